@@ -1,0 +1,39 @@
+package activities
+
+import (
+	"log/slog"
+	"time"
+
+	"stevedore/internal/ingest"
+)
+
+// Deps are the outside world of Activities. All are required.
+type Deps struct {
+	Ledger    Ledger
+	Catalog   Catalog
+	Sources   Sources
+	Staging   Staging
+	Objects   Objects
+	Announcer Announcer
+	Workflows Workflows
+	Log       *slog.Logger
+	// HostTimeout is how long a task may wait for this host before the host is
+	// asked for; after it a host nobody polls is given up.
+	HostTimeout time.Duration
+	// NoProgress ends a transfer in which no byte moves for this long, so that
+	// a peer that holds the line but sends nothing cannot hold a slot for ever.
+	NoProgress time.Duration
+}
+
+// Activities implements every activity of stevedore.
+type Activities struct {
+	Deps
+}
+
+// New returns the activities over the given world.
+func New(deps Deps) *Activities {
+	return &Activities{Deps: deps}
+}
+
+// hostQueue is the task queue of this worker's staging volume.
+func (a *Activities) hostQueue() string { return ingest.HostQueue(a.Staging.HostID()) }

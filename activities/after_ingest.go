@@ -1,0 +1,91 @@
+package activities
+
+import (
+	"context"
+	"path"
+
+	"stevedore/internal/ingest"
+)
+
+// AfterIngestInput names a completed file.
+type AfterIngestInput struct {
+	FileUUID string `json:"file_uuid"`
+}
+
+// AfterIngest does with the source what the server's setting asks: nothing,
+// delete or move. It acts only on a completed file and only while the path
+// still shows the version that was taken; a newer one is left for the next scan.
+func (a *Activities) AfterIngest(ctx context.Context, in AfterIngestInput) error {
+	file, err := a.Ledger.File(ctx, in.FileUUID)
+	if err != nil {
+		return applicationError(err)
+	}
+	server, err := a.Ledger.Server(ctx, file.ServerUUID)
+	if err != nil {
+		return applicationError(err)
+	}
+	if file.Status != ingest.StatusCompleted || server.AfterIngest == ingest.AfterKeep {
+		return nil
+	}
+	return a.settleAfter(ctx, file, a.afterIngest(ctx, server, file))
+}
+
+// settleAfter keeps a failing action visible in the ledger without touching
+// the file's status: the file is safe whatever becomes of its source.
+func (a *Activities) settleAfter(ctx context.Context, file ingest.File, err error) error {
+	kind := ingest.KindOf(err)
+	if err == nil || !kind.Permanent() {
+		return a.settle(ctx, ingest.StepAfter, file, err)
+	}
+	noteErr := a.Ledger.Apply(ctx, ingest.Change{
+		FileUUID: file.UUID, Fence: file.Fence,
+		Events: []ingest.Event{{
+			Type: ingest.EventError, Key: string(ingest.StepAfter),
+			Details: map[string]any{"step": ingest.StepAfter, "kind": kind, "message": message(err)},
+		}},
+	})
+	if noteErr != nil {
+		return applicationError(noteErr)
+	}
+	return applicationError(err)
+}
+
+func (a *Activities) afterIngest(ctx context.Context, server ingest.Server, file ingest.File) error {
+	source, err := a.Sources.Open(ctx, server)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = source.Close() }()
+	switch err := sameVersion(ctx, source, file); ingest.KindOf(err) {
+	case ingest.KindNotFound, ingest.KindChanged:
+		return nil // done by an earlier attempt, or already another version
+	default:
+		if err != nil {
+			return err
+		}
+	}
+	details := map[string]any{"action": string(server.AfterIngest)}
+	if dir, move := server.AfterIngest.MoveTo(); move {
+		to, err := moveAway(ctx, source, file, dir)
+		if err != nil {
+			return err
+		}
+		details["moved_to"] = ingest.DisplayPath(to)
+	} else if err := source.Remove(ctx, file.RemotePath); err != nil {
+		return err
+	}
+	return a.Ledger.Apply(ctx, ingest.Change{
+		FileUUID: file.UUID, Fence: file.Fence, To: file.Status,
+		Events: []ingest.Event{{Type: ingest.EventSourceDone, Details: details}},
+	})
+}
+
+// moveAway renames the source into dir. A name that is taken there gets the
+// file's uuid in front: what another version left is never overwritten.
+func moveAway(ctx context.Context, source Source, file ingest.File, dir string) (string, error) {
+	to := path.Join(dir, path.Base(file.RemotePath))
+	if _, err := source.Stat(ctx, to); ingest.KindOf(err) != ingest.KindNotFound || err == nil {
+		to = path.Join(dir, file.UUID+"-"+path.Base(file.RemotePath))
+	}
+	return to, source.Rename(ctx, file.RemotePath, to)
+}

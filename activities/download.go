@@ -1,0 +1,149 @@
+package activities
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"stevedore/internal/ingest"
+)
+
+// DownloadInput names the file to be brought into staging.
+type DownloadInput struct {
+	FileUUID string `json:"file_uuid"`
+}
+
+// DownloadResult describes the staged bytes.
+type DownloadResult struct {
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+// Download copies the remote file into this host's staging folder, going on
+// from its last checkpoint. Size and modification time before and after and
+// the bytes read must all agree with the version the ledger knows; otherwise
+// it is KindChanged, and the newer version gets a row of its own.
+func (a *Activities) Download(ctx context.Context, in DownloadInput) (DownloadResult, error) {
+	file, err := a.Ledger.Claim(ctx, in.FileUUID)
+	if err != nil {
+		return DownloadResult{}, applicationError(err)
+	}
+	staged, err := a.download(ctx, file)
+	if err != nil {
+		return DownloadResult{}, a.settle(ctx, ingest.StepDownload, file, err)
+	}
+	return DownloadResult{Size: staged.Size, SHA256: staged.SHA256}, nil
+}
+
+func (a *Activities) download(ctx context.Context, file ingest.File) (ingest.Staged, error) {
+	if stored(file) {
+		return ingest.Staged{Size: file.Size, SHA256: file.Hash}, nil
+	}
+	if staged, ok := a.alreadyStaged(ctx, file); ok {
+		return staged, nil
+	}
+	server, err := a.Ledger.Server(ctx, file.ServerUUID)
+	if err != nil {
+		return ingest.Staged{}, err
+	}
+	err = a.Ledger.Apply(ctx, ingest.Change{
+		FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusDownloading,
+		Events: []ingest.Event{{Type: ingest.EventDownloadStarted, Details: map[string]any{"server": server.Name}}},
+	})
+	if err != nil {
+		return ingest.Staged{}, err
+	}
+	began := time.Now()
+	staged, err := a.fetchVersion(ctx, server, file)
+	if err != nil {
+		return ingest.Staged{}, err
+	}
+	return staged, a.Ledger.Apply(ctx, downloadedChange(file, staged, time.Since(began)))
+}
+
+// stored reports whether the object is safe, so that the steps before have
+// nothing left to do: a workflow that was reset or started again for such a
+// file runs straight through to Notify.
+func stored(file ingest.File) bool {
+	return file.Status == ingest.StatusUploaded || file.Status == ingest.StatusCompleted
+}
+
+// alreadyStaged recognizes an earlier attempt that got as far as the commit
+// but whose answer was lost.
+func (a *Activities) alreadyStaged(ctx context.Context, file ingest.File) (ingest.Staged, bool) {
+	if file.Status != ingest.StatusDownloaded {
+		return ingest.Staged{}, false
+	}
+	staged, err := a.Staging.Staged(ctx, file.UUID)
+	return staged, err == nil && staged.SHA256 == file.Hash && staged.Size == file.Size
+}
+
+// fetchVersion is stat, count, stat around the copy.
+func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, file ingest.File) (_ ingest.Staged, err error) {
+	if err := a.Staging.Reserve(ctx, file.UUID, file.Size); err != nil {
+		return ingest.Staged{}, err
+	}
+	ctx, report, stop := a.watch(ctx, file.Size)
+	defer func() { err = stop(err) }()
+
+	source, err := a.Sources.Open(ctx, server)
+	if err != nil {
+		return ingest.Staged{}, err
+	}
+	defer func() { _ = source.Close() }()
+	if err := sameVersion(ctx, source, file); err != nil {
+		return ingest.Staged{}, err
+	}
+	remote, err := source.OpenFile(ctx, file.RemotePath)
+	if err != nil {
+		return ingest.Staged{}, err
+	}
+	defer func() { _ = remote.Close() }()
+	staged, err := a.Staging.Fetch(ctx, ingest.Fetch{
+		FileUUID: file.UUID, Size: file.Size, ModTime: file.ModTime.Unix(),
+		Source: remote, Progress: report, Stop: activity.GetWorkerStopChannel(ctx),
+	})
+	if err != nil {
+		return ingest.Staged{}, err
+	}
+	return staged, sameVersion(ctx, source, file)
+}
+
+// sameVersion checks that the path still shows the version the ledger knows.
+func sameVersion(ctx context.Context, source Source, file ingest.File) error {
+	now, err := source.Stat(ctx, file.RemotePath)
+	if err != nil {
+		return err
+	}
+	if now.Rejected != "" {
+		return ingest.Errorf(ingest.KindChanged, "%s is no longer a regular file: %s", ingest.DisplayPath(file.RemotePath), now.Rejected)
+	}
+	if now.Size != file.Size || now.ModTime.Unix() != file.ModTime.Unix() {
+		return ingest.Errorf(ingest.KindChanged, "%s changed on the server: it was %d bytes of %s and is now %d bytes of %s",
+			ingest.DisplayPath(file.RemotePath), file.Size, file.ModTime.UTC().Format(time.RFC3339), now.Size, now.ModTime.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+func downloadedChange(file ingest.File, staged ingest.Staged, took time.Duration) ingest.Change {
+	algo := "sha256"
+	change := ingest.Change{
+		FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusDownloaded,
+		Set: ingest.Columns{Hash: &staged.SHA256, HashAlgo: &algo, Error: &ingest.Failure{}},
+	}
+	if staged.ResumedFrom > 0 && staged.ResumedFrom < staged.Size {
+		change.Events = append(change.Events, ingest.Event{
+			Type: ingest.EventDownloadResumed, Key: strconv.FormatInt(staged.ResumedFrom, 10),
+			Details: map[string]any{"offset": staged.ResumedFrom},
+		})
+	}
+	change.Events = append(change.Events, ingest.Event{
+		Type: ingest.EventDownloaded, Key: staged.SHA256,
+		Details: map[string]any{
+			"size_mb": float64(staged.Size) / (1 << 20), "duration_sec": took.Seconds(), "temp_path": staged.Path,
+		},
+	})
+	return change
+}

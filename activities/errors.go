@@ -1,0 +1,85 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
+	"stevedore/internal/ingest"
+)
+
+// typeStopped is the type of the benign error with which an attempt hands over
+// when its worker shuts down.
+const typeStopped = "stopped"
+
+// TypeOtherHost is the type of the error with which a local activity says that
+// the staged file is not on the worker that runs the workflow.
+const TypeOtherHost = "other_host"
+
+// handOverDelay is how soon another attempt follows one that was stopped by a
+// shutdown: long enough for the worker to be gone, short enough not to be seen.
+const handOverDelay = 2 * time.Second
+
+// applicationError is the only place where an error becomes a Temporal
+// ApplicationError. Its type is the ingest.Kind, because sentinel errors do
+// not survive the way through the server, and its message is the line for people.
+func applicationError(err error) error {
+	if err == nil {
+		return nil
+	}
+	var already *temporal.ApplicationError
+	if errors.As(err, &already) {
+		return already
+	}
+	if errors.Is(err, ingest.ErrStopped) {
+		return temporal.NewApplicationErrorWithOptions("the worker is shutting down; progress is kept", typeStopped,
+			temporal.ApplicationErrorOptions{NextRetryDelay: handOverDelay, Category: temporal.ApplicationErrorCategoryBenign})
+	}
+	if errors.Is(err, context.Canceled) {
+		return temporal.NewCanceledError()
+	}
+	kind := ingest.KindOf(err)
+	options := temporal.ApplicationErrorOptions{NonRetryable: kind.Permanent(), Cause: err}
+	if kind == ingest.KindFenced {
+		options.Category = temporal.ApplicationErrorCategoryBenign
+	}
+	return temporal.NewApplicationErrorWithOptions(message(err), string(kind), options)
+}
+
+// message returns the line for people of err.
+func message(err error) string {
+	var e *ingest.Error
+	if errors.As(err, &e) {
+		return e.Message
+	}
+	return err.Error()
+}
+
+// settle turns a step's error into what Temporal sees, and on the way tells
+// the ledger why the step will be tried again, so that "attempt N, because"
+// has its answer in the database, too. Failing to write that note is not a
+// failure of the step.
+func (a *Activities) settle(ctx context.Context, step ingest.Step, file ingest.File, err error) error {
+	kind := ingest.KindOf(err)
+	if err == nil || kind.Permanent() || errors.Is(err, ingest.ErrStopped) || ctx.Err() != nil {
+		return applicationError(err)
+	}
+	failure := ingest.Failure{Step: step, Kind: kind, Message: message(err)}
+	note := ingest.Change{
+		FileUUID: file.UUID, Fence: file.Fence,
+		Events: []ingest.Event{{
+			Type: ingest.EventRetryScheduled, Key: string(step) + ":" + string(kind),
+			Details: map[string]any{
+				"step": step, "kind": kind, "message": failure.Message, "attempt": activity.GetInfo(ctx).Attempt,
+			},
+		}},
+		Set: ingest.Columns{Error: &failure},
+	}
+	if noteErr := a.Ledger.Apply(ctx, note); noteErr != nil {
+		a.Log.WarnContext(ctx, "cannot note the retry in the ledger", "file", file.UUID, "error", noteErr)
+	}
+	return applicationError(err)
+}

@@ -1,0 +1,108 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"stevedore/internal/ingest"
+)
+
+// observeBatch is how many entries go to the database in one transaction.
+const observeBatch = 500
+
+// ListServerFilesInput names the server to list.
+type ListServerFilesInput struct {
+	ServerUUID string `json:"server_uuid"`
+	// Source says who asked, for the discovered event: "schedule" or "manual".
+	Source string `json:"source"`
+}
+
+// ListServerFilesResult is what DiscoverFiles goes on with: counts and the
+// server's settings as they are now, never names of files.
+type ListServerFilesResult struct {
+	Seen     int64 `json:"seen"`
+	New      int64 `json:"new"`
+	Ready    int64 `json:"ready"`
+	Settling int64 `json:"settling"`
+	Rejected int64 `json:"rejected"`
+
+	ServerName   string        `json:"server_name"`
+	MaxParallel  int           `json:"max_parallel"`
+	Settle       time.Duration `json:"settle"`
+	ScanInterval time.Duration `json:"scan_interval"`
+}
+
+// ListServerFiles walks the server and streams what it sees into the database.
+// A repeated attempt observes the same entries again, which changes nothing.
+func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInput) (ListServerFilesResult, error) {
+	server, err := a.Ledger.Server(ctx, in.ServerUUID)
+	if err != nil {
+		return ListServerFilesResult{}, applicationError(err)
+	}
+	info := activity.GetInfo(ctx)
+	scanID, err := a.Catalog.StartScan(ctx, server.UUID, fmt.Sprintf("%s/%s", info.WorkflowExecution.RunID, info.ActivityID))
+	if err != nil {
+		return ListServerFilesResult{}, applicationError(err)
+	}
+	result, err := a.list(ctx, server, in.Source)
+	finish := ingest.ScanResult{ScanID: scanID, ServerUUID: server.UUID, Counts: result.counts()}
+	finish.Counts.Errors = result.unreadable
+	if err != nil {
+		kind := ingest.KindOf(err)
+		finish.Failure = &ingest.Failure{Step: ingest.StepDiscover, Kind: kind, Message: message(err)}
+		finish.Suspend = kind == ingest.KindAuth || kind == ingest.KindHostKey
+	}
+	if finishErr := a.Catalog.FinishScan(ctx, finish); finishErr != nil && err == nil {
+		err = finishErr
+	}
+	return result.ListServerFilesResult, applicationError(err)
+}
+
+// listing adds to the result what only the scan row needs.
+type listing struct {
+	ListServerFilesResult
+	unreadable int64
+}
+
+func (l listing) counts() ingest.ScanCounts {
+	return ingest.ScanCounts{Seen: l.Seen, New: l.New, Settling: l.Settling, Rejected: l.Rejected}
+}
+
+func (a *Activities) list(ctx context.Context, server ingest.Server, asked string) (l listing, err error) {
+	l.ServerName, l.MaxParallel = server.Name, server.MaxParallel
+	l.Settle, l.ScanInterval = server.Settle, server.ScanInterval
+
+	ctx, report, stop := a.watch(ctx, 0)
+	defer func() { err = stop(err) }()
+	source, err := a.Sources.Open(ctx, server)
+	if err != nil {
+		return l, err
+	}
+	defer func() { _ = source.Close() }()
+
+	batch := make([]ingest.Observation, 0, observeBatch)
+	flush := func() error {
+		counts, err := a.Catalog.Observe(ctx, server.UUID, asked, batch)
+		l.Seen, l.New, l.Rejected = l.Seen+int64(len(batch)), l.New+counts.New, l.Rejected+counts.Rejected
+		batch = batch[:0]
+		report(l.Seen)
+		return err
+	}
+	l.unreadable, err = source.List(ctx, func(seen ingest.Observation) error {
+		if batch = append(batch, seen); len(batch) < observeBatch {
+			return nil
+		}
+		return flush()
+	})
+	if err == nil && len(batch) > 0 {
+		err = flush()
+	}
+	if err != nil {
+		return l, err
+	}
+	l.Ready, l.Settling, err = a.Catalog.Promote(ctx, server.UUID, server.Settle)
+	return l, err
+}

@@ -1,0 +1,59 @@
+package activities
+
+import (
+	"context"
+
+	"stevedore/internal/ingest"
+)
+
+// NextReadyFilesInput asks for files to be started.
+type NextReadyFilesInput struct {
+	ServerUUID string `json:"server_uuid"`
+	// Exclude names those already started whose first step has not yet shown
+	// in the ledger.
+	Exclude []string `json:"exclude,omitempty"`
+	Limit   int      `json:"limit"`
+}
+
+// ReadyFile is a file as far as its workflow's start needs it.
+type ReadyFile struct {
+	UUID string `json:"uuid"`
+	// Summary is the path for people, at most 400 bytes.
+	Summary string `json:"summary"`
+	Size    int64  `json:"size"`
+}
+
+// NextReadyFilesResult is the oldest ready files, oldest first.
+type NextReadyFilesResult struct {
+	Files []ReadyFile `json:"files,omitempty"`
+}
+
+// NextReadyFiles returns the oldest ready files of the server.
+func (a *Activities) NextReadyFiles(ctx context.Context, in NextReadyFilesInput) (NextReadyFilesResult, error) {
+	files, err := a.Catalog.ReadyFiles(ctx, in.ServerUUID, in.Exclude, in.Limit)
+	if err != nil {
+		return NextReadyFilesResult{}, applicationError(err)
+	}
+	var result NextReadyFilesResult
+	for _, f := range files {
+		result.Files = append(result.Files, ReadyFile{UUID: f.UUID, Summary: ingest.Summary(f.RemotePath), Size: f.Size})
+	}
+	return result, nil
+}
+
+// OpenIngestsInput names files whose workflows an earlier run started.
+type OpenIngestsInput struct {
+	FileUUIDs []string `json:"file_uuids"`
+}
+
+// OpenIngestsResult names those that are still open.
+type OpenIngestsResult struct {
+	FileUUIDs []string `json:"file_uuids,omitempty"`
+}
+
+// OpenIngests tells which of the files still have an open workflow. A run that
+// took over from another cannot watch the other's children, so it asks.
+func (a *Activities) OpenIngests(ctx context.Context, in OpenIngestsInput) (OpenIngestsResult, error) {
+	open, err := a.Workflows.OpenIngests(ctx, in.FileUUIDs)
+	return OpenIngestsResult{FileUUIDs: open}, applicationError(err)
+}

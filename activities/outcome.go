@@ -1,0 +1,111 @@
+package activities
+
+import (
+	"context"
+
+	"stevedore/internal/ingest"
+)
+
+// Outcome is the status a file has after an aside was recorded.
+type Outcome struct {
+	Status ingest.Status `json:"status"`
+}
+
+// ParkFileInput says which file waits for an operator, and why.
+type ParkFileInput struct {
+	FileUUID string      `json:"file_uuid"`
+	Step     ingest.Step `json:"step"`
+	Kind     ingest.Kind `json:"kind"`
+	Message  string      `json:"message"`
+}
+
+// ParkFile puts the file into status error. A file that has reached an end by
+// another way stays there, and the outcome says so.
+func (a *Activities) ParkFile(ctx context.Context, in ParkFileInput) (Outcome, error) {
+	return a.aside(ctx, in, ingest.StatusError, ingest.EventError)
+}
+
+// CloseFileInput says which file ends without being taken, how and why.
+type CloseFileInput struct {
+	ParkFileInput
+	// Status is vanished or superseded.
+	Status ingest.Status `json:"status"`
+}
+
+// CloseFile records that the version is gone from the server.
+func (a *Activities) CloseFile(ctx context.Context, in CloseFileInput) (Outcome, error) {
+	event := ingest.EventVanished
+	if in.Status == ingest.StatusSuperseded {
+		event = ingest.EventSuperseded
+	}
+	return a.aside(ctx, in.ParkFileInput, in.Status, event)
+}
+
+func (a *Activities) aside(ctx context.Context, in ParkFileInput, to ingest.Status, event ingest.EventType) (Outcome, error) {
+	file, err := a.Ledger.Claim(ctx, in.FileUUID)
+	if err != nil {
+		return Outcome{}, applicationError(err)
+	}
+	if file.Status.Terminal() {
+		return Outcome{Status: file.Status}, nil
+	}
+	err = a.Ledger.Apply(ctx, ingest.Change{
+		FileUUID: file.UUID, Fence: file.Fence, To: to,
+		Events: []ingest.Event{{
+			Type: event, Details: map[string]any{"step": in.Step, "kind": in.Kind, "message": in.Message},
+		}},
+		Set: ingest.Columns{Error: &ingest.Failure{Step: in.Step, Kind: in.Kind, Message: in.Message}},
+	})
+	return Outcome{Status: to}, applicationError(err)
+}
+
+// The actions an operator takes on a parked file.
+const (
+	ActionRetry = "retry"
+	ActionSkip  = "skip"
+)
+
+// ResumeFileInput is an operator's decision on a parked file.
+type ResumeFileInput struct {
+	FileUUID string `json:"file_uuid"`
+	// Action is retry or skip.
+	Action string `json:"action"`
+	// From is the step to go on from; only for retry.
+	From ingest.Step `json:"from,omitempty"`
+	// Actor and Reason go to the ledger.
+	Actor  string `json:"actor"`
+	Reason string `json:"reason"`
+	// Key makes the decision unique, so that recording it twice is once.
+	Key string `json:"key"`
+}
+
+// ResumeFile records an operator's decision and moves the file accordingly.
+func (a *Activities) ResumeFile(ctx context.Context, in ResumeFileInput) (Outcome, error) {
+	to := ingest.StatusSkipped
+	if in.Action == ActionRetry {
+		to = retryStatus(in.From)
+	}
+	err := a.Ledger.Apply(ctx, ingest.Change{
+		FileUUID: in.FileUUID, To: to, NewRound: true,
+		Events: []ingest.Event{{
+			Type: ingest.EventOperatorAction, Key: in.Key,
+			Details: map[string]any{"action": in.Action, "from": in.From, "actor": in.Actor, "reason": in.Reason},
+		}},
+		Set: ingest.Columns{Error: &ingest.Failure{}},
+	})
+	return Outcome{Status: to}, applicationError(err)
+}
+
+// retryStatus is the status from which the step begins.
+func retryStatus(from ingest.Step) ingest.Status {
+	switch from {
+	case ingest.StepVerify:
+		return ingest.StatusDownloaded
+	case ingest.StepUpload:
+		return ingest.StatusVerified
+	case ingest.StepNotify:
+		return ingest.StatusUploaded
+	default:
+		return ingest.StatusReady
+	}
+}

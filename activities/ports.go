@@ -1,0 +1,114 @@
+package activities
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"stevedore/internal/ingest"
+)
+
+// The interfaces below are what activities need of the outside world, named by
+// capability. The worker package fits the adapters to them.
+
+// Ledger is the record of files and their events.
+type Ledger interface {
+	// File returns the file, or an error of KindMissing.
+	File(ctx context.Context, fileUUID string) (ingest.File, error)
+	// Server returns the server, or an error of KindMissing.
+	Server(ctx context.Context, serverUUID string) (ingest.Server, error)
+	// Claim raises the file's fence and returns the file as it then is. Whoever
+	// held an older fence can no longer change the file.
+	Claim(ctx context.Context, fileUUID string) (ingest.File, error)
+	// Apply commits a change, or returns an error of KindFenced when a newer
+	// claim exists and of KindConflict when the transition is not allowed.
+	// Applying the same change twice is the same as once.
+	Apply(ctx context.Context, change ingest.Change) error
+}
+
+// Catalog records what servers show.
+type Catalog interface {
+	// DueServers returns active servers in order of uuid, starting after the
+	// given one. With force it returns those not yet due and suspended ones too.
+	DueServers(ctx context.Context, q ingest.DueQuery) ([]ingest.Server, error)
+	// StartScan opens a scan row; the same key gives the same row.
+	StartScan(ctx context.Context, serverUUID, key string) (scanID int64, err error)
+	// FinishScan closes it and sets the server's last_scan_at, last_error and state.
+	FinishScan(ctx context.Context, scan ingest.ScanResult) error
+	// Observe records what a listing or stat saw; source goes into the
+	// discovered event. It returns the counts of new and rejected rows.
+	Observe(ctx context.Context, serverUUID, source string, seen []ingest.Observation) (ingest.ScanCounts, error)
+	// Settling returns discovered files in order of id, after the given one.
+	Settling(ctx context.Context, serverUUID string, afterID int64, limit int) ([]ingest.File, error)
+	// Promote makes those discovered files ready that were seen unchanged for
+	// settle, and returns how many it made ready and how many still settle.
+	Promote(ctx context.Context, serverUUID string, settle time.Duration) (promoted, settling int64, err error)
+	// ReadyFiles returns the oldest ready files whose uuid is not excluded.
+	ReadyFiles(ctx context.Context, serverUUID string, exclude []string, limit int) ([]ingest.File, error)
+}
+
+// Sources opens sessions on partners' servers.
+type Sources interface {
+	Open(ctx context.Context, server ingest.Server) (Source, error)
+}
+
+// Source is a session on one server. Close gives it back.
+type Source interface {
+	// List walks the server's root and calls fn for each entry to be recorded,
+	// rejected ones included. It returns how many folders could not be read.
+	List(ctx context.Context, fn func(ingest.Observation) error) (unreadable int64, err error)
+	// Stat looks at one path again: KindNotFound when it is gone.
+	Stat(ctx context.Context, path string) (ingest.Observation, error)
+	// OpenFile opens a regular file for reading.
+	OpenFile(ctx context.Context, path string) (RemoteFile, error)
+	// Remove and Rename are the after-ingest actions.
+	Remove(ctx context.Context, path string) error
+	Rename(ctx context.Context, from, to string) error
+	Close() error
+}
+
+// RemoteFile reads an open remote file by offset.
+type RemoteFile interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// Staging is this worker's folder of files on their way.
+type Staging interface {
+	// HostID names the staging volume; it survives restarts.
+	HostID() string
+	// Reserve makes sure that the file's bytes have room, or returns KindStagingFull.
+	Reserve(ctx context.Context, fileUUID string, size int64) error
+	// Fetch copies the remote bytes in, resuming from the last checkpoint.
+	Fetch(ctx context.Context, req ingest.Fetch) (ingest.Staged, error)
+	// Staged returns a file whose bytes are all here, or KindStagingLost.
+	Staged(ctx context.Context, fileUUID string) (ingest.Staged, error)
+	// Digests re-reads the staged bytes and returns their size and hex digests
+	// by the named algorithms ("sha256", "md5").
+	Digests(ctx context.Context, fileUUID string, progress func(done int64), algos ...string) (size int64, digests map[string]string, err error)
+	// Discard removes everything of the file; nothing there is no error.
+	Discard(fileUUID string) error
+}
+
+// Objects is the object store.
+type Objects interface {
+	// Bucket is where objects go.
+	Bucket() string
+	// Put stores the file under its key exactly once and proves it. Finding the
+	// same content there already is success; other content is KindConflict.
+	Put(ctx context.Context, req ingest.Put) (ingest.Object, error)
+}
+
+// Announcer tells consumers about completed files.
+type Announcer interface {
+	// Announce returns once the broker has confirmed and routed the message.
+	Announce(ctx context.Context, a ingest.Announcement) (ingest.Receipt, error)
+}
+
+// Workflows asks Temporal about what runs.
+type Workflows interface {
+	// OpenIngests returns those of the files that have an open FileIngest.
+	OpenIngests(ctx context.Context, fileUUIDs []string) ([]string, error)
+	// Polled reports whether any worker polls the task queue.
+	Polled(ctx context.Context, taskQueue string) (bool, error)
+}

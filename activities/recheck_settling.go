@@ -1,0 +1,92 @@
+package activities
+
+import (
+	"context"
+
+	"stevedore/internal/ingest"
+)
+
+// RecheckSettlingInput names the server whose settling files are looked at again.
+type RecheckSettlingInput struct {
+	ServerUUID string `json:"server_uuid"`
+}
+
+// RecheckSettlingResult counts what became of them.
+type RecheckSettlingResult struct {
+	Ready    int64 `json:"ready"`
+	Settling int64 `json:"settling"`
+	Vanished int64 `json:"vanished"`
+}
+
+// recheckPage is how many settling files are read from the database at once.
+const recheckPage = 500
+
+// RecheckSettling stats only the files that settle and makes those ready whose
+// size and time have stayed the same.
+func (a *Activities) RecheckSettling(ctx context.Context, in RecheckSettlingInput) (RecheckSettlingResult, error) {
+	server, err := a.Ledger.Server(ctx, in.ServerUUID)
+	if err != nil {
+		return RecheckSettlingResult{}, applicationError(err)
+	}
+	result, err := a.recheck(ctx, server)
+	return result, applicationError(err)
+}
+
+func (a *Activities) recheck(ctx context.Context, server ingest.Server) (r RecheckSettlingResult, err error) {
+	ctx, report, stop := a.watch(ctx, 0)
+	defer func() { err = stop(err) }()
+	source, err := a.Sources.Open(ctx, server)
+	if err != nil {
+		return r, err
+	}
+	defer func() { _ = source.Close() }()
+	for after, looked := int64(0), int64(0); ; {
+		files, err := a.Catalog.Settling(ctx, server.UUID, after, recheckPage)
+		if err != nil {
+			return r, err
+		}
+		if len(files) == 0 {
+			break
+		}
+		after, looked = files[len(files)-1].ID, looked+int64(len(files))
+		vanished, err := a.lookAgain(ctx, server, source, files)
+		if err != nil {
+			return r, err
+		}
+		r.Vanished += vanished
+		report(looked)
+	}
+	r.Ready, r.Settling, err = a.Catalog.Promote(ctx, server.UUID, server.Settle)
+	return r, err
+}
+
+// lookAgain stats one page of files and records what it sees.
+func (a *Activities) lookAgain(ctx context.Context, server ingest.Server, source Source, files []ingest.File) (vanished int64, err error) {
+	seen := make([]ingest.Observation, 0, len(files))
+	for _, file := range files {
+		now, err := source.Stat(ctx, file.RemotePath)
+		switch {
+		case ingest.KindOf(err) == ingest.KindNotFound && err != nil:
+			if err := a.vanish(ctx, file); err != nil {
+				return vanished, err
+			}
+			vanished++
+		case err != nil:
+			return vanished, err
+		default:
+			now.Sidecar = file.Sidecar // a stat does not see its neighbours
+			seen = append(seen, now)
+		}
+	}
+	_, err = a.Catalog.Observe(ctx, server.UUID, "recheck", seen)
+	return vanished, err
+}
+
+func (a *Activities) vanish(ctx context.Context, file ingest.File) error {
+	return a.Ledger.Apply(ctx, ingest.Change{
+		FileUUID: file.UUID, To: ingest.StatusVanished,
+		Events: []ingest.Event{{
+			Type: ingest.EventVanished, Details: map[string]any{"step": ingest.StepDiscover},
+		}},
+	})
+}

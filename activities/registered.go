@@ -1,0 +1,42 @@
+package activities
+
+// Registered returns every activity by its registered name.
+func (a *Activities) Registered() map[string]any {
+	all := a.RegisteredOnHost()
+	for name, fn := range a.RegisteredShared() {
+		all[name] = fn
+	}
+	return all
+}
+
+// RegisteredShared returns the activities that any worker can run. VerifyHash
+// is among them as the local first try of a workflow whose worker happens to
+// be the file's host.
+func (a *Activities) RegisteredShared() map[string]any {
+	return map[string]any{
+		NameListDueServers:  a.ListDueServers,
+		NameListServerFiles: a.ListServerFiles,
+		NameRecheckSettling: a.RecheckSettling,
+		NameNextReadyFiles:  a.NextReadyFiles,
+		NameOpenIngests:     a.OpenIngests,
+		NameClaimHost:       a.ClaimHost,
+		NameCheckHost:       a.CheckHost,
+		NameVerifyHash:      a.VerifyHash,
+		NameNotify:          a.Notify,
+		NameAfterIngest:     a.AfterIngest,
+		NameParkFile:        a.ParkFile,
+		NameCloseFile:       a.CloseFile,
+		NameResumeFile:      a.ResumeFile,
+	}
+}
+
+// RegisteredOnHost returns the activities that need the staged bytes and run
+// on the host's own queue.
+func (a *Activities) RegisteredOnHost() map[string]any {
+	return map[string]any{
+		NameDownload:      a.Download,
+		NameVerifyHash:    a.VerifyHash,
+		NameUpload:        a.Upload,
+		NameDiscardStaged: a.DiscardStaged,
+	}
+}

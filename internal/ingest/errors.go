@@ -1,0 +1,106 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Kind classifies an error by what can be done about it. It is also the type
+// of the Temporal ApplicationError the error becomes, so names are fixed.
+type Kind string
+
+// The kinds of errors. Those that Permanent reports are not retried.
+const (
+	// KindTransient: the network, a server or a store hiccuped; trying again helps.
+	KindTransient Kind = "transient"
+	// KindAuth: the server refused the credentials; more tries lock accounts.
+	KindAuth Kind = "auth"
+	// KindHostKey: the server's host key is not pinned or not the pinned one.
+	KindHostKey Kind = "host_key"
+	// KindPermission: the server or store refuses access to this one thing.
+	KindPermission Kind = "permission"
+	// KindNotFound: the remote file is gone.
+	KindNotFound Kind = "not_found"
+	// KindChanged: the remote file is no longer the version that was seen.
+	KindChanged Kind = "changed"
+	// KindHashMismatch: bytes and the hash they should have differ.
+	KindHashMismatch Kind = "hash_mismatch"
+	// KindStagingLost: staged bytes are missing or shorter than the ledger says.
+	KindStagingLost Kind = "staging_lost"
+	// KindStagingFull: the staging volume has no room for the file now.
+	KindStagingFull Kind = "staging_full"
+	// KindUnsafeName: the remote name could escape its folder or cannot be used.
+	KindUnsafeName Kind = "unsafe_name"
+	// KindForbiddenAddress: the server's address is in a network that is not allowed.
+	KindForbiddenAddress Kind = "forbidden_address"
+	// KindMissing: something of ours that must exist (bucket, exchange, row) does not.
+	KindMissing Kind = "missing"
+	// KindConflict: another writer got there first with different content.
+	KindConflict Kind = "conflict"
+	// KindFenced: another attempt owns the file; this one must stop and change
+	// nothing. It may be tried again: an attempt that woke up late can take the
+	// file from the one that counts, which must then be able to take it back.
+	KindFenced Kind = "fenced"
+	// KindInvalid: the request or configuration itself is wrong.
+	KindInvalid Kind = "invalid"
+)
+
+// Permanent reports whether trying the same thing again cannot help.
+// KindMissing and KindStagingFull are not permanent: once somebody creates the
+// bucket or frees the disk, the waiting retry goes on by itself.
+func (k Kind) Permanent() bool {
+	switch k {
+	case KindTransient, KindStagingFull, KindMissing, KindFenced, "":
+		return false
+	default:
+		return true
+	}
+}
+
+// Error is an error with a kind and a message for people. The message is one
+// line that says what is wrong and what to do; the cause is for operators.
+type Error struct {
+	Kind Kind
+	// Message is one line without secrets, e.g. "server refused the password: check ...".
+	Message string
+	// Err is the cause, may be nil.
+	Err error
+}
+
+// Error returns the message, followed by the cause.
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return e.Message
+	}
+	return fmt.Sprintf("%s: %v", e.Message, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Errorf returns an Error of the kind with the formatted message and no cause.
+func Errorf(kind Kind, format string, args ...any) *Error {
+	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
+}
+
+// Wrap returns an Error of the kind around err. A nil err gives nil.
+func Wrap(kind Kind, err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...), Err: err}
+}
+
+// KindOf returns the kind of the outermost Error in err's chain, and
+// KindTransient when there is none: what nobody classified is worth a retry.
+func KindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return KindTransient
+}
+
+// ErrStopped is returned by long copies that were asked to stop: all progress
+// is checkpointed and another attempt goes on from there.
+var ErrStopped = errors.New("stopped at a checkpoint")

@@ -1,0 +1,148 @@
+package ingest
+
+import (
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// File is one version of one remote file: a server, a path, a size and a
+// modification time. Another size or time under the same path is another File.
+type File struct {
+	// ID is the database's number, used for ordering and cursors only.
+	ID int64
+	// UUID names the file version everywhere outside the database.
+	UUID string
+	// ServerUUID and ServerName name the server it was seen on.
+	ServerUUID string
+	ServerName string
+	// RemotePath is the absolute path on the server, byte for byte as the
+	// server gave it; it may hold anything but NUL. Use DisplayPath for people.
+	RemotePath string
+	// Filename is the last element of RemotePath.
+	Filename string
+	// Size is in bytes.
+	Size int64
+	// ModTime is the server's modification time; SFTP knows whole seconds.
+	ModTime time.Time
+	// Sidecar is the raw path of the checksum file the server offers, may be empty.
+	Sidecar string
+	// Status is where the file stands.
+	Status Status
+	// Hash is the lower-case hex digest by HashAlgo ("sha256") of the bytes
+	// taken; empty until downloaded.
+	Hash     string
+	HashAlgo string
+	// ErrorKind and ErrorMessage hold the last failure while it matters:
+	// cleared when a later step succeeds.
+	ErrorKind    Kind
+	ErrorMessage string
+	// Bucket, ObjectKey and ETag say where the object is; set from upload on.
+	Bucket    string
+	ObjectKey string
+	ETag      string
+	// Fence is the number of the attempt that owns the file. Every claim raises
+	// it, and a writer with an older number is refused.
+	Fence int64
+	// Round counts how often an operator sent the file round again; facts of
+	// one round are recorded once.
+	Round int
+	// StableSince is when this size and time were first seen, by the database's clock.
+	StableSince time.Time
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	// CompletedAt is zero until the file is completed.
+	CompletedAt time.Time
+}
+
+// Observation is what one listing or stat said about one path.
+type Observation struct {
+	// Path is the absolute remote path as raw bytes.
+	Path string
+	// Size is in bytes; never negative.
+	Size int64
+	// ModTime in whole seconds.
+	ModTime time.Time
+	// Sidecar is the raw path of the checksum file that covers this one, empty
+	// when there is none ("X.sha256", "SHA256SUMS", "X.md5", "MD5SUMS").
+	Sidecar string
+	// Rejected, when not empty, says why this entry must not be opened.
+	Rejected string
+}
+
+// DisplayPath returns a remote path as one harmless line of valid UTF-8:
+// control, bidirectional and invalid bytes are shown escaped.
+func DisplayPath(raw string) string {
+	var b strings.Builder
+	for i := 0; i < len(raw); {
+		r, n := utf8.DecodeRuneInString(raw[i:])
+		switch {
+		case r == utf8.RuneError && n <= 1:
+			b.WriteString(`\x`)
+			b.WriteString(strconv.FormatUint(uint64(raw[i])|0x100, 16)[1:])
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		}
+		i += n
+	}
+	return b.String()
+}
+
+// safeNameBytes bounds the last element of an object key: object stores on
+// file systems take at most 255 bytes, and some add a suffix of their own.
+const safeNameBytes = 180
+
+// SafeName returns name as it appears in object keys: Unicode letters, digits
+// and "-_.()+@=" stay, everything else becomes "_"; never empty, "." or "..";
+// at most 180 bytes, with the extension kept where it is short.
+func SafeName(name string) string {
+	var b strings.Builder
+	for _, r := range name {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) || strings.ContainsRune("-_.()+@=", r) {
+			if r != utf8.RuneError {
+				b.WriteRune(r)
+				continue
+			}
+		}
+		b.WriteByte('_')
+	}
+	safe := shorten(b.String())
+	if strings.Trim(safe, ".") == "" {
+		return "_" + safe
+	}
+	return safe
+}
+
+// shorten cuts the stem of a name so that it fits safeNameBytes.
+func shorten(name string) string {
+	if len(name) <= safeNameBytes {
+		return name
+	}
+	ext := ""
+	if dot := strings.LastIndexByte(name, '.'); dot > 0 && len(name)-dot <= 20 {
+		ext = name[dot:]
+	}
+	return truncate(name[:len(name)-len(ext)], safeNameBytes-len(ext)) + ext
+}
+
+// truncate cuts s to at most limit bytes without splitting a rune.
+func truncate(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit]
+}
+
+// ObjectKey returns the key the file has in the object store:
+// files/YYYY/MM/<file_uuid>/<safe name>. Year and month are those of the
+// ledger row in UTC, so that a retry in the next month finds the same key.
+func ObjectKey(f File) string {
+	return "files/" + f.CreatedAt.UTC().Format("2006/01") + "/" + f.UUID + "/" + SafeName(f.Filename)
+}

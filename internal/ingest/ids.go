@@ -1,0 +1,32 @@
+package ingest
+
+// Names shared by whoever starts, signals or finds a workflow.
+const (
+	// TaskQueue is where workflows and every activity that needs no staging run.
+	TaskQueue = "stevedore"
+	// ScheduleID is the Temporal Schedule that scans all servers.
+	ScheduleID = "scan-all-servers"
+	// SearchServer, SearchStatus (Keyword) and SearchSize (Int, bytes) are the
+	// custom search attributes of FileIngest.
+	SearchServer = "StevedoreServer"
+	SearchStatus = "StevedoreStatus"
+	SearchSize   = "StevedoreSize"
+)
+
+// HostQueue returns the task queue of the worker whose staging volume has the id.
+func HostQueue(hostID string) string { return TaskQueue + "-host-" + hostID }
+
+// DiscoverWorkflowID returns the workflow id of a server's DiscoverFiles.
+func DiscoverWorkflowID(serverUUID string) string { return "discover/" + serverUUID }
+
+// IngestWorkflowID returns the workflow id of a file version's FileIngest.
+func IngestWorkflowID(fileUUID string) string { return "ingest/" + fileUUID }
+
+// ScanWorkflowID returns the workflow id of a scan asked for by a person.
+func ScanWorkflowID(requestUUID string) string { return "scan/" + requestUUID }
+
+// summaryBytes is Temporal's limit for a static summary.
+const summaryBytes = 400
+
+// Summary returns a path as Temporal shows it beside a workflow.
+func Summary(path string) string { return truncate(DisplayPath(path), summaryBytes) }

@@ -1,0 +1,134 @@
+package ingest_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"stevedore/internal/ingest"
+)
+
+func TestStatusTransitions(t *testing.T) {
+	t.Parallel()
+	t.Run("the way through is allowed step by step", func(t *testing.T) {
+		t.Parallel()
+		way := ingest.Statuses[:8]
+		for i := 1; i < len(way); i++ {
+			assert.True(t, way[i-1].CanBecome(way[i]), "%s -> %s", way[i-1], way[i])
+		}
+	})
+	t.Run("no step is left out", func(t *testing.T) {
+		t.Parallel()
+		assert.False(t, ingest.StatusReady.CanBecome(ingest.StatusUploaded))
+		assert.False(t, ingest.StatusDownloaded.CanBecome(ingest.StatusUploading))
+		assert.False(t, ingest.StatusUploading.CanBecome(ingest.StatusCompleted))
+	})
+	t.Run("a completed file stays completed", func(t *testing.T) {
+		t.Parallel()
+		for _, next := range ingest.Statuses {
+			assert.Equal(t, next == ingest.StatusCompleted, ingest.StatusCompleted.CanBecome(next), "completed -> %s", next)
+		}
+	})
+	t.Run("every status can be reached", func(t *testing.T) {
+		t.Parallel()
+		reached := map[ingest.Status]bool{ingest.StatusDiscovered: true, ingest.StatusRejected: true}
+		for _, pair := range ingest.Transitions() {
+			reached[pair[1]] = true
+		}
+		assert.Len(t, reached, len(ingest.Statuses))
+	})
+}
+
+func TestParseStatus(t *testing.T) {
+	t.Parallel()
+	s, err := ingest.ParseStatus("completed")
+	require.NoError(t, err)
+	assert.Equal(t, ingest.StatusCompleted, s)
+	_, err = ingest.ParseStatus("done")
+	require.ErrorContains(t, err, "discovered")
+}
+
+func TestErrorKinds(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("connection reset")
+	err := fmt.Errorf("step: %w", ingest.Wrap(ingest.KindAuth, cause, "the server refused"))
+	assert.Equal(t, ingest.KindAuth, ingest.KindOf(err))
+	require.ErrorIs(t, err, cause)
+	assert.Equal(t, ingest.KindTransient, ingest.KindOf(cause), "what nobody classified is retried")
+	require.NoError(t, ingest.Wrap(ingest.KindAuth, nil, "nothing"))
+	assert.False(t, ingest.KindFenced.Permanent(), "the attempt that counts must be able to take the file back")
+	assert.True(t, ingest.KindHostKey.Permanent())
+}
+
+func TestObjectKey(t *testing.T) {
+	t.Parallel()
+	created := time.Date(2026, 1, 1, 1, 0, 0, 0, time.FixedZone("east", 5*3600))
+	f := ingest.File{UUID: "u", Filename: "отчёт за май.csv", CreatedAt: created}
+	assert.Equal(t, "files/2025/12/u/отчёт_за_май.csv", ingest.ObjectKey(f), "year and month are UTC's")
+}
+
+func TestSafeNameIsAlwaysOnePathElement(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		name := string(rapid.SliceOf(rapid.Byte()).Draw(t, "name"))
+		safe := ingest.SafeName(name)
+		if safe == "" || safe == "." || safe == ".." || strings.ContainsAny(safe, "/\\\x00") || len(safe) > 200 || !utf8.ValidString(safe) {
+			t.Fatalf("unsafe: %q from %q", safe, name)
+		}
+	})
+}
+
+func TestSafeNameKeepsTheExtension(t *testing.T) {
+	t.Parallel()
+	safe := ingest.SafeName(strings.Repeat("я", 300) + ".csv.gz")
+	assert.True(t, strings.HasSuffix(safe, ".gz"), safe)
+	assert.LessOrEqual(t, len(safe), 180)
+	assert.True(t, utf8.ValidString(safe))
+}
+
+func TestDisplayPathIsOneHarmlessLine(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, "/a b/ю", ingest.DisplayPath("/a b/ю"))
+	assert.Equal(t, `/\xff\n\x1b[31m`, ingest.DisplayPath("/\xff\n\x1b[31m"))
+	assert.Equal(t, `/x\u202egpj`, ingest.DisplayPath("/x\u202egpj"), "a right-to-left mark does not reorder what people read")
+	assert.LessOrEqual(t, len(ingest.Summary(strings.Repeat("ж", 1000))), 400)
+}
+
+func TestServerValidate(t *testing.T) {
+	t.Parallel()
+	good := ingest.Server{Name: "acme", Host: "sftp.example.com", Username: "u"}.WithDefaults(ingest.ServerDefaults{ScanInterval: time.Minute})
+	require.Empty(t, good.Validate())
+	assert.Equal(t, 22, good.Port)
+	for field, bad := range map[string]func(*ingest.Server){
+		"name":          func(s *ingest.Server) { s.Name = "a b" },
+		"host":          func(s *ingest.Server) { s.Host = "user@host" },
+		"port":          func(s *ingest.Server) { s.Port = 70000 },
+		"username":      func(s *ingest.Server) { s.Username = "" },
+		"path":          func(s *ingest.Server) { s.RootPath = "/a/../b" },
+		"max-parallel":  func(s *ingest.Server) { s.MaxParallel = 65 },
+		"settle":        func(s *ingest.Server) { s.Settle = 25 * time.Hour },
+		"after-ingest":  func(s *ingest.Server) { s.AfterIngest = "move:relative" },
+		"after-ingest ": func(s *ingest.Server) { s.AfterIngest = "burn" },
+	} {
+		s := good
+		bad(&s)
+		errs := s.Validate()
+		require.Len(t, errs, 1, field)
+		assert.ErrorContains(t, errs[0], strings.TrimSpace(field))
+	}
+}
+
+func TestCredentialsNeverPrint(t *testing.T) {
+	t.Parallel()
+	c := ingest.Credentials{Password: []byte("canary"), PrivateKey: []byte("canary")}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		assert.NotContains(t, fmt.Sprintf(verb, c), "canary")
+	}
+}

@@ -1,0 +1,59 @@
+package ingest
+
+import "time"
+
+// Scan is one listing of one server.
+type Scan struct {
+	ID         int64
+	ServerUUID string
+	StartedAt  time.Time
+	// FinishedAt is zero while the scan runs.
+	FinishedAt time.Time
+	ScanCounts
+	// Error is one line, empty when the listing reached its end.
+	Error string
+}
+
+// ScanCounts counts what one listing saw.
+type ScanCounts struct {
+	// Seen is all entries taken into account; New those without a row before.
+	Seen int64
+	New  int64
+	// Settling is how many files of the server wait for the settle time.
+	Settling int64
+	// Rejected counts unsafe entries; Errors folders that could not be read.
+	Rejected int64
+	Errors   int64
+}
+
+// FileFilter selects files in listings. Zero fields select all.
+type FileFilter struct {
+	Server   string // name or uuid
+	Statuses []Status
+	// AfterID is the keyset cursor: files with a larger ID.
+	AfterID int64
+	// Limit is the page size; default 100, at most 1000.
+	Limit int
+}
+
+// DueQuery selects servers to be scanned.
+type DueQuery struct {
+	// AfterUUID is the keyset cursor.
+	AfterUUID string
+	Limit     int
+	// Servers, when not empty, restricts to these uuids or names.
+	Servers []string
+	// Force takes servers that are not due or are suspended, too.
+	Force bool
+}
+
+// ScanResult closes a scan.
+type ScanResult struct {
+	ScanID     int64
+	ServerUUID string
+	Counts     ScanCounts
+	// Failure is nil when the listing reached its end. Suspend stops scheduled
+	// scans of the server until a person has mended it.
+	Failure *Failure
+	Suspend bool
+}

@@ -1,0 +1,68 @@
+package ingest
+
+import "io"
+
+// Fetch asks for the bytes of one file version to be copied into staging,
+// going on from the last checkpoint if there is one.
+type Fetch struct {
+	FileUUID string
+	// Size and ModTime (Unix seconds) name the version; a checkpoint of another
+	// version is thrown away.
+	Size    int64
+	ModTime int64
+	// Source gives the remote bytes by offset.
+	Source io.ReaderAt
+	// Progress, may be nil, is called with the bytes done so far, often.
+	Progress func(done int64)
+	// Stop, may be nil: when closed, Fetch writes a checkpoint and returns ErrStopped.
+	Stop <-chan struct{}
+}
+
+// Staged is a file whose bytes are all in staging and synced to disk.
+type Staged struct {
+	// Path is the local path, for the ledger's temp_path.
+	Path string
+	// Size in bytes; SHA256 in lower-case hex, computed while the bytes came in.
+	Size   int64
+	SHA256 string
+	// ResumedFrom is the offset of the checkpoint this call went on from; 0
+	// means from the start. Equal to Size when the bytes were all there already.
+	ResumedFrom int64
+}
+
+// Put asks for a staged file to be written to the object store, once.
+type Put struct {
+	Key string
+	// Path is the local file; Size and SHA256 (lower-case hex) must match it.
+	Path   string
+	Size   int64
+	SHA256 string
+	// Metadata is stored with the object, beside "sha256"; values may be any UTF-8.
+	Metadata map[string]string
+	// Progress, may be nil, is called with the bytes safely stored so far.
+	Progress func(done int64)
+}
+
+// Object is an object as the store has it.
+type Object struct {
+	Bucket string
+	Key    string
+	Size   int64
+	SHA256 string
+	ETag   string
+}
+
+// Announcement tells consumers that a file is in the store.
+type Announcement struct {
+	File       File
+	Object     Object
+	ServerName string
+}
+
+// Receipt proves that the broker has taken an announcement.
+type Receipt struct {
+	// Queue is where it went: the routing key, or exchange/key.
+	Queue string
+	// MessageID is the same however often a file is announced.
+	MessageID string
+}

@@ -1,0 +1,50 @@
+// Package temporalclient connects to Temporal the way its own tools do: by the
+// standard TEMPORAL_* variables and profiles.
+package temporalclient
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	sdklog "go.temporal.io/sdk/log"
+)
+
+// dialTimeout bounds the first connection, so that a wrong address is an error
+// and not a silence.
+const dialTimeout = 10 * time.Second
+
+// Dial connects and checks that the server answers.
+func Dial(ctx context.Context, log *slog.Logger) (client.Client, error) {
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return nil, fmt.Errorf("read the TEMPORAL_* variables: %w", err)
+	}
+	options.Logger = sdklog.NewStructuredLogger(log)
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	c, err := client.DialContext(ctx, options)
+	if err != nil {
+		return nil, fmt.Errorf("cannot reach Temporal at %s: check TEMPORAL_ADDRESS and that the server runs: %w", address(options), err)
+	}
+	return c, nil
+}
+
+func address(o client.Options) string {
+	if o.HostPort == "" {
+		return client.DefaultHostPort
+	}
+	return o.HostPort
+}
+
+// Namespace returns the namespace that Dial uses.
+func Namespace() string {
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil || options.Namespace == "" {
+		return client.DefaultNamespace
+	}
+	return options.Namespace
+}

@@ -1,0 +1,286 @@
+package workflows
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"stevedore/activities"
+)
+
+// startsPerRun is after how many started files a run hands over to a fresh
+// one: each costs about four events, and history should stay near 4,000.
+const startsPerRun = 500
+
+// readyPage is how many ready files are asked for at once.
+const readyPage = 100
+
+// carriedCheck is how often a run asks after the files it took over from the
+// run before, whose ends it cannot see itself.
+const carriedCheck = 15 * time.Second
+
+// DiscoverFilesInput names the server.
+type DiscoverFilesInput struct {
+	ServerUUID string `json:"server_uuid"`
+	// Source says who asked: "schedule" or "manual".
+	Source string `json:"source"`
+
+	// Carried is a run's state for the next one; leave it empty.
+	Carried *DiscoverState `json:"carried,omitempty"`
+}
+
+// DiscoverState is what one run of DiscoverFiles hands to the next.
+type DiscoverState struct {
+	// Server is the server's settings as of the last listing.
+	Server   activities.ListServerFilesResult `json:"server"`
+	ListedAt time.Time                        `json:"listed_at"`
+	// InFlight names the files whose workflows are open.
+	InFlight []string        `json:"in_flight,omitempty"`
+	Settling int64           `json:"settling,omitempty"`
+	Summary  DiscoverSummary `json:"summary"`
+}
+
+// DiscoverSummary is what a scan did, all its runs together.
+type DiscoverSummary struct {
+	Listings int   `json:"listings"`
+	Seen     int64 `json:"seen"`
+	New      int64 `json:"new"`
+	Started  int64 `json:"started"`
+	Settling int64 `json:"settling"`
+}
+
+// SlotFreed is the payload of SignalSlotFreed.
+type SlotFreed struct {
+	FileUUID string `json:"file_uuid"`
+}
+
+// DiscoverFiles lists a server, waits until its files are whole and starts a
+// FileIngest for each, at most max_parallel at once. It stays while there is
+// something to do and lists again at the server's interval meanwhile, so that
+// a long backlog does not hide new files. There is only one per server, which
+// makes its window exact across all workers.
+func DiscoverFiles(ctx workflow.Context, in DiscoverFilesInput) (DiscoverSummary, error) {
+	d := newDiscovery(ctx, in)
+	return d.run(ctx)
+}
+
+// discovery is the state of one run.
+type discovery struct {
+	in     DiscoverFilesInput
+	server activities.ListServerFilesResult
+
+	listedAt time.Time
+	listDue  bool   // list as soon as possible
+	listErr  error  // the last listing failed: no more listings in this run
+	relist   *timer // runs while there is work left
+	settling int64  // files seen but not yet known to be whole
+	settle   *timer // runs while files settle
+	ready    []activities.ReadyFile
+	backlog  bool // the database may hold more ready files than d.ready
+
+	children []child  // started by this run
+	carried  []string // started by an earlier run, or found running
+	check    *timer   // runs while there are carried files
+
+	starts  int
+	summary DiscoverSummary
+
+	rescan, freed workflow.ReceiveChannel
+}
+
+// child is a file in flight that this run can watch.
+type child struct {
+	fileUUID string
+	done     workflow.Future
+}
+
+// timer is a workflow timer that can be told to be running.
+type timer struct {
+	future workflow.Future
+	cancel workflow.CancelFunc
+}
+
+func newDiscovery(ctx workflow.Context, in DiscoverFilesInput) *discovery {
+	d := &discovery{
+		in: in, listDue: true, backlog: true,
+		rescan: workflow.GetSignalChannel(ctx, SignalRescan),
+		freed:  workflow.GetSignalChannel(ctx, SignalSlotFreed),
+	}
+	if c := in.Carried; c != nil {
+		d.server, d.listedAt, d.carried = c.Server, c.ListedAt, c.InFlight
+		d.settling, d.summary, d.listDue = c.Settling, c.Summary, false
+	}
+	return d
+}
+
+func (d *discovery) run(ctx workflow.Context) (DiscoverSummary, error) {
+	for {
+		if d.listDue {
+			d.list(ctx)
+		}
+		if err := d.fill(ctx); err != nil {
+			return d.summary, err
+		}
+		d.drainSignals()
+		switch {
+		case d.listDue:
+		case d.finished(ctx):
+			return d.summary, d.listErr
+		case d.tooLong(ctx):
+			return d.summary, d.handOver(ctx)
+		default:
+			d.describe(ctx)
+			if err := d.wait(ctx); err != nil {
+				return d.summary, err
+			}
+		}
+	}
+}
+
+// list walks the server. A failure ends listing, not the files in flight; the
+// next scheduled scan tries again.
+func (d *discovery) list(ctx workflow.Context) {
+	d.listDue = false
+	d.relist.stop()
+	d.relist = nil
+	d.listedAt = workflow.Now(ctx)
+	var result activities.ListServerFilesResult
+	d.listErr = workflow.ExecuteActivity(withListing(ctx), activities.NameListServerFiles, activities.ListServerFilesInput{
+		ServerUUID: d.in.ServerUUID, Source: d.in.Source,
+	}).Get(ctx, &result)
+	if d.listErr != nil {
+		return
+	}
+	d.server = result
+	d.summary.Listings++
+	d.summary.Seen = result.Seen
+	d.summary.New += result.New
+	d.setSettling(result.Settling)
+	d.backlog = true
+}
+
+// recheck looks at the settling files again.
+func (d *discovery) recheck(ctx workflow.Context) {
+	var result activities.RecheckSettlingResult
+	err := workflow.ExecuteActivity(withListing(ctx), activities.NameRecheckSettling, activities.RecheckSettlingInput{
+		ServerUUID: d.in.ServerUUID,
+	}).Get(ctx, &result)
+	if err != nil {
+		d.listErr = err
+		d.setSettling(0)
+		return
+	}
+	d.backlog = d.backlog || result.Ready > 0
+	d.setSettling(result.Settling)
+}
+
+func (d *discovery) setSettling(n int64) {
+	d.settling, d.summary.Settling = n, n
+	d.settle.stop()
+	d.settle = nil
+}
+
+// fill starts files while the window has room. It waits for every start: an
+// abandoned child that has not started is lost when this run ends.
+func (d *discovery) fill(ctx workflow.Context) error {
+	for d.room() > 0 && d.starts < startsPerRun {
+		if len(d.ready) == 0 {
+			if err := d.nextReady(ctx); err != nil || len(d.ready) == 0 {
+				return err
+			}
+		}
+		n := min(d.room(), len(d.ready))
+		d.start(ctx, d.ready[:n])
+		d.ready = d.ready[n:]
+	}
+	return nil
+}
+
+// room is how many more files may be in flight. Before the first successful
+// listing of a scan nothing is known of the server, and nothing is started.
+func (d *discovery) room() int {
+	return d.server.MaxParallel - len(d.children) - len(d.carried)
+}
+
+func (d *discovery) nextReady(ctx workflow.Context) error {
+	if !d.backlog {
+		return nil
+	}
+	var page activities.NextReadyFilesResult
+	err := workflow.ExecuteActivity(withQuick(ctx), activities.NameNextReadyFiles, activities.NextReadyFilesInput{
+		ServerUUID: d.in.ServerUUID, Exclude: d.inFlight(), Limit: readyPage,
+	}).Get(ctx, &page)
+	d.ready = page.Files
+	d.backlog = len(page.Files) == readyPage
+	return err
+}
+
+func (d *discovery) inFlight() []string {
+	uuids := slices.Clone(d.carried)
+	for _, c := range d.children {
+		uuids = append(uuids, c.fileUUID)
+	}
+	return uuids
+}
+
+// finished says that nothing is left that would be done sooner by staying.
+// Files that keep changing are left to the next scan once a whole scan
+// interval has passed: their observation goes on where it stands.
+func (d *discovery) finished(ctx workflow.Context) bool {
+	if len(d.ready) > 0 || d.backlog && d.room() > 0 && d.server.MaxParallel > 0 || len(d.inFlight()) > 0 {
+		return false
+	}
+	patience := max(d.server.ScanInterval, 2*d.server.Settle)
+	return d.settling == 0 || workflow.Now(ctx).Sub(d.listedAt) >= patience
+}
+
+func (d *discovery) tooLong(ctx workflow.Context) bool {
+	return d.starts >= startsPerRun || workflow.GetInfo(ctx).GetContinueAsNewSuggested()
+}
+
+func (d *discovery) handOver(ctx workflow.Context) error {
+	d.in.Carried = &DiscoverState{
+		Server: d.server, ListedAt: d.listedAt, InFlight: d.inFlight(), Settling: d.settling, Summary: d.summary,
+	}
+	return workflow.NewContinueAsNewError(ctx, NameDiscoverFiles, d.in)
+}
+
+// describe tells the Temporal UI where the scan stands; it costs no history.
+func (d *discovery) describe(ctx workflow.Context) {
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf(
+		"**%s**: %d seen, %d new; %d in flight of at most %d, %d settling, %d started so far",
+		d.server.ServerName, d.summary.Seen, d.summary.New, len(d.inFlight()), d.server.MaxParallel, d.settling, d.summary.Started))
+}
+
+// release takes a file out of the window.
+func (d *discovery) release(fileUUID string) {
+	d.children = slices.DeleteFunc(d.children, func(c child) bool { return c.fileUUID == fileUUID })
+	d.carried = slices.DeleteFunc(d.carried, func(uuid string) bool { return uuid == fileUUID })
+}
+
+// drainSignals takes what has arrived without waiting. It runs before a run
+// ends or hands over, because a signal that is not read then is lost.
+func (d *discovery) drainSignals() {
+	for d.rescan.ReceiveAsync(nil) {
+		d.listDue = true
+	}
+	var freed SlotFreed
+	for d.freed.ReceiveAsync(&freed) {
+		d.release(freed.FileUUID)
+	}
+}
+
+// start starts a batch of files.
+func (d *discovery) start(ctx workflow.Context, files []activities.ReadyFile) {
+	futures := make([]workflow.ChildWorkflowFuture, len(files))
+	for i, file := range files {
+		futures[i] = workflow.ExecuteChildWorkflow(d.withIngest(ctx, file), NameFileIngest, FileIngestInput{
+			FileUUID: file.UUID, ServerUUID: d.in.ServerUUID, Size: file.Size,
+		})
+	}
+	for i, file := range files {
+		d.started(ctx, file, futures[i])
+	}
+}

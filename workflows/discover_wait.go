@@ -1,0 +1,123 @@
+package workflows
+
+import (
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+)
+
+// withIngest is how FileIngest is started. The server's uuid is the fairness
+// key, so that where fairness is on one server's backlog does not hold up
+// another's; where it is off the key does nothing.
+func (d *discovery) withIngest(ctx workflow.Context, file activities.ReadyFile) workflow.Context {
+	return workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+		WorkflowID:        ingest.IngestWorkflowID(file.UUID),
+		ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON,
+		StaticSummary:     file.Summary,
+		TypedSearchAttributes: temporal.NewSearchAttributes(
+			searchServer.ValueSet(d.server.ServerName),
+			searchStatus.ValueSet(string(ingest.StatusReady)),
+			searchSize.ValueSet(file.Size),
+		),
+		Priority: temporal.Priority{FairnessKey: d.in.ServerUUID},
+	})
+}
+
+// started waits until the child has started. One that runs already is in
+// flight all the same; one that cannot start stays ready for the next page.
+func (d *discovery) started(ctx workflow.Context, file activities.ReadyFile, future workflow.ChildWorkflowFuture) {
+	d.starts++
+	err := future.GetChildWorkflowExecution().Get(ctx, nil)
+	switch {
+	case temporal.IsWorkflowExecutionAlreadyStartedError(err):
+		d.carried = append(d.carried, file.UUID)
+	case err != nil:
+		workflow.GetLogger(ctx).Error("cannot start a file", "file", file.UUID, "error", err)
+	default:
+		d.children = append(d.children, child{fileUUID: file.UUID, done: future})
+		d.summary.Started++
+	}
+}
+
+// wait blocks until something happens and takes note of it. Timers outlive a
+// call: setting and cancelling them anew each time would fill the history.
+func (d *discovery) wait(ctx workflow.Context) error {
+	d.arm(ctx)
+	var checkCarried, recheck bool
+	selector := workflow.NewSelector(ctx)
+	selector.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) {})
+	selector.AddReceive(d.rescan, func(c workflow.ReceiveChannel, _ bool) {
+		c.Receive(ctx, nil)
+		d.listDue = true
+	})
+	selector.AddReceive(d.freed, func(c workflow.ReceiveChannel, _ bool) {
+		var freed SlotFreed
+		c.Receive(ctx, &freed)
+		d.release(freed.FileUUID)
+	})
+	for _, c := range d.children {
+		selector.AddFuture(c.done, func(workflow.Future) { d.release(c.fileUUID) })
+	}
+	d.settle.on(selector, func() { d.settle, recheck = nil, true })
+	d.relist.on(selector, func() { d.relist, d.listDue = nil, true })
+	d.check.on(selector, func() { d.check, checkCarried = nil, true })
+	selector.Select(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if recheck {
+		d.recheck(ctx)
+	}
+	if checkCarried {
+		return d.askAfterCarried(ctx)
+	}
+	return nil
+}
+
+// arm sets the timers that the state asks for and that do not run yet.
+func (d *discovery) arm(ctx workflow.Context) {
+	if d.settling > 0 && d.settle == nil {
+		d.settle = newTimer(ctx, max(d.server.Settle, time.Second))
+	}
+	if d.relist == nil && d.listErr == nil && len(d.inFlight()) > 0 && d.server.ScanInterval > 0 {
+		d.relist = newTimer(ctx, max(d.listedAt.Add(d.server.ScanInterval).Sub(workflow.Now(ctx)), time.Second))
+	}
+	if len(d.carried) > 0 && d.check == nil {
+		d.check = newTimer(ctx, carriedCheck)
+	}
+}
+
+func (d *discovery) askAfterCarried(ctx workflow.Context) error {
+	var open activities.OpenIngestsResult
+	err := workflow.ExecuteActivity(withQuick(ctx), activities.NameOpenIngests, activities.OpenIngestsInput{
+		FileUUIDs: d.carried,
+	}).Get(ctx, &open)
+	if err == nil {
+		d.carried = open.FileUUIDs
+	}
+	return err
+}
+
+func newTimer(ctx workflow.Context, after time.Duration) *timer {
+	ctx, cancel := workflow.WithCancel(ctx)
+	return &timer{future: workflow.NewTimer(ctx, after), cancel: cancel}
+}
+
+// stop cancels a running timer; a nil one is none.
+func (t *timer) stop() {
+	if t != nil {
+		t.cancel()
+	}
+}
+
+// on makes the selector react to the timer, if there is one.
+func (t *timer) on(selector workflow.Selector, fired func()) {
+	if t != nil {
+		selector.AddFuture(t.future, func(workflow.Future) { fired() })
+	}
+}

@@ -1,0 +1,44 @@
+package workflows
+
+import (
+	"errors"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+)
+
+// failureOf reads an activity's error: its kind and its line for people.
+// Errors are rebuilt on their way through the server, so only the type of the
+// ApplicationError can be compared.
+func failureOf(err error) (ingest.Kind, string) {
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) {
+		return ingest.Kind(app.Type()), app.Message()
+	}
+	return ingest.KindTransient, err.Error()
+}
+
+// hostTimedOut reports that no worker took the task in time.
+func hostTimedOut(err error) bool {
+	var timeout *temporal.TimeoutError
+	return errors.As(err, &timeout) && timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START
+}
+
+// localFirst tries a short step within the workflow task and falls back to an
+// ordinary activity, whose attempts everybody can see, as soon as it meets
+// anything but success or a permanent error.
+func localFirst(ctx workflow.Context, name string, in, out any, fallback func() error) error {
+	err := workflow.ExecuteLocalActivity(withLocal(ctx), name, in).Get(ctx, out)
+	if err == nil || temporal.IsCanceledError(err) {
+		return err
+	}
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) && app.NonRetryable() && app.Type() != activities.TypeOtherHost {
+		return err
+	}
+	return fallback()
+}

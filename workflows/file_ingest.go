@@ -1,0 +1,237 @@
+package workflows
+
+import (
+	"fmt"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+)
+
+// maxRestages is how often a file is fetched anew because its staged bytes
+// were lost or damaged, or its host was, before an operator is asked.
+const maxRestages = 5
+
+// maxMismatches is how often a wrong hash is answered with a fresh download:
+// once can be a bad disk or cable, twice is a matter for people.
+const maxMismatches = 1
+
+// localVerifyBytes is up to which size the staged bytes are re-read within the
+// workflow task; even a slow disk does it in a second.
+const localVerifyBytes = 16 << 20
+
+// FileIngestInput names the file version.
+type FileIngestInput struct {
+	FileUUID   string `json:"file_uuid"`
+	ServerUUID string `json:"server_uuid"`
+	// Size in bytes.
+	Size int64 `json:"size"`
+	// From is the step to begin with; empty means from the start.
+	From ingest.Step `json:"from,omitempty"`
+}
+
+// FileIngestResult says how the file ended.
+type FileIngestResult struct {
+	Status ingest.Status `json:"status"`
+}
+
+// FileIngest carries one file version from its server into the object store
+// and announces it. What fails for good is parked: the workflow stays open
+// until an operator says retry or skip.
+func FileIngest(ctx workflow.Context, in FileIngestInput) (FileIngestResult, error) {
+	f := &fileIngest{in: in, step: ingest.StepDownload}
+	if in.From != "" {
+		f.step = in.From
+	}
+	if err := f.setup(ctx); err != nil {
+		return FileIngestResult{}, err
+	}
+	status, err := f.run(ctx)
+	return FileIngestResult{Status: status}, err
+}
+
+// fileIngest is the state of one workflow.
+type fileIngest struct {
+	in   FileIngestInput
+	step ingest.Step
+
+	host       activities.Host // where the staged bytes are; zero: nowhere yet
+	restages   int
+	mismatches int
+	tidySource bool
+
+	parked    *ingest.Failure
+	decision  *decision
+	decisions int
+}
+
+func (f *fileIngest) run(ctx workflow.Context) (ingest.Status, error) {
+	for {
+		err := f.carry(ctx)
+		if err == nil {
+			f.tidy(ctx)
+			return f.end(ctx, ingest.StatusCompleted)
+		}
+		status, asideErr := f.setAside(ctx, err)
+		if asideErr != nil {
+			return "", asideErr
+		}
+		if status != ingest.StatusError {
+			return f.end(ctx, status)
+		}
+		if status, err = f.awaitOperator(ctx); err != nil {
+			return "", err
+		}
+		if status == ingest.StatusSkipped {
+			return f.end(ctx, status)
+		}
+	}
+}
+
+// carry does the steps from f.step on, and goes back to the download where
+// that can mend what went wrong.
+func (f *fileIngest) carry(ctx workflow.Context) error {
+	for f.step != "" {
+		f.describe(ctx)
+		err := f.do(ctx)
+		switch {
+		case err == nil:
+			f.step = stepAfter(f.step)
+		case f.restage(err):
+			f.step = ingest.StepDownload
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fileIngest) do(ctx workflow.Context) error {
+	switch f.step {
+	case ingest.StepVerify:
+		return f.verify(ctx)
+	case ingest.StepUpload:
+		return f.upload(ctx)
+	case ingest.StepNotify:
+		return f.notify(ctx)
+	default:
+		return f.download(ctx)
+	}
+}
+
+func stepAfter(step ingest.Step) ingest.Step {
+	switch step {
+	case ingest.StepDownload:
+		return ingest.StepVerify
+	case ingest.StepVerify:
+		return ingest.StepUpload
+	case ingest.StepUpload:
+		return ingest.StepNotify
+	default:
+		return ""
+	}
+}
+
+// restage decides whether fetching the file anew is the answer to err.
+func (f *fileIngest) restage(err error) bool {
+	switch kind, _ := failureOf(err); {
+	case kind == ingest.KindHashMismatch && f.mismatches < maxMismatches:
+		f.mismatches++
+	case kind == ingest.KindStagingLost || hostTimedOut(err):
+		f.host = activities.Host{}
+	default:
+		return false
+	}
+	f.restages++
+	return f.restages <= maxRestages
+}
+
+func (f *fileIngest) download(ctx workflow.Context) error {
+	if err := f.claimHost(ctx); err != nil {
+		return err
+	}
+	return f.onHost(ctx, activities.NameDownload, activities.DownloadInput{FileUUID: f.in.FileUUID})
+}
+
+// claimHost finds a worker with room for the file, beginning with the one that
+// runs this workflow task.
+func (f *fileIngest) claimHost(ctx workflow.Context) error {
+	if f.host.Queue != "" {
+		return nil
+	}
+	in := activities.ClaimHostInput{FileUUID: f.in.FileUUID, Size: f.in.Size}
+	return localFirst(ctx, activities.NameClaimHost, in, &f.host, func() error {
+		return workflow.ExecuteActivity(withQuick(ctx), activities.NameClaimHost, in).Get(ctx, &f.host)
+	})
+}
+
+func (f *fileIngest) verify(ctx workflow.Context) error {
+	in := activities.VerifyHashInput{FileUUID: f.in.FileUUID, HostQueue: f.host.Queue}
+	onHost := func() error { return f.onHost(ctx, activities.NameVerifyHash, in) }
+	if f.in.Size > localVerifyBytes {
+		return onHost()
+	}
+	return localFirst(ctx, activities.NameVerifyHash, in, nil, onHost)
+}
+
+func (f *fileIngest) upload(ctx workflow.Context) error {
+	return f.onHost(ctx, activities.NameUpload, activities.UploadInput{FileUUID: f.in.FileUUID})
+}
+
+func (f *fileIngest) notify(ctx workflow.Context) error {
+	in := activities.NotifyInput{FileUUID: f.in.FileUUID}
+	var result activities.NotifyResult
+	err := localFirst(ctx, activities.NameNotify, in, &result, func() error {
+		return workflow.ExecuteActivity(withQuick(ctx), activities.NameNotify, in).Get(ctx, &result)
+	})
+	f.tidySource = result.SourceAction
+	return err
+}
+
+// tidy does the after-ingest action. The file is safe by now: whatever goes
+// wrong here is logged and in the ledger, and never sends the file round again.
+func (f *fileIngest) tidy(ctx workflow.Context) {
+	if !f.tidySource {
+		return
+	}
+	in := activities.AfterIngestInput{FileUUID: f.in.FileUUID}
+	if err := workflow.ExecuteActivity(withTidy(ctx), activities.NameAfterIngest, in).Get(ctx, nil); err != nil {
+		workflow.GetLogger(ctx).Error("the after-ingest action failed", "file", f.in.FileUUID, "error", err)
+	}
+}
+
+// onHost runs a step on the worker that has the staged bytes. Waiting too long
+// there is not yet its death: a busy host still polls, and then the wait goes on.
+func (f *fileIngest) onHost(ctx workflow.Context, name string, in any) error {
+	if f.host.Queue == "" { // a retry from a later step finds no host: go and fetch
+		return temporal.NewApplicationError("no host has the file staged", string(ingest.KindStagingLost))
+	}
+	for {
+		err := workflow.ExecuteActivity(withHost(ctx, f.host.Queue, f.host.Timeout), name, in).Get(ctx, nil)
+		if !hostTimedOut(err) {
+			return err
+		}
+		var check activities.CheckHostResult
+		in := activities.CheckHostInput{Queue: f.host.Queue}
+		if err := workflow.ExecuteActivity(withQuick(ctx), activities.NameCheckHost, in).Get(ctx, &check); err != nil {
+			return err
+		}
+		if !check.Alive {
+			return err
+		}
+	}
+}
+
+// describe tells the Temporal UI where the file stands; it costs no history.
+func (f *fileIngest) describe(ctx workflow.Context) {
+	text := fmt.Sprintf("step **%s**", f.step)
+	if f.parked != nil {
+		text = fmt.Sprintf("**waits for an operator** since step %s: %s\n\nAnswer with `retry` or `skip`.", f.parked.Step, f.parked.Message)
+	}
+	if f.host.Queue != "" {
+		text += "\n\nstaged on `" + f.host.Queue + "`"
+	}
+	workflow.SetCurrentDetails(ctx, text)
+}

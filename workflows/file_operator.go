@@ -1,0 +1,205 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+)
+
+// Decision is what an operator says about a parked file.
+type Decision struct {
+	// From is the step to retry from: download, verify, upload or notify;
+	// empty means the step that failed. Skip ignores it.
+	From ingest.Step `json:"from,omitempty"`
+	// Actor and Reason go to the ledger. A signal by hand may leave them out.
+	Actor  string `json:"actor"`
+	Reason string `json:"reason"`
+}
+
+// IngestStatus answers QueryStatus.
+type IngestStatus struct {
+	Step ingest.Step `json:"step"`
+	// Host is the task queue of the worker that has the staged bytes.
+	Host string `json:"host,omitempty"`
+	// Parked is set while the file waits for an operator.
+	Parked *ingest.Failure `json:"parked,omitempty"`
+	// Restages counts how often the file was fetched anew.
+	Restages int `json:"restages"`
+}
+
+// decision is a Decision and what it decides.
+type decision struct {
+	Decision
+	action string
+}
+
+// setup makes the workflow answer questions and take decisions.
+func (f *fileIngest) setup(ctx workflow.Context) error {
+	err := workflow.SetQueryHandler(ctx, QueryStatus, func() (IngestStatus, error) {
+		return IngestStatus{Step: f.step, Host: f.host.Queue, Parked: f.parked, Restages: f.restages}, nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := f.listen(ctx, UpdateRetry, activities.ActionRetry); err != nil {
+		return err
+	}
+	return f.listen(ctx, UpdateSkip, activities.ActionSkip)
+}
+
+// listen takes decisions as updates, which answer, and as signals, which do not.
+func (f *fileIngest) listen(ctx workflow.Context, name, action string) error {
+	take := func(_ workflow.Context, d Decision) error {
+		f.decision = &decision{Decision: d, action: action}
+		return nil
+	}
+	options := workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, d Decision) error { return f.acceptable(d) }}
+	if err := workflow.SetUpdateHandlerWithOptions(ctx, name, take, options); err != nil {
+		return err
+	}
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for {
+			var d Decision
+			workflow.GetSignalChannel(ctx, name).Receive(ctx, &d)
+			if ctx.Err() != nil {
+				return
+			}
+			if d.Actor == "" {
+				d.Actor, d.Reason = "signal", "by hand: "+d.Reason
+			}
+			if err := f.acceptable(d); err != nil {
+				workflow.GetLogger(ctx).Warn("signal ignored", "signal", name, "error", err)
+				continue
+			}
+			_ = take(ctx, d)
+		}
+	})
+	return nil
+}
+
+// acceptable says why a decision cannot be taken now, if it cannot.
+func (f *fileIngest) acceptable(d Decision) error {
+	steps := []ingest.Step{"", ingest.StepDownload, ingest.StepVerify, ingest.StepUpload, ingest.StepNotify}
+	switch {
+	case f.parked == nil:
+		return fmt.Errorf("the file is not parked: it is at step %s", f.step)
+	case f.decision != nil:
+		return errors.New("a decision was taken already")
+	case d.Actor == "":
+		return errors.New("actor: say who decides")
+	case !slices.Contains(steps, d.From):
+		return fmt.Errorf("from %q: use download, verify, upload or notify", d.From)
+	}
+	return nil
+}
+
+// setAside records why the file left its way and returns the status it has now.
+func (f *fileIngest) setAside(ctx workflow.Context, cause error) (ingest.Status, error) {
+	kind, message := failureOf(cause)
+	if temporal.IsCanceledError(cause) {
+		kind, message = "cancelled", "the workflow was cancelled; start the file again to go on"
+		ctx, _ = workflow.NewDisconnectedContext(ctx)
+	}
+	why := activities.ParkFileInput{FileUUID: f.in.FileUUID, Step: f.step, Kind: kind, Message: message}
+	var outcome activities.Outcome
+	var err error
+	switch kind {
+	case ingest.KindNotFound:
+		err = f.close(ctx, why, ingest.StatusVanished, &outcome)
+	case ingest.KindChanged:
+		err = f.close(ctx, why, ingest.StatusSuperseded, &outcome)
+	default:
+		err = workflow.ExecuteActivity(withQuick(ctx), activities.NameParkFile, why).Get(ctx, &outcome)
+		f.parked = &ingest.Failure{Step: f.step, Kind: kind, Message: message}
+	}
+	if err == nil && temporal.IsCanceledError(cause) {
+		err = cause
+	}
+	return outcome.Status, err
+}
+
+// close ends a version that is gone from the server, and frees its staging.
+func (f *fileIngest) close(ctx workflow.Context, why activities.ParkFileInput, status ingest.Status, outcome *activities.Outcome) error {
+	err := workflow.ExecuteActivity(withQuick(ctx), activities.NameCloseFile,
+		activities.CloseFileInput{ParkFileInput: why, Status: status}).Get(ctx, outcome)
+	f.discard(ctx)
+	return err
+}
+
+// discard frees the staged bytes where they are. A host that does not answer
+// within a minute keeps them for the reconciler.
+func (f *fileIngest) discard(ctx workflow.Context) {
+	if f.host.Queue == "" {
+		return
+	}
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue: f.host.Queue, ScheduleToCloseTimeout: time.Minute, RetryPolicy: &brief,
+	})
+	err := workflow.ExecuteActivity(ctx, activities.NameDiscardStaged, activities.DiscardStagedInput{FileUUID: f.in.FileUUID}).Get(ctx, nil)
+	if err != nil {
+		workflow.GetLogger(ctx).Warn("staged bytes stay for the reconciler", "file", f.in.FileUUID, "error", err)
+	}
+}
+
+// awaitOperator parks the workflow until somebody decides, and carries the
+// decision into the ledger.
+func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) {
+	if err := f.announceParked(ctx); err != nil {
+		return "", err
+	}
+	if err := workflow.Await(ctx, func() bool { return f.decision != nil }); err != nil {
+		return "", err
+	}
+	d := *f.decision
+	if d.From == "" {
+		d.From = f.parked.Step
+	}
+	f.decisions++
+	var outcome activities.Outcome
+	err := workflow.ExecuteActivity(withQuick(ctx), activities.NameResumeFile, activities.ResumeFileInput{
+		FileUUID: f.in.FileUUID, Action: d.action, From: d.From, Actor: d.Actor, Reason: d.Reason,
+		Key: fmt.Sprintf("%s/%d", workflow.GetInfo(ctx).WorkflowExecution.RunID, f.decisions),
+	}).Get(ctx, &outcome)
+	if err != nil {
+		return "", err
+	}
+	f.parked, f.decision, f.step = nil, nil, d.From
+	f.restages, f.mismatches = 0, 0
+	if outcome.Status == ingest.StatusSkipped {
+		f.discard(ctx)
+		return outcome.Status, nil
+	}
+	return outcome.Status, f.setStatus(ctx, ingest.StatusReady)
+}
+
+// announceParked makes the parked file findable by query and gives its place
+// in the server's window to another file.
+func (f *fileIngest) announceParked(ctx workflow.Context) error {
+	f.describe(ctx)
+	if err := f.setStatus(ctx, ingest.StatusError); err != nil {
+		return err
+	}
+	// Nobody may be listening: then there is no window to free.
+	_ = workflow.SignalExternalWorkflow(ctx, ingest.DiscoverWorkflowID(f.in.ServerUUID), "", SignalSlotFreed,
+		SlotFreed{FileUUID: f.in.FileUUID}).Get(ctx, nil)
+	return nil
+}
+
+func (f *fileIngest) setStatus(ctx workflow.Context, status ingest.Status) error {
+	return workflow.UpsertTypedSearchAttributes(ctx, searchStatus.ValueSet(string(status)))
+}
+
+// end closes the workflow once every update has its answer.
+func (f *fileIngest) end(ctx workflow.Context, status ingest.Status) (ingest.Status, error) {
+	if err := f.setStatus(ctx, status); err != nil {
+		return status, err
+	}
+	return status, workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
+}

@@ -1,0 +1,25 @@
+package workflows
+
+// The registered names of workflows, and the names people and other workflows
+// use to talk to them. Running workflows refer to them: names are never changed
+// or given another meaning, only added (a golden test pins the list).
+const (
+	NameScanAllServers = "ScanAllServers"
+	NameDiscoverFiles  = "DiscoverFiles"
+	NameFileIngest     = "FileIngest"
+
+	// SignalRescan asks a running DiscoverFiles to list its server again.
+	SignalRescan = "rescan"
+	// SignalSlotFreed tells DiscoverFiles that a file is parked and no longer
+	// counts as in flight. Payload: SlotFreed.
+	SignalSlotFreed = "slot-freed"
+
+	// UpdateRetry and UpdateSkip decide on a parked file and say at once
+	// whether the decision was taken. Payload: Decision. The signals of the
+	// same names do the same without an answer, for use by hand and in batch.
+	UpdateRetry = "retry"
+	UpdateSkip  = "skip"
+
+	// QueryStatus returns an IngestStatus.
+	QueryStatus = "status"
+)

@@ -1,0 +1,97 @@
+package workflows
+
+import (
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+)
+
+// serversPerPage bounds the children started at once: Temporal takes 2,000
+// pending ones, and a run's history should stay small.
+const serversPerPage = 200
+
+// ScanAllServersInput says what to scan.
+type ScanAllServersInput struct {
+	// Servers restricts the scan to these names or uuids; empty means all.
+	Servers []string `json:"servers,omitempty"`
+	// Force scans servers that are not due or are suspended, too.
+	Force bool `json:"force,omitempty"`
+	// Source says who asked: "schedule" or "manual".
+	Source string `json:"source"`
+
+	// AfterUUID and Done carry the state from run to run; leave them empty.
+	AfterUUID string      `json:"after_uuid,omitempty"`
+	Done      ScanSummary `json:"done,omitzero"`
+}
+
+// ScanSummary counts what became of the servers' scans.
+type ScanSummary struct {
+	// Started scans are new; AlreadyRunning ones were asked to list again.
+	Started        int `json:"started"`
+	AlreadyRunning int `json:"already_running"`
+	// Failed scans could not be started.
+	Failed int `json:"failed"`
+	// Servers are those that are being scanned now; at most one page.
+	Servers []activities.ServerRef `json:"servers,omitempty"`
+}
+
+// ScanAllServers starts one DiscoverFiles for each server that is due and
+// waits only until each has started: a slow server delays nobody. A server
+// that is being scanned already is asked to look once more.
+func ScanAllServers(ctx workflow.Context, in ScanAllServersInput) (ScanSummary, error) {
+	var page activities.ListDueServersResult
+	err := workflow.ExecuteActivity(withQuick(ctx), activities.NameListDueServers, activities.ListDueServersInput{
+		AfterUUID: in.AfterUUID, Limit: serversPerPage, Servers: in.Servers, Force: in.Force,
+	}).Get(ctx, &page)
+	if err != nil {
+		return in.Done, err
+	}
+	summary := in.Done
+	summary.Servers = nil
+	startScans(ctx, page.Servers, in.Source, &summary)
+	if page.More {
+		in.AfterUUID, in.Done = page.Servers[len(page.Servers)-1].UUID, summary
+		return summary, workflow.NewContinueAsNewError(ctx, NameScanAllServers, in)
+	}
+	return summary, nil
+}
+
+// startScans starts all and then waits for each: an abandoned child that has
+// not started is dropped without a word when its parent closes.
+func startScans(ctx workflow.Context, servers []activities.ServerRef, source string, summary *ScanSummary) {
+	children := make([]workflow.ChildWorkflowFuture, len(servers))
+	for i, server := range servers {
+		children[i] = workflow.ExecuteChildWorkflow(withDiscover(ctx, server), NameDiscoverFiles,
+			DiscoverFilesInput{ServerUUID: server.UUID, Source: source})
+	}
+	for i, server := range servers {
+		err := children[i].GetChildWorkflowExecution().Get(ctx, nil)
+		if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+			err = workflow.SignalExternalWorkflow(ctx, ingest.DiscoverWorkflowID(server.UUID), "", SignalRescan, nil).Get(ctx, nil)
+			if err == nil {
+				summary.AlreadyRunning++
+				summary.Servers = append(summary.Servers, server)
+				continue
+			}
+		}
+		if err != nil {
+			workflow.GetLogger(ctx).Error("cannot start the scan of a server", "server", server.Name, "error", err)
+			summary.Failed++
+			continue
+		}
+		summary.Started++
+		summary.Servers = append(summary.Servers, server)
+	}
+}
+
+func withDiscover(ctx workflow.Context, server activities.ServerRef) workflow.Context {
+	return workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+		WorkflowID:            ingest.DiscoverWorkflowID(server.UUID),
+		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_ABANDON,
+		StaticSummary:         server.Name,
+		TypedSearchAttributes: temporal.NewSearchAttributes(searchServer.ValueSet(server.Name)),
+	})
+}
