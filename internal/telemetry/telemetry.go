@@ -1,0 +1,20 @@
+// Package telemetry makes the logger that a process hands to its parts.
+package telemetry
+
+import (
+	"io"
+	"log/slog"
+
+	"stevedore/internal/config"
+)
+
+// NewLogger returns a logger that writes messages of cfg.Level and above to w,
+// as JSON lines with format "json" and as key=value text otherwise. The
+// Temporal SDK takes it through its own log.NewStructuredLogger.
+func NewLogger(cfg config.Log, w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: cfg.Level}
+	if cfg.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}

@@ -1,0 +1,155 @@
+package transfer
+
+import (
+	"crypto/sha256"
+	"encoding"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io/fs"
+	"os"
+
+	"stevedore/internal/ingest"
+)
+
+// algoSHA256 is the one hash a copy computes.
+const algoSHA256 = "sha256"
+
+// version is what a file version is known by: bytes and Unix seconds.
+type version struct {
+	Size    int64 `json:"size"`
+	ModTime int64 `json:"mtime"`
+}
+
+// checkpoint is how far a copy has come. The zero value is the beginning.
+type checkpoint struct {
+	Version version `json:"version"`
+	// Offset bytes are on disk and in the hash.
+	Offset int64 `json:"offset"`
+	// Algo names the hash; State is its marshaled state after Offset bytes.
+	Algo  string `json:"algo"`
+	State []byte `json:"state"`
+	// Digest is the finished hash in hex; set when the copy is complete.
+	Digest string `json:"digest,omitempty"`
+}
+
+// sealed is a checkpoint as it is on disk, with a checksum of its own: a
+// hash state with a flipped bit would be taken for a good one otherwise.
+type sealed struct {
+	Checkpoint json.RawMessage `json:"checkpoint"`
+	CRC32C     uint32          `json:"crc32c"`
+}
+
+// castagnoli is hardware-supported and the usual choice for storage.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// errUnusable marks a checkpoint that cannot be gone on from.
+var errUnusable = errors.New("checkpoint is unusable")
+
+// complete reports whether the copy has all bytes.
+func (c checkpoint) complete() bool { return c.Digest != "" }
+
+// snapshot returns the checkpoint of a copy that has hashed offset bytes.
+func snapshot(v version, offset int64, h hash.Hash) (checkpoint, error) {
+	state, err := h.(encoding.BinaryMarshaler).MarshalBinary()
+	if err != nil {
+		return checkpoint{}, fmt.Errorf("marshal the hash state: %w", err)
+	}
+	return checkpoint{Version: v, Offset: offset, Algo: algoSHA256, State: state}, nil
+}
+
+// finish returns the checkpoint of a copy that has hashed everything.
+func finish(v version, h hash.Hash) (checkpoint, error) {
+	c, err := snapshot(v, v.Size, h)
+	c.Digest = hex.EncodeToString(h.Sum(nil))
+	return c, err
+}
+
+// hash returns the hash as it was at the checkpoint.
+func (c checkpoint) hash() (hash.Hash, error) {
+	h := sha256.New()
+	if c.Offset == 0 {
+		return h, nil
+	}
+	if err := h.(encoding.BinaryUnmarshaler).UnmarshalBinary(c.State); err != nil {
+		return nil, fmt.Errorf("%w: hash state: %w", errUnusable, err)
+	}
+	return h, nil
+}
+
+// encode returns the checkpoint as it is written to disk.
+func (c checkpoint) encode() ([]byte, error) {
+	body, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("encode the checkpoint: %w", err)
+	}
+	return json.Marshal(sealed{Checkpoint: body, CRC32C: crc32.Checksum(body, castagnoli)})
+}
+
+// decode reads what encode wrote, or returns errUnusable.
+func decode(text []byte) (checkpoint, error) {
+	var s sealed
+	if err := json.Unmarshal(text, &s); err != nil {
+		return checkpoint{}, fmt.Errorf("%w: %w", errUnusable, err)
+	}
+	if crc32.Checksum(s.Checkpoint, castagnoli) != s.CRC32C {
+		return checkpoint{}, fmt.Errorf("%w: its checksum differs", errUnusable)
+	}
+	var c checkpoint
+	if err := json.Unmarshal(s.Checkpoint, &c); err != nil {
+		return checkpoint{}, fmt.Errorf("%w: %w", errUnusable, err)
+	}
+	if c.Algo != algoSHA256 || c.Offset < 0 || c.Offset > c.Version.Size {
+		return checkpoint{}, fmt.Errorf("%w: algorithm %q at %d of %d bytes", errUnusable, c.Algo, c.Offset, c.Version.Size)
+	}
+	return c, nil
+}
+
+// load returns the folder's checkpoint, checked against the length of the
+// data. Without one it returns fs.ErrNotExist; errUnusable when it lies.
+func (f folder) load() (checkpoint, error) {
+	text, err := os.ReadFile(f.checkpoint())
+	if err != nil {
+		return checkpoint{}, err
+	}
+	c, err := decode(text)
+	if err != nil {
+		return checkpoint{}, err
+	}
+	info, err := os.Stat(f.data())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return checkpoint{}, fmt.Errorf("%w: its data is gone", errUnusable)
+	case err != nil:
+		return checkpoint{}, err
+	case info.Size() < c.Offset, c.complete() && info.Size() != c.Version.Size:
+		return checkpoint{}, fmt.Errorf("%w: it speaks of %d bytes, the data has %d", errUnusable, c.Offset, info.Size())
+	}
+	return c, nil
+}
+
+// resume returns the checkpoint to go on from: the folder's own if it is whole
+// and of the version asked for, else the beginning.
+func (s *Staging) resume(f folder, req ingest.Fetch) (checkpoint, hash.Hash, error) {
+	want := version{Size: req.Size, ModTime: req.ModTime}
+	c, err := f.load()
+	if err == nil && c.Version != want {
+		err = fmt.Errorf("%w: it is of another version", errUnusable)
+	}
+	var h hash.Hash
+	if err == nil {
+		h, err = c.hash()
+	}
+	switch {
+	case err == nil:
+		return c, h, nil
+	case errors.Is(err, errUnusable):
+		s.cfg.Logger.Warn("starting the copy over", "file_uuid", req.FileUUID, "reason", err.Error())
+	case !errors.Is(err, fs.ErrNotExist):
+		return checkpoint{}, nil, fmt.Errorf("read the checkpoint: %w", err)
+	}
+	return checkpoint{Version: want}, sha256.New(), nil
+}

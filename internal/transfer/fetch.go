@@ -1,0 +1,202 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"time"
+
+	"stevedore/internal/ingest"
+)
+
+// Fetch copies the remote bytes into staging, going on from the last checkpoint
+// of the same version. It reads exactly req.Size bytes and returns once they
+// are on disk; whether the source has grown is for the caller to stat.
+//
+// Whatever ends it early, the progress is kept first: ctx (its error),
+// req.Stop (ingest.ErrStopped), a failed read (its error), no bytes for the
+// configured time (KindTransient). A source that ends before req.Size is
+// KindChanged; a full disk KindStagingFull; an attempt on the same file that
+// still runs KindTransient.
+//
+// Fetch does not wait for reads that hang: after an error the caller closes the
+// source, which ends them.
+func (s *Staging) Fetch(ctx context.Context, req ingest.Fetch) (ingest.Staged, error) {
+	if req.Size < 0 || req.Source == nil {
+		return ingest.Staged{}, ingest.Errorf(ingest.KindInvalid, "fetch of %s needs a source and a size, got %d bytes", req.FileUUID, req.Size)
+	}
+	f, err := s.lockFolder(req.FileUUID)
+	if err != nil {
+		return ingest.Staged{}, err
+	}
+	defer f.unlock()
+	from, h, err := s.resume(f, req)
+	if err != nil {
+		return ingest.Staged{}, err
+	}
+	digest := from.Digest
+	if !from.complete() {
+		if digest, err = s.copy(ctx, f, req, from, h); err != nil {
+			return ingest.Staged{}, err
+		}
+	}
+	return ingest.Staged{Path: f.data(), Size: req.Size, SHA256: digest, ResumedFrom: from.Offset}, nil
+}
+
+// copy fetches what is missing after the checkpoint and returns the digest.
+func (s *Staging) copy(ctx context.Context, f folder, req ingest.Fetch, from checkpoint, h hash.Hash) (string, error) {
+	data, err := s.openData(f, from.Offset, req.Size)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = data.Close() }() // what counts is synced before
+	c := &copying{
+		cfg: s.cfg, req: req, data: data, hash: h, version: from.Version, offset: from.Offset,
+		saver: &saver{folder: f, data: data, begun: from.Offset, failpoint: s.failpoint},
+	}
+	c.progress()
+	if err := c.run(ctx); err != nil {
+		return "", c.keep(err)
+	}
+	return c.finish()
+}
+
+// copying is one Fetch under way.
+type copying struct {
+	cfg     Config
+	req     ingest.Fetch
+	data    *os.File
+	hash    hash.Hash
+	version version
+	// offset is how many bytes are written and hashed.
+	offset int64
+	saver  *saver
+}
+
+// run copies until all bytes are written or something ends it.
+func (c *copying) run(ctx context.Context) error {
+	p := newPipeline(c.req.Source, c.offset, c.req.Size, c.cfg.ChunkSize, c.cfg.Window)
+	defer p.close(c.cfg.DrainTimeout)
+	saveTick := time.NewTicker(c.cfg.CheckpointInterval)
+	defer saveTick.Stop()
+	stalled := time.NewTimer(c.cfg.NoProgress)
+	defer stalled.Stop()
+	for head := p.head(); head != nil; head = p.head() {
+		if err := c.await(ctx, head, saveTick.C, stalled.C); err != nil {
+			return err
+		}
+		if err := c.take(head); err != nil {
+			return err
+		}
+		p.release()
+		stalled.Reset(c.cfg.NoProgress)
+	}
+	return nil
+}
+
+// await returns nil once the chunk's read has ended.
+func (c *copying) await(ctx context.Context, head *chunk, saveTick, stalled <-chan time.Time) error {
+	for {
+		select {
+		case <-head.done:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("fetch ended at byte %d of %d: %w", c.offset, c.req.Size, ctx.Err())
+		case <-c.req.Stop:
+			return ingest.ErrStopped
+		case <-stalled:
+			return ingest.Errorf(ingest.KindTransient, "no bytes came for %s at byte %d of %d: the connection is given up and made again", c.cfg.NoProgress, c.offset, c.req.Size)
+		case err := <-c.saver.running:
+			if err := c.saver.ended(err); err != nil {
+				return err
+			}
+		case <-saveTick:
+			if c.saver.running != nil {
+				continue // waiting here for a slow disk would look like a stalled source
+			}
+			if err := c.save(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// take writes and hashes the bytes of a read that has ended.
+func (c *copying) take(head *chunk) error {
+	if err := head.check(); err != nil {
+		return err
+	}
+	if _, err := c.data.WriteAt(head.buf, head.off); err != nil {
+		return diskError(err, "write staged data")
+	}
+	c.hash.Write(head.buf) // a hash never fails
+	c.offset += int64(len(head.buf))
+	c.progress()
+	// One chunk early, so that half of CheckpointBytes is never exceeded.
+	if c.offset-c.saver.begun+int64(c.cfg.ChunkSize) > c.cfg.CheckpointBytes/2 {
+		return c.save()
+	}
+	return nil
+}
+
+// check says whether the read gave all it was asked for. io.ReaderAt promises
+// an error otherwise; a source that breaks the promise must not shift bytes.
+func (c *chunk) check() error {
+	switch {
+	case c.n == len(c.buf) && (c.err == nil || errors.Is(c.err, io.EOF)):
+		return nil
+	case c.n < 0 || c.n > len(c.buf) || c.err == nil:
+		return fmt.Errorf("source is broken: a read of %d bytes at %d gave %d without an error", len(c.buf), c.off, c.n)
+	case errors.Is(c.err, io.EOF):
+		return ingest.Errorf(ingest.KindChanged, "remote file shrank while it was read: it ends at byte %d", c.off+int64(c.n))
+	default:
+		return fmt.Errorf("read %d bytes at %d: %w", len(c.buf), c.off, c.err)
+	}
+}
+
+// progress tells the caller how far the copy is.
+func (c *copying) progress() {
+	if c.req.Progress != nil {
+		c.req.Progress(c.offset)
+	}
+}
+
+// save begins a checkpoint of what is written so far, unless there is one. It
+// waits for the one before, so that a kill costs at most CheckpointBytes.
+func (c *copying) save() error {
+	if c.offset == c.saver.begun {
+		return nil
+	}
+	cp, err := snapshot(c.version, c.offset, c.hash)
+	if err != nil {
+		return err
+	}
+	return c.saver.begin(cp)
+}
+
+// keep saves the progress of a copy that ended with cause, and returns cause.
+func (c *copying) keep(cause error) error {
+	err := c.save()
+	if err == nil {
+		err = c.saver.wait()
+	}
+	if err != nil && !errors.Is(cause, err) {
+		return fmt.Errorf("%w (and the last checkpoint failed: %w)", cause, err)
+	}
+	return cause
+}
+
+// finish saves the last checkpoint and returns the digest.
+func (c *copying) finish() (string, error) {
+	cp, err := finish(c.version, c.hash)
+	if err != nil {
+		return "", err
+	}
+	if err := c.saver.begin(cp); err != nil {
+		return "", err
+	}
+	return cp.Digest, c.saver.wait()
+}

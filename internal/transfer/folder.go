@@ -1,0 +1,102 @@
+package transfer
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"stevedore/internal/ingest"
+)
+
+// folder is where one file is staged.
+type folder struct {
+	path string
+	// handle is the open, locked folder; nil when it was only looked at.
+	handle *os.File
+}
+
+func (f folder) data() string       { return filepath.Join(f.path, "data") }
+func (f folder) checkpoint() string { return filepath.Join(f.path, "checkpoint.json") }
+
+// unlock lets another attempt in.
+func (f folder) unlock() { _ = f.handle.Close() } // opened for reading only
+
+// folder returns where the file is staged, without touching the disk.
+func (s *Staging) folder(fileUUID string) (folder, error) {
+	if !validUUID(fileUUID) {
+		return folder{}, ingest.Errorf(ingest.KindInvalid, "%q is not the uuid of a file", fileUUID)
+	}
+	return folder{path: filepath.Join(s.cfg.Dir, "files", fileUUID)}, nil
+}
+
+// lockFolder returns the file's folder, made if missing, locked against every
+// other attempt.
+func (s *Staging) lockFolder(fileUUID string) (folder, error) {
+	f, err := s.folder(fileUUID)
+	if err != nil {
+		return folder{}, err
+	}
+	for {
+		if err := makeDurable(f.path); err != nil {
+			return folder{}, diskError(err, "make the file's staging folder")
+		}
+		locked, err := f.lock()
+		// Discard may have removed the folder between the two steps.
+		if !errors.Is(err, fs.ErrNotExist) {
+			return locked, err
+		}
+	}
+}
+
+// lock locks an existing folder. It returns fs.ErrNotExist when there is none,
+// and KindTransient when another attempt holds it.
+func (f folder) lock() (folder, error) {
+	handle, err := os.Open(f.path)
+	if err != nil {
+		return folder{}, fmt.Errorf("open the file's staging folder: %w", err)
+	}
+	f.handle = handle
+	if err := f.lockHandle(); err != nil {
+		f.unlock()
+		return folder{}, err
+	}
+	return f, nil
+}
+
+// lockHandle locks the open folder and makes sure that it still is the one the
+// path names: it may have been removed while it was being locked.
+func (f folder) lockHandle() error {
+	if err := flock(f.handle); errors.Is(err, unix.EWOULDBLOCK) {
+		return ingest.Errorf(ingest.KindTransient, "another attempt still holds the staged file %s", filepath.Base(f.path))
+	} else if err != nil {
+		return fmt.Errorf("lock the file's staging folder: %w", err)
+	}
+	held, err := f.handle.Stat()
+	if err != nil {
+		return fmt.Errorf("stat the locked staging folder: %w", err)
+	}
+	named, err := os.Stat(f.path)
+	if err != nil {
+		return fmt.Errorf("stat the file's staging folder: %w", err)
+	}
+	if !os.SameFile(held, named) {
+		return fmt.Errorf("staging folder was replaced: %w", fs.ErrNotExist)
+	}
+	return nil
+}
+
+// makeDurable makes a folder whose name survives a crash.
+func makeDurable(path string) error {
+	err := os.Mkdir(path, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}

@@ -1,0 +1,157 @@
+// Package vault seals the credentials of partners' servers, so that the
+// database and its backups hold nothing a thief could log in with.
+//
+// A sealed value is bound to the place it belongs to: it opens only as the
+// same field of the same server. Moving it to another row or column, which
+// would send one partner's password to another partner's host, is refused.
+package vault
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/tink"
+
+	"stevedore/internal/ingest"
+)
+
+// The fields of a server that are sealed.
+const (
+	FieldPassword   = "password"
+	FieldPrivateKey = "private_key"
+)
+
+// Vault seals and opens with the keys of one keyset file. It is safe for
+// concurrent use.
+type Vault struct {
+	path string
+	aead tink.AEAD
+	// keys holds the ids of the keys in the set, to tell "sealed by another
+	// keyset" from "sealed for another row".
+	keys map[uint32]bool
+}
+
+// Open reads the keyset file. The file must be a regular file that only its
+// owner can read; anything else is an error that says how to mend it.
+func Open(path string) (*Vault, error) {
+	handle, err := load(path)
+	if err != nil {
+		return nil, err
+	}
+	primitive, err := aead.New(handle)
+	if err != nil {
+		return nil, ingest.Wrap(ingest.KindInvalid, err, "keyset file %s holds no usable encryption keys: restore it from your backup", path)
+	}
+	keys := make(map[uint32]bool, handle.Len())
+	for i := range handle.Len() {
+		entry, err := handle.Entry(i)
+		if err != nil {
+			return nil, fmt.Errorf("read key %d of keyset file %s: %w", i, path, err)
+		}
+		keys[entry.KeyID()] = true
+	}
+	return &Vault{path: path, aead: primitive, keys: keys}, nil
+}
+
+// Seal encrypts plaintext as the field of the server. An empty plaintext is
+// sealed, too; callers that mean "none" store nothing.
+func (v *Vault) Seal(field, serverUUID string, plaintext []byte) ([]byte, error) {
+	sealed, err := v.aead.Encrypt(plaintext, place(field, serverUUID))
+	if err != nil {
+		return nil, fmt.Errorf("seal %s of server %s: %w", field, serverUUID, err)
+	}
+	return sealed, nil
+}
+
+// Open decrypts what Seal made for the same field and server. The error is of
+// KindMissing when this keyset lacks the key, because another worker or a
+// restored file may have it, and of KindInvalid when the value was sealed for
+// another place or is damaged.
+func (v *Vault) Open(field, serverUUID string, sealed []byte) ([]byte, error) {
+	plaintext, err := v.aead.Decrypt(sealed, place(field, serverUUID))
+	if err == nil {
+		return plaintext, nil
+	}
+	if id, ok := keyID(sealed); ok && !v.keys[id] {
+		return nil, ingest.Errorf(ingest.KindMissing,
+			"%s of server %s was sealed with key %d, which keyset file %s does not hold: restore the keyset file it was sealed with",
+			field, serverUUID, id, v.path)
+	}
+	return nil, ingest.Errorf(ingest.KindInvalid,
+		"%s of server %s cannot be opened: it is damaged or belongs to another server or field; set it again", field, serverUUID)
+}
+
+// Credentials opens the secrets of the server. Fields the server does not use
+// stay empty.
+func (v *Vault) Credentials(_ context.Context, server ingest.Server) (ingest.Credentials, error) {
+	var creds ingest.Credentials
+	for _, secret := range []struct {
+		field  string
+		sealed []byte
+		to     *[]byte
+	}{
+		{FieldPassword, server.PasswordEncrypted, &creds.Password},
+		{FieldPrivateKey, server.PrivateKeyEncrypted, &creds.PrivateKey},
+	} {
+		if len(secret.sealed) == 0 {
+			continue
+		}
+		plaintext, err := v.Open(secret.field, server.UUID, secret.sealed)
+		if err != nil {
+			return ingest.Credentials{}, err
+		}
+		*secret.to = plaintext
+	}
+	return creds, nil
+}
+
+// place is the associated data: table, column and row. It is part of every
+// sealed value's authentication and must never change.
+func place(field, serverUUID string) []byte {
+	return []byte("sftp_servers/" + field + "/" + serverUUID)
+}
+
+// keyID returns the id of the key a value was sealed with: Tink puts one
+// version byte and the id, big-endian, before the ciphertext.
+func keyID(sealed []byte) (uint32, bool) {
+	const version, prefix = 1, 5
+	if len(sealed) < prefix || sealed[0] != version {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(sealed[1:prefix]), true
+}
+
+// load reads a keyset file after checking that nobody else can.
+func load(path string) (*keyset.Handle, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ingest.Errorf(ingest.KindMissing, "keyset file %s does not exist: run `stevedore setup` to create it, or restore it from your backup", path)
+	}
+	if err != nil {
+		return nil, ingest.Wrap(ingest.KindInvalid, err, "keyset file %s cannot be opened", path)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("look at keyset file %s: %w", path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, ingest.Errorf(ingest.KindInvalid, "keyset file %s is not a regular file", path)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return nil, ingest.Errorf(ingest.KindInvalid, "keyset file %s can be read by others (mode %04o): run `chmod 600 %s`", path, mode, path)
+	}
+	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(file))
+	if err != nil {
+		// The cause is left out: a parser may quote what it read.
+		return nil, ingest.Errorf(ingest.KindInvalid, "keyset file %s is damaged: restore it from your backup", path)
+	}
+	return handle, nil
+}

@@ -1,0 +1,190 @@
+package vault_test
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/vault"
+)
+
+const (
+	serverA = "0192aa00-0000-7000-8000-00000000000a"
+	serverB = "0192aa00-0000-7000-8000-00000000000b"
+)
+
+// open generates a keyset in a folder of the test and opens it.
+func open(t *testing.T) (*vault.Vault, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "keyset.json")
+	require.NoError(t, vault.Generate(path))
+	v, err := vault.Open(path)
+	require.NoError(t, err)
+	return v, path
+}
+
+func TestSealedValueOpensInItsPlaceOnly(t *testing.T) {
+	t.Parallel()
+	v, _ := open(t)
+	secret := []byte("correct horse")
+	sealed, err := v.Seal(vault.FieldPassword, serverA, secret)
+	require.NoError(t, err)
+	require.NotContains(t, string(sealed), string(secret))
+
+	got, err := v.Open(vault.FieldPassword, serverA, sealed)
+	require.NoError(t, err)
+	require.Equal(t, secret, got)
+
+	damaged := append([]byte(nil), sealed...)
+	damaged[len(damaged)-1] ^= 1
+	for name, try := range map[string]struct {
+		field, server string
+		sealed        []byte
+	}{
+		"another row":   {vault.FieldPassword, serverB, sealed},
+		"another field": {vault.FieldPrivateKey, serverA, sealed},
+		"flipped bit":   {vault.FieldPassword, serverA, damaged},
+		"cut off":       {vault.FieldPassword, serverA, sealed[:3]},
+	} {
+		_, err := v.Open(try.field, try.server, try.sealed)
+		require.Error(t, err, name)
+		require.Equal(t, ingest.KindInvalid, ingest.KindOf(err), name)
+		require.ErrorContains(t, err, try.server, name)
+	}
+}
+
+func TestSealingTwiceLooksDifferent(t *testing.T) {
+	t.Parallel()
+	v, _ := open(t)
+	one, err := v.Seal(vault.FieldPassword, serverA, []byte("same"))
+	require.NoError(t, err)
+	two, err := v.Seal(vault.FieldPassword, serverA, []byte("same"))
+	require.NoError(t, err)
+	require.NotEqual(t, one, two)
+}
+
+func TestWrongKeysetIsNamed(t *testing.T) {
+	t.Parallel()
+	v, _ := open(t)
+	other, path := open(t)
+	sealed, err := v.Seal(vault.FieldPassword, serverA, []byte("x"))
+	require.NoError(t, err)
+	_, err = other.Open(vault.FieldPassword, serverA, sealed)
+	require.Equal(t, ingest.KindMissing, ingest.KindOf(err))
+	require.ErrorContains(t, err, path)
+	require.ErrorContains(t, err, "restore the keyset file")
+}
+
+func TestCredentials(t *testing.T) {
+	t.Parallel()
+	v, _ := open(t)
+	password, err := v.Seal(vault.FieldPassword, serverA, []byte("pw"))
+	require.NoError(t, err)
+	key, err := v.Seal(vault.FieldPrivateKey, serverA, []byte("PEM"))
+	require.NoError(t, err)
+
+	creds, err := v.Credentials(context.Background(), ingest.Server{UUID: serverA, PasswordEncrypted: password, PrivateKeyEncrypted: key})
+	require.NoError(t, err)
+	require.Equal(t, "pw", string(creds.Password))
+	require.Equal(t, "PEM", string(creds.PrivateKey))
+	require.NotContains(t, fmt.Sprintf("%v %+v %#v", creds, creds, creds), "pw")
+
+	creds, err = v.Credentials(context.Background(), ingest.Server{UUID: serverA, PasswordEncrypted: password})
+	require.NoError(t, err)
+	require.Empty(t, creds.PrivateKey)
+
+	_, err = v.Credentials(context.Background(), ingest.Server{UUID: serverB, PasswordEncrypted: password})
+	require.ErrorContains(t, err, "belongs to another server or field")
+	_, err = v.Credentials(context.Background(), ingest.Server{UUID: serverA, PasswordEncrypted: key})
+	require.ErrorContains(t, err, "belongs to another server or field")
+}
+
+func TestGenerateNeverOverwrites(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "keyset.json")
+	var wins, losses int
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			err := vault.Generate(path)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				wins++
+				return
+			}
+			losses++
+			require.ErrorIs(t, err, fs.ErrExist)
+			require.Equal(t, ingest.KindConflict, ingest.KindOf(err))
+		})
+	}
+	group.Wait()
+	require.Equal(t, 1, wins)
+	require.Equal(t, 7, losses)
+
+	before, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Error(t, vault.Generate(path))
+	after, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, fs.FileMode(0o600), info.Mode().Perm())
+	entries, err := os.ReadDir(filepath.Dir(path))
+	require.NoError(t, err)
+	require.Len(t, entries, 1, "temporary files are removed")
+}
+
+func TestOpenSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	_, err := vault.Open(filepath.Join(folder, "none.json"))
+	require.Equal(t, ingest.KindMissing, ingest.KindOf(err))
+	require.ErrorContains(t, err, "run `stevedore setup`")
+
+	_, path := open(t)
+	for _, mode := range []fs.FileMode{0o640, 0o604, 0o666} {
+		require.NoError(t, os.Chmod(path, mode))
+		_, err = vault.Open(path)
+		require.ErrorContains(t, err, "chmod 600", mode)
+	}
+
+	damaged := filepath.Join(folder, "damaged.json")
+	require.NoError(t, os.WriteFile(damaged, []byte(`{"primaryKeyId": 1, "key": [{"keyData": "hush"}]}`), 0o600))
+	_, err = vault.Open(damaged)
+	require.ErrorContains(t, err, "is damaged")
+	require.NotContains(t, err.Error(), "hush")
+
+	_, err = vault.Open(folder)
+	require.ErrorContains(t, err, "not a regular file")
+}
+
+func TestRotateKeepsOldValuesReadable(t *testing.T) {
+	t.Parallel()
+	old, path := open(t)
+	sealed, err := old.Seal(vault.FieldPassword, serverA, []byte("before"))
+	require.NoError(t, err)
+	require.NoError(t, vault.Rotate(path))
+
+	rotated, err := vault.Open(path)
+	require.NoError(t, err)
+	got, err := rotated.Open(vault.FieldPassword, serverA, sealed)
+	require.NoError(t, err)
+	require.Equal(t, "before", string(got))
+
+	fresh, err := rotated.Seal(vault.FieldPassword, serverA, []byte("after"))
+	require.NoError(t, err)
+	_, err = old.Open(vault.FieldPassword, serverA, fresh)
+	require.Equal(t, ingest.KindMissing, ingest.KindOf(err), "the old keyset does not hold the new key")
+	require.ErrorContains(t, vault.Rotate(filepath.Join(t.TempDir(), "none")), "does not exist")
+}
