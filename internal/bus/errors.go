@@ -1,0 +1,72 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"stevedore/internal/ingest"
+)
+
+var (
+	// errReturned: the broker found no queue for the message.
+	errReturned = errors.New("message was returned as unroutable")
+	// errNack: the broker did not take the message.
+	errNack = errors.New("broker refused the message")
+	// errSilent: nothing came back within the time-out.
+	errSilent = errors.New("no answer within the time-out")
+	// errLost: the connection ended before the confirmation.
+	errLost = errors.New("connection ended")
+	// errClosed: Close was called.
+	errClosed = ingest.Errorf(ingest.KindTransient, "the publisher is closed: this worker is shutting down")
+)
+
+// blockedError is the broker's word that it takes no messages now.
+type blockedError struct{ reason string }
+
+func (e blockedError) Error() string { return "broker blocked: " + e.reason }
+
+// explain gives err a kind and one line that names the broker and the remedy.
+// The line stands alone: the ledger keeps it without the cause.
+func (p *Publisher) explain(ctx context.Context, err error, doing string) error {
+	var known *ingest.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	var blocked blockedError
+	var broker *amqp.Error
+	var network net.Error
+	const again = "it is tried again, with the same message id"
+	switch {
+	case errors.Is(err, errReturned):
+		return ingest.Wrap(ingest.KindMissing, err, "no queue takes announcements for %s on %s: %s, or run `stevedore setup`", p.destination(), p.address(), p.missingPart())
+	case errors.As(err, &blocked):
+		return ingest.Errorf(ingest.KindTransient, "broker blocked: %s at %s: announcements go on once it has memory and disk to spare", blocked.reason, p.address())
+	case errors.Is(err, errSilent):
+		return ingest.Wrap(ingest.KindTransient, err, "the broker at %s did not answer within %s: %s", p.address(), p.cfg.ConfirmTimeout, again)
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: %w", doing, ctx.Err())
+	case errors.As(err, &broker) && broker.Code == amqp.NotFound:
+		return ingest.Wrap(ingest.KindMissing, brokerCause(broker), "the broker at %s lacks what announcements need for %s (%s): declare it or run `stevedore setup`", p.address(), p.destination(), broker.Reason)
+	case errors.As(err, &broker) && (broker.Code == amqp.AccessRefused || broker.Code == amqp.NotAllowed):
+		return ingest.Wrap(ingest.KindTransient, brokerCause(broker), "the broker at %s refuses us: check user, password, virtual host and permissions in STEVEDORE_AMQP_URL", p.address())
+	case doing == "connect" && errors.As(err, &network):
+		return ingest.Wrap(ingest.KindTransient, err, "the broker at %s cannot be reached: check that it runs and STEVEDORE_AMQP_URL", p.address())
+	default:
+		return ingest.Errorf(ingest.KindTransient, "the broker at %s did not %s (%v): %s", p.address(), doing, err, again)
+	}
+}
+
+// missingPart says what to declare so that messages are routed.
+func (p *Publisher) missingPart() string {
+	if p.cfg.Exchange == "" {
+		return fmt.Sprintf("declare queue %s", p.cfg.RoutingKey)
+	}
+	return fmt.Sprintf("bind a queue to exchange %s with routing key %q", p.cfg.Exchange, p.cfg.RoutingKey)
+}
+
+// brokerCause keeps the broker's code and words.
+func brokerCause(e *amqp.Error) error { return fmt.Errorf("%d %s", e.Code, e.Reason) }

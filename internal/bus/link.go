@@ -1,0 +1,237 @@
+package bus
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// inFlight bounds unconfirmed messages. It stays far below the room for
+// returned messages, so that the client library, which drops what finds no
+// room, never does: a lost return would pass for a delivery.
+const (
+	inFlight   = 512
+	returnRoom = 8 * inFlight
+)
+
+// link is one connection with one channel in confirm mode.
+type link struct {
+	cfg  Config
+	conn *amqp.Connection
+	ch   *amqp.Channel
+	// wire is the network connection; closing it frees whatever is stuck in it.
+	wire net.Conn
+	// slots holds one token per unconfirmed message.
+	slots   chan struct{}
+	returns chan amqp.Return
+	blocks  chan amqp.Blocking
+	closes  chan *amqp.Error
+	// dead is closed when the link can no longer be used; cause says why.
+	dead chan struct{}
+
+	mu      sync.Mutex
+	cause   error
+	pending map[string][]*attempt // by message id
+	block   *block
+}
+
+// attempt is one message on its way.
+type attempt struct{ returned bool }
+
+// block is a time in which the broker takes no messages. reason may be read
+// once begun is closed.
+type block struct {
+	begun  chan struct{}
+	reason string
+}
+
+func newBlock() *block { return &block{begun: make(chan struct{})} }
+
+// wire is a network connection whose writes cannot hang: a broker that is out
+// of memory stops reading, and the client library would wait for ever.
+type wire struct {
+	net.Conn
+	timeout time.Duration
+}
+
+func (w wire) Write(p []byte) (int, error) {
+	if err := w.SetWriteDeadline(time.Now().Add(w.timeout)); err != nil {
+		return 0, err
+	}
+	return w.Conn.Write(p)
+}
+
+// open connects, logs in and opens a channel in confirm mode.
+func open(ctx context.Context, cfg Config) (*link, error) {
+	l := &link{
+		cfg: cfg, slots: make(chan struct{}, inFlight), dead: make(chan struct{}),
+		pending: map[string][]*attempt{}, block: newBlock(),
+	}
+	ctx, cancel := context.WithTimeout(ctx, cfg.DialTimeout)
+	defer cancel()
+	properties := amqp.NewConnectionProperties()
+	properties.SetClientConnectionName(appID)
+	conn, err := amqp.DialConfig(cfg.URL, amqp.Config{
+		Properties: properties,
+		Dial: func(network, address string) (net.Conn, error) {
+			raw, err := new(net.Dialer).DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			// The library clears the deadline once the log-in is through.
+			deadline, _ := ctx.Deadline()
+			l.wire = wire{Conn: raw, timeout: cfg.ConfirmTimeout}
+			return l.wire, raw.SetDeadline(deadline)
+		},
+	})
+	if l.wire != nil {
+		defer context.AfterFunc(ctx, func() { _ = l.wire.Close() })()
+	}
+	if err != nil {
+		if l.wire != nil {
+			_ = l.wire.Close()
+		}
+		return nil, err
+	}
+	l.conn = conn
+	if err := l.prepare(); err != nil {
+		l.hangUp()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *link) prepare() (err error) {
+	if l.ch, err = l.conn.Channel(); err != nil {
+		return fmt.Errorf("open a channel: %w", err)
+	}
+	if err := l.ch.Confirm(false); err != nil {
+		return fmt.Errorf("ask for confirmations: %w", err)
+	}
+	l.returns = l.ch.NotifyReturn(make(chan amqp.Return, returnRoom))
+	l.closes = l.ch.NotifyClose(make(chan *amqp.Error, 1))
+	l.blocks = l.conn.NotifyBlocked(make(chan amqp.Blocking, 8))
+	return nil
+}
+
+// watch follows the link until it dies or ctx ends, and then cleans up.
+func (l *link) watch(ctx context.Context) {
+	defer l.hangUp()
+	blocks := l.blocks
+	for {
+		select {
+		case <-ctx.Done():
+			l.fail(errClosed)
+			return
+		case <-l.dead:
+			return
+		case reason, open := <-l.closes:
+			if open {
+				l.fail(fmt.Errorf("%w: %w", errLost, reason))
+			} else {
+				l.fail(errLost)
+			}
+			return
+		case state, open := <-blocks:
+			if !open {
+				blocks = nil
+				continue
+			}
+			l.noteBlock(state)
+		}
+	}
+}
+
+// hangUp says goodbye if the broker listens, and cuts the wire if not.
+func (l *link) hangUp() {
+	cut := time.AfterFunc(closeTimeout, func() { _ = l.wire.Close() })
+	defer cut.Stop()
+	_ = l.conn.CloseDeadline(time.Now().Add(closeTimeout))
+	_ = l.wire.Close()
+}
+
+// fail marks the link dead. The first cause stays.
+func (l *link) fail(cause error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cause == nil {
+		l.cause = cause
+		close(l.dead)
+	}
+}
+
+func (l *link) alive() bool {
+	select {
+	case <-l.dead:
+		return false
+	default:
+		return !l.conn.IsClosed()
+	}
+}
+
+// why returns the cause of death.
+func (l *link) why() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cause
+}
+
+// noteBlock takes note of whether the broker takes messages.
+func (l *link) noteBlock(state amqp.Blocking) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !state.Active {
+		l.block = newBlock()
+		return
+	}
+	if l.block.reason == "" {
+		l.block.reason = cmp.Or(state.Reason, "no reason given")
+		close(l.block.begun)
+	}
+}
+
+// nextBlock returns the block that holds, or the one to come.
+func (l *link) nextBlock() *block {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.block
+}
+
+// refusing returns the broker's word that it takes no messages now, if it has
+// given it.
+func (l *link) refusing() error {
+	block := l.nextBlock()
+	select {
+	case <-block.begun:
+		return blockedError{block.reason}
+	default:
+		return nil
+	}
+}
+
+// await waits for done and gives up when the context ends, the link dies or
+// the broker blocks. A broker that says nothing for the whole time-out is
+// thought dead, so that the next announcement gets a new connection.
+func (l *link) await(ctx context.Context, done <-chan struct{}) error {
+	block := l.nextBlock()
+	select {
+	case <-done:
+		return nil
+	case <-l.dead:
+		return l.why()
+	case <-block.begun:
+		return blockedError{block.reason}
+	case <-ctx.Done():
+		if cause := context.Cause(ctx); errors.Is(cause, errSilent) {
+			l.fail(errSilent)
+			return errSilent
+		}
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,94 @@
+package bus
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/google/uuid"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"stevedore/internal/ingest"
+)
+
+const (
+	// EventType is the CloudEvents type of an announcement, and the AMQP
+	// message type. Another shape of the data gets another number.
+	EventType = "stevedore.file.completed.v1"
+	// ContentType is that of a CloudEvent in structured mode.
+	ContentType = event.ApplicationCloudEventsJSON
+	// sourcePrefix comes before the server's name in the CloudEvents source.
+	sourcePrefix = "stevedore/"
+	appID        = "stevedore"
+)
+
+// messageNamespace is the UUID namespace of message ids. Consumers remember
+// ids to tell repetitions from news, so it never changes.
+var messageNamespace = uuid.MustParse("7d0b6a3c-52f1-4e0e-9a64-3f1f6a1c8e27")
+
+// MessageID returns the id under which a file is announced, however often: the
+// UUIDv5 of the file's uuid in the namespace 7d0b6a3c-52f1-4e0e-9a64-3f1f6a1c8e27.
+func MessageID(fileUUID string) string {
+	if id, err := uuid.Parse(fileUUID); err == nil {
+		fileUUID = id.String()
+	}
+	return uuid.NewSHA1(messageNamespace, []byte(fileUUID)).String()
+}
+
+// data is the announcement's payload. Consumers read these names.
+type data struct {
+	FileUUID   string `json:"file_uuid"`
+	Server     string `json:"server"`
+	ServerUUID string `json:"server_uuid"`
+	// Path is one line of UTF-8 for people. PathBase64 holds the raw bytes, and
+	// is there only when Path is not exactly those.
+	Path       string    `json:"path"`
+	PathBase64 []byte    `json:"path_base64,omitempty"`
+	Filename   string    `json:"filename"`
+	Bucket     string    `json:"bucket"`
+	Key        string    `json:"key"`
+	SizeBytes  int64     `json:"size_bytes"`
+	SHA256     string    `json:"sha256"`
+	ModTime    time.Time `json:"mtime"`
+}
+
+func dataOf(a ingest.Announcement) data {
+	d := data{
+		FileUUID: a.File.UUID, Server: a.ServerName, ServerUUID: a.File.ServerUUID,
+		Path: ingest.DisplayPath(a.File.RemotePath), Filename: ingest.DisplayPath(a.File.Filename),
+		Bucket: a.Object.Bucket, Key: a.Object.Key,
+		SizeBytes: a.Object.Size, SHA256: a.Object.SHA256, ModTime: a.File.ModTime.UTC(),
+	}
+	if d.Path != a.File.RemotePath {
+		d.PathBase64 = []byte(a.File.RemotePath)
+	}
+	return d
+}
+
+// message makes the message of an announcement. It depends on the file alone,
+// so that a repetition is the same message byte for byte; the time is the one
+// of the ledger row for that reason, not the time of sending.
+func message(a ingest.Announcement) (amqp.Publishing, error) {
+	id := MessageID(a.File.UUID)
+	e := event.New()
+	e.SetID(id)
+	e.SetType(EventType)
+	e.SetSource(sourcePrefix + a.ServerName)
+	e.SetSubject(a.Object.Key)
+	e.SetTime(a.File.CreatedAt.UTC())
+	if err := e.SetData(event.ApplicationJSON, dataOf(a)); err != nil {
+		return amqp.Publishing{}, fmt.Errorf("encode announcement of file %s: %w", a.File.UUID, err)
+	}
+	if err := e.Validate(); err != nil {
+		return amqp.Publishing{}, ingest.Wrap(ingest.KindInvalid, err, "file %s cannot be announced", a.File.UUID)
+	}
+	body, err := json.Marshal(e)
+	if err != nil {
+		return amqp.Publishing{}, fmt.Errorf("encode announcement of file %s: %w", a.File.UUID, err)
+	}
+	return amqp.Publishing{
+		ContentType: ContentType, DeliveryMode: amqp.Persistent, MessageId: id, Type: EventType,
+		AppId: appID, Timestamp: a.File.CreatedAt.UTC(), Body: body,
+	}, nil
+}

@@ -1,0 +1,116 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"stevedore/internal/ingest"
+)
+
+// EnsureTopology declares what announcements need, unless it is there: the
+// durable quorum queue, and the exchange and the binding where an exchange is
+// named. An exchange that exists is used as it is, whatever its type. A queue
+// that exists with other settings is an error of KindInvalid.
+func (p *Publisher) EnsureTopology(ctx context.Context) error {
+	if p.cfg.Queue != "" {
+		err := p.ask(ctx, func(ch *amqp.Channel) error {
+			_, err := ch.QueueDeclare(p.cfg.Queue, true, false, false, false, amqp.Table{amqp.QueueTypeArg: amqp.QueueTypeQuorum})
+			return err
+		})
+		if isCode(err, amqp.PreconditionFailed) {
+			return ingest.Wrap(ingest.KindInvalid, err,
+				"queue %s exists on %s but is not a durable quorum queue with default settings: set STEVEDORE_AMQP_QUEUE to another name, or drain and delete the queue and run `stevedore setup` again",
+				p.cfg.Queue, p.address())
+		}
+		if err != nil {
+			return p.explain(ctx, err, "declare queue "+p.cfg.Queue)
+		}
+	}
+	if p.cfg.Exchange == "" {
+		return nil
+	}
+	return p.ensureExchange(ctx)
+}
+
+func (p *Publisher) ensureExchange(ctx context.Context) error {
+	err := p.ask(ctx, func(ch *amqp.Channel) error {
+		return ch.ExchangeDeclarePassive(p.cfg.Exchange, amqp.ExchangeTopic, true, false, false, false, nil)
+	})
+	if isCode(err, amqp.NotFound) {
+		err = p.ask(ctx, func(ch *amqp.Channel) error {
+			return ch.ExchangeDeclare(p.cfg.Exchange, amqp.ExchangeTopic, true, false, false, false, nil)
+		})
+	}
+	if err != nil {
+		return p.explain(ctx, err, "declare exchange "+p.cfg.Exchange)
+	}
+	if p.cfg.Queue == "" {
+		return nil
+	}
+	err = p.ask(ctx, func(ch *amqp.Channel) error {
+		return ch.QueueBind(p.cfg.Queue, p.cfg.RoutingKey, p.cfg.Exchange, false, nil)
+	})
+	if err != nil {
+		return p.explain(ctx, err, fmt.Sprintf("bind queue %s to exchange %s", p.cfg.Queue, p.cfg.Exchange))
+	}
+	return nil
+}
+
+// Ping reports whether an announcement would have somewhere to go: the broker
+// answers, takes messages, and has the queue and the exchange.
+func (p *Publisher) Ping(ctx context.Context) error {
+	err := p.ask(ctx, func(ch *amqp.Channel) error {
+		if p.cfg.Exchange != "" {
+			if err := ch.ExchangeDeclarePassive(p.cfg.Exchange, amqp.ExchangeTopic, true, false, false, false, nil); err != nil {
+				return err
+			}
+		}
+		if p.cfg.Queue == "" {
+			return nil
+		}
+		_, err := ch.QueueDeclarePassive(p.cfg.Queue, true, false, false, false, nil)
+		return err
+	})
+	if err != nil {
+		return p.explain(ctx, err, "answer")
+	}
+	return nil
+}
+
+// ask runs a question on a channel of its own, because the broker closes the
+// channel of a question it says no to, and the channel for messages must live.
+func (p *Publisher) ask(ctx context.Context, question func(*amqp.Channel) error) error {
+	l, err := p.connect(ctx)
+	if err != nil {
+		return err
+	}
+	if err := l.refusing(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, p.cfg.ConfirmTimeout, errSilent)
+	defer cancel()
+	answered := make(chan struct{})
+	var answer error
+	go func() {
+		defer close(answered)
+		ch, err := l.conn.Channel()
+		if err != nil {
+			answer = err
+			return
+		}
+		answer = question(ch)
+		_ = ch.Close()
+	}()
+	if err := l.await(ctx, answered); err != nil {
+		return err
+	}
+	return answer
+}
+
+func isCode(err error, code int) bool {
+	var broker *amqp.Error
+	return errors.As(err, &broker) && broker.Code == code
+}

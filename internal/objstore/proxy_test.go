@@ -1,0 +1,101 @@
+package objstore_test
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// proxy stands between the store's client and the real store, counts what goes
+// up and does harm when told to.
+type proxy struct {
+	// partBytes and partCount count the bodies of part and whole-object requests.
+	partBytes atomic.Int64
+	partCount atomic.Int64
+
+	mu sync.Mutex
+	// before, may be nil, sees each request and may change it; false cuts the
+	// connection without asking the store.
+	before func(*http.Request) bool
+	// drop, may be nil, says whether the store's answer is cut off.
+	drop func(*http.Request) bool
+}
+
+// startProxy returns the proxy and its host:port.
+func startProxy(t *testing.T, endpoint string) (*proxy, string) {
+	t.Helper()
+	p := &proxy{}
+	// The Host header stays the client's: it is part of the signature.
+	forward := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: endpoint})
+			r.Out.Host = r.In.Host
+		},
+		ModifyResponse: func(resp *http.Response) error {
+			if p.answerDropped(resp.Request) {
+				return io.ErrUnexpectedEOF
+			}
+			return nil
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !p.admit(r) {
+			panic(http.ErrAbortHandler)
+		}
+		forward.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return p, strings.TrimPrefix(server.URL, "http://")
+}
+
+func (p *proxy) harm(before, drop func(*http.Request) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.before, p.drop = before, drop
+}
+
+func (p *proxy) admit(r *http.Request) bool {
+	p.mu.Lock()
+	before := p.before
+	p.mu.Unlock()
+	if before != nil && !before(r) {
+		return false
+	}
+	if r.Method == http.MethodPut {
+		p.partCount.Add(1)
+		p.partBytes.Add(r.ContentLength)
+	}
+	return true
+}
+
+func (p *proxy) answerDropped(r *http.Request) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.drop != nil && p.drop(r)
+}
+
+func isPart(r *http.Request, number string) bool {
+	return r.Method == http.MethodPut && r.URL.Query().Get("partNumber") == number
+}
+
+func isComplete(r *http.Request) bool {
+	return r.Method == http.MethodPost && r.URL.Query().Has("uploadId")
+}
+
+// flipByte damages the body of a request in the middle.
+func flipByte(t *testing.T, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	require.NoError(t, err)
+	body[len(body)/2] ^= 1
+	r.Body = io.NopCloser(bytes.NewReader(body))
+}

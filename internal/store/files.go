@@ -1,0 +1,201 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"stevedore/internal/ingest"
+)
+
+const fileColumns = `f.id, f.file_uuid, f.server_uuid, s.name, f.remote_path_raw, f.size_bytes, f.mtime, f.sidecar_raw, f.status,
+	coalesce(f.file_hash, ''), coalesce(f.hash_algo, ''), coalesce(f.error_kind, ''), coalesce(f.error_message, ''),
+	coalesce(f.minio_bucket, ''), coalesce(f.minio_object_key, ''), coalesce(f.minio_etag, ''),
+	f.fence, f.round, f.stable_since, f.created_at, f.updated_at, f.completed_at`
+
+const fromFiles = ` FROM files f JOIN sftp_servers s ON s.server_uuid = f.server_uuid `
+
+func scanFile(row pgx.CollectableRow) (ingest.File, error) {
+	var f ingest.File
+	var path, sidecar []byte
+	var completed *time.Time
+	err := row.Scan(&f.ID, &f.UUID, &f.ServerUUID, &f.ServerName, &path, &f.Size, &f.ModTime, &sidecar, &f.Status,
+		&f.Hash, &f.HashAlgo, &f.ErrorKind, &f.ErrorMessage, &f.Bucket, &f.ObjectKey, &f.ETag,
+		&f.Fence, &f.Round, &f.StableSince, &f.CreatedAt, &f.UpdatedAt, &completed)
+	f.RemotePath, f.Sidecar = string(path), string(sidecar)
+	f.Filename = baseName(f.RemotePath)
+	f.ModTime, f.StableSince, f.CompletedAt = f.ModTime.UTC(), f.StableSince.UTC(), utc(completed)
+	f.CreatedAt, f.UpdatedAt = f.CreatedAt.UTC(), f.UpdatedAt.UTC()
+	return f, err
+}
+
+// baseName returns what follows the last slash. It is not path.Base, which
+// would tidy up names that the server means as they are.
+func baseName(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+
+const fileByUUID = `SELECT ` + fileColumns + fromFiles + `WHERE f.file_uuid = $1`
+
+// File returns the file with the uuid, or KindMissing.
+func (s *Store) File(ctx context.Context, fileUUID string) (ingest.File, error) {
+	id, err := validUUID("file with uuid", fileUUID)
+	if err != nil {
+		return ingest.File{}, err
+	}
+	return s.oneFile(ctx, "read file", fileByUUID, id)
+}
+
+// oneFile runs a query that takes a file's uuid and returns that file.
+func (s *Store) oneFile(ctx context.Context, op, query, id string) (file ingest.File, err error) {
+	err = s.retry(ctx, op, func() error {
+		rows, err := s.pool.Query(ctx, query, id)
+		if err != nil {
+			return err
+		}
+		file, err = pgx.CollectExactlyOneRow(rows, scanFile)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return errNo("file with uuid", id)
+		}
+		return err
+	})
+	return file, err
+}
+
+func (s *Store) manyFiles(ctx context.Context, op, query string, args ...any) (files []ingest.File, err error) {
+	err = s.retry(ctx, op, func() error {
+		rows, err := s.pool.Query(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		files, err = pgx.CollectRows(rows, scanFile)
+		return err
+	})
+	return files, err
+}
+
+const (
+	// minPrefix keeps a slip of the finger from naming a file.
+	minPrefix = 4
+	uuidHex   = 32
+)
+
+// A prefix is a range of uuids, so that the unique index finds it.
+const filesByRange = `SELECT ` + fileColumns + fromFiles + `WHERE f.file_uuid BETWEEN $1 AND $2 ORDER BY f.file_uuid LIMIT 2`
+
+// FindFile returns the file whose uuid is or begins with the text, of which at
+// least 4 hex digits must be given. None is KindMissing, several are KindConflict.
+func (s *Store) FindFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error) {
+	low, high, err := uuidRange(uuidOrPrefix)
+	if err != nil {
+		return ingest.File{}, err
+	}
+	files, err := s.manyFiles(ctx, "find file", filesByRange, low, high)
+	switch {
+	case err != nil:
+		return ingest.File{}, err
+	case len(files) == 0:
+		return ingest.File{}, errNo("file with uuid", uuidOrPrefix)
+	case len(files) > 1:
+		return ingest.File{}, ingest.Errorf(ingest.KindConflict, "more than one file's uuid begins with %q: give more digits", uuidOrPrefix)
+	}
+	return files[0], nil
+}
+
+// uuidRange returns the first and last uuid that begin with the prefix.
+func uuidRange(prefix string) (low, high string, err error) {
+	digits := strings.ReplaceAll(prefix, "-", "")
+	if len(digits) < minPrefix || len(digits) > uuidHex {
+		return "", "", ingest.Errorf(ingest.KindInvalid, "file %q: give a uuid, or at least its first %d digits", prefix, minPrefix)
+	}
+	rest := uuidHex - len(digits)
+	first, err := uuid.Parse(digits + strings.Repeat("0", rest))
+	if err != nil {
+		return "", "", ingest.Errorf(ingest.KindInvalid, "file %q: a uuid has only the digits 0-9 and a-f", prefix)
+	}
+	last, err := uuid.Parse(digits + strings.Repeat("f", rest))
+	return first.String(), last.String(), err
+}
+
+// Files returns files in order of id, those the filter selects. A server that
+// does not exist is KindMissing.
+func (s *Store) Files(ctx context.Context, filter ingest.FileFilter) ([]ingest.File, error) {
+	where := []string{"f.id > $1"}
+	args := []any{filter.AfterID}
+	add := func(condition string, arg any) {
+		args = append(args, arg)
+		where = append(where, fmt.Sprintf(condition, len(args)))
+	}
+	if filter.Server != "" {
+		server, err := s.ServerByName(ctx, filter.Server)
+		if err != nil {
+			return nil, err
+		}
+		add("f.server_uuid = $%d", server.UUID)
+	}
+	if len(filter.Statuses) > 0 {
+		add("f.status = ANY ($%d)", statusNames(filter.Statuses))
+	}
+	args = append(args, pageSize(filter.Limit))
+	// Only conditions that are asked for are in the text, so that each
+	// combination gets a plan of its own with the index that serves it.
+	query := fmt.Sprintf("SELECT %s%sWHERE %s ORDER BY f.id LIMIT $%d",
+		fileColumns, fromFiles, strings.Join(where, " AND "), len(args))
+	return s.manyFiles(ctx, "list files", query, args...)
+}
+
+func statusNames(statuses []ingest.Status) []string {
+	names := make([]string, len(statuses))
+	for i, status := range statuses {
+		names[i] = string(status)
+	}
+	return names
+}
+
+const countFiles = `
+SELECT f.server_uuid, f.status, count(*) FROM files f
+WHERE cardinality($1::text[]) = 0 OR f.server_uuid = ANY ($1::text[]::uuid[])
+GROUP BY f.server_uuid, f.status`
+
+// CountFilesByServer returns how many files of each server are in each status,
+// by server uuid; no uuids means all servers. Absent means none.
+func (s *Store) CountFilesByServer(ctx context.Context, serverUUIDs []string) (counts map[string]map[ingest.Status]int64, err error) {
+	err = s.retry(ctx, "count files", func() error {
+		rows, err := s.pool.Query(ctx, countFiles, nonNil(serverUUIDs))
+		if err != nil {
+			return err
+		}
+		counts = make(map[string]map[ingest.Status]int64)
+		var server string
+		var status ingest.Status
+		var n int64
+		_, err = pgx.ForEachRow(rows, []any{&server, &status, &n}, func() error {
+			if counts[server] == nil {
+				counts[server] = make(map[ingest.Status]int64)
+			}
+			counts[server][status] = n
+			return nil
+		})
+		return err
+	})
+	return counts, err
+}
+
+// CountFiles returns how many files of the servers are in each status, summed;
+// no uuids means all servers. Absent means none.
+func (s *Store) CountFiles(ctx context.Context, serverUUIDs []string) (map[ingest.Status]int64, error) {
+	byServer, err := s.CountFilesByServer(ctx, serverUUIDs)
+	if err != nil {
+		return nil, err
+	}
+	total := make(map[ingest.Status]int64)
+	for _, counts := range byServer {
+		for status, n := range counts {
+			total[status] += n
+		}
+	}
+	return total, nil
+}

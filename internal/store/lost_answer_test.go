@@ -1,0 +1,147 @@
+package store_test
+
+import (
+	"bytes"
+	"net"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/store"
+)
+
+// cutter passes bytes between a client and PostgreSQL and, when armed, cuts
+// one connection in the moment that hurts most: PostgreSQL has carried a
+// statement out and its answer is on the way.
+type cutter struct {
+	listener net.Listener
+	target   string
+	// statement is what cuts the connection; nil is disarmed.
+	statement atomic.Pointer[[]byte]
+	cuts      atomic.Int32
+	open      sync.WaitGroup
+}
+
+// startCutter returns a cutter before the database and its address as a URL.
+func startCutter(t *testing.T, dsn string) (*cutter, string) {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	require.NoError(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	c := &cutter{listener: listener, target: u.Host}
+	u.Host = listener.Addr().String()
+	query := u.Query()
+	query.Set("sslmode", "disable")
+	u.RawQuery = query.Encode()
+	c.open.Go(func() { c.accept() })
+	t.Cleanup(func() {
+		_ = listener.Close()
+		c.open.Wait()
+	})
+	return c, u.String()
+}
+
+func (c *cutter) accept() {
+	for {
+		client, err := c.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", c.target)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		var cut atomic.Bool
+		c.open.Go(func() { c.up(server, client, &cut) })
+		c.open.Go(func() { down(client, server, &cut) })
+	}
+}
+
+// arm cuts the next connection that sends the statement.
+func (c *cutter) arm(statement string) {
+	text := []byte(statement)
+	c.statement.Store(&text)
+}
+
+func (c *cutter) up(server, client net.Conn, cut *atomic.Bool) {
+	defer func() { _ = server.Close(); _ = client.Close() }()
+	buffer := make([]byte, 1<<20)
+	for {
+		n, err := client.Read(buffer)
+		if armed := c.statement.Load(); armed != nil && bytes.Contains(buffer[:n], *armed) && c.statement.CompareAndSwap(armed, nil) {
+			c.cuts.Add(1)
+			cut.Store(true)
+		}
+		if _, writeErr := server.Write(buffer[:n]); err != nil || writeErr != nil {
+			return
+		}
+	}
+}
+
+// down waits for the answer before it cuts, so that the statement is done.
+func down(client, server net.Conn, cut *atomic.Bool) {
+	defer func() { _ = server.Close(); _ = client.Close() }()
+	buffer := make([]byte, 1<<20)
+	for {
+		n, err := server.Read(buffer)
+		if cut.Load() {
+			return
+		}
+		if _, writeErr := client.Write(buffer[:n]); err != nil || writeErr != nil {
+			return
+		}
+	}
+}
+
+func TestLostAnswersChangeNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	proxy, dsn := startCutter(t, b.dsn)
+	cutOff, err := store.New(ctx, store.Config{DatabaseURL: dsn, MaxConns: 2})
+	require.NoError(t, err)
+	t.Cleanup(cutOff.Close)
+	lost := func(statement string, call func() error) {
+		t.Helper()
+		before := proxy.cuts.Load()
+		proxy.arm(statement)
+		require.NoError(t, call())
+		require.Equal(t, before+1, proxy.cuts.Load(), "the fault did not fire")
+	}
+
+	given := ingest.Server{Name: "globex", Host: "h", Username: "u", Active: true}
+	lost("commit", func() error { b.server, err = cutOff.AddServer(ctx, given); return err })
+	lost("commit", func() error {
+		_, err := cutOff.Observe(ctx, b.server.UUID, "schedule", paths("/in", 3))
+		return err
+	})
+	require.Len(t, b.files(t), 3)
+	lost("last_seen_at - stable_since", func() error { _, _, err := cutOff.Promote(ctx, b.server.UUID, 0); return err })
+	f := b.files(t)[0]
+
+	var claimed ingest.File
+	lost("fence = f.fence", func() error { claimed, err = cutOff.Claim(ctx, f.UUID); return err })
+	start := ingest.Change{FileUUID: f.UUID, Fence: claimed.Fence, To: ingest.StatusDownloading, Events: []ingest.Event{{Type: ingest.EventDownloadStarted}}}
+	lost("commit", func() error { return cutOff.Apply(ctx, start) })
+	b.walk(t, f.UUID, ingest.StatusError)
+	decision := ingest.Change{
+		FileUUID: f.UUID, To: ingest.StatusReady, NewRound: true,
+		Events: []ingest.Event{{Type: ingest.EventOperatorAction, Key: "run/1"}},
+	}
+	lost("commit", func() error { return cutOff.Apply(ctx, decision) })
+
+	now := b.files(t)[0]
+	assert.Equal(t, ingest.StatusReady, now.Status)
+	assert.Equal(t, 1, now.Round)
+	types, _ := b.story(t, f.UUID)
+	assert.Equal(t, []ingest.EventType{
+		ingest.EventDiscovered, ingest.EventSettled, ingest.EventDownloadStarted, ingest.EventOperatorAction,
+	}, types)
+}

@@ -1,0 +1,66 @@
+package store
+
+// The statements that carry out a plan. The first four take the same lists,
+// of which each uses its part. All check the status again: a file that an
+// operator moved in the meantime is left alone, and the next listing sees it
+// as it then is. Times are the statement's, not the transaction's, which may
+// have waited for another listing.
+
+const observedRows = `
+FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bytea[], $5::text[]) AS o (id, size, mtime, sidecar, display)
+WHERE f.id = o.id AND `
+
+const supersedeRows = `
+WITH gone AS (
+	UPDATE files f SET status = 'superseded'` + observedRows + `f.status = 'discovered'
+	RETURNING f.id, f.round
+)
+INSERT INTO file_events (file_id, round, event_type, details)
+SELECT id, round, 'superseded', jsonb_build_object('step', 'discover') FROM gone
+ON CONFLICT DO NOTHING`
+
+const touchRows = `
+UPDATE files f SET last_seen_at = statement_timestamp(), sidecar_raw = nullif(o.sidecar, '')` +
+	observedRows + `f.status = 'discovered'`
+
+const regrowRows = `
+UPDATE files f SET size_bytes = o.size, mtime = o.mtime, sidecar_raw = nullif(o.sidecar, ''),
+	stable_since = statement_timestamp(), last_seen_at = statement_timestamp()` +
+	observedRows + `f.status = 'discovered'`
+
+// A version that is back begins a new round, so that its events can be written
+// again, and with a new fence, so that an attempt of the old round stays out.
+const reviveRows = `
+WITH back AS (
+	UPDATE files f SET status = 'discovered', round = f.round + 1, fence = f.fence + 1, sidecar_raw = nullif(o.sidecar, ''),
+		stable_since = statement_timestamp(), last_seen_at = statement_timestamp(),
+		file_hash = NULL, hash_algo = NULL, error_kind = NULL, error_message = NULL` +
+	observedRows + `f.status IN ('vanished', 'superseded')
+	RETURNING f.id, f.round, f.remote_path
+)
+INSERT INTO file_events (file_id, round, event_type, details)
+SELECT id, round, 'discovered', jsonb_build_object('path', remote_path, 'source', $6::text) FROM back`
+
+// Ids follow the order of the listing. A row that somebody else wrote in the
+// meantime counts as known.
+const insertRows = `
+WITH o AS (
+	SELECT * FROM unnest($3::bytea[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], $8::bytea[], $9::text[])
+		WITH ORDINALITY AS o (path, display, filename, size, mtime, sidecar, reason, n)
+), fresh AS (
+	INSERT INTO files (server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime, sidecar_raw, status,
+		stable_since, last_seen_at)
+	SELECT $1, display, path, filename, size, mtime, nullif(sidecar, ''),
+		CASE WHEN reason = '' THEN 'discovered' ELSE 'rejected' END, statement_timestamp(), statement_timestamp()
+	FROM o ORDER BY n
+	ON CONFLICT DO NOTHING
+	RETURNING id, remote_path_raw, remote_path, status
+), told AS (
+	INSERT INTO file_events (file_id, event_type, details)
+	SELECT f.id, f.status, CASE f.status
+		WHEN 'rejected' THEN jsonb_build_object('reason', o.reason)
+		ELSE jsonb_build_object('path', f.remote_path, 'source', $2::text) END
+	FROM fresh f JOIN o ON o.path = f.remote_path_raw
+	ORDER BY f.id
+)
+SELECT count(*) FILTER (WHERE status = 'discovered'), count(*) FILTER (WHERE status = 'rejected') FROM fresh`

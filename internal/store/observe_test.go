@@ -1,0 +1,307 @@
+package store_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"stevedore/internal/ingest"
+)
+
+func TestFirstSight(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	o := seen("/in/report.csv", 42)
+	o.Sidecar = "/in/SHA256SUMS"
+	require.Equal(t, ingest.ScanCounts{Seen: 1, New: 1}, b.observe(t, o))
+	require.Equal(t, ingest.ScanCounts{Seen: 1}, b.observe(t, o), "seen again")
+
+	f := b.only(t)
+	assert.Equal(t, ingest.StatusDiscovered, f.Status)
+	assert.Equal(t, "/in/report.csv", f.RemotePath)
+	assert.Equal(t, "report.csv", f.Filename)
+	assert.Equal(t, int64(42), f.Size)
+	assert.Equal(t, epoch, f.ModTime)
+	assert.Equal(t, "/in/SHA256SUMS", f.Sidecar)
+	assert.Equal(t, b.server.UUID, f.ServerUUID)
+	assert.Equal(t, "acme", f.ServerName)
+	assert.Zero(t, f.CompletedAt)
+	assert.WithinDuration(t, time.Now(), f.CreatedAt, time.Hour)
+	types, details := b.story(t, f.UUID)
+	assert.Equal(t, []ingest.EventType{ingest.EventDiscovered}, types)
+	assert.Equal(t, map[string]any{"path": "/in/report.csv", "source": "schedule"}, details)
+
+	o.Sidecar = "/in/report.csv.sha256"
+	b.observe(t, o)
+	assert.Equal(t, "/in/report.csv.sha256", b.only(t).Sidecar, "the sidecar may come later than the file")
+}
+
+func TestHostileNamesAreKeptByteForByte(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	long := make([]byte, 9000) // incompressible: more than an index entry holds
+	_, err := rand.Read(long)
+	require.NoError(t, err)
+	names := []string{
+		"/in/\xff\xfe.bin", "/in/line\nbreak", "/in/\x00nul", "/in/\u202egpj.exe", "/in/" + strings.ReplaceAll(string(long), "/", "_"),
+		"/in/'; DROP TABLE files; --", "/", "", "/in/\\x00nul",
+	}
+	var all []ingest.Observation
+	for _, name := range names {
+		all = append(all, seen(name, 1))
+	}
+	require.Equal(t, int64(len(names)), b.observe(t, all...).New)
+	require.Zero(t, b.observe(t, all...).New)
+	for i, f := range b.files(t) {
+		assert.Equal(t, names[i], f.RemotePath)
+		var display, filename string
+		require.NoError(t, b.db.QueryRow(t.Context(), "SELECT remote_path, filename FROM files WHERE id = $1", f.ID).Scan(&display, &filename))
+		assert.Equal(t, ingest.DisplayPath(names[i]), display)
+		assert.Equal(t, ingest.DisplayPath(f.Filename), filename)
+	}
+}
+
+func TestGrowingFileSettlesAnewAsTheSameFile(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const settle = 10 * time.Second
+	b.observe(t, seen("/a", 1))
+	first := b.only(t)
+	b.pass(t, time.Minute)
+	promoted, settling := b.promote(t, settle)
+	require.Equal(t, [2]int64{0, 1}, [2]int64{promoted, settling}, "time passed, but nobody looked again")
+
+	require.Zero(t, b.observe(t, seen("/a", 2)).New)
+	grown := b.only(t)
+	assert.Equal(t, first.UUID, grown.UUID)
+	assert.Equal(t, int64(2), grown.Size)
+	assert.True(t, grown.StableSince.After(first.StableSince.Add(-time.Minute)))
+	promoted, settling = b.promote(t, settle)
+	require.Equal(t, [2]int64{0, 1}, [2]int64{promoted, settling})
+
+	touched := seen("/a", 2)
+	touched.ModTime = epoch.Add(time.Second)
+	b.pass(t, time.Minute)
+	b.observe(t, touched)
+	promoted, _ = b.promote(t, settle)
+	require.Zero(t, promoted, "another time is another version, too")
+
+	b.pass(t, time.Minute)
+	b.observe(t, touched)
+	promoted, settling = b.promote(t, settle)
+	require.Equal(t, [2]int64{1, 0}, [2]int64{promoted, settling})
+	f := b.only(t)
+	assert.Equal(t, ingest.StatusReady, f.Status)
+	types, details := b.story(t, f.UUID)
+	assert.Equal(t, []ingest.EventType{ingest.EventDiscovered, ingest.EventSettled}, types)
+	assert.Equal(t, map[string]any{"settle_sec": 10.0}, details)
+}
+
+func TestNewVersionOfATakenFileIsAnotherFile(t *testing.T) {
+	t.Parallel()
+	for _, way := range [][]ingest.Status{
+		{},
+		{ingest.StatusDownloading},
+		{ingest.StatusDownloading, ingest.StatusDownloaded, ingest.StatusVerified, ingest.StatusUploading, ingest.StatusUploaded, ingest.StatusCompleted},
+		{ingest.StatusError},
+		{ingest.StatusSkipped},
+	} {
+		t.Run(fmt.Sprint(way), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			old := b.ready(t, "/a")
+			b.walk(t, old.UUID, way...)
+			require.Zero(t, b.observe(t, seen("/a", 10)).New, "the same version is known")
+			require.Equal(t, int64(1), b.observe(t, seen("/a", 11)).New)
+			files := b.files(t)
+			require.Len(t, files, 2)
+			assert.NotEqual(t, files[0].UUID, files[1].UUID)
+			assert.Equal(t, ingest.StatusDiscovered, files[1].Status)
+		})
+	}
+}
+
+func TestVanishedFileComesBack(t *testing.T) {
+	t.Parallel()
+	for _, gone := range []ingest.Status{ingest.StatusVanished, ingest.StatusSuperseded} {
+		t.Run(string(gone), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			f := b.ready(t, "/a")
+			owner, err := b.Claim(t.Context(), f.UUID)
+			require.NoError(t, err)
+			vanish := ingest.Change{
+				FileUUID: f.UUID, To: gone, Events: []ingest.Event{{Type: ingest.EventVanished}},
+				Set: ingest.Columns{Error: &ingest.Failure{Kind: ingest.KindNotFound, Message: "gone"}},
+			}
+			require.NoError(t, b.Apply(t.Context(), vanish))
+			require.Equal(t, ingest.ScanCounts{Seen: 1}, b.observe(t, seen("/a", 10)))
+			back := b.only(t)
+			assert.Equal(t, ingest.StatusDiscovered, back.Status)
+			assert.Equal(t, 1, back.Round)
+			assert.Empty(t, back.ErrorKind)
+			assert.Empty(t, back.ErrorMessage)
+			err = b.Apply(t.Context(), ingest.Change{FileUUID: f.UUID, Fence: owner.Fence})
+			requireKind(t, ingest.KindFenced, err, "attempt")
+
+			b.promote(t, 0)
+			vanish.To = ingest.StatusVanished
+			require.NoError(t, b.Apply(t.Context(), vanish))
+			types, _ := b.story(t, f.UUID)
+			assert.Equal(t, []ingest.EventType{
+				ingest.EventDiscovered, ingest.EventSettled, ingest.EventVanished,
+				ingest.EventDiscovered, ingest.EventSettled, ingest.EventVanished,
+			}, types, "a new round tells its facts again")
+		})
+	}
+}
+
+func TestServerGoesBackToAnOlderVersion(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	old := b.ready(t, "/a")
+	b.walk(t, old.UUID, ingest.StatusSuperseded)
+	b.observe(t, seen("/a", 11))
+	require.Equal(t, ingest.ScanCounts{Seen: 1}, b.observe(t, seen("/a", 10)))
+	files := b.files(t)
+	require.Len(t, files, 2)
+	assert.Equal(t, ingest.StatusDiscovered, files[0].Status, "it is what the server has")
+	assert.Equal(t, ingest.StatusSuperseded, files[1].Status)
+	types, details := b.story(t, files[1].UUID)
+	assert.Equal(t, []ingest.EventType{ingest.EventDiscovered, ingest.EventSuperseded}, types)
+	assert.Equal(t, map[string]any{"step": "discover"}, details)
+
+	b.promote(t, 0)
+	b.observe(t, seen("/a", 11))
+	b.observe(t, seen("/a", 10))
+	files = b.files(t)
+	require.Len(t, files, 2)
+	assert.Equal(t, ingest.StatusReady, files[0].Status, "what is on its way stays on it")
+	assert.Equal(t, ingest.StatusSuperseded, files[1].Status)
+}
+
+func TestRejectedPathsAreRecordedOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	bad := ingest.Observation{Path: "/in/../../etc", Size: -5, ModTime: epoch, Rejected: "leaves\x00the folder\xff"}
+	require.Equal(t, ingest.ScanCounts{Seen: 1, Rejected: 1}, b.observe(t, bad))
+	require.Equal(t, ingest.ScanCounts{Seen: 1}, b.observe(t, bad))
+	bad.Size, bad.ModTime = 7, epoch.Add(time.Hour)
+	require.Equal(t, ingest.ScanCounts{Seen: 1}, b.observe(t, bad), "a link that is touched daily is no news")
+	f := b.only(t)
+	assert.Equal(t, ingest.StatusRejected, f.Status)
+	assert.Zero(t, f.Size)
+	types, details := b.story(t, f.UUID)
+	assert.Equal(t, []ingest.EventType{ingest.EventRejected}, types)
+	assert.Equal(t, map[string]any{"reason": "leaves\ufffdthe folder\ufffd"}, details)
+	promoted, settling := b.promote(t, 0)
+	assert.Zero(t, promoted+settling)
+
+	require.Equal(t, int64(1), b.observe(t, seen("/in/../../etc", 9)).New, "once it is harmless it is a file")
+}
+
+func TestRejectionStopsWhatSettlesUnderThePath(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int64{"same version": 1, "another version": 2} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.observe(t, seen("/a", 1))
+			link := seen("/a", size)
+			link.Rejected = "symbolic link"
+			b.observe(t, link)
+			b.observe(t, link)
+			promoted, settling := b.promote(t, 0)
+			assert.Zero(t, promoted+settling)
+			assert.Equal(t, ingest.StatusSuperseded, b.files(t)[0].Status)
+			b.observe(t, seen("/a", 1))
+			assert.Equal(t, ingest.StatusDiscovered, b.files(t)[0].Status)
+		})
+	}
+}
+
+func TestImpossibleSizeIsRejected(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.Equal(t, ingest.ScanCounts{Seen: 1, Rejected: 1}, b.observe(t, seen("/a", -1)))
+	_, details := b.story(t, b.only(t).UUID)
+	require.Equal(t, map[string]any{"reason": "size -1 cannot be"}, details)
+}
+
+func TestNameTwiceInOneBatch(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.Equal(t, ingest.ScanCounts{Seen: 3, New: 2}, b.observe(t, seen("/a", 1), seen("/b", 1), seen("/a", 2)))
+	files := b.files(t)
+	require.Len(t, files, 2)
+	require.Equal(t, int64(2), files[0].Size, "the later one counts")
+}
+
+func TestServersDoNotShareFiles(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.observe(t, seen("/a", 1))
+	b.server = b.addServer(t, "other")
+	require.Equal(t, int64(1), b.observe(t, seen("/a", 1)).New)
+	b.only(t)
+}
+
+func TestListingsAtOnceLeaveOneRowEach(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const listings, n = 6, 300
+	made := make([]int64, listings)
+	var group errgroup.Group
+	for i := range listings {
+		group.Go(func() error {
+			all := paths("/in", n)
+			if i%2 == 1 { // the other way round, to make them collide
+				for l, r := 0, n-1; l < r; l, r = l+1, r-1 {
+					all[l], all[r] = all[r], all[l]
+				}
+			}
+			for batch := range 3 {
+				counts, err := b.Observe(t.Context(), b.server.UUID, "schedule", all[batch*100:(batch+1)*100])
+				if err != nil {
+					return err
+				}
+				made[i] += counts.New
+			}
+			_, _, err := b.Promote(t.Context(), b.server.UUID, time.Hour)
+			return err
+		})
+	}
+	require.NoError(t, group.Wait())
+	var total int64
+	for _, k := range made {
+		total += k
+	}
+	assert.Equal(t, int64(n), total)
+	assert.Len(t, b.files(t), n)
+	var events int
+	require.NoError(t, b.db.QueryRow(t.Context(), "SELECT count(*) FROM file_events").Scan(&events))
+	assert.Equal(t, n, events)
+}
+
+func TestManyObservations(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const batches, size = 20, 1000
+	for pass := range 2 {
+		for i := range batches {
+			counts := b.observe(t, paths(fmt.Sprintf("/in/%02d", i), size)...)
+			require.Equal(t, int64(size)*int64(1-pass), counts.New)
+		}
+	}
+	promoted, settling := b.promote(t, 0)
+	require.Equal(t, [2]int64{batches * size, 0}, [2]int64{promoted, settling})
+	counts, err := b.CountFiles(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, map[ingest.Status]int64{ingest.StatusReady: batches * size}, counts)
+}

@@ -1,0 +1,148 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"stevedore/internal/ingest"
+)
+
+// A repeated attempt opens its row again.
+const startScan = `
+WITH begun AS (
+	INSERT INTO scans (server_uuid, scan_key) VALUES ($1, $2)
+	ON CONFLICT (scan_key) DO UPDATE SET finished_at = NULL, error = NULL
+	RETURNING id, server_uuid, started_at
+), marked AS (
+	UPDATE sftp_servers s SET last_scan_at = greatest(s.last_scan_at, begun.started_at)
+	FROM begun WHERE s.server_uuid = begun.server_uuid
+)
+SELECT id FROM begun`
+
+// StartScan opens a scan row and notes the server's last_scan_at; the same key
+// gives the same row.
+func (s *Store) StartScan(ctx context.Context, serverUUID, key string) (scanID int64, err error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil {
+		return 0, err
+	}
+	err = s.inTx(ctx, "open a scan", func(tx pgx.Tx) error {
+		if err := lockServerRow(ctx, tx, id); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, startScan, id, cleanText(key)).Scan(&scanID)
+	})
+	return scanID, err
+}
+
+const (
+	finishScan = `
+UPDATE scans SET finished_at = now(), seen = $3, new = $4, settling = $5, rejected = $6, errors = $7, error = nullif($8, '')
+WHERE id = $1 AND server_uuid = $2`
+
+	// A failure that is not a person's to mend leaves the state as it is.
+	finishServerScan = `
+UPDATE sftp_servers SET last_error = nullif($2, ''),
+	state = CASE WHEN $3 THEN 'suspended' WHEN $2 = '' THEN 'ok' ELSE state END
+WHERE server_uuid = $1`
+)
+
+// FinishScan closes the scan with its counts and sets the server's last_error
+// and state: cleared and ok after success, suspended when the result says so.
+func (s *Store) FinishScan(ctx context.Context, scan ingest.ScanResult) error {
+	id, err := validUUID("server with uuid", scan.ServerUUID)
+	if err != nil {
+		return err
+	}
+	failure := failureLine(scan.Failure)
+	c := scan.Counts
+	return s.inTx(ctx, "close a scan", func(tx pgx.Tx) error {
+		if err := lockServerRow(ctx, tx, id); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, finishScan, scan.ScanID, id, c.Seen, c.New, c.Settling, c.Rejected, c.Errors, failure)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return ingest.Errorf(ingest.KindMissing, "no scan %d of server %s", scan.ScanID, id)
+		}
+		_, err = tx.Exec(ctx, finishServerScan, id, failure, scan.Suspend)
+		return err
+	})
+}
+
+// failureLine returns the failure as one line, never empty for a failure.
+func failureLine(f *ingest.Failure) string {
+	switch {
+	case f == nil:
+		return ""
+	case f.Message == "":
+		return string(f.Kind)
+	default:
+		return cleanText(f.Message)
+	}
+}
+
+const scanColumns = `id, server_uuid, started_at, finished_at, seen, new, settling, rejected, errors, coalesce(error, '')`
+
+const latestScans = `SELECT ` + scanColumns + ` FROM scans WHERE server_uuid = $1 ORDER BY id DESC LIMIT $2`
+
+// Scans returns the server's scans, the latest first. limit is the page size:
+// default 100, at most 1000.
+func (s *Store) Scans(ctx context.Context, serverUUID string, limit int) (scans []ingest.Scan, err error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil {
+		return nil, err
+	}
+	err = s.retry(ctx, "list scans", func() error {
+		rows, err := s.pool.Query(ctx, latestScans, id, pageSize(limit))
+		if err != nil {
+			return err
+		}
+		scans, err = pgx.CollectRows(rows, scanScan)
+		return err
+	})
+	return scans, err
+}
+
+// LatestScan returns the server's latest scan, or KindMissing before the first.
+func (s *Store) LatestScan(ctx context.Context, serverUUID string) (ingest.Scan, error) {
+	scans, err := s.Scans(ctx, serverUUID, 1)
+	if err != nil {
+		return ingest.Scan{}, err
+	}
+	if len(scans) == 0 {
+		return ingest.Scan{}, ingest.Errorf(ingest.KindMissing, "server %s has not been scanned yet", serverUUID)
+	}
+	return scans[0], nil
+}
+
+const scanByID = `SELECT ` + scanColumns + ` FROM scans WHERE id = $1`
+
+// Scan returns the scan with the id, or KindMissing.
+func (s *Store) Scan(ctx context.Context, scanID int64) (scan ingest.Scan, err error) {
+	err = s.retry(ctx, "read scan", func() error {
+		rows, err := s.pool.Query(ctx, scanByID, scanID)
+		if err != nil {
+			return err
+		}
+		scan, err = pgx.CollectExactlyOneRow(rows, scanScan)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ingest.Errorf(ingest.KindMissing, "no scan %d", scanID)
+		}
+		return err
+	})
+	return scan, err
+}
+
+func scanScan(row pgx.CollectableRow) (ingest.Scan, error) {
+	var v ingest.Scan
+	var finished *time.Time
+	err := row.Scan(&v.ID, &v.ServerUUID, &v.StartedAt, &finished, &v.Seen, &v.New, &v.Settling, &v.Rejected, &v.Errors, &v.Error)
+	v.StartedAt, v.FinishedAt = v.StartedAt.UTC(), utc(finished)
+	return v, err
+}

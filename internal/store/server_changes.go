@@ -1,0 +1,96 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"stevedore/internal/ingest"
+)
+
+// A server that was suspended for its host key is mended by this.
+const setHostKeys = `
+UPDATE sftp_servers SET host_keys = $2, state = 'ok', last_error = CASE WHEN state = 'ok' THEN last_error END
+WHERE server_uuid = $1`
+
+// SetHostKeys pins the keys in place of those pinned before. A suspended
+// server is scanned again.
+func (s *Store) SetHostKeys(ctx context.Context, serverUUID string, keys []string) error {
+	return s.changeServer(ctx, "pin host keys", serverUUID, setHostKeys, nonNil(keys))
+}
+
+const setCredentials = `
+UPDATE sftp_servers SET password_encrypted = $2, private_key_encrypted = $3,
+	state = 'ok', last_error = CASE WHEN state = 'ok' THEN last_error END
+WHERE server_uuid = $1`
+
+// SetCredentials replaces the sealed credentials; empty ones are removed. A
+// suspended server is scanned again.
+func (s *Store) SetCredentials(ctx context.Context, serverUUID string, password, privateKey []byte) error {
+	return s.changeServer(ctx, "set credentials", serverUUID, setCredentials, nullIfEmpty(password), nullIfEmpty(privateKey))
+}
+
+const pauseServer = `UPDATE sftp_servers SET is_active = false WHERE server_uuid = $1`
+
+// PauseServer switches the server off: it is not scanned, not even by force.
+// Files that were found go on.
+func (s *Store) PauseServer(ctx context.Context, serverUUID string) error {
+	return s.changeServer(ctx, "pause server", serverUUID, pauseServer)
+}
+
+const resumeServer = `UPDATE sftp_servers SET is_active = true, state = 'ok', last_error = NULL WHERE server_uuid = $1`
+
+// ResumeServer switches the server on and ends a suspension.
+func (s *Store) ResumeServer(ctx context.Context, serverUUID string) error {
+	return s.changeServer(ctx, "resume server", serverUUID, resumeServer)
+}
+
+func (s *Store) changeServer(ctx context.Context, op, serverUUID, statement string, args ...any) error {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil {
+		return err
+	}
+	return s.retry(ctx, op, func() error {
+		tag, err := s.pool.Exec(ctx, statement, append([]any{id}, args...)...)
+		if err == nil && tag.RowsAffected() == 0 {
+			return errNo("server with uuid", id)
+		}
+		return err
+	})
+}
+
+const (
+	serverHasFiles    = `SELECT EXISTS (SELECT FROM files WHERE server_uuid = $1)`
+	deleteServerScans = `DELETE FROM scans WHERE server_uuid = $1`
+	deleteServer      = `DELETE FROM sftp_servers WHERE server_uuid = $1`
+)
+
+// RemoveServer deletes a server that never showed a file, with its scans. One
+// with files is KindConflict: the ledger keeps what it has recorded. Removing
+// a server that is gone is no error.
+func (s *Store) RemoveServer(ctx context.Context, serverUUID string) error {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil {
+		return err
+	}
+	return s.inTx(ctx, "remove server", func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockServerFully, id); err != nil {
+			return err
+		}
+		var files bool
+		if err := tx.QueryRow(ctx, serverHasFiles, id).Scan(&files); err != nil {
+			return err
+		}
+		if files {
+			return ingest.Errorf(ingest.KindConflict, "server %s has files in the ledger and cannot be removed: pause it instead", id)
+		}
+		if _, err := tx.Exec(ctx, deleteServerScans, id); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, deleteServer, id)
+		return err
+	})
+}
+
+// lockServerFully keeps out rows that would refer to the server.
+const lockServerFully = `SELECT FROM sftp_servers WHERE server_uuid = $1 FOR UPDATE`

@@ -1,0 +1,178 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"stevedore/internal/ingest"
+)
+
+// fallbackScanInterval is used when neither the operator nor the configuration
+// named one.
+const fallbackScanInterval = time.Minute
+
+const serverColumns = `s.id, s.server_uuid, s.name, s.host, s.port, s.username, s.password_encrypted, s.private_key_encrypted,
+	s.host_keys, s.root_path, s.include_globs, s.exclude_globs, s.max_parallel, s.settle, s.scan_interval, s.after_ingest,
+	s.is_active, s.state, coalesce(s.last_error, ''), s.last_scan_at, s.created_at, s.updated_at`
+
+func scanServer(row pgx.CollectableRow) (ingest.Server, error) {
+	var v ingest.Server
+	var lastScan *time.Time
+	err := row.Scan(&v.ID, &v.UUID, &v.Name, &v.Host, &v.Port, &v.Username, &v.PasswordEncrypted, &v.PrivateKeyEncrypted,
+		&v.HostKeys, &v.RootPath, &v.Include, &v.Exclude, &v.MaxParallel, &v.Settle, &v.ScanInterval, &v.AfterIngest,
+		&v.Active, &v.State, &v.LastError, &lastScan, &v.CreatedAt, &v.UpdatedAt)
+	v.LastScanAt, v.CreatedAt, v.UpdatedAt = utc(lastScan), v.CreatedAt.UTC(), v.UpdatedAt.UTC()
+	return v, err
+}
+
+// utc returns the time in UTC, and the zero time for NULL.
+func utc(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// The uuid decides whether the row is there already: then an earlier attempt's
+// answer was lost.
+const insertServer = `
+INSERT INTO sftp_servers (server_uuid, name, host, port, username, password_encrypted, private_key_encrypted, host_keys,
+	root_path, include_globs, exclude_globs, max_parallel, settle, scan_interval, after_ingest, is_active, state)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+ON CONFLICT (server_uuid) DO NOTHING`
+
+// AddServer records a server and returns it as stored. The caller may preset
+// the UUID, because credentials are sealed with it; otherwise a new one is
+// made. Empty settings get their defaults. A taken name is KindConflict,
+// settings that cannot be are KindInvalid. Adding the same UUID with the same
+// name again returns the row that is there.
+func (s *Store) AddServer(ctx context.Context, server ingest.Server) (ingest.Server, error) {
+	server = server.WithDefaults(ingest.ServerDefaults{ScanInterval: fallbackScanInterval})
+	if err := errors.Join(server.Validate()...); err != nil {
+		return ingest.Server{}, ingest.Wrap(ingest.KindInvalid, err, "server %q cannot be added", server.Name)
+	}
+	if server.UUID == "" {
+		server.UUID = uuid.NewString()
+	}
+	id, err := uuid.Parse(server.UUID)
+	if err != nil {
+		return ingest.Server{}, ingest.Errorf(ingest.KindInvalid, "server uuid %q is not a uuid", server.UUID)
+	}
+	var added ingest.Server
+	err = s.inTx(ctx, "add server "+server.Name, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, insertServer, serverArgs(id.String(), server)...); err != nil {
+			return explainTakenName(err, server.Name)
+		}
+		rows, err := tx.Query(ctx, serverByUUID, id.String())
+		if err != nil {
+			return err
+		}
+		added, err = pgx.CollectExactlyOneRow(rows, scanServer)
+		if err == nil && added.Name != server.Name {
+			return ingest.Errorf(ingest.KindConflict, "server uuid %s belongs to server %q already", added.UUID, added.Name)
+		}
+		return err
+	})
+	return added, err
+}
+
+func serverArgs(id string, v ingest.Server) []any {
+	return []any{
+		id, v.Name, v.Host, v.Port, v.Username, nullIfEmpty(v.PasswordEncrypted), nullIfEmpty(v.PrivateKeyEncrypted),
+		nonNil(v.HostKeys), v.RootPath, nonNil(v.Include), nonNil(v.Exclude), v.MaxParallel, v.Settle, v.ScanInterval,
+		string(v.AfterIngest), v.Active, string(v.State),
+	}
+}
+
+func explainTakenName(err error, name string) error {
+	if violates(err, "sftp_servers_name_key") {
+		return ingest.Wrap(ingest.KindConflict, err, "a server named %q exists already: choose another name, or remove that one first", name)
+	}
+	return err
+}
+
+const serverByUUID = `SELECT ` + serverColumns + ` FROM sftp_servers s WHERE s.server_uuid = $1`
+
+// Server returns the server with the uuid, or KindMissing.
+func (s *Store) Server(ctx context.Context, serverUUID string) (ingest.Server, error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	return s.oneServer(ctx, errNo("server with uuid", id), serverByUUID, id)
+}
+
+// A server whose name looks like another's uuid is still found by its name.
+const serverByName = `
+SELECT ` + serverColumns + ` FROM sftp_servers s
+WHERE s.name = $1 OR s.server_uuid::text = lower($1)
+ORDER BY s.name = $1 DESC LIMIT 1`
+
+// ServerByName returns the server with the name or uuid, or KindMissing.
+func (s *Store) ServerByName(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
+	name := cleanText(nameOrUUID)
+	return s.oneServer(ctx, errNo("server named", name), serverByName, name)
+}
+
+func (s *Store) oneServer(ctx context.Context, missing error, query string, args ...any) (server ingest.Server, err error) {
+	err = s.retry(ctx, "read server", func() error {
+		rows, err := s.pool.Query(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		server, err = pgx.CollectExactlyOneRow(rows, scanServer)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return missing
+		}
+		return err
+	})
+	return server, err
+}
+
+func (s *Store) manyServers(ctx context.Context, query string, args ...any) (servers []ingest.Server, err error) {
+	err = s.retry(ctx, "list servers", func() error {
+		rows, err := s.pool.Query(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		servers, err = pgx.CollectRows(rows, scanServer)
+		return err
+	})
+	return servers, err
+}
+
+const serversPage = `SELECT ` + serverColumns + ` FROM sftp_servers s WHERE s.name > $1 ORDER BY s.name LIMIT $2`
+
+// Servers returns servers in byte order of their names, after the given one.
+// limit is the page size: default 100, at most 1000.
+func (s *Store) Servers(ctx context.Context, afterName string, limit int) ([]ingest.Server, error) {
+	return s.manyServers(ctx, serversPage, cleanText(afterName), pageSize(limit))
+}
+
+// A tenth of the interval is forgiven: a schedule that ticks at the same
+// interval would otherwise find the server not quite due every other time.
+const dueServers = `
+SELECT ` + serverColumns + ` FROM sftp_servers s
+WHERE s.is_active
+	AND ($1 OR (s.state = 'ok' AND (s.last_scan_at IS NULL OR s.last_scan_at <= now() - s.scan_interval * 0.9)))
+	AND (cardinality($2::text[]) = 0 OR s.name = ANY ($2) OR s.server_uuid::text = ANY ($2))
+	AND s.server_uuid > $3
+ORDER BY s.server_uuid LIMIT $4`
+
+// DueServers returns active servers to be scanned, in order of uuid. With
+// Force it returns those not yet due and suspended ones too; inactive ones never.
+func (s *Store) DueServers(ctx context.Context, q ingest.DueQuery) ([]ingest.Server, error) {
+	after := uuid.Nil.String()
+	if q.AfterUUID != "" {
+		id, err := uuid.Parse(q.AfterUUID)
+		if err != nil {
+			return nil, ingest.Errorf(ingest.KindInvalid, "cursor %q is not a uuid", q.AfterUUID)
+		}
+		after = id.String()
+	}
+	return s.manyServers(ctx, dueServers, q.Force, nonNil(q.Servers), after, pageSize(q.Limit))
+}

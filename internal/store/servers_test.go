@@ -1,0 +1,241 @@
+package store_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+)
+
+func TestServerIsStoredAsGiven(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	given := ingest.Server{
+		UUID: uuid.NewString(), Name: "globex", Host: "10.0.0.1", Port: 2222, Username: "u",
+		PasswordEncrypted: []byte{0, 1}, PrivateKeyEncrypted: []byte{2}, HostKeys: []string{"ssh-ed25519 AAAA"},
+		RootPath: "/out", Include: []string{"**/*.csv"}, Exclude: []string{"tmp/**"}, MaxParallel: 7, Settle: 0,
+		ScanInterval: 90 * time.Second, AfterIngest: "move:/done", Active: true, State: ingest.ServerOK,
+	}
+	added, err := b.AddServer(t.Context(), given)
+	require.NoError(t, err)
+	assert.NotZero(t, added.ID)
+	assert.WithinDuration(t, time.Now(), added.CreatedAt, time.Hour)
+	again, err := b.AddServer(t.Context(), given)
+	require.NoError(t, err, "the answer to the first try may have been lost")
+	assert.Equal(t, added, again)
+	byName, err := b.ServerByName(t.Context(), "globex")
+	require.NoError(t, err)
+	byUUID, err := b.ServerByName(t.Context(), given.UUID)
+	require.NoError(t, err)
+	assert.Equal(t, added, byName)
+	assert.Equal(t, added, byUUID)
+
+	added.ID, added.CreatedAt, added.UpdatedAt = 0, time.Time{}, time.Time{}
+	assert.Equal(t, given, added)
+}
+
+func TestServerRefusals(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	_, err := b.AddServer(ctx, ingest.Server{Name: "acme", Host: "h", Username: "u"})
+	requireKind(t, ingest.KindConflict, err, `a server named "acme" exists already`)
+	_, err = b.AddServer(ctx, ingest.Server{UUID: b.server.UUID, Name: "acme2", Host: "h", Username: "u"})
+	requireKind(t, ingest.KindConflict, err, "belongs to server \"acme\" already")
+	_, err = b.AddServer(ctx, ingest.Server{Name: "bad name", Host: "h", Username: "", Port: 70000})
+	requireKind(t, ingest.KindInvalid, err, "port 70000")
+	_, err = b.AddServer(ctx, ingest.Server{UUID: "x", Name: "n", Host: "h", Username: "u"})
+	requireKind(t, ingest.KindInvalid, err, "is not a uuid")
+	_, err = b.ServerByName(ctx, "nope")
+	requireKind(t, ingest.KindMissing, err, `no server named "nope"`)
+}
+
+func TestServersArePagedByName(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, name := range []string{"zeta", "Beta", "alpha-1", "alpha.2"} {
+		b.addServer(t, name)
+	}
+	var names []string
+	for after := ""; ; {
+		page, err := b.Servers(t.Context(), after, 2)
+		require.NoError(t, err)
+		if len(page) == 0 {
+			break
+		}
+		for _, s := range page {
+			names = append(names, s.Name)
+		}
+		after = names[len(names)-1]
+	}
+	require.Equal(t, []string{"Beta", "acme", "alpha-1", "alpha.2", "zeta"}, names)
+}
+
+func TestServerLifecycle(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	id := b.server.UUID
+	now := func() ingest.Server {
+		s, err := b.Server(ctx, id)
+		require.NoError(t, err)
+		return s
+	}
+	suspend := func() {
+		b.exec(t, "UPDATE sftp_servers SET state = 'suspended', last_error = 'host key changed'")
+	}
+	suspend()
+	require.NoError(t, b.SetHostKeys(ctx, id, []string{"ssh-ed25519 BBBB"}))
+	assert.Equal(t, ingest.ServerOK, now().State)
+	assert.Empty(t, now().LastError)
+	assert.Equal(t, []string{"ssh-ed25519 BBBB"}, now().HostKeys)
+
+	suspend()
+	require.NoError(t, b.SetCredentials(ctx, id, []byte("sealed"), nil))
+	assert.Equal(t, ingest.ServerOK, now().State)
+	assert.Equal(t, []byte("sealed"), now().PasswordEncrypted)
+	assert.Nil(t, now().PrivateKeyEncrypted)
+
+	require.NoError(t, b.PauseServer(ctx, id))
+	assert.False(t, now().Active)
+	suspend()
+	require.NoError(t, b.ResumeServer(ctx, id))
+	assert.True(t, now().Active)
+	assert.Equal(t, ingest.ServerOK, now().State)
+	assert.Empty(t, now().LastError)
+
+	_, err := b.StartScan(ctx, id, "k")
+	require.NoError(t, err)
+	b.observe(t, seen("/a", 1))
+	requireKind(t, ingest.KindConflict, b.RemoveServer(ctx, id), "pause it instead")
+	other := b.addServer(t, "other")
+	_, err = b.StartScan(ctx, other.UUID, "k2")
+	require.NoError(t, err)
+	require.NoError(t, b.RemoveServer(ctx, other.UUID))
+	require.NoError(t, b.RemoveServer(ctx, other.UUID))
+	_, err = b.Server(ctx, other.UUID)
+	requireKind(t, ingest.KindMissing, err, "no server")
+}
+
+func TestDueServers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, "DELETE FROM sftp_servers")
+	set := func(name, column string) {
+		b.addServer(t, name)
+		if column != "" {
+			b.exec(t, "UPDATE sftp_servers SET "+column+" WHERE name = $1", name)
+		}
+	}
+	set("never", "")
+	set("long-ago", "last_scan_at = now() - interval '1 hour'")
+	set("almost", "last_scan_at = now() - interval '57 seconds'")
+	set("just-now", "last_scan_at = now() - interval '30 seconds'")
+	set("suspended", "state = 'suspended'")
+	set("inactive", "is_active = false")
+	never, err := b.ServerByName(t.Context(), "never")
+	require.NoError(t, err)
+	for name, try := range map[string]struct {
+		query ingest.DueQuery
+		want  []string
+	}{
+		"schedule":        {ingest.DueQuery{}, []string{"never", "long-ago", "almost"}},
+		"forced":          {ingest.DueQuery{Force: true}, []string{"never", "long-ago", "almost", "just-now", "suspended"}},
+		"named":           {ingest.DueQuery{Servers: []string{never.UUID, "almost", "just-now"}}, []string{"never", "almost"}},
+		"named, forced":   {ingest.DueQuery{Force: true, Servers: []string{"suspended", "inactive"}}, []string{"suspended"}},
+		"unknown, forced": {ingest.DueQuery{Force: true, Servers: []string{"nope"}}, nil},
+	} {
+		var got []string
+		for q := try.query; ; {
+			q.Limit = 2
+			page, err := b.DueServers(t.Context(), q)
+			require.NoError(t, err)
+			if len(page) == 0 {
+				break
+			}
+			for _, s := range page {
+				require.Greater(t, s.UUID, q.AfterUUID, name)
+				q.AfterUUID = s.UUID
+				got = append(got, s.Name)
+			}
+		}
+		assert.ElementsMatch(t, try.want, got, name)
+	}
+	_, err = b.DueServers(t.Context(), ingest.DueQuery{AfterUUID: "x"})
+	requireKind(t, ingest.KindInvalid, err, "is not a uuid")
+}
+
+func TestScanLifecycle(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	server := func() ingest.Server {
+		s, err := b.Server(ctx, b.server.UUID)
+		require.NoError(t, err)
+		return s
+	}
+	require.Zero(t, server().LastScanAt)
+	id, err := b.StartScan(ctx, b.server.UUID, "run/1")
+	require.NoError(t, err)
+	running, err := b.LatestScan(ctx, b.server.UUID)
+	require.NoError(t, err)
+	assert.Zero(t, running.FinishedAt)
+	assert.Equal(t, running.StartedAt, server().LastScanAt, "it counts from the start")
+
+	result := ingest.ScanResult{
+		ScanID: id, ServerUUID: b.server.UUID, Counts: ingest.ScanCounts{Seen: 5, New: 4, Settling: 3, Rejected: 2, Errors: 1},
+		Failure: &ingest.Failure{Kind: ingest.KindTransient, Message: "connection reset"},
+	}
+	require.NoError(t, b.FinishScan(ctx, result))
+	scan, err := b.Scan(ctx, id)
+	require.NoError(t, err)
+	assert.Equal(t, result.Counts, scan.ScanCounts)
+	assert.Equal(t, "connection reset", scan.Error)
+	assert.False(t, scan.FinishedAt.Before(scan.StartedAt))
+	assert.Equal(t, ingest.ServerOK, server().State)
+	assert.Equal(t, "connection reset", server().LastError)
+
+	again, err := b.StartScan(ctx, b.server.UUID, "run/1")
+	require.NoError(t, err)
+	require.Equal(t, id, again)
+	reopened, err := b.Scan(ctx, id)
+	require.NoError(t, err)
+	assert.Zero(t, reopened.FinishedAt)
+	assert.Empty(t, reopened.Error)
+
+	result.Failure, result.Suspend = &ingest.Failure{Kind: ingest.KindAuth, Message: "refused"}, true
+	require.NoError(t, b.FinishScan(ctx, result))
+	assert.Equal(t, ingest.ServerSuspended, server().State)
+	result.Suspend = false
+	require.NoError(t, b.FinishScan(ctx, result))
+	assert.Equal(t, ingest.ServerSuspended, server().State, "a passing failure mends nothing")
+	result.Failure = nil
+	require.NoError(t, b.FinishScan(ctx, result))
+	assert.Equal(t, ingest.ServerOK, server().State)
+	assert.Empty(t, server().LastError)
+
+	result.ScanID++
+	requireKind(t, ingest.KindMissing, b.FinishScan(ctx, result), "no scan")
+	_, err = b.Scan(ctx, result.ScanID)
+	requireKind(t, ingest.KindMissing, err, "no scan")
+}
+
+func TestScansAreListedLatestFirst(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var ids []int64
+	for i := range 3 {
+		id, err := b.StartScan(t.Context(), b.server.UUID, fmt.Sprint(i))
+		require.NoError(t, err)
+		ids = append(ids, id)
+	}
+	scans, err := b.Scans(t.Context(), b.server.UUID, 2)
+	require.NoError(t, err)
+	require.Len(t, scans, 2)
+	require.Equal(t, []int64{ids[2], ids[1]}, []int64{scans[0].ID, scans[1].ID})
+}

@@ -1,0 +1,65 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"stevedore/internal/ingest"
+)
+
+// Counting reads the table as it was before the statement, hence the
+// subtraction.
+const promoteFiles = `
+WITH settled AS (
+	UPDATE files SET status = 'ready'
+	WHERE server_uuid = $1 AND status = 'discovered' AND last_seen_at - stable_since >= $2
+	RETURNING id, round
+), told AS (
+	INSERT INTO file_events (file_id, round, event_type, details)
+	SELECT id, round, 'settled', jsonb_build_object('settle_sec', extract(epoch FROM $2::interval)::float8) FROM settled ORDER BY id
+	ON CONFLICT DO NOTHING
+), counted AS (
+	SELECT (SELECT count(*) FROM settled) AS promoted,
+		(SELECT count(*) FROM files WHERE server_uuid = $1 AND status = 'discovered') AS before
+)
+SELECT promoted, greatest(before - promoted, 0) FROM counted`
+
+// Promote makes those discovered files ready that were seen, by the database's
+// clock, unchanged for settle, and returns how many it made ready and how many
+// still settle.
+func (s *Store) Promote(ctx context.Context, serverUUID string, settle time.Duration) (promoted, settling int64, err error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil {
+		return 0, 0, err
+	}
+	err = s.retry(ctx, "promote settled files", func() error {
+		return s.pool.QueryRow(ctx, promoteFiles, id, settle).Scan(&promoted, &settling)
+	})
+	return promoted, settling, err
+}
+
+const settlingFiles = `SELECT ` + fileColumns + fromFiles + `
+WHERE f.server_uuid = $1 AND f.status = 'discovered' AND f.id > $2 ORDER BY f.id LIMIT $3`
+
+// Settling returns discovered files in order of id, after the given one, at
+// most limit.
+func (s *Store) Settling(ctx context.Context, serverUUID string, afterID int64, limit int) ([]ingest.File, error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil || limit <= 0 {
+		return nil, err
+	}
+	return s.manyFiles(ctx, "list settling files", settlingFiles, id, afterID, limit)
+}
+
+const readyFiles = `SELECT ` + fileColumns + fromFiles + `
+WHERE f.server_uuid = $1 AND f.status = 'ready' AND f.file_uuid <> ALL ($2::text[]::uuid[]) ORDER BY f.id LIMIT $3`
+
+// ReadyFiles returns the oldest ready files whose uuid is not excluded, at
+// most limit: a full window asks for 0 and gets none.
+func (s *Store) ReadyFiles(ctx context.Context, serverUUID string, exclude []string, limit int) ([]ingest.File, error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil || limit <= 0 {
+		return nil, err
+	}
+	return s.manyFiles(ctx, "list ready files", readyFiles, id, nonNil(exclude), limit)
+}

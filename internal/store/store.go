@@ -1,0 +1,94 @@
+// Package store keeps the ledger of servers, files, events and scans in
+// PostgreSQL. It is the only package with SQL.
+//
+// Every method may be repeated: a transaction that fails for a passing reason
+// is run again as a whole, also when the connection was lost while it
+// committed, because doing any of them twice leaves the same rows as once.
+package store
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"stevedore/internal/ingest"
+)
+
+const (
+	// defaultMaxConns suits a worker with some dozens of activities: each
+	// holds a connection for milliseconds only.
+	defaultMaxConns = 10
+	// connectTimeout makes a wrong address an error and not a silence.
+	connectTimeout = 5 * time.Second
+	// idleInTransaction frees the locks of a client that died with an open
+	// transaction on a network that does not tell.
+	idleInTransaction = "60s"
+)
+
+// Config says how to reach the database.
+type Config struct {
+	// DatabaseURL is a PostgreSQL URL or key=value string; required.
+	DatabaseURL string
+	// MaxConns bounds the connections of this process; default 10.
+	MaxConns int32
+}
+
+// Store is the ledger. It is safe for concurrent use.
+type Store struct {
+	pool *pgxpool.Pool
+	// address is host:port for messages.
+	address string
+}
+
+// New connects and checks that the database answers. Whether its schema is
+// current is for SchemaCurrent to say, so that New also serves set-up.
+func New(ctx context.Context, cfg Config) (*Store, error) {
+	pc, err := pgxpool.ParseConfig(cfg.DatabaseURL)
+	if err != nil || cfg.DatabaseURL == "" {
+		return nil, errBadURL()
+	}
+	pc.MaxConns = defaultMaxConns
+	if cfg.MaxConns > 0 {
+		pc.MaxConns = cfg.MaxConns
+	}
+	pc.ConnConfig.ConnectTimeout = connectTimeout
+	setDefault(pc.ConnConfig.RuntimeParams, "application_name", "stevedore")
+	setDefault(pc.ConnConfig.RuntimeParams, "idle_in_transaction_session_timeout", idleInTransaction)
+
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, fmt.Errorf("open the connection pool: %w", err)
+	}
+	address := net.JoinHostPort(pc.ConnConfig.Host, strconv.Itoa(int(pc.ConnConfig.Port)))
+	s := &Store{pool: pool, address: address}
+	if err := s.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// errBadURL leaves out the URL and what the parser said of it: both may hold
+// the password.
+func errBadURL() error {
+	return ingest.Errorf(ingest.KindInvalid,
+		"STEVEDORE_DATABASE_URL is not a PostgreSQL URL: use postgres://user:password@host:port/database")
+}
+
+func setDefault(params map[string]string, key, value string) {
+	if _, set := params[key]; !set {
+		params[key] = value
+	}
+}
+
+// Close gives all connections back. It waits for those in use.
+func (s *Store) Close() { s.pool.Close() }
+
+// Ping checks that the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	return s.retry(ctx, "ping the database", func() error { return s.pool.Ping(ctx) })
+}

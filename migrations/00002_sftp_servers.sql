@@ -1,0 +1,47 @@
+-- Partners' servers: how to reach them, what to take from them, how they are.
+
+-- +goose Up
+CREATE TABLE sftp_servers (
+    id                    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    server_uuid           uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE,
+    -- Byte order, so that paging by name does not depend on the locale.
+    name                  text COLLATE "C" NOT NULL UNIQUE,
+    host                  text NOT NULL,
+    port                  integer NOT NULL DEFAULT 22,
+    username              text NOT NULL,
+    -- Sealed with server_uuid as associated data: useless in another row.
+    password_encrypted    bytea,
+    private_key_encrypted bytea,
+    -- One authorized_keys line each. None pinned: nobody logs in there.
+    host_keys             text[] NOT NULL DEFAULT '{}',
+    root_path             text NOT NULL DEFAULT '/',
+    include_globs         text[] NOT NULL DEFAULT '{}',
+    exclude_globs         text[] NOT NULL DEFAULT '{}',
+    max_parallel          integer NOT NULL DEFAULT 4,
+    settle                interval NOT NULL DEFAULT '10 seconds',
+    scan_interval         interval NOT NULL DEFAULT '1 minute',
+    after_ingest          text NOT NULL DEFAULT 'keep',
+    -- is_active is the operator's switch; state is what scans found out.
+    is_active             boolean NOT NULL DEFAULT true,
+    state                 text NOT NULL DEFAULT 'ok',
+    last_error            text,
+    last_scan_at          timestamptz,
+    created_at            timestamptz NOT NULL DEFAULT now(),
+    updated_at            timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT sftp_servers_name CHECK (name ~ '^[A-Za-z0-9._-]{1,63}$'),
+    CONSTRAINT sftp_servers_host CHECK (host <> ''),
+    CONSTRAINT sftp_servers_port CHECK (port BETWEEN 1 AND 65535),
+    CONSTRAINT sftp_servers_username CHECK (username <> ''),
+    CONSTRAINT sftp_servers_root_path CHECK (root_path LIKE '/%'),
+    CONSTRAINT sftp_servers_max_parallel CHECK (max_parallel BETWEEN 1 AND 64),
+    CONSTRAINT sftp_servers_settle CHECK (settle BETWEEN '0 seconds' AND '24 hours'),
+    CONSTRAINT sftp_servers_scan_interval CHECK (scan_interval > '0 seconds'),
+    CONSTRAINT sftp_servers_after_ingest CHECK (after_ingest IN ('keep', 'delete') OR after_ingest LIKE 'move:/_%'),
+    CONSTRAINT sftp_servers_state CHECK (state IN ('ok', 'suspended'))
+);
+
+CREATE TRIGGER sftp_servers_times BEFORE UPDATE ON sftp_servers
+    FOR EACH ROW EXECUTE FUNCTION set_row_times();
+
+-- +goose Down
+DROP TABLE sftp_servers;

@@ -1,0 +1,57 @@
+-- The state machine of a file, as rows, so that the database refuses what the
+-- program forbids, whoever asks. It is the same table as in internal/ingest;
+-- a test compares the two. Staying in a status is always allowed.
+
+-- +goose Up
+CREATE TABLE file_status_transitions (
+    from_status text NOT NULL,
+    to_status   text NOT NULL,
+    PRIMARY KEY (from_status, to_status),
+    CONSTRAINT file_status_transitions_differ CHECK (from_status <> to_status)
+);
+
+INSERT INTO file_status_transitions (from_status, to_status) VALUES
+    ('discovered',  'ready'),
+    ('discovered',  'error'),
+    ('discovered',  'skipped'),
+    ('discovered',  'vanished'),
+    ('discovered',  'superseded'),
+    ('ready',       'downloading'),
+    ('ready',       'error'),
+    ('ready',       'skipped'),
+    ('ready',       'vanished'),
+    ('ready',       'superseded'),
+    ('downloading', 'downloaded'),
+    ('downloading', 'error'),
+    ('downloading', 'skipped'),
+    ('downloading', 'vanished'),
+    ('downloading', 'superseded'),
+    ('downloaded',  'verified'),
+    ('downloaded',  'downloading'),
+    ('downloaded',  'error'),
+    ('downloaded',  'skipped'),
+    ('verified',    'uploading'),
+    ('verified',    'downloading'),
+    ('verified',    'error'),
+    ('verified',    'skipped'),
+    ('uploading',   'uploaded'),
+    ('uploading',   'downloading'),
+    ('uploading',   'error'),
+    ('uploading',   'skipped'),
+    ('uploaded',    'completed'),
+    ('uploaded',    'error'),
+    ('uploaded',    'skipped'),
+    ('error',       'ready'),
+    ('error',       'downloading'),
+    ('error',       'downloaded'),
+    ('error',       'verified'),
+    ('error',       'uploading'),
+    ('error',       'uploaded'),
+    ('error',       'skipped'),
+    ('error',       'vanished'),
+    ('error',       'superseded'),
+    ('vanished',    'discovered'),
+    ('superseded',  'discovered');
+
+-- +goose Down
+DROP TABLE file_status_transitions;

@@ -1,0 +1,36 @@
+-- What happened to each file. Facts are added and never changed or removed.
+
+-- +goose Up
+CREATE TABLE file_events (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    file_id    bigint NOT NULL REFERENCES files (id) ON DELETE RESTRICT,
+    timestamp  timestamptz NOT NULL DEFAULT now(),
+    event_type text NOT NULL,
+    details    jsonb NOT NULL DEFAULT '{}',
+    round      integer NOT NULL DEFAULT 0,
+    fact_key   text NOT NULL DEFAULT '',
+    -- A step that is tried again says the same fact again: it is written once.
+    CONSTRAINT file_events_fact UNIQUE (file_id, round, event_type, fact_key),
+    CONSTRAINT file_events_type CHECK (event_type <> ''),
+    CONSTRAINT file_events_details CHECK (jsonb_typeof(details) = 'object')
+);
+
+CREATE INDEX file_events_by_file ON file_events (file_id, id);
+
+-- +goose StatementBegin
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME,
+              HINT = 'record a further event instead';
+END
+$$;
+-- +goose StatementEnd
+
+-- Per statement, so that it refuses before a row is touched, and TRUNCATE too.
+CREATE TRIGGER file_events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON file_events
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- +goose Down
+DROP TABLE file_events;
+DROP FUNCTION refuse_change();
