@@ -252,7 +252,10 @@ func (s *SSHD) configure(o SSHDOptions) {
 		"AuthorizedKeysFile " + filepath.Join(s.dir, "authorized_keys"),
 		"PidFile none", "StrictModes no", "UsePAM no", "UseDNS no", "PermitRootLogin yes", "LogLevel DEBUG1",
 		"PasswordAuthentication " + passwords, "KbdInteractiveAuthentication no",
-		"Subsystem sftp internal-sftp",
+	}
+	// Of all keywords this one alone may not come twice.
+	if !strings.Contains(strings.Join(o.Config, "\n"), "Subsystem ") {
+		lines = append(lines, "Subsystem sftp internal-sftp")
 	}
 	// sshd takes the first of contradicting lines, so that the test's win.
 	text := strings.Join(append(append([]string{}, o.Config...), lines...), "\n") + "\n"

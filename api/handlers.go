@@ -1,0 +1,184 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"slices"
+
+	"stevedore/api/oas"
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+)
+
+//go:embed openapi.yaml
+var specification []byte
+
+//go:embed landing.txt
+var landing string
+
+// Operations is what the API does, see package admin.
+type Operations interface {
+	Scan(ctx context.Context, servers []string) (admin.ScanRun, error)
+	ScanStatus(ctx context.Context, requestUUID string) (admin.ScanStatus, error)
+	ListServers(ctx context.Context) ([]ingest.Server, error)
+	ShowServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
+	ListFiles(ctx context.Context, filter ingest.FileFilter) (admin.FilePage, error)
+	ShowFile(ctx context.Context, fileUUID string) (ingest.File, error)
+	Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error)
+	Ready(ctx context.Context) []admin.PartStatus
+}
+
+// handlers answers the requests of oas.StrictServerInterface. Errors go up as
+// they are; problem.go makes the answer.
+type handlers struct {
+	ops Operations
+}
+
+var _ oas.StrictServerInterface = handlers{}
+
+// GetLanding tells people what is here.
+func (h handlers) GetLanding(context.Context, oas.GetLandingRequestObject) (oas.GetLandingResponseObject, error) {
+	return oas.GetLanding200TextResponse(landing), nil
+}
+
+// GetLiveness says that the process answers.
+func (h handlers) GetLiveness(context.Context, oas.GetLivenessRequestObject) (oas.GetLivenessResponseObject, error) {
+	return oas.GetLiveness200JSONResponse{Status: "alive"}, nil
+}
+
+// GetSpecification serves openapi.yaml.
+func (h handlers) GetSpecification(context.Context, oas.GetSpecificationRequestObject) (oas.GetSpecificationResponseObject, error) {
+	return oas.GetSpecification200ApplicationYamlResponse{
+		Body: bytes.NewReader(specification), ContentLength: int64(len(specification)),
+	}, nil
+}
+
+// StartScan starts a scan and answers at once.
+func (h handlers) StartScan(ctx context.Context, req oas.StartScanRequestObject) (oas.StartScanResponseObject, error) {
+	var servers []string
+	if req.Params.Server != nil {
+		servers = append(servers, *req.Params.Server...)
+	}
+	if req.Body != nil && req.Body.Servers != nil {
+		servers = append(servers, *req.Body.Servers...)
+	}
+	if len(servers) > maxServers || slices.Contains(servers, "") {
+		return nil, ingest.Errorf(ingest.KindInvalid, "servers: name 1 to %d, none of them empty; leave the list out to scan all", maxServers)
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	run, err := h.ops.Scan(ctx, servers)
+	if err != nil {
+		return nil, err
+	}
+	status := "/api/v1/scans/" + run.UUID
+	return oas.StartScan202JSONResponse{
+		Body:    oas.ScanAccepted{ScanUUID: run.UUID, WorkflowID: run.WorkflowID, RunID: run.RunID, StatusURL: status},
+		Headers: oas.StartScan202ResponseHeaders{Location: &status},
+	}, nil
+}
+
+// GetScan says how a scan goes.
+func (h handlers) GetScan(ctx context.Context, req oas.GetScanRequestObject) (oas.GetScanResponseObject, error) {
+	status, err := h.ops.ScanStatus(ctx, req.ScanUUID.String())
+	if err != nil {
+		return nil, err
+	}
+	return oas.GetScan200JSONResponse(oas.FromScan(status)), nil
+}
+
+// ListServers returns all servers.
+func (h handlers) ListServers(ctx context.Context, _ oas.ListServersRequestObject) (oas.ListServersResponseObject, error) {
+	servers, err := h.ops.ListServers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := oas.ServerList{Servers: []oas.Server{}}
+	for _, server := range servers {
+		list.Servers = append(list.Servers, oas.FromServer(server))
+	}
+	return oas.ListServers200JSONResponse(list), nil
+}
+
+// GetServer returns one server.
+func (h handlers) GetServer(ctx context.Context, req oas.GetServerRequestObject) (oas.GetServerResponseObject, error) {
+	server, err := h.ops.ShowServer(ctx, req.Server)
+	if err != nil {
+		return nil, err
+	}
+	return oas.GetServer200JSONResponse(oas.FromServer(server)), nil
+}
+
+// ListFiles returns one page of files.
+func (h handlers) ListFiles(ctx context.Context, req oas.ListFilesRequestObject) (oas.ListFilesResponseObject, error) {
+	filter, err := fileFilter(req.Params)
+	if err != nil {
+		return nil, err
+	}
+	page, err := h.ops.ListFiles(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	answer := oas.FilePage{Files: []oas.File{}}
+	for _, file := range page.Files {
+		answer.Files = append(answer.Files, oas.FromFile(file))
+	}
+	if page.Next > 0 {
+		next := encodeCursor(page.Next)
+		answer.NextCursor = &next
+	}
+	return oas.ListFiles200JSONResponse(answer), nil
+}
+
+func fileFilter(params oas.ListFilesParams) (ingest.FileFilter, error) {
+	filter := ingest.FileFilter{Limit: admin.DefaultPage}
+	if params.Limit != nil {
+		filter.Limit = *params.Limit
+	}
+	if filter.Limit < 1 || filter.Limit > admin.MaxPage {
+		return filter, ingest.Errorf(ingest.KindInvalid, "limit %d: use 1 to %d", filter.Limit, admin.MaxPage)
+	}
+	if params.Server != nil {
+		filter.Server = *params.Server
+	}
+	if params.Status != nil {
+		for _, name := range *params.Status {
+			status, err := ingest.ParseStatus(string(name))
+			if err != nil {
+				return filter, ingest.Errorf(ingest.KindInvalid, "%s", err)
+			}
+			filter.Statuses = append(filter.Statuses, status)
+		}
+	}
+	if params.Cursor != nil && *params.Cursor != "" {
+		after, err := decodeCursor(*params.Cursor)
+		if err != nil {
+			return filter, err
+		}
+		filter.AfterID = after
+	}
+	return filter, nil
+}
+
+// GetFile returns one file.
+func (h handlers) GetFile(ctx context.Context, req oas.GetFileRequestObject) (oas.GetFileResponseObject, error) {
+	file, err := h.ops.ShowFile(ctx, req.FileUUID.String())
+	if err != nil {
+		return nil, err
+	}
+	return oas.GetFile200JSONResponse(oas.FromFile(file)), nil
+}
+
+// ListFileEvents returns what happened to a file.
+func (h handlers) ListFileEvents(ctx context.Context, req oas.ListFileEventsRequestObject) (oas.ListFileEventsResponseObject, error) {
+	events, err := h.ops.Events(ctx, req.FileUUID.String())
+	if err != nil {
+		return nil, err
+	}
+	list := oas.EventList{Events: []oas.Event{}}
+	for _, event := range events {
+		list.Events = append(list.Events, oas.FromEvent(event))
+	}
+	return oas.ListFileEvents200JSONResponse(list), nil
+}

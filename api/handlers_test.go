@@ -1,0 +1,383 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/api/oas"
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+const (
+	testToken = "canary-token"
+	fileUUID  = "0f0f0f0f-1111-4222-8333-444444444444"
+	scanUUID  = "aaaaaaaa-1111-4222-8333-444444444444"
+)
+
+// fakeOperations answers with what a test puts in.
+type fakeOperations struct {
+	scanned  []string
+	err      error
+	panicked bool
+	status   admin.ScanStatus
+	servers  []ingest.Server
+	files    []ingest.File
+	filter   ingest.FileFilter
+	events   []ingest.StoredEvent
+	parts    []admin.PartStatus
+}
+
+func (f *fakeOperations) Scan(_ context.Context, servers []string) (admin.ScanRun, error) {
+	f.scanned = append([]string{}, servers...)
+	return admin.ScanRun{UUID: scanUUID, WorkflowID: "scan/" + scanUUID, RunID: "run-1"}, f.err
+}
+
+func (f *fakeOperations) ScanStatus(context.Context, string) (admin.ScanStatus, error) {
+	return f.status, f.err
+}
+
+func (f *fakeOperations) ListServers(context.Context) ([]ingest.Server, error) {
+	if f.panicked {
+		panic("canary-panic")
+	}
+	return f.servers, f.err
+}
+
+func (f *fakeOperations) ShowServer(context.Context, string) (ingest.Server, error) {
+	if len(f.servers) == 0 {
+		return ingest.Server{}, ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "no server is called %q", "x")
+	}
+	return f.servers[0], f.err
+}
+
+func (f *fakeOperations) ListFiles(_ context.Context, filter ingest.FileFilter) (admin.FilePage, error) {
+	f.filter = filter
+	page := admin.FilePage{}
+	for _, file := range f.files {
+		if file.ID > filter.AfterID && len(page.Files) < filter.Limit {
+			page.Files = append(page.Files, file)
+		}
+	}
+	if n := len(page.Files); n > 0 && page.Files[n-1].ID < f.files[len(f.files)-1].ID {
+		page.Next = page.Files[n-1].ID
+	}
+	return page, f.err
+}
+
+func (f *fakeOperations) ShowFile(context.Context, string) (ingest.File, error) {
+	if len(f.files) == 0 {
+		return ingest.File{}, ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "no file has the uuid")
+	}
+	return f.files[0], f.err
+}
+
+func (f *fakeOperations) Events(context.Context, string) ([]ingest.StoredEvent, error) {
+	return f.events, f.err
+}
+
+func (f *fakeOperations) Ready(context.Context) []admin.PartStatus { return f.parts }
+
+// testBundle is the API on a fake, and what it has logged.
+type testBundle struct {
+	handler http.Handler
+	ops     *fakeOperations
+	log     *bytes.Buffer
+}
+
+func setup(ops *fakeOperations) *testBundle {
+	b := &testBundle{ops: ops, log: &bytes.Buffer{}}
+	log := slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	b.handler = NewHandler(Deps{Operations: ops, Token: testToken, Log: log})
+	return b
+}
+
+// call sends a request with the token; header pairs may override it.
+func (b *testBundle) call(method, path, body string, header ...string) *httptest.ResponseRecorder {
+	var reader io.Reader
+	if body != "" {
+		reader = strings.NewReader(body)
+	}
+	request := httptest.NewRequest(method, path, reader)
+	request.Header.Set("Authorization", "Bearer "+testToken)
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	recorder := httptest.NewRecorder()
+	b.handler.ServeHTTP(recorder, request)
+	return recorder
+}
+
+func decode[T any](t *testing.T, answer *httptest.ResponseRecorder) T {
+	t.Helper()
+	var value T
+	require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &value), "body: %s", answer.Body)
+	return value
+}
+
+func requireProblem(t *testing.T, answer *httptest.ResponseRecorder, status int, code string) oas.Problem {
+	t.Helper()
+	require.Equal(t, status, answer.Code, "body: %s", answer.Body)
+	require.Equal(t, "application/problem+json", answer.Header().Get("Content-Type"))
+	problem := decode[oas.Problem](t, answer)
+	require.Equal(t, status, problem.Status)
+	require.Equal(t, code, problem.Code)
+	require.Equal(t, "about:blank", problem.Type)
+	require.Equal(t, http.StatusText(status), problem.Title)
+	require.NotEmpty(t, problem.Detail)
+	require.NotContains(t, problem.Detail, "\n")
+	require.NotNil(t, problem.RequestID)
+	return problem
+}
+
+func TestStartScanAnswersAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{})
+	answer := b.call("POST", "/files/scan", "")
+	require.Equal(t, http.StatusAccepted, answer.Code, answer.Body.String())
+	accepted := decode[oas.ScanAccepted](t, answer)
+	require.Equal(t, "scan/"+scanUUID, accepted.WorkflowID)
+	require.Equal(t, "run-1", accepted.RunID)
+	require.Equal(t, "/api/v1/scans/"+scanUUID, accepted.StatusURL)
+	require.Equal(t, accepted.StatusURL, answer.Header().Get("Location"))
+	require.Empty(t, b.ops.scanned)
+}
+
+func TestStartScanTakesServersFromQueryAndBody(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{})
+	require.Equal(t, http.StatusAccepted, b.call("POST", "/files/scan?server=a&server=b", `{"servers":["c"]}`).Code)
+	require.Equal(t, []string{"a", "b", "c"}, b.ops.scanned)
+	require.Equal(t, http.StatusAccepted, b.call("POST", "/files/scan", `{}`).Code)
+	require.Empty(t, b.ops.scanned)
+}
+
+// A filter that is not understood must not become "scan everything".
+func TestStartScanRefusesWhatItDoesNotUnderstand(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		path, body, contentType string
+		status                  int
+		code                    string
+	}{
+		"misspelt key":    {"/files/scan", `{"server":["a"]}`, "application/json", 400, codeInvalid},
+		"misspelt query":  {"/files/scan?sever=a", "", "", 400, codeInvalid},
+		"empty name":      {"/files/scan", `{"servers":[""]}`, "application/json", 400, codeInvalid},
+		"no JSON":         {"/files/scan", `{"servers":`, "application/json", 400, codeInvalid},
+		"two values":      {"/files/scan", `{"servers":["a"]}{}`, "application/json", 400, codeInvalid},
+		"a form":          {"/files/scan", `servers=a`, "application/x-www-form-urlencoded", 415, codeMediaType},
+		"no content type": {"/files/scan", `{"servers":["a"]}`, "", 415, codeMediaType},
+		"too large":       {"/files/scan", `{"servers":["` + strings.Repeat("a", 300<<10) + `"]}`, "application/json", 413, codeTooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(&fakeOperations{})
+			requireProblem(t, b.call("POST", tc.path, tc.body, "Content-Type", tc.contentType), tc.status, tc.code)
+			require.Nil(t, b.ops.scanned)
+		})
+	}
+}
+
+func TestErrorsBecomeProblems(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		err    error
+		status int
+		code   string
+		detail string
+	}{
+		"Temporal is down":  {ingest.Errorf(ingest.KindTransient, "cannot reach Temporal: check TEMPORAL_ADDRESS"), 503, codeUnavailable, "TEMPORAL_ADDRESS"},
+		"too slow":          {context.DeadlineExceeded, 503, codeUnavailable, "/readyz"},
+		"unknown server":    {ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "no server is called x"), 404, codeNotFound, "no server is called x"},
+		"old schema":        {ingest.Wrap(ingest.KindMissing, errors.New("canary"), "run `stevedore migrate`"), 503, codeUnavailable, "migrate"},
+		"paused server":     {ingest.Errorf(ingest.KindInvalid, "server x is paused"), 400, codeInvalid, "paused"},
+		"conflict":          {ingest.Errorf(ingest.KindConflict, "taken"), 409, codeConflict, "taken"},
+		"nobody classified": {errors.New("canary: dial 10.0.0.7"), 500, codeInternal, "request id"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			answer := setup(&fakeOperations{err: tc.err}).call("POST", "/files/scan", "")
+			problem := requireProblem(t, answer, tc.status, tc.code)
+			require.Contains(t, problem.Detail, tc.detail)
+			require.NotContains(t, answer.Body.String(), "canary")
+		})
+	}
+}
+
+func TestRoutingErrorsAreProblems(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{})
+	requireProblem(t, b.call("GET", "/nothing", ""), 404, codeNotFound)
+	requireProblem(t, b.call("GET", "/api/v1/servers/a%2Fb", ""), 404, codeNotFound)
+	requireProblem(t, b.call("DELETE", "/api/v1/servers", ""), 405, codeMethod)
+	requireProblem(t, b.call("GET", "/api/v1/files/not-a-uuid", ""), 400, codeInvalid)
+	requireProblem(t, b.call("GET", "/api/v1/files/"+fileUUID, ""), 404, codeNotFound)
+	requireProblem(t, b.call("GET", "/api/v1/scans/not-a-uuid", ""), 400, codeInvalid)
+}
+
+func TestPanicIsAProblem(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{panicked: true})
+	answer := b.call("GET", "/api/v1/servers", "")
+	requireProblem(t, answer, 500, codeInternal)
+	require.NotContains(t, answer.Body.String(), "canary")
+	require.Contains(t, b.log.String(), "canary-panic")
+}
+
+func TestTokenIsAskedForEverywhereButOnOpenPaths(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{})
+	for _, path := range []string{
+		"/api/v1/servers", "/api/v1/files", "/api/v1/files/" + fileUUID, "/openapi.yaml", "/nothing", "//", "/livez/", "/LIVEZ", "/livez/..%2fapi",
+	} {
+		for name, header := range map[string]string{"none": "", "wrong": "Bearer nope", "basic": "Basic " + testToken, "bare": testToken, "longer": "Bearer " + testToken + "x"} {
+			answer := b.call("GET", path, "", "Authorization", header)
+			problem := requireProblem(t, answer, 401, codeUnauthorized)
+			require.Contains(t, problem.Detail, "STEVEDORE_TOKEN", "%s %s", path, name)
+			require.Contains(t, answer.Header().Get("WWW-Authenticate"), "Bearer")
+		}
+	}
+	requireProblem(t, b.call("POST", "/files/scan", "", "Authorization", ""), 401, codeUnauthorized)
+	require.Nil(t, b.ops.scanned)
+	for _, path := range []string{"/", "/livez", "/readyz"} {
+		require.Equal(t, http.StatusOK, b.call("GET", path, "", "Authorization", "").Code, path)
+	}
+	require.Equal(t, http.StatusOK, b.call("GET", "/api/v1/servers", "", "Authorization", "bearer "+testToken).Code, "the scheme's case does not matter")
+	require.NotContains(t, b.log.String(), testToken)
+}
+
+func TestCrossSiteWritesAreRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{})
+	requireProblem(t, b.call("POST", "/files/scan", "", "Sec-Fetch-Site", "cross-site"), 403, codeForbidden)
+	require.Nil(t, b.ops.scanned)
+}
+
+func TestPeerCannotBeForged(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{})
+	b.call("GET", "/api/v1/servers", "", "X-Forwarded-For", "6.6.6.6", "X-Real-Ip", "6.6.6.6", "X-Request-Id", "forged\nline")
+	require.NotContains(t, b.log.String(), "6.6.6.6")
+	require.NotContains(t, b.log.String(), "forged")
+}
+
+func TestReadinessNamesThePartThatIsDown(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{parts: []admin.PartStatus{
+		{Part: "postgres"}, {Part: "broker", Err: ingest.Wrap(ingest.KindTransient, errors.New("canary"), "cannot reach the broker")},
+	}})
+	answer := b.call("GET", "/readyz", "", "Authorization", "")
+	require.Equal(t, 503, answer.Code)
+	require.Equal(t, "application/problem+json", answer.Header().Get("Content-Type"))
+	problem := decode[oas.ReadinessProblem](t, answer)
+	require.Equal(t, codeNotReady, problem.Code)
+	require.Equal(t, "broker: cannot reach the broker", problem.Detail)
+	require.Equal(t, []oas.Part{{Name: "postgres", Ready: true}, {Name: "broker", Message: "cannot reach the broker"}}, problem.Parts)
+
+	b.ops.parts = b.ops.parts[:1]
+	ready := decode[oas.Readiness](t, b.call("GET", "/readyz", ""))
+	require.EqualValues(t, "ready", ready.Status)
+}
+
+func TestServersNeverShowSecrets(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{servers: []ingest.Server{{
+		UUID: fileUUID, Name: "acme", PasswordEncrypted: []byte("canary-sealed"), PrivateKeyEncrypted: []byte("canary-key"), Settle: 10 * time.Second,
+	}}})
+	for _, path := range []string{"/api/v1/servers", "/api/v1/servers/acme"} {
+		answer := b.call("GET", path, "")
+		require.Equal(t, 200, answer.Code)
+		body := answer.Body.String()
+		require.NotContains(t, body, "canary")
+		require.NotContains(t, body, base64.StdEncoding.EncodeToString([]byte("canary-sealed")))
+		require.Contains(t, body, `"has_password":true`)
+		require.Contains(t, body, `"host_keys":[]`)
+	}
+}
+
+func TestFilesPageByOpaqueCursor(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{files: []ingest.File{{ID: 10, UUID: "u10"}, {ID: 20, UUID: "u20"}, {ID: 30, UUID: "u30"}}})
+	var seen []string
+	cursor := ""
+	for range 2 {
+		page := decode[oas.FilePage](t, b.call("GET", "/api/v1/files?limit=2&cursor="+cursor, ""))
+		for _, file := range page.Files {
+			seen = append(seen, file.FileUUID)
+		}
+		if page.NextCursor == nil {
+			break
+		}
+		cursor = *page.NextCursor
+	}
+	require.Equal(t, []string{"u10", "u20", "u30"}, seen)
+	for _, bad := range []string{"20", "AAAA", encodeCursor(-1), encodeCursor(20) + "x"} {
+		requireProblem(t, b.call("GET", "/api/v1/files?cursor="+bad, ""), 400, codeInvalid)
+	}
+}
+
+func TestFilesFilter(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{})
+	require.Equal(t, 200, b.call("GET", "/api/v1/files?status=error&status=ready&server=acme&limit=7", "").Code)
+	require.Equal(t, ingest.FileFilter{Server: "acme", Statuses: []ingest.Status{"error", "ready"}, Limit: 7}, b.ops.filter)
+	for _, query := range []string{"status=lost", "limit=0", "limit=1001", "limit=x", "statu=error"} {
+		requireProblem(t, b.call("GET", "/api/v1/files?"+query, ""), 400, codeInvalid)
+	}
+}
+
+func TestFileWithHostileName(t *testing.T) {
+	t.Parallel()
+	raw := "/in/\xff\x1b[31m<script>\n.csv"
+	b := setup(&fakeOperations{files: []ingest.File{{UUID: fileUUID, RemotePath: raw, Filename: "\xff\x1b[31m<script>\n.csv", Status: ingest.StatusReady}}})
+	answer := b.call("GET", "/api/v1/files/"+fileUUID, "")
+	file := decode[oas.File](t, answer)
+	require.Equal(t, ingest.DisplayPath(raw), file.RemotePath)
+	decoded, err := base64.StdEncoding.DecodeString(file.RemotePathBase64)
+	require.NoError(t, err)
+	require.Equal(t, raw, string(decoded))
+	require.NotContains(t, answer.Body.String(), "<script>", "inert even where a browser takes it for a page")
+	require.Equal(t, "nosniff", answer.Header().Get("X-Content-Type-Options"))
+	require.Nil(t, file.FileHash)
+	require.Equal(t, "ingest/"+fileUUID, file.WorkflowID)
+}
+
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("x", 3600))
+	b := setup(&fakeOperations{events: []ingest.StoredEvent{{ID: 1, Type: ingest.EventSettled, Timestamp: at}}})
+	body := b.call("GET", "/api/v1/files/"+fileUUID+"/events", "").Body.String()
+	require.JSONEq(t, `{"events":[{"id":1,"event_type":"settled","timestamp":"2026-01-02T02:04:05Z","details":{}}]}`, body)
+}
+
+func TestScanStatus(t *testing.T) {
+	t.Parallel()
+	ref := activities.ServerRef{UUID: fileUUID, Name: "acme"}
+	b := setup(&fakeOperations{status: admin.ScanStatus{
+		UUID: scanUUID, WorkflowID: "scan/" + scanUUID, State: admin.ScanFailed, Summary: workflows.ScanSummary{Started: 1},
+		Servers: []admin.ScanServerStatus{{Server: ref, State: admin.ScanFailed, Err: ingest.Errorf(ingest.KindAuth, "password refused")}},
+	}})
+	scan := decode[oas.Scan](t, b.call("GET", "/api/v1/scans/"+scanUUID, ""))
+	require.Equal(t, oas.ScanFailed, scan.State)
+	require.Nil(t, scan.FinishedAt)
+	require.Equal(t, 1, scan.Started)
+	require.Equal(t, "password refused", *scan.Servers[0].Error)
+	require.Equal(t, "auth", *scan.Servers[0].ErrorKind)
+}

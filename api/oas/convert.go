@@ -1,0 +1,101 @@
+package oas
+
+import (
+	"encoding/base64"
+	"time"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+)
+
+// FromFile returns a file as the API shows it: paths are safe to print, and
+// the raw path is beside them.
+func FromFile(f ingest.File) File {
+	return File{
+		FileUUID: f.UUID, Server: f.ServerName, ServerUUID: f.ServerUUID,
+		RemotePath:       ingest.DisplayPath(f.RemotePath),
+		RemotePathBase64: base64.StdEncoding.EncodeToString([]byte(f.RemotePath)),
+		Filename:         ingest.DisplayPath(f.Filename),
+		SizeBytes:        f.Size,
+		Mtime:            f.ModTime.UTC(),
+		Status:           FileStatus(f.Status),
+		FileHash:         orNull(f.Hash), HashAlgo: orNull(f.HashAlgo),
+		Bucket: orNull(f.Bucket), ObjectKey: orNull(f.ObjectKey),
+		ErrorKind: orNull(string(f.ErrorKind)), ErrorMessage: orNull(f.ErrorMessage),
+		CreatedAt: f.CreatedAt.UTC(), UpdatedAt: f.UpdatedAt.UTC(), CompletedAt: timeOrNull(f.CompletedAt),
+		WorkflowID: ingest.IngestWorkflowID(f.UUID),
+	}
+}
+
+// FromServer returns a server as the API shows it, without its credentials.
+func FromServer(s ingest.Server) Server {
+	keys := []HostKey{}
+	for _, line := range s.HostKeys {
+		keys = append(keys, HostKey{Key: line, Fingerprint: admin.Fingerprint(line)})
+	}
+	return Server{
+		ServerUUID: s.UUID, Name: s.Name, Host: s.Host, Port: s.Port, Username: s.Username,
+		HasPassword: len(s.PasswordEncrypted) > 0, HasPrivateKey: len(s.PrivateKeyEncrypted) > 0,
+		HostKeys: keys, RootPath: s.RootPath, Include: orEmpty(s.Include), Exclude: orEmpty(s.Exclude),
+		MaxParallel: s.MaxParallel, Settle: s.Settle.String(), ScanInterval: s.ScanInterval.String(),
+		AfterIngest: string(s.AfterIngest), IsActive: s.Active, State: string(s.State),
+		LastError: orNull(s.LastError), LastScanAt: timeOrNull(s.LastScanAt),
+		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
+	}
+}
+
+// FromEvent returns an event as the API shows it.
+func FromEvent(e ingest.StoredEvent) Event {
+	details := e.Details
+	if details == nil {
+		details = map[string]any{}
+	}
+	return Event{ID: e.ID, EventType: string(e.Type), Timestamp: e.Timestamp.UTC(), Details: details}
+}
+
+// FromScan returns how a scan stands as the API shows it.
+func FromScan(s admin.ScanStatus) Scan {
+	servers := []ScanServer{}
+	for _, server := range s.Servers {
+		servers = append(servers, fromScanServer(server))
+	}
+	scan := Scan{
+		ScanUUID: s.UUID, WorkflowID: s.WorkflowID, RunID: s.RunID, State: ScanState(s.State),
+		StartedAt: s.StartedAt.UTC(), FinishedAt: timeOrNull(s.StartedAllAt),
+		Started: s.Summary.Started, AlreadyRunning: s.Summary.AlreadyRunning, Failed: s.Summary.Failed, Servers: servers,
+	}
+	if s.Err != nil {
+		scan.Error = orNull(s.Err.Error())
+	}
+	return scan
+}
+
+func fromScanServer(s admin.ScanServerStatus) ScanServer {
+	server := ScanServer{ServerUUID: s.Server.UUID, Server: s.Server.Name, State: ScanState(s.State)}
+	if s.Err != nil {
+		server.ErrorKind, server.Error = orNull(string(ingest.KindOf(s.Err))), orNull(s.Err.Error())
+	}
+	return server
+}
+
+func orNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+func orEmpty(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+func timeOrNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}

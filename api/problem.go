@@ -1,0 +1,146 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"stevedore/api/oas"
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+)
+
+// The codes of problems. Programs compare them: they are never renamed.
+const (
+	codeInvalid      = "invalid_request"
+	codeUnauthorized = "unauthorized"
+	codeForbidden    = "forbidden"
+	codeNotFound     = "not_found"
+	codeMethod       = "method_not_allowed"
+	codeConflict     = "conflict"
+	codeTooLarge     = "too_large"
+	codeMediaType    = "unsupported_media_type"
+	codeUnavailable  = "unavailable"
+	codeNotReady     = "not_ready"
+	codeInternal     = "internal"
+)
+
+const problemType = "application/problem+json"
+
+// newProblem returns an RFC 9457 problem.
+func newProblem(status int, code, detail string) oas.Problem {
+	return oas.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
+}
+
+// problemFor says what a caller is told about an error. Errors that nobody
+// classified keep their text to themselves: it may name inner addresses.
+func problemFor(err error) oas.Problem {
+	var (
+		refused *echo.HTTPError
+		known   *ingest.Error
+		invalid *admin.InvalidError
+	)
+	switch {
+	case errors.As(err, &refused):
+		return refusedProblem(refused)
+	case errors.As(err, &known):
+		problem := kindProblem(known, errors.Is(err, admin.ErrNotFound))
+		if errors.As(err, &invalid) {
+			problem.Errors = &invalid.Problems
+		}
+		return problem
+	case errors.Is(err, context.DeadlineExceeded):
+		return newProblem(http.StatusServiceUnavailable, codeUnavailable, "a part of stevedore did not answer in time: GET /readyz says which; try again")
+	default:
+		return newProblem(http.StatusInternalServerError, codeInternal, "something went wrong inside stevedore: its log has the request id")
+	}
+}
+
+// kindProblem needs to know what is missing: what the caller asked for is 404,
+// a part of ours, such as a table, is 503.
+func kindProblem(err *ingest.Error, notFound bool) oas.Problem {
+	status, code := http.StatusInternalServerError, codeInternal
+	switch err.Kind {
+	case ingest.KindInvalid:
+		status, code = http.StatusBadRequest, codeInvalid
+	case ingest.KindMissing:
+		status, code = http.StatusServiceUnavailable, codeUnavailable
+		if notFound {
+			status, code = http.StatusNotFound, codeNotFound
+		}
+	case ingest.KindConflict:
+		status, code = http.StatusConflict, codeConflict
+	case ingest.KindTransient:
+		status, code = http.StatusServiceUnavailable, codeUnavailable
+	}
+	return newProblem(status, code, err.Message)
+}
+
+// refusedProblem translates what echo and the generated code refuse.
+func refusedProblem(err *echo.HTTPError) oas.Problem {
+	detail := fmt.Sprint(err.Message)
+	code := codeInvalid
+	switch err.Code {
+	case http.StatusUnauthorized:
+		code = codeUnauthorized
+	case http.StatusForbidden:
+		code = codeForbidden
+	case http.StatusNotFound:
+		code, detail = codeNotFound, "there is nothing at this path: GET /openapi.yaml lists what is"
+	case http.StatusMethodNotAllowed:
+		code, detail = codeMethod, "this path does not take this method: see the Allow header and GET /openapi.yaml"
+	case http.StatusRequestEntityTooLarge:
+		code, detail = codeTooLarge, fmt.Sprintf("the body is too large: send at most %s", bodyLimit)
+	case http.StatusUnsupportedMediaType:
+		code = codeMediaType
+	}
+	if err.Code >= http.StatusInternalServerError {
+		code, detail = codeInternal, "something went wrong inside stevedore: its log has the request id"
+	}
+	return newProblem(err.Code, code, firstLine(detail))
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
+// answerProblem is echo's HTTPErrorHandler.
+func answerProblem(log *slog.Logger) echo.HTTPErrorHandler {
+	return func(err error, c echo.Context) {
+		if c.Response().Committed {
+			return
+		}
+		problem := problemFor(err)
+		id := c.Response().Header().Get(echo.HeaderXRequestID)
+		if id != "" {
+			problem.RequestID = &id
+		}
+		ctx := c.Request().Context()
+		if problem.Status >= http.StatusInternalServerError {
+			log.ErrorContext(ctx, "request failed", "request_id", id, "error", err)
+		}
+		if err := writeProblem(c, problem.Status, problem); err != nil {
+			log.WarnContext(ctx, "cannot send the answer", "request_id", id, "error", err)
+		}
+	}
+}
+
+// writeProblem takes what is to be sent as a problem document.
+func writeProblem(c echo.Context, status int, problem any) error {
+	body, err := json.Marshal(problem)
+	if err != nil {
+		return fmt.Errorf("encode problem: %w", err)
+	}
+	if c.Request().Method == http.MethodHead {
+		c.Response().Header().Set(echo.HeaderContentType, problemType)
+		return c.NoContent(status)
+	}
+	return c.Blob(status, problemType, body)
+}

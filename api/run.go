@@ -1,0 +1,78 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+)
+
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 30 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+	// shutdownTimeout is what running requests get when the service stops.
+	shutdownTimeout = 10 * time.Second
+)
+
+// Run serves the API on cfg.API.Addr until ctx ends. It starts whether or not
+// the parts behind it are up: /readyz says which are not.
+func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+	if err := cfg.Validate(config.ComponentAPI); err != nil {
+		return err
+	}
+	listener, err := listen(ctx, cfg.API.Addr)
+	if err != nil {
+		return err
+	}
+	ops := admin.Open(cfg, log)
+	defer ops.Close()
+	handler := NewHandler(Deps{Operations: ops, Token: cfg.API.Token.Reveal(), Log: log})
+	log.InfoContext(ctx, "api listens", "address", listener.Addr().String())
+	return serve(ctx, listener, handler, log)
+}
+
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, ingest.Errorf(ingest.KindInvalid, "%s is taken by another program: stop it or set STEVEDORE_API_ADDR to a free address", address)
+	case errors.Is(err, syscall.EACCES):
+		return nil, ingest.Errorf(ingest.KindInvalid, "this user may not listen on %s: set STEVEDORE_API_ADDR to a port above 1023", address)
+	case err != nil:
+		return nil, ingest.Wrap(ingest.KindInvalid, err, "cannot listen on %s: check STEVEDORE_API_ADDR", address)
+	}
+	return listener, nil
+}
+
+// serve answers until ctx ends and then lets running requests finish.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve the API: %w", err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		log.WarnContext(ctx, "some requests were cut off", "error", err)
+		return server.Close()
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"stevedore/api/oas"
+)
+
+// queryParameters are those that each operation knows; a test compares them
+// with openapi.yaml. A filter that is misspelt and ignored would do more than
+// was asked for: scan every server, list every file.
+var queryParameters = map[string][]string{
+	"StartScan": {"server"},
+	"ListFiles": {"status", "server", "limit", "cursor"},
+}
+
+// refuseUnknown refuses query parameters that an operation does not know.
+func refuseUnknown(next oas.StrictHandlerFunc, operationID string) oas.StrictHandlerFunc {
+	return func(c echo.Context, request any) (any, error) {
+		for name := range c.QueryParams() {
+			if known := queryParameters[operationID]; !slices.Contains(known, name) {
+				return nil, echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf(
+					"query parameter %q is not known here; known: [%s]", name, strings.Join(known, " ")))
+			}
+		}
+		return next(c, request)
+	}
+}
+
+// requireJSON refuses bodies of another type. Without it a form, which is what
+// curl -d sends by default, would be read as an empty request.
+func requireJSON(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		mediaType, _, _ := strings.Cut(r.Header.Get(echo.HeaderContentType), ";")
+		if r.ContentLength != 0 && !strings.EqualFold(strings.TrimSpace(mediaType), echo.MIMEApplicationJSON) {
+			return echo.NewHTTPError(http.StatusUnsupportedMediaType, "send the body as JSON with `Content-Type: application/json`, or none")
+		}
+		return next(c)
+	}
+}
+
+// strictJSON reads bodies that hold exactly one JSON value and no unknown keys.
+type strictJSON struct {
+	echo.DefaultJSONSerializer
+}
+
+// Deserialize implements echo.JSONSerializer.
+func (strictJSON) Deserialize(c echo.Context, into any) error {
+	decoder := json.NewDecoder(c.Request().Body)
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(into)
+	var refused *echo.HTTPError
+	switch {
+	case errors.Is(err, io.EOF): // an empty body of unknown length
+		return nil
+	case errors.As(err, &refused): // from the body limit
+		return refused
+	case err != nil:
+		return echo.NewHTTPError(http.StatusBadRequest, "the body is not the JSON that is expected here: "+err.Error())
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return echo.NewHTTPError(http.StatusBadRequest, "the body holds more than one JSON value")
+	}
+	return nil
+}

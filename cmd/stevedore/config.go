@@ -1,0 +1,57 @@
+package main
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"stevedore/internal/config"
+)
+
+func (a *app) configCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Print the effective configuration with secrets masked",
+		Long: `Prints every variable with its effective value and where it comes from: a
+flag, the environment, the file or its default. Secrets are masked.
+
+The flags below work on every command.`,
+		Args: noSuchCommand,
+		RunE: func(*cobra.Command, []string) error { return a.showConfig() },
+	}
+	standard := cmd.HelpFunc()
+	cmd.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		cmd.Root().PersistentFlags().VisitAll(func(f *pflag.Flag) { f.Hidden = false })
+		standard(cmd, args)
+	})
+	docs := &cobra.Command{
+		Use: "docs", Short: "Print all variables as Markdown tables", Args: none,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := io.WriteString(a.stdout, config.Markdown())
+			return err
+		},
+	}
+	cmd.AddCommand(docs)
+	return cmd
+}
+
+func (a *app) showConfig() error {
+	cfg, err := a.configuration()
+	if err != nil {
+		return err
+	}
+	settings := a.newList("VARIABLE", "VALUE", "SOURCE")
+	for _, s := range cfg.Effective() {
+		if err := settings.add(s, s.Name, dash(s.Value), s.Source); err != nil {
+			return err
+		}
+	}
+	if err := settings.end(""); err != nil {
+		return err
+	}
+	for _, warning := range cfg.Warnings() {
+		a.note("%s", warning)
+	}
+	return nil
+}

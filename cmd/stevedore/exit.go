@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+)
+
+// The exit codes, which scripts rely on. 9 is for differences found by audits.
+const (
+	exitOK        = 0
+	exitOther     = 1
+	exitUsage     = 2
+	exitNotFound  = 3
+	exitRetryable = 5
+	exitPermanent = 6
+)
+
+// usageError is a command line that cannot be understood or carried out as it
+// is written.
+type usageError struct{ error }
+
+// Unwrap returns the cause.
+func (e usageError) Unwrap() error { return e.error }
+
+// exitCode says what a script may do about the error.
+func exitCode(err error) int {
+	var (
+		usage   usageError
+		invalid *admin.InvalidError
+		wrong   *config.Error
+		known   *ingest.Error
+	)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage), errors.As(err, &invalid):
+		return exitUsage
+	case errors.Is(err, admin.ErrNotFound):
+		return exitNotFound
+	case errors.As(err, &wrong):
+		return exitPermanent
+	case errors.As(err, &known) && known.Kind.Permanent():
+		return exitPermanent
+	case errors.As(err, &known):
+		return exitRetryable
+	default:
+		return exitOther
+	}
+}
+
+// message returns the one line that people read. A known error's own message
+// is made for them; its cause, which a driver worded, is logged at debug level.
+func message(err error) string {
+	var (
+		invalid *admin.InvalidError
+		wrong   *config.Error
+		known   *ingest.Error
+	)
+	switch {
+	case errors.As(err, &wrong):
+		return wrong.Error() // one line a variable
+	case errors.As(err, &invalid):
+		return oneLine(err.Error())
+	case errors.As(err, &known):
+		return oneLine(known.Message)
+	case errors.Is(err, context.Canceled):
+		return "stopped"
+	default:
+		return oneLine(err.Error())
+	}
+}
+
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// validate names the command in the error instead of the component whose needs
+// it shares.
+func validate(cfg config.Config, name string, component config.Component) error {
+	err := cfg.Validate(component)
+	var wrong *config.Error
+	if errors.As(err, &wrong) {
+		return &config.Error{Component: config.Component("`stevedore " + name + "`"), Problems: wrong.Problems}
+	}
+	return err
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stevedore/api/oas"
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+	"stevedore/internal/temporalclient"
+)
+
+// temporalUI names the variable with the address of Temporal's Web UI.
+const temporalUI = "STEVEDORE_TEMPORAL_UI_URL"
+
+// fileResult is a file with its history as JSON.
+type fileResult struct {
+	oas.File
+	Events []oas.Event `json:"events"`
+	// WorkflowURL is empty unless the address of Temporal's Web UI is known.
+	WorkflowURL string `json:"workflow_url"`
+}
+
+func (a *app) fileShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "show UUID", Short: "Show a file, its object and what happened to it",
+		Long: "Shows a file by its uuid, or the beginning of it.",
+		Args: exactly("file uuid"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withAdmin("file show", config.ComponentMigrate, func(ops operations) error {
+				file, err := ops.ShowFile(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				events, err := ops.Events(cmd.Context(), file.UUID)
+				if err != nil {
+					return err
+				}
+				result := fileResult{File: oas.FromFile(file), Events: []oas.Event{}, WorkflowURL: a.workflowURL(file.UUID)}
+				for _, event := range events {
+					result.Events = append(result.Events, oas.FromEvent(event))
+				}
+				return a.printOne(result, func(w io.Writer) { printFile(w, file, events, result.WorkflowURL) })
+			})
+		},
+	}
+}
+
+func (a *app) workflowURL(fileUUID string) string {
+	base := strings.TrimSuffix(a.lookup(temporalUI), "/")
+	if base == "" {
+		return ""
+	}
+	return base + "/namespaces/" + url.PathEscape(temporalclient.Namespace()) + "/workflows/" + url.PathEscape(ingest.IngestWorkflowID(fileUUID))
+}
+
+func printFile(w io.Writer, f ingest.File, events []ingest.StoredEvent, workflowURL string) {
+	row := func(name, value string) { fmt.Fprintf(w, "%s\t%s\n", name, value) }
+	row("uuid", f.UUID)
+	row("server", safe(f.ServerName))
+	row("path", safe(f.RemotePath))
+	row("size", fmt.Sprintf("%s (%d bytes)", size(f.Size), f.Size))
+	row("modified", clock(f.ModTime))
+	row("status", string(f.Status))
+	if f.ErrorMessage != "" {
+		row("error", fmt.Sprintf("%s (%s)", safe(f.ErrorMessage), f.ErrorKind))
+	}
+	if f.Hash != "" {
+		row("hash", f.HashAlgo+" "+f.Hash)
+	}
+	if f.ObjectKey != "" {
+		row("object", safe(f.Bucket+"/"+f.ObjectKey))
+	}
+	row("workflow", ingest.IngestWorkflowID(f.UUID))
+	if workflowURL != "" {
+		row("", workflowURL)
+	}
+	fmt.Fprintln(w)
+	fmt.Fprintln(w, "TIME\tAFTER\tEVENT\tDETAILS")
+	before := time.Time{}
+	for _, event := range events {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", clock(event.Timestamp), after(before, event.Timestamp), event.Type, details(event.Details))
+		before = event.Timestamp
+	}
+}
+
+// after is the time since the event before.
+func after(before, now time.Time) string {
+	if before.IsZero() {
+		return ""
+	}
+	return "+" + now.Sub(before).Round(time.Millisecond).String()
+}
+
+// details lists an event's details in order of their names.
+func details(values map[string]any) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		text, ok := values[name].(string)
+		if !ok {
+			encoded, err := json.Marshal(values[name])
+			if err != nil {
+				continue
+			}
+			text = string(encoded)
+		}
+		parts = append(parts, name+"="+text)
+	}
+	return safe(strings.Join(parts, " "))
+}

@@ -1,0 +1,32 @@
+// Command stevedore is the one binary: the worker, the REST API, and what
+// operators need at the command line.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/mattn/go-isatty"
+
+	"stevedore/api"
+	"stevedore/internal/admin"
+	"stevedore/internal/config"
+	"stevedore/worker"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	a := &app{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(),
+		terminal:  isatty.IsTerminal(os.Stderr.Fd()),
+		open:      func(cfg config.Config, log *slog.Logger) operations { return admin.Open(cfg, log) },
+		runWorker: worker.Run,
+		runAPI:    api.Run,
+	}
+	code := a.run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}

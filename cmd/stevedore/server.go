@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"stevedore/api/oas"
+	"stevedore/internal/admin"
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+)
+
+func (a *app) serverCommand() *cobra.Command {
+	return group("server", "Add, list, show, test, pause and resume SFTP servers",
+		a.serverAddCommand(), a.serverListCommand(), a.serverShowCommand(), a.serverTestCommand(),
+		a.serverSwitchCommand("pause", "Stop scanning a server; files already found go on", operations.PauseServer),
+		a.serverSwitchCommand("resume", "Scan a paused or suspended server again", operations.ResumeServer),
+	)
+}
+
+func (a *app) serverListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List all servers", Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withAdmin("server list", config.ComponentMigrate, func(ops operations) error {
+				servers, err := ops.ListServers(cmd.Context())
+				if err != nil {
+					return err
+				}
+				rows := a.newList("NAME", "ADDRESS", "STATE", "LAST SCAN", "LAST ERROR", "UUID")
+				for _, s := range servers {
+					err := rows.add(oas.FromServer(s), safe(s.Name), address(s), state(s), clock(s.LastScanAt), dash(s.LastError), s.UUID)
+					if err != nil {
+						return err
+					}
+				}
+				return rows.end("no servers yet: add one with `stevedore server add`")
+			})
+		},
+	}
+}
+
+func (a *app) serverShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "show NAME", Short: "Show a server's settings and state", Args: exactly("server name or uuid"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withAdmin("server show", config.ComponentMigrate, func(ops operations) error {
+				server, err := ops.ShowServer(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return a.printServer(server)
+			})
+		},
+	}
+}
+
+func (a *app) serverSwitchCommand(name, short string, change func(operations, context.Context, string) (ingest.Server, error)) *cobra.Command {
+	return &cobra.Command{
+		Use: name + " NAME", Short: short, Args: exactly("server name or uuid"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withAdmin("server "+name, config.ComponentMigrate, func(ops operations) error {
+				server, err := change(ops, cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return a.printOne(oas.FromServer(server), func(w io.Writer) {
+					fmt.Fprintf(w, "server %s is %s\n", safe(server.Name), state(server))
+				})
+			})
+		},
+	}
+}
+
+func (a *app) printServer(s ingest.Server) error {
+	return a.printOne(oas.FromServer(s), func(w io.Writer) {
+		row := func(name, value string) { fmt.Fprintf(w, "%s\t%s\n", name, value) }
+		row("name", safe(s.Name))
+		row("uuid", s.UUID)
+		row("address", address(s))
+		row("username", safe(s.Username))
+		row("credentials", credentials(s))
+		for _, line := range s.HostKeys {
+			row("host key", admin.Fingerprint(line)+"  "+safe(line))
+		}
+		if len(s.HostKeys) == 0 {
+			row("host key", "none pinned: run `stevedore server test "+s.Name+"`")
+		}
+		row("path", safe(s.RootPath))
+		row("include", dash(strings.Join(s.Include, " ")))
+		row("exclude", dash(strings.Join(s.Exclude, " ")))
+		row("max parallel", fmt.Sprint(s.MaxParallel))
+		row("settle", s.Settle.String())
+		row("scan interval", s.ScanInterval.String())
+		row("after ingest", safe(string(s.AfterIngest)))
+		row("state", state(s))
+		row("last scan", clock(s.LastScanAt))
+		row("last error", dash(s.LastError))
+		row("added", clock(s.CreatedAt))
+	})
+}
+
+func address(s ingest.Server) string { return safe(fmt.Sprintf("%s:%d", s.Host, s.Port)) }
+
+// state is one word: the operator's switch wins over what scans found out.
+func state(s ingest.Server) string {
+	if !s.Active {
+		return "paused"
+	}
+	return string(s.State)
+}
+
+func credentials(s ingest.Server) string {
+	var has []string
+	if len(s.PasswordEncrypted) > 0 {
+		has = append(has, "password")
+	}
+	if len(s.PrivateKeyEncrypted) > 0 {
+		has = append(has, "private key")
+	}
+	return dash(strings.Join(has, ", "))
+}

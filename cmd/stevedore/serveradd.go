@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stevedore/api/oas"
+	"stevedore/internal/admin"
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+)
+
+// maxSecret bounds what is read as a password or key.
+const maxSecret = 64 << 10
+
+// fromConfig as settle means: what the configuration says.
+const fromConfig = -time.Second
+
+const serverAddLong = `Adds a server and prints its uuid. Passwords and keys come from files, or with
+'-' from stdin; they are stored encrypted.
+
+A server without a pinned host key is never logged in to: give --host-key, or
+run 'stevedore server test NAME' and approve the key that it shows.`
+
+// addFlags are the flags of server add.
+type addFlags struct {
+	server                ingest.Server
+	passwordFile, keyFile string
+	afterIngest           string
+}
+
+func (a *app) serverAddCommand() *cobra.Command {
+	var f addFlags
+	cmd := &cobra.Command{
+		Use: "add", Short: "Add a server", Long: serverAddLong, Args: none,
+		Example: "  stevedore server add --name acme --host sftp.acme.example --username in --password-file acme.pw --path /outbox",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			in, err := a.newServer(f)
+			if err != nil {
+				return err
+			}
+			return a.withAdmin("server add", config.ComponentMigrate, func(ops operations) error {
+				server, err := ops.AddServer(cmd.Context(), in)
+				if err != nil {
+					return err
+				}
+				if len(server.HostKeys) == 0 {
+					a.note("no host key is pinned yet: run `stevedore server test %s`", server.Name)
+				}
+				return a.printOne(oas.FromServer(server), func(w io.Writer) { fmt.Fprintln(w, server.UUID) })
+			})
+		},
+	}
+	f.register(cmd)
+	return cmd
+}
+
+func (f *addFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.server.Name, "name", "", "unique `NAME`: letters, digits, '-', '_', '.'")
+	flags.StringVar(&f.server.Host, "host", "", "DNS name or IP `ADDRESS`")
+	flags.IntVar(&f.server.Port, "port", 22, "`PORT`")
+	flags.StringVar(&f.server.Username, "username", "", "`USER` to log in as")
+	flags.StringVar(&f.passwordFile, "password-file", "", "`FILE` with the password; '-' is stdin")
+	flags.StringVar(&f.keyFile, "private-key-file", "", "`FILE` with a private key without passphrase; '-' is stdin")
+	flags.StringArrayVar(&f.server.HostKeys, "host-key", nil, "`KEY` of the server, 'ssh-ed25519 AAAA...'; may be repeated")
+	flags.StringVar(&f.server.RootPath, "path", "/", "absolute `DIR` to take files from, subfolders included")
+	flags.StringArrayVar(&f.server.Include, "include", nil, "take only files that match the `GLOB`, e.g. '**/*.csv'; may be repeated")
+	flags.StringArrayVar(&f.server.Exclude, "exclude", nil, "leave out files that match the `GLOB`; may be repeated")
+	flags.IntVar(&f.server.MaxParallel, "max-parallel", 4, "files in flight at most, 1 to 64")
+	flags.DurationVar(&f.server.Settle, "settle", fromConfig, "how long a file must stay unchanged")
+	flags.DurationVar(&f.server.ScanInterval, "scan-interval", 0, "least time between scheduled scans")
+	flags.StringVar(&f.afterIngest, "after-ingest", string(ingest.AfterKeep), "what to do with the source: keep, delete or move:/dir")
+	flags.Lookup("settle").DefValue = "STEVEDORE_SETTLE"
+	flags.Lookup("scan-interval").DefValue = "STEVEDORE_SCAN_INTERVAL"
+}
+
+func (a *app) newServer(f addFlags) (admin.NewServer, error) {
+	in := admin.NewServer{Server: f.server}
+	in.Server.AfterIngest = ingest.AfterIngest(f.afterIngest)
+	if f.passwordFile == "-" && f.keyFile == "-" {
+		return in, usageError{errors.New("--password-file and --private-key-file cannot both be stdin")}
+	}
+	password, err := a.readSecret("--password-file", f.passwordFile)
+	if err != nil {
+		return in, err
+	}
+	in.Credentials.Password = trimNewline(password)
+	if f.passwordFile != "" && len(in.Credentials.Password) == 0 {
+		return in, usageError{fmt.Errorf("--password-file %s is empty", f.passwordFile)}
+	}
+	in.Credentials.PrivateKey, err = a.readSecret("--private-key-file", f.keyFile)
+	return in, err
+}
+
+// readSecret returns nothing for no path, and never quotes what it read.
+func (a *app) readSecret(flag, path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	from := a.stdin
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("%s: %w", flag, err)}
+		}
+		defer file.Close()
+		from = file
+	}
+	secret, err := io.ReadAll(io.LimitReader(from, maxSecret+1))
+	switch {
+	case err != nil:
+		return nil, usageError{fmt.Errorf("%s %s: %w", flag, path, err)}
+	case len(secret) == 0:
+		return nil, usageError{fmt.Errorf("%s %s is empty", flag, path)}
+	case len(secret) > maxSecret:
+		return nil, usageError{fmt.Errorf("%s %s is larger than %d bytes: that is no password or key", flag, path, maxSecret)}
+	}
+	return secret, nil
+}
+
+// trimNewline takes the one line end off that editors and echo add.
+func trimNewline(secret []byte) []byte {
+	secret = bytes.TrimSuffix(secret, []byte("\n"))
+	return bytes.TrimSuffix(secret, []byte("\r"))
+}

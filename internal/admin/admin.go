@@ -1,0 +1,172 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+// Servers is the record of partners' servers.
+type Servers interface {
+	// AddServer inserts a server; a name that is taken is an error of KindConflict.
+	AddServer(ctx context.Context, server ingest.Server) (ingest.Server, error)
+	// ServerByName returns the one with the name or uuid, or an error of KindMissing.
+	ServerByName(ctx context.Context, nameOrUUID string) (ingest.Server, error)
+	// Servers returns a page in order of name, after the given one.
+	Servers(ctx context.Context, afterName string, limit int) ([]ingest.Server, error)
+	// SetHostKeys replaces the pinned keys and ends a suspension.
+	SetHostKeys(ctx context.Context, serverUUID string, keys []string) error
+	// PauseServer switches a server off; ResumeServer switches it on and ends
+	// a suspension.
+	PauseServer(ctx context.Context, serverUUID string) error
+	ResumeServer(ctx context.Context, serverUUID string) error
+}
+
+// Files is the record of file versions and their events.
+type Files interface {
+	// Files returns one page in order of id.
+	Files(ctx context.Context, filter ingest.FileFilter) ([]ingest.File, error)
+	// FindFile returns one by uuid or a prefix that fits only one; the error is
+	// of KindMissing when there is none and of KindConflict when there are several.
+	FindFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error)
+	// Events returns a page of what happened to a file, oldest first, after the
+	// given id.
+	Events(ctx context.Context, fileUUID string, afterID int64, limit int) ([]ingest.StoredEvent, error)
+	// CountFilesByServer counts the servers' files by status.
+	CountFilesByServer(ctx context.Context, serverUUIDs []string) (map[string]map[ingest.Status]int64, error)
+}
+
+// Sealer encrypts one field of one server.
+type Sealer interface {
+	Seal(field, serverUUID string, plaintext []byte) ([]byte, error)
+}
+
+// Prober logs in to a server and looks at its root folder once. Without a
+// pinned key that fits it must not send credentials; it then returns what the
+// server presented together with an error of KindHostKey.
+type Prober interface {
+	Probe(ctx context.Context, server ingest.Server) (Probed, error)
+}
+
+// Probed is how far a probe came. It is valid beside an error, too.
+type Probed struct {
+	// Fingerprint is that of the presented host key, "SHA256:...", as
+	// ssh-keygen -l prints it; empty when the connection did not get that far.
+	Fingerprint string
+	// KeyLine is the key as one authorized_keys line.
+	KeyLine string
+	// Software is how the server names itself, "SSH-2.0-...".
+	Software string
+	// Entries is how many entries the root folder has.
+	Entries int
+	// Latency is how long connecting and logging in took.
+	Latency time.Duration
+}
+
+// Engine starts and watches scans in Temporal. When Temporal cannot be
+// reached its errors are of KindTransient.
+type Engine interface {
+	// StartScan starts ScanAllServers under the workflow id and returns the run id.
+	StartScan(ctx context.Context, workflowID string, in workflows.ScanAllServersInput) (runID string, err error)
+	// AwaitScan waits until it has ended.
+	AwaitScan(ctx context.Context, workflowID, runID string) (workflows.ScanSummary, error)
+	// AwaitServer waits until the server's DiscoverFiles has ended; an error
+	// of a kind of ours says why the server could not be listed.
+	AwaitServer(ctx context.Context, serverUUID string) error
+	// DescribeScan and DescribeServer say how it stands now, without waiting.
+	DescribeScan(ctx context.Context, workflowID string) (Execution, error)
+	DescribeServer(ctx context.Context, serverUUID string) (Execution, error)
+}
+
+// Execution is how a workflow stands.
+type Execution struct {
+	RunID   string
+	Running bool
+	// Continued says that the run took over from an earlier one of its chain.
+	Continued bool
+	StartedAt time.Time
+	// ClosedAt is zero while it runs.
+	ClosedAt time.Time
+	// Summary is a closed ScanAllServers' result.
+	Summary workflows.ScanSummary
+	// Err is why it did not complete.
+	Err error
+}
+
+// Check asks one part whether it can do its work.
+type Check struct {
+	// Part is its name, e.g. "postgres".
+	Part string
+	// Run returns nil, or one line that says what is wrong and what to do.
+	Run func(ctx context.Context) error
+}
+
+// Ledger is the database.
+type Ledger interface {
+	Servers
+	Files
+}
+
+// Opener gives a part when it is needed. Parts are opened late so that what
+// does not need one works while it is down; an Opener may be called often and
+// returns the same part once it could be opened.
+type Opener[T any] func(ctx context.Context) (T, error)
+
+// Opened is the Opener of a part that is open already.
+func Opened[T any](part T) Opener[T] {
+	return func(context.Context) (T, error) { return part, nil }
+}
+
+// Deps is what Admin works with. Parts that an operation does not use may be
+// nil.
+type Deps struct {
+	Ledger Opener[Ledger]
+	Sealer Opener[Sealer]
+	Prober Opener[Prober]
+	Engine Engine
+	// Checks are the parts that Ready asks.
+	Checks []Check
+	// Steps are what Setup does, in this order.
+	Steps []Step
+	// Defaults fill in what an operator leaves out of a server.
+	Defaults ingest.ServerDefaults
+	// NewUUID returns a random version 4 UUID.
+	NewUUID func() string
+	// Poll is how often WaitScan reports progress; default 1 s.
+	Poll time.Duration
+}
+
+// ErrNotFound is in the chain of errors about servers, files and scans that do
+// not exist. KindMissing alone may also be a part of the system that is missing.
+var ErrNotFound = errors.New("not found")
+
+func notFound(format string, args ...any) error {
+	return ingest.Wrap(ingest.KindMissing, ErrNotFound, format, args...)
+}
+
+// absent reports whether the ledger has no such row. An error with a cause is
+// about the ledger itself, such as a schema that is too old.
+func absent(err error) bool {
+	var known *ingest.Error
+	return errors.As(err, &known) && known.Kind == ingest.KindMissing && known.Err == nil
+}
+
+// Admin carries out operators' wishes. It is safe for concurrent use.
+type Admin struct {
+	d     Deps
+	close func()
+}
+
+// New returns an Admin that works with the given parts.
+func New(d Deps) *Admin {
+	if d.Poll <= 0 {
+		d.Poll = time.Second
+	}
+	return &Admin{d: d, close: func() {}}
+}
+
+// Close gives back what was opened on the way.
+func (a *Admin) Close() { a.close() }

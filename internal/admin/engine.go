@@ -1,0 +1,195 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+// TemporalEngine is the Engine on a Temporal client.
+type TemporalEngine struct {
+	// Connect returns the client; it may be called often. Connecting is left
+	// until it is needed, so that what needs no Temporal works without.
+	Connect func(ctx context.Context) (client.Client, error)
+	// Now is the clock that pollers' ages are measured with; default time.Now.
+	Now func() time.Time
+}
+
+// pollFresh is how recent a poll must be to count as a living worker. A long
+// poll lasts a minute, so a healthy worker's may be a little older than that.
+const pollFresh = 90 * time.Second
+
+// StartScan implements Engine.
+func (e TemporalEngine) StartScan(ctx context.Context, workflowID string, in workflows.ScanAllServersInput) (string, error) {
+	c, err := e.Connect(ctx)
+	if err != nil {
+		return "", unreachable(err)
+	}
+	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: workflowID, TaskQueue: ingest.TaskQueue,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+	}, workflows.NameScanAllServers, in)
+	if err != nil {
+		return "", classify(err)
+	}
+	return run.GetRunID(), nil
+}
+
+// AwaitScan implements Engine.
+func (e TemporalEngine) AwaitScan(ctx context.Context, workflowID, runID string) (workflows.ScanSummary, error) {
+	c, err := e.Connect(ctx)
+	if err != nil {
+		return workflows.ScanSummary{}, unreachable(err)
+	}
+	var summary workflows.ScanSummary
+	err = c.GetWorkflow(ctx, workflowID, runID).Get(ctx, &summary)
+	return summary, classify(err)
+}
+
+// AwaitServer implements Engine. Get follows the chain of runs to its end.
+func (e TemporalEngine) AwaitServer(ctx context.Context, serverUUID string) error {
+	c, err := e.Connect(ctx)
+	if err != nil {
+		return unreachable(err)
+	}
+	return classify(c.GetWorkflow(ctx, ingest.DiscoverWorkflowID(serverUUID), "").Get(ctx, nil))
+}
+
+// DescribeScan implements Engine.
+func (e TemporalEngine) DescribeScan(ctx context.Context, workflowID string) (Execution, error) {
+	var summary workflows.ScanSummary
+	execution, err := e.describe(ctx, workflowID, &summary)
+	execution.Summary = summary
+	return execution, err
+}
+
+// DescribeServer implements Engine.
+func (e TemporalEngine) DescribeServer(ctx context.Context, serverUUID string) (Execution, error) {
+	return e.describe(ctx, ingest.DiscoverWorkflowID(serverUUID), nil)
+}
+
+// describe fetches a closed run's result, too; that does not wait.
+func (e TemporalEngine) describe(ctx context.Context, workflowID string, result any) (Execution, error) {
+	c, err := e.Connect(ctx)
+	if err != nil {
+		return Execution{}, unreachable(err)
+	}
+	answer, err := c.DescribeWorkflowExecution(ctx, workflowID, "")
+	if err != nil {
+		return Execution{}, classify(err)
+	}
+	info := answer.GetWorkflowExecutionInfo()
+	execution := Execution{
+		RunID:     info.GetExecution().GetRunId(),
+		Running:   info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
+		Continued: info.GetFirstRunId() != "" && info.GetFirstRunId() != info.GetExecution().GetRunId(),
+		StartedAt: info.GetStartTime().AsTime(),
+	}
+	if execution.Running {
+		return execution, nil
+	}
+	execution.ClosedAt = info.GetCloseTime().AsTime()
+	execution.Err = classify(c.GetWorkflow(ctx, workflowID, execution.RunID).Get(ctx, result))
+	return execution, nil
+}
+
+// Polled reports whether a worker polls the task queue for workflows and for
+// activities.
+func (e TemporalEngine) Polled(ctx context.Context, taskQueue string) (bool, error) {
+	c, err := e.Connect(ctx)
+	if err != nil {
+		return false, unreachable(err)
+	}
+	for _, kind := range []enumspb.TaskQueueType{enumspb.TASK_QUEUE_TYPE_WORKFLOW, enumspb.TASK_QUEUE_TYPE_ACTIVITY} {
+		answer, err := c.DescribeTaskQueue(ctx, taskQueue, kind)
+		if err != nil {
+			return false, classify(err)
+		}
+		if !slices.ContainsFunc(answer.GetPollers(), e.fresh) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (e TemporalEngine) fresh(poller *taskqueuepb.PollerInfo) bool {
+	now := time.Now
+	if e.Now != nil {
+		now = e.Now
+	}
+	return now().Sub(poller.GetLastAccessTime().AsTime()) < pollFresh
+}
+
+// Health asks Temporal whether it serves our namespace.
+func (e TemporalEngine) Health(ctx context.Context, namespace string) error {
+	c, err := e.Connect(ctx)
+	if err != nil {
+		return unreachable(err)
+	}
+	_, err = c.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
+		Namespace: namespace, TaskQueue: &taskqueuepb.TaskQueue{Name: ingest.TaskQueue},
+		TaskQueueType: enumspb.TASK_QUEUE_TYPE_WORKFLOW,
+	})
+	return classify(err)
+}
+
+// unreachable marks a failed connection as worth another try.
+func unreachable(err error) error {
+	var known *ingest.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	advice, cause := err.Error(), errors.Unwrap(err)
+	if cause != nil {
+		advice = strings.TrimSuffix(advice, ": "+cause.Error())
+	}
+	return ingest.Wrap(ingest.KindTransient, err, "%s", advice)
+}
+
+// classify gives Temporal's errors our kinds. A failed workflow's kind is the
+// type of the ApplicationError that ended it.
+func classify(err error) error {
+	var (
+		application  *temporal.ApplicationError
+		notFound     *serviceerror.NotFound
+		noNamespace  *serviceerror.NamespaceNotFound
+		denied       *serviceerror.PermissionDenied
+		unavailable  *serviceerror.Unavailable
+		deadline     *serviceerror.DeadlineExceeded
+		startedTwice *serviceerror.WorkflowExecutionAlreadyStarted
+		ended        *temporal.WorkflowExecutionError
+	)
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &application):
+		return ingest.Errorf(ingest.Kind(application.Type()), "%s", application.Message())
+	case errors.As(err, &noNamespace):
+		return ingest.Wrap(ingest.KindInvalid, err, "the Temporal namespace does not exist: check TEMPORAL_NAMESPACE")
+	case errors.As(err, &notFound):
+		return ingest.Wrap(ingest.KindMissing, err, "Temporal knows no such workflow")
+	case errors.As(err, &denied):
+		return ingest.Wrap(ingest.KindAuth, err, "Temporal refuses access: check TEMPORAL_API_KEY")
+	case errors.As(err, &startedTwice):
+		return ingest.Wrap(ingest.KindConflict, err, "it runs already")
+	case errors.As(err, &unavailable), errors.As(err, &deadline):
+		return ingest.Errorf(ingest.KindTransient, "Temporal does not answer: check that it runs (%s)", err)
+	case errors.As(err, &ended):
+		return ingest.Wrap(ingest.KindTransient, err, "its workflow was ended from outside or timed out: Temporal's Web UI shows by what")
+	default:
+		return fmt.Errorf("ask Temporal: %w", err)
+	}
+}

@@ -1,0 +1,203 @@
+package admin
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+// fakeLedger is a Ledger in memory.
+type fakeLedger struct {
+	mu      sync.Mutex
+	servers []ingest.Server
+	files   []ingest.File
+	events  []ingest.StoredEvent
+	counts  map[string]map[ingest.Status]int64
+	resumed []string
+	err     error
+}
+
+func (l *fakeLedger) AddServer(_ context.Context, s ingest.Server) (ingest.Server, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, other := range l.servers {
+		if other.Name == s.Name {
+			return ingest.Server{}, ingest.Errorf(ingest.KindConflict, "a server is called %q already", s.Name)
+		}
+	}
+	l.servers = append(l.servers, s)
+	return s, nil
+}
+
+func (l *fakeLedger) find(nameOrUUID string) int {
+	return slices.IndexFunc(l.servers, func(s ingest.Server) bool { return s.Name == nameOrUUID || s.UUID == nameOrUUID })
+}
+
+func (l *fakeLedger) ServerByName(_ context.Context, nameOrUUID string) (ingest.Server, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return ingest.Server{}, l.err
+	}
+	if i := l.find(nameOrUUID); i >= 0 {
+		return l.servers[i], nil
+	}
+	return ingest.Server{}, ingest.Errorf(ingest.KindMissing, "no server named %q", nameOrUUID)
+}
+
+func (l *fakeLedger) Servers(_ context.Context, after string, limit int) ([]ingest.Server, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var page []ingest.Server
+	for _, s := range l.servers {
+		if s.Name > after && len(page) < limit {
+			page = append(page, s)
+		}
+	}
+	return page, nil
+}
+
+func (l *fakeLedger) SetHostKeys(_ context.Context, uuid string, keys []string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.servers[l.find(uuid)].HostKeys = keys
+	return nil
+}
+
+func (l *fakeLedger) PauseServer(_ context.Context, uuid string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.servers[l.find(uuid)].Active = false
+	return nil
+}
+
+func (l *fakeLedger) ResumeServer(_ context.Context, uuid string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.resumed = append(l.resumed, uuid)
+	s := &l.servers[l.find(uuid)]
+	s.Active, s.State = true, ingest.ServerOK
+	return nil
+}
+
+func (l *fakeLedger) Files(_ context.Context, f ingest.FileFilter) ([]ingest.File, error) {
+	var page []ingest.File
+	for _, file := range l.files {
+		if file.ID > f.AfterID && len(page) < f.Limit {
+			page = append(page, file)
+		}
+	}
+	return page, nil
+}
+
+func (l *fakeLedger) FindFile(_ context.Context, prefix string) (ingest.File, error) {
+	for _, file := range l.files {
+		if strings.HasPrefix(file.UUID, prefix) {
+			return file, nil
+		}
+	}
+	return ingest.File{}, ingest.Errorf(ingest.KindMissing, "no file with uuid %q", prefix)
+}
+
+func (l *fakeLedger) Events(_ context.Context, _ string, after int64, limit int) ([]ingest.StoredEvent, error) {
+	var page []ingest.StoredEvent
+	for _, e := range l.events {
+		if e.ID > after && len(page) < limit {
+			page = append(page, e)
+		}
+	}
+	return page, nil
+}
+
+func (l *fakeLedger) CountFilesByServer(context.Context, []string) (map[string]map[ingest.Status]int64, error) {
+	return l.counts, l.err
+}
+
+// fakeSealer marks what it sealed.
+type fakeSealer struct{}
+
+func (fakeSealer) Seal(field, serverUUID string, plaintext []byte) ([]byte, error) {
+	return []byte("sealed:" + field + ":" + serverUUID + ":" + strings.Repeat("*", len(plaintext))), nil
+}
+
+// fakeProber answers by what is pinned.
+type fakeProber struct {
+	presented Probed
+	login     error
+	calls     int
+}
+
+func (p *fakeProber) Probe(_ context.Context, s ingest.Server) (Probed, error) {
+	p.calls++
+	if !pinned(s.HostKeys, p.presented.Fingerprint) {
+		return p.presented, ingest.Errorf(ingest.KindHostKey, "not pinned")
+	}
+	return p.presented, p.login
+}
+
+// fakeEngine ends scans as it is told.
+type fakeEngine struct {
+	started  []workflows.ScanAllServersInput
+	startErr error
+	summary  workflows.ScanSummary
+	// servers holds how each server's listing ends; block, if set, is waited for.
+	servers map[string]error
+	block   chan struct{}
+
+	scan      Execution
+	scanErr   error
+	described map[string]Execution
+}
+
+func (e *fakeEngine) StartScan(_ context.Context, _ string, in workflows.ScanAllServersInput) (string, error) {
+	e.started = append(e.started, in)
+	return "run-1", e.startErr
+}
+
+func (e *fakeEngine) AwaitScan(context.Context, string, string) (workflows.ScanSummary, error) {
+	return e.summary, nil
+}
+
+func (e *fakeEngine) AwaitServer(ctx context.Context, uuid string) error {
+	if e.block != nil {
+		select {
+		case <-e.block:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return e.servers[uuid]
+}
+
+func (e *fakeEngine) DescribeScan(context.Context, string) (Execution, error) {
+	return e.scan, e.scanErr
+}
+
+func (e *fakeEngine) DescribeServer(_ context.Context, uuid string) (Execution, error) {
+	if execution, ok := e.described[uuid]; ok {
+		return execution, nil
+	}
+	return Execution{}, ingest.Errorf(ingest.KindMissing, "no such workflow")
+}
+
+// bundle is an Admin on fakes.
+type bundle struct {
+	*Admin
+	ledger *fakeLedger
+	prober *fakeProber
+	engine *fakeEngine
+}
+
+func setup(servers ...ingest.Server) *bundle {
+	b := &bundle{ledger: &fakeLedger{servers: servers}, prober: &fakeProber{}, engine: &fakeEngine{}}
+	b.Admin = New(Deps{
+		Ledger: Opened[Ledger](b.ledger), Sealer: Opened[Sealer](fakeSealer{}), Prober: Opened[Prober](b.prober), Engine: b.engine,
+		NewUUID: func() string { return "11111111-2222-4333-8444-555555555555" },
+		Poll:    1, // as often as possible
+	})
+	return b
+}

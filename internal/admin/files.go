@@ -1,0 +1,124 @@
+package admin
+
+import (
+	"context"
+
+	"stevedore/internal/ingest"
+)
+
+// Page sizes of file listings.
+const (
+	DefaultPage = 100
+	MaxPage     = 1000
+)
+
+// FilePage is one page of files in order of first sight.
+type FilePage struct {
+	Files []ingest.File
+	// Next is the id to go on after; 0 on the last page.
+	Next int64
+}
+
+// ListFiles returns one page. A server in the filter may be a name or a uuid;
+// one that does not exist is an ErrNotFound, not an empty list.
+func (a *Admin) ListFiles(ctx context.Context, filter ingest.FileFilter) (FilePage, error) {
+	if filter.Server != "" {
+		server, err := a.ShowServer(ctx, filter.Server)
+		if err != nil {
+			return FilePage{}, err
+		}
+		filter.Server = server.UUID
+	}
+	if filter.Limit <= 0 {
+		filter.Limit = DefaultPage
+	}
+	filter.Limit = min(filter.Limit, MaxPage)
+	limit := filter.Limit
+	if limit < MaxPage {
+		filter.Limit++ // one more tells whether another page follows
+	}
+	ledger, err := a.d.Ledger(ctx)
+	if err != nil {
+		return FilePage{}, err
+	}
+	files, err := ledger.Files(ctx, filter)
+	if err != nil {
+		return FilePage{}, err
+	}
+	return cutPage(files, limit), nil
+}
+
+// cutPage keeps limit files. A full page of the largest size cannot be asked
+// for one more; its end may turn out to be the end of all.
+func cutPage(files []ingest.File, limit int) FilePage {
+	page := FilePage{Files: files}
+	if len(files) > limit || len(files) == MaxPage {
+		page.Files = files[:limit]
+		page.Next = page.Files[limit-1].ID
+	}
+	return page
+}
+
+// EachFile calls fn for every file of the filter, page by page, until fn
+// returns an error. A positive limit ends it after so many files.
+func (a *Admin) EachFile(ctx context.Context, filter ingest.FileFilter, limit int, fn func(ingest.File) error) error {
+	for seen := 0; ; {
+		filter.Limit = MaxPage
+		if limit > 0 {
+			filter.Limit = min(MaxPage, limit-seen)
+		}
+		page, err := a.ListFiles(ctx, filter)
+		if err != nil {
+			return err
+		}
+		for _, file := range page.Files {
+			if err := fn(file); err != nil {
+				return err
+			}
+		}
+		seen += len(page.Files)
+		if page.Next == 0 || limit > 0 && seen >= limit {
+			return nil
+		}
+		filter.AfterID = page.Next
+	}
+}
+
+// ShowFile returns the file with the uuid, or with a uuid that begins so if
+// there is only one.
+func (a *Admin) ShowFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error) {
+	ledger, err := a.d.Ledger(ctx)
+	if err != nil {
+		return ingest.File{}, err
+	}
+	file, err := ledger.FindFile(ctx, uuidOrPrefix)
+	if absent(err) {
+		return ingest.File{}, notFound("no file has the uuid %q: `stevedore file list` shows all", ingest.Summary(uuidOrPrefix))
+	}
+	return file, err
+}
+
+// Events returns what happened to the file, oldest first; an unknown file is
+// an ErrNotFound.
+func (a *Admin) Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error) {
+	file, err := a.ShowFile(ctx, fileUUID)
+	if err != nil {
+		return nil, err
+	}
+	ledger, err := a.d.Ledger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var events []ingest.StoredEvent
+	for after := int64(0); ; {
+		page, err := ledger.Events(ctx, file.UUID, after, pageSize)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, page...)
+		if len(page) < pageSize {
+			return events, nil
+		}
+		after = page[len(page)-1].ID
+	}
+}

@@ -1,0 +1,73 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+)
+
+func manyFiles(n int) []ingest.File {
+	files := make([]ingest.File, n)
+	for i := range files {
+		files[i] = ingest.File{ID: int64(i + 1), UUID: fmt.Sprintf("uuid-%d", i+1)}
+	}
+	return files
+}
+
+func TestListFilesPages(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	b.ledger.files = manyFiles(5)
+	page, err := b.ListFiles(context.Background(), ingest.FileFilter{Limit: 2})
+	require.NoError(t, err)
+	require.Len(t, page.Files, 2)
+	require.EqualValues(t, 2, page.Next)
+	page, err = b.ListFiles(context.Background(), ingest.FileFilter{Limit: 2, AfterID: 3})
+	require.NoError(t, err)
+	require.Len(t, page.Files, 2)
+	require.Zero(t, page.Next, "the last page says so")
+}
+
+func TestEachFileReadsAllPages(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ files, limit, want int }{
+		{2500, 0, 2500}, {1000, 0, 1000}, {2500, 1200, 1200}, {0, 0, 0}, {3, 10, 3},
+	} {
+		t.Run(fmt.Sprint(tc), func(t *testing.T) {
+			t.Parallel()
+			b := setup()
+			b.ledger.files = manyFiles(tc.files)
+			var last int64
+			seen := 0
+			require.NoError(t, b.EachFile(context.Background(), ingest.FileFilter{}, tc.limit, func(f ingest.File) error {
+				require.Equal(t, last+1, f.ID)
+				last = f.ID
+				seen++
+				return nil
+			}))
+			require.Equal(t, tc.want, seen)
+		})
+	}
+}
+
+func TestListFilesOfUnknownServer(t *testing.T) {
+	t.Parallel()
+	_, err := setup().ListFiles(context.Background(), ingest.FileFilter{Server: "typo"})
+	require.ErrorIs(t, err, ErrNotFound)
+}
+
+func TestEventsReadsAllPages(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	b.ledger.files = manyFiles(1)
+	for i := range 1500 {
+		b.ledger.events = append(b.ledger.events, ingest.StoredEvent{ID: int64(i + 1)})
+	}
+	events, err := b.Events(context.Background(), "uuid-1")
+	require.NoError(t, err)
+	require.Len(t, events, 1500)
+}

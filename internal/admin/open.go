@@ -1,0 +1,112 @@
+package admin
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/client"
+
+	"stevedore/internal/bus"
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+	"stevedore/internal/objstore"
+	"stevedore/internal/sftp"
+	"stevedore/internal/store"
+	"stevedore/internal/temporalclient"
+	"stevedore/internal/vault"
+)
+
+// fewConns suits processes that serve people.
+const fewConns = 4
+
+// Open returns an Admin on the parts that the configuration names. Nothing is
+// connected before it is needed, so Open itself cannot fail.
+func Open(cfg config.Config, log *slog.Logger) *Admin {
+	return newParts(cfg, log).admin()
+}
+
+func (p *parts) admin() *Admin {
+	a := New(Deps{
+		Ledger:   func(ctx context.Context) (Ledger, error) { return p.store.get(ctx) },
+		Sealer:   func(ctx context.Context) (Sealer, error) { return p.vault.get(ctx) },
+		Prober:   func(context.Context) (Prober, error) { return prober{p}, nil },
+		Engine:   p.engine(),
+		Checks:   p.checks(),
+		Steps:    p.steps(),
+		Defaults: ingest.ServerDefaults{Settle: p.cfg.Scan.Settle, ScanInterval: p.cfg.Scan.Interval},
+		NewUUID:  uuid.NewString,
+	})
+	a.close = p.close
+	return a
+}
+
+// parts are the adapters, each opened when it is first needed.
+type parts struct {
+	cfg      config.Config
+	store    *lazy[*store.Store]
+	vault    *lazy[*vault.Vault]
+	objects  *lazy[*objstore.Store]
+	bus      *lazy[*bus.Publisher]
+	temporal *lazy[client.Client]
+	// namespace is Temporal's, that of the client.
+	namespace string
+}
+
+func newParts(cfg config.Config, log *slog.Logger) *parts {
+	return &parts{
+		cfg: cfg,
+		store: newLazy(func(ctx context.Context) (*store.Store, error) {
+			return store.New(ctx, store.Config{DatabaseURL: cfg.Database.URL.Reveal(), MaxConns: fewConns})
+		}),
+		vault: newLazy(func(context.Context) (*vault.Vault, error) {
+			if cfg.Vault.KeysetFile == "" {
+				return nil, errNoKeyset
+			}
+			return vault.Open(cfg.Vault.KeysetFile)
+		}),
+		objects: newLazy(func(context.Context) (*objstore.Store, error) {
+			return objstore.New(objstore.Config{
+				Endpoint: cfg.S3.Endpoint, AccessKey: cfg.S3.AccessKey, SecretKey: cfg.S3.SecretKey.Reveal(),
+				Bucket: cfg.S3.Bucket, Region: cfg.S3.Region, UseTLS: cfg.S3.UseTLS,
+			})
+		}),
+		bus: newLazy(func(context.Context) (*bus.Publisher, error) {
+			return bus.New(bus.Config{
+				URL: cfg.AMQP.URL.Reveal(), Exchange: cfg.AMQP.Exchange, RoutingKey: cfg.AMQP.RoutingKey, Queue: cfg.AMQP.Queue,
+			})
+		}),
+		namespace: temporalclient.Namespace(),
+		temporal:  newLazy(func(ctx context.Context) (client.Client, error) { return temporalclient.Dial(ctx, log) }),
+	}
+}
+
+var errNoKeyset = ingest.Errorf(ingest.KindInvalid,
+	"STEVEDORE_KEYSET_FILE is not set: name the file with the keys that encrypt SFTP credentials; `stevedore setup` makes it")
+
+func (p *parts) engine() TemporalEngine { return TemporalEngine{Connect: p.temporal.get} }
+
+func (p *parts) close() {
+	p.temporal.close(client.Client.Close)
+	p.bus.close(func(b *bus.Publisher) { _ = b.Close() })
+	p.objects.close((*objstore.Store).Close)
+	p.store.close((*store.Store).Close)
+}
+
+// prober opens the vault only when a server is tested.
+type prober struct{ p *parts }
+
+// Probe implements Prober with a connection of its own, so that a test never
+// finds a connection that worked earlier.
+func (t prober) Probe(ctx context.Context, server ingest.Server) (Probed, error) {
+	secrets, err := t.p.vault.get(ctx)
+	if err != nil {
+		return Probed{}, err
+	}
+	pool := sftp.NewPool(sftp.Config{AllowNetworks: t.p.cfg.SFTP.AllowNetworks}, secrets)
+	defer func() { _ = pool.Close() }()
+	r, err := pool.Probe(ctx, server)
+	return Probed{
+		Fingerprint: r.Fingerprint, KeyLine: r.HostKeyLine, Software: r.ServerVersion, Entries: r.Entries, Latency: r.Latency,
+	}, err
+}

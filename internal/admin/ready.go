@@ -1,0 +1,62 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// readyTimeout bounds each check: what takes longer is as good as down.
+const readyTimeout = 3 * time.Second
+
+// PartStatus is one part's answer.
+type PartStatus struct {
+	Part string
+	// Err is nil when the part is ready.
+	Err error
+}
+
+// Ready asks all parts side by side and returns their answers in the order of
+// Checks, after 3 seconds at the latest.
+func (a *Admin) Ready(ctx context.Context) []PartStatus {
+	statuses := make([]PartStatus, len(a.d.Checks))
+	var wg sync.WaitGroup
+	for i, check := range a.d.Checks {
+		wg.Go(func() {
+			statuses[i] = PartStatus{Part: check.Part, Err: runCheck(ctx, check)}
+		})
+	}
+	wg.Wait()
+	return statuses
+}
+
+// PartReady asks one part; a part that is not known is ready.
+func (a *Admin) PartReady(ctx context.Context, part string) error {
+	for _, check := range a.d.Checks {
+		if check.Part == part {
+			return runCheck(ctx, check)
+		}
+	}
+	return nil
+}
+
+// runCheck gives up on a check that does not obey its context; the check ends
+// by itself whenever it does.
+func runCheck(ctx context.Context, check Check) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	answer := make(chan error, 1)
+	go func() { answer <- check.Run(ctx) }()
+	select {
+	case err := <-answer:
+		if errors.Is(err, context.DeadlineExceeded) {
+			return errNoAnswer
+		}
+		return err
+	case <-ctx.Done():
+		return errNoAnswer
+	}
+}
+
+var errNoAnswer = errors.New("no answer within " + readyTimeout.String())

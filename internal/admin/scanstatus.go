@@ -1,0 +1,134 @@
+package admin
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+// ScanState says how a scan, or one server's part of it, stands.
+type ScanState string
+
+// The states of a scan.
+const (
+	ScanRunning   ScanState = "running"
+	ScanCompleted ScanState = "completed"
+	ScanFailed    ScanState = "failed"
+)
+
+// ScanStatus is how a scan stands.
+type ScanStatus struct {
+	UUID       string
+	WorkflowID string
+	RunID      string
+	// State is running until every server's part has ended, and failed when
+	// one could not be started or listed.
+	State     ScanState
+	StartedAt time.Time
+	// StartedAllAt is when all servers' scans had been started; zero until then.
+	StartedAllAt time.Time
+	// Err is why the scan failed as a whole.
+	Err     error
+	Summary workflows.ScanSummary
+	Servers []ScanServerStatus
+}
+
+// ScanServerStatus is how one server's part of a scan stands.
+type ScanServerStatus struct {
+	Server activities.ServerRef
+	State  ScanState
+	// Err is why the server could not be listed.
+	Err error
+}
+
+// describeAtOnce bounds the questions to Temporal under way for one status.
+const describeAtOnce = 16
+
+// ScanStatus says how the scan with the request uuid stands, or returns an
+// ErrNotFound when Temporal knows none: it forgets scans after the
+// namespace's retention.
+func (a *Admin) ScanStatus(ctx context.Context, requestUUID string) (ScanStatus, error) {
+	id := ingest.ScanWorkflowID(requestUUID)
+	scan, err := a.d.Engine.DescribeScan(ctx, id)
+	if err != nil {
+		if ingest.KindOf(err) == ingest.KindMissing {
+			return ScanStatus{}, notFound("there is no scan %s, or it was too long ago", requestUUID)
+		}
+		return ScanStatus{}, err
+	}
+	status := ScanStatus{
+		UUID: requestUUID, WorkflowID: id, RunID: scan.RunID, StartedAt: scan.StartedAt, StartedAllAt: scan.ClosedAt,
+		Err: scan.Err, Summary: scan.Summary, State: ScanRunning,
+	}
+	switch {
+	case scan.Running:
+		return status, nil
+	case scan.Err != nil:
+		status.State = ScanFailed
+		return status, nil
+	}
+	status.Servers, err = a.serverStates(ctx, scan)
+	status.State = overall(status)
+	return status, err
+}
+
+func (a *Admin) serverStates(ctx context.Context, scan Execution) ([]ScanServerStatus, error) {
+	states := make([]ScanServerStatus, len(scan.Summary.Servers))
+	errs := make([]error, len(states))
+	slots := make(chan struct{}, describeAtOnce)
+	var wg sync.WaitGroup
+	for i, server := range scan.Summary.Servers {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			states[i], errs[i] = a.serverState(ctx, server, scan.ClosedAt)
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return states, nil
+}
+
+// serverState looks at the server's latest DiscoverFiles. One that began after
+// all of this scan's had been started belongs to a later scan: ours has ended.
+func (a *Admin) serverState(ctx context.Context, server activities.ServerRef, startedAll time.Time) (ScanServerStatus, error) {
+	state := ScanServerStatus{Server: server, State: ScanCompleted}
+	run, err := a.d.Engine.DescribeServer(ctx, server.UUID)
+	switch {
+	case err != nil && ingest.KindOf(err) == ingest.KindMissing:
+		return state, nil
+	case err != nil:
+		return state, err
+	case run.StartedAt.After(startedAll) && !run.Continued:
+		return state, nil
+	case run.Running:
+		state.State = ScanRunning
+	case run.Err != nil:
+		state.State, state.Err = ScanFailed, run.Err
+	}
+	return state, nil
+}
+
+func overall(status ScanStatus) ScanState {
+	state := ScanCompleted
+	if status.Summary.Failed > 0 {
+		state = ScanFailed
+	}
+	for _, server := range status.Servers {
+		switch server.State {
+		case ScanRunning:
+			return ScanRunning
+		case ScanFailed:
+			state = ScanFailed
+		}
+	}
+	return state
+}

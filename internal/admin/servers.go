@@ -1,0 +1,216 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"golang.org/x/crypto/ssh"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/vault"
+)
+
+// NewServer is a server to be added, with its secrets in clear.
+type NewServer struct {
+	// Server holds the settings; UUID and encrypted fields are set by AddServer.
+	Server ingest.Server
+	// Credentials holds a password, a private key or both.
+	Credentials ingest.Credentials
+}
+
+// InvalidError lists all that is wrong with a request.
+type InvalidError struct {
+	// Problems holds one line each.
+	Problems []string
+}
+
+// Error returns all problems as one line.
+func (e *InvalidError) Error() string { return strings.Join(e.Problems, "; ") }
+
+// AddServer checks the settings, seals the credentials and records the server.
+// The errors are of KindInvalid, wrapping an *InvalidError with every problem,
+// and of KindConflict when the name is taken.
+func (a *Admin) AddServer(ctx context.Context, in NewServer) (ingest.Server, error) {
+	server := in.Server.WithDefaults(a.d.Defaults)
+	server.UUID = a.d.NewUUID()
+	server.Active = true
+	if err := checkServer(server, in.Credentials); err != nil {
+		return ingest.Server{}, err
+	}
+	if err := a.seal(ctx, &server, in.Credentials); err != nil {
+		return ingest.Server{}, err
+	}
+	ledger, err := a.d.Ledger(ctx)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	added, err := ledger.AddServer(ctx, server)
+	if err != nil {
+		return ingest.Server{}, fmt.Errorf("add server %q: %w", server.Name, err)
+	}
+	return added, nil
+}
+
+func (a *Admin) seal(ctx context.Context, server *ingest.Server, creds ingest.Credentials) error {
+	sealer, err := a.d.Sealer(ctx)
+	if err != nil {
+		return err
+	}
+	for _, secret := range []struct {
+		field string
+		clear []byte
+		to    *[]byte
+	}{
+		{vault.FieldPassword, creds.Password, &server.PasswordEncrypted},
+		{vault.FieldPrivateKey, creds.PrivateKey, &server.PrivateKeyEncrypted},
+	} {
+		if len(secret.clear) == 0 {
+			continue
+		}
+		sealed, err := sealer.Seal(secret.field, server.UUID, secret.clear)
+		if err != nil {
+			return err
+		}
+		*secret.to = sealed
+	}
+	return nil
+}
+
+// checkServer returns everything that is wrong, at once.
+func checkServer(server ingest.Server, creds ingest.Credentials) error {
+	var problems []string
+	for _, err := range server.Validate() {
+		problems = append(problems, err.Error())
+	}
+	problems = append(problems, checkGlobs("include", server.Include)...)
+	problems = append(problems, checkGlobs("exclude", server.Exclude)...)
+	for _, line := range server.HostKeys {
+		if _, err := parseHostKey(line); err != nil {
+			problems = append(problems, err.Error())
+		}
+	}
+	if len(creds.Password) == 0 && len(creds.PrivateKey) == 0 {
+		problems = append(problems, "credentials: give --password-file, --private-key-file or both")
+	}
+	if problem := checkPrivateKey(creds.PrivateKey); problem != "" {
+		problems = append(problems, problem)
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	invalid := &InvalidError{Problems: problems}
+	return ingest.Wrap(ingest.KindInvalid, invalid, "cannot add the server")
+}
+
+func checkGlobs(flag string, globs []string) []string {
+	var problems []string
+	for _, glob := range globs {
+		if glob == "" || !doublestar.ValidatePattern(glob) {
+			problems = append(problems, fmt.Sprintf("%s %q: not a valid glob; example: '**/*.csv'", flag, glob))
+		}
+	}
+	return problems
+}
+
+// checkPrivateKey names what a worker could not use, before it is stored. The
+// parser's own words are left out: they may quote the key.
+func checkPrivateKey(pem []byte) string {
+	if len(pem) == 0 {
+		return ""
+	}
+	_, err := ssh.ParsePrivateKey(pem)
+	var locked *ssh.PassphraseMissingError
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &locked):
+		return "private key: it is locked with a passphrase; remove it from a copy with `ssh-keygen -p -N '' -f COPY` (the copy is stored encrypted)"
+	default:
+		return "private key: not a private key in PEM form (OpenSSH or PKCS#8)"
+	}
+}
+
+// parseHostKey reads one "type base64" line. A known_hosts line, which begins
+// with a host name, is a frequent mistake.
+func parseHostKey(line string) (ssh.PublicKey, error) {
+	key, _, options, rest, err := ssh.ParseAuthorizedKey([]byte(line))
+	if err != nil || len(options) > 0 || len(strings.TrimSpace(string(rest))) > 0 {
+		return nil, fmt.Errorf("host key %q: use one line like 'ssh-ed25519 AAAA...', without a host name before it", ingest.Summary(line))
+	}
+	return key, nil
+}
+
+// Fingerprint returns a pinned key's fingerprint, "SHA256:..."; empty for a
+// line that is no key.
+func Fingerprint(keyLine string) string {
+	key, err := parseHostKey(keyLine)
+	if err != nil {
+		return ""
+	}
+	return ssh.FingerprintSHA256(key)
+}
+
+// pageSize is how many rows are asked for at once when all are wanted.
+const pageSize = 1000
+
+// ListServers returns all servers, by name.
+func (a *Admin) ListServers(ctx context.Context) ([]ingest.Server, error) {
+	ledger, err := a.d.Ledger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var servers []ingest.Server
+	for after := ""; ; {
+		page, err := ledger.Servers(ctx, after, pageSize)
+		if err != nil {
+			return nil, err
+		}
+		servers = append(servers, page...)
+		if len(page) < pageSize {
+			return servers, nil
+		}
+		after = page[len(page)-1].Name
+	}
+}
+
+// ShowServer returns the server with the name or uuid, or an ErrNotFound.
+func (a *Admin) ShowServer(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
+	ledger, err := a.d.Ledger(ctx)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	server, err := ledger.ServerByName(ctx, nameOrUUID)
+	if absent(err) {
+		return ingest.Server{}, notFound("no server is called %q: `stevedore server list` shows all", ingest.Summary(nameOrUUID))
+	}
+	return server, err
+}
+
+// PauseServer switches a server off: it is not listed any more. Files that were
+// found go on.
+func (a *Admin) PauseServer(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
+	return a.switchServer(ctx, nameOrUUID, Ledger.PauseServer)
+}
+
+// ResumeServer switches a server on and ends a suspension.
+func (a *Admin) ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
+	return a.switchServer(ctx, nameOrUUID, Ledger.ResumeServer)
+}
+
+func (a *Admin) switchServer(ctx context.Context, nameOrUUID string, change func(Ledger, context.Context, string) error) (ingest.Server, error) {
+	server, err := a.ShowServer(ctx, nameOrUUID)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	ledger, err := a.d.Ledger(ctx)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	if err := change(ledger, ctx, server.UUID); err != nil {
+		return ingest.Server{}, fmt.Errorf("switch server %q: %w", server.Name, err)
+	}
+	return a.ShowServer(ctx, server.UUID)
+}

@@ -1,0 +1,150 @@
+package admin
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ssh"
+
+	"stevedore/internal/ingest"
+)
+
+// newKey returns a key pair: the public one as a line, the private one as PEM.
+func newKey(t *testing.T, passphrase string) (line string, private []byte) {
+	t.Helper()
+	public, secret, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	key, err := ssh.NewPublicKey(public)
+	require.NoError(t, err)
+	var block *pem.Block
+	if passphrase == "" {
+		block, err = ssh.MarshalPrivateKey(secret, "")
+	} else {
+		block, err = ssh.MarshalPrivateKeyWithPassphrase(secret, "", []byte(passphrase))
+	}
+	require.NoError(t, err)
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))), pem.EncodeToMemory(block)
+}
+
+func TestAddServerSealsCredentials(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	line, private := newKey(t, "")
+	added, err := b.AddServer(context.Background(), NewServer{
+		Server:      ingest.Server{Name: "acme", Host: "sftp.example", Username: "u", HostKeys: []string{line}, Include: []string{"**/*.csv"}},
+		Credentials: ingest.Credentials{Password: []byte("hunter2"), PrivateKey: private},
+	})
+	require.NoError(t, err)
+	require.Equal(t, "11111111-2222-4333-8444-555555555555", added.UUID)
+	require.True(t, added.Active)
+	require.Equal(t, 22, added.Port)
+	require.Equal(t, "sealed:password:"+added.UUID+":*******", string(added.PasswordEncrypted))
+	require.Contains(t, string(added.PrivateKeyEncrypted), "sealed:private_key:"+added.UUID)
+}
+
+func TestAddServerNamesEveryProblem(t *testing.T) {
+	t.Parallel()
+	_, locked := newKey(t, "passphrase")
+	_, err := setup().AddServer(context.Background(), NewServer{
+		Server: ingest.Server{
+			Name: "a b", Port: 70000, RootPath: "x", MaxParallel: 99, Include: []string{"["}, Exclude: []string{"{"},
+			HostKeys: []string{"sftp.example ssh-ed25519 AAAA"}, AfterIngest: "burn",
+		},
+		Credentials: ingest.Credentials{PrivateKey: locked},
+	})
+	var invalid *InvalidError
+	require.ErrorAs(t, err, &invalid)
+	require.Equal(t, ingest.KindInvalid, ingest.KindOf(err))
+	for _, word := range []string{"name", "host ", "port", "username", "path", "max-parallel", "include", "exclude", "host key", "after-ingest", "passphrase"} {
+		require.True(t, strings.Contains(invalid.Error(), word), "%s is not named in %q", word, invalid.Error())
+	}
+}
+
+func TestAddServerNeverQuotesAKey(t *testing.T) {
+	t.Parallel()
+	_, err := setup().AddServer(context.Background(), NewServer{
+		Server:      ingest.Server{Name: "acme", Host: "h", Username: "u"},
+		Credentials: ingest.Credentials{PrivateKey: []byte("canary-not-a-key")},
+	})
+	require.ErrorContains(t, err, "not a private key")
+	require.NotContains(t, err.Error(), "canary")
+}
+
+func TestAddServerTakenName(t *testing.T) {
+	t.Parallel()
+	_, err := setup(ingest.Server{UUID: "u1", Name: "acme"}).AddServer(context.Background(), NewServer{
+		Server: ingest.Server{Name: "acme", Host: "h", Username: "u"}, Credentials: ingest.Credentials{Password: []byte("p")},
+	})
+	require.Equal(t, ingest.KindConflict, ingest.KindOf(err))
+}
+
+func TestShowServerTellsMissingRowFromMissingTable(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	_, err := b.ShowServer(context.Background(), "nobody")
+	require.ErrorIs(t, err, ErrNotFound)
+	b.ledger.err = ingest.Wrap(ingest.KindMissing, errors.New("relation does not exist"), "run `stevedore migrate`")
+	_, err = b.ShowServer(context.Background(), "nobody")
+	require.NotErrorIs(t, err, ErrNotFound)
+	require.ErrorContains(t, err, "stevedore migrate")
+}
+
+func TestTestServerUnpinnedShowsFingerprint(t *testing.T) {
+	t.Parallel()
+	line, _ := newKey(t, "")
+	b := setup(ingest.Server{UUID: "u1", Name: "acme", Active: true})
+	b.prober.presented = Probed{Fingerprint: Fingerprint(line), KeyLine: line}
+	result, err := b.TestServer(context.Background(), "acme", "")
+	require.Equal(t, ingest.KindHostKey, ingest.KindOf(err))
+	require.ErrorContains(t, err, "--approve "+Fingerprint(line))
+	require.Equal(t, line, result.Presented.KeyLine)
+	require.Empty(t, b.ledger.servers[0].HostKeys)
+}
+
+func TestTestServerApprovePinsOnlyTheNamedKey(t *testing.T) {
+	t.Parallel()
+	line, _ := newKey(t, "")
+	old, _ := newKey(t, "")
+	b := setup(ingest.Server{UUID: "u1", Name: "acme", Active: true, State: ingest.ServerSuspended, HostKeys: []string{old}})
+	b.prober.presented = Probed{Fingerprint: Fingerprint(line), KeyLine: line}
+
+	_, err := b.TestServer(context.Background(), "acme", Fingerprint(old))
+	require.Equal(t, ingest.KindHostKey, ingest.KindOf(err))
+	require.ErrorContains(t, err, "nothing was pinned")
+	require.Equal(t, []string{old}, b.ledger.servers[0].HostKeys)
+	require.Empty(t, b.ledger.resumed)
+
+	result, err := b.TestServer(context.Background(), "acme", Fingerprint(line))
+	require.NoError(t, err)
+	require.True(t, result.Pinned)
+	require.True(t, result.Resumed)
+	require.Equal(t, []string{line}, b.ledger.servers[0].HostKeys, "the replaced key of the same type is not trusted any longer")
+}
+
+func TestTestServerFailedLoginKeepsSuspension(t *testing.T) {
+	t.Parallel()
+	line, _ := newKey(t, "")
+	b := setup(ingest.Server{UUID: "u1", Name: "acme", Active: true, State: ingest.ServerSuspended, HostKeys: []string{line}})
+	b.prober.presented = Probed{Fingerprint: Fingerprint(line), KeyLine: line}
+	b.prober.login = ingest.Errorf(ingest.KindAuth, "the server refused the password")
+	_, err := b.TestServer(context.Background(), "acme", Fingerprint(line))
+	require.Equal(t, ingest.KindAuth, ingest.KindOf(err))
+	require.Equal(t, 1, b.prober.calls, "every log-in counts towards a lock-out")
+	require.Empty(t, b.ledger.resumed)
+}
+
+func TestTestServerDoesNotSwitchOnAPausedServer(t *testing.T) {
+	t.Parallel()
+	line, _ := newKey(t, "")
+	b := setup(ingest.Server{UUID: "u1", Name: "acme", Active: false, State: ingest.ServerSuspended, HostKeys: []string{line}})
+	b.prober.presented = Probed{Fingerprint: Fingerprint(line), KeyLine: line}
+	_, err := b.TestServer(context.Background(), "acme", "")
+	require.NoError(t, err)
+	require.False(t, b.ledger.servers[0].Active)
+}

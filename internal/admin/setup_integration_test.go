@@ -1,0 +1,128 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+	"stevedore/internal/temporalclient"
+	"stevedore/internal/testenv"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// realParts are the stack's with a database, bucket, queue and namespace of
+// the test's own; bucket and queue do not exist yet.
+func realParts(t *testing.T) *parts {
+	t.Helper()
+	database, bucket, queue := testenv.Database(t), testenv.Bucket(t), testenv.Queue(t)
+	require.NoError(t, bucket.Core.RemoveBucket(context.Background(), bucket.Bucket))
+	queue.Delete(t)
+	cfg, err := config.Load(config.Options{Environ: []string{
+		"STEVEDORE_DATABASE_URL=" + database,
+		"STEVEDORE_S3_ENDPOINT=" + bucket.Endpoint, "STEVEDORE_S3_ACCESS_KEY=" + bucket.AccessKey, "STEVEDORE_S3_SECRET_KEY=" + bucket.SecretKey,
+		"STEVEDORE_S3_BUCKET=" + bucket.Bucket, "STEVEDORE_S3_USE_TLS=" + strconv.FormatBool(bucket.UseTLS),
+		"STEVEDORE_AMQP_URL=" + queue.URL, "STEVEDORE_AMQP_QUEUE=" + queue.Queue,
+		"STEVEDORE_KEYSET_FILE=" + filepath.Join(t.TempDir(), "keyset.json"),
+		"STEVEDORE_SCAN_INTERVAL=1h",
+	}})
+	require.NoError(t, err)
+	require.NoError(t, cfg.Validate(config.ComponentSetup))
+	p := newParts(cfg, quiet)
+	temporal, namespace := ownNamespace(t)
+	p.namespace = namespace
+	p.temporal = newLazy(func(context.Context) (client.Client, error) { return temporal, nil })
+	return p
+}
+
+// ownNamespace makes a namespace: the schedule's id is the same for all.
+func ownNamespace(t *testing.T) (client.Client, string) {
+	t.Helper()
+	if os.Getenv("TEMPORAL_ADDRESS") == "" {
+		t.Fatal("TEMPORAL_ADDRESS is not set: run `make test`")
+	}
+	ctx := context.Background()
+	shared, err := temporalclient.Dial(ctx, quiet)
+	require.NoError(t, err)
+	t.Cleanup(shared.Close)
+	namespace := "test-" + uuid.NewString()
+	_, err = shared.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
+		Namespace: namespace, WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
+	})
+	require.NoError(t, err)
+	own, err := client.NewClientFromExistingWithContext(ctx, shared, client.Options{Namespace: namespace})
+	require.NoError(t, err)
+	// Temporal's services learn of a namespace one after another.
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		require.NoError(c, TemporalEngine{Connect: Opened[client.Client](own)}.Health(ctx, namespace))
+	}, time.Minute, 200*time.Millisecond)
+	return own, namespace
+}
+
+func TestSetupOnRealPartsMayBeRepeated(t *testing.T) {
+	t.Parallel()
+	p := realParts(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	for round := range 2 {
+		var done []string
+		err := p.admin().Setup(ctx, func(r StepReport) { done = append(done, fmt.Sprintf("%s: %s %v", r.Name, r.Done, r.Err)) })
+		require.NoError(t, err, "%v", done)
+		require.Len(t, done, 6)
+		for _, line := range done {
+			if round == 1 {
+				require.Contains(t, line, "already there", "the second run changes nothing")
+			}
+		}
+	}
+}
+
+func TestScheduleChangesAndStaysPaused(t *testing.T) {
+	t.Parallel()
+	p := realParts(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	temporal, err := p.temporal.get(ctx)
+	require.NoError(t, err)
+	done, err := p.engine().EnsureSchedule(ctx, time.Hour)
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(done, "created"), done)
+	schedule := temporal.ScheduleClient().GetHandle(ctx, ingest.ScheduleID)
+	require.NoError(t, schedule.Pause(ctx, client.SchedulePauseOptions{Note: "test"}))
+
+	done, err = p.engine().EnsureSchedule(ctx, 2*time.Hour)
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(done, "changed") && strings.Contains(done, "paused"), done)
+	described, err := schedule.Describe(ctx)
+	require.NoError(t, err)
+	require.True(t, described.Schedule.State.Paused, "a pause is an operator's decision")
+	require.True(t, asWanted(described.Schedule, 2*time.Hour))
+}
+
+func TestReadyOnRealPartsNamesThoseThatAreDown(t *testing.T) {
+	t.Parallel()
+	status := map[string]error{}
+	for _, part := range realParts(t).admin().Ready(context.Background()) {
+		status[part.Part] = part.Err
+	}
+	require.NoError(t, status[PartPostgres])
+	require.NoError(t, status[PartTemporal])
+	require.ErrorContains(t, status[PartWorker], "stevedore worker")
+	require.ErrorContains(t, status[PartObjectStore], "bucket")
+	require.ErrorContains(t, status[PartBroker], "queue")
+}

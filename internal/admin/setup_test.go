@@ -1,0 +1,104 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+)
+
+func TestSetupGoesOnPastFailures(t *testing.T) {
+	t.Parallel()
+	ok := func(context.Context) (string, error) { return "done", nil }
+	broken := func(context.Context) (string, error) {
+		return "half", ingest.Errorf(ingest.KindTransient, "the broker is away: start it")
+	}
+	a := New(Deps{Steps: []Step{{Name: "a", Run: ok}, {Name: "b", Run: broken}, {Name: "c", Run: ok, Needs: "b"}, {Name: "d", Run: ok}}})
+	var reports []StepReport
+	err := a.Setup(context.Background(), func(r StepReport) { reports = append(reports, r) })
+	require.EqualError(t, errors.Unwrap(err), "b: the broker is away: start it")
+	require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
+	require.Len(t, reports, 4)
+	require.Equal(t, "done", reports[0].Done)
+	require.Empty(t, reports[1].Done)
+	require.True(t, reports[2].Skipped)
+	require.Equal(t, "done", reports[3].Done)
+}
+
+func TestSetupOnly(t *testing.T) {
+	t.Parallel()
+	var ran []string
+	step := func(name string) Step {
+		return Step{Name: name, Run: func(context.Context) (string, error) { ran = append(ran, name); return "", nil }}
+	}
+	a := New(Deps{Steps: []Step{step("a"), step("b")}})
+	require.NoError(t, a.Setup(context.Background(), func(StepReport) {}, "b"))
+	require.Equal(t, []string{"b"}, ran)
+}
+
+func TestLazyOpensOnceAndForgetsFailures(t *testing.T) {
+	t.Parallel()
+	tries := 0
+	l := newLazy(func(context.Context) (int, error) {
+		if tries++; tries == 1 {
+			return 0, errors.New("down")
+		}
+		return tries, nil
+	})
+	_, err := l.get(context.Background())
+	require.Error(t, err)
+	for range 3 {
+		got, err := l.get(context.Background())
+		require.NoError(t, err)
+		require.Equal(t, 2, got)
+	}
+}
+
+func TestLazyWaitObeysContext(t *testing.T) {
+	t.Parallel()
+	opening, release := make(chan struct{}), make(chan struct{})
+	l := newLazy(func(context.Context) (int, error) {
+		close(opening)
+		<-release
+		return 1, nil
+	})
+	go func() { _, _ = l.get(context.Background()) }()
+	<-opening
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := l.get(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	close(release)
+}
+
+func TestReadyAsksAllPartsAndNamesTheDown(t *testing.T) {
+	t.Parallel()
+	// Both wait for each other: asked one after the other they would time out.
+	first, second := make(chan struct{}), make(chan struct{})
+	a := New(Deps{Checks: []Check{
+		{"postgres", func(ctx context.Context) error {
+			close(first)
+			select {
+			case <-second:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}},
+		{"broker", func(ctx context.Context) error {
+			close(second)
+			select {
+			case <-first:
+				return errors.New("refused")
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}},
+	}})
+	statuses := a.Ready(context.Background())
+	require.NoError(t, statuses[0].Err)
+	require.EqualError(t, statuses[1].Err, "refused")
+}

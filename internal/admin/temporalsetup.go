@@ -1,0 +1,186 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+// catchupWindow is how late a scheduled scan may still start. Older ones are
+// pointless: the next scan sees everything.
+const catchupWindow = time.Minute
+
+// Schedules start a scan under this id; Temporal appends the time.
+const scheduledScanID = "scan/schedule"
+
+// searchVisibleWithin is how long a new search attribute may take to be known
+// everywhere in the server; it caches them.
+const searchVisibleWithin = time.Minute
+
+func searchAttributes() map[string]enumspb.IndexedValueType {
+	return map[string]enumspb.IndexedValueType{
+		ingest.SearchServer: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+		ingest.SearchStatus: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+		ingest.SearchSize:   enumspb.INDEXED_VALUE_TYPE_INT,
+	}
+}
+
+// EnsureSearchAttributes registers our search attributes and returns once
+// workflows can use them.
+func (e TemporalEngine) EnsureSearchAttributes(ctx context.Context, namespace string) (string, error) {
+	c, err := e.Connect(ctx)
+	if err != nil {
+		return "", unreachable(err)
+	}
+	missing, err := missingAttributes(ctx, c.OperatorService(), namespace)
+	if err != nil {
+		return "", err
+	}
+	if len(missing) == 0 {
+		return "already there: " + attributeNames(searchAttributes()), e.awaitUsable(ctx, namespace)
+	}
+	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
+		Namespace: namespace, SearchAttributes: missing,
+	})
+	var exists *serviceerror.AlreadyExists
+	if err != nil && !errors.As(err, &exists) {
+		return "", classify(err)
+	}
+	return "added " + attributeNames(missing), e.awaitUsable(ctx, namespace)
+}
+
+// missingAttributes also finds those that exist with another type, which
+// nothing but an operator can mend.
+func missingAttributes(ctx context.Context, operator operatorservice.OperatorServiceClient, namespace string) (map[string]enumspb.IndexedValueType, error) {
+	present, err := operator.ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	if err != nil {
+		return nil, classify(err)
+	}
+	missing := searchAttributes()
+	for name, want := range searchAttributes() {
+		have, ok := present.GetCustomAttributes()[name]
+		if ok && have != want {
+			return nil, ingest.Errorf(ingest.KindInvalid,
+				"Temporal's search attribute %s has type %s, not %s: remove it with `temporal operator search-attribute remove --name %s` and run setup again",
+				name, have, want, name)
+		}
+		if ok {
+			delete(missing, name)
+		}
+	}
+	return missing, nil
+}
+
+func attributeNames(attributes map[string]enumspb.IndexedValueType) string {
+	return strings.Join(slices.Sorted(maps.Keys(attributes)), ", ")
+}
+
+// awaitUsable asks visibility with every attribute until it understands.
+func (e TemporalEngine) awaitUsable(ctx context.Context, namespace string) error {
+	c, err := e.Connect(ctx)
+	if err != nil {
+		return unreachable(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, searchVisibleWithin)
+	defer cancel()
+	query := fmt.Sprintf("%s = 'none' AND %s = 'none' AND %s = 0", ingest.SearchServer, ingest.SearchStatus, ingest.SearchSize)
+	for {
+		_, err := c.CountWorkflow(ctx, countRequest(namespace, query))
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ingest.Wrap(ingest.KindTransient, err, "the search attributes are registered but not usable yet: run setup again in a minute")
+		}
+	}
+}
+
+// EnsureSchedule creates the schedule of scans, or changes it to what it
+// should be. Whether it is paused is an operator's decision and stays.
+func (e TemporalEngine) EnsureSchedule(ctx context.Context, every time.Duration) (string, error) {
+	c, err := e.Connect(ctx)
+	if err != nil {
+		return "", unreachable(err)
+	}
+	_, err = c.ScheduleClient().Create(ctx, scheduleOptions(every))
+	if err == nil {
+		return fmt.Sprintf("created %s, every %s", ingest.ScheduleID, every), nil
+	}
+	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
+		return "", classify(err)
+	}
+	return e.updateSchedule(ctx, c, every)
+}
+
+func (e TemporalEngine) updateSchedule(ctx context.Context, c client.Client, every time.Duration) (string, error) {
+	var paused, changed bool
+	err := c.ScheduleClient().GetHandle(ctx, ingest.ScheduleID).Update(ctx, client.ScheduleUpdateOptions{
+		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+			schedule := in.Description.Schedule
+			paused = schedule.State != nil && schedule.State.Paused
+			changed = !asWanted(schedule, every)
+			if !changed {
+				return nil, temporal.ErrSkipScheduleUpdate
+			}
+			want := scheduleOptions(every)
+			schedule.Spec, schedule.Action = &want.Spec, want.Action
+			schedule.Policy = &client.SchedulePolicies{Overlap: want.Overlap, CatchupWindow: want.CatchupWindow}
+			return &client.ScheduleUpdate{Schedule: &schedule}, nil
+		},
+	})
+	if err != nil {
+		return "", classify(err)
+	}
+	done := "already there: " + ingest.ScheduleID
+	if changed {
+		done = "changed " + ingest.ScheduleID
+	}
+	done += ", every " + every.String()
+	if paused {
+		done += " (paused by an operator)"
+	}
+	return done, nil
+}
+
+func scheduleOptions(every time.Duration) client.ScheduleOptions {
+	return client.ScheduleOptions{
+		ID:            ingest.ScheduleID,
+		Spec:          client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every}}},
+		Overlap:       enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
+		CatchupWindow: catchupWindow,
+		Action: &client.ScheduleWorkflowAction{
+			ID: scheduledScanID, Workflow: workflows.NameScanAllServers, TaskQueue: ingest.TaskQueue,
+			Args: []any{workflows.ScanAllServersInput{Source: "schedule"}},
+		},
+	}
+}
+
+// asWanted spares a schedule that is right already: an update resets the time
+// of its next action.
+func asWanted(schedule client.Schedule, every time.Duration) bool {
+	action, ok := schedule.Action.(*client.ScheduleWorkflowAction)
+	return ok && schedule.Spec != nil && schedule.Policy != nil &&
+		action.TaskQueue == ingest.TaskQueue && fmt.Sprint(action.Workflow) == workflows.NameScanAllServers &&
+		len(schedule.Spec.Intervals) == 1 && schedule.Spec.Intervals[0].Every == every && len(schedule.Spec.Calendars) == 0 &&
+		schedule.Policy.Overlap == enumspb.SCHEDULE_OVERLAP_POLICY_SKIP && schedule.Policy.CatchupWindow == catchupWindow
+}
+
+func countRequest(namespace, query string) *workflowservice.CountWorkflowExecutionsRequest {
+	return &workflowservice.CountWorkflowExecutionsRequest{Namespace: namespace, Query: query}
+}

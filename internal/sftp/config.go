@@ -1,0 +1,96 @@
+// Package sftp reaches partners' SFTP servers: pinned host keys, bounded and
+// reused connections, listings, and reads by offset.
+//
+// A server is a stranger. Nothing it sends is trusted to be small, honest or
+// to come at all: every exchange has a deadline, names are checked before they
+// become paths, and what hangs is ended by closing the SSH connection, because
+// closing anything above it can wait for the very answer that does not come.
+package sftp
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"stevedore/internal/ingest"
+)
+
+// Config says how servers are treated. Zero fields get the defaults named.
+type Config struct {
+	// ConnectTimeout bounds resolving the name and the TCP connection; default 20s.
+	ConnectTimeout time.Duration
+	// HandshakeTimeout bounds everything from the first byte to the ready SFTP
+	// channel, logging in included; default 30s.
+	HandshakeTimeout time.Duration
+	// KeepaliveInterval is how often a silent connection is asked for a sign of
+	// life; default 15s. KeepaliveMisses is how many intervals may then pass
+	// without one byte before the connection is given up; default 3.
+	KeepaliveInterval time.Duration
+	KeepaliveMisses   int
+	// IdleTimeout is how long an unused connection is kept; default 5m.
+	IdleTimeout time.Duration
+	// NoProgress is how long one exchange, one listing or one file may bring
+	// nothing new before its connection is closed; default 60s. A server that
+	// answers for ever without giving anything is caught by this alone.
+	NoProgress time.Duration
+	// AllowNetworks are the loopback, private, link-local and other special
+	// networks in which a server may be; default none. Public addresses are
+	// always allowed.
+	AllowNetworks []netip.Prefix
+	// MaxEntriesPerFolder bounds one folder, which is held in memory while it
+	// is listed (about 300 bytes an entry); default 1,000,000.
+	MaxEntriesPerFolder int
+	// MaxEntries bounds one listing of one server, so that a server that makes
+	// up folders without end is noticed; default 10,000,000.
+	MaxEntries int64
+	// TempSuffixes end the names of files that are still being written under
+	// a name of their own; such files are ignored. In any case of letters.
+	// Nil means DefaultTempSuffixes, an empty list none.
+	TempSuffixes []string
+}
+
+// The defaults of Config.
+const (
+	DefaultConnectTimeout      = 20 * time.Second
+	DefaultHandshakeTimeout    = 30 * time.Second
+	DefaultKeepaliveInterval   = 15 * time.Second
+	DefaultKeepaliveMisses     = 3
+	DefaultIdleTimeout         = 5 * time.Minute
+	DefaultNoProgress          = time.Minute
+	DefaultMaxEntriesPerFolder = 1_000_000
+	DefaultMaxEntries          = 10_000_000
+)
+
+// DefaultTempSuffixes are what common clients append while they write.
+func DefaultTempSuffixes() []string {
+	return []string{".partial", ".filepart", ".tmp", ".part", ".writing"}
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.ConnectTimeout, DefaultConnectTimeout)
+	setDefault(&c.HandshakeTimeout, DefaultHandshakeTimeout)
+	setDefault(&c.KeepaliveInterval, DefaultKeepaliveInterval)
+	setDefault(&c.KeepaliveMisses, DefaultKeepaliveMisses)
+	setDefault(&c.IdleTimeout, DefaultIdleTimeout)
+	setDefault(&c.NoProgress, DefaultNoProgress)
+	setDefault(&c.MaxEntriesPerFolder, DefaultMaxEntriesPerFolder)
+	setDefault(&c.MaxEntries, DefaultMaxEntries)
+	if c.TempSuffixes == nil {
+		c.TempSuffixes = DefaultTempSuffixes()
+	}
+	c.AllowNetworks = slices.Clone(c.AllowNetworks)
+	return c
+}
+
+func setDefault[T ~int | ~int64](field *T, value T) {
+	if *field <= 0 {
+		*field = value
+	}
+}
+
+// Secrets opens the credentials of a server. They are asked for at each log-in
+// and not kept.
+type Secrets interface {
+	Credentials(ctx context.Context, server ingest.Server) (ingest.Credentials, error)
+}

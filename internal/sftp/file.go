@@ -1,0 +1,140 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/pkg/sftp"
+)
+
+// File is an open regular file of a server. ReadAt may be called concurrently.
+type File struct {
+	session *Session
+	remote  *sftp.File
+	guard   *guard
+
+	mu sync.Mutex
+	// reading is how many ReadAt are under way.
+	reading int
+	closed  bool
+}
+
+// OpenFile opens a regular file for reading. ctx governs the file until it is
+// closed: its end closes the connection under all reads. KindNotFound: it is
+// gone; KindChanged: there is something else than a regular file.
+func (s *Session) OpenFile(ctx context.Context, path string) (*File, error) {
+	// Before it is opened, because opening a FIFO waits for its writer for
+	// ever; and afterwards, because only then it cannot change any more.
+	if err := s.mustBeRegular(ctx, path); err != nil {
+		return nil, err
+	}
+	f := &File{session: s}
+	var reason string
+	err := s.do(ctx, s.cfg.NoProgress, func() (err error) {
+		if f.remote, err = s.conn.client.Open(path); err != nil {
+			return err
+		}
+		reason, err = irregular(f.remote)
+		return err
+	})
+	if err != nil {
+		return nil, s.explain(err, "open", path)
+	}
+	f.guard = s.guard(ctx, s.cfg.NoProgress)
+	s.files.Add(1)
+	f.guard.timer.Stop() // nothing is being read yet
+	if reason != "" {
+		_ = f.Close()
+		return nil, s.notRegular(path, reason)
+	}
+	return f, nil
+}
+
+// irregular says why an open file is not a regular one; empty if it is.
+func irregular(remote *sftp.File) (string, error) {
+	info, err := remote.Stat()
+	if err != nil {
+		return "", err
+	}
+	attrs, err := attributes(info)
+	if err != nil {
+		return "", err
+	}
+	if kind := kindOf(attrs); kind != kindRegular {
+		return kind.reason(), nil
+	}
+	return "", nil
+}
+
+// ReadAt implements io.ReaderAt: all of p, or less with an error, which is
+// io.EOF at the file's end. Ask for at most 32 KiB, the most that every server
+// gives at once; larger reads are cut and run one after another. If none of
+// the reads under way brings a byte for Config.NoProgress, all of them fail
+// with KindTransient and the session has ended.
+func (f *File) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, errors.New("negative offset")
+	}
+	if !f.begin() {
+		return 0, os.ErrClosed
+	}
+	n, err := f.remote.ReadAt(p, off)
+	f.end(n)
+	if err != nil && err != io.EOF {
+		err = f.session.explain(f.guard.cause(err), "read", f.remote.Name())
+	}
+	return n, err
+}
+
+// begin counts a read in, if the file is open. The first one starts the clock.
+func (f *File) begin() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return false
+	}
+	if f.reading++; f.reading == 1 {
+		f.guard.moved()
+	}
+	return true
+}
+
+// end counts a read out. With none left the clock stops: a reader that takes
+// its time is not the server's fault.
+func (f *File) end(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reading--
+	switch {
+	case f.reading == 0:
+		f.guard.timer.Stop()
+	case n > 0 && !f.closed:
+		f.guard.moved()
+	}
+}
+
+// Close closes the file. Reads under way end with an error, because the
+// connection is closed as well then: the server's answer to them may never
+// come.
+func (f *File) Close() error {
+	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		return nil
+	}
+	f.closed = true
+	reading := f.reading
+	f.mu.Unlock()
+	defer f.session.files.Add(-1)
+	if reading > 0 || f.session.conn.spoiled.Load() {
+		f.session.conn.kill()
+		_ = f.guard.end(nil)
+		return nil
+	}
+	defer func() { _ = f.guard.end(nil) }()
+	err := f.session.do(f.guard.ctx, f.session.cfg.NoProgress, f.remote.Close)
+	return f.session.explain(err, "close", f.remote.Name())
+}

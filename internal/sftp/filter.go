@@ -1,0 +1,60 @@
+package sftp
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"stevedore/internal/ingest"
+)
+
+// filter decides which paths of a server are taken into account.
+type filter struct {
+	server       ingest.Server
+	tempSuffixes []string
+	// moved is the folder that the after-ingest action fills, if any: what is
+	// there has been taken.
+	moved string
+}
+
+func newFilter(cfg Config, server ingest.Server) (filter, error) {
+	for _, glob := range slices.Concat(server.Include, server.Exclude) {
+		if !doublestar.ValidatePattern(glob) {
+			return filter{}, ingest.Errorf(ingest.KindInvalid, "server %s: glob %q is not valid; example: '**/*.csv'", server.Name, glob)
+		}
+	}
+	moved, _ := server.AfterIngest.MoveTo()
+	return filter{server: server, tempSuffixes: cfg.TempSuffixes, moved: moved}, nil
+}
+
+// below is the path below the root folder, which globs are matched against.
+func (f filter) below(full string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(full, f.server.RootPath), "/")
+}
+
+// takes reports whether the path is included and not excluded.
+func (f filter) takes(full string) bool {
+	rel := f.below(full)
+	return (len(f.server.Include) == 0 || matchAny(f.server.Include, rel)) && !matchAny(f.server.Exclude, rel)
+}
+
+// excludes reports whether the path is excluded, whatever it is.
+func (f filter) excludes(full string) bool { return matchAny(f.server.Exclude, f.below(full)) }
+
+// enters reports whether the walk goes into the folder: not when it is
+// excluded itself, nor where taken files are moved to.
+func (f filter) enters(folder string) bool { return folder != f.moved && !f.excludes(folder) }
+
+// temporary reports whether the name is of a file still being written.
+func (f filter) temporary(full string) bool {
+	name := strings.ToLower(path.Base(full))
+	return slices.ContainsFunc(f.tempSuffixes, func(suffix string) bool {
+		return strings.HasSuffix(name, strings.ToLower(suffix))
+	})
+}
+
+func matchAny(globs []string, rel string) bool {
+	return slices.ContainsFunc(globs, func(glob string) bool { return doublestar.MatchUnvalidated(glob, rel) })
+}

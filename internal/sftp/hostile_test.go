@@ -1,0 +1,359 @@
+package sftp_test
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/binary"
+	"io"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	pkgsftp "github.com/pkg/sftp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ssh"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/sftp"
+)
+
+// The packets of SFTP version 3 that the servers below know.
+const (
+	fxpInit, fxpVersion                  = 1, 2
+	fxpOpen, fxpClose, fxpRead, fxpLstat = 3, 4, 5, 7
+	fxpFstat, fxpOpendir, fxpReaddir     = 8, 11, 12
+	fxpStatus, fxpHandle, fxpData        = 101, 102, 103
+	fxpName, fxpAttrs                    = 104, 105
+
+	statusOK, statusEOF, statusFailure = 0, 1, 4
+	flagSize, flagMode                 = 1, 4
+)
+
+// answer is a reply: its type and what follows the request's id. A zero type
+// is no reply at all.
+type answer struct {
+	kind byte
+	body []byte
+}
+
+// hostile answers requests as it pleases; a missing answer is "OK".
+type hostile map[byte]func() answer
+
+func status(code uint32) func() answer {
+	return func() answer { return answer{fxpStatus, join(code, "", "")} }
+}
+
+func always(kind byte, parts ...any) func() answer {
+	return func() answer { return answer{kind, join(parts...)} }
+}
+
+// names is a folder's listing: all entries once, then the end.
+func names(entries ...any) func() answer {
+	sent := false
+	return func() answer {
+		if sent {
+			return status(statusEOF)()
+		}
+		sent = true
+		return answer{fxpName, join(entries...)}
+	}
+}
+
+// join encodes uint32, uint64, strings with their lengths, and raw bytes.
+func join(parts ...any) []byte {
+	var b []byte
+	for _, part := range parts {
+		switch v := part.(type) {
+		case uint32:
+			b = binary.BigEndian.AppendUint32(b, v)
+		case uint64:
+			b = binary.BigEndian.AppendUint64(b, v)
+		case string:
+			b = append(binary.BigEndian.AppendUint32(b, uint32(len(v))), v...)
+		case []byte:
+			b = append(b, v...)
+		}
+	}
+	return b
+}
+
+func file(size uint64) []byte { return join(uint32(flagSize|flagMode), size, uint32(0o100644)) }
+
+// serve speaks SFTP on a channel.
+func (h hostile) serve(channel ssh.Channel) {
+	for {
+		var header [9]byte
+		if _, err := io.ReadFull(channel, header[:]); err != nil {
+			return
+		}
+		rest := make([]byte, binary.BigEndian.Uint32(header[:])-5)
+		if _, err := io.ReadFull(channel, rest); err != nil {
+			return
+		}
+		reply, id := status(statusOK)(), header[5:9]
+		if react := h[header[4]]; react != nil {
+			reply = react()
+		} else if header[4] == fxpInit {
+			reply, id = answer{kind: fxpVersion}, join(uint32(3))
+		}
+		if reply.kind == 0 {
+			continue
+		}
+		packet := slices.Concat([]byte{reply.kind}, id, reply.body)
+		if _, err := channel.Write(join(string(packet))); err != nil {
+			return
+		}
+	}
+}
+
+// fakeSSH is an SSH server in this process that lets everybody in who knows
+// the password "pw" and serves SFTP as told.
+func fakeSSH(t *testing.T, config *ssh.ServerConfig, serve func(ssh.Channel)) ingest.Server {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	signer, err := ssh.NewSignerFromKey(private)
+	require.NoError(t, err)
+	config.AddHostKey(signer)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go serveSSH(conn, config, serve)
+		}
+	}()
+	return ingest.Server{
+		UUID: rand.Text(), Name: "acme", Username: "u", RootPath: "/in", MaxParallel: 1, Host: "127.0.0.1",
+		Port: listener.Addr().(*net.TCPAddr).Port, HostKeys: []string{string(ssh.MarshalAuthorizedKey(signer.PublicKey()))},
+	}
+}
+
+func serveSSH(conn net.Conn, config *ssh.ServerConfig, serve func(ssh.Channel)) {
+	defer func() { _ = conn.Close() }()
+	_, channels, requests, err := ssh.NewServerConn(conn, config)
+	if err != nil {
+		return
+	}
+	go ssh.DiscardRequests(requests)
+	for offer := range channels {
+		channel, requests, err := offer.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			for request := range requests {
+				_ = request.Reply(request.Type == "subsystem", nil)
+			}
+		}()
+		go func() {
+			defer func() { _ = channel.Close() }()
+			serve(channel)
+		}()
+	}
+}
+
+func password() *ssh.ServerConfig {
+	return &ssh.ServerConfig{PasswordCallback: func(_ ssh.ConnMetadata, given []byte) (*ssh.Permissions, error) {
+		if string(given) != "pw" {
+			return nil, io.ErrClosedPipe
+		}
+		return nil, nil
+	}}
+}
+
+// openHostile returns a session on a server that answers as given.
+func openHostile(t *testing.T, cfg sftp.Config, h hostile) *sftp.Session {
+	t.Helper()
+	return open(t, newPool(t, cfg, secrets{Password: []byte("pw")}), fakeSSH(t, password(), h.serve))
+}
+
+func TestHostileNames(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("n", 5000)
+	entries := []any{uint32(12)}
+	for _, name := range []string{".", "..", "x/..", "/", "", "../../etc/passwd", "nul\x00.csv", "twice", "twice", "a/b", long, "good.csv"} {
+		entries = append(entries, name, "long form", file(7))
+	}
+	session := openHostile(t, sftp.Config{}, hostile{fxpOpendir: always(fxpHandle, "h"), fxpReaddir: names(entries...)})
+	seen, _ := list(t, session, "/in")
+
+	rejected := func(name string) string { return seen[name].Rejected }
+	assert.ElementsMatch(t, []string{"x/..", "/", "", "../../etc/passwd", "nul\x00.csv", "twice", "a/b", long, "good.csv"}, slices.Collect(maps.Keys(seen)))
+	for _, name := range []string{"x/..", "/", "../../etc/passwd", "a/b"} {
+		assert.Contains(t, rejected(name), "lead out of its folder", "%q", name)
+	}
+	assert.Contains(t, rejected(""), "not a file's")
+	assert.Contains(t, rejected("nul\x00.csv"), "NUL")
+	assert.Contains(t, rejected(long), "5000 bytes")
+	assert.Empty(t, rejected("good.csv"))
+	assert.Empty(t, rejected("twice"))
+}
+
+func TestHostileAttributes(t *testing.T) {
+	t.Parallel()
+	session := openHostile(t, sftp.Config{}, hostile{
+		fxpOpendir: always(fxpHandle, "h"),
+		fxpLstat:   always(fxpAttrs, file(1<<63)),
+		fxpReaddir: names(uint32(4),
+			"huge", "", file(1<<63), "sizeless", "", join(uint32(flagMode), uint32(0o100644)),
+			"typeless", "", join(uint32(flagSize|flagMode), uint64(3), uint32(0o644)), "odd", "", join(uint32(flagMode), uint32(0o150000))),
+	})
+	seen, _ := list(t, session, "/in")
+	assert.Contains(t, seen["huge"].Rejected, "impossible size of 9223372036854775808")
+	assert.Zero(t, seen["huge"].Size)
+	assert.Contains(t, seen["sizeless"].Rejected, "without a size")
+	assert.Empty(t, seen["typeless"].Rejected)
+	assert.Contains(t, seen["odd"].Rejected, "unknown type")
+
+	now, err := session.Stat(deadline(t), "/in/huge")
+	require.NoError(t, err)
+	assert.Contains(t, now.Rejected, "impossible size")
+}
+
+func TestEndlessListings(t *testing.T) {
+	t.Parallel()
+	one := always(fxpName, uint32(1), "f", "", file(1))
+	for name, test := range map[string]struct {
+		readdir func() answer
+		kind    ingest.Kind
+		says    string
+	}{
+		"entries": {one, ingest.KindInvalid, "more than 50 entries"},
+		"nothing": {always(fxpName, uint32(0)), ingest.KindTransient, "brought nothing for 300ms"},
+		"silence": {always(0), ingest.KindTransient, "brought nothing for 300ms"},
+		"lies":    {always(fxpName, uint32(1<<31), "f"), ingest.KindTransient, "lost the connection"},
+		"flood":   {always(fxpName, make([]byte, 300<<10)), ingest.KindTransient, "lost the connection"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := sftp.Config{MaxEntriesPerFolder: 50, NoProgress: 300 * time.Millisecond}
+			session := openHostile(t, cfg, hostile{fxpOpendir: always(fxpHandle, "h"), fxpReaddir: test.readdir})
+			_, err := session.List(deadline(t), func(ingest.Observation) error { return nil })
+			requireKind(t, err, test.kind, test.says)
+		})
+	}
+}
+
+func TestDeepFoldersEnd(t *testing.T) {
+	t.Parallel()
+	readdir := func() func() answer {
+		sent := false
+		return func() answer {
+			if sent = !sent; sent {
+				return answer{fxpName, join(uint32(1), "d", "", join(uint32(flagSize|flagMode), uint64(0), uint32(0o040755)))}
+			}
+			return status(statusEOF)()
+		}
+	}
+	session := openHostile(t, sftp.Config{}, hostile{fxpOpendir: always(fxpHandle, "h"), fxpReaddir: readdir()})
+	seen, _ := list(t, session, "/in")
+	require.Len(t, seen, 1)
+	assert.Contains(t, seen[strings.TrimSuffix(strings.Repeat("d/", 65), "/")].Rejected, "too deep")
+}
+
+func TestUnreadableFolders(t *testing.T) {
+	t.Parallel()
+	folder := join(uint32(flagSize|flagMode), uint64(0), uint32(0o040755))
+	opened := 0
+	h := hostile{fxpReaddir: names(uint32(3), "closed", "", folder, "broken", "", folder, "f", "", file(1))}
+	h[fxpOpendir] = func() answer {
+		opened++
+		return []answer{always(fxpHandle, "h")(), status(3)(), status(statusFailure)()}[opened-1]
+	}
+	seen, unreadable := list(t, openHostile(t, sftp.Config{}, h), "/in")
+	assert.EqualValues(t, 2, unreadable)
+	assert.Contains(t, seen, "f")
+
+	_, err := openHostile(t, sftp.Config{}, hostile{fxpOpendir: status(3)}).List(deadline(t), nil)
+	requireKind(t, err, ingest.KindPermission, "does not let user u list its root folder /in")
+}
+
+func TestReadsThatBringNothing(t *testing.T) {
+	t.Parallel()
+	for name, read := range map[string]func() answer{"zero-length data": always(fxpData, ""), "silence": always(0)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			session := openHostile(t, sftp.Config{NoProgress: 300 * time.Millisecond}, hostile{
+				fxpLstat: always(fxpAttrs, file(9)), fxpFstat: always(fxpAttrs, file(9)), fxpOpen: always(fxpHandle, "h"), fxpRead: read,
+			})
+			f, err := session.OpenFile(deadline(t), "/in/f")
+			require.NoError(t, err)
+			n, err := f.ReadAt(make([]byte, 9), 0)
+			assert.Zero(t, n)
+			requireKind(t, err, ingest.KindTransient, "brought nothing for 300ms")
+			require.NoError(t, f.Close())
+		})
+	}
+}
+
+func TestShortReadsAreFilledUp(t *testing.T) {
+	t.Parallel()
+	sent := 0
+	session := openHostile(t, sftp.Config{}, hostile{
+		fxpLstat: always(fxpAttrs, file(9)), fxpFstat: always(fxpAttrs, file(9)), fxpOpen: always(fxpHandle, "h"),
+		fxpRead: func() answer {
+			if sent++; sent > 3 {
+				return status(statusEOF)()
+			}
+			return always(fxpData, "ab")()
+		},
+	})
+	f, err := session.OpenFile(deadline(t), "/in/f")
+	require.NoError(t, err)
+	defer func() { _ = f.Close() }()
+	buf := make([]byte, 4)
+	n, err := f.ReadAt(buf, 0)
+	require.NoError(t, err)
+	assert.Equal(t, "abab", string(buf[:n]))
+	n, err = f.ReadAt(buf, 4)
+	require.Equal(t, io.EOF, err)
+	assert.Equal(t, 2, n)
+}
+
+func TestReadPermissionDenied(t *testing.T) {
+	t.Parallel()
+	session := openHostile(t, sftp.Config{}, hostile{fxpLstat: always(fxpAttrs, file(9)), fxpOpen: status(3)})
+	_, err := session.OpenFile(deadline(t), "/in/f")
+	requireKind(t, err, ingest.KindPermission, "does not let user u open /in/f")
+	_, err = session.Stat(deadline(t), "/in/f")
+	require.NoError(t, err, "a refusal leaves the connection as it was")
+}
+
+func TestKeyboardInteractivePassword(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	config := &ssh.ServerConfig{KeyboardInteractiveCallback: func(_ ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+		asked++
+		answers, err := ask("", "", []string{"Password: "}, []bool{false})
+		if err != nil || len(answers) != 1 || answers[0] != "pw" {
+			return nil, io.ErrClosedPipe
+		}
+		return nil, nil
+	}}
+	server := fakeSSH(t, config, func(c ssh.Channel) {
+		if s, err := pkgsftp.NewServer(c); err == nil {
+			_ = s.Serve()
+		}
+	})
+	open(t, newPool(t, sftp.Config{}, secrets{Password: []byte("pw")}), server)
+	assert.Equal(t, 1, asked)
+	_, err := newPool(t, sftp.Config{}, secrets{Password: []byte("no")}).Open(deadline(t), server)
+	requireKind(t, err, ingest.KindAuth, "refused keyboard-interactive")
+	assert.Equal(t, 2, asked)
+}
+
+func TestLoginWithoutSFTP(t *testing.T) {
+	t.Parallel()
+	server := fakeSSH(t, password(), func(c ssh.Channel) {}) // the channel ends at once
+	_, err := newPool(t, sftp.Config{}, secrets{Password: []byte("pw")}).Open(deadline(t), server)
+	requireKind(t, err, ingest.KindTransient, "opened no SFTP channel")
+}

@@ -1,0 +1,187 @@
+package sftp
+
+import (
+	"context"
+	"os"
+
+	"github.com/pkg/sftp"
+
+	"stevedore/internal/ingest"
+)
+
+// maxDepth is how many folders below the root the walk goes.
+const maxDepth = 64
+
+// List walks the folders from the server's root and calls fn for each entry to
+// be recorded, in no particular order. It returns how many folders below the
+// root could not be read; an unreadable root is an error.
+//
+//   - Globs are matched against the path below the root; an excluded folder is
+//     not entered, nor is the one that the after-ingest action moves to.
+//   - Names with a temporary suffix are left out, whether included or not.
+//   - Symbolic links are not followed (the root itself may be one). They,
+//     FIFOs, devices and sockets come with Rejected set if the globs take
+//     them; unsafe names always.
+//   - Checksum files are left out and named at what they cover.
+//   - Of entries with the same name in one folder the first counts.
+//
+// An error of fn ends the walk and is returned as it is. Errors are of KindInvalid
+// if there is no end to the entries, otherwise as of Stat.
+//
+// One folder is read whole before fn sees its first entry, because a checksum
+// file may come after the file it covers; see Config.MaxEntriesPerFolder.
+func (s *Session) List(ctx context.Context, fn func(ingest.Observation) error) (unreadable int64, err error) {
+	f, err := newFilter(s.cfg, s.server)
+	if err != nil {
+		return 0, err
+	}
+	w := &walk{session: s, filter: f, fn: fn, todo: []folder{{path: s.server.RootPath}}}
+	err = w.run(ctx)
+	return w.unreadable, err
+}
+
+// folder is a folder still to be read.
+type folder struct {
+	path  string
+	depth int
+}
+
+// entry is one entry of a folder, as the server sent it.
+type entry struct {
+	rawName
+	path  string
+	kind  kind
+	attrs *sftp.FileStat
+}
+
+// walk is one listing under way.
+type walk struct {
+	session *Session
+	filter  filter
+	fn      func(ingest.Observation) error
+	// todo is a stack, so that it stays as small as the tree is narrow.
+	todo       []folder
+	seen       int64
+	unreadable int64
+}
+
+func (w *walk) run(ctx context.Context) error {
+	for len(w.todo) > 0 {
+		at := w.todo[len(w.todo)-1]
+		w.todo = w.todo[:len(w.todo)-1]
+		entries, err := w.session.readFolder(ctx, at.path)
+		switch {
+		case err == nil:
+		case refusal(err) && at.depth > 0:
+			w.unreadable++
+			continue
+		case refusal(err):
+			return w.session.explain(err, "list its root folder", at.path)
+		default:
+			return w.session.explain(err, "list", at.path)
+		}
+		if w.seen += int64(len(entries)); w.seen > w.session.cfg.MaxEntries {
+			return ingest.Errorf(ingest.KindInvalid, "server %s shows more than %d entries, the listing was ended at %s: narrow --path or exclude folders",
+				w.session.server.Name, w.session.cfg.MaxEntries, ingest.DisplayPath(at.path))
+		}
+		if err := w.report(at, entries); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readFolder returns the entries of one folder without doubles.
+func (s *Session) readFolder(ctx context.Context, path string) ([]entry, error) {
+	g := s.guard(ctx, s.cfg.NoProgress)
+	tapped := s.conn.names.begin(s.cfg.MaxEntriesPerFolder, g.moved)
+	infos, err := s.conn.client.ReadDirContext(ctx, path)
+	s.conn.names.end()
+	err = g.end(err)
+	switch {
+	case tapped.full:
+		return nil, ingest.Errorf(ingest.KindInvalid, "server %s: folder %s has more than %d entries: ask the partner to split it or exclude it",
+			s.server.Name, ingest.DisplayPath(path), s.cfg.MaxEntriesPerFolder)
+	case err != nil:
+		return nil, err
+	case len(tapped.names) != len(infos):
+		s.conn.kill()
+		return nil, errBadNames
+	}
+	return entriesOf(path, tapped.names, infos)
+}
+
+func entriesOf(path string, names []rawName, infos []os.FileInfo) ([]entry, error) {
+	entries := make([]entry, 0, len(names))
+	known := make(map[string]struct{}, len(names))
+	if path == "/" {
+		path = ""
+	}
+	for i, raw := range names {
+		if _, double := known[raw.name]; double {
+			continue
+		}
+		known[raw.name] = struct{}{}
+		attrs, err := attributes(infos[i])
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, entry{rawName: raw, path: path + "/" + raw.name, kind: kindOf(attrs), attrs: attrs})
+	}
+	return entries, nil
+}
+
+// report passes on what is to be recorded of one folder and notes its folders.
+func (w *walk) report(at folder, entries []entry) error {
+	sums := newSidecars(w.checksumNames(entries))
+	for _, e := range entries {
+		seen, ok := w.consider(at, e, sums)
+		if !ok {
+			continue
+		}
+		if err := w.fn(seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checksumNames are the regular files that can be a checksum or have one. An
+// excluded checksum is not used.
+func (w *walk) checksumNames(entries []entry) map[string]bool {
+	names := make(map[string]bool)
+	for _, e := range entries {
+		if e.kind == kindRegular && unsafeName(e.name) == "" && !(isChecksumName(e.name) && w.filter.excludes(e.path)) {
+			names[e.name] = true
+		}
+	}
+	return names
+}
+
+// consider says what is to be recorded of an entry, if anything.
+func (w *walk) consider(at folder, e entry, sums sidecars) (seen ingest.Observation, ok bool) {
+	seen = observe(e.path, e.attrs)
+	switch {
+	case unsafeName(e.name) != "":
+		seen.Rejected = unsafeName(e.name)
+		return seen, !w.filter.excludes(e.path)
+	case e.kind == kindFolder && !w.filter.enters(e.path):
+		return seen, false
+	case e.kind == kindFolder && at.depth == maxDepth:
+		seen.Size, seen.Rejected = 0, "is a folder too deep to be listed"
+		return seen, true
+	case e.kind == kindFolder:
+		w.todo = append(w.todo, folder{path: e.path, depth: at.depth + 1})
+		return seen, false
+	case sums.is(e.name), w.filter.temporary(e.path), !w.filter.takes(e.path):
+		return seen, false
+	}
+	seen.Rejected = reject(e.kind, e.attrs)
+	if seen.Rejected == "" && !e.sized {
+		seen.Rejected = "comes without a size"
+	}
+	if name := sums.of(e.name); name != "" && seen.Rejected == "" {
+		seen.Sidecar = e.path[:len(e.path)-len(e.name)] + name
+	}
+	return seen, true
+}

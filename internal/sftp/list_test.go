@@ -1,0 +1,185 @@
+package sftp_test
+
+import (
+	"errors"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/sftp"
+	"stevedore/internal/testenv"
+)
+
+func TestListShowsNestedAndOddNames(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	names := []string{"a.csv", "in/b.csv", "in/deep/er/c.csv", "отчёт за март.csv", "caf\xe9.csv", "new\nline.csv", "пап ка/ф.csv", "e\u0301.csv", "\u00e9.csv"}
+	for _, name := range names {
+		b.Write(name, []byte(name))
+	}
+	when := time.Date(2026, 3, 4, 5, 6, 7, 890_000_000, time.UTC)
+	require.NoError(t, os.Chtimes(b.Path("a.csv"), when, when))
+
+	seen, unreadable := list(t, b.open(t), b.Root)
+
+	assert.Zero(t, unreadable)
+	assert.ElementsMatch(t, names, slices.Collect(maps.Keys(seen)))
+	assert.Equal(t, ingest.Observation{Path: b.Path("a.csv"), Size: 5, ModTime: when.Truncate(time.Second)}, seen["a.csv"])
+	for _, name := range names {
+		assert.EqualValues(t, len(name), seen[name].Size, "%q", name)
+		assert.Empty(t, seen[name].Rejected, "%q", name)
+	}
+}
+
+func TestListRejectsWhatIsNoRegularFile(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b.Write("real.csv", []byte("x"))
+	require.NoError(t, os.Symlink("real.csv", b.Path("link.csv")))
+	require.NoError(t, os.Symlink("/etc/passwd", b.Path("out.csv")))
+	require.NoError(t, os.Symlink(".", b.Path("loop.csv")))
+	require.NoError(t, os.Symlink(".", b.Path("loop")))
+	require.NoError(t, syscall.Mkfifo(b.Path("pipe.csv"), 0o644))
+	listener, err := net.Listen("unix", b.Path("sock.csv"))
+	require.NoError(t, err)
+	defer func() { _ = listener.Close() }()
+	b.server.Include = []string{"**/*.csv"}
+
+	session := b.open(t)
+	seen, _ := list(t, session, b.Root)
+
+	assert.ElementsMatch(t, []string{"real.csv", "link.csv", "out.csv", "loop.csv", "pipe.csv", "sock.csv"}, slices.Collect(maps.Keys(seen)))
+	assert.Empty(t, seen["real.csv"].Rejected)
+	for _, name := range []string{"link.csv", "out.csv", "loop.csv"} {
+		assert.Contains(t, seen[name].Rejected, "symbolic link", name)
+	}
+	assert.Contains(t, seen["pipe.csv"].Rejected, "FIFO")
+	assert.Contains(t, seen["sock.csv"].Rejected, "socket")
+
+	// None of them is opened, and none of them hangs.
+	for _, name := range []string{"link.csv", "pipe.csv", "sock.csv"} {
+		_, err := session.OpenFile(deadline(t), b.Path(name))
+		requireKind(t, err, ingest.KindChanged, "not a regular file")
+	}
+	_, err = session.OpenFile(deadline(t), b.Root)
+	requireKind(t, err, ingest.KindChanged, "is a folder")
+}
+
+func TestListGlobsAndTemporaryNames(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	for _, name := range []string{"a.csv", "b.txt", "c.csv.part", "D.CSV.TMP", "in/d.csv", "in/e.csv.filepart", "old/f.csv", "done/g.csv", "in/done/h.csv"} {
+		b.Write(name, nil)
+	}
+	b.server.Include = []string{"**/*.csv"}
+	b.server.Exclude = []string{"old/**"}
+	b.server.AfterIngest = ingest.AfterIngest("move:" + b.Path("done"))
+
+	seen, _ := list(t, b.open(t), b.Root)
+	assert.ElementsMatch(t, []string{"a.csv", "in/d.csv", "in/done/h.csv"}, slices.Collect(maps.Keys(seen)))
+
+	b.server.Include, b.server.Exclude = nil, []string{"in", "old", "done"}
+	seen, _ = list(t, b.open(t), b.Root)
+	assert.ElementsMatch(t, []string{"a.csv", "b.txt"}, slices.Collect(maps.Keys(seen)))
+
+	b.server.Include = []string{"[a"}
+	_, err := b.open(t).List(deadline(t), func(ingest.Observation) error { return nil })
+	requireKind(t, err, ingest.KindInvalid, `"[a"`)
+}
+
+func TestListSidecars(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	for _, name := range []string{
+		"own/a.csv", "own/a.csv.sha256", "own/a.csv.md5", "own/lonely.sha256",
+		"sums/b.csv", "sums/b.csv.md5", "sums/c.csv", "sums/SHA256SUMS", "sums/MD5SUMS",
+		"md5/d.csv", "md5/MD5SUMS", "empty/SHA256SUMS", "excluded/e.csv", "excluded/e.csv.sha256",
+	} {
+		b.Write(name, nil)
+	}
+	b.server.Exclude = []string{"excluded/*.sha256"}
+
+	seen, _ := list(t, b.open(t), b.Root)
+
+	got := make(map[string]string)
+	for name, o := range seen {
+		got[name] = o.Sidecar
+	}
+	assert.Equal(t, map[string]string{
+		"own/a.csv":         b.Path("own/a.csv.sha256"),
+		"own/lonely.sha256": "",
+		"sums/b.csv":        b.Path("sums/SHA256SUMS"),
+		"sums/c.csv":        b.Path("sums/SHA256SUMS"),
+		"md5/d.csv":         b.Path("md5/MD5SUMS"),
+		"empty/SHA256SUMS":  "",
+		"excluded/e.csv":    "",
+	}, got)
+}
+
+func TestListCaps(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{MaxEntriesPerFolder: 10, MaxEntries: 15}, testenv.SSHDOptions{})
+	for i := range 8 {
+		b.Write(string(rune('a'+i)), nil)
+		b.Write("in/"+string(rune('a'+i)), nil)
+	}
+	ignore := func(ingest.Observation) error { return nil }
+	_, err := b.open(t).List(deadline(t), ignore)
+	requireKind(t, err, ingest.KindInvalid, "more than 15 entries")
+	for i := range 4 {
+		b.Write("in/more"+string(rune('a'+i)), nil)
+	}
+	_, err = b.open(t).List(deadline(t), ignore)
+	requireKind(t, err, ingest.KindInvalid, "more than 10 entries", "split")
+}
+
+func TestListEndsWithItsReader(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b.Write("a", nil)
+	b.Write("b", nil)
+	full := errors.New("full")
+	calls := 0
+	_, err := b.open(t).List(deadline(t), func(ingest.Observation) error { calls++; return full })
+	require.ErrorIs(t, err, full)
+	assert.Equal(t, 1, calls)
+
+	b.server.RootPath = b.Path("nowhere")
+	_, err = b.open(t).List(deadline(t), func(ingest.Observation) error { return nil })
+	requireKind(t, err, ingest.KindNotFound, "nowhere")
+}
+
+func TestStatRemoveRename(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b.Write("a.csv", []byte("abc"))
+	b.Write("taken.csv", []byte("other"))
+	require.NoError(t, os.Mkdir(b.Path("folder"), 0o755))
+	session, ctx := b.open(t), deadline(t)
+
+	seen, err := session.Stat(ctx, b.Path("a.csv"))
+	require.NoError(t, err)
+	assert.EqualValues(t, 3, seen.Size)
+	_, err = session.Stat(ctx, b.Path("gone"))
+	requireKind(t, err, ingest.KindNotFound)
+
+	requireKind(t, session.Remove(ctx, b.Path("folder")), ingest.KindChanged, "is a folder")
+	assert.DirExists(t, b.Path("folder"))
+	requireKind(t, session.Remove(ctx, b.Path("gone")), ingest.KindNotFound)
+	requireKind(t, session.Rename(ctx, b.Path("a.csv"), b.Path("none/a.csv")), ingest.KindMissing, "create the target folder")
+	require.Error(t, session.Rename(ctx, b.Path("a.csv"), b.Path("taken.csv")), "a file must not be replaced")
+	assert.FileExists(t, b.Path("a.csv"))
+
+	session = b.open(t)
+	require.NoError(t, session.Rename(ctx, b.Path("a.csv"), b.Path("folder/a.csv")))
+	require.NoError(t, session.Remove(ctx, b.Path("folder/a.csv")))
+	assert.NoFileExists(t, b.Path("folder/a.csv"))
+}

@@ -1,0 +1,240 @@
+package sftp_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"net"
+	"net/netip"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ssh"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/sftp"
+	"stevedore/internal/testenv"
+)
+
+func TestPasswordLogin(t *testing.T) {
+	t.Parallel()
+	sshd := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "right-canary"})
+	server := sshd.Server("acme", uuid.NewString())
+
+	session := open(t, newPool(t, sftp.Config{}, secrets{Password: []byte("right-canary")}), server)
+	_, err := session.Stat(deadline(t), sshd.Root)
+	require.NoError(t, err)
+
+	_, err = newPool(t, sftp.Config{}, secrets{Password: []byte("wrong-canary")}).Open(deadline(t), server)
+	requireKind(t, err, ingest.KindAuth, "server acme refused the credentials of user partner", "refused password", "stevedore server test acme")
+	assert.NotContains(t, err.Error(), "canary")
+	sshd.AwaitLog("Failed password for partner")
+	assert.Equal(t, 1, strings.Count(sshd.Log(), "Failed password for partner"), "one guess is one guess: accounts get locked")
+}
+
+func TestKeyLogin(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b.open(t)
+	_, err := newPool(t, sftp.Config{}, secrets{Password: []byte("x")}).Open(deadline(t), b.server)
+	requireKind(t, err, ingest.KindAuth, "it takes publickey")
+	_, err = newPool(t, sftp.Config{}, secrets{PrivateKey: []byte("canary")}).Open(deadline(t), b.server)
+	requireKind(t, err, ingest.KindAuth, "private key cannot be read")
+	assert.NotContains(t, err.Error(), "canary")
+}
+
+func TestUnpinnedHostKey(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b.server.HostKeys = nil
+	_, err := b.pool.Open(deadline(t), b.server)
+	requireKind(t, err, ingest.KindHostKey, "not pinned", fingerprint(t, b.HostKeyLine), "stevedore server test acme --approve SHA256:")
+	requireNoAuth(t, b.SSHD)
+}
+
+func TestChangedHostKey(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	old := b.HostKeyLine
+	b.RotateHostKey()
+	_, err := b.pool.Open(deadline(t), b.server)
+	requireKind(t, err, ingest.KindHostKey, "may be an attack", fingerprint(t, b.HostKeyLine))
+	requireNoAuth(t, b.SSHD)
+
+	// A pin of another type is a changed key, too: not a failed negotiation.
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	pin, err := ssh.NewPublicKey(other.Public())
+	require.NoError(t, err)
+	b.server.HostKeys = []string{string(ssh.MarshalAuthorizedKey(pin))}
+	_, err = b.pool.Open(deadline(t), b.server)
+	requireKind(t, err, ingest.KindHostKey, "may be an attack", fingerprint(t, b.HostKeyLine))
+	requireNoAuth(t, b.SSHD)
+
+	// A second pin lets the partner change keys without an interruption.
+	b.server.HostKeys = []string{old, b.HostKeyLine}
+	b.open(t)
+}
+
+func TestBrokenPin(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t, sftp.Config{}, secrets{})
+	_, err := pool.Open(deadline(t), ingest.Server{Name: "acme", Host: "127.0.0.1", Port: 1, HostKeys: []string{"nonsense"}})
+	requireKind(t, err, ingest.KindHostKey, "pinned host key 1 is not a line")
+}
+
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b.Write("a", nil)
+	b.Write("in/b", nil)
+	want := sftp.ProbeResult{Fingerprint: fingerprint(t, b.HostKeyLine), HostKeyLine: b.HostKeyLine}
+
+	unpinned := b.server
+	unpinned.HostKeys = nil
+	got, err := b.pool.Probe(deadline(t), unpinned)
+	requireKind(t, err, ingest.KindHostKey)
+	assert.Contains(t, got.ServerVersion, "SSH-2.0-OpenSSH")
+	want.ServerVersion = got.ServerVersion
+	assert.Equal(t, want, got)
+	requireNoAuth(t, b.SSHD)
+
+	got, err = b.pool.Probe(deadline(t), b.server)
+	require.NoError(t, err)
+	assert.Positive(t, got.Latency)
+	got.Latency = 0
+	want.Pinned, want.LoginOK, want.RootReadable, want.Entries = true, true, true, 2
+	assert.Equal(t, want, got)
+
+	b.server.RootPath = "/nowhere"
+	got, err = b.pool.Probe(deadline(t), b.server)
+	requireKind(t, err, ingest.KindNotFound, "/nowhere")
+	assert.True(t, got.LoginOK)
+	assert.False(t, got.RootReadable)
+}
+
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	speak := func(text string) func(net.Conn) {
+		return func(c net.Conn) { _, _ = c.Write([]byte(text)) }
+	}
+	for name, test := range map[string]struct {
+		serve func(net.Conn)
+		says  string
+	}{
+		"web server": {speak("HTTP/1.1 400 Bad Request\r\n\r\nsorry\n"), `not an SSH server, it says "HTTP/1.1 400 Bad Request"`},
+		"too busy":   {speak("Exceeded MaxStartups\r\n"), "Exceeded MaxStartups"},
+		"hangs up":   {func(net.Conn) {}, "closed the connection at once"},
+		"black hole": {waitForEnd, "takes connections but says nothing"},
+		"half way":   {func(c net.Conn) { speak("SSH-2.0-tarpit\r\n")(c); waitForEnd(c) }, "stopped answering"},
+		"broken off": {speak("SSH-2.0-crash\r\n"), "broke off"},
+		"escapes":    {speak("\x1b[2Jhello\n"), `\\x1b[2Jhello`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool := newPool(t, sftp.Config{HandshakeTimeout: time.Second}, secrets{})
+			_, err := pool.Open(deadline(t), listen(t, test.serve))
+			requireKind(t, err, ingest.KindTransient, "server acme", "127.0.0.1:", test.says)
+		})
+	}
+	t.Run("dead", func(t *testing.T) {
+		t.Parallel()
+		server := ingest.Server{Name: "acme", Host: "127.0.0.1", Port: 1}
+		_, err := newPool(t, sftp.Config{}, secrets{}).Open(deadline(t), server)
+		requireKind(t, err, ingest.KindTransient, "cannot connect to 127.0.0.1:1", "refused")
+	})
+	t.Run("given up", func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithCancel(t.Context())
+		server := listen(t, func(c net.Conn) { cancel(); waitForEnd(c) })
+		_, err := newPool(t, sftp.Config{}, secrets{}).Open(ctx, server)
+		requireKind(t, err, ingest.KindTransient, "given up")
+		require.ErrorIs(t, err, context.Canceled)
+	})
+}
+
+func TestForbiddenAddresses(t *testing.T) {
+	t.Parallel()
+	pool := sftp.NewPool(sftp.Config{ConnectTimeout: time.Second, AllowNetworks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}}, secrets{})
+	t.Cleanup(func() { require.NoError(t, pool.Close()) })
+	for host, network := range map[string]string{
+		"127.0.0.1": "loopback", "localhost": "loopback", "::1": "loopback", "::ffff:127.0.0.1": "loopback",
+		"10.2.0.1": "private", "192.168.1.1": "private", "fd00::1": "private",
+		"169.254.169.254": "link-local", "fe80::1%lo": "link-local",
+		"0.0.0.0": "", "::": "", "0.1.2.3": "unspecified", "100.64.0.1": "carrier-private",
+		"224.0.0.1": "link-local", "239.1.1.1": "multicast", "64:ff9b::7f00:1": "translated",
+	} {
+		_, err := pool.Open(deadline(t), ingest.Server{Name: "acme", Host: host, Port: 1})
+		requireKind(t, err, ingest.KindForbiddenAddress, "STEVEDORE_SFTP_ALLOW_NETWORKS", network)
+	}
+}
+
+// listen is a server that accepts a connection, does as told and hangs up.
+func listen(t *testing.T, serve func(net.Conn)) ingest.Server {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = conn.Close() }()
+				// What was sent must be read, or closing resets the connection.
+				_, _ = bufio.NewReader(conn).ReadString('\n')
+				serve(conn)
+			}()
+		}
+	}()
+	return ingest.Server{
+		UUID: uuid.NewString(), Name: "acme", Username: "u", RootPath: "/", MaxParallel: 1,
+		Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port,
+	}
+}
+
+// waitForEnd returns when the other side has closed the connection.
+func waitForEnd(c net.Conn) {
+	for buf := make([]byte, 1024); ; {
+		if _, err := c.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
+func fingerprint(t *testing.T, line string) string {
+	t.Helper()
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+	require.NoError(t, err)
+	return ssh.FingerprintSHA256(key)
+}
+
+// requireNoAuth looks into the server's log: it saw a connection, and nobody
+// who began to log in.
+func requireNoAuth(t *testing.T, sshd *testenv.SSHD) {
+	t.Helper()
+	sshd.AwaitLog("Connection from 127.0.0.1")
+	sshd.AwaitLog("[preauth]")
+	for _, line := range []string{"userauth-request", "publickey for", "password for", "user partner"} {
+		require.NotContains(t, sshd.Log(), line)
+	}
+}
+
+// rsaKey makes a host key that nobody has pinned and returns its file.
+func rsaKey(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "rsa")
+	out, err := exec.Command("ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", path).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return path
+}

@@ -1,0 +1,96 @@
+package sftp_test
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/sftp"
+	"stevedore/internal/testenv"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// secrets are the credentials of every server of a test.
+type secrets ingest.Credentials
+
+func (s secrets) Credentials(context.Context, ingest.Server) (ingest.Credentials, error) {
+	return ingest.Credentials(s), nil
+}
+
+func loopback() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
+
+func newPool(t *testing.T, cfg sftp.Config, creds secrets) *sftp.Pool {
+	t.Helper()
+	if cfg.AllowNetworks == nil {
+		cfg.AllowNetworks = loopback()
+	}
+	pool := sftp.NewPool(cfg, creds)
+	t.Cleanup(func() { require.NoError(t, pool.Close()) })
+	return pool
+}
+
+// bench is a real OpenSSH server and a pool that may use it.
+type bench struct {
+	*testenv.SSHD
+	server ingest.Server
+	pool   *sftp.Pool
+}
+
+func newBench(t *testing.T, cfg sftp.Config, o testenv.SSHDOptions) *bench {
+	t.Helper()
+	sshd := testenv.StartSSHD(t, o)
+	creds := secrets{PrivateKey: sshd.PrivateKeyPEM}
+	return &bench{SSHD: sshd, server: sshd.Server("acme", uuid.NewString()), pool: newPool(t, cfg, creds)}
+}
+
+func (b *bench) open(t *testing.T) *sftp.Session {
+	t.Helper()
+	return open(t, b.pool, b.server)
+}
+
+func open(t *testing.T, pool *sftp.Pool, server ingest.Server) *sftp.Session {
+	t.Helper()
+	session, err := pool.Open(deadline(t), server)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = session.Close() })
+	return session
+}
+
+// deadline bounds what a test waits for.
+func deadline(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// list returns what the server shows, by path below root.
+func list(t *testing.T, session *sftp.Session, root string) (map[string]ingest.Observation, int64) {
+	t.Helper()
+	seen := make(map[string]ingest.Observation)
+	unreadable, err := session.List(deadline(t), func(o ingest.Observation) error {
+		rel := o.Path[len(root)+1:]
+		require.NotContains(t, seen, rel)
+		seen[rel] = o
+		return nil
+	})
+	require.NoError(t, err)
+	return seen, unreadable
+}
+
+func requireKind(t *testing.T, err error, kind ingest.Kind, says ...string) {
+	t.Helper()
+	require.Error(t, err)
+	require.Equal(t, kind, ingest.KindOf(err), "%v", err)
+	for _, text := range says {
+		require.ErrorContains(t, err, text)
+	}
+	require.NotContains(t, err.Error(), "\n")
+}

@@ -1,0 +1,281 @@
+package sftp_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/sftp"
+	"stevedore/internal/testenv"
+)
+
+// logins is how many connections the server has let in.
+func (b *bench) logins() int { return strings.Count(b.Log(), "Accepted publickey for") }
+
+func TestPoolReusesConnections(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	for range 3 {
+		session := b.open(t)
+		_, err := session.Stat(deadline(t), b.Path("gone"))
+		requireKind(t, err, ingest.KindNotFound)
+		require.NoError(t, session.Close())
+		require.NoError(t, session.Close(), "twice is once")
+	}
+	b.AwaitLog("Accepted publickey for")
+	assert.Equal(t, 1, b.logins())
+
+	// Other folders and globs go over the same connection, other settings do not.
+	b.server.RootPath = "/"
+	require.NoError(t, b.open(t).Close())
+	assert.Equal(t, 1, b.logins())
+	b.server.PasswordEncrypted = []byte("another")
+	require.NoError(t, b.open(t).Close())
+	assert.Equal(t, 2, b.logins())
+}
+
+func TestPoolBoundsConnections(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b.server.MaxParallel = 1
+	first, second := b.open(t), b.open(t)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	waiting := make(chan error, 1)
+	go func() {
+		_, err := b.pool.Open(ctx, b.server)
+		waiting <- err
+	}()
+	cancel()
+	err := <-waiting
+	requireKind(t, err, ingest.KindTransient, "one of its 2 connections")
+	require.ErrorIs(t, err, context.Canceled)
+
+	go func() {
+		_, err := b.pool.Open(context.Background(), b.server)
+		waiting <- err
+	}()
+	require.NoError(t, first.Close())
+	require.NoError(t, <-waiting)
+	require.NoError(t, second.Close())
+	assert.Equal(t, 2, b.logins())
+}
+
+func TestPoolEndsIdleConnections(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{IdleTimeout: 50 * time.Millisecond}, testenv.SSHDOptions{})
+	require.NoError(t, b.open(t).Close())
+	require.Eventually(t, func() bool { return len(b.Sessions()) == 0 }, 10*time.Second, 10*time.Millisecond)
+}
+
+func TestPoolNoticesEndedIdleConnections(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	require.NoError(t, b.open(t).Close())
+	b.Restart()
+	_, err := b.open(t).Stat(deadline(t), b.Root)
+	require.NoError(t, err)
+}
+
+func TestClosedPool(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	session := b.open(t)
+	require.NoError(t, b.pool.Close())
+	_, err := session.Stat(deadline(t), b.Root)
+	requireKind(t, err, ingest.KindTransient)
+	_, err = b.pool.Open(deadline(t), b.server)
+	requireKind(t, err, ingest.KindTransient, "being closed")
+}
+
+// readAll reads a file as a transfer does: several reads of 32 KiB at once.
+func readAll(f io.ReaderAt, size int) ([]byte, error) {
+	const chunk, readers = 32 << 10, 16
+	got, offsets := make([]byte, size), make(chan int)
+	var (
+		wg   sync.WaitGroup
+		errs = make([]error, readers)
+	)
+	for i := range readers {
+		wg.Go(func() {
+			for off := range offsets {
+				if _, err := f.ReadAt(got[off:min(off+chunk, size)], int64(off)); err != nil && errs[i] == nil {
+					errs[i] = err
+				}
+			}
+		})
+	}
+	for off := 0; off < size; off += chunk {
+		offsets <- off
+	}
+	close(offsets)
+	wg.Wait()
+	return got, errors.Join(errs...)
+}
+
+func random(size int) []byte {
+	content := make([]byte, size)
+	_, _ = rand.Read(content) // never fails
+	return content
+}
+
+func TestConcurrentReadsThroughRekeying(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"RekeyLimit 1M"}})
+	content := random(8<<20 + 7)
+	b.Write("f", content)
+	f, err := b.open(t).OpenFile(deadline(t), b.Path("f"))
+	require.NoError(t, err)
+	got, err := readAll(f, len(content))
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(content, got))
+	require.NoError(t, f.Close())
+	_, err = f.ReadAt(got[:1], 0)
+	require.ErrorIs(t, err, os.ErrClosed)
+}
+
+// A connection that is lost must never look like the end of the file.
+func TestKilledWhileReading(t *testing.T) {
+	t.Parallel()
+	for name, config := range map[string][]string{
+		"sshd":              nil,
+		"sftp-server alone": {"Subsystem sftp /usr/lib/openssh/sftp-server"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: config})
+			b.Write("f", random(1<<20))
+			session := b.open(t)
+			f, err := session.OpenFile(deadline(t), b.Path("f"))
+			require.NoError(t, err)
+			_, err = f.ReadAt(make([]byte, 32<<10), 0)
+			require.NoError(t, err)
+			if config == nil {
+				b.Restart()
+			} else {
+				pids := b.Sessions()
+				require.NoError(t, syscall.Kill(pids[len(pids)-1], syscall.SIGKILL))
+			}
+			for range 3 {
+				_, err = f.ReadAt(make([]byte, 32<<10), 32<<10)
+				requireKind(t, err, ingest.KindTransient)
+				require.NotErrorIs(t, err, io.EOF)
+			}
+			_, err = session.Stat(deadline(t), b.Path("f"))
+			requireKind(t, err, ingest.KindTransient)
+			require.NoError(t, f.Close())
+			require.NoError(t, session.Close())
+
+			f, err = b.open(t).OpenFile(deadline(t), b.Path("f"))
+			require.NoError(t, err)
+			_, err = readAll(f, 1<<20)
+			require.NoError(t, err)
+			require.NoError(t, f.Close())
+		})
+	}
+}
+
+func TestStoppedServerIsNoticedByKeepalive(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{KeepaliveInterval: 50 * time.Millisecond, NoProgress: time.Hour}, testenv.SSHDOptions{})
+	b.Write("f", random(100))
+	session := b.open(t)
+	f, err := session.OpenFile(deadline(t), b.Path("f"))
+	require.NoError(t, err)
+	pids := b.Sessions()
+	for _, pid := range pids {
+		require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	}
+	_, err = f.ReadAt(make([]byte, 100), 0)
+	requireKind(t, err, ingest.KindTransient)
+	for _, pid := range pids {
+		require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
+	}
+	require.NoError(t, f.Close())
+	require.NoError(t, session.Close())
+	b.open(t)
+}
+
+func TestContextEndsReads(t *testing.T) {
+	t.Parallel()
+	reading := make(chan struct{}, 8)
+	session := openHostile(t, sftp.Config{}, hostile{
+		fxpLstat: always(fxpAttrs, file(9)), fxpFstat: always(fxpAttrs, file(9)), fxpOpen: always(fxpHandle, "h"),
+		fxpRead: func() answer { reading <- struct{}{}; return answer{} },
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	f, err := session.OpenFile(ctx, "/in/f")
+	require.NoError(t, err)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := f.ReadAt(make([]byte, 9), 0)
+		failed <- err
+	}()
+	<-reading
+	cancel()
+	err = <-failed
+	requireKind(t, err, ingest.KindTransient, "the work was ended")
+	require.ErrorIs(t, err, context.Canceled)
+	require.NoError(t, f.Close())
+}
+
+func TestCloseEndsReadsThatHang(t *testing.T) {
+	t.Parallel()
+	reading := make(chan struct{}, 8)
+	session := openHostile(t, sftp.Config{}, hostile{
+		fxpLstat: always(fxpAttrs, file(9)), fxpFstat: always(fxpAttrs, file(9)), fxpOpen: always(fxpHandle, "h"),
+		fxpRead: func() answer { reading <- struct{}{}; return answer{} },
+	})
+	f, err := session.OpenFile(deadline(t), "/in/f")
+	require.NoError(t, err)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := f.ReadAt(make([]byte, 9), 0)
+		failed <- err
+	}()
+	<-reading
+	require.NoError(t, f.Close())
+	requireKind(t, <-failed, ingest.KindTransient)
+}
+
+func TestServerWithOldSignaturesOnly(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"HostKeyAlgorithms ssh-rsa", "HostKey " + rsaKey(t)}})
+	_, err := b.pool.Open(deadline(t), b.server)
+	requireKind(t, err, ingest.KindHostKey, "offers no secure host key")
+}
+
+func TestRSAHostKeyIsPinnedWithSHA2(t *testing.T) {
+	t.Parallel()
+	path := rsaKey(t)
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"HostKey " + path}})
+	line, err := os.ReadFile(path + ".pub")
+	require.NoError(t, err)
+	// The server has an ed25519 key, too; the pin decides which one it shows.
+	b.server.HostKeys = []string{string(line)}
+	b.open(t)
+}
+
+func TestOneSessionIsEnough(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"MaxSessions 1"}})
+	b.Write("f", []byte("x"))
+	session := b.open(t)
+	seen, _ := list(t, session, b.Root)
+	assert.Contains(t, seen, "f")
+	f, err := session.OpenFile(deadline(t), b.Path("f"))
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+}

@@ -1,0 +1,217 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pkg/sftp"
+
+	"stevedore/internal/ingest"
+)
+
+// Session is one caller's use of a connection. Its methods may be called one
+// after another by one caller; files opened by it may be read concurrently.
+//
+// When a context ends or the server is silent for too long the connection is
+// closed under the call, which then fails with KindTransient; the session is
+// of no use afterwards and another one must be opened.
+type Session struct {
+	cfg       Config
+	server    ingest.Server
+	conn      *conn
+	giveBack  func()
+	closeOnce sync.Once
+	// files are those still open.
+	files atomic.Int32
+}
+
+// Close gives the connection back, or ends it if anything went wrong with it.
+// It never waits for the server and always returns nil.
+func (s *Session) Close() error {
+	s.closeOnce.Do(func() {
+		if s.files.Load() > 0 {
+			s.conn.kill() // the next user must not inherit handles
+		}
+		s.giveBack()
+	})
+	return nil
+}
+
+// Stat looks at one path without following a symbolic link. What is there but
+// must not be opened comes back with Rejected set. KindNotFound: nothing there.
+func (s *Session) Stat(ctx context.Context, path string) (ingest.Observation, error) {
+	attrs, err := s.lstat(ctx, path)
+	if err != nil {
+		return ingest.Observation{}, err
+	}
+	kind := kindOf(attrs)
+	seen := observe(path, attrs)
+	seen.Rejected = reject(kind, attrs)
+	if kind == kindFolder {
+		seen.Rejected = "is a folder"
+	}
+	return seen, nil
+}
+
+func (s *Session) lstat(ctx context.Context, path string) (*sftp.FileStat, error) {
+	var info os.FileInfo
+	err := s.do(ctx, s.cfg.NoProgress, func() (err error) {
+		info, err = s.conn.client.Lstat(path)
+		return err
+	})
+	if err != nil {
+		return nil, s.explain(err, "look at", path)
+	}
+	return attributes(info)
+}
+
+// attributes are the raw values behind a FileInfo: its Mode shows unknown
+// types as regular files.
+func attributes(info os.FileInfo) (*sftp.FileStat, error) {
+	attrs, ok := info.Sys().(*sftp.FileStat)
+	if !ok {
+		return nil, errors.New("the SFTP client gave no attributes")
+	}
+	return attrs, nil
+}
+
+// Remove deletes a regular file, and nothing else. KindNotFound: it is gone.
+func (s *Session) Remove(ctx context.Context, path string) error {
+	// The client would try to remove a folder of the name, too.
+	if err := s.mustBeRegular(ctx, path); err != nil {
+		return err
+	}
+	err := s.do(ctx, s.cfg.NoProgress, func() error { return s.conn.client.Remove(path) })
+	return s.explain(err, "remove", path)
+}
+
+// Rename moves a regular file. It uses the rename of SFTP version 3, which must not
+// replace what is at the target. KindNotFound: the file is gone; KindMissing:
+// the target's folder does not exist.
+func (s *Session) Rename(ctx context.Context, from, to string) error {
+	if err := s.mustBeRegular(ctx, from); err != nil {
+		return err
+	}
+	err := s.do(ctx, s.cfg.NoProgress, func() error { return s.conn.client.Rename(from, to) })
+	if errors.Is(err, os.ErrNotExist) {
+		return ingest.Wrap(ingest.KindMissing, err, "server %s: cannot move %s to %s: create the target folder there",
+			s.server.Name, ingest.DisplayPath(from), ingest.DisplayPath(to))
+	}
+	return s.explain(err, "move", from)
+}
+
+func (s *Session) mustBeRegular(ctx context.Context, path string) error {
+	seen, err := s.Stat(ctx, path)
+	if err == nil && seen.Rejected != "" {
+		err = s.notRegular(path, seen.Rejected)
+	}
+	return err
+}
+
+func (s *Session) notRegular(path, reason string) error {
+	return ingest.Errorf(ingest.KindChanged, "server %s: %s is not a regular file: %s", s.server.Name, ingest.DisplayPath(path), reason)
+}
+
+// do runs one exchange with the server. The end of ctx, or of patience, closes
+// the SSH connection, which makes op return. The error is op's own unless one
+// of these was the reason.
+func (s *Session) do(ctx context.Context, patience time.Duration, op func() error) error {
+	g := s.guard(ctx, patience)
+	return g.end(op())
+}
+
+// guard kills the connection when ctx ends or nothing has moved for patience.
+type guard struct {
+	session  *Session
+	ctx      context.Context
+	patience time.Duration
+	timer    *time.Timer
+	timedOut atomic.Bool
+	release  func() bool
+}
+
+func (s *Session) guard(ctx context.Context, patience time.Duration) *guard {
+	g := &guard{session: s, ctx: ctx, patience: patience}
+	g.timer = time.AfterFunc(patience, func() {
+		g.timedOut.Store(true)
+		s.conn.kill()
+	})
+	g.release = context.AfterFunc(ctx, s.conn.kill)
+	return g
+}
+
+// moved says that something came from the server that brings the work forward.
+func (g *guard) moved() { g.timer.Reset(g.patience) }
+
+// end stops guarding and says what the outcome really is.
+func (g *guard) end(err error) error {
+	g.timer.Stop()
+	if !g.release() {
+		// The kill is under way already; done here it cannot come so late that
+		// it hits the connection's next user.
+		g.session.conn.kill()
+	}
+	return g.cause(err)
+}
+
+// cause replaces an error that this guard has brought about by its reason.
+func (g *guard) cause(err error) error {
+	s := g.session
+	if err == nil || answered(err) {
+		return err
+	}
+	// What the connection's state is after anything else nobody knows.
+	s.conn.kill()
+	switch {
+	case g.ctx.Err() != nil:
+		return ingest.Wrap(ingest.KindTransient, context.Cause(g.ctx), "server %s: the work was ended", s.server.Name)
+	case g.timedOut.Load():
+		return ingest.Wrap(ingest.KindTransient, notEOF(err), "server %s brought nothing for %s, the connection was closed", s.server.Name, g.patience)
+	default:
+		return err
+	}
+}
+
+// answered reports whether err is a plain answer of the server, after which
+// the connection is as good as before.
+func answered(err error) bool {
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) || err == io.EOF
+}
+
+// explain turns an error of the SFTP client into one for people.
+func (s *Session) explain(err error, verb, path string) error {
+	var known *ingest.Error
+	switch {
+	case err == nil, errors.As(err, &known):
+		return err
+	case errors.Is(err, os.ErrNotExist):
+		return ingest.Wrap(ingest.KindNotFound, err, "server %s has no %s", s.server.Name, ingest.DisplayPath(path))
+	case errors.Is(err, os.ErrPermission):
+		return ingest.Wrap(ingest.KindPermission, err, "server %s does not let user %s %s %s: ask the partner for the permission",
+			s.server.Name, s.server.Username, verb, ingest.DisplayPath(path))
+	case refusal(err):
+		return ingest.Wrap(ingest.KindTransient, err, "server %s failed to %s %s", s.server.Name, verb, ingest.DisplayPath(path))
+	default:
+		return ingest.Wrap(ingest.KindTransient, notEOF(err), "lost the connection to server %s while trying to %s %s", s.server.Name, verb, ingest.DisplayPath(path))
+	}
+}
+
+// refusal reports whether the server answered with a status, of any kind.
+func refusal(err error) bool {
+	var status *sftp.StatusError
+	return answered(err) || errors.As(err, &status)
+}
+
+// notEOF keeps a lost connection from passing for the end of a file: a write to
+// a closed SSH channel fails with io.EOF.
+func notEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errors.New(err.Error())
+	}
+	return err
+}

@@ -1,0 +1,65 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"time"
+
+	"stevedore/temporal-dev/internal/proc"
+)
+
+// workerStop is how long a stopping worker may take to reach its checkpoints:
+// a little more than its own time-out of 40 s.
+const workerStop = 45 * time.Second
+
+// upApp sets up and starts worker and api. When services were started anew,
+// set-up runs again: it changes nothing that is there already.
+func (s *Stack) upApp(ctx context.Context, fresh bool) (started bool, err error) {
+	if fresh || s.Pid("worker") == 0 || s.Pid("api") == 0 {
+		s.say("  setup      database, bucket, queue, search attributes, schedule, keys")
+		setup := exec.CommandContext(ctx, s.tool("stevedore"), "setup")
+		setup.Env = append(proc.Environ(), s.Env()...)
+		if out, err := setup.CombinedOutput(); err != nil {
+			return false, errors.New("stevedore setup failed:\n" + string(out))
+		}
+	}
+	if started, err = s.startAll(ctx, []part{s.app("worker"), s.app("api")}); err != nil {
+		return started, err
+	}
+	extra, err := s.restartExtras()
+	return started || extra, err
+}
+
+// app is worker or api. A worker has no port: it is ready when the API sees it
+// poll, which startAll does not need to wait for twice.
+func (s *Stack) app(name string) part {
+	ready := answering(s.Get("STEVEDORE_API_URL") + "/livez")
+	if name == "worker" {
+		ready = answering(s.Get("STEVEDORE_API_URL") + "/readyz")
+	}
+	return part{
+		name: name,
+		prepare: func(context.Context) (proc.Spec, error) {
+			return proc.Spec{Path: s.tool("stevedore"), Args: []string{name}, Env: s.Env(), Grace: workerStop}, nil
+		},
+		ready: ready,
+	}
+}
+
+// restartExtras starts again what others have added to the stack, such as the
+// demo's SFTP servers.
+func (s *Stack) restartExtras() (started bool, err error) {
+	for _, name := range s.Names() {
+		spec, err := s.Spec(name)
+		if err != nil || !spec.Extra || s.Pid(name) != 0 {
+			continue
+		}
+		if err := s.Start(spec); err != nil {
+			return started, err
+		}
+		s.say("  %-10s started again (pid %d)", name, s.Pid(name))
+		started = true
+	}
+	return started, nil
+}

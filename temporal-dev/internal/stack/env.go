@@ -1,0 +1,164 @@
+package stack
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"stevedore/temporal-dev/internal/ports"
+)
+
+// addresses are what a stack has chosen: ports and passwords. They are kept so
+// that a restart finds the same.
+type addresses struct {
+	Postgres     int `json:"postgres"`
+	AMQP         int `json:"amqp"`
+	Epmd         int `json:"epmd"`
+	Dist         int `json:"dist"`
+	Temporal     int `json:"temporal"`
+	UI           int `json:"ui"`
+	Minio        int `json:"minio"`
+	MinioConsole int `json:"minio_console"`
+	API          int `json:"api"`
+
+	PostgresPassword string `json:"postgres_password"`
+	AMQPPassword     string `json:"amqp_password"`
+	MinioPassword    string `json:"minio_password"`
+	Token            string `json:"token"`
+	// PostgresDir is where its data is; elsewhere than in Dir when the
+	// postgres user could not reach that.
+	PostgresDir string `json:"postgres_dir"`
+}
+
+// usual are the ports people know. MinIO's own would be 9000, which is the
+// API's here. A private stack takes none of them.
+func usual(private bool) []int {
+	if private {
+		return make([]int, 9)
+	}
+	return []int{5432, 5672, 0, 0, 7233, 8233, 9002, 9003, 9000}
+}
+
+// choose picks ports and makes passwords.
+func choose(private bool) (addresses, error) {
+	p, err := ports.Choose(usual(private)...)
+	if err != nil {
+		return addresses{}, err
+	}
+	return addresses{
+		Postgres: p[0], AMQP: p[1], Epmd: p[2], Dist: p[3], Temporal: p[4], UI: p[5],
+		Minio: p[6], MinioConsole: p[7], API: p[8],
+		PostgresPassword: secret(), AMQPPassword: secret(), MinioPassword: secret(), Token: secret() + secret(),
+	}, nil
+}
+
+// secret returns 130 random bits as letters and digits.
+func secret() string { return strings.ToLower(rand.Text()) }
+
+// repick replaces ports that somebody else has taken since.
+func (a *addresses) repick() error {
+	for _, port := range a.ports() {
+		if ports.Free(*port) {
+			continue
+		}
+		p, err := ports.Choose(0)
+		if err != nil {
+			return err
+		}
+		*port = p[0]
+	}
+	return nil
+}
+
+func (a *addresses) ports() []*int {
+	return []*int{&a.Postgres, &a.AMQP, &a.Epmd, &a.Dist, &a.Temporal, &a.UI, &a.Minio, &a.MinioConsole, &a.API}
+}
+
+func (s *Stack) addressFile() string { return filepath.Join(s.Dir, "state", "addresses") }
+
+func (s *Stack) loadAddresses() error {
+	text, err := os.ReadFile(s.addressFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		s.addr, err = choose(s.Private)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, &s.addr)
+}
+
+func (s *Stack) saveAddresses() error {
+	if err := os.MkdirAll(filepath.Dir(s.addressFile()), 0o755); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(s.addr, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.addressFile(), text, 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(s.EnvFile(), []byte(strings.Join(s.Env(), "\n")+"\n"), 0o600)
+}
+
+// EnvFile is where people and programs find the addresses.
+func (s *Stack) EnvFile() string { return filepath.Join(s.Dir, "env") }
+
+// Env returns the stack's addresses and credentials as KEY=value.
+func (s *Stack) Env() []string {
+	a := s.addr
+	file := func(name string) string { return filepath.Join(s.Dir, name) }
+	return []string{
+		"TEMPORAL_ADDRESS=" + ports.Addr(a.Temporal),
+		"TEMPORAL_NAMESPACE=default",
+		fmt.Sprintf("STEVEDORE_DATABASE_URL=postgres://stevedore:%s@%s/stevedore?sslmode=disable", a.PostgresPassword, ports.Addr(a.Postgres)),
+		"STEVEDORE_S3_ENDPOINT=" + ports.Addr(a.Minio),
+		"STEVEDORE_S3_ACCESS_KEY=stevedore",
+		"STEVEDORE_S3_SECRET_KEY=" + a.MinioPassword,
+		"STEVEDORE_S3_BUCKET=stevedore",
+		"STEVEDORE_S3_REGION=us-east-1",
+		"STEVEDORE_S3_USE_TLS=false",
+		fmt.Sprintf("STEVEDORE_AMQP_URL=amqp://stevedore:%s@%s/", a.AMQPPassword, ports.Addr(a.AMQP)),
+		"STEVEDORE_AMQP_QUEUE=file_imports",
+		"STEVEDORE_AMQP_EXCHANGE=",
+		"STEVEDORE_AMQP_ROUTING_KEY=file_imports",
+		"STEVEDORE_API_ADDR=" + ports.Addr(a.API),
+		"STEVEDORE_API_URL=http://" + ports.Addr(a.API),
+		"STEVEDORE_TOKEN=" + a.Token,
+		"STEVEDORE_STAGING_DIR=" + file("staging"),
+		"STEVEDORE_STAGING_RESERVE_BYTES=" + strconv.Itoa(256<<20),
+		"STEVEDORE_KEYSET_FILE=" + file("keyset.json"),
+		"STEVEDORE_SCAN_INTERVAL=1m",
+		"STEVEDORE_SETTLE=3s",
+		"STEVEDORE_SFTP_ALLOW_NETWORKS=127.0.0.0/8,::1/128",
+		"STEVEDORE_TEMPORAL_UI_URL=http://" + ports.Addr(a.UI),
+		"STEVEDORE_S3_CONSOLE_URL=http://" + ports.Addr(a.MinioConsole),
+	}
+}
+
+// Get returns one value of Env.
+func (s *Stack) Get(key string) string {
+	for _, line := range s.Env() {
+		if value, ok := strings.CutPrefix(line, key+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// withoutPassword returns an address fit for a terminal.
+func withoutPassword(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.User == nil {
+		return address
+	}
+	return u.Redacted()
+}

@@ -1,0 +1,70 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"stevedore/temporal-dev/internal/ports"
+	"stevedore/temporal-dev/internal/proc"
+)
+
+// rabbitmq is a private node with its own home, cookie and port mapper: the
+// machine's own RabbitMQ, if there is one, is left alone.
+func (s *Stack) rabbitmq() part {
+	return part{
+		name: "rabbitmq",
+		prepare: func(ctx context.Context) (proc.Spec, error) {
+			if err := s.startEpmd(ctx); err != nil {
+				return proc.Spec{}, err
+			}
+			return s.rabbitSpec()
+		},
+		ready: listening(s.addr.AMQP),
+	}
+}
+
+// startEpmd starts Erlang's port mapper as a process of ours. A node would
+// start one by itself otherwise, on all addresses, and leave it behind.
+func (s *Stack) startEpmd(ctx context.Context) error {
+	_, err := s.start(ctx, part{
+		name: "epmd",
+		prepare: func(context.Context) (proc.Spec, error) {
+			return proc.Spec{Path: s.programs.Epmd, Args: []string{"-address", ports.Loopback, "-port", strconv.Itoa(s.addr.Epmd)}}, nil
+		},
+		ready: listening(s.addr.Epmd),
+	})
+	return err
+}
+
+func (s *Stack) rabbitSpec() (proc.Spec, error) {
+	home := filepath.Join(s.Dir, "rabbitmq")
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return proc.Spec{}, err
+	}
+	conf := fmt.Sprintf("listeners.tcp.default = %s\ndefault_user = stevedore\ndefault_pass = %s\ndisk_free_limit.absolute = 64MB\n",
+		ports.Addr(s.addr.AMQP), s.addr.AMQPPassword)
+	if err := os.WriteFile(filepath.Join(home, "rabbitmq.conf"), []byte(conf), 0o600); err != nil {
+		return proc.Spec{}, err
+	}
+	in := func(name string) string { return filepath.Join(home, name) }
+	return proc.Spec{
+		Path: s.programs.RabbitMQ, Dir: home, Grace: 30 * time.Second,
+		Env: []string{
+			"HOME=" + home,
+			"RABBITMQ_NODENAME=stevedore@localhost",
+			"RABBITMQ_CONFIG_FILE=" + in("rabbitmq.conf"),
+			"RABBITMQ_MNESIA_BASE=" + in("mnesia"),
+			"RABBITMQ_LOG_BASE=" + in("log"),
+			"RABBITMQ_ENABLED_PLUGINS_FILE=" + in("enabled_plugins"),
+			"RABBITMQ_PID_FILE=" + in("pid"),
+			"RABBITMQ_DIST_PORT=" + strconv.Itoa(s.addr.Dist),
+			"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
+			"ERL_EPMD_ADDRESS=" + ports.Loopback,
+			"ERL_EPMD_PORT=" + strconv.Itoa(s.addr.Epmd),
+		},
+	}, nil
+}

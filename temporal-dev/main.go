@@ -1,0 +1,130 @@
+// Command devstack runs stevedore and all it needs on one machine, without
+// containers: PostgreSQL, RabbitMQ, MinIO, Temporal and OpenSSH as ordinary
+// processes under .dev, on loopback addresses.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"stevedore/temporal-dev/internal/demo"
+	"stevedore/temporal-dev/internal/stack"
+)
+
+const usage = `usage: devstack COMMAND
+
+  up                start what does not run: services, worker, api
+  down              stop everything, also what a killed run has left
+  status [-o json]  what runs where
+  clean             down, and remove all data
+  run -- CMD ARGS   run a command inside a private stack and take it down
+  demo              the main job end to end, see README
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	code, err := dispatch(ctx, os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "devstack:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+func dispatch(ctx context.Context, args []string) (int, error) {
+	if len(args) == 0 {
+		fmt.Fprint(os.Stderr, usage)
+		return 2, nil
+	}
+	if args[0] == "reap" { // started by run, not by people
+		return 0, stack.Reap(args[1], args[2], os.Stdin)
+	}
+	repo, err := repository()
+	if err != nil {
+		return 1, err
+	}
+	if args[0] == "run" {
+		if len(args) < 3 || args[1] != "--" {
+			return 2, errors.New("usage: devstack run -- CMD ARGS")
+		}
+		return stack.Run(ctx, repo, os.Stderr, args[2:])
+	}
+	s, err := stack.Open(repo, filepath.Join(repo, ".dev"), false, os.Stdout)
+	if err != nil {
+		return 1, err
+	}
+	switch args[0] {
+	case "up":
+		return 0, up(ctx, s)
+	case "down":
+		return 0, down(s)
+	case "status":
+		return 0, status(s, args[1:])
+	case "clean":
+		return 0, errors.Join(down(s), s.Remove())
+	case "demo":
+		return 0, demo.Run(ctx, s)
+	default:
+		fmt.Fprint(os.Stderr, usage)
+		return 2, fmt.Errorf("unknown command %q", args[0])
+	}
+}
+
+func up(ctx context.Context, s *stack.Stack) error {
+	started, err := s.Up(ctx, true)
+	if err != nil {
+		return err
+	}
+	if !started {
+		fmt.Println("already up; nothing had to be started")
+	}
+	fmt.Printf("console and API  %s\nTemporal Web UI  %s\nMinIO console    %s\naddresses and credentials are in %s\n",
+		s.Get("STEVEDORE_API_URL"), s.Get("STEVEDORE_TEMPORAL_UI_URL"), s.Get("STEVEDORE_S3_CONSOLE_URL"), s.EnvFile())
+	return nil
+}
+
+func down(s *stack.Stack) error {
+	err := s.Down()
+	stack.Sweep(s.Repo, os.Stdout)
+	if err == nil {
+		fmt.Println("all down")
+	}
+	return err
+}
+
+func status(s *stack.Stack, args []string) error {
+	flags := flag.NewFlagSet("status", flag.ContinueOnError)
+	format := flags.String("o", "table", "table or json")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	rows := s.Status()
+	if len(rows) == 0 && *format == "table" {
+		fmt.Println("nothing was started yet: run `make up`")
+		return nil
+	}
+	return stack.Print(os.Stdout, rows, *format == "json")
+}
+
+// repository returns the checkout: the folder above the one this program is in.
+func repository() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	if self, err = filepath.EvalSymlinks(self); err != nil {
+		return "", err
+	}
+	repo := filepath.Dir(filepath.Dir(self))
+	if _, err := os.Stat(filepath.Join(repo, "temporal-dev", "go.mod")); err != nil {
+		return "", fmt.Errorf("%s is not below a checkout: build it with `make`: %w", self, err)
+	}
+	return repo, nil
+}

@@ -1,0 +1,30 @@
+package worker
+
+import (
+	"go.temporal.io/sdk/activity"
+	sdkworker "go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"stevedore/activities"
+	"stevedore/workflows"
+)
+
+// registerShared registers what any worker can do: all workflows, and the
+// activities that need no staged bytes.
+func registerShared(w sdkworker.Registry, acts *activities.Activities) {
+	for name, fn := range workflows.Registered() {
+		w.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
+	}
+	registerActivities(w, acts.RegisteredShared())
+}
+
+// registerHost registers what only the worker with the staged bytes can do.
+func registerHost(w sdkworker.Registry, acts *activities.Activities) {
+	registerActivities(w, acts.RegisteredOnHost())
+}
+
+func registerActivities(w sdkworker.Registry, fns map[string]any) {
+	for name, fn := range fns {
+		w.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
+	}
+}

@@ -1,0 +1,95 @@
+// Package worker runs the process that does the work: it fits the adapters to
+// the activities, registers workflows and activities, and polls two task
+// queues, the shared one and its own host's.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	sdkworker "go.temporal.io/sdk/worker"
+
+	"stevedore/activities"
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+	"stevedore/internal/temporalclient"
+)
+
+// noProgress ends a transfer in which no byte moves for this long.
+const noProgress = 2 * time.Minute
+
+// Run connects to everything and works until ctx ends or a part fails for
+// good. On the way out running steps get STEVEDORE_WORKER_STOP_TIMEOUT to reach
+// a checkpoint.
+func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+	if err := cfg.Validate(config.ComponentWorker); err != nil {
+		return err
+	}
+	temporal, err := temporalclient.Dial(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	return RunWith(ctx, cfg, temporal, ingest.TaskQueue, log)
+}
+
+// RunWith is Run over a given Temporal client and shared task queue.
+func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, taskQueue string, log *slog.Logger) error {
+	world, err := openWorld(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer world.close()
+	acts := activities.New(activities.Deps{
+		Ledger: world.store, Catalog: world.store, Sources: sources{world.sftp}, Staging: world.staging,
+		Objects: world.objects, Announcer: world.bus, Workflows: running{client: temporal, now: time.Now},
+		Log: log, HostTimeout: cfg.Worker.HostTimeout, NoProgress: noProgress,
+	})
+	failed := make(chan error, 2)
+	options := sdkworker.Options{
+		WorkerStopTimeout: cfg.Worker.StopTimeout,
+		OnFatalError:      func(err error) { failed <- err },
+	}
+	shared := sdkworker.New(temporal, taskQueue, options)
+	registerShared(shared, acts)
+	options.DisableWorkflowWorker = true
+	options.MaxConcurrentActivityExecutionSize = cfg.Worker.MaxDownloads + cfg.Worker.MaxUploads
+	host := sdkworker.New(temporal, ingest.HostQueue(world.staging.HostID()), options)
+	registerHost(host, acts)
+	log.InfoContext(ctx, "worker starts", "task_queue", taskQueue, "host", world.staging.HostID())
+	return work(ctx, failed, shared, host)
+}
+
+// work runs the workers until the context ends or one fails. They are stopped
+// side by side: one after another, the second would get no time to checkpoint.
+func work(ctx context.Context, failed <-chan error, workers ...sdkworker.Worker) (err error) {
+	var started []sdkworker.Worker
+	for _, w := range workers {
+		if err = w.Start(); err != nil {
+			err = fmt.Errorf("start the Temporal worker: %w", err)
+			break
+		}
+		started = append(started, w)
+	}
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case err = <-failed:
+			err = fmt.Errorf("the Temporal worker failed: %w", err)
+		}
+	}
+	var stopping sync.WaitGroup
+	for _, w := range started {
+		stopping.Go(w.Stop)
+	}
+	stopping.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}

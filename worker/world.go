@@ -1,0 +1,116 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"stevedore/activities"
+	"stevedore/internal/bus"
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+	"stevedore/internal/objstore"
+	"stevedore/internal/sftp"
+	"stevedore/internal/store"
+	"stevedore/internal/transfer"
+	"stevedore/internal/vault"
+)
+
+// world is the adapters that a worker works with.
+type world struct {
+	store   *store.Store
+	sftp    *sftp.Pool
+	staging *transfer.Staging
+	objects *objstore.Store
+	bus     *bus.Publisher
+	closers []func()
+}
+
+// openWorld opens every adapter. What is wrong with any of them is one error
+// that says what to do; the store's schema and the bucket are looked at first,
+// because a worker without them would only pile up retries.
+func openWorld(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *world, err error) {
+	w := &world{}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
+	if err := w.openLedger(ctx, cfg); err != nil {
+		return nil, err
+	}
+	secrets, err := vault.Open(cfg.Vault.KeysetFile)
+	if err != nil {
+		return nil, err
+	}
+	w.sftp = sftp.NewPool(sftp.Config{AllowNetworks: cfg.SFTP.AllowNetworks}, secrets)
+	w.onClose(func() { _ = w.sftp.Close() })
+	w.staging, err = transfer.Open(transfer.Config{Dir: cfg.Staging.Dir, ReserveBytes: cfg.Staging.ReserveBytes, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	w.onClose(func() { _ = w.staging.Close() })
+	return w, w.openTargets(cfg)
+}
+
+func (w *world) openLedger(ctx context.Context, cfg config.Config) (err error) {
+	w.store, err = store.New(ctx, store.Config{DatabaseURL: cfg.Database.URL.Reveal()})
+	if err != nil {
+		return err
+	}
+	w.onClose(w.store.Close)
+	return w.store.SchemaCurrent(ctx)
+}
+
+func (w *world) openTargets(cfg config.Config) (err error) {
+	w.objects, err = objstore.New(objstore.Config{
+		Endpoint: cfg.S3.Endpoint, AccessKey: cfg.S3.AccessKey, SecretKey: cfg.S3.SecretKey.Reveal(),
+		Bucket: cfg.S3.Bucket, Region: cfg.S3.Region, UseTLS: cfg.S3.UseTLS,
+	})
+	if err != nil {
+		return fmt.Errorf("object store: %w", err)
+	}
+	w.onClose(w.objects.Close)
+	w.bus, err = bus.New(bus.Config{
+		URL: cfg.AMQP.URL.Reveal(), Exchange: cfg.AMQP.Exchange, RoutingKey: cfg.AMQP.RoutingKey, Queue: cfg.AMQP.Queue,
+	})
+	if err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	w.onClose(func() { _ = w.bus.Close() })
+	return nil
+}
+
+func (w *world) onClose(fn func()) { w.closers = append(w.closers, fn) }
+
+// close closes what was opened, last first.
+func (w *world) close() {
+	for i := len(w.closers) - 1; i >= 0; i-- {
+		w.closers[i]()
+	}
+}
+
+// sources fits the SFTP pool to the activities: Go does not let a method that
+// returns *sftp.Session stand for one that returns an interface.
+type sources struct{ pool *sftp.Pool }
+
+// Open implements activities.Sources.
+func (s sources) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
+	session, err := s.pool.Open(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	return source{session}, nil
+}
+
+// source fits a session likewise.
+type source struct{ *sftp.Session }
+
+// OpenFile implements activities.Source.
+func (s source) OpenFile(ctx context.Context, path string) (activities.RemoteFile, error) {
+	file, err := s.Session.OpenFile(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
+}
