@@ -15,9 +15,9 @@ import (
 // keepaliveRequest is what OpenSSH answers, and others refuse: either is a sign of life.
 const keepaliveRequest = "keepalive@openssh.com"
 
-// pingTimeout bounds the look at an idle connection before it is used again:
-// a server that takes longer is better reached anew.
-const pingTimeout = 5 * time.Second
+// maxPing bounds the look at an idle connection before it is used again, as
+// KeepaliveInterval does: a server that takes longer is better reached anew.
+const maxPing = 5 * time.Second
 
 // conn is an SSH connection with its one SFTP channel.
 type conn struct {
@@ -93,7 +93,7 @@ func (c *conn) keepAlive() {
 
 // alive asks the server for a sign of life.
 func (c *conn) alive(ctx context.Context) bool {
-	timeout := time.AfterFunc(pingTimeout, c.kill)
+	timeout := time.AfterFunc(min(maxPing, c.cfg.KeepaliveInterval), c.kill)
 	defer timeout.Stop()
 	defer context.AfterFunc(ctx, c.kill)()
 	_, _, err := c.ssh.SendRequest(keepaliveRequest, true, nil)

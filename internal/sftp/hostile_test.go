@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -295,6 +296,46 @@ func TestReadsThatBringNothing(t *testing.T) {
 	}
 }
 
+// slowly answers after delay.
+func slowly(delay time.Duration, react func() answer) func() answer {
+	return func() answer {
+		<-time.After(delay)
+		return react()
+	}
+}
+
+// A slow server is not a silent one: together these take longer than NoProgress.
+func TestSlowServersAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	left := 8
+	h := hostile{
+		fxpLstat: always(fxpAttrs, file(9)), fxpFstat: always(fxpAttrs, file(9)), fxpOpen: always(fxpHandle, "h"),
+		fxpOpendir: always(fxpHandle, "h"),
+		fxpRead:    slowly(100*time.Millisecond, always(fxpData, "x")),
+	}
+	h[fxpReaddir] = slowly(100*time.Millisecond, func() answer {
+		if left--; left < 0 {
+			return status(statusEOF)()
+		}
+		return always(fxpName, uint32(1), string(rune('a'+left)), "", file(1))()
+	})
+	session := openHostile(t, sftp.Config{NoProgress: 400 * time.Millisecond}, h)
+	seen, _ := list(t, session, "/in")
+	assert.Len(t, seen, 8)
+
+	f, err := session.OpenFile(deadline(t), "/in/f")
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for i := range 8 { // all asked for at once, answered one after another
+		wg.Go(func() {
+			_, err := f.ReadAt(make([]byte, 1), int64(i))
+			assert.NoError(t, err)
+		})
+	}
+	wg.Wait()
+	require.NoError(t, f.Close())
+}
+
 func TestShortReadsAreFilledUp(t *testing.T) {
 	t.Parallel()
 	sent := 0
@@ -348,6 +389,15 @@ func TestKeyboardInteractivePassword(t *testing.T) {
 	assert.Equal(t, 1, asked)
 	_, err := newPool(t, sftp.Config{}, secrets{Password: []byte("no")}).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindAuth, "refused keyboard-interactive")
+	assert.Equal(t, 2, asked)
+
+	// Where a password was refused it is not tried once more in another way.
+	both := &ssh.ServerConfig{
+		KeyboardInteractiveCallback: config.KeyboardInteractiveCallback,
+		PasswordCallback:            password().PasswordCallback,
+	}
+	_, err = newPool(t, sftp.Config{}, secrets{Password: []byte("no")}).Open(deadline(t), fakeSSH(t, both, nil))
+	requireKind(t, err, ingest.KindAuth, "refused password")
 	assert.Equal(t, 2, asked)
 }
 

@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"context"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/pem"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -49,6 +52,33 @@ func TestKeyLogin(t *testing.T) {
 	_, err = newPool(t, sftp.Config{}, secrets{PrivateKey: []byte("canary")}).Open(deadline(t), b.server)
 	requireKind(t, err, ingest.KindAuth, "private key cannot be read")
 	assert.NotContains(t, err.Error(), "canary")
+}
+
+func TestRSAClientKey(t *testing.T) {
+	t.Parallel()
+	path := rsaKey(t)
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"AuthorizedKeysFile " + path + ".pub"}})
+	private, err := os.ReadFile(path)
+	require.NoError(t, err)
+	open(t, newPool(t, sftp.Config{}, secrets{PrivateKey: private}), b.server)
+}
+
+func TestLockedPrivateKey(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	locked, err := ssh.MarshalPrivateKeyWithPassphrase(key, "", []byte("phrase"))
+	require.NoError(t, err)
+	_, err = newPool(t, sftp.Config{}, secrets{PrivateKey: pem.EncodeToMemory(locked)}).Open(deadline(t), b.server)
+	requireKind(t, err, ingest.KindAuth, "locked with a passphrase")
+}
+
+func TestNoSFTP(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"Subsystem other /bin/false"}})
+	_, err := b.pool.Open(deadline(t), b.server)
+	requireKind(t, err, ingest.KindPermission, "gives no SFTP")
 }
 
 func TestUnpinnedHostKey(t *testing.T) {

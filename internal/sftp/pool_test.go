@@ -89,6 +89,22 @@ func TestPoolNoticesEndedIdleConnections(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestPoolAsksIdleConnectionsForASignOfLife(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{KeepaliveInterval: 500 * time.Millisecond}, testenv.SSHDOptions{})
+	require.NoError(t, b.open(t).Close())
+	pids := b.Sessions()
+	for _, pid := range pids {
+		require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	}
+	_, err := b.open(t).Stat(deadline(t), b.Root)
+	require.NoError(t, err)
+	assert.Equal(t, 2, b.logins())
+	for _, pid := range pids {
+		require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
+	}
+}
+
 func TestClosedPool(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
@@ -199,7 +215,7 @@ func TestStoppedServerIsNoticedByKeepalive(t *testing.T) {
 		require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
 	}
 	_, err = f.ReadAt(make([]byte, 100), 0)
-	requireKind(t, err, ingest.KindTransient)
+	requireKind(t, err, ingest.KindTransient, "lost the connection")
 	for _, pid := range pids {
 		require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
 	}

@@ -1,0 +1,82 @@
+# stevedore: every target works on a fresh machine with Go and a shell.
+GO       ?= go
+BIN      := $(CURDIR)/bin
+TOOLS    := $(BIN)/tools
+# Where the version of a pinned tool changes, only this line changes.
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down status clean build test test-short lint generate bench load
+
+help: ## this list
+	@echo "stevedore: from partners' SFTP servers into object storage, durably"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## everything from nothing: services, two SFTP servers, files, scan, proof (DEMO_EXIT=1 stops afterwards)
+	@$(BIN)/devstack demo
+
+up: build ## start services, worker and api in the background; start again what has died
+	@$(BIN)/devstack up
+
+down: $(BIN)/devstack ## stop everything
+	@$(BIN)/devstack down
+
+status: $(BIN)/devstack ## what runs where
+	@$(BIN)/devstack status
+
+clean: $(BIN)/devstack ## stop everything and remove its data
+	@$(BIN)/devstack clean
+
+build: stevedore $(BIN)/devstack $(BIN)/temporal $(BIN)/minio ## bin/stevedore, and the tools of the dev stack
+
+# Go knows best what has changed, so these are always asked; a build with
+# nothing to do takes a second.
+.PHONY: stevedore $(BIN)/devstack
+stevedore:
+	@$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN)/stevedore ./cmd/stevedore
+
+$(BIN)/devstack:
+	@cd temporal-dev && $(GO) build -trimpath -o $@ .
+
+# The two big tools are built from source once: no download of binaries, and
+# the versions are those of temporal-dev/go.mod.
+$(BIN)/temporal: temporal-dev/go.mod
+	@echo "building the Temporal server and CLI (about 4 minutes on 2 cores, once)"
+	@cd temporal-dev && $(GO) build -trimpath -o $@ github.com/temporalio/cli/cmd/temporal
+
+$(BIN)/minio: temporal-dev/go.mod
+	@echo "building MinIO (about 4 minutes on 2 cores, once)"
+	@cd temporal-dev && $(GO) build -trimpath -o $@ github.com/minio/minio
+
+test: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio ## all tests, against a private stack that is taken down afterwards
+	@$(BIN)/devstack run -- $(GO) test -timeout 20m ./...
+	@cd temporal-dev && $(GO) test -timeout 10m ./...
+
+test-short: ## tests that need no services, under a minute
+	@$(GO) test -short ./...
+
+lint: $(TOOLS)/golangci-lint $(TOOLS)/workflowcheck ## formatting, linters, import rules, determinism of workflows
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
+	@$(TOOLS)/golangci-lint run ./...
+	@cd temporal-dev && $(GO) vet ./...
+	@$(TOOLS)/workflowcheck ./workflows
+
+$(TOOLS)/golangci-lint: Makefile
+	@echo "building golangci-lint (about 3 minutes on 2 cores, once)"
+	@GOBIN=$(TOOLS) $(GO) install $(GOLANGCI) && touch $@
+
+$(TOOLS)/workflowcheck: Makefile
+	@GOBIN=$(TOOLS) $(GO) install $(WORKFLOWCHECK) && touch $@
+
+generate: ## generated code and the configuration table
+	@$(GO) generate ./...
+	@$(GO) run ./cmd/stevedore config docs > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
+
+bench: ## benchmarks that are in the tree, with memory figures
+	@$(GO) test -run '^$$' -bench . -benchmem ./...
+
+load: ## a load test against the running stack
+	@echo 'there is no load test yet' && exit 1
