@@ -57,6 +57,11 @@ func TestEverythingArrivesExactlyOnce(t *testing.T) {
 	signed := r.file(acme.Path("signed/payments.dat"), func(ingest.File) bool { return true })
 	assert.Equal(t, "payments.dat.sha256", detail(r.events(signed.UUID), ingest.EventVerified, "source"))
 
+	r.record("file_ingest", ingest.IngestWorkflowID(signed.UUID))
+	large := r.file(acme.Path("large.bin"), func(ingest.File) bool { return true })
+	r.record("file_ingest_large", ingest.IngestWorkflowID(large.UUID))
+	r.record("discover_files", ingest.DiscoverWorkflowID(large.ServerUUID))
+
 	before := r.files()
 	r.scanAndWait()
 	assert.Equal(t, before, r.files(), "a second scan changes nothing")
@@ -150,6 +155,8 @@ func TestAParkedFileWaitsForAnOperator(t *testing.T) {
 	assert.Equal(t, "ann", detail(r.events(parked.UUID), ingest.EventOperatorAction, "actor"))
 	require.NoError(t, r.temporal.GetWorkflow(r.ctx, id, "").Get(r.ctx, nil))
 	r.requireExactlyOnce()
+	r.record("file_ingest_parked", id)
+	r.record("discover_files_parked", ingest.DiscoverWorkflowID(parked.ServerUUID))
 }
 
 // TestABadServerDelaysNobody has every way a server can be wrong at once.
@@ -174,6 +181,7 @@ func TestABadServerDelaysNobody(t *testing.T) {
 
 	summary := r.scan()
 	require.Equal(t, 5, summary.Started)
+	r.record("scan_all_servers", r.lastScan)
 	r.file(good.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 	r.awaitScans(summary)
 

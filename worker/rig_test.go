@@ -42,6 +42,7 @@ type rig struct {
 	queue    string
 	sources  []*testenv.SSHD
 	names    []string
+	lastScan string // workflow id
 }
 
 // newRig makes the parts; startWorker makes them work.
@@ -129,8 +130,9 @@ func (r *rig) seal(serverUUID, field string, secret []byte) []byte {
 // scan starts a scan of all servers and returns its summary.
 func (r *rig) scan() workflows.ScanSummary {
 	r.t.Helper()
+	r.lastScan = ingest.ScanWorkflowID(uuid.NewString())
 	run, err := r.temporal.ExecuteWorkflow(r.ctx, client.StartWorkflowOptions{
-		ID: ingest.ScanWorkflowID(uuid.NewString()), TaskQueue: r.queue,
+		ID: r.lastScan, TaskQueue: r.queue,
 	}, workflows.NameScanAllServers, workflows.ScanAllServersInput{Force: true, Source: "manual"})
 	require.NoError(r.t, err)
 	var summary workflows.ScanSummary

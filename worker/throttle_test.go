@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// bucketOptions are the defaults.
 var bucketOptions = minio.MakeBucketOptions{}
 
 // throttle puts a slow line before a port, in KiB per second, and returns the

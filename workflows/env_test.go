@@ -3,10 +3,12 @@ package workflows_test
 import (
 	"context"
 	"log/slog"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
 	sdklog "go.temporal.io/sdk/log"
@@ -74,6 +76,14 @@ func (a *answer) Reject(err error) { a.rejected = err }
 func (a *answer) Complete(_ any, err error) {
 	a.completed = true
 	a.rejected = err
+}
+
+func open(t *testing.T, name string) *os.File {
+	t.Helper()
+	file, err := os.Open(name)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = file.Close() })
+	return file
 }
 
 // payloads decodes the input of the next run.

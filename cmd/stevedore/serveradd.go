@@ -111,7 +111,7 @@ func (a *app) readSecret(flag, path string) ([]byte, error) {
 		if err != nil {
 			return nil, usageError{fmt.Errorf("%s: %w", flag, err)}
 		}
-		defer file.Close()
+		defer func() { _ = file.Close() }() // only read
 		from = file
 	}
 	secret, err := io.ReadAll(io.LimitReader(from, maxSecret+1))

@@ -64,12 +64,12 @@ func (a *Admin) ScanStatus(ctx context.Context, requestUUID string) (ScanStatus,
 		UUID: requestUUID, WorkflowID: id, RunID: scan.RunID, StartedAt: scan.StartedAt, StartedAllAt: scan.ClosedAt,
 		Err: scan.Err, Summary: scan.Summary, State: ScanRunning,
 	}
-	switch {
-	case scan.Running:
+	if scan.Running {
 		return status, nil
-	case scan.Err != nil:
+	}
+	if scan.Err != nil {
 		status.State = ScanFailed
-		return status, nil
+		return status, nil //nolint:nilerr // that the scan failed is the answer, not a failure to answer
 	}
 	status.Servers, err = a.serverStates(ctx, scan)
 	status.State = overall(status)

@@ -172,5 +172,5 @@ func (s Server) Validate() []error {
 // notNameRune reports runes that a server name may not hold: names appear in
 // metrics, search attributes and shell commands unquoted.
 func notNameRune(r rune) bool {
-	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r))
+	return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", r)
 }

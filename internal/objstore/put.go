@@ -36,7 +36,7 @@ func (s *Store) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) 
 	if err != nil {
 		return ingest.Object{}, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // only read
 	w := &writer{Store: s, req: req, file: file, layout: layout, foreign: map[string]bool{}, progress: newProgress(req)}
 	for range writeTries {
 		object, err := s.find(ctx, req)

@@ -151,7 +151,8 @@ func (w *walk) report(at folder, entries []entry) error {
 func (w *walk) checksumNames(entries []entry) map[string]bool {
 	names := make(map[string]bool)
 	for _, e := range entries {
-		if e.kind == kindRegular && unsafeName(e.name) == "" && !(isChecksumName(e.name) && w.filter.excludes(e.path)) {
+		unused := isChecksumName(e.name) && w.filter.excludes(e.path)
+		if e.kind == kindRegular && unsafeName(e.name) == "" && !unused {
 			names[e.name] = true
 		}
 	}

@@ -108,7 +108,7 @@ func (s *Staging) reserve(data *os.File, size int64) error {
 // allocated returns the bytes the volume has set aside for a file.
 func allocated(info fs.FileInfo) int64 {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int64(stat.Blocks) * 512 // the unit of st_blocks, whatever the block size
+		return stat.Blocks * 512 // the unit of st_blocks, whatever the block size
 	}
 	return 0
 }
@@ -136,7 +136,7 @@ func statVolume(dir string) (volume, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return volume{}, fmt.Errorf("ask for the free space of %s: %w", dir, err)
 	}
-	block := int64(st.Bsize)
+	block := int64(st.Bsize) //nolint:unconvert // its type differs between systems
 	return volume{dir: dir, free: int64(st.Bavail) * block, total: int64(st.Blocks) * block}, nil
 }
 

@@ -31,7 +31,7 @@ func Generate(path string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp)
+	defer func() { _ = os.Remove(temp) }()
 	// Link, unlike Rename, fails when the name is taken.
 	if err := os.Link(temp, path); errors.Is(err, fs.ErrExist) {
 		return ingest.Wrap(ingest.KindConflict, fs.ErrExist, "keyset file %s exists already and is kept", path)
@@ -65,7 +65,7 @@ func Rotate(path string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp)
+	defer func() { _ = os.Remove(temp) }()
 	if err := os.Rename(temp, path); err != nil {
 		return fmt.Errorf("replace keyset file %s: %w", path, err)
 	}
@@ -102,7 +102,7 @@ func syncFolder(path string) error {
 	if err != nil {
 		return fmt.Errorf("open the folder of %s: %w", path, err)
 	}
-	defer folder.Close()
+	defer func() { _ = folder.Close() }()
 	if err := folder.Sync(); err != nil {
 		return fmt.Errorf("sync the folder of %s: %w", path, err)
 	}

@@ -137,7 +137,7 @@ func load(path string) (*keyset.Handle, error) {
 	if err != nil {
 		return nil, ingest.Wrap(ingest.KindInvalid, err, "keyset file %s cannot be opened", path)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // only read
 	info, err := file.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("look at keyset file %s: %w", path, err)

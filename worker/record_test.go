@@ -1,0 +1,35 @@
+package worker_test
+
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+)
+
+// recordVariable names the folder that histories are recorded into, for
+// workflows/testdata/replay. It is set once for each release, from its code.
+const recordVariable = "STEVEDORE_TEST_RECORD"
+
+// record writes the history of a workflow, if histories are being recorded.
+func (r *rig) record(name, workflowID string) {
+	r.t.Helper()
+	dir := os.Getenv(recordVariable)
+	if dir == "" {
+		return
+	}
+	var history historypb.History
+	events := r.temporal.GetWorkflowHistory(r.ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		event, err := events.Next()
+		require.NoError(r.t, err)
+		history.Events = append(history.Events, event)
+	}
+	text, err := protojson.MarshalOptions{Multiline: true}.Marshal(&history)
+	require.NoError(r.t, err)
+	require.NoError(r.t, os.MkdirAll(dir, 0o755))
+	require.NoError(r.t, os.WriteFile(filepath.Join(dir, name+".json"), text, 0o644))
+}
