@@ -83,7 +83,7 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	}
 	n, err := f.remote.ReadAt(p, off)
 	f.end(n)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF { //nolint:errorlint // a bare EOF ends a file, a wrapped one is a lost connection
 		err = f.session.explain(f.guard.cause(err), "read", f.remote.Name())
 	}
 	return n, err

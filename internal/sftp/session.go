@@ -180,7 +180,7 @@ func (g *guard) cause(err error) error {
 // answered reports whether err is a plain answer of the server, after which
 // the connection is as good as before.
 func answered(err error) bool {
-	return errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) || errors.Is(err, io.EOF)
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) || err == io.EOF //nolint:errorlint // a bare EOF ends a file, a wrapped one is a lost connection
 }
 
 // explain turns an error of the SFTP client into one for people.
