@@ -15,21 +15,21 @@ import (
 const recordVariable = "STEVEDORE_TEST_RECORD"
 
 // record writes the history of a workflow, if histories are being recorded.
-func (r *rig) record(name, workflowID string) {
-	r.t.Helper()
+func (h *harbour) record(name, workflowID string) {
+	h.T.Helper()
 	dir := os.Getenv(recordVariable)
 	if dir == "" {
 		return
 	}
 	var history historypb.History
-	events := r.temporal.GetWorkflowHistory(r.ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	events := h.temporal.GetWorkflowHistory(h.Ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		event, err := events.Next()
-		require.NoError(r.t, err)
+		require.NoError(h.T, err)
 		history.Events = append(history.Events, event)
 	}
 	text, err := protojson.MarshalOptions{Multiline: true}.Marshal(&history)
-	require.NoError(r.t, err)
-	require.NoError(r.t, os.MkdirAll(dir, 0o755))
-	require.NoError(r.t, os.WriteFile(filepath.Join(dir, name+".json"), text, 0o644))
+	require.NoError(h.T, err)
+	require.NoError(h.T, os.MkdirAll(dir, 0o755))
+	require.NoError(h.T, os.WriteFile(filepath.Join(dir, name+".json"), text, 0o644))
 }

@@ -40,16 +40,11 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 
 // RunWith is Run over a given Temporal client and shared task queue.
 func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, taskQueue string, log *slog.Logger) error {
-	world, err := openWorld(ctx, cfg, log)
+	acts, closeWorld, err := Activities(ctx, cfg, temporal, log)
 	if err != nil {
 		return err
 	}
-	defer world.close()
-	acts := activities.New(activities.Deps{
-		Ledger: world.store, Catalog: world.store, Sources: sources{world.sftp}, Staging: world.staging,
-		Objects: world.objects, Announcer: world.bus, Workflows: running{client: temporal, now: time.Now},
-		Log: log, HostTimeout: cfg.Worker.HostTimeout, NoProgress: noProgress,
-	})
+	defer closeWorld()
 	failed := make(chan error, 2)
 	options := sdkworker.Options{
 		WorkerStopTimeout: cfg.Worker.StopTimeout,
@@ -59,10 +54,24 @@ func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, tas
 	registerShared(shared, acts)
 	options.DisableWorkflowWorker = true
 	options.MaxConcurrentActivityExecutionSize = cfg.Worker.MaxDownloads + cfg.Worker.MaxUploads
-	host := sdkworker.New(temporal, ingest.HostQueue(world.staging.HostID()), options)
+	host := sdkworker.New(temporal, ingest.HostQueue(acts.Staging.HostID()), options)
 	registerHost(host, acts)
-	log.InfoContext(ctx, "worker starts", "task_queue", taskQueue, "host", world.staging.HostID())
+	log.InfoContext(ctx, "worker starts", "task_queue", taskQueue, "host", acts.Staging.HostID())
 	return work(ctx, failed, shared, host)
+}
+
+// Activities returns the activities over the configured parts. The caller
+// calls closeWorld when none of them runs any more.
+func Activities(ctx context.Context, cfg config.Config, temporal client.Client, log *slog.Logger) (_ *activities.Activities, closeWorld func(), err error) {
+	w, err := openWorld(ctx, cfg, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return activities.New(activities.Deps{
+		Ledger: w.store, Catalog: w.store, Sources: sources{w.sftp}, Staging: w.staging,
+		Objects: w.objects, Announcer: w.bus, Workflows: running{client: temporal, now: time.Now},
+		Log: log, HostTimeout: cfg.Worker.HostTimeout, NoProgress: noProgress,
+	}), w.close, nil
 }
 
 // work runs the workers until the context ends or one fails. They are stopped

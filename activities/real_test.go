@@ -1,0 +1,251 @@
+package activities_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	sdklog "go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+	"stevedore/worker"
+)
+
+// bench runs single activities over real parts.
+type bench struct {
+	*rig.Rig
+	acts   *activities.Activities
+	env    *testsuite.TestActivityEnvironment
+	sshd   *testenv.SSHD
+	server ingest.Server
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{Rig: rig.New(t)}
+	b.sshd = testenv.StartSSHD(t, testenv.SSHDOptions{})
+	b.server = b.Register(b.sshd, "acme", func(s *ingest.Server) { s.Settle = 0 })
+	temporalClient, _ := testenv.Temporal(t)
+	acts, closeWorld, err := worker.Activities(b.Ctx, b.Cfg, temporalClient, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	t.Cleanup(closeWorld)
+	b.acts = acts
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	b.env = suite.NewTestActivityEnvironment()
+	for name, fn := range acts.Registered() {
+		b.env.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
+	}
+	return b
+}
+
+// run runs an activity and returns the type of the error it ends with.
+func (b *bench) run(name string, in any) string {
+	b.T.Helper()
+	_, err := b.env.ExecuteActivity(name, in)
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) {
+		return app.Type()
+	}
+	require.NoError(b.T, err)
+	return ""
+}
+
+// ready writes a file and lists the server, after which the file is ready.
+func (b *bench) ready(name string, content []byte) ingest.File {
+	b.T.Helper()
+	b.sshd.Write(name, content)
+	require.Empty(b.T, b.run(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "manual"}))
+	return b.File(b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+}
+
+func (b *bench) status(f ingest.File) ingest.Status {
+	b.T.Helper()
+	now, err := b.Store.File(b.Ctx, f.UUID)
+	require.NoError(b.T, err)
+	return now.Status
+}
+
+func (b *bench) staged(f ingest.File) string {
+	return filepath.Join(b.Cfg.Staging.Dir, "files", f.UUID, "data")
+}
+
+func (b *bench) download(f ingest.File) string {
+	return b.run(activities.NameDownload, activities.DownloadInput{FileUUID: f.UUID})
+}
+
+func (b *bench) verify(f ingest.File) string {
+	return b.run(activities.NameVerifyHash, activities.VerifyHashInput{
+		FileUUID: f.UUID, HostQueue: ingest.HostQueue(b.acts.Staging.HostID()),
+	})
+}
+
+func (b *bench) upload(f ingest.File) string {
+	return b.run(activities.NameUpload, activities.UploadInput{FileUUID: f.UUID})
+}
+
+func (b *bench) notify(f ingest.File) string {
+	return b.run(activities.NameNotify, activities.NotifyInput{FileUUID: f.UUID})
+}
+
+// TestEachStepTwiceIsOnce runs every step again after it has succeeded, as
+// Temporal does when an answer is lost.
+func TestEachStepTwiceIsOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	f := b.ready("a.csv", rig.Random(1000))
+	for _, step := range []func(ingest.File) string{b.download, b.verify, b.upload, b.notify} {
+		require.Empty(t, step(f))
+		require.Empty(t, step(f))
+	}
+	// A workflow that is started anew for a file that is through changes nothing.
+	for _, step := range []func(ingest.File) string{b.download, b.verify, b.upload, b.notify} {
+		require.Empty(t, step(f))
+	}
+	assert.Equal(t, ingest.StatusCompleted, b.status(f))
+	assert.Len(t, b.AMQP.Messages(t), 1)
+	assert.Len(t, b.S3.Objects(t), 1)
+	assert.NoFileExists(t, b.staged(f))
+	assert.Len(t, b.Events(f.UUID), 8, "no event is doubled")
+}
+
+func TestDownloadRefusesAnotherVersion(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	grown, gone := b.ready("grown.csv", rig.Random(1000)), b.ready("gone.csv", rig.Random(1000))
+	b.sshd.Write("grown.csv", rig.Random(2000))
+	assert.Equal(t, string(ingest.KindChanged), b.download(grown))
+	require.NoError(t, os.Remove(b.sshd.Path("gone.csv")))
+	assert.Equal(t, string(ingest.KindNotFound), b.download(gone))
+	assert.Equal(t, ingest.StatusDownloading, b.status(gone), "closing it is the workflow's decision")
+}
+
+func TestABitFlippedInStagingIsFetchedAgain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	content := rig.Random(5000)
+	f := b.ready("a.bin", content)
+	require.Empty(t, b.download(f))
+	flip(t, b.staged(f))
+	assert.Equal(t, string(ingest.KindHashMismatch), b.verify(f))
+	assert.NoFileExists(t, b.staged(f), "damaged bytes are never resumed from")
+	require.Empty(t, b.download(f))
+	require.Empty(t, b.verify(f))
+
+	flip(t, b.staged(f)) // after the check this time
+	assert.Equal(t, string(ingest.KindHashMismatch), b.upload(f))
+	assert.Empty(t, b.S3.Objects(t))
+	require.Empty(t, b.download(f))
+	require.Empty(t, b.verify(f))
+	require.Empty(t, b.upload(f))
+	assert.Equal(t, rig.Digest(content), b.S3.Objects(t)[0].SHA256)
+}
+
+// flip changes one bit of a file.
+func flip(t *testing.T, path string) {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	content[len(content)/2] ^= 1
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+}
+
+func TestStagingWipedIsSaidSo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	f := b.ready("a.bin", rig.Random(5000))
+	require.Empty(t, b.download(f))
+	require.NoError(t, os.RemoveAll(filepath.Dir(b.staged(f))))
+	assert.Equal(t, string(ingest.KindStagingLost), b.verify(f))
+	assert.Equal(t, string(ingest.KindStagingLost), b.upload(f))
+	require.Empty(t, b.download(f))
+	require.Empty(t, b.verify(f))
+}
+
+// zombieLedger lets another attempt claim the file between a step's own claim
+// and its first write: what a worker that was asleep does to nobody.
+type zombieLedger struct {
+	activities.Ledger
+	overtake func()
+}
+
+func (z zombieLedger) Claim(ctx context.Context, uuid string) (ingest.File, error) {
+	f, err := z.Ledger.Claim(ctx, uuid)
+	z.overtake()
+	return f, err
+}
+
+func TestAZombieChangesNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	f := b.ready("a.bin", rig.Random(5000))
+	require.Empty(t, b.download(f))
+	require.Empty(t, b.verify(f))
+	ledger := b.acts.Ledger
+	b.acts.Ledger = zombieLedger{Ledger: ledger, overtake: func() {
+		_, err := ledger.Claim(b.Ctx, f.UUID)
+		require.NoError(t, err)
+	}}
+	assert.Equal(t, string(ingest.KindFenced), b.upload(f))
+	b.acts.Ledger = ledger
+	assert.Equal(t, ingest.StatusVerified, b.status(f))
+	assert.Empty(t, b.S3.Objects(t))
+	require.Empty(t, b.upload(f))
+}
+
+func TestAnotherHostDoesNotVerify(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	f := b.ready("a.bin", rig.Random(10))
+	require.Empty(t, b.download(f))
+	assert.Equal(t, activities.TypeOtherHost, b.run(activities.NameVerifyHash,
+		activities.VerifyHashInput{FileUUID: f.UUID, HostQueue: "stevedore-host-other"}))
+	assert.Equal(t, ingest.StatusDownloaded, b.status(f))
+}
+
+func TestParkedAndResumedIsInTheLedger(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	f := b.ready("a.bin", rig.Random(10))
+	why := activities.ParkFileInput{FileUUID: f.UUID, Step: ingest.StepDownload, Kind: ingest.KindPermission, Message: "not allowed"}
+	for range 2 {
+		require.Empty(t, b.run(activities.NameParkFile, why))
+	}
+	assert.Equal(t, ingest.StatusError, b.status(f))
+	decision := activities.ResumeFileInput{
+		FileUUID: f.UUID, Action: activities.ActionRetry, From: ingest.StepDownload, Actor: "ann", Reason: "allowed now", Key: "run/1",
+	}
+	for range 2 {
+		require.Empty(t, b.run(activities.NameResumeFile, decision))
+	}
+	now, err := b.Store.File(b.Ctx, f.UUID)
+	require.NoError(t, err)
+	assert.Equal(t, ingest.StatusReady, now.Status)
+	assert.Equal(t, 1, now.Round)
+	assert.Empty(t, now.ErrorMessage)
+	var types []ingest.EventType
+	for _, e := range b.Events(f.UUID) {
+		types = append(types, e.Type)
+	}
+	assert.Equal(t, []ingest.EventType{ingest.EventDiscovered, ingest.EventSettled, ingest.EventError, ingest.EventOperatorAction}, types)
+}
+
+func TestAVanishedFileIsSeenWhileItSettles(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	_, err := b.Store.Observe(b.Ctx, b.server.UUID, "manual", []ingest.Observation{{Path: b.sshd.Path("never.csv"), Size: 1}})
+	require.NoError(t, err)
+	require.Empty(t, b.run(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
+	b.File(b.sshd.Path("never.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusVanished })
+}

@@ -1,0 +1,204 @@
+// Package rig gives a test a whole world of its own over real parts: ledger,
+// vault, store, queue and SFTP servers, and the verdict of the oracle at the end.
+package rig
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+	"stevedore/internal/oracle"
+	"stevedore/internal/store"
+	"stevedore/internal/testenv"
+	"stevedore/internal/vault"
+)
+
+// Patience bounds every wait; it is long because machines that run all tests
+// at once are slow, and costs nothing when all is well.
+const Patience = 2 * time.Minute
+
+// Rig is one test's own world.
+type Rig struct {
+	T *testing.T
+	// Ctx ends with the test, and before the test binary's own time-out.
+	Ctx context.Context
+	// Cfg is a worker's configuration for this world; a test may change it
+	// before it uses it.
+	Cfg   config.Config
+	Store *store.Store
+	Vault *vault.Vault
+	S3    testenv.S3
+	AMQP  testenv.AMQP
+
+	sources []*testenv.SSHD
+	names   []string
+}
+
+// New makes the world. It skips the test under -short.
+func New(t *testing.T) *Rig {
+	t.Helper()
+	r := &Rig{T: t, S3: testenv.Bucket(t), AMQP: testenv.Queue(t)}
+	dsn := testenv.Database(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*Patience)
+	t.Cleanup(cancel)
+	r.Ctx = ctx
+	dir := t.TempDir()
+	keys := filepath.Join(dir, "keys.json")
+	require.NoError(t, vault.Generate(keys))
+	var err error
+	r.Vault, err = vault.Open(keys)
+	require.NoError(t, err)
+	r.Cfg, err = config.Load(config.Options{Environ: []string{
+		"STEVEDORE_DATABASE_URL=" + dsn,
+		"STEVEDORE_S3_ENDPOINT=" + r.S3.Endpoint, "STEVEDORE_S3_ACCESS_KEY=" + r.S3.AccessKey,
+		"STEVEDORE_S3_SECRET_KEY=" + r.S3.SecretKey, "STEVEDORE_S3_BUCKET=" + r.S3.Bucket, "STEVEDORE_S3_USE_TLS=false",
+		"STEVEDORE_AMQP_URL=" + r.AMQP.URL, "STEVEDORE_AMQP_QUEUE=" + r.AMQP.Queue,
+		"STEVEDORE_STAGING_DIR=" + filepath.Join(dir, "staging"), "STEVEDORE_STAGING_RESERVE_BYTES=0",
+		"STEVEDORE_KEYSET_FILE=" + keys, "STEVEDORE_SFTP_ALLOW_NETWORKS=127.0.0.0/8",
+		"STEVEDORE_WORKER_STOP_TIMEOUT=20s",
+	}})
+	require.NoError(t, err)
+	r.Store, err = store.New(ctx, store.Config{DatabaseURL: dsn, MaxConns: 3})
+	require.NoError(t, err)
+	t.Cleanup(r.Store.Close)
+	return r
+}
+
+// AddServer starts an OpenSSH and registers it; change may be nil.
+func (r *Rig) AddServer(name string, change func(*ingest.Server)) *testenv.SSHD {
+	r.T.Helper()
+	sshd := testenv.StartSSHD(r.T, testenv.SSHDOptions{})
+	r.Register(sshd, name, change)
+	r.sources, r.names = append(r.sources, sshd), append(r.names, name)
+	return sshd
+}
+
+// Register adds a server that runs already; change may be nil.
+func (r *Rig) Register(sshd *testenv.SSHD, name string, change func(*ingest.Server)) ingest.Server {
+	r.T.Helper()
+	server := sshd.Server(name, uuid.NewString())
+	server.Settle, server.ScanInterval = 2*time.Second, 5*time.Second
+	if sshd.Password != "" {
+		server.PasswordEncrypted = r.Seal(server.UUID, vault.FieldPassword, []byte(sshd.Password))
+	} else {
+		server.PrivateKeyEncrypted = r.Seal(server.UUID, vault.FieldPrivateKey, sshd.PrivateKeyPEM)
+	}
+	if change != nil {
+		change(&server)
+	}
+	server, err := r.Store.AddServer(r.Ctx, server)
+	require.NoError(r.T, err)
+	return server
+}
+
+// Seal encrypts a server's secret as the ledger keeps it.
+func (r *Rig) Seal(serverUUID, field string, secret []byte) []byte {
+	r.T.Helper()
+	sealed, err := r.Vault.Seal(field, serverUUID, secret)
+	require.NoError(r.T, err)
+	return sealed
+}
+
+// File waits until the ledger has a row for the path that satisfies the
+// condition, and returns it.
+func (r *Rig) File(path string, ok func(ingest.File) bool) (found ingest.File) {
+	r.T.Helper()
+	var last []ingest.File
+	require.Eventually(r.T, func() bool {
+		last = nil
+		for _, f := range r.Files() {
+			if f.RemotePath != path {
+				continue
+			}
+			if last = append(last, f); ok(f) {
+				found = f
+				return true
+			}
+		}
+		return false
+	}, Patience, 100*time.Millisecond, "no such row for %s", path)
+	return found
+}
+
+// Files returns every row of the ledger.
+func (r *Rig) Files() []ingest.File {
+	files, err := r.Store.Files(r.Ctx, ingest.FileFilter{Limit: 1000})
+	require.NoError(r.T, err)
+	return files
+}
+
+// Events returns what happened to a file.
+func (r *Rig) Events(fileUUID string) []ingest.StoredEvent {
+	events, err := r.Store.Events(r.Ctx, fileUUID, 0, 1000)
+	require.NoError(r.T, err)
+	return events
+}
+
+// RequireExactlyOnce is how tests of the whole end.
+func (r *Rig) RequireExactlyOnce() {
+	r.T.Helper()
+	var evidence oracle.Evidence
+	for _, f := range r.Files() {
+		evidence.Rows = append(evidence.Rows, oracle.Row{File: f, Events: r.Events(f.UUID)})
+	}
+	evidence.Objects, evidence.Messages = r.S3.Objects(r.T), r.AMQP.Messages(r.T)
+	evidence.OpenUploads = r.S3.OpenUploads(r.T)
+	staged, err := os.ReadDir(filepath.Join(r.Cfg.Staging.Dir, "files"))
+	require.NoError(r.T, err)
+	evidence.Staged = len(staged)
+	require.Empty(r.T, oracle.Judge(r.sourceFiles(), evidence))
+}
+
+// sourceFiles reads what the servers hold, checksum files aside.
+func (r *Rig) sourceFiles() (files []oracle.Source) {
+	r.T.Helper()
+	for i, sshd := range r.sources {
+		err := filepath.WalkDir(sshd.Root, func(path string, entry os.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || strings.HasSuffix(path, ".sha256") || strings.HasSuffix(path, "SHA256SUMS") {
+				return err
+			}
+			content, err := os.ReadFile(path)
+			sum := sha256.Sum256(content)
+			files = append(files, oracle.Source{
+				Server: r.names[i], Path: path, Size: int64(len(content)), SHA256: hex.EncodeToString(sum[:]),
+			})
+			return err
+		})
+		require.NoError(r.T, err)
+	}
+	return files
+}
+
+// Random returns n bytes that compress badly and are the same in every run.
+func Random(n int) []byte {
+	content := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{byte(n)}).Read(content)
+	return content
+}
+
+// Digest returns the SHA-256 of content in hex.
+func Digest(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
+
+// Detail returns one detail of the first event of the type, or nil.
+func Detail(events []ingest.StoredEvent, of ingest.EventType, key string) any {
+	for _, e := range events {
+		if e.Type == of {
+			return e.Details[key]
+		}
+	}
+	return nil
+}
