@@ -53,12 +53,24 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 	if err != nil {
 		kind := ingest.KindOf(err)
 		finish.Failure = &ingest.Failure{Step: ingest.StepDiscover, Kind: kind, Message: message(err)}
-		finish.Suspend = kind == ingest.KindAuth || kind == ingest.KindHostKey
+		finish.Suspend = suspends(kind)
 	}
 	if finishErr := a.Catalog.FinishScan(ctx, finish); finishErr != nil && err == nil {
 		err = finishErr
 	}
 	return result.ListServerFilesResult, applicationError(err)
+}
+
+// suspends reports whether scanning on schedule would do harm (locked
+// accounts, an endless listing) or cannot succeed before somebody has changed
+// the server or our settings.
+func suspends(kind ingest.Kind) bool {
+	switch kind {
+	case ingest.KindAuth, ingest.KindHostKey, ingest.KindForbiddenAddress, ingest.KindInvalid:
+		return true
+	default:
+		return false
+	}
 }
 
 // listing adds to the result what only the scan row needs.

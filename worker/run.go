@@ -30,7 +30,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if err := cfg.Validate(config.ComponentWorker); err != nil {
 		return err
 	}
-	temporal, err := temporalclient.Dial(ctx, log)
+	temporal, err := temporalclient.Dial(ctx, cfg, log)
 	if err != nil {
 		return err
 	}

@@ -111,14 +111,3 @@ func (a *app) withAdmin(name string, component config.Component, fn func(ops ope
 	}
 	return err
 }
-
-// lookup returns a variable of the environment that is for people only and not
-// part of the configuration.
-func (a *app) lookup(name string) string {
-	cfg, err := a.configuration()
-	if err != nil {
-		return ""
-	}
-	value, _ := cfg.LookupEnv(name)
-	return value
-}

@@ -55,11 +55,16 @@ func (a *app) fileShowCommand() *cobra.Command {
 }
 
 func (a *app) workflowURL(fileUUID string) string {
-	base := strings.TrimSuffix(a.lookup(temporalUI), "/")
+	cfg, err := a.configuration()
+	if err != nil {
+		return ""
+	}
+	base, _ := cfg.LookupEnv(temporalUI)
+	base = strings.TrimSuffix(base, "/")
 	if base == "" {
 		return ""
 	}
-	return base + "/namespaces/" + url.PathEscape(temporalclient.Namespace()) + "/workflows/" + url.PathEscape(ingest.IngestWorkflowID(fileUUID))
+	return base + "/namespaces/" + url.PathEscape(temporalclient.Namespace(cfg)) + "/workflows/" + url.PathEscape(ingest.IngestWorkflowID(fileUUID))
 }
 
 func printFile(w io.Writer, f ingest.File, events []ingest.StoredEvent, workflowURL string) {

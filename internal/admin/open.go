@@ -76,8 +76,8 @@ func newParts(cfg config.Config, log *slog.Logger) *parts {
 				URL: cfg.AMQP.URL.Reveal(), Exchange: cfg.AMQP.Exchange, RoutingKey: cfg.AMQP.RoutingKey, Queue: cfg.AMQP.Queue,
 			})
 		}),
-		namespace: temporalclient.Namespace(),
-		temporal:  newLazy(func(ctx context.Context) (client.Client, error) { return temporalclient.Dial(ctx, log) }),
+		namespace: temporalclient.Namespace(cfg),
+		temporal:  newLazy(func(ctx context.Context) (client.Client, error) { return temporalclient.Dial(ctx, cfg, log) }),
 	}
 }
 

@@ -57,7 +57,7 @@ func ownNamespace(t *testing.T) (client.Client, string) {
 		t.Fatal("TEMPORAL_ADDRESS is not set: run `make test`")
 	}
 	ctx := context.Background()
-	shared, err := temporalclient.Dial(ctx, quiet)
+	shared, err := temporalclient.Dial(ctx, nil, quiet)
 	require.NoError(t, err)
 	t.Cleanup(shared.Close)
 	namespace := "test-" + uuid.NewString()

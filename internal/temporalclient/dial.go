@@ -17,9 +17,11 @@ import (
 // and not a silence.
 const dialTimeout = 10 * time.Second
 
-// Dial connects and checks that the server answers.
-func Dial(ctx context.Context, log *slog.Logger) (client.Client, error) {
-	options, err := envconfig.LoadDefaultClientOptions()
+// Dial connects and checks that the server answers. The variables are looked
+// up in env, which is a config.Config outside tests: they may stand in the
+// configuration file, too.
+func Dial(ctx context.Context, env envconfig.EnvLookup, log *slog.Logger) (client.Client, error) {
+	options, err := load(env)
 	if err != nil {
 		return nil, fmt.Errorf("read the TEMPORAL_* variables: %w", err)
 	}
@@ -40,9 +42,13 @@ func address(o client.Options) string {
 	return o.HostPort
 }
 
+func load(env envconfig.EnvLookup) (client.Options, error) {
+	return envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{EnvLookup: env})
+}
+
 // Namespace returns the namespace that Dial uses.
-func Namespace() string {
-	options, err := envconfig.LoadDefaultClientOptions()
+func Namespace(env envconfig.EnvLookup) string {
+	options, err := load(env)
 	if err != nil || options.Namespace == "" {
 		return client.DefaultNamespace
 	}

@@ -140,7 +140,7 @@ func (m Manager) Pid(name string) int {
 }
 
 func alive(s saved) bool {
-	if s.Started == 0 || creation(s.Pid) != s.Started {
+	if s.Started == 0 || !sameTime(creation(s.Pid), s.Started) {
 		return false
 	}
 	p, err := process.NewProcess(int32(s.Pid))
@@ -150,6 +150,10 @@ func alive(s saved) bool {
 	status, err := p.Status()
 	return err == nil && !slices.Contains(status, process.Zombie)
 }
+
+// sameTime allows for the clock: a creation time is counted from the time of
+// boot, which the kernel derives from the wall clock and rounds to a second.
+func sameTime(a, b int64) bool { return max(a-b, b-a) <= 2000 }
 
 // Names returns the processes the folder knows, in order.
 func (m Manager) Names() []string {

@@ -129,17 +129,21 @@ func (s *Stack) startAll(ctx context.Context, parts []part) (started bool, err e
 func (s *Stack) start(ctx context.Context, p part) (started bool, err error) {
 	began := time.Now()
 	if s.Pid(p.name) == 0 {
-		spec, err := p.prepare(ctx)
-		if err != nil {
-			return false, fmt.Errorf("prepare %s: %w", p.name, err)
-		}
-		spec.Name = p.name
-		if err := s.Start(spec); err != nil {
+		if err := s.launch(ctx, p); err != nil {
 			return false, err
 		}
 		started = true
 	}
-	if err := s.await(ctx, p); err != nil {
+	err = s.await(ctx, p)
+	if errors.Is(err, errEnded) && !started {
+		// It was dying when we looked: a killed process is still there for a moment.
+		if err := s.launch(ctx, p); err != nil {
+			return false, err
+		}
+		started = true
+		err = s.await(ctx, p)
+	}
+	if err != nil {
 		return started, err
 	}
 	if p.after != nil {
@@ -153,6 +157,18 @@ func (s *Stack) start(ctx context.Context, p part) (started bool, err error) {
 	return started, nil
 }
 
+// errEnded means that the process ended before it answered.
+var errEnded = errors.New("it ended")
+
+func (s *Stack) launch(ctx context.Context, p part) error {
+	spec, err := p.prepare(ctx)
+	if err != nil {
+		return fmt.Errorf("prepare %s: %w", p.name, err)
+	}
+	spec.Name = p.name
+	return s.Start(spec)
+}
+
 // await waits until the part answers. One that dies is not waited for.
 func (s *Stack) await(ctx context.Context, p part) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
@@ -163,7 +179,7 @@ func (s *Stack) await(ctx context.Context, p part) error {
 			return nil
 		}
 		if s.Pid(p.name) == 0 {
-			return s.failed(p.name, errors.New("it ended"))
+			return s.failed(p.name, errEnded)
 		}
 		select {
 		case <-ctx.Done():
