@@ -142,7 +142,8 @@ func truncate(s string, limit int) string {
 
 // ObjectKey returns the key the file has in the object store:
 // files/YYYY/MM/<file_uuid>/<safe name>. Year and month are those of the
-// ledger row in UTC, so that a retry in the next month finds the same key.
+// file's modification time in UTC: like the uuid they follow from the version
+// alone, so that whoever ingests it again finds the object that is there.
 func ObjectKey(f File) string {
-	return "files/" + f.CreatedAt.UTC().Format("2006/01") + "/" + f.UUID + "/" + SafeName(f.Filename)
+	return "files/" + f.ModTime.UTC().Format("2006/01") + "/" + f.UUID + "/" + SafeName(f.Filename)
 }

@@ -69,8 +69,8 @@ func TestErrorKinds(t *testing.T) {
 
 func TestObjectKey(t *testing.T) {
 	t.Parallel()
-	created := time.Date(2026, 1, 1, 1, 0, 0, 0, time.FixedZone("east", 5*3600))
-	f := ingest.File{UUID: "u", Filename: "отчёт за май.csv", CreatedAt: created}
+	modified := time.Date(2026, 1, 1, 1, 0, 0, 0, time.FixedZone("east", 5*3600))
+	f := ingest.File{UUID: "u", Filename: "отчёт за май.csv", ModTime: modified, CreatedAt: time.Now()}
 	assert.Equal(t, "files/2025/12/u/отчёт_за_май.csv", ingest.ObjectKey(f), "year and month are UTC's")
 }
 

@@ -72,7 +72,7 @@ FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND 
 WHERE (f.size_bytes, f.mtime) <> (o.size, o.mtime)`
 
 func knownRows(ctx context.Context, tx pgx.Tx, serverUUID string, entries []entry) ([]known, error) {
-	columns := columnsOf(entries)
+	columns := columnsOf(serverUUID, entries)
 	rows, err := tx.Query(ctx, selectKnown, serverUUID, columns.paths, columns.sizes, columns.mtimes)
 	if err != nil {
 		return nil, err
@@ -112,8 +112,8 @@ func (p plan) write(ctx context.Context, tx pgx.Tx, serverUUID, source string) (
 		if len(step.rows) == 0 {
 			continue
 		}
-		c := columnsOf(step.rows)
-		args := append([]any{c.ids, c.sizes, c.mtimes, c.sidecars, c.displays}, step.args...)
+		c := columnsOf(serverUUID, step.rows)
+		args := append([]any{c.ids, c.sizes, c.mtimes, c.sidecars, c.uuids}, step.args...)
 		if _, err := tx.Exec(ctx, step.statement, args...); err != nil {
 			return made, err
 		}
@@ -121,8 +121,8 @@ func (p plan) write(ctx context.Context, tx pgx.Tx, serverUUID, source string) (
 	if len(p.insert) == 0 {
 		return made, nil
 	}
-	c := columnsOf(p.insert)
-	err = tx.QueryRow(ctx, insertRows, serverUUID, source, c.paths, c.displays, c.filenames, c.sizes, c.mtimes, c.sidecars, c.reasons).
+	c := columnsOf(serverUUID, p.insert)
+	err = tx.QueryRow(ctx, insertRows, serverUUID, source, c.paths, c.displays, c.filenames, c.sizes, c.mtimes, c.sidecars, c.reasons, c.uuids).
 		Scan(&made.New, &made.Rejected)
 	return made, err
 }

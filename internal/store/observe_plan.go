@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
+
 	"stevedore/internal/ingest"
 )
 
@@ -122,15 +124,16 @@ func (e entry) of(row int64) entry {
 type columns struct {
 	ids, sizes         []int64
 	paths, sidecars    [][]byte
-	displays           []string
+	uuids, displays    []string
 	filenames, reasons []string
 	mtimes             []time.Time
 }
 
-func columnsOf(entries []entry) columns {
+func columnsOf(serverUUID string, entries []entry) columns {
 	var c columns
 	for _, e := range entries {
 		c.ids = append(c.ids, e.id)
+		c.uuids = append(c.uuids, versionUUID(serverUUID, e))
 		c.sizes = append(c.sizes, e.Size)
 		c.mtimes = append(c.mtimes, e.ModTime)
 		c.paths = append(c.paths, []byte(e.Path))
@@ -140,4 +143,11 @@ func columnsOf(entries []entry) columns {
 		c.reasons = append(c.reasons, cleanText(e.Rejected))
 	}
 	return c
+}
+
+// versionUUID names the file version. It follows from what identifies the
+// version, so that a ledger restored from an older backup gives the same files
+// the same uuids, and with them the same objects and messages.
+func versionUUID(serverUUID string, e entry) string {
+	return uuid.NewSHA1(uuid.MustParse(serverUUID), fmt.Appendf(nil, "%d/%d/%s", e.Size, e.ModTime.Unix(), e.Path)).String()
 }

@@ -7,7 +7,7 @@ package store
 // have waited for another listing.
 
 const observedRows = `
-FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bytea[], $5::text[]) AS o (id, size, mtime, sidecar, display)
+FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bytea[], $5::uuid[]) AS o (id, size, mtime, sidecar, uuid)
 WHERE f.id = o.id AND `
 
 const supersedeRows = `
@@ -24,7 +24,7 @@ UPDATE files f SET last_seen_at = statement_timestamp(), sidecar_raw = nullif(o.
 	observedRows + `f.status = 'discovered'`
 
 const regrowRows = `
-UPDATE files f SET size_bytes = o.size, mtime = o.mtime, sidecar_raw = nullif(o.sidecar, ''),
+UPDATE files f SET file_uuid = o.uuid, size_bytes = o.size, mtime = o.mtime, sidecar_raw = nullif(o.sidecar, ''),
 	stable_since = statement_timestamp(), last_seen_at = statement_timestamp()` +
 	observedRows + `f.status = 'discovered'`
 
@@ -45,12 +45,12 @@ SELECT id, round, 'discovered', jsonb_build_object('path', remote_path, 'source'
 // meantime counts as known.
 const insertRows = `
 WITH o AS (
-	SELECT * FROM unnest($3::bytea[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], $8::bytea[], $9::text[])
-		WITH ORDINALITY AS o (path, display, filename, size, mtime, sidecar, reason, n)
+	SELECT * FROM unnest($3::bytea[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], $8::bytea[], $9::text[],
+		$10::uuid[]) WITH ORDINALITY AS o (path, display, filename, size, mtime, sidecar, reason, uuid, n)
 ), fresh AS (
-	INSERT INTO files (server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime, sidecar_raw, status,
+	INSERT INTO files (file_uuid, server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime, sidecar_raw, status,
 		stable_since, last_seen_at)
-	SELECT $1, display, path, filename, size, mtime, nullif(sidecar, ''),
+	SELECT uuid, $1, display, path, filename, size, mtime, nullif(sidecar, ''),
 		CASE WHEN reason = '' THEN 'discovered' ELSE 'rejected' END, statement_timestamp(), statement_timestamp()
 	FROM o ORDER BY n
 	ON CONFLICT DO NOTHING

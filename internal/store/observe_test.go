@@ -79,7 +79,8 @@ func TestGrowingFileSettlesAnewAsTheSameFile(t *testing.T) {
 
 	require.Zero(t, b.observe(t, seen("/a", 2)).New)
 	grown := b.only(t)
-	assert.Equal(t, first.UUID, grown.UUID)
+	assert.Equal(t, first.ID, grown.ID)
+	assert.NotEqual(t, first.UUID, grown.UUID, "a uuid names a version")
 	assert.Equal(t, int64(2), grown.Size)
 	assert.True(t, grown.StableSince.After(first.StableSince.Add(-time.Minute)))
 	promoted, settling = b.promote(t, settle)
@@ -101,6 +102,34 @@ func TestGrowingFileSettlesAnewAsTheSameFile(t *testing.T) {
 	types, details := b.story(t, f.UUID)
 	assert.Equal(t, []ingest.EventType{ingest.EventDiscovered, ingest.EventSettled}, types)
 	assert.Equal(t, map[string]any{"settle_sec": 10.0}, details)
+}
+
+// TestUUIDsFollowFromTheVersion: a ledger that is restored from an older backup
+// must find the objects and announcements of the files it has forgotten.
+func TestUUIDsFollowFromTheVersion(t *testing.T) {
+	t.Parallel()
+	lost, restored := setup(t), setup(t)
+	again := lost.server
+	again.Name = "acme-restored"
+	var err error
+	restored.server, err = restored.AddServer(t.Context(), again)
+	require.NoError(t, err)
+	raw := "/in/\xff \u202e.csv"
+
+	lost.observe(t, seen(raw, 1)) // seen while it grew
+	lost.observe(t, seen(raw, 2), seen("/in/b", 2))
+	restored.observe(t, seen("/in/b", 2), seen(raw, 2))
+
+	byPath := map[string]ingest.File{}
+	for _, f := range lost.files(t) {
+		byPath[f.RemotePath] = f
+	}
+	for _, f := range restored.files(t) {
+		assert.Equal(t, byPath[f.RemotePath].UUID, f.UUID)
+		f.CreatedAt = f.CreatedAt.AddDate(0, 2, 0)
+		assert.Equal(t, ingest.ObjectKey(byPath[f.RemotePath]), ingest.ObjectKey(f), "whenever it is seen")
+	}
+	assert.Len(t, byPath, 2)
 }
 
 func TestNewVersionOfATakenFileIsAnotherFile(t *testing.T) {
