@@ -37,6 +37,9 @@ func (a *app) fileShowCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withAdmin("file show", config.ComponentMigrate, func(ops operations) error {
 				file, err := ops.ShowFile(cmd.Context(), args[0])
+				if ingest.KindOf(err) == ingest.KindInvalid {
+					return usageError{err}
+				}
 				if err != nil {
 					return err
 				}

@@ -282,3 +282,10 @@ func TestMarkdownHasEveryVariable(t *testing.T) {
 	require.Contains(t, text, "envconfig")
 	require.NotContains(t, text, "`--token`")
 }
+
+func TestDocumentationIsUpToDate(t *testing.T) {
+	t.Parallel()
+	written, err := os.ReadFile("../../docs/configuration.md")
+	require.NoError(t, err)
+	require.Equal(t, Markdown(), string(written), "run `make generate`")
+}
