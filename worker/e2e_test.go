@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/minio/minio-go/v7"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -22,7 +23,7 @@ import (
 func TestEverythingArrivesExactlyOnce(t *testing.T) {
 	t.Parallel()
 	h := newHarbour(t)
-	h.startWorker()
+	h.StartWorker()
 	acme, globex := h.AddServer("acme", nil), h.AddServer("globex", nil)
 	acme.Write("orders.csv", rig.Random(48_213))
 	acme.Write("empty.flag", nil)
@@ -37,7 +38,7 @@ func TestEverythingArrivesExactlyOnce(t *testing.T) {
 	globex.Write("not utf-8 \xff\xfe.bin", rig.Random(10))
 	globex.Write("daily.csv", rig.Random(1_300))
 
-	h.scanAndWait()
+	h.ScanAndWait()
 
 	h.RequireExactlyOnce()
 	signed := h.File(acme.Path("signed/payments.dat"), func(ingest.File) bool { return true })
@@ -49,7 +50,7 @@ func TestEverythingArrivesExactlyOnce(t *testing.T) {
 	h.record("discover_files", ingest.DiscoverWorkflowID(large.ServerUUID))
 
 	before := h.Files()
-	h.scanAndWait()
+	h.ScanAndWait()
 	assert.Equal(t, before, h.Files(), "a second scan changes nothing")
 	assert.Empty(t, h.AMQP.Messages(t), "and announces nothing")
 }
@@ -57,19 +58,19 @@ func TestEverythingArrivesExactlyOnce(t *testing.T) {
 func TestAFileIsTakenOnlyOnceWhole(t *testing.T) {
 	t.Parallel()
 	h := newHarbour(t)
-	h.startWorker()
+	h.StartWorker()
 	acme := h.AddServer("acme", nil)
 	acme.Write("growing.log", rig.Random(1000))
-	scan := h.scan()
+	scan := h.Scan()
 	first := h.File(acme.Path("growing.log"), func(f ingest.File) bool { return f.Status == ingest.StatusDiscovered })
 
 	grown := rig.Random(5000)
 	acme.Write("growing.log", grown)
-	h.awaitScans(scan)
+	h.AwaitScans(scan)
 
 	h.RequireExactlyOnce()
 	file := h.File(acme.Path("growing.log"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
-	assert.Equal(t, first.UUID, file.UUID, "what grows while it settles is one version")
+	assert.Equal(t, first.ID, file.ID, "what grows while it settles is one version")
 	assert.Equal(t, rig.Digest(grown), file.Hash)
 	assert.Len(t, h.Files(), 1)
 }
@@ -79,12 +80,12 @@ func TestAFileIsTakenOnlyOnceWhole(t *testing.T) {
 func TestNewContentUnderAnOldNameIsAnotherVersion(t *testing.T) {
 	t.Parallel()
 	h := newHarbour(t)
-	h.startWorker()
+	h.StartWorker()
 	acme := h.AddServer("acme", nil)
 	acme.Write("daily.csv", rig.Random(100))
-	h.scanAndWait()
+	h.ScanAndWait()
 	acme.Write("daily.csv", rig.Random(101))
-	h.scanAndWait()
+	h.ScanAndWait()
 	files := h.Files()
 	require.Len(t, files, 2)
 	for _, f := range files {
@@ -98,7 +99,7 @@ func TestNewContentUnderAnOldNameIsAnotherVersion(t *testing.T) {
 func TestAParkedFileWaitsForAnOperator(t *testing.T) {
 	t.Parallel()
 	h := newHarbour(t)
-	h.startWorker()
+	h.StartWorker()
 	acme := h.AddServer("acme", func(s *ingest.Server) { s.MaxParallel = 1 })
 	bad := rig.Random(3000)
 	acme.Write("a-bad.dat", bad)
@@ -106,7 +107,7 @@ func TestAParkedFileWaitsForAnOperator(t *testing.T) {
 	for _, name := range []string{"b.dat", "c.dat", "d.dat"} {
 		acme.Write(name, rig.Random(2000))
 	}
-	h.scan()
+	h.Scan()
 	parked := h.File(acme.Path("a-bad.dat"), func(f ingest.File) bool { return f.Status == ingest.StatusError })
 	assert.Equal(t, ingest.KindHashMismatch, parked.ErrorKind)
 	assert.Contains(t, parked.ErrorMessage, "a-bad.dat.sha256")
@@ -115,14 +116,14 @@ func TestAParkedFileWaitsForAnOperator(t *testing.T) {
 	}
 
 	id := ingest.IngestWorkflowID(parked.UUID)
-	value, err := h.temporal.QueryWorkflow(h.Ctx, id, "", workflows.QueryStatus)
+	value, err := h.Temporal.QueryWorkflow(h.Ctx, id, "", workflows.QueryStatus)
 	require.NoError(t, err)
 	var status workflows.IngestStatus
 	require.NoError(t, value.Get(&status))
 	require.NotNil(t, status.Parked)
 
 	acme.Write("a-bad.dat.sha256", []byte(rig.Digest(bad)+"  a-bad.dat\n"))
-	update, err := h.temporal.UpdateWorkflow(h.Ctx, client.UpdateWorkflowOptions{
+	update, err := h.Temporal.UpdateWorkflow(h.Ctx, client.UpdateWorkflowOptions{
 		WorkflowID: id, UpdateName: workflows.UpdateRetry, WaitForStage: client.WorkflowUpdateStageCompleted,
 		Args: []any{workflows.Decision{From: ingest.StepDownload, Actor: "ann", Reason: "partner sent a new checksum"}},
 	})
@@ -130,7 +131,7 @@ func TestAParkedFileWaitsForAnOperator(t *testing.T) {
 	require.NoError(t, update.Get(h.Ctx, nil))
 	h.File(acme.Path("a-bad.dat"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 	assert.Equal(t, "ann", rig.Detail(h.Events(parked.UUID), ingest.EventOperatorAction, "actor"))
-	require.NoError(t, h.temporal.GetWorkflow(h.Ctx, id, "").Get(h.Ctx, nil))
+	require.NoError(t, h.Temporal.GetWorkflow(h.Ctx, id, "").Get(h.Ctx, nil))
 	h.RequireExactlyOnce()
 	h.record("file_ingest_parked", id)
 	h.record("discover_files_parked", ingest.DiscoverWorkflowID(parked.ServerUUID))
@@ -140,7 +141,7 @@ func TestAParkedFileWaitsForAnOperator(t *testing.T) {
 func TestABadServerDelaysNobody(t *testing.T) {
 	t.Parallel()
 	h := newHarbour(t)
-	h.startWorker()
+	h.StartWorker()
 	good := h.AddServer("good", nil)
 	good.Write("a.csv", rig.Random(100))
 
@@ -156,11 +157,11 @@ func TestABadServerDelaysNobody(t *testing.T) {
 	dead := h.Register(gone, "dead", nil)
 	gone.Kill()
 
-	summary := h.scan()
+	summary := h.Scan()
 	require.Equal(t, 5, summary.Started)
-	h.record("scan_all_servers", h.lastScan)
+	h.record("scan_all_servers", h.LastScan)
 	h.File(good.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
-	h.awaitScans(summary)
+	h.AwaitScans(summary)
 
 	for _, c := range []struct {
 		server ingest.Server
@@ -183,19 +184,19 @@ func TestABadServerDelaysNobody(t *testing.T) {
 func TestAMissingBucketIsWaitedForVisibly(t *testing.T) {
 	t.Parallel()
 	h := newHarbour(t)
-	h.startWorker()
+	h.StartWorker()
 	acme := h.AddServer("acme", nil)
 	acme.Write("a.csv", rig.Random(100))
 	require.NoError(t, h.S3.Core.RemoveBucket(h.Ctx, h.S3.Bucket))
 
-	scan := h.scan()
+	scan := h.Scan()
 	waiting := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.ErrorMessage != "" })
 	assert.Equal(t, ingest.KindMissing, waiting.ErrorKind)
 	assert.Contains(t, waiting.ErrorMessage, h.S3.Bucket)
 	assert.NotNil(t, rig.Detail(h.Events(waiting.UUID), ingest.EventRetryScheduled, "message"))
 
-	require.NoError(t, h.S3.Core.MakeBucket(h.Ctx, h.S3.Bucket, bucketOptions))
-	h.awaitScans(scan)
+	require.NoError(t, h.S3.Core.MakeBucket(h.Ctx, h.S3.Bucket, minio.MakeBucketOptions{}))
+	h.AwaitScans(scan)
 	h.RequireExactlyOnce()
 }
 
@@ -203,18 +204,18 @@ func TestFullStagingIsWaitedForVisibly(t *testing.T) {
 	t.Parallel()
 	h := newHarbour(t)
 	h.Cfg.Staging.ReserveBytes = 1 << 60
-	stop := h.startWorker()
+	stop := h.StartWorker()
 	acme := h.AddServer("acme", nil)
 	acme.Write("a.csv", rig.Random(100))
-	scan := h.scan()
+	scan := h.Scan()
 	waiting := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.ErrorMessage != "" })
 	assert.Equal(t, ingest.KindStagingFull, waiting.ErrorKind)
 	assert.Contains(t, waiting.ErrorMessage, "STEVEDORE_STAGING_RESERVE_BYTES")
 
 	stop()
 	h.Cfg.Staging.ReserveBytes = 0
-	h.startWorker()
-	h.awaitScans(scan)
+	h.StartWorker()
+	h.AwaitScans(scan)
 	h.RequireExactlyOnce()
 }
 
@@ -223,17 +224,21 @@ func TestFullStagingIsWaitedForVisibly(t *testing.T) {
 func TestAStoppedWorkerGoesOnWhereItStood(t *testing.T) {
 	t.Parallel()
 	h := newHarbour(t)
-	var lift func()
-	acme := h.AddServer("acme", func(s *ingest.Server) { s.Port, lift = throttle(t, s.Port, 8<<10) })
+	var line *rig.Line
+	acme := h.AddServer("acme", func(s *ingest.Server) {
+		line = rig.NewLine(t, s.Host, s.Port)
+		s.Port = line.Port
+	})
+	line.Spoil("bandwidth", map[string]int{"rate": 8 << 10})
 	acme.Write("large.bin", rig.Random(24<<20))
-	stop := h.startWorker()
-	scan := h.scan()
+	stop := h.StartWorker()
+	scan := h.Scan()
 	staged := filepath.Join(h.Cfg.Staging.Dir, "files")
 	require.Eventually(t, func() bool { return stagedBytes(staged) > 4<<20 }, rig.Patience, 20*time.Millisecond)
 	stop()
-	lift()
-	h.startWorker()
-	h.awaitScans(scan)
+	line.Mend("bandwidth")
+	h.StartWorker()
+	h.AwaitScans(scan)
 	h.RequireExactlyOnce()
 	file := h.File(acme.Path("large.bin"), func(ingest.File) bool { return true })
 	offset, _ := rig.Detail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
@@ -254,16 +259,16 @@ func stagedBytes(dir string) (most int64) {
 func TestTheSourceIsMovedOnlyAfterwards(t *testing.T) {
 	t.Parallel()
 	h := newHarbour(t)
-	h.startWorker()
+	h.StartWorker()
 	acme := h.AddServer("acme", func(s *ingest.Server) {
 		s.RootPath += "/in"
 		s.AfterIngest = ingest.AfterIngest("move:" + filepath.Dir(s.RootPath) + "/done")
 	})
 	acme.Write("in/a.csv", rig.Random(100))
 	acme.Write("done/a.csv", []byte("of an earlier day"))
-	h.scanAndWait()
+	h.ScanAndWait()
 	file := h.File(acme.Path("in/a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
-	require.NoError(t, h.temporal.GetWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "").Get(h.Ctx, nil))
+	require.NoError(t, h.Temporal.GetWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "").Get(h.Ctx, nil))
 	assert.NoFileExists(t, acme.Path("in/a.csv"))
 	old, err := os.ReadFile(acme.Path("done/a.csv"))
 	require.NoError(t, err)
@@ -278,12 +283,12 @@ func TestTheSourceIsMovedOnlyAfterwards(t *testing.T) {
 func TestASmallFileNeedsFewEvents(t *testing.T) {
 	t.Parallel()
 	h := newHarbour(t)
-	h.startWorker()
+	h.StartWorker()
 	acme := h.AddServer("acme", nil)
 	acme.Write("small.csv", rig.Random(100))
-	h.scanAndWait()
+	h.ScanAndWait()
 	file := h.File(acme.Path("small.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
-	history := h.temporal.GetWorkflowHistory(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", true, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	history := h.Temporal.GetWorkflowHistory(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", true, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	n := 0
 	for history.HasNext() {
 		_, err := history.Next()

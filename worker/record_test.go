@@ -22,7 +22,7 @@ func (h *harbour) record(name, workflowID string) {
 		return
 	}
 	var history historypb.History
-	events := h.temporal.GetWorkflowHistory(h.Ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	events := h.Temporal.GetWorkflowHistory(h.Ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		event, err := events.Next()
 		require.NoError(h.T, err)

@@ -35,28 +35,40 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer temporal.Close()
-	return RunWith(ctx, cfg, temporal, ingest.TaskQueue, log)
+	return RunWith(ctx, cfg, temporal, log, Wiring{TaskQueue: ingest.TaskQueue})
 }
 
-// RunWith is Run over a given Temporal client and shared task queue.
-func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, taskQueue string, log *slog.Logger) error {
+// Wiring says how RunWith is put together.
+type Wiring struct {
+	// TaskQueue is the shared queue; workers of one installation share it.
+	TaskQueue string
+	// Wrap, may be nil, puts something around the parts before they are used:
+	// tests let them fail there.
+	Wrap func(activities.Deps) activities.Deps
+}
+
+// RunWith is Run over a given Temporal client and wiring.
+func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log *slog.Logger, wiring Wiring) error {
 	acts, closeWorld, err := Activities(ctx, cfg, temporal, log)
 	if err != nil {
 		return err
 	}
 	defer closeWorld()
+	if wiring.Wrap != nil {
+		acts.Deps = wiring.Wrap(acts.Deps)
+	}
 	failed := make(chan error, 2)
 	options := sdkworker.Options{
 		WorkerStopTimeout: cfg.Worker.StopTimeout,
 		OnFatalError:      func(err error) { failed <- err },
 	}
-	shared := sdkworker.New(temporal, taskQueue, options)
+	shared := sdkworker.New(temporal, wiring.TaskQueue, options)
 	registerShared(shared, acts)
 	options.DisableWorkflowWorker = true
 	options.MaxConcurrentActivityExecutionSize = cfg.Worker.MaxDownloads + cfg.Worker.MaxUploads
 	host := sdkworker.New(temporal, ingest.HostQueue(acts.Staging.HostID()), options)
 	registerHost(host, acts)
-	log.InfoContext(ctx, "worker starts", "task_queue", taskQueue, "host", acts.Staging.HostID())
+	log.InfoContext(ctx, "worker starts", "task_queue", wiring.TaskQueue, "host", acts.Staging.HostID())
 	return work(ctx, failed, shared, host)
 }
 

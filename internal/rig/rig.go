@@ -35,7 +35,9 @@ type Rig struct {
 	Ctx context.Context
 	// Cfg is a worker's configuration for this world; a test may change it
 	// before it uses it.
-	Cfg   config.Config
+	Cfg config.Config
+	// Env is the environment that Cfg was loaded from, for worker processes.
+	Env   []string
 	Store *store.Store
 	Vault *vault.Vault
 	S3    testenv.S3
@@ -59,7 +61,7 @@ func New(t *testing.T) *Rig {
 	var err error
 	r.Vault, err = vault.Open(keys)
 	require.NoError(t, err)
-	r.Cfg, err = config.Load(config.Options{Environ: []string{
+	r.Env = []string{
 		"STEVEDORE_DATABASE_URL=" + dsn,
 		"STEVEDORE_S3_ENDPOINT=" + r.S3.Endpoint, "STEVEDORE_S3_ACCESS_KEY=" + r.S3.AccessKey,
 		"STEVEDORE_S3_SECRET_KEY=" + r.S3.SecretKey, "STEVEDORE_S3_BUCKET=" + r.S3.Bucket, "STEVEDORE_S3_USE_TLS=false",
@@ -67,7 +69,8 @@ func New(t *testing.T) *Rig {
 		"STEVEDORE_STAGING_DIR=" + filepath.Join(dir, "staging"), "STEVEDORE_STAGING_RESERVE_BYTES=0",
 		"STEVEDORE_KEYSET_FILE=" + keys, "STEVEDORE_SFTP_ALLOW_NETWORKS=127.0.0.0/8",
 		"STEVEDORE_WORKER_STOP_TIMEOUT=20s",
-	}})
+	}
+	r.Cfg, err = config.Load(config.Options{Environ: r.Env})
 	require.NoError(t, err)
 	r.Store, err = store.New(ctx, store.Config{DatabaseURL: dsn, MaxConns: 3})
 	require.NoError(t, err)

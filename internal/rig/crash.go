@@ -1,0 +1,170 @@
+package rig
+
+import (
+	"context"
+	"os"
+	"syscall"
+	"time"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+)
+
+// CrashPoints are the boundaries of all steps at which a worker process can be
+// told to kill itself: before and after everything that a file's way leaves
+// outside the process. "after" the last of a step is before Temporal hears of it.
+var CrashPoints = []string{
+	"before observe", "after observe", "before promote", "after promote",
+	"before finish scan", "after finish scan",
+	"before reserve", "after reserve",
+	"before ledger downloading", "after ledger downloading",
+	"before fetch", "after fetch",
+	"before ledger downloaded", "after ledger downloaded",
+	"before digests", "after digests",
+	"before ledger verified", "after ledger verified",
+	"before ledger uploading", "after ledger uploading",
+	"before put", "after put",
+	"before ledger uploaded", "after ledger uploaded",
+	"before discard", "after discard",
+	"before announce", "after announce",
+	"before ledger completed", "after ledger completed",
+	"before rename", "after rename",
+}
+
+// crashPoint kills the process when it is reached.
+type crashPoint string
+
+func (c crashPoint) at(point string) {
+	if string(c) == point {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // the signal may take a moment; nothing must happen in it
+	}
+}
+
+// around runs fn between the points before and after it. A failed call has no
+// after: the fault to be made is the loss of a success.
+func around[T any](c crashPoint, name string, fn func() (T, error)) (T, error) {
+	c.at("before " + name)
+	result, err := fn()
+	if err == nil {
+		c.at("after " + name)
+	}
+	return result, err
+}
+
+func aroundErr(c crashPoint, name string, fn func() error) error {
+	_, err := around(c, name, func() (struct{}, error) { return struct{}{}, fn() })
+	return err
+}
+
+// crashAt wraps the parts so that the process dies at the point; "" is nowhere.
+func crashAt(point string) func(activities.Deps) activities.Deps {
+	if point == "" {
+		return nil
+	}
+	c := crashPoint(point)
+	return func(d activities.Deps) activities.Deps {
+		d.Ledger = crashLedger{d.Ledger, c}
+		d.Catalog = crashCatalog{d.Catalog, c}
+		d.Sources = crashSources{d.Sources, c}
+		d.Staging = crashStaging{d.Staging, c}
+		d.Objects = crashObjects{d.Objects, c}
+		d.Announcer = crashAnnouncer{d.Announcer, c}
+		return d
+	}
+}
+
+type crashLedger struct {
+	activities.Ledger
+	c crashPoint
+}
+
+func (l crashLedger) Apply(ctx context.Context, change ingest.Change) error {
+	return aroundErr(l.c, "ledger "+string(change.To), func() error { return l.Ledger.Apply(ctx, change) })
+}
+
+type crashCatalog struct {
+	activities.Catalog
+	c crashPoint
+}
+
+func (k crashCatalog) Observe(ctx context.Context, server, source string, seen []ingest.Observation) (ingest.ScanCounts, error) {
+	return around(k.c, "observe", func() (ingest.ScanCounts, error) { return k.Catalog.Observe(ctx, server, source, seen) })
+}
+
+func (k crashCatalog) Promote(ctx context.Context, server string, settle time.Duration) (promoted, settling int64, err error) {
+	err = aroundErr(k.c, "promote", func() error {
+		promoted, settling, err = k.Catalog.Promote(ctx, server, settle)
+		return err
+	})
+	return promoted, settling, err
+}
+
+func (k crashCatalog) FinishScan(ctx context.Context, scan ingest.ScanResult) error {
+	return aroundErr(k.c, "finish scan", func() error { return k.Catalog.FinishScan(ctx, scan) })
+}
+
+type crashStaging struct {
+	activities.Staging
+	c crashPoint
+}
+
+func (s crashStaging) Reserve(ctx context.Context, file string, size int64) error {
+	return aroundErr(s.c, "reserve", func() error { return s.Staging.Reserve(ctx, file, size) })
+}
+
+func (s crashStaging) Fetch(ctx context.Context, req ingest.Fetch) (ingest.Staged, error) {
+	return around(s.c, "fetch", func() (ingest.Staged, error) { return s.Staging.Fetch(ctx, req) })
+}
+
+func (s crashStaging) Digests(ctx context.Context, file string, progress func(int64), algos ...string) (size int64, digests map[string]string, err error) {
+	err = aroundErr(s.c, "digests", func() error {
+		size, digests, err = s.Staging.Digests(ctx, file, progress, algos...)
+		return err
+	})
+	return size, digests, err
+}
+
+func (s crashStaging) Discard(file string) error {
+	return aroundErr(s.c, "discard", func() error { return s.Staging.Discard(file) })
+}
+
+type crashObjects struct {
+	activities.Objects
+	c crashPoint
+}
+
+func (o crashObjects) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
+	return around(o.c, "put", func() (ingest.Object, error) { return o.Objects.Put(ctx, req) })
+}
+
+type crashAnnouncer struct {
+	activities.Announcer
+	c crashPoint
+}
+
+func (a crashAnnouncer) Announce(ctx context.Context, m ingest.Announcement) (ingest.Receipt, error) {
+	return around(a.c, "announce", func() (ingest.Receipt, error) { return a.Announcer.Announce(ctx, m) })
+}
+
+type crashSources struct {
+	activities.Sources
+	c crashPoint
+}
+
+func (s crashSources) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
+	source, err := s.Sources.Open(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	return crashSource{source, s.c}, nil
+}
+
+type crashSource struct {
+	activities.Source
+	c crashPoint
+}
+
+func (s crashSource) Rename(ctx context.Context, from, to string) error {
+	return aroundErr(s.c, "rename", func() error { return s.Source.Rename(ctx, from, to) })
+}

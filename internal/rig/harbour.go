@@ -1,0 +1,126 @@
+package rig
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"stevedore/activities"
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+	"stevedore/internal/testenv"
+	"stevedore/worker"
+	"stevedore/workflows"
+)
+
+// Harbour is a Rig with a Temporal server and workers.
+type Harbour struct {
+	*Rig
+	Temporal client.Client
+	// Queue is the shared task queue of this world's workers.
+	Queue string
+	// LastScan is the workflow id of the last scan.
+	LastScan string
+}
+
+// NewHarbour makes the world; no worker runs yet.
+func NewHarbour(t *testing.T) *Harbour {
+	t.Helper()
+	h := &Harbour{Rig: New(t)}
+	h.Temporal, h.Queue = testenv.Temporal(t)
+	return h
+}
+
+// StartWorker runs a worker in this process until stop is called or the test ends.
+func (h *Harbour) StartWorker() (stop func()) { return h.StartWorkerWith(h.Cfg, nil) }
+
+// StartWorkerWith runs a worker with other settings, and with wrap, which may
+// be nil, around its parts.
+func (h *Harbour) StartWorkerWith(cfg config.Config, wrap func(activities.Deps) activities.Deps) (stop func()) {
+	h.T.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(h.Ctx))
+	ended := make(chan error, 1)
+	wiring := worker.Wiring{TaskQueue: h.Queue, Wrap: wrap}
+	go func() { ended <- worker.RunWith(ctx, cfg, h.Temporal, slog.New(slog.DiscardHandler), wiring) }()
+	stopped := false
+	stop = func() {
+		if !stopped {
+			stopped = true
+			cancel()
+			require.NoError(h.T, <-ended)
+		}
+	}
+	h.T.Cleanup(stop)
+	return stop
+}
+
+// Scan starts a scan of all servers and returns its summary.
+func (h *Harbour) Scan() workflows.ScanSummary {
+	h.T.Helper()
+	return h.ScanAsync()()
+}
+
+// ScanAsync starts a scan and returns a function that waits for its summary:
+// for tests whose worker dies meanwhile.
+func (h *Harbour) ScanAsync() (summary func() workflows.ScanSummary) {
+	h.T.Helper()
+	h.LastScan = ingest.ScanWorkflowID(uuid.NewString())
+	run, err := h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{
+		ID: h.LastScan, TaskQueue: h.Queue,
+	}, workflows.NameScanAllServers, workflows.ScanAllServersInput{Force: true, Source: "manual"})
+	require.NoError(h.T, err)
+	return func() (summary workflows.ScanSummary) {
+		h.T.Helper()
+		require.NoError(h.T, run.Get(h.Ctx, &summary))
+		return summary
+	}
+}
+
+// AwaitScans waits until every server's DiscoverFiles has ended.
+func (h *Harbour) AwaitScans(summary workflows.ScanSummary) {
+	h.T.Helper()
+	for _, s := range summary.Servers {
+		_ = h.Temporal.GetWorkflow(h.Ctx, ingest.DiscoverWorkflowID(s.UUID), "").Get(h.Ctx, nil)
+	}
+}
+
+// ScanAndWait scans and waits until nothing is left to do.
+func (h *Harbour) ScanAndWait() {
+	h.T.Helper()
+	h.AwaitScans(h.Scan())
+}
+
+// AwaitIngest waits until the file's workflow has ended.
+func (h *Harbour) AwaitIngest(fileUUID string) {
+	h.T.Helper()
+	require.NoError(h.T, h.Temporal.GetWorkflow(h.Ctx, ingest.IngestWorkflowID(fileUUID), "").Get(h.Ctx, nil))
+}
+
+// Completed waits until the file at path is completed and returns it.
+func (h *Harbour) Completed(path string) ingest.File {
+	h.T.Helper()
+	return h.File(path, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
+}
+
+// Parked waits until the file at path waits for an operator and returns it.
+func (h *Harbour) Parked(path string) ingest.File {
+	h.T.Helper()
+	return h.File(path, func(f ingest.File) bool { return f.Status == ingest.StatusError })
+}
+
+// Decide sends an operator's decision to a parked file and waits for the answer.
+func (h *Harbour) Decide(fileUUID, update string, d workflows.Decision) error {
+	h.T.Helper()
+	handle, err := h.Temporal.UpdateWorkflow(h.Ctx, client.UpdateWorkflowOptions{
+		WorkflowID: ingest.IngestWorkflowID(fileUUID), UpdateName: update,
+		WaitForStage: client.WorkflowUpdateStageCompleted, Args: []any{d},
+	})
+	if err != nil {
+		return err
+	}
+	return handle.Get(h.Ctx, nil)
+}

@@ -1,0 +1,111 @@
+package rig
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/Shopify/toxiproxy/v2/collectors"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+)
+
+// Line is a network line to a service of this machine that can be made bad.
+type Line struct {
+	t       *testing.T
+	proxy   *toxiproxy.Proxy
+	metrics *collectors.ProxyMetricCollectors
+	reg     *prometheus.Registry
+
+	// Host and Port are where to connect to instead of the service.
+	Host string
+	Port int
+}
+
+// NewLine puts a line before host:port. It is good until told otherwise.
+func NewLine(t *testing.T, host string, port int) *Line {
+	t.Helper()
+	l := &Line{t: t, Host: "127.0.0.1", metrics: collectors.NewProxyMetricCollectors(), reg: prometheus.NewRegistry()}
+	l.reg.MustRegister(l.metrics.Collectors()...)
+	container := toxiproxy.NewMetricsContainer(nil)
+	container.ProxyMetrics = l.metrics
+	server := toxiproxy.NewServer(container, zerolog.Nop())
+	l.proxy = toxiproxy.NewProxy(server, "line", "127.0.0.1:0", net.JoinHostPort(host, strconv.Itoa(port)))
+	require.NoError(t, l.proxy.Start())
+	t.Cleanup(l.proxy.Stop)
+	_, text, err := net.SplitHostPort(l.proxy.Listen)
+	require.NoError(t, err)
+	l.Port, err = strconv.Atoi(text)
+	require.NoError(t, err)
+	return l
+}
+
+// Address is host:port of the line.
+func (l *Line) Address() string { return net.JoinHostPort(l.Host, strconv.Itoa(l.Port)) }
+
+// Spoil adds a toxic to what the service sends, e.g. "bandwidth" with rate in
+// KiB per second, "latency" with latency in ms, "limit_data" with bytes,
+// "timeout" with timeout 0 for a black hole, "reset_peer", "slicer".
+func (l *Line) Spoil(toxic string, attributes map[string]int) {
+	l.spoil(toxic, "downstream", attributes)
+}
+
+// SpoilUp is Spoil for what is sent to the service.
+func (l *Line) SpoilUp(toxic string, attributes map[string]int) {
+	l.spoil(toxic, "upstream", attributes)
+}
+
+func (l *Line) spoil(toxic, stream string, attributes map[string]int) {
+	l.t.Helper()
+	var parts []string
+	for name, value := range attributes {
+		parts = append(parts, fmt.Sprintf("%q:%d", name, value))
+	}
+	_, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(
+		`{"name":%q,"type":%q,"stream":%q,"attributes":{%s}}`, toxic, toxic, stream, strings.Join(parts, ","))))
+	require.NoError(l.t, err)
+}
+
+// Mend takes a toxic away again.
+func (l *Line) Mend(toxic string) {
+	l.t.Helper()
+	require.NoError(l.t, l.proxy.Toxics.RemoveToxic(l.t.Context(), toxic))
+}
+
+// Cut ends every connection and refuses new ones.
+func (l *Line) Cut() { l.proxy.Stop() }
+
+// Restore takes connections again, on the same port.
+func (l *Line) Restore() {
+	l.t.Helper()
+	require.NoError(l.t, l.proxy.Start())
+}
+
+// Blink ends every connection; new ones are taken at once.
+func (l *Line) Blink() {
+	l.Cut()
+	l.Restore()
+}
+
+// Received is how many bytes the service sent over connections that have ended.
+func (l *Line) Received() (n int64) {
+	families, err := l.reg.Gather()
+	require.NoError(l.t, err)
+	for _, family := range families {
+		if !strings.HasSuffix(family.GetName(), "received_bytes_total") {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			for _, label := range metric.GetLabel() {
+				if label.GetName() == "direction" && label.GetValue() == "downstream" {
+					n += int64(metric.GetCounter().GetValue())
+				}
+			}
+		}
+	}
+	return n
+}

@@ -1,0 +1,142 @@
+package rig
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/config"
+	"stevedore/internal/temporalclient"
+	"stevedore/worker"
+)
+
+// The variables by which a test tells a worker process what to be.
+const (
+	queueVariable = "STEVEDORE_TEST_QUEUE"
+	crashVariable = "STEVEDORE_TEST_CRASH"
+)
+
+// Main is TestMain for packages that start worker processes: the test binary
+// started with a queue is a worker, and otherwise runs the tests.
+func Main(m *testing.M) {
+	if queue := os.Getenv(queueVariable); queue != "" {
+		os.Exit(runWorker(queue, os.Getenv(crashVariable)))
+	}
+	os.Exit(m.Run())
+}
+
+// runWorker is `stevedore worker`, but for its queue and where it crashes.
+func runWorker(queue, crash string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if err := work(ctx, log, worker.Wiring{TaskQueue: queue, Wrap: crashAt(crash)}); err != nil {
+		log.Error("the worker failed", "error", err)
+		return 1
+	}
+	return 0
+}
+
+func work(ctx context.Context, log *slog.Logger, wiring worker.Wiring) error {
+	cfg, err := config.Load(config.Options{Environ: os.Environ()})
+	if err != nil {
+		return err
+	}
+	temporal, err := temporalclient.Dial(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	return worker.RunWith(ctx, cfg, temporal, log, wiring)
+}
+
+// ProcessOptions say how a worker process differs from the plain one.
+type ProcessOptions struct {
+	// Crash names the point at which it kills itself, see crashAt.
+	Crash string
+	// Env are further variables; they win over the rig's.
+	Env []string
+}
+
+// Process is a worker in a process of its own.
+type Process struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	log   string
+	ended chan struct{}
+}
+
+// StartProcess starts a worker process. It is killed when the test ends.
+func (h *Harbour) StartProcess(o ProcessOptions) *Process {
+	h.T.Helper()
+	p := &Process{t: h.T, log: filepath.Join(h.T.TempDir(), "worker-"+uuid.NewString()+".log"), ended: make(chan struct{})}
+	log, err := os.Create(p.log)
+	require.NoError(h.T, err)
+	p.cmd = exec.Command(os.Args[0])
+	p.cmd.Env = append(append(append(os.Environ(), h.Env...), queueVariable+"="+h.Queue, crashVariable+"="+o.Crash), o.Env...)
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	require.NoError(h.T, p.cmd.Start())
+	require.NoError(h.T, log.Close())
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait()
+	}()
+	h.T.Cleanup(func() {
+		p.Kill()
+		if h.T.Failed() {
+			text, _ := os.ReadFile(p.log)
+			h.T.Logf("worker process %d:\n%.8000s", p.cmd.Process.Pid, text)
+		}
+	})
+	return p
+}
+
+// Signal sends a signal; a process that has ended is no error.
+func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+// Kill ends it with SIGKILL and waits until it is gone.
+func (p *Process) Kill() {
+	p.Signal(syscall.SIGCONT)
+	p.Signal(syscall.SIGKILL)
+	<-p.ended
+}
+
+// Terminate asks it to end and returns how long that took.
+func (p *Process) Terminate() time.Duration {
+	p.t.Helper()
+	began := time.Now()
+	p.Signal(syscall.SIGTERM)
+	p.AwaitEnd()
+	require.True(p.t, p.cmd.ProcessState.Success(), "the worker ended with %s", p.cmd.ProcessState)
+	return time.Since(began)
+}
+
+// AwaitEnd waits until the process has ended.
+func (p *Process) AwaitEnd() {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(Patience):
+		text, _ := os.ReadFile(p.log)
+		p.t.Fatalf("the worker process does not end; its log:\n%.8000s", text)
+	}
+}
+
+// RequireCrashed waits until the process has killed itself at its crash point.
+func (p *Process) RequireCrashed() {
+	p.t.Helper()
+	p.AwaitEnd()
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	require.True(p.t, ok && status.Signaled() && status.Signal() == syscall.SIGKILL,
+		"%s", fmt.Sprintf("the worker ended with %s instead of a crash", p.cmd.ProcessState))
+}
