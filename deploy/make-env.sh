@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Makes the file of secrets that docker-compose.yml asks for.
+#
+#   deploy/make-env.sh [FILE]      default: deploy/compose.env
+#
+# compose.env.example is the template: what is empty there gets a random value.
+# A file that exists is never changed, because its passwords are in volumes by
+# now; when it lacks a variable of the template the script says so and fails.
+set -euo pipefail
+umask 077
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+template=$here/compose.env.example
+target=${1:-$here/compose.env}
+
+# 24 random bytes as hex: it needs no escaping in URLs, and od is everywhere.
+secret() { od -An -v -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+
+fill_in() {
+	local line
+	while IFS= read -r line; do
+		case $line in
+		'#'* | '') echo "$line" ;;
+		*=) echo "$line$(secret)" ;;
+		*) echo "$line" ;;
+		esac
+	done <"$template"
+}
+
+# must_be_complete fails when the file lacks a secret that a newer version needs.
+must_be_complete() {
+	local name missing=()
+	while IFS= read -r name; do
+		grep -q "^$name=." "$target" || missing+=("$name")
+	done < <(sed -n 's/^\([A-Z_]*\)=$/\1/p' "$template")
+	if ((${#missing[@]} > 0)); then
+		echo "$target lacks ${missing[*]}: add them, see $template" >&2
+		exit 1
+	fi
+}
+
+if [[ -e $target ]]; then
+	must_be_complete
+	echo "$target exists and is kept"
+	exit 0
+fi
+
+temporary=$(mktemp "$target.XXXXXX")
+trap 'rm -f "$temporary"' EXIT
+fill_in >"$temporary"
+# A link, unlike a rename, fails when somebody else was faster.
+ln "$temporary" "$target"
+echo "made $target, readable by you alone"
