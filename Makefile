@@ -8,7 +8,7 @@ WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status clean build test test-short lint generate bench load
+.PHONY: help demo up down status clean build test test-short lint generate bench chaos load
 
 help: ## this list
 	@echo "stevedore: from partners' SFTP servers into object storage, durably"
@@ -52,7 +52,7 @@ $(BIN)/minio: temporal-dev/go.mod
 	@cd temporal-dev && $(GO) build -trimpath -o $@ github.com/minio/minio
 
 test: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio ## all tests, against a private stack that is taken down afterwards
-	@$(BIN)/devstack run -- $(GO) test -timeout 20m ./...
+	@$(BIN)/devstack run -- $(GO) test -timeout 20m -parallel 8 ./...
 	@cd temporal-dev && $(GO) test -timeout 10m ./...
 
 test-short: ## tests that need no services, under a minute
@@ -77,6 +77,9 @@ generate: ## generated code and the configuration table
 
 bench: ## benchmarks that are in the tree, with memory figures
 	@$(GO) test -run '^$$' -bench . -benchmem ./...
+
+chaos: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio ## every fault, the long ones too; SEED=n repeats a run
+	@STEVEDORE_CHAOS=1 STEVEDORE_CHAOS_SEED=$(SEED) $(BIN)/devstack run -- $(GO) test -count=1 -timeout 60m -parallel 8 -v ./internal/faults
 
 load: ## a load test against the running stack
 	@echo 'there is no load test yet' && exit 1

@@ -50,34 +50,46 @@ func (a *Activities) settleAfter(ctx context.Context, file ingest.File, err erro
 	return applicationError(err)
 }
 
-func (a *Activities) afterIngest(ctx context.Context, server ingest.Server, file ingest.File) error {
-	source, err := a.Sources.Open(ctx, server)
+func (a *Activities) afterIngest(ctx context.Context, server ingest.Server, file ingest.File) (err error) {
+	watched, _, stop := a.watch(ctx, file.Size)
+	defer func() { err = stop(err) }()
+	details, err := a.tidySource(watched, server, file)
 	if err != nil {
-		return err
-	}
-	defer func() { _ = source.Close() }()
-	switch err := sameVersion(ctx, source, file); ingest.KindOf(err) {
-	case ingest.KindNotFound, ingest.KindChanged:
-		return nil // done by an earlier attempt, or already another version
-	default:
-		if err != nil {
-			return err
-		}
-	}
-	details := map[string]any{"action": string(server.AfterIngest)}
-	if dir, move := server.AfterIngest.MoveTo(); move {
-		to, err := moveAway(ctx, source, file, dir)
-		if err != nil {
-			return err
-		}
-		details["moved_to"] = ingest.DisplayPath(to)
-	} else if err := source.Remove(ctx, file.RemotePath); err != nil {
 		return err
 	}
 	return a.Ledger.Apply(ctx, ingest.Change{
 		FileUUID: file.UUID, Fence: file.Fence, To: file.Status,
 		Events: []ingest.Event{{Type: ingest.EventSourceDone, Details: details}},
 	})
+}
+
+// tidySource does the action and returns what is to be told of it. A source
+// that is gone was tidied by an attempt whose answer was lost, or by the
+// partner; one that is another version now is left for the next scan.
+func (a *Activities) tidySource(ctx context.Context, server ingest.Server, file ingest.File) (map[string]any, error) {
+	source, err := a.Sources.Open(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = source.Close() }()
+	details := map[string]any{"action": string(server.AfterIngest)}
+	switch err := sameVersion(ctx, source, file); {
+	case ingest.KindOf(err) == ingest.KindNotFound:
+		details["found"] = "gone already"
+		return details, nil
+	case ingest.KindOf(err) == ingest.KindChanged:
+		details["found"] = "another version, which is left alone"
+		return details, nil
+	case err != nil:
+		return nil, err
+	}
+	dir, move := server.AfterIngest.MoveTo()
+	if !move {
+		return details, source.Remove(ctx, file.RemotePath)
+	}
+	to, err := moveAway(ctx, source, file, dir)
+	details["moved_to"] = ingest.DisplayPath(to)
+	return details, err
 }
 
 // moveAway renames the source into dir. A name that is taken there gets the

@@ -72,7 +72,8 @@ func withHost(ctx workflow.Context, queue string, wait time.Duration) workflow.C
 // withTidy is for the after-ingest action.
 func withTidy(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: 2 * time.Minute,
+		StartToCloseTimeout: 10 * time.Minute,
+		HeartbeatTimeout:    heartbeatTimeout,
 		RetryPolicy:         &tidy,
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -83,7 +85,8 @@ func (h *Harbour) StartProcess(o ProcessOptions) *Process {
 	log, err := os.Create(p.log)
 	require.NoError(h.T, err)
 	p.cmd = exec.Command(os.Args[0])
-	p.cmd.Env = append(append(append(os.Environ(), h.Env...), queueVariable+"="+h.Queue, crashVariable+"="+o.Crash), o.Env...)
+	p.cmd.Env = append(append(foreign(), h.Env...), queueVariable+"="+h.Queue, crashVariable+"="+o.Crash)
+	p.cmd.Env = append(p.cmd.Env, o.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	require.NoError(h.T, p.cmd.Start())
 	require.NoError(h.T, log.Close())
@@ -94,11 +97,16 @@ func (h *Harbour) StartProcess(o ProcessOptions) *Process {
 	h.T.Cleanup(func() {
 		p.Kill()
 		if h.T.Failed() {
-			text, _ := os.ReadFile(p.log)
-			h.T.Logf("worker process %d:\n%.8000s", p.cmd.Process.Pid, text)
+			h.T.Logf("worker process %d:\n%s", p.cmd.Process.Pid, p.tail())
 		}
 	})
 	return p
+}
+
+// foreign is the environment without stevedore's own variables, which speak of
+// the test stack and not of the test's part of it.
+func foreign() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "STEVEDORE_") })
 }
 
 // Signal sends a signal; a process that has ended is no error.
@@ -121,14 +129,19 @@ func (p *Process) Terminate() time.Duration {
 	return time.Since(began)
 }
 
+// tail is the end of the process's log.
+func (p *Process) tail() string {
+	text, _ := os.ReadFile(p.log)
+	return string(text[max(0, len(text)-2000):])
+}
+
 // AwaitEnd waits until the process has ended.
 func (p *Process) AwaitEnd() {
 	p.t.Helper()
 	select {
 	case <-p.ended:
 	case <-time.After(Patience):
-		text, _ := os.ReadFile(p.log)
-		p.t.Fatalf("the worker process does not end; its log:\n%.8000s", text)
+		p.t.Fatalf("the worker process does not end; its log:\n%s", p.tail())
 	}
 }
 
