@@ -9,6 +9,7 @@ import (
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/oracle"
 	"stevedore/internal/telemetry"
 )
 
@@ -27,6 +28,7 @@ type operations interface {
 	EachFile(ctx context.Context, filter ingest.FileFilter, limit int, fn func(ingest.File) error) error
 	ShowFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error)
 	Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error)
+	Audit(ctx context.Context, req admin.AuditRequest, fn func(oracle.Difference) error) (admin.AuditSummary, error)
 	Close()
 }
 

@@ -18,6 +18,7 @@ import (
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/oracle"
 	"stevedore/workflows"
 )
 
@@ -40,6 +41,10 @@ type fakeOperations struct {
 	files    []ingest.File
 	events   []ingest.StoredEvent
 	closed   bool
+
+	audited     admin.AuditRequest
+	differences []oracle.Difference
+	audit       admin.AuditSummary
 }
 
 func (f *fakeOperations) Setup(_ context.Context, report func(admin.StepReport), only ...string) error {
@@ -121,6 +126,17 @@ func (f *fakeOperations) Events(context.Context, string) ([]ingest.StoredEvent, 
 	return f.events, f.err
 }
 
+func (f *fakeOperations) Audit(_ context.Context, req admin.AuditRequest, fn func(oracle.Difference) error) (admin.AuditSummary, error) {
+	f.audited = req
+	req.Progress(f.audit.Summary)
+	for _, d := range f.differences {
+		if err := fn(d); err != nil {
+			return f.audit, err
+		}
+	}
+	return f.audit, f.err
+}
+
 func (f *fakeOperations) Close() { f.closed = true }
 
 // call is what one call of the program left behind.
@@ -191,7 +207,7 @@ func TestUsageErrors(t *testing.T) {
 	for _, line := range [][]string{
 		args("bogus"), args("server", "bogus"), args("server", "show"), args("server", "show", "a", "b"), args("scan", "x"),
 		args("file", "list", "--status", "lost"), args("file", "list", "--limit", "-1"), args("--nope"), args("-o", "xml", "version"),
-		args("server", "test", "a", "--approve", "MD5:00"), args("config", "bogus"),
+		args("server", "test", "a", "--approve", "MD5:00"), args("config", "bogus"), args("audit", "acme"),
 		args("server", "add", "--password-file", "-", "--private-key-file", "-"),
 		args("server", "add", "--password-file", "/nonexistent/file"), args("server", "add", "--password-file", os.DevNull),
 	} {
@@ -428,7 +444,7 @@ func TestHelp(t *testing.T) {
 	t.Parallel()
 	main := execute(t, &fakeOperations{}, args("--help"))
 	require.Equal(t, 0, main.code)
-	for _, command := range []string{"api", "config", "file", "migrate", "scan", "server", "setup", "version", "worker"} {
+	for _, command := range []string{"api", "audit", "config", "file", "migrate", "scan", "server", "setup", "version", "worker"} {
 		require.Regexp(t, `(?m)^  `+command+` +\w`, main.out)
 	}
 	require.NotContains(t, main.out, "--s3-bucket")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"stevedore/internal/admin"
@@ -10,15 +11,22 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// The exit codes, which scripts rely on. 9 is for differences found by audits.
+// The exit codes, which scripts rely on.
 const (
-	exitOK        = 0
-	exitOther     = 1
-	exitUsage     = 2
-	exitNotFound  = 3
-	exitRetryable = 5
-	exitPermanent = 6
+	exitOK          = 0
+	exitOther       = 1
+	exitUsage       = 2
+	exitNotFound    = 3
+	exitRetryable   = 5
+	exitPermanent   = 6
+	exitDifferences = 9
 )
+
+// differencesError says that an audit came to its end and found something.
+type differencesError struct{ count int64 }
+
+// Error returns one line.
+func (e differencesError) Error() string { return fmt.Sprintf("%d difference(s) found", e.count) }
 
 // usageError is a command line that cannot be understood or carried out as it
 // is written.
@@ -30,14 +38,17 @@ func (e usageError) Unwrap() error { return e.error }
 // exitCode says what a script may do about the error.
 func exitCode(err error) int {
 	var (
-		usage   usageError
-		invalid *admin.InvalidError
-		wrong   *config.Error
-		known   *ingest.Error
+		usage       usageError
+		differences differencesError
+		invalid     *admin.InvalidError
+		wrong       *config.Error
+		known       *ingest.Error
 	)
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &differences):
+		return exitDifferences
 	case errors.As(err, &usage), errors.As(err, &invalid):
 		return exitUsage
 	case errors.Is(err, admin.ErrNotFound):

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"stevedore/internal/admin"
+	"stevedore/internal/oracle"
 )
 
 // eraseLine moves to the line's start and clears what stood there.
@@ -29,6 +30,16 @@ func (p *progress) scan(s admin.ScanProgress) {
 	fmt.Fprintf(p.app.stderr, "%s%d of %d servers done; files: %s", eraseLine, s.Done, s.Total, counts(s.Files))
 }
 
+func (p *progress) audit(s oracle.Summary) {
+	if !p.app.terminal {
+		return
+	}
+	p.shown = true
+	fmt.Fprintf(p.app.stderr, "%s%d files, %d objects, %d entries on servers compared; %d difference(s)",
+		eraseLine, s.Files, s.Objects, s.Sources, s.Differences())
+}
+
+// end takes the line away.
 func (p *progress) end() {
 	if p.shown {
 		fmt.Fprint(p.app.stderr, eraseLine)

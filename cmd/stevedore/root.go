@@ -11,7 +11,8 @@ import (
 const rootLong = `stevedore unloads files from partners' SFTP servers into object storage, as
 durable workflows on Temporal: nothing lost, nothing twice, always explainable.
 
-Exit codes: 0 ok, 1 other, 2 usage, 3 not found, 5 retryable, 6 not retryable.`
+Exit codes: 0 ok, 1 other, 2 usage, 3 not found, 5 retryable, 6 not retryable,
+9 differences found.`
 
 // rootCommand builds the tree of commands.
 func (a *app) rootCommand() *cobra.Command {
@@ -33,7 +34,7 @@ func (a *app) rootCommand() *cobra.Command {
 	a.addConfigFlags(root)
 	root.AddCommand(
 		a.setupCommand(), a.migrateCommand(), a.workerCommand(), a.apiCommand(), a.serverCommand(),
-		a.scanCommand(), a.fileCommand(), a.configCommand(), a.versionCommand(),
+		a.scanCommand(), a.fileCommand(), a.auditCommand(), a.configCommand(), a.versionCommand(),
 	)
 	return root
 }

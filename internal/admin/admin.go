@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/oracle"
 	"stevedore/workflows"
 )
 
@@ -64,6 +65,13 @@ type Probed struct {
 	Entries int
 	// Latency is how long connecting and logging in took.
 	Latency time.Duration
+}
+
+// Lister goes through what a server shows, with the filters that scans use.
+type Lister interface {
+	// List calls fn for each entry and returns how many folders could not be
+	// read; an error of fn ends it and is returned as it is.
+	List(ctx context.Context, server ingest.Server, fn func(ingest.Observation) error) (unreadable int64, err error)
 }
 
 // Engine starts and watches scans in Temporal. When Temporal cannot be
@@ -127,6 +135,10 @@ type Deps struct {
 	Sealer Opener[Sealer]
 	Prober Opener[Prober]
 	Engine Engine
+	// Record, Objects and Lister are what audits compare.
+	Record  Opener[oracle.Ledger]
+	Objects Opener[oracle.Objects]
+	Lister  Opener[Lister]
 	// Checks are the parts that Ready asks.
 	Checks []Check
 	// Steps are what Setup does, in this order.
@@ -135,6 +147,8 @@ type Deps struct {
 	Defaults ingest.ServerDefaults
 	// NewUUID returns a random version 4 UUID.
 	NewUUID func() string
+	// Now is the clock that audits measure the age of files with; default time.Now.
+	Now func() time.Time
 	// Poll is how often WaitScan reports progress; default 1 s.
 	Poll time.Duration
 }
@@ -164,6 +178,9 @@ type Admin struct {
 func New(d Deps) *Admin {
 	if d.Poll <= 0 {
 		d.Poll = time.Second
+	}
+	if d.Now == nil {
+		d.Now = time.Now
 	}
 	return &Admin{d: d, close: func() {}}
 }

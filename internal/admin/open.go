@@ -11,6 +11,7 @@ import (
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 	"stevedore/internal/objstore"
+	"stevedore/internal/oracle"
 	"stevedore/internal/sftp"
 	"stevedore/internal/store"
 	"stevedore/internal/temporalclient"
@@ -32,6 +33,9 @@ func (p *parts) admin() *Admin {
 		Sealer:   func(ctx context.Context) (Sealer, error) { return p.vault.get(ctx) },
 		Prober:   func(context.Context) (Prober, error) { return prober{p}, nil },
 		Engine:   p.engine(),
+		Record:   func(ctx context.Context) (oracle.Ledger, error) { return p.store.get(ctx) },
+		Objects:  func(ctx context.Context) (oracle.Objects, error) { return p.objects.get(ctx) },
+		Lister:   p.lister,
 		Checks:   p.checks(),
 		Steps:    p.steps(),
 		Defaults: ingest.ServerDefaults{Settle: p.cfg.Scan.Settle, ScanInterval: p.cfg.Scan.Interval},
@@ -109,4 +113,29 @@ func (t prober) Probe(ctx context.Context, server ingest.Server) (Probed, error)
 	return Probed{
 		Fingerprint: r.Fingerprint, KeyLine: r.HostKeyLine, Software: r.ServerVersion, Entries: r.Entries, Latency: r.Latency,
 	}, err
+}
+
+// lister opens the vault at once: without it no server could be listed, which
+// is not the servers' fault.
+func (p *parts) lister(ctx context.Context) (Lister, error) {
+	secrets, err := p.vault.get(ctx)
+	return lister{sftp.Config{AllowNetworks: p.cfg.SFTP.AllowNetworks}, secrets}, err
+}
+
+type lister struct {
+	// cfg is that of workers, so that an audit sees what a scan would see.
+	cfg     sftp.Config
+	secrets sftp.Secrets
+}
+
+// List implements Lister.
+func (l lister) List(ctx context.Context, server ingest.Server, fn func(ingest.Observation) error) (unreadable int64, err error) {
+	pool := sftp.NewPool(l.cfg, l.secrets)
+	defer func() { _ = pool.Close() }()
+	session, err := pool.Open(ctx, server)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = session.Close() }()
+	return session.List(ctx, fn)
 }

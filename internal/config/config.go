@@ -48,20 +48,21 @@ const (
 	ComponentAPI     Component = "api"
 	ComponentSetup   Component = "setup"
 	ComponentMigrate Component = "migrate"
+	ComponentAudit   Component = "audit"
 	ComponentCLI     Component = "cli"
 )
 
 // Database is the ledger's PostgreSQL.
 type Database struct {
 	// URL is a postgres:// URL; it may hold a password.
-	URL URL `env:"STEVEDORE_DATABASE_URL" required:"worker,api,setup,migrate" doc:"PostgreSQL of the ledger: postgres://user:password@host:5432/name"`
+	URL URL `env:"STEVEDORE_DATABASE_URL" required:"worker,api,setup,migrate,audit" doc:"PostgreSQL of the ledger: postgres://user:password@host:5432/name"`
 }
 
 // S3 is the object store files go to.
 type S3 struct {
-	Endpoint  string `env:"STEVEDORE_S3_ENDPOINT" required:"worker,setup" doc:"Address of the object store as host:port, without http://"`
-	AccessKey string `env:"STEVEDORE_S3_ACCESS_KEY" required:"worker,setup" doc:"Access key of the object store"`
-	SecretKey Secret `env:"STEVEDORE_S3_SECRET_KEY" required:"worker,setup" doc:"Secret key of the object store"`
+	Endpoint  string `env:"STEVEDORE_S3_ENDPOINT" required:"worker,setup,audit" doc:"Address of the object store as host:port, without http://"`
+	AccessKey string `env:"STEVEDORE_S3_ACCESS_KEY" required:"worker,setup,audit" doc:"Access key of the object store"`
+	SecretKey Secret `env:"STEVEDORE_S3_SECRET_KEY" required:"worker,setup,audit" doc:"Secret key of the object store"`
 	Bucket    string `env:"STEVEDORE_S3_BUCKET" envDefault:"stevedore" doc:"Bucket that files are written to"`
 	Region    string `env:"STEVEDORE_S3_REGION" envDefault:"us-east-1" doc:"Region of the bucket"`
 	UseTLS    bool   `env:"STEVEDORE_S3_USE_TLS" envDefault:"true" doc:"Whether to speak TLS to the object store: true or false"`
@@ -100,7 +101,7 @@ type Staging struct {
 // Vault protects the credentials of SFTP servers in the database.
 type Vault struct {
 	// KeysetFile holds the keys; whoever has it and the database has the passwords.
-	KeysetFile string `env:"STEVEDORE_KEYSET_FILE" required:"worker,api,setup" doc:"File with the keys that encrypt SFTP credentials; setup makes it"`
+	KeysetFile string `env:"STEVEDORE_KEYSET_FILE" required:"worker,api,setup,audit" doc:"File with the keys that encrypt SFTP credentials; setup makes it"`
 }
 
 // Scan holds what servers do that do not say otherwise themselves.

@@ -1,0 +1,259 @@
+package admin
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/minio/minio-go/v7"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+	"stevedore/internal/objstore"
+	"stevedore/internal/oracle"
+	"stevedore/internal/store"
+	"stevedore/internal/testenv"
+	"stevedore/internal/vault"
+)
+
+// audited is a ledger, a bucket and SFTP servers of the test's own, and the
+// Admin that audits them.
+type audited struct {
+	*Admin
+	t       *testing.T
+	store   *store.Store
+	objects *objstore.Store
+	vault   *vault.Vault
+	s3      testenv.S3
+	sshd    *testenv.SSHD
+	server  ingest.Server
+}
+
+func newAudited(t *testing.T) *audited {
+	t.Helper()
+	w := &audited{t: t, s3: testenv.Bucket(t)}
+	keys := filepath.Join(t.TempDir(), "keyset.json")
+	require.NoError(t, vault.Generate(keys))
+	cfg, err := config.Load(config.Options{Environ: []string{
+		"STEVEDORE_DATABASE_URL=" + testenv.Database(t),
+		"STEVEDORE_S3_ENDPOINT=" + w.s3.Endpoint, "STEVEDORE_S3_ACCESS_KEY=" + w.s3.AccessKey, "STEVEDORE_S3_SECRET_KEY=" + w.s3.SecretKey,
+		"STEVEDORE_S3_BUCKET=" + w.s3.Bucket, "STEVEDORE_S3_USE_TLS=" + strconv.FormatBool(w.s3.UseTLS),
+		"STEVEDORE_KEYSET_FILE=" + keys, "STEVEDORE_SFTP_ALLOW_NETWORKS=127.0.0.0/8",
+	}})
+	require.NoError(t, err)
+	require.NoError(t, cfg.Validate(config.ComponentAudit))
+	p := newParts(cfg, quiet)
+	w.Admin = p.admin()
+	t.Cleanup(w.Close)
+	w.store, err = p.store.get(t.Context())
+	require.NoError(t, err)
+	w.objects, err = p.objects.get(t.Context())
+	require.NoError(t, err)
+	w.vault, err = p.vault.get(t.Context())
+	require.NoError(t, err)
+	w.sshd = testenv.StartSSHD(t, testenv.SSHDOptions{})
+	w.server = w.register(w.sshd, "acme")
+	return w
+}
+
+func (w *audited) register(sshd *testenv.SSHD, name string) ingest.Server {
+	w.t.Helper()
+	server := sshd.Server(name, uuid.NewString())
+	server.ScanInterval = time.Minute
+	var err error
+	server.PrivateKeyEncrypted, err = w.vault.Seal(vault.FieldPrivateKey, server.UUID, sshd.PrivateKeyPEM)
+	require.NoError(w.t, err)
+	server, err = w.store.AddServer(w.t.Context(), server)
+	require.NoError(w.t, err)
+	return server
+}
+
+// write puts a file on the server that is old enough to have been seen.
+func (w *audited) write(rel string, content []byte) ingest.Observation {
+	w.t.Helper()
+	w.sshd.Write(rel, content)
+	at := time.Now().Add(-time.Hour).Truncate(time.Second)
+	require.NoError(w.t, os.Chtimes(w.sshd.Path(rel), at, at))
+	return ingest.Observation{Path: w.sshd.Path(rel), Size: int64(len(content)), ModTime: at}
+}
+
+// ready puts a file on the server and records that it was seen and settled.
+func (w *audited) ready(rel string, content []byte) ingest.File {
+	w.t.Helper()
+	ctx := w.t.Context()
+	_, err := w.store.Observe(ctx, w.server.UUID, "schedule", []ingest.Observation{w.write(rel, content)})
+	require.NoError(w.t, err)
+	_, _, err = w.store.Promote(ctx, w.server.UUID, 0)
+	require.NoError(w.t, err)
+	files, err := w.store.Files(ctx, ingest.FileFilter{Limit: 1000})
+	require.NoError(w.t, err)
+	return files[len(files)-1]
+}
+
+// step moves a file on as its owner.
+func (w *audited) step(f ingest.File, to ingest.Status, set ingest.Columns, events ...ingest.EventType) {
+	w.t.Helper()
+	claimed, err := w.store.Claim(w.t.Context(), f.UUID)
+	require.NoError(w.t, err)
+	change := ingest.Change{FileUUID: f.UUID, Fence: claimed.Fence, To: to, Set: set}
+	for _, e := range events {
+		change.Events = append(change.Events, ingest.Event{Type: e})
+	}
+	require.NoError(w.t, w.store.Apply(w.t.Context(), change))
+}
+
+// uploaded takes a file all the way to the store.
+func (w *audited) uploaded(rel string, content []byte) ingest.File {
+	w.t.Helper()
+	f := w.ready(rel, content)
+	sum := sha256.Sum256(content)
+	hash, algo, bucket, key := hex.EncodeToString(sum[:]), "sha256", w.objects.Bucket(), ingest.ObjectKey(f)
+	w.step(f, ingest.StatusDownloading, ingest.Columns{}, ingest.EventDownloadStarted)
+	w.step(f, ingest.StatusDownloaded, ingest.Columns{Hash: &hash, HashAlgo: &algo}, ingest.EventDownloaded)
+	w.step(f, ingest.StatusVerified, ingest.Columns{}, ingest.EventVerified)
+	w.step(f, ingest.StatusUploading, ingest.Columns{Bucket: &bucket, ObjectKey: &key}, ingest.EventUploadStart)
+	_, err := w.objects.Put(w.t.Context(), ingest.Put{Key: key, Path: w.sshd.Path(rel), Size: f.Size, SHA256: hash})
+	require.NoError(w.t, err)
+	w.step(f, ingest.StatusUploaded, ingest.Columns{}, ingest.EventUploaded)
+	f.ObjectKey = key
+	return f
+}
+
+// complete takes a file all the way.
+func (w *audited) complete(rel string, content []byte) ingest.File {
+	w.t.Helper()
+	f := w.uploaded(rel, content)
+	w.step(f, ingest.StatusCompleted, ingest.Columns{}, ingest.EventNotified)
+	return f
+}
+
+// audit returns the differences, with the folder and long numbers left out.
+func (w *audited) audit(req AuditRequest) ([]string, AuditSummary) {
+	w.t.Helper()
+	var lines []string
+	summary, err := w.Audit(w.t.Context(), req, func(d oracle.Difference) error {
+		line, _, _ := strings.Cut(strings.ReplaceAll(d.String(), w.sshd.Root, ""), ", modified")
+		lines = append(lines, line)
+		return nil
+	})
+	require.NoError(w.t, err)
+	require.EqualValues(w.t, len(lines), summary.Differences())
+	slices.Sort(lines)
+	return lines, summary
+}
+
+func TestAuditOfACleanWorldFindsNothing(t *testing.T) {
+	t.Parallel()
+	w := newAudited(t)
+	for i := range 5 {
+		w.complete("in/"+strconv.Itoa(i)+".csv", []byte(strings.Repeat("x", i)))
+	}
+	w.complete("bad\x1b[31m\xff.csv", []byte("hostile name"))
+	taken := w.complete("taken.csv", []byte("removed after ingest"))
+	require.NoError(t, os.Remove(taken.RemotePath))
+	w.uploaded("on-its-way.csv", []byte("12"))
+	w.sshd.Write("young.csv", []byte("just written"))
+	for _, deep := range []bool{false, true} {
+		lines, summary := w.audit(AuditRequest{Deep: deep})
+		require.Empty(t, lines)
+		require.EqualValues(t, 8, summary.Files)
+		require.EqualValues(t, 8, summary.Objects)
+		require.EqualValues(t, 8, summary.Sources)
+		require.EqualValues(t, 2, summary.Pending)
+		require.EqualValues(t, 10+12+20, summary.Bytes)
+		require.Equal(t, 1, summary.Servers)
+		require.Empty(t, summary.Unlisted)
+	}
+}
+
+func TestAuditFindsEachDifferenceOnce(t *testing.T) {
+	t.Parallel()
+	w := newAudited(t)
+	ctx := t.Context()
+	w.complete("fine.csv", []byte("fine"))
+
+	gone := w.complete("gone.csv", []byte("object deleted"))
+	require.NoError(t, w.s3.Core.RemoveObject(ctx, w.s3.Bucket, gone.ObjectKey, minio.RemoveObjectOptions{}))
+	damaged := w.complete("damaged.csv", []byte("aaaa"))
+	w.s3.Replace(t, damaged.ObjectKey, []byte("aaab"))
+	short := w.complete("short.csv", []byte("12345"))
+	w.s3.Replace(t, short.ObjectKey, []byte("1234"))
+	foreign := w.complete("foreign.csv", []byte("12"))
+	_, err := w.s3.Core.PutObject(ctx, w.s3.Bucket, foreign.ObjectKey, strings.NewReader("12"), 2, "", "", minio.PutObjectOptions{})
+	require.NoError(t, err)
+	_, err = w.s3.Core.PutObject(ctx, w.s3.Bucket, "files/2026/01/stray/x", nil, 0, "", "", minio.PutObjectOptions{})
+	require.NoError(t, err)
+	_, err = w.s3.Core.PutObject(ctx, w.s3.Bucket, "others/theirs", nil, 0, "", "", minio.PutObjectOptions{})
+	require.NoError(t, err)
+	w.write("lost\x1b.csv", []byte("123"))
+	parked := w.ready("parked.csv", []byte("1"))
+	w.step(parked, ingest.StatusError, ingest.Columns{Error: &ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindPermission, Message: "refused"}}, ingest.EventError)
+	silent := w.uploaded("silent.csv", []byte("1"))
+	w.step(silent, ingest.StatusCompleted, ingest.Columns{})
+	down := testenv.StartSSHD(t, testenv.SSHDOptions{})
+	down.Kill()
+	w.register(down, "down")
+	paused := w.register(down, "paused")
+	require.NoError(t, w.store.PauseServer(ctx, paused.UUID))
+
+	want := []string{
+		"! acme:/foreign.csv: object " + foreign.ObjectKey + " has no SHA-256 in its metadata",
+		"! acme:/parked.csv: it waits for an operator: refused",
+		"! acme:/short.csv: object " + short.ObjectKey + " has 4 bytes, the row says 5 bytes",
+		"! down:" + down.Root + ": the server could not be audited: ",
+		"+ files/2026/01/stray/x: the store has an object that no row names",
+		"- acme:/gone.csv: there is no object " + gone.ObjectKey,
+		`- acme:/lost\x1b.csv: the server has it (3 bytes`,
+		"- acme:/silent.csv: the ledger has no event amqp_notify_sent: it may never have been announced",
+	}
+	check := func(deep bool, want ...string) {
+		slices.Sort(want)
+		lines, summary := w.audit(AuditRequest{Deep: deep})
+		require.Len(t, lines, len(want), "%q", lines)
+		for i := range want {
+			require.True(t, strings.HasPrefix(lines[i], want[i]), "%s\n%s", lines[i], want[i])
+		}
+		require.Len(t, summary.Unlisted, 2)
+		require.False(t, summary.Unlisted[0].Paused)
+		require.Equal(t, "paused", summary.Unlisted[1].Server.Name)
+		require.True(t, summary.Unlisted[1].Paused)
+	}
+	check(false, want...)
+	for i, line := range want {
+		if strings.Contains(line, "short.csv") {
+			want[i] += "; has bytes of SHA-256 "
+		}
+	}
+	check(true, append(want, "! acme:/damaged.csv: object "+damaged.ObjectKey+" has bytes of SHA-256 ")...)
+
+	lines, summary := w.audit(AuditRequest{Servers: []string{"paused", paused.UUID}})
+	require.Len(t, lines, 1, "a named server is logged in to even if it is paused")
+	require.Contains(t, lines[0], "! paused:"+down.Root)
+	require.Equal(t, 1, summary.Servers)
+	_, err = w.Audit(ctx, AuditRequest{Servers: []string{"nobody"}}, nil)
+	require.ErrorIs(t, err, ErrNotFound)
+}
+
+func TestAuditDoesNotLogInToSuspendedServers(t *testing.T) {
+	t.Parallel()
+	w := newAudited(t)
+	scan, err := w.store.StartScan(t.Context(), w.server.UUID, "scan")
+	require.NoError(t, err)
+	require.NoError(t, w.store.FinishScan(t.Context(), ingest.ScanResult{
+		ScanID: scan, ServerUUID: w.server.UUID, Suspend: true, Failure: &ingest.Failure{Kind: ingest.KindAuth, Message: "refused the password"},
+	}))
+	lines, _ := w.audit(AuditRequest{})
+	require.Len(t, lines, 1)
+	require.Contains(t, lines[0], "it is suspended (refused the password): run `stevedore server test acme`")
+	require.NotContains(t, w.sshd.Log(), "Accepted publickey")
+	lines, _ = w.audit(AuditRequest{Servers: []string{"acme"}})
+	require.Empty(t, lines)
+}

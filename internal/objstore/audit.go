@@ -1,0 +1,108 @@
+package objstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"stevedore/internal/ingest"
+)
+
+// readStall is how long an object that is read back may bring nothing new.
+const readStall = time.Minute
+
+// List calls fn for each object under the prefix in byte order of the keys, as
+// S3 promises, a page in memory at a time. SHA256 is left out: a listing does
+// not have it. An error of fn ends the listing and is returned as it is.
+func (s *Store) List(ctx context.Context, prefix string, fn func(ingest.Object) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the lister when fn has had enough
+	for info := range s.core.Client.ListObjects(ctx, s.bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+		if info.Err != nil {
+			return s.explain(ctx, info.Err, "list objects under "+prefix)
+		}
+		if err := fn(ingest.Object{Bucket: s.bucket, Key: info.Key, Size: info.Size, ETag: info.ETag}); err != nil {
+			return err
+		}
+	}
+	return ctx.Err() // a listing that was cancelled just ends
+}
+
+// Head returns an object of any bucket with its size and the SHA-256 that its
+// metadata says, empty when there is none; found is false when there is no
+// such object or bucket.
+func (s *Store) Head(ctx context.Context, bucket, key string) (object ingest.Object, found bool, err error) {
+	info, err := s.core.StatObject(ctx, bucket, key, minio.StatObjectOptions{})
+	if absent(err) {
+		return object, false, nil
+	}
+	if err != nil {
+		return object, false, s.explain(ctx, err, "look at object "+key)
+	}
+	return ingest.Object{Bucket: bucket, Key: key, Size: info.Size, SHA256: digestOf(info), ETag: info.ETag}, true, nil
+}
+
+// Digest reads an object of any bucket from its first to its last byte and
+// returns it with the number and the SHA-256 of the bytes that came.
+func (s *Store) Digest(ctx context.Context, bucket, key string) (object ingest.Object, found bool, err error) {
+	for range requestTries {
+		object, err = s.digest(ctx, bucket, key)
+		if err == nil || absent(err) || ctx.Err() != nil {
+			break
+		}
+	}
+	if absent(err) {
+		return object, false, nil
+	}
+	return object, err == nil, s.explain(ctx, err, "read object "+key)
+}
+
+func (s *Store) digest(ctx context.Context, bucket, key string) (ingest.Object, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watchdog := time.AfterFunc(readStall, func() { cancel(fmt.Errorf("no byte came for %s", readStall)) })
+	defer watchdog.Stop()
+	body, info, _, err := s.core.GetObject(ctx, bucket, key, minio.GetObjectOptions{})
+	if err != nil {
+		return ingest.Object{}, err
+	}
+	defer func() { _ = body.Close() }() // only read
+	sum := patient{Hash: sha256.New(), watchdog: watchdog}
+	n, err := io.Copy(sum, body)
+	switch {
+	case err != nil && context.Cause(ctx) != nil:
+		return ingest.Object{}, context.Cause(ctx)
+	case err != nil:
+		return ingest.Object{}, err
+	case n != info.Size:
+		return ingest.Object{}, fmt.Errorf("%d bytes came instead of %d", n, info.Size)
+	}
+	return ingest.Object{Bucket: bucket, Key: key, Size: n, SHA256: hex.EncodeToString(sum.Sum(nil)), ETag: info.ETag}, nil
+}
+
+// patient is a hash that tells a watchdog about each write.
+type patient struct {
+	hash.Hash
+	watchdog *time.Timer
+}
+
+// Write implements io.Writer.
+func (p patient) Write(b []byte) (int, error) {
+	p.watchdog.Reset(readStall)
+	return p.Hash.Write(b)
+}
+
+// absent reports whether the answer is that there is no such object.
+func absent(err error) bool {
+	switch minio.ToErrorResponse(err).Code {
+	case minio.NoSuchKey, minio.NoSuchBucket:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,291 @@
+package oracle_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/oracle"
+)
+
+func TestStoredFindsNothingWhenAllIsRight(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 1, 2, 3, 4, 20} {
+		for _, deep := range []bool{false, true} {
+			w := newWorld(n)
+			lines, sum, err := w.stored(t, func(a *oracle.Auditor) { a.Deep = deep })
+			require.NoError(t, err)
+			require.Empty(t, lines)
+			require.EqualValues(t, n, sum.Files)
+			require.EqualValues(t, n, sum.Objects)
+			require.EqualValues(t, n*(n+1)/2, sum.Bytes)
+			require.Equal(t, deep && n > 0, w.deep.Load() > 0)
+		}
+	}
+}
+
+func TestStoredFindsEachFaultOnce(t *testing.T) {
+	t.Parallel()
+	const key = "files/004"
+	for name, tc := range map[string]struct {
+		spoil func(w *world, f *ingest.File)
+		want  string
+		deep  bool
+	}{
+		"object gone": {func(w *world, _ *ingest.File) { delete(w.objects, key) }, "- acme:/out/004: there is no object files/004", false},
+		"no key": {func(w *world, f *ingest.File) {
+			f.ObjectKey = ""
+			delete(w.objects, key)
+		}, "- acme:/out/004: it is completed and the row names no object", false},
+		"size": {func(w *world, _ *ingest.File) { w.objects[key] = ingest.Object{Key: key, Size: 5, SHA256: "h4"} },
+			"! acme:/out/004: object files/004 has 5 bytes, the row says 4 bytes", false},
+		"metadata": {func(w *world, _ *ingest.File) { w.objects[key] = ingest.Object{Key: key, Size: 4, SHA256: "x"} },
+			"! acme:/out/004: object files/004 names SHA-256 x in its metadata, the row says h4", false},
+		"no metadata": {func(w *world, _ *ingest.File) { w.objects[key] = ingest.Object{Key: key, Size: 4} },
+			"! acme:/out/004: object files/004 has no SHA-256 in its metadata", false},
+		"bytes": {func(w *world, _ *ingest.File) { w.bytes[key] = "y" },
+			"! acme:/out/004: object files/004 has bytes of SHA-256 y, the row says h4", true},
+		"parked": {func(_ *world, f *ingest.File) { f.Status, f.ErrorMessage = ingest.StatusError, "disk on fire" },
+			"! acme:/out/004: it waits for an operator: disk on fire", false},
+		"not announced": {func(w *world, _ *ingest.File) { w.file(4).Events = w.file(4).Events[:7] },
+			"- acme:/out/004: the ledger has no event amqp_notify_sent: it may never have been announced", false},
+		"not announced in a later round": {func(w *world, f *ingest.File) { w.file(4).Events, f.Round = nil, 1 },
+			"- acme:/out/004: the ledger has no event amqp_notify_sent: it may never have been announced", false},
+		"event missing": {func(w *world, _ *ingest.File) { w.file(4).Events = w.file(4).Events[1:] },
+			fmt.Sprintf("! acme:/out/004: its events are %v, they must be %v", way[1:], way), false},
+		"object cannot be looked at": {func(w *world, _ *ingest.File) { w.broken[key] = true },
+			"! acme:/out/004: object files/004 could not be looked at: the store hiccuped", false},
+		"stray object": {func(w *world, _ *ingest.File) { w.objects["files/\x1b"] = ingest.Object{} },
+			`+ files/\x1b: the store has an object that no row names`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(7)
+			tc.spoil(w, &w.file(4).File)
+			lines, sum, err := w.stored(t, func(a *oracle.Auditor) { a.Deep = tc.deep })
+			require.NoError(t, err)
+			require.Equal(t, []string{tc.want}, lines)
+			require.EqualValues(t, 7, sum.Files)
+			require.EqualValues(t, 1, sum.Differences())
+			require.EqualValues(t, 1, sum.Marks[oracle.Mark(tc.want[:1])])
+			if tc.deep {
+				lines, _, err = w.stored(t, nil)
+				require.NoError(t, err)
+				require.Empty(t, lines, "without --deep nobody reads the bytes")
+			}
+		})
+	}
+}
+
+// Keys without a partner stand before, between and after the others, alone and
+// side by side, over the ends of pages.
+func TestMergeFindsWhatHasNoPartner(t *testing.T) {
+	t.Parallel()
+	for mask := range 1 << 9 { // each of three files: both, row alone, object alone, neither
+		w, want := newWorld(0), []string(nil)
+		for n := 1; n <= 3; n++ {
+			row := completed(n)
+			part := mask >> (3 * (n - 1)) & 7
+			if part&1 != 0 {
+				w.rows = append(w.rows, row)
+			}
+			if part&2 != 0 {
+				w.objects[row.File.ObjectKey] = ingest.Object{Key: row.File.ObjectKey, Size: row.File.Size, SHA256: row.File.Hash}
+			}
+			switch part & 3 {
+			case 1:
+				want = append(want, fmt.Sprintf("- acme:/out/%03d: there is no object files/%03d", n, n))
+			case 2:
+				want = append(want, fmt.Sprintf("+ files/%03d: the store has an object that no row names", n))
+			}
+		}
+		lines, _, err := w.stored(t, nil)
+		require.NoError(t, err)
+		require.ElementsMatch(t, want, lines, "%09b", mask)
+	}
+}
+
+func TestWhatIsOnItsWayIsPending(t *testing.T) {
+	t.Parallel()
+	w := newWorld(8)
+	for n, status := range map[int]ingest.Status{
+		1: ingest.StatusDiscovered, 2: ingest.StatusDownloading, 3: ingest.StatusUploading, 4: ingest.StatusUploaded,
+		5: ingest.StatusSkipped, 6: ingest.StatusVanished, 7: ingest.StatusRejected,
+	} {
+		w.file(n).File.Status, w.file(n).Events = status, nil
+	}
+	w.file(1).File.ObjectKey, w.file(2).File.ObjectKey = "", ""
+	delete(w.objects, "files/001")
+	delete(w.objects, "files/002")
+	delete(w.objects, "files/003") // its upload is under way
+	lines, sum, err := w.stored(t, nil)
+	require.NoError(t, err)
+	require.Empty(t, lines)
+	require.EqualValues(t, 4, sum.Pending)
+}
+
+func TestAnObjectWhoseRowCameMeanwhileIsNoDifference(t *testing.T) {
+	t.Parallel()
+	w := newWorld(1)
+	w.objects["files/9"], w.late["files/9"] = ingest.Object{}, true
+	lines, _, err := w.stored(t, nil)
+	require.NoError(t, err)
+	require.Empty(t, lines)
+}
+
+func TestNamedServersAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(4)
+	w.file(2).File.ServerUUID = "other"
+	delete(w.objects, "files/001")
+	delete(w.objects, "files/002")
+	w.objects["files/zzz"] = ingest.Object{}
+	lines, sum, err := w.stored(t, func(a *oracle.Auditor) { a.Servers = []string{acme.UUID} })
+	require.NoError(t, err)
+	require.Equal(t, []string{"- acme:/out/001: there is no object files/001"}, lines)
+	require.EqualValues(t, 3, sum.Files)
+	require.Zero(t, sum.Objects)
+}
+
+func TestObjectsAreLookedAtSideBySideWithinBounds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(60)
+	var looks atomic.Int32
+	full := make(chan struct{})
+	w.looking = func() {
+		if looks.Add(1) == 16 {
+			close(full)
+		}
+		<-full // nobody goes on before 16 are here
+	}
+	_, _, err := w.stored(t, nil)
+	require.NoError(t, err)
+	require.Equal(t, 16, w.most)
+}
+
+func TestStoredEndsWhenItMust(t *testing.T) {
+	t.Parallel()
+	away := ingest.Errorf(ingest.KindTransient, "the store is away")
+	full := errors.New("the disk is full")
+	for name, tc := range map[string]struct {
+		spoil func(w *world, a *oracle.Auditor)
+		want  string
+	}{
+		"store away": {func(w *world, _ *oracle.Auditor) { w.broken["files/002"], w.away = true, away }, away.Message},
+		"disorder":   {func(w *world, _ *oracle.Auditor) { w.reversed = true }, "byte order"},
+		"reader gone": {func(w *world, a *oracle.Auditor) {
+			w.objects["files/0"] = ingest.Object{}
+			a.Report = func(oracle.Difference) error { return full }
+		}, full.Error()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(50)
+			_, _, err := w.stored(t, func(a *oracle.Auditor) { tc.spoil(w, a) })
+			require.ErrorContains(t, err, tc.want)
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, newWorld(3).auditor(nil).Stored(ctx), context.Canceled)
+}
+
+func TestListed(t *testing.T) {
+	t.Parallel()
+	row := completed(1).File
+	with := func(status ingest.Status) ingest.History {
+		f := row
+		f.Status = status
+		return ingest.History{File: f}
+	}
+	otherVersion := func(status ingest.Status) ingest.History {
+		h := with(status)
+		h.File.Size++
+		return h
+	}
+	rejected := shown(row)
+	rejected.Rejected = "is a FIFO"
+	young, ahead, future := shown(row), shown(row), shown(row)
+	young.ModTime, ahead.ModTime, future.ModTime = now.Add(-time.Minute), now.Add(time.Minute), now.Add(time.Hour)
+	const unknown = "- acme:/out/001: the server has it (1 bytes, modified 2026-11-23 11:00:00Z), the ledger has not"
+	for name, tc := range map[string]struct {
+		rows    []ingest.History
+		entry   ingest.Observation
+		want    string
+		pending int64
+	}{
+		"completed":               {[]ingest.History{with(ingest.StatusCompleted)}, shown(row), "", 0},
+		"on its way":              {[]ingest.History{with(ingest.StatusUploading)}, shown(row), "", 0},
+		"parked":                  {[]ingest.History{with(ingest.StatusError)}, shown(row), "", 0},
+		"skipped":                 {[]ingest.History{with(ingest.StatusSkipped)}, shown(row), "", 0},
+		"no row":                  {nil, shown(row), unknown, 0},
+		"another version taken":   {[]ingest.History{otherVersion(ingest.StatusCompleted)}, shown(row), unknown, 0},
+		"still being written":     {[]ingest.History{otherVersion(ingest.StatusDiscovered)}, shown(row), "", 0},
+		"young":                   {nil, young, "", 1},
+		"young by another clock":  {nil, ahead, "", 1},
+		"of the future":           {nil, future, "- acme:/out/001: the server has it (1 bytes, modified 2026-11-23 13:00:00Z), the ledger has not", 0},
+		"back again":              {[]ingest.History{with(ingest.StatusVanished)}, shown(row), "- acme:/out/001: the server has it, the ledger says that it is vanished: a scan should take it up again", 0},
+		"older version is back":   {[]ingest.History{with(ingest.StatusSuperseded)}, shown(row), "- acme:/out/001: the server has it, the ledger says that it is superseded: a scan should take it up again", 0},
+		"rejected":                {[]ingest.History{otherVersion(ingest.StatusRejected)}, rejected, "", 0},
+		"unsafe without a row":    {nil, rejected, unknown, 0},
+		"was rejected, now fine":  {[]ingest.History{with(ingest.StatusRejected)}, shown(row), "- acme:/out/001: the ledger has rejected it, on the server it is a file that could be taken", 0},
+		"another version rejectd": {[]ingest.History{otherVersion(ingest.StatusRejected)}, shown(row), unknown, 0},
+		"two rows":                {[]ingest.History{with(ingest.StatusCompleted), with(ingest.StatusCompleted)}, shown(row), "+ acme:/out/001: 2 completed rows have its content", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(0)
+			w.rows = tc.rows
+			lines, sum := w.listed(t, tc.entry)
+			if tc.want == "" {
+				assert.Empty(t, lines)
+			} else {
+				assert.Equal(t, []string{tc.want}, lines)
+			}
+			assert.Equal(t, tc.pending, sum.Pending)
+			assert.EqualValues(t, 1, sum.Sources)
+		})
+	}
+}
+
+func TestListedInBatches(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 1, 499, 500, 501, 1200} {
+		w := newWorld(n)
+		var entries []ingest.Observation
+		for _, row := range w.rows {
+			entries = append(entries, shown(row.File))
+		}
+		entries = append(entries, ingest.Observation{Path: "/out/lost", ModTime: now.Add(-time.Hour)})
+		lines, sum := w.listed(t, entries...)
+		require.Len(t, lines, 1)
+		require.EqualValues(t, n+1, sum.Sources)
+	}
+}
+
+func TestListedServersThatFail(t *testing.T) {
+	t.Parallel()
+	w := newWorld(0)
+	var lines []string
+	a := w.auditor(&lines)
+	failure, err := a.Listed(t.Context(), acme, func(_ context.Context, fn func(ingest.Observation) error) (int64, error) {
+		require.NoError(t, fn(ingest.Observation{Path: "/out/x", ModTime: now.Add(-time.Hour)}))
+		return 0, ingest.Errorf(ingest.KindTransient, "the connection broke")
+	})
+	require.NoError(t, err)
+	require.Equal(t, "the connection broke", failure)
+	require.Len(t, lines, 1, "what was seen before is judged")
+	require.NoError(t, a.Unlisted(acme, failure))
+	require.Equal(t, "! acme:/out: the server could not be audited: the connection broke", lines[1])
+
+	_, err = a.Listed(t.Context(), acme, func(context.Context, func(ingest.Observation) error) (int64, error) { return 2, nil })
+	require.NoError(t, err)
+	require.Equal(t, "! acme:/out: 2 folders could not be read: nobody knows what is in them", lines[2])
+}

@@ -1,0 +1,205 @@
+package oracle
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"stevedore/internal/ingest"
+)
+
+// rules judge one file and one source entry.
+type rules struct {
+	// final says that all work must have come to its end. Without it, files on
+	// their way are pending and not different, and sources may be gone.
+	final bool
+}
+
+// verdict is what is wrong with one file or entry. Pending ones are on their
+// way: nothing is wrong with them yet.
+type verdict struct {
+	differences []Difference
+	pending     bool
+}
+
+func wrong(d ...Difference) verdict { return verdict{differences: d} }
+
+// file judges a row by its events and by the objects found under its key,
+// which matter only if it is completed.
+func (r rules) file(row Row, objects []StoredObject) verdict {
+	f := row.File
+	switch {
+	case f.Status == ingest.StatusCompleted:
+		return wrong(append(r.object(f, objects), r.events(row)...)...)
+	case f.Status.Terminal():
+		return verdict{}
+	case f.Status == ingest.StatusError:
+		return wrong(of(f).why(Wrong, "it waits for an operator: %s", reason(f)))
+	case r.final:
+		return wrong(of(f).why(Wrong, "it is %s: %s", f.Status, reason(f)))
+	default:
+		return verdict{pending: true}
+	}
+}
+
+func reason(f ingest.File) string {
+	if f.ErrorMessage == "" {
+		return "no error is on record"
+	}
+	return f.ErrorMessage
+}
+
+func (r rules) object(f ingest.File, objects []StoredObject) []Difference {
+	d := of(f)
+	switch {
+	case f.ObjectKey == "":
+		return []Difference{d.why(Missing, "it is completed and the row names no object")}
+	case len(objects) == 0:
+		return []Difference{d.why(Missing, "there is no object %s", f.ObjectKey)}
+	case len(objects) > 1:
+		return []Difference{d.why(Extra, "there are %d objects %s", len(objects), f.ObjectKey)}
+	}
+	var faults []string
+	o := objects[0]
+	if o.Size != f.Size {
+		faults = append(faults, "has "+bytes(o.Size)+", the row says "+bytes(f.Size))
+	}
+	switch {
+	case o.MetaSHA256 == f.Hash:
+	case o.MetaSHA256 == "":
+		faults = append(faults, "has no SHA-256 in its metadata")
+	default:
+		faults = append(faults, "names SHA-256 "+o.MetaSHA256+" in its metadata, the row says "+f.Hash)
+	}
+	if o.SHA256 != "" && o.SHA256 != f.Hash {
+		faults = append(faults, "has bytes of SHA-256 "+o.SHA256+", the row says "+f.Hash)
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	return []Difference{d.why(Wrong, "object %s %s", o.Key, strings.Join(faults, "; "))}
+}
+
+// once lists the events that a way without an operator's help has exactly once.
+var once = []ingest.EventType{
+	ingest.EventDiscovered, ingest.EventSettled, ingest.EventDownloadStarted, ingest.EventDownloaded,
+	ingest.EventVerified, ingest.EventUploadStart, ingest.EventUploaded, ingest.EventNotified,
+}
+
+// events checks that a completed file was announced, and that its events are
+// complete, in order and not doubled. A file that was sent round again may
+// repeat them.
+func (r rules) events(row Row) (found []Difference) {
+	must, notified := once, slices.ContainsFunc(row.Events, func(e ingest.StoredEvent) bool { return e.Type == ingest.EventNotified })
+	if !notified {
+		found = append(found, of(row.File).why(Missing, "the ledger has no event %s: it may never have been announced", ingest.EventNotified))
+		must = once[:len(once)-1]
+	}
+	if row.File.Round > 0 {
+		return found
+	}
+	var order []ingest.EventType
+	for _, e := range row.Events {
+		if slices.Contains(once, e.Type) {
+			order = append(order, e.Type)
+		}
+	}
+	if !slices.Equal(order, must) {
+		found = append(found, of(row.File).why(Wrong, "its events are %v, they must be %v", order, must))
+	}
+	return found
+}
+
+// messages checks that a completed file has at least one, all with one id.
+func (r rules) messages(f ingest.File, messages []Message) (found []Difference) {
+	var ids []string
+	for _, m := range messages {
+		ids = append(ids, m.ID)
+		if m.SHA256 != f.Hash {
+			found = append(found, of(f).why(Wrong, "message %s announces sha256 %s, the row says %s", m.ID, m.SHA256, f.Hash))
+		}
+	}
+	slices.Sort(ids)
+	switch ids = slices.Compact(ids); {
+	case len(ids) == 0:
+		found = append(found, of(f).why(Missing, "the queue never had its announcement"))
+	case len(ids) > 1:
+		found = append(found, of(f).why(Extra, "it was announced under %d message ids", len(ids)))
+	}
+	return found
+}
+
+// source judges an entry by the rows that the ledger has for its path, or at
+// least those that are its version, settle, or are rejected. What becomes of a
+// row that is there is judged with the row.
+func (r rules) source(s Source, rows []ingest.File) verdict {
+	d := at(s.Server, s.Path)
+	var same, completed []ingest.File
+	for _, f := range rows {
+		if !s.is(f) {
+			continue
+		}
+		same = append(same, f)
+		if f.Status == ingest.StatusCompleted {
+			completed = append(completed, f)
+		}
+	}
+	switch {
+	case len(completed) > 1:
+		return wrong(d.why(Extra, "%d completed rows have its content", len(completed)))
+	case len(completed) == 1 && completed[0].Size != s.Size:
+		return wrong(d.why(Wrong, "the row has %s, the source %s", bytes(completed[0].Size), bytes(s.Size)))
+	case len(completed) == 1:
+		return verdict{}
+	case r.final:
+		return wrong(d.why(Missing, "no completed row has its content"))
+	default:
+		return s.untaken(d, same, rows)
+	}
+}
+
+// is reports whether the row is of this version.
+func (s Source) is(f ingest.File) bool {
+	if s.SHA256 != "" {
+		return f.Hash == s.SHA256
+	}
+	return f.Size == s.Size && f.ModTime.Unix() == s.ModTime.Unix()
+}
+
+// untaken judges an entry of a working system that no completed row stands for.
+func (s Source) untaken(d Difference, same, rows []ingest.File) verdict {
+	var aside ingest.Status
+	for _, f := range same {
+		switch f.Status {
+		case ingest.StatusVanished, ingest.StatusSuperseded, ingest.StatusRejected:
+			aside = f.Status
+		default:
+			return verdict{} // on its way, parked or skipped: its row says so
+		}
+	}
+	has := func(status ingest.Status) bool {
+		return slices.ContainsFunc(rows, func(f ingest.File) bool { return f.Status == status })
+	}
+	switch {
+	case s.Rejected != "" && has(ingest.StatusRejected):
+		return verdict{} // it stands visibly in a state of its own
+	case has(ingest.StatusDiscovered):
+		return verdict{} // still being written: the row of what was seen first is pending
+	case s.Young:
+		return verdict{pending: true}
+	case aside == ingest.StatusRejected:
+		return wrong(d.why(Missing, "the ledger has rejected it, on the server it is a file that could be taken"))
+	case aside != "":
+		return wrong(d.why(Missing, "the server has it, the ledger says that it is %s: a scan should take it up again", aside))
+	default:
+		return wrong(d.why(Missing, "the server has it (%s, modified %s), the ledger has not", bytes(s.Size), s.ModTime.UTC().Format("2006-01-02 15:04:05Z")))
+	}
+}
+
+func extraObject(key string) Difference {
+	d := thing(key).why(Extra, "the store has an object that no row names")
+	d.Key = d.What
+	return d
+}
+
+func bytes(n int64) string { return strconv.FormatInt(n, 10) + " bytes" }

@@ -1,0 +1,129 @@
+package oracle_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/oracle"
+)
+
+// endless is a world of n files that are made when they are asked for. Every
+// hundredth object is missing. It notes the largest live heap.
+type endless struct {
+	n     int
+	calls int
+	heap  atomic.Uint64
+}
+
+func (e *endless) row(i int) ingest.History {
+	h := completed(i)
+	h.File.ObjectKey, h.File.RemotePath = fmt.Sprintf("files/%09d", i), fmt.Sprintf("/out/%09d", i)
+	return h
+}
+
+// measure looks at the heap every so many pages: collecting is slow.
+func (e *endless) measure() {
+	if e.calls++; e.calls%16 != 1 {
+		return
+	}
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	if stats.HeapAlloc > e.heap.Load() {
+		e.heap.Store(stats.HeapAlloc)
+	}
+}
+
+func (e *endless) HistoriesWithoutKey(context.Context, ingest.HistoryQuery) ([]ingest.History, error) {
+	return nil, nil
+}
+
+func (e *endless) HistoriesByKey(_ context.Context, q ingest.HistoryQuery) (page []ingest.History, err error) {
+	e.measure()
+	for i := int(q.AfterID) + 1; i <= e.n && len(page) < q.Limit; i++ {
+		page = append(page, e.row(i))
+	}
+	return page, nil
+}
+
+func (e *endless) HasObjectKey(context.Context, string) (bool, error) { return false, nil }
+
+func (e *endless) FilesSeen(_ context.Context, _ string, seen []ingest.Observation) (files []ingest.File, err error) {
+	e.measure()
+	for _, o := range seen {
+		if o.Size%100 != 0 { // every hundredth is not in the ledger
+			f := completed(int(o.Size)).File
+			f.RemotePath = o.Path
+			files = append(files, f)
+		}
+	}
+	return files, nil
+}
+
+func (e *endless) List(_ context.Context, _ string, fn func(ingest.Object) error) error {
+	for i := 1; i <= e.n; i++ {
+		if i%100 == 0 {
+			continue
+		}
+		if err := fn(ingest.Object{Key: fmt.Sprintf("files/%09d", i)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *endless) Head(_ context.Context, _, key string) (ingest.Object, bool, error) {
+	i, err := strconv.Atoi(key[len("files/"):])
+	return ingest.Object{Key: key, Size: int64(i), SHA256: fmt.Sprint("h", i)}, i%100 != 0, err
+}
+
+func (e *endless) Digest(ctx context.Context, bucket, key string) (ingest.Object, bool, error) {
+	return e.Head(ctx, bucket, key)
+}
+
+func (e *endless) Ping(context.Context) error { return nil }
+
+func (e *endless) list(_ context.Context, fn func(ingest.Observation) error) (int64, error) {
+	for i := 1; i <= e.n; i++ {
+		err := fn(ingest.Observation{Path: fmt.Sprintf("/out/%09d", i), Size: int64(i), ModTime: now.Add(-time.Hour)})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return 0, nil
+}
+
+// peak is the largest live heap while n files are audited.
+func peak(t *testing.T, n int) uint64 {
+	e := &endless{n: n}
+	var differences int
+	a := &oracle.Auditor{
+		Ledger: e, Objects: e, Deep: true, Now: func() time.Time { return now },
+		Report: func(oracle.Difference) error {
+			differences++
+			return nil
+		},
+	}
+	require.NoError(t, a.Stored(t.Context()))
+	_, err := a.Listed(t.Context(), acme, e.list)
+	require.NoError(t, err)
+	require.Equal(t, 2*n/100, differences)
+	require.EqualValues(t, n, a.Summary().Files)
+	require.EqualValues(t, n, a.Summary().Sources)
+	return e.heap.Load()
+}
+
+// This test does not run side by side with others: they would use the heap, too.
+func TestMemoryDoesNotGrowWithTheNumberOfFiles(t *testing.T) { //nolint:paralleltest // see above
+	few, many := peak(t, 20_000), peak(t, 200_000)
+	t.Logf("live heap: %d KiB at 20,000 files, %d KiB at 200,000", few>>10, many>>10)
+	require.Less(t, float64(many)/float64(few), 1.5)
+}

@@ -1,0 +1,122 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"stevedore/internal/ingest"
+)
+
+// What ended without an object has nothing to be audited.
+const filesWithoutKey = `SELECT ` + fileColumns + fromFiles + `
+WHERE f.minio_object_key IS NULL AND f.status <> ALL ('{skipped,vanished,superseded,rejected}') AND f.id > $1
+	AND (cardinality($2::text[]) = 0 OR f.server_uuid = ANY ($2::text[]::uuid[]))
+ORDER BY f.id LIMIT $3`
+
+// The collation is that of the index files_object_key and of object stores'
+// listings: bytes.
+const filesByKey = `SELECT ` + fileColumns + fromFiles + `
+WHERE f.minio_object_key COLLATE "C" > $1
+	AND (cardinality($2::text[]) = 0 OR f.server_uuid = ANY ($2::text[]::uuid[]))
+ORDER BY f.minio_object_key COLLATE "C" LIMIT $3`
+
+// HistoriesWithoutKey returns a page of the files that have no object key, in
+// order of id, without those that ended untaken. Of completed files it returns
+// the events asked for.
+func (s *Store) HistoriesWithoutKey(ctx context.Context, q ingest.HistoryQuery) ([]ingest.History, error) {
+	files, err := s.manyFiles(ctx, "list files without object", filesWithoutKey, q.AfterID, nonNil(q.Servers), pageSize(q.Limit))
+	if err != nil {
+		return nil, err
+	}
+	return s.histories(ctx, files, q.Events)
+}
+
+// HistoriesByKey returns a page of the files that have an object key, in byte
+// order of the keys. Of completed files it returns the events asked for.
+func (s *Store) HistoriesByKey(ctx context.Context, q ingest.HistoryQuery) ([]ingest.History, error) {
+	files, err := s.manyFiles(ctx, "list files by object", filesByKey, q.AfterKey, nonNil(q.Servers), pageSize(q.Limit))
+	if err != nil {
+		return nil, err
+	}
+	return s.histories(ctx, files, q.Events)
+}
+
+const eventsOfFiles = `
+SELECT file_id, id, event_type, timestamp FROM file_events
+WHERE file_id = ANY ($1) AND event_type = ANY ($2) ORDER BY id`
+
+// histories adds the events. They are read after the rows, so that a row that
+// says completed has all that led there.
+func (s *Store) histories(ctx context.Context, files []ingest.File, types []ingest.EventType) ([]ingest.History, error) {
+	all := make([]ingest.History, len(files))
+	place := make(map[int64]int, len(files))
+	var completed []int64
+	for i, file := range files {
+		all[i].File, place[file.ID] = file, i
+		if file.Status == ingest.StatusCompleted {
+			completed = append(completed, file.ID)
+		}
+	}
+	if len(completed) == 0 {
+		return all, nil
+	}
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = string(t)
+	}
+	err := s.retry(ctx, "list events of files", func() error {
+		for i := range all {
+			all[i].Events = nil
+		}
+		rows, err := s.pool.Query(ctx, eventsOfFiles, completed, names)
+		if err != nil {
+			return err
+		}
+		var file int64
+		var e ingest.StoredEvent
+		_, err = pgx.ForEachRow(rows, []any{&file, &e.ID, &e.Type, &e.Timestamp}, func() error {
+			history := &all[place[file]]
+			history.Events = append(history.Events, e)
+			return nil
+		})
+		return err
+	})
+	return all, err
+}
+
+const hasObjectKey = `SELECT EXISTS (SELECT FROM files WHERE minio_object_key COLLATE "C" = $1)`
+
+// HasObjectKey reports whether a file has the object key.
+func (s *Store) HasObjectKey(ctx context.Context, key string) (has bool, err error) {
+	err = s.retry(ctx, "look for an object key", func() error {
+		return s.pool.QueryRow(ctx, hasObjectKey, cleanText(key)).Scan(&has)
+	})
+	return has, err
+}
+
+// Like selectKnown, one probe of an index each, however many versions a path
+// has had.
+const filesSeen = `
+WITH o AS (
+	SELECT size, mtime, sha256(path) AS path FROM unnest($2::bytea[], $3::bigint[], $4::timestamptz[]) AS o (path, size, mtime)
+), known AS (
+	SELECT f.id FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.size_bytes = o.size AND f.mtime = o.mtime
+	UNION
+	SELECT f.id FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.status = 'discovered'
+	UNION
+	SELECT f.id FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.status = 'rejected'
+)
+SELECT ` + fileColumns + ` FROM known JOIN files f USING (id) JOIN sftp_servers s ON s.server_uuid = f.server_uuid`
+
+// FilesSeen returns what the ledger has of the observed paths: the files that
+// are the observed versions, those that settle as another one, and rejections.
+// They come in no order.
+func (s *Store) FilesSeen(ctx context.Context, serverUUID string, seen []ingest.Observation) ([]ingest.File, error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil || len(seen) == 0 {
+		return nil, err
+	}
+	c := columnsOf(id, distinct(seen))
+	return s.manyFiles(ctx, "look up what the server shows", filesSeen, id, c.paths, c.sizes, c.mtimes)
+}
