@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -156,18 +156,17 @@ func TestNamedServersAlone(t *testing.T) {
 
 func TestObjectsAreLookedAtSideBySideWithinBounds(t *testing.T) {
 	t.Parallel()
-	w := newWorld(60)
-	var looks atomic.Int32
-	full := make(chan struct{})
-	w.looking = func() {
-		if looks.Add(1) == 16 {
-			close(full)
-		}
-		<-full // nobody goes on before 16 are here
-	}
-	_, _, err := w.stored(t, nil)
-	require.NoError(t, err)
-	require.Equal(t, 16, w.most)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(60)
+		release := make(chan struct{})
+		w.looking = func() { <-release }
+		ended := make(chan error)
+		go func() { ended <- w.auditor(nil).Stored(t.Context()) }()
+		synctest.Wait() // nothing more can happen: all looks that may begin have
+		require.Equal(t, 16, w.busy)
+		close(release)
+		require.NoError(t, <-ended)
+	})
 }
 
 func TestStoredEndsWhenItMust(t *testing.T) {
@@ -267,6 +266,7 @@ func TestListedInBatches(t *testing.T) {
 		lines, sum := w.listed(t, entries...)
 		require.Len(t, lines, 1)
 		require.EqualValues(t, n+1, sum.Sources)
+		require.Equal(t, min(n+1, 500), w.largest)
 	}
 }
 

@@ -33,8 +33,9 @@ type world struct {
 	reversed bool
 	// deep counts objects that were read.
 	deep atomic.Int64
-	// busy and most count how many looks there are at once.
-	busy, most int
+	// busy is how many looks there are at this moment, largest the longest list
+	// of entries that was looked up at once.
+	busy, largest int
 	// looking, may be nil, is called by each look.
 	looking func()
 }
@@ -62,6 +63,7 @@ func (w *world) HistoriesByKey(_ context.Context, q ingest.HistoryQuery) ([]inge
 func (w *world) HasObjectKey(_ context.Context, key string) (bool, error) { return w.late[key], nil }
 
 func (w *world) FilesSeen(_ context.Context, server string, seen []ingest.Observation) ([]ingest.File, error) {
+	w.largest = max(w.largest, len(seen))
 	var files []ingest.File
 	for _, o := range seen {
 		for _, row := range w.rows {
@@ -96,7 +98,6 @@ func (w *world) List(_ context.Context, _ string, fn func(ingest.Object) error) 
 func (w *world) Head(_ context.Context, _, key string) (ingest.Object, bool, error) {
 	w.mu.Lock()
 	w.busy++
-	w.most = max(w.most, w.busy)
 	w.mu.Unlock()
 	if w.looking != nil {
 		w.looking()

@@ -18,9 +18,8 @@ import (
 // endless is a world of n files that are made when they are asked for. Every
 // hundredth object is missing. It notes the largest live heap.
 type endless struct {
-	n     int
-	calls int
-	heap  atomic.Uint64
+	n    int
+	heap atomic.Uint64
 }
 
 func (e *endless) row(i int) ingest.History {
@@ -29,9 +28,10 @@ func (e *endless) row(i int) ingest.History {
 	return h
 }
 
-// measure looks at the heap every so many pages: collecting is slow.
-func (e *endless) measure() {
-	if e.calls++; e.calls%16 != 1 {
+// measure looks at the heap ten times in each stream, as it comes to file i:
+// collecting is slow.
+func (e *endless) measure(i int) {
+	if i%(e.n/10) != 0 {
 		return
 	}
 	var stats runtime.MemStats
@@ -47,7 +47,7 @@ func (e *endless) HistoriesWithoutKey(context.Context, ingest.HistoryQuery) ([]i
 }
 
 func (e *endless) HistoriesByKey(_ context.Context, q ingest.HistoryQuery) (page []ingest.History, err error) {
-	e.measure()
+	e.measure(int(q.AfterID))
 	for i := int(q.AfterID) + 1; i <= e.n && len(page) < q.Limit; i++ {
 		page = append(page, e.row(i))
 	}
@@ -57,7 +57,6 @@ func (e *endless) HistoriesByKey(_ context.Context, q ingest.HistoryQuery) (page
 func (e *endless) HasObjectKey(context.Context, string) (bool, error) { return false, nil }
 
 func (e *endless) FilesSeen(_ context.Context, _ string, seen []ingest.Observation) (files []ingest.File, err error) {
-	e.measure()
 	for _, o := range seen {
 		if o.Size%100 != 0 { // every hundredth is not in the ledger
 			f := completed(int(o.Size)).File
@@ -70,6 +69,7 @@ func (e *endless) FilesSeen(_ context.Context, _ string, seen []ingest.Observati
 
 func (e *endless) List(_ context.Context, _ string, fn func(ingest.Object) error) error {
 	for i := 1; i <= e.n; i++ {
+		e.measure(i)
 		if i%100 == 0 {
 			continue
 		}
@@ -93,6 +93,7 @@ func (e *endless) Ping(context.Context) error { return nil }
 
 func (e *endless) list(_ context.Context, fn func(ingest.Observation) error) (int64, error) {
 	for i := 1; i <= e.n; i++ {
+		e.measure(i)
 		err := fn(ingest.Observation{Path: fmt.Sprintf("/out/%09d", i), Size: int64(i), ModTime: now.Add(-time.Hour)})
 		if err != nil {
 			return 0, err
