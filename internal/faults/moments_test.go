@@ -1,0 +1,106 @@
+package faults_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+)
+
+// tick is how often a test looks whether what it waits for has come.
+const tick = 20 * time.Millisecond
+
+// moments are what a test does at exact points of a file's way, inside the
+// worker; nil does nothing.
+type moments struct {
+	afterFetch     func(ingest.Staged)
+	beforePut      func(ingest.Put)
+	afterPut       func(ingest.Put)
+	beforeAnnounce func()
+}
+
+// wrap puts the moments around a worker's parts, see rig.StartWorkerWith.
+func (m moments) wrap(d activities.Deps) activities.Deps {
+	d.Staging = stagingMoments{d.Staging, m}
+	d.Objects = objectsMoments{d.Objects, m}
+	d.Announcer = announcerMoments{d.Announcer, m}
+	return d
+}
+
+type stagingMoments struct {
+	activities.Staging
+	m moments
+}
+
+func (s stagingMoments) Fetch(ctx context.Context, req ingest.Fetch) (ingest.Staged, error) {
+	staged, err := s.Staging.Fetch(ctx, req)
+	if err == nil && s.m.afterFetch != nil {
+		s.m.afterFetch(staged)
+	}
+	return staged, err
+}
+
+type objectsMoments struct {
+	activities.Objects
+	m moments
+}
+
+func (o objectsMoments) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
+	if o.m.beforePut != nil {
+		o.m.beforePut(req)
+	}
+	object, err := o.Objects.Put(ctx, req)
+	if err == nil && o.m.afterPut != nil {
+		o.m.afterPut(req)
+	}
+	return object, err
+}
+
+type announcerMoments struct {
+	activities.Announcer
+	m moments
+}
+
+func (a announcerMoments) Announce(ctx context.Context, message ingest.Announcement) (ingest.Receipt, error) {
+	if a.m.beforeAnnounce != nil {
+		a.m.beforeAnnounce()
+	}
+	return a.Announcer.Announce(ctx, message)
+}
+
+// firstTime returns a function that does fn when it is called first, and a
+// count of its calls.
+func firstTime[T any](fn func(T)) (do func(T), calls *atomic.Int32) {
+	calls = &atomic.Int32{}
+	return func(at T) {
+		if calls.Add(1) == 1 {
+			fn(at)
+		}
+	}, calls
+}
+
+// runningStep is the file's step that is tried now, as Temporal shows it: how
+// often, and why it failed last. Zero when none waits for another try.
+func runningStep(h *rig.Harbour, fileUUID string) (attempt int32, failure string) {
+	described, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(fileUUID), "")
+	if err != nil {
+		return 0, ""
+	}
+	for _, step := range described.GetPendingActivities() {
+		attempt, failure = step.GetAttempt(), step.GetLastFailure().GetMessage()
+	}
+	return attempt, failure
+}
+
+// requireRetryOnRecord checks that the ledger says why a step was tried again.
+func requireRetryOnRecord(t *testing.T, h *rig.Harbour, fileUUID, says string) {
+	t.Helper()
+	message, _ := rig.Detail(h.Events(fileUUID), ingest.EventRetryScheduled, "message").(string)
+	require.Contains(t, message, says, "the ledger does not say why the file had to wait")
+}

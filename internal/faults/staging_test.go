@@ -1,0 +1,198 @@
+package faults_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+)
+
+// TestFault34_StagingFull has a staging volume without room for the large
+// file: it waits and says so, the small one passes it, and once there is room
+// it goes on by itself.
+func TestFault34_StagingFull(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	h.Cfg.Staging.Dir = smallVolume(t)
+	h.StartWorker()
+	acme := h.AddServer("acme", nil)
+	acme.Write("large.bin", rig.Random(600<<10))
+	acme.Write("small.bin", rig.Random(50<<10))
+	ballast := fillVolume(t, h.Cfg.Staging.Dir, 300<<10)
+
+	scan := h.Scan()
+	waiting := h.File(acme.Path("large.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
+	assert.Equal(t, ingest.KindStagingFull, waiting.ErrorKind)
+	assert.Contains(t, waiting.ErrorMessage, h.Cfg.Staging.Dir)
+	h.Completed(acme.Path("small.bin"))
+	assert.Equal(t, ingest.StatusReady, h.File(acme.Path("large.bin"), func(ingest.File) bool { return true }).Status)
+
+	require.NoError(t, os.Remove(ballast))
+	h.AwaitScans(scan)
+	requireRetryOnRecord(t, h, waiting.UUID, "is full")
+	h.RequireExactlyOnce()
+}
+
+// TestFault34_NoRoomForTheCheckpoint has room for every byte of the file and
+// for nothing else.
+func TestFault34_NoRoomForTheCheckpoint(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	h.Cfg.Staging.Dir = smallVolume(t)
+	h.StartWorker()
+	acme := h.AddServer("acme", nil)
+	acme.Write("a.bin", rig.Random(400<<10))
+	require.Eventually(t, func() bool { return fileExists(filepath.Join(h.Cfg.Staging.Dir, "host-id")) }, rig.Patience, tick)
+	ballast := fillVolume(t, h.Cfg.Staging.Dir, 400<<10)
+
+	scan := h.Scan()
+	waiting := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
+	assert.Equal(t, ingest.KindStagingFull, waiting.ErrorKind)
+	assert.Equal(t, ingest.StatusDownloading, waiting.Status, "its bytes had room")
+
+	require.NoError(t, os.Remove(ballast))
+	h.AwaitScans(scan)
+	requireRetryOnRecord(t, h, waiting.UUID, "is full")
+	h.RequireExactlyOnce()
+}
+
+// TestFault36_BitFlippedInStaging damages the staged bytes, once before they
+// are verified and once between that and the upload.
+func TestFault36_BitFlippedInStaging(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{30_000, 18 << 20} { // in one request and in parts
+		t.Run(fmt.Sprintf("before verify/%d bytes", size), func(t *testing.T) {
+			t.Parallel()
+			damage, fetches := firstTime(func(s ingest.Staged) { flipInFile(t, s.Path) })
+			h := harmStaging(t, size, moments{afterFetch: damage})
+			assert.EqualValues(t, 2, fetches.Load(), "damaged bytes are fetched once more")
+			h.RequireExactlyOnce()
+		})
+		t.Run(fmt.Sprintf("before upload/%d bytes", size), func(t *testing.T) {
+			t.Parallel()
+			damage, puts := firstTime(func(p ingest.Put) { flipInFile(t, p.Path) })
+			h := harmStaging(t, size, moments{beforePut: damage})
+			assert.EqualValues(t, 2, puts.Load(), "damaged bytes are fetched once more")
+			h.RequireExactlyOnce()
+		})
+	}
+}
+
+// TestFault37_StagingWiped empties the staging folder under a working worker.
+func TestFault37_StagingWiped(t *testing.T) {
+	t.Parallel()
+	t.Run("before verify", func(t *testing.T) {
+		t.Parallel()
+		wipe, fetches := firstTime(func(s ingest.Staged) { wipeFiles(t, s.Path) })
+		h := harmStaging(t, 30_000, moments{afterFetch: wipe})
+		assert.EqualValues(t, 2, fetches.Load())
+		h.RequireExactlyOnce()
+	})
+	t.Run("before upload", func(t *testing.T) {
+		t.Parallel()
+		wipe, puts := firstTime(func(p ingest.Put) { wipeFiles(t, p.Path) })
+		h := harmStaging(t, 30_000, moments{beforePut: wipe})
+		assert.EqualValues(t, 2, puts.Load())
+		h.RequireExactlyOnce()
+	})
+	t.Run("while it is read", func(t *testing.T) {
+		t.Parallel()
+		wipedWhileRead(t)
+	})
+}
+
+// wipedWhileRead: the copy writes on into files without names, which nobody
+// can find again; it must not be taken for staged.
+func wipedWhileRead(t *testing.T) {
+	h := rig.NewHarbour(t)
+	var line *rig.Line
+	acme := h.AddServer("acme", func(s *ingest.Server) {
+		line = rig.NewLine(t, s.Host, s.Port)
+		s.Port = line.Port
+	})
+	line.Spoil("bandwidth", map[string]int{"rate": 4 << 10})
+	acme.Write("a.bin", rig.Random(20<<20))
+	fetched, fetches := firstTime(func(ingest.Staged) {})
+	h.StartWorkerWith(h.Cfg, moments{afterFetch: fetched}.wrap)
+	scan := h.Scan()
+	require.Eventually(t, func() bool { return longestStaged(h.Cfg.Staging.Dir) > 2<<20 }, rig.Patience, tick)
+	require.Zero(t, fetches.Load())
+	require.NoError(t, os.RemoveAll(filepath.Join(h.Cfg.Staging.Dir, "files")))
+	require.NoError(t, os.Mkdir(filepath.Join(h.Cfg.Staging.Dir, "files"), 0o700))
+	line.Mend("bandwidth")
+	h.AwaitScans(scan)
+	file := h.Completed(acme.Path("a.bin"))
+	requireRetryOnRecord(t, h, file.UUID, "checkpoint")
+	h.RequireExactlyOnce()
+}
+
+// harmStaging carries one file through a worker with the moments to its end.
+func harmStaging(t *testing.T, size int, m moments) *rig.Harbour {
+	t.Helper()
+	h := rig.NewHarbour(t)
+	acme := h.AddServer("acme", nil)
+	acme.Write("a.bin", rig.Random(size))
+	h.StartWorkerWith(h.Cfg, m.wrap)
+	h.ScanAndWait()
+	return h
+}
+
+func flipInFile(t *testing.T, path string) {
+	content, err := os.ReadFile(path)
+	if assert.NoError(t, err) {
+		content[len(content)/2] ^= 1
+		assert.NoError(t, os.WriteFile(path, content, 0o600))
+	}
+}
+
+// wipeFiles removes everything staged beside and including path.
+func wipeFiles(t *testing.T, path string) {
+	assert.NoError(t, os.RemoveAll(filepath.Dir(path)))
+}
+
+// longestStaged is the length of the longest staged file.
+func longestStaged(dir string) (most int64) {
+	found, _ := filepath.Glob(filepath.Join(dir, "files", "*", "data"))
+	for _, path := range found {
+		if info, err := os.Stat(path); err == nil {
+			most = max(most, info.Size())
+		}
+	}
+	return most
+}
+
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// smallVolume mounts a file system of 1 MiB for a staging folder.
+func smallVolume(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("cannot mount a small volume (%v): this test needs root", err)
+	}
+	t.Cleanup(func() { assert.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	return dir
+}
+
+// fillVolume leaves exactly so many bytes free, a multiple of 4096, and
+// returns the file that takes the others.
+func fillVolume(t *testing.T, dir string, leave int64) string {
+	t.Helper()
+	var st unix.Statfs_t
+	require.NoError(t, unix.Statfs(dir, &st))
+	path := filepath.Join(dir, "ballast")
+	require.NoError(t, os.WriteFile(path, make([]byte, int64(st.Bavail)*st.Bsize-leave), 0o600))
+	require.NoError(t, unix.Statfs(dir, &st))
+	require.Equal(t, leave, int64(st.Bavail)*st.Bsize)
+	return path
+}
