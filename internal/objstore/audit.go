@@ -80,8 +80,6 @@ func (s *Store) digest(ctx context.Context, bucket, key string) (ingest.Object, 
 		return ingest.Object{}, context.Cause(ctx)
 	case err != nil:
 		return ingest.Object{}, err
-	case n != info.Size:
-		return ingest.Object{}, fmt.Errorf("%d bytes came instead of %d", n, info.Size)
 	}
 	return ingest.Object{Bucket: bucket, Key: key, Size: n, SHA256: hex.EncodeToString(sum.Sum(nil)), ETag: info.ETag}, nil
 }

@@ -64,9 +64,9 @@ func (r rules) object(f ingest.File, objects []StoredObject) []Difference {
 	if o.Size != f.Size {
 		faults = append(faults, "has "+bytes(o.Size)+", the row says "+bytes(f.Size))
 	}
-	switch {
-	case o.MetaSHA256 == f.Hash:
-	case o.MetaSHA256 == "":
+	switch o.MetaSHA256 {
+	case f.Hash:
+	case "":
 		faults = append(faults, "has no SHA-256 in its metadata")
 	default:
 		faults = append(faults, "names SHA-256 "+o.MetaSHA256+" in its metadata, the row says "+f.Hash)
