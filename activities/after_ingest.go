@@ -87,16 +87,37 @@ func (a *Activities) tidySource(ctx context.Context, server ingest.Server, file 
 	if !move {
 		return details, source.Remove(ctx, file.RemotePath)
 	}
-	to, err := moveAway(ctx, source, file, dir)
-	details["moved_to"] = ingest.DisplayPath(to)
-	return details, err
+	to, err := moveAway(ctx, source, server.OnCollision, file, dir)
+	switch {
+	case err != nil:
+		return nil, err
+	case to == "":
+		details["found"] = "the name taken in " + ingest.DisplayPath(dir) + ", so the source was left where it is"
+	default:
+		details["moved_to"] = ingest.DisplayPath(to)
+	}
+	return details, nil
 }
 
-// moveAway renames the source into dir. A name that is taken there gets the
-// file's uuid in front: what another version left is never overwritten.
-func moveAway(ctx context.Context, source Source, file ingest.File, dir string) (string, error) {
+// moveAway renames the source into dir and returns where it is then: "" when it
+// stays, because the name is taken there and that is what the server's setting
+// asks for then.
+func moveAway(ctx context.Context, source Source, collision ingest.Collision, file ingest.File, dir string) (string, error) {
 	to := path.Join(dir, path.Base(file.RemotePath))
-	if _, err := source.Stat(ctx, to); ingest.KindOf(err) != ingest.KindNotFound || err == nil {
+	_, err := source.Stat(ctx, to)
+	switch {
+	case ingest.KindOf(err) == ingest.KindNotFound && err != nil:
+	case err != nil:
+		return "", err
+	case collision == ingest.CollisionKeep:
+		return "", nil
+	case collision == ingest.CollisionOverwrite:
+		// SFTP's own rename does not replace. Between the two calls the folder
+		// has neither; the file itself is safe with us.
+		if err := source.Remove(ctx, to); err != nil && ingest.KindOf(err) != ingest.KindNotFound {
+			return "", err
+		}
+	default:
 		to = path.Join(dir, file.UUID+"-"+path.Base(file.RemotePath))
 	}
 	return to, source.Rename(ctx, file.RemotePath, to)

@@ -56,7 +56,7 @@ func (a *Activities) download(ctx context.Context, file ingest.File) (ingest.Sta
 		return ingest.Staged{}, err
 	}
 	began := time.Now()
-	staged, err := a.fetchVersion(ctx, server, file)
+	staged, err := a.stage(ctx, server, file)
 	if err != nil {
 		return ingest.Staged{}, err
 	}
@@ -78,6 +78,17 @@ func (a *Activities) alreadyStaged(ctx context.Context, file ingest.File) (inges
 	}
 	staged, err := a.Staging.Staged(ctx, file.UUID)
 	return staged, err == nil && staged.SHA256 == file.Hash && staged.Size == file.Size
+}
+
+// stage brings the bytes in. A read-once server is not asked again for what an
+// earlier attempt has brought whole.
+func (a *Activities) stage(ctx context.Context, server ingest.Server, file ingest.File) (ingest.Staged, error) {
+	if server.ReadOnce {
+		if staged, err := a.Staging.Staged(ctx, file.UUID); err == nil && staged.Size == file.Size {
+			return staged, nil
+		}
+	}
+	return a.fetchVersion(ctx, server, file)
 }
 
 // fetchVersion is stat, count, stat around the copy.
@@ -107,6 +118,9 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	})
 	if err != nil {
 		return ingest.Staged{}, err
+	}
+	if server.ReadOnce {
+		return staged, nil // the file may be gone by now, and that is right
 	}
 	return staged, sameVersion(ctx, source, file)
 }

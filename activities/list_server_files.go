@@ -115,6 +115,6 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, asked strin
 	if err != nil {
 		return l, err
 	}
-	l.Ready, l.Settling, err = a.Catalog.Promote(ctx, server.UUID, server.Settle)
+	l.Ready, l.Settling, err = a.Catalog.Promote(ctx, server)
 	return l, err
 }

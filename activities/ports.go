@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"io"
-	"time"
 
 	"stevedore/internal/ingest"
 )
@@ -40,9 +39,9 @@ type Catalog interface {
 	Observe(ctx context.Context, serverUUID, source string, seen []ingest.Observation) (ingest.ScanCounts, error)
 	// Settling returns discovered files in order of id, after the given one.
 	Settling(ctx context.Context, serverUUID string, afterID int64, limit int) ([]ingest.File, error)
-	// Promote makes those discovered files ready that were seen unchanged for
-	// settle, and returns how many it made ready and how many still settle.
-	Promote(ctx context.Context, serverUUID string, settle time.Duration) (promoted, settling int64, err error)
+	// Promote makes those discovered files ready that meet the server's rules,
+	// and returns how many it made ready and how many still settle.
+	Promote(ctx context.Context, server ingest.Server) (promoted, settling int64, err error)
 	// ReadyFiles returns the oldest ready files whose uuid is not excluded.
 	ReadyFiles(ctx context.Context, serverUUID string, exclude []string, limit int) ([]ingest.File, error)
 }

@@ -56,7 +56,7 @@ func (a *Activities) recheck(ctx context.Context, server ingest.Server) (r Reche
 		r.Vanished += vanished
 		report(looked)
 	}
-	r.Ready, r.Settling, err = a.Catalog.Promote(ctx, server.UUID, server.Settle)
+	r.Ready, r.Settling, err = a.Catalog.Promote(ctx, server)
 	return r, err
 }
 
@@ -74,12 +74,48 @@ func (a *Activities) lookAgain(ctx context.Context, server ingest.Server, source
 		case err != nil:
 			return vanished, err
 		default:
-			now.Sidecar = file.Sidecar // a stat does not see its neighbours
+			if err := neighbours(ctx, server, source, file, &now); err != nil {
+				return vanished, err
+			}
 			seen = append(seen, now)
 		}
 	}
 	_, err = a.Catalog.Observe(ctx, server.UUID, "recheck", seen)
 	return vanished, err
+}
+
+// neighbours looks for the files beside one that a stat of it does not show:
+// the done-marker and the checksum file that it waits for.
+func neighbours(ctx context.Context, server ingest.Server, source Source, file ingest.File, now *ingest.Observation) error {
+	now.Sidecar = file.Sidecar
+	if marker := server.MarkerOf(file.RemotePath); marker != "" {
+		there, err := exists(ctx, source, marker)
+		if err != nil {
+			return err
+		}
+		if !there {
+			now.WaitsFor = ingest.MissingMarker(marker)
+		}
+	}
+	if now.Sidecar == "" && server.SidecarWait > 0 {
+		late := file.RemotePath + ".sha256"
+		there, err := exists(ctx, source, late)
+		if err != nil {
+			return err
+		}
+		if there {
+			now.Sidecar = late
+		}
+	}
+	return nil
+}
+
+func exists(ctx context.Context, source Source, path string) (bool, error) {
+	seen, err := source.Stat(ctx, path)
+	if ingest.KindOf(err) == ingest.KindNotFound && err != nil {
+		return false, nil
+	}
+	return seen.Rejected == "", err
 }
 
 func (a *Activities) vanish(ctx context.Context, file ingest.File) error {

@@ -28,6 +28,12 @@ func hostTimedOut(err error) bool {
 	return errors.As(err, &timeout) && timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START
 }
 
+// permanent reports that an activity said that trying again cannot help.
+func permanent(err error) bool {
+	var app *temporal.ApplicationError
+	return errors.As(err, &app) && app.NonRetryable()
+}
+
 // localFirst tries a short step within the workflow task and falls back to an
 // ordinary activity, whose attempts everybody can see, as soon as it meets
 // anything but success or a permanent error.
@@ -37,7 +43,7 @@ func localFirst(ctx workflow.Context, name string, in, out any, fallback func() 
 		return err
 	}
 	var app *temporal.ApplicationError
-	if errors.As(err, &app) && app.NonRetryable() && app.Type() != activities.TypeOtherHost {
+	if permanent(err) && errors.As(err, &app) && app.Type() != activities.TypeOtherHost {
 		return err
 	}
 	return fallback()

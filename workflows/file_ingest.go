@@ -197,7 +197,13 @@ func (f *fileIngest) tidy(ctx workflow.Context) {
 		return
 	}
 	in := activities.AfterIngestInput{FileUUID: f.in.FileUUID}
-	if err := workflow.ExecuteActivity(withTidy(ctx), activities.NameAfterIngest, in).Get(ctx, nil); err != nil {
+	err := workflow.ExecuteActivity(withTidy(ctx, &brief), activities.NameAfterIngest, in).Get(ctx, nil)
+	if err != nil && !permanent(err) {
+		// It may take long: others must not wait for its place meanwhile.
+		f.freeSlot(ctx)
+		err = workflow.ExecuteActivity(withTidy(ctx, &tidy), activities.NameAfterIngest, in).Get(ctx, nil)
+	}
+	if err != nil {
 		workflow.GetLogger(ctx).Error("the after-ingest action failed", "file", f.in.FileUUID, "error", err)
 	}
 }

@@ -186,10 +186,15 @@ func (f *fileIngest) announceParked(ctx workflow.Context) error {
 	if err := f.setStatus(ctx, ingest.StatusError); err != nil {
 		return err
 	}
+	f.freeSlot(ctx)
+	return nil
+}
+
+// freeSlot gives the file's place in the server's window to another one.
+func (f *fileIngest) freeSlot(ctx workflow.Context) {
 	// Nobody may be listening: then there is no window to free.
 	_ = workflow.SignalExternalWorkflow(ctx, ingest.DiscoverWorkflowID(f.in.ServerUUID), "", SignalSlotFreed,
 		SlotFreed{FileUUID: f.in.FileUUID}).Get(ctx, nil)
-	return nil
 }
 
 func (f *fileIngest) setStatus(ctx workflow.Context, status ingest.Status) error {

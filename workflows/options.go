@@ -70,11 +70,11 @@ func withHost(ctx workflow.Context, queue string, wait time.Duration) workflow.C
 }
 
 // withTidy is for the after-ingest action.
-func withTidy(ctx workflow.Context) workflow.Context {
+func withTidy(ctx workflow.Context, policy *temporal.RetryPolicy) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 10 * time.Minute,
 		HeartbeatTimeout:    heartbeatTimeout,
-		RetryPolicy:         &tidy,
+		RetryPolicy:         policy,
 	})
 }
 

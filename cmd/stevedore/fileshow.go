@@ -78,6 +78,9 @@ func printFile(w io.Writer, f ingest.File, events []ingest.StoredEvent, workflow
 	row("size", fmt.Sprintf("%s (%d bytes)", size(f.Size), f.Size))
 	row("modified", clock(f.ModTime))
 	row("status", string(f.Status))
+	if f.WaitsFor != "" && f.Status == ingest.StatusDiscovered {
+		row("waits for", safe(f.WaitsFor))
+	}
 	if f.ErrorMessage != "" {
 		row("error", fmt.Sprintf("%s (%s)", safe(f.ErrorMessage), f.ErrorKind))
 	}

@@ -33,6 +33,7 @@ type addFlags struct {
 	server                ingest.Server
 	passwordFile, keyFile string
 	afterIngest           string
+	onCollision           string
 }
 
 func (a *app) serverAddCommand() *cobra.Command {
@@ -78,6 +79,13 @@ func (f *addFlags) register(cmd *cobra.Command) {
 	flags.DurationVar(&f.server.Settle, "settle", fromConfig, "how long a file must stay unchanged")
 	flags.DurationVar(&f.server.ScanInterval, "scan-interval", 0, "least time between scheduled scans")
 	flags.StringVar(&f.afterIngest, "after-ingest", string(ingest.AfterKeep), "what to do with the source: keep, delete or move:/dir")
+	flags.StringVar(&f.onCollision, "on-collision", string(ingest.CollisionRename), "when the name is taken where a file is moved: rename, overwrite or keep the source")
+	flags.DurationVar(&f.server.MinAge, "min-age", 0, "how old a file must be before it is taken")
+	flags.StringVar(&f.server.DoneMarker, "done-marker", "", "take a file only once the file `NAME` is beside it; '*' is the file's name, e.g. '*.done'")
+	flags.DurationVar(&f.server.SidecarWait, "sidecar-wait", 0, "how long a settled file waits for its checksum file X.sha256")
+	flags.IntVar(&f.server.MaxDepth, "max-depth", ingest.MaxDepth, "folders below --path to go into, 1 to 64")
+	flags.BoolVar(&f.server.ReadOnce, "read-once", false, "the server gives a file only once: open it once and do not look afterwards")
+	flags.BoolVar(&f.server.LegacyAlgorithms, "legacy-algorithms", false, "also offer SHA-1 algorithms, which servers of old need")
 	flags.Lookup("settle").DefValue = "STEVEDORE_SETTLE"
 	flags.Lookup("scan-interval").DefValue = "STEVEDORE_SCAN_INTERVAL"
 }
@@ -85,6 +93,7 @@ func (f *addFlags) register(cmd *cobra.Command) {
 func (a *app) newServer(f addFlags) (admin.NewServer, error) {
 	in := admin.NewServer{Server: f.server}
 	in.Server.AfterIngest = ingest.AfterIngest(f.afterIngest)
+	in.Server.OnCollision = ingest.Collision(f.onCollision)
 	if f.passwordFile == "-" && f.keyFile == "-" {
 		return in, usageError{errors.New("--password-file and --private-key-file cannot both be stdin")}
 	}

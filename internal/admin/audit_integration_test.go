@@ -91,7 +91,7 @@ func (w *audited) ready(rel string, content []byte) ingest.File {
 	ctx := w.t.Context()
 	_, err := w.store.Observe(ctx, w.server.UUID, "schedule", []ingest.Observation{w.write(rel, content)})
 	require.NoError(w.t, err)
-	_, _, err = w.store.Promote(ctx, w.server.UUID, 0)
+	_, _, err = w.store.Promote(ctx, ingest.Server{UUID: w.server.UUID})
 	require.NoError(w.t, err)
 	files, err := w.store.Files(ctx, ingest.FileFilter{Limit: 1000})
 	require.NoError(w.t, err)

@@ -29,6 +29,8 @@ type File struct {
 	ModTime time.Time
 	// Sidecar is the raw path of the checksum file the server offers, may be empty.
 	Sidecar string
+	// WaitsFor is what a settling file waits for besides time, as one line.
+	WaitsFor string
 	// Status is where the file stands.
 	Status Status
 	// Hash is the lower-case hex digest by HashAlgo ("sha256") of the bytes
@@ -68,6 +70,9 @@ type Observation struct {
 	// Sidecar is the raw path of the checksum file that covers this one, empty
 	// when there is none ("X.sha256", "SHA256SUMS", "X.md5", "MD5SUMS").
 	Sidecar string
+	// WaitsFor, when not empty, says what is missing before the file may be
+	// taken, e.g. its done-marker.
+	WaitsFor string
 	// Rejected, when not empty, says why this entry must not be opened.
 	Rejected string
 }

@@ -47,10 +47,33 @@ type Server struct {
 	MaxParallel int
 	// Settle is how long size and time must stay unchanged before a file is taken.
 	Settle time.Duration
+	// MinAge is how old a file must be before it is taken, by its modification
+	// time or, where the server's clock is wrong, by how long it was seen
+	// unchanged; default 0, at most 7 days.
+	MinAge time.Duration
+	// DoneMarker names the file that says that another one is whole: "*" stands
+	// for that file's name ("*.done"); without one it speaks for its folder
+	// ("_SUCCESS"). Empty: files need no marker. Markers are not ingested.
+	DoneMarker string
+	// SidecarWait is how long after the settle time a file without a checksum
+	// file waits for one; default 0, at most 7 days.
+	SidecarWait time.Duration
+	// MaxDepth is how many folders below RootPath are entered; default 64, which
+	// is also the most.
+	MaxDepth int
+	// ReadOnce is for servers that give a file away when it is opened: it is
+	// opened once and not looked at afterwards. A connection lost half-way then
+	// loses the file for good, and size is all that can be checked.
+	ReadOnce bool
+	// LegacyAlgorithms also offers, after the secure ones, what SSH servers of
+	// old need: SHA-1 signatures (ssh-rsa), key exchanges and MACs.
+	LegacyAlgorithms bool
 	// ScanInterval is the least time between scheduled scans.
 	ScanInterval time.Duration
 	// AfterIngest says what happens to the source afterwards.
 	AfterIngest AfterIngest
+	// OnCollision says what a move does when the name is taken there.
+	OnCollision Collision
 	// Active is the operator's switch.
 	Active bool
 	State  ServerState
@@ -105,6 +128,50 @@ func (a AfterIngest) Validate() error {
 	return fmt.Errorf("after-ingest %q: use keep, delete or move:/absolute/dir", a)
 }
 
+// Collision says what the after-ingest move does when the name is taken.
+type Collision string
+
+// The ways to deal with a taken name. Rename puts the file's uuid in front,
+// Overwrite replaces what is there, Keep leaves the source where it is.
+const (
+	CollisionRename    Collision = "rename"
+	CollisionOverwrite Collision = "overwrite"
+	CollisionKeep      Collision = "keep"
+)
+
+// MaxDepth is the default and the most of Server.MaxDepth.
+const MaxDepth = 64
+
+// maxWait bounds how long a file may be made to wait by the server's settings.
+const maxWait = 7 * 24 * time.Hour
+
+// MarkerOf returns the raw path of the done-marker for the file at path, and
+// "" when none is needed or the file is itself a marker of the kind.
+func (s Server) MarkerOf(file string) string {
+	if s.DoneMarker == "" {
+		return ""
+	}
+	slash := strings.LastIndexByte(file, '/') + 1
+	return file[:slash] + strings.Replace(s.DoneMarker, "*", file[slash:], 1)
+}
+
+// MissingMarker says what a file whose marker is not there waits for.
+func MissingMarker(marker string) string { return "its done-marker " + DisplayPath(marker) }
+
+// IsMarker reports whether a file of the name is a done-marker and not one to
+// be taken.
+func (s Server) IsMarker(name string) bool {
+	before, after, each := strings.Cut(s.DoneMarker, "*")
+	switch {
+	case s.DoneMarker == "":
+		return false
+	case !each:
+		return name == s.DoneMarker
+	default:
+		return len(name) > len(before)+len(after) && strings.HasPrefix(name, before) && strings.HasSuffix(name, after)
+	}
+}
+
 // ServerDefaults are used for what an operator left out.
 type ServerDefaults struct {
 	Settle       time.Duration
@@ -124,6 +191,12 @@ func (s Server) WithDefaults(d ServerDefaults) Server {
 	}
 	if s.AfterIngest == "" {
 		s.AfterIngest = AfterKeep
+	}
+	if s.OnCollision == "" {
+		s.OnCollision = CollisionRename
+	}
+	if s.MaxDepth == 0 {
+		s.MaxDepth = MaxDepth
 	}
 	if s.State == "" {
 		s.State = ServerOK
@@ -165,6 +238,29 @@ func (s Server) Validate() []error {
 	}
 	if err := s.AfterIngest.Validate(); err != nil {
 		errs = append(errs, err)
+	}
+	return append(errs, s.validateRules()...)
+}
+
+// validateRules checks when a file may be taken.
+func (s Server) validateRules() (errs []error) {
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if s.MinAge < 0 || s.MinAge > maxWait {
+		bad("min-age %s: use 0s to %s", s.MinAge, maxWait)
+	}
+	if s.SidecarWait < 0 || s.SidecarWait > maxWait {
+		bad("sidecar-wait %s: use 0s to %s", s.SidecarWait, maxWait)
+	}
+	if s.MaxDepth < 0 || s.MaxDepth > MaxDepth {
+		bad("max-depth %d: use 1 to %d", s.MaxDepth, MaxDepth)
+	}
+	if strings.Contains(s.DoneMarker, "/") || s.DoneMarker == "*" || strings.Count(s.DoneMarker, "*") > 1 || len(s.DoneMarker) > 255 {
+		bad("done-marker %q: use a file name, '*' for the name of the file it speaks for, e.g. '*.done'", s.DoneMarker)
+	}
+	switch s.OnCollision {
+	case "", CollisionRename, CollisionOverwrite, CollisionKeep:
+	default:
+		bad("on-collision %q: use rename, overwrite or keep", s.OnCollision)
 	}
 	return errs
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"syscall"
-	"time"
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
@@ -92,9 +91,9 @@ func (k crashCatalog) Observe(ctx context.Context, server, source string, seen [
 	return around(k.c, "observe", func() (ingest.ScanCounts, error) { return k.Catalog.Observe(ctx, server, source, seen) })
 }
 
-func (k crashCatalog) Promote(ctx context.Context, server string, settle time.Duration) (promoted, settling int64, err error) {
+func (k crashCatalog) Promote(ctx context.Context, server ingest.Server) (promoted, settling int64, err error) {
 	err = aroundErr(k.c, "promote", func() error {
-		promoted, settling, err = k.Catalog.Promote(ctx, server, settle)
+		promoted, settling, err = k.Catalog.Promote(ctx, server)
 		return err
 	})
 	return promoted, settling, err

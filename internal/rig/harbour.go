@@ -2,7 +2,6 @@ package rig
 
 import (
 	"context"
-	"log/slog"
 	"testing"
 
 	"github.com/google/uuid"
@@ -45,7 +44,7 @@ func (h *Harbour) StartWorkerWith(cfg config.Config, wrap func(activities.Deps) 
 	ctx, cancel := context.WithCancel(context.WithoutCancel(h.Ctx))
 	ended := make(chan error, 1)
 	wiring := worker.Wiring{TaskQueue: h.Queue, Wrap: wrap}
-	go func() { ended <- worker.RunWith(ctx, cfg, h.Temporal, slog.New(slog.DiscardHandler), wiring) }()
+	go func() { ended <- worker.RunWith(ctx, cfg, h.Temporal, testenv.Logger(), wiring) }()
 	stopped := false
 	stop = func() {
 		if !stopped {

@@ -40,7 +40,7 @@ func newDialer(ctx context.Context, cfg Config, secrets Secrets, server ingest.S
 	if len(pinned.keys) == 0 {
 		return d, nil
 	}
-	if len(pinned.algorithms()) == 0 {
+	if len(pinned.algorithms(server.LegacyAlgorithms)) == 0 {
 		return nil, ingest.Errorf(ingest.KindHostKey, "server %s: its pinned host keys are all of types that are not secure: pin an ed25519, ecdsa or rsa key", server.Name)
 	}
 	creds, err := secrets.Credentials(ctx, server)
@@ -57,12 +57,12 @@ func (d *dialer) address() string {
 
 // dial connects, proves the host key, logs in and opens the SFTP channel.
 func (d *dialer) dial(ctx context.Context) (*conn, error) {
-	c, err := d.attempt(ctx, d.pins.algorithms())
+	c, err := d.attempt(ctx, d.pins.algorithms(d.server.LegacyAlgorithms))
 	var refused *ssh.AlgorithmNegotiationError
 	if errors.As(err, &refused) && refused.What == "host key" && len(d.pins.keys) > 0 {
 		// The server has none of the pinned types. Which key it has instead is
 		// worth another look; the pins are compared there all the same.
-		c, err = d.attempt(ctx, plainHostKeyAlgorithms())
+		c, err = d.attempt(ctx, plainHostKeyAlgorithms(d.server.LegacyAlgorithms))
 	}
 	if err != nil {
 		return nil, d.explain(ctx, err)
@@ -114,9 +114,9 @@ func (d *dialer) connect(ctx context.Context) (*meteredLine, error) {
 }
 
 func (d *dialer) handshake(line *meteredLine, hostKeyAlgorithms []string) (*conn, error) {
-	secure := ssh.SupportedAlgorithms()
+	offered := offeredAlgorithms(d.server.LegacyAlgorithms)
 	sshConn, channels, requests, err := ssh.NewClientConn(line, d.address(), &ssh.ClientConfig{
-		Config:            ssh.Config{KeyExchanges: secure.KeyExchanges, Ciphers: secure.Ciphers, MACs: secure.MACs},
+		Config:            ssh.Config{KeyExchanges: offered.KeyExchanges, Ciphers: offered.Ciphers, MACs: offered.MACs},
 		User:              d.server.Username,
 		AuthCallback:      d.login.next,
 		HostKeyCallback:   d.checkHostKey,

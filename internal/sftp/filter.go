@@ -25,6 +25,9 @@ func newFilter(cfg Config, server ingest.Server) (filter, error) {
 			return filter{}, ingest.Errorf(ingest.KindInvalid, "server %s: glob %q is not valid; example: '**/*.csv'", server.Name, glob)
 		}
 	}
+	if server.MaxDepth == 0 {
+		server.MaxDepth = ingest.MaxDepth
+	}
 	moved, _ := server.AfterIngest.MoveTo()
 	return filter{server: server, tempSuffixes: cfg.TempSuffixes, moved: moved}, nil
 }

@@ -34,9 +34,9 @@ func newPins(server ingest.Server) (pins, error) {
 
 // algorithms are the host key algorithms to ask for. They follow the types of
 // the pinned keys: a server with several keys would otherwise present one that
-// nobody pinned. Signatures with SHA-1 are never asked for.
-func (p pins) algorithms() []string {
-	supported := plainHostKeyAlgorithms()
+// nobody pinned. Signatures with SHA-1 are asked for only of legacy servers.
+func (p pins) algorithms(legacy bool) []string {
+	supported := plainHostKeyAlgorithms(legacy)
 	if len(p.keys) == 0 {
 		return supported
 	}
@@ -44,7 +44,7 @@ func (p pins) algorithms() []string {
 	for _, key := range p.keys {
 		algos := []string{key.Type()}
 		if key.Type() == ssh.KeyAlgoRSA {
-			algos = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
+			algos = []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSA}
 		}
 		for _, algo := range algos {
 			if slices.Contains(supported, algo) && !slices.Contains(wanted, algo) {
@@ -56,15 +56,31 @@ func (p pins) algorithms() []string {
 }
 
 // plainHostKeyAlgorithms are the secure ones, the kind that most partners
-// publish first, without certificates: what is pinned is a key.
-func plainHostKeyAlgorithms() []string {
-	algos := slices.DeleteFunc(ssh.SupportedAlgorithms().HostKeys, func(algo string) bool {
+// publish first, without certificates: what is pinned is a key. Those of legacy
+// servers come last.
+func plainHostKeyAlgorithms(legacy bool) []string {
+	algos := slices.DeleteFunc(offeredAlgorithms(legacy).HostKeys, func(algo string) bool {
 		return strings.Contains(algo, "-cert-")
 	})
 	slices.SortStableFunc(algos, func(a, b string) int {
 		return boolToInt(b == ssh.KeyAlgoED25519) - boolToInt(a == ssh.KeyAlgoED25519)
 	})
 	return algos
+}
+
+// offeredAlgorithms are the secure ones, and for legacy servers after them
+// those that are not: what both sides know of the secure ones is still preferred.
+func offeredAlgorithms(legacy bool) ssh.Algorithms {
+	offered := ssh.SupportedAlgorithms()
+	if !legacy {
+		return offered
+	}
+	old := ssh.InsecureAlgorithms()
+	offered.KeyExchanges = slices.Concat(offered.KeyExchanges, old.KeyExchanges)
+	offered.Ciphers = slices.Concat(offered.Ciphers, old.Ciphers)
+	offered.MACs = slices.Concat(offered.MACs, old.MACs)
+	offered.HostKeys = slices.Concat(offered.HostKeys, old.HostKeys)
+	return offered
 }
 
 func boolToInt(b bool) int {

@@ -9,9 +9,6 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// maxDepth is how many folders below the root the walk goes.
-const maxDepth = 64
-
 // List walks the folders from the server's root and calls fn for each entry to
 // be recorded, in no particular order. It returns how many folders below the
 // root could not be read; an unreadable root is an error.
@@ -22,7 +19,8 @@ const maxDepth = 64
 //   - Symbolic links are not followed (the root itself may be one). They,
 //     FIFOs, devices and sockets come with Rejected set if the globs take
 //     them; unsafe names always.
-//   - Checksum files are left out and named at what they cover.
+//   - Checksum files are left out and named at what they cover; done-markers
+//     are left out, and a file without its own comes with WaitsFor set.
 //   - Of entries with the same name in one folder the first counts.
 //
 // An error of fn ends the walk and is returned as it is. Errors are of KindInvalid
@@ -134,16 +132,31 @@ func entriesOf(path string, names []rawName, infos []os.FileInfo) ([]entry, erro
 // report passes on what is to be recorded of one folder and notes its folders.
 func (w *walk) report(at folder, entries []entry) error {
 	sums := newSidecars(w.checksumNames(entries))
+	there := regularPaths(w.filter.server, entries)
 	for _, e := range entries {
 		seen, ok := w.consider(at, e, sums)
 		if !ok {
 			continue
+		}
+		if marker := w.filter.server.MarkerOf(e.path); marker != "" && !there[marker] {
+			seen.WaitsFor = ingest.MissingMarker(marker)
 		}
 		if err := w.fn(seen); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// regularPaths are the folder's markers, if the server has any.
+func regularPaths(server ingest.Server, entries []entry) map[string]bool {
+	paths := make(map[string]bool)
+	for _, e := range entries {
+		if e.kind == kindRegular && server.IsMarker(e.name) {
+			paths[e.path] = true
+		}
+	}
+	return paths
 }
 
 // checksumNames are the regular files that can be a checksum or have one. An
@@ -168,13 +181,15 @@ func (w *walk) consider(at folder, e entry, sums sidecars) (seen ingest.Observat
 		return seen, !w.filter.excludes(e.path)
 	case e.kind == kindFolder && !w.filter.enters(e.path):
 		return seen, false
-	case e.kind == kindFolder && at.depth == maxDepth:
+	case e.kind == kindFolder && at.depth == ingest.MaxDepth:
 		seen.Size, seen.Rejected = 0, "is a folder too deep to be listed"
 		return seen, true
+	case e.kind == kindFolder && at.depth == w.filter.server.MaxDepth:
+		return seen, false // as its operator asked
 	case e.kind == kindFolder:
 		w.todo = append(w.todo, folder{path: e.path, depth: at.depth + 1})
 		return seen, false
-	case sums.is(e.name), w.filter.temporary(e.path), !w.filter.takes(e.path):
+	case sums.is(e.name), w.filter.server.IsMarker(e.name), w.filter.temporary(e.path), !w.filter.takes(e.path):
 		return seen, false
 	}
 	seen.Rejected = reject(e.kind, e.attrs)

@@ -123,7 +123,7 @@ func TestLostAnswersChangeNothing(t *testing.T) {
 		return err
 	})
 	require.Len(t, b.files(t), 3)
-	lost("last_seen_at - stable_since", func() error { _, _, err := cutOff.Promote(ctx, b.server.UUID, 0); return err })
+	lost("last_seen_at - stable_since", func() error { _, _, err := cutOff.Promote(ctx, ingest.Server{UUID: b.server.UUID}); return err })
 	f := b.files(t)[0]
 
 	var claimed ingest.File

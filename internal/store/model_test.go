@@ -93,7 +93,7 @@ func TestLedgerFollowsTheModel(t *testing.T) {
 				}
 			},
 			"promote": func(rt *rapid.T) {
-				_, settling, err := b.Promote(ctx, server.UUID, 0)
+				_, settling, err := b.Promote(ctx, ingest.Server{UUID: server.UUID})
 				require.NoError(rt, err)
 				require.Zero(rt, settling)
 				m.promote()

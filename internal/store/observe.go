@@ -113,7 +113,7 @@ func (p plan) write(ctx context.Context, tx pgx.Tx, serverUUID, source string) (
 			continue
 		}
 		c := columnsOf(serverUUID, step.rows)
-		args := append([]any{c.ids, c.sizes, c.mtimes, c.sidecars, c.uuids}, step.args...)
+		args := append([]any{c.ids, c.sizes, c.mtimes, c.sidecars, c.uuids, c.waits}, step.args...)
 		if _, err := tx.Exec(ctx, step.statement, args...); err != nil {
 			return made, err
 		}
@@ -122,7 +122,8 @@ func (p plan) write(ctx context.Context, tx pgx.Tx, serverUUID, source string) (
 		return made, nil
 	}
 	c := columnsOf(serverUUID, p.insert)
-	err = tx.QueryRow(ctx, insertRows, serverUUID, source, c.paths, c.displays, c.filenames, c.sizes, c.mtimes, c.sidecars, c.reasons, c.uuids).
+	err = tx.QueryRow(ctx, insertRows, serverUUID, source, c.paths, c.displays, c.filenames, c.sizes, c.mtimes, c.sidecars, c.reasons,
+		c.uuids, c.waits).
 		Scan(&made.New, &made.Rejected)
 	return made, err
 }

@@ -125,6 +125,7 @@ type columns struct {
 	ids, sizes         []int64
 	paths, sidecars    [][]byte
 	uuids, displays    []string
+	waits              []string
 	filenames, reasons []string
 	mtimes             []time.Time
 }
@@ -133,6 +134,7 @@ func columnsOf(serverUUID string, entries []entry) columns {
 	var c columns
 	for _, e := range entries {
 		c.ids = append(c.ids, e.id)
+		c.waits = append(c.waits, cleanText(e.WaitsFor))
 		c.uuids = append(c.uuids, versionUUID(serverUUID, e))
 		c.sizes = append(c.sizes, e.Size)
 		c.mtimes = append(c.mtimes, e.ModTime)

@@ -7,7 +7,8 @@ package store
 // have waited for another listing.
 
 const observedRows = `
-FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bytea[], $5::uuid[]) AS o (id, size, mtime, sidecar, uuid)
+FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bytea[], $5::uuid[], $6::text[])
+	AS o (id, size, mtime, sidecar, uuid, waits)
 WHERE f.id = o.id AND `
 
 const supersedeRows = `
@@ -20,11 +21,12 @@ SELECT id, round, 'superseded', jsonb_build_object('step', 'discover') FROM gone
 ON CONFLICT DO NOTHING`
 
 const touchRows = `
-UPDATE files f SET last_seen_at = statement_timestamp(), sidecar_raw = nullif(o.sidecar, '')` +
+UPDATE files f SET last_seen_at = statement_timestamp(), sidecar_raw = nullif(o.sidecar, ''), waits_for = nullif(o.waits, '')` +
 	observedRows + `f.status = 'discovered'`
 
 const regrowRows = `
 UPDATE files f SET file_uuid = o.uuid, size_bytes = o.size, mtime = o.mtime, sidecar_raw = nullif(o.sidecar, ''),
+	waits_for = nullif(o.waits, ''),
 	stable_since = statement_timestamp(), last_seen_at = statement_timestamp()` +
 	observedRows + `f.status = 'discovered'`
 
@@ -33,24 +35,25 @@ UPDATE files f SET file_uuid = o.uuid, size_bytes = o.size, mtime = o.mtime, sid
 const reviveRows = `
 WITH back AS (
 	UPDATE files f SET status = 'discovered', round = f.round + 1, fence = f.fence + 1, sidecar_raw = nullif(o.sidecar, ''),
+		waits_for = nullif(o.waits, ''),
 		stable_since = statement_timestamp(), last_seen_at = statement_timestamp(),
 		file_hash = NULL, hash_algo = NULL, error_kind = NULL, error_message = NULL` +
 	observedRows + `f.status IN ('vanished', 'superseded')
 	RETURNING f.id, f.round, f.remote_path
 )
 INSERT INTO file_events (file_id, round, event_type, details)
-SELECT id, round, 'discovered', jsonb_build_object('path', remote_path, 'source', $6::text) FROM back`
+SELECT id, round, 'discovered', jsonb_build_object('path', remote_path, 'source', $7::text) FROM back`
 
 // Ids follow the order of the listing. A row that somebody else wrote in the
 // meantime counts as known.
 const insertRows = `
 WITH o AS (
 	SELECT * FROM unnest($3::bytea[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], $8::bytea[], $9::text[],
-		$10::uuid[]) WITH ORDINALITY AS o (path, display, filename, size, mtime, sidecar, reason, uuid, n)
+		$10::uuid[], $11::text[]) WITH ORDINALITY AS o (path, display, filename, size, mtime, sidecar, reason, uuid, waits, n)
 ), fresh AS (
-	INSERT INTO files (file_uuid, server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime, sidecar_raw, status,
+	INSERT INTO files (file_uuid, server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime, sidecar_raw, waits_for, status,
 		stable_since, last_seen_at)
-	SELECT uuid, $1, display, path, filename, size, mtime, nullif(sidecar, ''),
+	SELECT uuid, $1, display, path, filename, size, mtime, nullif(sidecar, ''), nullif(waits, ''),
 		CASE WHEN reason = '' THEN 'discovered' ELSE 'rejected' END, statement_timestamp(), statement_timestamp()
 	FROM o ORDER BY n
 	ON CONFLICT DO NOTHING

@@ -302,7 +302,7 @@ func TestListingsAtOnceLeaveOneRowEach(t *testing.T) {
 				}
 				made[i] += counts.New
 			}
-			_, _, err := b.Promote(t.Context(), b.server.UUID, time.Hour)
+			_, _, err := b.Promote(t.Context(), ingest.Server{UUID: b.server.UUID, Settle: time.Hour})
 			return err
 		})
 	}
@@ -333,4 +333,43 @@ func TestManyObservations(t *testing.T) {
 	counts, err := b.CountFiles(t.Context(), nil)
 	require.NoError(t, err)
 	require.Equal(t, map[ingest.Status]int64{ingest.StatusReady: batches * size}, counts)
+}
+
+func TestPromoteKeepsTheServersRules(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	young, old := seen("/young", 1), seen("/old", 1)
+	young.ModTime, old.ModTime = time.Now().UTC(), time.Now().UTC().Add(-2*time.Hour)
+	marked, checked := seen("/marked", 1), seen("/checked", 1)
+	checked.ModTime = time.Now().UTC()
+	marked.WaitsFor, checked.Sidecar = "its done-marker", "/checked.sha256"
+	ahead := seen("/ahead", 1) // its server's clock is a day fast
+	ahead.ModTime = time.Now().UTC().Add(24 * time.Hour)
+	all := []ingest.Observation{young, old, marked, checked, ahead}
+	promote := func(change func(*ingest.Server)) (paths []string) {
+		server := ingest.Server{UUID: b.server.UUID, Settle: time.Minute}
+		change(&server)
+		_, _, err := b.Promote(t.Context(), server)
+		require.NoError(t, err)
+		for _, f := range b.files(t) {
+			if f.Status == ingest.StatusReady {
+				paths = append(paths, f.RemotePath)
+			}
+		}
+		return paths
+	}
+	look := func() {
+		b.pass(t, 10*time.Minute)
+		b.observe(t, all...)
+	}
+	b.observe(t, all...)
+	look()
+	assert.Empty(t, promote(func(s *ingest.Server) { s.MinAge, s.SidecarWait = 3*time.Hour, 24*time.Hour }))
+	assert.Equal(t, []string{"/checked"}, promote(func(s *ingest.Server) { s.SidecarWait = time.Hour }))
+	assert.Equal(t, []string{"/old", "/checked"}, promote(func(s *ingest.Server) { s.MinAge = time.Hour }))
+	assert.Equal(t, []string{"/young", "/old", "/checked", "/ahead"}, promote(func(s *ingest.Server) { s.MinAge = 5 * time.Minute }),
+		"a wrong clock holds nothing up for ever")
+	all[2].WaitsFor = ""
+	look()
+	assert.Len(t, promote(func(*ingest.Server) {}), 5)
 }

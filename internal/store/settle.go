@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"time"
 
 	"stevedore/internal/ingest"
 )
@@ -12,7 +11,9 @@ import (
 const promoteFiles = `
 WITH settled AS (
 	UPDATE files SET status = 'ready'
-	WHERE server_uuid = $1 AND status = 'discovered' AND last_seen_at - stable_since >= $2
+	WHERE server_uuid = $1 AND status = 'discovered' AND last_seen_at - stable_since >= $2 AND waits_for IS NULL
+		AND (mtime <= statement_timestamp() - $3::interval OR last_seen_at - stable_since >= $3)
+		AND (sidecar_raw IS NOT NULL OR last_seen_at - stable_since >= $2 + $4::interval)
 	RETURNING id, round
 ), told AS (
 	INSERT INTO file_events (file_id, round, event_type, details)
@@ -24,16 +25,17 @@ WITH settled AS (
 )
 SELECT promoted, greatest(before - promoted, 0) FROM counted`
 
-// Promote makes those discovered files ready that were seen, by the database's
-// clock, unchanged for settle, and returns how many it made ready and how many
-// still settle.
-func (s *Store) Promote(ctx context.Context, serverUUID string, settle time.Duration) (promoted, settling int64, err error) {
-	id, err := validUUID("server with uuid", serverUUID)
+// Promote makes those of the server's discovered files ready that were seen, by
+// the database's clock, unchanged for its settle time and that meet its other
+// rules: done-marker, age, wait for a checksum file. It returns how many it
+// made ready and how many still settle.
+func (s *Store) Promote(ctx context.Context, server ingest.Server) (promoted, settling int64, err error) {
+	id, err := validUUID("server with uuid", server.UUID)
 	if err != nil {
 		return 0, 0, err
 	}
 	err = s.retry(ctx, "promote settled files", func() error {
-		return s.pool.QueryRow(ctx, promoteFiles, id, settle).Scan(&promoted, &settling)
+		return s.pool.QueryRow(ctx, promoteFiles, id, server.Settle, server.MinAge, server.SidecarWait).Scan(&promoted, &settling)
 	})
 	return promoted, settling, err
 }

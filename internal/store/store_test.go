@@ -85,7 +85,7 @@ func (b *testBundle) exec(t *testing.T, sql string, args ...any) {
 
 func (b *testBundle) promote(t *testing.T, settle time.Duration) (promoted, settling int64) {
 	t.Helper()
-	promoted, settling, err := b.Promote(t.Context(), b.server.UUID, settle)
+	promoted, settling, err := b.Promote(t.Context(), ingest.Server{UUID: b.server.UUID, Settle: settle})
 	require.NoError(t, err)
 	return promoted, settling
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,14 @@ import (
 	"stevedore/internal/ingest"
 )
 
+// Logger is silent unless STEVEDORE_TEST_LOG is set.
+func Logger() *slog.Logger {
+	if os.Getenv("STEVEDORE_TEST_LOG") != "" {
+		return slog.Default()
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
 // Temporal connects to the server of TEMPORAL_ADDRESS and returns a task queue
 // of the test's own. Tests share the namespace: workflow ids hold random
 // uuids, so only the queue must differ. It skips the test under -short.
@@ -25,7 +34,7 @@ func Temporal(t testing.TB) (c client.Client, taskQueue string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	c, err := client.DialContext(ctx, client.Options{
-		HostPort: address, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+		HostPort: address, Logger: sdklog.NewStructuredLogger(Logger()),
 	})
 	if err != nil {
 		t.Fatalf("connect to Temporal at %s: %v", address, err)

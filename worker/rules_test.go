@@ -1,0 +1,184 @@
+package worker_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+)
+
+func TestAFileWaitsForItsDoneMarker(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t)
+	h.StartWorker()
+	acme := h.AddServer("acme", func(s *ingest.Server) { s.DoneMarker = "*.done" })
+	acme.Write("a.csv", rig.Random(100))
+	acme.Write("b.csv", rig.Random(200))
+	acme.Write("b.csv.done", nil)
+	scan := h.Scan()
+	h.Completed(acme.Path("b.csv"))
+	waiting := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.WaitsFor != "" })
+	assert.Equal(t, ingest.StatusDiscovered, waiting.Status)
+	assert.Contains(t, waiting.WaitsFor, "a.csv.done")
+
+	acme.Write("a.csv.done", nil)
+	h.AwaitScans(scan)
+	h.Completed(acme.Path("a.csv"))
+	assert.Len(t, h.Files(), 2, "markers are not taken")
+	require.NoError(t, os.Remove(acme.Path("a.csv.done")))
+	require.NoError(t, os.Remove(acme.Path("b.csv.done")))
+	h.RequireExactlyOnce()
+}
+
+func TestALateChecksumFileIsWaitedForWithinBounds(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t)
+	h.StartWorker()
+	// The scan stays for an interval at least; without a schedule it is the only one.
+	waiting := func(wait time.Duration) func(*ingest.Server) {
+		return func(s *ingest.Server) { s.SidecarWait, s.ScanInterval = wait, time.Minute }
+	}
+	patient := h.AddServer("patient", waiting(time.Hour))
+	hasty := h.AddServer("hasty", waiting(2*time.Second))
+	patient.Write("a.csv", rig.Random(100))
+	hasty.Write("b.csv", rig.Random(200))
+	scan := h.Scan()
+	b := h.Completed(hasty.Path("b.csv"))
+	assert.Equal(t, "transfer", rig.Detail(h.Events(b.UUID), ingest.EventVerified, "source"))
+	h.File(patient.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusDiscovered })
+
+	patient.Write("a.csv.sha256", []byte(rig.Digest(rig.Random(100))+"  a.csv\n"))
+	a := h.Completed(patient.Path("a.csv"))
+	assert.Equal(t, "a.csv.sha256", rig.Detail(h.Events(a.UUID), ingest.EventVerified, "source"))
+	h.AwaitScans(scan)
+	h.RequireExactlyOnce()
+}
+
+func TestATakenNameIsDealtWithAsAsked(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t)
+	h.StartWorker()
+	moved := func(collision ingest.Collision) func(*ingest.Server) {
+		return func(s *ingest.Server) {
+			s.RootPath += "/in"
+			s.AfterIngest, s.OnCollision = ingest.AfterIngest("move:"+filepath.Dir(s.RootPath)+"/done"), collision
+		}
+	}
+	overwrite := h.AddServer("overwrite", moved(ingest.CollisionOverwrite))
+	keep := h.AddServer("keep", moved(ingest.CollisionKeep))
+	content := rig.Random(100)
+	overwrite.Write("in/a.csv", content)
+	keep.Write("in/a.csv", content)
+	overwrite.Write("done/a.csv", []byte("old"))
+	keep.Write("done/a.csv", []byte("old"))
+	h.ScanAndWait()
+	h.AwaitIngest(h.Completed(overwrite.Path("in/a.csv")).UUID)
+	kept := h.Completed(keep.Path("in/a.csv"))
+	h.AwaitIngest(kept.UUID)
+
+	assert.NoFileExists(t, overwrite.Path("in/a.csv"))
+	assert.Equal(t, content, read(t, overwrite.Path("done/a.csv")))
+	assert.Equal(t, content, read(t, keep.Path("in/a.csv")))
+	assert.Equal(t, "old", string(read(t, keep.Path("done/a.csv"))))
+	assert.Contains(t, rig.Detail(h.Events(kept.UUID), ingest.EventSourceDone, "found"), "left where it is")
+	h.ScanAndWait()
+	assert.Len(t, h.Files(), 2, "what stays is not taken again")
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return content
+}
+
+// TestAFailingAfterIngestActionSendsNothingRoundAgain: the file is safe, and
+// what is wrong with its source is told.
+func TestAFailingAfterIngestActionSendsNothingRoundAgain(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t)
+	h.StartWorker()
+	acme := h.AddServer("acme", func(s *ingest.Server) { s.AfterIngest = "move:/proc/nowhere" })
+	acme.Write("a.csv", rig.Random(100))
+	h.ScanAndWait()
+	file := h.Completed(acme.Path("a.csv"))
+	h.File(acme.Path("a.csv"), func(f ingest.File) bool {
+		return rig.Detail(h.Events(f.UUID), ingest.EventError, "step") != nil ||
+			rig.Detail(h.Events(f.UUID), ingest.EventRetryScheduled, "step") != nil
+	})
+	assert.FileExists(t, acme.Path("a.csv"))
+	h.ScanAndWait()
+	assert.Len(t, h.Files(), 1)
+	now, err := h.Store.File(h.Ctx, file.UUID)
+	require.NoError(t, err)
+	assert.Equal(t, ingest.StatusCompleted, now.Status)
+	h.RequireExactlyOnce()
+}
+
+// onceSource gives a file away when it is opened, as read-once servers do: the
+// open handle still reads.
+type onceSource struct {
+	activities.Source
+	opened func(path string)
+}
+
+func (s onceSource) OpenFile(ctx context.Context, path string) (activities.RemoteFile, error) {
+	file, err := s.Source.OpenFile(ctx, path)
+	if err == nil {
+		s.opened(path)
+	}
+	return file, err
+}
+
+type onceSources struct {
+	activities.Sources
+	opened func(path string)
+}
+
+func (s onceSources) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
+	source, err := s.Sources.Open(ctx, server)
+	return onceSource{source, s.opened}, err
+}
+
+func TestFault23_AReadOnceServerIsOpenedOnce(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		readOnce bool
+		ends     ingest.Status
+	}{
+		"switched on":  {true, ingest.StatusCompleted},
+		"switched off": {false, ingest.StatusVanished},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarbour(t)
+			acme := h.AddServer("acme", func(s *ingest.Server) { s.ReadOnce = c.readOnce })
+			content := rig.Random(300_000)
+			acme.Write("a.bin", content)
+			var opens []string
+			h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+				d.Sources = onceSources{d.Sources, func(path string) {
+					opens = append(opens, path)
+					assert.NoError(t, os.Remove(path))
+				}}
+				return d
+			})
+			h.ScanAndWait()
+			file := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == c.ends })
+			h.AwaitIngest(file.UUID)
+			assert.Len(t, opens, 1)
+			if c.readOnce {
+				acme.Write("a.bin", content) // for the oracle, which compares with the source
+				h.RequireExactlyOnce()
+			}
+		})
+	}
+}
