@@ -71,12 +71,13 @@ type discovery struct {
 	in     DiscoverFilesInput
 	server activities.ListServerFilesResult
 
-	listedAt time.Time
-	listDue  bool   // list as soon as possible
-	listErr  error  // the last listing failed: no more listings in this run
-	relist   *timer // runs while there is work left
-	settling int64  // files seen but not yet known to be whole
-	settle   *timer // runs while files settle
+	listedAt time.Time // when the last listing began, which the interval counts from
+	seenAt   time.Time // when it was through, which patience counts from
+	listDue  bool      // list as soon as possible
+	listErr  error     // the last listing failed: no more listings in this run
+	relist   *timer    // runs while there is work left
+	settling int64     // files seen but not yet known to be whole
+	settle   *timer    // runs while files settle
 	ready    []activities.ReadyFile
 	backlog  bool // the database may hold more ready files than d.ready
 
@@ -109,7 +110,7 @@ func newDiscovery(ctx workflow.Context, in DiscoverFilesInput) *discovery {
 		freed:  workflow.GetSignalChannel(ctx, SignalSlotFreed),
 	}
 	if c := in.Carried; c != nil {
-		d.server, d.listedAt, d.carried = c.Server, c.ListedAt, c.InFlight
+		d.server, d.listedAt, d.seenAt, d.carried = c.Server, c.ListedAt, c.ListedAt, c.InFlight
 		d.settling, d.summary, d.listDue = c.Settling, c.Summary, false
 	}
 	return d
@@ -153,7 +154,7 @@ func (d *discovery) list(ctx workflow.Context) {
 	if d.listErr != nil {
 		return
 	}
-	d.server = result
+	d.server, d.seenAt = result, workflow.Now(ctx)
 	d.summary.Listings++
 	d.summary.Seen = result.Seen
 	d.summary.New += result.New
@@ -227,13 +228,14 @@ func (d *discovery) inFlight() []string {
 
 // finished says that nothing is left that would be done sooner by staying.
 // Files that keep changing are left to the next scan once a whole scan
-// interval has passed: their observation goes on where it stands.
+// interval has passed: their observation goes on where it stands. A listing
+// that took longer than that has not yet seen any of them twice.
 func (d *discovery) finished(ctx workflow.Context) bool {
 	if len(d.ready) > 0 || d.backlog && d.room() > 0 && d.server.MaxParallel > 0 || len(d.inFlight()) > 0 {
 		return false
 	}
 	patience := max(d.server.ScanInterval, 2*d.server.Settle)
-	return d.settling == 0 || workflow.Now(ctx).Sub(d.listedAt) >= patience
+	return d.settling == 0 || workflow.Now(ctx).Sub(d.seenAt) >= patience
 }
 
 func (d *discovery) tooLong(ctx workflow.Context) bool {

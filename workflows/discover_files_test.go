@@ -136,6 +136,24 @@ func TestDiscoverFilesWaitsTheSettleTime(t *testing.T) {
 	assert.GreaterOrEqual(t, recheckedAfter, p.listing.Settle)
 }
 
+// TestDiscoverFilesWaitsTheSettleTimeAfterASlowListing: the time that the
+// listing takes must not count as time in which files kept changing.
+func TestDiscoverFilesWaitsTheSettleTimeAfterASlowListing(t *testing.T) {
+	t.Parallel()
+	env, p := newEnv(t), newPort(0)
+	p.listing.Settling = 1
+	expect(env, activities.NameListServerFiles, p.listing).After(3 * time.Minute).Once()
+	env.OnActivity(activities.NameRecheckSettling, mock.Anything, mock.Anything).Return(
+		func(context.Context, activities.RecheckSettlingInput) (activities.RecheckSettlingResult, error) {
+			p.ready = []string{"settled"}
+			return activities.RecheckSettlingResult{Ready: 1}, nil
+		}).Once()
+	p.attach(env, takes(time.Second))
+	discover(env)
+	require.NoError(t, env.GetWorkflowError())
+	assert.Equal(t, []string{"settled"}, p.started)
+}
+
 func TestDiscoverFilesLeavesAFileThatKeepsGrowingToTheNextScan(t *testing.T) {
 	t.Parallel()
 	env, p := newEnv(t), newPort(0)
