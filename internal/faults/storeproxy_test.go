@@ -30,8 +30,9 @@ type storeProxy struct {
 	meddle func(http.ResponseWriter, *http.Request) (answered bool)
 	// lose, may be nil, says whether the store's answer is cut off.
 	lose func(*http.Request) bool
-	// parts counts, by number, the parts that the store took, errors the
-	// refusals by their S3 code, lost the answers that were cut off.
+	// parts counts, by number, the parts that the store took, errors its
+	// refusals by S3 code, lost the answers that were cut off. Refused clean-up
+	// does not count: two writers may both try to remove what is left.
 	parts  map[string]int
 	errors map[string]int
 	lost   int
@@ -79,7 +80,7 @@ func (p *storeProxy) note(resp *http.Response) error {
 	if number := resp.Request.URL.Query().Get("partNumber"); resp.StatusCode == http.StatusOK && number != "" {
 		p.parts[number]++
 	}
-	if resp.StatusCode >= http.StatusBadRequest && resp.Request.Method != http.MethodHead {
+	if resp.StatusCode >= http.StatusBadRequest && resp.Request.Method != http.MethodHead && resp.Request.Method != http.MethodDelete {
 		text, err := io.ReadAll(resp.Body)
 		if err != nil {
 			return err
@@ -102,7 +103,12 @@ func (p *storeProxy) note(resp *http.Response) error {
 func (p *storeProxy) taken(part string) int   { return count(p, func() int { return p.parts[part] }) }
 func (p *storeProxy) refused(code string) int { return count(p, func() int { return p.errors[code] }) }
 func (p *storeProxy) lostAnswers() int        { return count(p, func() int { return p.lost }) }
-func count(p *storeProxy, of func() int) int  { p.mu.Lock(); defer p.mu.Unlock(); return of() }
+
+func count(p *storeProxy, of func() int) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return of()
+}
 
 // refuse answers in the store's place with an S3 error.
 func refuse(w http.ResponseWriter, r *http.Request, status int, code, message string) {
