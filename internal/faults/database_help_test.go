@@ -1,0 +1,82 @@
+package faults_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/rig"
+)
+
+// databaseOf is the address of the test's database, whatever line the worker
+// takes there.
+func databaseOf(h *rig.Harbour) string {
+	for _, setting := range h.Env {
+		if dsn, found := strings.CutPrefix(setting, "STEVEDORE_DATABASE_URL="); found {
+			return dsn
+		}
+	}
+	return ""
+}
+
+// withParam is the database's address with a setting for every session.
+func withParam(t *testing.T, h *rig.Harbour, name, value string) string {
+	t.Helper()
+	u, err := url.Parse(databaseOf(h))
+	require.NoError(t, err)
+	query := u.Query()
+	query.Set(name, value)
+	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20")
+	return u.String()
+}
+
+// connect returns a connection to the test's database that no fault concerns.
+func connect(t *testing.T, h *rig.Harbour) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(h.Ctx, databaseOf(h))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(h.T.Context()) })
+	return conn
+}
+
+// awaitBlockedBy waits until a session waits for a lock that holder has.
+func awaitBlockedBy(t *testing.T, h *rig.Harbour, holder *pgx.Conn) {
+	watcher, err := pgx.Connect(h.Ctx, databaseOf(h))
+	if !assert.NoError(t, err) {
+		return
+	}
+	defer func() { _ = watcher.Close(h.Ctx) }()
+	assert.Eventually(t, func() bool {
+		var blocked bool
+		err := watcher.QueryRow(h.Ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))`,
+			int32(holder.PgConn().PID())).Scan(&blocked)
+		return assert.NoError(t, err) && blocked
+	}, rig.Patience, tick, "nobody waits for the lock")
+}
+
+// setReadOnly makes every session of the test's database read-only, or able to
+// write again, from now on. Connections of before are ended but for admin.
+func setReadOnly(t *testing.T, h *rig.Harbour, admin *pgx.Conn, on bool) {
+	database := pgx.Identifier{admin.Config().Database}.Sanitize()
+	statement := "ALTER DATABASE " + database + " RESET default_transaction_read_only"
+	if on {
+		statement = "ALTER DATABASE " + database + " SET default_transaction_read_only = on"
+	}
+	_, err := admin.Exec(h.Ctx, statement)
+	assert.NoError(t, err)
+	_, err = admin.Exec(h.Ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	assert.NoError(t, err)
+}
+
+// queued is how many messages wait in the test's queue.
+func queued(t *testing.T, h *rig.Harbour) int {
+	t.Helper()
+	queue, err := h.AMQP.Channel.QueueDeclarePassive(h.AMQP.Queue, true, false, false, false, nil)
+	require.NoError(t, err)
+	return queue.Messages
+}

@@ -1,0 +1,212 @@
+package faults_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/internal/store"
+	"stevedore/internal/testenv"
+)
+
+// PostgreSQL's answers to a transaction that it ended for another one's sake.
+const (
+	saysSerialization = "C40001\x00"
+	saysDeadlock      = "C40P01\x00"
+)
+
+// TestFault47_ConnectionCutAtCommit cuts every other commit of the worker's,
+// by turns before PostgreSQL has it and after it was carried out.
+func TestFault47_ConnectionCutAtCommit(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	wire, dsn := newWire(t, h.Cfg.Database.URL.Reveal(), "commit\x00", func(n int32) severing {
+		switch n % 4 {
+		case 1:
+			return cutAfter
+		case 3:
+			return cutBefore
+		default:
+			return pass
+		}
+	})
+	h.Cfg.Database.URL = config.URL(dsn)
+	acme := h.AddServer("acme", nil)
+	for n := range 5 {
+		acme.Write(fmt.Sprintf("%d.bin", n), rig.Random(10_000+n))
+	}
+	h.StartWorker()
+	h.ScanAndWait()
+	assert.Len(t, h.Files(), 5)
+	assert.Greater(t, wire.cuts.Load(), int32(10), "five files take 25 commits and more")
+	h.RequireExactlyOnce()
+}
+
+// TestFault48_BackendsTerminatedAgainAndAgain does so until all is done: work
+// must go on between two blows.
+func TestFault48_BackendsTerminatedAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	h.Cfg.Database.URL = config.URL(withParam(t, h, "application_name", "victim"))
+	acme := h.AddServer("acme", nil)
+	for n := range 8 {
+		acme.Write(fmt.Sprintf("%d.bin", n), rig.Random(10_000+n))
+	}
+	h.StartWorker()
+	scan := h.Scan()
+	admin := connect(t, h)
+	terminated := 0
+	require.Eventually(t, func() bool {
+		rows, err := admin.Exec(h.Ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND application_name = 'victim'`)
+		require.NoError(t, err)
+		terminated += int(rows.RowsAffected())
+		completed := 0
+		for _, f := range h.Files() {
+			if f.Status == ingest.StatusCompleted {
+				completed++
+			}
+		}
+		return completed == 8
+	}, rig.Patience, 10*tick)
+	t.Logf("%d backends terminated", terminated)
+	assert.Greater(t, terminated, 20)
+	h.AwaitScans(scan)
+	h.RequireExactlyOnce()
+}
+
+// TestFault49_Deadlock has a transaction that takes the rows which a listing
+// takes, in the other order, and in which PostgreSQL ends the listing's.
+func TestFault49_Deadlock(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	// The worker is the one that finds the deadlock, and so the one that ends.
+	wire, dsn := newWire(t, withParam(t, h, "deadlock_timeout", "3s"), "\x00none\x00", nil, saysDeadlock)
+	h.Cfg.Database.URL = config.URL(dsn)
+	acme := h.AddServer("acme", func(s *ingest.Server) { s.Settle *= 2 })
+	acme.Write("a.bin", rig.Random(1000))
+	admin := connect(t, h)
+	_, err := admin.Exec(h.Ctx, "SET deadlock_timeout = '2min'")
+	require.NoError(t, err)
+
+	h.StartWorker()
+	scan := h.Scan()
+	h.File(acme.Path("a.bin"), func(ingest.File) bool { return true })
+	tx, err := admin.Begin(h.Ctx)
+	require.NoError(t, err)
+	locked, err := tx.Exec(h.Ctx, "SELECT FROM files WHERE status = 'discovered' FOR UPDATE")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, locked.RowsAffected(), "the file has settled already")
+	awaitBlockedBy(t, h, admin)
+	_, err = tx.Exec(h.Ctx, "SELECT FROM sftp_servers FOR NO KEY UPDATE")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, wire.heard(saysDeadlock))
+	require.NoError(t, tx.Commit(h.Ctx))
+
+	h.AwaitScans(scan)
+	h.RequireExactlyOnce()
+}
+
+// TestFault49_SerializationFailure runs the worker's transactions at a level at
+// which PostgreSQL refuses to go on after another one changed the row.
+func TestFault49_SerializationFailure(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	wire, dsn := newWire(t, withParam(t, h, "default_transaction_isolation", "repeatable read"), "\x00none\x00", nil, saysSerialization)
+	h.Cfg.Database.URL = config.URL(dsn)
+	admin := connect(t, h)
+	released := make(chan error, 1)
+	hold, _ := firstTime(func(ingest.Put) {
+		tx, err := admin.Begin(h.Ctx)
+		if err == nil {
+			_, err = tx.Exec(h.Ctx, "UPDATE files SET last_seen_at = last_seen_at")
+		}
+		assert.NoError(t, err)
+		go func() {
+			awaitBlockedBy(t, h, admin)
+			released <- tx.Commit(h.Ctx)
+		}()
+	})
+	acme := h.AddServer("acme", nil)
+	acme.Write("a.bin", rig.Random(1000))
+	h.StartWorkerWith(h.Cfg, moments{afterPut: hold}.wrap)
+	h.ScanAndWait()
+	require.NoError(t, <-released)
+	assert.EqualValues(t, 1, wire.heard(saysSerialization))
+	h.RequireExactlyOnce()
+}
+
+// TestFault50_ReadOnly makes the database read-only between the upload and its
+// commit. The file is not announced before the ledger has it.
+func TestFault50_ReadOnly(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	admin := connect(t, h)
+	readOnly, _ := firstTime(func(ingest.Put) { setReadOnly(t, h, admin, true) })
+	acme := h.AddServer("acme", nil)
+	acme.Write("a.bin", rig.Random(1000))
+	h.StartWorkerWith(h.Cfg, moments{afterPut: readOnly}.wrap)
+	scan := h.Scan()
+	stuck := h.File(acme.Path("a.bin"), func(f ingest.File) bool {
+		attempt, failure := runningStep(h, f.UUID)
+		return attempt >= 3 && strings.Contains(failure, "read-only")
+	})
+	assert.Equal(t, ingest.StatusUploading, stuck.Status)
+	assert.Len(t, h.S3.Objects(t), 1, "the object is there")
+	assert.Zero(t, queued(t, h), "and nobody was told")
+
+	setReadOnly(t, h, admin, false)
+	h.AwaitScans(scan)
+	h.RequireExactlyOnce()
+}
+
+// TestFault51_OlderBackupRestored gives the worker a ledger that knows the
+// server and none of its files, all of which were announced before.
+func TestFault51_OlderBackupRestored(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	acme := h.AddServer("acme", nil)
+	acme.Write("a.bin", rig.Random(1000))
+	acme.Write("b.bin", rig.Random(18<<20))
+	stop := h.StartWorker()
+	h.ScanAndWait()
+	stop()
+	before := map[string]ingest.File{"a.bin": h.Completed(acme.Path("a.bin")), "b.bin": h.Completed(acme.Path("b.bin"))}
+	server, err := h.Store.Server(h.Ctx, before["a.bin"].ServerUUID)
+	require.NoError(t, err)
+	require.Equal(t, 2, queued(t, h))
+
+	dsn := testenv.Database(t)
+	h.Store, err = store.New(h.Ctx, store.Config{DatabaseURL: dsn, MaxConns: 3})
+	require.NoError(t, err)
+	t.Cleanup(h.Store.Close)
+	_, err = h.Store.AddServer(h.Ctx, server)
+	require.NoError(t, err)
+	h.Cfg.Database.URL = config.URL(dsn)
+	var writes atomic.Int32
+	newStoreProxy(t, h).harm(func(_ http.ResponseWriter, r *http.Request) bool {
+		if isWrite(r) || isComplete(r) {
+			writes.Add(1)
+		}
+		return false
+	}, nil)
+	h.StartWorker()
+	h.ScanAndWait()
+
+	for name, old := range before {
+		now := h.Completed(acme.Path(name))
+		assert.Equal(t, old.UUID, now.UUID, name)
+		assert.Equal(t, old.ObjectKey, now.ObjectKey, name)
+	}
+	assert.Zero(t, writes.Load(), "the objects are found, not written again")
+	assert.Equal(t, 4, queued(t, h), "each file is announced again")
+	h.RequireExactlyOnce() // with the message ids of before
+}
