@@ -14,6 +14,7 @@ const (
 	NameVerifyHash      = "VerifyHash"
 	NameUpload          = "Upload"
 	NameNotify          = "Notify"
+	NameRenotify        = "Renotify"
 	NameAfterIngest     = "AfterIngest"
 	NameDiscardStaged   = "DiscardStaged"
 	NameParkFile        = "ParkFile"

@@ -38,10 +38,7 @@ func (a *Activities) notify(ctx context.Context, file ingest.File) error {
 	if file.Status != ingest.StatusUploaded {
 		return ingest.Errorf(ingest.KindConflict, "file is %s, not uploaded: there is nothing to announce yet", file.Status)
 	}
-	receipt, err := a.Announcer.Announce(ctx, ingest.Announcement{
-		File: file, ServerName: file.ServerName,
-		Object: ingest.Object{Bucket: file.Bucket, Key: file.ObjectKey, Size: file.Size, SHA256: file.Hash, ETag: file.ETag},
-	})
+	receipt, err := a.announce(ctx, file)
 	if err != nil {
 		return err
 	}
@@ -53,4 +50,48 @@ func (a *Activities) notify(ctx context.Context, file ingest.File) error {
 		}},
 		Set: ingest.Columns{Error: &ingest.Failure{}},
 	})
+}
+
+func (a *Activities) announce(ctx context.Context, file ingest.File) (ingest.Receipt, error) {
+	return a.Announcer.Announce(ctx, ingest.Announcement{
+		File: file, ServerName: file.ServerName,
+		Object: ingest.Object{Bucket: file.Bucket, Key: file.ObjectKey, Size: file.Size, SHA256: file.Hash, ETag: file.ETag},
+	})
+}
+
+// RenotifyInput is an operator's wish to announce a completed file again.
+type RenotifyInput struct {
+	FileUUID string `json:"file_uuid"`
+	// Actor and Reason go to the ledger.
+	Actor  string `json:"actor"`
+	Reason string `json:"reason"`
+	// Key makes the wish unique, so that recording it twice is once.
+	Key string `json:"key"`
+}
+
+// Renotify announces a completed file once more: with the message id it always
+// has, so that a consumer that has seen it knows it again.
+func (a *Activities) Renotify(ctx context.Context, in RenotifyInput) error {
+	file, err := a.Ledger.File(ctx, in.FileUUID)
+	if err != nil {
+		return applicationError(err)
+	}
+	if file.Status != ingest.StatusCompleted {
+		return applicationError(ingest.Errorf(ingest.KindConflict, "file is %s, not completed: there is nothing to announce again", file.Status))
+	}
+	receipt, err := a.announce(ctx, file)
+	if err != nil {
+		return a.settle(ctx, ingest.StepNotify, file, err)
+	}
+	return applicationError(a.Ledger.Apply(ctx, ingest.Change{
+		FileUUID: file.UUID, Fence: file.Fence,
+		Events: []ingest.Event{{
+			Type: ingest.EventOperatorAction, Key: in.Key,
+			Details: map[string]any{
+				"action": ActionRenotify, "actor": in.Actor, "reason": in.Reason,
+				"queue": receipt.Queue, "message_id": receipt.MessageID,
+			},
+		}},
+		Set: ingest.Columns{Error: &ingest.Failure{}},
+	}))
 }

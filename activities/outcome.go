@@ -61,14 +61,15 @@ func (a *Activities) aside(ctx context.Context, in ParkFileInput, to ingest.Stat
 
 // The actions an operator takes on a parked file.
 const (
-	ActionRetry = "retry"
-	ActionSkip  = "skip"
+	ActionRetry    = "retry"
+	ActionSkip     = "skip"
+	ActionRenotify = "renotify"
 )
 
 // ResumeFileInput is an operator's decision on a parked file.
 type ResumeFileInput struct {
 	FileUUID string `json:"file_uuid"`
-	// Action is retry or skip.
+	// Action is retry, skip or renotify.
 	Action string `json:"action"`
 	// From is the step to go on from; only for retry.
 	From ingest.Step `json:"from,omitempty"`
@@ -82,7 +83,7 @@ type ResumeFileInput struct {
 // ResumeFile records an operator's decision and moves the file accordingly.
 func (a *Activities) ResumeFile(ctx context.Context, in ResumeFileInput) (Outcome, error) {
 	to := ingest.StatusSkipped
-	if in.Action == ActionRetry {
+	if in.Action != ActionSkip {
 		to = retryStatus(in.From)
 	}
 	err := a.Ledger.Apply(ctx, ingest.Change{

@@ -23,6 +23,7 @@ func (a *Activities) RegisteredShared() map[string]any {
 		NameCheckHost:       a.CheckHost,
 		NameVerifyHash:      a.VerifyHash,
 		NameNotify:          a.Notify,
+		NameRenotify:        a.Renotify,
 		NameAfterIngest:     a.AfterIngest,
 		NameParkFile:        a.ParkFile,
 		NameCloseFile:       a.CloseFile,

@@ -30,6 +30,9 @@ type FileIngestInput struct {
 	Size int64 `json:"size"`
 	// From is the step to begin with; empty means from the start.
 	From ingest.Step `json:"from,omitempty"`
+	// Renotify, when set, is an operator's wish to announce a completed file
+	// once more, and the only thing that is done.
+	Renotify *Decision `json:"renotify,omitempty"`
 }
 
 // FileIngestResult says how the file ended.
@@ -48,7 +51,25 @@ func FileIngest(ctx workflow.Context, in FileIngestInput) (FileIngestResult, err
 	if err := f.setup(ctx); err != nil {
 		return FileIngestResult{}, err
 	}
+	if in.Renotify != nil {
+		return f.renotify(ctx)
+	}
 	status, err := f.run(ctx)
+	return FileIngestResult{Status: status}, err
+}
+
+// renotify announces a completed file once more, with the same message id.
+func (f *fileIngest) renotify(ctx workflow.Context) (FileIngestResult, error) {
+	f.step = ingest.StepNotify
+	f.describe(ctx)
+	err := workflow.ExecuteActivity(withQuick(ctx), activities.NameRenotify, activities.RenotifyInput{
+		FileUUID: f.in.FileUUID, Actor: f.in.Renotify.Actor, Reason: f.in.Renotify.Reason,
+		Key: workflow.GetInfo(ctx).WorkflowExecution.RunID,
+	}).Get(ctx, nil)
+	if err != nil {
+		return FileIngestResult{}, err
+	}
+	status, err := f.end(ctx, ingest.StatusCompleted)
 	return FileIngestResult{Status: status}, err
 }
 

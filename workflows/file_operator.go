@@ -15,8 +15,8 @@ import (
 
 // Decision is what an operator says about a parked file.
 type Decision struct {
-	// From is the step to retry from: download, verify, upload or notify;
-	// empty means the step that failed. Skip ignores it.
+	// From is the step to retry from: download, verify, upload or notify, but
+	// none after the one that failed; empty means that one. Skip ignores it.
 	From ingest.Step `json:"from,omitempty"`
 	// Actor and Reason go to the ledger. A signal by hand may leave them out.
 	Actor  string `json:"actor"`
@@ -51,16 +51,22 @@ func (f *fileIngest) setup(ctx workflow.Context) error {
 	if err := f.listen(ctx, UpdateRetry, activities.ActionRetry); err != nil {
 		return err
 	}
-	return f.listen(ctx, UpdateSkip, activities.ActionSkip)
+	if err := f.listen(ctx, UpdateSkip, activities.ActionSkip); err != nil {
+		return err
+	}
+	return f.listen(ctx, UpdateRenotify, activities.ActionRenotify)
 }
 
 // listen takes decisions as updates, which answer, and as signals, which do not.
 func (f *fileIngest) listen(ctx workflow.Context, name, action string) error {
 	take := func(_ workflow.Context, d Decision) error {
+		if action == activities.ActionRenotify {
+			d.From = ingest.StepNotify
+		}
 		f.decision = &decision{Decision: d, action: action}
 		return nil
 	}
-	options := workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, d Decision) error { return f.acceptable(d) }}
+	options := workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, d Decision) error { return f.acceptable(d, action) }}
 	if err := workflow.SetUpdateHandlerWithOptions(ctx, name, take, options); err != nil {
 		return err
 	}
@@ -74,7 +80,7 @@ func (f *fileIngest) listen(ctx workflow.Context, name, action string) error {
 			if d.Actor == "" {
 				d.Actor, d.Reason = "signal", "by hand: "+d.Reason
 			}
-			if err := f.acceptable(d); err != nil {
+			if err := f.acceptable(d, action); err != nil {
 				workflow.GetLogger(ctx).Warn("signal ignored", "signal", name, "error", err)
 				continue
 			}
@@ -85,7 +91,7 @@ func (f *fileIngest) listen(ctx workflow.Context, name, action string) error {
 }
 
 // acceptable says why a decision cannot be taken now, if it cannot.
-func (f *fileIngest) acceptable(d Decision) error {
+func (f *fileIngest) acceptable(d Decision, action string) error {
 	steps := []ingest.Step{"", ingest.StepDownload, ingest.StepVerify, ingest.StepUpload, ingest.StepNotify}
 	switch {
 	case f.parked == nil:
@@ -96,6 +102,10 @@ func (f *fileIngest) acceptable(d Decision) error {
 		return errors.New("actor: say who decides")
 	case !slices.Contains(steps, d.From):
 		return fmt.Errorf("from %q: use download, verify, upload or notify", d.From)
+	case slices.Index(steps, d.From) > slices.Index(steps, f.parked.Step):
+		return fmt.Errorf("from %s: the file failed at step %s, what comes after it has nothing to begin with", d.From, f.parked.Step)
+	case action == activities.ActionRenotify && f.parked.Step != ingest.StepNotify:
+		return fmt.Errorf("there is nothing to announce yet: the file failed at step %s", f.parked.Step)
 	}
 	return nil
 }
@@ -116,8 +126,9 @@ func (f *fileIngest) setAside(ctx workflow.Context, cause error) (ingest.Status,
 	case ingest.KindChanged:
 		err = f.close(ctx, why, ingest.StatusSuperseded, &outcome)
 	default:
-		err = workflow.ExecuteActivity(withQuick(ctx), activities.NameParkFile, why).Get(ctx, &outcome)
+		// Whoever reads in the ledger that the file is in error may decide at once.
 		f.parked = &ingest.Failure{Step: f.step, Kind: kind, Message: message}
+		err = workflow.ExecuteActivity(withQuick(ctx), activities.NameParkFile, why).Get(ctx, &outcome)
 	}
 	if err == nil && temporal.IsCanceledError(cause) {
 		err = cause

@@ -17,8 +17,10 @@ const (
 	// UpdateRetry and UpdateSkip decide on a parked file and say at once
 	// whether the decision was taken. Payload: Decision. The signals of the
 	// same names do the same without an answer, for use by hand and in batch.
-	UpdateRetry = "retry"
-	UpdateSkip  = "skip"
+	// UpdateRenotify is a retry of the announcement alone.
+	UpdateRetry    = "retry"
+	UpdateSkip     = "skip"
+	UpdateRenotify = "renotify"
 
 	// QueryStatus returns an IngestStatus.
 	QueryStatus = "status"

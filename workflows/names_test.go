@@ -28,7 +28,8 @@ func TestRegisteredNames(t *testing.T) {
 	for _, name := range []string{workflows.SignalRescan, workflows.SignalSlotFreed} {
 		names = append(names, "signal "+name)
 	}
-	names = append(names, "update "+workflows.UpdateRetry, "update "+workflows.UpdateSkip, "query "+workflows.QueryStatus)
+	names = append(names, "update "+workflows.UpdateRetry, "update "+workflows.UpdateSkip,
+		"update "+workflows.UpdateRenotify, "query "+workflows.QueryStatus)
 	want, err := os.ReadFile("testdata/names.golden")
 	require.NoError(t, err)
 	assert.Equal(t, string(want), strings.Join(names, "\n")+"\n")

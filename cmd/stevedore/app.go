@@ -11,6 +11,7 @@ import (
 	"stevedore/internal/ingest"
 	"stevedore/internal/oracle"
 	"stevedore/internal/telemetry"
+	"stevedore/workflows"
 )
 
 // operations is what the commands do, see package admin.
@@ -28,6 +29,7 @@ type operations interface {
 	EachFile(ctx context.Context, filter ingest.FileFilter, limit int, fn func(ingest.File) error) error
 	ShowFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error)
 	Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error)
+	Decide(ctx context.Context, uuidOrPrefix string, action admin.Action, d workflows.Decision) (ingest.File, error)
 	Audit(ctx context.Context, req admin.AuditRequest, fn func(oracle.Difference) error) (admin.AuditSummary, error)
 	Close()
 }

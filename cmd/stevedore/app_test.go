@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -27,6 +28,7 @@ const testUUID = "0f0f0f0f-1111-4222-8333-444444444444"
 // fakeOperations answers with what a test puts in.
 type fakeOperations struct {
 	err      error
+	decided  []string
 	steps    []admin.StepReport
 	only     []string
 	added    admin.NewServer
@@ -124,6 +126,11 @@ func (f *fakeOperations) ShowFile(_ context.Context, prefix string) (ingest.File
 
 func (f *fakeOperations) Events(context.Context, string) ([]ingest.StoredEvent, error) {
 	return f.events, f.err
+}
+
+func (f *fakeOperations) Decide(_ context.Context, uuid string, action admin.Action, d workflows.Decision) (ingest.File, error) {
+	f.decided = append(f.decided, fmt.Sprintf("%s %s from %q because %s", action, uuid, d.From, d.Reason))
+	return ingest.File{UUID: uuid, RemotePath: "/in/a.csv"}, f.err
 }
 
 func (f *fakeOperations) Audit(_ context.Context, req admin.AuditRequest, fn func(oracle.Difference) error) (admin.AuditSummary, error) {
@@ -243,6 +250,7 @@ func TestServerAdd(t *testing.T) {
 	require.Equal(t, ingest.Server{
 		Name: "acme", Host: "h", Port: 2222, Username: "u", HostKeys: []string{"ssh-ed25519 AAAA"}, RootPath: "/out",
 		Include: []string{"*.csv", "*.txt"}, Exclude: []string{"*.tmp"}, MaxParallel: 8, Settle: 3 * time.Second, AfterIngest: "move:/done",
+		OnCollision: ingest.CollisionRename, MaxDepth: ingest.MaxDepth,
 	}, ops.added.Server)
 }
 
@@ -386,6 +394,23 @@ func TestFileListOtherFormats(t *testing.T) {
 	none = execute(t, &fakeOperations{}, args("file", "list"))
 	require.Empty(t, none.out)
 	require.Contains(t, none.errors, "stevedore scan")
+}
+
+func TestFileDecisions(t *testing.T) {
+	t.Parallel()
+	ops := &fakeOperations{}
+	got := execute(t, ops, args("file", "retry", "0f0f", "1e1e", "--from", "upload", "--reason", "bucket is back"))
+	require.Equal(t, 0, got.code, got.errors)
+	require.Equal(t, []string{`retry 0f0f from "upload" because bucket is back`, `retry 1e1e from "upload" because bucket is back`}, ops.decided)
+	require.Empty(t, got.out)
+	require.Contains(t, got.errors, "/in/a.csv")
+
+	require.Equal(t, 2, execute(t, ops, args("file", "skip")).code, "which file?")
+	require.Equal(t, 2, execute(t, ops, args("file", "skip", "0f0f", "--from", "upload")).code)
+	ops.err = ingest.Errorf(ingest.KindConflict, "/in/a.csv is completed: only a file in error waits for a decision")
+	got = execute(t, ops, args("file", "renotify", "0f0f"))
+	require.Equal(t, 6, got.code)
+	require.Contains(t, got.errors, "is completed")
 }
 
 func TestFileShow(t *testing.T) {

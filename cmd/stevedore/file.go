@@ -12,7 +12,8 @@ import (
 )
 
 func (a *app) fileCommand() *cobra.Command {
-	return group("file", "List files and show what happened to them", a.fileListCommand(), a.fileShowCommand())
+	commands := append([]*cobra.Command{a.fileListCommand(), a.fileShowCommand()}, a.decideCommands()...)
+	return group("file", "List files, show what happened to them, decide on those in error", commands...)
 }
 
 func (a *app) fileListCommand() *cobra.Command {

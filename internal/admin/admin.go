@@ -87,6 +87,11 @@ type Engine interface {
 	// DescribeScan and DescribeServer say how it stands now, without waiting.
 	DescribeScan(ctx context.Context, workflowID string) (Execution, error)
 	DescribeServer(ctx context.Context, serverUUID string) (Execution, error)
+	// Decide gives an operator's decision to a parked file's workflow, by the
+	// name of its update, and waits until it has taken or refused it.
+	Decide(ctx context.Context, fileUUID, update string, d workflows.Decision) error
+	// StartIngest starts a FileIngest; one that is open already is KindConflict.
+	StartIngest(ctx context.Context, in workflows.FileIngestInput) error
 }
 
 // Execution is how a workflow stands.

@@ -146,6 +146,39 @@ func (e TemporalEngine) Health(ctx context.Context, namespace string) error {
 	return classify(err)
 }
 
+// Decide implements Engine.
+func (e TemporalEngine) Decide(ctx context.Context, fileUUID, update string, d workflows.Decision) error {
+	c, err := e.Connect(ctx)
+	if err != nil {
+		return unreachable(err)
+	}
+	handle, err := c.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: ingest.IngestWorkflowID(fileUUID), UpdateName: update,
+		WaitForStage: client.WorkflowUpdateStageCompleted, Args: []any{d},
+	})
+	if err == nil {
+		err = handle.Get(ctx, nil)
+	}
+	var refused *temporal.ApplicationError
+	if errors.As(err, &refused) {
+		return ingest.Errorf(ingest.KindConflict, "%s", refused.Message())
+	}
+	return classify(err)
+}
+
+// StartIngest implements Engine.
+func (e TemporalEngine) StartIngest(ctx context.Context, in workflows.FileIngestInput) error {
+	c, err := e.Connect(ctx)
+	if err != nil {
+		return unreachable(err)
+	}
+	_, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: ingest.IngestWorkflowID(in.FileUUID), TaskQueue: ingest.TaskQueue,
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+	}, workflows.NameFileIngest, in)
+	return classify(err)
+}
+
 // unreachable marks a failed connection as worth another try.
 func unreachable(err error) error {
 	var known *ingest.Error

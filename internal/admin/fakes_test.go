@@ -151,6 +151,21 @@ type fakeEngine struct {
 	scan      Execution
 	scanErr   error
 	described map[string]Execution
+
+	// decided and ingests record what was asked; decideErr is the answer.
+	decided   []string
+	ingests   []workflows.FileIngestInput
+	decideErr error
+}
+
+func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workflows.Decision) error {
+	e.decided = append(e.decided, update+" "+fileUUID+" by "+d.Actor)
+	return e.decideErr
+}
+
+func (e *fakeEngine) StartIngest(_ context.Context, in workflows.FileIngestInput) error {
+	e.ingests = append(e.ingests, in)
+	return e.decideErr
 }
 
 func (e *fakeEngine) StartScan(_ context.Context, _ string, in workflows.ScanAllServersInput) (string, error) {

@@ -1,0 +1,53 @@
+package admin
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	by := workflows.Decision{Actor: "ann", Reason: "mended"}
+	for name, c := range map[string]struct {
+		status  ingest.Status
+		action  Action
+		answer  error
+		kind    ingest.Kind
+		says    string
+		decided int
+		ingests int
+	}{
+		"retry of a parked file":       {status: ingest.StatusError, action: Retry, decided: 1},
+		"skip of a parked file":        {status: ingest.StatusError, action: Skip, decided: 1},
+		"retry of one that travels":    {status: ingest.StatusDownloading, action: Retry, kind: ingest.KindConflict, says: "is downloading"},
+		"skip of a completed one":      {status: ingest.StatusCompleted, action: Skip, kind: ingest.KindConflict, says: "is completed"},
+		"renotify of a completed one":  {status: ingest.StatusCompleted, action: Renotify, ingests: 1},
+		"renotify of one that travels": {status: ingest.StatusUploading, action: Renotify, kind: ingest.KindConflict, says: "is uploading"},
+		"renotify of a parked one":     {status: ingest.StatusError, action: Renotify, decided: 1},
+		"parked, but its workflow gone": {
+			status: ingest.StatusError, action: Retry, answer: ingest.Errorf(ingest.KindMissing, "gone"),
+			kind: ingest.KindConflict, says: "reconciler", decided: 1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup()
+			b.engine.decideErr = c.answer
+			b.ledger.files = []ingest.File{{ID: 1, UUID: "uuid-1", RemotePath: "/in/a.csv", Status: c.status}}
+			_, err := b.Decide(t.Context(), "uuid-1", c.action, by)
+			assert.Len(t, b.engine.decided, c.decided)
+			assert.Len(t, b.engine.ingests, c.ingests)
+			if c.kind == "" {
+				require.NoError(t, err)
+				return
+			}
+			assert.Equal(t, c.kind, ingest.KindOf(err))
+			assert.ErrorContains(t, err, c.says)
+		})
+	}
+}

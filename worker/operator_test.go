@@ -1,0 +1,94 @@
+package worker_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/workflows"
+)
+
+func TestACompletedFileIsAnnouncedAgainUnderTheSameID(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t)
+	h.StartWorker()
+	acme := h.AddServer("acme", nil)
+	acme.Write("a.csv", rig.Random(100))
+	h.ScanAndWait()
+	file := h.Completed(acme.Path("a.csv"))
+	h.AwaitIngest(file.UUID)
+	first := h.AMQP.Messages(t)
+
+	run, err := h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{
+		ID: ingest.IngestWorkflowID(file.UUID), TaskQueue: h.Queue,
+	}, workflows.NameFileIngest, workflows.FileIngestInput{
+		FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size,
+		Renotify: &workflows.Decision{Actor: "ann", Reason: "the consumer lost its queue"},
+	})
+	require.NoError(t, err)
+	require.NoError(t, run.Get(h.Ctx, nil))
+	assert.Equal(t, first, h.AMQP.Messages(t))
+	assert.Equal(t, "renotify", rig.Detail(h.Events(file.UUID), ingest.EventOperatorAction, "action"))
+	assert.Equal(t, "ann", rig.Detail(h.Events(file.UUID), ingest.EventOperatorAction, "actor"))
+}
+
+// parkTwo brings two files into error: their checksum files are wrong.
+func parkTwo(t *testing.T, h *harbour) (paths []string) {
+	acme := h.AddServer("acme", nil)
+	for _, name := range []string{"a.csv", "b.csv"} {
+		acme.Write(name, rig.Random(100))
+		acme.Write(name+".sha256", []byte(rig.Digest([]byte("other"))+"  "+name+"\n"))
+		paths = append(paths, acme.Path(name))
+	}
+	h.Scan()
+	for _, path := range paths {
+		h.Parked(path)
+	}
+	for _, name := range []string{"a.csv", "b.csv"} {
+		acme.Write(name+".sha256", []byte(rig.Digest(rig.Random(100))+"  "+name+"\n"))
+	}
+	return paths
+}
+
+// TestASignalByHandDecides is `temporal workflow signal --name retry`, with and
+// without an input.
+func TestASignalByHandDecides(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t)
+	h.StartWorker()
+	paths := parkTwo(t, h)
+	a, b := h.Parked(paths[0]), h.Parked(paths[1])
+	require.NoError(t, h.Temporal.SignalWorkflow(h.Ctx, ingest.IngestWorkflowID(a.UUID), "", workflows.UpdateRetry, nil))
+	require.NoError(t, h.Temporal.SignalWorkflow(h.Ctx, ingest.IngestWorkflowID(b.UUID), "", workflows.UpdateSkip,
+		map[string]string{"actor": "ann", "reason": "not needed"}))
+	h.Completed(paths[0])
+	h.File(paths[1], func(f ingest.File) bool { return f.Status == ingest.StatusSkipped })
+	assert.Equal(t, "signal", rig.Detail(h.Events(a.UUID), ingest.EventOperatorAction, "actor"))
+	assert.Equal(t, "not needed", rig.Detail(h.Events(b.UUID), ingest.EventOperatorAction, "reason"))
+}
+
+func TestWhatDoesNotFitIsRefused(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t)
+	h.StartWorker()
+	file := h.Parked(parkTwo(t, h)[0])
+	for says, d := range map[string]struct {
+		update   string
+		decision workflows.Decision
+	}{
+		"say who decides":       {workflows.UpdateRetry, workflows.Decision{}},
+		"failed at step verify": {workflows.UpdateRetry, workflows.Decision{Actor: "ann", From: ingest.StepUpload}},
+		"nothing to announce":   {workflows.UpdateRenotify, workflows.Decision{Actor: "ann"}},
+		"use download":          {workflows.UpdateRetry, workflows.Decision{Actor: "ann", From: "lunch"}},
+	} {
+		assert.ErrorContains(t, h.Decide(file.UUID, d.update, d.decision), says)
+	}
+	assert.False(t, slices.ContainsFunc(h.Events(file.UUID), func(e ingest.StoredEvent) bool { return e.Type == ingest.EventOperatorAction }))
+	assert.Error(t, h.Decide(uuid.NewString(), workflows.UpdateRetry, workflows.Decision{Actor: "ann"}), "no such file")
+}
