@@ -30,6 +30,9 @@ type FileIngestInput struct {
 	Size int64 `json:"size"`
 	// From is the step to begin with; empty means from the start.
 	From ingest.Step `json:"from,omitempty"`
+	// Parked, when set, is the failure with which the file already waits for an
+	// operator: its earlier workflow is gone.
+	Parked *ingest.Failure `json:"parked,omitempty"`
 	// Renotify, when set, is an operator's wish to announce a completed file
 	// once more, and the only thing that is done.
 	Renotify *Decision `json:"renotify,omitempty"`
@@ -44,7 +47,7 @@ type FileIngestResult struct {
 // and announces it. What fails for good is parked: the workflow stays open
 // until an operator says retry or skip.
 func FileIngest(ctx workflow.Context, in FileIngestInput) (FileIngestResult, error) {
-	f := &fileIngest{in: in, step: ingest.StepDownload}
+	f := &fileIngest{in: in, step: ingest.StepDownload, parked: in.Parked}
 	if in.From != "" {
 		f.step = in.From
 	}
@@ -90,14 +93,9 @@ type fileIngest struct {
 
 func (f *fileIngest) run(ctx workflow.Context) (ingest.Status, error) {
 	for {
-		err := f.carry(ctx)
-		if err == nil {
-			f.tidy(ctx)
-			return f.end(ctx, ingest.StatusCompleted)
-		}
-		status, asideErr := f.setAside(ctx, err)
-		if asideErr != nil {
-			return "", asideErr
+		status, err := f.attempt(ctx)
+		if err != nil {
+			return "", err
 		}
 		if status != ingest.StatusError {
 			return f.end(ctx, status)
@@ -109,6 +107,19 @@ func (f *fileIngest) run(ctx workflow.Context) (ingest.Status, error) {
 			return f.end(ctx, status)
 		}
 	}
+}
+
+// attempt carries the file as far as it goes and returns its status then. One
+// that is parked already goes nowhere.
+func (f *fileIngest) attempt(ctx workflow.Context) (ingest.Status, error) {
+	if f.parked != nil {
+		return ingest.StatusError, nil
+	}
+	if err := f.carry(ctx); err != nil {
+		return f.setAside(ctx, err)
+	}
+	f.tidy(ctx)
+	return ingest.StatusCompleted, nil
 }
 
 // carry does the steps from f.step on, and goes back to the download where
@@ -201,12 +212,20 @@ func (f *fileIngest) upload(ctx workflow.Context) error {
 	return f.onHost(ctx, activities.NameUpload, activities.UploadInput{FileUUID: f.in.FileUUID})
 }
 
+// notify announces the file. Nothing of its server is needed for that, so
+// while the broker is away other files get its place in the server's window.
 func (f *fileIngest) notify(ctx workflow.Context) error {
 	in := activities.NotifyInput{FileUUID: f.in.FileUUID}
 	var result activities.NotifyResult
-	err := localFirst(ctx, activities.NameNotify, in, &result, func() error {
-		return workflow.ExecuteActivity(withQuick(ctx), activities.NameNotify, in).Get(ctx, &result)
-	})
+	try := func(policy temporal.RetryPolicy) error {
+		ctx := workflow.WithRetryPolicy(withQuick(ctx), policy)
+		return workflow.ExecuteActivity(ctx, activities.NameNotify, in).Get(ctx, &result)
+	}
+	err := localFirst(ctx, activities.NameNotify, in, &result, func() error { return try(brief) })
+	if err != nil && !permanent(err) && !temporal.IsCanceledError(err) {
+		f.freeSlot(ctx)
+		err = try(patient)
+	}
 	f.tidySource = result.SourceAction
 	return err
 }

@@ -115,6 +115,33 @@ func TestFileIngestFallsBackToVisibleAttempts(t *testing.T) {
 	assert.Equal(t, []int32{1, 2, 3}, attempts)
 }
 
+// TestFileIngestGivesItsPlaceAwayWhileTheBrokerIsDown: a dead broker must not
+// stop the transfers of other files.
+func TestFileIngestGivesItsPlaceAwayWhileTheBrokerIsDown(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	tries, freedAfter := 0, 0
+	env.OnActivity(activities.NameNotify, mock.Anything, mock.Anything).Return(func(context.Context, activities.NotifyInput) (activities.NotifyResult, error) {
+		if tries++; tries <= 8 {
+			return activities.NotifyResult{}, failure(ingest.KindTransient)
+		}
+		return activities.NotifyResult{}, nil
+	})
+	env.OnSignalExternalWorkflow(mock.Anything, ingest.DiscoverWorkflowID(serverUUID), "", workflows.SignalSlotFreed,
+		workflows.SlotFreed{FileUUID: fileUUID}).Return(func(string, string, string, string, any) error {
+		freedAfter = tries
+		return nil
+	}).Once()
+	expectTransfer(env)
+	expectSearch(env, ingest.StatusCompleted)
+
+	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput())
+
+	assert.Equal(t, ingest.StatusCompleted, result(t, env))
+	assert.Equal(t, 9, tries)
+	assert.Less(t, freedAfter, 6, "within seconds")
+}
+
 func TestFileIngestRunsTheAfterIngestAction(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
