@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
+	"stevedore/workflows"
 )
 
 // announcement is in what the client sends when it publishes.
@@ -45,31 +47,66 @@ func TestFault52_BrokerDownTenMinutes(t *testing.T) {
 }
 
 func brokerDown(t *testing.T, h *rig.Harbour, attempts int32) {
-	const files = 6
 	line := brokerLine(t, h)
-	acme := h.AddServer("acme", func(s *ingest.Server) { s.MaxParallel = 2 })
-	for n := range files {
-		acme.Write(fmt.Sprintf("%d.bin", n), rig.Random(10_000+n))
-	}
 	line.Cut()
-	h.StartWorker()
-	scan := h.Scan()
-	for n := range files {
-		waiting := h.File(acme.Path(fmt.Sprintf("%d.bin", n)), func(f ingest.File) bool {
-			return f.Status == ingest.StatusUploaded && f.ErrorMessage != ""
-		})
-		assert.Contains(t, waiting.ErrorMessage, "cannot be reached")
-		require.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= attempts },
-			time.Duration(attempts)*rig.Patience, tick)
-		requireRetryOnRecord(t, h, waiting.UUID, "STEVEDORE_AMQP_URL")
-	}
+	scan, paths := waitForBroker(t, h, "cannot be reached", attempts)
 	assert.Zero(t, queued(t, h))
 	line.Restore()
-	h.AwaitScans(scan)
-	for n := range files {
-		h.Completed(acme.Path(fmt.Sprintf("%d.bin", n)))
+	for _, path := range paths {
+		h.AwaitIngest(h.Completed(path).UUID)
 	}
+	h.AwaitScans(scan)
 	h.RequireExactlyOnce()
+}
+
+// waitForBroker sends more files on their way than their server's window takes
+// and waits until all of them are in the store and their announcement was
+// tried so many times; the ledger says why it fails.
+func waitForBroker(t *testing.T, h *rig.Harbour, says string, attempts int32) (scan workflows.ScanSummary, paths []string) {
+	t.Helper()
+	acme := h.AddServer("acme", func(s *ingest.Server) { s.MaxParallel = 2 })
+	for n := range 6 {
+		name := fmt.Sprintf("%d.bin", n)
+		acme.Write(name, rig.Random(10_000+n))
+		paths = append(paths, acme.Path(name))
+	}
+	h.StartWorker()
+	scan = h.Scan()
+	for _, path := range paths {
+		waiting := h.File(path, func(f ingest.File) bool { return f.Status == ingest.StatusUploaded && f.ErrorMessage != "" })
+		assert.Contains(t, waiting.ErrorMessage, says)
+		require.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= attempts },
+			time.Duration(attempts)*rig.Patience, tick)
+		requireRetryOnRecord(t, h, waiting.UUID, says)
+	}
+	return scan, paths
+}
+
+// TestFault53_BrokerAlarm raises the alarms of a node that has too little
+// memory or disk. Files go on into the store, and what has to be announced
+// waits without piling up anywhere.
+func TestFault53_BrokerAlarm(t *testing.T) {
+	long(t)
+	t.Parallel()
+	for _, alarm := range []struct{ of, raise, clear string }{
+		{"memory", "set_vm_memory_high_watermark absolute 1", "set_vm_memory_high_watermark 0.8"},
+		{"disk", "set_disk_free_limit 100000GB", "set_disk_free_limit 1MB"},
+	} {
+		t.Run(alarm.of, func(t *testing.T) {
+			t.Parallel()
+			h := rig.NewHarbour(t)
+			broker := newOwnBroker(t, h)
+			broker.control(strings.Fields(alarm.raise)...)
+			scan, paths := waitForBroker(t, h, "broker blocked: low on "+alarm.of, 3)
+			assert.Zero(t, queued(t, h))
+			broker.control(strings.Fields(alarm.clear)...)
+			for _, path := range paths {
+				h.AwaitIngest(h.Completed(path).UUID)
+			}
+			h.AwaitScans(scan)
+			h.RequireExactlyOnce()
+		})
+	}
 }
 
 // TestFault54_AckLost cuts the connection when the broker has the message and
@@ -138,6 +175,53 @@ func TestFault56_RestartBeforeConfirm(t *testing.T) {
 	assert.EqualValues(t, 3, wire.cuts.Load())
 	assert.Equal(t, 1, queued(t, h))
 	requireRetryOnRecord(t, h, file.UUID, "with the same message id")
+	h.RequireExactlyOnce()
+}
+
+// TestFault56_BrokerKilledBeforeConfirm freezes a node, lets a worker publish
+// to it, kills it and starts it again.
+func TestFault56_BrokerKilledBeforeConfirm(t *testing.T) {
+	long(t)
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	broker := newOwnBroker(t, h)
+	published := make(chan struct{})
+	_, dsn := newWire(t, h.AMQP.URL, announcement, func(n int32) severing {
+		if n == 2 {
+			close(published)
+		}
+		return pass
+	})
+	h.Cfg.AMQP.URL = config.URL(dsn)
+	first, second := make(chan struct{}), false
+	acme := h.AddServer("acme", nil)
+	acme.Write("a.bin", rig.Random(1000))
+	h.StartWorkerWith(h.Cfg, moments{beforeAnnounce: func() {
+		select {
+		case <-first: // the connection stands: it was good for one
+			if !second {
+				second = true
+				broker.signal(syscall.SIGSTOP)
+			}
+		default:
+		}
+	}}.wrap)
+	h.ScanAndWait()
+	h.Completed(acme.Path("a.bin"))
+	close(first)
+	acme.Write("b.bin", rig.Random(2000))
+	scan := h.Scan()
+	select {
+	case <-published:
+	case <-time.After(rig.Patience):
+		t.Fatal("nothing was published to the frozen broker")
+	}
+	broker.kill()
+	broker.start()
+	broker.look(h)
+	file := h.Completed(acme.Path("b.bin"))
+	h.AwaitScans(scan)
+	requireRetryOnRecord(t, h, file.UUID, "the broker at")
 	h.RequireExactlyOnce()
 }
 
