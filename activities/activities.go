@@ -11,6 +11,7 @@ import (
 type Deps struct {
 	Ledger    Ledger
 	Catalog   Catalog
+	Debris    Debris
 	Sources   Sources
 	Staging   Staging
 	Objects   Objects

@@ -20,4 +20,11 @@ const (
 	NameParkFile        = "ParkFile"
 	NameCloseFile       = "CloseFile"
 	NameResumeFile      = "ResumeFile"
+
+	NameFindStranded         = "FindStranded"
+	NameListHosts            = "ListHosts"
+	NameSweepStaging         = "SweepStaging"
+	NameSweepUploads         = "SweepUploads"
+	NameCheckObjects         = "CheckObjects"
+	NameRecordReconciliation = "RecordReconciliation"
 )

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"io"
+	"time"
 
 	"stevedore/internal/ingest"
 )
@@ -46,6 +47,20 @@ type Catalog interface {
 	ReadyFiles(ctx context.Context, serverUUID string, exclude []string, limit int) ([]ingest.File, error)
 }
 
+// Debris is what the reconciler asks the ledger.
+type Debris interface {
+	// Unmoved returns files on their way or in error whose row has not changed
+	// for the time, in order of id, after the given one.
+	Unmoved(ctx context.Context, unchanged time.Duration, afterID int64, limit int) ([]ingest.File, error)
+	// CompletedWithin returns lately completed files, likewise.
+	CompletedWithin(ctx context.Context, within time.Duration, afterID int64, limit int) ([]ingest.File, error)
+	// SeeHost notes that a worker lives; Hosts returns those seen within the time.
+	SeeHost(ctx context.Context, hostID string) error
+	Hosts(ctx context.Context, within time.Duration) ([]string, error)
+	// RecordReconciliation writes what a run did; the same key is written once.
+	RecordReconciliation(ctx context.Context, r ingest.Reconciliation) error
+}
+
 // Sources opens sessions on partners' servers.
 type Sources interface {
 	Open(ctx context.Context, server ingest.Server) (Source, error)
@@ -85,6 +100,8 @@ type Staging interface {
 	// Digests re-reads the staged bytes and returns their size and hex digests
 	// by the named algorithms ("sha256", "md5").
 	Digests(ctx context.Context, fileUUID string, progress func(done int64), algos ...string) (size int64, digests map[string]string, err error)
+	// List returns the files that have something here.
+	List() ([]ingest.Held, error)
 	// Discard removes everything of the file; nothing there is no error.
 	Discard(fileUUID string) error
 }
@@ -96,6 +113,11 @@ type Objects interface {
 	// Put stores the file under its key exactly once and proves it. Finding the
 	// same content there already is success; other content is KindConflict.
 	Put(ctx context.Context, req ingest.Put) (ingest.Object, error)
+	// Head looks at an object; found is false when there is none.
+	Head(ctx context.Context, bucket, key string) (object ingest.Object, found bool, err error)
+	// Uploads calls fn for each unfinished upload of the bucket; Abort ends one.
+	Uploads(ctx context.Context, fn func(ingest.OpenUpload) error) error
+	Abort(ctx context.Context, upload ingest.OpenUpload) error
 }
 
 // Announcer tells consumers about completed files.

@@ -28,6 +28,12 @@ func (a *Activities) RegisteredShared() map[string]any {
 		NameParkFile:        a.ParkFile,
 		NameCloseFile:       a.CloseFile,
 		NameResumeFile:      a.ResumeFile,
+
+		NameFindStranded:         a.FindStranded,
+		NameListHosts:            a.ListHosts,
+		NameSweepUploads:         a.SweepUploads,
+		NameCheckObjects:         a.CheckObjects,
+		NameRecordReconciliation: a.RecordReconciliation,
 	}
 }
 
@@ -39,5 +45,6 @@ func (a *Activities) RegisteredOnHost() map[string]any {
 		NameVerifyHash:    a.VerifyHash,
 		NameUpload:        a.Upload,
 		NameDiscardStaged: a.DiscardStaged,
+		NameSweepStaging:  a.SweepStaging,
 	}
 }

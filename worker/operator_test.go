@@ -38,9 +38,13 @@ func TestACompletedFileIsAnnouncedAgainUnderTheSameID(t *testing.T) {
 	assert.Equal(t, "ann", rig.Detail(h.Events(file.UUID), ingest.EventOperatorAction, "actor"))
 }
 
-// parkTwo brings two files into error: their checksum files are wrong.
-func parkTwo(t *testing.T, h *harbour) (paths []string) {
-	acme := h.AddServer("acme", nil)
+// parkTwo brings two files into error: their checksum files are wrong until
+// they are there.
+func parkTwo(t *testing.T, h *harbour) (paths []string) { return parkTwoOn(t, h, "acme") }
+
+func parkTwoOn(t *testing.T, h *harbour, server string) (paths []string) {
+	t.Helper()
+	acme := h.AddServer(server, nil)
 	for _, name := range []string{"a.csv", "b.csv"} {
 		acme.Write(name, rig.Random(100))
 		acme.Write(name+".sha256", []byte(rig.Digest([]byte("other"))+"  "+name+"\n"))

@@ -57,6 +57,9 @@ func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log
 	if wiring.Wrap != nil {
 		acts.Deps = wiring.Wrap(acts.Deps)
 	}
+	if err := acts.Debris.SeeHost(ctx, acts.Staging.HostID()); err != nil {
+		return err
+	}
 	failed := make(chan error, 2)
 	options := sdkworker.Options{
 		WorkerStopTimeout: cfg.Worker.StopTimeout,
@@ -80,7 +83,7 @@ func Activities(ctx context.Context, cfg config.Config, temporal client.Client, 
 		return nil, nil, err
 	}
 	return activities.New(activities.Deps{
-		Ledger: w.store, Catalog: w.store, Sources: sources{w.sftp}, Staging: w.staging,
+		Ledger: w.store, Catalog: w.store, Debris: w.store, Sources: sources{w.sftp}, Staging: w.staging,
 		Objects: w.objects, Announcer: w.bus, Workflows: running{client: temporal, now: time.Now},
 		Log: log, HostTimeout: cfg.Worker.HostTimeout, NoProgress: noProgress,
 	}), w.close, nil

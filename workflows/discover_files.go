@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"stevedore/activities"
+	"stevedore/internal/ingest"
 )
 
 // startsPerRun is after how many started files a run hands over to a fresh
@@ -278,7 +279,7 @@ func (d *discovery) drainSignals() {
 func (d *discovery) start(ctx workflow.Context, files []activities.ReadyFile) {
 	futures := make([]workflow.ChildWorkflowFuture, len(files))
 	for i, file := range files {
-		futures[i] = workflow.ExecuteChildWorkflow(d.withIngest(ctx, file), NameFileIngest, FileIngestInput{
+		futures[i] = workflow.ExecuteChildWorkflow(withIngest(ctx, file, d.server.ServerName, d.in.ServerUUID, ingest.StatusReady), NameFileIngest, FileIngestInput{
 			FileUUID: file.UUID, ServerUUID: d.in.ServerUUID, Size: file.Size,
 		})
 	}

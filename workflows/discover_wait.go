@@ -3,30 +3,11 @@ package workflows
 import (
 	"time"
 
-	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"stevedore/activities"
-	"stevedore/internal/ingest"
 )
-
-// withIngest is how FileIngest is started. The server's uuid is the fairness
-// key, so that where fairness is on one server's backlog does not hold up
-// another's; where it is off the key does nothing.
-func (d *discovery) withIngest(ctx workflow.Context, file activities.ReadyFile) workflow.Context {
-	return workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-		WorkflowID:        ingest.IngestWorkflowID(file.UUID),
-		ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON,
-		StaticSummary:     file.Summary,
-		TypedSearchAttributes: temporal.NewSearchAttributes(
-			searchServer.ValueSet(d.server.ServerName),
-			searchStatus.ValueSet(string(ingest.StatusReady)),
-			searchSize.ValueSet(file.Size),
-		),
-		Priority: temporal.Priority{FairnessKey: d.in.ServerUUID},
-	})
-}
 
 // started waits until the child has started. One that runs already is in
 // flight all the same; one that cannot start stays ready for the next page.

@@ -7,6 +7,7 @@ const (
 	NameScanAllServers = "ScanAllServers"
 	NameDiscoverFiles  = "DiscoverFiles"
 	NameFileIngest     = "FileIngest"
+	NameReconcile      = "Reconcile"
 
 	// SignalRescan asks a running DiscoverFiles to list its server again.
 	SignalRescan = "rescan"

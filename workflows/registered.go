@@ -6,5 +6,6 @@ func Registered() map[string]any {
 		NameScanAllServers: ScanAllServers,
 		NameDiscoverFiles:  DiscoverFiles,
 		NameFileIngest:     FileIngest,
+		NameReconcile:      Reconcile,
 	}
 }

@@ -87,7 +87,12 @@ func (p *parts) steps() []Step {
 			return engine.EnsureSearchAttributes(ctx, p.namespace)
 		}},
 		{Name: "schedule", Needs: "search attributes", Run: func(ctx context.Context) (string, error) {
-			return engine.EnsureSchedule(ctx, p.cfg.Scan.Interval)
+			scanning, err := engine.EnsureSchedule(ctx, Scanning(p.cfg.Scan.Interval))
+			if err != nil {
+				return "", err
+			}
+			reconciling, err := engine.EnsureSchedule(ctx, Reconciling())
+			return scanning + "; " + reconciling, err
 		}},
 	}
 }

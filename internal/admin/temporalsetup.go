@@ -111,34 +111,64 @@ func (e TemporalEngine) awaitUsable(ctx context.Context, namespace string) error
 	}
 }
 
-// EnsureSchedule creates the schedule of scans, or changes it to what it
-// should be. Whether it is paused is an operator's decision and stays.
-func (e TemporalEngine) EnsureSchedule(ctx context.Context, every time.Duration) (string, error) {
+// Recurring is a workflow that Temporal starts again and again.
+type Recurring struct {
+	// ID is the schedule's; WorkflowID that of its runs, to which Temporal
+	// appends the time.
+	ID, WorkflowID string
+	Workflow       string
+	Every          time.Duration
+	Input          any
+}
+
+// reconcileEvery is how often debris is looked for: what it repairs is rare,
+// and a stranded file should not wait for people to notice.
+const reconcileEvery = 10 * time.Minute
+
+// Scanning is the schedule that scans all servers that are due.
+func Scanning(every time.Duration) Recurring {
+	return Recurring{
+		ID: ingest.ScheduleID, WorkflowID: scheduledScanID, Workflow: workflows.NameScanAllServers, Every: every,
+		Input: workflows.ScanAllServersInput{Source: "schedule"},
+	}
+}
+
+// Reconciling is the schedule that finds what faults have left behind.
+func Reconciling() Recurring {
+	return Recurring{
+		ID: ingest.ReconcileScheduleID, WorkflowID: "reconcile/schedule", Workflow: workflows.NameReconcile, Every: reconcileEvery,
+		Input: workflows.ReconcileInput{},
+	}
+}
+
+// EnsureSchedule creates a schedule, or changes it to what it should be.
+// Whether it is paused is an operator's decision and stays.
+func (e TemporalEngine) EnsureSchedule(ctx context.Context, r Recurring) (string, error) {
 	c, err := e.Connect(ctx)
 	if err != nil {
 		return "", unreachable(err)
 	}
-	_, err = c.ScheduleClient().Create(ctx, scheduleOptions(every))
+	_, err = c.ScheduleClient().Create(ctx, r.options())
 	if err == nil {
-		return fmt.Sprintf("created %s, every %s", ingest.ScheduleID, every), nil
+		return fmt.Sprintf("created %s, every %s", r.ID, r.Every), nil
 	}
 	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
 		return "", classify(err)
 	}
-	return e.updateSchedule(ctx, c, every)
+	return e.updateSchedule(ctx, c, r)
 }
 
-func (e TemporalEngine) updateSchedule(ctx context.Context, c client.Client, every time.Duration) (string, error) {
+func (e TemporalEngine) updateSchedule(ctx context.Context, c client.Client, r Recurring) (string, error) {
 	var paused, changed bool
-	err := c.ScheduleClient().GetHandle(ctx, ingest.ScheduleID).Update(ctx, client.ScheduleUpdateOptions{
+	err := c.ScheduleClient().GetHandle(ctx, r.ID).Update(ctx, client.ScheduleUpdateOptions{
 		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
 			schedule := in.Description.Schedule
 			paused = schedule.State != nil && schedule.State.Paused
-			changed = !asWanted(schedule, every)
+			changed = !r.is(schedule)
 			if !changed {
 				return nil, temporal.ErrSkipScheduleUpdate
 			}
-			want := scheduleOptions(every)
+			want := r.options()
 			schedule.Spec, schedule.Action = &want.Spec, want.Action
 			schedule.Policy = &client.SchedulePolicies{Overlap: want.Overlap, CatchupWindow: want.CatchupWindow}
 			return &client.ScheduleUpdate{Schedule: &schedule}, nil
@@ -147,37 +177,36 @@ func (e TemporalEngine) updateSchedule(ctx context.Context, c client.Client, eve
 	if err != nil {
 		return "", classify(err)
 	}
-	done := "already there: " + ingest.ScheduleID
+	done := "already there: " + r.ID
 	if changed {
-		done = "changed " + ingest.ScheduleID
+		done = "changed " + r.ID
 	}
-	done += ", every " + every.String()
+	done += ", every " + r.Every.String()
 	if paused {
 		done += " (paused by an operator)"
 	}
 	return done, nil
 }
 
-func scheduleOptions(every time.Duration) client.ScheduleOptions {
+func (r Recurring) options() client.ScheduleOptions {
 	return client.ScheduleOptions{
-		ID:            ingest.ScheduleID,
-		Spec:          client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every}}},
+		ID:            r.ID,
+		Spec:          client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: r.Every}}},
 		Overlap:       enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
 		CatchupWindow: catchupWindow,
 		Action: &client.ScheduleWorkflowAction{
-			ID: scheduledScanID, Workflow: workflows.NameScanAllServers, TaskQueue: ingest.TaskQueue,
-			Args: []any{workflows.ScanAllServersInput{Source: "schedule"}},
+			ID: r.WorkflowID, Workflow: r.Workflow, TaskQueue: ingest.TaskQueue, Args: []any{r.Input},
 		},
 	}
 }
 
-// asWanted spares a schedule that is right already: an update resets the time
-// of its next action.
-func asWanted(schedule client.Schedule, every time.Duration) bool {
+// is spares a schedule that is right already: an update resets the time of its
+// next action.
+func (r Recurring) is(schedule client.Schedule) bool {
 	action, ok := schedule.Action.(*client.ScheduleWorkflowAction)
 	return ok && schedule.Spec != nil && schedule.Policy != nil &&
-		action.TaskQueue == ingest.TaskQueue && fmt.Sprint(action.Workflow) == workflows.NameScanAllServers &&
-		len(schedule.Spec.Intervals) == 1 && schedule.Spec.Intervals[0].Every == every && len(schedule.Spec.Calendars) == 0 &&
+		action.TaskQueue == ingest.TaskQueue && fmt.Sprint(action.Workflow) == r.Workflow &&
+		len(schedule.Spec.Intervals) == 1 && schedule.Spec.Intervals[0].Every == r.Every && len(schedule.Spec.Calendars) == 0 &&
 		schedule.Policy.Overlap == enumspb.SCHEDULE_OVERLAP_POLICY_SKIP && schedule.Policy.CatchupWindow == catchupWindow
 }
 

@@ -41,6 +41,9 @@ const (
 	// nothing. It may be tried again: an attempt that woke up late can take the
 	// file from the one that counts, which must then be able to take it back.
 	KindFenced Kind = "fenced"
+	// KindStranded: the file's workflow ended from outside; the reconciler
+	// brings it back on its way.
+	KindStranded Kind = "stranded"
 	// KindInvalid: the request or configuration itself is wrong.
 	KindInvalid Kind = "invalid"
 )

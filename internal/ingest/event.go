@@ -36,6 +36,8 @@ const (
 	EventRejected   EventType = "rejected"
 	// EventSourceDone {action, moved_to}: the after-ingest action is done.
 	EventSourceDone EventType = "source_done"
+	// EventRequeued {reason}: the reconciler made it ready again.
+	EventRequeued EventType = "requeued"
 	// EventOperatorAction {action, from, actor, reason}.
 	EventOperatorAction EventType = "operator_action"
 )

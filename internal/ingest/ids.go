@@ -6,6 +6,8 @@ const (
 	TaskQueue = "stevedore"
 	// ScheduleID is the Temporal Schedule that scans all servers.
 	ScheduleID = "scan-all-servers"
+	// ReconcileScheduleID is the one that looks for debris.
+	ReconcileScheduleID = "reconcile"
 	// SearchServer, SearchStatus (Keyword) and SearchSize (Int, bytes) are the
 	// custom search attributes of FileIngest.
 	SearchServer = "StevedoreServer"

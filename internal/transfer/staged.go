@@ -147,28 +147,21 @@ func (s *Staging) Discard(fileUUID string) error {
 	return nil
 }
 
-// Held is a file that has something in staging.
-type Held struct {
-	FileUUID string
-	// Age is the time since anything of the file was written.
-	Age time.Duration
-}
-
 // List returns the files held in staging, in order of uuid. Foreign names in
 // the folder are left out. The reconciler discards what nobody owns.
-func (s *Staging) List() ([]Held, error) {
+func (s *Staging) List() ([]ingest.Held, error) {
 	entries, err := os.ReadDir(filepath.Join(s.cfg.Dir, "files"))
 	if err != nil {
 		return nil, fmt.Errorf("list the staging folder: %w", err)
 	}
-	var held []Held
+	var held []ingest.Held
 	for _, entry := range entries {
 		f, err := s.folder(entry.Name())
 		if err != nil || !entry.IsDir() {
 			continue
 		}
 		if touched := f.touched(); !touched.IsZero() {
-			held = append(held, Held{FileUUID: entry.Name(), Age: max(0, time.Since(touched))})
+			held = append(held, ingest.Held{FileUUID: entry.Name(), Age: max(0, time.Since(touched))})
 		}
 	}
 	return held, nil

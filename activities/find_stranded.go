@@ -1,0 +1,143 @@
+package activities
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"stevedore/internal/ingest"
+)
+
+// FindStrandedInput asks for files that nobody carries.
+type FindStrandedInput struct {
+	// Unchanged is how long a row must not have changed to be looked at: the
+	// steps of a living workflow leave longer gaps only while they retry.
+	Unchanged time.Duration `json:"unchanged"`
+	// AfterID is the cursor; 0 begins.
+	AfterID int64 `json:"after_id,omitempty"`
+	// Limit is how many rows are looked at.
+	Limit int `json:"limit"`
+}
+
+// Stranded is a file that needs a workflow.
+type Stranded struct {
+	ReadyFile
+	ServerUUID string        `json:"server_uuid"`
+	ServerName string        `json:"server_name"`
+	Status     ingest.Status `json:"status"`
+	// From is the step to begin with, Parked the failure to wait with; one of
+	// them is set.
+	From   ingest.Step     `json:"from,omitempty"`
+	Parked *ingest.Failure `json:"parked,omitempty"`
+}
+
+// FindStrandedResult is what one page held.
+type FindStrandedResult struct {
+	Restart  []Stranded `json:"restart,omitempty"`
+	Requeued int64      `json:"requeued"`
+	Findings []string   `json:"findings,omitempty"`
+	AfterID  int64      `json:"after_id"`
+	More     bool       `json:"more"`
+}
+
+// FindStranded looks for files on their way or in error whose workflow is gone:
+// terminated, timed out, or lost with Temporal's database. Those with bytes
+// still to be moved become ready again, so that they wait for their place in
+// the server's window like others. The rest is returned to be started.
+func (a *Activities) FindStranded(ctx context.Context, in FindStrandedInput) (FindStrandedResult, error) {
+	result, err := a.findStranded(ctx, in)
+	return result, applicationError(err)
+}
+
+func (a *Activities) findStranded(ctx context.Context, in FindStrandedInput) (result FindStrandedResult, err error) {
+	files, err := a.Debris.Unmoved(ctx, in.Unchanged, in.AfterID, in.Limit)
+	if err != nil || len(files) == 0 {
+		return result, err
+	}
+	result.AfterID, result.More = files[len(files)-1].ID, len(files) == in.Limit
+	carried, err := a.carried(ctx, files)
+	if err != nil {
+		return result, err
+	}
+	for _, file := range files {
+		if carried[file.UUID] {
+			continue
+		}
+		if err := a.rescue(ctx, file, &result); err != nil {
+			return result, err
+		}
+	}
+	return result, nil
+}
+
+// carried are those of the files that have an open workflow.
+func (a *Activities) carried(ctx context.Context, files []ingest.File) (map[string]bool, error) {
+	uuids := make([]string, len(files))
+	for i, file := range files {
+		uuids[i] = file.UUID
+	}
+	open, err := a.Workflows.OpenIngests(ctx, uuids)
+	carried := make(map[string]bool, len(open))
+	for _, uuid := range open {
+		carried[uuid] = true
+	}
+	return carried, err
+}
+
+// rescue brings one stranded file back on its way.
+func (a *Activities) rescue(ctx context.Context, file ingest.File, result *FindStrandedResult) error {
+	found := func(what string) {
+		result.Findings = append(result.Findings, file.ServerName+":"+ingest.DisplayPath(file.RemotePath)+" was "+string(file.Status)+" without a workflow: "+what)
+	}
+	stranded := Stranded{
+		ReadyFile:  ReadyFile{UUID: file.UUID, Summary: ingest.Summary(file.RemotePath), Size: file.Size},
+		ServerUUID: file.ServerUUID, ServerName: file.ServerName, Status: file.Status,
+	}
+	switch {
+	case file.Status == ingest.StatusUploaded:
+		stranded.From = ingest.StepNotify
+		found("it is announced now")
+		result.Restart = append(result.Restart, stranded)
+	case file.Status == ingest.StatusError && file.ErrorKind != ingest.KindStranded:
+		stranded.Parked = &ingest.Failure{Step: ingest.StepDownload, Kind: file.ErrorKind, Message: file.ErrorMessage}
+		found("it waits for a decision again")
+		result.Restart = append(result.Restart, stranded)
+	default:
+		found("it is ready again")
+		result.Requeued++
+		return a.requeue(ctx, file)
+	}
+	return nil
+}
+
+// requeue makes a file ready by way of error, which every step may fall into.
+// The claim keeps out what may still run of the lost workflow.
+func (a *Activities) requeue(ctx context.Context, file ingest.File) error {
+	file, err := a.Ledger.Claim(ctx, file.UUID)
+	if err != nil {
+		return err
+	}
+	if file.Status != ingest.StatusError {
+		lost := ingest.Failure{
+			Step: ingest.StepDownload, Kind: ingest.KindStranded, Message: "its workflow ended from outside while it was " + string(file.Status),
+		}
+		err = a.Ledger.Apply(ctx, ingest.Change{
+			FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusError,
+			Events: []ingest.Event{{
+				Type:    ingest.EventError,
+				Details: map[string]any{"step": lost.Step, "kind": lost.Kind, "message": lost.Message},
+			}},
+			Set: ingest.Columns{Error: &lost},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return a.Ledger.Apply(ctx, ingest.Change{
+		FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusReady, NewRound: true,
+		Events: []ingest.Event{{
+			Type: ingest.EventRequeued, Key: "after round " + strconv.Itoa(file.Round), Details: map[string]any{"reason": "its workflow was gone"},
+		}},
+		Set: ingest.Columns{Error: &ingest.Failure{}},
+	})
+}

@@ -1,0 +1,161 @@
+package worker_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/minio/minio-go/v7"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/workflows"
+)
+
+// reconcile runs the reconciler once. Debris counts as such at once.
+func (h *harbour) reconcile() (found ingest.Reconciliation) {
+	h.T.Helper()
+	run, err := h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{ID: "reconcile/" + uuid.NewString(), TaskQueue: h.Queue},
+		workflows.NameReconcile, workflows.ReconcileInput{
+			Unchanged: time.Millisecond, StagingAge: time.Millisecond, UploadAge: time.Millisecond, ObjectsWithin: time.Hour,
+		})
+	require.NoError(h.T, err)
+	require.NoError(h.T, run.Get(h.Ctx, &found))
+	h.record("reconcile", run.GetID())
+	return found
+}
+
+// stall makes one step of every file wait until release is called, and tells
+// in reached that a file has come to it.
+type stall struct {
+	activities.Objects
+	reached chan string
+	release chan struct{}
+}
+
+func (s stall) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
+	select {
+	case s.reached <- req.Key:
+	default:
+	}
+	select {
+	case <-s.release:
+		return s.Objects.Put(ctx, req)
+	case <-ctx.Done():
+		return ingest.Object{}, ctx.Err()
+	}
+}
+
+func TestTheReconcilerBringsStrandedFilesBack(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t)
+	reached, release := make(chan string, 1), make(chan struct{})
+	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+		d.Objects = stall{d.Objects, reached, release}
+		return d
+	})
+	acme := h.AddServer("acme", nil)
+	acme.Write("a.csv", rig.Random(1000))
+	h.Scan()
+	file := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading })
+	<-reached
+	id := ingest.IngestWorkflowID(file.UUID)
+	assert.Zero(t, h.reconcile().Requeued, "it has a workflow")
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, id, "", "test"))
+
+	found := h.reconcile()
+	assert.EqualValues(t, 1, found.Requeued)
+	assert.Contains(t, strings.Join(found.Findings, "\n"), "a.csv was uploading without a workflow")
+	assert.Zero(t, h.reconcile().Requeued, "once is enough")
+	close(release)
+	h.ScanAndWait()
+	h.Completed(acme.Path("a.csv"))
+	assert.NotNil(t, rig.Detail(h.Events(file.UUID), ingest.EventRequeued, "reason"))
+	h.RequireExactlyOnce()
+	runs, err := h.Store.Reconciliations(h.Ctx, 10)
+	require.NoError(t, err)
+	assert.Len(t, runs, 3, "each run is on record")
+}
+
+func TestTheReconcilerBringsAParkedFilesWorkflowBack(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t)
+	h.StartWorker()
+	path := parkTwo(t, h)[0]
+	file := h.Parked(path)
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", "test"))
+	require.ErrorContains(t, h.Decide(file.UUID, workflows.UpdateRetry, workflows.Decision{Actor: "ann"}), "")
+
+	assert.EqualValues(t, 1, h.reconcile().Restarted)
+	assert.Zero(t, h.reconcile().Restarted)
+	require.NoError(t, h.Decide(file.UUID, workflows.UpdateRetry, workflows.Decision{Actor: "ann"}))
+	h.Completed(path)
+}
+
+func TestTheReconcilerAnnouncesWhatWasUploaded(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t)
+	h.AMQP.Delete(t)
+	h.StartWorker()
+	acme := h.AddServer("acme", nil)
+	acme.Write("a.csv", rig.Random(1000))
+	h.Scan()
+	file := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusUploaded && f.ErrorMessage != "" })
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", "test"))
+	h.AMQP.Declare(t)
+	assert.EqualValues(t, 1, h.reconcile().Restarted)
+	h.Completed(acme.Path("a.csv"))
+	h.AwaitIngest(file.UUID)
+	h.RequireExactlyOnce()
+}
+
+func TestTheReconcilerSweepsDebrisAndSparesTheRest(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t)
+	h.StartWorker()
+	acme := h.AddServer("acme", nil)
+	acme.Write("a.csv", rig.Random(1000))
+	h.ScanAndWait()
+	done := h.Completed(acme.Path("a.csv"))
+	h.AwaitIngest(done.UUID)
+	parked := h.Parked(parkTwoOn(t, h, "other")[0])
+
+	folder := func(fileUUID string) string { return filepath.Join(h.Cfg.Staging.Dir, "files", fileUUID) }
+	for _, fileUUID := range []string{done.UUID, uuid.NewString(), parked.UUID} {
+		require.NoError(t, os.MkdirAll(folder(fileUUID), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(folder(fileUUID), "data"), []byte("debris"), 0o600))
+	}
+	begin := func(key string) (uploadID string) {
+		uploadID, err := h.S3.Core.NewMultipartUpload(h.Ctx, h.S3.Bucket, key, minio.PutObjectOptions{})
+		require.NoError(t, err)
+		return uploadID
+	}
+	begin(done.ObjectKey)
+	spared := ingest.ObjectKey(parked)
+	live := begin(spared)
+	foreign := begin("somebody/elses.bin")
+
+	found := h.reconcile()
+
+	assert.EqualValues(t, 2, found.StagingRemoved)
+	assert.NoDirExists(t, folder(done.UUID))
+	assert.DirExists(t, folder(parked.UUID), "its workflow is open")
+	assert.EqualValues(t, 1, found.UploadsAborted)
+	assert.Equal(t, 2, h.S3.OpenUploads(t))
+	assert.NoError(t, h.S3.Core.AbortMultipartUpload(h.Ctx, h.S3.Bucket, spared, live))
+	assert.NoError(t, h.S3.Core.AbortMultipartUpload(h.Ctx, h.S3.Bucket, "somebody/elses.bin", foreign))
+
+	require.NoError(t, h.S3.Core.RemoveObject(h.Ctx, h.S3.Bucket, done.ObjectKey, minio.RemoveObjectOptions{}))
+	found = h.reconcile()
+	assert.EqualValues(t, 1, found.ObjectsMissing)
+	assert.Contains(t, strings.Join(found.Findings, "\n"), "is gone")
+	assert.Zero(t, found.StagingRemoved+found.UploadsAborted)
+}
