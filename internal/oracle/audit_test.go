@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,6 +130,17 @@ func TestWhatIsOnItsWayIsPending(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, lines)
 	require.EqualValues(t, 4, sum.Pending)
+}
+
+func TestBytesFetchedAnewAreNoDifference(t *testing.T) {
+	t.Parallel()
+	w := newWorld(2)
+	w.file(1).Events = slices.Insert(w.file(1).Events, 4, w.file(1).Events[3])
+	w.file(2).Events = append(w.file(2).Events, w.file(2).Events[7])
+	lines, _, err := w.stored(t, nil)
+	require.NoError(t, err)
+	require.Len(t, lines, 1, "announced twice is another matter")
+	require.Contains(t, lines[0], "! acme:/out/002: its events are")
 }
 
 func TestAnObjectWhoseRowCameMeanwhileIsNoDifference(t *testing.T) {

@@ -100,7 +100,7 @@ func (r rules) events(row Row) (found []Difference) {
 	}
 	var order []ingest.EventType
 	for _, e := range row.Events {
-		if slices.Contains(once, e.Type) {
+		if slices.Contains(once, e.Type) && !r.again(order, e.Type) {
 			order = append(order, e.Type)
 		}
 	}
@@ -108,6 +108,12 @@ func (r rules) events(row Row) (found []Difference) {
 		found = append(found, of(row.File).why(Wrong, "its events are %v, they must be %v", order, must))
 	}
 	return found
+}
+
+// again reports whether the event may be there once more: bytes that did not
+// fit what the source says of them are fetched anew, and are then others.
+func (r rules) again(before []ingest.EventType, next ingest.EventType) bool {
+	return !r.final && next == ingest.EventDownloaded && len(before) > 0 && before[len(before)-1] == next
 }
 
 // messages checks that a completed file has at least one, all with one id.
