@@ -2,9 +2,11 @@ package faults_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -108,6 +110,35 @@ func TestFault37_StagingWiped(t *testing.T) {
 	})
 }
 
+// TestFault37_WholeStagingFolderGone takes away the folder of a stopped worker
+// with the id of its volume, so that nobody comes back for what it had taken.
+func TestFault37_WholeStagingFolderGone(t *testing.T) {
+	long(t)
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	h.Cfg.Worker.HostTimeout = 5 * time.Second
+	proxy := newStoreProxy(t, h)
+	proxy.harm(func(w http.ResponseWriter, r *http.Request) bool {
+		refuse(w, r, http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
+		return true
+	}, nil)
+	acme := h.AddServer("acme", nil)
+	acme.Write("a.bin", rig.Random(1000))
+	fetched, fetches := firstTime(func(ingest.Staged) {})
+	stop := h.StartWorkerWith(h.Cfg, moments{afterFetch: fetched}.wrap)
+	scan := h.Scan()
+	file := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.ErrorMessage != "" })
+	stop()
+	require.NoError(t, os.RemoveAll(h.Cfg.Staging.Dir))
+	proxy.harm(nil, nil)
+	h.StartWorkerWith(h.Cfg, moments{afterFetch: fetched}.wrap)
+	h.AwaitScans(scan)
+	h.Completed(acme.Path("a.bin"))
+	h.AwaitIngest(file.UUID)
+	assert.EqualValues(t, 2, fetches.Load())
+	h.RequireExactlyOnce()
+}
+
 // wipedWhileRead: the copy writes on into files without names, which nobody
 // can find again; it must not be taken for staged.
 func wipedWhileRead(t *testing.T) {
@@ -176,8 +207,13 @@ func fileExists(path string) bool {
 // smallVolume mounts a file system of 1 MiB for a staging folder.
 func smallVolume(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+	return mountVolume(t, t.TempDir(), "size=1m")
+}
+
+// mountVolume mounts a file system in memory at the folder until the test ends.
+func mountVolume(t *testing.T, dir, options string) string {
+	t.Helper()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
 		t.Skipf("cannot mount a small volume (%v): this test needs root", err)
 	}
 	t.Cleanup(func() { assert.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) })

@@ -1,0 +1,49 @@
+package faults_test
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/oracle"
+	"stevedore/internal/rig"
+)
+
+// TestFault46_ObjectDeletedLater deletes an object behind stevedore's back, and
+// damages another: the audit names both, and nothing else.
+func TestFault46_ObjectDeletedLater(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	acme := h.AddServer("acme", nil)
+	for i, name := range []string{"kept.bin", "deleted.bin", "damaged.bin"} {
+		acme.Write(name, rig.Random(1000+i))
+	}
+	h.StartWorker()
+	h.ScanAndWait()
+	h.RequireExactlyOnce()
+	auditor := admin.Open(h.Cfg, slog.New(slog.DiscardHandler))
+	t.Cleanup(auditor.Close)
+	audit := func() (found []oracle.Difference) {
+		_, err := auditor.Audit(h.Ctx, admin.AuditRequest{Deep: true}, func(d oracle.Difference) error {
+			found = append(found, d)
+			return nil
+		})
+		require.NoError(t, err)
+		return found
+	}
+	require.Empty(t, audit())
+
+	deleted, damaged := h.Completed(acme.Path("deleted.bin")), h.Completed(acme.Path("damaged.bin"))
+	require.NoError(t, h.S3.Core.RemoveObject(h.Ctx, h.S3.Bucket, deleted.ObjectKey, minio.RemoveObjectOptions{}))
+	h.S3.Replace(t, damaged.ObjectKey, rig.Random(1003)[:1002])
+
+	marks := map[string]oracle.Mark{}
+	for _, d := range audit() {
+		marks[d.FileUUID] = d.Mark
+	}
+	assert.Equal(t, map[string]oracle.Mark{deleted.UUID: oracle.Missing, damaged.UUID: oracle.Wrong}, marks)
+}

@@ -1,0 +1,208 @@
+package faults_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/internal/store"
+	"stevedore/internal/testenv"
+)
+
+// TestFault42_StoreReallyFull has a MinIO of its own on a small volume.
+func TestFault42_StoreReallyFull(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	volume := ownStore(t, h)
+	ballast := fillVolume(t, volume, 8<<20)
+	acme := h.AddServer("acme", nil)
+	acme.Write("a.bin", rig.Random(18<<20))
+	h.StartWorker()
+	scan := h.Scan()
+	waiting := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
+	assert.Equal(t, ingest.StatusUploading, waiting.Status)
+	assert.Contains(t, waiting.ErrorMessage, "free or add storage")
+
+	require.NoError(t, os.Remove(ballast))
+	h.AwaitScans(scan)
+	h.AwaitIngest(waiting.UUID)
+	requireRetryOnRecord(t, h, waiting.UUID, "no room for bucket")
+	h.RequireExactlyOnce()
+}
+
+// ownStore starts a MinIO on a volume of 64 MiB, makes it the store of the
+// test's world and returns the volume's folder.
+func ownStore(t *testing.T, h *rig.Harbour) (volume string) {
+	t.Helper()
+	program, err := filepath.Abs("../../bin/minio")
+	require.NoError(t, err)
+	if !fileExists(program) {
+		t.Skipf("%s is missing: make build", program)
+	}
+	volume = mountVolume(t, t.TempDir(), "size=64m")
+	s := testenv.S3{
+		Endpoint: fmt.Sprintf("127.0.0.1:%d", freePort(t)), AccessKey: "own-access-key", SecretKey: "own-secret-key", Bucket: h.S3.Bucket,
+	}
+	server := exec.Command(program, "server", "--quiet", "--address", s.Endpoint, filepath.Join(volume, "data"))
+	server.Env = append(os.Environ(), "HOME="+t.TempDir(), "MINIO_ROOT_USER="+s.AccessKey, "MINIO_ROOT_PASSWORD="+s.SecretKey)
+	require.NoError(t, server.Start())
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	s.Core, err = minio.NewCore(s.Endpoint, &minio.Options{Creds: credentials.NewStaticV4(s.AccessKey, s.SecretKey, "")})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		return s.Core.MakeBucket(h.Ctx, s.Bucket, minio.MakeBucketOptions{}) == nil
+	}, rig.Patience, 5*tick, "the store does not start")
+	h.S3 = s
+	h.Cfg.S3.Endpoint, h.Cfg.S3.AccessKey, h.Cfg.S3.SecretKey = s.Endpoint, s.AccessKey, config.Secret(s.SecretKey)
+	return volume
+}
+
+// TestFault50_DatabaseFull keeps the ledger on a small volume and fills that
+// while files are on their way. Nobody is told of a file before the ledger
+// could take it.
+func TestFault50_DatabaseFull(t *testing.T) {
+	long(t)
+	t.Parallel()
+	const files = 60
+	h := rig.NewHarbour(t)
+	volume := ownTablespace(t, h)
+	acme := h.AddServer("acme", nil)
+	for n := range files {
+		acme.Write(fmt.Sprintf("%d.bin", n), rig.Random(1000+n))
+	}
+	var ballast string
+	fill, _ := firstTime(func(ingest.Put) { ballast = fillUp(t, volume) })
+	h.StartWorkerWith(h.Cfg, moments{beforePut: fill}.wrap)
+	scan := h.Scan()
+	require.Eventually(t, func() bool {
+		for _, f := range h.Files() {
+			if attempt, failure := runningStep(h, f.UUID); attempt >= 3 && strings.Contains(failure, "No space left on device") {
+				return true
+			}
+		}
+		return false
+	}, rig.Patience, 10*tick, "the database never was full")
+	told, safe := announced(t, h), 0
+	for _, f := range h.Files() {
+		if f.Status == ingest.StatusUploaded || f.Status == ingest.StatusCompleted {
+			safe++
+			delete(told, f.ObjectKey)
+		}
+	}
+	assert.Less(t, safe, files)
+	assert.Empty(t, told, "these were announced and are not in the ledger")
+
+	require.NoError(t, os.Remove(ballast))
+	h.AwaitScans(scan)
+	for n := range files {
+		h.AwaitIngest(h.Completed(acme.Path(fmt.Sprintf("%d.bin", n))).UUID)
+	}
+	h.RequireExactlyOnce()
+}
+
+// announced returns the object keys of the messages, which stay in the queue.
+func announced(t *testing.T, h *rig.Harbour) map[string]bool {
+	t.Helper()
+	keys := map[string]bool{}
+	var last uint64
+	for {
+		message, found, err := h.AMQP.Channel.Get(h.AMQP.Queue, false)
+		require.NoError(t, err)
+		if !found {
+			break
+		}
+		var envelope struct{ Data struct{ Key string } }
+		require.NoError(t, json.Unmarshal(message.Body, &envelope))
+		keys[envelope.Data.Key], last = true, message.DeliveryTag
+	}
+	require.NoError(t, h.AMQP.Channel.Nack(last, true, true))
+	return keys
+}
+
+// ownTablespace moves the test's database to a volume of 32 MiB and returns
+// the volume's folder.
+func ownTablespace(t *testing.T, h *rig.Harbour) (volume string) {
+	t.Helper()
+	h.Store.Close() // a database that is in use cannot be moved
+	target, err := pgx.ParseConfig(databaseOf(h))
+	require.NoError(t, err)
+	database := pgx.Identifier{target.Database}.Sanitize()
+	target.Database = "postgres"
+	var data string
+	administer(t, target, func(conn *pgx.Conn) error { return conn.QueryRow(t.Context(), "SHOW data_directory").Scan(&data) })
+	owner, err := os.Stat(data)
+	if err != nil {
+		t.Skipf("PostgreSQL is not on this machine: %v", err)
+	}
+	// PostgreSQL must get there, and the test's own folders are private.
+	parent, err := os.MkdirTemp("", "stevedore-tablespace-")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(parent) })
+	require.NoError(t, os.Chmod(parent, 0o711))
+	volume = filepath.Join(parent, "volume")
+	require.NoError(t, os.Mkdir(volume, 0o700))
+	mountVolume(t, volume, fmt.Sprintf("size=32m,mode=0700,uid=%d", owner.Sys().(*syscall.Stat_t).Uid))
+
+	space := "small_" + strings.ToLower(rand.Text())
+	run := func(statement string) {
+		administer(t, target, func(conn *pgx.Conn) error {
+			_, err := conn.Exec(context.WithoutCancel(t.Context()), statement)
+			return err
+		})
+	}
+	run("CREATE TABLESPACE " + space + " LOCATION '" + volume + "'")
+	t.Cleanup(func() {
+		run("DROP DATABASE " + database + " WITH (FORCE)")
+		run("DROP TABLESPACE " + space)
+	})
+	run("ALTER DATABASE " + database + " SET TABLESPACE " + space)
+	h.Store, err = store.New(h.Ctx, store.Config{DatabaseURL: databaseOf(h), MaxConns: 3})
+	require.NoError(t, err)
+	t.Cleanup(h.Store.Close)
+	return volume
+}
+
+// administer does something on a connection of its own, also in a clean-up.
+func administer(t *testing.T, target *pgx.ConnConfig, do func(*pgx.Conn) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), rig.Patience)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(ctx, target)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(ctx) }()
+	require.NoError(t, do(conn))
+}
+
+// fillUp writes to a volume until nothing more goes in, while others write too,
+// and returns the file to remove.
+func fillUp(t *testing.T, volume string) string {
+	path := filepath.Join(volume, "ballast")
+	ballast, err := os.Create(path)
+	assert.NoError(t, err)
+	defer ballast.Close()
+	for err == nil {
+		_, err = ballast.Write(make([]byte, 4096))
+	}
+	assert.ErrorIs(t, err, unix.ENOSPC)
+	return path
+}
