@@ -6,13 +6,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/minio/minio-go/v7"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/client"
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
@@ -20,16 +18,11 @@ import (
 	"stevedore/workflows"
 )
 
-// reconcile runs the reconciler once. Debris counts as such at once.
-func (h *harbour) reconcile() (found ingest.Reconciliation) {
+// reconcile runs the reconciler once and records its history.
+func (h *harbour) reconcile() ingest.Reconciliation {
 	h.T.Helper()
-	run, err := h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{ID: "reconcile/" + uuid.NewString(), TaskQueue: h.Queue},
-		workflows.NameReconcile, workflows.ReconcileInput{
-			Unchanged: time.Millisecond, StagingAge: time.Millisecond, UploadAge: time.Millisecond, ObjectsWithin: time.Hour,
-		})
-	require.NoError(h.T, err)
-	require.NoError(h.T, run.Get(h.Ctx, &found))
-	h.record("reconcile", run.GetID())
+	found := h.Reconcile()
+	h.record("reconcile", rig.ReconcileID(h.Harbour))
 	return found
 }
 

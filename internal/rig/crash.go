@@ -33,6 +33,7 @@ var CrashPoints = []string{
 // crashPoint kills the process when it is reached.
 type crashPoint string
 
+// at may be the crash point.
 func (c crashPoint) at(point string) {
 	if string(c) == point {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -78,6 +79,7 @@ type crashLedger struct {
 	c crashPoint
 }
 
+// Apply may be the crash point.
 func (l crashLedger) Apply(ctx context.Context, change ingest.Change) error {
 	return aroundErr(l.c, "ledger "+string(change.To), func() error { return l.Ledger.Apply(ctx, change) })
 }
@@ -87,10 +89,12 @@ type crashCatalog struct {
 	c crashPoint
 }
 
+// Observe may be the crash point.
 func (k crashCatalog) Observe(ctx context.Context, server, source string, seen []ingest.Observation) (ingest.ScanCounts, error) {
 	return around(k.c, "observe", func() (ingest.ScanCounts, error) { return k.Catalog.Observe(ctx, server, source, seen) })
 }
 
+// Promote may be the crash point.
 func (k crashCatalog) Promote(ctx context.Context, server ingest.Server) (promoted, settling int64, err error) {
 	err = aroundErr(k.c, "promote", func() error {
 		promoted, settling, err = k.Catalog.Promote(ctx, server)
@@ -99,6 +103,7 @@ func (k crashCatalog) Promote(ctx context.Context, server ingest.Server) (promot
 	return promoted, settling, err
 }
 
+// FinishScan may be the crash point.
 func (k crashCatalog) FinishScan(ctx context.Context, scan ingest.ScanResult) error {
 	return aroundErr(k.c, "finish scan", func() error { return k.Catalog.FinishScan(ctx, scan) })
 }
@@ -108,14 +113,17 @@ type crashStaging struct {
 	c crashPoint
 }
 
+// Reserve may be the crash point.
 func (s crashStaging) Reserve(ctx context.Context, file string, size int64) error {
 	return aroundErr(s.c, "reserve", func() error { return s.Staging.Reserve(ctx, file, size) })
 }
 
+// Fetch may be the crash point.
 func (s crashStaging) Fetch(ctx context.Context, req ingest.Fetch) (ingest.Staged, error) {
 	return around(s.c, "fetch", func() (ingest.Staged, error) { return s.Staging.Fetch(ctx, req) })
 }
 
+// Digests may be the crash point.
 func (s crashStaging) Digests(ctx context.Context, file string, progress func(int64), algos ...string) (size int64, digests map[string]string, err error) {
 	err = aroundErr(s.c, "digests", func() error {
 		size, digests, err = s.Staging.Digests(ctx, file, progress, algos...)
@@ -124,6 +132,7 @@ func (s crashStaging) Digests(ctx context.Context, file string, progress func(in
 	return size, digests, err
 }
 
+// Discard may be the crash point.
 func (s crashStaging) Discard(file string) error {
 	return aroundErr(s.c, "discard", func() error { return s.Staging.Discard(file) })
 }
@@ -133,6 +142,7 @@ type crashObjects struct {
 	c crashPoint
 }
 
+// Put may be the crash point.
 func (o crashObjects) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
 	return around(o.c, "put", func() (ingest.Object, error) { return o.Objects.Put(ctx, req) })
 }
@@ -142,6 +152,7 @@ type crashAnnouncer struct {
 	c crashPoint
 }
 
+// Announce may be the crash point.
 func (a crashAnnouncer) Announce(ctx context.Context, m ingest.Announcement) (ingest.Receipt, error) {
 	return around(a.c, "announce", func() (ingest.Receipt, error) { return a.Announcer.Announce(ctx, m) })
 }
@@ -151,6 +162,7 @@ type crashSources struct {
 	c crashPoint
 }
 
+// Open may be the crash point.
 func (s crashSources) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
 	source, err := s.Sources.Open(ctx, server)
 	if err != nil {
@@ -164,6 +176,7 @@ type crashSource struct {
 	c crashPoint
 }
 
+// Rename may be the crash point.
 func (s crashSource) Rename(ctx context.Context, from, to string) error {
 	return aroundErr(s.c, "rename", func() error { return s.Source.Rename(ctx, from, to) })
 }

@@ -3,6 +3,7 @@ package rig
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -98,6 +99,21 @@ func (h *Harbour) AwaitIngest(fileUUID string) {
 	h.T.Helper()
 	require.NoError(h.T, h.Temporal.GetWorkflow(h.Ctx, ingest.IngestWorkflowID(fileUUID), "").Get(h.Ctx, nil))
 }
+
+// Reconcile runs the reconciler once. Debris counts as such at once.
+func (h *Harbour) Reconcile() (found ingest.Reconciliation) {
+	h.T.Helper()
+	run, err := h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{ID: ReconcileID(h), TaskQueue: h.Queue},
+		workflows.NameReconcile, workflows.ReconcileInput{
+			Unchanged: time.Millisecond, StagingAge: time.Millisecond, UploadAge: time.Millisecond, ObjectsWithin: time.Hour,
+		})
+	require.NoError(h.T, err)
+	require.NoError(h.T, run.Get(h.Ctx, &found))
+	return found
+}
+
+// ReconcileID is the workflow id of the world's reconciler.
+func ReconcileID(h *Harbour) string { return "reconcile/" + h.Queue }
 
 // Completed waits until the file at path is completed and returns it.
 func (h *Harbour) Completed(path string) ingest.File {

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/Shopify/toxiproxy/v2"
-	"github.com/Shopify/toxiproxy/v2/collectors"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
@@ -16,10 +15,9 @@ import (
 
 // Line is a network line to a service of this machine that can be made bad.
 type Line struct {
-	t       *testing.T
-	proxy   *toxiproxy.Proxy
-	metrics *collectors.ProxyMetricCollectors
-	reg     *prometheus.Registry
+	t     *testing.T
+	proxy *toxiproxy.Proxy
+	meter *meter
 
 	// Host and Port are where to connect to instead of the service.
 	Host string
@@ -29,12 +27,9 @@ type Line struct {
 // NewLine puts a line before host:port. It is good until told otherwise.
 func NewLine(t *testing.T, host string, port int) *Line {
 	t.Helper()
-	l := &Line{t: t, Host: "127.0.0.1", metrics: collectors.NewProxyMetricCollectors(), reg: prometheus.NewRegistry()}
-	l.reg.MustRegister(l.metrics.Collectors()...)
-	container := toxiproxy.NewMetricsContainer(nil)
-	container.ProxyMetrics = l.metrics
-	server := toxiproxy.NewServer(container, zerolog.Nop())
-	l.proxy = toxiproxy.NewProxy(server, "line", "127.0.0.1:0", net.JoinHostPort(host, strconv.Itoa(port)))
+	l := &Line{t: t, Host: "127.0.0.1", meter: newMeter(t, net.JoinHostPort(host, strconv.Itoa(port)))}
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
+	l.proxy = toxiproxy.NewProxy(server, "line", "127.0.0.1:0", l.meter.listener.Addr().String())
 	require.NoError(t, l.proxy.Start())
 	t.Cleanup(l.proxy.Stop)
 	_, text, err := net.SplitHostPort(l.proxy.Listen)
@@ -91,21 +86,5 @@ func (l *Line) Blink() {
 	l.Restore()
 }
 
-// Received is how many bytes the service sent over connections that have ended.
-func (l *Line) Received() (n int64) {
-	families, err := l.reg.Gather()
-	require.NoError(l.t, err)
-	for _, family := range families {
-		if !strings.HasSuffix(family.GetName(), "received_bytes_total") {
-			continue
-		}
-		for _, metric := range family.GetMetric() {
-			for _, label := range metric.GetLabel() {
-				if label.GetName() == "direction" && label.GetValue() == "downstream" {
-					n += int64(metric.GetCounter().GetValue())
-				}
-			}
-		}
-	}
-	return n
-}
+// Received is how many bytes the service has sent.
+func (l *Line) Received() int64 { return l.meter.received.Load() }

@@ -153,3 +153,13 @@ func (p *Process) RequireCrashed() {
 	require.True(p.t, ok && status.Signaled() && status.Signal() == syscall.SIGKILL,
 		"%s", fmt.Sprintf("the worker ended with %s instead of a crash", p.cmd.ProcessState))
 }
+
+// Running reports whether the process has not ended.
+func (p *Process) Running() bool {
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}

@@ -43,6 +43,9 @@ type Rig struct {
 	S3    testenv.S3
 	AMQP  testenv.AMQP
 
+	// OtherStaging are the staging folders of further workers, for the verdict.
+	OtherStaging []string
+
 	sources []*testenv.SSHD
 	names   []string
 }
@@ -137,6 +140,12 @@ func (r *Rig) Seal(serverUUID, field string, secret []byte) []byte {
 // condition, and returns it.
 func (r *Rig) File(path string, ok func(ingest.File) bool) (found ingest.File) {
 	r.T.Helper()
+	return r.FileWithin(Patience, path, ok)
+}
+
+// FileWithin is File for what takes its time.
+func (r *Rig) FileWithin(patience time.Duration, path string, ok func(ingest.File) bool) (found ingest.File) {
+	r.T.Helper()
 	var last []ingest.File
 	require.Eventually(r.T, func() bool {
 		last = nil
@@ -150,7 +159,7 @@ func (r *Rig) File(path string, ok func(ingest.File) bool) (found ingest.File) {
 			}
 		}
 		return false
-	}, Patience, 100*time.Millisecond, "no such row for %s", path)
+	}, patience, 100*time.Millisecond, "no such row for %s", path)
 	return found
 }
 
@@ -177,9 +186,11 @@ func (r *Rig) RequireExactlyOnce() {
 	}
 	evidence.Objects, evidence.Messages = r.S3.Objects(r.T), r.AMQP.Messages(r.T)
 	evidence.OpenUploads = r.S3.OpenUploads(r.T)
-	staged, err := os.ReadDir(filepath.Join(r.Cfg.Staging.Dir, "files"))
-	require.NoError(r.T, err)
-	evidence.Staged = len(staged)
+	for _, dir := range append([]string{r.Cfg.Staging.Dir}, r.OtherStaging...) {
+		staged, err := os.ReadDir(filepath.Join(dir, "files"))
+		require.NoError(r.T, err)
+		evidence.Staged += len(staged)
+	}
 	require.Empty(r.T, oracle.Judge(r.sourceFiles(), evidence))
 }
 

@@ -20,6 +20,8 @@ func TestServerIsStoredAsGiven(t *testing.T) {
 		PasswordEncrypted: []byte{0, 1}, PrivateKeyEncrypted: []byte{2}, HostKeys: []string{"ssh-ed25519 AAAA"},
 		RootPath: "/out", Include: []string{"**/*.csv"}, Exclude: []string{"tmp/**"}, MaxParallel: 7, Settle: 0,
 		ScanInterval: 90 * time.Second, AfterIngest: "move:/done", Active: true, State: ingest.ServerOK,
+		OnCollision: ingest.CollisionKeep, MinAge: time.Hour, DoneMarker: "*.done", SidecarWait: time.Minute, MaxDepth: 3,
+		ReadOnce: true, LegacyAlgorithms: true,
 	}
 	added, err := b.AddServer(t.Context(), given)
 	require.NoError(t, err)

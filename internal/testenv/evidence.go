@@ -64,6 +64,24 @@ func (s S3) OpenUploads(t testing.TB) (n int) {
 	return n
 }
 
+// OpenParts counts the parts of the bucket's unfinished multipart uploads.
+func (s S3) OpenParts(t testing.TB) (n int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for upload := range s.Core.ListIncompleteUploads(ctx, s.Bucket, "", true) {
+		if upload.Err != nil {
+			t.Fatalf("list uploads of bucket %s: %v", s.Bucket, upload.Err)
+		}
+		parts, err := s.Core.ListObjectParts(ctx, s.Bucket, upload.Key, upload.UploadID, 0, 1000)
+		if err != nil {
+			continue // it has just been completed
+		}
+		n += len(parts.ObjectParts)
+	}
+	return n
+}
+
 // Messages takes every message out of the queue.
 func (q AMQP) Messages(t testing.TB) []oracle.Message {
 	t.Helper()

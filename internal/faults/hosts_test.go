@@ -1,0 +1,227 @@
+package faults_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+	"stevedore/workflows"
+)
+
+// slowServer is a server behind a slow line, in KiB per second.
+func slowServer(h *rig.Harbour, name string, rate int) (*testenv.SSHD, *rig.Line) {
+	var line *rig.Line
+	sshd := h.AddServer(name, func(s *ingest.Server) {
+		line = rig.NewLine(h.T, s.Host, s.Port)
+		s.Port = line.Port
+	})
+	line.Spoil("bandwidth", map[string]int{"rate": rate})
+	return sshd, line
+}
+
+// staging is the variable that gives a worker process its own staging folder.
+func staging(h *rig.Harbour) (variable, dir string) {
+	dir = filepath.Join(h.T.TempDir(), "staging")
+	h.OtherStaging = append(h.OtherStaging, dir)
+	return "STEVEDORE_STAGING_DIR=" + dir, dir
+}
+
+// stagedBytes is the length of the longest staged file.
+func stagedBytes(dir string) (most int64) {
+	found, _ := filepath.Glob(filepath.Join(dir, "files", "*", "data"))
+	for _, path := range found {
+		if info, err := os.Stat(path); err == nil {
+			most = max(most, info.Size())
+		}
+	}
+	return most
+}
+
+func awaitStaged(t *testing.T, dir string, bytes int64) {
+	t.Helper()
+	require.Eventually(t, func() bool { return stagedBytes(dir) >= bytes }, rig.Patience, 5*time.Millisecond)
+}
+
+// TestABusyHostIsNotTakenForDead: tasks wait longer than the host's time-out,
+// but it lives, and nobody fetches its files a second time.
+func TestABusyHostIsNotTakenForDead(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	h.Cfg.Worker.MaxDownloads, h.Cfg.Worker.MaxUploads, h.Cfg.Worker.HostTimeout = 1, 0, time.Second
+	h.StartWorker()
+	acme, _ := slowServer(h, "acme", 700)
+	for i := range 3 {
+		acme.Write(fmt.Sprintf("%d.bin", i), rig.Random(2<<20+i))
+	}
+	h.ScanAndWait()
+	asked := 0
+	for _, f := range h.Files() {
+		h.AwaitIngest(f.UUID)
+		asked += timesScheduled(h, f.UUID, activities.NameCheckHost)
+		answer, err := h.Temporal.QueryWorkflow(h.Ctx, ingest.IngestWorkflowID(f.UUID), "", workflows.QueryStatus)
+		require.NoError(t, err)
+		var status workflows.IngestStatus
+		require.NoError(t, answer.Get(&status))
+		assert.Zero(t, status.Restages)
+	}
+	assert.Positive(t, asked, "a task waited longer than the time-out")
+	h.RequireExactlyOnce()
+}
+
+// timesScheduled counts how often the file's workflow asked for an activity.
+func timesScheduled(h *rig.Harbour, fileUUID, name string) (n int) {
+	history := h.Temporal.GetWorkflowHistory(h.Ctx, ingest.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for history.HasNext() {
+		event, err := history.Next()
+		require.NoError(h.T, err)
+		if event.GetActivityTaskScheduledEventAttributes().GetActivityType().GetName() == name {
+			n++
+		}
+	}
+	return n
+}
+
+// TestADeadHostsFilesAreFinishedByAnother and, when it comes back, nothing is
+// doubled.
+func TestADeadHostsFilesAreFinishedByAnother(t *testing.T) {
+	long(t)
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	acme, line := slowServer(h, "acme", 2<<10)
+	acme.Write("large.bin", rig.Random(24<<20))
+	hasty := "STEVEDORE_WORKER_HOST_TIMEOUT=5s"
+	dead := h.StartProcess(rig.ProcessOptions{Env: []string{hasty}})
+	scan := h.Scan()
+	awaitStaged(t, h.Cfg.Staging.Dir, 4<<20)
+	variable, other := staging(h)
+	h.StartProcess(rig.ProcessOptions{Env: []string{hasty, variable}})
+	dead.Kill()
+	began := time.Now()
+	line.Mend("bandwidth")
+	h.AwaitScans(scan)
+	t.Logf("finished %s after the death of its host", time.Since(began).Round(time.Second))
+	file := h.Completed(acme.Path("large.bin"))
+	h.AwaitIngest(file.UUID)
+	assert.Zero(t, stagedBytes(other))
+
+	h.StartProcess(rig.ProcessOptions{Env: []string{hasty}})
+	require.Eventually(t, func() bool { return h.Reconcile().HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
+		rig.Patience, time.Second, "the half file is swept when its host is back")
+	h.RequireExactlyOnce()
+}
+
+// TestFault58_AZombieChangesNothing: a worker is stopped past its heartbeat,
+// another one takes over and finishes, the first wakes up.
+func TestFault58_AZombieChangesNothing(t *testing.T) {
+	long(t)
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	acme, line := slowServer(h, "acme", 2<<10)
+	acme.Write("large.bin", rig.Random(24<<20))
+	hasty := "STEVEDORE_WORKER_HOST_TIMEOUT=5s"
+	zombie := h.StartProcess(rig.ProcessOptions{Env: []string{hasty}})
+	scan := h.Scan()
+	awaitStaged(t, h.Cfg.Staging.Dir, 4<<20)
+	variable, _ := staging(h)
+	h.StartProcess(rig.ProcessOptions{Env: []string{hasty, variable}})
+	zombie.Signal(syscall.SIGSTOP)
+	line.Mend("bandwidth")
+	h.AwaitScans(scan)
+	file := h.Completed(acme.Path("large.bin"))
+	h.AwaitIngest(file.UUID)
+	events := h.Events(file.UUID)
+
+	zombie.Signal(syscall.SIGCONT)
+	require.Eventually(t, func() bool { return h.Reconcile().HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
+		rig.Patience, time.Second, "the zombie has given up and its staging is swept")
+	assert.Equal(t, events, h.Events(file.UUID))
+	h.RequireExactlyOnce()
+}
+
+// temporalLine puts a line before Temporal and returns what tells a worker
+// process of it.
+func temporalLine(t *testing.T) (line *rig.Line, variable string) {
+	t.Helper()
+	host, port := split(t, os.Getenv("TEMPORAL_ADDRESS"))
+	line = rig.NewLine(t, host, port)
+	return line, "TEMPORAL_ADDRESS=" + line.Address()
+}
+
+// TestFault59_TemporalIsAway in the middle of a download, for a while that is
+// longer than a heartbeat under make chaos.
+func TestFault59_TemporalIsAway(t *testing.T) {
+	t.Parallel()
+	away := 10 * time.Second
+	if os.Getenv("STEVEDORE_CHAOS") != "" {
+		away = 5 * time.Minute
+	}
+	h := rig.NewHarbour(t)
+	temporal, variable := temporalLine(t)
+	acme, sftp := slowServer(h, "acme", 1<<10)
+	acme.Write("large.bin", rig.Random(12<<20))
+	acme.Write("small.csv", rig.Random(100))
+	h.StartProcess(rig.ProcessOptions{Env: []string{variable}})
+	scan := h.Scan()
+	awaitStaged(t, h.Cfg.Staging.Dir, 2<<20)
+	temporal.Cut()
+	back := time.AfterFunc(away, temporal.Restore)
+	defer back.Stop()
+	sftp.Mend("bandwidth")
+	h.AwaitScans(scan)
+	file := h.Completed(acme.Path("large.bin"))
+	h.AwaitIngest(file.UUID)
+	h.RequireExactlyOnce()
+}
+
+// TestFault61_ScansOverlap: two scans at once and a third while they run are
+// one listing after another, and one run for each file.
+func TestFault61_ScansOverlap(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	h.StartWorker()
+	acme := h.AddServer("acme", nil)
+	for i := range 5 {
+		acme.Write(fmt.Sprintf("%d.bin", i), rig.Random(1000+i))
+	}
+	first, second := h.ScanAsync(), h.ScanAsync()
+	a, b := first(), second()
+	c := h.Scan()
+	assert.Equal(t, 1, a.Started+b.Started+c.Started, "one scan of the server, the others joined it")
+	assert.Equal(t, 2, a.AlreadyRunning+b.AlreadyRunning+c.AlreadyRunning)
+	h.AwaitScans(a)
+	for _, f := range h.Files() {
+		h.AwaitIngest(h.Completed(f.RemotePath).UUID)
+	}
+	h.RequireExactlyOnce()
+}
+
+// TestFault62_ClocksAreOffByADay: the server's clock is a day ahead, or behind,
+// or was never set.
+func TestFault62_ClocksAreOffByADay(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	h.StartWorker()
+	acme := h.AddServer("acme", func(s *ingest.Server) { s.MinAge = 3 * time.Second; s.ScanInterval = time.Minute })
+	for name, at := range map[string]time.Time{
+		"ahead.csv": time.Now().Add(24 * time.Hour), "behind.csv": time.Now().Add(-24 * time.Hour), "never.csv": time.Unix(0, 0),
+	} {
+		acme.Write(name, rig.Random(100+len(name)))
+		require.NoError(t, os.Chtimes(acme.Path(name), at, at))
+	}
+	h.ScanAndWait()
+	for _, name := range []string{"ahead.csv", "behind.csv", "never.csv"} {
+		h.AwaitIngest(h.Completed(acme.Path(name)).UUID)
+	}
+	h.RequireExactlyOnce()
+}
