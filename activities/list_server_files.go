@@ -61,17 +61,10 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 	return result.ListServerFilesResult, applicationError(err)
 }
 
-// suspends reports whether scanning on schedule would do harm (locked
-// accounts, an endless listing) or cannot succeed before somebody has changed
-// the server or our settings.
-func suspends(kind ingest.Kind) bool {
-	switch kind {
-	case ingest.KindAuth, ingest.KindHostKey, ingest.KindForbiddenAddress, ingest.KindInvalid:
-		return true
-	default:
-		return false
-	}
-}
+// suspends reports whether listing on schedule would do harm (locked accounts,
+// an endless listing) or cannot succeed before somebody has changed the server
+// or our settings.
+func suspends(kind ingest.Kind) bool { return kind.ServerLevel() || kind == ingest.KindInvalid }
 
 // listing adds to the result what only the scan row needs.
 type listing struct {

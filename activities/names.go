@@ -20,6 +20,7 @@ const (
 	NameParkFile        = "ParkFile"
 	NameCloseFile       = "CloseFile"
 	NameResumeFile      = "ResumeFile"
+	NameAwaitServer     = "AwaitServer"
 
 	NameFindStranded         = "FindStranded"
 	NameListHosts            = "ListHosts"

@@ -3,6 +3,8 @@ package activities
 import (
 	"context"
 
+	"go.temporal.io/sdk/temporal"
+
 	"stevedore/internal/ingest"
 )
 
@@ -20,9 +22,46 @@ type ParkFileInput struct {
 }
 
 // ParkFile puts the file into status error. A file that has reached an end by
-// another way stays there, and the outcome says so.
+// another way stays there, and the outcome says so. A fault of the server as a
+// whole suspends the server.
 func (a *Activities) ParkFile(ctx context.Context, in ParkFileInput) (Outcome, error) {
+	if in.Kind.ServerLevel() {
+		if err := a.suspend(ctx, in); err != nil {
+			return Outcome{}, applicationError(err)
+		}
+	}
 	return a.aside(ctx, in, ingest.StatusError, ingest.EventError)
+}
+
+func (a *Activities) suspend(ctx context.Context, in ParkFileInput) error {
+	file, err := a.Ledger.File(ctx, in.FileUUID)
+	if err != nil {
+		return err
+	}
+	return a.Catalog.SuspendServer(ctx, file.ServerUUID, in.Message)
+}
+
+// AwaitServerInput names the server that a file waits for.
+type AwaitServerInput struct {
+	ServerUUID string `json:"server_uuid"`
+}
+
+// typeSuspended is the type of the error with which a suspended server is
+// waited for.
+const typeSuspended = "suspended"
+
+// AwaitServer succeeds once the server is active and not suspended. Until then
+// its error is retryable: waiting in retries costs no history.
+func (a *Activities) AwaitServer(ctx context.Context, in AwaitServerInput) error {
+	server, err := a.Ledger.Server(ctx, in.ServerUUID)
+	if err != nil {
+		return applicationError(err)
+	}
+	if server.Active && server.State == ingest.ServerOK {
+		return nil
+	}
+	return temporal.NewApplicationErrorWithOptions("server "+server.Name+" is suspended or paused: mend it and run `stevedore server test "+server.Name+"`",
+		typeSuspended, temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign})
 }
 
 // CloseFileInput says which file ends without being taken, how and why.

@@ -35,6 +35,9 @@ type Catalog interface {
 	StartScan(ctx context.Context, serverUUID, key string) (scanID int64, err error)
 	// FinishScan closes it and sets the server's last_scan_at, last_error and state.
 	FinishScan(ctx context.Context, scan ingest.ScanResult) error
+	// SuspendServer keeps the server from being scanned on schedule until a
+	// person has mended what the message says.
+	SuspendServer(ctx context.Context, serverUUID, message string) error
 	// Observe records what a listing or stat saw; source goes into the
 	// discovered event. It returns the counts of new and rejected rows.
 	Observe(ctx context.Context, serverUUID, source string, seen []ingest.Observation) (ingest.ScanCounts, error)

@@ -28,6 +28,7 @@ func (a *Activities) RegisteredShared() map[string]any {
 		NameParkFile:        a.ParkFile,
 		NameCloseFile:       a.CloseFile,
 		NameResumeFile:      a.ResumeFile,
+		NameAwaitServer:     a.AwaitServer,
 
 		NameFindStranded:         a.FindStranded,
 		NameListHosts:            a.ListHosts,

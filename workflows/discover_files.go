@@ -41,6 +41,8 @@ type DiscoverState struct {
 	InFlight []string        `json:"in_flight,omitempty"`
 	Settling int64           `json:"settling,omitempty"`
 	Summary  DiscoverSummary `json:"summary"`
+	// Suspended says that the server was found at fault.
+	Suspended bool `json:"suspended,omitempty"`
 }
 
 // DiscoverSummary is what a scan did, all its runs together.
@@ -55,6 +57,8 @@ type DiscoverSummary struct {
 // SlotFreed is the payload of SignalSlotFreed.
 type SlotFreed struct {
 	FileUUID string `json:"file_uuid"`
+	// Suspended says that the server is at fault: no other file is started.
+	Suspended bool `json:"suspended,omitempty"`
 }
 
 // DiscoverFiles lists a server, waits until its files are whole and starts a
@@ -86,8 +90,9 @@ type discovery struct {
 	carried  []string // started by an earlier run, or found running
 	check    *timer   // runs while there are carried files
 
-	starts  int
-	summary DiscoverSummary
+	starts    int
+	suspended bool // the server is at fault: nothing more is listed or started
+	summary   DiscoverSummary
 
 	rescan, freed workflow.ReceiveChannel
 }
@@ -112,16 +117,17 @@ func newDiscovery(ctx workflow.Context, in DiscoverFilesInput) *discovery {
 	}
 	if c := in.Carried; c != nil {
 		d.server, d.listedAt, d.seenAt, d.carried = c.Server, c.ListedAt, c.ListedAt, c.InFlight
-		d.settling, d.summary, d.listDue = c.Settling, c.Summary, false
+		d.settling, d.summary, d.listDue, d.suspended = c.Settling, c.Summary, false, c.Suspended
 	}
 	return d
 }
 
 func (d *discovery) run(ctx workflow.Context) (DiscoverSummary, error) {
 	for {
-		if d.listDue {
+		if d.listDue && !d.suspended {
 			d.list(ctx)
 		}
+		d.listDue = false
 		if err := d.fill(ctx); err != nil {
 			return d.summary, err
 		}
@@ -203,6 +209,9 @@ func (d *discovery) fill(ctx workflow.Context) error {
 // room is how many more files may be in flight. Before the first successful
 // listing of a scan nothing is known of the server, and nothing is started.
 func (d *discovery) room() int {
+	if d.suspended {
+		return 0
+	}
 	return d.server.MaxParallel - len(d.children) - len(d.carried)
 }
 
@@ -232,6 +241,9 @@ func (d *discovery) inFlight() []string {
 // interval has passed: their observation goes on where it stands. A listing
 // that took longer than that has not yet seen any of them twice.
 func (d *discovery) finished(ctx workflow.Context) bool {
+	if d.suspended {
+		return len(d.inFlight()) == 0
+	}
 	if len(d.ready) > 0 || d.backlog && d.room() > 0 && d.server.MaxParallel > 0 || len(d.inFlight()) > 0 {
 		return false
 	}
@@ -246,6 +258,7 @@ func (d *discovery) tooLong(ctx workflow.Context) bool {
 func (d *discovery) handOver(ctx workflow.Context) error {
 	d.in.Carried = &DiscoverState{
 		Server: d.server, ListedAt: d.listedAt, InFlight: d.inFlight(), Settling: d.settling, Summary: d.summary,
+		Suspended: d.suspended,
 	}
 	return workflow.NewContinueAsNewError(ctx, NameDiscoverFiles, d.in)
 }
@@ -258,9 +271,10 @@ func (d *discovery) describe(ctx workflow.Context) {
 }
 
 // release takes a file out of the window.
-func (d *discovery) release(fileUUID string) {
-	d.children = slices.DeleteFunc(d.children, func(c child) bool { return c.fileUUID == fileUUID })
-	d.carried = slices.DeleteFunc(d.carried, func(uuid string) bool { return uuid == fileUUID })
+func (d *discovery) release(freed SlotFreed) {
+	d.suspended = d.suspended || freed.Suspended
+	d.children = slices.DeleteFunc(d.children, func(c child) bool { return c.fileUUID == freed.FileUUID })
+	d.carried = slices.DeleteFunc(d.carried, func(uuid string) bool { return uuid == freed.FileUUID })
 }
 
 // drainSignals takes what has arrived without waiting. It runs before a run
@@ -271,7 +285,7 @@ func (d *discovery) drainSignals() {
 	}
 	var freed SlotFreed
 	for d.freed.ReceiveAsync(&freed) {
-		d.release(freed.FileUUID)
+		d.release(freed)
 	}
 }
 

@@ -39,10 +39,10 @@ func (d *discovery) wait(ctx workflow.Context) error {
 	selector.AddReceive(d.freed, func(c workflow.ReceiveChannel, _ bool) {
 		var freed SlotFreed
 		c.Receive(ctx, &freed)
-		d.release(freed.FileUUID)
+		d.release(freed)
 	})
 	for _, c := range d.children {
-		selector.AddFuture(c.done, func(workflow.Future) { d.release(c.fileUUID) })
+		selector.AddFuture(c.done, func(workflow.Future) { d.release(SlotFreed{FileUUID: c.fileUUID}) })
 	}
 	d.settle.on(selector, func() { d.settle, recheck = nil, true })
 	d.relist.on(selector, func() { d.relist, d.listDue = nil, true })

@@ -165,16 +165,16 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 	if err := f.announceParked(ctx); err != nil {
 		return "", err
 	}
-	if err := workflow.Await(ctx, func() bool { return f.decision != nil }); err != nil {
+	d, err := f.awaitDecision(ctx)
+	if err != nil {
 		return "", err
 	}
-	d := *f.decision
 	if d.From == "" {
 		d.From = f.parked.Step
 	}
 	f.decisions++
 	var outcome activities.Outcome
-	err := workflow.ExecuteActivity(withQuick(ctx), activities.NameResumeFile, activities.ResumeFileInput{
+	err = workflow.ExecuteActivity(withQuick(ctx), activities.NameResumeFile, activities.ResumeFileInput{
 		FileUUID: f.in.FileUUID, Action: d.action, From: d.From, Actor: d.Actor, Reason: d.Reason,
 		Key: fmt.Sprintf("%s/%d", workflow.GetInfo(ctx).WorkflowExecution.RunID, f.decisions),
 	}).Get(ctx, &outcome)
@@ -188,6 +188,27 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 		return outcome.Status, nil
 	}
 	return outcome.Status, f.setStatus(ctx, ingest.StatusReady)
+}
+
+// awaitDecision waits for an operator or, when the fault was the server's, for
+// the server: its repair decides for all files that wait for it.
+func (f *fileIngest) awaitDecision(ctx workflow.Context) (decision, error) {
+	repaired := false
+	if f.parked.Kind.ServerLevel() {
+		ctx, cancel := workflow.WithCancel(ctx)
+		defer cancel()
+		workflow.Go(ctx, func(ctx workflow.Context) {
+			in := activities.AwaitServerInput{ServerUUID: f.in.ServerUUID}
+			repaired = workflow.ExecuteActivity(withQuick(ctx), activities.NameAwaitServer, in).Get(ctx, nil) == nil
+		})
+	}
+	if err := workflow.Await(ctx, func() bool { return f.decision != nil || repaired }); err != nil {
+		return decision{}, err
+	}
+	if f.decision == nil {
+		f.decision = &decision{action: activities.ActionRetry, Decision: Decision{Actor: "stevedore", Reason: "its server was mended"}}
+	}
+	return *f.decision, nil
 }
 
 // announceParked makes the parked file findable by query and gives its place
@@ -205,7 +226,7 @@ func (f *fileIngest) announceParked(ctx workflow.Context) error {
 func (f *fileIngest) freeSlot(ctx workflow.Context) {
 	// Nobody may be listening: then there is no window to free.
 	_ = workflow.SignalExternalWorkflow(ctx, ingest.DiscoverWorkflowID(f.in.ServerUUID), "", SignalSlotFreed,
-		SlotFreed{FileUUID: f.in.FileUUID}).Get(ctx, nil)
+		SlotFreed{FileUUID: f.in.FileUUID, Suspended: f.parked != nil && f.parked.Kind.ServerLevel()}).Get(ctx, nil)
 }
 
 func (f *fileIngest) setStatus(ctx workflow.Context, status ingest.Status) error {

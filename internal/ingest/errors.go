@@ -60,6 +60,12 @@ func (k Kind) Permanent() bool {
 	}
 }
 
+// ServerLevel reports whether the fault is the server's as a whole: every file
+// of it would meet the same, and more tries may lock its account.
+func (k Kind) ServerLevel() bool {
+	return k == KindAuth || k == KindHostKey || k == KindForbiddenAddress
+}
+
 // Error is an error with a kind and a message for people. The message is one
 // line that says what is wrong and what to do; the cause is for operators.
 type Error struct {

@@ -30,6 +30,14 @@ func (s *Store) SetCredentials(ctx context.Context, serverUUID string, password,
 	return s.changeServer(ctx, "set credentials", serverUUID, setCredentials, nullIfEmpty(password), nullIfEmpty(privateKey))
 }
 
+const suspendServer = `UPDATE sftp_servers SET state = 'suspended', last_error = $2 WHERE server_uuid = $1`
+
+// SuspendServer keeps the server from being scanned on schedule until a person
+// has mended what the message says.
+func (s *Store) SuspendServer(ctx context.Context, serverUUID, message string) error {
+	return s.changeServer(ctx, "suspend server", serverUUID, suspendServer, cleanText(message))
+}
+
 const pauseServer = `UPDATE sftp_servers SET is_active = false WHERE server_uuid = $1`
 
 // PauseServer switches the server off: it is not scanned, not even by force.

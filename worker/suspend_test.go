@@ -1,0 +1,66 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+)
+
+// onFirst runs something once, before the first file's room is reserved.
+type onFirst struct {
+	activities.Staging
+	once *sync.Once
+	do   func()
+}
+
+func (s onFirst) Reserve(ctx context.Context, fileUUID string, size int64) error {
+	s.once.Do(s.do)
+	return s.Staging.Reserve(ctx, fileUUID, size)
+}
+
+// TestAServersFaultSuspendsItAlone: its host key changes while files are on
+// their way. Only those in flight learn of it, no password is sent, others go
+// on, and the repair is all that is needed.
+func TestAServersFaultSuspendsItAlone(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t)
+	acme := h.AddServer("acme", func(s *ingest.Server) { s.MaxParallel = 2 })
+	for i := range 6 {
+		acme.Write(fmt.Sprintf("%d.csv", i), rig.Random(1000+i))
+	}
+	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+		d.Staging = onFirst{d.Staging, &sync.Once{}, acme.RotateHostKey}
+		return d
+	})
+	h.ScanAndWait()
+
+	server, err := h.Store.ServerByName(h.Ctx, "acme")
+	require.NoError(t, err)
+	assert.Equal(t, ingest.ServerSuspended, server.State)
+	assert.Contains(t, server.LastError, "not a pinned one")
+	counts := map[ingest.Status]int{}
+	for _, f := range h.Files() {
+		counts[f.Status]++
+	}
+	assert.LessOrEqual(t, counts[ingest.StatusError], 2, "%v: no more than the window found out", counts)
+	assert.Equal(t, 6, counts[ingest.StatusError]+counts[ingest.StatusReady], "%v", counts)
+	globex := h.AddServer("globex", nil)
+	globex.Write("other.csv", rig.Random(77))
+	h.Scan()
+	h.Completed(globex.Path("other.csv"))
+
+	require.NoError(t, h.Store.SetHostKeys(h.Ctx, server.UUID, []string{acme.HostKeyLine}))
+	h.ScanAndWait()
+	for _, f := range h.Files() {
+		h.AwaitIngest(h.Completed(f.RemotePath).UUID)
+	}
+	h.RequireExactlyOnce()
+}
