@@ -106,7 +106,7 @@ func moveAway(ctx context.Context, source Source, collision ingest.Collision, fi
 	to := path.Join(dir, path.Base(file.RemotePath))
 	_, err := source.Stat(ctx, to)
 	switch {
-	case ingest.KindOf(err) == ingest.KindNotFound && err != nil:
+	case ingest.IsKind(err, ingest.KindNotFound):
 	case err != nil:
 		return "", err
 	case collision == ingest.CollisionKeep:

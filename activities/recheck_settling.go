@@ -66,7 +66,7 @@ func (a *Activities) lookAgain(ctx context.Context, server ingest.Server, source
 	for _, file := range files {
 		now, err := source.Stat(ctx, file.RemotePath)
 		switch {
-		case ingest.KindOf(err) == ingest.KindNotFound && err != nil:
+		case ingest.IsKind(err, ingest.KindNotFound):
 			if err := a.vanish(ctx, file); err != nil {
 				return vanished, err
 			}
@@ -112,7 +112,7 @@ func neighbours(ctx context.Context, server ingest.Server, source Source, file i
 
 func exists(ctx context.Context, source Source, path string) (bool, error) {
 	seen, err := source.Stat(ctx, path)
-	if ingest.KindOf(err) == ingest.KindNotFound && err != nil {
+	if ingest.IsKind(err, ingest.KindNotFound) {
 		return false, nil
 	}
 	return seen.Rejected == "", err

@@ -33,7 +33,7 @@ func (r *SweepResult) note(format string, args ...any) {
 // it has reached its end, or the ledger knows nothing of it.
 func (a *Activities) abandoned(ctx context.Context, fileUUID string) (bool, error) {
 	file, err := a.Ledger.File(ctx, fileUUID)
-	if ingest.KindOf(err) == ingest.KindMissing && err != nil {
+	if ingest.IsKind(err, ingest.KindMissing) {
 		return true, nil
 	}
 	return err == nil && file.Status.Terminal(), err

@@ -110,6 +110,9 @@ func KindOf(err error) Kind {
 	return KindTransient
 }
 
+// IsKind reports whether err is an error of the kind; nil is none.
+func IsKind(err error, kind Kind) bool { return err != nil && KindOf(err) == kind }
+
 // ErrStopped is returned by long copies that were asked to stop: all progress
 // is checkpointed and another attempt goes on from there.
 var ErrStopped = errors.New("stopped at a checkpoint")
