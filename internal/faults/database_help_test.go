@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"context"
 	"net/url"
 	"strings"
 	"testing"
@@ -9,7 +10,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"stevedore/internal/config"
 	"stevedore/internal/rig"
+	"stevedore/internal/store"
 )
 
 // databaseOf is the address of the test's database, whatever line the worker
@@ -79,4 +82,45 @@ func queued(t *testing.T, h *rig.Harbour) int {
 	queue, err := h.AMQP.Channel.QueueDeclarePassive(h.AMQP.Queue, true, false, false, false, nil)
 	require.NoError(t, err)
 	return queue.Messages
+}
+
+// useDatabase lets the test's world go on with another ledger.
+func useDatabase(t *testing.T, h *rig.Harbour, dsn string) {
+	t.Helper()
+	ledger, err := store.New(h.Ctx, store.Config{DatabaseURL: dsn, MaxConns: 3})
+	require.NoError(t, err)
+	t.Cleanup(ledger.Close)
+	h.Store, h.Cfg.Database.URL = ledger, config.URL(dsn)
+}
+
+// copyDatabase makes a copy of the test's database, which no worker uses now,
+// and returns its address.
+func copyDatabase(t *testing.T, h *rig.Harbour) string {
+	t.Helper()
+	h.Store.Close() // what is in use cannot be copied
+	target, err := pgx.ParseConfig(databaseOf(h))
+	require.NoError(t, err)
+	original, backup := target.Database, target.Database+"_backup"
+	target.Database = "postgres"
+	run := func(statement string) {
+		administer(t, target, func(conn *pgx.Conn) error {
+			_, err := conn.Exec(context.WithoutCancel(t.Context()), statement)
+			return err
+		})
+	}
+	run("CREATE DATABASE " + backup + " TEMPLATE " + original)
+	t.Cleanup(func() { run("DROP DATABASE " + backup + " WITH (FORCE)") })
+	useDatabase(t, h, databaseOf(h))
+	return strings.Replace(databaseOf(h), "/"+original, "/"+backup, 1)
+}
+
+// administer does something on a connection of its own, also in a clean-up.
+func administer(t *testing.T, target *pgx.ConnConfig, do func(*pgx.Conn) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), rig.Patience)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(ctx, target)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(ctx) }()
+	require.NoError(t, do(conn))
 }

@@ -13,7 +13,6 @@ import (
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
-	"stevedore/internal/store"
 	"stevedore/internal/testenv"
 )
 
@@ -184,13 +183,9 @@ func TestFault51_OlderBackupRestored(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 2, queued(t, h))
 
-	dsn := testenv.Database(t)
-	h.Store, err = store.New(h.Ctx, store.Config{DatabaseURL: dsn, MaxConns: 3})
-	require.NoError(t, err)
-	t.Cleanup(h.Store.Close)
+	useDatabase(t, h, testenv.Database(t))
 	_, err = h.Store.AddServer(h.Ctx, server)
 	require.NoError(t, err)
-	h.Cfg.Database.URL = config.URL(dsn)
 	var writes atomic.Int32
 	newStoreProxy(t, h).harm(func(_ http.ResponseWriter, r *http.Request) bool {
 		if isWrite(r) || isComplete(r) {
@@ -209,4 +204,40 @@ func TestFault51_OlderBackupRestored(t *testing.T) {
 	assert.Zero(t, writes.Load(), "the objects are found, not written again")
 	assert.Equal(t, 4, queued(t, h), "each file is announced again")
 	h.RequireExactlyOnce() // with the message ids of before
+}
+
+// TestFault51_BackupOfTheMiddle restores a copy of the ledger that was made
+// while a file was being uploaded, after that file was announced.
+func TestFault51_BackupOfTheMiddle(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	proxy := newStoreProxy(t, h)
+	proxy.harm(func(w http.ResponseWriter, r *http.Request) bool {
+		refuse(w, r, http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
+		return true
+	}, nil)
+	acme := h.AddServer("acme", nil)
+	acme.Write("a.bin", rig.Random(1000))
+	stop := h.StartWorker()
+	scan := h.Scan()
+	file := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.ErrorMessage != "" })
+	stop()
+	backup := copyDatabase(t, h)
+	proxy.harm(nil, nil)
+	stop = h.StartWorker()
+	h.AwaitScans(scan)
+	h.Completed(acme.Path("a.bin"))
+	h.AwaitIngest(file.UUID)
+	stop()
+	require.Equal(t, 1, queued(t, h))
+
+	useDatabase(t, h, backup)
+	h.StartWorker()
+	require.Equal(t, ingest.StatusUploading, h.Files()[0].Status, "the backup is from before")
+	assert.EqualValues(t, 1, reconcile(t, h).Requeued)
+	h.ScanAndWait()
+	assert.Equal(t, file.UUID, h.Completed(acme.Path("a.bin")).UUID)
+	h.AwaitIngest(file.UUID)
+	assert.Equal(t, 2, queued(t, h), "it is announced again")
+	h.RequireExactlyOnce() // with the message id of before
 }

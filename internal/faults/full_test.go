@@ -22,7 +22,6 @@ import (
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
-	"stevedore/internal/store"
 	"stevedore/internal/testenv"
 )
 
@@ -176,21 +175,8 @@ func ownTablespace(t *testing.T, h *rig.Harbour) (volume string) {
 		run("DROP TABLESPACE " + space)
 	})
 	run("ALTER DATABASE " + database + " SET TABLESPACE " + space)
-	h.Store, err = store.New(h.Ctx, store.Config{DatabaseURL: databaseOf(h), MaxConns: 3})
-	require.NoError(t, err)
-	t.Cleanup(h.Store.Close)
+	useDatabase(t, h, databaseOf(h))
 	return volume
-}
-
-// administer does something on a connection of its own, also in a clean-up.
-func administer(t *testing.T, target *pgx.ConnConfig, do func(*pgx.Conn) error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), rig.Patience)
-	defer cancel()
-	conn, err := pgx.ConnectConfig(ctx, target)
-	require.NoError(t, err)
-	defer func() { _ = conn.Close(ctx) }()
-	require.NoError(t, do(conn))
 }
 
 // fillUp writes to a volume until nothing more goes in, while others write too,

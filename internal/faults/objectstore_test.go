@@ -70,8 +70,9 @@ func TestFault39_AnswerToCompleteLost(t *testing.T) {
 			proxy := newStoreProxy(t, h)
 			var creations atomic.Int32
 			proxy.harm(nil, func(r *http.Request) bool { return creates(r) && creations.Add(1) == 1 })
-			ingestOne(h, size)
+			file := ingestOne(h, size)
 			assert.Equal(t, 1, proxy.lostAnswers())
+			assert.Nil(t, rig.Detail(h.Events(file.UUID), ingest.EventRetryScheduled, "message"), "the writer knows its own object")
 			h.RequireExactlyOnce()
 		})
 	}

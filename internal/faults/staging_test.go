@@ -73,8 +73,10 @@ func TestFault36_BitFlippedInStaging(t *testing.T) {
 		t.Run(fmt.Sprintf("before verify/%d bytes", size), func(t *testing.T) {
 			t.Parallel()
 			damage, fetches := firstTime(func(s ingest.Staged) { flipInFile(t, s.Path) })
-			h := harmStaging(t, size, moments{afterFetch: damage})
+			put, puts := firstTime(func(ingest.Put) {})
+			h := harmStaging(t, size, moments{afterFetch: damage, beforePut: put})
 			assert.EqualValues(t, 2, fetches.Load(), "damaged bytes are fetched once more")
+			assert.EqualValues(t, 1, puts.Load(), "and not even tried to upload")
 			h.RequireExactlyOnce()
 		})
 		t.Run(fmt.Sprintf("before upload/%d bytes", size), func(t *testing.T) {

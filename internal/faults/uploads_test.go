@@ -46,14 +46,7 @@ func TestFault45_OrphanUploads(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 2, h.S3.OpenUploads(t))
 
-	run, err := h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{ID: "reconcile/" + uuid.NewString(), TaskQueue: h.Queue},
-		workflows.NameReconcile, workflows.ReconcileInput{
-			Unchanged: time.Millisecond, StagingAge: time.Millisecond, UploadAge: time.Millisecond, ObjectsWithin: time.Hour,
-		})
-	require.NoError(t, err)
-	var found ingest.Reconciliation
-	require.NoError(t, run.Get(h.Ctx, &found))
-	assert.EqualValues(t, 1, found.UploadsAborted)
+	assert.EqualValues(t, 1, reconcile(t, h).UploadsAborted)
 	assert.Equal(t, 1, h.S3.OpenUploads(t), "the live one is spared")
 
 	close(release)
@@ -61,4 +54,16 @@ func TestFault45_OrphanUploads(t *testing.T) {
 	h.AwaitIngest(h.Completed(acme.Path("live.bin")).UUID)
 	assert.Equal(t, 1, proxy.taken("1"), "and goes on where it stood")
 	h.RequireExactlyOnce()
+}
+
+// reconcile runs the reconciler once. Debris counts as such at once.
+func reconcile(t *testing.T, h *rig.Harbour) (found ingest.Reconciliation) {
+	t.Helper()
+	run, err := h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{ID: "reconcile/" + uuid.NewString(), TaskQueue: h.Queue},
+		workflows.NameReconcile, workflows.ReconcileInput{
+			Unchanged: time.Millisecond, StagingAge: time.Millisecond, UploadAge: time.Millisecond, ObjectsWithin: time.Hour,
+		})
+	require.NoError(t, err)
+	require.NoError(t, run.Get(h.Ctx, &found))
+	return found
 }
