@@ -134,6 +134,7 @@ func (d *discovery) run(ctx workflow.Context) (DiscoverSummary, error) {
 		d.drainSignals()
 		switch {
 		case d.listDue:
+		case d.canStart(): // a place became free meanwhile, and nothing else might wake this run
 		case d.finished(ctx):
 			return d.summary, d.listErr
 		case d.tooLong(ctx):
@@ -193,7 +194,7 @@ func (d *discovery) setSettling(n int64) {
 // fill starts files while the window has room. It waits for every start: an
 // abandoned child that has not started is lost when this run ends.
 func (d *discovery) fill(ctx workflow.Context) error {
-	for d.room() > 0 && d.starts < startsPerRun {
+	for d.canStart() {
 		if len(d.ready) == 0 {
 			if err := d.nextReady(ctx); err != nil || len(d.ready) == 0 {
 				return err
@@ -213,6 +214,11 @@ func (d *discovery) room() int {
 		return 0
 	}
 	return d.server.MaxParallel - len(d.children) - len(d.carried)
+}
+
+// canStart says that there is a place in the window, and perhaps a file for it.
+func (d *discovery) canStart() bool {
+	return d.room() > 0 && d.starts < startsPerRun && (len(d.ready) > 0 || d.backlog)
 }
 
 func (d *discovery) nextReady(ctx workflow.Context) error {

@@ -192,6 +192,38 @@ func TestDiscoverFilesListsAgainWhenAsked(t *testing.T) {
 	assert.Equal(t, []string{"file-0000", "new"}, p.started)
 }
 
+// TestDiscoverFilesUsesAPlaceThatBecameFreeDuringAListing: a signal that comes
+// while the server is listed must not be lost to the file that waits for it.
+func TestDiscoverFilesUsesAPlaceThatBecameFreeDuringAListing(t *testing.T) {
+	t.Parallel()
+	env, p := newEnv(t), newPort(0)
+	p.listing.MaxParallel = 1
+	expect(env, activities.NameListServerFiles, p.listing).Once()
+	expect(env, activities.NameListServerFiles, p.listing).After(30 * time.Second).Once()
+	expect(env, activities.NameListServerFiles, p.listing).Maybe()
+	expect(env, activities.NameNextReadyFiles, activities.NextReadyFilesResult{Files: []activities.ReadyFile{{UUID: "slow"}, {UUID: "next"}}}).Once()
+	expect(env, activities.NameNextReadyFiles, activities.NextReadyFilesResult{}).Maybe()
+	of := func(fileUUID string) any {
+		return mock.MatchedBy(func(in activities.DownloadInput) bool { return in.FileUUID == fileUUID })
+	}
+	began := env.Now()
+	var startedAfter time.Duration
+	env.OnActivity(activities.NameDownload, mock.Anything, of("slow")).Return(activities.DownloadResult{}, nil).After(12 * time.Hour)
+	env.OnActivity(activities.NameDownload, mock.Anything, of("next")).Return(
+		func(context.Context, activities.DownloadInput) (activities.DownloadResult, error) {
+			startedAfter = env.Now().Sub(began)
+			return activities.DownloadResult{}, nil
+		}).Once()
+	expectTransfer(env)
+	env.OnUpsertTypedSearchAttributes(mock.Anything).Return(nil).Maybe()
+	env.RegisterDelayedCallback(func() {
+		env.SignalWorkflow(workflows.SignalSlotFreed, workflows.SlotFreed{FileUUID: "slow"})
+	}, p.listing.ScanInterval+10*time.Second)
+	discover(env)
+	require.NoError(t, env.GetWorkflowError())
+	assert.InDelta(t, (p.listing.ScanInterval + 30*time.Second).Seconds(), startedAfter.Seconds(), 5, "as soon as the listing is through")
+}
+
 func TestDiscoverFilesHandsOverALongBacklog(t *testing.T) {
 	t.Parallel()
 	env, p := newEnv(t), newPort(700)

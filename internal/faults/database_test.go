@@ -107,7 +107,7 @@ func TestFault49_Deadlock(t *testing.T) {
 	awaitBlockedBy(t, h, admin)
 	_, err = tx.Exec(h.Ctx, "SELECT FROM sftp_servers FOR NO KEY UPDATE")
 	require.NoError(t, err)
-	require.EqualValues(t, 1, wire.heard(saysDeadlock))
+	require.Eventually(t, func() bool { return wire.heard(saysDeadlock) == 1 }, rig.Patience, tick, "PostgreSQL ended nobody")
 	require.NoError(t, tx.Commit(h.Ctx))
 
 	h.AwaitScans(scan)
@@ -139,7 +139,7 @@ func TestFault49_SerializationFailure(t *testing.T) {
 	h.StartWorkerWith(h.Cfg, moments{afterPut: hold}.wrap)
 	h.ScanAndWait()
 	require.NoError(t, <-released)
-	assert.EqualValues(t, 1, wire.heard(saysSerialization))
+	assert.EqualValues(t, 1, wire.heard(saysSerialization), "nobody was refused")
 	h.RequireExactlyOnce()
 }
 
