@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -162,4 +163,20 @@ func (p *Process) Running() bool {
 	default:
 		return true
 	}
+}
+
+// PeakMemory is the most memory in bytes that the process has had so far.
+func (p *Process) PeakMemory() int64 {
+	p.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	require.NoError(p.t, err)
+	for line := range strings.Lines(string(status)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
+			kib, err := strconv.ParseInt(fields[1], 10, 64)
+			require.NoError(p.t, err)
+			return kib << 10
+		}
+	}
+	p.t.Fatal("the system does not tell the peak memory")
+	return 0
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -45,6 +46,8 @@ type Rig struct {
 
 	// OtherStaging are the staging folders of further workers, for the verdict.
 	OtherStaging []string
+	// OtherSources are files of odd servers that are expected to arrive.
+	OtherSources []oracle.Source
 
 	sources []*testenv.SSHD
 	names   []string
@@ -105,12 +108,20 @@ func (r *Rig) tellOfFailure() {
 func (r *Rig) AddServer(name string, change func(*ingest.Server)) *testenv.SSHD {
 	r.T.Helper()
 	sshd := testenv.StartSSHD(r.T, testenv.SSHDOptions{})
-	r.Register(sshd, name, change)
-	r.sources, r.names = append(r.sources, sshd), append(r.names, name)
+	r.Adopt(sshd, name, change)
 	return sshd
 }
 
-// Register adds a server that runs already; change may be nil.
+// Adopt registers a server that runs already, and its files are expected to
+// arrive; change may be nil.
+func (r *Rig) Adopt(sshd *testenv.SSHD, name string, change func(*ingest.Server)) ingest.Server {
+	r.T.Helper()
+	r.sources, r.names = append(r.sources, sshd), append(r.names, name)
+	return r.Register(sshd, name, change)
+}
+
+// Register adds a server that runs already and whose files are not expected to
+// arrive; change may be nil.
 func (r *Rig) Register(sshd *testenv.SSHD, name string, change func(*ingest.Server)) ingest.Server {
 	r.T.Helper()
 	server := sshd.Server(name, uuid.NewString())
@@ -170,6 +181,19 @@ func (r *Rig) Files() []ingest.File {
 	return files
 }
 
+// Count is how many rows the ledger has.
+func (r *Rig) Count() (n int) {
+	r.T.Helper()
+	for after := int64(0); ; {
+		page, err := r.Store.Files(r.Ctx, ingest.FileFilter{AfterID: after, Limit: 1000})
+		require.NoError(r.T, err)
+		if n += len(page); len(page) < 1000 {
+			return n
+		}
+		after = page[len(page)-1].ID
+	}
+}
+
 // Events returns what happened to a file.
 func (r *Rig) Events(fileUUID string) []ingest.StoredEvent {
 	events, err := r.Store.Events(r.Ctx, fileUUID, 0, 1000)
@@ -202,16 +226,49 @@ func (r *Rig) sourceFiles() (files []oracle.Source) {
 			if err != nil || entry.IsDir() || strings.HasSuffix(path, ".sha256") || strings.HasSuffix(path, "SHA256SUMS") {
 				return err
 			}
-			content, err := os.ReadFile(path)
-			sum := sha256.Sum256(content)
-			files = append(files, oracle.Source{
-				Server: r.names[i], Path: path, Size: int64(len(content)), SHA256: hex.EncodeToString(sum[:]),
-			})
+			size, digest, err := digestFile(path)
+			files = append(files, oracle.Source{Server: r.names[i], Path: path, Size: size, SHA256: digest})
 			return err
 		})
 		require.NoError(r.T, err)
 	}
-	return files
+	return append(files, r.OtherSources...)
+}
+
+// digestFile reads a file that may be larger than memory.
+func digestFile(path string) (size int64, digest string, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = file.Close() }()
+	sum := sha256.New()
+	size, err = io.Copy(sum, file)
+	return size, hex.EncodeToString(sum.Sum(nil)), err
+}
+
+// AddOdd starts an odd SFTP server and registers it; change may be nil. Its
+// files are written with WriteOdd, so that the oracle knows of them.
+func (r *Rig) AddOdd(name string, change func(*ingest.Server)) *testenv.OddSFTP {
+	r.T.Helper()
+	odd := testenv.StartOddSFTP(r.T)
+	server := odd.Server(name, uuid.NewString())
+	server.Settle, server.ScanInterval = 2*time.Second, 5*time.Second
+	server.PasswordEncrypted = r.Seal(server.UUID, vault.FieldPassword, []byte(odd.Password))
+	if change != nil {
+		change(&server)
+	}
+	_, err := r.Store.AddServer(r.Ctx, server)
+	require.NoError(r.T, err)
+	return odd
+}
+
+// WriteOdd writes a file that is expected to arrive.
+func (r *Rig) WriteOdd(odd *testenv.OddSFTP, server, name string, content []byte) {
+	odd.Write(name, content)
+	r.OtherSources = append(r.OtherSources, oracle.Source{
+		Server: server, Path: odd.Path(name), Size: int64(len(content)), SHA256: Digest(content),
+	})
 }
 
 // Random returns n bytes that compress badly and are the same in every run.
