@@ -262,9 +262,20 @@ type oddInfo struct {
 	at   time.Time
 }
 
-func (i oddInfo) Name() string       { return i.name }
-func (i oddInfo) Size() int64        { return i.size }
-func (i oddInfo) Mode() fs.FileMode  { return i.mode }
+// Name is as the server sends it.
+func (i oddInfo) Name() string { return i.name }
+
+// Size is in bytes.
+func (i oddInfo) Size() int64 { return i.size }
+
+// Mode is the kind of file.
+func (i oddInfo) Mode() fs.FileMode { return i.mode }
+
+// ModTime is the modification time.
 func (i oddInfo) ModTime() time.Time { return i.at }
-func (i oddInfo) IsDir() bool        { return i.mode.IsDir() }
-func (i oddInfo) Sys() any           { return nil }
+
+// IsDir tells a folder.
+func (i oddInfo) IsDir() bool { return i.mode.IsDir() }
+
+// Sys has nothing more.
+func (i oddInfo) Sys() any { return nil }
