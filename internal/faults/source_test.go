@@ -48,7 +48,7 @@ func TestFault02_DataWithoutBytesForEver(t *testing.T) {
 	scan := h.Scan()
 	waiting := h.FileWithin(2*rig.Patience, odd.Path("a.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
 	assert.Equal(t, ingest.KindTransient, waiting.ErrorKind)
-	assert.Contains(t, waiting.ErrorMessage, "nothing")
+	assert.Contains(t, waiting.ErrorMessage, "no bytes came")
 	odd.Be(testenv.OddHooks{})
 	h.AwaitScans(scan)
 	h.AwaitIngest(waiting.UUID)
