@@ -29,6 +29,10 @@ import (
 // at once are slow, and costs nothing when all is well.
 const Patience = 2 * time.Minute
 
+// scanInterval is also how long a scan stays for files that settle. No schedule
+// scans again here, and a busy machine takes its time.
+const scanInterval = time.Minute
+
 // Rig is one test's own world.
 type Rig struct {
 	T *testing.T
@@ -125,7 +129,7 @@ func (r *Rig) Adopt(sshd *testenv.SSHD, name string, change func(*ingest.Server)
 func (r *Rig) Register(sshd *testenv.SSHD, name string, change func(*ingest.Server)) ingest.Server {
 	r.T.Helper()
 	server := sshd.Server(name, uuid.NewString())
-	server.Settle, server.ScanInterval = 2*time.Second, 5*time.Second
+	server.Settle, server.ScanInterval = 2*time.Second, scanInterval
 	if sshd.Password != "" {
 		server.PasswordEncrypted = r.Seal(server.UUID, vault.FieldPassword, []byte(sshd.Password))
 	} else {
@@ -253,7 +257,7 @@ func (r *Rig) AddOdd(name string, change func(*ingest.Server)) *testenv.OddSFTP 
 	r.T.Helper()
 	odd := testenv.StartOddSFTP(r.T)
 	server := odd.Server(name, uuid.NewString())
-	server.Settle, server.ScanInterval = 2*time.Second, 5*time.Second
+	server.Settle, server.ScanInterval = 2*time.Second, scanInterval
 	server.PasswordEncrypted = r.Seal(server.UUID, vault.FieldPassword, []byte(odd.Password))
 	if change != nil {
 		change(&server)
