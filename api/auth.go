@@ -1,44 +1,105 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
 )
 
 // openPaths need no token. They are route patterns, not what a caller wrote,
 // so no spelling of a path gets around the check.
-var openPaths = map[string]bool{"/": true, "/livez": true, "/readyz": true}
+var openPaths = map[string]bool{"/livez": true, "/readyz": true}
 
-const (
-	askForToken = "send the header `Authorization: Bearer <token>`; the token is the value of STEVEDORE_TOKEN that this service was started with"
-	wrongToken  = "the bearer token is not the value of STEVEDORE_TOKEN that this service was started with"
-)
+// operatorRoutes are what an operator may do besides reading. Reading needs a
+// viewer, whatever is not listed here an admin: an operation that somebody
+// forgets is closed. A test compares all with openapi.yaml.
+var operatorRoutes = map[string]bool{
+	"POST /files/scan": true,
+}
 
-// requireToken lets a request pass only with the token, except on open paths.
-// Digests are compared, so that neither content nor length shows in the time
-// that it takes.
-func requireToken(token string) echo.MiddlewareFunc {
-	want := sha256.Sum256([]byte(token))
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			if openPaths[c.Path()] {
-				return next(c)
-			}
-			scheme, given, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
-			if !strings.EqualFold(scheme, "Bearer") || given == "" {
-				return unauthorized(c, askForToken)
-			}
-			got := sha256.Sum256([]byte(strings.TrimSpace(given)))
-			if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-				return unauthorized(c, wrongToken)
-			}
+// adminReads are readable by admins only.
+var adminReads = map[string]bool{"/api/v1/tokens": true, "/api/v1/audit-log": true}
+
+// neededRole returns the role that a route asks for; path is openapi.yaml's.
+func neededRole(method, path string) ingest.Role {
+	switch {
+	case operatorRoutes[method+" "+path]:
+		return ingest.RoleOperator
+	case (method == http.MethodGet || method == http.MethodHead) && !adminReads[path]:
+		return ingest.RoleViewer
+	default:
+		return ingest.RoleAdmin
+	}
+}
+
+const askForToken = "send the header `Authorization: Bearer <token>`; `stevedore token create` makes one, and STEVEDORE_TOKEN is an admin's"
+
+// guard lets a request pass only with a token whose role is enough.
+type guard struct {
+	// bootstrap is the digest of the token in the configuration. Digests are
+	// compared, so that neither content nor length shows in the time it takes.
+	bootstrap    [sha256.Size]byte
+	authenticate func(ctx context.Context, secret string) (ingest.Principal, error)
+	limits       *limits
+	// specified returns openapi.yaml's path for a route pattern.
+	specified func(pattern string) string
+}
+
+func (g guard) check(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if openPaths[c.Path()] {
 			return next(c)
 		}
+		principal, err := g.principal(c)
+		if err != nil {
+			return err
+		}
+		if wait, ok := g.limits.take(principal.Name); !ok {
+			return tooMany(c, wait)
+		}
+		needed := neededRole(c.Request().Method, g.specified(c.Path()))
+		if !principal.Role.Allows(needed) {
+			return echo.NewHTTPError(http.StatusForbidden, fmt.Sprintf(
+				"this needs a token with the role %s; %s is a %s", needed, principal.Name, principal.Role))
+		}
+		c.Set(principalName, principal.Name)
+		c.SetRequest(c.Request().WithContext(admin.As(c.Request().Context(), principal)))
+		return next(c)
 	}
+}
+
+// principalName is where the access log finds who asked.
+const principalName = "principal"
+
+func (g guard) principal(c echo.Context) (ingest.Principal, error) {
+	scheme, given, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
+	given = strings.TrimSpace(given)
+	if !strings.EqualFold(scheme, "Bearer") || given == "" {
+		return ingest.Principal{}, unauthorized(c, askForToken)
+	}
+	digest := sha256.Sum256([]byte(given))
+	if subtle.ConstantTimeCompare(digest[:], g.bootstrap[:]) == 1 {
+		return ingest.Principal{Name: ingest.BootstrapToken, Role: ingest.RoleAdmin}, nil
+	}
+	// Whoever tries tokens is slowed down by address before the database is asked.
+	if wait, ok := g.limits.failures(c.RealIP()); !ok {
+		return ingest.Principal{}, tooMany(c, wait)
+	}
+	principal, err := g.authenticate(c.Request().Context(), given)
+	if errors.As(err, &admin.TokenRefused{}) {
+		g.limits.failed(c.RealIP())
+		return principal, unauthorized(c, err.Error())
+	}
+	return principal, err
 }
 
 func unauthorized(c echo.Context, detail string) error {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
-	"slices"
 
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
@@ -27,6 +26,13 @@ type Operations interface {
 	ShowFile(ctx context.Context, fileUUID string) (ingest.File, error)
 	Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error)
 	Ready(ctx context.Context) []admin.PartStatus
+
+	// Authenticate returns whose token the secret is, or admin.TokenRefused.
+	Authenticate(ctx context.Context, secret string) (ingest.Principal, error)
+	CreateToken(ctx context.Context, in admin.NewToken) (ingest.Token, string, error)
+	ListTokens(ctx context.Context) ([]ingest.Token, error)
+	RevokeToken(ctx context.Context, name string) (ingest.Token, error)
+	AuditLog(ctx context.Context, beforeID int64, limit int) (admin.AuditPage, error)
 }
 
 // handlers answers the requests of oas.StrictServerInterface. Errors go up as
@@ -62,9 +68,6 @@ func (h handlers) StartScan(ctx context.Context, req oas.StartScanRequestObject)
 	}
 	if req.Body != nil && req.Body.Servers != nil {
 		servers = append(servers, *req.Body.Servers...)
-	}
-	if len(servers) > maxServers || slices.Contains(servers, "") {
-		return nil, ingest.Errorf(ingest.KindInvalid, "servers: name 1 to %d, none of them empty; leave the list out to scan all", maxServers)
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -120,45 +123,26 @@ func (h handlers) ListFiles(ctx context.Context, req oas.ListFilesRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	answer := oas.FilePage{Files: []oas.File{}}
+	answer := oas.FilePage{Files: []oas.File{}, NextCursor: cursorFiles.write(page.Next)}
 	for _, file := range page.Files {
 		answer.Files = append(answer.Files, oas.FromFile(file))
-	}
-	if page.Next > 0 {
-		next := encodeCursor(page.Next)
-		answer.NextCursor = &next
 	}
 	return oas.ListFiles200JSONResponse(answer), nil
 }
 
 func fileFilter(params oas.ListFilesParams) (ingest.FileFilter, error) {
-	filter := ingest.FileFilter{Limit: admin.DefaultPage}
-	if params.Limit != nil {
-		filter.Limit = *params.Limit
-	}
-	if filter.Limit < 1 || filter.Limit > admin.MaxPage {
-		return filter, ingest.Errorf(ingest.KindInvalid, "limit %d: use 1 to %d", filter.Limit, admin.MaxPage)
-	}
+	filter := ingest.FileFilter{Limit: pageLimit(params.Limit)}
 	if params.Server != nil {
 		filter.Server = *params.Server
 	}
 	if params.Status != nil {
-		for _, name := range *params.Status {
-			status, err := ingest.ParseStatus(string(name))
-			if err != nil {
-				return filter, ingest.Errorf(ingest.KindInvalid, "%s", err)
-			}
-			filter.Statuses = append(filter.Statuses, status)
+		for _, status := range *params.Status {
+			filter.Statuses = append(filter.Statuses, ingest.Status(status))
 		}
 	}
-	if params.Cursor != nil && *params.Cursor != "" {
-		after, err := decodeCursor(*params.Cursor)
-		if err != nil {
-			return filter, err
-		}
-		filter.AfterID = after
-	}
-	return filter, nil
+	var err error
+	filter.AfterID, err = cursorFiles.read(params.Cursor)
+	return filter, err
 }
 
 // GetFile returns one file.

@@ -40,6 +40,12 @@ type fakeOperations struct {
 	filter   ingest.FileFilter
 	events   []ingest.StoredEvent
 	parts    []admin.PartStatus
+
+	// by records the principals of changes.
+	by        []string
+	token     admin.NewToken
+	tokens    []ingest.Token
+	auditPage admin.AuditPage
 }
 
 func (f *fakeOperations) Scan(_ context.Context, servers []string) (admin.ScanRun, error) {
@@ -88,6 +94,32 @@ func (f *fakeOperations) ShowFile(context.Context, string) (ingest.File, error) 
 
 func (f *fakeOperations) Events(context.Context, string) ([]ingest.StoredEvent, error) {
 	return f.events, f.err
+}
+
+func (f *fakeOperations) Authenticate(_ context.Context, secret string) (ingest.Principal, error) {
+	if role, ok := strings.CutPrefix(secret, "stv_"); ok {
+		return ingest.Principal{Name: role + "-1", Role: ingest.Role(role)}, nil
+	}
+	if secret == "unreachable" {
+		return ingest.Principal{}, ingest.Errorf(ingest.KindTransient, "cannot reach PostgreSQL")
+	}
+	return ingest.Principal{}, admin.TokenRefused{}
+}
+
+func (f *fakeOperations) CreateToken(ctx context.Context, in admin.NewToken) (ingest.Token, string, error) {
+	f.by = append(f.by, admin.Who(ctx).Name)
+	f.token = in
+	return ingest.Token{Name: in.Name, Role: in.Role}, "stv_secret", f.err
+}
+
+func (f *fakeOperations) ListTokens(context.Context) ([]ingest.Token, error) { return f.tokens, f.err }
+
+func (f *fakeOperations) RevokeToken(_ context.Context, name string) (ingest.Token, error) {
+	return ingest.Token{Name: name, Role: ingest.RoleViewer, RevokedAt: time.Unix(1, 0)}, f.err
+}
+
+func (f *fakeOperations) AuditLog(_ context.Context, before int64, limit int) (admin.AuditPage, error) {
+	return f.auditPage, f.err
 }
 
 func (f *fakeOperations) Ready(context.Context) []admin.PartStatus { return f.parts }
@@ -225,7 +257,6 @@ func TestRoutingErrorsAreProblems(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})
 	requireProblem(t, b.call("GET", "/nothing", ""), 404, codeNotFound)
-	requireProblem(t, b.call("GET", "/api/v1/servers/a%2Fb", ""), 404, codeNotFound)
 	requireProblem(t, b.call("DELETE", "/api/v1/servers", ""), 405, codeMethod)
 	requireProblem(t, b.call("GET", "/api/v1/files/not-a-uuid", ""), 400, codeInvalid)
 	requireProblem(t, b.call("GET", "/api/v1/files/"+fileUUID, ""), 404, codeNotFound)
@@ -239,43 +270,6 @@ func TestPanicIsAProblem(t *testing.T) {
 	requireProblem(t, answer, 500, codeInternal)
 	require.NotContains(t, answer.Body.String(), "canary")
 	require.Contains(t, b.log.String(), "canary-panic")
-}
-
-func TestTokenIsAskedForEverywhereButOnOpenPaths(t *testing.T) {
-	t.Parallel()
-	b := setup(&fakeOperations{})
-	for _, path := range []string{
-		"/api/v1/servers", "/api/v1/files", "/api/v1/files/" + fileUUID, "/openapi.yaml", "/nothing", "//", "/livez/", "/LIVEZ", "/livez/..%2fapi",
-	} {
-		for name, header := range map[string]string{"none": "", "wrong": "Bearer nope", "basic": "Basic " + testToken, "bare": testToken, "longer": "Bearer " + testToken + "x"} {
-			answer := b.call("GET", path, "", "Authorization", header)
-			problem := requireProblem(t, answer, 401, codeUnauthorized)
-			require.Contains(t, problem.Detail, "STEVEDORE_TOKEN", "%s %s", path, name)
-			require.Contains(t, answer.Header().Get("WWW-Authenticate"), "Bearer")
-		}
-	}
-	requireProblem(t, b.call("POST", "/files/scan", "", "Authorization", ""), 401, codeUnauthorized)
-	require.Nil(t, b.ops.scanned)
-	for _, path := range []string{"/", "/livez", "/readyz"} {
-		require.Equal(t, http.StatusOK, b.call("GET", path, "", "Authorization", "").Code, path)
-	}
-	require.Equal(t, http.StatusOK, b.call("GET", "/api/v1/servers", "", "Authorization", "bearer "+testToken).Code, "the scheme's case does not matter")
-	require.NotContains(t, b.log.String(), testToken)
-}
-
-func TestCrossSiteWritesAreRefused(t *testing.T) {
-	t.Parallel()
-	b := setup(&fakeOperations{})
-	requireProblem(t, b.call("POST", "/files/scan", "", "Sec-Fetch-Site", "cross-site"), 403, codeForbidden)
-	require.Nil(t, b.ops.scanned)
-}
-
-func TestPeerCannotBeForged(t *testing.T) {
-	t.Parallel()
-	b := setup(&fakeOperations{})
-	b.call("GET", "/api/v1/servers", "", "X-Forwarded-For", "6.6.6.6", "X-Real-Ip", "6.6.6.6", "X-Request-Id", "forged\nline")
-	require.NotContains(t, b.log.String(), "6.6.6.6")
-	require.NotContains(t, b.log.String(), "forged")
 }
 
 func TestReadinessNamesThePartThatIsDown(t *testing.T) {
@@ -328,7 +322,7 @@ func TestFilesPageByOpaqueCursor(t *testing.T) {
 		cursor = *page.NextCursor
 	}
 	require.Equal(t, []string{"u10", "u20", "u30"}, seen)
-	for _, bad := range []string{"20", "AAAA", encodeCursor(-1), encodeCursor(20) + "x"} {
+	for _, bad := range []string{"20", "AAAA", *cursorAuditLog.write(20), *cursorFiles.write(20) + "x"} {
 		requireProblem(t, b.call("GET", "/api/v1/files?cursor="+bad, ""), 400, codeInvalid)
 	}
 }

@@ -26,6 +26,9 @@ const (
 	codeConflict     = "conflict"
 	codeTooLarge     = "too_large"
 	codeMediaType    = "unsupported_media_type"
+	codeRateLimited  = "rate_limited"
+	codePrecondition = "precondition_failed"
+	codeNoIfMatch    = "precondition_required"
 	codeUnavailable  = "unavailable"
 	codeNotReady     = "not_ready"
 	codeInternal     = "internal"
@@ -52,7 +55,7 @@ func problemFor(err error) oas.Problem {
 	case errors.As(err, &known):
 		problem := kindProblem(known, errors.Is(err, admin.ErrNotFound))
 		if errors.As(err, &invalid) {
-			problem.Errors = &invalid.Problems
+			problem = fieldProblem(problem, invalid.Fields)
 		}
 		return problem
 	case errors.Is(err, context.DeadlineExceeded):
@@ -60,6 +63,19 @@ func problemFor(err error) oas.Problem {
 	default:
 		return newProblem(http.StatusInternalServerError, codeInternal, "something went wrong inside stevedore: its log has the request id")
 	}
+}
+
+// fieldProblem adds what is wrong with each field, and says it in one line.
+func fieldProblem(problem oas.Problem, fields []ingest.FieldError) oas.Problem {
+	list := []oas.FieldError{}
+	for _, field := range fields {
+		list = append(list, oas.FieldError{Field: field.Field, Message: field.Message})
+	}
+	problem.Errors = &list
+	if len(fields) > 0 {
+		problem.Detail = firstLine((&admin.InvalidError{Fields: fields}).Error())
+	}
+	return problem
 }
 
 // kindProblem needs to know what is missing: what the caller asked for is 404,
@@ -99,6 +115,14 @@ func refusedProblem(err *echo.HTTPError) oas.Problem {
 		code, detail = codeTooLarge, fmt.Sprintf("the body is too large: send at most %s", bodyLimit)
 	case http.StatusUnsupportedMediaType:
 		code = codeMediaType
+	case http.StatusTooManyRequests:
+		code = codeRateLimited
+	case http.StatusConflict:
+		code = codeConflict
+	case http.StatusPreconditionFailed:
+		code = codePrecondition
+	case http.StatusPreconditionRequired:
+		code = codeNoIfMatch
 	}
 	if err.Code >= http.StatusInternalServerError {
 		code, detail = codeInternal, "something went wrong inside stevedore: its log has the request id"

@@ -1,10 +1,12 @@
 package api
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,8 +19,6 @@ import (
 const (
 	// bodyLimit is far above the largest request: 1,000 server names.
 	bodyLimit = "256K"
-	// maxServers of one scan request, as openapi.yaml says.
-	maxServers = 1000
 	// startTimeout bounds what stands between a request and its 202.
 	startTimeout = 5 * time.Second
 )
@@ -26,9 +26,12 @@ const (
 // Deps is what the handler works with.
 type Deps struct {
 	Operations Operations
-	// Token is the bearer token; it must not be empty.
+	// Token is the bootstrap admin's; it must not be empty.
 	Token string
 	Log   *slog.Logger
+	// RequestsPerSecond bounds what one principal may ask for; default 100,
+	// with three seconds' worth at once.
+	RequestsPerSecond float64
 }
 
 // NewHandler returns the whole API as an http.Handler.
@@ -39,17 +42,26 @@ func NewHandler(d Deps) http.Handler {
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.JSONSerializer = strictJSON{}
 	e.HTTPErrorHandler = answerProblem(d.Log)
+	registered := routes{EchoRouter: e, specified: map[string]string{}}
+	specified := func(pattern string) string { return registered.specified[pattern] }
+	access := guard{
+		bootstrap: sha256.Sum256([]byte(d.Token)), authenticate: d.Operations.Authenticate,
+		limits: newLimits(d.RequestsPerSecond), specified: specified,
+	}
+	e.Pre(splitAction)
 	e.Use(
 		middleware.RequestIDWithConfig(middleware.RequestIDConfig{Generator: uuid.NewString, RequestIDHandler: freshRequestID}),
 		logRequests(d.Log),
 		catchPanics(d.Log),
 		harden,
 		refuseCrossOrigin(),
+		refuseHiddenSlashes,
 		middleware.BodyLimit(bodyLimit),
-		requireToken(d.Token),
+		access.check,
 		requireJSON,
+		newChecker(specified).check,
 	)
-	oas.RegisterHandlers(e, oas.NewStrictHandler(handlers{ops: d.Operations}, []oas.StrictMiddlewareFunc{refuseUnknown}))
+	oas.RegisterHandlers(registered, oas.NewStrictHandler(handlers{ops: d.Operations}, nil))
 	return e
 }
 
@@ -74,10 +86,28 @@ func logRequests(log *slog.Logger) echo.MiddlewareFunc {
 				level = slog.LevelDebug
 			}
 			log.Log(c.Request().Context(), level, "request",
-				"method", c.Request().Method, "path", c.Request().URL.Path, "status", c.Response().Status,
+				"method", c.Request().Method, "path", shownPath(c), "principal", c.Get(principalName), "status", c.Response().Status,
 				"duration", time.Since(started), "peer", c.RealIP(), "request_id", c.Response().Header().Get(echo.HeaderXRequestID))
 			return nil
 		}
+	}
+}
+
+// shownPath is the path as it was asked for.
+func shownPath(c echo.Context) string {
+	return strings.Replace(c.Request().URL.Path, "/:", ":", 1)
+}
+
+// refuseHiddenSlashes refuses paths in which a slash or a dot segment is
+// encoded: no name of ours holds one, and proxies before us may read such a
+// path otherwise than we do.
+func refuseHiddenSlashes(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		path := strings.ToLower(c.Request().URL.EscapedPath())
+		if strings.Contains(path, "%2f") || strings.Contains(path, "%5c") || strings.Contains(path, "%00") {
+			return echo.NewHTTPError(http.StatusBadRequest, "the path holds an encoded slash, backslash or NUL: no name here does")
+		}
+		return next(c)
 	}
 }
 

@@ -1,11 +1,10 @@
 package api
 
 import (
-	"io"
 	"log/slog"
 	"net/http"
 	"regexp"
-	"slices"
+	"strings"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -32,38 +31,46 @@ func TestSpecificationIsValid(t *testing.T) {
 
 func TestServedRoutesAreThoseOfTheSpecification(t *testing.T) {
 	t.Parallel()
-	var specified []string
+	handler := NewHandler(Deps{Operations: &fakeOperations{}, Token: "x", Log: slog.New(slog.DiscardHandler)})
+	served := map[string]bool{}
+	for _, route := range handler.(*echo.Echo).Routes() {
+		served[route.Method+" "+route.Path] = true
+	}
 	braces := regexp.MustCompile(`\{(\w+)\}`)
+	specified := map[string]bool{}
 	for path, item := range loadSpecification(t).Paths.Map() {
 		for method := range item.Operations() {
-			specified = append(specified, method+" "+braces.ReplaceAllString(path, ":$1"))
+			registered, back := pattern(braces.ReplaceAllString(path, ":$1"))
+			require.Equal(t, path, back)
+			specified[method+" "+registered] = true
 		}
 	}
-	handler := NewHandler(Deps{Operations: &fakeOperations{}, Token: "x", Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	var served []string
-	for _, route := range handler.(*echo.Echo).Routes() {
-		served = append(served, route.Method+" "+route.Path)
-	}
-	slices.Sort(specified)
-	slices.Sort(served)
 	require.Equal(t, specified, served)
 }
 
-func TestKnownQueryParametersAreThoseOfTheSpecification(t *testing.T) {
+// TestRolesAreThoseOfTheSpecification: x-role says what an operation needs;
+// without it reading needs a viewer.
+func TestRolesAreThoseOfTheSpecification(t *testing.T) {
 	t.Parallel()
-	specified := map[string][]string{}
-	for _, item := range loadSpecification(t).Paths.Map() {
-		for _, operation := range item.Operations() {
-			for _, parameter := range operation.Parameters {
-				if parameter.Value.In == openapi3.ParameterInQuery {
-					// The generated code begins operation ids with a capital.
-					id := string(operation.OperationID[0]-'a'+'A') + operation.OperationID[1:]
-					specified[id] = append(specified[id], parameter.Value.Name)
-				}
+	for path, item := range loadSpecification(t).Paths.Map() {
+		for method, operation := range item.Operations() {
+			if openPaths[path] {
+				continue
 			}
+			role, said := operation.Extensions["x-role"].(string)
+			if !said {
+				require.Equal(t, http.MethodGet, method, "%s %s changes something: say who may", method, path)
+				role = string(ingest.RoleViewer)
+			}
+			require.Equal(t, ingest.Role(role), neededRole(method, path), "%s %s", method, path)
 		}
 	}
-	require.Equal(t, specified, queryParameters)
+	for route := range operatorRoutes {
+		method, path, _ := strings.Cut(route, " ")
+		item := loadSpecification(t).Paths.Value(path)
+		require.NotNil(t, item, route)
+		require.NotNil(t, item.GetOperation(method), route)
+	}
 }
 
 func TestOpenPathsAreThoseOfTheSpecification(t *testing.T) {

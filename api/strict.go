@@ -3,37 +3,12 @@ package api
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
-
-	"stevedore/api/oas"
 )
-
-// queryParameters are those that each operation knows; a test compares them
-// with openapi.yaml. A filter that is misspelt and ignored would do more than
-// was asked for: scan every server, list every file.
-var queryParameters = map[string][]string{
-	"StartScan": {"server"},
-	"ListFiles": {"status", "server", "limit", "cursor"},
-}
-
-// refuseUnknown refuses query parameters that an operation does not know.
-func refuseUnknown(next oas.StrictHandlerFunc, operationID string) oas.StrictHandlerFunc {
-	return func(c echo.Context, request any) (any, error) {
-		for name := range c.QueryParams() {
-			if known := queryParameters[operationID]; !slices.Contains(known, name) {
-				return nil, echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf(
-					"query parameter %q is not known here; known: [%s]", name, strings.Join(known, " ")))
-			}
-		}
-		return next(c, request)
-	}
-}
 
 // requireJSON refuses bodies of another type. Without it a form, which is what
 // curl -d sends by default, would be read as an empty request.

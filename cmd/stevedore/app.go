@@ -31,6 +31,9 @@ type operations interface {
 	Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error)
 	Decide(ctx context.Context, uuidOrPrefix string, action admin.Action, d workflows.Decision) (ingest.File, error)
 	Audit(ctx context.Context, req admin.AuditRequest, fn func(oracle.Difference) error) (admin.AuditSummary, error)
+	CreateToken(ctx context.Context, in admin.NewToken) (ingest.Token, string, error)
+	ListTokens(ctx context.Context) ([]ingest.Token, error)
+	RevokeToken(ctx context.Context, name string) (ingest.Token, error)
 	Close()
 }
 
@@ -61,6 +64,8 @@ type app struct {
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.rootCommand()
 	root.SetArgs(args)
+	// Whoever may read the configuration may do everything.
+	ctx = admin.As(ctx, ingest.Principal{Name: actor(), Role: ingest.RoleAdmin})
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK

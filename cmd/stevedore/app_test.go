@@ -44,6 +44,9 @@ type fakeOperations struct {
 	events   []ingest.StoredEvent
 	closed   bool
 
+	token  admin.NewToken
+	tokens []ingest.Token
+
 	audited     admin.AuditRequest
 	differences []oracle.Difference
 	audit       admin.AuditSummary
@@ -133,6 +136,25 @@ func (f *fakeOperations) Decide(_ context.Context, uuid string, action admin.Act
 	return ingest.File{UUID: uuid, RemotePath: "/in/a.csv"}, f.err
 }
 
+func (f *fakeOperations) CreateToken(_ context.Context, in admin.NewToken) (ingest.Token, string, error) {
+	f.token = in
+	return ingest.Token{Name: in.Name, Role: in.Role}, "stv_shown", f.err
+}
+
+func (f *fakeOperations) ListTokens(context.Context) ([]ingest.Token, error) {
+	return f.tokens, f.err
+}
+
+func (f *fakeOperations) RevokeToken(_ context.Context, name string) (ingest.Token, error) {
+	for _, token := range f.tokens {
+		if token.Name == name {
+			token.RevokedAt = time.Unix(1, 0)
+			return token, nil
+		}
+	}
+	return ingest.Token{}, ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "no token is called %q", name)
+}
+
 func (f *fakeOperations) Audit(_ context.Context, req admin.AuditRequest, fn func(oracle.Difference) error) (admin.AuditSummary, error) {
 	f.audited = req
 	req.Progress(f.audit.Summary)
@@ -187,7 +209,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		"ok":             {nil, 0},
 		"unclassified":   {errors.New("odd"), 1},
-		"invalid":        {ingest.Wrap(ingest.KindInvalid, &admin.InvalidError{Problems: []string{"name"}}, "cannot add"), 2},
+		"invalid":        {ingest.Wrap(ingest.KindInvalid, &admin.InvalidError{Fields: []ingest.FieldError{{Field: "name", Message: "name"}}}, "cannot add"), 2},
 		"not found":      {ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "no server"), 3},
 		"database down":  {ingest.Errorf(ingest.KindTransient, "cannot reach PostgreSQL"), 5},
 		"schema missing": {ingest.Wrap(ingest.KindMissing, errors.New("x"), "run migrate"), 5},

@@ -17,7 +17,6 @@ func (a *app) decideCommand(action admin.Action, short, long string) *cobra.Comm
 	cmd := &cobra.Command{
 		Use: string(action) + " UUID...", Short: short, Long: long, Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d.Actor = actor()
 			return a.withAdmin("file "+string(action), config.ComponentMigrate, func(ops operations) error {
 				for _, uuid := range args {
 					file, err := ops.Decide(cmd.Context(), uuid, action, d)

@@ -34,7 +34,7 @@ func (a *app) rootCommand() *cobra.Command {
 	a.addConfigFlags(root)
 	root.AddCommand(
 		a.setupCommand(), a.migrateCommand(), a.workerCommand(), a.apiCommand(), a.serverCommand(),
-		a.scanCommand(), a.fileCommand(), a.auditCommand(), a.configCommand(), a.versionCommand(),
+		a.scanCommand(), a.fileCommand(), a.auditCommand(), a.tokenCommand(), a.configCommand(), a.versionCommand(),
 	)
 	return root
 }

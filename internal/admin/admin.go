@@ -121,6 +121,7 @@ type Check struct {
 type Ledger interface {
 	Servers
 	Files
+	Access
 }
 
 // Opener gives a part when it is needed. Parts are opened late so that what

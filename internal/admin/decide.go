@@ -26,19 +26,32 @@ func (a *Admin) Decide(ctx context.Context, uuidOrPrefix string, action Action, 
 	if err != nil {
 		return file, err
 	}
-	switch {
-	case action == Renotify && file.Status == ingest.StatusCompleted:
-		return file, a.d.Engine.StartIngest(ctx, workflows.FileIngestInput{
+	if action != Renotify || file.Status != ingest.StatusCompleted {
+		if file.Status != ingest.StatusError {
+			return file, ingest.Errorf(ingest.KindConflict, "%s is %s: only a file in error waits for a decision",
+				ingest.Summary(file.RemotePath), file.Status)
+		}
+	}
+	if d.Actor == "" {
+		d.Actor = Who(ctx).Name
+	}
+	details := map[string]any{"path": ingest.DisplayPath(file.RemotePath), "server": file.ServerName, "reason": d.Reason, "from": d.From}
+	if err := a.record(ctx, "file."+string(action), file.UUID, details); err != nil {
+		return file, err
+	}
+	return file, a.decide(ctx, file, action, d)
+}
+
+func (a *Admin) decide(ctx context.Context, file ingest.File, action Action, d workflows.Decision) error {
+	if file.Status == ingest.StatusCompleted {
+		return a.d.Engine.StartIngest(ctx, workflows.FileIngestInput{
 			FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Renotify: &d,
 		})
-	case file.Status != ingest.StatusError:
-		return file, ingest.Errorf(ingest.KindConflict, "%s is %s: only a file in error waits for a decision",
-			ingest.Summary(file.RemotePath), file.Status)
 	}
-	err = a.d.Engine.Decide(ctx, file.UUID, string(action), d)
+	err := a.d.Engine.Decide(ctx, file.UUID, string(action), d)
 	if ingest.KindOf(err) == ingest.KindMissing {
-		return file, ingest.Wrap(ingest.KindConflict, err, "%s waits for a decision, but its workflow is gone: the reconciler starts it again",
+		return ingest.Wrap(ingest.KindConflict, err, "%s waits for a decision, but its workflow is gone: the reconciler starts it again",
 			ingest.Summary(file.RemotePath))
 	}
-	return file, err
+	return err
 }

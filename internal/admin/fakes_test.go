@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"stevedore/internal/ingest"
 	"stevedore/workflows"
@@ -19,6 +20,10 @@ type fakeLedger struct {
 	counts  map[string]map[ingest.Status]int64
 	resumed []string
 	err     error
+
+	tokens   []fakeToken
+	audited  []ingest.AuditEntry
+	auditErr error
 }
 
 func (l *fakeLedger) AddServer(_ context.Context, s ingest.Server) (ingest.Server, error) {
@@ -115,6 +120,54 @@ func (l *fakeLedger) Events(_ context.Context, _ string, after int64, limit int)
 
 func (l *fakeLedger) CountFilesByServer(context.Context, []string) (map[string]map[ingest.Status]int64, error) {
 	return l.counts, l.err
+}
+
+func (l *fakeLedger) AddToken(_ context.Context, digest [32]byte, token ingest.Token) (ingest.Token, error) {
+	l.tokens = append(l.tokens, fakeToken{digest, token})
+	return token, nil
+}
+
+func (l *fakeLedger) UseToken(_ context.Context, digest [32]byte) (ingest.Token, bool, error) {
+	for _, t := range l.tokens {
+		if t.digest == digest {
+			return t.token, t.token.RevokedAt.IsZero(), nil
+		}
+	}
+	return ingest.Token{}, false, ingest.Errorf(ingest.KindMissing, "no such token")
+}
+
+func (l *fakeLedger) Tokens(context.Context, int) (tokens []ingest.Token, err error) {
+	for _, t := range l.tokens {
+		tokens = append(tokens, t.token)
+	}
+	return tokens, nil
+}
+
+func (l *fakeLedger) RevokeToken(_ context.Context, name string) (ingest.Token, error) {
+	for i := range l.tokens {
+		if l.tokens[i].token.Name == name {
+			l.tokens[i].token.RevokedAt = time.Now()
+			return l.tokens[i].token, nil
+		}
+	}
+	return ingest.Token{}, ingest.Errorf(ingest.KindMissing, "no token")
+}
+
+func (l *fakeLedger) Record(_ context.Context, e ingest.AuditEntry) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.audited = append(l.audited, e)
+	return l.auditErr
+}
+
+func (l *fakeLedger) AuditLog(context.Context, int64, int) ([]ingest.AuditEntry, error) {
+	return l.audited, nil
+}
+
+// fakeToken is a token with its digest.
+type fakeToken struct {
+	digest [32]byte
+	token  ingest.Token
 }
 
 // fakeSealer marks what it sealed.

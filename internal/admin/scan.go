@@ -74,6 +74,9 @@ func (a *Admin) Scan(ctx context.Context, servers []string) (ScanRun, error) {
 	if err != nil {
 		return ScanRun{}, err
 	}
+	if err := a.record(ctx, "scan.start", run.UUID, map[string]any{"servers": servers}); err != nil {
+		return ScanRun{}, err
+	}
 	run.RunID, err = a.d.Engine.StartScan(ctx, run.WorkflowID, in)
 	if err != nil {
 		return ScanRun{}, fmt.Errorf("start the scan: %w", err)

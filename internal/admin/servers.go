@@ -21,15 +21,6 @@ type NewServer struct {
 	Credentials ingest.Credentials
 }
 
-// InvalidError lists all that is wrong with a request.
-type InvalidError struct {
-	// Problems holds one line each.
-	Problems []string
-}
-
-// Error returns all problems as one line.
-func (e *InvalidError) Error() string { return strings.Join(e.Problems, "; ") }
-
 // AddServer checks the settings, seals the credentials and records the server.
 // The errors are of KindInvalid, wrapping an *InvalidError with every problem,
 // and of KindConflict when the name is taken.
@@ -45,6 +36,9 @@ func (a *Admin) AddServer(ctx context.Context, in NewServer) (ingest.Server, err
 	}
 	ledger, err := a.d.Ledger(ctx)
 	if err != nil {
+		return ingest.Server{}, err
+	}
+	if err := a.record(ctx, "server.create", server.Name, map[string]any{"server_uuid": server.UUID, "settings": settingsOf(server)}); err != nil {
 		return ingest.Server{}, err
 	}
 	added, err := ledger.AddServer(ctx, server)
@@ -79,40 +73,41 @@ func (a *Admin) seal(ctx context.Context, server *ingest.Server, creds ingest.Cr
 	return nil
 }
 
-// checkServer returns everything that is wrong, at once.
+// checkServer returns everything that is wrong with a server that has, or is
+// about to get, the credentials.
 func checkServer(server ingest.Server, creds ingest.Credentials) error {
-	var problems []string
-	for _, err := range server.Validate() {
-		problems = append(problems, err.Error())
-	}
-	problems = append(problems, checkGlobs("include", server.Include)...)
-	problems = append(problems, checkGlobs("exclude", server.Exclude)...)
-	for _, line := range server.HostKeys {
-		if _, err := parseHostKey(line); err != nil {
-			problems = append(problems, err.Error())
-		}
-	}
+	wrong := checkSettings(server)
 	if len(creds.Password) == 0 && len(creds.PrivateKey) == 0 {
-		problems = append(problems, "credentials: give --password-file, --private-key-file or both")
+		wrong.add("credentials", "credentials: give a password, a private key or both")
 	}
 	if problem := checkPrivateKey(creds.PrivateKey); problem != "" {
-		problems = append(problems, problem)
+		wrong.add("private_key", "%s", problem)
 	}
-	if len(problems) == 0 {
-		return nil
-	}
-	invalid := &InvalidError{Problems: problems}
-	return ingest.Wrap(ingest.KindInvalid, invalid, "cannot add the server")
+	return wrong.err("cannot add the server")
 }
 
-func checkGlobs(flag string, globs []string) []string {
-	var problems []string
-	for _, glob := range globs {
-		if glob == "" || !doublestar.ValidatePattern(glob) {
-			problems = append(problems, fmt.Sprintf("%s %q: not a valid glob; example: '**/*.csv'", flag, glob))
+func checkSettings(server ingest.Server) (wrong fieldErrors) {
+	for _, err := range server.Validate() {
+		var field ingest.FieldError
+		_ = errors.As(err, &field)
+		wrong.add(field.Field, "%s", err)
+	}
+	checkGlobs(&wrong, "include", server.Include)
+	checkGlobs(&wrong, "exclude", server.Exclude)
+	for _, line := range server.HostKeys {
+		if _, err := parseHostKey(line); err != nil {
+			wrong.add("host_keys", "%s", err)
 		}
 	}
-	return problems
+	return wrong
+}
+
+func checkGlobs(wrong *fieldErrors, field string, globs []string) {
+	for _, glob := range globs {
+		if glob == "" || !doublestar.ValidatePattern(glob) {
+			wrong.add(field, "%s %q: not a valid glob; example: '**/*.csv'", field, glob)
+		}
+	}
 }
 
 // checkPrivateKey names what a worker could not use, before it is stored. The
@@ -192,21 +187,24 @@ func (a *Admin) ShowServer(ctx context.Context, nameOrUUID string) (ingest.Serve
 // PauseServer switches a server off: it is not listed any more. Files that were
 // found go on.
 func (a *Admin) PauseServer(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
-	return a.switchServer(ctx, nameOrUUID, Ledger.PauseServer)
+	return a.switchServer(ctx, nameOrUUID, "server.pause", Ledger.PauseServer)
 }
 
 // ResumeServer switches a server on and ends a suspension.
 func (a *Admin) ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
-	return a.switchServer(ctx, nameOrUUID, Ledger.ResumeServer)
+	return a.switchServer(ctx, nameOrUUID, "server.resume", Ledger.ResumeServer)
 }
 
-func (a *Admin) switchServer(ctx context.Context, nameOrUUID string, change func(Ledger, context.Context, string) error) (ingest.Server, error) {
+func (a *Admin) switchServer(ctx context.Context, nameOrUUID, action string, change func(Ledger, context.Context, string) error) (ingest.Server, error) {
 	server, err := a.ShowServer(ctx, nameOrUUID)
 	if err != nil {
 		return ingest.Server{}, err
 	}
 	ledger, err := a.d.Ledger(ctx)
 	if err != nil {
+		return ingest.Server{}, err
+	}
+	if err := a.record(ctx, action, server.Name, map[string]any{"server_uuid": server.UUID}); err != nil {
 		return ingest.Server{}, err
 	}
 	if err := change(ledger, ctx, server.UUID); err != nil {

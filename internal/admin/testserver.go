@@ -57,6 +57,9 @@ func (a *Admin) endSuspension(ctx context.Context, result *TestResult) error {
 	if err != nil {
 		return err
 	}
+	if err := a.record(ctx, "server.test_resumes", result.Server.Name, map[string]any{"server_uuid": result.Server.UUID}); err != nil {
+		return err
+	}
 	if err := ledger.ResumeServer(ctx, result.Server.UUID); err != nil {
 		return err
 	}
@@ -86,6 +89,10 @@ func (a *Admin) pin(ctx context.Context, prober Prober, result *TestResult) erro
 	keys := replaceKey(result.Server.HostKeys, result.Presented.KeyLine)
 	ledger, err := a.d.Ledger(ctx)
 	if err != nil {
+		return err
+	}
+	details := map[string]any{"server_uuid": result.Server.UUID, "fingerprint": result.Presented.Fingerprint}
+	if err := a.record(ctx, "server.approve_host_key", result.Server.Name, details); err != nil {
 		return err
 	}
 	if err := ledger.SetHostKeys(ctx, result.Server.UUID, keys); err != nil {

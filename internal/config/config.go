@@ -82,7 +82,7 @@ type AMQP struct {
 // API is the REST server.
 type API struct {
 	Addr  string `env:"STEVEDORE_API_ADDR" envDefault:"127.0.0.1:9000" doc:"Address the API listens on, as host:port"`
-	Token Secret `env:"STEVEDORE_TOKEN" required:"api,cli" doc:"Bearer token that the API asks for and the command line sends"`
+	Token Secret `env:"STEVEDORE_TOKEN" required:"api,cli" doc:"Bearer token of an admin called bootstrap, beside those that stevedore token create makes"`
 }
 
 // Client is how the command line finds the API.

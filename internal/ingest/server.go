@@ -210,57 +210,72 @@ func (s Server) WithDefaults(d ServerDefaults) Server {
 	return s
 }
 
-// Validate returns all that is wrong with the server's settings, field by
-// field, each saying what would be right. Globs are checked by their matcher.
+// FieldError is what is wrong with one field of a request.
+type FieldError struct {
+	// Field is its name as the API writes it, e.g. "max_parallel".
+	Field string
+	// Message is one line that says what would be right.
+	Message string
+}
+
+// Error returns the message.
+func (e FieldError) Error() string { return e.Message }
+
+func fieldErrorf(field, format string, args ...any) FieldError {
+	return FieldError{Field: field, Message: fmt.Sprintf(format, args...)}
+}
+
+// Validate returns all that is wrong with the server's settings, each a
+// FieldError that says what would be right. Globs are checked by their matcher.
 func (s Server) Validate() []error {
 	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if s.Name == "" || len(s.Name) > 63 || strings.IndexFunc(s.Name, notNameRune) >= 0 {
-		bad("name %q: use 1 to 63 letters, digits, '-', '_' or '.'", s.Name)
+	bad := func(field, format string, args ...any) { errs = append(errs, fieldErrorf(field, format, args...)) }
+	if !ValidName(s.Name) {
+		bad("name", "name %q: use 1 to 63 letters, digits, '-', '_' or '.'", s.Name)
 	}
 	if s.Host == "" || strings.ContainsAny(s.Host, " /@\t\n") {
-		bad("host %q: use a DNS name or an IP address", s.Host)
+		bad("host", "host %q: use a DNS name or an IP address", s.Host)
 	}
 	if s.Port < 1 || s.Port > 65535 {
-		bad("port %d: use 1 to 65535", s.Port)
+		bad("port", "port %d: use 1 to 65535", s.Port)
 	}
 	if s.Username == "" {
-		bad("username: must not be empty")
+		bad("username", "username: must not be empty")
 	}
 	if !path.IsAbs(s.RootPath) || path.Clean(s.RootPath) != s.RootPath {
-		bad("path %q: use an absolute path without '..' or a trailing '/'", s.RootPath)
+		bad("root_path", "path %q: use an absolute path without '..' or a trailing '/'", s.RootPath)
 	}
 	if s.MaxParallel < 1 || s.MaxParallel > 64 {
-		bad("max-parallel %d: use 1 to 64", s.MaxParallel)
+		bad("max_parallel", "max-parallel %d: use 1 to 64", s.MaxParallel)
 	}
 	if s.Settle < 0 || s.Settle > 24*time.Hour {
-		bad("settle %s: use 0s to 24h", s.Settle)
+		bad("settle", "settle %s: use 0s to 24h", s.Settle)
 	}
 	if err := s.AfterIngest.Validate(); err != nil {
-		errs = append(errs, err)
+		bad("after_ingest", "%s", err)
 	}
 	return append(errs, s.validateRules()...)
 }
 
 // validateRules checks when a file may be taken.
 func (s Server) validateRules() (errs []error) {
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	bad := func(field, format string, args ...any) { errs = append(errs, fieldErrorf(field, format, args...)) }
 	if s.MinAge < 0 || s.MinAge > maxWait {
-		bad("min-age %s: use 0s to %s", s.MinAge, maxWait)
+		bad("min_age", "min-age %s: use 0s to %s", s.MinAge, maxWait)
 	}
 	if s.SidecarWait < 0 || s.SidecarWait > maxWait {
-		bad("sidecar-wait %s: use 0s to %s", s.SidecarWait, maxWait)
+		bad("sidecar_wait", "sidecar-wait %s: use 0s to %s", s.SidecarWait, maxWait)
 	}
 	if s.MaxDepth < 0 || s.MaxDepth > MaxDepth {
-		bad("max-depth %d: use 1 to %d", s.MaxDepth, MaxDepth)
+		bad("max_depth", "max-depth %d: use 1 to %d", s.MaxDepth, MaxDepth)
 	}
 	if strings.Contains(s.DoneMarker, "/") || s.DoneMarker == "*" || strings.Count(s.DoneMarker, "*") > 1 || len(s.DoneMarker) > 255 {
-		bad("done-marker %q: use a file name, '*' for the name of the file it speaks for, e.g. '*.done'", s.DoneMarker)
+		bad("done_marker", "done-marker %q: use a file name, '*' for the name of the file it speaks for, e.g. '*.done'", s.DoneMarker)
 	}
 	switch s.OnCollision {
 	case "", CollisionRename, CollisionOverwrite, CollisionKeep:
 	default:
-		bad("on-collision %q: use rename, overwrite or keep", s.OnCollision)
+		bad("on_collision", "on-collision %q: use rename, overwrite or keep", s.OnCollision)
 	}
 	return errs
 }

@@ -1,0 +1,147 @@
+package api
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/api/oas"
+	"stevedore/internal/ingest"
+)
+
+// TestFault65_NobodyWithoutAToken: no token, a wrong one and a token spelt
+// otherwise get 401 everywhere but on the two probes.
+func TestFault65_NobodyWithoutAToken(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{})
+	for path, item := range loadSpecification(t).Paths.Map() {
+		for method := range item.Operations() {
+			if openPaths[path] {
+				continue
+			}
+			target := strings.NewReplacer("{server}", "acme", "{name}", "x", "{file_uuid}", fileUUID, "{scan_uuid}", scanUUID).Replace(path)
+			for name, header := range map[string]string{"none": "", "wrong": "Bearer nope", "basic": "Basic " + testToken, "bare": testToken} {
+				request := httptest.NewRequest(method, target, nil)
+				request.Header.Set("Authorization", header)
+				request.RemoteAddr = "192.0.2." + name // each address may try a few
+				answer := httptest.NewRecorder()
+				b.handler.ServeHTTP(answer, request)
+				require.Contains(t, []int{401, 429}, answer.Code, "%s %s %s", method, path, name)
+			}
+		}
+	}
+	require.Nil(t, b.ops.scanned)
+	require.Empty(t, b.ops.by)
+}
+
+func TestTokenIsAskedForEverywhereButOnProbes(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{})
+	for _, path := range []string{"/", "/api/v1/servers", "/openapi.yaml", "/nothing", "//", "/livez/", "/LIVEZ"} {
+		answer := b.call("GET", path, "", "Authorization", "")
+		problem := requireProblem(t, answer, 401, codeUnauthorized)
+		require.Contains(t, problem.Detail, "stevedore token create", path)
+		require.Contains(t, answer.Header().Get("WWW-Authenticate"), "Bearer")
+	}
+	for _, path := range []string{"/livez", "/readyz"} {
+		require.Equal(t, http.StatusOK, b.call("GET", path, "", "Authorization", "").Code, path)
+	}
+	require.Equal(t, http.StatusOK, b.call("GET", "/api/v1/servers", "", "Authorization", "bearer "+testToken).Code, "the scheme's case does not matter")
+	require.NotContains(t, b.log.String(), testToken)
+	requireProblem(t, b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer unreachable"), 503, codeUnavailable)
+}
+
+// TestFault65_RolesAreKept: each role may do what openapi.yaml says and no more.
+func TestFault65_RolesAreKept(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{})
+	as := func(role ingest.Role, method, path, body string) *httptest.ResponseRecorder {
+		return b.call(method, path, body, "Authorization", "Bearer stv_"+string(role))
+	}
+	requireProblem(t, as("viewer", "POST", "/files/scan", ""), 403, codeForbidden)
+	require.Nil(t, b.ops.scanned)
+	require.Equal(t, 202, as("operator", "POST", "/files/scan", "").Code)
+	require.Equal(t, 200, as("viewer", "GET", "/api/v1/servers", "").Code)
+	for _, path := range []string{"/api/v1/tokens", "/api/v1/audit-log"} {
+		requireProblem(t, as("operator", "GET", path, ""), 403, codeForbidden)
+		require.Equal(t, 200, as("admin", "GET", path, "").Code)
+	}
+	requireProblem(t, as("operator", "POST", "/api/v1/tokens", `{"name":"x","role":"admin"}`), 403, codeForbidden)
+	requireProblem(t, as("wizard", "GET", "/api/v1/servers", ""), 403, codeForbidden)
+	require.Empty(t, b.ops.by)
+	created := decode[oas.NewToken](t, as("admin", "POST", "/api/v1/tokens", `{"name":"x","role":"viewer","expires_in_days":2}`))
+	require.Equal(t, "stv_secret", created.Token)
+	require.Equal(t, []string{"admin-1"}, b.ops.by)
+	require.NotContains(t, b.log.String(), "stv_secret")
+}
+
+// TestFault66_CrossSiteWritesAreRefused: a page of another site cannot make a
+// browser write for it.
+func TestFault66_CrossSiteWritesAreRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{})
+	requireProblem(t, b.call("POST", "/files/scan", "", "Sec-Fetch-Site", "cross-site"), 403, codeForbidden)
+	requireProblem(t, b.call("POST", "/files/scan", "", "Origin", "https://evil.example"), 403, codeForbidden)
+	require.Nil(t, b.ops.scanned)
+}
+
+// TestFault66_EncodedSlashesAreRefused: a path that a proxy may read otherwise
+// than we do gets nowhere, with or without a token.
+func TestFault66_EncodedSlashesAreRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{servers: []ingest.Server{{Name: "acme"}}})
+	for _, path := range []string{
+		"/api/v1/servers/a%2Fb", "/api/v1/servers/a%2fb", "/livez%2F..%2Fapi%2Fv1%2Fservers", "/api/v1/servers/..%5c..%5cx", "/api/v1/servers/acme%00",
+	} {
+		requireProblem(t, b.call("GET", path, ""), 400, codeInvalid)
+		requireProblem(t, b.call("GET", path, "", "Authorization", ""), 400, codeInvalid)
+	}
+	for _, path := range []string{"/livez/../api/v1/servers", "/livez/..", "/./api/v1/servers", "/api/v1/servers/acme:pause%20"} {
+		require.Contains(t, []int{401, 404}, b.call("GET", path, "", "Authorization", "").Code, path)
+	}
+}
+
+// TestFault66_ForwardedForIsNotBelieved: the peer is who connects, in the log
+// and where wrong tokens are counted.
+func TestFault66_ForwardedForIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{})
+	b.call("GET", "/api/v1/servers", "", "X-Forwarded-For", "6.6.6.6", "X-Real-Ip", "6.6.6.6", "X-Request-Id", "forged\nline")
+	require.NotContains(t, b.log.String(), "6.6.6.6")
+	require.NotContains(t, b.log.String(), "forged")
+	for i := range failureBurst {
+		answer := b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer nope", "X-Forwarded-For", "10.0.0."+string(rune('0'+i%10)))
+		requireProblem(t, answer, 401, codeUnauthorized)
+	}
+	answer := b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer nope", "X-Forwarded-For", "10.9.9.9")
+	requireProblem(t, answer, 429, codeRateLimited)
+	require.Equal(t, "1", answer.Header().Get("Retry-After"))
+	require.Equal(t, 200, b.call("GET", "/api/v1/servers", "").Code, "the right token still works from there")
+}
+
+func TestRequestsAreLimitedByPrincipal(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{})
+	b.handler = NewHandler(Deps{Operations: b.ops, Token: testToken, Log: quiet(), RequestsPerSecond: 0.01})
+	require.Equal(t, 200, b.call("GET", "/api/v1/servers", "").Code)
+	answer := b.call("GET", "/api/v1/servers", "")
+	requireProblem(t, answer, 429, codeRateLimited)
+	require.Equal(t, "100", answer.Header().Get("Retry-After"))
+	require.Equal(t, 200, b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer stv_viewer").Code, "others are not slowed down")
+	require.Equal(t, 200, b.call("GET", "/livez", "").Code)
+}
+
+func TestEveryProblemOfARequestIsNamed(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{})
+	problem := requireProblem(t, b.call("POST", "/api/v1/tokens", `{"name":"a b","role":"king","expires_in_days":0,"x":1}`), 400, codeInvalid)
+	var fields []string
+	for _, field := range *problem.Errors {
+		fields = append(fields, field.Field)
+		require.NotEmpty(t, field.Message)
+	}
+	require.ElementsMatch(t, []string{"name", "role", "expires_in_days", "x"}, fields)
+}

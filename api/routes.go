@@ -1,0 +1,85 @@
+package api
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"stevedore/api/oas"
+)
+
+// routes registers openapi.yaml's paths with echo. Those that end in an action,
+// as /files/{file_uuid}:retry does, need help: echo's parameters reach up to the
+// next slash. They are registered with a slash before the action, and requests
+// are rewritten alike before they are routed.
+type routes struct {
+	oas.EchoRouter
+	// specified maps echo's patterns to openapi.yaml's paths.
+	specified map[string]string
+}
+
+var (
+	// actionPattern is what the generated code makes of {name}:action.
+	actionPattern = regexp.MustCompile(`^(.*/):(\w+):([a-z-]+)$`)
+	// listAction is a path that ends in an action on a whole list.
+	listAction = regexp.MustCompile(`^(.*/[a-z]+):([a-z-]+)$`)
+	// actionPath is a request for an action.
+	actionPath = regexp.MustCompile(`^(/api/v1/(?:files|servers)/[^/:]+):([a-z-]+)$`)
+	parameter  = regexp.MustCompile(`:(\w+)`)
+)
+
+// pattern returns how echo is told of a path, and the path as openapi.yaml has it.
+func pattern(generated string) (echoPattern, specified string) {
+	switch {
+	case actionPattern.MatchString(generated):
+		return actionPattern.ReplaceAllString(generated, `$1:$2/\:$3`), actionPattern.ReplaceAllString(generated, `$1{$2}:$3`)
+	case listAction.MatchString(generated):
+		return listAction.ReplaceAllString(generated, `$1\:$2`), generated
+	default:
+		return generated, parameter.ReplaceAllString(generated, `{$1}`)
+	}
+}
+
+func (r routes) add(method func(string, echo.HandlerFunc, ...echo.MiddlewareFunc) *echo.Route, path string, h echo.HandlerFunc, m []echo.MiddlewareFunc) *echo.Route {
+	registered, specified := pattern(path)
+	// A handler sees the pattern without the escapes.
+	r.specified[registered] = specified
+	r.specified[strings.ReplaceAll(registered, `\:`, ":")] = specified
+	return method(registered, h, m...)
+}
+
+// GET implements oas.EchoRouter.
+func (r routes) GET(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
+	return r.add(r.EchoRouter.GET, path, h, m)
+}
+
+// POST implements oas.EchoRouter.
+func (r routes) POST(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
+	return r.add(r.EchoRouter.POST, path, h, m)
+}
+
+// PATCH implements oas.EchoRouter.
+func (r routes) PATCH(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
+	return r.add(r.EchoRouter.PATCH, path, h, m)
+}
+
+// DELETE implements oas.EchoRouter.
+func (r routes) DELETE(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
+	return r.add(r.EchoRouter.DELETE, path, h, m)
+}
+
+// splitAction rewrites a request for an action as routes registers it.
+func splitAction(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		u := c.Request().URL
+		if found := actionPath.FindStringSubmatch(u.Path); found != nil && u.RawPath == "" {
+			rewritten := *u
+			rewritten.Path = found[1] + "/:" + found[2]
+			request := c.Request().Clone(c.Request().Context())
+			request.URL = &rewritten
+			c.SetRequest(request)
+		}
+		return next(c)
+	}
+}

@@ -1,0 +1,164 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/labstack/echo/v4"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+)
+
+// checker compares requests with openapi.yaml before anything else sees them,
+// so that what it says is what holds, and every problem is named at once. It
+// also refuses query parameters that an operation does not know: a filter that
+// is misspelt and ignored would do more than was asked for.
+type checker struct {
+	doc       *openapi3.T
+	specified func(pattern string) string
+}
+
+func newChecker(specified func(pattern string) string) checker {
+	doc, err := openapi3.NewLoader().LoadFromData(specification)
+	if err != nil {
+		panic(err) // it is part of the program, and tests load it
+	}
+	return checker{doc: doc, specified: specified}
+}
+
+func (k checker) check(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		path := k.specified(c.Path())
+		item := k.doc.Paths.Value(path)
+		if item == nil {
+			return next(c) // echo says what is wrong
+		}
+		operation := item.GetOperation(c.Request().Method)
+		if operation == nil {
+			return next(c)
+		}
+		fields, err := k.problems(c, &routers.Route{
+			Spec: k.doc, Path: path, PathItem: item, Method: c.Request().Method, Operation: operation,
+		})
+		switch {
+		case err != nil:
+			return err
+		case len(fields) > 0:
+			return ingest.Wrap(ingest.KindInvalid, &admin.InvalidError{Fields: fields}, "the request is not as openapi.yaml asks")
+		}
+		return next(c)
+	}
+}
+
+func (k checker) problems(c echo.Context, route *routers.Route) ([]ingest.FieldError, error) {
+	fields := unknownParameters(c, route)
+	params := map[string]string{}
+	for i, name := range c.ParamNames() {
+		params[name] = c.ParamValues()[i]
+	}
+	err := openapi3filter.ValidateRequest(c.Request().Context(), &openapi3filter.RequestValidationInput{
+		Request: c.Request(), PathParams: params, QueryParams: c.QueryParams(), Route: route,
+		Options: &openapi3filter.Options{
+			MultiError:         true,
+			AuthenticationFunc: func(context.Context, *openapi3filter.AuthenticationInput) error { return nil },
+		},
+	})
+	var refused *echo.HTTPError
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &refused): // from the body limit
+		return nil, refused
+	case errors.As(err, &tooLarge):
+		return nil, echo.ErrStatusRequestEntityTooLarge
+	}
+	return append(fields, fieldsOf(err, "")...), nil
+}
+
+func unknownParameters(c echo.Context, route *routers.Route) (fields []ingest.FieldError) {
+	var known []string
+	for _, list := range []openapi3.Parameters{route.PathItem.Parameters, route.Operation.Parameters} {
+		for _, parameter := range list {
+			if parameter.Value.In == openapi3.ParameterInQuery {
+				known = append(known, parameter.Value.Name)
+			}
+		}
+	}
+	for name := range c.QueryParams() {
+		if !slices.Contains(known, name) {
+			fields = append(fields, ingest.FieldError{Field: name, Message: fmt.Sprintf(
+				"query parameter %q is not known here; known: [%s]", ingest.Summary(name), strings.Join(known, " "))})
+		}
+	}
+	slices.SortFunc(fields, func(x, y ingest.FieldError) int { return strings.Compare(x.Field, y.Field) })
+	return fields
+}
+
+// unsupportedProperty is how the validator words a field that it does not know.
+var unsupportedProperty = regexp.MustCompile(`^property "(.*)" is unsupported$`)
+
+// fieldsOf takes the validator's errors apart. name is the field that is known
+// so far.
+func fieldsOf(err error, name string) (fields []ingest.FieldError) {
+	var (
+		several openapi3.MultiError
+		request *openapi3filter.RequestError
+		schema  *openapi3.SchemaError
+	)
+	switch {
+	case err == nil:
+		return nil
+	case asIs(err, &request):
+		if request.Parameter != nil {
+			name = request.Parameter.Name
+		}
+		if request.Err == nil {
+			return []ingest.FieldError{fieldError(name, request.Reason)}
+		}
+		return fieldsOf(request.Err, name)
+	case asIs(err, &several):
+		for _, one := range several {
+			fields = append(fields, fieldsOf(one, name)...)
+		}
+		return fields
+	case errors.As(err, &schema):
+		if unsupported := unsupportedProperty.FindStringSubmatch(schema.Reason); unsupported != nil {
+			return []ingest.FieldError{fieldError(join(name, append(schema.JSONPointer(), unsupported[1])), "there is no such field")}
+		}
+		return []ingest.FieldError{fieldError(join(name, schema.JSONPointer()), schema.Reason)}
+	default:
+		return []ingest.FieldError{fieldError(name, err.Error())}
+	}
+}
+
+// asIs is errors.As without looking into the chain: which of the validator's
+// errors is outermost matters.
+func asIs[T error](err error, target *T) bool {
+	found, ok := err.(T) //nolint:errorlint // on purpose, see above
+	if ok {
+		*target = found
+	}
+	return ok
+}
+
+func join(name string, pointer []string) string {
+	if name != "" {
+		pointer = append([]string{name}, pointer...)
+	}
+	return strings.Join(pointer, ".")
+}
+
+func fieldError(name, reason string) ingest.FieldError {
+	if name == "" {
+		name = "body"
+	}
+	return ingest.FieldError{Field: ingest.Summary(name), Message: ingest.Summary(name + ": " + firstLine(reason))}
+}

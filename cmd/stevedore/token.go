@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stevedore/api/oas"
+	"stevedore/internal/admin"
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+)
+
+func (a *app) tokenCommand() *cobra.Command {
+	return group("token", "Make, list and revoke tokens for the API",
+		a.tokenCreateCommand(), a.tokenListCommand(), a.tokenRevokeCommand())
+}
+
+func (a *app) tokenCreateCommand() *cobra.Command {
+	var in admin.NewToken
+	var role, expires string
+	cmd := &cobra.Command{
+		Use: "create", Short: "Make a token and print it, once", Args: none,
+		Long: `Makes a token for the API and prints it. It is kept nowhere: only its digest is
+stored. A viewer reads; an operator also acts on files and scans, tests and
+pauses servers; an admin also changes servers and tokens.`,
+		Example: "  stevedore token create --name ci --role operator --expires 30d",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if in.Expires, err = parseDays(expires); err != nil {
+				return usageError{fmt.Errorf("--expires: %w", err)}
+			}
+			in.Role = ingest.Role(role)
+			return a.withAdmin("token create", config.ComponentMigrate, func(ops operations) error {
+				token, secret, err := ops.CreateToken(cmd.Context(), in)
+				if err != nil {
+					return err
+				}
+				a.note("%s token %s: keep it, it is not shown again", token.Role, token.Name)
+				return a.printOne(oas.FromNewToken(token, secret, time.Now()), func(w io.Writer) { fmt.Fprintln(w, secret) })
+			})
+		},
+	}
+	cmd.Flags().StringVar(&in.Name, "name", "", "unique `NAME` that stands in the audit log")
+	cmd.Flags().StringVar(&role, "role", "", "viewer, operator or admin")
+	cmd.Flags().StringVar(&expires, "expires", "", "how long it is valid, e.g. `30d` or 12h; without it, until it is revoked")
+	return cmd
+}
+
+// parseDays reads a duration, also one in days.
+func parseDays(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	var d time.Duration
+	var err error
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		var n int
+		n, err = strconv.Atoi(days)
+		if n > 100_000 {
+			n = 100_000 // more would not fit; it is refused for being too long
+		}
+		d = time.Duration(n) * 24 * time.Hour
+	} else {
+		d, err = time.ParseDuration(text)
+	}
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("%q is not a time such as 30d or 12h", text)
+	}
+	return d, nil
+}
+
+func (a *app) tokenListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List all tokens, without their secrets", Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withAdmin("token list", config.ComponentMigrate, func(ops operations) error {
+				tokens, err := ops.ListTokens(cmd.Context())
+				if err != nil {
+					return err
+				}
+				now := time.Now()
+				rows := a.newList("NAME", "ROLE", "STATE", "EXPIRES", "LAST USED", "CREATED", "BY")
+				for _, t := range tokens {
+					shown := oas.FromToken(t, now)
+					err := rows.add(shown, safe(t.Name), string(t.Role), string(shown.State), clock(t.ExpiresAt), clock(t.LastUsedAt),
+						clock(t.CreatedAt), safe(t.CreatedBy))
+					if err != nil {
+						return err
+					}
+				}
+				return rows.end("no tokens yet: make one with `stevedore token create`; STEVEDORE_TOKEN works as an admin's")
+			})
+		},
+	}
+}
+
+func (a *app) tokenRevokeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke NAME", Short: "End a token at once", Args: exactly("token name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withAdmin("token revoke", config.ComponentMigrate, func(ops operations) error {
+				token, err := ops.RevokeToken(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return a.printOne(oas.FromToken(token, time.Now()), func(w io.Writer) {
+					fmt.Fprintf(w, "token %s is revoked since %s\n", safe(token.Name), clock(token.RevokedAt))
+				})
+			})
+		},
+	}
+}

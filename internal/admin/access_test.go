@@ -1,0 +1,86 @@
+package admin
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+func TestTokensAreMadeUsedAndRevoked(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	ctx := As(t.Context(), ingest.Principal{Name: "ann", Role: ingest.RoleAdmin})
+	token, secret, err := b.CreateToken(ctx, NewToken{Name: "ci", Role: ingest.RoleOperator, Expires: 24 * time.Hour})
+	require.NoError(t, err)
+	require.Equal(t, "ann", token.CreatedBy)
+	require.WithinDuration(t, time.Now().Add(24*time.Hour), token.ExpiresAt, time.Minute)
+	require.True(t, strings.HasPrefix(secret, "stv_"))
+	require.Len(t, secret, len("stv_")+43, "256 random bits")
+
+	who, err := b.Authenticate(ctx, secret)
+	require.NoError(t, err)
+	require.Equal(t, ingest.Principal{Name: "ci", Role: ingest.RoleOperator}, who)
+	_, err = b.Authenticate(ctx, secret+"x")
+	require.ErrorAs(t, err, &TokenRefused{})
+
+	_, err = b.RevokeToken(ctx, "ci")
+	require.NoError(t, err)
+	_, err = b.Authenticate(ctx, secret)
+	require.ErrorAs(t, err, &TokenRefused{})
+	_, err = b.RevokeToken(ctx, "nobody")
+	require.ErrorIs(t, err, ErrNotFound)
+
+	var log []string
+	for _, e := range b.ledger.audited {
+		log = append(log, e.Actor+" "+e.Action+" "+e.Target)
+		require.NotContains(t, e.Details, secret)
+	}
+	require.Equal(t, []string{"ann token.create ci", "ann token.revoke ci", "ann token.revoke nobody"}, log)
+}
+
+func TestTokensThatCannotBe(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	_, _, err := b.CreateToken(t.Context(), NewToken{Name: "bootstrap", Role: "king", Expires: -1})
+	var wrong *InvalidError
+	require.ErrorAs(t, err, &wrong)
+	require.Len(t, wrong.Fields, 3)
+	require.Empty(t, b.ledger.audited)
+}
+
+// TestNoChangeWithoutAnEntry: where the audit log cannot be written, nothing is
+// done.
+func TestNoChangeWithoutAnEntry(t *testing.T) {
+	t.Parallel()
+	b := setup(ingest.Server{UUID: "u", Name: "acme", Active: true})
+	b.ledger.files = []ingest.File{{ID: 1, UUID: "uuid-1", Status: ingest.StatusError}}
+	b.ledger.auditErr = errors.New("full")
+	ctx := t.Context()
+	_, err := b.PauseServer(ctx, "acme")
+	require.ErrorContains(t, err, "full")
+	_, err = b.Scan(ctx, nil)
+	require.ErrorContains(t, err, "full")
+	_, err = b.Decide(ctx, "uuid-1", Skip, workflows.Decision{})
+	require.ErrorContains(t, err, "full")
+	_, _, err = b.CreateToken(ctx, NewToken{Name: "x", Role: ingest.RoleAdmin})
+	require.ErrorContains(t, err, "full")
+	require.True(t, b.ledger.servers[0].Active)
+	require.Empty(t, b.engine.started)
+	require.Empty(t, b.engine.decided)
+	require.Empty(t, b.ledger.tokens)
+}
+
+func TestRoles(t *testing.T) {
+	t.Parallel()
+	require.True(t, ingest.RoleAdmin.Allows(ingest.RoleViewer))
+	require.True(t, ingest.RoleOperator.Allows(ingest.RoleOperator))
+	require.False(t, ingest.RoleViewer.Allows(ingest.RoleOperator))
+	require.False(t, ingest.Role("king").Allows(ingest.RoleViewer))
+	require.False(t, ingest.RoleAdmin.Allows("king"))
+}

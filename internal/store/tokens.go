@@ -1,0 +1,122 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"stevedore/internal/ingest"
+)
+
+const tokenColumns = `name, role, expires_at, revoked_at, last_used_at, created_at, created_by`
+
+func scanToken(row pgx.CollectableRow) (ingest.Token, error) {
+	var t ingest.Token
+	var expires, revoked, used *time.Time
+	err := row.Scan(&t.Name, &t.Role, &expires, &revoked, &used, &t.CreatedAt, &t.CreatedBy)
+	t.ExpiresAt, t.RevokedAt, t.LastUsedAt, t.CreatedAt = utc(expires), utc(revoked), utc(used), t.CreatedAt.UTC()
+	return t, err
+}
+
+// The digest is random, so the same one again is the same request again. A
+// name whose token has expired is free: that token is revoked on the way.
+const (
+	retireExpired = `
+UPDATE api_tokens SET revoked_at = now() WHERE name = $1 AND revoked_at IS NULL AND expires_at <= now()`
+
+	insertToken = `
+INSERT INTO api_tokens (token_sha256, name, role, expires_at, created_by) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (token_sha256) DO UPDATE SET name = excluded.name
+RETURNING ` + tokenColumns
+)
+
+// AddToken records a token by the SHA-256 of its secret. A name that a valid
+// token has is KindConflict.
+func (s *Store) AddToken(ctx context.Context, digest [32]byte, token ingest.Token) (added ingest.Token, err error) {
+	var expires *time.Time
+	if !token.ExpiresAt.IsZero() {
+		expires = &token.ExpiresAt
+	}
+	err = s.inTx(ctx, "add a token", func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, retireExpired, token.Name); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, insertToken, digest[:], token.Name, string(token.Role), expires, cleanText(token.CreatedBy))
+		if err != nil {
+			return err
+		}
+		added, err = pgx.CollectExactlyOneRow(rows, scanToken)
+		if violates(err, "api_tokens_live_name") {
+			return ingest.Wrap(ingest.KindConflict, err, "a token named %q exists already: revoke it first or choose another name", token.Name)
+		}
+		return err
+	})
+	return added, err
+}
+
+// The time of use is written at most once a minute, so that reading stays
+// cheap.
+const useToken = `
+WITH found AS (SELECT id FROM api_tokens WHERE token_sha256 = $1), used AS (
+	UPDATE api_tokens t SET last_used_at = now() FROM found
+	WHERE t.id = found.id AND revoked_at IS NULL AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+)
+SELECT ` + tokenColumns + `, revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+FROM api_tokens JOIN found USING (id)`
+
+// UseToken returns the token whose secret has the digest and whether it is
+// valid now, and notes that it was used. None is KindMissing.
+func (s *Store) UseToken(ctx context.Context, digest [32]byte) (token ingest.Token, valid bool, err error) {
+	err = s.retry(ctx, "look up a token", func() error {
+		var expires, revoked, used *time.Time
+		err := s.pool.QueryRow(ctx, useToken, digest[:]).Scan(&token.Name, &token.Role, &expires, &revoked, &used,
+			&token.CreatedAt, &token.CreatedBy, &valid)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ingest.Errorf(ingest.KindMissing, "no such token")
+		}
+		token.ExpiresAt, token.RevokedAt, token.LastUsedAt = utc(expires), utc(revoked), utc(used)
+		return err
+	})
+	return token, valid, err
+}
+
+const allTokens = `SELECT ` + tokenColumns + ` FROM api_tokens ORDER BY id DESC LIMIT $1`
+
+// Tokens returns the tokens, revoked ones too, the latest first. limit is the
+// page size: default 100, at most 1000.
+func (s *Store) Tokens(ctx context.Context, limit int) (tokens []ingest.Token, err error) {
+	err = s.retry(ctx, "list tokens", func() error {
+		rows, err := s.pool.Query(ctx, allTokens, pageSize(limit))
+		if err != nil {
+			return err
+		}
+		tokens, err = pgx.CollectRows(rows, scanToken)
+		return err
+	})
+	return tokens, err
+}
+
+// Of several with the name only the latest can be valid still.
+const revokeToken = `
+UPDATE api_tokens SET revoked_at = coalesce(revoked_at, now())
+WHERE id = (SELECT id FROM api_tokens WHERE name = $1 ORDER BY id DESC LIMIT 1)
+RETURNING ` + tokenColumns
+
+// RevokeToken ends the token with the name and returns it; one that is revoked
+// already stays as it is. None is KindMissing.
+func (s *Store) RevokeToken(ctx context.Context, name string) (token ingest.Token, err error) {
+	err = s.retry(ctx, "revoke a token", func() error {
+		rows, err := s.pool.Query(ctx, revokeToken, cleanText(name))
+		if err != nil {
+			return err
+		}
+		token, err = pgx.CollectExactlyOneRow(rows, scanToken)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return errNo("token named", name)
+		}
+		return err
+	})
+	return token, err
+}
