@@ -15,8 +15,10 @@ import (
 type cursorOf string
 
 const (
-	cursorFiles    cursorOf = "files.1."
-	cursorAuditLog cursorOf = "audit-log.1."
+	cursorFiles           cursorOf = "files.1."
+	cursorAuditLog        cursorOf = "audit-log.1."
+	cursorScans           cursorOf = "scans.1."
+	cursorReconciliations cursorOf = "reconciliations.1."
 )
 
 // write returns nil on the last page.

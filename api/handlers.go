@@ -8,6 +8,7 @@ import (
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/workflows"
 )
 
 //go:embed openapi.yaml
@@ -27,6 +28,21 @@ type Operations interface {
 	Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error)
 	Ready(ctx context.Context) []admin.PartStatus
 
+	AddServer(ctx context.Context, in admin.NewServer) (ingest.Server, error)
+	EditServer(ctx context.Context, nameOrUUID, version string, edit admin.ServerEdit) (ingest.Server, error)
+	RemoveServer(ctx context.Context, nameOrUUID, version string) (ingest.Server, error)
+	PauseServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
+	ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
+	TestServer(ctx context.Context, nameOrUUID, approve string) (admin.TestResult, error)
+	Decide(ctx context.Context, uuidOrPrefix string, action admin.Action, d workflows.Decision) (ingest.File, error)
+	DecideAll(ctx context.Context, req admin.BulkRequest) (admin.BulkResult, error)
+	ListScans(ctx context.Context, server string, beforeID int64, limit int) (admin.ScanPage, error)
+	ListReconciliations(ctx context.Context, beforeID int64, limit int) (admin.ReconciliationPage, error)
+	LastEventID(ctx context.Context) (int64, error)
+	EventsAfter(ctx context.Context, afterID int64, limit int) ([]ingest.LedgerEvent, error)
+	BeginAnswer(ctx context.Context, key ingest.AnswerKey, digest []byte) (known ingest.Answer, begun bool, err error)
+	KeepAnswer(ctx context.Context, key ingest.AnswerKey, answer ingest.Answer) error
+
 	// Authenticate returns whose token the secret is, or admin.TokenRefused.
 	Authenticate(ctx context.Context, secret string) (ingest.Principal, error)
 	CreateToken(ctx context.Context, in admin.NewToken) (ingest.Token, string, error)
@@ -39,6 +55,8 @@ type Operations interface {
 // they are; problem.go makes the answer.
 type handlers struct {
 	ops Operations
+	// stopping is closed when streams are to end; may be nil.
+	stopping <-chan struct{}
 }
 
 var _ oas.StrictServerInterface = handlers{}
@@ -69,17 +87,11 @@ func (h handlers) StartScan(ctx context.Context, req oas.StartScanRequestObject)
 	if req.Body != nil && req.Body.Servers != nil {
 		servers = append(servers, *req.Body.Servers...)
 	}
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	run, err := h.ops.Scan(ctx, servers)
+	accepted, err := h.scan(ctx, servers)
 	if err != nil {
 		return nil, err
 	}
-	status := "/api/v1/scans/" + run.UUID
-	return oas.StartScan202JSONResponse{
-		Body:    oas.ScanAccepted{ScanUUID: run.UUID, WorkflowID: run.WorkflowID, RunID: run.RunID, StatusURL: status},
-		Headers: oas.StartScan202ResponseHeaders{Location: &status},
-	}, nil
+	return oas.StartScan202JSONResponse{Body: accepted, Headers: oas.StartScan202ResponseHeaders{Location: &accepted.StatusURL}}, nil
 }
 
 // GetScan says how a scan goes.
@@ -89,28 +101,6 @@ func (h handlers) GetScan(ctx context.Context, req oas.GetScanRequestObject) (oa
 		return nil, err
 	}
 	return oas.GetScan200JSONResponse(oas.FromScan(status)), nil
-}
-
-// ListServers returns all servers.
-func (h handlers) ListServers(ctx context.Context, _ oas.ListServersRequestObject) (oas.ListServersResponseObject, error) {
-	servers, err := h.ops.ListServers(ctx)
-	if err != nil {
-		return nil, err
-	}
-	list := oas.ServerList{Servers: []oas.Server{}}
-	for _, server := range servers {
-		list.Servers = append(list.Servers, oas.FromServer(server))
-	}
-	return oas.ListServers200JSONResponse(list), nil
-}
-
-// GetServer returns one server.
-func (h handlers) GetServer(ctx context.Context, req oas.GetServerRequestObject) (oas.GetServerResponseObject, error) {
-	server, err := h.ops.ShowServer(ctx, req.Server)
-	if err != nil {
-		return nil, err
-	}
-	return oas.GetServer200JSONResponse(oas.FromServer(server)), nil
 }
 
 // ListFiles returns one page of files.
@@ -131,10 +121,8 @@ func (h handlers) ListFiles(ctx context.Context, req oas.ListFilesRequestObject)
 }
 
 func fileFilter(params oas.ListFilesParams) (ingest.FileFilter, error) {
-	filter := ingest.FileFilter{Limit: pageLimit(params.Limit)}
-	if params.Server != nil {
-		filter.Server = *params.Server
-	}
+	filter := selection(oas.FileSelection{Server: params.Server, Path: params.Path, From: params.From, To: params.To, Hash: params.Hash})
+	filter.Limit = pageLimit(params.Limit)
 	if params.Status != nil {
 		for _, status := range *params.Status {
 			filter.Statuses = append(filter.Statuses, ingest.Status(status))

@@ -31,6 +31,8 @@ const (
 
 // fakeOperations answers with what a test puts in.
 type fakeOperations struct {
+	Operations // panics at what is not faked
+
 	scanned  []string
 	err      error
 	panicked bool

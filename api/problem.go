@@ -29,6 +29,7 @@ const (
 	codeRateLimited  = "rate_limited"
 	codePrecondition = "precondition_failed"
 	codeNoIfMatch    = "precondition_required"
+	codeKeyReused    = "idempotency_key_reused"
 	codeUnavailable  = "unavailable"
 	codeNotReady     = "not_ready"
 	codeInternal     = "internal"
@@ -52,6 +53,8 @@ func problemFor(err error) oas.Problem {
 	switch {
 	case errors.As(err, &refused):
 		return refusedProblem(refused)
+	case errors.Is(err, admin.ErrStale):
+		return newProblem(http.StatusPreconditionFailed, codePrecondition, kindMessage(err))
 	case errors.As(err, &known):
 		problem := kindProblem(known, errors.Is(err, admin.ErrNotFound))
 		if errors.As(err, &invalid) {
@@ -78,6 +81,15 @@ func fieldProblem(problem oas.Problem, fields []ingest.FieldError) oas.Problem {
 	return problem
 }
 
+// kindMessage returns the message made for people.
+func kindMessage(err error) string {
+	var known *ingest.Error
+	if errors.As(err, &known) {
+		return known.Message
+	}
+	return err.Error()
+}
+
 // kindProblem needs to know what is missing: what the caller asked for is 404,
 // a part of ours, such as a table, is 503.
 func kindProblem(err *ingest.Error, notFound bool) oas.Problem {
@@ -90,7 +102,7 @@ func kindProblem(err *ingest.Error, notFound bool) oas.Problem {
 		if notFound {
 			status, code = http.StatusNotFound, codeNotFound
 		}
-	case ingest.KindConflict:
+	case ingest.KindConflict, ingest.KindAuth, ingest.KindHostKey, ingest.KindForbiddenAddress, ingest.KindPermission:
 		status, code = http.StatusConflict, codeConflict
 	case ingest.KindTransient:
 		status, code = http.StatusServiceUnavailable, codeUnavailable
@@ -119,6 +131,8 @@ func refusedProblem(err *echo.HTTPError) oas.Problem {
 		code = codeRateLimited
 	case http.StatusConflict:
 		code = codeConflict
+	case http.StatusUnprocessableEntity:
+		code = codeKeyReused
 	case http.StatusPreconditionFailed:
 		code = codePrecondition
 	case http.StatusPreconditionRequired:

@@ -21,9 +21,7 @@ type routes struct {
 
 var (
 	// actionPattern is what the generated code makes of {name}:action.
-	actionPattern = regexp.MustCompile(`^(.*/):(\w+):([a-z-]+)$`)
-	// listAction is a path that ends in an action on a whole list.
-	listAction = regexp.MustCompile(`^(.*/[a-z]+):([a-z-]+)$`)
+	actionPattern = regexp.MustCompile(`^(.*/):(\w+)\\:([a-z-]+)$`)
 	// actionPath is a request for an action.
 	actionPath = regexp.MustCompile(`^(/api/v1/(?:files|servers)/[^/:]+):([a-z-]+)$`)
 	parameter  = regexp.MustCompile(`:(\w+)`)
@@ -34,8 +32,8 @@ func pattern(generated string) (echoPattern, specified string) {
 	switch {
 	case actionPattern.MatchString(generated):
 		return actionPattern.ReplaceAllString(generated, `$1:$2/\:$3`), actionPattern.ReplaceAllString(generated, `$1{$2}:$3`)
-	case listAction.MatchString(generated):
-		return listAction.ReplaceAllString(generated, `$1\:$2`), generated
+	case strings.Contains(generated, `\:`): // an action on a whole list
+		return generated, strings.ReplaceAll(generated, `\:`, ":")
 	default:
 		return generated, parameter.ReplaceAllString(generated, `{$1}`)
 	}
@@ -72,13 +70,10 @@ func (r routes) DELETE(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc
 // splitAction rewrites a request for an action as routes registers it.
 func splitAction(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		// In place: echo routes the request that it was given, not one set here.
 		u := c.Request().URL
 		if found := actionPath.FindStringSubmatch(u.Path); found != nil && u.RawPath == "" {
-			rewritten := *u
-			rewritten.Path = found[1] + "/:" + found[2]
-			request := c.Request().Clone(c.Request().Context())
-			request.URL = &rewritten
-			c.SetRequest(request)
+			u.Path = found[1] + "/:" + found[2]
 		}
 		return next(c)
 	}

@@ -37,7 +37,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	}
 	ops := admin.Open(cfg, log)
 	defer ops.Close()
-	handler := NewHandler(Deps{Operations: ops, Token: cfg.API.Token.Reveal(), Log: log})
+	handler := NewHandler(Deps{Operations: ops, Token: cfg.API.Token.Reveal(), Log: log, Stopping: ctx.Done()})
 	log.InfoContext(ctx, "api listens", "address", listener.Addr().String())
 	return serve(ctx, listener, handler, log)
 }

@@ -32,6 +32,8 @@ type Deps struct {
 	// RequestsPerSecond bounds what one principal may ask for; default 100,
 	// with three seconds' worth at once.
 	RequestsPerSecond float64
+	// Stopping, may be nil, is closed when the service stops: streams end.
+	Stopping <-chan struct{}
 }
 
 // NewHandler returns the whole API as an http.Handler.
@@ -60,8 +62,9 @@ func NewHandler(d Deps) http.Handler {
 		access.check,
 		requireJSON,
 		newChecker(specified).check,
+		repeats{ops: d.Operations, log: d.Log, digestKey: access.bootstrap[:]}.check,
 	)
-	oas.RegisterHandlers(registered, oas.NewStrictHandler(handlers{ops: d.Operations}, nil))
+	oas.RegisterHandlers(registered, oas.NewStrictHandler(handlers{ops: d.Operations, stopping: d.Stopping}, nil))
 	return e
 }
 

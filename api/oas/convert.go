@@ -38,7 +38,8 @@ func FromServer(s ingest.Server) Server {
 		HasPassword: len(s.PasswordEncrypted) > 0, HasPrivateKey: len(s.PrivateKeyEncrypted) > 0,
 		HostKeys: keys, RootPath: s.RootPath, Include: orEmpty(s.Include), Exclude: orEmpty(s.Exclude),
 		MaxParallel: s.MaxParallel, Settle: s.Settle.String(), ScanInterval: s.ScanInterval.String(),
-		AfterIngest: string(s.AfterIngest), IsActive: s.Active, State: string(s.State),
+		AfterIngest: string(s.AfterIngest), OnCollision: string(s.OnCollision), MinAge: s.MinAge.String(), DoneMarker: s.DoneMarker,
+		SidecarWait: s.SidecarWait.String(), MaxDepth: s.MaxDepth, ReadOnce: s.ReadOnce, LegacyAlgorithms: s.LegacyAlgorithms, IsActive: s.Active, State: string(s.State),
 		LastError: orNull(s.LastError), LastScanAt: timeOrNull(s.LastScanAt),
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 	}

@@ -141,6 +141,51 @@ func (e ScanState) Valid() bool {
 	}
 }
 
+// Defines values for ServerSettingsOnCollision.
+const (
+	Keep      ServerSettingsOnCollision = "keep"
+	Overwrite ServerSettingsOnCollision = "overwrite"
+	Rename    ServerSettingsOnCollision = "rename"
+)
+
+// Valid indicates whether the value is a known member of the ServerSettingsOnCollision enum.
+func (e ServerSettingsOnCollision) Valid() bool {
+	switch e {
+	case Keep:
+		return true
+	case Overwrite:
+		return true
+	case Rename:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StepName.
+const (
+	Download StepName = "download"
+	Notify   StepName = "notify"
+	Upload   StepName = "upload"
+	Verify   StepName = "verify"
+)
+
+// Valid indicates whether the value is a known member of the StepName enum.
+func (e StepName) Valid() bool {
+	switch e {
+	case Download:
+		return true
+	case Notify:
+		return true
+	case Upload:
+		return true
+	case Verify:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for TokenState.
 const (
 	TokenExpired TokenState = "expired"
@@ -184,6 +229,55 @@ type AuditPage struct {
 
 	// NextCursor Null on the last page.
 	NextCursor *string `json:"next_cursor"`
+}
+
+// BulkDecision defines model for BulkDecision.
+type BulkDecision struct {
+	DryRun        *bool  `json:"dry_run,omitempty"`
+	ExpectedCount *int64 `json:"expected_count,omitempty"`
+
+	// Filter Which files in error; all that are given must fit.
+	Filter FileSelection `json:"filter"`
+	From   *StepName     `json:"from,omitempty"`
+
+	// Reason Why; it goes into the files' history.
+	Reason string `json:"reason"`
+}
+
+// BulkFailure defines model for BulkFailure.
+type BulkFailure struct {
+	FileUUID UUID   `json:"file_uuid"`
+	Message  string `json:"message"`
+}
+
+// BulkResult defines model for BulkResult.
+type BulkResult struct {
+	Done   int64 `json:"done"`
+	Failed int64 `json:"failed"`
+
+	// Failures At most 100 of those that failed.
+	Failures  []BulkFailure `json:"failures"`
+	Matched   int64         `json:"matched"`
+	Remaining int64         `json:"remaining"`
+}
+
+// Change The data of an event of listChanges.
+type Change struct {
+	Details map[string]interface{} `json:"details"`
+
+	// EventType Example: downloaded
+	EventType string     `json:"event_type"`
+	FileUUID  UUID       `json:"file_uuid"`
+	ID        int64      `json:"id"`
+	Server    string     `json:"server"`
+	Status    FileStatus `json:"status"`
+	Timestamp time.Time  `json:"timestamp"`
+}
+
+// Decision defines model for Decision.
+type Decision struct {
+	// Reason Why; it goes into the file's history.
+	Reason string `json:"reason"`
 }
 
 // Event defines model for Event.
@@ -263,6 +357,17 @@ type FilePage struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
+// FileSelection Which files in error; all that are given must fit.
+type FileSelection struct {
+	From *time.Time `json:"from,omitempty"`
+	Hash *string    `json:"hash,omitempty"`
+
+	// Path A glob as in listFiles.
+	Path   *string    `json:"path,omitempty"`
+	Server *string    `json:"server,omitempty"`
+	To     *time.Time `json:"to,omitempty"`
+}
+
 // FileStatus defines model for FileStatus.
 type FileStatus string
 
@@ -273,6 +378,34 @@ type HostKey struct {
 
 	// Key Example: ssh-ed25519 AAAA...
 	Key string `json:"key"`
+}
+
+// HostKeyApproval defines model for HostKeyApproval.
+type HostKeyApproval struct {
+	// Fingerprint Example: SHA256:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg
+	Fingerprint string `json:"fingerprint"`
+}
+
+// Listing defines model for Listing.
+type Listing struct {
+	// Error Why it did not reach its end.
+	Error *string `json:"error"`
+
+	// Errors Folders that could not be read.
+	Errors int64 `json:"errors"`
+
+	// FinishedAt Null while it runs.
+	FinishedAt *time.Time `json:"finished_at"`
+	ID         int64      `json:"id"`
+	New        int64      `json:"new"`
+
+	// Rejected Entries with unsafe names.
+	Rejected   int64     `json:"rejected"`
+	Seen       int64     `json:"seen"`
+	Server     string    `json:"server"`
+	ServerUUID UUID      `json:"server_uuid"`
+	Settling   int64     `json:"settling"`
+	StartedAt  time.Time `json:"started_at"`
 }
 
 // Liveness defines model for Liveness.
@@ -392,6 +525,35 @@ type ReadinessProblem struct {
 	Type string `json:"type"`
 }
 
+// Reconciliation defines model for Reconciliation.
+type Reconciliation struct {
+	Findings       []string  `json:"findings"`
+	FinishedAt     time.Time `json:"finished_at"`
+	HostsSilent    int64     `json:"hosts_silent"`
+	ID             int64     `json:"id"`
+	ObjectsMissing int64     `json:"objects_missing"`
+	Requeued       int64     `json:"requeued"`
+	Restarted      int64     `json:"restarted"`
+	StagingRemoved int64     `json:"staging_removed"`
+	StartedAt      time.Time `json:"started_at"`
+	UploadsAborted int64     `json:"uploads_aborted"`
+}
+
+// ReconciliationPage defines model for ReconciliationPage.
+type ReconciliationPage struct {
+	// NextCursor Null on the last page.
+	NextCursor      *string          `json:"next_cursor"`
+	Reconciliations []Reconciliation `json:"reconciliations"`
+}
+
+// RetryDecision defines model for RetryDecision.
+type RetryDecision struct {
+	From *StepName `json:"from,omitempty"`
+
+	// Reason Why; it goes into the file's history.
+	Reason string `json:"reason"`
+}
+
 // Role defines model for Role.
 type Role string
 
@@ -434,6 +596,13 @@ type ScanAccepted struct {
 	WorkflowID string `json:"workflow_id"`
 }
 
+// ScanList defines model for ScanList.
+type ScanList struct {
+	// NextCursor Null on the last page.
+	NextCursor *string   `json:"next_cursor"`
+	Scans      []Listing `json:"scans"`
+}
+
 // ScanRequest defines model for ScanRequest.
 type ScanRequest struct {
 	// Servers Names or uuids; empty means all active servers.
@@ -460,6 +629,7 @@ type Server struct {
 	// AfterIngest keep, delete or move:/dir
 	AfterIngest string    `json:"after_ingest"`
 	CreatedAt   time.Time `json:"created_at"`
+	DoneMarker  string    `json:"done_marker"`
 
 	// Exclude Globs; they win over include.
 	Exclude []string `json:"exclude"`
@@ -478,14 +648,23 @@ type Server struct {
 	Include []string `json:"include"`
 
 	// IsActive The operator's switch.
-	IsActive   bool       `json:"is_active"`
-	LastError  *string    `json:"last_error"`
-	LastScanAt *time.Time `json:"last_scan_at"`
+	IsActive         bool       `json:"is_active"`
+	LastError        *string    `json:"last_error"`
+	LastScanAt       *time.Time `json:"last_scan_at"`
+	LegacyAlgorithms bool       `json:"legacy_algorithms"`
+	MaxDepth         int        `json:"max_depth"`
 
 	// MaxParallel Files in flight at most.
-	MaxParallel int    `json:"max_parallel"`
-	Name        string `json:"name"`
+	MaxParallel int `json:"max_parallel"`
+
+	// MinAge Example: 0s
+	MinAge string `json:"min_age"`
+	Name   string `json:"name"`
+
+	// OnCollision rename, overwrite or keep
+	OnCollision string `json:"on_collision"`
 	Port        int    `json:"port"`
+	ReadOnce    bool   `json:"read_once"`
 	RootPath    string `json:"root_path"`
 
 	// ScanInterval Example: 1m0s
@@ -496,6 +675,9 @@ type Server struct {
 	//
 	// Example: 10s
 	Settle string `json:"settle"`
+
+	// SidecarWait Example: 0s
+	SidecarWait string `json:"sidecar_wait"`
 
 	// State ok, or suspended until a person has mended it
 	//
@@ -509,6 +691,97 @@ type Server struct {
 type ServerList struct {
 	Servers []Server `json:"servers"`
 }
+
+// ServerSettings defines model for ServerSettings.
+type ServerSettings struct {
+	// AfterIngest keep, delete or move:/dir; default keep.
+	AfterIngest *string `json:"after_ingest,omitempty"`
+
+	// DoneMarker A file is taken only once this file is beside it; `*` is its name.
+	DoneMarker *string `json:"done_marker,omitempty"`
+
+	// Exclude Globs; they win over include.
+	Exclude *[]string `json:"exclude,omitempty"`
+
+	// Host DNS name or IP address.
+	Host *string `json:"host,omitempty"`
+
+	// HostKeys Pinned keys; they replace those that are there.
+	HostKeys *[]string `json:"host_keys,omitempty"`
+
+	// Include Globs; empty takes all.
+	Include          *[]string `json:"include,omitempty"`
+	LegacyAlgorithms *bool     `json:"legacy_algorithms,omitempty"`
+	MaxDepth         *int      `json:"max_depth,omitempty"`
+
+	// MaxParallel Files in flight at most; default 4.
+	MaxParallel *int `json:"max_parallel,omitempty"`
+
+	// MinAge Example: 0s
+	MinAge *string `json:"min_age,omitempty"`
+	Name   *string `json:"name,omitempty"`
+
+	// OnCollision What a move does when the name is taken; default rename.
+	OnCollision *ServerSettingsOnCollision `json:"on_collision,omitempty"`
+
+	// Password Empty removes it. Never shown.
+	Password *string `json:"password,omitempty"`
+
+	// Port Default 22.
+	Port *int `json:"port,omitempty"`
+
+	// PrivateKey PEM without passphrase; empty removes it. Never shown.
+	PrivateKey *string `json:"private_key,omitempty"`
+	ReadOnce   *bool   `json:"read_once,omitempty"`
+
+	// RootPath Absolute folder; default /.
+	RootPath *string `json:"root_path,omitempty"`
+
+	// ScanInterval Example: 1m
+	ScanInterval *string `json:"scan_interval,omitempty"`
+
+	// Settle Example: 10s
+	Settle *string `json:"settle,omitempty"`
+
+	// SidecarWait Example: 0s
+	SidecarWait *string `json:"sidecar_wait,omitempty"`
+	Username    *string `json:"username,omitempty"`
+}
+
+// ServerSettingsOnCollision What a move does when the name is taken; default rename.
+type ServerSettingsOnCollision string
+
+// ServerTest defines model for ServerTest.
+type ServerTest struct {
+	// Entries Entries of the root folder.
+	Entries int `json:"entries"`
+
+	// Error What is wrong and what to do.
+	Error *string `json:"error"`
+
+	// ErrorKind Example: host_key
+	ErrorKind *string `json:"error_kind"`
+
+	// Fingerprint Of the presented host key; null when the connection did not get that far.
+	Fingerprint *string `json:"fingerprint"`
+
+	// HostKey The presented key as one line.
+	HostKey   *string `json:"host_key"`
+	LatencyMs int64   `json:"latency_ms"`
+
+	// Ok Connected, key pinned, logged in and root folder listed.
+	Ok bool `json:"ok"`
+
+	// Pinned The key was pinned by this request.
+	Pinned bool `json:"pinned"`
+
+	// Resumed The server was suspended and is no longer.
+	Resumed  bool    `json:"resumed"`
+	Software *string `json:"software"`
+}
+
+// StepName defines model for StepName.
+type StepName string
 
 // Token defines model for Token.
 type Token struct {
@@ -551,8 +824,17 @@ type Cursor = string
 // FileUUID defines model for FileUUID.
 type FileUUID = openapi_types.UUID
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
+// IfMatch defines model for IfMatch.
+type IfMatch = string
+
 // Limit defines model for Limit.
 type Limit = int
+
+// ServerRef defines model for ServerRef.
+type ServerRef = string
 
 // ListAuditLogParams defines parameters for ListAuditLog.
 type ListAuditLogParams struct {
@@ -563,12 +845,92 @@ type ListAuditLogParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListChangesParams defines parameters for ListChanges.
+type ListChangesParams struct {
+	// LastEventID Id of the last event that the client has; 0 is before the first.
+	LastEventID *int64 `json:"Last-Event-ID,omitempty"`
+}
+
 // ListFilesParams defines parameters for ListFiles.
 type ListFilesParams struct {
 	// Status Only files in this status; may be repeated.
 	Status *[]FileStatus `form:"status,omitempty" json:"status,omitempty"`
 
 	// Server Only files of this server, by name or uuid.
+	Server *string `form:"server,omitempty" json:"server,omitempty"`
+
+	// Path Only files whose path fits the glob: `*` within a folder, `**`
+	// across. Without a leading slash it may fit the end of a path.
+	Path *string `form:"path,omitempty" json:"path,omitempty"`
+
+	// From Only files first seen at this time or later.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Only files first seen before this time.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
+	// Hash Only files whose content has this SHA-256 in hex.
+	Hash *string `form:"hash,omitempty" json:"hash,omitempty"`
+
+	// Limit Entries per page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before, unchanged.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// RenotifyFileParams defines parameters for RenotifyFile.
+type RenotifyFileParams struct {
+	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
+	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
+	// true`; another request with it gets 422.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RetryFileParams defines parameters for RetryFile.
+type RetryFileParams struct {
+	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
+	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
+	// true`; another request with it gets 422.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// SkipFileParams defines parameters for SkipFile.
+type SkipFileParams struct {
+	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
+	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
+	// true`; another request with it gets 422.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RetryFilesParams defines parameters for RetryFiles.
+type RetryFilesParams struct {
+	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
+	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
+	// true`; another request with it gets 422.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// SkipFilesParams defines parameters for SkipFiles.
+type SkipFilesParams struct {
+	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
+	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
+	// true`; another request with it gets 422.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ListReconciliationsParams defines parameters for ListReconciliations.
+type ListReconciliationsParams struct {
+	// Limit Entries per page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before, unchanged.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListScansParams defines parameters for ListScans.
+type ListScansParams struct {
+	// Server Only those of this server, by name or uuid.
 	Server *string `form:"server,omitempty" json:"server,omitempty"`
 
 	// Limit Entries per page.
@@ -578,11 +940,100 @@ type ListFilesParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// CreateServerParams defines parameters for CreateServer.
+type CreateServerParams struct {
+	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
+	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
+	// true`; another request with it gets 422.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RemoveServerParams defines parameters for RemoveServer.
+type RemoveServerParams struct {
+	// IfMatch The ETag of the server as it was read, or `*`; without it the answer is 428.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// EditServerParams defines parameters for EditServer.
+type EditServerParams struct {
+	// IfMatch The ETag of the server as it was read, or `*`; without it the answer is 428.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// ApproveHostKeyParams defines parameters for ApproveHostKey.
+type ApproveHostKeyParams struct {
+	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
+	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
+	// true`; another request with it gets 422.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// PauseServerParams defines parameters for PauseServer.
+type PauseServerParams struct {
+	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
+	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
+	// true`; another request with it gets 422.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ResumeServerParams defines parameters for ResumeServer.
+type ResumeServerParams struct {
+	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
+	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
+	// true`; another request with it gets 422.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ScanServerParams defines parameters for ScanServer.
+type ScanServerParams struct {
+	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
+	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
+	// true`; another request with it gets 422.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// TestServerParams defines parameters for TestServer.
+type TestServerParams struct {
+	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
+	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
+	// true`; another request with it gets 422.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // StartScanParams defines parameters for StartScan.
 type StartScanParams struct {
 	// Server A server's name or uuid; may be repeated.
 	Server *[]string `form:"server,omitempty" json:"server,omitempty"`
+
+	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
+	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
+	// true`; another request with it gets 422.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
+
+// RenotifyFileJSONRequestBody defines body for RenotifyFile for application/json ContentType.
+type RenotifyFileJSONRequestBody = Decision
+
+// RetryFileJSONRequestBody defines body for RetryFile for application/json ContentType.
+type RetryFileJSONRequestBody = RetryDecision
+
+// SkipFileJSONRequestBody defines body for SkipFile for application/json ContentType.
+type SkipFileJSONRequestBody = Decision
+
+// RetryFilesJSONRequestBody defines body for RetryFiles for application/json ContentType.
+type RetryFilesJSONRequestBody = BulkDecision
+
+// SkipFilesJSONRequestBody defines body for SkipFiles for application/json ContentType.
+type SkipFilesJSONRequestBody = BulkDecision
+
+// CreateServerJSONRequestBody defines body for CreateServer for application/json ContentType.
+type CreateServerJSONRequestBody = ServerSettings
+
+// EditServerJSONRequestBody defines body for EditServer for application/json ContentType.
+type EditServerJSONRequestBody = ServerSettings
+
+// ApproveHostKeyJSONRequestBody defines body for ApproveHostKey for application/json ContentType.
+type ApproveHostKeyJSONRequestBody = HostKeyApproval
 
 // CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
 type CreateTokenJSONRequestBody = TokenRequest
@@ -598,6 +1049,9 @@ type ServerInterface interface {
 	// ListAuditLog Who asked for what change, the latest first
 	// (GET /api/v1/audit-log)
 	ListAuditLog(ctx echo.Context, params ListAuditLogParams) error
+	// ListChanges What happens to all files, as it happens
+	// (GET /api/v1/changes)
+	ListChanges(ctx echo.Context, params ListChangesParams) error
 	// ListFiles File versions in order of first sight
 	// (GET /api/v1/files)
 	ListFiles(ctx echo.Context, params ListFilesParams) error
@@ -607,15 +1061,60 @@ type ServerInterface interface {
 	// ListFileEvents What happened to a file version, oldest first
 	// (GET /api/v1/files/{file_uuid}/events)
 	ListFileEvents(ctx echo.Context, fileUUID FileUUID) error
+	// RenotifyFile Announce a completed file again, with the message id it had
+	// (POST /api/v1/files/{file_uuid}:renotify)
+	RenotifyFile(ctx echo.Context, fileUUID FileUUID, params RenotifyFileParams) error
+	// RetryFile Send a file in error on its way again
+	// (POST /api/v1/files/{file_uuid}:retry)
+	RetryFile(ctx echo.Context, fileUUID FileUUID, params RetryFileParams) error
+	// SkipFile Give a file in error up
+	// (POST /api/v1/files/{file_uuid}:skip)
+	SkipFile(ctx echo.Context, fileUUID FileUUID, params SkipFileParams) error
+	// RetryFiles Send files in error on their way again, by filter
+	// (POST /api/v1/files:retry)
+	RetryFiles(ctx echo.Context, params RetryFilesParams) error
+	// SkipFiles Give files in error up, by filter
+	// (POST /api/v1/files:skip)
+	SkipFiles(ctx echo.Context, params SkipFilesParams) error
+	// ListReconciliations What the reconciler found and did, the latest first
+	// (GET /api/v1/reconciliations)
+	ListReconciliations(ctx echo.Context, params ListReconciliationsParams) error
+	// ListScans Listings of servers, the latest first
+	// (GET /api/v1/scans)
+	ListScans(ctx echo.Context, params ListScansParams) error
 	// GetScan How a scan goes
 	// (GET /api/v1/scans/{scan_uuid})
 	GetScan(ctx echo.Context, scanUUID openapi_types.UUID) error
 	// ListServers All servers, by name
 	// (GET /api/v1/servers)
 	ListServers(ctx echo.Context) error
+	// CreateServer Add a server
+	// (POST /api/v1/servers)
+	CreateServer(ctx echo.Context, params CreateServerParams) error
+	// RemoveServer Remove a server
+	// (DELETE /api/v1/servers/{server})
+	RemoveServer(ctx echo.Context, server ServerRef, params RemoveServerParams) error
 	// GetServer One server
 	// (GET /api/v1/servers/{server})
-	GetServer(ctx echo.Context, server string) error
+	GetServer(ctx echo.Context, server ServerRef) error
+	// EditServer Change a server's settings or credentials
+	// (PATCH /api/v1/servers/{server})
+	EditServer(ctx echo.Context, server ServerRef, params EditServerParams) error
+	// ApproveHostKey Pin the presented host key if it has this fingerprint, and test the server
+	// (POST /api/v1/servers/{server}:approve-host-key)
+	ApproveHostKey(ctx echo.Context, server ServerRef, params ApproveHostKeyParams) error
+	// PauseServer Stop scanning a server; files already found go on
+	// (POST /api/v1/servers/{server}:pause)
+	PauseServer(ctx echo.Context, server ServerRef, params PauseServerParams) error
+	// ResumeServer Scan a paused or suspended server again
+	// (POST /api/v1/servers/{server}:resume)
+	ResumeServer(ctx echo.Context, server ServerRef, params ResumeServerParams) error
+	// ScanServer Scan a server now
+	// (POST /api/v1/servers/{server}:scan)
+	ScanServer(ctx echo.Context, server ServerRef, params ScanServerParams) error
+	// TestServer Connect, compare the host key, log in and look at the root folder
+	// (POST /api/v1/servers/{server}:test)
+	TestServer(ctx echo.Context, server ServerRef, params TestServerParams) error
 	// ListTokens All tokens, the latest first, without their secrets
 	// (GET /api/v1/tokens)
 	ListTokens(ctx echo.Context) error
@@ -625,6 +1124,9 @@ type ServerInterface interface {
 	// RevokeToken End a token at once
 	// (DELETE /api/v1/tokens/{name})
 	RevokeToken(ctx echo.Context, name string) error
+	// GetDocs This document as a page to read
+	// (GET /docs)
+	GetDocs(ctx echo.Context) error
 	// StartScan Scan servers now
 	// (POST /files/scan)
 	StartScan(ctx echo.Context, params StartScanParams) error
@@ -678,6 +1180,35 @@ func (w *ServerInterfaceWrapper) ListAuditLog(ctx echo.Context) error {
 	return err
 }
 
+// ListChanges converts echo context to params.
+func (w *ServerInterfaceWrapper) ListChanges(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListChangesParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID int64
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Last-Event-ID, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Last-Event-ID: %s", err))
+		}
+
+		params.LastEventID = &LastEventID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListChanges(ctx, params)
+	return err
+}
+
 // ListFiles converts echo context to params.
 func (w *ServerInterfaceWrapper) ListFiles(ctx echo.Context) error {
 	var err error
@@ -696,6 +1227,34 @@ func (w *ServerInterfaceWrapper) ListFiles(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "server", ctx.QueryParams(), &params.Server, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
+	}
+
+	// ------------- Optional query parameter "path" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "path", ctx.QueryParams(), &params.Path, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter path: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "hash" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "hash", ctx.QueryParams(), &params.Hash, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter hash: %s", err))
 	}
 
 	// ------------- Optional query parameter "limit" -------------
@@ -749,6 +1308,229 @@ func (w *ServerInterfaceWrapper) ListFileEvents(ctx echo.Context) error {
 	return err
 }
 
+// RenotifyFile converts echo context to params.
+func (w *ServerInterfaceWrapper) RenotifyFile(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "file_uuid" -------------
+	var fileUUID FileUUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "file_uuid", ctx.Param("file_uuid"), &fileUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter file_uuid: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RenotifyFileParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RenotifyFile(ctx, fileUUID, params)
+	return err
+}
+
+// RetryFile converts echo context to params.
+func (w *ServerInterfaceWrapper) RetryFile(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "file_uuid" -------------
+	var fileUUID FileUUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "file_uuid", ctx.Param("file_uuid"), &fileUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter file_uuid: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RetryFileParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RetryFile(ctx, fileUUID, params)
+	return err
+}
+
+// SkipFile converts echo context to params.
+func (w *ServerInterfaceWrapper) SkipFile(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "file_uuid" -------------
+	var fileUUID FileUUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "file_uuid", ctx.Param("file_uuid"), &fileUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter file_uuid: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SkipFileParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SkipFile(ctx, fileUUID, params)
+	return err
+}
+
+// RetryFiles converts echo context to params.
+func (w *ServerInterfaceWrapper) RetryFiles(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RetryFilesParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RetryFiles(ctx, params)
+	return err
+}
+
+// SkipFiles converts echo context to params.
+func (w *ServerInterfaceWrapper) SkipFiles(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SkipFilesParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SkipFiles(ctx, params)
+	return err
+}
+
+// ListReconciliations converts echo context to params.
+func (w *ServerInterfaceWrapper) ListReconciliations(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListReconciliationsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListReconciliations(ctx, params)
+	return err
+}
+
+// ListScans converts echo context to params.
+func (w *ServerInterfaceWrapper) ListScans(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListScansParams
+	// ------------- Optional query parameter "server" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "server", ctx.QueryParams(), &params.Server, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListScans(ctx, params)
+	return err
+}
+
 // GetScan converts echo context to params.
 func (w *ServerInterfaceWrapper) GetScan(ctx echo.Context) error {
 	var err error
@@ -774,11 +1556,76 @@ func (w *ServerInterfaceWrapper) ListServers(ctx echo.Context) error {
 	return err
 }
 
+// CreateServer converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateServer(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateServerParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateServer(ctx, params)
+	return err
+}
+
+// RemoveServer converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveServer(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "server" -------------
+	var server ServerRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveServerParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveServer(ctx, server, params)
+	return err
+}
+
 // GetServer converts echo context to params.
 func (w *ServerInterfaceWrapper) GetServer(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "server" -------------
-	var server string
+	var server ServerRef
 
 	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
@@ -787,6 +1634,222 @@ func (w *ServerInterfaceWrapper) GetServer(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetServer(ctx, server)
+	return err
+}
+
+// EditServer converts echo context to params.
+func (w *ServerInterfaceWrapper) EditServer(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "server" -------------
+	var server ServerRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EditServerParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EditServer(ctx, server, params)
+	return err
+}
+
+// ApproveHostKey converts echo context to params.
+func (w *ServerInterfaceWrapper) ApproveHostKey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "server" -------------
+	var server ServerRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ApproveHostKeyParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ApproveHostKey(ctx, server, params)
+	return err
+}
+
+// PauseServer converts echo context to params.
+func (w *ServerInterfaceWrapper) PauseServer(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "server" -------------
+	var server ServerRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PauseServerParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PauseServer(ctx, server, params)
+	return err
+}
+
+// ResumeServer converts echo context to params.
+func (w *ServerInterfaceWrapper) ResumeServer(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "server" -------------
+	var server ServerRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeServerParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResumeServer(ctx, server, params)
+	return err
+}
+
+// ScanServer converts echo context to params.
+func (w *ServerInterfaceWrapper) ScanServer(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "server" -------------
+	var server ServerRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ScanServerParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ScanServer(ctx, server, params)
+	return err
+}
+
+// TestServer converts echo context to params.
+func (w *ServerInterfaceWrapper) TestServer(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "server" -------------
+	var server ServerRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TestServerParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TestServer(ctx, server, params)
 	return err
 }
 
@@ -824,6 +1887,15 @@ func (w *ServerInterfaceWrapper) RevokeToken(ctx echo.Context) error {
 	return err
 }
 
+// GetDocs converts echo context to params.
+func (w *ServerInterfaceWrapper) GetDocs(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetDocs(ctx)
+	return err
+}
+
 // StartScan converts echo context to params.
 func (w *ServerInterfaceWrapper) StartScan(ctx echo.Context) error {
 	var err error
@@ -835,6 +1907,23 @@ func (w *ServerInterfaceWrapper) StartScan(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "server", ctx.QueryParams(), &params.Server, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -919,14 +2008,31 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/", wrapper.GetLanding, options.OperationMiddlewares["getLanding"]...)
 	router.GET(options.BaseURL+"/livez", wrapper.GetLiveness, options.OperationMiddlewares["getLiveness"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.GetReadiness, options.OperationMiddlewares["getReadiness"]...)
+	router.GET(options.BaseURL+"/docs", wrapper.GetDocs, options.OperationMiddlewares["getDocs"]...)
 	router.GET(options.BaseURL+"/openapi.yaml", wrapper.GetSpecification, options.OperationMiddlewares["getSpecification"]...)
 	router.POST(options.BaseURL+"/files/scan", wrapper.StartScan, options.OperationMiddlewares["startScan"]...)
 	router.GET(options.BaseURL+"/api/v1/scans/:scan_uuid", wrapper.GetScan, options.OperationMiddlewares["getScan"]...)
 	router.GET(options.BaseURL+"/api/v1/servers", wrapper.ListServers, options.OperationMiddlewares["listServers"]...)
+	router.POST(options.BaseURL+"/api/v1/servers", wrapper.CreateServer, options.OperationMiddlewares["createServer"]...)
+	router.DELETE(options.BaseURL+"/api/v1/servers/:server", wrapper.RemoveServer, options.OperationMiddlewares["removeServer"]...)
 	router.GET(options.BaseURL+"/api/v1/servers/:server", wrapper.GetServer, options.OperationMiddlewares["getServer"]...)
+	router.PATCH(options.BaseURL+"/api/v1/servers/:server", wrapper.EditServer, options.OperationMiddlewares["editServer"]...)
+	router.POST(options.BaseURL+"/api/v1/servers/:server\\:pause", wrapper.PauseServer, options.OperationMiddlewares["pauseServer"]...)
+	router.POST(options.BaseURL+"/api/v1/servers/:server\\:resume", wrapper.ResumeServer, options.OperationMiddlewares["resumeServer"]...)
+	router.POST(options.BaseURL+"/api/v1/servers/:server\\:test", wrapper.TestServer, options.OperationMiddlewares["testServer"]...)
+	router.POST(options.BaseURL+"/api/v1/servers/:server\\:approve-host-key", wrapper.ApproveHostKey, options.OperationMiddlewares["approveHostKey"]...)
+	router.POST(options.BaseURL+"/api/v1/servers/:server\\:scan", wrapper.ScanServer, options.OperationMiddlewares["scanServer"]...)
 	router.GET(options.BaseURL+"/api/v1/files", wrapper.ListFiles, options.OperationMiddlewares["listFiles"]...)
 	router.GET(options.BaseURL+"/api/v1/files/:file_uuid", wrapper.GetFile, options.OperationMiddlewares["getFile"]...)
 	router.GET(options.BaseURL+"/api/v1/files/:file_uuid/events", wrapper.ListFileEvents, options.OperationMiddlewares["listFileEvents"]...)
+	router.POST(options.BaseURL+"/api/v1/files/:file_uuid\\:retry", wrapper.RetryFile, options.OperationMiddlewares["retryFile"]...)
+	router.POST(options.BaseURL+"/api/v1/files/:file_uuid\\:skip", wrapper.SkipFile, options.OperationMiddlewares["skipFile"]...)
+	router.POST(options.BaseURL+"/api/v1/files/:file_uuid\\:renotify", wrapper.RenotifyFile, options.OperationMiddlewares["renotifyFile"]...)
+	router.POST(options.BaseURL+"/api/v1/files\\:retry", wrapper.RetryFiles, options.OperationMiddlewares["retryFiles"]...)
+	router.POST(options.BaseURL+"/api/v1/files\\:skip", wrapper.SkipFiles, options.OperationMiddlewares["skipFiles"]...)
+	router.GET(options.BaseURL+"/api/v1/scans", wrapper.ListScans, options.OperationMiddlewares["listScans"]...)
+	router.GET(options.BaseURL+"/api/v1/reconciliations", wrapper.ListReconciliations, options.OperationMiddlewares["listReconciliations"]...)
+	router.GET(options.BaseURL+"/api/v1/changes", wrapper.ListChanges, options.OperationMiddlewares["listChanges"]...)
 	router.GET(options.BaseURL+"/api/v1/tokens", wrapper.ListTokens, options.OperationMiddlewares["listTokens"]...)
 	router.POST(options.BaseURL+"/api/v1/tokens", wrapper.CreateToken, options.OperationMiddlewares["createToken"]...)
 	router.DELETE(options.BaseURL+"/api/v1/tokens/:name", wrapper.RevokeToken, options.OperationMiddlewares["revokeToken"]...)
@@ -999,6 +2105,74 @@ type ListAuditLogdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListAuditLogdefaultApplicationProblemPlusJSONResponse) VisitListAuditLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChangesRequestObject struct {
+	Params ListChangesParams
+}
+
+type ListChangesResponseObject interface {
+	VisitListChangesResponse(w http.ResponseWriter) error
+}
+
+type ListChanges200TextEventStreamResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ListChanges200TextEventStreamResponse) VisitListChangesResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type ListChangesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListChangesdefaultApplicationProblemPlusJSONResponse) VisitListChangesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -1127,6 +2301,287 @@ func (response ListFileEventsdefaultApplicationProblemPlusJSONResponse) VisitLis
 	return err
 }
 
+type RenotifyFileRequestObject struct {
+	FileUUID FileUUID `json:"file_uuid"`
+	Params   RenotifyFileParams
+	Body     *RenotifyFileJSONRequestBody
+}
+
+type RenotifyFileResponseObject interface {
+	VisitRenotifyFileResponse(w http.ResponseWriter) error
+}
+
+type RenotifyFile200JSONResponse File
+
+func (response RenotifyFile200JSONResponse) VisitRenotifyFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenotifyFiledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RenotifyFiledefaultApplicationProblemPlusJSONResponse) VisitRenotifyFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryFileRequestObject struct {
+	FileUUID FileUUID `json:"file_uuid"`
+	Params   RetryFileParams
+	Body     *RetryFileJSONRequestBody
+}
+
+type RetryFileResponseObject interface {
+	VisitRetryFileResponse(w http.ResponseWriter) error
+}
+
+type RetryFile200JSONResponse File
+
+func (response RetryFile200JSONResponse) VisitRetryFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryFiledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RetryFiledefaultApplicationProblemPlusJSONResponse) VisitRetryFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SkipFileRequestObject struct {
+	FileUUID FileUUID `json:"file_uuid"`
+	Params   SkipFileParams
+	Body     *SkipFileJSONRequestBody
+}
+
+type SkipFileResponseObject interface {
+	VisitSkipFileResponse(w http.ResponseWriter) error
+}
+
+type SkipFile200JSONResponse File
+
+func (response SkipFile200JSONResponse) VisitSkipFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SkipFiledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SkipFiledefaultApplicationProblemPlusJSONResponse) VisitSkipFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryFilesRequestObject struct {
+	Params RetryFilesParams
+	Body   *RetryFilesJSONRequestBody
+}
+
+type RetryFilesResponseObject interface {
+	VisitRetryFilesResponse(w http.ResponseWriter) error
+}
+
+type RetryFiles200JSONResponse BulkResult
+
+func (response RetryFiles200JSONResponse) VisitRetryFilesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryFilesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RetryFilesdefaultApplicationProblemPlusJSONResponse) VisitRetryFilesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SkipFilesRequestObject struct {
+	Params SkipFilesParams
+	Body   *SkipFilesJSONRequestBody
+}
+
+type SkipFilesResponseObject interface {
+	VisitSkipFilesResponse(w http.ResponseWriter) error
+}
+
+type SkipFiles200JSONResponse BulkResult
+
+func (response SkipFiles200JSONResponse) VisitSkipFilesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SkipFilesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SkipFilesdefaultApplicationProblemPlusJSONResponse) VisitSkipFilesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReconciliationsRequestObject struct {
+	Params ListReconciliationsParams
+}
+
+type ListReconciliationsResponseObject interface {
+	VisitListReconciliationsResponse(w http.ResponseWriter) error
+}
+
+type ListReconciliations200JSONResponse ReconciliationPage
+
+func (response ListReconciliations200JSONResponse) VisitListReconciliationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReconciliationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListReconciliationsdefaultApplicationProblemPlusJSONResponse) VisitListReconciliationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScansRequestObject struct {
+	Params ListScansParams
+}
+
+type ListScansResponseObject interface {
+	VisitListScansResponse(w http.ResponseWriter) error
+}
+
+type ListScans200JSONResponse ScanList
+
+func (response ListScans200JSONResponse) VisitListScansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScansdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListScansdefaultApplicationProblemPlusJSONResponse) VisitListScansResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetScanRequestObject struct {
 	ScanUUID openapi_types.UUID `json:"scan_uuid"`
 }
@@ -1204,23 +2659,121 @@ func (response ListServersdefaultApplicationProblemPlusJSONResponse) VisitListSe
 	return err
 }
 
+type CreateServerRequestObject struct {
+	Params CreateServerParams
+	Body   *CreateServerJSONRequestBody
+}
+
+type CreateServerResponseObject interface {
+	VisitCreateServerResponse(w http.ResponseWriter) error
+}
+
+type CreateServer201ResponseHeaders struct {
+	ETag     *string
+	Location *string
+}
+
+type CreateServer201JSONResponse struct {
+	Body    Server
+	Headers CreateServer201ResponseHeaders
+}
+
+func (response CreateServer201JSONResponse) VisitCreateServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	if response.Headers.Location != nil {
+		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
+	}
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateServerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateServerdefaultApplicationProblemPlusJSONResponse) VisitCreateServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveServerRequestObject struct {
+	Server ServerRef `json:"server"`
+	Params RemoveServerParams
+}
+
+type RemoveServerResponseObject interface {
+	VisitRemoveServerResponse(w http.ResponseWriter) error
+}
+
+type RemoveServer204Response struct {
+}
+
+func (response RemoveServer204Response) VisitRemoveServerResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveServerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemoveServerdefaultApplicationProblemPlusJSONResponse) VisitRemoveServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetServerRequestObject struct {
-	Server string `json:"server"`
+	Server ServerRef `json:"server"`
 }
 
 type GetServerResponseObject interface {
 	VisitGetServerResponse(w http.ResponseWriter) error
 }
 
-type GetServer200JSONResponse Server
+type GetServer200ResponseHeaders struct {
+	ETag *string
+}
+
+type GetServer200JSONResponse struct {
+	Body    Server
+	Headers GetServer200ResponseHeaders
+}
 
 func (response GetServer200JSONResponse) VisitGetServerResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1232,6 +2785,288 @@ type GetServerdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetServerdefaultApplicationProblemPlusJSONResponse) VisitGetServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditServerRequestObject struct {
+	Server ServerRef `json:"server"`
+	Params EditServerParams
+	Body   *EditServerJSONRequestBody
+}
+
+type EditServerResponseObject interface {
+	VisitEditServerResponse(w http.ResponseWriter) error
+}
+
+type EditServer200ResponseHeaders struct {
+	ETag *string
+}
+
+type EditServer200JSONResponse struct {
+	Body    Server
+	Headers EditServer200ResponseHeaders
+}
+
+func (response EditServer200JSONResponse) VisitEditServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditServerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response EditServerdefaultApplicationProblemPlusJSONResponse) VisitEditServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveHostKeyRequestObject struct {
+	Server ServerRef `json:"server"`
+	Params ApproveHostKeyParams
+	Body   *ApproveHostKeyJSONRequestBody
+}
+
+type ApproveHostKeyResponseObject interface {
+	VisitApproveHostKeyResponse(w http.ResponseWriter) error
+}
+
+type ApproveHostKey200JSONResponse ServerTest
+
+func (response ApproveHostKey200JSONResponse) VisitApproveHostKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ApproveHostKeydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ApproveHostKeydefaultApplicationProblemPlusJSONResponse) VisitApproveHostKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseServerRequestObject struct {
+	Server ServerRef `json:"server"`
+	Params PauseServerParams
+}
+
+type PauseServerResponseObject interface {
+	VisitPauseServerResponse(w http.ResponseWriter) error
+}
+
+type PauseServer200ResponseHeaders struct {
+	ETag *string
+}
+
+type PauseServer200JSONResponse struct {
+	Body    Server
+	Headers PauseServer200ResponseHeaders
+}
+
+func (response PauseServer200JSONResponse) VisitPauseServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseServerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PauseServerdefaultApplicationProblemPlusJSONResponse) VisitPauseServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeServerRequestObject struct {
+	Server ServerRef `json:"server"`
+	Params ResumeServerParams
+}
+
+type ResumeServerResponseObject interface {
+	VisitResumeServerResponse(w http.ResponseWriter) error
+}
+
+type ResumeServer200ResponseHeaders struct {
+	ETag *string
+}
+
+type ResumeServer200JSONResponse struct {
+	Body    Server
+	Headers ResumeServer200ResponseHeaders
+}
+
+func (response ResumeServer200JSONResponse) VisitResumeServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ETag != nil {
+		w.Header().Set("ETag", fmt.Sprint(*response.Headers.ETag))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeServerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResumeServerdefaultApplicationProblemPlusJSONResponse) VisitResumeServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScanServerRequestObject struct {
+	Server ServerRef `json:"server"`
+	Params ScanServerParams
+}
+
+type ScanServerResponseObject interface {
+	VisitScanServerResponse(w http.ResponseWriter) error
+}
+
+type ScanServer202ResponseHeaders struct {
+	Location *string
+}
+
+type ScanServer202JSONResponse struct {
+	Body    ScanAccepted
+	Headers ScanServer202ResponseHeaders
+}
+
+func (response ScanServer202JSONResponse) VisitScanServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Location != nil {
+		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScanServerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ScanServerdefaultApplicationProblemPlusJSONResponse) VisitScanServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestServerRequestObject struct {
+	Server ServerRef `json:"server"`
+	Params TestServerParams
+}
+
+type TestServerResponseObject interface {
+	VisitTestServerResponse(w http.ResponseWriter) error
+}
+
+type TestServer200JSONResponse ServerTest
+
+func (response TestServer200JSONResponse) VisitTestServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestServerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TestServerdefaultApplicationProblemPlusJSONResponse) VisitTestServerResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -1348,6 +3183,50 @@ type RevokeTokendefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RevokeTokendefaultApplicationProblemPlusJSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDocsRequestObject struct {
+}
+
+type GetDocsResponseObject interface {
+	VisitGetDocsResponse(w http.ResponseWriter) error
+}
+
+type GetDocs200TextHTMLResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetDocs200TextHTMLResponse) VisitGetDocsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetDocsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetDocsdefaultApplicationProblemPlusJSONResponse) VisitGetDocsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -1533,6 +3412,9 @@ type StrictServerInterface interface {
 	// ListAuditLog Who asked for what change, the latest first
 	// (GET /api/v1/audit-log)
 	ListAuditLog(ctx context.Context, request ListAuditLogRequestObject) (ListAuditLogResponseObject, error)
+	// ListChanges What happens to all files, as it happens
+	// (GET /api/v1/changes)
+	ListChanges(ctx context.Context, request ListChangesRequestObject) (ListChangesResponseObject, error)
 	// ListFiles File versions in order of first sight
 	// (GET /api/v1/files)
 	ListFiles(ctx context.Context, request ListFilesRequestObject) (ListFilesResponseObject, error)
@@ -1542,15 +3424,60 @@ type StrictServerInterface interface {
 	// ListFileEvents What happened to a file version, oldest first
 	// (GET /api/v1/files/{file_uuid}/events)
 	ListFileEvents(ctx context.Context, request ListFileEventsRequestObject) (ListFileEventsResponseObject, error)
+	// RenotifyFile Announce a completed file again, with the message id it had
+	// (POST /api/v1/files/{file_uuid}:renotify)
+	RenotifyFile(ctx context.Context, request RenotifyFileRequestObject) (RenotifyFileResponseObject, error)
+	// RetryFile Send a file in error on its way again
+	// (POST /api/v1/files/{file_uuid}:retry)
+	RetryFile(ctx context.Context, request RetryFileRequestObject) (RetryFileResponseObject, error)
+	// SkipFile Give a file in error up
+	// (POST /api/v1/files/{file_uuid}:skip)
+	SkipFile(ctx context.Context, request SkipFileRequestObject) (SkipFileResponseObject, error)
+	// RetryFiles Send files in error on their way again, by filter
+	// (POST /api/v1/files:retry)
+	RetryFiles(ctx context.Context, request RetryFilesRequestObject) (RetryFilesResponseObject, error)
+	// SkipFiles Give files in error up, by filter
+	// (POST /api/v1/files:skip)
+	SkipFiles(ctx context.Context, request SkipFilesRequestObject) (SkipFilesResponseObject, error)
+	// ListReconciliations What the reconciler found and did, the latest first
+	// (GET /api/v1/reconciliations)
+	ListReconciliations(ctx context.Context, request ListReconciliationsRequestObject) (ListReconciliationsResponseObject, error)
+	// ListScans Listings of servers, the latest first
+	// (GET /api/v1/scans)
+	ListScans(ctx context.Context, request ListScansRequestObject) (ListScansResponseObject, error)
 	// GetScan How a scan goes
 	// (GET /api/v1/scans/{scan_uuid})
 	GetScan(ctx context.Context, request GetScanRequestObject) (GetScanResponseObject, error)
 	// ListServers All servers, by name
 	// (GET /api/v1/servers)
 	ListServers(ctx context.Context, request ListServersRequestObject) (ListServersResponseObject, error)
+	// CreateServer Add a server
+	// (POST /api/v1/servers)
+	CreateServer(ctx context.Context, request CreateServerRequestObject) (CreateServerResponseObject, error)
+	// RemoveServer Remove a server
+	// (DELETE /api/v1/servers/{server})
+	RemoveServer(ctx context.Context, request RemoveServerRequestObject) (RemoveServerResponseObject, error)
 	// GetServer One server
 	// (GET /api/v1/servers/{server})
 	GetServer(ctx context.Context, request GetServerRequestObject) (GetServerResponseObject, error)
+	// EditServer Change a server's settings or credentials
+	// (PATCH /api/v1/servers/{server})
+	EditServer(ctx context.Context, request EditServerRequestObject) (EditServerResponseObject, error)
+	// ApproveHostKey Pin the presented host key if it has this fingerprint, and test the server
+	// (POST /api/v1/servers/{server}:approve-host-key)
+	ApproveHostKey(ctx context.Context, request ApproveHostKeyRequestObject) (ApproveHostKeyResponseObject, error)
+	// PauseServer Stop scanning a server; files already found go on
+	// (POST /api/v1/servers/{server}:pause)
+	PauseServer(ctx context.Context, request PauseServerRequestObject) (PauseServerResponseObject, error)
+	// ResumeServer Scan a paused or suspended server again
+	// (POST /api/v1/servers/{server}:resume)
+	ResumeServer(ctx context.Context, request ResumeServerRequestObject) (ResumeServerResponseObject, error)
+	// ScanServer Scan a server now
+	// (POST /api/v1/servers/{server}:scan)
+	ScanServer(ctx context.Context, request ScanServerRequestObject) (ScanServerResponseObject, error)
+	// TestServer Connect, compare the host key, log in and look at the root folder
+	// (POST /api/v1/servers/{server}:test)
+	TestServer(ctx context.Context, request TestServerRequestObject) (TestServerResponseObject, error)
 	// ListTokens All tokens, the latest first, without their secrets
 	// (GET /api/v1/tokens)
 	ListTokens(ctx context.Context, request ListTokensRequestObject) (ListTokensResponseObject, error)
@@ -1560,6 +3487,9 @@ type StrictServerInterface interface {
 	// RevokeToken End a token at once
 	// (DELETE /api/v1/tokens/{name})
 	RevokeToken(ctx context.Context, request RevokeTokenRequestObject) (RevokeTokenResponseObject, error)
+	// GetDocs This document as a page to read
+	// (GET /docs)
+	GetDocs(ctx context.Context, request GetDocsRequestObject) (GetDocsResponseObject, error)
 	// StartScan Scan servers now
 	// (POST /files/scan)
 	StartScan(ctx context.Context, request StartScanRequestObject) (StartScanResponseObject, error)
@@ -1628,6 +3558,31 @@ func (sh *strictHandler) ListAuditLog(ctx echo.Context, params ListAuditLogParam
 		return err
 	} else if validResponse, ok := response.(ListAuditLogResponseObject); ok {
 		return validResponse.VisitListAuditLogResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListChanges operation middleware
+func (sh *strictHandler) ListChanges(ctx echo.Context, params ListChangesParams) error {
+	var request ListChangesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListChanges(ctx.Request().Context(), request.(ListChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListChanges")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListChangesResponseObject); ok {
+		return validResponse.VisitListChangesResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -1709,6 +3664,299 @@ func (sh *strictHandler) ListFileEvents(ctx echo.Context, fileUUID FileUUID) err
 	return nil
 }
 
+// RenotifyFile operation middleware
+func (sh *strictHandler) RenotifyFile(ctx echo.Context, fileUUID FileUUID, params RenotifyFileParams) error {
+	var request RenotifyFileRequestObject
+
+	request.FileUUID = fileUUID
+	request.Params = params
+
+	var body RenotifyFileJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RenotifyFile(ctx.Request().Context(), request.(RenotifyFileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RenotifyFile")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RenotifyFileResponseObject); ok {
+		return validResponse.VisitRenotifyFileResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RetryFile operation middleware
+func (sh *strictHandler) RetryFile(ctx echo.Context, fileUUID FileUUID, params RetryFileParams) error {
+	var request RetryFileRequestObject
+
+	request.FileUUID = fileUUID
+	request.Params = params
+
+	var body RetryFileJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RetryFile(ctx.Request().Context(), request.(RetryFileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetryFile")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RetryFileResponseObject); ok {
+		return validResponse.VisitRetryFileResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SkipFile operation middleware
+func (sh *strictHandler) SkipFile(ctx echo.Context, fileUUID FileUUID, params SkipFileParams) error {
+	var request SkipFileRequestObject
+
+	request.FileUUID = fileUUID
+	request.Params = params
+
+	var body SkipFileJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SkipFile(ctx.Request().Context(), request.(SkipFileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SkipFile")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SkipFileResponseObject); ok {
+		return validResponse.VisitSkipFileResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RetryFiles operation middleware
+func (sh *strictHandler) RetryFiles(ctx echo.Context, params RetryFilesParams) error {
+	var request RetryFilesRequestObject
+
+	request.Params = params
+
+	var body RetryFilesJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RetryFiles(ctx.Request().Context(), request.(RetryFilesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetryFiles")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RetryFilesResponseObject); ok {
+		return validResponse.VisitRetryFilesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SkipFiles operation middleware
+func (sh *strictHandler) SkipFiles(ctx echo.Context, params SkipFilesParams) error {
+	var request SkipFilesRequestObject
+
+	request.Params = params
+
+	var body SkipFilesJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SkipFiles(ctx.Request().Context(), request.(SkipFilesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SkipFiles")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SkipFilesResponseObject); ok {
+		return validResponse.VisitSkipFilesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListReconciliations operation middleware
+func (sh *strictHandler) ListReconciliations(ctx echo.Context, params ListReconciliationsParams) error {
+	var request ListReconciliationsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListReconciliations(ctx.Request().Context(), request.(ListReconciliationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListReconciliations")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListReconciliationsResponseObject); ok {
+		return validResponse.VisitListReconciliationsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListScans operation middleware
+func (sh *strictHandler) ListScans(ctx echo.Context, params ListScansParams) error {
+	var request ListScansRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListScans(ctx.Request().Context(), request.(ListScansRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListScans")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListScansResponseObject); ok {
+		return validResponse.VisitListScansResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetScan operation middleware
 func (sh *strictHandler) GetScan(ctx echo.Context, scanUUID openapi_types.UUID) error {
 	var request GetScanRequestObject
@@ -1757,8 +4005,82 @@ func (sh *strictHandler) ListServers(ctx echo.Context) error {
 	return nil
 }
 
+// CreateServer operation middleware
+func (sh *strictHandler) CreateServer(ctx echo.Context, params CreateServerParams) error {
+	var request CreateServerRequestObject
+
+	request.Params = params
+
+	var body CreateServerJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateServer(ctx.Request().Context(), request.(CreateServerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateServer")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateServerResponseObject); ok {
+		return validResponse.VisitCreateServerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemoveServer operation middleware
+func (sh *strictHandler) RemoveServer(ctx echo.Context, server ServerRef, params RemoveServerParams) error {
+	var request RemoveServerRequestObject
+
+	request.Server = server
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveServer(ctx.Request().Context(), request.(RemoveServerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveServer")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemoveServerResponseObject); ok {
+		return validResponse.VisitRemoveServerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetServer operation middleware
-func (sh *strictHandler) GetServer(ctx echo.Context, server string) error {
+func (sh *strictHandler) GetServer(ctx echo.Context, server ServerRef) error {
 	var request GetServerRequestObject
 
 	request.Server = server
@@ -1776,6 +4098,208 @@ func (sh *strictHandler) GetServer(ctx echo.Context, server string) error {
 		return err
 	} else if validResponse, ok := response.(GetServerResponseObject); ok {
 		return validResponse.VisitGetServerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// EditServer operation middleware
+func (sh *strictHandler) EditServer(ctx echo.Context, server ServerRef, params EditServerParams) error {
+	var request EditServerRequestObject
+
+	request.Server = server
+	request.Params = params
+
+	var body EditServerJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EditServer(ctx.Request().Context(), request.(EditServerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditServer")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EditServerResponseObject); ok {
+		return validResponse.VisitEditServerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ApproveHostKey operation middleware
+func (sh *strictHandler) ApproveHostKey(ctx echo.Context, server ServerRef, params ApproveHostKeyParams) error {
+	var request ApproveHostKeyRequestObject
+
+	request.Server = server
+	request.Params = params
+
+	var body ApproveHostKeyJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ApproveHostKey(ctx.Request().Context(), request.(ApproveHostKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ApproveHostKey")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ApproveHostKeyResponseObject); ok {
+		return validResponse.VisitApproveHostKeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PauseServer operation middleware
+func (sh *strictHandler) PauseServer(ctx echo.Context, server ServerRef, params PauseServerParams) error {
+	var request PauseServerRequestObject
+
+	request.Server = server
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PauseServer(ctx.Request().Context(), request.(PauseServerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseServer")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PauseServerResponseObject); ok {
+		return validResponse.VisitPauseServerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResumeServer operation middleware
+func (sh *strictHandler) ResumeServer(ctx echo.Context, server ServerRef, params ResumeServerParams) error {
+	var request ResumeServerRequestObject
+
+	request.Server = server
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeServer(ctx.Request().Context(), request.(ResumeServerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeServer")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResumeServerResponseObject); ok {
+		return validResponse.VisitResumeServerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ScanServer operation middleware
+func (sh *strictHandler) ScanServer(ctx echo.Context, server ServerRef, params ScanServerParams) error {
+	var request ScanServerRequestObject
+
+	request.Server = server
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ScanServer(ctx.Request().Context(), request.(ScanServerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ScanServer")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ScanServerResponseObject); ok {
+		return validResponse.VisitScanServerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TestServer operation middleware
+func (sh *strictHandler) TestServer(ctx echo.Context, server ServerRef, params TestServerParams) error {
+	var request TestServerRequestObject
+
+	request.Server = server
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TestServer(ctx.Request().Context(), request.(TestServerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestServer")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TestServerResponseObject); ok {
+		return validResponse.VisitTestServerResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -1870,6 +4394,29 @@ func (sh *strictHandler) RevokeToken(ctx echo.Context, name string) error {
 		return err
 	} else if validResponse, ok := response.(RevokeTokenResponseObject); ok {
 		return validResponse.VisitRevokeTokenResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetDocs operation middleware
+func (sh *strictHandler) GetDocs(ctx echo.Context) error {
+	var request GetDocsRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDocs(ctx.Request().Context(), request.(GetDocsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDocs")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetDocsResponseObject); ok {
+		return validResponse.VisitGetDocsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

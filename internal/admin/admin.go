@@ -24,12 +24,19 @@ type Servers interface {
 	// a suspension.
 	PauseServer(ctx context.Context, serverUUID string) error
 	ResumeServer(ctx context.Context, serverUUID string) error
+	// EditServer changes the server to what edit makes of it under a lock.
+	EditServer(ctx context.Context, serverUUID string, edit func(ingest.Server) (ingest.Server, error)) (ingest.Server, error)
+	// RemoveServer removes a server if check agrees and no file of it is open;
+	// otherwise it is KindConflict.
+	RemoveServer(ctx context.Context, serverUUID string, check func(ingest.Server) error) error
 }
 
 // Files is the record of file versions and their events.
 type Files interface {
 	// Files returns one page in order of id.
 	Files(ctx context.Context, filter ingest.FileFilter) ([]ingest.File, error)
+	// CountMatching counts the files that the filter selects.
+	CountMatching(ctx context.Context, filter ingest.FileFilter) (int64, error)
 	// FindFile returns one by uuid or a prefix that fits only one; the error is
 	// of KindMissing when there is none and of KindConflict when there are several.
 	FindFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error)
@@ -122,6 +129,7 @@ type Ledger interface {
 	Servers
 	Files
 	Access
+	History
 }
 
 // Opener gives a part when it is needed. Parts are opened late so that what

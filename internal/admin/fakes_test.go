@@ -13,6 +13,7 @@ import (
 
 // fakeLedger is a Ledger in memory.
 type fakeLedger struct {
+	Ledger  // panics at what is not faked
 	mu      sync.Mutex
 	servers []ingest.Server
 	files   []ingest.File

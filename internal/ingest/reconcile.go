@@ -19,6 +19,9 @@ type OpenUpload struct {
 
 // Reconciliation is what one run of the reconciler found and did.
 type Reconciliation struct {
+	// ID and FinishedAt are the database's.
+	ID         int64     `json:"-"`
+	FinishedAt time.Time `json:"-"`
 	// Key names the run.
 	Key       string    `json:"key"`
 	StartedAt time.Time `json:"started_at"`

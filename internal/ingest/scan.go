@@ -6,6 +6,8 @@ import "time"
 type Scan struct {
 	ID         int64
 	ServerUUID string
+	// ServerName is set in listings of several servers' scans.
+	ServerName string
 	StartedAt  time.Time
 	// FinishedAt is zero while the scan runs.
 	FinishedAt time.Time
@@ -30,6 +32,13 @@ type ScanCounts struct {
 type FileFilter struct {
 	Server   string // name or uuid
 	Statuses []Status
+	// Path is a glob, '*' within a folder and '**' across; without a leading
+	// slash it may match the end of a path.
+	Path string
+	// From and To bound when the file was first seen; To is not included.
+	From, To time.Time
+	// Hash is the lower-case hex digest of the content.
+	Hash string
 	// AfterID is the keyset cursor: files with a larger ID.
 	AfterID int64
 	// Limit is the page size; default 100, at most 1000.

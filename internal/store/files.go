@@ -123,8 +123,32 @@ func uuidRange(prefix string) (low, high string, err error) {
 // Files returns files in order of id, those the filter selects. A server that
 // does not exist is KindMissing.
 func (s *Store) Files(ctx context.Context, filter ingest.FileFilter) ([]ingest.File, error) {
+	where, args, err := s.conditions(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	args = append(args, pageSize(filter.Limit))
+	query := fmt.Sprintf("SELECT %s%sWHERE %s ORDER BY f.id LIMIT $%d", fileColumns, fromFiles, where, len(args))
+	return s.manyFiles(ctx, "list files", query, args...)
+}
+
+// CountMatching returns how many files the filter selects, whatever its limit.
+func (s *Store) CountMatching(ctx context.Context, filter ingest.FileFilter) (n int64, err error) {
+	where, args, err := s.conditions(ctx, filter)
+	if err != nil {
+		return 0, err
+	}
+	err = s.retry(ctx, "count files", func() error {
+		return s.pool.QueryRow(ctx, "SELECT count(*) FROM files f WHERE "+where, args...).Scan(&n)
+	})
+	return n, err
+}
+
+// conditions has only those in its text that are asked for, so that each
+// combination gets a plan of its own with the index that serves it.
+func (s *Store) conditions(ctx context.Context, filter ingest.FileFilter) (text string, args []any, err error) {
 	where := []string{"f.id > $1"}
-	args := []any{filter.AfterID}
+	args = []any{filter.AfterID}
 	add := func(condition string, arg any) {
 		args = append(args, arg)
 		where = append(where, fmt.Sprintf(condition, len(args)))
@@ -132,19 +156,26 @@ func (s *Store) Files(ctx context.Context, filter ingest.FileFilter) ([]ingest.F
 	if filter.Server != "" {
 		server, err := s.ServerByName(ctx, filter.Server)
 		if err != nil {
-			return nil, err
+			return "", nil, err
 		}
 		add("f.server_uuid = $%d", server.UUID)
 	}
 	if len(filter.Statuses) > 0 {
 		add("f.status = ANY ($%d)", statusNames(filter.Statuses))
 	}
-	args = append(args, pageSize(filter.Limit))
-	// Only conditions that are asked for are in the text, so that each
-	// combination gets a plan of its own with the index that serves it.
-	query := fmt.Sprintf("SELECT %s%sWHERE %s ORDER BY f.id LIMIT $%d",
-		fileColumns, fromFiles, strings.Join(where, " AND "), len(args))
-	return s.manyFiles(ctx, "list files", query, args...)
+	if filter.Path != "" {
+		add("f.remote_path ~ $%d", globPattern(cleanText(filter.Path)))
+	}
+	if filter.Hash != "" {
+		add("f.file_hash = $%d", filter.Hash)
+	}
+	if !filter.From.IsZero() {
+		add("f.created_at >= $%d", filter.From)
+	}
+	if !filter.To.IsZero() {
+		add("f.created_at < $%d", filter.To)
+	}
+	return strings.Join(where, " AND "), args, nil
 }
 
 func statusNames(statuses []ingest.Status) []string {

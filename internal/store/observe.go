@@ -41,13 +41,16 @@ func (s *Store) Observe(ctx context.Context, serverUUID, source string, seen []i
 
 // The lock makes listings of one server take turns; rows that refer to the
 // server can still be written.
-const lockServer = `SELECT true FROM sftp_servers WHERE server_uuid = $1 FOR NO KEY UPDATE`
+const lockServer = `SELECT removed_at IS NULL FROM sftp_servers WHERE server_uuid = $1 FOR NO KEY UPDATE`
 
 func lockServerRow(ctx context.Context, tx pgx.Tx, serverUUID string) error {
 	var there bool
 	err := tx.QueryRow(ctx, lockServer, serverUUID).Scan(&there)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return errNo("server with uuid", serverUUID)
+	}
+	if err == nil && !there {
+		return ingest.Errorf(ingest.KindConflict, "server %s has been removed: nothing more is recorded of it", serverUUID)
 	}
 	return err
 }

@@ -2,10 +2,6 @@ package store
 
 import (
 	"context"
-
-	"github.com/jackc/pgx/v5"
-
-	"stevedore/internal/ingest"
 )
 
 // A server that was suspended for its host key is mended by this.
@@ -66,39 +62,3 @@ func (s *Store) changeServer(ctx context.Context, op, serverUUID, statement stri
 		return err
 	})
 }
-
-const (
-	serverHasFiles    = `SELECT EXISTS (SELECT FROM files WHERE server_uuid = $1)`
-	deleteServerScans = `DELETE FROM scans WHERE server_uuid = $1`
-	deleteServer      = `DELETE FROM sftp_servers WHERE server_uuid = $1`
-)
-
-// RemoveServer deletes a server that never showed a file, with its scans. One
-// with files is KindConflict: the ledger keeps what it has recorded. Removing
-// a server that is gone is no error.
-func (s *Store) RemoveServer(ctx context.Context, serverUUID string) error {
-	id, err := validUUID("server with uuid", serverUUID)
-	if err != nil {
-		return err
-	}
-	return s.inTx(ctx, "remove server", func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lockServerFully, id); err != nil {
-			return err
-		}
-		var files bool
-		if err := tx.QueryRow(ctx, serverHasFiles, id).Scan(&files); err != nil {
-			return err
-		}
-		if files {
-			return ingest.Errorf(ingest.KindConflict, "server %s has files in the ledger and cannot be removed: pause it instead", id)
-		}
-		if _, err := tx.Exec(ctx, deleteServerScans, id); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, deleteServer, id)
-		return err
-	})
-}
-
-// lockServerFully keeps out rows that would refer to the server.
-const lockServerFully = `SELECT FROM sftp_servers WHERE server_uuid = $1 FOR UPDATE`

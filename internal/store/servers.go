@@ -113,7 +113,7 @@ func (s *Store) Server(ctx context.Context, serverUUID string) (ingest.Server, e
 // A server whose name looks like another's uuid is still found by its name.
 const serverByName = `
 SELECT ` + serverColumns + ` FROM sftp_servers s
-WHERE s.name = $1 OR s.server_uuid::text = lower($1)
+WHERE (s.name = $1 OR s.server_uuid::text = lower($1)) AND s.removed_at IS NULL
 ORDER BY s.name = $1 DESC LIMIT 1`
 
 // ServerByName returns the server with the name or uuid, or KindMissing.
@@ -149,7 +149,7 @@ func (s *Store) manyServers(ctx context.Context, query string, args ...any) (ser
 	return servers, err
 }
 
-const serversPage = `SELECT ` + serverColumns + ` FROM sftp_servers s WHERE s.name > $1 ORDER BY s.name LIMIT $2`
+const serversPage = `SELECT ` + serverColumns + ` FROM sftp_servers s WHERE s.name > $1 AND s.removed_at IS NULL ORDER BY s.name LIMIT $2`
 
 // Servers returns servers in byte order of their names, after the given one.
 // limit is the page size: default 100, at most 1000.

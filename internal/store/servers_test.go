@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -114,12 +115,12 @@ func TestServerLifecycle(t *testing.T) {
 	_, err := b.StartScan(ctx, id, "k")
 	require.NoError(t, err)
 	b.observe(t, seen("/a", 1))
-	requireKind(t, ingest.KindConflict, b.RemoveServer(ctx, id), "pause it instead")
+	requireKind(t, ingest.KindConflict, b.RemoveServer(ctx, id, agree), "on their way")
 	other := b.addServer(t, "other")
 	_, err = b.StartScan(ctx, other.UUID, "k2")
 	require.NoError(t, err)
-	require.NoError(t, b.RemoveServer(ctx, other.UUID))
-	require.NoError(t, b.RemoveServer(ctx, other.UUID))
+	require.NoError(t, b.RemoveServer(ctx, other.UUID, agree))
+	require.NoError(t, b.RemoveServer(ctx, other.UUID, agree))
 	_, err = b.Server(ctx, other.UUID)
 	requireKind(t, ingest.KindMissing, err, "no server")
 }
@@ -240,4 +241,42 @@ func TestScansAreListedLatestFirst(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, scans, 2)
 	require.Equal(t, []int64{ids[2], ids[1]}, []int64{scans[0].ID, scans[1].ID})
+}
+
+func agree(ingest.Server) error { return nil }
+
+// TestFault70_ServerRemovedMidTransfer: a server whose files are on their way
+// stays; once they have ended it goes, the ledger keeps them, and a listing
+// that still runs records nothing more.
+func TestFault70_ServerRemovedMidTransfer(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	file := b.ready(t, "/x")
+	b.walk(t, file.UUID, ingest.StatusDownloading)
+	requireKind(t, ingest.KindConflict, b.RemoveServer(ctx, b.server.UUID, agree), "1 file(s) on their way")
+	b.walk(t, file.UUID, ingest.StatusError)
+	requireKind(t, ingest.KindConflict, b.RemoveServer(ctx, b.server.UUID, agree), "waiting for an operator")
+	b.walk(t, file.UUID, ingest.StatusSkipped)
+	refused := errors.New("no")
+	require.ErrorIs(t, b.RemoveServer(ctx, b.server.UUID, func(ingest.Server) error { return refused }), refused)
+	require.NoError(t, b.RemoveServer(ctx, b.server.UUID, agree))
+	require.NoError(t, b.RemoveServer(ctx, b.server.UUID, agree), "gone is gone")
+
+	_, err := b.ServerByName(ctx, "acme")
+	requireKind(t, ingest.KindMissing, err, "acme")
+	servers, err := b.Servers(ctx, "", 10)
+	require.NoError(t, err)
+	require.Empty(t, servers)
+	_, err = b.Observe(ctx, b.server.UUID, "schedule", []ingest.Observation{seen("/y", 1)})
+	requireKind(t, ingest.KindConflict, err, "has been removed")
+	kept, err := b.File(ctx, file.UUID)
+	require.NoError(t, err)
+	require.Equal(t, ingest.StatusSkipped, kept.Status)
+	require.Contains(t, kept.ServerName, "acme.removed-")
+	row, err := b.Server(ctx, b.server.UUID)
+	require.NoError(t, err)
+	require.False(t, row.Active)
+	require.Empty(t, row.PasswordEncrypted)
+	b.addServer(t, "acme")
 }

@@ -1,0 +1,102 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"stevedore/api/oas"
+	"stevedore/internal/ingest"
+)
+
+const (
+	// changesEvery is how often the ledger is asked for what is new.
+	changesEvery = time.Second
+	// changesQuiet is how long a stream is silent before a comment shows that
+	// it lives.
+	changesQuiet = 15 * time.Second
+	changesPage  = 500
+)
+
+// ListChanges streams what happens to files.
+func (h handlers) ListChanges(ctx context.Context, req oas.ListChangesRequestObject) (oas.ListChangesResponseObject, error) {
+	stream := changes{ctx: ctx, ops: h.ops, stopping: h.stopping}
+	var err error
+	if req.Params.LastEventID != nil {
+		stream.last = *req.Params.LastEventID
+	} else if stream.last, err = h.ops.LastEventID(ctx); err != nil {
+		return nil, err
+	}
+	// What is wrong now can still be said with a status.
+	if stream.first, err = h.ops.EventsAfter(ctx, stream.last, changesPage); err != nil {
+		return nil, err
+	}
+	return stream, nil
+}
+
+// changes is the answer to ListChanges.
+type changes struct {
+	ctx      context.Context
+	ops      Operations
+	stopping <-chan struct{}
+	last     int64
+	first    []ingest.LedgerEvent
+}
+
+// VisitListChangesResponse writes until the client or the service goes. When
+// the ledger does not answer it ends the stream: clients come again with the
+// last id they have.
+func (s changes) VisitListChangesResponse(w http.ResponseWriter) error {
+	control := http.NewResponseController(w)
+	// Not all writers have deadlines; where they have, this answer needs none.
+	_ = control.SetWriteDeadline(time.Time{})
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.WriteHeader(http.StatusOK)
+	if _, err := fmt.Fprint(w, "retry: 2000\n\n"); err != nil {
+		return nil //nolint:nilerr // the client has gone, and the answer has begun
+	}
+	tick := time.NewTicker(changesEvery)
+	defer tick.Stop()
+	events, spoken := s.first, time.Now()
+	for {
+		if len(events) == 0 && time.Since(spoken) > changesQuiet {
+			events, spoken = nil, time.Now()
+			if _, err := fmt.Fprint(w, ": nothing new\n\n"); err != nil {
+				return nil //nolint:nilerr // as above
+			}
+		}
+		for _, event := range events {
+			if err := writeChange(w, event); err != nil {
+				return nil //nolint:nilerr // as above
+			}
+			s.last, spoken = event.ID, time.Now()
+		}
+		if err := control.Flush(); err != nil {
+			return nil //nolint:nilerr // as above
+		}
+		if len(events) < changesPage {
+			select {
+			case <-tick.C:
+			case <-s.ctx.Done():
+				return nil
+			case <-s.stopping:
+				return nil
+			}
+		}
+		var err error
+		if events, err = s.ops.EventsAfter(s.ctx, s.last, changesPage); err != nil {
+			return nil //nolint:nilerr // the answer has begun: the client comes again
+		}
+	}
+}
+
+func writeChange(w http.ResponseWriter, event ingest.LedgerEvent) error {
+	data, err := json.Marshal(oas.FromChange(event)) // on one line, as the format asks
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "id: %d\nevent: %s\ndata: %s\n\n", event.ID, ingest.SafeName(string(event.Type)), data)
+	return err
+}

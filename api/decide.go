@@ -1,0 +1,115 @@
+package api
+
+import (
+	"context"
+	"strings"
+
+	"stevedore/api/oas"
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+func decision(reason string, from *oas.StepName) workflows.Decision {
+	d := workflows.Decision{Reason: reason}
+	if from != nil {
+		d.From = ingest.Step(*from)
+	}
+	return d
+}
+
+func (h handlers) decide(ctx context.Context, fileUUID string, action admin.Action, d workflows.Decision) (oas.File, error) {
+	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
+	defer cancel()
+	d.Actor = admin.Who(ctx).Name
+	file, err := h.ops.Decide(ctx, fileUUID, action, d)
+	return oas.FromFile(file), err
+}
+
+// RetryFile sends a file on its way again.
+func (h handlers) RetryFile(ctx context.Context, req oas.RetryFileRequestObject) (oas.RetryFileResponseObject, error) {
+	file, err := h.decide(ctx, req.FileUUID.String(), admin.Retry, decision(req.Body.Reason, req.Body.From))
+	if err != nil {
+		return nil, err
+	}
+	return oas.RetryFile200JSONResponse(file), nil
+}
+
+// SkipFile gives a file up.
+func (h handlers) SkipFile(ctx context.Context, req oas.SkipFileRequestObject) (oas.SkipFileResponseObject, error) {
+	file, err := h.decide(ctx, req.FileUUID.String(), admin.Skip, decision(req.Body.Reason, nil))
+	if err != nil {
+		return nil, err
+	}
+	return oas.SkipFile200JSONResponse(file), nil
+}
+
+// RenotifyFile announces a file again.
+func (h handlers) RenotifyFile(ctx context.Context, req oas.RenotifyFileRequestObject) (oas.RenotifyFileResponseObject, error) {
+	file, err := h.decide(ctx, req.FileUUID.String(), admin.Renotify, decision(req.Body.Reason, nil))
+	if err != nil {
+		return nil, err
+	}
+	return oas.RenotifyFile200JSONResponse(file), nil
+}
+
+// RetryFiles sends files on their way again.
+func (h handlers) RetryFiles(ctx context.Context, req oas.RetryFilesRequestObject) (oas.RetryFilesResponseObject, error) {
+	result, err := h.decideAll(ctx, admin.Retry, *req.Body)
+	if err != nil {
+		return nil, err
+	}
+	return oas.RetryFiles200JSONResponse(result), nil
+}
+
+// SkipFiles gives files up.
+func (h handlers) SkipFiles(ctx context.Context, req oas.SkipFilesRequestObject) (oas.SkipFilesResponseObject, error) {
+	if req.Body.From != nil {
+		return nil, invalid("from", "from: only a retry goes on from a step; leave it out")
+	}
+	result, err := h.decideAll(ctx, admin.Skip, *req.Body)
+	if err != nil {
+		return nil, err
+	}
+	return oas.SkipFiles200JSONResponse(result), nil
+}
+
+func (h handlers) decideAll(ctx context.Context, action admin.Action, body oas.BulkDecision) (oas.BulkResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
+	defer cancel()
+	request := admin.BulkRequest{
+		Filter: selection(body.Filter), Action: action, Decision: decision(body.Reason, body.From), Expected: body.ExpectedCount,
+		DryRun: body.DryRun != nil && *body.DryRun,
+	}
+	request.Decision.Actor = admin.Who(ctx).Name
+	result, err := h.ops.DecideAll(ctx, request)
+	if err != nil {
+		return oas.BulkResult{}, err
+	}
+	answer := oas.BulkResult{
+		Matched: result.Matched, Done: result.Done, Failed: result.Failed, Remaining: result.Remaining, Failures: []oas.BulkFailure{},
+	}
+	for _, failure := range result.Failures {
+		answer.Failures = append(answer.Failures, oas.BulkFailure{FileUUID: failure.FileUUID, Message: failure.Message})
+	}
+	return answer, nil
+}
+
+func selection(s oas.FileSelection) (filter ingest.FileFilter) {
+	if s.Server != nil {
+		filter.Server = *s.Server
+	}
+	if s.Path != nil {
+		filter.Path = *s.Path
+	}
+	if s.Hash != nil {
+		filter.Hash = strings.ToLower(*s.Hash)
+	}
+	if s.From != nil {
+		filter.From = *s.From
+	}
+	if s.To != nil {
+		filter.To = *s.To
+	}
+	return filter
+}

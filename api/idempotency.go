@@ -1,0 +1,137 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+)
+
+// keepTimeout bounds storing an answer that the client may no longer wait for.
+const keepTimeout = 5 * time.Second
+
+// replayedHeaders are those of an answer that are stored with it.
+var replayedHeaders = []string{echo.HeaderContentType, echo.HeaderLocation, "ETag"}
+
+// errKeyReused and errKeyInUse say why a key is not taken.
+var (
+	errKeyReused = echo.NewHTTPError(http.StatusUnprocessableEntity, "this Idempotency-Key was used for another request: take a new one")
+	errKeyInUse  = echo.NewHTTPError(http.StatusConflict, "the first request with this Idempotency-Key is still under way: ask again in a second")
+)
+
+// repeats answers a request that is sent again with the same Idempotency-Key as
+// the first one was. Answers that say that something of ours failed are not
+// kept: trying again may help.
+type repeats struct {
+	ops Operations
+	log *slog.Logger
+	// digestKey keys digests of requests, whose bodies may hold passwords.
+	digestKey []byte
+}
+
+func (r repeats) check(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		given := c.Request().Header.Get("Idempotency-Key")
+		// A new token's answer must not be stored: it is the secret.
+		if given == "" || c.Request().Method != http.MethodPost || c.Path() == "/api/v1/tokens" {
+			return next(c)
+		}
+		digest, err := r.digest(c)
+		if err != nil {
+			return err
+		}
+		ctx := c.Request().Context()
+		key := ingest.AnswerKey{Principal: admin.Who(ctx).Name, Key: given}
+		known, begun, err := r.ops.BeginAnswer(ctx, key, digest)
+		switch {
+		case err != nil:
+			return err
+		case begun:
+			return r.first(c, key, next)
+		case !hmac.Equal(known.RequestDigest, digest):
+			return errKeyReused
+		case known.Status == 0:
+			c.Response().Header().Set("Retry-After", "1")
+			return errKeyInUse
+		}
+		return replay(c, known)
+	}
+}
+
+// digest reads the body and puts it back.
+func (r repeats) digest(c echo.Context) ([]byte, error) {
+	body, err := io.ReadAll(c.Request().Body)
+	var refused *echo.HTTPError
+	if errors.As(err, &refused) {
+		return nil, refused
+	}
+	if err != nil {
+		return nil, echo.NewHTTPError(http.StatusBadRequest, "the body could not be read")
+	}
+	c.Request().Body = io.NopCloser(bytes.NewReader(body))
+	mac := hmac.New(sha256.New, r.digestKey)
+	mac.Write([]byte(c.Request().Method + " " + c.Request().URL.RequestURI() + "\n"))
+	mac.Write(body)
+	return mac.Sum(nil), nil
+}
+
+// first answers and keeps the answer.
+func (r repeats) first(c echo.Context, key ingest.AnswerKey, next echo.HandlerFunc) error {
+	copied := &copyWriter{ResponseWriter: c.Response().Writer}
+	c.Response().Writer = copied
+	answer := ingest.Answer{}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), keepTimeout)
+		defer cancel()
+		if err := r.ops.KeepAnswer(ctx, key, answer); err != nil {
+			r.log.WarnContext(ctx, "cannot keep an answer", "error", err)
+		}
+	}()
+	if err := next(c); err != nil {
+		c.Error(err) // so that it is copied, too
+	}
+	if status := c.Response().Status; status < http.StatusInternalServerError && status != http.StatusTooManyRequests {
+		answer = ingest.Answer{Status: status, Body: copied.body.Bytes(), Headers: map[string]string{}}
+		for _, name := range replayedHeaders {
+			if value := c.Response().Header().Get(name); value != "" {
+				answer.Headers[name] = value
+			}
+		}
+	}
+	return nil
+}
+
+func replay(c echo.Context, known ingest.Answer) error {
+	for name, value := range known.Headers {
+		c.Response().Header().Set(name, value)
+	}
+	c.Response().Header().Set("Idempotency-Replayed", "true")
+	c.Response().WriteHeader(known.Status)
+	_, err := c.Response().Write(known.Body)
+	return err
+}
+
+// copyWriter keeps what passes through.
+type copyWriter struct {
+	http.ResponseWriter
+	body bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (w *copyWriter) Write(p []byte) (int, error) {
+	w.body.Write(p)
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *copyWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

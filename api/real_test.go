@@ -1,0 +1,123 @@
+package api
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ssh"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+	"stevedore/internal/store"
+	"stevedore/internal/testenv"
+	"stevedore/workflows"
+)
+
+// fakeEngine takes what it is asked for.
+type fakeEngine struct {
+	admin.Engine
+
+	mu      sync.Mutex
+	decided []string
+	err     error
+}
+
+func (e *fakeEngine) StartScan(context.Context, string, workflows.ScanAllServersInput) (string, error) {
+	return "run-1", e.err
+}
+
+func (e *fakeEngine) DescribeScan(context.Context, string) (admin.Execution, error) {
+	return admin.Execution{RunID: "run-1", Running: true, StartedAt: time.Unix(1, 0)}, e.err
+}
+
+func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workflows.Decision) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.decided = append(e.decided, update+" "+fileUUID+" by "+d.Actor)
+	return e.err
+}
+
+func (e *fakeEngine) StartIngest(context.Context, workflows.FileIngestInput) error { return e.err }
+
+// fakeProber presents one key and lets in whoever has pinned it.
+type fakeProber struct{ presented admin.Probed }
+
+func (p fakeProber) Probe(_ context.Context, s ingest.Server) (admin.Probed, error) {
+	for _, line := range s.HostKeys {
+		if admin.Fingerprint(line) == p.presented.Fingerprint {
+			return p.presented, nil
+		}
+	}
+	return p.presented, ingest.Errorf(ingest.KindHostKey, "the key is not pinned")
+}
+
+// fakeSealer marks what it sealed.
+type fakeSealer struct{}
+
+func (fakeSealer) Seal(field, serverUUID string, plaintext []byte) ([]byte, error) {
+	sum := sha256.Sum256(plaintext)
+	return fmt.Appendf(nil, "sealed:%s:%s:%x", field, serverUUID, sum), nil
+}
+
+// realBundle is the API on a real ledger; what needs Temporal or a partner's
+// server is faked.
+type realBundle struct {
+	*testBundle
+	store  *store.Store
+	engine *fakeEngine
+	prober fakeProber
+}
+
+func setupReal(t *testing.T) *realBundle {
+	t.Helper()
+	ledger, err := store.New(t.Context(), store.Config{DatabaseURL: testenv.Database(t), MaxConns: 6})
+	require.NoError(t, err)
+	t.Cleanup(ledger.Close)
+	public, _, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	key, err := ssh.NewPublicKey(public)
+	require.NoError(t, err)
+	b := &realBundle{testBundle: setup(&fakeOperations{}), store: ledger, engine: &fakeEngine{}}
+	line := string(ssh.MarshalAuthorizedKey(key))
+	b.prober.presented = admin.Probed{Fingerprint: ssh.FingerprintSHA256(key), KeyLine: line[:len(line)-1], Software: "SSH-2.0-x", Entries: 3}
+	ops := admin.New(admin.Deps{
+		Ledger: admin.Opened[admin.Ledger](ledger), Sealer: admin.Opened[admin.Sealer](fakeSealer{}),
+		Prober: admin.Opened[admin.Prober](b.prober), Engine: b.engine, NewUUID: uuid.NewString,
+		Defaults: ingest.ServerDefaults{Settle: 10 * time.Second, ScanInterval: time.Minute},
+	})
+	b.handler = NewHandler(Deps{Operations: ops, Token: testToken, Log: quiet(), RequestsPerSecond: 1e6})
+	return b
+}
+
+func (b *realBundle) server(t *testing.T, name string) ingest.Server {
+	t.Helper()
+	server, err := b.store.AddServer(t.Context(), ingest.Server{
+		Name: name, Host: "sftp.example.com", Username: "u", Active: true, Settle: time.Second, ScanInterval: time.Minute,
+		PasswordEncrypted: []byte("sealed"),
+	})
+	require.NoError(t, err)
+	return server
+}
+
+// file records a file and parks it.
+func (b *realBundle) parked(t *testing.T, server ingest.Server, path string) ingest.File {
+	t.Helper()
+	ctx := t.Context()
+	_, err := b.store.Observe(ctx, server.UUID, "manual", []ingest.Observation{{Path: path, Size: 1, ModTime: time.Unix(1_700_000_000, 0)}})
+	require.NoError(t, err)
+	files, err := b.store.Files(ctx, ingest.FileFilter{Server: server.UUID, Limit: 1000})
+	require.NoError(t, err)
+	file := files[len(files)-1]
+	require.NoError(t, b.store.Apply(ctx, ingest.Change{
+		FileUUID: file.UUID, To: ingest.StatusError, Events: []ingest.Event{{Type: ingest.EventError, Details: map[string]any{"step": "download"}}},
+		Set: ingest.Columns{Error: &ingest.Failure{Kind: ingest.KindPermission, Message: "denied"}},
+	}))
+	return file
+}

@@ -1,0 +1,276 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/api/oas"
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+)
+
+const acme = `{"name":"acme","host":"sftp.example.com","username":"u","password":"canary-secret"}`
+
+func TestServerLifeByREST(t *testing.T) {
+	t.Parallel()
+	b := setupReal(t)
+	created := b.call("POST", "/api/v1/servers", acme)
+	require.Equal(t, 201, created.Code, created.Body)
+	require.NotContains(t, created.Body.String(), "canary")
+	server := decode[oas.Server](t, created)
+	require.Equal(t, "/api/v1/servers/"+server.ServerUUID, created.Header().Get("Location"))
+	require.Equal(t, "10s", server.Settle, "from the configuration")
+	require.True(t, server.HasPassword)
+	requireProblem(t, b.call("POST", "/api/v1/servers", acme), 409, codeConflict)
+
+	const path = "/api/v1/servers/acme"
+	tag := b.call("GET", path, "").Header().Get("ETag")
+	require.Equal(t, created.Header().Get("ETag"), tag)
+	requireProblem(t, b.call("PATCH", path, `{"port":23}`), 428, codeNoIfMatch)
+	requireProblem(t, b.call("PATCH", path, `{"port":23}`, "If-Match", `"other"`), 412, codePrecondition)
+	edited := b.call("PATCH", path, `{"port":2222,"settle":"5s","private_key":""}`, "If-Match", tag)
+	require.Equal(t, 200, edited.Code, edited.Body)
+	require.Equal(t, 2222, decode[oas.Server](t, edited).Port)
+	require.Equal(t, "5s", decode[oas.Server](t, edited).Settle)
+	requireProblem(t, b.call("PATCH", path, `{"port":23}`, "If-Match", tag), 412, codePrecondition)
+	problem := requireProblem(t, b.call("PATCH", path, `{"password":"","after_ingest":"move:/a/../b","include":["["]}`, "If-Match", "*"), 400, codeInvalid)
+	var fields []string
+	for _, field := range *problem.Errors {
+		fields = append(fields, field.Field)
+	}
+	require.ElementsMatch(t, []string{"after_ingest", "include", "credentials"}, fields)
+
+	requireProblem(t, b.call("DELETE", path, ""), 428, codeNoIfMatch)
+	require.Equal(t, 204, b.call("DELETE", path, "", "If-Match", edited.Header().Get("ETag")).Code)
+	requireProblem(t, b.call("GET", path, ""), 404, codeNotFound)
+
+	log := decode[oas.AuditPage](t, b.call("GET", "/api/v1/audit-log", ""))
+	var actions []string
+	for _, entry := range log.Entries {
+		require.Equal(t, "bootstrap", entry.Actor)
+		actions = append(actions, entry.Action)
+	}
+	require.Equal(t, []string{"server.remove", "server.edit", "server.create", "server.create"}, actions)
+	changed, err := json.Marshal(log.Entries[1].Details)
+	require.NoError(t, err)
+	require.Contains(t, string(changed), `"port":{"from":22,"to":2222}`)
+	require.NotContains(t, string(changed), "canary")
+}
+
+func TestHostKeyIsApprovedByFingerprint(t *testing.T) {
+	t.Parallel()
+	b := setupReal(t)
+	b.server(t, "acme")
+	answer := b.call("POST", "/api/v1/servers/acme:test", "")
+	require.Equal(t, 200, answer.Code, answer.Body)
+	tested := decode[oas.ServerTest](t, answer)
+	require.False(t, tested.Ok)
+	require.Equal(t, b.prober.presented.Fingerprint, *tested.Fingerprint)
+	require.Equal(t, "host_key", *tested.ErrorKind)
+	other := `{"fingerprint":"SHA256:` + strings.Repeat("A", 43) + `"}`
+	requireProblem(t, b.call("POST", "/api/v1/servers/acme:approve-host-key", other), 409, codeConflict)
+	approved := decode[oas.ServerTest](t, b.call("POST", "/api/v1/servers/acme:approve-host-key", `{"fingerprint":"`+b.prober.presented.Fingerprint+`"}`))
+	require.True(t, approved.Ok && approved.Pinned)
+	require.True(t, decode[oas.ServerTest](t, b.call("POST", "/api/v1/servers/acme:test", "")).Ok)
+	require.False(t, decode[oas.Server](t, b.call("POST", "/api/v1/servers/acme:pause", "")).IsActive)
+	requireProblem(t, b.call("POST", "/api/v1/servers/acme:scan", ""), 400, codeInvalid)
+	require.True(t, decode[oas.Server](t, b.call("POST", "/api/v1/servers/acme:resume", "")).IsActive)
+	scan := b.call("POST", "/api/v1/servers/acme:scan", "")
+	require.Equal(t, 202, scan.Code)
+	require.Equal(t, 200, b.call("GET", scan.Header().Get("Location"), "").Code)
+}
+
+// TestFault70_ServerEditedOrDeletedMidTransfer: an edit is audited, a removal
+// refused while a file is on its way.
+func TestFault70_ServerEditedOrDeletedMidTransfer(t *testing.T) {
+	t.Parallel()
+	b := setupReal(t)
+	server := b.server(t, "acme")
+	file := b.parked(t, server, "/in/a.csv")
+	require.Equal(t, 200, b.call("PATCH", "/api/v1/servers/acme", `{"host":"other.example.com"}`, "If-Match", "*").Code)
+	problem := requireProblem(t, b.call("DELETE", "/api/v1/servers/acme", "", "If-Match", "*"), 409, codeConflict)
+	require.Contains(t, problem.Detail, "1 file(s)")
+	require.NoError(t, b.store.Apply(t.Context(), ingest.Change{FileUUID: file.UUID, To: ingest.StatusSkipped}))
+	require.Equal(t, 204, b.call("DELETE", "/api/v1/servers/acme", "", "If-Match", "*").Code)
+	require.Equal(t, 200, b.call("GET", "/api/v1/files/"+file.UUID, "").Code, "the ledger keeps it")
+	log := decode[oas.AuditPage](t, b.call("GET", "/api/v1/audit-log", ""))
+	require.Len(t, log.Entries, 3)
+}
+
+func TestFilesAreFilteredAndPaged(t *testing.T) {
+	t.Parallel()
+	b := setupReal(t)
+	acme, globex := b.server(t, "acme"), b.server(t, "globex")
+	hostile := "/in/'; DROP TABLE files; --<script>.csv"
+	for _, path := range []string{"/in/a.csv", "/in/deep/b.csv", "/out/c.txt", hostile} {
+		b.parked(t, acme, path)
+	}
+	b.parked(t, globex, "/in/a.csv")
+	count := func(query string) int {
+		answer := b.call("GET", "/api/v1/files?"+query, "")
+		require.Equal(t, 200, answer.Code, "%s: %s", query, answer.Body)
+		return len(decode[oas.FilePage](t, answer).Files)
+	}
+	for query, want := range map[string]int{
+		"": 5, "server=acme": 4, "server=acme&status=error": 4, "status=completed": 0,
+		"path=" + url.QueryEscape("/in/*.csv"):     3,
+		"path=" + url.QueryEscape("**/*.csv"):      4,
+		"path=" + url.QueryEscape("*.csv"):         4,
+		"path=" + url.QueryEscape("/in/?.csv"):     2,
+		"path=" + url.QueryEscape(hostile):         1,
+		"path=" + url.QueryEscape("/in/(a|b).csv"): 0,
+		"path=" + url.QueryEscape("/**/b.csv"):     1,
+		"from=2020-01-01T00:00:00Z":                5,
+		"to=2020-01-01T00:00:00Z":                  0,
+		"hash=" + strings.Repeat("A", 64):          0,
+	} {
+		require.Equal(t, want, count(query), query)
+	}
+	requireProblem(t, b.call("GET", "/api/v1/files?hash=xyz", ""), 400, codeInvalid)
+	requireProblem(t, b.call("GET", "/api/v1/files?from=yesterday", ""), 400, codeInvalid)
+
+	var seen []string
+	cursor := ""
+	for page := 0; ; page++ {
+		answer := decode[oas.FilePage](t, b.call("GET", "/api/v1/files?limit=2&cursor="+cursor, ""))
+		for _, file := range answer.Files {
+			seen = append(seen, file.FileUUID)
+		}
+		if answer.NextCursor == nil {
+			break
+		}
+		if page == 0 {
+			b.parked(t, globex, "/in/late.csv")
+		}
+		cursor = *answer.NextCursor
+	}
+	require.Len(t, seen, 6, "rows that come meanwhile come last, and none twice")
+}
+
+func TestDecisionsByREST(t *testing.T) {
+	t.Parallel()
+	b := setupReal(t)
+	server := b.server(t, "acme")
+	var files []ingest.File
+	for _, path := range []string{"/in/a.csv", "/in/b.csv", "/in/c.txt"} {
+		files = append(files, b.parked(t, server, path))
+	}
+	one := "/api/v1/files/" + files[0].UUID
+	require.Equal(t, 200, b.call("POST", one+":retry", `{"reason":"mended","from":"download"}`, "Authorization", "Bearer "+testToken).Code)
+	require.Equal(t, []string{"retry " + files[0].UUID + " by bootstrap"}, b.engine.decided)
+	requireProblem(t, b.call("POST", one+":retry", `{"reason":" "}`), 400, codeInvalid)
+	requireProblem(t, b.call("POST", one+":retry", `{"reason":"x","from":"after_ingest"}`), 400, codeInvalid)
+	requireProblem(t, b.call("POST", "/api/v1/files/"+scanUUID+":skip", `{"reason":"x"}`), 404, codeNotFound)
+
+	dry := decode[oas.BulkResult](t, b.call("POST", "/api/v1/files:skip", `{"filter":{"path":"*.csv"},"reason":"old","dry_run":true}`))
+	require.EqualValues(t, 2, dry.Matched)
+	require.Len(t, b.engine.decided, 1)
+	requireProblem(t, b.call("POST", "/api/v1/files:skip", `{"filter":{},"reason":"old","expected_count":2}`), 409, codeConflict)
+	done := decode[oas.BulkResult](t, b.call("POST", "/api/v1/files:skip", `{"filter":{"path":"*.csv"},"reason":"old","expected_count":2}`))
+	require.Equal(t, oas.BulkResult{Matched: 2, Done: 2, Failures: []oas.BulkFailure{}}, done)
+	b.engine.err = ingest.Errorf(ingest.KindConflict, "not now")
+	refused := decode[oas.BulkResult](t, b.call("POST", "/api/v1/files:retry", `{"filter":{"server":"acme"},"reason":"again"}`))
+	require.EqualValues(t, 3, refused.Failed)
+	require.Contains(t, refused.Failures[0].Message, "not now")
+	requireProblem(t, b.call("POST", "/api/v1/files:retry", `{"filter":{},"reason":"again"}`, "Authorization", "Bearer nobody"), 401, codeUnauthorized)
+}
+
+func TestRequestsMayBeSentAgain(t *testing.T) {
+	t.Parallel()
+	b := setupReal(t)
+	first := b.call("POST", "/api/v1/servers", acme, "Idempotency-Key", "k1")
+	again := b.call("POST", "/api/v1/servers", acme, "Idempotency-Key", "k1")
+	require.Equal(t, 201, again.Code)
+	require.Equal(t, first.Body.String(), again.Body.String())
+	require.Equal(t, first.Header().Get("ETag"), again.Header().Get("ETag"))
+	require.Equal(t, first.Header().Get("Location"), again.Header().Get("Location"))
+	require.Equal(t, "true", again.Header().Get("Idempotency-Replayed"))
+	requireProblem(t, b.call("POST", "/api/v1/servers", strings.Replace(acme, "acme", "other", 1), "Idempotency-Key", "k1"), 422, codeKeyReused)
+	requireProblem(t, b.call("POST", "/files/scan", "", "Idempotency-Key", "k1"), 422, codeKeyReused)
+
+	b.engine.err = ingest.Errorf(ingest.KindTransient, "Temporal is down")
+	requireProblem(t, b.call("POST", "/files/scan", "", "Idempotency-Key", "k2"), 503, codeUnavailable)
+	b.engine.err = nil
+	require.Equal(t, 202, b.call("POST", "/files/scan", "", "Idempotency-Key", "k2").Code, "what failed on our side may be tried again")
+
+	key := ingest.AnswerKey{Principal: "bootstrap", Key: "k3"}
+	_, begun, err := b.store.BeginAnswer(t.Context(), key, []byte("other"))
+	require.NoError(t, err)
+	require.True(t, begun)
+	requireProblem(t, b.call("POST", "/files/scan", "", "Idempotency-Key", "k3"), 422, codeKeyReused)
+}
+
+func TestChangesAreStreamedFromTheLastOneSeen(t *testing.T) {
+	t.Parallel()
+	b := setupReal(t)
+	server := b.server(t, "acme")
+	file := b.parked(t, server, "/in/a.csv")
+	events, err := b.store.EventsAfter(t.Context(), 0, 100)
+	require.NoError(t, err)
+	require.Len(t, events, 2)
+
+	listening := httptest.NewServer(b.handler)
+	defer listening.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, listening.URL+"/api/v1/changes", nil)
+	require.NoError(t, err)
+	request.Header.Set("Authorization", "Bearer "+testToken)
+	request.Header.Set("Last-Event-ID", "1")
+	answer, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	require.Equal(t, "text/event-stream", answer.Header.Get("Content-Type"))
+	lines := bufio.NewScanner(answer.Body)
+	next := func() (change oas.Change) {
+		for lines.Scan() {
+			if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+				require.NoError(t, json.Unmarshal([]byte(data), &change))
+				return change
+			}
+		}
+		require.NoError(t, lines.Err())
+		return change
+	}
+	change := next()
+	require.Equal(t, events[1].ID, change.ID, "what it had is not sent again")
+	require.Equal(t, file.UUID, change.FileUUID)
+	require.Equal(t, "error", change.EventType)
+	require.NoError(t, b.store.Apply(ctx, ingest.Change{
+		FileUUID: file.UUID, To: ingest.StatusSkipped, Events: []ingest.Event{{Type: ingest.EventOperatorAction, Key: "1"}},
+	}))
+	change = next()
+	require.Equal(t, "operator_action", change.EventType)
+	require.Equal(t, oas.StatusSkipped, change.Status)
+}
+
+func TestDocsNeedNothingFromElsewhere(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{})
+	answer := b.call("GET", "/docs", "")
+	require.Equal(t, 200, answer.Code)
+	require.Contains(t, answer.Body.String(), "/api/v1/files:retry")
+	require.NotContains(t, answer.Body.String(), "<script")
+	require.NotContains(t, answer.Body.String(), "src=")
+	require.Equal(t, "text/html; charset=utf-8", answer.Header().Get("Content-Type"))
+}
+
+func TestVersionNamesSettingsOnly(t *testing.T) {
+	t.Parallel()
+	server := ingest.Server{Name: "a", Active: true}
+	scanned := server
+	scanned.LastScanAt, scanned.LastError, scanned.UpdatedAt = time.Unix(1, 0), "x", time.Unix(1, 0)
+	require.Equal(t, admin.ServerVersion(server), admin.ServerVersion(scanned))
+	paused := server
+	paused.Active = false
+	require.NotEqual(t, admin.ServerVersion(server), admin.ServerVersion(paused))
+}

@@ -1,0 +1,185 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"stevedore/api/oas"
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+)
+
+// testTimeout bounds a connection to a partner's server, actionTimeout what
+// waits for a workflow's answer; both are below the server's write timeout.
+const (
+	testTimeout   = 25 * time.Second
+	actionTimeout = 20 * time.Second
+)
+
+func etag(s ingest.Server) *string {
+	tag := `"` + admin.ServerVersion(s) + `"`
+	return &tag
+}
+
+// version reads an If-Match header.
+func version(ifMatch *string) (string, error) {
+	if ifMatch == nil || strings.TrimSpace(*ifMatch) == "" {
+		return "", echo.NewHTTPError(http.StatusPreconditionRequired, "send `If-Match` with the ETag of the server as you read it, or `*`")
+	}
+	return strings.Trim(strings.TrimSpace(*ifMatch), `"`), nil
+}
+
+// ListServers returns all servers.
+func (h handlers) ListServers(ctx context.Context, _ oas.ListServersRequestObject) (oas.ListServersResponseObject, error) {
+	servers, err := h.ops.ListServers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := oas.ServerList{Servers: []oas.Server{}}
+	for _, server := range servers {
+		list.Servers = append(list.Servers, oas.FromServer(server))
+	}
+	return oas.ListServers200JSONResponse(list), nil
+}
+
+// GetServer returns one server.
+func (h handlers) GetServer(ctx context.Context, req oas.GetServerRequestObject) (oas.GetServerResponseObject, error) {
+	server, err := h.ops.ShowServer(ctx, req.Server)
+	if err != nil {
+		return nil, err
+	}
+	return oas.GetServer200JSONResponse{Body: oas.FromServer(server), Headers: oas.GetServer200ResponseHeaders{ETag: etag(server)}}, nil
+}
+
+// CreateServer adds a server.
+func (h handlers) CreateServer(ctx context.Context, req oas.CreateServerRequestObject) (oas.CreateServerResponseObject, error) {
+	edit, err := serverEdit(*req.Body)
+	if err != nil {
+		return nil, err
+	}
+	in := admin.NewServer{Credentials: ingest.Credentials{Password: edit.Password, PrivateKey: edit.PrivateKey}}
+	in.Server.Settle = -1 // what the configuration says
+	edit.Settings(&in.Server)
+	server, err := h.ops.AddServer(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	location := "/api/v1/servers/" + server.UUID
+	return oas.CreateServer201JSONResponse{
+		Body: oas.FromServer(server), Headers: oas.CreateServer201ResponseHeaders{ETag: etag(server), Location: &location},
+	}, nil
+}
+
+// EditServer changes a server.
+func (h handlers) EditServer(ctx context.Context, req oas.EditServerRequestObject) (oas.EditServerResponseObject, error) {
+	version, err := version(req.Params.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	edit, err := serverEdit(*req.Body)
+	if err != nil {
+		return nil, err
+	}
+	server, err := h.ops.EditServer(ctx, req.Server, version, edit)
+	if err != nil {
+		return nil, err
+	}
+	return oas.EditServer200JSONResponse{Body: oas.FromServer(server), Headers: oas.EditServer200ResponseHeaders{ETag: etag(server)}}, nil
+}
+
+// serverEdit reads what a body sets.
+func serverEdit(body oas.ServerSettings) (edit admin.ServerEdit, err error) {
+	edit.Settings, err = body.Apply()
+	if body.Password != nil {
+		edit.Password = []byte(*body.Password)
+	}
+	if body.PrivateKey != nil {
+		edit.PrivateKey = []byte(*body.PrivateKey)
+	}
+	return edit, err
+}
+
+// RemoveServer removes a server.
+func (h handlers) RemoveServer(ctx context.Context, req oas.RemoveServerRequestObject) (oas.RemoveServerResponseObject, error) {
+	version, err := version(req.Params.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := h.ops.RemoveServer(ctx, req.Server, version); err != nil {
+		return nil, err
+	}
+	return oas.RemoveServer204Response{}, nil
+}
+
+// PauseServer stops scans of a server.
+func (h handlers) PauseServer(ctx context.Context, req oas.PauseServerRequestObject) (oas.PauseServerResponseObject, error) {
+	server, err := h.ops.PauseServer(ctx, req.Server)
+	if err != nil {
+		return nil, err
+	}
+	return oas.PauseServer200JSONResponse{Body: oas.FromServer(server), Headers: oas.PauseServer200ResponseHeaders{ETag: etag(server)}}, nil
+}
+
+// ResumeServer lets a server be scanned again.
+func (h handlers) ResumeServer(ctx context.Context, req oas.ResumeServerRequestObject) (oas.ResumeServerResponseObject, error) {
+	server, err := h.ops.ResumeServer(ctx, req.Server)
+	if err != nil {
+		return nil, err
+	}
+	return oas.ResumeServer200JSONResponse{Body: oas.FromServer(server), Headers: oas.ResumeServer200ResponseHeaders{ETag: etag(server)}}, nil
+}
+
+// TestServer connects to a server. That it cannot be reached or logged in to is
+// an answer and no failure to answer.
+func (h handlers) TestServer(ctx context.Context, req oas.TestServerRequestObject) (oas.TestServerResponseObject, error) {
+	ctx, cancel := context.WithTimeout(ctx, testTimeout)
+	defer cancel()
+	result, err := h.ops.TestServer(ctx, req.Server, "")
+	if err != nil && (result.Server.UUID == "" || !about(err)) {
+		return nil, err
+	}
+	return oas.TestServer200JSONResponse(oas.FromTest(result, err)), nil
+}
+
+// ApproveHostKey pins the key with the fingerprint. Where the server presents
+// another nothing is pinned, and that is a conflict.
+func (h handlers) ApproveHostKey(ctx context.Context, req oas.ApproveHostKeyRequestObject) (oas.ApproveHostKeyResponseObject, error) {
+	ctx, cancel := context.WithTimeout(ctx, testTimeout)
+	defer cancel()
+	result, err := h.ops.TestServer(ctx, req.Server, req.Body.Fingerprint)
+	if err != nil && (result.Server.UUID == "" || !about(err) || result.Presented.Fingerprint != req.Body.Fingerprint) {
+		return nil, err
+	}
+	return oas.ApproveHostKey200JSONResponse(oas.FromTest(result, err)), nil
+}
+
+// about reports whether the error is about the partner's server.
+func about(err error) bool {
+	var known *ingest.Error
+	return errors.As(err, &known) && known.Kind != ingest.KindMissing && known.Kind != ingest.KindInvalid
+}
+
+// ScanServer starts a scan of one server.
+func (h handlers) ScanServer(ctx context.Context, req oas.ScanServerRequestObject) (oas.ScanServerResponseObject, error) {
+	accepted, err := h.scan(ctx, []string{req.Server})
+	if err != nil {
+		return nil, err
+	}
+	return oas.ScanServer202JSONResponse{Body: accepted, Headers: oas.ScanServer202ResponseHeaders{Location: &accepted.StatusURL}}, nil
+}
+
+// scan starts a scan and answers at once.
+func (h handlers) scan(ctx context.Context, servers []string) (oas.ScanAccepted, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	run, err := h.ops.Scan(ctx, servers)
+	if err != nil {
+		return oas.ScanAccepted{}, err
+	}
+	return oas.ScanAccepted{ScanUUID: run.UUID, WorkflowID: run.WorkflowID, RunID: run.RunID, StatusURL: "/api/v1/scans/" + run.UUID}, nil
+}

@@ -1,0 +1,138 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"stevedore/internal/ingest"
+)
+
+// ErrStale is in the chain of errors about a server that was changed since the
+// caller read it.
+var ErrStale = errors.New("changed meanwhile")
+
+// AnyVersion is a server's version when the caller does not mind which.
+const AnyVersion = "*"
+
+func checkVersion(server ingest.Server, version string) error {
+	if version == AnyVersion || version == ServerVersion(server) {
+		return nil
+	}
+	return ingest.Wrap(ingest.KindConflict, ErrStale, "server %s was changed since you read it: read it again", server.Name)
+}
+
+// ServerEdit changes a server.
+type ServerEdit struct {
+	// Settings, may be nil, changes settings; it may be called several times.
+	Settings func(*ingest.Server)
+	// Password and PrivateKey replace the credentials: nil leaves one as it is,
+	// an empty one removes it.
+	Password, PrivateKey []byte
+}
+
+// EditServer changes a server that is still of the version, and returns it. A
+// suspended one is scanned again when what is edited may have been the reason.
+// The errors are those of AddServer, ErrNotFound and ErrStale.
+func (a *Admin) EditServer(ctx context.Context, nameOrUUID, version string, edit ServerEdit) (ingest.Server, error) {
+	server, err := a.ShowServer(ctx, nameOrUUID)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	if err := checkVersion(server, version); err != nil {
+		return ingest.Server{}, err
+	}
+	seen := ServerVersion(server)
+	edited, err := a.edited(ctx, server, edit)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	if ServerVersion(edited) == seen {
+		return server, nil
+	}
+	ledger, err := a.d.Ledger(ctx)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	details := map[string]any{"server_uuid": server.UUID, "changes": changes(server, edited)}
+	if edit.Password != nil || edit.PrivateKey != nil {
+		details["credentials"] = "changed"
+	}
+	if err := a.record(ctx, "server.edit", server.Name, details); err != nil {
+		return ingest.Server{}, err
+	}
+	return ledger.EditServer(ctx, server.UUID, func(current ingest.Server) (ingest.Server, error) {
+		if err := checkVersion(current, seen); err != nil {
+			return current, err
+		}
+		changed := edited
+		changed.State, changed.LastError = current.State, current.LastError
+		if current.State == ingest.ServerSuspended && mayMend(current, changed) {
+			changed.State, changed.LastError = ingest.ServerOK, ""
+		}
+		return changed, nil
+	})
+}
+
+// edited returns what the edit makes of the server, checked and sealed.
+func (a *Admin) edited(ctx context.Context, server ingest.Server, edit ServerEdit) (ingest.Server, error) {
+	if edit.Settings != nil {
+		edit.Settings(&server)
+	}
+	wrong := checkSettings(server)
+	if problem := checkPrivateKey(edit.PrivateKey); problem != "" {
+		wrong.add("private_key", "%s", problem)
+	}
+	if edit.Password != nil {
+		server.PasswordEncrypted = nil
+	}
+	if edit.PrivateKey != nil {
+		server.PrivateKeyEncrypted = nil
+	}
+	if len(server.PasswordEncrypted)+len(server.PrivateKeyEncrypted)+len(edit.Password)+len(edit.PrivateKey) == 0 {
+		wrong.add("credentials", "credentials: a password, a private key or both must be left")
+	}
+	if err := wrong.err("cannot edit the server"); err != nil {
+		return server, err
+	}
+	if len(edit.Password)+len(edit.PrivateKey) == 0 {
+		return server, nil
+	}
+	return server, a.seal(ctx, &server, ingest.Credentials{Password: edit.Password, PrivateKey: edit.PrivateKey})
+}
+
+// mayMend reports whether a change can be the repair of a server's fault.
+func mayMend(before, after ingest.Server) bool {
+	changed := changes(before, after)
+	for _, field := range []string{"host", "port", "username", "host_keys", "root_path", "legacy_algorithms", "max_depth"} {
+		if _, is := changed[field]; is {
+			return true
+		}
+	}
+	return string(before.PasswordEncrypted) != string(after.PasswordEncrypted) ||
+		string(before.PrivateKeyEncrypted) != string(after.PrivateKeyEncrypted)
+}
+
+// RemoveServer removes a server that is still of the version and has no file on
+// its way or waiting for an operator. Its files stay in the ledger.
+func (a *Admin) RemoveServer(ctx context.Context, nameOrUUID, version string) (ingest.Server, error) {
+	server, err := a.ShowServer(ctx, nameOrUUID)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	if err := checkVersion(server, version); err != nil {
+		return ingest.Server{}, err
+	}
+	ledger, err := a.d.Ledger(ctx)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	if err := a.record(ctx, "server.remove", server.Name, map[string]any{"server_uuid": server.UUID}); err != nil {
+		return ingest.Server{}, err
+	}
+	err = ledger.RemoveServer(ctx, server.UUID, func(current ingest.Server) error { return checkVersion(current, version) })
+	if err != nil {
+		return ingest.Server{}, fmt.Errorf("remove server %q: %w", server.Name, err)
+	}
+	return server, nil
+}

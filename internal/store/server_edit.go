@@ -1,0 +1,130 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"stevedore/internal/ingest"
+)
+
+const (
+	lockedServer = serverByUUID + ` AND s.removed_at IS NULL FOR NO KEY UPDATE`
+
+	updateServer = `
+UPDATE sftp_servers SET name = $2, host = $3, port = $4, username = $5, password_encrypted = $6, private_key_encrypted = $7,
+	host_keys = $8, root_path = $9, include_globs = $10, exclude_globs = $11, max_parallel = $12, settle = $13, scan_interval = $14,
+	after_ingest = $15, is_active = $16, state = $17, on_collision = $18, min_age = $19, done_marker = $20, sidecar_wait = $21,
+	max_depth = $22, read_once = $23, legacy_algorithms = $24, last_error = nullif($25, '')
+WHERE server_uuid = $1`
+)
+
+// EditServer changes the server with the uuid to what edit makes of it; edit
+// sees the row under a lock, may refuse with an error, and may be called again.
+// A taken name is KindConflict.
+func (s *Store) EditServer(ctx context.Context, serverUUID string, edit func(ingest.Server) (ingest.Server, error)) (edited ingest.Server, err error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	err = s.inTx(ctx, "edit server", func(tx pgx.Tx) error {
+		current, err := lockServerToEdit(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		changed, err := edit(current)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, updateServer, append(serverArgs(id, changed), cleanText(changed.LastError))...); err != nil {
+			return explainTakenName(err, changed.Name)
+		}
+		rows, err := tx.Query(ctx, serverByUUID, id)
+		if err != nil {
+			return err
+		}
+		edited, err = pgx.CollectExactlyOneRow(rows, scanServer)
+		return err
+	})
+	return edited, err
+}
+
+func lockServerToEdit(ctx context.Context, tx pgx.Tx, id string) (ingest.Server, error) {
+	rows, err := tx.Query(ctx, lockedServer, id)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	server, err := pgx.CollectExactlyOneRow(rows, scanServer)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = errNo("server with uuid", id)
+	}
+	return server, err
+}
+
+const (
+	// lockServerFully keeps out rows that would refer to the server.
+	lockServerFully = serverByUUID + ` AND s.removed_at IS NULL FOR UPDATE`
+
+	countServerFiles = `
+SELECT count(*), count(*) FILTER (WHERE status <> ALL ('{completed,skipped,vanished,superseded,rejected}'))
+FROM files WHERE server_uuid = $1`
+
+	deleteServerScans = `DELETE FROM scans WHERE server_uuid = $1`
+	deleteServer      = `DELETE FROM sftp_servers WHERE server_uuid = $1`
+
+	// The name becomes free; the row stays for the sake of its files.
+	retireServer = `
+UPDATE sftp_servers SET removed_at = now(), is_active = false, password_encrypted = NULL, private_key_encrypted = NULL,
+	last_error = NULL, state = 'ok', name = left(name, 45) || '.removed-' || left(server_uuid::text, 8)
+WHERE server_uuid = $1`
+)
+
+// RemoveServer removes a server if check, which sees it under a lock, agrees.
+// Files that are on their way, or wait for an operator, make it KindConflict.
+// The ledger keeps what it has recorded: a server that showed files stays as a
+// row without credentials, under another name, that nobody lists. Removing a
+// server that is gone is no error.
+func (s *Store) RemoveServer(ctx context.Context, serverUUID string, check func(ingest.Server) error) error {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil {
+		return err
+	}
+	return s.inTx(ctx, "remove server", func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, lockServerFully, id)
+		if err != nil {
+			return err
+		}
+		server, err := pgx.CollectExactlyOneRow(rows, scanServer)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := check(server); err != nil {
+			return err
+		}
+		return removeServer(ctx, tx, server)
+	})
+}
+
+func removeServer(ctx context.Context, tx pgx.Tx, server ingest.Server) error {
+	var files, open int64
+	if err := tx.QueryRow(ctx, countServerFiles, server.UUID).Scan(&files, &open); err != nil {
+		return err
+	}
+	statement := retireServer
+	switch {
+	case open > 0:
+		return ingest.Errorf(ingest.KindConflict,
+			"server %s has %d file(s) on their way or waiting for an operator: pause it, then let them end or skip them", server.Name, open)
+	case files == 0:
+		if _, err := tx.Exec(ctx, deleteServerScans, server.UUID); err != nil {
+			return err
+		}
+		statement = deleteServer
+	}
+	_, err := tx.Exec(ctx, statement, server.UUID)
+	return err
+}
