@@ -10,14 +10,18 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// heartbeatEvery is how often a long step reports. It is a third of the
-// shortest heartbeat time-out, so that one lost report does no harm.
-const heartbeatEvery = 5 * time.Second
+// HeartbeatEvery is how often a long step reports: far below the shortest
+// heartbeat time-out, so that a lost report does no harm, and often enough for
+// people who watch. Workers must not throttle reports to less than that.
+const HeartbeatEvery = 2 * time.Second
 
-// Progress is what a long step reports in its heartbeats, in bytes.
+// Progress is what a long step reports in its heartbeats.
 type Progress struct {
+	// Done and Total are in bytes.
 	Done  int64 `json:"done"`
 	Total int64 `json:"total"`
+	// Rate is in bytes per second over the last reports; 0 when not known yet.
+	Rate float64 `json:"rate,omitempty"`
 }
 
 // watch heartbeats for a long step and ends it when nothing moves. It returns
@@ -58,12 +62,13 @@ func isStalled(err error) bool {
 }
 
 func (a *Activities) heartbeat(ctx, watched context.Context, cancel context.CancelCauseFunc, done *atomic.Int64, total int64) {
-	tick := time.NewTicker(heartbeatEvery)
+	tick := time.NewTicker(HeartbeatEvery)
 	defer tick.Stop()
 	last, movedAt := int64(-1), time.Now()
+	var speed meter
 	for {
 		now := done.Load()
-		activity.RecordHeartbeat(ctx, Progress{Done: now, Total: total})
+		activity.RecordHeartbeat(ctx, Progress{Done: now, Total: total, Rate: speed.at(time.Now(), now)})
 		if now != last {
 			last, movedAt = now, time.Now()
 		}
@@ -78,4 +83,29 @@ func (a *Activities) heartbeat(ctx, watched context.Context, cancel context.Canc
 		case <-tick.C:
 		}
 	}
+}
+
+// meter turns counts of bytes into a rate.
+type meter struct {
+	when time.Time
+	done int64
+	rate float64
+}
+
+// smoothing is the weight of the latest interval in a rate.
+const smoothing = 0.4
+
+// at takes a count and returns the rate in bytes per second. Counting begins
+// with the first count above 0: a resumed copy starts where it was left, and
+// what lies before is no speed.
+func (m *meter) at(when time.Time, done int64) float64 {
+	if m.done > 0 && when.After(m.when) {
+		latest := max(0, float64(done-m.done)/when.Sub(m.when).Seconds())
+		if m.rate == 0 {
+			m.rate = latest
+		}
+		m.rate += smoothing * (latest - m.rate)
+	}
+	m.when, m.done = when, done
+	return m.rate
 }

@@ -96,6 +96,11 @@ func (h handlers) decideAll(ctx context.Context, action admin.Action, body oas.B
 }
 
 func selection(s oas.FileSelection) (filter ingest.FileFilter) {
+	if s.FileUuids != nil {
+		for _, id := range *s.FileUuids {
+			filter.UUIDs = append(filter.UUIDs, id.String())
+		}
+	}
 	if s.Server != nil {
 		filter.Server = *s.Server
 	}

@@ -26,6 +26,7 @@ type Operations interface {
 	ListFiles(ctx context.Context, filter ingest.FileFilter) (admin.FilePage, error)
 	ShowFile(ctx context.Context, fileUUID string) (ingest.File, error)
 	Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error)
+	Progress(ctx context.Context, files []ingest.File) map[string]admin.Progress
 	Ready(ctx context.Context) []admin.PartStatus
 
 	AddServer(ctx context.Context, in admin.NewServer) (ingest.Server, error)
@@ -140,6 +141,19 @@ func (h handlers) GetFile(ctx context.Context, req oas.GetFileRequestObject) (oa
 		return nil, err
 	}
 	return oas.GetFile200JSONResponse(oas.FromFile(file)), nil
+}
+
+// GetFileProgress says how the step under way stands.
+func (h handlers) GetFileProgress(ctx context.Context, req oas.GetFileProgressRequestObject) (oas.GetFileProgressResponseObject, error) {
+	file, err := h.ops.ShowFile(ctx, req.FileUUID.String())
+	if err != nil {
+		return nil, err
+	}
+	answer := oas.FileProgress{FileUUID: file.UUID}
+	if progress, known := h.ops.Progress(ctx, []ingest.File{file})[file.UUID]; known {
+		answer.Progress = oas.FromProgress(progress)
+	}
+	return oas.GetFileProgress200JSONResponse(answer), nil
 }
 
 // ListFileEvents returns what happened to a file.

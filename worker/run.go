@@ -64,6 +64,8 @@ func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log
 	options := sdkworker.Options{
 		WorkerStopTimeout: cfg.Worker.StopTimeout,
 		OnFatalError:      func(err error) { failed <- err },
+		// The default would pass on a report every 24 s: too rarely to watch.
+		MaxHeartbeatThrottleInterval: activities.HeartbeatEvery,
 	}
 	shared := sdkworker.New(temporal, wiring.TaskQueue, options)
 	registerShared(shared, acts)

@@ -8,7 +8,7 @@ import (
 )
 
 // heartbeatTimeout is how long a dead worker's transfer goes unnoticed.
-// Activities heartbeat every 5 s.
+// Activities heartbeat every 2 s.
 const heartbeatTimeout = 30 * time.Second
 
 // transferTimeout bounds one attempt of a step that moves bytes. Attempts are

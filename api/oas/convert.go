@@ -27,6 +27,24 @@ func FromFile(f ingest.File) File {
 	}
 }
 
+// FromProgress returns how a step stands as the API shows it.
+func FromProgress(p admin.Progress) *Progress {
+	shown := &Progress{
+		Step: string(p.Step), Attempt: p.Attempt, Running: p.Running, Paused: p.Paused, NextAttemptAt: timeOrNull(p.NextTry), Failure: orNull(p.Failure), Host: orNull(p.Host),
+	}
+	if p.Total > 0 {
+		shown.DoneBytes, shown.TotalBytes = &p.Done, &p.Total
+	}
+	if p.Rate > 0 {
+		shown.BytesPerSecond = &p.Rate
+	}
+	if eta := p.ETA(); eta > 0 {
+		seconds := int64(eta.Seconds())
+		shown.EtaSeconds = &seconds
+	}
+	return shown
+}
+
 // FromServer returns a server as the API shows it, without its credentials.
 func FromServer(s ingest.Server) Server {
 	keys := []HostKey{}

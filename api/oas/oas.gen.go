@@ -357,10 +357,20 @@ type FilePage struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
+// FileProgress defines model for FileProgress.
+type FileProgress struct {
+	FileUUID UUID `json:"file_uuid"`
+
+	// Progress Null when no step is under way.
+	Progress *Progress `json:"progress"`
+}
+
 // FileSelection Which files in error; all that are given must fit.
 type FileSelection struct {
-	From *time.Time `json:"from,omitempty"`
-	Hash *string    `json:"hash,omitempty"`
+	// FileUuids Only these.
+	FileUuids *[]openapi_types.UUID `json:"file_uuids,omitempty"`
+	From      *time.Time            `json:"from,omitempty"`
+	Hash      *string               `json:"hash,omitempty"`
 
 	// Path A glob as in listFiles.
 	Path   *string    `json:"path,omitempty"`
@@ -479,6 +489,38 @@ type Problem struct {
 	//
 	// Example: about:blank
 	Type string `json:"type"`
+}
+
+// Progress How the step under way stands, as Temporal knows it.
+type Progress struct {
+	// Attempt The try under way, or the one that comes next; from 1.
+	Attempt        int      `json:"attempt"`
+	BytesPerSecond *float64 `json:"bytes_per_second"`
+
+	// DoneBytes Null when the step moves no bytes, or none are reported yet.
+	DoneBytes *int64 `json:"done_bytes"`
+
+	// EtaSeconds Till the step's end at this rate.
+	EtaSeconds *int64 `json:"eta_seconds"`
+
+	// Failure Why the try before failed.
+	Failure *string `json:"failure"`
+
+	// Host Task queue of the worker that holds the bytes.
+	Host *string `json:"host"`
+
+	// NextAttemptAt When the next try begins; null while one runs.
+	NextAttemptAt *time.Time `json:"next_attempt_at"`
+
+	// Paused An operator has paused the step in Temporal.
+	Paused bool `json:"paused"`
+
+	// Running A worker is at it now; otherwise it waits for a worker or for the next try.
+	Running bool `json:"running"`
+
+	// Step Example: download
+	Step       string `json:"step"`
+	TotalBytes *int64 `json:"total_bytes"`
 }
 
 // Readiness defines model for Readiness.
@@ -1061,6 +1103,9 @@ type ServerInterface interface {
 	// ListFileEvents What happened to a file version, oldest first
 	// (GET /api/v1/files/{file_uuid}/events)
 	ListFileEvents(ctx echo.Context, fileUUID FileUUID) error
+	// GetFileProgress The step that is under way, its bytes, its tries and why it waits
+	// (GET /api/v1/files/{file_uuid}/progress)
+	GetFileProgress(ctx echo.Context, fileUUID FileUUID) error
 	// RenotifyFile Announce a completed file again, with the message id it had
 	// (POST /api/v1/files/{file_uuid}:renotify)
 	RenotifyFile(ctx echo.Context, fileUUID FileUUID, params RenotifyFileParams) error
@@ -1305,6 +1350,22 @@ func (w *ServerInterfaceWrapper) ListFileEvents(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListFileEvents(ctx, fileUUID)
+	return err
+}
+
+// GetFileProgress converts echo context to params.
+func (w *ServerInterfaceWrapper) GetFileProgress(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "file_uuid" -------------
+	var fileUUID FileUUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "file_uuid", ctx.Param("file_uuid"), &fileUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter file_uuid: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetFileProgress(ctx, fileUUID)
 	return err
 }
 
@@ -2025,6 +2086,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/files", wrapper.ListFiles, options.OperationMiddlewares["listFiles"]...)
 	router.GET(options.BaseURL+"/api/v1/files/:file_uuid", wrapper.GetFile, options.OperationMiddlewares["getFile"]...)
 	router.GET(options.BaseURL+"/api/v1/files/:file_uuid/events", wrapper.ListFileEvents, options.OperationMiddlewares["listFileEvents"]...)
+	router.GET(options.BaseURL+"/api/v1/files/:file_uuid/progress", wrapper.GetFileProgress, options.OperationMiddlewares["getFileProgress"]...)
 	router.POST(options.BaseURL+"/api/v1/files/:file_uuid\\:retry", wrapper.RetryFile, options.OperationMiddlewares["retryFile"]...)
 	router.POST(options.BaseURL+"/api/v1/files/:file_uuid\\:skip", wrapper.SkipFile, options.OperationMiddlewares["skipFile"]...)
 	router.POST(options.BaseURL+"/api/v1/files/:file_uuid\\:renotify", wrapper.RenotifyFile, options.OperationMiddlewares["renotifyFile"]...)
@@ -2290,6 +2352,45 @@ type ListFileEventsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListFileEventsdefaultApplicationProblemPlusJSONResponse) VisitListFileEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFileProgressRequestObject struct {
+	FileUUID FileUUID `json:"file_uuid"`
+}
+
+type GetFileProgressResponseObject interface {
+	VisitGetFileProgressResponse(w http.ResponseWriter) error
+}
+
+type GetFileProgress200JSONResponse FileProgress
+
+func (response GetFileProgress200JSONResponse) VisitGetFileProgressResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFileProgressdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetFileProgressdefaultApplicationProblemPlusJSONResponse) VisitGetFileProgressResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3424,6 +3525,9 @@ type StrictServerInterface interface {
 	// ListFileEvents What happened to a file version, oldest first
 	// (GET /api/v1/files/{file_uuid}/events)
 	ListFileEvents(ctx context.Context, request ListFileEventsRequestObject) (ListFileEventsResponseObject, error)
+	// GetFileProgress The step that is under way, its bytes, its tries and why it waits
+	// (GET /api/v1/files/{file_uuid}/progress)
+	GetFileProgress(ctx context.Context, request GetFileProgressRequestObject) (GetFileProgressResponseObject, error)
 	// RenotifyFile Announce a completed file again, with the message id it had
 	// (POST /api/v1/files/{file_uuid}:renotify)
 	RenotifyFile(ctx context.Context, request RenotifyFileRequestObject) (RenotifyFileResponseObject, error)
@@ -3658,6 +3762,31 @@ func (sh *strictHandler) ListFileEvents(ctx echo.Context, fileUUID FileUUID) err
 		return err
 	} else if validResponse, ok := response.(ListFileEventsResponseObject); ok {
 		return validResponse.VisitListFileEventsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetFileProgress operation middleware
+func (sh *strictHandler) GetFileProgress(ctx echo.Context, fileUUID FileUUID) error {
+	var request GetFileProgressRequestObject
+
+	request.FileUUID = fileUUID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetFileProgress(ctx.Request().Context(), request.(GetFileProgressRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetFileProgress")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetFileProgressResponseObject); ok {
+		return validResponse.VisitGetFileProgressResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

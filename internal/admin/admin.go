@@ -97,6 +97,9 @@ type Engine interface {
 	// Decide gives an operator's decision to a parked file's workflow, by the
 	// name of its update, and waits until it has taken or refused it.
 	Decide(ctx context.Context, fileUUID, update string, d workflows.Decision) error
+	// IngestProgress says how the step of an open FileIngest stands; known is
+	// false while no step is under way.
+	IngestProgress(ctx context.Context, fileUUID string) (progress Progress, known bool, err error)
 	// StartIngest starts a FileIngest; one that is open already is KindConflict.
 	StartIngest(ctx context.Context, in workflows.FileIngestInput) error
 }

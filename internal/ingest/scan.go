@@ -39,6 +39,8 @@ type FileFilter struct {
 	From, To time.Time
 	// Hash is the lower-case hex digest of the content.
 	Hash string
+	// UUIDs names single files.
+	UUIDs []string
 	// AfterID is the keyset cursor: files with a larger ID.
 	AfterID int64
 	// Limit is the page size; default 100, at most 1000.

@@ -166,6 +166,9 @@ func (s *Store) conditions(ctx context.Context, filter ingest.FileFilter) (text 
 	if filter.Path != "" {
 		add("f.remote_path ~ $%d", globPattern(cleanText(filter.Path)))
 	}
+	if len(filter.UUIDs) > 0 {
+		add("f.file_uuid = ANY ($%d::uuid[])", filter.UUIDs)
+	}
 	if filter.Hash != "" {
 		add("f.file_hash = $%d", filter.Hash)
 	}

@@ -1,0 +1,73 @@
+package admin
+
+import (
+	"context"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	failurepb "go.temporal.io/api/failure/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/sdk/converter"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+)
+
+// stepsOf maps activities to the steps that people know.
+var stepsOf = map[string]ingest.Step{
+	activities.NameClaimHost: ingest.StepDownload, activities.NameDownload: ingest.StepDownload,
+	activities.NameVerifyHash: ingest.StepVerify, activities.NameUpload: ingest.StepUpload,
+	activities.NameNotify: ingest.StepNotify, activities.NameAfterIngest: ingest.StepAfter,
+	activities.NameAwaitServer: ingest.StepDownload,
+}
+
+// IngestProgress implements Engine.
+func (e TemporalEngine) IngestProgress(ctx context.Context, fileUUID string) (Progress, bool, error) {
+	c, err := e.Connect(ctx)
+	if err != nil {
+		return Progress{}, false, unreachable(err)
+	}
+	answer, err := c.DescribeWorkflowExecution(ctx, ingest.IngestWorkflowID(fileUUID), "")
+	if err != nil {
+		return Progress{}, false, classify(err)
+	}
+	for _, pending := range answer.GetPendingActivities() {
+		if _, known := stepsOf[pending.GetActivityType().GetName()]; known {
+			return progressOf(pending), true, nil
+		}
+	}
+	return Progress{}, false, nil
+}
+
+func progressOf(pending *workflowpb.PendingActivityInfo) Progress {
+	progress := Progress{
+		Step: stepsOf[pending.GetActivityType().GetName()], Attempt: max(1, int(pending.GetAttempt())),
+		Running: pending.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED,
+		Paused:  pending.GetPaused(), Failure: causeOf(pending.GetLastFailure()),
+	}
+	if queue := pending.GetActivityOptions().GetTaskQueue().GetName(); queue != ingest.TaskQueue {
+		progress.Host = queue
+	}
+	if next := pending.GetNextAttemptScheduleTime(); next != nil {
+		progress.NextTry = next.AsTime()
+	}
+	var beat activities.Progress
+	if details := pending.GetHeartbeatDetails(); details != nil {
+		if err := converter.GetDefaultDataConverter().FromPayloads(details, &beat); err == nil {
+			progress.Done, progress.Total = beat.Done, beat.Total
+		}
+	}
+	if progress.Running {
+		progress.Rate = beat.Rate
+	}
+	return progress
+}
+
+// causeOf returns what is at the bottom of a failure: what is around it says
+// only that an activity failed.
+func causeOf(failure *failurepb.Failure) string {
+	message := ""
+	for ; failure != nil; failure = failure.GetCause() {
+		message = failure.GetMessage()
+	}
+	return ingest.DisplayPath(message)
+}
