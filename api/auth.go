@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
+	"stevedore/api/console"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
@@ -56,9 +58,9 @@ const askForToken = "send the header `Authorization: Bearer <token>`; `stevedore
 type guard struct {
 	// bootstrap is the digest of the token in the configuration. Digests are
 	// compared, so that neither content nor length shows in the time it takes.
-	bootstrap    [sha256.Size]byte
-	authenticate func(ctx context.Context, secret string) (ingest.Principal, error)
-	limits       *limits
+	bootstrap [sha256.Size]byte
+	ops       Operations
+	limits    *limits
 	// specified returns openapi.yaml's path for a route pattern.
 	specified func(pattern string) string
 }
@@ -89,26 +91,66 @@ func (g guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 // principalName is where the access log finds who asked.
 const principalName = "principal"
 
+// principal returns who asks: by a token in the header, or by the cookie of a
+// person who is logged in to the console. Writes with a cookie are safe from
+// other web sites, see refuseCrossOrigin.
 func (g guard) principal(c echo.Context) (ingest.Principal, error) {
 	scheme, given, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
 	given = strings.TrimSpace(given)
+	if scheme == "" {
+		if principal, err := g.session(c.Request()); err == nil || !errors.As(err, &admin.TokenRefused{}) {
+			return principal, err
+		}
+	}
 	if !strings.EqualFold(scheme, "Bearer") || given == "" {
 		return ingest.Principal{}, unauthorized(c, askForToken)
 	}
-	digest := sha256.Sum256([]byte(given))
-	if subtle.ConstantTimeCompare(digest[:], g.bootstrap[:]) == 1 {
-		return ingest.Principal{Name: ingest.BootstrapToken, Role: ingest.RoleAdmin}, nil
-	}
-	// Whoever tries tokens is slowed down by address before the database is asked.
-	if wait, ok := g.limits.failures(c.RealIP()); !ok {
-		return ingest.Principal{}, tooMany(c, wait)
-	}
-	principal, err := g.authenticate(c.Request().Context(), given)
-	if errors.As(err, &admin.TokenRefused{}) {
-		g.limits.failed(c.RealIP())
+	principal, wait, err := g.token(c.Request().Context(), c.RealIP(), given)
+	switch {
+	case wait > 0:
+		return principal, tooMany(c, wait)
+	case errors.As(err, &admin.TokenRefused{}):
 		return principal, unauthorized(c, err.Error())
 	}
 	return principal, err
+}
+
+// token returns whose token the secret is. Whoever tries tokens is slowed down
+// by address before the database is asked: wait says how long.
+func (g guard) token(ctx context.Context, address, secret string) (p ingest.Principal, wait time.Duration, err error) {
+	if g.isBootstrap(sha256.Sum256([]byte(secret))) {
+		return bootstrapPrincipal, 0, nil
+	}
+	if wait, ok := g.limits.failures(address); !ok {
+		return p, wait, admin.TokenRefused{}
+	}
+	p, err = g.ops.Authenticate(ctx, secret)
+	if errors.As(err, &admin.TokenRefused{}) {
+		g.limits.failed(address)
+	}
+	return p, 0, err
+}
+
+// session returns who is logged in to the console with the request's cookie.
+func (g guard) session(r *http.Request) (ingest.Principal, error) {
+	cookie, err := r.Cookie(console.Cookie)
+	if err != nil {
+		return ingest.Principal{}, admin.TokenRefused{}
+	}
+	digest, err := g.ops.SessionToken(r.Context(), cookie.Value)
+	if err != nil {
+		return ingest.Principal{}, err
+	}
+	if g.isBootstrap(digest) {
+		return bootstrapPrincipal, nil
+	}
+	return g.ops.AuthenticateDigest(r.Context(), digest)
+}
+
+var bootstrapPrincipal = ingest.Principal{Name: ingest.BootstrapToken, Role: ingest.RoleAdmin}
+
+func (g guard) isBootstrap(digest [sha256.Size]byte) bool {
+	return subtle.ConstantTimeCompare(digest[:], g.bootstrap[:]) == 1
 }
 
 func unauthorized(c echo.Context, detail string) error {

@@ -46,6 +46,12 @@ type Operations interface {
 
 	// Authenticate returns whose token the secret is, or admin.TokenRefused.
 	Authenticate(ctx context.Context, secret string) (ingest.Principal, error)
+	// AuthenticateDigest does so for a token's digest.
+	AuthenticateDigest(ctx context.Context, digest [32]byte) (ingest.Principal, error)
+	// Sessions of the console, see package admin.
+	OpenSession(ctx context.Context, token [32]byte) (cookie string, err error)
+	SessionToken(ctx context.Context, cookie string) (token [32]byte, err error)
+	CloseSession(ctx context.Context, cookie string) error
 	CreateToken(ctx context.Context, in admin.NewToken) (ingest.Token, string, error)
 	ListTokens(ctx context.Context) ([]ingest.Token, error)
 	RevokeToken(ctx context.Context, name string) (ingest.Token, error)

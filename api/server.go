@@ -47,7 +47,7 @@ func NewHandler(d Deps) http.Handler {
 	registered := routes{EchoRouter: e, specified: map[string]string{}}
 	specified := func(pattern string) string { return registered.specified[pattern] }
 	access := guard{
-		bootstrap: sha256.Sum256([]byte(d.Token)), authenticate: d.Operations.Authenticate,
+		bootstrap: sha256.Sum256([]byte(d.Token)), ops: d.Operations,
 		limits: newLimits(d.RequestsPerSecond), specified: specified,
 	}
 	e.Pre(splitAction)

@@ -159,15 +159,7 @@ func (TokenRefused) Error() string {
 // digest, so that the time it takes tells nothing of its content. One that is
 // unknown, expired or revoked is TokenRefused.
 func (a *Admin) Authenticate(ctx context.Context, secret string) (ingest.Principal, error) {
-	ledger, err := a.d.Ledger(ctx)
-	if err != nil {
-		return ingest.Principal{}, err
-	}
-	token, valid, err := ledger.UseToken(ctx, sha256.Sum256([]byte(secret)))
-	if absent(err) || err == nil && !valid {
-		return ingest.Principal{}, TokenRefused{}
-	}
-	return ingest.Principal{Name: token.Name, Role: token.Role}, err
+	return a.AuthenticateDigest(ctx, sha256.Sum256([]byte(secret)))
 }
 
 // AuditPage is one page of the audit log.

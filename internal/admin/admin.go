@@ -132,6 +132,7 @@ type Ledger interface {
 	Servers
 	Files
 	Access
+	Sessions
 	History
 }
 

@@ -217,6 +217,10 @@ func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workfl
 	return e.decideErr
 }
 
+func (e *fakeEngine) IngestProgress(context.Context, string) (Progress, bool, error) {
+	return Progress{}, false, e.err
+}
+
 func (e *fakeEngine) StartIngest(_ context.Context, in workflows.FileIngestInput) error {
 	e.ingests = append(e.ingests, in)
 	return e.decideErr

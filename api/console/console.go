@@ -1,0 +1,254 @@
+package console
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+// Operations is what the pages show and do, see package admin.
+type Operations interface {
+	Overview(ctx context.Context) (admin.Overview, error)
+	Ready(ctx context.Context) []admin.PartStatus
+
+	ListServers(ctx context.Context) ([]ingest.Server, error)
+	ShowServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
+	AddServer(ctx context.Context, in admin.NewServer) (ingest.Server, error)
+	EditServer(ctx context.Context, nameOrUUID, version string, edit admin.ServerEdit) (ingest.Server, error)
+	RemoveServer(ctx context.Context, nameOrUUID, version string) (ingest.Server, error)
+	PauseServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
+	ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
+	TestServer(ctx context.Context, nameOrUUID, approve string) (admin.TestResult, error)
+	Scan(ctx context.Context, servers []string) (admin.ScanRun, error)
+
+	ListFiles(ctx context.Context, filter ingest.FileFilter) (admin.FilePage, error)
+	CountUpTo(ctx context.Context, filter ingest.FileFilter, limit int64) (ingest.Count, error)
+	ShowFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error)
+	Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error)
+	Progress(ctx context.Context, files []ingest.File) map[string]admin.Progress
+	Decide(ctx context.Context, uuidOrPrefix string, action admin.Action, d workflows.Decision) (ingest.File, error)
+	DecideAll(ctx context.Context, req admin.BulkRequest) (admin.BulkResult, error)
+
+	ListScans(ctx context.Context, server string, beforeID int64, limit int) (admin.ScanPage, error)
+	ListReconciliations(ctx context.Context, beforeID int64, limit int) (admin.ReconciliationPage, error)
+	AuditLog(ctx context.Context, beforeID int64, limit int) (admin.AuditPage, error)
+
+	CreateToken(ctx context.Context, in admin.NewToken) (ingest.Token, string, error)
+	ListTokens(ctx context.Context) ([]ingest.Token, error)
+	RevokeToken(ctx context.Context, name string) (ingest.Token, error)
+	OpenSession(ctx context.Context, token [32]byte) (cookie string, err error)
+	CloseSession(ctx context.Context, cookie string) error
+}
+
+// Door is who lets people in.
+type Door interface {
+	// Session returns who is logged in with the request's cookie, or
+	// admin.TokenRefused.
+	Session(r *http.Request) (ingest.Principal, error)
+	// Token returns whose token the secret is, or admin.TokenRefused; wait says
+	// that the address has tried too many wrong ones.
+	Token(ctx context.Context, address, secret string) (p ingest.Principal, wait time.Duration, err error)
+	// Take counts a principal's request; wait says that it is one too many.
+	Take(principal string) (wait time.Duration, ok bool)
+}
+
+// Deps is what the console works with.
+type Deps struct {
+	Operations Operations
+	Door       Door
+	Log        *slog.Logger
+	// Version is the program's, shown at the foot of each page.
+	Version string
+	// TemporalUI, may be empty, is where Temporal's Web UI shows workflows:
+	// "http://127.0.0.1:8233/namespaces/default".
+	TemporalUI string
+	// Now is the clock; default time.Now.
+	Now func() time.Time
+}
+
+// Console serves the pages.
+type Console struct {
+	d   Deps
+	mux *http.ServeMux
+}
+
+//go:embed static
+var static embed.FS
+
+// bodyLimit is far above the largest form: a private key and some globs.
+const bodyLimit = 256 << 10
+
+// pageTimeout bounds what stands between a request and its page; testing a
+// partner's server takes the longest.
+const pageTimeout = 25 * time.Second
+
+// New returns the console.
+func New(d Deps) *Console {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	c := &Console{d: d, mux: http.NewServeMux()}
+	c.mux.Handle("GET /static/", staticFiles())
+	c.mux.HandleFunc("GET /login", c.loginPage)
+	c.mux.HandleFunc("POST /login", c.logIn)
+	c.mux.HandleFunc("POST /language", c.setLanguage)
+	c.routes()
+	c.mux.HandleFunc("/", c.page(ingest.RoleViewer, func(*http.Request, *view) (answer, error) {
+		return answer{}, errNoPage
+	}))
+	return c
+}
+
+// routes is every page and action that needs a person who is logged in, with
+// the role that it takes.
+func (c *Console) routes() {
+	for _, route := range []struct {
+		pattern string
+		role    ingest.Role
+		handle  handler
+	}{
+		{"GET /{$}", ingest.RoleViewer, c.overview},
+		{"GET /health", ingest.RoleViewer, c.health},
+		{"POST /logout", ingest.RoleViewer, c.logOut},
+
+		{"GET /servers", ingest.RoleViewer, c.servers},
+		{"GET /servers/new", ingest.RoleAdmin, c.newServer},
+		{"POST /servers", ingest.RoleAdmin, c.addServer},
+		{"GET /servers/{server}", ingest.RoleViewer, c.server},
+		{"GET /servers/{server}/edit", ingest.RoleAdmin, c.editServer},
+		{"POST /servers/{server}/edit", ingest.RoleAdmin, c.saveServer},
+		{"POST /servers/{server}/remove", ingest.RoleAdmin, c.removeServer},
+		{"POST /servers/{server}/test", ingest.RoleOperator, c.testServer},
+		{"POST /servers/{server}/approve", ingest.RoleAdmin, c.approveKey},
+		{"POST /servers/{server}/scan", ingest.RoleOperator, c.scanServer},
+		{"POST /servers/{server}/pause", ingest.RoleOperator, c.pauseServer},
+		{"POST /servers/{server}/resume", ingest.RoleOperator, c.resumeServer},
+		{"POST /scan", ingest.RoleOperator, c.scanAll},
+
+		{"GET /files", ingest.RoleViewer, c.files},
+		{"POST /files/decide", ingest.RoleOperator, c.decideFiles},
+		{"GET /files/{file}", ingest.RoleViewer, c.file},
+		{"POST /files/{file}/decide", ingest.RoleOperator, c.decideFile},
+
+		{"GET /scans", ingest.RoleViewer, c.scans},
+		{"GET /changes", ingest.RoleAdmin, c.changes},
+		{"GET /tokens", ingest.RoleAdmin, c.tokens},
+		{"POST /tokens", ingest.RoleAdmin, c.createToken},
+		{"POST /tokens/{name}/revoke", ingest.RoleAdmin, c.revokeToken},
+	} {
+		c.mux.HandleFunc(route.pattern, c.page(route.role, route.handle))
+	}
+}
+
+// ServeHTTP implements http.Handler.
+func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	started, id := time.Now(), uuid.NewString()
+	recorded := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+	w.Header().Set("X-Request-Id", id)
+	harden(w.Header())
+	defer func() {
+		if p := recover(); p != nil {
+			c.d.Log.ErrorContext(r.Context(), "panic in the console", "request_id", id, "panic", p)
+			http.Error(recorded, "something went wrong inside stevedore: its log has the request id "+id, http.StatusInternalServerError)
+		}
+		level := slog.LevelInfo
+		if strings.HasPrefix(r.URL.Path, "/static/") {
+			level = slog.LevelDebug
+		}
+		c.d.Log.Log(r.Context(), level, "page", "method", r.Method, "path", r.URL.Path, "status", recorded.status,
+			"duration", time.Since(started), "peer", r.RemoteAddr, "request_id", id)
+	}()
+	if err := http.NewCrossOriginProtection().Check(r); err != nil {
+		http.Error(recorded, "a form from another web site is not taken", http.StatusForbidden)
+		return
+	}
+	r.Body = http.MaxBytesReader(recorded, r.Body, bodyLimit)
+	ctx, cancel := context.WithTimeout(r.Context(), pageTimeout)
+	defer cancel()
+	c.mux.ServeHTTP(recorded, r.WithContext(ctx))
+}
+
+// harden keeps a browser from running or loading what is not ours.
+func harden(header http.Header) {
+	header.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "+
+		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Referrer-Policy", "same-origin")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Cache-Control", "no-store")
+}
+
+// staticFiles serves what is the same for everybody.
+func staticFiles() http.Handler {
+	files := http.FileServerFS(static)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=86400")
+		if strings.HasSuffix(r.URL.Path, "/") { // no listings of folders
+			http.NotFound(w, r)
+			return
+		}
+		files.ServeHTTP(w, r)
+	})
+}
+
+// statusWriter remembers the status for the log.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// errNoPage is for addresses that lead nowhere.
+var errNoPage = ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "there is no page at this address")
+
+// statusOf is the HTTP status of an error.
+func statusOf(err error) int {
+	switch {
+	case errors.Is(err, admin.ErrNotFound):
+		return http.StatusNotFound
+	case errors.Is(err, errForbidden):
+		return http.StatusForbidden
+	}
+	switch ingest.KindOf(err) {
+	case ingest.KindInvalid:
+		return http.StatusBadRequest
+	case ingest.KindConflict, ingest.KindHostKey, ingest.KindAuth, ingest.KindForbiddenAddress, ingest.KindPermission:
+		return http.StatusConflict
+	case ingest.KindTransient, ingest.KindMissing:
+		return http.StatusServiceUnavailable
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+// messageOf is what people are told of an error. One that nobody classified
+// keeps its text to itself: it may name inner addresses.
+func messageOf(err error) string {
+	var known *ingest.Error
+	switch {
+	case errors.As(err, &known):
+		return known.Message
+	case errors.Is(err, context.DeadlineExceeded):
+		return "A part of stevedore did not answer in time. Try again."
+	default:
+		return "Something went wrong inside stevedore: its log has the request id."
+	}
+}

@@ -1,0 +1,123 @@
+package console
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+// filePage is what the page of one file shows.
+type filePage struct {
+	file     ingest.File
+	events   []timelineEvent
+	progress *admin.Progress
+}
+
+// timelineEvent is an event and how long after the one before it came.
+type timelineEvent struct {
+	ingest.StoredEvent
+	after time.Duration
+	first bool
+}
+
+func (c *Console) file(r *http.Request, v *view) (answer, error) {
+	file, err := c.d.Operations.ShowFile(r.Context(), r.PathValue("file"))
+	if err != nil {
+		return answer{}, err
+	}
+	events, err := c.d.Operations.Events(r.Context(), file.UUID)
+	if err != nil {
+		return answer{}, err
+	}
+	page := filePage{file: file, events: timeline(events)}
+	if progress, known := c.d.Operations.Progress(r.Context(), []ingest.File{file})[file.UUID]; known {
+		page.progress = &progress
+	}
+	return answer{title: ingest.DisplayPath(file.Filename), body: fileView(v, page)}, nil
+}
+
+func timeline(events []ingest.StoredEvent) (list []timelineEvent) {
+	for i, event := range events {
+		shown := timelineEvent{StoredEvent: event, first: i == 0}
+		if i > 0 {
+			shown.after = event.Timestamp.Sub(events[i-1].Timestamp)
+		}
+		list = append(list, shown)
+	}
+	return list
+}
+
+// next says what happens next and who must do what.
+func (p filePage) next(v *view) string {
+	switch p.file.Status {
+	case ingest.StatusDiscovered:
+		if p.file.WaitsFor != "" {
+			return v.T("It is taken once %s is there.", ingest.DisplayPath(p.file.WaitsFor))
+		}
+		return v.T("It is taken once it has stayed unchanged for the server's settle time.")
+	case ingest.StatusReady:
+		return v.T("It is fetched as soon as one of the server's places is free.")
+	case ingest.StatusError:
+		return v.T("It waits for an operator: retry it, or skip it.")
+	case ingest.StatusCompleted:
+		return v.T("Nothing: it is in the object store and announced.")
+	case ingest.StatusSkipped:
+		return v.T("Nothing: an operator has given it up.")
+	case ingest.StatusVanished:
+		return v.T("Nothing, unless the server shows it again.")
+	case ingest.StatusSuperseded:
+		return v.T("Nothing: the server shows another version, which is a file of its own here.")
+	case ingest.StatusRejected:
+		return v.T("Nothing: its name or kind is unsafe. The partner must give it another name.")
+	}
+	if p.progress != nil {
+		if text := v.tries(*p.progress); text != "" {
+			return text
+		}
+	}
+	return v.T("It is on its way; the next step follows by itself.")
+}
+
+// cli is the command that shows the same.
+func (p filePage) cli() string { return "stevedore file show " + p.file.UUID }
+
+// fileDecisions are the forms of one file's page.
+var fileDecisions = map[string]admin.Action{"retry": admin.Retry, "skip": admin.Skip, "renotify": admin.Renotify}
+
+func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
+	action, known := fileDecisions[r.PostFormValue("action")]
+	if !known {
+		return answer{}, ingest.Errorf(ingest.KindInvalid, "action: use retry, skip or renotify")
+	}
+	back := answer{goTo: "/files/" + r.PathValue("file")}
+	decision := workflows.Decision{Actor: v.who.Name, Reason: strings.TrimSpace(r.PostFormValue("reason"))}
+	if decision.Reason == "" {
+		back.notice, back.bad = v.T("Say why: it goes into the files' history."), true
+		return back, nil
+	}
+	if action == admin.Retry {
+		decision.From = ingest.Step(r.PostFormValue("from"))
+	}
+	file, err := c.d.Operations.Decide(r.Context(), r.PathValue("file"), action, decision)
+	switch {
+	case ingest.IsKind(err, ingest.KindConflict), ingest.IsKind(err, ingest.KindInvalid):
+		back.notice, back.bad = messageOf(err), true
+		return back, nil
+	case err != nil:
+		return answer{}, err
+	}
+	back.goTo = "/files/" + file.UUID
+	switch action {
+	case admin.Retry:
+		back.notice = v.T("It goes on.")
+	case admin.Skip:
+		back.notice = v.T("It is skipped.")
+	default:
+		back.notice = v.T("It is announced again.")
+	}
+	return back, nil
+}

@@ -1,0 +1,229 @@
+package console
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+const (
+	filesPerPage = 50
+	// countMost bounds how far matching files are counted: beyond it, how many
+	// more there are helps nobody and takes long.
+	countMost = 10_000
+)
+
+// fileQuery is what the list of files is filtered by, as it stands in the URL.
+type fileQuery struct {
+	statuses []ingest.Status
+	server   string
+	path     string
+	from, to string
+	hash     string
+	after    int64
+}
+
+// minute is the form in which browsers give times of input fields, in UTC here.
+const minute = "2006-01-02T15:04"
+
+func readFileQuery(values url.Values) fileQuery {
+	q := fileQuery{
+		server: values.Get("server"), path: values.Get("path"), from: values.Get("from"), to: values.Get("to"),
+		hash: strings.ToLower(strings.TrimSpace(values.Get("hash"))),
+	}
+	for _, name := range values["status"] {
+		if status := ingest.Status(name); slices.Contains(ingest.Statuses, status) && !slices.Contains(q.statuses, status) {
+			q.statuses = append(q.statuses, status)
+		}
+	}
+	q.after, _ = strconv.ParseInt(values.Get("after"), 10, 64)
+	return q
+}
+
+// filter says what the ledger is asked for, or what is wrong with the query.
+func (q fileQuery) filter() (ingest.FileFilter, error) {
+	filter := ingest.FileFilter{
+		Server: q.server, Statuses: q.statuses, Path: q.path, Hash: q.hash, AfterID: q.after, Limit: filesPerPage, Order: ingest.OrderNewest,
+	}
+	if q.hash != "" && (len(q.hash) != 64 || strings.Trim(q.hash, "0123456789abcdef") != "") {
+		return filter, ingest.Errorf(ingest.KindInvalid, "hash: use the 64 hexadecimal digits of a SHA-256")
+	}
+	for _, bound := range []struct {
+		name, text string
+		to         *time.Time
+	}{{"from", q.from, &filter.From}, {"to", q.to, &filter.To}} {
+		if bound.text == "" {
+			continue
+		}
+		t, err := time.Parse(minute, bound.text)
+		if err != nil {
+			return filter, ingest.Errorf(ingest.KindInvalid, "%s: use a time such as 2026-01-31T08:00", bound.name)
+		}
+		*bound.to = t
+	}
+	return filter, nil
+}
+
+// values is the query as it stands in the URL, without the place in the list.
+func (q fileQuery) values() url.Values {
+	values := url.Values{}
+	for _, status := range q.statuses {
+		values.Add("status", string(status))
+	}
+	for name, value := range map[string]string{"server": q.server, "path": q.path, "from": q.from, "to": q.to, "hash": q.hash} {
+		if value != "" {
+			values.Set(name, value)
+		}
+	}
+	return values
+}
+
+// href is the list's address from the place in it; 0 is its beginning.
+func (q fileQuery) href(after int64) string {
+	values := q.values()
+	if after != 0 {
+		values.Set("after", strconv.FormatInt(after, 10))
+	}
+	if len(values) == 0 {
+		return "/files"
+	}
+	return "/files?" + values.Encode()
+}
+
+func (q fileQuery) has(s ingest.Status) bool { return slices.Contains(q.statuses, s) }
+
+// empty reports whether nothing is filtered.
+func (q fileQuery) empty() bool { return len(q.values()) == 0 }
+
+// filesPage is what the list of files shows.
+type filesPage struct {
+	query    fileQuery
+	files    []ingest.File
+	next     int64
+	progress map[string]admin.Progress
+	servers  []ingest.Server
+	// matching is how many files the filter selects, waiting how many of them
+	// wait for an operator.
+	matching, waiting ingest.Count
+}
+
+func (c *Console) files(r *http.Request, v *view) (answer, error) {
+	page := filesPage{query: readFileQuery(r.URL.Query())}
+	filter, err := page.query.filter()
+	if err != nil {
+		return answer{}, err
+	}
+	found, err := c.d.Operations.ListFiles(r.Context(), filter)
+	if err != nil {
+		return answer{}, err
+	}
+	page.files, page.next = found.Files, found.Next
+	page.progress = c.d.Operations.Progress(r.Context(), page.files)
+	if page.servers, err = c.d.Operations.ListServers(r.Context()); err != nil {
+		return answer{}, err
+	}
+	filter.AfterID = 0
+	if page.matching, err = c.d.Operations.CountUpTo(r.Context(), filter, countMost); err != nil {
+		return answer{}, err
+	}
+	if filter.Statuses = waitingOf(filter.Statuses); len(filter.Statuses) > 0 {
+		if page.waiting, err = c.d.Operations.CountUpTo(r.Context(), filter, countMost); err != nil {
+			return answer{}, err
+		}
+	}
+	return answer{title: v.T("Files"), body: fileList(v, page)}, nil
+}
+
+// waitingOf is the part of the statuses that operators decide on.
+func waitingOf(statuses []ingest.Status) []ingest.Status {
+	if len(statuses) == 0 || slices.Contains(statuses, ingest.StatusError) {
+		return []ingest.Status{ingest.StatusError}
+	}
+	return nil
+}
+
+// decideFiles asks for a reason and then decides on the files that are ticked,
+// or on all that the filter selects.
+func (c *Console) decideFiles(r *http.Request, v *view) (answer, error) {
+	if err := r.ParseForm(); err != nil {
+		return answer{}, ingest.Errorf(ingest.KindInvalid, "the form could not be read")
+	}
+	bulk, err := readBulk(r.PostForm)
+	if err != nil {
+		return answer{}, err
+	}
+	if r.PostForm.Get("confirmed") == "" {
+		count, err := c.d.Operations.DecideAll(r.Context(), bulk.request(v, nil, true))
+		if err != nil {
+			return answer{}, err
+		}
+		bulk.count = count.Matched
+		return answer{title: v.T("Decide on files"), body: bulkForm(v, bulk, "")}, nil
+	}
+	bulk.count, _ = strconv.ParseInt(r.PostForm.Get("count"), 10, 64)
+	if bulk.reason == "" {
+		return answer{title: v.T("Decide on files"), body: bulkForm(v, bulk, v.T("Say why: it goes into the files' history.")), status: http.StatusBadRequest}, nil
+	}
+	result, err := c.d.Operations.DecideAll(r.Context(), bulk.request(v, &bulk.count, false))
+	if ingest.IsKind(err, ingest.KindConflict) {
+		fresh, recount := c.d.Operations.DecideAll(r.Context(), bulk.request(v, nil, true))
+		if recount != nil {
+			return answer{}, recount
+		}
+		bulk.count = fresh.Matched
+		return answer{title: v.T("Decide on files"), body: bulkForm(v, bulk, messageOf(err)), status: http.StatusConflict}, nil
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{title: v.T("Decided"), body: bulkDone(v, bulk, result)}, nil
+}
+
+// bulk is a decision on several files.
+type bulk struct {
+	action  admin.Action
+	query   fileQuery
+	uuids   []string
+	reason  string
+	from    ingest.Step
+	count   int64
+	filter  ingest.FileFilter
+	ticking bool
+}
+
+func readBulk(form url.Values) (b bulk, err error) {
+	values, err := url.ParseQuery(form.Get("query"))
+	if err != nil {
+		return b, ingest.Errorf(ingest.KindInvalid, "query: the filter could not be read")
+	}
+	b = bulk{query: readFileQuery(values), reason: strings.TrimSpace(form.Get("reason")), from: ingest.Step(form.Get("from"))}
+	switch b.action = admin.Action(form.Get("action")); b.action {
+	case admin.Retry, admin.Skip:
+	default:
+		return b, ingest.Errorf(ingest.KindInvalid, "action: use retry or skip")
+	}
+	if b.ticking = form.Get("all") == ""; b.ticking {
+		b.uuids = form["file"]
+		if len(b.uuids) == 0 {
+			return b, ingest.Errorf(ingest.KindInvalid, "tick at least one file that waits for an operator")
+		}
+	}
+	b.query.after = 0
+	b.filter, err = b.query.filter()
+	b.filter.UUIDs = b.uuids
+	return b, err
+}
+
+func (b bulk) request(v *view, expected *int64, dry bool) admin.BulkRequest {
+	return admin.BulkRequest{
+		Filter: b.filter, Action: b.action, DryRun: dry, Expected: expected,
+		Decision: workflows.Decision{From: b.from, Actor: v.who.Name, Reason: b.reason},
+	}
+}

@@ -1,0 +1,64 @@
+package console
+
+import (
+	"net/http"
+	"strconv"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+)
+
+// historyPerPage is how many rows the pages of scans and changes show.
+const historyPerPage = 50
+
+// scansPage is what the page of scans shows.
+type scansPage struct {
+	server string
+	scans  admin.ScanPage
+	runs   admin.ReconciliationPage
+	before int64
+}
+
+func before(r *http.Request) int64 {
+	id, err := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64)
+	if err != nil || id < 0 {
+		return 0
+	}
+	return id
+}
+
+func (c *Console) scans(r *http.Request, v *view) (answer, error) {
+	page := scansPage{server: r.URL.Query().Get("server"), before: before(r)}
+	var err error
+	if page.scans, err = c.d.Operations.ListScans(r.Context(), page.server, page.before, historyPerPage); err != nil {
+		return answer{}, err
+	}
+	if page.runs, err = c.d.Operations.ListReconciliations(r.Context(), 0, 10); err != nil {
+		return answer{}, err
+	}
+	return answer{title: v.T("Scans"), body: scansView(v, page)}, nil
+}
+
+func (c *Console) changes(r *http.Request, v *view) (answer, error) {
+	page, err := c.d.Operations.AuditLog(r.Context(), before(r), historyPerPage)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{title: v.T("Changes"), body: changesView(v, page, before(r))}, nil
+}
+
+// found sums up what a run of the reconciler did.
+func (v *view) found(run ingest.Reconciliation) (list []string) {
+	for _, part := range []struct {
+		n    int64
+		text string
+	}{
+		{run.Requeued, "%d files requeued"}, {run.Restarted, "%d workflows started again"}, {run.UploadsAborted, "%d uploads aborted"},
+		{run.StagingRemoved, "%d staged files removed"}, {run.ObjectsMissing, "%d objects missing"}, {run.HostsSilent, "%d workers silent"},
+	} {
+		if part.n > 0 {
+			list = append(list, v.T(part.text, part.n))
+		}
+	}
+	return list
+}

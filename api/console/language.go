@@ -1,0 +1,60 @@
+package console
+
+import (
+	"net/http"
+
+	"golang.org/x/text/feature/plural"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message/catalog"
+)
+
+// languages are what the console speaks, the default first.
+var languages = []language.Tag{language.English, language.Russian}
+
+var matcher = language.NewMatcher(languages)
+
+// languageOf returns the language that a person chose, or the browser prefers.
+func languageOf(r *http.Request) language.Tag {
+	chosen := ""
+	if cookie, err := r.Cookie(languageCookie); err == nil {
+		chosen = cookie.Value
+	}
+	_, i := language.MatchStrings(matcher, chosen, r.Header.Get("Accept-Language"))
+	return languages[i]
+}
+
+// setLanguage keeps a choice for a year and shows the page in it.
+func (c *Console) setLanguage(w http.ResponseWriter, r *http.Request) {
+	tag, err := language.Parse(r.PostFormValue("language"))
+	if err != nil {
+		http.Error(w, "language: use en or ru", http.StatusBadRequest)
+		return
+	}
+	_, i, _ := matcher.Match(tag)
+	http.SetCookie(w, &http.Cookie{
+		Name: languageCookie, Value: languages[i].String(), Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+	http.Redirect(w, r, localPath(r.PostFormValue("next")), http.StatusSeeOther)
+}
+
+// words holds all texts. The English one is also the key.
+var words = newWords()
+
+func newWords() *catalog.Builder {
+	builder := catalog.NewBuilder(catalog.Fallback(language.English))
+	for key, text := range russian {
+		must(builder.SetString(language.Russian, key, text))
+	}
+	for _, p := range plurals {
+		must(builder.Set(language.English, p.key, plural.Selectf(1, "%d", plural.One, p.english, plural.Other, p.key)))
+		must(builder.Set(language.Russian, p.key, plural.Selectf(1, "%d",
+			plural.One, p.russian[0], plural.Few, p.russian[1], plural.Many, p.russian[2], plural.Other, p.russian[1])))
+	}
+	return builder
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err) // the texts are part of the program, and tests load them
+	}
+}

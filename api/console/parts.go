@@ -1,0 +1,85 @@
+package console
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"stevedore/internal/ingest"
+)
+
+// timeOf is a time that templates show; see when.
+type timeOf struct{ time.Time }
+
+// at makes a time for templates.
+func at(t time.Time) timeOf { return timeOf{t} }
+
+// eventTypes are what scripts listen for in the stream of changes.
+var eventTypes = joined(
+	ingest.EventDiscovered, ingest.EventSettled, ingest.EventDownloadStarted, ingest.EventDownloadResumed, ingest.EventDownloaded,
+	ingest.EventVerified, ingest.EventUploadStart, ingest.EventUploaded, ingest.EventNotified, ingest.EventRetryScheduled, ingest.EventError,
+	ingest.EventVanished, ingest.EventSuperseded, ingest.EventRejected, ingest.EventSourceDone, ingest.EventRequeued, ingest.EventOperatorAction,
+)
+
+func joined(types ...ingest.EventType) string {
+	var names []string
+	for _, t := range types {
+		names = append(names, string(t))
+	}
+	return strings.Join(names, " ")
+}
+
+// signOf tells statuses apart where colours do not.
+func signOf(s ingest.Status) string {
+	switch s {
+	case ingest.StatusDiscovered:
+		return "◌"
+	case ingest.StatusReady:
+		return "○"
+	case ingest.StatusDownloading, ingest.StatusDownloaded:
+		return "↓"
+	case ingest.StatusVerified:
+		return "≡"
+	case ingest.StatusUploading, ingest.StatusUploaded:
+		return "↑"
+	case ingest.StatusCompleted:
+		return "✓"
+	case ingest.StatusError:
+		return "✕"
+	case ingest.StatusSkipped:
+		return "⏭"
+	case ingest.StatusRejected:
+		return "⊘"
+	default:
+		return "–"
+	}
+}
+
+// status is a status in the page's language.
+func (v *view) status(s ingest.Status) string { return v.T(string(s)) }
+
+// partDown is a part that does not answer.
+type partDown struct{ name, message string }
+
+// partNames is how people call the parts.
+var partNames = map[string]string{
+	"postgres": "PostgreSQL:", "temporal": "Temporal:", "worker": "Worker:", "object_store": "Object store:", "broker": "Broker:",
+}
+
+// health is asked for by every page once it stands: a part that is down takes
+// seconds to be found out.
+func (c *Console) health(r *http.Request, v *view) (answer, error) {
+	var down []partDown
+	for _, part := range c.d.Operations.Ready(r.Context()) {
+		if part.Err != nil {
+			name := partNames[part.Part]
+			if name == "" {
+				name = part.Part + ":"
+			}
+			down = append(down, partDown{v.T(name), messageOf(ingest.Wrap(ingest.KindTransient, part.Err, "%s", part.Err))})
+		}
+	}
+	slices.SortFunc(down, func(x, y partDown) int { return strings.Compare(x.name, y.name) })
+	return answer{body: healthBanner(v, down), bare: true}, nil
+}

@@ -1,0 +1,99 @@
+package console
+
+import (
+	"encoding/base64"
+	"strings"
+	"time"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+)
+
+// stepWord is a step as people call it; it is translated.
+func stepWord(s ingest.Step) string {
+	switch s {
+	case ingest.StepDiscover:
+		return "discovery"
+	case ingest.StepDownload:
+		return "download"
+	case ingest.StepVerify:
+		return "verification"
+	case ingest.StepUpload:
+		return "upload"
+	case ingest.StepNotify:
+		return "announcement"
+	case ingest.StepAfter:
+		return "after-ingest action"
+	default:
+		return string(s)
+	}
+}
+
+// tries says which try this is, when the next one comes and why; nothing while
+// the first one runs.
+func (v *view) tries(p admin.Progress) string {
+	why := ""
+	if p.Failure != "" {
+		why = v.T(", because: %s", p.Failure)
+	}
+	switch {
+	case p.Paused:
+		return v.T("paused in Temporal") + why
+	case !p.NextTry.IsZero():
+		return v.T("attempt %d, next try in %s", p.Attempt, v.span(max(0, p.NextTry.Sub(v.now).Round(time.Second)))) + why
+	case p.Attempt > 1 && p.Running:
+		return v.T("attempt %d is running", p.Attempt) + why
+	case p.Attempt > 1:
+		return v.T("attempt %d waits for a worker", p.Attempt) + why
+	case !p.Running:
+		return v.T("waits for a worker")
+	default:
+		return ""
+	}
+}
+
+// cli is the command that lists the same files.
+func (p filesPage) cli() string {
+	words := []string{"stevedore file list"}
+	add := func(flag, value string) {
+		if value != "" {
+			words = append(words, flag, quoted(value))
+		}
+	}
+	for _, status := range p.query.statuses {
+		add("--status", string(status))
+	}
+	add("--server", p.query.server)
+	add("--path", p.query.path)
+	add("--from", inUTC(p.query.from))
+	add("--to", inUTC(p.query.to))
+	add("--hash", p.query.hash)
+	return strings.Join(words, " ")
+}
+
+// inUTC is a field's time as RFC 3339.
+func inUTC(field string) string {
+	if field == "" {
+		return ""
+	}
+	return field + ":00Z"
+}
+
+// curl is the request that lists the same files.
+func (p filesPage) curl(v *view) string {
+	values := p.query.values()
+	for _, name := range []string{"from", "to"} {
+		if values.Has(name) {
+			values.Set(name, inUTC(values.Get(name)))
+		}
+	}
+	values.Set("order", "newest")
+	return curl(v, "/api/v1/files?"+values.Encode())
+}
+
+func curl(v *view, path string) string {
+	return `curl -H "Authorization: Bearer $STEVEDORE_TOKEN" ` + quoted(v.origin+path)
+}
+
+// rawPath is a path byte for byte, for those that are not valid text.
+func rawPath(path string) string { return base64.StdEncoding.EncodeToString([]byte(path)) }

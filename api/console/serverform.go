@@ -1,0 +1,248 @@
+package console
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+)
+
+// serverForm is a server's settings as they are typed, and what is wrong with
+// them by field.
+type serverForm struct {
+	// values are what the fields hold, by the names that the API uses.
+	values url.Values
+	wrong  map[string][]string
+	// name is the server that is edited, version how it was read; both are empty
+	// for a new one.
+	name, version            string
+	hasPassword, hasKey, new bool
+}
+
+func (f serverForm) value(field string) string { return f.values.Get(field) }
+
+func (f serverForm) checked(field string) bool { return f.values.Get(field) != "" }
+
+// rest is what is wrong with no field of the form.
+func (f serverForm) rest() (list []string) {
+	for field, problems := range f.wrong {
+		if !slices.Contains(formFields, field) {
+			list = append(list, problems...)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// formFields are the fields that show their problems themselves.
+var formFields = []string{
+	"name", "host", "port", "username", "password", "private_key", "host_keys", "root_path", "include", "exclude", "max_parallel",
+	"settle", "scan_interval", "after_ingest", "on_collision", "min_age", "done_marker", "sidecar_wait", "max_depth",
+}
+
+func (c *Console) newServer(_ *http.Request, v *view) (answer, error) {
+	form := serverForm{new: true, values: url.Values{
+		"port": {"22"}, "root_path": {"/"}, "max_parallel": {"4"}, "after_ingest": {"keep"}, "on_collision": {"rename"},
+		"max_depth": {strconv.Itoa(ingest.MaxDepth)}, "min_age": {"0s"}, "sidecar_wait": {"0s"},
+	}}
+	return answer{title: v.T("Add a server"), body: serverFormView(v, form)}, nil
+}
+
+func (c *Console) editServer(r *http.Request, v *view) (answer, error) {
+	server, err := c.d.Operations.ShowServer(r.Context(), r.PathValue("server"))
+	if err != nil {
+		return answer{}, err
+	}
+	form := serverForm{
+		name: server.Name, version: admin.ServerVersion(server), values: valuesOf(server),
+		hasPassword: len(server.PasswordEncrypted) > 0, hasKey: len(server.PrivateKeyEncrypted) > 0,
+	}
+	return answer{title: server.Name, body: serverFormView(v, form)}, nil
+}
+
+func valuesOf(s ingest.Server) url.Values {
+	values := url.Values{
+		"name": {s.Name}, "host": {s.Host}, "port": {strconv.Itoa(s.Port)}, "username": {s.Username},
+		"host_keys": {strings.Join(s.HostKeys, "\n")}, "root_path": {s.RootPath}, "include": {strings.Join(s.Include, "\n")},
+		"exclude": {strings.Join(s.Exclude, "\n")}, "max_parallel": {strconv.Itoa(s.MaxParallel)}, "settle": {s.Settle.String()},
+		"scan_interval": {s.ScanInterval.String()}, "after_ingest": {string(s.AfterIngest)}, "on_collision": {string(s.OnCollision)},
+		"min_age": {s.MinAge.String()}, "done_marker": {s.DoneMarker}, "sidecar_wait": {s.SidecarWait.String()},
+		"max_depth": {strconv.Itoa(s.MaxDepth)},
+	}
+	for field, on := range map[string]bool{"read_once": s.ReadOnce, "legacy_algorithms": s.LegacyAlgorithms} {
+		if on {
+			values.Set(field, "yes")
+		}
+	}
+	return values
+}
+
+// read returns what sets the typed settings of a server. What cannot be read
+// at all is noted in wrong; the rest is judged by package admin.
+func (f *serverForm) read() func(*ingest.Server) {
+	f.wrong = map[string][]string{}
+	number := func(field string) int {
+		n, err := strconv.Atoi(strings.TrimSpace(f.value(field)))
+		if err != nil && f.value(field) != "" {
+			f.wrong[field] = append(f.wrong[field], field+": use a whole number")
+		}
+		return n
+	}
+	duration := func(field string, missing time.Duration) time.Duration {
+		if strings.TrimSpace(f.value(field)) == "" {
+			return missing
+		}
+		d, err := time.ParseDuration(strings.TrimSpace(f.value(field)))
+		if err != nil {
+			f.wrong[field] = append(f.wrong[field], field+": use a duration such as 10s, 5m or 1h30m")
+		}
+		return d
+	}
+	port, parallel, depth := number("port"), number("max_parallel"), number("max_depth")
+	settle, interval := duration("settle", -1), duration("scan_interval", 0)
+	age, wait := duration("min_age", 0), duration("sidecar_wait", 0)
+	return func(s *ingest.Server) {
+		s.Name, s.Host, s.Username = strings.TrimSpace(f.value("name")), strings.TrimSpace(f.value("host")), f.value("username")
+		s.Port, s.MaxParallel, s.MaxDepth = port, parallel, depth
+		s.HostKeys, s.Include, s.Exclude = lines(f.value("host_keys")), lines(f.value("include")), lines(f.value("exclude"))
+		s.RootPath, s.DoneMarker = f.value("root_path"), strings.TrimSpace(f.value("done_marker"))
+		s.AfterIngest, s.OnCollision = ingest.AfterIngest(strings.TrimSpace(f.value("after_ingest"))), ingest.Collision(f.value("on_collision"))
+		s.Settle, s.ScanInterval, s.MinAge, s.SidecarWait = settle, interval, age, wait
+		s.ReadOnce, s.LegacyAlgorithms = f.checked("read_once"), f.checked("legacy_algorithms")
+	}
+}
+
+func lines(text string) (list []string) {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			list = append(list, line)
+		}
+	}
+	return list
+}
+
+// refused notes what an operation found wrong with the fields; it returns false
+// for an error that is about something else.
+func (f *serverForm) refused(err error) bool {
+	var invalid *admin.InvalidError
+	switch {
+	case errors.As(err, &invalid):
+		for _, field := range invalid.Fields {
+			f.wrong[field.Field] = append(f.wrong[field.Field], field.Message)
+		}
+	case ingest.IsKind(err, ingest.KindConflict):
+		f.wrong["form"] = append(f.wrong["form"], messageOf(err))
+	default:
+		return false
+	}
+	return true
+}
+
+func (c *Console) addServer(r *http.Request, v *view) (answer, error) {
+	form, err := readServerForm(r)
+	if err != nil {
+		return answer{}, err
+	}
+	form.new = true
+	settings := form.read()
+	again := answer{title: v.T("Add a server"), status: http.StatusBadRequest}
+	if len(form.wrong) > 0 {
+		again.body = serverFormView(v, form)
+		return again, nil
+	}
+	in := admin.NewServer{Credentials: ingest.Credentials{Password: []byte(r.PostFormValue("password")), PrivateKey: keyOf(r)}}
+	settings(&in.Server)
+	server, err := c.d.Operations.AddServer(r.Context(), in)
+	switch {
+	case err == nil:
+		return answer{goTo: "/servers/" + server.Name, notice: v.T("The server is added. Test it now.")}, nil
+	case form.refused(err):
+		again.body = serverFormView(v, form)
+		return again, nil
+	default:
+		return answer{}, err
+	}
+}
+
+func (c *Console) saveServer(r *http.Request, v *view) (answer, error) {
+	form, err := readServerForm(r)
+	if err != nil {
+		return answer{}, err
+	}
+	form.name, form.version = r.PathValue("server"), r.PostFormValue("version")
+	form.hasPassword, form.hasKey = r.PostFormValue("has_password") != "", r.PostFormValue("has_key") != ""
+	edit := admin.ServerEdit{Settings: form.read(), Password: replaced(r, "password", []byte(r.PostFormValue("password"))), PrivateKey: replaced(r, "private_key", keyOf(r))}
+	again := answer{title: form.name, status: http.StatusBadRequest}
+	if len(form.wrong) > 0 {
+		again.body = serverFormView(v, form)
+		return again, nil
+	}
+	server, err := c.d.Operations.EditServer(r.Context(), form.name, form.version, edit)
+	switch {
+	case err == nil:
+		return answer{goTo: "/servers/" + server.Name, notice: v.T("Saved.")}, nil
+	case form.refused(err):
+		again.body = serverFormView(v, form)
+		return again, nil
+	default:
+		return answer{}, err
+	}
+}
+
+func readServerForm(r *http.Request) (serverForm, error) {
+	if err := r.ParseForm(); err != nil {
+		return serverForm{}, ingest.Errorf(ingest.KindInvalid, "the form could not be read: at most 256 KiB")
+	}
+	values := url.Values{}
+	for field, given := range r.PostForm {
+		if field != "password" && field != "private_key" { // these go nowhere but into the vault
+			values[field] = given
+		}
+	}
+	return serverForm{values: values}, nil
+}
+
+// keyOf is the pasted private key; browsers send other line ends.
+func keyOf(r *http.Request) []byte {
+	return []byte(strings.ReplaceAll(r.PostFormValue("private_key"), "\r\n", "\n"))
+}
+
+// replaced is the credential that an edit sets: nil leaves the one there is,
+// which an empty field means, and an empty one removes it.
+func replaced(r *http.Request, field string, given []byte) []byte {
+	switch {
+	case r.PostFormValue("remove_"+field) != "":
+		return []byte{}
+	case len(given) == 0:
+		return nil
+	default:
+		return given
+	}
+}
+
+func keyPinned(s ingest.Server, fingerprint string) bool {
+	return slices.ContainsFunc(s.HostKeys, func(line string) bool { return admin.Fingerprint(line) == fingerprint })
+}
+
+// action is where the form is sent, back where it is left to.
+func (f serverForm) action() string {
+	if f.new {
+		return "/servers"
+	}
+	return "/servers/" + f.name + "/edit"
+}
+
+func (f serverForm) back() string {
+	if f.new {
+		return "/servers"
+	}
+	return "/servers/" + f.name
+}
+
+func (f serverForm) invalid(field string) string { return strconv.FormatBool(len(f.wrong[field]) > 0) }

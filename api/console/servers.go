@@ -1,0 +1,159 @@
+package console
+
+import (
+	"net/http"
+	"time"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+)
+
+// serversPage is the list of servers with what the overview knows of them.
+type serversPage struct {
+	servers []ingest.Server
+	facts   map[string]admin.ServerOverview
+}
+
+func (c *Console) servers(r *http.Request, v *view) (answer, error) {
+	servers, err := c.d.Operations.ListServers(r.Context())
+	if err != nil {
+		return answer{}, err
+	}
+	overview, err := c.d.Operations.Overview(r.Context())
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{title: v.T("Servers"), body: serverList(v, serversPage{servers: servers, facts: byServer(overview)})}, nil
+}
+
+func byServer(o admin.Overview) map[string]admin.ServerOverview {
+	facts := map[string]admin.ServerOverview{}
+	for _, server := range o.Servers {
+		facts[server.Server.UUID] = server
+	}
+	return facts
+}
+
+// serverPage is what the page of one server shows.
+type serverPage struct {
+	server ingest.Server
+	facts  admin.ServerOverview
+	scans  []ingest.Scan
+	// test is what a test has just found out, and problem how it failed.
+	test    *admin.TestResult
+	problem string
+}
+
+func (c *Console) server(r *http.Request, v *view) (answer, error) {
+	server, err := c.d.Operations.ShowServer(r.Context(), r.PathValue("server"))
+	if err != nil {
+		return answer{}, err
+	}
+	return c.showServer(r, v, serverPage{server: server})
+}
+
+func (c *Console) showServer(r *http.Request, v *view, page serverPage) (answer, error) {
+	overview, err := c.d.Operations.Overview(r.Context())
+	if err != nil {
+		return answer{}, err
+	}
+	page.facts = byServer(overview)[page.server.UUID]
+	scans, err := c.d.Operations.ListScans(r.Context(), page.server.UUID, 0, 10)
+	if err != nil {
+		return answer{}, err
+	}
+	page.scans = scans.Scans
+	return answer{title: page.server.Name, body: serverView(v, page)}, nil
+}
+
+// testServer connects and shows how far it came.
+func (c *Console) testServer(r *http.Request, v *view) (answer, error) { return c.test(r, v, "") }
+
+// approveKey pins the key that has the fingerprint a person has compared.
+func (c *Console) approveKey(r *http.Request, v *view) (answer, error) {
+	return c.test(r, v, r.PostFormValue("fingerprint"))
+}
+
+func (c *Console) test(r *http.Request, v *view, approve string) (answer, error) {
+	result, err := c.d.Operations.TestServer(r.Context(), r.PathValue("server"), approve)
+	if err != nil && result.Server.UUID == "" {
+		return answer{}, err
+	}
+	page := serverPage{server: result.Server, test: &result}
+	if err != nil {
+		page.problem = messageOf(err)
+	}
+	return c.showServer(r, v, page)
+}
+
+func (c *Console) scanServer(r *http.Request, v *view) (answer, error) {
+	name := r.PathValue("server")
+	return c.scan(r, v, []string{name}, "/servers/"+name)
+}
+
+func (c *Console) scanAll(r *http.Request, v *view) (answer, error) {
+	return c.scan(r, v, nil, localPath(r.PostFormValue("next")))
+}
+
+func (c *Console) scan(r *http.Request, v *view, servers []string, back string) (answer, error) {
+	_, err := c.d.Operations.Scan(r.Context(), servers)
+	switch {
+	case ingest.IsKind(err, ingest.KindInvalid), ingest.IsKind(err, ingest.KindConflict):
+		return answer{goTo: back, notice: messageOf(err), bad: true}, nil
+	case err != nil:
+		return answer{}, err
+	}
+	return answer{goTo: back, notice: v.T("The scan has begun.")}, nil
+}
+
+func (c *Console) pauseServer(r *http.Request, v *view) (answer, error) {
+	server, err := c.d.Operations.PauseServer(r.Context(), r.PathValue("server"))
+	return answer{goTo: "/servers/" + server.Name, notice: v.T("The server is paused. Files already found go on.")}, err
+}
+
+func (c *Console) resumeServer(r *http.Request, v *view) (answer, error) {
+	server, err := c.d.Operations.ResumeServer(r.Context(), r.PathValue("server"))
+	return answer{goTo: "/servers/" + server.Name, notice: v.T("The server is scanned again.")}, err
+}
+
+func (c *Console) removeServer(r *http.Request, v *view) (answer, error) {
+	name := r.PathValue("server")
+	if r.PostFormValue("name") != name {
+		return answer{goTo: "/servers/" + name, notice: v.T("Type the server's name to remove it."), bad: true}, nil
+	}
+	_, err := c.d.Operations.RemoveServer(r.Context(), name, r.PostFormValue("version"))
+	if ingest.IsKind(err, ingest.KindConflict) {
+		return answer{goTo: "/servers/" + name, notice: messageOf(err), bad: true}, nil
+	}
+	return answer{goTo: "/servers", notice: v.T("The server is removed. What it delivered stays in the ledger.")}, err
+}
+
+// health of a server, as one word with a sign.
+type serverHealth struct{ class, sign, word string }
+
+func healthOf(s ingest.Server, late bool) serverHealth {
+	switch {
+	case !s.Active:
+		return serverHealth{"paused", "⏸", "paused"}
+	case s.State == ingest.ServerSuspended:
+		return serverHealth{"bad", "✕", "suspended"}
+	case len(s.HostKeys) == 0:
+		return serverHealth{"warn", "?", "host key not approved"}
+	case late:
+		return serverHealth{"warn", "!", "late"}
+	case s.LastError != "":
+		return serverHealth{"warn", "!", "last scan failed"}
+	case s.LastScanAt.IsZero():
+		return serverHealth{"idle", "○", "not scanned yet"}
+	default:
+		return serverHealth{"good", "✓", "in order"}
+	}
+}
+
+// nextScan is about when the schedule scans the server again.
+func nextScan(s ingest.Server, now time.Time) time.Duration {
+	if !s.Active || s.State == ingest.ServerSuspended || s.LastScanAt.IsZero() {
+		return 0
+	}
+	return max(0, s.LastScanAt.Add(s.ScanInterval).Sub(now))
+}

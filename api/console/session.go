@@ -1,0 +1,143 @@
+package console
+
+import (
+	"crypto/sha256"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"stevedore/internal/admin"
+)
+
+// Cookie is the name of the cookie that says who is logged in.
+const Cookie = "stevedore_session"
+
+const (
+	// noticeCookie carries one line to the page after a form.
+	noticeCookie   = "stevedore_notice"
+	languageCookie = "stevedore_language"
+)
+
+// secure reports whether the browser came by TLS, perhaps to a proxy before
+// us. A forged header can only make cookies stricter.
+func secure(r *http.Request) bool {
+	return r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+}
+
+// toLogin sends a browser to the log-in page, and back afterwards. Scripts that
+// refresh a page are told to load it anew.
+func toLogin(w http.ResponseWriter, r *http.Request) {
+	target := "/login"
+	if r.Method == http.MethodGet && r.URL.Path != "/" && r.Header.Get("Hx-Request") == "" {
+		target += "?next=" + url.QueryEscape(r.URL.RequestURI())
+	}
+	if r.Header.Get("Hx-Request") != "" {
+		w.Header().Set("Hx-Refresh", "true")
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	http.Redirect(w, r, target, http.StatusSeeOther)
+}
+
+// localPath returns the path if it leads to a page of ours: a link must not
+// send a person who logs in to another site.
+func localPath(next string) string {
+	if u, err := url.Parse(next); err != nil || u.Host != "" || u.Scheme != "" || !strings.HasPrefix(next, "/") ||
+		strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
+		return "/"
+	}
+	return next
+}
+
+func (c *Console) loginPage(w http.ResponseWriter, r *http.Request) {
+	next := localPath(r.URL.Query().Get("next"))
+	if _, err := c.d.Door.Session(r); err == nil {
+		http.Redirect(w, r, next, http.StatusSeeOther)
+		return
+	}
+	v := c.view(r)
+	c.write(w, r, v, answer{body: loginForm(v, next, ""), bare: true})
+}
+
+// logIn begins a session for whoever has a token.
+func (c *Console) logIn(w http.ResponseWriter, r *http.Request) {
+	v := c.view(r)
+	next, secret := localPath(r.FormValue("next")), strings.TrimSpace(r.PostFormValue("token"))
+	refuse := func(status int, text string) {
+		c.write(w, r, v, answer{body: loginForm(v, next, text), bare: true, status: status})
+	}
+	if secret == "" {
+		refuse(http.StatusBadRequest, v.T("Paste a token."))
+		return
+	}
+	who, wait, err := c.d.Door.Token(r.Context(), address(r), secret)
+	switch {
+	case wait > 0:
+		refuse(http.StatusTooManyRequests, v.T("Too many wrong tokens from this address: wait a moment."))
+		return
+	case errors.As(err, &admin.TokenRefused{}):
+		refuse(http.StatusUnauthorized, v.T("This token is unknown, expired or revoked."))
+		return
+	case err != nil:
+		c.d.Log.ErrorContext(r.Context(), "cannot log in", "error", err)
+		refuse(statusOf(err), messageOf(err))
+		return
+	}
+	cookie, err := c.d.Operations.OpenSession(admin.As(r.Context(), who), sha256.Sum256([]byte(secret)))
+	if err != nil {
+		c.d.Log.ErrorContext(r.Context(), "cannot log in", "error", err)
+		refuse(statusOf(err), messageOf(err))
+		return
+	}
+	http.SetCookie(w, &http.Cookie{
+		Name: Cookie, Value: cookie, Path: "/", MaxAge: int(admin.SessionLasts.Seconds()),
+		HttpOnly: true, Secure: secure(r), SameSite: http.SameSiteStrictMode,
+	})
+	http.Redirect(w, r, next, http.StatusSeeOther)
+}
+
+// logOut ends the session.
+func (c *Console) logOut(r *http.Request, _ *view) (answer, error) {
+	if cookie, err := r.Cookie(Cookie); err == nil {
+		if err := c.d.Operations.CloseSession(r.Context(), cookie.Value); err != nil {
+			return answer{}, err
+		}
+	}
+	return answer{goTo: "/login"}, nil
+}
+
+func address(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+func leaveNotice(w http.ResponseWriter, text string, bad bool) {
+	kind := "+"
+	if bad {
+		kind = "-"
+	}
+	http.SetCookie(w, &http.Cookie{
+		Name: noticeCookie, Value: url.QueryEscape(kind + text), Path: "/", MaxAge: 60, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+	})
+}
+
+func takeNotice(r *http.Request) (text string, bad bool) {
+	cookie, err := r.Cookie(noticeCookie)
+	if err != nil {
+		return "", false
+	}
+	text, err = url.QueryUnescape(cookie.Value)
+	if err != nil || text == "" {
+		return "", false
+	}
+	return text[1:], text[0] == '-'
+}
+
+func dropCookie(w http.ResponseWriter, name string) {
+	http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+}

@@ -1,0 +1,85 @@
+package console
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+)
+
+// tokensPage is what the page of tokens shows.
+type tokensPage struct {
+	tokens []ingest.Token
+	// made is a token that was just made, with its secret, which is shown once.
+	made   *ingest.Token
+	secret string
+	// name, role and days are what the form holds; wrong is what is wrong with it.
+	name  string
+	role  ingest.Role
+	days  string
+	wrong []string
+}
+
+func (c *Console) tokens(r *http.Request, v *view) (answer, error) {
+	return c.showTokens(r, v, tokensPage{role: ingest.RoleViewer, days: "90"})
+}
+
+func (c *Console) showTokens(r *http.Request, v *view, page tokensPage) (a answer, err error) {
+	page.tokens, err = c.d.Operations.ListTokens(r.Context())
+	a = answer{title: v.T("Tokens"), body: tokensView(v, page)}
+	if len(page.wrong) > 0 {
+		a.status = http.StatusBadRequest
+	}
+	return a, err
+}
+
+func (c *Console) createToken(r *http.Request, v *view) (answer, error) {
+	page := tokensPage{
+		name: strings.TrimSpace(r.PostFormValue("name")), role: ingest.Role(r.PostFormValue("role")), days: strings.TrimSpace(r.PostFormValue("days")),
+	}
+	in := admin.NewToken{Name: page.name, Role: page.role}
+	if page.days != "" {
+		days, err := strconv.Atoi(page.days)
+		if err != nil || days < 1 || days > 3650 {
+			page.wrong = []string{v.T("Days: use a whole number from 1 to 3650, or nothing.")}
+			return c.showTokens(r, v, page)
+		}
+		in.Expires = time.Duration(days) * 24 * time.Hour
+	}
+	token, secret, err := c.d.Operations.CreateToken(r.Context(), in)
+	var invalid *admin.InvalidError
+	switch {
+	case errors.As(err, &invalid):
+		for _, field := range invalid.Fields {
+			page.wrong = append(page.wrong, field.Message)
+		}
+		return c.showTokens(r, v, page)
+	case ingest.IsKind(err, ingest.KindConflict):
+		page.wrong = []string{messageOf(err)}
+		return c.showTokens(r, v, page)
+	case err != nil:
+		return answer{}, err
+	}
+	return c.showTokens(r, v, tokensPage{made: &token, secret: secret, role: ingest.RoleViewer, days: "90"})
+}
+
+func (c *Console) revokeToken(r *http.Request, v *view) (answer, error) {
+	token, err := c.d.Operations.RevokeToken(r.Context(), r.PathValue("name"))
+	return answer{goTo: "/tokens", notice: v.T("The token %s is revoked.", token.Name)}, err
+}
+
+// tokenState is whether a token lets anybody in.
+func tokenState(t ingest.Token, now time.Time) (class, sign, word string) {
+	switch {
+	case !t.RevokedAt.IsZero():
+		return "idle", "⊘", "revoked"
+	case !t.ExpiresAt.IsZero() && !t.ExpiresAt.After(now):
+		return "idle", "–", "expired"
+	default:
+		return "good", "✓", "valid"
+	}
+}

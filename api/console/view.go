@@ -1,0 +1,164 @@
+package console
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+)
+
+// view is what every page knows besides its own matter.
+type view struct {
+	// who is the person who is logged in; zero on the log-in page.
+	who ingest.Principal
+	// lang is what the page is written in; p writes it.
+	lang language.Tag
+	p    *message.Printer
+	// url is what was asked for.
+	url *url.URL
+	// origin is the address that the browser uses for us, for curl commands.
+	origin string
+	now    time.Time
+	// notice is what a form has just done, one line; bad says that it did not.
+	notice string
+	bad    bool
+
+	version    string
+	temporalUI string
+}
+
+// T returns the text in the page's language.
+func (v *view) T(key string, args ...any) string { return v.p.Sprintf(key, args...) }
+
+// can reports whether the person may do what needs the role.
+func (v *view) can(role ingest.Role) bool { return v.who.Role.Allows(role) }
+
+// current marks the part of the console that a page belongs to.
+func (v *view) current(path string) string {
+	if v.url.Path == path || path != "/" && strings.HasPrefix(v.url.Path, path+"/") {
+		return "page"
+	}
+	return "false"
+}
+
+// workflowURL is where Temporal's Web UI shows a file's workflow; empty when
+// its address is not known.
+func (v *view) workflowURL(workflowID string) string {
+	if v.temporalUI == "" {
+		return ""
+	}
+	return strings.TrimSuffix(v.temporalUI, "/") + "/workflows/" + url.PathEscape(workflowID)
+}
+
+// answer is what a page handler makes.
+type answer struct {
+	// title is the page's name, body its content.
+	title string
+	body  templ.Component
+	// status is 200 unless set.
+	status int
+	// goTo, when set, is where the browser is sent instead; notice then is one
+	// line on what was done, which that page shows, and bad that it was not.
+	goTo   string
+	notice string
+	bad    bool
+	// bare leaves out everything around the body.
+	bare bool
+}
+
+// handler makes one page, or does what a form asks.
+type handler func(r *http.Request, v *view) (answer, error)
+
+// errForbidden is in the chain of errors about roles.
+var errForbidden = errors.New("forbidden")
+
+// page lets in who may and writes what the handler makes.
+func (c *Console) page(role ingest.Role, handle handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v := c.view(r)
+		who, err := c.d.Door.Session(r)
+		if errors.As(err, &admin.TokenRefused{}) {
+			toLogin(w, r)
+			return
+		}
+		if err != nil {
+			c.fail(w, r, v, err)
+			return
+		}
+		v.who = who
+		if wait, ok := c.d.Door.Take(who.Name); !ok {
+			w.Header().Set("Retry-After", fmt.Sprint(max(1, int(wait.Seconds()))))
+			http.Error(w, v.T("Too many requests: wait a moment."), http.StatusTooManyRequests)
+			return
+		}
+		r = r.WithContext(admin.As(r.Context(), who))
+		if !who.Role.Allows(role) {
+			c.fail(w, r, v, ingest.Wrap(ingest.KindForbiddenAddress, errForbidden, "this needs a token with the role %s; %s is a %s", role, who.Name, who.Role))
+			return
+		}
+		a, err := handle(r, v)
+		if err != nil {
+			c.fail(w, r, v, err)
+			return
+		}
+		c.write(w, r, v, a)
+	}
+}
+
+// view returns what a page for the request knows.
+func (c *Console) view(r *http.Request) *view {
+	lang := languageOf(r)
+	scheme := "http"
+	if secure(r) {
+		scheme = "https"
+	}
+	v := &view{
+		lang: lang, p: message.NewPrinter(lang, message.Catalog(words)), url: r.URL, origin: scheme + "://" + r.Host,
+		now: c.d.Now().UTC(), version: c.d.Version, temporalUI: c.d.TemporalUI,
+	}
+	v.notice, v.bad = takeNotice(r)
+	return v
+}
+
+func (c *Console) write(w http.ResponseWriter, r *http.Request, v *view, a answer) {
+	if a.goTo != "" {
+		if a.notice != "" {
+			leaveNotice(w, a.notice, a.bad)
+		}
+		http.Redirect(w, r, a.goTo, http.StatusSeeOther)
+		return
+	}
+	if v.notice != "" && !a.bare {
+		dropCookie(w, noticeCookie)
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Vary", "Cookie, Accept-Language")
+	if a.status != 0 {
+		w.WriteHeader(a.status)
+	}
+	body := a.body
+	if !a.bare {
+		body = layout(v, a.title, a.body)
+	}
+	if err := body.Render(r.Context(), w); err != nil {
+		c.d.Log.WarnContext(r.Context(), "cannot send a page", "path", r.URL.Path, "error", err)
+	}
+}
+
+// fail writes a page that says what went wrong.
+func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *view, err error) {
+	status := statusOf(err)
+	if status >= http.StatusInternalServerError {
+		c.d.Log.ErrorContext(r.Context(), "page failed", "path", r.URL.Path, "request_id", w.Header().Get("X-Request-Id"), "error", err)
+	}
+	c.write(w, r, v, answer{title: v.T("Not done"), body: failure(v, messageOf(err)), status: status})
+}
