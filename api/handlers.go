@@ -27,6 +27,7 @@ type Operations interface {
 	ShowFile(ctx context.Context, fileUUID string) (ingest.File, error)
 	Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error)
 	Ready(ctx context.Context) []admin.PartStatus
+	Overview(ctx context.Context) (admin.Overview, error)
 
 	AddServer(ctx context.Context, in admin.NewServer) (ingest.Server, error)
 	EditServer(ctx context.Context, nameOrUUID, version string, edit admin.ServerEdit) (ingest.Server, error)
@@ -113,7 +114,8 @@ func (h handlers) ListFiles(ctx context.Context, req oas.ListFilesRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	answer := oas.FilePage{Files: []oas.File{}, NextCursor: cursorFiles.write(page.Next)}
+	cursors, _, _ := filesCursor(filter.Order)
+	answer := oas.FilePage{Files: []oas.File{}, NextCursor: cursors.write(page.Next)}
 	for _, file := range page.Files {
 		answer.Files = append(answer.Files, oas.FromFile(file))
 	}
@@ -128,9 +130,21 @@ func fileFilter(params oas.ListFilesParams) (ingest.FileFilter, error) {
 			filter.Statuses = append(filter.Statuses, ingest.Status(status))
 		}
 	}
+	if params.Order != nil {
+		filter.Order = ingest.FileOrder(*params.Order)
+	}
 	var err error
-	filter.AfterID, err = cursorFiles.read(params.Cursor)
+	filter.AfterID, err = readFilesCursor(filter.Order, params.Cursor)
 	return filter, err
+}
+
+// GetOverview says how everything stands.
+func (h handlers) GetOverview(ctx context.Context, _ oas.GetOverviewRequestObject) (oas.GetOverviewResponseObject, error) {
+	overview, err := h.ops.Overview(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return oas.GetOverview200JSONResponse(oas.FromOverview(overview)), nil
 }
 
 // GetFile returns one file.
