@@ -149,6 +149,20 @@ func (g guard) session(r *http.Request) (ingest.Principal, error) {
 
 var bootstrapPrincipal = ingest.Principal{Name: ingest.BootstrapToken, Role: ingest.RoleAdmin}
 
+// door lets people into the console by the guard's rules.
+type door struct{ guard }
+
+// Session implements console.Door.
+func (d door) Session(r *http.Request) (ingest.Principal, error) { return d.session(r) }
+
+// Token implements console.Door.
+func (d door) Token(ctx context.Context, address, secret string) (ingest.Principal, time.Duration, error) {
+	return d.token(ctx, address, secret)
+}
+
+// Take implements console.Door.
+func (d door) Take(principal string) (time.Duration, bool) { return d.limits.take(principal) }
+
 func (g guard) isBootstrap(digest [sha256.Size]byte) bool {
 	return subtle.ConstantTimeCompare(digest[:], g.bootstrap[:]) == 1
 }

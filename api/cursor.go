@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -16,6 +17,7 @@ type cursorOf string
 
 const (
 	cursorFiles           cursorOf = "files.1."
+	cursorNewestFiles     cursorOf = "files-newest.1."
 	cursorAuditLog        cursorOf = "audit-log.1."
 	cursorScans           cursorOf = "scans.1."
 	cursorReconciliations cursorOf = "reconciliations.1."
@@ -35,14 +37,41 @@ func (p cursorOf) read(cursor *string) (id int64, err error) {
 	if cursor == nil || *cursor == "" {
 		return 0, nil
 	}
-	text, err := base64.RawURLEncoding.DecodeString(*cursor)
-	if err == nil {
-		number, ok := strings.CutPrefix(string(text), string(p))
-		if id, err = strconv.ParseInt(number, 10, 64); ok && err == nil && id > 0 {
-			return id, nil
-		}
+	if id, ok := p.decode(*cursor); ok {
+		return id, nil
 	}
 	return 0, invalid("cursor", "cursor: use next_cursor of the page before, unchanged")
+}
+
+func (p cursorOf) decode(cursor string) (id int64, ok bool) {
+	text, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil {
+		return 0, false
+	}
+	number, ok := strings.CutPrefix(string(text), string(p))
+	id, err = strconv.ParseInt(number, 10, 64)
+	return id, ok && err == nil && id > 0
+}
+
+// filesCursor returns the cursors of a listing of files in the order, and what
+// goes the other way.
+func filesCursor(order ingest.FileOrder) (own, other cursorOf, otherOrder ingest.FileOrder) {
+	if order == ingest.OrderNewest {
+		return cursorNewestFiles, cursorFiles, ingest.OrderOldest
+	}
+	return cursorFiles, cursorNewestFiles, ingest.OrderNewest
+}
+
+// readFilesCursor tells a cursor of the other order apart from one that is
+// damaged.
+func readFilesCursor(order ingest.FileOrder, cursor *string) (id int64, err error) {
+	own, other, otherOrder := filesCursor(order)
+	if cursor != nil {
+		if _, ok := other.decode(*cursor); ok {
+			return 0, invalid("cursor", fmt.Sprintf("cursor: it was made with order=%s: use it with that order, or begin without a cursor", otherOrder))
+		}
+	}
+	return own.read(cursor)
 }
 
 // invalid says what is wrong with one field.

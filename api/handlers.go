@@ -14,9 +14,6 @@ import (
 //go:embed openapi.yaml
 var specification []byte
 
-//go:embed landing.txt
-var landing string
-
 // Operations is what the API does, see package admin.
 type Operations interface {
 	Scan(ctx context.Context, servers []string) (admin.ScanRun, error)
@@ -24,10 +21,12 @@ type Operations interface {
 	ListServers(ctx context.Context) ([]ingest.Server, error)
 	ShowServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
 	ListFiles(ctx context.Context, filter ingest.FileFilter) (admin.FilePage, error)
+	CountUpTo(ctx context.Context, filter ingest.FileFilter, limit int64) (ingest.Count, error)
 	ShowFile(ctx context.Context, fileUUID string) (ingest.File, error)
 	Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error)
 	Progress(ctx context.Context, files []ingest.File) map[string]admin.Progress
 	Ready(ctx context.Context) []admin.PartStatus
+	Overview(ctx context.Context) (admin.Overview, error)
 
 	AddServer(ctx context.Context, in admin.NewServer) (ingest.Server, error)
 	EditServer(ctx context.Context, nameOrUUID, version string, edit admin.ServerEdit) (ingest.Server, error)
@@ -67,11 +66,6 @@ type handlers struct {
 }
 
 var _ oas.StrictServerInterface = handlers{}
-
-// GetLanding tells people what is here.
-func (h handlers) GetLanding(context.Context, oas.GetLandingRequestObject) (oas.GetLandingResponseObject, error) {
-	return oas.GetLanding200TextResponse(landing), nil
-}
 
 // GetLiveness says that the process answers.
 func (h handlers) GetLiveness(context.Context, oas.GetLivenessRequestObject) (oas.GetLivenessResponseObject, error) {
@@ -120,7 +114,8 @@ func (h handlers) ListFiles(ctx context.Context, req oas.ListFilesRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	answer := oas.FilePage{Files: []oas.File{}, NextCursor: cursorFiles.write(page.Next)}
+	cursors, _, _ := filesCursor(filter.Order)
+	answer := oas.FilePage{Files: []oas.File{}, NextCursor: cursors.write(page.Next)}
 	for _, file := range page.Files {
 		answer.Files = append(answer.Files, oas.FromFile(file))
 	}
@@ -135,9 +130,21 @@ func fileFilter(params oas.ListFilesParams) (ingest.FileFilter, error) {
 			filter.Statuses = append(filter.Statuses, ingest.Status(status))
 		}
 	}
+	if params.Order != nil {
+		filter.Order = ingest.FileOrder(*params.Order)
+	}
 	var err error
-	filter.AfterID, err = cursorFiles.read(params.Cursor)
+	filter.AfterID, err = readFilesCursor(filter.Order, params.Cursor)
 	return filter, err
+}
+
+// GetOverview says how everything stands.
+func (h handlers) GetOverview(ctx context.Context, _ oas.GetOverviewRequestObject) (oas.GetOverviewResponseObject, error) {
+	overview, err := h.ops.Overview(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return oas.GetOverview200JSONResponse(oas.FromOverview(overview)), nil
 }
 
 // GetFile returns one file.

@@ -329,6 +329,26 @@ func TestFilesPageByOpaqueCursor(t *testing.T) {
 	}
 }
 
+func TestFilesCursorIsGoodForItsOrder(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{files: []ingest.File{{ID: 10, UUID: "u10"}, {ID: 20, UUID: "u20"}}})
+	cursors := map[string]string{}
+	for _, order := range []string{"oldest", "newest"} {
+		page := decode[oas.FilePage](t, b.call("GET", "/api/v1/files?limit=1&order="+order, ""))
+		require.EqualValues(t, order, b.ops.filter.Order)
+		cursors[order] = *page.NextCursor
+		require.Equal(t, 200, b.call("GET", "/api/v1/files?order="+order+"&cursor="+cursors[order], "").Code)
+		require.EqualValues(t, 10, b.ops.filter.AfterID)
+	}
+	refused := requireProblem(t, b.call("GET", "/api/v1/files?order=newest&cursor="+cursors["oldest"], ""), 400, codeInvalid)
+	require.Contains(t, refused.Detail, "order=oldest")
+	for _, query := range []string{"", "order=oldest&"} {
+		refused = requireProblem(t, b.call("GET", "/api/v1/files?"+query+"cursor="+cursors["newest"], ""), 400, codeInvalid)
+		require.Contains(t, refused.Detail, "order=newest")
+	}
+	requireProblem(t, b.call("GET", "/api/v1/files?order=size", ""), 400, codeInvalid)
+}
+
 func TestFilesFilter(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})

@@ -7,12 +7,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalclient"
 )
 
 const (
@@ -37,9 +41,35 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	}
 	ops := admin.Open(cfg, log)
 	defer ops.Close()
-	handler := NewHandler(Deps{Operations: ops, Token: cfg.API.Token.Reveal(), Log: log, Stopping: ctx.Done()})
+	handler := NewHandler(Deps{
+		Operations: ops, Token: cfg.API.Token.Reveal(), Log: log, Stopping: ctx.Done(),
+		Version: buildVersion(), TemporalUI: temporalUI(cfg),
+	})
 	log.InfoContext(ctx, "api listens", "address", listener.Addr().String())
 	return serve(ctx, listener, handler, log)
+}
+
+// temporalUI is where Temporal's Web UI shows our namespace.
+func temporalUI(cfg config.Config) string {
+	base := strings.TrimSuffix(cfg.Client.TemporalUI.Reveal(), "/")
+	if base == "" {
+		return ""
+	}
+	return base + "/namespaces/" + url.PathEscape(temporalclient.Namespace(cfg))
+}
+
+// buildVersion is the commit that the program was built from.
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" {
+			return setting.Value[:min(12, len(setting.Value))]
+		}
+	}
+	return info.Main.Version
 }
 
 func listen(ctx context.Context, address string) (net.Listener, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 
+	"stevedore/api/console"
 	"stevedore/api/oas"
 )
 
@@ -34,9 +35,11 @@ type Deps struct {
 	RequestsPerSecond float64
 	// Stopping, may be nil, is closed when the service stops: streams end.
 	Stopping <-chan struct{}
+	// Version and TemporalUI are for the console, see there.
+	Version, TemporalUI string
 }
 
-// NewHandler returns the whole API as an http.Handler.
+// NewHandler returns the API and the console as an http.Handler.
 func NewHandler(d Deps) http.Handler {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
@@ -65,7 +68,26 @@ func NewHandler(d Deps) http.Handler {
 		repeats{ops: d.Operations, log: d.Log, digestKey: access.bootstrap[:]}.check,
 	)
 	oas.RegisterHandlers(registered, oas.NewStrictHandler(handlers{ops: d.Operations, stopping: d.Stopping}, nil))
-	return e
+	pages := console.New(console.Deps{
+		Operations: d.Operations, Door: door{access}, Log: d.Log, Version: d.Version, TemporalUI: d.TemporalUI,
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if forPrograms(r.URL.Path) {
+			e.ServeHTTP(w, r)
+		} else {
+			pages.ServeHTTP(w, r)
+		}
+	})
+}
+
+// forPrograms reports whether a path is the API's; all others are the console's.
+func forPrograms(path string) bool {
+	switch path {
+	case "/api", "/livez", "/readyz", "/metrics", "/openapi.yaml", "/docs", "/files/scan":
+		return true
+	default:
+		return strings.HasPrefix(path, "/api/")
+	}
 }
 
 // freshRequestID replaces an id that a caller sent: it goes into our log.

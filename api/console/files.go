@@ -114,6 +114,15 @@ type filesPage struct {
 	matching, waiting ingest.Count
 }
 
+// ticks reports whether there is something to tick.
+func (p filesPage) ticks(v *view) bool {
+	return v.can(ingest.RoleOperator) &&
+		slices.ContainsFunc(p.files, func(f ingest.File) bool { return f.Status == ingest.StatusError })
+}
+
+// dirOf is the folder of a path with its slash, harmless to print.
+func dirOf(path string) string { return ingest.DisplayPath(path[:strings.LastIndexByte(path, '/')+1]) }
+
 func (c *Console) files(r *http.Request, v *view) (answer, error) {
 	page := filesPage{query: readFileQuery(r.URL.Query())}
 	filter, err := page.query.filter()

@@ -1,16 +1,16 @@
 package console
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/text/number"
-
-	"encoding/json"
 
 	"stevedore/internal/ingest"
 )
@@ -40,12 +40,20 @@ func (v *view) span(d time.Duration) string {
 	case d < time.Minute:
 		return v.T("%d s", int64(d.Seconds()))
 	case d < time.Hour:
-		return v.T("%d min %d s", int64(d.Minutes()), int64(d.Seconds())%60)
+		return v.two(v.T("%d min", int64(d.Minutes())), int64(d.Seconds())%60, "%d s")
 	case d < 24*time.Hour:
-		return v.T("%d h %d min", int64(d.Hours()), int64(d.Minutes())%60)
+		return v.two(v.T("%d h", int64(d.Hours())), int64(d.Minutes())%60, "%d min")
 	default:
-		return v.T("%d d %d h", int64(d.Hours())/24, int64(d.Hours())%24)
+		return v.two(v.T("%d d", int64(d.Hours())/24), int64(d.Hours())%24, "%d h")
 	}
+}
+
+// two adds a smaller unit, unless there is none of it.
+func (v *view) two(large string, n int64, unit string) string {
+	if n == 0 {
+		return large
+	}
+	return large + " " + v.T(unit, n)
 }
 
 // percent returns how much of the total is done, from 0 to 100.
@@ -63,6 +71,9 @@ func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }
 func details(values map[string]any) (list [][2]string) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		text, ok := values[name].(string)
+		if number, is := values[name].(float64); is {
+			text, ok = strconv.FormatFloat(math.Round(number*1000)/1000, 'f', -1, 64), true
+		}
 		if !ok {
 			encoded, err := json.Marshal(values[name])
 			if err != nil {

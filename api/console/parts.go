@@ -83,3 +83,21 @@ func (c *Console) health(r *http.Request, v *view) (answer, error) {
 	slices.SortFunc(down, func(x, y partDown) int { return strings.Compare(x.name, y.name) })
 	return answer{body: healthBanner(v, down), bare: true}, nil
 }
+
+// eventWords is how people call what happens to a file.
+var eventWords = map[ingest.EventType]string{
+	ingest.EventDiscovered: "First seen", ingest.EventSettled: "Settled: it stays unchanged", ingest.EventDownloadStarted: "Download began",
+	ingest.EventDownloadResumed: "Download went on where it was left", ingest.EventDownloaded: "Downloaded", ingest.EventVerified: "Content verified",
+	ingest.EventUploadStart: "Upload began", ingest.EventUploaded: "In the object store, verified", ingest.EventNotified: "Announced",
+	ingest.EventRetryScheduled: "Failed, is tried again", ingest.EventError: "Failed", ingest.EventVanished: "Gone from the server",
+	ingest.EventSuperseded: "Another version is on the server", ingest.EventRejected: "Rejected: unsafe name or kind",
+	ingest.EventSourceDone: "After-ingest action done", ingest.EventRequeued: "Set going again", ingest.EventOperatorAction: "An operator decided",
+}
+
+// event is what happened, in the page's language.
+func (v *view) event(t ingest.EventType) string {
+	if word := eventWords[t]; word != "" {
+		return v.T(word)
+	}
+	return string(t)
+}

@@ -18,6 +18,24 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for FileOrder.
+const (
+	OrderNewest FileOrder = "newest"
+	OrderOldest FileOrder = "oldest"
+)
+
+// Valid indicates whether the value is a known member of the FileOrder enum.
+func (e FileOrder) Valid() bool {
+	switch e {
+	case OrderNewest:
+		return true
+	case OrderOldest:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FileStatus.
 const (
 	StatusCompleted   FileStatus = "completed"
@@ -349,6 +367,9 @@ type File struct {
 	WorkflowID string `json:"workflow_id"`
 }
 
+// FileOrder defines model for FileOrder.
+type FileOrder string
+
 // FilePage defines model for FilePage.
 type FilePage struct {
 	Files []File `json:"files"`
@@ -394,6 +415,21 @@ type HostKey struct {
 type HostKeyApproval struct {
 	// Fingerprint Example: SHA256:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg
 	Fingerprint string `json:"fingerprint"`
+}
+
+// HourStats defines model for HourStats.
+type HourStats struct {
+	// Bytes Their sizes.
+	Bytes int64 `json:"bytes"`
+
+	// Completed Files that were completed.
+	Completed int64 `json:"completed"`
+
+	// Failures Events of type error.
+	Failures int64 `json:"failures"`
+
+	// Start Beginning of the hour in UTC.
+	Start time.Time `json:"start"`
 }
 
 // Listing defines model for Listing.
@@ -443,6 +479,32 @@ type NewToken struct {
 
 	// Token The secret, `stv_...`.
 	Token string `json:"token"`
+}
+
+// Overview defines model for Overview.
+type Overview struct {
+	// At When it was so.
+	At time.Time `json:"at"`
+
+	// Files How many files are in each status; every status is there.
+	//
+	// Example: {"completed":1200,"ready":3}
+	Files StatusCounts `json:"files"`
+
+	// Hours The last 24 hours, the current one included, the oldest first.
+	Hours []HourStats `json:"hours"`
+
+	// InFlight Files that are being worked on.
+	InFlight int64 `json:"in_flight"`
+
+	// OldestInError The file seen first of those that wait for an operator.
+	OldestInError *File `json:"oldest_in_error"`
+
+	// OldestInFlight The file seen first of those that are being worked on.
+	OldestInFlight *File `json:"oldest_in_flight"`
+
+	// Servers By name.
+	Servers []ServerOverview `json:"servers"`
 }
 
 // Part defines model for Part.
@@ -734,6 +796,36 @@ type ServerList struct {
 	Servers []Server `json:"servers"`
 }
 
+// ServerOverview defines model for ServerOverview.
+type ServerOverview struct {
+	// Files How many files are in each status; every status is there.
+	//
+	// Example: {"completed":1200,"ready":3}
+	Files StatusCounts `json:"files"`
+
+	// Hours The hours of the overview.
+	Hours []HourStats `json:"hours"`
+
+	// InFlight Files that are being worked on.
+	InFlight int64 `json:"in_flight"`
+
+	// IsActive The operator's switch.
+	IsActive   bool       `json:"is_active"`
+	LastError  *string    `json:"last_error"`
+	LastScanAt *time.Time `json:"last_scan_at"`
+
+	// Late Active and not suspended, and for more than three scan intervals and
+	// a minute not scanned.
+	Late       bool   `json:"late"`
+	Name       string `json:"name"`
+	ServerUUID UUID   `json:"server_uuid"`
+
+	// State ok, or suspended until a person has mended it
+	//
+	// Example: ok
+	State string `json:"state"`
+}
+
 // ServerSettings defines model for ServerSettings.
 type ServerSettings struct {
 	// AfterIngest keep, delete or move:/dir; default keep.
@@ -822,6 +914,11 @@ type ServerTest struct {
 	Software *string `json:"software"`
 }
 
+// StatusCounts How many files are in each status; every status is there.
+//
+// Example: {"completed":1200,"ready":3}
+type StatusCounts map[string]int64
+
 // StepName defines model for StepName.
 type StepName string
 
@@ -895,6 +992,9 @@ type ListChangesParams struct {
 
 // ListFilesParams defines parameters for ListFiles.
 type ListFilesParams struct {
+	// Order The files seen first come first, or last. A cursor is good for the order it was made in.
+	Order *FileOrder `form:"order,omitempty" json:"order,omitempty"`
+
 	// Status Only files in this status; may be repeated.
 	Status *[]FileStatus `form:"status,omitempty" json:"status,omitempty"`
 
@@ -1085,9 +1185,6 @@ type StartScanJSONRequestBody = ScanRequest
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-	// GetLanding What is served here, as plain text
-	// (GET /)
-	GetLanding(ctx echo.Context) error
 	// ListAuditLog Who asked for what change, the latest first
 	// (GET /api/v1/audit-log)
 	ListAuditLog(ctx echo.Context, params ListAuditLogParams) error
@@ -1121,6 +1218,9 @@ type ServerInterface interface {
 	// SkipFiles Give files in error up, by filter
 	// (POST /api/v1/files:skip)
 	SkipFiles(ctx echo.Context, params SkipFilesParams) error
+	// GetOverview How many files stand where, how the servers are, and the last 24 hours
+	// (GET /api/v1/overview)
+	GetOverview(ctx echo.Context) error
 	// ListReconciliations What the reconciler found and did, the latest first
 	// (GET /api/v1/reconciliations)
 	ListReconciliations(ctx echo.Context, params ListReconciliationsParams) error
@@ -1191,15 +1291,6 @@ type ServerInterfaceWrapper struct {
 	Handler ServerInterface
 }
 
-// GetLanding converts echo context to params.
-func (w *ServerInterfaceWrapper) GetLanding(ctx echo.Context) error {
-	var err error
-
-	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetLanding(ctx)
-	return err
-}
-
 // ListAuditLog converts echo context to params.
 func (w *ServerInterfaceWrapper) ListAuditLog(ctx echo.Context) error {
 	var err error
@@ -1260,6 +1351,13 @@ func (w *ServerInterfaceWrapper) ListFiles(ctx echo.Context) error {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params ListFilesParams
+	// ------------- Optional query parameter "order" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order", ctx.QueryParams(), &params.Order, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order: %s", err))
+	}
+
 	// ------------- Optional query parameter "status" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
@@ -1532,6 +1630,15 @@ func (w *ServerInterfaceWrapper) SkipFiles(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.SkipFiles(ctx, params)
+	return err
+}
+
+// GetOverview converts echo context to params.
+func (w *ServerInterfaceWrapper) GetOverview(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetOverview(ctx)
 	return err
 }
 
@@ -2066,7 +2173,6 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 		Handler: si,
 	}
 
-	router.GET(options.BaseURL+"/", wrapper.GetLanding, options.OperationMiddlewares["getLanding"]...)
 	router.GET(options.BaseURL+"/livez", wrapper.GetLiveness, options.OperationMiddlewares["getLiveness"]...)
 	router.GET(options.BaseURL+"/readyz", wrapper.GetReadiness, options.OperationMiddlewares["getReadiness"]...)
 	router.GET(options.BaseURL+"/docs", wrapper.GetDocs, options.OperationMiddlewares["getDocs"]...)
@@ -2092,6 +2198,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/files/:file_uuid\\:renotify", wrapper.RenotifyFile, options.OperationMiddlewares["renotifyFile"]...)
 	router.POST(options.BaseURL+"/api/v1/files\\:retry", wrapper.RetryFiles, options.OperationMiddlewares["retryFiles"]...)
 	router.POST(options.BaseURL+"/api/v1/files\\:skip", wrapper.SkipFiles, options.OperationMiddlewares["skipFiles"]...)
+	router.GET(options.BaseURL+"/api/v1/overview", wrapper.GetOverview, options.OperationMiddlewares["getOverview"]...)
 	router.GET(options.BaseURL+"/api/v1/scans", wrapper.ListScans, options.OperationMiddlewares["listScans"]...)
 	router.GET(options.BaseURL+"/api/v1/reconciliations", wrapper.ListReconciliations, options.OperationMiddlewares["listReconciliations"]...)
 	router.GET(options.BaseURL+"/api/v1/changes", wrapper.ListChanges, options.OperationMiddlewares["listChanges"]...)
@@ -2103,41 +2210,6 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 }
 
 type ProblemApplicationProblemPlusJSONResponse Problem
-
-type GetLandingRequestObject struct {
-}
-
-type GetLandingResponseObject interface {
-	VisitGetLandingResponse(w http.ResponseWriter) error
-}
-
-type GetLanding200TextResponse string
-
-func (response GetLanding200TextResponse) VisitGetLandingResponse(w http.ResponseWriter) error {
-
-	w.Header().Set("Content-Type", "text/plain")
-	w.WriteHeader(200)
-
-	_, err := w.Write([]byte(fmt.Sprint(response)))
-	return err
-}
-
-type GetLandingdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	StatusCode int
-}
-
-func (response GetLandingdefaultApplicationProblemPlusJSONResponse) VisitGetLandingResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
 
 type ListAuditLogRequestObject struct {
 	Params ListAuditLogParams
@@ -2594,6 +2666,44 @@ type SkipFilesdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response SkipFilesdefaultApplicationProblemPlusJSONResponse) VisitSkipFilesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOverviewRequestObject struct {
+}
+
+type GetOverviewResponseObject interface {
+	VisitGetOverviewResponse(w http.ResponseWriter) error
+}
+
+type GetOverview200JSONResponse Overview
+
+func (response GetOverview200JSONResponse) VisitGetOverviewResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOverviewdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetOverviewdefaultApplicationProblemPlusJSONResponse) VisitGetOverviewResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3507,9 +3617,6 @@ func (response GetReadiness503ApplicationProblemPlusJSONResponse) VisitGetReadin
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
-	// GetLanding What is served here, as plain text
-	// (GET /)
-	GetLanding(ctx context.Context, request GetLandingRequestObject) (GetLandingResponseObject, error)
 	// ListAuditLog Who asked for what change, the latest first
 	// (GET /api/v1/audit-log)
 	ListAuditLog(ctx context.Context, request ListAuditLogRequestObject) (ListAuditLogResponseObject, error)
@@ -3543,6 +3650,9 @@ type StrictServerInterface interface {
 	// SkipFiles Give files in error up, by filter
 	// (POST /api/v1/files:skip)
 	SkipFiles(ctx context.Context, request SkipFilesRequestObject) (SkipFilesResponseObject, error)
+	// GetOverview How many files stand where, how the servers are, and the last 24 hours
+	// (GET /api/v1/overview)
+	GetOverview(ctx context.Context, request GetOverviewRequestObject) (GetOverviewResponseObject, error)
 	// ListReconciliations What the reconciler found and did, the latest first
 	// (GET /api/v1/reconciliations)
 	ListReconciliations(ctx context.Context, request ListReconciliationsRequestObject) (ListReconciliationsResponseObject, error)
@@ -3618,29 +3728,6 @@ func NewStrictHandler(ssi StrictServerInterface, middlewares []StrictMiddlewareF
 type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
-}
-
-// GetLanding operation middleware
-func (sh *strictHandler) GetLanding(ctx echo.Context) error {
-	var request GetLandingRequestObject
-
-	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.GetLanding(ctx.Request().Context(), request.(GetLandingRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GetLanding")
-	}
-
-	response, err := handler(ctx, request)
-
-	if err != nil {
-		return err
-	} else if validResponse, ok := response.(GetLandingResponseObject); ok {
-		return validResponse.VisitGetLandingResponse(ctx.Response())
-	} else if response != nil {
-		return fmt.Errorf("unexpected response type: %T", response)
-	}
-	return nil
 }
 
 // ListAuditLog operation middleware
@@ -4030,6 +4117,29 @@ func (sh *strictHandler) SkipFiles(ctx echo.Context, params SkipFilesParams) err
 		return err
 	} else if validResponse, ok := response.(SkipFilesResponseObject); ok {
 		return validResponse.VisitSkipFilesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetOverview operation middleware
+func (sh *strictHandler) GetOverview(ctx echo.Context) error {
+	var request GetOverviewRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOverview(ctx.Request().Context(), request.(GetOverviewRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOverview")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetOverviewResponseObject); ok {
+		return validResponse.VisitGetOverviewResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

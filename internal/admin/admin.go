@@ -35,7 +35,11 @@ type Servers interface {
 type Files interface {
 	// Files returns one page in order of id.
 	Files(ctx context.Context, filter ingest.FileFilter) ([]ingest.File, error)
-	// CountMatching counts the files that the filter selects.
+	// FilesPage returns a page that may stop early and says where to go on.
+	FilesPage(ctx context.Context, filter ingest.FileFilter) (ingest.FilePage, error)
+	// CountUpTo counts no more files than the limit.
+	CountUpTo(ctx context.Context, filter ingest.FileFilter, limit int64) (ingest.Count, error)
+	// CountMatching counts all files that the filter selects.
 	CountMatching(ctx context.Context, filter ingest.FileFilter) (int64, error)
 	// FindFile returns one by uuid or a prefix that fits only one; the error is
 	// of KindMissing when there is none and of KindConflict when there are several.
@@ -43,6 +47,8 @@ type Files interface {
 	// Events returns a page of what happened to a file, oldest first, after the
 	// given id.
 	Events(ctx context.Context, fileUUID string, afterID int64, limit int) ([]ingest.StoredEvent, error)
+	// Stats says where all files stand and what happened in the last hours.
+	Stats(ctx context.Context) (ingest.Stats, error)
 	// CountFilesByServer counts the servers' files by status.
 	CountFilesByServer(ctx context.Context, serverUUIDs []string) (map[string]map[ingest.Status]int64, error)
 }

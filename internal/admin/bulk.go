@@ -53,14 +53,7 @@ type BulkFailure struct {
 // is in the result and stops no other.
 func (a *Admin) DecideAll(ctx context.Context, req BulkRequest) (BulkResult, error) {
 	req.Filter.Statuses, req.Filter.Limit = []ingest.Status{ingest.StatusError}, maxBulk
-	if req.Filter.Server != "" {
-		server, err := a.ShowServer(ctx, req.Filter.Server)
-		if err != nil {
-			return BulkResult{}, err
-		}
-		req.Filter.Server = server.UUID
-	}
-	ledger, err := a.d.Ledger(ctx)
+	ledger, err := a.resolve(ctx, &req.Filter)
 	if err != nil {
 		return BulkResult{}, err
 	}

@@ -19,6 +19,7 @@ type fakeLedger struct {
 	files   []ingest.File
 	events  []ingest.StoredEvent
 	counts  map[string]map[ingest.Status]int64
+	stats   ingest.Stats
 	resumed []string
 	err     error
 
@@ -90,15 +91,21 @@ func (l *fakeLedger) ResumeServer(_ context.Context, uuid string) error {
 	return nil
 }
 
-func (l *fakeLedger) Files(_ context.Context, f ingest.FileFilter) ([]ingest.File, error) {
-	var page []ingest.File
+func (l *fakeLedger) FilesPage(_ context.Context, f ingest.FileFilter) (page ingest.FilePage, err error) {
 	for _, file := range l.files {
-		if file.ID > f.AfterID && len(page) < f.Limit {
-			page = append(page, file)
+		switch {
+		case file.ID <= f.AfterID:
+		case len(page.Files) < f.Limit:
+			page.Files = append(page.Files, file)
+		default:
+			page.Next = page.Files[f.Limit-1].ID
+			return page, nil
 		}
 	}
 	return page, nil
 }
+
+func (l *fakeLedger) Stats(context.Context) (ingest.Stats, error) { return l.stats, l.err }
 
 func (l *fakeLedger) FindFile(_ context.Context, prefix string) (ingest.File, error) {
 	for _, file := range l.files {
@@ -218,7 +225,7 @@ func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workfl
 }
 
 func (e *fakeEngine) IngestProgress(context.Context, string) (Progress, bool, error) {
-	return Progress{}, false, e.err
+	return Progress{}, false, nil
 }
 
 func (e *fakeEngine) StartIngest(_ context.Context, in workflows.FileIngestInput) error {

@@ -12,51 +12,44 @@ const (
 	MaxPage     = 1000
 )
 
-// FilePage is one page of files in order of first sight.
-type FilePage struct {
-	Files []ingest.File
-	// Next is the id to go on after; 0 on the last page.
-	Next int64
-}
+// FilePage is one page of files.
+type FilePage = ingest.FilePage
 
 // ListFiles returns one page. A server in the filter may be a name or a uuid;
 // one that does not exist is an ErrNotFound, not an empty list.
 func (a *Admin) ListFiles(ctx context.Context, filter ingest.FileFilter) (FilePage, error) {
-	if filter.Server != "" {
-		server, err := a.ShowServer(ctx, filter.Server)
-		if err != nil {
-			return FilePage{}, err
-		}
-		filter.Server = server.UUID
+	ledger, err := a.resolve(ctx, &filter)
+	if err != nil {
+		return FilePage{}, err
 	}
 	if filter.Limit <= 0 {
 		filter.Limit = DefaultPage
 	}
 	filter.Limit = min(filter.Limit, MaxPage)
-	limit := filter.Limit
-	if limit < MaxPage {
-		filter.Limit++ // one more tells whether another page follows
-	}
-	ledger, err := a.d.Ledger(ctx)
-	if err != nil {
-		return FilePage{}, err
-	}
-	files, err := ledger.Files(ctx, filter)
-	if err != nil {
-		return FilePage{}, err
-	}
-	return cutPage(files, limit), nil
+	return ledger.FilesPage(ctx, filter)
 }
 
-// cutPage keeps limit files. A full page of the largest size cannot be asked
-// for one more; its end may turn out to be the end of all.
-func cutPage(files []ingest.File, limit int) FilePage {
-	page := FilePage{Files: files}
-	if len(files) > limit || len(files) == MaxPage {
-		page.Files = files[:limit]
-		page.Next = page.Files[limit-1].ID
+// CountUpTo returns how many files the filter selects, counting at most so many.
+// It ends soon whatever the filter: More says that it did not come to the end,
+// because there are more than limit files or because too many had to be looked at.
+func (a *Admin) CountUpTo(ctx context.Context, filter ingest.FileFilter, limit int64) (ingest.Count, error) {
+	ledger, err := a.resolve(ctx, &filter)
+	if err != nil {
+		return ingest.Count{}, err
 	}
-	return page
+	return ledger.CountUpTo(ctx, filter, limit)
+}
+
+// resolve returns the ledger, and puts the server's uuid in place of its name.
+func (a *Admin) resolve(ctx context.Context, filter *ingest.FileFilter) (Ledger, error) {
+	if filter.Server != "" {
+		server, err := a.ShowServer(ctx, filter.Server)
+		if err != nil {
+			return nil, err
+		}
+		filter.Server = server.UUID
+	}
+	return a.d.Ledger(ctx)
 }
 
 // EachFile calls fn for every file of the filter, page by page, until fn

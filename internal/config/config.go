@@ -85,9 +85,11 @@ type API struct {
 	Token Secret `env:"STEVEDORE_TOKEN" required:"api,cli" doc:"Bearer token of an admin called bootstrap, beside those that stevedore token create makes"`
 }
 
-// Client is how the command line finds the API.
+// Client is where people and the command line find things.
 type Client struct {
 	URL URL `env:"STEVEDORE_API_URL" envDefault:"http://127.0.0.1:9000" doc:"Where the command line finds the API"`
+	// TemporalUI may be empty: then there are no links.
+	TemporalUI URL `env:"STEVEDORE_TEMPORAL_UI_URL" doc:"Where browsers find Temporal's Web UI, for links to workflows"`
 }
 
 // Staging is the folder through which a worker's files pass.

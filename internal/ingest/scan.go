@@ -41,10 +41,38 @@ type FileFilter struct {
 	Hash string
 	// UUIDs names single files.
 	UUIDs []string
-	// AfterID is the keyset cursor: files with a larger ID.
+	// Order is that of the listing; default OrderOldest.
+	Order FileOrder
+	// AfterID is the keyset cursor, the last ID before: files with a larger ID,
+	// or, newest first, with a smaller one. 0 begins.
 	AfterID int64
 	// Limit is the page size; default 100, at most 1000.
 	Limit int
+}
+
+// FileOrder is the order of a listing of files.
+type FileOrder string
+
+// The orders: by first sight, in which ids are given out.
+const (
+	OrderOldest FileOrder = "oldest"
+	OrderNewest FileOrder = "newest"
+)
+
+// FilePage is one page of a listing of files.
+type FilePage struct {
+	Files []File
+	// Next is the AfterID to go on with; 0 on the last page. A page with a Next
+	// may hold fewer files than the limit, even none: a listing stops looking
+	// for files that fit a path or a time once it has read many that do not.
+	Next int64
+}
+
+// Count is how many files a filter selects, as far as they were counted.
+type Count struct {
+	N int64
+	// More says that counting stopped before the end: there are at least N.
+	More bool
 }
 
 // DueQuery selects servers to be scanned.

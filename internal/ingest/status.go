@@ -98,6 +98,9 @@ func (s Status) Terminal() bool {
 	}
 }
 
+// InFlight lists the statuses of files that are being worked on.
+var InFlight = []Status{StatusDownloading, StatusDownloaded, StatusVerified, StatusUploading, StatusUploaded}
+
 // ParseStatus returns the status named by text, or an error that lists the
 // valid names.
 func ParseStatus(text string) (Status, error) {

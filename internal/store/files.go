@@ -120,16 +120,52 @@ func uuidRange(prefix string) (low, high string, err error) {
 	return first.String(), last.String(), err
 }
 
-// Files returns files in order of id, those the filter selects. A server that
-// does not exist is KindMissing.
+// Files returns files in the filter's order, those it selects. A server that
+// does not exist is KindMissing. Where the filter is a path or a time it may
+// read all files to find them; FilesPage does not.
 func (s *Store) Files(ctx context.Context, filter ingest.FileFilter) ([]ingest.File, error) {
+	return s.filesUpTo(ctx, filter, pageSize(filter.Limit))
+}
+
+func (s *Store) filesUpTo(ctx context.Context, filter ingest.FileFilter, limit int) ([]ingest.File, error) {
 	where, args, err := s.conditions(ctx, filter)
 	if err != nil {
 		return nil, err
 	}
-	args = append(args, pageSize(filter.Limit))
-	query := fmt.Sprintf("SELECT %s%sWHERE %s ORDER BY f.id LIMIT $%d", fileColumns, fromFiles, where, len(args))
+	query := fmt.Sprintf("SELECT %s%sWHERE %s ORDER BY f.id %s LIMIT %d", fileColumns, fromFiles, where, direction(filter.Order), limit)
 	return s.manyFiles(ctx, "list files", query, args...)
+}
+
+func direction(order ingest.FileOrder) string {
+	if order == ingest.OrderNewest {
+		return "DESC"
+	}
+	return "ASC"
+}
+
+// FilesPage returns a page of the files that the filter selects, in its order.
+func (s *Store) FilesPage(ctx context.Context, filter ingest.FileFilter) (page ingest.FilePage, err error) {
+	limit := pageSize(filter.Limit)
+	page.Files, err = s.filesUpTo(ctx, filter, limit+1) // one more tells whether another page follows
+	if len(page.Files) > limit {
+		page.Files = page.Files[:limit]
+		page.Next = page.Files[limit-1].ID
+	}
+	return page, err
+}
+
+// CountUpTo returns how many files the filter selects, whatever its limit,
+// counting at most so many.
+func (s *Store) CountUpTo(ctx context.Context, filter ingest.FileFilter, limit int64) (count ingest.Count, err error) {
+	where, args, err := s.conditions(ctx, filter)
+	if err != nil {
+		return count, err
+	}
+	err = s.retry(ctx, "count files", func() error {
+		query := fmt.Sprintf("SELECT count(*) FROM (SELECT FROM files f WHERE %s LIMIT %d) f", where, limit+1)
+		return s.pool.QueryRow(ctx, query, args...).Scan(&count.N)
+	})
+	return ingest.Count{N: min(count.N, limit), More: count.N > limit}, err
 }
 
 // CountMatching returns how many files the filter selects, whatever its limit.
@@ -147,11 +183,17 @@ func (s *Store) CountMatching(ctx context.Context, filter ingest.FileFilter) (n 
 // conditions has only those in its text that are asked for, so that each
 // combination gets a plan of its own with the index that serves it.
 func (s *Store) conditions(ctx context.Context, filter ingest.FileFilter) (text string, args []any, err error) {
-	where := []string{"f.id > $1"}
-	args = []any{filter.AfterID}
+	where := []string{"true"}
 	add := func(condition string, arg any) {
 		args = append(args, arg)
 		where = append(where, fmt.Sprintf(condition, len(args)))
+	}
+	switch {
+	case filter.AfterID == 0:
+	case filter.Order == ingest.OrderNewest:
+		add("f.id < $%d", filter.AfterID)
+	default:
+		add("f.id > $%d", filter.AfterID)
 	}
 	if filter.Server != "" {
 		server, err := s.ServerByName(ctx, filter.Server)

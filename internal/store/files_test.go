@@ -40,6 +40,53 @@ func TestFilesArePagedWhileTheyChange(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
+// Pages of both orders hold every file that was there when the first was asked
+// for, once, while others arrive.
+func TestPagesOfBothOrdersWhileFilesArrive(t *testing.T) {
+	t.Parallel()
+	for _, order := range []ingest.FileOrder{"", ingest.OrderOldest, ingest.OrderNewest} {
+		b := setup(t)
+		b.observe(t, paths("/in", 25)...)
+		want := uuids(b.files(t))
+		arriving := paths("/late", 3)
+		var got []string
+		filter := ingest.FileFilter{Server: "acme", Limit: 10, Order: order}
+		for more := true; more; {
+			page, err := b.FilesPage(t.Context(), filter)
+			require.NoError(t, err)
+			got = append(got, uuids(page.Files)...)
+			filter.AfterID, more = page.Next, page.Next != 0
+			if len(arriving) > 0 {
+				b.observe(t, arriving[0])
+				arriving = arriving[1:]
+			}
+		}
+		if order == ingest.OrderNewest {
+			slices.Reverse(want)
+			require.Equal(t, want, got, "what arrives comes before the first page")
+			continue
+		}
+		require.Equal(t, want, got[:25])
+		require.Len(t, got, 27, "what arrives comes last")
+	}
+}
+
+func TestCountUpTo(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.observe(t, paths("/in", 5)...)
+	for limit, want := range map[int64]ingest.Count{
+		4: {N: 4, More: true}, 5: {N: 5}, 6: {N: 5}, 0: {More: true},
+	} {
+		got, err := b.CountUpTo(t.Context(), ingest.FileFilter{Server: "acme"}, limit)
+		require.NoError(t, err)
+		require.Equal(t, want, got, limit)
+	}
+	none, err := b.CountUpTo(t.Context(), ingest.FileFilter{Statuses: []ingest.Status{ingest.StatusError}}, 5)
+	require.NoError(t, err)
+	require.Zero(t, none)
+}
+
 func TestFilesAreFiltered(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
