@@ -102,21 +102,26 @@ func New(d Deps) *Console {
 	c.mux.HandleFunc("GET /login", c.loginPage)
 	c.mux.HandleFunc("POST /login", c.logIn)
 	c.mux.HandleFunc("POST /language", c.setLanguage)
-	c.routes()
+	for _, route := range c.routes() {
+		c.mux.HandleFunc(route.pattern, c.page(route.role, route.handle))
+	}
 	c.mux.HandleFunc("/", c.page(ingest.RoleViewer, func(*http.Request, *view) (answer, error) {
 		return answer{}, errNoPage
 	}))
 	return c
 }
 
-// routes is every page and action that needs a person who is logged in, with
-// the role that it takes.
-func (c *Console) routes() {
-	for _, route := range []struct {
-		pattern string
-		role    ingest.Role
-		handle  handler
-	}{
+// route is a page or an action.
+type route struct {
+	pattern string
+	// role is what it takes to use it.
+	role   ingest.Role
+	handle handler
+}
+
+// routes is all that needs a person who is logged in.
+func (c *Console) routes() []route {
+	return []route{
 		{"GET /{$}", ingest.RoleViewer, c.overview},
 		{"GET /health", ingest.RoleViewer, c.health},
 		{"POST /logout", ingest.RoleViewer, c.logOut},
@@ -145,8 +150,6 @@ func (c *Console) routes() {
 		{"GET /tokens", ingest.RoleAdmin, c.tokens},
 		{"POST /tokens", ingest.RoleAdmin, c.createToken},
 		{"POST /tokens/{name}/revoke", ingest.RoleAdmin, c.revokeToken},
-	} {
-		c.mux.HandleFunc(route.pattern, c.page(route.role, route.handle))
 	}
 }
 

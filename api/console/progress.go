@@ -34,7 +34,7 @@ func stepWord(s ingest.Step) string {
 func (v *view) tries(p admin.Progress) string {
 	why := ""
 	if p.Failure != "" {
-		why = v.T(", because: %s", p.Failure)
+		why = v.T(", because: %s", ingest.DisplayPath(p.Failure))
 	}
 	switch {
 	case p.Paused:

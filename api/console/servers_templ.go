@@ -739,7 +739,7 @@ func serverView(v *view, page serverPage) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if v.can(ingest.RoleOperator) {
-			templ_7745c5c3_Err = post(v, page.server, "scan", v.T("Scan now")).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = serverButton(v, page.server, "scan", v.T("Scan now")).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -747,7 +747,7 @@ func serverView(v *view, page serverPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = post(v, page.server, "test", v.T("Test connection")).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = serverButton(v, page.server, "test", v.T("Test connection")).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -756,12 +756,12 @@ func serverView(v *view, page serverPage) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if page.server.Active && page.server.State == ingest.ServerOK {
-				templ_7745c5c3_Err = post(v, page.server, "pause", v.T("Pause")).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = serverButton(v, page.server, "pause", v.T("Pause")).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 			} else {
-				templ_7745c5c3_Err = post(v, page.server, "resume", v.T("Resume")).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = serverButton(v, page.server, "resume", v.T("Resume")).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -1055,7 +1055,7 @@ func serverView(v *view, page serverPage) templ.Component {
 	})
 }
 
-func post(v *view, s ingest.Server, action, label string) templ.Component {
+func serverButton(v *view, s ingest.Server, action, label string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {

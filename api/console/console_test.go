@@ -1,0 +1,494 @@
+package console
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/html"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// fake is everything behind the pages. What a test does not expect panics.
+type fake struct {
+	Operations
+
+	who      ingest.Principal
+	refused  bool
+	servers  []ingest.Server
+	files    []ingest.File
+	events   []ingest.StoredEvent
+	progress map[string]admin.Progress
+	parts    []admin.PartStatus
+	entries  []ingest.AuditEntry
+	scans    []ingest.Scan
+
+	err     error
+	done    []string
+	filter  ingest.FileFilter
+	added   admin.NewServer
+	edit    admin.ServerEdit
+	tested  admin.TestResult
+	bulk    admin.BulkRequest
+	matched int64
+}
+
+func (f *fake) Session(*http.Request) (ingest.Principal, error) {
+	if f.who.Name == "" {
+		return f.who, admin.TokenRefused{}
+	}
+	return f.who, nil
+}
+
+func (f *fake) Token(_ context.Context, _, secret string) (ingest.Principal, time.Duration, error) {
+	if secret != "right" {
+		return ingest.Principal{}, 0, admin.TokenRefused{}
+	}
+	return ingest.Principal{Name: "ann", Role: ingest.RoleAdmin}, 0, nil
+}
+
+func (f *fake) Take(string) (time.Duration, bool) { return time.Second, !f.refused }
+
+func (f *fake) OpenSession(ctx context.Context, _ [32]byte) (string, error) {
+	f.done = append(f.done, "log in "+admin.Who(ctx).Name)
+	return "cookie-value", nil
+}
+
+func (f *fake) Overview(context.Context) (admin.Overview, error) {
+	o := admin.Overview{At: noon, Files: map[ingest.Status]int64{ingest.StatusError: 2}, Hours: ingest.NoHours(noon)}
+	for _, server := range f.servers {
+		o.Servers = append(o.Servers, admin.ServerOverview{Server: server, Files: o.Files, Hours: o.Hours, Late: server.Name == "late"})
+	}
+	if len(f.files) > 0 {
+		o.OldestInError = &f.files[0]
+	}
+	return o, f.err
+}
+
+func (f *fake) Ready(context.Context) []admin.PartStatus             { return f.parts }
+func (f *fake) ListServers(context.Context) ([]ingest.Server, error) { return f.servers, f.err }
+func (f *fake) ListTokens(context.Context) ([]ingest.Token, error) {
+	return []ingest.Token{{Name: "ci", Role: ingest.RoleViewer}}, nil
+}
+func (f *fake) Events(context.Context, string) ([]ingest.StoredEvent, error) { return f.events, nil }
+
+func (f *fake) ShowServer(_ context.Context, name string) (ingest.Server, error) {
+	for _, server := range f.servers {
+		if server.Name == name {
+			return server, nil
+		}
+	}
+	return ingest.Server{}, ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "no server is called %q", name)
+}
+
+func (f *fake) AddServer(_ context.Context, in admin.NewServer) (ingest.Server, error) {
+	f.added = in
+	return in.Server, f.err
+}
+
+func (f *fake) EditServer(_ context.Context, name, version string, edit admin.ServerEdit) (ingest.Server, error) {
+	f.edit = edit
+	f.done = append(f.done, "edit "+name+" "+version)
+	server := f.servers[0]
+	edit.Settings(&server)
+	return server, f.err
+}
+
+func (f *fake) TestServer(_ context.Context, _, approve string) (admin.TestResult, error) {
+	f.done = append(f.done, "test "+approve)
+	return f.tested, f.err
+}
+
+func (f *fake) ListFiles(_ context.Context, filter ingest.FileFilter) (admin.FilePage, error) {
+	f.filter = filter
+	return admin.FilePage{Files: f.files, Next: 7}, f.err
+}
+
+func (f *fake) CountUpTo(context.Context, ingest.FileFilter, int64) (ingest.Count, error) {
+	return ingest.Count{N: int64(len(f.files))}, nil
+}
+
+func (f *fake) ShowFile(context.Context, string) (ingest.File, error) { return f.files[0], nil }
+
+func (f *fake) Progress(context.Context, []ingest.File) map[string]admin.Progress { return f.progress }
+
+func (f *fake) Decide(_ context.Context, id string, action admin.Action, d workflows.Decision) (ingest.File, error) {
+	f.done = append(f.done, string(action)+" "+id+" from "+string(d.From)+" by "+d.Actor+": "+d.Reason)
+	return ingest.File{UUID: id}, f.err
+}
+
+func (f *fake) DecideAll(_ context.Context, req admin.BulkRequest) (admin.BulkResult, error) {
+	f.bulk = req
+	return admin.BulkResult{Matched: f.matched, Done: f.matched}, f.err
+}
+
+func (f *fake) ListScans(context.Context, string, int64, int) (admin.ScanPage, error) {
+	return admin.ScanPage{Scans: f.scans}, nil
+}
+
+func (f *fake) ListReconciliations(context.Context, int64, int) (admin.ReconciliationPage, error) {
+	return admin.ReconciliationPage{Runs: []ingest.Reconciliation{{StartedAt: noon, FinishedAt: noon, Requeued: 2, Findings: []string{"x"}}}}, nil
+}
+
+func (f *fake) AuditLog(context.Context, int64, int) (admin.AuditPage, error) {
+	return admin.AuditPage{Entries: f.entries}, nil
+}
+
+func (f *fake) CreateToken(_ context.Context, in admin.NewToken) (ingest.Token, string, error) {
+	return ingest.Token{Name: in.Name, Role: in.Role}, "stv_secret", f.err
+}
+
+// as returns a console with somebody of the role logged in.
+func as(role ingest.Role) (*fake, *Console) {
+	f := &fake{who: ingest.Principal{Name: "ann", Role: role}}
+	return f, New(Deps{Operations: f, Door: f, Log: slog.New(slog.DiscardHandler), Version: "v1", TemporalUI: "http://temporal/namespaces/x", Now: func() time.Time { return noon }})
+}
+
+func get(c *Console, path string, headers ...string) *httptest.ResponseRecorder {
+	return send(c, httptest.NewRequest(http.MethodGet, path, nil), headers)
+}
+
+func post(c *Console, path string, form url.Values, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return send(c, r, headers)
+}
+
+func send(c *Console, r *http.Request, headers []string) *httptest.ResponseRecorder {
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	c.ServeHTTP(w, r)
+	return w
+}
+
+// asked fills a route's pattern with names.
+func asked(pattern string) (method, path string) {
+	method, path, _ = strings.Cut(pattern, " ")
+	return method, strings.NewReplacer("{$}", "", "{server}", "acme", "{file}", "f1", "{name}", "ci").Replace(path)
+}
+
+func TestNothingIsShownWithoutLoggingIn(t *testing.T) {
+	t.Parallel()
+	f, c := as(ingest.RoleAdmin)
+	f.who = ingest.Principal{}
+	for _, route := range c.routes() {
+		method, path := asked(route.pattern)
+		answer := send(c, httptest.NewRequest(method, path, nil), nil)
+		require.Equal(t, http.StatusSeeOther, answer.Code, route.pattern)
+		require.True(t, strings.HasPrefix(answer.Header().Get("Location"), "/login"), route.pattern)
+		answer = send(c, httptest.NewRequest(method, path, nil), []string{"Hx-Request", "true"})
+		require.Equal(t, http.StatusUnauthorized, answer.Code, route.pattern)
+	}
+	require.Equal(t, "/login?next=%2Ffiles%3Fstatus%3Derror", get(c, "/files?status=error").Header().Get("Location"))
+}
+
+func TestRolesBoundWhatPeopleDo(t *testing.T) {
+	t.Parallel()
+	for i, role := range ingest.Roles {
+		_, c := as(role)
+		for _, route := range c.routes() {
+			if role.Allows(route.role) {
+				continue
+			}
+			method, path := asked(route.pattern)
+			answer := send(c, httptest.NewRequest(method, path, nil), nil)
+			require.Equal(t, http.StatusForbidden, answer.Code, "%s as %s", route.pattern, role)
+			require.Contains(t, answer.Body.String(), "this needs a token with the role "+string(route.role))
+		}
+		require.Less(t, i, 3)
+	}
+	for _, route := range (&Console{}).routes() {
+		method, path := asked(route.pattern)
+		require.False(t, method == http.MethodPost && route.role == ingest.RoleViewer && path != "/logout", "%s changes something", route.pattern)
+	}
+}
+
+func TestLoggingIn(t *testing.T) {
+	t.Parallel()
+	f, c := as(ingest.RoleAdmin)
+	f.who = ingest.Principal{}
+	wrong := post(c, "/login", url.Values{"token": {"wrong"}, "next": {"/files"}})
+	require.Equal(t, http.StatusUnauthorized, wrong.Code)
+	require.Contains(t, wrong.Body.String(), "unknown, expired or revoked")
+	require.NotContains(t, wrong.Body.String(), `value="wrong"`)
+	require.Empty(t, wrong.Result().Cookies())
+
+	right := post(c, "/login", url.Values{"token": {" right "}, "next": {"/files?status=error"}})
+	require.Equal(t, http.StatusSeeOther, right.Code)
+	require.Equal(t, "/files?status=error", right.Header().Get("Location"))
+	require.Equal(t, []string{"log in ann"}, f.done)
+	cookie := right.Result().Cookies()[0]
+	require.True(t, cookie.HttpOnly)
+	require.Equal(t, http.SameSiteStrictMode, cookie.SameSite)
+	require.False(t, cookie.Secure)
+	require.True(t, post(c, "/login", url.Values{"token": {"right"}}, "X-Forwarded-Proto", "https").Result().Cookies()[0].Secure)
+	for _, next := range []string{"https://evil.example/", "//evil.example", `/\evil.example`, "javascript:alert(1)", "/\r\nX: y"} {
+		require.Equal(t, "/", post(c, "/login", url.Values{"token": {"right"}, "next": {next}}).Header().Get("Location"), next)
+	}
+}
+
+func TestFormsOfOtherSitesAreRefused(t *testing.T) {
+	t.Parallel()
+	f, c := as(ingest.RoleAdmin)
+	for _, headers := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Origin", "https://evil.example"}} {
+		answer := post(c, "/servers/acme/test", url.Values{}, headers...)
+		require.Equal(t, http.StatusForbidden, answer.Code)
+	}
+	require.Empty(t, f.done)
+	page := get(c, "/login")
+	policy := page.Header().Get("Content-Security-Policy")
+	require.Contains(t, policy, "default-src 'none'")
+	require.NotContains(t, policy, "unsafe")
+	require.Equal(t, "no-store", get(c, "/servers").Header().Get("Cache-Control"))
+}
+
+// hostile is a name that tries everything at once.
+const hostile = "/in/<script>alert(1)</script>\"><img src=x onerror=alert(1)>=cmd\x1b[31m\u202egpj.exe\xff'; DROP"
+
+func full(role ingest.Role) (*fake, *Console) {
+	f, c := as(role)
+	f.servers = []ingest.Server{{UUID: "s1", Name: "acme", Host: "h", Port: 22, Username: "<b>u</b>", Active: true, State: ingest.ServerOK, LastError: hostile}}
+	f.files = []ingest.File{{
+		ID: 1, UUID: "f1", ServerName: "acme", RemotePath: hostile, Filename: hostile[4:], Size: 3 << 20, Status: ingest.StatusError,
+		ErrorMessage: hostile, ErrorKind: ingest.KindPermission, Bucket: "b", ObjectKey: "k", Hash: "abc", CreatedAt: noon, UpdatedAt: noon,
+	}}
+	f.events = []ingest.StoredEvent{{ID: 1, Type: ingest.EventDiscovered, Timestamp: noon, Details: map[string]any{"path": hostile, "n": 1.5}}}
+	f.entries = []ingest.AuditEntry{{ID: 1, At: noon, Actor: hostile, Action: "server.edit", Target: hostile, Details: map[string]any{"x": hostile}}}
+	f.scans = []ingest.Scan{{ID: 1, ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: hostile}}
+	f.progress = map[string]admin.Progress{"f1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(12 * time.Second), Failure: hostile}}
+	return f, c
+}
+
+func TestHostileNamesAreInert(t *testing.T) {
+	t.Parallel()
+	_, c := full(ingest.RoleAdmin)
+	for _, path := range []string{"/", "/servers", "/servers/acme", "/files", "/files/f1", "/scans", "/changes", "/tokens", "/servers/acme/edit"} {
+		for _, language := range []string{"en", "ru"} {
+			answer := get(c, path, "Accept-Language", language)
+			require.Equal(t, http.StatusOK, answer.Code, path)
+			requireInert(t, path, answer.Body.String())
+		}
+	}
+}
+
+// requireInert parses a page as browsers do and looks for what should not be in
+// it.
+func requireInert(t *testing.T, path, page string) {
+	t.Helper()
+	for _, r := range []string{"\x1b", "\u202e", "\xff"} {
+		require.NotContains(t, page, r, path)
+	}
+	root, err := html.Parse(strings.NewReader(page))
+	require.NoError(t, err)
+	for node := range root.Descendants() {
+		if node.Type != html.ElementNode {
+			continue
+		}
+		switch node.Data {
+		case "script":
+			require.True(t, strings.HasPrefix(attribute(node, "src"), "/static/"), "%s has a script of its own", path)
+		case "img":
+			require.Equal(t, "/static/icon.svg", attribute(node, "src"), path)
+		case "b":
+			require.Fail(t, "an element that is none of ours", path)
+		}
+		for _, a := range node.Attr {
+			require.False(t, strings.HasPrefix(a.Key, "on"), "%s has %s=%q", path, a.Key, a.Val)
+			require.NotEqual(t, "style", a.Key, path)
+		}
+	}
+}
+
+func attribute(node *html.Node, name string) string {
+	for _, a := range node.Attr {
+		if a.Key == name {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+func TestAFileSaysWhyItWaits(t *testing.T) {
+	t.Parallel()
+	f, c := full(ingest.RoleOperator)
+	f.files[0].Status = ingest.StatusDownloading
+	f.progress["f1"] = admin.Progress{Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(12 * time.Second), Failure: "the server hung up", Done: 1 << 20, Total: 3 << 20}
+	page := get(c, "/files").Body.String()
+	require.Contains(t, page, "attempt 3, next try in 12 s, because: the server hung up")
+	require.Contains(t, page, `value="33"`)
+	f.progress["f1"] = admin.Progress{Step: ingest.StepDownload, Attempt: 1, Running: true, Done: 1 << 20, Total: 3 << 20, Rate: 1 << 20}
+	page = get(c, "/files/f1").Body.String()
+	require.Contains(t, page, "33%")
+	require.Contains(t, page, "1 MiB/s")
+	require.Contains(t, page, "2 s left")
+	require.Contains(t, page, "http://temporal/namespaces/x/workflows/"+url.PathEscape(ingest.IngestWorkflowID("f1")))
+	f.progress["f1"] = admin.Progress{Step: ingest.StepUpload, Attempt: 2, Paused: true}
+	require.Contains(t, get(c, "/files/f1", "Accept-Language", "ru").Body.String(), "приостановлено в Temporal")
+}
+
+func TestFiltersAreKeptInTheAddress(t *testing.T) {
+	t.Parallel()
+	f, c := full(ingest.RoleViewer)
+	page := get(c, "/files?status=error&status=nonsense&server=acme&path=%2A%2A%2F%2A.csv&from=2026-02-01T00%3A00&after=99")
+	require.Equal(t, http.StatusOK, page.Code)
+	require.Equal(t, ingest.FileFilter{
+		Server: "acme", Statuses: []ingest.Status{ingest.StatusError}, Path: "**/*.csv", From: time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC),
+		AfterID: 99, Limit: filesPerPage, Order: ingest.OrderNewest,
+	}, f.filter)
+	body := page.Body.String()
+	require.Contains(t, body, `after=7&amp;from=2026-02-01T00%3A00&amp;path=%2A%2A%2F%2A.csv&amp;server=acme&amp;status=error`)
+	require.Contains(t, body, "stevedore file list --status error --server acme --path &#39;**/*.csv&#39; --from 2026-02-01T00:00:00Z")
+	require.NotContains(t, body, `name="action"`, "a viewer decides nothing")
+	require.Equal(t, http.StatusBadRequest, get(c, "/files?hash=xyz").Code)
+	require.Equal(t, http.StatusBadRequest, get(c, "/files?from=yesterday").Code)
+}
+
+func TestDecidingOnSeveralFiles(t *testing.T) {
+	t.Parallel()
+	f, c := full(ingest.RoleOperator)
+	f.matched = 3
+	form := url.Values{"action": {"retry"}, "all": {"yes"}, "query": {"server=acme&status=error"}}
+	ask := post(c, "/files/decide", form)
+	require.Contains(t, ask.Body.String(), "Retry 3 files")
+	require.True(t, f.bulk.DryRun)
+	require.Equal(t, "acme", f.bulk.Filter.Server)
+
+	form.Set("confirmed", "yes")
+	form.Set("count", "3")
+	require.Equal(t, http.StatusBadRequest, post(c, "/files/decide", form).Code, "a reason is asked for")
+	form.Set("reason", "the partner called")
+	done := post(c, "/files/decide", form)
+	require.Contains(t, done.Body.String(), "3 files were decided on.")
+	require.EqualValues(t, 3, *f.bulk.Expected, "what was shown is what is done")
+	require.Equal(t, "the partner called", f.bulk.Decision.Reason)
+	require.Equal(t, "ann", f.bulk.Decision.Actor)
+
+	one := url.Values{"action": {"skip"}, "file": {"f1"}, "query": {""}}
+	f.matched = 1
+	require.Contains(t, post(c, "/files/decide", one).Body.String(), "Skip 1 file")
+	require.Equal(t, []string{"f1"}, f.bulk.Filter.UUIDs)
+	require.Equal(t, http.StatusBadRequest, post(c, "/files/decide", url.Values{"action": {"skip"}}).Code, "nothing is ticked")
+	require.Equal(t, http.StatusBadRequest, post(c, "/files/decide", url.Values{"action": {"drop"}, "all": {"yes"}}).Code)
+}
+
+func TestDecidingOnOneFile(t *testing.T) {
+	t.Parallel()
+	f, c := full(ingest.RoleOperator)
+	answer := post(c, "/files/f1/decide", url.Values{"action": {"retry"}, "from": {"upload"}, "reason": {"again"}})
+	require.Equal(t, http.StatusSeeOther, answer.Code)
+	require.Equal(t, []string{"retry f1 from upload by ann: again"}, f.done)
+	notice := answer.Result().Cookies()[0]
+	require.Contains(t, get(c, "/files/f1", "Cookie", notice.Name+"="+notice.Value).Body.String(), "It goes on.")
+	f.err = ingest.Errorf(ingest.KindConflict, "the file is not parked")
+	answer = post(c, "/files/f1/decide", url.Values{"action": {"skip"}, "reason": {"x"}})
+	require.Equal(t, http.StatusSeeOther, answer.Code)
+	require.Contains(t, answer.Result().Cookies()[0].Value, "not+parked")
+	f.done = nil
+	post(c, "/files/f1/decide", url.Values{"action": {"skip"}, "reason": {" "}})
+	require.Empty(t, f.done)
+}
+
+func TestServerForm(t *testing.T) {
+	t.Parallel()
+	f, c := as(ingest.RoleAdmin)
+	form := url.Values{
+		"name": {"acme"}, "host": {"sftp.example.com"}, "port": {"2222"}, "username": {"u"}, "password": {"canary"}, "include": {"*.csv\r\n\r\n*.xml"},
+		"private_key": {"a\r\nb"}, "settle": {""}, "scan_interval": {"5m"}, "max_parallel": {"2"}, "root_path": {"/"}, "after_ingest": {"keep"}, "read_once": {"yes"},
+	}
+	require.Equal(t, "/servers/acme", post(c, "/servers", form).Header().Get("Location"))
+	require.Equal(t, []string{"*.csv", "*.xml"}, f.added.Server.Include)
+	require.Equal(t, 2222, f.added.Server.Port)
+	require.EqualValues(t, -1, f.added.Server.Settle, "the default")
+	require.Equal(t, "a\nb", string(f.added.Credentials.PrivateKey))
+	require.True(t, f.added.Server.ReadOnce)
+
+	f.err = ingest.Wrap(ingest.KindInvalid, &admin.InvalidError{Fields: []ingest.FieldError{{Field: "host", Message: "host: use a name"}, {Field: "credentials", Message: "give one"}}}, "no")
+	refused := post(c, "/servers", form)
+	require.Equal(t, http.StatusBadRequest, refused.Code)
+	for _, text := range []string{"host: use a name", "give one", `value="2222"`} {
+		require.Contains(t, refused.Body.String(), text)
+	}
+	require.NotContains(t, refused.Body.String(), "canary", "secrets are never sent back")
+	form.Set("port", "x")
+	form.Set("settle", "soon")
+	refused = post(c, "/servers", form)
+	require.Contains(t, refused.Body.String(), "port: use a whole number")
+	require.Contains(t, refused.Body.String(), "settle: use a duration")
+
+	f.err = nil
+	f.servers = []ingest.Server{{UUID: "s1", Name: "acme", PasswordEncrypted: []byte("sealed")}}
+	form.Set("port", "22")
+	form.Set("settle", "5s")
+	form.Set("version", "v7")
+	form.Set("password", "")
+	form.Set("remove_private_key", "yes")
+	require.Equal(t, http.StatusSeeOther, post(c, "/servers/acme/edit", form).Code)
+	require.Equal(t, []string{"edit acme v7"}, f.done)
+	require.Nil(t, f.edit.Password, "an empty field keeps what is there")
+	require.NotNil(t, f.edit.PrivateKey)
+	require.Empty(t, f.edit.PrivateKey)
+}
+
+func TestApprovingAHostKey(t *testing.T) {
+	t.Parallel()
+	f, c := full(ingest.RoleAdmin)
+	f.tested = admin.TestResult{Server: f.servers[0], Presented: admin.Probed{Fingerprint: "SHA256:abc", Software: hostile}}
+	f.err = ingest.Errorf(ingest.KindHostKey, "its key is not pinned")
+	c.d.Operations = overviewOf{f}
+	page := post(c, "/servers/acme/test", nil)
+	require.Contains(t, page.Body.String(), "SHA256:abc")
+	require.Contains(t, page.Body.String(), "its key is not pinned")
+	require.Contains(t, page.Body.String(), "Approve this key")
+	requireInert(t, "test", page.Body.String())
+	post(c, "/servers/acme/approve", url.Values{"fingerprint": {"SHA256:abc"}})
+	require.Equal(t, []string{"test ", "test SHA256:abc"}, f.done)
+	f.who.Role = ingest.RoleOperator
+	require.NotContains(t, post(c, "/servers/acme/test", nil).Body.String(), "Approve this key</button>")
+}
+
+// overviewOf fails at nothing but the test of a server.
+type overviewOf struct{ *fake }
+
+func (o overviewOf) Overview(context.Context) (admin.Overview, error) { return admin.Overview{}, nil }
+
+func TestPartsThatAreDownAreNamed(t *testing.T) {
+	t.Parallel()
+	f, c := as(ingest.RoleViewer)
+	require.Empty(t, strings.TrimSpace(get(c, "/health").Body.String()))
+	f.parts = []admin.PartStatus{{Part: "worker", Err: ingest.Errorf(ingest.KindTransient, "no worker polls: start one")}, {Part: "postgres"}}
+	body := get(c, "/health").Body.String()
+	require.Contains(t, body, "no worker polls: start one")
+	require.NotContains(t, body, "PostgreSQL")
+	f.err = io.ErrUnexpectedEOF
+	answer := get(c, "/servers")
+	require.Equal(t, http.StatusServiceUnavailable, answer.Code)
+	require.NotContains(t, answer.Body.String(), "unexpected EOF", "inner errors stay inside")
+	f.refused = true
+	require.Equal(t, http.StatusTooManyRequests, get(c, "/servers").Code)
+}
+
+func TestANewTokenIsShownOnce(t *testing.T) {
+	t.Parallel()
+	f, c := as(ingest.RoleAdmin)
+	made := post(c, "/tokens", url.Values{"name": {"ci2"}, "role": {"viewer"}, "days": {"30"}})
+	assert.Contains(t, made.Body.String(), "stv_secret")
+	assert.NotContains(t, get(c, "/tokens").Body.String(), "stv_secret")
+	assert.Equal(t, http.StatusBadRequest, post(c, "/tokens", url.Values{"name": {"x"}, "days": {"-1"}}).Code)
+	f.err = ingest.Errorf(ingest.KindConflict, "exists already")
+	assert.Contains(t, post(c, "/tokens", url.Values{"name": {"ci2"}, "role": {"viewer"}}).Body.String(), "exists already")
+}

@@ -1,0 +1,125 @@
+package console
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+
+	"stevedore/internal/ingest"
+)
+
+var (
+	usedText = regexp.MustCompile(`v\.T\("((?:[^"\\]|\\.)*)"`)
+	verb     = regexp.MustCompile(`%[%a-z]`)
+)
+
+// used returns every text that pages may show.
+func used(t *testing.T) map[string]bool {
+	t.Helper()
+	keys := map[string]bool{}
+	var sources []string
+	for _, pattern := range []string{"*.go", "*.templ"} {
+		found, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		sources = append(sources, found...)
+	}
+	for _, source := range sources {
+		if strings.HasSuffix(source, "_templ.go") || strings.HasSuffix(source, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(source)
+		require.NoError(t, err)
+		for _, found := range usedText.FindAllStringSubmatch(string(text), -1) {
+			key, err := strconv.Unquote(`"` + found[1] + `"`)
+			require.NoError(t, err)
+			keys[key] = true
+		}
+	}
+	for _, status := range ingest.Statuses {
+		keys[string(status)] = true
+	}
+	for _, step := range []ingest.Step{ingest.StepDiscover, ingest.StepDownload, ingest.StepVerify, ingest.StepUpload, ingest.StepNotify, ingest.StepAfter} {
+		keys[stepWord(step)] = true
+	}
+	for _, words := range []map[ingest.EventType]string{eventWords} {
+		for _, word := range words {
+			keys[word] = true
+		}
+	}
+	for _, word := range roleWords {
+		keys[word] = true
+	}
+	for _, name := range partNames {
+		keys[name] = true
+	}
+	for _, word := range []string{
+		"paused", "suspended", "host key not approved", "late", "last scan failed", "not scanned yet", "in order",
+		"revoked", "expired", "valid", "rename", "overwrite", "keep", "%d min", "%d h", "%d s", "%d files requeued", "%d workflows started again",
+		"%d uploads aborted", "%d staged files removed", "%d objects missing", "%d workers silent",
+	} {
+		keys[word] = true
+	}
+	return keys
+}
+
+func TestEveryTextIsThereInRussian(t *testing.T) {
+	t.Parallel()
+	translated := map[string]string{}
+	maps.Copy(translated, russian)
+	for _, p := range plurals {
+		translated[p.key] = p.key // its forms are tried below
+	}
+	keys := used(t)
+	for key := range keys {
+		text, is := translated[key]
+		assert.True(t, is, "no Russian for %q", key)
+		if is {
+			assert.Equal(t, verb.FindAllString(key, -1), verb.FindAllString(text, -1), "the arguments of %q", key)
+		}
+	}
+	for key := range translated {
+		assert.True(t, keys[key], "nothing shows %q", key)
+	}
+}
+
+func TestPluralFormsAreRight(t *testing.T) {
+	t.Parallel()
+	english := message.NewPrinter(language.English, message.Catalog(words))
+	require.Equal(t, "1 file matches", english.Sprintf("%d files match", 1))
+	require.Equal(t, "2,000 files match", english.Sprintf("%d files match", 2000))
+	printer := message.NewPrinter(language.Russian, message.Catalog(words))
+	for n, want := range map[int64]string{
+		0: "Подходит 0 файлов", 1: "Подходит 1 файл", 2: "Подходят 2 файла", 5: "Подходит 5 файлов", 11: "Подходит 11 файлов",
+		21: "Подходит 21 файл", 22: "Подходят 22 файла", 112: "Подходит 112 файлов", 1001: "Подходит 1\u00a0001 файл",
+	} {
+		require.Equal(t, want, printer.Sprintf("%d files match", n))
+	}
+	for _, p := range plurals {
+		for _, n := range []int{1, 2, 5} {
+			require.NotContains(t, printer.Sprintf(p.key, n), "%!", p.key)
+			require.Contains(t, printer.Sprintf(p.key, n), strconv.Itoa(n), p.key)
+		}
+	}
+}
+
+func TestLanguageIsChosenOrPreferred(t *testing.T) {
+	t.Parallel()
+	_, c := full(ingest.RoleViewer)
+	require.Contains(t, get(c, "/files").Body.String(), `<html lang="en">`)
+	require.Contains(t, get(c, "/files", "Accept-Language", "ru-RU,ru;q=0.9,en;q=0.8").Body.String(), `<html lang="ru">`)
+	require.Contains(t, get(c, "/files", "Accept-Language", "de").Body.String(), `<html lang="en">`)
+	require.Contains(t, get(c, "/files", "Accept-Language", "en", "Cookie", languageCookie+"=ru").Body.String(), "Подходит 1 файл")
+	chosen := post(c, "/language", map[string][]string{"language": {"ru"}, "next": {"/files"}})
+	require.Equal(t, "/files", chosen.Header().Get("Location"))
+	require.True(t, slices.ContainsFunc(chosen.Result().Header["Set-Cookie"], func(s string) bool { return strings.HasPrefix(s, languageCookie+"=ru") }))
+}
