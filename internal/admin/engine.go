@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,9 +25,13 @@ type TemporalEngine struct {
 	// Connect returns the client; it may be called often. Connecting is left
 	// until it is needed, so that what needs no Temporal works without.
 	Connect func(ctx context.Context) (client.Client, error)
+	// TaskQueue is the workers'; default ingest.TaskQueue.
+	TaskQueue string
 	// Now is the clock that pollers' ages are measured with; default time.Now.
 	Now func() time.Time
 }
+
+func (e TemporalEngine) queue() string { return cmp.Or(e.TaskQueue, ingest.TaskQueue) }
 
 // pollFresh is how recent a poll must be to count as a living worker. A long
 // poll lasts a minute, so a healthy worker's may be a little older than that.
@@ -39,7 +44,7 @@ func (e TemporalEngine) StartScan(ctx context.Context, workflowID string, in wor
 		return "", unreachable(err)
 	}
 	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: workflowID, TaskQueue: ingest.TaskQueue,
+		ID: workflowID, TaskQueue: e.queue(),
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 	}, workflows.NameScanAllServers, in)
 	if err != nil {
@@ -140,7 +145,7 @@ func (e TemporalEngine) Health(ctx context.Context, namespace string) error {
 		return unreachable(err)
 	}
 	_, err = c.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
-		Namespace: namespace, TaskQueue: &taskqueuepb.TaskQueue{Name: ingest.TaskQueue},
+		Namespace: namespace, TaskQueue: &taskqueuepb.TaskQueue{Name: e.queue()},
 		TaskQueueType: enumspb.TASK_QUEUE_TYPE_WORKFLOW,
 	})
 	return classify(err)
@@ -173,7 +178,7 @@ func (e TemporalEngine) StartIngest(ctx context.Context, in workflows.FileIngest
 		return unreachable(err)
 	}
 	_, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: ingest.IngestWorkflowID(in.FileUUID), TaskQueue: ingest.TaskQueue,
+		ID: ingest.IngestWorkflowID(in.FileUUID), TaskQueue: e.queue(),
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 	}, workflows.NameFileIngest, in)
 	return classify(err)

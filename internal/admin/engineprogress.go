@@ -32,19 +32,19 @@ func (e TemporalEngine) IngestProgress(ctx context.Context, fileUUID string) (Pr
 	}
 	for _, pending := range answer.GetPendingActivities() {
 		if _, known := stepsOf[pending.GetActivityType().GetName()]; known {
-			return progressOf(pending), true, nil
+			return e.progressOf(pending), true, nil
 		}
 	}
 	return Progress{}, false, nil
 }
 
-func progressOf(pending *workflowpb.PendingActivityInfo) Progress {
+func (e TemporalEngine) progressOf(pending *workflowpb.PendingActivityInfo) Progress {
 	progress := Progress{
 		Step: stepsOf[pending.GetActivityType().GetName()], Attempt: max(1, int(pending.GetAttempt())),
 		Running: pending.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED,
 		Paused:  pending.GetPaused(), Failure: causeOf(pending.GetLastFailure()),
 	}
-	if queue := pending.GetActivityOptions().GetTaskQueue().GetName(); queue != ingest.TaskQueue {
+	if queue := pending.GetActivityOptions().GetTaskQueue().GetName(); queue != e.queue() {
 		progress.Host = queue
 	}
 	if next := pending.GetNextAttemptScheduleTime(); next != nil {

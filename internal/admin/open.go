@@ -23,8 +23,13 @@ const fewConns = 4
 
 // Open returns an Admin on the parts that the configuration names. Nothing is
 // connected before it is needed, so Open itself cannot fail.
-func Open(cfg config.Config, log *slog.Logger) *Admin {
-	return newParts(cfg, log).admin()
+func Open(cfg config.Config, log *slog.Logger) *Admin { return OpenOn(cfg, log, ingest.TaskQueue) }
+
+// OpenOn is Open for workers on another task queue.
+func OpenOn(cfg config.Config, log *slog.Logger, taskQueue string) *Admin {
+	p := newParts(cfg, log)
+	p.taskQueue = taskQueue
+	return p.admin()
 }
 
 func (p *parts) admin() *Admin {
@@ -53,8 +58,8 @@ type parts struct {
 	objects  *lazy[*objstore.Store]
 	bus      *lazy[*bus.Publisher]
 	temporal *lazy[client.Client]
-	// namespace is Temporal's, that of the client.
-	namespace string
+	// namespace is Temporal's, that of the client; taskQueue is the workers'.
+	namespace, taskQueue string
 }
 
 func newParts(cfg config.Config, log *slog.Logger) *parts {
@@ -88,7 +93,7 @@ func newParts(cfg config.Config, log *slog.Logger) *parts {
 var errNoKeyset = ingest.Errorf(ingest.KindInvalid,
 	"STEVEDORE_KEYSET_FILE is not set: name the file with the keys that encrypt SFTP credentials; `stevedore setup` makes it")
 
-func (p *parts) engine() TemporalEngine { return TemporalEngine{Connect: p.temporal.get} }
+func (p *parts) engine() TemporalEngine { return TemporalEngine{Connect: p.temporal.get, TaskQueue: p.taskQueue} }
 
 func (p *parts) close() {
 	p.temporal.close(client.Client.Close)

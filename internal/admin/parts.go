@@ -65,12 +65,12 @@ func (p *parts) checkBroker(ctx context.Context) error {
 }
 
 func (e TemporalEngine) checkWorker(ctx context.Context) error {
-	polled, err := e.Polled(ctx, ingest.TaskQueue)
+	polled, err := e.Polled(ctx, e.queue())
 	if err != nil {
 		return err
 	}
 	if !polled {
-		return ingest.Errorf(ingest.KindTransient, "no worker polls task queue %q: start one with `stevedore worker`", ingest.TaskQueue)
+		return ingest.Errorf(ingest.KindTransient, "no worker polls task queue %q: start one with `stevedore worker`", e.queue())
 	}
 	return nil
 }

@@ -120,8 +120,14 @@ func (r *Rig) AddServer(name string, change func(*ingest.Server)) *testenv.SSHD 
 // arrive; change may be nil.
 func (r *Rig) Adopt(sshd *testenv.SSHD, name string, change func(*ingest.Server)) ingest.Server {
 	r.T.Helper()
-	r.sources, r.names = append(r.sources, sshd), append(r.names, name)
+	r.Expect(sshd, name)
 	return r.Register(sshd, name, change)
+}
+
+// Expect makes the verdict count on a server's files, by whomever it is
+// registered.
+func (r *Rig) Expect(sshd *testenv.SSHD, name string) {
+	r.sources, r.names = append(r.sources, sshd), append(r.names, name)
 }
 
 // Register adds a server that runs already and whose files are not expected to

@@ -29,44 +29,55 @@ type part struct {
 	debs  []string
 	globs []string
 	set   func(p *Programs, path string)
+	// tests says that only tests need it.
+	tests bool
 }
 
 var parts = []part{
 	{
-		"PostgreSQL 15 or newer", []string{"postgresql"},
-		[]string{"/usr/lib/postgresql/*/bin/initdb", "/usr/pgsql-*/bin/initdb", "/opt/homebrew/opt/postgresql@*/bin/initdb"},
-		func(p *Programs, path string) { p.PostgresBin = filepath.Dir(path) },
+		name: "PostgreSQL 15 or newer", debs: []string{"postgresql"},
+		globs: []string{"/usr/lib/postgresql/*/bin/initdb", "/usr/pgsql-*/bin/initdb", "/opt/homebrew/opt/postgresql@*/bin/initdb"},
+		set:   func(p *Programs, path string) { p.PostgresBin = filepath.Dir(path) },
 	},
 	{
-		"RabbitMQ", []string{"rabbitmq-server"},
-		[]string{"/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/homebrew/sbin/rabbitmq-server"},
-		func(p *Programs, path string) { p.RabbitMQ = path },
+		name: "RabbitMQ", debs: []string{"rabbitmq-server"},
+		globs: []string{"/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/homebrew/sbin/rabbitmq-server"},
+		set:   func(p *Programs, path string) { p.RabbitMQ = path },
 	},
 	{
-		"Erlang's epmd", []string{"erlang-base"}, []string{"/usr/bin/epmd", "/usr/lib/erlang/bin/epmd", "/opt/homebrew/bin/epmd"},
-		func(p *Programs, path string) { p.Epmd = path },
+		name: "Erlang's epmd", debs: []string{"erlang-base"},
+		globs: []string{"/usr/bin/epmd", "/usr/lib/erlang/bin/epmd", "/opt/homebrew/bin/epmd"},
+		set:   func(p *Programs, path string) { p.Epmd = path },
 	},
 	{
-		"the OpenSSH server", []string{"openssh-server"}, []string{"/usr/sbin/sshd"},
-		func(p *Programs, path string) { p.SSHD = path },
+		name: "the OpenSSH server", debs: []string{"openssh-server"}, globs: []string{"/usr/sbin/sshd"},
+		set: func(p *Programs, path string) { p.SSHD = path },
 	},
 	{
-		"ssh-keygen", []string{"openssh-client"}, []string{"/usr/bin/ssh-keygen"},
-		func(p *Programs, path string) { p.SSHKeygen = path },
+		name: "ssh-keygen", debs: []string{"openssh-client"}, globs: []string{"/usr/bin/ssh-keygen"},
+		set: func(p *Programs, path string) { p.SSHKeygen = path },
 	},
 	{
 		// Lets a test's own sshd know made-up users with passwords, so that no
 		// test touches the machine's accounts.
-		"nss_wrapper", []string{"libnss-wrapper"},
-		[]string{"/usr/lib/*/libnss_wrapper.so*", "/usr/lib64/libnss_wrapper.so*", "/usr/lib/libnss_wrapper.so*"},
-		func(*Programs, string) {},
+		name: "nss_wrapper", debs: []string{"libnss-wrapper"}, tests: true,
+		globs: []string{"/usr/lib/*/libnss_wrapper.so*", "/usr/lib64/libnss_wrapper.so*", "/usr/lib/libnss_wrapper.so*"},
+	},
+	{
+		// Opens the console's pages as people do.
+		name: "Chromium", debs: []string{"chromium", "fonts-dejavu-core"}, tests: true,
+		globs: []string{
+			"/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome",
+			"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium",
+		},
 	},
 }
 
-// Ensure returns all programs, after installing what is missing where that is
-// possible. Otherwise the error names the exact command.
-func Ensure(out io.Writer) (Programs, error) {
-	programs, missing, debs := find()
+// Ensure returns all programs, those that only tests need with tests set, after
+// installing what is missing where that is possible. Otherwise the error names
+// the exact command.
+func Ensure(out io.Writer, tests bool) (Programs, error) {
+	programs, missing, debs := find(tests)
 	if len(missing) == 0 {
 		return programs, nil
 	}
@@ -77,16 +88,21 @@ func Ensure(out io.Writer) (Programs, error) {
 	if err := install(out, debs); err != nil {
 		return programs, fmt.Errorf("install by hand: sudo apt-get install -y --no-install-recommends %s: %w", strings.Join(debs, " "), err)
 	}
-	if programs, missing, _ = find(); len(missing) > 0 {
+	if programs, missing, _ = find(tests); len(missing) > 0 {
 		return programs, fmt.Errorf("still missing after the installation: %s", strings.Join(missing, ", "))
 	}
 	return programs, nil
 }
 
-func find() (programs Programs, missing, debs []string) {
+func find(tests bool) (programs Programs, missing, debs []string) {
 	for _, part := range parts {
+		if part.tests && !tests {
+			continue
+		}
 		if path := newest(part.globs); path != "" {
-			part.set(&programs, path)
+			if part.set != nil {
+				part.set(&programs, path)
+			}
 			continue
 		}
 		missing = append(missing, part.name)
@@ -127,13 +143,13 @@ func install(out io.Writer, debs []string) error {
 // elsewhere names the command for systems whose packages we do not install.
 func elsewhere() string {
 	for tool, command := range map[string]string{
-		"dnf":    "sudo dnf install postgresql-server rabbitmq-server openssh-server nss_wrapper",
-		"pacman": "sudo pacman -S postgresql rabbitmq openssh nss_wrapper",
-		"brew":   "brew install postgresql@15 rabbitmq",
+		"dnf":    "sudo dnf install postgresql-server rabbitmq-server openssh-server nss_wrapper chromium",
+		"pacman": "sudo pacman -S postgresql rabbitmq openssh nss_wrapper chromium",
+		"brew":   "brew install postgresql@15 rabbitmq && brew install --cask chromium",
 	} {
 		if _, err := exec.LookPath(tool); err == nil {
 			return command
 		}
 	}
-	return "your system's package manager: PostgreSQL 15+, RabbitMQ 3.10+, OpenSSH server, nss_wrapper"
+	return "your system's package manager: PostgreSQL 15+, RabbitMQ 3.10+, OpenSSH server; for tests also nss_wrapper and Chromium"
 }

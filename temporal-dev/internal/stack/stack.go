@@ -30,7 +30,8 @@ type Stack struct {
 	proc.Manager
 	// Repo is the checkout; its bin folder holds the built tools.
 	Repo string
-	// Private stacks take no usual ports and trade durability for speed.
+	// Private stacks are for tests: they take no usual ports and trade durability
+	// for speed.
 	Private bool
 	// Out gets one line for each thing done.
 	Out io.Writer
@@ -76,7 +77,7 @@ func (s *Stack) Up(ctx context.Context, app bool) (started bool, err error) {
 	if err := os.MkdirAll(filepath.Join(s.Dir, "state"), 0o755); err != nil {
 		return false, err
 	}
-	if s.programs, err = packages.Ensure(s.Out); err != nil {
+	if s.programs, err = packages.Ensure(s.Out, s.Private); err != nil {
 		return false, err
 	}
 	if !s.anyRunning() {

@@ -1,0 +1,198 @@
+package console_test
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/api"
+	"stevedore/internal/admin"
+	"stevedore/internal/config"
+	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+)
+
+const (
+	token = "canary-token"
+	// tick is how often a condition is looked at.
+	tick = 100 * time.Millisecond
+	// width and height are of a desk's window.
+	width, height = 1280, 860
+)
+
+//go:embed testdata/axe.min.js
+var axe string
+
+// person is somebody at a browser, before a whole stevedore on real parts.
+type person struct {
+	*rig.Harbour
+	t    *testing.T
+	ctx  context.Context
+	base string
+	// album is the folder for screenshots.
+	album string
+}
+
+// newPerson starts the API and a browser; a worker is not running yet.
+func newPerson(t *testing.T) *person {
+	t.Helper()
+	program := testenv.Chromium(t)
+	p := &person{Harbour: rig.NewHarbour(t), t: t, album: os.Getenv("STEVEDORE_TEST_SCREENSHOTS")}
+	if p.album == "" {
+		p.album = t.TempDir()
+	}
+	require.NoError(t, os.MkdirAll(p.album, 0o755))
+	cfg, err := config.Load(config.Options{Environ: append(p.Env, "TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS"))})
+	require.NoError(t, err)
+	ops := admin.OpenOn(cfg, testenv.Logger(), p.Queue)
+	t.Cleanup(ops.Close)
+	stopping, stop := context.WithCancel(context.Background())
+	served := httptest.NewServer(api.NewHandler(api.Deps{
+		Operations: ops, Token: token, Log: testenv.Logger(), Stopping: stopping.Done(), TemporalUI: "http://127.0.0.1:8233/namespaces/default",
+	}))
+	t.Cleanup(served.Close)
+	t.Cleanup(stop)
+	p.base = served.URL
+
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox)
+	ctx, cancel := chromedp.NewExecAllocator(p.Ctx, options...)
+	t.Cleanup(cancel)
+	p.ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	// The browser lives as long as the context of the first thing it does.
+	require.NoError(t, chromedp.Do(p.ctx, chromedp.EmulateViewport(width, height)))
+	return p
+}
+
+func (p *person) do(steps ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, rig.Patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		p.photo("failure")
+		require.NoError(p.t, err, "%s", p.text())
+	}
+}
+
+// is evaluates a condition in the page; while a page loads nothing holds.
+func (p *person) is(condition string) bool {
+	holds, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool]("Boolean("+condition+")"))
+	return err == nil && holds
+}
+
+// until waits for a condition of the page.
+func (p *person) until(condition string) {
+	p.t.Helper()
+	if !assert.Eventually(p.t, func() bool { return p.is(condition) }, rig.Patience, tick, condition) {
+		p.photo("failure")
+		require.Fail(p.t, condition, p.text())
+	}
+}
+
+// sees waits until the page shows a text.
+func (p *person) sees(text string) {
+	p.t.Helper()
+	p.until("document.body.innerText.includes(" + strconv.Quote(text) + ")")
+}
+
+func (p *person) text() string {
+	text, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string]("document.body.innerText"))
+	return text
+}
+
+func (p *person) open(path string) {
+	p.t.Helper()
+	p.do(chromedp.Navigate(p.base + path))
+	p.until("document.readyState === 'complete'")
+}
+
+// press presses the button or link with the text.
+func (p *person) press(text string) {
+	p.t.Helper()
+	selector := fmt.Sprintf(`//main//*[self::button or self::a][normalize-space()=%q]`, text)
+	p.do(chromedp.Click(selector, chromedp.NodeVisible))
+}
+
+func (p *person) fill(field, value string) {
+	p.t.Helper()
+	p.do(chromedp.SetValue(fmt.Sprintf(`[name=%q]`, field), value, chromedp.NodeReady))
+}
+
+func (p *person) logIn() {
+	p.t.Helper()
+	p.open("/login")
+	p.do(chromedp.SendKeys("#token", token), chromedp.Submit("#token"), chromedp.WaitVisible("header.top"))
+}
+
+// photo keeps what the page looks like.
+func (p *person) photo(name string) {
+	picture, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(p.album, name+".png"), picture, 0o644)
+	}
+	assert.NoError(p.t, err)
+}
+
+func (p *person) wide() { p.do(chromedp.EmulateViewport(width, height)) }
+
+func (p *person) phone() { p.do(chromedp.EmulateViewport(390, 844)) }
+
+func (p *person) prefers(scheme string) {
+	p.t.Helper()
+	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
+	require.NoError(p.t, err)
+}
+
+// fault is what axe-core finds wrong with a page.
+type fault struct {
+	ID, Impact, Help string
+	Nodes            []struct{ HTML string }
+}
+
+// accessible asks axe-core about the page; what is serious or critical fails.
+func (p *person) accessible(page string) {
+	p.t.Helper()
+	_, err := chromedp.Run(p.ctx, chromedp.Evaluate[chromedp.Void](axe+";void 0"))
+	require.NoError(p.t, err)
+	faults, err := chromedp.Run(p.ctx, chromedp.Evaluate[[]fault](
+		`axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.map(v => ({ID: v.id, Impact: v.impact, Help: v.help, Nodes: v.nodes.map(n => ({HTML: n.html}))})))`,
+		chromedp.EvalAwaitPromise))
+	require.NoError(p.t, err)
+	for _, f := range faults {
+		where := ""
+		for _, node := range f.Nodes[:min(3, len(f.Nodes))] {
+			where += "\n  " + node.HTML
+		}
+		serious := f.Impact == "serious" || f.Impact == "critical"
+		assert.False(p.t, serious, "%s: %s (%s, %s)%s", page, f.Help, f.ID, f.Impact, where)
+	}
+}
+
+// split returns a host and a port as a form takes them.
+func split(address string) (host, port string) {
+	host, port, _ = net.SplitHostPort(address)
+	return host, port
+}
+
+// row is a condition on the row of the list that names a file.
+func row(file, condition string) string {
+	return fmt.Sprintf(`[...document.querySelectorAll("tbody tr")].some(tr => tr.innerText.includes(%s) && (%s))`, strconv.Quote(file), condition)
+}
+
+// has is a row's condition that it shows a text.
+func has(text string) string { return "tr.innerText.includes(" + strconv.Quote(text) + ")" }
+

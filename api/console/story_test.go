@@ -1,0 +1,217 @@
+package console_test
+
+import (
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+)
+
+// TestAPersonAddsAServerAndWatchesAFileArrive is the first quarter of an hour
+// with stevedore, all by mouse and keys.
+func TestAPersonAddsAServerAndWatchesAFileArrive(t *testing.T) {
+	t.Parallel()
+	p := newPerson(t)
+	p.StartWorker()
+	sshd := testenv.StartSSHD(t, testenv.SSHDOptions{})
+	p.Expect(sshd, "acme")
+
+	p.open("/files?status=error")
+	p.do(chromedp.SendKeys("#token", "wrong"), chromedp.Submit("#token"))
+	p.sees("unknown, expired or revoked")
+	p.accessible("log-in page")
+	p.do(chromedp.SendKeys("#token", token), chromedp.Submit("#token"), chromedp.WaitVisible("header.top"))
+	p.until(`location.search === "?status=error"`)
+
+	p.open("/")
+	p.sees("No server yet")
+	p.press("Add a server")
+	p.fill("name", "ac me")
+	p.fill("host", sshd.Host)
+	p.fill("port", strconv.Itoa(sshd.Port))
+	p.fill("username", sshd.User)
+	p.fill("root_path", sshd.Root)
+	p.fill("settle", "2s")
+	p.fill("scan_interval", "5m")
+	p.fill("private_key", string(sshd.PrivateKeyPEM))
+	p.press("Save")
+	p.sees("use 1 to 63 letters")
+	p.photo("server-form-refused")
+	p.accessible("server form")
+	p.fill("name", "acme")
+	p.fill("private_key", string(sshd.PrivateKeyPEM))
+	p.press("Save")
+	p.sees("The server is added")
+
+	p.press("Test connection")
+	p.sees("not pinned yet")
+	fingerprint, err := chromedp.Run(p.ctx, chromedp.Text("#fingerprint"))
+	require.NoError(t, err)
+	require.Contains(t, fingerprint, "SHA256:")
+	p.photo("server-approve-key")
+	p.accessible("host key")
+	p.do(chromedp.Click(`#test input[type=checkbox]`))
+	p.press("Approve this key")
+	p.sees("All in order")
+	p.press("Scan now")
+	p.sees("The scan has begun")
+
+	p.open("/files")
+	p.do(chromedp.Evaluate[chromedp.Void]("window.sameDocument = true; void 0"))
+	sshd.Write("orders/first.csv", rig.Random(300_000))
+	p.open("/files")
+	p.do(chromedp.Evaluate[chromedp.Void]("window.sameDocument = true; void 0"))
+	p.Scan()
+	p.until(row("first.csv", has("completed")))
+	assert.True(t, p.is("window.sameDocument"), "the page was not loaded anew")
+	p.photo("files")
+	p.do(chromedp.Click(`//a[contains(., "first.csv")]`))
+	p.sees("Timeline")
+	for _, event := range []string{"First seen", "Downloaded", "Content verified", "In the object store", "Announced"} {
+		p.sees(event)
+	}
+	p.photo("file")
+	p.accessible("file")
+	p.RequireExactlyOnce()
+}
+
+// broken writes files whose checksum files are wrong: they end with an operator.
+func (p *person) broken(sshd *testenv.SSHD, names ...string) {
+	for _, name := range names {
+		sshd.Write(name, []byte("content of "+name))
+		sshd.Write(name+".sha256", []byte(rig.Digest([]byte("something else"))+"  "+name+"\n"))
+	}
+}
+
+// mend corrects their checksum files.
+func (p *person) mend(sshd *testenv.SSHD, names ...string) {
+	for _, name := range names {
+		sshd.Write(name+".sha256", []byte(rig.Digest([]byte("content of "+name))+"  "+name+"\n"))
+	}
+}
+
+// TestAPersonRetriesWhatFailed decides on one file and then on many.
+func TestAPersonRetriesWhatFailed(t *testing.T) {
+	t.Parallel()
+	p := newPerson(t)
+	p.StartWorker()
+	acme := p.AddServer("acme", nil)
+	many := []string{"b.csv", "c.csv", "d.csv"}
+	p.broken(acme, append(many, "a.csv")...)
+	p.logIn()
+	p.open("/")
+	p.Scan()
+	for _, name := range append(many, "a.csv") {
+		p.Parked(acme.Path(name))
+	}
+	p.sees("Needs attention")
+	p.photo("overview-attention")
+	p.accessible("overview")
+
+	p.open("/files?status=error")
+	p.until(row("a.csv", has("error")))
+	p.photo("files-failed")
+	p.accessible("files")
+	p.do(chromedp.Click(`//a[contains(., "a.csv")]`))
+	p.sees("It waits for an operator")
+	p.photo("file-failed")
+	p.mend(acme, "a.csv")
+	p.fill("reason", "the partner has corrected the checksum")
+	p.press("Retry")
+	p.sees("It goes on.")
+	p.sees("Nothing: it is in the object store and announced.")
+	p.sees("the partner has corrected the checksum")
+
+	p.mend(acme, many...)
+	p.open("/files?status=error&server=acme")
+	p.do(chromedp.Click("#all-matching"))
+	p.press("Retry…")
+	p.sees("Retry 3 files")
+	p.fill("reason", "all corrected")
+	p.photo("bulk")
+	p.accessible("bulk")
+	p.do(chromedp.Click(`main form button.primary`))
+	p.sees("3 files were decided on.")
+	p.press("Back to the files")
+	p.sees("No file fits this filter.")
+	for _, name := range many {
+		p.AwaitIngest(p.Completed(acme.Path(name)).UUID)
+	}
+	p.RequireExactlyOnce()
+}
+
+// TestAPersonPausesUpdatesAndChangesLooks: what moves can be stopped, and a page
+// is there in another language, in the dark and on a phone.
+func TestAPersonPausesUpdatesAndChangesLooks(t *testing.T) {
+	t.Parallel()
+	p := newPerson(t)
+	p.StartWorker()
+	acme := p.AddServer("acme", nil)
+	const hostile = `<img src=x onerror="window.harmed=1"> =cmd.csv`
+	acme.Write(hostile, []byte("harmless"))
+	p.Scan()
+	p.Completed(acme.Path(hostile))
+	p.logIn()
+	p.open("/files")
+	p.sees("=cmd.csv")
+	p.do(chromedp.Click("#live"))
+	p.until(`document.getElementById("live").getAttribute("aria-pressed") === "true"`)
+	acme.Write("later.csv", []byte("later"))
+	p.Scan()
+	p.Completed(acme.Path("later.csv"))
+	assert.False(t, p.is(row("later.csv", "true")), "updates are paused")
+	p.do(chromedp.Click("#live"))
+	p.until(row("later.csv", has("completed")))
+
+	p.do(chromedp.Click("#zone"))
+	p.until(`document.getElementById("zone").innerText === "Local time"`)
+	p.do(chromedp.Click("#zone"))
+	p.until(`/second|minute|now/.test(document.querySelector("time").innerText)`)
+	p.do(chromedp.Click("#zone"))
+	p.do(chromedp.KeyEvent("j"), chromedp.KeyEvent("?"))
+	p.until(`document.getElementById("keys").open`)
+	p.do(chromedp.Click("#keys button"), chromedp.KeyEvent("/"))
+	p.until(`document.activeElement.id === "search"`)
+
+	p.do(chromedp.Click(`button[value=ru]`))
+	p.sees("Подходят 2 файла")
+	p.until(`document.documentElement.lang === "ru"`)
+	p.do(chromedp.Click(`button[value=en]`))
+	p.until(`document.documentElement.lang === "en"`)
+	p.lookAround(acme)
+	assert.False(t, p.is("window.harmed"), "a file's name was run")
+	p.RequireExactlyOnce()
+}
+
+// lookAround opens every page in the light, in the dark and on a phone.
+func (p *person) lookAround(acme *testenv.SSHD) {
+	file := p.File(acme.Path("later.csv"), func(ingest.File) bool { return true })
+	pages := map[string]string{
+		"overview": "/", "servers": "/servers", "server": "/servers/acme", "server-edit": "/servers/acme/edit", "files": "/files", "file": "/files/" + file.UUID,
+		"scans": "/scans", "changes": "/changes", "tokens": "/tokens", "api-documentation": "/docs",
+	}
+	for name, path := range pages {
+		for _, scheme := range []string{"light", "dark"} {
+			p.prefers(scheme)
+			p.open(path)
+			p.accessible(name + " in the " + scheme)
+			p.photo(name + "-" + scheme)
+		}
+		p.phone()
+		p.open(path)
+		assert.False(p.t, p.is("document.documentElement.scrollWidth > innerWidth + 1"), "%s is wider than a phone", name)
+		p.photo(name + "-phone")
+		p.wide()
+		assert.False(p.t, p.is("window.harmed"), "a file's name was run on %s", name)
+	}
+	p.prefers("light")
+}
+
+func TestMain(m *testing.M) { os.Exit(m.Run()) }
