@@ -98,7 +98,7 @@ type Engine interface {
 	// name of its update, and waits until it has taken or refused it.
 	Decide(ctx context.Context, fileUUID, update string, d workflows.Decision) error
 	// StartIngest starts a FileIngest; one that is open already is KindConflict.
-	StartIngest(ctx context.Context, in workflows.FileIngestInput) error
+	StartIngest(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error
 }
 
 // Execution is how a workflow stands.

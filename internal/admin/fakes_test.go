@@ -217,7 +217,7 @@ func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workfl
 	return e.decideErr
 }
 
-func (e *fakeEngine) StartIngest(_ context.Context, in workflows.FileIngestInput) error {
+func (e *fakeEngine) StartIngest(_ context.Context, _ ingest.File, in workflows.FileIngestInput) error {
 	e.ingests = append(e.ingests, in)
 	return e.decideErr
 }
