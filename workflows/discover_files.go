@@ -158,7 +158,7 @@ func (d *discovery) list(ctx workflow.Context) {
 	d.relist = nil
 	d.listedAt = workflow.Now(ctx)
 	d.describe(ctx, "lists the server")
-	listing := about(withListing(ctx), "list "+code(d.name))
+	listing := about(withListing(ctx), "list server "+d.name)
 	var result activities.ListServerFilesResult
 	d.listErr = workflow.ExecuteActivity(listing, activities.NameListServerFiles, activities.ListServerFilesInput{
 		ServerUUID: d.in.ServerUUID, Source: d.in.Source,

@@ -51,7 +51,7 @@ func (f *fileIngest) fromServer() string {
 	if f.server == "" {
 		return ""
 	}
-	return " from " + code(f.server)
+	return " from " + f.server
 }
 
 // reach sets the status as the file comes to a step that takes time.

@@ -288,7 +288,7 @@ func (f *fileIngest) onHost(ctx workflow.Context, name, purpose string, in any) 
 		}
 		var check activities.CheckHostResult
 		in := activities.CheckHostInput{Queue: f.host.Queue}
-		asking := about(withQuick(ctx), "does "+code(f.host.Queue)+" live?")
+		asking := about(withQuick(ctx), "does "+f.host.Queue+" live?")
 		if err := workflow.ExecuteActivity(asking, activities.NameCheckHost, in).Get(ctx, &check); err != nil {
 			return err
 		}

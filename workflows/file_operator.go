@@ -202,7 +202,7 @@ func (f *fileIngest) awaitDecision(ctx workflow.Context) (decision, error) {
 		defer cancel()
 		workflow.Go(ctx, func(ctx workflow.Context) {
 			in := activities.AwaitServerInput{ServerUUID: f.in.ServerUUID}
-			waiting := about(withQuick(ctx), "until "+code(f.server)+" is mended")
+			waiting := about(withQuick(ctx), "until server "+f.server+" is mended")
 			repaired = workflow.ExecuteActivity(waiting, activities.NameAwaitServer, in).Get(ctx, nil) == nil
 		})
 	}

@@ -137,7 +137,7 @@ func (r *reconciliation) sweepStaging(ctx workflow.Context) error {
 	}
 	sweeps := make([]workflow.Future, len(hosts.Queues))
 	for i, queue := range hosts.Queues {
-		sweeping := about(withHostSweep(ctx, queue), "staged bytes nobody needs on "+code(queue))
+		sweeping := about(withHostSweep(ctx, queue), "staged bytes nobody needs, "+queue)
 		sweeps[i] = workflow.ExecuteActivity(sweeping, activities.NameSweepStaging,
 			activities.SweepInput{Age: r.in.StagingAge})
 	}
