@@ -30,7 +30,7 @@ func (d *discovery) describe(ctx workflow.Context, doing string) {
 	}
 	if d.listErr != nil {
 		_, message := failureOf(d.listErr)
-		text += "\n\nThe last listing failed: " + code(cut(message, messageBytes)) +
+		text += "\n\nThe last listing failed: " + words(message) +
 			". The next scheduled scan tries again; what is wrong with the server says " + code("stevedore server test "+d.name) + "."
 	}
 	workflow.SetCurrentDetails(ctx, text+"\n\nTo list the server once more, now:"+

@@ -39,7 +39,7 @@ func (f *fileIngest) details() string {
 	case f.ended != "":
 		return f.title() + " is **" + string(f.ended) + "**: " + endings[f.ended] + "."
 	case f.parked != nil && f.decision != nil:
-		return f.title() + ": the decision **" + f.decision.action + "** of " + code(cut(f.decision.Actor, messageBytes)) + " is carried out."
+		return f.title() + ": the decision **" + f.decision.action + "** of " + words(f.decision.Actor) + " is carried out."
 	case f.parked != nil:
 		return f.parkedDetails()
 	default:
@@ -103,7 +103,7 @@ func (f *fileIngest) stepDetails() string {
 
 func (f *fileIngest) parkedDetails() string {
 	text := f.title() + " **waits for an operator**: step " + string(f.parked.Step) + " failed with " + code(string(f.parked.Kind)) +
-		".\n\n" + code(cut(f.parked.Message, messageBytes)) + "\n\n"
+		".\n\n" + words(f.parked.Message) + "\n\n"
 	if f.parked.Kind.ServerLevel() {
 		text += "The fault is the server's: it is suspended, and the file goes on by itself once " +
 			code("stevedore server test "+f.server) + " finds it mended. Or decide on this file now:"

@@ -67,7 +67,7 @@ func FileIngest(ctx workflow.Context, in FileIngestInput) (FileIngestResult, err
 func (f *fileIngest) renotify(ctx workflow.Context) (FileIngestResult, error) {
 	f.step = ingest.StepNotify
 	f.describe(ctx)
-	again := about(withQuick(ctx), "once more, for "+code(f.in.Renotify.Actor)+": "+code(f.in.Renotify.Reason))
+	again := about(withQuick(ctx), "once more, for "+words(f.in.Renotify.Actor)+": "+words(f.in.Renotify.Reason))
 	err := workflow.ExecuteActivity(again, activities.NameRenotify, activities.RenotifyInput{
 		FileUUID: f.in.FileUUID, Actor: f.in.Renotify.Actor, Reason: f.in.Renotify.Reason,
 		Key: workflow.GetInfo(ctx).WorkflowExecution.RunID,

@@ -129,7 +129,7 @@ func (f *fileIngest) setAside(ctx workflow.Context, cause error) (ingest.Status,
 	default:
 		// Whoever reads in the ledger that the file is in error may decide at once.
 		f.parked = &ingest.Failure{Step: f.step, Kind: kind, Message: message}
-		parking := about(withQuick(ctx), code(message))
+		parking := about(withQuick(ctx), words(message))
 		err = workflow.ExecuteActivity(parking, activities.NameParkFile, why).Get(ctx, &outcome)
 	}
 	if err == nil && temporal.IsCanceledError(cause) {
@@ -140,7 +140,7 @@ func (f *fileIngest) setAside(ctx workflow.Context, cause error) (ingest.Status,
 
 // close ends a version that is gone from the server, and frees its staging.
 func (f *fileIngest) close(ctx workflow.Context, why activities.ParkFileInput, status ingest.Status, outcome *activities.Outcome) error {
-	err := workflow.ExecuteActivity(about(withQuick(ctx), string(status)+": "+code(why.Message)), activities.NameCloseFile,
+	err := workflow.ExecuteActivity(about(withQuick(ctx), string(status)+": "+words(why.Message)), activities.NameCloseFile,
 		activities.CloseFileInput{ParkFileInput: why, Status: status}).Get(ctx, outcome)
 	f.discard(ctx)
 	return err
@@ -176,7 +176,7 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 	}
 	f.decisions++
 	var outcome activities.Outcome
-	resuming := about(withQuick(ctx), d.action+" at step "+string(d.From)+", for "+code(d.Actor)+": "+code(d.Reason))
+	resuming := about(withQuick(ctx), d.action+" at step "+string(d.From)+", for "+words(d.Actor)+": "+words(d.Reason))
 	err = workflow.ExecuteActivity(resuming, activities.NameResumeFile, activities.ResumeFileInput{
 		FileUUID: f.in.FileUUID, Action: d.action, From: d.From, Actor: d.Actor, Reason: d.Reason,
 		Key: fmt.Sprintf("%s/%d", workflow.GetInfo(ctx).WorkflowExecution.RunID, f.decisions),

@@ -199,7 +199,7 @@ func (r *reconciliation) describe(ctx workflow.Context, doing string) {
 		doing, f.Requeued, f.Restarted, f.StagingRemoved, f.UploadsAborted, f.ObjectsMissing, f.HostsSilent)
 	var findings []string
 	for _, finding := range f.Findings {
-		findings = append(findings, code(cut(finding, messageBytes)))
+		findings = append(findings, words(finding))
 	}
 	workflow.SetCurrentDetails(ctx, text+bullets(findings))
 }

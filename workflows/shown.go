@@ -89,6 +89,11 @@ func code(text string) string {
 	return "`" + strings.ReplaceAll(ingest.DisplayPath(text), "`", `\x60`) + "`"
 }
 
+// words is code for a message: what it quotes, it shows as quoted.
+func words(message string) string {
+	return code(strings.ReplaceAll(cut(message, messageBytes), "`", "'"))
+}
+
 // summary cuts Markdown to Temporal's limit, which counts its JSON. What is cut
 // within a code span is closed.
 func summary(text string) string {

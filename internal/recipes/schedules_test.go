@@ -1,6 +1,7 @@
 package recipes_test
 
 import (
+	"regexp"
 	"testing"
 	"time"
 
@@ -35,6 +36,16 @@ func newInstallation(t *testing.T) (*rig.Harbour, *person) {
 	return h, at(h, namespace)
 }
 
+// shows requires that the Web UI's details of a workflow have the texts.
+func shows(p *person, workflowID string, texts ...string) {
+	p.t.Helper()
+	out, err := p.shell("temporal workflow metadata --workflow-id " + workflowID)
+	require.NoError(p.t, err)
+	for _, text := range texts {
+		assert.Contains(p.t, out, text)
+	}
+}
+
 func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 	t.Parallel()
 	h, p := newInstallation(t)
@@ -60,6 +71,12 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 	acme.Write("second.csv", rig.Random(200))
 	p.run("rescan", "SERVER_UUID", first.ServerUUID)
 	second := stuck("second.csv")
+	shows(p, "discover/"+first.ServerUUID, "`acme` **waits for the files in flight**", "2 are in flight of at most 4",
+		"temporal workflow signal --workflow-id discover/"+first.ServerUUID+" --name rescan")
+	shows(p, "ingest/"+second.UUID, "**is being stored**, step 3 of 4", "temporal activity pause --workflow-id ingest/"+second.UUID+" --activity-type Upload")
+	scan, err := p.shell(`temporal workflow list --query 'WorkflowType="ScanAllServers"'`)
+	require.NoError(t, err)
+	shows(p, regexp.MustCompile(`scan/schedule\S+`).FindString(scan), "This scan **has ended**; it was asked for by: `schedule`", "1 started", "`acme`: `discover/")
 
 	// One workflow is terminated, another cancelled; the reconciler brings both back.
 	p.run("terminate", "FILE_UUID", first.UUID)
@@ -75,6 +92,7 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 		return now.Status != ingest.StatusUploading
 	})
 	assert.NotNil(t, rig.Detail(h.Events(first.UUID), ingest.EventRequeued, "reason"))
+	shows(p, "reconcile/by-hand", "The reconciler **has ended**", "0 objects missing", "run 'stevedore setup'")
 
 	// Everything ends as if nothing had been done to it.
 	require.NoError(t, h.S3.Core.MakeBucket(h.Ctx, h.S3.Bucket, minio.MakeBucketOptions{}))
