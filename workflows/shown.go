@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -105,10 +104,24 @@ func summary(text string) string {
 		if strings.Count(short, "`")%2 == 1 {
 			short += "`"
 		}
-		if encoded, err := json.Marshal(short); err == nil && len(encoded) <= summaryBytes {
+		if jsonBytes(short) <= summaryBytes {
 			return short
 		}
 	}
+}
+
+// jsonBytes is how long a line of text is as JSON.
+func jsonBytes(text string) int {
+	n := len(text) + len(`""`)
+	for _, r := range text {
+		switch r {
+		case '"', '\\':
+			n++
+		case '<', '>', '&':
+			n += len(`\u003c`) - 1
+		}
+	}
+	return n
 }
 
 // cut shortens to at most limit bytes without splitting a character.

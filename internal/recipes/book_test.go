@@ -136,14 +136,16 @@ func (p *person) fails(name string, words ...string) string {
 	return out
 }
 
-// until types the recipe again until it prints something that fits: listings
-// follow events after a while.
+// until types the recipe again until it succeeds and prints something that
+// fits: listings follow events after a while, and a schedule of a namespace
+// that is new may take long to answer.
 func (p *person) until(name string, fits func(out string) bool, words ...string) string {
 	p.t.Helper()
 	var out string
 	require.Eventually(p.t, func() bool {
-		out = p.run(name, words...)
-		return fits(out)
+		printed, err := p.enter(name, words)
+		out = printed
+		return err == nil && fits(out)
 	}, rig.Patience, 200*time.Millisecond, "recipe %s never prints what it should", name)
 	return out
 }

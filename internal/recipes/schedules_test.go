@@ -58,13 +58,12 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 
 	// Scans: paused or not, a trigger scans what is due.
 	p.run("schedule-pause")
-	assert.Regexp(t, `Paused +true`, p.run("schedule-describe"))
-	assert.Regexp(t, `Notes +partner migrates`, p.run("schedule-describe"))
+	p.until("schedule-describe", regexp.MustCompile(`Notes +partner migrates\n +Paused +true`).MatchString)
 	acme.Write("first.csv", rig.Random(100))
 	assert.Contains(t, p.run("schedule-trigger"), "Trigger request sent")
 	first := stuck("first.csv")
 	p.run("schedule-unpause")
-	assert.Regexp(t, `Paused +false`, p.run("schedule-describe"))
+	p.until("schedule-describe", regexp.MustCompile(`Notes +partner has migrated\n +Paused +false`).MatchString)
 	p.until("list-scans", has("discover/"+first.ServerUUID, "Running"), "SERVER", "acme")
 
 	// The server is being scanned: it is not due for hours, and is listed again.
