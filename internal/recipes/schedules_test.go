@@ -14,12 +14,13 @@ import (
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
+	"stevedore/workflows"
 )
 
 // newInstallation is a world in a namespace of its own, with the queue and the
 // schedules that every installation has. The schedules themselves do nothing
 // for hours.
-func newInstallation(t *testing.T) (*rig.Harbour, *person) {
+func newInstallation(t *testing.T) (*rig.Harbour, *person, admin.TemporalEngine) {
 	t.Helper()
 	h := &rig.Harbour{Rig: rig.New(t), Queue: ingest.TaskQueue}
 	var namespace string
@@ -33,7 +34,7 @@ func newInstallation(t *testing.T) (*rig.Harbour, *person) {
 		require.NoError(t, err)
 	}
 	h.StartWorker()
-	return h, at(h, namespace)
+	return h, at(h, namespace), engine
 }
 
 // shows requires that the Web UI's details of a workflow have the texts.
@@ -48,7 +49,7 @@ func shows(p *person, workflowID string, texts ...string) {
 
 func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 	t.Parallel()
-	h, p := newInstallation(t)
+	h, p, engine := newInstallation(t)
 	require.NoError(t, h.S3.Core.RemoveBucket(h.Ctx, h.S3.Bucket))
 	acme := h.AddServer("acme", func(s *ingest.Server) { s.ScanInterval = 20 * time.Hour })
 	stuck := func(name string) ingest.File {
@@ -104,4 +105,15 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 		h.AwaitIngest(f.UUID)
 	}
 	h.RequireExactlyOnce()
+
+	// A workflow that is started to announce a file again shows the same.
+	require.NoError(t, engine.StartIngest(h.Ctx, h.Completed(first.RemotePath), workflows.FileIngestInput{
+		FileUUID: first.UUID, ServerUUID: first.ServerUUID, Size: first.Size,
+		Renotify: &workflows.Decision{Actor: "ann", Reason: "the consumer lost its queue"}, StatusBySteps: true,
+	}))
+	h.AwaitIngest(first.UUID)
+	described := p.run("describe-file", "FILE_UUID", first.UUID)
+	for _, text := range []string{"`" + first.RemotePath + "`", `path:metadata`, `"\"completed\""`, `"\"acme\""`} {
+		assert.Contains(t, described, text)
+	}
 }
