@@ -58,11 +58,22 @@ func message(err error) string {
 	return err.Error()
 }
 
+// held reports that the attempt was ended because an operator paused or reset
+// the step. The server then schedules the next one, or holds it.
+func held(ctx context.Context) bool {
+	cause := context.Cause(ctx)
+	return errors.Is(cause, activity.ErrActivityPaused) || errors.Is(cause, activity.ErrActivityReset)
+}
+
 // settle turns a step's error into what Temporal sees, and on the way tells
 // the ledger why the step will be tried again, so that "attempt N, because"
 // has its answer in the database, too. Failing to write that note is not a
 // failure of the step.
 func (a *Activities) settle(ctx context.Context, step ingest.Step, file ingest.File, err error) error {
+	if err != nil && held(ctx) {
+		return temporal.NewApplicationErrorWithOptions("an operator paused or reset this step; progress is kept", typeStopped,
+			temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign, Cause: err})
+	}
 	kind := ingest.KindOf(err)
 	if err == nil || kind.Permanent() || errors.Is(err, ingest.ErrStopped) || ctx.Err() != nil {
 		return applicationError(err)

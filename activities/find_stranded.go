@@ -90,7 +90,7 @@ func (a *Activities) rescue(ctx context.Context, file ingest.File, result *FindS
 		result.Findings = append(result.Findings, file.ServerName+":"+ingest.DisplayPath(file.RemotePath)+" was "+string(file.Status)+" without a workflow: "+what)
 	}
 	stranded := Stranded{
-		ReadyFile:  ReadyFile{UUID: file.UUID, Summary: ingest.Summary(file.RemotePath), Size: file.Size},
+		ReadyFile:  readyFile(file),
 		ServerUUID: file.ServerUUID, ServerName: file.ServerName, Status: file.Status,
 	}
 	switch {

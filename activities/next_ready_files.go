@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"strings"
 
 	"stevedore/internal/ingest"
 )
@@ -20,7 +21,21 @@ type ReadyFile struct {
 	UUID string `json:"uuid"`
 	// Summary is the path for people, at most 400 bytes.
 	Summary string `json:"summary"`
-	Size    int64  `json:"size"`
+	// Path is the path for people where Summary is only its beginning, at most
+	// 4,096 bytes.
+	Path string `json:"path,omitempty"`
+	Size int64  `json:"size"`
+}
+
+// longPathBytes keeps a page of files small enough for Temporal.
+const longPathBytes = 4096
+
+func readyFile(f ingest.File) ReadyFile {
+	r := ReadyFile{UUID: f.UUID, Summary: ingest.Summary(f.RemotePath), Size: f.Size}
+	if path := ingest.DisplayPath(f.RemotePath); path != r.Summary {
+		r.Path = strings.ToValidUTF8(path[:min(len(path), longPathBytes)], "")
+	}
+	return r
 }
 
 // NextReadyFilesResult is the oldest ready files, oldest first.
@@ -36,7 +51,7 @@ func (a *Activities) NextReadyFiles(ctx context.Context, in NextReadyFilesInput)
 	}
 	var result NextReadyFilesResult
 	for _, f := range files {
-		result.Files = append(result.Files, ReadyFile{UUID: f.UUID, Summary: ingest.Summary(f.RemotePath), Size: f.Size})
+		result.Files = append(result.Files, readyFile(f))
 	}
 	return result, nil
 }

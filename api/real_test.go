@@ -44,7 +44,9 @@ func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workfl
 	return e.err
 }
 
-func (e *fakeEngine) StartIngest(context.Context, workflows.FileIngestInput) error { return e.err }
+func (e *fakeEngine) StartIngest(context.Context, ingest.File, workflows.FileIngestInput) error {
+	return e.err
+}
 
 // fakeProber presents one key and lets in whoever has pinned it.
 type fakeProber struct{ presented admin.Probed }

@@ -90,6 +90,7 @@ type discovery struct {
 	carried  []string // started by an earlier run, or found running
 	check    *timer   // runs while there are carried files
 
+	name      string // the server's, for people
 	starts    int
 	suspended bool // the server is at fault: nothing more is listed or started
 	summary   DiscoverSummary
@@ -111,7 +112,7 @@ type timer struct {
 
 func newDiscovery(ctx workflow.Context, in DiscoverFilesInput) *discovery {
 	d := &discovery{
-		in: in, listDue: true, backlog: true,
+		in: in, listDue: true, backlog: true, name: shownServer(ctx),
 		rescan: workflow.GetSignalChannel(ctx, SignalRescan),
 		freed:  workflow.GetSignalChannel(ctx, SignalSlotFreed),
 	}
@@ -136,11 +137,12 @@ func (d *discovery) run(ctx workflow.Context) (DiscoverSummary, error) {
 		case d.listDue:
 		case d.canStart(): // a place became free meanwhile, and nothing else might wake this run
 		case d.finished(ctx):
+			d.describe(ctx, "has ended")
 			return d.summary, d.listErr
 		case d.tooLong(ctx):
 			return d.summary, d.handOver(ctx)
 		default:
-			d.describe(ctx)
+			d.describe(ctx, d.doing())
 			if err := d.wait(ctx); err != nil {
 				return d.summary, err
 			}
@@ -155,14 +157,16 @@ func (d *discovery) list(ctx workflow.Context) {
 	d.relist.stop()
 	d.relist = nil
 	d.listedAt = workflow.Now(ctx)
+	d.describe(ctx, "lists the server")
+	listing := about(withListing(ctx), "list server "+d.name)
 	var result activities.ListServerFilesResult
-	d.listErr = workflow.ExecuteActivity(withListing(ctx), activities.NameListServerFiles, activities.ListServerFilesInput{
+	d.listErr = workflow.ExecuteActivity(listing, activities.NameListServerFiles, activities.ListServerFilesInput{
 		ServerUUID: d.in.ServerUUID, Source: d.in.Source,
 	}).Get(ctx, &result)
 	if d.listErr != nil {
 		return
 	}
-	d.server, d.seenAt = result, workflow.Now(ctx)
+	d.server, d.seenAt, d.name = result, workflow.Now(ctx), result.ServerName
 	d.summary.Listings++
 	d.summary.Seen = result.Seen
 	d.summary.New += result.New
@@ -172,8 +176,9 @@ func (d *discovery) list(ctx workflow.Context) {
 
 // recheck looks at the settling files again.
 func (d *discovery) recheck(ctx workflow.Context) {
+	rechecking := about(withListing(ctx), fmt.Sprintf("look again at %d files that settle", d.settling))
 	var result activities.RecheckSettlingResult
-	err := workflow.ExecuteActivity(withListing(ctx), activities.NameRecheckSettling, activities.RecheckSettlingInput{
+	err := workflow.ExecuteActivity(rechecking, activities.NameRecheckSettling, activities.RecheckSettlingInput{
 		ServerUUID: d.in.ServerUUID,
 	}).Get(ctx, &result)
 	if err != nil {
@@ -225,8 +230,9 @@ func (d *discovery) nextReady(ctx workflow.Context) error {
 	if !d.backlog {
 		return nil
 	}
+	asking := about(withQuick(ctx), fmt.Sprintf("which files are next? %d places are free", d.room()))
 	var page activities.NextReadyFilesResult
-	err := workflow.ExecuteActivity(withQuick(ctx), activities.NameNextReadyFiles, activities.NextReadyFilesInput{
+	err := workflow.ExecuteActivity(asking, activities.NameNextReadyFiles, activities.NextReadyFilesInput{
 		ServerUUID: d.in.ServerUUID, Exclude: d.inFlight(), Limit: readyPage,
 	}).Get(ctx, &page)
 	d.ready = page.Files
@@ -269,13 +275,6 @@ func (d *discovery) handOver(ctx workflow.Context) error {
 	return workflow.NewContinueAsNewError(ctx, NameDiscoverFiles, d.in)
 }
 
-// describe tells the Temporal UI where the scan stands; it costs no history.
-func (d *discovery) describe(ctx workflow.Context) {
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf(
-		"**%s**: %d seen, %d new; %d in flight of at most %d, %d settling, %d started so far",
-		d.server.ServerName, d.summary.Seen, d.summary.New, len(d.inFlight()), d.server.MaxParallel, d.settling, d.summary.Started))
-}
-
 // release takes a file out of the window.
 func (d *discovery) release(freed SlotFreed) {
 	d.suspended = d.suspended || freed.Suspended
@@ -300,7 +299,7 @@ func (d *discovery) start(ctx workflow.Context, files []activities.ReadyFile) {
 	futures := make([]workflow.ChildWorkflowFuture, len(files))
 	for i, file := range files {
 		futures[i] = workflow.ExecuteChildWorkflow(withIngest(ctx, file, d.server.ServerName, d.in.ServerUUID, ingest.StatusReady), NameFileIngest, FileIngestInput{
-			FileUUID: file.UUID, ServerUUID: d.in.ServerUUID, Size: file.Size,
+			FileUUID: file.UUID, ServerUUID: d.in.ServerUUID, Size: file.Size, StatusBySteps: true,
 		})
 	}
 	for i, file := range files {

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"fmt"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -63,19 +64,20 @@ func (d *discovery) wait(ctx workflow.Context) error {
 // arm sets the timers that the state asks for and that do not run yet.
 func (d *discovery) arm(ctx workflow.Context) {
 	if d.settling > 0 && d.settle == nil {
-		d.settle = newTimer(ctx, max(d.server.Settle, time.Second))
+		d.settle = newTimer(ctx, max(d.server.Settle, time.Second), "settle time")
 	}
 	if d.relist == nil && d.listErr == nil && len(d.inFlight()) > 0 && d.server.ScanInterval > 0 {
-		d.relist = newTimer(ctx, max(d.listedAt.Add(d.server.ScanInterval).Sub(workflow.Now(ctx)), time.Second))
+		d.relist = newTimer(ctx, max(d.listedAt.Add(d.server.ScanInterval).Sub(workflow.Now(ctx)), time.Second), "next listing")
 	}
 	if len(d.carried) > 0 && d.check == nil {
-		d.check = newTimer(ctx, carriedCheck)
+		d.check = newTimer(ctx, carriedCheck, "files of an earlier run")
 	}
 }
 
 func (d *discovery) askAfterCarried(ctx workflow.Context) error {
 	var open activities.OpenIngestsResult
-	err := workflow.ExecuteActivity(withQuick(ctx), activities.NameOpenIngests, activities.OpenIngestsInput{
+	asking := about(withQuick(ctx), fmt.Sprintf("which of %d files of an earlier run are still on their way?", len(d.carried)))
+	err := workflow.ExecuteActivity(asking, activities.NameOpenIngests, activities.OpenIngestsInput{
 		FileUUIDs: d.carried,
 	}).Get(ctx, &open)
 	if err == nil {
@@ -84,9 +86,9 @@ func (d *discovery) askAfterCarried(ctx workflow.Context) error {
 	return err
 }
 
-func newTimer(ctx workflow.Context, after time.Duration) *timer {
+func newTimer(ctx workflow.Context, after time.Duration, purpose string) *timer {
 	ctx, cancel := workflow.WithCancel(ctx)
-	return &timer{future: workflow.NewTimer(ctx, after), cancel: cancel}
+	return &timer{future: workflow.NewTimerWithOptions(ctx, after, workflow.TimerOptions{Summary: purpose}), cancel: cancel}
 }
 
 // stop cancels a running timer; a nil one is none.

@@ -36,9 +36,10 @@ func permanent(err error) bool {
 
 // localFirst tries a short step within the workflow task and falls back to an
 // ordinary activity, whose attempts everybody can see, as soon as it meets
-// anything but success or a permanent error.
-func localFirst(ctx workflow.Context, name string, in, out any, fallback func() error) error {
-	err := workflow.ExecuteLocalActivity(withLocal(ctx), name, in).Get(ctx, out)
+// anything but success or a permanent error. purpose is the summary of the
+// local one.
+func localFirst(ctx workflow.Context, name, purpose string, in, out any, fallback func() error) error {
+	err := workflow.ExecuteLocalActivity(withLocal(ctx, purpose), name, in).Get(ctx, out)
 	if err == nil || temporal.IsCanceledError(err) {
 		return err
 	}

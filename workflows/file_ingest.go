@@ -1,8 +1,6 @@
 package workflows
 
 import (
-	"fmt"
-
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -36,6 +34,10 @@ type FileIngestInput struct {
 	// Renotify, when set, is an operator's wish to announce a completed file
 	// once more, and the only thing that is done.
 	Renotify *Decision `json:"renotify,omitempty"`
+	// StatusBySteps makes the search attribute for the status follow the steps.
+	// Whoever starts the workflow sets it; the histories of those that were
+	// started before it came have no events for that.
+	StatusBySteps bool `json:"status_by_steps,omitempty"`
 }
 
 // FileIngestResult says how the file ended.
@@ -47,7 +49,7 @@ type FileIngestResult struct {
 // and announces it. What fails for good is parked: the workflow stays open
 // until an operator says retry or skip.
 func FileIngest(ctx workflow.Context, in FileIngestInput) (FileIngestResult, error) {
-	f := &fileIngest{in: in, step: ingest.StepDownload, parked: in.Parked}
+	f := &fileIngest{in: in, step: ingest.StepDownload, parked: in.Parked, server: shownServer(ctx), path: shownPath(ctx)}
 	if in.From != "" {
 		f.step = in.From
 	}
@@ -65,7 +67,8 @@ func FileIngest(ctx workflow.Context, in FileIngestInput) (FileIngestResult, err
 func (f *fileIngest) renotify(ctx workflow.Context) (FileIngestResult, error) {
 	f.step = ingest.StepNotify
 	f.describe(ctx)
-	err := workflow.ExecuteActivity(withQuick(ctx), activities.NameRenotify, activities.RenotifyInput{
+	again := about(withQuick(ctx), "once more, for "+words(f.in.Renotify.Actor)+": "+words(f.in.Renotify.Reason))
+	err := workflow.ExecuteActivity(again, activities.NameRenotify, activities.RenotifyInput{
 		FileUUID: f.in.FileUUID, Actor: f.in.Renotify.Actor, Reason: f.in.Renotify.Reason,
 		Key: workflow.GetInfo(ctx).WorkflowExecution.RunID,
 	}).Get(ctx, nil)
@@ -80,6 +83,11 @@ func (f *fileIngest) renotify(ctx workflow.Context) (FileIngestResult, error) {
 type fileIngest struct {
 	in   FileIngestInput
 	step ingest.Step
+
+	server, path string        // for people; empty when the workflow was started by hand
+	status       ingest.Status // as the search attribute has it; empty: not set by this run
+	note         string        // what else the details say
+	ended        ingest.Status // empty while it runs
 
 	host       activities.Host // where the staged bytes are; zero: nowhere yet
 	restages   int
@@ -184,7 +192,10 @@ func (f *fileIngest) download(ctx workflow.Context) error {
 	if err := f.claimHost(ctx); err != nil {
 		return err
 	}
-	return f.onHost(ctx, activities.NameDownload, activities.DownloadInput{FileUUID: f.in.FileUUID})
+	if err := f.reach(ctx, ingest.StatusDownloading); err != nil {
+		return err
+	}
+	return f.onHost(ctx, activities.NameDownload, "fetch "+size(f.in.Size)+f.fromServer(), activities.DownloadInput{FileUUID: f.in.FileUUID})
 }
 
 // claimHost finds a worker with room for the file, beginning with the one that
@@ -194,35 +205,50 @@ func (f *fileIngest) claimHost(ctx workflow.Context) error {
 		return nil
 	}
 	in := activities.ClaimHostInput{FileUUID: f.in.FileUUID, Size: f.in.Size}
-	return localFirst(ctx, activities.NameClaimHost, in, &f.host, func() error {
-		return workflow.ExecuteActivity(withQuick(ctx), activities.NameClaimHost, in).Get(ctx, &f.host)
+	purpose := "find a worker with room for " + size(f.in.Size)
+	return localFirst(ctx, activities.NameClaimHost, purpose, in, &f.host, func() error {
+		return workflow.ExecuteActivity(about(withQuick(ctx), purpose), activities.NameClaimHost, in).Get(ctx, &f.host)
 	})
 }
 
 func (f *fileIngest) verify(ctx workflow.Context) error {
 	in := activities.VerifyHashInput{FileUUID: f.in.FileUUID, HostQueue: f.host.Queue}
-	onHost := func() error { return f.onHost(ctx, activities.NameVerifyHash, in) }
+	purpose := "read " + size(f.in.Size) + " again and compare"
+	onHost := func() error {
+		if err := f.reach(ctx, ingest.StatusDownloaded); err != nil {
+			return err
+		}
+		return f.onHost(ctx, activities.NameVerifyHash, purpose, in)
+	}
 	if f.in.Size > localVerifyBytes {
 		return onHost()
 	}
-	return localFirst(ctx, activities.NameVerifyHash, in, nil, onHost)
+	return localFirst(ctx, activities.NameVerifyHash, purpose, in, nil, onHost)
 }
 
 func (f *fileIngest) upload(ctx workflow.Context) error {
-	return f.onHost(ctx, activities.NameUpload, activities.UploadInput{FileUUID: f.in.FileUUID})
+	if err := f.reach(ctx, ingest.StatusUploading); err != nil {
+		return err
+	}
+	return f.onHost(ctx, activities.NameUpload, "store "+size(f.in.Size), activities.UploadInput{FileUUID: f.in.FileUUID})
 }
 
 // notify announces the file. Nothing of its server is needed for that, so
 // while the broker is away other files get its place in the server's window.
 func (f *fileIngest) notify(ctx workflow.Context) error {
 	in := activities.NotifyInput{FileUUID: f.in.FileUUID}
+	const purpose = "announce the object"
 	var result activities.NotifyResult
 	try := func(policy temporal.RetryPolicy) error {
-		ctx := workflow.WithRetryPolicy(withQuick(ctx), policy)
+		if err := f.reach(ctx, ingest.StatusUploaded); err != nil {
+			return err
+		}
+		ctx := workflow.WithRetryPolicy(about(withQuick(ctx), purpose), policy)
 		return workflow.ExecuteActivity(ctx, activities.NameNotify, in).Get(ctx, &result)
 	}
-	err := localFirst(ctx, activities.NameNotify, in, &result, func() error { return try(brief) })
+	err := localFirst(ctx, activities.NameNotify, purpose, in, &result, func() error { return try(brief) })
 	if err != nil && !permanent(err) && !temporal.IsCanceledError(err) {
+		f.note = "The object is safe; the broker has not taken the announcement yet. Other files use its place in the server's window."
 		f.freeSlot(ctx)
 		err = try(patient)
 	}
@@ -237,11 +263,12 @@ func (f *fileIngest) tidy(ctx workflow.Context) {
 		return
 	}
 	in := activities.AfterIngestInput{FileUUID: f.in.FileUUID}
-	err := workflow.ExecuteActivity(withTidy(ctx, &brief), activities.NameAfterIngest, in).Get(ctx, nil)
+	const purpose = "delete or move the source, as its server is set"
+	err := workflow.ExecuteActivity(about(withTidy(ctx, &brief), purpose), activities.NameAfterIngest, in).Get(ctx, nil)
 	if err != nil && !permanent(err) {
 		// It may take long: others must not wait for its place meanwhile.
 		f.freeSlot(ctx)
-		err = workflow.ExecuteActivity(withTidy(ctx, &tidy), activities.NameAfterIngest, in).Get(ctx, nil)
+		err = workflow.ExecuteActivity(about(withTidy(ctx, &tidy), purpose), activities.NameAfterIngest, in).Get(ctx, nil)
 	}
 	if err != nil {
 		workflow.GetLogger(ctx).Error("the after-ingest action failed", "file", f.in.FileUUID, "error", err)
@@ -250,34 +277,23 @@ func (f *fileIngest) tidy(ctx workflow.Context) {
 
 // onHost runs a step on the worker that has the staged bytes. Waiting too long
 // there is not yet its death: a busy host still polls, and then the wait goes on.
-func (f *fileIngest) onHost(ctx workflow.Context, name string, in any) error {
+func (f *fileIngest) onHost(ctx workflow.Context, name, purpose string, in any) error {
 	if f.host.Queue == "" { // a retry from a later step finds no host: go and fetch
 		return temporal.NewApplicationError("no host has the file staged", string(ingest.KindStagingLost))
 	}
 	for {
-		err := workflow.ExecuteActivity(withHost(ctx, f.host.Queue, f.host.Timeout), name, in).Get(ctx, nil)
+		err := workflow.ExecuteActivity(about(withHost(ctx, f.host.Queue, f.host.Timeout), purpose), name, in).Get(ctx, nil)
 		if !hostTimedOut(err) {
 			return err
 		}
 		var check activities.CheckHostResult
 		in := activities.CheckHostInput{Queue: f.host.Queue}
-		if err := workflow.ExecuteActivity(withQuick(ctx), activities.NameCheckHost, in).Get(ctx, &check); err != nil {
+		asking := about(withQuick(ctx), "does "+f.host.Queue+" live?")
+		if err := workflow.ExecuteActivity(asking, activities.NameCheckHost, in).Get(ctx, &check); err != nil {
 			return err
 		}
 		if !check.Alive {
 			return err
 		}
 	}
-}
-
-// describe tells the Temporal UI where the file stands; it costs no history.
-func (f *fileIngest) describe(ctx workflow.Context) {
-	text := fmt.Sprintf("step **%s**", f.step)
-	if f.parked != nil {
-		text = fmt.Sprintf("**waits for an operator** since step %s: %s\n\nAnswer with `retry` or `skip`.", f.parked.Step, f.parked.Message)
-	}
-	if f.host.Queue != "" {
-		text += "\n\nstaged on `" + f.host.Queue + "`"
-	}
-	workflow.SetCurrentDetails(ctx, text)
 }

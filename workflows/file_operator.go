@@ -59,11 +59,12 @@ func (f *fileIngest) setup(ctx workflow.Context) error {
 
 // listen takes decisions as updates, which answer, and as signals, which do not.
 func (f *fileIngest) listen(ctx workflow.Context, name, action string) error {
-	take := func(_ workflow.Context, d Decision) error {
+	take := func(ctx workflow.Context, d Decision) error {
 		if action == activities.ActionRenotify {
 			d.From = ingest.StepNotify
 		}
 		f.decision = &decision{Decision: d, action: action}
+		f.describe(ctx)
 		return nil
 	}
 	options := workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, d Decision) error { return f.acceptable(d, action) }}
@@ -128,7 +129,8 @@ func (f *fileIngest) setAside(ctx workflow.Context, cause error) (ingest.Status,
 	default:
 		// Whoever reads in the ledger that the file is in error may decide at once.
 		f.parked = &ingest.Failure{Step: f.step, Kind: kind, Message: message}
-		err = workflow.ExecuteActivity(withQuick(ctx), activities.NameParkFile, why).Get(ctx, &outcome)
+		parking := about(withQuick(ctx), words(message))
+		err = workflow.ExecuteActivity(parking, activities.NameParkFile, why).Get(ctx, &outcome)
 	}
 	if err == nil && temporal.IsCanceledError(cause) {
 		err = cause
@@ -138,7 +140,7 @@ func (f *fileIngest) setAside(ctx workflow.Context, cause error) (ingest.Status,
 
 // close ends a version that is gone from the server, and frees its staging.
 func (f *fileIngest) close(ctx workflow.Context, why activities.ParkFileInput, status ingest.Status, outcome *activities.Outcome) error {
-	err := workflow.ExecuteActivity(withQuick(ctx), activities.NameCloseFile,
+	err := workflow.ExecuteActivity(about(withQuick(ctx), string(status)+": "+words(why.Message)), activities.NameCloseFile,
 		activities.CloseFileInput{ParkFileInput: why, Status: status}).Get(ctx, outcome)
 	f.discard(ctx)
 	return err
@@ -151,7 +153,7 @@ func (f *fileIngest) discard(ctx workflow.Context) {
 		return
 	}
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: f.host.Queue, ScheduleToCloseTimeout: time.Minute, RetryPolicy: &brief,
+		TaskQueue: f.host.Queue, ScheduleToCloseTimeout: time.Minute, RetryPolicy: &brief, Summary: "free the staged bytes",
 	})
 	err := workflow.ExecuteActivity(ctx, activities.NameDiscardStaged, activities.DiscardStagedInput{FileUUID: f.in.FileUUID}).Get(ctx, nil)
 	if err != nil {
@@ -174,7 +176,8 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 	}
 	f.decisions++
 	var outcome activities.Outcome
-	err = workflow.ExecuteActivity(withQuick(ctx), activities.NameResumeFile, activities.ResumeFileInput{
+	resuming := about(withQuick(ctx), d.action+" at step "+string(d.From)+", for "+words(d.Actor)+": "+words(d.Reason))
+	err = workflow.ExecuteActivity(resuming, activities.NameResumeFile, activities.ResumeFileInput{
 		FileUUID: f.in.FileUUID, Action: d.action, From: d.From, Actor: d.Actor, Reason: d.Reason,
 		Key: fmt.Sprintf("%s/%d", workflow.GetInfo(ctx).WorkflowExecution.RunID, f.decisions),
 	}).Get(ctx, &outcome)
@@ -182,7 +185,7 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 		return "", err
 	}
 	f.parked, f.decision, f.step = nil, nil, d.From
-	f.restages, f.mismatches = 0, 0
+	f.restages, f.mismatches, f.note = 0, 0, ""
 	if outcome.Status == ingest.StatusSkipped {
 		f.discard(ctx)
 		return outcome.Status, nil
@@ -199,7 +202,8 @@ func (f *fileIngest) awaitDecision(ctx workflow.Context) (decision, error) {
 		defer cancel()
 		workflow.Go(ctx, func(ctx workflow.Context) {
 			in := activities.AwaitServerInput{ServerUUID: f.in.ServerUUID}
-			repaired = workflow.ExecuteActivity(withQuick(ctx), activities.NameAwaitServer, in).Get(ctx, nil) == nil
+			waiting := about(withQuick(ctx), "until server "+f.server+" is mended")
+			repaired = workflow.ExecuteActivity(waiting, activities.NameAwaitServer, in).Get(ctx, nil) == nil
 		})
 	}
 	if err := workflow.Await(ctx, func() bool { return f.decision != nil || repaired }); err != nil {
@@ -230,11 +234,14 @@ func (f *fileIngest) freeSlot(ctx workflow.Context) {
 }
 
 func (f *fileIngest) setStatus(ctx workflow.Context, status ingest.Status) error {
+	f.status = status
 	return workflow.UpsertTypedSearchAttributes(ctx, searchStatus.ValueSet(string(status)))
 }
 
 // end closes the workflow once every update has its answer.
 func (f *fileIngest) end(ctx workflow.Context, status ingest.Status) (ingest.Status, error) {
+	f.ended = status
+	f.describe(ctx)
 	if err := f.setStatus(ctx, status); err != nil {
 		return status, err
 	}

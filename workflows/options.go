@@ -81,9 +81,10 @@ func withTidy(ctx workflow.Context, policy *temporal.RetryPolicy) workflow.Conte
 // withLocal is for the first try of a short step inside the workflow task: it
 // costs one history event instead of six. It must end well before the workflow
 // task's time-out of 10 s.
-func withLocal(ctx workflow.Context) workflow.Context {
+func withLocal(ctx workflow.Context, purpose string) workflow.Context {
 	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		StartToCloseTimeout: 5 * time.Second,
 		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
+		Summary:             summary(purpose),
 	})
 }

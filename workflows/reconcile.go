@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"cmp"
+	"fmt"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -56,11 +58,13 @@ func Reconcile(ctx workflow.Context, in ReconcileInput) (ingest.Reconciliation, 
 	r := &reconciliation{in: in.withDefaults(), found: ingest.Reconciliation{
 		Key: workflow.GetInfo(ctx).WorkflowExecution.RunID, StartedAt: workflow.Now(ctx),
 	}}
-	r.part("files without a workflow", r.rescueStranded(ctx))
-	r.part("staging folders", r.sweepStaging(ctx))
-	r.part("unfinished uploads", r.sweepUploads(ctx))
-	r.part("objects", r.checkObjects(ctx))
-	err := workflow.ExecuteActivity(withQuick(ctx), activities.NameRecordReconciliation, r.found).Get(ctx, nil)
+	r.part(ctx, "files without a workflow", r.rescueStranded)
+	r.part(ctx, "staging folders", r.sweepStaging)
+	r.part(ctx, "unfinished uploads", r.sweepUploads)
+	r.part(ctx, "objects", r.checkObjects)
+	r.describe(ctx, "has ended")
+	recording := about(withQuick(ctx), "keep what was found")
+	err := workflow.ExecuteActivity(recording, activities.NameRecordReconciliation, r.found).Get(ctx, nil)
 	return r.found, err
 }
 
@@ -70,8 +74,14 @@ type reconciliation struct {
 	found ingest.Reconciliation
 }
 
-// part notes that a part could not be looked at.
-func (r *reconciliation) part(name string, err error) {
+// part looks at one part.
+func (r *reconciliation) part(ctx workflow.Context, name string, look func(workflow.Context) error) {
+	r.describe(ctx, "looks at "+name)
+	r.failed(name, look(ctx))
+}
+
+// failed notes that a part could not be looked at.
+func (r *reconciliation) failed(name string, err error) {
 	if err != nil {
 		_, message := failureOf(err)
 		r.found.Note(name + " could not be reconciled: " + message)
@@ -82,7 +92,8 @@ func (r *reconciliation) rescueStranded(ctx workflow.Context) error {
 	in := activities.FindStrandedInput{Unchanged: r.in.Unchanged, Limit: strandedPage}
 	for range strandedPages {
 		var page activities.FindStrandedResult
-		if err := workflow.ExecuteActivity(withSweep(ctx), activities.NameFindStranded, in).Get(ctx, &page); err != nil {
+		finding := about(withSweep(ctx), "files on their way that no workflow carries")
+		if err := workflow.ExecuteActivity(finding, activities.NameFindStranded, in).Get(ctx, &page); err != nil {
 			return err
 		}
 		r.found.Requeued += page.Requeued
@@ -104,6 +115,7 @@ func (r *reconciliation) restart(ctx workflow.Context, files []activities.Strand
 		starts[i] = workflow.ExecuteChildWorkflow(withIngest(ctx, file.ReadyFile, file.ServerName, file.ServerUUID, file.Status),
 			NameFileIngest, FileIngestInput{
 				FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, From: file.From, Parked: file.Parked,
+				StatusBySteps: true,
 			})
 	}
 	for i := range files {
@@ -119,12 +131,14 @@ func (r *reconciliation) restart(ctx workflow.Context, files []activities.Strand
 func (r *reconciliation) sweepStaging(ctx workflow.Context) error {
 	var hosts activities.ListHostsResult
 	in := activities.ListHostsInput{Within: hostsWithin}
-	if err := workflow.ExecuteActivity(withQuick(ctx), activities.NameListHosts, in).Get(ctx, &hosts); err != nil {
+	asking := about(withQuick(ctx), "which workers have staging folders?")
+	if err := workflow.ExecuteActivity(asking, activities.NameListHosts, in).Get(ctx, &hosts); err != nil {
 		return err
 	}
 	sweeps := make([]workflow.Future, len(hosts.Queues))
 	for i, queue := range hosts.Queues {
-		sweeps[i] = workflow.ExecuteActivity(withHostSweep(ctx, queue), activities.NameSweepStaging,
+		sweeping := about(withHostSweep(ctx, queue), "staged bytes nobody needs, "+queue)
+		sweeps[i] = workflow.ExecuteActivity(sweeping, activities.NameSweepStaging,
 			activities.SweepInput{Age: r.in.StagingAge})
 	}
 	for i, sweep := range sweeps {
@@ -136,7 +150,7 @@ func (r *reconciliation) sweepStaging(ctx workflow.Context) error {
 			r.found.HostsSilent++
 			r.found.Note(hosts.Queues[i] + " does not answer: what its staging holds is not known")
 		} else {
-			r.part("the staging of "+hosts.Queues[i], err)
+			r.failed("the staging of "+hosts.Queues[i], err)
 		}
 	}
 	return nil
@@ -144,7 +158,8 @@ func (r *reconciliation) sweepStaging(ctx workflow.Context) error {
 
 func (r *reconciliation) sweepUploads(ctx workflow.Context) error {
 	var swept activities.SweepResult
-	err := workflow.ExecuteActivity(withSweep(ctx), activities.NameSweepUploads, activities.SweepInput{Age: r.in.UploadAge}).Get(ctx, &swept)
+	sweeping := about(withSweep(ctx), "unfinished uploads nobody goes on with")
+	err := workflow.ExecuteActivity(sweeping, activities.NameSweepUploads, activities.SweepInput{Age: r.in.UploadAge}).Get(ctx, &swept)
 	r.found.UploadsAborted += swept.Removed
 	r.found.Note(swept.Findings...)
 	return err
@@ -152,7 +167,8 @@ func (r *reconciliation) sweepUploads(ctx workflow.Context) error {
 
 func (r *reconciliation) checkObjects(ctx workflow.Context) error {
 	var checked activities.CheckObjectsResult
-	err := workflow.ExecuteActivity(withSweep(ctx), activities.NameCheckObjects,
+	checking := about(withSweep(ctx), "objects of files completed lately")
+	err := workflow.ExecuteActivity(checking, activities.NameCheckObjects,
 		activities.CheckObjectsInput{Within: r.in.ObjectsWithin}).Get(ctx, &checked)
 	r.found.ObjectsMissing += checked.Missing
 	r.found.Note(checked.Findings...)
@@ -175,19 +191,30 @@ func withHostSweep(ctx workflow.Context, queue string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, options)
 }
 
+// describe tells Temporal's Web UI what has been found so far.
+func (r *reconciliation) describe(ctx workflow.Context, doing string) {
+	f := r.found
+	text := fmt.Sprintf("The reconciler **%s**.\n\nFiles without a workflow: %d made ready again, %d given a workflow. "+
+		"Debris removed: %d staged, %d unfinished uploads. For people to see to: %d objects missing, %d workers silent.",
+		doing, f.Requeued, f.Restarted, f.StagingRemoved, f.UploadsAborted, f.ObjectsMissing, f.HostsSilent)
+	var findings []string
+	for _, finding := range f.Findings {
+		findings = append(findings, words(finding))
+	}
+	workflow.SetCurrentDetails(ctx, text+bullets(findings))
+}
+
 // withIngest is how FileIngest is started. The server's uuid is the fairness
 // key, so that where fairness is on one server's backlog does not hold up
 // another's; where it is off the key does nothing.
 func withIngest(ctx workflow.Context, file activities.ReadyFile, serverName, serverUUID string, status ingest.Status) workflow.Context {
+	shown := Shown{ServerName: serverName, Path: cmp.Or(file.Path, file.Summary), Size: file.Size, Status: status}
 	return workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-		WorkflowID:        ingest.IngestWorkflowID(file.UUID),
-		ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON,
-		StaticSummary:     file.Summary,
-		TypedSearchAttributes: temporal.NewSearchAttributes(
-			searchServer.ValueSet(serverName),
-			searchStatus.ValueSet(string(status)),
-			searchSize.ValueSet(file.Size),
-		),
-		Priority: temporal.Priority{FairnessKey: serverUUID},
+		WorkflowID:            ingest.IngestWorkflowID(file.UUID),
+		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_ABANDON,
+		StaticSummary:         shown.Summary(),
+		Memo:                  shown.Memo(),
+		TypedSearchAttributes: shown.SearchAttributes(),
+		Priority:              temporal.Priority{FairnessKey: serverUUID},
 	})
 }

@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"fmt"
+
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -42,8 +44,10 @@ type ScanSummary struct {
 // waits only until each has started: a slow server delays nobody. A server
 // that is being scanned already is asked to look once more.
 func ScanAllServers(ctx workflow.Context, in ScanAllServersInput) (ScanSummary, error) {
+	in.Done.describe(ctx, "looks which servers are due", in.Source)
+	asking := about(withQuick(ctx), "which servers are due?")
 	var page activities.ListDueServersResult
-	err := workflow.ExecuteActivity(withQuick(ctx), activities.NameListDueServers, activities.ListDueServersInput{
+	err := workflow.ExecuteActivity(asking, activities.NameListDueServers, activities.ListDueServersInput{
 		AfterUUID: in.AfterUUID, Limit: serversPerPage, Servers: in.Servers, Force: in.Force,
 	}).Get(ctx, &page)
 	if err != nil {
@@ -56,7 +60,19 @@ func ScanAllServers(ctx workflow.Context, in ScanAllServersInput) (ScanSummary, 
 		in.AfterUUID, in.Done = page.Servers[len(page.Servers)-1].UUID, summary
 		return summary, workflow.NewContinueAsNewError(ctx, NameScanAllServers, in)
 	}
+	summary.describe(ctx, "has ended", in.Source)
 	return summary, nil
+}
+
+// describe tells Temporal's Web UI how far the scan is.
+func (s ScanSummary) describe(ctx workflow.Context, doing, source string) {
+	var servers []string
+	for _, server := range s.Servers {
+		servers = append(servers, code(server.Name)+": "+code(ingest.DiscoverWorkflowID(server.UUID)))
+	}
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("This scan **%s**; it was asked for by: %s.\n\n"+
+		"Scans of servers: %d started, %d ran already and list once more, %d could not be started.",
+		doing, code(source), s.Started, s.AlreadyRunning, s.Failed)+bullets(servers))
 }
 
 // startScans starts all and then waits for each: an abandoned child that has
@@ -91,7 +107,8 @@ func withDiscover(ctx workflow.Context, server activities.ServerRef) workflow.Co
 	return workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID:            ingest.DiscoverWorkflowID(server.UUID),
 		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_ABANDON,
-		StaticSummary:         server.Name,
+		StaticSummary:         summary(code(server.Name)),
+		Memo:                  map[string]any{MemoServer: server.Name},
 		TypedSearchAttributes: temporal.NewSearchAttributes(searchServer.ValueSet(server.Name)),
 	})
 }

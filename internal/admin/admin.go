@@ -107,7 +107,7 @@ type Engine interface {
 	// false while no step is under way.
 	IngestProgress(ctx context.Context, fileUUID string) (progress Progress, known bool, err error)
 	// StartIngest starts a FileIngest; one that is open already is KindConflict.
-	StartIngest(ctx context.Context, in workflows.FileIngestInput) error
+	StartIngest(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error
 }
 
 // Execution is how a workflow stands.

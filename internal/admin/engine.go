@@ -46,6 +46,7 @@ func (e TemporalEngine) StartScan(ctx context.Context, workflowID string, in wor
 	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflowID, TaskQueue: e.queue(),
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		StaticSummary:         "asked for by " + in.Source,
 	}, workflows.NameScanAllServers, in)
 	if err != nil {
 		return "", classify(err)
@@ -172,14 +173,18 @@ func (e TemporalEngine) Decide(ctx context.Context, fileUUID, update string, d w
 }
 
 // StartIngest implements Engine.
-func (e TemporalEngine) StartIngest(ctx context.Context, in workflows.FileIngestInput) error {
+func (e TemporalEngine) StartIngest(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error {
 	c, err := e.Connect(ctx)
 	if err != nil {
 		return unreachable(err)
 	}
+	shown := workflows.Shown{
+		ServerName: file.ServerName, Path: ingest.DisplayPath(file.RemotePath), Size: file.Size, Status: file.Status,
+	}
 	_, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: ingest.IngestWorkflowID(in.FileUUID), TaskQueue: e.queue(),
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
+		StaticSummary:                            shown.Summary(), Memo: shown.Memo(), TypedSearchAttributes: shown.SearchAttributes(),
 	}, workflows.NameFileIngest, in)
 	return classify(err)
 }

@@ -228,7 +228,7 @@ func (e *fakeEngine) IngestProgress(context.Context, string) (Progress, bool, er
 	return Progress{}, false, nil
 }
 
-func (e *fakeEngine) StartIngest(_ context.Context, in workflows.FileIngestInput) error {
+func (e *fakeEngine) StartIngest(_ context.Context, _ ingest.File, in workflows.FileIngestInput) error {
 	e.ingests = append(e.ingests, in)
 	return e.decideErr
 }

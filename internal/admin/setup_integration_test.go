@@ -4,23 +4,17 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
-	"stevedore/internal/temporalclient"
 	"stevedore/internal/testenv"
 )
 
@@ -44,34 +38,10 @@ func realParts(t *testing.T) *parts {
 	require.NoError(t, err)
 	require.NoError(t, cfg.Validate(config.ComponentSetup))
 	p := newParts(cfg, quiet)
-	temporal, namespace := ownNamespace(t)
+	temporal, namespace := testenv.TemporalNamespace(t)
 	p.namespace = namespace
 	p.temporal = newLazy(func(context.Context) (client.Client, error) { return temporal, nil })
 	return p
-}
-
-// ownNamespace makes a namespace: the schedule's id is the same for all.
-func ownNamespace(t *testing.T) (client.Client, string) {
-	t.Helper()
-	if os.Getenv("TEMPORAL_ADDRESS") == "" {
-		t.Fatal("TEMPORAL_ADDRESS is not set: run `make test`")
-	}
-	ctx := context.Background()
-	shared, err := temporalclient.Dial(ctx, nil, quiet)
-	require.NoError(t, err)
-	t.Cleanup(shared.Close)
-	namespace := "test-" + uuid.NewString()
-	_, err = shared.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
-		Namespace: namespace, WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
-	})
-	require.NoError(t, err)
-	own, err := client.NewClientFromExistingWithContext(ctx, shared, client.Options{Namespace: namespace})
-	require.NoError(t, err)
-	// Temporal's services learn of a namespace one after another.
-	require.EventuallyWithT(t, func(c *assert.CollectT) {
-		require.NoError(c, TemporalEngine{Connect: Opened[client.Client](own)}.Health(ctx, namespace))
-	}, time.Minute, 200*time.Millisecond)
-	return own, namespace
 }
 
 func TestSetupOnRealPartsMayBeRepeated(t *testing.T) {

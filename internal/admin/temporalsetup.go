@@ -117,8 +117,10 @@ type Recurring struct {
 	// appends the time.
 	ID, WorkflowID string
 	Workflow       string
-	Every          time.Duration
-	Input          any
+	// Summary is what Temporal shows beside each run.
+	Summary string
+	Every   time.Duration
+	Input   any
 }
 
 // reconcileEvery is how often debris is looked for: what it repairs is rare,
@@ -129,7 +131,8 @@ const reconcileEvery = 10 * time.Minute
 func Scanning(every time.Duration) Recurring {
 	return Recurring{
 		ID: ingest.ScheduleID, WorkflowID: scheduledScanID, Workflow: workflows.NameScanAllServers, Every: every,
-		Input: workflows.ScanAllServersInput{Source: "schedule"},
+		Summary: "servers that are due",
+		Input:   workflows.ScanAllServersInput{Source: "schedule"},
 	}
 }
 
@@ -137,7 +140,8 @@ func Scanning(every time.Duration) Recurring {
 func Reconciling() Recurring {
 	return Recurring{
 		ID: ingest.ReconcileScheduleID, WorkflowID: "reconcile/schedule", Workflow: workflows.NameReconcile, Every: reconcileEvery,
-		Input: workflows.ReconcileInput{},
+		Summary: "files without a workflow, debris, missing objects",
+		Input:   workflows.ReconcileInput{},
 	}
 }
 
@@ -195,7 +199,7 @@ func (r Recurring) options() client.ScheduleOptions {
 		Overlap:       enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
 		CatchupWindow: catchupWindow,
 		Action: &client.ScheduleWorkflowAction{
-			ID: r.WorkflowID, Workflow: r.Workflow, TaskQueue: ingest.TaskQueue, Args: []any{r.Input},
+			ID: r.WorkflowID, Workflow: r.Workflow, TaskQueue: ingest.TaskQueue, Args: []any{r.Input}, StaticSummary: r.Summary,
 		},
 	}
 }
@@ -205,7 +209,7 @@ func (r Recurring) options() client.ScheduleOptions {
 func (r Recurring) is(schedule client.Schedule) bool {
 	action, ok := schedule.Action.(*client.ScheduleWorkflowAction)
 	return ok && schedule.Spec != nil && schedule.Policy != nil &&
-		action.TaskQueue == ingest.TaskQueue && fmt.Sprint(action.Workflow) == r.Workflow &&
+		action.TaskQueue == ingest.TaskQueue && action.StaticSummary == r.Summary && fmt.Sprint(action.Workflow) == r.Workflow &&
 		len(schedule.Spec.Intervals) == 1 && schedule.Spec.Intervals[0].Every == r.Every && len(schedule.Spec.Calendars) == 0 &&
 		schedule.Policy.Overlap == enumspb.SCHEDULE_OVERLAP_POLICY_SKIP && schedule.Policy.CatchupWindow == catchupWindow
 }

@@ -90,9 +90,9 @@ type Columns struct {
 
 // Failure is why a step failed, for people.
 type Failure struct {
-	Step    Step
-	Kind    Kind
-	Message string
+	Step    Step   `json:"step"`
+	Kind    Kind   `json:"kind"`
+	Message string `json:"message"`
 }
 
 // Step names a step of the way, as operators name it in "retry from".

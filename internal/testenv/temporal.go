@@ -11,8 +11,10 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	sdklog "go.temporal.io/sdk/log"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"stevedore/internal/ingest"
 )
@@ -53,4 +55,42 @@ func Temporal(t testing.TB) (c client.Client, taskQueue string) {
 		t.Fatalf("add search attributes: %v", err)
 	}
 	return c, "test-" + strings.ToLower(rand.Text())
+}
+
+// TemporalNamespace returns a client of a namespace of the test's own, for what
+// has the same id in every installation, like schedules. It has no search
+// attributes yet.
+func TemporalNamespace(t testing.TB) (c client.Client, namespace string) {
+	t.Helper()
+	address := setting(t, "TEMPORAL_ADDRESS")
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	namespace = "test-" + strings.ToLower(rand.Text())
+	c, err := client.DialContext(ctx, client.Options{
+		HostPort: address, Namespace: namespace, Logger: sdklog.NewStructuredLogger(Logger()),
+	})
+	if err != nil {
+		t.Fatalf("connect to Temporal at %s: %v", address, err)
+	}
+	t.Cleanup(c.Close)
+	_, err = c.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
+		Namespace: namespace, WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
+	})
+	if err != nil {
+		t.Fatalf("register namespace %s: %v", namespace, err)
+	}
+	// Temporal's services learn of a namespace one after another.
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := c.DescribeTaskQueue(ctx, ingest.TaskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW)
+		if err == nil {
+			return c, namespace
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("namespace %s is not usable: %v", namespace, err)
+		}
+	}
 }

@@ -1,0 +1,119 @@
+package recipes_test
+
+import (
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+	"stevedore/workflows"
+)
+
+// newInstallation is a world in a namespace of its own, with the queue and the
+// schedules that every installation has. The schedules themselves do nothing
+// for hours.
+func newInstallation(t *testing.T) (*rig.Harbour, *person, admin.TemporalEngine) {
+	t.Helper()
+	h := &rig.Harbour{Rig: rig.New(t), Queue: ingest.TaskQueue}
+	var namespace string
+	h.Temporal, namespace = testenv.TemporalNamespace(t)
+	engine := admin.TemporalEngine{Connect: admin.Opened[client.Client](h.Temporal)}
+	_, err := engine.EnsureSearchAttributes(h.Ctx, namespace)
+	require.NoError(t, err)
+	for _, schedule := range []admin.Recurring{admin.Scanning(20 * time.Hour), admin.Reconciling()} {
+		schedule.Every = 20 * time.Hour
+		_, err := engine.EnsureSchedule(h.Ctx, schedule)
+		require.NoError(t, err)
+	}
+	h.StartWorker()
+	return h, at(h, namespace), engine
+}
+
+// shows requires that the Web UI's details of a workflow have the texts.
+func shows(p *person, workflowID string, texts ...string) {
+	p.t.Helper()
+	out, err := p.shell("temporal workflow metadata --workflow-id " + workflowID)
+	require.NoError(p.t, err)
+	for _, text := range texts {
+		assert.Contains(p.t, out, text)
+	}
+}
+
+func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
+	t.Parallel()
+	h, p, engine := newInstallation(t)
+	require.NoError(t, h.S3.Core.RemoveBucket(h.Ctx, h.S3.Bucket))
+	acme := h.AddServer("acme", func(s *ingest.Server) { s.ScanInterval = 20 * time.Hour })
+	stuck := func(name string) ingest.File {
+		t.Helper()
+		return h.File(acme.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.ErrorMessage != "" })
+	}
+
+	// Scans: paused or not, a trigger scans what is due.
+	p.run("schedule-pause")
+	p.until("schedule-describe", regexp.MustCompile(`Notes +partner migrates\n +Paused +true`).MatchString)
+	acme.Write("first.csv", rig.Random(100))
+	assert.Contains(t, p.run("schedule-trigger"), "Trigger request sent")
+	first := stuck("first.csv")
+	p.run("schedule-unpause")
+	p.until("schedule-describe", regexp.MustCompile(`Notes +partner has migrated\n +Paused +false`).MatchString)
+	p.until("list-scans", has("discover/"+first.ServerUUID, "Running"), "SERVER", "acme")
+
+	// The server is being scanned: it is not due for hours, and is listed again.
+	acme.Write("second.csv", rig.Random(200))
+	p.run("rescan", "SERVER_UUID", first.ServerUUID)
+	second := stuck("second.csv")
+	shows(p, "discover/"+first.ServerUUID, "`acme` **waits for the files in flight**", "2 are in flight of at most 4",
+		"temporal workflow signal --workflow-id discover/"+first.ServerUUID+" --name rescan")
+	shows(p, "ingest/"+second.UUID, "**is being stored**, step 3 of 4", "temporal activity pause --workflow-id ingest/"+second.UUID+" --activity-type Upload")
+	scan, err := p.shell(`temporal workflow list --query 'WorkflowType="ScanAllServers"'`)
+	require.NoError(t, err)
+	shows(p, regexp.MustCompile(`scan/schedule\S+`).FindString(scan), "This scan **has ended**; it was asked for by: `schedule`", "1 started", "`acme`: `discover/")
+
+	// One workflow is terminated, another cancelled; the reconciler brings both back.
+	p.run("terminate", "FILE_UUID", first.UUID)
+	p.until("list-terminated", has(first.UUID, "Terminated"), "SERVER", "acme")
+	p.run("cancel", "FILE_UUID", second.UUID)
+	cancelled := h.Parked(second.RemotePath)
+	assert.EqualValues(t, "cancelled", cancelled.ErrorKind)
+	assert.Error(t, h.Temporal.GetWorkflow(h.Ctx, ingest.IngestWorkflowID(second.UUID), "").Get(h.Ctx, nil))
+	p.run("reconcile-trigger")
+	p.until("list-reconciles", has("reconcile/schedule", "Completed"))
+	p.until("reconcile-now", func(string) bool {
+		now := h.File(first.RemotePath, func(ingest.File) bool { return true })
+		return now.Status != ingest.StatusUploading
+	})
+	assert.NotNil(t, rig.Detail(h.Events(first.UUID), ingest.EventRequeued, "reason"))
+	shows(p, "reconcile/by-hand", "The reconciler **has ended**", "0 objects missing", "run 'stevedore setup'")
+
+	// Everything ends as if nothing had been done to it.
+	require.NoError(t, h.S3.Core.MakeBucket(h.Ctx, h.S3.Bucket, minio.MakeBucketOptions{}))
+	p.until("list-failed", has(second.UUID), "SERVER", "acme")
+	p.run("update-retry", "FILE_UUID", second.UUID)
+	h.Completed(second.RemotePath)
+	h.Scan()
+	h.Completed(first.RemotePath)
+	for _, f := range []ingest.File{first, second} {
+		h.AwaitIngest(f.UUID)
+	}
+	h.RequireExactlyOnce()
+
+	// A workflow that is started to announce a file again shows the same.
+	require.NoError(t, engine.StartIngest(h.Ctx, h.Completed(first.RemotePath), workflows.FileIngestInput{
+		FileUUID: first.UUID, ServerUUID: first.ServerUUID, Size: first.Size,
+		Renotify: &workflows.Decision{Actor: "ann", Reason: "the consumer lost its queue"}, StatusBySteps: true,
+	}))
+	h.AwaitIngest(first.UUID)
+	described := p.run("describe-file", "FILE_UUID", first.UUID)
+	for _, text := range []string{"`" + first.RemotePath + "`", `path:metadata`, `"\"completed\""`, `"\"acme\""`} {
+		assert.Contains(t, described, text)
+	}
+}

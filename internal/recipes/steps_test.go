@@ -1,0 +1,110 @@
+package recipes_test
+
+import (
+	"context"
+	"regexp"
+	"strconv"
+	"testing"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+)
+
+const paused = "State                 Paused"
+
+// attempt is the attempt in what `workflow describe` prints, 0 if there is none.
+func attempt(described string) int {
+	found := regexp.MustCompile(`(?m)^ +Attempt +(\d+)$`).FindStringSubmatch(described)
+	if found == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(found[1])
+	return n
+}
+
+// TestRecipesForStepsThatAreTriedAgain has a bucket that is not there, and so
+// uploads that wait for their next try.
+func TestRecipesForStepsThatAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	p := at(y.Harbour, client.DefaultNamespace)
+	require.NoError(t, y.S3.Core.RemoveBucket(y.Ctx, y.S3.Bucket))
+	y.Write("held.bin", rig.Random(2<<20))
+	y.Write("hurried.bin", rig.Random(1000))
+	scan := y.Scan()
+	waits := func(f ingest.File) bool { return f.ErrorMessage != "" }
+	held, hurried := y.File(y.Path("held.bin"), waits), y.File(y.Path("hurried.bin"), waits)
+	p.until("list-large", has(held.UUID), "SERVER", y.name)
+	p.until("count-by-status", has("uploading   Total: 2"), "SERVER", y.name)
+
+	p.run("pause-activity", "FILE_UUID", held.UUID)
+	p.until("describe-file", has(paused, y.S3.Bucket, "does not exist"), "FILE_UUID", held.UUID)
+	p.until("list-paused", has(held.UUID))
+
+	p.until("describe-file", func(out string) bool { return attempt(out) >= 4 }, "FILE_UUID", hurried.UUID)
+	p.run("reset-activity", "FILE_UUID", hurried.UUID)
+	p.until("describe-file", func(out string) bool { return attempt(out) < 4 }, "FILE_UUID", hurried.UUID)
+
+	require.NoError(t, y.S3.Core.MakeBucket(y.Ctx, y.S3.Bucket, minio.MakeBucketOptions{}))
+	y.Completed(hurried.RemotePath)
+	assert.Contains(t, p.run("describe-file", "FILE_UUID", held.UUID), paused)
+	y.AwaitIngest(hurried.UUID)
+	p.fails("pause-activity", "FILE_UUID", hurried.UUID)
+
+	p.run("unpause-activity", "FILE_UUID", held.UUID)
+	y.Completed(held.RemotePath)
+	y.AwaitScans(scan)
+	y.RequireExactlyOnce()
+}
+
+// stall makes every upload wait until release is closed.
+type stall struct {
+	activities.Objects
+	reached chan struct{}
+	release chan struct{}
+}
+
+// Put waits first.
+func (s stall) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
+	select {
+	case s.reached <- struct{}{}:
+	default:
+	}
+	select {
+	case <-s.release:
+		return s.Objects.Put(ctx, req)
+	case <-ctx.Done():
+		return ingest.Object{}, ctx.Err()
+	}
+}
+
+// TestAStepThatRunsIsPausedAtItsNextReport: the pause reaches a step with the
+// answer to its heartbeat.
+func TestAStepThatRunsIsPausedAtItsNextReport(t *testing.T) {
+	t.Parallel()
+	reached, release := make(chan struct{}, 1), make(chan struct{})
+	y := newYardWith(t, func(d activities.Deps) activities.Deps {
+		d.Objects = stall{d.Objects, reached, release}
+		return d
+	})
+	p := at(y.Harbour, client.DefaultNamespace)
+	y.Write("a.bin", rig.Random(1000))
+	scan := y.Scan()
+	file := y.File(y.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading })
+	<-reached
+
+	p.run("pause-activity", "FILE_UUID", file.UUID)
+	p.until("describe-file", has(paused, "an operator paused or reset this step"), "FILE_UUID", file.UUID)
+	assert.Empty(t, y.File(file.RemotePath, func(ingest.File) bool { return true }).ErrorMessage, "a pause is no error")
+	close(release)
+	p.run("unpause-activity", "FILE_UUID", file.UUID)
+	y.Completed(file.RemotePath)
+	y.AwaitScans(scan)
+	y.RequireExactlyOnce()
+}
