@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -20,22 +21,34 @@ const (
 )
 
 // listing is a filter as the database is asked for it. Which index serves it is
-// decided here and not by the planner, which cannot know that files of a folder
-// or of a day lie together: conditions of source are those that an index gives in
-// order of id, so that reading ends with the page; rest is checked on what
-// source gives.
+// decided here and not by the planner, which takes the files of a server or a
+// folder to be spread evenly, and would go through all others when they lie at
+// the far end. Reading an index in its order ends with the page; rest is checked
+// on a bounded number of what the index gives.
 type listing struct {
 	order string
-	// branches each read one index; their rows are merged. At least one.
-	branches []string
+	// branches each read one index, whose columns before the id have one value.
+	branches []branch
 	rest     []string
-	args     []any
+	// args begin with the first and last id.
+	args []any
 	// indexed is how many of args are those of branches; the others follow.
 	indexed int
-	// few says that source itself has few rows, however many rest refuses.
+	// few says that branches have few rows, however many rest refuses.
 	few bool
 	// none says that no file can fit.
 	none bool
+}
+
+// branch is the range of one index.
+type branch struct {
+	where string
+	// keys are the columns of the index.
+	keys []string
+}
+
+func newListing(order ingest.FileOrder, first, last int64) *listing {
+	return &listing{order: direction(order), args: []any{first, last}, none: first > last}
 }
 
 // arg adds an argument and returns its placeholder.
@@ -44,46 +57,85 @@ func (l *listing) arg(value any) string {
 	return fmt.Sprintf("$%d", len(l.args))
 }
 
-// source selects the columns of at most so many rows, in order.
-func (l *listing) source(columns string, limit int64) string {
-	var parts []string
-	for _, branch := range l.branches {
-		parts = append(parts, fmt.Sprintf("(SELECT %s FROM files f WHERE %s ORDER BY f.id %s LIMIT %d)", columns, branch, l.order, limit))
+// read adds a branch: the files of which the columns have the values. As rows are
+// compared, and not columns, only the index on these very columns has the order.
+// All branches must be there before rest gets its arguments.
+func (l *listing) read(columns []string, values ...any) {
+	var low []string
+	for _, value := range values {
+		low = append(low, l.arg(value))
 	}
-	if len(parts) == 1 {
-		return parts[0]
-	}
-	return fmt.Sprintf("(SELECT * FROM (%s) f ORDER BY f.id %s LIMIT %d)", strings.Join(parts, " UNION ALL "), l.order, limit)
+	keys := append(slices.Clone(columns), "f.id")
+	row, at := strings.Join(keys, ", "), strings.Join(append(low, ""), ", ")
+	l.branches = append(l.branches, branch{
+		// The second line says again what the planner does not see in the first.
+		where: fmt.Sprintf(`(%[1]s) >= (%[2]s$1::bigint) AND (%[1]s) <= (%[2]s$2::bigint)
+			AND f.id BETWEEN $1 AND $2`, row, at),
+		keys: keys,
+	})
+	l.indexed = len(l.args)
 }
 
-// page selects at most so many files.
-func (l *listing) page(limit int64) string {
-	rows := l.source("f.*", limit)
-	if len(l.rest) > 0 {
-		rows = fmt.Sprintf("(SELECT * FROM %s f WHERE %s ORDER BY f.id %s LIMIT %d)",
-			l.source("f.*", l.looks(pageLooks)), strings.Join(l.rest, " AND "), l.order, limit)
+// rows selects columns of at most so many rows of a branch, in order.
+func (l *listing) rows(b branch, columns string, limit int) string {
+	return fmt.Sprintf("(SELECT %s FROM files f WHERE %s ORDER BY %s LIMIT %d)", columns, b.where, l.by(b), limit)
+}
+
+func (l *listing) by(b branch) string { return strings.Join(b.keys, " "+l.order+", ") + " " + l.order }
+
+// each selects something of every branch.
+func (l *listing) each(query func(b branch) string) string {
+	var all []string
+	for _, b := range l.branches {
+		all = append(all, query(b))
 	}
-	return fmt.Sprintf("SELECT %s FROM %s f JOIN sftp_servers s ON s.server_uuid = f.server_uuid ORDER BY f.id %s", fileColumns, rows, l.order)
+	return strings.Join(all, " UNION ALL ")
 }
 
-// edge selects the last file that page looked at, if there may be more.
-func (l *listing) edge() string {
-	return fmt.Sprintf("SELECT id FROM %s f ORDER BY id %s OFFSET %d", l.source("f.id", pageLooks), l.order, pageLooks-1)
+// page selects at most so many files. Where there is a rest, the first and last
+// id must leave no more than looks files to each branch.
+func (l *listing) page(limit, looks int) string {
+	rows := l.each(func(b branch) string {
+		if len(l.rest) == 0 {
+			return l.rows(b, "f.*", limit)
+		}
+		return fmt.Sprintf("(SELECT * FROM %s f WHERE %s ORDER BY %s LIMIT %d)", l.rows(b, "f.*", looks), l.all(), l.by(b), limit)
+	})
+	return fmt.Sprintf("SELECT %s FROM (SELECT * FROM (%s) f ORDER BY f.id %s LIMIT %d) f JOIN sftp_servers s ON s.server_uuid = f.server_uuid ORDER BY f.id %s",
+		fileColumns, rows, l.order, limit, l.order)
 }
 
-// count selects how many files fit and how many were looked at.
-func (l *listing) count(limit int64) string {
-	if len(l.rest) == 0 {
-		return "SELECT count(*), 0 FROM " + l.source("f.id", limit) + " f"
+func (l *listing) all() string { return strings.Join(l.rest, " AND ") }
+
+// edge selects up to which id no branch has more than looks files; NULL when
+// none has more at all.
+func (l *listing) edge(looks int) string {
+	nearest := "min"
+	if l.order == direction(ingest.OrderNewest) {
+		nearest = "max"
 	}
-	return fmt.Sprintf("SELECT count(*) FILTER (WHERE %s), count(*) FROM %s f", strings.Join(l.rest, " AND "), l.source("f.*", l.looks(countLooks)))
+	return fmt.Sprintf("SELECT %s(id) FROM (%s) f", nearest, l.each(func(b branch) string {
+		return fmt.Sprintf("(SELECT id FROM %s f OFFSET %d)", l.rows(b, "f.id", looks), looks-1)
+	}))
 }
 
-func (l *listing) looks(most int64) int64 {
+// count selects how many files fit, and how many were looked at in the branch
+// that has most.
+func (l *listing) count(limit, looks int) string {
+	return "SELECT sum(fit)::bigint, max(looked) FROM (" + l.each(func(b branch) string {
+		if len(l.rest) == 0 {
+			return fmt.Sprintf("(SELECT count(*) AS fit, 0 AS looked FROM %s f)", l.rows(b, "f.id", limit))
+		}
+		return fmt.Sprintf("(SELECT count(*) FILTER (WHERE %s) AS fit, count(*) AS looked FROM %s f)", l.all(), l.rows(b, "f.*", looks))
+	}) + ") f"
+}
+
+// share returns how many files each branch may look at.
+func (l *listing) share(looks int) int {
 	if l.few {
 		return maxCandidates
 	}
-	return most
+	return looks / len(l.branches)
 }
 
 func direction(order ingest.FileOrder) string {
@@ -95,7 +147,6 @@ func direction(order ingest.FileOrder) string {
 
 // listing makes one of the filter.
 func (s *Store) listing(ctx context.Context, filter ingest.FileFilter) (*listing, error) {
-	l := &listing{order: direction(filter.Order)}
 	server := ""
 	if filter.Server != "" {
 		found, err := s.ServerByName(ctx, filter.Server)
@@ -105,49 +156,46 @@ func (s *Store) listing(ctx context.Context, filter ingest.FileFilter) (*listing
 		server = found.UUID
 	}
 	first, last, err := s.idsOf(ctx, filter)
-	if err != nil || first > last {
-		l.none = true
+	l := newListing(filter.Order, first, last)
+	if err != nil || l.none {
 		return l, err
 	}
 	candidates, few, err := s.candidates(ctx, filter.Path)
-	if err != nil {
-		return nil, err
-	}
-	ids := fmt.Sprintf("f.id BETWEEN %s AND %s", l.arg(first), l.arg(last))
 	switch {
+	case err != nil:
+		return nil, err
 	case few:
 		l.few = true
-		l.read(ids + " AND f.id = ANY (" + l.arg(candidates) + "::bigint[])")
+		l.read(nil)
+		l.branches[0].where += " AND f.id = ANY (" + l.arg(candidates) + "::bigint[])"
+		l.indexed = len(l.args)
 		l.restrict(server, filter.Statuses, filter.Hash)
 	case filter.Hash != "":
-		l.read(ids + " AND f.file_hash = " + l.arg(filter.Hash))
+		l.read([]string{"f.file_hash"}, filter.Hash)
+		l.branches[0].where += " AND f.file_hash IS NOT NULL" // as the index says
 		l.restrict(server, filter.Statuses, "")
 	default:
-		l.readStatuses(ids, server, filter.Statuses)
+		l.readStatuses(server, filter.Statuses)
 	}
 	l.check(filter)
 	return l, nil
 }
 
-// read adds a branch. All must be there before rest gets its arguments.
-func (l *listing) read(branch string) {
-	l.branches = append(l.branches, branch)
-	l.indexed = len(l.args)
-}
-
 // readStatuses reads one index range for each status: no index has the files of
 // several statuses in order of id.
-func (l *listing) readStatuses(ids, server string, statuses []ingest.Status) {
+func (l *listing) readStatuses(server string, statuses []ingest.Status) {
+	var columns []string
+	var values []any
 	if server != "" {
-		ids += " AND f.server_uuid = " + l.arg(server)
+		columns, values = []string{"f.server_uuid"}, []any{server}
 	}
 	if len(statuses) == 0 {
-		l.read(ids)
+		l.read(columns, values...)
 	}
 	seen := map[ingest.Status]bool{}
 	for _, status := range statuses {
 		if !seen[status] {
-			l.read(ids + " AND f.status = " + l.arg(string(status)))
+			l.read(append(slices.Clone(columns), "f.status"), append(slices.Clone(values), string(status))...)
 		}
 		seen[status] = true
 	}
@@ -205,30 +253,38 @@ func (s *Store) FilesPage(ctx context.Context, filter ingest.FileFilter) (page i
 var snapshot = pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 
 func (l *listing) fetch(ctx context.Context, tx pgx.Tx, limit int) (page ingest.FilePage, err error) {
-	rows, err := tx.Query(ctx, l.page(int64(limit)+1), planned(l.args)...) // one more tells whether another page follows
+	looks, bounded := l.share(pageLooks), *l
+	if len(l.rest) > 0 && !l.few {
+		if page.Next, err = bounded.narrow(ctx, tx, looks); err != nil {
+			return page, err
+		}
+	}
+	rows, err := tx.Query(ctx, bounded.page(limit+1, looks), planned(bounded.args)...) // one more tells whether another page follows
 	if err != nil {
 		return page, err
 	}
-	if page.Files, err = pgx.CollectRows(rows, scanFile); err != nil {
-		return page, err
-	}
+	page.Files, err = pgx.CollectRows(rows, scanFile)
 	if len(page.Files) > limit {
 		page.Files = page.Files[:limit]
 		page.Next = page.Files[limit-1].ID
-		return page, nil
-	}
-	if len(l.rest) == 0 || l.few {
-		return page, nil
-	}
-	rows, err = tx.Query(ctx, l.edge(), planned(l.args[:l.indexed])...)
-	if err != nil {
-		return page, err
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if len(ids) > 0 {
-		page.Next = ids[0]
 	}
 	return page, err
+}
+
+// narrow leaves no more than looks files to each branch, and returns the last id
+// there is then; 0 when nothing was cut off.
+func (l *listing) narrow(ctx context.Context, tx pgx.Tx, looks int) (int64, error) {
+	var edge *int64
+	if err := tx.QueryRow(ctx, l.edge(looks), planned(l.args[:l.indexed])...).Scan(&edge); err != nil || edge == nil {
+		return 0, err
+	}
+	l.args = slices.Clone(l.args)
+	if l.order == direction(ingest.OrderNewest) {
+		l.args[0] = *edge
+	} else {
+		l.args[1] = *edge
+	}
+	return *edge, nil
 }
 
 // CountUpTo returns how many files the filter selects, whatever its limit,
@@ -241,10 +297,11 @@ func (s *Store) CountUpTo(ctx context.Context, filter ingest.FileFilter, limit i
 	}
 	err = s.retry(ctx, "count files", func() error {
 		var fit, looked int64
-		if err := s.pool.QueryRow(ctx, l.count(limit+1), planned(l.args)...).Scan(&fit, &looked); err != nil {
+		looks := l.share(countLooks)
+		if err := s.pool.QueryRow(ctx, l.count(int(limit)+1, looks), planned(l.args)...).Scan(&fit, &looked); err != nil {
 			return err
 		}
-		count = ingest.Count{N: min(fit, limit), More: fit > limit || looked == countLooks && !l.few}
+		count = ingest.Count{N: min(fit, limit), More: fit > limit || looked == int64(looks) && !l.few}
 		return nil
 	})
 	return count, err
