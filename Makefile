@@ -75,8 +75,13 @@ generate: ## generated code and the configuration table
 	@$(GO) generate ./...
 	@$(GO) run ./cmd/stevedore config docs > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
 
-bench: ## benchmarks that are in the tree, with memory figures
-	@$(GO) test -run '^$$' -bench . -benchmem ./...
+# Each measures its own floor beside it: /livez, the schema without what serves people, one plain copy.
+BENCH_ROWS ?= 1000000
+bench: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio ## benchmarks, and every page of the API with BENCH_ROWS=1000000 files (about 15 minutes)
+	@STEVEDORE_BENCH_ROWS=$(BENCH_ROWS) $(BIN)/devstack run -- $(GO) test -run '^$$' -bench Pages -benchtime 1x -timeout 60m ./api
+	@$(BIN)/devstack run -- $(GO) test -run '^$$' -bench Apply -benchtime 12000x -timeout 30m ./internal/store
+	@$(BIN)/devstack run -- $(GO) test -run '^$$' -bench Observe -benchtime 20x -timeout 30m ./internal/store
+	@$(GO) test -run '^$$' -bench . -benchmem ./internal/transfer
 
 chaos: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio ## every fault, the long ones too; SEED=n repeats a run
 	@STEVEDORE_CHAOS=1 STEVEDORE_CHAOS_SEED=$(SEED) $(BIN)/devstack run -- $(GO) test -count=1 -timeout 60m -parallel 8 -v ./internal/faults

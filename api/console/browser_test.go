@@ -195,4 +195,3 @@ func row(file, condition string) string {
 
 // has is a row's condition that it shows a text.
 func has(text string) string { return "tr.innerText.includes(" + strconv.Quote(text) + ")" }
-

@@ -93,7 +93,9 @@ func newParts(cfg config.Config, log *slog.Logger) *parts {
 var errNoKeyset = ingest.Errorf(ingest.KindInvalid,
 	"STEVEDORE_KEYSET_FILE is not set: name the file with the keys that encrypt SFTP credentials; `stevedore setup` makes it")
 
-func (p *parts) engine() TemporalEngine { return TemporalEngine{Connect: p.temporal.get, TaskQueue: p.taskQueue} }
+func (p *parts) engine() TemporalEngine {
+	return TemporalEngine{Connect: p.temporal.get, TaskQueue: p.taskQueue}
+}
 
 func (p *parts) close() {
 	p.temporal.close(client.Client.Close)

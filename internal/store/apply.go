@@ -43,9 +43,13 @@ func (s *Store) Apply(ctx context.Context, change ingest.Change) error {
 	if err != nil {
 		return ingest.Wrap(ingest.KindInvalid, err, "change of file %s", id)
 	}
-	return s.inTx(ctx, "record a change of file "+id, func(tx pgx.Tx) error {
+	err = s.inTx(ctx, "record a change of file "+id, func(tx pgx.Tx) error {
 		return apply(ctx, tx, id, change, facts)
 	})
+	if err == nil {
+		s.changed(ctx, 1)
+	}
+	return err
 }
 
 // lockFile leaves room for others that only refer to the row.

@@ -26,13 +26,13 @@ func (s *Store) Record(ctx context.Context, e ingest.AuditEntry) error {
 
 const auditPage = `
 SELECT id, entry_key, at, actor, role, action, target, details FROM audit_log
-WHERE $1 = 0 OR id < $1 ORDER BY id DESC LIMIT $2`
+WHERE id < $1 ORDER BY id DESC LIMIT $2`
 
 // AuditLog returns entries, the latest first, from before the given id; 0
 // begins with the latest. limit is the page size: default 100, at most 1000.
 func (s *Store) AuditLog(ctx context.Context, beforeID int64, limit int) (entries []ingest.AuditEntry, err error) {
 	err = s.retry(ctx, "read the audit log", func() error {
-		rows, err := s.pool.Query(ctx, auditPage, beforeID, pageSize(limit))
+		rows, err := s.pool.Query(ctx, auditPage, planned([]any{before(beforeID), pageSize(limit)})...)
 		if err != nil {
 			return err
 		}

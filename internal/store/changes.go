@@ -22,14 +22,15 @@ func (s *Store) LastEventID(ctx context.Context) (id int64, err error) {
 const eventsAfter = `
 SELECT e.id, e.event_type, e.timestamp, e.details, f.file_uuid, s.name, f.status,
 	e.timestamp < clock_timestamp() - interval '5 seconds'
-FROM file_events e JOIN files f ON f.id = e.file_id JOIN sftp_servers s ON s.server_uuid = f.server_uuid
-WHERE e.id > $1 ORDER BY e.id LIMIT $2`
+FROM (SELECT * FROM file_events WHERE id > $1 ORDER BY id LIMIT $2) e
+JOIN files f ON f.id = e.file_id JOIN sftp_servers s ON s.server_uuid = f.server_uuid
+ORDER BY e.id`
 
 // EventsAfter returns the events of all files after the given id, in the order
 // of ids, none left out. limit is the page size: default 100, at most 1000.
 func (s *Store) EventsAfter(ctx context.Context, afterID int64, limit int) (events []ingest.LedgerEvent, err error) {
 	err = s.retry(ctx, "list what happened", func() error {
-		rows, err := s.pool.Query(ctx, eventsAfter, afterID, pageSize(limit))
+		rows, err := s.pool.Query(ctx, eventsAfter, planned([]any{afterID, pageSize(limit)})...)
 		if err != nil {
 			return err
 		}

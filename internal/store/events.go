@@ -22,7 +22,7 @@ func (s *Store) Events(ctx context.Context, fileUUID string, afterID int64, limi
 		return nil, err
 	}
 	err = s.retry(ctx, "list events", func() error {
-		rows, err := s.pool.Query(ctx, fileEvents, id, afterID, pageSize(limit))
+		rows, err := s.pool.Query(ctx, fileEvents, planned([]any{id, afterID, pageSize(limit)})...)
 		if err != nil {
 			return err
 		}

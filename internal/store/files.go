@@ -124,48 +124,13 @@ func uuidRange(prefix string) (low, high string, err error) {
 // does not exist is KindMissing. Where the filter is a path or a time it may
 // read all files to find them; FilesPage does not.
 func (s *Store) Files(ctx context.Context, filter ingest.FileFilter) ([]ingest.File, error) {
-	return s.filesUpTo(ctx, filter, pageSize(filter.Limit))
-}
-
-func (s *Store) filesUpTo(ctx context.Context, filter ingest.FileFilter, limit int) ([]ingest.File, error) {
 	where, args, err := s.conditions(ctx, filter)
 	if err != nil {
 		return nil, err
 	}
-	query := fmt.Sprintf("SELECT %s%sWHERE %s ORDER BY f.id %s LIMIT %d", fileColumns, fromFiles, where, direction(filter.Order), limit)
+	query := fmt.Sprintf("SELECT %s%sWHERE %s ORDER BY f.id %s LIMIT %d",
+		fileColumns, fromFiles, where, direction(filter.Order), pageSize(filter.Limit))
 	return s.manyFiles(ctx, "list files", query, args...)
-}
-
-func direction(order ingest.FileOrder) string {
-	if order == ingest.OrderNewest {
-		return "DESC"
-	}
-	return "ASC"
-}
-
-// FilesPage returns a page of the files that the filter selects, in its order.
-func (s *Store) FilesPage(ctx context.Context, filter ingest.FileFilter) (page ingest.FilePage, err error) {
-	limit := pageSize(filter.Limit)
-	page.Files, err = s.filesUpTo(ctx, filter, limit+1) // one more tells whether another page follows
-	if len(page.Files) > limit {
-		page.Files = page.Files[:limit]
-		page.Next = page.Files[limit-1].ID
-	}
-	return page, err
-}
-
-// CountUpTo returns how many files the filter selects, whatever its limit,
-// counting at most so many.
-func (s *Store) CountUpTo(ctx context.Context, filter ingest.FileFilter, limit int64) (count ingest.Count, err error) {
-	where, args, err := s.conditions(ctx, filter)
-	if err != nil {
-		return count, err
-	}
-	err = s.retry(ctx, "count files", func() error {
-		query := fmt.Sprintf("SELECT count(*) FROM (SELECT FROM files f WHERE %s LIMIT %d) f", where, limit+1)
-		return s.pool.QueryRow(ctx, query, args...).Scan(&count.N)
-	})
-	return ingest.Count{N: min(count.N, limit), More: count.N > limit}, err
 }
 
 // CountMatching returns how many files the filter selects, whatever its limit.
@@ -231,10 +196,18 @@ func statusNames(statuses []ingest.Status) []string {
 	return names
 }
 
+// Totals and changes that are not folded yet, see migration 00022.
 const countFiles = `
-SELECT f.server_uuid, f.status, count(*) FROM files f
-WHERE cardinality($1::text[]) = 0 OR f.server_uuid = ANY ($1::text[]::uuid[])
-GROUP BY f.server_uuid, f.status`
+SELECT server_uuid, status, sum(files)::bigint
+FROM (
+	SELECT server_uuid, status, files FROM file_counts
+	UNION ALL
+	SELECT server_uuid, from_status, -files FROM file_deltas WHERE from_status IS NOT NULL
+	UNION ALL
+	SELECT server_uuid, to_status, files FROM file_deltas WHERE to_status IS NOT NULL
+) c
+WHERE cardinality($1::text[]) = 0 OR server_uuid = ANY ($1::text[]::uuid[])
+GROUP BY server_uuid, status HAVING sum(files) <> 0`
 
 // CountFilesByServer returns how many files of each server are in each status,
 // by server uuid; no uuids means all servers. Absent means none.

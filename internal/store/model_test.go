@@ -112,6 +112,9 @@ func TestLedgerFollowsTheModel(t *testing.T) {
 				}
 			},
 			"": func(rt *rapid.T) { requireSame(ctx, rt, b, m, list()) },
+			"fold": func(rt *rapid.T) {
+				b.requireExact(rt)
+			},
 		})
 	})
 }

@@ -24,6 +24,7 @@ func (s *Store) Observe(ctx context.Context, serverUUID, source string, seen []i
 		return counts, err
 	}
 	entries := distinct(seen)
+	var moved int64
 	err = s.inTx(ctx, "record what the server shows", func(tx pgx.Tx) error {
 		if err := lockServerRow(ctx, tx, id); err != nil {
 			return err
@@ -32,10 +33,15 @@ func (s *Store) Observe(ctx context.Context, serverUUID, source string, seen []i
 		if err != nil {
 			return err
 		}
-		made, err := decide(entries, known).write(ctx, tx, id, cleanText(source))
+		what := decide(entries, known)
+		moved = int64(len(what.supersede) + len(what.revive))
+		made, err := what.write(ctx, tx, id, cleanText(source))
 		counts.New, counts.Rejected = made.New, made.Rejected
 		return err
 	})
+	if err == nil {
+		s.changed(ctx, moved)
+	}
 	return counts, err
 }
 

@@ -37,6 +37,9 @@ func (s *Store) Promote(ctx context.Context, server ingest.Server) (promoted, se
 	err = s.retry(ctx, "promote settled files", func() error {
 		return s.pool.QueryRow(ctx, promoteFiles, id, server.Settle, server.MinAge, server.SidecarWait).Scan(&promoted, &settling)
 	})
+	if err == nil {
+		s.changed(ctx, promoted)
+	}
 	return promoted, settling, err
 }
 

@@ -9,21 +9,23 @@ import (
 	"stevedore/internal/ingest"
 )
 
-const hourStats = `
-SELECT server_uuid, date_trunc('hour', at, 'UTC'), sum(completed), sum(bytes), sum(failures)
-FROM (
-	SELECT server_uuid, completed_at AS at, 1 AS completed, size_bytes AS bytes, 0 AS failures
-	FROM files WHERE status = 'completed' AND completed_at >= $1
-	UNION ALL
-	SELECT f.server_uuid, e.timestamp, 0, 0, 1
-	FROM file_events e JOIN files f ON f.id = e.file_id WHERE e.event_type = 'error' AND e.timestamp >= $1
-) happened
-GROUP BY 1, 2`
+const clockAndDeltas = `SELECT now(), (SELECT count(*) FROM file_deltas)`
 
-// Stats says where all files stand and what happened in the last hours.
+const hourStats = `
+SELECT server_uuid, hour, sum(completed)::bigint, sum(bytes)::bigint, sum(failures)::bigint
+FROM (
+	SELECT server_uuid, hour, completed, bytes, failures FROM file_hours WHERE hour >= $1
+	UNION ALL
+	SELECT server_uuid, hour, completed, bytes, failures FROM file_deltas WHERE hour >= $1
+) happened
+GROUP BY server_uuid, hour`
+
+// Stats says where all files stand and what happened in the last hours. What it
+// costs does not depend on how many files there are.
 func (s *Store) Stats(ctx context.Context) (stats ingest.Stats, err error) {
+	var unfolded int64
 	err = s.retry(ctx, "read the database's clock", func() error {
-		return s.pool.QueryRow(ctx, `SELECT now()`).Scan(&stats.At)
+		return s.pool.QueryRow(ctx, clockAndDeltas).Scan(&stats.At, &unfolded)
 	})
 	if err != nil {
 		return stats, err
@@ -38,8 +40,13 @@ func (s *Store) Stats(ctx context.Context) (stats ingest.Stats, err error) {
 	if stats.OldestInError, err = s.oldest(ctx, ingest.StatusError); err != nil {
 		return stats, err
 	}
-	stats.OldestInFlight, err = s.oldest(ctx, ingest.InFlight...)
-	return stats, err
+	if stats.OldestInFlight, err = s.oldest(ctx, ingest.InFlight...); err != nil {
+		return stats, err
+	}
+	if unfolded >= foldEvery { // the process that appended them may be gone
+		_ = s.fold(ctx)
+	}
+	return stats, nil
 }
 
 func (s *Store) oldest(ctx context.Context, statuses ...ingest.Status) (*ingest.File, error) {
@@ -52,7 +59,7 @@ func (s *Store) oldest(ctx context.Context, statuses ...ingest.Status) (*ingest.
 
 func (s *Store) hourStats(ctx context.Context, at time.Time) (hours map[string][]ingest.HourStats, err error) {
 	first := ingest.NoHours(at)[0].Start
-	err = s.retry(ctx, "count what happened by the hour", func() error {
+	err = s.retry(ctx, "read what happened by the hour", func() error {
 		rows, err := s.pool.Query(ctx, hourStats, first)
 		if err != nil {
 			return err
@@ -64,7 +71,7 @@ func (s *Store) hourStats(ctx context.Context, at time.Time) (hours map[string][
 			h.Start = h.Start.UTC()
 			i := int(h.Start.Sub(first) / time.Hour)
 			if i >= ingest.StatsHours {
-				return nil // it became another hour meanwhile
+				return nil // another hour has begun meanwhile
 			}
 			if hours[server] == nil {
 				hours[server] = ingest.NoHours(at)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -42,6 +43,8 @@ type Store struct {
 	pool *pgxpool.Pool
 	// address is host:port for messages.
 	address string
+	// unfolded counts what this process appended to file_deltas since it folded.
+	unfolded atomic.Int64
 }
 
 // New connects and checks that the database answers. Whether its schema is

@@ -1,0 +1,169 @@
+package api
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/api/oas"
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+	"stevedore/internal/store"
+	"stevedore/internal/testenv"
+)
+
+const (
+	// pagesVariable says how many files the ledger of BenchmarkPages has; without
+	// it the benchmark is left out.
+	pagesVariable = "STEVEDORE_BENCH_ROWS"
+	pagesRuns     = 200
+	// pageBudget is what a page may cost.
+	pageBudget = 100 * time.Millisecond
+)
+
+// timing is what one request cost in many runs.
+type timing struct {
+	name        string
+	median, p95 time.Duration
+	most        time.Duration
+	found       string
+}
+
+// BenchmarkPages measures every page of the API on a large ledger: the time in
+// the real handler on the real store, from request to the last byte. /livez
+// through the same handler is the floor. It prints one table.
+func BenchmarkPages(b *testing.B) {
+	rows, err := strconv.Atoi(os.Getenv(pagesVariable))
+	if err != nil {
+		b.Skipf("%s is not set: run `make bench`", pagesVariable)
+	}
+	dsn := testenv.Database(b)
+	began := time.Now()
+	testenv.FillLedger(b, dsn, rows)
+	b.Logf("%d files with six events each written in %s", rows, time.Since(began).Round(time.Second))
+	ledger, err := store.New(b.Context(), store.Config{DatabaseURL: dsn})
+	require.NoError(b, err)
+	b.Cleanup(ledger.Close)
+	for range 1 + rows/10_000 { // each folds a part, as the workers would have
+		_, err = ledger.Stats(b.Context())
+		require.NoError(b, err)
+	}
+	ops := admin.New(admin.Deps{Ledger: admin.Opened[admin.Ledger](ledger)})
+	handler := NewHandler(Deps{
+		Operations: ops, Token: testToken, Log: quiet(), RequestsPerSecond: 1e6,
+	})
+	var timings []timing
+	for b.Loop() {
+		timings = nil
+		for _, page := range pagesOf(b, handler, rows) {
+			timings = append(timings, measure(page[0], func() string {
+				return fmt.Sprintf("%d KiB", get(b, handler, page[1]).Body.Len()>>10)
+			}))
+		}
+		for _, name := range slices.Sorted(maps.Keys(counts)) {
+			timings = append(timings, measure("count up to 10,000: "+name, func() string {
+				count, err := ops.CountUpTo(b.Context(), counts[name], 10_000)
+				require.NoError(b, err)
+				return fmt.Sprintf("%+v", count)
+			}))
+		}
+	}
+	printTimings(timings, rows)
+}
+
+// counts are what the console shows beside a listing.
+var counts = map[string]ingest.FileFilter{
+	"all":                     {},
+	"status=error":            {Statuses: []ingest.Status{ingest.StatusError}},
+	"server":                  {Server: "server-01"},
+	"path=**/*_receipt.csv":   {Path: "**/*_receipt.csv"},
+	"path of one file's name": {Path: "invoice_000000777.csv"},
+	"path=/out/**, error":     {Path: "/out/**", Statuses: []ingest.Status{ingest.StatusError}},
+}
+
+// pagesOf returns names and paths of the requests.
+func pagesOf(b *testing.B, handler http.Handler, rows int) [][2]string {
+	day := time.Now().Add(-15 * 24 * time.Hour).UTC()
+	at := func(t time.Time) string { return url.QueryEscape(t.Format(time.RFC3339)) }
+	middle := get(b, handler, "/api/v1/files?limit=1&path="+url.QueryEscape(fmt.Sprintf("invoice_%09d.csv", rows/2)))
+	file := decodeFiles(b, middle)[0].FileUUID
+	const empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	pages := [][2]string{{"floor: /livez", "/livez"}, {"overview", "/api/v1/overview"}}
+	for _, list := range [][2]string{
+		{"files", ""}, {"status=error", "&status=error"}, {"status=completed", "&status=completed"},
+		{"three statuses", "&status=error&status=ready&status=uploading"}, {"server", "&server=server-01"},
+		{"server of old", "&server=server-19"}, {"server, status=error", "&server=server-01&status=error"},
+		{"hash", "&hash=" + empty}, {"one day", "&from=" + at(day) + "&to=" + at(day.Add(24*time.Hour))},
+		{"one day, server, status=error", "&server=server-01&status=error&from=" + at(day) + "&to=" + at(day.Add(24*time.Hour))},
+		{"path=/out/**", "&path=" + url.QueryEscape("/out/**")},
+		{"path of one day", "&path=" + url.QueryEscape("/out/"+day.Format("2006/01/02")+"/**")},
+		{"path of one file", "&path=" + url.QueryEscape(fmt.Sprintf("**/invoice_%09d.csv", rows/3))},
+		{"path of nothing", "&path=" + url.QueryEscape("/in/2001/**")},
+		{"path=**/*_receipt.csv (nothing)", "&path=" + url.QueryEscape("**/*_receipt.csv")},
+		{"the same, status=completed", "&status=completed&path=" + url.QueryEscape("**/*_receipt.csv")},
+	} {
+		pages = append(pages,
+			[2]string{"files: " + list[0], "/api/v1/files?order=oldest" + list[1]},
+			[2]string{"files: " + list[0] + ", newest", "/api/v1/files?order=newest" + list[1]})
+	}
+	return append(pages, [][2]string{
+		{"files, 1,000 a page", "/api/v1/files?limit=1000"}, {"file", "/api/v1/files/" + file}, {"events of a file", "/api/v1/files/" + file + "/events"},
+		{"servers", "/api/v1/servers"}, {"scans", "/api/v1/scans"}, {"scans of a server", "/api/v1/scans?server=server-19"},
+		{"reconciliations", "/api/v1/reconciliations"}, {"audit log", "/api/v1/audit-log"}, {"tokens", "/api/v1/tokens"},
+	}...)
+}
+
+func get(b *testing.B, handler http.Handler, path string) *httptest.ResponseRecorder {
+	request := httptest.NewRequest(http.MethodGet, path, nil)
+	request.Header.Set("Authorization", "Bearer "+testToken)
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, request)
+	require.Equal(b, http.StatusOK, recorder.Code, "%s: %s", path, recorder.Body)
+	return recorder
+}
+
+// measure runs ask many times; it returns what was found.
+func measure(name string, ask func() string) timing {
+	took := make([]time.Duration, pagesRuns)
+	found := ""
+	for i := range took {
+		began := time.Now()
+		found = ask()
+		took[i] = time.Since(began)
+	}
+	slices.Sort(took)
+	return timing{name, took[len(took)/2], took[len(took)*95/100], took[len(took)-1], found}
+}
+
+func printTimings(timings []timing, rows int) {
+	worst := slices.MaxFunc(timings, func(x, y timing) int { return cmp.Compare(x.p95, y.p95) })
+	fmt.Printf("\n%d files, %d events, %d requests each\n", rows, 6*rows, pagesRuns)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 1, ' ', tabwriter.AlignRight|tabwriter.Debug)
+	fmt.Fprintln(w, "page\t median ms\t p95 ms\t most ms\t times the floor\t answer\t")
+	ms := func(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d.Microseconds())/1000) }
+	for _, t := range timings {
+		fmt.Fprintf(w, "%s\t %s\t %s\t %s\t %.0f\t %s\t\n", t.name, ms(t.median), ms(t.p95), ms(t.most),
+			float64(t.median)/float64(timings[0].median), t.found)
+	}
+	_ = w.Flush()
+	fmt.Printf("slowest p95: %s ms (%s); allowed: %s ms\n\n", ms(worst.p95), worst.name, ms(pageBudget))
+}
+
+func decodeFiles(b *testing.B, answer *httptest.ResponseRecorder) []oas.File {
+	var page oas.FilePage
+	require.NoError(b, json.Unmarshal(answer.Body.Bytes(), &page))
+	require.NotEmpty(b, page.Files)
+	return page.Files
+}

@@ -1,0 +1,308 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"stevedore/internal/ingest"
+)
+
+const (
+	// pageLooks and countLooks bound how many files are looked at for one page
+	// or count when no index knows which of them fit.
+	pageLooks  = 10_000
+	countLooks = 20_000
+	// lastID is above every id.
+	lastID = int64(1)<<62 - 1
+)
+
+// listing is a filter as the database is asked for it. Which index serves it is
+// decided here and not by the planner, which takes the files of a server or a
+// folder to be spread evenly, and would go through all others when they lie at
+// the far end. Reading an index in its order ends with the page; rest is checked
+// on a bounded number of what the index gives.
+type listing struct {
+	order string
+	// branches each read one index, whose columns before the id have one value.
+	branches []branch
+	rest     []string
+	// args begin with the first and last id.
+	args []any
+	// indexed is how many of args are those of branches; the others follow.
+	indexed int
+	// few says that branches have few rows, however many rest refuses.
+	few bool
+	// none says that no file can fit.
+	none bool
+}
+
+// branch is the range of one index.
+type branch struct {
+	where string
+	// keys are the columns of the index.
+	keys []string
+}
+
+func newListing(order ingest.FileOrder, first, last int64) *listing {
+	return &listing{order: direction(order), args: []any{first, last}, none: first > last}
+}
+
+// arg adds an argument and returns its placeholder.
+func (l *listing) arg(value any) string {
+	l.args = append(l.args, value)
+	return fmt.Sprintf("$%d", len(l.args))
+}
+
+// read adds a branch: the files of which the columns have the values. As rows are
+// compared, and not columns, only the index on these very columns has the order.
+// All branches must be there before rest gets its arguments.
+func (l *listing) read(columns []string, values ...any) {
+	var low []string
+	for _, value := range values {
+		low = append(low, l.arg(value))
+	}
+	keys := append(slices.Clone(columns), "f.id")
+	row, at := strings.Join(keys, ", "), strings.Join(append(low, ""), ", ")
+	l.branches = append(l.branches, branch{
+		// The second line says again what the planner does not see in the first.
+		where: fmt.Sprintf(`(%[1]s) >= (%[2]s$1::bigint) AND (%[1]s) <= (%[2]s$2::bigint)
+			AND f.id BETWEEN $1 AND $2`, row, at),
+		keys: keys,
+	})
+	l.indexed = len(l.args)
+}
+
+// rows selects columns of at most so many rows of a branch, in order.
+func (l *listing) rows(b branch, columns string, limit int) string {
+	return fmt.Sprintf("(SELECT %s FROM files f WHERE %s ORDER BY %s LIMIT %d)", columns, b.where, l.by(b), limit)
+}
+
+func (l *listing) by(b branch) string { return strings.Join(b.keys, " "+l.order+", ") + " " + l.order }
+
+// each selects something of every branch.
+func (l *listing) each(query func(b branch) string) string {
+	var all []string
+	for _, b := range l.branches {
+		all = append(all, query(b))
+	}
+	return strings.Join(all, " UNION ALL ")
+}
+
+// page selects at most so many files. Where there is a rest, the first and last
+// id must leave no more than looks files to each branch.
+func (l *listing) page(limit, looks int) string {
+	rows := l.each(func(b branch) string {
+		if len(l.rest) == 0 {
+			return l.rows(b, "f.*", limit)
+		}
+		return fmt.Sprintf("(SELECT * FROM %s f WHERE %s ORDER BY %s LIMIT %d)", l.rows(b, "f.*", looks), l.all(), l.by(b), limit)
+	})
+	return fmt.Sprintf("SELECT %s FROM (SELECT * FROM (%s) f ORDER BY f.id %s LIMIT %d) f JOIN sftp_servers s ON s.server_uuid = f.server_uuid ORDER BY f.id %s",
+		fileColumns, rows, l.order, limit, l.order)
+}
+
+func (l *listing) all() string { return strings.Join(l.rest, " AND ") }
+
+// edge selects up to which id no branch has more than looks files; NULL when
+// none has more at all.
+func (l *listing) edge(looks int) string {
+	nearest := "min"
+	if l.order == direction(ingest.OrderNewest) {
+		nearest = "max"
+	}
+	return fmt.Sprintf("SELECT %s(id) FROM (%s) f", nearest, l.each(func(b branch) string {
+		return fmt.Sprintf("(SELECT id FROM %s f OFFSET %d)", l.rows(b, "f.id", looks), looks-1)
+	}))
+}
+
+// count selects how many files fit, and how many were looked at in the branch
+// that has most.
+func (l *listing) count(limit, looks int) string {
+	return "SELECT sum(fit)::bigint, max(looked) FROM (" + l.each(func(b branch) string {
+		if len(l.rest) == 0 {
+			return fmt.Sprintf("(SELECT count(*) AS fit, 0 AS looked FROM %s f)", l.rows(b, "f.id", limit))
+		}
+		return fmt.Sprintf("(SELECT count(*) FILTER (WHERE %s) AS fit, count(*) AS looked FROM %s f)", l.all(), l.rows(b, "f.*", looks))
+	}) + ") f"
+}
+
+// share returns how many files each branch may look at.
+func (l *listing) share(looks int) int {
+	if l.few {
+		return maxCandidates
+	}
+	return looks / len(l.branches)
+}
+
+func direction(order ingest.FileOrder) string {
+	if order == ingest.OrderNewest {
+		return "DESC"
+	}
+	return "ASC"
+}
+
+// listing makes one of the filter.
+func (s *Store) listing(ctx context.Context, filter ingest.FileFilter) (*listing, error) {
+	server := ""
+	if filter.Server != "" {
+		found, err := s.ServerByName(ctx, filter.Server)
+		if err != nil {
+			return nil, err
+		}
+		server = found.UUID
+	}
+	first, last, err := s.idsOf(ctx, filter)
+	l := newListing(filter.Order, first, last)
+	if err != nil || l.none {
+		return l, err
+	}
+	candidates, few, err := s.candidates(ctx, filter.Path)
+	switch {
+	case err != nil:
+		return nil, err
+	case few:
+		l.few = true
+		l.read(nil)
+		l.branches[0].where += " AND f.id = ANY (" + l.arg(candidates) + "::bigint[])"
+		l.indexed = len(l.args)
+		l.restrict(server, filter.Statuses, filter.Hash)
+	case filter.Hash != "":
+		l.read([]string{"f.file_hash"}, filter.Hash)
+		l.branches[0].where += " AND f.file_hash IS NOT NULL" // as the index says
+		l.restrict(server, filter.Statuses, "")
+	default:
+		l.readStatuses(server, filter.Statuses)
+	}
+	l.check(filter)
+	return l, nil
+}
+
+// readStatuses reads one index range for each status: no index has the files of
+// several statuses in order of id.
+func (l *listing) readStatuses(server string, statuses []ingest.Status) {
+	var columns []string
+	var values []any
+	if server != "" {
+		columns, values = []string{"f.server_uuid"}, []any{server}
+	}
+	if len(statuses) == 0 {
+		l.read(columns, values...)
+	}
+	seen := map[ingest.Status]bool{}
+	for _, status := range statuses {
+		if !seen[status] {
+			l.read(append(slices.Clone(columns), "f.status"), append(slices.Clone(values), string(status))...)
+		}
+		seen[status] = true
+	}
+}
+
+// restrict checks what the chosen index does not know.
+func (l *listing) restrict(server string, statuses []ingest.Status, hash string) {
+	if server != "" {
+		l.rest = append(l.rest, "f.server_uuid = "+l.arg(server))
+	}
+	if len(statuses) > 0 {
+		l.rest = append(l.rest, "f.status = ANY ("+l.arg(statusNames(statuses))+")")
+	}
+	if hash != "" {
+		l.rest = append(l.rest, "f.file_hash = "+l.arg(hash))
+	}
+}
+
+// check looks at what no index has in order of id.
+func (l *listing) check(filter ingest.FileFilter) {
+	if filter.Path != "" {
+		l.rest = append(l.rest, "f.remote_path ~ "+l.arg(globPattern(cleanText(filter.Path))))
+	}
+	if !filter.From.IsZero() {
+		l.rest = append(l.rest, "f.created_at >= "+l.arg(filter.From))
+	}
+	if !filter.To.IsZero() {
+		l.rest = append(l.rest, "f.created_at < "+l.arg(filter.To))
+	}
+}
+
+// planned makes the database plan for these very arguments: a plan for any
+// would be made for the average status or server.
+func planned(args []any) []any { return append([]any{pgx.QueryExecModeCacheDescribe}, args...) }
+
+// FilesPage returns a page of the files that the filter selects, in its order.
+// It looks at a bounded number of files, see ingest.FilePage. A server that does
+// not exist is KindMissing.
+func (s *Store) FilesPage(ctx context.Context, filter ingest.FileFilter) (page ingest.FilePage, err error) {
+	l, err := s.listing(ctx, filter)
+	if err != nil || l.none {
+		return page, err
+	}
+	limit := pageSize(filter.Limit)
+	err = s.retry(ctx, "list files", func() error {
+		// In one snapshot, so that nothing comes between the page and its edge.
+		return pgx.BeginTxFunc(ctx, s.pool, snapshot, func(tx pgx.Tx) error {
+			page, err = l.fetch(ctx, tx, limit)
+			return err
+		})
+	})
+	return page, err
+}
+
+var snapshot = pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+
+func (l *listing) fetch(ctx context.Context, tx pgx.Tx, limit int) (page ingest.FilePage, err error) {
+	looks, bounded := l.share(pageLooks), *l
+	if len(l.rest) > 0 && !l.few {
+		if page.Next, err = bounded.narrow(ctx, tx, looks); err != nil {
+			return page, err
+		}
+	}
+	rows, err := tx.Query(ctx, bounded.page(limit+1, looks), planned(bounded.args)...) // one more tells whether another page follows
+	if err != nil {
+		return page, err
+	}
+	page.Files, err = pgx.CollectRows(rows, scanFile)
+	if len(page.Files) > limit {
+		page.Files = page.Files[:limit]
+		page.Next = page.Files[limit-1].ID
+	}
+	return page, err
+}
+
+// narrow leaves no more than looks files to each branch, and returns the last id
+// there is then; 0 when nothing was cut off.
+func (l *listing) narrow(ctx context.Context, tx pgx.Tx, looks int) (int64, error) {
+	var edge *int64
+	if err := tx.QueryRow(ctx, l.edge(looks), planned(l.args[:l.indexed])...).Scan(&edge); err != nil || edge == nil {
+		return 0, err
+	}
+	l.args = slices.Clone(l.args)
+	if l.order == direction(ingest.OrderNewest) {
+		l.args[0] = *edge
+	} else {
+		l.args[1] = *edge
+	}
+	return *edge, nil
+}
+
+// CountUpTo returns how many files the filter selects, whatever its limit,
+// counting at most so many and looking at a bounded number.
+func (s *Store) CountUpTo(ctx context.Context, filter ingest.FileFilter, limit int64) (count ingest.Count, err error) {
+	filter.AfterID = 0
+	l, err := s.listing(ctx, filter)
+	if err != nil || l.none {
+		return count, err
+	}
+	err = s.retry(ctx, "count files", func() error {
+		var fit, looked int64
+		looks := l.share(countLooks)
+		if err := s.pool.QueryRow(ctx, l.count(int(limit)+1, looks), planned(l.args)...).Scan(&fit, &looked); err != nil {
+			return err
+		}
+		count = ingest.Count{N: min(fit, limit), More: fit > limit || looked == int64(looks) && !l.few}
+		return nil
+	})
+	return count, err
+}

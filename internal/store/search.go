@@ -1,0 +1,108 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	"stevedore/internal/ingest"
+)
+
+const (
+	// maxCandidates is how many files an index may name before going through
+	// files in order is taken to be as good.
+	maxCandidates = 2000
+	// indexedRunes is how much of paths and names is in their indexes.
+	indexedRunes = 200
+	// aboveAll sorts behind every character that a displayed path can have.
+	aboveAll = "\U0010FFFF"
+)
+
+// The ORDER BY makes the database read the index and stop at the limit.
+const filesByText = `SELECT file_id FROM file_names WHERE %[1]s >= $1 AND %[1]s < $2 ORDER BY %[1]s LIMIT $3`
+
+// candidates returns the ids of the files whose path or name begins as the glob
+// does; not few when they are many or the glob begins with a wildcard.
+func (s *Store) candidates(ctx context.Context, glob string) (ids []int64, few bool, err error) {
+	path, name := literals(cleanText(glob))
+	for _, try := range []struct{ column, prefix string }{{"name", name}, {"path", path}} {
+		if try.prefix == "" {
+			continue
+		}
+		err := s.retry(ctx, "look for a path", func() error {
+			rows, err := s.pool.Query(ctx, fmt.Sprintf(filesByText, try.column), planned([]any{try.prefix, try.prefix + aboveAll, maxCandidates + 1})...)
+			if err != nil {
+				return err
+			}
+			ids, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+			return err
+		})
+		if err != nil || len(ids) <= maxCandidates {
+			return nonNil(ids), err == nil, err
+		}
+	}
+	return nil, false, nil
+}
+
+// literals returns what every path that fits the glob begins with, and every
+// file name; empty when that may be anything.
+func literals(glob string) (path, name string) {
+	const wildcards = "*?"
+	before := func(text string) string {
+		if i := strings.IndexAny(text, wildcards); i >= 0 {
+			text = text[:i]
+		}
+		for n := utf8.RuneCountInString(text); n > indexedRunes; n-- {
+			_, size := utf8.DecodeLastRuneInString(text)
+			text = text[:len(text)-size]
+		}
+		return text
+	}
+	if strings.HasPrefix(glob, "/") {
+		path = before(glob)
+	}
+	last := baseName(glob)
+	if !strings.Contains(last, "**") { // which would reach across slashes
+		name = before(last)
+	}
+	return path, name
+}
+
+const idsOfSpans = `
+SELECT coalesce(min(first_id), 1), coalesce(max(last_id), 0)
+FROM (
+	SELECT span, first_id, last_id FROM file_spans
+	UNION ALL
+	SELECT span, first_id, last_id FROM file_deltas WHERE span IS NOT NULL
+) s
+WHERE span >= $1 AND span < $2`
+
+// spanLength is that of migration 00022.
+const spanLength = 10 * time.Minute
+
+// idsOf returns between which ids the files lie that the filter's cursor and
+// times leave; first is above last when there are none.
+func (s *Store) idsOf(ctx context.Context, filter ingest.FileFilter) (first, last int64, err error) {
+	first, last = 1, lastID
+	if !filter.From.IsZero() || !filter.To.IsZero() {
+		to := filter.To
+		if to.IsZero() {
+			to = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+		}
+		err = s.retry(ctx, "look for a time", func() error {
+			return s.pool.QueryRow(ctx, idsOfSpans, filter.From.UTC().Truncate(spanLength), to.UTC()).Scan(&first, &last)
+		})
+	}
+	switch {
+	case filter.AfterID == 0:
+	case filter.Order == ingest.OrderNewest:
+		last = min(last, filter.AfterID-1)
+	default:
+		first = max(first, filter.AfterID+1)
+	}
+	return first, last, err
+}
