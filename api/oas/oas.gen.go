@@ -833,8 +833,8 @@ type IfMatch = string
 // Limit defines model for Limit.
 type Limit = int
 
-// ServerRef defines model for ServerRef.
-type ServerRef = string
+// NameOrUUID defines model for ServerRef.
+type NameOrUUID = string
 
 // ListAuditLogParams defines parameters for ListAuditLog.
 type ListAuditLogParams struct {
@@ -1093,28 +1093,28 @@ type ServerInterface interface {
 	CreateServer(ctx echo.Context, params CreateServerParams) error
 	// RemoveServer Remove a server
 	// (DELETE /api/v1/servers/{server})
-	RemoveServer(ctx echo.Context, server ServerRef, params RemoveServerParams) error
+	RemoveServer(ctx echo.Context, nameOrUUID NameOrUUID, params RemoveServerParams) error
 	// GetServer One server
 	// (GET /api/v1/servers/{server})
-	GetServer(ctx echo.Context, server ServerRef) error
+	GetServer(ctx echo.Context, nameOrUUID NameOrUUID) error
 	// EditServer Change a server's settings or credentials
 	// (PATCH /api/v1/servers/{server})
-	EditServer(ctx echo.Context, server ServerRef, params EditServerParams) error
+	EditServer(ctx echo.Context, nameOrUUID NameOrUUID, params EditServerParams) error
 	// ApproveHostKey Pin the presented host key if it has this fingerprint, and test the server
 	// (POST /api/v1/servers/{server}:approve-host-key)
-	ApproveHostKey(ctx echo.Context, server ServerRef, params ApproveHostKeyParams) error
+	ApproveHostKey(ctx echo.Context, nameOrUUID NameOrUUID, params ApproveHostKeyParams) error
 	// PauseServer Stop scanning a server; files already found go on
 	// (POST /api/v1/servers/{server}:pause)
-	PauseServer(ctx echo.Context, server ServerRef, params PauseServerParams) error
+	PauseServer(ctx echo.Context, nameOrUUID NameOrUUID, params PauseServerParams) error
 	// ResumeServer Scan a paused or suspended server again
 	// (POST /api/v1/servers/{server}:resume)
-	ResumeServer(ctx echo.Context, server ServerRef, params ResumeServerParams) error
+	ResumeServer(ctx echo.Context, nameOrUUID NameOrUUID, params ResumeServerParams) error
 	// ScanServer Scan a server now
 	// (POST /api/v1/servers/{server}:scan)
-	ScanServer(ctx echo.Context, server ServerRef, params ScanServerParams) error
+	ScanServer(ctx echo.Context, nameOrUUID NameOrUUID, params ScanServerParams) error
 	// TestServer Connect, compare the host key, log in and look at the root folder
 	// (POST /api/v1/servers/{server}:test)
-	TestServer(ctx echo.Context, server ServerRef, params TestServerParams) error
+	TestServer(ctx echo.Context, nameOrUUID NameOrUUID, params TestServerParams) error
 	// ListTokens All tokens, the latest first, without their secrets
 	// (GET /api/v1/tokens)
 	ListTokens(ctx echo.Context) error
@@ -1589,9 +1589,9 @@ func (w *ServerInterfaceWrapper) CreateServer(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) RemoveServer(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "server" -------------
-	var server ServerRef
+	var nameOrUUID NameOrUUID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &nameOrUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
 	}
@@ -1617,7 +1617,7 @@ func (w *ServerInterfaceWrapper) RemoveServer(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RemoveServer(ctx, server, params)
+	err = w.Handler.RemoveServer(ctx, nameOrUUID, params)
 	return err
 }
 
@@ -1625,15 +1625,15 @@ func (w *ServerInterfaceWrapper) RemoveServer(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) GetServer(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "server" -------------
-	var server ServerRef
+	var nameOrUUID NameOrUUID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &nameOrUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetServer(ctx, server)
+	err = w.Handler.GetServer(ctx, nameOrUUID)
 	return err
 }
 
@@ -1641,9 +1641,9 @@ func (w *ServerInterfaceWrapper) GetServer(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) EditServer(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "server" -------------
-	var server ServerRef
+	var nameOrUUID NameOrUUID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &nameOrUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
 	}
@@ -1669,7 +1669,7 @@ func (w *ServerInterfaceWrapper) EditServer(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.EditServer(ctx, server, params)
+	err = w.Handler.EditServer(ctx, nameOrUUID, params)
 	return err
 }
 
@@ -1677,9 +1677,9 @@ func (w *ServerInterfaceWrapper) EditServer(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) ApproveHostKey(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "server" -------------
-	var server ServerRef
+	var nameOrUUID NameOrUUID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &nameOrUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
 	}
@@ -1705,7 +1705,7 @@ func (w *ServerInterfaceWrapper) ApproveHostKey(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ApproveHostKey(ctx, server, params)
+	err = w.Handler.ApproveHostKey(ctx, nameOrUUID, params)
 	return err
 }
 
@@ -1713,9 +1713,9 @@ func (w *ServerInterfaceWrapper) ApproveHostKey(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) PauseServer(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "server" -------------
-	var server ServerRef
+	var nameOrUUID NameOrUUID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &nameOrUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
 	}
@@ -1741,7 +1741,7 @@ func (w *ServerInterfaceWrapper) PauseServer(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PauseServer(ctx, server, params)
+	err = w.Handler.PauseServer(ctx, nameOrUUID, params)
 	return err
 }
 
@@ -1749,9 +1749,9 @@ func (w *ServerInterfaceWrapper) PauseServer(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) ResumeServer(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "server" -------------
-	var server ServerRef
+	var nameOrUUID NameOrUUID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &nameOrUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
 	}
@@ -1777,7 +1777,7 @@ func (w *ServerInterfaceWrapper) ResumeServer(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ResumeServer(ctx, server, params)
+	err = w.Handler.ResumeServer(ctx, nameOrUUID, params)
 	return err
 }
 
@@ -1785,9 +1785,9 @@ func (w *ServerInterfaceWrapper) ResumeServer(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) ScanServer(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "server" -------------
-	var server ServerRef
+	var nameOrUUID NameOrUUID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &nameOrUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
 	}
@@ -1813,7 +1813,7 @@ func (w *ServerInterfaceWrapper) ScanServer(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ScanServer(ctx, server, params)
+	err = w.Handler.ScanServer(ctx, nameOrUUID, params)
 	return err
 }
 
@@ -1821,9 +1821,9 @@ func (w *ServerInterfaceWrapper) ScanServer(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) TestServer(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "server" -------------
-	var server ServerRef
+	var nameOrUUID NameOrUUID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &nameOrUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
 	}
@@ -1849,7 +1849,7 @@ func (w *ServerInterfaceWrapper) TestServer(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.TestServer(ctx, server, params)
+	err = w.Handler.TestServer(ctx, nameOrUUID, params)
 	return err
 }
 
@@ -2810,8 +2810,8 @@ func (response CreateServerdefaultApplicationProblemPlusJSONResponse) VisitCreat
 }
 
 type RemoveServerRequestObject struct {
-	Server ServerRef `json:"server"`
-	Params RemoveServerParams
+	NameOrUUID NameOrUUID `json:"server"`
+	Params     RemoveServerParams
 }
 
 type RemoveServerResponseObject interface {
@@ -2844,7 +2844,7 @@ func (response RemoveServerdefaultApplicationProblemPlusJSONResponse) VisitRemov
 }
 
 type GetServerRequestObject struct {
-	Server ServerRef `json:"server"`
+	NameOrUUID NameOrUUID `json:"server"`
 }
 
 type GetServerResponseObject interface {
@@ -2893,9 +2893,9 @@ func (response GetServerdefaultApplicationProblemPlusJSONResponse) VisitGetServe
 }
 
 type EditServerRequestObject struct {
-	Server ServerRef `json:"server"`
-	Params EditServerParams
-	Body   *EditServerJSONRequestBody
+	NameOrUUID NameOrUUID `json:"server"`
+	Params     EditServerParams
+	Body       *EditServerJSONRequestBody
 }
 
 type EditServerResponseObject interface {
@@ -2944,9 +2944,9 @@ func (response EditServerdefaultApplicationProblemPlusJSONResponse) VisitEditSer
 }
 
 type ApproveHostKeyRequestObject struct {
-	Server ServerRef `json:"server"`
-	Params ApproveHostKeyParams
-	Body   *ApproveHostKeyJSONRequestBody
+	NameOrUUID NameOrUUID `json:"server"`
+	Params     ApproveHostKeyParams
+	Body       *ApproveHostKeyJSONRequestBody
 }
 
 type ApproveHostKeyResponseObject interface {
@@ -2985,8 +2985,8 @@ func (response ApproveHostKeydefaultApplicationProblemPlusJSONResponse) VisitApp
 }
 
 type PauseServerRequestObject struct {
-	Server ServerRef `json:"server"`
-	Params PauseServerParams
+	NameOrUUID NameOrUUID `json:"server"`
+	Params     PauseServerParams
 }
 
 type PauseServerResponseObject interface {
@@ -3035,8 +3035,8 @@ func (response PauseServerdefaultApplicationProblemPlusJSONResponse) VisitPauseS
 }
 
 type ResumeServerRequestObject struct {
-	Server ServerRef `json:"server"`
-	Params ResumeServerParams
+	NameOrUUID NameOrUUID `json:"server"`
+	Params     ResumeServerParams
 }
 
 type ResumeServerResponseObject interface {
@@ -3085,8 +3085,8 @@ func (response ResumeServerdefaultApplicationProblemPlusJSONResponse) VisitResum
 }
 
 type ScanServerRequestObject struct {
-	Server ServerRef `json:"server"`
-	Params ScanServerParams
+	NameOrUUID NameOrUUID `json:"server"`
+	Params     ScanServerParams
 }
 
 type ScanServerResponseObject interface {
@@ -3151,8 +3151,8 @@ func (response ScanServerdefaultApplicationProblemPlusJSONResponse) VisitScanSer
 }
 
 type TestServerRequestObject struct {
-	Server ServerRef `json:"server"`
-	Params TestServerParams
+	NameOrUUID NameOrUUID `json:"server"`
+	Params     TestServerParams
 }
 
 type TestServerResponseObject interface {
@@ -4200,10 +4200,10 @@ func (sh *strictHandler) CreateServer(ctx echo.Context, params CreateServerParam
 }
 
 // RemoveServer operation middleware
-func (sh *strictHandler) RemoveServer(ctx echo.Context, server ServerRef, params RemoveServerParams) error {
+func (sh *strictHandler) RemoveServer(ctx echo.Context, nameOrUUID NameOrUUID, params RemoveServerParams) error {
 	var request RemoveServerRequestObject
 
-	request.Server = server
+	request.NameOrUUID = nameOrUUID
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
@@ -4226,10 +4226,10 @@ func (sh *strictHandler) RemoveServer(ctx echo.Context, server ServerRef, params
 }
 
 // GetServer operation middleware
-func (sh *strictHandler) GetServer(ctx echo.Context, server ServerRef) error {
+func (sh *strictHandler) GetServer(ctx echo.Context, nameOrUUID NameOrUUID) error {
 	var request GetServerRequestObject
 
-	request.Server = server
+	request.NameOrUUID = nameOrUUID
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.GetServer(ctx.Request().Context(), request.(GetServerRequestObject))
@@ -4251,10 +4251,10 @@ func (sh *strictHandler) GetServer(ctx echo.Context, server ServerRef) error {
 }
 
 // EditServer operation middleware
-func (sh *strictHandler) EditServer(ctx echo.Context, server ServerRef, params EditServerParams) error {
+func (sh *strictHandler) EditServer(ctx echo.Context, nameOrUUID NameOrUUID, params EditServerParams) error {
 	var request EditServerRequestObject
 
-	request.Server = server
+	request.NameOrUUID = nameOrUUID
 	request.Params = params
 
 	var body EditServerJSONRequestBody
@@ -4300,10 +4300,10 @@ func (sh *strictHandler) EditServer(ctx echo.Context, server ServerRef, params E
 }
 
 // ApproveHostKey operation middleware
-func (sh *strictHandler) ApproveHostKey(ctx echo.Context, server ServerRef, params ApproveHostKeyParams) error {
+func (sh *strictHandler) ApproveHostKey(ctx echo.Context, nameOrUUID NameOrUUID, params ApproveHostKeyParams) error {
 	var request ApproveHostKeyRequestObject
 
-	request.Server = server
+	request.NameOrUUID = nameOrUUID
 	request.Params = params
 
 	var body ApproveHostKeyJSONRequestBody
@@ -4349,10 +4349,10 @@ func (sh *strictHandler) ApproveHostKey(ctx echo.Context, server ServerRef, para
 }
 
 // PauseServer operation middleware
-func (sh *strictHandler) PauseServer(ctx echo.Context, server ServerRef, params PauseServerParams) error {
+func (sh *strictHandler) PauseServer(ctx echo.Context, nameOrUUID NameOrUUID, params PauseServerParams) error {
 	var request PauseServerRequestObject
 
-	request.Server = server
+	request.NameOrUUID = nameOrUUID
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
@@ -4375,10 +4375,10 @@ func (sh *strictHandler) PauseServer(ctx echo.Context, server ServerRef, params 
 }
 
 // ResumeServer operation middleware
-func (sh *strictHandler) ResumeServer(ctx echo.Context, server ServerRef, params ResumeServerParams) error {
+func (sh *strictHandler) ResumeServer(ctx echo.Context, nameOrUUID NameOrUUID, params ResumeServerParams) error {
 	var request ResumeServerRequestObject
 
-	request.Server = server
+	request.NameOrUUID = nameOrUUID
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
@@ -4401,10 +4401,10 @@ func (sh *strictHandler) ResumeServer(ctx echo.Context, server ServerRef, params
 }
 
 // ScanServer operation middleware
-func (sh *strictHandler) ScanServer(ctx echo.Context, server ServerRef, params ScanServerParams) error {
+func (sh *strictHandler) ScanServer(ctx echo.Context, nameOrUUID NameOrUUID, params ScanServerParams) error {
 	var request ScanServerRequestObject
 
-	request.Server = server
+	request.NameOrUUID = nameOrUUID
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
@@ -4427,10 +4427,10 @@ func (sh *strictHandler) ScanServer(ctx echo.Context, server ServerRef, params S
 }
 
 // TestServer operation middleware
-func (sh *strictHandler) TestServer(ctx echo.Context, server ServerRef, params TestServerParams) error {
+func (sh *strictHandler) TestServer(ctx echo.Context, nameOrUUID NameOrUUID, params TestServerParams) error {
 	var request TestServerRequestObject
 
-	request.Server = server
+	request.NameOrUUID = nameOrUUID
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
