@@ -58,7 +58,7 @@ func (h handlers) GetServer(ctx context.Context, req oas.GetServerRequestObject)
 
 // CreateServer adds a server.
 func (h handlers) CreateServer(ctx context.Context, req oas.CreateServerRequestObject) (oas.CreateServerResponseObject, error) {
-	edit, err := serverEdit(*req.Body)
+	edit, err := req.Body.Edit()
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (h handlers) EditServer(ctx context.Context, req oas.EditServerRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	edit, err := serverEdit(*req.Body)
+	edit, err := req.Body.Edit()
 	if err != nil {
 		return nil, err
 	}
@@ -90,18 +90,6 @@ func (h handlers) EditServer(ctx context.Context, req oas.EditServerRequestObjec
 		return nil, err
 	}
 	return oas.EditServer200JSONResponse{Body: oas.FromServer(server), Headers: oas.EditServer200ResponseHeaders{ETag: etag(server)}}, nil
-}
-
-// serverEdit reads what a body sets.
-func serverEdit(body oas.ServerSettings) (edit admin.ServerEdit, err error) {
-	edit.Settings, err = body.Apply()
-	if body.Password != nil {
-		edit.Password = []byte(*body.Password)
-	}
-	if body.PrivateKey != nil {
-		edit.PrivateKey = []byte(*body.PrivateKey)
-	}
-	return edit, err
 }
 
 // RemoveServer removes a server.

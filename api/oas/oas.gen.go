@@ -345,6 +345,9 @@ type File struct {
 	Status     FileStatus `json:"status"`
 	UpdatedAt  time.Time  `json:"updated_at"`
 
+	// WaitsFor What a file that was only discovered waits for besides time, e.g. its done-marker.
+	WaitsFor *string `json:"waits_for"`
+
 	// WorkflowID Of the Temporal workflow that carries the file.
 	WorkflowID string `json:"workflow_id"`
 }
@@ -615,6 +618,9 @@ type ScanServer struct {
 	Error     *string `json:"error"`
 	ErrorKind *string `json:"error_kind"`
 
+	// Files The server's files by status, all of them; a status that is absent counts none.
+	Files map[string]int64 `json:"files"`
+
 	// Server The server's name.
 	Server     string    `json:"server"`
 	ServerUUID UUID      `json:"server_uuid"`
@@ -871,6 +877,9 @@ type ListFilesParams struct {
 
 	// Hash Only files whose content has this SHA-256 in hex.
 	Hash *string `form:"hash,omitempty" json:"hash,omitempty"`
+
+	// UUID Only files whose uuid begins so; at least 4 hex digits.
+	UUID *string `form:"uuid,omitempty" json:"uuid,omitempty"`
 
 	// Limit Entries per page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
@@ -1255,6 +1264,13 @@ func (w *ServerInterfaceWrapper) ListFiles(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "hash", ctx.QueryParams(), &params.Hash, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter hash: %s", err))
+	}
+
+	// ------------- Optional query parameter "uuid" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "uuid", ctx.QueryParams(), &params.UUID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter uuid: %s", err))
 	}
 
 	// ------------- Optional query parameter "limit" -------------

@@ -32,7 +32,7 @@ for only when no server is named. Exit code 9: there are differences; with any
 other but 0 the audit did not come to its end.`,
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAdmin("audit", config.ComponentAudit, func(ops operations) error {
+			return a.withLocal("audit", config.ComponentAudit, func(ops localOperations) error {
 				return a.audit(cmd.Context(), ops, req)
 			})
 		},
@@ -43,7 +43,7 @@ other but 0 the audit did not come to its end.`,
 }
 
 // audit prints each difference as it is found: nothing is kept.
-func (a *app) audit(ctx context.Context, ops operations, req admin.AuditRequest) error {
+func (a *app) audit(ctx context.Context, ops localOperations, req admin.AuditRequest) error {
 	report := auditReport{app: a}
 	progress := newProgress(a)
 	req.Progress = progress.audit

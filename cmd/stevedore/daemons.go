@@ -21,7 +21,7 @@ func (a *app) daemonCommand(name, short string, component config.Component, run 
 	return &cobra.Command{
 		Use: name, Short: short, Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.load(name, component)
+			cfg, err := a.loadLocal(name, component)
 			if err != nil {
 				return err
 			}

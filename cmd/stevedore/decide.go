@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/internal/admin"
-	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 	"stevedore/workflows"
 )
@@ -17,7 +16,7 @@ func (a *app) decideCommand(action admin.Action, short, long string) *cobra.Comm
 	cmd := &cobra.Command{
 		Use: string(action) + " UUID...", Short: short, Long: long, Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withAdmin("file "+string(action), config.ComponentMigrate, func(ops operations) error {
+			return a.with("file "+string(action), func(ops operations) error {
 				for _, uuid := range args {
 					file, err := ops.Decide(cmd.Context(), uuid, action, d)
 					if err != nil {

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/api/oas"
-	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 )
 
@@ -30,7 +29,7 @@ func (a *app) fileListCommand() *cobra.Command {
 			if limit < 0 {
 				return usageError{fmt.Errorf("--limit %d: use 1 or more, or 0 for all", limit)}
 			}
-			return a.withAdmin("file list", config.ComponentMigrate, func(ops operations) error {
+			return a.with("file list", func(ops operations) error {
 				rows := a.newList("UUID", "SERVER", "PATH", "SIZE", "STATUS", "UPDATED", "ERROR")
 				err := ops.EachFile(cmd.Context(), filter, limit, func(f ingest.File) error {
 					return rows.add(oas.FromFile(f), f.UUID, safe(f.ServerName), safe(f.RemotePath), size(f.Size),

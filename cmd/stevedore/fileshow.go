@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/api/oas"
-	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 	"stevedore/internal/temporalclient"
 )
@@ -35,7 +34,7 @@ func (a *app) fileShowCommand() *cobra.Command {
 		Long: "Shows a file by its uuid, or the beginning of it.",
 		Args: exactly("file uuid"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withAdmin("file show", config.ComponentMigrate, func(ops operations) error {
+			return a.with("file show", func(ops operations) error {
 				file, err := ops.ShowFile(cmd.Context(), args[0])
 				if ingest.KindOf(err) == ingest.KindInvalid {
 					return usageError{err}

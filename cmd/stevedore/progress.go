@@ -39,6 +39,14 @@ func (p *progress) audit(s oracle.Summary) {
 		eraseLine, s.Files, s.Objects, s.Sources, s.Differences())
 }
 
+func (p *progress) rotation(done, total int) {
+	if !p.app.terminal {
+		return
+	}
+	p.shown = true
+	fmt.Fprintf(p.app.stderr, "%s%d of %d servers sealed anew", eraseLine, done, total)
+}
+
 // end takes the line away.
 func (p *progress) end() {
 	if p.shown {

@@ -34,7 +34,7 @@ func (a *app) rootCommand() *cobra.Command {
 	a.addConfigFlags(root)
 	root.AddCommand(
 		a.setupCommand(), a.migrateCommand(), a.workerCommand(), a.apiCommand(), a.serverCommand(),
-		a.scanCommand(), a.fileCommand(), a.auditCommand(), a.tokenCommand(), a.configCommand(), a.versionCommand(),
+		a.scanCommand(), a.fileCommand(), a.auditCommand(), a.tokenCommand(), a.keyCommand(), a.configCommand(), a.versionCommand(),
 	)
 	return root
 }
@@ -48,7 +48,7 @@ func (a *app) addConfigFlags(root *cobra.Command) {
 			continue
 		}
 		a.configFlags[setting.Flag] = root.PersistentFlags().String(setting.Flag, "", setting.Description+" ["+setting.Name+"]")
-		root.PersistentFlags().Lookup(setting.Flag).Hidden = true
+		root.PersistentFlags().Lookup(setting.Flag).Hidden = setting.Flag != "via" && setting.Flag != "api-url"
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/internal/admin"
-	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 )
 
@@ -50,7 +49,7 @@ a server could not be listed but may be later, and with 6 when somebody must
 mend something first.`,
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAdmin("scan", config.ComponentMigrate, func(ops operations) error {
+			return a.with("scan", func(ops operations) error {
 				return a.scan(cmd.Context(), ops, servers, wait)
 			})
 		},

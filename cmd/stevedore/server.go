@@ -10,7 +10,6 @@ import (
 
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
-	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 )
 
@@ -26,7 +25,7 @@ func (a *app) serverListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List all servers", Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAdmin("server list", config.ComponentMigrate, func(ops operations) error {
+			return a.with("server list", func(ops operations) error {
 				servers, err := ops.ListServers(cmd.Context())
 				if err != nil {
 					return err
@@ -48,7 +47,7 @@ func (a *app) serverShowCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "show NAME", Short: "Show a server's settings and state", Args: exactly("server name or uuid"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withAdmin("server show", config.ComponentMigrate, func(ops operations) error {
+			return a.with("server show", func(ops operations) error {
 				server, err := ops.ShowServer(cmd.Context(), args[0])
 				if err != nil {
 					return err
@@ -63,7 +62,7 @@ func (a *app) serverSwitchCommand(name, short string, change func(operations, co
 	return &cobra.Command{
 		Use: name + " NAME", Short: short, Args: exactly("server name or uuid"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withAdmin("server "+name, config.ComponentMigrate, func(ops operations) error {
+			return a.with("server "+name, func(ops operations) error {
 				server, err := change(ops, cmd.Context(), args[0])
 				if err != nil {
 					return err

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/internal/admin"
-	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 )
 
@@ -42,7 +41,7 @@ says. Success ends a suspension.`,
 			if approve != "" && !strings.HasPrefix(approve, "SHA256:") {
 				return usageError{fmt.Errorf("--approve %q: use a fingerprint like SHA256:n4bQgYhM..., as `ssh-keygen -l` prints it", safe(approve))}
 			}
-			return a.withAdmin("server test", config.ComponentMigrate, func(ops operations) error {
+			return a.with("server test", func(ops operations) error {
 				result, err := ops.TestServer(cmd.Context(), args[0], approve)
 				if err != nil && result.Server.UUID == "" {
 					return err

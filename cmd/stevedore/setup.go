@@ -45,7 +45,7 @@ type stepResult struct {
 
 // setUp reports each step as it ends: some take a while.
 func (a *app) setUp(ctx context.Context, name string, component config.Component, only ...string) error {
-	return a.withAdmin(name, component, func(ops operations) error {
+	return a.withLocal(name, component, func(ops localOperations) error {
 		steps := []stepResult{}
 		err := ops.Setup(ctx, func(report admin.StepReport) {
 			step := newStepResult(report)

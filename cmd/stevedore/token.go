@@ -11,7 +11,6 @@ import (
 
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
-	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 )
 
@@ -35,7 +34,7 @@ pauses servers; an admin also changes servers and tokens.`,
 				return usageError{fmt.Errorf("--expires: %w", err)}
 			}
 			in.Role = ingest.Role(role)
-			return a.withAdmin("token create", config.ComponentMigrate, func(ops operations) error {
+			return a.with("token create", func(ops operations) error {
 				token, secret, err := ops.CreateToken(cmd.Context(), in)
 				if err != nil {
 					return err
@@ -78,7 +77,7 @@ func (a *app) tokenListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List all tokens, without their secrets", Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAdmin("token list", config.ComponentMigrate, func(ops operations) error {
+			return a.with("token list", func(ops operations) error {
 				tokens, err := ops.ListTokens(cmd.Context())
 				if err != nil {
 					return err
@@ -103,7 +102,7 @@ func (a *app) tokenRevokeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "revoke NAME", Short: "End a token at once", Args: exactly("token name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withAdmin("token revoke", config.ComponentMigrate, func(ops operations) error {
+			return a.with("token revoke", func(ops operations) error {
 				token, err := ops.RevokeToken(cmd.Context(), args[0])
 				if err != nil {
 					return err

@@ -39,6 +39,8 @@ type FileFilter struct {
 	From, To time.Time
 	// Hash is the lower-case hex digest of the content.
 	Hash string
+	// UUID is how the file's uuid begins, at least 4 hex digits.
+	UUID string
 	// AfterID is the keyset cursor: files with a larger ID.
 	AfterID int64
 	// Limit is the page size; default 100, at most 1000.

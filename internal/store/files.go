@@ -166,6 +166,14 @@ func (s *Store) conditions(ctx context.Context, filter ingest.FileFilter) (text 
 	if filter.Path != "" {
 		add("f.remote_path ~ $%d", globPattern(cleanText(filter.Path)))
 	}
+	if filter.UUID != "" {
+		low, high, err := uuidRange(filter.UUID)
+		if err != nil {
+			return "", nil, err
+		}
+		add("f.file_uuid >= $%d", low)
+		add("f.file_uuid <= $%d", high)
+	}
 	if filter.Hash != "" {
 		add("f.file_hash = $%d", filter.Hash)
 	}
