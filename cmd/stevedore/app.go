@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
@@ -23,6 +24,10 @@ type app struct {
 	terminal bool
 	// screen says the same of stdout: only then tables are coloured or redrawn.
 	screen bool
+	// person says that somebody can be asked: stdin and stderr are terminals.
+	person bool
+	// interval is how often --watch looks.
+	interval time.Duration
 	// open gives what works on the database itself, dial what asks the API.
 	open      func(cfg config.Config, log *slog.Logger) localOperations
 	dial      func(cfg config.Config) (operations, error)

@@ -80,7 +80,7 @@ func (f *fakeOperations) ListServers(context.Context) ([]ingest.Server, error) {
 
 func (f *fakeOperations) ShowServer(_ context.Context, name string) (ingest.Server, error) {
 	for _, s := range f.servers {
-		if s.Name == name {
+		if s.Name == name || s.UUID == name {
 			return s, nil
 		}
 	}
@@ -233,6 +233,11 @@ func environ(lines ...string) with { return func(a *app) { a.environ = append(a.
 
 func execute(t *testing.T, ops *fakeOperations, line []string, options ...with) call {
 	t.Helper()
+	return executeIn(t, t.Context(), ops, line, options...)
+}
+
+func executeIn(t *testing.T, ctx context.Context, ops localOperations, line []string, options ...with) call {
+	t.Helper()
 	var out, errs bytes.Buffer
 	a := &app{
 		stdin: strings.NewReader(""), stdout: &out, stderr: &errs,
@@ -243,7 +248,7 @@ func execute(t *testing.T, ops *fakeOperations, line []string, options ...with) 
 	for _, option := range options {
 		option(a)
 	}
-	code := a.run(t.Context(), line)
+	code := a.run(ctx, line)
 	require.NotContains(t, out.String()+errs.String(), "canary")
 	return call{code, out.String(), errs.String()}
 }

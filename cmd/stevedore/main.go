@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/mattn/go-isatty"
 
@@ -23,6 +24,8 @@ func main() {
 	a := &app{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(),
 		terminal:  isatty.IsTerminal(os.Stderr.Fd()),
+		person:    isatty.IsTerminal(os.Stdin.Fd()) && isatty.IsTerminal(os.Stderr.Fd()),
+		interval:  time.Second,
 		screen:    isatty.IsTerminal(os.Stdout.Fd()),
 		open:      func(cfg config.Config, log *slog.Logger) localOperations { return local{admin.Open(cfg, log)} },
 		dial:      dial,

@@ -47,7 +47,8 @@ Suspended servers are scanned only when named. With --wait it ends when the
 files found have ended their way or wait for an operator; it exits with 5 when
 a server could not be listed but may be later, and with 6 when somebody must
 mend something first.`,
-		Args: none,
+		Example: "  stevedore scan --server acme --wait",
+		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with("scan", func(ops operations) error {
 				return a.scan(cmd.Context(), ops, servers, wait)
@@ -55,6 +56,7 @@ mend something first.`,
 		},
 	}
 	cmd.Flags().StringArrayVar(&servers, "server", nil, "only the server with this `NAME` or uuid; may be repeated")
+	a.completeServers(cmd, "server")
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the files found have ended their way")
 	return cmd
 }

@@ -46,6 +46,7 @@ pauses servers; an admin also changes servers and tokens.`,
 	}
 	cmd.Flags().StringVar(&in.Name, "name", "", "unique `NAME` that stands in the audit log")
 	cmd.Flags().StringVar(&role, "role", "", "viewer, operator or admin")
+	complete(cmd, "role", "viewer", "operator", "admin")
 	cmd.Flags().StringVar(&expires, "expires", "", "how long it is valid, e.g. `30d` or 12h; without it, until it is revoked")
 	return cmd
 }
@@ -76,6 +77,7 @@ func parseDays(text string) (time.Duration, error) {
 func (a *app) tokenListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List all tokens, without their secrets", Args: none,
+		Example: "  stevedore token list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with("token list", func(ops operations) error {
 				tokens, err := ops.ListTokens(cmd.Context())
@@ -101,6 +103,7 @@ func (a *app) tokenListCommand() *cobra.Command {
 func (a *app) tokenRevokeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "revoke NAME", Short: "End a token at once", Args: exactly("token name"),
+		Example: "  stevedore token revoke ci",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with("token revoke", func(ops operations) error {
 				token, err := ops.RevokeToken(cmd.Context(), args[0])

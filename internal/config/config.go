@@ -97,7 +97,7 @@ const (
 type Client struct {
 	URL URL `env:"STEVEDORE_API_URL" envDefault:"http://127.0.0.1:9000" doc:"Where the command line finds the API"`
 	// Via is auto, local or api.
-	Via string `env:"STEVEDORE_VIA" envDefault:"auto" doc:"How the command line works: local on the database itself, api by asking the API with STEVEDORE_TOKEN, auto: local where STEVEDORE_DATABASE_URL is set"`
+	Via string `env:"STEVEDORE_VIA" envDefault:"auto" doc:"Where commands work: local (the database), api (ask it, with STEVEDORE_TOKEN) or auto: local if STEVEDORE_DATABASE_URL is set"`
 }
 
 // Staging is the folder through which a worker's files pass.

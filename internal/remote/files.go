@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -119,10 +120,10 @@ func (c *Client) Decide(ctx context.Context, uuidOrPrefix string, action admin.A
 	if err != nil {
 		return file, c.unreadable(err)
 	}
-	decision, read := oas.Decision{Reason: d.Reason}, reply[oas.File]{c}
+	decision, read := oas.Decision{Reason: reason(d)}, reply[oas.File]{c}
 	switch action {
 	case admin.Retry:
-		_, err = read.of(c.api.RetryFile(ctx, id, nil, oas.RetryDecision{Reason: d.Reason, From: from(d)}))
+		_, err = read.of(c.api.RetryFile(ctx, id, nil, oas.RetryDecision{Reason: decision.Reason, From: from(d)}))
 	case admin.Skip:
 		_, err = read.of(c.api.SkipFile(ctx, id, nil, decision))
 	default:
@@ -131,12 +132,15 @@ func (c *Client) Decide(ctx context.Context, uuidOrPrefix string, action admin.A
 	return file, err
 }
 
+// reason says something where nobody did: the API wants a word for the history.
+func reason(d workflows.Decision) string { return cmp.Or(d.Reason, "by command line, no reason given") }
+
 func from(d workflows.Decision) *oas.StepName { return orNil(oas.StepName(d.From)) }
 
 // DecideAll decides on up to 500 files in error at once.
 func (c *Client) DecideAll(ctx context.Context, req admin.BulkRequest) (admin.BulkResult, error) {
 	body := oas.BulkDecision{
-		Filter: selection(req.Filter), Reason: req.Decision.Reason, From: from(req.Decision), DryRun: &req.DryRun, ExpectedCount: req.Expected,
+		Filter: selection(req.Filter), Reason: reason(req.Decision), From: from(req.Decision), DryRun: &req.DryRun, ExpectedCount: req.Expected,
 	}
 	read := reply[oas.BulkResult]{c}
 	var answer oas.BulkResult
