@@ -207,7 +207,7 @@ func (m maker) valueWrongs(at []string, schema *openapi3.Schema) (list []wrong) 
 		if other.value == nil && len(at) == 0 {
 			continue // that would be no body, see bodyWrongs
 		}
-		if !schema.Type.Is(other.kind) && !(other.value == nil && schema.Nullable) {
+		if !schema.Type.Is(other.kind) && (other.value != nil || !schema.Nullable) {
 			add(other.what, 400, name, other.value)
 		}
 	}

@@ -123,10 +123,10 @@ func (a *app) watchFile(ctx context.Context, ops operations, file ingest.File) e
 
 // stopped is no error when a person stopped it.
 func stopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 func (a *app) showEvent(event ingest.StoredEvent, before time.Time) error {
