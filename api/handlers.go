@@ -125,6 +125,9 @@ func (h handlers) ListFiles(ctx context.Context, req oas.ListFilesRequestObject)
 func fileFilter(params oas.ListFilesParams) (ingest.FileFilter, error) {
 	filter := selection(oas.FileSelection{Server: params.Server, Path: params.Path, From: params.From, To: params.To, Hash: params.Hash})
 	filter.Limit = pageLimit(params.Limit)
+	if params.UUID != nil {
+		filter.UUID = *params.UUID
+	}
 	if params.Status != nil {
 		for _, status := range *params.Status {
 			filter.Statuses = append(filter.Statuses, ingest.Status(status))

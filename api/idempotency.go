@@ -5,8 +5,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -68,17 +66,12 @@ func (r repeats) check(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// digest reads the body and puts it back.
+// digest tells requests apart without keeping what they hold.
 func (r repeats) digest(c echo.Context) ([]byte, error) {
-	body, err := io.ReadAll(c.Request().Body)
-	var refused *echo.HTTPError
-	if errors.As(err, &refused) {
-		return nil, refused
-	}
+	body, err := readBody(c)
 	if err != nil {
-		return nil, echo.NewHTTPError(http.StatusBadRequest, "the body could not be read")
+		return nil, err
 	}
-	c.Request().Body = io.NopCloser(bytes.NewReader(body))
 	mac := hmac.New(sha256.New, r.digestKey)
 	mac.Write([]byte(c.Request().Method + " " + c.Request().URL.RequestURI() + "\n"))
 	mac.Write(body)

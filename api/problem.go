@@ -141,7 +141,8 @@ func refusedProblem(err *echo.HTTPError) oas.Problem {
 	if err.Code >= http.StatusInternalServerError {
 		code, detail = codeInternal, "something went wrong inside stevedore: its log has the request id"
 	}
-	return newProblem(err.Code, code, firstLine(detail))
+	// The generated code quotes what it was given.
+	return newProblem(err.Code, code, ingest.DisplayPath(firstLine(detail)))
 }
 
 func firstLine(text string) string {

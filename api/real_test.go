@@ -29,12 +29,25 @@ type fakeEngine struct {
 	err     error
 }
 
+// fail makes everything fail with the error from now on, or work again.
+func (e *fakeEngine) fail(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.err = err
+}
+
+func (e *fakeEngine) failure() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.err
+}
+
 func (e *fakeEngine) StartScan(context.Context, string, workflows.ScanAllServersInput) (string, error) {
-	return "run-1", e.err
+	return "run-1", e.failure()
 }
 
 func (e *fakeEngine) DescribeScan(context.Context, string) (admin.Execution, error) {
-	return admin.Execution{RunID: "run-1", Running: true, StartedAt: time.Unix(1, 0)}, e.err
+	return admin.Execution{RunID: "run-1", Running: true, StartedAt: time.Unix(1, 0)}, e.failure()
 }
 
 func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workflows.Decision) error {
@@ -45,7 +58,7 @@ func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workfl
 }
 
 func (e *fakeEngine) StartIngest(context.Context, ingest.File, workflows.FileIngestInput) error {
-	return e.err
+	return e.failure()
 }
 
 // fakeProber presents one key and lets in whoever has pinned it.
@@ -92,6 +105,7 @@ func setupReal(t *testing.T) *realBundle {
 	ops := admin.New(admin.Deps{
 		Ledger: admin.Opened[admin.Ledger](ledger), Sealer: admin.Opened[admin.Sealer](fakeSealer{}),
 		Prober: admin.Opened[admin.Prober](b.prober), Engine: b.engine, NewUUID: uuid.NewString,
+		Checks:   []admin.Check{{Part: "temporal", Run: func(context.Context) error { return b.engine.failure() }}},
 		Defaults: ingest.ServerDefaults{Settle: 10 * time.Second, ScanInterval: time.Minute},
 	})
 	b.handler = NewHandler(Deps{Operations: ops, Token: testToken, Log: quiet(), RequestsPerSecond: 1e6})

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -72,8 +74,16 @@ func splitAction(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		// In place: echo routes the request that it was given, not one set here.
 		u := c.Request().URL
-		if found := actionPath.FindStringSubmatch(u.Path); found != nil && u.RawPath == "" {
-			u.Path = found[1] + "/:" + found[2]
+		if found := actionPath.FindStringSubmatch(u.EscapedPath()); found != nil {
+			// Of the escaped path, so that what is encoded divides nothing.
+			escaped := found[1] + "/:" + found[2]
+			path, err := url.PathUnescape(escaped)
+			if err != nil {
+				return echo.NewHTTPError(http.StatusBadRequest, "the path is not encoded as a URL's")
+			}
+			if u.Path, u.RawPath = path, ""; u.EscapedPath() != escaped {
+				u.RawPath = escaped
+			}
 		}
 		return next(c)
 	}

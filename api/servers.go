@@ -49,7 +49,7 @@ func (h handlers) ListServers(ctx context.Context, _ oas.ListServersRequestObjec
 
 // GetServer returns one server.
 func (h handlers) GetServer(ctx context.Context, req oas.GetServerRequestObject) (oas.GetServerResponseObject, error) {
-	server, err := h.ops.ShowServer(ctx, req.Server)
+	server, err := h.ops.ShowServer(ctx, req.NameOrUUID)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (h handlers) GetServer(ctx context.Context, req oas.GetServerRequestObject)
 
 // CreateServer adds a server.
 func (h handlers) CreateServer(ctx context.Context, req oas.CreateServerRequestObject) (oas.CreateServerResponseObject, error) {
-	edit, err := serverEdit(*req.Body)
+	edit, err := req.Body.Edit()
 	if err != nil {
 		return nil, err
 	}
@@ -81,27 +81,15 @@ func (h handlers) EditServer(ctx context.Context, req oas.EditServerRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	edit, err := serverEdit(*req.Body)
+	edit, err := req.Body.Edit()
 	if err != nil {
 		return nil, err
 	}
-	server, err := h.ops.EditServer(ctx, req.Server, version, edit)
+	server, err := h.ops.EditServer(ctx, req.NameOrUUID, version, edit)
 	if err != nil {
 		return nil, err
 	}
 	return oas.EditServer200JSONResponse{Body: oas.FromServer(server), Headers: oas.EditServer200ResponseHeaders{ETag: etag(server)}}, nil
-}
-
-// serverEdit reads what a body sets.
-func serverEdit(body oas.ServerSettings) (edit admin.ServerEdit, err error) {
-	edit.Settings, err = body.Apply()
-	if body.Password != nil {
-		edit.Password = []byte(*body.Password)
-	}
-	if body.PrivateKey != nil {
-		edit.PrivateKey = []byte(*body.PrivateKey)
-	}
-	return edit, err
 }
 
 // RemoveServer removes a server.
@@ -110,7 +98,7 @@ func (h handlers) RemoveServer(ctx context.Context, req oas.RemoveServerRequestO
 	if err != nil {
 		return nil, err
 	}
-	if _, err := h.ops.RemoveServer(ctx, req.Server, version); err != nil {
+	if _, err := h.ops.RemoveServer(ctx, req.NameOrUUID, version); err != nil {
 		return nil, err
 	}
 	return oas.RemoveServer204Response{}, nil
@@ -118,7 +106,7 @@ func (h handlers) RemoveServer(ctx context.Context, req oas.RemoveServerRequestO
 
 // PauseServer stops scans of a server.
 func (h handlers) PauseServer(ctx context.Context, req oas.PauseServerRequestObject) (oas.PauseServerResponseObject, error) {
-	server, err := h.ops.PauseServer(ctx, req.Server)
+	server, err := h.ops.PauseServer(ctx, req.NameOrUUID)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +115,7 @@ func (h handlers) PauseServer(ctx context.Context, req oas.PauseServerRequestObj
 
 // ResumeServer lets a server be scanned again.
 func (h handlers) ResumeServer(ctx context.Context, req oas.ResumeServerRequestObject) (oas.ResumeServerResponseObject, error) {
-	server, err := h.ops.ResumeServer(ctx, req.Server)
+	server, err := h.ops.ResumeServer(ctx, req.NameOrUUID)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +127,7 @@ func (h handlers) ResumeServer(ctx context.Context, req oas.ResumeServerRequestO
 func (h handlers) TestServer(ctx context.Context, req oas.TestServerRequestObject) (oas.TestServerResponseObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
-	result, err := h.ops.TestServer(ctx, req.Server, "")
+	result, err := h.ops.TestServer(ctx, req.NameOrUUID, "")
 	if err != nil && (result.Server.UUID == "" || !about(err)) {
 		return nil, err
 	}
@@ -151,7 +139,7 @@ func (h handlers) TestServer(ctx context.Context, req oas.TestServerRequestObjec
 func (h handlers) ApproveHostKey(ctx context.Context, req oas.ApproveHostKeyRequestObject) (oas.ApproveHostKeyResponseObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
-	result, err := h.ops.TestServer(ctx, req.Server, req.Body.Fingerprint)
+	result, err := h.ops.TestServer(ctx, req.NameOrUUID, req.Body.Fingerprint)
 	if err != nil && (result.Server.UUID == "" || !about(err) || result.Presented.Fingerprint != req.Body.Fingerprint) {
 		return nil, err
 	}
@@ -166,7 +154,7 @@ func about(err error) bool {
 
 // ScanServer starts a scan of one server.
 func (h handlers) ScanServer(ctx context.Context, req oas.ScanServerRequestObject) (oas.ScanServerResponseObject, error) {
-	accepted, err := h.scan(ctx, []string{req.Server})
+	accepted, err := h.scan(ctx, []string{req.NameOrUUID})
 	if err != nil {
 		return nil, err
 	}

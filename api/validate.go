@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,8 +19,8 @@ import (
 
 // checker compares requests with openapi.yaml before anything else sees them,
 // so that what it says is what holds, and every problem is named at once. It
-// also refuses query parameters that an operation does not know: a filter that
-// is misspelt and ignored would do more than was asked for.
+// also refuses query parameters that an operation does not know, or knows once
+// and is given twice: a filter that is ignored would do more than was asked for.
 type checker struct {
 	doc       *openapi3.T
 	specified func(pattern string) string
@@ -60,26 +59,24 @@ func (k checker) check(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 func (k checker) problems(c echo.Context, route *routers.Route) ([]ingest.FieldError, error) {
-	fields := unknownParameters(c, route)
+	fields, err := unholdable(c, route)
+	if len(fields) > 0 || err != nil {
+		return fields, err
+	}
+	fields = unknownParameters(c, route)
 	params := map[string]string{}
 	for i, name := range c.ParamNames() {
 		params[name] = c.ParamValues()[i]
 	}
-	err := openapi3filter.ValidateRequest(c.Request().Context(), &openapi3filter.RequestValidationInput{
+	err = openapi3filter.ValidateRequest(c.Request().Context(), &openapi3filter.RequestValidationInput{
 		Request: c.Request(), PathParams: params, QueryParams: c.QueryParams(), Route: route,
 		Options: &openapi3filter.Options{
-			MultiError:         true,
-			AuthenticationFunc: func(context.Context, *openapi3filter.AuthenticationInput) error { return nil },
+			MultiError: true,
+			// Handlers know the defaults; setting them here would let a null pass.
+			SkipSettingDefaults: true,
+			AuthenticationFunc:  func(context.Context, *openapi3filter.AuthenticationInput) error { return nil },
 		},
 	})
-	var refused *echo.HTTPError
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &refused): // from the body limit
-		return nil, refused
-	case errors.As(err, &tooLarge):
-		return nil, echo.ErrStatusRequestEntityTooLarge
-	}
 	return append(fields, fieldsOf(err, "")...), nil
 }
 
@@ -87,14 +84,19 @@ func unknownParameters(c echo.Context, route *routers.Route) (fields []ingest.Fi
 	var known []string
 	for _, list := range []openapi3.Parameters{route.PathItem.Parameters, route.Operation.Parameters} {
 		for _, parameter := range list {
-			if parameter.Value.In == openapi3.ParameterInQuery {
-				known = append(known, parameter.Value.Name)
+			if parameter.Value.In != openapi3.ParameterInQuery {
+				continue
+			}
+			name := parameter.Value.Name
+			known = append(known, name)
+			if len(c.QueryParams()[name]) > 1 && !parameter.Value.Schema.Value.Type.Is(openapi3.TypeArray) {
+				fields = append(fields, fieldError(name, "give it once"))
 			}
 		}
 	}
 	for name := range c.QueryParams() {
 		if !slices.Contains(known, name) {
-			fields = append(fields, ingest.FieldError{Field: name, Message: fmt.Sprintf(
+			fields = append(fields, ingest.FieldError{Field: ingest.Summary(name), Message: fmt.Sprintf(
 				"query parameter %q is not known here; known: [%s]", ingest.Summary(name), strings.Join(known, " "))})
 		}
 	}

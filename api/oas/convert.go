@@ -21,7 +21,7 @@ func FromFile(f ingest.File) File {
 		Status:           FileStatus(f.Status),
 		FileHash:         orNull(f.Hash), HashAlgo: orNull(f.HashAlgo),
 		Bucket: orNull(f.Bucket), ObjectKey: orNull(f.ObjectKey),
-		ErrorKind: orNull(string(f.ErrorKind)), ErrorMessage: orNull(f.ErrorMessage),
+		WaitsFor: waitsFor(f), ErrorKind: orNull(string(f.ErrorKind)), ErrorMessage: orNull(f.ErrorMessage),
 		CreatedAt: f.CreatedAt.UTC(), UpdatedAt: f.UpdatedAt.UTC(), CompletedAt: timeOrNull(f.CompletedAt),
 		WorkflowID: ingest.IngestWorkflowID(f.UUID),
 	}
@@ -43,6 +43,14 @@ func FromProgress(p admin.Progress) *Progress {
 		shown.EtaSeconds = &seconds
 	}
 	return shown
+}
+
+// waitsFor is left over in the ledger once the file has gone on.
+func waitsFor(f ingest.File) *string {
+	if f.Status != ingest.StatusDiscovered {
+		return nil
+	}
+	return orNull(ingest.DisplayPath(f.WaitsFor))
 }
 
 // FromServer returns a server as the API shows it, without its credentials.
@@ -90,7 +98,10 @@ func FromScan(s admin.ScanStatus) Scan {
 }
 
 func fromScanServer(s admin.ScanServerStatus) ScanServer {
-	server := ScanServer{ServerUUID: s.Server.UUID, Server: s.Server.Name, State: ScanState(s.State)}
+	server := ScanServer{ServerUUID: s.Server.UUID, Server: s.Server.Name, State: ScanState(s.State), Files: map[string]int64{}}
+	for status, n := range s.Files {
+		server.Files[string(status)] = n
+	}
 	if s.Err != nil {
 		server.ErrorKind, server.Error = orNull(string(ingest.KindOf(s.Err))), orNull(s.Err.Error())
 	}

@@ -363,6 +363,9 @@ type File struct {
 	Status     FileStatus `json:"status"`
 	UpdatedAt  time.Time  `json:"updated_at"`
 
+	// WaitsFor What a file that was only discovered waits for besides time, e.g. its done-marker.
+	WaitsFor *string `json:"waits_for"`
+
 	// WorkflowID Of the Temporal workflow that carries the file.
 	WorkflowID string `json:"workflow_id"`
 }
@@ -719,6 +722,9 @@ type ScanServer struct {
 	Error     *string `json:"error"`
 	ErrorKind *string `json:"error_kind"`
 
+	// Files The server's files by status, all of them; a status that is absent counts none.
+	Files map[string]int64 `json:"files"`
+
 	// Server The server's name.
 	Server     string    `json:"server"`
 	ServerUUID UUID      `json:"server_uuid"`
@@ -972,8 +978,8 @@ type IfMatch = string
 // Limit defines model for Limit.
 type Limit = int
 
-// ServerRef defines model for ServerRef.
-type ServerRef = string
+// NameOrUUID defines model for ServerRef.
+type NameOrUUID = string
 
 // ListAuditLogParams defines parameters for ListAuditLog.
 type ListAuditLogParams struct {
@@ -1013,6 +1019,9 @@ type ListFilesParams struct {
 
 	// Hash Only files whose content has this SHA-256 in hex.
 	Hash *string `form:"hash,omitempty" json:"hash,omitempty"`
+
+	// UUID Only files whose uuid begins so; at least 4 hex digits.
+	UUID *string `form:"uuid,omitempty" json:"uuid,omitempty"`
 
 	// Limit Entries per page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
@@ -1238,28 +1247,28 @@ type ServerInterface interface {
 	CreateServer(ctx echo.Context, params CreateServerParams) error
 	// RemoveServer Remove a server
 	// (DELETE /api/v1/servers/{server})
-	RemoveServer(ctx echo.Context, server ServerRef, params RemoveServerParams) error
+	RemoveServer(ctx echo.Context, nameOrUUID NameOrUUID, params RemoveServerParams) error
 	// GetServer One server
 	// (GET /api/v1/servers/{server})
-	GetServer(ctx echo.Context, server ServerRef) error
+	GetServer(ctx echo.Context, nameOrUUID NameOrUUID) error
 	// EditServer Change a server's settings or credentials
 	// (PATCH /api/v1/servers/{server})
-	EditServer(ctx echo.Context, server ServerRef, params EditServerParams) error
+	EditServer(ctx echo.Context, nameOrUUID NameOrUUID, params EditServerParams) error
 	// ApproveHostKey Pin the presented host key if it has this fingerprint, and test the server
 	// (POST /api/v1/servers/{server}:approve-host-key)
-	ApproveHostKey(ctx echo.Context, server ServerRef, params ApproveHostKeyParams) error
+	ApproveHostKey(ctx echo.Context, nameOrUUID NameOrUUID, params ApproveHostKeyParams) error
 	// PauseServer Stop scanning a server; files already found go on
 	// (POST /api/v1/servers/{server}:pause)
-	PauseServer(ctx echo.Context, server ServerRef, params PauseServerParams) error
+	PauseServer(ctx echo.Context, nameOrUUID NameOrUUID, params PauseServerParams) error
 	// ResumeServer Scan a paused or suspended server again
 	// (POST /api/v1/servers/{server}:resume)
-	ResumeServer(ctx echo.Context, server ServerRef, params ResumeServerParams) error
+	ResumeServer(ctx echo.Context, nameOrUUID NameOrUUID, params ResumeServerParams) error
 	// ScanServer Scan a server now
 	// (POST /api/v1/servers/{server}:scan)
-	ScanServer(ctx echo.Context, server ServerRef, params ScanServerParams) error
+	ScanServer(ctx echo.Context, nameOrUUID NameOrUUID, params ScanServerParams) error
 	// TestServer Connect, compare the host key, log in and look at the root folder
 	// (POST /api/v1/servers/{server}:test)
-	TestServer(ctx echo.Context, server ServerRef, params TestServerParams) error
+	TestServer(ctx echo.Context, nameOrUUID NameOrUUID, params TestServerParams) error
 	// ListTokens All tokens, the latest first, without their secrets
 	// (GET /api/v1/tokens)
 	ListTokens(ctx echo.Context) error
@@ -1398,6 +1407,13 @@ func (w *ServerInterfaceWrapper) ListFiles(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "hash", ctx.QueryParams(), &params.Hash, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter hash: %s", err))
+	}
+
+	// ------------- Optional query parameter "uuid" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "uuid", ctx.QueryParams(), &params.UUID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter uuid: %s", err))
 	}
 
 	// ------------- Optional query parameter "limit" -------------
@@ -1757,9 +1773,9 @@ func (w *ServerInterfaceWrapper) CreateServer(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) RemoveServer(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "server" -------------
-	var server ServerRef
+	var nameOrUUID NameOrUUID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &nameOrUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
 	}
@@ -1785,7 +1801,7 @@ func (w *ServerInterfaceWrapper) RemoveServer(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RemoveServer(ctx, server, params)
+	err = w.Handler.RemoveServer(ctx, nameOrUUID, params)
 	return err
 }
 
@@ -1793,15 +1809,15 @@ func (w *ServerInterfaceWrapper) RemoveServer(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) GetServer(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "server" -------------
-	var server ServerRef
+	var nameOrUUID NameOrUUID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &nameOrUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetServer(ctx, server)
+	err = w.Handler.GetServer(ctx, nameOrUUID)
 	return err
 }
 
@@ -1809,9 +1825,9 @@ func (w *ServerInterfaceWrapper) GetServer(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) EditServer(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "server" -------------
-	var server ServerRef
+	var nameOrUUID NameOrUUID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &nameOrUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
 	}
@@ -1837,7 +1853,7 @@ func (w *ServerInterfaceWrapper) EditServer(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.EditServer(ctx, server, params)
+	err = w.Handler.EditServer(ctx, nameOrUUID, params)
 	return err
 }
 
@@ -1845,9 +1861,9 @@ func (w *ServerInterfaceWrapper) EditServer(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) ApproveHostKey(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "server" -------------
-	var server ServerRef
+	var nameOrUUID NameOrUUID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &nameOrUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
 	}
@@ -1873,7 +1889,7 @@ func (w *ServerInterfaceWrapper) ApproveHostKey(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ApproveHostKey(ctx, server, params)
+	err = w.Handler.ApproveHostKey(ctx, nameOrUUID, params)
 	return err
 }
 
@@ -1881,9 +1897,9 @@ func (w *ServerInterfaceWrapper) ApproveHostKey(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) PauseServer(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "server" -------------
-	var server ServerRef
+	var nameOrUUID NameOrUUID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &nameOrUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
 	}
@@ -1909,7 +1925,7 @@ func (w *ServerInterfaceWrapper) PauseServer(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PauseServer(ctx, server, params)
+	err = w.Handler.PauseServer(ctx, nameOrUUID, params)
 	return err
 }
 
@@ -1917,9 +1933,9 @@ func (w *ServerInterfaceWrapper) PauseServer(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) ResumeServer(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "server" -------------
-	var server ServerRef
+	var nameOrUUID NameOrUUID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &nameOrUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
 	}
@@ -1945,7 +1961,7 @@ func (w *ServerInterfaceWrapper) ResumeServer(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ResumeServer(ctx, server, params)
+	err = w.Handler.ResumeServer(ctx, nameOrUUID, params)
 	return err
 }
 
@@ -1953,9 +1969,9 @@ func (w *ServerInterfaceWrapper) ResumeServer(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) ScanServer(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "server" -------------
-	var server ServerRef
+	var nameOrUUID NameOrUUID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &nameOrUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
 	}
@@ -1981,7 +1997,7 @@ func (w *ServerInterfaceWrapper) ScanServer(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ScanServer(ctx, server, params)
+	err = w.Handler.ScanServer(ctx, nameOrUUID, params)
 	return err
 }
 
@@ -1989,9 +2005,9 @@ func (w *ServerInterfaceWrapper) ScanServer(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) TestServer(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "server" -------------
-	var server ServerRef
+	var nameOrUUID NameOrUUID
 
-	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &server, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &nameOrUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
 	}
@@ -2017,7 +2033,7 @@ func (w *ServerInterfaceWrapper) TestServer(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.TestServer(ctx, server, params)
+	err = w.Handler.TestServer(ctx, nameOrUUID, params)
 	return err
 }
 
@@ -2498,6 +2514,22 @@ func (response RenotifyFile200JSONResponse) VisitRenotifyFileResponse(w http.Res
 	return err
 }
 
+type RenotifyFile503ApplicationProblemPlusJSONResponse struct {
+	ProblemApplicationProblemPlusJSONResponse
+}
+
+func (response RenotifyFile503ApplicationProblemPlusJSONResponse) VisitRenotifyFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RenotifyFiledefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
@@ -2535,6 +2567,22 @@ func (response RetryFile200JSONResponse) VisitRetryFileResponse(w http.ResponseW
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryFile503ApplicationProblemPlusJSONResponse struct {
+	ProblemApplicationProblemPlusJSONResponse
+}
+
+func (response RetryFile503ApplicationProblemPlusJSONResponse) VisitRetryFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2580,6 +2628,22 @@ func (response SkipFile200JSONResponse) VisitSkipFileResponse(w http.ResponseWri
 	return err
 }
 
+type SkipFile503ApplicationProblemPlusJSONResponse struct {
+	ProblemApplicationProblemPlusJSONResponse
+}
+
+func (response SkipFile503ApplicationProblemPlusJSONResponse) VisitSkipFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SkipFiledefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
@@ -2620,6 +2684,22 @@ func (response RetryFiles200JSONResponse) VisitRetryFilesResponse(w http.Respons
 	return err
 }
 
+type RetryFiles503ApplicationProblemPlusJSONResponse struct {
+	ProblemApplicationProblemPlusJSONResponse
+}
+
+func (response RetryFiles503ApplicationProblemPlusJSONResponse) VisitRetryFilesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RetryFilesdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
@@ -2656,6 +2736,22 @@ func (response SkipFiles200JSONResponse) VisitSkipFilesResponse(w http.ResponseW
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SkipFiles503ApplicationProblemPlusJSONResponse struct {
+	ProblemApplicationProblemPlusJSONResponse
+}
+
+func (response SkipFiles503ApplicationProblemPlusJSONResponse) VisitSkipFilesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2815,6 +2911,22 @@ func (response GetScan200JSONResponse) VisitGetScanResponse(w http.ResponseWrite
 	return err
 }
 
+type GetScan503ApplicationProblemPlusJSONResponse struct {
+	ProblemApplicationProblemPlusJSONResponse
+}
+
+func (response GetScan503ApplicationProblemPlusJSONResponse) VisitGetScanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetScandefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
@@ -2925,8 +3037,8 @@ func (response CreateServerdefaultApplicationProblemPlusJSONResponse) VisitCreat
 }
 
 type RemoveServerRequestObject struct {
-	Server ServerRef `json:"server"`
-	Params RemoveServerParams
+	NameOrUUID NameOrUUID `json:"server"`
+	Params     RemoveServerParams
 }
 
 type RemoveServerResponseObject interface {
@@ -2959,7 +3071,7 @@ func (response RemoveServerdefaultApplicationProblemPlusJSONResponse) VisitRemov
 }
 
 type GetServerRequestObject struct {
-	Server ServerRef `json:"server"`
+	NameOrUUID NameOrUUID `json:"server"`
 }
 
 type GetServerResponseObject interface {
@@ -3008,9 +3120,9 @@ func (response GetServerdefaultApplicationProblemPlusJSONResponse) VisitGetServe
 }
 
 type EditServerRequestObject struct {
-	Server ServerRef `json:"server"`
-	Params EditServerParams
-	Body   *EditServerJSONRequestBody
+	NameOrUUID NameOrUUID `json:"server"`
+	Params     EditServerParams
+	Body       *EditServerJSONRequestBody
 }
 
 type EditServerResponseObject interface {
@@ -3059,9 +3171,9 @@ func (response EditServerdefaultApplicationProblemPlusJSONResponse) VisitEditSer
 }
 
 type ApproveHostKeyRequestObject struct {
-	Server ServerRef `json:"server"`
-	Params ApproveHostKeyParams
-	Body   *ApproveHostKeyJSONRequestBody
+	NameOrUUID NameOrUUID `json:"server"`
+	Params     ApproveHostKeyParams
+	Body       *ApproveHostKeyJSONRequestBody
 }
 
 type ApproveHostKeyResponseObject interface {
@@ -3100,8 +3212,8 @@ func (response ApproveHostKeydefaultApplicationProblemPlusJSONResponse) VisitApp
 }
 
 type PauseServerRequestObject struct {
-	Server ServerRef `json:"server"`
-	Params PauseServerParams
+	NameOrUUID NameOrUUID `json:"server"`
+	Params     PauseServerParams
 }
 
 type PauseServerResponseObject interface {
@@ -3150,8 +3262,8 @@ func (response PauseServerdefaultApplicationProblemPlusJSONResponse) VisitPauseS
 }
 
 type ResumeServerRequestObject struct {
-	Server ServerRef `json:"server"`
-	Params ResumeServerParams
+	NameOrUUID NameOrUUID `json:"server"`
+	Params     ResumeServerParams
 }
 
 type ResumeServerResponseObject interface {
@@ -3200,8 +3312,8 @@ func (response ResumeServerdefaultApplicationProblemPlusJSONResponse) VisitResum
 }
 
 type ScanServerRequestObject struct {
-	Server ServerRef `json:"server"`
-	Params ScanServerParams
+	NameOrUUID NameOrUUID `json:"server"`
+	Params     ScanServerParams
 }
 
 type ScanServerResponseObject interface {
@@ -3232,6 +3344,22 @@ func (response ScanServer202JSONResponse) VisitScanServerResponse(w http.Respons
 	return err
 }
 
+type ScanServer503ApplicationProblemPlusJSONResponse struct {
+	ProblemApplicationProblemPlusJSONResponse
+}
+
+func (response ScanServer503ApplicationProblemPlusJSONResponse) VisitScanServerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ScanServerdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
@@ -3250,8 +3378,8 @@ func (response ScanServerdefaultApplicationProblemPlusJSONResponse) VisitScanSer
 }
 
 type TestServerRequestObject struct {
-	Server ServerRef `json:"server"`
-	Params TestServerParams
+	NameOrUUID NameOrUUID `json:"server"`
+	Params     TestServerParams
 }
 
 type TestServerResponseObject interface {
@@ -3536,6 +3664,23 @@ func (response GetLiveness200JSONResponse) VisitGetLivenessResponse(w http.Respo
 	return err
 }
 
+type GetLivenessdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetLivenessdefaultApplicationProblemPlusJSONResponse) VisitGetLivenessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetSpecificationRequestObject struct {
 }
 
@@ -3611,6 +3756,23 @@ func (response GetReadiness503ApplicationProblemPlusJSONResponse) VisitGetReadin
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReadinessdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetReadinessdefaultApplicationProblemPlusJSONResponse) VisitGetReadinessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4293,10 +4455,10 @@ func (sh *strictHandler) CreateServer(ctx echo.Context, params CreateServerParam
 }
 
 // RemoveServer operation middleware
-func (sh *strictHandler) RemoveServer(ctx echo.Context, server ServerRef, params RemoveServerParams) error {
+func (sh *strictHandler) RemoveServer(ctx echo.Context, nameOrUUID NameOrUUID, params RemoveServerParams) error {
 	var request RemoveServerRequestObject
 
-	request.Server = server
+	request.NameOrUUID = nameOrUUID
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
@@ -4319,10 +4481,10 @@ func (sh *strictHandler) RemoveServer(ctx echo.Context, server ServerRef, params
 }
 
 // GetServer operation middleware
-func (sh *strictHandler) GetServer(ctx echo.Context, server ServerRef) error {
+func (sh *strictHandler) GetServer(ctx echo.Context, nameOrUUID NameOrUUID) error {
 	var request GetServerRequestObject
 
-	request.Server = server
+	request.NameOrUUID = nameOrUUID
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.GetServer(ctx.Request().Context(), request.(GetServerRequestObject))
@@ -4344,10 +4506,10 @@ func (sh *strictHandler) GetServer(ctx echo.Context, server ServerRef) error {
 }
 
 // EditServer operation middleware
-func (sh *strictHandler) EditServer(ctx echo.Context, server ServerRef, params EditServerParams) error {
+func (sh *strictHandler) EditServer(ctx echo.Context, nameOrUUID NameOrUUID, params EditServerParams) error {
 	var request EditServerRequestObject
 
-	request.Server = server
+	request.NameOrUUID = nameOrUUID
 	request.Params = params
 
 	var body EditServerJSONRequestBody
@@ -4393,10 +4555,10 @@ func (sh *strictHandler) EditServer(ctx echo.Context, server ServerRef, params E
 }
 
 // ApproveHostKey operation middleware
-func (sh *strictHandler) ApproveHostKey(ctx echo.Context, server ServerRef, params ApproveHostKeyParams) error {
+func (sh *strictHandler) ApproveHostKey(ctx echo.Context, nameOrUUID NameOrUUID, params ApproveHostKeyParams) error {
 	var request ApproveHostKeyRequestObject
 
-	request.Server = server
+	request.NameOrUUID = nameOrUUID
 	request.Params = params
 
 	var body ApproveHostKeyJSONRequestBody
@@ -4442,10 +4604,10 @@ func (sh *strictHandler) ApproveHostKey(ctx echo.Context, server ServerRef, para
 }
 
 // PauseServer operation middleware
-func (sh *strictHandler) PauseServer(ctx echo.Context, server ServerRef, params PauseServerParams) error {
+func (sh *strictHandler) PauseServer(ctx echo.Context, nameOrUUID NameOrUUID, params PauseServerParams) error {
 	var request PauseServerRequestObject
 
-	request.Server = server
+	request.NameOrUUID = nameOrUUID
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
@@ -4468,10 +4630,10 @@ func (sh *strictHandler) PauseServer(ctx echo.Context, server ServerRef, params 
 }
 
 // ResumeServer operation middleware
-func (sh *strictHandler) ResumeServer(ctx echo.Context, server ServerRef, params ResumeServerParams) error {
+func (sh *strictHandler) ResumeServer(ctx echo.Context, nameOrUUID NameOrUUID, params ResumeServerParams) error {
 	var request ResumeServerRequestObject
 
-	request.Server = server
+	request.NameOrUUID = nameOrUUID
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
@@ -4494,10 +4656,10 @@ func (sh *strictHandler) ResumeServer(ctx echo.Context, server ServerRef, params
 }
 
 // ScanServer operation middleware
-func (sh *strictHandler) ScanServer(ctx echo.Context, server ServerRef, params ScanServerParams) error {
+func (sh *strictHandler) ScanServer(ctx echo.Context, nameOrUUID NameOrUUID, params ScanServerParams) error {
 	var request ScanServerRequestObject
 
-	request.Server = server
+	request.NameOrUUID = nameOrUUID
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
@@ -4520,10 +4682,10 @@ func (sh *strictHandler) ScanServer(ctx echo.Context, server ServerRef, params S
 }
 
 // TestServer operation middleware
-func (sh *strictHandler) TestServer(ctx echo.Context, server ServerRef, params TestServerParams) error {
+func (sh *strictHandler) TestServer(ctx echo.Context, nameOrUUID NameOrUUID, params TestServerParams) error {
 	var request TestServerRequestObject
 
-	request.Server = server
+	request.NameOrUUID = nameOrUUID
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {

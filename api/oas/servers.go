@@ -8,6 +8,18 @@ import (
 	"stevedore/internal/ingest"
 )
 
+// Edit returns the edit that sets the given fields.
+func (b ServerSettings) Edit() (edit admin.ServerEdit, err error) {
+	edit.Settings, err = b.Apply()
+	if b.Password != nil {
+		edit.Password = []byte(*b.Password)
+	}
+	if b.PrivateKey != nil {
+		edit.PrivateKey = []byte(*b.PrivateKey)
+	}
+	return edit, err
+}
+
 // Apply returns what sets the given fields of a server; those that were left
 // out stay as they are. A duration that cannot be is KindInvalid.
 func (b ServerSettings) Apply() (func(*ingest.Server), error) {

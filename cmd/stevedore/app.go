@@ -5,37 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
-	"stevedore/internal/oracle"
-	"stevedore/internal/telemetry"
-	"stevedore/workflows"
 )
-
-// operations is what the commands do, see package admin.
-type operations interface {
-	Setup(ctx context.Context, report func(admin.StepReport), only ...string) error
-	AddServer(ctx context.Context, in admin.NewServer) (ingest.Server, error)
-	ListServers(ctx context.Context) ([]ingest.Server, error)
-	ShowServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
-	TestServer(ctx context.Context, nameOrUUID, approve string) (admin.TestResult, error)
-	PauseServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
-	ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
-	Scan(ctx context.Context, servers []string) (admin.ScanRun, error)
-	WaitScan(ctx context.Context, run admin.ScanRun, progress func(admin.ScanProgress)) (admin.ScanOutcome, error)
-	PartReady(ctx context.Context, part string) error
-	EachFile(ctx context.Context, filter ingest.FileFilter, limit int, fn func(ingest.File) error) error
-	ShowFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error)
-	Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error)
-	Decide(ctx context.Context, uuidOrPrefix string, action admin.Action, d workflows.Decision) (ingest.File, error)
-	Audit(ctx context.Context, req admin.AuditRequest, fn func(oracle.Difference) error) (admin.AuditSummary, error)
-	CreateToken(ctx context.Context, in admin.NewToken) (ingest.Token, string, error)
-	ListTokens(ctx context.Context) ([]ingest.Token, error)
-	RevokeToken(ctx context.Context, name string) (ingest.Token, error)
-	Close()
-}
 
 // daemon is a process that runs until its context ends.
 type daemon func(ctx context.Context, cfg config.Config, log *slog.Logger) error
@@ -46,8 +21,16 @@ type app struct {
 	stdout, stderr io.Writer
 	environ        []string
 	// terminal says that a person watches stderr: only then progress is shown.
-	terminal  bool
-	open      func(cfg config.Config, log *slog.Logger) operations
+	terminal bool
+	// screen says the same of stdout: only then tables are coloured or redrawn.
+	screen bool
+	// person says that somebody can be asked: stdin and stderr are terminals.
+	person bool
+	// interval is how often --watch looks.
+	interval time.Duration
+	// open gives what works on the database itself, dial what asks the API.
+	open      func(cfg config.Config, log *slog.Logger) localOperations
+	dial      func(cfg config.Config) (operations, error)
 	runWorker daemon
 	runAPI    daemon
 
@@ -77,16 +60,6 @@ func (a *app) run(ctx context.Context, args []string) int {
 	return exitCode(err)
 }
 
-// load reads the configuration and checks it for a component. name is the
-// command as people call it, for the error.
-func (a *app) load(name string, component config.Component) (config.Config, error) {
-	cfg, err := a.configuration()
-	if err != nil {
-		return cfg, err
-	}
-	return cfg, validate(cfg, name, component)
-}
-
 func (a *app) configuration() (config.Config, error) {
 	flags := map[string]string{}
 	for name, value := range a.configFlags {
@@ -99,24 +72,4 @@ func (a *app) configuration() (config.Config, error) {
 		return cfg, ingest.Errorf(ingest.KindInvalid, "%s", err)
 	}
 	return cfg, nil
-}
-
-// withAdmin runs fn with what the database-bound commands need. Logs stay
-// silent unless they are asked for: what people must know is in the error.
-func (a *app) withAdmin(name string, component config.Component, fn func(ops operations) error) error {
-	cfg, err := a.load(name, component)
-	if err != nil {
-		return err
-	}
-	log := slog.New(slog.DiscardHandler)
-	if cfg.Log.Level <= slog.LevelDebug {
-		log = telemetry.NewLogger(cfg.Log, a.stderr)
-	}
-	ops := a.open(cfg, log)
-	defer ops.Close()
-	err = fn(ops)
-	if err != nil {
-		log.Debug("command failed", "error", err)
-	}
-	return err
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/activities"
+	"stevedore/api/oas"
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
@@ -43,6 +44,13 @@ type fakeOperations struct {
 	files    []ingest.File
 	events   []ingest.StoredEvent
 	closed   bool
+
+	rotated admin.RotateRequest
+	version string
+	edited  oas.ServerSettings
+	removed string
+	bulk    []admin.BulkRequest
+	matched int64
 
 	token  admin.NewToken
 	tokens []ingest.Token
@@ -72,11 +80,46 @@ func (f *fakeOperations) ListServers(context.Context) ([]ingest.Server, error) {
 
 func (f *fakeOperations) ShowServer(_ context.Context, name string) (ingest.Server, error) {
 	for _, s := range f.servers {
-		if s.Name == name {
+		if s.Name == name || s.UUID == name {
 			return s, nil
 		}
 	}
 	return ingest.Server{}, ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "no server is called %q", name)
+}
+
+func (f *fakeOperations) ReadServer(ctx context.Context, name string) (ingest.Server, string, error) {
+	s, err := f.ShowServer(ctx, name)
+	return s, f.version, err
+}
+
+func (f *fakeOperations) EditServer(ctx context.Context, name, version string, settings oas.ServerSettings) (ingest.Server, error) {
+	s, err := f.ShowServer(ctx, name)
+	if err == nil && version != f.version {
+		err = admin.ErrStale
+	}
+	f.edited = settings
+	return s, errors.Join(err, f.err)
+}
+
+func (f *fakeOperations) RemoveServer(ctx context.Context, name, version string) (ingest.Server, error) {
+	s, err := f.ShowServer(ctx, name)
+	if err == nil && version != f.version {
+		err = admin.ErrStale
+	}
+	f.removed = name
+	return s, errors.Join(err, f.err)
+}
+
+// DecideAll decides on at most two files at once.
+func (f *fakeOperations) DecideAll(_ context.Context, req admin.BulkRequest) (admin.BulkResult, error) {
+	f.bulk = append(f.bulk, req)
+	result := admin.BulkResult{Matched: f.matched, Remaining: f.matched}
+	if !req.DryRun {
+		result.Done = min(2, f.matched)
+		f.matched -= result.Done
+		result.Remaining = f.matched
+	}
+	return result, f.err
 }
 
 func (f *fakeOperations) TestServer(_ context.Context, _, approve string) (admin.TestResult, error) {
@@ -166,6 +209,11 @@ func (f *fakeOperations) Audit(_ context.Context, req admin.AuditRequest, fn fun
 	return f.audit, f.err
 }
 
+func (f *fakeOperations) RotateKey(_ context.Context, req admin.RotateRequest) (admin.RotateResult, error) {
+	f.rotated = req
+	return admin.RotateResult{NewKey: true, Servers: 3, Resealed: 3}, f.err
+}
+
 func (f *fakeOperations) Close() { f.closed = true }
 
 // call is what one call of the program left behind.
@@ -185,16 +233,22 @@ func environ(lines ...string) with { return func(a *app) { a.environ = append(a.
 
 func execute(t *testing.T, ops *fakeOperations, line []string, options ...with) call {
 	t.Helper()
+	return executeIn(t, t.Context(), ops, line, options...)
+}
+
+func executeIn(t *testing.T, ctx context.Context, ops localOperations, line []string, options ...with) call {
+	t.Helper()
 	var out, errs bytes.Buffer
 	a := &app{
 		stdin: strings.NewReader(""), stdout: &out, stderr: &errs,
 		environ: []string{"STEVEDORE_DATABASE_URL=postgres://u:canary-password@127.0.0.1:1/x"},
-		open:    func(config.Config, *slog.Logger) operations { return ops },
+		open:    func(config.Config, *slog.Logger) localOperations { return ops },
+		dial:    func(config.Config) (operations, error) { return ops, nil },
 	}
 	for _, option := range options {
 		option(a)
 	}
-	code := a.run(t.Context(), line)
+	code := a.run(ctx, line)
 	require.NotContains(t, out.String()+errs.String(), "canary")
 	return call{code, out.String(), errs.String()}
 }

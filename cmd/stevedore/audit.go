@@ -30,20 +30,22 @@ Files on their way are pending and no difference. Paused and suspended servers
 are logged in to only when they are named. Objects that no file names are looked
 for only when no server is named. Exit code 9: there are differences; with any
 other but 0 the audit did not come to its end.`,
-		Args: none,
+		Example: "  stevedore audit\n  stevedore audit --server acme --deep",
+		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAdmin("audit", config.ComponentAudit, func(ops operations) error {
+			return a.withLocal("audit", config.ComponentAudit, func(ops localOperations) error {
 				return a.audit(cmd.Context(), ops, req)
 			})
 		},
 	}
 	cmd.Flags().StringArrayVar(&req.Servers, "server", nil, "only the server with this `NAME` or uuid; may be repeated")
+	a.completeServers(cmd, "server")
 	cmd.Flags().BoolVar(&req.Deep, "deep", false, "read every object again instead of trusting its metadata")
 	return cmd
 }
 
 // audit prints each difference as it is found: nothing is kept.
-func (a *app) audit(ctx context.Context, ops operations, req admin.AuditRequest) error {
+func (a *app) audit(ctx context.Context, ops localOperations, req admin.AuditRequest) error {
 	report := auditReport{app: a}
 	progress := newProgress(a)
 	req.Progress = progress.audit

@@ -17,8 +17,9 @@ func (a *app) configCommand() *cobra.Command {
 flag, the environment, the file or its default. Secrets are masked.
 
 The flags below work on every command.`,
-		Args: noSuchCommand,
-		RunE: func(*cobra.Command, []string) error { return a.showConfig() },
+		Example: "  stevedore config -o jsonl",
+		Args:    noSuchCommand,
+		RunE:    func(*cobra.Command, []string) error { return a.showConfig() },
 	}
 	standard := cmd.HelpFunc()
 	cmd.SetHelpFunc(func(cmd *cobra.Command, args []string) {
@@ -26,7 +27,7 @@ The flags below work on every command.`,
 		standard(cmd, args)
 	})
 	docs := &cobra.Command{
-		Use: "docs", Short: "Print all variables as Markdown tables", Args: none,
+		Use: "docs", Short: "Print all variables as Markdown tables", Args: none, Example: "  stevedore config docs",
 		RunE: func(*cobra.Command, []string) error {
 			_, err := io.WriteString(a.stdout, config.Markdown())
 			return err

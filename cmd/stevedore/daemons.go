@@ -19,9 +19,9 @@ func (a *app) apiCommand() *cobra.Command {
 // stderr, and so do warnings about variables that nothing reads.
 func (a *app) daemonCommand(name, short string, component config.Component, run daemon) *cobra.Command {
 	return &cobra.Command{
-		Use: name, Short: short, Args: none,
+		Use: name, Short: short, Args: none, Example: "  stevedore " + name,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.load(name, component)
+			cfg, err := a.loadLocal(name, component)
 			if err != nil {
 				return err
 			}

@@ -1,13 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"stevedore/api/oas"
-	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 )
 
@@ -17,24 +18,41 @@ func (a *app) fileCommand() *cobra.Command {
 }
 
 func (a *app) fileListCommand() *cobra.Command {
-	var filter ingest.FileFilter
+	var selected selectFlags
 	var statuses []string
 	var limit int
+	var watch bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List files in order of first sight", Args: none,
+		Long: `Lists files in order of first sight, those that all given filters select.
+
+With --watch it goes on until it is stopped, and shows files under way or in
+error unless --status says otherwise: on a terminal the list again and again,
+elsewhere a line for each change.`,
+		Example: `  stevedore file list --server acme --status error
+  stevedore file list --path '**/*.csv' --from 24h -o jsonl
+  stevedore file list --watch`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var err error
+			filter, err := selected.read(time.Now())
+			if err != nil {
+				return err
+			}
 			if filter.Statuses, err = parseStatuses(statuses); err != nil {
 				return err
 			}
-			if limit < 0 {
+			switch {
+			case limit < 0:
 				return usageError{fmt.Errorf("--limit %d: use 1 or more, or 0 for all", limit)}
+			case watch && a.format == formatJSON:
+				return usageError{errNoEnd}
 			}
-			return a.withAdmin("file list", config.ComponentMigrate, func(ops operations) error {
-				rows := a.newList("UUID", "SERVER", "PATH", "SIZE", "STATUS", "UPDATED", "ERROR")
+			if watch {
+				return a.with("file list", func(ops operations) error { return a.watchFiles(cmd.Context(), ops, filter, limit) })
+			}
+			return a.with("file list", func(ops operations) error {
+				rows := a.newFileList()
 				err := ops.EachFile(cmd.Context(), filter, limit, func(f ingest.File) error {
-					return rows.add(oas.FromFile(f), f.UUID, safe(f.ServerName), safe(f.RemotePath), size(f.Size),
-						string(f.Status), clock(f.UpdatedAt), dash(f.ErrorMessage))
+					return rows.add(oas.FromFile(f), fileCells(f)...)
 				})
 				if err != nil {
 					return err
@@ -44,9 +62,24 @@ func (a *app) fileListCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringArrayVar(&statuses, "status", nil, "only files in this `STATUS`; may be repeated or separated by commas")
-	cmd.Flags().StringVar(&filter.Server, "server", "", "only files of the server with this `NAME` or uuid")
+	complete(cmd, "status", statusNames()...)
+	selected.register(a, cmd, "from", "to")
+	cmd.Flags().BoolVar(&watch, "watch", false, "go on showing what changes")
 	cmd.Flags().IntVar(&limit, "limit", 0, "at most so many files; 0 is all")
 	return cmd
+}
+
+// errNoEnd says why a JSON array cannot be watched.
+var errNoEnd = errors.New("--watch has no end, and a JSON array needs one: use -o jsonl")
+
+func (a *app) newFileList() *list {
+	return a.newList("UUID", "SERVER", "PATH", "SIZE", "STATUS", "UPDATED", "ERROR")
+}
+
+func fileCells(f ingest.File) []string {
+	return []string{
+		f.UUID, safe(f.ServerName), safe(f.RemotePath), size(f.Size), string(f.Status), clock(f.UpdatedAt), dash(f.ErrorMessage),
+	}
 }
 
 func parseStatuses(texts []string) ([]ingest.Status, error) {

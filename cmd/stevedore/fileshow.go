@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/api/oas"
-	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 	"stevedore/internal/temporalclient"
 )
@@ -30,18 +29,29 @@ type fileResult struct {
 }
 
 func (a *app) fileShowCommand() *cobra.Command {
-	return &cobra.Command{
+	var watch bool
+	cmd := &cobra.Command{
 		Use: "show UUID", Short: "Show a file, its object and what happened to it",
-		Long: "Shows a file by its uuid, or the beginning of it.",
-		Args: exactly("file uuid"),
+		Long: `Shows a file by its uuid, or the beginning of it.
+
+With --watch it prints what happens to the file, as it happens, until the file
+has ended its way or waits for an operator.`,
+		Example: "  stevedore file show 0ab5fe59",
+		Args:    exactly("file uuid"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withAdmin("file show", config.ComponentMigrate, func(ops operations) error {
+			if watch && a.format == formatJSON {
+				return usageError{errNoEnd}
+			}
+			return a.with("file show", func(ops operations) error {
 				file, err := ops.ShowFile(cmd.Context(), args[0])
 				if ingest.KindOf(err) == ingest.KindInvalid {
 					return usageError{err}
 				}
 				if err != nil {
 					return err
+				}
+				if watch {
+					return a.watchFile(cmd.Context(), ops, file)
 				}
 				events, err := ops.Events(cmd.Context(), file.UUID)
 				if err != nil {
@@ -55,6 +65,8 @@ func (a *app) fileShowCommand() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&watch, "watch", false, "print what happens to it until it has ended its way")
+	return cmd
 }
 
 func (a *app) workflowURL(fileUUID string) string {

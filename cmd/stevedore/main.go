@@ -8,12 +8,14 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/mattn/go-isatty"
 
 	"stevedore/api"
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
+	"stevedore/internal/remote"
 	"stevedore/worker"
 )
 
@@ -22,11 +24,24 @@ func main() {
 	a := &app{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(),
 		terminal:  isatty.IsTerminal(os.Stderr.Fd()),
-		open:      func(cfg config.Config, log *slog.Logger) operations { return admin.Open(cfg, log) },
+		person:    isatty.IsTerminal(os.Stdin.Fd()) && isatty.IsTerminal(os.Stderr.Fd()),
+		interval:  time.Second,
+		screen:    isatty.IsTerminal(os.Stdout.Fd()),
+		open:      func(cfg config.Config, log *slog.Logger) localOperations { return local{admin.Open(cfg, log)} },
+		dial:      dial,
 		runWorker: worker.Run,
 		runAPI:    api.Run,
 	}
 	code := a.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
+}
+
+// dial returns what asks the API.
+func dial(cfg config.Config) (operations, error) {
+	client, err := remote.New(remote.Config{URL: cfg.Client.URL.Reveal(), Token: cfg.API.Token.Reveal()})
+	if err != nil {
+		return nil, err
+	}
+	return client, nil
 }

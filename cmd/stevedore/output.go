@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -66,10 +67,15 @@ type list struct {
 	columns []string
 	table   *tabwriter.Writer
 	count   int
+	// painted is the index of the column that is coloured, or -1.
+	painted int
 }
 
 func (a *app) newList(columns ...string) *list {
-	l := &list{app: a, columns: columns}
+	l := &list{app: a, columns: columns, painted: -1}
+	if a.coloured() {
+		l.painted = slices.IndexFunc(columns, func(c string) bool { return c == "STATUS" || c == "STATE" })
+	}
 	if a.format == formatTable {
 		l.table = tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	}
@@ -82,15 +88,23 @@ func (l *list) add(value any, cells ...string) error {
 	switch l.app.format {
 	case formatTable:
 		if l.count == 1 {
-			fmt.Fprintln(l.table, strings.Join(l.columns, "\t"))
+			fmt.Fprintln(l.table, l.row(l.columns))
 		}
-		fmt.Fprintln(l.table, strings.Join(cells, "\t"))
+		fmt.Fprintln(l.table, l.row(cells))
 		return nil
 	case formatJSON:
 		return l.addToArray(value)
 	default:
 		return l.app.encode(value)
 	}
+}
+
+func (l *list) row(cells []string) string {
+	if l.painted >= 0 {
+		cells = slices.Clone(cells)
+		cells[l.painted] = paint(cells[l.painted])
+	}
+	return strings.Join(cells, "\t")
 }
 
 func (l *list) addToArray(value any) error {

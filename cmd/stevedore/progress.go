@@ -2,32 +2,82 @@ package main
 
 import (
 	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
 
 	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
 	"stevedore/internal/oracle"
 )
 
 // eraseLine moves to the line's start and clears what stood there.
 const eraseLine = "\r\x1b[K"
 
-// progress keeps one line on a terminal up to date; elsewhere it is silent.
+// plainEvery is how often a pipe gets a line of progress.
+const plainEvery = 10 * time.Second
+
+// barWidth leaves room for the text behind a bar.
+const barWidth = 20
+
+// progress keeps one line on a terminal up to date; a pipe gets a plain line
+// now and then.
 type progress struct {
 	app   *app
 	shown bool
+	// last is the plain line that was printed last, at the time.
+	last string
+	at   time.Time
+
+	bars    *mpb.Progress
+	bar     *mpb.Bar
+	refresh chan any
+	text    atomic.Pointer[string]
 }
 
 func newProgress(a *app) *progress { return &progress{app: a} }
 
 func (p *progress) scan(s admin.ScanProgress) {
+	text := "starting ..."
+	var total, ended int64
+	if s.Total > 0 {
+		text = fmt.Sprintf("%d of %d servers done; files: %s", s.Done, s.Total, counts(s.Files))
+		for status, n := range s.Files {
+			total += n
+			if status.Terminal() || status == ingest.StatusError {
+				ended += n
+			}
+		}
+	}
 	if !p.app.terminal {
+		p.line(text)
 		return
 	}
-	p.shown = true
-	if s.Total == 0 {
-		fmt.Fprint(p.app.stderr, eraseLine+"starting ...")
+	p.draw(text, ended, total)
+}
+
+// line prints what is new, but not too often.
+func (p *progress) line(text string) {
+	if text == p.last || time.Since(p.at) < plainEvery {
 		return
 	}
-	fmt.Fprintf(p.app.stderr, "%s%d of %d servers done; files: %s", eraseLine, s.Done, s.Total, counts(s.Files))
+	p.last, p.at = text, time.Now()
+	p.app.note("%s", text)
+}
+
+// draw shows a bar with the text behind it.
+func (p *progress) draw(text string, done, total int64) {
+	p.text.Store(&text)
+	if p.bars == nil {
+		p.refresh = make(chan any)
+		p.bars = mpb.New(mpb.WithOutput(p.app.stderr), mpb.WithManualRefresh(p.refresh))
+		p.bar = p.bars.New(0, mpb.BarStyle(), mpb.BarWidth(barWidth), mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return *p.text.Load() })))
+	}
+	p.bar.SetTotal(max(total, 1), false)
+	p.bar.SetCurrent(done)
+	p.refresh <- time.Now()
 }
 
 func (p *progress) audit(s oracle.Summary) {
@@ -39,8 +89,21 @@ func (p *progress) audit(s oracle.Summary) {
 		eraseLine, s.Files, s.Objects, s.Sources, s.Differences())
 }
 
+func (p *progress) rotation(done, total int) {
+	if !p.app.terminal {
+		return
+	}
+	p.shown = true
+	fmt.Fprintf(p.app.stderr, "%s%d of %d servers sealed anew", eraseLine, done, total)
+}
+
 // end takes the line away.
 func (p *progress) end() {
+	if p.bars != nil {
+		p.bar.Abort(true)
+		p.bars.Wait()
+		p.bars = nil
+	}
 	if p.shown {
 		fmt.Fprint(p.app.stderr, eraseLine)
 	}

@@ -11,6 +11,9 @@ import (
 const rootLong = `stevedore unloads files from partners' SFTP servers into object storage, as
 durable workflows on Temporal: nothing lost, nothing twice, always explainable.
 
+Commands work on the database where STEVEDORE_DATABASE_URL names one, else by
+the API at STEVEDORE_API_URL with STEVEDORE_TOKEN; --via chooses.
+
 Exit codes: 0 ok, 1 other, 2 usage, 3 not found, 5 retryable, 6 not retryable,
 9 differences found.`
 
@@ -32,9 +35,11 @@ func (a *app) rootCommand() *cobra.Command {
 	root.PersistentFlags().VarP(&a.format, "output", "o", "table, json or jsonl")
 	root.PersistentFlags().StringVar(&a.configFile, "config", "", "`FILE` with KEY=value lines; the environment wins over it")
 	a.addConfigFlags(root)
+	complete(root, "output", "table", "json", "jsonl")
+	complete(root, "via", config.ViaAuto, config.ViaLocal, config.ViaAPI)
 	root.AddCommand(
 		a.setupCommand(), a.migrateCommand(), a.workerCommand(), a.apiCommand(), a.serverCommand(),
-		a.scanCommand(), a.fileCommand(), a.auditCommand(), a.tokenCommand(), a.configCommand(), a.versionCommand(),
+		a.scanCommand(), a.fileCommand(), a.auditCommand(), a.tokenCommand(), a.keyCommand(), a.configCommand(), a.versionCommand(),
 	)
 	return root
 }
@@ -48,7 +53,7 @@ func (a *app) addConfigFlags(root *cobra.Command) {
 			continue
 		}
 		a.configFlags[setting.Flag] = root.PersistentFlags().String(setting.Flag, "", setting.Description+" ["+setting.Name+"]")
-		root.PersistentFlags().Lookup(setting.Flag).Hidden = true
+		root.PersistentFlags().Lookup(setting.Flag).Hidden = setting.Flag != "via" && setting.Flag != "api-url"
 	}
 }
 
@@ -64,6 +69,7 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
+	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		return fmt.Errorf("unknown command %q, did you mean %q?", args[0], near[0])
 	}

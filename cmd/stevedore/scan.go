@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/internal/admin"
-	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 )
 
@@ -48,14 +47,16 @@ Suspended servers are scanned only when named. With --wait it ends when the
 files found have ended their way or wait for an operator; it exits with 5 when
 a server could not be listed but may be later, and with 6 when somebody must
 mend something first.`,
-		Args: none,
+		Example: "  stevedore scan --server acme --wait",
+		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAdmin("scan", config.ComponentMigrate, func(ops operations) error {
+			return a.with("scan", func(ops operations) error {
 				return a.scan(cmd.Context(), ops, servers, wait)
 			})
 		},
 	}
 	cmd.Flags().StringArrayVar(&servers, "server", nil, "only the server with this `NAME` or uuid; may be repeated")
+	a.completeServers(cmd, "server")
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the files found have ended their way")
 	return cmd
 }

@@ -10,23 +10,24 @@ import (
 
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
-	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 )
 
 func (a *app) serverCommand() *cobra.Command {
-	return group("server", "Add, list, show, test, pause and resume SFTP servers",
-		a.serverAddCommand(), a.serverListCommand(), a.serverShowCommand(), a.serverTestCommand(),
-		a.serverSwitchCommand("pause", "Stop scanning a server; files already found go on", operations.PauseServer),
-		a.serverSwitchCommand("resume", "Scan a paused or suspended server again", operations.ResumeServer),
+	return group("server", "Add, list, show, test, edit, pause, resume and remove SFTP servers",
+		a.serverAddCommand(), a.serverListCommand(), a.completeServer(a.serverShowCommand()), a.completeServer(a.serverTestCommand()),
+		a.completeServer(a.serverSwitchCommand("pause", "Stop scanning a server; files already found go on", operations.PauseServer)),
+		a.completeServer(a.serverSwitchCommand("resume", "Scan a paused or suspended server again", operations.ResumeServer)),
+		a.completeServer(a.serverEditCommand()), a.completeServer(a.serverRemoveCommand()),
 	)
 }
 
 func (a *app) serverListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List all servers", Args: none,
+		Example: "  stevedore server list\n  stevedore server list -o jsonl | jq -r 'select(.state != \"ok\") | .name'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAdmin("server list", config.ComponentMigrate, func(ops operations) error {
+			return a.with("server list", func(ops operations) error {
 				servers, err := ops.ListServers(cmd.Context())
 				if err != nil {
 					return err
@@ -47,8 +48,9 @@ func (a *app) serverListCommand() *cobra.Command {
 func (a *app) serverShowCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "show NAME", Short: "Show a server's settings and state", Args: exactly("server name or uuid"),
+		Example: "  stevedore server show acme",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withAdmin("server show", config.ComponentMigrate, func(ops operations) error {
+			return a.with("server show", func(ops operations) error {
 				server, err := ops.ShowServer(cmd.Context(), args[0])
 				if err != nil {
 					return err
@@ -62,8 +64,9 @@ func (a *app) serverShowCommand() *cobra.Command {
 func (a *app) serverSwitchCommand(name, short string, change func(operations, context.Context, string) (ingest.Server, error)) *cobra.Command {
 	return &cobra.Command{
 		Use: name + " NAME", Short: short, Args: exactly("server name or uuid"),
+		Example: "  stevedore server " + name + " acme",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withAdmin("server "+name, config.ComponentMigrate, func(ops operations) error {
+			return a.with("server "+name, func(ops operations) error {
 				server, err := change(ops, cmd.Context(), args[0])
 				if err != nil {
 					return err
@@ -97,11 +100,25 @@ func (a *app) printServer(s ingest.Server) error {
 		row("settle", s.Settle.String())
 		row("scan interval", s.ScanInterval.String())
 		row("after ingest", safe(string(s.AfterIngest)))
+		row("on collision", safe(string(s.OnCollision)))
+		row("min age", s.MinAge.String())
+		row("done marker", dash(s.DoneMarker))
+		row("sidecar wait", s.SidecarWait.String())
+		row("max depth", fmt.Sprint(s.MaxDepth))
+		row("read once", yesNo(s.ReadOnce))
+		row("legacy algorithms", yesNo(s.LegacyAlgorithms))
 		row("state", state(s))
 		row("last scan", clock(s.LastScanAt))
 		row("last error", dash(s.LastError))
 		row("added", clock(s.CreatedAt))
 	})
+}
+
+func yesNo(is bool) string {
+	if is {
+		return "yes"
+	}
+	return "no"
 }
 
 func address(s ingest.Server) string { return safe(fmt.Sprintf("%s:%d", s.Host, s.Port)) }

@@ -12,7 +12,6 @@ import (
 
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
-	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 )
 
@@ -46,7 +45,7 @@ func (a *app) serverAddCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.withAdmin("server add", config.ComponentMigrate, func(ops operations) error {
+			return a.with("server add", func(ops operations) error {
 				server, err := ops.AddServer(cmd.Context(), in)
 				if err != nil {
 					return err

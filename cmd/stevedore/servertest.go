@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/internal/admin"
-	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 )
 
@@ -37,12 +36,13 @@ func (a *app) serverTestCommand() *cobra.Command {
 credentials are sent: the key that the server shows is printed, and --approve
 with its fingerprint pins it, after you have compared it with what the partner
 says. Success ends a suspension.`,
-		Args: exactly("server name or uuid"),
+		Example: "  stevedore server test acme\n  stevedore server test acme --approve SHA256:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg",
+		Args:    exactly("server name or uuid"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if approve != "" && !strings.HasPrefix(approve, "SHA256:") {
 				return usageError{fmt.Errorf("--approve %q: use a fingerprint like SHA256:n4bQgYhM..., as `ssh-keygen -l` prints it", safe(approve))}
 			}
-			return a.withAdmin("server test", config.ComponentMigrate, func(ops operations) error {
+			return a.with("server test", func(ops operations) error {
 				result, err := ops.TestServer(cmd.Context(), args[0], approve)
 				if err != nil && result.Server.UUID == "" {
 					return err

@@ -14,9 +14,10 @@ import (
 
 func (a *app) setupCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "setup",
-		Short: "Prepare the database, keyset, bucket, queue and Temporal; may be repeated",
-		Args:  none,
+		Use:     "setup",
+		Short:   "Prepare the database, keyset, bucket, queue and Temporal; may be repeated",
+		Example: "  stevedore setup",
+		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.setUp(cmd.Context(), "setup", config.ComponentSetup)
 		},
@@ -25,9 +26,10 @@ func (a *app) setupCommand() *cobra.Command {
 
 func (a *app) migrateCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "migrate",
-		Short: "Bring the database schema up to date; may be repeated",
-		Args:  none,
+		Use:     "migrate",
+		Short:   "Bring the database schema up to date; may be repeated",
+		Example: "  stevedore migrate",
+		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.setUp(cmd.Context(), "migrate", config.ComponentMigrate, admin.StepDatabase)
 		},
@@ -45,7 +47,7 @@ type stepResult struct {
 
 // setUp reports each step as it ends: some take a while.
 func (a *app) setUp(ctx context.Context, name string, component config.Component, only ...string) error {
-	return a.withAdmin(name, component, func(ops operations) error {
+	return a.withLocal(name, component, func(ops localOperations) error {
 		steps := []stepResult{}
 		err := ops.Setup(ctx, func(report admin.StepReport) {
 			step := newStepResult(report)

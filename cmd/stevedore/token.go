@@ -11,7 +11,6 @@ import (
 
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
-	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 )
 
@@ -35,7 +34,7 @@ pauses servers; an admin also changes servers and tokens.`,
 				return usageError{fmt.Errorf("--expires: %w", err)}
 			}
 			in.Role = ingest.Role(role)
-			return a.withAdmin("token create", config.ComponentMigrate, func(ops operations) error {
+			return a.with("token create", func(ops operations) error {
 				token, secret, err := ops.CreateToken(cmd.Context(), in)
 				if err != nil {
 					return err
@@ -47,6 +46,7 @@ pauses servers; an admin also changes servers and tokens.`,
 	}
 	cmd.Flags().StringVar(&in.Name, "name", "", "unique `NAME` that stands in the audit log")
 	cmd.Flags().StringVar(&role, "role", "", "viewer, operator or admin")
+	complete(cmd, "role", "viewer", "operator", "admin")
 	cmd.Flags().StringVar(&expires, "expires", "", "how long it is valid, e.g. `30d` or 12h; without it, until it is revoked")
 	return cmd
 }
@@ -77,8 +77,9 @@ func parseDays(text string) (time.Duration, error) {
 func (a *app) tokenListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List all tokens, without their secrets", Args: none,
+		Example: "  stevedore token list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withAdmin("token list", config.ComponentMigrate, func(ops operations) error {
+			return a.with("token list", func(ops operations) error {
 				tokens, err := ops.ListTokens(cmd.Context())
 				if err != nil {
 					return err
@@ -102,8 +103,9 @@ func (a *app) tokenListCommand() *cobra.Command {
 func (a *app) tokenRevokeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "revoke NAME", Short: "End a token at once", Args: exactly("token name"),
+		Example: "  stevedore token revoke ci",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withAdmin("token revoke", config.ComponentMigrate, func(ops operations) error {
+			return a.with("token revoke", func(ops operations) error {
 				token, err := ops.RevokeToken(cmd.Context(), args[0])
 				if err != nil {
 					return err

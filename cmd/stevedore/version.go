@@ -23,7 +23,7 @@ type buildVersion struct {
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print what was built", Args: none,
+		Use: "version", Short: "Print what was built", Args: none, Example: "  stevedore version -o json",
 		RunE: func(*cobra.Command, []string) error {
 			v := readVersion()
 			return a.printOne(v, func(w io.Writer) {

@@ -157,6 +157,8 @@ func Opened[T any](part T) Opener[T] {
 type Deps struct {
 	Ledger Opener[Ledger]
 	Sealer Opener[Sealer]
+	// Keys is what RotateKey works on.
+	Keys   Opener[Keyring]
 	Prober Opener[Prober]
 	Engine Engine
 	// Record, Objects and Lister are what audits compare.

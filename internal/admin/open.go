@@ -36,6 +36,7 @@ func (p *parts) admin() *Admin {
 	a := New(Deps{
 		Ledger:   func(ctx context.Context) (Ledger, error) { return p.store.get(ctx) },
 		Sealer:   func(ctx context.Context) (Sealer, error) { return p.vault.get(ctx) },
+		Keys:     func(ctx context.Context) (Keyring, error) { return p.vault.get(ctx) },
 		Prober:   func(context.Context) (Prober, error) { return prober{p}, nil },
 		Engine:   p.engine(),
 		Record:   func(ctx context.Context) (oracle.Ledger, error) { return p.store.get(ctx) },

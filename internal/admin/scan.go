@@ -156,14 +156,21 @@ func (a *Admin) WaitScan(ctx context.Context, run ScanRun, progress func(ScanPro
 	for i, server := range summary.Servers {
 		outcome.Servers = append(outcome.Servers, ServerOutcome{Server: server, Failure: failures[i]})
 	}
-	for _, server := range run.Suspended {
-		outcome.Servers = append(outcome.Servers, ServerOutcome{
+	outcome = outcome.WithSuspended(run.Suspended)
+	return outcome, a.countOutcome(ctx, &outcome)
+}
+
+// WithSuspended returns the outcome with the servers that were left out: they
+// count as failed.
+func (o ScanOutcome) WithSuspended(servers []ingest.Server) ScanOutcome {
+	for _, server := range servers {
+		o.Servers = append(o.Servers, ServerOutcome{
 			Server:  activities.ServerRef{UUID: server.UUID, Name: server.Name},
 			Failure: &ingest.Failure{Step: ingest.StepDiscover, Kind: ingest.KindAuth, Message: suspendedError(server).Error()},
 		})
 	}
-	slices.SortFunc(outcome.Servers, func(x, y ServerOutcome) int { return cmp.Compare(x.Server.Name, y.Server.Name) })
-	return outcome, a.countOutcome(ctx, &outcome)
+	slices.SortFunc(o.Servers, func(x, y ServerOutcome) int { return cmp.Compare(x.Server.Name, y.Server.Name) })
+	return o
 }
 
 // awaitServers waits for all servers side by side.

@@ -43,6 +43,8 @@ type ScanServerStatus struct {
 	State  ScanState
 	// Err is why the server could not be listed.
 	Err error
+	// Files counts the server's files by status, all of them.
+	Files map[ingest.Status]int64
 }
 
 // describeAtOnce bounds the questions to Temporal under way for one status.
@@ -71,9 +73,29 @@ func (a *Admin) ScanStatus(ctx context.Context, requestUUID string) (ScanStatus,
 		status.State = ScanFailed
 		return status, nil //nolint:nilerr // that the scan failed is the answer, not a failure to answer
 	}
-	status.Servers, err = a.serverStates(ctx, scan)
+	if status.Servers, err = a.serverStates(ctx, scan); err != nil {
+		return status, err
+	}
 	status.State = overall(status)
-	return status, err
+	return status, a.countScanned(ctx, scan.Summary.Servers, status.Servers)
+}
+
+func (a *Admin) countScanned(ctx context.Context, servers []activities.ServerRef, states []ScanServerStatus) error {
+	if len(servers) == 0 {
+		return nil // no uuids would mean all servers
+	}
+	ledger, err := a.d.Ledger(ctx)
+	if err != nil {
+		return err
+	}
+	counts, err := ledger.CountFilesByServer(ctx, serverUUIDs(servers))
+	if err != nil {
+		return err
+	}
+	for i := range states {
+		states[i].Files = counts[states[i].Server.UUID]
+	}
+	return nil
 }
 
 func (a *Admin) serverStates(ctx context.Context, scan Execution) ([]ScanServerStatus, error) {

@@ -184,6 +184,13 @@ func (a *Admin) ShowServer(ctx context.Context, nameOrUUID string) (ingest.Serve
 	return server, err
 }
 
+// ReadServer returns the server with the name or uuid, and the version that
+// EditServer and RemoveServer ask for.
+func (a *Admin) ReadServer(ctx context.Context, nameOrUUID string) (server ingest.Server, version string, err error) {
+	server, err = a.ShowServer(ctx, nameOrUUID)
+	return server, ServerVersion(server), err
+}
+
 // PauseServer switches a server off: it is not listed any more. Files that were
 // found go on.
 func (a *Admin) PauseServer(ctx context.Context, nameOrUUID string) (ingest.Server, error) {

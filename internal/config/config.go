@@ -50,12 +50,13 @@ const (
 	ComponentMigrate Component = "migrate"
 	ComponentAudit   Component = "audit"
 	ComponentCLI     Component = "cli"
+	ComponentKeys    Component = "keys"
 )
 
 // Database is the ledger's PostgreSQL.
 type Database struct {
 	// URL is a postgres:// URL; it may hold a password.
-	URL URL `env:"STEVEDORE_DATABASE_URL" required:"worker,api,setup,migrate,audit" doc:"PostgreSQL of the ledger: postgres://user:password@host:5432/name"`
+	URL URL `env:"STEVEDORE_DATABASE_URL" required:"worker,api,setup,migrate,audit,keys" doc:"PostgreSQL of the ledger: postgres://user:password@host:5432/name"`
 }
 
 // S3 is the object store files go to.
@@ -82,12 +83,21 @@ type AMQP struct {
 // API is the REST server.
 type API struct {
 	Addr  string `env:"STEVEDORE_API_ADDR" envDefault:"127.0.0.1:9000" doc:"Address the API listens on, as host:port"`
-	Token Secret `env:"STEVEDORE_TOKEN" required:"api,cli" doc:"Bearer token of an admin called bootstrap, beside those that stevedore token create makes"`
+	Token Secret `env:"STEVEDORE_TOKEN" required:"api,cli" doc:"Bearer token: of an admin called bootstrap where the API reads it, whoever's it is where the command line asks the API"`
 }
+
+// How the command line works, see Client.
+const (
+	ViaAuto  = "auto"
+	ViaLocal = "local"
+	ViaAPI   = "api"
+)
 
 // Client is where people and the command line find things.
 type Client struct {
 	URL URL `env:"STEVEDORE_API_URL" envDefault:"http://127.0.0.1:9000" doc:"Where the command line finds the API"`
+	// Via is auto, local or api.
+	Via string `env:"STEVEDORE_VIA" envDefault:"auto" doc:"Where commands work: local (the database), api (ask it, with STEVEDORE_TOKEN) or auto: local if STEVEDORE_DATABASE_URL is set"`
 	// TemporalUI may be empty: then there are no links.
 	TemporalUI URL `env:"STEVEDORE_TEMPORAL_UI_URL" doc:"Where browsers find Temporal's Web UI, for links to workflows"`
 }
@@ -103,7 +113,7 @@ type Staging struct {
 // Vault protects the credentials of SFTP servers in the database.
 type Vault struct {
 	// KeysetFile holds the keys; whoever has it and the database has the passwords.
-	KeysetFile string `env:"STEVEDORE_KEYSET_FILE" required:"worker,api,setup,audit" doc:"File with the keys that encrypt SFTP credentials; setup makes it"`
+	KeysetFile string `env:"STEVEDORE_KEYSET_FILE" required:"worker,api,setup,audit,keys" doc:"File with the keys that encrypt SFTP credentials; setup makes it"`
 }
 
 // Scan holds what servers do that do not say otherwise themselves.

@@ -71,7 +71,7 @@ func TestDefaults(t *testing.T) {
 func TestOnlySecretsAndAddressesAreNeeded(t *testing.T) {
 	t.Parallel()
 	c := load(t, Options{Environ: complete()})
-	for _, component := range []Component{ComponentWorker, ComponentAPI, ComponentSetup, ComponentMigrate, ComponentAudit, ComponentCLI} {
+	for _, component := range []Component{ComponentWorker, ComponentAPI, ComponentSetup, ComponentMigrate, ComponentAudit, ComponentCLI, ComponentKeys} {
 		require.NoError(t, c.Validate(component), component)
 	}
 	require.Empty(t, c.Warnings())
@@ -248,7 +248,7 @@ func TestWarningsHelpWithTypos(t *testing.T) {
 
 func TestTagsAreComplete(t *testing.T) {
 	t.Parallel()
-	components := []string{"worker", "api", "setup", "migrate", "audit", "cli"}
+	components := []string{"worker", "api", "setup", "migrate", "audit", "cli", "keys"}
 	seen := map[string]bool{}
 	for section := range sections(&Config{}) {
 		for i := range section.NumField() {

@@ -39,6 +39,8 @@ type FileFilter struct {
 	From, To time.Time
 	// Hash is the lower-case hex digest of the content.
 	Hash string
+	// UUID is how the file's uuid begins, at least 4 hex digits.
+	UUID string
 	// UUIDs names single files.
 	UUIDs []string
 	// Order is that of the listing; default OrderOldest.

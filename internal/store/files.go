@@ -176,6 +176,14 @@ func (s *Store) conditions(ctx context.Context, filter ingest.FileFilter) (text 
 	if len(filter.UUIDs) > 0 {
 		add("f.file_uuid = ANY ($%d::uuid[])", filter.UUIDs)
 	}
+	if filter.UUID != "" {
+		low, high, err := uuidRange(filter.UUID)
+		if err != nil {
+			return "", nil, err
+		}
+		add("f.file_uuid >= $%d", low)
+		add("f.file_uuid <= $%d", high)
+	}
 	if filter.Hash != "" {
 		add("f.file_hash = $%d", filter.Hash)
 	}

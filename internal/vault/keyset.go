@@ -11,6 +11,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
+	"golang.org/x/sys/unix"
 
 	"stevedore/internal/ingest"
 )
@@ -42,9 +43,15 @@ func Generate(path string) error {
 }
 
 // Rotate adds a fresh key to the keyset file and makes it the one that seals.
-// Older keys stay, so what they sealed still opens. A process that has the file
-// open already knows the older keys only and must be restarted.
+// Older keys stay, so what they sealed still opens, in backups of the database,
+// too. Rotations wait for each other: none can lose another's key. A Vault that
+// is open notices the new file when it next needs it.
 func Rotate(path string) error {
+	unlock, err := lockFolder(path)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	handle, err := load(path)
 	if err != nil {
 		return err
@@ -70,6 +77,26 @@ func Rotate(path string) error {
 		return fmt.Errorf("replace keyset file %s: %w", path, err)
 	}
 	return syncFolder(path)
+}
+
+// lockFolder keeps other rotations out of the folder that holds path. The lock
+// goes with the process, and leaves no file behind.
+func lockFolder(path string) (unlock func(), err error) {
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, ingest.Wrap(ingest.KindInvalid, err, "the folder of keyset file %s cannot be opened", path)
+	}
+	for {
+		err = unix.Flock(int(folder.Fd()), unix.LOCK_EX)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		_ = folder.Close()
+		return nil, fmt.Errorf("lock the folder of keyset file %s: %w", path, err)
+	}
+	return func() { _ = folder.Close() }, nil
 }
 
 // stage writes the keyset to a synced temporary file beside path.

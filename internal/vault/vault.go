@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync/atomic"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
@@ -28,19 +29,43 @@ const (
 	FieldPrivateKey = "private_key"
 )
 
-// Vault seals and opens with the keys of one keyset file. It is safe for
+// Vault seals and opens with the keys of one keyset file. When the file is
+// replaced by one with more keys, see Rotate, it takes them up. It is safe for
 // concurrent use.
 type Vault struct {
 	path string
+	ring atomic.Pointer[ring]
+}
+
+// ring is the keyset as it was read.
+type ring struct {
 	aead tink.AEAD
 	// keys holds the ids of the keys in the set, to tell "sealed by another
 	// keyset" from "sealed for another row".
 	keys map[uint32]bool
+	// primary is the id of the key that seals.
+	primary uint32
+	file    os.FileInfo
 }
 
 // Open reads the keyset file. The file must be a regular file that only its
 // owner can read; anything else is an error that says how to mend it.
 func Open(path string) (*Vault, error) {
+	read, err := readRing(path)
+	if err != nil {
+		return nil, err
+	}
+	v := &Vault{path: path}
+	v.ring.Store(read)
+	return v, nil
+}
+
+func readRing(path string) (*ring, error) {
+	// Looked at first: a file that is replaced in between is read again later.
+	file, err := os.Stat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, ingest.Wrap(ingest.KindInvalid, err, "keyset file %s cannot be looked at", path)
+	}
 	handle, err := load(path)
 	if err != nil {
 		return nil, err
@@ -57,13 +82,50 @@ func Open(path string) (*Vault, error) {
 		}
 		keys[entry.KeyID()] = true
 	}
-	return &Vault{path: path, aead: primitive, keys: keys}, nil
+	primary, err := handle.Primary()
+	if err != nil {
+		return nil, ingest.Wrap(ingest.KindInvalid, err, "keyset file %s names no key to seal with: restore it from your backup", path)
+	}
+	return &ring{aead: primitive, keys: keys, primary: primary.KeyID(), file: file}, nil
+}
+
+// current returns the keys, read again if the file was replaced. One that
+// cannot be read changes nothing: the keys that are known go on working.
+func (v *Vault) current() *ring {
+	known := v.ring.Load()
+	file, err := os.Stat(v.path)
+	if err != nil || known.file != nil && os.SameFile(file, known.file) && file.ModTime().Equal(known.file.ModTime()) {
+		return known
+	}
+	if read, err := readRing(v.path); err == nil {
+		v.ring.Store(read)
+		return read
+	}
+	return known
+}
+
+// Current reports whether the value was sealed with the key that seals now.
+func (v *Vault) Current(sealed []byte) bool {
+	id, ok := keyID(sealed)
+	return ok && id == v.current().primary
+}
+
+// Rotate adds a fresh key to the file, see the function, and takes it up.
+func (v *Vault) Rotate() error {
+	if err := Rotate(v.path); err != nil {
+		return err
+	}
+	read, err := readRing(v.path)
+	if err == nil {
+		v.ring.Store(read)
+	}
+	return err
 }
 
 // Seal encrypts plaintext as the field of the server. An empty plaintext is
 // sealed, too; callers that mean "none" store nothing.
 func (v *Vault) Seal(field, serverUUID string, plaintext []byte) ([]byte, error) {
-	sealed, err := v.aead.Encrypt(plaintext, place(field, serverUUID))
+	sealed, err := v.current().aead.Encrypt(plaintext, place(field, serverUUID))
 	if err != nil {
 		return nil, fmt.Errorf("seal %s of server %s: %w", field, serverUUID, err)
 	}
@@ -75,11 +137,16 @@ func (v *Vault) Seal(field, serverUUID string, plaintext []byte) ([]byte, error)
 // restored file may have it, and of KindInvalid when the value was sealed for
 // another place or is damaged.
 func (v *Vault) Open(field, serverUUID string, sealed []byte) ([]byte, error) {
-	plaintext, err := v.aead.Decrypt(sealed, place(field, serverUUID))
+	keys := v.ring.Load()
+	id, ok := keyID(sealed)
+	if ok && !keys.keys[id] {
+		keys = v.current() // it may have been added since
+	}
+	plaintext, err := keys.aead.Decrypt(sealed, place(field, serverUUID))
 	if err == nil {
 		return plaintext, nil
 	}
-	if id, ok := keyID(sealed); ok && !v.keys[id] {
+	if ok && !keys.keys[id] {
 		return nil, ingest.Errorf(ingest.KindMissing,
 			"%s of server %s was sealed with key %d, which keyset file %s does not hold: restore the keyset file it was sealed with",
 			field, serverUUID, id, v.path)

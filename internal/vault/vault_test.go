@@ -184,7 +184,52 @@ func TestRotateKeepsOldValuesReadable(t *testing.T) {
 
 	fresh, err := rotated.Seal(vault.FieldPassword, serverA, []byte("after"))
 	require.NoError(t, err)
-	_, err = old.Open(vault.FieldPassword, serverA, fresh)
-	require.Equal(t, ingest.KindMissing, ingest.KindOf(err), "the old keyset does not hold the new key")
+	require.True(t, rotated.Current(fresh))
+	require.False(t, rotated.Current(sealed))
 	require.ErrorContains(t, vault.Rotate(filepath.Join(t.TempDir(), "none")), "does not exist")
+
+	// A process that runs on takes the new key up when it meets it.
+	got, err = old.Open(vault.FieldPassword, serverA, fresh)
+	require.NoError(t, err)
+	require.Equal(t, "after", string(got))
+	again, err := old.Seal(vault.FieldPassword, serverA, []byte("again"))
+	require.NoError(t, err)
+	require.True(t, rotated.Current(again))
+}
+
+// TestADamagedFileDoesNotStopWhoReadIt: the keys that are known go on working.
+func TestADamagedFileDoesNotStopWhoReadIt(t *testing.T) {
+	t.Parallel()
+	v, path := open(t)
+	sealed, err := v.Seal(vault.FieldPassword, serverA, []byte("x"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, []byte("{"), 0o600))
+	_, err = v.Open(vault.FieldPassword, serverA, sealed)
+	require.NoError(t, err)
+	require.True(t, v.Current(sealed))
+}
+
+func TestRotationsLoseNoKey(t *testing.T) {
+	t.Parallel()
+	v, path := open(t)
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	var sealed [][]byte
+	for range 8 {
+		group.Go(func() {
+			require.NoError(t, vault.Rotate(path))
+			own, err := vault.Open(path)
+			require.NoError(t, err)
+			value, err := own.Seal(vault.FieldPassword, serverA, []byte("x"))
+			require.NoError(t, err)
+			mu.Lock()
+			defer mu.Unlock()
+			sealed = append(sealed, value)
+		})
+	}
+	group.Wait()
+	for _, value := range sealed {
+		_, err := v.Open(vault.FieldPassword, serverA, value)
+		require.NoError(t, err)
+	}
 }

@@ -1,0 +1,326 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/api/oas"
+	"stevedore/internal/ingest"
+)
+
+const (
+	// streamFor is how long a stream is listened to.
+	streamFor = 150 * time.Millisecond
+	// rounds is how many good requests, and how many that only fit the
+	// specification, each operation gets.
+	rounds = 6
+	// shownFaults keeps a broken service from burying the first fault.
+	shownFaults = 40
+)
+
+// TestEveryOperationIsAsSpecified sends requests that openapi.yaml allows and
+// requests that it does not to every operation in it, and holds the answers
+// against it: no operation can be added, or drift away, without being driven.
+// STEVEDORE_PROPERTY_SEED repeats a run.
+func TestEveryOperationIsAsSpecified(t *testing.T) {
+	t.Parallel()
+	d := newDriver(t)
+	for _, op := range d.operations {
+		d.driveGood(op)
+		d.driveWrong(op)
+		d.driveRoles(op)
+		d.driveRepeats(op)
+	}
+	d.driveOtherMethods()
+	d.driveWithoutEngine()
+	d.driveUnknownTokens() // at the end: an address that tries many is refused
+	for _, op := range d.operations {
+		require.Positive(t, op.succeeded, "%s never succeeded: give the test a known value for what it needs", op.OperationID)
+		require.Positive(t, op.refused, "%s never refused anything", op.OperationID)
+	}
+	t.Logf("drove %d operations with %d requests; STEVEDORE_PROPERTY_SEED=%d repeats them", len(d.operations), d.requests, d.seed)
+}
+
+// driver drives the API as it runs.
+type driver struct {
+	t          *testing.T
+	doc        *openapi3.T
+	operations []*operation
+	service    *realBundle
+	url        string
+	client     *http.Client
+	maker      maker
+	seed       uint64
+	// tokens are valid ones by their role.
+	tokens   map[string]string
+	requests int
+	faults   int
+}
+
+func newDriver(t *testing.T) *driver {
+	t.Helper()
+	d := &driver{t: t, doc: loadSpecification(t), service: setupReal(t), seed: uint64(time.Now().UnixNano()), tokens: map[string]string{}}
+	if text := os.Getenv("STEVEDORE_PROPERTY_SEED"); text != "" {
+		var err error
+		d.seed, err = strconv.ParseUint(text, 10, 64)
+		require.NoError(t, err, "STEVEDORE_PROPERTY_SEED")
+	}
+	d.operations = operationsOf(d.doc)
+	server := httptest.NewServer(d.service.handler)
+	t.Cleanup(server.Close)
+	d.url, d.client = server.URL, server.Client()
+	d.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	d.maker = maker{random: rand.New(rand.NewPCG(d.seed, 0)), known: d.fixtures()}
+	for _, role := range ingest.Roles {
+		created := d.service.call("POST", "/api/v1/tokens", fmt.Sprintf(`{"name":"a-%s","role":%q}`, role, role))
+		d.tokens[string(role)] = decode[oas.NewToken](t, created).Token
+	}
+	return d
+}
+
+// fixtures puts something into the ledger and returns what refers to it.
+func (d *driver) fixtures() map[string]func() any {
+	t, b := d.t, d.service
+	b.server(t, "acme")
+	scratch := b.server(t, "scratch")
+	file := b.parked(t, scratch, "/in/\xff\u202e\x1b[31m<script>=cmd.csv")
+	require.Equal(t, 201, b.call("POST", "/api/v1/tokens", `{"name":"spare","role":"viewer"}`).Code)
+	number := 0
+	unique := func() any { number++; return "n-" + strconv.Itoa(number) }
+	is := func(value any) func() any { return func() any { return value } }
+	known := map[string]func() any{
+		"server": is("acme"), "servers": is([]any{"acme"}), "editServer.server": is(scratch.UUID), "pauseServer.server": is("scratch"),
+		"removeServer.server": func() any { return b.server(t, "doomed-"+unique().(string)).Name },
+		"file_uuid":           is(file.UUID), "If-Match": is("*"), "Last-Event-ID": is(0), "cursor": is(nil), "expected_count": is(nil),
+		"name": unique, "Idempotency-Key": unique, "revokeToken.name": is("spare"), "editServer.name": is(nil), "skipFiles.from": is(nil),
+		"fingerprint": is(b.prober.presented.Fingerprint), "host_keys": is([]any{b.prober.presented.KeyLine}),
+		"host": is("sftp.example.com"), "username": is("u"), "password": is("p"), "private_key": is(nil), "root_path": is("/out"),
+		"include": is([]any{"**/*.csv"}), "exclude": is([]any{"*.tmp"}), "after_ingest": is("move:/done"), "done_marker": is("*.done"),
+	}
+	for _, duration := range []string{"settle", "scan_interval", "min_age", "sidecar_wait"} {
+		known[duration] = is("10s")
+	}
+	return known
+}
+
+// send sends a request and counts what came of it.
+func (d *driver) send(draft draft) answer {
+	d.t.Helper()
+	request, err := draft.request(d.url)
+	require.NoError(d.t, err)
+	return d.exchange(draft.op, request)
+}
+
+func (d *driver) exchange(op *operation, request *http.Request) answer {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(d.t.Context(), 20*time.Second)
+	defer cancel()
+	d.requests++
+	response, err := d.client.Do(request.WithContext(ctx))
+	require.NoError(d.t, err)
+	defer func() { _ = response.Body.Close() }()
+	streams := strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream")
+	if streams {
+		time.AfterFunc(streamFor, cancel)
+	}
+	body, err := io.ReadAll(response.Body)
+	if !streams || !errors.Is(err, context.Canceled) {
+		require.NoError(d.t, err)
+	}
+	a := answer{status: response.StatusCode, header: response.Header, body: body}
+	switch {
+	case a.status < 300:
+		op.succeeded++
+	case a.status >= 400 && a.status < 500:
+		op.refused++
+	}
+	return a
+}
+
+// judge reports what is wrong with an answer.
+func (d *driver) judge(op *operation, what string, a answer, more ...string) {
+	d.t.Helper()
+	faults := append(op.broken(d.doc, a), more...)
+	if a.status >= 500 {
+		faults = append(faults, "a fault of ours")
+	}
+	if len(faults) == 0 {
+		return
+	}
+	if d.faults++; d.faults > shownFaults {
+		d.t.FailNow()
+	}
+	shown := a.body[:min(len(a.body), 400)]
+	d.t.Errorf("%s, %s (STEVEDORE_PROPERTY_SEED=%d): %d %s\n  %s", op.OperationID, what, d.seed, a.status, shown, strings.Join(faults, "\n  "))
+}
+
+// driveGood sends what should succeed, and what fits the specification but may
+// mean nothing.
+func (d *driver) driveGood(op *operation) {
+	for i := range rounds {
+		a := d.send(d.maker.good(op))
+		var faults []string
+		if a.status >= 300 {
+			faults = append(faults, "should have succeeded")
+		}
+		d.judge(op, "good", a, faults...)
+		if i > 0 && len(op.parameters) == 0 && op.body == nil {
+			return // always the same
+		}
+		d.judge(op, "random", d.send(d.maker.draft(op, false)))
+	}
+}
+
+// driveWrong spoils good requests, each in one way.
+func (d *driver) driveWrong(op *operation) {
+	for _, wrong := range d.maker.wrongs(op) {
+		draft := d.maker.good(op).clone()
+		wrong.spoil(&draft)
+		a := d.exchange(op, d.encoded(draft))
+		var faults []string
+		if wrong.status != 0 && a.status != wrong.status {
+			faults = append(faults, fmt.Sprintf("%d is due", wrong.status))
+		}
+		if wrong.status == 400 && a.status == 400 && wrong.field != "" {
+			problem, err := readProblem(a)
+			if err != nil || !strings.Contains(problem.text(), wrong.field) && !strings.Contains(problem.text(), "encoded slash") {
+				faults = append(faults, "the problem does not name "+wrong.field)
+			}
+		}
+		d.judge(op, wrong.what, a, faults...)
+	}
+}
+
+// encoded puts bytes into the body that no encoder lets through.
+func (d *driver) encoded(draft draft) *http.Request {
+	request, err := draft.request(d.url)
+	require.NoError(d.t, err)
+	if draft.body != nil && draft.raw == nil {
+		body, err := io.ReadAll(request.Body)
+		require.NoError(d.t, err)
+		draft.raw = bytes.ReplaceAll(body, []byte(notUTF8), []byte{0xff})
+		request, err = draft.request(d.url)
+		require.NoError(d.t, err)
+	}
+	return request
+}
+
+// driveRoles asks with no token and with each role's.
+func (d *driver) driveRoles(op *operation) {
+	for _, role := range []string{"", "viewer", "operator", "admin"} {
+		draft := d.maker.good(op)
+		draft.token = d.tokens[role]
+		a := d.send(draft)
+		want := 0
+		switch {
+		case op.role == "":
+		case role == "":
+			want = 401
+		case !ingest.Role(role).Allows(ingest.Role(op.role)):
+			want = 403
+		}
+		var faults []string
+		if want != 0 && a.status != want || want == 0 && a.status >= 300 {
+			faults = append(faults, fmt.Sprintf("x-role is %q: %d is due", op.role, want))
+		}
+		d.judge(op, "as "+strconv.Quote(role), a, faults...)
+	}
+}
+
+// driveRepeats sends a request twice under one Idempotency-Key, and then
+// another one under it.
+func (d *driver) driveRepeats(op *operation) {
+	if !slices.ContainsFunc(op.parameters, func(p *openapi3.Parameter) bool { return p.Name == "Idempotency-Key" }) {
+		return
+	}
+	draft := d.maker.good(op)
+	draft.header.Set("Idempotency-Key", "key of "+op.OperationID)
+	first, again := d.send(draft), d.send(draft)
+	var faults []string
+	if first.status != again.status || !bytes.Equal(first.body, again.body) || again.header.Get("Idempotency-Replayed") != "true" {
+		faults = append(faults, "not the answer of the first one: "+string(first.body))
+	}
+	d.judge(op, "the same again", again, faults...)
+	other := draft.clone()
+	other.path["server"], other.path["file_uuid"] = "other", fileUUID
+	if op.body != nil {
+		other.body = map[string]any{"reason": "another", "name": "another", "servers": []any{}, "filter": map[string]any{}}
+		if first := draft.body.(map[string]any); first["fingerprint"] != nil {
+			other.body = maps.Clone(first)
+		}
+	}
+	a := d.send(other)
+	if a.status != 422 && a.status != 400 { // the body may be no good, which is seen first
+		d.judge(op, "another with the key", a, "422 is due")
+	}
+}
+
+// driveOtherMethods asks for what the paths do not know.
+func (d *driver) driveOtherMethods() {
+	for path, item := range d.doc.Paths.Map() {
+		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+			if item.GetOperation(method) != nil {
+				continue
+			}
+			draft := d.maker.good(d.operations[slices.IndexFunc(d.operations, func(op *operation) bool { return op.path == path })])
+			op := *draft.op
+			op.method = method
+			draft.op, draft.body, draft.query = &op, nil, nil
+			a := d.send(draft)
+			var faults []string
+			if a.status != 405 || a.header.Get("Allow") == "" {
+				faults = append(faults, "405 with an Allow header is due")
+			}
+			d.judge(&op, method+" "+path, a, faults...)
+		}
+	}
+}
+
+// driveWithoutEngine: without Temporal operations do without or say 503, if
+// the specification says that they may.
+func (d *driver) driveWithoutEngine() {
+	d.service.engine.fail(ingest.Errorf(ingest.KindTransient, "cannot reach Temporal: check TEMPORAL_ADDRESS"))
+	for _, op := range d.operations {
+		a := d.send(d.maker.good(op))
+		faults := op.broken(d.doc, a)
+		if a.status >= 500 && (a.status != 503 || op.Responses.Status(503) == nil) {
+			faults = append(faults, "no 503 is declared")
+		}
+		if len(faults) > 0 {
+			d.t.Errorf("%s without Temporal: %d %s\n  %s", op.OperationID, a.status, a.body, strings.Join(faults, "\n  "))
+		}
+	}
+	d.service.engine.fail(nil)
+}
+
+func (d *driver) driveUnknownTokens() {
+	for _, op := range d.operations {
+		if op.role == "" {
+			continue
+		}
+		draft := d.maker.good(op)
+		draft.token = "stv_unknown"
+		a := d.send(draft)
+		var faults []string
+		if a.status != 401 && a.status != 429 {
+			faults = append(faults, "401 or 429 is due")
+		}
+		d.judge(op, "with an unknown token", a, faults...)
+	}
+}

@@ -1,0 +1,106 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/labstack/echo/v4"
+
+	"stevedore/internal/ingest"
+)
+
+const unreadable = "use UTF-8 without NUL"
+
+// holdable reports whether JSON and PostgreSQL can hold the text. What they
+// cannot would be changed on its way, and then mean something else than what
+// was asked for.
+func holdable(text string) bool { return utf8.ValidString(text) && !strings.Contains(text, "\x00") }
+
+// unholdable names the parameters and fields of a request that hold text that
+// cannot be kept.
+func unholdable(c echo.Context, route *routers.Route) ([]ingest.FieldError, error) {
+	var fields []ingest.FieldError
+	for i, value := range c.ParamValues() {
+		if !holdable(value) {
+			fields = append(fields, fieldError(c.ParamNames()[i], unreadable))
+		}
+	}
+	query := c.QueryParams()
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !holdable(name) || !holdable(strings.Join(query[name], "")) {
+			fields = append(fields, fieldError(name, unreadable))
+		}
+	}
+	for _, parameter := range route.Operation.Parameters {
+		name := parameter.Value.Name
+		if parameter.Value.In == openapi3.ParameterInHeader && !holdable(strings.Join(c.Request().Header.Values(name), "")) {
+			fields = append(fields, fieldError(name, unreadable))
+		}
+	}
+	if route.Operation.RequestBody == nil {
+		return fields, nil
+	}
+	body, err := readBody(c)
+	return append(fields, unholdableBody(body)...), err
+}
+
+// readBody reads the body and puts it back.
+func readBody(c echo.Context) ([]byte, error) {
+	body, err := io.ReadAll(c.Request().Body)
+	var refused *echo.HTTPError
+	if errors.As(err, &refused) { // from the body limit
+		return nil, refused
+	}
+	if err != nil {
+		return nil, echo.NewHTTPError(http.StatusBadRequest, "the body could not be read")
+	}
+	c.Request().Body = io.NopCloser(bytes.NewReader(body))
+	return body, nil
+}
+
+func unholdableBody(body []byte) []ingest.FieldError {
+	switch {
+	case !utf8.Valid(body):
+		return []ingest.FieldError{fieldError("", unreadable)}
+	case bytes.Equal(bytes.TrimSpace(body), []byte("null")):
+		// The validator takes it for none, where one is optional.
+		return []ingest.FieldError{fieldError("", "use an object, or send no body")}
+	}
+	var value any
+	if !bytes.Contains(body, []byte(`\u0000`)) || json.Unmarshal(body, &value) != nil {
+		return nil // what is wrong with it, if anything, is said elsewhere
+	}
+	return unholdableValue(nil, value)
+}
+
+func unholdableValue(at []string, value any) (fields []ingest.FieldError) {
+	switch value := value.(type) {
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(value)) {
+			inner := append(slices.Clone(at), name)
+			if !holdable(name) {
+				fields = append(fields, fieldError(join("", inner), unreadable))
+			}
+			fields = append(fields, unholdableValue(inner, value[name])...)
+		}
+	case []any:
+		for i, one := range value {
+			fields = append(fields, unholdableValue(append(slices.Clone(at), fmt.Sprint(i)), one)...)
+		}
+	case string:
+		if !holdable(value) {
+			fields = append(fields, fieldError(join("", at), unreadable))
+		}
+	}
+	return fields
+}

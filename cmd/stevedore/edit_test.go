@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/api/oas"
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+func person(answer string) with {
+	return func(a *app) { a.person, a.stdin = true, strings.NewReader(answer) }
+}
+
+func TestServerEditSendsOnlyWhatWasGiven(t *testing.T) {
+	t.Parallel()
+	ops := world()
+	got := execute(t, ops, args("server", "edit", "acme", "--settle", "30s", "--include", "", "--read-once=false", "--no-private-key"))
+	require.Equal(t, 0, got.code, got.errors)
+	settle, none, no, empty := "30s", []string{}, false, ""
+	require.Equal(t, oas.ServerSettings{Settle: &settle, Include: &none, ReadOnce: &no, PrivateKey: &empty}, ops.edited)
+	require.Equal(t, 2, execute(t, world(), args("server", "edit", "acme")).code)
+	require.Equal(t, 2, execute(t, world(), args("server", "edit", "acme", "--no-password", "--password-file", "x")).code)
+	require.Equal(t, 3, execute(t, world(), args("server", "edit", "nobody", "--port", "23")).code)
+}
+
+func TestServerRemoveAsks(t *testing.T) {
+	t.Parallel()
+	for answer, code := range map[string]int{"y\n": 0, "YES\n": 0, "n\n": 1, "\n": 1, "": 1} {
+		ops := world()
+		got := execute(t, ops, args("server", "rm", "acme"), person(answer))
+		require.Equal(t, code, got.code, answer)
+		require.Equal(t, code == 0, ops.removed != "", answer)
+		require.Contains(t, got.errors, "remove server acme (sftp.acme.example:22)? [y/N]")
+	}
+	unasked := world()
+	require.Equal(t, 2, execute(t, unasked, args("server", "rm", "acme"), stdin("y\n")).code, "a pipe cannot be asked")
+	require.Empty(t, unasked.removed)
+}
+
+func TestBulkDecisionsCountAndAsk(t *testing.T) {
+	t.Parallel()
+	ops := world()
+	hash := strings.Repeat("AB", 32)
+	got := execute(t, ops, args("file", "retry", "--server", "acme", "--path", "*.csv", "--hash", hash, "--seen-from", "2026-01-01",
+		"--seen-to", "2026-01-02T00:00:00+01:00", "--from", "upload", "--reason", "it is back"), person("y\n"))
+	require.Equal(t, 0, got.code, got.errors)
+	require.Contains(t, got.errors, "retry 3 file(s) in error? [y/N]")
+	require.Equal(t, "retry: 3 of 3 file(s)\n", got.out)
+	require.Len(t, ops.bulk, 3, "counted, and decided on in two requests")
+	three := int64(3)
+	want := admin.BulkRequest{
+		Filter: ingest.FileFilter{
+			Server: "acme", Path: "*.csv", Hash: strings.ToLower(hash),
+			From: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 1, 1, 23, 0, 0, 0, time.UTC),
+		},
+		Action: admin.Retry, Decision: workflows.Decision{Reason: "it is back", From: ingest.StepUpload}, Expected: &three,
+	}
+	require.Equal(t, want, ops.bulk[1], "what was asked about is what is done")
+
+	for _, tc := range []struct {
+		line []string
+		code int
+		with with
+	}{
+		{args("file", "skip", "--all"), 2, nil},
+		{args("file", "skip", "--all"), 1, person("n\n")},
+		{args("file", "skip", "--all", "--dry-run"), 0, nil},
+		{args("file", "skip", "--dry-run"), 2, nil},
+		{args("file", "skip", "0f0f", "--all", "--yes"), 2, nil},
+		{args("file", "skip", "0f0f", "--yes", "--server", "acme"), 2, nil},
+		{args("file", "renotify", "--all"), 2, nil},
+		{args("file", "skip", "--hash", "xyz", "--yes"), 2, nil},
+	} {
+		ops := world()
+		if tc.with == nil {
+			tc.with = func(*app) {}
+		}
+		got := execute(t, ops, tc.line, tc.with)
+		require.Equal(t, tc.code, got.code, "%s: %s", tc.line, got.errors)
+		for _, request := range ops.bulk {
+			require.True(t, request.DryRun, "%s", tc.line)
+		}
+	}
+}
+
+func TestFileListFilters(t *testing.T) {
+	t.Parallel()
+	ops := world()
+	before := time.Now().Add(-48 * time.Hour)
+	got := execute(t, ops, args("file", "list", "--path", "/in/*", "--from", "2d", "--to", "1h"))
+	require.Equal(t, 0, got.code, got.errors)
+	require.Equal(t, "/in/*", ops.filter.Path)
+	require.WithinDuration(t, before, ops.filter.From, time.Minute)
+	require.WithinDuration(t, time.Now().Add(-time.Hour), ops.filter.To, time.Minute)
+}
+
+// watched is a world in which a file goes on its way while it is looked at; it
+// ends the watch by itself.
+type watched struct {
+	*fakeOperations
+
+	mu    sync.Mutex
+	looks int
+	stop  context.CancelFunc
+}
+
+func (w *watched) EachFile(_ context.Context, filter ingest.FileFilter, _ int, fn func(ingest.File) error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.filter = filter
+	file := sampleFile()
+	file.Status = ingest.StatusDownloading
+	if w.looks++; w.looks > 2 {
+		file.Status, file.UpdatedAt = ingest.StatusVerified, file.UpdatedAt.Add(time.Second)
+	}
+	if w.looks == 4 {
+		w.stop()
+	}
+	return fn(file)
+}
+
+func (w *watched) ShowFile(context.Context, string) (ingest.File, error) {
+	file := sampleFile()
+	file.Status = ingest.StatusDownloading
+	if w.looks++; w.looks > 2 {
+		file.Status = ingest.StatusCompleted
+		w.events = world().events
+	}
+	return file, nil
+}
+
+func watch(t *testing.T, screen bool, line ...string) (call, *watched) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	w := &watched{fakeOperations: &fakeOperations{events: world().events[:1]}, stop: cancel}
+	got := executeIn(t, ctx, w, line, func(a *app) { a.screen, a.interval = screen, time.Millisecond })
+	return got, w
+}
+
+func TestWatchPrintsChanges(t *testing.T) {
+	t.Parallel()
+	got, w := watch(t, false, "file", "list", "--watch")
+	require.Equal(t, 0, got.code, got.errors)
+	require.Equal(t, underWay, w.filter.Statuses)
+	lines := strings.Split(strings.TrimSpace(got.out), "\n")
+	require.Len(t, lines, 2, "one for each change: %s", got.out)
+	require.Contains(t, lines[0], "downloading")
+	require.Contains(t, lines[1], "verified")
+
+	got, _ = watch(t, true, "file", "list", "--watch")
+	require.Equal(t, 4, strings.Count(got.out, clearScreen), "a screen is drawn anew")
+
+	got, _ = watch(t, false, "file", "show", testUUID, "--watch")
+	require.Equal(t, 0, got.code, got.errors)
+	require.Equal(t, 1, strings.Count(got.out, "discovered"))
+	require.Contains(t, got.out, "size_mb=2.5")
+	require.Contains(t, got.out, "completed  -\n")
+}
+
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		got := execute(t, world(), args("completion", shell))
+		require.Equal(t, 0, got.code, got.errors)
+		require.Contains(t, got.out, "stevedore")
+	}
+	require.Contains(t, execute(t, world(), args("__complete", "server", "show", "ac")).out, "acme\n")
+	require.NotContains(t, execute(t, world(), args("__complete", "server", "show", "ac")).out, "globex")
+	require.Contains(t, execute(t, world(), args("__complete", "scan", "--server", "")).out, "globex\n")
+	require.Contains(t, execute(t, world(), args("__complete", "file", "list", "--status", "")).out, "superseded\n")
+	require.Contains(t, execute(t, world(), args("__complete", "-o", "")).out, "jsonl\n")
+}
+
+func TestKeyRotate(t *testing.T) {
+	t.Parallel()
+	ops := world()
+	got := execute(t, ops, args("key", "rotate", "--keyset-file", "/k", "--key-only"))
+	require.Equal(t, 0, got.code, got.errors)
+	require.True(t, ops.rotated.KeyOnly)
+	require.Contains(t, got.out, "copy the file to every host")
+	require.Equal(t, exitPermanent, execute(t, world(), args("key", "rotate")).code, "which file?")
+}

@@ -1,0 +1,130 @@
+package remote
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+
+	"stevedore/api/oas"
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+)
+
+const howToToken = "ask an admin for a token, which `stevedore token create` makes, and set STEVEDORE_TOKEN to it"
+
+// maxAnswer is far above the largest answer, a page of 1,000 files.
+const maxAnswer = 64 << 20
+
+// reply reads answers that hold a T.
+type reply[T any] struct{ c *Client }
+
+// of takes what sending a request returned, and returns the answer, or the
+// error that it tells of.
+func (r reply[T]) of(response *http.Response, err error) (T, error) {
+	value, _, err := r.withHeader(response, err)
+	return value, err
+}
+
+func (r reply[T]) withHeader(response *http.Response, err error) (value T, header http.Header, _ error) {
+	if err != nil {
+		return value, nil, r.c.unanswered(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	switch {
+	case err != nil:
+		return value, nil, r.c.unanswered(err)
+	case response.StatusCode == http.StatusNoContent:
+		return value, response.Header, nil
+	case response.StatusCode >= 300:
+		return value, nil, r.c.refused(response, body)
+	}
+	if err := json.Unmarshal(body, &value); err != nil {
+		return value, nil, r.c.unreadable(err)
+	}
+	return value, response.Header, nil
+}
+
+func (c *Client) unreadable(err error) error {
+	return ingest.Wrap(ingest.KindInvalid, err, "the answer of %s cannot be read: check that STEVEDORE_API_URL names stevedore's API, of this version", c.url)
+}
+
+// unanswered explains why there is no answer.
+func (c *Client) unanswered(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	cause := err.Error()
+	var sending *url.Error
+	if errors.As(err, &sending) { // without the URL, which is said once
+		cause = sending.Err.Error()
+	}
+	return ingest.Wrap(ingest.KindTransient, err,
+		"cannot reach the API at %s: %s; start it with `stevedore api` or set STEVEDORE_API_URL", c.url, ingest.Summary(cause))
+}
+
+// refused returns a problem as the error it was made of.
+func (c *Client) refused(response *http.Response, body []byte) error {
+	var problem oas.Problem
+	mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	if mediaType == "application/problem+json" && json.Unmarshal(body, &problem) == nil && problem.Code != "" {
+		return c.problem(problem)
+	}
+	status := response.StatusCode
+	switch {
+	case status >= 300 && status < 400:
+		return ingest.Errorf(ingest.KindInvalid, "%s answered with a redirect to %s, where the token was not sent: set STEVEDORE_API_URL to the API's own address",
+			c.url, ingest.Summary(response.Header.Get("Location")))
+	case status >= 500 || status == http.StatusTooManyRequests:
+		return ingest.Errorf(ingest.KindTransient, "%s answered %s, and not as stevedore's API does: something before it may be in trouble; try again", c.url, ingest.Summary(response.Status))
+	}
+	return ingest.Errorf(ingest.KindInvalid, "%s answered %s, and not as stevedore's API does: check STEVEDORE_API_URL", c.url, ingest.Summary(response.Status))
+}
+
+// problem maps the codes of problems, which are never renamed, to the errors
+// that package admin returns in the same case. A code that a later release adds
+// is told by its status.
+func (c *Client) problem(p oas.Problem) error {
+	detail := ingest.DisplayPath(p.Detail)
+	switch p.Code {
+	case "invalid_request":
+		if p.Errors == nil || len(*p.Errors) == 0 {
+			return ingest.Errorf(ingest.KindInvalid, "%s", detail)
+		}
+		invalid := &admin.InvalidError{}
+		for _, field := range *p.Errors {
+			invalid.Fields = append(invalid.Fields, ingest.FieldError{Field: field.Field, Message: ingest.DisplayPath(field.Message)})
+		}
+		return ingest.Wrap(ingest.KindInvalid, invalid, "the API refused the request")
+	case "not_found":
+		return ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "%s", detail)
+	case "unauthorized":
+		return ingest.Errorf(ingest.KindAuth, "%s does not take the token in STEVEDORE_TOKEN: it is unknown, expired or revoked; %s", c.url, howToToken)
+	case "forbidden":
+		return ingest.Errorf(ingest.KindAuth, "%s; %s", detail, howToToken)
+	case "conflict", "idempotency_key_reused":
+		return ingest.Errorf(ingest.KindConflict, "%s", detail)
+	case "precondition_failed":
+		return ingest.Wrap(ingest.KindConflict, admin.ErrStale, "%s", detail)
+	case "unavailable", "not_ready", "rate_limited":
+		return ingest.Errorf(ingest.KindTransient, "%s", detail)
+	case "internal":
+		return errors.New(detail + requestID(p))
+	}
+	if p.Status >= 500 {
+		return ingest.Errorf(ingest.KindTransient, "%s", detail)
+	}
+	return ingest.Errorf(ingest.KindInvalid, "%s", detail)
+}
+
+// requestID lets the log's line be found.
+func requestID(p oas.Problem) string {
+	if p.RequestID == nil {
+		return ""
+	}
+	return " (request " + ingest.DisplayPath(*p.RequestID) + ")"
+}
