@@ -29,7 +29,7 @@ const (
 	streamFor = 150 * time.Millisecond
 	// rounds is how many good requests, and how many that only fit the
 	// specification, each operation gets.
-	rounds = 6
+	rounds = 4
 	// shownFaults keeps a broken service from burying the first fault.
 	shownFaults = 40
 )

@@ -103,7 +103,7 @@ func hiddenSlash(text string) bool {
 }
 
 // triedOfForm is how many texts are tried on a value that has a form.
-const triedOfForm = 12
+const triedOfForm = 8
 
 // texts returns texts to try where the schema asks for one value: all of them
 // where any text may pass, and some where the form keeps nearly all out.
