@@ -40,11 +40,15 @@ func TestFault65_NobodyWithoutAToken(t *testing.T) {
 func TestTokenIsAskedForEverywhereButOnProbes(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})
-	for _, path := range []string{"/", "/api/v1/servers", "/openapi.yaml", "/nothing", "//", "/livez/", "/LIVEZ"} {
+	for _, path := range []string{"/api/v1/servers", "/openapi.yaml", "/docs", "/files/scan", "/api/", "/api/v1/nothing", "/metrics"} {
 		answer := b.call("GET", path, "", "Authorization", "")
 		problem := requireProblem(t, answer, 401, codeUnauthorized)
 		require.Contains(t, problem.Detail, "stevedore token create", path)
 		require.Contains(t, answer.Header().Get("WWW-Authenticate"), "Bearer")
+	}
+	for _, path := range []string{"/", "/nothing", "//", "/livez/", "/LIVEZ", "/files"} {
+		answer := b.call("GET", path, "", "Authorization", "")
+		require.Contains(t, []int{http.StatusSeeOther, http.StatusMovedPermanently, http.StatusTemporaryRedirect}, answer.Code, path)
 	}
 	for _, path := range []string{"/livez", "/readyz"} {
 		require.Equal(t, http.StatusOK, b.call("GET", path, "", "Authorization", "").Code, path)
@@ -100,7 +104,7 @@ func TestFault66_EncodedSlashesAreRefused(t *testing.T) {
 		requireProblem(t, b.call("GET", path, "", "Authorization", ""), 400, codeInvalid)
 	}
 	for _, path := range []string{"/livez/../api/v1/servers", "/livez/..", "/./api/v1/servers", "/api/v1/servers/acme:pause%20"} {
-		require.Contains(t, []int{401, 404}, b.call("GET", path, "", "Authorization", "").Code, path)
+		require.Contains(t, []int{401, 404, http.StatusTemporaryRedirect}, b.call("GET", path, "", "Authorization", "").Code, path)
 	}
 }
 

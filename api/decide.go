@@ -97,9 +97,7 @@ func (h handlers) decideAll(ctx context.Context, action admin.Action, body oas.B
 
 func selection(s oas.FileSelection) (filter ingest.FileFilter) {
 	if s.FileUuids != nil {
-		for _, id := range *s.FileUuids {
-			filter.UUIDs = append(filter.UUIDs, id.String())
-		}
+		filter.UUIDs = *s.FileUuids
 	}
 	if s.Server != nil {
 		filter.Server = *s.Server

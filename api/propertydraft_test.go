@@ -180,7 +180,7 @@ func (m maker) value(op *operation, schema *openapi3.Schema, meaning bool) any {
 	case schema.Type.Is("integer"):
 		return m.integer(schema)
 	case schema.Type.Is("array"):
-		list := make([]any, m.random.IntN(3))
+		list := make([]any, int(schema.MinItems)+m.random.IntN(3))
 		for i := range list {
 			list[i] = m.value(op, schema.Items.Value, meaning)
 		}

@@ -215,6 +215,9 @@ func (m maker) valueWrongs(at []string, schema *openapi3.Schema) (list []wrong) 
 	case schema.Type.Is("object"):
 		list = append(list, m.objectWrongs(at, schema)...)
 	case schema.Type.Is("array"):
+		if schema.MinItems > 0 {
+			add("too few", 400, name, []any{})
+		}
 		if schema.MaxItems != nil {
 			add("too many", 400, name, slices.Repeat([]any{sample(flat(schema.Items.Value))}, int(*schema.MaxItems)+1))
 		}

@@ -41,6 +41,21 @@ type Deps struct {
 
 // NewHandler returns the API and the console as an http.Handler.
 func NewHandler(d Deps) http.Handler {
+	programs, access := newPrograms(d)
+	pages := console.New(console.Deps{
+		Operations: d.Operations, Door: door{access}, Log: d.Log, Version: d.Version, TemporalUI: d.TemporalUI,
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if forPrograms(r) {
+			programs.ServeHTTP(w, r)
+		} else {
+			pages.ServeHTTP(w, r)
+		}
+	})
+}
+
+// newPrograms returns the API alone, and who guards it.
+func newPrograms(d Deps) (*echo.Echo, guard) {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	// Forwarded headers can be written by anybody: the peer is who connects.
@@ -68,25 +83,18 @@ func NewHandler(d Deps) http.Handler {
 		repeats{ops: d.Operations, log: d.Log, digestKey: access.bootstrap[:]}.check,
 	)
 	oas.RegisterHandlers(registered, oas.NewStrictHandler(handlers{ops: d.Operations, stopping: d.Stopping}, nil))
-	pages := console.New(console.Deps{
-		Operations: d.Operations, Door: door{access}, Log: d.Log, Version: d.Version, TemporalUI: d.TemporalUI,
-	})
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if forPrograms(r.URL.Path) {
-			e.ServeHTTP(w, r)
-		} else {
-			pages.ServeHTTP(w, r)
-		}
-	})
+	return e, access
 }
 
-// forPrograms reports whether a path is the API's; all others are the console's.
-func forPrograms(path string) bool {
-	switch path {
+// forPrograms reports whether a request is the API's: by its path, by a token,
+// which browsers do not send, or because nobody should answer but with a refusal.
+// All others are the console's.
+func forPrograms(r *http.Request) bool {
+	switch path := r.URL.Path; path {
 	case "/api", "/livez", "/readyz", "/metrics", "/openapi.yaml", "/docs", "/files/scan":
 		return true
 	default:
-		return strings.HasPrefix(path, "/api/")
+		return strings.HasPrefix(path, "/api/") || r.Header.Get(echo.HeaderAuthorization) != "" || hidesSlashes(r)
 	}
 }
 
@@ -128,12 +136,16 @@ func shownPath(c echo.Context) string {
 // path otherwise than we do.
 func refuseHiddenSlashes(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		path := strings.ToLower(c.Request().URL.EscapedPath())
-		if strings.Contains(path, "%2f") || strings.Contains(path, "%5c") || strings.Contains(path, "%00") {
+		if hidesSlashes(c.Request()) {
 			return echo.NewHTTPError(http.StatusBadRequest, "the path holds an encoded slash, backslash or NUL: no name here does")
 		}
 		return next(c)
 	}
+}
+
+func hidesSlashes(r *http.Request) bool {
+	path := strings.ToLower(r.URL.EscapedPath())
+	return strings.Contains(path, "%2f") || strings.Contains(path, "%5c") || strings.Contains(path, "%00")
 }
 
 // catchPanics turns a panic into an internal error and logs its stack.

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
 
 	"stevedore/api/oas"
@@ -31,9 +30,9 @@ func TestSpecificationIsValid(t *testing.T) {
 
 func TestServedRoutesAreThoseOfTheSpecification(t *testing.T) {
 	t.Parallel()
-	handler := NewHandler(Deps{Operations: &fakeOperations{}, Token: "x", Log: slog.New(slog.DiscardHandler)})
+	programs, _ := newPrograms(Deps{Operations: &fakeOperations{}, Token: "x", Log: slog.New(slog.DiscardHandler)})
 	served := map[string]bool{}
-	for _, route := range handler.(*echo.Echo).Routes() {
+	for _, route := range programs.Routes() {
 		served[route.Method+" "+route.Path] = true
 	}
 	braces := regexp.MustCompile(`\{(\w+)\}`)

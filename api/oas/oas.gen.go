@@ -392,9 +392,9 @@ type FileProgress struct {
 // FileSelection Which files in error; all that are given must fit.
 type FileSelection struct {
 	// FileUuids Only these.
-	FileUuids *[]openapi_types.UUID `json:"file_uuids,omitempty"`
-	From      *time.Time            `json:"from,omitempty"`
-	Hash      *string               `json:"hash,omitempty"`
+	FileUuids *[]string  `json:"file_uuids,omitempty"`
+	From      *time.Time `json:"from,omitempty"`
+	Hash      *string    `json:"hash,omitempty"`
 
 	// Path A glob as in listFiles.
 	Path   *string    `json:"path,omitempty"`

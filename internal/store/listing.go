@@ -160,7 +160,7 @@ func (s *Store) listing(ctx context.Context, filter ingest.FileFilter) (*listing
 	if err != nil || l.none {
 		return l, err
 	}
-	candidates, few, err := s.candidates(ctx, filter.Path)
+	candidates, few, err := s.candidates(ctx, filter)
 	switch {
 	case err != nil:
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -250,4 +251,27 @@ func TestChangesAreFoldedNowAndThen(t *testing.T) {
 	require.NoError(t, b.db.QueryRow(t.Context(), "SELECT count(*) FROM file_deltas").Scan(&left))
 	require.Zero(t, left)
 	b.requireExact(t)
+}
+
+func TestFilesAreListedByUUID(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	b.scatter(t, 6)
+	files := b.files(t)
+	for _, order := range []ingest.FileOrder{ingest.OrderOldest, ingest.OrderNewest} {
+		page, err := b.FilesPage(ctx, ingest.FileFilter{Order: order, UUIDs: []string{files[0].UUID, files[2].UUID, uuid.NewString()}})
+		require.NoError(t, err)
+		require.Len(t, page.Files, 2)
+		page, err = b.FilesPage(ctx, ingest.FileFilter{Order: order, UUID: files[1].UUID[:10]})
+		require.NoError(t, err)
+		require.Len(t, page.Files, 1)
+		require.Equal(t, files[1].UUID, page.Files[0].UUID)
+	}
+	page, err := b.FilesPage(ctx, ingest.FileFilter{UUIDs: []string{files[0].UUID}, Path: "/nowhere"})
+	require.NoError(t, err)
+	require.Empty(t, page.Files, "all that is given must fit")
+	count, err := b.CountUpTo(ctx, ingest.FileFilter{UUIDs: []string{files[0].UUID}}, 10)
+	require.NoError(t, err)
+	require.Equal(t, ingest.Count{N: 1}, count)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"stevedore/internal/ingest"
@@ -25,10 +26,44 @@ const (
 // The ORDER BY makes the database read the index and stop at the limit.
 const filesByText = `SELECT file_id FROM file_names WHERE %[1]s >= $1 AND %[1]s < $2 ORDER BY %[1]s LIMIT $3`
 
-// candidates returns the ids of the files whose path or name begins as the glob
-// does; not few when they are many or the glob begins with a wildcard.
-func (s *Store) candidates(ctx context.Context, glob string) (ids []int64, few bool, err error) {
-	path, name := literals(cleanText(glob))
+const filesByUUID = `
+SELECT id FROM files WHERE file_uuid = ANY ($1::uuid[]) AND file_uuid BETWEEN $2 AND $3 ORDER BY file_uuid LIMIT $4`
+
+const filesByUUIDRange = `SELECT id FROM files WHERE file_uuid BETWEEN $1 AND $2 ORDER BY file_uuid LIMIT $3`
+
+// named returns the ids of the files that the filter names by uuid; the first
+// of them when there are too many, which takes a prefix that nobody can mean.
+func (s *Store) named(ctx context.Context, filter ingest.FileFilter) (ids []int64, err error) {
+	low, high := uuid.Nil.String(), uuid.Max.String()
+	if filter.UUID != "" {
+		if low, high, err = uuidRange(filter.UUID); err != nil {
+			return nil, err
+		}
+	}
+	query, args := filesByUUIDRange, []any{low, high, maxCandidates}
+	if len(filter.UUIDs) > 0 {
+		query, args = filesByUUID, append([]any{filter.UUIDs}, args...)
+	}
+	err = s.retry(ctx, "look for a uuid", func() error {
+		rows, err := s.pool.Query(ctx, query, planned(args)...)
+		if err != nil {
+			return err
+		}
+		ids, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+		return err
+	})
+	return nonNil(ids), err
+}
+
+// candidates returns the ids of the files that have the filter's uuids, or whose
+// path or name begins as its glob does; not few when they are many or the glob
+// begins with a wildcard.
+func (s *Store) candidates(ctx context.Context, filter ingest.FileFilter) (ids []int64, few bool, err error) {
+	if filter.UUID != "" || len(filter.UUIDs) > 0 {
+		ids, err = s.named(ctx, filter)
+		return ids, err == nil, err
+	}
+	path, name := literals(cleanText(filter.Path))
 	for _, try := range []struct{ column, prefix string }{{"name", name}, {"path", path}} {
 		if try.prefix == "" {
 			continue
