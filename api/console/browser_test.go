@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"net"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -180,12 +179,6 @@ func (p *person) accessible(page string) {
 		serious := f.Impact == "serious" || f.Impact == "critical"
 		assert.False(p.t, serious, "%s: %s (%s, %s)%s", page, f.Help, f.ID, f.Impact, where)
 	}
-}
-
-// split returns a host and a port as a form takes them.
-func split(address string) (host, port string) {
-	host, port, _ = net.SplitHostPort(address)
-	return host, port
 }
 
 // row is a condition on the row of the list that names a file.

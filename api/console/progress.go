@@ -1,7 +1,6 @@
 package console
 
 import (
-	"encoding/base64"
 	"strings"
 	"time"
 
@@ -94,6 +93,3 @@ func (p filesPage) curl(v *view) string {
 func curl(v *view, path string) string {
 	return `curl -H "Authorization: Bearer $STEVEDORE_TOKEN" ` + quoted(v.origin+path)
 }
-
-// rawPath is a path byte for byte, for those that are not valid text.
-func rawPath(path string) string { return base64.StdEncoding.EncodeToString([]byte(path)) }

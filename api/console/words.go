@@ -88,8 +88,8 @@ var russian = map[string]string{
 	// Files.
 	"Path": "Путь", "Server": "Сервер", "all": "все", "More filters": "Другие фильтры", "Status": "Состояние",
 	"First seen from (UTC)": "Обнаружен с (UTC)", "before (UTC)": "до (UTC)", "Filter": "Показать", "Clear": "Сбросить",
-	"More than %d files match": "Подходит больше %d файлов", "Tick this page": "Отметить эту страницу",
-	"all that wait: more than %d files": "все ждущие: больше %d файлов", "Retry…": "Повторить…", "Skip…": "Пропустить…",
+	"At least %d files match": "Подходит не меньше %d файлов", "Tick this page": "Отметить эту страницу",
+	"all that wait: at least %d files": "все ждущие: не меньше %d файлов", "Retry…": "Повторить…", "Skip…": "Пропустить…",
 	"No file fits this filter.": "Под этот фильтр не подходит ни один файл.", "Show all files": "Показать все файлы",
 	"None of the files looked at so far fits. Go on to older ones, or narrow the filter by server, status or time.": "Среди просмотренных файлов подходящих нет. Перейдите к более старым или уточните фильтр: сервер, состояние, время.",
 	"There are no files because there is no server yet.":                                                            "Файлов нет, потому что ещё нет ни одного сервера.",

@@ -3,11 +3,12 @@ package store_test
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/store"
@@ -17,15 +18,33 @@ import (
 // benchWorkers apply changes side by side.
 const benchWorkers = 8
 
-// withAndWithout runs the benchmark as the schema is, and without what serves
-// people only, so that its price is seen.
-func withAndWithout(b *testing.B, bench func(b *testing.B, drop string)) {
+// interleaved runs the same work in turns on the schema as it is and without what
+// serves people only, so that its price shows also on a machine that has other
+// things to do. prepare returns what one op does.
+func interleaved(b *testing.B, prepare func(b *testing.B, drop string) func(op int)) {
 	const search = "DROP TRIGGER files_named ON files;"
 	const statistics = `DROP TRIGGER files_counted_new ON files; DROP TRIGGER files_counted_moved ON files;
 		DROP TRIGGER file_events_counted ON file_events;`
-	b.Run("all", func(b *testing.B) { bench(b, "") })
-	b.Run("without-search", func(b *testing.B) { bench(b, search) })
-	b.Run("without-search-and-statistics", func(b *testing.B) { bench(b, search+statistics) })
+	names := []string{"all", "without-search", "without-search-and-statistics"}
+	var run []func(op int)
+	for _, drop := range []string{"", search, search + statistics} {
+		run = append(run, prepare(b, drop))
+	}
+	took := make([]time.Duration, len(run))
+	b.ResetTimer()
+	for op := range b.N {
+		for i := range run {
+			i = (i + op) % len(run) // none is always the first
+			began := time.Now()
+			run[i](op)
+			took[i] += time.Since(began)
+		}
+	}
+	bare := took[len(took)-1]
+	for i, name := range names {
+		b.ReportMetric(float64(took[i].Microseconds())/float64(b.N)/1000, name+"-ms/op")
+		b.ReportMetric(float64(took[i])/float64(bare), name+"-ratio")
+	}
 }
 
 func benchStore(b *testing.B, drop string) (*store.Store, ingest.Server) {
@@ -60,65 +79,56 @@ func way(f ingest.File) []ingest.Change {
 	return changes
 }
 
-// BenchmarkApply takes files from ready to completed, six changes each, eight
-// at once; an op is one change.
-func BenchmarkApply(b *testing.B) { withAndWithout(b, benchApply) }
+// applied is how many files one op of BenchmarkApply completes.
+const applied = 50
 
-func benchApply(b *testing.B, drop string) {
+// BenchmarkApply takes 50 files from ready to completed per op, six changes each,
+// eight at once.
+func BenchmarkApply(b *testing.B) { interleaved(b, prepareApply) }
+
+func prepareApply(b *testing.B, drop string) func(op int) {
 	s, server := benchStore(b, drop)
 	ctx := context.Background()
-	files := max(1, b.N/6)
-	for from := 0; from < files; from += 1000 {
-		_, err := s.Observe(ctx, server.UUID, "schedule", paths(fmt.Sprintf("/in/%d", from), min(1000, files-from)))
+	for op := range b.N {
+		_, err := s.Observe(ctx, server.UUID, "schedule", paths(fmt.Sprintf("/in/%d", op), applied))
 		require.NoError(b, err)
 	}
 	_, _, err := s.Promote(ctx, ingest.Server{UUID: server.UUID})
 	require.NoError(b, err)
 	var ways [][]ingest.Change
-	for after := int64(0); len(ways) < files; {
+	for after := int64(0); len(ways) < b.N*applied; {
 		page, err := s.Files(ctx, ingest.FileFilter{AfterID: after, Limit: 1000})
 		require.NoError(b, err)
 		for _, f := range page {
 			ways, after = append(ways, way(f)), f.ID
 		}
 	}
-	var next atomic.Int64
-	done := make(chan error, benchWorkers)
-	b.ResetTimer()
-	for range benchWorkers {
-		go func() {
-			for {
-				i := next.Add(1) - 1
-				if i >= int64(len(ways)) {
-					done <- nil
-					return
-				}
-				for _, change := range ways[i] {
+	return func(op int) {
+		var group errgroup.Group
+		group.SetLimit(benchWorkers)
+		for _, changes := range ways[op*applied : (op+1)*applied] {
+			group.Go(func() error {
+				for _, change := range changes {
 					if err := s.Apply(ctx, change); err != nil {
-						done <- err
-						return
+						return err
 					}
 				}
-			}
-		}()
-	}
-	for range benchWorkers {
-		require.NoError(b, <-done)
+				return nil
+			})
+		}
+		require.NoError(b, group.Wait())
 	}
 }
 
 // BenchmarkObserve records a thousand new files per op and makes them ready.
-func BenchmarkObserve(b *testing.B) { withAndWithout(b, benchObserve) }
-
-func benchObserve(b *testing.B, drop string) {
-	s, server := benchStore(b, drop)
-	ctx := context.Background()
-	batch := 0
-	for b.Loop() {
-		batch++
-		_, err := s.Observe(ctx, server.UUID, "schedule", paths(fmt.Sprintf("/in/%d", batch), 1000))
-		require.NoError(b, err)
-		_, _, err = s.Promote(ctx, ingest.Server{UUID: server.UUID})
-		require.NoError(b, err)
-	}
+func BenchmarkObserve(b *testing.B) {
+	interleaved(b, func(b *testing.B, drop string) func(op int) {
+		s, server := benchStore(b, drop)
+		return func(op int) {
+			_, err := s.Observe(b.Context(), server.UUID, "schedule", paths(fmt.Sprintf("/in/%d", op), 1000))
+			require.NoError(b, err)
+			_, _, err = s.Promote(b.Context(), ingest.Server{UUID: server.UUID})
+			require.NoError(b, err)
+		}
+	})
 }

@@ -17,6 +17,7 @@ const (
 	PageLooks     = pageLooks
 	CountLooks    = countLooks
 	MaxCandidates = maxCandidates
+	MaxSpread     = maxSpread
 )
 
 // Literals is what paths and names begin with that fit a glob.

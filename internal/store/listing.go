@@ -14,8 +14,8 @@ import (
 const (
 	// pageLooks and countLooks bound how many files are looked at for one page
 	// or count when no index knows which of them fit.
-	pageLooks  = 10_000
-	countLooks = 20_000
+	pageLooks  = 5_000
+	countLooks = 8_000
 	// lastID is above every id.
 	lastID = int64(1)<<62 - 1
 )
@@ -51,6 +51,12 @@ func newListing(order ingest.FileOrder, first, last int64) *listing {
 	return &listing{order: direction(order), args: []any{first, last}, none: first > last}
 }
 
+// within leaves out the ids before first and after last.
+func (l *listing) within(first, last int64) {
+	first, last = max(first, l.args[0].(int64)), min(last, l.args[1].(int64))
+	l.args[0], l.args[1], l.none = first, last, first > last
+}
+
 // arg adds an argument and returns its placeholder.
 func (l *listing) arg(value any) string {
 	l.args = append(l.args, value)
@@ -68,10 +74,8 @@ func (l *listing) read(columns []string, values ...any) {
 	keys := append(slices.Clone(columns), "f.id")
 	row, at := strings.Join(keys, ", "), strings.Join(append(low, ""), ", ")
 	l.branches = append(l.branches, branch{
-		// The second line says again what the planner does not see in the first.
-		where: fmt.Sprintf(`(%[1]s) >= (%[2]s$1::bigint) AND (%[1]s) <= (%[2]s$2::bigint)
-			AND f.id BETWEEN $1 AND $2`, row, at),
-		keys: keys,
+		where: fmt.Sprintf("(%[1]s) >= (%[2]s$1::bigint) AND (%[1]s) <= (%[2]s$2::bigint)", row, at),
+		keys:  keys,
 	})
 	l.indexed = len(l.args)
 }
@@ -160,14 +164,16 @@ func (s *Store) listing(ctx context.Context, filter ingest.FileFilter) (*listing
 	if err != nil || l.none {
 		return l, err
 	}
-	candidates, few, err := s.candidates(ctx, filter)
-	switch {
-	case err != nil:
+	found, err := s.candidates(ctx, filter)
+	if err != nil {
 		return nil, err
-	case few:
+	}
+	l.within(found.first, found.last)
+	switch {
+	case found.few:
 		l.few = true
 		l.read(nil)
-		l.branches[0].where += " AND f.id = ANY (" + l.arg(candidates) + "::bigint[])"
+		l.branches[0].where += " AND f.id = ANY (" + l.arg(found.ids) + "::bigint[])"
 		l.indexed = len(l.args)
 		l.restrict(server, filter.Statuses, filter.Hash)
 	case filter.Hash != "":

@@ -15,8 +15,10 @@ import (
 
 const (
 	// maxCandidates is how many files an index may name before going through
-	// files in order is taken to be as good.
+	// files in order is taken to be as good, and maxSpread of how many it tells
+	// between which ids they lie: those of one day's folder lie together.
 	maxCandidates = 2000
+	maxSpread     = 50_000
 	// indexedRunes is how much of paths and names is in their indexes.
 	indexedRunes = 200
 	// aboveAll sorts behind every character that a displayed path can have.
@@ -26,14 +28,16 @@ const (
 // The ORDER BY makes the database read the index and stop at the limit.
 const filesByText = `SELECT file_id FROM file_names WHERE %[1]s >= $1 AND %[1]s < $2 ORDER BY %[1]s LIMIT $3`
 
-const filesByUUID = `
-SELECT id FROM files WHERE file_uuid = ANY ($1::uuid[]) AND file_uuid BETWEEN $2 AND $3 ORDER BY file_uuid LIMIT $4`
+const spreadOfText = `SELECT min(file_id), max(file_id), count(*) FROM (` + filesByText + `) f`
 
-const filesByUUIDRange = `SELECT id FROM files WHERE file_uuid BETWEEN $1 AND $2 ORDER BY file_uuid LIMIT $3`
+const (
+	filesByUUID      = `SELECT id FROM files WHERE file_uuid = ANY ($1::uuid[]) AND file_uuid BETWEEN $2 AND $3 LIMIT $4`
+	filesByUUIDRange = `SELECT id FROM files WHERE file_uuid BETWEEN $1 AND $2 ORDER BY file_uuid LIMIT $3`
+)
 
-// named returns the ids of the files that the filter names by uuid; the first
+// withUUID returns the ids of the files that the filter names by uuid; the first
 // of them when there are too many, which takes a prefix that nobody can mean.
-func (s *Store) named(ctx context.Context, filter ingest.FileFilter) (ids []int64, err error) {
+func (s *Store) withUUID(ctx context.Context, filter ingest.FileFilter) (ids []int64, err error) {
 	low, high := uuid.Nil.String(), uuid.Max.String()
 	if filter.UUID != "" {
 		if low, high, err = uuidRange(filter.UUID); err != nil {
@@ -55,32 +59,58 @@ func (s *Store) named(ctx context.Context, filter ingest.FileFilter) (ids []int6
 	return nonNil(ids), err
 }
 
-// candidates returns the ids of the files that have the filter's uuids, or whose
-// path or name begins as its glob does; not few when they are many or the glob
-// begins with a wildcard.
-func (s *Store) candidates(ctx context.Context, filter ingest.FileFilter) (ids []int64, few bool, err error) {
+// candidates are the files that may fit uuids or a glob.
+type candidates struct {
+	// ids are all of them if they are few.
+	ids []int64
+	few bool
+	// They lie between first and last.
+	first, last int64
+}
+
+// candidates looks up the files that have the filter's uuids, or whose path or
+// name begins as its glob does.
+func (s *Store) candidates(ctx context.Context, filter ingest.FileFilter) (found candidates, err error) {
+	found = candidates{first: 1, last: lastID}
 	if filter.UUID != "" || len(filter.UUIDs) > 0 {
-		ids, err = s.named(ctx, filter)
-		return ids, err == nil, err
+		found.few = true
+		found.ids, err = s.withUUID(ctx, filter)
+		return found, err
 	}
 	path, name := literals(cleanText(filter.Path))
 	for _, try := range []struct{ column, prefix string }{{"name", name}, {"path", path}} {
 		if try.prefix == "" {
 			continue
 		}
-		err := s.retry(ctx, "look for a path", func() error {
-			rows, err := s.pool.Query(ctx, fmt.Sprintf(filesByText, try.column), planned([]any{try.prefix, try.prefix + aboveAll, maxCandidates + 1})...)
-			if err != nil {
-				return err
-			}
-			ids, err = pgx.CollectRows(rows, pgx.RowTo[int64])
-			return err
-		})
-		if err != nil || len(ids) <= maxCandidates {
-			return nonNil(ids), err == nil, err
+		err = s.retry(ctx, "look for a path", func() error { return s.named(ctx, try.column, try.prefix, &found) })
+		if err != nil || found.few {
+			return found, err
 		}
 	}
-	return nil, false, nil
+	return found, nil
+}
+
+// named narrows what was found to the files whose column begins with the prefix.
+func (s *Store) named(ctx context.Context, column, prefix string, found *candidates) error {
+	between := []any{prefix, prefix + aboveAll}
+	rows, err := s.pool.Query(ctx, fmt.Sprintf(filesByText, column), planned(append(between, maxCandidates+1))...)
+	if err != nil {
+		return err
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return err
+	}
+	if len(ids) <= maxCandidates {
+		found.ids, found.few = nonNil(ids), true
+		return nil
+	}
+	var first, last, n int64
+	err = s.pool.QueryRow(ctx, fmt.Sprintf(spreadOfText, column), planned(append(between, maxSpread+1))...).Scan(&first, &last, &n)
+	if err == nil && n <= maxSpread {
+		found.first, found.last = max(found.first, first), min(found.last, last)
+	}
+	return err
 }
 
 // literals returns what every path that fits the glob begins with, and every
