@@ -85,7 +85,7 @@ func up(ctx context.Context, s *stack.Stack) error {
 	if !started {
 		fmt.Println("already up; nothing had to be started")
 	}
-	fmt.Printf("console and API  %s\nTemporal Web UI  %s\nMinIO console    %s\naddresses and credentials are in %s\n",
+	fmt.Printf("console          %s\nTemporal Web UI  %s\nMinIO console    %s\naddresses and credentials are in %s\n",
 		s.Get("STEVEDORE_API_URL"), s.Get("STEVEDORE_TEMPORAL_UI_URL"), s.Get("STEVEDORE_S3_CONSOLE_URL"), s.EnvFile())
 	return nil
 }

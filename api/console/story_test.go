@@ -1,9 +1,11 @@
 package console_test
 
 import (
+	"errors"
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
@@ -215,3 +217,38 @@ func (p *person) lookAround(acme *testenv.SSHD) {
 }
 
 func TestMain(m *testing.M) { os.Exit(m.Run()) }
+
+// TestAPersonSeesBytesMoveAndWhyAFileWaits looks at a slow download and at a
+// file that is tried again and again.
+func TestAPersonSeesBytesMoveAndWhyAFileWaits(t *testing.T) {
+	t.Parallel()
+	p := newPerson(t)
+	p.StartWorker()
+	acme, globex := p.AddOdd("acme", nil), p.AddOdd("globex", nil)
+	archive := rig.Random(64 << 20)
+	acme.Write("backup-archive.tar", archive)
+	globex.Write("locked.csv", []byte("locked"))
+	done := make(chan struct{})
+	acme.Be(testenv.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
+		select { // slow until it was seen
+		case <-done:
+		case <-time.After(40 * time.Millisecond):
+		}
+		return testenv.HonestRead(content, buf, off)
+	}})
+	globex.Be(testenv.OddHooks{Open: func(string) error { return errors.New("another program has it") }})
+	p.logIn()
+	p.Scan()
+	p.open("/files")
+	p.until(row("backup-archive.tar", has("MiB/s")+" && "+has("left")+` && tr.querySelector("progress").value > 0`))
+	p.until(row("locked.csv", `/attempt \d+, next try in .*, because: .*another program has it/.test(tr.innerText)`))
+	p.photo("files-in-flight")
+	p.accessible("files in flight")
+	p.do(chromedp.Click(`//a[contains(., "locked.csv")]`))
+	p.sees("What happens next: attempt")
+	p.photo("file-waiting")
+	close(done)
+	globex.Be(testenv.OddHooks{})
+	p.sees("Nothing: it is in the object store and announced.")
+	p.AwaitIngest(p.Completed(acme.Path("backup-archive.tar")).UUID)
+}

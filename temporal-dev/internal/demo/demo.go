@@ -230,7 +230,7 @@ func printTable(rows []row) {
 func (r *run) urls() {
 	s := r.stack
 	fmt.Printf(`
-console and API  %s  (Authorization: Bearer $STEVEDORE_TOKEN)
+console          %s  (log in with STEVEDORE_TOKEN)
 Temporal Web UI  %s
 MinIO console    %s  (user %s; password: STEVEDORE_S3_SECRET_KEY)
 All addresses and credentials: %s. Stop everything with: make down
