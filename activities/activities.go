@@ -17,6 +17,8 @@ type Deps struct {
 	Objects   Objects
 	Announcer Announcer
 	Workflows Workflows
+	Audits    Audits
+	Auditor   Auditor
 	Log       *slog.Logger
 	// HostTimeout is how long a task may wait for this host before the host is
 	// asked for; after it a host nobody polls is given up.

@@ -28,4 +28,7 @@ const (
 	NameSweepUploads         = "SweepUploads"
 	NameCheckObjects         = "CheckObjects"
 	NameRecordReconciliation = "RecordReconciliation"
+
+	NameRunAudit = "RunAudit"
+	NameEndAudit = "EndAudit"
 )

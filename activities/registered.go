@@ -35,6 +35,9 @@ func (a *Activities) RegisteredShared() map[string]any {
 		NameSweepUploads:         a.SweepUploads,
 		NameCheckObjects:         a.CheckObjects,
 		NameRecordReconciliation: a.RecordReconciliation,
+
+		NameRunAudit: a.RunAudit,
+		NameEndAudit: a.EndAudit,
 	}
 }
 

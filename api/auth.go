@@ -30,6 +30,7 @@ var operatorRoutes = map[string]bool{
 	"POST /api/v1/servers/{server}:resume":    true,
 	"POST /api/v1/servers/{server}:test":      true,
 	"POST /api/v1/servers/{server}:scan":      true,
+	"POST /api/v1/audits":                     true,
 	"POST /api/v1/files:retry":                true,
 	"POST /api/v1/files:skip":                 true,
 	"POST /api/v1/files/{file_uuid}:retry":    true,

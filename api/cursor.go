@@ -21,6 +21,8 @@ const (
 	cursorAuditLog        cursorOf = "audit-log.1."
 	cursorScans           cursorOf = "scans.1."
 	cursorReconciliations cursorOf = "reconciliations.1."
+	cursorAudits          cursorOf = "audits.1."
+	cursorDifferences     cursorOf = "differences.1."
 )
 
 // write returns nil on the last page.

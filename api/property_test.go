@@ -101,13 +101,14 @@ func (d *driver) fixtures() map[string]func() any {
 	scratch := b.server(t, "scratch")
 	file := b.parked(t, scratch, "/in/\xff\u202e\x1b[31m<script>=cmd.csv")
 	require.Equal(t, 201, b.call("POST", "/api/v1/tokens", `{"name":"spare","role":"viewer"}`).Code)
+	audit := decode[oas.AuditRun](t, b.call("POST", "/api/v1/audits", "")).AuditUUID
 	number := 0
 	unique := func() any { number++; return "n-" + strconv.Itoa(number) }
 	is := func(value any) func() any { return func() any { return value } }
 	known := map[string]func() any{
 		"server": is("acme"), "servers": is([]any{"acme"}), "editServer.server": is(scratch.UUID), "pauseServer.server": is("scratch"),
 		"removeServer.server": func() any { return b.server(t, "doomed-"+unique().(string)).Name },
-		"file_uuid":           is(file.UUID), "If-Match": is("*"), "Last-Event-ID": is(0), "cursor": is(nil), "expected_count": is(nil),
+		"file_uuid":           is(file.UUID), "audit_uuid": is(audit), "file_uuids": is([]any{file.UUID}), "If-Match": is("*"), "Last-Event-ID": is(0), "cursor": is(nil), "expected_count": is(nil),
 		"name": unique, "Idempotency-Key": unique, "revokeToken.name": is("spare"), "editServer.name": is(nil), "skipFiles.from": is(nil),
 		"fingerprint": is(b.prober.presented.Fingerprint), "host_keys": is([]any{b.prober.presented.KeyLine}),
 		"host": is("sftp.example.com"), "username": is("u"), "password": is("p"), "private_key": is(nil), "root_path": is("/out"),

@@ -57,6 +57,8 @@ func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workfl
 	return e.err
 }
 
+func (e *fakeEngine) StartAudit(context.Context, string) error { return e.failure() }
+
 func (e *fakeEngine) StartIngest(context.Context, ingest.File, workflows.FileIngestInput) error {
 	return e.failure()
 }

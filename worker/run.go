@@ -87,6 +87,7 @@ func Activities(ctx context.Context, cfg config.Config, temporal client.Client, 
 	return activities.New(activities.Deps{
 		Ledger: w.store, Catalog: w.store, Debris: w.store, Sources: sources{w.sftp}, Staging: w.staging,
 		Objects: w.objects, Announcer: w.bus, Workflows: running{client: temporal, now: time.Now},
+		Audits: w.store, Auditor: auditor{cfg, log},
 		Log: log, HostTimeout: cfg.Worker.HostTimeout, NoProgress: noProgress,
 	}), w.close, nil
 }

@@ -8,6 +8,7 @@ const (
 	NameDiscoverFiles  = "DiscoverFiles"
 	NameFileIngest     = "FileIngest"
 	NameReconcile      = "Reconcile"
+	NameAuditServers   = "AuditServers"
 
 	// SignalRescan asks a running DiscoverFiles to list its server again.
 	SignalRescan = "rescan"

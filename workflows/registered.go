@@ -7,5 +7,6 @@ func Registered() map[string]any {
 		NameDiscoverFiles:  DiscoverFiles,
 		NameFileIngest:     FileIngest,
 		NameReconcile:      Reconcile,
+		NameAuditServers:   AuditServers,
 	}
 }

@@ -43,6 +43,11 @@ type Operations interface {
 	ListReconciliations(ctx context.Context, beforeID int64, limit int) (admin.ReconciliationPage, error)
 	AuditLog(ctx context.Context, beforeID int64, limit int) (admin.AuditPage, error)
 
+	StartAudit(ctx context.Context, servers []string, deep bool) (ingest.AuditRun, error)
+	ShowAudit(ctx context.Context, runUUID string) (ingest.AuditRun, error)
+	ListAudits(ctx context.Context, beforeID int64, limit int) (admin.AuditRunPage, error)
+	AuditDifferences(ctx context.Context, runUUID string, afterSeq int64, limit int) (admin.DifferencePage, error)
+
 	CreateToken(ctx context.Context, in admin.NewToken) (ingest.Token, string, error)
 	ListTokens(ctx context.Context) ([]ingest.Token, error)
 	RevokeToken(ctx context.Context, name string) (ingest.Token, error)
@@ -146,6 +151,9 @@ func (c *Console) routes() []route {
 		{"POST /files/{file}/decide", ingest.RoleOperator, c.decideFile},
 
 		{"GET /scans", ingest.RoleViewer, c.scans},
+		{"GET /audits", ingest.RoleViewer, c.audits},
+		{"POST /audits", ingest.RoleOperator, c.startAudit},
+		{"GET /audits/{audit}", ingest.RoleViewer, c.audit},
 		{"GET /changes", ingest.RoleAdmin, c.changes},
 		{"GET /tokens", ingest.RoleAdmin, c.tokens},
 		{"POST /tokens", ingest.RoleAdmin, c.createToken},

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -147,6 +148,23 @@ func (f *fake) AuditLog(context.Context, int64, int) (admin.AuditPage, error) {
 	return admin.AuditPage{Entries: f.entries}, nil
 }
 
+func (f *fake) StartAudit(_ context.Context, servers []string, deep bool) (ingest.AuditRun, error) {
+	f.done = append(f.done, fmt.Sprint("audit ", servers, deep))
+	return ingest.AuditRun{UUID: "a1"}, f.err
+}
+
+func (f *fake) ShowAudit(context.Context, string) (ingest.AuditRun, error) {
+	return ingest.AuditRun{UUID: "a1", State: ingest.AuditCompleted, StartedAt: noon, AuditCounts: ingest.AuditCounts{Files: 7, Missing: 1}}, nil
+}
+
+func (f *fake) ListAudits(context.Context, int64, int) (admin.AuditRunPage, error) {
+	return admin.AuditRunPage{Runs: []ingest.AuditRun{{UUID: "a1", Actor: hostile, State: ingest.AuditFailed, Error: hostile}}}, nil
+}
+
+func (f *fake) AuditDifferences(context.Context, string, int64, int) (admin.DifferencePage, error) {
+	return admin.DifferencePage{Differences: []ingest.AuditDifference{{Seq: 1, Mark: "-", What: hostile, Why: hostile, FileUUID: "f1"}}, Next: 1}, nil
+}
+
 func (f *fake) CreateToken(_ context.Context, in admin.NewToken) (ingest.Token, string, error) {
 	return ingest.Token{Name: in.Name, Role: in.Role}, "stv_secret", f.err
 }
@@ -179,7 +197,7 @@ func send(c *Console, r *http.Request, headers []string) *httptest.ResponseRecor
 // asked fills a route's pattern with names.
 func asked(pattern string) (method, path string) {
 	method, path, _ = strings.Cut(pattern, " ")
-	return method, strings.NewReplacer("{$}", "", "{server}", "acme", "{file}", "f1", "{name}", "ci").Replace(path)
+	return method, strings.NewReplacer("{$}", "", "{server}", "acme", "{file}", "f1", "{name}", "ci", "{audit}", "a1").Replace(path)
 }
 
 func TestNothingIsShownWithoutLoggingIn(t *testing.T) {
@@ -277,7 +295,7 @@ func full(role ingest.Role) (*fake, *Console) {
 func TestHostileNamesAreInert(t *testing.T) {
 	t.Parallel()
 	_, c := full(ingest.RoleAdmin)
-	for _, path := range []string{"/", "/servers", "/servers/acme", "/files", "/files/f1", "/scans", "/changes", "/tokens", "/servers/acme/edit"} {
+	for _, path := range []string{"/", "/servers", "/servers/acme", "/files", "/files/f1", "/scans", "/changes", "/tokens", "/servers/acme/edit", "/audits", "/audits/a1"} {
 		for _, language := range []string{"en", "ru"} {
 			answer := get(c, path, "Accept-Language", language)
 			require.Equal(t, http.StatusOK, answer.Code, path)
@@ -491,4 +509,16 @@ func TestANewTokenIsShownOnce(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, post(c, "/tokens", url.Values{"name": {"x"}, "days": {"-1"}}).Code)
 	f.err = ingest.Errorf(ingest.KindConflict, "exists already")
 	assert.Contains(t, post(c, "/tokens", url.Values{"name": {"ci2"}, "role": {"viewer"}}).Body.String(), "exists already")
+}
+
+func TestAnAuditIsStartedAndShown(t *testing.T) {
+	t.Parallel()
+	f, c := full(ingest.RoleOperator)
+	started := post(c, "/audits", url.Values{"server": {"acme"}, "deep": {"yes"}})
+	require.Equal(t, "/audits/a1", started.Header().Get("Location"))
+	require.Equal(t, []string{"audit [acme] true"}, f.done)
+	page := get(c, "/audits/a1").Body.String()
+	for _, text := range []string{"missing", "/files/f1", "/audits/a1?after=1", "workflows/audit%2Fa1"} {
+		require.Contains(t, page, text)
+	}
 }

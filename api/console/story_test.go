@@ -195,9 +195,14 @@ func TestAPersonPausesUpdatesAndChangesLooks(t *testing.T) {
 // lookAround opens every page in the light, in the dark and on a phone.
 func (p *person) lookAround(acme *testenv.SSHD) {
 	file := p.File(acme.Path("later.csv"), func(ingest.File) bool { return true })
+	p.open("/audits")
+	p.press("Compare now")
+	p.sees("Everything is there, once.")
+	audit, err := chromedp.Run(p.ctx, chromedp.Evaluate[string]("location.pathname"))
+	require.NoError(p.t, err)
 	pages := map[string]string{
 		"overview": "/", "servers": "/servers", "server": "/servers/acme", "server-edit": "/servers/acme/edit", "files": "/files", "file": "/files/" + file.UUID,
-		"scans": "/scans", "changes": "/changes", "tokens": "/tokens", "api-documentation": "/docs",
+		"scans": "/scans", "audits": "/audits", "audit": audit, "changes": "/changes", "tokens": "/tokens", "api-documentation": "/docs",
 	}
 	for name, path := range pages {
 		for _, scheme := range []string{"light", "dark"} {

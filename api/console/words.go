@@ -182,6 +182,17 @@ var russian = map[string]string{
 	"The server is added. Test it now.":                               "Сервер добавлен. Теперь проверьте его.",
 	"Saved.":                                                          "Сохранено.",
 
+	// Audits.
+	"Audit": "Сверка", "Audits": "Сверки", "Compare now": "Сверить сейчас", "Read every object again": "Перечитать каждый объект",
+	"Compares what servers show with the ledger, and the ledger with the object store and the announcements. It changes nothing.": "Сравнивает то, что показывают серверы, с журналом, а журнал — с хранилищем и уведомлениями. Ничего не меняет.",
+	"No audit yet.": "Сверок ещё не было.", "Asked by": "Кто запросил", "Differences": "Расхождений", "Audit of %s": "Сверка от %s",
+	"On servers": "На серверах", "In the ledger": "В журнале", "In the store": "В хранилище", "On their way": "В пути",
+	"missing": "нет", "extra": "лишнее", "wrong": "не так", "The audit has begun.": "Сверка начата.", "completed, no differences": "завершена, расхождений нет",
+	"failed": "не удалась", "Everything is there, once.": "Всё на месте, по одному разу.", "Mark": "Знак", "What is wrong": "Что не так",
+	"Older audits are kept for 90 days.": "Сверки хранятся 90 дней.", "with every object read again": "с перечитыванием всех объектов",
+	"Nothing has been found so far.":                        "Пока ничего не найдено.",
+	"At most 10,000 differences are kept; all are counted.": "Хранится не больше 10 000 расхождений; считаются все.",
+
 	// Scans, changes.
 	"All servers": "Все серверы", "Reconciler": "Сверщик", "No scan yet.": "Сканирований ещё не было.", "Began": "Начало", "Seen": "Увидено", "New": "Новых",
 	"Looks every 10 minutes for what was left behind: files without a workflow, staged bytes, unfinished uploads, missing objects.": "Каждые 10 минут ищет оставшееся: файлы без процесса, временные данные, незавершённые загрузки, пропавшие объекты.",

@@ -18,6 +18,48 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for AuditDifferenceMark.
+const (
+	MarkExtra   AuditDifferenceMark = "+"
+	MarkMissing AuditDifferenceMark = "-"
+	MarkWrong   AuditDifferenceMark = "!"
+)
+
+// Valid indicates whether the value is a known member of the AuditDifferenceMark enum.
+func (e AuditDifferenceMark) Valid() bool {
+	switch e {
+	case MarkExtra:
+		return true
+	case MarkMissing:
+		return true
+	case MarkWrong:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AuditState.
+const (
+	AuditCompleted AuditState = "completed"
+	AuditFailed    AuditState = "failed"
+	AuditRunning   AuditState = "running"
+)
+
+// Valid indicates whether the value is a known member of the AuditState enum.
+func (e AuditState) Valid() bool {
+	switch e {
+	case AuditCompleted:
+		return true
+	case AuditFailed:
+		return true
+	case AuditRunning:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FileOrder.
 const (
 	OrderNewest FileOrder = "newest"
@@ -225,6 +267,33 @@ func (e TokenState) Valid() bool {
 	}
 }
 
+// AuditDifference defines model for AuditDifference.
+type AuditDifference struct {
+	FileUUID *string `json:"file_uuid"`
+
+	// Mark Missing, extra or wrong.
+	Mark   AuditDifferenceMark `json:"mark"`
+	Path   *string             `json:"path"`
+	Server *string             `json:"server"`
+
+	// What The file or thing.
+	What string `json:"what"`
+
+	// Why What is not as it must be.
+	Why string `json:"why"`
+}
+
+// AuditDifferenceMark Missing, extra or wrong.
+type AuditDifferenceMark string
+
+// AuditDifferencePage defines model for AuditDifferencePage.
+type AuditDifferencePage struct {
+	Differences []AuditDifference `json:"differences"`
+
+	// NextCursor Null on the last page.
+	NextCursor *string `json:"next_cursor"`
+}
+
 // AuditEntry defines model for AuditEntry.
 type AuditEntry struct {
 	// Action Example: server.pause
@@ -248,6 +317,73 @@ type AuditPage struct {
 	// NextCursor Null on the last page.
 	NextCursor *string `json:"next_cursor"`
 }
+
+// AuditRequest defines model for AuditRequest.
+type AuditRequest struct {
+	// Deep Read every object again instead of trusting its metadata.
+	Deep *bool `json:"deep,omitempty"`
+
+	// Servers Names or uuids; empty means all.
+	Servers *[]string `json:"servers,omitempty"`
+}
+
+// AuditRun defines model for AuditRun.
+type AuditRun struct {
+	// Actor Who asked for it.
+	Actor     string `json:"actor"`
+	AuditUUID UUID   `json:"audit_uuid"`
+
+	// Bytes Size of the objects looked at.
+	Bytes int64 `json:"bytes"`
+	Deep  bool  `json:"deep"`
+
+	// Differences All of them.
+	Differences int64 `json:"differences"`
+
+	// Error Why it did not reach its end.
+	Error *string `json:"error"`
+
+	// Extra Differences marked `+`.
+	Extra int64 `json:"extra"`
+
+	// Files Rows of the ledger.
+	Files int64 `json:"files"`
+
+	// FinishedAt Null while it runs.
+	FinishedAt *time.Time `json:"finished_at"`
+
+	// Missing Differences marked `-`.
+	Missing int64 `json:"missing"`
+
+	// Objects Objects that the store listed.
+	Objects int64 `json:"objects"`
+
+	// Pending Files on their way or too young to be known.
+	Pending int64 `json:"pending"`
+
+	// ServerUuids Servers that are compared; empty means all.
+	ServerUuids []string `json:"server_uuids"`
+
+	// Sources Entries that servers showed.
+	Sources    int64      `json:"sources"`
+	StartedAt  time.Time  `json:"started_at"`
+	State      AuditState `json:"state"`
+	WorkflowID string     `json:"workflow_id"`
+
+	// Wrong Differences marked `!`.
+	Wrong int64 `json:"wrong"`
+}
+
+// AuditRunPage defines model for AuditRunPage.
+type AuditRunPage struct {
+	Audits []AuditRun `json:"audits"`
+
+	// NextCursor Null on the last page.
+	NextCursor *string `json:"next_cursor"`
+}
+
+// AuditState defines model for AuditState.
+type AuditState string
 
 // BulkDecision defines model for BulkDecision.
 type BulkDecision struct {
@@ -963,6 +1099,9 @@ type TokenState string
 // UUID defines model for UUID.
 type UUID = string
 
+// AuditUUID defines model for AuditUUID.
+type AuditUUID = openapi_types.UUID
+
 // Cursor defines model for Cursor.
 type Cursor = string
 
@@ -983,6 +1122,32 @@ type NameOrUUID = string
 
 // ListAuditLogParams defines parameters for ListAuditLog.
 type ListAuditLogParams struct {
+	// Limit Entries per page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before, unchanged.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListAuditsParams defines parameters for ListAudits.
+type ListAuditsParams struct {
+	// Limit Entries per page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before, unchanged.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// StartAuditParams defines parameters for StartAudit.
+type StartAuditParams struct {
+	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
+	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
+	// true`; another request with it gets 422.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ListAuditDifferencesParams defines parameters for ListAuditDifferences.
+type ListAuditDifferencesParams struct {
 	// Limit Entries per page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -1162,6 +1327,9 @@ type StartScanParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// StartAuditJSONRequestBody defines body for StartAudit for application/json ContentType.
+type StartAuditJSONRequestBody = AuditRequest
+
 // RenotifyFileJSONRequestBody defines body for RenotifyFile for application/json ContentType.
 type RenotifyFileJSONRequestBody = Decision
 
@@ -1197,6 +1365,18 @@ type ServerInterface interface {
 	// ListAuditLog Who asked for what change, the latest first
 	// (GET /api/v1/audit-log)
 	ListAuditLog(ctx echo.Context, params ListAuditLogParams) error
+	// ListAudits Audits, the latest first
+	// (GET /api/v1/audits)
+	ListAudits(ctx echo.Context, params ListAuditsParams) error
+	// StartAudit Compare servers, ledger, objects and announcements
+	// (POST /api/v1/audits)
+	StartAudit(ctx echo.Context, params StartAuditParams) error
+	// GetAudit How an audit goes, and what it has counted
+	// (GET /api/v1/audits/{audit_uuid})
+	GetAudit(ctx echo.Context, auditUUID AuditUUID) error
+	// ListAuditDifferences What an audit found not to be as it must be
+	// (GET /api/v1/audits/{audit_uuid}/differences)
+	ListAuditDifferences(ctx echo.Context, auditUUID AuditUUID, params ListAuditDifferencesParams) error
 	// ListChanges What happens to all files, as it happens
 	// (GET /api/v1/changes)
 	ListChanges(ctx echo.Context, params ListChangesParams) error
@@ -1322,6 +1502,108 @@ func (w *ServerInterfaceWrapper) ListAuditLog(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListAuditLog(ctx, params)
+	return err
+}
+
+// ListAudits converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAudits(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAuditsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAudits(ctx, params)
+	return err
+}
+
+// StartAudit converts echo context to params.
+func (w *ServerInterfaceWrapper) StartAudit(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StartAuditParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StartAudit(ctx, params)
+	return err
+}
+
+// GetAudit converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAudit(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "audit_uuid" -------------
+	var auditUUID AuditUUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "audit_uuid", ctx.Param("audit_uuid"), &auditUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter audit_uuid: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAudit(ctx, auditUUID)
+	return err
+}
+
+// ListAuditDifferences converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAuditDifferences(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "audit_uuid" -------------
+	var auditUUID AuditUUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "audit_uuid", ctx.Param("audit_uuid"), &auditUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter audit_uuid: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAuditDifferencesParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAuditDifferences(ctx, auditUUID, params)
 	return err
 }
 
@@ -2218,6 +2500,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/scans", wrapper.ListScans, options.OperationMiddlewares["listScans"]...)
 	router.GET(options.BaseURL+"/api/v1/reconciliations", wrapper.ListReconciliations, options.OperationMiddlewares["listReconciliations"]...)
 	router.GET(options.BaseURL+"/api/v1/changes", wrapper.ListChanges, options.OperationMiddlewares["listChanges"]...)
+	router.GET(options.BaseURL+"/api/v1/audits", wrapper.ListAudits, options.OperationMiddlewares["listAudits"]...)
+	router.POST(options.BaseURL+"/api/v1/audits", wrapper.StartAudit, options.OperationMiddlewares["startAudit"]...)
+	router.GET(options.BaseURL+"/api/v1/audits/:audit_uuid", wrapper.GetAudit, options.OperationMiddlewares["getAudit"]...)
+	router.GET(options.BaseURL+"/api/v1/audits/:audit_uuid/differences", wrapper.ListAuditDifferences, options.OperationMiddlewares["listAuditDifferences"]...)
 	router.GET(options.BaseURL+"/api/v1/tokens", wrapper.ListTokens, options.OperationMiddlewares["listTokens"]...)
 	router.POST(options.BaseURL+"/api/v1/tokens", wrapper.CreateToken, options.OperationMiddlewares["createToken"]...)
 	router.DELETE(options.BaseURL+"/api/v1/tokens/:name", wrapper.RevokeToken, options.OperationMiddlewares["revokeToken"]...)
@@ -2255,6 +2541,190 @@ type ListAuditLogdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListAuditLogdefaultApplicationProblemPlusJSONResponse) VisitListAuditLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditsRequestObject struct {
+	Params ListAuditsParams
+}
+
+type ListAuditsResponseObject interface {
+	VisitListAuditsResponse(w http.ResponseWriter) error
+}
+
+type ListAudits200JSONResponse AuditRunPage
+
+func (response ListAudits200JSONResponse) VisitListAuditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAuditsdefaultApplicationProblemPlusJSONResponse) VisitListAuditsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartAuditRequestObject struct {
+	Params StartAuditParams
+	Body   *StartAuditJSONRequestBody
+}
+
+type StartAuditResponseObject interface {
+	VisitStartAuditResponse(w http.ResponseWriter) error
+}
+
+type StartAudit202ResponseHeaders struct {
+	Location *string
+}
+
+type StartAudit202JSONResponse struct {
+	Body    AuditRun
+	Headers StartAudit202ResponseHeaders
+}
+
+func (response StartAudit202JSONResponse) VisitStartAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Location != nil {
+		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartAudit503ApplicationProblemPlusJSONResponse struct {
+	ProblemApplicationProblemPlusJSONResponse
+}
+
+func (response StartAudit503ApplicationProblemPlusJSONResponse) VisitStartAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartAuditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StartAuditdefaultApplicationProblemPlusJSONResponse) VisitStartAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditRequestObject struct {
+	AuditUUID AuditUUID `json:"audit_uuid"`
+}
+
+type GetAuditResponseObject interface {
+	VisitGetAuditResponse(w http.ResponseWriter) error
+}
+
+type GetAudit200JSONResponse AuditRun
+
+func (response GetAudit200JSONResponse) VisitGetAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAuditdefaultApplicationProblemPlusJSONResponse) VisitGetAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditDifferencesRequestObject struct {
+	AuditUUID AuditUUID `json:"audit_uuid"`
+	Params    ListAuditDifferencesParams
+}
+
+type ListAuditDifferencesResponseObject interface {
+	VisitListAuditDifferencesResponse(w http.ResponseWriter) error
+}
+
+type ListAuditDifferences200JSONResponse AuditDifferencePage
+
+func (response ListAuditDifferences200JSONResponse) VisitListAuditDifferencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditDifferencesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAuditDifferencesdefaultApplicationProblemPlusJSONResponse) VisitListAuditDifferencesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3782,6 +4252,18 @@ type StrictServerInterface interface {
 	// ListAuditLog Who asked for what change, the latest first
 	// (GET /api/v1/audit-log)
 	ListAuditLog(ctx context.Context, request ListAuditLogRequestObject) (ListAuditLogResponseObject, error)
+	// ListAudits Audits, the latest first
+	// (GET /api/v1/audits)
+	ListAudits(ctx context.Context, request ListAuditsRequestObject) (ListAuditsResponseObject, error)
+	// StartAudit Compare servers, ledger, objects and announcements
+	// (POST /api/v1/audits)
+	StartAudit(ctx context.Context, request StartAuditRequestObject) (StartAuditResponseObject, error)
+	// GetAudit How an audit goes, and what it has counted
+	// (GET /api/v1/audits/{audit_uuid})
+	GetAudit(ctx context.Context, request GetAuditRequestObject) (GetAuditResponseObject, error)
+	// ListAuditDifferences What an audit found not to be as it must be
+	// (GET /api/v1/audits/{audit_uuid}/differences)
+	ListAuditDifferences(ctx context.Context, request ListAuditDifferencesRequestObject) (ListAuditDifferencesResponseObject, error)
 	// ListChanges What happens to all files, as it happens
 	// (GET /api/v1/changes)
 	ListChanges(ctx context.Context, request ListChangesRequestObject) (ListChangesResponseObject, error)
@@ -3911,6 +4393,133 @@ func (sh *strictHandler) ListAuditLog(ctx echo.Context, params ListAuditLogParam
 		return err
 	} else if validResponse, ok := response.(ListAuditLogResponseObject); ok {
 		return validResponse.VisitListAuditLogResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListAudits operation middleware
+func (sh *strictHandler) ListAudits(ctx echo.Context, params ListAuditsParams) error {
+	var request ListAuditsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAudits(ctx.Request().Context(), request.(ListAuditsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAudits")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAuditsResponseObject); ok {
+		return validResponse.VisitListAuditsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// StartAudit operation middleware
+func (sh *strictHandler) StartAudit(ctx echo.Context, params StartAuditParams) error {
+	var request StartAuditRequestObject
+
+	request.Params = params
+
+	var body StartAuditJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StartAudit(ctx.Request().Context(), request.(StartAuditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StartAudit")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StartAuditResponseObject); ok {
+		return validResponse.VisitStartAuditResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetAudit operation middleware
+func (sh *strictHandler) GetAudit(ctx echo.Context, auditUUID AuditUUID) error {
+	var request GetAuditRequestObject
+
+	request.AuditUUID = auditUUID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAudit(ctx.Request().Context(), request.(GetAuditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAudit")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAuditResponseObject); ok {
+		return validResponse.VisitGetAuditResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListAuditDifferences operation middleware
+func (sh *strictHandler) ListAuditDifferences(ctx echo.Context, auditUUID AuditUUID, params ListAuditDifferencesParams) error {
+	var request ListAuditDifferencesRequestObject
+
+	request.AuditUUID = auditUUID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAuditDifferences(ctx.Request().Context(), request.(ListAuditDifferencesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAuditDifferences")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAuditDifferencesResponseObject); ok {
+		return validResponse.VisitListAuditDifferencesResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

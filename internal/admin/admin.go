@@ -106,6 +106,8 @@ type Engine interface {
 	// IngestProgress says how the step of an open FileIngest stands; known is
 	// false while no step is under way.
 	IngestProgress(ctx context.Context, fileUUID string) (progress Progress, known bool, err error)
+	// StartAudit starts the AuditServers of an audit.
+	StartAudit(ctx context.Context, runUUID string) error
 	// StartIngest starts a FileIngest; one that is open already is KindConflict.
 	StartIngest(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error
 }
@@ -139,6 +141,7 @@ type Ledger interface {
 	Files
 	Access
 	Sessions
+	AuditRuns
 	History
 }
 

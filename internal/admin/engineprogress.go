@@ -6,10 +6,12 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	failurepb "go.temporal.io/api/failure/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/workflows"
 )
 
 // stepsOf maps activities to the steps that people know.
@@ -18,6 +20,18 @@ var stepsOf = map[string]ingest.Step{
 	activities.NameVerifyHash: ingest.StepVerify, activities.NameUpload: ingest.StepUpload,
 	activities.NameNotify: ingest.StepNotify, activities.NameAfterIngest: ingest.StepAfter,
 	activities.NameAwaitServer: ingest.StepDownload,
+}
+
+// StartAudit implements Engine.
+func (e TemporalEngine) StartAudit(ctx context.Context, runUUID string) error {
+	c, err := e.Connect(ctx)
+	if err != nil {
+		return unreachable(err)
+	}
+	_, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: ingest.AuditWorkflowID(runUUID), TaskQueue: e.queue(), StaticSummary: "audit",
+	}, workflows.NameAuditServers, workflows.AuditServersInput{RunUUID: runUUID})
+	return classify(err)
 }
 
 // IngestProgress implements Engine.

@@ -224,6 +224,8 @@ func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workfl
 	return e.decideErr
 }
 
+func (e *fakeEngine) StartAudit(context.Context, string) error { return e.startErr }
+
 func (e *fakeEngine) IngestProgress(context.Context, string) (Progress, bool, error) {
 	return Progress{}, false, nil
 }

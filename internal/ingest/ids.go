@@ -24,6 +24,9 @@ func DiscoverWorkflowID(serverUUID string) string { return "discover/" + serverU
 // IngestWorkflowID returns the workflow id of a file version's FileIngest.
 func IngestWorkflowID(fileUUID string) string { return "ingest/" + fileUUID }
 
+// AuditWorkflowID returns the workflow id of an audit.
+func AuditWorkflowID(runUUID string) string { return "audit/" + runUUID }
+
 // ScanWorkflowID returns the workflow id of a scan asked for by a person.
 func ScanWorkflowID(requestUUID string) string { return "scan/" + requestUUID }
 

@@ -1,0 +1,148 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"stevedore/internal/ingest"
+)
+
+// Audits is the record of audits.
+type Audits interface {
+	// BeginAudit makes the caller the one who carries the audit out and forgets
+	// what earlier attempts found; one that has ended is KindConflict.
+	BeginAudit(ctx context.Context, runUUID string) (run ingest.AuditRun, attempt int64, err error)
+	// NoteAudit writes what was counted and found so far, or KindFenced.
+	NoteAudit(ctx context.Context, runUUID string, attempt int64, counts ingest.AuditCounts, found []ingest.AuditDifference) error
+	// EndAudit closes it; failure is empty when it has reached its end.
+	EndAudit(ctx context.Context, runUUID, failure string) error
+}
+
+// Auditor compares servers, ledger, objects and announcements.
+type Auditor interface {
+	// Audit tells each difference to report and what was counted to progress,
+	// neither of them concurrently; an error of report ends it. Servers are uuids;
+	// none means all.
+	Audit(ctx context.Context, servers []string, deep bool, report func(ingest.AuditDifference) error, progress func(ingest.AuditCounts)) (ingest.AuditCounts, error)
+}
+
+// AuditInput names an audit.
+type AuditInput struct {
+	RunUUID string `json:"run_uuid"`
+	// Failure is why an audit is given up, for EndAudit.
+	Failure string `json:"failure,omitempty"`
+}
+
+// noteEvery is how often what was found is written; notePage how many
+// differences are written at once.
+const (
+	noteEvery = 2 * time.Second
+	notePage  = 500
+)
+
+// RunAudit carries an audit out. It may be tried again from the start by any
+// worker: only the latest attempt writes.
+func (a *Activities) RunAudit(ctx context.Context, in AuditInput) error {
+	run, attempt, err := a.Audits.BeginAudit(ctx, in.RunUUID)
+	if ingest.IsKind(err, ingest.KindConflict) {
+		return nil // an earlier attempt got as far as the end, and its answer was lost
+	}
+	if err != nil {
+		return applicationError(err)
+	}
+	ctx, stop := beating(ctx)
+	defer stop()
+	notes := &auditNotes{audits: a.Audits, run: run.UUID, attempt: attempt}
+	var late error // the first failure to write; it ends the audit with the next difference
+	counts, err := a.Auditor.Audit(ctx, run.Servers, run.Deep,
+		func(d ingest.AuditDifference) error {
+			if late != nil {
+				return late
+			}
+			return notes.add(ctx, d)
+		},
+		func(counts ingest.AuditCounts) { late = notes.count(ctx, counts) })
+	if err == nil {
+		err = late
+	}
+	if err == nil {
+		notes.counts = counts
+		err = notes.write(ctx)
+	}
+	if err != nil {
+		return applicationError(err)
+	}
+	return applicationError(a.Audits.EndAudit(ctx, run.UUID, ""))
+}
+
+// EndAudit closes an audit that cannot be carried out.
+func (a *Activities) EndAudit(ctx context.Context, in AuditInput) error {
+	return applicationError(a.Audits.EndAudit(ctx, in.RunUUID, in.Failure))
+}
+
+// beating heartbeats until stop is called. An audit may wait long for a server
+// without counting anything.
+func beating(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(HeartbeatEvery)
+		defer tick.Stop()
+		for {
+			activity.RecordHeartbeat(ctx)
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return ctx, func() {
+		cancel()
+		<-ended
+	}
+}
+
+// auditNotes writes what an attempt finds, in pages.
+type auditNotes struct {
+	audits  Audits
+	run     string
+	attempt int64
+
+	counts  ingest.AuditCounts
+	seq     int64
+	unsaved []ingest.AuditDifference
+	written time.Time
+}
+
+func (n *auditNotes) add(ctx context.Context, d ingest.AuditDifference) error {
+	n.seq++
+	if n.seq > ingest.MaxAuditDifferences {
+		return nil // counted, not kept
+	}
+	d.Seq = n.seq
+	if n.unsaved = append(n.unsaved, d); len(n.unsaved) < notePage {
+		return nil
+	}
+	return n.write(ctx)
+}
+
+// count keeps the counts, and writes them now and then for those who watch.
+func (n *auditNotes) count(ctx context.Context, counts ingest.AuditCounts) error {
+	n.counts = counts
+	if time.Since(n.written) < noteEvery {
+		return nil
+	}
+	return n.write(ctx)
+}
+
+func (n *auditNotes) write(ctx context.Context) error {
+	if err := n.audits.NoteAudit(ctx, n.run, n.attempt, n.counts, n.unsaved); err != nil {
+		return err
+	}
+	n.unsaved, n.written = nil, time.Now()
+	return nil
+}

@@ -1,0 +1,70 @@
+package api
+
+import (
+	"context"
+
+	"stevedore/api/oas"
+)
+
+// StartAudit starts an audit and answers at once.
+func (h handlers) StartAudit(ctx context.Context, req oas.StartAuditRequestObject) (oas.StartAuditResponseObject, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	var servers []string
+	deep := false
+	if req.Body != nil && req.Body.Servers != nil {
+		servers = *req.Body.Servers
+	}
+	if req.Body != nil && req.Body.Deep != nil {
+		deep = *req.Body.Deep
+	}
+	run, err := h.ops.StartAudit(ctx, servers, deep)
+	if err != nil {
+		return nil, err
+	}
+	location := "/api/v1/audits/" + run.UUID
+	return oas.StartAudit202JSONResponse{Body: oas.FromAuditRun(run), Headers: oas.StartAudit202ResponseHeaders{Location: &location}}, nil
+}
+
+// GetAudit says how an audit goes.
+func (h handlers) GetAudit(ctx context.Context, req oas.GetAuditRequestObject) (oas.GetAuditResponseObject, error) {
+	run, err := h.ops.ShowAudit(ctx, req.AuditUUID.String())
+	if err != nil {
+		return nil, err
+	}
+	return oas.GetAudit200JSONResponse(oas.FromAuditRun(run)), nil
+}
+
+// ListAudits returns audits, the latest first.
+func (h handlers) ListAudits(ctx context.Context, req oas.ListAuditsRequestObject) (oas.ListAuditsResponseObject, error) {
+	before, err := cursorAudits.read(req.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	page, err := h.ops.ListAudits(ctx, before, pageLimit(req.Params.Limit))
+	if err != nil {
+		return nil, err
+	}
+	answer := oas.AuditRunPage{Audits: []oas.AuditRun{}, NextCursor: cursorAudits.write(page.Next)}
+	for _, run := range page.Runs {
+		answer.Audits = append(answer.Audits, oas.FromAuditRun(run))
+	}
+	return oas.ListAudits200JSONResponse(answer), nil
+}
+
+// ListAuditDifferences returns what an audit found.
+func (h handlers) ListAuditDifferences(ctx context.Context, req oas.ListAuditDifferencesRequestObject) (oas.ListAuditDifferencesResponseObject, error) {
+	after, err := cursorDifferences.read(req.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	page, err := h.ops.AuditDifferences(ctx, req.AuditUUID.String(), after, pageLimit(req.Params.Limit))
+	if err != nil {
+		return nil, err
+	}
+	answer := oas.AuditDifferencePage{Differences: []oas.AuditDifference{}, NextCursor: cursorDifferences.write(page.Next)}
+	for _, difference := range page.Differences {
+		answer.Differences = append(answer.Differences, oas.FromAuditDifference(difference))
+	}
+	return oas.ListAuditDifferences200JSONResponse(answer), nil
+}

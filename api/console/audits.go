@@ -1,0 +1,77 @@
+package console
+
+import (
+	"net/http"
+	"strconv"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+)
+
+func (c *Console) audits(r *http.Request, v *view) (answer, error) {
+	page, err := c.d.Operations.ListAudits(r.Context(), before(r), historyPerPage)
+	if err != nil {
+		return answer{}, err
+	}
+	servers, err := c.d.Operations.ListServers(r.Context())
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{title: v.T("Audits"), body: auditsView(v, page, servers, before(r))}, nil
+}
+
+func (c *Console) startAudit(r *http.Request, v *view) (answer, error) {
+	var servers []string
+	if name := r.PostFormValue("server"); name != "" {
+		servers = []string{name}
+	}
+	run, err := c.d.Operations.StartAudit(r.Context(), servers, r.PostFormValue("deep") != "")
+	return answer{goTo: "/audits/" + run.UUID, notice: v.T("The audit has begun.")}, err
+}
+
+// differencesPerPage is how many differences a page shows.
+const differencesPerPage = 200
+
+func (c *Console) audit(r *http.Request, v *view) (answer, error) {
+	run, err := c.d.Operations.ShowAudit(r.Context(), r.PathValue("audit"))
+	if err != nil {
+		return answer{}, err
+	}
+	after, _ := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64)
+	page, err := c.d.Operations.AuditDifferences(r.Context(), run.UUID, after, differencesPerPage)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{title: v.T("Audit"), body: auditView(v, run, page)}, nil
+}
+
+// auditHealth is how an audit stands, as one word with a sign.
+func auditHealth(r ingest.AuditRun) serverHealth {
+	switch {
+	case r.State == ingest.AuditRunning:
+		return serverHealth{"idle", "…", "is running"}
+	case r.State == ingest.AuditFailed:
+		return serverHealth{"bad", "✕", "failed"}
+	case r.Differences() > 0:
+		return serverHealth{"warn", "!", "completed"}
+	default:
+		return serverHealth{"good", "✓", "completed, no differences"}
+	}
+}
+
+// markWord is a mark as a word, so that signs alone say nothing.
+func markWord(mark string) string {
+	switch mark {
+	case "-":
+		return "missing"
+	case "+":
+		return "extra"
+	default:
+		return "wrong"
+	}
+}
+
+// moreDifferences is where the page goes on.
+func moreDifferences(run ingest.AuditRun, page admin.DifferencePage) string {
+	return "/audits/" + run.UUID + "?after=" + strconv.FormatInt(page.Next, 10)
+}

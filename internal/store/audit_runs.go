@@ -1,0 +1,189 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"stevedore/internal/ingest"
+)
+
+const (
+	// Old audits go, and those whose process died before it could begin.
+	forgetAudits = `DELETE FROM audit_runs WHERE started_at < now() - interval '90 days'`
+	loseAudits   = `
+UPDATE audit_runs SET state = 'failed', finished_at = now(), error = 'it was never carried out: start another'
+WHERE state = 'running' AND started_at < now() - interval '2 days'`
+
+	insertAuditRun = `
+INSERT INTO audit_runs (run_uuid, actor, servers, deep) VALUES ($1, $2, $3, $4) ON CONFLICT (run_uuid) DO NOTHING`
+)
+
+// AddAuditRun records an audit that is about to begin; the same one is recorded
+// once.
+func (s *Store) AddAuditRun(ctx context.Context, run ingest.AuditRun) error {
+	id, err := validUUID("audit with uuid", run.UUID)
+	if err != nil {
+		return err
+	}
+	return s.inTx(ctx, "record an audit", func(tx pgx.Tx) error {
+		for _, statement := range []string{forgetAudits, loseAudits} {
+			if _, err := tx.Exec(ctx, statement); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(ctx, insertAuditRun, id, cleanText(run.Actor), nonNil(run.Servers), run.Deep)
+		return err
+	})
+}
+
+const (
+	// The attempt starts over: what an earlier one has written goes.
+	beginAudit = `
+UPDATE audit_runs SET attempt = attempt + 1, sources = 0, files = 0, objects = 0, bytes = 0, pending = 0, missing = 0, extra = 0, wrong = 0
+WHERE run_uuid = $1 AND state = 'running' RETURNING id, attempt`
+	dropDifferences = `DELETE FROM audit_differences WHERE run_id = $1`
+)
+
+// BeginAudit makes the caller the one who carries the audit out, and returns the
+// number of the attempt; earlier attempts can change nothing any more. An audit
+// that has ended is KindConflict.
+func (s *Store) BeginAudit(ctx context.Context, runUUID string) (run ingest.AuditRun, attempt int64, err error) {
+	if run, err = s.AuditRun(ctx, runUUID); err != nil {
+		return run, 0, err
+	}
+	err = s.inTx(ctx, "begin an audit", func(tx pgx.Tx) error {
+		var id int64
+		err := tx.QueryRow(ctx, beginAudit, runUUID).Scan(&id, &attempt)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ingest.Errorf(ingest.KindConflict, "audit %s has ended", runUUID)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, dropDifferences, id)
+		return err
+	})
+	return run, attempt, err
+}
+
+const (
+	countAudit = `
+UPDATE audit_runs SET sources = $3, files = $4, objects = $5, bytes = $6, pending = $7, missing = $8, extra = $9, wrong = $10
+WHERE run_uuid = $1 AND attempt = $2 AND state = 'running' RETURNING id`
+
+	insertDifferences = `
+INSERT INTO audit_differences (run_id, seq, mark, what, why, server, path, file_uuid)
+SELECT $1, d.seq, d.mark, d.what, d.why, d.server, d.path, nullif(d.file_uuid, '')::uuid
+FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+	AS d (seq, mark, what, why, server, path, file_uuid)
+ON CONFLICT (run_id, seq) DO NOTHING`
+)
+
+// NoteAudit writes what the attempt has counted and found so far; found holds
+// what is new since. An attempt that is over is KindFenced.
+func (s *Store) NoteAudit(ctx context.Context, runUUID string, attempt int64, counts ingest.AuditCounts, found []ingest.AuditDifference) error {
+	return s.inTx(ctx, "note what an audit found", func(tx pgx.Tx) error {
+		id, err := countAuditRun(ctx, tx, runUUID, attempt, counts)
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		columns := make([][]string, 6)
+		var seqs []int64
+		for _, d := range found {
+			seqs = append(seqs, d.Seq)
+			for i, text := range []string{d.Mark, d.What, d.Why, d.Server, d.Path, d.FileUUID} {
+				columns[i] = append(columns[i], cleanText(text))
+			}
+		}
+		_, err = tx.Exec(ctx, insertDifferences, id, seqs, columns[0], columns[1], columns[2], columns[3], columns[4], columns[5])
+		return err
+	})
+}
+
+func countAuditRun(ctx context.Context, tx pgx.Tx, runUUID string, attempt int64, c ingest.AuditCounts) (id int64, err error) {
+	err = tx.QueryRow(ctx, countAudit, runUUID, attempt, c.Sources, c.Files, c.Objects, c.Bytes, c.Pending, c.Missing, c.Extra, c.Wrong).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, ingest.Errorf(ingest.KindFenced, "attempt %d of audit %s is over", attempt, runUUID)
+	}
+	return id, err
+}
+
+const endAudit = `UPDATE audit_runs SET state = $2, finished_at = now(), error = nullif($3, '') WHERE run_uuid = $1 AND state = 'running'`
+
+// EndAudit closes an audit; failure is why it did not reach its end, or empty.
+// One that has ended stays as it is.
+func (s *Store) EndAudit(ctx context.Context, runUUID, failure string) error {
+	state := ingest.AuditCompleted
+	if failure != "" {
+		state = ingest.AuditFailed
+	}
+	return s.retry(ctx, "close an audit", func() error {
+		_, err := s.pool.Exec(ctx, endAudit, runUUID, string(state), cleanText(failure))
+		return err
+	})
+}
+
+const auditRunColumns = `SELECT id, run_uuid, state, actor, servers, deep, started_at, finished_at, sources, files, objects, bytes, pending,
+	missing, extra, wrong, coalesce(error, '') FROM audit_runs `
+
+func scanAuditRun(row pgx.CollectableRow) (r ingest.AuditRun, err error) {
+	var finished *time.Time
+	err = row.Scan(&r.ID, &r.UUID, &r.State, &r.Actor, &r.Servers, &r.Deep, &r.StartedAt, &finished, &r.Sources, &r.Files, &r.Objects,
+		&r.Bytes, &r.Pending, &r.Missing, &r.Extra, &r.Wrong, &r.Error)
+	r.StartedAt, r.FinishedAt = r.StartedAt.UTC(), utc(finished)
+	return r, err
+}
+
+// AuditRun returns the audit with the uuid, or KindMissing.
+func (s *Store) AuditRun(ctx context.Context, runUUID string) (run ingest.AuditRun, err error) {
+	id, err := validUUID("audit with uuid", runUUID)
+	if err != nil {
+		return run, err
+	}
+	err = s.retry(ctx, "look up an audit", func() error {
+		rows, err := s.pool.Query(ctx, auditRunColumns+`WHERE run_uuid = $1`, id)
+		if err != nil {
+			return err
+		}
+		run, err = pgx.CollectExactlyOneRow(rows, scanAuditRun)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return errNo("audit with uuid", id)
+		}
+		return err
+	})
+	return run, err
+}
+
+// AuditRuns returns audits, the latest first, from before the given id; 0 begins
+// with the latest.
+func (s *Store) AuditRuns(ctx context.Context, beforeID int64, limit int) (runs []ingest.AuditRun, err error) {
+	err = s.retry(ctx, "list audits", func() error {
+		rows, err := s.pool.Query(ctx, auditRunColumns+`WHERE $1 = 0 OR id < $1 ORDER BY id DESC LIMIT $2`, beforeID, pageSize(limit))
+		if err != nil {
+			return err
+		}
+		runs, err = pgx.CollectRows(rows, scanAuditRun)
+		return err
+	})
+	return runs, err
+}
+
+const differencesPage = `
+SELECT d.seq, d.mark, d.what, d.why, d.server, d.path, coalesce(d.file_uuid::text, '')
+FROM audit_differences d JOIN audit_runs r ON r.id = d.run_id WHERE r.run_uuid = $1 AND d.seq > $2 ORDER BY d.seq LIMIT $3`
+
+// AuditDifferences returns what an audit found, after the given number.
+func (s *Store) AuditDifferences(ctx context.Context, runUUID string, afterSeq int64, limit int) (found []ingest.AuditDifference, err error) {
+	err = s.retry(ctx, "list differences", func() error {
+		rows, err := s.pool.Query(ctx, differencesPage, runUUID, afterSeq, pageSize(limit))
+		if err != nil {
+			return err
+		}
+		found, err = pgx.CollectRows(rows, pgx.RowToStructByPos[ingest.AuditDifference])
+		return err
+	})
+	return found, err
+}
