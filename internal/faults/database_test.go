@@ -75,9 +75,9 @@ func TestFault48_BackendsTerminatedAgainAndAgain(t *testing.T) {
 			}
 		}
 		return completed == 8
-	}, rig.Patience, 10*tick)
+	}, rig.Patience, 25*tick) // what fails again and again waits longer and longer
 	t.Logf("%d backends terminated", terminated)
-	assert.Greater(t, terminated, 20)
+	assert.Greater(t, terminated, 10)
 	h.AwaitScans(scan)
 	h.RequireExactlyOnce()
 }
