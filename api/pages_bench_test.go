@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"stevedore/api/console"
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
@@ -60,7 +62,8 @@ func BenchmarkPages(b *testing.B) {
 		_, err = ledger.Stats(b.Context())
 		require.NoError(b, err)
 	}
-	ops := admin.New(admin.Deps{Ledger: admin.Opened[admin.Ledger](ledger)})
+	// What Temporal adds to files in flight is bounded by a time-out and left out.
+	ops := admin.New(admin.Deps{Ledger: admin.Opened[admin.Ledger](ledger), Engine: &fakeEngine{}})
 	handler := NewHandler(Deps{
 		Operations: ops, Token: testToken, Log: quiet(), RequestsPerSecond: 1e6,
 	})
@@ -70,6 +73,13 @@ func BenchmarkPages(b *testing.B) {
 		for _, page := range pagesOf(b, handler, rows) {
 			timings = append(timings, measure(page[0], func() string {
 				return fmt.Sprintf("%d KiB", get(b, handler, page[1]).Body.Len()>>10)
+			}))
+		}
+		cookie, err := ops.OpenSession(b.Context(), sha256.Sum256([]byte(testToken)))
+		require.NoError(b, err)
+		for _, page := range consolePages(b, handler, rows) {
+			timings = append(timings, measure("console: "+page, func() string {
+				return fmt.Sprintf("%d KiB", getPage(b, handler, page, cookie).Body.Len()>>10)
 			}))
 		}
 		for _, name := range slices.Sorted(maps.Keys(counts)) {
@@ -123,6 +133,25 @@ func pagesOf(b *testing.B, handler http.Handler, rows int) [][2]string {
 		{"servers", "/api/v1/servers"}, {"scans", "/api/v1/scans"}, {"scans of a server", "/api/v1/scans?server=server-19"},
 		{"reconciliations", "/api/v1/reconciliations"}, {"audit log", "/api/v1/audit-log"}, {"tokens", "/api/v1/tokens"},
 	}...)
+}
+
+// consolePages returns the addresses of the console's pages.
+func consolePages(b *testing.B, handler http.Handler, rows int) []string {
+	middle := get(b, handler, "/api/v1/files?limit=1&path="+url.QueryEscape(fmt.Sprintf("invoice_%09d.csv", rows/2)))
+	return []string{
+		"/", "/servers", "/servers/server-01", "/files", "/files?status=error", "/files?server=server-01&status=completed",
+		"/files?path=" + url.QueryEscape("/out/**"), "/files?path=" + url.QueryEscape("**/*_receipt.csv"),
+		"/files/" + decodeFiles(b, middle)[0].FileUUID, "/scans", "/audits", "/changes", "/tokens",
+	}
+}
+
+func getPage(b *testing.B, handler http.Handler, path, cookie string) *httptest.ResponseRecorder {
+	request := httptest.NewRequest(http.MethodGet, path, nil)
+	request.AddCookie(&http.Cookie{Name: console.Cookie, Value: cookie})
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, request)
+	require.Equal(b, http.StatusOK, recorder.Code, "%s: %s", path, recorder.Body)
+	return recorder
 }
 
 func get(b *testing.B, handler http.Handler, path string) *httptest.ResponseRecorder {

@@ -57,6 +57,10 @@ func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workfl
 	return e.err
 }
 
+func (e *fakeEngine) IngestProgress(context.Context, string) (admin.Progress, bool, error) {
+	return admin.Progress{Step: ingest.StepDownload, Attempt: 1, Running: true, Done: 1, Total: 2, Rate: 1}, true, nil
+}
+
 func (e *fakeEngine) StartAudit(context.Context, string) error { return e.failure() }
 
 func (e *fakeEngine) StartIngest(context.Context, ingest.File, workflows.FileIngestInput) error {

@@ -1,12 +1,15 @@
 package console
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
@@ -129,25 +132,43 @@ func (c *Console) files(r *http.Request, v *view) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	found, err := c.d.Operations.ListFiles(r.Context(), filter)
-	if err != nil {
+	if err := c.fillFiles(r.Context(), &page, filter); err != nil {
 		return answer{}, err
-	}
-	page.files, page.next = found.Files, found.Next
-	page.progress = c.d.Operations.Progress(r.Context(), page.files)
-	if page.servers, err = c.d.Operations.ListServers(r.Context()); err != nil {
-		return answer{}, err
-	}
-	filter.AfterID = 0
-	if page.matching, err = c.d.Operations.CountUpTo(r.Context(), filter, countMost); err != nil {
-		return answer{}, err
-	}
-	if filter.Statuses = waitingOf(filter.Statuses); len(filter.Statuses) > 0 {
-		if page.waiting, err = c.d.Operations.CountUpTo(r.Context(), filter, countMost); err != nil {
-			return answer{}, err
-		}
 	}
 	return answer{title: v.T("Files"), body: fileList(v, page)}, nil
+}
+
+// fillFiles asks for all that the page shows side by side: with a filter that no
+// index serves each question takes its time.
+func (c *Console) fillFiles(ctx context.Context, page *filesPage, filter ingest.FileFilter) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		found, err := c.d.Operations.ListFiles(ctx, filter)
+		if err == nil {
+			page.files, page.next = found.Files, found.Next
+			page.progress = c.d.Operations.Progress(ctx, page.files)
+		}
+		return err
+	})
+	group.Go(func() (err error) {
+		page.servers, err = c.d.Operations.ListServers(ctx)
+		return err
+	})
+	counted := filter
+	counted.AfterID = 0
+	group.Go(func() (err error) {
+		page.matching, err = c.d.Operations.CountUpTo(ctx, counted, countMost)
+		return err
+	})
+	if statuses := waitingOf(filter.Statuses); len(statuses) > 0 {
+		waiting := counted
+		waiting.Statuses = statuses
+		group.Go(func() (err error) {
+			page.waiting, err = c.d.Operations.CountUpTo(ctx, waiting, countMost)
+			return err
+		})
+	}
+	return group.Wait()
 }
 
 // waitingOf is the part of the statuses that operators decide on.
