@@ -55,7 +55,9 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 		finish.Failure = &ingest.Failure{Step: ingest.StepDiscover, Kind: kind, Message: message(err)}
 		finish.Suspend = suspends(kind)
 	}
-	if finishErr := a.Catalog.FinishScan(ctx, finish); finishErr != nil && err == nil {
+	// What was found must be on record, most of all that the server is to be
+	// left alone: without it the listing counts as not done and is done again.
+	if finishErr := a.Catalog.FinishScan(ctx, finish); finishErr != nil {
 		err = finishErr
 	}
 	return result.ListServerFilesResult, applicationError(err)

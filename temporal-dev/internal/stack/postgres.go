@@ -49,7 +49,8 @@ func (s *Stack) postgresTool(name string) string { return filepath.Join(s.progra
 func (s *Stack) postgresArgs() []string {
 	args := []string{
 		"-D", s.cluster(), "-h", ports.Loopback, "-p", strconv.Itoa(s.addr.Postgres), "-k", s.addr.PostgresDir,
-		"-c", "max_connections=300", "-c", "logging_collector=off",
+		// Tests are many worlds at once, each with the pools of several processes.
+		"-c", "max_connections=800", "-c", "logging_collector=off",
 	}
 	if s.Private {
 		// A test's stack is thrown away after the run: it survives kill -9 of any
