@@ -47,7 +47,11 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 	if err != nil {
 		return ListServerFilesResult{}, applicationError(err)
 	}
-	result, err := a.list(ctx, server, in.Source)
+	var result listing
+	err = unlessRefused(ctx, func() (err error) {
+		result, err = a.list(ctx, server, in.Source)
+		return err
+	})
 	finish := ingest.ScanResult{ScanID: scanID, ServerUUID: server.UUID, Counts: result.counts()}
 	finish.Counts.Errors = result.unreadable
 	if err != nil {

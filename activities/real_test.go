@@ -249,3 +249,23 @@ func TestAVanishedFileIsSeenWhileItSettles(t *testing.T) {
 	require.Empty(t, b.run(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
 	b.File(b.sshd.Path("never.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusVanished })
 }
+
+// TestARefusalWhileFilesSettleSuspends: the next scan would only be refused
+// again, and so would another attempt whose predecessor could not say so.
+func TestARefusalWhileFilesSettleSuspends(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	_, err := b.Store.Observe(b.Ctx, b.server.UUID, "manual", []ingest.Observation{{Path: b.sshd.Path("a.csv"), Size: 1}})
+	require.NoError(t, err)
+	b.sshd.RotateHostKey()
+	in := activities.RecheckSettlingInput{ServerUUID: b.server.UUID}
+	require.Equal(t, string(ingest.KindHostKey), b.run(activities.NameRecheckSettling, in))
+	now, err := b.Store.Server(b.Ctx, b.server.UUID)
+	require.NoError(t, err)
+	require.Equal(t, ingest.ServerSuspended, now.State)
+
+	b.sshd.Stop() // from here on any log-in fails with another kind
+	b.env.SetHeartbeatDetails(activities.Progress{Refused: &ingest.Failure{Kind: ingest.KindHostKey, Message: "another key"}})
+	require.Equal(t, string(ingest.KindHostKey), b.run(activities.NameRecheckSettling, in))
+	require.Equal(t, string(ingest.KindHostKey), b.run(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID}))
+}

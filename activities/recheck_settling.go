@@ -22,13 +22,22 @@ type RecheckSettlingResult struct {
 const recheckPage = 500
 
 // RecheckSettling stats only the files that settle and makes those ready whose
-// size and time have stayed the same.
+// size and time have stayed the same. A server that refuses is suspended.
 func (a *Activities) RecheckSettling(ctx context.Context, in RecheckSettlingInput) (RecheckSettlingResult, error) {
 	server, err := a.Ledger.Server(ctx, in.ServerUUID)
 	if err != nil {
 		return RecheckSettlingResult{}, applicationError(err)
 	}
-	result, err := a.recheck(ctx, server)
+	var result RecheckSettlingResult
+	err = unlessRefused(ctx, func() (err error) {
+		result, err = a.recheck(ctx, server)
+		return err
+	})
+	if ingest.KindOf(err).ServerLevel() {
+		if suspendErr := a.Catalog.SuspendServer(ctx, server.UUID, message(err)); suspendErr != nil {
+			err = suspendErr
+		}
+	}
 	return result, applicationError(err)
 }
 

@@ -22,6 +22,8 @@ type Progress struct {
 	Total int64 `json:"total"`
 	// Rate is in bytes per second over the last reports; 0 when not known yet.
 	Rate float64 `json:"rate,omitempty"`
+	// Refused is what the server as a whole answered to a log-in, see unlessRefused.
+	Refused *ingest.Failure `json:"refused,omitempty"`
 }
 
 // watch heartbeats for a long step and ends it when nothing moves. It returns

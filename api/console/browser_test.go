@@ -55,11 +55,11 @@ func newPerson(t *testing.T) *person {
 	require.NoError(t, os.MkdirAll(p.album, 0o755))
 	cfg, err := config.Load(config.Options{Environ: append(p.Env, "TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS"))})
 	require.NoError(t, err)
-	ops := admin.OpenOn(cfg, testenv.Logger(), p.Queue)
+	ops := admin.OpenOn(cfg, testenv.Logger(p.t), p.Queue)
 	t.Cleanup(ops.Close)
 	stopping, stop := context.WithCancel(context.Background())
 	served := httptest.NewServer(api.NewHandler(api.Deps{
-		Operations: ops, Token: token, Log: testenv.Logger(), Stopping: stopping.Done(), TemporalUI: "http://127.0.0.1:8233/namespaces/default",
+		Operations: ops, Token: token, Log: testenv.Logger(p.t), Stopping: stopping.Done(), TemporalUI: "http://127.0.0.1:8233/namespaces/default",
 	}))
 	t.Cleanup(served.Close)
 	t.Cleanup(stop)

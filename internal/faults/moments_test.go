@@ -23,6 +23,8 @@ type moments struct {
 	beforePut      func(ingest.Put)
 	afterPut       func(ingest.Put)
 	beforeAnnounce func()
+	// finishScan may fail in place of the database.
+	finishScan func() error
 }
 
 // wrap puts the moments around a worker's parts, see rig.StartWorkerWith.
@@ -30,7 +32,22 @@ func (m moments) wrap(d activities.Deps) activities.Deps {
 	d.Staging = stagingMoments{d.Staging, m}
 	d.Objects = objectsMoments{d.Objects, m}
 	d.Announcer = announcerMoments{d.Announcer, m}
+	d.Catalog = catalogMoments{d.Catalog, m}
 	return d
+}
+
+type catalogMoments struct {
+	activities.Catalog
+	m moments
+}
+
+func (c catalogMoments) FinishScan(ctx context.Context, scan ingest.ScanResult) error {
+	if c.m.finishScan != nil {
+		if err := c.m.finishScan(); err != nil {
+			return err
+		}
+	}
+	return c.Catalog.FinishScan(ctx, scan)
 }
 
 type stagingMoments struct {

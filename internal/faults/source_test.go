@@ -2,9 +2,11 @@ package faults_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -339,8 +341,29 @@ func TestFault20_FewSessions(t *testing.T) {
 
 func TestFault21_WrongPassword(t *testing.T) {
 	t.Parallel()
+	t.Run("refused", func(t *testing.T) {
+		t.Parallel()
+		wrongPassword(t, moments{})
+	})
+	t.Run("refused while the database is away", func(t *testing.T) {
+		t.Parallel()
+		away := errors.New("the database is away")
+		var asked atomic.Int32
+		wrongPassword(t, moments{finishScan: func() error {
+			if asked.Add(1) <= 2 {
+				return away
+			}
+			return nil
+		}})
+		assert.Greater(t, asked.Load(), int32(2))
+	})
+}
+
+// wrongPassword: one log-in, then none until the password is right.
+func wrongPassword(t *testing.T, m moments) {
+	t.Helper()
 	h := rig.NewHarbour(t)
-	h.StartWorker()
+	h.StartWorkerWith(h.Cfg, m.wrap)
 	sshd := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "right"})
 	server := h.Adopt(sshd, "acme", func(s *ingest.Server) {
 		s.PasswordEncrypted = h.Seal(s.UUID, vault.FieldPassword, []byte("wrong"))
@@ -350,7 +373,8 @@ func TestFault21_WrongPassword(t *testing.T) {
 	now, err := h.Store.Server(h.Ctx, server.UUID)
 	require.NoError(t, err)
 	assert.Equal(t, ingest.ServerSuspended, now.State)
-	assert.Equal(t, 1, strings.Count(sshd.Log(), "Failed password"), "accounts get locked")
+	assert.Contains(t, now.LastError, "refused the credentials")
+	assert.Equal(t, 1, strings.Count(sshd.Log(), "Failed password"), "accounts get locked: %s", sshd.Log())
 
 	require.NoError(t, h.Store.SetCredentials(h.Ctx, server.UUID, h.Seal(server.UUID, vault.FieldPassword, []byte("right")), nil))
 	h.ScanAndWait()

@@ -45,7 +45,7 @@ func (h *Harbour) StartWorkerWith(cfg config.Config, wrap func(activities.Deps) 
 	ctx, cancel := context.WithCancel(context.WithoutCancel(h.Ctx))
 	ended := make(chan error, 1)
 	wiring := worker.Wiring{TaskQueue: h.Queue, Wrap: wrap}
-	go func() { ended <- worker.RunWith(ctx, cfg, h.Temporal, testenv.Logger(), wiring) }()
+	go func() { ended <- worker.RunWith(ctx, cfg, h.Temporal, testenv.Logger(h.T), wiring) }()
 	stopped := false
 	stop = func() {
 		if !stopped {

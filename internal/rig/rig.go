@@ -105,6 +105,10 @@ func (r *Rig) tellOfFailure() {
 	r.T.Logf("the ledger has these files, or more (%v):", err)
 	for _, f := range files {
 		r.T.Logf("file %s %s is %s in round %d: %s", f.UUID, ingest.DisplayPath(f.RemotePath), f.Status, f.Round, f.ErrorMessage)
+		events, _ := r.Store.Events(ctx, f.UUID, 0, 50)
+		for _, e := range events {
+			r.T.Logf("  %s %s %v", e.Timestamp.Format(time.TimeOnly), e.Type, e.Details)
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sync/errgroup"
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/sftp"
@@ -267,4 +268,29 @@ func rsaKey(t *testing.T) string {
 	out, err := exec.Command("ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", path).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return path
+}
+
+// TestARefusalIsForAllThatWait: the files in flight when a password stops being
+// right make one refusal, not one each.
+func TestARefusalIsForAllThatWait(t *testing.T) {
+	t.Parallel()
+	sshd := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "right"})
+	server := sshd.Server("acme", uuid.NewString())
+	server.MaxParallel = 8
+	pool := newPool(t, sftp.Config{}, secrets{Password: []byte("wrong")})
+	var all errgroup.Group
+	for range server.MaxParallel {
+		all.Go(func() error {
+			_, err := pool.Open(deadline(t), server)
+			assert.Equal(t, ingest.KindAuth, ingest.KindOf(err))
+			return nil
+		})
+	}
+	require.NoError(t, all.Wait())
+	sshd.AwaitLog("Failed password for partner")
+	assert.Equal(t, 1, strings.Count(sshd.Log(), "Failed password for partner"))
+
+	_, err := pool.Open(deadline(t), server)
+	requireKind(t, err, ingest.KindAuth)
+	assert.Equal(t, 2, strings.Count(sshd.Log(), "Failed password for partner"), "who comes later is let try")
 }

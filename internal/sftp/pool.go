@@ -32,6 +32,12 @@ type lane struct {
 	settings [sha256.Size]byte
 	// slots bounds the connections in use.
 	slots chan struct{}
+	// turn is held by who connects, one at a time: a password that is no longer
+	// right must not be refused to all the files in flight at once.
+	turn chan struct{}
+	// failure is how the last connecting failed, and when; the turn guards them.
+	failure  error
+	failedAt time.Time
 
 	// The pool's lock guards these.
 	idle    []*conn // the last was used last
@@ -115,7 +121,7 @@ func (p *Pool) enter(server ingest.Server) (*lane, error) {
 		if l != nil {
 			l.retire()
 		}
-		l = &lane{settings: settings, slots: make(chan struct{}, max(server.MaxParallel, 1)+1)}
+		l = &lane{settings: settings, slots: make(chan struct{}, max(server.MaxParallel, 1)+1), turn: make(chan struct{}, 1)}
 		p.lanes[server.UUID] = l
 	}
 	l.users++
@@ -144,15 +150,37 @@ func (p *Pool) connection(ctx context.Context, l *lane, server ingest.Server) (*
 		}
 		c.kill()
 	}
+	c, err := p.connect(ctx, l, server)
+	if err != nil {
+		return nil, err
+	}
+	return c, p.adopt(server.UUID, l, c)
+}
+
+// connect makes a connection when its turn has come. Those that waited for one
+// that failed meanwhile fail with it.
+func (p *Pool) connect(ctx context.Context, l *lane, server ingest.Server) (*conn, error) {
+	came := time.Now()
+	select {
+	case l.turn <- struct{}{}:
+	case <-p.closing:
+		return nil, errPoolClosed()
+	case <-ctx.Done():
+		return nil, ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: gave up waiting for its turn to connect", server.Name)
+	}
+	defer func() { <-l.turn }()
+	if l.failure != nil && l.failedAt.After(came) {
+		return nil, l.failure
+	}
 	d, err := newDialer(ctx, p.cfg, p.secrets, server)
 	if err != nil {
 		return nil, err
 	}
 	c, err := d.dial(ctx)
-	if err != nil {
-		return nil, err
+	if err != nil && ctx.Err() == nil {
+		l.failure, l.failedAt = err, time.Now()
 	}
-	return c, p.adopt(server.UUID, l, c)
+	return c, err
 }
 
 // adopt takes note of a new connection and forgets it when it has ended.

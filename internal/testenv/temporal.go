@@ -3,8 +3,6 @@ package testenv
 import (
 	"context"
 	"crypto/rand"
-	"log/slog"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,14 +17,6 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Logger is silent unless STEVEDORE_TEST_LOG is set.
-func Logger() *slog.Logger {
-	if os.Getenv("STEVEDORE_TEST_LOG") != "" {
-		return slog.Default()
-	}
-	return slog.New(slog.DiscardHandler)
-}
-
 // Temporal connects to the server of TEMPORAL_ADDRESS and returns a task queue
 // of the test's own. Tests share the namespace: workflow ids hold random
 // uuids, so only the queue must differ. It skips the test under -short.
@@ -36,7 +26,7 @@ func Temporal(t testing.TB) (c client.Client, taskQueue string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	c, err := client.DialContext(ctx, client.Options{
-		HostPort: address, Logger: sdklog.NewStructuredLogger(Logger()),
+		HostPort: address, Logger: sdklog.NewStructuredLogger(Logger(t)),
 	})
 	if err != nil {
 		t.Fatalf("connect to Temporal at %s: %v", address, err)
@@ -67,7 +57,7 @@ func TemporalNamespace(t testing.TB) (c client.Client, namespace string) {
 	defer cancel()
 	namespace = "test-" + strings.ToLower(rand.Text())
 	c, err := client.DialContext(ctx, client.Options{
-		HostPort: address, Namespace: namespace, Logger: sdklog.NewStructuredLogger(Logger()),
+		HostPort: address, Namespace: namespace, Logger: sdklog.NewStructuredLogger(Logger(t)),
 	})
 	if err != nil {
 		t.Fatalf("connect to Temporal at %s: %v", address, err)
