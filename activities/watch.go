@@ -12,7 +12,7 @@ import (
 
 // HeartbeatEvery is how often a long step reports: far below the shortest
 // heartbeat time-out, so that a lost report does no harm, and often enough for
-// people who watch. Workers must not throttle reports to less than that.
+// people who watch. Workers pass on every report.
 const HeartbeatEvery = 2 * time.Second
 
 // Progress is what a long step reports in its heartbeats.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"stevedore/activities"
@@ -64,8 +65,7 @@ func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log
 	options := sdkworker.Options{
 		WorkerStopTimeout: cfg.Worker.StopTimeout,
 		OnFatalError:      func(err error) { failed <- err },
-		// The default would pass on a report every 24 s: too rarely to watch.
-		MaxHeartbeatThrottleInterval: activities.HeartbeatEvery,
+		Interceptors:      []interceptor.WorkerInterceptor{&steadyHeartbeats{temporal: temporal, log: log}},
 	}
 	shared := sdkworker.New(temporal, wiring.TaskQueue, options)
 	registerShared(shared, acts)

@@ -43,6 +43,9 @@ func openWorld(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *wor
 	if err != nil {
 		return nil, err
 	}
+	if err := secrets.Fits(ctx, w.store); err != nil {
+		return nil, err
+	}
 	w.sftp = sftp.NewPool(sftp.Config{AllowNetworks: cfg.SFTP.AllowNetworks}, secrets)
 	w.onClose(func() { _ = w.sftp.Close() })
 	w.staging, err = transfer.Open(transfer.Config{Dir: cfg.Staging.Dir, ReserveBytes: cfg.Staging.ReserveBytes, Logger: log})

@@ -80,7 +80,7 @@ func (p *parts) steps() []Step {
 	engine := p.engine()
 	return []Step{
 		{Name: StepDatabase, Run: p.migrate},
-		{Name: "keyset", Run: p.ensureKeyset},
+		{Name: "keyset", Needs: StepDatabase, Run: p.ensureKeyset},
 		{Name: "bucket", Run: p.ensureBucket},
 		{Name: "broker", Run: p.ensureTopology},
 		{Name: "search attributes", Run: func(ctx context.Context) (string, error) {
@@ -125,8 +125,15 @@ func (p *parts) ensureKeyset(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = p.vault.get(ctx)
-	return done, err
+	keys, err := p.vault.get(ctx)
+	if err != nil {
+		return "", err
+	}
+	ledger, err := p.store.get(ctx)
+	if err != nil {
+		return "", err
+	}
+	return done, keys.Fits(ctx, ledger)
 }
 
 func (p *parts) ensureBucket(ctx context.Context) (string, error) {

@@ -159,7 +159,7 @@ func temporalLine(t *testing.T) (line *rig.Line, variable string) {
 }
 
 // TestFault59_TemporalIsAway in the middle of a download, for a while that is
-// longer than a heartbeat under make chaos.
+// longer than a heartbeat under make chaos. A shorter one is not even noticed.
 func TestFault59_TemporalIsAway(t *testing.T) {
 	t.Parallel()
 	away := 10 * time.Second
@@ -169,19 +169,41 @@ func TestFault59_TemporalIsAway(t *testing.T) {
 	h := rig.NewHarbour(t)
 	temporal, variable := temporalLine(t)
 	acme, sftp := slowServer(h, "acme", 1<<10)
-	acme.Write("large.bin", rig.Random(12<<20))
+	acme.Write("large.bin", rig.Random(24<<20))
 	acme.Write("small.csv", rig.Random(100))
 	h.StartProcess(rig.ProcessOptions{Env: []string{variable}})
 	scan := h.Scan()
 	awaitStaged(t, h.Cfg.Staging.Dir, 2<<20)
 	temporal.Cut()
-	back := time.AfterFunc(away, temporal.Restore)
+	back := time.AfterFunc(away, func() {
+		temporal.Restore()
+		sftp.Mend("bandwidth")
+	})
 	defer back.Stop()
-	sftp.Mend("bandwidth")
 	h.AwaitScans(scan)
 	file := h.Completed(acme.Path("large.bin"))
 	h.AwaitIngest(file.UUID)
 	h.RequireExactlyOnce()
+	if away < 30*time.Second {
+		assert.EqualValues(t, 1, attempts(h, file.UUID, activities.NameDownload), "the download was broken off")
+	}
+}
+
+// attempts is how often a step of the file was tried.
+func attempts(h *rig.Harbour, fileUUID, step string) (tried int32) {
+	history := h.Temporal.GetWorkflowHistory(h.Ctx, ingest.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	scheduled := map[int64]string{}
+	for history.HasNext() {
+		event, err := history.Next()
+		require.NoError(h.T, err)
+		if a := event.GetActivityTaskScheduledEventAttributes(); a != nil {
+			scheduled[event.GetEventId()] = a.GetActivityType().GetName()
+		}
+		if a := event.GetActivityTaskStartedEventAttributes(); a != nil && scheduled[a.GetScheduledEventId()] == step {
+			tried += a.GetAttempt()
+		}
+	}
+	return tried
 }
 
 // TestFault61_ScansOverlap: two scans at once and a third while they run are

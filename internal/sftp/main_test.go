@@ -15,7 +15,12 @@ import (
 	"stevedore/internal/testenv"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if err := rebinding.install(); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("stevedore/internal/sftp_test.(*resolver).serve"))
+}
 
 // secrets are the credentials of every server of a test.
 type secrets ingest.Credentials

@@ -1,0 +1,97 @@
+package faults_test
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+	"stevedore/internal/vault"
+	"stevedore/worker"
+)
+
+// TestFault68_CiphertextsSwapped: somebody who can write to the database has
+// one partner's password sent to another partner's host. It is not.
+func TestFault68_CiphertextsSwapped(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	h.StartWorker()
+	var sshds []*testenv.SSHD
+	var servers []ingest.Server
+	for _, name := range []string{"acme", "globex"} {
+		sshd := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "only-" + name})
+		servers = append(servers, h.Adopt(sshd, name, nil))
+		sshd.Write(name+".csv", rig.Random(100))
+		sshds = append(sshds, sshd)
+	}
+	swap := func() {
+		first, err := h.Store.Server(h.Ctx, servers[0].UUID)
+		require.NoError(t, err)
+		second, err := h.Store.Server(h.Ctx, servers[1].UUID)
+		require.NoError(t, err)
+		require.NoError(t, h.Store.SetCredentials(h.Ctx, first.UUID, second.PasswordEncrypted, nil))
+		require.NoError(t, h.Store.SetCredentials(h.Ctx, second.UUID, first.PasswordEncrypted, nil))
+	}
+	swap()
+	h.ScanAndWait()
+	for i, server := range servers {
+		now, err := h.Store.Server(h.Ctx, server.UUID)
+		require.NoError(t, err)
+		assert.Equal(t, ingest.ServerSuspended, now.State)
+		assert.Contains(t, now.LastError, "belongs to another server")
+		assert.NotContains(t, sshds[i].Log(), "assword for", "nothing is sent to anybody")
+	}
+
+	swap()
+	h.ScanAndWait()
+	for i, name := range []string{"acme", "globex"} {
+		h.AwaitIngest(h.Completed(sshds[i].Path(name + ".csv")).UUID)
+	}
+	h.RequireExactlyOnce()
+}
+
+// TestFault69_KeyRetiredTooEarly: a worker whose keyset lacks a key that is
+// still in use does not start, and says which and what to do.
+func TestFault69_KeyRetiredTooEarly(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	keyset := h.Cfg.Vault.KeysetFile
+	acme := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "right"})
+	h.Adopt(acme, "acme", nil)
+	acme.Write("a.csv", rig.Random(100))
+	require.NoError(t, vault.Rotate(keyset))
+	whole, err := os.ReadFile(keyset)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(keyset, withoutFirstKey(t, whole), 0o600))
+
+	err = worker.RunWith(h.Ctx, h.Cfg, h.Temporal, testenv.Logger(t), worker.Wiring{TaskQueue: h.Queue})
+	require.Error(t, err)
+	assert.Equal(t, ingest.KindInvalid, ingest.KindOf(err))
+	for _, says := range []string{"server acme", keyset, "put the key back", "stevedore key rotate"} {
+		require.ErrorContains(t, err, says)
+	}
+
+	require.NoError(t, os.WriteFile(keyset, whole, 0o600))
+	h.StartWorker()
+	h.ScanAndWait()
+	h.AwaitIngest(h.Completed(acme.Path("a.csv")).UUID)
+	h.RequireExactlyOnce()
+}
+
+// withoutFirstKey is a keyset file as it is after its oldest key was taken out.
+func withoutFirstKey(t *testing.T, text []byte) []byte {
+	t.Helper()
+	var set map[string]any
+	require.NoError(t, json.Unmarshal(text, &set))
+	keys, _ := set["key"].([]any)
+	require.Len(t, keys, 2)
+	set["key"] = keys[1:]
+	left, err := json.Marshal(set)
+	require.NoError(t, err)
+	return left
+}

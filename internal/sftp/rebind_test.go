@@ -1,0 +1,123 @@
+package sftp_test
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/dns/dnsmessage"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/sftp"
+	"stevedore/internal/testenv"
+)
+
+// rebindingName is answered by rebinding, all other names as ever.
+const rebindingName = "partner.rebinds.test."
+
+// TestFault64_ForbiddenHosts: an address of ours is refused however it is
+// written and whoever says that it is the partner's.
+func TestFault64_ForbiddenHosts(t *testing.T) {
+	t.Parallel()
+	sshd := testenv.StartSSHD(t, testenv.SSHDOptions{})
+	before := strings.Count(sshd.Log(), "Connection from")
+	outside := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} // not this machine
+	pool := newPool(t, sftp.Config{AllowNetworks: outside}, secrets{PrivateKey: sshd.PrivateKeyPEM})
+	for host, plain := range map[string]bool{
+		"169.254.169.254": true, "[::ffff:169.254.169.254]": false, "127.0.0.1": true, "localhost": true, "::1": true,
+		// What only some resolvers take for an address need not be refused as
+		// one; that nobody is called counts.
+		"127.1": false, "2130706433": false, "0x7f000001": false, "0177.0.0.1": false, "127.0.0.1.": false,
+	} {
+		server := sshd.Server("acme", uuid.NewString())
+		server.Host = host
+		_, err := pool.Open(deadline(t), server)
+		require.Error(t, err, host)
+		if plain {
+			requireKind(t, err, ingest.KindForbiddenAddress, "STEVEDORE_SFTP_ALLOW_NETWORKS")
+		}
+	}
+	require.Equal(t, before, strings.Count(sshd.Log(), "Connection from"), "somebody came through")
+}
+
+// TestFault64_NameThatRebinds: a name that led to an allowed address when it
+// was looked at, and to another one later, is judged each time anew.
+func TestFault64_NameThatRebinds(t *testing.T) {
+	t.Parallel()
+	sshd := testenv.StartSSHD(t, testenv.SSHDOptions{})
+	server := sshd.Server("acme", uuid.NewString())
+	server.Host = strings.TrimSuffix(rebindingName, ".")
+	server.HostKeys = []string{sshd.HostKeyLine}
+	var asked atomic.Int32
+	rebinding.answer.Store(func() [4]byte {
+		if asked.Add(1) == 1 {
+			return [4]byte{127, 0, 0, 1}
+		}
+		return [4]byte{127, 0, 0, 2}
+	})
+	allowed := sftp.Config{AllowNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
+	first := newPool(t, allowed, secrets{PrivateKey: sshd.PrivateKeyPEM})
+	require.NoError(t, open(t, first, server).Close())
+
+	_, err := newPool(t, allowed, secrets{PrivateKey: sshd.PrivateKeyPEM}).Open(deadline(t), server)
+	requireKind(t, err, ingest.KindForbiddenAddress, "127.0.0.2", "loopback")
+}
+
+// rebinding is a name server on the loopback interface.
+var rebinding resolver
+
+// resolver answers for rebindingName only.
+type resolver struct{ answer atomic.Value }
+
+// install makes it the process's own, to its end: Go has one resolver for all.
+func (r *resolver) install() error {
+	line, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	go r.serve(line)
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "udp", line.LocalAddr().String())
+	}}
+	return nil
+}
+
+func (r *resolver) serve(line net.PacketConn) {
+	packet := make([]byte, 1500)
+	for {
+		n, from, err := line.ReadFrom(packet)
+		if err != nil {
+			return
+		}
+		var m dnsmessage.Message
+		if m.Unpack(packet[:n]) != nil || len(m.Questions) != 1 {
+			continue
+		}
+		r.fill(&m)
+		if reply, err := m.Pack(); err == nil {
+			_, _ = line.WriteTo(reply, from)
+		}
+	}
+}
+
+// fill makes the question its answer. There is no other name, and no IPv6.
+func (r *resolver) fill(m *dnsmessage.Message) {
+	question := m.Questions[0]
+	m.Response, m.Additionals = true, nil
+	answer, told := r.answer.Load().(func() [4]byte)
+	switch {
+	case !told || question.Name.String() != rebindingName:
+		m.RCode = dnsmessage.RCodeNameError
+	case question.Type == dnsmessage.TypeA:
+		m.Answers = []dnsmessage.Resource{{
+			Header: dnsmessage.ResourceHeader{Name: question.Name, Type: question.Type, Class: question.Class},
+			Body:   &dnsmessage.AResource{A: answer()},
+		}}
+	}
+}
