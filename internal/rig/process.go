@@ -180,3 +180,11 @@ func (p *Process) PeakMemory() int64 {
 	p.t.Fatal("the system does not tell the peak memory")
 	return 0
 }
+
+// Log is all that the process has written.
+func (p *Process) Log() []byte {
+	p.t.Helper()
+	text, err := os.ReadFile(p.log)
+	require.NoError(p.t, err)
+	return text
+}
