@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/klauspost/compress/gzhttp"
 
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
@@ -201,7 +202,9 @@ func harden(header http.Header) {
 
 // staticFiles serves what is the same for everybody.
 func staticFiles() http.Handler {
-	files := http.FileServerFS(static)
+	// Pages hold what partners send and what attackers choose: those are not
+	// compressed, for the sizes would tell about their content.
+	files := gzhttp.GzipHandler(http.FileServerFS(static))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "public, max-age=86400")
 		if strings.HasSuffix(r.URL.Path, "/") { // no listings of folders

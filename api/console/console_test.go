@@ -1,9 +1,11 @@
 package console
 
 import (
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -521,4 +523,32 @@ func TestAnAuditIsStartedAndShown(t *testing.T) {
 	for _, text := range []string{"missing", "/files/f1", "/audits/a1?after=1", "workflows/audit%2Fa1"} {
 		require.Contains(t, page, text)
 	}
+}
+
+// TestAssetsAreCompressed: they are most of a first load on a phone.
+func TestAssetsAreCompressed(t *testing.T) {
+	t.Parallel()
+	_, c := as(ingest.RoleViewer)
+	files, err := fs.Glob(static, "static/*")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	plain, compressed := 0, 0
+	for _, file := range files {
+		whole := get(c, "/"+file)
+		small := get(c, "/"+file, "Accept-Encoding", "gzip")
+		require.Equal(t, http.StatusOK, small.Code, file)
+		plain, compressed = plain+whole.Body.Len(), compressed+small.Body.Len()
+		if small.Header().Get("Content-Encoding") != "gzip" {
+			require.Equal(t, whole.Body.Bytes(), small.Body.Bytes(), file)
+			continue
+		}
+		unpacked, err := gzip.NewReader(small.Body)
+		require.NoError(t, err)
+		content, err := io.ReadAll(unpacked)
+		require.NoError(t, err)
+		require.Equal(t, whole.Body.Bytes(), content, file)
+	}
+	require.Less(t, 2*compressed, plain)
+	t.Logf("assets: %d bytes, %d compressed", plain, compressed)
+	require.Empty(t, get(c, "/", "Accept-Encoding", "gzip").Header().Get("Content-Encoding"))
 }
