@@ -28,12 +28,13 @@ any time. One line per difference:
 
 Files on their way are pending and no difference. Paused and suspended servers
 are logged in to only when they are named. Objects that no file names are looked
-for only when no server is named. Exit code 9: there are differences; with any
-other but 0 the audit did not come to its end.`,
+for only when no server is named. By the API the service does the comparing, and
+differences are shown when it is through. Exit code 9: there are differences;
+with any other but 0 the audit did not come to its end.`,
 		Example: "  stevedore audit\n  stevedore audit --server acme --deep",
 		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withLocal("audit", config.ComponentAudit, func(ops localOperations) error {
+			return a.withParts("audit", config.ComponentAudit, func(ops operations) error {
 				return a.audit(cmd.Context(), ops, req)
 			})
 		},
@@ -45,7 +46,7 @@ other but 0 the audit did not come to its end.`,
 }
 
 // audit prints each difference as it is found: nothing is kept.
-func (a *app) audit(ctx context.Context, ops localOperations, req admin.AuditRequest) error {
+func (a *app) audit(ctx context.Context, ops operations, req admin.AuditRequest) error {
 	report := auditReport{app: a}
 	progress := newProgress(a)
 	req.Progress = progress.audit

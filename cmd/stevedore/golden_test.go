@@ -118,7 +118,7 @@ func TestGoldenErrors(t *testing.T) {
 			{Field: "name", Message: "name \"-\": use letters"}, {Field: "host", Message: "host: is missing"}}}, "cannot add the server")},
 		"unconfirmed":   {args("server", "rm", "acme"), nil},
 		"stale":         {args("server", "edit", "acme", "--port", "23"), ingest.Wrap(ingest.KindConflict, admin.ErrStale, "server acme was changed since you read it: read it again")},
-		"not-via-api":   {args("audit", "--via", "api"), nil},
+		"not-via-api":   {args("key", "rotate", "--via", "api"), nil},
 		"no-json-watch": {args("file", "list", "--watch", "-o", "json"), nil},
 		"odd-time":      {args("file", "list", "--from", "yesterday"), nil},
 	} {

@@ -38,6 +38,7 @@ type operations interface {
 	CreateToken(ctx context.Context, in admin.NewToken) (ingest.Token, string, error)
 	ListTokens(ctx context.Context) ([]ingest.Token, error)
 	RevokeToken(ctx context.Context, name string) (ingest.Token, error)
+	Audit(ctx context.Context, req admin.AuditRequest, fn func(oracle.Difference) error) (admin.AuditSummary, error)
 	Close()
 }
 
@@ -47,7 +48,6 @@ type localOperations interface {
 	operations
 	Setup(ctx context.Context, report func(admin.StepReport), only ...string) error
 	RotateKey(ctx context.Context, req admin.RotateRequest) (admin.RotateResult, error)
-	Audit(ctx context.Context, req admin.AuditRequest, fn func(oracle.Difference) error) (admin.AuditSummary, error)
 }
 
 // local is package admin with the settings that the API takes, too.
@@ -65,12 +65,17 @@ func (l local) EditServer(ctx context.Context, nameOrUUID, version string, setti
 // with runs fn on the database where one is configured, else by the API; --via
 // chooses otherwise.
 func (a *app) with(name string, fn func(ops operations) error) error {
+	return a.withParts(name, config.ComponentMigrate, fn)
+}
+
+// withParts is with for what needs more than the database when it is done here.
+func (a *app) withParts(name string, component config.Component, fn func(ops operations) error) error {
 	cfg, err := a.configuration()
 	if err != nil {
 		return err
 	}
 	if cfg.Client.Via == config.ViaLocal || cfg.Client.Via != config.ViaAPI && cfg.Database.URL != "" {
-		return a.withLocal(name, config.ComponentMigrate, func(ops localOperations) error { return fn(ops) })
+		return a.withLocal(name, component, func(ops localOperations) error { return fn(ops) })
 	}
 	ops, err := a.dial(cfg) // first: it explains a missing token best
 	if err != nil {

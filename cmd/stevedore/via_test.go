@@ -136,9 +136,19 @@ func TestViaIsChosen(t *testing.T) {
 	require.Contains(t, odd.errors, "STEVEDORE_VIA is \"post\": use auto, local or api")
 }
 
+// TestAuditByAPI needs none of the parts' addresses.
+func TestAuditByAPI(t *testing.T) {
+	t.Parallel()
+	got := execute(t, nil, args("audit", "--via", "api"), environ("STEVEDORE_TOKEN=t"), func(a *app) {
+		a.dial = func(config.Config) (operations, error) { return &fakeOperations{audit: auditOf(1)}, nil }
+	})
+	require.Equal(t, exitDifferences, got.code, got.errors)
+	require.Contains(t, got.out, "1 wrong (!)")
+}
+
 func TestLocalCommandsSaySo(t *testing.T) {
 	t.Parallel()
-	for _, line := range [][]string{args("setup"), args("migrate"), args("worker"), args("api"), args("audit"), args("key", "rotate")} {
+	for _, line := range [][]string{args("setup"), args("migrate"), args("worker"), args("api"), args("key", "rotate")} {
 		got := execute(t, &fakeOperations{}, append(line, "--via", "api"), environ("STEVEDORE_TOKEN=t"))
 		require.Equal(t, exitUsage, got.code, "%s: %s", line, got.errors)
 		require.Contains(t, got.errors, "cannot be done by the API")

@@ -105,7 +105,7 @@ func (a *Admin) listAll(ctx context.Context, auditor *oracle.Auditor, servers []
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(listedAtOnce)
 	for i, server := range servers {
-		if unlisted[i] = leftOut(server, named); unlisted[i] != nil {
+		if unlisted[i] = LeftOut(server, named); unlisted[i] != nil {
 			continue
 		}
 		group.Go(func() error {
@@ -132,8 +132,9 @@ func (a *Admin) listAll(ctx context.Context, auditor *oracle.Auditor, servers []
 	return all, err
 }
 
-// leftOut says why a server is not to be listed, nil if it is.
-func leftOut(server ingest.Server, named bool) *UnlistedServer {
+// LeftOut says why an audit does not list a server, nil if it does; named says
+// that the audit names its servers.
+func LeftOut(server ingest.Server, named bool) *UnlistedServer {
 	switch {
 	case named:
 		return nil

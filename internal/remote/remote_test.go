@@ -37,6 +37,13 @@ type engine struct {
 	servers []activities.ServerRef
 	// asked counts how often the server's scan was asked for: it runs at first.
 	asked int
+	// audit is the one that was started.
+	audit string
+}
+
+func (e *engine) StartAudit(_ context.Context, runUUID string) error {
+	e.audit = runUUID
+	return nil
 }
 
 func (e *engine) StartScan(context.Context, string, workflows.ScanAllServersInput) (string, error) {
