@@ -157,7 +157,7 @@ func (r *auditReport) end(s admin.AuditSummary, err error) error {
 	result := newAuditResult(s, err)
 	switch r.app.format {
 	case formatTable:
-		return r.app.printOne(nil, func(w io.Writer) { printAudit(w, result) })
+		return r.app.printOne(nil, func(w io.Writer) { printAudit(w, result, int64(r.count)) })
 	case formatJSONL:
 		result.Type = "summary"
 		return r.app.encode(result)
@@ -185,7 +185,8 @@ func (r *auditReport) write(before string, value any) error {
 	return err
 }
 
-func printAudit(w io.Writer, r auditResult) {
+// printAudit prints the summary; shown is how many differences are above it.
+func printAudit(w io.Writer, r auditResult, shown int64) {
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	if r.Differences > 0 {
 		fmt.Fprintln(w)
@@ -194,6 +195,9 @@ func printAudit(w io.Writer, r auditResult) {
 	row("on servers", "%d entries, %d server(s)", r.Sources, r.Servers-len(r.Unlisted))
 	row("pending", "%d", r.Pending)
 	row("differences", "%d: %d missing (-), %d extra (+), %d wrong (!)", r.Differences, r.Missing, r.Extra, r.Wrong)
+	if shown < r.Differences {
+		row("shown", "%d of them: the service keeps no more", shown)
+	}
 	for _, u := range r.Unlisted {
 		row("not listed", "%s: %s", safe(u.Server), safe(u.Reason))
 	}

@@ -95,9 +95,10 @@ func TestFileListFilters(t *testing.T) {
 	t.Parallel()
 	ops := world()
 	before := time.Now().Add(-48 * time.Hour)
-	got := execute(t, ops, args("file", "list", "--path", "/in/*", "--from", "2d", "--to", "1h"))
+	got := execute(t, ops, args("file", "list", "--newest", "--path", "/in/*", "--from", "2d", "--to", "1h"))
 	require.Equal(t, 0, got.code, got.errors)
 	require.Equal(t, "/in/*", ops.filter.Path)
+	require.Equal(t, ingest.OrderNewest, ops.filter.Order)
 	require.WithinDuration(t, before, ops.filter.From, time.Minute)
 	require.WithinDuration(t, time.Now().Add(-time.Hour), ops.filter.To, time.Minute)
 }

@@ -21,16 +21,18 @@ func (a *app) fileListCommand() *cobra.Command {
 	var selected selectFlags
 	var statuses []string
 	var limit int
-	var watch bool
+	var watch, newest bool
 	cmd := &cobra.Command{
-		Use: "list", Short: "List files in order of first sight", Args: none,
-		Long: `Lists files in order of first sight, those that all given filters select.
+		Use: "list", Short: "List files, in order of first sight or the latest first", Args: none,
+		Long: `Lists the files that all given filters select, in order of first sight, or
+with --newest the other way round.
 
 With --watch it goes on until it is stopped, and shows files under way or in
 error unless --status says otherwise: on a terminal the list again and again,
 elsewhere a line for each change.`,
 		Example: `  stevedore file list --server acme --status error
   stevedore file list --path '**/*.csv' --from 24h -o jsonl
+  stevedore file list --newest --limit 20
   stevedore file list --watch`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			filter, err := selected.read(time.Now())
@@ -39,6 +41,9 @@ elsewhere a line for each change.`,
 			}
 			if filter.Statuses, err = parseStatuses(statuses); err != nil {
 				return err
+			}
+			if newest {
+				filter.Order = ingest.OrderNewest
 			}
 			switch {
 			case limit < 0:
@@ -64,6 +69,7 @@ elsewhere a line for each change.`,
 	cmd.Flags().StringArrayVar(&statuses, "status", nil, "only files in this `STATUS`; may be repeated or separated by commas")
 	complete(cmd, "status", statusNames()...)
 	selected.register(a, cmd, "from", "to")
+	cmd.Flags().BoolVar(&newest, "newest", false, "the latest first")
 	cmd.Flags().BoolVar(&watch, "watch", false, "go on showing what changes")
 	cmd.Flags().IntVar(&limit, "limit", 0, "at most so many files; 0 is all")
 	return cmd

@@ -49,6 +49,10 @@ func listParams(filter ingest.FileFilter) oas.ListFilesParams {
 	params := oas.ListFilesParams{
 		Server: selected.Server, Path: selected.Path, From: selected.From, To: selected.To, Hash: selected.Hash, UUID: orNil(filter.UUID),
 	}
+	if filter.Order != "" {
+		order := oas.FileOrder(filter.Order)
+		params.Order = &order
+	}
 	if len(filter.Statuses) > 0 {
 		var statuses []oas.FileStatus
 		for _, status := range filter.Statuses {

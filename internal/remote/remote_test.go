@@ -194,6 +194,11 @@ func TestFilesAndDecisions(t *testing.T) {
 	require.NoError(t, b.EachFile(ctx, filter, 0, func(f ingest.File) error { seen = append(seen, f); return nil }))
 	require.Len(t, seen, 2)
 	require.Equal(t, odd, seen[0].RemotePath, "byte for byte")
+	filter.Order = ingest.OrderNewest
+	seen = nil
+	require.NoError(t, b.EachFile(ctx, filter, 0, func(f ingest.File) error { seen = append(seen, f); return nil }))
+	require.Len(t, seen, 2)
+	require.Equal(t, odd, seen[1].RemotePath, "the latest first")
 	for _, file := range files {
 		there, err := b.admin.ShowFile(ctx, file.UUID)
 		require.NoError(t, err)
