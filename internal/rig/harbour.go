@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
@@ -69,10 +70,16 @@ func (h *Harbour) Scan() workflows.ScanSummary {
 func (h *Harbour) ScanAsync() (summary func() workflows.ScanSummary) {
 	h.T.Helper()
 	h.LastScan = ingest.ScanWorkflowID(uuid.NewString())
-	run, err := h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{
-		ID: h.LastScan, TaskQueue: h.Queue,
-	}, workflows.NameScanAllServers, workflows.ScanAllServersInput{Force: true, Source: "manual"})
-	require.NoError(h.T, err)
+	var run client.WorkflowRun
+	// A server that is starved of time says all kinds of things; asking again
+	// for the same id gives the same run.
+	require.EventuallyWithT(h.T, func(c *assert.CollectT) {
+		var err error
+		run, err = h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{
+			ID: h.LastScan, TaskQueue: h.Queue,
+		}, workflows.NameScanAllServers, workflows.ScanAllServersInput{Force: true, Source: "manual"})
+		require.NoError(c, err)
+	}, Patience, 200*time.Millisecond)
 	return func() (summary workflows.ScanSummary) {
 		h.T.Helper()
 		require.NoError(h.T, run.Get(h.Ctx, &summary))

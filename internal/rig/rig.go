@@ -31,7 +31,7 @@ const Patience = 2 * time.Minute
 
 // scanInterval is also how long a scan stays for files that settle. No schedule
 // scans again here, and a busy machine takes its time.
-const scanInterval = time.Minute
+const scanInterval = 5 * time.Minute
 
 // Rig is one test's own world.
 type Rig struct {
