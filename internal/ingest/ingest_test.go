@@ -116,6 +116,14 @@ func TestServerValidate(t *testing.T) {
 		"settle":        func(s *ingest.Server) { s.Settle = 25 * time.Hour },
 		"after-ingest":  func(s *ingest.Server) { s.AfterIngest = "move:relative" },
 		"after-ingest ": func(s *ingest.Server) { s.AfterIngest = "burn" },
+
+		`host sftp.example.com\u200b holds a character that cannot be seen`: func(s *ingest.Server) { s.Host += "\u200b" },
+		`username u\x7f holds`:            func(s *ingest.Server) { s.Username += "\x7f" },
+		`path /in\u202e holds`:            func(s *ingest.Server) { s.RootPath = "/in\u202e" },
+		`include *.csv\u00a0 holds`:       func(s *ingest.Server) { s.Include = []string{"*.txt", "*.csv\u00a0"} },
+		`exclude \xff holds`:              func(s *ingest.Server) { s.Exclude = []string{"\xff"} },
+		`after-ingest move:/done\n holds`: func(s *ingest.Server) { s.AfterIngest = "move:/done\n" },
+		`done-marker *.done\r holds`:      func(s *ingest.Server) { s.DoneMarker = "*.done\r" },
 	} {
 		s := good
 		bad(&s)

@@ -5,6 +5,8 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // ServerState says whether a server is scanned.
@@ -254,7 +256,30 @@ func (s Server) Validate() []error {
 	if err := s.AfterIngest.Validate(); err != nil {
 		bad("after_ingest", "%s", err)
 	}
-	return append(errs, s.validateRules()...)
+	return append(append(errs, s.validateText()...), s.validateRules()...)
+}
+
+// validateText refuses what cannot be seen: it comes with pasted text, and
+// nobody would find out why a host or folder is unknown.
+func (s Server) validateText() (errs []error) {
+	for _, setting := range []struct {
+		field, name string
+		texts       []string
+	}{
+		{"host", "host", []string{s.Host}}, {"username", "username", []string{s.Username}}, {"root_path", "path", []string{s.RootPath}},
+		{"include", "include", s.Include}, {"exclude", "exclude", s.Exclude},
+		{"after_ingest", "after-ingest", []string{string(s.AfterIngest)}}, {"done_marker", "done-marker", []string{s.DoneMarker}},
+	} {
+		for _, text := range setting.texts {
+			unseen := strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
+			if unseen < 0 && utf8.ValidString(text) {
+				continue
+			}
+			errs = append(errs, fieldErrorf(setting.field, "%s %s holds a character that cannot be seen: type it anew", setting.name, Summary(text)))
+			break
+		}
+	}
+	return errs
 }
 
 // validateRules checks when a file may be taken.
