@@ -42,9 +42,8 @@ func TestALateChecksumFileIsWaitedForWithinBounds(t *testing.T) {
 	t.Parallel()
 	h := newHarbour(t)
 	h.StartWorker()
-	// The scan stays for an interval at least; without a schedule it is the only one.
 	waiting := func(wait time.Duration) func(*ingest.Server) {
-		return func(s *ingest.Server) { s.SidecarWait, s.ScanInterval = wait, time.Minute }
+		return func(s *ingest.Server) { s.SidecarWait = wait }
 	}
 	patient := h.AddServer("patient", waiting(time.Hour))
 	hasty := h.AddServer("hasty", waiting(2*time.Second))

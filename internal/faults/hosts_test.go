@@ -234,7 +234,7 @@ func TestFault62_ClocksAreOffByADay(t *testing.T) {
 	t.Parallel()
 	h := rig.NewHarbour(t)
 	h.StartWorker()
-	acme := h.AddServer("acme", func(s *ingest.Server) { s.MinAge = 3 * time.Second; s.ScanInterval = time.Minute })
+	acme := h.AddServer("acme", func(s *ingest.Server) { s.MinAge = 3 * time.Second })
 	for name, at := range map[string]time.Time{
 		"ahead.csv": time.Now().Add(24 * time.Hour), "behind.csv": time.Now().Add(-24 * time.Hour), "never.csv": time.Unix(0, 0),
 	} {

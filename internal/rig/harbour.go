@@ -33,6 +33,7 @@ func NewHarbour(t *testing.T) *Harbour {
 	t.Helper()
 	h := &Harbour{Rig: New(t)}
 	h.Temporal, h.Queue = testenv.Temporal(t)
+	t.Cleanup(h.tellOfScans)
 	return h
 }
 

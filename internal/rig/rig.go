@@ -89,29 +89,6 @@ func New(t *testing.T) *Rig {
 	return r
 }
 
-// tellOfFailure logs how far everything came in a test that failed.
-func (r *Rig) tellOfFailure() {
-	if !r.T.Failed() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Ctx), 10*time.Second)
-	defer cancel()
-	servers, err := r.Store.Servers(ctx, "", 20)
-	r.T.Logf("the ledger has %d servers (%v)", len(servers), err)
-	for _, s := range servers {
-		r.T.Logf("server %s is %s, last scan at %v: %s", s.Name, s.State, s.LastScanAt, s.LastError)
-	}
-	files, err := r.Store.Files(ctx, ingest.FileFilter{Limit: 20})
-	r.T.Logf("the ledger has these files, or more (%v):", err)
-	for _, f := range files {
-		r.T.Logf("file %s %s is %s in round %d: %s", f.UUID, ingest.DisplayPath(f.RemotePath), f.Status, f.Round, f.ErrorMessage)
-		events, _ := r.Store.Events(ctx, f.UUID, 0, 50)
-		for _, e := range events {
-			r.T.Logf("  %s %s %v", e.Timestamp.Format(time.TimeOnly), e.Type, e.Details)
-		}
-	}
-}
-
 // AddServer starts an OpenSSH and registers it; change may be nil.
 func (r *Rig) AddServer(name string, change func(*ingest.Server)) *testenv.SSHD {
 	r.T.Helper()
