@@ -73,13 +73,11 @@ func (o *steadyOutbound) RecordHeartbeat(ctx context.Context, details ...any) {
 }
 
 // toEnd reports whether the answer to a report says that the step is to end:
-// it is cancelled, held by an operator, or not known any more.
+// it is cancelled, held by an operator, or not known any more. That the whole
+// namespace is not known is no such answer: a server that is short of time
+// says so, too.
 func toEnd(err error) bool {
-	var (
-		unknown   *serviceerror.NotFound
-		inactive  *serviceerror.NamespaceNotActive
-		namespace *serviceerror.NamespaceNotFound
-	)
+	var unknown *serviceerror.NotFound
 	return temporal.IsCanceledError(err) || errors.Is(err, activity.ErrActivityPaused) || errors.Is(err, activity.ErrActivityReset) ||
-		errors.As(err, &unknown) || errors.As(err, &inactive) || errors.As(err, &namespace)
+		errors.As(err, &unknown)
 }
