@@ -23,6 +23,10 @@ type Deps struct {
 	// HostTimeout is how long a task may wait for this host before the host is
 	// asked for; after it a host nobody polls is given up.
 	HostTimeout time.Duration
+	// HostFresh is how recently a host must have been seen to count as alive.
+	// Workers say that they live every HostBeat, also while all they can do is
+	// being done and they poll for nothing.
+	HostFresh time.Duration
 	// NoProgress ends a transfer in which no byte moves for this long, so that
 	// a peer that holds the line but sends nothing cannot hold a slot for ever.
 	NoProgress time.Duration
@@ -37,6 +41,9 @@ type Activities struct {
 func New(deps Deps) *Activities {
 	return &Activities{Deps: deps}
 }
+
+// HostBeat is how often a worker says that it lives.
+const HostBeat = 20 * time.Second
 
 // hostQueue is the task queue of this worker's staging volume.
 func (a *Activities) hostQueue() string { return ingest.HostQueue(a.Staging.HostID()) }

@@ -22,25 +22,32 @@ type Host struct {
 	Timeout time.Duration `json:"timeout"`
 }
 
-// ClaimHost reserves room for the file on the worker that runs it and returns
-// that worker's queue. It is separate from Download so that a retried download
-// goes back to where its bytes are instead of to whoever is free. A host
-// without room answers KindStagingFull, which is retried until some host has it.
+// ClaimHost finds the host for a file: the living one that has bytes of it
+// already, or else the worker that runs this, where it reserves room. It is
+// separate from Download so that a retried download goes back to where its
+// bytes are instead of to whoever is free. A host without room answers
+// KindStagingFull, which is retried until some host has it, and put on record:
+// a file that waits for disk space must not look like one that merely waits
+// for its turn.
 func (a *Activities) ClaimHost(ctx context.Context, in ClaimHostInput) (Host, error) {
+	file, err := a.Ledger.File(ctx, in.FileUUID)
+	if err != nil {
+		return Host{}, applicationError(err)
+	}
+	if file.StagedOn != "" && file.StagedOn != a.Staging.HostID() {
+		there := ingest.HostQueue(file.StagedOn)
+		alive, err := a.alive(ctx, there)
+		if err != nil {
+			return Host{}, applicationError(err)
+		}
+		if alive {
+			return Host{Queue: there, Timeout: a.HostTimeout}, nil
+		}
+	}
 	if err := a.Staging.Reserve(ctx, in.FileUUID, in.Size); err != nil {
-		return Host{}, a.claimFailed(ctx, in.FileUUID, err)
+		return Host{}, a.settle(ctx, ingest.StepDownload, file, err)
 	}
 	return Host{Queue: a.hostQueue(), Timeout: a.HostTimeout}, nil
-}
-
-// claimFailed puts the wait for room on record: a file that waits for disk
-// space must not look like one that merely waits for its turn.
-func (a *Activities) claimFailed(ctx context.Context, fileUUID string, cause error) error {
-	file, err := a.Ledger.File(ctx, fileUUID)
-	if err != nil {
-		return applicationError(cause)
-	}
-	return a.settle(ctx, ingest.StepDownload, file, cause)
 }
 
 // CheckHostInput names a host's queue.
@@ -53,11 +60,22 @@ type CheckHostResult struct {
 	Alive bool `json:"alive"`
 }
 
-// CheckHost reports whether any worker still polls the host's queue: a host
-// that is only busy must not be taken for dead.
+// CheckHost reports whether the host lives: one that is only busy must not be
+// taken for dead.
 func (a *Activities) CheckHost(ctx context.Context, in CheckHostInput) (CheckHostResult, error) {
-	alive, err := a.Workflows.Polled(ctx, in.Queue)
+	alive, err := a.alive(ctx, in.Queue)
 	return CheckHostResult{Alive: alive}, applicationError(err)
+}
+
+// alive reports whether a host gave a sign of life lately: in the ledger, or by
+// asking Temporal for work. Either alone may be missing: a host that has its
+// hands full asks for no work, and one may be cut off from the ledger.
+func (a *Activities) alive(ctx context.Context, queue string) (bool, error) {
+	seen, err := a.Debris.HostSeen(ctx, ingest.HostID(queue), a.HostFresh)
+	if err != nil || seen {
+		return seen, err
+	}
+	return a.Workflows.Polled(ctx, queue)
 }
 
 // DiscardStagedInput names the file whose staged bytes are no longer wanted.

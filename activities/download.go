@@ -38,8 +38,9 @@ func (a *Activities) Download(ctx context.Context, in DownloadInput) (DownloadRe
 }
 
 func (a *Activities) download(ctx context.Context, file ingest.File) (ingest.Staged, error) {
-	if stored(file) {
-		return ingest.Staged{Size: file.Size, SHA256: file.Hash}, nil
+	stored, err := a.alreadyStored(ctx, file)
+	if err != nil || stored {
+		return ingest.Staged{Size: file.Size, SHA256: file.Hash}, err
 	}
 	if staged, ok := a.alreadyStaged(ctx, file); ok {
 		return staged, nil
@@ -48,9 +49,11 @@ func (a *Activities) download(ctx context.Context, file ingest.File) (ingest.Sta
 	if err != nil {
 		return ingest.Staged{}, err
 	}
+	host := a.Staging.HostID()
 	err = a.Ledger.Apply(ctx, ingest.Change{
 		FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusDownloading,
 		Events: []ingest.Event{{Type: ingest.EventDownloadStarted, Details: map[string]any{"server": server.Name}}},
+		Set:    ingest.Columns{StagedOn: &host},
 	})
 	if err != nil {
 		return ingest.Staged{}, err
@@ -58,7 +61,7 @@ func (a *Activities) download(ctx context.Context, file ingest.File) (ingest.Sta
 	began := time.Now()
 	staged, err := a.stage(ctx, server, file)
 	if err != nil {
-		return ingest.Staged{}, err
+		return ingest.Staged{}, sourceGone(server, file, err)
 	}
 	return staged, a.Ledger.Apply(ctx, downloadedChange(file, staged, time.Since(began)))
 }
@@ -68,6 +71,20 @@ func (a *Activities) download(ctx context.Context, file ingest.File) (ingest.Sta
 // file runs straight through to Notify.
 func stored(file ingest.File) bool {
 	return file.Status == ingest.StatusUploaded || file.Status == ingest.StatusCompleted
+}
+
+// alreadyStored is stored, and recognizes an object that was made before the
+// host was lost that made it: its bytes are not needed a second time, and its
+// source may be gone by now.
+func (a *Activities) alreadyStored(ctx context.Context, file ingest.File) (bool, error) {
+	if stored(file) || file.Status != ingest.StatusUploading || file.Hash == "" || file.ObjectKey == "" {
+		return stored(file), nil
+	}
+	object, found, err := a.Objects.Head(ctx, file.Bucket, file.ObjectKey)
+	if err != nil || !found || object.Size != file.Size || object.SHA256 != file.Hash {
+		return false, err
+	}
+	return true, a.Ledger.Apply(ctx, uploadedChange(file, object))
 }
 
 // alreadyStaged recognizes an earlier attempt that got as far as the commit
@@ -80,15 +97,33 @@ func (a *Activities) alreadyStaged(ctx context.Context, file ingest.File) (inges
 	return staged, err == nil && staged.SHA256 == file.Hash && staged.Size == file.Size
 }
 
-// stage brings the bytes in. A read-once server is not asked again for what an
-// earlier attempt has brought whole.
+// stage brings the bytes in. The server is not asked again for what an earlier
+// attempt has brought whole: a read-once server has it no more, and from others
+// it may have been taken away. What is staged is verified in any case.
 func (a *Activities) stage(ctx context.Context, server ingest.Server, file ingest.File) (ingest.Staged, error) {
-	if server.ReadOnce {
-		if staged, err := a.Staging.Staged(ctx, file.UUID); err == nil && staged.Size == file.Size {
+	if server.ReadOnce || file.Hash != "" {
+		staged, err := a.Staging.Staged(ctx, file.UUID)
+		if err == nil && staged.Size == file.Size && (server.ReadOnce || staged.SHA256 == file.Hash) {
 			return staged, nil
 		}
 	}
 	return a.fetchVersion(ctx, server, file)
+}
+
+// sourceGone tells a file that was never taken, and is gone or replaced, from
+// one whose bytes we had or may have had: that one must not end quietly.
+func sourceGone(server ingest.Server, file ingest.File, err error) error {
+	kind := ingest.KindOf(err)
+	if kind != ingest.KindNotFound && kind != ingest.KindChanged {
+		return err
+	}
+	opened := server.ReadOnce && file.StagedOn != "" // it may have given its only copy to an earlier attempt
+	if file.Hash == "" && !opened {
+		return err
+	}
+	return ingest.Wrap(ingest.KindSourceGone, err, "%s is no longer on the server as it was taken, and its bytes are not on this worker: "+
+		"bring back the worker with staging volume %s and retry, or ask the partner to send the file again",
+		ingest.DisplayPath(file.RemotePath), file.StagedOn)
 }
 
 // fetchVersion is stat, count, stat around the copy.

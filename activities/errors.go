@@ -23,6 +23,12 @@ const TypeOtherHost = "other_host"
 // shutdown: long enough for the worker to be gone, short enough not to be seen.
 const handOverDelay = 2 * time.Second
 
+// Advance is the detail of an error that says whether the attempt got further
+// than the one before.
+type Advance struct {
+	Advanced bool `json:"advanced"`
+}
+
 // applicationError is the only place where an error becomes a Temporal
 // ApplicationError. Its type is the ingest.Kind, because sentinel errors do
 // not survive the way through the server, and its message is the line for people.

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"time"
@@ -45,11 +46,12 @@ type FindStrandedResult struct {
 // still to be moved become ready again, so that they wait for their place in
 // the server's window like others. The rest is returned to be started.
 func (a *Activities) FindStranded(ctx context.Context, in FindStrandedInput) (FindStrandedResult, error) {
-	result, err := a.findStranded(ctx, in)
-	return result, applicationError(err)
+	watched, report, stop := a.watch(ctx, int64(in.Limit))
+	result, err := a.findStranded(watched, in, report)
+	return result, applicationError(stop(err))
 }
 
-func (a *Activities) findStranded(ctx context.Context, in FindStrandedInput) (result FindStrandedResult, err error) {
+func (a *Activities) findStranded(ctx context.Context, in FindStrandedInput, report func(int64)) (result FindStrandedResult, err error) {
 	files, err := a.Debris.Unmoved(ctx, in.Unchanged, in.AfterID, in.Limit)
 	if err != nil || len(files) == 0 {
 		return result, err
@@ -59,7 +61,8 @@ func (a *Activities) findStranded(ctx context.Context, in FindStrandedInput) (re
 	if err != nil {
 		return result, err
 	}
-	for _, file := range files {
+	for i, file := range files {
+		report(int64(i))
 		if carried[file.UUID] {
 			continue
 		}
@@ -99,7 +102,7 @@ func (a *Activities) rescue(ctx context.Context, file ingest.File, result *FindS
 		found("it is announced now")
 		result.Restart = append(result.Restart, stranded)
 	case file.Status == ingest.StatusError && file.ErrorKind != ingest.KindStranded:
-		stranded.Parked = &ingest.Failure{Step: ingest.StepDownload, Kind: file.ErrorKind, Message: file.ErrorMessage}
+		stranded.Parked = &ingest.Failure{Step: cmp.Or(file.ErrorStep, ingest.StepDownload), Kind: file.ErrorKind, Message: file.ErrorMessage}
 		found("it waits for a decision again")
 		result.Restart = append(result.Restart, stranded)
 	default:

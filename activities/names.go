@@ -21,6 +21,7 @@ const (
 	NameCloseFile       = "CloseFile"
 	NameResumeFile      = "ResumeFile"
 	NameAwaitServer     = "AwaitServer"
+	NameRequeueFile     = "RequeueFile"
 
 	NameFindStranded         = "FindStranded"
 	NameListHosts            = "ListHosts"

@@ -57,8 +57,10 @@ type Debris interface {
 	Unmoved(ctx context.Context, unchanged time.Duration, afterID int64, limit int) ([]ingest.File, error)
 	// CompletedWithin returns lately completed files, likewise.
 	CompletedWithin(ctx context.Context, within time.Duration, afterID int64, limit int) ([]ingest.File, error)
-	// SeeHost notes that a worker lives; Hosts returns those seen within the time.
+	// SeeHost notes that a worker lives; HostSeen reports whether one was seen
+	// within the time, and Hosts returns all that were.
 	SeeHost(ctx context.Context, hostID string) error
+	HostSeen(ctx context.Context, hostID string, within time.Duration) (bool, error)
 	Hosts(ctx context.Context, within time.Duration) ([]string, error)
 	// RecordReconciliation writes what a run did; the same key is written once.
 	RecordReconciliation(ctx context.Context, r ingest.Reconciliation) error
@@ -135,4 +137,7 @@ type Workflows interface {
 	OpenIngests(ctx context.Context, fileUUIDs []string) ([]string, error)
 	// Polled reports whether any worker polls the task queue.
 	Polled(ctx context.Context, taskQueue string) (bool, error)
+	// Wake makes the server's scan look for ready files now, and starts one if
+	// none runs. The file is the one that became ready.
+	Wake(ctx context.Context, server ingest.Server, fileUUID string) error
 }

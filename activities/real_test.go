@@ -37,7 +37,7 @@ func newBench(t *testing.T) *bench {
 	b.sshd = testenv.StartSSHD(t, testenv.SSHDOptions{})
 	b.server = b.Register(b.sshd, "acme", func(s *ingest.Server) { s.Settle = 0 })
 	temporalClient, _ := testenv.Temporal(t)
-	acts, closeWorld, err := worker.Activities(b.Ctx, b.Cfg, temporalClient, slog.New(slog.DiscardHandler))
+	acts, closeWorld, err := worker.Activities(b.Ctx, b.Cfg, temporalClient, ingest.TaskQueue, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(closeWorld)
 	b.acts = acts

@@ -29,6 +29,7 @@ func (a *Activities) RegisteredShared() map[string]any {
 		NameCloseFile:       a.CloseFile,
 		NameResumeFile:      a.ResumeFile,
 		NameAwaitServer:     a.AwaitServer,
+		NameRequeueFile:     a.RequeueFile,
 
 		NameFindStranded:         a.FindStranded,
 		NameListHosts:            a.ListHosts,
@@ -42,7 +43,7 @@ func (a *Activities) RegisteredShared() map[string]any {
 }
 
 // RegisteredOnHost returns the activities that need the staged bytes and run
-// on the host's own queue.
+// on the host's own queues.
 func (a *Activities) RegisteredOnHost() map[string]any {
 	return map[string]any{
 		NameDownload:      a.Download,

@@ -61,14 +61,18 @@ func (a *Activities) storeObject(ctx context.Context, file ingest.File) error {
 	if err != nil {
 		return err
 	}
-	return a.Ledger.Apply(ctx, ingest.Change{
+	return a.Ledger.Apply(ctx, uploadedChange(file, object))
+}
+
+func uploadedChange(file ingest.File, object ingest.Object) ingest.Change {
+	return ingest.Change{
 		FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusUploaded,
 		Events: []ingest.Event{{
 			Type: ingest.EventUploaded, Key: object.Key,
 			Details: map[string]any{"bucket": object.Bucket, "key": object.Key, "etag": object.ETag},
 		}},
 		Set: ingest.Columns{ETag: &object.ETag, Error: &ingest.Failure{}},
-	})
+	}
 }
 
 func (a *Activities) put(ctx context.Context, file ingest.File, staged ingest.Staged, key string) (_ ingest.Object, err error) {

@@ -1,6 +1,6 @@
 // Package worker runs the process that does the work: it fits the adapters to
-// the activities, registers workflows and activities, and polls two task
-// queues, the shared one and its own host's.
+// the activities, registers workflows and activities, and polls the shared task
+// queue and those of its own host.
 package worker
 
 import (
@@ -23,6 +23,10 @@ import (
 
 // noProgress ends a transfer in which no byte moves for this long.
 const noProgress = 2 * time.Minute
+
+// hostFresh is how long a host that says nothing counts as alive: it says so
+// every activities.HostBeat, and the database may be away for a moment.
+const hostFresh = 90 * time.Second
 
 // Run connects to everything and works until ctx ends or a part fails for
 // good. On the way out running steps get STEVEDORE_WORKER_STOP_TIMEOUT to reach
@@ -50,7 +54,7 @@ type Wiring struct {
 
 // RunWith is Run over a given Temporal client and wiring.
 func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log *slog.Logger, wiring Wiring) error {
-	acts, closeWorld, err := Activities(ctx, cfg, temporal, log)
+	acts, closeWorld, err := Activities(ctx, cfg, temporal, wiring.TaskQueue, log)
 	if err != nil {
 		return err
 	}
@@ -61,34 +65,62 @@ func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log
 	if err := acts.Debris.SeeHost(ctx, acts.Staging.HostID()); err != nil {
 		return err
 	}
-	failed := make(chan error, 2)
-	options := sdkworker.Options{
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go beat(ctx, acts.Debris, acts.Staging.HostID(), log)
+	log.InfoContext(ctx, "worker starts", "task_queue", wiring.TaskQueue, "host", acts.Staging.HostID())
+	failed := make(chan error, workersPerHost)
+	return work(ctx, failed, workers(cfg, temporal, acts, wiring.TaskQueue, sdkworker.Options{
 		WorkerStopTimeout: cfg.Worker.StopTimeout,
 		OnFatalError:      func(err error) { failed <- err },
 		Interceptors:      []interceptor.WorkerInterceptor{&steadyHeartbeats{temporal: temporal, log: log}},
-	}
-	shared := sdkworker.New(temporal, wiring.TaskQueue, options)
-	registerShared(shared, acts)
-	options.DisableWorkflowWorker = true
-	options.MaxConcurrentActivityExecutionSize = cfg.Worker.MaxDownloads + cfg.Worker.MaxUploads
-	host := sdkworker.New(temporal, ingest.HostQueue(acts.Staging.HostID()), options)
-	registerHost(host, acts)
-	log.InfoContext(ctx, "worker starts", "task_queue", wiring.TaskQueue, "host", acts.Staging.HostID())
-	return work(ctx, failed, shared, host)
+	})...)
 }
 
-// Activities returns the activities over the configured parts. The caller
+const (
+	workersPerHost = 4
+	// tidyingAtOnce is how many clean-ups run at a time; each takes moments.
+	tidyingAtOnce = 4
+)
+
+// workers returns one worker for the shared queue and one for each kind of work
+// on this host, with a limit of its own: transfers in one direction take no
+// place from those in the other.
+func workers(cfg config.Config, temporal client.Client, acts *activities.Activities, taskQueue string, options sdkworker.Options) []sdkworker.Worker {
+	shared := sdkworker.New(temporal, taskQueue, options)
+	registerShared(shared, acts)
+	all := []sdkworker.Worker{shared}
+	options.DisableWorkflowWorker = true
+	host := ingest.HostQueue(acts.Staging.HostID())
+	for _, kind := range []struct {
+		queue  string
+		atOnce int
+	}{
+		{host, cfg.Worker.MaxDownloads},
+		{ingest.UploadQueue(host), cfg.Worker.MaxUploads},
+		{ingest.TidyQueue(host), tidyingAtOnce},
+	} {
+		options.MaxConcurrentActivityExecutionSize = kind.atOnce
+		w := sdkworker.New(temporal, kind.queue, options)
+		registerHost(w, acts)
+		all = append(all, w)
+	}
+	return all
+}
+
+// Activities returns the activities over the configured parts; workflows that
+// they start run on the task queue. The caller
 // calls closeWorld when none of them runs any more.
-func Activities(ctx context.Context, cfg config.Config, temporal client.Client, log *slog.Logger) (_ *activities.Activities, closeWorld func(), err error) {
+func Activities(ctx context.Context, cfg config.Config, temporal client.Client, taskQueue string, log *slog.Logger) (_ *activities.Activities, closeWorld func(), err error) {
 	w, err := openWorld(ctx, cfg, log)
 	if err != nil {
 		return nil, nil, err
 	}
 	return activities.New(activities.Deps{
 		Ledger: w.store, Catalog: w.store, Debris: w.store, Sources: sources{w.sftp}, Staging: w.staging,
-		Objects: w.objects, Announcer: w.bus, Workflows: running{client: temporal, now: time.Now},
+		Objects: w.objects, Announcer: w.bus, Workflows: running{client: temporal, taskQueue: taskQueue, now: time.Now},
 		Audits: w.store, Auditor: auditor{cfg, log},
-		Log: log, HostTimeout: cfg.Worker.HostTimeout, NoProgress: noProgress,
+		Log: log, HostTimeout: cfg.Worker.HostTimeout, HostFresh: hostFresh, NoProgress: noProgress,
 	}), w.close, nil
 }
 

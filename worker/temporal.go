@@ -9,7 +9,9 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
+	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/workflows"
 )
 
 // pollFresh is how recent a poll must be to count as a living worker. A long
@@ -18,8 +20,23 @@ const pollFresh = 90 * time.Second
 
 // running asks Temporal about workflows and workers for activities.
 type running struct {
-	client client.Client
-	now    func() time.Time
+	client    client.Client
+	taskQueue string
+	now       func() time.Time
+}
+
+// Wake makes the server's scan look for ready files, and starts one if none runs.
+func (r running) Wake(ctx context.Context, server ingest.Server, fileUUID string) error {
+	options := workflows.StartDiscover(activities.ServerRef{UUID: server.UUID, Name: server.Name})
+	options.TaskQueue = r.taskQueue
+	_, err := r.client.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalSlotFreed,
+		workflows.SlotFreed{FileUUID: fileUUID, Waiting: true}, options, workflows.NameDiscoverFiles,
+		workflows.DiscoverFilesInput{ServerUUID: server.UUID, Source: "manual"})
+	var exhausted *serviceerror.ResourceExhausted
+	if errors.As(err, &exhausted) && exhausted.Cause != enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT {
+		return nil // it has been woken thousands of times, and looks
+	}
+	return ingest.Wrap(ingest.KindTransient, err, "wake the scan of server %s", server.Name)
 }
 
 // OpenIngests returns those of the files that have an open FileIngest.

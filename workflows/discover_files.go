@@ -22,6 +22,9 @@ const readyPage = 100
 // run before, whose ends it cannot see itself.
 const carriedCheck = 15 * time.Second
 
+// closingCheck is how soon that is for a file whose workflow is about to end.
+const closingCheck = time.Second
+
 // DiscoverFilesInput names the server.
 type DiscoverFilesInput struct {
 	ServerUUID string `json:"server_uuid"`
@@ -57,6 +60,8 @@ type DiscoverSummary struct {
 // SlotFreed is the payload of SignalSlotFreed.
 type SlotFreed struct {
 	FileUUID string `json:"file_uuid"`
+	// Waiting says that the file is ready again and waits for another place.
+	Waiting bool `json:"waiting,omitempty"`
 	// Suspended says that the server is at fault: no other file is started.
 	Suspended bool `json:"suspended,omitempty"`
 }
@@ -89,6 +94,7 @@ type discovery struct {
 	children []child  // started by this run
 	carried  []string // started by an earlier run, or found running
 	check    *timer   // runs while there are carried files
+	closing  bool     // one of them was found running where its end is near
 
 	name      string // the server's, for people
 	starts    int
@@ -277,6 +283,7 @@ func (d *discovery) handOver(ctx workflow.Context) error {
 
 // release takes a file out of the window.
 func (d *discovery) release(freed SlotFreed) {
+	d.backlog = d.backlog || freed.Waiting
 	d.suspended = d.suspended || freed.Suspended
 	d.children = slices.DeleteFunc(d.children, func(c child) bool { return c.fileUUID == freed.FileUUID })
 	d.carried = slices.DeleteFunc(d.carried, func(uuid string) bool { return uuid == freed.FileUUID })

@@ -17,7 +17,9 @@ func (d *discovery) started(ctx workflow.Context, file activities.ReadyFile, fut
 	err := future.GetChildWorkflowExecution().Get(ctx, nil)
 	switch {
 	case temporal.IsWorkflowExecutionAlreadyStartedError(err):
-		d.carried = append(d.carried, file.UUID)
+		d.carried, d.closing = append(d.carried, file.UUID), true
+		d.check.stop()
+		d.check = nil
 	case err != nil:
 		workflow.GetLogger(ctx).Error("cannot start a file", "file", file.UUID, "error", err)
 	default:
@@ -70,7 +72,7 @@ func (d *discovery) arm(ctx workflow.Context) {
 		d.relist = newTimer(ctx, max(d.listedAt.Add(d.server.ScanInterval).Sub(workflow.Now(ctx)), time.Second), "next listing")
 	}
 	if len(d.carried) > 0 && d.check == nil {
-		d.check = newTimer(ctx, carriedCheck, "files of an earlier run")
+		d.check = newTimer(ctx, d.checkAfter(), "files of an earlier run")
 	}
 }
 
@@ -81,9 +83,22 @@ func (d *discovery) askAfterCarried(ctx workflow.Context) error {
 		FileUUIDs: d.carried,
 	}).Get(ctx, &open)
 	if err == nil {
+		// A file that gave up its place is ready again once its workflow has ended.
+		d.backlog = d.backlog || len(open.FileUUIDs) < len(d.carried)
 		d.carried = open.FileUUIDs
 	}
 	return err
+}
+
+// checkAfter is how long to wait before carried files are asked after. A ready
+// file whose workflow was found running is most likely one that has just given
+// up its place: its workflow ends within moments.
+func (d *discovery) checkAfter() time.Duration {
+	if d.closing {
+		d.closing = false
+		return closingCheck
+	}
+	return carriedCheck
 }
 
 func newTimer(ctx workflow.Context, after time.Duration, purpose string) *timer {

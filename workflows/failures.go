@@ -11,6 +11,14 @@ import (
 	"stevedore/internal/ingest"
 )
 
+// silences say what it means that an activity did not answer.
+var silences = map[enumspb.TimeoutType]string{
+	enumspb.TIMEOUT_TYPE_HEARTBEAT:         "the worker that did this step has not been heard of since: it died or is cut off",
+	enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START: "no worker took this step in time: none runs, or all are busy",
+	enumspb.TIMEOUT_TYPE_START_TO_CLOSE:    "this step took longer than it may",
+	enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE: "this step was not done in time",
+}
+
 // failureOf reads an activity's error: its kind and its line for people.
 // Errors are rebuilt on their way through the server, so only the type of the
 // ApplicationError can be compared.
@@ -18,6 +26,10 @@ func failureOf(err error) (ingest.Kind, string) {
 	var app *temporal.ApplicationError
 	if errors.As(err, &app) {
 		return ingest.Kind(app.Type()), app.Message()
+	}
+	var timeout *temporal.TimeoutError
+	if errors.As(err, &timeout) {
+		return ingest.KindTransient, silences[timeout.TimeoutType()]
 	}
 	return ingest.KindTransient, err.Error()
 }

@@ -25,6 +25,7 @@ var ways = []struct {
 // endings say how a file ended.
 var endings = map[ingest.Status]string{
 	ingest.StatusCompleted:  "the object is in the store, proven and announced",
+	ingest.StatusReady:      "it waits for its turn, and another workflow of this id goes on with it",
 	ingest.StatusSkipped:    "an operator decided not to take it",
 	ingest.StatusVanished:   "it was gone from the server before it was taken",
 	ingest.StatusSuperseded: "another version replaced it on the server before it was taken",

@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"errors"
+
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -47,9 +49,14 @@ type FileIngestResult struct {
 
 // FileIngest carries one file version from its server into the object store
 // and announces it. What fails for good is parked: the workflow stays open
-// until an operator says retry or skip.
+// until an operator says retry or skip. A file that cannot be fetched for some
+// minutes, or whose place went to another meanwhile, is ready again: the
+// workflow ends, and the server's scan starts another when its turn comes.
 func FileIngest(ctx workflow.Context, in FileIngestInput) (FileIngestResult, error) {
-	f := &fileIngest{in: in, step: ingest.StepDownload, parked: in.Parked, server: shownServer(ctx), path: shownPath(ctx)}
+	f := &fileIngest{
+		in: in, step: ingest.StepDownload, parked: in.Parked, placed: in.Parked == nil && in.Renotify == nil,
+		server: shownServer(ctx), path: shownPath(ctx),
+	}
 	if in.From != "" {
 		f.step = in.From
 	}
@@ -90,6 +97,7 @@ type fileIngest struct {
 	ended        ingest.Status // empty while it runs
 
 	host       activities.Host // where the staged bytes are; zero: nowhere yet
+	placed     bool            // it has a place in its server's window
 	restages   int
 	mismatches int
 	tidySource bool
@@ -111,7 +119,7 @@ func (f *fileIngest) run(ctx workflow.Context) (ingest.Status, error) {
 		if status, err = f.awaitOperator(ctx); err != nil {
 			return "", err
 		}
-		if status == ingest.StatusSkipped {
+		if status.Terminal() {
 			return f.end(ctx, status)
 		}
 	}
@@ -124,6 +132,9 @@ func (f *fileIngest) attempt(ctx workflow.Context) (ingest.Status, error) {
 		return ingest.StatusError, nil
 	}
 	if err := f.carry(ctx); err != nil {
+		if f.mayWait(err) {
+			return f.requeue(ctx, err)
+		}
 		return f.setAside(ctx, err)
 	}
 	f.tidy(ctx)
@@ -188,14 +199,27 @@ func (f *fileIngest) restage(err error) bool {
 	return f.restages <= maxRestages
 }
 
+// errNoPlace is why a file without a place in its server's window is not fetched.
+var errNoPlace = errors.New("its place in the server's window went to another file")
+
+// download brings the bytes in, round after round as long as some come.
 func (f *fileIngest) download(ctx workflow.Context) error {
+	if !f.placed && workflow.GetVersion(ctx, changeThroughWindow, workflow.DefaultVersion, 1) >= 1 {
+		return errNoPlace
+	}
 	if err := f.claimHost(ctx); err != nil {
 		return err
 	}
 	if err := f.reach(ctx, ingest.StatusDownloading); err != nil {
 		return err
 	}
-	return f.onHost(ctx, activities.NameDownload, "fetch "+size(f.in.Size)+f.fromServer(), activities.DownloadInput{FileUUID: f.in.FileUUID})
+	for {
+		err := f.onHost(ctx, f.host.Queue, &round, activities.NameDownload, "fetch "+size(f.in.Size)+f.fromServer(),
+			activities.DownloadInput{FileUUID: f.in.FileUUID})
+		if !advanced(err) {
+			return err
+		}
+	}
 }
 
 // claimHost finds a worker with room for the file, beginning with the one that
@@ -207,7 +231,7 @@ func (f *fileIngest) claimHost(ctx workflow.Context) error {
 	in := activities.ClaimHostInput{FileUUID: f.in.FileUUID, Size: f.in.Size}
 	purpose := "find a worker with room for " + size(f.in.Size)
 	return localFirst(ctx, activities.NameClaimHost, purpose, in, &f.host, func() error {
-		return workflow.ExecuteActivity(about(withQuick(ctx), purpose), activities.NameClaimHost, in).Get(ctx, &f.host)
+		return workflow.ExecuteActivity(about(withClaim(ctx), purpose), activities.NameClaimHost, in).Get(ctx, &f.host)
 	})
 }
 
@@ -218,7 +242,7 @@ func (f *fileIngest) verify(ctx workflow.Context) error {
 		if err := f.reach(ctx, ingest.StatusDownloaded); err != nil {
 			return err
 		}
-		return f.onHost(ctx, activities.NameVerifyHash, purpose, in)
+		return f.onHost(ctx, ingest.UploadQueue(f.host.Queue), &patient, activities.NameVerifyHash, purpose, in)
 	}
 	if f.in.Size > localVerifyBytes {
 		return onHost()
@@ -230,7 +254,8 @@ func (f *fileIngest) upload(ctx workflow.Context) error {
 	if err := f.reach(ctx, ingest.StatusUploading); err != nil {
 		return err
 	}
-	return f.onHost(ctx, activities.NameUpload, "store "+size(f.in.Size), activities.UploadInput{FileUUID: f.in.FileUUID})
+	return f.onHost(ctx, ingest.UploadQueue(f.host.Queue), &patient, activities.NameUpload, "store "+size(f.in.Size),
+		activities.UploadInput{FileUUID: f.in.FileUUID})
 }
 
 // notify announces the file. Nothing of its server is needed for that, so
@@ -265,24 +290,39 @@ func (f *fileIngest) tidy(ctx workflow.Context) {
 	in := activities.AfterIngestInput{FileUUID: f.in.FileUUID}
 	const purpose = "delete or move the source, as its server is set"
 	err := workflow.ExecuteActivity(about(withTidy(ctx, &brief), purpose), activities.NameAfterIngest, in).Get(ctx, nil)
-	if err != nil && !permanent(err) {
+	if kind, _ := failureOf(err); err != nil && (!permanent(err) || kind.ServerLevel()) {
 		// It may take long: others must not wait for its place meanwhile.
+		f.note = "The file is safe and announced; what is left is to " + purpose + "."
 		f.freeSlot(ctx)
-		err = workflow.ExecuteActivity(about(withTidy(ctx, &tidy), purpose), activities.NameAfterIngest, in).Get(ctx, nil)
+		f.describe(ctx)
+		err = f.tidyPatiently(ctx, purpose, in)
 	}
 	if err != nil {
 		workflow.GetLogger(ctx).Error("the after-ingest action failed", "file", f.in.FileUUID, "error", err)
 	}
 }
 
+// tidyPatiently does the action however long the server is away or suspended.
+func (f *fileIngest) tidyPatiently(ctx workflow.Context, purpose string, in activities.AfterIngestInput) error {
+	for {
+		err := workflow.ExecuteActivity(about(withTidy(ctx, &tidy), purpose), activities.NameAfterIngest, in).Get(ctx, nil)
+		if kind, _ := failureOf(err); err == nil || !kind.ServerLevel() {
+			return err
+		}
+		if err := f.awaitServer(ctx); err != nil {
+			return err
+		}
+	}
+}
+
 // onHost runs a step on the worker that has the staged bytes. Waiting too long
 // there is not yet its death: a busy host still polls, and then the wait goes on.
-func (f *fileIngest) onHost(ctx workflow.Context, name, purpose string, in any) error {
+func (f *fileIngest) onHost(ctx workflow.Context, queue string, policy *temporal.RetryPolicy, name, purpose string, in any) error {
 	if f.host.Queue == "" { // a retry from a later step finds no host: go and fetch
 		return temporal.NewApplicationError("no host has the file staged", string(ingest.KindStagingLost))
 	}
 	for {
-		err := workflow.ExecuteActivity(about(withHost(ctx, f.host.Queue, f.host.Timeout), purpose), name, in).Get(ctx, nil)
+		err := workflow.ExecuteActivity(about(withHost(ctx, queue, f.host.Timeout, policy), purpose), name, in).Get(ctx, nil)
 		if !hostTimedOut(err) {
 			return err
 		}

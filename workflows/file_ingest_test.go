@@ -78,7 +78,7 @@ func TestFileIngestVerifiesLargeFilesOnTheHost(t *testing.T) {
 	env.ExecuteWorkflow(workflows.NameFileIngest, in)
 
 	assert.Equal(t, ingest.StatusCompleted, result(t, env))
-	assert.Equal(t, []string{"Download@" + hostQueue, "VerifyHash@" + hostQueue, "Upload@" + hostQueue}, queues)
+	assert.Equal(t, []string{"Download@" + hostQueue, "VerifyHash@" + hostQueue + "-uploads", "Upload@" + hostQueue + "-uploads"}, queues)
 }
 
 // expectTransfer mocks a way without trouble, for what a test did not mock before.
@@ -203,7 +203,7 @@ func TestFileIngestParksAndGoesOnFromTheNamedStep(t *testing.T) {
 		return in.Action == activities.ActionRetry && in.From == ingest.StepUpload && in.Actor == "ann" && in.Reason == "cleared" && in.Key != ""
 	})).Return(activities.Outcome{Status: ingest.StatusVerified}, nil).Once()
 	expectTransfer(env)
-	expectSearch(env, ingest.StatusError, ingest.StatusReady, ingest.StatusCompleted)
+	expectSearch(env, ingest.StatusError, ingest.StatusVerified, ingest.StatusCompleted)
 
 	early, late := &answer{}, &answer{}
 	env.RegisterDelayedCallback(func() {

@@ -121,10 +121,10 @@ func (f *fileIngest) setAside(ctx workflow.Context, cause error) (ingest.Status,
 	why := activities.ParkFileInput{FileUUID: f.in.FileUUID, Step: f.step, Kind: kind, Message: message}
 	var outcome activities.Outcome
 	var err error
-	switch kind {
-	case ingest.KindNotFound:
+	switch {
+	case kind == ingest.KindNotFound && f.step == ingest.StepDownload:
 		err = f.close(ctx, why, ingest.StatusVanished, &outcome)
-	case ingest.KindChanged:
+	case kind == ingest.KindChanged && f.step == ingest.StepDownload:
 		err = f.close(ctx, why, ingest.StatusSuperseded, &outcome)
 	default:
 		// Whoever reads in the ledger that the file is in error may decide at once.
@@ -153,7 +153,7 @@ func (f *fileIngest) discard(ctx workflow.Context) {
 		return
 	}
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: f.host.Queue, ScheduleToCloseTimeout: time.Minute, RetryPolicy: &brief, Summary: "free the staged bytes",
+		TaskQueue: ingest.TidyQueue(f.host.Queue), ScheduleToCloseTimeout: time.Minute, RetryPolicy: &brief, Summary: "free the staged bytes",
 	})
 	err := workflow.ExecuteActivity(ctx, activities.NameDiscardStaged, activities.DiscardStagedInput{FileUUID: f.in.FileUUID}).Get(ctx, nil)
 	if err != nil {
@@ -190,7 +190,7 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 		f.discard(ctx)
 		return outcome.Status, nil
 	}
-	return outcome.Status, f.setStatus(ctx, ingest.StatusReady)
+	return outcome.Status, f.setStatus(ctx, outcome.Status)
 }
 
 // awaitDecision waits for an operator or, when the fault was the server's, for
@@ -201,9 +201,7 @@ func (f *fileIngest) awaitDecision(ctx workflow.Context) (decision, error) {
 		ctx, cancel := workflow.WithCancel(ctx)
 		defer cancel()
 		workflow.Go(ctx, func(ctx workflow.Context) {
-			in := activities.AwaitServerInput{ServerUUID: f.in.ServerUUID}
-			waiting := about(withQuick(ctx), "until server "+f.server+" is mended")
-			repaired = workflow.ExecuteActivity(waiting, activities.NameAwaitServer, in).Get(ctx, nil) == nil
+			repaired = f.awaitServer(ctx) == nil
 		})
 	}
 	if err := workflow.Await(ctx, func() bool { return f.decision != nil || repaired }); err != nil {
@@ -213,6 +211,13 @@ func (f *fileIngest) awaitDecision(ctx workflow.Context) (decision, error) {
 		f.decision = &decision{action: activities.ActionRetry, Decision: Decision{Actor: "stevedore", Reason: "its server was mended"}}
 	}
 	return *f.decision, nil
+}
+
+// awaitServer waits until the server is active and not suspended.
+func (f *fileIngest) awaitServer(ctx workflow.Context) error {
+	in := activities.AwaitServerInput{ServerUUID: f.in.ServerUUID}
+	waiting := about(withQuick(ctx), "until server "+f.server+" is mended")
+	return workflow.ExecuteActivity(waiting, activities.NameAwaitServer, in).Get(ctx, nil)
 }
 
 // announceParked makes the parked file findable by query and gives its place
@@ -228,6 +233,7 @@ func (f *fileIngest) announceParked(ctx workflow.Context) error {
 
 // freeSlot gives the file's place in the server's window to another one.
 func (f *fileIngest) freeSlot(ctx workflow.Context) {
+	f.placed = false
 	// Nobody may be listening: then there is no window to free.
 	_ = workflow.SignalExternalWorkflow(ctx, ingest.DiscoverWorkflowID(f.in.ServerUUID), "", SignalSlotFreed,
 		SlotFreed{FileUUID: f.in.FileUUID, Suspended: f.parked != nil && f.parked.Kind.ServerLevel()}).Get(ctx, nil)

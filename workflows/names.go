@@ -24,6 +24,10 @@ const (
 	UpdateSkip     = "skip"
 	UpdateRenotify = "renotify"
 
+	// changeThroughWindow: a file that gave its place away is fetched only when it
+	// has another. Workflows that were started before go on at once.
+	changeThroughWindow = "through-the-window"
+
 	// QueryStatus returns an IngestStatus.
 	QueryStatus = "status"
 )

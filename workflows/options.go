@@ -32,12 +32,22 @@ var brief = temporal.RetryPolicy{
 	MaximumAttempts:    3,
 }
 
-// tidy is for what is nice to have after a file is safe.
+// tidy is for what is left to do after a file is safe: it holds up nobody, and
+// a partner may count on it however long their server is away.
 var tidy = temporal.RetryPolicy{
 	InitialInterval:    time.Second,
 	BackoffCoefficient: 2,
-	MaximumInterval:    5 * time.Minute,
-	MaximumAttempts:    12,
+	MaximumInterval:    15 * time.Minute,
+}
+
+// round is for bringing a file's bytes in, which takes a place in its server's
+// window: after some minutes without a byte the place goes to another file. One
+// round follows another without end.
+var round = temporal.RetryPolicy{
+	InitialInterval:    time.Second,
+	BackoffCoefficient: 2,
+	MaximumInterval:    time.Minute,
+	MaximumAttempts:    10,
 }
 
 // withQuick is for activities that ask the database or Temporal something.
@@ -57,15 +67,20 @@ func withListing(ctx workflow.Context) workflow.Context {
 	})
 }
 
+// withClaim is for finding a host with room.
+func withClaim(ctx workflow.Context) workflow.Context {
+	return workflow.WithRetryPolicy(withQuick(ctx), round)
+}
+
 // withHost is for steps that need the staged bytes: they run on the worker
 // that has them, or time out waiting for it.
-func withHost(ctx workflow.Context, queue string, wait time.Duration) workflow.Context {
+func withHost(ctx workflow.Context, queue string, wait time.Duration, policy *temporal.RetryPolicy) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              queue,
 		ScheduleToStartTimeout: wait,
 		StartToCloseTimeout:    transferTimeout,
 		HeartbeatTimeout:       heartbeatTimeout,
-		RetryPolicy:            &patient,
+		RetryPolicy:            policy,
 	})
 }
 

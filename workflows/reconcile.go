@@ -24,13 +24,23 @@ type ReconcileInput struct {
 	UploadAge  time.Duration `json:"upload_age,omitempty"`
 	// ObjectsWithin is how far back objects are looked for; default a day.
 	ObjectsWithin time.Duration `json:"objects_within,omitempty"`
+
+	// Carried is a run's state for the next one; leave it empty.
+	Carried *ReconcileState `json:"carried,omitempty"`
+}
+
+// ReconcileState is what one run of Reconcile hands to the next.
+type ReconcileState struct {
+	// AfterID is the last row that was looked at.
+	AfterID int64                 `json:"after_id"`
+	Found   ingest.Reconciliation `json:"found"`
 }
 
 const (
 	// hostsWithin is how long a silent worker's staging is still asked for.
 	hostsWithin = 7 * 24 * time.Hour
 	// strandedPage is how many rows are looked at at once, and strandedPages
-	// how many times in a run: the next one goes on.
+	// how many times in a run: a fresh one goes on.
 	strandedPage  = 100
 	strandedPages = 50
 	// hostPatience is how long a worker may take to begin with its sweep.
@@ -58,7 +68,14 @@ func Reconcile(ctx workflow.Context, in ReconcileInput) (ingest.Reconciliation, 
 	r := &reconciliation{in: in.withDefaults(), found: ingest.Reconciliation{
 		Key: workflow.GetInfo(ctx).WorkflowExecution.RunID, StartedAt: workflow.Now(ctx),
 	}}
+	if in.Carried != nil {
+		r.found, r.after = in.Carried.Found, in.Carried.AfterID
+	}
 	r.part(ctx, "files without a workflow", r.rescueStranded)
+	if r.more {
+		in.Carried = &ReconcileState{AfterID: r.after, Found: r.found}
+		return r.found, workflow.NewContinueAsNewError(ctx, NameReconcile, in)
+	}
 	r.part(ctx, "staging folders", r.sweepStaging)
 	r.part(ctx, "unfinished uploads", r.sweepUploads)
 	r.part(ctx, "objects", r.checkObjects)
@@ -72,6 +89,8 @@ func Reconcile(ctx workflow.Context, in ReconcileInput) (ingest.Reconciliation, 
 type reconciliation struct {
 	in    ReconcileInput
 	found ingest.Reconciliation
+	after int64 // the last row that was looked at
+	more  bool  // there are rows after it
 }
 
 // part looks at one part.
@@ -89,8 +108,9 @@ func (r *reconciliation) failed(name string, err error) {
 }
 
 func (r *reconciliation) rescueStranded(ctx workflow.Context) error {
-	in := activities.FindStrandedInput{Unchanged: r.in.Unchanged, Limit: strandedPage}
 	for range strandedPages {
+		r.more = false
+		in := activities.FindStrandedInput{Unchanged: r.in.Unchanged, Limit: strandedPage, AfterID: r.after}
 		var page activities.FindStrandedResult
 		finding := about(withSweep(ctx), "files on their way that no workflow carries")
 		if err := workflow.ExecuteActivity(finding, activities.NameFindStranded, in).Get(ctx, &page); err != nil {
@@ -99,10 +119,10 @@ func (r *reconciliation) rescueStranded(ctx workflow.Context) error {
 		r.found.Requeued += page.Requeued
 		r.found.Note(page.Findings...)
 		r.restart(ctx, page.Restart)
-		if !page.More {
+		if r.more = page.More; !r.more {
 			return nil
 		}
-		in.AfterID = page.AfterID
+		r.after = page.AfterID
 	}
 	return nil
 }
@@ -137,6 +157,7 @@ func (r *reconciliation) sweepStaging(ctx workflow.Context) error {
 	}
 	sweeps := make([]workflow.Future, len(hosts.Queues))
 	for i, queue := range hosts.Queues {
+		queue = ingest.TidyQueue(queue)
 		sweeping := about(withHostSweep(ctx, queue), "staged bytes nobody needs, "+queue)
 		sweeps[i] = workflow.ExecuteActivity(sweeping, activities.NameSweepStaging,
 			activities.SweepInput{Age: r.in.StagingAge})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -104,11 +105,22 @@ func startScans(ctx workflow.Context, servers []activities.ServerRef, source str
 }
 
 func withDiscover(ctx workflow.Context, server activities.ServerRef) workflow.Context {
+	start := StartDiscover(server)
 	return workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-		WorkflowID:            ingest.DiscoverWorkflowID(server.UUID),
+		WorkflowID:            start.ID,
 		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_ABANDON,
+		StaticSummary:         start.StaticSummary,
+		Memo:                  start.Memo,
+		TypedSearchAttributes: start.TypedSearchAttributes,
+	})
+}
+
+// StartDiscover is how a server's DiscoverFiles is started, but for its task queue.
+func StartDiscover(server activities.ServerRef) client.StartWorkflowOptions {
+	return client.StartWorkflowOptions{
+		ID:                    ingest.DiscoverWorkflowID(server.UUID),
 		StaticSummary:         summary(code(server.Name)),
 		Memo:                  map[string]any{MemoServer: server.Name},
 		TypedSearchAttributes: temporal.NewSearchAttributes(searchServer.ValueSet(server.Name)),
-	})
+	}
 }

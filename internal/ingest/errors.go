@@ -29,6 +29,10 @@ const (
 	KindStagingLost Kind = "staging_lost"
 	// KindStagingFull: the staging volume has no room for the file now.
 	KindStagingFull Kind = "staging_full"
+	// KindSourceGone: the remote file is gone or replaced after its bytes had
+	// been taken, and they are not where they were left: only people can say
+	// whether a worker still has them or the partner must send them again.
+	KindSourceGone Kind = "source_gone"
 	// KindUnsafeName: the remote name could escape its folder or cannot be used.
 	KindUnsafeName Kind = "unsafe_name"
 	// KindForbiddenAddress: the server's address is in a network that is not allowed.

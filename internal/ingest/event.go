@@ -36,8 +36,11 @@ const (
 	EventRejected   EventType = "rejected"
 	// EventSourceDone {action, moved_to}: the after-ingest action is done.
 	EventSourceDone EventType = "source_done"
-	// EventRequeued {reason}: the reconciler made it ready again.
+	// EventRequeued {reason}: it is ready again and waits for its turn.
 	EventRequeued EventType = "requeued"
+	// EventDeferred {step, kind, message, attempts}: it could not be fetched for
+	// so many attempts; it is ready again, not before some time, and others go first.
+	EventDeferred EventType = "deferred"
 	// EventOperatorAction {action, from, actor, reason}.
 	EventOperatorAction EventType = "operator_action"
 )
@@ -75,6 +78,10 @@ type Change struct {
 	Set Columns
 	// NewRound starts another round: what follows may be recorded again.
 	NewRound bool
+	// Defer keeps the file from being taken up again for some time: a minute
+	// after the first time, then twice as long each time, a quarter of an hour
+	// at most. Downloaded bytes or an operator's decision end that.
+	Defer bool
 }
 
 // Columns are the columns a step may set. A nil pointer leaves the value.
@@ -84,7 +91,10 @@ type Columns struct {
 	Bucket    *string
 	ObjectKey *string
 	ETag      *string
-	// Error sets error_kind and error_message; a pointer to the zero Failure clears them.
+	// StagedOn is the id of the host that has, or had, bytes of the file; empty clears it.
+	StagedOn *string
+	// Error sets error_step, error_kind and error_message; a pointer to the zero
+	// Failure clears them.
 	Error *Failure
 }
 

@@ -37,14 +37,21 @@ type File struct {
 	// taken; empty until downloaded.
 	Hash     string
 	HashAlgo string
-	// ErrorKind and ErrorMessage hold the last failure while it matters:
-	// cleared when a later step succeeds.
+	// ErrorStep, ErrorKind and ErrorMessage hold the last failure while it
+	// matters: cleared when a later step succeeds.
+	ErrorStep    Step
 	ErrorKind    Kind
 	ErrorMessage string
 	// Bucket, ObjectKey and ETag say where the object is; set from upload on.
 	Bucket    string
 	ObjectKey string
 	ETag      string
+	// NotBefore is when a ready file whose last tries failed may be taken up
+	// again, by the database's clock; zero means at once.
+	NotBefore time.Time
+	// StagedOn is the id of the worker's staging volume that has, or had, bytes
+	// of the file; empty while nobody has begun.
+	StagedOn string
 	// Fence is the number of the attempt that owns the file. Every claim raises
 	// it, and a writer with an older number is refused.
 	Fence int64

@@ -1,5 +1,7 @@
 package ingest
 
+import "strings"
+
 // Names shared by whoever starts, signals or finds a workflow.
 const (
 	// TaskQueue is where workflows and every activity that needs no staging run.
@@ -15,8 +17,26 @@ const (
 	SearchSize   = "StevedoreSize"
 )
 
-// HostQueue returns the task queue of the worker whose staging volume has the id.
-func HostQueue(hostID string) string { return TaskQueue + "-host-" + hostID }
+const (
+	hostPrefix   = TaskQueue + "-host-"
+	uploadSuffix = "-uploads"
+	tidySuffix   = "-tidy"
+)
+
+// HostQueue returns the task queue of the worker whose staging volume has the
+// id, for downloads. Those that bring bytes in, those that send them out and
+// those that clean up have a queue each, so that none waits behind another kind.
+func HostQueue(hostID string) string { return hostPrefix + hostID }
+
+// HostID returns the id in a HostQueue.
+func HostID(hostQueue string) string { return strings.TrimPrefix(hostQueue, hostPrefix) }
+
+// UploadQueue returns the same host's queue for what reads staged bytes, and
+// TidyQueue the one for what removes them.
+func UploadQueue(hostQueue string) string { return hostQueue + uploadSuffix }
+
+// TidyQueue returns the host's queue for short work on its staging folder.
+func TidyQueue(hostQueue string) string { return hostQueue + tidySuffix }
 
 // DiscoverWorkflowID returns the workflow id of a server's DiscoverFiles.
 func DiscoverWorkflowID(serverUUID string) string { return "discover/" + serverUUID }

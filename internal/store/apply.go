@@ -117,8 +117,18 @@ UPDATE files SET
 	minio_bucket = nullif(coalesce($6, minio_bucket), ''),
 	minio_object_key = nullif(coalesce($7, minio_object_key), ''),
 	minio_etag = nullif(coalesce($8, minio_etag), ''),
-	error_kind = nullif(coalesce($9, error_kind), ''),
-	error_message = nullif(coalesce($10, error_message), ''),
+	error_step = nullif(coalesce($9, error_step), ''),
+	error_kind = nullif(coalesce($10, error_kind), ''),
+	error_message = nullif(coalesce($11, error_message), ''),
+	staged_on = nullif(coalesce($12, staged_on), ''),
+	not_before = CASE
+		WHEN $13 THEN now() + least(power(2, least(deferrals, 10)), 15) * interval '1 minute'
+		WHEN $14 OR $2 = 'downloaded' THEN NULL
+		ELSE not_before END,
+	deferrals = CASE
+		WHEN $13 THEN deferrals + 1
+		WHEN $14 OR $2 = 'downloaded' THEN 0
+		ELSE deferrals END,
 	completed_at = CASE WHEN $2 = 'completed' THEN coalesce(completed_at, now()) ELSE completed_at END
 WHERE id = $1`
 
@@ -129,12 +139,13 @@ func writeFile(ctx context.Context, tx pgx.Tx, row lockedFile, change ingest.Cha
 	if change.To == "" && !change.NewRound && set == (ingest.Columns{}) {
 		return nil
 	}
-	var kind, message *string
+	var step, kind, message *string
 	if set.Error != nil {
-		kind, message = clean(string(set.Error.Kind)), clean(set.Error.Message)
+		step, kind, message = clean(string(set.Error.Step)), clean(string(set.Error.Kind)), clean(set.Error.Message)
 	}
 	_, err := tx.Exec(ctx, updateFile, row.id, string(change.To), row.round,
-		set.Hash, set.HashAlgo, set.Bucket, set.ObjectKey, set.ETag, kind, message)
+		set.Hash, set.HashAlgo, set.Bucket, set.ObjectKey, set.ETag, step, kind, message, set.StagedOn,
+		change.Defer, change.NewRound && !change.Defer)
 	if violates(err, "files_object_key") {
 		return ingest.Wrap(ingest.KindConflict, err, "object key %q belongs to another file", *set.ObjectKey)
 	}

@@ -37,7 +37,8 @@ WITH back AS (
 	UPDATE files f SET status = 'discovered', round = f.round + 1, fence = f.fence + 1, sidecar_raw = nullif(o.sidecar, ''),
 		waits_for = nullif(o.waits, ''),
 		stable_since = statement_timestamp(), last_seen_at = statement_timestamp(),
-		file_hash = NULL, hash_algo = NULL, error_kind = NULL, error_message = NULL` +
+		file_hash = NULL, hash_algo = NULL, error_step = NULL, error_kind = NULL, error_message = NULL,
+		not_before = NULL, deferrals = 0` +
 	observedRows + `f.status IN ('vanished', 'superseded')
 	RETURNING f.id, f.round, f.remote_path
 )

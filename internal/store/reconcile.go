@@ -41,6 +41,17 @@ func (s *Store) SeeHost(ctx context.Context, hostID string) error {
 	})
 }
 
+const hostSeen = `SELECT EXISTS (SELECT FROM worker_hosts WHERE host_id = $1 AND last_seen >= now() - $2::interval)`
+
+// HostSeen reports whether the worker with the staging volume was seen within
+// the time, by the database's clock.
+func (s *Store) HostSeen(ctx context.Context, hostID string, within time.Duration) (seen bool, err error) {
+	err = s.retry(ctx, "look for a worker", func() error {
+		return s.pool.QueryRow(ctx, hostSeen, cleanText(hostID), within).Scan(&seen)
+	})
+	return seen, err
+}
+
 const knownHosts = `SELECT host_id FROM worker_hosts WHERE last_seen >= now() - $1::interval ORDER BY host_id`
 
 // Hosts returns the ids of the staging volumes that were seen within the time.

@@ -57,10 +57,13 @@ func (s *Store) Settling(ctx context.Context, serverUUID string, afterID int64, 
 }
 
 const readyFiles = `SELECT ` + fileColumns + fromFiles + `
-WHERE f.server_uuid = $1 AND f.status = 'ready' AND f.file_uuid <> ALL ($2::text[]::uuid[]) ORDER BY f.id LIMIT $3`
+WHERE f.server_uuid = $1 AND f.status = 'ready' AND (f.not_before IS NULL OR f.not_before <= now())
+	AND f.file_uuid <> ALL ($2::text[]::uuid[])
+ORDER BY f.id LIMIT $3`
 
-// ReadyFiles returns the oldest ready files whose uuid is not excluded, at
-// most limit: a full window asks for 0 and gets none.
+// ReadyFiles returns the oldest ready files whose uuid is not excluded and that
+// are not deferred to a later time, at most limit: a full window asks for 0 and
+// gets none.
 func (s *Store) ReadyFiles(ctx context.Context, serverUUID string, exclude []string, limit int) ([]ingest.File, error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil || limit <= 0 {

@@ -1,0 +1,24 @@
+-- A file that cannot be fetched now gives its place to others and is taken up
+-- again later, where its bytes are.
+
+-- +goose Up
+ALTER TABLE files
+    -- A ready file is not taken up again before this time.
+    ADD COLUMN not_before timestamptz,
+    -- How often in a row it was put off: each time for longer.
+    ADD COLUMN deferrals  integer NOT NULL DEFAULT 0 CHECK (deferrals >= 0),
+    -- The step of error_kind and error_message.
+    ADD COLUMN error_step text,
+    -- The staging volume that has, or had, bytes of the file.
+    ADD COLUMN staged_on  text;
+
+INSERT INTO file_status_transitions (from_status, to_status) VALUES
+    ('downloading', 'ready'),
+    ('downloaded',  'ready'),
+    ('verified',    'ready'),
+    ('uploading',   'ready');
+
+-- +goose Down
+DELETE FROM file_status_transitions
+WHERE to_status = 'ready' AND from_status IN ('downloading', 'downloaded', 'verified', 'uploading');
+ALTER TABLE files DROP COLUMN staged_on, DROP COLUMN error_step, DROP COLUMN deferrals, DROP COLUMN not_before;
