@@ -40,6 +40,15 @@ func hostTimedOut(err error) bool {
 	return errors.As(err, &timeout) && timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START
 }
 
+// serverLevel reports that the fault is the server's as a whole.
+func serverLevel(err error) bool {
+	if err == nil {
+		return false
+	}
+	kind, _ := failureOf(err)
+	return kind.ServerLevel()
+}
+
 // permanent reports that an activity said that trying again cannot help.
 func permanent(err error) bool {
 	var app *temporal.ApplicationError

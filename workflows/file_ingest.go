@@ -290,7 +290,7 @@ func (f *fileIngest) tidy(ctx workflow.Context) {
 	in := activities.AfterIngestInput{FileUUID: f.in.FileUUID}
 	const purpose = "delete or move the source, as its server is set"
 	err := workflow.ExecuteActivity(about(withTidy(ctx, &brief), purpose), activities.NameAfterIngest, in).Get(ctx, nil)
-	if kind, _ := failureOf(err); err != nil && (!permanent(err) || kind.ServerLevel()) {
+	if err != nil && (!permanent(err) || serverLevel(err)) {
 		// It may take long: others must not wait for its place meanwhile.
 		f.note = "The file is safe and announced; what is left is to " + purpose + "."
 		f.freeSlot(ctx)
@@ -306,7 +306,7 @@ func (f *fileIngest) tidy(ctx workflow.Context) {
 func (f *fileIngest) tidyPatiently(ctx workflow.Context, purpose string, in activities.AfterIngestInput) error {
 	for {
 		err := workflow.ExecuteActivity(about(withTidy(ctx, &tidy), purpose), activities.NameAfterIngest, in).Get(ctx, nil)
-		if kind, _ := failureOf(err); err == nil || !kind.ServerLevel() {
+		if !serverLevel(err) {
 			return err
 		}
 		if err := f.awaitServer(ctx); err != nil {
