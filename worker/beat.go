@@ -11,8 +11,8 @@ import (
 // beat says in the ledger that this host lives, until ctx ends. Whoever waits
 // for the host looks there: a host with its hands full polls no queue, and must
 // not be taken for dead. A beat that fails is made up for by the next.
-func beat(ctx context.Context, hosts activities.Debris, hostID string, log *slog.Logger) {
-	tick := time.NewTicker(activities.HostBeat)
+func beat(ctx context.Context, every time.Duration, hosts activities.Debris, hostID string, log *slog.Logger) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {

@@ -67,7 +67,7 @@ func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go beat(ctx, acts.Debris, acts.Staging.HostID(), log)
+	go beat(ctx, activities.HostBeat, acts.Debris, acts.Staging.HostID(), log)
 	log.InfoContext(ctx, "worker starts", "task_queue", wiring.TaskQueue, "host", acts.Staging.HostID())
 	failed := make(chan error, workersPerHost)
 	return work(ctx, failed, workers(cfg, temporal, acts, wiring.TaskQueue, sdkworker.Options{

@@ -1,0 +1,164 @@
+package activities_test
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+)
+
+// deaf is Temporal with a host that asks for no work.
+type deaf struct {
+	activities.Workflows
+	woken []string
+}
+
+func (*deaf) Polled(context.Context, string) (bool, error) { return false, nil }
+
+func (d *deaf) Wake(_ context.Context, _ ingest.Server, fileUUID string) error {
+	d.woken = append(d.woken, fileUUID)
+	return nil
+}
+
+// value runs an activity and returns its result.
+func value[T any](b *bench, name string, in any) (out T) {
+	b.T.Helper()
+	result, err := b.env.ExecuteActivity(name, in)
+	require.NoError(b.T, err)
+	require.NoError(b.T, result.Get(&out))
+	return out
+}
+
+// TestABusyHostLives: one whose every hand is full asks for no work, but says
+// in the ledger that it lives. One that says nothing for too long is dead.
+func TestABusyHostLives(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.acts.Workflows = &deaf{Workflows: b.acts.Workflows}
+	f := b.ready("a.bin", rig.Random(5000))
+	require.NoError(t, b.Store.SeeHost(b.Ctx, "another"))
+	b.stagedOn(f, "another")
+	there := ingest.HostQueue("another")
+
+	assert.True(t, value[activities.CheckHostResult](b, activities.NameCheckHost, activities.CheckHostInput{Queue: there}).Alive)
+	claim := activities.ClaimHostInput{FileUUID: f.UUID, Size: f.Size}
+	assert.Equal(t, there, value[activities.Host](b, activities.NameClaimHost, claim).Queue, "its bytes are there")
+
+	b.acts.HostFresh = 0
+	assert.False(t, value[activities.CheckHostResult](b, activities.NameCheckHost, activities.CheckHostInput{Queue: there}).Alive)
+	assert.Equal(t, ingest.HostQueue(b.acts.Staging.HostID()), value[activities.Host](b, activities.NameClaimHost, claim).Queue)
+}
+
+// stagedOn makes the ledger say where a file's bytes are.
+func (b *bench) stagedOn(f ingest.File, hostID string) {
+	b.T.Helper()
+	require.NoError(b.T, b.Store.Apply(b.Ctx, ingest.Change{FileUUID: f.UUID, Set: ingest.Columns{StagedOn: &hostID}}))
+}
+
+// TestADeferredFileWaitsAndKeepsItsBytes: it is ready again, not before some
+// time, and on the host that has its bytes.
+func TestADeferredFileWaitsAndKeepsItsBytes(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	temporal := &deaf{Workflows: b.acts.Workflows}
+	b.acts.Workflows = temporal
+	f := b.ready("a.bin", rig.Random(5000))
+	require.NoError(t, os.Chmod(b.sshd.Path("a.bin"), 0o600))
+	require.Empty(t, b.download(f))
+
+	requeue := activities.RequeueFileInput{
+		FileUUID: f.UUID, Key: "run 1", Attempts: 10,
+		Deferred: &ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindTransient, Message: "it stutters"},
+	}
+	for range 2 { // its answer may be lost
+		require.Equal(t, ingest.StatusReady, value[activities.Outcome](b, activities.NameRequeueFile, requeue).Status)
+	}
+	now, err := b.Store.File(b.Ctx, f.UUID)
+	require.NoError(t, err)
+	assert.WithinRange(t, now.NotBefore, time.Now().Add(20*time.Second), time.Now().Add(time.Minute), "once put off, not twice")
+	assert.Equal(t, "it stutters", now.ErrorMessage)
+	assert.Equal(t, ingest.StepDownload, now.ErrorStep)
+	assert.Equal(t, b.acts.Staging.HostID(), now.StagedOn)
+	assert.Equal(t, "it stutters", rig.Detail(b.Events(f.UUID), ingest.EventDeferred, "message"))
+	ready := activities.NextReadyFilesInput{ServerUUID: b.server.UUID, Limit: 10}
+	assert.Empty(t, value[activities.NextReadyFilesResult](b, activities.NameNextReadyFiles, ready).Files)
+	assert.Empty(t, temporal.woken, "nobody need hurry")
+
+	requeue.Deferred, requeue.Key = nil, "run 2"
+	require.Equal(t, ingest.StatusReady, value[activities.Outcome](b, activities.NameRequeueFile, requeue).Status)
+	assert.Equal(t, []string{f.UUID}, temporal.woken)
+
+	require.Empty(t, b.download(f))
+	now, err = b.Store.File(b.Ctx, f.UUID)
+	require.NoError(t, err)
+	assert.Zero(t, now.NotBefore)
+	assert.Equal(t, ingest.StatusDownloaded, now.Status)
+}
+
+// TestWhatWasTakenNeverVanishes: once its bytes were here, a file whose source
+// is gone is for people to decide on, unless the bytes or the object are there.
+func TestWhatWasTakenNeverVanishes(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	lost, kept, stored := b.ready("lost.bin", rig.Random(5000)), b.ready("kept.bin", rig.Random(6000)), b.ready("stored.bin", rig.Random(7000))
+	for _, f := range []ingest.File{lost, kept, stored} {
+		require.Empty(t, b.download(f))
+		require.Empty(t, b.verify(f))
+		require.NoError(t, os.Remove(b.sshd.Path(f.Filename)))
+	}
+	require.NoError(t, b.acts.Staging.Discard(lost.UUID))
+	assert.Equal(t, string(ingest.KindSourceGone), b.download(lost))
+
+	require.Empty(t, b.download(kept), "its bytes are here")
+	require.Empty(t, b.verify(kept))
+
+	b.putWithoutCommit(stored)
+	require.NoError(t, b.acts.Staging.Discard(stored.UUID))
+	require.Empty(t, b.download(stored), "its object is there")
+	assert.Equal(t, ingest.StatusUploaded, b.status(stored))
+	require.Empty(t, b.verify(stored))
+	require.Empty(t, b.upload(stored))
+	require.Empty(t, b.notify(stored))
+	assert.Equal(t, ingest.StatusCompleted, b.status(stored))
+}
+
+// putWithoutCommit uploads a file and then forgets it, as a host does that dies
+// between the store's answer and the ledger's.
+func (b *bench) putWithoutCommit(f ingest.File) {
+	b.T.Helper()
+	b.acts.Ledger = &forgetful{Ledger: b.acts.Ledger}
+	_, err := b.env.ExecuteActivity(activities.NameUpload, activities.UploadInput{FileUUID: f.UUID})
+	require.Error(b.T, err)
+	b.acts.Ledger = b.acts.Ledger.(*forgetful).Ledger
+	require.Equal(b.T, ingest.StatusUploading, b.status(f))
+}
+
+// forgetful is a ledger that is away when a file is uploaded.
+type forgetful struct{ activities.Ledger }
+
+func (l *forgetful) Apply(ctx context.Context, change ingest.Change) error {
+	if change.To == ingest.StatusUploaded {
+		return ingest.Errorf(ingest.KindTransient, "the ledger is away")
+	}
+	return l.Ledger.Apply(ctx, change)
+}
+
+// TestAReadOnceServersFileIsNotTakenForNeverSeen: it may have given its only
+// copy to an attempt that died.
+func TestAReadOnceServersFileIsNotTakenForNeverSeen(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	server := b.Register(b.sshd, "once", func(s *ingest.Server) { s.Settle, s.ReadOnce = 0, true })
+	b.server = server
+	f := b.ready("a.bin", rig.Random(5000))
+	require.NoError(t, os.Remove(b.sshd.Path("a.bin")))
+	assert.Equal(t, string(ingest.KindNotFound), b.download(f), "nobody had begun")
+	assert.Equal(t, string(ingest.KindSourceGone), b.download(f), "an attempt had begun")
+}
