@@ -1,0 +1,45 @@
+package faults_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pkg/sftp"
+	"github.com/stretchr/testify/assert"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+)
+
+// TestAFileThatCannotBeFetchedHoldsUpNoOther: a server that stutters at one
+// file for ever, with room for one at a time. The file gives its place to the
+// next after a round of attempts, and is taken once the server is mended.
+func TestAFileThatCannotBeFetchedHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	long(t)
+	h := rig.NewHarbour(t)
+	h.StartWorker()
+	odd := h.AddOdd("odd", func(s *ingest.Server) { s.MaxParallel, s.ScanInterval = 1, 30*time.Second })
+	odd.Be(testenv.OddHooks{Open: func(path string) error {
+		if path == odd.Path("a.csv") {
+			return sftp.ErrSSHFxFailure
+		}
+		return nil
+	}})
+	h.WriteOdd(odd, "odd", "a.csv", rig.Random(10))
+	h.WriteOdd(odd, "odd", "b.csv", rig.Random(20))
+	h.Scan()
+	const aRound = 8 * time.Minute
+	h.FileWithin(aRound, odd.Path("b.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
+	put := h.File(odd.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+	assert.False(t, put.NotBefore.IsZero())
+	assert.NotEmpty(t, put.ErrorMessage)
+
+	odd.Be(testenv.OddHooks{})
+	h.FileWithin(aRound, odd.Path("a.csv"), func(f ingest.File) bool {
+		h.Scan() // as the schedule does
+		return f.Status == ingest.StatusCompleted
+	})
+	h.RequireExactlyOnce()
+}
