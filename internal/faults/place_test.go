@@ -6,10 +6,13 @@ import (
 
 	"github.com/pkg/sftp"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
+	"stevedore/workflows"
 )
 
 // TestAFileThatCannotBeFetchedHoldsUpNoOther: a server that stutters at one
@@ -37,9 +40,14 @@ func TestAFileThatCannotBeFetchedHoldsUpNoOther(t *testing.T) {
 	assert.NotEmpty(t, put.ErrorMessage)
 
 	odd.Be(testenv.OddHooks{})
-	h.FileWithin(aRound, odd.Path("a.csv"), func(f ingest.File) bool {
-		h.Scan() // as the schedule does
-		return f.Status == ingest.StatusCompleted
-	})
+	scans := ingest.ScanWorkflowID("again-" + h.Queue)
+	require.EventuallyWithT(t, func(c *assert.CollectT) { // as the schedule does
+		_, err := h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{ID: scans, TaskQueue: h.Queue},
+			workflows.NameScanAllServers, workflows.ScanAllServersInput{Force: true, Source: "schedule"})
+		require.NoError(c, err)
+		now, err := h.Store.File(h.Ctx, put.UUID)
+		require.NoError(c, err)
+		require.Equal(c, ingest.StatusCompleted, now.Status)
+	}, aRound, 10*time.Second)
 	h.RequireExactlyOnce()
 }
