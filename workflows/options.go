@@ -5,6 +5,8 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
+
+	"stevedore/internal/ingest"
 )
 
 // heartbeatTimeout is how long a dead worker's transfer goes unnoticed.
@@ -47,7 +49,7 @@ var round = temporal.RetryPolicy{
 	InitialInterval:    time.Second,
 	BackoffCoefficient: 2,
 	MaximumInterval:    time.Minute,
-	MaximumAttempts:    10,
+	MaximumAttempts:    ingest.RoundAttempts,
 }
 
 // withQuick is for activities that ask the database or Temporal something.

@@ -68,6 +68,10 @@ func (a *Admin) Progress(ctx context.Context, files []ingest.File) map[string]Pr
 		if !Underway(file.Status) {
 			continue
 		}
+		if file.Status == ingest.StatusReady && file.Deferrals > 0 {
+			answers[i] = putOff(file)
+			continue
+		}
 		group.Go(func() error {
 			if progress, known, err := a.d.Engine.IngestProgress(ctx, file.UUID); err == nil && known {
 				answers[i] = &progress
@@ -83,4 +87,13 @@ func (a *Admin) Progress(ctx context.Context, files []ingest.File) map[string]Pr
 		}
 	}
 	return found
+}
+
+// putOff is how a file stands that waits for its next round: no workflow is at
+// it meanwhile.
+func putOff(file ingest.File) *Progress {
+	return &Progress{
+		Step: ingest.StepDownload, Attempt: file.Deferrals*ingest.RoundAttempts + 1, NextTry: file.NotBefore,
+		Failure: file.ErrorMessage, Total: file.Size,
+	}
 }

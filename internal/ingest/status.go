@@ -99,6 +99,10 @@ func (s Status) Terminal() bool {
 	}
 }
 
+// RoundAttempts is how many tries to fetch a file make a round: when none of
+// them brings a byte, its place in the server's window goes to another file.
+const RoundAttempts = 10
+
 // InFlight lists the statuses of files that are being worked on.
 var InFlight = []Status{StatusDownloading, StatusDownloaded, StatusVerified, StatusUploading, StatusUploaded}
 

@@ -16,7 +16,7 @@ import (
 const fileColumns = `f.id, f.file_uuid, f.server_uuid, s.name, f.remote_path_raw, f.size_bytes, f.mtime, f.sidecar_raw, coalesce(f.waits_for, ''), f.status,
 	coalesce(f.file_hash, ''), coalesce(f.hash_algo, ''), coalesce(f.error_step, ''), coalesce(f.error_kind, ''), coalesce(f.error_message, ''),
 	coalesce(f.minio_bucket, ''), coalesce(f.minio_object_key, ''), coalesce(f.minio_etag, ''),
-	coalesce(f.staged_on, ''), f.not_before, f.fence, f.round, f.stable_since, f.created_at, f.updated_at, f.completed_at`
+	coalesce(f.staged_on, ''), f.not_before, f.deferrals, f.fence, f.round, f.stable_since, f.created_at, f.updated_at, f.completed_at`
 
 const fromFiles = ` FROM files f JOIN sftp_servers s ON s.server_uuid = f.server_uuid `
 
@@ -26,7 +26,7 @@ func scanFile(row pgx.CollectableRow) (ingest.File, error) {
 	var notBefore, completed *time.Time
 	err := row.Scan(&f.ID, &f.UUID, &f.ServerUUID, &f.ServerName, &path, &f.Size, &f.ModTime, &sidecar, &f.WaitsFor, &f.Status,
 		&f.Hash, &f.HashAlgo, &f.ErrorStep, &f.ErrorKind, &f.ErrorMessage, &f.Bucket, &f.ObjectKey, &f.ETag,
-		&f.StagedOn, &notBefore, &f.Fence, &f.Round, &f.StableSince, &f.CreatedAt, &f.UpdatedAt, &completed)
+		&f.StagedOn, &notBefore, &f.Deferrals, &f.Fence, &f.Round, &f.StableSince, &f.CreatedAt, &f.UpdatedAt, &completed)
 	f.RemotePath, f.Sidecar = string(path), string(sidecar)
 	f.Filename = baseName(f.RemotePath)
 	f.ModTime, f.StableSince, f.CompletedAt = f.ModTime.UTC(), f.StableSince.UTC(), utc(completed)
