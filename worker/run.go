@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"stevedore/activities"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/telemetry"
 	"stevedore/internal/temporalclient"
 )
 
@@ -26,17 +28,25 @@ const noProgress = 2 * time.Minute
 
 // Run connects to everything and works until ctx ends or a part fails for
 // good. On the way out running steps get STEVEDORE_WORKER_STOP_TIMEOUT to reach
-// a checkpoint.
-func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+// a checkpoint. The version is told in metrics.
+func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version string) error {
 	if err := cfg.Validate(config.ComponentWorker); err != nil {
 		return err
 	}
-	temporal, err := temporalclient.Dial(ctx, cfg, log)
+	metrics, err := telemetry.NewWorker(version)
+	if err != nil {
+		return err
+	}
+	temporal, err := temporalclient.DialMeasured(ctx, cfg, log, metrics.Temporal())
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
-	return RunWith(ctx, cfg, temporal, log, Wiring{TaskQueue: ingest.TaskQueue})
+	wiring := Wiring{TaskQueue: ingest.TaskQueue, Metrics: metrics}
+	if wiring.Scrapes, err = listen(ctx, cfg.Worker.MetricsAddr); err != nil {
+		return err
+	}
+	return RunWith(ctx, cfg, temporal, log, wiring)
 }
 
 // Wiring says how RunWith is put together.
@@ -46,26 +56,51 @@ type Wiring struct {
 	// Wrap, may be nil, puts something around the parts before they are used:
 	// tests let them fail there.
 	Wrap func(activities.Deps) activities.Deps
+	// Metrics count what the worker does; default metrics that nobody reads.
+	Metrics *telemetry.Worker
+	// Scrapes, may be nil, is where metrics are asked for. RunWith closes it.
+	Scrapes net.Listener
 }
 
 // RunWith is Run over a given Temporal client and wiring.
-func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log *slog.Logger, wiring Wiring) error {
-	acts, closeWorld, err := Activities(ctx, cfg, temporal, log)
+func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log *slog.Logger, wiring Wiring) (err error) {
+	if wiring.Scrapes != nil {
+		defer func() { _ = wiring.Scrapes.Close() }()
+	}
+	if wiring.Metrics == nil {
+		if wiring.Metrics, err = telemetry.NewWorker(""); err != nil {
+			return err
+		}
+	}
+	w, err := openWorld(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
-	defer closeWorld()
+	defer w.close()
+	w.watch(wiring.Metrics)
+	acts := w.activities(cfg, temporal, log)
+	acts.Deps = metered(acts.Deps, wiring.Metrics)
 	if wiring.Wrap != nil {
 		acts.Deps = wiring.Wrap(acts.Deps)
 	}
 	if err := acts.Debris.SeeHost(ctx, acts.Staging.HostID()); err != nil {
 		return err
 	}
+	if wiring.Scrapes != nil {
+		defer serveScrapes(ctx, wiring.Scrapes, scrapes(cfg, w.store, wiring.Metrics, log), log)()
+	}
+	return poll(ctx, cfg, temporal, log, acts, wiring)
+}
+
+// poll registers everything and works until the context ends or a worker fails.
+func poll(ctx context.Context, cfg config.Config, temporal client.Client, log *slog.Logger, acts *activities.Activities, wiring Wiring) error {
 	failed := make(chan error, 2)
 	options := sdkworker.Options{
 		WorkerStopTimeout: cfg.Worker.StopTimeout,
 		OnFatalError:      func(err error) { failed <- err },
-		Interceptors:      []interceptor.WorkerInterceptor{&steadyHeartbeats{temporal: temporal, log: log}},
+		Interceptors: []interceptor.WorkerInterceptor{
+			&steadyHeartbeats{temporal: temporal, log: log}, &measuredSteps{metrics: wiring.Metrics},
+		},
 	}
 	shared := sdkworker.New(temporal, wiring.TaskQueue, options)
 	registerShared(shared, acts)
@@ -77,19 +112,14 @@ func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log
 	return work(ctx, failed, shared, host)
 }
 
-// Activities returns the activities over the configured parts. The caller
-// calls closeWorld when none of them runs any more.
-func Activities(ctx context.Context, cfg config.Config, temporal client.Client, log *slog.Logger) (_ *activities.Activities, closeWorld func(), err error) {
-	w, err := openWorld(ctx, cfg, log)
-	if err != nil {
-		return nil, nil, err
-	}
+// activities returns the activities over the adapters.
+func (w *world) activities(cfg config.Config, temporal client.Client, log *slog.Logger) *activities.Activities {
 	return activities.New(activities.Deps{
 		Ledger: w.store, Catalog: w.store, Debris: w.store, Sources: sources{w.sftp}, Staging: w.staging,
 		Objects: w.objects, Announcer: w.bus, Workflows: running{client: temporal, now: time.Now},
 		Audits: w.store, Auditor: auditor{cfg, log},
 		Log: log, HostTimeout: cfg.Worker.HostTimeout, NoProgress: noProgress,
-	}), w.close, nil
+	})
 }
 
 // work runs the workers until the context ends or one fails. They are stopped

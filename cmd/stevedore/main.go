@@ -29,8 +29,12 @@ func main() {
 		screen:    isatty.IsTerminal(os.Stdout.Fd()),
 		open:      func(cfg config.Config, log *slog.Logger) localOperations { return local{admin.Open(cfg, log)} },
 		dial:      dial,
-		runWorker: worker.Run,
-		runAPI:    api.Run,
+		runWorker: func(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+			return worker.Run(ctx, cfg, log, readVersion().Version)
+		},
+		runAPI: func(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+			return api.Run(ctx, cfg, log, readVersion().Version)
+		},
 	}
 	code := a.run(ctx, os.Args[1:])
 	stop()
