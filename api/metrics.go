@@ -91,9 +91,9 @@ func pool(ops *admin.Admin) (telemetry.Pool, bool) {
 	}, ok
 }
 
-// measure notes how long requests take, by openapi.yaml's paths. It comes
+// measureRequests notes how long requests take, by openapi.yaml's paths. It comes
 // before what answers errors.
-func measure(metrics *telemetry.API, specified func(pattern string) string) echo.MiddlewareFunc {
+func measureRequests(metrics *telemetry.API, specified func(pattern string) string) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			began := time.Now()

@@ -80,7 +80,7 @@ func newPrograms(d Deps) (*echo.Echo, guard) {
 	}
 	e.Pre(splitAction)
 	e.Use(
-		measure(d.Metrics, specified),
+		measureRequests(d.Metrics, specified),
 		middleware.RequestIDWithConfig(middleware.RequestIDConfig{Generator: uuid.NewString, RequestIDHandler: freshRequestID}),
 		logRequests(d.Log),
 		catchPanics(d.Log),
