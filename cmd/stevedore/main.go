@@ -23,12 +23,12 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	a := &app{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(),
-		terminal:  isatty.IsTerminal(os.Stderr.Fd()),
-		person:    isatty.IsTerminal(os.Stdin.Fd()) && isatty.IsTerminal(os.Stderr.Fd()),
-		interval:  time.Second,
-		screen:    isatty.IsTerminal(os.Stdout.Fd()),
-		open:      func(cfg config.Config, log *slog.Logger) localOperations { return local{admin.Open(cfg, log)} },
-		dial:      dial,
+		terminal: isatty.IsTerminal(os.Stderr.Fd()),
+		person:   isatty.IsTerminal(os.Stdin.Fd()) && isatty.IsTerminal(os.Stderr.Fd()),
+		interval: time.Second,
+		screen:   isatty.IsTerminal(os.Stdout.Fd()),
+		open:     func(cfg config.Config, log *slog.Logger) localOperations { return local{admin.Open(cfg, log)} },
+		dial:     dial,
 		runWorker: func(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 			return worker.Run(ctx, cfg, log, readVersion().Version)
 		},
