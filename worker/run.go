@@ -112,6 +112,16 @@ func poll(ctx context.Context, cfg config.Config, temporal client.Client, log *s
 	return work(ctx, failed, shared, host)
 }
 
+// Activities returns the activities over the configured parts, without
+// metrics. The caller calls closeWorld when none of them runs any more.
+func Activities(ctx context.Context, cfg config.Config, temporal client.Client, log *slog.Logger) (_ *activities.Activities, closeWorld func(), err error) {
+	w, err := openWorld(ctx, cfg, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return w.activities(cfg, temporal, log), w.close, nil
+}
+
 // activities returns the activities over the adapters.
 func (w *world) activities(cfg config.Config, temporal client.Client, log *slog.Logger) *activities.Activities {
 	return activities.New(activities.Deps{

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"runtime"
-	"strings"
 	"sync"
 	"unicode"
 
@@ -119,7 +118,7 @@ const (
 // label makes a text that people chose fit for a label: valid UTF-8 that moves
 // no cursor, and not endless.
 func label(text string) string {
-	shown := []rune(strings.ToValidUTF8(text, string(unicode.ReplacementChar)))
+	shown := []rune(text) // which replaces what is not UTF-8
 	for i, r := range shown {
 		if !unicode.IsPrint(r) {
 			shown[i] = unicode.ReplacementChar
