@@ -167,7 +167,7 @@ func (s *Staging) Usage() (Usage, error) {
 			return Usage{}, err
 		}
 		if info, err := os.Stat(f.data()); err == nil { // it may be discarded meanwhile
-			u.InUse += allocated(info)
+			u.InUse += max(allocated(info), info.Size())
 		}
 	}
 	return u, nil
