@@ -83,7 +83,7 @@ type AMQP struct {
 // API is the REST server.
 type API struct {
 	Addr  string `env:"STEVEDORE_API_ADDR" envDefault:"127.0.0.1:9000" doc:"Address the API listens on, as host:port"`
-	Token Secret `env:"STEVEDORE_TOKEN" required:"api,cli" doc:"Bearer token: of an admin called bootstrap where the API reads it, whoever's it is where the command line asks the API"`
+	Token Secret `env:"STEVEDORE_TOKEN" required:"api,cli" doc:"Bearer token: of an admin called bootstrap where the API or a worker reads it, whoever's it is where the command line asks the API"`
 }
 
 // How the command line works, see Client.
