@@ -22,7 +22,7 @@ const (
 
 // ListChanges streams what happens to files.
 func (h handlers) ListChanges(ctx context.Context, req oas.ListChangesRequestObject) (oas.ListChangesResponseObject, error) {
-	stream := changes{ctx: ctx, ops: h.ops, stopping: h.stopping}
+	stream := changes{ctx: ctx, ops: h.ops, stopping: h.stopping, open: h.metrics.Stream}
 	var err error
 	if req.Params.LastEventID != nil {
 		stream.last = *req.Params.LastEventID
@@ -43,12 +43,15 @@ type changes struct {
 	stopping <-chan struct{}
 	last     int64
 	first    []ingest.LedgerEvent
+	// open counts the stream as open until closed is called.
+	open func() (closed func())
 }
 
 // VisitListChangesResponse writes until the client or the service goes. When
 // the ledger does not answer it ends the stream: clients come again with the
 // last id they have.
 func (s changes) VisitListChangesResponse(w http.ResponseWriter) error {
+	defer s.open()()
 	control := http.NewResponseController(w)
 	// Not all writers have deadlines; where they have, this answer needs none.
 	_ = control.SetWriteDeadline(time.Time{})

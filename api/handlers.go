@@ -8,6 +8,7 @@ import (
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/telemetry"
 	"stevedore/workflows"
 )
 
@@ -67,6 +68,7 @@ type handlers struct {
 	ops Operations
 	// stopping is closed when streams are to end; may be nil.
 	stopping <-chan struct{}
+	metrics  *telemetry.API
 }
 
 var _ oas.StrictServerInterface = handlers{}

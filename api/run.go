@@ -16,6 +16,7 @@ import (
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/telemetry"
 	"stevedore/internal/temporalclient"
 )
 
@@ -31,7 +32,8 @@ const (
 
 // Run serves the API on cfg.API.Addr until ctx ends. It starts whether or not
 // the parts behind it are up: /readyz says which are not.
-func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+// The version is told in metrics.
+func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version string) error {
 	if err := cfg.Validate(config.ComponentAPI); err != nil {
 		return err
 	}
@@ -39,11 +41,16 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	ops := admin.Open(cfg, log)
+	metrics, err := telemetry.NewAPI(version)
+	if err != nil {
+		return err
+	}
+	ops := admin.OpenMeasured(cfg, log, metrics.Temporal())
 	defer ops.Close()
+	metrics.WatchPool(func() (telemetry.Pool, bool) { return pool(ops) })
 	handler := NewHandler(Deps{
 		Operations: ops, Token: cfg.API.Token.Reveal(), Log: log, Stopping: ctx.Done(),
-		Version: buildVersion(), TemporalUI: temporalUI(cfg),
+		Version: buildVersion(), TemporalUI: temporalUI(cfg), Metrics: metrics,
 	})
 	log.InfoContext(ctx, "api listens", "address", listener.Addr().String())
 	return serve(ctx, listener, handler, log)

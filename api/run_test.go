@@ -32,7 +32,7 @@ func TestRunRefusesToStartWithoutToken(t *testing.T) {
 		"STEVEDORE_DATABASE_URL=postgres://127.0.0.1:1/x", "STEVEDORE_KEYSET_FILE=/nonexistent", "STEVEDORE_API_ADDR=127.0.0.1:0",
 	}})
 	require.NoError(t, err)
-	require.ErrorContains(t, Run(t.Context(), cfg, quiet()), "STEVEDORE_TOKEN is not set")
+	require.ErrorContains(t, Run(t.Context(), cfg, quiet(), "test"), "STEVEDORE_TOKEN is not set")
 }
 
 func TestServeLetsRunningRequestsFinish(t *testing.T) {

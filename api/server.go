@@ -15,6 +15,7 @@ import (
 
 	"stevedore/api/console"
 	"stevedore/api/oas"
+	"stevedore/internal/telemetry"
 )
 
 const (
@@ -37,10 +38,19 @@ type Deps struct {
 	Stopping <-chan struct{}
 	// Version and TemporalUI are for the console, see there.
 	Version, TemporalUI string
+	// Metrics counts requests; default metrics of its own.
+	Metrics *telemetry.API
 }
 
-// NewHandler returns the API and the console as an http.Handler.
+// NewHandler returns the API and the console as an http.Handler. It panics when
+// its metrics cannot be made, which is a fault of the program.
 func NewHandler(d Deps) http.Handler {
+	if d.Metrics == nil {
+		var err error
+		if d.Metrics, err = telemetry.NewAPI(d.Version); err != nil {
+			panic(err)
+		}
+	}
 	programs, access := newPrograms(d)
 	pages := console.New(console.Deps{
 		Operations: d.Operations, Door: door{access}, Log: d.Log, Version: d.Version, TemporalUI: d.TemporalUI,
@@ -49,7 +59,7 @@ func NewHandler(d Deps) http.Handler {
 		if forPrograms(r) {
 			programs.ServeHTTP(w, r)
 		} else {
-			pages.ServeHTTP(w, r)
+			measurePages(d.Metrics, pages, w, r)
 		}
 	})
 }
@@ -70,6 +80,7 @@ func newPrograms(d Deps) (*echo.Echo, guard) {
 	}
 	e.Pre(splitAction)
 	e.Use(
+		measureRequests(d.Metrics, specified),
 		middleware.RequestIDWithConfig(middleware.RequestIDConfig{Generator: uuid.NewString, RequestIDHandler: freshRequestID}),
 		logRequests(d.Log),
 		catchPanics(d.Log),
@@ -82,7 +93,7 @@ func newPrograms(d Deps) (*echo.Echo, guard) {
 		newChecker(specified).check,
 		repeats{ops: d.Operations, log: d.Log, digestKey: access.bootstrap[:]}.check,
 	)
-	oas.RegisterHandlers(registered, oas.NewStrictHandler(handlers{ops: d.Operations, stopping: d.Stopping}, nil))
+	oas.RegisterHandlers(registered, oas.NewStrictHandler(handlers{ops: d.Operations, stopping: d.Stopping, metrics: d.Metrics}, nil))
 	return e, access
 }
 
@@ -106,7 +117,7 @@ func freshRequestID(c echo.Context, id string) {
 }
 
 // logRequests writes one line for each request, without headers and query:
-// headers hold the token. Probes are logged at debug level.
+// headers hold the token. Probes and scrapes are logged at debug level.
 func logRequests(log *slog.Logger) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -115,7 +126,7 @@ func logRequests(log *slog.Logger) echo.MiddlewareFunc {
 				c.Error(err) // so that the status below is what is sent
 			}
 			level := slog.LevelInfo
-			if c.Path() == "/livez" || c.Path() == "/readyz" {
+			if c.Path() == "/livez" || c.Path() == "/readyz" || c.Path() == "/metrics" {
 				level = slog.LevelDebug
 			}
 			log.Log(c.Request().Context(), level, "request",

@@ -43,7 +43,7 @@ var listens = map[string][]string{
 }
 
 // withoutHealth are the services that need no health check, or cannot have one.
-var withoutHealth = []string{"setup", "worker", "temporal-ui"}
+var withoutHealth = []string{"setup", "temporal-ui"}
 
 // subject is a compose file with the secrets of one run of make-env.sh.
 type subject struct {
@@ -205,6 +205,11 @@ func checkHealth(_ *testing.T, s subject) (wrong []string) {
 	api := s.project.Services["api"]
 	if hasHealth(api) && !slices.Contains(api.HealthCheck.Test, "http://127.0.0.1:"+port+"/readyz") {
 		wrong = append(wrong, "the api's health check asks elsewhere than on port "+port)
+	}
+	_, port, _ = net.SplitHostPort(s.get("worker", "STEVEDORE_WORKER_METRICS_ADDR"))
+	worker := s.project.Services["worker"]
+	if hasHealth(worker) && !slices.Contains(worker.HealthCheck.Test, "http://127.0.0.1:"+port+"/livez") {
+		wrong = append(wrong, "the worker's health check asks elsewhere than on port "+port)
 	}
 	return wrong
 }
@@ -511,6 +516,8 @@ func TestChecksNotice(t *testing.T) {
 		"setup not awaited":    {"dependencies", "setup: {condition: service_completed_successfully}", "temporal: {condition: service_healthy}", "does not wait for the end of setup"},
 		"health lost":          {"health", "test: [CMD, mc, ready, local]", "disable: true", "minio has a health check: false"},
 		"health elsewhere":     {"health", "127.0.0.1:9000/readyz", "127.0.0.1:9001/readyz", "asks elsewhere"},
+		"liveness elsewhere":   {"health", "127.0.0.1:9100/livez", "127.0.0.1:9101/livez", "the worker's health check asks elsewhere"},
+		"no metrics":           {"health", "      STEVEDORE_WORKER_METRICS_ADDR: 0.0.0.0:9100\n", "", "the worker's health check asks elsewhere"},
 		"no restart":           {"lifecycle", "restart: unless-stopped", `restart: "no"`, "postgres restarts"},
 		"short grace":          {"lifecycle", "stop_grace_period: 60s\n    depends_on:\n      setup", "stop_grace_period: 30s\n    depends_on:\n      setup", "the worker is killed"},
 		"undeclared volume":    {"volumes", "\n  staging:\n", "\n", "staging"},

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"stevedore/activities"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/telemetry"
 	"stevedore/internal/temporalclient"
 )
 
@@ -30,17 +32,25 @@ const hostFresh = 90 * time.Second
 
 // Run connects to everything and works until ctx ends or a part fails for
 // good. On the way out running steps get STEVEDORE_WORKER_STOP_TIMEOUT to reach
-// a checkpoint.
-func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+// a checkpoint. The version is told in metrics.
+func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version string) error {
 	if err := cfg.Validate(config.ComponentWorker); err != nil {
 		return err
 	}
-	temporal, err := temporalclient.Dial(ctx, cfg, log)
+	metrics, err := telemetry.NewWorker(version)
+	if err != nil {
+		return err
+	}
+	temporal, err := temporalclient.DialMeasured(ctx, cfg, log, metrics.Temporal())
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
-	return RunWith(ctx, cfg, temporal, log, Wiring{TaskQueue: ingest.TaskQueue})
+	wiring := Wiring{TaskQueue: ingest.TaskQueue, Metrics: metrics}
+	if wiring.Scrapes, err = listen(ctx, cfg.Worker.MetricsAddr); err != nil {
+		return err
+	}
+	return RunWith(ctx, cfg, temporal, log, wiring)
 }
 
 // Wiring says how RunWith is put together.
@@ -50,30 +60,57 @@ type Wiring struct {
 	// Wrap, may be nil, puts something around the parts before they are used:
 	// tests let them fail there.
 	Wrap func(activities.Deps) activities.Deps
+	// Metrics count what the worker does; default metrics that nobody reads.
+	Metrics *telemetry.Worker
+	// Scrapes, may be nil, is where metrics are asked for. RunWith closes it.
+	Scrapes net.Listener
 }
 
 // RunWith is Run over a given Temporal client and wiring.
-func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log *slog.Logger, wiring Wiring) error {
-	acts, closeWorld, err := Activities(ctx, cfg, temporal, wiring.TaskQueue, log)
+func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log *slog.Logger, wiring Wiring) (err error) {
+	if wiring.Scrapes != nil {
+		defer func() { _ = wiring.Scrapes.Close() }()
+	}
+	if wiring.Metrics == nil {
+		if wiring.Metrics, err = telemetry.NewWorker(""); err != nil {
+			return err
+		}
+	}
+	w, err := openWorld(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
-	defer closeWorld()
+	defer w.close()
+	w.watch(wiring.Metrics)
+	acts := w.activities(cfg, temporal, wiring.TaskQueue, log)
+	acts.Deps = metered(acts.Deps, wiring.Metrics)
 	if wiring.Wrap != nil {
 		acts.Deps = wiring.Wrap(acts.Deps)
 	}
 	if err := acts.Debris.SeeHost(ctx, acts.Staging.HostID()); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go beat(ctx, activities.HostBeat, acts.Debris, acts.Staging.HostID(), log)
+	if wiring.Scrapes != nil {
+		defer serveScrapes(ctx, wiring.Scrapes, scrapes(cfg, w.store, wiring.Metrics, log), log)()
+	}
+	beats, still := context.WithCancel(ctx)
+	var beating sync.WaitGroup
+	beating.Go(func() { beat(beats, activities.HostBeat, acts.Debris, acts.Staging.HostID(), log) })
+	defer beating.Wait()
+	defer still()
+	return poll(ctx, cfg, temporal, log, acts, wiring)
+}
+
+// poll registers everything and works until the context ends or a worker fails.
+func poll(ctx context.Context, cfg config.Config, temporal client.Client, log *slog.Logger, acts *activities.Activities, wiring Wiring) error {
 	log.InfoContext(ctx, "worker starts", "task_queue", wiring.TaskQueue, "host", acts.Staging.HostID())
 	failed := make(chan error, workersPerHost)
 	return work(ctx, failed, workers(cfg, temporal, acts, wiring.TaskQueue, sdkworker.Options{
 		WorkerStopTimeout: cfg.Worker.StopTimeout,
 		OnFatalError:      func(err error) { failed <- err },
-		Interceptors:      []interceptor.WorkerInterceptor{&steadyHeartbeats{temporal: temporal, log: log}},
+		Interceptors: []interceptor.WorkerInterceptor{
+			&steadyHeartbeats{temporal: temporal, log: log}, &measuredSteps{metrics: wiring.Metrics},
+		},
 	})...)
 }
 
@@ -108,20 +145,25 @@ func workers(cfg config.Config, temporal client.Client, acts *activities.Activit
 	return all
 }
 
-// Activities returns the activities over the configured parts; workflows that
-// they start run on the task queue. The caller
-// calls closeWorld when none of them runs any more.
+// Activities returns the activities over the configured parts, without metrics;
+// workflows that they start run on the task queue. The caller calls closeWorld
+// when none of them runs any more.
 func Activities(ctx context.Context, cfg config.Config, temporal client.Client, taskQueue string, log *slog.Logger) (_ *activities.Activities, closeWorld func(), err error) {
 	w, err := openWorld(ctx, cfg, log)
 	if err != nil {
 		return nil, nil, err
 	}
+	return w.activities(cfg, temporal, taskQueue, log), w.close, nil
+}
+
+// activities returns the activities over the adapters.
+func (w *world) activities(cfg config.Config, temporal client.Client, taskQueue string, log *slog.Logger) *activities.Activities {
 	return activities.New(activities.Deps{
 		Ledger: w.store, Catalog: w.store, Debris: w.store, Sources: sources{w.sftp}, Staging: w.staging,
 		Objects: w.objects, Announcer: w.bus, Workflows: running{client: temporal, taskQueue: taskQueue, now: time.Now},
 		Audits: w.store, Auditor: auditor{cfg, log},
 		Log: log, HostTimeout: cfg.Worker.HostTimeout, HostFresh: hostFresh, NoProgress: noProgress,
-	}), w.close, nil
+	})
 }
 
 // work runs the workers until the context ends or one fails. They are stopped

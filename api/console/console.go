@@ -162,6 +162,13 @@ func (c *Console) routes() []route {
 	}
 }
 
+// Route returns the pattern of the page that a request is for, without the
+// method; "/" is that of all for which there is no page.
+func (c *Console) Route(r *http.Request) string {
+	_, pattern := c.mux.Handler(r)
+	return pattern[strings.IndexByte(pattern, ' ')+1:]
+}
+
 // ServeHTTP implements http.Handler.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started, id := time.Now(), uuid.NewString()

@@ -23,14 +23,18 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	a := &app{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(),
-		terminal:  isatty.IsTerminal(os.Stderr.Fd()),
-		person:    isatty.IsTerminal(os.Stdin.Fd()) && isatty.IsTerminal(os.Stderr.Fd()),
-		interval:  time.Second,
-		screen:    isatty.IsTerminal(os.Stdout.Fd()),
-		open:      func(cfg config.Config, log *slog.Logger) localOperations { return local{admin.Open(cfg, log)} },
-		dial:      dial,
-		runWorker: worker.Run,
-		runAPI:    api.Run,
+		terminal: isatty.IsTerminal(os.Stderr.Fd()),
+		person:   isatty.IsTerminal(os.Stdin.Fd()) && isatty.IsTerminal(os.Stderr.Fd()),
+		interval: time.Second,
+		screen:   isatty.IsTerminal(os.Stdout.Fd()),
+		open:     func(cfg config.Config, log *slog.Logger) localOperations { return local{admin.Open(cfg, log)} },
+		dial:     dial,
+		runWorker: func(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+			return worker.Run(ctx, cfg, log, readVersion().Version)
+		},
+		runAPI: func(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+			return api.Run(ctx, cfg, log, readVersion().Version)
+		},
 	}
 	code := a.run(ctx, os.Args[1:])
 	stop()

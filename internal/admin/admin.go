@@ -7,6 +7,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/oracle"
+	"stevedore/internal/store"
 	"stevedore/workflows"
 )
 
@@ -201,6 +202,7 @@ func absent(err error) bool {
 type Admin struct {
 	d     Deps
 	close func()
+	pool  func() (store.PoolStats, bool)
 }
 
 // New returns an Admin that works with the given parts.
@@ -211,8 +213,12 @@ func New(d Deps) *Admin {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	return &Admin{d: d, close: func() {}}
+	return &Admin{d: d, close: func() {}, pool: func() (store.PoolStats, bool) { return store.PoolStats{}, false }}
 }
+
+// Pool says how the connections to the database stand; ok is false while none
+// was needed or while they are being opened.
+func (a *Admin) Pool() (stats store.PoolStats, ok bool) { return a.pool() }
 
 // Close gives back what was opened on the way.
 func (a *Admin) Close() { a.close() }

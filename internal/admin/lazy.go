@@ -41,6 +41,17 @@ func (l *lazy[T]) get(ctx context.Context) (part T, err error) {
 	return part, nil
 }
 
+// peek returns the part if it is open, and waits for nothing.
+func (l *lazy[T]) peek() (part T, ok bool) {
+	select {
+	case o := <-l.slot:
+		l.slot <- o
+		return o.part, o.ok
+	default:
+		return part, false
+	}
+}
+
 // close calls fn with the part if it was opened.
 func (l *lazy[T]) close(fn func(T)) {
 	o := <-l.slot

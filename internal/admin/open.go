@@ -25,6 +25,17 @@ const fewConns = 4
 // connected before it is needed, so Open itself cannot fail.
 func Open(cfg config.Config, log *slog.Logger) *Admin { return OpenOn(cfg, log, ingest.TaskQueue) }
 
+// OpenMeasured is Open for a process that counts its calls of Temporal with
+// metrics.
+func OpenMeasured(cfg config.Config, log *slog.Logger, metrics client.MetricsHandler) *Admin {
+	p := newParts(cfg, log)
+	p.taskQueue = ingest.TaskQueue
+	p.temporal = newLazy(func(ctx context.Context) (client.Client, error) {
+		return temporalclient.DialMeasured(ctx, cfg, log, metrics)
+	})
+	return p.admin()
+}
+
 // OpenOn is Open for workers on another task queue.
 func OpenOn(cfg config.Config, log *slog.Logger, taskQueue string) *Admin {
 	p := newParts(cfg, log)
@@ -47,7 +58,7 @@ func (p *parts) admin() *Admin {
 		Defaults: ingest.ServerDefaults{Settle: p.cfg.Scan.Settle, ScanInterval: p.cfg.Scan.Interval},
 		NewUUID:  uuid.NewString,
 	})
-	a.close = p.close
+	a.close, a.pool = p.close, p.pool
 	return a
 }
 
@@ -93,6 +104,15 @@ func newParts(cfg config.Config, log *slog.Logger) *parts {
 
 var errNoKeyset = ingest.Errorf(ingest.KindInvalid,
 	"STEVEDORE_KEYSET_FILE is not set: name the file with the keys that encrypt SFTP credentials; `stevedore setup` makes it")
+
+// pool is how the connections to the database stand, if there are any yet.
+func (p *parts) pool() (store.PoolStats, bool) {
+	db, ok := p.store.peek()
+	if !ok {
+		return store.PoolStats{}, false
+	}
+	return db.PoolStats(), true
+}
 
 func (p *parts) engine() TemporalEngine {
 	return TemporalEngine{Connect: p.temporal.get, TaskQueue: p.taskQueue}

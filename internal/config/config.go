@@ -83,7 +83,7 @@ type AMQP struct {
 // API is the REST server.
 type API struct {
 	Addr  string `env:"STEVEDORE_API_ADDR" envDefault:"127.0.0.1:9000" doc:"Address the API listens on, as host:port"`
-	Token Secret `env:"STEVEDORE_TOKEN" required:"api,cli" doc:"Bearer token: of an admin called bootstrap where the API reads it, whoever's it is where the command line asks the API"`
+	Token Secret `env:"STEVEDORE_TOKEN" required:"api,cli" doc:"Bearer token: of an admin called bootstrap where the API or a worker reads it, whoever's it is where the command line asks the API"`
 }
 
 // How the command line works, see Client.
@@ -137,6 +137,8 @@ type Worker struct {
 	StopTimeout time.Duration `env:"STEVEDORE_WORKER_STOP_TIMEOUT" envDefault:"40s" doc:"How long a stopping worker waits for running steps to reach a checkpoint"`
 	// HostTimeout is the schedule-to-start time-out of steps bound to a worker.
 	HostTimeout time.Duration `env:"STEVEDORE_WORKER_HOST_TIMEOUT" envDefault:"5m" doc:"How long a file waits for the worker that holds its bytes before another one starts it over"`
+	// MetricsAddr is empty by default: then nothing is listened on.
+	MetricsAddr string `env:"STEVEDORE_WORKER_METRICS_ADDR" doc:"Address a worker serves /metrics and /livez on, as host:port, e.g. 127.0.0.1:9100; empty: on none"`
 }
 
 // Log says what is logged and how.

@@ -71,6 +71,9 @@ func (c Config) checkAddresses(found *problems) {
 	if _, port, err := net.SplitHostPort(c.API.Addr); err != nil || port == "" {
 		found.add("STEVEDORE_API_ADDR", "is %q: use host:port, e.g. 127.0.0.1:9000", c.API.Addr)
 	}
+	if _, port, err := net.SplitHostPort(c.Worker.MetricsAddr); c.Worker.MetricsAddr != "" && (err != nil || port == "") {
+		found.add("STEVEDORE_WORKER_METRICS_ADDR", "is %q: use host:port, e.g. 127.0.0.1:9100", c.Worker.MetricsAddr)
+	}
 }
 
 // checkURL checks the scheme and that there is a host. The value is not shown

@@ -88,6 +88,24 @@ func setDefault(params map[string]string, key, value string) {
 	}
 }
 
+// PoolStats is how the connections of this process stand.
+type PoolStats struct {
+	InUse, Idle, Max int
+	// Acquires counts how often one was taken, Waited how often none was free;
+	// WaitTime is how long all of that took.
+	Acquires, Waited int64
+	WaitTime         time.Duration
+}
+
+// PoolStats says how the connections stand. It asks nobody.
+func (s *Store) PoolStats() PoolStats {
+	stat := s.pool.Stat()
+	return PoolStats{
+		InUse: int(stat.AcquiredConns()), Idle: int(stat.IdleConns()), Max: int(stat.MaxConns()),
+		Acquires: stat.AcquireCount(), Waited: stat.EmptyAcquireCount(), WaitTime: stat.AcquireDuration(),
+	}
+}
+
 // Close gives all connections back. It waits for those in use.
 func (s *Store) Close() { s.pool.Close() }
 

@@ -1,4 +1,5 @@
-// Package telemetry makes the logger that a process hands to its parts.
+// Package telemetry makes what a process tells of itself with: the logger that
+// it hands to its parts, and its metrics for Prometheus.
 package telemetry
 
 import (

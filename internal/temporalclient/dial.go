@@ -21,11 +21,17 @@ const dialTimeout = 10 * time.Second
 // up in env, which is a config.Config outside tests: they may stand in the
 // configuration file, too.
 func Dial(ctx context.Context, env envconfig.EnvLookup, log *slog.Logger) (client.Client, error) {
+	return DialMeasured(ctx, env, log, nil)
+}
+
+// DialMeasured is Dial for a client that counts its calls, and what its workers
+// do, with metrics; nil counts nothing.
+func DialMeasured(ctx context.Context, env envconfig.EnvLookup, log *slog.Logger, metrics client.MetricsHandler) (client.Client, error) {
 	options, err := load(env)
 	if err != nil {
 		return nil, fmt.Errorf("read the TEMPORAL_* variables: %w", err)
 	}
-	options.Logger = sdklog.NewStructuredLogger(log)
+	options.Logger, options.MetricsHandler = sdklog.NewStructuredLogger(log), metrics
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	c, err := client.DialContext(ctx, options)

@@ -140,6 +140,39 @@ func statVolume(dir string) (volume, error) {
 	return volume{dir: dir, free: int64(st.Bavail) * block, total: int64(st.Blocks) * block}, nil
 }
 
+// Usage is how much of the staging volume is taken.
+type Usage struct {
+	// Size is the volume's, Free what files may still take: without the reserve,
+	// and never negative. InUse is what staged files take, room that is reserved
+	// for them included. All are in bytes.
+	Size, Free, InUse int64
+	// Files is how many files have something here.
+	Files int
+}
+
+// Usage looks at the volume and at each staged file.
+func (s *Staging) Usage() (Usage, error) {
+	v, err := statVolume(s.cfg.Dir)
+	if err != nil {
+		return Usage{}, err
+	}
+	held, err := s.List()
+	if err != nil {
+		return Usage{}, err
+	}
+	u := Usage{Size: v.total, Free: max(0, v.free-s.cfg.ReserveBytes), Files: len(held)}
+	for _, file := range held {
+		f, err := s.folder(file.FileUUID)
+		if err != nil {
+			return Usage{}, err
+		}
+		if info, err := os.Stat(f.data()); err == nil { // it may be discarded meanwhile
+			u.InUse += max(allocated(info), info.Size())
+		}
+	}
+	return u, nil
+}
+
 // full returns the error for people: who must do what.
 func (v volume) full(missing, reserve int64, cause error) error {
 	what := fmt.Sprintf("staging volume of %s is full: the file needs %d more bytes, %d are free and %d are kept in reserve", v.dir, missing, v.free, reserve)

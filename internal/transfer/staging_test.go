@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
@@ -134,4 +135,35 @@ func TestDiskErrors(t *testing.T) {
 		require.Equal(t, ingest.KindStagingFull, ingest.KindOf(diskError(err, "write")))
 	}
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(diskError(unix.EIO, "write")))
+}
+
+func TestUsageCountsWhatIsTakenAndLeft(t *testing.T) {
+	t.Parallel()
+	s := open(t, Config{})
+	before, err := s.Usage()
+	require.NoError(t, err)
+	require.Zero(t, before.Files)
+	require.Zero(t, before.InUse)
+	require.Positive(t, before.Free)
+	require.LessOrEqual(t, before.Free, before.Size)
+
+	id := uuid.NewString()
+	f, err := s.folder(id)
+	require.NoError(t, err)
+	require.NoError(t, os.Mkdir(f.path, 0o700))
+	require.NoError(t, os.WriteFile(f.data(), make([]byte, 1<<20), 0o600))
+	taken, err := s.Usage()
+	require.NoError(t, err)
+	require.Equal(t, 1, taken.Files)
+	require.GreaterOrEqual(t, taken.InUse, int64(1<<20))
+
+	require.NoError(t, s.Discard(id))
+	after, err := s.Usage()
+	require.NoError(t, err)
+	require.Zero(t, after.Files)
+	require.Zero(t, after.InUse)
+
+	full, err := open(t, Config{ReserveBytes: math.MaxInt64}).Usage()
+	require.NoError(t, err)
+	require.Zero(t, full.Free, "a reserve larger than what is free leaves nothing, and not less")
 }

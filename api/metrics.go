@@ -1,0 +1,138 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"stevedore/api/console"
+	"stevedore/api/oas"
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+	"stevedore/internal/telemetry"
+)
+
+// scrapeTimeout bounds what is asked for metrics. Prometheus gives up after 10
+// seconds by default, and then would know nothing.
+const scrapeTimeout = 5 * time.Second
+
+// GetMetrics says how the whole stands and what this process does.
+func (h handlers) GetMetrics(ctx context.Context, _ oas.GetMetricsRequestObject) (oas.GetMetricsResponseObject, error) {
+	ctx, cancel := context.WithTimeout(ctx, scrapeTimeout)
+	defer cancel()
+	state := telemetry.State{Parts: map[string]bool{}}
+	var asked sync.WaitGroup
+	asked.Go(func() {
+		for _, part := range h.ops.Ready(ctx) {
+			state.Parts[part.Part] = part.Err == nil
+		}
+	})
+	overview, err := h.ops.Overview(ctx)
+	if err == nil {
+		state.Ledger = measuredLedger(overview)
+	}
+	asked.Wait()
+	text, err := h.metrics.Text(state)
+	return metricsAnswer(text), err
+}
+
+// metricsAnswer says the version of the format, which the generated answer does
+// not.
+type metricsAnswer []byte
+
+// VisitGetMetricsResponse writes the metrics.
+func (m metricsAnswer) VisitGetMetricsResponse(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", telemetry.ContentType)
+	_, err := w.Write(m)
+	return err
+}
+
+func measuredLedger(o admin.Overview) *telemetry.Ledger {
+	ledger := &telemetry.Ledger{Files: map[string]int64{}}
+	for _, status := range ingest.Statuses {
+		ledger.Files[string(status)] = o.Files[status]
+	}
+	if o.OldestInError != nil {
+		ledger.OldestInError = o.At.Sub(o.OldestInError.CreatedAt)
+	}
+	if o.OldestInFlight != nil {
+		ledger.OldestInFlight = o.At.Sub(o.OldestInFlight.CreatedAt)
+	}
+	for _, server := range o.Servers {
+		ledger.Servers = append(ledger.Servers, measuredServer(server, o.At))
+	}
+	return ledger
+}
+
+func measuredServer(s admin.ServerOverview, at time.Time) telemetry.Server {
+	measured := telemetry.Server{Name: s.Server.Name, State: telemetry.ServerOK, Late: s.Late, ScanAge: -1}
+	if s.Server.State == ingest.ServerSuspended {
+		measured.State = telemetry.ServerSuspended
+	}
+	if !s.Server.Active {
+		measured.State = telemetry.ServerPaused
+	}
+	if last := s.Server.LastScanAt; !last.IsZero() {
+		measured.ScanAge = max(0, at.Sub(last))
+	}
+	return measured
+}
+
+// pool is how the API's connections to the database stand.
+func pool(ops *admin.Admin) (telemetry.Pool, bool) {
+	stats, ok := ops.Pool()
+	return telemetry.Pool{
+		InUse: stats.InUse, Idle: stats.Idle, Max: stats.Max,
+		Acquires: stats.Acquires, Waited: stats.Waited, WaitSeconds: stats.WaitTime.Seconds(),
+	}, ok
+}
+
+// measureRequests notes how long requests take, by openapi.yaml's paths. It comes
+// before what answers errors.
+func measureRequests(metrics *telemetry.API, specified func(pattern string) string) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			began := time.Now()
+			err := next(c)
+			if !isStream(c.Response().Header()) {
+				metrics.Request(c.Request().Method, specified(c.Path()), c.Response().Status, time.Since(began))
+			}
+			return err
+		}
+	}
+}
+
+// isStream reports whether an answer lasts for as long as its reader likes.
+func isStream(answer http.Header) bool {
+	return strings.HasPrefix(answer.Get(echo.HeaderContentType), "text/event-stream")
+}
+
+// measurePages does so for the console.
+func measurePages(metrics *telemetry.API, pages *console.Console, w http.ResponseWriter, r *http.Request) {
+	began, seen := time.Now(), &statusWriter{ResponseWriter: w, status: http.StatusOK}
+	route := pages.Route(r)
+	if route == "/" {
+		route = "" // no page
+	}
+	pages.ServeHTTP(seen, r)
+	metrics.Request(r.Method, route, seen.status, time.Since(began))
+}
+
+// statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap serves http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,85 @@
+package telemetry
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Worker is the metrics of a worker's process. It is safe for concurrent use.
+type Worker struct {
+	process
+	completed, downloaded, uploaded, attempts, failures *prometheus.CounterVec
+	durations                                           *prometheus.HistogramVec
+	names                                               names
+}
+
+// NewWorker returns the metrics of a worker of the version.
+func NewWorker(version string) (*Worker, error) {
+	p, err := newProcess(version)
+	if err != nil {
+		return nil, err
+	}
+	w := &Worker{
+		process:   p,
+		completed: completed.counter(), downloaded: downloaded.counter(), uploaded: uploaded.counter(),
+		attempts: attempts.counter(), failures: failures.counter(),
+		durations: durations.histogram(.01, .05, .1, .5, 1, 5, 15, 60, 300, 900, 3600),
+	}
+	p.registry.MustRegister(w.completed, w.downloaded, w.uploaded, w.attempts, w.failures, w.durations)
+	return w, nil
+}
+
+// Text returns all metrics in Prometheus's text format.
+func (w *Worker) Text() ([]byte, error) { return w.text() }
+
+// Completed counts a file of the server as completed.
+func (w *Worker) Completed(server string) {
+	w.completed.WithLabelValues(w.names.label(server)).Inc()
+}
+
+// Downloaded returns a function that counts bytes received from the server.
+func (w *Worker) Downloaded(server string) (add func(bytes int)) {
+	counter := w.downloaded.WithLabelValues(w.names.label(server))
+	return func(bytes int) { counter.Add(float64(bytes)) }
+}
+
+// Uploaded counts bytes of a file of the server that was stored.
+func (w *Worker) Uploaded(server string, bytes int64) {
+	w.uploaded.WithLabelValues(w.names.label(server)).Add(float64(bytes))
+}
+
+// Step counts an attempt at a step that has ended; kind is that of the error,
+// empty when it has not failed. Both are words of ours.
+func (w *Worker) Step(step, kind string) {
+	w.attempts.WithLabelValues(step).Inc()
+	if kind != "" {
+		w.failures.WithLabelValues(step, kind).Inc()
+	}
+}
+
+// StepTook notes how long a successful attempt took.
+func (w *Worker) StepTook(step string, took time.Duration) {
+	w.durations.WithLabelValues(step).Observe(took.Seconds())
+}
+
+// Staging is how much of the staging volume is taken, in bytes.
+type Staging struct {
+	Size, Free, InUse int64
+	Files             int
+}
+
+// WatchStaging has it among the metrics; ok is false when it cannot be told. It
+// is called once.
+func (w *Worker) WatchStaging(state func() (staging Staging, ok bool)) {
+	w.registry.MustRegister(computed(func(emit emitter) {
+		s, ok := state()
+		if !ok {
+			return
+		}
+		emit.gauge(stagingSize, float64(s.Size))
+		emit.gauge(stagingFree, float64(s.Free))
+		emit.gauge(stagingInUse, float64(s.InUse))
+		emit.gauge(stagingHeld, float64(s.Files))
+	}))
+}

@@ -1,0 +1,96 @@
+package worker
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"stevedore/activities"
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+)
+
+func ask(g *gate, authorization string) int {
+	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	request.Header.Set("Authorization", authorization)
+	status, _ := g.check(request)
+	return status
+}
+
+// TestTokensWhileTheLedgerIsAway: who was let in lately still is, for metrics
+// are needed then; nobody else is, and a revoked token never.
+func TestTokensWhileTheLedgerIsAway(t *testing.T) {
+	t.Parallel()
+	now, err := time.Unix(1_700_000_000, 0), error(nil)
+	role := ingest.RoleViewer
+	g := &gate{
+		bootstrap: "bootstrap", now: func() time.Time { return now },
+		ask: func(context.Context, string) (ingest.Principal, error) { return ingest.Principal{Role: role}, err },
+	}
+	require.Equal(t, 200, ask(g, "Bearer good"))
+	require.Equal(t, 200, ask(g, "bearer good"), "the scheme's case does not matter")
+	for _, header := range []string{"", "Bearer", "Bearer ", "Basic good", "good"} {
+		require.Equal(t, 401, ask(g, header), header)
+	}
+	role = "wizard"
+	require.Equal(t, 403, ask(g, "Bearer other"))
+
+	role, err = ingest.RoleViewer, errors.New("away")
+	now = now.Add(trusted - time.Second)
+	require.Equal(t, 200, ask(g, "Bearer good"))
+	require.Equal(t, 503, ask(g, "Bearer other"))
+	require.Equal(t, 200, ask(g, "Bearer bootstrap"))
+	now = now.Add(2 * time.Second)
+	require.Equal(t, 503, ask(g, "Bearer good"), "an hour is not for ever")
+
+	err = nil
+	require.Equal(t, 200, ask(g, "Bearer good"))
+	err = admin.TokenRefused{}
+	require.Equal(t, 401, ask(g, "Bearer good"))
+	err = errors.New("away")
+	require.Equal(t, 503, ask(g, "Bearer good"), "what was revoked is not trusted any more")
+	g.bootstrap = ""
+	require.Equal(t, 401, ask(g, "Bearer "))
+	require.NotContains(t, g.good, sha256.Sum256(nil))
+}
+
+func TestFailuresByKind(t *testing.T) {
+	t.Parallel()
+	benign := temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign}
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"success":   {nil, ""},
+		"cancelled": {temporal.NewCanceledError(), ""},
+		"transient": {temporal.NewApplicationError("x", string(ingest.KindTransient)), "transient"},
+		"permanent": {temporal.NewNonRetryableApplicationError("x", string(ingest.KindAuth), nil), "auth"},
+		"fenced":    {temporal.NewApplicationErrorWithOptions("x", string(ingest.KindFenced), benign), "fenced"},
+		"stopped":   {temporal.NewApplicationErrorWithOptions("x", "stopped", benign), ""},
+		"foreign":   {errors.New("/a/path"), unknownKind},
+	} {
+		require.Equal(t, c.want, failureKind(c.err), name)
+	}
+	require.True(t, elsewhere(temporal.NewApplicationError("x", activities.TypeOtherHost)))
+	require.False(t, elsewhere(nil))
+	require.False(t, elsewhere(errors.New("x")))
+}
+
+func TestListenOnNothingOrSayWhy(t *testing.T) {
+	t.Parallel()
+	listener, err := listen(t.Context(), "")
+	require.NoError(t, err)
+	require.Nil(t, listener)
+	listener, err = listen(t.Context(), "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	_, err = listen(t.Context(), listener.Addr().String())
+	require.ErrorContains(t, err, "STEVEDORE_WORKER_METRICS_ADDR")
+}
