@@ -23,6 +23,9 @@ const TypeOtherHost = "other_host"
 // shutdown: long enough for the worker to be gone, short enough not to be seen.
 const handOverDelay = 2 * time.Second
 
+// advancedDelay is how soon another attempt follows one that got further.
+const advancedDelay = time.Second
+
 // applicationError is the only place where an error becomes a Temporal
 // ApplicationError. Its type is the ingest.Kind, because sentinel errors do
 // not survive the way through the server, and its message is the line for people.
@@ -45,6 +48,9 @@ func applicationError(err error) error {
 	options := temporal.ApplicationErrorOptions{NonRetryable: kind.Permanent(), Cause: err}
 	if kind == ingest.KindFenced {
 		options.Category = temporal.ApplicationErrorCategoryBenign
+	}
+	if further := (advanced{}); errors.As(err, &further) {
+		options.NextRetryDelay = advancedDelay
 	}
 	return temporal.NewApplicationErrorWithOptions(message(err), string(kind), options)
 }

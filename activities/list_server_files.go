@@ -86,20 +86,21 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, asked strin
 	l.ServerName, l.MaxParallel = server.Name, server.MaxParallel
 	l.Settle, l.ScanInterval = server.Settle, server.ScanInterval
 
-	ctx, report, stop := a.watch(ctx, 0)
-	defer func() { err = stop(err) }()
+	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server)})
+	defer func() { err = motion.stop(err) }()
 	source, err := a.Sources.Open(ctx, server)
 	if err != nil {
 		return l, err
 	}
 	defer func() { _ = source.Close() }()
+	source.OnAnswer(motion.moved)
 
 	batch := make([]ingest.Observation, 0, observeBatch)
 	flush := func() error {
 		counts, err := a.Catalog.Observe(ctx, server.UUID, asked, batch)
 		l.Seen, l.New, l.Rejected = l.Seen+int64(len(batch)), l.New+counts.New, l.Rejected+counts.Rejected
 		batch = batch[:0]
-		report(l.Seen)
+		motion.report(l.Seen)
 		return err
 	}
 	l.unreadable, err = source.List(ctx, func(seen ingest.Observation) error {

@@ -42,13 +42,14 @@ func (a *Activities) RecheckSettling(ctx context.Context, in RecheckSettlingInpu
 }
 
 func (a *Activities) recheck(ctx context.Context, server ingest.Server) (r RecheckSettlingResult, err error) {
-	ctx, report, stop := a.watch(ctx, 0)
-	defer func() { err = stop(err) }()
+	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server)})
+	defer func() { err = motion.stop(err) }()
 	source, err := a.Sources.Open(ctx, server)
 	if err != nil {
 		return r, err
 	}
 	defer func() { _ = source.Close() }()
+	source.OnAnswer(motion.moved)
 	for after, looked := int64(0), int64(0); ; {
 		files, err := a.Catalog.Settling(ctx, server.UUID, after, recheckPage)
 		if err != nil {
@@ -63,7 +64,7 @@ func (a *Activities) recheck(ctx context.Context, server ingest.Server) (r Reche
 			return r, err
 		}
 		r.Vanished += vanished
-		report(looked)
+		motion.report(looked)
 	}
 	r.Ready, r.Settling, err = a.Catalog.Promote(ctx, server)
 	return r, err

@@ -72,8 +72,8 @@ func (a *Activities) storeObject(ctx context.Context, file ingest.File) error {
 }
 
 func (a *Activities) put(ctx context.Context, file ingest.File, staged ingest.Staged, key string) (_ ingest.Object, err error) {
-	ctx, report, stop := a.watch(ctx, file.Size)
-	defer func() { err = stop(err) }()
+	ctx, motion := a.watchAs(ctx, watched{Total: file.Size})
+	defer func() { err = motion.stop(err) }()
 	return a.Objects.Put(ctx, ingest.Put{
 		Key: key, Path: staged.Path, Size: file.Size, SHA256: file.Hash,
 		Metadata: map[string]string{
@@ -81,6 +81,6 @@ func (a *Activities) put(ctx context.Context, file ingest.File, staged ingest.St
 			"mtime": file.ModTime.UTC().Format(time.RFC3339), "file-uuid": file.UUID,
 			"size": strconv.FormatInt(file.Size, 10),
 		},
-		Progress: report,
+		Progress: motion.report, Moved: motion.moved, Stored: motion.keep,
 	})
 }

@@ -41,6 +41,10 @@ type Put struct {
 	Metadata map[string]string
 	// Progress, may be nil, is called with the bytes safely stored so far.
 	Progress func(done int64)
+	// Moved, may be nil, is called concurrently whenever bytes went out, safe or
+	// not; Stored, may be nil, when some became safe by this call.
+	Moved  func()
+	Stored func()
 }
 
 // Object is an object as the store has it.

@@ -184,7 +184,7 @@ func (w *writer) keepPart(stored minio.ObjectPart, section *io.SectionReader, su
 // sendPart writes one part. The store compares what arrives with its MD5 and
 // with the SHA-256 in the signature, so damage on the way is refused.
 func (w *writer) sendPart(ctx context.Context, uploadID string, number int, section *io.SectionReader, sum *digests) (minio.CompletePart, error) {
-	body := io.NewSectionReader(section, 0, section.Size())
+	body := w.progress.body(io.NewSectionReader(section, 0, section.Size()))
 	part, err := w.core.PutObjectPart(ctx, w.bucket, w.req.Key, uploadID, number, body, section.Size(),
 		minio.PutObjectPartOptions{Md5Base64: sum.md5Base64(), Sha256Hex: sum.sha256Hex(), DisableContentSha256: signGivenDigest})
 	if err != nil && raced(err) {
@@ -193,6 +193,6 @@ func (w *writer) sendPart(ctx context.Context, uploadID string, number int, sect
 	if err != nil {
 		return minio.CompletePart{}, w.explain(ctx, err, fmt.Sprintf("write part %d of %s", number, w.req.Key))
 	}
-	w.progress.add(section.Size())
+	w.progress.sent(section.Size())
 	return minio.CompletePart{PartNumber: number, ETag: part.ETag}, nil
 }

@@ -135,7 +135,7 @@ func (w *writer) writeWhole(ctx context.Context) error {
 	if sum.sha256Hex() != w.req.SHA256 {
 		return w.changed(sum.sha256Hex())
 	}
-	body := io.NewSectionReader(w.file, 0, w.req.Size)
+	body := w.progress.body(io.NewSectionReader(w.file, 0, w.req.Size))
 	opts := w.options()
 	opts.DisableContentSha256 = signGivenDigest
 	opts.SetMatchETagExcept("*")
@@ -146,7 +146,7 @@ func (w *writer) writeWhole(ctx context.Context) error {
 	if err != nil {
 		return w.explain(ctx, err, "write object "+w.req.Key)
 	}
-	w.progress.add(w.req.Size)
+	w.progress.sent(w.req.Size)
 	return nil
 }
 
