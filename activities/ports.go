@@ -66,6 +66,7 @@ type Debris interface {
 
 // Sources opens sessions on partners' servers.
 type Sources interface {
+	// Open logs in. Its permanent errors are ServerLevel.
 	Open(ctx context.Context, server ingest.Server) (Source, error)
 }
 

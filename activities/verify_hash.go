@@ -114,7 +114,7 @@ func (a *Activities) offeredChecksum(ctx context.Context, file ingest.File) (wan
 }
 
 func (a *Activities) readSidecar(ctx context.Context, server ingest.Server, sidecar string) ([]byte, error) {
-	source, err := a.Sources.Open(ctx, server)
+	source, err := a.open(ctx, server)
 	if err != nil {
 		return nil, err
 	}
