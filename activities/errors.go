@@ -11,9 +11,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// typeStopped is the type of the benign error with which an attempt hands over
+// TypeStopped is the type of the benign error with which an attempt hands over
 // when its worker shuts down.
-const typeStopped = "stopped"
+const TypeStopped = "stopped"
 
 // TypeOtherHost is the type of the error with which a local activity says that
 // the staged file is not on the worker that runs the workflow.
@@ -38,7 +38,7 @@ func applicationError(err error) error {
 		return already
 	}
 	if errors.Is(err, ingest.ErrStopped) {
-		return temporal.NewApplicationErrorWithOptions("the worker is shutting down; progress is kept", typeStopped,
+		return temporal.NewApplicationErrorWithOptions("the worker is shutting down; progress is kept", TypeStopped,
 			temporal.ApplicationErrorOptions{NextRetryDelay: handOverDelay, Category: temporal.ApplicationErrorCategoryBenign})
 	}
 	if errors.Is(err, context.Canceled) {
@@ -53,6 +53,16 @@ func applicationError(err error) error {
 		options.NextRetryDelay = advancedDelay
 	}
 	return temporal.NewApplicationErrorWithOptions(message(err), string(kind), options)
+}
+
+// handOver is applicationError for steps with few attempts: that the worker
+// shuts down must not use one up, so the workflow begins the step anew.
+func handOver(err error) error {
+	if !errors.Is(err, ingest.ErrStopped) {
+		return applicationError(err)
+	}
+	return temporal.NewApplicationErrorWithOptions("the worker is shutting down; another one begins anew", TypeStopped,
+		temporal.ApplicationErrorOptions{NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign})
 }
 
 // message returns the line for people of err.
@@ -77,7 +87,7 @@ func held(ctx context.Context) bool {
 // failure of the step.
 func (a *Activities) settle(ctx context.Context, step ingest.Step, file ingest.File, err error) error {
 	if err != nil && held(ctx) {
-		return temporal.NewApplicationErrorWithOptions("an operator paused or reset this step; progress is kept", typeStopped,
+		return temporal.NewApplicationErrorWithOptions("an operator paused or reset this step; progress is kept", TypeStopped,
 			temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign, Cause: err})
 	}
 	kind := ingest.KindOf(err)

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -71,6 +72,7 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 	finish.Counts.Errors = result.unreadable
 	if err != nil {
 		kind := ingest.KindOf(err)
+		finish.Broken = errors.Is(err, ingest.ErrStopped)
 		finish.Failure = &ingest.Failure{Step: ingest.StepDiscover, Kind: kind, Message: message(err)}
 		finish.Suspend = suspends(kind)
 	}
@@ -79,7 +81,7 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 	if finishErr := a.Catalog.FinishScan(ctx, finish); finishErr != nil {
 		err = finishErr
 	}
-	return result.ListServerFilesResult, applicationError(err)
+	return result.ListServerFilesResult, handOver(err)
 }
 
 // suspends reports whether listing on schedule would do harm (locked accounts,
@@ -103,7 +105,7 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 	l.ServerName, l.MaxParallel = server.Name, server.MaxParallel
 	l.Settle, l.ScanInterval = server.Settle, server.ScanInterval
 
-	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server)})
+	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Yields: true})
 	defer func() { err = motion.stop(err) }()
 	open := a.open
 	if in.Force {

@@ -42,11 +42,11 @@ func (a *Activities) RecheckSettling(ctx context.Context, in RecheckSettlingInpu
 			err = suspendErr
 		}
 	}
-	return result, applicationError(err)
+	return result, handOver(err)
 }
 
 func (a *Activities) recheck(ctx context.Context, server ingest.Server) (r RecheckSettlingResult, err error) {
-	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server)})
+	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Yields: true})
 	defer func() { err = motion.stop(err) }()
 	source, err := a.open(ctx, server)
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"go.temporal.io/sdk/activity"
+
 	"stevedore/internal/ingest"
 )
 
@@ -81,6 +83,6 @@ func (a *Activities) put(ctx context.Context, file ingest.File, staged ingest.St
 			"mtime": file.ModTime.UTC().Format(time.RFC3339), "file-uuid": file.UUID,
 			"size": strconv.FormatInt(file.Size, 10),
 		},
-		Progress: motion.report, Moved: motion.moved, Stored: motion.keep,
+		Stop: activity.GetWorkerStopChannel(ctx), Progress: motion.report, Moved: motion.moved, Stored: motion.keep,
 	})
 }

@@ -76,7 +76,7 @@ func (a *Activities) digests(ctx context.Context, file ingest.File, also string)
 	if also != "" && also != "sha256" {
 		algos = append(algos, also)
 	}
-	ctx, motion := a.watchAs(ctx, watched{Total: file.Size})
+	ctx, motion := a.watchAs(ctx, watched{Total: file.Size, Yields: true})
 	defer func() { err = motion.stop(err) }()
 	size, digests, err := a.Staging.Digests(ctx, file.UUID, motion.report, algos...)
 	if err == nil && size != file.Size {

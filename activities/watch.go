@@ -2,10 +2,12 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/worker"
 
 	"stevedore/internal/ingest"
 )
@@ -35,6 +37,9 @@ type watched struct {
 	// Lasts says that what is reported beyond the first report is there for the
 	// next attempt, too: see advanced.
 	Lasts bool
+	// Yields says that the step is ended as soon as its worker shuts down. Steps
+	// that have something to bring to an end first ask by themselves.
+	Yields bool
 }
 
 // motion is a long step under way, as its watchdog sees it.
@@ -88,15 +93,21 @@ func (m *motion) moved() { m.signs.Add(1) }
 func (m *motion) keep() { m.kept.Store(true) }
 
 // stop ends the watch and explains the step's error: what the watchdog did is a
-// transient error, not a cancellation, and one after progress is advanced.
+// transient error, not a cancellation, what a shutdown did is ErrStopped, and an
+// error after progress is advanced.
 func (m *motion) stop(err error) error {
 	cause := context.Cause(m.under)
 	m.cancel(nil)
 	<-m.ended
-	if err != nil && m.ctx.Err() == nil && isStalled(cause) {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(cause, ingest.ErrStopped), errors.Is(cause, worker.ErrWorkerShutdown):
+		err = ingest.ErrStopped
+	case m.ctx.Err() == nil && isStalled(cause):
 		err = cause
 	}
-	if err != nil && m.kept.Load() {
+	if m.kept.Load() {
 		return advanced{err}
 	}
 	return err
@@ -124,6 +135,10 @@ func (m *motion) beat(patience time.Duration) {
 	defer tick.Stop()
 	lastDone, lastSigns, movedAt := int64(-1), int64(0), time.Now()
 	var speed meter
+	var stops <-chan struct{}
+	if m.Yields {
+		stops = activity.GetWorkerStopChannel(m.ctx)
+	}
 	for {
 		done, signs := m.done.Load(), m.signs.Load()
 		activity.RecordHeartbeat(m.ctx, Progress{Done: done, Total: m.Total, Rate: speed.at(time.Now(), done)})
@@ -136,6 +151,9 @@ func (m *motion) beat(patience time.Duration) {
 		}
 		select {
 		case <-m.under.Done():
+			return
+		case <-stops:
+			m.cancel(ingest.ErrStopped)
 			return
 		case <-tick.C:
 		}

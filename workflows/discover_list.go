@@ -18,9 +18,9 @@ func (d *discovery) list(ctx workflow.Context) {
 	d.describe(ctx, "lists the server")
 	listing := about(withListing(ctx), "list server "+d.name)
 	var result activities.ListServerFilesResult
-	d.listErr = workflow.ExecuteActivity(listing, activities.NameListServerFiles, activities.ListServerFilesInput{
+	d.listErr = whole(listing, activities.NameListServerFiles, activities.ListServerFilesInput{
 		ServerUUID: d.in.ServerUUID, Source: d.in.Source, Force: d.force,
-	}).Get(ctx, &result)
+	}, &result)
 	d.force = false
 	d.halt(result.Paused, d.listErr)
 	if d.listErr != nil || result.Paused {
@@ -38,9 +38,7 @@ func (d *discovery) list(ctx workflow.Context) {
 func (d *discovery) recheck(ctx workflow.Context) {
 	rechecking := about(withListing(ctx), fmt.Sprintf("look again at %d files that settle", d.settling))
 	var result activities.RecheckSettlingResult
-	err := workflow.ExecuteActivity(rechecking, activities.NameRecheckSettling, activities.RecheckSettlingInput{
-		ServerUUID: d.in.ServerUUID,
-	}).Get(ctx, &result)
+	err := whole(rechecking, activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: d.in.ServerUUID}, &result)
 	d.halt(result.Paused, err)
 	if err != nil || result.Paused {
 		d.listErr = err

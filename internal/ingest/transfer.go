@@ -45,6 +45,9 @@ type Put struct {
 	// not; Stored, may be nil, when some became safe by this call.
 	Moved  func()
 	Stored func()
+	// Stop, may be nil: when closed, no part is begun any more, those under way
+	// get some time to become safe, and Put returns ErrStopped.
+	Stop <-chan struct{}
 }
 
 // Object is an object as the store has it.
