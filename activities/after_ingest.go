@@ -67,7 +67,7 @@ func (a *Activities) afterIngest(ctx context.Context, server ingest.Server, file
 // that is gone was tidied by an attempt whose answer was lost, or by the
 // partner; one that is another version now is left for the next scan.
 func (a *Activities) tidySource(ctx context.Context, server ingest.Server, file ingest.File) (map[string]any, error) {
-	source, err := a.Sources.Open(ctx, server)
+	source, err := a.open(ctx, server)
 	if err != nil {
 		return nil, err
 	}

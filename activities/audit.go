@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -71,6 +72,9 @@ func (a *Activities) RunAudit(ctx context.Context, in AuditInput) error {
 		notes.counts = counts
 		err = notes.write(ctx)
 	}
+	if errors.Is(context.Cause(ctx), ingest.ErrStopped) {
+		return handOver(ingest.ErrStopped)
+	}
 	if err != nil {
 		return applicationError(err)
 	}
@@ -83,9 +87,10 @@ func (a *Activities) EndAudit(ctx context.Context, in AuditInput) error {
 }
 
 // beating heartbeats until stop is called. An audit may wait long for a server
-// without counting anything.
+// without counting anything. The context is cancelled with ErrStopped when the
+// worker shuts down.
 func beating(ctx context.Context) (_ context.Context, stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -96,12 +101,15 @@ func beating(ctx context.Context) (_ context.Context, stop func()) {
 			select {
 			case <-ctx.Done():
 				return
+			case <-activity.GetWorkerStopChannel(ctx):
+				cancel(ingest.ErrStopped)
+				return
 			case <-tick.C:
 			}
 		}
 	}()
 	return ctx, func() {
-		cancel()
+		cancel(nil)
 		<-ended
 	}
 }

@@ -134,7 +134,7 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	ctx, report, stop := a.watch(ctx, file.Size)
 	defer func() { err = stop(err) }()
 
-	source, err := a.Sources.Open(ctx, server)
+	source, err := a.open(ctx, server)
 	if err != nil {
 		return ingest.Staged{}, err
 	}

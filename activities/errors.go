@@ -11,9 +11,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// typeStopped is the type of the benign error with which an attempt hands over
+// TypeStopped is the type of the benign error with which an attempt hands over
 // when its worker shuts down.
-const typeStopped = "stopped"
+const TypeStopped = "stopped"
 
 // TypeOtherHost is the type of the error with which a local activity says that
 // the staged file is not on the worker that runs the workflow.
@@ -29,6 +29,9 @@ type Advance struct {
 	Advanced bool `json:"advanced"`
 }
 
+// advancedDelay is how soon another attempt follows one that got further.
+const advancedDelay = time.Second
+
 // applicationError is the only place where an error becomes a Temporal
 // ApplicationError. Its type is the ingest.Kind, because sentinel errors do
 // not survive the way through the server, and its message is the line for people.
@@ -41,7 +44,7 @@ func applicationError(err error) error {
 		return already
 	}
 	if errors.Is(err, ingest.ErrStopped) {
-		return temporal.NewApplicationErrorWithOptions("the worker is shutting down; progress is kept", typeStopped,
+		return temporal.NewApplicationErrorWithOptions("the worker is shutting down; progress is kept", TypeStopped,
 			temporal.ApplicationErrorOptions{NextRetryDelay: handOverDelay, Category: temporal.ApplicationErrorCategoryBenign})
 	}
 	if errors.Is(err, context.Canceled) {
@@ -52,7 +55,20 @@ func applicationError(err error) error {
 	if kind == ingest.KindFenced {
 		options.Category = temporal.ApplicationErrorCategoryBenign
 	}
+	if further := (advanced{}); errors.As(err, &further) {
+		options.NextRetryDelay, options.Details = advancedDelay, []any{Advance{Advanced: true}}
+	}
 	return temporal.NewApplicationErrorWithOptions(message(err), string(kind), options)
+}
+
+// handOver is applicationError for steps with few attempts: that the worker
+// shuts down must not use one up, so the workflow begins the step anew.
+func handOver(err error) error {
+	if !errors.Is(err, ingest.ErrStopped) {
+		return applicationError(err)
+	}
+	return temporal.NewApplicationErrorWithOptions("the worker is shutting down; another one begins anew", TypeStopped,
+		temporal.ApplicationErrorOptions{NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign})
 }
 
 // message returns the line for people of err.
@@ -77,7 +93,7 @@ func held(ctx context.Context) bool {
 // failure of the step.
 func (a *Activities) settle(ctx context.Context, step ingest.Step, file ingest.File, err error) error {
 	if err != nil && held(ctx) {
-		return temporal.NewApplicationErrorWithOptions("an operator paused or reset this step; progress is kept", typeStopped,
+		return temporal.NewApplicationErrorWithOptions("an operator paused or reset this step; progress is kept", TypeStopped,
 			temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign, Cause: err})
 	}
 	kind := ingest.KindOf(err)

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,6 +19,8 @@ type ListServerFilesInput struct {
 	ServerUUID string `json:"server_uuid"`
 	// Source says who asked, for the discovered event: "schedule" or "manual".
 	Source string `json:"source"`
+	// Force tries a suspended server, too; otherwise it is KindSuspended.
+	Force bool `json:"force,omitempty"`
 }
 
 // ListServerFilesResult is what DiscoverFiles goes on with: counts and the
@@ -33,29 +36,43 @@ type ListServerFilesResult struct {
 	MaxParallel  int           `json:"max_parallel"`
 	Settle       time.Duration `json:"settle"`
 	ScanInterval time.Duration `json:"scan_interval"`
+
+	// Paused says that the server is switched off or removed and was not logged
+	// in to; then it is all there is.
+	Paused bool `json:"paused,omitempty"`
 }
 
 // ListServerFiles walks the server and streams what it sees into the database.
-// A repeated attempt observes the same entries again, which changes nothing.
+// A repeated attempt observes the same entries again, which changes nothing. A
+// paused server is left alone, and the result says so.
 func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInput) (ListServerFilesResult, error) {
-	server, err := a.Ledger.Server(ctx, in.ServerUUID)
-	if err != nil {
-		return ListServerFilesResult{}, applicationError(err)
-	}
+	server, halt, err := a.asked(ctx, in.ServerUUID)
 	info := activity.GetInfo(ctx)
+	if err != nil || halt.Paused && info.Attempt == 1 {
+		return ListServerFilesResult{Paused: halt.Paused}, applicationError(err)
+	}
 	scanID, err := a.Catalog.StartScan(ctx, server.UUID, fmt.Sprintf("%s/%s", info.WorkflowExecution.RunID, info.ActivityID))
 	if err != nil {
 		return ListServerFilesResult{}, applicationError(err)
 	}
+	if halt.Paused { // since an attempt that has left the scan's row open
+		return ListServerFilesResult{Paused: true}, applicationError(a.Catalog.FinishScan(ctx, ingest.ScanResult{
+			ScanID: scanID, ServerUUID: server.UUID, Broken: true,
+			Failure: &ingest.Failure{Step: ingest.StepDiscover, Kind: ingest.KindTransient, Message: "server " + server.Name + " was paused meanwhile"},
+		}))
+	}
 	var result listing
 	err = unlessRefused(ctx, func() (err error) {
-		result, err = a.list(ctx, server, in.Source)
+		result, err = a.list(ctx, server, in)
 		return err
 	})
-	finish := ingest.ScanResult{ScanID: scanID, ServerUUID: server.UUID, Counts: result.counts()}
+	finish := ingest.ScanResult{
+		ScanID: scanID, ServerUUID: server.UUID, Counts: result.counts(), Mends: in.Force && halt.Suspended,
+	}
 	finish.Counts.Errors = result.unreadable
 	if err != nil {
 		kind := ingest.KindOf(err)
+		finish.Broken = errors.Is(err, ingest.ErrStopped)
 		finish.Failure = &ingest.Failure{Step: ingest.StepDiscover, Kind: kind, Message: message(err)}
 		finish.Suspend = suspends(kind)
 	}
@@ -64,13 +81,15 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 	if finishErr := a.Catalog.FinishScan(ctx, finish); finishErr != nil {
 		err = finishErr
 	}
-	return result.ListServerFilesResult, applicationError(err)
+	return result.ListServerFilesResult, handOver(err)
 }
 
 // suspends reports whether listing on schedule would do harm (locked accounts,
 // an endless listing) or cannot succeed before somebody has changed the server
 // or our settings.
-func suspends(kind ingest.Kind) bool { return kind.ServerLevel() || kind == ingest.KindInvalid }
+func suspends(kind ingest.Kind) bool {
+	return kind.ServerLevel() && kind != ingest.KindSuspended || kind == ingest.KindInvalid
+}
 
 // listing adds to the result what only the scan row needs.
 type listing struct {
@@ -82,24 +101,29 @@ func (l listing) counts() ingest.ScanCounts {
 	return ingest.ScanCounts{Seen: l.Seen, New: l.New, Settling: l.Settling, Rejected: l.Rejected}
 }
 
-func (a *Activities) list(ctx context.Context, server ingest.Server, asked string) (l listing, err error) {
+func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServerFilesInput) (l listing, err error) {
 	l.ServerName, l.MaxParallel = server.Name, server.MaxParallel
 	l.Settle, l.ScanInterval = server.Settle, server.ScanInterval
 
-	ctx, report, stop := a.watch(ctx, 0)
-	defer func() { err = stop(err) }()
-	source, err := a.Sources.Open(ctx, server)
+	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Yields: true})
+	defer func() { err = motion.stop(err) }()
+	open := a.open
+	if in.Force {
+		open = a.logIn
+	}
+	source, err := open(ctx, server)
 	if err != nil {
 		return l, err
 	}
 	defer func() { _ = source.Close() }()
+	source.OnAnswer(motion.moved)
 
 	batch := make([]ingest.Observation, 0, observeBatch)
 	flush := func() error {
-		counts, err := a.Catalog.Observe(ctx, server.UUID, asked, batch)
+		counts, err := a.Catalog.Observe(ctx, server.UUID, in.Source, batch)
 		l.Seen, l.New, l.Rejected = l.Seen+int64(len(batch)), l.New+counts.New, l.Rejected+counts.Rejected
 		batch = batch[:0]
-		report(l.Seen)
+		motion.report(l.Seen)
 		return err
 	}
 	l.unreadable, err = source.List(ctx, func(seen ingest.Observation) error {

@@ -41,10 +41,18 @@ func readyFile(f ingest.File) ReadyFile {
 // NextReadyFilesResult is the oldest ready files, oldest first.
 type NextReadyFilesResult struct {
 	Files []ReadyFile `json:"files,omitempty"`
+
+	// Halt is set when no file of the server is to be started.
+	Halt
 }
 
-// NextReadyFiles returns the oldest ready files of the server.
+// NextReadyFiles returns the oldest ready files of the server, unless none is
+// to be started now.
 func (a *Activities) NextReadyFiles(ctx context.Context, in NextReadyFilesInput) (NextReadyFilesResult, error) {
+	_, halt, err := a.asked(ctx, in.ServerUUID)
+	if err != nil || halt != (Halt{}) {
+		return NextReadyFilesResult{Halt: halt}, applicationError(err)
+	}
 	files, err := a.Catalog.ReadyFiles(ctx, in.ServerUUID, in.Exclude, in.Limit)
 	if err != nil {
 		return NextReadyFilesResult{}, applicationError(err)

@@ -25,7 +25,7 @@ type ParkFileInput struct {
 // another way stays there, and the outcome says so. A fault of the server as a
 // whole suspends the server.
 func (a *Activities) ParkFile(ctx context.Context, in ParkFileInput) (Outcome, error) {
-	if in.Kind.ServerLevel() {
+	if in.Kind.ServerLevel() && in.Kind != ingest.KindSuspended { // that one has learned nothing new
 		if err := a.suspend(ctx, in); err != nil {
 			return Outcome{}, applicationError(err)
 		}

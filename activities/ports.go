@@ -68,11 +68,16 @@ type Debris interface {
 
 // Sources opens sessions on partners' servers.
 type Sources interface {
+	// Open logs in. Its permanent errors are ServerLevel.
 	Open(ctx context.Context, server ingest.Server) (Source, error)
 }
 
 // Source is a session on one server. Close gives it back.
 type Source interface {
+	// OnAnswer sets what is called, at once and often, when the server has
+	// answered something that brings the work forward: names of a folder, the
+	// look at a file. Reads of files are not told.
+	OnAnswer(fn func())
 	// List walks the server's root and calls fn for each entry to be recorded,
 	// rejected ones included. It returns how many folders could not be read.
 	List(ctx context.Context, fn func(ingest.Observation) error) (unreadable int64, err error)

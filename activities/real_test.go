@@ -33,7 +33,13 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{Rig: rig.New(t)}
+	return newBenchOf(t, rig.New(t))
+}
+
+// newBenchOf is newBench for a world whose settings were changed.
+func newBenchOf(t *testing.T, world *rig.Rig) *bench {
+	t.Helper()
+	b := &bench{Rig: world}
 	b.sshd = testenv.StartSSHD(t, testenv.SSHDOptions{})
 	b.server = b.Register(b.sshd, "acme", func(s *ingest.Server) { s.Settle = 0 })
 	temporalClient, _ := testenv.Temporal(t)

@@ -16,6 +16,10 @@ type RecheckSettlingResult struct {
 	Ready    int64 `json:"ready"`
 	Settling int64 `json:"settling"`
 	Vanished int64 `json:"vanished"`
+
+	// Paused says that the server is switched off or removed and was not logged
+	// in to; then it is all there is.
+	Paused bool `json:"paused,omitempty"`
 }
 
 // recheckPage is how many settling files are read from the database at once.
@@ -24,31 +28,32 @@ const recheckPage = 500
 // RecheckSettling stats only the files that settle and makes those ready whose
 // size and time have stayed the same. A server that refuses is suspended.
 func (a *Activities) RecheckSettling(ctx context.Context, in RecheckSettlingInput) (RecheckSettlingResult, error) {
-	server, err := a.Ledger.Server(ctx, in.ServerUUID)
-	if err != nil {
-		return RecheckSettlingResult{}, applicationError(err)
+	server, halt, err := a.asked(ctx, in.ServerUUID)
+	if err != nil || halt.Paused {
+		return RecheckSettlingResult{Paused: halt.Paused}, applicationError(err)
 	}
 	var result RecheckSettlingResult
 	err = unlessRefused(ctx, func() (err error) {
 		result, err = a.recheck(ctx, server)
 		return err
 	})
-	if ingest.KindOf(err).ServerLevel() {
+	if kind := ingest.KindOf(err); kind.ServerLevel() && kind != ingest.KindSuspended {
 		if suspendErr := a.Catalog.SuspendServer(ctx, server.UUID, message(err)); suspendErr != nil {
 			err = suspendErr
 		}
 	}
-	return result, applicationError(err)
+	return result, handOver(err)
 }
 
 func (a *Activities) recheck(ctx context.Context, server ingest.Server) (r RecheckSettlingResult, err error) {
-	ctx, report, stop := a.watch(ctx, 0)
-	defer func() { err = stop(err) }()
-	source, err := a.Sources.Open(ctx, server)
+	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Yields: true})
+	defer func() { err = motion.stop(err) }()
+	source, err := a.open(ctx, server)
 	if err != nil {
 		return r, err
 	}
 	defer func() { _ = source.Close() }()
+	source.OnAnswer(motion.moved)
 	for after, looked := int64(0), int64(0); ; {
 		files, err := a.Catalog.Settling(ctx, server.UUID, after, recheckPage)
 		if err != nil {
@@ -63,7 +68,7 @@ func (a *Activities) recheck(ctx context.Context, server ingest.Server) (r Reche
 			return r, err
 		}
 		r.Vanished += vanished
-		report(looked)
+		motion.report(looked)
 	}
 	r.Ready, r.Settling, err = a.Catalog.Promote(ctx, server)
 	return r, err

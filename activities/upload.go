@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"go.temporal.io/sdk/activity"
+
 	"stevedore/internal/ingest"
 )
 
@@ -76,8 +78,8 @@ func uploadedChange(file ingest.File, object ingest.Object) ingest.Change {
 }
 
 func (a *Activities) put(ctx context.Context, file ingest.File, staged ingest.Staged, key string) (_ ingest.Object, err error) {
-	ctx, report, stop := a.watch(ctx, file.Size)
-	defer func() { err = stop(err) }()
+	ctx, motion := a.watchAs(ctx, watched{Total: file.Size})
+	defer func() { err = motion.stop(err) }()
 	return a.Objects.Put(ctx, ingest.Put{
 		Key: key, Path: staged.Path, Size: file.Size, SHA256: file.Hash,
 		Metadata: map[string]string{
@@ -85,6 +87,6 @@ func (a *Activities) put(ctx context.Context, file ingest.File, staged ingest.St
 			"mtime": file.ModTime.UTC().Format(time.RFC3339), "file-uuid": file.UUID,
 			"size": strconv.FormatInt(file.Size, 10),
 		},
-		Progress: report,
+		Stop: activity.GetWorkerStopChannel(ctx), Progress: motion.report, Moved: motion.moved, Stored: motion.keep,
 	})
 }

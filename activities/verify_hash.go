@@ -76,9 +76,9 @@ func (a *Activities) digests(ctx context.Context, file ingest.File, also string)
 	if also != "" && also != "sha256" {
 		algos = append(algos, also)
 	}
-	ctx, report, stop := a.watch(ctx, file.Size)
-	defer func() { err = stop(err) }()
-	size, digests, err := a.Staging.Digests(ctx, file.UUID, report, algos...)
+	ctx, motion := a.watchAs(ctx, watched{Total: file.Size, Yields: true})
+	defer func() { err = motion.stop(err) }()
+	size, digests, err := a.Staging.Digests(ctx, file.UUID, motion.report, algos...)
 	if err == nil && size != file.Size {
 		err = ingest.Errorf(ingest.KindHashMismatch, "%d bytes are staged of %d", size, file.Size)
 	}
@@ -114,7 +114,7 @@ func (a *Activities) offeredChecksum(ctx context.Context, file ingest.File) (wan
 }
 
 func (a *Activities) readSidecar(ctx context.Context, server ingest.Server, sidecar string) ([]byte, error) {
-	source, err := a.Sources.Open(ctx, server)
+	source, err := a.open(ctx, server)
 	if err != nil {
 		return nil, err
 	}

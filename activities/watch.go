@@ -2,10 +2,12 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/worker"
 
 	"stevedore/internal/ingest"
 )
@@ -26,31 +28,89 @@ type Progress struct {
 	Refused *ingest.Failure `json:"refused,omitempty"`
 }
 
-// watch heartbeats for a long step and ends it when nothing moves. It returns
-// a context that is cancelled when no progress is reported for NoProgress, the
-// function to report with, and stop, which must be called and which explains a
-// context error: the watchdog's doing is a transient error, not a cancellation.
+// watched says how a long step is watched over.
+type watched struct {
+	// Total is the step's work in bytes; 0 when nobody knows.
+	Total int64
+	// Silence is what the watchdog says about the peer; empty: no byte moved.
+	Silence string
+	// Lasts says that what is reported beyond the first report is there for the
+	// next attempt, too: see advanced.
+	Lasts bool
+	// Yields says that the step is ended as soon as its worker shuts down. Steps
+	// that have something to bring to an end first ask by themselves.
+	Yields bool
+}
+
+// motion is a long step under way, as its watchdog sees it.
+type motion struct {
+	watched
+	ctx    context.Context //nolint:containedctx // the activity's own, which tells its end from the watchdog's
+	under  context.Context //nolint:containedctx // what the step works with
+	cancel context.CancelCauseFunc
+	ended  chan struct{}
+
+	done  atomic.Int64 // as people see it
+	first atomic.Int64 // the first report and one more; 0 before it
+	signs atomic.Int64 // of life besides
+	kept  atomic.Bool  // something was done that the next attempt need not do
+}
+
+// watch is watchAs for a transfer whose reported bytes are checkpointed.
+func (a *Activities) watch(ctx context.Context, total int64) (under context.Context, report func(int64), stop func(error) error) {
+	under, m := a.watchAs(ctx, watched{Total: total, Lasts: true})
+	return under, m.report, m.stop
+}
+
+// watchAs heartbeats for a long step and ends it when nothing moves: it returns
+// a context that is cancelled when there is neither progress nor a sign of life
+// for NoProgress. The motion's stop must be called.
 //
 // Heartbeats use the activity's own context: reports made on a derived one are
 // lost when that ends first.
-func (a *Activities) watch(ctx context.Context, total int64) (watched context.Context, report func(int64), stop func(error) error) {
-	watched, cancel := context.WithCancelCause(ctx)
-	var done atomic.Int64
-	finished := make(chan struct{})
+func (a *Activities) watchAs(ctx context.Context, how watched) (context.Context, *motion) {
+	m := &motion{watched: how, ctx: ctx, ended: make(chan struct{})}
+	m.under, m.cancel = context.WithCancelCause(ctx)
 	go func() {
-		defer close(finished)
-		a.heartbeat(ctx, watched, cancel, &done, total)
+		defer close(m.ended)
+		m.beat(a.NoProgress)
 	}()
-	stop = func(err error) error {
-		cause := context.Cause(watched)
-		cancel(nil)
-		<-finished
-		if err != nil && ctx.Err() == nil && ingest.KindOf(cause) == ingest.KindTransient && isStalled(cause) {
-			return cause
-		}
-		return err
+	return m.under, m
+}
+
+// report says how much is done. The same count again is no movement.
+func (m *motion) report(done int64) {
+	m.done.Store(done)
+	if !m.first.CompareAndSwap(0, done+1) && m.Lasts && done >= m.first.Load() {
+		m.kept.Store(true)
 	}
-	return watched, done.Store, stop
+}
+
+// moved is a sign of life: something went on that the progress does not show.
+func (m *motion) moved() { m.signs.Add(1) }
+
+// keep says that something is done that the next attempt need not do again.
+func (m *motion) keep() { m.kept.Store(true) }
+
+// stop ends the watch and explains the step's error: what the watchdog did is a
+// transient error, not a cancellation, what a shutdown did is ErrStopped, and an
+// error after progress is advanced.
+func (m *motion) stop(err error) error {
+	cause := context.Cause(m.under)
+	m.cancel(nil)
+	<-m.ended
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(cause, ingest.ErrStopped), errors.Is(cause, worker.ErrWorkerShutdown):
+		err = ingest.ErrStopped
+	case m.ctx.Err() == nil && isStalled(cause):
+		err = cause
+	}
+	if m.kept.Load() {
+		return advanced{err}
+	}
+	return err
 }
 
 // stalled is the cause with which the watchdog cancels.
@@ -63,29 +123,54 @@ func isStalled(err error) bool {
 	return ok
 }
 
-func (a *Activities) heartbeat(ctx, watched context.Context, cancel context.CancelCauseFunc, done *atomic.Int64, total int64) {
+// advanced is the error of an attempt after which less is left to do. The next
+// one may follow at once: on a line that breaks again and again, backing off
+// ever longer would take hours for what the line carries in minutes.
+type advanced struct{ error }
+
+func (a advanced) Unwrap() error { return a.error }
+
+func (m *motion) beat(patience time.Duration) {
 	tick := time.NewTicker(HeartbeatEvery)
 	defer tick.Stop()
-	last, movedAt := int64(-1), time.Now()
+	lastDone, lastSigns, movedAt := int64(-1), int64(0), time.Now()
 	var speed meter
+	var stops <-chan struct{}
+	if m.Yields {
+		stops = activity.GetWorkerStopChannel(m.ctx)
+	}
 	for {
-		now := done.Load()
-		activity.RecordHeartbeat(ctx, Progress{Done: now, Total: total, Rate: speed.at(time.Now(), now)})
-		if now != last {
-			last, movedAt = now, time.Now()
+		done, signs := m.done.Load(), m.signs.Load()
+		activity.RecordHeartbeat(m.ctx, Progress{Done: done, Total: m.Total, Rate: speed.at(time.Now(), done)})
+		if done != lastDone || signs != lastSigns {
+			lastDone, lastSigns, movedAt = done, signs, time.Now()
 		}
-		if time.Since(movedAt) > a.NoProgress {
-			cancel(stalled{ingest.Errorf(ingest.KindTransient,
-				"no byte moved for %s (%d of %d bytes done): the peer holds the connection but sends nothing", a.NoProgress, now, total)})
+		if time.Since(movedAt) > patience {
+			m.cancel(stalled{m.silent(patience)})
 			return
 		}
 		select {
-		case <-watched.Done():
+		case <-m.under.Done():
+			return
+		case <-stops:
+			m.cancel(ingest.ErrStopped)
 			return
 		case <-tick.C:
 		}
 	}
 }
+
+// silent says what stood still.
+func (m *motion) silent(patience time.Duration) error {
+	if m.Silence != "" {
+		return ingest.Errorf(ingest.KindTransient, "%s for %s: the connection is given up and made again", m.Silence, patience)
+	}
+	return ingest.Errorf(ingest.KindTransient, "no byte moved for %s (%d of %d bytes done): the peer holds the connection but sends nothing",
+		patience, m.done.Load(), m.Total)
+}
+
+// silence is what the watchdog says about a server that is only asked things.
+func silence(server ingest.Server) string { return "server " + server.Name + " has answered nothing" }
 
 // meter turns counts of bytes into a rate.
 type meter struct {

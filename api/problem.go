@@ -102,7 +102,7 @@ func kindProblem(err *ingest.Error, notFound bool) oas.Problem {
 		if notFound {
 			status, code = http.StatusNotFound, codeNotFound
 		}
-	case ingest.KindConflict, ingest.KindAuth, ingest.KindHostKey, ingest.KindForbiddenAddress, ingest.KindPermission:
+	case ingest.KindConflict, ingest.KindAuth, ingest.KindHostKey, ingest.KindForbiddenAddress, ingest.KindServer, ingest.KindPermission:
 		status, code = http.StatusConflict, codeConflict
 	case ingest.KindTransient:
 		status, code = http.StatusServiceUnavailable, codeUnavailable

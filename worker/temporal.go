@@ -31,7 +31,7 @@ func (r running) Wake(ctx context.Context, server ingest.Server, fileUUID string
 	options.TaskQueue = r.taskQueue
 	_, err := r.client.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalSlotFreed,
 		workflows.SlotFreed{FileUUID: fileUUID, Waiting: true}, options, workflows.NameDiscoverFiles,
-		workflows.DiscoverFilesInput{ServerUUID: server.UUID, Source: "manual"})
+		workflows.DiscoverFilesInput{ServerUUID: server.UUID, Source: "manual", TimersFirst: true})
 	var exhausted *serviceerror.ResourceExhausted
 	if errors.As(err, &exhausted) && exhausted.Cause != enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT {
 		return nil // it has been woken thousands of times, and looks

@@ -18,7 +18,7 @@ type AuditServersInput struct {
 func AuditServers(ctx workflow.Context, in AuditServersInput) error {
 	workflow.SetCurrentDetails(ctx, "Compares servers, ledger, objects and announcements; what it finds is on the page of the audit.")
 	run := activities.AuditInput{RunUUID: in.RunUUID}
-	err := workflow.ExecuteActivity(withAudit(ctx), activities.NameRunAudit, run).Get(ctx, nil)
+	err := whole(withAudit(ctx), activities.NameRunAudit, run, nil)
 	if err == nil {
 		return nil
 	}

@@ -12,6 +12,8 @@ import (
 // doing says what the scan waits for.
 func (d *discovery) doing() string {
 	switch {
+	case d.paused:
+		return "waits for the files in flight to end; its server is paused and no other is started"
 	case d.suspended:
 		return "waits for the files in flight to end; its server is suspended and no other is started"
 	case d.settling > 0:

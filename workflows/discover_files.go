@@ -30,6 +30,14 @@ type DiscoverFilesInput struct {
 	ServerUUID string `json:"server_uuid"`
 	// Source says who asked: "schedule" or "manual".
 	Source string `json:"source"`
+	// Force lists a suspended server, too; it is for the first listing.
+	Force bool `json:"force,omitempty"`
+
+	// TimersFirst makes timers go before files that have ended, where both are
+	// ready: small files, of which one always has just ended, must not keep
+	// timers waiting. Whoever starts the workflow sets it; those that were
+	// started before it came chose otherwise.
+	TimersFirst bool `json:"timers_first,omitempty"`
 
 	// Carried is a run's state for the next one; leave it empty.
 	Carried *DiscoverState `json:"carried,omitempty"`
@@ -46,6 +54,8 @@ type DiscoverState struct {
 	Summary  DiscoverSummary `json:"summary"`
 	// Suspended says that the server was found at fault.
 	Suspended bool `json:"suspended,omitempty"`
+	// Paused says that the server was found switched off or removed.
+	Paused bool `json:"paused,omitempty"`
 }
 
 // DiscoverSummary is what a scan did, all its runs together.
@@ -55,6 +65,12 @@ type DiscoverSummary struct {
 	New      int64 `json:"new"`
 	Started  int64 `json:"started"`
 	Settling int64 `json:"settling"`
+}
+
+// Rescan is the payload of SignalRescan; a signal by hand may leave it out.
+type Rescan struct {
+	// Force lists a suspended server, too.
+	Force bool `json:"force,omitempty"`
 }
 
 // SlotFreed is the payload of SignalSlotFreed.
@@ -84,6 +100,7 @@ type discovery struct {
 	listedAt time.Time // when the last listing began, which the interval counts from
 	seenAt   time.Time // when it was through, which patience counts from
 	listDue  bool      // list as soon as possible
+	force    bool      // the next listing may try a suspended server
 	listErr  error     // the last listing failed: no more listings in this run
 	relist   *timer    // runs while there is work left
 	settling int64     // files seen but not yet known to be whole
@@ -98,7 +115,8 @@ type discovery struct {
 
 	name      string // the server's, for people
 	starts    int
-	suspended bool // the server is at fault: nothing more is listed or started
+	suspended bool // the server is at fault: nothing more is listed or started until somebody asks
+	paused    bool // the server is switched off or removed: likewise
 	summary   DiscoverSummary
 
 	rescan, freed workflow.ReceiveChannel
@@ -118,20 +136,21 @@ type timer struct {
 
 func newDiscovery(ctx workflow.Context, in DiscoverFilesInput) *discovery {
 	d := &discovery{
-		in: in, listDue: true, backlog: true, name: shownServer(ctx),
+		in: in, listDue: true, force: in.Force, backlog: true, name: shownServer(ctx),
 		rescan: workflow.GetSignalChannel(ctx, SignalRescan),
 		freed:  workflow.GetSignalChannel(ctx, SignalSlotFreed),
 	}
 	if c := in.Carried; c != nil {
 		d.server, d.listedAt, d.seenAt, d.carried = c.Server, c.ListedAt, c.ListedAt, c.InFlight
 		d.settling, d.summary, d.listDue, d.suspended = c.Settling, c.Summary, false, c.Suspended
+		d.paused, d.force = c.Paused, false
 	}
 	return d
 }
 
 func (d *discovery) run(ctx workflow.Context) (DiscoverSummary, error) {
 	for {
-		if d.listDue && !d.suspended {
+		if d.listDue && !d.halted() {
 			d.list(ctx)
 		}
 		d.listDue = false
@@ -156,52 +175,6 @@ func (d *discovery) run(ctx workflow.Context) (DiscoverSummary, error) {
 	}
 }
 
-// list walks the server. A failure ends listing, not the files in flight; the
-// next scheduled scan tries again.
-func (d *discovery) list(ctx workflow.Context) {
-	d.listDue = false
-	d.relist.stop()
-	d.relist = nil
-	d.listedAt = workflow.Now(ctx)
-	d.describe(ctx, "lists the server")
-	listing := about(withListing(ctx), "list server "+d.name)
-	var result activities.ListServerFilesResult
-	d.listErr = workflow.ExecuteActivity(listing, activities.NameListServerFiles, activities.ListServerFilesInput{
-		ServerUUID: d.in.ServerUUID, Source: d.in.Source,
-	}).Get(ctx, &result)
-	if d.listErr != nil {
-		return
-	}
-	d.server, d.seenAt, d.name = result, workflow.Now(ctx), result.ServerName
-	d.summary.Listings++
-	d.summary.Seen = result.Seen
-	d.summary.New += result.New
-	d.setSettling(result.Settling)
-	d.backlog = true
-}
-
-// recheck looks at the settling files again.
-func (d *discovery) recheck(ctx workflow.Context) {
-	rechecking := about(withListing(ctx), fmt.Sprintf("look again at %d files that settle", d.settling))
-	var result activities.RecheckSettlingResult
-	err := workflow.ExecuteActivity(rechecking, activities.NameRecheckSettling, activities.RecheckSettlingInput{
-		ServerUUID: d.in.ServerUUID,
-	}).Get(ctx, &result)
-	if err != nil {
-		d.listErr = err
-		d.setSettling(0)
-		return
-	}
-	d.backlog = d.backlog || result.Ready > 0
-	d.setSettling(result.Settling)
-}
-
-func (d *discovery) setSettling(n int64) {
-	d.settling, d.summary.Settling = n, n
-	d.settle.stop()
-	d.settle = nil
-}
-
 // fill starts files while the window has room. It waits for every start: an
 // abandoned child that has not started is lost when this run ends.
 func (d *discovery) fill(ctx workflow.Context) error {
@@ -221,7 +194,7 @@ func (d *discovery) fill(ctx workflow.Context) error {
 // room is how many more files may be in flight. Before the first successful
 // listing of a scan nothing is known of the server, and nothing is started.
 func (d *discovery) room() int {
-	if d.suspended {
+	if d.halted() {
 		return 0
 	}
 	return d.server.MaxParallel - len(d.children) - len(d.carried)
@@ -243,6 +216,7 @@ func (d *discovery) nextReady(ctx workflow.Context) error {
 	}).Get(ctx, &page)
 	d.ready = page.Files
 	d.backlog = len(page.Files) == readyPage
+	d.paused, d.suspended = d.paused || page.Paused, d.suspended || page.Suspended
 	return err
 }
 
@@ -259,7 +233,7 @@ func (d *discovery) inFlight() []string {
 // interval has passed: their observation goes on where it stands. A listing
 // that took longer than that has not yet seen any of them twice.
 func (d *discovery) finished(ctx workflow.Context) bool {
-	if d.suspended {
+	if d.halted() {
 		return len(d.inFlight()) == 0
 	}
 	if len(d.ready) > 0 || d.backlog && d.room() > 0 && d.server.MaxParallel > 0 || len(d.inFlight()) > 0 {
@@ -276,14 +250,16 @@ func (d *discovery) tooLong(ctx workflow.Context) bool {
 func (d *discovery) handOver(ctx workflow.Context) error {
 	d.in.Carried = &DiscoverState{
 		Server: d.server, ListedAt: d.listedAt, InFlight: d.inFlight(), Settling: d.settling, Summary: d.summary,
-		Suspended: d.suspended,
+		Suspended: d.suspended, Paused: d.paused,
 	}
 	return workflow.NewContinueAsNewError(ctx, NameDiscoverFiles, d.in)
 }
 
 // release takes a file out of the window.
 func (d *discovery) release(freed SlotFreed) {
-	d.backlog = d.backlog || freed.Waiting
+	if freed.Waiting { // whether its server may be asked is looked up with the next ready files
+		d.backlog, d.suspended, d.paused = true, false, false
+	}
 	d.suspended = d.suspended || freed.Suspended
 	d.children = slices.DeleteFunc(d.children, func(c child) bool { return c.fileUUID == freed.FileUUID })
 	d.carried = slices.DeleteFunc(d.carried, func(uuid string) bool { return uuid == freed.FileUUID })
@@ -292,13 +268,20 @@ func (d *discovery) release(freed SlotFreed) {
 // drainSignals takes what has arrived without waiting. It runs before a run
 // ends or hands over, because a signal that is not read then is lost.
 func (d *discovery) drainSignals() {
-	for d.rescan.ReceiveAsync(nil) {
-		d.listDue = true
-	}
-	var freed SlotFreed
-	for d.freed.ReceiveAsync(&freed) {
+	for freed := (SlotFreed{}); d.freed.ReceiveAsync(&freed); freed = (SlotFreed{}) {
 		d.release(freed)
 	}
+	for asked := (Rescan{}); d.rescan.ReceiveAsync(&asked); asked = (Rescan{}) {
+		d.ask(asked)
+	}
+}
+
+// ask makes a listing due. Only servers that are due or named are asked for, so
+// what was known of this one is no longer so: a person has mended it or
+// switched it on again.
+func (d *discovery) ask(asked Rescan) {
+	d.listDue, d.force = true, d.force || asked.Force
+	d.suspended, d.paused = false, false
 }
 
 // start starts a batch of files.

@@ -28,6 +28,15 @@ type port struct {
 	inFlight int
 	most     int // the most files in flight at once
 	listings int
+	// halts, may be nil, says what a listing finds instead, by its number.
+	halts  map[int]halt
+	forced []bool // what each listing was asked
+}
+
+// halt is what an activity says of a server that is paused or at fault.
+type halt struct {
+	paused bool
+	err    error
 }
 
 func newPort(ready int) *port {
@@ -40,23 +49,46 @@ func newPort(ready int) *port {
 	return p
 }
 
-// attach mocks the activities over the model; ingest is what a file's workflow does.
+// attach mocks the activities over the model; ingest is what a file's workflow
+// does. The environment lets its timers fire before the start is told.
 func (p *port) attach(env *testsuite.TestWorkflowEnvironment, ingestFile func(ctx workflow.Context, in workflows.FileIngestInput) error) {
-	env.OnActivity(activities.NameListServerFiles, mock.Anything, mock.Anything).Return(
-		func(context.Context, activities.ListServerFilesInput) (activities.ListServerFilesResult, error) {
-			p.listings++
-			return p.listing, nil
-		}).Maybe()
-	env.OnActivity(activities.NameNextReadyFiles, mock.Anything, mock.Anything).Return(
-		func(_ context.Context, in activities.NextReadyFilesInput) (activities.NextReadyFilesResult, error) {
-			return p.next(in), nil
-		}).Maybe()
+	p.attachServer(env)
 	env.OnWorkflow(workflows.NameFileIngest, mock.Anything, mock.Anything).Return(
 		func(ctx workflow.Context, in workflows.FileIngestInput) (workflows.FileIngestResult, error) {
 			p.enter(in.FileUUID)
 			err := ingestFile(ctx, in)
 			p.leave()
 			return workflows.FileIngestResult{}, err
+		}).Maybe()
+}
+
+// attachDownloads mocks the activities, those of real files' workflows, too:
+// each download takes that long. It is exact about who starts when.
+func (p *port) attachDownloads(env *testsuite.TestWorkflowEnvironment, long time.Duration) {
+	p.attachServer(env)
+	env.OnActivity(activities.NameClaimHost, mock.Anything, mock.Anything).Return(
+		func(_ context.Context, in activities.ClaimHostInput) (activities.Host, error) {
+			p.enter(in.FileUUID)
+			return aHost, nil
+		}).Maybe()
+	expect(env, activities.NameDownload, activities.DownloadResult{}).After(long).Maybe()
+	expectTransfer(env)
+	env.OnUpsertTypedSearchAttributes(mock.Anything).Return(nil).Maybe()
+}
+
+func (p *port) attachServer(env *testsuite.TestWorkflowEnvironment) {
+	env.OnActivity(activities.NameListServerFiles, mock.Anything, mock.Anything).Return(
+		func(_ context.Context, in activities.ListServerFilesInput) (activities.ListServerFilesResult, error) {
+			p.listings++
+			p.forced = append(p.forced, in.Force)
+			if h, ok := p.halts[p.listings]; ok {
+				return activities.ListServerFilesResult{Paused: h.paused}, h.err
+			}
+			return p.listing, nil
+		}).Maybe()
+	env.OnActivity(activities.NameNextReadyFiles, mock.Anything, mock.Anything).Return(
+		func(_ context.Context, in activities.NextReadyFilesInput) (activities.NextReadyFilesResult, error) {
+			return p.next(in), nil
 		}).Maybe()
 }
 
@@ -94,7 +126,7 @@ func takes(d time.Duration) func(workflow.Context, workflows.FileIngestInput) er
 }
 
 func discover(env *testsuite.TestWorkflowEnvironment) {
-	env.ExecuteWorkflow(workflows.NameDiscoverFiles, workflows.DiscoverFilesInput{ServerUUID: serverUUID, Source: "schedule"})
+	env.ExecuteWorkflow(workflows.NameDiscoverFiles, workflows.DiscoverFilesInput{ServerUUID: serverUUID, Source: "schedule", TimersFirst: true})
 }
 
 func TestDiscoverFilesKeepsItsWindow(t *testing.T) {

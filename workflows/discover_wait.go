@@ -36,25 +36,34 @@ func (d *discovery) wait(ctx workflow.Context) error {
 	selector := workflow.NewSelector(ctx)
 	selector.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) {})
 	selector.AddReceive(d.rescan, func(c workflow.ReceiveChannel, _ bool) {
-		c.Receive(ctx, nil)
-		d.listDue = true
+		var asked Rescan
+		c.Receive(ctx, &asked)
+		d.ask(asked)
 	})
 	selector.AddReceive(d.freed, func(c workflow.ReceiveChannel, _ bool) {
 		var freed SlotFreed
 		c.Receive(ctx, &freed)
 		d.release(freed)
 	})
-	for _, c := range d.children {
-		selector.AddFuture(c.done, func(workflow.Future) { d.release(SlotFreed{FileUUID: c.fileUUID}) })
+	watchChildren := func() {
+		for _, c := range d.children {
+			selector.AddFuture(c.done, func(workflow.Future) { d.release(SlotFreed{FileUUID: c.fileUUID}) })
+		}
+	}
+	if !d.in.TimersFirst {
+		watchChildren()
 	}
 	d.settle.on(selector, func() { d.settle, recheck = nil, true })
 	d.relist.on(selector, func() { d.relist, d.listDue = nil, true })
 	d.check.on(selector, func() { d.check, checkCarried = nil, true })
+	if d.in.TimersFirst {
+		watchChildren()
+	}
 	selector.Select(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if recheck {
+	if recheck && !d.halted() {
 		d.recheck(ctx)
 	}
 	if checkCarried {
@@ -65,14 +74,25 @@ func (d *discovery) wait(ctx workflow.Context) error {
 
 // arm sets the timers that the state asks for and that do not run yet.
 func (d *discovery) arm(ctx workflow.Context) {
+	if d.halted() {
+		d.settle.stop()
+		d.relist.stop()
+		d.settle, d.relist = nil, nil
+	} else {
+		d.armListing(ctx)
+	}
+	if len(d.carried) > 0 && d.check == nil {
+		d.check = newTimer(ctx, d.checkAfter(), "files of an earlier run")
+	}
+}
+
+// armListing sets the timers for looking at the server again.
+func (d *discovery) armListing(ctx workflow.Context) {
 	if d.settling > 0 && d.settle == nil {
 		d.settle = newTimer(ctx, max(d.server.Settle, time.Second), "settle time")
 	}
 	if d.relist == nil && d.listErr == nil && len(d.inFlight()) > 0 && d.server.ScanInterval > 0 {
 		d.relist = newTimer(ctx, max(d.listedAt.Add(d.server.ScanInterval).Sub(workflow.Now(ctx)), time.Second), "next listing")
-	}
-	if len(d.carried) > 0 && d.check == nil {
-		d.check = newTimer(ctx, d.checkAfter(), "files of an earlier run")
 	}
 }
 

@@ -11,6 +11,7 @@ const (
 	NameAuditServers   = "AuditServers"
 
 	// SignalRescan asks a running DiscoverFiles to list its server again.
+	// Payload: Rescan.
 	SignalRescan = "rescan"
 	// SignalSlotFreed tells DiscoverFiles that a file is parked and no longer
 	// counts as in flight. Payload: SlotFreed.

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"errors"
 	"fmt"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -15,6 +16,9 @@ import (
 // serversPerPage bounds the children started at once: Temporal takes 2,000
 // pending ones, and a run's history should stay small.
 const serversPerPage = 200
+
+// scanTries is how often a scan is started that meets one which is just ending.
+const scanTries = 3
 
 // ScanAllServersInput says what to scan.
 type ScanAllServersInput struct {
@@ -56,7 +60,7 @@ func ScanAllServers(ctx workflow.Context, in ScanAllServersInput) (ScanSummary, 
 	}
 	summary := in.Done
 	summary.Servers = nil
-	startScans(ctx, page.Servers, in.Source, &summary)
+	startScans(ctx, page.Servers, DiscoverFilesInput{Source: in.Source, Force: in.Force, TimersFirst: true}, &summary)
 	if page.More {
 		in.AfterUUID, in.Done = page.Servers[len(page.Servers)-1].UUID, summary
 		return summary, workflow.NewContinueAsNewError(ctx, NameScanAllServers, in)
@@ -78,30 +82,48 @@ func (s ScanSummary) describe(ctx workflow.Context, doing, source string) {
 
 // startScans starts all and then waits for each: an abandoned child that has
 // not started is dropped without a word when its parent closes.
-func startScans(ctx workflow.Context, servers []activities.ServerRef, source string, summary *ScanSummary) {
+func startScans(ctx workflow.Context, servers []activities.ServerRef, how DiscoverFilesInput, summary *ScanSummary) {
 	children := make([]workflow.ChildWorkflowFuture, len(servers))
 	for i, server := range servers {
-		children[i] = workflow.ExecuteChildWorkflow(withDiscover(ctx, server), NameDiscoverFiles,
-			DiscoverFilesInput{ServerUUID: server.UUID, Source: source})
+		children[i] = startScan(ctx, server, how)
 	}
 	for i, server := range servers {
-		err := children[i].GetChildWorkflowExecution().Get(ctx, nil)
-		if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
-			err = workflow.SignalExternalWorkflow(ctx, ingest.DiscoverWorkflowID(server.UUID), "", SignalRescan, nil).Get(ctx, nil)
-			if err == nil {
-				summary.AlreadyRunning++
-				summary.Servers = append(summary.Servers, server)
-				continue
-			}
-		}
-		if err != nil {
+		running, err := scanStarted(ctx, server, how, children[i])
+		switch {
+		case err != nil:
 			workflow.GetLogger(ctx).Error("cannot start the scan of a server", "server", server.Name, "error", err)
 			summary.Failed++
 			continue
+		case running:
+			summary.AlreadyRunning++
+		default:
+			summary.Started++
 		}
-		summary.Started++
 		summary.Servers = append(summary.Servers, server)
 	}
+}
+
+func startScan(ctx workflow.Context, server activities.ServerRef, how DiscoverFilesInput) workflow.ChildWorkflowFuture {
+	how.ServerUUID = server.UUID
+	return workflow.ExecuteChildWorkflow(withDiscover(ctx, server), NameDiscoverFiles, how)
+}
+
+// scanStarted waits until the server's scan has started. One that was running is
+// asked to list once more; should it end before it is, there is room for a new one.
+func scanStarted(ctx workflow.Context, server activities.ServerRef, how DiscoverFilesInput, child workflow.ChildWorkflowFuture) (running bool, err error) {
+	for range scanTries {
+		err = child.GetChildWorkflowExecution().Get(ctx, nil)
+		if !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+			return false, err
+		}
+		err = workflow.SignalExternalWorkflow(ctx, ingest.DiscoverWorkflowID(server.UUID), "", SignalRescan, Rescan{Force: how.Force}).Get(ctx, nil)
+		var ended *temporal.UnknownExternalWorkflowExecutionError
+		if !errors.As(err, &ended) {
+			return true, err
+		}
+		child = startScan(ctx, server, how)
+	}
+	return true, err
 }
 
 func withDiscover(ctx workflow.Context, server activities.ServerRef) workflow.Context {

@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/mock"
@@ -32,7 +33,7 @@ func scanSummary(t *testing.T, env *testsuite.TestWorkflowEnvironment) workflows
 
 func onDiscover(env *testsuite.TestWorkflowEnvironment, name string) *testsuite.MockCallWrapper {
 	return env.OnWorkflow(workflows.NameDiscoverFiles, mock.Anything,
-		workflows.DiscoverFilesInput{ServerUUID: "uuid-" + name, Source: "manual"})
+		workflows.DiscoverFilesInput{ServerUUID: "uuid-" + name, Source: "manual", TimersFirst: true})
 }
 
 func TestScanAllServersStartsEachAndWaitsForNone(t *testing.T) {
@@ -81,6 +82,36 @@ func TestScanAllServersAsksARunningScanToLookAgain(t *testing.T) {
 	assert.Equal(t, 1, s.AlreadyRunning, "%+v", s)
 	assert.Zero(t, s.Failed)
 	assert.Equal(t, 1, rescans)
+}
+
+// TestScanAllServersStartsAScanThatEndedMeanwhile: it ran when its start was
+// tried, and was gone when it was to be asked to list again.
+func TestScanAllServersStartsAScanThatEndedMeanwhile(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	env.RegisterWorkflowWithOptions(func(ctx workflow.Context) (workflows.ScanSummary, error) {
+		first := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+			WorkflowID: ingest.DiscoverWorkflowID("uuid-acme"),
+		}), "holder")
+		if err := first.GetChildWorkflowExecution().Get(ctx, nil); err != nil {
+			return workflows.ScanSummary{}, err
+		}
+		return workflows.ScanAllServers(ctx, workflows.ScanAllServersInput{Source: "manual"})
+	}, workflow.RegisterOptions{Name: "parent"})
+	env.RegisterWorkflowWithOptions(func(ctx workflow.Context) error { return workflow.Sleep(ctx, time.Minute) },
+		workflow.RegisterOptions{Name: "holder"})
+	// The start of the first server is told late: by then the scan that kept the
+	// second from being started has ended.
+	onDiscover(env, "slow").Return(func(ctx workflow.Context, _ workflows.DiscoverFilesInput) (workflows.DiscoverSummary, error) {
+		return workflows.DiscoverSummary{}, workflow.Sleep(ctx, 2*time.Minute)
+	}).Once()
+	onDiscover(env, "acme").Return(workflows.DiscoverSummary{}, nil).Once()
+
+	expect(env, activities.NameListDueServers, activities.ListDueServersResult{Servers: servers("slow", "acme")}).Once()
+	env.ExecuteWorkflow("parent")
+
+	s := scanSummary(t, env)
+	assert.Equal(t, workflows.ScanSummary{Started: 2, Servers: servers("slow", "acme")}, s)
 }
 
 func TestScanAllServersGoesOnPageByPage(t *testing.T) {

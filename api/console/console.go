@@ -251,7 +251,7 @@ func statusOf(err error) int {
 	switch ingest.KindOf(err) {
 	case ingest.KindInvalid:
 		return http.StatusBadRequest
-	case ingest.KindConflict, ingest.KindHostKey, ingest.KindAuth, ingest.KindForbiddenAddress, ingest.KindPermission:
+	case ingest.KindConflict, ingest.KindHostKey, ingest.KindAuth, ingest.KindForbiddenAddress, ingest.KindServer, ingest.KindPermission:
 		return http.StatusConflict
 	case ingest.KindTransient, ingest.KindMissing:
 		return http.StatusServiceUnavailable

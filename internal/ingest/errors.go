@@ -17,6 +17,12 @@ const (
 	KindAuth Kind = "auth"
 	// KindHostKey: the server's host key is not pinned or not the pinned one.
 	KindHostKey Kind = "host_key"
+	// KindServer: the server as a whole cannot be used until somebody changes it
+	// or our settings of it: it gives no SFTP, has no secure algorithms, or its
+	// stored credentials are damaged.
+	KindServer Kind = "server"
+	// KindSuspended: the server is suspended and was not logged in to.
+	KindSuspended Kind = "suspended"
 	// KindPermission: the server or store refuses access to this one thing.
 	KindPermission Kind = "permission"
 	// KindNotFound: the remote file is gone.
@@ -67,7 +73,12 @@ func (k Kind) Permanent() bool {
 // ServerLevel reports whether the fault is the server's as a whole: every file
 // of it would meet the same, and more tries may lock its account.
 func (k Kind) ServerLevel() bool {
-	return k == KindAuth || k == KindHostKey || k == KindForbiddenAddress
+	switch k {
+	case KindAuth, KindHostKey, KindForbiddenAddress, KindServer, KindSuspended:
+		return true
+	default:
+		return false
+	}
 }
 
 // Error is an error with a kind and a message for people. The message is one

@@ -97,4 +97,11 @@ type ScanResult struct {
 	// scans of the server until a person has mended it.
 	Failure *Failure
 	Suspend bool
+	// Mends says that the server was suspended when the listing began, which was
+	// made by force: success ends the suspension. One that came meanwhile is about something that the
+	// listing, logged in long ago, knows nothing of, and stays.
+	Mends bool
+	// Broken says that we broke the listing off ourselves: the server's state is
+	// left as it is.
+	Broken bool
 }

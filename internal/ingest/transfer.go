@@ -41,6 +41,13 @@ type Put struct {
 	Metadata map[string]string
 	// Progress, may be nil, is called with the bytes safely stored so far.
 	Progress func(done int64)
+	// Moved, may be nil, is called concurrently whenever bytes went out, safe or
+	// not; Stored, may be nil, when some became safe by this call.
+	Moved  func()
+	Stored func()
+	// Stop, may be nil: when closed, no part is begun any more, those under way
+	// get some time to become safe, and Put returns ErrStopped.
+	Stop <-chan struct{}
 }
 
 // Object is an object as the store has it.

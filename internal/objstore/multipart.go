@@ -9,9 +9,12 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/minio/minio-go/v7"
 	"golang.org/x/sync/errgroup"
+
+	"stevedore/internal/ingest"
 )
 
 // errForeign says that an unfinished upload holds bytes that are not ours.
@@ -144,7 +147,12 @@ func (w *writer) sendParts(ctx context.Context, uploadID string, present map[int
 	senders, sending := errgroup.WithContext(ctx)
 	senders.SetLimit(w.parallel)
 	var walkErr error
+	var left atomic.Bool
 	for number := 1; number <= w.layout.count && walkErr == nil; number++ {
+		if w.stopping() {
+			walkErr = ingest.ErrStopped
+			break
+		}
 		section, sum := w.layout.section(w.file, number), newDigests(whole)
 		if walkErr = sum.read(sending, section); walkErr != nil {
 			break
@@ -155,6 +163,10 @@ func (w *writer) sendParts(ctx context.Context, uploadID string, present map[int
 			continue
 		}
 		senders.Go(func() (err error) {
+			if w.stopping() { // while this one waited for its turn; an error would end those under way
+				left.Store(true)
+				return nil
+			}
 			parts[number-1], err = w.sendPart(sending, uploadID, number, section, sum)
 			return err
 		})
@@ -165,6 +177,9 @@ func (w *writer) sendParts(ctx context.Context, uploadID string, present map[int
 	}
 	if walkErr != nil {
 		return nil, walkErr
+	}
+	if left.Load() {
+		return nil, ingest.ErrStopped
 	}
 	if got := hex.EncodeToString(whole.Sum(nil)); got != w.req.SHA256 {
 		return nil, w.changed(got)
@@ -184,7 +199,7 @@ func (w *writer) keepPart(stored minio.ObjectPart, section *io.SectionReader, su
 // sendPart writes one part. The store compares what arrives with its MD5 and
 // with the SHA-256 in the signature, so damage on the way is refused.
 func (w *writer) sendPart(ctx context.Context, uploadID string, number int, section *io.SectionReader, sum *digests) (minio.CompletePart, error) {
-	body := io.NewSectionReader(section, 0, section.Size())
+	body := w.progress.body(io.NewSectionReader(section, 0, section.Size()))
 	part, err := w.core.PutObjectPart(ctx, w.bucket, w.req.Key, uploadID, number, body, section.Size(),
 		minio.PutObjectPartOptions{Md5Base64: sum.md5Base64(), Sha256Hex: sum.sha256Hex(), DisableContentSha256: signGivenDigest})
 	if err != nil && raced(err) {
@@ -193,6 +208,6 @@ func (w *writer) sendPart(ctx context.Context, uploadID string, number int, sect
 	if err != nil {
 		return minio.CompletePart{}, w.explain(ctx, err, fmt.Sprintf("write part %d of %s", number, w.req.Key))
 	}
-	w.progress.add(section.Size())
+	w.progress.sent(section.Size())
 	return minio.CompletePart{PartNumber: number, ETag: part.ETag}, nil
 }

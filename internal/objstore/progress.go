@@ -1,6 +1,7 @@
 package objstore
 
 import (
+	"io"
 	"sync"
 
 	"stevedore/internal/ingest"
@@ -10,13 +11,18 @@ import (
 // call at a time, although parts finish side by side. The count never falls:
 // a round that starts over is reported once it is past the last one.
 type progress struct {
+	moved  func() // may be nil
+	stored func() // may be nil
+
 	mu       sync.Mutex
 	report   func(int64)
 	now      int64
 	reported int64
 }
 
-func newProgress(req ingest.Put) *progress { return &progress{report: req.Progress} }
+func newProgress(req ingest.Put) *progress {
+	return &progress{report: req.Progress, moved: req.Moved, stored: req.Stored}
+}
 
 // restart begins a round that counts from zero.
 func (p *progress) restart() {
@@ -27,6 +33,9 @@ func (p *progress) restart() {
 
 // add counts n more bytes.
 func (p *progress) add(n int64) {
+	if p.moved != nil {
+		p.moved() // a round that starts over is not reported, and moves all the same
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tell(p.now + n)
@@ -46,4 +55,33 @@ func (p *progress) tell(now int64) {
 	}
 	p.reported = now
 	p.report(now)
+}
+
+// sent counts n more bytes that this call has made safe.
+func (p *progress) sent(n int64) {
+	p.add(n)
+	if p.stored != nil {
+		p.stored()
+	}
+}
+
+// body is what a request sends of the file: it tells when bytes are taken from
+// it, long before a whole part of them is safe. It can be sought, without which
+// requests would not be repeated.
+func (p *progress) body(section *io.SectionReader) io.ReadSeeker {
+	return &sending{SectionReader: section, moved: p.moved}
+}
+
+type sending struct {
+	*io.SectionReader
+	moved func()
+}
+
+// Read implements io.Reader.
+func (s *sending) Read(b []byte) (int, error) {
+	n, err := s.SectionReader.Read(b)
+	if n > 0 && s.moved != nil {
+		s.moved()
+	}
+	return n, err
 }

@@ -24,7 +24,7 @@ const writeTries = 5
 //
 // A file over one part goes up in parts. After a failure, which may come at any
 // moment, the parts that are in the store are found by the next Put and only
-// the missing ones are sent. Errors are of KindHashMismatch when the local
+// the missing ones are sent; so it is after req.Stop, which gives ErrStopped. Errors are of KindHashMismatch when the local
 // bytes are not those that Size and SHA256 promise, KindStagingLost when the
 // file is gone, KindMissing when the bucket is, and otherwise KindTransient.
 func (s *Store) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
@@ -37,18 +37,20 @@ func (s *Store) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) 
 		return ingest.Object{}, err
 	}
 	defer func() { _ = file.Close() }() // only read
+	ctx, release := s.until(ctx, req.Stop)
+	defer release()
 	w := &writer{Store: s, req: req, file: file, layout: layout, foreign: map[string]bool{}, progress: newProgress(req)}
 	for range writeTries {
 		object, err := s.find(ctx, req)
 		if err != nil {
-			return ingest.Object{}, err
+			return ingest.Object{}, stopped(ctx, err)
 		}
 		if object != nil {
 			w.finish(ctx)
 			return *object, nil
 		}
 		if err := w.write(ctx); err != nil && !errors.Is(err, errRaced) {
-			return ingest.Object{}, err
+			return ingest.Object{}, stopped(ctx, err)
 		}
 	}
 	return ingest.Object{}, ingest.Errorf(ingest.KindTransient,
@@ -135,7 +137,7 @@ func (w *writer) writeWhole(ctx context.Context) error {
 	if sum.sha256Hex() != w.req.SHA256 {
 		return w.changed(sum.sha256Hex())
 	}
-	body := io.NewSectionReader(w.file, 0, w.req.Size)
+	body := w.progress.body(io.NewSectionReader(w.file, 0, w.req.Size))
 	opts := w.options()
 	opts.DisableContentSha256 = signGivenDigest
 	opts.SetMatchETagExcept("*")
@@ -146,7 +148,7 @@ func (w *writer) writeWhole(ctx context.Context) error {
 	if err != nil {
 		return w.explain(ctx, err, "write object "+w.req.Key)
 	}
-	w.progress.add(w.req.Size)
+	w.progress.sent(w.req.Size)
 	return nil
 }
 

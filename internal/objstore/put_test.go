@@ -213,6 +213,66 @@ func TestPutResumesWithoutSendingStoredParts(t *testing.T) {
 	b.requireStored(t, req, content, object)
 }
 
+// Told to stop, Put lets the parts under way become safe, begins no other, and
+// the next call goes on from there.
+func TestPutStopsBetweenParts(t *testing.T) {
+	t.Parallel()
+	for name, parallel := range map[string]int{"one by one": 1, "side by side": 2} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, func(cfg *objstore.Config) { cfg.Parallel = parallel })
+			req, content := stage(t, 5*partSize+123, 17)
+			stop := make(chan struct{})
+			var once sync.Once
+			b.proxy.harm(func(r *http.Request) bool {
+				if isPart(r, "2") {
+					once.Do(func() { close(stop) })
+				}
+				return true
+			}, nil)
+			stopping := req
+			stopping.Stop = stop
+			_, err := b.store.Put(t.Context(), stopping)
+			require.ErrorIs(t, err, ingest.ErrStopped)
+			sent := b.proxy.partBytes.Load()
+			require.GreaterOrEqual(t, sent, int64(2*partSize), "what was under way is safe")
+			require.LessOrEqual(t, sent, int64(3*partSize), "nothing is begun after it")
+
+			b.proxy.partBytes.Store(0)
+			object, err := b.store.Put(t.Context(), req)
+			require.NoError(t, err)
+			require.Equal(t, req.Size-sent, b.proxy.partBytes.Load(), "only the missing parts were sent")
+			b.requireStored(t, req, content, object)
+		})
+	}
+}
+
+// A store that hangs does not hold up a worker that stops.
+func TestPutStopsWaitingForAStoreThatHangs(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int{"small": 4096, "parts": 2*partSize + 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, func(cfg *objstore.Config) { cfg.StopGrace = 10 * time.Millisecond })
+			req, _ := stage(t, size, 18)
+			stop := make(chan struct{})
+			var once sync.Once
+			b.proxy.harm(func(r *http.Request) bool {
+				if r.Method == http.MethodPut {
+					_, _ = io.Copy(io.Discard, r.Body)
+					once.Do(func() { close(stop) })
+					<-r.Context().Done()
+					return false
+				}
+				return true
+			}, nil)
+			req.Stop = stop
+			_, err := b.store.Put(t.Context(), req)
+			require.ErrorIs(t, err, ingest.ErrStopped)
+		})
+	}
+}
+
 // An upload with parts of other bytes belongs to somebody else: it is neither
 // used nor written to, and goes once the object is there.
 func TestPutLeavesForeignUploadsAlone(t *testing.T) {

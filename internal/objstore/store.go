@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -24,6 +25,8 @@ const (
 	// defaultParallel suits one gigabit line: three parts on the way hide the
 	// round trip and the store's commit of each part.
 	defaultParallel = 3
+	// defaultStopGrace lets a part of the default size get through a line of 1 MiB/s.
+	defaultStopGrace = 20 * time.Second
 	// requestTries is how often one request is sent before Put gives up. Few:
 	// the caller retries without end and shows each failure.
 	requestTries = 3
@@ -46,6 +49,9 @@ type Config struct {
 	// file that is sent in one request. Default 16 MiB, at least 5 MiB (a rule
 	// of S3); it is doubled for files that would have more than 10,000 parts.
 	PartSize int64
+	// StopGrace is how long requests that are under way when Put is to stop may
+	// take to end; default 20s, half of what a stopping worker waits.
+	StopGrace time.Duration
 	// Parallel is how many parts of one file are sent at the same time; default 3.
 	Parallel int
 }
@@ -59,6 +65,7 @@ type Store struct {
 	region    string
 	partSize  int64
 	parallel  int
+	stopGrace time.Duration
 }
 
 // New returns the store. It does not connect; Ping does.
@@ -86,7 +93,7 @@ func New(cfg Config) (*Store, error) {
 	}
 	return &Store{
 		core: core, transport: transport, endpoint: cfg.Endpoint, bucket: cfg.Bucket,
-		region: cfg.Region, partSize: cfg.PartSize, parallel: cfg.Parallel,
+		region: cfg.Region, partSize: cfg.PartSize, parallel: cfg.Parallel, stopGrace: cfg.StopGrace,
 	}, nil
 }
 
@@ -96,6 +103,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.PartSize == 0 {
 		c.PartSize = defaultPartSize
+	}
+	if c.StopGrace <= 0 {
+		c.StopGrace = defaultStopGrace
 	}
 	if c.Parallel <= 0 {
 		c.Parallel = defaultParallel

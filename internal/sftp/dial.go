@@ -45,10 +45,21 @@ func newDialer(ctx context.Context, cfg Config, secrets Secrets, server ingest.S
 	}
 	creds, err := secrets.Credentials(ctx, server)
 	if err != nil {
-		return nil, err
+		return nil, unusable(server, err)
 	}
 	d.login, err = newLogin(server, creds)
 	return d, err
+}
+
+// unusable makes a permanent failure to open the credentials the server's as a
+// whole: no file of it fares better.
+func unusable(server ingest.Server, err error) error {
+	kind := ingest.KindOf(err)
+	var known *ingest.Error
+	if !kind.Permanent() || kind.ServerLevel() || !errors.As(err, &known) {
+		return err
+	}
+	return ingest.Wrap(ingest.KindServer, err, "server %s: %s", server.Name, known.Message)
 }
 
 func (d *dialer) address() string {
@@ -218,7 +229,7 @@ func insecureKind(e *ssh.AlgorithmNegotiationError) ingest.Kind {
 	if e.What == "host key" {
 		return ingest.KindHostKey
 	}
-	return ingest.KindInvalid
+	return ingest.KindServer
 }
 
 func cause(refused *refusedError, err error) error {
@@ -249,7 +260,7 @@ func (d *dialer) explainHandshake(e *handshakeError) error {
 // will give SFTP to the user.
 func (d *dialer) explainNoSFTP(err error) error {
 	if strings.Contains(err.Error(), "subsystem request failed") {
-		return ingest.Wrap(ingest.KindPermission, err, "server %s lets user %s log in but gives no SFTP: ask the partner to enable it", d.server.Name, d.server.Username)
+		return ingest.Wrap(ingest.KindServer, err, "server %s lets user %s log in but gives no SFTP: ask the partner to enable it", d.server.Name, d.server.Username)
 	}
 	return ingest.Wrap(ingest.KindTransient, err, "server %s let user %s log in but opened no SFTP channel", d.server.Name, d.server.Username)
 }

@@ -92,10 +92,14 @@ func (w *walk) run(ctx context.Context) error {
 // readFolder returns the entries of one folder without doubles.
 func (s *Session) readFolder(ctx context.Context, path string) ([]entry, error) {
 	g := s.guard(ctx, s.cfg.NoProgress)
-	tapped := s.conn.names.begin(s.cfg.MaxEntriesPerFolder, g.moved)
+	tapped := s.conn.names.begin(s.cfg.MaxEntriesPerFolder, func() {
+		g.moved()
+		s.answered()
+	})
 	infos, err := s.conn.client.ReadDirContext(ctx, path)
 	s.conn.names.end()
 	err = g.end(err)
+	s.answered() // an empty folder is an answer, too
 	switch {
 	case tapped.full:
 		return nil, ingest.Errorf(ingest.KindInvalid, "server %s: folder %s has more than %d entries: ask the partner to split it or exclude it",

@@ -79,7 +79,28 @@ func TestNoSFTP(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"Subsystem other /bin/false"}})
 	_, err := b.pool.Open(deadline(t), b.server)
-	requireKind(t, err, ingest.KindPermission, "gives no SFTP")
+	requireKind(t, err, ingest.KindServer, "gives no SFTP")
+}
+
+// TestFaultsOfAWholeServer: what no file of the server could mend is said to be
+// the server's fault, also when the fault is in what we have stored of it.
+func TestFaultsOfAWholeServer(t *testing.T) {
+	t.Parallel()
+	insecure := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"Ciphers aes128-cbc"}})
+	_, err := insecure.pool.Open(deadline(t), insecure.server)
+	requireKind(t, err, ingest.KindServer, "offers no secure")
+	damaged := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	pool := sftp.NewPool(sftp.Config{AllowNetworks: loopback()}, damagedSecrets{})
+	t.Cleanup(func() { require.NoError(t, pool.Close()) })
+	_, err = pool.Open(deadline(t), damaged.server)
+	requireKind(t, err, ingest.KindServer, "server acme: password is damaged")
+}
+
+// damagedSecrets cannot be opened.
+type damagedSecrets struct{}
+
+func (damagedSecrets) Credentials(context.Context, ingest.Server) (ingest.Credentials, error) {
+	return ingest.Credentials{}, ingest.Errorf(ingest.KindInvalid, "password is damaged: set it again")
 }
 
 func TestUnpinnedHostKey(t *testing.T) {

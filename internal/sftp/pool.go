@@ -61,9 +61,11 @@ func NewPool(cfg Config, secrets Secrets) *Pool {
 //   - KindHostKey: the presented key is not pinned; nothing was sent
 //   - KindAuth: the server refused the credentials
 //   - KindForbiddenAddress: its address is in a network that is not allowed
-//   - KindPermission: it gives no SFTP to the user
-//   - KindInvalid: it offers no secure algorithms
+//   - KindServer: it gives no SFTP to the user or offers no secure algorithms,
+//     or its stored credentials are damaged
 //   - KindTransient: it could not be reached, or ctx ended
+//
+// All that are permanent are ServerLevel: they are not about one file.
 //
 // There are no retries here: how soon to knock again is the caller's choice.
 func (p *Pool) Open(ctx context.Context, server ingest.Server) (*Session, error) {

@@ -28,6 +28,20 @@ type Session struct {
 	closeOnce sync.Once
 	// files are those still open.
 	files atomic.Int32
+	// onAnswer, may be nil, is told of what the server answers.
+	onAnswer func()
+}
+
+// OnAnswer sets what is called when the server has answered something that
+// brings the work forward: names of a folder, a look at a file, any other
+// exchange, but not reads of files. It must be set before the session is used
+// further and return at once.
+func (s *Session) OnAnswer(fn func()) { s.onAnswer = fn }
+
+func (s *Session) answered() {
+	if s.onAnswer != nil {
+		s.onAnswer()
+	}
 }
 
 // Close gives the connection back, or ends it if anything went wrong with it.
@@ -122,7 +136,9 @@ func (s *Session) notRegular(path, reason string) error {
 // of these was the reason.
 func (s *Session) do(ctx context.Context, patience time.Duration, op func() error) error {
 	g := s.guard(ctx, patience)
-	return g.end(op())
+	err := g.end(op())
+	s.answered()
+	return err
 }
 
 // guard kills the connection when ctx ends or nothing has moved for patience.

@@ -43,15 +43,18 @@ const (
 UPDATE scans SET finished_at = now(), seen = $3, new = $4, settling = $5, rejected = $6, errors = $7, error = nullif($8, '')
 WHERE id = $1 AND server_uuid = $2`
 
-	// A failure that is not a person's to mend leaves the state as it is.
+	// A failure that is not a person's to mend leaves the state as it is, and a
+	// suspension that is not ended here keeps its reason.
 	finishServerScan = `
-UPDATE sftp_servers SET last_error = nullif($2, ''),
-	state = CASE WHEN $3 THEN 'suspended' WHEN $2 = '' THEN 'ok' ELSE state END
+UPDATE sftp_servers SET
+	last_error = CASE WHEN state = 'suspended' AND NOT ($3 OR $2 = '' AND $4) THEN last_error ELSE nullif($2, '') END,
+	state = CASE WHEN $3 THEN 'suspended' WHEN $2 = '' AND $4 THEN 'ok' ELSE state END
 WHERE server_uuid = $1`
 )
 
 // FinishScan closes the scan with its counts and sets the server's last_error
-// and state: cleared and ok after success, suspended when the result says so.
+// and state: suspended when the result says so, ok after a success that mends,
+// otherwise, and always when the listing was broken off, as it is.
 func (s *Store) FinishScan(ctx context.Context, scan ingest.ScanResult) error {
 	id, err := validUUID("server with uuid", scan.ServerUUID)
 	if err != nil {
@@ -70,7 +73,10 @@ func (s *Store) FinishScan(ctx context.Context, scan ingest.ScanResult) error {
 		if tag.RowsAffected() == 0 {
 			return ingest.Errorf(ingest.KindMissing, "no scan %d of server %s", scan.ScanID, id)
 		}
-		_, err = tx.Exec(ctx, finishServerScan, id, failure, scan.Suspend)
+		if scan.Broken {
+			return nil
+		}
+		_, err = tx.Exec(ctx, finishServerScan, id, failure, scan.Suspend, scan.Mends)
 		return err
 	})
 }

@@ -215,9 +215,18 @@ func TestScanLifecycle(t *testing.T) {
 	require.NoError(t, b.FinishScan(ctx, result))
 	assert.Equal(t, ingest.ServerSuspended, server().State)
 	result.Suspend = false
+	result.Failure = &ingest.Failure{Kind: ingest.KindTransient, Message: "connection reset"}
 	require.NoError(t, b.FinishScan(ctx, result))
 	assert.Equal(t, ingest.ServerSuspended, server().State, "a passing failure mends nothing")
+	assert.Equal(t, "refused", server().LastError, "and hides no reason")
 	result.Failure = nil
+	require.NoError(t, b.FinishScan(ctx, result))
+	assert.Equal(t, ingest.ServerSuspended, server().State, "a listing that logged in before the refusal mends nothing")
+	assert.Equal(t, "refused", server().LastError)
+	result.Mends, result.Broken = true, true
+	require.NoError(t, b.FinishScan(ctx, result))
+	assert.Equal(t, ingest.ServerSuspended, server().State, "one that was broken off says nothing")
+	result.Broken = false
 	require.NoError(t, b.FinishScan(ctx, result))
 	assert.Equal(t, ingest.ServerOK, server().State)
 	assert.Empty(t, server().LastError)

@@ -1,0 +1,146 @@
+package activities_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+)
+
+// doorman counts those who log in, and may do something before each.
+type doorman struct {
+	activities.Sources
+	came   atomic.Int64
+	before func()
+}
+
+func (d *doorman) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
+	d.came.Add(1)
+	if d.before != nil {
+		d.before()
+	}
+	return d.Sources.Open(ctx, server)
+}
+
+func (b *bench) doorman() *doorman {
+	d := &doorman{Sources: b.acts.Sources}
+	b.acts.Sources = d
+	return d
+}
+
+func (b *bench) now() ingest.Server {
+	b.T.Helper()
+	server, err := b.Store.Server(b.Ctx, b.server.UUID)
+	require.NoError(b.T, err)
+	return server
+}
+
+func (b *bench) list(force bool) string {
+	return b.run(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "manual", Force: force})
+}
+
+// TestARefusalIsLearnedOnce: servers lock accounts by counting refusals, so the
+// first of many files that is refused spares the others the same.
+func TestARefusalIsLearnedOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	first, second := b.ready("1.csv", rig.Random(10)), b.ready("2.csv", rig.Random(11))
+	b.sshd.Write("signed.csv.sha256", []byte(rig.Digest(rig.Random(20))+"  signed.csv\n"))
+	signed := b.ready("signed.csv", rig.Random(20))
+	require.Empty(t, b.download(signed))
+	door := b.doorman()
+	b.sshd.RotateHostKey()
+	b.sshd.KillSessions()
+
+	assert.Equal(t, string(ingest.KindHostKey), b.download(first))
+	assert.Equal(t, ingest.ServerSuspended, b.now().State, "at once, not when the file is parked")
+	reason := b.now().LastError
+	assert.Contains(t, reason, "not a pinned one")
+	assert.EqualValues(t, 1, door.came.Load())
+
+	assert.Equal(t, string(ingest.KindSuspended), b.download(second))
+	assert.Equal(t, string(ingest.KindSuspended), b.verify(signed), "its checksum file would have to be read")
+	assert.Equal(t, string(ingest.KindSuspended), b.list(false))
+	assert.Equal(t, string(ingest.KindSuspended), b.run(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
+	assert.EqualValues(t, 1, door.came.Load(), "nobody else logs in")
+	require.Empty(t, b.run(activities.NameParkFile, activities.ParkFileInput{FileUUID: second.UUID, Step: ingest.StepDownload, Kind: ingest.KindSuspended, Message: "suspended"}))
+	assert.Equal(t, reason, b.now().LastError, "what was learned stays on record")
+
+	// Force tries all the same, and finds it mended or not.
+	assert.Equal(t, string(ingest.KindHostKey), b.list(true))
+	assert.EqualValues(t, 2, door.came.Load())
+	b.server.HostKeys = []string{b.sshd.HostKeyLine}
+	_, err := b.Store.EditServer(b.Ctx, b.server.UUID, func(s ingest.Server) (ingest.Server, error) {
+		s.HostKeys = b.server.HostKeys
+		return s, nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, ingest.ServerSuspended, b.now().State)
+	require.Empty(t, b.list(true))
+	assert.Equal(t, ingest.ServerOK, b.now().State)
+	assert.Empty(t, b.now().LastError)
+	require.Empty(t, b.verify(signed))
+}
+
+// TestARefusalOfOldSettingsSuspendsNothing: the operator was faster.
+func TestARefusalOfOldSettingsSuspendsNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	f := b.ready("a.csv", rig.Random(10))
+	b.sshd.RotateHostKey()
+	b.sshd.KillSessions()
+	door := b.doorman()
+	door.before = func() { require.NoError(t, b.Store.SetHostKeys(b.Ctx, b.server.UUID, []string{b.sshd.HostKeyLine})) }
+	assert.Equal(t, string(ingest.KindTransient), b.download(f))
+	assert.Equal(t, ingest.ServerOK, b.now().State)
+	require.Empty(t, b.download(f))
+}
+
+func TestAPausedServerIsNotAsked(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.ready("a.csv", rig.Random(10))
+	door := b.doorman()
+	require.NoError(t, b.Store.PauseServer(b.Ctx, b.server.UUID))
+	scans, err := b.Store.Scans(b.Ctx, b.server.UUID, 10)
+	require.NoError(t, err)
+
+	var listed activities.ListServerFilesResult
+	b.get(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID, Force: true}, &listed)
+	assert.Equal(t, activities.ListServerFilesResult{Paused: true}, listed)
+	var looked activities.RecheckSettlingResult
+	b.get(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}, &looked)
+	assert.Equal(t, activities.RecheckSettlingResult{Paused: true}, looked)
+	var next activities.NextReadyFilesResult
+	b.get(activities.NameNextReadyFiles, activities.NextReadyFilesInput{ServerUUID: b.server.UUID, Limit: 10}, &next)
+	assert.Equal(t, activities.NextReadyFilesResult{Halt: activities.Halt{Paused: true}}, next)
+	assert.Zero(t, door.came.Load())
+	after, err := b.Store.Scans(b.Ctx, b.server.UUID, 10)
+	require.NoError(t, err)
+	assert.Equal(t, scans, after, "it was not scanned")
+
+	require.NoError(t, b.Store.ResumeServer(b.Ctx, b.server.UUID))
+	b.get(activities.NameNextReadyFiles, activities.NextReadyFilesInput{ServerUUID: b.server.UUID, Limit: 10}, &next)
+	assert.Len(t, next.Files, 1)
+	require.NoError(t, b.Store.SuspendServer(b.Ctx, b.server.UUID, "refused"))
+	next = activities.NextReadyFilesResult{}
+	b.get(activities.NameNextReadyFiles, activities.NextReadyFilesInput{ServerUUID: b.server.UUID, Limit: 10}, &next)
+	assert.Equal(t, activities.NextReadyFilesResult{Halt: activities.Halt{Suspended: true}}, next)
+
+	b.get(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: "99999999-9999-4999-8999-999999999999"}, &listed)
+	assert.True(t, listed.Paused, "one that was removed is not asked, either")
+}
+
+// get runs an activity that must succeed.
+func (b *bench) get(name string, in, result any) {
+	b.T.Helper()
+	value, err := b.env.ExecuteActivity(name, in)
+	require.NoError(b.T, err)
+	require.NoError(b.T, value.Get(result))
+}

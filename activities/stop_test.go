@@ -1,0 +1,59 @@
+package activities_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	sdklog "go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+)
+
+// openAudit is an audit that must not be ended.
+type openAudit struct{ t *testing.T }
+
+func (openAudit) BeginAudit(context.Context, string) (ingest.AuditRun, int64, error) {
+	return ingest.AuditRun{}, 1, nil
+}
+
+func (openAudit) NoteAudit(context.Context, string, int64, ingest.AuditCounts, []ingest.AuditDifference) error {
+	return nil
+}
+
+func (a openAudit) EndAudit(context.Context, string, string) error {
+	a.t.Error("the audit was ended")
+	return nil
+}
+
+// longAuditor compares until its context ends, and begins with a shutdown.
+type longAuditor struct{ stop chan struct{} }
+
+func (l longAuditor) Audit(ctx context.Context, _ []string, _ bool, _ func(ingest.AuditDifference) error, _ func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
+	close(l.stop)
+	<-ctx.Done()
+	return ingest.AuditCounts{}, ingest.Wrap(ingest.KindTransient, ctx.Err(), "the work was ended")
+}
+
+// TestAStoppingWorkerHandsItsAuditOver at once, and no attempt is used up.
+func TestAStoppingWorkerHandsItsAuditOver(t *testing.T) {
+	t.Parallel()
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	env := suite.NewTestActivityEnvironment()
+	stop := make(chan struct{})
+	env.SetWorkerStopChannel(stop)
+	acts := activities.New(activities.Deps{Audits: openAudit{t}, Auditor: longAuditor{stop}})
+	env.RegisterActivityWithOptions(acts.RunAudit, activity.RegisterOptions{Name: activities.NameRunAudit})
+	_, err := env.ExecuteActivity(activities.NameRunAudit, activities.AuditInput{RunUUID: "run"})
+	var app *temporal.ApplicationError
+	require.ErrorAs(t, err, &app)
+	assert.Equal(t, activities.TypeStopped, app.Type())
+	assert.True(t, app.NonRetryable(), "the workflow begins it anew")
+}

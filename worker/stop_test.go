@@ -1,0 +1,165 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+)
+
+// listings tells when a listing begins.
+type listings struct {
+	activities.Sources
+	begun func()
+}
+
+func (l listings) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
+	source, err := l.Sources.Open(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	return listingSource{source, l.begun}, nil
+}
+
+type listingSource struct {
+	activities.Source
+	begun func()
+}
+
+func (s listingSource) List(ctx context.Context, fn func(ingest.Observation) error) (int64, error) {
+	s.begun()
+	return s.Source.List(ctx, fn)
+}
+
+// TestAStoppedWorkerHandsItsListingOver: the listing ends at once, counts as no
+// failure, and another worker lists anew with all attempts.
+func TestAStoppedWorkerHandsItsListingOver(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t)
+	var line *rig.Line
+	acme := h.AddServer("acme", func(s *ingest.Server) {
+		line = rig.NewLine(t, s.Host, s.Port)
+		s.Port = line.Port
+	})
+	for i := range 300 {
+		require.NoError(t, os.MkdirAll(acme.Path(fmt.Sprintf("%03d", i)), 0o755))
+	}
+	acme.Write("a.csv", rig.Random(100))
+	line.Spoil("latency", map[string]int{"latency": 100}) // two minutes at least
+	begun := make(chan struct{})
+	once := sync.OnceFunc(func() { close(begun) })
+	cfg := h.Cfg
+	cfg.Worker.StopTimeout = time.Minute
+	stop := h.StartWorkerWith(cfg, func(d activities.Deps) activities.Deps {
+		d.Sources = listings{d.Sources, once}
+		return d
+	})
+	scan := h.Scan()
+	select {
+	case <-begun:
+	case <-h.Ctx.Done():
+		t.Fatal("nothing was listed")
+	}
+	began := time.Now()
+	stop()
+	assert.Less(t, time.Since(began), 30*time.Second, "it does not wait for the time-out")
+	line.Mend("latency")
+	server, err := h.Store.ServerByName(h.Ctx, "acme")
+	require.NoError(t, err)
+	assert.Empty(t, server.LastError, "a shutdown is no fault of the server")
+	broken, err := h.Store.LatestScan(h.Ctx, server.UUID)
+	require.NoError(t, err)
+	assert.NotZero(t, broken.FinishedAt)
+
+	h.StartWorker()
+	h.AwaitScans(scan)
+	h.RequireExactlyOnce()
+	stopped, attempts := 0, int32(0)
+	history := h.Temporal.GetWorkflowHistory(h.Ctx, ingest.DiscoverWorkflowID(server.UUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for history.HasNext() {
+		event, err := history.Next()
+		require.NoError(t, err)
+		if event.GetActivityTaskFailedEventAttributes().GetFailure().GetApplicationFailureInfo().GetType() == activities.TypeStopped {
+			stopped++
+		}
+		attempts = max(attempts, event.GetActivityTaskStartedEventAttributes().GetAttempt())
+	}
+	assert.Equal(t, 1, stopped)
+	assert.EqualValues(t, 1, attempts, "no attempt is used up")
+}
+
+// storing tells when a part has become safe.
+type storing struct {
+	activities.Objects
+	stored func()
+}
+
+func (s storing) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
+	told := req.Stored
+	req.Stored = func() { told(); s.stored() }
+	return s.Objects.Put(ctx, req)
+}
+
+// TestAStoppedWorkerHandsItsUploadOver: parts that are safe stay so, and no part
+// is sent twice.
+func TestAStoppedWorkerHandsItsUploadOver(t *testing.T) {
+	t.Parallel()
+	const parts = 6 // of 16 MiB, three at a time
+	h := newHarbour(t)
+	host, text, err := net.SplitHostPort(h.S3.Endpoint)
+	require.NoError(t, err)
+	port, err := strconv.Atoi(text)
+	require.NoError(t, err)
+	line := rig.NewLine(t, host, port)
+	h.Cfg.S3.Endpoint = line.Address()
+	acme := h.AddServer("acme", nil)
+	acme.Write("large.bin", rig.Random(parts*16<<20))
+	line.SpoilUp("bandwidth", map[string]int{"rate": 4 << 10})
+	var stored atomic.Int64
+	begun := make(chan struct{})
+	once := sync.OnceFunc(func() { close(begun) })
+	watching := func(d activities.Deps) activities.Deps {
+		d.Objects = storing{d.Objects, func() {
+			stored.Add(1)
+			once()
+		}}
+		return d
+	}
+	cfg := h.Cfg
+	cfg.Worker.StopTimeout = time.Minute
+	stop := h.StartWorkerWith(cfg, watching)
+	scan := h.Scan()
+	select {
+	case <-begun:
+	case <-h.Ctx.Done():
+		t.Fatal("no part was stored")
+	}
+	began := time.Now()
+	stop()
+	assert.Less(t, time.Since(began), 50*time.Second, "it does not wait for the time-out")
+	assert.Less(t, stored.Load(), int64(parts), "it was stopped in the middle")
+	file := h.File(acme.Path("large.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading })
+	described, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(file.UUID), "")
+	require.NoError(t, err)
+	require.Len(t, described.GetPendingActivities(), 1)
+	assert.Equal(t, activities.TypeStopped, described.GetPendingActivities()[0].GetLastFailure().GetApplicationFailureInfo().GetType())
+
+	line.Mend("bandwidth")
+	h.StartWorkerWith(h.Cfg, watching)
+	h.AwaitScans(scan)
+	h.RequireExactlyOnce()
+	assert.LessOrEqual(t, stored.Load(), int64(parts), "no part was sent twice")
+}
