@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"stevedore/temporal-dev/internal/ports"
-	"stevedore/temporal-dev/internal/proc"
 	"stevedore/temporal-dev/internal/stack"
 )
 
@@ -29,7 +28,7 @@ type cli struct{ stack *stack.Stack }
 // run runs a command and returns its output and exit code.
 func (c cli) run(ctx context.Context, args ...string) (out []byte, code int, err error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(c.stack.Repo, "bin", "stevedore"), args...)
-	cmd.Env = append(proc.Environ(), c.stack.Env()...)
+	cmd.Env = append(c.stack.Environ(), c.stack.Env()...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
