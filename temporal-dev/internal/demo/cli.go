@@ -86,3 +86,14 @@ func isTerminal() bool {
 	info, err := os.Stdout.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
+
+func (r row) String() string {
+	text := fmt.Sprintf("%s, %d bytes", r.Status, r.SizeBytes)
+	if r.FileHash != "" {
+		text += " of " + r.FileHash
+	}
+	if r.ErrorMessage != "" {
+		text += ", " + r.ErrorMessage
+	}
+	return text
+}
