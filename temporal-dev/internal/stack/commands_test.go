@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -125,6 +126,23 @@ func TestCommands(t *testing.T) {
 	}
 }
 
+// TestADemoThatFailsStopsWhatItHasStarted, when it was asked to.
+func TestADemoThatFailsStopsWhatItHasStarted(t *testing.T) {
+	t.Parallel()
+	repo := copyOf(t, checkout(t))
+	program := filepath.Join(repo, "bin", "stevedore")
+	if err := errors.Join(os.Remove(program), os.WriteFile(program, []byte("#!/bin/sh\necho no set-up today >&2; exit 1\n"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	demo := exec.Command(filepath.Join(repo, "bin", "devstack"), "demo")
+	demo.Env = append(os.Environ(), "DEMO_EXIT=1")
+	out, err := demo.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "no set-up today") || !strings.Contains(string(out), "stopping postgres") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	noneBelow(t, repo)
+}
+
 // TestLocksTakeTurns, also over the removal of the file.
 func TestLocksTakeTurns(t *testing.T) {
 	t.Parallel()
@@ -147,10 +165,10 @@ func TestLocksTakeTurns(t *testing.T) {
 	if err := os.Remove(name); err != nil {
 		t.Fatal(err)
 	}
-	if stillThere(stale, name) {
-		t.Error("a removed file counts as the lock")
-	}
 	unlock()
+	if err := takeLock(stale, name); !errors.Is(err, syscall.EWOULDBLOCK) {
+		t.Errorf("a removed file counts as the lock: %v", err)
+	}
 	if unlock, err = s.Lock(context.Background()); err != nil {
 		t.Fatal(err)
 	}

@@ -65,11 +65,7 @@ func tryLock(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if err == nil && !stillThere(file, name) { // `clean` has removed it since
-		err = syscall.EWOULDBLOCK
-	}
-	if err == nil {
+	if err = takeLock(file, name); err == nil {
 		_, err = file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	if err == nil {
@@ -80,6 +76,16 @@ func tryLock(name string) (*os.File, error) {
 		return nil, nil
 	}
 	return nil, fmt.Errorf("lock %s: %w", name, err)
+}
+
+// takeLock returns EWOULDBLOCK when somebody else has the lock, or has removed
+// the file with it, as clean does.
+func takeLock(file *os.File, name string) error {
+	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil && !stillThere(file, name) {
+		err = syscall.EWOULDBLOCK
+	}
+	return err
 }
 
 func stillThere(file *os.File, name string) bool {
