@@ -134,6 +134,7 @@ func TestADemoThatFailsStopsWhatItHasStarted(t *testing.T) {
 	if err := errors.Join(os.Remove(program), os.WriteFile(program, []byte("#!/bin/sh\necho no set-up today >&2; exit 1\n"), 0o755)); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { devstack(t, repo, "down") })
 	demo := exec.Command(filepath.Join(repo, "bin", "devstack"), "demo")
 	demo.Env = append(os.Environ(), "DEMO_EXIT=1")
 	out, err := demo.CombinedOutput()
@@ -229,7 +230,7 @@ func TestSomebodyElsesPortIsNotTakenForOurs(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = s.Down() })
 	if _, err := s.start(context.Background(), p); err == nil || !strings.Contains(err.Error(), "another program listens") {
-		t.Errorf("start: %v", err)
+		t.Fatalf("start: %v", err)
 	}
 	p.ports = nil // as when it is taken later
 	p.prepare = func(context.Context) (proc.Spec, error) { return proc.Spec{Path: "/bin/false"}, nil }
