@@ -177,6 +177,7 @@ func TestTheCommandHasTheTerminal(t *testing.T) {
 	if err := on.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = on.Process.Kill() }) // which hangs up on the other side
 	appears(t, filepath.Join(dir, "ready"))
 	if _, err := io.WriteString(keys, "typed\n"); err != nil {
 		t.Fatal(err)
