@@ -179,10 +179,11 @@ func TestLocksTakeTurns(t *testing.T) {
 	}
 }
 
-// TestAHalfMadeClusterIsMadeAnew: initdb was killed halfway.
+// TestAHalfMadeClusterIsMadeAnew: initdb was killed halfway. The checkout is
+// so deep that the path of a socket would be too long.
 func TestAHalfMadeClusterIsMadeAnew(t *testing.T) {
 	t.Parallel()
-	repo, dir := checkout(t), openDir(t)
+	repo, dir := checkout(t), filepath.Join(openDir(t), strings.Repeat("deep/", 20))
 	s, err := Open(repo, dir, true, os.Stderr)
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +191,7 @@ func TestAHalfMadeClusterIsMadeAnew(t *testing.T) {
 	if s.programs, err = packages.Ensure(os.Stderr, false); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.choosePostgresDir(); err != nil {
+	if err := errors.Join(os.MkdirAll(dir, 0o755), s.choosePostgresDir()); err != nil {
 		t.Fatal(err)
 	}
 	half := s.cluster() + ".new"
