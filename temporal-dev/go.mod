@@ -10,6 +10,7 @@ tool (
 require (
 	github.com/minio/minio-go/v7 v7.0.91
 	github.com/shirou/gopsutil/v3 v3.24.5
+	golang.org/x/sys v0.47.0
 )
 
 require (
@@ -330,7 +331,6 @@ require (
 	golang.org/x/net v0.43.0 // indirect
 	golang.org/x/oauth2 v0.30.0 // indirect
 	golang.org/x/sync v0.20.0 // indirect
-	golang.org/x/sys v0.47.0 // indirect
 	golang.org/x/term v0.34.0 // indirect
 	golang.org/x/text v0.28.0 // indirect
 	golang.org/x/time v0.11.0 // indirect

@@ -64,11 +64,11 @@ func dispatch(ctx context.Context, args []string) (int, error) {
 	case "up":
 		return 0, up(ctx, s)
 	case "down":
-		return 0, down(s)
+		return 0, down(ctx, s)
 	case "status":
 		return 0, status(s, args[1:])
 	case "clean":
-		return 0, errors.Join(down(s), s.Remove())
+		return 0, clean(ctx, s)
 	case "demo":
 		return 0, demo.Run(ctx, s)
 	default:
@@ -78,6 +78,11 @@ func dispatch(ctx context.Context, args []string) (int, error) {
 }
 
 func up(ctx context.Context, s *stack.Stack) error {
+	unlock, err := s.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	started, err := s.Up(ctx, true)
 	if err != nil {
 		return err
@@ -90,10 +95,22 @@ func up(ctx context.Context, s *stack.Stack) error {
 	return nil
 }
 
-func down(s *stack.Stack) error {
-	err := s.Down()
-	stack.Sweep(s.Repo, os.Stdout)
-	if err == nil {
+func clean(ctx context.Context, s *stack.Stack) error {
+	unlock, err := s.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return s.Clean(ctx)
+}
+
+func down(ctx context.Context, s *stack.Stack) error {
+	unlock, err := s.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err = errors.Join(s.Down(), stack.Sweep(ctx, s.Repo, os.Stdout)); err == nil {
 		fmt.Println("all down")
 	}
 	return err

@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// chromiums are the names by which systems know the browser.
-var chromiums = []string{"chromium", "chromium-browser", "google-chrome"}
+// chromiums are the names by which systems know the browser. The last one may be
+// a stub that asks for a snap.
+var chromiums = []string{"chromium", "google-chrome", "chromium-browser"}
 
 // Chromium returns the browser's path. It skips the test under -short.
 func Chromium(t testing.TB) string {

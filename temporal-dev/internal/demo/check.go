@@ -1,114 +1,143 @@
 package demo
 
 import (
-	"context"
 	"fmt"
-	"os"
+	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
-
-	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
-
-	"stevedore/temporal-dev/internal/stack"
 )
 
-// checker proves the result without trusting stevedore: it hashes the source
-// files itself and reads every object back.
-type checker struct {
-	bucket  string
-	client  *minio.Client
-	objects map[string]bool // keys in the bucket that no expected file has claimed
+// version is a file as it is on a server now.
+type version struct {
+	server, path string
+	size         int64
+	digest       string // SHA-256 in hexadecimal, empty before hash
 }
 
-func newChecker(ctx context.Context, s *stack.Stack) (*checker, error) {
-	client, err := minio.New(s.Get("STEVEDORE_S3_ENDPOINT"), &minio.Options{
-		Creds: credentials.NewStaticV4(s.Get("STEVEDORE_S3_ACCESS_KEY"), s.Get("STEVEDORE_S3_SECRET_KEY"), ""),
+func (v version) String() string { return v.server + ":" + v.path }
+
+// hash reads the file.
+func (v *version) hash() (err error) {
+	v.digest, v.size, err = hashFile(v.path)
+	return err
+}
+
+// taken reports whether a completed row has its size.
+func (v version) taken(rows []row) bool {
+	return slices.ContainsFunc(rows, func(r row) bool {
+		return v.owns(r) && r.Status == "completed" && r.SizeBytes == v.size
 	})
-	if err != nil {
-		return nil, err
-	}
-	c := &checker{bucket: s.Get("STEVEDORE_S3_BUCKET"), client: client, objects: map[string]bool{}}
-	for object := range client.ListObjects(ctx, c.bucket, minio.ListObjectsOptions{Recursive: true}) {
-		if object.Err != nil {
-			return nil, fmt.Errorf("list the bucket: %w", object.Err)
-		}
-		c.objects[object.Key] = true
-	}
-	return c, nil
 }
 
-// check says what is wrong with the file, if anything. Several versions of the
-// slow file may be in the ledger from earlier demos; exactly one must have the
-// content that the source has now.
-func (c *checker) check(ctx context.Context, v server, s sample, rows []row) error {
-	path := filepath.Join(v.root, filepath.FromSlash(s.path))
-	digest, size, err := hashFile(path)
-	if err != nil {
-		return err
+func (v version) owns(r row) bool { return r.Server == v.server && r.RemotePath == v.path }
+
+// offered returns the server's files without the samples' checksum files. A
+// sample that is not there is an error.
+func offered(server, root string, samples []sample) (all []version, err error) {
+	missing, sidecars := map[string]bool{}, map[string]bool{}
+	for _, s := range samples {
+		if s.server == server {
+			missing[s.remotePath(root)] = true
+			sidecars[s.remotePath(root)+sidecarSuffix] = s.sidecar
+		}
 	}
-	var same []row
-	var seen []string
-	for _, r := range rows {
-		if r.Server != v.name || r.RemotePath != path {
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() || sidecars[path] {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		delete(missing, path)
+		all = append(all, version{server: server, path: path, size: info.Size()})
+		return nil
+	})
+	if err == nil && len(missing) > 0 {
+		err = fmt.Errorf("not on server %s: %v", server, slices.Sorted(maps.Keys(missing)))
+	}
+	return all, err
+}
+
+// ledger is what the check compares: it trusts stevedore in nothing but what
+// it lists.
+type ledger struct {
+	// want is every file on the servers, hashed.
+	want []version
+	// growing is the path of the file that was written while scans looked.
+	growing string
+	// before are the uuids of rows from earlier runs.
+	before map[string]bool
+	rows   []row
+	// objects are the keys in the bucket.
+	objects map[string]bool
+}
+
+// judge returns the row of each expected file, and what is wrong: a file
+// without exactly one completed row, a row that nothing on the servers
+// explains, an object that is not exactly one row's.
+func (l ledger) judge() (taken []row, wrong []error) {
+	isTaken, servers := map[string]bool{}, map[string]bool{}
+	for _, v := range l.want {
+		servers[v.server] = true
+		same, seen := l.find(v)
+		if len(same) != 1 {
+			wrong = append(wrong, fmt.Errorf("%s: %d completed rows have its content (%d bytes of %s), must be 1; the ledger has: %s",
+				v, len(same), v.size, v.digest, strings.Join(seen, "; ")))
+		}
+		for _, r := range same {
+			isTaken[r.FileUUID] = true
+		}
+		taken = append(taken, same...)
+	}
+	for _, r := range l.rows {
+		if servers[r.Server] && !l.before[r.FileUUID] && !isTaken[r.FileUUID] && !l.passing(r) {
+			wrong = append(wrong, fmt.Errorf("unexpected row: %s:%s is %s", r.Server, r.RemotePath, r))
+		}
+	}
+	return taken, append(wrong, l.judgeObjects(servers)...)
+}
+
+// find returns the completed rows of the version, and all rows of its path in
+// words.
+func (l ledger) find(v version) (same []row, seen []string) {
+	for _, r := range l.rows {
+		if !v.owns(r) {
 			continue
 		}
-		seen = append(seen, fmt.Sprintf("%s, %d bytes, %s", r.Status, r.SizeBytes, r.ErrorMessage))
-		if r.Status == "completed" && r.FileHash == digest && r.SizeBytes == size {
+		seen = append(seen, r.String())
+		if r.Status == "completed" && r.FileHash == v.digest && r.SizeBytes == v.size {
 			same = append(same, r)
 		}
 	}
-	if len(same) != 1 {
-		return fmt.Errorf("%d completed rows have its content (%d bytes of %s), must be 1; the ledger has: %s",
-			len(same), size, digest, strings.Join(seen, "; "))
-	}
-	return c.object(ctx, same[0])
+	return same, seen
 }
 
-// object reads the object back.
-func (c *checker) object(ctx context.Context, r row) error {
-	if !c.objects[r.ObjectKey] {
-		return fmt.Errorf("object %q is not in the bucket, or belongs to another file, too", r.ObjectKey)
-	}
-	delete(c.objects, r.ObjectKey)
-	body, err := c.client.GetObject(ctx, r.Bucket, r.ObjectKey, minio.GetObjectOptions{})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = body.Close() }()
-	digest, size, err := hashReader(body)
-	if err != nil {
-		return err
-	}
-	if digest != r.FileHash || size != r.SizeBytes {
-		return fmt.Errorf("object %s has %d bytes of sha256 %s, the source %d of %s", r.ObjectKey, size, digest, r.SizeBytes, r.FileHash)
-	}
-	return nil
+// passing reports whether the row is of a moment in the growing file's life:
+// seen by a scan, never opened.
+func (l ledger) passing(r row) bool {
+	return r.RemotePath == l.growing && (r.Status == "discovered" || r.Status == "superseded") && r.FileHash == ""
 }
 
-// strays says which objects no ledger row names.
-func (c *checker) strays(rows []row) []string {
-	for _, r := range rows {
-		delete(c.objects, r.ObjectKey)
-	}
-	var keys []string
-	for key := range c.objects {
-		keys = append(keys, key)
-	}
-	return keys
-}
-
-// taken reports whether a completed row has the size the source has now.
-func taken(v server, s sample, rows []row) bool {
-	path := filepath.Join(v.root, filepath.FromSlash(s.path))
-	info, err := os.Stat(path)
-	if err != nil {
-		return false
-	}
-	for _, r := range rows {
-		if r.Server == v.name && r.RemotePath == path && r.Status == "completed" && r.SizeBytes == info.Size() {
-			return true
+// judgeObjects says which completed rows of the demo's servers have no object
+// of their own, and which objects have no row. Rows of other servers, and of
+// earlier runs, have objects, too.
+func (l ledger) judgeObjects(servers map[string]bool) (wrong []error) {
+	owners := map[string]int{}
+	for _, r := range l.rows {
+		if servers[r.Server] && r.Status == "completed" && !l.objects[r.ObjectKey] {
+			wrong = append(wrong, fmt.Errorf("%s:%s: object %q is not in the bucket", r.Server, r.RemotePath, r.ObjectKey))
+		}
+		if !l.passing(r) {
+			owners[r.ObjectKey]++
 		}
 	}
-	return false
+	for _, key := range slices.Sorted(maps.Keys(l.objects)) {
+		if owners[key] != 1 {
+			wrong = append(wrong, fmt.Errorf("object %s belongs to %d files", key, owners[key]))
+		}
+	}
+	return wrong
 }

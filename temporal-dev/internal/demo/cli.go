@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"stevedore/temporal-dev/internal/ports"
-	"stevedore/temporal-dev/internal/proc"
 	"stevedore/temporal-dev/internal/stack"
 )
 
@@ -29,7 +28,7 @@ type cli struct{ stack *stack.Stack }
 // run runs a command and returns its output and exit code.
 func (c cli) run(ctx context.Context, args ...string) (out []byte, code int, err error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(c.stack.Repo, "bin", "stevedore"), args...)
-	cmd.Env = append(proc.Environ(), c.stack.Env()...)
+	cmd.Env = append(c.stack.Environ(), c.stack.Env()...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
@@ -86,4 +85,15 @@ func (c cli) files(ctx context.Context) ([]row, error) {
 func isTerminal() bool {
 	info, err := os.Stdout.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func (r row) String() string {
+	text := fmt.Sprintf("%s, %d bytes", r.Status, r.SizeBytes)
+	if r.FileHash != "" {
+		text += " of " + r.FileHash
+	}
+	if r.ErrorMessage != "" {
+		text += ", " + r.ErrorMessage
+	}
+	return text
 }

@@ -30,27 +30,19 @@ type run struct {
 	cli     cli
 	servers map[string]server
 	samples []sample
-	before  int // rows in the ledger before
+	before  map[string]bool // uuids of the rows that were in the ledger before
 }
 
 // Run does the demo. It returns an error unless every expected file is
-// completed and its object is byte for byte the source.
-func Run(ctx context.Context, s *stack.Stack) error {
-	began := time.Now()
-	fmt.Println("starting the stack")
-	started, err := s.Up(ctx, true)
-	if err != nil {
-		return err
-	}
-	if !started {
-		fmt.Println("  already up")
-	}
-	r := &run{stack: s, cli: cli{s}, servers: map[string]server{}, samples: samples()}
+// completed, its object is byte for byte the source, and nothing else was
+// taken. With DEMO_EXIT=1 everything is stopped afterwards, whatever came of it.
+func Run(ctx context.Context, s *stack.Stack) (err error) {
 	if os.Getenv("DEMO_EXIT") == "1" {
-		defer func() { _ = s.Down() }()
+		defer func() { err = errors.Join(err, down(ctx, s)) }()
 	}
-	upAt := time.Now()
-	growing, err := r.prepare(ctx)
+	began := time.Now()
+	r := &run{stack: s, cli: cli{s}, servers: map[string]server{}, samples: samples()}
+	upAt, growing, err := r.start(ctx)
 	if err != nil {
 		return err
 	}
@@ -67,14 +59,49 @@ func Run(ctx context.Context, s *stack.Stack) error {
 	return nil
 }
 
+// start starts the stack and the SFTP servers, while no other command does.
+func (r *run) start(ctx context.Context) (upAt time.Time, growing <-chan error, err error) {
+	unlock, err := r.stack.Lock(ctx)
+	if err != nil {
+		return upAt, nil, err
+	}
+	defer unlock()
+	fmt.Println("starting the stack")
+	started, err := r.stack.Up(ctx, true)
+	if err != nil {
+		return upAt, nil, err
+	}
+	if !started {
+		fmt.Println("  already up")
+	}
+	upAt = time.Now()
+	growing, err = r.prepare(ctx)
+	return upAt, growing, err
+}
+
+// down stops everything, also after Ctrl-C.
+func down(ctx context.Context, s *stack.Stack) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadline)
+	defer cancel()
+	unlock, err := s.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return s.Down()
+}
+
 // prepare starts the SFTP servers and writes their files.
 func (r *run) prepare(ctx context.Context) (growing <-chan error, err error) {
 	rows, err := r.cli.files(ctx)
 	if err != nil {
 		return nil, err
 	}
-	r.before = len(rows)
-	if r.before > 0 { // another demo: show that new files come in while old ones do not again
+	r.before = map[string]bool{}
+	for _, row := range rows {
+		r.before[row.FileUUID] = true
+	}
+	if len(rows) > 0 { // another demo: show that new files come in while old ones do not again
 		stamp := time.Now().UTC().Format("20060102-150405")
 		r.samples = append(r.samples, sample{server: "acme", path: "rerun/" + stamp + "/fresh.csv", size: 5_000})
 	}
@@ -149,12 +176,22 @@ func (r *run) complete(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	for _, s := range append(slices.Clone(r.samples), slow) {
-		if !taken(r.servers[s.server], s, rows) {
-			return false
+	want, err := r.expected()
+	return err == nil && !slices.ContainsFunc(want, func(v version) bool { return !v.taken(rows) })
+}
+
+// expected returns every file on the servers, of which the samples and the
+// slow file must be some. Checksum files are there to be read, not to be taken.
+func (r *run) expected() (all []version, err error) {
+	samples := append(slices.Clone(r.samples), slow)
+	for _, name := range slices.Sorted(maps.Keys(r.servers)) {
+		found, err := offered(name, r.servers[name].root, samples)
+		if err != nil {
+			return nil, err
 		}
+		all = append(all, found...)
 	}
-	return true
+	return all, nil
 }
 
 // progress prints how many files are in which state, when that has changed.
@@ -184,36 +221,47 @@ func (r *run) progress(ctx context.Context, last string) string {
 
 // report prints the table of every file and the verdict of the check.
 func (r *run) report(ctx context.Context) error {
+	bucket, err := openBucket(ctx, r.stack) // before the rows: what others are just taking has a row by then
+	if err != nil {
+		return err
+	}
 	rows, err := r.cli.files(ctx)
 	if err != nil {
 		return err
 	}
 	printTable(rows)
-	check, err := newChecker(ctx, r.stack)
+	want, err := r.expected()
 	if err != nil {
 		return err
 	}
-	var wrong []error
-	expected := append(slices.Clone(r.samples), slow)
-	for _, s := range expected {
-		if err := check.check(ctx, r.servers[s.server], s, rows); err != nil {
-			wrong = append(wrong, fmt.Errorf("%s:%s: %w", s.server, s.path, err))
+	for i := range want {
+		if err := want[i].hash(); err != nil {
+			return err
 		}
 	}
-	for _, key := range check.strays(rows) {
-		wrong = append(wrong, fmt.Errorf("object %s belongs to no file", key))
+	l := ledger{want: want, growing: slow.remotePath(r.servers[slow.server].root), before: r.before, rows: rows, objects: bucket.keys}
+	taken, wrong := l.judge()
+	for _, row := range taken {
+		if err := bucket.compare(ctx, row); err != nil {
+			wrong = append(wrong, err)
+		}
 	}
 	if len(wrong) > 0 {
 		return fmt.Errorf("the check failed:\n%w", errors.Join(wrong...))
 	}
-	fmt.Printf("\nchecked: %d files, each with one row and one object, read back and equal to its source by SHA-256\n", len(expected))
-	if r.before > 0 {
-		fmt.Printf("%d rows were there from an earlier run; nothing was doubled\n", r.before)
+	fmt.Printf("\nchecked: %d files, each with one row and one object, read back and equal to its source by SHA-256; nothing else was taken\n", len(want))
+	if len(r.before) > 0 {
+		fmt.Printf("%d rows were there from an earlier run; nothing was doubled\n", len(r.before))
 	}
 	return nil
 }
 
+// printTable prints hashes whole where nothing has to fit on a screen.
 func printTable(rows []row) {
+	digits := 64
+	if isTerminal() {
+		digits = 16
+	}
 	fmt.Println()
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SERVER\tPATH\tSIZE\tSHA-256\tSTATUS\tOBJECT KEY")
@@ -222,9 +270,12 @@ func printTable(rows []row) {
 		if _, below, ok := strings.Cut(path, "/files/"); ok {
 			path = below
 		}
-		fmt.Fprintf(table, "%s\t%s\t%d\t%.16s\t%s\t%s\n", r.Server, path, r.SizeBytes, r.FileHash, r.Status, r.ObjectKey)
+		fmt.Fprintf(table, "%s\t%s\t%d\t%.*s\t%s\t%s\n", r.Server, path, r.SizeBytes, digits, r.FileHash, r.Status, r.ObjectKey)
 	}
 	_ = table.Flush()
+	if isTerminal() {
+		fmt.Println("all 64 digits of the hashes: set -a; . .dev/env; set +a; bin/stevedore file list -o json")
+	}
 }
 
 func (r *run) urls() {

@@ -45,10 +45,19 @@ func samples() []sample {
 // slow is the file that is still being written when the first scan looks.
 var slow = sample{server: "globex", path: "incoming/still-being-written.log"}
 
-// write makes the sample unless it is there. Content comes from the name, so
+// remotePath is its path on the server.
+func (s sample) remotePath(root string) string {
+	return filepath.Join(root, filepath.FromSlash(s.path))
+}
+
+// sidecarSuffix ends the name of a checksum file.
+const sidecarSuffix = ".sha256"
+
+// write makes the sample unless it is there. It comes into view whole, its
+// checksum file before it: only the slow file is for watching. Content comes from the name, so
 // that a second demo has the same files and must ingest nothing twice.
 func (s sample) write(root string) error {
-	name := filepath.Join(root, filepath.FromSlash(s.path))
+	name := s.remotePath(root)
 	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -57,23 +66,29 @@ func (s sample) write(root string) error {
 	}
 	seed := sha256.Sum256([]byte(s.server + "/" + s.path))
 	hash := sha256.New()
-	file, err := os.Create(name)
+	half := filepath.Join(filepath.Dir(root), "half-written")
+	file, err := os.Create(half)
 	if err != nil {
 		return err
 	}
 	_, err = io.CopyN(io.MultiWriter(file, hash), rand.NewChaCha8(seed), s.size)
-	if err = errors.Join(err, file.Close()); err != nil || !s.sidecar {
+	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}
-	line := fmt.Sprintf("%s  %s\n", hex.EncodeToString(hash.Sum(nil)), filepath.Base(name))
-	return os.WriteFile(name+".sha256", []byte(line), 0o644)
+	if s.sidecar {
+		line := fmt.Sprintf("%s  %s\n", hex.EncodeToString(hash.Sum(nil)), filepath.Base(name))
+		if err := os.WriteFile(name+sidecarSuffix, []byte(line), 0o644); err != nil {
+			return err
+		}
+	}
+	return os.Rename(half, name)
 }
 
 // writeSlowly appends to the slow file every half second for the given time,
 // far beyond the first listing and the settle time. It is made anew each time:
 // the same name with other content is another version.
 func (s sample) writeSlowly(root string, duration time.Duration) (done <-chan error, err error) {
-	name := filepath.Join(root, filepath.FromSlash(s.path))
+	name := s.remotePath(root)
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return nil, err
 	}

@@ -3,9 +3,11 @@
 package ports
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strconv"
+	"time"
 )
 
 // Loopback is the only address anything here listens on.
@@ -18,6 +20,20 @@ func Free(port int) bool {
 		return false
 	}
 	return l.Close() == nil
+}
+
+// WaitFree waits until the port can be listened on, at most for the given time.
+func WaitFree(ctx context.Context, port int, limit time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for !Free(port) {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return true
 }
 
 // Addr returns the loopback address of the port.

@@ -17,8 +17,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/shirou/gopsutil/v3/process"
 )
 
 // Spec is how a process is started.
@@ -36,6 +34,9 @@ type Spec struct {
 	// before it is killed; default 15 s.
 	StopSignal syscall.Signal `json:"stop_signal,omitempty"`
 	Grace      time.Duration  `json:"grace,omitempty"`
+	// WholeGroup sends StopSignal to all of its process group, not only to the
+	// process itself.
+	WholeGroup bool `json:"whole_group,omitempty"`
 	// Extra marks a process that is not one of the stack's own parts and is
 	// started again by its saved spec.
 	Extra bool `json:"extra,omitempty"`
@@ -45,9 +46,11 @@ type Spec struct {
 type saved struct {
 	Spec
 	Pid int `json:"pid"`
-	// Started is the process's creation time in Unix milliseconds. A pid is
-	// recycled, pid and creation time together are not.
-	Started int64 `json:"started"`
+	// Started is when the process was created: in clock ticks since boot on
+	// Linux, in Unix milliseconds elsewhere. Boot names that boot. A pid is
+	// recycled, the three together are not.
+	Started int64  `json:"started"`
+	Boot    string `json:"boot,omitempty"`
 }
 
 // Manager manages the processes of one folder.
@@ -64,12 +67,14 @@ func (m Manager) path(elem ...string) string {
 func (m Manager) Log(name string) string { return m.path("logs", name+".log") }
 
 // Start starts the process in a session of its own, so that it outlives the
-// caller and its terminal. The pid is on disk before Start returns.
+// caller and its terminal. The pid is on disk before Start returns. What is
+// left of an earlier process of the name is ended first.
 func (m Manager) Start(s Spec) error {
-	for _, dir := range []string{"pids", "logs", "state"} {
-		if err := os.MkdirAll(m.path(dir), 0o755); err != nil {
-			return err
-		}
+	if err := m.makeDirs(); err != nil {
+		return err
+	}
+	if err := m.endLeftovers(s.Name); err != nil {
+		return err
 	}
 	log, err := os.OpenFile(m.Log(s.Name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -77,7 +82,7 @@ func (m Manager) Start(s Spec) error {
 	}
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(s.Path, s.Args...)
-	cmd.Env, cmd.Dir = append(Environ(), s.Env...), s.Dir
+	cmd.Env, cmd.Dir = slices.Concat(m.Environ(), s.Env, []string{nameVariable + s.Name}), s.Dir
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if s.UID != 0 {
@@ -87,31 +92,42 @@ func (m Manager) Start(s Spec) error {
 		return fmt.Errorf("start %s: %w", s.Name, err)
 	}
 	go func() { _ = cmd.Wait() }() // no zombie while we live; init takes over afterwards
-	return m.save(s, cmd.Process.Pid)
+	return m.Adopt(s, cmd.Process.Pid)
 }
 
-func (m Manager) save(s Spec, pid int) error {
-	if err := os.WriteFile(m.path("pids", s.Name), []byte(strconv.Itoa(pid)+"\n"), 0o644); err != nil {
+// Adopt notes a process that somebody else has started as the leader of a
+// process group, so that Stop and Pid find it.
+func (m Manager) Adopt(s Spec, pid int) error {
+	if err := m.makeDirs(); err != nil {
 		return err
 	}
-	text, err := json.Marshal(saved{Spec: s, Pid: pid, Started: creation(pid)})
+	// The state first: a pid in the other file is for people and scripts.
+	text, err := json.Marshal(saved{Spec: s, Pid: pid, Started: readStat(pid).started, Boot: boot()})
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(m.path("state", s.Name+".json"), text, 0o600) // the environment holds passwords
+	if err := m.Write(m.path("state", s.Name+".json"), text, 0o600); err != nil { // the environment holds passwords
+		return err
+	}
+	return m.Write(m.path("pids", s.Name), []byte(strconv.Itoa(pid)+"\n"), 0o644)
 }
 
-// creation returns when the process was created, or 0 when there is none.
-func creation(pid int) int64 {
-	p, err := process.NewProcess(int32(pid))
-	if err != nil {
-		return 0
+func (m Manager) makeDirs() error {
+	var errs []error
+	for _, dir := range []string{"home", "pids", "logs", "state"} {
+		errs = append(errs, os.MkdirAll(m.path(dir), 0o755))
 	}
-	at, err := p.CreateTime()
-	if err != nil {
-		return 0
+	return errors.Join(errs...)
+}
+
+// Write replaces a file below Dir at once: a reader, or a kill halfway, finds
+// the old text or the new one.
+func (m Manager) Write(name string, text []byte, mode fs.FileMode) error {
+	half := m.path("state", filepath.Base(name)+".new")
+	if err := os.WriteFile(half, text, mode); err != nil {
+		return err
 	}
-	return at
+	return os.Rename(half, name)
 }
 
 func (m Manager) load(name string) (saved, error) {
@@ -140,20 +156,9 @@ func (m Manager) Pid(name string) int {
 }
 
 func alive(s saved) bool {
-	if s.Started == 0 || !sameTime(creation(s.Pid), s.Started) {
-		return false
-	}
-	p, err := process.NewProcess(int32(s.Pid))
-	if err != nil {
-		return false
-	}
-	status, err := p.Status()
-	return err == nil && !slices.Contains(status, process.Zombie)
+	now := readStat(s.Pid)
+	return !now.ended() && s.Boot == boot() && sameStart(now.started, s.Started)
 }
-
-// sameTime allows for the clock: a creation time is counted from the time of
-// boot, which the kernel derives from the wall clock and rounds to a second.
-func sameTime(a, b int64) bool { return max(a-b, b-a) <= 2000 }
 
 // Names returns the processes the folder knows, in order.
 func (m Manager) Names() []string {
@@ -166,48 +171,8 @@ func (m Manager) Names() []string {
 	return names
 }
 
-// Stop ends the process and what it has started, and forgets its pid. One that
-// does not run is no error.
-func (m Manager) Stop(name string) error {
-	s, err := m.load(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if s.Started != 0 && alive(s) {
-		signal, grace := s.StopSignal, s.Grace
-		if signal == 0 {
-			signal = syscall.SIGTERM
-		}
-		if grace == 0 {
-			grace = 15 * time.Second
-		}
-		_ = syscall.Kill(s.Pid, signal)
-		waitUntil(grace, func() bool { return !alive(s) })
-		// The session it leads is its own: whatever is left in it goes, too.
-		_ = syscall.Kill(-s.Pid, syscall.SIGKILL)
-		if !waitUntil(5*time.Second, func() bool { return !alive(s) }) {
-			return fmt.Errorf("%s (pid %d) does not end", name, s.Pid)
-		}
-	}
-	return os.RemoveAll(m.path("pids", name))
-}
-
 // Forget removes the saved spec, so that the process is not started again.
 func (m Manager) Forget(name string) error { return os.RemoveAll(m.path("state", name+".json")) }
-
-func waitUntil(limit time.Duration, done func() bool) bool {
-	deadline := time.Now().Add(limit)
-	for !done() {
-		if time.Now().After(deadline) {
-			return false
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	return true
-}
 
 // Tail returns the last lines of the process's log.
 func (m Manager) Tail(name string, lines int) string {
@@ -219,12 +184,19 @@ func (m Manager) Tail(name string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
+// The variables by which a process is known as one of a Manager's: in which
+// folder, and by which name.
+const (
+	dirVariable  = "DEVSTACK_DIR="
+	nameVariable = "DEVSTACK_NAME="
+)
+
 // Environ is the minimal environment that every process gets: what the caller
-// happens to have set must not reach a service.
-func Environ() []string {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		home = "/"
-	}
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LANG=C.UTF-8"}
+// happens to have set, or keeps in his home, must not reach a service.
+func (m Manager) Environ() []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + m.path("home"), "LANG=C.UTF-8", m.Mark()}
 }
+
+// Mark is the variable that makes a process, and what it starts, one that
+// EndStrays ends.
+func (m Manager) Mark() string { return dirVariable + m.Dir }

@@ -3,7 +3,10 @@ package proc
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -45,26 +48,166 @@ func TestStartWritesTheBarePidAndTheLog(t *testing.T) {
 	}
 }
 
+// number waits for a file with a pid in it.
+func number(t *testing.T, file string) (pid int) {
+	t.Helper()
+	if !waitUntil(30*time.Second, func() bool {
+		text, _ := os.ReadFile(file)
+		pid, _ = strconv.Atoi(strings.TrimSpace(string(text)))
+		return pid > 0 && strings.HasSuffix(string(text), "\n")
+	}) {
+		t.Fatalf("no pid in %s", file)
+	}
+	return pid
+}
+
+// parent starts a child, notes its pid in the file "child" and waits.
+func parent(m Manager, child string) Spec {
+	s := sleeper("a")
+	s.Args, s.Dir = []string{"-c", "trap : TERM; " + child + " & echo $! > " + filepath.Join(m.Dir, "child") + "; wait; sleep 600"}, m.Dir
+	return s
+}
+
+// remember writes the state of a process that was started some other way.
+func remember(t *testing.T, m Manager, s saved) {
+	t.Helper()
+	text, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(m.path("state", s.Name+".json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestStopEndsTheProcessAndWhatItStarted(t *testing.T) {
 	t.Parallel()
 	m := Manager{Dir: t.TempDir()}
-	child := filepath.Join(m.Dir, "child")
-	s := sleeper("a")
-	s.Args = []string{"-c", "trap '' TERM; sleep 600 & echo $! > " + child + "; wait; sleep 600"}
-	pid := start(t, m, s)
-	var childPid int
-	if !waitUntil(5*time.Second, func() bool {
-		text, _ := os.ReadFile(child)
-		childPid, _ = strconv.Atoi(strings.TrimSpace(string(text)))
-		return childPid > 0
-	}) {
-		t.Fatal("no child was started")
-	}
+	pid := start(t, m, parent(m, "sleep 600"))
+	child := number(t, filepath.Join(m.Dir, "child"))
 	if err := m.Stop("a"); err != nil {
 		t.Fatal(err)
 	}
-	if !gone(pid) || !gone(childPid) {
-		t.Errorf("pid %d or its child %d is still there", pid, childPid)
+	if !gone(pid) || !gone(child) {
+		t.Errorf("pid %d or its child %d is still there", pid, child)
+	}
+}
+
+// TestChildrenOfAKilledProcessAreEnded: they hold its ports and files.
+func TestChildrenOfAKilledProcessAreEnded(t *testing.T) {
+	t.Parallel()
+	children := map[string]string{
+		"plain":                    "sleep 600",
+		"without its environment":  "env -i sleep 600",
+		"that does not want to go": "sh -c 'trap : TERM; while :; do sleep 1; done'",
+	}
+	for name, child := range children {
+		for then, do := range map[string]func(Manager) error{
+			"stop":  func(m Manager) error { return m.Stop("a") },
+			"start": func(m Manager) error { return m.Start(sleeper("a")) },
+		} {
+			t.Run(name+"/"+then, func(t *testing.T) {
+				t.Parallel()
+				m := Manager{Dir: t.TempDir()}
+				pid := start(t, m, parent(m, child))
+				left := number(t, filepath.Join(m.Dir, "child"))
+				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil || !gone(pid) {
+					t.Fatalf("kill: %v", err)
+				}
+				if syscall.Kill(left, 0) != nil {
+					t.Fatal("the child went with its parent: this tests nothing")
+				}
+				if err := do(m); err != nil {
+					t.Fatal(err)
+				}
+				if !gone(left) {
+					t.Errorf("the child %d is still there", left)
+				}
+			})
+		}
+	}
+}
+
+// TestAStrangersGroupIsLeftAlone: after our own group has ended its number may
+// be given to another, whose leader may have ended as well.
+func TestAStrangersGroupIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	ours, theirs := Manager{Dir: t.TempDir()}, Manager{Dir: t.TempDir()}
+	pid := start(t, theirs, parent(theirs, "sleep 600"))
+	began := readStat(pid).started
+	child := number(t, filepath.Join(theirs.Dir, "child"))
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil || !gone(pid) {
+		t.Fatalf("kill: %v", err)
+	}
+	if err := ours.makeDirs(); err != nil {
+		t.Fatal(err)
+	}
+	remember(t, ours, saved{Spec: sleeper("a"), Pid: pid, Started: began - 100, Boot: boot()})
+	if err := ours.Stop("a"); err != nil {
+		t.Fatal(err)
+	}
+	if readStat(child).ended() {
+		t.Error("the stranger's child was killed")
+	}
+	if err := theirs.Stop("a"); err != nil || !gone(child) {
+		t.Errorf("its owner cannot end it: %v", err)
+	}
+}
+
+// TestStraysAreEnded: a process that left its group, and one whose pid nobody
+// could note.
+func TestStraysAreEnded(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("other processes' environments are not visible")
+	}
+	m, other := Manager{Dir: t.TempDir()}, Manager{Dir: t.TempDir()}
+	start(t, m, parent(m, "setsid sh -c 'echo $$ > away; exec sleep 600'"))
+	away := number(t, filepath.Join(m.Dir, "away"))
+	unnoted := exec.Command("sleep", "600")
+	unnoted.Env = append(m.Environ(), nameVariable+"b")
+	unnoted.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := unnoted.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = unnoted.Wait() }()
+	stranger := start(t, other, sleeper("b"))
+
+	start(t, m, sleeper("b"))
+	if !gone(unnoted.Process.Pid) {
+		t.Error("start: an earlier process of the name is still there")
+	}
+	if err := m.Stop("a"); err != nil || readStat(away).ended() {
+		t.Fatalf("the one that went away is gone already (%v): this tests nothing", err)
+	}
+	if err := m.EndStrays(); err != nil || !gone(away) {
+		t.Errorf("the one that went away is still there: %v", err)
+	}
+	if other.Pid("b") != stranger {
+		t.Error("another folder's process was ended")
+	}
+}
+
+// TestOnlyTheOwnEnvironmentGetsThrough: what the caller has set does not.
+func TestOnlyTheOwnEnvironmentGetsThrough(t *testing.T) {
+	t.Setenv("PGHOST", "elsewhere.example")
+	t.Setenv("AWS_ACCESS_KEY_ID", "canary")
+	m := Manager{Dir: t.TempDir()}
+	s := sleeper("a")
+	s.Args, s.Env = []string{"-c", "env; echo end; sleep 600"}, []string{"OWN=1"}
+	start(t, m, s)
+	if !waitUntil(30*time.Second, func() bool { return m.Tail("a", 1) == "end" }) {
+		t.Fatal("no output")
+	}
+	var names []string
+	for _, line := range strings.Split(m.Tail("a", 100), "\n") {
+		if name, _, ok := strings.Cut(line, "="); ok && !slices.Contains([]string{"PWD", "SHLVL", "_", "OLDPWD"}, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	if want := []string{"DEVSTACK_DIR", "DEVSTACK_NAME", "HOME", "LANG", "OWN", "PATH"}; !slices.Equal(names, want) {
+		t.Errorf("the process has %v, want %v", names, want)
 	}
 }
 
@@ -74,18 +217,19 @@ func TestARecycledPidIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	m := Manager{Dir: t.TempDir()}
 	stranger := start(t, m, sleeper("stranger"))
-	text, err := json.Marshal(saved{Spec: sleeper("ours"), Pid: stranger, Started: creation(stranger) - 12345})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(m.path("state", "ours.json"), text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if m.Pid("ours") != 0 {
-		t.Error("another process is taken for ours")
-	}
-	if err := m.Stop("ours"); err != nil {
-		t.Fatal(err)
+	for name, s := range map[string]saved{
+		"started later":  {Pid: stranger, Started: readStat(stranger).started - 12345, Boot: boot()},
+		"another boot's": {Pid: stranger, Started: readStat(stranger).started, Boot: "another"},
+		"never noted":    {Pid: stranger, Boot: boot()},
+	} {
+		s.Spec = sleeper("ours")
+		remember(t, m, s)
+		if m.Pid("ours") != 0 {
+			t.Errorf("%s: another process is taken for ours", name)
+		}
+		if err := m.Stop("ours"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if m.Pid("stranger") != stranger {
 		t.Error("the stranger was killed")

@@ -19,7 +19,7 @@ func (s *Stack) upApp(ctx context.Context, fresh bool) (started bool, err error)
 	if fresh || s.Pid("worker") == 0 || s.Pid("api") == 0 {
 		s.say("  setup      database, bucket, queue, search attributes, schedule, keys")
 		setup := exec.CommandContext(ctx, s.tool("stevedore"), "setup")
-		setup.Env = append(proc.Environ(), s.Env()...)
+		setup.Env = append(s.Environ(), s.Env()...)
 		if out, err := setup.CombinedOutput(); err != nil {
 			return false, errors.New("stevedore setup failed:\n" + string(out))
 		}
@@ -34,15 +34,16 @@ func (s *Stack) upApp(ctx context.Context, fresh bool) (started bool, err error)
 // app is worker or api. A worker has no port: it is ready when the API sees it
 // poll, which startAll does not need to wait for twice.
 func (s *Stack) app(name string) part {
-	ready := answering(s.Get("STEVEDORE_API_URL") + "/livez")
+	ready, listens := answering(s.Get("STEVEDORE_API_URL")+"/livez"), []int{s.addr.API}
 	if name == "worker" {
-		ready = answering(s.Get("STEVEDORE_API_URL") + "/readyz")
+		ready, listens = answering(s.Get("STEVEDORE_API_URL")+"/readyz"), nil
 	}
 	return part{
 		name: name,
 		prepare: func(context.Context) (proc.Spec, error) {
 			return proc.Spec{Path: s.tool("stevedore"), Args: []string{name}, Env: s.Env(), Grace: workerStop}, nil
 		},
+		ports: listens,
 		ready: ready,
 	}
 }

@@ -103,10 +103,10 @@ func (s *Stack) saveAddresses() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(s.addressFile(), text, 0o600); err != nil {
+	if err := s.Write(s.addressFile(), text, 0o600); err != nil {
 		return err
 	}
-	return os.WriteFile(s.EnvFile(), []byte(strings.Join(s.Env(), "\n")+"\n"), 0o600)
+	return s.Write(s.EnvFile(), []byte(strings.Join(s.Env(), "\n")+"\n"), 0o600)
 }
 
 // EnvFile is where people and programs find the addresses.
@@ -119,6 +119,9 @@ func (s *Stack) Env() []string {
 	return []string{
 		"TEMPORAL_ADDRESS=" + ports.Addr(a.Temporal),
 		"TEMPORAL_NAMESPACE=default",
+		// There is no such file: the one in the home directory is not read, which
+		// may ask for TLS or name another server.
+		"TEMPORAL_CONFIG_FILE=" + file("temporal.toml"),
 		fmt.Sprintf("STEVEDORE_DATABASE_URL=postgres://stevedore:%s@%s/stevedore?sslmode=disable", a.PostgresPassword, ports.Addr(a.Postgres)),
 		"STEVEDORE_S3_ENDPOINT=" + ports.Addr(a.Minio),
 		"STEVEDORE_S3_ACCESS_KEY=stevedore",

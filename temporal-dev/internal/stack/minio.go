@@ -25,6 +25,7 @@ func (s *Stack) minio() part {
 				},
 			}, nil
 		},
+		ports: []int{s.addr.Minio, s.addr.MinioConsole},
 		ready: answering("http://" + ports.Addr(s.addr.Minio) + "/minio/health/ready"),
 	}
 }
@@ -42,8 +43,9 @@ func (s *Stack) temporal() part {
 				},
 			}, nil
 		},
+		ports: []int{s.addr.Temporal, s.addr.UI},
 		ready: func(ctx context.Context) error {
-			return command(ctx, nil, s.tool("temporal"), "operator", "namespace", "describe", "-n", "default",
+			return s.command(ctx, nil, s.tool("temporal"), "operator", "namespace", "describe", "-n", "default",
 				"--address", ports.Addr(s.addr.Temporal), "--command-timeout", "5s")
 		},
 	}

@@ -37,8 +37,9 @@ func (s *Stack) postgres() part {
 				StopSignal: syscall.SIGINT, // fast shutdown: does not wait for clients
 			}, nil
 		},
+		ports: []int{s.addr.Postgres},
 		ready: func(ctx context.Context) error {
-			return command(ctx, nil, s.postgresTool("pg_isready"), "-q", "-h", ports.Loopback, "-p", strconv.Itoa(s.addr.Postgres))
+			return s.command(ctx, nil, s.postgresTool("pg_isready"), "-q", "-h", ports.Loopback, "-p", strconv.Itoa(s.addr.Postgres))
 		},
 		after: s.createDatabase,
 	}
@@ -48,7 +49,10 @@ func (s *Stack) postgresTool(name string) string { return filepath.Join(s.progra
 
 func (s *Stack) postgresArgs() []string {
 	args := []string{
-		"-D", s.cluster(), "-h", ports.Loopback, "-p", strconv.Itoa(s.addr.Postgres), "-k", s.addr.PostgresDir,
+		"-D", s.cluster(), "-h", ports.Loopback, "-p", strconv.Itoa(s.addr.Postgres),
+		// No socket file: its path may have 107 bytes at most, which a deep
+		// checkout exceeds, and everybody comes by TCP.
+		"-c", "unix_socket_directories=",
 		// Tests are many worlds at once, each with the pools of several processes.
 		"-c", "max_connections=800", "-c", "logging_collector=off",
 	}
@@ -104,12 +108,15 @@ func reachable(dir string) bool {
 	return true
 }
 
-// initCluster makes the cluster unless it is there.
+// initCluster makes the cluster unless it is there. initdb writes PG_VERSION
+// early, so it works in a folder of another name: a cluster that is there is
+// whole.
 func (s *Stack) initCluster(ctx context.Context, uid, gid uint32) error {
 	if _, err := os.Stat(filepath.Join(s.cluster(), "PG_VERSION")); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.MkdirAll(s.addr.PostgresDir, 0o755); err != nil {
+	half := s.cluster() + ".new"
+	if err := errors.Join(os.RemoveAll(half), os.MkdirAll(s.addr.PostgresDir, 0o755)); err != nil {
 		return err
 	}
 	password := filepath.Join(s.addr.PostgresDir, "password")
@@ -117,9 +124,9 @@ func (s *Stack) initCluster(ctx context.Context, uid, gid uint32) error {
 		return err
 	}
 	defer func() { _ = os.Remove(password) }()
-	init := exec.CommandContext(ctx, s.postgresTool("initdb"), "-D", s.cluster(), "-U", "stevedore", "--pwfile", password,
+	init := exec.CommandContext(ctx, s.postgresTool("initdb"), "-D", half, "-U", "stevedore", "--pwfile", password,
 		"-A", "scram-sha-256", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync")
-	init.Dir = s.addr.PostgresDir
+	init.Env, init.Dir = s.Environ(), s.addr.PostgresDir
 	if uid != 0 {
 		if err := errors.Join(os.Chown(s.addr.PostgresDir, int(uid), int(gid)), os.Chown(password, int(uid), int(gid))); err != nil {
 			return err
@@ -129,7 +136,7 @@ func (s *Stack) initCluster(ctx context.Context, uid, gid uint32) error {
 	if out, err := init.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	return nil
+	return os.Rename(half, s.cluster())
 }
 
 // createDatabase creates the database unless it is there. Readiness comes a
@@ -137,14 +144,14 @@ func (s *Stack) initCluster(ctx context.Context, uid, gid uint32) error {
 func (s *Stack) createDatabase(ctx context.Context) error {
 	env := []string{"PGPASSWORD=" + s.addr.PostgresPassword}
 	at := []string{"-h", ports.Loopback, "-p", strconv.Itoa(s.addr.Postgres), "-U", "stevedore"}
-	query := append([]string{"-d", "stevedore", "-Atc", "SELECT 1"}, at...)
+	query := append([]string{"-d", "stevedore", "-XAtc", "SELECT 1"}, at...)
 	create := append([]string{"stevedore"}, at...)
 	var err error
 	for range 50 {
-		if command(ctx, env, s.postgresTool("psql"), query...) == nil {
+		if s.command(ctx, env, s.postgresTool("psql"), query...) == nil {
 			return nil
 		}
-		if err = command(ctx, env, s.postgresTool("createdb"), create...); err == nil {
+		if err = s.command(ctx, env, s.postgresTool("createdb"), create...); err == nil {
 			return nil
 		}
 		select {

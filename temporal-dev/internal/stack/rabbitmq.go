@@ -23,6 +23,7 @@ func (s *Stack) rabbitmq() part {
 			}
 			return s.rabbitSpec()
 		},
+		ports: []int{s.addr.AMQP, s.addr.Dist},
 		ready: listening(s.addr.AMQP),
 	}
 }
@@ -35,6 +36,7 @@ func (s *Stack) startEpmd(ctx context.Context) error {
 		prepare: func(context.Context) (proc.Spec, error) {
 			return proc.Spec{Path: s.programs.Epmd, Args: []string{"-address", ports.Loopback, "-port", strconv.Itoa(s.addr.Epmd)}}, nil
 		},
+		ports: []int{s.addr.Epmd},
 		ready: listening(s.addr.Epmd),
 	})
 	return err
@@ -55,6 +57,9 @@ func (s *Stack) rabbitSpec() (proc.Spec, error) {
 		Path: s.programs.RabbitMQ, Dir: home, Grace: 30 * time.Second,
 		Env: []string{
 			"HOME=" + home,
+			// The script then becomes the node. Otherwise it stays beside it, and a
+			// kill -9 of the pid we know leaves the node alive.
+			"RUNNING_UNDER_SYSTEMD=true",
 			"RABBITMQ_NODENAME=stevedore@localhost",
 			"RABBITMQ_CONFIG_FILE=" + in("rabbitmq.conf"),
 			"RABBITMQ_MNESIA_BASE=" + in("mnesia"),

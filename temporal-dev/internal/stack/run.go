@@ -8,10 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"stevedore/temporal-dev/internal/proc"
 )
 
 // Run brings up a private stack, runs the command with its addresses in the
@@ -21,19 +23,12 @@ import (
 // The taking down is a process of its own (Reap) that waits for the end of a
 // pipe: it also comes when this process is killed.
 func Run(ctx context.Context, repo string, out io.Writer, argv []string) (code int, err error) {
-	Sweep(repo, out)
-	root := filepath.Join(repo, ".dev")
-	if err := os.MkdirAll(root, 0o755); err != nil {
-		return 1, err
-	}
-	dir, err := os.MkdirTemp(root, "run-")
+	dir, owner, err := makeRunDir(ctx, repo, out)
 	if err != nil {
 		return 1, err
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { // the postgres user passes through
-		return 1, err
-	}
-	stop, err := startReaper(repo, dir, out)
+	defer func() { _ = owner.Close() }()
+	stop, err := startReaper(repo, dir, owner, out)
 	if err != nil {
 		return 1, err
 	}
@@ -49,42 +44,93 @@ func Run(ctx context.Context, repo string, out io.Writer, argv []string) (code i
 		return 1, err
 	}
 	s.say("  ready in %.1f s", time.Since(began).Seconds())
-	return runCommand(ctx, s.Env(), argv)
+	return s.runCommand(ctx, argv)
 }
 
-// runCommand runs the command in the foreground. When ctx ends it is asked to
-// end, and killed a little later.
-func runCommand(ctx context.Context, env, argv []string) (code int, err error) {
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), env...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	err = cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() > 0 {
-		return exit.ExitCode(), nil
-	}
+// makeRunDir makes the folder of a private stack, after removing what dead ones
+// have left. As long as the returned file is open, in this process or in one
+// that has inherited it, nobody removes the folder.
+func makeRunDir(ctx context.Context, repo string, out io.Writer) (dir string, owner *os.File, err error) {
+	unlock, err := lockRuns(ctx, repo, out)
 	if err != nil {
+		return "", nil, err
+	}
+	defer unlock()
+	sweep(repo, out)
+	if dir, err = os.MkdirTemp(filepath.Join(repo, ".dev"), "run-"); err != nil {
+		return "", nil, err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // the postgres user passes through
+		return "", nil, err
+	}
+	owner, err = tryLock(filepath.Join(dir, ownerFile))
+	return dir, owner, err
+}
+
+// ownerFile is locked while a private stack has an owner.
+const ownerFile = "owner"
+
+// commandGrace is how long the command may take to end when it is asked to.
+const commandGrace = 10 * time.Second
+
+// runCommand runs the command in the foreground, in a process group of its
+// own. When ctx ends all of the group is asked to end, and killed a little
+// later. Nothing that the command has started outlives it.
+func (s *Stack) runCommand(ctx context.Context, argv []string) (code int, err error) {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env = append(scrub(os.Environ()), append(s.Env(), s.Mark())...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = commandGrace
+	tty := ownTerminal()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Foreground: tty != nil}
+	if err := cmd.Start(); err != nil {
+		return 1, err
+	}
+	defer tty.takeBack()
+	// From here on the reaper knows of it, too.
+	err = s.Adopt(proc.Spec{Name: "command", Path: argv[0], Args: argv[1:], WholeGroup: true, Grace: commandGrace}, cmd.Process.Pid)
+	done := make(chan struct{})
+	if tty != nil {
+		go tty.watchStops(cmd.Process.Pid, done)
+	}
+	ended := cmd.Wait()
+	close(done)
+	err = errors.Join(err, s.Stop("command"))
+	var exit *exec.ExitError
+	if errors.As(ended, &exit) && exit.ExitCode() > 0 {
+		return exit.ExitCode(), err
+	}
+	if err = errors.Join(ended, err); err != nil {
 		return 1, err
 	}
 	return 0, nil
 }
 
+// scrub removes what would lead the command to other services than those of
+// the stack. Variables that only choose what tests do stay.
+func scrub(environ []string) []string {
+	services := []string{"STEVEDORE_", "TEMPORAL_", "PG", "AWS_", "MINIO_", "RABBITMQ_", "DEVSTACK_"}
+	choices := []string{"STEVEDORE_TEST_", "STEVEDORE_DEV_", "STEVEDORE_CHAOS", "STEVEDORE_BENCH_", "STEVEDORE_PROPERTY_"}
+	return slices.DeleteFunc(slices.Clone(environ), func(line string) bool {
+		begins := func(prefix string) bool { return strings.HasPrefix(line, prefix) }
+		return slices.ContainsFunc(services, begins) && !slices.ContainsFunc(choices, begins)
+	})
+}
+
 // startReaper starts the process that takes the stack down. The stop function
-// lets it begin and waits for it.
-func startReaper(repo, dir string, out io.Writer) (stop func() error, err error) {
+// lets it begin and waits for it. The reaper has the owner's file, too: what it
+// is taking down nobody else does.
+func startReaper(repo, dir string, owner *os.File, out io.Writer) (stop func() error, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	owner := []byte(strconv.Itoa(os.Getpid()))
-	if err := os.WriteFile(filepath.Join(dir, "owner"), owner, 0o644); err != nil {
-		return nil, err
-	}
 	reaper := exec.Command(self, "reap", repo, dir)
+	reaper.Env = scrub(os.Environ()) // without the mark of a stack around this one
 	reaper.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	reaper.Stdout, reaper.Stderr = out, out
+	reaper.ExtraFiles = []*os.File{owner}
 	pipe, err := reaper.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -108,17 +154,50 @@ func Reap(repo, dir string, in io.Reader) error {
 
 // Sweep takes away private stacks whose owner is gone. There are none unless
 // the owner and its reaper were both killed.
-func Sweep(repo string, out io.Writer) {
-	dirs, _ := filepath.Glob(filepath.Join(repo, ".dev", "run-*"))
-	for _, dir := range dirs {
-		text, _ := os.ReadFile(filepath.Join(dir, "owner"))
-		pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
-		if pid > 0 && syscall.Kill(pid, 0) == nil {
+func Sweep(ctx context.Context, repo string, out io.Writer) error {
+	unlock, err := lockRuns(ctx, repo, out)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	sweep(repo, out)
+	return nil
+}
+
+// sweep is Sweep for who has the lock.
+func sweep(repo string, out io.Writer) {
+	for _, dir := range runDirs(filepath.Join(repo, ".dev")) {
+		if locked(filepath.Join(dir, ownerFile)) {
 			continue
 		}
 		fmt.Fprintf(out, "removing what is left of %s\n", dir)
-		if s, err := Open(repo, dir, true, out); err == nil {
-			_ = errors.Join(s.Down(), s.Remove())
+		s, err := Open(repo, dir, true, out)
+		if err == nil {
+			err = errors.Join(s.Down(), s.Remove())
+		}
+		if err != nil {
+			fmt.Fprintf(out, "  %v\n", err)
 		}
 	}
+}
+
+// runDirs returns the folders of private stacks.
+func runDirs(root string) []string {
+	dirs, _ := filepath.Glob(filepath.Join(root, "run-*"))
+	return dirs
+}
+
+// Clean stops everything and removes all data, but not the private stacks that
+// are in use.
+func (s *Stack) Clean(ctx context.Context) error {
+	unlock, err := lockRuns(ctx, s.Repo, s.Out)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := s.Down(); err != nil {
+		return err
+	}
+	sweep(s.Repo, s.Out)
+	return s.Remove()
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -24,6 +25,9 @@ import (
 // startTimeout is how long a part may take to be ready. RabbitMQ needs half a
 // minute on a cold, busy machine.
 const startTimeout = 3 * time.Minute
+
+// freeTimeout is how long the port of a process that has ended may stay taken.
+const freeTimeout = 10 * time.Second
 
 // Stack is one set of services.
 type Stack struct {
@@ -46,6 +50,8 @@ type part struct {
 	name string
 	// prepare makes data folders and returns how to start the process.
 	prepare func(ctx context.Context) (proc.Spec, error)
+	// ports are those it will listen on.
+	ports []int
 	// ready returns nil once the part answers.
 	ready func(ctx context.Context) error
 	// after runs once it is ready, e.g. to create a database.
@@ -162,6 +168,14 @@ func (s *Stack) start(ctx context.Context, p part) (started bool, err error) {
 var errEnded = errors.New("it ended")
 
 func (s *Stack) launch(ctx context.Context, p part) error {
+	if err := s.Stop(p.name); err != nil { // what a killed one has left holds its ports
+		return err
+	}
+	for _, port := range p.ports {
+		if !ports.WaitFree(ctx, port, freeTimeout) {
+			return fmt.Errorf("%s: another program listens on port %d: `make down` and `make up` choose another port", p.name, port)
+		}
+	}
 	spec, err := p.prepare(ctx)
 	if err != nil {
 		return fmt.Errorf("prepare %s: %w", p.name, err)
@@ -170,20 +184,24 @@ func (s *Stack) launch(ctx context.Context, p part) error {
 	return s.Start(spec)
 }
 
-// await waits until the part answers. One that dies is not waited for.
+// await waits until the part answers. One that dies is not waited for, and an
+// answer counts only while it lives: somebody else may have given it.
 func (s *Stack) await(ctx context.Context, p part) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
 		err := p.ready(ctx)
-		if err == nil {
-			return nil
-		}
 		if s.Pid(p.name) == 0 {
 			return s.failed(p.name, errEnded)
 		}
+		if err == nil {
+			return nil
+		}
 		select {
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return fmt.Errorf("%s: interrupted while it starts", p.name)
+			}
 			return s.failed(p.name, fmt.Errorf("not ready after %s: %w", startTimeout, err))
 		case <-time.After(100 * time.Millisecond):
 		}
@@ -214,22 +232,41 @@ func (s *Stack) Down() error {
 		}
 		errs = append(errs, s.Stop(name))
 	}
+	return errors.Join(append(errs, s.EndStrays())...)
+}
+
+// Remove removes the stack's data, but not the folders of private stacks that
+// are in use. It must be down.
+func (s *Stack) Remove() error {
+	var errs []error
+	if s.addr.PostgresDir != "" && !strings.HasPrefix(s.addr.PostgresDir, s.Dir+"/") {
+		errs = append(errs, os.RemoveAll(s.addr.PostgresDir))
+	}
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	used := false
+	for _, entry := range entries {
+		name := filepath.Join(s.Dir, entry.Name())
+		switch {
+		case locked(filepath.Join(name, ownerFile)):
+			used = true
+			s.say("  %s is in use and stays", name)
+		case !strings.HasSuffix(name, "lock"):
+			errs = append(errs, os.RemoveAll(name))
+		}
+	}
+	if !used {
+		errs = append(errs, os.RemoveAll(s.Dir))
+	}
 	return errors.Join(errs...)
 }
 
-// Remove removes the stack's data. It must be down.
-func (s *Stack) Remove() error {
-	var err error
-	if s.addr.PostgresDir != "" && !strings.HasPrefix(s.addr.PostgresDir, s.Dir) {
-		err = os.RemoveAll(s.addr.PostgresDir)
-	}
-	return errors.Join(err, os.RemoveAll(s.Dir))
-}
-
 // command runs a tool and returns its output in the error.
-func command(ctx context.Context, env []string, name string, args ...string) error {
+func (s *Stack) command(ctx context.Context, env []string, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(s.Environ(), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %s", filepath.Base(name), err, strings.TrimSpace(string(out)))
 	}

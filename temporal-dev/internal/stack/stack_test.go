@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -51,7 +50,8 @@ func openDir(t *testing.T) string {
 	return dir
 }
 
-// below returns the command lines of processes that name the folder.
+// below returns the processes that belong to the folder, by their command
+// line, their environment or the folder they work in.
 func below(t *testing.T, dir string) (found []string) {
 	t.Helper()
 	all, err := process.Processes()
@@ -60,7 +60,9 @@ func below(t *testing.T, dir string) (found []string) {
 	}
 	for _, p := range all {
 		line, _ := p.Cmdline()
-		if strings.Contains(line, dir) && int(p.Pid) != os.Getpid() {
+		environ, _ := p.Environ()
+		at, _ := p.Cwd()
+		if int(p.Pid) != os.Getpid() && strings.Contains(strings.Join(append(environ, line, at), "\n"), dir) {
 			found = append(found, fmt.Sprint(p.Pid, " ", line))
 		}
 	}
@@ -110,23 +112,59 @@ func TestUpRepairDown(t *testing.T) {
 		t.Fatalf("second up: started %v, %v", started, err)
 	}
 
-	minio, postgres := s.Pid("minio"), s.Pid("postgres")
-	if err := syscall.Kill(minio, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
+	postgres := s.Pid("postgres")
+	for _, name := range []string{"minio", "rabbitmq"} {
+		killed := killByFile(t, dir, name)
+		if started, err := again.Up(ctx, false); err != nil || !started {
+			t.Fatalf("up after the death of %s: started %v, %v", name, started, err)
+		}
+		if now := again.Pid(name); now == killed || now == 0 || again.Pid("postgres") != postgres {
+			t.Errorf("not just %s, which had died, was started again", name)
+		}
 	}
-	if started, err := again.Up(ctx, false); err != nil || !started {
-		t.Fatalf("up after a death: started %v, %v", started, err)
-	}
-	if again.Pid("minio") == minio || again.Pid("minio") == 0 || again.Pid("postgres") != postgres {
-		t.Error("not just what had died was started again")
-	}
+	listens(t, again.Pid("rabbitmq"), s.addr.AMQP)
 	if fmt.Sprint(again.Env()) != fmt.Sprint(s.Env()) {
 		t.Error("addresses changed")
 	}
+	killByFile(t, dir, "rabbitmq")
 	if err := again.Down(); err != nil {
 		t.Fatal(err)
 	}
 	noneBelow(t, dir)
+}
+
+// killByFile kills the process that the file in pids names, as people do.
+func killByFile(t *testing.T, dir, name string) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "pids", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err == nil {
+		err = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+// listens checks that the process itself has the port: that somebody answers
+// there does not say who.
+func listens(t *testing.T, pid, port int) {
+	t.Helper()
+	p, err := process.NewProcess(int32(pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	connections, err := p.Connections()
+	for _, c := range connections {
+		if c.Status == "LISTEN" && int(c.Laddr.Port) == port {
+			return
+		}
+	}
+	t.Errorf("process %d does not listen on port %d: %v", pid, port, err)
 }
 
 // onlyLoopback checks that none of the stack's processes listens elsewhere.
@@ -156,60 +194,6 @@ func onlyLoopback(t *testing.T, s *Stack) {
 				t.Errorf("%s listens on %s:%d", name, c.Laddr.IP, c.Laddr.Port)
 			}
 		}
-	}
-}
-
-// TestRunLeavesNothingBehind also kills the runner, which then cannot clean up.
-func TestRunLeavesNothingBehind(t *testing.T) {
-	repo := checkout(t)
-	marker := filepath.Join(t.TempDir(), "marker")
-	run := exec.Command(filepath.Join(repo, "bin", "devstack"), "run", "--", "sh", "-c",
-		`echo "$STEVEDORE_STAGING_DIR" > `+marker+`.tmp; mv `+marker+`.tmp `+marker+`; sleep 600`)
-	run.Stderr = os.Stderr
-	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := run.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var staging string
-	deadline := time.Now().Add(startTimeout)
-	for staging == "" {
-		text, _ := os.ReadFile(marker)
-		staging = strings.TrimSpace(string(text))
-		if time.Now().After(deadline) {
-			t.Fatal("the command was not run")
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	dir := filepath.Dir(staging)
-	if len(below(t, dir)) == 0 {
-		t.Fatal("no process of the stack was found: the test looks in the wrong place")
-	}
-	// The runner and the command it runs; nothing gets a chance to tidy up.
-	if err := syscall.Kill(-run.Process.Pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	_ = run.Wait()
-	deadline = time.Now().Add(time.Minute)
-	for {
-		if _, err := os.Stat(dir); os.IsNotExist(err) {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s is still there, with %v", dir, below(t, dir))
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	noneBelow(t, dir)
-}
-
-// TestRunPassesTheExitCodeOn, and the environment.
-func TestRunPassesTheExitCodeOn(t *testing.T) {
-	repo := checkout(t)
-	run := exec.Command(filepath.Join(repo, "bin", "devstack"), "run", "--", "sh", "-c",
-		`case "$STEVEDORE_DATABASE_URL" in postgres://*) exit 7;; esac; exit 1`)
-	out, err := run.CombinedOutput()
-	if code := run.ProcessState.ExitCode(); code != 7 {
-		t.Fatalf("exit code %s, want 7 (%v):\n%s", strconv.Itoa(code), err, out)
 	}
 }
 

@@ -1,0 +1,247 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"stevedore/temporal-dev/internal/packages"
+	"stevedore/temporal-dev/internal/ports"
+	"stevedore/temporal-dev/internal/proc"
+)
+
+// copyOf makes a checkout with programs of its own, so that the commands can be
+// used as people do without touching the real one's stack.
+func copyOf(t *testing.T, repo string) string {
+	t.Helper()
+	dir := openDir(t)
+	for _, sub := range []string{"bin", "temporal-dev"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tool := range []string{"temporal", "minio"} {
+		if err := os.Symlink(filepath.Join(repo, "bin", tool), filepath.Join(dir, "bin", tool)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "temporal-dev", "go.mod"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for tool, from := range map[string][2]string{"devstack": {"temporal-dev", "."}, "stevedore": {"", "./cmd/stevedore"}} {
+		build := exec.Command("go", "build", "-o", filepath.Join(dir, "bin", tool), from[1])
+		build.Dir = filepath.Join(repo, from[0])
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("build %s: %v\n%s", tool, err, out)
+		}
+	}
+	return dir
+}
+
+// devstack runs one command of the copy and returns its output.
+func devstack(t *testing.T, repo string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(filepath.Join(repo, "bin", "devstack"), args...).CombinedOutput()
+	if err != nil {
+		t.Errorf("devstack %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// TestCommands goes through what people do with the whole stack, and what goes
+// wrong then: a start that is killed, two at once, a part that dies.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	repo := copyOf(t, checkout(t))
+	dev := filepath.Join(repo, ".dev")
+	t.Cleanup(func() { devstack(t, repo, "down") })
+
+	up := exec.Command(filepath.Join(repo, "bin", "devstack"), "up")
+	if err := up.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pidIn(t, filepath.Join(dev, "pids", "epmd"))
+	if err := up.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = up.Wait()
+	if len(below(t, dev)) == 0 {
+		t.Error("nothing was left by the killed start: this tests nothing")
+	}
+	devstack(t, repo, "down")
+	noneBelow(t, dev)
+
+	var outs [2]string
+	var wg sync.WaitGroup
+	for i := range outs {
+		wg.Go(func() { outs[i] = devstack(t, repo, "up") })
+	}
+	wg.Wait()
+	if all := outs[0] + outs[1]; strings.Count(all, "already up") != 1 || strings.Count(all, "worker     up in") != 1 {
+		t.Errorf("two at once did not take turns:\n%s\n%s", outs[0], outs[1])
+	}
+	s, err := Open(repo, dev, false, os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Get(s.Get("STEVEDORE_API_URL") + "/readyz")
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("the API is not ready: %v, %v", resp, err)
+	}
+
+	killByFile(t, dev, "worker")
+	if out := devstack(t, repo, "up"); !strings.Contains(out, "worker     up in") || strings.Contains(out, "postgres   up in") {
+		t.Errorf("up after the death of the worker:\n%s", out)
+	}
+
+	inUse := filepath.Join(dev, "run-1")
+	if err := os.Mkdir(inUse, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	owner, err := tryLock(filepath.Join(inUse, ownerFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	devstack(t, repo, "clean")
+	noneBelow(t, dev)
+	if left, _ := filepath.Glob(filepath.Join(dev, "[^r]*")); len(left) != 1 || filepath.Base(left[0]) != "lock" {
+		t.Errorf("clean has left %v", left)
+	}
+	if _, err := os.Stat(inUse); err != nil {
+		t.Errorf("a private stack in use was removed: %v", err)
+	}
+	_ = owner.Close()
+	devstack(t, repo, "clean")
+	if _, err := os.Stat(dev); !os.IsNotExist(err) {
+		t.Errorf("clean has left %s: %v", dev, err)
+	}
+}
+
+// TestADemoThatFailsStopsWhatItHasStarted, when it was asked to.
+func TestADemoThatFailsStopsWhatItHasStarted(t *testing.T) {
+	t.Parallel()
+	repo := copyOf(t, checkout(t))
+	program := filepath.Join(repo, "bin", "stevedore")
+	if err := errors.Join(os.Remove(program), os.WriteFile(program, []byte("#!/bin/sh\necho no set-up today >&2; exit 1\n"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { devstack(t, repo, "down") })
+	demo := exec.Command(filepath.Join(repo, "bin", "devstack"), "demo")
+	demo.Env = append(os.Environ(), "DEMO_EXIT=1")
+	out, err := demo.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "no set-up today") || !strings.Contains(string(out), "stopping postgres") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	noneBelow(t, repo)
+}
+
+// TestLocksTakeTurns, also over the removal of the file.
+func TestLocksTakeTurns(t *testing.T) {
+	t.Parallel()
+	s := bareStack(t)
+	name := filepath.Join(s.Dir, "lock")
+	unlock, err := s.Lock(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := s.Lock(short); err == nil {
+		t.Fatal("two have the lock")
+	}
+	stale, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stale.Close() }()
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	if err := takeLock(stale, name); !errors.Is(err, syscall.EWOULDBLOCK) {
+		t.Errorf("a removed file counts as the lock: %v", err)
+	}
+	if unlock, err = s.Lock(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	if locked(name) {
+		t.Error("still locked")
+	}
+}
+
+// TestAHalfMadeClusterIsMadeAnew: initdb was killed halfway. The checkout is
+// so deep that the path of a socket would be too long.
+func TestAHalfMadeClusterIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	repo, dir := checkout(t), filepath.Join(openDir(t), strings.Repeat("deep/", 20))
+	s, err := Open(repo, dir, true, os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.programs, err = packages.Ensure(os.Stderr, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.MkdirAll(dir, 0o755), s.choosePostgresDir()); err != nil {
+		t.Fatal(err)
+	}
+	half := s.cluster() + ".new"
+	if err := os.MkdirAll(half, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(half, "PG_VERSION"), []byte("15\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	t.Cleanup(func() { _ = s.Down() })
+	if started, err := s.start(ctx, s.postgres()); err != nil || !started {
+		t.Fatalf("started %v, %v", started, err)
+	}
+	if _, err := os.Stat(half); !os.IsNotExist(err) {
+		t.Errorf("the half-made one is still there: %v", err)
+	}
+}
+
+// TestSomebodyElsesPortIsNotTakenForOurs: a part that cannot have its port is
+// not up because another program answers there.
+func TestSomebodyElsesPortIsNotTakenForOurs(t *testing.T) {
+	t.Parallel()
+	s := bareStack(t)
+	other, err := net.Listen("tcp", ports.Addr(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Close() })
+	port := other.Addr().(*net.TCPAddr).Port
+	p := part{
+		name: "a", ready: listening(port), ports: []int{port},
+		prepare: func(context.Context) (proc.Spec, error) {
+			return proc.Spec{Path: "/bin/sleep", Args: []string{"600"}}, nil
+		},
+	}
+	t.Cleanup(func() { _ = s.Down() })
+	if _, err := s.start(context.Background(), p); err == nil || !strings.Contains(err.Error(), "another program listens") {
+		t.Fatalf("start: %v", err)
+	}
+	p.ports = nil // as when it is taken later
+	p.prepare = func(context.Context) (proc.Spec, error) { return proc.Spec{Path: "/bin/false"}, nil }
+	p.ready = func(context.Context) error {
+		for s.Pid("a") != 0 {
+			time.Sleep(10 * time.Millisecond)
+		}
+		return nil
+	}
+	if _, err := s.start(context.Background(), p); !errors.Is(err, errEnded) {
+		t.Errorf("start of what ends at once: %v", err)
+	}
+}
