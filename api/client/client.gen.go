@@ -220,9 +220,12 @@ type ClientInterface interface {
 
 	// RetryFilesWithBody Send files in error on their way again, by filter
 	//
-	// Decides on up to 500 files at once; `remaining` says how many are left
-	// for another request. `dry_run` only counts. With `expected_count` the
-	// request is refused with 409 when the filter selects another number.
+	// Decides on up to 500 files at once, oldest first, and answers in time:
+	// `remaining` says how many are left for another request, which goes on
+	// behind these with `next_cursor` as its `cursor`. `error` says why files
+	// could not be decided on though nothing refused it; what was done until
+	// then counts. `dry_run` only counts. With `expected_count` the request is
+	// refused with 409 when the filter selects another number.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -231,9 +234,12 @@ type ClientInterface interface {
 
 	// RetryFiles Send files in error on their way again, by filter
 	//
-	// Decides on up to 500 files at once; `remaining` says how many are left
-	// for another request. `dry_run` only counts. With `expected_count` the
-	// request is refused with 409 when the filter selects another number.
+	// Decides on up to 500 files at once, oldest first, and answers in time:
+	// `remaining` says how many are left for another request, which goes on
+	// behind these with `next_cursor` as its `cursor`. `error` says why files
+	// could not be decided on though nothing refused it; what was done until
+	// then counts. `dry_run` only counts. With `expected_count` the request is
+	// refused with 409 when the filter selects another number.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -242,9 +248,12 @@ type ClientInterface interface {
 
 	// SkipFilesWithBody Give files in error up, by filter
 	//
-	// Decides on up to 500 files at once; `remaining` says how many are left
-	// for another request. `dry_run` only counts. With `expected_count` the
-	// request is refused with 409 when the filter selects another number.
+	// Decides on up to 500 files at once, oldest first, and answers in time:
+	// `remaining` says how many are left for another request, which goes on
+	// behind these with `next_cursor` as its `cursor`. `error` says why files
+	// could not be decided on though nothing refused it; what was done until
+	// then counts. `dry_run` only counts. With `expected_count` the request is
+	// refused with 409 when the filter selects another number.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -253,9 +262,12 @@ type ClientInterface interface {
 
 	// SkipFiles Give files in error up, by filter
 	//
-	// Decides on up to 500 files at once; `remaining` says how many are left
-	// for another request. `dry_run` only counts. With `expected_count` the
-	// request is refused with 409 when the filter selects another number.
+	// Decides on up to 500 files at once, oldest first, and answers in time:
+	// `remaining` says how many are left for another request, which goes on
+	// behind these with `next_cursor` as its `cursor`. `error` says why files
+	// could not be decided on though nothing refused it; what was done until
+	// then counts. `dry_run` only counts. With `expected_count` the request is
+	// refused with 409 when the filter selects another number.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -745,9 +757,12 @@ func (c *Client) SkipFile(ctx context.Context, fileUUID FileUUID, params *SkipFi
 
 // RetryFilesWithBody Send files in error on their way again, by filter
 //
-// Decides on up to 500 files at once; `remaining` says how many are left
-// for another request. `dry_run` only counts. With `expected_count` the
-// request is refused with 409 when the filter selects another number.
+// Decides on up to 500 files at once, oldest first, and answers in time:
+// `remaining` says how many are left for another request, which goes on
+// behind these with `next_cursor` as its `cursor`. `error` says why files
+// could not be decided on though nothing refused it; what was done until
+// then counts. `dry_run` only counts. With `expected_count` the request is
+// refused with 409 when the filter selects another number.
 //
 // Takes any type of body and a specified content type.
 //
@@ -766,9 +781,12 @@ func (c *Client) RetryFilesWithBody(ctx context.Context, params *RetryFilesParam
 
 // RetryFiles Send files in error on their way again, by filter
 //
-// Decides on up to 500 files at once; `remaining` says how many are left
-// for another request. `dry_run` only counts. With `expected_count` the
-// request is refused with 409 when the filter selects another number.
+// Decides on up to 500 files at once, oldest first, and answers in time:
+// `remaining` says how many are left for another request, which goes on
+// behind these with `next_cursor` as its `cursor`. `error` says why files
+// could not be decided on though nothing refused it; what was done until
+// then counts. `dry_run` only counts. With `expected_count` the request is
+// refused with 409 when the filter selects another number.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -787,9 +805,12 @@ func (c *Client) RetryFiles(ctx context.Context, params *RetryFilesParams, body 
 
 // SkipFilesWithBody Give files in error up, by filter
 //
-// Decides on up to 500 files at once; `remaining` says how many are left
-// for another request. `dry_run` only counts. With `expected_count` the
-// request is refused with 409 when the filter selects another number.
+// Decides on up to 500 files at once, oldest first, and answers in time:
+// `remaining` says how many are left for another request, which goes on
+// behind these with `next_cursor` as its `cursor`. `error` says why files
+// could not be decided on though nothing refused it; what was done until
+// then counts. `dry_run` only counts. With `expected_count` the request is
+// refused with 409 when the filter selects another number.
 //
 // Takes any type of body and a specified content type.
 //
@@ -808,9 +829,12 @@ func (c *Client) SkipFilesWithBody(ctx context.Context, params *SkipFilesParams,
 
 // SkipFiles Give files in error up, by filter
 //
-// Decides on up to 500 files at once; `remaining` says how many are left
-// for another request. `dry_run` only counts. With `expected_count` the
-// request is refused with 409 when the filter selects another number.
+// Decides on up to 500 files at once, oldest first, and answers in time:
+// `remaining` says how many are left for another request, which goes on
+// behind these with `next_cursor` as its `cursor`. `error` says why files
+// could not be decided on though nothing refused it; what was done until
+// then counts. `dry_run` only counts. With `expected_count` the request is
+// refused with 409 when the filter selects another number.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3274,9 +3298,12 @@ type ClientWithResponsesInterface interface {
 
 	// RetryFilesWithBodyWithResponse Send files in error on their way again, by filter
 	//
-	// Decides on up to 500 files at once; `remaining` says how many are left
-	// for another request. `dry_run` only counts. With `expected_count` the
-	// request is refused with 409 when the filter selects another number.
+	// Decides on up to 500 files at once, oldest first, and answers in time:
+	// `remaining` says how many are left for another request, which goes on
+	// behind these with `next_cursor` as its `cursor`. `error` says why files
+	// could not be decided on though nothing refused it; what was done until
+	// then counts. `dry_run` only counts. With `expected_count` the request is
+	// refused with 409 when the filter selects another number.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3285,9 +3312,12 @@ type ClientWithResponsesInterface interface {
 
 	// RetryFilesWithResponse Send files in error on their way again, by filter
 	//
-	// Decides on up to 500 files at once; `remaining` says how many are left
-	// for another request. `dry_run` only counts. With `expected_count` the
-	// request is refused with 409 when the filter selects another number.
+	// Decides on up to 500 files at once, oldest first, and answers in time:
+	// `remaining` says how many are left for another request, which goes on
+	// behind these with `next_cursor` as its `cursor`. `error` says why files
+	// could not be decided on though nothing refused it; what was done until
+	// then counts. `dry_run` only counts. With `expected_count` the request is
+	// refused with 409 when the filter selects another number.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3296,9 +3326,12 @@ type ClientWithResponsesInterface interface {
 
 	// SkipFilesWithBodyWithResponse Give files in error up, by filter
 	//
-	// Decides on up to 500 files at once; `remaining` says how many are left
-	// for another request. `dry_run` only counts. With `expected_count` the
-	// request is refused with 409 when the filter selects another number.
+	// Decides on up to 500 files at once, oldest first, and answers in time:
+	// `remaining` says how many are left for another request, which goes on
+	// behind these with `next_cursor` as its `cursor`. `error` says why files
+	// could not be decided on though nothing refused it; what was done until
+	// then counts. `dry_run` only counts. With `expected_count` the request is
+	// refused with 409 when the filter selects another number.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3307,9 +3340,12 @@ type ClientWithResponsesInterface interface {
 
 	// SkipFilesWithResponse Give files in error up, by filter
 	//
-	// Decides on up to 500 files at once; `remaining` says how many are left
-	// for another request. `dry_run` only counts. With `expected_count` the
-	// request is refused with 409 when the filter selects another number.
+	// Decides on up to 500 files at once, oldest first, and answers in time:
+	// `remaining` says how many are left for another request, which goes on
+	// behind these with `next_cursor` as its `cursor`. `error` says why files
+	// could not be decided on though nothing refused it; what was done until
+	// then counts. `dry_run` only counts. With `expected_count` the request is
+	// refused with 409 when the filter selects another number.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5572,9 +5608,12 @@ func (c *ClientWithResponses) SkipFileWithResponse(ctx context.Context, fileUUID
 
 // RetryFilesWithBodyWithResponse Send files in error on their way again, by filter
 //
-// Decides on up to 500 files at once; `remaining` says how many are left
-// for another request. `dry_run` only counts. With `expected_count` the
-// request is refused with 409 when the filter selects another number.
+// Decides on up to 500 files at once, oldest first, and answers in time:
+// `remaining` says how many are left for another request, which goes on
+// behind these with `next_cursor` as its `cursor`. `error` says why files
+// could not be decided on though nothing refused it; what was done until
+// then counts. `dry_run` only counts. With `expected_count` the request is
+// refused with 409 when the filter selects another number.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5589,9 +5628,12 @@ func (c *ClientWithResponses) RetryFilesWithBodyWithResponse(ctx context.Context
 
 // RetryFilesWithResponse Send files in error on their way again, by filter
 //
-// Decides on up to 500 files at once; `remaining` says how many are left
-// for another request. `dry_run` only counts. With `expected_count` the
-// request is refused with 409 when the filter selects another number.
+// Decides on up to 500 files at once, oldest first, and answers in time:
+// `remaining` says how many are left for another request, which goes on
+// behind these with `next_cursor` as its `cursor`. `error` says why files
+// could not be decided on though nothing refused it; what was done until
+// then counts. `dry_run` only counts. With `expected_count` the request is
+// refused with 409 when the filter selects another number.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5606,9 +5648,12 @@ func (c *ClientWithResponses) RetryFilesWithResponse(ctx context.Context, params
 
 // SkipFilesWithBodyWithResponse Give files in error up, by filter
 //
-// Decides on up to 500 files at once; `remaining` says how many are left
-// for another request. `dry_run` only counts. With `expected_count` the
-// request is refused with 409 when the filter selects another number.
+// Decides on up to 500 files at once, oldest first, and answers in time:
+// `remaining` says how many are left for another request, which goes on
+// behind these with `next_cursor` as its `cursor`. `error` says why files
+// could not be decided on though nothing refused it; what was done until
+// then counts. `dry_run` only counts. With `expected_count` the request is
+// refused with 409 when the filter selects another number.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5623,9 +5668,12 @@ func (c *ClientWithResponses) SkipFilesWithBodyWithResponse(ctx context.Context,
 
 // SkipFilesWithResponse Give files in error up, by filter
 //
-// Decides on up to 500 files at once; `remaining` says how many are left
-// for another request. `dry_run` only counts. With `expected_count` the
-// request is refused with 409 when the filter selects another number.
+// Decides on up to 500 files at once, oldest first, and answers in time:
+// `remaining` says how many are left for another request, which goes on
+// behind these with `next_cursor` as its `cursor`. `error` says why files
+// could not be decided on though nothing refused it; what was done until
+// then counts. `dry_run` only counts. With `expected_count` the request is
+// refused with 409 when the filter selects another number.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

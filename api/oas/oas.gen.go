@@ -387,8 +387,10 @@ type AuditState string
 
 // BulkDecision defines model for BulkDecision.
 type BulkDecision struct {
-	DryRun        *bool  `json:"dry_run,omitempty"`
-	ExpectedCount *int64 `json:"expected_count,omitempty"`
+	// Cursor `next_cursor` of the request before; what it looked at is left out, also of the count.
+	Cursor        *string `json:"cursor,omitempty"`
+	DryRun        *bool   `json:"dry_run,omitempty"`
+	ExpectedCount *int64  `json:"expected_count,omitempty"`
 
 	// Filter Which files in error; all that are given must fit.
 	Filter FileSelection `json:"filter"`
@@ -406,13 +408,22 @@ type BulkFailure struct {
 
 // BulkResult defines model for BulkResult.
 type BulkResult struct {
-	Done   int64 `json:"done"`
+	// Done Also those about which a decision was taken that their status does not show yet.
+	Done int64 `json:"done"`
+
+	// Error Why some were neither decided on nor refused, such as a part that is away: try again with `next_cursor`.
+	Error *string `json:"error"`
+
+	// Failed Those that were refused.
 	Failed int64 `json:"failed"`
 
 	// Failures At most 100 of those that failed.
-	Failures  []BulkFailure `json:"failures"`
-	Matched   int64         `json:"matched"`
-	Remaining int64         `json:"remaining"`
+	Failures []BulkFailure `json:"failures"`
+	Matched  int64         `json:"matched"`
+
+	// NextCursor Null when nothing is left.
+	NextCursor *string `json:"next_cursor"`
+	Remaining  int64   `json:"remaining"`
 }
 
 // Change The data of an event of listChanges.

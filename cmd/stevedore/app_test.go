@@ -51,6 +51,8 @@ type fakeOperations struct {
 	removed string
 	bulk    []admin.BulkRequest
 	matched int64
+	refuses bool
+	bulkErr error
 
 	token  admin.NewToken
 	tokens []ingest.Token
@@ -110,15 +112,24 @@ func (f *fakeOperations) RemoveServer(ctx context.Context, name, version string)
 	return s, errors.Join(err, f.err)
 }
 
-// DecideAll decides on at most two files at once.
+// DecideAll looks at no more than two files at once, and refuses the first of
+// them if it is told so.
 func (f *fakeOperations) DecideAll(_ context.Context, req admin.BulkRequest) (admin.BulkResult, error) {
 	f.bulk = append(f.bulk, req)
 	result := admin.BulkResult{Matched: f.matched, Remaining: f.matched}
-	if !req.DryRun {
-		result.Done = min(2, f.matched)
-		f.matched -= result.Done
-		result.Remaining = f.matched
+	if req.DryRun {
+		return result, f.err
 	}
+	result.Done = min(2, f.matched)
+	f.matched -= result.Done
+	if result.Remaining = f.matched; f.matched > 0 {
+		result.Next = fmt.Sprintf("behind-%d", len(f.bulk))
+	}
+	if f.refuses {
+		result.Done--
+		result.Failed, result.Failures = 1, []admin.BulkFailure{{FileUUID: fmt.Sprintf("refused-%d", len(f.bulk)), Message: "no"}}
+	}
+	result.Err = f.bulkErr
 	return result, f.err
 }
 

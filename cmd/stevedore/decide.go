@@ -121,18 +121,21 @@ func (a *app) decideAll(ctx context.Context, ops operations, f decideFlags, filt
 		if err != nil && result.Done+result.Failed == 0 {
 			return err
 		}
-		result.add(batch)
-		if err != nil || batch.Remaining == 0 || batch.Done == 0 {
+		if err == nil {
+			result.add(batch)
+			err = batch.Err
+		}
+		if err != nil || batch.Next == "" || batch.Done+batch.Failed == 0 {
 			return errors.Join(a.printBulk(f.action, result), err, result.err(f.action))
 		}
-		req.Expected = nil
+		req.Expected, req.Cursor = nil, batch.Next
 	}
 }
 
+// add counts a further request. One that was cut short may count files again
+// that the next one finds decided on.
 func (r *bulkResult) add(batch admin.BulkResult) {
-	r.Done += batch.Done
-	r.Failed, r.Remaining = batch.Failed, batch.Remaining
-	r.Failures = []bulkFailure{}
+	r.Done, r.Failed, r.Remaining = min(r.Done+batch.Done, r.Matched), r.Failed+batch.Failed, batch.Remaining
 	for _, failure := range batch.Failures {
 		r.Failures = append(r.Failures, bulkFailure(failure))
 	}

@@ -64,6 +64,7 @@ func TestBulkDecisionsCountAndAsk(t *testing.T) {
 		Action: admin.Retry, Decision: workflows.Decision{Reason: "it is back", From: ingest.StepUpload}, Expected: &three,
 	}
 	require.Equal(t, want, ops.bulk[1], "what was asked about is what is done")
+	require.Equal(t, "behind-2", ops.bulk[2].Cursor)
 
 	for _, tc := range []struct {
 		line []string
@@ -89,6 +90,28 @@ func TestBulkDecisionsCountAndAsk(t *testing.T) {
 			require.True(t, request.DryRun, "%s", tc.line)
 		}
 	}
+}
+
+// TestBulkDecisionsAddUp: what an earlier request refused or did is told, also
+// when a later one is cut short.
+func TestBulkDecisionsAddUp(t *testing.T) {
+	t.Parallel()
+	ops := world()
+	ops.matched, ops.refuses = 5, true
+	got := execute(t, ops, args("file", "retry", "--all", "--yes"))
+	require.Equal(t, 6, got.code)
+	require.Contains(t, got.out, "retry: 2 of 5 file(s)\n")
+	require.Contains(t, got.out, "refused-2")
+	require.Contains(t, got.out, "refused-4")
+	require.Contains(t, got.errors, "refused for 3 file(s), 0 more")
+
+	ops = world()
+	ops.bulkErr = ingest.Errorf(ingest.KindTransient, "Temporal does not answer")
+	got = execute(t, ops, args("file", "retry", "--all", "--yes", "-o", "json"))
+	require.Equal(t, 5, got.code)
+	require.Contains(t, got.out, `"done": 2`)
+	require.Contains(t, got.out, `"remaining": 1`)
+	require.Contains(t, got.errors, "Temporal does not answer")
 }
 
 func TestFileListFilters(t *testing.T) {

@@ -167,10 +167,18 @@ func (e TemporalEngine) Decide(ctx context.Context, fileUUID, update string, d w
 	}
 	var refused *temporal.ApplicationError
 	if errors.As(err, &refused) {
-		return ingest.Errorf(ingest.KindConflict, "%s", refused.Message())
+		var cause error
+		if refused.Message() == takenAlready {
+			cause = ErrDecided
+		}
+		return &ingest.Error{Kind: ingest.KindConflict, Message: refused.Message(), Err: cause}
 	}
 	return classify(err)
 }
+
+// takenAlready is how package workflows refuses a second decision before the
+// first is in the ledger; a test compares the two.
+const takenAlready = "a decision was taken already"
 
 // StartIngest implements Engine.
 func (e TemporalEngine) StartIngest(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error {

@@ -145,6 +145,7 @@ func from(d workflows.Decision) *oas.StepName { return orNil(oas.StepName(d.From
 func (c *Client) DecideAll(ctx context.Context, req admin.BulkRequest) (admin.BulkResult, error) {
 	body := oas.BulkDecision{
 		Filter: selection(req.Filter), Reason: reason(req.Decision), From: from(req.Decision), DryRun: &req.DryRun, ExpectedCount: req.Expected,
+		Cursor: orNil(req.Cursor),
 	}
 	read := reply[oas.BulkResult]{c}
 	var answer oas.BulkResult
@@ -157,7 +158,12 @@ func (c *Client) DecideAll(ctx context.Context, req admin.BulkRequest) (admin.Bu
 	default:
 		err = ingest.Errorf(ingest.KindInvalid, "%s works on one file after another", strings.ToLower(string(action)))
 	}
-	result := admin.BulkResult{Matched: answer.Matched, Done: answer.Done, Failed: answer.Failed, Remaining: answer.Remaining}
+	result := admin.BulkResult{
+		Matched: answer.Matched, Done: answer.Done, Failed: answer.Failed, Remaining: answer.Remaining, Next: orZero(answer.NextCursor),
+	}
+	if answer.Error != nil {
+		result.Err = ingest.Errorf(ingest.KindTransient, "%s", ingest.DisplayPath(*answer.Error))
+	}
 	for _, failure := range answer.Failures {
 		result.Failures = append(result.Failures, admin.BulkFailure{FileUUID: failure.FileUUID, Message: failure.Message})
 	}

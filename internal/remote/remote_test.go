@@ -34,6 +34,8 @@ type engine struct {
 
 	mu      sync.Mutex
 	decided []string
+	// away is a file about which no decision can be taken now.
+	away string
 	servers []activities.ServerRef
 	// asked counts how often the server's scan was asked for: it runs at first.
 	asked int
@@ -66,6 +68,9 @@ func (e *engine) DescribeServer(context.Context, string) (admin.Execution, error
 func (e *engine) Decide(_ context.Context, fileUUID, update string, d workflows.Decision) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if fileUUID == e.away {
+		return ingest.Errorf(ingest.KindTransient, "Temporal does not answer")
+	}
 	e.decided = append(e.decided, update+" by "+d.Actor+" because "+d.Reason)
 	return nil
 }
@@ -222,9 +227,17 @@ func TestFilesAndDecisions(t *testing.T) {
 	_, err = b.DecideAll(ctx, request)
 	require.Equal(t, ingest.KindConflict, ingest.KindOf(err))
 	request.Expected = &two
+	b.engine.away = files[1].UUID
 	result, err := b.DecideAll(ctx, request)
 	require.NoError(t, err)
-	require.EqualValues(t, 2, result.Done)
+	require.EqualValues(t, 1, result.Done)
+	require.EqualValues(t, 1, result.Remaining)
+	require.Equal(t, ingest.KindTransient, ingest.KindOf(result.Err))
+	require.ErrorContains(t, result.Err, "Temporal does not answer")
+	b.engine.away, request.Expected, request.Cursor = "", nil, result.Next
+	result, err = b.DecideAll(ctx, request)
+	require.NoError(t, err)
+	require.Equal(t, admin.BulkResult{Matched: 1, Done: 1}, result)
 }
 
 func TestScanIsAwaited(t *testing.T) {
