@@ -144,8 +144,9 @@ type ClientInterface interface {
 	// Server-sent events. Each has the id of the ledger's event as `id`, its
 	// type as `event`, and a `Change` as JSON in `data`. A client that was cut
 	// off sends the last id it has as `Last-Event-ID` and misses nothing;
-	// without one the stream begins with what happens next. A comment line is
-	// sent every 15 seconds.
+	// without one the stream holds all that is committed after the answer has
+	// begun. Events come in the order of ids: one waits until no transaction
+	// can commit a lower id any more. A comment line is sent every 15 seconds.
 	//
 	// Corresponds with GET /api/v1/changes (the `ListChanges` operationId).
 	ListChanges(ctx context.Context, params *ListChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -571,8 +572,9 @@ func (c *Client) ListAuditDifferences(ctx context.Context, auditUUID AuditUUID, 
 // Server-sent events. Each has the id of the ledger's event as `id`, its
 // type as `event`, and a `Change` as JSON in `data`. A client that was cut
 // off sends the last id it has as `Last-Event-ID` and misses nothing;
-// without one the stream begins with what happens next. A comment line is
-// sent every 15 seconds.
+// without one the stream holds all that is committed after the answer has
+// begun. Events come in the order of ids: one waits until no transaction
+// can commit a lower id any more. A comment line is sent every 15 seconds.
 //
 // Corresponds with GET /api/v1/changes (the `ListChanges` operationId).
 func (c *Client) ListChanges(ctx context.Context, params *ListChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3212,8 +3214,9 @@ type ClientWithResponsesInterface interface {
 	// Server-sent events. Each has the id of the ledger's event as `id`, its
 	// type as `event`, and a `Change` as JSON in `data`. A client that was cut
 	// off sends the last id it has as `Last-Event-ID` and misses nothing;
-	// without one the stream begins with what happens next. A comment line is
-	// sent every 15 seconds.
+	// without one the stream holds all that is committed after the answer has
+	// begun. Events come in the order of ids: one waits until no transaction
+	// can commit a lower id any more. A comment line is sent every 15 seconds.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5456,8 +5459,9 @@ func (c *ClientWithResponses) ListAuditDifferencesWithResponse(ctx context.Conte
 // Server-sent events. Each has the id of the ledger's event as `id`, its
 // type as `event`, and a `Change` as JSON in `data`. A client that was cut
 // off sends the last id it has as `Last-Event-ID` and misses nothing;
-// without one the stream begins with what happens next. A comment line is
-// sent every 15 seconds.
+// without one the stream holds all that is committed after the answer has
+// begun. Events come in the order of ids: one waits until no transaction
+// can commit a lower id any more. A comment line is sent every 15 seconds.
 //
 // Returns a wrapper object for the known response body format(s).
 //
