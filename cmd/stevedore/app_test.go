@@ -44,6 +44,7 @@ type fakeOperations struct {
 	files    []ingest.File
 	events   []ingest.StoredEvent
 	closed   bool
+	progress map[string]admin.Progress
 
 	rotated admin.RotateRequest
 	version string
@@ -179,6 +180,16 @@ func (f *fakeOperations) ShowFile(_ context.Context, prefix string) (ingest.File
 		}
 	}
 	return ingest.File{}, ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "no file has the uuid %q", prefix)
+}
+
+func (f *fakeOperations) Progress(_ context.Context, files []ingest.File) map[string]admin.Progress {
+	progress := map[string]admin.Progress{}
+	for _, file := range files {
+		if p, known := f.progress[file.UUID]; known {
+			progress[file.UUID] = p
+		}
+	}
+	return progress
 }
 
 func (f *fakeOperations) Events(context.Context, string) ([]ingest.StoredEvent, error) {

@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"context"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
@@ -111,6 +114,42 @@ func (c *Client) Events(ctx context.Context, fileUUID string) ([]ingest.StoredEv
 		events = append(events, toEvent(event))
 	}
 	return events, nil
+}
+
+const (
+	// progressTimeout bounds what is waited for: without an answer there is
+	// what the ledger knows.
+	progressTimeout = 4 * time.Second
+	// progressAtOnce bounds the questions under way.
+	progressAtOnce = 8
+)
+
+// Progress returns how the files' steps stand, by uuid. Files that are not
+// under way, and those about which there is no answer in time, are left out.
+func (c *Client) Progress(ctx context.Context, files []ingest.File) map[string]admin.Progress {
+	ctx, cancel := context.WithTimeout(ctx, progressTimeout)
+	defer cancel()
+	var mu sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(progressAtOnce)
+	found := map[string]admin.Progress{}
+	for _, file := range files {
+		id, err := uuid.Parse(file.UUID)
+		if err != nil || !admin.Underway(file.Status) {
+			continue
+		}
+		group.Go(func() error {
+			answer, err := reply[oas.FileProgress]{c}.of(c.api.GetFileProgress(ctx, id))
+			if err == nil && answer.Progress != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				found[file.UUID] = toProgress(*answer.Progress)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // none of them fails
+	return found
 }
 
 // Decide carries out an operator's decision on a file, and returns the file as

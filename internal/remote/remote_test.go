@@ -34,8 +34,11 @@ type engine struct {
 
 	mu      sync.Mutex
 	decided []string
+	// travels is the one file whose step is under way, as progress says.
+	travels  string
+	progress admin.Progress
 	// away is a file about which no decision can be taken now.
-	away string
+	away    string
 	servers []activities.ServerRef
 	// asked counts how often the server's scan was asked for: it runs at first.
 	asked int
@@ -63,6 +66,10 @@ func (e *engine) DescribeServer(context.Context, string) (admin.Execution, error
 		return admin.Execution{Running: true}, nil
 	}
 	return admin.Execution{Err: ingest.Errorf(ingest.KindAuth, "the password was refused")}, nil
+}
+
+func (e *engine) IngestProgress(_ context.Context, fileUUID string) (admin.Progress, bool, error) {
+	return e.progress, fileUUID == e.travels, nil
 }
 
 func (e *engine) Decide(_ context.Context, fileUUID, update string, d workflows.Decision) error {
@@ -238,6 +245,24 @@ func TestFilesAndDecisions(t *testing.T) {
 	result, err = b.DecideAll(ctx, request)
 	require.NoError(t, err)
 	require.Equal(t, admin.BulkResult{Matched: 1, Done: 1}, result)
+}
+
+func TestProgressIsAsInPlace(t *testing.T) {
+	t.Parallel()
+	b, ctx := setup(t), t.Context()
+	_, files := b.parked(t, "/in/a", "/in/b", "/in/c")
+	for i := range files[:2] {
+		require.NoError(t, b.ledger.Apply(ctx, ingest.Change{FileUUID: files[i].UUID, To: ingest.StatusDownloading}))
+		files[i].Status = ingest.StatusDownloading
+	}
+	b.engine.travels = files[0].UUID
+	for _, progress := range []admin.Progress{
+		{Step: ingest.StepDownload, Attempt: 2, Running: true, Failure: "cut", Host: "h", Done: 3, Total: 9, Rate: 1.5},
+		{Step: ingest.StepUpload, Attempt: 7, Paused: true, NextTry: time.Unix(1_800_000_000, 0).UTC()},
+	} {
+		b.engine.progress = progress
+		require.Equal(t, map[string]admin.Progress{files[0].UUID: progress}, b.Progress(ctx, files))
+	}
 }
 
 func TestScanIsAwaited(t *testing.T) {
