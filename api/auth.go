@@ -62,6 +62,7 @@ type guard struct {
 	bootstrap [sha256.Size]byte
 	ops       Operations
 	limits    *limits
+	lookups   *lookups
 	// specified returns openapi.yaml's path for a route pattern.
 	specified func(pattern string) string
 }
@@ -116,20 +117,25 @@ func (g guard) principal(c echo.Context) (ingest.Principal, error) {
 	return principal, err
 }
 
-// token returns whose token the secret is. Whoever tries tokens is slowed down
-// by address before the database is asked: wait says how long.
+// token returns whose token the secret is. A valid one always passes, wherever
+// it comes from: many share an address. Whoever tries wrong ones is slowed down
+// by address, and wait says how long.
 func (g guard) token(ctx context.Context, address, secret string) (p ingest.Principal, wait time.Duration, err error) {
-	if g.isBootstrap(sha256.Sum256([]byte(secret))) {
+	digest := sha256.Sum256([]byte(secret))
+	if g.isBootstrap(digest) {
 		return bootstrapPrincipal, 0, nil
 	}
-	if wait, ok := g.limits.failures(address); !ok {
-		return p, wait, admin.TokenRefused{}
+	leave, err := g.lookups.enter(ctx, digest)
+	if err != nil {
+		return p, 0, err
 	}
 	p, err = g.ops.Authenticate(ctx, secret)
-	if errors.As(err, &admin.TokenRefused{}) {
-		g.limits.failed(address)
+	refused := errors.As(err, &admin.TokenRefused{})
+	leave(err == nil, refused)
+	if refused {
+		wait, _ = g.limits.failed(address)
 	}
-	return p, 0, err
+	return p, wait, err
 }
 
 // session returns who is logged in to the console with the request's cookie.

@@ -135,9 +135,12 @@ type testBundle struct {
 
 func setup(ops *fakeOperations) *testBundle {
 	b := &testBundle{ops: ops, log: &bytes.Buffer{}}
-	log := slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	b.handler = NewHandler(Deps{Operations: ops, Token: testToken, Log: log})
+	b.handler = NewHandler(Deps{Operations: ops, Token: testToken, Log: b.logger()})
 	return b
+}
+
+func (b *testBundle) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // call sends a request with the token; header pairs may override it.

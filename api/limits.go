@@ -30,35 +30,33 @@ type limits struct {
 	perSecond  float64
 	principals map[string]*rate.Limiter
 	addresses  map[string]*rate.Limiter
+	now        func() time.Time
 }
 
-func newLimits(perSecond float64) *limits {
+func newLimits(perSecond float64, now func() time.Time) *limits {
 	if perSecond <= 0 {
 		perSecond = defaultRate
 	}
-	return &limits{perSecond: perSecond, principals: map[string]*rate.Limiter{}, addresses: map[string]*rate.Limiter{}}
+	return &limits{perSecond: perSecond, principals: map[string]*rate.Limiter{}, addresses: map[string]*rate.Limiter{}, now: now}
 }
 
 // take counts a principal's request; if it is one too many it says how long to
 // wait.
 func (l *limits) take(principal string) (wait time.Duration, ok bool) {
 	limiter := l.limiter(l.principals, principal, l.perSecond, int(math.Ceil(l.perSecond*burstFactor)))
-	if limiter.Allow() {
+	if limiter.AllowN(l.now(), 1) {
 		return 0, true
 	}
 	return time.Duration(float64(time.Second) / l.perSecond), false
 }
 
-// failures says whether the address may try another token; failed counts one.
-func (l *limits) failures(address string) (wait time.Duration, ok bool) {
-	if l.limiter(l.addresses, address, failureRate, failureBurst).Tokens() >= 1 {
+// failed counts a wrong token; if the address has tried too many it says how
+// long to wait.
+func (l *limits) failed(address string) (wait time.Duration, ok bool) {
+	if l.limiter(l.addresses, address, failureRate, failureBurst).AllowN(l.now(), 1) {
 		return 0, true
 	}
 	return time.Second / failureRate, false
-}
-
-func (l *limits) failed(address string) {
-	l.limiter(l.addresses, address, failureRate, failureBurst).Allow()
 }
 
 func (l *limits) limiter(of map[string]*rate.Limiter, name string, perSecond float64, burst int) *rate.Limiter {

@@ -43,7 +43,8 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	defer ops.Close()
 	handler := NewHandler(Deps{
 		Operations: ops, Token: cfg.API.Token.Reveal(), Log: log, Stopping: ctx.Done(),
-		Version: buildVersion(), TemporalUI: temporalUI(cfg),
+		TrustedProxies: cfg.API.TrustedProxies,
+		Version:        buildVersion(), TemporalUI: temporalUI(cfg),
 	})
 	log.InfoContext(ctx, "api listens", "address", listener.Addr().String())
 	return serve(ctx, listener, handler, log)
