@@ -85,9 +85,29 @@ func (g guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 				"this needs a token with the role %s; %s is a %s", needed, principal.Name, principal.Role))
 		}
 		c.Set(principalName, principal.Name)
-		c.SetRequest(c.Request().WithContext(admin.As(c.Request().Context(), principal)))
+		ctx := context.WithValue(admin.As(c.Request().Context(), principal), stillAllowedKey{}, func() error {
+			again, err := g.principal(c)
+			if err == nil && !again.Role.Allows(needed) {
+				err = admin.TokenRefused{}
+			}
+			return err
+		})
+		c.SetRequest(c.Request().WithContext(ctx))
 		return next(c)
 	}
+}
+
+// stillAllowedKey is where long answers find how to ask again whether they may
+// go on.
+type stillAllowedKey struct{}
+
+// stillAllowed returns an error when the credentials with which the request came
+// are not taken any more.
+func stillAllowed(ctx context.Context) error {
+	if check, ok := ctx.Value(stillAllowedKey{}).(func() error); ok {
+		return check()
+	}
+	return nil
 }
 
 // principalName is where the access log finds who asked.

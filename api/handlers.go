@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"time"
 
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
@@ -67,6 +68,8 @@ type handlers struct {
 	ops Operations
 	// stopping is closed when streams are to end; may be nil.
 	stopping <-chan struct{}
+	limits   *limits
+	now      func() time.Time
 }
 
 var _ oas.StrictServerInterface = handlers{}

@@ -91,6 +91,7 @@ func (fakeSealer) Seal(field, serverUUID string, plaintext []byte) ([]byte, erro
 // server is faked.
 type realBundle struct {
 	*testBundle
+	admin  *admin.Admin
 	store  *store.Store
 	engine *fakeEngine
 	prober fakeProber
@@ -114,6 +115,7 @@ func setupReal(t *testing.T) *realBundle {
 		Checks:   []admin.Check{{Part: "temporal", Run: func(context.Context) error { return b.engine.failure() }}},
 		Defaults: ingest.ServerDefaults{Settle: 10 * time.Second, ScanInterval: time.Minute},
 	})
+	b.admin = ops
 	b.handler = NewHandler(Deps{Operations: ops, Token: testToken, Log: quiet(), RequestsPerSecond: 1e6})
 	return b
 }

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -251,6 +253,58 @@ func TestChangesAreStreamedFromTheLastOneSeen(t *testing.T) {
 	change = next()
 	require.Equal(t, "operator_action", change.EventType)
 	require.Equal(t, oas.StatusSkipped, change.Status)
+}
+
+// listen opens a stream of changes with a token.
+func (b *realBundle) listen(t *testing.T, ctx context.Context, url, token string) *http.Response {
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/v1/changes", nil)
+	require.NoError(t, err)
+	request.Header.Set("Authorization", "Bearer "+token)
+	answer, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = answer.Body.Close() })
+	return answer
+}
+
+// TestStreamsEndWithTheirToken: whoever is shut out sees nothing more.
+func TestStreamsEndWithTheirToken(t *testing.T) {
+	t.Parallel()
+	b := setupReal(t)
+	var clock atomic.Int64
+	listening := httptest.NewServer(NewHandler(Deps{
+		Operations: b.admin, Token: testToken, Log: quiet(), Now: func() time.Time { return time.Unix(clock.Load(), 0) },
+	}))
+	defer listening.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	made := decode[oas.NewToken](t, b.call("POST", "/api/v1/tokens", `{"name":"reader","role":"viewer"}`))
+	stream := b.listen(t, ctx, listening.URL, made.Token)
+	require.Equal(t, 200, stream.StatusCode)
+	require.Equal(t, "no", stream.Header.Get("X-Accel-Buffering"))
+	require.Equal(t, 200, b.call("DELETE", "/api/v1/tokens/reader", "").Code)
+	clock.Add(int64(changesRecheck / time.Second))
+	_, err := io.Copy(io.Discard, stream.Body)
+	require.NoError(t, err, "it ends by itself")
+	require.Equal(t, 401, b.listen(t, ctx, listening.URL, made.Token).StatusCode)
+}
+
+func TestStreamsOfATokenAreLimited(t *testing.T) {
+	t.Parallel()
+	b := setupReal(t)
+	listening := httptest.NewServer(b.handler)
+	defer listening.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	first, leave := context.WithCancel(ctx)
+	require.Equal(t, 200, b.listen(t, first, listening.URL, testToken).StatusCode)
+	for range maxStreams - 1 {
+		require.Equal(t, 200, b.listen(t, ctx, listening.URL, testToken).StatusCode)
+	}
+	require.Equal(t, 429, b.listen(t, ctx, listening.URL, testToken).StatusCode)
+	leave()
+	for b.listen(t, ctx, listening.URL, testToken).StatusCode != 200 { // until ctx ends
+	}
 }
 
 func TestDocsNeedNothingFromElsewhere(t *testing.T) {

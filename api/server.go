@@ -36,7 +36,8 @@ type Deps struct {
 	RequestsPerSecond float64
 	// TrustedProxies may say in X-Forwarded-For for whom they ask.
 	TrustedProxies []netip.Prefix
-	// Now is the clock of limits; default time.Now.
+	// Now is the clock of limits and of credentials in long answers; default
+	// time.Now.
 	Now func() time.Time
 	// Stopping, may be nil, is closed when the service stops: streams end.
 	Stopping <-chan struct{}
@@ -91,7 +92,9 @@ func newPrograms(d Deps) (*echo.Echo, guard) {
 		newChecker(specified).check,
 		repeats{ops: d.Operations, log: d.Log, digestKey: access.bootstrap[:]}.check,
 	)
-	oas.RegisterHandlers(registered, oas.NewStrictHandler(handlers{ops: d.Operations, stopping: d.Stopping}, nil))
+	oas.RegisterHandlers(registered, oas.NewStrictHandler(handlers{
+		ops: d.Operations, stopping: d.Stopping, limits: access.limits, now: d.Now,
+	}, nil))
 	return e, access
 }
 

@@ -147,6 +147,8 @@ type ClientInterface interface {
 	// without one the stream holds all that is committed after the answer has
 	// begun. Events come in the order of ids: one waits until no transaction
 	// can commit a lower id any more. A comment line is sent every 15 seconds.
+	// A stream ends when its token is revoked or has expired; a token may have
+	// 32 of them open.
 	//
 	// Corresponds with GET /api/v1/changes (the `ListChanges` operationId).
 	ListChanges(ctx context.Context, params *ListChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -575,6 +577,8 @@ func (c *Client) ListAuditDifferences(ctx context.Context, auditUUID AuditUUID, 
 // without one the stream holds all that is committed after the answer has
 // begun. Events come in the order of ids: one waits until no transaction
 // can commit a lower id any more. A comment line is sent every 15 seconds.
+// A stream ends when its token is revoked or has expired; a token may have
+// 32 of them open.
 //
 // Corresponds with GET /api/v1/changes (the `ListChanges` operationId).
 func (c *Client) ListChanges(ctx context.Context, params *ListChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3217,6 +3221,8 @@ type ClientWithResponsesInterface interface {
 	// without one the stream holds all that is committed after the answer has
 	// begun. Events come in the order of ids: one waits until no transaction
 	// can commit a lower id any more. A comment line is sent every 15 seconds.
+	// A stream ends when its token is revoked or has expired; a token may have
+	// 32 of them open.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5462,6 +5468,8 @@ func (c *ClientWithResponses) ListAuditDifferencesWithResponse(ctx context.Conte
 // without one the stream holds all that is committed after the answer has
 // begun. Events come in the order of ids: one waits until no transaction
 // can commit a lower id any more. A comment line is sent every 15 seconds.
+// A stream ends when its token is revoked or has expired; a token may have
+// 32 of them open.
 //
 // Returns a wrapper object for the known response body format(s).
 //
