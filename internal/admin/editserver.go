@@ -98,7 +98,8 @@ func (a *Admin) edited(ctx context.Context, server ingest.Server, edit ServerEdi
 	if len(edit.Password)+len(edit.PrivateKey) == 0 {
 		return server, nil
 	}
-	return server, a.seal(ctx, &server, ingest.Credentials{Password: edit.Password, PrivateKey: edit.PrivateKey})
+	err := a.seal(ctx, &server, ingest.Credentials{Password: edit.Password, PrivateKey: edit.PrivateKey})
+	return server, err
 }
 
 // mayMend reports whether a change can be the repair of a server's fault.
