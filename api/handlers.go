@@ -69,6 +69,7 @@ type handlers struct {
 	// stopping is closed when streams are to end; may be nil.
 	stopping <-chan struct{}
 	limits   *limits
+	ready    *readiness
 	now      func() time.Time
 }
 

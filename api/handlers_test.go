@@ -41,6 +41,7 @@ type fakeOperations struct {
 	files    []ingest.File
 	filter   ingest.FileFilter
 	events   []ingest.StoredEvent
+	asked    int
 	parts    []admin.PartStatus
 
 	// by records the principals of changes.
@@ -124,7 +125,10 @@ func (f *fakeOperations) AuditLog(_ context.Context, before int64, limit int) (a
 	return f.auditPage, f.err
 }
 
-func (f *fakeOperations) Ready(context.Context) []admin.PartStatus { return f.parts }
+func (f *fakeOperations) Ready(context.Context) []admin.PartStatus {
+	f.asked++
+	return f.parts
+}
 
 // testBundle is the API on a fake, and what it has logged.
 type testBundle struct {
@@ -280,19 +284,34 @@ func TestPanicIsAProblem(t *testing.T) {
 func TestReadinessNamesThePartThatIsDown(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{parts: []admin.PartStatus{
-		{Part: "postgres"}, {Part: "broker", Err: ingest.Wrap(ingest.KindTransient, errors.New("canary"), "cannot reach the broker")},
+		{Part: "postgres"}, {Part: "broker", Err: ingest.Wrap(ingest.KindTransient, errors.New("canary"), "cannot reach mq:5672 as u")},
 	}})
-	answer := b.call("GET", "/readyz", "", "Authorization", "")
-	require.Equal(t, 503, answer.Code)
-	require.Equal(t, "application/problem+json", answer.Header().Get("Content-Type"))
-	problem := decode[oas.ReadinessProblem](t, answer)
-	require.Equal(t, codeNotReady, problem.Code)
-	require.Equal(t, "broker: cannot reach the broker", problem.Detail)
-	require.Equal(t, []oas.Part{{Name: "postgres", Ready: true}, {Name: "broker", Message: "cannot reach the broker"}}, problem.Parts)
+	now := time.Unix(1, 0)
+	b.handler = NewHandler(Deps{Operations: b.ops, Token: testToken, Log: b.logger(), Now: func() time.Time { return now }})
+	for _, stranger := range []string{"", "Bearer nope", "Bearer unreachable"} {
+		answer := b.call("GET", "/readyz", "", "Authorization", stranger)
+		require.Equal(t, 503, answer.Code)
+		require.Equal(t, "application/problem+json", answer.Header().Get("Content-Type"))
+		require.Empty(t, answer.Header().Get("WWW-Authenticate"))
+		problem := decode[oas.ReadinessProblem](t, answer)
+		require.Equal(t, codeNotReady, problem.Code)
+		require.Equal(t, "broker is down", problem.Detail)
+		require.Equal(t, []oas.Part{{Name: "postgres", Ready: true}, {Name: "broker"}}, problem.Parts)
+	}
+	for _, known := range []string{testToken, "stv_viewer"} {
+		problem := decode[oas.ReadinessProblem](t, b.call("GET", "/readyz", "", "Authorization", "Bearer "+known))
+		require.Equal(t, "broker: cannot reach mq:5672 as u", problem.Detail)
+		require.Equal(t, []oas.Part{{Name: "postgres", Ready: true}, {Name: "broker", Message: "cannot reach mq:5672 as u"}}, problem.Parts)
+	}
+	require.Equal(t, 1, strings.Count(b.log.String(), "broker: cannot reach mq:5672 as u"), "the log says it once")
+	require.Equal(t, 1, b.ops.asked, "strangers cannot make all parts answer again and again")
 
 	b.ops.parts = b.ops.parts[:1]
+	require.Equal(t, 503, b.call("GET", "/readyz", "").Code)
+	now = now.Add(readyFor)
 	ready := decode[oas.Readiness](t, b.call("GET", "/readyz", ""))
 	require.EqualValues(t, "ready", ready.Status)
+	require.Equal(t, 2, b.ops.asked)
 }
 
 func TestServersNeverShowSecrets(t *testing.T) {

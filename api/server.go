@@ -94,6 +94,7 @@ func newPrograms(d Deps) (*echo.Echo, guard) {
 	)
 	oas.RegisterHandlers(registered, oas.NewStrictHandler(handlers{
 		ops: d.Operations, stopping: d.Stopping, limits: access.limits, now: d.Now,
+		ready: &readiness{now: d.Now, log: d.Log},
 	}, nil))
 	return e, access
 }

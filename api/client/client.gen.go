@@ -457,7 +457,9 @@ type ClientInterface interface {
 
 	// GetReadiness Every part that ingestion needs, and which one is down
 	//
-	// Parts are asked side by side, each for at most 3 seconds.
+	// Parts are asked side by side, each for at most 3 seconds, and their
+	// answers hold for 1.5 seconds. Why a part is down is said to callers with
+	// a token, and in the log.
 	//
 	// Corresponds with GET /readyz (the `GetReadiness` operationId).
 	GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1277,7 +1279,9 @@ func (c *Client) GetLiveness(ctx context.Context, reqEditors ...RequestEditorFn)
 
 // GetReadiness Every part that ingestion needs, and which one is down
 //
-// Parts are asked side by side, each for at most 3 seconds.
+// Parts are asked side by side, each for at most 3 seconds, and their
+// answers hold for 1.5 seconds. Why a part is down is said to callers with
+// a token, and in the log.
 //
 // Corresponds with GET /readyz (the `GetReadiness` operationId).
 func (c *Client) GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3569,7 +3573,9 @@ type ClientWithResponsesInterface interface {
 
 	// GetReadinessWithResponse Every part that ingestion needs, and which one is down
 	//
-	// Parts are asked side by side, each for at most 3 seconds.
+	// Parts are asked side by side, each for at most 3 seconds, and their
+	// answers hold for 1.5 seconds. Why a part is down is said to callers with
+	// a token, and in the log.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6050,7 +6056,9 @@ func (c *ClientWithResponses) GetLivenessWithResponse(ctx context.Context, reqEd
 
 // GetReadinessWithResponse Every part that ingestion needs, and which one is down
 //
-// Parts are asked side by side, each for at most 3 seconds.
+// Parts are asked side by side, each for at most 3 seconds, and their
+// answers hold for 1.5 seconds. Why a part is down is said to callers with
+// a token, and in the log.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -659,7 +659,7 @@ type Overview struct {
 
 // Part defines model for Part.
 type Part struct {
-	// Message What is wrong and what to do; empty when ready.
+	// Message What is wrong and what to do; empty when ready and for callers without a token.
 	Message string `json:"message"`
 
 	// Name postgres, temporal, worker, object_store or broker

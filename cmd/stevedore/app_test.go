@@ -590,7 +590,7 @@ func TestDaemonsGetTheConfiguration(t *testing.T) {
 			return nil
 		}
 	}
-	got := execute(t, &fakeOperations{}, args("api", "--api-addr", "127.0.0.1:0"), run, environ("STEVEDORE_TOKEN=t", "STEVEDORE_KEYSET_FILE=/k"))
+	got := execute(t, &fakeOperations{}, args("api", "--api-addr", "127.0.0.1:0"), run, environ("STEVEDORE_TOKEN="+strings.Repeat("t", 32), "STEVEDORE_KEYSET_FILE=/k"))
 	require.Equal(t, 0, got.code, got.errors)
 	require.Equal(t, "127.0.0.1:0", address)
 }
