@@ -1098,10 +1098,13 @@ type TokenList struct {
 
 // TokenRequest defines model for TokenRequest.
 type TokenRequest struct {
-	// ExpiresInDays Without it, valid until revoked.
-	ExpiresInDays *int   `json:"expires_in_days,omitempty"`
-	Name          string `json:"name"`
-	Role          Role   `json:"role"`
+	// ExpiresInDays Without it and `expires_in_seconds`, valid until revoked.
+	ExpiresInDays *int `json:"expires_in_days,omitempty"`
+
+	// ExpiresInSeconds For less than days, such as 43200 for 12 hours; of both the shorter one counts.
+	ExpiresInSeconds *int64 `json:"expires_in_seconds,omitempty"`
+	Name             string `json:"name"`
+	Role             Role   `json:"role"`
 }
 
 // TokenState defines model for TokenState.

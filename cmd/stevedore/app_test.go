@@ -30,6 +30,7 @@ const testUUID = "0f0f0f0f-1111-4222-8333-444444444444"
 type fakeOperations struct {
 	err      error
 	decided  []string
+	refused  map[string]error
 	steps    []admin.StepReport
 	only     []string
 	added    admin.NewServer
@@ -198,6 +199,9 @@ func (f *fakeOperations) Events(context.Context, string) ([]ingest.StoredEvent, 
 
 func (f *fakeOperations) Decide(_ context.Context, uuid string, action admin.Action, d workflows.Decision) (ingest.File, error) {
 	f.decided = append(f.decided, fmt.Sprintf("%s %s from %q because %s", action, uuid, d.From, d.Reason))
+	if err := f.refused[uuid]; err != nil {
+		return ingest.File{}, err
+	}
 	return ingest.File{UUID: uuid, RemotePath: "/in/a.csv"}, f.err
 }
 
@@ -500,8 +504,9 @@ func TestFileDecisions(t *testing.T) {
 	got := execute(t, ops, args("file", "retry", "0f0f", "1e1e", "--from", "upload", "--reason", "bucket is back"))
 	require.Equal(t, 0, got.code, got.errors)
 	require.Equal(t, []string{`retry 0f0f from "upload" because bucket is back`, `retry 1e1e from "upload" because bucket is back`}, ops.decided)
-	require.Empty(t, got.out)
-	require.Contains(t, got.errors, "/in/a.csv")
+	require.Equal(t, 3, strings.Count(got.out, "\n"), got.out)
+	require.Contains(t, got.out, "/in/a.csv")
+	require.Empty(t, got.errors)
 
 	require.Equal(t, 2, execute(t, ops, args("file", "skip")).code, "which file?")
 	require.Equal(t, 2, execute(t, ops, args("file", "skip", "0f0f", "--from", "upload")).code)
@@ -509,6 +514,33 @@ func TestFileDecisions(t *testing.T) {
 	got = execute(t, ops, args("file", "renotify", "0f0f"))
 	require.Equal(t, 6, got.code)
 	require.Contains(t, got.errors, "is completed")
+}
+
+// TestOneRefusalStopsNoOtherDecision: all are tried and told about, and the exit
+// code is that of the one that trying again mends least.
+func TestOneRefusalStopsNoOtherDecision(t *testing.T) {
+	t.Parallel()
+	ops := &fakeOperations{refused: map[string]error{
+		"0f0f": ingest.Errorf(ingest.KindTransient, "Temporal does not answer"),
+		"1e1e": ingest.Errorf(ingest.KindConflict, "it is completed\x1b[2J"),
+	}}
+	got := execute(t, ops, args("file", "retry", "0f0f", "1e1e", "2d2d", "-o", "json"))
+	require.Equal(t, 6, got.code)
+	require.Len(t, ops.decided, 3)
+	var results []decideResult
+	require.NoError(t, json.Unmarshal([]byte(got.out), &results))
+	require.Equal(t, []decideResult{
+		{Action: admin.Retry, FileUUID: "0f0f", ErrorKind: ingest.KindTransient, Error: "Temporal does not answer"},
+		{Action: admin.Retry, FileUUID: "1e1e", ErrorKind: ingest.KindConflict, Error: `it is completed\x1b[2J`},
+		{Action: admin.Retry, FileUUID: "2d2d", RemotePath: "/in/a.csv", Done: true},
+	}, results)
+	require.Contains(t, got.errors, `it is completed\x1b[2J`)
+	require.NotContains(t, got.errors, "\x1b")
+
+	delete(ops.refused, "1e1e")
+	got = execute(t, ops, args("file", "retry", "0f0f", "2d2d"))
+	require.Equal(t, 5, got.code)
+	require.Contains(t, got.out, "refused: Temporal does not answer")
 }
 
 func TestFileShow(t *testing.T) {

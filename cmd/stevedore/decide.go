@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,15 +74,39 @@ func (f *decideFlags) register(a *app, cmd *cobra.Command) {
 	flags.BoolVarP(&f.yes, "yes", "y", false, "do not ask")
 }
 
-func (a *app) decideEach(ctx context.Context, ops operations, f decideFlags, uuids []string) error {
+// decideResult is what became of one file as JSON.
+type decideResult struct {
+	Action admin.Action `json:"action"`
+	// FileUUID is what was given when there is no such file.
+	FileUUID   string `json:"file_uuid"`
+	RemotePath string `json:"remote_path"`
+	Done       bool   `json:"done"`
+	// ErrorKind and Error say why it was not done; empty otherwise.
+	ErrorKind ingest.Kind `json:"error_kind"`
+	Error     string      `json:"error"`
+}
+
+// decideEach decides on all of the files, whatever becomes of one, and returns
+// the error that matters most.
+func (a *app) decideEach(ctx context.Context, ops operations, f decideFlags, uuids []string) (worst error) {
+	rows := a.newList("UUID", "RESULT", "PATH")
 	for _, uuid := range uuids {
+		if ctx.Err() != nil {
+			break
+		}
 		file, err := ops.Decide(ctx, uuid, f.action, f.decision)
+		result := decideResult{Action: f.action, FileUUID: cmp.Or(file.UUID, uuid), RemotePath: safe(file.RemotePath), Done: err == nil}
+		cells := []string{safe(result.FileUUID), string(f.action), dash(result.RemotePath)}
 		if err != nil {
+			result.ErrorKind, result.Error = ingest.KindOf(err), message(err)
+			cells[1] = "refused: " + result.Error
+			worst = worse(worst, err)
+		}
+		if err := rows.add(result, cells...); err != nil {
 			return err
 		}
-		a.note("%s: %s %s", f.action, file.UUID, safe(file.RemotePath))
 	}
-	return nil
+	return errors.Join(rows.end(""), worst, ctx.Err())
 }
 
 // bulkResult is a decision on many files as JSON.

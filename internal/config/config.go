@@ -82,7 +82,7 @@ type AMQP struct {
 
 // API is the REST server.
 type API struct {
-	Addr  string `env:"STEVEDORE_API_ADDR" envDefault:"127.0.0.1:9000" doc:"Address the API listens on, as host:port"`
+	Addr string `env:"STEVEDORE_API_ADDR" envDefault:"127.0.0.1:9000" doc:"Address the API listens on, as host:port"`
 	// Token has at least 32 characters where the API reads it.
 	Token Secret `env:"STEVEDORE_TOKEN" required:"api,cli" doc:"Bearer token: of an admin called bootstrap, with at least 32 characters, where the API reads it, whoever's it is where the command line asks the API"`
 	// TrustedProxies are believed when they say in X-Forwarded-For for whom they
