@@ -39,6 +39,11 @@ func TestServerLifeByREST(t *testing.T) {
 	require.Equal(t, created.Header().Get("ETag"), tag)
 	requireProblem(t, b.call("PATCH", path, `{"port":23}`), 428, codeNoIfMatch)
 	requireProblem(t, b.call("PATCH", path, `{"port":23}`, "If-Match", `"other"`), 412, codePrecondition)
+	requireProblem(t, b.call("PATCH", path, `{"port":23}`, "If-Match", `"other", W/"another"`), 412, codePrecondition)
+	requireProblem(t, b.call("PATCH", path, `{"port":23}`, "If-Match", ` , "" `), 428, codeNoIfMatch)
+	for _, same := range []string{"W/" + tag, `"other", ` + tag, `"other",*`} {
+		require.Equal(t, 200, b.call("PATCH", path, `{}`, "If-Match", same).Code, same)
+	}
 	edited := b.call("PATCH", path, `{"port":2222,"settle":"5s","private_key":""}`, "If-Match", tag)
 	require.Equal(t, 200, edited.Code, edited.Body)
 	require.Equal(t, 2222, decode[oas.Server](t, edited).Port)
@@ -209,6 +214,42 @@ func TestRequestsMayBeSentAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, begun)
 	requireProblem(t, b.call("POST", "/files/scan", "", "Idempotency-Key", "k3"), 422, codeKeyReused)
+}
+
+// TestOneOfManyEqualRequestsActs: those that come while the first is under way
+// are told so, and afterwards get its answer.
+func TestOneOfManyEqualRequestsActs(t *testing.T) {
+	t.Parallel()
+	b := setupReal(t)
+	file := b.parked(t, b.server(t, "acme"), "/in/a.csv")
+	b.engine.blocked = make(chan struct{})
+	ask := func() *httptest.ResponseRecorder {
+		return b.call("POST", "/api/v1/files/"+file.UUID+":skip", `{"reason":"old"}`, "Idempotency-Key", "k1")
+	}
+	const requests = 8
+	answers := make(chan *httptest.ResponseRecorder, requests)
+	for range requests {
+		go func() { answers <- ask() }()
+	}
+	late := time.After(time.Minute)
+	for range requests - 1 {
+		var answer *httptest.ResponseRecorder
+		select {
+		case answer = <-answers:
+		case <-late:
+			close(b.engine.blocked)
+			t.Fatal("more than one request acts")
+		}
+		requireProblem(t, answer, 409, codeConflict)
+		require.Equal(t, "1", answer.Header().Get("Retry-After"))
+	}
+	close(b.engine.blocked)
+	first := <-answers
+	require.Equal(t, 200, first.Code)
+	again := ask()
+	require.Equal(t, "true", again.Header().Get("Idempotency-Replayed"))
+	require.Equal(t, first.Body.String(), again.Body.String())
+	require.Len(t, b.engine.decided, 1)
 }
 
 func TestChangesAreStreamedFromTheLastOneSeen(t *testing.T) {

@@ -1280,13 +1280,13 @@ type CreateServerParams struct {
 
 // RemoveServerParams defines parameters for RemoveServer.
 type RemoveServerParams struct {
-	// IfMatch The ETag of the server as it was read, or `*`; without it the answer is 428.
+	// IfMatch The ETag of the server as it was read, several of them, or `*`; without it the answer is 428.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // EditServerParams defines parameters for EditServer.
 type EditServerParams struct {
-	// IfMatch The ETag of the server as it was read, or `*`; without it the answer is 428.
+	// IfMatch The ETag of the server as it was read, several of them, or `*`; without it the answer is 428.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 

@@ -239,6 +239,8 @@ type fakeEngine struct {
 	decide    func(fileUUID string) error
 	ingests   []workflows.FileIngestInput
 	decideErr error
+	// taken says that the request's decision was taken before.
+	taken bool
 }
 
 func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workflows.Decision) error {
@@ -250,6 +252,8 @@ func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workfl
 	}
 	return e.decideErr
 }
+
+func (e *fakeEngine) Decided(context.Context, string, string) (bool, error) { return e.taken, nil }
 
 func (e *fakeEngine) StartAudit(context.Context, string) error { return e.startErr }
 

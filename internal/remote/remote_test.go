@@ -68,6 +68,8 @@ func (e *engine) DescribeServer(context.Context, string) (admin.Execution, error
 	return admin.Execution{Err: ingest.Errorf(ingest.KindAuth, "the password was refused")}, nil
 }
 
+func (e *engine) Decided(context.Context, string, string) (bool, error) { return false, nil }
+
 func (e *engine) IngestProgress(_ context.Context, fileUUID string) (admin.Progress, bool, error) {
 	return e.progress, fileUUID == e.travels, nil
 }
