@@ -95,6 +95,20 @@ func (f *fakeOperations) ShowFile(context.Context, string) (ingest.File, error) 
 	return f.files[0], f.err
 }
 
+func (f *fakeOperations) EventsPage(_ context.Context, _ string, after int64, limit int) (admin.EventPage, error) {
+	var page admin.EventPage
+	for _, event := range f.events {
+		switch {
+		case event.ID <= after:
+		case len(page.Events) < limit:
+			page.Events = append(page.Events, event)
+		default:
+			page.Next = page.Events[limit-1].ID
+		}
+	}
+	return page, f.err
+}
+
 func (f *fakeOperations) Events(context.Context, string) ([]ingest.StoredEvent, error) {
 	return f.events, f.err
 }
@@ -402,7 +416,25 @@ func TestEvents(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("x", 3600))
 	b := setup(&fakeOperations{events: []ingest.StoredEvent{{ID: 1, Type: ingest.EventSettled, Timestamp: at}}})
 	body := b.call("GET", "/api/v1/files/"+fileUUID+"/events", "").Body.String()
-	require.JSONEq(t, `{"events":[{"id":1,"event_type":"settled","timestamp":"2026-01-02T02:04:05Z","details":{}}]}`, body)
+	require.JSONEq(t, `{"events":[{"id":1,"event_type":"settled","timestamp":"2026-01-02T02:04:05Z","details":{}}],"next_cursor":null}`, body)
+}
+
+func TestEventsPageByOpaqueCursor(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{events: []ingest.StoredEvent{{ID: 3}, {ID: 5}, {ID: 7}}})
+	var ids []int64
+	for path := "?limit=2"; path != ""; {
+		page := decode[oas.EventList](t, b.call("GET", "/api/v1/files/"+fileUUID+"/events"+path, ""))
+		require.LessOrEqual(t, len(page.Events), 2)
+		for _, event := range page.Events {
+			ids = append(ids, event.ID)
+		}
+		if path = ""; page.NextCursor != nil {
+			path = "?limit=2&cursor=" + *page.NextCursor
+		}
+	}
+	require.Equal(t, []int64{3, 5, 7}, ids)
+	requireProblem(t, b.call("GET", "/api/v1/files/"+fileUUID+"/events?cursor="+*cursorFiles.write(3), ""), 400, codeInvalid)
 }
 
 func TestScanStatus(t *testing.T) {

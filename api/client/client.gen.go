@@ -172,7 +172,7 @@ type ClientInterface interface {
 	// ListFileEvents What happened to a file version, oldest first
 	//
 	// Corresponds with GET /api/v1/files/{file_uuid}/events (the `ListFileEvents` operationId).
-	ListFileEvents(ctx context.Context, fileUUID FileUUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListFileEvents(ctx context.Context, fileUUID FileUUID, params *ListFileEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetFileProgress The step that is under way, its bytes, its tries and why it waits
 	//
@@ -634,8 +634,8 @@ func (c *Client) GetFile(ctx context.Context, fileUUID FileUUID, reqEditors ...R
 // ListFileEvents What happened to a file version, oldest first
 //
 // Corresponds with GET /api/v1/files/{file_uuid}/events (the `ListFileEvents` operationId).
-func (c *Client) ListFileEvents(ctx context.Context, fileUUID FileUUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListFileEventsRequest(c.Server, fileUUID)
+func (c *Client) ListFileEvents(ctx context.Context, fileUUID FileUUID, params *ListFileEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListFileEventsRequest(c.Server, fileUUID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1829,7 +1829,7 @@ func NewGetFileRequest(server string, fileUUID FileUUID) (*http.Request, error) 
 }
 
 // NewListFileEventsRequest constructs an http.Request for the ListFileEvents method
-func NewListFileEventsRequest(server string, fileUUID FileUUID) (*http.Request, error) {
+func NewListFileEventsRequest(server string, fileUUID FileUUID, params *ListFileEventsParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -1852,6 +1852,45 @@ func NewListFileEventsRequest(server string, fileUUID FileUUID) (*http.Request, 
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -3258,7 +3297,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/files/{file_uuid}/events (the `ListFileEvents` operationId).
-	ListFileEventsWithResponse(ctx context.Context, fileUUID FileUUID, reqEditors ...RequestEditorFn) (*ListFileEventsResponse, error)
+	ListFileEventsWithResponse(ctx context.Context, fileUUID FileUUID, params *ListFileEventsParams, reqEditors ...RequestEditorFn) (*ListFileEventsResponse, error)
 
 	// GetFileProgressWithResponse The step that is under way, its bytes, its tries and why it waits
 	//
@@ -5525,8 +5564,8 @@ func (c *ClientWithResponses) GetFileWithResponse(ctx context.Context, fileUUID 
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/v1/files/{file_uuid}/events (the `ListFileEvents` operationId).
-func (c *ClientWithResponses) ListFileEventsWithResponse(ctx context.Context, fileUUID FileUUID, reqEditors ...RequestEditorFn) (*ListFileEventsResponse, error) {
-	rsp, err := c.ListFileEvents(ctx, fileUUID, reqEditors...)
+func (c *ClientWithResponses) ListFileEventsWithResponse(ctx context.Context, fileUUID FileUUID, params *ListFileEventsParams, reqEditors ...RequestEditorFn) (*ListFileEventsResponse, error) {
+	rsp, err := c.ListFileEvents(ctx, fileUUID, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}

@@ -458,6 +458,9 @@ type Event struct {
 // EventList defines model for EventList.
 type EventList struct {
 	Events []Event `json:"events"`
+
+	// NextCursor Null on the last page.
+	NextCursor *string `json:"next_cursor"`
 }
 
 // FieldError defines model for FieldError.
@@ -1209,6 +1212,15 @@ type ListFilesParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListFileEventsParams defines parameters for ListFileEvents.
+type ListFileEventsParams struct {
+	// Limit Entries per page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before, unchanged.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // RenotifyFileParams defines parameters for RenotifyFile.
 type RenotifyFileParams struct {
 	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
@@ -1402,7 +1414,7 @@ type ServerInterface interface {
 	GetFile(ctx echo.Context, fileUUID FileUUID) error
 	// ListFileEvents What happened to a file version, oldest first
 	// (GET /api/v1/files/{file_uuid}/events)
-	ListFileEvents(ctx echo.Context, fileUUID FileUUID) error
+	ListFileEvents(ctx echo.Context, fileUUID FileUUID, params ListFileEventsParams) error
 	// GetFileProgress The step that is under way, its bytes, its tries and why it waits
 	// (GET /api/v1/files/{file_uuid}/progress)
 	GetFileProgress(ctx echo.Context, fileUUID FileUUID) error
@@ -1758,8 +1770,24 @@ func (w *ServerInterfaceWrapper) ListFileEvents(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter file_uuid: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListFileEventsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ListFileEvents(ctx, fileUUID)
+	err = w.Handler.ListFileEvents(ctx, fileUUID, params)
 	return err
 }
 
@@ -2898,6 +2926,7 @@ func (response GetFiledefaultApplicationProblemPlusJSONResponse) VisitGetFileRes
 
 type ListFileEventsRequestObject struct {
 	FileUUID FileUUID `json:"file_uuid"`
+	Params   ListFileEventsParams
 }
 
 type ListFileEventsResponseObject interface {
@@ -4616,10 +4645,11 @@ func (sh *strictHandler) GetFile(ctx echo.Context, fileUUID FileUUID) error {
 }
 
 // ListFileEvents operation middleware
-func (sh *strictHandler) ListFileEvents(ctx echo.Context, fileUUID FileUUID) error {
+func (sh *strictHandler) ListFileEvents(ctx echo.Context, fileUUID FileUUID, params ListFileEventsParams) error {
 	var request ListFileEventsRequestObject
 
 	request.FileUUID = fileUUID
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.ListFileEvents(ctx.Request().Context(), request.(ListFileEventsRequestObject))

@@ -99,21 +99,26 @@ func (c *Client) ShowFile(ctx context.Context, uuidOrPrefix string) (ingest.File
 	return found[0], nil
 }
 
-// Events returns what happened to the file, oldest first.
+// Events returns all that happened to the file, oldest first.
 func (c *Client) Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error) {
 	id, err := uuid.Parse(fileUUID)
 	if err != nil {
 		return nil, ingest.Errorf(ingest.KindInvalid, "file %q: give a uuid", ingest.Summary(fileUUID))
 	}
-	list, err := reply[oas.EventList]{c}.of(c.api.ListFileEvents(ctx, id))
-	if err != nil {
-		return nil, err
-	}
 	var events []ingest.StoredEvent
-	for _, event := range list.Events {
-		events = append(events, toEvent(event))
+	size := admin.MaxPage
+	for params := (oas.ListFileEventsParams{Limit: &size}); ; {
+		page, err := reply[oas.EventList]{c}.of(c.api.ListFileEvents(ctx, id, &params))
+		if err != nil {
+			return nil, err
+		}
+		for _, event := range page.Events {
+			events = append(events, toEvent(event))
+		}
+		if params.Cursor = page.NextCursor; params.Cursor == nil {
+			return events, nil
+		}
 	}
-	return events, nil
 }
 
 const (

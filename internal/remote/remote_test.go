@@ -227,6 +227,9 @@ func TestFilesAndDecisions(t *testing.T) {
 	events, err := b.Events(ctx, files[0].UUID)
 	require.NoError(t, err)
 	require.Equal(t, ingest.EventError, events[len(events)-1].Type)
+	there, err := b.admin.Events(ctx, files[0].UUID)
+	require.NoError(t, err)
+	require.Len(t, events, len(there))
 
 	_, err = b.Decide(ctx, files[0].UUID[:8], admin.Retry, workflows.Decision{Reason: "bucket is back", From: ingest.StepUpload})
 	require.NoError(t, err)
