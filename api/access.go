@@ -29,6 +29,11 @@ func (h handlers) CreateToken(ctx context.Context, req oas.CreateTokenRequestObj
 	if days := req.Body.ExpiresInDays; days != nil {
 		in.Expires = time.Duration(*days) * 24 * time.Hour
 	}
+	if seconds := req.Body.ExpiresInSeconds; seconds != nil {
+		if d := time.Duration(*seconds) * time.Second; in.Expires == 0 || d < in.Expires {
+			in.Expires = d
+		}
+	}
 	token, secret, err := h.ops.CreateToken(ctx, in)
 	if err != nil {
 		return nil, err

@@ -1,10 +1,14 @@
 package api
 
 import (
+	"context"
+	"crypto/sha256"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -113,6 +117,8 @@ func TestFault66_EncodedSlashesAreRefused(t *testing.T) {
 func TestFault66_ForwardedForIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})
+	stopped := time.Unix(1, 0) // no wrong token is forgotten meanwhile
+	b.handler = NewHandler(Deps{Operations: b.ops, Token: testToken, Log: b.logger(), Now: func() time.Time { return stopped }})
 	b.call("GET", "/api/v1/servers", "", "X-Forwarded-For", "6.6.6.6", "X-Real-Ip", "6.6.6.6", "X-Request-Id", "forged\nline")
 	require.NotContains(t, b.log.String(), "6.6.6.6")
 	require.NotContains(t, b.log.String(), "forged")
@@ -124,6 +130,62 @@ func TestFault66_ForwardedForIsNotBelieved(t *testing.T) {
 	requireProblem(t, answer, 429, codeRateLimited)
 	require.Equal(t, "1", answer.Header().Get("Retry-After"))
 	require.Equal(t, 200, b.call("GET", "/api/v1/servers", "").Code, "the right token still works from there")
+	require.Equal(t, 200, b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer stv_viewer").Code, "everybody's")
+	stopped = stopped.Add(time.Second)
+	requireProblem(t, b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer nope"), 401, codeUnauthorized)
+}
+
+// TestForwardedForIsBelievedOfTrustedProxies: each of those behind a proxy has
+// tries of their own, and nobody can write another's address.
+func TestForwardedForIsBelievedOfTrustedProxies(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{})
+	stopped := time.Unix(1, 0)
+	b.handler = NewHandler(Deps{
+		Operations: b.ops, Token: testToken, Log: b.logger(), Now: func() time.Time { return stopped },
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("fd00::/8")}, // httptest's is in the first
+	})
+	wrong := func(forwarded string) int {
+		return b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer nope", "X-Forwarded-For", forwarded).Code
+	}
+	for range failureBurst {
+		require.Equal(t, 401, wrong("10.0.0.1"))
+	}
+	require.Equal(t, 429, wrong("10.0.0.1"))
+	require.Equal(t, 429, wrong("6.6.6.6, 10.0.0.1"), "what the client wrote before the proxy is not believed")
+	require.Equal(t, 429, wrong("10.0.0.1, fd00::1"), "a second proxy")
+	require.Equal(t, 401, wrong("10.0.0.2"))
+	require.Contains(t, b.log.String(), "peer=10.0.0.2")
+	require.NotContains(t, b.log.String(), "peer=6.6.6.6")
+}
+
+// TestKnownTokensDoNotWaitBehindUnknownOnes: whoever tries tokens keeps nobody
+// out, and cannot take all the ledger's connections.
+func TestKnownTokensDoNotWaitBehindUnknownOnes(t *testing.T) {
+	t.Parallel()
+	l, ctx := newLookups(), t.Context()
+	good, bad := sha256.Sum256([]byte("good")), sha256.Sum256([]byte("bad"))
+	leave, err := l.enter(ctx, good)
+	require.NoError(t, err)
+	leave(true, false)
+	var leaves []func(valid, refused bool)
+	for range lookupsAtOnce {
+		leave, err := l.enter(ctx, bad)
+		require.NoError(t, err)
+		leaves = append(leaves, leave)
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err = l.enter(ended, bad)
+	require.ErrorIs(t, err, context.Canceled, "no place is free")
+	leave, err = l.enter(ended, good)
+	require.NoError(t, err)
+	leave(false, true) // revoked meanwhile
+	_, err = l.enter(ended, good)
+	require.ErrorIs(t, err, context.Canceled)
+	leaves[0](false, true)
+	_, err = l.enter(ctx, bad)
+	require.NoError(t, err)
 }
 
 func TestRequestsAreLimitedByPrincipal(t *testing.T) {

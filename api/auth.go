@@ -62,6 +62,7 @@ type guard struct {
 	bootstrap [sha256.Size]byte
 	ops       Operations
 	limits    *limits
+	lookups   *lookups
 	// specified returns openapi.yaml's path for a route pattern.
 	specified func(pattern string) string
 }
@@ -69,6 +70,7 @@ type guard struct {
 func (g guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if openPaths[c.Path()] {
+			g.recognize(c)
 			return next(c)
 		}
 		principal, err := g.principal(c)
@@ -84,9 +86,55 @@ func (g guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 				"this needs a token with the role %s; %s is a %s", needed, principal.Name, principal.Role))
 		}
 		c.Set(principalName, principal.Name)
-		c.SetRequest(c.Request().WithContext(admin.As(c.Request().Context(), principal)))
+		ctx := context.WithValue(admin.As(c.Request().Context(), principal), stillAllowedKey{}, func() error {
+			again, err := g.principal(c)
+			if err == nil && !again.Role.Allows(needed) {
+				err = admin.TokenRefused{}
+			}
+			return err
+		})
+		c.SetRequest(c.Request().WithContext(ctx))
 		return next(c)
 	}
+}
+
+// recognizeTimeout bounds what a probe waits for to learn who asks: the ledger
+// may be what is down.
+const recognizeTimeout = time.Second
+
+// recognize notes who asks where nobody has to say so: those who do are told
+// more.
+func (g guard) recognize(c echo.Context) {
+	if c.Path() != "/readyz" {
+		return
+	}
+	before := c.Request()
+	ctx, cancel := context.WithTimeout(before.Context(), recognizeTimeout)
+	defer cancel()
+	c.SetRequest(before.WithContext(ctx))
+	_, err := g.principal(c)
+	c.Response().Header().Del(echo.HeaderWWWAuthenticate)
+	c.Response().Header().Del("Retry-After")
+	c.SetRequest(before)
+	if err == nil {
+		c.SetRequest(before.WithContext(context.WithValue(before.Context(), recognizedKey{}, true)))
+	}
+}
+
+// recognizedKey is where probes find that a valid token came with them.
+type recognizedKey struct{}
+
+// stillAllowedKey is where long answers find how to ask again whether they may
+// go on.
+type stillAllowedKey struct{}
+
+// stillAllowed returns an error when the credentials with which the request came
+// are not taken any more.
+func stillAllowed(ctx context.Context) error {
+	if check, ok := ctx.Value(stillAllowedKey{}).(func() error); ok {
+		return check()
+	}
+	return nil
 }
 
 // principalName is where the access log finds who asked.
@@ -116,20 +164,25 @@ func (g guard) principal(c echo.Context) (ingest.Principal, error) {
 	return principal, err
 }
 
-// token returns whose token the secret is. Whoever tries tokens is slowed down
-// by address before the database is asked: wait says how long.
+// token returns whose token the secret is. A valid one always passes, wherever
+// it comes from: many share an address. Whoever tries wrong ones is slowed down
+// by address, and wait says how long.
 func (g guard) token(ctx context.Context, address, secret string) (p ingest.Principal, wait time.Duration, err error) {
-	if g.isBootstrap(sha256.Sum256([]byte(secret))) {
+	digest := sha256.Sum256([]byte(secret))
+	if g.isBootstrap(digest) {
 		return bootstrapPrincipal, 0, nil
 	}
-	if wait, ok := g.limits.failures(address); !ok {
-		return p, wait, admin.TokenRefused{}
+	leave, err := g.lookups.enter(ctx, digest)
+	if err != nil {
+		return p, 0, err
 	}
 	p, err = g.ops.Authenticate(ctx, secret)
-	if errors.As(err, &admin.TokenRefused{}) {
-		g.limits.failed(address)
+	refused := errors.As(err, &admin.TokenRefused{})
+	leave(err == nil, refused)
+	if refused {
+		wait, _ = g.limits.failed(address)
 	}
-	return p, 0, err
+	return p, wait, err
 }
 
 // session returns who is logged in to the console with the request's cookie.

@@ -7,7 +7,10 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/labstack/echo/v4"
+
 	"stevedore/api/oas"
+	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
 
@@ -18,22 +21,36 @@ const (
 	// it lives.
 	changesQuiet = 15 * time.Second
 	changesPage  = 500
+	// changesRecheck is how often a stream looks whether its token is valid still.
+	changesRecheck = 15 * time.Second
 )
 
 // ListChanges streams what happens to files.
 func (h handlers) ListChanges(ctx context.Context, req oas.ListChangesRequestObject) (oas.ListChangesResponseObject, error) {
-	stream := changes{ctx: ctx, ops: h.ops, stopping: h.stopping, open: h.metrics.Stream}
-	var err error
+	closed, ok := h.limits.openStream(admin.Who(ctx).Name)
+	if !ok {
+		return nil, echo.NewHTTPError(http.StatusTooManyRequests, fmt.Sprintf("%d streams are open with this token: close some", maxStreams))
+	}
+	stream, err := h.begin(ctx, req)
+	if err != nil {
+		closed()
+		return nil, err
+	}
+	stream.closed = closed
+	return stream, nil
+}
+
+// begin finds out where a stream begins. What is wrong now can still be said
+// with a status.
+func (h handlers) begin(ctx context.Context, req oas.ListChangesRequestObject) (stream changes, err error) {
+	stream = changes{ctx: ctx, ops: h.ops, stopping: h.stopping, now: h.now, open: h.metrics.Stream}
 	if req.Params.LastEventID != nil {
 		stream.last = *req.Params.LastEventID
 	} else if stream.last, err = h.ops.LastEventID(ctx); err != nil {
-		return nil, err
+		return stream, err
 	}
-	// What is wrong now can still be said with a status.
-	if stream.first, err = h.ops.EventsAfter(ctx, stream.last, changesPage); err != nil {
-		return nil, err
-	}
-	return stream, nil
+	stream.first, err = h.ops.EventsAfter(ctx, stream.last, changesPage)
+	return stream, err
 }
 
 // changes is the answer to ListChanges.
@@ -43,26 +60,31 @@ type changes struct {
 	stopping <-chan struct{}
 	last     int64
 	first    []ingest.LedgerEvent
+	now      func() time.Time
+	// closed is called when the stream has ended.
+	closed func()
 	// open counts the stream as open until closed is called.
 	open func() (closed func())
 }
 
-// VisitListChangesResponse writes until the client or the service goes. When
-// the ledger does not answer it ends the stream: clients come again with the
-// last id they have.
+// VisitListChangesResponse writes until the client or the service goes, or the
+// credentials are not valid any more. When the ledger does not answer it ends
+// the stream: clients come again with the last id they have.
 func (s changes) VisitListChangesResponse(w http.ResponseWriter) error {
+	defer s.closed()
 	defer s.open()()
 	control := http.NewResponseController(w)
 	// Not all writers have deadlines; where they have, this answer needs none.
 	_ = control.SetWriteDeadline(time.Time{})
 	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep events back
 	w.WriteHeader(http.StatusOK)
 	if _, err := fmt.Fprint(w, "retry: 2000\n\n"); err != nil {
 		return nil //nolint:nilerr // the client has gone, and the answer has begun
 	}
 	tick := time.NewTicker(changesEvery)
 	defer tick.Stop()
-	events, spoken := s.first, time.Now()
+	events, spoken, checked := s.first, time.Now(), s.now()
 	for {
 		if len(events) == 0 && time.Since(spoken) > changesQuiet {
 			events, spoken = nil, time.Now()
@@ -87,6 +109,12 @@ func (s changes) VisitListChangesResponse(w http.ResponseWriter) error {
 			case <-s.stopping:
 				return nil
 			}
+		}
+		if s.now().Sub(checked) >= changesRecheck {
+			if err := stillAllowed(s.ctx); err != nil {
+				return nil //nolint:nilerr // the answer has begun: the client learns it when it comes again
+			}
+			checked = s.now()
 		}
 		var err error
 		if events, err = s.ops.EventsAfter(s.ctx, s.last, changesPage); err != nil {

@@ -18,6 +18,7 @@ type cursorOf string
 const (
 	cursorFiles           cursorOf = "files.1."
 	cursorNewestFiles     cursorOf = "files-newest.1."
+	cursorEvents          cursorOf = "events.1."
 	cursorAuditLog        cursorOf = "audit-log.1."
 	cursorScans           cursorOf = "scans.1."
 	cursorReconciliations cursorOf = "reconciliations.1."

@@ -82,12 +82,22 @@ func (h handlers) decideAll(ctx context.Context, action admin.Action, body oas.B
 		DryRun: body.DryRun != nil && *body.DryRun,
 	}
 	request.Decision.Actor = admin.Who(ctx).Name
+	if body.Cursor != nil {
+		request.Cursor = *body.Cursor
+	}
 	result, err := h.ops.DecideAll(ctx, request)
 	if err != nil {
 		return oas.BulkResult{}, err
 	}
 	answer := oas.BulkResult{
 		Matched: result.Matched, Done: result.Done, Failed: result.Failed, Remaining: result.Remaining, Failures: []oas.BulkFailure{},
+	}
+	if result.Next != "" {
+		answer.NextCursor = &result.Next
+	}
+	if result.Err != nil {
+		why := problemFor(result.Err).Detail
+		answer.Error = &why
 	}
 	for _, failure := range result.Failures {
 		answer.Failures = append(answer.Failures, oas.BulkFailure{FileUUID: failure.FileUUID, Message: failure.Message})

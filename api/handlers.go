@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"time"
 
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
@@ -25,6 +26,7 @@ type Operations interface {
 	CountUpTo(ctx context.Context, filter ingest.FileFilter, limit int64) (ingest.Count, error)
 	ShowFile(ctx context.Context, fileUUID string) (ingest.File, error)
 	Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error)
+	EventsPage(ctx context.Context, fileUUID string, afterID int64, limit int) (admin.EventPage, error)
 	Progress(ctx context.Context, files []ingest.File) map[string]admin.Progress
 	Ready(ctx context.Context) []admin.PartStatus
 	Overview(ctx context.Context) (admin.Overview, error)
@@ -69,6 +71,9 @@ type handlers struct {
 	// stopping is closed when streams are to end; may be nil.
 	stopping <-chan struct{}
 	metrics  *telemetry.API
+	limits   *limits
+	ready    *readiness
+	now      func() time.Time
 }
 
 var _ oas.StrictServerInterface = handlers{}
@@ -178,14 +183,18 @@ func (h handlers) GetFileProgress(ctx context.Context, req oas.GetFileProgressRe
 	return oas.GetFileProgress200JSONResponse(answer), nil
 }
 
-// ListFileEvents returns what happened to a file.
+// ListFileEvents returns one page of what happened to a file.
 func (h handlers) ListFileEvents(ctx context.Context, req oas.ListFileEventsRequestObject) (oas.ListFileEventsResponseObject, error) {
-	events, err := h.ops.Events(ctx, req.FileUUID.String())
+	after, err := cursorEvents.read(req.Params.Cursor)
 	if err != nil {
 		return nil, err
 	}
-	list := oas.EventList{Events: []oas.Event{}}
-	for _, event := range events {
+	page, err := h.ops.EventsPage(ctx, req.FileUUID.String(), after, pageLimit(req.Params.Limit))
+	if err != nil {
+		return nil, err
+	}
+	list := oas.EventList{Events: []oas.Event{}, NextCursor: cursorEvents.write(page.Next)}
+	for _, event := range page.Events {
 		list.Events = append(list.Events, oas.FromEvent(event))
 	}
 	return oas.ListFileEvents200JSONResponse(list), nil

@@ -41,6 +41,7 @@ type fakeOperations struct {
 	files    []ingest.File
 	filter   ingest.FileFilter
 	events   []ingest.StoredEvent
+	asked    int
 	parts    []admin.PartStatus
 
 	// by records the principals of changes.
@@ -94,6 +95,20 @@ func (f *fakeOperations) ShowFile(context.Context, string) (ingest.File, error) 
 	return f.files[0], f.err
 }
 
+func (f *fakeOperations) EventsPage(_ context.Context, _ string, after int64, limit int) (admin.EventPage, error) {
+	var page admin.EventPage
+	for _, event := range f.events {
+		switch {
+		case event.ID <= after:
+		case len(page.Events) < limit:
+			page.Events = append(page.Events, event)
+		default:
+			page.Next = page.Events[limit-1].ID
+		}
+	}
+	return page, f.err
+}
+
 func (f *fakeOperations) Events(context.Context, string) ([]ingest.StoredEvent, error) {
 	return f.events, f.err
 }
@@ -124,7 +139,10 @@ func (f *fakeOperations) AuditLog(_ context.Context, before int64, limit int) (a
 	return f.auditPage, f.err
 }
 
-func (f *fakeOperations) Ready(context.Context) []admin.PartStatus { return f.parts }
+func (f *fakeOperations) Ready(context.Context) []admin.PartStatus {
+	f.asked++
+	return f.parts
+}
 
 // testBundle is the API on a fake, and what it has logged.
 type testBundle struct {
@@ -135,9 +153,12 @@ type testBundle struct {
 
 func setup(ops *fakeOperations) *testBundle {
 	b := &testBundle{ops: ops, log: &bytes.Buffer{}}
-	log := slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	b.handler = NewHandler(Deps{Operations: ops, Token: testToken, Log: log})
+	b.handler = NewHandler(Deps{Operations: ops, Token: testToken, Log: b.logger()})
 	return b
+}
+
+func (b *testBundle) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // call sends a request with the token; header pairs may override it.
@@ -277,19 +298,34 @@ func TestPanicIsAProblem(t *testing.T) {
 func TestReadinessNamesThePartThatIsDown(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{parts: []admin.PartStatus{
-		{Part: "postgres"}, {Part: "broker", Err: ingest.Wrap(ingest.KindTransient, errors.New("canary"), "cannot reach the broker")},
+		{Part: "postgres"}, {Part: "broker", Err: ingest.Wrap(ingest.KindTransient, errors.New("canary"), "cannot reach mq:5672 as u")},
 	}})
-	answer := b.call("GET", "/readyz", "", "Authorization", "")
-	require.Equal(t, 503, answer.Code)
-	require.Equal(t, "application/problem+json", answer.Header().Get("Content-Type"))
-	problem := decode[oas.ReadinessProblem](t, answer)
-	require.Equal(t, codeNotReady, problem.Code)
-	require.Equal(t, "broker: cannot reach the broker", problem.Detail)
-	require.Equal(t, []oas.Part{{Name: "postgres", Ready: true}, {Name: "broker", Message: "cannot reach the broker"}}, problem.Parts)
+	now := time.Unix(1, 0)
+	b.handler = NewHandler(Deps{Operations: b.ops, Token: testToken, Log: b.logger(), Now: func() time.Time { return now }})
+	for _, stranger := range []string{"", "Bearer nope", "Bearer unreachable"} {
+		answer := b.call("GET", "/readyz", "", "Authorization", stranger)
+		require.Equal(t, 503, answer.Code)
+		require.Equal(t, "application/problem+json", answer.Header().Get("Content-Type"))
+		require.Empty(t, answer.Header().Get("WWW-Authenticate"))
+		problem := decode[oas.ReadinessProblem](t, answer)
+		require.Equal(t, codeNotReady, problem.Code)
+		require.Equal(t, "broker is down", problem.Detail)
+		require.Equal(t, []oas.Part{{Name: "postgres", Ready: true}, {Name: "broker"}}, problem.Parts)
+	}
+	for _, known := range []string{testToken, "stv_viewer"} {
+		problem := decode[oas.ReadinessProblem](t, b.call("GET", "/readyz", "", "Authorization", "Bearer "+known))
+		require.Equal(t, "broker: cannot reach mq:5672 as u", problem.Detail)
+		require.Equal(t, []oas.Part{{Name: "postgres", Ready: true}, {Name: "broker", Message: "cannot reach mq:5672 as u"}}, problem.Parts)
+	}
+	require.Equal(t, 1, strings.Count(b.log.String(), "broker: cannot reach mq:5672 as u"), "the log says it once")
+	require.Equal(t, 1, b.ops.asked, "strangers cannot make all parts answer again and again")
 
 	b.ops.parts = b.ops.parts[:1]
+	require.Equal(t, 503, b.call("GET", "/readyz", "").Code)
+	now = now.Add(readyFor)
 	ready := decode[oas.Readiness](t, b.call("GET", "/readyz", ""))
 	require.EqualValues(t, "ready", ready.Status)
+	require.Equal(t, 2, b.ops.asked)
 }
 
 func TestServersNeverShowSecrets(t *testing.T) {
@@ -380,7 +416,25 @@ func TestEvents(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("x", 3600))
 	b := setup(&fakeOperations{events: []ingest.StoredEvent{{ID: 1, Type: ingest.EventSettled, Timestamp: at}}})
 	body := b.call("GET", "/api/v1/files/"+fileUUID+"/events", "").Body.String()
-	require.JSONEq(t, `{"events":[{"id":1,"event_type":"settled","timestamp":"2026-01-02T02:04:05Z","details":{}}]}`, body)
+	require.JSONEq(t, `{"events":[{"id":1,"event_type":"settled","timestamp":"2026-01-02T02:04:05Z","details":{}}],"next_cursor":null}`, body)
+}
+
+func TestEventsPageByOpaqueCursor(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{events: []ingest.StoredEvent{{ID: 3}, {ID: 5}, {ID: 7}}})
+	var ids []int64
+	for path := "?limit=2"; path != ""; {
+		page := decode[oas.EventList](t, b.call("GET", "/api/v1/files/"+fileUUID+"/events"+path, ""))
+		require.LessOrEqual(t, len(page.Events), 2)
+		for _, event := range page.Events {
+			ids = append(ids, event.ID)
+		}
+		if path = ""; page.NextCursor != nil {
+			path = "?limit=2&cursor=" + *page.NextCursor
+		}
+	}
+	require.Equal(t, []int64{3, 5, 7}, ids)
+	requireProblem(t, b.call("GET", "/api/v1/files/"+fileUUID+"/events?cursor="+*cursorFiles.write(3), ""), 400, codeInvalid)
 }
 
 func TestScanStatus(t *testing.T) {

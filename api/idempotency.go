@@ -55,6 +55,7 @@ func (r repeats) check(next echo.HandlerFunc) echo.HandlerFunc {
 		case err != nil:
 			return err
 		case begun:
+			c.SetRequest(c.Request().WithContext(admin.WithRequestKey(ctx, key.Principal+"\x00"+key.Key)))
 			return r.first(c, key, next)
 		case !hmac.Equal(known.RequestDigest, digest):
 			return errKeyReused

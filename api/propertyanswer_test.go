@@ -163,7 +163,8 @@ type problemBody struct {
 }
 
 func readProblem(a answer) (p problemBody, err error) {
-	return p, json.Unmarshal(a.body, &p)
+	err = json.Unmarshal(a.body, &p)
+	return p, err
 }
 
 func (p problemBody) text() string {

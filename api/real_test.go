@@ -27,6 +27,8 @@ type fakeEngine struct {
 	mu      sync.Mutex
 	decided []string
 	err     error
+	// blocked, when set, is what decisions wait for.
+	blocked chan struct{}
 }
 
 // fail makes everything fail with the error from now on, or work again.
@@ -52,10 +54,16 @@ func (e *fakeEngine) DescribeScan(context.Context, string) (admin.Execution, err
 
 func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workflows.Decision) error {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.decided = append(e.decided, update+" "+fileUUID+" by "+d.Actor)
-	return e.err
+	err := e.err
+	e.mu.Unlock()
+	if e.blocked != nil {
+		<-e.blocked
+	}
+	return err
 }
+
+func (e *fakeEngine) Decided(context.Context, string, string) (bool, error) { return false, nil }
 
 func (e *fakeEngine) IngestProgress(context.Context, string) (admin.Progress, bool, error) {
 	return admin.Progress{Step: ingest.StepDownload, Attempt: 1, Running: true, Done: 1, Total: 2, Rate: 1}, true, nil
@@ -91,6 +99,7 @@ func (fakeSealer) Seal(field, serverUUID string, plaintext []byte) ([]byte, erro
 // server is faked.
 type realBundle struct {
 	*testBundle
+	admin  *admin.Admin
 	store  *store.Store
 	engine *fakeEngine
 	prober fakeProber
@@ -114,6 +123,7 @@ func setupReal(t *testing.T) *realBundle {
 		Checks:   []admin.Check{{Part: "temporal", Run: func(context.Context) error { return b.engine.failure() }}},
 		Defaults: ingest.ServerDefaults{Settle: 10 * time.Second, ScanInterval: time.Minute},
 	})
+	b.admin = ops
 	b.handler = NewHandler(Deps{Operations: ops, Token: testToken, Log: quiet(), RequestsPerSecond: 1e6})
 	return b
 }

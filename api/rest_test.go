@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +39,11 @@ func TestServerLifeByREST(t *testing.T) {
 	require.Equal(t, created.Header().Get("ETag"), tag)
 	requireProblem(t, b.call("PATCH", path, `{"port":23}`), 428, codeNoIfMatch)
 	requireProblem(t, b.call("PATCH", path, `{"port":23}`, "If-Match", `"other"`), 412, codePrecondition)
+	requireProblem(t, b.call("PATCH", path, `{"port":23}`, "If-Match", `"other", W/"another"`), 412, codePrecondition)
+	requireProblem(t, b.call("PATCH", path, `{"port":23}`, "If-Match", ` , "" `), 428, codeNoIfMatch)
+	for _, same := range []string{"W/" + tag, `"other", ` + tag, `"other",*`} {
+		require.Equal(t, 200, b.call("PATCH", path, `{}`, "If-Match", same).Code, same)
+	}
 	edited := b.call("PATCH", path, `{"port":2222,"settle":"5s","private_key":""}`, "If-Match", tag)
 	require.Equal(t, 200, edited.Code, edited.Body)
 	require.Equal(t, 2222, decode[oas.Server](t, edited).Port)
@@ -209,6 +216,42 @@ func TestRequestsMayBeSentAgain(t *testing.T) {
 	requireProblem(t, b.call("POST", "/files/scan", "", "Idempotency-Key", "k3"), 422, codeKeyReused)
 }
 
+// TestOneOfManyEqualRequestsActs: those that come while the first is under way
+// are told so, and afterwards get its answer.
+func TestOneOfManyEqualRequestsActs(t *testing.T) {
+	t.Parallel()
+	b := setupReal(t)
+	file := b.parked(t, b.server(t, "acme"), "/in/a.csv")
+	b.engine.blocked = make(chan struct{})
+	ask := func() *httptest.ResponseRecorder {
+		return b.call("POST", "/api/v1/files/"+file.UUID+":skip", `{"reason":"old"}`, "Idempotency-Key", "k1")
+	}
+	const requests = 8
+	answers := make(chan *httptest.ResponseRecorder, requests)
+	for range requests {
+		go func() { answers <- ask() }()
+	}
+	late := time.After(time.Minute)
+	for range requests - 1 {
+		var answer *httptest.ResponseRecorder
+		select {
+		case answer = <-answers:
+		case <-late:
+			close(b.engine.blocked)
+			t.Fatal("more than one request acts")
+		}
+		requireProblem(t, answer, 409, codeConflict)
+		require.Equal(t, "1", answer.Header().Get("Retry-After"))
+	}
+	close(b.engine.blocked)
+	first := <-answers
+	require.Equal(t, 200, first.Code)
+	again := ask()
+	require.Equal(t, "true", again.Header().Get("Idempotency-Replayed"))
+	require.Equal(t, first.Body.String(), again.Body.String())
+	require.Len(t, b.engine.decided, 1)
+}
+
 func TestChangesAreStreamedFromTheLastOneSeen(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)
@@ -251,6 +294,58 @@ func TestChangesAreStreamedFromTheLastOneSeen(t *testing.T) {
 	change = next()
 	require.Equal(t, "operator_action", change.EventType)
 	require.Equal(t, oas.StatusSkipped, change.Status)
+}
+
+// listen opens a stream of changes with a token.
+func (b *realBundle) listen(t *testing.T, ctx context.Context, url, token string) *http.Response {
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/v1/changes", nil)
+	require.NoError(t, err)
+	request.Header.Set("Authorization", "Bearer "+token)
+	answer, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = answer.Body.Close() })
+	return answer
+}
+
+// TestStreamsEndWithTheirToken: whoever is shut out sees nothing more.
+func TestStreamsEndWithTheirToken(t *testing.T) {
+	t.Parallel()
+	b := setupReal(t)
+	var clock atomic.Int64
+	listening := httptest.NewServer(NewHandler(Deps{
+		Operations: b.admin, Token: testToken, Log: quiet(), Now: func() time.Time { return time.Unix(clock.Load(), 0) },
+	}))
+	defer listening.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	made := decode[oas.NewToken](t, b.call("POST", "/api/v1/tokens", `{"name":"reader","role":"viewer"}`))
+	stream := b.listen(t, ctx, listening.URL, made.Token)
+	require.Equal(t, 200, stream.StatusCode)
+	require.Equal(t, "no", stream.Header.Get("X-Accel-Buffering"))
+	require.Equal(t, 200, b.call("DELETE", "/api/v1/tokens/reader", "").Code)
+	clock.Add(int64(changesRecheck / time.Second))
+	_, err := io.Copy(io.Discard, stream.Body)
+	require.NoError(t, err, "it ends by itself")
+	require.Equal(t, 401, b.listen(t, ctx, listening.URL, made.Token).StatusCode)
+}
+
+func TestStreamsOfATokenAreLimited(t *testing.T) {
+	t.Parallel()
+	b := setupReal(t)
+	listening := httptest.NewServer(b.handler)
+	defer listening.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	first, leave := context.WithCancel(ctx)
+	require.Equal(t, 200, b.listen(t, first, listening.URL, testToken).StatusCode)
+	for range maxStreams - 1 {
+		require.Equal(t, 200, b.listen(t, ctx, listening.URL, testToken).StatusCode)
+	}
+	require.Equal(t, 429, b.listen(t, ctx, listening.URL, testToken).StatusCode)
+	leave()
+	for b.listen(t, ctx, listening.URL, testToken).StatusCode != 200 { // until ctx ends
+	}
 }
 
 func TestDocsNeedNothingFromElsewhere(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -34,6 +35,11 @@ type Deps struct {
 	// RequestsPerSecond bounds what one principal may ask for; default 100,
 	// with three seconds' worth at once.
 	RequestsPerSecond float64
+	// TrustedProxies may say in X-Forwarded-For for whom they ask.
+	TrustedProxies []netip.Prefix
+	// Now is the clock of limits and of credentials in long answers; default
+	// time.Now.
+	Now func() time.Time
 	// Stopping, may be nil, is closed when the service stops: streams end.
 	Stopping <-chan struct{}
 	// Version and TemporalUI are for the console, see there.
@@ -45,6 +51,9 @@ type Deps struct {
 // NewHandler returns the API and the console as an http.Handler. It panics when
 // its metrics cannot be made, which is a fault of the program.
 func NewHandler(d Deps) http.Handler {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
 	if d.Metrics == nil {
 		var err error
 		if d.Metrics, err = telemetry.NewAPI(d.Version); err != nil {
@@ -55,20 +64,21 @@ func NewHandler(d Deps) http.Handler {
 	pages := console.New(console.Deps{
 		Operations: d.Operations, Door: door{access}, Log: d.Log, Version: d.Version, TemporalUI: d.TemporalUI,
 	})
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if forPrograms(r) {
 			programs.ServeHTTP(w, r)
 		} else {
 			measurePages(d.Metrics, pages, w, r)
 		}
 	})
+	return fromPeer(peerOf(d.TrustedProxies), handler)
 }
 
 // newPrograms returns the API alone, and who guards it.
 func newPrograms(d Deps) (*echo.Echo, guard) {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
-	// Forwarded headers can be written by anybody: the peer is who connects.
+	// Who that is for a proxy's request, fromPeer has found out.
 	e.IPExtractor = echo.ExtractIPDirect()
 	e.JSONSerializer = strictJSON{}
 	e.HTTPErrorHandler = answerProblem(d.Log)
@@ -76,7 +86,7 @@ func newPrograms(d Deps) (*echo.Echo, guard) {
 	specified := func(pattern string) string { return registered.specified[pattern] }
 	access := guard{
 		bootstrap: sha256.Sum256([]byte(d.Token)), ops: d.Operations,
-		limits: newLimits(d.RequestsPerSecond), specified: specified,
+		limits: newLimits(d.RequestsPerSecond, d.Now), lookups: newLookups(), specified: specified,
 	}
 	e.Pre(splitAction)
 	e.Use(
@@ -93,7 +103,10 @@ func newPrograms(d Deps) (*echo.Echo, guard) {
 		newChecker(specified).check,
 		repeats{ops: d.Operations, log: d.Log, digestKey: access.bootstrap[:]}.check,
 	)
-	oas.RegisterHandlers(registered, oas.NewStrictHandler(handlers{ops: d.Operations, stopping: d.Stopping, metrics: d.Metrics}, nil))
+	oas.RegisterHandlers(registered, oas.NewStrictHandler(handlers{
+		ops: d.Operations, stopping: d.Stopping, limits: access.limits, now: d.Now, metrics: d.Metrics,
+		ready: &readiness{now: d.Now, log: d.Log},
+	}, nil))
 	return e, access
 }
 

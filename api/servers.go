@@ -26,12 +26,21 @@ func etag(s ingest.Server) *string {
 	return &tag
 }
 
-// version reads an If-Match header.
+// version reads an If-Match header: one tag or several. A weak one counts as what
+// it was made of: proxies that compress answers make ours weak.
 func version(ifMatch *string) (string, error) {
-	if ifMatch == nil || strings.TrimSpace(*ifMatch) == "" {
+	var tags []string
+	if ifMatch != nil {
+		for tag := range strings.SplitSeq(*ifMatch, ",") {
+			if tag = strings.Trim(strings.TrimPrefix(strings.TrimSpace(tag), "W/"), `"`); tag != "" {
+				tags = append(tags, tag)
+			}
+		}
+	}
+	if len(tags) == 0 {
 		return "", echo.NewHTTPError(http.StatusPreconditionRequired, "send `If-Match` with the ETag of the server as you read it, or `*`")
 	}
-	return strings.Trim(strings.TrimSpace(*ifMatch), `"`), nil
+	return strings.Join(tags, ","), nil
 }
 
 // ListServers returns all servers.

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
@@ -30,7 +31,7 @@ func TestSpecificationIsValid(t *testing.T) {
 
 func TestServedRoutesAreThoseOfTheSpecification(t *testing.T) {
 	t.Parallel()
-	programs, _ := newPrograms(Deps{Operations: &fakeOperations{}, Token: "x", Log: slog.New(slog.DiscardHandler)})
+	programs, _ := newPrograms(Deps{Operations: &fakeOperations{}, Token: "x", Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	served := map[string]bool{}
 	for _, route := range programs.Routes() {
 		served[route.Method+" "+route.Path] = true

@@ -144,8 +144,11 @@ type ClientInterface interface {
 	// Server-sent events. Each has the id of the ledger's event as `id`, its
 	// type as `event`, and a `Change` as JSON in `data`. A client that was cut
 	// off sends the last id it has as `Last-Event-ID` and misses nothing;
-	// without one the stream begins with what happens next. A comment line is
-	// sent every 15 seconds.
+	// without one the stream holds all that is committed after the answer has
+	// begun. Events come in the order of ids: one waits until no transaction
+	// can commit a lower id any more. A comment line is sent every 15 seconds.
+	// A stream ends when its token is revoked or has expired; a token may have
+	// 32 of them open.
 	//
 	// Corresponds with GET /api/v1/changes (the `ListChanges` operationId).
 	ListChanges(ctx context.Context, params *ListChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -169,7 +172,7 @@ type ClientInterface interface {
 	// ListFileEvents What happened to a file version, oldest first
 	//
 	// Corresponds with GET /api/v1/files/{file_uuid}/events (the `ListFileEvents` operationId).
-	ListFileEvents(ctx context.Context, fileUUID FileUUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ListFileEvents(ctx context.Context, fileUUID FileUUID, params *ListFileEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetFileProgress The step that is under way, its bytes, its tries and why it waits
 	//
@@ -220,9 +223,12 @@ type ClientInterface interface {
 
 	// RetryFilesWithBody Send files in error on their way again, by filter
 	//
-	// Decides on up to 500 files at once; `remaining` says how many are left
-	// for another request. `dry_run` only counts. With `expected_count` the
-	// request is refused with 409 when the filter selects another number.
+	// Decides on up to 500 files at once, oldest first, and answers in time:
+	// `remaining` says how many are left for another request, which goes on
+	// behind these with `next_cursor` as its `cursor`. `error` says why files
+	// could not be decided on though nothing refused it; what was done until
+	// then counts. `dry_run` only counts. With `expected_count` the request is
+	// refused with 409 when the filter selects another number.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -231,9 +237,12 @@ type ClientInterface interface {
 
 	// RetryFiles Send files in error on their way again, by filter
 	//
-	// Decides on up to 500 files at once; `remaining` says how many are left
-	// for another request. `dry_run` only counts. With `expected_count` the
-	// request is refused with 409 when the filter selects another number.
+	// Decides on up to 500 files at once, oldest first, and answers in time:
+	// `remaining` says how many are left for another request, which goes on
+	// behind these with `next_cursor` as its `cursor`. `error` says why files
+	// could not be decided on though nothing refused it; what was done until
+	// then counts. `dry_run` only counts. With `expected_count` the request is
+	// refused with 409 when the filter selects another number.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -242,9 +251,12 @@ type ClientInterface interface {
 
 	// SkipFilesWithBody Give files in error up, by filter
 	//
-	// Decides on up to 500 files at once; `remaining` says how many are left
-	// for another request. `dry_run` only counts. With `expected_count` the
-	// request is refused with 409 when the filter selects another number.
+	// Decides on up to 500 files at once, oldest first, and answers in time:
+	// `remaining` says how many are left for another request, which goes on
+	// behind these with `next_cursor` as its `cursor`. `error` says why files
+	// could not be decided on though nothing refused it; what was done until
+	// then counts. `dry_run` only counts. With `expected_count` the request is
+	// refused with 409 when the filter selects another number.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -253,9 +265,12 @@ type ClientInterface interface {
 
 	// SkipFiles Give files in error up, by filter
 	//
-	// Decides on up to 500 files at once; `remaining` says how many are left
-	// for another request. `dry_run` only counts. With `expected_count` the
-	// request is refused with 409 when the filter selects another number.
+	// Decides on up to 500 files at once, oldest first, and answers in time:
+	// `remaining` says how many are left for another request, which goes on
+	// behind these with `next_cursor` as its `cursor`. `error` says why files
+	// could not be decided on though nothing refused it; what was done until
+	// then counts. `dry_run` only counts. With `expected_count` the request is
+	// refused with 409 when the filter selects another number.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -451,7 +466,9 @@ type ClientInterface interface {
 
 	// GetReadiness Every part that ingestion needs, and which one is down
 	//
-	// Parts are asked side by side, each for at most 3 seconds.
+	// Parts are asked side by side, each for at most 3 seconds, and their
+	// answers hold for 1.5 seconds. Why a part is down is said to callers with
+	// a token, and in the log.
 	//
 	// Corresponds with GET /readyz (the `GetReadiness` operationId).
 	GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -568,8 +585,11 @@ func (c *Client) ListAuditDifferences(ctx context.Context, auditUUID AuditUUID, 
 // Server-sent events. Each has the id of the ledger's event as `id`, its
 // type as `event`, and a `Change` as JSON in `data`. A client that was cut
 // off sends the last id it has as `Last-Event-ID` and misses nothing;
-// without one the stream begins with what happens next. A comment line is
-// sent every 15 seconds.
+// without one the stream holds all that is committed after the answer has
+// begun. Events come in the order of ids: one waits until no transaction
+// can commit a lower id any more. A comment line is sent every 15 seconds.
+// A stream ends when its token is revoked or has expired; a token may have
+// 32 of them open.
 //
 // Corresponds with GET /api/v1/changes (the `ListChanges` operationId).
 func (c *Client) ListChanges(ctx context.Context, params *ListChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -623,8 +643,8 @@ func (c *Client) GetFile(ctx context.Context, fileUUID FileUUID, reqEditors ...R
 // ListFileEvents What happened to a file version, oldest first
 //
 // Corresponds with GET /api/v1/files/{file_uuid}/events (the `ListFileEvents` operationId).
-func (c *Client) ListFileEvents(ctx context.Context, fileUUID FileUUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListFileEventsRequest(c.Server, fileUUID)
+func (c *Client) ListFileEvents(ctx context.Context, fileUUID FileUUID, params *ListFileEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListFileEventsRequest(c.Server, fileUUID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -754,9 +774,12 @@ func (c *Client) SkipFile(ctx context.Context, fileUUID FileUUID, params *SkipFi
 
 // RetryFilesWithBody Send files in error on their way again, by filter
 //
-// Decides on up to 500 files at once; `remaining` says how many are left
-// for another request. `dry_run` only counts. With `expected_count` the
-// request is refused with 409 when the filter selects another number.
+// Decides on up to 500 files at once, oldest first, and answers in time:
+// `remaining` says how many are left for another request, which goes on
+// behind these with `next_cursor` as its `cursor`. `error` says why files
+// could not be decided on though nothing refused it; what was done until
+// then counts. `dry_run` only counts. With `expected_count` the request is
+// refused with 409 when the filter selects another number.
 //
 // Takes any type of body and a specified content type.
 //
@@ -775,9 +798,12 @@ func (c *Client) RetryFilesWithBody(ctx context.Context, params *RetryFilesParam
 
 // RetryFiles Send files in error on their way again, by filter
 //
-// Decides on up to 500 files at once; `remaining` says how many are left
-// for another request. `dry_run` only counts. With `expected_count` the
-// request is refused with 409 when the filter selects another number.
+// Decides on up to 500 files at once, oldest first, and answers in time:
+// `remaining` says how many are left for another request, which goes on
+// behind these with `next_cursor` as its `cursor`. `error` says why files
+// could not be decided on though nothing refused it; what was done until
+// then counts. `dry_run` only counts. With `expected_count` the request is
+// refused with 409 when the filter selects another number.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -796,9 +822,12 @@ func (c *Client) RetryFiles(ctx context.Context, params *RetryFilesParams, body 
 
 // SkipFilesWithBody Give files in error up, by filter
 //
-// Decides on up to 500 files at once; `remaining` says how many are left
-// for another request. `dry_run` only counts. With `expected_count` the
-// request is refused with 409 when the filter selects another number.
+// Decides on up to 500 files at once, oldest first, and answers in time:
+// `remaining` says how many are left for another request, which goes on
+// behind these with `next_cursor` as its `cursor`. `error` says why files
+// could not be decided on though nothing refused it; what was done until
+// then counts. `dry_run` only counts. With `expected_count` the request is
+// refused with 409 when the filter selects another number.
 //
 // Takes any type of body and a specified content type.
 //
@@ -817,9 +846,12 @@ func (c *Client) SkipFilesWithBody(ctx context.Context, params *SkipFilesParams,
 
 // SkipFiles Give files in error up, by filter
 //
-// Decides on up to 500 files at once; `remaining` says how many are left
-// for another request. `dry_run` only counts. With `expected_count` the
-// request is refused with 409 when the filter selects another number.
+// Decides on up to 500 files at once, oldest first, and answers in time:
+// `remaining` says how many are left for another request, which goes on
+// behind these with `next_cursor` as its `cursor`. `error` says why files
+// could not be decided on though nothing refused it; what was done until
+// then counts. `dry_run` only counts. With `expected_count` the request is
+// refused with 409 when the filter selects another number.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1275,7 +1307,9 @@ func (c *Client) GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) 
 
 // GetReadiness Every part that ingestion needs, and which one is down
 //
-// Parts are asked side by side, each for at most 3 seconds.
+// Parts are asked side by side, each for at most 3 seconds, and their
+// answers hold for 1.5 seconds. Why a part is down is said to callers with
+// a token, and in the log.
 //
 // Corresponds with GET /readyz (the `GetReadiness` operationId).
 func (c *Client) GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1823,7 +1857,7 @@ func NewGetFileRequest(server string, fileUUID FileUUID) (*http.Request, error) 
 }
 
 // NewListFileEventsRequest constructs an http.Request for the ListFileEvents method
-func NewListFileEventsRequest(server string, fileUUID FileUUID) (*http.Request, error) {
+func NewListFileEventsRequest(server string, fileUUID FileUUID, params *ListFileEventsParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -1846,6 +1880,45 @@ func NewListFileEventsRequest(server string, fileUUID FileUUID) (*http.Request, 
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -3243,8 +3316,11 @@ type ClientWithResponsesInterface interface {
 	// Server-sent events. Each has the id of the ledger's event as `id`, its
 	// type as `event`, and a `Change` as JSON in `data`. A client that was cut
 	// off sends the last id it has as `Last-Event-ID` and misses nothing;
-	// without one the stream begins with what happens next. A comment line is
-	// sent every 15 seconds.
+	// without one the stream holds all that is committed after the answer has
+	// begun. Events come in the order of ids: one waits until no transaction
+	// can commit a lower id any more. A comment line is sent every 15 seconds.
+	// A stream ends when its token is revoked or has expired; a token may have
+	// 32 of them open.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -3276,7 +3352,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/files/{file_uuid}/events (the `ListFileEvents` operationId).
-	ListFileEventsWithResponse(ctx context.Context, fileUUID FileUUID, reqEditors ...RequestEditorFn) (*ListFileEventsResponse, error)
+	ListFileEventsWithResponse(ctx context.Context, fileUUID FileUUID, params *ListFileEventsParams, reqEditors ...RequestEditorFn) (*ListFileEventsResponse, error)
 
 	// GetFileProgressWithResponse The step that is under way, its bytes, its tries and why it waits
 	//
@@ -3329,9 +3405,12 @@ type ClientWithResponsesInterface interface {
 
 	// RetryFilesWithBodyWithResponse Send files in error on their way again, by filter
 	//
-	// Decides on up to 500 files at once; `remaining` says how many are left
-	// for another request. `dry_run` only counts. With `expected_count` the
-	// request is refused with 409 when the filter selects another number.
+	// Decides on up to 500 files at once, oldest first, and answers in time:
+	// `remaining` says how many are left for another request, which goes on
+	// behind these with `next_cursor` as its `cursor`. `error` says why files
+	// could not be decided on though nothing refused it; what was done until
+	// then counts. `dry_run` only counts. With `expected_count` the request is
+	// refused with 409 when the filter selects another number.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3340,9 +3419,12 @@ type ClientWithResponsesInterface interface {
 
 	// RetryFilesWithResponse Send files in error on their way again, by filter
 	//
-	// Decides on up to 500 files at once; `remaining` says how many are left
-	// for another request. `dry_run` only counts. With `expected_count` the
-	// request is refused with 409 when the filter selects another number.
+	// Decides on up to 500 files at once, oldest first, and answers in time:
+	// `remaining` says how many are left for another request, which goes on
+	// behind these with `next_cursor` as its `cursor`. `error` says why files
+	// could not be decided on though nothing refused it; what was done until
+	// then counts. `dry_run` only counts. With `expected_count` the request is
+	// refused with 409 when the filter selects another number.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3351,9 +3433,12 @@ type ClientWithResponsesInterface interface {
 
 	// SkipFilesWithBodyWithResponse Give files in error up, by filter
 	//
-	// Decides on up to 500 files at once; `remaining` says how many are left
-	// for another request. `dry_run` only counts. With `expected_count` the
-	// request is refused with 409 when the filter selects another number.
+	// Decides on up to 500 files at once, oldest first, and answers in time:
+	// `remaining` says how many are left for another request, which goes on
+	// behind these with `next_cursor` as its `cursor`. `error` says why files
+	// could not be decided on though nothing refused it; what was done until
+	// then counts. `dry_run` only counts. With `expected_count` the request is
+	// refused with 409 when the filter selects another number.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3362,9 +3447,12 @@ type ClientWithResponsesInterface interface {
 
 	// SkipFilesWithResponse Give files in error up, by filter
 	//
-	// Decides on up to 500 files at once; `remaining` says how many are left
-	// for another request. `dry_run` only counts. With `expected_count` the
-	// request is refused with 409 when the filter selects another number.
+	// Decides on up to 500 files at once, oldest first, and answers in time:
+	// `remaining` says how many are left for another request, which goes on
+	// behind these with `next_cursor` as its `cursor`. `error` says why files
+	// could not be decided on though nothing refused it; what was done until
+	// then counts. `dry_run` only counts. With `expected_count` the request is
+	// refused with 409 when the filter selects another number.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3590,7 +3678,9 @@ type ClientWithResponsesInterface interface {
 
 	// GetReadinessWithResponse Every part that ingestion needs, and which one is down
 	//
-	// Parts are asked side by side, each for at most 3 seconds.
+	// Parts are asked side by side, each for at most 3 seconds, and their
+	// answers hold for 1.5 seconds. Why a part is down is said to callers with
+	// a token, and in the log.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5527,8 +5617,11 @@ func (c *ClientWithResponses) ListAuditDifferencesWithResponse(ctx context.Conte
 // Server-sent events. Each has the id of the ledger's event as `id`, its
 // type as `event`, and a `Change` as JSON in `data`. A client that was cut
 // off sends the last id it has as `Last-Event-ID` and misses nothing;
-// without one the stream begins with what happens next. A comment line is
-// sent every 15 seconds.
+// without one the stream holds all that is committed after the answer has
+// begun. Events come in the order of ids: one waits until no transaction
+// can commit a lower id any more. A comment line is sent every 15 seconds.
+// A stream ends when its token is revoked or has expired; a token may have
+// 32 of them open.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5578,8 +5671,8 @@ func (c *ClientWithResponses) GetFileWithResponse(ctx context.Context, fileUUID 
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/v1/files/{file_uuid}/events (the `ListFileEvents` operationId).
-func (c *ClientWithResponses) ListFileEventsWithResponse(ctx context.Context, fileUUID FileUUID, reqEditors ...RequestEditorFn) (*ListFileEventsResponse, error) {
-	rsp, err := c.ListFileEvents(ctx, fileUUID, reqEditors...)
+func (c *ClientWithResponses) ListFileEventsWithResponse(ctx context.Context, fileUUID FileUUID, params *ListFileEventsParams, reqEditors ...RequestEditorFn) (*ListFileEventsResponse, error) {
+	rsp, err := c.ListFileEvents(ctx, fileUUID, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -5679,9 +5772,12 @@ func (c *ClientWithResponses) SkipFileWithResponse(ctx context.Context, fileUUID
 
 // RetryFilesWithBodyWithResponse Send files in error on their way again, by filter
 //
-// Decides on up to 500 files at once; `remaining` says how many are left
-// for another request. `dry_run` only counts. With `expected_count` the
-// request is refused with 409 when the filter selects another number.
+// Decides on up to 500 files at once, oldest first, and answers in time:
+// `remaining` says how many are left for another request, which goes on
+// behind these with `next_cursor` as its `cursor`. `error` says why files
+// could not be decided on though nothing refused it; what was done until
+// then counts. `dry_run` only counts. With `expected_count` the request is
+// refused with 409 when the filter selects another number.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5696,9 +5792,12 @@ func (c *ClientWithResponses) RetryFilesWithBodyWithResponse(ctx context.Context
 
 // RetryFilesWithResponse Send files in error on their way again, by filter
 //
-// Decides on up to 500 files at once; `remaining` says how many are left
-// for another request. `dry_run` only counts. With `expected_count` the
-// request is refused with 409 when the filter selects another number.
+// Decides on up to 500 files at once, oldest first, and answers in time:
+// `remaining` says how many are left for another request, which goes on
+// behind these with `next_cursor` as its `cursor`. `error` says why files
+// could not be decided on though nothing refused it; what was done until
+// then counts. `dry_run` only counts. With `expected_count` the request is
+// refused with 409 when the filter selects another number.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5713,9 +5812,12 @@ func (c *ClientWithResponses) RetryFilesWithResponse(ctx context.Context, params
 
 // SkipFilesWithBodyWithResponse Give files in error up, by filter
 //
-// Decides on up to 500 files at once; `remaining` says how many are left
-// for another request. `dry_run` only counts. With `expected_count` the
-// request is refused with 409 when the filter selects another number.
+// Decides on up to 500 files at once, oldest first, and answers in time:
+// `remaining` says how many are left for another request, which goes on
+// behind these with `next_cursor` as its `cursor`. `error` says why files
+// could not be decided on though nothing refused it; what was done until
+// then counts. `dry_run` only counts. With `expected_count` the request is
+// refused with 409 when the filter selects another number.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5730,9 +5832,12 @@ func (c *ClientWithResponses) SkipFilesWithBodyWithResponse(ctx context.Context,
 
 // SkipFilesWithResponse Give files in error up, by filter
 //
-// Decides on up to 500 files at once; `remaining` says how many are left
-// for another request. `dry_run` only counts. With `expected_count` the
-// request is refused with 409 when the filter selects another number.
+// Decides on up to 500 files at once, oldest first, and answers in time:
+// `remaining` says how many are left for another request, which goes on
+// behind these with `next_cursor` as its `cursor`. `error` says why files
+// could not be decided on though nothing refused it; what was done until
+// then counts. `dry_run` only counts. With `expected_count` the request is
+// refused with 409 when the filter selects another number.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6114,7 +6219,9 @@ func (c *ClientWithResponses) GetMetricsWithResponse(ctx context.Context, reqEdi
 
 // GetReadinessWithResponse Every part that ingestion needs, and which one is down
 //
-// Parts are asked side by side, each for at most 3 seconds.
+// Parts are asked side by side, each for at most 3 seconds, and their
+// answers hold for 1.5 seconds. Why a part is down is said to callers with
+// a token, and in the log.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -47,6 +47,8 @@ type fake struct {
 	tested  admin.TestResult
 	bulk    admin.BulkRequest
 	matched int64
+	// next is the cursor of a decision on several files.
+	next string
 }
 
 func (f *fake) Session(*http.Request) (ingest.Principal, error) {
@@ -135,7 +137,7 @@ func (f *fake) Decide(_ context.Context, id string, action admin.Action, d workf
 
 func (f *fake) DecideAll(_ context.Context, req admin.BulkRequest) (admin.BulkResult, error) {
 	f.bulk = req
-	return admin.BulkResult{Matched: f.matched, Done: f.matched}, f.err
+	return admin.BulkResult{Matched: f.matched, Done: f.matched, Next: f.next}, f.err
 }
 
 func (f *fake) ListScans(context.Context, string, int64, int) (admin.ScanPage, error) {
@@ -397,6 +399,14 @@ func TestDecidingOnSeveralFiles(t *testing.T) {
 	require.EqualValues(t, 3, *f.bulk.Expected, "what was shown is what is done")
 	require.Equal(t, "the partner called", f.bulk.Decision.Reason)
 	require.Equal(t, "ann", f.bulk.Decision.Actor)
+	require.NotContains(t, done.Body.String(), "decide once more")
+
+	f.next = "17"
+	require.Contains(t, post(c, "/files/decide", form).Body.String(), `<input type="hidden" name="cursor" value="17">`)
+	form.Set("cursor", "17")
+	f.next = ""
+	post(c, "/files/decide", form)
+	require.Equal(t, "17", f.bulk.Cursor, "it goes on behind those that were refused")
 
 	one := url.Values{"action": {"skip"}, "file": {"f1"}, "query": {""}}
 	f.matched = 1

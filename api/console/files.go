@@ -226,6 +226,8 @@ type bulk struct {
 	count   int64
 	filter  ingest.FileFilter
 	ticking bool
+	// cursor leaves out the files that were looked at before.
+	cursor string
 }
 
 func readBulk(form url.Values) (b bulk, err error) {
@@ -245,7 +247,7 @@ func readBulk(form url.Values) (b bulk, err error) {
 			return b, ingest.Errorf(ingest.KindInvalid, "tick at least one file that waits for an operator")
 		}
 	}
-	b.query.after = 0
+	b.query.after, b.cursor = 0, form.Get("cursor")
 	b.filter, err = b.query.filter()
 	b.filter.UUIDs = b.uuids
 	return b, err
@@ -253,7 +255,7 @@ func readBulk(form url.Values) (b bulk, err error) {
 
 func (b bulk) request(v *view, expected *int64, dry bool) admin.BulkRequest {
 	return admin.BulkRequest{
-		Filter: b.filter, Action: b.action, DryRun: dry, Expected: expected,
+		Filter: b.filter, Action: b.action, DryRun: dry, Expected: expected, Cursor: b.cursor,
 		Decision: workflows.Decision{From: b.from, Actor: v.who.Name, Reason: b.reason},
 	}
 }

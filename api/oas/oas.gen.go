@@ -387,8 +387,10 @@ type AuditState string
 
 // BulkDecision defines model for BulkDecision.
 type BulkDecision struct {
-	DryRun        *bool  `json:"dry_run,omitempty"`
-	ExpectedCount *int64 `json:"expected_count,omitempty"`
+	// Cursor `next_cursor` of the request before; what it looked at is left out, also of the count.
+	Cursor        *string `json:"cursor,omitempty"`
+	DryRun        *bool   `json:"dry_run,omitempty"`
+	ExpectedCount *int64  `json:"expected_count,omitempty"`
 
 	// Filter Which files in error; all that are given must fit.
 	Filter FileSelection `json:"filter"`
@@ -406,13 +408,22 @@ type BulkFailure struct {
 
 // BulkResult defines model for BulkResult.
 type BulkResult struct {
-	Done   int64 `json:"done"`
+	// Done Also those about which a decision was taken that their status does not show yet.
+	Done int64 `json:"done"`
+
+	// Error Why some were neither decided on nor refused, such as a part that is away: try again with `next_cursor`.
+	Error *string `json:"error"`
+
+	// Failed Those that were refused.
 	Failed int64 `json:"failed"`
 
 	// Failures At most 100 of those that failed.
-	Failures  []BulkFailure `json:"failures"`
-	Matched   int64         `json:"matched"`
-	Remaining int64         `json:"remaining"`
+	Failures []BulkFailure `json:"failures"`
+	Matched  int64         `json:"matched"`
+
+	// NextCursor Null when nothing is left.
+	NextCursor *string `json:"next_cursor"`
+	Remaining  int64   `json:"remaining"`
 }
 
 // Change The data of an event of listChanges.
@@ -447,6 +458,9 @@ type Event struct {
 // EventList defines model for EventList.
 type EventList struct {
 	Events []Event `json:"events"`
+
+	// NextCursor Null on the last page.
+	NextCursor *string `json:"next_cursor"`
 }
 
 // FieldError defines model for FieldError.
@@ -648,7 +662,7 @@ type Overview struct {
 
 // Part defines model for Part.
 type Part struct {
-	// Message What is wrong and what to do; empty when ready.
+	// Message What is wrong and what to do; empty when ready and for callers without a token.
 	Message string `json:"message"`
 
 	// Name postgres, temporal, worker, object_store or broker
@@ -1087,10 +1101,13 @@ type TokenList struct {
 
 // TokenRequest defines model for TokenRequest.
 type TokenRequest struct {
-	// ExpiresInDays Without it, valid until revoked.
-	ExpiresInDays *int   `json:"expires_in_days,omitempty"`
-	Name          string `json:"name"`
-	Role          Role   `json:"role"`
+	// ExpiresInDays Without it and `expires_in_seconds`, valid until revoked.
+	ExpiresInDays *int `json:"expires_in_days,omitempty"`
+
+	// ExpiresInSeconds For less than days, such as 43200 for 12 hours; of both the shorter one counts.
+	ExpiresInSeconds *int64 `json:"expires_in_seconds,omitempty"`
+	Name             string `json:"name"`
+	Role             Role   `json:"role"`
 }
 
 // TokenState defines model for TokenState.
@@ -1195,6 +1212,15 @@ type ListFilesParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListFileEventsParams defines parameters for ListFileEvents.
+type ListFileEventsParams struct {
+	// Limit Entries per page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before, unchanged.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // RenotifyFileParams defines parameters for RenotifyFile.
 type RenotifyFileParams struct {
 	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
@@ -1266,13 +1292,13 @@ type CreateServerParams struct {
 
 // RemoveServerParams defines parameters for RemoveServer.
 type RemoveServerParams struct {
-	// IfMatch The ETag of the server as it was read, or `*`; without it the answer is 428.
+	// IfMatch The ETag of the server as it was read, several of them, or `*`; without it the answer is 428.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // EditServerParams defines parameters for EditServer.
 type EditServerParams struct {
-	// IfMatch The ETag of the server as it was read, or `*`; without it the answer is 428.
+	// IfMatch The ETag of the server as it was read, several of them, or `*`; without it the answer is 428.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -1388,7 +1414,7 @@ type ServerInterface interface {
 	GetFile(ctx echo.Context, fileUUID FileUUID) error
 	// ListFileEvents What happened to a file version, oldest first
 	// (GET /api/v1/files/{file_uuid}/events)
-	ListFileEvents(ctx echo.Context, fileUUID FileUUID) error
+	ListFileEvents(ctx echo.Context, fileUUID FileUUID, params ListFileEventsParams) error
 	// GetFileProgress The step that is under way, its bytes, its tries and why it waits
 	// (GET /api/v1/files/{file_uuid}/progress)
 	GetFileProgress(ctx echo.Context, fileUUID FileUUID) error
@@ -1747,8 +1773,24 @@ func (w *ServerInterfaceWrapper) ListFileEvents(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter file_uuid: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListFileEventsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ListFileEvents(ctx, fileUUID)
+	err = w.Handler.ListFileEvents(ctx, fileUUID, params)
 	return err
 }
 
@@ -2897,6 +2939,7 @@ func (response GetFiledefaultApplicationProblemPlusJSONResponse) VisitGetFileRes
 
 type ListFileEventsRequestObject struct {
 	FileUUID FileUUID `json:"file_uuid"`
+	Params   ListFileEventsParams
 }
 
 type ListFileEventsResponseObject interface {
@@ -4653,10 +4696,11 @@ func (sh *strictHandler) GetFile(ctx echo.Context, fileUUID FileUUID) error {
 }
 
 // ListFileEvents operation middleware
-func (sh *strictHandler) ListFileEvents(ctx echo.Context, fileUUID FileUUID) error {
+func (sh *strictHandler) ListFileEvents(ctx echo.Context, fileUUID FileUUID, params ListFileEventsParams) error {
 	var request ListFileEventsRequestObject
 
 	request.FileUUID = fileUUID
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.ListFileEvents(ctx.Request().Context(), request.(ListFileEventsRequestObject))

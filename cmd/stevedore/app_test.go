@@ -30,6 +30,7 @@ const testUUID = "0f0f0f0f-1111-4222-8333-444444444444"
 type fakeOperations struct {
 	err      error
 	decided  []string
+	refused  map[string]error
 	steps    []admin.StepReport
 	only     []string
 	added    admin.NewServer
@@ -44,6 +45,7 @@ type fakeOperations struct {
 	files    []ingest.File
 	events   []ingest.StoredEvent
 	closed   bool
+	progress map[string]admin.Progress
 
 	rotated admin.RotateRequest
 	version string
@@ -51,6 +53,8 @@ type fakeOperations struct {
 	removed string
 	bulk    []admin.BulkRequest
 	matched int64
+	refuses bool
+	bulkErr error
 
 	token  admin.NewToken
 	tokens []ingest.Token
@@ -110,15 +114,24 @@ func (f *fakeOperations) RemoveServer(ctx context.Context, name, version string)
 	return s, errors.Join(err, f.err)
 }
 
-// DecideAll decides on at most two files at once.
+// DecideAll looks at no more than two files at once, and refuses the first of
+// them if it is told so.
 func (f *fakeOperations) DecideAll(_ context.Context, req admin.BulkRequest) (admin.BulkResult, error) {
 	f.bulk = append(f.bulk, req)
 	result := admin.BulkResult{Matched: f.matched, Remaining: f.matched}
-	if !req.DryRun {
-		result.Done = min(2, f.matched)
-		f.matched -= result.Done
-		result.Remaining = f.matched
+	if req.DryRun {
+		return result, f.err
 	}
+	result.Done = min(2, f.matched)
+	f.matched -= result.Done
+	if result.Remaining = f.matched; f.matched > 0 {
+		result.Next = fmt.Sprintf("behind-%d", len(f.bulk))
+	}
+	if f.refuses {
+		result.Done--
+		result.Failed, result.Failures = 1, []admin.BulkFailure{{FileUUID: fmt.Sprintf("refused-%d", len(f.bulk)), Message: "no"}}
+	}
+	result.Err = f.bulkErr
 	return result, f.err
 }
 
@@ -170,12 +183,25 @@ func (f *fakeOperations) ShowFile(_ context.Context, prefix string) (ingest.File
 	return ingest.File{}, ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "no file has the uuid %q", prefix)
 }
 
+func (f *fakeOperations) Progress(_ context.Context, files []ingest.File) map[string]admin.Progress {
+	progress := map[string]admin.Progress{}
+	for _, file := range files {
+		if p, known := f.progress[file.UUID]; known {
+			progress[file.UUID] = p
+		}
+	}
+	return progress
+}
+
 func (f *fakeOperations) Events(context.Context, string) ([]ingest.StoredEvent, error) {
 	return f.events, f.err
 }
 
 func (f *fakeOperations) Decide(_ context.Context, uuid string, action admin.Action, d workflows.Decision) (ingest.File, error) {
 	f.decided = append(f.decided, fmt.Sprintf("%s %s from %q because %s", action, uuid, d.From, d.Reason))
+	if err := f.refused[uuid]; err != nil {
+		return ingest.File{}, err
+	}
 	return ingest.File{UUID: uuid, RemotePath: "/in/a.csv"}, f.err
 }
 
@@ -478,8 +504,9 @@ func TestFileDecisions(t *testing.T) {
 	got := execute(t, ops, args("file", "retry", "0f0f", "1e1e", "--from", "upload", "--reason", "bucket is back"))
 	require.Equal(t, 0, got.code, got.errors)
 	require.Equal(t, []string{`retry 0f0f from "upload" because bucket is back`, `retry 1e1e from "upload" because bucket is back`}, ops.decided)
-	require.Empty(t, got.out)
-	require.Contains(t, got.errors, "/in/a.csv")
+	require.Equal(t, 3, strings.Count(got.out, "\n"), got.out)
+	require.Contains(t, got.out, "/in/a.csv")
+	require.Empty(t, got.errors)
 
 	require.Equal(t, 2, execute(t, ops, args("file", "skip")).code, "which file?")
 	require.Equal(t, 2, execute(t, ops, args("file", "skip", "0f0f", "--from", "upload")).code)
@@ -487,6 +514,33 @@ func TestFileDecisions(t *testing.T) {
 	got = execute(t, ops, args("file", "renotify", "0f0f"))
 	require.Equal(t, 6, got.code)
 	require.Contains(t, got.errors, "is completed")
+}
+
+// TestOneRefusalStopsNoOtherDecision: all are tried and told about, and the exit
+// code is that of the one that trying again mends least.
+func TestOneRefusalStopsNoOtherDecision(t *testing.T) {
+	t.Parallel()
+	ops := &fakeOperations{refused: map[string]error{
+		"0f0f": ingest.Errorf(ingest.KindTransient, "Temporal does not answer"),
+		"1e1e": ingest.Errorf(ingest.KindConflict, "it is completed\x1b[2J"),
+	}}
+	got := execute(t, ops, args("file", "retry", "0f0f", "1e1e", "2d2d", "-o", "json"))
+	require.Equal(t, 6, got.code)
+	require.Len(t, ops.decided, 3)
+	var results []decideResult
+	require.NoError(t, json.Unmarshal([]byte(got.out), &results))
+	require.Equal(t, []decideResult{
+		{Action: admin.Retry, FileUUID: "0f0f", ErrorKind: ingest.KindTransient, Error: "Temporal does not answer"},
+		{Action: admin.Retry, FileUUID: "1e1e", ErrorKind: ingest.KindConflict, Error: `it is completed\x1b[2J`},
+		{Action: admin.Retry, FileUUID: "2d2d", RemotePath: "/in/a.csv", Done: true},
+	}, results)
+	require.Contains(t, got.errors, `it is completed\x1b[2J`)
+	require.NotContains(t, got.errors, "\x1b")
+
+	delete(ops.refused, "1e1e")
+	got = execute(t, ops, args("file", "retry", "0f0f", "2d2d"))
+	require.Equal(t, 5, got.code)
+	require.Contains(t, got.out, "refused: Temporal does not answer")
 }
 
 func TestFileShow(t *testing.T) {
@@ -568,7 +622,7 @@ func TestDaemonsGetTheConfiguration(t *testing.T) {
 			return nil
 		}
 	}
-	got := execute(t, &fakeOperations{}, args("api", "--api-addr", "127.0.0.1:0"), run, environ("STEVEDORE_TOKEN=t", "STEVEDORE_KEYSET_FILE=/k"))
+	got := execute(t, &fakeOperations{}, args("api", "--api-addr", "127.0.0.1:0"), run, environ("STEVEDORE_TOKEN="+strings.Repeat("t", 32), "STEVEDORE_KEYSET_FILE=/k"))
 	require.Equal(t, 0, got.code, got.errors)
 	require.Equal(t, "127.0.0.1:0", address)
 }

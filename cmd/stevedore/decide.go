@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,15 +74,39 @@ func (f *decideFlags) register(a *app, cmd *cobra.Command) {
 	flags.BoolVarP(&f.yes, "yes", "y", false, "do not ask")
 }
 
-func (a *app) decideEach(ctx context.Context, ops operations, f decideFlags, uuids []string) error {
+// decideResult is what became of one file as JSON.
+type decideResult struct {
+	Action admin.Action `json:"action"`
+	// FileUUID is what was given when there is no such file.
+	FileUUID   string `json:"file_uuid"`
+	RemotePath string `json:"remote_path"`
+	Done       bool   `json:"done"`
+	// ErrorKind and Error say why it was not done; empty otherwise.
+	ErrorKind ingest.Kind `json:"error_kind"`
+	Error     string      `json:"error"`
+}
+
+// decideEach decides on all of the files, whatever becomes of one, and returns
+// the error that matters most.
+func (a *app) decideEach(ctx context.Context, ops operations, f decideFlags, uuids []string) (worst error) {
+	rows := a.newList("UUID", "RESULT", "PATH")
 	for _, uuid := range uuids {
+		if ctx.Err() != nil {
+			break
+		}
 		file, err := ops.Decide(ctx, uuid, f.action, f.decision)
+		result := decideResult{Action: f.action, FileUUID: cmp.Or(file.UUID, uuid), RemotePath: safe(file.RemotePath), Done: err == nil}
+		cells := []string{safe(result.FileUUID), string(f.action), dash(result.RemotePath)}
 		if err != nil {
+			result.ErrorKind, result.Error = ingest.KindOf(err), message(err)
+			cells[1] = "refused: " + result.Error
+			worst = worse(worst, err)
+		}
+		if err := rows.add(result, cells...); err != nil {
 			return err
 		}
-		a.note("%s: %s %s", f.action, file.UUID, safe(file.RemotePath))
 	}
-	return nil
+	return errors.Join(rows.end(""), worst, ctx.Err())
 }
 
 // bulkResult is a decision on many files as JSON.
@@ -121,18 +146,21 @@ func (a *app) decideAll(ctx context.Context, ops operations, f decideFlags, filt
 		if err != nil && result.Done+result.Failed == 0 {
 			return err
 		}
-		result.add(batch)
-		if err != nil || batch.Remaining == 0 || batch.Done == 0 {
+		if err == nil {
+			result.add(batch)
+			err = batch.Err
+		}
+		if err != nil || batch.Next == "" || batch.Done+batch.Failed == 0 {
 			return errors.Join(a.printBulk(f.action, result), err, result.err(f.action))
 		}
-		req.Expected = nil
+		req.Expected, req.Cursor = nil, batch.Next
 	}
 }
 
+// add counts a further request. One that was cut short may count files again
+// that the next one finds decided on.
 func (r *bulkResult) add(batch admin.BulkResult) {
-	r.Done += batch.Done
-	r.Failed, r.Remaining = batch.Failed, batch.Remaining
-	r.Failures = []bulkFailure{}
+	r.Done, r.Failed, r.Remaining = min(r.Done+batch.Done, r.Matched), r.Failed+batch.Failed, batch.Remaining
 	for _, failure := range batch.Failures {
 		r.Failures = append(r.Failures, bulkFailure(failure))
 	}

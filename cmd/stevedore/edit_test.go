@@ -64,6 +64,7 @@ func TestBulkDecisionsCountAndAsk(t *testing.T) {
 		Action: admin.Retry, Decision: workflows.Decision{Reason: "it is back", From: ingest.StepUpload}, Expected: &three,
 	}
 	require.Equal(t, want, ops.bulk[1], "what was asked about is what is done")
+	require.Equal(t, "behind-2", ops.bulk[2].Cursor)
 
 	for _, tc := range []struct {
 		line []string
@@ -91,6 +92,28 @@ func TestBulkDecisionsCountAndAsk(t *testing.T) {
 	}
 }
 
+// TestBulkDecisionsAddUp: what an earlier request refused or did is told, also
+// when a later one is cut short.
+func TestBulkDecisionsAddUp(t *testing.T) {
+	t.Parallel()
+	ops := world()
+	ops.matched, ops.refuses = 5, true
+	got := execute(t, ops, args("file", "retry", "--all", "--yes"))
+	require.Equal(t, 6, got.code)
+	require.Contains(t, got.out, "retry: 2 of 5 file(s)\n")
+	require.Contains(t, got.out, "refused-2")
+	require.Contains(t, got.out, "refused-4")
+	require.Contains(t, got.errors, "refused for 3 file(s), 0 more")
+
+	ops = world()
+	ops.bulkErr = ingest.Errorf(ingest.KindTransient, "Temporal does not answer")
+	got = execute(t, ops, args("file", "retry", "--all", "--yes", "-o", "json"))
+	require.Equal(t, 5, got.code)
+	require.Contains(t, got.out, `"done": 2`)
+	require.Contains(t, got.out, `"remaining": 1`)
+	require.Contains(t, got.errors, "Temporal does not answer")
+}
+
 func TestFileListFilters(t *testing.T) {
 	t.Parallel()
 	ops := world()
@@ -103,17 +126,19 @@ func TestFileListFilters(t *testing.T) {
 	require.WithinDuration(t, time.Now().Add(-time.Hour), ops.filter.To, time.Minute)
 }
 
-// watched is a world in which a file goes on its way while it is looked at; it
+// watchedWorld is a world in which a file goes on its way while it is looked at; it
 // ends the watch by itself.
-type watched struct {
+type watchedWorld struct {
 	*fakeOperations
 
 	mu    sync.Mutex
 	looks int
 	stop  context.CancelFunc
+	// leaves says that the file is completed in the end, and leaves the list.
+	leaves bool
 }
 
-func (w *watched) EachFile(_ context.Context, filter ingest.FileFilter, _ int, fn func(ingest.File) error) error {
+func (w *watchedWorld) EachFile(_ context.Context, filter ingest.FileFilter, _ int, fn func(ingest.File) error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.filter = filter
@@ -122,13 +147,16 @@ func (w *watched) EachFile(_ context.Context, filter ingest.FileFilter, _ int, f
 	if w.looks++; w.looks > 2 {
 		file.Status, file.UpdatedAt = ingest.StatusVerified, file.UpdatedAt.Add(time.Second)
 	}
-	if w.looks == 4 {
+	if w.looks >= 5 {
 		w.stop()
+	}
+	if w.leaves && w.looks > 3 {
+		return nil
 	}
 	return fn(file)
 }
 
-func (w *watched) ShowFile(context.Context, string) (ingest.File, error) {
+func (w *watchedWorld) ShowFile(context.Context, string) (ingest.File, error) {
 	file := sampleFile()
 	file.Status = ingest.StatusDownloading
 	if w.looks++; w.looks > 2 {
@@ -138,11 +166,12 @@ func (w *watched) ShowFile(context.Context, string) (ingest.File, error) {
 	return file, nil
 }
 
-func watch(t *testing.T, screen bool, line ...string) (call, *watched) {
+func watch(t *testing.T, screen bool, line ...string) (call, *watchedWorld) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
-	w := &watched{fakeOperations: &fakeOperations{events: world().events[:1]}, stop: cancel}
+	w := &watchedWorld{fakeOperations: &fakeOperations{events: world().events[:1]}, stop: cancel, leaves: !screen}
+	w.progress = map[string]admin.Progress{testUUID: {Attempt: 2, Running: true, Done: 45, Total: 100, Rate: 5}}
 	got := executeIn(t, ctx, w, line, func(a *app) { a.screen, a.interval = screen, time.Millisecond })
 	return got, w
 }
@@ -153,18 +182,40 @@ func TestWatchPrintsChanges(t *testing.T) {
 	require.Equal(t, 0, got.code, got.errors)
 	require.Equal(t, underWay, w.filter.Statuses)
 	lines := strings.Split(strings.TrimSpace(got.out), "\n")
-	require.Len(t, lines, 2, "one for each change: %s", got.out)
+	require.Len(t, lines, 3, "one for each change: %s", got.out)
 	require.Contains(t, lines[0], "downloading")
 	require.Contains(t, lines[1], "verified")
+	require.Contains(t, lines[2], "completed", "it has left the list")
 
 	got, _ = watch(t, true, "file", "list", "--watch")
-	require.Equal(t, 4, strings.Count(got.out, clearScreen), "a screen is drawn anew")
+	require.Equal(t, 5, strings.Count(got.out, clearScreen), "a screen is drawn anew")
+	require.Equal(t, 5, strings.Count(got.out, "45%, 5 B/s, 11s left, attempt 2"), got.out)
 
 	got, _ = watch(t, false, "file", "show", testUUID, "--watch")
 	require.Equal(t, 0, got.code, got.errors)
 	require.Equal(t, 1, strings.Count(got.out, "discovered"))
 	require.Contains(t, got.out, "size_mb=2.5")
 	require.Contains(t, got.out, "completed  -\n")
+}
+
+// TestHowAFileStands: which attempt, when the next one comes, and why.
+func TestHowAFileStands(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	file := ingest.File{Status: ingest.StatusDownloading}
+	waits := admin.Progress{Attempt: 3, NextTry: now.Add(12 * time.Second), Failure: "the server hung up\x1b[2J"}
+	for want, p := range map[string]admin.Progress{
+		`attempt 3, next try in 12s, because: the server hung up\x1b[2J`: waits,
+		"attempt 1": {Attempt: 1, Running: true},
+		"50%, 1.0 KiB/s, 1s left, attempt 2, because: cut": {Attempt: 2, Running: true, Done: 1024, Total: 2048, Rate: 1024, Failure: "cut"},
+		"attempt 2 waits for a worker":                     {Attempt: 2},
+		"attempt 2, paused in Temporal, because: cut":      {Attempt: 2, Paused: true, Failure: "cut"},
+	} {
+		require.Equal(t, want, stands(file, p, true, now))
+	}
+	require.Equal(t, "-", stands(file, admin.Progress{}, false, now))
+	require.Equal(t, "denied", stands(ingest.File{Status: ingest.StatusError, ErrorMessage: "denied"}, admin.Progress{}, false, now))
+	require.Equal(t, "waits for a.done", stands(ingest.File{Status: ingest.StatusDiscovered, WaitsFor: "a.done"}, admin.Progress{}, false, now))
 }
 
 func TestCompletion(t *testing.T) {

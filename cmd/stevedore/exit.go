@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"stevedore/internal/admin"
@@ -64,6 +65,16 @@ func exitCode(err error) int {
 	}
 }
 
+// worse returns the error that matters more: one that trying again may mend
+// matters least.
+func worse(a, b error) error {
+	order := []int{exitOK, exitRetryable, exitUsage, exitNotFound, exitPermanent, exitOther}
+	if slices.Index(order, exitCode(a)) >= slices.Index(order, exitCode(b)) {
+		return a
+	}
+	return b
+}
+
 // message returns the one line that people read. A known error's own message
 // is made for them; its cause, which a driver worded, is logged at debug level.
 func message(err error) string {
@@ -74,7 +85,11 @@ func message(err error) string {
 	)
 	switch {
 	case errors.As(err, &wrong):
-		return wrong.Error() // one line a variable
+		lines := strings.Split(wrong.Error(), "\n") // one a variable
+		for i, line := range lines {
+			lines[i] = safe(line)
+		}
+		return strings.Join(lines, "\n")
 	case errors.As(err, &invalid):
 		return oneLine(err.Error())
 	case errors.As(err, &known):
@@ -86,7 +101,8 @@ func message(err error) string {
 	}
 }
 
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+// oneLine makes text that may hold what a server or file is called harmless.
+func oneLine(text string) string { return safe(strings.Join(strings.Fields(text), " ")) }
 
 // validate names the command in the error instead of the component whose needs
 // it shares.

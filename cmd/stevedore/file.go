@@ -29,7 +29,8 @@ with --newest the other way round.
 
 With --watch it goes on until it is stopped, and shows files under way or in
 error unless --status says otherwise: on a terminal the list again and again,
-elsewhere a line for each change.`,
+with how far each is, its attempt and why it waits; elsewhere a line for each
+change and a last one for a file that leaves the list.`,
 		Example: `  stevedore file list --server acme --status error
   stevedore file list --path '**/*.csv' --from 24h -o jsonl
   stevedore file list --newest --limit 20

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/api/oas"
+	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 	"stevedore/internal/temporalclient"
 )
@@ -23,7 +24,9 @@ const temporalUI = "STEVEDORE_TEMPORAL_UI_URL"
 // fileResult is a file with its history as JSON.
 type fileResult struct {
 	oas.File
-	Events []oas.Event `json:"events"`
+	// Progress is null when no step is under way.
+	Progress *oas.Progress `json:"progress"`
+	Events   []oas.Event   `json:"events"`
 	// WorkflowURL is empty unless the address of Temporal's Web UI is known.
 	WorkflowURL string `json:"workflow_url"`
 }
@@ -32,7 +35,8 @@ func (a *app) fileShowCommand() *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
 		Use: "show UUID", Short: "Show a file, its object and what happened to it",
-		Long: `Shows a file by its uuid, or the beginning of it.
+		Long: `Shows a file by its uuid, or the beginning of it: where it is, which attempt
+of which step runs or when and why the next one comes, and what happened.
 
 With --watch it prints what happens to the file, as it happens, until the file
 has ended its way or waits for an operator.`,
@@ -58,10 +62,20 @@ has ended its way or waits for an operator.`,
 					return err
 				}
 				result := fileResult{File: oas.FromFile(file), Events: []oas.Event{}, WorkflowURL: a.workflowURL(file.UUID)}
+				progress, underway := progressOf(cmd.Context(), ops, []ingest.File{file})[file.UUID]
+				if underway {
+					result.Progress = oas.FromProgress(progress)
+				}
 				for _, event := range events {
 					result.Events = append(result.Events, oas.FromEvent(event))
 				}
-				return a.printOne(result, func(w io.Writer) { printFile(w, file, events, result.WorkflowURL) })
+				return a.printOne(result, func(w io.Writer) {
+					printFile(w, file, result.WorkflowURL)
+					if underway {
+						printProgress(w, progress, time.Now())
+					}
+					printEvents(w, events)
+				})
 			})
 		},
 	}
@@ -82,7 +96,7 @@ func (a *app) workflowURL(fileUUID string) string {
 	return base + "/namespaces/" + url.PathEscape(temporalclient.Namespace(cfg)) + "/workflows/" + url.PathEscape(ingest.IngestWorkflowID(fileUUID))
 }
 
-func printFile(w io.Writer, f ingest.File, events []ingest.StoredEvent, workflowURL string) {
+func printFile(w io.Writer, f ingest.File, workflowURL string) {
 	row := func(name, value string) { fmt.Fprintf(w, "%s\t%s\n", name, value) }
 	row("uuid", f.UUID)
 	row("server", safe(f.ServerName))
@@ -106,6 +120,20 @@ func printFile(w io.Writer, f ingest.File, events []ingest.StoredEvent, workflow
 	if workflowURL != "" {
 		row("", workflowURL)
 	}
+}
+
+// printProgress says what happens now, or when and why it will.
+func printProgress(w io.Writer, p admin.Progress, now time.Time) {
+	fmt.Fprintf(w, "step\t%s, %s\n", p.Step, tries(p, now))
+	if p.Total > 0 {
+		fmt.Fprintf(w, "progress\t%s (%s of %s)\n", moved(p), size(p.Done), size(p.Total))
+	}
+	if p.Host != "" {
+		fmt.Fprintf(w, "host\t%s\n", safe(p.Host))
+	}
+}
+
+func printEvents(w io.Writer, events []ingest.StoredEvent) {
 	fmt.Fprintln(w)
 	fmt.Fprintln(w, "TIME\tAFTER\tEVENT\tDETAILS")
 	before := time.Time{}

@@ -45,7 +45,13 @@ func world() *fakeOperations {
 		Filename: hostileName[4:], Size: 3 << 20, ModTime: at, Status: ingest.StatusError, ErrorKind: ingest.KindPermission,
 		ErrorMessage: "the server said \x1b]0;owned\a: ask the partner", CreatedAt: at, UpdatedAt: at.Add(time.Minute),
 	}
+	travels := sampleFile()
+	travels.UUID, travels.Status = "3f0f0f0f-1111-4222-8333-444444444444", ingest.StatusDownloading
 	return &fakeOperations{
+		progress: map[string]admin.Progress{travels.UUID: {
+			Step: ingest.StepDownload, Attempt: 3, Running: true, Done: 512, Total: 2048, Rate: 128,
+			Failure: "the server hung up\x1b[2J", Host: "host-1",
+		}},
 		servers: []ingest.Server{
 			{
 				UUID: testUUID, Name: "acme", Host: "sftp.acme.example", Port: 22, Username: "in", Active: true, State: ingest.ServerOK, RootPath: "/outbox",
@@ -57,7 +63,7 @@ func world() *fakeOperations {
 				State: ingest.ServerSuspended, LastError: "the password was refused\r\nfor \u202eu", RootPath: "/", CreatedAt: at, UpdatedAt: at,
 			},
 		},
-		files: []ingest.File{sampleFile(), hostile},
+		files: []ingest.File{sampleFile(), hostile, travels},
 		events: []ingest.StoredEvent{
 			{ID: 1, Type: ingest.EventDiscovered, Timestamp: at, Details: map[string]any{"path": hostileName, "source": "manual"}},
 			{ID: 2, Type: ingest.EventDownloaded, Timestamp: at.Add(1500 * time.Millisecond), Details: map[string]any{"size_mb": 2.5}},
@@ -84,6 +90,7 @@ func TestGoldenOutput(t *testing.T) {
 		"server-rm":    args("server", "rm", "acme", "--yes"),
 		"file-list":    args("file", "list"),
 		"file-show":    args("file", "show", "1f0f"),
+		"file-travels": args("file", "show", "3f0f"),
 		"token-list":   args("token", "list"),
 		"scan-wait":    args("scan", "--wait"),
 		"file-dry-run": args("file", "retry", "--server", "acme", "--dry-run"),

@@ -101,11 +101,17 @@ func (a *app) tokenListCommand() *cobra.Command {
 }
 
 func (a *app) tokenRevokeCommand() *cobra.Command {
-	return &cobra.Command{
+	var yes bool
+	cmd := &cobra.Command{
 		Use: "revoke NAME", Short: "End a token at once", Args: exactly("token name"),
+		Long: `Ends a token at once, and with it what people and programs do with it. It cannot
+be taken back: on a terminal it asks.`,
 		Example: "  stevedore token revoke ci",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with("token revoke", func(ops operations) error {
+				if err := a.confirm("revoke token "+safe(args[0]), yes); err != nil {
+					return err
+				}
 				token, err := ops.RevokeToken(cmd.Context(), args[0])
 				if err != nil {
 					return err
@@ -116,4 +122,6 @@ func (a *app) tokenRevokeCommand() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
 }

@@ -31,6 +31,12 @@ func TestTokenListAndRevoke(t *testing.T) {
 	got := execute(t, ops, args("token", "list"))
 	require.Contains(t, got.out, "expired")
 	require.Contains(t, execute(t, ops, args("token", "list", "-o", "json")).out, `"state":"expired"`)
-	require.Contains(t, execute(t, ops, args("token", "revoke", "ci")).out, "revoked since 1970-01-01")
-	require.Equal(t, 3, execute(t, ops, args("token", "revoke", "nobody")).code)
+	require.Contains(t, execute(t, ops, args("token", "revoke", "ci", "--yes")).out, "revoked since 1970-01-01")
+	require.Equal(t, 3, execute(t, ops, args("token", "revoke", "nobody", "--yes")).code)
+
+	require.Equal(t, 2, execute(t, ops, args("token", "revoke", "ci")).code, "nobody can be asked")
+	require.Equal(t, 1, execute(t, ops, args("token", "revoke", "ci"), person("n\n")).code)
+	asked := execute(t, ops, args("token", "revoke", "ci"), person("y\n"))
+	require.Equal(t, 0, asked.code, asked.errors)
+	require.Contains(t, asked.errors, "revoke token ci? [y/N]")
 }

@@ -33,6 +33,9 @@ type operations interface {
 	EachFile(ctx context.Context, filter ingest.FileFilter, limit int, fn func(ingest.File) error) error
 	ShowFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error)
 	Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error)
+	// Progress says how the steps of the files under way stand, by uuid; those
+	// that cannot be told in time are left out.
+	Progress(ctx context.Context, files []ingest.File) map[string]admin.Progress
 	Decide(ctx context.Context, uuidOrPrefix string, action admin.Action, d workflows.Decision) (ingest.File, error)
 	DecideAll(ctx context.Context, req admin.BulkRequest) (admin.BulkResult, error)
 	CreateToken(ctx context.Context, in admin.NewToken) (ingest.Token, string, error)

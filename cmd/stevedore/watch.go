@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +34,7 @@ func (a *app) watchFiles(ctx context.Context, ops operations, filter ingest.File
 	if limit <= 0 || limit > maxWatched {
 		limit = maxWatched
 	}
-	seen := map[string]time.Time{}
+	seen := watched{}
 	for {
 		var files []ingest.File
 		err := ops.EachFile(ctx, filter, limit, func(f ingest.File) error {
@@ -40,7 +42,10 @@ func (a *app) watchFiles(ctx context.Context, ops operations, filter ingest.File
 			return nil
 		})
 		if err == nil {
-			err = a.showWatched(files, seen)
+			err = a.showWatched(ctx, ops, files, seen)
+		}
+		if err == nil {
+			err = a.showGone(ctx, ops, files, filter.Statuses, seen)
 		}
 		if err != nil && ctx.Err() == nil {
 			return err
@@ -53,31 +58,78 @@ func (a *app) watchFiles(ctx context.Context, ops operations, filter ingest.File
 	}
 }
 
-func (a *app) showWatched(files []ingest.File, seen map[string]time.Time) error {
-	if a.format == formatTable && a.screen {
-		fmt.Fprintf(a.stdout, "%s%s  %d file(s); Ctrl-C ends\n\n", clearScreen, time.Now().UTC().Format(time.TimeOnly+"Z"), len(files))
-		rows := a.newFileList()
-		for _, file := range files {
-			if err := rows.add(oas.FromFile(file), fileCells(file)...); err != nil {
-				return err
-			}
-		}
-		return rows.end("nothing is under way")
+// watched holds when the files that were printed had changed, by uuid.
+type watched map[string]time.Time
+
+func (a *app) drawn() bool { return a.format == formatTable && a.screen }
+
+func (a *app) showWatched(ctx context.Context, ops operations, files []ingest.File, seen watched) error {
+	if a.drawn() {
+		return a.drawWatched(files, progressOf(ctx, ops, files))
 	}
 	for _, file := range files {
 		if file.UpdatedAt.Equal(seen[file.UUID]) {
 			continue
 		}
 		seen[file.UUID] = file.UpdatedAt
-		if a.format == formatJSONL {
-			if err := a.encode(oas.FromFile(file)); err != nil {
-				return err
-			}
-			continue
+		if err := a.showLine(file); err != nil {
+			return err
 		}
-		fmt.Fprintln(a.stdout, strings.Join(fileCells(file), "  "))
 	}
 	return nil
+}
+
+// drawWatched draws the screen anew.
+func (a *app) drawWatched(files []ingest.File, progress map[string]admin.Progress) error {
+	now := time.Now()
+	fmt.Fprintf(a.stdout, "%s%s  %d file(s); Ctrl-C ends\n\n", clearScreen, now.UTC().Format(time.TimeOnly+"Z"), len(files))
+	rows := a.newList("UUID", "SERVER", "PATH", "SIZE", "STATUS", "UPDATED", "HOW IT STANDS")
+	for _, file := range files {
+		p, known := progress[file.UUID]
+		cells := fileCells(file)
+		cells[len(cells)-1] = stands(file, p, known, now)
+		if err := rows.add(oas.FromFile(file), cells...); err != nil {
+			return err
+		}
+	}
+	return rows.end("nothing is under way")
+}
+
+// showGone prints a last line for files that the list no longer has because
+// they are in another status now. Those that only fell off its end stay.
+func (a *app) showGone(ctx context.Context, ops operations, files []ingest.File, statuses []ingest.Status, seen watched) error {
+	if a.drawn() {
+		return nil
+	}
+	listed := map[string]bool{}
+	for _, file := range files {
+		listed[file.UUID] = true
+	}
+	for _, uuid := range slices.Sorted(maps.Keys(seen)) {
+		if listed[uuid] {
+			continue
+		}
+		file, err := ops.ShowFile(ctx, uuid)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(statuses, file.Status) {
+			continue
+		}
+		delete(seen, uuid)
+		if err := a.showLine(file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) showLine(file ingest.File) error {
+	if a.format == formatJSONL {
+		return a.encode(oas.FromFile(file))
+	}
+	_, err := fmt.Fprintln(a.stdout, strings.Join(fileCells(file), "  "))
+	return err
 }
 
 // watchFile prints what happens to a file until it has ended its way or waits

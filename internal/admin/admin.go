@@ -104,6 +104,9 @@ type Engine interface {
 	// Decide gives an operator's decision to a parked file's workflow, by the
 	// name of its update, and waits until it has taken or refused it.
 	Decide(ctx context.Context, fileUUID, update string, d workflows.Decision) error
+	// Decided reports whether the decision of this very request, see
+	// WithRequestKey, was taken before.
+	Decided(ctx context.Context, fileUUID, update string) (bool, error)
 	// IngestProgress says how the step of an open FileIngest stands; known is
 	// false while no step is under way.
 	IngestProgress(ctx context.Context, fileUUID string) (progress Progress, known bool, err error)

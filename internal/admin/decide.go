@@ -28,6 +28,9 @@ func (a *Admin) Decide(ctx context.Context, uuidOrPrefix string, action Action, 
 	}
 	if action != Renotify || file.Status != ingest.StatusCompleted {
 		if file.Status != ingest.StatusError {
+			if taken, err := a.d.Engine.Decided(ctx, file.UUID, string(action)); taken && err == nil {
+				return file, nil
+			}
 			return file, ingest.Errorf(ingest.KindConflict, "%s is %s: only a file in error waits for a decision",
 				ingest.Summary(file.RemotePath), file.Status)
 		}

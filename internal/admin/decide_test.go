@@ -21,10 +21,12 @@ func TestDecide(t *testing.T) {
 		says    string
 		decided int
 		ingests int
+		taken   bool
 	}{
 		"retry of a parked file":       {status: ingest.StatusError, action: Retry, decided: 1},
 		"skip of a parked file":        {status: ingest.StatusError, action: Skip, decided: 1},
 		"retry of one that travels":    {status: ingest.StatusDownloading, action: Retry, kind: ingest.KindConflict, says: "is downloading"},
+		"retry whose answer was lost":  {status: ingest.StatusDownloading, action: Retry, taken: true},
 		"skip of a completed one":      {status: ingest.StatusCompleted, action: Skip, kind: ingest.KindConflict, says: "is completed"},
 		"renotify of a completed one":  {status: ingest.StatusCompleted, action: Renotify, ingests: 1},
 		"renotify of one that travels": {status: ingest.StatusUploading, action: Renotify, kind: ingest.KindConflict, says: "is uploading"},
@@ -37,7 +39,7 @@ func TestDecide(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup()
-			b.engine.decideErr = c.answer
+			b.engine.decideErr, b.engine.taken = c.answer, c.taken
 			b.ledger.files = []ingest.File{{ID: 1, UUID: "uuid-1", RemotePath: "/in/a.csv", Status: c.status}}
 			_, err := b.Decide(t.Context(), "uuid-1", c.action, by)
 			assert.Len(t, b.engine.decided, c.decided)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"stevedore/internal/ingest"
 )
@@ -15,9 +16,14 @@ var ErrStale = errors.New("changed meanwhile")
 // AnyVersion is a server's version when the caller does not mind which.
 const AnyVersion = "*"
 
+// checkVersion takes one version, or several separated by commas of which one
+// must be the server's.
 func checkVersion(server ingest.Server, version string) error {
-	if version == AnyVersion || version == ServerVersion(server) {
-		return nil
+	is := ServerVersion(server)
+	for one := range strings.SplitSeq(version, ",") {
+		if one == AnyVersion || one == is {
+			return nil
+		}
 	}
 	return ingest.Wrap(ingest.KindConflict, ErrStale, "server %s was changed since you read it: read it again", server.Name)
 }
@@ -98,7 +104,8 @@ func (a *Admin) edited(ctx context.Context, server ingest.Server, edit ServerEdi
 	if len(edit.Password)+len(edit.PrivateKey) == 0 {
 		return server, nil
 	}
-	return server, a.seal(ctx, &server, ingest.Credentials{Password: edit.Password, PrivateKey: edit.PrivateKey})
+	err := a.seal(ctx, &server, ingest.Credentials{Password: edit.Password, PrivateKey: edit.PrivateKey})
+	return server, err
 }
 
 // mayMend reports whether a change can be the repair of a server's fault.

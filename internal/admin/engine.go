@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
@@ -159,7 +160,7 @@ func (e TemporalEngine) Decide(ctx context.Context, fileUUID, update string, d w
 		return unreachable(err)
 	}
 	handle, err := c.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: ingest.IngestWorkflowID(fileUUID), UpdateName: update,
+		WorkflowID: ingest.IngestWorkflowID(fileUUID), UpdateName: update, UpdateID: updateID(ctx, fileUUID, update),
 		WaitForStage: client.WorkflowUpdateStageCompleted, Args: []any{d},
 	})
 	if err == nil {
@@ -167,10 +168,56 @@ func (e TemporalEngine) Decide(ctx context.Context, fileUUID, update string, d w
 	}
 	var refused *temporal.ApplicationError
 	if errors.As(err, &refused) {
-		return ingest.Errorf(ingest.KindConflict, "%s", refused.Message())
+		var cause error
+		if refused.Message() == takenAlready {
+			cause = ErrDecided
+		}
+		return &ingest.Error{Kind: ingest.KindConflict, Message: refused.Message(), Err: cause}
 	}
 	return classify(err)
 }
+
+// Decided implements Engine.
+func (e TemporalEngine) Decided(ctx context.Context, fileUUID, update string) (bool, error) {
+	id := updateID(ctx, fileUUID, update)
+	if id == "" {
+		return false, nil
+	}
+	c, err := e.Connect(ctx)
+	if err != nil {
+		return false, unreachable(err)
+	}
+	err = c.GetWorkflowUpdateHandle(client.GetWorkflowUpdateHandleOptions{
+		WorkflowID: ingest.IngestWorkflowID(fileUUID), UpdateID: id,
+	}).Get(ctx, nil)
+	var unknown *serviceerror.NotFound
+	if errors.As(err, &unknown) {
+		return false, nil
+	}
+	return err == nil, classify(err)
+}
+
+// updateID follows from the request, so that one that is sent again because its
+// answer was lost is no second decision; empty when the request has no key.
+func updateID(ctx context.Context, fileUUID, update string) string {
+	key, _ := ctx.Value(requestKey{}).(string)
+	if key == "" {
+		return ""
+	}
+	return uuid.NewSHA1(uuid.NameSpaceOID, []byte(key+"\x00"+fileUUID+"\x00"+update)).String()
+}
+
+type requestKey struct{}
+
+// WithRequestKey returns a context for a request that may be sent again: a
+// decision that it asks for is taken once. The key must be the caller's alone.
+func WithRequestKey(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, requestKey{}, key)
+}
+
+// takenAlready is how package workflows refuses a second decision before the
+// first is in the ledger; a test compares the two.
+const takenAlready = "a decision was taken already"
 
 // StartIngest implements Engine.
 func (e TemporalEngine) StartIngest(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error {

@@ -76,12 +76,17 @@ func (e TemporalEngine) progressOf(pending *workflowpb.PendingActivityInfo) Prog
 	return progress
 }
 
-// causeOf returns what is at the bottom of a failure: what is around it says
-// only that an activity failed.
+// causeOf returns the line for people that an activity made of its error, the
+// same that ledger and Temporal show: the outermost application failure's. What
+// is around it says only that an activity failed, what is below it is a driver's
+// wording. Other failures, such as time-outs, say what is at the bottom.
 func causeOf(failure *failurepb.Failure) string {
 	message := ""
 	for ; failure != nil; failure = failure.GetCause() {
 		message = failure.GetMessage()
+		if failure.GetApplicationFailureInfo() != nil {
+			break
+		}
 	}
 	return ingest.DisplayPath(message)
 }

@@ -105,6 +105,25 @@ func (l *fakeLedger) FilesPage(_ context.Context, f ingest.FileFilter) (page ing
 	return page, nil
 }
 
+// matching returns those of the statuses behind the filter's place.
+func (l *fakeLedger) matching(f ingest.FileFilter) (files []ingest.File) {
+	for _, file := range l.files {
+		if file.ID > f.AfterID && slices.Contains(f.Statuses, file.Status) {
+			files = append(files, file)
+		}
+	}
+	return files
+}
+
+func (l *fakeLedger) CountMatching(_ context.Context, f ingest.FileFilter) (int64, error) {
+	return int64(len(l.matching(f))), l.err
+}
+
+func (l *fakeLedger) Files(_ context.Context, f ingest.FileFilter) ([]ingest.File, error) {
+	files := l.matching(f)
+	return files[:min(len(files), f.Limit)], l.err
+}
+
 func (l *fakeLedger) Stats(context.Context) (ingest.Stats, error) { return l.stats, l.err }
 
 func (l *fakeLedger) FindFile(_ context.Context, prefix string) (ingest.File, error) {
@@ -213,16 +232,28 @@ type fakeEngine struct {
 	scanErr   error
 	described map[string]Execution
 
-	// decided and ingests record what was asked; decideErr is the answer.
+	// decided and ingests record what was asked; decideErr is the answer, unless
+	// decide, which may be called side by side, is set.
+	mu        sync.Mutex
 	decided   []string
+	decide    func(fileUUID string) error
 	ingests   []workflows.FileIngestInput
 	decideErr error
+	// taken says that the request's decision was taken before.
+	taken bool
 }
 
 func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workflows.Decision) error {
+	e.mu.Lock()
 	e.decided = append(e.decided, update+" "+fileUUID+" by "+d.Actor)
+	e.mu.Unlock()
+	if e.decide != nil {
+		return e.decide(fileUUID)
+	}
 	return e.decideErr
 }
+
+func (e *fakeEngine) Decided(context.Context, string, string) (bool, error) { return e.taken, nil }
 
 func (e *fakeEngine) StartAudit(context.Context, string) error { return e.startErr }
 

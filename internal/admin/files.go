@@ -91,27 +91,42 @@ func (a *Admin) ShowFile(ctx context.Context, uuidOrPrefix string) (ingest.File,
 	return file, err
 }
 
-// Events returns what happened to the file, oldest first; an unknown file is
-// an ErrNotFound.
-func (a *Admin) Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error) {
+// EventPage is one page of what happened to a file.
+type EventPage struct {
+	Events []ingest.StoredEvent
+	// Next is the id to go on after; 0 on the last page.
+	Next int64
+}
+
+// EventsPage returns what happened to the file after the event with the id,
+// oldest first; an unknown file is an ErrNotFound.
+func (a *Admin) EventsPage(ctx context.Context, fileUUID string, afterID int64, limit int) (page EventPage, err error) {
 	file, err := a.ShowFile(ctx, fileUUID)
 	if err != nil {
-		return nil, err
+		return page, err
 	}
 	ledger, err := a.d.Ledger(ctx)
 	if err != nil {
-		return nil, err
+		return page, err
 	}
-	var events []ingest.StoredEvent
+	page.Events, err = ledger.Events(ctx, file.UUID, afterID, limit)
+	if len(page.Events) == limit {
+		page.Next = page.Events[limit-1].ID
+	}
+	return page, err
+}
+
+// Events returns all that happened to the file, oldest first; an unknown file
+// is an ErrNotFound.
+func (a *Admin) Events(ctx context.Context, fileUUID string) (events []ingest.StoredEvent, err error) {
 	for after := int64(0); ; {
-		page, err := ledger.Events(ctx, file.UUID, after, pageSize)
+		page, err := a.EventsPage(ctx, fileUUID, after, pageSize)
 		if err != nil {
 			return nil, err
 		}
-		events = append(events, page...)
-		if len(page) < pageSize {
+		events = append(events, page.Events...)
+		if after = page.Next; after == 0 {
 			return events, nil
 		}
-		after = page[len(page)-1].ID
 	}
 }

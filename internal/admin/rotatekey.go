@@ -68,7 +68,8 @@ func (a *Admin) RotateKey(ctx context.Context, req RotateRequest) (result Rotate
 	if req.KeyOnly {
 		return result, nil
 	}
-	return result, a.resealAll(ctx, keys, servers.behind, req.Progress, &result)
+	err = a.resealAll(ctx, keys, servers.behind, req.Progress, &result)
+	return result, err
 }
 
 // sealedServers are the servers with credentials.

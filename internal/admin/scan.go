@@ -157,7 +157,8 @@ func (a *Admin) WaitScan(ctx context.Context, run ScanRun, progress func(ScanPro
 		outcome.Servers = append(outcome.Servers, ServerOutcome{Server: server, Failure: failures[i]})
 	}
 	outcome = outcome.WithSuspended(run.Suspended)
-	return outcome, a.countOutcome(ctx, &outcome)
+	err = a.countOutcome(ctx, &outcome)
+	return outcome, err
 }
 
 // WithSuspended returns the outcome with the servers that were left out: they

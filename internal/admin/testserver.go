@@ -45,7 +45,8 @@ func (a *Admin) TestServer(ctx context.Context, nameOrUUID, approve string) (Tes
 	if err != nil {
 		return result, explainHostKey(result, err)
 	}
-	return result, a.endSuspension(ctx, &result)
+	err = a.endSuspension(ctx, &result)
+	return result, err
 }
 
 func (a *Admin) endSuspension(ctx context.Context, result *TestResult) error {

@@ -82,8 +82,13 @@ type AMQP struct {
 
 // API is the REST server.
 type API struct {
-	Addr  string `env:"STEVEDORE_API_ADDR" envDefault:"127.0.0.1:9000" doc:"Address the API listens on, as host:port"`
-	Token Secret `env:"STEVEDORE_TOKEN" required:"api,cli" doc:"Bearer token: of an admin called bootstrap where the API or a worker reads it, whoever's it is where the command line asks the API"`
+	Addr string `env:"STEVEDORE_API_ADDR" envDefault:"127.0.0.1:9000" doc:"Address the API listens on, as host:port"`
+	// Token has at least 32 characters where the API reads it.
+	Token Secret `env:"STEVEDORE_TOKEN" required:"api,cli" doc:"Bearer token: of an admin called bootstrap, with at least 32 characters, where the API or a worker reads it, whoever's it is where the command line asks the API"`
+	// TrustedProxies are believed when they say in X-Forwarded-For for whom they
+	// ask; nobody else is. Without any, all that come through a proxy share its
+	// address in the log and where wrong tokens are slowed down.
+	TrustedProxies []netip.Prefix `env:"STEVEDORE_API_TRUSTED_PROXIES" doc:"Reverse proxies whose X-Forwarded-For is believed, as CIDRs separated by commas"`
 }
 
 // How the command line works, see Client.

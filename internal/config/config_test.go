@@ -49,7 +49,7 @@ func complete() []string {
 	return []string{
 		"STEVEDORE_DATABASE_URL=postgres://u:canary-1@db:5432/stevedore?sslmode=disable",
 		"STEVEDORE_S3_ENDPOINT=s3.example:9000", "STEVEDORE_S3_ACCESS_KEY=access", "STEVEDORE_S3_SECRET_KEY=canary-2",
-		"STEVEDORE_AMQP_URL=amqp://u:canary-3@mq:5672/", "STEVEDORE_TOKEN=canary-4",
+		"STEVEDORE_AMQP_URL=amqp://u:canary-3@mq:5672/", "STEVEDORE_TOKEN=canary-4-with-as-many-characters-as-there-must-be",
 		"STEVEDORE_KEYSET_FILE=/etc/stevedore/keyset.json",
 	}
 }
@@ -281,6 +281,18 @@ func TestMarkdownHasEveryVariable(t *testing.T) {
 	require.Contains(t, text, "| `TEMPORAL_ADDRESS` |")
 	require.Contains(t, text, "envconfig")
 	require.NotContains(t, text, "`--token`")
+}
+
+// TestBootstrapTokenCannotBeGuessed; one that the command line sends is
+// whoever's it is.
+func TestBootstrapTokenCannotBeGuessed(t *testing.T) {
+	t.Parallel()
+	c := load(t, Options{Environ: append(complete(), "STEVEDORE_TOKEN="+strings.Repeat("x", 31))})
+	require.ErrorContains(t, c.Validate(ComponentAPI), "STEVEDORE_TOKEN has fewer than 32 characters")
+	require.NotContains(t, c.Validate(ComponentAPI).Error(), "xxx")
+	require.NoError(t, c.Validate(ComponentCLI))
+	c = load(t, Options{Environ: append(complete(), "STEVEDORE_TOKEN="+strings.Repeat("x", 32))})
+	require.NoError(t, c.Validate(ComponentAPI))
 }
 
 func TestDocumentationIsUpToDate(t *testing.T) {

@@ -41,6 +41,10 @@ func (p *problems) add(variable, format string, args ...any) {
 	}
 }
 
+// minToken is how long the bootstrap token must be: whoever guesses it is an
+// admin. 32 hex digits hold 128 bits.
+const minToken = 32
+
 // Validate returns nil when the component can start, else an *Error with every
 // variable that is missing or wrong. Malformed values are reported to every
 // component: a typo is better found early than by the next one.
@@ -51,6 +55,9 @@ func (c Config) Validate(component Component) error {
 		if f.requires(component) && values[f.name].text == "" {
 			found.add(f.name, "is not set: %s", f.description)
 		}
+	}
+	if length := len(c.API.Token); component == ComponentAPI && length > 0 && length < minToken {
+		found.add("STEVEDORE_TOKEN", "has fewer than %d characters: make one with `openssl rand -hex 32`", minToken)
 	}
 	c.checkAddresses(&found)
 	c.checkNumbers(&found)

@@ -62,6 +62,15 @@ func toEvent(e oas.Event) ingest.StoredEvent {
 	return ingest.StoredEvent{ID: e.ID, Type: ingest.EventType(e.EventType), Timestamp: e.Timestamp, Details: e.Details}
 }
 
+// toProgress turns oas.FromProgress round.
+func toProgress(p oas.Progress) admin.Progress {
+	return admin.Progress{
+		Step: ingest.Step(p.Step), Attempt: p.Attempt, Running: p.Running, Paused: p.Paused,
+		NextTry: orZero(p.NextAttemptAt), Failure: orZero(p.Failure), Host: orZero(p.Host),
+		Done: orZero(p.DoneBytes), Total: orZero(p.TotalBytes), Rate: orZero(p.BytesPerSecond),
+	}
+}
+
 // toToken turns oas.FromToken round.
 func toToken(t oas.Token) ingest.Token {
 	return ingest.Token{

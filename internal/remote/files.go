@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"context"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
@@ -96,21 +99,62 @@ func (c *Client) ShowFile(ctx context.Context, uuidOrPrefix string) (ingest.File
 	return found[0], nil
 }
 
-// Events returns what happened to the file, oldest first.
+// Events returns all that happened to the file, oldest first.
 func (c *Client) Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error) {
 	id, err := uuid.Parse(fileUUID)
 	if err != nil {
 		return nil, ingest.Errorf(ingest.KindInvalid, "file %q: give a uuid", ingest.Summary(fileUUID))
 	}
-	list, err := reply[oas.EventList]{c}.of(c.api.ListFileEvents(ctx, id))
-	if err != nil {
-		return nil, err
-	}
 	var events []ingest.StoredEvent
-	for _, event := range list.Events {
-		events = append(events, toEvent(event))
+	size := admin.MaxPage
+	for params := (oas.ListFileEventsParams{Limit: &size}); ; {
+		page, err := reply[oas.EventList]{c}.of(c.api.ListFileEvents(ctx, id, &params))
+		if err != nil {
+			return nil, err
+		}
+		for _, event := range page.Events {
+			events = append(events, toEvent(event))
+		}
+		if params.Cursor = page.NextCursor; params.Cursor == nil {
+			return events, nil
+		}
 	}
-	return events, nil
+}
+
+const (
+	// progressTimeout bounds what is waited for: without an answer there is
+	// what the ledger knows.
+	progressTimeout = 4 * time.Second
+	// progressAtOnce bounds the questions under way.
+	progressAtOnce = 8
+)
+
+// Progress returns how the files' steps stand, by uuid. Files that are not
+// under way, and those about which there is no answer in time, are left out.
+func (c *Client) Progress(ctx context.Context, files []ingest.File) map[string]admin.Progress {
+	ctx, cancel := context.WithTimeout(ctx, progressTimeout)
+	defer cancel()
+	var mu sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(progressAtOnce)
+	found := map[string]admin.Progress{}
+	for _, file := range files {
+		id, err := uuid.Parse(file.UUID)
+		if err != nil || !admin.Underway(file.Status) {
+			continue
+		}
+		group.Go(func() error {
+			answer, err := reply[oas.FileProgress]{c}.of(c.api.GetFileProgress(ctx, id))
+			if err == nil && answer.Progress != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				found[file.UUID] = toProgress(*answer.Progress)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // none of them fails
+	return found
 }
 
 // Decide carries out an operator's decision on a file, and returns the file as
@@ -145,6 +189,7 @@ func from(d workflows.Decision) *oas.StepName { return orNil(oas.StepName(d.From
 func (c *Client) DecideAll(ctx context.Context, req admin.BulkRequest) (admin.BulkResult, error) {
 	body := oas.BulkDecision{
 		Filter: selection(req.Filter), Reason: reason(req.Decision), From: from(req.Decision), DryRun: &req.DryRun, ExpectedCount: req.Expected,
+		Cursor: orNil(req.Cursor),
 	}
 	read := reply[oas.BulkResult]{c}
 	var answer oas.BulkResult
@@ -157,7 +202,12 @@ func (c *Client) DecideAll(ctx context.Context, req admin.BulkRequest) (admin.Bu
 	default:
 		err = ingest.Errorf(ingest.KindInvalid, "%s works on one file after another", strings.ToLower(string(action)))
 	}
-	result := admin.BulkResult{Matched: answer.Matched, Done: answer.Done, Failed: answer.Failed, Remaining: answer.Remaining}
+	result := admin.BulkResult{
+		Matched: answer.Matched, Done: answer.Done, Failed: answer.Failed, Remaining: answer.Remaining, Next: orZero(answer.NextCursor),
+	}
+	if answer.Error != nil {
+		result.Err = ingest.Errorf(ingest.KindTransient, "%s", ingest.DisplayPath(*answer.Error))
+	}
 	for _, failure := range answer.Failures {
 		result.Failures = append(result.Failures, admin.BulkFailure{FileUUID: failure.FileUUID, Message: failure.Message})
 	}

@@ -34,6 +34,11 @@ type engine struct {
 
 	mu      sync.Mutex
 	decided []string
+	// travels is the one file whose step is under way, as progress says.
+	travels  string
+	progress admin.Progress
+	// away is a file about which no decision can be taken now.
+	away    string
 	servers []activities.ServerRef
 	// asked counts how often the server's scan was asked for: it runs at first.
 	asked int
@@ -63,9 +68,18 @@ func (e *engine) DescribeServer(context.Context, string) (admin.Execution, error
 	return admin.Execution{Err: ingest.Errorf(ingest.KindAuth, "the password was refused")}, nil
 }
 
+func (e *engine) Decided(context.Context, string, string) (bool, error) { return false, nil }
+
+func (e *engine) IngestProgress(_ context.Context, fileUUID string) (admin.Progress, bool, error) {
+	return e.progress, fileUUID == e.travels, nil
+}
+
 func (e *engine) Decide(_ context.Context, fileUUID, update string, d workflows.Decision) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if fileUUID == e.away {
+		return ingest.Errorf(ingest.KindTransient, "Temporal does not answer")
+	}
 	e.decided = append(e.decided, update+" by "+d.Actor+" because "+d.Reason)
 	return nil
 }
@@ -213,6 +227,9 @@ func TestFilesAndDecisions(t *testing.T) {
 	events, err := b.Events(ctx, files[0].UUID)
 	require.NoError(t, err)
 	require.Equal(t, ingest.EventError, events[len(events)-1].Type)
+	there, err := b.admin.Events(ctx, files[0].UUID)
+	require.NoError(t, err)
+	require.Len(t, events, len(there))
 
 	_, err = b.Decide(ctx, files[0].UUID[:8], admin.Retry, workflows.Decision{Reason: "bucket is back", From: ingest.StepUpload})
 	require.NoError(t, err)
@@ -222,9 +239,35 @@ func TestFilesAndDecisions(t *testing.T) {
 	_, err = b.DecideAll(ctx, request)
 	require.Equal(t, ingest.KindConflict, ingest.KindOf(err))
 	request.Expected = &two
+	b.engine.away = files[1].UUID
 	result, err := b.DecideAll(ctx, request)
 	require.NoError(t, err)
-	require.EqualValues(t, 2, result.Done)
+	require.EqualValues(t, 1, result.Done)
+	require.EqualValues(t, 1, result.Remaining)
+	require.Equal(t, ingest.KindTransient, ingest.KindOf(result.Err))
+	require.ErrorContains(t, result.Err, "Temporal does not answer")
+	b.engine.away, request.Expected, request.Cursor = "", nil, result.Next
+	result, err = b.DecideAll(ctx, request)
+	require.NoError(t, err)
+	require.Equal(t, admin.BulkResult{Matched: 1, Done: 1}, result)
+}
+
+func TestProgressIsAsInPlace(t *testing.T) {
+	t.Parallel()
+	b, ctx := setup(t), t.Context()
+	_, files := b.parked(t, "/in/a", "/in/b", "/in/c")
+	for i := range files[:2] {
+		require.NoError(t, b.ledger.Apply(ctx, ingest.Change{FileUUID: files[i].UUID, To: ingest.StatusDownloading}))
+		files[i].Status = ingest.StatusDownloading
+	}
+	b.engine.travels = files[0].UUID
+	for _, progress := range []admin.Progress{
+		{Step: ingest.StepDownload, Attempt: 2, Running: true, Failure: "cut", Host: "h", Done: 3, Total: 9, Rate: 1.5},
+		{Step: ingest.StepUpload, Attempt: 7, Paused: true, NextTry: time.Unix(1_800_000_000, 0).UTC()},
+	} {
+		b.engine.progress = progress
+		require.Equal(t, map[string]admin.Progress{files[0].UUID: progress}, b.Progress(ctx, files))
+	}
 }
 
 func TestScanIsAwaited(t *testing.T) {
@@ -251,8 +294,10 @@ func TestTokens(t *testing.T) {
 	token, secret, err := b.CreateToken(ctx, admin.NewToken{Name: "ci", Role: ingest.RoleViewer, Expires: 48 * time.Hour})
 	require.NoError(t, err)
 	require.Equal(t, "bootstrap", token.CreatedBy)
-	_, _, err = b.CreateToken(ctx, admin.NewToken{Name: "odd", Role: ingest.RoleViewer, Expires: time.Hour})
-	require.Equal(t, ingest.KindInvalid, ingest.KindOf(err))
+	require.WithinDuration(t, time.Now().Add(48*time.Hour), token.ExpiresAt, time.Minute)
+	short, _, err := b.CreateToken(ctx, admin.NewToken{Name: "short", Role: ingest.RoleViewer, Expires: 12 * time.Hour})
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now().Add(12*time.Hour), short.ExpiresAt, time.Minute)
 	viewer := newClient(t, b.url, secret)
 	_, err = viewer.ListServers(ctx)
 	require.NoError(t, err)
@@ -263,7 +308,7 @@ func TestTokens(t *testing.T) {
 	require.NoError(t, err)
 	list, err := b.ListTokens(ctx)
 	require.NoError(t, err)
-	require.False(t, list[0].RevokedAt.IsZero())
+	require.False(t, list[1].RevokedAt.IsZero(), "the latest is first")
 	_, err = viewer.ListServers(ctx)
 	require.Equal(t, ingest.KindAuth, ingest.KindOf(err))
 	require.ErrorContains(t, err, "ask an admin for a token")

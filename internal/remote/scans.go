@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 
@@ -114,7 +115,7 @@ func (c *Client) PartReady(ctx context.Context, part string) error {
 	}
 	for _, shown := range readiness.Parts {
 		if shown.Name == part && !shown.Ready {
-			return ingest.Errorf(ingest.KindTransient, "%s", shown.Message)
+			return ingest.Errorf(ingest.KindTransient, "%s", cmp.Or(shown.Message, shown.Name+" is down"))
 		}
 	}
 	return nil

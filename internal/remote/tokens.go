@@ -9,18 +9,13 @@ import (
 	"stevedore/internal/ingest"
 )
 
-const day = 24 * time.Hour
-
-// CreateToken makes a token and returns its secret. It is valid for whole days.
+// CreateToken makes a token and returns its secret. It is valid for whole
+// seconds, rounded up.
 func (c *Client) CreateToken(ctx context.Context, in admin.NewToken) (ingest.Token, string, error) {
 	body := oas.TokenRequest{Name: in.Name, Role: oas.Role(in.Role)}
-	if in.Expires%day != 0 {
-		wrong := &admin.InvalidError{Fields: []ingest.FieldError{{Field: "expires", Message: "expires: by the API a token is valid for whole days, e.g. 1d"}}}
-		return ingest.Token{}, "", ingest.Wrap(ingest.KindInvalid, wrong, "cannot make the token")
-	}
 	if in.Expires > 0 {
-		days := int(in.Expires / day)
-		body.ExpiresInDays = &days
+		seconds := int64((in.Expires + time.Second - 1) / time.Second)
+		body.ExpiresInSeconds = &seconds
 	}
 	made, err := reply[oas.NewToken]{c}.of(c.api.CreateToken(ctx, body))
 	if err != nil {

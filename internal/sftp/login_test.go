@@ -82,9 +82,9 @@ func TestNoSFTP(t *testing.T) {
 	requireKind(t, err, ingest.KindServer, "gives no SFTP")
 }
 
-// TestFaultsOfAWholeServer: what no file of the server could mend is said to be
+// TestWhatIsWrongWithAWholeServer: what no file of the server could mend is said to be
 // the server's fault, also when the fault is in what we have stored of it.
-func TestFaultsOfAWholeServer(t *testing.T) {
+func TestWhatIsWrongWithAWholeServer(t *testing.T) {
 	t.Parallel()
 	insecure := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"Ciphers aes128-cbc"}})
 	_, err := insecure.pool.Open(deadline(t), insecure.server)

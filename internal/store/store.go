@@ -43,6 +43,8 @@ type Store struct {
 	pool *pgxpool.Pool
 	// address is host:port for messages.
 	address string
+	// settled is up to where events are.
+	settled settled
 	// unfolded counts what this process appended to file_deltas since it folded.
 	unfolded atomic.Int64
 }

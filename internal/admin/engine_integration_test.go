@@ -1,0 +1,109 @@
+package admin
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/testenv"
+	"stevedore/workflows"
+)
+
+// parkedIngest is an Engine on a real Temporal with a file that is parked at
+// once. Its decision reaches the ledger when resume is closed.
+type parkedIngest struct {
+	TemporalEngine
+	client client.Client
+	file   ingest.File
+	resume chan struct{}
+}
+
+func newParkedIngest(t *testing.T) *parkedIngest {
+	t.Helper()
+	c, queue := testenv.Temporal(t)
+	p := &parkedIngest{
+		TemporalEngine: TemporalEngine{Connect: func(context.Context) (client.Client, error) { return c, nil }, TaskQueue: queue},
+		client:         c, resume: make(chan struct{}),
+		file: ingest.File{UUID: uuid.NewString(), ServerUUID: uuid.NewString(), ServerName: "acme", RemotePath: "/in/a.csv", Size: 1, Status: ingest.StatusReady},
+	}
+	w := worker.New(c, queue, worker.Options{})
+	w.RegisterWorkflowWithOptions(workflows.FileIngest, workflow.RegisterOptions{Name: workflows.NameFileIngest})
+	register := func(name string, fn any) { w.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name}) }
+	register(activities.NameClaimHost, func(context.Context, activities.ClaimHostInput) (activities.Host, error) {
+		return activities.Host{}, temporal.NewNonRetryableApplicationError("no host may take it", string(ingest.KindConflict), nil)
+	})
+	register(activities.NameParkFile, func(context.Context, activities.ParkFileInput) (activities.Outcome, error) {
+		return activities.Outcome{Status: ingest.StatusError}, nil
+	})
+	register(activities.NameResumeFile, func(ctx context.Context, _ activities.ResumeFileInput) (activities.Outcome, error) {
+		select {
+		case <-p.resume:
+		case <-ctx.Done():
+			return activities.Outcome{}, ctx.Err()
+		}
+		return activities.Outcome{Status: ingest.StatusSkipped}, nil
+	})
+	require.NoError(t, w.Start())
+	t.Cleanup(w.Stop)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	require.NoError(t, p.StartIngest(ctx, p.file, workflows.FileIngestInput{FileUUID: p.file.UUID, ServerUUID: p.file.ServerUUID, Size: 1}))
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		value, err := c.QueryWorkflow(ctx, ingest.IngestWorkflowID(p.file.UUID), "", workflows.QueryStatus)
+		var status workflows.IngestStatus
+		if err == nil && value.Get(&status) == nil && status.Parked != nil {
+			return p
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			require.NoError(t, err, "the file is not parked")
+			t.Fatal("the file is not parked")
+		}
+	}
+}
+
+// TestARequestDecidesOnce: one that is sent again, because its answer was lost,
+// is told the same; another one is told that a decision was taken.
+func TestARequestDecidesOnce(t *testing.T) {
+	t.Parallel()
+	p := newParkedIngest(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	by := workflows.Decision{Actor: "ann", Reason: "sent by mistake"}
+	keyed := WithRequestKey(ctx, "ann k1")
+	taken, err := p.Decided(keyed, p.file.UUID, workflows.UpdateSkip)
+	require.NoError(t, err)
+	require.False(t, taken)
+	require.NoError(t, p.Decide(keyed, p.file.UUID, workflows.UpdateSkip, by))
+	require.NoError(t, p.Decide(keyed, p.file.UUID, workflows.UpdateSkip, by), "the same request")
+
+	err = p.Decide(ctx, p.file.UUID, workflows.UpdateSkip, by)
+	require.ErrorIs(t, err, ErrDecided)
+	require.Equal(t, ingest.KindConflict, ingest.KindOf(err))
+	require.ErrorIs(t, p.Decide(WithRequestKey(ctx, "ann k2"), p.file.UUID, workflows.UpdateSkip, by), ErrDecided)
+
+	close(p.resume)
+	require.NoError(t, p.client.GetWorkflow(ctx, ingest.IngestWorkflowID(p.file.UUID), "").Get(ctx, nil))
+	taken, err = p.Decided(keyed, p.file.UUID, workflows.UpdateSkip)
+	require.NoError(t, err)
+	require.True(t, taken, "though its workflow has ended")
+	taken, err = p.Decided(WithRequestKey(ctx, "ann k3"), p.file.UUID, workflows.UpdateSkip)
+	require.NoError(t, err)
+	require.False(t, taken)
+	taken, err = p.Decided(ctx, p.file.UUID, workflows.UpdateSkip)
+	require.NoError(t, err)
+	require.False(t, taken, "a request without a key is known to nobody")
+}

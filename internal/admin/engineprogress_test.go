@@ -1,0 +1,26 @@
+package admin
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	failurepb "go.temporal.io/api/failure/v1"
+)
+
+// TestCauseIsTheLineForPeople, whatever the driver said below it.
+func TestCauseIsTheLineForPeople(t *testing.T) {
+	t.Parallel()
+	application := &failurepb.Failure_ApplicationFailureInfo{ApplicationFailureInfo: &failurepb.ApplicationFailureInfo{Type: "transient"}}
+	driver := &failurepb.Failure{Message: `sftp: "i/o timeout" (SSH_FX_FAILURE)`, FailureInfo: application}
+	forPeople := &failurepb.Failure{Message: "the server stopped answering\x1b[2J", FailureInfo: application, Cause: driver}
+	around := &failurepb.Failure{
+		Message: "activity error", Cause: forPeople,
+		FailureInfo: &failurepb.Failure_ActivityFailureInfo{ActivityFailureInfo: &failurepb.ActivityFailureInfo{}},
+	}
+	require.Equal(t, `the server stopped answering\x1b[2J`, causeOf(forPeople))
+	require.Equal(t, `the server stopped answering\x1b[2J`, causeOf(around))
+	require.Equal(t, "activity Heartbeat timeout", causeOf(&failurepb.Failure{
+		Message: "activity Heartbeat timeout", FailureInfo: &failurepb.Failure_TimeoutFailureInfo{TimeoutFailureInfo: &failurepb.TimeoutFailureInfo{}},
+	}))
+	require.Empty(t, causeOf(nil))
+}

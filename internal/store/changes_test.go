@@ -1,0 +1,131 @@
+package store_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+)
+
+// writer is a transaction that adds events to the one file there is.
+type writer struct {
+	pgx.Tx
+	t *testing.T
+}
+
+func (b *testBundle) writer(t *testing.T) writer {
+	t.Helper()
+	tx, err := b.db.Begin(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+	return writer{tx, t}
+}
+
+// add returns the id of an event that is as old as its transaction may be when
+// it had to wait.
+func (w writer) add(name string) (id int64) {
+	w.t.Helper()
+	require.NoError(w.t, w.QueryRow(w.t.Context(), `
+		INSERT INTO file_events (file_id, event_type, timestamp) SELECT id, $1, now() - interval '1 hour' FROM files RETURNING id`, name).Scan(&id))
+	return id
+}
+
+func (w writer) commit() { require.NoError(w.t, w.Commit(w.t.Context())) }
+
+// changes returns the types of what EventsAfter gives.
+func (b *testBundle) changes(t *testing.T, after int64) (types []ingest.EventType) {
+	t.Helper()
+	events, err := b.EventsAfter(t.Context(), after, 100)
+	require.NoError(t, err)
+	for _, e := range events {
+		types = append(types, e.Type)
+	}
+	return types
+}
+
+// TestChangesWaitForLowerIDs: an event is passed on only when no transaction can
+// still commit one with a lower id, however old either of them is.
+func TestChangesWaitForLowerIDs(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.observe(t, seen("/in/a.csv", 1))
+	begin, err := b.LastEventID(t.Context())
+	require.NoError(t, err)
+
+	slow, fast := b.writer(t), b.writer(t)
+	slow.add("first")
+	fast.add("second")
+	fast.commit()
+	require.Empty(t, b.changes(t, begin), "the first may still come")
+	later := b.writer(t) // keeps the table in use all the time
+	later.add("third")
+	require.Empty(t, b.changes(t, begin))
+	slow.commit()
+	require.Equal(t, []ingest.EventType{"first", "second"}, b.changes(t, begin), "though another one is open")
+	later.commit()
+	require.Equal(t, []ingest.EventType{"first", "second", "third"}, b.changes(t, begin))
+}
+
+// TestChangesDoNotWaitForIDsThatWereGivenUp: nobody is left who could use them.
+func TestChangesDoNotWaitForIDsThatWereGivenUp(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.observe(t, seen("/in/a.csv", 1))
+	begin, err := b.LastEventID(t.Context())
+	require.NoError(t, err)
+	failed, fine := b.writer(t), b.writer(t)
+	failed.add("failed")
+	fine.add("fine")
+	fine.commit()
+	require.NoError(t, failed.Rollback(t.Context()))
+	require.Equal(t, []ingest.EventType{"fine"}, b.changes(t, begin), "at once")
+
+	// While somebody always writes, it takes until those have ended who wrote then.
+	failed, fine = b.writer(t), b.writer(t)
+	failed.add("failed")
+	fine.add("better")
+	fine.commit()
+	require.NoError(t, failed.Rollback(t.Context()))
+	open := b.writer(t)
+	open.add("open")
+	require.Equal(t, []ingest.EventType{"fine"}, b.changes(t, begin))
+	another := b.writer(t)
+	another.add("another")
+	require.NoError(t, open.Rollback(t.Context()))
+	require.Equal(t, []ingest.EventType{"fine", "better"}, b.changes(t, begin))
+}
+
+// TestReadersBeginBelowWhatIsOpen: what is committed after LastEventID returned
+// has a higher id.
+func TestReadersBeginBelowWhatIsOpen(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.observe(t, seen("/in/a.csv", 1))
+	slow, fast := b.writer(t), b.writer(t)
+	first := slow.add("first")
+	second := fast.add("second")
+	require.Less(t, first, second)
+	fast.commit()
+	begun := make(chan int64, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	go func() {
+		id, err := b.LastEventID(ctx)
+		if err != nil {
+			t.Error(err)
+		}
+		begun <- id
+	}()
+	select {
+	case id := <-begun:
+		slow.commit()
+		require.Contains(t, b.changes(t, id), ingest.EventType("first"), "began at %d", id)
+	case <-time.After(300 * time.Millisecond):
+		slow.commit()
+		require.EqualValues(t, second, <-begun)
+	}
+}
