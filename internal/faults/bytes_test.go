@@ -94,7 +94,7 @@ func TestAKilledUploadReadsNothingAgain(t *testing.T) {
 	scan := h.ScanAsync()
 	for range 2 {
 		before := h.S3.OpenParts(t)
-		require.Eventually(t, func() bool { return h.S3.OpenParts(t) > before }, rig.Patience, 20*time.Millisecond)
+		rig.Eventually(t, func() bool { return h.S3.OpenParts(t) > before }, rig.Patience, 20*time.Millisecond)
 		worker.Kill()
 		t.Logf("killed with %d parts in the store", h.S3.OpenParts(t))
 		worker = h.StartProcess(options)
@@ -133,7 +133,7 @@ func TestRollingRestart(t *testing.T) {
 	variable, other := staging(h)
 	first, second := h.StartProcess(rig.ProcessOptions{}), h.StartProcess(rig.ProcessOptions{Env: []string{variable}})
 	scan := h.Scan()
-	require.Eventually(t, func() bool { return stagedBytes(h.Cfg.Staging.Dir)+stagedBytes(other) > 4<<20 }, rig.Patience, 5*time.Millisecond)
+	rig.Eventually(t, func() bool { return stagedBytes(h.Cfg.Staging.Dir)+stagedBytes(other) > 4<<20 }, rig.Patience, 5*time.Millisecond)
 
 	t.Logf("the first worker ended in %s", first.Terminate().Round(time.Millisecond))
 	first = h.StartProcess(rig.ProcessOptions{})

@@ -41,6 +41,7 @@ func TestFault63_Chaos(t *testing.T) {
 		lasts = 5 * time.Minute
 	}
 	s := newStorm(t)
+	s.Allow(lasts + 7*rig.Patience)
 	over := time.Now().Add(lasts)
 	scans := s.keepScanning()
 	for time.Now().Before(over) {
@@ -175,7 +176,7 @@ func (s *storm) keepScanning() (wait func()) {
 	return func() {
 		s.T.Helper()
 		began := time.Now()
-		require.Eventually(s.T, func() bool {
+		rig.Eventually(s.T, func() bool {
 			s.raiseTheDead()
 			files := s.Files()
 			for _, f := range files {

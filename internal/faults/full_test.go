@@ -30,7 +30,8 @@ func TestFault42_StoreReallyFull(t *testing.T) {
 	t.Parallel()
 	h := rig.NewHarbour(t)
 	volume := ownStore(t, h)
-	ballast := fillVolume(t, volume, 8<<20)
+	ballast, free := fillVolume(t, volume, 8<<20)
+	require.Less(t, free, int64(16<<20))
 	acme := h.AddServer("acme", nil)
 	acme.Write("a.bin", rig.Random(18<<20))
 	h.StartWorker()
@@ -68,7 +69,7 @@ func ownStore(t *testing.T, h *rig.Harbour) (volume string) {
 	})
 	s.Core, err = minio.NewCore(s.Endpoint, &minio.Options{Creds: credentials.NewStaticV4(s.AccessKey, s.SecretKey, "")})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool {
+	rig.Eventually(t, func() bool {
 		return s.Core.MakeBucket(h.Ctx, s.Bucket, minio.MakeBucketOptions{}) == nil
 	}, rig.Patience, 5*tick, "the store does not start")
 	h.S3 = s
@@ -93,7 +94,7 @@ func TestFault50_DatabaseFull(t *testing.T) {
 	fill, _ := firstTime(func(ingest.Put) { ballast = fillUp(t, volume) })
 	h.StartWorkerWith(h.Cfg, moments{beforePut: fill}.wrap)
 	scan := h.Scan()
-	require.Eventually(t, func() bool {
+	rig.Eventually(t, func() bool {
 		for _, f := range h.Files() {
 			if attempt, failure := runningStep(h, f.UUID); attempt >= 3 && strings.Contains(failure, "No space left on device") {
 				return true
@@ -175,7 +176,7 @@ func ownTablespace(t *testing.T, h *rig.Harbour) (volume string) {
 		run("DROP TABLESPACE " + space)
 	})
 	run("ALTER DATABASE " + database + " SET TABLESPACE " + space)
-	useDatabase(t, h, databaseOf(h))
+	useDatabase(h, databaseOf(h))
 	return volume
 }
 

@@ -215,7 +215,7 @@ func TestFault18_ManyEntries(t *testing.T) {
 	globex.Write("one.csv", rig.Random(100))
 	h.Scan()
 	h.Completed(globex.Path("one.csv"))
-	require.Eventually(t, func() bool { return h.Count() >= many }, 2*rig.Patience, rig.Patience/100)
+	rig.Eventually(t, func() bool { return h.Count() >= many }, 2*rig.Patience, rig.Patience/100)
 }
 
 // TestFault19_EndlessListing is capped, and the server suspended.
@@ -227,7 +227,7 @@ func TestFault19_EndlessListing(t *testing.T) {
 	odd := h.AddOdd("odd", nil)
 	odd.Be(testenv.OddHooks{Endless: true})
 	h.Scan()
-	require.Eventually(t, func() bool {
+	rig.Eventually(t, func() bool {
 		server, err := h.Store.ServerByName(h.Ctx, "odd")
 		return err == nil && server.State == ingest.ServerSuspended && strings.Contains(server.LastError, "more than")
 	}, 2*rig.Patience, rig.Patience/100)

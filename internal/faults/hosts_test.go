@@ -50,7 +50,7 @@ func stagedBytes(dir string) (most int64) {
 
 func awaitStaged(t *testing.T, dir string, bytes int64) {
 	t.Helper()
-	require.Eventually(t, func() bool { return stagedBytes(dir) >= bytes }, rig.Patience, 5*time.Millisecond)
+	rig.Eventually(t, func() bool { return stagedBytes(dir) >= bytes }, rig.Patience, 5*time.Millisecond)
 }
 
 // TestABusyHostIsNotTakenForDead: tasks wait longer than the host's time-out,
@@ -116,7 +116,7 @@ func TestADeadHostsFilesAreFinishedByAnother(t *testing.T) {
 	assert.Zero(t, stagedBytes(other))
 
 	h.StartProcess(rig.ProcessOptions{Env: []string{hasty}})
-	require.Eventually(t, func() bool { return h.Reconcile().HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
+	rig.Eventually(t, func() bool { return h.Reconcile().HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
 		rig.Patience, time.Second, "the half file is swept when its host is back")
 	h.RequireExactlyOnce()
 }
@@ -143,7 +143,7 @@ func TestFault58_AZombieChangesNothing(t *testing.T) {
 	events := h.Events(file.UUID)
 
 	zombie.Signal(syscall.SIGCONT)
-	require.Eventually(t, func() bool { return h.Reconcile().HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
+	rig.Eventually(t, func() bool { return h.Reconcile().HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
 		rig.Patience, time.Second, "the zombie has given up and its staging is swept")
 	assert.Equal(t, events, h.Events(file.UUID))
 	h.RequireExactlyOnce()
@@ -211,7 +211,9 @@ func attempts(h *rig.Harbour, fileUUID, step string) (tried int32) {
 func TestFault61_ScansOverlap(t *testing.T) {
 	t.Parallel()
 	h := rig.NewHarbour(t)
-	h.StartWorker()
+	// The scan of the server waits at its end until all three have asked.
+	asked := make(chan struct{})
+	h.StartWorkerWith(h.Cfg, moments{finishScan: func() error { <-asked; return nil }}.wrap)
 	acme := h.AddServer("acme", nil)
 	for i := range 5 {
 		acme.Write(fmt.Sprintf("%d.bin", i), rig.Random(1000+i))
@@ -219,6 +221,7 @@ func TestFault61_ScansOverlap(t *testing.T) {
 	first, second := h.ScanAsync(), h.ScanAsync()
 	a, b := first(), second()
 	c := h.Scan()
+	close(asked)
 	assert.Equal(t, 1, a.Started+b.Started+c.Started, "one scan of the server, the others joined it")
 	assert.Equal(t, 2, a.AlreadyRunning+b.AlreadyRunning+c.AlreadyRunning)
 	h.AwaitScans(a)

@@ -42,7 +42,7 @@ func TestFault38_KillBetweenParts(t *testing.T) {
 	env := []string{"STEVEDORE_S3_ENDPOINT=" + proxy.Address}
 	first := h.StartProcess(rig.ProcessOptions{Env: env})
 	scan := h.ScanAsync()
-	require.Eventually(t, func() bool {
+	rig.Eventually(t, func() bool {
 		return proxy.taken("1") == 1 && proxy.taken("2") == 1 && held.Load() > 0
 	}, rig.Patience, tick)
 	first.Kill()
@@ -187,7 +187,7 @@ func TestFault42_StoreFull(t *testing.T) {
 			waiting := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
 			assert.Equal(t, ingest.StatusUploading, waiting.Status)
 			assert.Contains(t, waiting.ErrorMessage, "no room for bucket "+h.S3.Bucket)
-			require.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= 3 }, rig.Patience, tick)
+			rig.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= 3 }, rig.Patience, tick)
 			assert.FileExists(t, acme.Path("a.bin"), "the source is the only copy")
 
 			proxy.harm(nil, nil)
@@ -246,7 +246,7 @@ func TestFault44_KeysRevoked(t *testing.T) {
 	assert.Equal(t, ingest.StatusUploading, waiting.Status)
 	assert.Contains(t, waiting.ErrorMessage, "refuses our access key")
 	assert.NotContains(t, waiting.ErrorMessage, h.S3.SecretKey)
-	require.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= 3 }, rig.Patience, tick)
+	rig.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= 3 }, rig.Patience, tick)
 	assert.Positive(t, proxy.refused("InvalidAccessKeyId"))
 
 	proxy.harm(nil, nil)

@@ -36,7 +36,7 @@ func TestFault35_PowerLoss(t *testing.T) {
 	scan := h.ScanAsync()
 	file := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
 	staged := filepath.Join(disk.dir, "files", file.UUID)
-	require.Eventually(t, func() bool {
+	rig.Eventually(t, func() bool {
 		return fileExists(filepath.Join(staged, "checkpoint.json")) && longestStaged(disk.dir) > 21<<20
 	}, rig.Patience, tick)
 	first.Kill()

@@ -27,9 +27,7 @@ func TestFault01_ShortReads(t *testing.T) {
 	h := rig.NewHarbour(t)
 	h.StartWorker()
 	odd := h.AddOdd("odd", nil)
-	short := 0
 	odd.Be(testenv.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
-		short++
 		return testenv.HonestRead(content, buf[:min(len(buf), 1000)], off)
 	}})
 	h.WriteOdd(odd, "odd", "a.bin", rig.Random(300_000))

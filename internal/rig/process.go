@@ -87,7 +87,7 @@ func (h *Harbour) StartProcess(o ProcessOptions) *Process {
 	require.NoError(h.T, err)
 	p.cmd = exec.Command(os.Args[0])
 	p.cmd.Env = append(append(foreign(), h.Env...), queueVariable+"="+h.Queue, crashVariable+"="+o.Crash)
-	p.cmd.Env = append(p.cmd.Env, o.Env...)
+	p.cmd.Env = asWorkerEnv(h.T, append(p.cmd.Env, o.Env...))
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	require.NoError(h.T, p.cmd.Start())
 	require.NoError(h.T, log.Close())
@@ -95,6 +95,7 @@ func (h *Harbour) StartProcess(o ProcessOptions) *Process {
 		defer close(p.ended)
 		_ = p.cmd.Wait()
 	}()
+	h.processes = append(h.processes, p)
 	h.T.Cleanup(func() {
 		p.Kill()
 		if h.T.Failed() {
