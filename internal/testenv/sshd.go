@@ -180,6 +180,21 @@ func (s *SSHD) Sessions() []int {
 	return descendants(s.process.Process.Pid)
 }
 
+// Freeze stops the listener and all connections in the middle of what they do;
+// Thaw lets them go on.
+func (s *SSHD) Freeze() { s.signal(syscall.SIGSTOP) }
+
+// Thaw undoes Freeze.
+func (s *SSHD) Thaw() { s.signal(syscall.SIGCONT) }
+
+func (s *SSHD) signal(how os.Signal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process != nil {
+		signalAll(append(descendants(s.process.Process.Pid), s.process.Process.Pid), how)
+	}
+}
+
 // Log returns what the server has logged so far, at level DEBUG1.
 func (s *SSHD) Log() string {
 	text, err := os.ReadFile(s.log)
