@@ -6,13 +6,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/oracle"
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
 )
@@ -37,7 +40,7 @@ func TestFault25_NamesThatLeadElsewhere(t *testing.T) {
 	h.StartWorker()
 	odd := h.AddOdd("odd", nil)
 	odd.Be(testenv.OddHooks{Names: []string{"..", ".", "x/..", "/", "", "../../etc/passwd", "a/b", "twice", "twice"}})
-	odd.Write("twice", rig.Random(1)) // listed, with another time
+	h.WriteOdd(odd, "odd", "twice", rig.Random(1)) // listed once more, with another time
 	h.WriteOdd(odd, "odd", "good.csv", rig.Random(100))
 	h.ScanAndWait()
 	file := h.Completed(odd.Path("good.csv"))
@@ -54,6 +57,8 @@ func TestFault25_NamesThatLeadElsewhere(t *testing.T) {
 		assert.True(t, strings.HasPrefix(o.Key, "files/"), o.Key)
 		assert.NotContains(t, o.Key, "..")
 	}
+	h.AwaitIngest(h.Completed(odd.Path("twice")).UUID)
+	h.RequireExactlyOnce()
 }
 
 func TestFault26_NamesThatAreNotText(t *testing.T) {
@@ -133,6 +138,35 @@ func TestFault29_ImpossibleSize(t *testing.T) {
 	requireNothingElse(t, h, odd.Path("good.csv"))
 }
 
+// TestFault30_HugePacket has an answer of 300 KiB in the middle of a file. It is
+// an error of the connection, and the file goes on over another.
+func TestFault30_HugePacket(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	h.StartWorker()
+	odd := h.AddOdd("odd", nil)
+	var sent atomic.Int32
+	odd.Be(testenv.OddHooks{Huge: func(read int) int {
+		if read < 30 {
+			return 0
+		}
+		sent.Add(1)
+		return 300 << 10
+	}})
+	h.WriteOdd(odd, "odd", "a.bin", rig.Random(3<<20))
+	scan := h.Scan()
+	waiting := h.File(odd.Path("a.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
+	assert.Equal(t, ingest.KindTransient, waiting.ErrorKind)
+	assert.NotContains(t, waiting.ErrorMessage, "\n")
+	assert.Positive(t, sent.Load())
+
+	odd.Be(testenv.OddHooks{})
+	h.AwaitScans(scan)
+	h.AwaitIngest(h.Completed(odd.Path("a.bin")).UUID)
+	requireRetryOnRecord(t, h, waiting.UUID, "")
+	h.RequireExactlyOnce()
+}
+
 func TestFault31_ChangedHostKey(t *testing.T) {
 	t.Parallel()
 	h := rig.NewHarbour(t)
@@ -199,23 +233,73 @@ func TestFault33_OnlySHA1Signatures(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// TestFault18_ManyEntries: a folder of 100,000 files holds up nobody else.
+// listingMemory is how much a worker may take for a listing of any length, and
+// one file more for a file of any size, over what it takes for a small one.
+const (
+	listingMemory  = 256 << 20
+	transferMemory = 128 << 20
+)
+
+// smallWork is the peak memory of a worker process that carried one small file.
+func smallWork(t *testing.T, h *rig.Harbour, sshd *testenv.SSHD) int64 {
+	t.Helper()
+	sshd.Write("small.csv", rig.Random(1000))
+	worker := h.StartProcess(rig.ProcessOptions{})
+	h.ScanAndWait()
+	h.AwaitIngest(h.Completed(sshd.Path("small.csv")).UUID)
+	peak := worker.PeakMemory()
+	worker.Terminate()
+	return peak
+}
+
+// TestFault18_ManyEntries: a folder of 100,000 files holds up nobody else, takes
+// no memory to speak of, and its files come through.
 func TestFault18_ManyEntries(t *testing.T) {
 	long(t)
 	t.Parallel()
-	const many = 100_000
+	const many, enough = 100_000, 20
 	h := rig.NewHarbour(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", func(s *ingest.Server) { s.MaxParallel = 1 })
 	globex := h.AddServer("globex", nil)
+	small := smallWork(t, h, globex)
+	acme := testenv.StartSSHD(t, testenv.SSHDOptions{})
+	server := h.Register(acme, "acme", func(s *ingest.Server) { s.MaxParallel = 2 })
 	require.NoError(t, os.Mkdir(acme.Path("many"), 0o755))
 	for i := range many {
 		require.NoError(t, os.WriteFile(acme.Path(fmt.Sprintf("many/%06d.csv", i)), nil, 0o600))
 	}
 	globex.Write("one.csv", rig.Random(100))
+	worker := h.StartProcess(rig.ProcessOptions{})
 	h.Scan()
-	h.Completed(globex.Path("one.csv"))
-	rig.Eventually(t, func() bool { return h.Count() >= many }, 2*rig.Patience, rig.Patience/100)
+	h.AwaitIngest(h.Completed(globex.Path("one.csv")).UUID)
+	rig.Eventually(t, func() bool { return h.Count() >= many }, 4*rig.Patience, rig.Patience/100)
+	var done []ingest.File
+	rig.Eventually(t, func() bool {
+		done = completedOf(t, h, server.UUID, enough)
+		return len(done) == enough
+	}, 4*rig.Patience, rig.Patience/100, "none of the many arrive")
+	peak := worker.PeakMemory()
+	figure(t, "fault 18: %d entries: %.0f MiB of memory, %.0f MiB for one small file", many, mib(peak), mib(small))
+	assert.Less(t, peak, small+listingMemory)
+
+	// The verdict is about the other server and the first of the many; the rest
+	// would take hours.
+	judged := map[string]bool{}
+	for _, f := range done {
+		h.AwaitIngest(f.UUID)
+		judged[f.UUID] = true
+		h.OtherSources = append(h.OtherSources, oracle.Source{Server: "acme", Path: f.RemotePath, SHA256: rig.Digest(nil)})
+	}
+	h.StopWorkers()
+	h.Leave = func(f ingest.File) bool { return f.ServerUUID == server.UUID && !judged[f.UUID] }
+	h.RequireExactlyOnce()
+}
+
+// completedOf returns the first completed files of a server, at most limit.
+func completedOf(t *testing.T, h *rig.Harbour, serverUUID string, limit int) []ingest.File {
+	t.Helper()
+	found, err := h.Store.Files(h.Ctx, ingest.FileFilter{Server: serverUUID, Statuses: []ingest.Status{ingest.StatusCompleted}, Limit: limit})
+	require.NoError(t, err)
+	return found
 }
 
 // TestFault19_EndlessListing is capped, and the server suspended.
@@ -223,15 +307,24 @@ func TestFault19_EndlessListing(t *testing.T) {
 	long(t)
 	t.Parallel()
 	h := rig.NewHarbour(t)
-	h.StartWorker()
+	globex := h.AddServer("globex", nil)
+	small := smallWork(t, h, globex)
+	worker := h.StartProcess(rig.ProcessOptions{})
 	odd := h.AddOdd("odd", nil)
 	odd.Be(testenv.OddHooks{Endless: true})
+	globex.Write("one.csv", rig.Random(100))
 	h.Scan()
+	h.AwaitIngest(h.Completed(globex.Path("one.csv")).UUID)
 	rig.Eventually(t, func() bool {
 		server, err := h.Store.ServerByName(h.Ctx, "odd")
 		return err == nil && server.State == ingest.ServerSuspended && strings.Contains(server.LastError, "more than")
-	}, 2*rig.Patience, rig.Patience/100)
-	assert.Zero(t, h.Count(), "nothing of a folder without end is taken")
+	}, 4*rig.Patience, rig.Patience/100)
+	peak := worker.PeakMemory()
+	figure(t, "fault 19: a listing without end: %.0f MiB of memory, %.0f MiB for one small file", mib(peak), mib(small))
+	// A folder is in memory while it is listed, up to a million entries.
+	assert.Less(t, peak, small+4*listingMemory)
+	assert.Equal(t, 2, h.Count(), "nothing of a folder without end is taken")
+	h.RequireExactlyOnce()
 }
 
 // TestFault17_SixGiB fits in memory of any size: it is a sparse file of zeros.
@@ -240,16 +333,20 @@ func TestFault17_SixGiB(t *testing.T) {
 	t.Parallel()
 	const size = 6 << 30
 	h := rig.NewHarbour(t)
+	h.Allow(15 * rig.Patience)
 	acme := h.AddServer("acme", nil)
+	small := smallWork(t, h, acme)
 	acme.Write("huge.bin", nil)
 	require.NoError(t, os.Truncate(acme.Path("huge.bin"), size))
 	worker := h.StartProcess(rig.ProcessOptions{})
 	scan := h.Scan()
-	file := h.FileWithin(4*rig.Patience, acme.Path("huge.bin"), completed)
+	began := time.Now()
+	file := h.FileWithin(10*rig.Patience, acme.Path("huge.bin"), completed)
+	took := time.Since(began)
 	h.AwaitScans(scan)
 	h.AwaitIngest(file.UUID)
 	peak := worker.PeakMemory()
-	t.Logf("peak memory of the worker: %d MiB", peak>>20)
-	assert.Less(t, peak, int64(512<<20))
+	figure(t, "fault 17: 6 GiB in %s: %.0f MiB of memory, %.0f MiB for one small file", seconds(took), mib(peak), mib(small))
+	assert.Less(t, peak, small+transferMemory)
 	h.RequireExactlyOnce()
 }

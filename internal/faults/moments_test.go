@@ -26,6 +26,8 @@ type moments struct {
 	beforeAnnounce func()
 	// finishScan may fail in place of the database.
 	finishScan func() error
+	// dueServers is before a scan of all servers learns which are due.
+	dueServers func()
 	// beforeRecheck is before what a second look at settling files saw is
 	// written, and so before any of them can have settled.
 	beforeRecheck func()
@@ -43,6 +45,13 @@ func (m moments) wrap(d activities.Deps) activities.Deps {
 type catalogMoments struct {
 	activities.Catalog
 	m moments
+}
+
+func (c catalogMoments) DueServers(ctx context.Context, q ingest.DueQuery) ([]ingest.Server, error) {
+	if c.m.dueServers != nil {
+		c.m.dueServers()
+	}
+	return c.Catalog.DueServers(ctx, q)
 }
 
 func (c catalogMoments) Observe(ctx context.Context, server, source string, seen []ingest.Observation) (ingest.ScanCounts, error) {

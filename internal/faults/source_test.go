@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
 	"stevedore/internal/vault"
+	"stevedore/workflows"
 )
 
 func TestFault01_ShortReads(t *testing.T) {
@@ -88,40 +88,65 @@ func requireResumed(t *testing.T, h *rig.Harbour, file ingest.File, atLeast floa
 	assert.GreaterOrEqual(t, offset, atLeast)
 }
 
+// keepaliveBudget is how long a server may be silent before that is noticed: at
+// most an interval until it is asked, and three without an answer, of 15 s each.
+// The rest is for the machine.
+const keepaliveBudget = 75 * time.Second
+
 func TestFault03_ServerStoppedMidFile(t *testing.T) {
 	long(t)
 	t.Parallel()
 	h, acme, line, wait := midway(t, nil)
-	for _, pid := range acme.Sessions() {
-		require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
-		defer func() { _ = syscall.Kill(pid, syscall.SIGCONT) }()
-	}
+	acme.Freeze()
+	began := time.Now()
 	waiting := h.FileWithin(2*rig.Patience, acme.Path("large.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
+	noticed := time.Since(began)
+	assert.LessOrEqual(t, noticed, keepaliveBudget)
 	assert.Equal(t, ingest.KindTransient, waiting.ErrorKind)
+	acme.Thaw()
 	line.Mend("bandwidth")
+	began = time.Now()
 	requireResumed(t, h, wait(), 4<<20)
+	figure(t, "fault 3: a frozen server was noticed after %s, all was done %s after it went on", seconds(noticed), seconds(time.Since(began)))
 }
 
+// TestFault04_BlackHoleInTheHandshake also counts what a worker holds on to.
 func TestFault04_BlackHoleInTheHandshake(t *testing.T) {
 	long(t)
 	t.Parallel()
 	h := rig.NewHarbour(t)
-	h.StartWorker()
+	worker := h.StartProcess(rig.ProcessOptions{})
 	acme, line := slowServer(h, "acme", 1<<20)
+	acme.Write("before.csv", rig.Random(101))
+	h.ScanAndWait()
+	h.AwaitIngest(h.Completed(acme.Path("before.csv")).UUID)
+	connections, goroutines := line.Connections(), worker.Goroutines(sshLibrary)
+	require.Positive(t, goroutines, "the connection is kept for the next use")
+
+	line.Blink() // what stands is not to be used
 	line.Spoil("timeout", map[string]int{"timeout": 0})
 	acme.Write("a.csv", rig.Random(100))
 	began := time.Now()
 	h.ScanAndWait()
-	t.Logf("given up after %s", time.Since(began).Round(time.Second))
+	gaveUp := time.Since(began)
 	server, err := h.Store.ServerByName(h.Ctx, "acme")
 	require.NoError(t, err)
 	assert.NotEmpty(t, server.LastError)
 	assert.Equal(t, ingest.ServerOK, server.State, "it may be better next time")
+	rig.Eventually(t, func() bool { return worker.Goroutines(sshLibrary) == 0 }, rig.Patience, 50*tick, "goroutines are left in the handshake")
 	line.Mend("timeout")
+	rig.Eventually(t, func() bool { return line.Connections() == 0 }, rig.Patience, tick, "connections are left")
+
 	h.ScanAndWait()
 	h.AwaitIngest(h.Completed(acme.Path("a.csv")).UUID)
+	assert.LessOrEqual(t, line.Connections(), connections)
+	assert.LessOrEqual(t, worker.Goroutines(sshLibrary), goroutines)
+	figure(t, "fault 4: a silent server was given up after %s", seconds(gaveUp))
 	h.RequireExactlyOnce()
 }
+
+// sshLibrary is in the stack of every goroutine that serves a connection.
+const sshLibrary = "golang.org/x/crypto/ssh"
 
 func TestFault05_NotAnSSHServer(t *testing.T) {
 	t.Parallel()
@@ -129,20 +154,47 @@ func TestFault05_NotAnSSHServer(t *testing.T) {
 	h.StartWorker()
 	host, port := split(t, h.S3.Endpoint) // speaks HTTP
 	acme := testenv.StartSSHD(t, testenv.SSHDOptions{})
-	h.Register(acme, "acme", func(s *ingest.Server) { s.Host, s.Port = host, port })
+	server := h.Adopt(acme, "acme", func(s *ingest.Server) { s.Host, s.Port = host, port })
+	acme.Write("a.csv", rig.Random(100))
 	h.ScanAndWait()
-	server, err := h.Store.ServerByName(h.Ctx, "acme")
+	server, err := h.Store.Server(h.Ctx, server.UUID)
 	require.NoError(t, err)
 	assert.Contains(t, server.LastError, "SSH")
 	assert.NotContains(t, server.LastError, "\n")
+
+	_, err = h.Store.EditServer(h.Ctx, server.UUID, func(s ingest.Server) (ingest.Server, error) {
+		s.Host, s.Port = acme.Host, acme.Port
+		return s, nil
+	})
+	require.NoError(t, err)
+	h.ScanAndWait()
+	h.AwaitIngest(h.Completed(acme.Path("a.csv")).UUID)
+	h.RequireExactlyOnce()
 }
 
 func TestFault06_ConnectionResetAtHalf(t *testing.T) {
 	t.Parallel()
-	h, _, line, wait := midway(t, nil)
-	line.Mend("bandwidth")
-	line.Blink()
-	requireResumed(t, h, wait(), 4<<20)
+	t.Run("FIN", func(t *testing.T) {
+		t.Parallel()
+		h, _, line, wait := midway(t, nil)
+		line.Mend("bandwidth")
+		line.Blink()
+		requireResumed(t, h, wait(), 4<<20)
+	})
+	t.Run("RST", func(t *testing.T) {
+		t.Parallel()
+		var resetter *rig.Resetter
+		h, _, line, wait := midway(t, func(s *ingest.Server) {
+			resetter = rig.NewResetter(t, s.Host, s.Port)
+			s.Port = resetter.Port
+		})
+		awaitStaged(t, h.Cfg.Staging.Dir, 12<<20)
+		line.Mend("bandwidth")
+		resetter.Reset()
+		file := wait()
+		requireResumed(t, h, file, 8<<20)
+		requireRetryOnRecord(t, h, file.UUID, "connection")
+	})
 }
 
 func TestFault07_CutAfterEveryMiB(t *testing.T) {
@@ -268,14 +320,60 @@ func TestFault12_ReplacedInTheSameSecond(t *testing.T) {
 	require.Len(t, h.Files(), 1)
 	assert.Equal(t, rig.Digest(first), h.S3.Objects(t)[0].SHA256)
 	assert.Equal(t, rig.Digest(first), file.Hash)
+	write(first) // for the oracle, which compares with the source
+	h.RequireExactlyOnce()
 }
 
+// goneSources removes a file before it is opened.
+type goneSources struct {
+	activities.Sources
+	remove func()
+}
+
+func (g goneSources) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
+	source, err := g.Sources.Open(ctx, server)
+	return goneSource{source, g.remove}, err
+}
+
+type goneSource struct {
+	activities.Source
+	remove func()
+}
+
+func (g goneSource) OpenFile(ctx context.Context, path string) (activities.RemoteFile, error) {
+	g.remove()
+	return g.Source.OpenFile(ctx, path)
+}
+
+// TestFault13_GoneAfterTheListing is about files of which no byte was taken.
 func TestFault13_GoneAfterTheListing(t *testing.T) {
 	t.Parallel()
-	_, rows := changedWhileRead(t, func(acme *testenv.SSHD) { _ = os.Remove(acme.Path("a.bin")) })
-	require.Len(t, rows, 1)
-	assert.Equal(t, ingest.StatusVanished, rows[0].Status)
-	assert.NotEmpty(t, rows[0].ErrorMessage)
+	for name, away := range map[string]func(acme *testenv.SSHD) error{
+		"deleted": func(acme *testenv.SSHD) error { return os.Remove(acme.Path("a.bin")) },
+		"renamed": func(acme *testenv.SSHD) error { return os.Rename(acme.Path("a.bin"), acme.Path("b.bin")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := rig.NewHarbour(t)
+			acme := h.AddServer("acme", nil)
+			acme.Write("a.bin", rig.Random(400_000))
+			acme.Write("other.bin", rig.Random(400_001))
+			remove := sync.OnceFunc(func() { assert.NoError(t, away(acme)) })
+			h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+				d.Sources = goneSources{d.Sources, remove}
+				return d
+			})
+			h.ScanAndWait()
+			gone := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusVanished })
+			assert.NotEmpty(t, gone.ErrorMessage)
+			assert.Empty(t, gone.ObjectKey)
+			h.ScanAndWait() // a new name is a new file
+			for _, f := range h.Files() {
+				h.AwaitIngest(f.UUID)
+			}
+			h.RequireExactlyOnce()
+		})
+	}
 }
 
 func TestFault14_RenamedFromATemporaryName(t *testing.T) {
@@ -307,6 +405,10 @@ func TestFault15_SameNameNewContent(t *testing.T) {
 		assert.Equal(t, ingest.StatusCompleted, f.Status)
 	}
 	assert.Len(t, h.S3.Objects(t), 3, "what was taken is kept")
+	for _, f := range h.Files() {
+		h.AwaitIngest(f.UUID)
+	}
+	h.RequireExactlyOnce()
 }
 
 func TestFault16_EmptyFile(t *testing.T) {
@@ -391,12 +493,17 @@ func TestFault22_PermissionDeniedOnOneFile(t *testing.T) {
 		}
 		return nil
 	}})
-	odd.Write("closed.csv", rig.Random(10))
+	h.WriteOdd(odd, "odd", "closed.csv", rig.Random(10))
 	h.WriteOdd(odd, "odd", "open.csv", rig.Random(20))
 	h.ScanAndWait()
 	parked := h.Parked(odd.Path("closed.csv"))
 	assert.Equal(t, ingest.KindPermission, parked.ErrorKind)
 	h.AwaitIngest(h.Completed(odd.Path("open.csv")).UUID)
+
+	odd.Be(testenv.OddHooks{})
+	require.NoError(t, h.Decide(parked.UUID, workflows.UpdateRetry, workflows.Decision{Actor: "ann", Reason: "the partner opened it"}))
+	h.AwaitIngest(h.Completed(odd.Path("closed.csv")).UUID)
+	h.RequireExactlyOnce()
 }
 
 func TestFault24_Rekeying(t *testing.T) {
