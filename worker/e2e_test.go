@@ -216,8 +216,7 @@ func TestAMissingBucketIsWaitedForVisibly(t *testing.T) {
 	require.NoError(t, h.S3.Core.RemoveBucket(h.Ctx, h.S3.Bucket))
 
 	scan := h.Scan()
-	waiting := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.ErrorMessage != "" })
-	assert.Equal(t, ingest.KindMissing, waiting.ErrorKind)
+	waiting := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.ErrorKind == ingest.KindMissing })
 	assert.Contains(t, waiting.ErrorMessage, h.S3.Bucket)
 	assert.NotNil(t, rig.Detail(h.Events(waiting.UUID), ingest.EventRetryScheduled, "message"))
 
@@ -234,8 +233,7 @@ func TestFullStagingIsWaitedForVisibly(t *testing.T) {
 	acme := h.AddServer("acme", nil)
 	acme.Write("a.csv", rig.Random(100))
 	scan := h.Scan()
-	waiting := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.ErrorMessage != "" })
-	assert.Equal(t, ingest.KindStagingFull, waiting.ErrorKind)
+	waiting := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.ErrorKind == ingest.KindStagingFull })
 	assert.Contains(t, waiting.ErrorMessage, "STEVEDORE_STAGING_RESERVE_BYTES")
 
 	stop()

@@ -32,9 +32,8 @@ func TestFault42_StoreReallyFull(t *testing.T) {
 	acme.Write("a.bin", rig.Random(18<<20))
 	h.StartWorker()
 	scan := h.Scan()
-	waiting := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
+	waiting := h.File(acme.Path("a.bin"), says("free or add storage"))
 	assert.Equal(t, ingest.StatusUploading, waiting.Status)
-	assert.Contains(t, waiting.ErrorMessage, "free or add storage")
 
 	require.NoError(t, os.Remove(ballast))
 	h.AwaitScans(scan)

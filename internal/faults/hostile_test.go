@@ -233,10 +233,10 @@ func TestFault33_OnlySHA1Signatures(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// listingMemory is how much a worker may take for a listing of any length, and
-// one file more for a file of any size, over what it takes for a small one.
+// listingMemory is how much more memory than for a small file a worker may take
+// for a folder of 100,000 files, transferMemory for a file of any size.
 const (
-	listingMemory  = 256 << 20
+	listingMemory  = 192 << 20
 	transferMemory = 128 << 20
 )
 

@@ -148,6 +148,12 @@ func requireRetryOnRecord(t *testing.T, h *rig.Harbour, fileUUID, says string) {
 	require.Contains(t, strings.Join(reasons, "\n"), says, "the ledger does not say why the file had to wait")
 }
 
+// says is a file that waits for a reason with the text. On a slow machine it may
+// first have waited for another one.
+func says(text string) func(ingest.File) bool {
+	return func(f ingest.File) bool { return strings.Contains(f.ErrorMessage, text) }
+}
+
 // await waits until the channel is closed or gives something.
 func await(t *testing.T, c <-chan struct{}, what string) {
 	t.Helper()

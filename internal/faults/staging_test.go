@@ -31,9 +31,8 @@ func TestFault34_StagingFull(t *testing.T) {
 	require.True(t, free > 100<<10 && free < 600<<10, "%d bytes are free", free)
 
 	scan := h.Scan()
-	waiting := h.File(acme.Path("large.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
+	waiting := h.File(acme.Path("large.bin"), says(h.Cfg.Staging.Dir))
 	assert.Equal(t, ingest.KindStagingFull, waiting.ErrorKind)
-	assert.Contains(t, waiting.ErrorMessage, h.Cfg.Staging.Dir)
 	h.Completed(acme.Path("small.bin"))
 	assert.Equal(t, ingest.StatusReady, h.File(acme.Path("large.bin"), func(ingest.File) bool { return true }).Status)
 
@@ -58,8 +57,7 @@ func TestFault34_NoRoomForTheCheckpoint(t *testing.T) {
 	acme.Write("a.bin", rig.Random(int(free)))
 
 	scan := h.Scan()
-	waiting := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
-	assert.Equal(t, ingest.KindStagingFull, waiting.ErrorKind)
+	waiting := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.ErrorKind == ingest.KindStagingFull })
 	assert.Equal(t, ingest.StatusDownloading, waiting.Status, "its bytes had room")
 
 	require.NoError(t, os.Remove(ballast))
