@@ -1,7 +1,6 @@
 package rig
 
 import (
-	"context"
 	"fmt"
 	"net/url"
 	"strings"
@@ -9,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/config"
+	"stevedore/internal/testenv"
 )
 
 // WorkerName is what the connections of a rig's workers to the database are
@@ -90,7 +89,7 @@ func (h *Harbour) requireNothingOpen() {
 	h.T.Helper()
 	var left []string
 	Eventually(h.T, func() bool {
-		left = h.connections()
+		left = testenv.Connections(h.T, h.dsn, WorkerName)
 		for i, sshd := range h.sources {
 			if n := len(sshd.Sessions()); n > 0 {
 				left = append(left, fmt.Sprintf("%d processes of sessions on %s", n, h.names[i]))
@@ -98,18 +97,4 @@ func (h *Harbour) requireNothingOpen() {
 		}
 		return len(left) == 0
 	}, Patience, 50*time.Millisecond, "workers have ended and left %s", func() string { return strings.Join(left, "; ") })
-}
-
-// connections names those that workers have to the database.
-func (h *Harbour) connections() (names []string) {
-	h.T.Helper()
-	conn, err := pgx.Connect(h.Ctx, h.dsn)
-	require.NoError(h.T, err)
-	defer func() { _ = conn.Close(context.WithoutCancel(h.Ctx)) }()
-	rows, err := conn.Query(h.Ctx, `SELECT 'a connection to the database: ' || coalesce(state, '') || ' ' || left(query, 80)
-		FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`, WorkerName)
-	require.NoError(h.T, err)
-	names, err = pgx.CollectRows(rows, pgx.RowTo[string])
-	require.NoError(h.T, err)
-	return names
 }
