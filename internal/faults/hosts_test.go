@@ -145,7 +145,7 @@ func temporalLine(t *testing.T) (line *rig.Line, variable string) {
 // longer than a heartbeat under make chaos. A shorter one is not even noticed.
 func TestFault59_TemporalIsAway(t *testing.T) {
 	t.Parallel()
-	away := 10 * time.Second
+	away := 6 * time.Second
 	if os.Getenv("STEVEDORE_CHAOS") != "" {
 		away = 5 * time.Minute
 	}

@@ -63,7 +63,7 @@ func midway(t *testing.T, change func(*ingest.Server)) (h *rig.Harbour, acme *te
 			change(s)
 		}
 	})
-	line.Spoil("bandwidth", map[string]int{"rate": 4 << 10})
+	line.Spoil("bandwidth", map[string]int{"rate": 2 << 10})
 	acme.Write("large.bin", rig.Random(24<<20))
 	scan := h.Scan()
 	awaitStaged(t, h.Cfg.Staging.Dir, 8<<20)

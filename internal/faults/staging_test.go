@@ -151,7 +151,7 @@ func wipedWhileRead(t *testing.T) {
 		line = rig.NewLine(t, s.Host, s.Port)
 		s.Port = line.Port
 	})
-	line.Spoil("bandwidth", map[string]int{"rate": 4 << 10})
+	line.Spoil("bandwidth", map[string]int{"rate": 2 << 10})
 	acme.Write("a.bin", rig.Random(20<<20))
 	fetched, fetches := firstTime(func(ingest.Staged) {})
 	h.StartWorkerWith(h.Cfg, moments{afterFetch: fetched}.wrap)

@@ -28,8 +28,9 @@ const (
 	sshdProgram = "/usr/sbin/sshd"
 	// sshdRuntimeDir is where sshd locks up what needs no rights, if root runs it.
 	sshdRuntimeDir = "/run/sshd"
-	// sshdPatience bounds how long sshd may take to listen, or to write its log.
-	sshdPatience = 10 * time.Second
+	// sshdPatience bounds how long sshd may take to listen, or to write its log,
+	// on a machine that runs all tests at once.
+	sshdPatience = 2 * time.Minute
 )
 
 // SSHDOptions says how an SSHD differs from the plain one.
