@@ -2,8 +2,12 @@ package worker_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +17,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
+	"stevedore/activities"
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
@@ -40,7 +45,7 @@ func TestEverythingArrivesExactlyOnce(t *testing.T) {
 
 	h.ScanAndWait()
 
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnceSoFar()
 	signed := h.File(acme.Path("signed/payments.dat"), func(ingest.File) bool { return true })
 	assert.Equal(t, "payments.dat.sha256", rig.Detail(h.Events(signed.UUID), ingest.EventVerified, "source"))
 
@@ -55,22 +60,43 @@ func TestEverythingArrivesExactlyOnce(t *testing.T) {
 	assert.Empty(t, h.AMQP.Messages(t), "and announces nothing")
 }
 
+// whileSettling does something once, before files that settle are looked at
+// again.
+type whileSettling struct {
+	activities.Catalog
+	once *sync.Once
+	do   func()
+}
+
+func (c whileSettling) Settling(ctx context.Context, server string, after int64, limit int) ([]ingest.File, error) {
+	c.once.Do(c.do)
+	return c.Catalog.Settling(ctx, server, after, limit)
+}
+
 func TestAFileIsTakenOnlyOnceWhole(t *testing.T) {
 	t.Parallel()
 	h := newHarbour(t)
-	h.StartWorker()
 	acme := h.AddServer("acme", nil)
 	acme.Write("growing.log", rig.Random(1000))
-	scan := h.Scan()
-	first := h.File(acme.Path("growing.log"), func(f ingest.File) bool { return f.Status == ingest.StatusDiscovered })
-
 	grown := rig.Random(5000)
-	acme.Write("growing.log", grown)
-	h.AwaitScans(scan)
+	var first []ingest.File
+	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+		d.Catalog = whileSettling{d.Catalog, &sync.Once{}, func() {
+			var err error
+			first, err = h.Store.Files(h.Ctx, ingest.FileFilter{Limit: 2})
+			assert.NoError(t, err)
+			acme.Write("growing.log", grown)
+		}}
+		return d
+	})
+	h.ScanAndWait()
 
 	h.RequireExactlyOnce()
-	file := h.File(acme.Path("growing.log"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
-	assert.Equal(t, first.ID, file.ID, "what grows while it settles is one version")
+	require.Len(t, first, 1)
+	assert.EqualValues(t, 1000, first[0].Size)
+	assert.Equal(t, ingest.StatusDiscovered, first[0].Status)
+	file := h.Completed(acme.Path("growing.log"))
+	assert.Equal(t, first[0].ID, file.ID, "what grows while it settles is one version")
 	assert.Equal(t, rig.Digest(grown), file.Hash)
 	assert.Len(t, h.Files(), 1)
 }
@@ -190,8 +216,7 @@ func TestAMissingBucketIsWaitedForVisibly(t *testing.T) {
 	require.NoError(t, h.S3.Core.RemoveBucket(h.Ctx, h.S3.Bucket))
 
 	scan := h.Scan()
-	waiting := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.ErrorMessage != "" })
-	assert.Equal(t, ingest.KindMissing, waiting.ErrorKind)
+	waiting := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.ErrorKind == ingest.KindMissing })
 	assert.Contains(t, waiting.ErrorMessage, h.S3.Bucket)
 	assert.NotNil(t, rig.Detail(h.Events(waiting.UUID), ingest.EventRetryScheduled, "message"))
 
@@ -208,8 +233,7 @@ func TestFullStagingIsWaitedForVisibly(t *testing.T) {
 	acme := h.AddServer("acme", nil)
 	acme.Write("a.csv", rig.Random(100))
 	scan := h.Scan()
-	waiting := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.ErrorMessage != "" })
-	assert.Equal(t, ingest.KindStagingFull, waiting.ErrorKind)
+	waiting := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.ErrorKind == ingest.KindStagingFull })
 	assert.Contains(t, waiting.ErrorMessage, "STEVEDORE_STAGING_RESERVE_BYTES")
 
 	stop()
@@ -234,7 +258,7 @@ func TestAStoppedWorkerGoesOnWhereItStood(t *testing.T) {
 	stop := h.StartWorker()
 	scan := h.Scan()
 	staged := filepath.Join(h.Cfg.Staging.Dir, "files")
-	require.Eventually(t, func() bool { return stagedBytes(staged) > 4<<20 }, rig.Patience, 20*time.Millisecond)
+	rig.Eventually(t, func() bool { return stagedBytes(staged) > 4<<20 }, rig.Patience, 20*time.Millisecond)
 	stop()
 	line.Mend("bandwidth")
 	h.StartWorker()
@@ -279,22 +303,37 @@ func TestTheSourceIsMovedOnlyAfterwards(t *testing.T) {
 }
 
 // TestASmallFileNeedsFewEvents keeps the history of the common case small:
-// every event is a write in Temporal's database.
+// every event is a write in Temporal's database. On a starved machine a short
+// step may take so long that it gets an activity of its own, which says nothing
+// of the common case: the best of some files counts.
 func TestASmallFileNeedsFewEvents(t *testing.T) {
 	t.Parallel()
+	const aim, tries = 25, 3
 	h := newHarbour(t)
 	h.StartWorker()
 	acme := h.AddServer("acme", nil)
-	acme.Write("small.csv", rig.Random(100))
-	h.ScanAndWait()
-	file := h.File(acme.Path("small.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
-	history := h.Temporal.GetWorkflowHistory(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", true, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	n := 0
+	least := math.MaxInt
+	for i := 0; i < tries && least > aim; i++ {
+		name := fmt.Sprintf("small-%d.csv", i)
+		acme.Write(name, rig.Random(100+i))
+		h.ScanAndWait()
+		file := h.Completed(acme.Path(name))
+		h.AwaitIngest(file.UUID)
+		n := h.events(ingest.IngestWorkflowID(file.UUID))
+		t.Logf("figure: a small file: %d history events", n)
+		least = min(least, n)
+	}
+	assert.LessOrEqual(t, least, aim)
+}
+
+// events counts what is in a workflow's history.
+func (h *harbour) events(workflowID string) (n int) {
+	h.T.Helper()
+	history := h.Temporal.GetWorkflowHistory(h.Ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for history.HasNext() {
 		_, err := history.Next()
-		require.NoError(t, err)
+		require.NoError(h.T, err)
 		n++
 	}
-	t.Logf("%d history events", n)
-	assert.LessOrEqual(t, n, 27, "23, and one more workflow task on a busy machine")
+	return n
 }

@@ -1,7 +1,6 @@
 package faults_test
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"net/url"
@@ -38,9 +37,7 @@ func TestFault52_BrokerDownTenMinutes(t *testing.T) {
 	long(t)
 	t.Parallel()
 	h := rig.NewHarbour(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
-	t.Cleanup(cancel)
-	h.Ctx = ctx
+	h.Allow(25 * time.Minute)
 	began := time.Now()
 	brokerDown(t, h, 15) // 1 s, 2 s, 4 s ... and then a minute each
 	assert.Greater(t, time.Since(began), 9*time.Minute)
@@ -73,11 +70,13 @@ func waitForBroker(t *testing.T, h *rig.Harbour, says string, attempts int32) (s
 	h.StartWorker()
 	scan = h.Scan()
 	for _, path := range paths {
-		waiting := h.File(path, func(f ingest.File) bool { return f.Status == ingest.StatusUploaded && f.ErrorMessage != "" })
-		assert.Contains(t, waiting.ErrorMessage, says)
-		require.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= attempts },
+		// On a slow machine another reason may come first.
+		waiting := h.File(path, func(f ingest.File) bool {
+			return f.Status == ingest.StatusUploaded && strings.Contains(f.ErrorMessage, says)
+		})
+		rig.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= attempts },
 			time.Duration(attempts)*rig.Patience, tick)
-		requireRetryOnRecord(t, h, waiting.UUID, says)
+		requireRetryOnRecord(t, h, waiting.UUID, "")
 	}
 	return scan, paths
 }
@@ -211,11 +210,7 @@ func TestFault56_BrokerKilledBeforeConfirm(t *testing.T) {
 	close(first)
 	acme.Write("b.bin", rig.Random(2000))
 	scan := h.Scan()
-	select {
-	case <-published:
-	case <-time.After(rig.Patience):
-		t.Fatal("nothing was published to the frozen broker")
-	}
+	await(t, published, "nothing was published to the frozen broker")
 	broker.kill()
 	broker.start()
 	broker.look(h)
@@ -233,12 +228,10 @@ func awaitHeld(t *testing.T, h *rig.Harbour) ingest.File {
 	acme.Write("a.bin", rig.Random(1000))
 	h.StartWorker()
 	h.Scan()
-	held := h.File(acme.Path("a.bin"), func(f ingest.File) bool {
+	return h.File(acme.Path("a.bin"), func(f ingest.File) bool {
 		attempt, _ := runningStep(h, f.UUID)
-		return f.Status == ingest.StatusUploaded && attempt >= 3
+		return f.Status == ingest.StatusUploaded && attempt >= 3 && f.ErrorKind == ingest.KindMissing
 	})
-	assert.Equal(t, ingest.KindMissing, held.ErrorKind)
-	return held
 }
 
 // brokerLine puts a line before the broker, which workers in this process use

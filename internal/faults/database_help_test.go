@@ -12,7 +12,6 @@ import (
 
 	"stevedore/internal/config"
 	"stevedore/internal/rig"
-	"stevedore/internal/store"
 )
 
 // databaseOf is the address of the test's database, whatever line the worker
@@ -85,12 +84,10 @@ func queued(t *testing.T, h *rig.Harbour) int {
 }
 
 // useDatabase lets the test's world go on with another ledger.
-func useDatabase(t *testing.T, h *rig.Harbour, dsn string) {
-	t.Helper()
-	ledger, err := store.New(h.Ctx, store.Config{DatabaseURL: dsn, MaxConns: 3})
-	require.NoError(t, err)
-	t.Cleanup(ledger.Close)
-	h.Store, h.Cfg.Database.URL = ledger, config.URL(dsn)
+func useDatabase(h *rig.Harbour, dsn string) {
+	h.T.Helper()
+	h.UseDatabase(dsn)
+	h.Cfg.Database.URL = config.URL(dsn)
 }
 
 // copyDatabase makes a copy of the test's database, which no worker uses now,
@@ -110,7 +107,7 @@ func copyDatabase(t *testing.T, h *rig.Harbour) string {
 	}
 	run("CREATE DATABASE " + backup + " TEMPLATE " + original)
 	t.Cleanup(func() { run("DROP DATABASE " + backup + " WITH (FORCE)") })
-	useDatabase(t, h, databaseOf(h))
+	useDatabase(h, databaseOf(h))
 	return strings.Replace(databaseOf(h), "/"+original, "/"+backup, 1)
 }
 

@@ -6,74 +6,40 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
-	"stevedore/internal/testenv"
 )
 
 // TestFault42_StoreReallyFull has a MinIO of its own on a small volume.
 func TestFault42_StoreReallyFull(t *testing.T) {
 	t.Parallel()
 	h := rig.NewHarbour(t)
-	volume := ownStore(t, h)
-	ballast := fillVolume(t, volume, 8<<20)
+	volume := mountVolume(t, t.TempDir(), "size=64m")
+	newOwnStore(t, h, volume)
+	ballast, free := fillVolume(t, volume, 8<<20)
+	require.Less(t, free, int64(16<<20))
 	acme := h.AddServer("acme", nil)
 	acme.Write("a.bin", rig.Random(18<<20))
 	h.StartWorker()
 	scan := h.Scan()
-	waiting := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
+	waiting := h.File(acme.Path("a.bin"), says("free or add storage"))
 	assert.Equal(t, ingest.StatusUploading, waiting.Status)
-	assert.Contains(t, waiting.ErrorMessage, "free or add storage")
 
 	require.NoError(t, os.Remove(ballast))
 	h.AwaitScans(scan)
 	h.AwaitIngest(waiting.UUID)
 	requireRetryOnRecord(t, h, waiting.UUID, "no room for bucket")
 	h.RequireExactlyOnce()
-}
-
-// ownStore starts a MinIO on a volume of 64 MiB, makes it the store of the
-// test's world and returns the volume's folder.
-func ownStore(t *testing.T, h *rig.Harbour) (volume string) {
-	t.Helper()
-	program, err := filepath.Abs("../../bin/minio")
-	require.NoError(t, err)
-	if !fileExists(program) {
-		t.Skipf("%s is missing: make build", program)
-	}
-	volume = mountVolume(t, t.TempDir(), "size=64m")
-	s := testenv.S3{
-		Endpoint: fmt.Sprintf("127.0.0.1:%d", freePort(t)), AccessKey: "own-access-key", SecretKey: "own-secret-key", Bucket: h.S3.Bucket,
-	}
-	server := exec.Command(program, "server", "--quiet", "--address", s.Endpoint, filepath.Join(volume, "data"))
-	server.Env = append(os.Environ(), "HOME="+t.TempDir(), "MINIO_ROOT_USER="+s.AccessKey, "MINIO_ROOT_PASSWORD="+s.SecretKey)
-	require.NoError(t, server.Start())
-	t.Cleanup(func() {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-	})
-	s.Core, err = minio.NewCore(s.Endpoint, &minio.Options{Creds: credentials.NewStaticV4(s.AccessKey, s.SecretKey, "")})
-	require.NoError(t, err)
-	require.Eventually(t, func() bool {
-		return s.Core.MakeBucket(h.Ctx, s.Bucket, minio.MakeBucketOptions{}) == nil
-	}, rig.Patience, 5*tick, "the store does not start")
-	h.S3 = s
-	h.Cfg.S3.Endpoint, h.Cfg.S3.AccessKey, h.Cfg.S3.SecretKey = s.Endpoint, s.AccessKey, config.Secret(s.SecretKey)
-	return volume
 }
 
 // TestFault50_DatabaseFull keeps the ledger on a small volume and fills that
@@ -93,7 +59,7 @@ func TestFault50_DatabaseFull(t *testing.T) {
 	fill, _ := firstTime(func(ingest.Put) { ballast = fillUp(t, volume) })
 	h.StartWorkerWith(h.Cfg, moments{beforePut: fill}.wrap)
 	scan := h.Scan()
-	require.Eventually(t, func() bool {
+	rig.Eventually(t, func() bool {
 		for _, f := range h.Files() {
 			if attempt, failure := runningStep(h, f.UUID); attempt >= 3 && strings.Contains(failure, "No space left on device") {
 				return true
@@ -175,7 +141,7 @@ func ownTablespace(t *testing.T, h *rig.Harbour) (volume string) {
 		run("DROP TABLESPACE " + space)
 	})
 	run("ALTER DATABASE " + database + " SET TABLESPACE " + space)
-	useDatabase(t, h, databaseOf(h))
+	useDatabase(h, databaseOf(h))
 	return volume
 }
 

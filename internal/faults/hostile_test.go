@@ -1,11 +1,11 @@
 package faults_test
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -37,7 +37,7 @@ func TestFault25_NamesThatLeadElsewhere(t *testing.T) {
 	h.StartWorker()
 	odd := h.AddOdd("odd", nil)
 	odd.Be(testenv.OddHooks{Names: []string{"..", ".", "x/..", "/", "", "../../etc/passwd", "a/b", "twice", "twice"}})
-	odd.Write("twice", rig.Random(1)) // listed, with another time
+	h.WriteOdd(odd, "odd", "twice", rig.Random(1)) // listed once more, with another time
 	h.WriteOdd(odd, "odd", "good.csv", rig.Random(100))
 	h.ScanAndWait()
 	file := h.Completed(odd.Path("good.csv"))
@@ -54,6 +54,8 @@ func TestFault25_NamesThatLeadElsewhere(t *testing.T) {
 		assert.True(t, strings.HasPrefix(o.Key, "files/"), o.Key)
 		assert.NotContains(t, o.Key, "..")
 	}
+	h.AwaitIngest(h.Completed(odd.Path("twice")).UUID)
+	h.RequireExactlyOnce()
 }
 
 func TestFault26_NamesThatAreNotText(t *testing.T) {
@@ -133,6 +135,35 @@ func TestFault29_ImpossibleSize(t *testing.T) {
 	requireNothingElse(t, h, odd.Path("good.csv"))
 }
 
+// TestFault30_HugePacket has an answer of 300 KiB in the middle of a file. It is
+// an error of the connection, and the file goes on over another.
+func TestFault30_HugePacket(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	h.StartWorker()
+	odd := h.AddOdd("odd", nil)
+	var sent atomic.Int32
+	odd.Be(testenv.OddHooks{Huge: func(read int) int {
+		if read < 30 {
+			return 0
+		}
+		sent.Add(1)
+		return 300 << 10
+	}})
+	h.WriteOdd(odd, "odd", "a.bin", rig.Random(3<<20))
+	scan := h.Scan()
+	waiting := h.File(odd.Path("a.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
+	assert.Equal(t, ingest.KindTransient, waiting.ErrorKind)
+	assert.NotContains(t, waiting.ErrorMessage, "\n")
+	assert.Positive(t, sent.Load())
+
+	odd.Be(testenv.OddHooks{})
+	h.AwaitScans(scan)
+	h.AwaitIngest(h.Completed(odd.Path("a.bin")).UUID)
+	requireRetryOnRecord(t, h, waiting.UUID, "")
+	h.RequireExactlyOnce()
+}
+
 func TestFault31_ChangedHostKey(t *testing.T) {
 	t.Parallel()
 	h := rig.NewHarbour(t)
@@ -196,60 +227,5 @@ func TestFault33_OnlySHA1Signatures(t *testing.T) {
 	assert.Equal(t, ingest.ServerSuspended, strict.State)
 	assert.Contains(t, strict.LastError, "secure")
 	h.AwaitIngest(h.Completed(sshd.Path("a.csv")).UUID)
-	h.RequireExactlyOnce()
-}
-
-// TestFault18_ManyEntries: a folder of 100,000 files holds up nobody else.
-func TestFault18_ManyEntries(t *testing.T) {
-	long(t)
-	t.Parallel()
-	const many = 100_000
-	h := rig.NewHarbour(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", func(s *ingest.Server) { s.MaxParallel = 1 })
-	globex := h.AddServer("globex", nil)
-	require.NoError(t, os.Mkdir(acme.Path("many"), 0o755))
-	for i := range many {
-		require.NoError(t, os.WriteFile(acme.Path(fmt.Sprintf("many/%06d.csv", i)), nil, 0o600))
-	}
-	globex.Write("one.csv", rig.Random(100))
-	h.Scan()
-	h.Completed(globex.Path("one.csv"))
-	require.Eventually(t, func() bool { return h.Count() >= many }, 2*rig.Patience, rig.Patience/100)
-}
-
-// TestFault19_EndlessListing is capped, and the server suspended.
-func TestFault19_EndlessListing(t *testing.T) {
-	long(t)
-	t.Parallel()
-	h := rig.NewHarbour(t)
-	h.StartWorker()
-	odd := h.AddOdd("odd", nil)
-	odd.Be(testenv.OddHooks{Endless: true})
-	h.Scan()
-	require.Eventually(t, func() bool {
-		server, err := h.Store.ServerByName(h.Ctx, "odd")
-		return err == nil && server.State == ingest.ServerSuspended && strings.Contains(server.LastError, "more than")
-	}, 2*rig.Patience, rig.Patience/100)
-	assert.Zero(t, h.Count(), "nothing of a folder without end is taken")
-}
-
-// TestFault17_SixGiB fits in memory of any size: it is a sparse file of zeros.
-func TestFault17_SixGiB(t *testing.T) {
-	long(t)
-	t.Parallel()
-	const size = 6 << 30
-	h := rig.NewHarbour(t)
-	acme := h.AddServer("acme", nil)
-	acme.Write("huge.bin", nil)
-	require.NoError(t, os.Truncate(acme.Path("huge.bin"), size))
-	worker := h.StartProcess(rig.ProcessOptions{})
-	scan := h.Scan()
-	file := h.FileWithin(4*rig.Patience, acme.Path("huge.bin"), completed)
-	h.AwaitScans(scan)
-	h.AwaitIngest(file.UUID)
-	peak := worker.PeakMemory()
-	t.Logf("peak memory of the worker: %d MiB", peak>>20)
-	assert.Less(t, peak, int64(512<<20))
 	h.RequireExactlyOnce()
 }

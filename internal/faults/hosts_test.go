@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -50,7 +49,12 @@ func stagedBytes(dir string) (most int64) {
 
 func awaitStaged(t *testing.T, dir string, bytes int64) {
 	t.Helper()
-	require.Eventually(t, func() bool { return stagedBytes(dir) >= bytes }, rig.Patience, 5*time.Millisecond)
+	awaitStagedWithin(t, rig.Patience, dir, bytes)
+}
+
+func awaitStagedWithin(t *testing.T, patience time.Duration, dir string, bytes int64) {
+	t.Helper()
+	rig.Eventually(t, func() bool { return stagedBytes(dir) >= bytes }, patience, 5*time.Millisecond, "so much is never staged")
 }
 
 // TestABusyHostIsNotTakenForDead: tasks wait longer than the host's time-out,
@@ -92,6 +96,12 @@ func timesScheduled(h *rig.Harbour, fileUUID, name string) (n int) {
 	return n
 }
 
+// takeoverLimit is how long the files of a dead host may wait: until its missing
+// heartbeat counts (30 s), its queue is given up (the host time-out, 5 s in these
+// tests) and its silence is believed, and then for the transfer. The rest is for
+// slow machines.
+const takeoverLimit = 3 * time.Minute
+
 // TestADeadHostsFilesAreFinishedByAnother and, when it comes back, nothing is
 // doubled.
 func TestADeadHostsFilesAreFinishedByAnother(t *testing.T) {
@@ -100,7 +110,6 @@ func TestADeadHostsFilesAreFinishedByAnother(t *testing.T) {
 	h := rig.NewHarbour(t)
 	acme, line := slowServer(h, "acme", 2<<10)
 	acme.Write("large.bin", rig.Random(24<<20))
-	hasty := "STEVEDORE_WORKER_HOST_TIMEOUT=5s"
 	dead := h.StartProcess(rig.ProcessOptions{Env: []string{hasty}})
 	scan := h.Scan()
 	awaitStaged(t, h.Cfg.Staging.Dir, 4<<20)
@@ -110,42 +119,16 @@ func TestADeadHostsFilesAreFinishedByAnother(t *testing.T) {
 	began := time.Now()
 	line.Mend("bandwidth")
 	h.AwaitScans(scan)
-	t.Logf("finished %s after the death of its host", time.Since(began).Round(time.Second))
+	took := time.Since(began)
+	figure(t, "dead host: its file was finished by another %s after its death", seconds(took))
+	assert.Less(t, took, takeoverLimit)
 	file := h.Completed(acme.Path("large.bin"))
 	h.AwaitIngest(file.UUID)
 	assert.Zero(t, stagedBytes(other))
 
 	h.StartProcess(rig.ProcessOptions{Env: []string{hasty}})
-	require.Eventually(t, func() bool { return h.Reconcile().HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
+	rig.Eventually(t, func() bool { return h.Reconcile().HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
 		rig.Patience, time.Second, "the half file is swept when its host is back")
-	h.RequireExactlyOnce()
-}
-
-// TestFault58_AZombieChangesNothing: a worker is stopped past its heartbeat,
-// another one takes over and finishes, the first wakes up.
-func TestFault58_AZombieChangesNothing(t *testing.T) {
-	long(t)
-	t.Parallel()
-	h := rig.NewHarbour(t)
-	acme, line := slowServer(h, "acme", 2<<10)
-	acme.Write("large.bin", rig.Random(24<<20))
-	hasty := "STEVEDORE_WORKER_HOST_TIMEOUT=5s"
-	zombie := h.StartProcess(rig.ProcessOptions{Env: []string{hasty}})
-	scan := h.Scan()
-	awaitStaged(t, h.Cfg.Staging.Dir, 4<<20)
-	variable, _ := staging(h)
-	h.StartProcess(rig.ProcessOptions{Env: []string{hasty, variable}})
-	zombie.Signal(syscall.SIGSTOP)
-	line.Mend("bandwidth")
-	h.AwaitScans(scan)
-	file := h.Completed(acme.Path("large.bin"))
-	h.AwaitIngest(file.UUID)
-	events := h.Events(file.UUID)
-
-	zombie.Signal(syscall.SIGCONT)
-	require.Eventually(t, func() bool { return h.Reconcile().HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
-		rig.Patience, time.Second, "the zombie has given up and its staging is swept")
-	assert.Equal(t, events, h.Events(file.UUID))
 	h.RequireExactlyOnce()
 }
 
@@ -162,7 +145,7 @@ func temporalLine(t *testing.T) (line *rig.Line, variable string) {
 // longer than a heartbeat under make chaos. A shorter one is not even noticed.
 func TestFault59_TemporalIsAway(t *testing.T) {
 	t.Parallel()
-	away := 10 * time.Second
+	away := 6 * time.Second
 	if os.Getenv("STEVEDORE_CHAOS") != "" {
 		away = 5 * time.Minute
 	}
@@ -204,28 +187,6 @@ func attempts(h *rig.Harbour, fileUUID, step string) (tried int32) {
 		}
 	}
 	return tried
-}
-
-// TestFault61_ScansOverlap: two scans at once and a third while they run are
-// one listing after another, and one run for each file.
-func TestFault61_ScansOverlap(t *testing.T) {
-	t.Parallel()
-	h := rig.NewHarbour(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", nil)
-	for i := range 5 {
-		acme.Write(fmt.Sprintf("%d.bin", i), rig.Random(1000+i))
-	}
-	first, second := h.ScanAsync(), h.ScanAsync()
-	a, b := first(), second()
-	c := h.Scan()
-	assert.Equal(t, 1, a.Started+b.Started+c.Started, "one scan of the server, the others joined it")
-	assert.Equal(t, 2, a.AlreadyRunning+b.AlreadyRunning+c.AlreadyRunning)
-	h.AwaitScans(a)
-	for _, f := range h.Files() {
-		h.AwaitIngest(h.Completed(f.RemotePath).UUID)
-	}
-	h.RequireExactlyOnce()
 }
 
 // TestFault62_ClocksAreOffByADay: the server's clock is a day ahead, or behind,

@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,8 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+	"stevedore/workflows"
 )
 
 // quickPoints are killed at in every run; the others by `make chaos`. They are
@@ -21,31 +24,45 @@ var quickPoints = []string{
 }
 
 // TestFault57_KillAtEveryStepBoundary kills the worker process at every point
-// between two steps, and lets another one finish.
+// between two steps, and lets another one finish. A file of 18 MiB is verified
+// by a step of its own on its host and goes up in parts.
 func TestFault57_KillAtEveryStepBoundary(t *testing.T) {
 	t.Parallel()
 	for _, point := range rig.CrashPoints {
-		t.Run(strings.ReplaceAll(point, " ", "_"), func(t *testing.T) {
-			if !slices.Contains(quickPoints, point) {
-				long(t)
-			}
-			t.Parallel()
-			killAt(t, point)
-		})
+		for _, size := range []int{100_000, 18 << 20} {
+			t.Run(fmt.Sprintf("%s/%d bytes", strings.ReplaceAll(point, " ", "_"), size), func(t *testing.T) {
+				if size > 100_000 || !slices.Contains(quickPoints, point) {
+					long(t)
+				}
+				t.Parallel()
+				switch _, of, _ := strings.Cut(point, " "); of {
+				case "ledger error", "ledger ready":
+					killParked(t, point, size)
+				case "ledger vanished":
+					killVanished(t, point, size)
+				default:
+					killAt(t, point, size)
+				}
+			})
+		}
 	}
 }
 
-func killAt(t *testing.T, point string) {
+func killAt(t *testing.T, point string, size int) {
 	h := rig.NewHarbour(t)
+	moved, removed := strings.HasSuffix(point, "rename"), strings.HasSuffix(point, "remove")
 	acme := h.AddServer("acme", func(s *ingest.Server) {
-		if strings.HasSuffix(point, "rename") {
+		switch {
+		case moved:
 			s.AfterIngest = ingest.AfterIngest("move:" + filepath.Dir(s.RootPath) + "/done")
+		case removed:
+			s.AfterIngest = ingest.AfterDelete
 		}
 	})
-	if strings.HasSuffix(point, "rename") {
+	if moved {
 		require.NoError(t, os.Mkdir(acme.Path("../done"), 0o755))
 	}
-	content := rig.Random(100_000)
+	content := rig.Random(size)
 	acme.Write("a.bin", content)
 	first := h.StartProcess(rig.ProcessOptions{Crash: point})
 	scan := h.ScanAsync()
@@ -54,11 +71,63 @@ func killAt(t *testing.T, point string) {
 	h.AwaitScans(scan())
 	file := h.Completed(acme.Path("a.bin"))
 	h.AwaitIngest(file.UUID)
-	if strings.HasSuffix(point, "rename") {
-		assert.NoFileExists(t, acme.Path("a.bin"))
+	if moved {
 		assert.FileExists(t, acme.Path("../done/a.bin"))
+	}
+	if moved || removed {
+		assert.NoFileExists(t, acme.Path("a.bin"))
 		acme.Write("a.bin", content) // for the oracle, which compares with the source
 	}
 	assert.Equal(t, rig.Digest(content), file.Hash)
+	h.RequireExactlyOnce()
+}
+
+// killParked kills the worker around the parking of a file whose checksum file
+// is wrong, or around the retry that an operator asks for.
+func killParked(t *testing.T, point string, size int) {
+	h := rig.NewHarbour(t)
+	acme := h.AddServer("acme", nil)
+	content := rig.Random(size)
+	acme.Write("a.bin", content)
+	acme.Write("a.bin.sha256", []byte(rig.Digest([]byte("other"))+"  a.bin\n"))
+	first := h.StartProcess(rig.ProcessOptions{Crash: point})
+	scan := h.ScanAsync()
+	if strings.HasSuffix(point, "error") {
+		first.RequireCrashed()
+		h.StartProcess(rig.ProcessOptions{})
+	}
+	parked := h.Parked(acme.Path("a.bin"))
+	acme.Write("a.bin.sha256", []byte(rig.Digest(content)+"  a.bin\n"))
+	require.NoError(t, h.Temporal.SignalWorkflow(h.Ctx, ingest.IngestWorkflowID(parked.UUID), "", workflows.UpdateRetry,
+		workflows.Decision{From: ingest.StepDownload, Actor: "ann", Reason: "a new checksum"}))
+	if strings.HasSuffix(point, "ready") {
+		first.RequireCrashed()
+		h.StartProcess(rig.ProcessOptions{})
+	}
+	h.AwaitScans(scan())
+	h.AwaitIngest(h.Completed(acme.Path("a.bin")).UUID)
+	decisions := 0
+	for _, e := range h.Events(parked.UUID) {
+		if e.Type == ingest.EventOperatorAction {
+			decisions++
+		}
+	}
+	assert.Equal(t, 1, decisions, "the decision is on record once")
+	h.RequireExactlyOnce()
+}
+
+// killVanished kills the worker around the end of a file that is listed and not
+// there.
+func killVanished(t *testing.T, point string, size int) {
+	h := rig.NewHarbour(t)
+	odd := h.AddOdd("odd", nil)
+	odd.Write("a.bin", rig.Random(size))
+	odd.Be(testenv.OddHooks{Open: func(string) error { return os.ErrNotExist }})
+	first := h.StartProcess(rig.ProcessOptions{Crash: point})
+	scan := h.ScanAsync()
+	first.RequireCrashed()
+	h.StartProcess(rig.ProcessOptions{})
+	h.AwaitScans(scan())
+	h.AwaitIngest(h.File(odd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusVanished }).UUID)
 	h.RequireExactlyOnce()
 }

@@ -79,7 +79,7 @@ func (b *ownBroker) start() {
 	var out bytes.Buffer
 	b.node.Stdout, b.node.Stderr = &out, &out
 	require.NoError(b.t, b.node.Start())
-	require.Eventually(b.t, func() bool {
+	rig.Eventually(b.t, func() bool {
 		conn, err := amqp.Dial(fmt.Sprintf("amqp://guest:guest@127.0.0.1:%d/", b.port))
 		if err == nil {
 			_ = conn.Close()

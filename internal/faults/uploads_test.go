@@ -4,17 +4,12 @@ import (
 	"bytes"
 	"net/http"
 	"testing"
-	"time"
 
-	"github.com/google/uuid"
 	"github.com/minio/minio-go/v7"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/client"
 
-	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
-	"stevedore/workflows"
 )
 
 // TestFault45_OrphanUploads leaves an upload behind that nobody will finish
@@ -39,14 +34,14 @@ func TestFault45_OrphanUploads(t *testing.T) {
 	}, nil)
 	acme.Write("live.bin", rig.Random(40<<20))
 	scan := h.Scan()
-	require.Eventually(t, func() bool { return proxy.taken("1") == 1 && proxy.taken("2") == 1 }, rig.Patience, tick)
+	rig.Eventually(t, func() bool { return proxy.taken("1") == 1 && proxy.taken("2") == 1 }, rig.Patience, tick)
 	orphan, err := h.S3.Core.NewMultipartUpload(h.Ctx, h.S3.Bucket, done.ObjectKey, minio.PutObjectOptions{})
 	require.NoError(t, err)
 	_, err = h.S3.Core.PutObjectPart(h.Ctx, h.S3.Bucket, done.ObjectKey, orphan, 1, bytes.NewReader([]byte("left")), 4, minio.PutObjectPartOptions{})
 	require.NoError(t, err)
 	require.Equal(t, 2, h.S3.OpenUploads(t))
 
-	assert.EqualValues(t, 1, reconcile(t, h).UploadsAborted)
+	assert.EqualValues(t, 1, h.Reconcile().UploadsAborted)
 	assert.Equal(t, 1, h.S3.OpenUploads(t), "the live one is spared")
 
 	close(release)
@@ -54,16 +49,4 @@ func TestFault45_OrphanUploads(t *testing.T) {
 	h.AwaitIngest(h.Completed(acme.Path("live.bin")).UUID)
 	assert.Equal(t, 1, proxy.taken("1"), "and goes on where it stood")
 	h.RequireExactlyOnce()
-}
-
-// reconcile runs the reconciler once. Debris counts as such at once.
-func reconcile(t *testing.T, h *rig.Harbour) (found ingest.Reconciliation) {
-	t.Helper()
-	run, err := h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{ID: "reconcile/" + uuid.NewString(), TaskQueue: h.Queue},
-		workflows.NameReconcile, workflows.ReconcileInput{
-			Unchanged: time.Millisecond, StagingAge: time.Millisecond, UploadAge: time.Millisecond, ObjectsWithin: time.Hour,
-		})
-	require.NoError(t, err)
-	require.NoError(t, run.Get(h.Ctx, &found))
-	return found
 }

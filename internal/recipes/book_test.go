@@ -142,7 +142,7 @@ func (p *person) fails(name string, words ...string) string {
 func (p *person) until(name string, fits func(out string) bool, words ...string) string {
 	p.t.Helper()
 	var out string
-	require.Eventually(p.t, func() bool {
+	rig.Eventually(p.t, func() bool {
 		printed, err := p.enter(name, words)
 		out = printed
 		return err == nil && fits(out)

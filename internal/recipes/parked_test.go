@@ -124,7 +124,8 @@ func TestRecipesForFilesThatWait(t *testing.T) {
 	p.book["without yes"] = strings.TrimSuffix(p.book["batch-retry"], " --yes")
 	_, err = p.enter("without yes", []string{"SERVER", y.name})
 	require.Error(t, err, "nobody has said yes")
-	started := p.run("batch-retry", "SERVER", y.name)
+	// A namespace takes only one job at a time, and other tests may have one.
+	started := p.until("batch-retry", has("job ID:"), "SERVER", y.name)
 	job := regexp.MustCompile(`job ID: (\S+)`).FindStringSubmatch(started)
 	require.NotNil(t, job, started)
 	y.Completed(files[6].RemotePath)

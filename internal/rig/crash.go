@@ -28,6 +28,11 @@ var CrashPoints = []string{
 	"before announce", "after announce",
 	"before ledger completed", "after ledger completed",
 	"before rename", "after rename",
+	"before remove", "after remove",
+	// Parking, an operator's retry, and the end of a file that is gone.
+	"before ledger error", "after ledger error",
+	"before ledger ready", "after ledger ready",
+	"before ledger vanished", "after ledger vanished",
 }
 
 // crashPoint kills the process when it is reached.
@@ -179,4 +184,9 @@ type crashSource struct {
 // Rename may be the crash point.
 func (s crashSource) Rename(ctx context.Context, from, to string) error {
 	return aroundErr(s.c, "rename", func() error { return s.Source.Rename(ctx, from, to) })
+}
+
+// Remove may be the crash point.
+func (s crashSource) Remove(ctx context.Context, path string) error {
+	return aroundErr(s.c, "remove", func() error { return s.Source.Remove(ctx, path) })
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
@@ -26,6 +25,10 @@ type Harbour struct {
 	Queue string
 	// LastScan is the workflow id of the last scan.
 	LastScan string
+
+	// stops end the workers in this process; processes are the others.
+	stops     []func()
+	processes []*Process
 }
 
 // NewHarbour makes the world; no worker runs yet.
@@ -47,6 +50,7 @@ func (h *Harbour) StartWorkerWith(cfg config.Config, wrap func(activities.Deps) 
 	ctx, cancel := context.WithCancel(context.WithoutCancel(h.Ctx))
 	ended := make(chan error, 1)
 	wiring := worker.Wiring{TaskQueue: h.Queue, Wrap: wrap}
+	cfg = asWorkerConfig(h.T, cfg)
 	go func() { ended <- worker.RunWith(ctx, cfg, h.Temporal, testenv.Logger(h.T), wiring) }()
 	stopped := false
 	stop = func() {
@@ -57,6 +61,7 @@ func (h *Harbour) StartWorkerWith(cfg config.Config, wrap func(activities.Deps) 
 		}
 	}
 	h.T.Cleanup(stop)
+	h.stops = append(h.stops, stop)
 	return stop
 }
 
@@ -71,16 +76,7 @@ func (h *Harbour) Scan() workflows.ScanSummary {
 func (h *Harbour) ScanAsync() (summary func() workflows.ScanSummary) {
 	h.T.Helper()
 	h.LastScan = ingest.ScanWorkflowID(uuid.NewString())
-	var run client.WorkflowRun
-	// A server that is starved of time says all kinds of things; asking again
-	// for the same id gives the same run.
-	require.EventuallyWithT(h.T, func(c *assert.CollectT) {
-		var err error
-		run, err = h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{
-			ID: h.LastScan, TaskQueue: h.Queue,
-		}, workflows.NameScanAllServers, workflows.ScanAllServersInput{Force: true, Source: "manual"})
-		require.NoError(c, err)
-	}, Patience, 200*time.Millisecond)
+	run := h.start(h.LastScan, workflows.NameScanAllServers, workflows.ScanAllServersInput{Force: true, Source: "manual"})
 	return func() (summary workflows.ScanSummary) {
 		h.T.Helper()
 		require.NoError(h.T, run.Get(h.Ctx, &summary))
@@ -108,14 +104,24 @@ func (h *Harbour) AwaitIngest(fileUUID string) {
 	require.NoError(h.T, h.Temporal.GetWorkflow(h.Ctx, ingest.IngestWorkflowID(fileUUID), "").Get(h.Ctx, nil))
 }
 
+// start starts a workflow of the world's workers. A server that is starved of
+// time says all kinds of things; asking again for the same id gives the same run.
+func (h *Harbour) start(id, name string, input any) (run client.WorkflowRun) {
+	h.T.Helper()
+	var err error
+	Eventually(h.T, func() bool {
+		run, err = h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{ID: id, TaskQueue: h.Queue}, name, input)
+		return err == nil
+	}, Patience, 200*time.Millisecond, "%s does not start: %s", id, func() string { return err.Error() })
+	return run
+}
+
 // Reconcile runs the reconciler once. Debris counts as such at once.
 func (h *Harbour) Reconcile() (found ingest.Reconciliation) {
 	h.T.Helper()
-	run, err := h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{ID: ReconcileID(h), TaskQueue: h.Queue},
-		workflows.NameReconcile, workflows.ReconcileInput{
-			Unchanged: time.Millisecond, StagingAge: time.Millisecond, UploadAge: time.Millisecond, ObjectsWithin: time.Hour,
-		})
-	require.NoError(h.T, err)
+	run := h.start(ReconcileID(h), workflows.NameReconcile, workflows.ReconcileInput{
+		Unchanged: time.Millisecond, StagingAge: time.Millisecond, UploadAge: time.Millisecond, ObjectsWithin: time.Hour,
+	})
 	require.NoError(h.T, run.Get(h.Ctx, &found))
 	return found
 }

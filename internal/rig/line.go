@@ -27,7 +27,7 @@ type Line struct {
 // NewLine puts a line before host:port. It is good until told otherwise.
 func NewLine(t *testing.T, host string, port int) *Line {
 	t.Helper()
-	l := &Line{t: t, Host: "127.0.0.1", meter: newMeter(t, net.JoinHostPort(host, strconv.Itoa(port)))}
+	l := &Line{t: t, Host: "127.0.0.1", meter: newMeter(t, joined(host, port))}
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
 	l.proxy = toxiproxy.NewProxy(server, "line", "127.0.0.1:0", l.meter.listener.Addr().String())
 	require.NoError(t, l.proxy.Start())
@@ -39,8 +39,11 @@ func NewLine(t *testing.T, host string, port int) *Line {
 	return l
 }
 
+// joined is host:port.
+func joined(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
+
 // Address is host:port of the line.
-func (l *Line) Address() string { return net.JoinHostPort(l.Host, strconv.Itoa(l.Port)) }
+func (l *Line) Address() string { return joined(l.Host, l.Port) }
 
 // Spoil adds a toxic to what the service sends, e.g. "bandwidth" with rate in
 // KiB per second, "latency" with latency in ms, "limit_data" with bytes,
@@ -85,6 +88,12 @@ func (l *Line) Blink() {
 	l.Cut()
 	l.Restore()
 }
+
+// Sent is how many bytes the service was sent.
+func (l *Line) Sent() int64 { return l.meter.sent.Load() }
+
+// Connections is how many connections to the service stand now.
+func (l *Line) Connections() int { return l.meter.connections() }
 
 // Received is how many bytes the service has sent.
 func (l *Line) Received() int64 { return l.meter.received.Load() }

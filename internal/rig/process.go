@@ -42,6 +42,7 @@ func Main(m *testing.M) {
 func runWorker(queue, crash string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	tellGoroutines()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	if err := work(ctx, log, worker.Wiring{TaskQueue: queue, Wrap: crashAt(crash)}); err != nil {
 		log.Error("the worker failed", "error", err)
@@ -77,17 +78,20 @@ type Process struct {
 	cmd   *exec.Cmd
 	log   string
 	ended chan struct{}
+	// goroutines is the file that it writes its goroutines into.
+	goroutines string
 }
 
 // StartProcess starts a worker process. It is killed when the test ends.
 func (h *Harbour) StartProcess(o ProcessOptions) *Process {
 	h.T.Helper()
 	p := &Process{t: h.T, log: filepath.Join(h.T.TempDir(), "worker-"+uuid.NewString()+".log"), ended: make(chan struct{})}
+	p.goroutines = goroutinesFile(h.T)
 	log, err := os.Create(p.log)
 	require.NoError(h.T, err)
 	p.cmd = exec.Command(os.Args[0])
-	p.cmd.Env = append(append(foreign(), h.Env...), queueVariable+"="+h.Queue, crashVariable+"="+o.Crash)
-	p.cmd.Env = append(p.cmd.Env, o.Env...)
+	p.cmd.Env = append(append(foreign(), h.Env...), queueVariable+"="+h.Queue, crashVariable+"="+o.Crash, goroutinesVariable+"="+p.goroutines)
+	p.cmd.Env = asWorkerEnv(h.T, append(p.cmd.Env, o.Env...))
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	require.NoError(h.T, p.cmd.Start())
 	require.NoError(h.T, log.Close())
@@ -95,6 +99,7 @@ func (h *Harbour) StartProcess(o ProcessOptions) *Process {
 		defer close(p.ended)
 		_ = p.cmd.Wait()
 	}()
+	h.processes = append(h.processes, p)
 	h.T.Cleanup(func() {
 		p.Kill()
 		if h.T.Failed() {

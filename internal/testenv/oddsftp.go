@@ -48,6 +48,9 @@ type OddHooks struct {
 	Endless bool
 	// Size may lie about a file's size.
 	Size func(path string, size int64) int64
+	// Huge may put a packet of so many bytes in the place of the answer to the
+	// n-th read, from 1; 0 is none.
+	Huge func(read int) (bytes int)
 }
 
 // oddRoot is the folder that it serves.
@@ -137,7 +140,7 @@ func (o *OddSFTP) serve(conn net.Conn, config *ssh.ServerConfig) {
 		}()
 		go func() {
 			defer func() { _ = channel.Close() }()
-			_ = sftp.NewRequestServer(channel, sftp.Handlers{FileGet: o, FilePut: o, FileCmd: o, FileList: o}).Serve()
+			_ = sftp.NewRequestServer(&oddChannel{Channel: channel, server: o}, sftp.Handlers{FileGet: o, FilePut: o, FileCmd: o, FileList: o}).Serve()
 		}()
 	}
 }

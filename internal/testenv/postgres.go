@@ -64,6 +64,23 @@ func Database(t testing.TB) string {
 	return dsn
 }
 
+// Connections describes the connections to the database of those who call
+// themselves so (application_name).
+func Connections(t testing.TB, dsn, application string) []string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), databaseTimeout)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, dsn)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(ctx) }()
+	rows, err := conn.Query(ctx, `SELECT 'a connection to the database: ' || coalesce(state, '') || ' ' || left(query, 80)
+		FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1`, application)
+	require.NoError(t, err)
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	return found
+}
+
 // administer runs one statement on the server's own database.
 func administer(statement string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), databaseTimeout)

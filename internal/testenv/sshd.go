@@ -28,8 +28,9 @@ const (
 	sshdProgram = "/usr/sbin/sshd"
 	// sshdRuntimeDir is where sshd locks up what needs no rights, if root runs it.
 	sshdRuntimeDir = "/run/sshd"
-	// sshdPatience bounds how long sshd may take to listen, or to write its log.
-	sshdPatience = 10 * time.Second
+	// sshdPatience bounds how long sshd may take to listen, or to write its log,
+	// on a machine that runs all tests at once.
+	sshdPatience = 2 * time.Minute
 )
 
 // SSHDOptions says how an SSHD differs from the plain one.
@@ -178,6 +179,21 @@ func (s *SSHD) Sessions() []int {
 		return nil
 	}
 	return descendants(s.process.Process.Pid)
+}
+
+// Freeze stops the listener and all connections in the middle of what they do;
+// Thaw lets them go on.
+func (s *SSHD) Freeze() { s.signal(syscall.SIGSTOP) }
+
+// Thaw undoes Freeze.
+func (s *SSHD) Thaw() { s.signal(syscall.SIGCONT) }
+
+func (s *SSHD) signal(how os.Signal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process != nil {
+		signalAll(append(descendants(s.process.Process.Pid), s.process.Process.Pid), how)
+	}
 }
 
 // Log returns what the server has logged so far, at level DEBUG1.

@@ -17,13 +17,16 @@ import (
 	"stevedore/internal/ingest"
 )
 
+// temporalPatience is generous: a server that runs beside all tests is slow.
+const temporalPatience = 2 * time.Minute
+
 // Temporal connects to the server of TEMPORAL_ADDRESS and returns a task queue
 // of the test's own. Tests share the namespace: workflow ids hold random
 // uuids, so only the queue must differ. It skips the test under -short.
 func Temporal(t testing.TB) (c client.Client, taskQueue string) {
 	t.Helper()
 	address := setting(t, "TEMPORAL_ADDRESS")
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), temporalPatience)
 	defer cancel()
 	c, err := client.DialContext(ctx, client.Options{
 		HostPort: address, Logger: sdklog.NewStructuredLogger(Logger(t)),
@@ -32,19 +35,34 @@ func Temporal(t testing.TB) (c client.Client, taskQueue string) {
 		t.Fatalf("connect to Temporal at %s: %v", address, err)
 	}
 	t.Cleanup(c.Close)
-	// Adding what is there already is fine: tests of several processes race here.
-	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
-		Namespace: client.DefaultNamespace,
-		SearchAttributes: map[string]enumspb.IndexedValueType{
-			ingest.SearchServer: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
-			ingest.SearchStatus: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
-			ingest.SearchSize:   enumspb.INDEXED_VALUE_TYPE_INT,
-		},
-	})
-	if err != nil && !strings.Contains(err.Error(), "already exist") {
-		t.Fatalf("add search attributes: %v", err)
-	}
+	addSearchAttributes(ctx, t, c)
 	return c, "test-" + strings.ToLower(rand.Text())
+}
+
+// addSearchAttributes asks again as long as the server is too busy to answer.
+// Adding what is there already is fine: tests of several processes race here.
+func addSearchAttributes(ctx context.Context, t testing.TB, c client.Client) {
+	t.Helper()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
+			Namespace: client.DefaultNamespace,
+			SearchAttributes: map[string]enumspb.IndexedValueType{
+				ingest.SearchServer: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+				ingest.SearchStatus: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+				ingest.SearchSize:   enumspb.INDEXED_VALUE_TYPE_INT,
+			},
+		})
+		if err == nil || strings.Contains(err.Error(), "already exist") {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("add search attributes: %v", err)
+		}
+	}
 }
 
 // TemporalNamespace returns a client of a namespace of the test's own, for what
@@ -53,7 +71,7 @@ func Temporal(t testing.TB) (c client.Client, taskQueue string) {
 func TemporalNamespace(t testing.TB) (c client.Client, namespace string) {
 	t.Helper()
 	address := setting(t, "TEMPORAL_ADDRESS")
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), temporalPatience)
 	defer cancel()
 	namespace = "test-" + strings.ToLower(rand.Text())
 	c, err := client.DialContext(ctx, client.Options{

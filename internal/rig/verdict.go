@@ -1,0 +1,68 @@
+package rig
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/oracle"
+)
+
+// RequireExactlyOnce is the verdict of the oracle.
+func (r *Rig) RequireExactlyOnce() {
+	r.T.Helper()
+	var evidence oracle.Evidence
+	leftUUIDs, leftKeys := map[string]bool{}, map[string]bool{}
+	for _, f := range r.Files() {
+		if r.Leave != nil && r.Leave(f) {
+			leftUUIDs[f.UUID], leftKeys[f.ObjectKey] = true, true
+			continue
+		}
+		evidence.Rows = append(evidence.Rows, oracle.Row{File: f, Events: r.Events(f.UUID)})
+	}
+	evidence.Objects = slices.DeleteFunc(r.S3.Objects(r.T), func(o oracle.StoredObject) bool { return leftKeys[o.Key] })
+	evidence.Messages = slices.DeleteFunc(r.AMQP.Messages(r.T), func(m oracle.Message) bool { return leftKeys[m.Key] })
+	evidence.OpenUploads = r.S3.OpenUploads(r.T)
+	for _, dir := range append([]string{r.Cfg.Staging.Dir}, r.OtherStaging...) {
+		staged, err := os.ReadDir(filepath.Join(dir, "files"))
+		require.NoError(r.T, err)
+		staged = slices.DeleteFunc(staged, func(e os.DirEntry) bool { return leftUUIDs[e.Name()] })
+		evidence.Staged += len(staged)
+	}
+	require.Empty(r.T, oracle.Judge(r.sourceFiles(), evidence))
+}
+
+// sourceFiles reads what the servers hold, checksum files aside.
+func (r *Rig) sourceFiles() (files []oracle.Source) {
+	r.T.Helper()
+	for i, sshd := range r.sources {
+		err := filepath.WalkDir(sshd.Root, func(path string, entry os.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || strings.HasSuffix(path, ".sha256") || strings.HasSuffix(path, "SHA256SUMS") {
+				return err
+			}
+			size, digest, err := digestFile(path)
+			files = append(files, oracle.Source{Server: r.names[i], Path: path, Size: size, SHA256: digest})
+			return err
+		})
+		require.NoError(r.T, err)
+	}
+	return append(files, r.OtherSources...)
+}
+
+// digestFile reads a file that may be larger than memory.
+func digestFile(path string) (size int64, digest string, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = file.Close() }()
+	sum := sha256.New()
+	size, err = io.Copy(sum, file)
+	return size, hex.EncodeToString(sum.Sum(nil)), err
+}
