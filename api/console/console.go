@@ -98,6 +98,14 @@ const bodyLimit = 256 << 10
 // partner's server takes the longest.
 const pageTimeout = 25 * time.Second
 
+// healthPath is asked for again and again by every open page, so its answer
+// must come before the next question: healthTimeout is above what a check of
+// all parts takes.
+const (
+	healthPath    = "/health"
+	healthTimeout = 8 * time.Second
+)
+
 // New returns the console.
 func New(d Deps) *Console {
 	if d.Now == nil {
@@ -129,7 +137,7 @@ type route struct {
 func (c *Console) routes() []route {
 	return []route{
 		{"GET /{$}", ingest.RoleViewer, c.overview},
-		{"GET /health", ingest.RoleViewer, c.health},
+		{"GET " + healthPath, ingest.RoleViewer, c.health},
 		{"POST /logout", ingest.RoleViewer, c.logOut},
 
 		{"GET /servers", ingest.RoleViewer, c.servers},
@@ -185,7 +193,11 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = http.MaxBytesReader(recorded, r.Body, bodyLimit)
-	ctx, cancel := context.WithTimeout(r.Context(), pageTimeout)
+	timeout := pageTimeout
+	if r.URL.Path == healthPath {
+		timeout = healthTimeout
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
 	c.mux.ServeHTTP(recorded, r.WithContext(ctx))
 }

@@ -30,6 +30,7 @@ type fake struct {
 	Operations
 
 	who      ingest.Principal
+	unknown  error // why nobody can tell who asks
 	refused  bool
 	servers  []ingest.Server
 	files    []ingest.File
@@ -50,6 +51,9 @@ type fake struct {
 }
 
 func (f *fake) Session(*http.Request) (ingest.Principal, error) {
+	if f.unknown != nil {
+		return ingest.Principal{}, f.unknown
+	}
 	if f.who.Name == "" {
 		return f.who, admin.TokenRefused{}
 	}
@@ -500,6 +504,24 @@ func TestPartsThatAreDownAreNamed(t *testing.T) {
 	require.NotContains(t, answer.Body.String(), "unexpected EOF", "inner errors stay inside")
 	f.refused = true
 	require.Equal(t, http.StatusTooManyRequests, get(c, "/servers").Code)
+}
+
+// TestOpenPagesLearnThatPostgreSQLIsDown although sessions are in it: the part
+// of them that names what is down answers, and tells nothing else.
+func TestOpenPagesLearnThatPostgreSQLIsDown(t *testing.T) {
+	t.Parallel()
+	f, c := full(ingest.RoleAdmin)
+	f.parts = []admin.PartStatus{{Part: "broker", Err: ingest.Errorf(ingest.KindTransient, "inner-address refuses")}}
+	f.unknown = ingest.Errorf(ingest.KindTransient, "cannot reach PostgreSQL at inner-address")
+	answer := get(c, "/health", "Hx-Request", "true")
+	require.Equal(t, http.StatusOK, answer.Code)
+	require.Contains(t, answer.Body.String(), "<strong>PostgreSQL:</strong> it does not answer")
+	require.NotContains(t, answer.Body.String(), "inner-address")
+	require.Equal(t, http.StatusServiceUnavailable, get(c, "/files").Code)
+	f.unknown = admin.TokenRefused{}
+	expired := get(c, "/health", "Hx-Request", "true")
+	require.Equal(t, http.StatusUnauthorized, expired.Code)
+	require.Equal(t, "true", expired.Header().Get("Hx-Refresh"))
 }
 
 func TestANewTokenIsShownOnce(t *testing.T) {

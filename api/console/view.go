@@ -91,7 +91,7 @@ func (c *Console) page(role ingest.Role, handle handler) http.HandlerFunc {
 			return
 		}
 		if err != nil {
-			c.fail(w, r, v, err)
+			c.unknown(w, r, v, err)
 			return
 		}
 		v.who = who
@@ -112,6 +112,19 @@ func (c *Console) page(role ingest.Role, handle handler) http.HandlerFunc {
 		}
 		c.write(w, r, v, a)
 	}
+}
+
+// unknown answers when nobody can tell who asks. Sessions are in PostgreSQL, so
+// that is what does not answer; open pages learn it from the part of them that
+// names what is down, and nothing else is told to somebody unknown.
+func (c *Console) unknown(w http.ResponseWriter, r *http.Request, v *view, err error) {
+	if r.URL.Path != healthPath {
+		c.fail(w, r, v, err)
+		return
+	}
+	c.d.Log.ErrorContext(r.Context(), "nobody can be recognized", "error", err)
+	down := partDown{part: admin.PartPostgres, name: v.T(partNames[admin.PartPostgres]), message: v.T("it does not answer, so pages cannot be shown.")}
+	c.write(w, r, v, answer{body: healthBanner(v, []partDown{down}), bare: true})
 }
 
 // view returns what a page for the request knows.

@@ -73,6 +73,10 @@ var russian = map[string]string{
 	"Too many requests: wait a moment.":                       "Слишком много запросов: подождите.",
 	"PostgreSQL:":                                             "PostgreSQL:", "Temporal:": "Temporal:", "Worker:": "Обработчик:", "Object store:": "Хранилище:", "Broker:": "Брокер:",
 
+	"it does not answer, so pages cannot be shown.":                  "не отвечает, поэтому страницы показать нельзя.",
+	"Not up to date since %s: the server does not answer.":           "Не обновляется с %s: сервер не отвечает.",
+	"Not up to date since %s: the server cannot show this page now.": "Не обновляется с %s: сервер сейчас не может показать эту страницу.",
+
 	// Figures.
 	"%d": "%d", "%d B": "%d Б", "%s/s": "%s/с", "%d ms": "%d мс", "%d s": "%d с", "%d min": "%d мин", "%d h": "%d ч",
 	"%d d": "%d д", "%d of 100": "%d из 100", "%d%%": "%d %%", "%s left": "осталось %s",
