@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/number"
 
@@ -89,14 +91,40 @@ func details(values map[string]any) (list [][2]string) {
 // short is the beginning of a uuid, enough to tell it from others.
 func short(id string) string { return id[:min(8, len(id))] }
 
-// quoted is a text as one word of a shell command.
+// quoted is a text as one word of a shell command. What cannot be seen is
+// written as escapes (bash, zsh and ksh read them): pasted as it is, it could
+// end the paste and type a command of its own.
 func quoted(text string) string {
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return "$'" + escaped(text) + "'"
+	}
 	if text != "" && !strings.ContainsFunc(text, func(r rune) bool {
 		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=@", r)
 	}) {
 		return text
 	}
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+// escaped is a text for within $'...', the bytes of all that cannot be seen in
+// hexadecimal.
+func escaped(text string) string {
+	var out strings.Builder
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
+		switch {
+		case r == '\'' || r == '\\':
+			out.WriteString(`\` + string(r))
+		case unicode.IsPrint(r) && (r != utf8.RuneError || size > 1):
+			out.WriteRune(r)
+		default:
+			for _, b := range []byte(text[:size]) {
+				fmt.Fprintf(&out, `\x%02x`, b)
+			}
+		}
+		text = text[size:]
+	}
+	return out.String()
 }
 
 // sprint is for numbers within attributes, which are not for people.
