@@ -26,7 +26,7 @@ func (c *Console) startAudit(r *http.Request, v *view) (answer, error) {
 		servers = []string{name}
 	}
 	run, err := c.d.Operations.StartAudit(r.Context(), servers, r.PostFormValue("deep") != "")
-	return answer{goTo: "/audits/" + run.UUID, notice: v.T("The audit has begun.")}, err
+	return answer{goTo: "/audits/" + run.UUID, notice: plain(v.T("The audit has begun."))}, err
 }
 
 // differencesPerPage is how many differences a page shows.

@@ -179,7 +179,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.d.Log.ErrorContext(r.Context(), "panic in the console", "request_id", id, "panic", p)
-			http.Error(recorded, "something went wrong inside stevedore: its log has the request id "+id, http.StatusInternalServerError)
+			http.Error(recorded, c.view(r).T("Something went wrong inside stevedore: its log has the request id %s.", id), http.StatusInternalServerError)
 		}
 		level := slog.LevelInfo
 		if strings.HasPrefix(r.URL.Path, "/static/") {
@@ -189,7 +189,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"duration", time.Since(started), "peer", r.RemoteAddr, "request_id", id)
 	}()
 	if err := http.NewCrossOriginProtection().Check(r); err != nil {
-		http.Error(recorded, "a form from another web site is not taken", http.StatusForbidden)
+		c.fail(recorded, r, c.view(r), tell(ingest.KindInvalid, errForbidden, "A form from another web site is not taken."))
 		return
 	}
 	r.Body = http.MaxBytesReader(recorded, r.Body, bodyLimit)
@@ -243,15 +243,18 @@ func (w *statusWriter) WriteHeader(status int) {
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // errNoPage is for addresses that lead nowhere.
-var errNoPage = ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "there is no page at this address")
+var errNoPage = tell(ingest.KindMissing, admin.ErrNotFound, "There is no page at this address.")
 
 // statusOf is the HTTP status of an error.
 func statusOf(err error) int {
+	var large *http.MaxBytesError
 	switch {
 	case errors.Is(err, admin.ErrNotFound):
 		return http.StatusNotFound
 	case errors.Is(err, errForbidden):
 		return http.StatusForbidden
+	case errors.As(err, &large):
+		return http.StatusRequestEntityTooLarge
 	}
 	switch ingest.KindOf(err) {
 	case ingest.KindInvalid:
@@ -262,19 +265,5 @@ func statusOf(err error) int {
 		return http.StatusServiceUnavailable
 	default:
 		return http.StatusInternalServerError
-	}
-}
-
-// messageOf is what people are told of an error. One that nobody classified
-// keeps its text to itself: it may name inner addresses.
-func messageOf(err error) string {
-	var known *ingest.Error
-	switch {
-	case errors.As(err, &known):
-		return known.Message
-	case errors.Is(err, context.DeadlineExceeded):
-		return "A part of stevedore did not answer in time. Try again."
-	default:
-		return "Something went wrong inside stevedore: its log has the request id."
 	}
 }

@@ -29,16 +29,18 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 type fake struct {
 	Operations
 
-	who      ingest.Principal
-	unknown  error // why nobody can tell who asks
-	refused  bool
-	servers  []ingest.Server
-	files    []ingest.File
-	events   []ingest.StoredEvent
-	progress map[string]admin.Progress
-	parts    []admin.PartStatus
-	entries  []ingest.AuditEntry
-	scans    []ingest.Scan
+	who         ingest.Principal
+	unknown     error // why nobody can tell who asks
+	refused     bool
+	servers     []ingest.Server
+	files       []ingest.File
+	events      []ingest.StoredEvent
+	progress    map[string]admin.Progress
+	parts       []admin.PartStatus
+	entries     []ingest.AuditEntry
+	scans       []ingest.Scan
+	audits      []ingest.AuditRun
+	differences []ingest.AuditDifference
 
 	err     error
 	done    []string
@@ -164,11 +166,11 @@ func (f *fake) ShowAudit(context.Context, string) (ingest.AuditRun, error) {
 }
 
 func (f *fake) ListAudits(context.Context, int64, int) (admin.AuditRunPage, error) {
-	return admin.AuditRunPage{Runs: []ingest.AuditRun{{UUID: "a1", Actor: hostile, State: ingest.AuditFailed, Error: hostile}}}, nil
+	return admin.AuditRunPage{Runs: f.audits}, nil
 }
 
 func (f *fake) AuditDifferences(context.Context, string, int64, int) (admin.DifferencePage, error) {
-	return admin.DifferencePage{Differences: []ingest.AuditDifference{{Seq: 1, Mark: "-", What: hostile, Why: hostile, FileUUID: "f1"}}, Next: 1}, nil
+	return admin.DifferencePage{Differences: f.differences, Next: 1}, nil
 }
 
 func (f *fake) CreateToken(_ context.Context, in admin.NewToken) (ingest.Token, string, error) {
@@ -232,7 +234,7 @@ func TestRolesBoundWhatPeopleDo(t *testing.T) {
 			method, path := asked(route.pattern)
 			answer := send(c, httptest.NewRequest(method, path, nil), nil)
 			require.Equal(t, http.StatusForbidden, answer.Code, "%s as %s", route.pattern, role)
-			require.Contains(t, answer.Body.String(), "this needs a token with the role "+string(route.role))
+			require.Contains(t, answer.Body.String(), "This needs a token with the role "+string(route.role))
 		}
 		require.Less(t, i, 3)
 	}
@@ -292,6 +294,8 @@ func full(role ingest.Role) (*fake, *Console) {
 		ErrorMessage: hostile, ErrorKind: ingest.KindPermission, Bucket: "b", ObjectKey: "k", Hash: "abc", CreatedAt: noon, UpdatedAt: noon,
 	}}
 	f.events = []ingest.StoredEvent{{ID: 1, Type: ingest.EventDiscovered, Timestamp: noon, Details: map[string]any{"path": hostile, "n": 1.5}}}
+	f.audits = []ingest.AuditRun{{UUID: "a1", Actor: hostile, State: ingest.AuditFailed, Error: hostile}}
+	f.differences = []ingest.AuditDifference{{Seq: 1, Mark: "-", What: hostile, Why: hostile, FileUUID: "f1"}}
 	f.entries = []ingest.AuditEntry{{ID: 1, At: noon, Actor: hostile, Action: "server.edit", Target: hostile, Details: map[string]any{"x": hostile}}}
 	f.scans = []ingest.Scan{{ID: 1, ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: hostile}}
 	f.progress = map[string]admin.Progress{"f1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(12 * time.Second), Failure: hostile}}
@@ -451,8 +455,8 @@ func TestServerForm(t *testing.T) {
 	form.Set("port", "x")
 	form.Set("settle", "soon")
 	refused = post(c, "/servers", form)
-	require.Contains(t, refused.Body.String(), "port: use a whole number")
-	require.Contains(t, refused.Body.String(), "settle: use a duration")
+	require.Contains(t, refused.Body.String(), "Use a whole number.")
+	require.Contains(t, refused.Body.String(), "Use a duration such as")
 
 	f.err = nil
 	f.servers = []ingest.Server{{UUID: "s1", Name: "acme", PasswordEncrypted: []byte("sealed")}}

@@ -28,7 +28,7 @@ func (v *view) bytes(n int64) string {
 	if unit == 0 {
 		return v.T("%d B", n)
 	}
-	return v.p.Sprint(number.Decimal(value, number.MaxFractionDigits(1))) + " " + units[unit]
+	return v.p.Sprint(number.Decimal(value, number.MaxFractionDigits(1))) + " " + v.T(units[unit])
 }
 
 // rate returns a speed for people.

@@ -29,7 +29,7 @@ type view struct {
 	origin string
 	now    time.Time
 	// notice is what a form has just done, one line; bad says that it did not.
-	notice string
+	notice said
 	bad    bool
 
 	version    string
@@ -69,7 +69,7 @@ type answer struct {
 	// goTo, when set, is where the browser is sent instead; notice then is one
 	// line on what was done, which that page shows, and bad that it was not.
 	goTo   string
-	notice string
+	notice said
 	bad    bool
 	// bare leaves out everything around the body.
 	bare bool
@@ -102,7 +102,7 @@ func (c *Console) page(role ingest.Role, handle handler) http.HandlerFunc {
 		}
 		r = r.WithContext(admin.As(r.Context(), who))
 		if !who.Role.Allows(role) {
-			c.fail(w, r, v, ingest.Wrap(ingest.KindForbiddenAddress, errForbidden, "this needs a token with the role %s; %s is a %s", role, who.Name, who.Role))
+			c.fail(w, r, v, tell(ingest.KindPermission, errForbidden, "This needs a token with the role %s; %s is a %s.", role, who.Name, who.Role))
 			return
 		}
 		a, err := handle(r, v)
@@ -123,7 +123,7 @@ func (c *Console) unknown(w http.ResponseWriter, r *http.Request, v *view, err e
 		return
 	}
 	c.d.Log.ErrorContext(r.Context(), "nobody can be recognized", "error", err)
-	down := partDown{part: admin.PartPostgres, name: v.T(partNames[admin.PartPostgres]), message: v.T("it does not answer, so pages cannot be shown.")}
+	down := partDown{part: admin.PartPostgres, name: v.T(partNames[admin.PartPostgres]), message: plain(v.T("it does not answer, so pages cannot be shown."))}
 	c.write(w, r, v, answer{body: healthBanner(v, []partDown{down}), bare: true})
 }
 
@@ -144,13 +144,13 @@ func (c *Console) view(r *http.Request) *view {
 
 func (c *Console) write(w http.ResponseWriter, r *http.Request, v *view, a answer) {
 	if a.goTo != "" {
-		if a.notice != "" {
+		if !a.notice.empty() {
 			leaveNotice(w, a.notice, a.bad)
 		}
 		http.Redirect(w, r, a.goTo, http.StatusSeeOther)
 		return
 	}
-	if v.notice != "" && !a.bare {
+	if !v.notice.empty() && !a.bare {
 		dropCookie(w, noticeCookie)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -173,5 +173,5 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *view, err erro
 	if status >= http.StatusInternalServerError {
 		c.d.Log.ErrorContext(r.Context(), "page failed", "path", r.URL.Path, "request_id", w.Header().Get("X-Request-Id"), "error", err)
 	}
-	c.write(w, r, v, answer{title: v.T("Not done"), body: failure(v, messageOf(err)), status: status})
+	c.write(w, r, v, answer{title: v.T("Not done"), body: failure(v, v.said(err)), status: status})
 }
