@@ -75,3 +75,33 @@ func markWord(mark string) string {
 func moreDifferences(run ingest.AuditRun, page admin.DifferencePage) string {
 	return "/audits/" + run.UUID + "?after=" + strconv.FormatInt(page.Next, 10)
 }
+
+// markOf is how a place stands, as one word with a sign.
+func markOf(s ingest.SideState) serverHealth {
+	switch s {
+	case ingest.SideSame:
+		return serverHealth{"good", "=", "there"}
+	case ingest.SideMissing:
+		return serverHealth{"bad", "−", "missing"}
+	case ingest.SideExtra:
+		return serverHealth{"warn", "+", "extra"}
+	case ingest.SideWrong:
+		return serverHealth{"warn", "!", "differs"}
+	default:
+		return serverHealth{"idle", "?", "not looked at"}
+	}
+}
+
+// sideFacts are what is known of a place besides its checksum and time.
+func (v *view) sideFacts(s ingest.AuditSide) (facts []string) {
+	if s.Count > 1 {
+		facts = append(facts, v.T("%d times", s.Count))
+	}
+	if s.Status != "" {
+		facts = append(facts, v.status(s.Status))
+	}
+	if s.Size != nil {
+		facts = append(facts, v.T("%d bytes", *s.Size))
+	}
+	return facts
+}

@@ -549,6 +549,34 @@ func TestAnAuditIsStartedAndShown(t *testing.T) {
 	for _, text := range []string{"missing", "/files/f1", "/audits/a1?after=1", "workflows/audit%2Fa1"} {
 		require.Contains(t, page, text)
 	}
+	size := int64(4096)
+	f.differences[0].Sides = ingest.AuditSides{
+		Source: ingest.AuditSide{State: ingest.SideSame, Size: &size}, Ledger: ingest.AuditSide{State: ingest.SideWrong, Status: ingest.StatusVanished, SHA256: strings.Repeat("ab", 32)},
+		Object: ingest.AuditSide{State: ingest.SideMissing},
+	}
+	require.Equal(t, []string{
+		"Source: = there 4,096 bytes", "Ledger: ! differs vanished abababababab…", "Object: − missing", "Announcement: ? not looked at",
+	}, sidesOf(t, get(c, "/audits/a1").Body.String()))
+}
+
+// sidesOf are the cells that stand side by side in a page.
+func sidesOf(t *testing.T, page string) (cells []string) {
+	t.Helper()
+	root, err := html.Parse(strings.NewReader(page))
+	require.NoError(t, err)
+	for node := range root.Descendants() {
+		if node.Data != "td" || attribute(node, "class") != "side" {
+			continue
+		}
+		text := attribute(node, "data-label") + ":"
+		for part := range node.Descendants() {
+			if part.Type == html.TextNode {
+				text += " " + part.Data
+			}
+		}
+		cells = append(cells, strings.Join(strings.Fields(text), " "))
+	}
+	return cells
 }
 
 // TestAssetsAreCompressed: they are most of a first load on a phone.

@@ -42,6 +42,7 @@ var plurals = []struct {
 		[3]string{"удалён %d временный файл", "удалены %d временных файла", "удалено %d временных файлов"},
 	},
 	{"%d objects missing", "%d object missing", [3]string{"нет %d объекта", "нет %d объектов", "нет %d объектов"}},
+	{"%d times", "once", [3]string{"%d раз", "%d раза", "%d раз"}},
 	{"%d workers silent", "%d worker silent", [3]string{"молчит %d обработчик", "молчат %d обработчика", "молчат %d обработчиков"}},
 }
 
@@ -199,7 +200,7 @@ var russian = map[string]string{
 	"No audit yet.": "Сверок ещё не было.", "Asked by": "Кто запросил", "Differences": "Расхождений", "Audit of %s": "Сверка от %s",
 	"On servers": "На серверах", "In the ledger": "В журнале", "In the store": "В хранилище", "On their way": "В пути",
 	"missing": "нет", "extra": "лишнее", "wrong": "не так", "The audit has begun.": "Сверка начата.", "completed, no differences": "завершена, расхождений нет",
-	"failed": "не удалась", "Everything is there, once.": "Всё на месте, по одному разу.", "Mark": "Знак", "What is wrong": "Что не так",
+	"failed": "не удалась", "Everything is there, once.": "Всё на месте, по одному разу.", "Mark": "Знак", "File or object": "Файл или объект", "Source": "Источник", "Ledger": "Журнал", "Announcement": "Уведомление", "there": "есть", "differs": "отличается", "not looked at": "не проверялось",
 	"Older audits are kept for 90 days.": "Сверки хранятся 90 дней.", "with every object read again": "с перечитыванием всех объектов",
 	"Nothing has been found so far.":                        "Пока ничего не найдено.",
 	"At most 10,000 differences are kept; all are counted.": "Хранится не больше 10 000 расхождений; считаются все.",
