@@ -41,6 +41,7 @@ type fake struct {
 	scans       []ingest.Scan
 	audits      []ingest.AuditRun
 	differences []ingest.AuditDifference
+	hours       []ingest.HourStats
 
 	err     error
 	done    []string
@@ -78,6 +79,9 @@ func (f *fake) OpenSession(ctx context.Context, _ [32]byte) (string, error) {
 
 func (f *fake) Overview(context.Context) (admin.Overview, error) {
 	o := admin.Overview{At: noon, Files: map[ingest.Status]int64{ingest.StatusError: 2}, Hours: ingest.NoHours(noon)}
+	if f.hours != nil {
+		o.Hours = f.hours
+	}
 	for _, server := range f.servers {
 		o.Servers = append(o.Servers, admin.ServerOverview{Server: server, Files: o.Files, Hours: o.Hours, Late: server.Name == "late"})
 	}
@@ -577,6 +581,29 @@ func sidesOf(t *testing.T, page string) (cells []string) {
 		cells = append(cells, strings.Join(strings.Fields(text), " "))
 	}
 	return cells
+}
+
+// TestThroughputAndFailuresOfEachServer stand on its page and in the list.
+func TestThroughputAndFailuresOfEachServer(t *testing.T) {
+	t.Parallel()
+	f, c := full(ingest.RoleViewer)
+	f.hours = ingest.NoHours(noon)
+	f.hours[3].Completed, f.hours[3].Bytes, f.hours[3].Failures, f.hours[9].Completed = 3, 5<<20, 1, 1
+	for _, path := range []string{"/servers/acme", "/"} {
+		page := get(c, path).Body.String()
+		require.Contains(t, page, "4 files completed · 5 MiB · 1 failure<", path)
+		require.Contains(t, page, "UTC: 3 files completed · 5 MiB · 1 failure<", path)
+		require.Equal(t, 24, strings.Count(page, `class="slot"`), path)
+	}
+	for _, path := range []string{"/servers", "/"} {
+		_, spark, _ := strings.Cut(get(c, path).Body.String(), `class="spark"`)
+		spark, _, _ = strings.Cut(spark, "</svg>")
+		require.Equal(t, 3, strings.Count(spark, "<rect "), path)
+		require.Contains(t, spark, "By the hour: 4 files completed · 5 MiB · 1 failure")
+	}
+	page := get(c, "/").Body.String()
+	require.Contains(t, page, `<a href="#hours"><strong>1</strong><span>failures in 24 h`, "the link leads to what was counted")
+	require.Contains(t, page, `id="hours"`)
 }
 
 // TestAssetsAreCompressed: they are most of a first load on a phone.

@@ -133,7 +133,12 @@ func sprint(n int) string { return strconv.Itoa(n) }
 // fixed is a number for coordinates.
 func fixed(f float64) string { return fmt.Sprintf("%.1f", f) }
 
+// happened says how much was completed and how often something failed.
+func (v *view) happened(h ingest.HourStats) string {
+	return v.T("%d files completed", h.Completed) + " · " + v.bytes(h.Bytes) + " · " + v.T("%d failures", h.Failures)
+}
+
 // hour says what happened in one hour.
 func (v *view) hour(h ingest.HourStats) string {
-	return v.T("%s UTC: %d completed, %s, %d failures", h.Start.UTC().Format("15:04"), h.Completed, v.bytes(h.Bytes), h.Failures)
+	return h.Start.UTC().Format("15:04") + " UTC: " + v.happened(h)
 }

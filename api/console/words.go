@@ -42,6 +42,8 @@ var plurals = []struct {
 		[3]string{"удалён %d временный файл", "удалены %d временных файла", "удалено %d временных файлов"},
 	},
 	{"%d objects missing", "%d object missing", [3]string{"нет %d объекта", "нет %d объектов", "нет %d объектов"}},
+	{"%d files completed", "%d file completed", [3]string{"завершён %d файл", "завершено %d файла", "завершено %d файлов"}},
+	{"%d failures", "%d failure", [3]string{"%d ошибка", "%d ошибки", "%d ошибок"}},
 	{"%d times", "once", [3]string{"%d раз", "%d раза", "%d раз"}},
 	{"%d workers silent", "%d worker silent", [3]string{"молчит %d обработчик", "молчат %d обработчика", "молчат %d обработчиков"}},
 }
@@ -88,12 +90,11 @@ var russian = map[string]string{
 	// Figures.
 	"%d": "%d", "%d B": "%d Б", "%s/s": "%s/с", "%d ms": "%d мс", "%d s": "%d с", "%d min": "%d мин", "%d h": "%d ч",
 	"%d d": "%d д", "KiB": "КиБ", "MiB": "МиБ", "GiB": "ГиБ", "TiB": "ТиБ", "PiB": "ПиБ", "%d of 100": "%d из 100", "%d%%": "%d %%", "%s left": "осталось %s",
-	"%s UTC: %d completed, %s, %d failures":                           "%s UTC: завершено %d, %s, ошибок %d",
-	"Files completed and failures by hour: %d completed, %d failures": "Завершённые файлы и ошибки по часам: завершено %d, ошибок %d",
+	"By the hour: %s": "По часам: %s",
 
 	// Overview.
 	"in flight": "в пути", "wait for an operator": "ждут оператора", "settling": "устаиваются", "completed in 24 h: %s": "завершено за 24 ч: %s",
-	"failures in 24 h": "ошибок за 24 ч", "Needs attention": "Требует внимания", "has waited the longest": "ждёт дольше всех",
+	"failures in 24 h, those retried since too": "ошибок за 24 ч, вместе с уже повторёнными", "Needs attention": "Требует внимания", "has waited the longest": "ждёт дольше всех",
 	"Last 24 hours": "Последние 24 часа", "24 h ago": "24 ч назад", "failures": "ошибки", "now": "сейчас", "Volume in 24 h": "Объём за 24 ч",
 	"Failures in 24 h": "Ошибок за 24 ч",
 
