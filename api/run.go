@@ -43,7 +43,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	defer ops.Close()
 	handler := NewHandler(Deps{
 		Operations: ops, Token: cfg.API.Token.Reveal(), Log: log, Stopping: ctx.Done(),
-		Version: buildVersion(), TemporalUI: temporalUI(cfg),
+		Version: buildVersion(), TemporalUI: temporalUI(cfg), S3Console: cfg.Client.S3Console.Reveal(),
 	})
 	log.InfoContext(ctx, "api listens", "address", listener.Addr().String())
 	return serve(ctx, listener, handler, log)

@@ -35,15 +35,15 @@ type Deps struct {
 	RequestsPerSecond float64
 	// Stopping, may be nil, is closed when the service stops: streams end.
 	Stopping <-chan struct{}
-	// Version and TemporalUI are for the console, see there.
-	Version, TemporalUI string
+	// Version, TemporalUI and S3Console are for the console, see there.
+	Version, TemporalUI, S3Console string
 }
 
 // NewHandler returns the API and the console as an http.Handler.
 func NewHandler(d Deps) http.Handler {
 	programs, access := newPrograms(d)
 	pages := console.New(console.Deps{
-		Operations: d.Operations, Door: door{access}, Log: d.Log, Version: d.Version, TemporalUI: d.TemporalUI,
+		Operations: d.Operations, Door: door{access}, Log: d.Log, Version: d.Version, TemporalUI: d.TemporalUI, S3Console: d.S3Console,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if forPrograms(r) {

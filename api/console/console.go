@@ -78,6 +78,8 @@ type Deps struct {
 	// TemporalUI, may be empty, is where Temporal's Web UI shows workflows:
 	// "http://127.0.0.1:8233/namespaces/default".
 	TemporalUI string
+	// S3Console, may be empty, is where MinIO's console shows objects.
+	S3Console string
 	// Now is the clock; default time.Now.
 	Now func() time.Time
 }

@@ -184,7 +184,7 @@ func (f *fake) CreateToken(_ context.Context, in admin.NewToken) (ingest.Token, 
 // as returns a console with somebody of the role logged in.
 func as(role ingest.Role) (*fake, *Console) {
 	f := &fake{who: ingest.Principal{Name: "ann", Role: role}}
-	return f, New(Deps{Operations: f, Door: f, Log: slog.New(slog.DiscardHandler), Version: "v1", TemporalUI: "http://temporal/namespaces/x", Now: func() time.Time { return noon }})
+	return f, New(Deps{Operations: f, Door: f, Log: slog.New(slog.DiscardHandler), Version: "v1", TemporalUI: "http://temporal/namespaces/x", S3Console: "http://minio/", Now: func() time.Time { return noon }})
 }
 
 func get(c *Console, path string, headers ...string) *httptest.ResponseRecorder {
@@ -369,6 +369,7 @@ func TestAFileSaysWhyItWaits(t *testing.T) {
 	require.Contains(t, page, "1 MiB/s")
 	require.Contains(t, page, "2 s left")
 	require.Contains(t, page, "http://temporal/namespaces/x/workflows/"+url.PathEscape(ingest.IngestWorkflowID("f1")))
+	require.Contains(t, page, `<a href="http://minio/browser/b/k" rel="noreferrer">`)
 	f.progress["f1"] = admin.Progress{Step: ingest.StepUpload, Attempt: 2, Paused: true}
 	require.Contains(t, get(c, "/files/f1", "Accept-Language", "ru").Body.String(), "приостановлено в Temporal")
 }
@@ -456,6 +457,7 @@ func TestServerForm(t *testing.T) {
 		require.Contains(t, refused.Body.String(), text)
 	}
 	require.NotContains(t, refused.Body.String(), "canary", "secrets are never sent back")
+	requireDescribed(t, refused.Body.String(), "host", "host: use a name")
 	form.Set("port", "x")
 	form.Set("settle", "soon")
 	refused = post(c, "/servers", form)
@@ -474,6 +476,48 @@ func TestServerForm(t *testing.T) {
 	require.Nil(t, f.edit.Password, "an empty field keeps what is there")
 	require.NotNil(t, f.edit.PrivateKey)
 	require.Empty(t, f.edit.PrivateKey)
+}
+
+// requireDescribed wants what is wrong with a field to be read out with it, and
+// every description to be there.
+func requireDescribed(t *testing.T, page, field, problem string) {
+	t.Helper()
+	root, err := html.Parse(strings.NewReader(page))
+	require.NoError(t, err)
+	texts, described := map[string]string{}, map[string]string{}
+	for node := range root.Descendants() {
+		if id := attribute(node, "id"); id != "" {
+			for part := range node.Descendants() {
+				if part.Type == html.TextNode {
+					texts[id] += part.Data
+				}
+			}
+			texts[id] += " "
+		}
+		if by := attribute(node, "aria-describedby"); by != "" {
+			described[attribute(node, "id")] = by
+		}
+	}
+	read := ""
+	for id := range strings.FieldsSeq(described[field]) {
+		read += texts[id]
+	}
+	require.Contains(t, read, problem)
+	for name, ids := range described {
+		for id := range strings.FieldsSeq(ids) {
+			require.Contains(t, texts, id, name)
+		}
+	}
+}
+
+func TestColumnsHaveHeads(t *testing.T) {
+	t.Parallel()
+	_, c := full(ingest.RoleAdmin)
+	for _, path := range []string{"/", "/servers", "/servers/acme", "/files", "/scans", "/audits", "/audits/a1", "/changes", "/tokens"} {
+		page := get(c, path).Body.String()
+		require.Contains(t, page, `<th scope="col"`, path)
+		require.Equal(t, strings.Count(page, `<th scope="col"`), strings.Count(page, "<th")-strings.Count(page, "<thead"), path)
+	}
 }
 
 func TestApprovingAHostKey(t *testing.T) {

@@ -246,3 +246,16 @@ func (f serverForm) back() string {
 }
 
 func (f serverForm) invalid(field string) string { return strconv.FormatBool(len(f.wrong[field]) > 0) }
+
+// describedBy are the ids of what screen readers say with a field: first what is
+// wrong with it.
+func (f serverForm) describedBy(field string) string {
+	switch hint := field + "-hint"; {
+	case field == "on_collision": // its choices say it all
+		return field + "-problem"
+	case len(f.wrong[field]) > 0:
+		return field + "-problem " + hint
+	default:
+		return hint
+	}
+}

@@ -165,6 +165,8 @@ func TestAPersonPausesUpdatesAndChangesLooks(t *testing.T) {
 	p.sees("=cmd.csv")
 	p.do(chromedp.Click("#live"))
 	p.until(`document.getElementById("live").getAttribute("aria-pressed") === "true"`)
+	p.open("/files")
+	p.until(`document.getElementById("live").getAttribute("aria-pressed") === "true"`) // the next page is paused, too
 	acme.Write("later.csv", []byte("later"))
 	p.Scan()
 	p.Completed(acme.Path("later.csv"))

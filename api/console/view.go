@@ -34,6 +34,7 @@ type view struct {
 
 	version    string
 	temporalUI string
+	s3Console  string
 }
 
 // T returns the text in the page's language.
@@ -57,6 +58,15 @@ func (v *view) workflowURL(workflowID string) string {
 		return ""
 	}
 	return strings.TrimSuffix(v.temporalUI, "/") + "/workflows/" + url.PathEscape(workflowID)
+}
+
+// objectURL is where MinIO's console shows an object; empty when its address is
+// not known.
+func (v *view) objectURL(bucket, key string) string {
+	if v.s3Console == "" {
+		return ""
+	}
+	return strings.TrimSuffix(v.s3Console, "/") + "/browser/" + url.PathEscape(bucket) + "/" + url.PathEscape(key)
 }
 
 // answer is what a page handler makes.
@@ -136,7 +146,7 @@ func (c *Console) view(r *http.Request) *view {
 	}
 	v := &view{
 		lang: lang, p: message.NewPrinter(lang, message.Catalog(words)), url: r.URL, origin: scheme + "://" + r.Host,
-		now: c.d.Now().UTC(), version: c.d.Version, temporalUI: c.d.TemporalUI,
+		now: c.d.Now().UTC(), version: c.d.Version, temporalUI: c.d.TemporalUI, s3Console: c.d.S3Console,
 	}
 	v.notice, v.bad = takeNotice(r)
 	return v
