@@ -88,7 +88,7 @@ func markOf(s ingest.SideState) serverHealth {
 	case ingest.SideWrong:
 		return serverHealth{"warn", "!", "differs"}
 	default:
-		return serverHealth{"idle", "?", "not looked at"}
+		return serverHealth{"idle", "?", "not compared"}
 	}
 }
 

@@ -603,7 +603,7 @@ func TestAnAuditIsStartedAndShown(t *testing.T) {
 		Object: ingest.AuditSide{State: ingest.SideMissing},
 	}
 	require.Equal(t, []string{
-		"Source: = there 4,096 bytes", "Ledger: ! differs vanished abababababab…", "Object: − missing", "Announcement: ? not looked at",
+		"Source: = there 4,096 bytes", "Ledger: ! differs vanished abababababab…", "Object: − missing", "Announcement: ? not compared",
 	}, sidesOf(t, get(c, "/audits/a1").Body.String()))
 }
 

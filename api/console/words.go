@@ -201,7 +201,7 @@ var russian = map[string]string{
 	"No audit yet.": "Сверок ещё не было.", "Asked by": "Кто запросил", "Differences": "Расхождений", "Audit of %s": "Сверка от %s",
 	"On servers": "На серверах", "In the ledger": "В журнале", "In the store": "В хранилище", "On their way": "В пути",
 	"missing": "нет", "extra": "лишнее", "wrong": "не так", "The audit has begun.": "Сверка начата.", "completed, no differences": "завершена, расхождений нет",
-	"failed": "не удалась", "Everything is there, once.": "Всё на месте, по одному разу.", "Mark": "Знак", "File or object": "Файл или объект", "Source": "Источник", "Ledger": "Журнал", "Announcement": "Уведомление", "there": "есть", "differs": "отличается", "not looked at": "не проверялось",
+	"failed": "не удалась", "Everything is there, once.": "Всё на месте, по одному разу.", "Mark": "Знак", "File or object": "Файл или объект", "Source": "Источник", "Ledger": "Журнал", "Announcement": "Уведомление", "there": "есть", "differs": "отличается", "not compared": "не сравнивалось",
 	"Older audits are kept for 90 days.": "Сверки хранятся 90 дней.", "with every object read again": "с перечитыванием всех объектов",
 	"Nothing has been found so far.":                        "Пока ничего не найдено.",
 	"At most 10,000 differences are kept; all are counted.": "Хранится не больше 10 000 расхождений; считаются все.",

@@ -422,14 +422,14 @@ type AuditSide struct {
 	// Size In bytes.
 	Size *int64 `json:"size"`
 
-	// State `unknown` was not looked at.
+	// State `unknown` was not compared.
 	State AuditSideState `json:"state"`
 
 	// Status The file's in the ledger.
 	Status *string `json:"status"`
 }
 
-// AuditSideState `unknown` was not looked at.
+// AuditSideState `unknown` was not compared.
 type AuditSideState string
 
 // AuditSides What source, ledger and object store have, and whether an announcement is on record.

@@ -70,7 +70,7 @@ type SideState string
 
 // The states of a side.
 const (
-	// SideUnknown: it was not looked at, or does not matter here.
+	// SideUnknown: it was not compared, or does not matter here.
 	SideUnknown SideState = ""
 	SideSame    SideState = "same"
 	SideMissing SideState = "missing"
