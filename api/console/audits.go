@@ -53,7 +53,7 @@ func auditHealth(r ingest.AuditRun) serverHealth {
 	case r.State == ingest.AuditFailed:
 		return serverHealth{"bad", "✕", "failed"}
 	case r.Differences() > 0:
-		return serverHealth{"warn", "!", "completed"}
+		return serverHealth{"warn", "!", "completed, with differences"}
 	default:
 		return serverHealth{"good", "✓", "completed, no differences"}
 	}

@@ -92,7 +92,7 @@ func (p *person) serve(settings []string) {
 	p.t.Cleanup(ops.Close)
 	stopping, stop := context.WithCancel(context.Background())
 	served := httptest.NewServer(api.NewHandler(api.Deps{
-		Operations: ops, Token: token, Log: testenv.Logger(p.t), Stopping: stopping.Done(), TemporalUI: "http://127.0.0.1:8233/namespaces/default",
+		Operations: ops, Token: token, Log: testenv.Logger(p.t), Stopping: stopping.Done(), TemporalUI: "http://127.0.0.1:8233/namespaces/default", S3Console: "http://127.0.0.1:9003",
 	}))
 	p.t.Cleanup(served.Close)
 	p.t.Cleanup(stop)

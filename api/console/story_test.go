@@ -189,6 +189,15 @@ func TestAPersonPausesUpdatesAndChangesLooks(t *testing.T) {
 	p.do(chromedp.Click(`button[value=ru]`))
 	p.sees("Подходят 2 файла")
 	p.until(`document.documentElement.lang === "ru"`)
+	p.phone() // Russian words are longer
+	for name, path := range map[string]string{"overview": "/", "server": "/servers/acme", "server-edit": "/servers/acme/edit", "files": "/files?status=error"} {
+		p.open(path)
+		assert.False(t, p.is("document.documentElement.scrollWidth > innerWidth + 1"), "%s in Russian is wider than a phone", name)
+		p.photo(name + "-phone-ru")
+	}
+	p.wide()
+	p.open("/")
+	p.photo("overview-ru")
 	p.do(chromedp.Click(`button[value=en]`))
 	p.until(`document.documentElement.lang === "en"`)
 	p.lookAround(acme)

@@ -66,7 +66,7 @@ var russian = map[string]string{
 	// The frame.
 	"Overview": "Обзор", "Servers": "Серверы", "Files": "Файлы", "Scans": "Сканирования", "Changes": "Изменения", "Tokens": "Токены",
 	"Main": "Главное меню", "Skip to content": "К содержанию", "Log in": "Войти", "Log out": "Выйти", "Role: %s": "Роль: %s",
-	"Pause updates": "Остановить обновление", "Resume updates": "Возобновить обновление",
+	"Pause updates": "Пауза", "Resume updates": "Продолжить",
 	"Pause or resume live updates":                        "Остановить или возобновить обновление страницы",
 	"Show times in UTC, in local time or relative to now": "Показывать время в UTC, местное или относительно текущего",
 	"UTC": "UTC", "Local time": "Местное время", "Relative time": "Относительное время", "copied": "скопировано",
@@ -95,7 +95,7 @@ var russian = map[string]string{
 	// Overview.
 	"in flight": "в пути", "wait for an operator": "ждут оператора", "settling": "устаиваются", "completed in 24 h: %s": "завершено за 24 ч: %s",
 	"failures in 24 h, those retried since too": "ошибок за 24 ч, вместе с уже повторёнными", "Needs attention": "Требует внимания", "has waited the longest": "ждёт дольше всех",
-	"Last 24 hours": "Последние 24 часа", "24 h ago": "24 ч назад", "failures": "ошибки", "now": "сейчас", "Volume in 24 h": "Объём за 24 ч",
+	"Last 24 hours": "Последние 24 часа", "24 h ago": "24 ч назад", "completed files": "завершённые файлы", "failures": "ошибки", "now": "сейчас", "Volume in 24 h": "Объём за 24 ч",
 	"Failures in 24 h": "Ошибок за 24 ч",
 
 	// Files.
@@ -200,7 +200,7 @@ var russian = map[string]string{
 	"Compares what servers show with the ledger, and the ledger with the object store and the announcements. It changes nothing.": "Сравнивает то, что показывают серверы, с журналом, а журнал — с хранилищем и уведомлениями. Ничего не меняет.",
 	"No audit yet.": "Сверок ещё не было.", "Asked by": "Кто запросил", "Differences": "Расхождений", "Audit of %s": "Сверка от %s",
 	"On servers": "На серверах", "In the ledger": "В журнале", "In the store": "В хранилище", "On their way": "В пути",
-	"missing": "нет", "extra": "лишнее", "wrong": "не так", "The audit has begun.": "Сверка начата.", "completed, no differences": "завершена, расхождений нет",
+	"missing": "нет", "extra": "лишнее", "wrong": "не так", "The audit has begun.": "Сверка начата.", "completed, no differences": "завершена, расхождений нет", "completed, with differences": "завершена, есть расхождения",
 	"failed": "не удалась", "Everything is there, once.": "Всё на месте, по одному разу.", "Mark": "Знак", "File or object": "Файл или объект", "Source": "Источник", "Ledger": "Журнал", "Announcement": "Уведомление", "there": "есть", "differs": "отличается", "not compared": "не сравнивалось",
 	"Older audits are kept for 90 days.": "Сверки хранятся 90 дней.", "with every object read again": "с перечитыванием всех объектов",
 	"Nothing has been found so far.":                        "Пока ничего не найдено.",
