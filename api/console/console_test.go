@@ -642,7 +642,8 @@ func TestThroughputAndFailuresOfEachServer(t *testing.T) {
 	for _, path := range []string{"/servers", "/"} {
 		_, spark, _ := strings.Cut(get(c, path).Body.String(), `class="spark"`)
 		spark, _, _ = strings.Cut(spark, "</svg>")
-		require.Equal(t, 3, strings.Count(spark, "<rect "), path)
+		require.Contains(t, spark, `class="ok" d="M60 100v-75h14v75zM180 100v-25h14v25z"`, path)
+		require.Contains(t, spark, `class="bad" d="M60 25v-25h14v25z"`, path)
 		require.Contains(t, spark, "By the hour: 4 files completed · 5 MiB · 1 failure")
 	}
 	page := get(c, "/").Body.String()

@@ -288,7 +288,7 @@ func TestAPersonSeesBytesMoveAndWhyAFileWaits(t *testing.T) {
 	p.until(`document.querySelectorAll(".chart rect.ok[height]:not([height='0.0'])").length > 10`)
 	p.photo("overview-in-flight")
 	p.open("/servers")
-	p.until(`document.querySelectorAll(".spark rect").length > 10`)
+	p.until(`document.querySelector(".spark path.ok").getBBox().width > 200`)
 	p.photo("servers-in-flight")
 	p.open("/files")
 	p.do(chromedp.Click(`//a[contains(., "locked.csv")]`))
