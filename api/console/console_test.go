@@ -678,3 +678,11 @@ func TestAssetsAreCompressed(t *testing.T) {
 	t.Logf("assets: %d bytes, %d compressed", plain, compressed)
 	require.Empty(t, get(c, "/", "Accept-Encoding", "gzip").Header().Get("Content-Encoding"))
 }
+
+// TestEmptyCellsAreEmpty: a phone leaves them out.
+func TestEmptyCellsAreEmpty(t *testing.T) {
+	t.Parallel()
+	f, c := full(ingest.RoleViewer)
+	f.servers[0].LastError = ""
+	require.Contains(t, get(c, "/servers").Body.String(), `<td data-label="Last error" class="why"></td>`)
+}
