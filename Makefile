@@ -80,7 +80,7 @@ generate: ## generated code and the configuration table
 
 # Each measures its own floor beside it: /livez, the schema without what serves people, one plain copy.
 BENCH_ROWS ?= 1000000
-bench: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio ## benchmarks, and every page of the API with BENCH_ROWS=1000000 files (about 15 minutes)
+bench: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio ## benchmarks, and every page of API and console with BENCH_ROWS=1000000 files (about 15 minutes)
 	@STEVEDORE_BENCH_ROWS=$(BENCH_ROWS) $(BIN)/devstack run -- $(GO) test -run '^$$' -bench Pages -benchtime 1x -timeout 60m ./api
 	@$(BIN)/devstack run -- $(GO) test -run '^$$' -bench Apply -benchtime 100x -timeout 30m ./internal/store
 	@$(BIN)/devstack run -- $(GO) test -run '^$$' -bench Observe -benchtime 20x -timeout 30m ./internal/store

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"testing"
@@ -43,9 +44,10 @@ type timing struct {
 	found       string
 }
 
-// BenchmarkPages measures every page of the API on a large ledger: the time in
-// the real handler on the real store, from request to the last byte. /livez
-// through the same handler is the floor. It prints one table.
+// BenchmarkPages measures every page of the API and of the console on a large
+// ledger: the time in the real handler on the real store, from request to the
+// last byte. /livez through the same handler is the floor. It prints one table,
+// and what a browser loads that has nothing of the console yet.
 func BenchmarkPages(b *testing.B) {
 	rows, err := strconv.Atoi(os.Getenv(pagesVariable))
 	if err != nil {
@@ -68,6 +70,7 @@ func BenchmarkPages(b *testing.B) {
 		Operations: ops, Token: testToken, Log: quiet(), RequestsPerSecond: 1e6,
 	})
 	var timings []timing
+	var first string
 	for b.Loop() {
 		timings = nil
 		for _, page := range pagesOf(b, handler, rows) {
@@ -78,10 +81,11 @@ func BenchmarkPages(b *testing.B) {
 		cookie, err := ops.OpenSession(b.Context(), sha256.Sum256([]byte(testToken)))
 		require.NoError(b, err)
 		for _, page := range consolePages(b, handler, rows) {
-			timings = append(timings, measure("console: "+page, func() string {
-				return fmt.Sprintf("%d KiB", getPage(b, handler, page, cookie).Body.Len()>>10)
+			timings = append(timings, measure("console: "+page[0], func() string {
+				return fmt.Sprintf("%d KiB", getPage(b, handler, page[1], cookie).Body.Len()>>10)
 			}))
 		}
+		first = firstLoad(b, handler, cookie)
 		for _, name := range slices.Sorted(maps.Keys(counts)) {
 			timings = append(timings, measure("count up to 10,000: "+name, func() string {
 				count, err := ops.CountUpTo(b.Context(), counts[name], 10_000)
@@ -91,6 +95,7 @@ func BenchmarkPages(b *testing.B) {
 		}
 	}
 	printTimings(timings, rows)
+	fmt.Println(first)
 }
 
 // counts are what the console shows beside a listing.
@@ -135,14 +140,38 @@ func pagesOf(b *testing.B, handler http.Handler, rows int) [][2]string {
 	}...)
 }
 
-// consolePages returns the addresses of the console's pages.
-func consolePages(b *testing.B, handler http.Handler, rows int) []string {
+// consolePages returns names and paths of the console's pages.
+func consolePages(b *testing.B, handler http.Handler, rows int) [][2]string {
 	middle := get(b, handler, "/api/v1/files?limit=1&path="+url.QueryEscape(fmt.Sprintf("invoice_%09d.csv", rows/2)))
-	return []string{
-		"/", "/servers", "/servers/server-01", "/files", "/files?status=error", "/files?server=server-01&status=completed",
-		"/files?path=" + url.QueryEscape("/out/**"), "/files?path=" + url.QueryEscape("**/*_receipt.csv"),
-		"/files/" + decodeFiles(b, middle)[0].FileUUID, "/scans", "/audits", "/changes", "/tokens",
+	return [][2]string{
+		{"overview", "/"}, {"servers", "/servers"}, {"server", "/servers/server-01"}, {"files", "/files"}, {"files: status=error", "/files?status=error"},
+		{"files: server, status=completed", "/files?server=server-01&status=completed"},
+		{"files: path=/out/**", "/files?path=" + url.QueryEscape("/out/**")},
+		{"files: path=**/*_receipt.csv (nothing)", "/files?path=" + url.QueryEscape("**/*_receipt.csv")},
+		{"file", "/files/" + decodeFiles(b, middle)[0].FileUUID}, {"scans", "/scans"}, {"audits", "/audits"}, {"changes", "/changes"}, {"tokens", "/tokens"},
 	}
+}
+
+var assetOf = regexp.MustCompile(`(?:src|href)="(/static/[^"]+)"`)
+
+// firstLoad says how many bytes a browser loads for the overview that has
+// nothing of it yet, as they go over the network.
+func firstLoad(b *testing.B, handler http.Handler, cookie string) string {
+	page := getPage(b, handler, "/", cookie).Body
+	assets, sum := map[string]bool{}, 0
+	for _, found := range assetOf.FindAllStringSubmatch(page.String(), -1) {
+		assets[found[1]] = true
+	}
+	for path := range assets {
+		request := httptest.NewRequest(http.MethodGet, path, nil)
+		request.Header.Set("Accept-Encoding", "gzip")
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, request)
+		require.Equal(b, http.StatusOK, recorder.Code, path)
+		sum += recorder.Body.Len()
+	}
+	return fmt.Sprintf("first load of the console's overview: %d bytes in %d requests; page %d, %d assets %d compressed\n",
+		page.Len()+sum, 1+len(assets), page.Len(), len(assets), sum)
 }
 
 func getPage(b *testing.B, handler http.Handler, path, cookie string) *httptest.ResponseRecorder {

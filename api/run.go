@@ -50,8 +50,8 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	metrics.WatchPool(func() (telemetry.Pool, bool) { return pool(ops) })
 	handler := NewHandler(Deps{
 		Operations: ops, Token: cfg.API.Token.Reveal(), Log: log, Stopping: ctx.Done(),
-		TrustedProxies: cfg.API.TrustedProxies,
-		Version:        buildVersion(), TemporalUI: temporalUI(cfg), Metrics: metrics,
+		TrustedProxies: cfg.API.TrustedProxies, Metrics: metrics,
+		Version: buildVersion(), TemporalUI: temporalUI(cfg), S3Console: cfg.Client.S3Console.Reveal(),
 	})
 	log.InfoContext(ctx, "api listens", "address", listener.Addr().String())
 	return serve(ctx, listener, handler, log)

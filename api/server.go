@@ -42,8 +42,8 @@ type Deps struct {
 	Now func() time.Time
 	// Stopping, may be nil, is closed when the service stops: streams end.
 	Stopping <-chan struct{}
-	// Version and TemporalUI are for the console, see there.
-	Version, TemporalUI string
+	// Version, TemporalUI and S3Console are for the console, see there.
+	Version, TemporalUI, S3Console string
 	// Metrics counts requests; default metrics of its own.
 	Metrics *telemetry.API
 }
@@ -62,7 +62,7 @@ func NewHandler(d Deps) http.Handler {
 	}
 	programs, access := newPrograms(d)
 	pages := console.New(console.Deps{
-		Operations: d.Operations, Door: door{access}, Log: d.Log, Version: d.Version, TemporalUI: d.TemporalUI,
+		Operations: d.Operations, Door: door{access}, Log: d.Log, Version: d.Version, TemporalUI: d.TemporalUI, S3Console: d.S3Console,
 	})
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if forPrograms(r) {

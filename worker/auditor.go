@@ -25,6 +25,7 @@ func (a auditor) Audit(ctx context.Context, servers []string, deep bool, report 
 	summary, err := ops.Audit(ctx, request, func(d oracle.Difference) error {
 		return report(ingest.AuditDifference{
 			Mark: string(d.Mark), What: d.What, Why: ingest.DisplayPath(d.Why), Server: d.Server, Path: d.Path, FileUUID: d.FileUUID,
+			Sides: d.Sides,
 		})
 	})
 	return counts(summary.Summary), err

@@ -26,7 +26,7 @@ func (c *Console) startAudit(r *http.Request, v *view) (answer, error) {
 		servers = []string{name}
 	}
 	run, err := c.d.Operations.StartAudit(r.Context(), servers, r.PostFormValue("deep") != "")
-	return answer{goTo: "/audits/" + run.UUID, notice: v.T("The audit has begun.")}, err
+	return answer{goTo: "/audits/" + run.UUID, notice: plain(v.T("The audit has begun."))}, err
 }
 
 // differencesPerPage is how many differences a page shows.
@@ -53,7 +53,7 @@ func auditHealth(r ingest.AuditRun) serverHealth {
 	case r.State == ingest.AuditFailed:
 		return serverHealth{"bad", "✕", "failed"}
 	case r.Differences() > 0:
-		return serverHealth{"warn", "!", "completed"}
+		return serverHealth{"warn", "!", "completed, with differences"}
 	default:
 		return serverHealth{"good", "✓", "completed, no differences"}
 	}
@@ -74,4 +74,34 @@ func markWord(mark string) string {
 // moreDifferences is where the page goes on.
 func moreDifferences(run ingest.AuditRun, page admin.DifferencePage) string {
 	return "/audits/" + run.UUID + "?after=" + strconv.FormatInt(page.Next, 10)
+}
+
+// markOf is how a place stands, as one word with a sign.
+func markOf(s ingest.SideState) serverHealth {
+	switch s {
+	case ingest.SideSame:
+		return serverHealth{"good", "=", "there"}
+	case ingest.SideMissing:
+		return serverHealth{"bad", "−", "missing"}
+	case ingest.SideExtra:
+		return serverHealth{"warn", "+", "extra"}
+	case ingest.SideWrong:
+		return serverHealth{"warn", "!", "differs"}
+	default:
+		return serverHealth{"idle", "?", "not compared"}
+	}
+}
+
+// sideFacts are what is known of a place besides its checksum and time.
+func (v *view) sideFacts(s ingest.AuditSide) (facts []string) {
+	if s.Count > 1 {
+		facts = append(facts, v.T("%d times", s.Count))
+	}
+	if s.Status != "" {
+		facts = append(facts, v.status(s.Status))
+	}
+	if s.Size != nil {
+		facts = append(facts, v.T("%d bytes", *s.Size))
+	}
+	return facts
 }

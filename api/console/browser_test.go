@@ -5,14 +5,17 @@ import (
 	_ "embed"
 	"fmt"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -47,32 +50,70 @@ type person struct {
 // newPerson starts the API and a browser; a worker is not running yet.
 func newPerson(t *testing.T) *person {
 	t.Helper()
-	program := testenv.Chromium(t)
 	p := &person{Harbour: rig.NewHarbour(t), t: t, album: os.Getenv("STEVEDORE_TEST_SCREENSHOTS")}
-	if p.album == "" {
-		p.album = t.TempDir()
-	}
-	require.NoError(t, os.MkdirAll(p.album, 0o755))
-	cfg, err := config.Load(config.Options{Environ: append(p.Env, "TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS"))})
+	p.serve(nil)
+	p.browse()
+	return p
+}
+
+// newPersonOnLines is newPerson with lines that can be cut: between browser and
+// API, and between API and database.
+func newPersonOnLines(t *testing.T) (p *person, web, database *rig.Line) {
+	t.Helper()
+	p = &person{Harbour: rig.NewHarbour(t), t: t, album: os.Getenv("STEVEDORE_TEST_SCREENSHOTS")}
+	dsn, err := url.Parse(p.Cfg.Database.URL.Reveal())
 	require.NoError(t, err)
+	database = line(t, dsn)
+	dsn.Host = database.Address()
+	p.serve([]string{"STEVEDORE_DATABASE_URL=" + dsn.String()})
+	served, err := url.Parse(p.base)
+	require.NoError(t, err)
+	web = line(t, served)
+	p.base = "http://" + web.Address()
+	p.browse()
+	return p, web, database
+}
+
+// line puts a line before a service.
+func line(t *testing.T, service *url.URL) *rig.Line {
+	t.Helper()
+	port, err := strconv.Atoi(service.Port())
+	require.NoError(t, err)
+	return rig.NewLine(t, service.Hostname(), port)
+}
+
+// serve starts the API with further settings.
+func (p *person) serve(settings []string) {
+	p.t.Helper()
+	environ := append(append(slices.Clone(p.Env), "TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS")), settings...)
+	cfg, err := config.Load(config.Options{Environ: environ})
+	require.NoError(p.t, err)
 	ops := admin.OpenOn(cfg, testenv.Logger(p.t), p.Queue)
-	t.Cleanup(ops.Close)
+	p.t.Cleanup(ops.Close)
 	stopping, stop := context.WithCancel(context.Background())
 	served := httptest.NewServer(api.NewHandler(api.Deps{
-		Operations: ops, Token: token, Log: testenv.Logger(p.t), Stopping: stopping.Done(), TemporalUI: "http://127.0.0.1:8233/namespaces/default",
+		Operations: ops, Token: token, Log: testenv.Logger(p.t), Stopping: stopping.Done(), TemporalUI: "http://127.0.0.1:8233/namespaces/default", S3Console: "http://127.0.0.1:9003",
 	}))
-	t.Cleanup(served.Close)
-	t.Cleanup(stop)
+	p.t.Cleanup(served.Close)
+	p.t.Cleanup(stop)
 	p.base = served.URL
+}
 
+// browse starts a browser.
+func (p *person) browse() {
+	p.t.Helper()
+	program := testenv.Chromium(p.t)
+	if p.album == "" {
+		p.album = p.t.TempDir()
+	}
+	require.NoError(p.t, os.MkdirAll(p.album, 0o755))
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox)
 	ctx, cancel := chromedp.NewExecAllocator(p.Ctx, options...)
-	t.Cleanup(cancel)
+	p.t.Cleanup(cancel)
 	p.ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
+	p.t.Cleanup(cancel)
 	// The browser lives as long as the context of the first thing it does.
-	require.NoError(t, chromedp.Do(p.ctx, chromedp.EmulateViewport(width, height)))
-	return p
+	require.NoError(p.t, chromedp.Do(p.ctx, chromedp.EmulateViewport(width, height)))
 }
 
 func (p *person) do(steps ...chromedp.Action[chromedp.Void]) {
@@ -104,6 +145,22 @@ func (p *person) until(condition string) {
 func (p *person) sees(text string) {
 	p.t.Helper()
 	p.until("document.body.innerText.includes(" + strconv.Quote(text) + ")")
+}
+
+func (p *person) evaluate(script string) {
+	p.t.Helper()
+	p.do(chromedp.Evaluate[chromedp.Void](script + "; void 0"))
+}
+
+// endSessions logs everybody out, as time does.
+func (p *person) endSessions() error {
+	conn, err := pgx.Connect(p.Ctx, p.Cfg.Database.URL.Reveal())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(p.Ctx) }()
+	_, err = conn.Exec(p.Ctx, "DELETE FROM console_sessions")
+	return err
 }
 
 func (p *person) text() string {

@@ -78,6 +78,8 @@ type Deps struct {
 	// TemporalUI, may be empty, is where Temporal's Web UI shows workflows:
 	// "http://127.0.0.1:8233/namespaces/default".
 	TemporalUI string
+	// S3Console, may be empty, is where MinIO's console shows objects.
+	S3Console string
 	// Now is the clock; default time.Now.
 	Now func() time.Time
 }
@@ -97,6 +99,14 @@ const bodyLimit = 256 << 10
 // pageTimeout bounds what stands between a request and its page; testing a
 // partner's server takes the longest.
 const pageTimeout = 25 * time.Second
+
+// healthPath is asked for again and again by every open page, so its answer
+// must come before the next question: healthTimeout is above what a check of
+// all parts takes.
+const (
+	healthPath    = "/health"
+	healthTimeout = 8 * time.Second
+)
 
 // New returns the console.
 func New(d Deps) *Console {
@@ -129,7 +139,7 @@ type route struct {
 func (c *Console) routes() []route {
 	return []route{
 		{"GET /{$}", ingest.RoleViewer, c.overview},
-		{"GET /health", ingest.RoleViewer, c.health},
+		{"GET " + healthPath, ingest.RoleViewer, c.health},
 		{"POST /logout", ingest.RoleViewer, c.logOut},
 
 		{"GET /servers", ingest.RoleViewer, c.servers},
@@ -178,7 +188,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.d.Log.ErrorContext(r.Context(), "panic in the console", "request_id", id, "panic", p)
-			http.Error(recorded, "something went wrong inside stevedore: its log has the request id "+id, http.StatusInternalServerError)
+			http.Error(recorded, c.view(r).T("Something went wrong inside stevedore: its log has the request id %s.", id), http.StatusInternalServerError)
 		}
 		level := slog.LevelInfo
 		if strings.HasPrefix(r.URL.Path, "/static/") {
@@ -188,11 +198,15 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"duration", time.Since(started), "peer", r.RemoteAddr, "request_id", id)
 	}()
 	if err := http.NewCrossOriginProtection().Check(r); err != nil {
-		http.Error(recorded, "a form from another web site is not taken", http.StatusForbidden)
+		c.fail(recorded, r, c.view(r), tell(ingest.KindInvalid, errForbidden, "A form from another web site is not taken."))
 		return
 	}
 	r.Body = http.MaxBytesReader(recorded, r.Body, bodyLimit)
-	ctx, cancel := context.WithTimeout(r.Context(), pageTimeout)
+	timeout := pageTimeout
+	if r.URL.Path == healthPath {
+		timeout = healthTimeout
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
 	c.mux.ServeHTTP(recorded, r.WithContext(ctx))
 }
@@ -238,15 +252,18 @@ func (w *statusWriter) WriteHeader(status int) {
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // errNoPage is for addresses that lead nowhere.
-var errNoPage = ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "there is no page at this address")
+var errNoPage = tell(ingest.KindMissing, admin.ErrNotFound, "There is no page at this address.")
 
 // statusOf is the HTTP status of an error.
 func statusOf(err error) int {
+	var large *http.MaxBytesError
 	switch {
 	case errors.Is(err, admin.ErrNotFound):
 		return http.StatusNotFound
 	case errors.Is(err, errForbidden):
 		return http.StatusForbidden
+	case errors.As(err, &large):
+		return http.StatusRequestEntityTooLarge
 	}
 	switch ingest.KindOf(err) {
 	case ingest.KindInvalid:
@@ -257,19 +274,5 @@ func statusOf(err error) int {
 		return http.StatusServiceUnavailable
 	default:
 		return http.StatusInternalServerError
-	}
-}
-
-// messageOf is what people are told of an error. One that nobody classified
-// keeps its text to itself: it may name inner addresses.
-func messageOf(err error) string {
-	var known *ingest.Error
-	switch {
-	case errors.As(err, &known):
-		return known.Message
-	case errors.Is(err, context.DeadlineExceeded):
-		return "A part of stevedore did not answer in time. Try again."
-	default:
-		return "Something went wrong inside stevedore: its log has the request id."
 	}
 }

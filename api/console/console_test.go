@@ -29,15 +29,19 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 type fake struct {
 	Operations
 
-	who      ingest.Principal
-	refused  bool
-	servers  []ingest.Server
-	files    []ingest.File
-	events   []ingest.StoredEvent
-	progress map[string]admin.Progress
-	parts    []admin.PartStatus
-	entries  []ingest.AuditEntry
-	scans    []ingest.Scan
+	who         ingest.Principal
+	unknown     error // why nobody can tell who asks
+	refused     bool
+	servers     []ingest.Server
+	files       []ingest.File
+	events      []ingest.StoredEvent
+	progress    map[string]admin.Progress
+	parts       []admin.PartStatus
+	entries     []ingest.AuditEntry
+	scans       []ingest.Scan
+	audits      []ingest.AuditRun
+	differences []ingest.AuditDifference
+	hours       []ingest.HourStats
 
 	err     error
 	done    []string
@@ -52,6 +56,9 @@ type fake struct {
 }
 
 func (f *fake) Session(*http.Request) (ingest.Principal, error) {
+	if f.unknown != nil {
+		return ingest.Principal{}, f.unknown
+	}
 	if f.who.Name == "" {
 		return f.who, admin.TokenRefused{}
 	}
@@ -74,6 +81,9 @@ func (f *fake) OpenSession(ctx context.Context, _ [32]byte) (string, error) {
 
 func (f *fake) Overview(context.Context) (admin.Overview, error) {
 	o := admin.Overview{At: noon, Files: map[ingest.Status]int64{ingest.StatusError: 2}, Hours: ingest.NoHours(noon)}
+	if f.hours != nil {
+		o.Hours = f.hours
+	}
 	for _, server := range f.servers {
 		o.Servers = append(o.Servers, admin.ServerOverview{Server: server, Files: o.Files, Hours: o.Hours, Late: server.Name == "late"})
 	}
@@ -162,11 +172,11 @@ func (f *fake) ShowAudit(context.Context, string) (ingest.AuditRun, error) {
 }
 
 func (f *fake) ListAudits(context.Context, int64, int) (admin.AuditRunPage, error) {
-	return admin.AuditRunPage{Runs: []ingest.AuditRun{{UUID: "a1", Actor: hostile, State: ingest.AuditFailed, Error: hostile}}}, nil
+	return admin.AuditRunPage{Runs: f.audits}, nil
 }
 
 func (f *fake) AuditDifferences(context.Context, string, int64, int) (admin.DifferencePage, error) {
-	return admin.DifferencePage{Differences: []ingest.AuditDifference{{Seq: 1, Mark: "-", What: hostile, Why: hostile, FileUUID: "f1"}}, Next: 1}, nil
+	return admin.DifferencePage{Differences: f.differences, Next: 1}, nil
 }
 
 func (f *fake) CreateToken(_ context.Context, in admin.NewToken) (ingest.Token, string, error) {
@@ -176,7 +186,7 @@ func (f *fake) CreateToken(_ context.Context, in admin.NewToken) (ingest.Token, 
 // as returns a console with somebody of the role logged in.
 func as(role ingest.Role) (*fake, *Console) {
 	f := &fake{who: ingest.Principal{Name: "ann", Role: role}}
-	return f, New(Deps{Operations: f, Door: f, Log: slog.New(slog.DiscardHandler), Version: "v1", TemporalUI: "http://temporal/namespaces/x", Now: func() time.Time { return noon }})
+	return f, New(Deps{Operations: f, Door: f, Log: slog.New(slog.DiscardHandler), Version: "v1", TemporalUI: "http://temporal/namespaces/x", S3Console: "http://minio/", Now: func() time.Time { return noon }})
 }
 
 func get(c *Console, path string, headers ...string) *httptest.ResponseRecorder {
@@ -230,7 +240,7 @@ func TestRolesBoundWhatPeopleDo(t *testing.T) {
 			method, path := asked(route.pattern)
 			answer := send(c, httptest.NewRequest(method, path, nil), nil)
 			require.Equal(t, http.StatusForbidden, answer.Code, "%s as %s", route.pattern, role)
-			require.Contains(t, answer.Body.String(), "this needs a token with the role "+string(route.role))
+			require.Contains(t, answer.Body.String(), "This needs a token with the role "+string(route.role))
 		}
 		require.Less(t, i, 3)
 	}
@@ -290,6 +300,8 @@ func full(role ingest.Role) (*fake, *Console) {
 		ErrorMessage: hostile, ErrorKind: ingest.KindPermission, Bucket: "b", ObjectKey: "k", Hash: "abc", CreatedAt: noon, UpdatedAt: noon,
 	}}
 	f.events = []ingest.StoredEvent{{ID: 1, Type: ingest.EventDiscovered, Timestamp: noon, Details: map[string]any{"path": hostile, "n": 1.5}}}
+	f.audits = []ingest.AuditRun{{UUID: "a1", Actor: hostile, State: ingest.AuditFailed, Error: hostile}}
+	f.differences = []ingest.AuditDifference{{Seq: 1, Mark: "-", What: hostile, Why: hostile, FileUUID: "f1"}}
 	f.entries = []ingest.AuditEntry{{ID: 1, At: noon, Actor: hostile, Action: "server.edit", Target: hostile, Details: map[string]any{"x": hostile}}}
 	f.scans = []ingest.Scan{{ID: 1, ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: hostile}}
 	f.progress = map[string]admin.Progress{"f1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(12 * time.Second), Failure: hostile}}
@@ -359,6 +371,7 @@ func TestAFileSaysWhyItWaits(t *testing.T) {
 	require.Contains(t, page, "1 MiB/s")
 	require.Contains(t, page, "2 s left")
 	require.Contains(t, page, "http://temporal/namespaces/x/workflows/"+url.PathEscape(ingest.IngestWorkflowID("f1")))
+	require.Contains(t, page, `<a href="http://minio/browser/b/k" rel="noreferrer">`)
 	f.progress["f1"] = admin.Progress{Step: ingest.StepUpload, Attempt: 2, Paused: true}
 	require.Contains(t, get(c, "/files/f1", "Accept-Language", "ru").Body.String(), "приостановлено в Temporal")
 }
@@ -454,11 +467,12 @@ func TestServerForm(t *testing.T) {
 		require.Contains(t, refused.Body.String(), text)
 	}
 	require.NotContains(t, refused.Body.String(), "canary", "secrets are never sent back")
+	requireDescribed(t, refused.Body.String(), "host", "host: use a name")
 	form.Set("port", "x")
 	form.Set("settle", "soon")
 	refused = post(c, "/servers", form)
-	require.Contains(t, refused.Body.String(), "port: use a whole number")
-	require.Contains(t, refused.Body.String(), "settle: use a duration")
+	require.Contains(t, refused.Body.String(), "Use a whole number.")
+	require.Contains(t, refused.Body.String(), "Use a duration such as")
 
 	f.err = nil
 	f.servers = []ingest.Server{{UUID: "s1", Name: "acme", PasswordEncrypted: []byte("sealed")}}
@@ -472,6 +486,48 @@ func TestServerForm(t *testing.T) {
 	require.Nil(t, f.edit.Password, "an empty field keeps what is there")
 	require.NotNil(t, f.edit.PrivateKey)
 	require.Empty(t, f.edit.PrivateKey)
+}
+
+// requireDescribed wants what is wrong with a field to be read out with it, and
+// every description to be there.
+func requireDescribed(t *testing.T, page, field, problem string) {
+	t.Helper()
+	root, err := html.Parse(strings.NewReader(page))
+	require.NoError(t, err)
+	texts, described := map[string]string{}, map[string]string{}
+	for node := range root.Descendants() {
+		if id := attribute(node, "id"); id != "" {
+			for part := range node.Descendants() {
+				if part.Type == html.TextNode {
+					texts[id] += part.Data
+				}
+			}
+			texts[id] += " "
+		}
+		if by := attribute(node, "aria-describedby"); by != "" {
+			described[attribute(node, "id")] = by
+		}
+	}
+	read := ""
+	for id := range strings.FieldsSeq(described[field]) {
+		read += texts[id]
+	}
+	require.Contains(t, read, problem)
+	for name, ids := range described {
+		for id := range strings.FieldsSeq(ids) {
+			require.Contains(t, texts, id, name)
+		}
+	}
+}
+
+func TestColumnsHaveHeads(t *testing.T) {
+	t.Parallel()
+	_, c := full(ingest.RoleAdmin)
+	for _, path := range []string{"/", "/servers", "/servers/acme", "/files", "/scans", "/audits", "/audits/a1", "/changes", "/tokens"} {
+		page := get(c, path).Body.String()
+		require.Contains(t, page, `<th scope="col"`, path)
+		require.Equal(t, strings.Count(page, `<th scope="col"`), strings.Count(page, "<th")-strings.Count(page, "<thead"), path)
+	}
 }
 
 func TestApprovingAHostKey(t *testing.T) {
@@ -512,6 +568,24 @@ func TestPartsThatAreDownAreNamed(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, get(c, "/servers").Code)
 }
 
+// TestOpenPagesLearnThatPostgreSQLIsDown although sessions are in it: the part
+// of them that names what is down answers, and tells nothing else.
+func TestOpenPagesLearnThatPostgreSQLIsDown(t *testing.T) {
+	t.Parallel()
+	f, c := full(ingest.RoleAdmin)
+	f.parts = []admin.PartStatus{{Part: "broker", Err: ingest.Errorf(ingest.KindTransient, "inner-address refuses")}}
+	f.unknown = ingest.Errorf(ingest.KindTransient, "cannot reach PostgreSQL at inner-address")
+	answer := get(c, "/health", "Hx-Request", "true")
+	require.Equal(t, http.StatusOK, answer.Code)
+	require.Contains(t, answer.Body.String(), "<strong>PostgreSQL:</strong> it does not answer")
+	require.NotContains(t, answer.Body.String(), "inner-address")
+	require.Equal(t, http.StatusServiceUnavailable, get(c, "/files").Code)
+	f.unknown = admin.TokenRefused{}
+	expired := get(c, "/health", "Hx-Request", "true")
+	require.Equal(t, http.StatusUnauthorized, expired.Code)
+	require.Equal(t, "true", expired.Header().Get("Hx-Refresh"))
+}
+
 func TestANewTokenIsShownOnce(t *testing.T) {
 	t.Parallel()
 	f, c := as(ingest.RoleAdmin)
@@ -533,6 +607,58 @@ func TestAnAuditIsStartedAndShown(t *testing.T) {
 	for _, text := range []string{"missing", "/files/f1", "/audits/a1?after=1", "workflows/audit%2Fa1"} {
 		require.Contains(t, page, text)
 	}
+	size := int64(4096)
+	f.differences[0].Sides = ingest.AuditSides{
+		Source: ingest.AuditSide{State: ingest.SideSame, Size: &size}, Ledger: ingest.AuditSide{State: ingest.SideWrong, Status: ingest.StatusVanished, SHA256: strings.Repeat("ab", 32)},
+		Object: ingest.AuditSide{State: ingest.SideMissing},
+	}
+	require.Equal(t, []string{
+		"Source: = there 4,096 bytes", "Ledger: ! differs vanished abababababab…", "Object: − missing", "Announcement: ? not compared",
+	}, sidesOf(t, get(c, "/audits/a1").Body.String()))
+}
+
+// sidesOf are the cells that stand side by side in a page.
+func sidesOf(t *testing.T, page string) (cells []string) {
+	t.Helper()
+	root, err := html.Parse(strings.NewReader(page))
+	require.NoError(t, err)
+	for node := range root.Descendants() {
+		if node.Data != "td" || attribute(node, "class") != "side" {
+			continue
+		}
+		text := attribute(node, "data-label") + ":"
+		for part := range node.Descendants() {
+			if part.Type == html.TextNode {
+				text += " " + part.Data
+			}
+		}
+		cells = append(cells, strings.Join(strings.Fields(text), " "))
+	}
+	return cells
+}
+
+// TestThroughputAndFailuresOfEachServer stand on its page and in the list.
+func TestThroughputAndFailuresOfEachServer(t *testing.T) {
+	t.Parallel()
+	f, c := full(ingest.RoleViewer)
+	f.hours = ingest.NoHours(noon)
+	f.hours[3].Completed, f.hours[3].Bytes, f.hours[3].Failures, f.hours[9].Completed = 3, 5<<20, 1, 1
+	for _, path := range []string{"/servers/acme", "/"} {
+		page := get(c, path).Body.String()
+		require.Contains(t, page, "4 files completed · 5 MiB · 1 failure<", path)
+		require.Contains(t, page, "UTC: 3 files completed · 5 MiB · 1 failure<", path)
+		require.Equal(t, 24, strings.Count(page, `class="slot"`), path)
+	}
+	for _, path := range []string{"/servers", "/"} {
+		_, spark, _ := strings.Cut(get(c, path).Body.String(), `class="spark"`)
+		spark, _, _ = strings.Cut(spark, "</svg>")
+		require.Contains(t, spark, `class="ok" d="M60 100v-75h14v75zM180 100v-25h14v25z"`, path)
+		require.Contains(t, spark, `class="bad" d="M60 25v-25h14v25z"`, path)
+		require.Contains(t, spark, "By the hour: 4 files completed · 5 MiB · 1 failure")
+	}
+	page := get(c, "/").Body.String()
+	require.Contains(t, page, `<a href="#hours"><strong>1</strong><span>failures in 24 h`, "the link leads to what was counted")
+	require.Contains(t, page, `id="hours"`)
 }
 
 // TestAssetsAreCompressed: they are most of a first load on a phone.
@@ -561,4 +687,12 @@ func TestAssetsAreCompressed(t *testing.T) {
 	require.Less(t, 2*compressed, plain)
 	t.Logf("assets: %d bytes, %d compressed", plain, compressed)
 	require.Empty(t, get(c, "/", "Accept-Encoding", "gzip").Header().Get("Content-Encoding"))
+}
+
+// TestEmptyCellsAreEmpty: a phone leaves them out.
+func TestEmptyCellsAreEmpty(t *testing.T) {
+	t.Parallel()
+	f, c := full(ingest.RoleViewer)
+	f.servers[0].LastError = ""
+	require.Contains(t, get(c, "/servers").Body.String(), `<td data-label="Last error" class="why"></td>`)
 }

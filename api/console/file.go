@@ -52,34 +52,34 @@ func timeline(events []ingest.StoredEvent) (list []timelineEvent) {
 }
 
 // next says what happens next and who must do what.
-func (p filePage) next(v *view) string {
+func (p filePage) next(v *view) said {
 	switch p.file.Status {
 	case ingest.StatusDiscovered:
 		if p.file.WaitsFor != "" {
-			return v.T("It is taken once %s is there.", ingest.DisplayPath(p.file.WaitsFor))
+			return plain(v.T("It is taken once %s is there.", ingest.DisplayPath(p.file.WaitsFor)))
 		}
-		return v.T("It is taken once it has stayed unchanged for the server's settle time.")
+		return plain(v.T("It is taken once it has stayed unchanged for the server's settle time."))
 	case ingest.StatusReady:
-		return v.T("It is fetched as soon as one of the server's places is free.")
+		return plain(v.T("It is fetched as soon as one of the server's places is free."))
 	case ingest.StatusError:
-		return v.T("It waits for an operator: retry it, or skip it.")
+		return plain(v.T("It waits for an operator: retry it, or skip it."))
 	case ingest.StatusCompleted:
-		return v.T("Nothing: it is in the object store and announced.")
+		return plain(v.T("Nothing: it is in the object store and announced."))
 	case ingest.StatusSkipped:
-		return v.T("Nothing: an operator has given it up.")
+		return plain(v.T("Nothing: an operator has given it up."))
 	case ingest.StatusVanished:
-		return v.T("Nothing, unless the server shows it again.")
+		return plain(v.T("Nothing, unless the server shows it again."))
 	case ingest.StatusSuperseded:
-		return v.T("Nothing: the server shows another version, which is a file of its own here.")
+		return plain(v.T("Nothing: the server shows another version, which is a file of its own here."))
 	case ingest.StatusRejected:
-		return v.T("Nothing: its name or kind is unsafe. The partner must give it another name.")
+		return plain(v.T("Nothing: its name or kind is unsafe. The partner must give it another name."))
 	}
 	if p.progress != nil {
-		if text := v.tries(*p.progress); text != "" {
-			return text
+		if tries := v.tries(*p.progress); !tries.empty() {
+			return tries
 		}
 	}
-	return v.T("It is on its way; the next step follows by itself.")
+	return plain(v.T("It is on its way; the next step follows by itself."))
 }
 
 // cli is the command that shows the same.
@@ -91,12 +91,12 @@ var fileDecisions = map[string]admin.Action{"retry": admin.Retry, "skip": admin.
 func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
 	action, known := fileDecisions[r.PostFormValue("action")]
 	if !known {
-		return answer{}, ingest.Errorf(ingest.KindInvalid, "action: use retry, skip or renotify")
+		return answer{}, tell(ingest.KindInvalid, nil, "The action is none of those that are offered.")
 	}
 	back := answer{goTo: "/files/" + r.PathValue("file")}
 	decision := workflows.Decision{Actor: v.who.Name, Reason: strings.TrimSpace(r.PostFormValue("reason"))}
 	if decision.Reason == "" {
-		back.notice, back.bad = v.T("Say why: it goes into the files' history."), true
+		back.notice, back.bad = plain(v.T("Say why: it goes into the files' history.")), true
 		return back, nil
 	}
 	if action == admin.Retry {
@@ -105,7 +105,7 @@ func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
 	file, err := c.d.Operations.Decide(r.Context(), r.PathValue("file"), action, decision)
 	switch {
 	case ingest.IsKind(err, ingest.KindConflict), ingest.IsKind(err, ingest.KindInvalid):
-		back.notice, back.bad = messageOf(err), true
+		back.notice, back.bad = v.said(err), true
 		return back, nil
 	case err != nil:
 		return answer{}, err
@@ -113,11 +113,11 @@ func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
 	back.goTo = "/files/" + file.UUID
 	switch action {
 	case admin.Retry:
-		back.notice = v.T("It goes on.")
+		back.notice = plain(v.T("It goes on."))
 	case admin.Skip:
-		back.notice = v.T("It is skipped.")
+		back.notice = plain(v.T("It is skipped."))
 	default:
-		back.notice = v.T("It is announced again.")
+		back.notice = plain(v.T("It is announced again."))
 	}
 	return back, nil
 }

@@ -56,18 +56,18 @@ func (q fileQuery) filter() (ingest.FileFilter, error) {
 		Server: q.server, Statuses: q.statuses, Path: q.path, Hash: q.hash, AfterID: q.after, Limit: filesPerPage, Order: ingest.OrderNewest,
 	}
 	if q.hash != "" && (len(q.hash) != 64 || strings.Trim(q.hash, "0123456789abcdef") != "") {
-		return filter, ingest.Errorf(ingest.KindInvalid, "hash: use the 64 hexadecimal digits of a SHA-256")
+		return filter, tell(ingest.KindInvalid, nil, "SHA-256: use its 64 hexadecimal digits.")
 	}
 	for _, bound := range []struct {
-		name, text string
-		to         *time.Time
-	}{{"from", q.from, &filter.From}, {"to", q.to, &filter.To}} {
+		text string
+		to   *time.Time
+	}{{q.from, &filter.From}, {q.to, &filter.To}} {
 		if bound.text == "" {
 			continue
 		}
 		t, err := time.Parse(minute, bound.text)
 		if err != nil {
-			return filter, ingest.Errorf(ingest.KindInvalid, "%s: use a time such as 2026-01-31T08:00", bound.name)
+			return filter, tell(ingest.KindInvalid, nil, "First seen: use a time such as 2026-01-31T08:00.")
 		}
 		*bound.to = t
 	}
@@ -183,7 +183,7 @@ func waitingOf(statuses []ingest.Status) []ingest.Status {
 // or on all that the filter selects.
 func (c *Console) decideFiles(r *http.Request, v *view) (answer, error) {
 	if err := r.ParseForm(); err != nil {
-		return answer{}, ingest.Errorf(ingest.KindInvalid, "the form could not be read")
+		return answer{}, unread(err)
 	}
 	bulk, err := readBulk(r.PostForm)
 	if err != nil {
@@ -195,11 +195,11 @@ func (c *Console) decideFiles(r *http.Request, v *view) (answer, error) {
 			return answer{}, err
 		}
 		bulk.count = count.Matched
-		return answer{title: v.T("Decide on files"), body: bulkForm(v, bulk, "")}, nil
+		return answer{title: v.T("Decide on files"), body: bulkForm(v, bulk, said{})}, nil
 	}
 	bulk.count, _ = strconv.ParseInt(r.PostForm.Get("count"), 10, 64)
 	if bulk.reason == "" {
-		return answer{title: v.T("Decide on files"), body: bulkForm(v, bulk, v.T("Say why: it goes into the files' history.")), status: http.StatusBadRequest}, nil
+		return answer{title: v.T("Decide on files"), body: bulkForm(v, bulk, plain(v.T("Say why: it goes into the files' history."))), status: http.StatusBadRequest}, nil
 	}
 	result, err := c.d.Operations.DecideAll(r.Context(), bulk.request(v, &bulk.count, false))
 	if ingest.IsKind(err, ingest.KindConflict) {
@@ -208,7 +208,7 @@ func (c *Console) decideFiles(r *http.Request, v *view) (answer, error) {
 			return answer{}, recount
 		}
 		bulk.count = fresh.Matched
-		return answer{title: v.T("Decide on files"), body: bulkForm(v, bulk, messageOf(err)), status: http.StatusConflict}, nil
+		return answer{title: v.T("Decide on files"), body: bulkForm(v, bulk, v.said(err)), status: http.StatusConflict}, nil
 	}
 	if err != nil {
 		return answer{}, err
@@ -233,18 +233,18 @@ type bulk struct {
 func readBulk(form url.Values) (b bulk, err error) {
 	values, err := url.ParseQuery(form.Get("query"))
 	if err != nil {
-		return b, ingest.Errorf(ingest.KindInvalid, "query: the filter could not be read")
+		return b, tell(ingest.KindInvalid, nil, "The filter could not be read.")
 	}
 	b = bulk{query: readFileQuery(values), reason: strings.TrimSpace(form.Get("reason")), from: ingest.Step(form.Get("from"))}
 	switch b.action = admin.Action(form.Get("action")); b.action {
 	case admin.Retry, admin.Skip:
 	default:
-		return b, ingest.Errorf(ingest.KindInvalid, "action: use retry or skip")
+		return b, tell(ingest.KindInvalid, nil, "The action is none of those that are offered.")
 	}
 	if b.ticking = form.Get("all") == ""; b.ticking {
 		b.uuids = form["file"]
 		if len(b.uuids) == 0 {
-			return b, ingest.Errorf(ingest.KindInvalid, "tick at least one file that waits for an operator")
+			return b, tell(ingest.KindInvalid, nil, "Tick at least one file that waits for an operator.")
 		}
 	}
 	b.query.after, b.cursor = 0, form.Get("cursor")

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/number"
 
@@ -26,7 +28,7 @@ func (v *view) bytes(n int64) string {
 	if unit == 0 {
 		return v.T("%d B", n)
 	}
-	return v.p.Sprint(number.Decimal(value, number.MaxFractionDigits(1))) + " " + units[unit]
+	return v.p.Sprint(number.Decimal(value, number.MaxFractionDigits(1))) + " " + v.T(units[unit])
 }
 
 // rate returns a speed for people.
@@ -89,8 +91,13 @@ func details(values map[string]any) (list [][2]string) {
 // short is the beginning of a uuid, enough to tell it from others.
 func short(id string) string { return id[:min(8, len(id))] }
 
-// quoted is a text as one word of a shell command.
+// quoted is a text as one word of a shell command. What cannot be seen is
+// written as escapes (bash, zsh and ksh read them): pasted as it is, it could
+// end the paste and type a command of its own.
 func quoted(text string) string {
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return "$'" + escaped(text) + "'"
+	}
 	if text != "" && !strings.ContainsFunc(text, func(r rune) bool {
 		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=@", r)
 	}) {
@@ -99,13 +106,39 @@ func quoted(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
+// escaped is a text for within $'...', the bytes of all that cannot be seen in
+// hexadecimal.
+func escaped(text string) string {
+	var out strings.Builder
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
+		switch {
+		case r == '\'' || r == '\\':
+			out.WriteString(`\` + string(r))
+		case unicode.IsPrint(r) && (r != utf8.RuneError || size > 1):
+			out.WriteRune(r)
+		default:
+			for _, b := range []byte(text[:size]) {
+				fmt.Fprintf(&out, `\x%02x`, b)
+			}
+		}
+		text = text[size:]
+	}
+	return out.String()
+}
+
 // sprint is for numbers within attributes, which are not for people.
 func sprint(n int) string { return strconv.Itoa(n) }
 
 // fixed is a number for coordinates.
 func fixed(f float64) string { return fmt.Sprintf("%.1f", f) }
 
+// happened says how much was completed and how often something failed.
+func (v *view) happened(h ingest.HourStats) string {
+	return v.T("%d files completed", h.Completed) + " · " + v.bytes(h.Bytes) + " · " + v.T("%d failures", h.Failures)
+}
+
 // hour says what happened in one hour.
 func (v *view) hour(h ingest.HourStats) string {
-	return v.T("%s UTC: %d completed, %s, %d failures", h.Start.UTC().Format("15:04"), h.Completed, v.bytes(h.Bytes), h.Failures)
+	return h.Start.UTC().Format("15:04") + " UTC: " + v.happened(h)
 }

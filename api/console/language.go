@@ -6,6 +6,8 @@ import (
 	"golang.org/x/text/feature/plural"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message/catalog"
+
+	"stevedore/internal/ingest"
 )
 
 // languages are what the console speaks, the default first.
@@ -27,7 +29,7 @@ func languageOf(r *http.Request) language.Tag {
 func (c *Console) setLanguage(w http.ResponseWriter, r *http.Request) {
 	tag, err := language.Parse(r.PostFormValue("language"))
 	if err != nil {
-		http.Error(w, "language: use en or ru", http.StatusBadRequest)
+		c.fail(w, r, c.view(r), tell(ingest.KindInvalid, nil, "The language is none of those that are offered."))
 		return
 	}
 	_, i, _ := matcher.Match(tag)

@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	usedText = regexp.MustCompile(`v\.T\("((?:[^"\\]|\\.)*)"`)
+	usedText = regexp.MustCompile(`(?:\bT\(|\btell\([^"\n]*)"((?:[^"\\]|\\.)*)"`)
 	verb     = regexp.MustCompile(`%[%a-z]`)
 )
 
@@ -56,20 +56,36 @@ func used(t *testing.T) map[string]bool {
 			keys[word] = true
 		}
 	}
-	for _, word := range roleWords {
-		keys[word] = true
+	for role, word := range roleWords {
+		keys[word], keys[string(role)] = true, true
+	}
+	for _, words := range []map[string]string{fieldWords, kindTexts()} {
+		for _, word := range words {
+			keys[word] = true
+		}
+	}
+	for _, unit := range units[1:] {
+		keys[unit] = true
 	}
 	for _, name := range partNames {
 		keys[name] = true
 	}
 	for _, word := range []string{
 		"paused", "suspended", "host key not approved", "late", "last scan failed", "not scanned yet", "in order",
-		"revoked", "expired", "valid", "failed", "completed, no differences", "missing", "extra", "wrong", "rename", "overwrite", "keep", "%d min", "%d h", "%d s", "%d files requeued", "%d workflows started again",
+		"there", "differs", "not compared", "revoked", "expired", "valid", "failed", "completed, no differences", "completed, with differences", "missing", "extra", "wrong", "rename", "overwrite", "keep", "%d min", "%d h", "%d s", "%d files requeued", "%d workflows started again",
 		"%d uploads aborted", "%d staged files removed", "%d objects missing", "%d workers silent",
 	} {
 		keys[word] = true
 	}
 	return keys
+}
+
+func kindTexts() map[string]string {
+	texts := map[string]string{}
+	for kind, text := range kindWords {
+		texts[string(kind)] = text
+	}
+	return texts
 }
 
 func TestEveryTextIsThereInRussian(t *testing.T) {
@@ -103,6 +119,16 @@ func TestPluralFormsAreRight(t *testing.T) {
 		21: "Подходит 21 файл", 22: "Подходят 22 файла", 112: "Подходит 112 файлов", 1001: "Подходит 1\u00a0001 файл",
 	} {
 		require.Equal(t, want, printer.Sprintf("%d files match", n))
+	}
+	for key, want := range map[string][3]string{ // of 1, 21 and 5
+		"At least %d files match":          {"Подходит не меньше 1 файла", "Подходит не меньше 21 файла", "Подходит не меньше 5 файлов"},
+		"all %d files that wait":           {"все ждущие: 1 файл", "все ждущие: 21 файл", "все ждущие: 5 файлов"},
+		"%d workflows started again":       {"1 процесс запущен снова", "21 процесс запущен снова", "5 процессов запущено снова"},
+		"%d files requeued":                {"1 файл возвращён в очередь", "21 файл возвращён в очередь", "5 файлов возвращено в очередь"},
+		"%d files were refused:":           {"Отказано по 1 файлу:", "Отказано по 21 файлу:", "Отказано по 5 файлам:"},
+		"all that wait: at least %d files": {"все ждущие: не меньше 1 файла", "все ждущие: не меньше 21 файла", "все ждущие: не меньше 5 файлов"},
+	} {
+		require.Equal(t, want, [3]string{printer.Sprintf(key, 1), printer.Sprintf(key, 21), printer.Sprintf(key, 5)})
 	}
 	for _, p := range plurals {
 		for _, n := range []int{1, 2, 5} {

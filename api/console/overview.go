@@ -1,7 +1,9 @@
 package console
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
@@ -67,4 +69,20 @@ func chart(hours []ingest.HourStats) (columns []column) {
 		columns = append(columns, column{hour: hour, x: i * slotWidth, completed: height(hour.Completed), failures: height(hour.Failures)})
 	}
 	return columns
+}
+
+// sparkPaths draws the two parts of all columns with one path each: a page has
+// many such charts.
+func sparkPaths(columns []column) (completed, failures string) {
+	var done, failed strings.Builder
+	bar := func(path *strings.Builder, x int, from, height float64) {
+		if height > 0 {
+			fmt.Fprintf(path, "M%d %.0fv-%.0fh%dv%.0fz", x, chartHeight-from, height, barWidth, height)
+		}
+	}
+	for _, col := range columns {
+		bar(&done, col.x, 0, col.completed)
+		bar(&failed, col.x, col.completed, col.failures)
+	}
+	return done.String(), failed.String()
 }

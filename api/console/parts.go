@@ -60,7 +60,10 @@ func signOf(s ingest.Status) string {
 func (v *view) status(s ingest.Status) string { return v.T(string(s)) }
 
 // partDown is a part that does not answer.
-type partDown struct{ name, message string }
+type partDown struct {
+	part, name string
+	message    said
+}
 
 // partNames is how people call the parts.
 var partNames = map[string]string{
@@ -77,7 +80,7 @@ func (c *Console) health(r *http.Request, v *view) (answer, error) {
 			if name == "" {
 				name = part.Part + ":"
 			}
-			down = append(down, partDown{v.T(name), messageOf(ingest.Wrap(ingest.KindTransient, part.Err, "%s", part.Err))})
+			down = append(down, partDown{part.Part, v.T(name), v.line(v.T("it does not answer, or is not as it must be."), part.Err.Error())})
 		}
 	}
 	slices.SortFunc(down, func(x, y partDown) int { return strings.Compare(x.name, y.name) })

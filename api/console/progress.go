@@ -30,25 +30,30 @@ func stepWord(s ingest.Step) string {
 
 // tries says which try this is, when the next one comes and why; nothing while
 // the first one runs.
-func (v *view) tries(p admin.Progress) string {
-	why := ""
-	if p.Failure != "" {
-		why = v.T(", because: %s", ingest.DisplayPath(p.Failure))
-	}
+func (v *view) tries(p admin.Progress) (s said) {
 	switch {
 	case p.Paused:
-		return v.T("paused in Temporal") + why
+		s.text = v.T("paused in Temporal")
 	case !p.NextTry.IsZero():
-		return v.T("attempt %d, next try in %s", p.Attempt, v.span(max(0, p.NextTry.Sub(v.now).Round(time.Second)))) + why
+		s.text = v.T("attempt %d, next try in %s", p.Attempt, v.span(max(0, p.NextTry.Sub(v.now).Round(time.Second))))
 	case p.Attempt > 1 && p.Running:
-		return v.T("attempt %d is running", p.Attempt) + why
+		s.text = v.T("attempt %d is running", p.Attempt)
 	case p.Attempt > 1:
-		return v.T("attempt %d waits for a worker", p.Attempt) + why
+		s.text = v.T("attempt %d waits for a worker", p.Attempt)
 	case !p.Running:
-		return v.T("waits for a worker")
+		return plain(v.T("waits for a worker"))
 	default:
-		return ""
+		return said{}
 	}
+	if p.Failure == "" {
+		return s
+	}
+	s.text += v.T(", because:")
+	if !v.translated() {
+		return plain(s.text + " " + ingest.DisplayPath(p.Failure))
+	}
+	s.original = p.Failure
+	return s
 }
 
 // cli is the command that lists the same files.

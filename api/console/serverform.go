@@ -18,7 +18,7 @@ import (
 type serverForm struct {
 	// values are what the fields hold, by the names that the API uses.
 	values url.Values
-	wrong  map[string][]string
+	wrong  map[string][]said
 	// name is the server that is edited, version how it was read; both are empty
 	// for a new one.
 	name, version            string
@@ -30,13 +30,13 @@ func (f serverForm) value(field string) string { return f.values.Get(field) }
 func (f serverForm) checked(field string) bool { return f.values.Get(field) != "" }
 
 // rest is what is wrong with no field of the form.
-func (f serverForm) rest() (list []string) {
+func (f serverForm) rest() (list []said) {
 	for field, problems := range f.wrong {
 		if !slices.Contains(formFields, field) {
 			list = append(list, problems...)
 		}
 	}
-	slices.Sort(list)
+	slices.SortFunc(list, func(x, y said) int { return strings.Compare(x.whole(), y.whole()) })
 	return list
 }
 
@@ -85,12 +85,12 @@ func valuesOf(s ingest.Server) url.Values {
 
 // read returns what sets the typed settings of a server. What cannot be read
 // at all is noted in wrong; the rest is judged by package admin.
-func (f *serverForm) read() func(*ingest.Server) {
-	f.wrong = map[string][]string{}
+func (f *serverForm) read(v *view) func(*ingest.Server) {
+	f.wrong = map[string][]said{}
 	number := func(field string) int {
 		n, err := strconv.Atoi(strings.TrimSpace(f.value(field)))
 		if err != nil && f.value(field) != "" {
-			f.wrong[field] = append(f.wrong[field], field+": use a whole number")
+			f.wrong[field] = append(f.wrong[field], plain(v.T("Use a whole number.")))
 		}
 		return n
 	}
@@ -100,7 +100,7 @@ func (f *serverForm) read() func(*ingest.Server) {
 		}
 		d, err := time.ParseDuration(strings.TrimSpace(f.value(field)))
 		if err != nil {
-			f.wrong[field] = append(f.wrong[field], field+": use a duration such as 10s, 5m or 1h30m")
+			f.wrong[field] = append(f.wrong[field], plain(v.T("Use a duration such as 10s, 5m or 1h30m.")))
 		}
 		return d
 	}
@@ -129,15 +129,15 @@ func lines(text string) (list []string) {
 
 // refused notes what an operation found wrong with the fields; it returns false
 // for an error that is about something else.
-func (f *serverForm) refused(err error) bool {
+func (f *serverForm) refused(v *view, err error) bool {
 	var invalid *admin.InvalidError
 	switch {
 	case errors.As(err, &invalid):
 		for _, field := range invalid.Fields {
-			f.wrong[field.Field] = append(f.wrong[field.Field], field.Message)
+			f.wrong[field.Field] = append(f.wrong[field.Field], v.field(field))
 		}
 	case ingest.IsKind(err, ingest.KindConflict):
-		f.wrong["form"] = append(f.wrong["form"], messageOf(err))
+		f.wrong["form"] = append(f.wrong["form"], v.said(err))
 	default:
 		return false
 	}
@@ -150,7 +150,7 @@ func (c *Console) addServer(r *http.Request, v *view) (answer, error) {
 		return answer{}, err
 	}
 	form.new = true
-	settings := form.read()
+	settings := form.read(v)
 	again := answer{title: v.T("Add a server"), status: http.StatusBadRequest}
 	if len(form.wrong) > 0 {
 		again.body = serverFormView(v, form)
@@ -161,8 +161,8 @@ func (c *Console) addServer(r *http.Request, v *view) (answer, error) {
 	server, err := c.d.Operations.AddServer(r.Context(), in)
 	switch {
 	case err == nil:
-		return answer{goTo: "/servers/" + server.Name, notice: v.T("The server is added. Test it now.")}, nil
-	case form.refused(err):
+		return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("The server is added. Test it now."))}, nil
+	case form.refused(v, err):
 		again.body = serverFormView(v, form)
 		return again, nil
 	default:
@@ -177,7 +177,7 @@ func (c *Console) saveServer(r *http.Request, v *view) (answer, error) {
 	}
 	form.name, form.version = r.PathValue("server"), r.PostFormValue("version")
 	form.hasPassword, form.hasKey = r.PostFormValue("has_password") != "", r.PostFormValue("has_key") != ""
-	edit := admin.ServerEdit{Settings: form.read(), Password: replaced(r, "password", []byte(r.PostFormValue("password"))), PrivateKey: replaced(r, "private_key", keyOf(r))}
+	edit := admin.ServerEdit{Settings: form.read(v), Password: replaced(r, "password", []byte(r.PostFormValue("password"))), PrivateKey: replaced(r, "private_key", keyOf(r))}
 	again := answer{title: form.name, status: http.StatusBadRequest}
 	if len(form.wrong) > 0 {
 		again.body = serverFormView(v, form)
@@ -186,8 +186,8 @@ func (c *Console) saveServer(r *http.Request, v *view) (answer, error) {
 	server, err := c.d.Operations.EditServer(r.Context(), form.name, form.version, edit)
 	switch {
 	case err == nil:
-		return answer{goTo: "/servers/" + server.Name, notice: v.T("Saved.")}, nil
-	case form.refused(err):
+		return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("Saved."))}, nil
+	case form.refused(v, err):
 		again.body = serverFormView(v, form)
 		return again, nil
 	default:
@@ -197,7 +197,7 @@ func (c *Console) saveServer(r *http.Request, v *view) (answer, error) {
 
 func readServerForm(r *http.Request) (serverForm, error) {
 	if err := r.ParseForm(); err != nil {
-		return serverForm{}, ingest.Errorf(ingest.KindInvalid, "the form could not be read: at most 256 KiB")
+		return serverForm{}, unread(err)
 	}
 	values := url.Values{}
 	for field, given := range r.PostForm {
@@ -246,3 +246,16 @@ func (f serverForm) back() string {
 }
 
 func (f serverForm) invalid(field string) string { return strconv.FormatBool(len(f.wrong[field]) > 0) }
+
+// describedBy are the ids of what screen readers say with a field: first what is
+// wrong with it.
+func (f serverForm) describedBy(field string) string {
+	switch hint := field + "-hint"; {
+	case field == "on_collision": // its choices say it all
+		return field + "-problem"
+	case len(f.wrong[field]) > 0:
+		return field + "-problem " + hint
+	default:
+		return hint
+	}
+}

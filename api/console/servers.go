@@ -41,7 +41,7 @@ type serverPage struct {
 	scans  []ingest.Scan
 	// test is what a test has just found out, and problem how it failed.
 	test    *admin.TestResult
-	problem string
+	problem said
 }
 
 func (c *Console) server(r *http.Request, v *view) (answer, error) {
@@ -81,7 +81,7 @@ func (c *Console) test(r *http.Request, v *view, approve string) (answer, error)
 	}
 	page := serverPage{server: result.Server, test: &result}
 	if err != nil {
-		page.problem = messageOf(err)
+		page.problem = v.said(err)
 	}
 	return c.showServer(r, v, page)
 }
@@ -99,33 +99,33 @@ func (c *Console) scan(r *http.Request, v *view, servers []string, back string) 
 	_, err := c.d.Operations.Scan(r.Context(), servers)
 	switch {
 	case ingest.IsKind(err, ingest.KindInvalid), ingest.IsKind(err, ingest.KindConflict):
-		return answer{goTo: back, notice: messageOf(err), bad: true}, nil
+		return answer{goTo: back, notice: v.said(err), bad: true}, nil
 	case err != nil:
 		return answer{}, err
 	}
-	return answer{goTo: back, notice: v.T("The scan has begun.")}, nil
+	return answer{goTo: back, notice: plain(v.T("The scan has begun."))}, nil
 }
 
 func (c *Console) pauseServer(r *http.Request, v *view) (answer, error) {
 	server, err := c.d.Operations.PauseServer(r.Context(), r.PathValue("server"))
-	return answer{goTo: "/servers/" + server.Name, notice: v.T("The server is paused. Files already found go on.")}, err
+	return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("The server is paused. Files already found go on."))}, err
 }
 
 func (c *Console) resumeServer(r *http.Request, v *view) (answer, error) {
 	server, err := c.d.Operations.ResumeServer(r.Context(), r.PathValue("server"))
-	return answer{goTo: "/servers/" + server.Name, notice: v.T("The server is scanned again.")}, err
+	return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("The server is scanned again."))}, err
 }
 
 func (c *Console) removeServer(r *http.Request, v *view) (answer, error) {
 	name := r.PathValue("server")
 	if r.PostFormValue("name") != name {
-		return answer{goTo: "/servers/" + name, notice: v.T("Type the server's name to remove it."), bad: true}, nil
+		return answer{goTo: "/servers/" + name, notice: plain(v.T("Type the server's name to remove it.")), bad: true}, nil
 	}
 	_, err := c.d.Operations.RemoveServer(r.Context(), name, r.PostFormValue("version"))
 	if ingest.IsKind(err, ingest.KindConflict) {
-		return answer{goTo: "/servers/" + name, notice: messageOf(err), bad: true}, nil
+		return answer{goTo: "/servers/" + name, notice: v.said(err), bad: true}, nil
 	}
-	return answer{goTo: "/servers", notice: v.T("The server is removed. What it delivered stays in the ledger.")}, err
+	return answer{goTo: "/servers", notice: plain(v.T("The server is removed. What it delivered stays in the ledger."))}, err
 }
 
 // health of a server, as one word with a sign.

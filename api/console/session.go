@@ -58,37 +58,37 @@ func (c *Console) loginPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := c.view(r)
-	c.write(w, r, v, answer{body: loginForm(v, next, ""), bare: true})
+	c.write(w, r, v, answer{body: loginForm(v, next, said{}), bare: true})
 }
 
 // logIn begins a session for whoever has a token.
 func (c *Console) logIn(w http.ResponseWriter, r *http.Request) {
 	v := c.view(r)
 	next, secret := localPath(r.FormValue("next")), strings.TrimSpace(r.PostFormValue("token"))
-	refuse := func(status int, text string) {
-		c.write(w, r, v, answer{body: loginForm(v, next, text), bare: true, status: status})
+	refuse := func(status int, problem said) {
+		c.write(w, r, v, answer{body: loginForm(v, next, problem), bare: true, status: status})
 	}
 	if secret == "" {
-		refuse(http.StatusBadRequest, v.T("Paste a token."))
+		refuse(http.StatusBadRequest, plain(v.T("Paste a token.")))
 		return
 	}
 	who, wait, err := c.d.Door.Token(r.Context(), address(r), secret)
 	switch {
 	case wait > 0:
-		refuse(http.StatusTooManyRequests, v.T("Too many wrong tokens from this address: wait a moment."))
+		refuse(http.StatusTooManyRequests, plain(v.T("Too many wrong tokens from this address: wait a moment.")))
 		return
 	case errors.As(err, &admin.TokenRefused{}):
-		refuse(http.StatusUnauthorized, v.T("This token is unknown, expired or revoked."))
+		refuse(http.StatusUnauthorized, plain(v.T("This token is unknown, expired or revoked.")))
 		return
 	case err != nil:
 		c.d.Log.ErrorContext(r.Context(), "cannot log in", "error", err)
-		refuse(statusOf(err), messageOf(err))
+		refuse(statusOf(err), v.said(err))
 		return
 	}
 	cookie, err := c.d.Operations.OpenSession(admin.As(r.Context(), who), sha256.Sum256([]byte(secret)))
 	if err != nil {
 		c.d.Log.ErrorContext(r.Context(), "cannot log in", "error", err)
-		refuse(statusOf(err), messageOf(err))
+		refuse(statusOf(err), v.said(err))
 		return
 	}
 	http.SetCookie(w, &http.Cookie{
@@ -116,26 +116,27 @@ func address(r *http.Request) string {
 	return host
 }
 
-func leaveNotice(w http.ResponseWriter, text string, bad bool) {
+func leaveNotice(w http.ResponseWriter, notice said, bad bool) {
 	kind := "+"
 	if bad {
 		kind = "-"
 	}
 	http.SetCookie(w, &http.Cookie{
-		Name: noticeCookie, Value: url.QueryEscape(kind + text), Path: "/", MaxAge: 60, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Name: noticeCookie, Value: url.QueryEscape(kind + notice.text + "\n" + notice.original), Path: "/", MaxAge: 60, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 	})
 }
 
-func takeNotice(r *http.Request) (text string, bad bool) {
+func takeNotice(r *http.Request) (notice said, bad bool) {
 	cookie, err := r.Cookie(noticeCookie)
 	if err != nil {
-		return "", false
+		return notice, false
 	}
-	text, err = url.QueryUnescape(cookie.Value)
-	if err != nil || text == "" {
-		return "", false
+	kept, err := url.QueryUnescape(cookie.Value)
+	if err != nil || kept == "" {
+		return notice, false
 	}
-	return text[1:], text[0] == '-'
+	notice.text, notice.original, _ = strings.Cut(kept[1:], "\n")
+	return notice, kept[0] == '-'
 }
 
 func dropCookie(w http.ResponseWriter, name string) {

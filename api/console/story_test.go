@@ -4,10 +4,12 @@ import (
 	"errors"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -165,6 +167,8 @@ func TestAPersonPausesUpdatesAndChangesLooks(t *testing.T) {
 	p.sees("=cmd.csv")
 	p.do(chromedp.Click("#live"))
 	p.until(`document.getElementById("live").getAttribute("aria-pressed") === "true"`)
+	p.open("/files")
+	p.until(`document.getElementById("live").getAttribute("aria-pressed") === "true"`) // the next page is paused, too
 	acme.Write("later.csv", []byte("later"))
 	p.Scan()
 	p.Completed(acme.Path("later.csv"))
@@ -185,6 +189,15 @@ func TestAPersonPausesUpdatesAndChangesLooks(t *testing.T) {
 	p.do(chromedp.Click(`button[value=ru]`))
 	p.sees("Подходят 2 файла")
 	p.until(`document.documentElement.lang === "ru"`)
+	p.phone() // Russian words are longer
+	for name, path := range map[string]string{"overview": "/", "server": "/servers/acme", "server-edit": "/servers/acme/edit", "files": "/files?status=error"} {
+		p.open(path)
+		assert.False(t, p.is("document.documentElement.scrollWidth > innerWidth + 1"), "%s in Russian is wider than a phone", name)
+		p.photo(name + "-phone-ru")
+	}
+	p.wide()
+	p.open("/")
+	p.photo("overview-ru")
 	p.do(chromedp.Click(`button[value=en]`))
 	p.until(`document.documentElement.lang === "en"`)
 	p.lookAround(acme)
@@ -224,31 +237,60 @@ func (p *person) lookAround(acme *testenv.SSHD) {
 func TestMain(m *testing.M) { os.Exit(m.Run()) }
 
 // TestAPersonSeesBytesMoveAndWhyAFileWaits looks at a slow download and at a
-// file that is tried again and again.
+// file that is tried again and again, among others that have arrived; and then
+// at what an audit says of an object that somebody has spoilt.
 func TestAPersonSeesBytesMoveAndWhyAFileWaits(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t)
 	p.StartWorker()
 	acme, globex := p.AddOdd("acme", nil), p.AddOdd("globex", nil)
-	archive := rig.Random(64 << 20)
-	acme.Write("backup-archive.tar", archive)
+	p.AddOdd("initech", nil)
+	p.earlier("acme", 40)
+	p.earlier("globex", 15)
+	for i, name := range []string{"orders-20.csv", "orders-21.csv", "invoice-4711.pdf", "stock-warehouse-3.xml"} {
+		acme.Write(name, rig.Random(59_000+i*700))
+	}
+	for i, name := range []string{"daily-prices.csv", "отчёт-итоги.txt"} {
+		globex.Write(name, rig.Random(161_000+i*900))
+	}
+	p.logIn()
+	p.Scan()
+	arrived := p.Completed(acme.Path("orders-20.csv"))
+	p.Completed(globex.Path("отчёт-итоги.txt"))
+
+	acme.Write("backup-archive.tar", rig.Random(64<<20))
+	acme.Write("payments-batch-118.dat", []byte("payments"))
+	acme.Write("payments-batch-118.dat.sha256", []byte(rig.Digest([]byte("something else"))+"  payments-batch-118.dat\n"))
 	globex.Write("locked.csv", []byte("locked"))
 	done := make(chan struct{})
 	acme.Be(testenv.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
 		select { // slow until it was seen
 		case <-done:
-		case <-time.After(40 * time.Millisecond):
+		case <-time.After(80 * time.Millisecond):
 		}
 		return testenv.HonestRead(content, buf, off)
 	}})
-	globex.Be(testenv.OddHooks{Open: func(string) error { return errors.New("another program has it") }})
-	p.logIn()
+	globex.Be(testenv.OddHooks{Open: func(path string) error {
+		if strings.HasSuffix(path, "locked.csv") {
+			return errors.New("another program has it")
+		}
+		return nil
+	}})
 	p.Scan()
 	p.open("/files")
-	p.until(row("backup-archive.tar", has("MiB/s")+" && "+has("left")+` && tr.querySelector("progress").value > 0`))
+	p.until(row("backup-archive.tar", has("B/s")+" && "+has("left")+` && tr.querySelector("progress").value > 0`))
 	p.until(row("locked.csv", `/attempt \d+, next try in .*, because: .*another program has it/.test(tr.innerText)`))
+	p.until(row("payments-batch-118.dat", has("error")))
 	p.photo("files-in-flight")
 	p.accessible("files in flight")
+	p.open("/")
+	p.sees("Needs attention")
+	p.until(`document.querySelectorAll(".chart rect.ok[height]:not([height='0.0'])").length > 10`)
+	p.photo("overview-in-flight")
+	p.open("/servers")
+	p.until(`document.querySelector(".spark path.ok").getBBox().width > 200`)
+	p.photo("servers-in-flight")
+	p.open("/files")
 	p.do(chromedp.Click(`//a[contains(., "locked.csv")]`))
 	p.sees("What happens next: attempt")
 	p.photo("file-waiting")
@@ -256,4 +298,39 @@ func TestAPersonSeesBytesMoveAndWhyAFileWaits(t *testing.T) {
 	globex.Be(testenv.OddHooks{})
 	p.sees("Nothing: it is in the object store and announced.")
 	p.AwaitIngest(p.Completed(acme.Path("backup-archive.tar")).UUID)
+	p.spoilt(arrived)
+}
+
+// earlier makes the ledger remember that a server delivered files in the hours
+// before.
+func (p *person) earlier(server string, most int) {
+	p.t.Helper()
+	conn, err := pgx.Connect(p.Ctx, p.Cfg.Database.URL.Reveal())
+	require.NoError(p.t, err)
+	defer func() { _ = conn.Close(p.Ctx) }()
+	_, err = conn.Exec(p.Ctx, `
+		INSERT INTO file_hours (hour, server_uuid, completed, bytes, failures)
+		SELECT date_trunc('hour', now(), 'UTC') - i * interval '1 hour', s.server_uuid, n, n * 60000, CASE WHEN i % 7 = 3 THEN 1 + n / 9 ELSE 0 END
+		FROM sftp_servers s, generate_series(1, 23) i, LATERAL (SELECT (1 + abs(sin(i * 0.9 + $2)) * $2)::int AS n) AS done WHERE s.name = $1`, server, most)
+	require.NoError(p.t, err)
+}
+
+// spoilt changes an object of a file that has arrived, and looks at the audit.
+func (p *person) spoilt(file ingest.File) {
+	p.t.Helper()
+	p.S3.Replace(p.t, file.ObjectKey, []byte("other bytes"))
+	p.open("/audits")
+	p.press("Compare now")
+	p.until(`document.querySelectorAll("#audit tbody tr").length === 2`)
+	p.until(row("orders-20.csv", has("differs")+" && "+has("11 bytes")+" && "+has("59,000 bytes")+` && tr.querySelectorAll("td.side").length === 4`))
+	p.until(row("payments-batch-118.dat", has("it waits for an operator")))
+	for _, scheme := range []string{"dark", "light"} {
+		p.prefers(scheme)
+		p.accessible("audit with differences in the " + scheme)
+		p.photo("audit-differences-" + scheme)
+	}
+	p.phone()
+	p.photo("audit-differences-phone")
+	assert.False(p.t, p.is("document.documentElement.scrollWidth > innerWidth + 1"), "an audit is wider than a phone")
+	p.wide()
 }

@@ -21,7 +21,7 @@ type tokensPage struct {
 	name  string
 	role  ingest.Role
 	days  string
-	wrong []string
+	wrong []said
 }
 
 func (c *Console) tokens(r *http.Request, v *view) (answer, error) {
@@ -45,7 +45,7 @@ func (c *Console) createToken(r *http.Request, v *view) (answer, error) {
 	if page.days != "" {
 		days, err := strconv.Atoi(page.days)
 		if err != nil || days < 1 || days > 3650 {
-			page.wrong = []string{v.T("Days: use a whole number from 1 to 3650, or nothing.")}
+			page.wrong = []said{plain(v.T("Days: use a whole number from 1 to 3650, or nothing."))}
 			return c.showTokens(r, v, page)
 		}
 		in.Expires = time.Duration(days) * 24 * time.Hour
@@ -55,11 +55,11 @@ func (c *Console) createToken(r *http.Request, v *view) (answer, error) {
 	switch {
 	case errors.As(err, &invalid):
 		for _, field := range invalid.Fields {
-			page.wrong = append(page.wrong, field.Message)
+			page.wrong = append(page.wrong, v.field(field))
 		}
 		return c.showTokens(r, v, page)
 	case ingest.IsKind(err, ingest.KindConflict):
-		page.wrong = []string{messageOf(err)}
+		page.wrong = []said{v.said(err)}
 		return c.showTokens(r, v, page)
 	case err != nil:
 		return answer{}, err
@@ -69,7 +69,7 @@ func (c *Console) createToken(r *http.Request, v *view) (answer, error) {
 
 func (c *Console) revokeToken(r *http.Request, v *view) (answer, error) {
 	token, err := c.d.Operations.RevokeToken(r.Context(), r.PathValue("name"))
-	return answer{goTo: "/tokens", notice: v.T("The token %s is revoked.", token.Name)}, err
+	return answer{goTo: "/tokens", notice: plain(v.T("The token %s is revoked.", token.Name))}, err
 }
 
 // tokenState is whether a token lets anybody in.

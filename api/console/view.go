@@ -29,11 +29,12 @@ type view struct {
 	origin string
 	now    time.Time
 	// notice is what a form has just done, one line; bad says that it did not.
-	notice string
+	notice said
 	bad    bool
 
 	version    string
 	temporalUI string
+	s3Console  string
 }
 
 // T returns the text in the page's language.
@@ -59,6 +60,15 @@ func (v *view) workflowURL(workflowID string) string {
 	return strings.TrimSuffix(v.temporalUI, "/") + "/workflows/" + url.PathEscape(workflowID)
 }
 
+// objectURL is where MinIO's console shows an object; empty when its address is
+// not known.
+func (v *view) objectURL(bucket, key string) string {
+	if v.s3Console == "" {
+		return ""
+	}
+	return strings.TrimSuffix(v.s3Console, "/") + "/browser/" + url.PathEscape(bucket) + "/" + url.PathEscape(key)
+}
+
 // answer is what a page handler makes.
 type answer struct {
 	// title is the page's name, body its content.
@@ -69,7 +79,7 @@ type answer struct {
 	// goTo, when set, is where the browser is sent instead; notice then is one
 	// line on what was done, which that page shows, and bad that it was not.
 	goTo   string
-	notice string
+	notice said
 	bad    bool
 	// bare leaves out everything around the body.
 	bare bool
@@ -91,7 +101,7 @@ func (c *Console) page(role ingest.Role, handle handler) http.HandlerFunc {
 			return
 		}
 		if err != nil {
-			c.fail(w, r, v, err)
+			c.unknown(w, r, v, err)
 			return
 		}
 		v.who = who
@@ -102,7 +112,7 @@ func (c *Console) page(role ingest.Role, handle handler) http.HandlerFunc {
 		}
 		r = r.WithContext(admin.As(r.Context(), who))
 		if !who.Role.Allows(role) {
-			c.fail(w, r, v, ingest.Wrap(ingest.KindForbiddenAddress, errForbidden, "this needs a token with the role %s; %s is a %s", role, who.Name, who.Role))
+			c.fail(w, r, v, tell(ingest.KindPermission, errForbidden, "This needs a token with the role %s; %s is a %s.", role, who.Name, who.Role))
 			return
 		}
 		a, err := handle(r, v)
@@ -114,6 +124,19 @@ func (c *Console) page(role ingest.Role, handle handler) http.HandlerFunc {
 	}
 }
 
+// unknown answers when nobody can tell who asks. Sessions are in PostgreSQL, so
+// that is what does not answer; open pages learn it from the part of them that
+// names what is down, and nothing else is told to somebody unknown.
+func (c *Console) unknown(w http.ResponseWriter, r *http.Request, v *view, err error) {
+	if r.URL.Path != healthPath {
+		c.fail(w, r, v, err)
+		return
+	}
+	c.d.Log.ErrorContext(r.Context(), "nobody can be recognized", "error", err)
+	down := partDown{part: admin.PartPostgres, name: v.T(partNames[admin.PartPostgres]), message: plain(v.T("it does not answer, so pages cannot be shown."))}
+	c.write(w, r, v, answer{body: healthBanner(v, []partDown{down}), bare: true})
+}
+
 // view returns what a page for the request knows.
 func (c *Console) view(r *http.Request) *view {
 	lang := languageOf(r)
@@ -123,7 +146,7 @@ func (c *Console) view(r *http.Request) *view {
 	}
 	v := &view{
 		lang: lang, p: message.NewPrinter(lang, message.Catalog(words)), url: r.URL, origin: scheme + "://" + r.Host,
-		now: c.d.Now().UTC(), version: c.d.Version, temporalUI: c.d.TemporalUI,
+		now: c.d.Now().UTC(), version: c.d.Version, temporalUI: c.d.TemporalUI, s3Console: c.d.S3Console,
 	}
 	v.notice, v.bad = takeNotice(r)
 	return v
@@ -131,13 +154,13 @@ func (c *Console) view(r *http.Request) *view {
 
 func (c *Console) write(w http.ResponseWriter, r *http.Request, v *view, a answer) {
 	if a.goTo != "" {
-		if a.notice != "" {
+		if !a.notice.empty() {
 			leaveNotice(w, a.notice, a.bad)
 		}
 		http.Redirect(w, r, a.goTo, http.StatusSeeOther)
 		return
 	}
-	if v.notice != "" && !a.bare {
+	if !v.notice.empty() && !a.bare {
 		dropCookie(w, noticeCookie)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -160,5 +183,5 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *view, err erro
 	if status >= http.StatusInternalServerError {
 		c.d.Log.ErrorContext(r.Context(), "page failed", "path", r.URL.Path, "request_id", w.Header().Get("X-Request-Id"), "error", err)
 	}
-	c.write(w, r, v, answer{title: v.T("Not done"), body: failure(v, messageOf(err)), status: status})
+	c.write(w, r, v, answer{title: v.T("Not done"), body: failure(v, v.said(err)), status: status})
 }

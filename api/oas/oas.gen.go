@@ -39,6 +39,33 @@ func (e AuditDifferenceMark) Valid() bool {
 	}
 }
 
+// Defines values for AuditSideState.
+const (
+	SideExtra   AuditSideState = "extra"
+	SideMissing AuditSideState = "missing"
+	SideSame    AuditSideState = "same"
+	SideUnknown AuditSideState = "unknown"
+	SideWrong   AuditSideState = "wrong"
+)
+
+// Valid indicates whether the value is a known member of the AuditSideState enum.
+func (e AuditSideState) Valid() bool {
+	switch e {
+	case SideExtra:
+		return true
+	case SideMissing:
+		return true
+	case SideSame:
+		return true
+	case SideUnknown:
+		return true
+	case SideWrong:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for AuditState.
 const (
 	AuditCompleted AuditState = "completed"
@@ -276,6 +303,9 @@ type AuditDifference struct {
 	Path   *string             `json:"path"`
 	Server *string             `json:"server"`
 
+	// Sides What source, ledger and object store have, and whether an announcement is on record.
+	Sides AuditSides `json:"sides"`
+
 	// What The file or thing.
 	What string `json:"what"`
 
@@ -380,6 +410,41 @@ type AuditRunPage struct {
 
 	// NextCursor Null on the last page.
 	NextCursor *string `json:"next_cursor"`
+}
+
+// AuditSide What one place has of the thing that a difference is about.
+type AuditSide struct {
+	// Count How many there are where there is more than one.
+	Count      *int64     `json:"count"`
+	ModifiedAt *time.Time `json:"modified_at"`
+	Sha256     *string    `json:"sha256"`
+
+	// Size In bytes.
+	Size *int64 `json:"size"`
+
+	// State `unknown` was not compared.
+	State AuditSideState `json:"state"`
+
+	// Status The file's in the ledger.
+	Status *string `json:"status"`
+}
+
+// AuditSideState `unknown` was not compared.
+type AuditSideState string
+
+// AuditSides What source, ledger and object store have, and whether an announcement is on record.
+type AuditSides struct {
+	// Announcement What one place has of the thing that a difference is about.
+	Announcement AuditSide `json:"announcement"`
+
+	// Ledger What one place has of the thing that a difference is about.
+	Ledger AuditSide `json:"ledger"`
+
+	// Object What one place has of the thing that a difference is about.
+	Object AuditSide `json:"object"`
+
+	// Source What one place has of the thing that a difference is about.
+	Source AuditSide `json:"source"`
 }
 
 // AuditState defines model for AuditState.

@@ -20,7 +20,7 @@ func (a *app) auditCommand() *cobra.Command {
 		Use: "audit", Short: "Compare servers, ledger, objects and announcements",
 		Long: `Compares what the servers show with the ledger, and the ledger with the object
 store and with the announcements on record. It changes nothing and may run at
-any time. One line per difference:
+any time. One line per difference, with what each place has at its end:
 
   -  missing   what should be there is not
   +  extra     something is there that should not be
@@ -78,6 +78,7 @@ type differenceResult struct {
 	Path      string      `json:"path"`
 	FileUUID  string      `json:"file_uuid"`
 	ObjectKey string      `json:"object_key"`
+	Sides     sidesResult `json:"sides"`
 }
 
 // auditResult is the summary as JSON.
@@ -136,11 +137,12 @@ type auditReport struct {
 func (r *auditReport) add(d oracle.Difference) error {
 	r.count++
 	if r.app.format == formatTable {
-		_, err := fmt.Fprintf(r.app.stdout, "%s  %s  %s\n", d.Mark, safe(d.What), safe(oneLine(d.Why)))
+		_, err := fmt.Fprintf(r.app.stdout, "%s  %s  %s%s\n", d.Mark, safe(d.What), safe(oneLine(d.Why)), sidesText(d.Sides))
 		return err
 	}
 	result := differenceResult{
 		Mark: d.Mark, What: d.What, Reason: oneLine(d.Why), Server: d.Server, Path: d.Path, FileUUID: d.FileUUID, ObjectKey: d.Key,
+		Sides: newSidesResult(d.Sides),
 	}
 	if r.app.format == formatJSONL {
 		result.Type = "difference"

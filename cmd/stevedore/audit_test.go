@@ -16,10 +16,18 @@ import (
 // auditable is the environment that an audit needs.
 var auditable = environ("STEVEDORE_S3_ENDPOINT=127.0.0.1:1", "STEVEDORE_S3_ACCESS_KEY=a", "STEVEDORE_S3_SECRET_KEY=canary", "STEVEDORE_KEYSET_FILE=/k")
 
+var sampleSize int64 = 4
+
+func unseenSide(state string) map[string]any {
+	return map[string]any{"state": state, "status": nil, "size": nil, "sha256": nil, "modified_at": nil, "count": nil}
+}
+
 func sampleAudit() *fakeOperations {
 	return &fakeOperations{
 		differences: []oracle.Difference{
-			{Mark: oracle.Missing, What: `acme:/a\x1b.csv`, Why: "there is no object files/a", Server: "acme", Path: `/a\x1b.csv`, FileUUID: testUUID, Key: "files/a"},
+			{Mark: oracle.Missing, What: `acme:/a\x1b.csv`, Why: "there is no object files/a", Server: "acme", Path: `/a\x1b.csv`, FileUUID: testUUID, Key: "files/a", Sides: ingest.AuditSides{
+				Ledger: ingest.AuditSide{State: ingest.SideSame, Status: ingest.StatusCompleted, Size: &sampleSize}, Object: ingest.AuditSide{State: ingest.SideMissing},
+			}},
 			{Mark: oracle.Wrong, What: "acme:/b", Why: "it waits for an operator: \x1b[31mred\nline", Server: "acme", Path: "/b", FileUUID: testUUID},
 		},
 		audit: admin.AuditSummary{
@@ -40,7 +48,7 @@ func TestAuditTable(t *testing.T) {
 	require.True(t, ops.audited.Deep)
 	require.Equal(t, "stevedore: 2 difference(s) found\n", got.errors)
 	require.Equal(t, strings.Join([]string{
-		`-  acme:/a\x1b.csv  there is no object files/a`,
+		`-  acme:/a\x1b.csv  there is no object files/a  [ledger =, object -]`,
 		`!  acme:/b  it waits for an operator: \x1b[31mred line`,
 		``,
 		`files checked  7, 2.0 KiB (2048 bytes) in the object store`,
@@ -64,7 +72,11 @@ func TestAuditJSON(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(got.out), &r), got.out)
 	require.Equal(t, map[string]any{
 		"mark": "-", "what": `acme:/a\x1b.csv`, "reason": "there is no object files/a", "server": "acme", "path": `/a\x1b.csv`,
-		"file_uuid": testUUID, "object_key": "files/a",
+		"file_uuid": testUUID, "object_key": "files/a", "sides": map[string]any{
+			"source": unseenSide("unknown"), "object": unseenSide("missing"), "announcement": unseenSide("unknown"), "ledger": map[string]any{
+				"state": "same", "status": "completed", "size": 4., "sha256": nil, "modified_at": nil, "count": nil,
+			},
+		},
 	}, r.Differences[0])
 	require.Len(t, r.Differences, 2)
 	require.Equal(t, map[string]any{

@@ -105,6 +105,8 @@ type Client struct {
 	Via string `env:"STEVEDORE_VIA" envDefault:"auto" doc:"Where commands work: local (the database), api (ask it, with STEVEDORE_TOKEN) or auto: local if STEVEDORE_DATABASE_URL is set"`
 	// TemporalUI may be empty: then there are no links.
 	TemporalUI URL `env:"STEVEDORE_TEMPORAL_UI_URL" doc:"Where browsers find Temporal's Web UI, for links to workflows"`
+	// S3Console may be empty: then there are no links.
+	S3Console URL `env:"STEVEDORE_S3_CONSOLE_URL" doc:"Where browsers find MinIO's console, for links to objects"`
 }
 
 // Staging is the folder through which a worker's files pass.

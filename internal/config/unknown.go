@@ -8,7 +8,7 @@ import (
 )
 
 // othersVariables carry the prefix but are for people and tools, not for us.
-var othersVariables = []string{configFile, "STEVEDORE_S3_CONSOLE_URL"}
+var othersVariables = []string{configFile}
 
 // othersPrefixes begin the variables of the development stack and of tests.
 var othersPrefixes = []string{"STEVEDORE_DEV_", "STEVEDORE_TEST_"}

@@ -61,4 +61,66 @@ type AuditDifference struct {
 	What, Why string
 	// Server, Path and FileUUID are set where they apply.
 	Server, Path, FileUUID string
+	// Sides is what each place has of it.
+	Sides AuditSides
+}
+
+// SideState says how a place stands to what it should have.
+type SideState string
+
+// The states of a side.
+const (
+	// SideUnknown: it was not compared, or does not matter here.
+	SideUnknown SideState = ""
+	SideSame    SideState = "same"
+	SideMissing SideState = "missing"
+	SideExtra   SideState = "extra"
+	SideWrong   SideState = "wrong"
+)
+
+// Word is the state as programs read it: "unknown", "same", "missing", "extra"
+// or "wrong".
+func (s SideState) Word() string {
+	if s == SideUnknown {
+		return "unknown"
+	}
+	return string(s)
+}
+
+// Sign is the state in one character: "?", "=", "-", "+" or "!".
+func (s SideState) Sign() string {
+	switch s {
+	case SideSame:
+		return "="
+	case SideMissing:
+		return "-"
+	case SideExtra:
+		return "+"
+	case SideWrong:
+		return "!"
+	default:
+		return "?"
+	}
+}
+
+// AuditSide is what one place has of the thing that a difference is about.
+type AuditSide struct {
+	State SideState `json:"state,omitempty"`
+	// Status is the file's in the ledger, empty elsewhere.
+	Status Status `json:"status,omitempty"`
+	// Size in bytes, nil when it is not known; SHA256 and ModTime are empty then.
+	Size    *int64    `json:"size,omitempty"`
+	SHA256  string    `json:"sha256,omitempty"`
+	ModTime time.Time `json:"mod_time,omitzero"`
+	// Count is how many there are where there is more than one.
+	Count int64 `json:"count,omitempty"`
+}
+
+// AuditSides are the four places that an audit compares. The announcement is
+// the one on record: what consumers have taken from a queue is no longer there.
+type AuditSides struct {
+	Source       AuditSide `json:"source,omitzero"`
+	Ledger       AuditSide `json:"ledger,omitzero"`
+	Object       AuditSide `json:"object,omitzero"`
+	Announcement AuditSide `json:"announcement,omitzero"`
 }

@@ -214,7 +214,9 @@ func (a *Auditor) row(ctx context.Context, looks *errgroup.Group, r Row) {
 		if away := a.Objects.Ping(ctx); away != nil {
 			return away
 		}
-		return a.tell(of(r.File).why(Wrong, "object %s could not be looked at: %s", r.File.ObjectKey, message(err)))
+		sides := rules{}.sides(r, nil)
+		sides.Object.State = ingest.SideWrong
+		return a.tell(beside(sides, of(r.File).why(Wrong, "object %s could not be looked at: %s", r.File.ObjectKey, message(err)))...)
 	})
 }
 

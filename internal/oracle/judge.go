@@ -30,13 +30,13 @@ func (r rules) file(row Row, objects []StoredObject) verdict {
 	f := row.File
 	switch {
 	case f.Status == ingest.StatusCompleted:
-		return wrong(append(r.object(f, objects), r.events(row)...)...)
+		return wrong(beside(r.sides(row, objects), append(r.object(f, objects), r.events(row)...)...)...)
 	case f.Status.Terminal():
 		return verdict{}
 	case f.Status == ingest.StatusError:
-		return wrong(of(f).why(Wrong, "it waits for an operator: %s", reason(f)))
+		return wrong(beside(inLedger(f, ingest.SideWrong), of(f).why(Wrong, "it waits for an operator: %s", reason(f)))...)
 	case r.final:
-		return wrong(of(f).why(Wrong, "it is %s: %s", f.Status, reason(f)))
+		return wrong(beside(inLedger(f, ingest.SideWrong), of(f).why(Wrong, "it is %s: %s", f.Status, reason(f)))...)
 	default:
 		return verdict{pending: true}
 	}
@@ -140,6 +140,8 @@ func (r rules) messages(f ingest.File, messages []Message) (found []Difference) 
 // row that is there is judged with the row.
 func (r rules) source(s Source, rows []ingest.File) verdict {
 	d := at(s.Server, s.Path)
+	d.Sides.Source = ingest.AuditSide{State: ingest.SideSame, Size: &s.Size, SHA256: s.SHA256, ModTime: s.ModTime.UTC()}
+	d.Sides.Ledger.State = ingest.SideMissing
 	var same, completed []ingest.File
 	for _, f := range rows {
 		if !s.is(f) {
@@ -152,8 +154,10 @@ func (r rules) source(s Source, rows []ingest.File) verdict {
 	}
 	switch {
 	case len(completed) > 1:
+		d.Sides.Ledger = ingest.AuditSide{State: ingest.SideExtra, Status: ingest.StatusCompleted, Count: int64(len(completed))}
 		return wrong(d.why(Extra, "%d completed rows have its content", len(completed)))
 	case len(completed) == 1 && completed[0].Size != s.Size:
+		d.Sides.Ledger = inLedger(completed[0], ingest.SideWrong).Ledger
 		return wrong(d.why(Wrong, "the row has %s, the source %s", bytes(completed[0].Size), bytes(s.Size)))
 	case len(completed) == 1:
 		return verdict{}
@@ -178,7 +182,7 @@ func (s Source) untaken(d Difference, same, rows []ingest.File) verdict {
 	for _, f := range same {
 		switch f.Status {
 		case ingest.StatusVanished, ingest.StatusSuperseded, ingest.StatusRejected:
-			aside = f.Status
+			aside, d.Sides.Ledger = f.Status, inLedger(f, ingest.SideWrong).Ledger
 		default:
 			return verdict{} // on its way, parked or skipped: its row says so
 		}
@@ -205,6 +209,7 @@ func (s Source) untaken(d Difference, same, rows []ingest.File) verdict {
 func extraObject(key string) Difference {
 	d := thing(key).why(Extra, "the store has an object that no row names")
 	d.Key = d.What
+	d.Sides.Ledger.State, d.Sides.Object.State = ingest.SideMissing, ingest.SideExtra
 	return d
 }
 

@@ -26,7 +26,7 @@ func (a *Auditor) Listed(ctx context.Context, server ingest.Server, list Listing
 	case err != nil:
 		return message(err), nil
 	case unreadable > 0:
-		return "", a.tell(at(server.Name, server.RootPath).why(Wrong, "%d folders could not be read: nobody knows what is in them", unreadable))
+		return "", a.tell(unseen(server.Name, server.RootPath).why(Wrong, "%d folders could not be read: nobody knows what is in them", unreadable))
 	}
 	return "", nil
 }
@@ -34,7 +34,7 @@ func (a *Auditor) Listed(ctx context.Context, server ingest.Server, list Listing
 // Unlisted reports a server that could not be listed to its end: nobody knows
 // what is there.
 func (a *Auditor) Unlisted(server ingest.Server, reason string) error {
-	return a.tell(at(server.Name, server.RootPath).why(Wrong, "the server could not be audited: %s", reason))
+	return a.tell(unseen(server.Name, server.RootPath).why(Wrong, "the server could not be audited: %s", reason))
 }
 
 // listed is one listing under way.

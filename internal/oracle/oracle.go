@@ -86,6 +86,8 @@ type Difference struct {
 	Path     string
 	FileUUID string
 	Key      string
+	// Sides is what each place has of it.
+	Sides ingest.AuditSides
 }
 
 // String returns the difference as one line.

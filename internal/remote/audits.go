@@ -85,6 +85,7 @@ func (c *Client) eachDifference(ctx context.Context, audit uuid.UUID, fn func(or
 		for _, d := range page.Differences {
 			err := fn(oracle.Difference{
 				Mark: oracle.Mark(d.Mark), What: d.What, Why: d.Why, Server: orZero(d.Server), Path: orZero(d.Path), FileUUID: orZero(d.FileUUID),
+				Sides: toSides(d.Sides),
 			})
 			if err != nil {
 				return err
@@ -95,4 +96,19 @@ func (c *Client) eachDifference(ctx context.Context, audit uuid.UUID, fn func(or
 		}
 		params.Cursor = page.NextCursor
 	}
+}
+
+// toSides turns oas.FromAuditSides round.
+func toSides(s oas.AuditSides) ingest.AuditSides {
+	return ingest.AuditSides{Source: toSide(s.Source), Ledger: toSide(s.Ledger), Object: toSide(s.Object), Announcement: toSide(s.Announcement)}
+}
+
+func toSide(s oas.AuditSide) ingest.AuditSide {
+	side := ingest.AuditSide{
+		Status: ingest.Status(orZero(s.Status)), Size: s.Size, SHA256: orZero(s.Sha256), ModTime: orZero(s.ModifiedAt), Count: orZero(s.Count),
+	}
+	if s.State != oas.SideUnknown {
+		side.State = ingest.SideState(s.State)
+	}
+	return side
 }

@@ -3,6 +3,7 @@ package remote_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -28,9 +29,14 @@ func TestAudit(t *testing.T) {
 	_, err = b.Audit(ctx, admin.AuditRequest{Servers: []string{"nobody"}}, nil)
 	require.ErrorIs(t, err, admin.ErrNotFound)
 
+	size := int64(4)
+	sides := ingest.AuditSides{
+		Source: ingest.AuditSide{State: ingest.SideSame, Size: &size, ModTime: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
+		Ledger: ingest.AuditSide{State: ingest.SideExtra, Status: ingest.StatusCompleted, SHA256: "abc", Count: 2}, Object: ingest.AuditSide{State: ingest.SideMissing},
+	}
 	found := make([]ingest.AuditDifference, admin.MaxPage+1)
 	for i := range found {
-		found[i] = ingest.AuditDifference{Seq: int64(i + 1), Mark: "-", What: fmt.Sprintf("acme:/%d", i), Why: "gone", Server: "acme", Path: fmt.Sprintf("/%d", i)}
+		found[i] = ingest.AuditDifference{Seq: int64(i + 1), Mark: "-", What: fmt.Sprintf("acme:/%d", i), Why: "gone", Server: "acme", Path: fmt.Sprintf("/%d", i), Sides: sides}
 	}
 	counts := ingest.AuditCounts{Files: 2000, Objects: 7, Sources: 6, Bytes: 5, Pending: 4, Missing: int64(len(found))}
 	carryOut := func(failure string) func(oracle.Summary) {
@@ -49,7 +55,7 @@ func TestAudit(t *testing.T) {
 	summary, err := b.Audit(ctx, admin.AuditRequest{Progress: carryOut("")}, tell)
 	require.NoError(t, err)
 	require.Len(t, told, len(found))
-	require.Equal(t, oracle.Difference{Mark: oracle.Missing, What: "acme:/1000", Why: "gone", Server: "acme", Path: "/1000"}, told[admin.MaxPage])
+	require.Equal(t, oracle.Difference{Mark: oracle.Missing, What: "acme:/1000", Why: "gone", Server: "acme", Path: "/1000", Sides: sides}, told[admin.MaxPage])
 	require.Equal(t, oracle.Summary{
 		Files: 2000, Objects: 7, Sources: 6, Bytes: 5, Pending: 4, Marks: map[oracle.Mark]int64{oracle.Missing: 1001, oracle.Extra: 0, oracle.Wrong: 0},
 	}, summary.Summary)

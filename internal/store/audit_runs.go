@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -75,10 +76,10 @@ UPDATE audit_runs SET sources = $3, files = $4, objects = $5, bytes = $6, pendin
 WHERE run_uuid = $1 AND attempt = $2 AND state = 'running' RETURNING id`
 
 	insertDifferences = `
-INSERT INTO audit_differences (run_id, seq, mark, what, why, server, path, file_uuid)
-SELECT $1, d.seq, d.mark, d.what, d.why, d.server, d.path, nullif(d.file_uuid, '')::uuid
-FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
-	AS d (seq, mark, what, why, server, path, file_uuid)
+INSERT INTO audit_differences (run_id, seq, mark, what, why, server, path, file_uuid, sides)
+SELECT $1, d.seq, d.mark, d.what, d.why, d.server, d.path, nullif(d.file_uuid, '')::uuid, d.sides::jsonb
+FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
+	AS d (seq, mark, what, why, server, path, file_uuid, sides)
 ON CONFLICT (run_id, seq) DO NOTHING`
 )
 
@@ -90,15 +91,19 @@ func (s *Store) NoteAudit(ctx context.Context, runUUID string, attempt int64, co
 		if err != nil || len(found) == 0 {
 			return err
 		}
-		columns := make([][]string, 6)
+		columns := make([][]string, 7)
 		var seqs []int64
 		for _, d := range found {
+			sides, err := json.Marshal(d.Sides)
+			if err != nil {
+				return err
+			}
 			seqs = append(seqs, d.Seq)
-			for i, text := range []string{d.Mark, d.What, d.Why, d.Server, d.Path, d.FileUUID} {
+			for i, text := range []string{d.Mark, d.What, d.Why, d.Server, d.Path, d.FileUUID, string(sides)} {
 				columns[i] = append(columns[i], cleanText(text))
 			}
 		}
-		_, err = tx.Exec(ctx, insertDifferences, id, seqs, columns[0], columns[1], columns[2], columns[3], columns[4], columns[5])
+		_, err = tx.Exec(ctx, insertDifferences, id, seqs, columns[0], columns[1], columns[2], columns[3], columns[4], columns[5], columns[6])
 		return err
 	})
 }
@@ -172,7 +177,7 @@ func (s *Store) AuditRuns(ctx context.Context, beforeID int64, limit int) (runs 
 }
 
 const differencesPage = `
-SELECT d.seq, d.mark, d.what, d.why, d.server, d.path, coalesce(d.file_uuid::text, '')
+SELECT d.seq, d.mark, d.what, d.why, d.server, d.path, coalesce(d.file_uuid::text, ''), d.sides
 FROM audit_differences d JOIN audit_runs r ON r.id = d.run_id WHERE r.run_uuid = $1 AND d.seq > $2 ORDER BY d.seq LIMIT $3`
 
 // AuditDifferences returns what an audit found, after the given number.

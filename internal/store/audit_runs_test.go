@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -20,7 +21,12 @@ func TestAuditRuns(t *testing.T) {
 	run, first, err := b.BeginAudit(ctx, id)
 	require.NoError(t, err)
 	require.Equal(t, []string{b.server.UUID}, run.Servers)
-	found := []ingest.AuditDifference{{Seq: 1, Mark: "-", What: "acme:/a", Why: "gone", Server: "acme", Path: "/a", FileUUID: uuid.NewString()}, {Seq: 2, Mark: "+", What: "k", Why: "x"}}
+	size := int64(4)
+	sides := ingest.AuditSides{
+		Source: ingest.AuditSide{State: ingest.SideSame, Size: &size, ModTime: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
+		Ledger: ingest.AuditSide{State: ingest.SideExtra, Status: ingest.StatusCompleted, SHA256: "abc", Count: 2}, Object: ingest.AuditSide{State: ingest.SideMissing},
+	}
+	found := []ingest.AuditDifference{{Seq: 1, Mark: "-", What: "acme:/a", Why: "gone", Server: "acme", Path: "/a", FileUUID: uuid.NewString(), Sides: sides}, {Seq: 2, Mark: "+", What: "k", Why: "x"}}
 	require.NoError(t, b.NoteAudit(ctx, id, first, ingest.AuditCounts{Files: 7, Missing: 1, Extra: 1}, found))
 	require.NoError(t, b.NoteAudit(ctx, id, first, ingest.AuditCounts{Files: 7, Missing: 1, Extra: 1}, found), "a repeated write is known")
 	stored, err := b.AuditDifferences(ctx, id, 0, 100)

@@ -38,8 +38,13 @@ function tellTimes() {
 
 // ---- Live updates: the stream of changes says that something happened; then
 // the parts of the page that are marked live are asked for again.
-let paused = false;
+const session = {
+  get(key) { try { return sessionStorage.getItem(key); } catch { return null; } },
+  set(key, value) { try { sessionStorage.setItem(key, value); } catch { /* not kept */ } },
+};
+let paused = session.get("paused") === "yes"; // at the next page, too
 let stream = null;
+let again = 0; // when a stream that the server refused is asked for once more
 let due = 0;
 
 function refresh() {
@@ -50,20 +55,65 @@ function soon(wait) {
   if (!due) due = setTimeout(refresh, wait);
 }
 function listen() {
-  if (!document.querySelector(".live")) return;
+  hangUp();
+  if (paused || document.hidden || !document.querySelector(".live")) return;
   stream = new EventSource("/api/v1/changes");
   for (const type of document.body.dataset.events.split(" ")) {
     stream.addEventListener(type, () => soon(700));
   }
+  // A browser connects again by itself, unless the server has refused. Asking
+  // for the page finds out what is the matter: nobody answers, or log in again.
+  stream.addEventListener("error", () => {
+    soon(700);
+    if (stream && stream.readyState === EventSource.CLOSED) again = setTimeout(listen, 5000);
+  });
+}
+function hangUp() {
+  clearTimeout(again);
+  if (stream) { stream.close(); stream = null; }
+}
+function showPaused() {
+  document.getElementById("live").setAttribute("aria-pressed", String(paused));
+  document.getElementById("live-text").textContent = paused ? document.body.dataset.paused : document.body.dataset.running;
 }
 function setPaused(value) {
   paused = value;
-  const button = document.getElementById("live");
-  button.setAttribute("aria-pressed", String(paused));
-  document.getElementById("live-text").textContent = paused ? document.body.dataset.paused : document.body.dataset.running;
-  if (stream) { stream.close(); stream = null; }
+  session.set("paused", paused ? "yes" : "no");
+  showPaused();
+  hangUp();
   if (!paused) { listen(); soon(0); }
 }
+
+// What could not be asked for is no longer up to date, which must be seen.
+// failing holds the ids of those parts; the line goes once all have answered.
+const failing = new Map();
+let fresh = new Date();
+function tellStale() {
+  for (const id of failing.keys()) if (!document.getElementById(id)) failing.delete(id);
+  const line = document.getElementById("stale");
+  if (failing.size === 0) {
+    fresh = new Date();
+    line.hidden = true;
+    return;
+  }
+  const text = [...failing.values()].includes("away") ? line.dataset.away : line.dataset.refused;
+  const since = zone === "utc" ? `${told(fresh).slice(11)} UTC` : fresh.toTimeString().slice(0, 8);
+  const full = text.replace("{}", since);
+  if (line.textContent !== full) line.textContent = full; // announced when it changes
+  line.hidden = false;
+}
+const failed = (why) => (event) => {
+  failing.set(event.target.id, why);
+  tellStale();
+};
+document.addEventListener("htmx:sendError", failed("away"));
+document.addEventListener("htmx:timeout", failed("away"));
+document.addEventListener("htmx:responseError", failed("refused"));
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (!event.detail.successful) return;
+  failing.delete(event.target.id);
+  tellStale();
+});
 
 // What a person has begun to fill in is not taken away by an update.
 document.addEventListener("htmx:beforeRequest", (event) => {
@@ -156,11 +206,13 @@ document.addEventListener("DOMContentLoaded", () => {
   tellTimes();
   const live = document.getElementById("live");
   if (!live) return; // the log-in page
+  showPaused();
   live.addEventListener("click", () => setPaused(!paused));
   document.getElementById("zone").addEventListener("click", () => {
     zone = zones[(zones.indexOf(zone) + 1) % zones.length];
     store.set("zone", zone);
     tellTimes();
+    if (failing.size > 0) tellStale();
   });
   document.getElementById("keys-open").addEventListener("click", () => document.getElementById("keys").showModal());
   listen();
@@ -170,8 +222,8 @@ document.addEventListener("DOMContentLoaded", () => {
   setInterval(() => { if (zone === "relative") tellTimes(); }, 1000);
   // A hidden page holds no connection: browsers have few for each host.
   document.addEventListener("visibilitychange", () => {
-    if (stream) { stream.close(); stream = null; }
-    if (!document.hidden && !paused) { listen(); soon(0); }
+    listen();
+    if (!document.hidden && !paused) soon(0);
   });
 });
-window.addEventListener("pagehide", () => { if (stream) stream.close(); });
+window.addEventListener("pagehide", hangUp);

@@ -1,0 +1,196 @@
+package console
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/html"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+)
+
+// latin are words in Latin letters, neutral those that are the same in every
+// language: names, and what people type.
+var (
+	latin   = regexp.MustCompile(`[A-Za-z]{2,}`)
+	neutral = map[string]bool{}
+)
+
+func init() {
+	for _, word := range strings.Fields(`stevedore Temporal PostgreSQL UTC API CLI curl SHA UUID SSH DNS IP PEM ssh ed AAAA csv done RU EN STEVEDORE TOKEN
+		acme ann ci keep delete move dir OPENSSH BEGIN PRIVATE KEY`) {
+		neutral[word] = true
+	}
+}
+
+// requireRussian fails for every word of a page that a person reads and that is
+// English, unless it is marked so, a code, a path or a name.
+func requireRussian(t *testing.T, page string, answer *httptest.ResponseRecorder) {
+	t.Helper()
+	root, err := html.Parse(strings.NewReader(answer.Body.String()))
+	require.NoError(t, err)
+	check := func(text string) {
+		for _, word := range latin.FindAllString(text, -1) {
+			assert.True(t, neutral[word], "%s says %q in %q", page, word, strings.TrimSpace(text))
+		}
+	}
+	var walk func(*html.Node)
+	walk = func(node *html.Node) {
+		if node.Type == html.TextNode {
+			check(node.Data)
+		}
+		if node.Type == html.ElementNode {
+			if slices.Contains([]string{"code", "kbd", "bdi", "script", "style", "time"}, node.Data) || attribute(node, "lang") == "en" {
+				return
+			}
+			for _, name := range []string{"aria-label", "title", "placeholder", "data-label", "data-confirm", "data-away", "data-refused", "data-paused"} {
+				if name != "title" || attribute(node, "data-copy") == "" && !strings.Contains(attribute(node, "class"), "why") {
+					check(attribute(node, name))
+				}
+			}
+		}
+		for child := range node.ChildNodes() {
+			walk(child)
+		}
+	}
+	walk(root)
+}
+
+// spoken has something on every page, with lines of other parts in English.
+func spoken() (*fake, *Console) {
+	f, c := as(ingest.RoleAdmin)
+	const english = "an English line of some part"
+	size := int64(21)
+	side := ingest.AuditSide{State: ingest.SideSame, Status: ingest.StatusCompleted, Size: &size, SHA256: "abc", ModTime: noon, Count: 2}
+	f.audits = []ingest.AuditRun{{UUID: "1", Actor: "ann", State: ingest.AuditFailed, Error: english}, {Actor: "ann", State: ingest.AuditCompleted}, {Actor: "ann", State: ingest.AuditRunning}}
+	f.differences = []ingest.AuditDifference{{Seq: 1, Mark: "-", What: "acme:/in/a.csv", Why: english, FileUUID: "1", Sides: ingest.AuditSides{Source: side, Ledger: side, Object: ingest.AuditSide{State: ingest.SideMissing}, Announcement: ingest.AuditSide{State: ingest.SideWrong}}}, {Seq: 2, Mark: "+", What: "files/a.csv", Why: english}, {Seq: 3, Mark: "!"}}
+	server := ingest.Server{
+		UUID: "1", Name: "acme", Host: "127.0.0.1", Port: 22, Username: "1", Active: true, State: ingest.ServerOK, LastError: english, RootPath: "/1",
+		Include: []string{"*.csv"}, Exclude: []string{"*.csv"}, DoneMarker: "*.done", MinAge: time.Minute, SidecarWait: time.Minute, AfterIngest: "keep",
+		PasswordEncrypted: []byte{1}, PrivateKeyEncrypted: []byte{1}, ReadOnce: true, LegacyAlgorithms: true, LastScanAt: noon, ScanInterval: time.Hour,
+	}
+	f.servers = []ingest.Server{server}
+	for i, status := range ingest.Statuses {
+		f.files = append(f.files, ingest.File{
+			ID: int64(i), UUID: "1", ServerName: "acme", RemotePath: "/in/a.csv", Filename: "1.csv", Size: 3 << (10 * (i % 5)), Status: status, CreatedAt: noon,
+			UpdatedAt: noon, CompletedAt: noon, WaitsFor: "", ErrorMessage: english, ErrorKind: ingest.KindHashMismatch, Bucket: "b", ObjectKey: "k", Hash: "abc",
+		})
+	}
+	for _, kind := range strings.Fields(eventTypes) {
+		f.events = append(f.events, ingest.StoredEvent{Type: ingest.EventType(kind), Timestamp: noon, Details: map[string]any{"reason": english}})
+	}
+	f.progress = map[string]admin.Progress{"1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(time.Minute), Failure: english, Done: 1, Total: 2, Rate: 1, Running: true}}
+	f.entries = []ingest.AuditEntry{{At: noon, Actor: "ann", Role: ingest.RoleAdmin, Action: "server.edit", Target: "acme", Details: map[string]any{"role": english}}}
+	f.scans = []ingest.Scan{{ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: english}, {ServerName: "acme", StartedAt: noon}}
+	f.parts = []admin.PartStatus{
+		{Part: admin.PartPostgres, Err: errors.New(english)}, {Part: admin.PartTemporal, Err: errors.New(english)}, {Part: admin.PartWorker, Err: errors.New(english)},
+		{Part: admin.PartObjectStore, Err: errors.New(english)}, {Part: admin.PartBroker, Err: errors.New(english)},
+	}
+	f.tested = admin.TestResult{Server: server, Presented: admin.Probed{Fingerprint: "SHA256:1", Software: english}}
+	return f, c
+}
+
+var inRussian = []string{"Accept-Language", "ru"}
+
+func TestEveryPageIsRussian(t *testing.T) {
+	t.Parallel()
+	f, c := spoken()
+	for _, path := range []string{
+		"/", "/servers", "/servers/acme", "/servers/new", "/servers/acme/edit", "/files", "/files?status=error&server=acme", "/files/1", "/scans", "/scans?server=acme",
+		"/changes", "/tokens", "/audits", "/audits/1", "/health",
+	} {
+		answer := get(c, path, inRussian...)
+		require.Equal(t, http.StatusOK, answer.Code, path)
+		requireRussian(t, path, answer)
+	}
+	for _, file := range f.files { // every state has a page of its own
+		f.files = []ingest.File{file}
+		requireRussian(t, "file "+string(file.Status), get(c, "/files/1", inRussian...))
+		f.progress = nil
+		requireRussian(t, "files "+string(file.Status), get(c, "/files", inRussian...))
+	}
+	f.servers, f.files, f.entries, f.scans = nil, nil, nil, nil
+	for _, path := range []string{"/", "/servers", "/files", "/files?server=acme", "/scans", "/changes"} {
+		requireRussian(t, "empty "+path, get(c, path, inRussian...))
+	}
+	f.who = ingest.Principal{}
+	requireRussian(t, "log-in page", get(c, "/login", inRussian...))
+	requireRussian(t, "log-in page", post(c, "/login", url.Values{"token": {"wrong"}}, inRussian...))
+	requireRussian(t, "log-in page", post(c, "/login", url.Values{}, inRussian...))
+}
+
+func TestEveryRefusalIsRussian(t *testing.T) {
+	t.Parallel()
+	f, c := spoken()
+	refusal := func(what string, status int, answer *httptest.ResponseRecorder) {
+		t.Helper()
+		assert.Equal(t, status, answer.Code, what)
+		requireRussian(t, what, answer)
+	}
+	refusal("no page", http.StatusNotFound, get(c, "/nowhere", inRussian...))
+	refusal("no server", http.StatusNotFound, get(c, "/servers/other", inRussian...))
+	refusal("hash", http.StatusBadRequest, get(c, "/files?hash=x", inRussian...))
+	refusal("from", http.StatusBadRequest, get(c, "/files?from=x", inRussian...))
+	refusal("to", http.StatusBadRequest, get(c, "/files?to=x", inRussian...))
+	refusal("language", http.StatusBadRequest, post(c, "/language", url.Values{"language": {"!"}}, inRussian...))
+	refusal("other site", http.StatusForbidden, post(c, "/scan", nil, append(inRussian, "Sec-Fetch-Site", "cross-site")...))
+	refusal("too large", http.StatusRequestEntityTooLarge, post(c, "/servers", url.Values{"name": {strings.Repeat("x", bodyLimit)}}, inRussian...))
+	refusal("no files", http.StatusBadRequest, post(c, "/files/decide", url.Values{"action": {"retry"}}, inRussian...))
+	refusal("no action", http.StatusBadRequest, post(c, "/files/decide", nil, inRussian...))
+	refusal("no action", http.StatusBadRequest, post(c, "/files/1/decide", nil, inRussian...))
+	refusal("no filter", http.StatusBadRequest, post(c, "/files/decide", url.Values{"query": {"%"}}, inRussian...))
+	refusal("days", http.StatusBadRequest, post(c, "/tokens", url.Values{"days": {"x"}}, inRussian...))
+	refusal("numbers", http.StatusBadRequest, post(c, "/servers", url.Values{"port": {"x"}, "settle": {"x"}}, inRussian...))
+	f.who.Role = ingest.RoleViewer
+	refusal("role", http.StatusForbidden, get(c, "/tokens", inRussian...))
+	f.who.Role, f.refused = ingest.RoleAdmin, true
+	refusal("too many", http.StatusTooManyRequests, get(c, "/files", inRussian...))
+	f.refused, f.unknown = false, errors.New("PostgreSQL is away")
+	refusal("no session", http.StatusServiceUnavailable, get(c, "/files", inRussian...))
+	refusal("no session", http.StatusOK, get(c, "/health", inRussian...))
+}
+
+// TestWhatPartsSayIsMarkedEnglish: each kind of error and each field has a
+// Russian headline, and the words of the part it comes from are marked.
+func TestWhatPartsSayIsMarkedEnglish(t *testing.T) {
+	t.Parallel()
+	f, c := spoken()
+	for kind := range kindWords {
+		f.err = ingest.Errorf(kind, "the part says so")
+		page := get(c, "/files", inRussian...)
+		requireRussian(t, string(kind), page)
+		require.Contains(t, page.Body.String(), `<span lang="en" class="original">the part says so</span>`, kind)
+		require.NotContains(t, get(c, "/files").Body.String(), "original", "a page in English says it once")
+	}
+	var fields []ingest.FieldError
+	for _, name := range append(slices.Clone(formFields), "credentials", "other") {
+		fields = append(fields, ingest.FieldError{Field: name, Message: "use something else"})
+	}
+	f.err = ingest.Wrap(ingest.KindInvalid, &admin.InvalidError{Fields: fields}, "no")
+	refused := post(c, "/servers", url.Values{"port": {"1"}}, inRussian...)
+	requireRussian(t, "form", refused)
+	require.Equal(t, len(fields), strings.Count(refused.Body.String(), "use something else"))
+	requireRussian(t, "tokens", post(c, "/tokens", url.Values{"name": {"1"}}, inRussian...))
+	for _, err := range []error{admin.ErrStale, admin.ErrNotFound} {
+		f.err = ingest.Wrap(ingest.KindConflict, err, "the part says so")
+		requireRussian(t, err.Error(), post(c, "/servers/acme/edit", url.Values{"port": {"1"}}, inRussian...))
+	}
+	c.d.Operations = overviewOf{f}
+	f.err = ingest.Errorf(ingest.KindHostKey, "the part says so")
+	requireRussian(t, "test", post(c, "/servers/acme/test", nil, inRussian...))
+	f.err = ingest.Errorf(ingest.KindConflict, "the part says so")
+	notice := post(c, "/files/1/decide", url.Values{"action": {"skip"}, "reason": {"1"}}, inRussian...).Result().Cookies()[0]
+	page := get(c, "/files/1", append(inRussian, "Cookie", notice.Name+"="+notice.Value)...)
+	requireRussian(t, "notice", page)
+	require.Contains(t, page.Body.String(), `<span lang="en" class="original">the part says so</span>`)
+}

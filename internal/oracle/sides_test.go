@@ -1,0 +1,92 @@
+package oracle_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/oracle"
+)
+
+// signs are the four places in one word: source, ledger, object, announcement.
+func signs(s ingest.AuditSides) string {
+	return s.Source.State.Sign() + s.Ledger.State.Sign() + s.Object.State.Sign() + s.Announcement.State.Sign()
+}
+
+// TestADifferenceHasWhatEachPlaceHas spoils one thing after the other.
+func TestADifferenceHasWhatEachPlaceHas(t *testing.T) {
+	t.Parallel()
+	const key = "files/004"
+	for name, tc := range map[string]struct {
+		spoil func(w *world, f *ingest.File)
+		want  string
+		deep  bool
+	}{
+		"object gone":   {func(w *world, _ *ingest.File) { delete(w.objects, key) }, "?=-=", false},
+		"no key":        {func(w *world, f *ingest.File) { f.ObjectKey = ""; delete(w.objects, key) }, "?!-=", false},
+		"size":          {func(w *world, _ *ingest.File) { w.objects[key] = ingest.Object{Key: key, Size: 5, SHA256: "h4"} }, "?=!=", false},
+		"metadata":      {func(w *world, _ *ingest.File) { w.objects[key] = ingest.Object{Key: key, Size: 4, SHA256: "x"} }, "?=!=", false},
+		"bytes":         {func(w *world, _ *ingest.File) { w.bytes[key] = "y" }, "?=!=", true},
+		"parked":        {func(_ *world, f *ingest.File) { f.Status = ingest.StatusError }, "?!??", false},
+		"not announced": {func(w *world, _ *ingest.File) { w.file(4).Events = w.file(4).Events[:7] }, "?==-", false},
+		"event missing": {func(w *world, _ *ingest.File) { w.file(4).Events = w.file(4).Events[1:] }, "?!==", false},
+		"not looked at": {func(w *world, _ *ingest.File) { w.broken[key] = true }, "?=!=", false},
+		"stray object":  {func(w *world, _ *ingest.File) { w.objects["files/x"] = ingest.Object{} }, "?-+?", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(7)
+			tc.spoil(w, &w.file(4).File)
+			var found []oracle.Difference
+			a := w.auditor(nil)
+			a.Deep, a.Report = tc.deep, func(d oracle.Difference) error { found = append(found, d); return nil }
+			require.NoError(t, a.Stored(t.Context()))
+			require.Len(t, found, 1)
+			require.Equal(t, tc.want, signs(found[0].Sides), found[0])
+			if name == "size" {
+				require.EqualValues(t, 5, *found[0].Sides.Object.Size)
+				require.EqualValues(t, 4, *found[0].Sides.Ledger.Size)
+				require.Equal(t, "h4", found[0].Sides.Ledger.SHA256)
+				require.Equal(t, ingest.StatusCompleted, found[0].Sides.Ledger.Status)
+			}
+			if name == "bytes" {
+				require.Equal(t, "y", found[0].Sides.Object.SHA256, "what was read, not what the metadata says")
+			}
+		})
+	}
+}
+
+func TestADifferenceHasWhatTheSourceShows(t *testing.T) {
+	t.Parallel()
+	row := completed(1).File
+	with := func(status ingest.Status) ingest.History {
+		f := row
+		f.Status = status
+		return ingest.History{File: f}
+	}
+	for name, tc := range map[string]struct {
+		rows []ingest.History
+		want string
+	}{
+		"no row":     {nil, "=-??"},
+		"back again": {[]ingest.History{with(ingest.StatusVanished)}, "=!??"},
+		"two rows":   {[]ingest.History{with(ingest.StatusCompleted), with(ingest.StatusCompleted)}, "=+??"},
+	} {
+		w := newWorld(0)
+		w.rows = tc.rows
+		var found []oracle.Difference
+		a := w.auditor(nil)
+		a.Report = func(d oracle.Difference) error { found = append(found, d); return nil }
+		_, err := a.Listed(t.Context(), acme, func(_ context.Context, fn func(ingest.Observation) error) (int64, error) { return 0, fn(shown(row)) })
+		require.NoError(t, err)
+		require.Len(t, found, 1, name)
+		require.Equal(t, tc.want, signs(found[0].Sides), name)
+		require.EqualValues(t, 1, *found[0].Sides.Source.Size)
+		require.Equal(t, now.Add(-time.Hour), found[0].Sides.Source.ModTime)
+		require.NoError(t, a.Unlisted(acme, "gone"))
+		require.Equal(t, "!???", signs(found[1].Sides))
+	}
+}
