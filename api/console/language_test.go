@@ -149,3 +149,20 @@ func TestLanguageIsChosenOrPreferred(t *testing.T) {
 	require.Equal(t, "/files", chosen.Header().Get("Location"))
 	require.True(t, slices.ContainsFunc(chosen.Result().Header["Set-Cookie"], func(s string) bool { return strings.HasPrefix(s, languageCookie+"=ru") }))
 }
+
+// TestEveryKindAndEventHasWords: what the domain adds must be said in the
+// console, too.
+func TestEveryKindAndEventHasWords(t *testing.T) {
+	t.Parallel()
+	for _, file := range []struct{ name, prefix string }{{"errors.go", "Kind"}, {"event.go", "Event"}} {
+		source, err := os.ReadFile(filepath.Join("..", "..", "internal", "ingest", file.name))
+		require.NoError(t, err)
+		for _, match := range regexp.MustCompile(`(?m)^\t`+file.prefix+`\w+\s+(?:Kind|EventType) = "(\w+)"`).FindAllStringSubmatch(string(source), -1) {
+			words := eventWords[ingest.EventType(match[1])]
+			if file.prefix == "Kind" {
+				words = kindWords[ingest.Kind(match[1])]
+			}
+			assert.NotEmpty(t, words, match[0])
+		}
+	}
+}

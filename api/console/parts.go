@@ -19,7 +19,8 @@ func at(t time.Time) timeOf { return timeOf{t} }
 var eventTypes = joined(
 	ingest.EventDiscovered, ingest.EventSettled, ingest.EventDownloadStarted, ingest.EventDownloadResumed, ingest.EventDownloaded,
 	ingest.EventVerified, ingest.EventUploadStart, ingest.EventUploaded, ingest.EventNotified, ingest.EventRetryScheduled, ingest.EventError,
-	ingest.EventVanished, ingest.EventSuperseded, ingest.EventRejected, ingest.EventSourceDone, ingest.EventRequeued, ingest.EventOperatorAction,
+	ingest.EventVanished, ingest.EventSuperseded, ingest.EventRejected, ingest.EventSourceDone, ingest.EventRequeued, ingest.EventDeferred,
+	ingest.EventOperatorAction,
 )
 
 func joined(types ...ingest.EventType) string {
@@ -94,7 +95,8 @@ var eventWords = map[ingest.EventType]string{
 	ingest.EventUploadStart: "Upload began", ingest.EventUploaded: "In the object store, verified", ingest.EventNotified: "Announced",
 	ingest.EventRetryScheduled: "Failed, is tried again", ingest.EventError: "Failed", ingest.EventVanished: "Gone from the server",
 	ingest.EventSuperseded: "Another version is on the server", ingest.EventRejected: "Rejected: unsafe name or kind",
-	ingest.EventSourceDone: "After-ingest action done", ingest.EventRequeued: "Set going again", ingest.EventOperatorAction: "An operator decided",
+	ingest.EventSourceDone: "After-ingest action done", ingest.EventRequeued: "Set going again",
+	ingest.EventDeferred: "Put off: others go first", ingest.EventOperatorAction: "An operator decided",
 }
 
 // event is what happened, in the page's language.

@@ -137,6 +137,9 @@ var kindWords = map[ingest.Kind]string{
 	ingest.KindFenced:           "Another attempt is at work on it.",
 	ingest.KindStranded:         "Its workflow has ended; it is set going again by itself.",
 	ingest.KindInvalid:          "The request is not valid.",
+	ingest.KindServer:           "The server cannot be used as it is.",
+	ingest.KindSuspended:        "The server is suspended.",
+	ingest.KindSourceGone:       "The source is gone after it was taken.",
 }
 
 // fieldWords say what would be right in a field that was refused.

@@ -59,7 +59,7 @@ var russian = map[string]string{
 	"Upload began": "Загрузка в хранилище началась", "In the object store, verified": "В хранилище, проверен", "Announced": "Уведомление отправлено",
 	"Failed, is tried again": "Неудача, будет повтор", "Failed": "Неудача", "Gone from the server": "Исчез с сервера",
 	"Another version is on the server": "На сервере другая версия", "Rejected: unsafe name or kind": "Отклонён: небезопасное имя или вид",
-	"After-ingest action done": "Действие после приёма выполнено", "Set going again": "Запущен снова", "An operator decided": "Решение оператора",
+	"After-ingest action done": "Действие после приёма выполнено", "Set going again": "Запущен снова", "Put off: others go first": "Отложен: сначала другие", "An operator decided": "Решение оператора",
 	"discovery": "обнаружение", "download": "скачивание", "verification": "проверка", "upload": "загрузка в хранилище",
 	"announcement": "уведомление", "after-ingest action": "действие после приёма",
 
@@ -238,6 +238,9 @@ var russian = map[string]string{
 	"This does not fit how things stand now.":                                            "Это не подходит к нынешнему состоянию.",
 	"Another attempt is at work on it.":                                                  "Этим занята другая попытка.",
 	"Its workflow has ended; it is set going again by itself.":                           "Его процесс завершился; он будет запущен снова сам.",
+	"The server cannot be used as it is.":                                                "Сервером нельзя пользоваться в его нынешнем виде.",
+	"The server is suspended.":                                                           "Сервер приостановлен.",
+	"The source is gone after it was taken.":                                             "Источник исчез после того, как был взят.",
 	"The request is not valid.":                                                          "Запрос неверен.",
 	"Use 1 to 63 letters, digits, '-', '_' or '.'.":                                      "От 1 до 63 латинских букв, цифр и знаков '-', '_', '.'.",
 	"Use a DNS name or an IP address.":                                                   "Введите имя DNS или адрес IP.",
