@@ -222,19 +222,6 @@ func (f *fileIngest) download(ctx workflow.Context) error {
 	}
 }
 
-// claimHost finds a worker with room for the file, beginning with the one that
-// runs this workflow task.
-func (f *fileIngest) claimHost(ctx workflow.Context) error {
-	if f.host.Queue != "" {
-		return nil
-	}
-	in := activities.ClaimHostInput{FileUUID: f.in.FileUUID, Size: f.in.Size}
-	purpose := "find a worker with room for " + size(f.in.Size)
-	return localFirst(ctx, activities.NameClaimHost, purpose, in, &f.host, func() error {
-		return workflow.ExecuteActivity(about(withClaim(ctx), purpose), activities.NameClaimHost, in).Get(ctx, &f.host)
-	})
-}
-
 func (f *fileIngest) verify(ctx workflow.Context) error {
 	in := activities.VerifyHashInput{FileUUID: f.in.FileUUID, HostQueue: f.host.Queue}
 	purpose := "read " + size(f.in.Size) + " again and compare"
@@ -279,61 +266,4 @@ func (f *fileIngest) notify(ctx workflow.Context) error {
 	}
 	f.tidySource = result.SourceAction
 	return err
-}
-
-// tidy does the after-ingest action. The file is safe by now: whatever goes
-// wrong here is logged and in the ledger, and never sends the file round again.
-func (f *fileIngest) tidy(ctx workflow.Context) {
-	if !f.tidySource {
-		return
-	}
-	in := activities.AfterIngestInput{FileUUID: f.in.FileUUID}
-	const purpose = "delete or move the source, as its server is set"
-	err := workflow.ExecuteActivity(about(withTidy(ctx, &brief), purpose), activities.NameAfterIngest, in).Get(ctx, nil)
-	if err != nil && (!permanent(err) || serverLevel(err)) {
-		// It may take long: others must not wait for its place meanwhile.
-		f.note = "The file is safe and announced; what is left is to " + purpose + "."
-		f.freeSlot(ctx)
-		f.describe(ctx)
-		err = f.tidyPatiently(ctx, purpose, in)
-	}
-	if err != nil {
-		workflow.GetLogger(ctx).Error("the after-ingest action failed", "file", f.in.FileUUID, "error", err)
-	}
-}
-
-// tidyPatiently does the action however long the server is away or suspended.
-func (f *fileIngest) tidyPatiently(ctx workflow.Context, purpose string, in activities.AfterIngestInput) error {
-	for {
-		err := workflow.ExecuteActivity(about(withTidy(ctx, &tidy), purpose), activities.NameAfterIngest, in).Get(ctx, nil)
-		if !serverLevel(err) {
-			return err
-		}
-		if err := f.awaitServer(ctx); err != nil {
-			return err
-		}
-	}
-}
-
-// onHost runs a step on the worker that has the staged bytes. Waiting too long
-// there is not yet its death: a busy host still polls, and then the wait goes on.
-func (f *fileIngest) onHost(ctx workflow.Context, queue string, policy *temporal.RetryPolicy, name, purpose string, in any) error {
-	if f.host.Queue == "" { // a retry from a later step finds no host: go and fetch
-		return temporal.NewApplicationError("no host has the file staged", string(ingest.KindStagingLost))
-	}
-	for {
-		err := workflow.ExecuteActivity(about(withHost(ctx, queue, f.host.Timeout, policy), purpose), name, in).Get(ctx, nil)
-		if !hostTimedOut(err) {
-			return err
-		}
-		var check activities.CheckHostResult
-		in := activities.CheckHostInput{Queue: f.host.Queue}
-		asking := about(withQuick(ctx), "does "+f.host.Queue+" live?")
-		if err := workflow.ExecuteActivity(asking, activities.NameCheckHost, in).Get(ctx, &check); err != nil {
-			return err
-		}
-		if !check.Alive {
-			return err
-		}
-	}
 }
