@@ -53,3 +53,14 @@ func TestDecide(t *testing.T) {
 		})
 	}
 }
+
+// TestAReasonIsOneLineThatCanBeSeen: it goes into the ledger, the audit log and
+// Temporal, and from there to terminals.
+func TestAReasonIsOneLineThatCanBeSeen(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	b.ledger.files = []ingest.File{{ID: 1, UUID: "uuid-1", RemotePath: "/in/a.csv", Status: ingest.StatusError}}
+	_, err := b.Decide(t.Context(), "uuid-1", Skip, workflows.Decision{Actor: "ann", Reason: "two\nlines\x7f\x1b[2Jпочинено"})
+	require.NoError(t, err)
+	assert.Equal(t, `two\nlines\x7f\x1b[2Jпочинено`, b.engine.reason)
+}

@@ -236,6 +236,7 @@ type fakeEngine struct {
 	// decide, which may be called side by side, is set.
 	mu        sync.Mutex
 	decided   []string
+	reason    string // of the last decision
 	decide    func(fileUUID string) error
 	ingests   []workflows.FileIngestInput
 	decideErr error
@@ -245,7 +246,7 @@ type fakeEngine struct {
 
 func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workflows.Decision) error {
 	e.mu.Lock()
-	e.decided = append(e.decided, update+" "+fileUUID+" by "+d.Actor)
+	e.decided, e.reason = append(e.decided, update+" "+fileUUID+" by "+d.Actor), d.Reason
 	e.mu.Unlock()
 	if e.decide != nil {
 		return e.decide(fileUUID)
