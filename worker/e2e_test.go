@@ -157,9 +157,11 @@ func TestAParkedFileWaitsForAnOperator(t *testing.T) {
 	require.NoError(t, update.Get(h.Ctx, nil))
 	h.File(acme.Path("a-bad.dat"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 	assert.Equal(t, "ann", rig.Detail(h.Events(parked.UUID), ingest.EventOperatorAction, "actor"))
-	require.NoError(t, h.Temporal.GetWorkflow(h.Ctx, id, "").Get(h.Ctx, nil))
+	last := h.Temporal.GetWorkflow(h.Ctx, id, "")
+	require.NoError(t, last.Get(h.Ctx, nil))
+	assert.NotEqual(t, update.RunID(), last.GetRunID(), "it is fetched again by a workflow that has a place in the window")
 	h.RequireExactlyOnce()
-	h.record("file_ingest_parked", id)
+	h.recordRun("file_ingest_parked", id, update.RunID())
 	h.record("discover_files_parked", ingest.DiscoverWorkflowID(parked.ServerUUID))
 }
 

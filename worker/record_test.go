@@ -14,15 +14,22 @@ import (
 // workflows/testdata/replay. It is set once for each release, from its code.
 const recordVariable = "STEVEDORE_TEST_RECORD"
 
-// record writes the history of a workflow, if histories are being recorded.
+// record writes the history of a workflow's latest run, if histories are being
+// recorded.
 func (h *harbour) record(name, workflowID string) {
+	h.T.Helper()
+	h.recordRun(name, workflowID, "")
+}
+
+// recordRun is record for one run of the workflow.
+func (h *harbour) recordRun(name, workflowID, runID string) {
 	h.T.Helper()
 	dir := os.Getenv(recordVariable)
 	if dir == "" {
 		return
 	}
 	var history historypb.History
-	events := h.Temporal.GetWorkflowHistory(h.Ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	events := h.Temporal.GetWorkflowHistory(h.Ctx, workflowID, runID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		event, err := events.Next()
 		require.NoError(h.T, err)
