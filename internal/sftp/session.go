@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -211,7 +213,7 @@ func (s *Session) explain(err error, verb, path string) error {
 		return ingest.Wrap(ingest.KindPermission, err, "server %s does not let user %s %s %s: ask the partner for the permission",
 			s.server.Name, s.server.Username, verb, ingest.DisplayPath(path))
 	case refusal(err):
-		return ingest.Wrap(ingest.KindTransient, err, "server %s failed to %s %s", s.server.Name, verb, ingest.DisplayPath(path))
+		return ingest.Wrap(ingest.KindTransient, err, "server %s failed to %s %s%s", s.server.Name, verb, ingest.DisplayPath(path), words(err))
 	default:
 		return ingest.Wrap(ingest.KindTransient, notEOF(err), "lost the connection to server %s while trying to %s %s", s.server.Name, verb, ingest.DisplayPath(path))
 	}
@@ -221,6 +223,24 @@ func (s *Session) explain(err error, verb, path string) error {
 func refusal(err error) bool {
 	var status *sftp.StatusError
 	return answered(err) || errors.As(err, &status)
+}
+
+// words are the server's own on why it refused, which is all that people have to
+// go by; empty when there are none. Servers that have no reason say "Failure".
+func words(err error) string {
+	var status *sftp.StatusError
+	if !errors.As(err, &status) {
+		return ""
+	}
+	quoted, err := strconv.QuotedPrefix(strings.TrimPrefix(status.Error(), "sftp: "))
+	if err != nil {
+		return ""
+	}
+	said, err := strconv.Unquote(quoted)
+	if err != nil || said == "" || strings.EqualFold(said, "failure") {
+		return ""
+	}
+	return ": it says " + strconv.Quote(ingest.Summary(said))
 }
 
 // notEOF keeps a lost connection from passing for the end of a file: a write to
