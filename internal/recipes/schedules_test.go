@@ -104,7 +104,7 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 	for _, f := range []ingest.File{first, second} {
 		h.AwaitIngest(f.UUID)
 	}
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnceSoFar()
 
 	// A workflow that is started to announce a file again shows the same.
 	require.NoError(t, engine.StartIngest(h.Ctx, h.Completed(first.RemotePath), workflows.FileIngestInput{
