@@ -100,7 +100,7 @@ func TestMetricsTellWhatWasDone(t *testing.T) {
 	acme.Write("two.csv", rig.Random(1_000))
 	globex.Write("three.csv", rig.Random(500))
 	h.ScanAndWait()
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnceSoFar()
 
 	url := "http://" + listener.Addr().String()
 	status, text := scraped(t, url+"/livez", "")
