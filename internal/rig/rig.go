@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -166,22 +167,35 @@ func (r *Rig) FileWithin(patience time.Duration, path string, ok func(ingest.Fil
 }
 
 // Files returns every row of the ledger.
-func (r *Rig) Files() []ingest.File {
-	files, err := r.Store.Files(r.Ctx, ingest.FileFilter{Limit: 1000})
-	require.NoError(r.T, err)
+func (r *Rig) Files() (files []ingest.File) {
+	r.T.Helper()
+	for page := range r.pages() {
+		files = append(files, page...)
+	}
 	return files
 }
 
 // Count is how many rows the ledger has.
 func (r *Rig) Count() (n int) {
 	r.T.Helper()
-	for after := int64(0); ; {
-		page, err := r.Store.Files(r.Ctx, ingest.FileFilter{AfterID: after, Limit: 1000})
-		require.NoError(r.T, err)
-		if n += len(page); len(page) < 1000 {
-			return n
+	for page := range r.pages() {
+		n += len(page)
+	}
+	return n
+}
+
+// pages goes through the ledger's rows.
+func (r *Rig) pages() iter.Seq[[]ingest.File] {
+	const most = 1000
+	return func(yield func([]ingest.File) bool) {
+		for after := int64(0); ; {
+			page, err := r.Store.Files(r.Ctx, ingest.FileFilter{AfterID: after, Limit: most})
+			require.NoError(r.T, err)
+			if !yield(page) || len(page) < most {
+				return
+			}
+			after = page[len(page)-1].ID
 		}
-		after = page[len(page)-1].ID
 	}
 }
 
