@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,8 +54,7 @@ func measure(t *testing.T, report *Report, w Workload) {
 	t.Helper()
 	field := contenders(t, w, report.Settings)
 	for round := range report.Settings.Rounds {
-		for i := range field {
-			c := field[(i+round)%len(field)]
+		for _, c := range inOrder(field, round) {
 			run := Run{Workload: w.Name, Contender: c.name, Round: round + 1, LoadAverage: loadAverage()}
 			size, _, _ := strings.Cut(w.Name, " ")
 			passed := t.Run(fmt.Sprintf("%s round %d %s", size, round+1, c.name), func(t *testing.T) { c.run(t, w, &run) })
@@ -70,6 +70,18 @@ func measure(t *testing.T, report *Report, w Workload) {
 				w.Name, run.Round, c.name, run.Rate, run.Took.Seconds(), run.LoadAverage)
 		}
 	}
+}
+
+// inOrder is everybody, in another order each round: every second round is the
+// one before it backwards, so that nobody always comes after the same one on a
+// machine that gets quieter or busier.
+func inOrder(field []contender, round int) []contender {
+	first := (round / 2) % len(field)
+	order := slices.Concat(field[first:], field[:first])
+	if round%2 == 1 {
+		slices.Reverse(order)
+	}
+	return order
 }
 
 func contenders(t *testing.T, w Workload, settings Settings) []contender {
