@@ -153,8 +153,11 @@ func (r *Report) printSteps(w io.Writer) {
 }
 
 func times(ratio float64) string {
-	if ratio == 0 {
+	switch {
+	case ratio == 0:
 		return ""
+	case ratio < 0.1:
+		return fmt.Sprintf("%.3f", ratio)
 	}
 	return fmt.Sprintf("%.2f", ratio)
 }
