@@ -45,6 +45,10 @@ func (s *Stack) postgres() part {
 	}
 }
 
+// durableVariable, when it is set, makes a private stack wait for the disk as
+// other stacks do: for measurements.
+const durableVariable = "STEVEDORE_STACK_DURABLE"
+
 func (s *Stack) postgresTool(name string) string { return filepath.Join(s.programs.PostgresBin, name) }
 
 func (s *Stack) postgresArgs() []string {
@@ -56,7 +60,7 @@ func (s *Stack) postgresArgs() []string {
 		// Tests are many worlds at once, each with the pools of several processes.
 		"-c", "max_connections=800", "-c", "logging_collector=off",
 	}
-	if s.Private {
+	if s.Private && os.Getenv(durableVariable) == "" {
 		// A test's stack is thrown away after the run: it survives kill -9 of any
 		// process, which is all tests do, but need not survive a power cut.
 		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off")

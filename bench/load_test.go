@@ -1,0 +1,126 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+)
+
+func TestMain(m *testing.M) { rig.Main(m) }
+
+// contender does a workload in the test's own world and fills in what it
+// measured; the result is checked before it returns.
+type contender struct {
+	name string
+	run  func(t *testing.T, w Workload, run *Run)
+}
+
+// TestLoad measures everybody in turns, see `make load`.
+func TestLoad(t *testing.T) {
+	if os.Getenv("STEVEDORE_LOAD") == "" {
+		t.Skip("a measurement, no check: make load")
+	}
+	settings, err := LoadSettings()
+	require.NoError(t, err)
+	report := &Report{Began: time.Now(), CPUs: runtime.NumCPU(), Settings: settings}
+	if settings.Files > 0 {
+		measure(t, report, NewSmall(t, settings.Files))
+	}
+	if settings.LargeMiB > 0 {
+		measure(t, report, NewLarge(t, settings.LargeMiB))
+	}
+	report.Print(os.Stdout)
+	if settings.JSON != "" {
+		text, err := json.MarshalIndent(report, "", "  ")
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(settings.JSON, append(text, '\n'), 0o644))
+	}
+}
+
+// measure gives everybody a turn in each round, in another order each time.
+func measure(t *testing.T, report *Report, w Workload) {
+	t.Helper()
+	field := contenders(t, w, report.Settings)
+	for round := range report.Settings.Rounds {
+		for _, c := range inOrder(field, round) {
+			run := Run{Workload: w.Name, Contender: c.name, Round: round + 1, LoadAverage: loadAverage()}
+			size, _, _ := strings.Cut(w.Name, " ")
+			passed := t.Run(fmt.Sprintf("%s round %d %s", size, round+1, c.name), func(t *testing.T) { c.run(t, w, &run) })
+			if !passed {
+				t.FailNow() // a wrong result has no speed
+			}
+			if run.Took == 0 {
+				continue // -run left it out
+			}
+			run.Rate = w.Units / run.Took.Seconds()
+			report.Runs = append(report.Runs, run)
+			fmt.Printf("%-16s round %d  %-28s %8.1f in %6.2f s, load average %.1f\n",
+				w.Name, run.Round, c.name, run.Rate, run.Took.Seconds(), run.LoadAverage)
+		}
+	}
+}
+
+// inOrder is everybody, in another order each round: every second round is the
+// one before it backwards, so that nobody always comes after the same one on a
+// machine that gets quieter or busier.
+func inOrder(field []contender, round int) []contender {
+	first := (round / 2) % len(field)
+	order := slices.Concat(field[first:], field[:first])
+	if round%2 == 1 {
+		slices.Reverse(order)
+	}
+	return order
+}
+
+func contenders(t *testing.T, w Workload, settings Settings) []contender {
+	t.Helper()
+	program, err := filepath.Abs("../bin/rclone")
+	require.NoError(t, err)
+	field := []contender{
+		{CeilingName, peer(func(ctx context.Context, _ *testing.T, w Workload, s3 testenv.S3) (int64, error) {
+			return 0, Ceiling(ctx, w, s3)
+		})},
+		{RcloneName, peer(func(ctx context.Context, t *testing.T, w Workload, s3 testenv.S3) (int64, error) {
+			return Rclone{Program: program, Dir: t.TempDir()}.Copy(ctx, w, s3)
+		})},
+		{StevedoreName, stevedore},
+	}
+	if settings.Hashing && w.Name == SmallName {
+		field = append(field, contender{HashingName, peer(func(ctx context.Context, t *testing.T, w Workload, s3 testenv.S3) (int64, error) {
+			return Rclone{Program: program, Dir: t.TempDir(), Hashing: true}.Copy(ctx, w, s3)
+		})})
+	}
+	return field
+}
+
+// peer is a contender that copies into a bucket under the servers' names.
+func peer(copyAll func(context.Context, *testing.T, Workload, testenv.S3) (peak int64, err error)) func(*testing.T, Workload, *Run) {
+	return func(t *testing.T, w Workload, run *Run) {
+		s3 := testenv.Bucket(t)
+		began := time.Now()
+		peak, err := copyAll(t.Context(), t, w, s3)
+		run.Took, run.PeakBytes = time.Since(began), peak
+		require.NoError(t, err)
+		require.NoError(t, w.Check(t.Context(), s3))
+		require.NoError(t, Empty(t.Context(), s3))
+	}
+}
+
+// loadAverage is that of the last minute; 0 where the system does not tell.
+func loadAverage() (average float64) {
+	text, _ := os.ReadFile("/proc/loadavg")
+	_, _ = fmt.Sscan(string(text), &average)
+	return average
+}

@@ -1,0 +1,134 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/crypto/ssh/knownhosts"
+	"golang.org/x/sync/errgroup"
+
+	"stevedore/internal/testenv"
+)
+
+// sampleInterval is how often processes are asked for their peak memory, which
+// only grows.
+const sampleInterval = 20 * time.Millisecond
+
+// Rclone is what many run from cron: one `rclone copy` for each server.
+type Rclone struct {
+	// Program is the binary.
+	Program string
+	// Dir is an empty folder for keys.
+	Dir string
+	// Hashing leaves its default on, to compare hashes with the server's, which
+	// runs md5sum there for every file. People switch it off for speed.
+	Hashing bool
+}
+
+// Copy runs the processes side by side. It returns their peak memory, added up.
+func (r Rclone) Copy(ctx context.Context, w Workload, s3 testenv.S3) (peak int64, err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	peaks := make([]int64, len(w.Servers))
+	for i, server := range w.Servers {
+		group.Go(func() (err error) {
+			peaks[i], err = r.copyServer(ctx, server, ServerName(i), s3)
+			return err
+		})
+	}
+	err = group.Wait()
+	for _, p := range peaks {
+		peak += p
+	}
+	return peak, err
+}
+
+func (r Rclone) copyServer(ctx context.Context, server *testenv.SSHD, name string, s3 testenv.S3) (peak int64, err error) {
+	env, err := r.environment(server, name, s3)
+	if err != nil {
+		return 0, err
+	}
+	parallel := strconv.Itoa(PerServer)
+	args := []string{"copy", "src:" + server.Root, "dst:" + s3.Bucket + "/" + name,
+		"--transfers", parallel, "--checkers", parallel, "--retries", "1", "--s3-no-check-bucket"}
+	if !r.Hashing {
+		args = append(args, "--ignore-checksum", "--sftp-disable-hashcheck")
+	}
+	cmd := exec.CommandContext(ctx, r.Program, args...)
+	var output bytes.Buffer
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), env...), &output, &output
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	ended := make(chan struct{})
+	sampled := make(chan int64)
+	go func() { sampled <- watchPeak(cmd.Process.Pid, ended) }()
+	err = cmd.Wait()
+	close(ended)
+	if peak = <-sampled; err != nil {
+		return peak, fmt.Errorf("rclone of %s: %w:\n%s", name, err, output.Bytes())
+	}
+	return peak, nil
+}
+
+// environment is a configuration without a file.
+func (r Rclone) environment(server *testenv.SSHD, name string, s3 testenv.S3) ([]string, error) {
+	hostKey, err := parseHostKey(server)
+	if err != nil {
+		return nil, err
+	}
+	key, hosts := filepath.Join(r.Dir, name+".key"), filepath.Join(r.Dir, name+".hosts")
+	if err := os.WriteFile(key, server.PrivateKeyPEM, 0o600); err != nil {
+		return nil, err
+	}
+	line := knownhosts.Line([]string{address(server)}, hostKey) + "\n"
+	if err := os.WriteFile(hosts, []byte(line), 0o600); err != nil {
+		return nil, err
+	}
+	return []string{
+		"RCLONE_CONFIG=" + os.DevNull,
+		"RCLONE_CONFIG_SRC_TYPE=sftp", "RCLONE_CONFIG_SRC_HOST=" + server.Host, "RCLONE_CONFIG_SRC_PORT=" + strconv.Itoa(server.Port),
+		"RCLONE_CONFIG_SRC_USER=" + server.User, "RCLONE_CONFIG_SRC_KEY_FILE=" + key, "RCLONE_CONFIG_SRC_KNOWN_HOSTS_FILE=" + hosts,
+		"RCLONE_CONFIG_DST_TYPE=s3", "RCLONE_CONFIG_DST_PROVIDER=Minio", "RCLONE_CONFIG_DST_ENDPOINT=http://" + s3.Endpoint,
+		"RCLONE_CONFIG_DST_ACCESS_KEY_ID=" + s3.AccessKey, "RCLONE_CONFIG_DST_SECRET_ACCESS_KEY=" + s3.SecretKey,
+		"RCLONE_CONFIG_DST_REGION=us-east-1",
+	}, nil
+}
+
+// watchPeak asks for a process's peak memory until it has ended, and returns
+// the last answer; 0 where the system does not tell. What the system says
+// afterwards (ru_maxrss) also counts the process that started it.
+func watchPeak(pid int, ended <-chan struct{}) (peak int64) {
+	tick := time.NewTicker(sampleInterval)
+	defer tick.Stop()
+	for {
+		if now := peakOf(pid); now > peak {
+			peak = now
+		}
+		select {
+		case <-tick.C:
+		case <-ended:
+			return peak
+		}
+	}
+}
+
+// peakOf is VmHWM in bytes.
+func peakOf(pid int) int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range bytes.Lines(status) {
+		if fields := bytes.Fields(line); len(fields) > 1 && string(fields[0]) == "VmHWM:" {
+			kib, _ := strconv.ParseInt(string(fields[1]), 10, 64)
+			return kib << 10
+		}
+	}
+	return 0
+}
