@@ -149,7 +149,8 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	defer func() { _ = remote.Close() }()
 	staged, err := a.Staging.Fetch(ctx, ingest.Fetch{
 		FileUUID: file.UUID, Size: file.Size, ModTime: file.ModTime.Unix(),
-		Source: remote, Progress: report, Stop: activity.GetWorkerStopChannel(ctx),
+		Resumed: func(offset int64) error { return a.Ledger.Apply(ctx, resumedChange(file, offset)) },
+		Source:  remote, Progress: report, Stop: activity.GetWorkerStopChannel(ctx),
 	})
 	if err != nil {
 		return ingest.Staged{}, err
@@ -176,23 +177,26 @@ func sameVersion(ctx context.Context, source Source, file ingest.File) error {
 	return nil
 }
 
+// resumedChange is recorded when it happens: a large file may take hours from then on.
+func resumedChange(file ingest.File, offset int64) ingest.Change {
+	return ingest.Change{
+		FileUUID: file.UUID, Fence: file.Fence,
+		Events: []ingest.Event{{
+			Type: ingest.EventDownloadResumed, Key: strconv.FormatInt(offset, 10), Details: map[string]any{"offset": offset},
+		}},
+	}
+}
+
 func downloadedChange(file ingest.File, staged ingest.Staged, took time.Duration) ingest.Change {
 	algo := "sha256"
-	change := ingest.Change{
+	return ingest.Change{
 		FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusDownloaded,
+		Events: []ingest.Event{{
+			Type: ingest.EventDownloaded, Key: staged.SHA256,
+			Details: map[string]any{
+				"size_mb": float64(staged.Size) / (1 << 20), "duration_sec": took.Seconds(), "temp_path": staged.Path,
+			},
+		}},
 		Set: ingest.Columns{Hash: &staged.SHA256, HashAlgo: &algo, Error: &ingest.Failure{}},
 	}
-	if staged.ResumedFrom > 0 && staged.ResumedFrom < staged.Size {
-		change.Events = append(change.Events, ingest.Event{
-			Type: ingest.EventDownloadResumed, Key: strconv.FormatInt(staged.ResumedFrom, 10),
-			Details: map[string]any{"offset": staged.ResumedFrom},
-		})
-	}
-	change.Events = append(change.Events, ingest.Event{
-		Type: ingest.EventDownloaded, Key: staged.SHA256,
-		Details: map[string]any{
-			"size_mb": float64(staged.Size) / (1 << 20), "duration_sec": took.Seconds(), "temp_path": staged.Path,
-		},
-	})
-	return change
 }

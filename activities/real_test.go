@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -123,7 +125,20 @@ func TestEachStepTwiceIsOnce(t *testing.T) {
 	assert.Len(t, b.AMQP.Messages(t), 1)
 	assert.Len(t, b.S3.Objects(t), 1)
 	assert.NoFileExists(t, b.staged(f))
-	assert.Len(t, b.Events(f.UUID), 8, "no event is doubled")
+	events := b.Events(f.UUID)
+	assert.Len(t, events, 8, "no event is doubled")
+	keys := map[ingest.EventType][]string{}
+	for _, e := range events {
+		keys[e.Type] = slices.Sorted(maps.Keys(e.Details))
+	}
+	// Consumers outside this repository read these; they never change.
+	for event, want := range map[string][]string{
+		"discovered": {"path", "source"}, "download_started": {"server"}, "downloaded": {"duration_sec", "size_mb", "temp_path"},
+		"minio_upload_start": {"target_bucket", "target_key"}, "minio_uploaded": {"bucket", "etag", "key"},
+		"amqp_notify_sent": {"message_id", "queue"},
+	} {
+		assert.Equal(t, want, keys[ingest.EventType(event)], event)
+	}
 }
 
 func TestDownloadRefusesAnotherVersion(t *testing.T) {

@@ -267,7 +267,7 @@ func TestAStoppedWorkerGoesOnWhereItStood(t *testing.T) {
 	h.AwaitScans(scan)
 	h.RequireExactlyOnce()
 	file := h.File(acme.Path("large.bin"), func(ingest.File) bool { return true })
-	offset, _ := rig.Detail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
+	offset, _ := rig.LastDetail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
 	assert.Greater(t, offset, float64(4<<20), "at least what had been staged was kept")
 }
 

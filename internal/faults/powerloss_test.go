@@ -56,7 +56,7 @@ func TestFault35_PowerLoss(t *testing.T) {
 	line.Mend("bandwidth")
 	h.AwaitScans(scan())
 	h.AwaitIngest(file.UUID)
-	offset, _ := rig.Detail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
+	offset, _ := rig.LastDetail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
 	assert.Positive(t, offset, "what was synced is kept")
 	assert.LessOrEqual(t, int64(offset), after, "and nothing else is trusted")
 	h.RequireExactlyOnce()

@@ -79,7 +79,7 @@ func midway(t *testing.T, change func(*ingest.Server)) (h *rig.Harbour, acme *te
 // requireResumed checks that the download went on from about where it stood.
 func requireResumed(t *testing.T, h *rig.Harbour, file ingest.File, atLeast float64) {
 	t.Helper()
-	offset, _ := rig.Detail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
+	offset, _ := rig.LastDetail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
 	assert.GreaterOrEqual(t, offset, atLeast)
 }
 
@@ -201,7 +201,7 @@ func TestFault07_CutAfterEveryMiB(t *testing.T) {
 	acme.Write("a.bin", rig.Random(5<<19))
 	scan := h.Scan()
 	file := h.Completed(acme.Path("a.bin"))
-	offset, _ := rig.Detail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
+	offset, _ := rig.LastDetail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
 	assert.Greater(t, offset, float64(1<<20), "every attempt got further")
 	line.Mend("limit_data")
 	h.AwaitScans(scan)

@@ -12,6 +12,9 @@ type Fetch struct {
 	ModTime int64
 	// Source gives the remote bytes by offset.
 	Source io.ReaderAt
+	// Resumed, may be nil, is called before anything is read when Fetch goes on
+	// from a checkpoint, with its offset in bytes; its error ends Fetch.
+	Resumed func(offset int64) error
 	// Progress, may be nil, is called with the bytes done so far, often.
 	Progress func(done int64)
 	// Stop, may be nil: when closed, Fetch writes a checkpoint and returns ErrStopped.

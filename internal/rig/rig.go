@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -243,6 +244,13 @@ func Random(n int) []byte {
 func Digest(content []byte) string {
 	sum := sha256.Sum256(content)
 	return hex.EncodeToString(sum[:])
+}
+
+// LastDetail is Detail of the last event of the type.
+func LastDetail(events []ingest.StoredEvent, of ingest.EventType, key string) any {
+	backwards := slices.Clone(events)
+	slices.Reverse(backwards)
+	return Detail(backwards, of, key)
 }
 
 // Detail returns one detail of the first event of the type, or nil.

@@ -39,6 +39,11 @@ func (s *Staging) Fetch(ctx context.Context, req ingest.Fetch) (ingest.Staged, e
 	}
 	digest := from.Digest
 	if !from.complete() {
+		if from.Offset > 0 && req.Resumed != nil {
+			if err := req.Resumed(from.Offset); err != nil {
+				return ingest.Staged{}, err
+			}
+		}
 		if digest, err = s.copy(ctx, f, req, from, h); err != nil {
 			return ingest.Staged{}, err
 		}
