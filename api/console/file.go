@@ -53,6 +53,11 @@ func timeline(events []ingest.StoredEvent) (list []timelineEvent) {
 
 // next says what happens next and who must do what.
 func (p filePage) next(v *view) said {
+	if p.progress != nil {
+		if tries := v.tries(*p.progress); !tries.empty() {
+			return tries
+		}
+	}
 	switch p.file.Status {
 	case ingest.StatusDiscovered:
 		if p.file.WaitsFor != "" {
@@ -73,11 +78,6 @@ func (p filePage) next(v *view) said {
 		return plain(v.T("Nothing: the server shows another version, which is a file of its own here."))
 	case ingest.StatusRejected:
 		return plain(v.T("Nothing: its name or kind is unsafe. The partner must give it another name."))
-	}
-	if p.progress != nil {
-		if tries := v.tries(*p.progress); !tries.empty() {
-			return tries
-		}
 	}
 	return plain(v.T("It is on its way; the next step follows by itself."))
 }
