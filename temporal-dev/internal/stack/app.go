@@ -31,12 +31,12 @@ func (s *Stack) upApp(ctx context.Context, fresh bool) (started bool, err error)
 	return started || extra, err
 }
 
-// app is worker or api. A worker has no port: it is ready when the API sees it
-// poll, which startAll does not need to wait for twice.
+// app is worker or api. A worker is ready when the API sees it poll, which
+// startAll does not need to wait for twice.
 func (s *Stack) app(name string) part {
 	ready, listens := answering(s.Get("STEVEDORE_API_URL")+"/livez"), []int{s.addr.API}
 	if name == "worker" {
-		ready, listens = answering(s.Get("STEVEDORE_API_URL")+"/readyz"), nil
+		ready, listens = answering(s.Get("STEVEDORE_API_URL")+"/readyz"), []int{s.addr.Metrics}
 	}
 	return part{
 		name: name,

@@ -59,8 +59,7 @@ func devstack(t *testing.T, repo string, args ...string) string {
 
 // TestCommands goes through what people do with the whole stack, and what goes
 // wrong then: a start that is killed, two at once, a part that dies.
-func TestCommands(t *testing.T) {
-	t.Parallel()
+func TestCommands(t *testing.T) { // alone: two stacks that choose the usual ports at once choose the same
 	repo := copyOf(t, checkout(t))
 	dev := filepath.Join(repo, ".dev")
 	t.Cleanup(func() { devstack(t, repo, "down") })
@@ -126,9 +125,9 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// TestADemoThatFailsStopsWhatItHasStarted, when it was asked to.
+// TestADemoThatFailsStopsWhatItHasStarted, when it was asked to. It runs alone
+// for the same reason.
 func TestADemoThatFailsStopsWhatItHasStarted(t *testing.T) {
-	t.Parallel()
 	repo := copyOf(t, checkout(t))
 	program := filepath.Join(repo, "bin", "stevedore")
 	if err := errors.Join(os.Remove(program), os.WriteFile(program, []byte("#!/bin/sh\necho no set-up today >&2; exit 1\n"), 0o755)); err != nil {

@@ -27,6 +27,8 @@ type addresses struct {
 	Minio        int `json:"minio"`
 	MinioConsole int `json:"minio_console"`
 	API          int `json:"api"`
+	// Metrics is where the worker serves its metrics.
+	Metrics int `json:"metrics"`
 
 	PostgresPassword string `json:"postgres_password"`
 	AMQPPassword     string `json:"amqp_password"`
@@ -41,9 +43,9 @@ type addresses struct {
 // API's here. A private stack takes none of them.
 func usual(private bool) []int {
 	if private {
-		return make([]int, 9)
+		return make([]int, 10)
 	}
-	return []int{5432, 5672, 0, 0, 7233, 8233, 9002, 9003, 9000}
+	return []int{5432, 5672, 0, 0, 7233, 8233, 9002, 9003, 9000, 9100}
 }
 
 // choose picks ports and makes passwords.
@@ -54,7 +56,7 @@ func choose(private bool) (addresses, error) {
 	}
 	return addresses{
 		Postgres: p[0], AMQP: p[1], Epmd: p[2], Dist: p[3], Temporal: p[4], UI: p[5],
-		Minio: p[6], MinioConsole: p[7], API: p[8],
+		Minio: p[6], MinioConsole: p[7], API: p[8], Metrics: p[9],
 		PostgresPassword: secret(), AMQPPassword: secret(), MinioPassword: secret(), Token: secret() + secret(),
 	}, nil
 }
@@ -65,7 +67,7 @@ func secret() string { return strings.ToLower(rand.Text()) }
 // repick replaces ports that somebody else has taken since.
 func (a *addresses) repick() error {
 	for _, port := range a.ports() {
-		if ports.Free(*port) {
+		if *port != 0 && ports.Free(*port) { // 0: chosen before there was such a port
 			continue
 		}
 		p, err := ports.Choose(0)
@@ -78,7 +80,7 @@ func (a *addresses) repick() error {
 }
 
 func (a *addresses) ports() []*int {
-	return []*int{&a.Postgres, &a.AMQP, &a.Epmd, &a.Dist, &a.Temporal, &a.UI, &a.Minio, &a.MinioConsole, &a.API}
+	return []*int{&a.Postgres, &a.AMQP, &a.Epmd, &a.Dist, &a.Temporal, &a.UI, &a.Minio, &a.MinioConsole, &a.API, &a.Metrics}
 }
 
 func (s *Stack) addressFile() string { return filepath.Join(s.Dir, "state", "addresses") }
@@ -135,6 +137,7 @@ func (s *Stack) Env() []string {
 		"STEVEDORE_AMQP_ROUTING_KEY=file_imports",
 		"STEVEDORE_API_ADDR=" + ports.Addr(a.API),
 		"STEVEDORE_API_URL=http://" + ports.Addr(a.API),
+		"STEVEDORE_WORKER_METRICS_ADDR=" + ports.Addr(a.Metrics),
 		"STEVEDORE_TOKEN=" + a.Token,
 		"STEVEDORE_STAGING_DIR=" + file("staging"),
 		"STEVEDORE_STAGING_RESERVE_BYTES=" + strconv.Itoa(256<<20),

@@ -147,7 +147,21 @@ func killByFile(t *testing.T, dir, name string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The kernel takes its time to end a large process.
+	for deadline := time.Now().Add(time.Minute); alive(pid); {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s (pid %d) does not die", name, pid)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 	return pid
+}
+
+// alive reports whether the process runs: neither gone nor a zombie.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, state, _ := strings.Cut(string(stat), ") ")
+	return err == nil && !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
 }
 
 // listens checks that the process itself has the port: that somebody answers
