@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"strings"
+	"time"
 
 	"stevedore/internal/ingest"
 )
@@ -41,6 +42,9 @@ func readyFile(f ingest.File) ReadyFile {
 // NextReadyFilesResult is the oldest ready files, oldest first.
 type NextReadyFilesResult struct {
 	Files []ReadyFile `json:"files,omitempty"`
+	// DeferredFor is how long it takes until the next of those may be taken up
+	// that are put off; 0 when there is none.
+	DeferredFor time.Duration `json:"deferred_for,omitempty"`
 
 	// Halt is set when no file of the server is to be started.
 	Halt
@@ -61,7 +65,10 @@ func (a *Activities) NextReadyFiles(ctx context.Context, in NextReadyFilesInput)
 	for _, f := range files {
 		result.Files = append(result.Files, readyFile(f))
 	}
-	return result, nil
+	if len(files) < in.Limit {
+		result.DeferredFor, err = a.Catalog.NextDeferred(ctx, in.ServerUUID)
+	}
+	return result, applicationError(err)
 }
 
 // OpenIngestsInput names files whose workflows an earlier run started.

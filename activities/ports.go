@@ -48,6 +48,9 @@ type Catalog interface {
 	Promote(ctx context.Context, server ingest.Server) (promoted, settling int64, err error)
 	// ReadyFiles returns the oldest ready files whose uuid is not excluded.
 	ReadyFiles(ctx context.Context, serverUUID string, exclude []string, limit int) ([]ingest.File, error)
+	// NextDeferred returns how soon the first of those may be taken up that are
+	// put off to a later time; 0 when there is none.
+	NextDeferred(ctx context.Context, serverUUID string) (time.Duration, error)
 }
 
 // Debris is what the reconciler asks the ledger.

@@ -12,6 +12,8 @@ ALTER TABLE files
     -- The staging volume that has, or had, bytes of the file.
     ADD COLUMN staged_on  text;
 
+CREATE INDEX files_deferred ON files (server_uuid, not_before) WHERE status = 'ready' AND not_before IS NOT NULL;
+
 INSERT INTO file_status_transitions (from_status, to_status) VALUES
     ('downloading', 'ready'),
     ('downloaded',  'ready'),
@@ -21,4 +23,5 @@ INSERT INTO file_status_transitions (from_status, to_status) VALUES
 -- +goose Down
 DELETE FROM file_status_transitions
 WHERE to_status = 'ready' AND from_status IN ('downloading', 'downloaded', 'verified', 'uploading');
+DROP INDEX files_deferred;
 ALTER TABLE files DROP COLUMN staged_on, DROP COLUMN error_step, DROP COLUMN deferrals, DROP COLUMN not_before;

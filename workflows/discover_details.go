@@ -18,6 +18,8 @@ func (d *discovery) doing() string {
 		return "waits for the files in flight to end; its server is suspended and no other is started"
 	case d.settling > 0:
 		return "waits for files to settle"
+	case d.deferred != nil && len(d.inFlight()) == 0:
+		return "waits until files that could not be fetched may be tried again"
 	default:
 		return "waits for the files in flight"
 	}

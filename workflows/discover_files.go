@@ -106,7 +106,8 @@ type discovery struct {
 	settling int64     // files seen but not yet known to be whole
 	settle   *timer    // runs while files settle
 	ready    []activities.ReadyFile
-	backlog  bool // the database may hold more ready files than d.ready
+	deferred *timer // runs while files are put off
+	backlog  bool   // the database may hold more ready files than d.ready
 
 	children []child  // started by this run
 	carried  []string // started by an earlier run, or found running
@@ -216,6 +217,11 @@ func (d *discovery) nextReady(ctx workflow.Context) error {
 	}).Get(ctx, &page)
 	d.ready = page.Files
 	d.backlog = len(page.Files) == readyPage
+	d.deferred.stop()
+	d.deferred = nil
+	if page.DeferredFor > 0 {
+		d.deferred = newTimer(ctx, max(page.DeferredFor, time.Second), "files that are put off")
+	}
 	d.paused, d.suspended = d.paused || page.Paused, d.suspended || page.Suspended
 	return err
 }
@@ -236,7 +242,7 @@ func (d *discovery) finished(ctx workflow.Context) bool {
 	if d.halted() {
 		return len(d.inFlight()) == 0
 	}
-	if len(d.ready) > 0 || d.backlog && d.room() > 0 && d.server.MaxParallel > 0 || len(d.inFlight()) > 0 {
+	if len(d.ready) > 0 || d.deferred != nil || d.backlog && d.room() > 0 && d.server.MaxParallel > 0 || len(d.inFlight()) > 0 {
 		return false
 	}
 	patience := max(d.server.ScanInterval, 2*d.server.Settle)

@@ -55,6 +55,7 @@ func (d *discovery) wait(ctx workflow.Context) error {
 	}
 	d.settle.on(selector, func() { d.settle, recheck = nil, true })
 	d.relist.on(selector, func() { d.relist, d.listDue = nil, true })
+	d.deferred.on(selector, func() { d.deferred, d.backlog = nil, true })
 	d.check.on(selector, func() { d.check, checkCarried = nil, true })
 	if d.in.TimersFirst {
 		watchChildren()
@@ -77,7 +78,8 @@ func (d *discovery) arm(ctx workflow.Context) {
 	if d.halted() {
 		d.settle.stop()
 		d.relist.stop()
-		d.settle, d.relist = nil, nil
+		d.deferred.stop()
+		d.settle, d.relist, d.deferred = nil, nil, nil
 	} else {
 		d.armListing(ctx)
 	}

@@ -233,10 +233,13 @@ func (f *fileIngest) announceParked(ctx workflow.Context) error {
 
 // freeSlot gives the file's place in the server's window to another one.
 func (f *fileIngest) freeSlot(ctx workflow.Context) {
+	f.giveBack(ctx, SlotFreed{FileUUID: f.in.FileUUID, Suspended: f.parked != nil && f.parked.Kind.ServerLevel()})
+}
+
+func (f *fileIngest) giveBack(ctx workflow.Context, freed SlotFreed) {
 	f.placed = false
 	// Nobody may be listening: then there is no window to free.
-	_ = workflow.SignalExternalWorkflow(ctx, ingest.DiscoverWorkflowID(f.in.ServerUUID), "", SignalSlotFreed,
-		SlotFreed{FileUUID: f.in.FileUUID, Suspended: f.parked != nil && f.parked.Kind.ServerLevel()}).Get(ctx, nil)
+	_ = workflow.SignalExternalWorkflow(ctx, ingest.DiscoverWorkflowID(f.in.ServerUUID), "", SignalSlotFreed, freed).Get(ctx, nil)
 }
 
 func (f *fileIngest) setStatus(ctx workflow.Context, status ingest.Status) error {

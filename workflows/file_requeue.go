@@ -43,7 +43,7 @@ func (f *fileIngest) requeue(ctx workflow.Context, cause error) (ingest.Status, 
 		return "", err
 	}
 	if f.placed {
-		f.freeSlot(ctx) // a scan that only found this workflow running cannot see it end
+		f.giveBack(ctx, SlotFreed{FileUUID: f.in.FileUUID, Waiting: true}) // the scan stays for it
 	}
 	return outcome.Status, nil
 }

@@ -6,24 +6,22 @@ import (
 
 	"github.com/pkg/sftp"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/client"
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
-	"stevedore/workflows"
 )
 
 // TestAFileThatCannotBeFetchedHoldsUpNoOther: a server that stutters at one
 // file for ever, with room for one at a time. The file gives its place to the
-// next after a round of attempts, and is taken once the server is mended.
+// next after a round of attempts, and is taken once the server is mended, though
+// that is not due to be scanned for a day.
 func TestAFileThatCannotBeFetchedHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	long(t)
 	h := rig.NewHarbour(t)
 	h.StartWorker()
-	odd := h.AddOdd("odd", func(s *ingest.Server) { s.MaxParallel, s.ScanInterval = 1, 30*time.Second })
+	odd := h.AddOdd("odd", func(s *ingest.Server) { s.MaxParallel, s.ScanInterval = 1, 24*time.Hour })
 	odd.Be(testenv.OddHooks{Open: func(path string) error {
 		if path == odd.Path("a.csv") {
 			return sftp.ErrSSHFxFailure
@@ -40,14 +38,6 @@ func TestAFileThatCannotBeFetchedHoldsUpNoOther(t *testing.T) {
 	assert.NotEmpty(t, put.ErrorMessage)
 
 	odd.Be(testenv.OddHooks{})
-	scans := ingest.ScanWorkflowID("again-" + h.Queue)
-	require.EventuallyWithT(t, func(c *assert.CollectT) { // as the schedule does
-		_, err := h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{ID: scans, TaskQueue: h.Queue},
-			workflows.NameScanAllServers, workflows.ScanAllServersInput{Force: true, Source: "schedule"})
-		require.NoError(c, err)
-		now, err := h.Store.File(h.Ctx, put.UUID)
-		require.NoError(c, err)
-		require.Equal(c, ingest.StatusCompleted, now.Status)
-	}, aRound, 10*time.Second)
+	h.FileWithin(aRound, odd.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 	h.RequireExactlyOnce()
 }

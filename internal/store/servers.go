@@ -159,10 +159,13 @@ func (s *Store) Servers(ctx context.Context, afterName string, limit int) ([]ing
 
 // A tenth of the interval is forgiven: a schedule that ticks at the same
 // interval would otherwise find the server not quite due every other time.
+// A scan that failed is repeated after five minutes at the latest: a server
+// that is scanned once a day must not lose a day by being away for a moment.
 const dueServers = `
 SELECT ` + serverColumns + ` FROM sftp_servers s
 WHERE s.is_active
-	AND ($1 OR (s.state = 'ok' AND (s.last_scan_at IS NULL OR s.last_scan_at <= now() - s.scan_interval * 0.9)))
+	AND ($1 OR (s.state = 'ok' AND (s.last_scan_at IS NULL OR s.last_scan_at <= now() - 0.9 *
+		CASE WHEN s.last_error IS NULL THEN s.scan_interval ELSE least(s.scan_interval, interval '5 minutes') END)))
 	AND (cardinality($2::text[]) = 0 OR s.name = ANY ($2) OR s.server_uuid::text = ANY ($2))
 	AND s.server_uuid > $3
 ORDER BY s.server_uuid LIMIT $4`

@@ -139,6 +139,9 @@ func TestDueServers(t *testing.T) {
 	set("long-ago", "last_scan_at = now() - interval '1 hour'")
 	set("almost", "last_scan_at = now() - interval '57 seconds'")
 	set("just-now", "last_scan_at = now() - interval '30 seconds'")
+	set("daily", "scan_interval = interval '1 day', last_scan_at = now() - interval '6 minutes'")
+	set("failed", "scan_interval = interval '1 day', last_scan_at = now() - interval '6 minutes', last_error = 'it was away'")
+	set("failed-now", "scan_interval = interval '1 day', last_scan_at = now() - interval '1 minute', last_error = 'it was away'")
 	set("suspended", "state = 'suspended'")
 	set("inactive", "is_active = false")
 	never, err := b.ServerByName(t.Context(), "never")
@@ -147,8 +150,8 @@ func TestDueServers(t *testing.T) {
 		query ingest.DueQuery
 		want  []string
 	}{
-		"schedule":        {ingest.DueQuery{}, []string{"never", "long-ago", "almost"}},
-		"forced":          {ingest.DueQuery{Force: true}, []string{"never", "long-ago", "almost", "just-now", "suspended"}},
+		"schedule":        {ingest.DueQuery{}, []string{"never", "long-ago", "almost", "failed"}},
+		"forced":          {ingest.DueQuery{Force: true}, []string{"never", "long-ago", "almost", "just-now", "daily", "failed", "failed-now", "suspended"}},
 		"named":           {ingest.DueQuery{Servers: []string{never.UUID, "almost", "just-now"}}, []string{"never", "almost"}},
 		"named, forced":   {ingest.DueQuery{Force: true, Servers: []string{"suspended", "inactive"}}, []string{"suspended"}},
 		"unknown, forced": {ingest.DueQuery{Force: true, Servers: []string{"nope"}}, nil},

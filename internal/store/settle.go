@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"stevedore/internal/ingest"
 )
@@ -60,6 +61,27 @@ const readyFiles = `SELECT ` + fileColumns + fromFiles + `
 WHERE f.server_uuid = $1 AND f.status = 'ready' AND (f.not_before IS NULL OR f.not_before <= now())
 	AND f.file_uuid <> ALL ($2::text[]::uuid[])
 ORDER BY f.id LIMIT $3`
+
+const nextDeferred = `
+SELECT extract(epoch FROM min(not_before) - now())::float8 FROM files
+WHERE server_uuid = $1 AND status = 'ready' AND not_before > now()`
+
+// NextDeferred returns how soon the first of the server's ready files may be
+// taken up again that are put off to a later time; 0 when there is none.
+func (s *Store) NextDeferred(ctx context.Context, serverUUID string) (in time.Duration, err error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil {
+		return 0, err
+	}
+	var seconds *float64
+	err = s.retry(ctx, "look for files that are put off", func() error {
+		return s.pool.QueryRow(ctx, nextDeferred, id).Scan(&seconds)
+	})
+	if err != nil || seconds == nil {
+		return 0, err
+	}
+	return max(time.Duration(*seconds*float64(time.Second)), time.Millisecond), nil
+}
 
 // ReadyFiles returns the oldest ready files whose uuid is not excluded and that
 // are not deferred to a later time, at most limit: a full window asks for 0 and
