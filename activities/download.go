@@ -77,12 +77,17 @@ func stored(file ingest.File) bool {
 // host was lost that made it: its bytes are not needed a second time, and its
 // source may be gone by now.
 func (a *Activities) alreadyStored(ctx context.Context, file ingest.File) (bool, error) {
-	if stored(file) || file.Status != ingest.StatusUploading || file.Hash == "" || file.ObjectKey == "" {
+	if stored(file) || file.Hash == "" || file.ObjectKey == "" {
 		return stored(file), nil
 	}
 	object, found, err := a.Objects.Head(ctx, file.Bucket, file.ObjectKey)
 	if err != nil || !found || object.Size != file.Size || object.SHA256 != file.Hash {
 		return false, err
+	}
+	if file.Status != ingest.StatusUploading {
+		if err := a.Ledger.Apply(ctx, ingest.Change{FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusDownloading}); err != nil {
+			return false, err
+		}
 	}
 	return true, a.Ledger.Apply(ctx, uploadedChange(file, object))
 }

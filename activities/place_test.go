@@ -3,6 +3,7 @@ package activities_test
 import (
 	"context"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -17,13 +18,13 @@ import (
 // deaf is Temporal with a host that asks for no work.
 type deaf struct {
 	activities.Workflows
-	woken []string
+	woken int
 }
 
 func (*deaf) Polled(context.Context, string) (bool, error) { return false, nil }
 
-func (d *deaf) Wake(_ context.Context, _ ingest.Server, fileUUID string) error {
-	d.woken = append(d.woken, fileUUID)
+func (d *deaf) Wake(context.Context, ingest.Server) error {
+	d.woken++
 	return nil
 }
 
@@ -89,11 +90,11 @@ func TestADeferredFileWaitsAndKeepsItsBytes(t *testing.T) {
 	assert.Equal(t, "it stutters", rig.Detail(b.Events(f.UUID), ingest.EventDeferred, "message"))
 	ready := activities.NextReadyFilesInput{ServerUUID: b.server.UUID, Limit: 10}
 	assert.Empty(t, value[activities.NextReadyFilesResult](b, activities.NameNextReadyFiles, ready).Files)
-	assert.Empty(t, temporal.woken, "nobody need hurry")
+	assert.Zero(t, temporal.woken, "nobody need hurry")
 
 	requeue.Deferred, requeue.Key = nil, "run 2"
 	require.Equal(t, ingest.StatusReady, value[activities.Outcome](b, activities.NameRequeueFile, requeue).Status)
-	assert.Equal(t, []string{f.UUID}, temporal.woken)
+	assert.Equal(t, 1, temporal.woken)
 
 	require.Empty(t, b.download(f))
 	now, err = b.Store.File(b.Ctx, f.UUID)
@@ -121,7 +122,12 @@ func TestWhatWasTakenNeverVanishes(t *testing.T) {
 
 	b.putWithoutCommit(stored)
 	require.NoError(t, b.acts.Staging.Discard(stored.UUID))
+	b.acts.Workflows = &deaf{Workflows: b.acts.Workflows}
+	requeue := activities.RequeueFileInput{FileUUID: stored.UUID, Key: "run 1"}
+	require.Equal(t, ingest.StatusReady, value[activities.Outcome](b, activities.NameRequeueFile, requeue).Status)
 	require.Empty(t, b.download(stored), "its object is there")
+	requeue.Key = "run 2"
+	require.Equal(t, ingest.StatusUploaded, value[activities.Outcome](b, activities.NameRequeueFile, requeue).Status, "it needs no place any more")
 	assert.Equal(t, ingest.StatusUploaded, b.status(stored))
 	require.Empty(t, b.verify(stored))
 	require.Empty(t, b.upload(stored))
@@ -161,4 +167,33 @@ func TestAReadOnceServersFileIsNotTakenForNeverSeen(t *testing.T) {
 	require.NoError(t, os.Remove(b.sshd.Path("a.bin")))
 	assert.Equal(t, string(ingest.KindNotFound), b.download(f), "nobody had begun")
 	assert.Equal(t, string(ingest.KindSourceGone), b.download(f), "an attempt had begun")
+}
+
+// TestAFileStaysWhereItsBytesAre, unless another worker may do what this one
+// cannot and nothing is lost by it.
+func TestAFileStaysWhereItsBytesAre(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	once := b.Register(b.sshd, "once", func(s *ingest.Server) { s.Settle, s.ReadOnce = 0, true })
+	putOff := func(f ingest.File, n int, kind ingest.Kind) string {
+		for i := range n {
+			require.NoError(t, b.Store.Apply(b.Ctx, ingest.Change{FileUUID: f.UUID, To: ingest.StatusDownloading}))
+			require.Equal(t, ingest.StatusReady, value[activities.Outcome](b, activities.NameRequeueFile, activities.RequeueFileInput{
+				FileUUID: f.UUID, Key: "run " + strconv.Itoa(i), Deferred: &ingest.Failure{Step: ingest.StepDownload, Kind: kind},
+			}).Status)
+		}
+		now, err := b.Store.File(b.Ctx, f.UUID)
+		require.NoError(t, err)
+		return now.StagedOn
+	}
+	full, stubborn := b.ready("full.bin", rig.Random(5000)), b.ready("stubborn.bin", rig.Random(6000))
+	b.server = once
+	given := b.ready("given.bin", rig.Random(7000))
+	for _, f := range []ingest.File{full, stubborn, given} {
+		b.stagedOn(f, "another")
+	}
+	assert.Empty(t, putOff(full, 1, ingest.KindStagingFull), "another worker may have room")
+	assert.Equal(t, "another", putOff(stubborn, 3, ingest.KindTransient))
+	assert.Empty(t, putOff(stubborn, 4, ingest.KindTransient), "another worker may reach the server")
+	assert.Equal(t, "another", putOff(given, 5, ingest.KindStagingFull), "the server may have given it away")
 }

@@ -146,6 +146,6 @@ type Workflows interface {
 	// Polled reports whether any worker polls the task queue.
 	Polled(ctx context.Context, taskQueue string) (bool, error)
 	// Wake makes the server's scan look for ready files now, and starts one if
-	// none runs. The file is the one that became ready.
-	Wake(ctx context.Context, server ingest.Server, fileUUID string) error
+	// none runs.
+	Wake(ctx context.Context, server ingest.Server) error
 }

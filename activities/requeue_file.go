@@ -19,8 +19,9 @@ type RequeueFileInput struct {
 }
 
 // RequeueFile makes a file ready again, so that the scan of its server starts
-// it when its place in the server's window comes. A file that was put off is
-// found by a later scan; for another one the scan is woken.
+// it when its place in the server's window comes. For a file that is not put
+// off the scan is woken. One whose object is there needs no place, and stays as
+// it is.
 func (a *Activities) RequeueFile(ctx context.Context, in RequeueFileInput) (Outcome, error) {
 	outcome, err := a.requeueFile(ctx, in)
 	return outcome, applicationError(err)
@@ -28,11 +29,15 @@ func (a *Activities) RequeueFile(ctx context.Context, in RequeueFileInput) (Outc
 
 func (a *Activities) requeueFile(ctx context.Context, in RequeueFileInput) (Outcome, error) {
 	file, err := a.Ledger.Claim(ctx, in.FileUUID)
-	if err != nil || file.Status.Terminal() {
+	if err != nil || file.Status.Terminal() || file.Status == ingest.StatusUploaded {
 		return Outcome{Status: file.Status}, err
 	}
+	server, err := a.Ledger.Server(ctx, file.ServerUUID)
+	if err != nil {
+		return Outcome{}, err
+	}
 	if in.Deferred != nil || file.Status != ingest.StatusReady {
-		if err := a.Ledger.Apply(ctx, in.change(file)); err != nil {
+		if err := a.Ledger.Apply(ctx, in.change(server, file)); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -40,14 +45,10 @@ func (a *Activities) requeueFile(ctx context.Context, in RequeueFileInput) (Outc
 	if in.Deferred != nil {
 		return outcome, nil
 	}
-	server, err := a.Ledger.Server(ctx, file.ServerUUID)
-	if err != nil {
-		return Outcome{}, err
-	}
-	return outcome, a.Workflows.Wake(ctx, server, file.UUID)
+	return outcome, a.Workflows.Wake(ctx, server)
 }
 
-func (in RequeueFileInput) change(file ingest.File) ingest.Change {
+func (in RequeueFileInput) change(server ingest.Server, file ingest.File) ingest.Change {
 	change := ingest.Change{FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusReady, NewRound: true}
 	if in.Deferred == nil {
 		change.Events = []ingest.Event{{
@@ -62,9 +63,20 @@ func (in RequeueFileInput) change(file ingest.File) ingest.Change {
 			"step": in.Deferred.Step, "kind": in.Deferred.Kind, "message": in.Deferred.Message, "attempts": in.Attempts,
 		},
 	}}
-	if in.Deferred.Kind == ingest.KindStagingFull {
-		nowhere := "" // another worker may have room
+	if in.mayMove(server, file) {
+		nowhere := ""
 		change.Set.StagedOn = &nowhere
 	}
 	return change
+}
+
+// stubborn is how often in a row a file is put off before another worker may try.
+const stubborn = 3
+
+// mayMove reports that another worker may take the file up: it may have the room
+// that this one has not, or reach a server that this one does not. What was
+// fetched here is then fetched again, so a file that is all here stays, and so
+// does one that its server gives away only once.
+func (in RequeueFileInput) mayMove(server ingest.Server, file ingest.File) bool {
+	return file.Hash == "" && !server.ReadOnce && (in.Deferred.Kind == ingest.KindStagingFull || file.Deferrals >= stubborn)
 }

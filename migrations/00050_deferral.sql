@@ -12,16 +12,22 @@ ALTER TABLE files
     -- The staging volume that has, or had, bytes of the file.
     ADD COLUMN staged_on  text;
 
+-- A server's queue of ready files.
+CREATE INDEX files_turn ON files (server_uuid, coalesce(not_before, created_at), id) WHERE status = 'ready';
 CREATE INDEX files_deferred ON files (server_uuid, not_before) WHERE status = 'ready' AND not_before IS NOT NULL;
 
 INSERT INTO file_status_transitions (from_status, to_status) VALUES
     ('downloading', 'ready'),
     ('downloaded',  'ready'),
     ('verified',    'ready'),
-    ('uploading',   'ready');
+    ('uploading',   'ready'),
+    -- Its object turns out to be there already.
+    ('downloading', 'uploaded');
 
 -- +goose Down
 DELETE FROM file_status_transitions
-WHERE to_status = 'ready' AND from_status IN ('downloading', 'downloaded', 'verified', 'uploading');
+WHERE to_status = 'ready' AND from_status IN ('downloading', 'downloaded', 'verified', 'uploading')
+    OR to_status = 'uploaded' AND from_status = 'downloading';
 DROP INDEX files_deferred;
+DROP INDEX files_turn;
 ALTER TABLE files DROP COLUMN staged_on, DROP COLUMN error_step, DROP COLUMN deferrals, DROP COLUMN not_before;

@@ -26,12 +26,12 @@ type running struct {
 }
 
 // Wake makes the server's scan look for ready files, and starts one if none runs.
-func (r running) Wake(ctx context.Context, server ingest.Server, fileUUID string) error {
+func (r running) Wake(ctx context.Context, server ingest.Server) error {
 	options := workflows.StartDiscover(activities.ServerRef{UUID: server.UUID, Name: server.Name})
 	options.TaskQueue = r.taskQueue
 	_, err := r.client.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalSlotFreed,
-		workflows.SlotFreed{FileUUID: fileUUID, Waiting: true}, options, workflows.NameDiscoverFiles,
-		workflows.DiscoverFilesInput{ServerUUID: server.UUID, Source: "manual", TimersFirst: true})
+		workflows.SlotFreed{Waiting: true}, options, workflows.NameDiscoverFiles,
+		workflows.DiscoverFilesInput{ServerUUID: server.UUID, Source: "manual", Since020: true})
 	var exhausted *serviceerror.ResourceExhausted
 	if errors.As(err, &exhausted) && exhausted.Cause != enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT {
 		return nil // it has been woken thousands of times, and looks

@@ -67,3 +67,29 @@ func TestDiscoverFilesLooksAgainWhenAFileIsPutOff(t *testing.T) {
 	require.GreaterOrEqual(t, len(asked), 2)
 	assert.GreaterOrEqual(t, asked[len(asked)-1], time.Minute)
 }
+
+// TestDiscoverFilesAsksAgainOnceItIsWoken: what it read before may not be
+// started any more, because its server has been paused since.
+func TestDiscoverFilesAsksAgainOnceItIsWoken(t *testing.T) {
+	t.Parallel()
+	env, p := newEnv(t), newPort(10)
+	p.listing.MaxParallel = 1
+	pages := 0
+	env.OnActivity(activities.NameNextReadyFiles, mock.Anything, mock.Anything).Return(
+		func(_ context.Context, in activities.NextReadyFilesInput) (activities.NextReadyFilesResult, error) {
+			if pages++; pages > 1 {
+				return activities.NextReadyFilesResult{Halt: activities.Halt{Paused: true}}, nil
+			}
+			return p.next(in), nil
+		})
+	p.attach(env, takes(time.Minute))
+	env.RegisterDelayedCallback(func() {
+		env.SignalWorkflow(workflows.SignalSlotFreed, workflows.SlotFreed{Waiting: true})
+	}, 30*time.Second)
+
+	discover(env)
+
+	require.NoError(t, env.GetWorkflowError())
+	assert.Len(t, p.started, 1)
+	assert.Equal(t, 2, pages)
+}

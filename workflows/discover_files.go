@@ -33,11 +33,11 @@ type DiscoverFilesInput struct {
 	// Force lists a suspended server, too; it is for the first listing.
 	Force bool `json:"force,omitempty"`
 
-	// TimersFirst makes timers go before files that have ended, where both are
-	// ready: small files, of which one always has just ended, must not keep
-	// timers waiting. Whoever starts the workflow sets it; those that were
-	// started before it came chose otherwise.
-	TimersFirst bool `json:"timers_first,omitempty"`
+	// Since020 makes the workflow do as since release 0.2.0: timers go before
+	// files that have ended, where both are ready; a server at fault is left
+	// alone at once, and looked at again when somebody asks. Whoever starts the
+	// workflow sets it; a run that was started before goes on as it began.
+	Since020 bool `json:"since_0_2_0,omitempty"`
 
 	// Carried is a run's state for the next one; leave it empty.
 	Carried *DiscoverState `json:"carried,omitempty"`
@@ -258,13 +258,14 @@ func (d *discovery) handOver(ctx workflow.Context) error {
 		Server: d.server, ListedAt: d.listedAt, InFlight: d.inFlight(), Settling: d.settling, Summary: d.summary,
 		Suspended: d.suspended, Paused: d.paused,
 	}
+	d.in.Since020 = true
 	return workflow.NewContinueAsNewError(ctx, NameDiscoverFiles, d.in)
 }
 
 // release takes a file out of the window.
 func (d *discovery) release(freed SlotFreed) {
 	if freed.Waiting { // whether its server may be asked is looked up with the next ready files
-		d.backlog, d.suspended, d.paused = true, false, false
+		d.ready, d.backlog, d.suspended, d.paused = nil, true, false, false
 	}
 	d.suspended = d.suspended || freed.Suspended
 	d.children = slices.DeleteFunc(d.children, func(c child) bool { return c.fileUUID == freed.FileUUID })
@@ -287,7 +288,9 @@ func (d *discovery) drainSignals() {
 // switched it on again.
 func (d *discovery) ask(asked Rescan) {
 	d.listDue, d.force = true, d.force || asked.Force
-	d.suspended, d.paused = false, false
+	if d.in.Since020 {
+		d.suspended, d.paused = false, false
+	}
 }
 
 // start starts a batch of files.

@@ -126,7 +126,7 @@ func takes(d time.Duration) func(workflow.Context, workflows.FileIngestInput) er
 }
 
 func discover(env *testsuite.TestWorkflowEnvironment) {
-	env.ExecuteWorkflow(workflows.NameDiscoverFiles, workflows.DiscoverFilesInput{ServerUUID: serverUUID, Source: "schedule", TimersFirst: true})
+	env.ExecuteWorkflow(workflows.NameDiscoverFiles, workflows.DiscoverFilesInput{ServerUUID: serverUUID, Source: "schedule", Since020: true})
 }
 
 func TestDiscoverFilesKeepsItsWindow(t *testing.T) {

@@ -141,7 +141,7 @@ func TestDiscoverFilesForcesItsFirstListingOnly(t *testing.T) {
 	t.Parallel()
 	env, p := newEnv(t), newPort(3)
 	p.attachDownloads(env, 90*time.Second)
-	env.ExecuteWorkflow(workflows.NameDiscoverFiles, workflows.DiscoverFilesInput{ServerUUID: serverUUID, Source: "manual", Force: true, TimersFirst: true})
+	env.ExecuteWorkflow(workflows.NameDiscoverFiles, workflows.DiscoverFilesInput{ServerUUID: serverUUID, Source: "manual", Force: true, Since020: true})
 	require.NoError(t, env.GetWorkflowError())
 	assert.Equal(t, []bool{true, false}, p.forced)
 }

@@ -53,7 +53,7 @@ func (d *discovery) recheck(ctx workflow.Context) {
 // at fault as a whole. Then nothing more of it is listed or started.
 func (d *discovery) halt(paused bool, err error) {
 	d.paused = d.paused || paused
-	if err == nil {
+	if err == nil || !d.in.Since020 {
 		return
 	}
 	if kind, _ := failureOf(err); kind.ServerLevel() {

@@ -17,9 +17,12 @@ func (d *discovery) started(ctx workflow.Context, file activities.ReadyFile, fut
 	err := future.GetChildWorkflowExecution().Get(ctx, nil)
 	switch {
 	case temporal.IsWorkflowExecutionAlreadyStartedError(err):
-		d.carried, d.closing = append(d.carried, file.UUID), true
-		d.check.stop()
-		d.check = nil
+		d.carried = append(d.carried, file.UUID)
+		if d.in.Since020 {
+			d.closing = true
+			d.check.stop()
+			d.check = nil
+		}
 	case err != nil:
 		workflow.GetLogger(ctx).Error("cannot start a file", "file", file.UUID, "error", err)
 	default:
@@ -50,21 +53,21 @@ func (d *discovery) wait(ctx workflow.Context) error {
 			selector.AddFuture(c.done, func(workflow.Future) { d.release(SlotFreed{FileUUID: c.fileUUID}) })
 		}
 	}
-	if !d.in.TimersFirst {
+	if !d.in.Since020 {
 		watchChildren()
 	}
 	d.settle.on(selector, func() { d.settle, recheck = nil, true })
 	d.relist.on(selector, func() { d.relist, d.listDue = nil, true })
 	d.deferred.on(selector, func() { d.deferred, d.backlog = nil, true })
 	d.check.on(selector, func() { d.check, checkCarried = nil, true })
-	if d.in.TimersFirst {
+	if d.in.Since020 {
 		watchChildren()
 	}
 	selector.Select(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if recheck && !d.halted() {
+	if recheck && !(d.in.Since020 && d.halted()) {
 		d.recheck(ctx)
 	}
 	if checkCarried {
@@ -75,7 +78,7 @@ func (d *discovery) wait(ctx workflow.Context) error {
 
 // arm sets the timers that the state asks for and that do not run yet.
 func (d *discovery) arm(ctx workflow.Context) {
-	if d.halted() {
+	if d.in.Since020 && d.halted() {
 		d.settle.stop()
 		d.relist.stop()
 		d.deferred.stop()
@@ -106,7 +109,7 @@ func (d *discovery) askAfterCarried(ctx workflow.Context) error {
 	}).Get(ctx, &open)
 	if err == nil {
 		// A file that gave up its place is ready again once its workflow has ended.
-		d.backlog = d.backlog || len(open.FileUUIDs) < len(d.carried)
+		d.backlog = d.backlog || d.in.Since020 && len(open.FileUUIDs) < len(d.carried)
 		d.carried = open.FileUUIDs
 	}
 	return err

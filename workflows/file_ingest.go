@@ -131,11 +131,19 @@ func (f *fileIngest) attempt(ctx workflow.Context) (ingest.Status, error) {
 	if f.parked != nil {
 		return ingest.StatusError, nil
 	}
-	if err := f.carry(ctx); err != nil {
-		if f.mayWait(err) {
-			return f.requeue(ctx, err)
+	for {
+		err := f.carry(ctx)
+		if err == nil {
+			break
 		}
-		return f.setAside(ctx, err)
+		if !f.mayWait(err) {
+			return f.setAside(ctx, err)
+		}
+		status, err := f.requeue(ctx, err)
+		if err != nil || status != ingest.StatusUploaded {
+			return status, err
+		}
+		f.step = ingest.StepNotify // its object is there after all
 	}
 	f.tidy(ctx)
 	return ingest.StatusCompleted, nil
@@ -216,7 +224,7 @@ func (f *fileIngest) download(ctx workflow.Context) error {
 	for {
 		err := f.onHost(ctx, f.host.Queue, &round, activities.NameDownload, "fetch "+size(f.in.Size)+f.fromServer(),
 			activities.DownloadInput{FileUUID: f.in.FileUUID})
-		if !advanced(err) {
+		if !advanced(err) && !stopped(err) {
 			return err
 		}
 	}

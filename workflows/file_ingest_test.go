@@ -203,7 +203,7 @@ func TestFileIngestParksAndGoesOnFromTheNamedStep(t *testing.T) {
 		return in.Action == activities.ActionRetry && in.From == ingest.StepUpload && in.Actor == "ann" && in.Reason == "cleared" && in.Key != ""
 	})).Return(activities.Outcome{Status: ingest.StatusVerified}, nil).Once()
 	expectTransfer(env)
-	expectSearch(env, ingest.StatusError, ingest.StatusVerified, ingest.StatusCompleted)
+	expectSearch(env, ingest.StatusError, ingest.StatusReady, ingest.StatusCompleted)
 
 	early, late := &answer{}, &answer{}
 	env.RegisterDelayedCallback(func() {

@@ -190,7 +190,7 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 		f.discard(ctx)
 		return outcome.Status, nil
 	}
-	return outcome.Status, f.setStatus(ctx, outcome.Status)
+	return outcome.Status, f.setStatus(ctx, ingest.StatusReady)
 }
 
 // awaitDecision waits for an operator or, when the fault was the server's, for

@@ -21,6 +21,15 @@ func advanced(err error) bool {
 	return app.Details(&more) == nil && more.Advanced
 }
 
+// stopped reports that the worker was shut down, which is no failure of the step.
+func stopped(err error) bool {
+	if err == nil {
+		return false
+	}
+	kind, _ := failureOf(err)
+	return kind == activities.TypeStopped
+}
+
 // mayWait reports that the file can go on later from where it is now: it has no
 // place to be fetched at, or could not be fetched for a round of attempts.
 func (f *fileIngest) mayWait(err error) bool {
@@ -42,7 +51,7 @@ func (f *fileIngest) requeue(ctx workflow.Context, cause error) (ingest.Status, 
 	if err := workflow.ExecuteActivity(about(withQuick(ctx), purpose), activities.NameRequeueFile, in).Get(ctx, &outcome); err != nil {
 		return "", err
 	}
-	if f.placed {
+	if f.placed || in.Deferred != nil {
 		f.giveBack(ctx, SlotFreed{FileUUID: f.in.FileUUID, Waiting: true}) // the scan stays for it
 	}
 	return outcome.Status, nil

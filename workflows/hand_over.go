@@ -1,10 +1,6 @@
 package workflows
 
-import (
-	"go.temporal.io/sdk/workflow"
-
-	"stevedore/activities"
-)
+import "go.temporal.io/sdk/workflow"
 
 // maxHandOvers bounds how often a step is begun anew because its worker was
 // shut down: workers that stop more often than that are not being replaced,
@@ -18,10 +14,7 @@ const maxHandOvers = 50
 func whole(ctx workflow.Context, name string, in, out any) error {
 	for handOvers := 0; ; handOvers++ {
 		err := workflow.ExecuteActivity(ctx, name, in).Get(ctx, out)
-		if err == nil || handOvers == maxHandOvers {
-			return err
-		}
-		if kind, _ := failureOf(err); kind != activities.TypeStopped {
+		if !stopped(err) || handOvers == maxHandOvers {
 			return err
 		}
 	}

@@ -60,7 +60,7 @@ func ScanAllServers(ctx workflow.Context, in ScanAllServersInput) (ScanSummary, 
 	}
 	summary := in.Done
 	summary.Servers = nil
-	startScans(ctx, page.Servers, DiscoverFilesInput{Source: in.Source, Force: in.Force, TimersFirst: true}, &summary)
+	startScans(ctx, page.Servers, DiscoverFilesInput{Source: in.Source, Force: in.Force, Since020: true}, &summary)
 	if page.More {
 		in.AfterUUID, in.Done = page.Servers[len(page.Servers)-1].UUID, summary
 		return summary, workflow.NewContinueAsNewError(ctx, NameScanAllServers, in)
@@ -111,19 +111,18 @@ func startScan(ctx workflow.Context, server activities.ServerRef, how DiscoverFi
 // scanStarted waits until the server's scan has started. One that was running is
 // asked to list once more; should it end before it is, there is room for a new one.
 func scanStarted(ctx workflow.Context, server activities.ServerRef, how DiscoverFilesInput, child workflow.ChildWorkflowFuture) (running bool, err error) {
-	for range scanTries {
+	for try := 1; ; try++ {
 		err = child.GetChildWorkflowExecution().Get(ctx, nil)
 		if !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
 			return false, err
 		}
 		err = workflow.SignalExternalWorkflow(ctx, ingest.DiscoverWorkflowID(server.UUID), "", SignalRescan, Rescan{Force: how.Force}).Get(ctx, nil)
 		var ended *temporal.UnknownExternalWorkflowExecutionError
-		if !errors.As(err, &ended) {
+		if !errors.As(err, &ended) || try == scanTries {
 			return true, err
 		}
 		child = startScan(ctx, server, how)
 	}
-	return true, err
 }
 
 func withDiscover(ctx workflow.Context, server activities.ServerRef) workflow.Context {

@@ -48,13 +48,14 @@ var Statuses = []Status{
 
 // transitions is the state machine. Steps backwards to downloading exist
 // because staged bytes can be lost with their host or found damaged, those to
-// ready because a file that cannot be fetched now gives its place to others; the
+// ready because a file that cannot be fetched now gives its place to others, and
+// the one from there to uploaded because its object may turn out to be there; the
 // way from error leads to the step an operator names. A version that vanished or
 // was superseded is taken up again when the server shows it again.
 var transitions = map[Status][]Status{
 	StatusDiscovered:  {StatusReady, StatusError, StatusSkipped, StatusVanished, StatusSuperseded},
 	StatusReady:       {StatusDownloading, StatusError, StatusSkipped, StatusVanished, StatusSuperseded},
-	StatusDownloading: {StatusDownloaded, StatusReady, StatusError, StatusSkipped, StatusVanished, StatusSuperseded},
+	StatusDownloading: {StatusDownloaded, StatusUploaded, StatusReady, StatusError, StatusSkipped, StatusVanished, StatusSuperseded},
 	StatusDownloaded:  {StatusVerified, StatusDownloading, StatusReady, StatusError, StatusSkipped},
 	StatusVerified:    {StatusUploading, StatusDownloading, StatusReady, StatusError, StatusSkipped},
 	StatusUploading:   {StatusUploaded, StatusDownloading, StatusReady, StatusError, StatusSkipped},

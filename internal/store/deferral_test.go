@@ -78,3 +78,52 @@ func TestHostsAreSeenByTheDatabasesClock(t *testing.T) {
 		assert.Equal(t, c.want, seen, c)
 	}
 }
+
+// A file that was put off waits behind those that came before its time, and
+// before those that came after.
+func TestAFileThatWasPutOffTakesItsTurnAnew(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.observe(t, paths("/early", 2)...)
+	b.exec(t, "UPDATE files SET not_before = clock_timestamp(), deferrals = 1 WHERE id = $1", b.files(t)[0].ID)
+	b.observe(t, paths("/late", 1)...)
+	b.promote(t, 0)
+	files := b.files(t)
+	ready, err := b.ReadyFiles(t.Context(), b.server.UUID, nil, 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{files[1].UUID, files[0].UUID, files[2].UUID}, uuids(ready))
+}
+
+// What waits for a server that is mended must not wait for a day more.
+func TestAMendedServerIsDueAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	due := func() int {
+		servers, err := b.DueServers(t.Context(), ingest.DueQuery{Limit: 10})
+		require.NoError(t, err)
+		return len(servers)
+	}
+	lately := func() { b.exec(t, "UPDATE sftp_servers SET last_scan_at = now(), scan_interval = interval '1 day'") }
+	for name, c := range map[string]struct{ harm, mend func() error }{
+		"resumed": {
+			func() error { return b.PauseServer(t.Context(), b.server.UUID) },
+			func() error { return b.ResumeServer(t.Context(), b.server.UUID) },
+		},
+		"new key": {
+			func() error { return b.SuspendServer(t.Context(), b.server.UUID, "changed") },
+			func() error { return b.SetHostKeys(t.Context(), b.server.UUID, []string{"k"}) },
+		},
+		"new password": {
+			func() error { return b.SuspendServer(t.Context(), b.server.UUID, "refused") },
+			func() error { return b.SetCredentials(t.Context(), b.server.UUID, []byte("p"), nil) },
+		},
+	} {
+		lately()
+		require.NoError(t, c.mend(), name)
+		require.Zero(t, due(), "%s: nothing was wrong", name)
+		require.NoError(t, c.harm(), name)
+		require.Zero(t, due(), name)
+		require.NoError(t, c.mend(), name)
+		require.Equal(t, 1, due(), name)
+	}
+}

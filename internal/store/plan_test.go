@@ -253,6 +253,8 @@ func (b *planBundle) otherListings(t *testing.T, limit int) {
 	}{
 		"file by uuid":        {1, func() error { _, err := b.File(ctx, file.UUID); return err }},
 		"file by prefix":      {2, func() error { _, err := b.FindFile(ctx, file.UUID[:13]); return err }},
+		"next ready files":    {float64(limit), func() error { _, err := b.ReadyFiles(ctx, page.Files[0].ServerUUID, nil, limit); return err }},
+		"next put off":        {1, func() error { _, err := b.NextDeferred(ctx, page.Files[0].ServerUUID); return err }},
 		"events of a file":    {7, func() error { _, err := b.Events(ctx, file.UUID, 0, limit); return err }},
 		"scans":               {100, func() error { _, err := b.ScansBefore(ctx, "", 0, limit); return err }},
 		"scans, later page":   {100, func() error { _, err := b.ScansBefore(ctx, "", 500, limit); return err }},

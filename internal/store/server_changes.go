@@ -4,9 +4,13 @@ import (
 	"context"
 )
 
+// What waits since the server was suspended or paused must not wait for its next
+// turn, which may be a day away.
+const dueOnceMended = `last_scan_at = CASE WHEN state = 'ok' AND is_active THEN last_scan_at END`
+
 // A server that was suspended for its host key is mended by this.
 const setHostKeys = `
-UPDATE sftp_servers SET host_keys = $2, state = 'ok', last_error = CASE WHEN state = 'ok' THEN last_error END
+UPDATE sftp_servers SET host_keys = $2, ` + dueOnceMended + `, state = 'ok', last_error = CASE WHEN state = 'ok' THEN last_error END
 WHERE server_uuid = $1`
 
 // SetHostKeys pins the keys in place of those pinned before. A suspended
@@ -17,7 +21,7 @@ func (s *Store) SetHostKeys(ctx context.Context, serverUUID string, keys []strin
 
 const setCredentials = `
 UPDATE sftp_servers SET password_encrypted = $2, private_key_encrypted = $3,
-	state = 'ok', last_error = CASE WHEN state = 'ok' THEN last_error END
+	` + dueOnceMended + `, state = 'ok', last_error = CASE WHEN state = 'ok' THEN last_error END
 WHERE server_uuid = $1`
 
 // SetCredentials replaces the sealed credentials; empty ones are removed. A
@@ -42,7 +46,7 @@ func (s *Store) PauseServer(ctx context.Context, serverUUID string) error {
 	return s.changeServer(ctx, "pause server", serverUUID, pauseServer)
 }
 
-const resumeServer = `UPDATE sftp_servers SET is_active = true, state = 'ok', last_error = NULL WHERE server_uuid = $1`
+const resumeServer = `UPDATE sftp_servers SET ` + dueOnceMended + `, is_active = true, state = 'ok', last_error = NULL WHERE server_uuid = $1`
 
 // ResumeServer switches the server on and ends a suspension.
 func (s *Store) ResumeServer(ctx context.Context, serverUUID string) error {

@@ -60,7 +60,7 @@ func (s *Store) Settling(ctx context.Context, serverUUID string, afterID int64, 
 const readyFiles = `SELECT ` + fileColumns + fromFiles + `
 WHERE f.server_uuid = $1 AND f.status = 'ready' AND (f.not_before IS NULL OR f.not_before <= now())
 	AND f.file_uuid <> ALL ($2::text[]::uuid[])
-ORDER BY f.id LIMIT $3`
+ORDER BY coalesce(f.not_before, f.created_at), f.id LIMIT $3`
 
 const nextDeferred = `
 SELECT extract(epoch FROM min(not_before) - now())::float8 FROM files
@@ -83,9 +83,10 @@ func (s *Store) NextDeferred(ctx context.Context, serverUUID string) (in time.Du
 	return max(time.Duration(*seconds*float64(time.Second)), time.Millisecond), nil
 }
 
-// ReadyFiles returns the oldest ready files whose uuid is not excluded and that
-// are not deferred to a later time, at most limit: a full window asks for 0 and
-// gets none.
+// ReadyFiles returns the ready files that have waited longest, whose uuid is not
+// excluded and that are not put off to a later time, at most limit: a full
+// window asks for 0 and gets none. One that was put off waits since then only,
+// so that stubborn files do not keep others from their turn.
 func (s *Store) ReadyFiles(ctx context.Context, serverUUID string, exclude []string, limit int) ([]ingest.File, error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil || limit <= 0 {
