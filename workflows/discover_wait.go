@@ -67,7 +67,7 @@ func (d *discovery) wait(ctx workflow.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if recheck && !(d.in.Since020 && d.halted()) {
+	if recheck && (!d.in.Since020 || !d.halted()) {
 		d.recheck(ctx)
 	}
 	if checkCarried {
