@@ -138,7 +138,8 @@ func (p *person) fails(name string, words ...string) string {
 
 // until types the recipe again until it succeeds and prints something that
 // fits: listings follow events after a while, and a schedule of a namespace
-// that is new may take long to answer.
+// that is new may take long to answer. A dev server that is short of time puts
+// what it could not list off for minutes, and each question costs it time.
 func (p *person) until(name string, fits func(out string) bool, words ...string) string {
 	p.t.Helper()
 	var out string
@@ -146,7 +147,7 @@ func (p *person) until(name string, fits func(out string) bool, words ...string)
 		printed, err := p.enter(name, words)
 		out = printed
 		return err == nil && fits(out)
-	}, rig.Patience, 200*time.Millisecond, "recipe %s never prints what it should", name)
+	}, 3*rig.Patience, time.Second, "recipe %s never prints what it should", name)
 	return out
 }
 
