@@ -50,6 +50,11 @@ func (a *Activities) download(ctx context.Context, file ingest.File) (ingest.Sta
 		return ingest.Staged{}, err
 	}
 	host := a.Staging.HostID()
+	if file.StagedOn != "" && (file.Hash != "" || server.ReadOnce) {
+		// What was taken there may be the only copy: until all of it is here, a
+		// retry must find its way back.
+		host = file.StagedOn
+	}
 	err = a.Ledger.Apply(ctx, ingest.Change{
 		FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusDownloading,
 		Events: []ingest.Event{{Type: ingest.EventDownloadStarted, Details: map[string]any{"server": server.Name}}},
@@ -63,7 +68,7 @@ func (a *Activities) download(ctx context.Context, file ingest.File) (ingest.Sta
 	if err != nil {
 		return ingest.Staged{}, sourceGone(server, file, err)
 	}
-	return staged, a.Ledger.Apply(ctx, downloadedChange(file, staged, time.Since(began)))
+	return staged, a.Ledger.Apply(ctx, downloadedChange(file, staged, a.Staging.HostID(), time.Since(began)))
 }
 
 // stored reports whether the object is safe, so that the steps before have
@@ -192,7 +197,7 @@ func resumedChange(file ingest.File, offset int64) ingest.Change {
 	}
 }
 
-func downloadedChange(file ingest.File, staged ingest.Staged, took time.Duration) ingest.Change {
+func downloadedChange(file ingest.File, staged ingest.Staged, host string, took time.Duration) ingest.Change {
 	algo := "sha256"
 	return ingest.Change{
 		FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusDownloaded,
@@ -202,6 +207,6 @@ func downloadedChange(file ingest.File, staged ingest.Staged, took time.Duration
 				"size_mb": float64(staged.Size) / (1 << 20), "duration_sec": took.Seconds(), "temp_path": staged.Path,
 			},
 		}},
-		Set: ingest.Columns{Hash: &staged.SHA256, HashAlgo: &algo, Error: &ingest.Failure{}},
+		Set: ingest.Columns{Hash: &staged.SHA256, HashAlgo: &algo, StagedOn: &host, Error: &ingest.Failure{}},
 	}
 }

@@ -115,7 +115,11 @@ func TestWhatWasTakenNeverVanishes(t *testing.T) {
 		require.NoError(t, os.Remove(b.sshd.Path(f.Filename)))
 	}
 	require.NoError(t, b.acts.Staging.Discard(lost.UUID))
+	b.stagedOn(lost, "another")
 	assert.Equal(t, string(ingest.KindSourceGone), b.download(lost))
+	now, err := b.Store.File(b.Ctx, lost.UUID)
+	require.NoError(t, err)
+	assert.Equal(t, "another", now.StagedOn, "a retry finds its way back to the only copy")
 
 	require.Empty(t, b.download(kept), "its bytes are here")
 	require.Empty(t, b.verify(kept))
