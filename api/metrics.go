@@ -9,7 +9,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"stevedore/api/console"
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
@@ -110,29 +109,3 @@ func measureRequests(metrics *telemetry.API, specified func(pattern string) stri
 func isStream(answer http.Header) bool {
 	return strings.HasPrefix(answer.Get(echo.HeaderContentType), "text/event-stream")
 }
-
-// measurePages does so for the console.
-func measurePages(metrics *telemetry.API, pages *console.Console, w http.ResponseWriter, r *http.Request) {
-	began, seen := time.Now(), &statusWriter{ResponseWriter: w, status: http.StatusOK}
-	route := pages.Route(r)
-	if route == "/" {
-		route = "" // no page
-	}
-	pages.ServeHTTP(seen, r)
-	metrics.Request(r.Method, route, seen.status, time.Since(began))
-}
-
-// statusWriter remembers the status of an answer.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader implements http.ResponseWriter.
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap serves http.ResponseController.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -63,12 +63,13 @@ func NewHandler(d Deps) http.Handler {
 	programs, access := newPrograms(d)
 	pages := console.New(console.Deps{
 		Operations: d.Operations, Door: door{access}, Log: d.Log, Version: d.Version, TemporalUI: d.TemporalUI, S3Console: d.S3Console,
+		Served: d.Metrics.Request,
 	})
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if forPrograms(r) {
 			programs.ServeHTTP(w, r)
 		} else {
-			measurePages(d.Metrics, pages, w, r)
+			pages.ServeHTTP(w, r)
 		}
 	})
 	return fromPeer(peerOf(d.TrustedProxies), handler)

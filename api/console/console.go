@@ -82,6 +82,9 @@ type Deps struct {
 	S3Console string
 	// Now is the clock; default time.Now.
 	Now func() time.Time
+	// Served, may be nil, is told of each request that was answered: by its route,
+	// see Route, which is "" where there is no page.
+	Served func(method, route string, status int, took time.Duration)
 }
 
 // Console serves the pages.
@@ -179,6 +182,18 @@ func (c *Console) Route(r *http.Request) string {
 	return pattern[strings.IndexByte(pattern, ' ')+1:]
 }
 
+// served tells of a request that was answered.
+func (c *Console) served(r *http.Request, status int, took time.Duration) {
+	if c.d.Served == nil {
+		return
+	}
+	route := c.Route(r)
+	if route == "/" {
+		route = "" // no page
+	}
+	c.d.Served(r.Method, route, status, took)
+}
+
 // ServeHTTP implements http.Handler.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started, id := time.Now(), uuid.NewString()
@@ -196,6 +211,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		c.d.Log.Log(r.Context(), level, "page", "method", r.Method, "path", r.URL.Path, "status", recorded.status,
 			"duration", time.Since(started), "peer", r.RemoteAddr, "request_id", id)
+		c.served(r, recorded.status, time.Since(started))
 	}()
 	if err := http.NewCrossOriginProtection().Check(r); err != nil {
 		c.fail(recorded, r, c.view(r), tell(ingest.KindInvalid, errForbidden, "A form from another web site is not taken."))
