@@ -51,6 +51,9 @@ const (
 	// nothing. It may be tried again: an attempt that woke up late can take the
 	// file from the one that counts, which must then be able to take it back.
 	KindFenced Kind = "fenced"
+	// KindNoSlot: the file does not hold the slot that it was started with; it must
+	// wait for another one and changes nothing.
+	KindNoSlot Kind = "no_slot"
 	// KindStranded: the file's workflow ended from outside; the reconciler
 	// brings it back on its way.
 	KindStranded Kind = "stranded"

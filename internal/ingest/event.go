@@ -76,6 +76,14 @@ type Change struct {
 	Events []Event
 	// Set holds columns to write; nil fields stay as they are.
 	Set Columns
+	// From, when not empty, restricts Take to files in one of these statuses: others
+	// are only claimed.
+	From []Status
+	// Slot, when not 0, is the slot that the file must hold: otherwise the change is
+	// rejected with KindNoSlot. With FreeSlot it is only the slot to be released.
+	Slot int64
+	// FreeSlot releases the file's slot, whatever its number when Slot is 0.
+	FreeSlot bool
 	// NewRound starts another round: what follows may be recorded again.
 	NewRound bool
 	// Defer keeps the file from being taken up again for some time: a minute
@@ -91,6 +99,9 @@ type Columns struct {
 	Bucket    *string
 	ObjectKey *string
 	ETag      *string
+	// Checksum is the store's own checksum of the object, see File.Checksum.
+	Checksum *string
+	Mode     *Mode
 	// StagedOn is the id of the host that has, or had, bytes of the file; empty clears it.
 	StagedOn *string
 	// Error sets error_step, error_kind and error_message; a pointer to the zero
@@ -104,17 +115,3 @@ type Failure struct {
 	Kind    Kind   `json:"kind"`
 	Message string `json:"message"`
 }
-
-// Step names a step of the way, as operators name it in "retry from".
-type Step string
-
-// The steps of a file's way.
-const (
-	StepDiscover Step = "discover"
-	StepDownload Step = "download"
-	StepVerify   Step = "verify"
-	StepUpload   Step = "upload"
-	StepNotify   Step = "notify"
-	// StepAfter is the after-ingest action; a file cannot be retried from it.
-	StepAfter Step = "after_ingest"
-)

@@ -46,6 +46,13 @@ type File struct {
 	Bucket    string
 	ObjectKey string
 	ETag      string
+	// Checksum is the store's own SHA-256 checksum of the object, in base64. For a
+	// file moved directly it is that of its parts ("...-N" for N parts), which with
+	// Hash proves the object, because its metadata was written before the hash was
+	// known. Empty where the object's metadata has the hash.
+	Checksum string
+	// Mode is how the bytes were or are being moved; empty until that begins.
+	Mode Mode
 	// NotBefore is when a ready file whose last tries failed may be taken up
 	// again, by the database's clock; zero means at once.
 	NotBefore time.Time

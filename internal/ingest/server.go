@@ -63,6 +63,8 @@ type Server struct {
 	// MaxDepth is how many folders below RootPath are entered; default 64, which
 	// is also the most.
 	MaxDepth int
+	// Transfer chooses how bytes travel; default auto.
+	Transfer TransferSetting
 	// ReadOnce is for servers that give a file away when it is opened: it is
 	// opened once and not looked at afterwards. A connection lost half-way then
 	// loses the file for good, and size is all that can be checked.
@@ -197,6 +199,9 @@ func (s Server) WithDefaults(d ServerDefaults) Server {
 	if s.OnCollision == "" {
 		s.OnCollision = CollisionRename
 	}
+	if s.Transfer == "" {
+		s.Transfer = TransferAuto
+	}
 	if s.MaxDepth == 0 {
 		s.MaxDepth = MaxDepth
 	}
@@ -296,6 +301,9 @@ func (s Server) validateRules() (errs []error) {
 	}
 	if strings.Contains(s.DoneMarker, "/") || s.DoneMarker == "*" || strings.Count(s.DoneMarker, "*") > 1 || len(s.DoneMarker) > 255 {
 		bad("done_marker", "done-marker %q: use a file name, '*' for the name of the file it speaks for, e.g. '*.done'", s.DoneMarker)
+	}
+	if err := s.Transfer.Validate(); s.Transfer != "" && err != nil {
+		bad("transfer", "%s", err)
 	}
 	switch s.OnCollision {
 	case "", CollisionRename, CollisionOverwrite, CollisionKeep:

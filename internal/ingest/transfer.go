@@ -53,13 +53,53 @@ type Put struct {
 	Stop <-chan struct{}
 }
 
+// PutBytes asks for a small file in memory to be stored by one request, once.
+type PutBytes struct {
+	Key string
+	// Body holds all bytes; SHA256 (lower-case hex) is theirs.
+	Body   []byte
+	SHA256 string
+	// Metadata is stored with the object, beside "sha256"; values may be any UTF-8.
+	Metadata map[string]string
+}
+
+// Part is one stored part of a multipart upload.
+type Part struct {
+	// Number counts from 1; Size is in bytes.
+	Number int   `json:"number"`
+	Size   int64 `json:"size"`
+	// ETag and SHA256 (base64) are as the store returned them.
+	ETag   string `json:"etag"`
+	SHA256 string `json:"sha256"`
+}
+
+// TransferCheckpoint is how far a direct transfer has come. It is in the ledger,
+// so that a worker on any host resumes from it. The zero value is the beginning.
+type TransferCheckpoint struct {
+	// UploadID names the multipart upload in the store.
+	UploadID string
+	// PartSize in bytes is that of every part but the last.
+	PartSize int64
+	// Parts are stored, without a gap from the first.
+	Parts []Part
+	// Offset is the number of bytes in Parts, and HashState the marshaled state of
+	// the SHA-256 over them.
+	Offset    int64
+	HashState []byte
+}
+
 // Object is an object as the store has it.
 type Object struct {
 	Bucket string
 	Key    string
 	Size   int64
+	// SHA256 is what its metadata holds, in lower-case hex; empty for objects that
+	// were made by a direct transfer.
 	SHA256 string
 	ETag   string
+	// Checksum is the store's own SHA-256 checksum in base64, "...-N" when it is
+	// made of those of N parts; empty when the store keeps none.
+	Checksum string
 }
 
 // Announcement tells consumers that a file is in the store.
