@@ -1,4 +1,4 @@
--- Partners' servers: how to reach them, what to take from them, how they are.
+-- Partners' servers: connection, selection rules, state.
 
 -- +goose Up
 CREATE TABLE sftp_servers (
@@ -12,20 +12,31 @@ CREATE TABLE sftp_servers (
     -- Sealed with server_uuid as associated data: useless in another row.
     password_encrypted    bytea,
     private_key_encrypted bytea,
-    -- One authorized_keys line each. None pinned: nobody logs in there.
+    -- One authorized_keys line each. Without one, no login is attempted.
     host_keys             text[] NOT NULL DEFAULT '{}',
+    legacy_algorithms     boolean NOT NULL DEFAULT false,
     root_path             text NOT NULL DEFAULT '/',
+    max_depth             integer NOT NULL DEFAULT 64,
     include_globs         text[] NOT NULL DEFAULT '{}',
     exclude_globs         text[] NOT NULL DEFAULT '{}',
-    max_parallel          integer NOT NULL DEFAULT 4,
     settle                interval NOT NULL DEFAULT '10 seconds',
+    min_age               interval NOT NULL DEFAULT '0 seconds',
+    done_marker           text NOT NULL DEFAULT '',
+    sidecar_wait          interval NOT NULL DEFAULT '0 seconds',
     scan_interval         interval NOT NULL DEFAULT '1 minute',
+    -- Number of slots: files in flight across all workers.
+    max_parallel          integer NOT NULL DEFAULT 4,
+    transfer              text NOT NULL DEFAULT 'auto',
+    read_once             boolean NOT NULL DEFAULT false,
     after_ingest          text NOT NULL DEFAULT 'keep',
-    -- is_active is the operator's switch; state is what scans found out.
+    on_collision          text NOT NULL DEFAULT 'rename',
+    -- is_active is the operator's switch; state is the result of scans.
     is_active             boolean NOT NULL DEFAULT true,
     state                 text NOT NULL DEFAULT 'ok',
     last_error            text,
     last_scan_at          timestamptz,
+    -- A removed server has no credentials and another name; its files refer to it.
+    removed_at            timestamptz,
     created_at            timestamptz NOT NULL DEFAULT now(),
     updated_at            timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT sftp_servers_name CHECK (name ~ '^[A-Za-z0-9._-]{1,63}$'),
@@ -33,11 +44,18 @@ CREATE TABLE sftp_servers (
     CONSTRAINT sftp_servers_port CHECK (port BETWEEN 1 AND 65535),
     CONSTRAINT sftp_servers_username CHECK (username <> ''),
     CONSTRAINT sftp_servers_root_path CHECK (root_path LIKE '/%'),
-    CONSTRAINT sftp_servers_max_parallel CHECK (max_parallel BETWEEN 1 AND 64),
+    CONSTRAINT sftp_servers_max_depth CHECK (max_depth BETWEEN 0 AND 64),
     CONSTRAINT sftp_servers_settle CHECK (settle BETWEEN '0 seconds' AND '24 hours'),
+    CONSTRAINT sftp_servers_min_age CHECK (min_age BETWEEN '0 seconds' AND '7 days'),
+    CONSTRAINT sftp_servers_sidecar_wait CHECK (sidecar_wait BETWEEN '0 seconds' AND '7 days'),
     CONSTRAINT sftp_servers_scan_interval CHECK (scan_interval > '0 seconds'),
+    CONSTRAINT sftp_servers_max_parallel CHECK (max_parallel BETWEEN 1 AND 64),
+    CONSTRAINT sftp_servers_transfer CHECK (transfer IN ('auto', 'staged', 'direct')),
     CONSTRAINT sftp_servers_after_ingest CHECK (after_ingest IN ('keep', 'delete') OR after_ingest LIKE 'move:/_%'),
-    CONSTRAINT sftp_servers_state CHECK (state IN ('ok', 'suspended'))
+    CONSTRAINT sftp_servers_on_collision CHECK (on_collision IN ('rename', 'overwrite', 'keep')),
+    CONSTRAINT sftp_servers_state CHECK (state IN ('ok', 'suspended')),
+    CONSTRAINT sftp_servers_removed
+        CHECK (removed_at IS NULL OR (NOT is_active AND password_encrypted IS NULL AND private_key_encrypted IS NULL))
 );
 
 CREATE TRIGGER sftp_servers_times BEFORE UPDATE ON sftp_servers

@@ -1,6 +1,6 @@
 -- The state machine of a file, as rows, so that the database refuses what the
--- program forbids, whoever asks. It is the same table as in internal/ingest;
--- a test compares the two. Staying in a status is always allowed.
+-- program forbids, whichever client writes. It equals the table in
+-- internal/ingest; a test compares the two. Staying in a status is always allowed.
 
 -- +goose Up
 CREATE TABLE file_status_transitions (
@@ -22,20 +22,25 @@ INSERT INTO file_status_transitions (from_status, to_status) VALUES
     ('ready',       'vanished'),
     ('ready',       'superseded'),
     ('downloading', 'downloaded'),
+    ('downloading', 'uploaded'),
+    ('downloading', 'ready'),
     ('downloading', 'error'),
     ('downloading', 'skipped'),
     ('downloading', 'vanished'),
     ('downloading', 'superseded'),
     ('downloaded',  'verified'),
     ('downloaded',  'downloading'),
+    ('downloaded',  'ready'),
     ('downloaded',  'error'),
     ('downloaded',  'skipped'),
     ('verified',    'uploading'),
     ('verified',    'downloading'),
+    ('verified',    'ready'),
     ('verified',    'error'),
     ('verified',    'skipped'),
     ('uploading',   'uploaded'),
     ('uploading',   'downloading'),
+    ('uploading',   'ready'),
     ('uploading',   'error'),
     ('uploading',   'skipped'),
     ('uploaded',    'completed'),

@@ -15,23 +15,36 @@ CREATE TABLE files (
     filename           text NOT NULL,
     size_bytes         bigint NOT NULL,
     mtime              timestamptz NOT NULL,
-    status             text NOT NULL DEFAULT 'discovered',
-    file_hash          text,
-    hash_algo          text,
-    error_kind         text,
-    error_message      text,
-    minio_bucket       text,
-    minio_object_key   text,
-    minio_etag         text,
     -- Raw path of the checksum file that the server offers for this one.
     sidecar_raw        bytea,
-    -- Number of the attempt that owns the file; writers with an older one are refused.
-    fence              bigint NOT NULL DEFAULT 0,
-    -- How often the file began anew; a fact is recorded once per round.
-    round              integer NOT NULL DEFAULT 0,
+    status             text NOT NULL DEFAULT 'discovered',
     -- Settling: when this size and mtime were first and last seen.
     stable_since       timestamptz NOT NULL DEFAULT now(),
     last_seen_at       timestamptz NOT NULL DEFAULT now(),
+    -- What a settling file waits for besides time, for people; null: nothing.
+    waits_for          text,
+    -- Number of the attempt that owns the file; writers with an older one are refused.
+    fence              bigint NOT NULL DEFAULT 0,
+    -- How often the file was restarted; a fact is recorded once per round.
+    round              integer NOT NULL DEFAULT 0,
+    -- A ready file is not started before this time.
+    not_before         timestamptz,
+    -- Deferrals in a row: each lasts longer than the one before.
+    deferrals          integer NOT NULL DEFAULT 0,
+    -- How the bytes are moved; null until that begins.
+    transfer_mode      text,
+    -- The staging volume that has, or had, bytes of the file.
+    staged_on          text,
+    file_hash          text,
+    hash_algo          text,
+    minio_bucket       text,
+    minio_object_key   text,
+    minio_etag         text,
+    -- The store's own checksum of the object.
+    object_checksum    text,
+    error_step         text,
+    error_kind         text,
+    error_message      text,
     completed_at       timestamptz,
     created_at         timestamptz NOT NULL DEFAULT now(),
     updated_at         timestamptz NOT NULL DEFAULT now(),
@@ -40,41 +53,59 @@ CREATE TABLE files (
     CONSTRAINT files_status CHECK (status IN (
         'discovered', 'ready', 'downloading', 'downloaded', 'verified', 'uploading', 'uploaded', 'completed',
         'error', 'skipped', 'vanished', 'superseded', 'rejected')),
-    CONSTRAINT files_counters CHECK (fence >= 0 AND round >= 0),
+    CONSTRAINT files_transfer_mode CHECK (transfer_mode IN ('memory', 'staged', 'direct')),
+    CONSTRAINT files_counters CHECK (least(fence, round, deferrals) >= 0),
     CONSTRAINT files_completed_at CHECK (completed_at IS NULL OR status = 'completed')
-    -- Room in each page, so that noting that a file was seen again touches no index.
+    -- Room in each page, so that updates of columns without index touch no index.
 ) WITH (fillfactor = 85);
 
 -- A path settles as one version at a time, and is rejected once, not once per listing.
 CREATE UNIQUE INDEX files_settling_path ON files (server_uuid, remote_path_sha256) WHERE status = 'discovered';
 CREATE UNIQUE INDEX files_rejected_path ON files (server_uuid, remote_path_sha256) WHERE status = 'rejected';
--- No two files share an object.
-CREATE UNIQUE INDEX files_object_key ON files (minio_object_key) WHERE minio_object_key IS NOT NULL;
--- Lists by status, by server, and a server's queue of ready files; all paged by id.
+-- No two files share an object. Audits compare the rows with the bucket's listing,
+-- which is in byte order.
+CREATE UNIQUE INDEX files_object_key ON files (minio_object_key COLLATE "C") WHERE minio_object_key IS NOT NULL;
+-- Lists by status and by server, paged by id.
 CREATE INDEX files_by_status ON files (status, id);
 CREATE INDEX files_by_server ON files (server_uuid, id);
 CREATE INDEX files_by_server_status ON files (server_uuid, status, id);
+CREATE INDEX files_by_hash ON files (file_hash, id) WHERE file_hash IS NOT NULL;
+-- A server's queue of ready files.
+CREATE INDEX files_turn ON files (server_uuid, coalesce(not_before, created_at), id) WHERE status = 'ready';
+-- Reconciliation pages through the files in flight or failed, and through those
+-- completed lately.
+CREATE INDEX files_unfinished ON files (id)
+    WHERE status IN ('downloading', 'downloaded', 'verified', 'uploading', 'uploaded', 'error');
+CREATE INDEX files_by_completion ON files (completed_at, id) WHERE status = 'completed';
 
 CREATE TRIGGER files_times BEFORE UPDATE ON files
     FOR EACH ROW EXECUTE FUNCTION set_row_times();
 
+-- Once per statement: a group of changes costs one look at the transitions. By
+-- hash join, because a listing updates a thousand rows at once.
 -- +goose StatementBegin
-CREATE FUNCTION check_file_status() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION check_file_statuses() RETURNS trigger LANGUAGE plpgsql SET enable_nestloop = off AS $$
+DECLARE
+    refused record;
 BEGIN
-    IF NOT EXISTS (SELECT FROM file_status_transitions WHERE from_status = OLD.status AND to_status = NEW.status) THEN
-        RAISE EXCEPTION 'file % cannot go from % to %', OLD.file_uuid, OLD.status, NEW.status
+    SELECT n.file_uuid, o.status AS was, n.status INTO refused
+    FROM old_files o JOIN new_files n ON n.id = o.id
+    WHERE o.status <> n.status AND NOT EXISTS (
+        SELECT FROM file_status_transitions t WHERE t.from_status = o.status AND t.to_status = n.status)
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'file % cannot go from % to %', refused.file_uuid, refused.was, refused.status
             USING ERRCODE = 'check_violation', CONSTRAINT = 'files_status_transition', TABLE = TG_TABLE_NAME,
                   HINT = 'the allowed changes are in file_status_transitions';
     END IF;
-    RETURN NEW;
+    RETURN NULL;
 END
 $$;
 -- +goose StatementEnd
 
-CREATE TRIGGER files_status_transition BEFORE UPDATE OF status ON files
-    FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status)
-    EXECUTE FUNCTION check_file_status();
+CREATE TRIGGER files_status_transition AFTER UPDATE ON files REFERENCING OLD TABLE AS old_files NEW TABLE AS new_files
+    FOR EACH STATEMENT EXECUTE FUNCTION check_file_statuses();
 
 -- +goose Down
 DROP TABLE files;
-DROP FUNCTION check_file_status();
+DROP FUNCTION check_file_statuses();

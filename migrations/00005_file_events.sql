@@ -1,4 +1,4 @@
--- What happened to each file. Facts are added and never changed or removed.
+-- What happened to each file. Events are added and never changed or removed.
 
 -- +goose Up
 CREATE TABLE file_events (
@@ -9,23 +9,12 @@ CREATE TABLE file_events (
     details    jsonb NOT NULL DEFAULT '{}',
     round      integer NOT NULL DEFAULT 0,
     fact_key   text NOT NULL DEFAULT '',
-    -- A step that is tried again says the same fact again: it is written once.
-    CONSTRAINT file_events_fact UNIQUE (file_id, round, event_type, fact_key),
+    -- A step that is tried again records the same fact again: it is written once.
+    -- The index also finds the events of a file, and a fact in any round.
+    CONSTRAINT file_events_fact UNIQUE (file_id, event_type, fact_key, round),
     CONSTRAINT file_events_type CHECK (event_type <> ''),
     CONSTRAINT file_events_details CHECK (jsonb_typeof(details) = 'object')
 );
-
-CREATE INDEX file_events_by_file ON file_events (file_id, id);
-
--- +goose StatementBegin
-CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP
-        USING ERRCODE = 'restrict_violation', TABLE = TG_TABLE_NAME,
-              HINT = 'record a further event instead';
-END
-$$;
--- +goose StatementEnd
 
 -- Per statement, so that it refuses before a row is touched, and TRUNCATE too.
 CREATE TRIGGER file_events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON file_events
@@ -33,4 +22,3 @@ CREATE TRIGGER file_events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON fi
 
 -- +goose Down
 DROP TABLE file_events;
-DROP FUNCTION refuse_change();

@@ -4,7 +4,7 @@
 CREATE TABLE scans (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     server_uuid uuid NOT NULL REFERENCES sftp_servers (server_uuid) ON DELETE RESTRICT,
-    -- Names the listing, so that a repeated attempt goes on in the same row.
+    -- Names the listing, so that a repeated attempt continues in the same row.
     scan_key    text NOT NULL UNIQUE,
     started_at  timestamptz NOT NULL DEFAULT now(),
     -- Null while the listing runs.

@@ -79,12 +79,12 @@ func way(f ingest.File) []ingest.Change {
 	return changes
 }
 
-// applied is how many files one op of BenchmarkApply completes.
+// applied is how many files one op of BenchmarkTriggers completes.
 const applied = 50
 
-// BenchmarkApply takes 50 files from ready to completed per op, six changes each,
+// BenchmarkTriggers takes 50 files from ready to completed per op, six changes each,
 // eight at once.
-func BenchmarkApply(b *testing.B) { interleaved(b, prepareApply) }
+func BenchmarkTriggers(b *testing.B) { interleaved(b, prepareApply) }
 
 func prepareApply(b *testing.B, drop string) func(op int) {
 	s, server := benchStore(b, drop)

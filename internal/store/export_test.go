@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"stevedore/internal/ingest"
 )
 
 // OnPool returns a store on connections of the test's making.
@@ -11,6 +13,43 @@ func OnPool(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 
 // Fold adds changes to the totals.
 func (s *Store) Fold(ctx context.Context) error { return s.fold(ctx) }
+
+// Together commits the changes as one group, takes where From is not nil, and
+// returns the error of each.
+func (s *Store) Together(ctx context.Context, changes ...ingest.Change) (errs []error) {
+	var requests []*request
+	for _, change := range changes {
+		r, err := newRequest(ctx, change, change.From != nil)
+		if err != nil {
+			panic(err)
+		}
+		requests = append(requests, r)
+	}
+	s.commitTogether(ctx, requests)
+	for _, r := range requests {
+		<-r.done
+		errs = append(errs, r.err)
+	}
+	return errs
+}
+
+// Submit queues the change, and sends its error to the channel.
+func (s *Store) Submit(change ingest.Change, result chan<- error) {
+	r, err := newRequest(context.Background(), change, false)
+	if err == nil {
+		err = s.submit(r)
+	}
+	if err != nil {
+		panic(err)
+	}
+	go func() {
+		<-r.done
+		result <- r.err
+	}()
+}
+
+// MaxGroup is the most requests of a group.
+const MaxGroup = maxGroup
 
 // The bounds of what a page and a count look at.
 const (

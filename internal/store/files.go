@@ -15,24 +15,43 @@ import (
 
 const fileColumns = `f.id, f.file_uuid, f.server_uuid, s.name, f.remote_path_raw, f.size_bytes, f.mtime, f.sidecar_raw, coalesce(f.waits_for, ''), f.status,
 	coalesce(f.file_hash, ''), coalesce(f.hash_algo, ''), coalesce(f.error_step, ''), coalesce(f.error_kind, ''), coalesce(f.error_message, ''),
-	coalesce(f.minio_bucket, ''), coalesce(f.minio_object_key, ''), coalesce(f.minio_etag, ''),
-	coalesce(f.staged_on, ''), f.not_before, f.deferrals, f.fence, f.round, f.stable_since, f.created_at, f.updated_at, f.completed_at`
+	coalesce(f.minio_bucket, ''), coalesce(f.minio_object_key, ''), coalesce(f.minio_etag, ''), coalesce(f.object_checksum, ''),
+	coalesce(f.transfer_mode, ''), coalesce(f.staged_on, ''), f.not_before, f.deferrals, f.fence, f.round, f.stable_since, f.created_at, f.updated_at, f.completed_at`
 
 const fromFiles = ` FROM files f JOIN sftp_servers s ON s.server_uuid = f.server_uuid `
 
-func scanFile(row pgx.CollectableRow) (ingest.File, error) {
-	var f ingest.File
-	var path, sidecar []byte
-	var notBefore, completed *time.Time
-	err := row.Scan(&f.ID, &f.UUID, &f.ServerUUID, &f.ServerName, &path, &f.Size, &f.ModTime, &sidecar, &f.WaitsFor, &f.Status,
-		&f.Hash, &f.HashAlgo, &f.ErrorStep, &f.ErrorKind, &f.ErrorMessage, &f.Bucket, &f.ObjectKey, &f.ETag,
-		&f.StagedOn, &notBefore, &f.Deferrals, &f.Fence, &f.Round, &f.StableSince, &f.CreatedAt, &f.UpdatedAt, &completed)
-	f.RemotePath, f.Sidecar = string(path), string(sidecar)
+// fileRow is a row of fileColumns as it is read.
+type fileRow struct {
+	file                 ingest.File
+	path, sidecar        []byte
+	notBefore, completed *time.Time
+}
+
+// targets returns where the columns go, in their order.
+func (r *fileRow) targets() []any {
+	f := &r.file
+	return []any{
+		&f.ID, &f.UUID, &f.ServerUUID, &f.ServerName, &r.path, &f.Size, &f.ModTime, &r.sidecar, &f.WaitsFor, &f.Status,
+		&f.Hash, &f.HashAlgo, &f.ErrorStep, &f.ErrorKind, &f.ErrorMessage, &f.Bucket, &f.ObjectKey, &f.ETag, &f.Checksum,
+		&f.Mode, &f.StagedOn, &r.notBefore, &f.Deferrals, &f.Fence, &f.Round, &f.StableSince, &f.CreatedAt, &f.UpdatedAt, &r.completed,
+	}
+}
+
+// read returns the file that was read.
+func (r *fileRow) read() ingest.File {
+	f := r.file
+	f.RemotePath, f.Sidecar = string(r.path), string(r.sidecar)
 	f.Filename = baseName(f.RemotePath)
-	f.ModTime, f.StableSince, f.CompletedAt = f.ModTime.UTC(), f.StableSince.UTC(), utc(completed)
-	f.NotBefore = utc(notBefore)
+	f.ModTime, f.StableSince, f.CompletedAt = f.ModTime.UTC(), f.StableSince.UTC(), utc(r.completed)
+	f.NotBefore = utc(r.notBefore)
 	f.CreatedAt, f.UpdatedAt = f.CreatedAt.UTC(), f.UpdatedAt.UTC()
-	return f, err
+	return f
+}
+
+func scanFile(row pgx.CollectableRow) (ingest.File, error) {
+	var r fileRow
+	err := row.Scan(r.targets()...)
+	return r.read(), err
 }
 
 // baseName returns what follows the last slash. It is not path.Base, which
@@ -205,7 +224,7 @@ func statusNames(statuses []ingest.Status) []string {
 	return names
 }
 
-// Totals and changes that are not folded yet, see migration 00022.
+// Totals and changes that are not folded yet, see migration 00009.
 const countFiles = `
 SELECT server_uuid, status, sum(files)::bigint
 FROM (

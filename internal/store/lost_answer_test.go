@@ -126,22 +126,31 @@ func TestLostAnswersChangeNothing(t *testing.T) {
 	lost("last_seen_at - stable_since", func() error { _, _, err := cutOff.Promote(ctx, ingest.Server{UUID: b.server.UUID}); return err })
 	f := b.files(t)[0]
 
-	var claimed ingest.File
-	lost("fence = f.fence", func() error { claimed, err = cutOff.Claim(ctx, f.UUID); return err })
-	start := ingest.Change{FileUUID: f.UUID, Fence: claimed.Fence, To: ingest.StatusDownloading, Events: []ingest.Event{{Type: ingest.EventDownloadStarted}}}
-	lost("commit", func() error { return cutOff.Apply(ctx, start) })
-	b.walk(t, f.UUID, ingest.StatusError)
-	decision := ingest.Change{
-		FileUUID: f.UUID, To: ingest.StatusReady, NewRound: true,
-		Events: []ingest.Event{{Type: ingest.EventOperatorAction, Key: "run/1"}},
-	}
-	lost("commit", func() error { return cutOff.Apply(ctx, decision) })
+	slot := b.dispatcher(t).reserve(t, 1).Slots[0]
+	require.Equal(t, f.UUID, slot.File.UUID)
+
+	// The text of an event is sent with what is written and with the commit.
+	var taken ingest.File
+	started := ingest.Started(slot.File, ingest.ModeDirect, slot.Number, "")
+	lost(`"server":"globex"`, func() error { taken, err = cutOff.Take(ctx, started); return err })
+	require.Equal(t, ingest.StatusDownloading, taken.Status)
+	require.Equal(t, f.Fence+2, taken.Fence, "each try raises the fence")
+	lost(`"offset":5`, func() error { return cutOff.Apply(ctx, ingest.Resumed(taken, 5)) })
+	lost("it stutters", func() error {
+		return cutOff.Apply(ctx, ingest.Failed(taken, ingest.Failure{Step: ingest.StepTransfer, Message: "it stutters"}))
+	})
+	decision := ingest.Decided(f.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Key: "run/1", Actor: "ann"})
+	lost(`"actor":"ann"`, func() error { return cutOff.Apply(ctx, decision) })
 
 	now := b.files(t)[0]
 	assert.Equal(t, ingest.StatusReady, now.Status)
 	assert.Equal(t, 1, now.Round)
+	slots, err := b.Slots(ctx, b.server.UUID)
+	require.NoError(t, err)
+	require.Empty(t, slots)
 	types, _ := b.story(t, f.UUID)
 	assert.Equal(t, []ingest.EventType{
-		ingest.EventDiscovered, ingest.EventSettled, ingest.EventDownloadStarted, ingest.EventOperatorAction,
+		ingest.EventDiscovered, ingest.EventSettled, ingest.EventDownloadStarted, ingest.EventDownloadResumed,
+		ingest.EventError, ingest.EventOperatorAction,
 	}, types)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -22,7 +23,10 @@ const (
 // Migrate brings the schema up to what this program needs. Several processes
 // may call it at once: they take turns.
 func Migrate(ctx context.Context, dsn string) error {
-	return withProvider(ctx, dsn, func(p *goose.Provider) error {
+	return withProvider(ctx, dsn, func(s *Store, p *goose.Provider) error {
+		if err := s.checkLineage(ctx); err != nil {
+			return err
+		}
 		_, err := p.Up(ctx)
 		return err
 	})
@@ -30,13 +34,13 @@ func Migrate(ctx context.Context, dsn string) error {
 
 // Down takes the whole schema away with all data. It is for tests.
 func Down(ctx context.Context, dsn string) error {
-	return withProvider(ctx, dsn, func(p *goose.Provider) error {
+	return withProvider(ctx, dsn, func(_ *Store, p *goose.Provider) error {
 		_, err := p.DownTo(ctx, 0)
 		return err
 	})
 }
 
-func withProvider(ctx context.Context, dsn string, use func(*goose.Provider) error) error {
+func withProvider(ctx context.Context, dsn string, use func(*Store, *goose.Provider) error) error {
 	// The pool's connection is checked first, because its errors are explained.
 	s, err := New(ctx, Config{DatabaseURL: dsn, MaxConns: 2})
 	if err != nil {
@@ -54,47 +58,73 @@ func withProvider(ctx context.Context, dsn string, use func(*goose.Provider) err
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
 	}
-	if err := use(provider); err != nil {
+	if err := use(s, provider); err != nil {
 		return s.explain("migrate the database", err)
 	}
 	return nil
 }
 
-// appliedVersion reads goose's own table; a version taken down has no row there.
-const appliedVersion = `SELECT coalesce(max(version_id) FILTER (WHERE is_applied), 0) FROM goose_db_version`
+// appliedVersions reads goose's own table; a version taken down has no row there.
+const appliedVersions = `SELECT coalesce(array_agg(version_id) FILTER (WHERE is_applied AND version_id > 0), '{}') FROM goose_db_version`
 
 // SchemaCurrent returns nil when the schema is at least the one this program
 // was built for, and otherwise an error that says what to do. A newer schema
-// is fine: during an upgrade old processes go on for a while.
+// is fine: during an upgrade old processes continue for a while.
 func (s *Store) SchemaCurrent(ctx context.Context) error {
-	needed, err := latestMigration()
-	if err != nil {
+	applied, missing, err := s.schema(ctx)
+	switch {
+	case err != nil || len(missing) == 0:
 		return err
+	case slices.Max(append(applied, 0)) > slices.Max(missing):
+		return errOtherLineage()
+	default:
+		return ingest.Errorf(ingest.KindMissing, "the database schema is at version %d and this program needs %d: %s",
+			slices.Max(append(applied, 0)), slices.Max(missing), adviceMigrate)
 	}
-	var applied int64
-	err = s.retry(ctx, "read the schema's version", func() error {
-		return s.pool.QueryRow(ctx, appliedVersion).Scan(&applied)
-	})
-	if err != nil {
-		return err
-	}
-	if applied < needed {
-		return ingest.Errorf(ingest.KindMissing, "the database schema is at version %d and this program needs %d: %s", applied, needed, adviceMigrate)
-	}
-	return nil
 }
 
-func latestMigration() (latest int64, err error) {
+// checkLineage refuses a database of a release whose migrations were others: they
+// cannot be continued.
+func (s *Store) checkLineage(ctx context.Context) error {
+	applied, missing, err := s.schema(ctx)
+	if ingest.IsKind(err, ingest.KindMissing) {
+		return nil // no migration has run yet
+	}
+	if err == nil && len(missing) > 0 && slices.Max(append(applied, 0)) > slices.Max(missing) {
+		return errOtherLineage()
+	}
+	return err
+}
+
+func errOtherLineage() error {
+	return ingest.Errorf(ingest.KindConflict,
+		"the database has the schema of an older release, which cannot be migrated to this one: create an empty database and set STEVEDORE_DATABASE_URL to it")
+}
+
+// schema returns the versions that the database has, and those that are missing.
+func (s *Store) schema(ctx context.Context) (applied, missing []int64, err error) {
+	needed, err := neededVersions()
+	if err != nil {
+		return nil, nil, err
+	}
+	err = s.retry(ctx, "read the schema's version", func() error {
+		return s.pool.QueryRow(ctx, appliedVersions).Scan(&applied)
+	})
+	missing = slices.DeleteFunc(needed, func(v int64) bool { return slices.Contains(applied, v) })
+	return applied, missing, err
+}
+
+func neededVersions() (versions []int64, err error) {
 	names, err := fs.Glob(migrations.Files, "*.sql")
 	if err != nil {
-		return 0, fmt.Errorf("list the migrations: %w", err)
+		return nil, fmt.Errorf("list the migrations: %w", err)
 	}
 	for _, name := range names {
 		version, err := goose.NumericComponent(name)
 		if err != nil {
-			return 0, fmt.Errorf("migration %s: %w", name, err)
+			return nil, fmt.Errorf("migration %s: %w", name, err)
 		}
-		latest = max(latest, version)
+		versions = append(versions, version)
 	}
-	return latest, nil
+	return versions, nil
 }

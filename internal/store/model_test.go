@@ -20,6 +20,8 @@ type version struct {
 	size   int64
 	status ingest.Status
 	round  int
+	fence  int64
+	slot   bool
 }
 
 // model is what the ledger should hold of one server: the rules again, one
@@ -44,7 +46,7 @@ func (m *model) observe(o ingest.Observation) {
 			settling.status = ingest.StatusSuperseded
 		}
 		if same == nil && onRecord == nil {
-			m.rows = append(m.rows, version{o.Path, o.Size, ingest.StatusRejected, 0})
+			m.rows = append(m.rows, version{path: o.Path, size: o.Size, status: ingest.StatusRejected})
 		}
 		return
 	}
@@ -54,12 +56,12 @@ func (m *model) observe(o ingest.Observation) {
 			settling.status = ingest.StatusSuperseded
 		}
 		if same.status == ingest.StatusVanished || same.status == ingest.StatusSuperseded {
-			same.status, same.round = ingest.StatusDiscovered, same.round+1
+			same.status, same.round, same.fence = ingest.StatusDiscovered, same.round+1, same.fence+1
 		}
 	case settling != nil:
 		settling.size = o.Size
 	default:
-		m.rows = append(m.rows, version{o.Path, o.Size, ingest.StatusDiscovered, 0})
+		m.rows = append(m.rows, version{path: o.Path, size: o.Size, status: ingest.StatusDiscovered})
 	}
 }
 
@@ -71,6 +73,84 @@ func (m *model) promote() {
 	}
 }
 
+// of returns the model's row of the file.
+func (m *model) of(f ingest.File) *version {
+	return m.find(f.RemotePath, func(v version) bool { return v.size == f.Size })
+}
+
+// reserve expects slots for the files that came first.
+func (m *model) reserve(t require.TestingT, got ingest.Reservation, limit, maxParallel int) {
+	inUse := 0
+	for _, v := range m.rows {
+		if v.slot {
+			inUse++
+		}
+	}
+	var want, reserved []version
+	waiting := false
+	for i := range m.rows {
+		v := &m.rows[i]
+		switch {
+		case v.status != ingest.StatusReady || v.slot:
+		case inUse >= maxParallel || len(want) >= limit:
+			waiting = true
+		default:
+			v.slot = true
+			inUse++
+			want = append(want, version{path: v.path, size: v.size})
+		}
+	}
+	for _, slot := range got.Slots {
+		reserved = append(reserved, version{path: slot.File.RemotePath, size: slot.File.Size})
+	}
+	require.Equal(t, want, reserved)
+	require.Equal(t, inUse, got.InUse)
+	require.Equal(t, waiting, got.Waiting)
+}
+
+func (b *testBundle) slots(ctx context.Context, t require.TestingT, server string) []ingest.Slot {
+	slots, err := b.Slots(ctx, server)
+	require.NoError(t, err)
+	return slots
+}
+
+// take takes the file for a change that may or may not fit.
+func (m *model) take(ctx context.Context, t *rapid.T, b *testBundle, f ingest.File) {
+	change := ingest.Change{
+		FileUUID: f.UUID,
+		To:       rapid.SampledFrom([]ingest.Status{"", ingest.StatusReady, ingest.StatusDownloading, ingest.StatusUploaded, ingest.StatusError}).Draw(t, "to"),
+		From:     rapid.SampledFrom([][]ingest.Status{nil, {ingest.StatusReady}, {ingest.StatusDownloading, ingest.StatusError}}).Draw(t, "from"),
+		FreeSlot: rapid.Bool().Draw(t, "free"),
+	}
+	held := int64(0)
+	for _, slot := range b.slots(ctx, t, f.ServerUUID) {
+		if slot.File.UUID == f.UUID {
+			held = slot.Number
+		}
+	}
+	change.Slot = rapid.SampledFrom([]int64{0, held, held + 1}).Draw(t, "slot")
+	v := m.of(f)
+	applies := len(change.From) == 0 || slices.Contains(change.From, v.status)
+	taken, err := b.Take(ctx, change)
+	switch {
+	case change.Slot != 0 && !change.FreeSlot && change.Slot != held:
+		require.Equal(t, ingest.KindNoSlot, ingest.KindOf(err))
+		return
+	case applies && change.To != "" && !v.status.CanBecome(change.To):
+		require.Equal(t, ingest.KindConflict, ingest.KindOf(err))
+		return
+	}
+	require.NoError(t, err)
+	v.fence++
+	if applies && change.To != "" {
+		v.status = change.To
+	}
+	if applies && change.FreeSlot && (change.Slot == 0 || change.Slot == held) {
+		v.slot = false
+	}
+	require.Equal(t, []any{v.status, v.fence}, []any{taken.Status, taken.Fence})
+}
+
 func TestLedgerFollowsTheModel(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -78,6 +158,8 @@ func TestLedgerFollowsTheModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		server := b.addServer(rt, "m-"+uuid.NewString())
 		var m model
+		fence, err := b.TakeDispatch(ctx, server.UUID)
+		require.NoError(rt, err)
 		list := func() []ingest.File {
 			files, err := b.Files(ctx, ingest.FileFilter{Server: server.UUID, Limit: 1000})
 			require.NoError(rt, err)
@@ -108,7 +190,25 @@ func TestLedgerFollowsTheModel(t *testing.T) {
 				err := b.Apply(ctx, ingest.Change{FileUUID: f.UUID, To: to})
 				require.Equal(rt, f.Status.CanBecome(to), err == nil)
 				if err == nil {
-					m.find(f.RemotePath, func(v version) bool { return v.size == f.Size }).status = to
+					m.of(f).status = to
+				}
+			},
+			"reserve": func(rt *rapid.T) {
+				limit := rapid.IntRange(0, 3).Draw(rt, "limit")
+				r, err := b.ReserveSlots(ctx, server.UUID, fence, limit)
+				require.NoError(rt, err)
+				m.reserve(rt, r, limit, server.MaxParallel)
+			},
+			"take": func(rt *rapid.T) {
+				if files := list(); len(files) > 0 {
+					m.take(ctx, rt, b, rapid.SampledFrom(files).Draw(rt, "file"))
+				}
+			},
+			"release": func(rt *rapid.T) {
+				if files := list(); len(files) > 0 {
+					f := rapid.SampledFrom(files).Draw(rt, "file")
+					require.NoError(rt, b.Apply(ctx, ingest.SlotReleased(f)))
+					m.of(f).slot = false
 				}
 			},
 			"": func(rt *rapid.T) { requireSame(ctx, rt, b, m, list()) },
@@ -133,9 +233,15 @@ func observations() *rapid.Generator[ingest.Observation] {
 // requireSame compares rows, and checks that every round of a file that was
 // not rejected tells of its discovery exactly once.
 func requireSame(ctx context.Context, t *rapid.T, b *testBundle, m model, files []ingest.File) {
+	slots := map[string]bool{}
 	var got []version
-	for _, f := range files {
-		got = append(got, version{f.RemotePath, f.Size, f.Status, f.Round})
+	for i, f := range files {
+		if i == 0 {
+			for _, slot := range b.slots(ctx, t, f.ServerUUID) {
+				slots[slot.File.UUID] = true
+			}
+		}
+		got = append(got, version{f.RemotePath, f.Size, f.Status, f.Round, f.Fence, slots[f.UUID]})
 	}
 	order := func(x, y version) int {
 		return slices.Compare([]string{x.path, fmt.Sprint(x.size)}, []string{y.path, fmt.Sprint(y.size)})

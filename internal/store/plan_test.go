@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -57,6 +58,16 @@ func (r *recorder) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.Trace
 }
 
 func (*recorder) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func (r *recorder) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return ctx
+}
+
+func (r *recorder) TraceBatchQuery(ctx context.Context, _ *pgx.Conn, q pgx.TraceBatchQueryData) {
+	r.TraceQueryStart(ctx, nil, pgx.TraceQueryStartData{SQL: q.SQL, Args: q.Args})
+}
+
+func (*recorder) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
 
 func (r *recorder) take() []statement {
 	r.mu.Lock()
@@ -148,12 +159,20 @@ func (b *planBundle) requireBounded(t *testing.T, name string, bound float64, as
 	total := 0.0
 	asked := 0
 	var nodes []string
+	tx, err := b.db.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = tx.Rollback(context.Background()) }()
 	for _, s := range b.recorder.take() {
-		if !strings.Contains(s.sql, "SELECT") || strings.Contains(s.sql, "pg_try_advisory") {
+		if strings.Contains(s.sql, "set_config") {
+			_, err := tx.Exec(t.Context(), s.sql)
+			require.NoError(t, err)
+			continue
+		}
+		if !strings.Contains(s.sql, "$1") && !strings.Contains(s.sql, "SELECT") || strings.Contains(s.sql, "pg_try_advisory") {
 			continue // BEGIN and so on
 		}
 		var plan []byte
-		require.NoError(t, b.db.QueryRow(t.Context(), "EXPLAIN (ANALYZE, FORMAT JSON) "+s.sql, s.args...).Scan(&plan), s.sql)
+		require.NoError(t, tx.QueryRow(t.Context(), "EXPLAIN (ANALYZE, FORMAT JSON) "+s.sql, s.args...).Scan(&plan), s.sql)
 		var tree []struct{ Plan node }
 		require.NoError(t, json.Unmarshal(plan, &tree))
 		rows, through := tree[0].Plan.read()
@@ -237,6 +256,31 @@ func TestListingsReadNoMoreThanTheyShow(t *testing.T) {
 		})
 	}
 	b.otherListings(t, limit)
+	b.changes(t)
+}
+
+// changes are those of a group and of a dispatcher: they touch the rows that they
+// change.
+func (b *planBundle) changes(t *testing.T) {
+	ctx := t.Context()
+	page, err := b.FilesPage(ctx, ingest.FileFilter{Statuses: []ingest.Status{ingest.StatusReady}, Limit: store.MaxGroup})
+	require.NoError(t, err)
+	var started, skipped []ingest.Change
+	for _, f := range page.Files {
+		change := ingest.Started(f, ingest.ModeStaged, 0, "host")
+		change.From = []ingest.Status{ingest.StatusReady}
+		started = append(started, change)
+		skipped = append(skipped, ingest.Decided(f.UUID, ingest.OperatorAction{Action: ingest.ActionSkip, Key: "k"}))
+	}
+	server := page.Files[len(page.Files)/2].ServerUUID
+	fence, err := b.TakeDispatch(ctx, server)
+	require.NoError(t, err)
+	few := float64(6 * len(page.Files))
+	b.requireBounded(t, "reserve", 12, func() error { _, err := b.ReserveSlots(ctx, server, fence, 4); return err })
+	b.requireBounded(t, "slots", 8, func() error { _, err := b.Slots(ctx, server); return err })
+	b.requireBounded(t, "take", few, func() error { return errors.Join(b.Together(ctx, started...)...) })
+	b.requireBounded(t, "skip", few, func() error { return errors.Join(b.Together(ctx, skipped...)...) })
+	b.requireBounded(t, "unmoved", 101, func() error { _, err := b.Unmoved(ctx, time.Hour, 0, 100); return err })
 }
 
 // otherListings are those that are not of files.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 const (
@@ -74,4 +75,43 @@ func connectionLost(err error) bool {
 	var network *net.OpError
 	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, pgconn.ErrConnClosed)
+}
+
+// readCommitted does not depend on the database's default: statements after a
+// lock must see what was committed before it was granted.
+var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
+
+const (
+	commit   = `commit`
+	rollback = `rollback`
+
+	// byIndex is for transactions that look up short lists of rows: each statement is
+	// planned once for lists of any length, and by index. A plan that was made while
+	// a table was small would otherwise read all of it for each list, and would be
+	// kept until the table is analyzed, a minute after it has grown.
+	byIndex = `SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`
+)
+
+// inBatch runs the queued statements as one transaction and in one round trip,
+// again from the start when it failed for a passing reason.
+func (s *Store) inBatch(ctx context.Context, op string, queue func(b *pgx.Batch)) error {
+	return s.retry(ctx, op, func() error {
+		return s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+			b := &pgx.Batch{}
+			b.BeginTx(readCommitted)
+			b.Queue(byIndex)
+			queue(b)
+			b.Queue(commit)
+			return orRollback(ctx, conn, conn.SendBatch(ctx, b).Close())
+		})
+	})
+}
+
+// orRollback ends the transaction that err has left open, so that the connection
+// can be used again.
+func orRollback(ctx context.Context, conn *pgxpool.Conn, err error) error {
+	if err != nil && !conn.Conn().IsClosed() && conn.Conn().PgConn().TxStatus() != 'I' {
+		_, _ = conn.Exec(ctx, rollback) // if it fails, the pool closes the connection
+	}
+	return err
 }

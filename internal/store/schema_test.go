@@ -50,6 +50,19 @@ func TestSchemaGoesDownAndUpAgain(t *testing.T) {
 	require.NoError(t, store.Migrate(ctx, b.dsn), "migrating a current schema changes nothing")
 }
 
+// A database of a release with other migrations is refused with advice, and not
+// changed.
+func TestSchemaOfAnotherLineageIsRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	b.exec(t, "UPDATE goose_db_version SET version_id = 50 WHERE version_id = 10")
+	requireKind(t, ingest.KindConflict, b.SchemaCurrent(ctx), "create an empty database")
+	requireKind(t, ingest.KindConflict, store.Migrate(ctx, b.dsn), "create an empty database")
+	b.exec(t, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (10, true)")
+	require.NoError(t, b.SchemaCurrent(ctx), "a newer schema is fine")
+}
+
 func TestDatabaseHoldsTheStateMachineOfTheDomain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -104,27 +117,31 @@ func TestDatabaseKeepsItsInvariants(t *testing.T) {
 	ctx := t.Context()
 	b.ready(t, "/x")
 	for statement, refusal := range map[string]string{
-		"UPDATE file_events SET details = '{}'":                                "append-only: UPDATE refused",
-		"UPDATE file_events SET details = '{}' WHERE false":                    "append-only: UPDATE refused",
-		"DELETE FROM file_events":                                              "append-only: DELETE refused",
-		"TRUNCATE file_events":                                                 "append-only: TRUNCATE refused",
-		"TRUNCATE files CASCADE":                                               "append-only: TRUNCATE refused",
-		"DELETE FROM files":                                                    "file_events",
-		"DELETE FROM sftp_servers":                                             "violates foreign key",
-		"UPDATE files SET status = 'lost'":                                     "cannot go from ready to lost",
-		"UPDATE files SET size_bytes = -1":                                     "files_size",
-		"UPDATE files SET completed_at = now()":                                "files_completed_at",
-		"UPDATE sftp_servers SET port = 0":                                     "sftp_servers_port",
-		"UPDATE sftp_servers SET port = 65536":                                 "sftp_servers_port",
-		"UPDATE sftp_servers SET max_parallel = 65":                            "sftp_servers_max_parallel",
-		"UPDATE sftp_servers SET max_parallel = 0":                             "sftp_servers_max_parallel",
-		"UPDATE sftp_servers SET state = 'sleepy'":                             "sftp_servers_state",
-		"UPDATE sftp_servers SET after_ingest = 'burn'":                        "sftp_servers_after_ingest",
-		"UPDATE sftp_servers SET name = 'a b'":                                 "sftp_servers_name",
-		"UPDATE sftp_servers SET settle = '-1 second'":                         "sftp_servers_settle",
-		"INSERT INTO file_events (file_id, event_type) VALUES (1, '')":         "file_events_type",
-		"INSERT INTO file_events (file_id, event_type) VALUES (1, 'settled')":  "file_events_fact",
-		"INSERT INTO file_events (file_id, event_type) VALUES (99, 'settled')": "violates foreign key",
+		"UPDATE file_events SET details = '{}'":             "append-only: UPDATE refused",
+		"UPDATE file_events SET details = '{}' WHERE false": "append-only: UPDATE refused",
+		"DELETE FROM file_events":                           "append-only: DELETE refused",
+		"TRUNCATE file_events":                              "append-only: TRUNCATE refused",
+		"TRUNCATE files CASCADE":                            "append-only: TRUNCATE refused",
+		"DELETE FROM files":                                 "file_events",
+		"DELETE FROM sftp_servers":                          "violates foreign key",
+		"UPDATE files SET status = 'lost'":                  "files_status",
+		"UPDATE files SET status = 'completed'":             "cannot go from ready to completed",
+		"UPDATE files SET transfer_mode = 'by pigeon'":      "files_transfer_mode",
+		"UPDATE sftp_servers SET transfer = 'memory'":       "sftp_servers_transfer",
+		"INSERT INTO slots (file_id, server_uuid) SELECT 99, server_uuid FROM sftp_servers": "violates foreign key",
+		"UPDATE files SET size_bytes = -1":                                                  "files_size",
+		"UPDATE files SET completed_at = now()":                                             "files_completed_at",
+		"UPDATE sftp_servers SET port = 0":                                                  "sftp_servers_port",
+		"UPDATE sftp_servers SET port = 65536":                                              "sftp_servers_port",
+		"UPDATE sftp_servers SET max_parallel = 65":                                         "sftp_servers_max_parallel",
+		"UPDATE sftp_servers SET max_parallel = 0":                                          "sftp_servers_max_parallel",
+		"UPDATE sftp_servers SET state = 'sleepy'":                                          "sftp_servers_state",
+		"UPDATE sftp_servers SET after_ingest = 'burn'":                                     "sftp_servers_after_ingest",
+		"UPDATE sftp_servers SET name = 'a b'":                                              "sftp_servers_name",
+		"UPDATE sftp_servers SET settle = '-1 second'":                                      "sftp_servers_settle",
+		"INSERT INTO file_events (file_id, event_type) VALUES (1, '')":                      "file_events_type",
+		"INSERT INTO file_events (file_id, event_type) VALUES (1, 'settled')":               "file_events_fact",
+		"INSERT INTO file_events (file_id, event_type) VALUES (99, 'settled')":              "violates foreign key",
 		"INSERT INTO files (server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime) " +
 			"SELECT server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime FROM files": "files_version",
 	} {

@@ -146,7 +146,7 @@ FROM (
 ) s
 WHERE span >= $1 AND span < $2`
 
-// spanLength is that of migration 00022.
+// spanLength is that of migration 00009.
 const spanLength = 10 * time.Minute
 
 // idsOf returns between which ids the files lie that the filter's cursor and

@@ -22,7 +22,7 @@ func TestServerIsStoredAsGiven(t *testing.T) {
 		RootPath: "/out", Include: []string{"**/*.csv"}, Exclude: []string{"tmp/**"}, MaxParallel: 7, Settle: 0,
 		ScanInterval: 90 * time.Second, AfterIngest: "move:/done", Active: true, State: ingest.ServerOK,
 		OnCollision: ingest.CollisionKeep, MinAge: time.Hour, DoneMarker: "*.done", SidecarWait: time.Minute, MaxDepth: 3,
-		ReadOnce: true, LegacyAlgorithms: true,
+		ReadOnce: true, LegacyAlgorithms: true, Transfer: ingest.TransferDirect,
 	}
 	added, err := b.AddServer(t.Context(), given)
 	require.NoError(t, err)

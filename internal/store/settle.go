@@ -57,36 +57,52 @@ func (s *Store) Settling(ctx context.Context, serverUUID string, afterID int64, 
 	return s.manyFiles(ctx, "list settling files", settlingFiles, id, afterID, limit)
 }
 
+// isWaiting selects the ready files of server $1 that wait for a slot. Rows are
+// in the order of the index files_turn; deferred files come last in it.
+const isWaiting = `f.server_uuid = $1 AND f.status = 'ready' AND coalesce(f.not_before, f.created_at) <= now()
+	AND NOT EXISTS (SELECT FROM slots x WHERE x.file_id = f.id)`
+
+const firstWaiting = ` ORDER BY coalesce(f.not_before, f.created_at), f.id`
+
 const readyFiles = `SELECT ` + fileColumns + fromFiles + `
-WHERE f.server_uuid = $1 AND f.status = 'ready' AND (f.not_before IS NULL OR f.not_before <= now())
-	AND f.file_uuid <> ALL ($2::text[]::uuid[])
-ORDER BY coalesce(f.not_before, f.created_at), f.id LIMIT $3`
+WHERE ` + isWaiting + ` AND f.file_uuid <> ALL ($2::text[]::uuid[])` + firstWaiting + ` LIMIT $3`
 
-const nextDeferred = `
-SELECT extract(epoch FROM min(not_before) - now())::float8 FROM files
-WHERE server_uuid = $1 AND status = 'ready' AND not_before > now()`
+// untilDeferred is the number of seconds until the first deferred file of server $1
+// may be started; null when there is none.
+const untilDeferred = `
+SELECT extract(epoch FROM f.not_before - now())::float8 FROM files f
+WHERE f.server_uuid = $1 AND f.status = 'ready' AND coalesce(f.not_before, f.created_at) > now() AND f.not_before IS NOT NULL` +
+	firstWaiting + ` LIMIT 1`
 
-// NextDeferred returns how soon the first of the server's ready files may be
-// taken up again that are put off to a later time; 0 when there is none.
+// NextDeferred returns the time until the first deferred file of the server may
+// be started; 0 when there is none.
 func (s *Store) NextDeferred(ctx context.Context, serverUUID string) (in time.Duration, err error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
 		return 0, err
 	}
-	var seconds *float64
-	err = s.retry(ctx, "look for files that are put off", func() error {
-		return s.pool.QueryRow(ctx, nextDeferred, id).Scan(&seconds)
+	var until *float64
+	err = s.retry(ctx, "look for deferred files", func() error {
+		return s.pool.QueryRow(ctx, `SELECT (`+untilDeferred+`)`, id).Scan(&until)
 	})
-	if err != nil || seconds == nil {
-		return 0, err
-	}
-	return max(time.Duration(*seconds*float64(time.Second)), time.Millisecond), nil
+	return waitFor(until), err
 }
 
-// ReadyFiles returns the ready files that have waited longest, whose uuid is not
-// excluded and that are not put off to a later time, at most limit: a full
-// window asks for 0 and gets none. One that was put off waits since then only,
-// so that stubborn files do not keep others from their turn.
+// seconds returns a number of seconds as a duration.
+func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
+
+// waitFor returns the seconds as a duration, at least a millisecond; 0 for null.
+func waitFor(until *float64) time.Duration {
+	if until == nil {
+		return 0
+	}
+	return max(seconds(*until), time.Millisecond)
+}
+
+// ReadyFiles returns the ready files that have waited longest, at most limit,
+// without those that are excluded, deferred, or hold a slot. A deferred file
+// waits from the end of its deferral, so that files that fail again and again do
+// not keep others from their turn.
 func (s *Store) ReadyFiles(ctx context.Context, serverUUID string, exclude []string, limit int) ([]ingest.File, error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil || limit <= 0 {

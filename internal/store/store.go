@@ -47,6 +47,8 @@ type Store struct {
 	settled settled
 	// unfolded counts what this process appended to file_deltas since it folded.
 	unfolded atomic.Int64
+	// commits gathers changes of files.
+	commits committer
 }
 
 // New connects and checks that the database answers. Whether its schema is
@@ -62,6 +64,8 @@ func New(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	pc.ConnConfig.ConnectTimeout = connectTimeout
 	setDefault(pc.ConnConfig.RuntimeParams, "application_name", "stevedore")
+	// Compiling takes longer than the short queries here.
+	setDefault(pc.ConnConfig.RuntimeParams, "jit", "off")
 	setDefault(pc.ConnConfig.RuntimeParams, "idle_in_transaction_session_timeout", idleInTransaction)
 
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
@@ -108,8 +112,12 @@ func (s *Store) PoolStats() PoolStats {
 	}
 }
 
-// Close gives all connections back. It waits for those in use.
-func (s *Store) Close() { s.pool.Close() }
+// Close commits the changes that wait and closes all connections. It waits for
+// those in use.
+func (s *Store) Close() {
+	s.stopCommits()
+	s.pool.Close()
+}
 
 // Ping checks that the database answers.
 func (s *Store) Ping(ctx context.Context) error {

@@ -1,0 +1,176 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"stevedore/internal/ingest"
+)
+
+const takeDispatch = `
+INSERT INTO dispatchers AS d (server_uuid, fence) SELECT server_uuid, 1 FROM sftp_servers WHERE server_uuid = $1
+ON CONFLICT (server_uuid) DO UPDATE SET fence = d.fence + 1
+RETURNING fence`
+
+// TakeDispatch makes the caller the only dispatcher of the server and returns
+// its fence. Dispatchers with an older fence are refused from then on.
+func (s *Store) TakeDispatch(ctx context.Context, serverUUID string) (fence int64, err error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil {
+		return 0, err
+	}
+	err = s.inBatch(ctx, "take the dispatch of server "+id, func(b *pgx.Batch) {
+		b.Queue(lockDispatch, id) // a reservation under way is finished first
+		b.Queue(takeDispatch, id).QueryRow(func(row pgx.Row) error {
+			err := row.Scan(&fence)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return errNo("server with uuid", id)
+			}
+			return err
+		})
+	})
+	return fence, err
+}
+
+// dispatchState reads all that a dispatcher must know, in one snapshot.
+const dispatchState = `
+SELECT ` + serverColumns + `, coalesce(d.fence, 0),
+	(SELECT count(*) FROM slots x WHERE x.server_uuid = $1),
+	EXISTS (SELECT FROM files f WHERE ` + isWaiting + `),
+	(` + untilDeferred + `)
+FROM sftp_servers s LEFT JOIN dispatchers d ON d.server_uuid = s.server_uuid
+WHERE s.server_uuid = $1`
+
+// state is a Reservation without slots, and what decides whether there may be any.
+type state struct {
+	ingest.Reservation
+	fence int64
+}
+
+func scanState(row pgx.CollectableRow) (st state, err error) {
+	var r serverRow
+	var deferred *float64
+	err = row.Scan(append(r.targets(), &st.fence, &st.InUse, &st.Waiting, &deferred)...)
+	st.Server, st.DeferredFor = r.read(), waitFor(deferred)
+	return st, err
+}
+
+func (st state) check(fence int64) error {
+	if st.fence != fence {
+		return ingest.Errorf(ingest.KindFenced, "server %s is dispatched by dispatcher %d now: dispatcher %d reserves nothing more",
+			st.Server.Name, st.fence, fence)
+	}
+	return nil
+}
+
+// ReserveSlots reserves slots for at most limit files of the server: the ready
+// files that have waited longest. A server has at most MaxParallel slots, however
+// many callers reserve concurrently; an inactive or suspended server gets none.
+// fence must be that of the current dispatcher, otherwise the error is KindFenced.
+// A call that can reserve nothing writes nothing.
+func (s *Store) ReserveSlots(ctx context.Context, serverUUID string, fence int64, limit int) (ingest.Reservation, error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil {
+		return ingest.Reservation{}, err
+	}
+	return s.reserve(ctx, id, fence, max(limit, 0))
+}
+
+func queueState(b *pgx.Batch, serverUUID string, st *state) {
+	b.Queue(dispatchState, serverUUID).Query(func(rows pgx.Rows) (err error) {
+		*st, err = pgx.CollectExactlyOneRow(rows, scanState)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return errNo("server with uuid", serverUUID)
+		}
+		return err
+	})
+}
+
+const (
+	// While it is held, only releases change the number of the server's slots. An
+	// advisory lock, because a row lock would make a transaction that reserves
+	// nothing write to disk.
+	lockDispatch = `SELECT pg_advisory_xact_lock(hashtextextended('dispatch ' || $1, 0))`
+
+	// Files that another transaction is changing are skipped: they may leave the
+	// status that was read.
+	reserveSlots = `
+WITH turn AS (
+	SELECT f.id, f.server_uuid, coalesce(f.not_before, f.created_at) AS since FROM files f
+	WHERE ` + isWaiting + firstWaiting + `
+	LIMIT coalesce((
+		SELECT greatest(least($3, s.max_parallel - (SELECT count(*) FROM slots x WHERE x.server_uuid = $1)), 0)
+		FROM sftp_servers s JOIN dispatchers d ON d.server_uuid = s.server_uuid
+		WHERE s.server_uuid = $1 AND d.fence = $2 AND s.is_active AND s.state = 'ok' AND s.removed_at IS NULL), 0)
+	FOR NO KEY UPDATE OF f SKIP LOCKED
+), reserved AS (
+	INSERT INTO slots (file_id, server_uuid) SELECT id, server_uuid FROM turn ORDER BY since, id RETURNING file_id, slot
+)
+SELECT r.slot, 0::float8, ` + fileColumns + `
+FROM reserved r JOIN files f ON f.id = r.file_id JOIN sftp_servers s ON s.server_uuid = f.server_uuid ORDER BY r.slot`
+)
+
+func (s *Store) reserve(ctx context.Context, serverUUID string, fence int64, limit int) (ingest.Reservation, error) {
+	var slots []ingest.Slot
+	var st state
+	err := s.inBatch(ctx, "reserve slots", func(b *pgx.Batch) {
+		b.Queue(lockDispatch, serverUUID)
+		b.Queue(reserveSlots, serverUUID, fence, limit).Query(func(rows pgx.Rows) (err error) {
+			slots, err = pgx.CollectRows(rows, scanSlot)
+			return err
+		})
+		queueState(b, serverUUID, &st)
+	})
+	if err == nil {
+		err = st.check(fence)
+	}
+	st.Slots = slots
+	return st.Reservation, err
+}
+
+const slotsOfServer = `
+SELECT x.slot, extract(epoch FROM now() - x.reserved_at)::float8, ` + fileColumns + `
+FROM slots x JOIN files f ON f.id = x.file_id JOIN sftp_servers s ON s.server_uuid = f.server_uuid
+WHERE x.server_uuid = $1 ORDER BY x.slot`
+
+// Slots returns the current slots of the server in the order of their numbers.
+func (s *Store) Slots(ctx context.Context, serverUUID string) (slots []ingest.Slot, err error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil {
+		return nil, err
+	}
+	err = s.retry(ctx, "list slots", func() error {
+		rows, err := s.pool.Query(ctx, slotsOfServer, id)
+		if err != nil {
+			return err
+		}
+		slots, err = pgx.CollectRows(rows, scanSlot)
+		return err
+	})
+	return slots, err
+}
+
+func scanSlot(row pgx.CollectableRow) (slot ingest.Slot, err error) {
+	var r fileRow
+	var age float64
+	err = row.Scan(append([]any{&slot.Number, &age}, r.targets()...)...)
+	slot.File, slot.Age = r.read(), max(seconds(age), 0)
+	return slot, err
+}
+
+const releaseSlot = `DELETE FROM slots x USING files f WHERE f.file_uuid = $1 AND x.file_id = f.id AND x.slot = $2`
+
+// ReleaseSlot releases the slot of the file if it is the one with the number.
+// Releasing a slot that does not exist is no error.
+func (s *Store) ReleaseSlot(ctx context.Context, fileUUID string, slot int64) error {
+	id, err := validUUID("file with uuid", fileUUID)
+	if err != nil {
+		return err
+	}
+	return s.retry(ctx, "release a slot", func() error {
+		_, err := s.pool.Exec(ctx, releaseSlot, id, slot)
+		return err
+	})
+}

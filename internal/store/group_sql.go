@@ -1,0 +1,66 @@
+package store
+
+// The statements of a group commit. Each takes lists: one element for each file
+// or event.
+
+// Rows that another transaction has locked are left out, so that a group never
+// waits, and so never deadlocks.
+const lockFiles = `
+SELECT id, file_uuid::text, server_uuid::text, status, fence, round FROM files
+WHERE file_uuid = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`
+
+const lockFreeFiles = lockFiles + ` SKIP LOCKED`
+
+const slotsOfFiles = `
+SELECT f.file_uuid::text, x.slot FROM slots x JOIN files f ON f.id = x.file_id WHERE f.file_uuid = ANY ($1::uuid[])`
+
+// A fact of any round.
+const recordedFacts = `
+SELECT w.uuid::text FROM unnest($1::uuid[], $2::text[], $3::text[]) AS w (uuid, type, key)
+WHERE EXISTS (
+	SELECT FROM files f JOIN file_events e ON e.file_id = f.id AND e.event_type = w.type AND e.fact_key = w.key
+	WHERE f.file_uuid = w.uuid)`
+
+// A null leaves the column, an empty text clears it.
+const updateFiles = `
+UPDATE files f SET
+	fence = c.fence,
+	round = c.round,
+	status = coalesce(c.status, f.status),
+	file_hash = nullif(coalesce(c.hash, f.file_hash), ''),
+	hash_algo = nullif(coalesce(c.algo, f.hash_algo), ''),
+	minio_bucket = nullif(coalesce(c.bucket, f.minio_bucket), ''),
+	minio_object_key = nullif(coalesce(c.key, f.minio_object_key), ''),
+	minio_etag = nullif(coalesce(c.etag, f.minio_etag), ''),
+	object_checksum = nullif(coalesce(c.checksum, f.object_checksum), ''),
+	transfer_mode = nullif(coalesce(c.mode, f.transfer_mode), ''),
+	staged_on = nullif(coalesce(c.staged_on, f.staged_on), ''),
+	error_step = nullif(coalesce(c.step, f.error_step), ''),
+	error_kind = nullif(coalesce(c.kind, f.error_kind), ''),
+	error_message = nullif(coalesce(c.message, f.error_message), ''),
+	not_before = CASE
+		WHEN c.defer THEN now() + least(power(2, least(f.deferrals, 10)), 15) * interval '1 minute'
+		WHEN c.moves THEN NULL
+		ELSE f.not_before END,
+	deferrals = CASE WHEN c.defer THEN f.deferrals + 1 WHEN c.moves THEN 0 ELSE f.deferrals END,
+	completed_at = CASE WHEN c.status = 'completed' THEN coalesce(f.completed_at, now()) ELSE f.completed_at END
+FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+	$10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bool[], $17::bool[])
+	AS c (id, fence, round, status, hash, algo, bucket, key, etag, checksum, mode, staged_on, step, kind, message, defer, moves)
+WHERE f.id = c.id`
+
+const insertEvents = `
+INSERT INTO file_events (file_id, round, event_type, fact_key, details)
+SELECT e.file, e.round, e.type, e.key, e.details::jsonb
+FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY AS e (file, round, type, key, details, n)
+ORDER BY e.n
+ON CONFLICT (file_id, event_type, fact_key, round) DO NOTHING`
+
+// 0 stands for the file's slot, whatever its number.
+const freeSlots = `
+DELETE FROM slots x USING unnest($1::bigint[], $2::bigint[]) AS c (id, slot)
+WHERE x.file_id = c.id AND (c.slot = 0 OR x.slot = c.slot)`
+
+const endTransfers = `DELETE FROM transfers WHERE file_id = ANY ($1::bigint[])`
+
+const filesByID = `SELECT ` + fileColumns + fromFiles + `WHERE f.id = ANY ($1::bigint[])`
