@@ -34,25 +34,30 @@ func (s *Store) List(ctx context.Context, prefix string, fn func(ingest.Object) 
 	return ctx.Err() // a listing that was cancelled just ends
 }
 
-// Head returns an object of any bucket with its size and the SHA-256 that its
-// metadata says, empty when there is none; found is false when there is no
-// such object or bucket.
+// Head returns an object of any bucket with its size, the SHA-256 in its
+// metadata and the store's own checksum, each empty when there is none; found is
+// false when there is no such object or bucket.
 func (s *Store) Head(ctx context.Context, bucket, key string) (object ingest.Object, found bool, err error) {
-	info, err := s.core.StatObject(ctx, bucket, key, minio.StatObjectOptions{})
+	info, err := s.core.StatObject(ctx, bucket, key, minio.StatObjectOptions{Checksum: true})
 	if absent(err) {
 		return object, false, nil
 	}
 	if err != nil {
 		return object, false, s.explain(ctx, err, "look at object "+key)
 	}
-	return ingest.Object{Bucket: bucket, Key: key, Size: info.Size, SHA256: digestOf(info), ETag: info.ETag}, true, nil
+	return objectOf(bucket, key, info), true, nil
 }
 
 // Digest reads an object of any bucket from its first to its last byte and
 // returns it with the number and the SHA-256 of the bytes that came.
 func (s *Store) Digest(ctx context.Context, bucket, key string) (object ingest.Object, found bool, err error) {
+	return s.read(ctx, bucket, key, nil)
+}
+
+// read is Digest, which calls moved, if not nil, when bytes came.
+func (s *Store) read(ctx context.Context, bucket, key string, moved func()) (object ingest.Object, found bool, err error) {
 	for range requestTries {
-		object, err = s.digest(ctx, bucket, key)
+		object, err = s.digest(ctx, bucket, key, moved)
 		if err == nil || absent(err) || ctx.Err() != nil {
 			break
 		}
@@ -63,7 +68,7 @@ func (s *Store) Digest(ctx context.Context, bucket, key string) (object ingest.O
 	return object, err == nil, s.explain(ctx, err, "read object "+key)
 }
 
-func (s *Store) digest(ctx context.Context, bucket, key string) (ingest.Object, error) {
+func (s *Store) digest(ctx context.Context, bucket, key string, moved func()) (ingest.Object, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watchdog := time.AfterFunc(readStall, func() { cancel(fmt.Errorf("no byte came for %s", readStall)) })
@@ -73,7 +78,7 @@ func (s *Store) digest(ctx context.Context, bucket, key string) (ingest.Object, 
 		return ingest.Object{}, err
 	}
 	defer func() { _ = body.Close() }() // only read
-	sum := patient{Hash: sha256.New(), watchdog: watchdog}
+	sum := patient{Hash: sha256.New(), watchdog: watchdog, moved: moved}
 	n, err := io.Copy(sum, body)
 	switch {
 	case err != nil && context.Cause(ctx) != nil:
@@ -88,11 +93,15 @@ func (s *Store) digest(ctx context.Context, bucket, key string) (ingest.Object, 
 type patient struct {
 	hash.Hash
 	watchdog *time.Timer
+	moved    func() // may be nil
 }
 
 // Write implements io.Writer.
 func (p patient) Write(b []byte) (int, error) {
 	p.watchdog.Reset(readStall)
+	if p.moved != nil {
+		p.moved()
+	}
 	return p.Hash.Write(b)
 }
 

@@ -46,6 +46,9 @@ func (s *Store) explain(ctx context.Context, err error, doing string) error {
 		return ingest.Wrap(ingest.KindTransient, err, "the clocks of this host and of the store at %s differ too much: synchronize them", s.endpoint)
 	case "XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded":
 		return ingest.Wrap(ingest.KindTransient, err, "the store at %s has no room for bucket %s (%s): free or add storage", s.endpoint, s.bucket, doing)
+	case minio.EntityTooSmall:
+		return ingest.Wrap(ingest.KindTransient, err, "the store at %s wants larger parts than those of %d bytes (%s): set a larger part size, or use a store with the minimum of S3, 5 MiB",
+			s.endpoint, s.partSize, doing)
 	case minio.NotImplemented:
 		return ingest.Wrap(ingest.KindInvalid, err, "the store at %s cannot %s: it must support multipart uploads and If-None-Match", s.endpoint, doing)
 	}

@@ -17,13 +17,17 @@ const (
 	truncatedKey = "truncated"
 )
 
-// userMetadata returns what is stored with an object. S3 carries metadata in
+// userMetadata returns what is stored with an object; sha256 is empty where it
+// is not known yet. S3 carries metadata in
 // HTTP headers, which are ASCII: every byte but ASCII letters, digits and
 // "-_.~/:+=@,()" is percent-encoded, so any URL decoder gives the exact bytes
 // back. Where the whole would be refused as too large, the longest values are
 // cut and their keys named in "truncated"; the ledger has them whole.
 func userMetadata(values map[string]string, sha256 string) map[string]string {
-	encoded := map[string]string{sha256Key: sha256}
+	encoded := map[string]string{}
+	if sha256 != "" {
+		encoded[sha256Key] = sha256
+	}
 	for key, value := range values {
 		if key = strings.ToLower(key); key != sha256Key && key != truncatedKey {
 			encoded[key] = encodeValue(value)

@@ -2,11 +2,11 @@ package objstore
 
 import (
 	"context"
+	"crypto/md5" //nolint:gosec // the ETag of a part without a checksum
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
-	"io"
+	"hash"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -20,89 +20,99 @@ import (
 // errForeign says that an unfinished upload holds bytes that are not ours.
 var errForeign = errors.New("upload holds other bytes")
 
-// listPage is how many parts or uploads one request lists; S3's maximum.
-const listPage = 1000
+// upload is an unfinished multipart upload.
+type upload struct {
+	id string
+	// able says whether its parts carry checksums: not those of an upload that
+	// was begun by a version that did not send them.
+	able abilities
+	// present are its parts by number.
+	present map[int]minio.ObjectPart
+}
 
-// signGivenDigest makes the client sign the digest it is given instead of
-// cutting the body into chunks that are signed one by one.
-const signGivenDigest = true
-
-// writeParts goes on with an unfinished upload of the key, or starts one, sends
-// what is missing and completes it. On failure the upload stays, so that the
-// next attempt finds the parts.
-func (w *writer) writeParts(ctx context.Context) error {
+// writeParts resumes an unfinished upload of the key, or starts one, sends what
+// is missing and completes it. On failure the upload stays, so that the next
+// attempt finds the parts.
+func (w *writer) writeParts(ctx context.Context) (ingest.Object, error) {
 	for {
-		uploadID, present, err := w.openUpload(ctx)
+		upload, err := w.openUpload(ctx)
 		if err != nil {
-			return err
+			return ingest.Object{}, err
 		}
-		parts, err := w.sendParts(ctx, uploadID, present)
+		parts, err := w.sendParts(ctx, upload)
 		if errors.Is(err, errForeign) {
-			w.foreign[uploadID] = true
+			w.foreign[upload.id] = true
 			continue
 		}
 		if err != nil {
-			return err
+			return ingest.Object{}, err
 		}
-		return w.complete(ctx, uploadID, parts)
+		return w.completeParts(ctx, upload, parts)
 	}
 }
 
-// openUpload returns the upload to write to and the parts it has.
-func (w *writer) openUpload(ctx context.Context) (uploadID string, present map[int]minio.ObjectPart, err error) {
-	uploadID, present, err = w.resume(ctx)
-	if err != nil || uploadID != "" {
-		return uploadID, present, err
-	}
-	uploadID, err = w.core.NewMultipartUpload(ctx, w.bucket, w.req.Key, w.options())
-	return uploadID, nil, w.explain(ctx, err, "start the upload of "+w.req.Key)
-}
-
-// complete makes the parts an object, unless the key was taken in the meantime.
-func (w *writer) complete(ctx context.Context, uploadID string, parts []minio.CompletePart) error {
-	var opts minio.PutObjectOptions
-	opts.SetMatchETagExcept("*")
-	_, err := w.core.CompleteMultipartUpload(ctx, w.bucket, w.req.Key, uploadID, parts, opts)
+// completeParts makes the parts an object, unless the key has one by now.
+func (w *writer) completeParts(ctx context.Context, upload upload, parts []ingest.Part) (ingest.Object, error) {
+	answer, err := w.complete(ctx, w.req.Key, upload.id, parts)
 	if err != nil && raced(err) {
-		return errRaced
+		return ingest.Object{}, errRaced
 	}
-	return w.explain(ctx, err, "complete the upload of "+w.req.Key)
+	if err != nil {
+		return ingest.Object{}, w.explain(ctx, err, "complete the upload of "+w.req.Key)
+	}
+	object, err := w.completed(ctx, w.content(parts), answer)
+	object.SHA256 = w.req.SHA256 // what the upload was begun with
+	return object, err
 }
 
-// resume returns the oldest unfinished upload of the key that has parts, with
-// those parts by number. The id is empty when there is none: an upload without
-// parts saves nothing, and may carry another content's metadata.
-func (w *writer) resume(ctx context.Context) (uploadID string, present map[int]minio.ObjectPart, err error) {
-	uploads, err := w.unfinished(ctx)
+// openUpload returns the upload to write to.
+func (w *writer) openUpload(ctx context.Context) (upload, error) {
+	able, err := w.partAbilities(ctx)
 	if err != nil {
-		return "", nil, err
+		return upload{}, err
 	}
-	for _, upload := range uploads {
-		if w.foreign[upload.UploadID] {
+	found, err := w.resume(ctx)
+	if err != nil || found.id != "" {
+		return found, err
+	}
+	id, err := w.beginUpload(ctx, w.req.Key, w.req.Metadata, w.req.SHA256, able)
+	return upload{id: id, able: able}, w.explain(ctx, err, "start the upload of "+w.req.Key)
+}
+
+// resume returns the oldest unfinished upload of the key that has parts. The id
+// is empty when there is none: an upload without parts saves nothing, and may
+// carry another content's metadata.
+func (w *writer) resume(ctx context.Context) (upload, error) {
+	uploads, err := w.unfinished(ctx, w.req.Key)
+	if err != nil {
+		return upload{}, err
+	}
+	for _, open := range uploads {
+		if w.foreign[open.UploadID] {
 			continue
 		}
-		present, err := w.partsOf(ctx, upload.UploadID)
+		present, able, _, err := w.storedParts(ctx, w.req.Key, open.UploadID)
 		if err != nil {
-			return "", nil, err
+			return upload{}, err
 		}
 		if len(present) > 0 {
-			return upload.UploadID, present, nil
+			return upload{id: open.UploadID, able: able, present: present}, nil
 		}
 	}
-	return "", nil, nil
+	return upload{}, nil
 }
 
 // unfinished lists the unfinished uploads of exactly this key, oldest first.
-func (w *writer) unfinished(ctx context.Context) ([]minio.ObjectMultipartInfo, error) {
+func (s *Store) unfinished(ctx context.Context, key string) ([]minio.ObjectMultipartInfo, error) {
 	var found []minio.ObjectMultipartInfo
 	keyMarker, idMarker := "", ""
 	for {
-		page, err := w.core.ListMultipartUploads(ctx, w.bucket, w.req.Key, keyMarker, idMarker, "", listPage)
+		page, err := s.core.ListMultipartUploads(ctx, s.bucket, key, keyMarker, idMarker, "", listPage)
 		if err != nil {
-			return nil, w.explain(ctx, err, "list unfinished uploads of "+w.req.Key)
+			return nil, s.explain(ctx, err, "list unfinished uploads of "+key)
 		}
 		for _, upload := range page.Uploads {
-			if upload.Key == w.req.Key {
+			if upload.Key == key {
 				found = append(found, upload)
 			}
 		}
@@ -116,98 +126,98 @@ func (w *writer) unfinished(ctx context.Context) ([]minio.ObjectMultipartInfo, e
 	return found, nil
 }
 
-// partsOf lists the parts of an upload; none when it is gone.
-func (w *writer) partsOf(ctx context.Context, uploadID string) (map[int]minio.ObjectPart, error) {
-	parts := map[int]minio.ObjectPart{}
-	for marker := 0; ; {
-		page, err := w.core.ListObjectParts(ctx, w.bucket, w.req.Key, uploadID, marker, listPage)
-		if minio.ToErrorResponse(err).Code == minio.NoSuchUpload {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, w.explain(ctx, err, "list the stored parts of "+w.req.Key)
-		}
-		for _, part := range page.ObjectParts {
-			parts[part.PartNumber] = part
-		}
-		if !page.IsTruncated || page.NextPartNumberMarker <= marker {
-			return parts, nil
-		}
-		marker = page.NextPartNumberMarker
-	}
-}
-
-// sendParts walks the file once: it hashes part after part, skips those that
-// are in the store already and hands the others to at most parallel senders.
-// The parts come back only if the whole file has the promised SHA-256.
-func (w *writer) sendParts(ctx context.Context, uploadID string, present map[int]minio.ObjectPart) ([]minio.CompletePart, error) {
+// sendParts reads the file once, part after part, skips those that are in the
+// store already and hands the others to at most parallel senders. The parts come
+// back only if the whole file has the promised SHA-256.
+func (w *writer) sendParts(ctx context.Context, to upload) ([]ingest.Part, error) {
 	w.progress.restart()
-	parts := make([]minio.CompletePart, w.layout.count)
 	whole := sha256.New()
-	senders, sending := errgroup.WithContext(ctx)
-	senders.SetLimit(w.parallel)
-	var walkErr error
-	var left atomic.Bool
-	for number := 1; number <= w.layout.count && walkErr == nil; number++ {
-		if w.stopping() {
-			walkErr = ingest.ErrStopped
-			break
-		}
-		section, sum := w.layout.section(w.file, number), newDigests(whole)
-		if walkErr = sum.read(sending, section); walkErr != nil {
-			break
-		}
-		if stored, ok := present[number]; ok {
-			walkErr = w.keepPart(stored, section, sum)
-			parts[number-1] = minio.CompletePart{PartNumber: number, ETag: stored.ETag}
-			continue
-		}
-		senders.Go(func() (err error) {
-			if w.stopping() { // while this one waited for its turn; an error would end those under way
-				left.Store(true)
-				return nil
-			}
-			parts[number-1], err = w.sendPart(sending, uploadID, number, section, sum)
-			return err
-		})
-	}
+	round := &round{writer: w, to: to, parts: make([]ingest.Part, w.layout.count), whole: whole}
+	round.senders, round.sending = errgroup.WithContext(ctx)
+	round.senders.SetLimit(w.parallel)
+	walkErr := round.walk()
 	// A sender's failure cancels the walk, so it is the one that explains.
-	if err := senders.Wait(); err != nil {
+	if err := round.senders.Wait(); err != nil {
 		return nil, err
 	}
 	if walkErr != nil {
 		return nil, walkErr
 	}
-	if left.Load() {
+	if round.left.Load() {
 		return nil, ingest.ErrStopped
 	}
 	if got := hex.EncodeToString(whole.Sum(nil)); got != w.req.SHA256 {
 		return nil, w.changed(got)
 	}
-	return parts, nil
+	return round.parts, nil
 }
 
-// keepPart accepts a part that the store has, if it is the local bytes'.
-func (w *writer) keepPart(stored minio.ObjectPart, section *io.SectionReader, sum *digests) error {
-	if stored.Size != section.Size() || !strings.EqualFold(strings.Trim(stored.ETag, `"`), sum.md5Hex()) {
-		return errForeign
+// round is one walk through the file.
+type round struct {
+	*writer
+	to      upload
+	parts   []ingest.Part
+	whole   hash.Hash
+	senders *errgroup.Group
+	sending context.Context //nolint:containedctx // the senders' own
+	left    atomic.Bool     // a part was not sent, because the worker stops
+}
+
+func (r *round) walk() error {
+	for number := 1; number <= r.layout.count; number++ {
+		if r.stopping() {
+			return ingest.ErrStopped
+		}
+		b, err := r.load(r.sending, number, r.whole)
+		if err != nil {
+			return err
+		}
+		if stored, ok := r.to.present[number]; ok {
+			r.parts[number-1], err = r.keepPart(stored, b.body)
+			b.release()
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		r.senders.Go(func() error {
+			defer b.release()
+			return r.sendStaged(number, b.body)
+		})
 	}
-	w.progress.add(stored.Size)
 	return nil
 }
 
-// sendPart writes one part. The store compares what arrives with its MD5 and
-// with the SHA-256 in the signature, so damage on the way is refused.
-func (w *writer) sendPart(ctx context.Context, uploadID string, number int, section *io.SectionReader, sum *digests) (minio.CompletePart, error) {
-	body := w.progress.body(io.NewSectionReader(section, 0, section.Size()))
-	part, err := w.core.PutObjectPart(ctx, w.bucket, w.req.Key, uploadID, number, body, section.Size(),
-		minio.PutObjectPartOptions{Md5Base64: sum.md5Base64(), Sha256Hex: sum.sha256Hex(), DisableContentSha256: signGivenDigest})
-	if err != nil && raced(err) {
-		return minio.CompletePart{}, errRaced
+// sendStaged sends a part, unless the worker began to stop while the part waited
+// for its turn. That is no error: one would end the parts under way.
+func (r *round) sendStaged(number int, body []byte) error {
+	if r.stopping() {
+		r.left.Store(true)
+		return nil
 	}
+	p := partOf(number, body)
+	p.moved = r.req.Moved
+	stored, err := r.sendPart(r.sending, r.req.Key, r.to.id, p, r.to.able)
 	if err != nil {
-		return minio.CompletePart{}, w.explain(ctx, err, fmt.Sprintf("write part %d of %s", number, w.req.Key))
+		return err
 	}
-	w.progress.sent(section.Size())
-	return minio.CompletePart{PartNumber: number, ETag: part.ETag}, nil
+	r.parts[number-1] = stored
+	r.progress.sent(stored.Size)
+	return nil
+}
+
+// keepPart accepts a part that the store has, if it is the local bytes'.
+func (w *writer) keepPart(stored minio.ObjectPart, body []byte) (ingest.Part, error) {
+	same := stored.Size == int64(len(body))
+	if stored.ChecksumSHA256 != "" {
+		same = same && stored.ChecksumSHA256 == partOf(stored.PartNumber, body).checksum()
+	} else {
+		sum := md5.Sum(body) //nolint:gosec // see the import
+		same = same && strings.EqualFold(stored.ETag, hex.EncodeToString(sum[:]))
+	}
+	if !same {
+		return ingest.Part{}, errForeign
+	}
+	w.progress.add(stored.Size)
+	return ingest.Part{Number: stored.PartNumber, Size: stored.Size, ETag: stored.ETag, SHA256: stored.ChecksumSHA256}, nil
 }

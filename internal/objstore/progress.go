@@ -1,7 +1,6 @@
 package objstore
 
 import (
-	"io"
 	"sync"
 
 	"stevedore/internal/ingest"
@@ -63,25 +62,4 @@ func (p *progress) sent(n int64) {
 	if p.stored != nil {
 		p.stored()
 	}
-}
-
-// body is what a request sends of the file: it tells when bytes are taken from
-// it, long before a whole part of them is safe. It can be sought, without which
-// requests would not be repeated.
-func (p *progress) body(section *io.SectionReader) io.ReadSeeker {
-	return &sending{SectionReader: section, moved: p.moved}
-}
-
-type sending struct {
-	*io.SectionReader
-	moved func()
-}
-
-// Read implements io.Reader.
-func (s *sending) Read(b []byte) (int, error) {
-	n, err := s.SectionReader.Read(b)
-	if n > 0 && s.moved != nil {
-		s.moved()
-	}
-	return n, err
 }

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -98,4 +99,13 @@ func flipByte(t *testing.T, r *http.Request) {
 	require.NoError(t, err)
 	body[len(body)/2] ^= 1
 	r.Body = io.NopCloser(bytes.NewReader(body))
+}
+
+// flipInFile damages one bit of a staged file.
+func flipInFile(t *testing.T, path string, content []byte, at int64) {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	require.NoError(t, err)
+	defer file.Close()
+	_, err = file.WriteAt([]byte{content[at] ^ 1}, at)
+	require.NoError(t, err)
 }

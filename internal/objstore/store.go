@@ -9,8 +9,10 @@ package objstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -54,6 +56,15 @@ type Config struct {
 	StopGrace time.Duration
 	// Parallel is how many parts of one file are sent at the same time; default 3.
 	Parallel int
+	// Memory bounds the buffers of all uploads of staged files together; nil does
+	// not. One upload takes at most Parallel + 1 parts.
+	Memory Memory
+}
+
+// Memory is an amount of memory that several users share.
+type Memory interface {
+	// Acquire waits until so many bytes are free, and returns what gives them back.
+	Acquire(ctx context.Context, bytes int64) (release func(), err error)
 }
 
 // Store is a bucket of an object store. It is safe for concurrent use.
@@ -66,6 +77,10 @@ type Store struct {
 	partSize  int64
 	parallel  int
 	stopGrace time.Duration
+	memory    Memory
+	buffers   sync.Pool // of *[]byte with partSize bytes
+	wholes    *trial
+	parts     *trial
 }
 
 // New returns the store. It does not connect; Ping does.
@@ -81,6 +96,9 @@ func New(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare connections to the object store: %w", err)
 	}
+	// A worker sends many small objects side by side. With the library's 16 idle
+	// connections most of them would be closed after each request.
+	transport.MaxIdleConnsPerHost = transport.MaxIdleConns
 	core, err := minio.NewCore(cfg.Endpoint, &minio.Options{
 		Creds:      credentials.NewStaticV4(cfg.AccessKey, cfg.SecretKey, ""),
 		Secure:     cfg.UseTLS,
@@ -94,6 +112,7 @@ func New(cfg Config) (*Store, error) {
 	return &Store{
 		core: core, transport: transport, endpoint: cfg.Endpoint, bucket: cfg.Bucket,
 		region: cfg.Region, partSize: cfg.PartSize, parallel: cfg.Parallel, stopGrace: cfg.StopGrace,
+		memory: cfg.Memory, wholes: newTrial(), parts: newTrial(),
 	}, nil
 }
 
@@ -119,7 +138,10 @@ func (s *Store) Bucket() string { return s.bucket }
 // Close gives up idle connections.
 func (s *Store) Close() { s.transport.CloseIdleConnections() }
 
-// Ping reports whether the store answers, takes our key and has the bucket.
+// Ping reports whether the store answers, accepts our key and has the bucket,
+// and whether objects and multipart uploads are created once in it. The latter
+// is tried out by writing probes, until it has succeeded once; a key that may
+// only read is not refused for that.
 func (s *Store) Ping(ctx context.Context) error {
 	exists, err := s.core.BucketExists(ctx, s.bucket)
 	if err != nil {
@@ -127,6 +149,9 @@ func (s *Store) Ping(ctx context.Context) error {
 	}
 	if !exists {
 		return s.bucketMissing(nil)
+	}
+	if _, err = s.partAbilities(ctx); errors.Is(err, errUnfit) {
+		return err
 	}
 	return nil
 }

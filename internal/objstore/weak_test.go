@@ -1,0 +1,173 @@
+package objstore_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/minio/minio-go/v7/pkg/signer"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/objstore"
+	"stevedore/internal/testenv"
+)
+
+// weak is a store that lacks something: the real one, behind a proxy that hides it.
+type weak struct {
+	// drop are request headers that it ignores, deaf whether it fails requests
+	// that have them instead.
+	drop []string
+	deaf []string
+	// only, may be nil, restricts drop to some requests.
+	only func(*http.Request) bool
+	// silent: it returns no checksums.
+	silent bool
+	// minPart is its smallest part in bytes; 0 is S3's.
+	minPart int64
+}
+
+var checksumElement = regexp.MustCompile(`<Checksum(SHA256|Algorithm|Type)>[^<]*</Checksum(SHA256|Algorithm|Type)>`)
+
+// start returns a store of ours on it.
+func (w weak) start(t *testing.T) (*objstore.Store, testenv.S3) {
+	t.Helper()
+	s3 := testenv.Bucket(t)
+	forward := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: s3.Endpoint})
+			if w.only != nil && !w.only(r.In) {
+				r.Out.Host = r.In.Host
+				return
+			}
+			for _, name := range slices.Concat(w.drop, []string{"Authorization"}) {
+				r.Out.Header.Del(name)
+			}
+			r.Out.Host = s3.Endpoint
+			for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+				r.Out.Header.Del(name)
+			}
+			r.Out.Header = signer.SignV4(*r.Out, s3.AccessKey, s3.SecretKey, "", region(s3)).Header
+		},
+		ModifyResponse: w.answer,
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		for _, name := range w.deaf {
+			if r.Header.Get(name) != "" {
+				_, _ = io.Copy(io.Discard, r.Body)
+				rw.WriteHeader(http.StatusNotImplemented)
+				fmt.Fprintf(rw, "<Error><Code>NotImplemented</Code><Message>%s</Message></Error>", name)
+				return
+			}
+		}
+		if isComplete(r) && w.minPart > 0 {
+			rw.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(rw, "<Error><Code>EntityTooSmall</Code><Message>too small</Message></Error>")
+			return
+		}
+		forward.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(server.Close)
+	store, err := objstore.New(objstore.Config{
+		Endpoint: strings.TrimPrefix(server.URL, "http://"), AccessKey: s3.AccessKey, SecretKey: s3.SecretKey,
+		Bucket: s3.Bucket, Region: s3.Region, PartSize: partSize,
+	})
+	require.NoError(t, err)
+	t.Cleanup(store.Close)
+	return store, s3
+}
+
+func region(s3 testenv.S3) string {
+	if s3.Region == "" {
+		return "us-east-1"
+	}
+	return s3.Region
+}
+
+func (w weak) answer(resp *http.Response) error {
+	if !w.silent {
+		return nil
+	}
+	for name := range resp.Header {
+		if strings.HasPrefix(strings.ToLower(name), "x-amz-checksum") {
+			resp.Header.Del(name)
+		}
+	}
+	if !strings.Contains(resp.Header.Get("Content-Type"), "xml") {
+		return nil
+	}
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	text = checksumElement.ReplaceAll(text, nil)
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+	resp.Header.Set("Content-Length", fmt.Sprint(len(text)))
+	return nil
+}
+
+// A store without checksums gets MD5s, and what it has is asked for by HEAD.
+func TestStoreWithoutChecksums(t *testing.T) {
+	t.Parallel()
+	for name, w := range map[string]weak{
+		"ignores them": {drop: []string{"x-amz-checksum-sha256", "x-amz-checksum-algorithm"}, silent: true},
+		"refuses them": {drop: []string{"Authorization"}, deaf: []string{"x-amz-checksum-sha256", "x-amz-checksum-algorithm"}, silent: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, s3 := w.start(t)
+			conform(t, store, s3, false)
+		})
+	}
+}
+
+// A store that replaces objects is recognized before anything is written to it.
+func TestStoreThatReplacesObjectsIsRefused(t *testing.T) {
+	t.Parallel()
+	isPut := func(r *http.Request) bool { return r.Method == http.MethodPut }
+	for name, c := range map[string]struct {
+		only func(*http.Request) bool
+		text string
+	}{
+		"everywhere":  {nil, "ignores If-None-Match in PUT requests"},
+		"in PUT":      {isPut, "ignores If-None-Match in PUT requests"},
+		"in Complete": {isComplete, "ignores If-None-Match in CompleteMultipartUpload requests"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, s3 := weak{drop: []string{"If-None-Match"}, only: c.only}.start(t)
+			require.ErrorContains(t, store.Ping(t.Context()), c.text)
+			large, _ := stage(t, 2*partSize, 1)
+			_, err := store.Put(t.Context(), large)
+			require.ErrorContains(t, err, c.text)
+			require.Equal(t, ingest.KindTransient, ingest.KindOf(err), "files wait until the store is another one")
+			_, err = store.BeginUpload(t.Context(), key, nil)
+			require.ErrorContains(t, err, c.text)
+			_, err = store.PutBytes(t.Context(), small(t, 100, 2))
+			if name == "in Complete" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, c.text)
+			require.Empty(t, s3.Objects(t), "nothing is left of the trial")
+			require.Zero(t, s3.OpenUploads(t))
+		})
+	}
+}
+
+func TestStoreWithLargerPartsIsNamed(t *testing.T) {
+	t.Parallel()
+	store, _ := weak{minPart: 32 << 20}.start(t)
+	require.NoError(t, store.Ping(t.Context()))
+	large, _ := stage(t, 2*partSize, 1)
+	_, err := store.Put(t.Context(), large)
+	require.ErrorContains(t, err, "wants larger parts")
+}

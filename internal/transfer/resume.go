@@ -1,0 +1,137 @@
+package transfer
+
+import (
+	"crypto/md5" //nolint:gosec // partners' checksum files use it; never a proof by itself
+	"crypto/sha256"
+	"encoding"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+
+	"stevedore/internal/ingest"
+)
+
+// sums are the hashes of a direct transfer: SHA-256 and, for a partner's
+// checksum file, a further one.
+type sums struct {
+	sha256 hash.Hash
+	also   hash.Hash // nil for none
+}
+
+func newSums(also string) (sums, error) {
+	switch also {
+	case "":
+		return sums{sha256: sha256.New()}, nil
+	case "md5":
+		return sums{sha256: sha256.New(), also: md5.New()}, nil //nolint:gosec // see the import
+	default:
+		return sums{}, ingest.Errorf(ingest.KindInvalid, "unknown hash algorithm %q: use md5", also)
+	}
+}
+
+func (s sums) write(bytes []byte) {
+	s.sha256.Write(bytes) // a hash never fails
+	if s.also != nil {
+		s.also.Write(bytes)
+	}
+}
+
+// digests returns the finished hashes in lower-case hex.
+func (s sums) digests() (sha256, also string) {
+	if s.also != nil {
+		also = hex.EncodeToString(s.also.Sum(nil))
+	}
+	return hex.EncodeToString(s.sha256.Sum(nil)), also
+}
+
+// marshal returns the state of SHA-256, followed by that of the further hash.
+func (s sums) marshal() ([]byte, error) {
+	state, err := s.sha256.(encoding.BinaryMarshaler).MarshalBinary()
+	if err == nil && s.also != nil {
+		var also []byte
+		also, err = s.also.(encoding.BinaryMarshaler).MarshalBinary()
+		state = append(state, also...)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("marshal the hash state: %w", err)
+	}
+	return state, nil
+}
+
+// unmarshal continues from a state. It must have the same hashes, or more when
+// only SHA-256 is wanted.
+func (s sums) unmarshal(state []byte) error {
+	fresh, err := s.sha256.(encoding.BinaryMarshaler).MarshalBinary() // all states of a hash are of one length
+	if err != nil || len(state) < len(fresh) {
+		return errors.Join(errUnusable, err)
+	}
+	err = s.sha256.(encoding.BinaryUnmarshaler).UnmarshalBinary(state[:len(fresh)])
+	if err == nil && s.also != nil {
+		err = s.also.(encoding.BinaryUnmarshaler).UnmarshalBinary(state[len(fresh):])
+	}
+	if err != nil {
+		return fmt.Errorf("%w: hash state: %w", errUnusable, err)
+	}
+	return nil
+}
+
+// Digest returns the SHA-256, in lower-case hex, of the bytes in a checkpoint, and
+// whether its hash state is of use.
+func (d *Direct) Digest(c ingest.TransferCheckpoint) (sha256 string, ok bool) {
+	s, err := newSums("")
+	if err == nil && c.Offset > 0 {
+		err = s.unmarshal(c.HashState)
+	}
+	if err != nil {
+		return "", false
+	}
+	sha256, _ = s.digests()
+	return sha256, true
+}
+
+// resume returns the checkpoint to continue from with its hashes: the request's
+// if it agrees with itself, else the beginning of the same upload.
+func (d *Direct) resume(req ingest.DirectTransfer) (ingest.TransferCheckpoint, sums, error) {
+	s, err := newSums(req.Also)
+	if err != nil {
+		return ingest.TransferCheckpoint{}, s, err
+	}
+	start := ingest.TransferCheckpoint{UploadID: req.UploadID, PartSize: d.PartSizeOf(req.Size)}
+	if req.From.Offset == 0 && len(req.From.Parts) == 0 {
+		return start, s, nil
+	}
+	err = checkTransfer(req)
+	if err == nil {
+		err = s.unmarshal(req.From.HashState)
+	}
+	if err == nil {
+		return req.From, s, nil
+	}
+	d.cfg.Logger.Warn("the transfer starts over", "key", req.Key, "reason", err.Error())
+	s, err = newSums(req.Also)
+	return start, s, err
+}
+
+// checkTransfer says why a checkpoint cannot be resumed from, if it cannot.
+func checkTransfer(req ingest.DirectTransfer) error {
+	c := req.From
+	switch {
+	case c.UploadID != req.UploadID:
+		return fmt.Errorf("%w: it is of another upload", errUnusable)
+	case c.PartSize <= 0 || c.Offset <= 0 || c.Offset > req.Size:
+		return fmt.Errorf("%w: %d of %d bytes in parts of %d", errUnusable, c.Offset, req.Size, c.PartSize)
+	}
+	var sum int64
+	for i, part := range c.Parts {
+		whole := part.Size == c.PartSize || sum+part.Size == req.Size && part.Size < c.PartSize
+		if part.Number != i+1 || !whole || part.ETag == "" {
+			return fmt.Errorf("%w: part %d is listed as number %d with %d bytes", errUnusable, i+1, part.Number, part.Size)
+		}
+		sum += part.Size
+	}
+	if sum != c.Offset {
+		return fmt.Errorf("%w: its parts have %d bytes, not %d", errUnusable, sum, c.Offset)
+	}
+	return nil
+}
