@@ -14,7 +14,7 @@ import (
 var EventKeys = map[EventType][]string{
 	EventDiscovered:      {"path", "source"},
 	EventSettled:         {"settle_sec"},
-	EventDownloadStarted: {"server", "mode"},
+	EventDownloadStarted: {"server"},
 	EventDownloadResumed: {"offset"},
 	EventDownloaded:      {"size_mb", "duration_sec", "temp_path"},
 	EventVerified:        {"algo", "hash", "source"},
@@ -48,7 +48,7 @@ func noFailure() *Failure { return &Failure{} }
 // a slot other than 0 it is refused unless the file holds that slot. stagedOn is
 // the id of the staging volume, empty where nothing is staged.
 func Started(file File, mode Mode, slot int64, stagedOn string) Change {
-	c := of(file).with(EventDownloadStarted, "", map[string]any{"server": file.ServerName, "mode": string(mode)})
+	c := of(file).with(EventDownloadStarted, "", map[string]any{"server": file.ServerName})
 	c.To, c.Slot = StatusDownloading, slot
 	c.Set = Columns{Mode: &mode, StagedOn: &stagedOn}
 	return c

@@ -46,10 +46,10 @@ type File struct {
 	Bucket    string
 	ObjectKey string
 	ETag      string
-	// Checksum is the store's own SHA-256 checksum of the object, in base64. For a
-	// file moved directly it is that of its parts ("...-N" for N parts), which with
-	// Hash proves the object, because its metadata was written before the hash was
-	// known. Empty where the object's metadata has the hash.
+	// Checksum is the store's own SHA-256 checksum of the object, in base64; empty
+	// when the store keeps none. For a file moved directly it is that of its parts
+	// ("...-N" for N parts) and with Hash the proof of the object, because its
+	// metadata was written before the hash was known.
 	Checksum string
 	// Mode is how the bytes were or are being moved; empty until that begins.
 	Mode Mode

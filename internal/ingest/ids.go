@@ -38,6 +38,10 @@ func UploadQueue(hostQueue string) string { return hostQueue + uploadSuffix }
 // TidyQueue returns the host's queue for short work on its staging folder.
 func TidyQueue(hostQueue string) string { return hostQueue + tidySuffix }
 
+// TransferQueue returns the task queue for direct transfers of those workers that
+// share the queue: a queue of its own bounds how many each of them carries out.
+func TransferQueue(sharedQueue string) string { return sharedQueue + "-transfers" }
+
 // DiscoverWorkflowID returns the workflow id of a server's DiscoverFiles.
 func DiscoverWorkflowID(serverUUID string) string { return "discover/" + serverUUID }
 

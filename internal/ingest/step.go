@@ -85,7 +85,8 @@ func StepAfterIn(mode Mode, step Step) Step {
 }
 
 // RetryFrom lists the steps that an operator may name for a file that failed at
-// the step: those of its mode that come no later.
+// the step: those of its mode that come no later. It is empty while the file has
+// no mode.
 func RetryFrom(mode Mode, failed Step) []Step {
 	var steps []Step
 	for _, info := range StepsOf(mode) {
@@ -94,5 +95,17 @@ func RetryFrom(mode Mode, failed Step) []Step {
 			return steps
 		}
 	}
-	return steps[:1] // it failed at a step of another mode: only the beginning is sure
+	return steps[:min(1, len(steps))] // it failed at a step of another mode: only the beginning is sure
+}
+
+// RetrySteps lists the steps of all modes that an operator can retry from, in
+// the order of Steps.
+func RetrySteps() []Step {
+	var steps []Step
+	for _, info := range Steps {
+		if info.Step != StepAfter {
+			steps = append(steps, info.Step)
+		}
+	}
+	return steps
 }

@@ -61,6 +61,8 @@ type PutBytes struct {
 	SHA256 string
 	// Metadata is stored with the object, beside "sha256"; values may be any UTF-8.
 	Metadata map[string]string
+	// Moved, may be nil, is called when bytes went out.
+	Moved func()
 }
 
 // Part is one stored part of a multipart upload.

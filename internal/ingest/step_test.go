@@ -1,0 +1,77 @@
+package ingest_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"stevedore/internal/ingest"
+)
+
+// stories are the steps of each mode, as operators name them.
+var stories = map[ingest.Mode][]ingest.Step{
+	ingest.ModeMemory: {ingest.StepTransfer, ingest.StepNotify},
+	ingest.ModeStaged: {ingest.StepDownload, ingest.StepVerify, ingest.StepUpload, ingest.StepNotify},
+	ingest.ModeDirect: {ingest.StepTransfer, ingest.StepNotify},
+}
+
+func TestStepsFollowOneAnother(t *testing.T) {
+	t.Parallel()
+	assert.Len(t, stories, len(ingest.Modes))
+	for mode, want := range stories {
+		var got []ingest.Step
+		for _, info := range ingest.StepsOf(mode) {
+			got = append(got, info.Step)
+		}
+		assert.Equal(t, want, got, mode)
+		assert.Equal(t, want[0], ingest.FirstStep(mode), mode)
+		for i, step := range want[:len(want)-1] {
+			assert.Equal(t, want[i+1], ingest.StepAfterIn(mode, step), "%s after %s", mode, step)
+		}
+		assert.Empty(t, ingest.StepAfterIn(mode, ingest.StepNotify), mode)
+		assert.Empty(t, ingest.StepAfterIn(mode, ingest.StepAfter), mode)
+	}
+}
+
+// TestRetryFrom: an operator may go back, never forward, and to nothing that the
+// mode does not have.
+func TestRetryFrom(t *testing.T) {
+	t.Parallel()
+	for mode, steps := range stories {
+		for i, failed := range steps {
+			assert.Equal(t, steps[:i+1], ingest.RetryFrom(mode, failed), "%s at %s", mode, failed)
+		}
+		for _, other := range []ingest.Step{ingest.StepDiscover, ingest.StepAfter, ""} {
+			assert.Equal(t, steps[:1], ingest.RetryFrom(mode, other), "%s at %q", mode, other)
+		}
+	}
+	assert.Equal(t, []ingest.Step{ingest.StepTransfer}, ingest.RetryFrom(ingest.ModeDirect, ingest.StepUpload))
+	assert.Equal(t, []ingest.Step{ingest.StepDownload}, ingest.RetryFrom(ingest.ModeStaged, ingest.StepTransfer))
+	assert.Empty(t, ingest.RetryFrom("", ingest.StepDownload), "it has no mode yet")
+	assert.Equal(t, []ingest.Step{
+		ingest.StepDownload, ingest.StepVerify, ingest.StepUpload, ingest.StepTransfer, ingest.StepNotify,
+	}, ingest.RetrySteps())
+}
+
+// TestStepTable: what the ledger allows agrees with the table of steps.
+func TestStepTable(t *testing.T) {
+	t.Parallel()
+	seen := map[ingest.Step]bool{}
+	for _, info := range ingest.Steps {
+		assert.False(t, seen[info.Step], "%s twice", info.Step)
+		seen[info.Step] = true
+		found, ok := info.Step.Info()
+		assert.True(t, ok)
+		assert.Equal(t, info, found)
+		assert.NotEmpty(t, info.Label, info.Step)
+		assert.Contains(t, ingest.EventKeys, info.Event, info.Step)
+		if info.Step != ingest.StepAfter {
+			assert.True(t, ingest.StatusError.CanBecome(info.Entry), "a retry from %s sets %s", info.Step, info.Entry)
+		}
+		assert.True(t, info.Entry.CanBecome(info.Working), "%s: %s -> %s", info.Step, info.Entry, info.Working)
+		reads := info.Step == ingest.StepDownload || info.Step == ingest.StepTransfer
+		assert.Equal(t, reads, info.Fetches, "%s needs a slot", info.Step)
+	}
+	_, ok := ingest.StepDiscover.Info()
+	assert.False(t, ok)
+}
