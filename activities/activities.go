@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -11,10 +12,13 @@ import (
 type Deps struct {
 	Ledger    Ledger
 	Catalog   Catalog
+	Slots     Reservations
 	Debris    Debris
 	Sources   Sources
 	Staging   Staging
+	Memory    Memory
 	Objects   Objects
+	Direct    DirectDeps
 	Announcer Announcer
 	Workflows Workflows
 	Audits    Audits
@@ -35,11 +39,23 @@ type Deps struct {
 // Activities implements every activity of stevedore.
 type Activities struct {
 	Deps
+	// released wakes the dispatchers in this process.
+	released hints
 }
 
 // New returns the activities over the given world.
 func New(deps Deps) *Activities {
 	return &Activities{Deps: deps}
+}
+
+// apply commits a change of the file, and wakes the dispatcher of its server, if
+// it runs in this process, when that released a slot.
+func (a *Activities) apply(ctx context.Context, file ingest.File, change ingest.Change) error {
+	err := a.Ledger.Apply(ctx, change)
+	if err == nil && change.FreeSlot {
+		a.released.tell(file.ServerUUID)
+	}
+	return err
 }
 
 // HostBeat is how often a worker says that it lives.

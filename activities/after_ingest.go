@@ -37,13 +37,7 @@ func (a *Activities) settleAfter(ctx context.Context, file ingest.File, err erro
 	if err == nil || !kind.Permanent() {
 		return a.settle(ctx, ingest.StepAfter, file, err)
 	}
-	noteErr := a.Ledger.Apply(ctx, ingest.Change{
-		FileUUID: file.UUID, Fence: file.Fence,
-		Events: []ingest.Event{{
-			Type: ingest.EventError, Key: string(ingest.StepAfter),
-			Details: map[string]any{"step": ingest.StepAfter, "kind": kind, "message": message(err)},
-		}},
-	})
+	noteErr := a.apply(ctx, file, ingest.SourceFailed(file, ingest.Failure{Step: ingest.StepAfter, Kind: kind, Message: message(err)}))
 	if noteErr != nil {
 		return applicationError(noteErr)
 	}
@@ -57,10 +51,7 @@ func (a *Activities) afterIngest(ctx context.Context, server ingest.Server, file
 	if err != nil {
 		return err
 	}
-	return a.Ledger.Apply(ctx, ingest.Change{
-		FileUUID: file.UUID, Fence: file.Fence, To: file.Status,
-		Events: []ingest.Event{{Type: ingest.EventSourceDone, Details: details}},
-	})
+	return a.apply(ctx, file, ingest.SourceDone(file, details))
 }
 
 // tidySource does the action and returns what is to be told of it. A source

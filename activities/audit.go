@@ -53,7 +53,7 @@ func (a *Activities) RunAudit(ctx context.Context, in AuditInput) error {
 	if err != nil {
 		return applicationError(err)
 	}
-	ctx, stop := beating(ctx)
+	ctx, stop := beating(ctx, nil)
 	defer stop()
 	notes := &auditNotes{audits: a.Audits, run: run.UUID, attempt: attempt}
 	var late error // the first failure to write; it ends the audit with the next difference
@@ -86,10 +86,10 @@ func (a *Activities) EndAudit(ctx context.Context, in AuditInput) error {
 	return applicationError(a.Audits.EndAudit(ctx, in.RunUUID, in.Failure))
 }
 
-// beating heartbeats until stop is called. An audit may wait long for a server
-// without counting anything. The context is cancelled with ErrStopped when the
+// beating heartbeats until stop is called, with the details that details returns;
+// nil for none. An audit may wait long for a server without counting anything. The context is cancelled with ErrStopped when the
 // worker shuts down.
-func beating(ctx context.Context) (_ context.Context, stop func()) {
+func beating(ctx context.Context, details func() any) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
 	go func() {
@@ -97,7 +97,11 @@ func beating(ctx context.Context) (_ context.Context, stop func()) {
 		tick := time.NewTicker(HeartbeatEvery)
 		defer tick.Stop()
 		for {
-			activity.RecordHeartbeat(ctx)
+			if details == nil {
+				activity.RecordHeartbeat(ctx)
+			} else {
+				activity.RecordHeartbeat(ctx, details())
+			}
 			select {
 			case <-ctx.Done():
 				return

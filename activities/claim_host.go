@@ -20,6 +20,9 @@ type Host struct {
 	Queue string `json:"queue"`
 	// Timeout is how long a task may wait in Queue before the host is doubted.
 	Timeout time.Duration `json:"timeout"`
+	// Direct says that there is no room in staging and the file may be moved
+	// without it; then it is all there is.
+	Direct bool `json:"direct,omitempty"`
 }
 
 // ClaimHost finds the host for a file: the living one that has bytes of it
@@ -44,7 +47,14 @@ func (a *Activities) ClaimHost(ctx context.Context, in ClaimHostInput) (Host, er
 			return Host{Queue: there, Timeout: a.HostTimeout}, nil
 		}
 	}
-	if err := a.Staging.Reserve(ctx, in.FileUUID, in.Size); err != nil {
+	err = a.Staging.Reserve(ctx, in.FileUUID, in.Size)
+	if ingest.IsKind(err, ingest.KindStagingFull) && file.StagedOn == "" {
+		server, serverErr := a.Ledger.Server(ctx, file.ServerUUID)
+		if serverErr == nil && server.MayGoDirect() {
+			return Host{Direct: true}, nil
+		}
+	}
+	if err != nil {
 		return Host{}, a.settle(ctx, ingest.StepDownload, file, err)
 	}
 	return Host{Queue: a.hostQueue(), Timeout: a.HostTimeout}, nil

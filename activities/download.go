@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -13,6 +12,8 @@ import (
 // DownloadInput names the file to be brought into staging.
 type DownloadInput struct {
 	FileUUID string `json:"file_uuid"`
+	// Slot is the one that the file must hold while it is read.
+	Slot int64 `json:"slot"`
 }
 
 // DownloadResult describes the staged bytes.
@@ -30,14 +31,14 @@ func (a *Activities) Download(ctx context.Context, in DownloadInput) (DownloadRe
 	if err != nil {
 		return DownloadResult{}, applicationError(err)
 	}
-	staged, err := a.download(ctx, file)
+	staged, err := a.download(ctx, file, in.Slot)
 	if err != nil {
 		return DownloadResult{}, a.settle(ctx, ingest.StepDownload, file, err)
 	}
 	return DownloadResult{Size: staged.Size, SHA256: staged.SHA256}, nil
 }
 
-func (a *Activities) download(ctx context.Context, file ingest.File) (ingest.Staged, error) {
+func (a *Activities) download(ctx context.Context, file ingest.File, slot int64) (ingest.Staged, error) {
 	stored, err := a.alreadyStored(ctx, file)
 	if err != nil || stored {
 		return ingest.Staged{Size: file.Size, SHA256: file.Hash}, err
@@ -55,12 +56,7 @@ func (a *Activities) download(ctx context.Context, file ingest.File) (ingest.Sta
 		// retry must find its way back.
 		host = file.StagedOn
 	}
-	err = a.Ledger.Apply(ctx, ingest.Change{
-		FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusDownloading,
-		Events: []ingest.Event{{Type: ingest.EventDownloadStarted, Details: map[string]any{"server": server.Name}}},
-		Set:    ingest.Columns{StagedOn: &host},
-	})
-	if err != nil {
+	if err := a.apply(ctx, file, ingest.Started(file, ingest.ModeStaged, slot, host)); err != nil {
 		return ingest.Staged{}, err
 	}
 	began := time.Now()
@@ -68,7 +64,8 @@ func (a *Activities) download(ctx context.Context, file ingest.File) (ingest.Sta
 	if err != nil {
 		return ingest.Staged{}, sourceGone(server, file, err)
 	}
-	return staged, a.Ledger.Apply(ctx, downloadedChange(file, staged, a.Staging.HostID(), time.Since(began)))
+	fetched := ingest.Fetched{Mode: ingest.ModeStaged, Path: staged.Path, Size: staged.Size, SHA256: staged.SHA256, Took: time.Since(began)}
+	return staged, a.apply(ctx, file, ingest.Downloaded(file, fetched, a.Staging.HostID()))
 }
 
 // stored reports whether the object is safe, so that the steps before have
@@ -86,15 +83,24 @@ func (a *Activities) alreadyStored(ctx context.Context, file ingest.File) (bool,
 		return stored(file), nil
 	}
 	object, found, err := a.Objects.Head(ctx, file.Bucket, file.ObjectKey)
-	if err != nil || !found || object.Size != file.Size || object.SHA256 != file.Hash {
+	if err != nil || !found || object.Size != file.Size || !proven(file, object) {
 		return false, err
 	}
 	if file.Status != ingest.StatusUploading {
-		if err := a.Ledger.Apply(ctx, ingest.Change{FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusDownloading}); err != nil {
+		if err := a.apply(ctx, file, ingest.Change{FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusDownloading}); err != nil {
 			return false, err
 		}
 	}
-	return true, a.Ledger.Apply(ctx, uploadedChange(file, object))
+	return true, a.apply(ctx, file, ingest.Uploaded(file, object))
+}
+
+// proven reports whether the object has the content that the ledger knows: by the
+// hash in its metadata or, after a direct transfer, by the checksum of its parts.
+func proven(file ingest.File, object ingest.Object) bool {
+	if object.SHA256 != "" {
+		return object.SHA256 == file.Hash
+	}
+	return file.Checksum != "" && object.Checksum == file.Checksum
 }
 
 // alreadyStaged recognizes an earlier attempt that got as far as the commit
@@ -159,7 +165,7 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	defer func() { _ = remote.Close() }()
 	staged, err := a.Staging.Fetch(ctx, ingest.Fetch{
 		FileUUID: file.UUID, Size: file.Size, ModTime: file.ModTime.Unix(),
-		Resumed: func(offset int64) error { return a.Ledger.Apply(ctx, resumedChange(file, offset)) },
+		Resumed: func(offset int64) error { return a.apply(ctx, file, ingest.Resumed(file, offset)) },
 		Source:  remote, Progress: report, Stop: activity.GetWorkerStopChannel(ctx),
 	})
 	if err != nil {
@@ -185,28 +191,4 @@ func sameVersion(ctx context.Context, source Source, file ingest.File) error {
 			ingest.DisplayPath(file.RemotePath), file.Size, file.ModTime.UTC().Format(time.RFC3339), now.Size, now.ModTime.UTC().Format(time.RFC3339))
 	}
 	return nil
-}
-
-// resumedChange is recorded when it happens: a large file may take hours from then on.
-func resumedChange(file ingest.File, offset int64) ingest.Change {
-	return ingest.Change{
-		FileUUID: file.UUID, Fence: file.Fence,
-		Events: []ingest.Event{{
-			Type: ingest.EventDownloadResumed, Key: strconv.FormatInt(offset, 10), Details: map[string]any{"offset": offset},
-		}},
-	}
-}
-
-func downloadedChange(file ingest.File, staged ingest.Staged, host string, took time.Duration) ingest.Change {
-	algo := "sha256"
-	return ingest.Change{
-		FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusDownloaded,
-		Events: []ingest.Event{{
-			Type: ingest.EventDownloaded, Key: staged.SHA256,
-			Details: map[string]any{
-				"size_mb": float64(staged.Size) / (1 << 20), "duration_sec": took.Seconds(), "temp_path": staged.Path,
-			},
-		}},
-		Set: ingest.Columns{Hash: &staged.SHA256, HashAlgo: &algo, StagedOn: &host, Error: &ingest.Failure{}},
-	}
 }

@@ -100,18 +100,11 @@ func (a *Activities) settle(ctx context.Context, step ingest.Step, file ingest.F
 	if err == nil || kind.Permanent() || errors.Is(err, ingest.ErrStopped) || ctx.Err() != nil {
 		return applicationError(err)
 	}
-	failure := ingest.Failure{Step: step, Kind: kind, Message: message(err)}
-	note := ingest.Change{
-		FileUUID: file.UUID, Fence: file.Fence,
-		Events: []ingest.Event{{
-			Type: ingest.EventRetryScheduled, Key: string(step) + ":" + string(kind),
-			Details: map[string]any{
-				"step": step, "kind": kind, "message": failure.Message, "attempt": activity.GetInfo(ctx).Attempt,
-			},
-		}},
-		Set: ingest.Columns{Error: &failure},
-	}
-	if noteErr := a.Ledger.Apply(ctx, note); noteErr != nil {
+	note := ingest.RetryScheduled(file, ingest.Failure{Step: step, Kind: kind, Message: message(err)}, activity.GetInfo(ctx).Attempt)
+	// What comes after the upload needs nothing of the server, or may wait long for
+	// it: other files use the slot meanwhile.
+	note.FreeSlot = step == ingest.StepNotify || step == ingest.StepAfter
+	if noteErr := a.apply(ctx, file, note); noteErr != nil {
 		a.Log.WarnContext(ctx, "cannot note the retry in the ledger", "file", file.UUID, "error", noteErr)
 	}
 	return applicationError(err)

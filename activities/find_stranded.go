@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"stevedore/internal/ingest"
@@ -124,23 +125,33 @@ func (a *Activities) requeue(ctx context.Context, file ingest.File) error {
 		lost := ingest.Failure{
 			Step: ingest.StepDownload, Kind: ingest.KindStranded, Message: "its workflow ended from outside while it was " + string(file.Status),
 		}
-		err = a.Ledger.Apply(ctx, ingest.Change{
-			FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusError,
-			Events: []ingest.Event{{
-				Type:    ingest.EventError,
-				Details: map[string]any{"step": lost.Step, "kind": lost.Kind, "message": lost.Message},
-			}},
-			Set: ingest.Columns{Error: &lost},
-		})
+		err = a.apply(ctx, file, ingest.Failed(file, lost))
 		if err != nil {
 			return err
 		}
 	}
-	return a.Ledger.Apply(ctx, ingest.Change{
-		FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusReady, NewRound: true,
-		Events: []ingest.Event{{
-			Type: ingest.EventRequeued, Key: "after round " + strconv.Itoa(file.Round), Details: map[string]any{"reason": "its workflow was gone"},
-		}},
-		Set: ingest.Columns{Error: &ingest.Failure{}},
-	})
+	return a.apply(ctx, file, ingest.Requeued(file, 0, "its workflow was gone", "after round "+strconv.Itoa(file.Round)))
+}
+
+// ReadyFile is a file as far as the start of its workflow needs it.
+type ReadyFile struct {
+	UUID string `json:"uuid"`
+	// Summary is the path for people, at most 400 bytes.
+	Summary string `json:"summary"`
+	// Path is the path for people where Summary is only its beginning, at most
+	// 4,096 bytes.
+	Path string      `json:"path,omitempty"`
+	Size int64       `json:"size"`
+	Mode ingest.Mode `json:"mode,omitempty"`
+}
+
+// longPathBytes keeps a page of files small enough for Temporal.
+const longPathBytes = 4096
+
+func readyFile(f ingest.File) ReadyFile {
+	r := ReadyFile{UUID: f.UUID, Summary: ingest.Summary(f.RemotePath), Size: f.Size, Mode: f.Mode}
+	if path := ingest.DisplayPath(f.RemotePath); path != r.Summary {
+		r.Path = strings.ToValidUTF8(path[:min(len(path), longPathBytes)], "")
+	}
+	return r
 }

@@ -1,18 +1,21 @@
 package activities
 
+import "stevedore/internal/ingest"
+
 // The registered names. Running workflows refer to them: a name is never
 // changed or given another meaning, only added (a golden test pins the list).
 const (
 	NameListDueServers  = "ListDueServers"
 	NameListServerFiles = "ListServerFiles"
 	NameRecheckSettling = "RecheckSettling"
-	NameNextReadyFiles  = "NextReadyFiles"
-	NameOpenIngests     = "OpenIngests"
+	NameDispatchFiles   = "DispatchFiles"
+	NameIngestInMemory  = "IngestInMemory"
 	NameClaimHost       = "ClaimHost"
 	NameCheckHost       = "CheckHost"
 	NameDownload        = "Download"
 	NameVerifyHash      = "VerifyHash"
 	NameUpload          = "Upload"
+	NameTransfer        = "Transfer"
 	NameNotify          = "Notify"
 	NameRenotify        = "Renotify"
 	NameAfterIngest     = "AfterIngest"
@@ -33,3 +36,27 @@ const (
 	NameRunAudit = "RunAudit"
 	NameEndAudit = "EndAudit"
 )
+
+// StepOf maps the activities that are steps of a file to those steps.
+var StepOf = map[string]ingest.Step{
+	NameListServerFiles: ingest.StepDiscover,
+	NameIngestInMemory:  ingest.StepTransfer,
+	NameClaimHost:       ingest.StepDownload,
+	NameDownload:        ingest.StepDownload,
+	NameVerifyHash:      ingest.StepVerify,
+	NameUpload:          ingest.StepUpload,
+	NameTransfer:        ingest.StepTransfer,
+	NameNotify:          ingest.StepNotify,
+	NameAfterIngest:     ingest.StepAfter,
+}
+
+// ActivityOf maps steps to the activity that does most of their work, and that
+// operators pause or reset.
+var ActivityOf = map[ingest.Step]string{
+	ingest.StepDownload: NameDownload,
+	ingest.StepVerify:   NameVerifyHash,
+	ingest.StepUpload:   NameUpload,
+	ingest.StepTransfer: NameTransfer,
+	ingest.StepNotify:   NameNotify,
+	ingest.StepAfter:    NameAfterIngest,
+}

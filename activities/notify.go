@@ -25,16 +25,18 @@ func (a *Activities) Notify(ctx context.Context, in NotifyInput) (NotifyResult, 
 	if err != nil {
 		return NotifyResult{}, applicationError(err)
 	}
-	if file.Status != ingest.StatusCompleted {
-		if err := a.notify(ctx, file); err != nil {
-			return NotifyResult{}, a.settle(ctx, ingest.StepNotify, file, err)
-		}
-	}
 	server, err := a.Ledger.Server(ctx, file.ServerUUID)
-	return NotifyResult{SourceAction: server.AfterIngest != ingest.AfterKeep}, applicationError(err)
+	if err != nil {
+		return NotifyResult{}, applicationError(err)
+	}
+	result := NotifyResult{SourceAction: server.AfterIngest != ingest.AfterKeep}
+	if file.Status == ingest.StatusCompleted {
+		return result, nil
+	}
+	return result, a.settle(ctx, ingest.StepNotify, file, a.notify(ctx, file, result.SourceAction))
 }
 
-func (a *Activities) notify(ctx context.Context, file ingest.File) error {
+func (a *Activities) notify(ctx context.Context, file ingest.File, sourceAction bool) error {
 	if file.Status != ingest.StatusUploaded {
 		return ingest.Errorf(ingest.KindConflict, "file is %s, not uploaded: there is nothing to announce yet", file.Status)
 	}
@@ -42,14 +44,7 @@ func (a *Activities) notify(ctx context.Context, file ingest.File) error {
 	if err != nil {
 		return err
 	}
-	return a.Ledger.Apply(ctx, ingest.Change{
-		FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusCompleted,
-		Events: []ingest.Event{{
-			Type: ingest.EventNotified, Key: receipt.MessageID,
-			Details: map[string]any{"queue": receipt.Queue, "message_id": receipt.MessageID},
-		}},
-		Set: ingest.Columns{Error: &ingest.Failure{}},
-	})
+	return a.apply(ctx, file, ingest.Completed(file, receipt, sourceAction))
 }
 
 func (a *Activities) announce(ctx context.Context, file ingest.File) (ingest.Receipt, error) {
@@ -83,15 +78,5 @@ func (a *Activities) Renotify(ctx context.Context, in RenotifyInput) error {
 	if err != nil {
 		return a.settle(ctx, ingest.StepNotify, file, err)
 	}
-	return applicationError(a.Ledger.Apply(ctx, ingest.Change{
-		FileUUID: file.UUID, Fence: file.Fence,
-		Events: []ingest.Event{{
-			Type: ingest.EventOperatorAction, Key: in.Key,
-			Details: map[string]any{
-				"action": ActionRenotify, "actor": in.Actor, "reason": in.Reason,
-				"queue": receipt.Queue, "message_id": receipt.MessageID,
-			},
-		}},
-		Set: ingest.Columns{Error: &ingest.Failure{}},
-	}))
+	return applicationError(a.apply(ctx, file, ingest.Renotified(file, receipt, in.Actor, in.Reason, in.Key)))
 }

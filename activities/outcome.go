@@ -30,7 +30,7 @@ func (a *Activities) ParkFile(ctx context.Context, in ParkFileInput) (Outcome, e
 			return Outcome{}, applicationError(err)
 		}
 	}
-	return a.aside(ctx, in, ingest.StatusError, ingest.EventError)
+	return a.aside(ctx, in, func(file ingest.File, why ingest.Failure) ingest.Change { return ingest.Failed(file, why) })
 }
 
 func (a *Activities) suspend(ctx context.Context, in ParkFileInput) error {
@@ -73,14 +73,10 @@ type CloseFileInput struct {
 
 // CloseFile records that the version is gone from the server.
 func (a *Activities) CloseFile(ctx context.Context, in CloseFileInput) (Outcome, error) {
-	event := ingest.EventVanished
-	if in.Status == ingest.StatusSuperseded {
-		event = ingest.EventSuperseded
-	}
-	return a.aside(ctx, in.ParkFileInput, in.Status, event)
+	return a.aside(ctx, in.ParkFileInput, func(file ingest.File, why ingest.Failure) ingest.Change { return ingest.Gone(file, in.Status, why) })
 }
 
-func (a *Activities) aside(ctx context.Context, in ParkFileInput, to ingest.Status, event ingest.EventType) (Outcome, error) {
+func (a *Activities) aside(ctx context.Context, in ParkFileInput, changeOf func(ingest.File, ingest.Failure) ingest.Change) (Outcome, error) {
 	file, err := a.Ledger.Claim(ctx, in.FileUUID)
 	if err != nil {
 		return Outcome{}, applicationError(err)
@@ -88,22 +84,9 @@ func (a *Activities) aside(ctx context.Context, in ParkFileInput, to ingest.Stat
 	if file.Status.Terminal() {
 		return Outcome{Status: file.Status}, nil
 	}
-	err = a.Ledger.Apply(ctx, ingest.Change{
-		FileUUID: file.UUID, Fence: file.Fence, To: to,
-		Events: []ingest.Event{{
-			Type: event, Details: map[string]any{"step": in.Step, "kind": in.Kind, "message": in.Message},
-		}},
-		Set: ingest.Columns{Error: &ingest.Failure{Step: in.Step, Kind: in.Kind, Message: in.Message}},
-	})
-	return Outcome{Status: to}, applicationError(err)
+	change := changeOf(file, ingest.Failure{Step: in.Step, Kind: in.Kind, Message: in.Message})
+	return Outcome{Status: change.To}, applicationError(a.apply(ctx, file, change))
 }
-
-// The actions an operator takes on a parked file.
-const (
-	ActionRetry    = "retry"
-	ActionSkip     = "skip"
-	ActionRenotify = "renotify"
-)
 
 // ResumeFileInput is an operator's decision on a parked file.
 type ResumeFileInput struct {
@@ -121,31 +104,8 @@ type ResumeFileInput struct {
 
 // ResumeFile records an operator's decision and moves the file accordingly.
 func (a *Activities) ResumeFile(ctx context.Context, in ResumeFileInput) (Outcome, error) {
-	to := ingest.StatusSkipped
-	if in.Action != ActionSkip {
-		to = retryStatus(in.From)
-	}
-	err := a.Ledger.Apply(ctx, ingest.Change{
-		FileUUID: in.FileUUID, To: to, NewRound: true,
-		Events: []ingest.Event{{
-			Type: ingest.EventOperatorAction, Key: in.Key,
-			Details: map[string]any{"action": in.Action, "from": in.From, "actor": in.Actor, "reason": in.Reason},
-		}},
-		Set: ingest.Columns{Error: &ingest.Failure{}},
+	change := ingest.Decided(in.FileUUID, ingest.OperatorAction{
+		Action: in.Action, From: in.From, Actor: in.Actor, Reason: in.Reason, Key: in.Key,
 	})
-	return Outcome{Status: to}, applicationError(err)
-}
-
-// retryStatus is the status from which the step begins.
-func retryStatus(from ingest.Step) ingest.Status {
-	switch from {
-	case ingest.StepVerify:
-		return ingest.StatusDownloaded
-	case ingest.StepUpload:
-		return ingest.StatusVerified
-	case ingest.StepNotify:
-		return ingest.StatusUploaded
-	default:
-		return ingest.StatusReady
-	}
+	return Outcome{Status: change.To}, applicationError(a.Ledger.Apply(ctx, change))
 }

@@ -88,8 +88,9 @@ func TestADeferredFileWaitsAndKeepsItsBytes(t *testing.T) {
 	assert.Equal(t, ingest.StepDownload, now.ErrorStep)
 	assert.Equal(t, b.acts.Staging.HostID(), now.StagedOn)
 	assert.Equal(t, "it stutters", rig.Detail(b.Events(f.UUID), ingest.EventDeferred, "message"))
-	ready := activities.NextReadyFilesInput{ServerUUID: b.server.UUID, Limit: 10}
-	assert.Empty(t, value[activities.NextReadyFilesResult](b, activities.NameNextReadyFiles, ready).Files)
+	dispatched := value[activities.DispatchFilesResult](b, activities.NameDispatchFiles, activities.DispatchFilesInput{ServerUUID: b.server.UUID})
+	assert.Zero(t, dispatched.Started)
+	assert.InDelta(t, time.Minute, dispatched.DeferredFor, float64(40*time.Second))
 	assert.Zero(t, temporal.woken, "nobody need hurry")
 
 	requeue.Deferred, requeue.Key = nil, "run 2"

@@ -24,6 +24,23 @@ type Ledger interface {
 	// claim exists and of KindConflict when the transition is not allowed.
 	// Applying the same change twice is the same as once.
 	Apply(ctx context.Context, change ingest.Change) error
+	// Take claims the file and, in the same commit, applies the change to it if its
+	// status is one of change.From. It returns the file as it is then. Without the
+	// slot that the change asks for it is KindNoSlot and changes nothing.
+	Take(ctx context.Context, change ingest.Change) (ingest.File, error)
+}
+
+// Reservations keep the concurrency limits of servers.
+type Reservations interface {
+	// TakeDispatch makes the caller the server's only dispatcher.
+	TakeDispatch(ctx context.Context, serverUUID string) (fence int64, err error)
+	// ReserveSlots reserves slots for at most limit ready files, those first that
+	// have waited longest. KindFenced: another dispatcher has taken over.
+	ReserveSlots(ctx context.Context, serverUUID string, fence int64, limit int) (ingest.Reservation, error)
+	// Slots returns the server's reserved slots.
+	Slots(ctx context.Context, serverUUID string) ([]ingest.Slot, error)
+	// ReleaseSlot releases one slot; none there is no error.
+	ReleaseSlot(ctx context.Context, fileUUID string, slot int64) error
 }
 
 // Catalog records what servers show.
@@ -46,11 +63,6 @@ type Catalog interface {
 	// Promote makes those discovered files ready that meet the server's rules,
 	// and returns how many it made ready and how many still settle.
 	Promote(ctx context.Context, server ingest.Server) (promoted, settling int64, err error)
-	// ReadyFiles returns the oldest ready files whose uuid is not excluded.
-	ReadyFiles(ctx context.Context, serverUUID string, exclude []string, limit int) ([]ingest.File, error)
-	// NextDeferred returns how soon the first of those may be taken up that are
-	// put off to a later time; 0 when there is none.
-	NextDeferred(ctx context.Context, serverUUID string) (time.Duration, error)
 }
 
 // Debris is what the reconciler asks the ledger.
@@ -126,11 +138,23 @@ type Objects interface {
 	// Put stores the file under its key exactly once and proves it. Finding the
 	// same content there already is success; other content is KindConflict.
 	Put(ctx context.Context, req ingest.Put) (ingest.Object, error)
+	// PutBytes is Put for a small file in memory, by one request.
+	PutBytes(ctx context.Context, req ingest.PutBytes) (ingest.Object, error)
 	// Head looks at an object; found is false when there is none.
 	Head(ctx context.Context, bucket, key string) (object ingest.Object, found bool, err error)
 	// Uploads calls fn for each unfinished upload of the bucket; Abort ends one.
 	Uploads(ctx context.Context, fn func(ingest.OpenUpload) error) error
 	Abort(ctx context.Context, upload ingest.OpenUpload) error
+}
+
+// Memory is the worker's budget for files moved in memory.
+type Memory interface {
+	// Acquire takes size bytes of the budget, waiting until they are free or ctx
+	// ends. The caller calls release once.
+	Acquire(ctx context.Context, size int64) (release func(), err error)
+	// ReadWhole reads exactly size bytes with several reads outstanding and returns
+	// them with their SHA-256 in lower-case hex. A shorter source is KindChanged.
+	ReadWhole(ctx context.Context, source io.ReaderAt, size int64) (content []byte, sha256 string, err error)
 }
 
 // Announcer tells consumers about completed files.
@@ -145,6 +169,9 @@ type Workflows interface {
 	OpenIngests(ctx context.Context, fileUUIDs []string) ([]string, error)
 	// Polled reports whether any worker polls the task queue.
 	Polled(ctx context.Context, taskQueue string) (bool, error)
+	// StartIngest starts the file's FileIngest with its slot, and reports false when
+	// one runs already, which does not have that slot.
+	StartIngest(ctx context.Context, server ingest.Server, slot ingest.Slot) (started bool, err error)
 	// Wake makes the server's scan look for ready files now, and starts one if
 	// none runs.
 	Wake(ctx context.Context, server ingest.Server) error

@@ -2,6 +2,8 @@ package activities_test
 
 import (
 	"context"
+	"crypto/md5"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"maps"
@@ -158,14 +160,10 @@ func TestABitFlippedInStagingIsFetchedAgain(t *testing.T) {
 	content := rig.Random(5000)
 	f := b.ready("a.bin", content)
 	require.Empty(t, b.download(f))
-	flip(t, b.staged(f))
-	assert.Equal(t, string(ingest.KindHashMismatch), b.verify(f))
-	assert.NoFileExists(t, b.staged(f), "damaged bytes are never resumed from")
-	require.Empty(t, b.download(f))
 	require.Empty(t, b.verify(f))
-
-	flip(t, b.staged(f)) // after the check this time
+	flip(t, b.staged(f))
 	assert.Equal(t, string(ingest.KindHashMismatch), b.upload(f))
+	assert.NoFileExists(t, b.staged(f), "damaged bytes are never resumed from")
 	assert.Empty(t, b.S3.Objects(t))
 	require.Empty(t, b.download(f))
 	require.Empty(t, b.verify(f))
@@ -188,7 +186,7 @@ func TestStagingWipedIsSaidSo(t *testing.T) {
 	f := b.ready("a.bin", rig.Random(5000))
 	require.Empty(t, b.download(f))
 	require.NoError(t, os.RemoveAll(filepath.Dir(b.staged(f))))
-	assert.Equal(t, string(ingest.KindStagingLost), b.verify(f))
+	require.Empty(t, b.verify(f))
 	assert.Equal(t, string(ingest.KindStagingLost), b.upload(f))
 	require.Empty(t, b.download(f))
 	require.Empty(t, b.verify(f))
@@ -225,14 +223,26 @@ func TestAZombieChangesNothing(t *testing.T) {
 	require.Empty(t, b.upload(f))
 }
 
-func TestAnotherHostDoesNotVerify(t *testing.T) {
+// TestOnlyTheHostReadsStagedBytesAgain: a checksum by another algorithm needs
+// them, one by SHA-256 was computed while they came in.
+func TestOnlyTheHostReadsStagedBytesAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.bin", rig.Random(10))
-	require.Empty(t, b.download(f))
-	assert.Equal(t, activities.TypeOtherHost, b.run(activities.NameVerifyHash,
-		activities.VerifyHashInput{FileUUID: f.UUID, HostQueue: "stevedore-host-other"}))
-	assert.Equal(t, ingest.StatusDownloaded, b.status(f))
+	content := rig.Random(1000)
+	sum := md5.Sum(content)
+	b.sshd.Write("a.bin.md5", []byte(hex.EncodeToString(sum[:])+"  a.bin\n"))
+	b.sshd.Write("b.bin.sha256", []byte(rig.Digest(content)+"  b.bin\n"))
+	elsewhere := func(f ingest.File) string {
+		return b.run(activities.NameVerifyHash, activities.VerifyHashInput{FileUUID: f.UUID, HostQueue: "stevedore-host-other"})
+	}
+	other, same := b.ready("a.bin", content), b.ready("b.bin", content)
+	require.Empty(t, b.download(other))
+	assert.Equal(t, activities.TypeOtherHost, elsewhere(other))
+	assert.Equal(t, ingest.StatusDownloaded, b.status(other))
+	require.Empty(t, b.verify(other))
+	require.Empty(t, b.download(same))
+	require.Empty(t, elsewhere(same))
+	assert.Equal(t, "b.bin.sha256", rig.Detail(b.Events(same.UUID), ingest.EventVerified, "source"))
 }
 
 func TestParkedAndResumedIsInTheLedger(t *testing.T) {
@@ -245,7 +255,7 @@ func TestParkedAndResumedIsInTheLedger(t *testing.T) {
 	}
 	assert.Equal(t, ingest.StatusError, b.status(f))
 	decision := activities.ResumeFileInput{
-		FileUUID: f.UUID, Action: activities.ActionRetry, From: ingest.StepDownload, Actor: "ann", Reason: "allowed now", Key: "run/1",
+		FileUUID: f.UUID, Action: ingest.ActionRetry, From: ingest.StepDownload, Actor: "ann", Reason: "allowed now", Key: "run/1",
 	}
 	for range 2 {
 		require.Empty(t, b.run(activities.NameResumeFile, decision))

@@ -133,10 +133,5 @@ func exists(ctx context.Context, source Source, path string) (bool, error) {
 }
 
 func (a *Activities) vanish(ctx context.Context, file ingest.File) error {
-	return a.Ledger.Apply(ctx, ingest.Change{
-		FileUUID: file.UUID, To: ingest.StatusVanished,
-		Events: []ingest.Event{{
-			Type: ingest.EventVanished, Details: map[string]any{"step": ingest.StepDiscover},
-		}},
-	})
+	return a.Ledger.Apply(ctx, ingest.VanishedWhileSettling(file))
 }

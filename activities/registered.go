@@ -1,11 +1,12 @@
 package activities
 
+import "maps"
+
 // Registered returns every activity by its registered name.
 func (a *Activities) Registered() map[string]any {
 	all := a.RegisteredOnHost()
-	for name, fn := range a.RegisteredShared() {
-		all[name] = fn
-	}
+	maps.Copy(all, a.RegisteredShared())
+	maps.Copy(all, a.RegisteredTransfers())
 	return all
 }
 
@@ -17,8 +18,8 @@ func (a *Activities) RegisteredShared() map[string]any {
 		NameListDueServers:  a.ListDueServers,
 		NameListServerFiles: a.ListServerFiles,
 		NameRecheckSettling: a.RecheckSettling,
-		NameNextReadyFiles:  a.NextReadyFiles,
-		NameOpenIngests:     a.OpenIngests,
+		NameDispatchFiles:   a.DispatchFiles,
+		NameIngestInMemory:  a.IngestInMemory,
 		NameClaimHost:       a.ClaimHost,
 		NameCheckHost:       a.CheckHost,
 		NameVerifyHash:      a.VerifyHash,
@@ -40,6 +41,11 @@ func (a *Activities) RegisteredShared() map[string]any {
 		NameRunAudit: a.RunAudit,
 		NameEndAudit: a.EndAudit,
 	}
+}
+
+// RegisteredTransfers returns the activities of the queue for direct transfers.
+func (a *Activities) RegisteredTransfers() map[string]any {
+	return map[string]any{NameTransfer: a.Transfer}
 }
 
 // RegisteredOnHost returns the activities that need the staged bytes and run

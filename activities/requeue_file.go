@@ -12,6 +12,8 @@ type RequeueFileInput struct {
 	// Deferred, when set, is why the file could not be fetched: it is not taken
 	// up again for some time. Without it the file waits only for its turn.
 	Deferred *ingest.Failure `json:"deferred,omitempty"`
+	// Slot is the one that the file was started with; 0 when it has none any more.
+	Slot int64 `json:"slot,omitempty"`
 	// Attempts is how often it was tried, for the ledger.
 	Attempts int32 `json:"attempts,omitempty"`
 	// Key makes the wish unique, so that recording it twice is once.
@@ -37,7 +39,7 @@ func (a *Activities) requeueFile(ctx context.Context, in RequeueFileInput) (Outc
 		return Outcome{}, err
 	}
 	if in.Deferred != nil || file.Status != ingest.StatusReady {
-		if err := a.Ledger.Apply(ctx, in.change(server, file)); err != nil {
+		if err := a.apply(ctx, file, in.change(server, file)); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -49,20 +51,10 @@ func (a *Activities) requeueFile(ctx context.Context, in RequeueFileInput) (Outc
 }
 
 func (in RequeueFileInput) change(server ingest.Server, file ingest.File) ingest.Change {
-	change := ingest.Change{FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusReady, NewRound: true}
 	if in.Deferred == nil {
-		change.Events = []ingest.Event{{
-			Type: ingest.EventRequeued, Key: in.Key, Details: map[string]any{"reason": "it waits for its turn to be fetched"},
-		}}
-		return change
+		return ingest.Requeued(file, in.Slot, "it waits for a slot of its server", in.Key)
 	}
-	change.Defer, change.Set.Error = true, in.Deferred
-	change.Events = []ingest.Event{{
-		Type: ingest.EventDeferred, Key: in.Key,
-		Details: map[string]any{
-			"step": in.Deferred.Step, "kind": in.Deferred.Kind, "message": in.Deferred.Message, "attempts": in.Attempts,
-		},
-	}}
+	change := ingest.Deferred(file, *in.Deferred, in.Attempts, in.Slot, in.Key)
 	if in.mayMove(server, file) {
 		nowhere := ""
 		change.Set.StagedOn = &nowhere

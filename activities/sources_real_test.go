@@ -117,21 +117,19 @@ func TestAPausedServerIsNotAsked(t *testing.T) {
 	var looked activities.RecheckSettlingResult
 	b.get(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}, &looked)
 	assert.Equal(t, activities.RecheckSettlingResult{Paused: true}, looked)
-	var next activities.NextReadyFilesResult
-	b.get(activities.NameNextReadyFiles, activities.NextReadyFilesInput{ServerUUID: b.server.UUID, Limit: 10}, &next)
-	assert.Equal(t, activities.NextReadyFilesResult{Halt: activities.Halt{Paused: true}}, next)
+	dispatch := func() (result activities.DispatchFilesResult) {
+		b.get(activities.NameDispatchFiles, activities.DispatchFilesInput{ServerUUID: b.server.UUID}, &result)
+		return result
+	}
+	assert.Equal(t, activities.DispatchFilesResult{Halt: activities.Halt{Paused: true}}, dispatch())
 	assert.Zero(t, door.came.Load())
 	after, err := b.Store.Scans(b.Ctx, b.server.UUID, 10)
 	require.NoError(t, err)
 	assert.Equal(t, scans, after, "it was not scanned")
 
 	require.NoError(t, b.Store.ResumeServer(b.Ctx, b.server.UUID))
-	b.get(activities.NameNextReadyFiles, activities.NextReadyFilesInput{ServerUUID: b.server.UUID, Limit: 10}, &next)
-	assert.Len(t, next.Files, 1)
 	require.NoError(t, b.Store.SuspendServer(b.Ctx, b.server.UUID, "refused"))
-	next = activities.NextReadyFilesResult{}
-	b.get(activities.NameNextReadyFiles, activities.NextReadyFilesInput{ServerUUID: b.server.UUID, Limit: 10}, &next)
-	assert.Equal(t, activities.NextReadyFilesResult{Halt: activities.Halt{Suspended: true}}, next)
+	assert.Equal(t, activities.DispatchFilesResult{Halt: activities.Halt{Suspended: true}}, dispatch())
 
 	b.get(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: "99999999-9999-4999-8999-999999999999"}, &listed)
 	assert.True(t, listed.Paused, "one that was removed is not asked, either")

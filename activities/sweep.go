@@ -29,14 +29,15 @@ func (r *SweepResult) note(format string, args ...any) {
 	}
 }
 
-// abandoned reports that nobody will come back for what is kept of the file:
-// it has reached its end, or the ledger knows nothing of it.
-func (a *Activities) abandoned(ctx context.Context, fileUUID string) (bool, error) {
+// abandoned reports whether what is kept of the file can go: it has reached its
+// end. A file that the ledger does not know keeps it, and is reported: an older
+// backup of the ledger may have been restored, and this may be the only copy.
+func (a *Activities) abandoned(ctx context.Context, fileUUID string) (gone, unknown bool, err error) {
 	file, err := a.Ledger.File(ctx, fileUUID)
 	if ingest.IsKind(err, ingest.KindMissing) {
-		return true, nil
+		return false, true, nil
 	}
-	return err == nil && file.Status.Terminal(), err
+	return err == nil && file.Status.Terminal(), false, err
 }
 
 // SweepStaging removes from this host's staging what belongs to files that
@@ -56,9 +57,12 @@ func (a *Activities) SweepStaging(ctx context.Context, in SweepInput) (result Sw
 		if h.Age < in.Age {
 			continue
 		}
-		gone, err := a.abandoned(ctx, h.FileUUID)
+		gone, unknown, err := a.abandoned(ctx, h.FileUUID)
 		if err != nil {
 			return result, err
+		}
+		if unknown {
+			result.note("staging of %s holds file %s, which the ledger does not know: kept; remove it when no older backup of the ledger was restored", a.Staging.HostID(), h.FileUUID)
 		}
 		if !gone {
 			continue
@@ -85,7 +89,10 @@ func (a *Activities) SweepUploads(ctx context.Context, in SweepInput) (result Sw
 		if !ours || upload.Age < in.Age {
 			return nil
 		}
-		gone, err := a.abandoned(ctx, fileUUID)
+		gone, unknown, err := a.abandoned(ctx, fileUUID)
+		if unknown {
+			result.note("the unfinished upload of %s is of a file that the ledger does not know: kept; abort it when no older backup of the ledger was restored", upload.Key)
+		}
 		if err != nil || !gone {
 			return err
 		}

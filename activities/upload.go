@@ -49,32 +49,14 @@ func (a *Activities) storeObject(ctx context.Context, file ingest.File) error {
 		return err
 	}
 	bucket, key := a.Objects.Bucket(), ingest.ObjectKey(file)
-	err = a.Ledger.Apply(ctx, ingest.Change{
-		FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusUploading,
-		Events: []ingest.Event{{
-			Type: ingest.EventUploadStart, Details: map[string]any{"target_bucket": bucket, "target_key": key},
-		}},
-		Set: ingest.Columns{Bucket: &bucket, ObjectKey: &key},
-	})
-	if err != nil {
+	if err := a.apply(ctx, file, ingest.UploadStarted(file, bucket, key)); err != nil {
 		return err
 	}
 	object, err := a.put(ctx, file, staged, key)
 	if err != nil {
 		return err
 	}
-	return a.Ledger.Apply(ctx, uploadedChange(file, object))
-}
-
-func uploadedChange(file ingest.File, object ingest.Object) ingest.Change {
-	return ingest.Change{
-		FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusUploaded,
-		Events: []ingest.Event{{
-			Type: ingest.EventUploaded, Key: object.Key,
-			Details: map[string]any{"bucket": object.Bucket, "key": object.Key, "etag": object.ETag},
-		}},
-		Set: ingest.Columns{ETag: &object.ETag, Error: &ingest.Failure{}},
-	}
+	return a.apply(ctx, file, ingest.Uploaded(file, object))
 }
 
 func (a *Activities) put(ctx context.Context, file ingest.File, staged ingest.Staged, key string) (_ ingest.Object, err error) {
@@ -82,11 +64,16 @@ func (a *Activities) put(ctx context.Context, file ingest.File, staged ingest.St
 	defer func() { err = motion.stop(err) }()
 	return a.Objects.Put(ctx, ingest.Put{
 		Key: key, Path: staged.Path, Size: file.Size, SHA256: file.Hash,
-		Metadata: map[string]string{
-			"server": file.ServerName, "path": file.RemotePath,
-			"mtime": file.ModTime.UTC().Format(time.RFC3339), "file-uuid": file.UUID,
-			"size": strconv.FormatInt(file.Size, 10),
-		},
-		Stop: activity.GetWorkerStopChannel(ctx), Progress: motion.report, Moved: motion.moved, Stored: motion.keep,
+		Metadata: objectMetadata(file),
+		Stop:     activity.GetWorkerStopChannel(ctx), Progress: motion.report, Moved: motion.moved, Stored: motion.keep,
 	})
+}
+
+// objectMetadata is stored with the object, beside its hash.
+func objectMetadata(file ingest.File) map[string]string {
+	return map[string]string{
+		"server": file.ServerName, "path": file.RemotePath,
+		"mtime": file.ModTime.UTC().Format(time.RFC3339), "file-uuid": file.UUID,
+		"size": strconv.FormatInt(file.Size, 10),
+	}
 }

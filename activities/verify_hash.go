@@ -2,10 +2,13 @@ package activities
 
 import (
 	"context"
+	"crypto/md5" //nolint:gosec // partners' checksum files use it; never a proof by itself
+	"encoding/hex"
 	"errors"
 	"io"
 	"path"
 
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"stevedore/internal/ingest"
@@ -18,89 +21,99 @@ type VerifyHashInput struct {
 	HostQueue string `json:"host_queue"`
 }
 
-// VerifyHash re-reads the staged bytes and compares them with the size in the
-// ledger, with the hash computed while they came in and, where the server
-// offers one, with its own checksum file. What fails is discarded, so that
-// nothing but a fresh download can follow.
+// localVerifyBytes is the largest file whose staged bytes are read again within a
+// workflow task; even a slow disk does it in a second.
+const localVerifyBytes = 16 << 20
+
+// VerifyHash compares the hash that was computed while the bytes came in with the
+// partner's checksum file, where the server offers one. The staged bytes are read
+// again only when that uses another algorithm; whether they still have the
+// hash is checked while they are uploaded, before the object becomes visible.
+// What fails is discarded, so that nothing but a fresh download can follow.
 func (a *Activities) VerifyHash(ctx context.Context, in VerifyHashInput) error {
-	if in.HostQueue != a.hostQueue() {
-		return temporal.NewNonRetryableApplicationError("the staged file is on another host", TypeOtherHost, nil)
-	}
 	file, err := a.Ledger.Claim(ctx, in.FileUUID)
 	if err != nil {
 		return applicationError(err)
 	}
-	err = a.verify(ctx, file)
-	if ingest.KindOf(err) == ingest.KindHashMismatch {
+	err = a.verify(ctx, file, in.HostQueue == a.hostQueue())
+	if errors.Is(err, errOtherHost) {
+		return temporal.NewNonRetryableApplicationError("the staged bytes must be read again on their host", TypeOtherHost, nil)
+	}
+	if ingest.KindOf(err) == ingest.KindHashMismatch && in.HostQueue == a.hostQueue() {
 		err = errors.Join(err, a.Staging.Discard(file.UUID))
 	}
 	return a.settle(ctx, ingest.StepVerify, file, err)
 }
 
-func (a *Activities) verify(ctx context.Context, file ingest.File) error {
+// errOtherHost: the staged bytes are needed and cannot be read here and now.
+var errOtherHost = errors.New("staged bytes are needed")
+
+func (a *Activities) verify(ctx context.Context, file ingest.File, here bool) error {
 	if stored(file) {
 		return nil
 	}
-	if _, err := a.Staging.Staged(ctx, file.UUID); err != nil {
-		return err
-	}
-	want, source, err := a.offeredChecksum(ctx, file)
+	want, origin, err := a.fetchChecksum(ctx, file)
 	if err != nil {
 		return err
 	}
-	digests, err := a.digests(ctx, file, want.algo)
-	if err != nil {
-		return err
-	}
-	if digests["sha256"] != file.Hash {
-		return ingest.Errorf(ingest.KindHashMismatch, "staged bytes of %s changed after the download: sha256 is %s, was %s; check the staging disk",
-			ingest.DisplayPath(file.RemotePath), digests["sha256"], file.Hash)
-	}
-	if want.algo != "" && digests[want.algo] != want.digest {
-		return ingest.Errorf(ingest.KindHashMismatch, "%s does not match the partner's %s: %s is %s there, %s here; ask the partner which is right",
-			ingest.DisplayPath(file.RemotePath), source, want.algo, want.digest, digests[want.algo])
-	}
-	return a.Ledger.Apply(ctx, ingest.Change{
-		FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusVerified,
-		Events: []ingest.Event{{
-			Type: ingest.EventVerified, Key: file.Hash,
-			Details: map[string]any{"algo": file.HashAlgo, "hash": file.Hash, "source": source},
-		}},
-		Set: ingest.Columns{Error: &ingest.Failure{}},
+	err = want.compare(file, origin, func(algo string) (string, error) {
+		if algo == file.HashAlgo {
+			return file.Hash, nil
+		}
+		if !here || activity.GetInfo(ctx).IsLocalActivity && file.Size > localVerifyBytes {
+			return "", errOtherHost
+		}
+		return a.stagedDigest(ctx, file, algo)
 	})
+	if err != nil {
+		return err
+	}
+	return a.apply(ctx, file, ingest.Verified(file, origin))
 }
 
-// digests re-reads the staged bytes and checks their count.
-func (a *Activities) digests(ctx context.Context, file ingest.File, also string) (digests map[string]string, err error) {
-	algos := []string{"sha256"}
-	if also != "" && also != "sha256" {
-		algos = append(algos, also)
-	}
+// stagedDigest reads the staged bytes again and checks their count.
+func (a *Activities) stagedDigest(ctx context.Context, file ingest.File, algo string) (digest string, err error) {
 	ctx, motion := a.watchAs(ctx, watched{Total: file.Size, Yields: true})
 	defer func() { err = motion.stop(err) }()
-	size, digests, err := a.Staging.Digests(ctx, file.UUID, motion.report, algos...)
+	size, digests, err := a.Staging.Digests(ctx, file.UUID, motion.report, algo)
 	if err == nil && size != file.Size {
 		err = ingest.Errorf(ingest.KindHashMismatch, "%d bytes are staged of %d", size, file.Size)
 	}
-	return digests, err
+	return digests[algo], err
 }
 
-// maxSidecarBytes bounds a checksum file: a SHA256SUMS of 10,000 long names fits.
-const maxSidecarBytes = 4 << 20
-
-// offeredChecksum reads the checksum the server offers for the file. Without
-// one, source is "transfer": the hash computed in flight is all there is.
-func (a *Activities) offeredChecksum(ctx context.Context, file ingest.File) (want checksum, source string, err error) {
+// fetchChecksum logs in for the checksum file, if the server offers one.
+func (a *Activities) fetchChecksum(ctx context.Context, file ingest.File) (want checksum, origin string, err error) {
 	if file.Sidecar == "" {
-		return checksum{}, "transfer", nil
+		return checksum{}, originTransfer, nil
 	}
 	server, err := a.Ledger.Server(ctx, file.ServerUUID)
 	if err != nil {
 		return checksum{}, "", err
 	}
-	text, err := a.readSidecar(ctx, server, file.Sidecar)
+	source, err := a.open(ctx, server)
+	if err != nil {
+		return checksum{}, "", err
+	}
+	defer func() { _ = source.Close() }()
+	return offeredChecksum(ctx, source, file)
+}
+
+// maxSidecarBytes bounds a checksum file: a SHA256SUMS of 10,000 long names fits.
+const maxSidecarBytes = 4 << 20
+
+// originTransfer is the origin of a hash that only the transfer itself proves.
+const originTransfer = "transfer"
+
+// offeredChecksum reads the checksum that the server offers for the file, and
+// returns the name of the file it is from. Without one the origin is "transfer".
+func offeredChecksum(ctx context.Context, source Source, file ingest.File) (want checksum, origin string, err error) {
+	if file.Sidecar == "" {
+		return checksum{}, originTransfer, nil
+	}
+	text, err := readSidecar(ctx, source, file.Sidecar)
 	if ingest.KindOf(err) == ingest.KindNotFound {
-		return checksum{}, "transfer", nil
+		return checksum{}, originTransfer, nil
 	}
 	if err != nil {
 		return checksum{}, "", err
@@ -108,17 +121,37 @@ func (a *Activities) offeredChecksum(ctx context.Context, file ingest.File) (wan
 	name := ingest.DisplayPath(path.Base(file.Sidecar))
 	want, ok := findChecksum(file.Sidecar, text, path.Base(file.RemotePath))
 	if !ok {
-		return checksum{}, "transfer (" + name + " does not list it)", nil
+		return checksum{}, originTransfer + " (" + name + " does not list it)", nil
 	}
 	return want, name, nil
 }
 
-func (a *Activities) readSidecar(ctx context.Context, server ingest.Server, sidecar string) ([]byte, error) {
-	source, err := a.open(ctx, server)
-	if err != nil {
-		return nil, err
+// compare returns KindHashMismatch unless the file's digest by the checksum's
+// algorithm is the one expected. No checksum agrees with everything.
+func (want checksum) compare(file ingest.File, origin string, digest func(algo string) (string, error)) error {
+	if want == (checksum{}) {
+		return nil
 	}
-	defer func() { _ = source.Close() }()
+	got, err := digest(want.algo)
+	if err == nil && got != want.digest {
+		err = ingest.Errorf(ingest.KindHashMismatch, "%s does not match the partner's %s: %s is %s there, %s here; ask the partner which is right",
+			ingest.DisplayPath(file.RemotePath), origin, want.algo, want.digest, got)
+	}
+	return err
+}
+
+// digestsOf computes digests of bytes in memory whose SHA-256 is known.
+func digestsOf(content []byte, sha256 string) func(algo string) (string, error) {
+	return func(algo string) (string, error) {
+		if algo == "sha256" {
+			return sha256, nil
+		}
+		sum := md5.Sum(content) //nolint:gosec // partners' checksum files use it; never a proof by itself
+		return hex.EncodeToString(sum[:]), nil
+	}
+}
+
+func readSidecar(ctx context.Context, source Source, sidecar string) ([]byte, error) {
 	seen, err := source.Stat(ctx, sidecar)
 	if err != nil {
 		return nil, err

@@ -232,7 +232,7 @@ func TestFullStagingIsWaitedForVisibly(t *testing.T) {
 	h := newHarbour(t)
 	h.Cfg.Staging.ReserveBytes = 1 << 60
 	stop := h.StartWorker()
-	acme := h.AddServer("acme", nil)
+	acme := h.AddServer("acme", rig.Staged)
 	acme.Write("a.csv", rig.Random(100))
 	scan := h.Scan()
 	waiting := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.ErrorKind == ingest.KindStagingFull })

@@ -63,7 +63,7 @@ func (o *steadyOutbound) RecordHeartbeat(ctx context.Context, details ...any) {
 	defer cancel()
 	err := o.steady.temporal.RecordActivityHeartbeat(bounded, info.TaskToken, details...)
 	switch {
-	case err == nil:
+	case err == nil, ctx.Err() != nil: // the step has just ended
 	case toEnd(err):
 		o.Next.RecordHeartbeat(ctx, details...) // asks once more, and ends the step
 	default:

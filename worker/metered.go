@@ -13,13 +13,12 @@ import (
 func metered(d activities.Deps, metrics *telemetry.Worker) activities.Deps {
 	d.Ledger = meteredLedger{d.Ledger, metrics}
 	d.Sources = meteredSources{d.Sources, metrics}
-	d.Objects = meteredObjects{d.Objects, metrics}
 	return d
 }
 
-// claimed is where an attempt keeps the name of the server of the file that it
-// has claimed: a change of the file does not say it.
-type claimed struct{ server atomic.Pointer[string] }
+// claimed is where an attempt keeps the file that it has claimed: a change of the
+// file says neither its server nor its mode.
+type claimed struct{ file atomic.Pointer[ingest.File] }
 
 type claimedKey struct{}
 
@@ -28,7 +27,7 @@ func withClaim(ctx context.Context) context.Context {
 	return context.WithValue(ctx, claimedKey{}, &claimed{})
 }
 
-// meteredLedger counts files as they are completed.
+// meteredLedger counts files as they are stored and completed.
 type meteredLedger struct {
 	activities.Ledger
 	metrics *telemetry.Worker
@@ -37,8 +36,18 @@ type meteredLedger struct {
 // Claim implements activities.Ledger.
 func (l meteredLedger) Claim(ctx context.Context, fileUUID string) (ingest.File, error) {
 	file, err := l.Ledger.Claim(ctx, fileUUID)
+	return keep(ctx, file, err)
+}
+
+// Take implements activities.Ledger.
+func (l meteredLedger) Take(ctx context.Context, change ingest.Change) (ingest.File, error) {
+	file, err := l.Ledger.Take(ctx, change)
+	return keep(ctx, file, err)
+}
+
+func keep(ctx context.Context, file ingest.File, err error) (ingest.File, error) {
 	if attempt, ok := ctx.Value(claimedKey{}).(*claimed); ok && err == nil {
-		attempt.server.Store(&file.ServerName)
+		attempt.file.Store(&file)
 	}
 	return file, err
 }
@@ -46,13 +55,17 @@ func (l meteredLedger) Claim(ctx context.Context, fileUUID string) (ingest.File,
 // Apply implements activities.Ledger.
 func (l meteredLedger) Apply(ctx context.Context, change ingest.Change) error {
 	err := l.Ledger.Apply(ctx, change)
-	if err != nil || change.To != ingest.StatusCompleted {
+	attempt, ok := ctx.Value(claimedKey{}).(*claimed)
+	if err != nil || !ok {
 		return err
 	}
-	if attempt, ok := ctx.Value(claimedKey{}).(*claimed); ok {
-		if server := attempt.server.Load(); server != nil {
-			l.metrics.Completed(*server)
-		}
+	switch file := attempt.file.Load(); {
+	case file == nil:
+	case change.To == ingest.StatusUploaded:
+		l.metrics.Transferred(string(file.Mode))
+		l.metrics.Uploaded(file.ServerName, file.Size)
+	case change.To == ingest.StatusCompleted:
+		l.metrics.Completed(file.ServerName)
 	}
 	return nil
 }
@@ -96,19 +109,4 @@ func (f meteredFile) ReadAt(p []byte, offset int64) (int, error) {
 	n, err := f.RemoteFile.ReadAt(p, offset)
 	f.received(n)
 	return n, err
-}
-
-// meteredObjects counts what is stored.
-type meteredObjects struct {
-	activities.Objects
-	metrics *telemetry.Worker
-}
-
-// Put implements activities.Objects.
-func (o meteredObjects) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
-	object, err := o.Objects.Put(ctx, req)
-	if err == nil {
-		o.metrics.Uploaded(req.Metadata["server"], req.Size)
-	}
-	return object, err
 }

@@ -95,7 +95,7 @@ func TestMetricsTellWhatWasDone(t *testing.T) {
 		require.Error(t, err, "nothing listens any more")
 	}()
 
-	acme, globex := h.AddServer("acme", nil), h.AddServer("globex", nil)
+	acme, globex := h.AddServer("acme", rig.Staged), h.AddServer("globex", nil)
 	acme.Write("canary-one.csv", rig.Random(100_000))
 	acme.Write("two.csv", rig.Random(1_000))
 	globex.Write("three.csv", rig.Random(500))
@@ -123,12 +123,15 @@ func TestMetricsTellWhatWasDone(t *testing.T) {
 		`stevedore_downloaded_bytes_total{server="acme"}`:                              101_000,
 		`stevedore_uploaded_bytes_total{server="acme"}`:                                101_000,
 		`stevedore_step_failures_total{kind="transient",step="upload"}`:                1,
-		`stevedore_step_attempts_total{step="upload"}`:                                 4,
-		`stevedore_step_duration_seconds_count{step="upload"}`:                         3,
+		`stevedore_step_attempts_total{step="upload"}`:                                 3,
+		`stevedore_step_duration_seconds_count{step="upload"}`:                         2,
 		`stevedore_step_attempts_total{step="discover"}`:                               2,
-		`stevedore_step_attempts_total{step="download"}`:                               3,
-		`stevedore_step_attempts_total{step="verify"}`:                                 3,
-		`stevedore_step_attempts_total{step="notify"}`:                                 3,
+		`stevedore_step_attempts_total{step="download"}`:                               2,
+		`stevedore_step_attempts_total{step="verify"}`:                                 2,
+		`stevedore_step_attempts_total{step="notify"}`:                                 2,
+		`stevedore_step_attempts_total{step="transfer"}`:                               1,
+		`stevedore_files_transferred_total{mode="staged"}`:                             2,
+		`stevedore_files_transferred_total{mode="memory"}`:                             1,
 		`stevedore_staging_size_bytes`:                                                 1,
 		`stevedore_database_connections_max`:                                           1,
 		`stevedore_database_acquires_total`:                                            1,

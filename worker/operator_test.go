@@ -86,10 +86,10 @@ func TestWhatDoesNotFitIsRefused(t *testing.T) {
 		update   string
 		decision workflows.Decision
 	}{
-		"say who decides":       {workflows.UpdateRetry, workflows.Decision{}},
-		"failed at step verify": {workflows.UpdateRetry, workflows.Decision{Actor: "ann", From: ingest.StepUpload}},
-		"nothing to announce":   {workflows.UpdateRenotify, workflows.Decision{Actor: "ann"}},
-		"use download":          {workflows.UpdateRetry, workflows.Decision{Actor: "ann", From: "lunch"}},
+		"say who decides":              {workflows.UpdateRetry, workflows.Decision{}},
+		"failed at step verify":        {workflows.UpdateRetry, workflows.Decision{Actor: "ann", From: ingest.StepUpload}},
+		"nothing to announce":          {workflows.UpdateRenotify, workflows.Decision{Actor: "ann"}},
+		"use one of [download verify]": {workflows.UpdateRetry, workflows.Decision{Actor: "ann", From: "lunch"}},
 	} {
 		assert.ErrorContains(t, h.Decide(file.UUID, d.update, d.decision), says)
 	}

@@ -55,11 +55,13 @@ func TestTheReconcilerBringsStrandedFilesBack(t *testing.T) {
 		d.Objects = stall{d.Objects, reached, release}
 		return d
 	})
-	acme := h.AddServer("acme", nil)
+	acme := h.AddServer("acme", rig.Staged)
 	acme.Write("a.csv", rig.Random(1000))
-	h.Scan()
+	summary := h.Scan()
 	file := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading })
 	<-reached
+	// The dispatcher would bring the file back by itself.
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.DiscoverWorkflowID(summary.Servers[0].UUID), "", "test"))
 	id := ingest.IngestWorkflowID(file.UUID)
 	assert.Zero(t, h.reconcile().Requeued, "it has a workflow")
 	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, id, "", "test"))
@@ -122,7 +124,8 @@ func TestTheReconcilerSweepsDebrisAndSparesTheRest(t *testing.T) {
 	parked := h.Parked(parkTwoOn(t, h, "other")[0])
 
 	folder := func(fileUUID string) string { return filepath.Join(h.Cfg.Staging.Dir, "files", fileUUID) }
-	for _, fileUUID := range []string{done.UUID, uuid.NewString(), parked.UUID} {
+	unknown := uuid.NewString()
+	for _, fileUUID := range []string{done.UUID, unknown, parked.UUID} {
 		require.NoError(t, os.MkdirAll(folder(fileUUID), 0o700))
 		require.NoError(t, os.WriteFile(filepath.Join(folder(fileUUID), "data"), []byte("debris"), 0o600))
 	}
@@ -135,14 +138,19 @@ func TestTheReconcilerSweepsDebrisAndSparesTheRest(t *testing.T) {
 	spared := ingest.ObjectKey(parked)
 	live := begin(spared)
 	foreign := begin("somebody/elses.bin")
+	adopted := strings.Replace(done.ObjectKey, done.UUID, unknown, 1)
+	kept := begin(adopted)
 
 	found := h.reconcile()
 
-	assert.EqualValues(t, 2, found.StagingRemoved)
+	assert.EqualValues(t, 1, found.StagingRemoved)
 	assert.NoDirExists(t, folder(done.UUID))
 	assert.DirExists(t, folder(parked.UUID), "its workflow is open")
+	assert.DirExists(t, folder(unknown), "an older backup of the ledger may have been restored")
+	assert.Equal(t, 2, strings.Count(strings.Join(found.Findings, "\n"), "does not know"))
 	assert.EqualValues(t, 1, found.UploadsAborted)
-	assert.Equal(t, 2, h.S3.OpenUploads(t))
+	assert.Equal(t, 3, h.S3.OpenUploads(t))
+	assert.NoError(t, h.S3.Core.AbortMultipartUpload(h.Ctx, h.S3.Bucket, adopted, kept))
 	assert.NoError(t, h.S3.Core.AbortMultipartUpload(h.Ctx, h.S3.Bucket, spared, live))
 	assert.NoError(t, h.S3.Core.AbortMultipartUpload(h.Ctx, h.S3.Bucket, "somebody/elses.bin", foreign))
 

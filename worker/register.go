@@ -18,6 +18,11 @@ func registerShared(w sdkworker.Registry, acts *activities.Activities) {
 	registerActivities(w, acts.RegisteredShared())
 }
 
+// registerTransfers registers what the queue for direct transfers needs.
+func registerTransfers(w sdkworker.Registry, acts *activities.Activities) {
+	registerActivities(w, acts.RegisteredTransfers())
+}
+
 // registerHost registers what only the worker with the staged bytes can do.
 func registerHost(w sdkworker.Registry, acts *activities.Activities) {
 	registerActivities(w, acts.RegisteredOnHost())

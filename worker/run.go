@@ -21,6 +21,7 @@ import (
 	"stevedore/internal/ingest"
 	"stevedore/internal/telemetry"
 	"stevedore/internal/temporalclient"
+	"stevedore/internal/transfer"
 )
 
 // noProgress ends a transfer in which no byte moves for this long.
@@ -115,31 +116,43 @@ func poll(ctx context.Context, cfg config.Config, temporal client.Client, log *s
 }
 
 const (
-	workersPerHost = 4
+	workersPerHost = 5
 	// tidyingAtOnce is how many clean-ups run at a time; each takes moments.
 	tidyingAtOnce = 4
+	// workflowPollers is the number of pollers for workflow tasks. The SDK's two
+	// are not enough for thousands of short workflows (measured: FACTS of 0.3.0 in
+	// docs/performance.md).
+	workflowPollers = 8
+	// activitiesAtOnce bounds the activities of the shared queue: each server that
+	// has files in flight keeps a dispatcher there.
+	activitiesAtOnce = 4000
 )
 
-// workers returns one worker for the shared queue and one for each kind of work
-// on this host, with a limit of its own: transfers in one direction take no
-// place from those in the other.
+// workers returns one worker for the shared queue, one for direct transfers and
+// one for each kind of work on this host, each with a limit of its own: transfers
+// in one direction take no slots from those in the other.
 func workers(cfg config.Config, temporal client.Client, acts *activities.Activities, taskQueue string, options sdkworker.Options) []sdkworker.Worker {
-	shared := sdkworker.New(temporal, taskQueue, options)
+	sharing := options
+	sharing.MaxConcurrentWorkflowTaskPollers = workflowPollers
+	sharing.MaxConcurrentActivityExecutionSize = activitiesAtOnce
+	shared := sdkworker.New(temporal, taskQueue, sharing)
 	registerShared(shared, acts)
 	all := []sdkworker.Worker{shared}
 	options.DisableWorkflowWorker = true
 	host := ingest.HostQueue(acts.Staging.HostID())
 	for _, kind := range []struct {
-		queue  string
-		atOnce int
+		queue    string
+		atOnce   int
+		register func(sdkworker.Registry, *activities.Activities)
 	}{
-		{host, cfg.Worker.MaxDownloads},
-		{ingest.UploadQueue(host), cfg.Worker.MaxUploads},
-		{ingest.TidyQueue(host), tidyingAtOnce},
+		{ingest.TransferQueue(taskQueue), cfg.Worker.MaxDownloads, registerTransfers},
+		{host, cfg.Worker.MaxDownloads, registerHost},
+		{ingest.UploadQueue(host), cfg.Worker.MaxUploads, registerHost},
+		{ingest.TidyQueue(host), tidyingAtOnce, registerHost},
 	} {
 		options.MaxConcurrentActivityExecutionSize = kind.atOnce
 		w := sdkworker.New(temporal, kind.queue, options)
-		registerHost(w, acts)
+		kind.register(w, acts)
 		all = append(all, w)
 	}
 	return all
@@ -159,8 +172,12 @@ func Activities(ctx context.Context, cfg config.Config, temporal client.Client, 
 // activities returns the activities over the adapters.
 func (w *world) activities(cfg config.Config, temporal client.Client, taskQueue string, log *slog.Logger) *activities.Activities {
 	return activities.New(activities.Deps{
-		Ledger: w.store, Catalog: w.store, Debris: w.store, Sources: sources{w.sftp}, Staging: w.staging,
-		Objects: w.objects, Announcer: w.bus, Workflows: running{client: temporal, taskQueue: taskQueue, now: time.Now},
+		Direct: activities.DirectDeps{Transfers: w.store, Objects: w.objects, Copier: w.direct},
+		Ledger: w.store, Catalog: w.store, Slots: w.store, Debris: w.store, Sources: sources{w.sftp}, Staging: w.staging,
+		Memory: transfer.Memory{Budget: w.budget}, Objects: w.objects, Announcer: w.bus,
+		Workflows: running{client: temporal, taskQueue: taskQueue, now: time.Now, limits: ingest.ModeLimits{
+			Memory: cfg.Transfer.MemoryLimit, Direct: cfg.Transfer.DirectAbove,
+		}},
 		Audits: w.store, Auditor: auditor{cfg, log},
 		Log: log, HostTimeout: cfg.Worker.HostTimeout, HostFresh: hostFresh, NoProgress: noProgress,
 	})

@@ -14,17 +14,6 @@ import (
 	"stevedore/internal/telemetry"
 )
 
-// steps are the activities that are steps of a file's way, as operators name
-// them. The others show in the Temporal SDK's own metrics.
-var steps = map[string]ingest.Step{
-	activities.NameListServerFiles: ingest.StepDiscover,
-	activities.NameDownload:        ingest.StepDownload,
-	activities.NameVerifyHash:      ingest.StepVerify,
-	activities.NameUpload:          ingest.StepUpload,
-	activities.NameNotify:          ingest.StepNotify,
-	activities.NameAfterIngest:     ingest.StepAfter,
-}
-
 // measuredSteps counts attempts at steps and how they end.
 type measuredSteps struct {
 	interceptor.WorkerInterceptorBase
@@ -47,7 +36,9 @@ type measuredInbound struct {
 func (i *measuredInbound) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
 	began := time.Now()
 	result, err := i.Next.ExecuteActivity(withClaim(ctx), in)
-	step, ok := steps[activity.GetInfo(ctx).ActivityType.Name]
+	name := activity.GetInfo(ctx).ActivityType.Name
+	step, ok := activities.StepOf[name]
+	ok = ok && name != activities.NameClaimHost // which is only the way to a step
 	if !ok || elsewhere(err) {
 		return result, err
 	}

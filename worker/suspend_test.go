@@ -32,7 +32,7 @@ func (s onFirst) Reserve(ctx context.Context, fileUUID string, size int64) error
 func TestAServersFaultSuspendsItAlone(t *testing.T) {
 	t.Parallel()
 	h := newHarbour(t)
-	acme := h.AddServer("acme", func(s *ingest.Server) { s.MaxParallel = 2 })
+	acme := h.AddServer("acme", func(s *ingest.Server) { s.MaxParallel, s.Transfer = 2, ingest.TransferStaged })
 	for i := range 6 {
 		acme.Write(fmt.Sprintf("%d.csv", i), rig.Random(1000+i))
 	}

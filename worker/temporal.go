@@ -23,6 +23,28 @@ type running struct {
 	client    client.Client
 	taskQueue string
 	now       func() time.Time
+	limits    ingest.ModeLimits
+}
+
+// StartIngest starts the file's FileIngest with its slot, and reports false when
+// one runs already. The start is eager: where this process has room, the first
+// workflow task comes back with the answer and runs here, without a poll.
+func (r running) StartIngest(ctx context.Context, server ingest.Server, slot ingest.Slot) (started bool, err error) {
+	file := slot.File
+	options := workflows.StartIngest(file, server.UUID)
+	options.TaskQueue, options.EnableEagerStart = r.taskQueue, true
+	mode := server.ModeFor(file.Size, r.limits)
+	if file.StagedOn != "" {
+		mode = ingest.ModeStaged // its bytes, or some of them, are there
+	}
+	_, err = r.client.ExecuteWorkflow(ctx, options, workflows.NameFileIngest, workflows.FileIngestInput{
+		FileUUID: file.UUID, ServerUUID: server.UUID, Size: file.Size, Mode: mode, Slot: slot.Number,
+	})
+	var running *serviceerror.WorkflowExecutionAlreadyStarted
+	if errors.As(err, &running) {
+		return false, nil
+	}
+	return err == nil, ingest.Wrap(ingest.KindTransient, err, "start the workflow of file %s", file.UUID)
 }
 
 // Wake makes the server's scan look for ready files, and starts one if none runs.
@@ -30,8 +52,8 @@ func (r running) Wake(ctx context.Context, server ingest.Server) error {
 	options := workflows.StartDiscover(activities.ServerRef{UUID: server.UUID, Name: server.Name})
 	options.TaskQueue = r.taskQueue
 	_, err := r.client.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalSlotFreed,
-		workflows.SlotFreed{Waiting: true}, options, workflows.NameDiscoverFiles,
-		workflows.DiscoverFilesInput{ServerUUID: server.UUID, Source: "manual", Since020: true})
+		workflows.SlotFreed{}, options, workflows.NameDiscoverFiles,
+		workflows.DiscoverFilesInput{ServerUUID: server.UUID, Source: "manual"})
 	var exhausted *serviceerror.ResourceExhausted
 	if errors.As(err, &exhausted) && exhausted.Cause != enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT {
 		return nil // it has been woken thousands of times, and looks

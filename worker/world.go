@@ -23,6 +23,8 @@ type world struct {
 	staging *transfer.Staging
 	objects *objstore.Store
 	bus     *bus.Publisher
+	budget  *transfer.Budget // for the bytes of files in memory, whatever the mode
+	direct  *transfer.Direct
 	closers []func()
 }
 
@@ -53,7 +55,12 @@ func openWorld(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *wor
 		return nil, err
 	}
 	w.onClose(func() { _ = w.staging.Close() })
-	return w, w.openTargets(cfg)
+	w.budget = transfer.NewBudget(cfg.Transfer.MemoryBudget)
+	if err := w.openTargets(cfg); err != nil {
+		return nil, err
+	}
+	w.direct, err = transfer.NewDirect(transfer.DirectConfig{Parts: w.objects, Budget: w.budget, Logger: log})
+	return w, err
 }
 
 func (w *world) openLedger(ctx context.Context, cfg config.Config) (err error) {
@@ -68,7 +75,7 @@ func (w *world) openLedger(ctx context.Context, cfg config.Config) (err error) {
 func (w *world) openTargets(cfg config.Config) (err error) {
 	w.objects, err = objstore.New(objstore.Config{
 		Endpoint: cfg.S3.Endpoint, AccessKey: cfg.S3.AccessKey, SecretKey: cfg.S3.SecretKey.Reveal(),
-		Bucket: cfg.S3.Bucket, Region: cfg.S3.Region, UseTLS: cfg.S3.UseTLS,
+		Bucket: cfg.S3.Bucket, Region: cfg.S3.Region, UseTLS: cfg.S3.UseTLS, Memory: w.budget,
 	})
 	if err != nil {
 		return fmt.Errorf("object store: %w", err)

@@ -18,13 +18,13 @@ type AuditServersInput struct {
 func AuditServers(ctx workflow.Context, in AuditServersInput) error {
 	workflow.SetCurrentDetails(ctx, "Compares servers, ledger, objects and announcements; what it finds is on the page of the audit.")
 	run := activities.AuditInput{RunUUID: in.RunUUID}
-	err := whole(withAudit(ctx), activities.NameRunAudit, run, nil)
+	err := whole(withAudit(ctx), do.RunAudit, run, nil)
 	if err == nil {
 		return nil
 	}
 	_, run.Failure = failureOf(err)
 	ending, _ := workflow.NewDisconnectedContext(ctx) // cancelled ones end, too
-	if ended := workflow.ExecuteActivity(withQuick(ending), activities.NameEndAudit, run).Get(ending, nil); ended != nil {
+	if ended := workflow.ExecuteActivity(withQuick(ending), do.EndAudit, run).Get(ending, nil); ended != nil {
 		return ended
 	}
 	return err

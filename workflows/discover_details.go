@@ -18,17 +18,19 @@ func (d *discovery) doing() string {
 		return "waits for the files in flight to end; its server is suspended and no other is started"
 	case d.settling > 0:
 		return "waits for files to settle"
-	case d.deferred != nil && len(d.inFlight()) == 0:
-		return "waits until files that could not be fetched may be tried again"
+	case d.dispatcher != nil:
+		return "waits for the files in flight; its dispatcher starts those that are ready"
+	case d.deferred != nil:
+		return "waits until deferred files may be tried again"
 	default:
-		return "waits for the files in flight"
+		return "looks for ready files"
 	}
 }
 
 // describe tells Temporal's Web UI where the scan stands; it costs no history.
 func (d *discovery) describe(ctx workflow.Context, doing string) {
-	text := fmt.Sprintf("The scan of server %s **%s**.\n\n%d entries seen, %d new; %d files settle, %d are in flight of at most %d, %d were started so far.",
-		code(d.name), doing, d.summary.Seen, d.summary.New, d.settling, len(d.inFlight()), d.server.MaxParallel, d.summary.Started)
+	text := fmt.Sprintf("The scan of server %s **%s**.\n\n%d entries seen, %d new; %d files settle, at most %d are in flight at a time, %d were started by dispatchers that have ended.",
+		code(d.name), doing, d.summary.Seen, d.summary.New, d.settling, d.server.MaxParallel, d.summary.Started)
 	if !d.listedAt.IsZero() {
 		text += " The last listing began at " + d.listedAt.UTC().Format(time.DateTime) + " UTC."
 	}

@@ -1,29 +1,13 @@
 package workflows
 
 import (
-	"fmt"
-	"slices"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"stevedore/activities"
-	"stevedore/internal/ingest"
 )
-
-// startsPerRun is after how many started files a run hands over to a fresh
-// one: each costs about four events, and history should stay near 4,000.
-const startsPerRun = 500
-
-// readyPage is how many ready files are asked for at once.
-const readyPage = 100
-
-// carriedCheck is how often a run asks after the files it took over from the
-// run before, whose ends it cannot see itself.
-const carriedCheck = 15 * time.Second
-
-// closingCheck is how soon that is for a file whose workflow is about to end.
-const closingCheck = time.Second
 
 // DiscoverFilesInput names the server.
 type DiscoverFilesInput struct {
@@ -32,12 +16,6 @@ type DiscoverFilesInput struct {
 	Source string `json:"source"`
 	// Force lists a suspended server, too; it is for the first listing.
 	Force bool `json:"force,omitempty"`
-
-	// Since020 makes the workflow do as since release 0.2.0: timers go before
-	// files that have ended, where both are ready; a server at fault is left
-	// alone at once, and looked at again when somebody asks. Whoever starts the
-	// workflow sets it; a run that was started before goes on as it began.
-	Since020 bool `json:"since_0_2_0,omitempty"`
 
 	// Carried is a run's state for the next one; leave it empty.
 	Carried *DiscoverState `json:"carried,omitempty"`
@@ -48,14 +26,15 @@ type DiscoverState struct {
 	// Server is the server's settings as of the last listing.
 	Server   activities.ListServerFilesResult `json:"server"`
 	ListedAt time.Time                        `json:"listed_at"`
-	// InFlight names the files whose workflows are open.
-	InFlight []string        `json:"in_flight,omitempty"`
-	Settling int64           `json:"settling,omitempty"`
-	Summary  DiscoverSummary `json:"summary"`
+	Settling int64                            `json:"settling,omitempty"`
+	Summary  DiscoverSummary                  `json:"summary"`
 	// Suspended says that the server was found at fault.
 	Suspended bool `json:"suspended,omitempty"`
 	// Paused says that the server was found switched off or removed.
 	Paused bool `json:"paused,omitempty"`
+	// ListDue and Force are a rescan that was requested while the run ended.
+	ListDue bool `json:"list_due,omitempty"`
+	Force   bool `json:"force,omitempty"`
 }
 
 // DiscoverSummary is what a scan did, all its runs together.
@@ -73,20 +52,17 @@ type Rescan struct {
 	Force bool `json:"force,omitempty"`
 }
 
-// SlotFreed is the payload of SignalSlotFreed.
+// SlotFreed is the payload of SignalSlotFreed; a signal by hand may leave it out.
 type SlotFreed struct {
+	// FileUUID names a file that is ready and waits for a slot; may be empty.
 	FileUUID string `json:"file_uuid"`
-	// Waiting says that the file is ready again and waits for another place.
-	Waiting bool `json:"waiting,omitempty"`
-	// Suspended says that the server is at fault: no other file is started.
-	Suspended bool `json:"suspended,omitempty"`
 }
 
-// DiscoverFiles lists a server, waits until its files are whole and starts a
-// FileIngest for each, at most max_parallel at once. It stays while there is
-// something to do and lists again at the server's interval meanwhile, so that
-// a long backlog does not hide new files. There is only one per server, which
-// makes its window exact across all workers.
+// DiscoverFiles lists a server, waits until its files have settled, and lets a
+// dispatcher start a FileIngest for each within the server's concurrency limit.
+// It runs while there is something to do and lists again at the server's interval
+// meanwhile, so that a long backlog does not hide new files. There is one per
+// server.
 func DiscoverFiles(ctx workflow.Context, in DiscoverFilesInput) (DiscoverSummary, error) {
 	d := newDiscovery(ctx, in)
 	return d.run(ctx)
@@ -96,43 +72,27 @@ func DiscoverFiles(ctx workflow.Context, in DiscoverFilesInput) (DiscoverSummary
 type discovery struct {
 	in     DiscoverFilesInput
 	server activities.ListServerFilesResult
+	name   string // the server's, for people
 
 	listedAt time.Time // when the last listing began, which the interval counts from
 	seenAt   time.Time // when it was through, which patience counts from
 	listDue  bool      // list as soon as possible
 	force    bool      // the next listing may try a suspended server
 	listErr  error     // the last listing failed: no more listings in this run
-	relist   *timer    // runs while there is work left
-	settling int64     // files seen but not yet known to be whole
+	relist   *timer    // runs while the dispatcher runs
+	settling int64     // files seen but not yet settled
 	settle   *timer    // runs while files settle
-	ready    []activities.ReadyFile
-	deferred *timer // runs while files are put off
-	backlog  bool   // the database may hold more ready files than d.ready
 
-	children []child  // started by this run
-	carried  []string // started by an earlier run, or found running
-	check    *timer   // runs while there are carried files
-	closing  bool     // one of them was found running where its end is near
+	backlog    bool            // the ledger may hold ready files that no dispatcher has seen
+	dispatcher workflow.Future // of the activity; nil while none runs
+	stop       workflow.CancelFunc
+	deferred   *timer // runs while files are deferred
 
-	name      string // the server's, for people
-	starts    int
 	suspended bool // the server is at fault: nothing more is listed or started until somebody asks
 	paused    bool // the server is switched off or removed: likewise
 	summary   DiscoverSummary
 
 	rescan, freed workflow.ReceiveChannel
-}
-
-// child is a file in flight that this run can watch.
-type child struct {
-	fileUUID string
-	done     workflow.Future
-}
-
-// timer is a workflow timer that can be told to be running.
-type timer struct {
-	future workflow.Future
-	cancel workflow.CancelFunc
 }
 
 func newDiscovery(ctx workflow.Context, in DiscoverFilesInput) *discovery {
@@ -142,9 +102,9 @@ func newDiscovery(ctx workflow.Context, in DiscoverFilesInput) *discovery {
 		freed:  workflow.GetSignalChannel(ctx, SignalSlotFreed),
 	}
 	if c := in.Carried; c != nil {
-		d.server, d.listedAt, d.seenAt, d.carried = c.Server, c.ListedAt, c.ListedAt, c.InFlight
-		d.settling, d.summary, d.listDue, d.suspended = c.Settling, c.Summary, false, c.Suspended
-		d.paused, d.force = c.Paused, false
+		d.server, d.listedAt, d.seenAt = c.Server, c.ListedAt, c.ListedAt
+		d.settling, d.summary, d.suspended, d.paused = c.Settling, c.Summary, c.Suspended, c.Paused
+		d.listDue, d.force = c.ListDue, c.Force
 	}
 	return d
 }
@@ -155,18 +115,15 @@ func (d *discovery) run(ctx workflow.Context) (DiscoverSummary, error) {
 			d.list(ctx)
 		}
 		d.listDue = false
-		if err := d.fill(ctx); err != nil {
-			return d.summary, err
-		}
 		d.drainSignals()
+		d.dispatch(ctx)
 		switch {
 		case d.listDue:
-		case d.canStart(): // a place became free meanwhile, and nothing else might wake this run
 		case d.finished(ctx):
 			d.describe(ctx, "has ended")
 			return d.summary, d.listErr
-		case d.tooLong(ctx):
-			return d.summary, d.handOver(ctx)
+		case workflow.GetInfo(ctx).GetContinueAsNewSuggested():
+			return d.summary, d.continueAsNew(ctx)
 		default:
 			d.describe(ctx, d.doing())
 			if err := d.wait(ctx); err != nil {
@@ -176,132 +133,97 @@ func (d *discovery) run(ctx workflow.Context) (DiscoverSummary, error) {
 	}
 }
 
-// fill starts files while the window has room. It waits for every start: an
-// abandoned child that has not started is lost when this run ends.
-func (d *discovery) fill(ctx workflow.Context) error {
-	for d.canStart() {
-		if len(d.ready) == 0 {
-			if err := d.nextReady(ctx); err != nil || len(d.ready) == 0 {
-				return err
-			}
-		}
-		n := min(d.room(), len(d.ready))
-		d.start(ctx, d.ready[:n])
-		d.ready = d.ready[n:]
+// dispatch runs the dispatcher while files may be ready. Before the first
+// successful listing of a scan nothing is known of the server, and nothing is
+// started. One that runs already sees new files by itself; when it ends just as
+// they come, backlog makes another one follow.
+func (d *discovery) dispatch(ctx workflow.Context) {
+	if d.dispatcher != nil || !d.backlog || d.halted() || d.listedAt.IsZero() {
+		return
+	}
+	d.backlog = false
+	d.deferred.stop()
+	d.deferred = nil
+	ctx, d.stop = workflow.WithCancel(ctx)
+	dispatching := about(withDispatcher(ctx), "start the ready files of server "+d.name)
+	d.dispatcher = workflow.ExecuteActivity(dispatching, do.DispatchFiles, activities.DispatchFilesInput{ServerUUID: d.in.ServerUUID})
+}
+
+// dispatched notes how the dispatcher ended.
+func (d *discovery) dispatched(ctx workflow.Context) error {
+	var result activities.DispatchFilesResult
+	err := d.dispatcher.Get(ctx, &result)
+	d.dispatcher = nil
+	d.stop()
+	if err != nil {
+		return err
+	}
+	d.summary.Started += result.Started
+	d.paused, d.suspended = d.paused || result.Paused, d.suspended || result.Suspended
+	if result.DeferredFor > 0 {
+		d.deferred = newTimer(ctx, max(result.DeferredFor, time.Second), "deferred files")
 	}
 	return nil
 }
 
-// room is how many more files may be in flight. Before the first successful
-// listing of a scan nothing is known of the server, and nothing is started.
-func (d *discovery) room() int {
-	if d.halted() {
-		return 0
-	}
-	return d.server.MaxParallel - len(d.children) - len(d.carried)
-}
-
-// canStart says that there is a place in the window, and perhaps a file for it.
-func (d *discovery) canStart() bool {
-	return d.room() > 0 && d.starts < startsPerRun && (len(d.ready) > 0 || d.backlog)
-}
-
-func (d *discovery) nextReady(ctx workflow.Context) error {
-	if !d.backlog {
-		return nil
-	}
-	asking := about(withQuick(ctx), fmt.Sprintf("which files are next? %d places are free", d.room()))
-	var page activities.NextReadyFilesResult
-	err := workflow.ExecuteActivity(asking, activities.NameNextReadyFiles, activities.NextReadyFilesInput{
-		ServerUUID: d.in.ServerUUID, Exclude: d.inFlight(), Limit: readyPage,
-	}).Get(ctx, &page)
-	d.ready = page.Files
-	d.backlog = len(page.Files) == readyPage
-	d.deferred.stop()
-	d.deferred = nil
-	if page.DeferredFor > 0 {
-		d.deferred = newTimer(ctx, max(page.DeferredFor, time.Second), "files that are put off")
-	}
-	d.paused, d.suspended = d.paused || page.Paused, d.suspended || page.Suspended
-	return err
-}
-
-func (d *discovery) inFlight() []string {
-	uuids := slices.Clone(d.carried)
-	for _, c := range d.children {
-		uuids = append(uuids, c.fileUUID)
-	}
-	return uuids
-}
-
-// finished says that nothing is left that would be done sooner by staying.
-// Files that keep changing are left to the next scan once a whole scan
-// interval has passed: their observation goes on where it stands. A listing
-// that took longer than that has not yet seen any of them twice.
+// finished reports whether the run can exit without delaying any file. Files
+// that keep changing are left to the next scan once a whole scan interval has
+// passed: their observation goes on there. A listing that took longer than that
+// has not yet seen any of them twice.
 func (d *discovery) finished(ctx workflow.Context) bool {
-	if d.halted() {
-		return len(d.inFlight()) == 0
+	if d.dispatcher != nil {
+		return false
 	}
-	if len(d.ready) > 0 || d.deferred != nil || d.backlog && d.room() > 0 && d.server.MaxParallel > 0 || len(d.inFlight()) > 0 {
+	if d.halted() || d.listErr != nil && d.listedAt.IsZero() {
+		return true
+	}
+	if d.deferred != nil || d.backlog && !d.listedAt.IsZero() {
 		return false
 	}
 	patience := max(d.server.ScanInterval, 2*d.server.Settle)
 	return d.settling == 0 || workflow.Now(ctx).Sub(d.seenAt) >= patience
 }
 
-func (d *discovery) tooLong(ctx workflow.Context) bool {
-	return d.starts >= startsPerRun || workflow.GetInfo(ctx).GetContinueAsNewSuggested()
-}
-
-func (d *discovery) handOver(ctx workflow.Context) error {
-	d.in.Carried = &DiscoverState{
-		Server: d.server, ListedAt: d.listedAt, InFlight: d.inFlight(), Settling: d.settling, Summary: d.summary,
-		Suspended: d.suspended, Paused: d.paused,
+// continueAsNew ends the run for a fresh one. The dispatcher is stopped first;
+// the next run starts another, which finds the slots in the ledger and meets
+// again what this one failed with, if it lasts. A cancelled scan ends here: the
+// next run would not learn of it.
+func (d *discovery) continueAsNew(ctx workflow.Context) error {
+	if d.dispatcher != nil {
+		d.stop()
+		if err := d.dispatched(ctx); err != nil && !temporal.IsCanceledError(err) {
+			workflow.GetLogger(ctx).Warn("the stopped dispatcher failed", "server", d.name, "error", err)
+		}
 	}
-	d.in.Since020 = true
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	d.drainSignals()
+	d.in.Carried = &DiscoverState{
+		Server: d.server, ListedAt: d.listedAt, Settling: d.settling, Summary: d.summary,
+		Suspended: d.suspended, Paused: d.paused, ListDue: d.listDue, Force: d.force,
+	}
 	return workflow.NewContinueAsNewError(ctx, NameDiscoverFiles, d.in)
 }
 
-// release takes a file out of the window.
-func (d *discovery) release(freed SlotFreed) {
-	if freed.Waiting { // whether its server may be asked is looked up with the next ready files
-		d.ready, d.backlog, d.suspended, d.paused = nil, true, false, false
-	}
-	d.suspended = d.suspended || freed.Suspended
-	d.children = slices.DeleteFunc(d.children, func(c child) bool { return c.fileUUID == freed.FileUUID })
-	d.carried = slices.DeleteFunc(d.carried, func(uuid string) bool { return uuid == freed.FileUUID })
-}
-
 // drainSignals takes what has arrived without waiting. It runs before a run
-// ends or hands over, because a signal that is not read then is lost.
+// ends or continues as new, because a signal that is not read then is lost.
 func (d *discovery) drainSignals() {
 	for freed := (SlotFreed{}); d.freed.ReceiveAsync(&freed); freed = (SlotFreed{}) {
-		d.release(freed)
+		d.wake()
 	}
 	for asked := (Rescan{}); d.rescan.ReceiveAsync(&asked); asked = (Rescan{}) {
 		d.ask(asked)
 	}
 }
 
-// ask makes a listing due. Only servers that are due or named are asked for, so
-// what was known of this one is no longer so: a person has mended it or
-// switched it on again.
+// wake notes that a file is ready. Whether its server may be used is read from
+// the ledger by the dispatcher.
+func (d *discovery) wake() { d.backlog, d.suspended, d.paused = true, false, false }
+
+// ask schedules a listing and clears the suspension, because rescans are
+// requested only for servers that are due or that somebody has repaired.
 func (d *discovery) ask(asked Rescan) {
 	d.listDue, d.force = true, d.force || asked.Force
-	if d.in.Since020 {
-		d.suspended, d.paused = false, false
-	}
-}
-
-// start starts a batch of files.
-func (d *discovery) start(ctx workflow.Context, files []activities.ReadyFile) {
-	futures := make([]workflow.ChildWorkflowFuture, len(files))
-	for i, file := range files {
-		futures[i] = workflow.ExecuteChildWorkflow(withIngest(ctx, file, d.server.ServerName, d.in.ServerUUID, ingest.StatusReady), NameFileIngest, FileIngestInput{
-			FileUUID: file.UUID, ServerUUID: d.in.ServerUUID, Size: file.Size, StatusBySteps: true,
-		})
-	}
-	for i, file := range files {
-		d.started(ctx, file, futures[i])
-	}
+	d.suspended, d.paused = false, false
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 
 	"stevedore/activities"
@@ -13,135 +12,121 @@ import (
 	"stevedore/workflows"
 )
 
-// TestDiscoverFilesStopsWhenItsServerIsPausedOrAtFault: the second listing,
-// during a long backlog, is the last, and nothing is started after it.
-func TestDiscoverFilesStopsWhenItsServerIsPausedOrAtFault(t *testing.T) {
+// TestDiscoverFilesStopsWhenItsServerIsPausedOrSuspended: whichever activity says
+// so, nothing more is listed or started, and the run ends when its dispatcher has.
+func TestDiscoverFilesStopsWhenItsServerIsPausedOrSuspended(t *testing.T) {
 	t.Parallel()
+	const never = 10 * time.Hour
+	firstListing := func(l listing) func(*script) { return func(s *script) { s.listings = []listing{l} } }
+	secondListing := func(l listing) func(*script) {
+		return func(s *script) { s.settings.Settle, s.listings = never, []listing{{settling: 1}, l} }
+	}
+	rechecked := func(r recheck) func(*script) {
+		return func(s *script) { s.listings, s.rechecks = []listing{{settling: 1}}, []recheck{r} }
+	}
+	dispatched := func(halt activities.Halt) func(*script) {
+		return func(s *script) {
+			s.settings.Settle, s.listings = never, []listing{{settling: 1}}
+			s.dispatchers = []dispatcher{{takes: 30 * time.Second, result: activities.DispatchFilesResult{DeferredFor: time.Minute, Halt: halt}}}
+		}
+	}
+	first := []string{"0s list", "0s end"}
+	second := []string{"0s list", "0s dispatch", "1m0s list", "1m30s end"}
+	settling := []string{"0s list", "0s dispatch", "10s recheck", "1m30s end"}
+	dispatcherEnds := []string{"0s list", "0s dispatch", "30s end"}
 	for name, tc := range map[string]struct {
-		second halt
-		fails  string
+		script func(*script)
+		fails  ingest.Kind
+		want   []string
 	}{
-		"paused":    {halt{paused: true}, ""},
-		"refused":   {halt{err: failure(ingest.KindAuth)}, "auth"},
-		"no SFTP":   {halt{err: failure(ingest.KindServer)}, "server"},
-		"suspended": {halt{err: failure(ingest.KindSuspended)}, "suspended"},
+		"first listing, paused":     {firstListing(listing{paused: true}), "", first},
+		"first listing, suspended":  {firstListing(listing{err: failure(ingest.KindSuspended)}), ingest.KindSuspended, first},
+		"second listing, paused":    {secondListing(listing{paused: true}), "", second},
+		"second listing, refused":   {secondListing(listing{err: failure(ingest.KindAuth)}), ingest.KindAuth, second},
+		"second listing, no SFTP":   {secondListing(listing{err: failure(ingest.KindServer)}), ingest.KindServer, second},
+		"second listing, suspended": {secondListing(listing{err: failure(ingest.KindSuspended)}), ingest.KindSuspended, second},
+		"recheck, paused":           {rechecked(recheck{result: activities.RecheckSettlingResult{Paused: true}}), "", settling},
+		"recheck, refused":          {rechecked(recheck{err: failure(ingest.KindHostKey)}), ingest.KindHostKey, settling},
+		"dispatcher, paused":        {dispatched(activities.Halt{Paused: true}), "", dispatcherEnds},
+		"dispatcher, suspended":     {dispatched(activities.Halt{Suspended: true}), "", dispatcherEnds},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			env, p := newEnv(t), newPort(30)
-			p.listing.Settling = 1 // not even settling files are looked at
-			p.listing.Settle = time.Hour
-			p.halts = map[int]halt{2: tc.second}
-			p.attachDownloads(env, 50*time.Second)
-			began := env.Now()
-			discover(env)
+			s := newScript(t)
+			s.dispatchers = []dispatcher{{takes: 90 * time.Second}}
+			tc.script(s)
+			s.run(workflows.DiscoverFilesInput{})
 			if tc.fails == "" {
-				require.NoError(t, env.GetWorkflowError())
+				require.NoError(t, s.env.GetWorkflowError())
 			} else {
-				require.ErrorContains(t, env.GetWorkflowError(), tc.fails)
+				require.ErrorContains(t, s.env.GetWorkflowError(), string(tc.fails))
 			}
-			assert.Equal(t, 2, p.listings)
-			assert.Len(t, p.started, 6, "two windows in the minute before")
-			assert.Less(t, env.Now().Sub(began), 2*time.Minute, "it ends with the files in flight")
+			assert.Equal(t, tc.want, s.log)
 		})
 	}
 }
 
-func TestDiscoverFilesOfAPausedServerEndsAtOnce(t *testing.T) {
-	t.Parallel()
-	env, p := newEnv(t), newPort(5)
-	p.halts = map[int]halt{1: {paused: true}}
-	p.attach(env, takes(time.Second))
-	discover(env)
-	require.NoError(t, env.GetWorkflowError())
-	assert.Empty(t, p.started)
-}
-
-// TestDiscoverFilesAsksWhetherMoreMayBeStarted: the server was paused or
-// suspended since the last listing.
-func TestDiscoverFilesAsksWhetherMoreMayBeStarted(t *testing.T) {
-	t.Parallel()
-	for name, answer := range map[string]activities.Halt{"paused": {Paused: true}, "suspended": {Suspended: true}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			env, p := newEnv(t), newPort(5)
-			p.listing.Settling = 1
-			expect(env, activities.NameNextReadyFiles, activities.NextReadyFilesResult{Halt: answer}).Once()
-			p.attach(env, takes(time.Second))
-			discover(env)
-			require.NoError(t, env.GetWorkflowError())
-			assert.Empty(t, p.started)
-			assert.Equal(t, 1, p.listings)
-		})
-	}
-}
-
-func TestDiscoverFilesStartsNothingAfterARefusedLookAtSettlingFiles(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		result activities.RecheckSettlingResult
-		err    error
-	}{"refused": {err: failure(ingest.KindHostKey)}, "paused": {result: activities.RecheckSettlingResult{Paused: true}}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			env, p := newEnv(t), newPort(12)
-			p.listing.Settling = 1
-			env.OnActivity(activities.NameRecheckSettling, mock.Anything, mock.Anything).Return(tc.result, tc.err).Once()
-			p.attachDownloads(env, 30*time.Second)
-			discover(env)
-			assert.Equal(t, tc.err != nil, env.GetWorkflowError() != nil)
-			assert.Len(t, p.started, 3, "those of before")
-			assert.Equal(t, 1, p.listings)
-		})
-	}
-}
-
-// TestARescanEndsASuspension: only servers that are due or named are asked for,
-// so a person has mended this one; the file that still takes long delays nobody.
+// TestARescanEndsASuspension: it is requested only for servers that are due or
+// that somebody has repaired.
 func TestARescanEndsASuspension(t *testing.T) {
 	t.Parallel()
 	for name, forced := range map[string]bool{"due": false, "by force": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			env, p := newEnv(t), newPort(3)
-			p.listing.MaxParallel = 2
-			p.attachDownloads(env, 10*time.Hour)
-			env.RegisterDelayedCallback(func() {
-				env.SignalWorkflow(workflows.SignalSlotFreed, workflows.SlotFreed{FileUUID: "file-0000", Suspended: true})
-			}, 10*time.Second)
-			env.RegisterDelayedCallback(func() {
-				assert.Equal(t, 1, p.listings, "a suspended server is not listed on schedule")
-				assert.Len(t, p.started, 2, "and no place is given to another file")
-				env.SignalWorkflow(workflows.SignalRescan, workflows.Rescan{Force: forced})
-			}, 5*time.Minute)
-			env.RegisterDelayedCallback(func() {
-				assert.Len(t, p.started, 3, "a place was free all the time")
-			}, time.Hour)
-			discover(env)
-			require.NoError(t, env.GetWorkflowError())
-			assert.Equal(t, []bool{false, forced}, p.forced[:2])
-			assert.NotContains(t, p.forced[2:], true, "force is for one listing")
+			s := newScript(t)
+			s.listings = []listing{{}, {err: failure(ingest.KindAuth)}}
+			s.dispatchers = []dispatcher{{takes: 7 * time.Minute}}
+			s.at(5*time.Minute, func() { s.env.SignalWorkflow(workflows.SignalRescan, workflows.Rescan{Force: forced}) })
+			s.summary(t)
+			assert.Equal(t, []string{
+				"0s list", "0s dispatch", "1m0s list", "5m0s list", "6m0s list", "7m0s list", "7m0s dispatch", "7m0s end",
+			}, s.log)
+			assert.Equal(t, []bool{false, false, forced, false, false}, s.forced, "force is for one listing")
 		})
 	}
 }
 
-// TestSmallFilesDoNotKeepAListingWaiting: one of them has always just ended,
-// which must not hide that the time of the next listing has come.
-func TestSmallFilesDoNotKeepAListingWaiting(t *testing.T) {
+// TestAReadyFileOfASuspendedServerIsLeftToTheDispatcher: it reads from the ledger
+// whether the server may be used.
+func TestAReadyFileOfASuspendedServerIsLeftToTheDispatcher(t *testing.T) {
 	t.Parallel()
-	env, p := newEnv(t), newPort(30)
-	p.halts = map[int]halt{2: {paused: true}}
-	p.attach(env, takes(50*time.Second))
-	discover(env)
-	require.NoError(t, env.GetWorkflowError())
-	assert.Less(t, len(p.started), 10, "the second listing, in a minute, says stop")
+	for name, tc := range map[string]struct {
+		second dispatcher
+		want   []string
+	}{
+		"still suspended": {
+			dispatcher{result: activities.DispatchFilesResult{Halt: activities.Halt{Suspended: true}}},
+			[]string{"0s list", "0s dispatch", "1m0s list", "3m0s dispatch", "3m0s end"},
+		},
+		"repaired": {
+			dispatcher{takes: time.Minute, result: activities.DispatchFilesResult{Started: 1}},
+			[]string{"0s list", "0s dispatch", "1m0s list", "3m0s dispatch", "4m0s end"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScript(t)
+			s.listings = []listing{{}, {err: failure(ingest.KindAuth)}}
+			s.dispatchers = []dispatcher{{takes: 3 * time.Minute}, tc.second}
+			s.at(2*time.Minute, func() { s.env.SignalWorkflow(workflows.SignalSlotFreed, nil) })
+			s.run(workflows.DiscoverFilesInput{})
+			require.ErrorContains(t, s.env.GetWorkflowError(), "auth", "the failed listing is reported")
+			assert.Equal(t, tc.want, s.log)
+		})
+	}
 }
 
-func TestDiscoverFilesForcesItsFirstListingOnly(t *testing.T) {
+// TestDetailsOfAScan: they tell people what the scan waits for, and why its last
+// listing failed.
+func TestDetailsOfAScan(t *testing.T) {
 	t.Parallel()
-	env, p := newEnv(t), newPort(3)
-	p.attachDownloads(env, 90*time.Second)
-	env.ExecuteWorkflow(workflows.NameDiscoverFiles, workflows.DiscoverFilesInput{ServerUUID: serverUUID, Source: "manual", Force: true, Since020: true})
-	require.NoError(t, env.GetWorkflowError())
-	assert.Equal(t, []bool{true, false}, p.forced)
+	s := newScript(t)
+	s.listings = []listing{{}, {err: failure(ingest.KindAuth)}}
+	s.dispatchers = []dispatcher{{takes: 3 * time.Minute}}
+	s.at(30*time.Second, func() { assert.Contains(t, details(t, s.env), "server `acme` **waits for the files in flight") })
+	s.at(2*time.Minute, func() {
+		assert.Contains(t, details(t, s.env), "its server is suspended")
+		assert.Contains(t, details(t, s.env), "The last listing failed: `it failed: auth`")
+	})
+	s.run(workflows.DiscoverFilesInput{})
 }

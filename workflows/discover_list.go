@@ -12,13 +12,13 @@ import (
 // next scheduled scan tries again.
 func (d *discovery) list(ctx workflow.Context) {
 	d.listDue = false
+	began := workflow.Now(ctx)
 	d.relist.stop()
 	d.relist = nil
-	d.listedAt = workflow.Now(ctx)
 	d.describe(ctx, "lists the server")
 	listing := about(withListing(ctx), "list server "+d.name)
 	var result activities.ListServerFilesResult
-	d.listErr = whole(listing, activities.NameListServerFiles, activities.ListServerFilesInput{
+	d.listErr = whole(listing, do.ListServerFiles, activities.ListServerFilesInput{
 		ServerUUID: d.in.ServerUUID, Source: d.in.Source, Force: d.force,
 	}, &result)
 	d.force = false
@@ -26,7 +26,7 @@ func (d *discovery) list(ctx workflow.Context) {
 	if d.listErr != nil || result.Paused {
 		return
 	}
-	d.server, d.seenAt, d.name = result, workflow.Now(ctx), result.ServerName
+	d.server, d.listedAt, d.seenAt, d.name = result, began, workflow.Now(ctx), result.ServerName
 	d.summary.Listings++
 	d.summary.Seen = result.Seen
 	d.summary.New += result.New
@@ -38,7 +38,7 @@ func (d *discovery) list(ctx workflow.Context) {
 func (d *discovery) recheck(ctx workflow.Context) {
 	rechecking := about(withListing(ctx), fmt.Sprintf("look again at %d files that settle", d.settling))
 	var result activities.RecheckSettlingResult
-	err := whole(rechecking, activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: d.in.ServerUUID}, &result)
+	err := whole(rechecking, do.RecheckSettling, activities.RecheckSettlingInput{ServerUUID: d.in.ServerUUID}, &result)
 	d.halt(result.Paused, err)
 	if err != nil || result.Paused {
 		d.listErr = err
@@ -53,7 +53,7 @@ func (d *discovery) recheck(ctx workflow.Context) {
 // at fault as a whole. Then nothing more of it is listed or started.
 func (d *discovery) halt(paused bool, err error) {
 	d.paused = d.paused || paused
-	if err == nil || !d.in.Since020 {
+	if err == nil {
 		return
 	}
 	if kind, _ := failureOf(err); kind.ServerLevel() {

@@ -9,11 +9,15 @@ import (
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	sdkpb "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/interceptor"
 	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"stevedore/activities"
@@ -35,6 +39,9 @@ func newEnv(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestWorkflowEnvironment()
+	env.SetStartWorkflowOptions(client.StartWorkflowOptions{TaskQueue: ingest.TaskQueue})
+	require.NoError(t, env.SetTypedSearchAttributesOnStart(temporal.NewSearchAttributes(
+		temporal.NewSearchAttributeKeyKeyword(ingest.SearchServer).ValueSet("acme"))))
 	env.SetTestTimeout(30 * time.Second)
 	env.SetWorkflowRunTimeout(24 * time.Hour)
 	for name, fn := range workflows.Registered() {
@@ -63,7 +70,92 @@ type (
 	encoded      = converter.EncodedValues
 )
 
-func queueOf(ctx context.Context) string { return activity.GetInfo(ctx).TaskQueue }
+// stepsOf records each attempt of an activity as it begins: its name, with
+// "local " before it where it runs within the workflow task, and with its queue
+// behind where that is not the workflow's.
+func stepsOf(env *testsuite.TestWorkflowEnvironment) *[]string {
+	var steps []string
+	env.SetOnActivityStartedListener(func(info *activityInfo, _ context.Context, _ encoded) {
+		name := info.ActivityType.Name
+		if info.TaskQueue != ingest.TaskQueue {
+			name += "@" + info.TaskQueue
+		}
+		steps = append(steps, name)
+	})
+	env.SetOnLocalActivityStartedListener(func(info *activityInfo, _ context.Context, _ []any) {
+		steps = append(steps, "local "+info.ActivityType.Name)
+	})
+	return &steps
+}
+
+// statusesOf records what the workflow sets its search attribute to.
+func statusesOf(env *testsuite.TestWorkflowEnvironment) *[]ingest.Status {
+	var statuses []ingest.Status
+	key := temporal.NewSearchAttributeKeyKeyword(ingest.SearchStatus)
+	env.OnUpsertTypedSearchAttributes(mock.Anything).Run(func(args mock.Arguments) {
+		status, _ := args.Get(0).(temporal.SearchAttributes).GetKeyword(key)
+		statuses = append(statuses, ingest.Status(status))
+	}).Return(nil).Maybe()
+	return &statuses
+}
+
+// details returns what Temporal's Web UI shows of the running workflow.
+func details(t *testing.T, env *testsuite.TestWorkflowEnvironment) string {
+	t.Helper()
+	value, err := env.QueryWorkflow("__temporal_workflow_metadata")
+	require.NoError(t, err)
+	var metadata sdkpb.WorkflowMetadata
+	require.NoError(t, value.Get(&metadata))
+	return metadata.GetCurrentDetails()
+}
+
+// activityOptions are those with which each activity was last scheduled.
+type activityOptions map[string]workflow.ActivityOptions
+
+func (o activityOptions) of(t *testing.T, name string) workflow.ActivityOptions {
+	t.Helper()
+	require.Contains(t, o, name)
+	return o[name]
+}
+
+// watchOptions records the options of activities.
+func watchOptions(env *testsuite.TestWorkflowEnvironment) activityOptions {
+	seen := activityOptions{}
+	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&optionsWatch{seen: seen}}})
+	return seen
+}
+
+type optionsWatch struct {
+	interceptor.WorkerInterceptorBase
+	seen activityOptions
+}
+
+func (w *optionsWatch) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+	in := &inboundWatch{watch: w}
+	in.Next = next
+	return in
+}
+
+type inboundWatch struct {
+	interceptor.WorkflowInboundInterceptorBase
+	watch *optionsWatch
+}
+
+func (in *inboundWatch) Init(outbound interceptor.WorkflowOutboundInterceptor) error {
+	out := &outboundWatch{watch: in.watch}
+	out.Next = outbound
+	return in.Next.Init(out)
+}
+
+type outboundWatch struct {
+	interceptor.WorkflowOutboundInterceptorBase
+	watch *optionsWatch
+}
+
+func (out *outboundWatch) ExecuteActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
+	out.watch.seen[name] = workflow.GetActivityOptions(ctx)
+	return out.Next.ExecuteActivity(ctx, name, args...)
+}
 
 // answer collects what an update was answered.
 type answer struct {

@@ -59,8 +59,8 @@ func permanent(err error) bool {
 // ordinary activity, whose attempts everybody can see, as soon as it meets
 // anything but success or a permanent error. purpose is the summary of the
 // local one.
-func localFirst(ctx workflow.Context, name, purpose string, in, out any, fallback func() error) error {
-	err := workflow.ExecuteLocalActivity(withLocal(ctx, purpose), name, in).Get(ctx, out)
+func localFirst(ctx workflow.Context, activity any, purpose string, in, out any, fallback func() error) error {
+	err := workflow.ExecuteLocalActivity(withLocal(ctx, purpose), activity, in).Get(ctx, out)
 	if err == nil || temporal.IsCanceledError(err) {
 		return err
 	}

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.temporal.io/sdk/workflow"
@@ -9,18 +10,6 @@ import (
 	"stevedore/activities"
 	"stevedore/internal/ingest"
 )
-
-// ways are the steps of a file's way with the activity that does each.
-var ways = []struct {
-	step     ingest.Step
-	activity string
-	doing    string
-}{
-	{ingest.StepDownload, activities.NameDownload, "is being fetched"},
-	{ingest.StepVerify, activities.NameVerifyHash, "is being verified"},
-	{ingest.StepUpload, activities.NameUpload, "is being stored"},
-	{ingest.StepNotify, activities.NameNotify, "is being announced"},
-}
 
 // endings say how a file ended.
 var endings = map[ingest.Status]string{
@@ -55,15 +44,6 @@ func (f *fileIngest) fromServer() string {
 	return " from " + f.server
 }
 
-// reach sets the status as the file comes to a step that takes time.
-func (f *fileIngest) reach(ctx workflow.Context, status ingest.Status) error {
-	f.describe(ctx)
-	if !f.in.StatusBySteps || f.status == status {
-		return nil
-	}
-	return f.setStatus(ctx, status)
-}
-
 // title names the file.
 func (f *fileIngest) title() string {
 	name := f.path
@@ -78,26 +58,25 @@ func (f *fileIngest) title() string {
 }
 
 func (f *fileIngest) stepDetails() string {
-	var lines []string
-	name := ""
-	for i, way := range ways {
-		if way.step == f.step {
-			name = way.activity
-			lines = append(lines, fmt.Sprintf("%s **%s**, step %d of %d.", f.title(), way.doing, i+1, len(ways)))
-		}
+	info, _ := f.step.Info()
+	steps := ingest.StepsOf(f.mode)
+	at := slices.IndexFunc(steps, func(step ingest.StepInfo) bool { return step.Step == f.step })
+	lines := []string{fmt.Sprintf("%s **%s**, transfer mode %s.", f.title(), info.Label, f.mode)}
+	if at >= 0 {
+		lines[0] = fmt.Sprintf("%s **%s**, step %d of %d, transfer mode %s.", f.title(), info.Label, at+1, len(steps), f.mode)
 	}
 	if f.host.Queue != "" {
 		lines = append(lines, "Its bytes are staged by "+code(f.host.Queue)+".")
 	}
 	if f.restages > 0 {
-		lines = append(lines, fmt.Sprintf("Fetched anew %d times, of at most %d.", f.restages, maxRestages))
+		lines = append(lines, fmt.Sprintf("Fetched again %d times, of at most %d.", f.restages, maxRestages))
 	}
 	if f.note != "" {
 		lines = append(lines, f.note)
 	}
 	lines = append(lines, "A step that fails is tried again without end; the attempt, the last failure and the next try are among the pending activities. "+
 		"To hold the step, to let it go on, to try it again at once:")
-	of := f.of() + " --activity-type " + name
+	of := f.of() + " --activity-type " + activities.ActivityOf[f.step]
 	return strings.Join(lines, "\n\n") + commands(
 		"temporal activity pause "+of, "temporal activity unpause "+of, "temporal activity reset "+of)
 }
@@ -113,7 +92,7 @@ func (f *fileIngest) parkedDetails() string {
 	}
 	decide := "temporal workflow update execute " + f.of() + ` --input '{"actor":"YOU","reason":"WHY"}' --name `
 	return text + commands(decide+UpdateRetry, decide+UpdateSkip) +
-		"\n\nWith `\"from\":\"download\"` in its input a retry goes back to that step. The same: " +
+		"\n\nWith `\"from\":\"" + string(ingest.FirstStep(f.mode)) + "\"` in its input a retry goes back to that step. The same: " +
 		code("stevedore file retry "+f.in.FileUUID) + "."
 }
 

@@ -1,7 +1,6 @@
 package workflows_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -17,18 +16,40 @@ import (
 	"stevedore/workflows"
 )
 
+const (
+	slot = 7
+	size = 100
+)
+
 var aHost = activities.Host{Queue: hostQueue, Timeout: 5 * time.Minute}
 
-func ingestInput() workflows.FileIngestInput {
-	return workflows.FileIngestInput{FileUUID: fileUUID, ServerUUID: serverUUID, Size: 100}
+func ingestInput(mode ingest.Mode) workflows.FileIngestInput {
+	return workflows.FileIngestInput{FileUUID: fileUUID, ServerUUID: serverUUID, Size: size, Mode: mode, Slot: slot}
 }
 
-// expectSearch lets the workflow set its status attribute to the values, in order.
-func expectSearch(env *testsuite.TestWorkflowEnvironment, statuses ...ingest.Status) {
-	key := temporal.NewSearchAttributeKeyKeyword(ingest.SearchStatus)
-	for _, s := range statuses {
-		env.OnUpsertTypedSearchAttributes(temporal.NewSearchAttributes(key.ValueSet(string(s)))).Return(nil).Once()
-	}
+// allGoesWell mocks the steps that a test did not mock before. What reads from the
+// server must show the slot.
+func allGoesWell(env *testsuite.TestWorkflowEnvironment) {
+	env.OnActivity(activities.NameIngestInMemory, mock.Anything, activities.IngestInMemoryInput{
+		FileUUID: fileUUID, ServerUUID: serverUUID, ServerName: "acme", Slot: slot, Size: size,
+	}).Return(activities.IngestInMemoryResult{Notified: true}, nil).Maybe()
+	env.OnActivity(activities.NameClaimHost, mock.Anything, activities.ClaimHostInput{FileUUID: fileUUID, Size: size}).Return(aHost, nil).Maybe()
+	env.OnActivity(activities.NameDownload, mock.Anything, activities.DownloadInput{FileUUID: fileUUID, Slot: slot}).
+		Return(activities.DownloadResult{}, nil).Maybe()
+	env.OnActivity(activities.NameTransfer, mock.Anything, activities.TransferInput{FileUUID: fileUUID, Slot: slot}).Return(nil).Maybe()
+	env.OnActivity(activities.NameVerifyHash, mock.Anything, mock.Anything).Return(nil).Maybe()
+	env.OnActivity(activities.NameUpload, mock.Anything, activities.UploadInput{FileUUID: fileUUID}).Return(nil).Maybe()
+	env.OnActivity(activities.NameNotify, mock.Anything, activities.NotifyInput{FileUUID: fileUUID}).Return(activities.NotifyResult{}, nil).Maybe()
+}
+
+// fails mocks so many attempts of an activity without a result that fail.
+func fails(env *testsuite.TestWorkflowEnvironment, name string, err error, times int) {
+	env.OnActivity(name, mock.Anything, mock.Anything).Return(err).Times(times)
+}
+
+// failsWith is fails for an activity with a result.
+func failsWith(env *testsuite.TestWorkflowEnvironment, name string, result any, err error, times int) {
+	env.OnActivity(name, mock.Anything, mock.Anything).Return(result, err).Times(times)
 }
 
 func result(t *testing.T, env *testsuite.TestWorkflowEnvironment) ingest.Status {
@@ -40,119 +61,124 @@ func result(t *testing.T, env *testsuite.TestWorkflowEnvironment) ingest.Status 
 	return r.Status
 }
 
-func TestFileIngestGoesStepByStep(t *testing.T) {
+func statusAnswer(t *testing.T, env *testsuite.TestWorkflowEnvironment) (status workflows.IngestStatus) {
+	t.Helper()
+	value, err := env.QueryWorkflow(workflows.QueryStatus)
+	require.NoError(t, err)
+	require.NoError(t, value.Get(&status))
+	return status
+}
+
+var (
+	stagedSteps = []string{"local ClaimHost", "Download@" + hostQueue, "local VerifyHash", "Upload@" + hostQueue + "-uploads", "local Notify"}
+	directSteps = []string{"Transfer@stevedore-transfers", "local Notify"}
+)
+
+// TestFileIngestTakesTheStepsOfItsMode: these and no others, in this order, and
+// the search attribute follows them.
+func TestFileIngestTakesTheStepsOfItsMode(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		in       workflows.FileIngestInput
+		steps    []string
+		statuses []ingest.Status
+	}{
+		"memory": {ingestInput(ingest.ModeMemory), []string{"local IngestInMemory"}, []ingest.Status{ingest.StatusCompleted}},
+		"staged": {ingestInput(ingest.ModeStaged), stagedSteps,
+			[]ingest.Status{ingest.StatusDownloading, ingest.StatusUploading, ingest.StatusCompleted}},
+		"direct":  {ingestInput(ingest.ModeDirect), directSteps, []ingest.Status{ingest.StatusDownloading, ingest.StatusCompleted}},
+		"not set": {ingestInput(""), stagedSteps, []ingest.Status{ingest.StatusDownloading, ingest.StatusUploading, ingest.StatusCompleted}},
+		"stored already": {workflows.FileIngestInput{FileUUID: fileUUID, ServerUUID: serverUUID, Mode: ingest.ModeDirect, From: ingest.StepNotify},
+			[]string{"local Notify"}, []ingest.Status{ingest.StatusCompleted}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := newEnv(t)
+			steps, statuses := stepsOf(env), statusesOf(env)
+			allGoesWell(env)
+			env.ExecuteWorkflow(workflows.NameFileIngest, tc.in)
+			assert.Equal(t, ingest.StatusCompleted, result(t, env))
+			assert.Equal(t, tc.steps, *steps)
+			assert.Equal(t, tc.statuses, *statuses)
+		})
+	}
+}
+
+// TestFileIngestVerifiesOnTheHost: the workflow task may run on another worker
+// than the one that has the staged bytes.
+func TestFileIngestVerifiesOnTheHost(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
-	var order []string
-	env.SetOnActivityStartedListener(func(info *activityInfo, _ context.Context, _ encoded) {
-		order = append(order, info.ActivityType.Name)
-	})
-	env.SetOnLocalActivityStartedListener(func(info *activityInfo, _ context.Context, _ []any) {
-		order = append(order, "local "+info.ActivityType.Name)
-	})
-	expect(env, activities.NameClaimHost, aHost).Once()
-	expect(env, activities.NameDownload, activities.DownloadResult{}).Once()
+	steps, statuses := stepsOf(env), statusesOf(env)
+	fails(env, activities.NameVerifyHash, temporal.NewNonRetryableApplicationError("not here", activities.TypeOtherHost, nil), 1)
 	env.OnActivity(activities.NameVerifyHash, mock.Anything, activities.VerifyHashInput{FileUUID: fileUUID, HostQueue: hostQueue}).Return(nil).Once()
-	env.OnActivity(activities.NameUpload, mock.Anything, mock.Anything).Return(nil).Once()
-	expect(env, activities.NameNotify, activities.NotifyResult{}).Once()
-	expectSearch(env, ingest.StatusCompleted)
-
-	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput())
-
+	allGoesWell(env)
+	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 	assert.Equal(t, ingest.StatusCompleted, result(t, env))
-	assert.Equal(t, []string{"local ClaimHost", "Download", "local VerifyHash", "Upload", "local Notify"}, order)
+	assert.Equal(t, []string{"local VerifyHash", "VerifyHash@" + hostQueue + "-uploads"}, (*steps)[2:4])
+	assert.Equal(t, []ingest.Status{
+		ingest.StatusDownloading, ingest.StatusDownloaded, ingest.StatusUploading, ingest.StatusCompleted,
+	}, *statuses)
 }
 
-func TestFileIngestVerifiesLargeFilesOnTheHost(t *testing.T) {
+// TestFileIngestTellsThatTheBrokerIsAway: the object is in the store, and the
+// attempts to publish its notification can be seen.
+func TestFileIngestTellsThatTheBrokerIsAway(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
-	in := ingestInput()
-	in.Size = 300 << 20
-	var queues []string
-	env.SetOnActivityStartedListener(func(info *activityInfo, _ context.Context, _ encoded) {
-		queues = append(queues, info.ActivityType.Name+"@"+info.TaskQueue)
-	})
-	expectTransfer(env)
-	expectSearch(env, ingest.StatusCompleted)
-
-	env.ExecuteWorkflow(workflows.NameFileIngest, in)
-
+	steps, statuses := stepsOf(env), statusesOf(env)
+	failsWith(env, activities.NameNotify, activities.NotifyResult{}, failure(ingest.KindTransient), 6) // 1+2+4+8+16 s
+	allGoesWell(env)
+	env.RegisterDelayedCallback(func() {
+		assert.Equal(t, ingest.StepNotify, statusAnswer(t, env).Step)
+		assert.Contains(t, details(t, env), "Stored. Waiting for the broker")
+	}, 20*time.Second)
+	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeDirect))
 	assert.Equal(t, ingest.StatusCompleted, result(t, env))
-	assert.Equal(t, []string{"Download@" + hostQueue, "VerifyHash@" + hostQueue + "-uploads", "Upload@" + hostQueue + "-uploads"}, queues)
-}
-
-// expectTransfer mocks a way without trouble, for what a test did not mock before.
-func expectTransfer(env *testsuite.TestWorkflowEnvironment) {
-	expect(env, activities.NameClaimHost, aHost).Maybe()
-	expect(env, activities.NameDownload, activities.DownloadResult{}).Maybe()
-	env.OnActivity(activities.NameVerifyHash, mock.Anything, mock.Anything).Return(nil).Maybe()
-	env.OnActivity(activities.NameUpload, mock.Anything, mock.Anything).Return(nil).Maybe()
-	expect(env, activities.NameNotify, activities.NotifyResult{}).Maybe()
-}
-
-func TestFileIngestFallsBackToVisibleAttempts(t *testing.T) {
-	t.Parallel()
-	env := newEnv(t)
-	var attempts []int32
-	env.SetOnActivityStartedListener(func(info *activityInfo, _ context.Context, _ encoded) {
-		if info.ActivityType.Name == activities.NameNotify {
-			attempts = append(attempts, info.Attempt)
-		}
-	})
-	calls := 0
-	env.OnActivity(activities.NameNotify, mock.Anything, mock.Anything).Return(func(context.Context, activities.NotifyInput) (activities.NotifyResult, error) {
-		if calls++; calls <= 3 { // the local try and two ordinary ones
-			return activities.NotifyResult{}, failure(ingest.KindTransient)
-		}
-		return activities.NotifyResult{}, nil
-	})
-	expectTransfer(env)
-	expectSearch(env, ingest.StatusCompleted)
-
-	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput())
-
-	assert.Equal(t, ingest.StatusCompleted, result(t, env))
-	assert.Equal(t, []int32{1, 2, 3}, attempts)
-}
-
-// TestFileIngestGivesItsPlaceAwayWhileTheBrokerIsDown: a dead broker must not
-// stop the transfers of other files.
-func TestFileIngestGivesItsPlaceAwayWhileTheBrokerIsDown(t *testing.T) {
-	t.Parallel()
-	env := newEnv(t)
-	tries, freedAfter := 0, 0
-	env.OnActivity(activities.NameNotify, mock.Anything, mock.Anything).Return(func(context.Context, activities.NotifyInput) (activities.NotifyResult, error) {
-		if tries++; tries <= 8 {
-			return activities.NotifyResult{}, failure(ingest.KindTransient)
-		}
-		return activities.NotifyResult{}, nil
-	})
-	env.OnSignalExternalWorkflow(mock.Anything, ingest.DiscoverWorkflowID(serverUUID), "", workflows.SignalSlotFreed,
-		workflows.SlotFreed{FileUUID: fileUUID}).Return(func(string, string, string, string, any) error {
-		freedAfter = tries
-		return nil
-	}).Once()
-	expectTransfer(env)
-	expectSearch(env, ingest.StatusCompleted)
-
-	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput())
-
-	assert.Equal(t, ingest.StatusCompleted, result(t, env))
-	assert.Equal(t, 9, tries)
-	assert.Less(t, freedAfter, 6, "within seconds")
+	assert.Equal(t, append(directSteps[:2:2], "Notify", "Notify", "Notify", "Notify", "Notify", "Notify"), *steps)
+	assert.Equal(t, []ingest.Status{ingest.StatusDownloading, ingest.StatusUploaded, ingest.StatusCompleted}, *statuses)
 }
 
 func TestFileIngestRunsTheAfterIngestAction(t *testing.T) {
 	t.Parallel()
+	for _, mode := range ingest.Modes {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			env := newEnv(t)
+			steps := stepsOf(env)
+			if mode == ingest.ModeMemory {
+				expect(env, activities.NameIngestInMemory, activities.IngestInMemoryResult{
+					Notified: true, NotifyResult: activities.NotifyResult{SourceAction: true},
+				}).Once()
+			} else {
+				expect(env, activities.NameNotify, activities.NotifyResult{SourceAction: true}).Once()
+			}
+			fails(env, activities.NameAfterIngest, failure(ingest.KindPermission), 1)
+			allGoesWell(env)
+			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(mode))
+			assert.Equal(t, ingest.StatusCompleted, result(t, env), "a failed action does not undo a safe file")
+			assert.Equal(t, activities.NameAfterIngest, (*steps)[len(*steps)-1])
+		})
+	}
+}
+
+// TestFileIngestDoesTheAfterIngestActionOnceItsServerIsRepaired: a partner counts
+// on it, however long their server refuses us.
+func TestFileIngestDoesTheAfterIngestActionOnceItsServerIsRepaired(t *testing.T) {
+	t.Parallel()
 	env := newEnv(t)
+	steps, statuses := stepsOf(env), statusesOf(env)
 	expect(env, activities.NameNotify, activities.NotifyResult{SourceAction: true})
-	expectTransfer(env)
-	env.OnActivity(activities.NameAfterIngest, mock.Anything, mock.Anything).Return(failure(ingest.KindPermission)).Once()
-	expectSearch(env, ingest.StatusCompleted)
-
-	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput())
-
-	assert.Equal(t, ingest.StatusCompleted, result(t, env), "a failing action does not undo a safe file")
+	fails(env, activities.NameAfterIngest, failure(ingest.KindAuth), 1)
+	fails(env, activities.NameAfterIngest, failure(ingest.KindTransient), 8)
+	env.OnActivity(activities.NameAfterIngest, mock.Anything, activities.AfterIngestInput{FileUUID: fileUUID}).Return(nil).Once()
+	env.OnActivity(activities.NameAwaitServer, mock.Anything, activities.AwaitServerInput{ServerUUID: serverUUID}).Return(nil).Once()
+	allGoesWell(env)
+	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeDirect))
+	assert.Equal(t, ingest.StatusCompleted, result(t, env))
+	assert.Equal(t, []string{"AfterIngest", "AwaitServer", "AfterIngest"}, (*steps)[2:5])
+	assert.Len(t, *steps, 2+1+1+9)
+	assert.Equal(t, []ingest.Status{ingest.StatusDownloading, ingest.StatusCompleted}, *statuses)
 }
 
 func TestFileIngestEndsWhenTheVersionIsGone(t *testing.T) {
@@ -161,151 +187,145 @@ func TestFileIngestEndsWhenTheVersionIsGone(t *testing.T) {
 		ingest.KindNotFound: ingest.StatusVanished,
 		ingest.KindChanged:  ingest.StatusSuperseded,
 	} {
-		t.Run(string(status), func(t *testing.T) {
+		for mode, step := range map[ingest.Mode]ingest.Step{
+			ingest.ModeMemory: ingest.StepDownload, // after the fallback
+			ingest.ModeStaged: ingest.StepDownload,
+			ingest.ModeDirect: ingest.StepTransfer,
+		} {
+			t.Run(string(mode)+" "+string(status), func(t *testing.T) {
+				t.Parallel()
+				env := newEnv(t)
+				statuses := statusesOf(env)
+				if mode == ingest.ModeMemory {
+					failsWith(env, activities.NameIngestInMemory, activities.IngestInMemoryResult{}, failure(kind), 1)
+				}
+				if mode == ingest.ModeDirect {
+					fails(env, activities.NameTransfer, failure(kind), 1)
+				} else {
+					failsWith(env, activities.NameDownload, activities.DownloadResult{}, failure(kind), 1)
+					env.OnActivity(activities.NameDiscardStaged, mock.Anything, activities.DiscardStagedInput{FileUUID: fileUUID}).Return(nil).Once()
+				}
+				env.OnActivity(activities.NameCloseFile, mock.Anything, mock.MatchedBy(func(in activities.CloseFileInput) bool {
+					return in.Status == status && in.Kind == kind && in.Step == step
+				})).Return(activities.Outcome{Status: status}, nil).Once()
+				allGoesWell(env)
+				env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(mode))
+				assert.Equal(t, status, result(t, env))
+				assert.Equal(t, []ingest.Status{ingest.StatusDownloading, status}, *statuses)
+			})
+		}
+	}
+}
+
+func TestFileIngestFetchesAgainWhatStagingLost(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	steps := stepsOf(env)
+	fails(env, activities.NameUpload, failure(ingest.KindStagingLost), 1)
+	allGoesWell(env)
+	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
+	assert.Equal(t, ingest.StatusCompleted, result(t, env))
+	assert.Equal(t, append(stagedSteps[:4:4], stagedSteps...), *steps, "and looks for a host again")
+}
+
+// TestFileIngestAsksAnOperatorInTheEnd: fetching again does not repair what
+// happens each time.
+func TestFileIngestAsksAnOperatorInTheEnd(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		step      ingest.Step
+		activity  string
+		kind      ingest.Kind
+		downloads int
+	}{
+		"a second mismatch":          {ingest.StepVerify, activities.NameVerifyHash, ingest.KindHashMismatch, 2},
+		"staging lost six times":     {ingest.StepUpload, activities.NameUpload, ingest.KindStagingLost, 6},
+		"a checksum file is changed": {ingest.StepVerify, activities.NameVerifyHash, ingest.KindChanged, 1}, // which is not said of the file
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			env := newEnv(t)
-			expect(env, activities.NameClaimHost, aHost)
-			env.OnActivity(activities.NameDownload, mock.Anything, mock.Anything).Return(activities.DownloadResult{}, failure(kind)).Once()
-			env.OnActivity(activities.NameCloseFile, mock.Anything, mock.MatchedBy(func(in activities.CloseFileInput) bool {
-				return in.Status == status && in.Kind == kind && in.Step == ingest.StepDownload
-			})).Return(activities.Outcome{Status: status}, nil).Once()
-			env.OnActivity(activities.NameDiscardStaged, mock.Anything, mock.Anything).Return(nil).Once()
-			expectSearch(env, status)
-
-			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput())
-
-			assert.Equal(t, status, result(t, env))
+			steps := stepsOf(env)
+			fails(env, tc.activity, failure(tc.kind), tc.downloads)
+			expectParked(env, tc.step, tc.kind)
+			allGoesWell(env)
+			skipLater(env)
+			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
+			assert.Equal(t, ingest.StatusSkipped, result(t, env))
+			assert.Equal(t, tc.downloads, count(*steps, "Download@"+hostQueue))
 		})
 	}
 }
 
-// parkAtUpload mocks an upload that fails for good once.
-func parkAtUpload(env *testsuite.TestWorkflowEnvironment) {
-	env.OnActivity(activities.NameUpload, mock.Anything, mock.Anything).Return(failure(ingest.KindConflict)).Once()
-	env.OnActivity(activities.NameParkFile, mock.Anything, mock.MatchedBy(func(in activities.ParkFileInput) bool {
-		return in.Step == ingest.StepUpload && in.Kind == ingest.KindConflict && in.Message != ""
-	})).Return(activities.Outcome{Status: ingest.StatusError}, nil).Once()
-	env.OnSignalExternalWorkflow(mock.Anything, ingest.DiscoverWorkflowID(serverUUID), "", workflows.SignalSlotFreed,
-		workflows.SlotFreed{FileUUID: fileUUID}).Return(nil).Once()
-}
-
-func TestFileIngestParksAndGoesOnFromTheNamedStep(t *testing.T) {
-	t.Parallel()
-	env := newEnv(t)
-	downloads := 0
-	env.SetOnActivityStartedListener(func(info *activityInfo, _ context.Context, _ encoded) {
-		if info.ActivityType.Name == activities.NameDownload {
-			downloads++
+func count(steps []string, name string) (n int) {
+	for _, step := range steps {
+		if step == name {
+			n++
 		}
-	})
-	parkAtUpload(env)
-	env.OnActivity(activities.NameResumeFile, mock.Anything, mock.MatchedBy(func(in activities.ResumeFileInput) bool {
-		return in.Action == activities.ActionRetry && in.From == ingest.StepUpload && in.Actor == "ann" && in.Reason == "cleared" && in.Key != ""
-	})).Return(activities.Outcome{Status: ingest.StatusVerified}, nil).Once()
-	expectTransfer(env)
-	expectSearch(env, ingest.StatusError, ingest.StatusReady, ingest.StatusCompleted)
-
-	early, late := &answer{}, &answer{}
-	env.RegisterDelayedCallback(func() {
-		env.UpdateWorkflow(workflows.UpdateRetry, "bad", early, workflows.Decision{From: "lunch", Actor: "ann"})
-		env.UpdateWorkflow(workflows.UpdateRetry, "good", late, workflows.Decision{Actor: "ann", Reason: "cleared"})
-	}, time.Hour)
-	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput())
-
-	assert.Equal(t, ingest.StatusCompleted, result(t, env))
-	assert.Equal(t, 1, downloads, "the staged bytes are used again")
-	require.ErrorContains(t, early.rejected, "use download, verify, upload or notify")
-	require.NoError(t, late.rejected)
-	assert.True(t, late.completed)
+	}
+	return n
 }
 
-func TestFileIngestRefusesDecisionsWhileItWorks(t *testing.T) {
-	t.Parallel()
-	env := newEnv(t)
-	env.OnActivity(activities.NameDownload, mock.Anything, mock.Anything).After(time.Minute).Return(activities.DownloadResult{}, nil)
-	expectTransfer(env)
-	expectSearch(env, ingest.StatusCompleted)
-	got := &answer{}
-	env.RegisterDelayedCallback(func() {
-		env.UpdateWorkflow(workflows.UpdateSkip, "early", got, workflows.Decision{Actor: "ann"})
-		env.SignalWorkflow(workflows.UpdateSkip, nil)
-	}, time.Second)
-	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput())
-	assert.Equal(t, ingest.StatusCompleted, result(t, env))
-	require.ErrorContains(t, got.rejected, "not parked")
-}
-
-func TestFileIngestIsSkippedByASignalByHand(t *testing.T) {
-	t.Parallel()
-	env := newEnv(t)
-	parkAtUpload(env)
-	env.OnActivity(activities.NameResumeFile, mock.Anything, mock.MatchedBy(func(in activities.ResumeFileInput) bool {
-		return in.Action == activities.ActionSkip && in.Actor == "signal"
-	})).Return(activities.Outcome{Status: ingest.StatusSkipped}, nil).Once()
-	env.OnActivity(activities.NameDiscardStaged, mock.Anything, mock.Anything).Return(nil).Once()
-	expectTransfer(env)
-	expectSearch(env, ingest.StatusError, ingest.StatusSkipped)
-	env.RegisterDelayedCallback(func() {
-		value, err := env.QueryWorkflow(workflows.QueryStatus)
-		require.NoError(t, err)
-		var status workflows.IngestStatus
-		require.NoError(t, value.Get(&status))
-		assert.Equal(t, ingest.KindConflict, status.Parked.Kind)
-		env.SignalWorkflow(workflows.UpdateSkip, nil)
-	}, time.Hour)
-	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput())
-	assert.Equal(t, ingest.StatusSkipped, result(t, env))
-}
-
-func TestFileIngestFetchesAnewWhatStagingLost(t *testing.T) {
-	t.Parallel()
-	env := newEnv(t)
-	env.OnActivity(activities.NameUpload, mock.Anything, mock.Anything).Return(temporal.NewNonRetryableApplicationError("gone", string(ingest.KindStagingLost), nil)).Once()
-	expect(env, activities.NameDownload, activities.DownloadResult{}).Twice()
-	expectTransfer(env)
-	expectSearch(env, ingest.StatusCompleted)
-	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput())
-	assert.Equal(t, ingest.StatusCompleted, result(t, env))
-}
-
-func TestFileIngestAsksAnOperatorAboutASecondMismatch(t *testing.T) {
-	t.Parallel()
-	env := newEnv(t)
-	env.OnActivity(activities.NameVerifyHash, mock.Anything, mock.Anything).Return(failure(ingest.KindHashMismatch)).Twice()
-	env.OnActivity(activities.NameParkFile, mock.Anything, mock.MatchedBy(func(in activities.ParkFileInput) bool {
-		return in.Step == ingest.StepVerify && in.Kind == ingest.KindHashMismatch
-	})).Return(activities.Outcome{Status: ingest.StatusError}, nil).Once()
-	env.OnSignalExternalWorkflow(mock.Anything, mock.Anything, mock.Anything, mock.Anything, mock.Anything).Return(nil).Once()
-	expect(env, activities.NameClaimHost, aHost)
-	expect(env, activities.NameDownload, activities.DownloadResult{}).Twice()
-	env.OnActivity(activities.NameResumeFile, mock.Anything, mock.Anything).Return(activities.Outcome{Status: ingest.StatusSkipped}, nil).Once()
-	env.OnActivity(activities.NameDiscardStaged, mock.Anything, mock.Anything).Return(nil)
-	expectSearch(env, ingest.StatusError, ingest.StatusSkipped)
-	env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.UpdateSkip, workflows.Decision{Actor: "ann"}) }, time.Hour)
-	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput())
-	assert.Equal(t, ingest.StatusSkipped, result(t, env))
-}
-
+// TestFileIngestTellsABusyHostFromADeadOne: waiting too long in a host's queue is
+// not yet its death.
 func TestFileIngestTellsABusyHostFromADeadOne(t *testing.T) {
 	t.Parallel()
 	timeout := temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
 	env := newEnv(t)
+	steps := stepsOf(env)
 	other := activities.Host{Queue: "stevedore-host-b", Timeout: time.Minute}
 	expect(env, activities.NameClaimHost, aHost).Once()
 	expect(env, activities.NameClaimHost, other).Once()
-	var queues []string
-	env.OnActivity(activities.NameDownload, mock.Anything, mock.Anything).Return(func(ctx context.Context, _ activities.DownloadInput) (activities.DownloadResult, error) {
-		queues = append(queues, queueOf(ctx))
-		if len(queues) <= 2 {
-			return activities.DownloadResult{}, timeout
-		}
-		return activities.DownloadResult{}, nil
-	})
+	failsWith(env, activities.NameDownload, activities.DownloadResult{}, timeout, 2)
 	expect(env, activities.NameCheckHost, activities.CheckHostResult{Alive: true}).Once()
 	expect(env, activities.NameCheckHost, activities.CheckHostResult{Alive: false}).Once()
-	expectTransfer(env)
-	expectSearch(env, ingest.StatusCompleted)
-	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput())
+	allGoesWell(env)
+	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 	assert.Equal(t, ingest.StatusCompleted, result(t, env))
-	assert.Equal(t, []string{hostQueue, hostQueue, other.Queue}, queues)
+	assert.Equal(t, []string{
+		"local ClaimHost", "Download@" + hostQueue, "CheckHost", "Download@" + hostQueue, "CheckHost",
+		"local ClaimHost", "Download@" + other.Queue,
+	}, (*steps)[:7])
+}
+
+// TestFileIngestWaitsForItsHostAsLongAsTheHostSays: then it asks whether it lives.
+func TestFileIngestWaitsForItsHostAsLongAsTheHostSays(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	options := watchOptions(env)
+	allGoesWell(env)
+	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
+	assert.Equal(t, ingest.StatusCompleted, result(t, env))
+	for _, name := range []string{activities.NameDownload, activities.NameUpload} {
+		assert.Equal(t, aHost.Timeout, options.of(t, name).ScheduleToStartTimeout)
+	}
+}
+
+// TestACancelledFileIngestIsParked: the ledger says how to go on.
+func TestACancelledFileIngestIsParked(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	expect(env, activities.NameDownload, activities.DownloadResult{}).After(time.Hour)
+	expectParked(env, ingest.StepDownload, "cancelled")
+	allGoesWell(env)
+	env.RegisterDelayedCallback(env.CancelWorkflow, time.Minute)
+	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
+	var cancelled *temporal.CanceledError
+	require.ErrorAs(t, env.GetWorkflowError(), &cancelled)
+}
+
+// TestRenotifyPublishesOnceMore: and does nothing else.
+func TestRenotifyPublishesOnceMore(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	steps := stepsOf(env)
+	fails(env, activities.NameRenotify, failure(ingest.KindTransient), 1)
+	env.OnActivity(activities.NameRenotify, mock.Anything, mock.MatchedBy(func(in activities.RenotifyInput) bool {
+		return in.FileUUID == fileUUID && in.Actor == "ann" && in.Reason == "lost" && in.Key != ""
+	})).Return(nil).Once()
+	env.ExecuteWorkflow(workflows.NameFileIngest, workflows.FileIngestInput{
+		FileUUID: fileUUID, ServerUUID: serverUUID, Renotify: &workflows.Decision{Actor: "ann", Reason: "lost"},
+	})
+	assert.Equal(t, ingest.StatusCompleted, result(t, env))
+	assert.Equal(t, []string{"Renotify", "Renotify"}, *steps)
 }

@@ -26,6 +26,8 @@ type Decision struct {
 // IngestStatus answers QueryStatus.
 type IngestStatus struct {
 	Step ingest.Step `json:"step"`
+	// Mode is the transfer mode.
+	Mode ingest.Mode `json:"mode"`
 	// Host is the task queue of the worker that has the staged bytes.
 	Host string `json:"host,omitempty"`
 	// Parked is set while the file waits for an operator.
@@ -40,27 +42,27 @@ type decision struct {
 	action string
 }
 
-// setup makes the workflow answer questions and take decisions.
-func (f *fileIngest) setup(ctx workflow.Context) error {
+// listenToOperators makes the workflow answer queries and take operator actions.
+func (f *fileIngest) listenToOperators(ctx workflow.Context) error {
 	err := workflow.SetQueryHandler(ctx, QueryStatus, func() (IngestStatus, error) {
-		return IngestStatus{Step: f.step, Host: f.host.Queue, Parked: f.parked, Restages: f.restages}, nil
+		return IngestStatus{Step: f.step, Mode: f.mode, Host: f.host.Queue, Parked: f.parked, Restages: f.restages}, nil
 	})
 	if err != nil {
 		return err
 	}
-	if err := f.listen(ctx, UpdateRetry, activities.ActionRetry); err != nil {
+	if err := f.listen(ctx, UpdateRetry, ingest.ActionRetry); err != nil {
 		return err
 	}
-	if err := f.listen(ctx, UpdateSkip, activities.ActionSkip); err != nil {
+	if err := f.listen(ctx, UpdateSkip, ingest.ActionSkip); err != nil {
 		return err
 	}
-	return f.listen(ctx, UpdateRenotify, activities.ActionRenotify)
+	return f.listen(ctx, UpdateRenotify, ingest.ActionRenotify)
 }
 
 // listen takes decisions as updates, which answer, and as signals, which do not.
 func (f *fileIngest) listen(ctx workflow.Context, name, action string) error {
 	take := func(ctx workflow.Context, d Decision) error {
-		if action == activities.ActionRenotify {
+		if action == ingest.ActionRenotify {
 			d.From = ingest.StepNotify
 		}
 		f.decision = &decision{Decision: d, action: action}
@@ -93,7 +95,6 @@ func (f *fileIngest) listen(ctx workflow.Context, name, action string) error {
 
 // acceptable says why a decision cannot be taken now, if it cannot.
 func (f *fileIngest) acceptable(d Decision, action string) error {
-	steps := []ingest.Step{"", ingest.StepDownload, ingest.StepVerify, ingest.StepUpload, ingest.StepNotify}
 	switch {
 	case f.parked == nil:
 		return fmt.Errorf("the file is not parked: it is at step %s", f.step)
@@ -101,15 +102,16 @@ func (f *fileIngest) acceptable(d Decision, action string) error {
 		return errors.New("a decision was taken already")
 	case d.Actor == "":
 		return errors.New("actor: say who decides")
-	case !slices.Contains(steps, d.From):
-		return fmt.Errorf("from %q: use download, verify, upload or notify", d.From)
-	case slices.Index(steps, d.From) > slices.Index(steps, f.parked.Step):
-		return fmt.Errorf("from %s: the file failed at step %s, what comes after it has nothing to begin with", d.From, f.parked.Step)
-	case action == activities.ActionRenotify && f.parked.Step != ingest.StepNotify:
+	case d.From != "" && !slices.Contains(f.retrySteps(), d.From):
+		return fmt.Errorf("from %q: the file failed at step %s of mode %s: use one of %v", d.From, f.parked.Step, f.mode, f.retrySteps())
+	case action == ingest.ActionRenotify && f.parked.Step != ingest.StepNotify:
 		return fmt.Errorf("there is nothing to announce yet: the file failed at step %s", f.parked.Step)
 	}
 	return nil
 }
+
+// retrySteps are the steps that an operator may name for a parked file.
+func (f *fileIngest) retrySteps() []ingest.Step { return ingest.RetryFrom(f.mode, f.parked.Step) }
 
 // setAside records why the file left its way and returns the status it has now.
 func (f *fileIngest) setAside(ctx workflow.Context, cause error) (ingest.Status, error) {
@@ -121,16 +123,18 @@ func (f *fileIngest) setAside(ctx workflow.Context, cause error) (ingest.Status,
 	why := activities.ParkFileInput{FileUUID: f.in.FileUUID, Step: f.step, Kind: kind, Message: message}
 	var outcome activities.Outcome
 	var err error
+	info, _ := f.step.Info()
+	f.slot = 0 // each of these releases it
 	switch {
-	case kind == ingest.KindNotFound && f.step == ingest.StepDownload:
+	case kind == ingest.KindNotFound && info.Fetches:
 		err = f.close(ctx, why, ingest.StatusVanished, &outcome)
-	case kind == ingest.KindChanged && f.step == ingest.StepDownload:
+	case kind == ingest.KindChanged && info.Fetches:
 		err = f.close(ctx, why, ingest.StatusSuperseded, &outcome)
 	default:
 		// Whoever reads in the ledger that the file is in error may decide at once.
 		f.parked = &ingest.Failure{Step: f.step, Kind: kind, Message: message}
 		parking := about(withQuick(ctx), words(message))
-		err = workflow.ExecuteActivity(parking, activities.NameParkFile, why).Get(ctx, &outcome)
+		err = workflow.ExecuteActivity(parking, do.ParkFile, why).Get(ctx, &outcome)
 	}
 	if err == nil && temporal.IsCanceledError(cause) {
 		err = cause
@@ -140,7 +144,7 @@ func (f *fileIngest) setAside(ctx workflow.Context, cause error) (ingest.Status,
 
 // close ends a version that is gone from the server, and frees its staging.
 func (f *fileIngest) close(ctx workflow.Context, why activities.ParkFileInput, status ingest.Status, outcome *activities.Outcome) error {
-	err := workflow.ExecuteActivity(about(withQuick(ctx), string(status)+": "+words(why.Message)), activities.NameCloseFile,
+	err := workflow.ExecuteActivity(about(withQuick(ctx), string(status)+": "+words(why.Message)), do.CloseFile,
 		activities.CloseFileInput{ParkFileInput: why, Status: status}).Get(ctx, outcome)
 	f.discard(ctx)
 	return err
@@ -155,7 +159,7 @@ func (f *fileIngest) discard(ctx workflow.Context) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue: ingest.TidyQueue(f.host.Queue), ScheduleToCloseTimeout: time.Minute, RetryPolicy: &brief, Summary: "free the staged bytes",
 	})
-	err := workflow.ExecuteActivity(ctx, activities.NameDiscardStaged, activities.DiscardStagedInput{FileUUID: f.in.FileUUID}).Get(ctx, nil)
+	err := workflow.ExecuteActivity(ctx, do.DiscardStaged, activities.DiscardStagedInput{FileUUID: f.in.FileUUID}).Get(ctx, nil)
 	if err != nil {
 		workflow.GetLogger(ctx).Warn("staged bytes stay for the reconciler", "file", f.in.FileUUID, "error", err)
 	}
@@ -164,7 +168,8 @@ func (f *fileIngest) discard(ctx workflow.Context) {
 // awaitOperator parks the workflow until somebody decides, and carries the
 // decision into the ledger.
 func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) {
-	if err := f.announceParked(ctx); err != nil {
+	f.describe(ctx)
+	if err := f.reach(ctx, ingest.StatusError); err != nil {
 		return "", err
 	}
 	d, err := f.awaitDecision(ctx)
@@ -177,7 +182,7 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 	f.decisions++
 	var outcome activities.Outcome
 	resuming := about(withQuick(ctx), d.action+" at step "+string(d.From)+", for "+words(d.Actor)+": "+words(d.Reason))
-	err = workflow.ExecuteActivity(resuming, activities.NameResumeFile, activities.ResumeFileInput{
+	err = workflow.ExecuteActivity(resuming, do.ResumeFile, activities.ResumeFileInput{
 		FileUUID: f.in.FileUUID, Action: d.action, From: d.From, Actor: d.Actor, Reason: d.Reason,
 		Key: fmt.Sprintf("%s/%d", workflow.GetInfo(ctx).WorkflowExecution.RunID, f.decisions),
 	}).Get(ctx, &outcome)
@@ -186,11 +191,12 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 	}
 	f.parked, f.decision, f.step = nil, nil, d.From
 	f.restages, f.mismatches, f.note = 0, 0, ""
+	f.host.Direct = false
 	if outcome.Status == ingest.StatusSkipped {
 		f.discard(ctx)
 		return outcome.Status, nil
 	}
-	return outcome.Status, f.setStatus(ctx, ingest.StatusReady)
+	return outcome.Status, f.reach(ctx, ingest.StatusReady)
 }
 
 // awaitDecision waits for an operator or, when the fault was the server's, for
@@ -208,7 +214,7 @@ func (f *fileIngest) awaitDecision(ctx workflow.Context) (decision, error) {
 		return decision{}, err
 	}
 	if f.decision == nil {
-		f.decision = &decision{action: activities.ActionRetry, Decision: Decision{Actor: "stevedore", Reason: "its server was mended"}}
+		f.decision = &decision{action: ingest.ActionRetry, Decision: Decision{Actor: "stevedore", Reason: "its server was mended"}}
 	}
 	return *f.decision, nil
 }
@@ -217,32 +223,15 @@ func (f *fileIngest) awaitDecision(ctx workflow.Context) (decision, error) {
 func (f *fileIngest) awaitServer(ctx workflow.Context) error {
 	in := activities.AwaitServerInput{ServerUUID: f.in.ServerUUID}
 	waiting := about(withQuick(ctx), "until server "+f.server+" is mended")
-	return workflow.ExecuteActivity(waiting, activities.NameAwaitServer, in).Get(ctx, nil)
+	return workflow.ExecuteActivity(waiting, do.AwaitServer, in).Get(ctx, nil)
 }
 
-// announceParked makes the parked file findable by query and gives its place
-// in the server's window to another file.
-func (f *fileIngest) announceParked(ctx workflow.Context) error {
+// reach sets the search attribute for the status, unless it is that already.
+func (f *fileIngest) reach(ctx workflow.Context, status ingest.Status) error {
 	f.describe(ctx)
-	if err := f.setStatus(ctx, ingest.StatusError); err != nil {
-		return err
+	if f.status == status {
+		return nil
 	}
-	f.freeSlot(ctx)
-	return nil
-}
-
-// freeSlot gives the file's place in the server's window to another one.
-func (f *fileIngest) freeSlot(ctx workflow.Context) {
-	f.giveBack(ctx, SlotFreed{FileUUID: f.in.FileUUID, Suspended: f.parked != nil && f.parked.Kind.ServerLevel()})
-}
-
-func (f *fileIngest) giveBack(ctx workflow.Context, freed SlotFreed) {
-	f.placed = false
-	// Nobody may be listening: then there is no window to free.
-	_ = workflow.SignalExternalWorkflow(ctx, ingest.DiscoverWorkflowID(f.in.ServerUUID), "", SignalSlotFreed, freed).Get(ctx, nil)
-}
-
-func (f *fileIngest) setStatus(ctx workflow.Context, status ingest.Status) error {
 	f.status = status
 	return workflow.UpsertTypedSearchAttributes(ctx, searchStatus.ValueSet(string(status)))
 }
@@ -250,8 +239,7 @@ func (f *fileIngest) setStatus(ctx workflow.Context, status ingest.Status) error
 // end closes the workflow once every update has its answer.
 func (f *fileIngest) end(ctx workflow.Context, status ingest.Status) (ingest.Status, error) {
 	f.ended = status
-	f.describe(ctx)
-	if err := f.setStatus(ctx, status); err != nil {
+	if err := f.reach(ctx, status); err != nil {
 		return status, err
 	}
 	return status, workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })

@@ -1,8 +1,6 @@
 package workflows_test
 
 import (
-	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -10,187 +8,193 @@ import (
 	"github.com/stretchr/testify/mock"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/workflow"
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
 	"stevedore/workflows"
 )
 
-// expectRequeue mocks the step that makes the file ready again.
-func expectRequeue(env *testsuite.TestWorkflowEnvironment, ok func(activities.RequeueFileInput) bool) {
-	env.OnActivity(activities.NameRequeueFile, mock.Anything, mock.MatchedBy(func(in activities.RequeueFileInput) bool {
-		return in.FileUUID == fileUUID && in.Key != "" && ok(in)
+const anything = mock.Anything
+
+// expectRequeue mocks the step that makes the file ready again and releases the
+// slot; deferred, when set, is why it could not be fetched.
+func expectRequeue(env *testsuite.TestWorkflowEnvironment, slot int64, deferred *ingest.Failure) *testsuite.MockCallWrapper {
+	return env.OnActivity(activities.NameRequeueFile, anything, mock.MatchedBy(func(in activities.RequeueFileInput) bool {
+		attempts := int32(0)
+		if deferred != nil {
+			attempts = ingest.RoundAttempts
+		}
+		return in.FileUUID == fileUUID && in.Key != "" && in.Slot == slot && in.Attempts == attempts && assert.ObjectsAreEqual(deferred, in.Deferred)
 	})).Return(activities.Outcome{Status: ingest.StatusReady}, nil).Once()
 }
 
-func expectSlotFreed(env *testsuite.TestWorkflowEnvironment) {
-	env.OnSignalExternalWorkflow(mock.Anything, ingest.DiscoverWorkflowID(serverUUID), "", workflows.SignalSlotFreed,
-		mock.Anything).Return(nil).Once()
+// fetching is how the bytes of a file are read in a mode.
+type fetching struct {
+	step ingest.Step
+	fail func(env *testsuite.TestWorkflowEnvironment, err error, times int)
 }
 
-// TestFileIngestGivesItsPlaceAwayWhenItCannotBeFetched: a file that its server
-// does not give must not keep others of the server waiting.
-func TestFileIngestGivesItsPlaceAwayWhenItCannotBeFetched(t *testing.T) {
-	t.Parallel()
-	env := newEnv(t)
-	env.OnActivity(activities.NameDownload, mock.Anything, mock.Anything).
-		Return(activities.DownloadResult{}, failure(ingest.KindTransient)).Times(10)
-	expectRequeue(env, func(in activities.RequeueFileInput) bool {
-		return in.Deferred != nil && in.Deferred.Step == ingest.StepDownload && in.Deferred.Kind == ingest.KindTransient &&
-			in.Deferred.Message == "it failed: transient" && in.Attempts == 10
-	})
-	expectSlotFreed(env)
-	expectTransfer(env)
-	expectSearch(env, ingest.StatusReady)
-	began := env.Now()
-
-	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput())
-
-	assert.Equal(t, ingest.StatusReady, result(t, env))
-	assert.Less(t, env.Now().Sub(began), 10*time.Minute)
+var fetchings = map[ingest.Mode]fetching{
+	ingest.ModeMemory: {ingest.StepTransfer, func(env *testsuite.TestWorkflowEnvironment, err error, times int) {
+		failsWith(env, activities.NameIngestInMemory, activities.IngestInMemoryResult{}, err, times)
+	}},
+	ingest.ModeStaged: {ingest.StepDownload, func(env *testsuite.TestWorkflowEnvironment, err error, times int) {
+		failsWith(env, activities.NameDownload, activities.DownloadResult{}, err, times)
+	}},
+	ingest.ModeDirect: {ingest.StepTransfer, func(env *testsuite.TestWorkflowEnvironment, err error, times int) {
+		fails(env, activities.NameTransfer, err, times)
+	}},
 }
 
-// TestFileIngestWaitsForRoomWithoutKeepingItsPlace: as long as no worker has room.
-func TestFileIngestWaitsForRoomWithoutKeepingItsPlace(t *testing.T) {
+// retried are the modes whose fetching is retried in rounds.
+var retried = []ingest.Mode{ingest.ModeStaged, ingest.ModeDirect}
+
+// TestAFileThatCannotBeFetchedIsDeferred: it must not keep others of its server
+// waiting.
+func TestAFileThatCannotBeFetchedIsDeferred(t *testing.T) {
 	t.Parallel()
-	env := newEnv(t)
-	env.OnActivity(activities.NameClaimHost, mock.Anything, mock.Anything).
-		Return(activities.Host{}, failure(ingest.KindStagingFull)).Times(11) // the local try and a round
-	expectRequeue(env, func(in activities.RequeueFileInput) bool {
-		return in.Deferred != nil && in.Deferred.Kind == ingest.KindStagingFull
-	})
-	expectSlotFreed(env)
-	expectSearch(env, ingest.StatusReady)
-
-	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput())
-
-	assert.Equal(t, ingest.StatusReady, result(t, env))
-}
-
-// TestFileIngestKeepsItsPlaceWhileBytesComeIn: a line that is cut again and
-// again is slow, not dead.
-func TestFileIngestKeepsItsPlaceWhileBytesComeIn(t *testing.T) {
-	t.Parallel()
-	env := newEnv(t)
-	tries := 0
-	env.OnActivity(activities.NameDownload, mock.Anything, mock.Anything).Return(func(context.Context, activities.DownloadInput) (activities.DownloadResult, error) {
-		if tries++; tries <= 35 {
-			return activities.DownloadResult{}, temporal.NewApplicationErrorWithOptions("cut", string(ingest.KindTransient),
-				temporal.ApplicationErrorOptions{Details: []any{activities.Advance{Advanced: true}}})
-		}
-		return activities.DownloadResult{}, nil
-	})
-	expectTransfer(env)
-	expectSearch(env, ingest.StatusCompleted)
-
-	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput())
-
-	assert.Equal(t, ingest.StatusCompleted, result(t, env))
-	assert.Equal(t, 36, tries)
-}
-
-// TestFileIngestRetriedFromDownloadWaitsForItsTurn: a thousand files that are
-// retried at once must not all be fetched at once.
-func TestFileIngestRetriedFromDownloadWaitsForItsTurn(t *testing.T) {
-	t.Parallel()
-	env := newEnv(t)
-	env.OnActivity(activities.NameDownload, mock.Anything, mock.Anything).
-		Return(activities.DownloadResult{}, failure(ingest.KindPermission)).Once()
-	expect(env, activities.NameParkFile, activities.Outcome{Status: ingest.StatusError}).Once()
-	expect(env, activities.NameResumeFile, activities.Outcome{Status: ingest.StatusReady}).Once()
-	expectRequeue(env, func(in activities.RequeueFileInput) bool { return in.Deferred == nil })
-	expectSlotFreed(env)
-	expectTransfer(env)
-	expectSearch(env, ingest.StatusError, ingest.StatusReady, ingest.StatusReady)
-	env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.UpdateRetry, workflows.Decision{Actor: "ann"}) }, time.Hour)
-
-	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput())
-
-	assert.Equal(t, ingest.StatusReady, result(t, env))
-}
-
-// TestFileIngestDoesTheAfterIngestActionOnceItsServerIsMended: a partner counts
-// on it, however long their server refuses us.
-func TestFileIngestDoesTheAfterIngestActionOnceItsServerIsMended(t *testing.T) {
-	t.Parallel()
-	env := newEnv(t)
-	expect(env, activities.NameNotify, activities.NotifyResult{SourceAction: true})
-	expectTransfer(env)
-	calls, mended := 0, false
-	env.OnActivity(activities.NameAfterIngest, mock.Anything, mock.Anything).Return(func(context.Context, activities.AfterIngestInput) error {
-		switch calls++; {
-		case !mended:
-			return failure(ingest.KindAuth)
-		case calls <= 8:
-			return failure(ingest.KindTransient)
-		default:
-			return nil
-		}
-	})
-	env.OnActivity(activities.NameAwaitServer, mock.Anything, mock.Anything).Return(func(context.Context, activities.AwaitServerInput) error {
-		mended = true
-		return nil
-	}).Once()
-	expectSlotFreed(env)
-	expectSearch(env, ingest.StatusCompleted)
-
-	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput())
-
-	assert.Equal(t, ingest.StatusCompleted, result(t, env))
-	assert.Equal(t, 9, calls)
-}
-
-// TestFileIngestAsksAnOperatorWhereOnlyADownloadMayVanish: what is said of a
-// checksum file is not said of the file.
-func TestFileIngestAsksAnOperatorWhereOnlyADownloadMayVanish(t *testing.T) {
-	t.Parallel()
-	env := newEnv(t)
-	env.OnActivity(activities.NameVerifyHash, mock.Anything, mock.Anything).Return(failure(ingest.KindChanged)).Once()
-	env.OnActivity(activities.NameParkFile, mock.Anything, mock.MatchedBy(func(in activities.ParkFileInput) bool {
-		return in.Step == ingest.StepVerify && in.Kind == ingest.KindChanged
-	})).Return(activities.Outcome{Status: ingest.StatusError}, nil).Once()
-	expect(env, activities.NameResumeFile, activities.Outcome{Status: ingest.StatusSkipped}).Once()
-	env.OnActivity(activities.NameDiscardStaged, mock.Anything, mock.Anything).Return(nil).Once()
-	expectSlotFreed(env)
-	expectTransfer(env)
-	expectSearch(env, ingest.StatusError, ingest.StatusSkipped)
-	env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.UpdateSkip, workflows.Decision{Actor: "ann"}) }, time.Hour)
-
-	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput())
-
-	assert.Equal(t, ingest.StatusSkipped, result(t, env))
-}
-
-// TestReconcileGoesOnWhereARunEnded: however many files wait rightly, those
-// after them are looked at, too.
-func TestReconcileGoesOnWhereARunEnded(t *testing.T) {
-	t.Parallel()
-	const pages = 120
-	seen := 0
-	var in workflows.ReconcileInput
-	for runs := 1; ; runs++ {
-		env := newEnv(t)
-		env.OnActivity(activities.NameFindStranded, mock.Anything, mock.Anything).Return(
-			func(_ context.Context, in activities.FindStrandedInput) (activities.FindStrandedResult, error) {
-				assert.Equal(t, int64(seen), in.AfterID)
-				seen++
-				return activities.FindStrandedResult{AfterID: int64(seen), More: seen < pages, Requeued: 1}, nil
-			})
-		expect(env, activities.NameListHosts, activities.ListHostsResult{}).Maybe()
-		expect(env, activities.NameSweepUploads, activities.SweepResult{}).Maybe()
-		expect(env, activities.NameCheckObjects, activities.CheckObjectsResult{}).Maybe()
-		env.OnActivity(activities.NameRecordReconciliation, mock.Anything, mock.Anything).Return(nil).Maybe()
-		env.ExecuteWorkflow(workflows.NameReconcile, in)
-		var next *workflow.ContinueAsNewError
-		if !assert.LessOrEqual(t, runs, 10) || !errors.As(env.GetWorkflowError(), &next) {
-			var found ingest.Reconciliation
-			assert.NoError(t, env.GetWorkflowResult(&found))
-			assert.Equal(t, int64(pages), found.Requeued)
-			break
-		}
-		in = workflows.ReconcileInput{}
-		assert.NoError(t, payloads(next, &in))
+	for _, mode := range retried {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			env := newEnv(t)
+			statuses := statusesOf(env)
+			fetchings[mode].fail(env, failure(ingest.KindTransient), ingest.RoundAttempts)
+			expectRequeue(env, slot, &ingest.Failure{Step: fetchings[mode].step, Kind: ingest.KindTransient, Message: "it failed: transient"})
+			allGoesWell(env)
+			began := env.Now()
+			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(mode))
+			assert.Equal(t, ingest.StatusReady, result(t, env))
+			assert.Equal(t, []ingest.Status{ingest.StatusDownloading, ingest.StatusReady}, *statuses)
+			assert.Less(t, env.Now().Sub(began), 10*time.Minute)
+		})
 	}
-	assert.Equal(t, pages, seen)
+}
+
+// TestAFileForWhichNoWorkerHasRoomIsDeferred: it does not keep its slot meanwhile.
+func TestAFileForWhichNoWorkerHasRoomIsDeferred(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	statuses := statusesOf(env)
+	failsWith(env, activities.NameClaimHost, activities.Host{}, failure(ingest.KindStagingFull), 1+ingest.RoundAttempts) // the local try and a round
+	expectRequeue(env, slot, &ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindStagingFull, Message: "it failed: staging_full"})
+	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
+	assert.Equal(t, ingest.StatusReady, result(t, env))
+	assert.Empty(t, *statuses, "it was ready all the time")
+}
+
+// TestAFileKeepsItsSlotWhileItAdvances: a line that is cut again and again is
+// slow, not dead, and a worker that stops is no failure of the server.
+func TestAFileKeepsItsSlotWhileItAdvances(t *testing.T) {
+	t.Parallel()
+	for name, err := range map[string]error{
+		"cut": temporal.NewApplicationErrorWithOptions("cut", string(ingest.KindTransient),
+			temporal.ApplicationErrorOptions{Details: []any{activities.Advance{Advanced: true}}}),
+		"worker stops": temporal.NewApplicationError("stops", activities.TypeStopped),
+	} {
+		for _, mode := range retried {
+			t.Run(string(mode)+" "+name, func(t *testing.T) {
+				t.Parallel()
+				env := newEnv(t)
+				fetchings[mode].fail(env, err, 3*ingest.RoundAttempts+5)
+				allGoesWell(env)
+				env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(mode))
+				assert.Equal(t, ingest.StatusCompleted, result(t, env))
+			})
+		}
+	}
+}
+
+// TestAFileWithoutASlotIsNotFetched: it waits for the dispatcher, and is not
+// deferred.
+func TestAFileWithoutASlotIsNotFetched(t *testing.T) {
+	t.Parallel()
+	for _, mode := range ingest.Modes {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			env := newEnv(t)
+			steps, statuses := stepsOf(env), statusesOf(env)
+			expectRequeue(env, 0, nil)
+			in := ingestInput(mode)
+			in.Slot = 0
+			env.ExecuteWorkflow(workflows.NameFileIngest, in)
+			assert.Equal(t, ingest.StatusReady, result(t, env))
+			assert.Equal(t, []string{"RequeueFile"}, *steps)
+			assert.Empty(t, *statuses)
+		})
+	}
+}
+
+// TestAFileWhoseSlotIsRejectedWaitsForAnother: the ledger knows no such slot, e.g.
+// because the workflow was started late.
+func TestAFileWhoseSlotIsRejectedWaitsForAnother(t *testing.T) {
+	t.Parallel()
+	for _, mode := range ingest.Modes {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			env := newEnv(t)
+			steps := stepsOf(env)
+			fetchings[mode].fail(env, failure(ingest.KindNoSlot), 1)
+			expectRequeue(env, slot, nil)
+			allGoesWell(env)
+			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(mode))
+			assert.Equal(t, ingest.StatusReady, result(t, env))
+			assert.Equal(t, "RequeueFile", (*steps)[len(*steps)-1])
+			assert.NotContains(t, *steps, "ParkFile")
+		})
+	}
+}
+
+// TestARequeuedFileMayHaveEndedOtherwise: its object may be in the store, or an
+// operator may have decided.
+func TestARequeuedFileMayHaveEndedOtherwise(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[ingest.Status]struct {
+		end  ingest.Status
+		step string
+	}{
+		ingest.StatusUploaded:  {ingest.StatusCompleted, "local Notify"},
+		ingest.StatusCompleted: {ingest.StatusCompleted, "RequeueFile"},
+		ingest.StatusSkipped:   {ingest.StatusSkipped, "RequeueFile"},
+	} {
+		t.Run(string(status), func(t *testing.T) {
+			t.Parallel()
+			env := newEnv(t)
+			steps := stepsOf(env)
+			expectRequeue(env, 0, nil).Return(activities.Outcome{Status: status}, nil)
+			allGoesWell(env)
+			in := ingestInput(ingest.ModeStaged)
+			in.Slot = 0
+			env.ExecuteWorkflow(workflows.NameFileIngest, in)
+			assert.Equal(t, want.end, result(t, env))
+			assert.Equal(t, want.step, (*steps)[len(*steps)-1])
+		})
+	}
+}
+
+// TestAFileThatLostItsSlotIsNotFetchedAgain: it was released while the broker was
+// away or an operator was awaited, so what must be fetched waits for another one.
+func TestAFileThatLostItsSlotIsNotFetchedAgain(t *testing.T) {
+	t.Parallel()
+	for _, mode := range ingest.Modes {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			env := newEnv(t)
+			statuses := statusesOf(env)
+			fetch := fetchings[mode]
+			fetched := []ingest.Status{ingest.StatusDownloading}
+			if mode == ingest.ModeMemory {
+				fetch.fail(env, failure(ingest.KindPermission), 1)
+				fetch = fetchings[ingest.ModeStaged] // its fallback
+			}
+			fetch.fail(env, failure(ingest.KindPermission), 1)
+			expectParked(env, fetch.step, ingest.KindPermission)
+			expectResumed(env, ingest.ActionRetry, fetch.step, "ann", ingest.StatusReady)
+			expectRequeue(env, 0, nil)
+			allGoesWell(env)
+			env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.UpdateRetry, workflows.Decision{Actor: "ann"}) }, time.Hour)
+			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(mode))
+			assert.Equal(t, ingest.StatusReady, result(t, env))
+			assert.Equal(t, append(fetched, ingest.StatusError, ingest.StatusReady), *statuses)
+		})
+	}
 }

@@ -11,9 +11,9 @@ const maxHandOvers = 50
 // was shut down under it: that is no failure of the step, and replacing the
 // workers of an installation one by one must not use its attempts up. Steps
 // with attempts without end need none of this.
-func whole(ctx workflow.Context, name string, in, out any) error {
+func whole(ctx workflow.Context, activity, in, out any) error {
 	for handOvers := 0; ; handOvers++ {
-		err := workflow.ExecuteActivity(ctx, name, in).Get(ctx, out)
+		err := workflow.ExecuteActivity(ctx, activity, in).Get(ctx, out)
 		if !stopped(err) || handOvers == maxHandOvers {
 			return err
 		}

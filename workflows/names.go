@@ -1,5 +1,10 @@
 package workflows
 
+import "stevedore/activities"
+
+// do names activities by reference; it is never called.
+var do *activities.Activities
+
 // The registered names of workflows, and the names people and other workflows
 // use to talk to them. Running workflows refer to them: names are never changed
 // or given another meaning, only added (a golden test pins the list).
@@ -13,8 +18,8 @@ const (
 	// SignalRescan asks a running DiscoverFiles to list its server again.
 	// Payload: Rescan.
 	SignalRescan = "rescan"
-	// SignalSlotFreed tells DiscoverFiles that a file is parked and no longer
-	// counts as in flight. Payload: SlotFreed.
+	// SignalSlotFreed tells DiscoverFiles that a file is ready and waits for a
+	// slot. Payload: SlotFreed.
 	SignalSlotFreed = "slot-freed"
 
 	// UpdateRetry and UpdateSkip decide on a parked file and say at once
@@ -24,10 +29,6 @@ const (
 	UpdateRetry    = "retry"
 	UpdateSkip     = "skip"
 	UpdateRenotify = "renotify"
-
-	// changeThroughWindow: a file that gave its place away is fetched only when it
-	// has another. Workflows that were started before go on at once.
-	changeThroughWindow = "through-the-window"
 
 	// QueryStatus returns an IngestStatus.
 	QueryStatus = "status"

@@ -3,6 +3,8 @@ package workflows_test
 import (
 	"maps"
 	"os"
+	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/activities"
+	"stevedore/internal/ingest"
 	"stevedore/workflows"
 )
 
@@ -33,4 +36,48 @@ func TestRegisteredNames(t *testing.T) {
 	want, err := os.ReadFile("testdata/names.golden")
 	require.NoError(t, err)
 	assert.Equal(t, string(want), strings.Join(names, "\n")+"\n")
+}
+
+// TestActivitiesAreNamedAsTheirMethods: workflows call activities by method, and
+// the SDK makes the name of it.
+func TestActivitiesAreNamedAsTheirMethods(t *testing.T) {
+	t.Parallel()
+	for name, fn := range (&activities.Activities{}).Registered() {
+		full := runtime.FuncForPC(reflect.ValueOf(fn).Pointer()).Name()
+		method := strings.TrimSuffix(full[strings.LastIndex(full, ".")+1:], "-fm")
+		assert.Equal(t, method, name)
+	}
+}
+
+// TestStepsHaveActivities: operators pause the activity of a step, and progress
+// and metrics find the step of an activity.
+func TestStepsHaveActivities(t *testing.T) {
+	t.Parallel()
+	registered := (&activities.Activities{}).Registered()
+	var steps []ingest.Step
+	for _, info := range ingest.Steps {
+		steps = append(steps, info.Step)
+		assert.Equal(t, info.Step, activities.StepOf[activities.ActivityOf[info.Step]], "the activity of %s is of that step", info.Step)
+	}
+	assert.ElementsMatch(t, steps, slices.Collect(maps.Keys(activities.ActivityOf)))
+	for name, step := range activities.StepOf {
+		assert.Contains(t, registered, name)
+		assert.Contains(t, append(steps, ingest.StepDiscover), step, name)
+	}
+}
+
+// TestHostActivitiesAreRegisteredWhereTheyAreScheduled: a queue whose workers do
+// not know an activity would fail it for ever.
+func TestHostActivitiesAreRegisteredWhereTheyAreScheduled(t *testing.T) {
+	t.Parallel()
+	a := &activities.Activities{}
+	all := a.Registered()
+	shared, host, transfers := a.RegisteredShared(), a.RegisteredOnHost(), a.RegisteredTransfers()
+	onHost := []string{activities.NameDownload, activities.NameVerifyHash, activities.NameUpload, activities.NameDiscardStaged, activities.NameSweepStaging}
+	assert.ElementsMatch(t, onHost, slices.Collect(maps.Keys(host)))
+	assert.ElementsMatch(t, []string{activities.NameTransfer}, slices.Collect(maps.Keys(transfers)))
+	for name := range all {
+		elsewhere := name == activities.NameTransfer || slices.Contains(onHost, name) && name != activities.NameVerifyHash
+		assert.Equal(t, !elsewhere, shared[name] != nil, name)
+	}
 }

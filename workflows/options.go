@@ -69,6 +69,27 @@ func withListing(ctx workflow.Context) workflow.Context {
 	})
 }
 
+// withDispatcher is for the dispatcher of a server. It runs for as long as files
+// are in flight, and must be missed soon when its worker dies.
+func withDispatcher(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: transferTimeout,
+		HeartbeatTimeout:    10 * time.Second,
+		RetryPolicy:         &patient,
+		WaitForCancellation: true,
+	})
+}
+
+// withTransfer is for a direct transfer: any worker of the queue may continue it.
+func withTransfer(ctx workflow.Context, policy *temporal.RetryPolicy) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:           ingest.TransferQueue(workflow.GetInfo(ctx).TaskQueueName),
+		StartToCloseTimeout: transferTimeout,
+		HeartbeatTimeout:    heartbeatTimeout,
+		RetryPolicy:         policy,
+	})
+}
+
 // withClaim is for finding a host with room.
 func withClaim(ctx workflow.Context) workflow.Context {
 	return workflow.WithRetryPolicy(withQuick(ctx), round)
@@ -87,11 +108,11 @@ func withHost(ctx workflow.Context, queue string, wait time.Duration, policy *te
 }
 
 // withTidy is for the after-ingest action.
-func withTidy(ctx workflow.Context, policy *temporal.RetryPolicy) workflow.Context {
+func withTidy(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 10 * time.Minute,
 		HeartbeatTimeout:    heartbeatTimeout,
-		RetryPolicy:         policy,
+		RetryPolicy:         &tidy,
 	})
 }
 

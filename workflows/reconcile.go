@@ -6,6 +6,7 @@ import (
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -81,7 +82,7 @@ func Reconcile(ctx workflow.Context, in ReconcileInput) (ingest.Reconciliation, 
 	r.part(ctx, "objects", r.checkObjects)
 	r.describe(ctx, "has ended")
 	recording := about(withQuick(ctx), "keep what was found")
-	err := workflow.ExecuteActivity(recording, activities.NameRecordReconciliation, r.found).Get(ctx, nil)
+	err := workflow.ExecuteActivity(recording, do.RecordReconciliation, r.found).Get(ctx, nil)
 	return r.found, err
 }
 
@@ -113,7 +114,7 @@ func (r *reconciliation) rescueStranded(ctx workflow.Context) error {
 		in := activities.FindStrandedInput{Unchanged: r.in.Unchanged, Limit: strandedPage, AfterID: r.after}
 		var page activities.FindStrandedResult
 		finding := about(withSweep(ctx), "files on their way that no workflow carries")
-		if err := workflow.ExecuteActivity(finding, activities.NameFindStranded, in).Get(ctx, &page); err != nil {
+		if err := workflow.ExecuteActivity(finding, do.FindStranded, in).Get(ctx, &page); err != nil {
 			return err
 		}
 		r.found.Requeued += page.Requeued
@@ -134,8 +135,7 @@ func (r *reconciliation) restart(ctx workflow.Context, files []activities.Strand
 	for i, file := range files {
 		starts[i] = workflow.ExecuteChildWorkflow(withIngest(ctx, file.ReadyFile, file.ServerName, file.ServerUUID, file.Status),
 			NameFileIngest, FileIngestInput{
-				FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, From: file.From, Parked: file.Parked,
-				StatusBySteps: true,
+				FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Mode: file.Mode, From: file.From, Parked: file.Parked,
 			})
 	}
 	for i := range files {
@@ -152,14 +152,14 @@ func (r *reconciliation) sweepStaging(ctx workflow.Context) error {
 	var hosts activities.ListHostsResult
 	in := activities.ListHostsInput{Within: hostsWithin}
 	asking := about(withQuick(ctx), "which workers have staging folders?")
-	if err := workflow.ExecuteActivity(asking, activities.NameListHosts, in).Get(ctx, &hosts); err != nil {
+	if err := workflow.ExecuteActivity(asking, do.ListHosts, in).Get(ctx, &hosts); err != nil {
 		return err
 	}
 	sweeps := make([]workflow.Future, len(hosts.Queues))
 	for i, queue := range hosts.Queues {
 		queue = ingest.TidyQueue(queue)
 		sweeping := about(withHostSweep(ctx, queue), "staged bytes nobody needs, "+queue)
-		sweeps[i] = workflow.ExecuteActivity(sweeping, activities.NameSweepStaging,
+		sweeps[i] = workflow.ExecuteActivity(sweeping, do.SweepStaging,
 			activities.SweepInput{Age: r.in.StagingAge})
 	}
 	for i, sweep := range sweeps {
@@ -180,7 +180,7 @@ func (r *reconciliation) sweepStaging(ctx workflow.Context) error {
 func (r *reconciliation) sweepUploads(ctx workflow.Context) error {
 	var swept activities.SweepResult
 	sweeping := about(withSweep(ctx), "unfinished uploads nobody goes on with")
-	err := workflow.ExecuteActivity(sweeping, activities.NameSweepUploads, activities.SweepInput{Age: r.in.UploadAge}).Get(ctx, &swept)
+	err := workflow.ExecuteActivity(sweeping, do.SweepUploads, activities.SweepInput{Age: r.in.UploadAge}).Get(ctx, &swept)
 	r.found.UploadsAborted += swept.Removed
 	r.found.Note(swept.Findings...)
 	return err
@@ -189,7 +189,7 @@ func (r *reconciliation) sweepUploads(ctx workflow.Context) error {
 func (r *reconciliation) checkObjects(ctx workflow.Context) error {
 	var checked activities.CheckObjectsResult
 	checking := about(withSweep(ctx), "objects of files completed lately")
-	err := workflow.ExecuteActivity(checking, activities.NameCheckObjects,
+	err := workflow.ExecuteActivity(checking, do.CheckObjects,
 		activities.CheckObjectsInput{Within: r.in.ObjectsWithin}).Get(ctx, &checked)
 	r.found.ObjectsMissing += checked.Missing
 	r.found.Note(checked.Findings...)
@@ -225,17 +225,35 @@ func (r *reconciliation) describe(ctx workflow.Context, doing string) {
 	workflow.SetCurrentDetails(ctx, text+bullets(findings))
 }
 
-// withIngest is how FileIngest is started. The server's uuid is the fairness
-// key, so that where fairness is on one server's backlog does not hold up
-// another's; where it is off the key does nothing.
+// withIngest starts FileIngest as a child, for files that the reconciler brings
+// back. The server's uuid is the fairness key, so that where fairness is on one
+// server's backlog does not delay another's.
 func withIngest(ctx workflow.Context, file activities.ReadyFile, serverName, serverUUID string, status ingest.Status) workflow.Context {
 	shown := Shown{ServerName: serverName, Path: cmp.Or(file.Path, file.Summary), Size: file.Size, Status: status}
+	start := shown.start(file.UUID, serverUUID)
 	return workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-		WorkflowID:            ingest.IngestWorkflowID(file.UUID),
+		WorkflowID:            start.ID,
 		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_ABANDON,
-		StaticSummary:         shown.Summary(),
-		Memo:                  shown.Memo(),
-		TypedSearchAttributes: shown.SearchAttributes(),
-		Priority:              temporal.Priority{FairnessKey: serverUUID},
+		StaticSummary:         start.StaticSummary,
+		Memo:                  start.Memo,
+		TypedSearchAttributes: start.TypedSearchAttributes,
+		Priority:              start.Priority,
 	})
+}
+
+// StartIngest returns the options of a file's FileIngest, but for its task queue.
+func StartIngest(file ingest.File, serverUUID string) client.StartWorkflowOptions {
+	shown := Shown{ServerName: file.ServerName, Path: ingest.DisplayPath(file.RemotePath), Size: file.Size, Status: file.Status}
+	return shown.start(file.UUID, serverUUID)
+}
+
+func (s Shown) start(fileUUID, serverUUID string) client.StartWorkflowOptions {
+	return client.StartWorkflowOptions{
+		ID:                                       ingest.IngestWorkflowID(fileUUID),
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+		StaticSummary:                            s.Summary(),
+		Memo:                                     s.Memo(),
+		TypedSearchAttributes:                    s.SearchAttributes(),
+		Priority:                                 temporal.Priority{FairnessKey: serverUUID},
+	}
 }

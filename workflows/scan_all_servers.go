@@ -52,7 +52,7 @@ func ScanAllServers(ctx workflow.Context, in ScanAllServersInput) (ScanSummary, 
 	in.Done.describe(ctx, "looks which servers are due", in.Source)
 	asking := about(withQuick(ctx), "which servers are due?")
 	var page activities.ListDueServersResult
-	err := workflow.ExecuteActivity(asking, activities.NameListDueServers, activities.ListDueServersInput{
+	err := workflow.ExecuteActivity(asking, do.ListDueServers, activities.ListDueServersInput{
 		AfterUUID: in.AfterUUID, Limit: serversPerPage, Servers: in.Servers, Force: in.Force,
 	}).Get(ctx, &page)
 	if err != nil {
@@ -60,7 +60,7 @@ func ScanAllServers(ctx workflow.Context, in ScanAllServersInput) (ScanSummary, 
 	}
 	summary := in.Done
 	summary.Servers = nil
-	startScans(ctx, page.Servers, DiscoverFilesInput{Source: in.Source, Force: in.Force, Since020: true}, &summary)
+	startScans(ctx, page.Servers, DiscoverFilesInput{Source: in.Source, Force: in.Force}, &summary)
 	if page.More {
 		in.AfterUUID, in.Done = page.Servers[len(page.Servers)-1].UUID, summary
 		return summary, workflow.NewContinueAsNewError(ctx, NameScanAllServers, in)

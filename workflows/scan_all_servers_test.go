@@ -33,7 +33,7 @@ func scanSummary(t *testing.T, env *testsuite.TestWorkflowEnvironment) workflows
 
 func onDiscover(env *testsuite.TestWorkflowEnvironment, name string) *testsuite.MockCallWrapper {
 	return env.OnWorkflow(workflows.NameDiscoverFiles, mock.Anything,
-		workflows.DiscoverFilesInput{ServerUUID: "uuid-" + name, Source: "manual", Since020: true})
+		workflows.DiscoverFilesInput{ServerUUID: "uuid-" + name, Source: "manual"})
 }
 
 func TestScanAllServersStartsEachAndWaitsForNone(t *testing.T) {

@@ -6,11 +6,10 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 
-	"stevedore/activities"
 	"stevedore/internal/ingest"
 	"stevedore/workflows"
 )
@@ -48,32 +47,19 @@ func TestAMemoHoldsTheWholePath(t *testing.T) {
 	assert.Len(t, workflows.Shown{Path: strings.Repeat("a", 10_000)}.Memo()[workflows.MemoPath], 4096)
 }
 
-func TestTheStatusFollowsTheSteps(t *testing.T) {
+// TestStartIngest: what is started for a file can be found by its server, status
+// and size, and cannot be started twice.
+func TestStartIngest(t *testing.T) {
 	t.Parallel()
-	for size, statuses := range map[int64][]ingest.Status{
-		100:       {ingest.StatusDownloading, ingest.StatusUploading, ingest.StatusCompleted},
-		300 << 20: {ingest.StatusDownloading, ingest.StatusDownloaded, ingest.StatusUploading, ingest.StatusCompleted},
-	} {
-		env := newEnv(t)
-		in := ingestInput()
-		in.Size, in.StatusBySteps = size, true
-		expectTransfer(env)
-		expectSearch(env, statuses...)
-		env.ExecuteWorkflow(workflows.NameFileIngest, in)
-		assert.Equal(t, ingest.StatusCompleted, result(t, env))
-	}
-}
-
-// TestTheStatusSaysThatTheBrokerIsAway: the object is in the store and only its
-// announcement waits.
-func TestTheStatusSaysThatTheBrokerIsAway(t *testing.T) {
-	t.Parallel()
-	env := newEnv(t)
-	in := ingestInput()
-	in.StatusBySteps = true
-	env.OnActivity(activities.NameNotify, mock.Anything, mock.Anything).Return(activities.NotifyResult{}, failure(ingest.KindTransient)).Times(2)
-	expectTransfer(env)
-	expectSearch(env, ingest.StatusDownloading, ingest.StatusUploading, ingest.StatusUploaded, ingest.StatusCompleted)
-	env.ExecuteWorkflow(workflows.NameFileIngest, in)
-	assert.Equal(t, ingest.StatusCompleted, result(t, env))
+	start := workflows.StartIngest(ingest.File{
+		UUID: fileUUID, ServerName: "acme", RemotePath: "/out/\xff.csv", Size: 7, Status: ingest.StatusReady,
+	}, serverUUID)
+	assert.Equal(t, ingest.IngestWorkflowID(fileUUID), start.ID)
+	assert.True(t, start.WorkflowExecutionErrorWhenAlreadyStarted)
+	assert.Equal(t, "`/out/\\xff.csv`", start.StaticSummary)
+	assert.Equal(t, serverUUID, start.Priority.FairnessKey)
+	server, _ := start.TypedSearchAttributes.GetKeyword(temporal.NewSearchAttributeKeyKeyword(ingest.SearchServer))
+	status, _ := start.TypedSearchAttributes.GetKeyword(temporal.NewSearchAttributeKeyKeyword(ingest.SearchStatus))
+	size, _ := start.TypedSearchAttributes.GetInt64(temporal.NewSearchAttributeKeyInt64(ingest.SearchSize))
+	assert.Equal(t, []any{"acme", "ready", int64(7)}, []any{server, status, size})
 }

@@ -49,7 +49,7 @@ func (a *Admin) Decide(ctx context.Context, uuidOrPrefix string, action Action, 
 func (a *Admin) decide(ctx context.Context, file ingest.File, action Action, d workflows.Decision) error {
 	if file.Status == ingest.StatusCompleted {
 		return a.d.Engine.StartIngest(ctx, file, workflows.FileIngestInput{
-			FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Renotify: &d, StatusBySteps: true,
+			FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Mode: file.Mode, Renotify: &d,
 		})
 	}
 	err := a.d.Engine.Decide(ctx, file.UUID, string(action), d)

@@ -225,14 +225,9 @@ func (e TemporalEngine) StartIngest(ctx context.Context, file ingest.File, in wo
 	if err != nil {
 		return unreachable(err)
 	}
-	shown := workflows.Shown{
-		ServerName: file.ServerName, Path: ingest.DisplayPath(file.RemotePath), Size: file.Size, Status: file.Status,
-	}
-	_, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: ingest.IngestWorkflowID(in.FileUUID), TaskQueue: e.queue(),
-		WorkflowExecutionErrorWhenAlreadyStarted: true,
-		StaticSummary:                            shown.Summary(), Memo: shown.Memo(), TypedSearchAttributes: shown.SearchAttributes(),
-	}, workflows.NameFileIngest, in)
+	options := workflows.StartIngest(file, file.ServerUUID)
+	options.TaskQueue = e.queue()
+	_, err = c.ExecuteWorkflow(ctx, options, workflows.NameFileIngest, in)
 	return classify(err)
 }
 

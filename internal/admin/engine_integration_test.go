@@ -57,7 +57,7 @@ func newParkedIngest(t *testing.T) *parkedIngest {
 	t.Cleanup(w.Stop)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	require.NoError(t, p.StartIngest(ctx, p.file, workflows.FileIngestInput{FileUUID: p.file.UUID, ServerUUID: p.file.ServerUUID, Size: 1}))
+	require.NoError(t, p.StartIngest(ctx, p.file, workflows.FileIngestInput{FileUUID: p.file.UUID, ServerUUID: p.file.ServerUUID, Size: 1, Slot: 1}))
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {

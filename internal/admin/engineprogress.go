@@ -14,12 +14,13 @@ import (
 	"stevedore/workflows"
 )
 
-// stepsOf maps activities to the steps that people know.
-var stepsOf = map[string]ingest.Step{
-	activities.NameClaimHost: ingest.StepDownload, activities.NameDownload: ingest.StepDownload,
-	activities.NameVerifyHash: ingest.StepVerify, activities.NameUpload: ingest.StepUpload,
-	activities.NameNotify: ingest.StepNotify, activities.NameAfterIngest: ingest.StepAfter,
-	activities.NameAwaitServer: ingest.StepDownload,
+// stepOf maps pending activities to the steps that people know.
+func stepOf(activity string) (ingest.Step, bool) {
+	if activity == activities.NameAwaitServer {
+		return ingest.StepDownload, true
+	}
+	step, ok := activities.StepOf[activity]
+	return step, ok
 }
 
 // StartAudit implements Engine.
@@ -45,7 +46,7 @@ func (e TemporalEngine) IngestProgress(ctx context.Context, fileUUID string) (Pr
 		return Progress{}, false, classify(err)
 	}
 	for _, pending := range answer.GetPendingActivities() {
-		if _, known := stepsOf[pending.GetActivityType().GetName()]; known {
+		if _, known := stepOf(pending.GetActivityType().GetName()); known {
 			return e.progressOf(pending), true, nil
 		}
 	}
@@ -53,12 +54,13 @@ func (e TemporalEngine) IngestProgress(ctx context.Context, fileUUID string) (Pr
 }
 
 func (e TemporalEngine) progressOf(pending *workflowpb.PendingActivityInfo) Progress {
+	step, _ := stepOf(pending.GetActivityType().GetName())
 	progress := Progress{
-		Step: stepsOf[pending.GetActivityType().GetName()], Attempt: max(1, int(pending.GetAttempt())),
+		Step: step, Attempt: max(1, int(pending.GetAttempt())),
 		Running: pending.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED,
 		Paused:  pending.GetPaused(), Failure: causeOf(pending.GetLastFailure()),
 	}
-	if queue := pending.GetActivityOptions().GetTaskQueue().GetName(); queue != e.queue() {
+	if queue := pending.GetActivityOptions().GetTaskQueue().GetName(); queue != e.queue() && queue != ingest.TransferQueue(e.queue()) {
 		progress.Host = queue
 	}
 	if next := pending.GetNextAttemptScheduleTime(); next != nil {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -93,7 +94,7 @@ func (a *Admin) Progress(ctx context.Context, files []ingest.File) map[string]Pr
 // it meanwhile.
 func putOff(file ingest.File) *Progress {
 	return &Progress{
-		Step: ingest.StepDownload, Attempt: file.Deferrals*ingest.RoundAttempts + 1, NextTry: file.NotBefore,
+		Step: cmp.Or(file.ErrorStep, ingest.StepDownload), Attempt: file.Deferrals*ingest.RoundAttempts + 1, NextTry: file.NotBefore,
 		Failure: file.ErrorMessage, Total: file.Size,
 	}
 }

@@ -16,7 +16,7 @@ func settingsOf(s ingest.Server) map[string]any {
 		"name": s.Name, "host": s.Host, "port": s.Port, "username": s.Username, "host_keys": list(s.HostKeys),
 		"root_path": s.RootPath, "include": list(s.Include), "exclude": list(s.Exclude),
 		"max_parallel": s.MaxParallel, "settle": s.Settle.String(), "scan_interval": s.ScanInterval.String(),
-		"after_ingest": s.AfterIngest, "on_collision": s.OnCollision, "min_age": s.MinAge.String(),
+		"transfer": s.Transfer, "after_ingest": s.AfterIngest, "on_collision": s.OnCollision, "min_age": s.MinAge.String(),
 		"done_marker": s.DoneMarker, "sidecar_wait": s.SidecarWait.String(), "max_depth": s.MaxDepth,
 		"read_once": s.ReadOnce, "legacy_algorithms": s.LegacyAlgorithms,
 	}

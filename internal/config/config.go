@@ -27,6 +27,7 @@ type Config struct {
 	API      API
 	Client   Client
 	Staging  Staging
+	Transfer Transfer
 	Vault    Vault
 	Scan     Scan
 	SFTP     SFTP
@@ -115,6 +116,16 @@ type Staging struct {
 	Dir string `env:"STEVEDORE_STAGING_DIR" envDefault:"/var/lib/stevedore/staging" doc:"Folder for files on their way; each worker needs its own"`
 	// ReserveBytes of the volume stay free.
 	ReserveBytes int64 `env:"STEVEDORE_STAGING_RESERVE_BYTES" envDefault:"1073741824" doc:"Bytes of the staging volume that are always left free"`
+}
+
+// Transfer decides how the bytes of files travel.
+type Transfer struct {
+	// MemoryLimit is the largest file of the memory mode, in bytes.
+	MemoryLimit int64 `env:"STEVEDORE_TRANSFER_MEMORY_LIMIT" envDefault:"4194304" doc:"Largest file, in bytes, that is moved in memory without staging; 0 switches that off"`
+	// MemoryBudget bounds the memory for file contents in one worker, in bytes.
+	MemoryBudget int64 `env:"STEVEDORE_TRANSFER_MEMORY_BUDGET" envDefault:"134217728" doc:"Bytes of files that one worker holds in memory at the same time, for memory and direct transfers"`
+	// DirectAbove is the size above which auto takes direct, in bytes.
+	DirectAbove int64 `env:"STEVEDORE_TRANSFER_DIRECT_ABOVE" envDefault:"1073741824" doc:"Size in bytes above which files of servers with transfer=auto are moved directly, without staging"`
 }
 
 // Vault protects the credentials of SFTP servers in the database.

@@ -30,6 +30,10 @@ type Config struct {
 	KeepaliveMisses   int
 	// IdleTimeout is how long an unused connection is kept; default 5m.
 	IdleTimeout time.Duration
+	// FreshUse is the time after its last use in which a connection is reused
+	// without asking the server first, which saves a round trip for each small file;
+	// default 1s. Servers that close idle connections wait longer.
+	FreshUse time.Duration
 	// NoProgress is how long one exchange, one listing or one file may bring
 	// nothing new before its connection is closed; default 60s. A server that
 	// answers for ever without giving anything is caught by this alone.
@@ -57,6 +61,7 @@ const (
 	DefaultKeepaliveInterval   = 15 * time.Second
 	DefaultKeepaliveMisses     = 3
 	DefaultIdleTimeout         = 5 * time.Minute
+	DefaultFreshUse            = time.Second
 	DefaultNoProgress          = time.Minute
 	DefaultMaxEntriesPerFolder = 1_000_000
 	DefaultMaxEntries          = 10_000_000
@@ -73,6 +78,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.KeepaliveInterval, DefaultKeepaliveInterval)
 	setDefault(&c.KeepaliveMisses, DefaultKeepaliveMisses)
 	setDefault(&c.IdleTimeout, DefaultIdleTimeout)
+	setDefault(&c.FreshUse, DefaultFreshUse)
 	setDefault(&c.NoProgress, DefaultNoProgress)
 	setDefault(&c.MaxEntriesPerFolder, DefaultMaxEntriesPerFolder)
 	setDefault(&c.MaxEntries, DefaultMaxEntries)

@@ -32,8 +32,10 @@ type conn struct {
 	ended chan struct{}
 	// watchers are this connection's own goroutines.
 	watchers sync.WaitGroup
-	// expiry ends the connection while it is idle; the pool's lock guards it.
+	// expiry ends the connection while it is idle, and used is when that began; the
+	// pool's lock guards them.
 	expiry *time.Timer
+	used   time.Time
 }
 
 // kill closes the SSH connection, which ends everything that waits for the
@@ -91,8 +93,12 @@ func (c *conn) keepAlive() {
 	}
 }
 
-// alive asks the server for a sign of life.
+// alive reports whether the connection can be used: it was used just now, or the
+// server answers.
 func (c *conn) alive(ctx context.Context) bool {
+	if time.Since(c.used) < c.cfg.FreshUse {
+		return !c.spoiled.Load()
+	}
 	timeout := time.AfterFunc(min(maxPing, c.cfg.KeepaliveInterval), c.kill)
 	defer timeout.Stop()
 	defer context.AfterFunc(ctx, c.kill)()

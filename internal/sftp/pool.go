@@ -223,6 +223,7 @@ func (p *Pool) giveBack(uuid string, l *lane, c *conn) {
 		c.kill()
 	} else {
 		l.idle = append(l.idle, c)
+		c.used = time.Now()
 		c.expiry = time.AfterFunc(p.cfg.IdleTimeout, func() { p.expire(l, c) })
 	}
 	p.mu.Unlock()

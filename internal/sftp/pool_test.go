@@ -91,7 +91,7 @@ func TestPoolNoticesEndedIdleConnections(t *testing.T) {
 
 func TestPoolAsksIdleConnectionsForASignOfLife(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{KeepaliveInterval: 500 * time.Millisecond}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{KeepaliveInterval: 500 * time.Millisecond, FreshUse: time.Nanosecond}, testenv.SSHDOptions{})
 	require.NoError(t, b.open(t).Close())
 	pids := b.Sessions()
 	for _, pid := range pids {

@@ -55,6 +55,7 @@ var (
 // What a worker tells: what it has done since it was started.
 var (
 	completed    = Metric{"stevedore_files_completed_total", "counter", []string{"server"}, "Files that were completed: stored, proven and announced."}
+	transferred  = Metric{"stevedore_files_transferred_total", "counter", []string{"mode"}, "Files whose object was stored and proven, by transfer mode: memory, staged or direct."}
 	downloaded   = Metric{"stevedore_downloaded_bytes_total", "counter", []string{"server"}, "Bytes received from servers, those received again included."}
 	uploaded     = Metric{"stevedore_uploaded_bytes_total", "counter", []string{"server"}, "Bytes of files that were stored and proven."}
 	attempts     = Metric{"stevedore_step_attempts_total", "counter", []string{"step"}, "Attempts at steps that have ended: discover (one listing of a server), download, verify, upload, notify, after_ingest."}
@@ -70,7 +71,7 @@ var (
 		ledgerUp, files, oldestFile, servers, serverLate, serverSuspended, serverScanAge, partUp, requests, streams,
 	}
 	workerMetrics = []Metric{
-		completed, downloaded, uploaded, attempts, failures, durations, stagingSize, stagingFree, stagingInUse, stagingHeld,
+		completed, transferred, downloaded, uploaded, attempts, failures, durations, stagingSize, stagingFree, stagingInUse, stagingHeld,
 	}
 )
 

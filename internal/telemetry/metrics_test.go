@@ -79,6 +79,7 @@ func busyWorker(t *testing.T) *Worker {
 	w.WatchStaging(func() (Staging, bool) { return Staging{Size: 100, Free: 40, InUse: 10, Files: 2}, true })
 	w.Completed("acme")
 	w.Downloaded("acme")(7)
+	w.Transferred("memory")
 	w.Uploaded("acme", 7)
 	w.Step("upload", "transient")
 	w.Step("upload", "")

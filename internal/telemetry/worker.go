@@ -9,9 +9,9 @@ import (
 // Worker is the metrics of a worker's process. It is safe for concurrent use.
 type Worker struct {
 	process
-	completed, downloaded, uploaded, attempts, failures *prometheus.CounterVec
-	durations                                           *prometheus.HistogramVec
-	names                                               names
+	completed, transferred, downloaded, uploaded, attempts, failures *prometheus.CounterVec
+	durations                                                        *prometheus.HistogramVec
+	names                                                            names
 }
 
 // NewWorker returns the metrics of a worker of the version.
@@ -22,11 +22,11 @@ func NewWorker(version string) (*Worker, error) {
 	}
 	w := &Worker{
 		process:   p,
-		completed: completed.counter(), downloaded: downloaded.counter(), uploaded: uploaded.counter(),
+		completed: completed.counter(), transferred: transferred.counter(), downloaded: downloaded.counter(), uploaded: uploaded.counter(),
 		attempts: attempts.counter(), failures: failures.counter(),
 		durations: durations.histogram(.01, .05, .1, .5, 1, 5, 15, 60, 300, 900, 3600),
 	}
-	p.registry.MustRegister(w.completed, w.downloaded, w.uploaded, w.attempts, w.failures, w.durations)
+	p.registry.MustRegister(w.completed, w.transferred, w.downloaded, w.uploaded, w.attempts, w.failures, w.durations)
 	return w, nil
 }
 
@@ -37,6 +37,9 @@ func (w *Worker) Text() ([]byte, error) { return w.text() }
 func (w *Worker) Completed(server string) {
 	w.completed.WithLabelValues(w.names.label(server)).Inc()
 }
+
+// Transferred counts a file whose object was stored in the mode.
+func (w *Worker) Transferred(mode string) { w.transferred.WithLabelValues(mode).Inc() }
 
 // Downloaded returns a function that counts bytes received from the server.
 func (w *Worker) Downloaded(server string) (add func(bytes int)) {

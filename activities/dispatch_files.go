@@ -1,0 +1,290 @@
+package activities
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"stevedore/internal/ingest"
+)
+
+const (
+	// startsAtOnce bounds the starts of workflows under way; a start takes some
+	// milliseconds of waiting for Temporal.
+	startsAtOnce = 16
+	// reserveBatch bounds the slots reserved by one transaction.
+	reserveBatch = 64
+	// pollSoon and pollLate bound the time between two looks for free slots and
+	// ready files. Files that end in this process wake the dispatcher earlier.
+	pollSoon = 20 * time.Millisecond
+	pollLate = time.Second
+	// orphanCheck is the time between two looks for slots without a workflow.
+	orphanCheck = 15 * time.Second
+)
+
+// DispatchFilesInput names the server whose ready files are started.
+type DispatchFilesInput struct {
+	ServerUUID string `json:"server_uuid"`
+}
+
+// DispatchFilesResult says why the dispatcher ended: no slot is in use and no
+// file may be started now.
+type DispatchFilesResult struct {
+	// Started counts the workflows that were started.
+	Started int64 `json:"started"`
+	// DeferredFor is the time until the first deferred file may be taken up; 0
+	// when there is none.
+	DeferredFor time.Duration `json:"deferred_for,omitempty"`
+	// Halt is set when the server is paused or suspended.
+	Halt
+}
+
+// DispatchFiles starts a FileIngest for each ready file of the server, at most
+// its concurrency limit at a time, and returns when all of them have released
+// their slots. Slots are reserved in the ledger before workflows are started, so
+// the limit holds across all workers, and a dispatcher that dies in between
+// leaves a slot that the next one finds. A dispatcher that was replaced while it
+// was frozen is fenced: it can reserve nothing more.
+func (a *Activities) DispatchFiles(ctx context.Context, in DispatchFilesInput) (DispatchFilesResult, error) {
+	fence, err := a.Slots.TakeDispatch(ctx, in.ServerUUID)
+	if ingest.IsKind(err, ingest.KindMissing) {
+		return DispatchFilesResult{Halt: Halt{Paused: true}}, nil // removed
+	}
+	if err != nil {
+		return DispatchFilesResult{}, applicationError(err)
+	}
+	wake, forget := a.released.listen(in.ServerUUID)
+	defer forget()
+	d := &dispatcher{Activities: a, serverUUID: in.ServerUUID, fence: fence, wake: wake}
+	ctx, stop := beating(ctx, d.shown)
+	defer stop()
+	err = d.run(ctx)
+	if context.Cause(ctx) == ingest.ErrStopped { //nolint:errorlint // the cause is never wrapped
+		err = ingest.ErrStopped
+	}
+	return d.result, applicationError(err)
+}
+
+// DispatchProgress is what a dispatcher shows in its heartbeats.
+type DispatchProgress struct {
+	// InFlight is the number of the server's slots in use, of at most Limit.
+	InFlight int `json:"in_flight"`
+	Limit    int `json:"limit"`
+	// Started counts the workflows that this attempt has started.
+	Started int64 `json:"started"`
+}
+
+// dispatcher is one attempt of DispatchFiles.
+type dispatcher struct {
+	*Activities
+	serverUUID string
+	fence      int64
+	wake       <-chan struct{}
+	result     DispatchFilesResult
+	// progress is read by the goroutine that heartbeats.
+	progress atomic.Pointer[DispatchProgress]
+	// waiting are slots of files whose workflow of before has not ended yet.
+	waiting []ingest.Slot
+	// checked is when slots without a workflow were last looked for; zero: never.
+	checked time.Time
+}
+
+func (d *dispatcher) run(ctx context.Context) error {
+	for pause := pollSoon; ; {
+		got, err := d.Slots.ReserveSlots(ctx, d.serverUUID, d.fence, reserveBatch)
+		if err != nil {
+			return err
+		}
+		if err := d.startWaiting(ctx, got.Server); err != nil {
+			return err
+		}
+		if err := d.start(ctx, got.Server, got.Slots); err != nil {
+			return err
+		}
+		d.progress.Store(&DispatchProgress{InFlight: got.InUse, Limit: got.Server.MaxParallel, Started: d.result.Started})
+		if got.InUse == 0 {
+			d.result.DeferredFor = got.DeferredFor
+			d.result.Halt = haltOf(got.Server)
+			return nil
+		}
+		if err := d.adopt(ctx, got.Server); err != nil {
+			return err
+		}
+		if len(got.Slots) > 0 || len(d.waiting) > 0 {
+			pause = pollSoon
+		}
+		if pause, err = d.wait(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// wait returns when a slot may have been released, and the next pause.
+func (d *dispatcher) wait(ctx context.Context, pause time.Duration) (time.Duration, error) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-d.wake:
+		return pollSoon, nil
+	case <-timer.C:
+		return min(2*pause, pollLate), nil
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+}
+
+// start starts workflows for slots. When one cannot be started the attempt ends,
+// and the next one finds its slot. A file whose workflow of before is just ending
+// is started as soon as it has.
+func (d *dispatcher) start(ctx context.Context, server ingest.Server, slots []ingest.Slot) error {
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(startsAtOnce)
+	for _, slot := range slots {
+		group.Go(func() error {
+			started, err := d.Workflows.StartIngest(ctx, server, slot)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err != nil:
+			case started:
+				d.result.Started++
+			default:
+				d.waiting = append(d.waiting, slot)
+			}
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// startWaiting tries those again that could not be started because their
+// workflow of before was still running, unless they have lost their slot.
+func (d *dispatcher) startWaiting(ctx context.Context, server ingest.Server) error {
+	if len(d.waiting) == 0 {
+		return nil
+	}
+	now, err := d.Slots.Slots(ctx, d.serverUUID)
+	if err != nil {
+		return err
+	}
+	held := make(map[int64]bool, len(now))
+	for _, slot := range now {
+		held[slot.Number] = true
+	}
+	waiting := slices.DeleteFunc(d.waiting, func(slot ingest.Slot) bool { return !held[slot.Number] })
+	d.waiting = nil
+	return d.start(ctx, server, waiting)
+}
+
+// adopt finds slots without a workflow: an earlier dispatcher died before it
+// started one, or the workflow was terminated. Files that are not done get a
+// workflow, the slots of others are released.
+func (d *dispatcher) adopt(ctx context.Context, server ingest.Server) error {
+	youngest := orphanCheck
+	if d.checked.IsZero() {
+		youngest = 0 // of an attempt that may have died just now
+	} else if time.Since(d.checked) < orphanCheck {
+		return nil
+	}
+	d.checked = time.Now()
+	orphans, err := d.orphans(ctx, youngest)
+	if err != nil {
+		return err
+	}
+	var restart []ingest.Slot
+	for _, slot := range orphans {
+		if !slot.File.Status.Terminal() && slot.File.Status != ingest.StatusError {
+			restart = append(restart, slot)
+			continue
+		}
+		if err := d.Slots.ReleaseSlot(ctx, slot.File.UUID, slot.Number); err != nil {
+			return err
+		}
+	}
+	return d.start(ctx, server, restart)
+}
+
+// orphans returns the slots of at least the age whose files have no open
+// workflow. A slot that is released meanwhile is none: its file was just done.
+func (d *dispatcher) orphans(ctx context.Context, youngest time.Duration) (orphans []ingest.Slot, err error) {
+	before, err := d.Slots.Slots(ctx, d.serverUUID)
+	if err != nil || len(before) == 0 {
+		return nil, err
+	}
+	var uuids []string
+	for _, slot := range before {
+		if slot.Age >= youngest {
+			uuids = append(uuids, slot.File.UUID)
+		}
+	}
+	open, err := d.Workflows.OpenIngests(ctx, uuids)
+	if err != nil || len(open) == len(uuids) {
+		return nil, err
+	}
+	now, err := d.Slots.Slots(ctx, d.serverUUID)
+	for _, slot := range now {
+		if slices.Contains(uuids, slot.File.UUID) && !slices.Contains(open, slot.File.UUID) {
+			orphans = append(orphans, slot)
+		}
+	}
+	return orphans, err
+}
+
+func (d *dispatcher) shown() any {
+	if now := d.progress.Load(); now != nil {
+		return *now
+	}
+	return DispatchProgress{}
+}
+
+func haltOf(server ingest.Server) Halt {
+	return Halt{Paused: server.UUID == "" || !server.Active, Suspended: server.State == ingest.ServerSuspended}
+}
+
+// hints wakes those who wait for something to happen to a server. The zero value
+// is ready; hints may be lost or come for nothing, so listeners poll as well.
+type hints struct {
+	mu        sync.Mutex
+	listeners map[string][]chan struct{}
+}
+
+func (h *hints) listen(serverUUID string) (hint <-chan struct{}, forget func()) {
+	own := make(chan struct{}, 1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.listeners == nil {
+		h.listeners = map[string][]chan struct{}{}
+	}
+	h.listeners[serverUUID] = append(h.listeners[serverUUID], own)
+	return own, func() { h.forget(serverUUID, own) }
+}
+
+func (h *hints) forget(serverUUID string, own chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var left []chan struct{}
+	for _, c := range h.listeners[serverUUID] {
+		if c != own {
+			left = append(left, c)
+		}
+	}
+	if h.listeners[serverUUID] = left; len(left) == 0 {
+		delete(h.listeners, serverUUID)
+	}
+}
+
+func (h *hints) tell(serverUUID string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.listeners[serverUUID] {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"stevedore/internal/ingest"
+)
+
+// DirectDeps are what direct transfers need besides the other dependencies.
+type DirectDeps struct {
+	Transfers Transfers
+	Objects   DirectObjects
+	Copier    DirectCopier
+}
+
+// Transfers records how far direct transfers have come. See package store.
+type Transfers interface {
+	// SaveTransfer records a checkpoint, or returns KindFenced when a newer claim exists.
+	SaveTransfer(ctx context.Context, fileUUID string, fence int64, cp ingest.TransferCheckpoint) error
+	// Transfer returns the file's last checkpoint, and whether there is one.
+	Transfer(ctx context.Context, fileUUID string) (cp ingest.TransferCheckpoint, found bool, err error)
+	// ForgetTransfer removes the checkpoint; none is no error.
+	ForgetTransfer(ctx context.Context, fileUUID string) error
+}
+
+// DirectObjects is the object store as direct transfers use it. See package objstore.
+type DirectObjects interface {
+	// BeginUpload starts a multipart upload and returns its id.
+	BeginUpload(ctx context.Context, key string, metadata map[string]string) (uploadID string, err error)
+	// UploadHolds reports whether the upload is open and has the parts.
+	UploadHolds(ctx context.Context, key, uploadID string, parts []ingest.Part) (bool, error)
+	// CompleteUpload makes the parts an object exactly once and proves it. Completed
+	// returns the object if that was done before.
+	CompleteUpload(ctx context.Context, req ingest.CompleteUpload) (ingest.Object, error)
+	Completed(ctx context.Context, req ingest.CompleteUpload) (object ingest.Object, found bool, err error)
+	// AbortUpload ends an upload; one that is gone is no error. AbortUploads ends
+	// all of the key.
+	AbortUpload(ctx context.Context, key, uploadID string) error
+	AbortUploads(ctx context.Context, key string) error
+}
+
+// DirectCopier moves bytes. See package transfer.
+type DirectCopier interface {
+	// PartSizeOf returns the part size for a file of size bytes.
+	PartSizeOf(size int64) int64
+	// Copy reads the source into parts; Read reads a file of one part into memory.
+	Copy(ctx context.Context, req ingest.DirectTransfer) (ingest.DirectResult, error)
+	Read(ctx context.Context, req ingest.DirectTransfer) (ingest.SmallFile, error)
+	// Digest returns the SHA-256 of the bytes in a checkpoint, and whether it can be
+	// resumed from.
+	Digest(cp ingest.TransferCheckpoint) (sha256 string, ok bool)
+}
+
+// TransferInput names the file to be moved directly.
+type TransferInput struct {
+	FileUUID string `json:"file_uuid"`
+	// Slot is the one that the file must hold while it is read.
+	Slot int64 `json:"slot"`
+}
+
+// Transfer moves the remote file straight into the parts of a multipart upload.
+// It resumes from the last checkpoint in the ledger, on whichever worker it runs.
+// Nothing is visible in the bucket before size, hash, the partner's checksum and
+// the last look at the source agree; what disagrees ends the upload. A file of at
+// most one part is read into memory and stored by one request.
+func (a *Activities) Transfer(ctx context.Context, in TransferInput) error {
+	file, server, err := a.startTransfer(ctx, in)
+	if err != nil {
+		return applicationError(err)
+	}
+	return a.settle(ctx, ingest.StepTransfer, file, a.transfer(ctx, server, file))
+}
+
+// startTransfer claims the file and records that its bytes are about to be read,
+// unless they are stored.
+func (a *Activities) startTransfer(ctx context.Context, in TransferInput) (file ingest.File, server ingest.Server, err error) {
+	if file, err = a.Ledger.File(ctx, in.FileUUID); err != nil {
+		return file, server, err
+	}
+	if server, err = a.Ledger.Server(ctx, file.ServerUUID); err != nil {
+		return file, server, err
+	}
+	start := ingest.Started(file, ingest.ModeDirect, in.Slot, "")
+	start.From = []ingest.Status{ingest.StatusReady, ingest.StatusDownloading}
+	file, err = a.Ledger.Take(ctx, start)
+	return file, server, err
+}
+
+func (a *Activities) transfer(ctx context.Context, server ingest.Server, file ingest.File) error {
+	if done, err := a.alreadyStored(ctx, file); done || err != nil {
+		return err
+	}
+	if file.Status != ingest.StatusDownloading {
+		return ingest.Errorf(ingest.KindConflict, "file is %s: a direct transfer cannot continue it", file.Status)
+	}
+	began := time.Now()
+	cp, _, err := a.Direct.Transfers.Transfer(ctx, file.UUID)
+	if err != nil {
+		return err
+	}
+	if done, err := a.alreadyCompleted(ctx, file, cp); done || err != nil {
+		return err
+	}
+	moved, err := a.moveDirectly(ctx, server, file, cp)
+	if err != nil {
+		return sourceGone(server, file, err)
+	}
+	fetched := ingest.Fetched{Mode: ingest.ModeDirect, Size: file.Size, SHA256: moved.sha256, Took: time.Since(began)}
+	return a.transferred(ctx, file, fetched, moved.origin, moved.object)
+}
+
+// transferred records the object. The checkpoint goes with it: what is left of it
+// after a crash goes when the file is completed.
+func (a *Activities) transferred(ctx context.Context, file ingest.File, fetched ingest.Fetched, origin string, object ingest.Object) error {
+	if err := a.apply(ctx, file, ingest.Transferred(file, fetched, origin, object)); err != nil {
+		return err
+	}
+	if err := a.Direct.Transfers.ForgetTransfer(ctx, file.UUID); err != nil {
+		a.Log.WarnContext(ctx, "cannot forget a checkpoint", "file", file.UUID, "error", err)
+	}
+	return nil
+}
+
+// alreadyCompleted recognizes an attempt that completed its upload and then
+// could not record it: all checks had passed, and the source may be gone by now.
+func (a *Activities) alreadyCompleted(ctx context.Context, file ingest.File, cp ingest.TransferCheckpoint) (bool, error) {
+	if cp.UploadID == "" || cp.Offset != file.Size {
+		return false, nil
+	}
+	digest, ok := a.Direct.Copier.Digest(cp)
+	if !ok {
+		return false, nil // the transfer starts over
+	}
+	object, err := a.completedObject(ctx, file, cp, digest)
+	if err != nil || object == nil {
+		return false, err
+	}
+	fetched := ingest.Fetched{Mode: ingest.ModeDirect, Size: file.Size, SHA256: digest}
+	return true, a.transferred(ctx, file, fetched, originTransfer, *object)
+}
+
+func (a *Activities) completedObject(ctx context.Context, file ingest.File, cp ingest.TransferCheckpoint, digest string) (found *ingest.Object, err error) {
+	ctx, motion := a.watchAs(ctx, watched{Total: file.Size, Yields: true})
+	defer func() { err = motion.stop(err) }()
+	object, ok, err := a.Direct.Objects.Completed(ctx, ingest.CompleteUpload{
+		Key: ingest.ObjectKey(file), UploadID: cp.UploadID, Parts: cp.Parts, SHA256: digest, Moved: motion.moved,
+	})
+	if err != nil || !ok {
+		return nil, err
+	}
+	return &object, nil
+}
+
+// saveTimeout bounds the last checkpoint of an attempt whose context has ended.
+const saveTimeout = 10 * time.Second
+
+// checkpoints returns what saves the checkpoints of a transfer. One is worth
+// writing even if the attempt was cancelled.
+func (a *Activities) checkpoints(ctx context.Context, file ingest.File, from int64, motion *motion) func(ingest.TransferCheckpoint) error {
+	return func(cp ingest.TransferCheckpoint) error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+		defer cancel()
+		err := a.Direct.Transfers.SaveTransfer(ctx, file.UUID, file.Fence, cp)
+		if err == nil && cp.Offset > from {
+			motion.keep()
+		}
+		return err
+	}
+}

@@ -1,0 +1,211 @@
+package activities
+
+import (
+	"context"
+	"io"
+
+	"go.temporal.io/sdk/activity"
+
+	"stevedore/internal/ingest"
+)
+
+// directMove is one attempt to move a file directly.
+type directMove struct {
+	*Activities
+	server ingest.Server
+	file   ingest.File
+	motion *motion
+	source Source
+	remote RemoteFile
+	// want is the partner's checksum; origin says where it or the hash is from.
+	want   checksum
+	origin string
+}
+
+// directResult is an object that a direct transfer made.
+type directResult struct {
+	object ingest.Object
+	sha256 string
+	origin string
+}
+
+// moveDirectly is stat, count, stat around the copy, as in a download, with the
+// partner's checksum and the completion of the upload at its end.
+func (a *Activities) moveDirectly(ctx context.Context, server ingest.Server, file ingest.File, cp ingest.TransferCheckpoint) (result directResult, err error) {
+	ctx, motion := a.watchAs(ctx, watched{Total: file.Size})
+	defer func() { err = motion.stop(err) }()
+	m := &directMove{Activities: a, server: server, file: file, motion: motion}
+	defer m.close()
+	if err = m.connect(ctx); err == nil {
+		// Read first: no byte can be read again for another algorithm.
+		m.want, m.origin, err = offeredChecksum(ctx, m.source, file)
+	}
+	switch {
+	case err != nil:
+	case cp.UploadID == "" && file.Size <= a.Direct.Copier.PartSizeOf(file.Size):
+		result, err = m.whole(ctx)
+	default:
+		result, err = m.parts(ctx, &cp)
+	}
+	switch ingest.KindOf(err) {
+	case ingest.KindChanged, ingest.KindHashMismatch, ingest.KindNotFound:
+		m.forget(ctx, cp)
+	}
+	result.origin = m.origin
+	return result, err
+}
+
+// connect opens the file in a new session, once it is sure that the path still
+// shows the version the ledger knows.
+func (m *directMove) connect(ctx context.Context) (err error) {
+	m.close()
+	if m.source, err = m.open(ctx, m.server); err != nil {
+		return err
+	}
+	if err := sameVersion(ctx, m.source, m.file); err != nil {
+		return err
+	}
+	m.remote, err = m.source.OpenFile(ctx, m.file.RemotePath)
+	return err
+}
+
+func (m *directMove) close() {
+	if m.remote != nil {
+		_ = m.remote.Close()
+	}
+	if m.source != nil {
+		_ = m.source.Close()
+	}
+	m.source, m.remote = nil, nil
+}
+
+// reconnect is connect for a transfer under way.
+func (m *directMove) reconnect(ctx context.Context) (io.ReaderAt, error) {
+	if err := m.connect(ctx); err != nil {
+		return nil, err
+	}
+	return m.remote, nil
+}
+
+// request is what both ways have in common.
+func (m *directMove) request(ctx context.Context) ingest.DirectTransfer {
+	return ingest.DirectTransfer{
+		Key: ingest.ObjectKey(m.file), Size: m.file.Size, Source: m.remote, Reopen: m.reconnect,
+		Progress: m.motion.report, Moved: m.motion.moved, Stop: activity.GetWorkerStopChannel(ctx),
+	}
+}
+
+// whole stores a file of at most one part by one request.
+func (m *directMove) whole(ctx context.Context) (directResult, error) {
+	small, err := m.Direct.Copier.Read(ctx, m.request(ctx))
+	if err != nil {
+		return directResult{}, err
+	}
+	defer small.Release()
+	if err := m.want.compare(m.file, m.origin, digestsOf(small.Body, small.SHA256)); err != nil {
+		return directResult{}, err
+	}
+	if err := sameVersion(ctx, m.source, m.file); err != nil {
+		return directResult{}, err
+	}
+	object, err := m.Objects.PutBytes(ctx, ingest.PutBytes{
+		Key: ingest.ObjectKey(m.file), Body: small.Body, SHA256: small.SHA256, Metadata: objectMetadata(m.file), Moved: m.motion.moved,
+	})
+	return directResult{object: object, sha256: small.SHA256}, err
+}
+
+// parts moves the file through a multipart upload. cp becomes the checkpoint
+// reached.
+func (m *directMove) parts(ctx context.Context, cp *ingest.TransferCheckpoint) (directResult, error) {
+	if err := m.resumeUpload(ctx, cp); err != nil {
+		return directResult{}, err
+	}
+	req := m.request(ctx)
+	req.UploadID, req.From = cp.UploadID, *cp
+	req.Save = m.checkpoints(ctx, m.file, cp.Offset, m.motion)
+	req.Resumed = func(offset int64) error { return m.apply(ctx, m.file, ingest.Resumed(m.file, offset)) }
+	if m.want.algo != "" && m.want.algo != "sha256" {
+		req.Also = m.want.algo
+	}
+	moved, err := m.Direct.Copier.Copy(ctx, req)
+	if err != nil {
+		return directResult{}, err
+	}
+	err = m.want.compare(m.file, m.origin, func(algo string) (string, error) {
+		if algo == "sha256" {
+			return moved.SHA256, nil
+		}
+		return moved.Also, nil
+	})
+	if err != nil {
+		return directResult{}, err
+	}
+	if err := sameVersion(ctx, m.source, m.file); err != nil {
+		return directResult{}, err
+	}
+	object, err := m.Direct.Objects.CompleteUpload(ctx, ingest.CompleteUpload{
+		Key: req.Key, UploadID: req.UploadID, Parts: moved.Checkpoint.Parts, SHA256: moved.SHA256, Moved: m.motion.moved,
+	})
+	return directResult{object: object, sha256: moved.SHA256}, err
+}
+
+// resumeUpload makes cp the checkpoint to continue from: the last one if the
+// store still has its parts, else the beginning of a new upload. The ledger knows
+// an upload before a byte goes into it.
+func (m *directMove) resumeUpload(ctx context.Context, cp *ingest.TransferCheckpoint) error {
+	key := ingest.ObjectKey(m.file)
+	if cp.UploadID != "" {
+		holds, err := m.Direct.Objects.UploadHolds(ctx, key, cp.UploadID, cp.Parts)
+		if err != nil {
+			return err
+		}
+		if holds {
+			return m.uploadStarted(ctx, key)
+		}
+		m.forget(ctx, *cp)
+	}
+	if m.file.Fence > 1 { // an earlier attempt may have died before it recorded its upload
+		if err := m.Direct.Objects.AbortUploads(ctx, key); err != nil {
+			return err
+		}
+	}
+	id, err := m.Direct.Objects.BeginUpload(ctx, key, objectMetadata(m.file))
+	if err != nil {
+		return err
+	}
+	*cp = ingest.TransferCheckpoint{UploadID: id, PartSize: m.Direct.Copier.PartSizeOf(m.file.Size)}
+	if err := m.Direct.Transfers.SaveTransfer(ctx, m.file.UUID, m.file.Fence, *cp); err != nil {
+		_ = m.Direct.Objects.AbortUpload(context.WithoutCancel(ctx), key, id)
+		return err
+	}
+	return m.uploadStarted(ctx, key)
+}
+
+// uploadStarted records where the object goes, unless an earlier attempt has.
+func (m *directMove) uploadStarted(ctx context.Context, key string) error {
+	if m.file.ObjectKey != "" {
+		return nil
+	}
+	return m.apply(ctx, m.file, ingest.DirectUploadStarted(m.file, m.Objects.Bucket(), key))
+}
+
+// forget ends an upload that will not be completed, so that its bytes take no
+// room and nothing resumes from them. Only the holder of the fence may: another
+// attempt may be using it. What fails is left for the reconciler.
+func (m *directMove) forget(ctx context.Context, cp ingest.TransferCheckpoint) {
+	if cp.UploadID == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+	defer cancel()
+	err := m.Direct.Transfers.SaveTransfer(ctx, m.file.UUID, m.file.Fence, ingest.TransferCheckpoint{UploadID: cp.UploadID, PartSize: cp.PartSize})
+	if err == nil {
+		err = m.Direct.Objects.AbortUpload(ctx, ingest.ObjectKey(m.file), cp.UploadID)
+	}
+	if err == nil {
+		err = m.Direct.Transfers.ForgetTransfer(ctx, m.file.UUID)
+	}
+	if err != nil {
+		m.Log.WarnContext(ctx, "cannot end an upload", "file", m.file.UUID, "error", err)
+	}
+}

@@ -1,0 +1,305 @@
+package activities_test
+
+import (
+	"context"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"os"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/objstore"
+	"stevedore/internal/rig"
+	"stevedore/internal/transfer"
+)
+
+// directPart is the smallest part of S3.
+const directPart = 5 << 20
+
+// directBench runs Transfer over real parts, with means to disturb it.
+type directBench struct {
+	*bench
+	objects *objstore.Store
+	parts   *countedParts
+	copier  *disturbed
+}
+
+// countedParts counts what goes to the store, and refuses parts when told to.
+type countedParts struct {
+	activities.DirectObjects
+	writer interface {
+		PutPart(context.Context, ingest.PutPart) (ingest.Part, error)
+	}
+	sent   atomic.Int64
+	before func(number int) // may be nil
+	refuse atomic.Int64     // the number from which parts are refused; 0 for none
+}
+
+func (c *countedParts) PutPart(ctx context.Context, req ingest.PutPart) (ingest.Part, error) {
+	if c.before != nil {
+		c.before(req.Number)
+	}
+	if n := c.refuse.Load(); n > 0 && int64(req.Number) >= n {
+		return ingest.Part{}, errors.New("the store is away")
+	}
+	part, err := c.writer.PutPart(ctx, req)
+	c.sent.Add(part.Size)
+	return part, err
+}
+
+// disturbed is a copier after whose work something happens.
+type disturbed struct {
+	activities.DirectCopier
+	after func() error
+}
+
+func (d *disturbed) Copy(ctx context.Context, req ingest.DirectTransfer) (ingest.DirectResult, error) {
+	result, err := d.DirectCopier.Copy(ctx, req)
+	if err == nil && d.after != nil {
+		err = d.after()
+	}
+	return result, err
+}
+
+func newDirectBench(t *testing.T) *directBench {
+	t.Helper()
+	b := &directBench{bench: newBench(t)}
+	var err error
+	b.objects, err = objstore.New(objstore.Config{
+		Endpoint: b.S3.Endpoint, AccessKey: b.S3.AccessKey, SecretKey: b.S3.SecretKey, Bucket: b.S3.Bucket, Region: b.S3.Region,
+	})
+	require.NoError(t, err)
+	t.Cleanup(b.objects.Close)
+	b.parts = &countedParts{DirectObjects: b.objects, writer: b.objects}
+	direct, err := transfer.NewDirect(transfer.DirectConfig{Parts: b.parts, PartSize: directPart, SaveBytes: 1})
+	require.NoError(t, err)
+	b.copier = &disturbed{DirectCopier: direct}
+	b.acts.Direct = activities.DirectDeps{Transfers: b.Store, Objects: b.parts, Copier: b.copier}
+	return b
+}
+
+func (b *directBench) transfer(f ingest.File) string {
+	b.T.Helper()
+	return b.run(activities.NameTransfer, activities.TransferInput{FileUUID: f.UUID})
+}
+
+// requireNothingVisible checks that an unsuccessful transfer left nothing behind.
+func (b *directBench) requireNothingVisible(f ingest.File) {
+	b.T.Helper()
+	assert.Empty(b.T, b.S3.Objects(b.T))
+	assert.Zero(b.T, b.S3.OpenUploads(b.T))
+	_, found, err := b.Store.Transfer(b.Ctx, f.UUID)
+	require.NoError(b.T, err)
+	assert.False(b.T, found, "the checkpoint is gone with the upload")
+}
+
+func TestTransferMovesAFileDirectly(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int{"empty": 0, "one part": 5000, "parts": 2*directPart + 77} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newDirectBench(t)
+			f := b.ready("a.bin", rig.Random(size))
+			require.Empty(t, b.transfer(f))
+			require.Empty(t, b.transfer(f), "an answer may be lost")
+			now, err := b.Store.File(b.Ctx, f.UUID)
+			require.NoError(t, err)
+			assert.Equal(t, ingest.StatusUploaded, now.Status)
+			assert.Equal(t, ingest.ModeDirect, now.Mode)
+			assert.NotEmpty(t, now.Checksum)
+			objects := b.S3.Objects(t)
+			require.Len(t, objects, 1)
+			assert.Equal(t, now.Hash, objects[0].SHA256)
+			assert.EqualValues(t, size, objects[0].Size)
+			assert.Zero(t, b.S3.OpenUploads(t))
+			assert.NoFileExists(t, b.staged(f))
+			require.Empty(t, b.notify(f))
+			assert.Equal(t, ingest.StatusCompleted, b.status(f))
+			events := b.Events(f.UUID)
+			assert.Equal(t, "transfer", rig.Detail(events, ingest.EventVerified, "source"))
+			assert.Equal(t, "direct:", rig.Detail(events, ingest.EventDownloaded, "temp_path"))
+		})
+	}
+}
+
+// Another worker resumes from the ledger, whatever became of the first one.
+func TestTransferResumesFromTheLedger(t *testing.T) {
+	t.Parallel()
+	b := newDirectBench(t)
+	content := rig.Random(4*directPart + 5)
+	f := b.ready("a.bin", content)
+	b.parts.refuse.Store(3)
+	require.Equal(t, string(ingest.KindTransient), b.transfer(f))
+	cp, found, err := b.Store.Transfer(b.Ctx, f.UUID)
+	require.NoError(t, err)
+	require.True(t, found)
+	require.EqualValues(t, 2*directPart, cp.Offset)
+	assert.Empty(t, b.S3.Objects(t), "nothing is visible")
+
+	b.parts.refuse.Store(0)
+	b.parts.sent.Store(0)
+	require.Empty(t, b.transfer(f))
+	assert.EqualValues(t, 2*directPart+5, b.parts.sent.Load(), "only the missing parts were sent")
+	assert.EqualValues(t, 2*directPart, rig.Detail(b.Events(f.UUID), ingest.EventDownloadResumed, "offset"))
+	assert.Equal(t, ingest.StatusUploaded, b.status(f))
+	_, found, err = b.Store.Transfer(b.Ctx, f.UUID)
+	require.NoError(t, err)
+	assert.False(t, found)
+}
+
+// countedSources counts log-ins.
+type countedSources struct {
+	activities.Sources
+	opened atomic.Int64
+}
+
+func (c *countedSources) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
+	c.opened.Add(1)
+	return c.Sources.Open(ctx, server)
+}
+
+// A connection that breaks is made again within the attempt: nothing of a part
+// that is half read is lost.
+func TestTransferReconnects(t *testing.T) {
+	t.Parallel()
+	b := newDirectBench(t)
+	f := b.ready("a.bin", rig.Random(8*directPart))
+	counted := &countedSources{Sources: b.acts.Sources}
+	b.acts.Sources = counted
+	b.parts.before = func(number int) {
+		if number == 1 || number == 4 {
+			b.sshd.KillSessions()
+		}
+	}
+	require.Empty(t, b.transfer(f))
+	assert.Equal(t, ingest.StatusUploaded, b.status(f))
+	assert.EqualValues(t, 8*directPart, b.parts.sent.Load())
+	assert.GreaterOrEqual(t, counted.opened.Load(), int64(2))
+	assert.Empty(t, rig.Detail(b.Events(f.UUID), ingest.EventRetryScheduled, "kind"), "it was one attempt")
+}
+
+// An upload that the store no longer has is begun again.
+func TestTransferBeginsAgainWithoutItsUpload(t *testing.T) {
+	t.Parallel()
+	b := newDirectBench(t)
+	f := b.ready("a.bin", rig.Random(3*directPart))
+	b.parts.refuse.Store(3)
+	require.NotEmpty(t, b.transfer(f))
+	cp, _, err := b.Store.Transfer(b.Ctx, f.UUID)
+	require.NoError(t, err)
+	require.NoError(t, b.objects.AbortUpload(b.Ctx, ingest.ObjectKey(f), cp.UploadID))
+	b.parts.refuse.Store(0)
+	require.Empty(t, b.transfer(f))
+	assert.Equal(t, ingest.StatusUploaded, b.status(f))
+}
+
+func TestTransferComparesThePartnersChecksum(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int{"one part": 5000, "parts": directPart + 77} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newDirectBench(t)
+			content := rig.Random(size)
+			sum := md5.Sum(content)
+			b.sshd.Write("good.bin.md5", []byte(hex.EncodeToString(sum[:])))
+			good := b.ready("good.bin", content)
+			require.NotEmpty(t, good.Sidecar)
+			b.sshd.Write("bad.bin.md5", []byte("00000000000000000000000000000000  bad.bin\n"))
+			bad := b.ready("bad.bin", rig.Random(size+1))
+			require.Equal(t, string(ingest.KindHashMismatch), b.transfer(bad))
+			b.requireNothingVisible(bad)
+			require.Empty(t, b.transfer(good))
+			assert.Equal(t, "good.bin.md5", rig.Detail(b.Events(good.UUID), ingest.EventVerified, "source"))
+		})
+	}
+}
+
+// The last look at the source comes before anything is visible.
+func TestTransferOfAFileThatChanges(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(path string) error
+		kind   ingest.Kind
+	}{
+		"grown":     {func(path string) error { return os.Truncate(path, 3*directPart) }, ingest.KindChanged},
+		"truncated": {func(path string) error { return os.Truncate(path, 7) }, ingest.KindChanged},
+		"gone":      {os.Remove, ingest.KindNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newDirectBench(t)
+			f := b.ready("a.bin", rig.Random(2*directPart))
+			b.copier.after = func() error { return c.change(b.sshd.Path("a.bin")) }
+			require.Equal(t, string(c.kind), b.transfer(f))
+			b.requireNothingVisible(f)
+		})
+	}
+}
+
+// The object was made, but the ledger could not be told; then the source went.
+func TestTransferFindsItsObject(t *testing.T) {
+	t.Parallel()
+	b := newDirectBench(t)
+	f := b.ready("a.bin", rig.Random(2*directPart))
+	b.acts.Ledger = &forgetful{Ledger: b.acts.Ledger}
+	require.NotEmpty(t, b.transfer(f))
+	b.acts.Ledger = b.acts.Ledger.(*forgetful).Ledger
+	require.Len(t, b.S3.Objects(t), 1)
+	require.Equal(t, ingest.StatusDownloading, b.status(f))
+	require.NoError(t, os.Remove(b.sshd.Path("a.bin")))
+	require.Empty(t, b.transfer(f))
+	assert.Equal(t, ingest.StatusUploaded, b.status(f))
+	assert.Len(t, b.S3.Objects(t), 1)
+}
+
+// An attempt that lost its fence changes nothing, not even when it finds that
+// the file has changed.
+func TestTransferThatLostItsFence(t *testing.T) {
+	t.Parallel()
+	b := newDirectBench(t)
+	f := b.ready("a.bin", rig.Random(2*directPart))
+	b.copier.after = func() error {
+		_, err := b.Store.Claim(b.Ctx, f.UUID)
+		return errors.Join(err, os.Truncate(b.sshd.Path("a.bin"), 7))
+	}
+	require.Equal(t, string(ingest.KindChanged), b.transfer(f))
+	assert.Equal(t, 1, b.S3.OpenUploads(t), "the upload is another attempt's now")
+	cp, found, err := b.Store.Transfer(b.Ctx, f.UUID)
+	require.NoError(t, err)
+	assert.True(t, found)
+	assert.EqualValues(t, 2*directPart, cp.Offset)
+}
+
+func TestTransferNeedsItsSlot(t *testing.T) {
+	t.Parallel()
+	b := newDirectBench(t)
+	f := b.ready("a.bin", rig.Random(10))
+	require.Equal(t, string(ingest.KindNoSlot), b.run(activities.NameTransfer, activities.TransferInput{FileUUID: f.UUID, Slot: 1 << 40}))
+	assert.Equal(t, ingest.StatusReady, b.status(f))
+}
+
+// Another writer's object is left unchanged.
+func TestTransferDoesNotReplaceAnObject(t *testing.T) {
+	t.Parallel()
+	b := newDirectBench(t)
+	f := b.ready("a.bin", rig.Random(directPart+1))
+	body := []byte("another")
+	_, err := b.objects.PutBytes(b.Ctx, ingest.PutBytes{Key: ingest.ObjectKey(f), Body: body, SHA256: sha(body)})
+	require.NoError(t, err)
+	require.Equal(t, string(ingest.KindConflict), b.transfer(f))
+	objects := b.S3.Objects(t)
+	require.Len(t, objects, 1)
+	assert.Equal(t, sha(body), objects[0].SHA256)
+}
+
+func sha(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,129 @@
+package workflows_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+// continued runs the scan, which must continue as new, and returns the next run's
+// input.
+func (s *script) continued(t *testing.T) workflows.DiscoverFilesInput {
+	t.Helper()
+	s.run(workflows.DiscoverFilesInput{Force: true})
+	var next *workflow.ContinueAsNewError
+	require.ErrorAs(t, s.env.GetWorkflowError(), &next)
+	var in workflows.DiscoverFilesInput
+	require.NoError(t, payloads(next, &in))
+	require.NotNil(t, in.Carried)
+	return in
+}
+
+// TestDiscoverFilesContinuesAsNew: when the history has grown long, the run stops
+// its dispatcher and carries what it has learned to the next one.
+func TestDiscoverFilesContinuesAsNew(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	s.settings.Settle = time.Hour
+	s.listings = []listing{{seen: 8, settling: 2}, {seen: 9, settling: 3}}
+	s.dispatchers = []dispatcher{{takes: 5 * time.Hour}}
+	s.at(30*time.Second, func() { s.env.SetContinueAsNewSuggested(true) })
+	in := s.continued(t)
+	assert.Equal(t, []string{"0s list", "0s dispatch", "1m0s list", "1m0s cancel DispatchFiles", "1m0s end"}, s.log)
+	assert.Equal(t, serverUUID, in.ServerUUID)
+	assert.Equal(t, "schedule", in.Source)
+	carried := in.Carried
+	assert.True(t, s.began.Add(time.Minute).Equal(carried.ListedAt), "%s", carried.ListedAt)
+	assert.Equal(t, s.settings.MaxParallel, carried.Server.MaxParallel)
+	assert.Equal(t, s.settings.ScanInterval, carried.Server.ScanInterval)
+	assert.EqualValues(t, 3, carried.Settling)
+	assert.Equal(t, workflows.DiscoverSummary{Listings: 2, Seen: 9, Settling: 3}, carried.Summary)
+	assert.False(t, carried.Suspended || carried.Paused || carried.ListDue || carried.Force)
+}
+
+// TestTheNextRunGoesOn: with a dispatcher at once, a listing when the interval
+// has passed, and the settle time.
+func TestTheNextRunGoesOn(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		carried workflows.DiscoverState
+		want    []string
+		forced  []bool
+	}{
+		"in flight": {workflows.DiscoverState{}, []string{"0s dispatch", "40s list", "50s dispatch", "50s end"}, []bool{false}},
+		"settling":  {workflows.DiscoverState{Settling: 1}, []string{"0s dispatch", "10s recheck", "40s list", "50s dispatch", "50s end"}, []bool{false}},
+		"suspended": {workflows.DiscoverState{Suspended: true}, []string{"0s end"}, nil},
+		"paused":    {workflows.DiscoverState{Paused: true}, []string{"0s end"}, nil},
+		"rescan":    {workflows.DiscoverState{ListDue: true, Force: true}, []string{"0s list", "0s dispatch", "50s end"}, []bool{true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScript(t)
+			s.dispatchers = []dispatcher{{takes: 50 * time.Second, result: activities.DispatchFilesResult{Started: 2}}}
+			tc.carried.Server, tc.carried.ListedAt = s.settings, s.began.Add(-20*time.Second)
+			tc.carried.Summary = workflows.DiscoverSummary{Listings: 4, Started: 100}
+			s.run(workflows.DiscoverFilesInput{Force: true, Carried: &tc.carried})
+			require.NoError(t, s.env.GetWorkflowError())
+			var summary workflows.DiscoverSummary
+			require.NoError(t, s.env.GetWorkflowResult(&summary))
+			assert.Equal(t, tc.want, s.log)
+			assert.Equal(t, tc.forced, s.forced, "force was for the first listing of the first run")
+			assert.Equal(t, 4+s.asked["list"], summary.Listings)
+			assert.EqualValues(t, 100+2*min(1, s.asked["dispatch"]), summary.Started)
+		})
+	}
+}
+
+// TestARescanIsNotLostBetweenRuns: it comes while the run waits for its dispatcher
+// to stop.
+func TestARescanIsNotLostBetweenRuns(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	s.dispatchers = []dispatcher{{takes: time.Hour}}
+	s.at(30*time.Second, func() {
+		s.env.SetContinueAsNewSuggested(true)
+		s.env.SignalWorkflow(workflows.SignalSlotFreed, nil)                        // the run begins to stop
+		s.env.SignalWorkflow(workflows.SignalRescan, workflows.Rescan{Force: true}) // before its dispatcher has
+	})
+	in := s.continued(t)
+	assert.Equal(t, []string{"0s list", "0s dispatch", "30s cancel DispatchFiles", "30s end"}, s.log)
+	assert.True(t, in.Carried.ListDue)
+	assert.True(t, in.Carried.Force)
+}
+
+// TestADispatcherThatFailsAsItIsStoppedDoesNotEndTheScan: what lasts, the next one
+// meets again.
+func TestADispatcherThatFailsAsItIsStoppedDoesNotEndTheScan(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	s.dispatchers = []dispatcher{{takes: 30 * time.Second, err: failure(ingest.KindInvalid), ending: func() {
+		s.env.SetContinueAsNewSuggested(true)
+		// It is read in the same workflow task as the failure, and before it.
+		s.env.SignalWorkflowSkippingWorkflowTask(workflows.SignalSlotFreed, nil)
+	}}}
+	s.continued(t)
+	assert.Equal(t, []string{"0s list", "0s dispatch", "30s end"}, s.log)
+}
+
+// TestACancellationIsNotLostBetweenRuns: the next run would not learn of it.
+func TestACancellationIsNotLostBetweenRuns(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	s.dispatchers = []dispatcher{{takes: time.Hour}}
+	s.at(30*time.Second, func() {
+		s.env.SetContinueAsNewSuggested(true)
+		s.env.SignalWorkflow(workflows.SignalSlotFreed, nil)
+		s.env.CancelWorkflow()
+	})
+	s.run(workflows.DiscoverFilesInput{})
+	var cancelled *temporal.CanceledError
+	require.ErrorAs(t, s.env.GetWorkflowError(), &cancelled)
+}

@@ -1,0 +1,141 @@
+package workflows_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/testsuite"
+
+	"stevedore/activities"
+	"stevedore/workflows"
+)
+
+// script is what a server and its ledger do behind DiscoverFiles, and a record of
+// what the workflow asked of them and when, by the environment's clock. The
+// environment runs mocks beside the workflow, hence the lock.
+type script struct {
+	sync.Mutex
+	env   *testsuite.TestWorkflowEnvironment
+	began time.Time
+	// settings are returned by each listing, beside its own counts.
+	settings activities.ListServerFilesResult
+	// The n-th entry is for the n-th call; further calls find nothing and take no
+	// time, and so does a dispatcher beyond its script.
+	listings    []listing
+	rechecks    []recheck
+	dispatchers []dispatcher
+
+	log    []string // e.g. "1m0s list"
+	forced []bool   // what each listing was asked
+	asked  map[string]int
+}
+
+type listing struct {
+	takes    time.Duration
+	seen     int64
+	settling int64
+	paused   bool
+	err      error
+}
+
+type recheck struct {
+	takes  time.Duration
+	result activities.RecheckSettlingResult
+	err    error
+}
+
+// dispatcher runs until the files that it has started are done.
+type dispatcher struct {
+	takes  time.Duration
+	result activities.DispatchFilesResult
+	err    error
+	// ending, may be nil, is called just before the workflow learns the result.
+	ending func()
+}
+
+func newScript(t *testing.T) *script {
+	t.Helper()
+	s := &script{
+		env: newEnv(t), asked: map[string]int{},
+		settings: activities.ListServerFilesResult{ServerName: "acme", MaxParallel: 3, Settle: 10 * time.Second, ScanInterval: time.Minute},
+	}
+	s.began = s.env.Now()
+	s.env.OnActivity(activities.NameListServerFiles, mock.Anything, mock.Anything).
+		AfterFn(func() time.Duration { return next(s, "list", s.listings).takes }).
+		Return(func(_ context.Context, in activities.ListServerFilesInput) (activities.ListServerFilesResult, error) {
+			l := current(s, "list", s.listings)
+			s.forced = append(s.forced, in.Force)
+			if l.paused {
+				return activities.ListServerFilesResult{Paused: true}, nil
+			}
+			result := s.settings
+			result.Seen, result.Settling = l.seen, l.settling
+			return result, l.err
+		}).Maybe()
+	s.env.OnActivity(activities.NameRecheckSettling, mock.Anything, activities.RecheckSettlingInput{ServerUUID: serverUUID}).
+		AfterFn(func() time.Duration { return next(s, "recheck", s.rechecks).takes }).
+		Return(func(context.Context, activities.RecheckSettlingInput) (activities.RecheckSettlingResult, error) {
+			r := current(s, "recheck", s.rechecks)
+			return r.result, r.err
+		}).Maybe()
+	s.env.OnActivity(activities.NameDispatchFiles, mock.Anything, activities.DispatchFilesInput{ServerUUID: serverUUID}).
+		AfterFn(func() time.Duration { return next(s, "dispatch", s.dispatchers).takes }).
+		Return(func(context.Context, activities.DispatchFilesInput) (activities.DispatchFilesResult, error) {
+			d := current(s, "dispatch", s.dispatchers)
+			if d.ending != nil {
+				d.ending()
+			}
+			return d.result, d.err
+		}).Maybe()
+	s.env.SetOnActivityCanceledListener(func(info *activityInfo) { s.note("cancel " + info.ActivityType.Name) })
+	return s
+}
+
+// next notes that a call begins and returns its entry.
+func next[T any](s *script, what string, entries []T) T {
+	s.note(what)
+	s.Lock()
+	s.asked[what]++
+	s.Unlock()
+	return current(s, what, entries)
+}
+
+// current returns the entry of the call under way.
+func current[T any](s *script, what string, entries []T) (entry T) {
+	s.Lock()
+	defer s.Unlock()
+	if n := s.asked[what]; n <= len(entries) {
+		entry = entries[n-1]
+	}
+	return entry
+}
+
+func (s *script) note(what string) {
+	s.Lock()
+	defer s.Unlock()
+	s.log = append(s.log, s.env.Now().Sub(s.began).String()+" "+what)
+}
+
+// at calls fn when so much time has passed.
+func (s *script) at(after time.Duration, fn func()) { s.env.RegisterDelayedCallback(fn, after) }
+
+// run executes the scan and notes its end.
+func (s *script) run(in workflows.DiscoverFilesInput) {
+	in.ServerUUID, in.Source = serverUUID, "schedule"
+	s.env.ExecuteWorkflow(workflows.NameDiscoverFiles, in)
+	s.note("end")
+}
+
+// summary runs the scan, which must succeed, and returns its result.
+func (s *script) summary(t *testing.T) workflows.DiscoverSummary {
+	t.Helper()
+	s.run(workflows.DiscoverFilesInput{})
+	require.NoError(t, s.env.GetWorkflowError())
+	var summary workflows.DiscoverSummary
+	require.NoError(t, s.env.GetWorkflowResult(&summary))
+	return summary
+}

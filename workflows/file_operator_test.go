@@ -1,0 +1,312 @@
+package workflows_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/testsuite"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+// expectParked mocks the step that records the failure with which the file waits
+// for an operator.
+func expectParked(env *testsuite.TestWorkflowEnvironment, step ingest.Step, kind ingest.Kind) {
+	env.OnActivity(activities.NameParkFile, anything, mock.MatchedBy(func(in activities.ParkFileInput) bool {
+		return in.FileUUID == fileUUID && in.Step == step && in.Kind == kind && in.Message != ""
+	})).Return(activities.Outcome{Status: ingest.StatusError}, nil).Once()
+}
+
+// expectResumed mocks the step that records an operator's action.
+func expectResumed(env *testsuite.TestWorkflowEnvironment, action string, from ingest.Step, actor string, to ingest.Status) {
+	env.OnActivity(activities.NameResumeFile, anything, mock.MatchedBy(func(in activities.ResumeFileInput) bool {
+		return in.FileUUID == fileUUID && in.Action == action && in.From == from && in.Actor == actor && in.Key != ""
+	})).Return(activities.Outcome{Status: to}, nil).Once()
+}
+
+// skipLater skips the parked file after an hour.
+func skipLater(env *testsuite.TestWorkflowEnvironment) {
+	expect(env, activities.NameResumeFile, activities.Outcome{Status: ingest.StatusSkipped}).Once()
+	env.OnActivity(activities.NameDiscardStaged, anything, anything).Return(nil).Maybe()
+	env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.UpdateSkip, workflows.Decision{Actor: "ann"}) }, time.Hour)
+}
+
+// act performs an operator action by its update or its signal.
+func act(env *testsuite.TestWorkflowEnvironment, bySignal bool, name string, d workflows.Decision) *answer {
+	got := &answer{}
+	if bySignal {
+		env.SignalWorkflow(name, d)
+	} else {
+		env.UpdateWorkflow(name, "", got, d)
+	}
+	return got
+}
+
+// TestAParkedFileIsRetriedFromWhereItFailed: the staged bytes are used again.
+func TestAParkedFileIsRetriedFromWhereItFailed(t *testing.T) {
+	t.Parallel()
+	for name, bySignal := range map[string]bool{"update": false, "signal": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := newEnv(t)
+			steps, statuses := stepsOf(env), statusesOf(env)
+			fails(env, activities.NameUpload, failure(ingest.KindConflict), 1)
+			expectParked(env, ingest.StepUpload, ingest.KindConflict)
+			expectResumed(env, ingest.ActionRetry, ingest.StepUpload, "ann", ingest.StatusVerified)
+			allGoesWell(env)
+			var got *answer
+			env.RegisterDelayedCallback(func() {
+				status := statusAnswer(t, env)
+				assert.Equal(t, &ingest.Failure{Step: ingest.StepUpload, Kind: ingest.KindConflict, Message: "it failed: conflict"}, status.Parked)
+				assert.Contains(t, details(t, env), "waits for an operator")
+				got = act(env, bySignal, workflows.UpdateRetry, workflows.Decision{Actor: "ann", Reason: "cleared"})
+			}, time.Hour)
+			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
+			assert.Equal(t, ingest.StatusCompleted, result(t, env))
+			assert.Equal(t, slices.Concat(stagedSteps[:4], []string{"ParkFile", "ResumeFile"}, stagedSteps[3:]), *steps)
+			assert.Equal(t, []ingest.Status{
+				ingest.StatusDownloading, ingest.StatusUploading, ingest.StatusError,
+				ingest.StatusReady, ingest.StatusUploading, ingest.StatusCompleted,
+			}, *statuses)
+			require.NoError(t, got.rejected)
+			assert.Equal(t, !bySignal, got.completed)
+		})
+	}
+}
+
+// TestAParkedFileIsSkipped: its staged bytes are removed where they are.
+func TestAParkedFileIsSkipped(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		bySignal bool
+		decision workflows.Decision
+		actor    string
+	}{
+		"update":           {false, workflows.Decision{Actor: "ann"}, "ann"},
+		"signal":           {true, workflows.Decision{Actor: "ann"}, "ann"},
+		"signal, no actor": {true, workflows.Decision{}, "signal"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := newEnv(t)
+			steps, statuses := stepsOf(env), statusesOf(env)
+			fails(env, activities.NameUpload, failure(ingest.KindConflict), 1)
+			expectParked(env, ingest.StepUpload, ingest.KindConflict)
+			expectResumed(env, ingest.ActionSkip, ingest.StepUpload, tc.actor, ingest.StatusSkipped)
+			env.OnActivity(activities.NameDiscardStaged, anything, activities.DiscardStagedInput{FileUUID: fileUUID}).Return(nil).Once()
+			allGoesWell(env)
+			env.RegisterDelayedCallback(func() { act(env, tc.bySignal, workflows.UpdateSkip, tc.decision) }, time.Hour)
+			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
+			assert.Equal(t, ingest.StatusSkipped, result(t, env))
+			assert.Equal(t, "DiscardStaged@"+hostQueue+"-tidy", (*steps)[len(*steps)-1])
+			assert.Equal(t, []ingest.Status{ingest.StatusDownloading, ingest.StatusUploading, ingest.StatusError, ingest.StatusSkipped}, *statuses)
+		})
+	}
+}
+
+// TestARetryMayGoBack: to any earlier step of the mode.
+func TestARetryMayGoBack(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	steps := stepsOf(env)
+	fails(env, activities.NameUpload, failure(ingest.KindConflict), 1)
+	expectParked(env, ingest.StepUpload, ingest.KindConflict)
+	expectResumed(env, ingest.ActionRetry, ingest.StepVerify, "ann", ingest.StatusDownloaded)
+	allGoesWell(env)
+	env.RegisterDelayedCallback(func() {
+		act(env, false, workflows.UpdateRetry, workflows.Decision{From: ingest.StepVerify, Actor: "ann"})
+	}, time.Hour)
+	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
+	assert.Equal(t, ingest.StatusCompleted, result(t, env))
+	assert.Equal(t, slices.Concat(stagedSteps[:4], []string{"ParkFile", "ResumeFile"}, stagedSteps[2:]), *steps)
+}
+
+// TestARetryHasAllItsTries: those of before do not count against it.
+func TestARetryHasAllItsTries(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	steps := stepsOf(env)
+	fails(env, activities.NameUpload, failure(ingest.KindStagingLost), 6)
+	expectParked(env, ingest.StepUpload, ingest.KindStagingLost)
+	expectResumed(env, ingest.ActionRetry, ingest.StepUpload, "ann", ingest.StatusVerified)
+	expectRequeue(env, 0, nil) // the slot was released, and the bytes must be fetched again
+	allGoesWell(env)
+	env.RegisterDelayedCallback(func() { act(env, false, workflows.UpdateRetry, workflows.Decision{Actor: "ann"}) }, time.Hour)
+	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
+	assert.Equal(t, ingest.StatusReady, result(t, env))
+	assert.Equal(t, []string{"ParkFile", "ResumeFile", "RequeueFile"}, (*steps)[len(*steps)-3:])
+}
+
+// TestANotificationIsPublishedAgain: renotify is a retry of that step alone.
+func TestANotificationIsPublishedAgain(t *testing.T) {
+	t.Parallel()
+	for name, bySignal := range map[string]bool{"update": false, "signal": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := newEnv(t)
+			steps := stepsOf(env)
+			failsWith(env, activities.NameNotify, activities.NotifyResult{}, failure(ingest.KindInvalid), 1)
+			expectParked(env, ingest.StepNotify, ingest.KindInvalid)
+			expectResumed(env, ingest.ActionRenotify, ingest.StepNotify, "ann", ingest.StatusUploaded)
+			allGoesWell(env)
+			env.RegisterDelayedCallback(func() { act(env, bySignal, workflows.UpdateRenotify, workflows.Decision{Actor: "ann"}) }, time.Hour)
+			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeDirect))
+			assert.Equal(t, ingest.StatusCompleted, result(t, env))
+			assert.Equal(t, slices.Concat(directSteps, []string{"ParkFile", "ResumeFile", "local Notify"}), *steps)
+		})
+	}
+}
+
+// TestActionsThatCannotBeTakenAreRejected: the answer says why, and which steps the
+// file's mode has.
+func TestActionsThatCannotBeTakenAreRejected(t *testing.T) {
+	t.Parallel()
+	by := func(from ingest.Step) workflows.Decision { return workflows.Decision{From: from, Actor: "ann"} }
+	for name, tc := range map[string]struct {
+		mode     ingest.Mode
+		failed   ingest.Step
+		action   string
+		decision workflows.Decision
+		want     string
+	}{
+		"unknown step": {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateRetry, by("lunch"),
+			`from "lunch": the file failed at step upload of mode staged: use one of [download verify upload]`},
+		"a later step": {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateRetry, by(ingest.StepNotify),
+			"use one of [download verify upload]"},
+		"a step of another mode": {ingest.ModeDirect, ingest.StepNotify, workflows.UpdateRetry, by(ingest.StepDownload),
+			"of mode direct: use one of [transfer notify]"},
+		"memory mode":       {ingest.ModeMemory, ingest.StepTransfer, workflows.UpdateRetry, by(ingest.StepNotify), "use one of [transfer]"},
+		"nobody":            {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateRetry, workflows.Decision{}, "actor: say who decides"},
+		"not yet stored":    {ingest.ModeDirect, ingest.StepTransfer, workflows.UpdateRenotify, by(""), "failed at step transfer"},
+		"skip by nobody":    {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateSkip, workflows.Decision{}, "actor: say who decides"},
+		"renotify, but how": {ingest.ModeStaged, ingest.StepNotify, workflows.UpdateRenotify, by("lunch"), "use one of [download verify upload notify]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := newEnv(t)
+			skipLater(env)
+			got := &answer{}
+			env.RegisterDelayedCallback(func() { env.UpdateWorkflow(tc.action, "", got, tc.decision) }, time.Minute)
+			env.ExecuteWorkflow(workflows.NameFileIngest, parkedInput(tc.mode, tc.failed, ingest.KindConflict))
+			assert.Equal(t, ingest.StatusSkipped, result(t, env))
+			require.ErrorContains(t, got.rejected, tc.want)
+			assert.False(t, got.completed)
+		})
+	}
+}
+
+func TestActionsAreRejectedWhileTheFileIsAtWork(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	expect(env, activities.NameDownload, activities.DownloadResult{}).After(time.Minute)
+	allGoesWell(env)
+	got := &answer{}
+	env.RegisterDelayedCallback(func() {
+		got = act(env, false, workflows.UpdateSkip, workflows.Decision{Actor: "ann"})
+		act(env, true, workflows.UpdateSkip, workflows.Decision{})
+	}, time.Second)
+	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
+	assert.Equal(t, ingest.StatusCompleted, result(t, env))
+	require.ErrorContains(t, got.rejected, "not parked: it is at step download")
+}
+
+// TestOneActionIsTakenAtATime: the first one counts, while it is recorded.
+func TestOneActionIsTakenAtATime(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	expect(env, activities.NameResumeFile, activities.Outcome{Status: ingest.StatusSkipped}).After(time.Minute).Once()
+	first, second := &answer{}, &answer{}
+	env.RegisterDelayedCallback(func() { first = act(env, false, workflows.UpdateSkip, workflows.Decision{Actor: "ann"}) }, time.Hour)
+	env.RegisterDelayedCallback(func() {
+		second = act(env, false, workflows.UpdateRetry, workflows.Decision{Actor: "bob"})
+	}, time.Hour+time.Second)
+	env.ExecuteWorkflow(workflows.NameFileIngest, parkedInput(ingest.ModeDirect, ingest.StepTransfer, ingest.KindPermission))
+	assert.Equal(t, ingest.StatusSkipped, result(t, env))
+	require.NoError(t, first.rejected)
+	require.ErrorContains(t, second.rejected, "taken already")
+}
+
+// parkedInput is that of a file that waited for an operator when its earlier
+// workflow was lost.
+func parkedInput(mode ingest.Mode, step ingest.Step, kind ingest.Kind) workflows.FileIngestInput {
+	return workflows.FileIngestInput{
+		FileUUID: fileUUID, ServerUUID: serverUUID, Size: size, Mode: mode,
+		Parked: &ingest.Failure{Step: step, Kind: kind, Message: "it failed"},
+	}
+}
+
+// TestAFileIsParkedAgain: it waits without doing anything, and what has to be
+// fetched after a retry waits for a slot.
+func TestAFileIsParkedAgain(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		mode  ingest.Mode
+		step  ingest.Step
+		to    ingest.Status
+		steps []string
+		end   ingest.Status
+	}{
+		"at notify":   {ingest.ModeMemory, ingest.StepNotify, ingest.StatusUploaded, []string{"local Notify"}, ingest.StatusCompleted},
+		"at download": {ingest.ModeStaged, ingest.StepDownload, ingest.StatusReady, []string{"RequeueFile"}, ingest.StatusReady},
+		"at transfer": {ingest.ModeDirect, ingest.StepTransfer, ingest.StatusReady, []string{"RequeueFile"}, ingest.StatusReady},
+		"at upload, and no host is known": {ingest.ModeStaged, ingest.StepUpload, ingest.StatusVerified,
+			[]string{"RequeueFile"}, ingest.StatusReady},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := newEnv(t)
+			steps, statuses := stepsOf(env), statusesOf(env)
+			expectResumed(env, ingest.ActionRetry, tc.step, "ann", tc.to)
+			if tc.end == ingest.StatusReady {
+				expectRequeue(env, 0, nil)
+			}
+			allGoesWell(env)
+			env.RegisterDelayedCallback(func() {
+				assert.Empty(t, *steps)
+				assert.Empty(t, *statuses, "it was started with status error")
+				status := statusAnswer(t, env)
+				assert.Equal(t, tc.mode, status.Mode)
+				assert.Equal(t, tc.step, status.Parked.Step)
+				act(env, false, workflows.UpdateRetry, workflows.Decision{Actor: "ann"})
+			}, time.Hour)
+			env.ExecuteWorkflow(workflows.NameFileIngest, parkedInput(tc.mode, tc.step, ingest.KindPermission))
+			assert.Equal(t, tc.end, result(t, env))
+			assert.Equal(t, append([]string{"ResumeFile"}, tc.steps...), *steps)
+			assert.Equal(t, ingest.StatusReady, (*statuses)[0])
+			assert.Equal(t, tc.end, (*statuses)[len(*statuses)-1])
+		})
+	}
+}
+
+// TestAFileOfASuspendedServerGoesOnByItself: its repair decides for all files that
+// wait for it, unless an operator was first.
+func TestAFileOfASuspendedServerGoesOnByItself(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		operator bool
+		actor    string
+	}{"repaired": {false, "stevedore"}, "an operator is first": {true, "ann"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := newEnv(t)
+			began := env.Now()
+			env.OnActivity(activities.NameAwaitServer, anything, activities.AwaitServerInput{ServerUUID: serverUUID}).Return(nil).After(time.Hour)
+			expectResumed(env, ingest.ActionRetry, ingest.StepDownload, tc.actor, ingest.StatusReady)
+			expectRequeue(env, 0, nil)
+			if tc.operator {
+				env.RegisterDelayedCallback(func() {
+					act(env, false, workflows.UpdateRetry, workflows.Decision{Actor: "ann"})
+				}, time.Minute)
+			}
+			env.ExecuteWorkflow(workflows.NameFileIngest, parkedInput(ingest.ModeStaged, ingest.StepDownload, ingest.KindAuth))
+			assert.Equal(t, ingest.StatusReady, result(t, env))
+			assert.Equal(t, tc.operator, env.Now().Sub(began) < time.Hour)
+		})
+	}
+}

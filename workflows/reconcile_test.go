@@ -1,0 +1,84 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+// nothingElseToReconcile mocks the parts of a reconciliation that find nothing.
+func nothingElseToReconcile(env *testsuite.TestWorkflowEnvironment) {
+	expect(env, activities.NameListHosts, activities.ListHostsResult{}).Maybe()
+	expect(env, activities.NameSweepUploads, activities.SweepResult{}).Maybe()
+	expect(env, activities.NameCheckObjects, activities.CheckObjectsResult{}).Maybe()
+	env.OnActivity(activities.NameRecordReconciliation, anything, anything).Return(nil).Maybe()
+}
+
+// TestReconcileGoesOnWhereARunEnded: however many files wait rightly, those
+// after them are looked at, too.
+func TestReconcileGoesOnWhereARunEnded(t *testing.T) {
+	t.Parallel()
+	const pages = 120
+	seen := 0
+	var in workflows.ReconcileInput
+	for runs := 1; ; runs++ {
+		env := newEnv(t)
+		env.OnActivity(activities.NameFindStranded, anything, anything).Return(
+			func(_ context.Context, in activities.FindStrandedInput) (activities.FindStrandedResult, error) {
+				assert.Equal(t, int64(seen), in.AfterID)
+				seen++
+				return activities.FindStrandedResult{AfterID: int64(seen), More: seen < pages, Requeued: 1}, nil
+			})
+		nothingElseToReconcile(env)
+		env.ExecuteWorkflow(workflows.NameReconcile, in)
+		var next *workflow.ContinueAsNewError
+		if !assert.LessOrEqual(t, runs, 10) || !errors.As(env.GetWorkflowError(), &next) {
+			var found ingest.Reconciliation
+			assert.NoError(t, env.GetWorkflowResult(&found))
+			assert.Equal(t, int64(pages), found.Requeued)
+			break
+		}
+		in = workflows.ReconcileInput{}
+		assert.NoError(t, payloads(next, &in))
+	}
+	assert.Equal(t, pages, seen)
+}
+
+// TestReconcileStartsWhatLostItsWorkflow: in the mode in which it was moved, and
+// without a slot.
+func TestReconcileStartsWhatLostItsWorkflow(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	why := &ingest.Failure{Step: ingest.StepTransfer, Kind: ingest.KindPermission, Message: "denied"}
+	file := func(uuid string, mode ingest.Mode) activities.Stranded {
+		return activities.Stranded{
+			ReadyFile: activities.ReadyFile{UUID: uuid, Summary: "/" + uuid, Size: size, Mode: mode}, ServerUUID: serverUUID, ServerName: "acme",
+		}
+	}
+	stored, parked := file("stored", ingest.ModeMemory), file("parked", ingest.ModeDirect)
+	stored.Status, stored.From = ingest.StatusUploaded, ingest.StepNotify
+	parked.Status, parked.Parked = ingest.StatusError, why
+	expect(env, activities.NameFindStranded, activities.FindStrandedResult{Restart: []activities.Stranded{stored, parked}}).Once()
+	for _, in := range []workflows.FileIngestInput{
+		{FileUUID: "stored", ServerUUID: serverUUID, Size: size, Mode: ingest.ModeMemory, From: ingest.StepNotify},
+		{FileUUID: "parked", ServerUUID: serverUUID, Size: size, Mode: ingest.ModeDirect, Parked: why},
+	} {
+		env.OnWorkflow(workflows.NameFileIngest, mock.Anything, in).Return(workflows.FileIngestResult{}, nil).Once()
+	}
+	nothingElseToReconcile(env)
+	env.ExecuteWorkflow(workflows.NameReconcile, workflows.ReconcileInput{})
+	require.NoError(t, env.GetWorkflowError())
+	var found ingest.Reconciliation
+	require.NoError(t, env.GetWorkflowResult(&found))
+	assert.EqualValues(t, 2, found.Restarted)
+}
