@@ -30,7 +30,7 @@ import (
 const (
 	// pagesVariable says how many files the ledger of BenchmarkPages has; without
 	// it the benchmark is left out.
-	pagesVariable = "STEVEDORE_BENCH_ROWS"
+	pagesVariable = "STEVEDORE_TEST_BENCH_ROWS"
 	pagesRuns     = 200
 	// pageBudget is what a page may cost.
 	pageBudget = 100 * time.Millisecond
@@ -49,10 +49,13 @@ type timing struct {
 // last byte. /livez through the same handler is the floor. It prints one table,
 // and what a browser loads that has nothing of the console yet.
 func BenchmarkPages(b *testing.B) {
-	rows, err := strconv.Atoi(os.Getenv(pagesVariable))
-	if err != nil {
+	text := os.Getenv(pagesVariable)
+	if text == "" {
 		b.Skipf("%s is not set: run `make bench`", pagesVariable)
 	}
+	rows, err := strconv.Atoi(text)
+	require.NoError(b, err, pagesVariable)
+	require.Positive(b, rows, pagesVariable)
 	dsn := testenv.Database(b)
 	began := time.Now()
 	testenv.FillLedger(b, dsn, rows)

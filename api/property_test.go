@@ -37,7 +37,7 @@ const (
 // TestEveryOperationIsAsSpecified sends requests that openapi.yaml allows and
 // requests that it does not to every operation in it, and holds the answers
 // against it: no operation can be added, or drift away, without being driven.
-// All runs send the same requests; STEVEDORE_PROPERTY_SEED=random sends others,
+// All runs send the same requests; STEVEDORE_TEST_PROPERTY_SEED=random sends others,
 // and a number repeats what such a run sent.
 func TestEveryOperationIsAsSpecified(t *testing.T) {
 	t.Parallel()
@@ -55,7 +55,7 @@ func TestEveryOperationIsAsSpecified(t *testing.T) {
 		require.Positive(t, op.succeeded, "%s never succeeded: give the test a known value for what it needs", op.OperationID)
 		require.Positive(t, op.refused, "%s never refused anything", op.OperationID)
 	}
-	t.Logf("drove %d operations with %d requests; STEVEDORE_PROPERTY_SEED=%d repeats them", len(d.operations), d.requests, d.seed)
+	t.Logf("drove %d operations with %d requests; STEVEDORE_TEST_PROPERTY_SEED=%d repeats them", len(d.operations), d.requests, d.seed)
 }
 
 // driver drives the API as it runs.
@@ -77,14 +77,14 @@ type driver struct {
 func newDriver(t *testing.T) *driver {
 	t.Helper()
 	d := &driver{t: t, doc: loadSpecification(t), service: setupReal(t), seed: 1, tokens: map[string]string{}}
-	switch text := os.Getenv("STEVEDORE_PROPERTY_SEED"); text {
+	switch text := os.Getenv("STEVEDORE_TEST_PROPERTY_SEED"); text {
 	case "":
 	case "random":
 		d.seed = rand.Uint64()
 	default:
 		var err error
 		d.seed, err = strconv.ParseUint(text, 10, 64)
-		require.NoError(t, err, "STEVEDORE_PROPERTY_SEED")
+		require.NoError(t, err, "STEVEDORE_TEST_PROPERTY_SEED")
 	}
 	d.operations = operationsOf(d.doc)
 	server := httptest.NewServer(d.service.handler)
@@ -173,7 +173,7 @@ func (d *driver) judge(op *operation, what string, a answer, more ...string) {
 		d.t.FailNow()
 	}
 	shown := a.body[:min(len(a.body), 400)]
-	d.t.Errorf("%s, %s (STEVEDORE_PROPERTY_SEED=%d): %d %s\n  %s", op.OperationID, what, d.seed, a.status, shown, strings.Join(faults, "\n  "))
+	d.t.Errorf("%s, %s (STEVEDORE_TEST_PROPERTY_SEED=%d): %d %s\n  %s", op.OperationID, what, d.seed, a.status, shown, strings.Join(faults, "\n  "))
 }
 
 // driveGood sends what should succeed, and what fits the specification but may

@@ -44,8 +44,12 @@ func TestServerLifeByREST(t *testing.T) {
 	for _, same := range []string{"W/" + tag, `"other", ` + tag, `"other",*`} {
 		require.Equal(t, 200, b.call("PATCH", path, `{}`, "If-Match", same).Code, same)
 	}
-	edited := b.call("PATCH", path, `{"port":2222,"settle":"5s","private_key":""}`, "If-Match", tag)
+	edited := b.call("PATCH", path, `{"port":2222,"settle":"5s","private_key":"","transfer":"direct"}`, "If-Match", tag)
 	require.Equal(t, 200, edited.Code, edited.Body)
+	require.Equal(t, "auto", server.Transfer)
+	require.Equal(t, "direct", decode[oas.Server](t, edited).Transfer)
+	wrong := requireProblem(t, b.call("PATCH", path, `{"transfer":"teleport"}`, "If-Match", "*"), 400, codeInvalid)
+	require.Equal(t, "transfer", (*wrong.Errors)[0].Field)
 	require.Equal(t, 2222, decode[oas.Server](t, edited).Port)
 	require.Equal(t, "5s", decode[oas.Server](t, edited).Settle)
 	requireProblem(t, b.call("PATCH", path, `{"port":23}`, "If-Match", tag), 412, codePrecondition)

@@ -86,7 +86,7 @@ func TestOpenPathsAreThoseOfTheSpecification(t *testing.T) {
 	require.Equal(t, specified, openPaths)
 }
 
-func TestSpecificationKnowsEveryStatusAndScanState(t *testing.T) {
+func TestSpecificationListsStatusesStatesAndSteps(t *testing.T) {
 	t.Parallel()
 	for _, status := range ingest.Statuses {
 		require.True(t, oas.FileStatus(status).Valid(), status)
@@ -94,8 +94,16 @@ func TestSpecificationKnowsEveryStatusAndScanState(t *testing.T) {
 	for _, state := range []admin.ScanState{admin.ScanRunning, admin.ScanCompleted, admin.ScanFailed} {
 		require.True(t, oas.ScanState(state).Valid(), state)
 	}
-	schema := loadSpecification(t).Components.Schemas["FileStatus"].Value
-	require.Len(t, schema.Enum, len(ingest.Statuses))
+	schemas := loadSpecification(t).Components.Schemas
+	require.Len(t, schemas["FileStatus"].Value.Enum, len(ingest.Statuses))
+	var steps []any
+	for _, step := range ingest.RetrySteps() {
+		steps = append(steps, string(step))
+	}
+	require.ElementsMatch(t, steps, schemas["StepName"].Value.Enum)
+	for _, setting := range schemas["ServerSettings"].Value.Properties["transfer"].Value.Enum {
+		require.NoError(t, ingest.TransferSetting(setting.(string)).Validate())
+	}
 }
 
 func TestSpecificationIsServed(t *testing.T) {

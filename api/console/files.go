@@ -253,6 +253,15 @@ func readBulk(form url.Values) (b bulk, err error) {
 	return b, err
 }
 
+// retryFrom returns the steps of all modes, because the files may be of any; the
+// workflow rejects a step that does not fit its file. It is empty for a skip.
+func (b bulk) retryFrom() []ingest.Step {
+	if b.action != admin.Retry {
+		return nil
+	}
+	return ingest.RetrySteps()
+}
+
 func (b bulk) request(v *view, expected *int64, dry bool) admin.BulkRequest {
 	return admin.BulkRequest{
 		Filter: b.filter, Action: b.action, DryRun: dry, Expected: expected, Cursor: b.cursor,

@@ -14,9 +14,7 @@ import (
 func TestQuotedIsOneWordOfAShell(t *testing.T) {
 	t.Parallel()
 	shell, err := exec.LookPath("bash")
-	if err != nil {
-		t.Skip("there is no bash")
-	}
+	require.NoError(t, err, "install bash")
 	for _, text := range []string{
 		"", "plain-1.csv", "two words", "it's", `back\slash`, "$(id)`id`;id", "-", "жук", "\x1b[201~\nid\r", "\u202egpj", "\xff\xfe", "a\tb'\\\x7f", "\ufffd", "!x", "\u009b31m",
 	} {

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -48,11 +49,8 @@ func used(t *testing.T) map[string]bool {
 	for _, status := range ingest.Statuses {
 		keys[string(status)] = true
 	}
-	for _, step := range []ingest.Step{ingest.StepDiscover, ingest.StepDownload, ingest.StepVerify, ingest.StepUpload, ingest.StepNotify, ingest.StepAfter} {
-		keys[stepWord(step)] = true
-	}
-	for _, words := range []map[ingest.EventType]string{eventWords} {
-		for _, word := range words {
+	for _, words := range []iter.Seq[string]{maps.Values(stepWords), maps.Values(eventWords), maps.Values(modeWords), maps.Values(transferWords)} {
+		for word := range words {
 			keys[word] = true
 		}
 	}
@@ -150,19 +148,26 @@ func TestLanguageIsChosenOrPreferred(t *testing.T) {
 	require.True(t, slices.ContainsFunc(chosen.Result().Header["Set-Cookie"], func(s string) bool { return strings.HasPrefix(s, languageCookie+"=ru") }))
 }
 
-// TestEveryKindAndEventHasWords: what the domain adds must be said in the
-// console, too.
-func TestEveryKindAndEventHasWords(t *testing.T) {
+// TestEveryTermOfTheDomainHasWords: what the domain adds needs a text in the
+// console.
+func TestEveryTermOfTheDomainHasWords(t *testing.T) {
 	t.Parallel()
-	for _, file := range []struct{ name, prefix string }{{"errors.go", "Kind"}, {"event.go", "Event"}} {
-		source, err := os.ReadFile(filepath.Join("..", "..", "internal", "ingest", file.name))
-		require.NoError(t, err)
-		for _, match := range regexp.MustCompile(`(?m)^\t`+file.prefix+`\w+\s+(?:Kind|EventType) = "(\w+)"`).FindAllStringSubmatch(string(source), -1) {
-			words := eventWords[ingest.EventType(match[1])]
-			if file.prefix == "Kind" {
-				words = kindWords[ingest.Kind(match[1])]
-			}
-			assert.NotEmpty(t, words, match[0])
-		}
+	source, err := os.ReadFile(filepath.Join("..", "..", "internal", "ingest", "errors.go"))
+	require.NoError(t, err)
+	for _, match := range regexp.MustCompile(`(?m)^\tKind\w+\s+Kind = "(\w+)"`).FindAllStringSubmatch(string(source), -1) {
+		assert.NotEmpty(t, kindWords[ingest.Kind(match[1])], match[0])
+	}
+	for event := range ingest.EventKeys {
+		assert.NotEmpty(t, eventWords[event], event)
+	}
+	for _, info := range ingest.Steps {
+		assert.NotEmpty(t, stepWords[info.Step], info.Step)
+	}
+	for _, mode := range ingest.Modes {
+		assert.NotEmpty(t, modeWords[mode], mode)
+	}
+	for _, setting := range transferSettings {
+		require.NoError(t, setting.Validate())
+		assert.NotEmpty(t, transferWords[setting], setting)
 	}
 }

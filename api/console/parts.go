@@ -1,6 +1,7 @@
 package console
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,15 +16,11 @@ type timeOf struct{ time.Time }
 // at makes a time for templates.
 func at(t time.Time) timeOf { return timeOf{t} }
 
-// eventTypes are what scripts listen for in the stream of changes.
-var eventTypes = joined(
-	ingest.EventDiscovered, ingest.EventSettled, ingest.EventDownloadStarted, ingest.EventDownloadResumed, ingest.EventDownloaded,
-	ingest.EventVerified, ingest.EventUploadStart, ingest.EventUploaded, ingest.EventNotified, ingest.EventRetryScheduled, ingest.EventError,
-	ingest.EventVanished, ingest.EventSuperseded, ingest.EventRejected, ingest.EventSourceDone, ingest.EventRequeued, ingest.EventDeferred,
-	ingest.EventOperatorAction,
-)
+// eventTypes lists the event types that scripts subscribe to in the stream of
+// changes, separated by spaces.
+var eventTypes = joined(slices.Sorted(maps.Keys(ingest.EventKeys)))
 
-func joined(types ...ingest.EventType) string {
+func joined(types []ingest.EventType) string {
 	var names []string
 	for _, t := range types {
 		names = append(names, string(t))

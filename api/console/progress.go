@@ -8,24 +8,19 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// stepWord is a step as people call it; it is translated.
-func stepWord(s ingest.Step) string {
-	switch s {
-	case ingest.StepDiscover:
-		return "discovery"
-	case ingest.StepDownload:
-		return "download"
-	case ingest.StepVerify:
-		return "verification"
-	case ingest.StepUpload:
-		return "upload"
-	case ingest.StepNotify:
-		return "announcement"
-	case ingest.StepAfter:
-		return "after-ingest action"
-	default:
-		return string(s)
+// stepWords names the steps in progress and retry forms. The texts are keys of
+// the translation.
+var stepWords = map[ingest.Step]string{
+	ingest.StepDiscover: "discovery", ingest.StepDownload: "download", ingest.StepVerify: "verification", ingest.StepUpload: "upload",
+	ingest.StepTransfer: "transfer", ingest.StepNotify: "announcement", ingest.StepAfter: "after-ingest action",
+}
+
+// step returns the step's name in the page's language; unknown steps keep theirs.
+func (v *view) step(s ingest.Step) string {
+	if word := stepWords[s]; word != "" {
+		return v.T(word)
 	}
+	return string(s)
 }
 
 // tries says which try this is, when the next one comes and why; nothing while

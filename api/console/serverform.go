@@ -43,12 +43,12 @@ func (f serverForm) rest() (list []said) {
 // formFields are the fields that show their problems themselves.
 var formFields = []string{
 	"name", "host", "port", "username", "password", "private_key", "host_keys", "root_path", "include", "exclude", "max_parallel",
-	"settle", "scan_interval", "after_ingest", "on_collision", "min_age", "done_marker", "sidecar_wait", "max_depth",
+	"settle", "scan_interval", "transfer", "after_ingest", "on_collision", "min_age", "done_marker", "sidecar_wait", "max_depth",
 }
 
 func (c *Console) newServer(_ *http.Request, v *view) (answer, error) {
 	form := serverForm{new: true, values: url.Values{
-		"port": {"22"}, "root_path": {"/"}, "max_parallel": {"4"}, "after_ingest": {"keep"}, "on_collision": {"rename"},
+		"port": {"22"}, "root_path": {"/"}, "max_parallel": {"4"}, "transfer": {string(ingest.TransferAuto)}, "after_ingest": {"keep"}, "on_collision": {"rename"},
 		"max_depth": {strconv.Itoa(ingest.MaxDepth)}, "min_age": {"0s"}, "sidecar_wait": {"0s"},
 	}}
 	return answer{title: v.T("Add a server"), body: serverFormView(v, form)}, nil
@@ -71,7 +71,7 @@ func valuesOf(s ingest.Server) url.Values {
 		"name": {s.Name}, "host": {s.Host}, "port": {strconv.Itoa(s.Port)}, "username": {s.Username},
 		"host_keys": {strings.Join(s.HostKeys, "\n")}, "root_path": {s.RootPath}, "include": {strings.Join(s.Include, "\n")},
 		"exclude": {strings.Join(s.Exclude, "\n")}, "max_parallel": {strconv.Itoa(s.MaxParallel)}, "settle": {s.Settle.String()},
-		"scan_interval": {s.ScanInterval.String()}, "after_ingest": {string(s.AfterIngest)}, "on_collision": {string(s.OnCollision)},
+		"scan_interval": {s.ScanInterval.String()}, "transfer": {string(s.Transfer)}, "after_ingest": {string(s.AfterIngest)}, "on_collision": {string(s.OnCollision)},
 		"min_age": {s.MinAge.String()}, "done_marker": {s.DoneMarker}, "sidecar_wait": {s.SidecarWait.String()},
 		"max_depth": {strconv.Itoa(s.MaxDepth)},
 	}
@@ -112,6 +112,7 @@ func (f *serverForm) read(v *view) func(*ingest.Server) {
 		s.Port, s.MaxParallel, s.MaxDepth = port, parallel, depth
 		s.HostKeys, s.Include, s.Exclude = lines(f.value("host_keys")), lines(f.value("include")), lines(f.value("exclude"))
 		s.RootPath, s.DoneMarker = f.value("root_path"), strings.TrimSpace(f.value("done_marker"))
+		s.Transfer = ingest.TransferSetting(f.value("transfer"))
 		s.AfterIngest, s.OnCollision = ingest.AfterIngest(strings.TrimSpace(f.value("after_ingest"))), ingest.Collision(f.value("on_collision"))
 		s.Settle, s.ScanInterval, s.MinAge, s.SidecarWait = settle, interval, age, wait
 		s.ReadOnce, s.LegacyAlgorithms = f.checked("read_once"), f.checked("legacy_algorithms")

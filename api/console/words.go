@@ -60,7 +60,7 @@ var russian = map[string]string{
 	"Failed, is tried again": "Неудача, будет повтор", "Failed": "Неудача", "Gone from the server": "Исчез с сервера",
 	"Another version is on the server": "На сервере другая версия", "Rejected: unsafe name or kind": "Отклонён: небезопасное имя или вид",
 	"After-ingest action done": "Действие после приёма выполнено", "Set going again": "Запущен снова", "Put off: others go first": "Отложен: сначала другие", "An operator decided": "Решение оператора",
-	"discovery": "обнаружение", "download": "скачивание", "verification": "проверка", "upload": "загрузка в хранилище",
+	"discovery": "обнаружение", "download": "скачивание", "verification": "проверка", "upload": "загрузка в хранилище", "transfer": "передача",
 	"announcement": "уведомление", "after-ingest action": "действие после приёма",
 
 	// The frame.
@@ -195,6 +195,14 @@ var russian = map[string]string{
 	"The server is added. Test it now.":                               "Сервер добавлен. Теперь проверьте его.",
 	"Saved.":                                                          "Сохранено.",
 
+	// Transfer modes.
+	"Transfer mode": "Режим передачи", "Object checksum (parts)": "Контрольная сумма объекта (по частям)",
+	"Automatic: by file size": "Автоматически: по размеру файла", "Staged: on the worker's disk first": "Через диск: сначала на диск обработчика",
+	"Direct: streamed into the object store": "Напрямую: потоком в хранилище",
+	"Staged reads each file once but needs disk space on the worker. Direct needs no disk space, but reads a file again if its check fails. Read-once servers always use staging.": "Через диск: файл читается один раз, но нужно место на диске обработчика. Напрямую: место не нужно, но при ошибке проверки файл читается заново. С серверов, отдающих файл один раз, файлы всегда идут через диск.",
+	"In memory, stored by one request": "В памяти, запись одним запросом", "Staged on the worker's disk, then uploaded": "Через диск обработчика",
+	"Streamed into a multipart upload": "Потоком, составной загрузкой",
+
 	// Audits.
 	"Audit": "Сверка", "Audits": "Сверки", "Compare now": "Сверить сейчас", "Read every object again": "Перечитать каждый объект",
 	"Compares what servers show with the ledger, and the ledger with the object store and the announcements. It changes nothing.": "Сравнивает то, что показывают серверы, с журналом, а журнал — с хранилищем и уведомлениями. Ничего не меняет.",
@@ -236,6 +244,7 @@ var russian = map[string]string{
 	"The server's address is not allowed.":                                               "Адрес сервера не разрешён.",
 	"Something that must exist does not.":                                                "Нет того, что должно быть.",
 	"This does not fit how things stand now.":                                            "Это не подходит к нынешнему состоянию.",
+	"The file must wait for a free slot.":                                                "Файл должен ждать свободного слота.",
 	"Another attempt is at work on it.":                                                  "Этим занята другая попытка.",
 	"Its workflow has ended; it is set going again by itself.":                           "Его процесс завершился; он будет запущен снова сам.",
 	"The server cannot be used as it is.":                                                "Сервером нельзя пользоваться в его нынешнем виде.",

@@ -249,10 +249,32 @@ func (e ServerSettingsOnCollision) Valid() bool {
 	}
 }
 
+// Defines values for ServerSettingsTransfer.
+const (
+	Auto   ServerSettingsTransfer = "auto"
+	Direct ServerSettingsTransfer = "direct"
+	Staged ServerSettingsTransfer = "staged"
+)
+
+// Valid indicates whether the value is a known member of the ServerSettingsTransfer enum.
+func (e ServerSettingsTransfer) Valid() bool {
+	switch e {
+	case Auto:
+		return true
+	case Direct:
+		return true
+	case Staged:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for StepName.
 const (
 	Download StepName = "download"
 	Notify   StepName = "notify"
+	Transfer StepName = "transfer"
 	Upload   StepName = "upload"
 	Verify   StepName = "verify"
 )
@@ -263,6 +285,8 @@ func (e StepName) Valid() bool {
 	case Download:
 		return true
 	case Notify:
+		return true
+	case Transfer:
 		return true
 	case Upload:
 		return true
@@ -459,7 +483,11 @@ type BulkDecision struct {
 
 	// Filter Which files in error; all that are given must fit.
 	Filter FileSelection `json:"filter"`
-	From   *StepName     `json:"from,omitempty"`
+
+	// From A step to retry from: not later than the step that failed, and one of the
+	// file's transfer mode. Staged files take download, verify, upload and notify,
+	// files in memory and direct ones transfer and notify.
+	From *StepName `json:"from,omitempty"`
 
 	// Reason Why; it goes into the files' history.
 	Reason string `json:"reason"`
@@ -561,9 +589,21 @@ type File struct {
 	// HashAlgo Example: sha256
 	HashAlgo *string `json:"hash_algo"`
 
+	// Mode Transfer mode: memory (read whole, stored by one request), staged (by way of
+	// the worker's staging volume) or direct (streamed into a multipart upload);
+	// null until the transfer begins.
+	//
+	//
+	// Example: staged
+	Mode *string `json:"mode"`
+
 	// Mtime Of the source; whole seconds.
-	Mtime     time.Time `json:"mtime"`
-	ObjectKey *string   `json:"object_key"`
+	Mtime time.Time `json:"mtime"`
+
+	// ObjectChecksum The object store's own SHA-256 checksum in base64, for objects of a direct
+	// transfer: over the checksums of its N parts, followed by `-N`.
+	ObjectChecksum *string `json:"object_checksum"`
+	ObjectKey      *string `json:"object_key"`
 
 	// RemotePath The path as safe, valid UTF-8; control and invalid bytes are escaped.
 	RemotePath string `json:"remote_path"`
@@ -798,7 +838,9 @@ type Progress struct {
 	// Running A worker is at it now; otherwise it waits for a worker or for the next try.
 	Running bool `json:"running"`
 
-	// Step Example: download
+	// Step download, verify, upload, transfer, notify or after_ingest
+	//
+	// Example: download
 	Step       string `json:"step"`
 	TotalBytes *int64 `json:"total_bytes"`
 }
@@ -870,6 +912,9 @@ type ReconciliationPage struct {
 
 // RetryDecision defines model for RetryDecision.
 type RetryDecision struct {
+	// From A step to retry from: not later than the step that failed, and one of the
+	// file's transfer mode. Staged files take download, verify, upload and notify,
+	// files in memory and direct ones transfer and notify.
 	From *StepName `json:"from,omitempty"`
 
 	// Reason Why; it goes into the file's history.
@@ -1007,7 +1052,12 @@ type Server struct {
 	// State ok, or suspended until a person has mended it
 	//
 	// Example: ok
-	State     string    `json:"state"`
+	State string `json:"state"`
+
+	// Transfer auto, staged or direct: see ServerSettings
+	//
+	// Example: auto
+	Transfer  string    `json:"transfer"`
 	UpdatedAt time.Time `json:"updated_at"`
 	Username  string    `json:"username"`
 }
@@ -1100,11 +1150,33 @@ type ServerSettings struct {
 
 	// SidecarWait Example: 0s
 	SidecarWait *string `json:"sidecar_wait,omitempty"`
-	Username    *string `json:"username,omitempty"`
+
+	// Transfer Transfer mode of the server's files; default auto.
+	// `auto` chooses by size: small files in memory, very large ones direct, all
+	// others staged. A file for which staging has no room is moved directly.
+	// `staged` writes every file to the worker's staging volume, verifies it there
+	// and then uploads it. Choose it where each file may be read only once.
+	// `direct` streams every file that is not small into a multipart upload.
+	// Choose it where files are too large for the staging volume. Files that fail
+	// verification are read again.
+	// Files of a `read_once` server are always staged.
+	Transfer *ServerSettingsTransfer `json:"transfer,omitempty"`
+	Username *string                 `json:"username,omitempty"`
 }
 
 // ServerSettingsOnCollision What a move does when the name is taken; default rename.
 type ServerSettingsOnCollision string
+
+// ServerSettingsTransfer Transfer mode of the server's files; default auto.
+// `auto` chooses by size: small files in memory, very large ones direct, all
+// others staged. A file for which staging has no room is moved directly.
+// `staged` writes every file to the worker's staging volume, verifies it there
+// and then uploads it. Choose it where each file may be read only once.
+// `direct` streams every file that is not small into a multipart upload.
+// Choose it where files are too large for the staging volume. Files that fail
+// verification are read again.
+// Files of a `read_once` server are always staged.
+type ServerSettingsTransfer string
 
 // ServerTest defines model for ServerTest.
 type ServerTest struct {
@@ -1140,7 +1212,9 @@ type ServerTest struct {
 // Example: {"completed":1200,"ready":3}
 type StatusCounts map[string]int64
 
-// StepName defines model for StepName.
+// StepName A step to retry from: not later than the step that failed, and one of the
+// file's transfer mode. Staged files take download, verify, upload and notify,
+// files in memory and direct ones transfer and notify.
 type StepName string
 
 // Token defines model for Token.

@@ -70,6 +70,9 @@ func (b ServerSettings) applyRules(s *ingest.Server) {
 	set(&s.DoneMarker, b.DoneMarker)
 	set(&s.MaxDepth, b.MaxDepth)
 	set(&s.ReadOnce, b.ReadOnce)
+	if b.Transfer != nil {
+		s.Transfer = ingest.TransferSetting(*b.Transfer)
+	}
 	if b.AfterIngest != nil {
 		s.AfterIngest = ingest.AfterIngest(*b.AfterIngest)
 	}

@@ -344,7 +344,7 @@ func TestServerAdd(t *testing.T) {
 	ops := &fakeOperations{}
 	got := execute(t, ops, args("server", "add", "--name", "acme", "--host", "h", "--port", "2222", "--username", "u",
 		"--password-file", "-", "--host-key", "ssh-ed25519 AAAA", "--path", "/out", "--include", "*.csv", "--include", "*.txt",
-		"--exclude", "*.tmp", "--max-parallel", "8", "--settle", "3s", "--after-ingest", "move:/done"), stdin("pass word\n"))
+		"--exclude", "*.tmp", "--max-parallel", "8", "--settle", "3s", "--transfer", "direct", "--after-ingest", "move:/done"), stdin("pass word\n"))
 	require.Equal(t, 0, got.code, got.errors)
 	require.Equal(t, testUUID+"\n", got.out)
 	require.Empty(t, got.errors)
@@ -352,7 +352,7 @@ func TestServerAdd(t *testing.T) {
 	require.Equal(t, ingest.Server{
 		Name: "acme", Host: "h", Port: 2222, Username: "u", HostKeys: []string{"ssh-ed25519 AAAA"}, RootPath: "/out",
 		Include: []string{"*.csv", "*.txt"}, Exclude: []string{"*.tmp"}, MaxParallel: 8, Settle: 3 * time.Second, AfterIngest: "move:/done",
-		OnCollision: ingest.CollisionRename, MaxDepth: ingest.MaxDepth,
+		Transfer: ingest.TransferDirect, OnCollision: ingest.CollisionRename, MaxDepth: ingest.MaxDepth,
 	}, ops.added.Server)
 }
 

@@ -51,6 +51,21 @@ func (a *app) serverNames(cmd *cobra.Command, _ []string, prefix string) (names 
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
+// stepNames are the steps that a file can be retried from.
+func stepNames() []string {
+	var names []string
+	for _, step := range ingest.RetrySteps() {
+		names = append(names, string(step))
+	}
+	return names
+}
+
+// oneOf lists two or more choices as help texts and errors do: "a, b or c".
+func oneOf(choices []string) string {
+	last := len(choices) - 1
+	return strings.Join(choices[:last], ", ") + " or " + choices[last]
+}
+
 func statusNames() []string {
 	var names []string
 	for _, status := range ingest.Statuses {

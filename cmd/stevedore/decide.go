@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os/user"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,6 +37,9 @@ func (a *app) decideCommand(action admin.Action, short, long, example string) *c
 			if err != nil {
 				return err
 			}
+			if from := string(f.decision.From); from != "" && !slices.Contains(stepNames(), from) {
+				return usageError{fmt.Errorf("--from %q: use %s", from, oneOf(stepNames()))}
+			}
 			bulk := f.all || f.dryRun || !f.selected.empty()
 			switch {
 			case bulk && len(args) > 0:
@@ -62,8 +66,8 @@ func (f *decideFlags) register(a *app, cmd *cobra.Command) {
 	flags.SortFlags = false
 	flags.StringVar(&f.decision.Reason, "reason", "", "why; it goes into the file's history")
 	if f.action == admin.Retry {
-		flags.StringVar((*string)(&f.decision.From), "from", "", "`STEP` to go on from: download, verify, upload or notify (default the one that failed)")
-		complete(cmd, "from", "download", "verify", "upload", "notify")
+		flags.StringVar((*string)(&f.decision.From), "from", "", "`STEP` to resume from: "+oneOf(stepNames())+" (default the failed step)")
+		complete(cmd, "from", stepNames()...)
 	}
 	if f.action == admin.Renotify {
 		return

@@ -110,11 +110,17 @@ func printFile(w io.Writer, f ingest.File, workflowURL string) {
 	if f.ErrorMessage != "" {
 		row("error", fmt.Sprintf("%s (%s)", safe(f.ErrorMessage), f.ErrorKind))
 	}
+	if f.Mode != "" {
+		row("mode", string(f.Mode))
+	}
 	if f.Hash != "" {
 		row("hash", f.HashAlgo+" "+f.Hash)
 	}
 	if f.ObjectKey != "" {
 		row("object", safe(f.Bucket+"/"+f.ObjectKey))
+	}
+	if f.Checksum != "" {
+		row("object checksum (parts)", safe(f.Checksum))
 	}
 	row("workflow", ingest.IngestWorkflowID(f.UUID))
 	if workflowURL != "" {

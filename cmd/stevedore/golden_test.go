@@ -47,16 +47,17 @@ func world() *fakeOperations {
 	}
 	travels := sampleFile()
 	travels.UUID, travels.Status = "3f0f0f0f-1111-4222-8333-444444444444", ingest.StatusDownloading
+	travels.Mode, travels.Checksum = ingest.ModeDirect, "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=-3"
 	return &fakeOperations{
 		progress: map[string]admin.Progress{travels.UUID: {
-			Step: ingest.StepDownload, Attempt: 3, Running: true, Done: 512, Total: 2048, Rate: 128,
+			Step: ingest.StepTransfer, Attempt: 3, Running: true, Done: 512, Total: 2048, Rate: 128,
 			Failure: "the server hung up\x1b[2J", Host: "host-1",
 		}},
 		servers: []ingest.Server{
 			{
 				UUID: testUUID, Name: "acme", Host: "sftp.acme.example", Port: 22, Username: "in", Active: true, State: ingest.ServerOK, RootPath: "/outbox",
 				PasswordEncrypted: []byte("canary-sealed"), Include: []string{"**/*.csv"}, MaxParallel: 4, Settle: 10 * time.Second, ScanInterval: time.Minute,
-				AfterIngest: ingest.AfterKeep, OnCollision: ingest.CollisionRename, MaxDepth: 64, LastScanAt: at, CreatedAt: at, UpdatedAt: at,
+				Transfer: ingest.TransferAuto, AfterIngest: ingest.AfterKeep, OnCollision: ingest.CollisionRename, MaxDepth: 64, LastScanAt: at, CreatedAt: at, UpdatedAt: at,
 			},
 			{
 				UUID: "2f0f0f0f-1111-4222-8333-444444444444", Name: "globex", Host: "2001:db8::1", Port: 2222, Username: "u\x1b[2J", Active: true,
@@ -127,6 +128,7 @@ func TestGoldenErrors(t *testing.T) {
 		"stale":         {args("server", "edit", "acme", "--port", "23"), ingest.Wrap(ingest.KindConflict, admin.ErrStale, "server acme was changed since you read it: read it again")},
 		"not-via-api":   {args("key", "rotate", "--via", "api"), nil},
 		"no-json-watch": {args("file", "list", "--watch", "-o", "json"), nil},
+		"odd-step":      {args("file", "retry", "0f0f", "--from", "after_ingest"), nil},
 		"odd-time":      {args("file", "list", "--from", "yesterday"), nil},
 	} {
 		t.Run(name, func(t *testing.T) {

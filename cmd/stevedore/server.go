@@ -99,6 +99,7 @@ func (a *app) printServer(s ingest.Server) error {
 		row("max parallel", fmt.Sprint(s.MaxParallel))
 		row("settle", s.Settle.String())
 		row("scan interval", s.ScanInterval.String())
+		row("transfer", safe(string(s.Transfer)))
 		row("after ingest", safe(string(s.AfterIngest)))
 		row("on collision", safe(string(s.OnCollision)))
 		row("min age", s.MinAge.String())

@@ -31,6 +31,7 @@ run 'stevedore server test NAME' and approve the key that it shows.`
 type addFlags struct {
 	server                ingest.Server
 	passwordFile, keyFile string
+	transfer              string
 	afterIngest           string
 	onCollision           string
 }
@@ -77,6 +78,9 @@ func (f *addFlags) register(cmd *cobra.Command) {
 	flags.IntVar(&f.server.MaxParallel, "max-parallel", 4, "files in flight at most, 1 to 64")
 	flags.DurationVar(&f.server.Settle, "settle", fromConfig, "how long a file must stay unchanged")
 	flags.DurationVar(&f.server.ScanInterval, "scan-interval", 0, "least time between scheduled scans")
+	flags.StringVar(&f.transfer, "transfer", string(ingest.TransferAuto),
+		"transfer mode: auto (by file size), staged (on the worker's disk first) or direct (streamed into the object store)")
+	complete(cmd, "transfer", string(ingest.TransferAuto), string(ingest.TransferStaged), string(ingest.TransferDirect))
 	flags.StringVar(&f.afterIngest, "after-ingest", string(ingest.AfterKeep), "what to do with the source: keep, delete or move:/dir")
 	flags.StringVar(&f.onCollision, "on-collision", string(ingest.CollisionRename), "when the name is taken where a file is moved: rename, overwrite or keep the source")
 	flags.DurationVar(&f.server.MinAge, "min-age", 0, "how old a file must be before it is taken")
@@ -91,6 +95,7 @@ func (f *addFlags) register(cmd *cobra.Command) {
 
 func (a *app) newServer(f addFlags) (admin.NewServer, error) {
 	in := admin.NewServer{Server: f.server}
+	in.Server.Transfer = ingest.TransferSetting(f.transfer)
 	in.Server.AfterIngest = ingest.AfterIngest(f.afterIngest)
 	in.Server.OnCollision = ingest.Collision(f.onCollision)
 	if f.passwordFile == "-" && f.keyFile == "-" {

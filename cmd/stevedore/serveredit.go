@@ -74,7 +74,7 @@ func credential(secret []byte, remove bool) *string {
 
 // changes returns the settings whose flags were given.
 func (f addFlags) changes(given func(flag string) bool) oas.ServerSettings {
-	collision := oas.ServerSettingsOnCollision(f.server.OnCollision)
+	transfer, collision := oas.ServerSettingsTransfer(f.server.Transfer), oas.ServerSettingsOnCollision(f.server.OnCollision)
 	after := string(f.server.AfterIngest)
 	return oas.ServerSettings{
 		Name: when(given("name"), f.server.Name), Host: when(given("host"), f.server.Host), Port: when(given("port"), f.server.Port),
@@ -82,7 +82,7 @@ func (f addFlags) changes(given func(flag string) bool) oas.ServerSettings {
 		RootPath: when(given("path"), f.server.RootPath), Include: when(given("include"), some(f.server.Include)),
 		Exclude: when(given("exclude"), some(f.server.Exclude)), MaxParallel: when(given("max-parallel"), f.server.MaxParallel),
 		Settle: when(given("settle"), text(f.server.Settle)), ScanInterval: when(given("scan-interval"), text(f.server.ScanInterval)),
-		AfterIngest: when(given("after-ingest"), after), OnCollision: when(given("on-collision"), collision),
+		Transfer: when(given("transfer"), transfer), AfterIngest: when(given("after-ingest"), after), OnCollision: when(given("on-collision"), collision),
 		MinAge: when(given("min-age"), text(f.server.MinAge)), DoneMarker: when(given("done-marker"), f.server.DoneMarker),
 		SidecarWait: when(given("sidecar-wait"), text(f.server.SidecarWait)), MaxDepth: when(given("max-depth"), f.server.MaxDepth),
 		ReadOnce: when(given("read-once"), f.server.ReadOnce), LegacyAlgorithms: when(given("legacy-algorithms"), f.server.LegacyAlgorithms),

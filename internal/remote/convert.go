@@ -19,7 +19,7 @@ func toServer(s oas.Server) (ingest.Server, error) {
 	server := ingest.Server{
 		UUID: s.ServerUUID, Name: s.Name, Host: s.Host, Port: s.Port, Username: s.Username, RootPath: s.RootPath,
 		Include: s.Include, Exclude: s.Exclude, MaxParallel: s.MaxParallel,
-		AfterIngest: ingest.AfterIngest(s.AfterIngest), OnCollision: ingest.Collision(s.OnCollision),
+		Transfer: ingest.TransferSetting(s.Transfer), AfterIngest: ingest.AfterIngest(s.AfterIngest), OnCollision: ingest.Collision(s.OnCollision),
 		DoneMarker: s.DoneMarker, MaxDepth: s.MaxDepth, ReadOnce: s.ReadOnce, LegacyAlgorithms: s.LegacyAlgorithms,
 		Active: s.IsActive, State: ingest.ServerState(s.State), LastError: orZero(s.LastError), LastScanAt: orZero(s.LastScanAt),
 		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
@@ -51,7 +51,7 @@ func toFile(f oas.File) (ingest.File, error) {
 	return ingest.File{
 		UUID: f.FileUUID, ServerUUID: f.ServerUUID, ServerName: f.Server, RemotePath: raw, Filename: raw[strings.LastIndexByte(raw, '/')+1:],
 		Size: f.SizeBytes, ModTime: f.Mtime, Status: ingest.Status(f.Status), Hash: orZero(f.FileHash), HashAlgo: orZero(f.HashAlgo),
-		Bucket: orZero(f.Bucket), ObjectKey: orZero(f.ObjectKey), WaitsFor: orZero(f.WaitsFor),
+		Mode: ingest.Mode(orZero(f.Mode)), Bucket: orZero(f.Bucket), ObjectKey: orZero(f.ObjectKey), Checksum: orZero(f.ObjectChecksum), WaitsFor: orZero(f.WaitsFor),
 		ErrorKind: ingest.Kind(orZero(f.ErrorKind)), ErrorMessage: orZero(f.ErrorMessage),
 		CreatedAt: f.CreatedAt, UpdatedAt: f.UpdatedAt, CompletedAt: orZero(f.CompletedAt),
 	}, ingest.Wrap(ingest.KindInvalid, err, "the API's answer about file %s cannot be read", ingest.Summary(f.FileUUID))
@@ -83,10 +83,11 @@ func toToken(t oas.Token) ingest.Token {
 // service is to decide is left out.
 func settingsOf(in admin.NewServer) oas.ServerSettings {
 	s := in.Server
+	transfer := oas.ServerSettingsTransfer(s.Transfer)
 	after, collision := string(s.AfterIngest), oas.ServerSettingsOnCollision(s.OnCollision)
 	settings := oas.ServerSettings{
 		Name: &s.Name, Host: &s.Host, Port: orNil(s.Port), Username: &s.Username, RootPath: orNil(s.RootPath),
-		MaxParallel: orNil(s.MaxParallel), AfterIngest: orNil(after), OnCollision: orNil(collision),
+		MaxParallel: orNil(s.MaxParallel), Transfer: orNil(transfer), AfterIngest: orNil(after), OnCollision: orNil(collision),
 		ScanInterval: duration(s.ScanInterval), MinAge: duration(s.MinAge), SidecarWait: duration(s.SidecarWait),
 		DoneMarker: orNil(s.DoneMarker), MaxDepth: orNil(s.MaxDepth), ReadOnce: &s.ReadOnce, LegacyAlgorithms: &s.LegacyAlgorithms,
 		Password: orNil(string(in.Credentials.Password)), PrivateKey: orNil(string(in.Credentials.PrivateKey)),

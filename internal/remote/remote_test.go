@@ -133,11 +133,12 @@ func TestServerLife(t *testing.T) {
 	t.Parallel()
 	b, ctx := setup(t), t.Context()
 	added, err := b.AddServer(ctx, admin.NewServer{
-		Server:      ingest.Server{Name: "acme", Host: "sftp.example.com", Username: "u", Settle: -1, Include: []string{"*.csv"}, AfterIngest: "move:/done", Port: 2222},
+		Server:      ingest.Server{Name: "acme", Host: "sftp.example.com", Username: "u", Settle: -1, Include: []string{"*.csv"}, AfterIngest: "move:/done", Port: 2222, Transfer: ingest.TransferStaged},
 		Credentials: ingest.Credentials{Password: []byte("canary-password")},
 	})
 	require.NoError(t, err)
 	require.Equal(t, 10*time.Second, added.Settle, "what the service's configuration says")
+	require.Equal(t, ingest.TransferStaged, added.Transfer)
 	there, err := b.admin.ShowServer(ctx, "acme")
 	require.NoError(t, err)
 	require.Equal(t, oas.FromServer(there), oas.FromServer(added))
