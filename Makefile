@@ -51,21 +51,30 @@ $(BIN)/minio: temporal-dev/go.mod
 	@echo "building MinIO (about 4 minutes on 2 cores, once)"
 	@cd temporal-dev && $(GO) build -trimpath -o $@ github.com/minio/minio
 
-test: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio ## all tests, against a private stack that is taken down afterwards
+# A second S3 server to test against, in a module of its own: it wants newer versions than MinIO does.
+$(BIN)/versitygw: temporal-dev/versitygw/go.mod
+	@echo "building versitygw (about a minute on 2 cores, once)"
+	@cd temporal-dev/versitygw && $(GO) build -trimpath -o $@ github.com/versity/versitygw/cmd/versitygw
+
+test: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio $(BIN)/versitygw ## all tests, against a private stack that is taken down afterwards
 	@$(BIN)/devstack run -- $(GO) test -timeout 20m -parallel 8 ./...
-	@cd temporal-dev && $(GO) test -timeout 10m ./...
+	@cd bench && $(GO) test -short ./...
+	@cd temporal-dev && $(GO) test -count=1 -timeout 10m ./...
 
 test-short: ## tests that need no services, under a minute
 	@$(GO) test -short ./...
+	@cd bench && $(GO) test -short ./...
+	@cd temporal-dev && $(GO) test -short ./...
 
-# Without git, as in an unpacked archive, all files below count.
-GOFILES = $(shell git ls-files '*.go' 2>/dev/null | grep . || find . -name '*.go' -not -path './bin/*' -not -path './.dev/*')
+# Without git, as in an unpacked archive, all files below count. Removed files
+# that git still lists are left out.
+GOFILES = $(wildcard $(shell git ls-files -co --exclude-standard '*.go' 2>/dev/null | grep . || find . -name '*.go' -not -path './bin/*' -not -path './.dev/*'))
 
 lint: $(TOOLS)/golangci-lint $(TOOLS)/workflowcheck ## formatting, linters, import rules, determinism of workflows
-	@test -z "$$(gofmt -l $(GOFILES))" || { gofmt -l $(GOFILES); echo 'run gofmt -w on these'; exit 1; }
+	@unformatted=$$(gofmt -l $(GOFILES)) && { test -z "$$unformatted" || { echo "$$unformatted"; echo 'run gofmt -w on these'; exit 1; }; }
 	@$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
 	@cd temporal-dev && $(TOOLS)/golangci-lint run --allow-parallel-runners -c ../.golangci.yml ./...
-	@cd bench && $(GO) vet ./...
+	@cd bench && $(TOOLS)/golangci-lint run --allow-parallel-runners -c ../.golangci.yml ./...
 	@$(TOOLS)/workflowcheck ./workflows
 
 $(TOOLS)/golangci-lint: Makefile
@@ -79,27 +88,43 @@ generate: ## generated code and the configuration table
 	@$(GO) generate ./...
 	@$(GO) run ./cmd/stevedore config docs > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
 
+# A benchmark or a fault that did not run fails its target: `devstack expect`
+# looks for its line in the output.
+EXPECT := $(BIN)/devstack expect
+
 # Each measures its own floor beside it: /livez, the schema without what serves people, one plain copy.
 BENCH_ROWS ?= 1000000
 bench: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio ## benchmarks, and every page of API and console with BENCH_ROWS=1000000 files (about 15 minutes)
-	@STEVEDORE_BENCH_ROWS=$(BENCH_ROWS) $(BIN)/devstack run -- $(GO) test -run '^$$' -bench Pages -benchtime 1x -timeout 60m ./api
-	@$(BIN)/devstack run -- $(GO) test -run '^$$' -bench Apply -benchtime 100x -timeout 30m ./internal/store
-	@$(BIN)/devstack run -- $(GO) test -run '^$$' -bench Observe -benchtime 20x -timeout 30m ./internal/store
-	@$(GO) test -run '^$$' -bench . -benchmem ./internal/transfer
+	@STEVEDORE_TEST_BENCH_ROWS=$(BENCH_ROWS) $(EXPECT) '^BenchmarkPages\S*\s+\d' -- $(BIN)/devstack run -- $(GO) test -run '^$$' -bench Pages -benchtime 1x -timeout 60m ./api
+	@$(EXPECT) '^BenchmarkApply\S*\s+\d' -- $(BIN)/devstack run -- $(GO) test -run '^$$' -bench Apply -benchtime 100x -timeout 30m ./internal/store
+	@$(EXPECT) '^BenchmarkObserve\S*\s+\d' -- $(BIN)/devstack run -- $(GO) test -run '^$$' -bench Observe -benchtime 20x -timeout 30m ./internal/store
+	@$(EXPECT) '^BenchmarkFetch\S*\s+\d' '^BenchmarkCeiling\S*\s+\d' -- $(GO) test -run '^$$' -bench . -benchmem ./internal/transfer
 
-chaos: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio ## every fault, the long ones too; SEED=n repeats a run
-	@STEVEDORE_CHAOS=1 STEVEDORE_CHAOS_SEED=$(SEED) $(BIN)/devstack run -- $(GO) test -count=1 -timeout 60m -parallel 8 -v ./internal/faults
+chaos: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio ## every fault, the long ones too; SEED=n repeats a run, MODE=staged or direct takes that transfer mode where a test names none
+	@STEVEDORE_TEST_CHAOS=1 STEVEDORE_TEST_TRANSFER=$(MODE) STEVEDORE_TEST_SEED=$(SEED) $(EXPECT) '^--- PASS: TestFault63_Chaos' '^--- PASS: TestFault17_SixGiB' -- $(BIN)/devstack run -- $(GO) test -count=1 -timeout 60m -parallel 8 -v ./internal/faults
 
-# Sizes of the load test: 0 leaves a part out, LOAD_JSON=file also writes it there, LOAD_HASHCHECK=1 also lets rclone hash.
-LOAD_FILES     ?= 1000
-LOAD_LARGE_MIB ?= 256
-LOAD_ROUNDS    ?= 3
-LOAD_JSON      ?=
-LOAD_HASHCHECK ?=
-load: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio $(BIN)/rclone ## stevedore beside rclone and a ceiling on the same files, LOAD_FILES=1000 LOAD_LARGE_MIB=256 LOAD_ROUNDS=3 (about 15 minutes)
-	@cd bench && STEVEDORE_LOAD=1 STEVEDORE_STACK_DURABLE=1 LOAD_FILES=$(LOAD_FILES) LOAD_LARGE_MIB=$(LOAD_LARGE_MIB) \
-		LOAD_ROUNDS=$(LOAD_ROUNDS) LOAD_JSON=$(abspath $(LOAD_JSON)) LOAD_HASHCHECK=$(LOAD_HASHCHECK) \
-		$(BIN)/devstack run -- $(GO) test -count=1 -timeout 3h -v .
+# The load test's workloads; 0 leaves one out:
+#   LOAD_FILES      small files of 10 KB
+#   LOAD_LARGE_MIB  size of each of four large files
+#   LOAD_HUGE_MIB   size of one huge file; needs four times that on disk
+#   LOAD_MIX_FILES  files of log-normal sizes, LOAD_MIX_MIB together; the reference
+#                   mix, 3 GB in 3,000 files, is LOAD_MIX_FILES=3000 LOAD_MIX_MIB=2861
+#   LOAD_HASH_FILES small files that rclone also copies with its hash check
+# LOAD_ROUNDS is the number of rounds, LOAD_JSON=file also writes every run there.
+# It fails when a result is wrong, a round is missing or a cost was not measured.
+LOAD_FILES      ?= 1000
+LOAD_LARGE_MIB  ?= 256
+LOAD_HUGE_MIB   ?= 4096
+LOAD_MIX_FILES  ?= 600
+LOAD_MIX_MIB    ?= 600
+LOAD_HASH_FILES ?= 100
+LOAD_ROUNDS     ?= 3
+LOAD_JSON       ?=
+load: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio $(BIN)/rclone ## stevedore beside rclone and two ceilings on the same files (about 40 minutes; LOAD_ROUNDS=1 LOAD_HUGE_MIB=0 about 5)
+	@cd bench && STEVEDORE_TEST_LOAD=1 STEVEDORE_TEST_DURABLE=1 LOAD_FILES=$(LOAD_FILES) LOAD_LARGE_MIB=$(LOAD_LARGE_MIB) \
+		LOAD_HUGE_MIB=$(LOAD_HUGE_MIB) LOAD_MIX_FILES=$(LOAD_MIX_FILES) LOAD_MIX_MIB=$(LOAD_MIX_MIB) \
+		LOAD_HASH_FILES=$(LOAD_HASH_FILES) LOAD_ROUNDS=$(LOAD_ROUNDS) LOAD_JSON=$(abspath $(LOAD_JSON)) \
+		$(EXPECT) '^--- PASS: TestLoad ' -- $(BIN)/devstack run -- $(GO) test -count=1 -timeout 3h -v -run '^TestLoad$$' .
 
 # The peer is in a module of its own below bench, so that checking bench never needs its tree.
 $(BIN)/rclone: bench/rclone/go.mod

@@ -29,23 +29,38 @@ type contender struct {
 
 // TestLoad measures everybody in turns, see `make load`.
 func TestLoad(t *testing.T) {
-	if os.Getenv("STEVEDORE_LOAD") == "" {
+	if os.Getenv("STEVEDORE_TEST_LOAD") == "" {
 		t.Skip("a measurement, no check: make load")
 	}
 	settings, err := LoadSettings()
 	require.NoError(t, err)
+	requireDurable(t)
 	report := &Report{Began: time.Now(), CPUs: runtime.NumCPU(), Settings: settings}
-	if settings.Files > 0 {
-		measure(t, report, NewSmall(t, settings.Files))
+	for _, name := range settings.Chosen() {
+		// In a test of its own: its files go before the next one's are made.
+		t.Run(strings.Fields(name)[0], func(t *testing.T) { measure(t, report, newOf(t, name, settings)) })
 	}
-	if settings.LargeMiB > 0 {
-		measure(t, report, NewLarge(t, settings.LargeMiB))
-	}
+	require.False(t, t.Failed(), "a wrong result has no speed")
 	report.Print(os.Stdout)
 	if settings.JSON != "" {
 		text, err := json.MarshalIndent(report, "", "  ")
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(settings.JSON, append(text, '\n'), 0o644))
+	}
+	require.NoError(t, report.Complete())
+}
+
+func newOf(t *testing.T, name string, s Settings) Workload {
+	t.Helper()
+	switch name {
+	case SmallName:
+		return NewSmall(t, s.Files)
+	case LargeName:
+		return NewLarge(t, s.LargeMiB)
+	case HugeName:
+		return NewHuge(t, s.HugeMiB)
+	default:
+		return NewMix(t, s.MixFiles, s.MixMiB)
 	}
 }
 
@@ -56,15 +71,18 @@ func measure(t *testing.T, report *Report, w Workload) {
 	for round := range report.Settings.Rounds {
 		for _, c := range inOrder(field, round) {
 			run := Run{Workload: w.Name, Contender: c.name, Round: round + 1, LoadAverage: loadAverage()}
-			size, _, _ := strings.Cut(w.Name, " ")
-			passed := t.Run(fmt.Sprintf("%s round %d %s", size, round+1, c.name), func(t *testing.T) { c.run(t, w, &run) })
+			ran := false
+			passed := t.Run(fmt.Sprintf("round %d %s", round+1, c.name), func(t *testing.T) {
+				ran = true
+				c.run(t, w, &run)
+				require.Positive(t, run.Took, "nothing was measured")
+			})
 			if !passed {
 				t.FailNow() // a wrong result has no speed
 			}
-			if run.Took == 0 {
+			if !ran {
 				continue // -run left it out
 			}
-			run.Rate = w.Units / run.Took.Seconds()
 			report.Runs = append(report.Runs, run)
 			fmt.Printf("%-16s round %d  %-28s %8.1f in %6.2f s, load average %.1f\n",
 				w.Name, run.Round, c.name, run.Rate, run.Took.Seconds(), run.LoadAverage)
@@ -89,30 +107,42 @@ func contenders(t *testing.T, w Workload, settings Settings) []contender {
 	program, err := filepath.Abs("../bin/rclone")
 	require.NoError(t, err)
 	field := []contender{
-		{CeilingName, peer(func(ctx context.Context, _ *testing.T, w Workload, s3 testenv.S3) (int64, error) {
-			return 0, Ceiling(ctx, w, s3)
+		{CeilingName, peer(func(ctx context.Context, _ *testing.T, w Workload, s3 testenv.S3) (Usage, error) {
+			return Usage{}, Ceiling(ctx, w, s3)
 		})},
-		{RcloneName, peer(func(ctx context.Context, t *testing.T, w Workload, s3 testenv.S3) (int64, error) {
+		{RcloneName, peer(func(ctx context.Context, t *testing.T, w Workload, s3 testenv.S3) (Usage, error) {
 			return Rclone{Program: program, Dir: t.TempDir()}.Copy(ctx, w, s3)
 		})},
 		{StevedoreName, stevedore},
 	}
-	if settings.Hashing && w.Name == SmallName {
-		field = append(field, contender{HashingName, peer(func(ctx context.Context, t *testing.T, w Workload, s3 testenv.S3) (int64, error) {
-			return Rclone{Program: program, Dir: t.TempDir(), Hashing: true}.Copy(ctx, w, s3)
-		})})
+	if w.Name != SmallName {
+		return field
+	}
+	field = append(field, contender{EngineName, engine})
+	if settings.HashFiles > 0 {
+		field = append(field, contender{HashingName, func(t *testing.T, w Workload, run *Run) {
+			peer(func(ctx context.Context, t *testing.T, w Workload, s3 testenv.S3) (Usage, error) {
+				return Rclone{Program: program, Dir: t.TempDir(), Hashing: true}.Copy(ctx, w, s3)
+			})(t, w.Part(settings.HashFiles), run)
+		}})
 	}
 	return field
 }
 
 // peer is a contender that copies into a bucket under the servers' names.
-func peer(copyAll func(context.Context, *testing.T, Workload, testenv.S3) (peak int64, err error)) func(*testing.T, Workload, *Run) {
+func peer(copyAll func(context.Context, *testing.T, Workload, testenv.S3) (Usage, error)) func(*testing.T, Workload, *Run) {
 	return func(t *testing.T, w Workload, run *Run) {
 		s3 := testenv.Bucket(t)
+		meter := startMeter(t, w, 0)
 		began := time.Now()
-		peak, err := copyAll(t.Context(), t, w, s3)
-		run.Took, run.PeakBytes = time.Since(began), peak
+		used, err := copyAll(t.Context(), t, w, s3)
+		run.Took, run.PeakBytes = time.Since(began), used.PeakBytes
 		require.NoError(t, err)
+		run.Files, run.CPU = w.Files(), meter.cpu()
+		if used.CPU > 0 { // by processes of its own
+			run.CPU["client"] = used.CPU
+		}
+		run.Rate = w.Units / run.Took.Seconds()
 		require.NoError(t, w.Check(t.Context(), s3))
 		require.NoError(t, Empty(t.Context(), s3))
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh/knownhosts"
@@ -31,49 +32,74 @@ type Rclone struct {
 	Hashing bool
 }
 
-// Copy runs the processes side by side. It returns their peak memory, added up.
-func (r Rclone) Copy(ctx context.Context, w Workload, s3 testenv.S3) (peak int64, err error) {
+// Usage is what the processes of a peer used, added up.
+type Usage struct {
+	PeakBytes int64
+	CPU       time.Duration
+}
+
+// Copy runs the processes side by side and returns what they used.
+func (r Rclone) Copy(ctx context.Context, w Workload, s3 testenv.S3) (total Usage, err error) {
 	group, ctx := errgroup.WithContext(ctx)
-	peaks := make([]int64, len(w.Servers))
-	for i, server := range w.Servers {
+	used := make([]Usage, len(w.Servers))
+	for i := range w.Servers {
+		if len(w.Paths(ServerName(i))) == 0 {
+			continue
+		}
 		group.Go(func() (err error) {
-			peaks[i], err = r.copyServer(ctx, server, ServerName(i), s3)
+			used[i], err = r.copyServer(ctx, w, i, s3)
 			return err
 		})
 	}
 	err = group.Wait()
-	for _, p := range peaks {
-		peak += p
+	for _, u := range used {
+		total.PeakBytes += u.PeakBytes
+		total.CPU += u.CPU
 	}
-	return peak, err
+	return total, err
 }
 
-func (r Rclone) copyServer(ctx context.Context, server *testenv.SSHD, name string, s3 testenv.S3) (peak int64, err error) {
-	env, err := r.environment(server, name, s3)
-	if err != nil {
-		return 0, err
-	}
-	parallel := strconv.Itoa(PerServer)
-	args := []string{"copy", "src:" + server.Root, "dst:" + s3.Bucket + "/" + name,
+// arguments are those of the copy of one server's files.
+func (r Rclone) arguments(w Workload, i int, s3 testenv.S3) ([]string, error) {
+	parallel, name := strconv.Itoa(PerServer), ServerName(i)
+	args := []string{"copy", "src:" + w.Servers[i].Root, "dst:" + s3.Bucket + "/" + name,
 		"--transfers", parallel, "--checkers", parallel, "--retries", "1", "--s3-no-check-bucket"}
 	if !r.Hashing {
 		args = append(args, "--ignore-checksum", "--sftp-disable-hashcheck")
+	}
+	if !w.part {
+		return args, nil
+	}
+	list := filepath.Join(r.Dir, name+".files")
+	return append(args, "--files-from-raw", list), os.WriteFile(list, []byte(strings.Join(w.Paths(name), "\n")+"\n"), 0o600)
+}
+
+func (r Rclone) copyServer(ctx context.Context, w Workload, i int, s3 testenv.S3) (used Usage, err error) {
+	name := ServerName(i)
+	env, err := r.environment(w.Servers[i], name, s3)
+	if err != nil {
+		return used, err
+	}
+	args, err := r.arguments(w, i, s3)
+	if err != nil {
+		return used, err
 	}
 	cmd := exec.CommandContext(ctx, r.Program, args...)
 	var output bytes.Buffer
 	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), env...), &output, &output
 	if err := cmd.Start(); err != nil {
-		return 0, err
+		return used, err
 	}
 	ended := make(chan struct{})
 	sampled := make(chan int64)
 	go func() { sampled <- watchPeak(cmd.Process.Pid, ended) }()
 	err = cmd.Wait()
 	close(ended)
-	if peak = <-sampled; err != nil {
-		return peak, fmt.Errorf("rclone of %s: %w:\n%s", name, err, output.Bytes())
+	used = Usage{PeakBytes: <-sampled, CPU: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
+	if err != nil {
+		return used, fmt.Errorf("rclone of %s: %w:\n%s", name, err, output.Bytes())
 	}
-	return peak, nil
+	return used, nil
 }
 
 // environment is a configuration without a file.

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -23,6 +24,7 @@ type Run struct {
 	// records: in the ledger and in its workflow's history.
 	LedgerEvents  int `json:"ledger_events,omitempty"`
 	HistoryEvents int `json:"history_events,omitempty"`
+	Costs
 	// Steps is the median time between the steps of a file, for whom keeps a ledger.
 	Steps []Step `json:"steps,omitempty"`
 }
@@ -46,24 +48,19 @@ type Row struct {
 	Workload, Contender string
 	// Rate is the median of all rounds, Least and Most are the outer ones.
 	Rate, Least, Most float64
-	// OfCeiling and OfPeer are the medians of each round's own ratio: what else
-	// the machine did in a round touches both sides of it.
-	OfCeiling, OfPeer float64
-	PeakBytes         int64
+	// Of are the medians of each round's own ratio to another contender, by its
+	// name: what else the machine did in a round touches both sides of it.
+	Of        map[string]float64
+	PeakBytes int64
 }
+
+// compared are the contenders that others are compared with, in the order of
+// the table.
+var compared = []string{CeilingName, EngineName, RcloneName, HashingName}
 
 // Rows sums up the rounds in the order in which contenders first ran.
 func (r *Report) Rows() (rows []Row) {
-	type key struct{ workload, contender string }
-	var order []key
-	runs := map[key][]Run{}
-	for _, run := range r.Runs {
-		k := key{run.Workload, run.Contender}
-		if runs[k] == nil {
-			order = append(order, k)
-		}
-		runs[k] = append(runs[k], run)
-	}
+	order, runs := r.grouped()
 	for _, k := range order {
 		mine := runs[k]
 		rates, peaks := make([]float64, len(mine)), make([]float64, len(mine))
@@ -73,11 +70,54 @@ func (r *Report) Rows() (rows []Row) {
 		rows = append(rows, Row{
 			Workload: k.workload, Contender: k.contender,
 			Rate: Median(rates), Least: slices.Min(rates), Most: slices.Max(rates),
-			OfCeiling: ratio(mine, runs[key{k.workload, CeilingName}]), OfPeer: ratio(mine, runs[key{k.workload, RcloneName}]),
-			PeakBytes: int64(Median(peaks)),
+			Of: map[string]float64{}, PeakBytes: int64(Median(peaks)),
 		})
+		for _, other := range compared {
+			rows[len(rows)-1].Of[other] = ratio(mine, runs[key{k.workload, other}])
+		}
 	}
 	return rows
+}
+
+// key names the runs of one contender with one workload.
+type key struct{ workload, contender string }
+
+// grouped returns the runs by their key, and the keys in the order in which
+// they first appear.
+func (r *Report) grouped() (order []key, runs map[key][]Run) {
+	runs = map[key][]Run{}
+	for _, run := range r.Runs {
+		k := key{run.Workload, run.Contender}
+		if runs[k] == nil {
+			order = append(order, k)
+		}
+		runs[k] = append(runs[k], run)
+	}
+	return order, runs
+}
+
+// Complete returns an error unless every chosen workload was measured, every
+// run has a rate, and stevedore's has its costs.
+func (r *Report) Complete() error {
+	chosen := r.Settings.Chosen()
+	if len(chosen) == 0 {
+		return errors.New("nothing is measured: all of LOAD_FILES, LOAD_LARGE_MIB, LOAD_HUGE_MIB and LOAD_MIX_FILES are 0")
+	}
+	_, runs := r.grouped()
+	for _, workload := range chosen {
+		if n := len(runs[key{workload, StevedoreName}]); n != r.Settings.Rounds {
+			return fmt.Errorf("%s: %d of %d rounds of stevedore were measured", workload, n, r.Settings.Rounds)
+		}
+	}
+	for _, run := range r.Runs {
+		if run.Rate <= 0 || run.Files <= 0 {
+			return fmt.Errorf("%s round %d: %s was not measured", run.Workload, run.Round, run.Contender)
+		}
+		if run.Contender == StevedoreName && (run.CPU["worker"] <= 0 || run.CPU["temporal"] <= 0 || run.Histories.Events <= 0 || run.Commits <= 0 || run.WALSyncs <= 0) {
+			return fmt.Errorf("%s round %d: the costs of stevedore were not measured: %+v", run.Workload, run.Round, run.Costs)
+		}
+	}
+	return nil
 }
 
 // ratio is the median of the ratios of runs of the same round; 0 without any.
@@ -111,60 +151,7 @@ func (r *Report) Print(w io.Writer) {
 	low, high := r.loads()
 	fmt.Fprintf(w, "\n%s, %d CPUs, load averages from %.1f to %.1f, %d rounds\n\n",
 		r.Began.Format(time.DateOnly), r.CPUs, low, high, r.Settings.Rounds)
-	fmt.Fprintln(w, "| workload | who | median | least to most | of the ceiling | of rclone | peak memory |")
-	fmt.Fprintln(w, "|---|---|---:|---:|---:|---:|---:|")
-	for _, row := range r.Rows() {
-		fmt.Fprintf(w, "| %s | %s | %.1f | %.1f to %.1f | %s | %s | %s |\n", row.Workload, row.Contender,
-			row.Rate, row.Least, row.Most, times(row.OfCeiling), times(row.OfPeer), mebibytes(row.PeakBytes))
-	}
+	r.printRates(w)
+	r.printCosts(w)
 	r.printSteps(w)
-}
-
-// loads returns the least and the greatest load average of all runs.
-func (r *Report) loads() (low, high float64) {
-	for i, run := range r.Runs {
-		if i == 0 {
-			low, high = run.LoadAverage, run.LoadAverage
-		}
-		low, high = min(low, run.LoadAverage), max(high, run.LoadAverage)
-	}
-	return low, high
-}
-
-// printSteps shows where a file's time goes, by the last run that tells.
-func (r *Report) printSteps(w io.Writer) {
-	last := map[string]Run{}
-	for _, run := range r.Runs {
-		if len(run.Steps) > 0 {
-			last[run.Workload] = run
-		}
-	}
-	for _, workload := range Workloads {
-		run, ok := last[workload]
-		if !ok {
-			continue
-		}
-		fmt.Fprintf(w, "\n%s, %s, round %d: %d events of a file in the ledger, %d in its workflow's history; median time before each:\n\n",
-			workload, run.Contender, run.Round, run.LedgerEvents, run.HistoryEvents)
-		for _, step := range run.Steps {
-			fmt.Fprintf(w, "  %-20s %8.0f ms\n", step.Event, step.Took.Seconds()*1000)
-		}
-	}
-}
-
-func times(ratio float64) string {
-	switch {
-	case ratio == 0:
-		return ""
-	case ratio < 0.1:
-		return fmt.Sprintf("%.3f", ratio)
-	}
-	return fmt.Sprintf("%.2f", ratio)
-}
-
-func mebibytes(n int64) string {
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%d MiB", n>>20)
 }

@@ -18,6 +18,7 @@ const (
 // The names of the contenders.
 const (
 	CeilingName   = "ceiling"
+	EngineName    = "engine ceiling"
 	RcloneName    = "rclone"
 	HashingName   = "rclone with its hash check"
 	StevedoreName = "stevedore"
@@ -27,10 +28,12 @@ const (
 const (
 	SmallName = "small files/s"
 	LargeName = "large MiB/s"
+	HugeName  = "huge MiB/s"
+	MixName   = "mix MiB/s"
 )
 
 // Workloads are all of them in the order of the report.
-var Workloads = []string{SmallName, LargeName}
+var Workloads = []string{SmallName, LargeName, HugeName, MixName}
 
 // Settings say how much is done.
 type Settings struct {
@@ -39,28 +42,51 @@ type Settings struct {
 	// LargeMiB is the size of each of four large files (LOAD_LARGE_MIB, 256); 0
 	// leaves them out.
 	LargeMiB int `json:"large_mib"`
+	// HugeMiB is the size of the one huge file (LOAD_HUGE_MIB, 4096); 0 leaves it
+	// out.
+	HugeMiB int `json:"huge_mib"`
+	// MixFiles is how many files of log-normal sizes there are (LOAD_MIX_FILES,
+	// 600), MixMiB how much they hold together (LOAD_MIX_MIB, 600); 0 of either
+	// leaves them out.
+	MixFiles int `json:"mix_files"`
+	MixMiB   int `json:"mix_mib"`
 	// Rounds is how often everybody's turn comes (LOAD_ROUNDS, 3).
 	Rounds int `json:"rounds"`
-	// Hashing also lets rclone compare hashes of the small files
-	// (LOAD_HASHCHECK=1), which asks the server for one file after the other.
-	Hashing bool `json:"hashing"`
+	// HashFiles is how many of the small files rclone also copies with its hash
+	// check, which runs md5sum on the server for each (LOAD_HASH_FILES, 100); 0
+	// leaves that out.
+	HashFiles int `json:"hash_files"`
 	// JSON names a file for the report (LOAD_JSON); empty is none.
 	JSON string `json:"-"`
 }
 
 // LoadSettings reads the environment.
 func LoadSettings() (s Settings, err error) {
-	if s.Files, err = number("LOAD_FILES", 1000, 0); err != nil {
-		return s, err
+	for _, v := range []struct {
+		name             string
+		otherwise, least int
+		set              *int
+	}{
+		{"LOAD_FILES", 1000, 0, &s.Files}, {"LOAD_LARGE_MIB", 256, 0, &s.LargeMiB}, {"LOAD_HUGE_MIB", 4096, 0, &s.HugeMiB},
+		{"LOAD_MIX_FILES", 600, 0, &s.MixFiles}, {"LOAD_MIX_MIB", 600, 0, &s.MixMiB},
+		{"LOAD_HASH_FILES", 100, 0, &s.HashFiles}, {"LOAD_ROUNDS", 3, 1, &s.Rounds},
+	} {
+		if *v.set, err = number(v.name, v.otherwise, v.least); err != nil {
+			return s, err
+		}
 	}
-	if s.LargeMiB, err = number("LOAD_LARGE_MIB", 256, 0); err != nil {
-		return s, err
-	}
-	if s.Rounds, err = number("LOAD_ROUNDS", 3, 1); err != nil {
-		return s, err
-	}
-	s.Hashing, s.JSON = os.Getenv("LOAD_HASHCHECK") == "1", os.Getenv("LOAD_JSON")
+	s.JSON = os.Getenv("LOAD_JSON")
 	return s, nil
+}
+
+// Chosen returns the names of the workloads that are measured.
+func (s Settings) Chosen() (names []string) {
+	for i, chosen := range []bool{s.Files > 0, s.LargeMiB > 0, s.HugeMiB > 0, s.MixFiles > 0 && s.MixMiB > 0} {
+		if chosen {
+			names = append(names, Workloads[i])
+		}
+	}
+	return names
 }
 
 // number reads a variable that is not less than least; empty is the default.

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"slices"
 	"strconv"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
@@ -27,28 +29,38 @@ func stevedore(t *testing.T, w Workload, run *Run) {
 	worker := h.StartProcess(rig.ProcessOptions{Env: []string{
 		"STEVEDORE_WORKER_MAX_DOWNLOADS=" + all, "STEVEDORE_WORKER_MAX_UPLOADS=" + all,
 	}})
-	awaitPollers(t, h)
+	awaitPollers(h.Ctx, t, h.Temporal, h.Queue, enumspb.TASK_QUEUE_TYPE_WORKFLOW, enumspb.TASK_QUEUE_TYPE_ACTIVITY)
+	dsn := h.Cfg.Database.URL.Reveal()
+	ledger, writes := readLedger(h.Ctx, t, dsn), writesSoFar(t)
+	meter := startMeter(t, w, worker.Pid())
 	h.ScanAndWait()
+	run.Files, run.CPU = w.Files(), meter.cpu()
 
 	files := h.Files()
 	require.Len(t, files, len(w.sizes))
 	last := slices.MaxFunc(files, func(a, b ingest.File) int { return a.CompletedAt.Compare(b.CompletedAt) })
 	run.Took = last.CompletedAt.Sub(scanStart(t, h))
+	run.Rate = w.Units / run.Took.Seconds()
 	run.PeakBytes = worker.PeakMemory()
+	run.Histories = historiesOf(h.Ctx, t, h.Temporal, h.Queue, len(files))
+	run.TemporalWrites = writesSoFar(t) - writes
 	run.LedgerEvents, run.HistoryEvents = eventsOf(t, h, last)
 	run.Steps = stepsOf(h, files)
+	worker.Terminate()
+	after := readLedger(h.Ctx, t, dsn)
+	run.Commits, run.WALSyncs = after.commits-ledger.commits, after.walSyncs-ledger.walSyncs
 	h.RequireExactlyOnce()
 	require.NoError(t, Empty(t.Context(), h.S3))
 }
 
-// awaitPollers waits until the worker asks for work.
-func awaitPollers(t *testing.T, h *rig.Harbour) {
+// awaitPollers waits until a worker polls for tasks of all kinds.
+func awaitPollers(ctx context.Context, t *testing.T, temporal client.Client, queue string, kinds ...enumspb.TaskQueueType) {
 	t.Helper()
-	for _, kind := range []enumspb.TaskQueueType{enumspb.TASK_QUEUE_TYPE_WORKFLOW, enumspb.TASK_QUEUE_TYPE_ACTIVITY} {
-		require.Eventually(t, func() bool {
-			queue, err := h.Temporal.DescribeTaskQueue(h.Ctx, h.Queue, kind)
-			return err == nil && len(queue.GetPollers()) > 0
-		}, rig.Patience, rig.Patience/1000, "the worker does not start")
+	for _, kind := range kinds {
+		rig.Eventually(t, func() bool {
+			described, err := temporal.DescribeTaskQueue(ctx, queue, kind)
+			return err == nil && len(described.GetPollers()) > 0
+		}, rig.Patience, rig.Patience/1000, "no worker polls")
 	}
 }
 

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +25,7 @@ const age = time.Hour
 
 // Workload is a set of files on servers of its own.
 type Workload struct {
-	// Name is SmallName or LargeName.
+	// Name is one of Workloads.
 	Name    string
 	Servers []*testenv.SSHD
 	// Units is how much work that is, in the unit of the name.
@@ -30,6 +33,8 @@ type Workload struct {
 
 	// sizes are the files' sizes by server name and path below its root.
 	sizes map[string]int64
+	// part is set where a peer copies some of the files only.
+	part bool
 }
 
 // ServerName is the name of the i-th server, by which copies are kept apart.
@@ -37,25 +42,58 @@ func ServerName(i int) string { return fmt.Sprintf("partner-%d", i) }
 
 // NewSmall makes n small files, spread over the servers.
 func NewSmall(t *testing.T, n int) Workload {
-	w := newWorkload(t, SmallName, n, smallSize)
+	w := newWorkload(t, SmallName, slices.Repeat([]int64{smallSize}, n))
 	w.Units = float64(n)
 	return w
 }
 
 // NewLarge makes one file of mib MiB on each server.
 func NewLarge(t *testing.T, mib int) Workload {
-	w := newWorkload(t, LargeName, Servers, int64(mib)<<20)
-	w.Units = float64(Servers * mib)
-	return w
+	return newWorkload(t, LargeName, slices.Repeat([]int64{int64(mib) << 20}, Servers))
 }
 
-func newWorkload(t *testing.T, name string, n int, size int64) Workload {
+// NewHuge makes one file of mib MiB on the first server.
+func NewHuge(t *testing.T, mib int) Workload {
+	return newWorkload(t, HugeName, []int64{int64(mib) << 20})
+}
+
+// NewMix makes n files of log-normal sizes, mib MiB together.
+func NewMix(t *testing.T, n, mib int) Workload {
+	return newWorkload(t, MixName, LogNormal(n, int64(mib)<<20))
+}
+
+// mixSigma is the standard deviation of the sizes' logarithms. With 2 the median
+// is a seventh of the mean, and a file in a hundred is fourteen times the mean.
+const mixSigma = 2
+
+// LogNormal returns n sizes in bytes that are total together, the same ones in
+// every run.
+func LogNormal(n int, total int64) []int64 {
+	random := rand.New(rand.NewPCG(mixSigma, uint64(n)))
+	shares, sum := make([]float64, n), 0.0
+	for i := range shares {
+		shares[i] = math.Exp(mixSigma * random.NormFloat64())
+		sum += shares[i]
+	}
+	sizes, left := make([]int64, n), total
+	for i, share := range shares[1:] {
+		sizes[i+1] = int64(share / sum * float64(total))
+		left -= sizes[i+1]
+	}
+	sizes[0] = left // what rounding down leaves over, too
+	return sizes
+}
+
+// newWorkload writes one file of each size, spread over the servers. Units are
+// MiB.
+func newWorkload(t *testing.T, name string, sizes []int64) Workload {
 	t.Helper()
 	w := Workload{Name: name, sizes: map[string]int64{}}
 	for range Servers {
 		w.Servers = append(w.Servers, testenv.StartSSHD(t, testenv.SSHDOptions{}))
 	}
-	for i := range n {
+	for i, size := range sizes {
+		w.Units += float64(size) / (1 << 20)
 		rel := fmt.Sprintf("out/file_%06d.bin", i)
 		if err := writeFile(w.Servers[i%Servers].Path(rel), uint64(i), size); err != nil {
 			t.Fatalf("make the files: %v", err)
@@ -63,6 +101,34 @@ func newWorkload(t *testing.T, name string, n int, size int64) Workload {
 		w.sizes[ServerName(i%Servers)+"/"+rel] = size
 	}
 	return w
+}
+
+// Files is the number of files.
+func (w Workload) Files() int { return len(w.sizes) }
+
+// Part returns the workload with its first n files only. The others stay on the
+// servers: peers must be given the names in Paths.
+func (w Workload) Part(n int) Workload {
+	names := slices.Sorted(maps.Keys(w.sizes))
+	slices.SortStableFunc(names, func(a, b string) int { return strings.Compare(filepath.Base(a), filepath.Base(b)) })
+	names = names[:min(n, len(names))]
+	part := w
+	part.part, part.Units, part.sizes = true, 0, map[string]int64{}
+	for _, name := range names {
+		part.sizes[name] = w.sizes[name]
+		part.Units += w.Units / float64(len(w.sizes))
+	}
+	return part
+}
+
+// Paths returns the paths below the root of one server, in order.
+func (w Workload) Paths(server string) (paths []string) {
+	for _, name := range slices.Sorted(maps.Keys(w.sizes)) {
+		if path, ok := strings.CutPrefix(name, server+"/"); ok {
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }
 
 // writeFile makes an old file of bytes that compress badly and that no other

@@ -11,9 +11,11 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"stevedore/temporal-dev/internal/demo"
+	"stevedore/temporal-dev/internal/expect"
 	"stevedore/temporal-dev/internal/stack"
 )
 
@@ -24,6 +26,8 @@ const usage = `usage: devstack COMMAND
   status [-o json]  what runs where
   clean             down, and remove all data
   run -- CMD ARGS   run a command inside a private stack and take it down
+  expect RE... -- CMD ARGS
+                    run a command and fail unless lines of its output match
   demo              the main job end to end, see README
 `
 
@@ -45,6 +49,9 @@ func dispatch(ctx context.Context, args []string) (int, error) {
 	}
 	if args[0] == "reap" { // started by run, not by people
 		return 0, stack.Reap(args[1], args[2], os.Stdin)
+	}
+	if args[0] == "expect" {
+		return expectOutput(ctx, args[1:])
 	}
 	repo, err := repository()
 	if err != nil {
@@ -75,6 +82,14 @@ func dispatch(ctx context.Context, args []string) (int, error) {
 		fmt.Fprint(os.Stderr, usage)
 		return 2, fmt.Errorf("unknown command %q", args[0])
 	}
+}
+
+func expectOutput(ctx context.Context, args []string) (int, error) {
+	split := slices.Index(args, "--")
+	if split < 1 || split == len(args)-1 {
+		return 2, errors.New("usage: devstack expect RE... -- CMD ARGS")
+	}
+	return expect.Run(ctx, os.Stdout, args[:split], args[split+1:])
 }
 
 func up(ctx context.Context, s *stack.Stack) error {

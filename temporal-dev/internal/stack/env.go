@@ -29,6 +29,8 @@ type addresses struct {
 	API          int `json:"api"`
 	// Metrics is where the worker serves its metrics.
 	Metrics int `json:"metrics"`
+	// TemporalMetrics is where the Temporal server serves its metrics.
+	TemporalMetrics int `json:"temporal_metrics"`
 
 	PostgresPassword string `json:"postgres_password"`
 	AMQPPassword     string `json:"amqp_password"`
@@ -43,9 +45,9 @@ type addresses struct {
 // API's here. A private stack takes none of them.
 func usual(private bool) []int {
 	if private {
-		return make([]int, 10)
+		return make([]int, 11)
 	}
-	return []int{5432, 5672, 0, 0, 7233, 8233, 9002, 9003, 9000, 9100}
+	return []int{5432, 5672, 0, 0, 7233, 8233, 9002, 9003, 9000, 9100, 0}
 }
 
 // choose picks ports and makes passwords.
@@ -56,7 +58,7 @@ func choose(private bool) (addresses, error) {
 	}
 	return addresses{
 		Postgres: p[0], AMQP: p[1], Epmd: p[2], Dist: p[3], Temporal: p[4], UI: p[5],
-		Minio: p[6], MinioConsole: p[7], API: p[8], Metrics: p[9],
+		Minio: p[6], MinioConsole: p[7], API: p[8], Metrics: p[9], TemporalMetrics: p[10],
 		PostgresPassword: secret(), AMQPPassword: secret(), MinioPassword: secret(), Token: secret() + secret(),
 	}, nil
 }
@@ -80,7 +82,7 @@ func (a *addresses) repick() error {
 }
 
 func (a *addresses) ports() []*int {
-	return []*int{&a.Postgres, &a.AMQP, &a.Epmd, &a.Dist, &a.Temporal, &a.UI, &a.Minio, &a.MinioConsole, &a.API, &a.Metrics}
+	return []*int{&a.Postgres, &a.AMQP, &a.Epmd, &a.Dist, &a.Temporal, &a.UI, &a.Minio, &a.MinioConsole, &a.API, &a.Metrics, &a.TemporalMetrics}
 }
 
 func (s *Stack) addressFile() string { return filepath.Join(s.Dir, "state", "addresses") }

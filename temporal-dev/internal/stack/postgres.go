@@ -47,7 +47,7 @@ func (s *Stack) postgres() part {
 
 // durableVariable, when it is set, makes a private stack wait for the disk as
 // other stacks do: for measurements.
-const durableVariable = "STEVEDORE_STACK_DURABLE"
+const durableVariable = "STEVEDORE_TEST_DURABLE"
 
 func (s *Stack) postgresTool(name string) string { return filepath.Join(s.programs.PostgresBin, name) }
 

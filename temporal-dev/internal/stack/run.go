@@ -77,6 +77,9 @@ const commandGrace = 10 * time.Second
 // own. When ctx ends all of the group is asked to end, and killed a little
 // later. Nothing that the command has started outlives it.
 func (s *Stack) runCommand(ctx context.Context, argv []string) (code int, err error) {
+	if lost := s.lost(os.Environ()); len(lost) > 0 {
+		s.say("  removed from the command's environment: %s", strings.Join(lost, ", "))
+	}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = append(scrub(os.Environ()), append(s.Env(), s.Mark())...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -107,15 +110,31 @@ func (s *Stack) runCommand(ctx context.Context, argv []string) (code int, err er
 	return 0, nil
 }
 
+// choicePrefix begins every variable by which tests and benchmarks choose what
+// they do. TestEverySwitchReachesTheCommand holds the repository to it.
+const choicePrefix = "STEVEDORE_TEST_"
+
 // scrub removes what would lead the command to other services than those of
-// the stack. Variables that only choose what tests do stay.
+// the stack. Variables with choicePrefix stay.
 func scrub(environ []string) []string {
 	services := []string{"STEVEDORE_", "TEMPORAL_", "PG", "AWS_", "MINIO_", "RABBITMQ_", "DEVSTACK_"}
-	choices := []string{"STEVEDORE_TEST_", "STEVEDORE_DEV_", "STEVEDORE_CHAOS", "STEVEDORE_BENCH_", "STEVEDORE_PROPERTY_"}
 	return slices.DeleteFunc(slices.Clone(environ), func(line string) bool {
 		begins := func(prefix string) bool { return strings.HasPrefix(line, prefix) }
-		return slices.ContainsFunc(services, begins) && !slices.ContainsFunc(choices, begins)
+		return slices.ContainsFunc(services, begins) && !begins(choicePrefix)
 	})
+}
+
+// lost returns the names of stevedore's variables that scrub removes and the
+// stack does not set: switches that a caller believes in and nothing reads.
+func (s *Stack) lost(environ []string) (names []string) {
+	kept := scrub(environ)
+	for _, line := range environ {
+		name, _, _ := strings.Cut(line, "=")
+		if strings.HasPrefix(name, "STEVEDORE_") && !slices.Contains(kept, line) && s.Get(name) == "" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // startReaper starts the process that takes the stack down. The stop function

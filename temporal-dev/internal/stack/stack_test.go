@@ -103,6 +103,7 @@ func TestUpRepairDown(t *testing.T) {
 		}
 	}
 	onlyLoopback(t, s)
+	writeAheadLog(t, filepath.Join(dir, "temporal.db"))
 
 	again, err := Open(repo, dir, false, os.Stderr) // as another process would
 	if err != nil {
@@ -131,6 +132,35 @@ func TestUpRepairDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	noneBelow(t, dir)
+}
+
+// TestTheServersSearchAttributesAreStevedores: setup would add others, late.
+func TestTheServersSearchAttributesAreStevedores(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("../../../internal/ingest/ids.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(source), `= "Stevedore`); n != len(searchAttributes) {
+		t.Errorf("stevedore has %d search attributes, the server starts with %v", n, searchAttributes)
+	}
+	for _, attribute := range searchAttributes {
+		name, _, _ := strings.Cut(attribute, "=")
+		if !strings.Contains(string(source), `"`+name+`"`) {
+			t.Errorf("stevedore has no search attribute %s", name)
+		}
+	}
+}
+
+// writeAheadLog checks the header of a SQLite database: bytes 18 and 19 are its
+// write and read versions, 2 with a write-ahead log
+// (https://sqlite.org/fileformat.html#file_format_version_numbers).
+func writeAheadLog(t *testing.T, name string) {
+	t.Helper()
+	header, err := os.ReadFile(name)
+	if err != nil || len(header) < 20 || header[18] != 2 || header[19] != 2 {
+		t.Errorf("%s is not in WAL mode: %v, %v", name, header[:min(20, len(header))], err)
+	}
 }
 
 // killByFile kills the process that the file in pids names, as people do.

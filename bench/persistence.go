@@ -1,0 +1,69 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// persistenceLine is one counter of the Temporal server's requests to its
+// database, visibility included.
+var persistenceLine = regexp.MustCompile(`(?m)^(?:visibility_)?persistence_requests\{.*?operation="(\w+)".*?\} (\S+)$`)
+
+// reading are the beginnings of operations that change nothing.
+var reading = []string{"Get", "List", "Read", "Count", "Describe", "Assert", "Scan"}
+
+// PersistenceWrites returns how many requests that change something the
+// Temporal server has made to its database since it started. Each is one SQLite
+// transaction; one that appends history makes a second one for the events. The
+// server does not count transactions themselves.
+func PersistenceWrites(ctx context.Context) (float64, error) {
+	url, err := TemporalMetricsURL()
+	if err != nil {
+		return 0, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, err
+	}
+	return countWrites(string(text))
+}
+
+func countWrites(text string) (sum float64, err error) {
+	lines := persistenceLine.FindAllStringSubmatch(text, -1)
+	if len(lines) == 0 {
+		return 0, fmt.Errorf("the metrics have no persistence_requests: %.200q", text)
+	}
+	for _, line := range lines {
+		n, err := strconv.ParseFloat(line[2], 64)
+		if err != nil {
+			return 0, err
+		}
+		if !reads(line[1]) {
+			sum += n
+		}
+	}
+	return sum, nil
+}
+
+func reads(operation string) bool {
+	for _, prefix := range reading {
+		if strings.HasPrefix(operation, prefix) && !strings.HasPrefix(operation, "GetOrCreate") {
+			return true
+		}
+	}
+	return false
+}
