@@ -19,13 +19,17 @@ import (
 // checkpointBytes is how far apart a download's checkpoints are at most.
 const checkpointBytes = 32 << 20
 
-// seeds are those of random runs: STEVEDORE_CHAOS_SEED, or the same ones in
+// seeds are those of random runs: STEVEDORE_TEST_SEED, or the same ones in
 // every run, so that two runs of a commit do the same.
-func seeds() []uint64 {
-	if seed, err := strconv.ParseUint(os.Getenv("STEVEDORE_CHAOS_SEED"), 10, 64); err == nil {
-		return []uint64{seed}
+func seeds(t *testing.T) []uint64 {
+	t.Helper()
+	text := os.Getenv("STEVEDORE_TEST_SEED")
+	if text == "" {
+		return []uint64{20261125, 71}
 	}
-	return []uint64{20261125, 71}
+	seed, err := strconv.ParseUint(text, 10, 64)
+	require.NoError(t, err, "STEVEDORE_TEST_SEED")
+	return []uint64{seed}
 }
 
 // seeded returns random numbers that the seed repeats.
@@ -63,7 +67,7 @@ func TestFault57_KillAtRandomBytes(t *testing.T) {
 	long(t)
 	t.Parallel()
 	const size, kills = 1 << 30, 4
-	random := seeded(t, seeds()[0])
+	random := seeded(t, seeds(t)[0])
 	h := rig.NewHarbour(t)
 	h.Allow(10 * rig.Patience)
 	acme, sftp := slowServer(h, "acme", 96<<10)
@@ -102,7 +106,7 @@ func TestAKilledUploadReadsNothingAgain(t *testing.T) {
 	long(t)
 	t.Parallel()
 	const size, kills = 1 << 30, 3
-	random := seeded(t, seeds()[0])
+	random := seeded(t, seeds(t)[0])
 	h := rig.NewHarbour(t)
 	h.Allow(10 * rig.Patience)
 	acme, sftp := slowServer(h, "acme", 1<<20)
@@ -140,7 +144,7 @@ func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	const large = 64 << 20
 	files := 50
-	if os.Getenv("STEVEDORE_CHAOS") != "" {
+	if os.Getenv("STEVEDORE_TEST_CHAOS") != "" {
 		files = 200
 	}
 	h := rig.NewHarbour(t)

@@ -40,9 +40,9 @@ type storm struct {
 // everything to arrive exactly once when the storm is over.
 func TestFault63_Chaos(t *testing.T) {
 	t.Parallel()
-	lasts, with := 30*time.Second, seeds()[:1]
-	if os.Getenv("STEVEDORE_CHAOS") != "" {
-		lasts, with = 5*time.Minute, seeds()
+	lasts, with := 30*time.Second, seeds(t)[:1]
+	if os.Getenv("STEVEDORE_TEST_CHAOS") != "" {
+		lasts, with = 5*time.Minute, seeds(t)
 	}
 	for _, seed := range with {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { rig.Main(m) }
 // long skips a test that takes minutes unless it was asked for.
 func long(t *testing.T) {
 	t.Helper()
-	if os.Getenv("STEVEDORE_CHAOS") == "" {
+	if os.Getenv("STEVEDORE_TEST_CHAOS") == "" {
 		t.Skip("takes minutes: make chaos")
 	}
 }

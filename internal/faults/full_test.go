@@ -28,7 +28,7 @@ func TestFault42_StoreReallyFull(t *testing.T) {
 	newOwnStore(t, h, volume)
 	ballast, free := fillVolume(t, volume, 8<<20)
 	require.Less(t, free, int64(16<<20))
-	acme := h.AddServer("acme", nil)
+	acme := h.AddServer("acme", rig.Staged)
 	acme.Write("a.bin", rig.Random(18<<20))
 	h.StartWorker()
 	scan := h.Scan()
@@ -116,9 +116,7 @@ func ownTablespace(t *testing.T, h *rig.Harbour) (volume string) {
 	var data string
 	administer(t, target, func(conn *pgx.Conn) error { return conn.QueryRow(t.Context(), "SHOW data_directory").Scan(&data) })
 	owner, err := os.Stat(data)
-	if err != nil {
-		t.Skipf("PostgreSQL is not on this machine: %v", err)
-	}
+	require.NoError(t, err, "the data of PostgreSQL must be on this machine")
 	// PostgreSQL must get there, and the test's own folders are private.
 	parent, err := os.MkdirTemp("", "stevedore-tablespace-")
 	require.NoError(t, err)

@@ -23,7 +23,7 @@ func slowServer(h *rig.Harbour, name string, rate int) (*testenv.SSHD, *rig.Line
 	var line *rig.Line
 	sshd := h.AddServer(name, func(s *ingest.Server) {
 		line = rig.NewLine(h.T, s.Host, s.Port)
-		s.Port = line.Port
+		s.Port, s.Transfer = line.Port, ingest.TransferStaged
 	})
 	line.Spoil("bandwidth", map[string]int{"rate": rate})
 	return sshd, line
@@ -146,7 +146,7 @@ func temporalLine(t *testing.T) (line *rig.Line, variable string) {
 func TestFault59_TemporalIsAway(t *testing.T) {
 	t.Parallel()
 	away := 6 * time.Second
-	if os.Getenv("STEVEDORE_CHAOS") != "" {
+	if os.Getenv("STEVEDORE_TEST_CHAOS") != "" {
 		away = 5 * time.Minute
 	}
 	h := rig.NewHarbour(t)

@@ -17,41 +17,62 @@ import (
 	"stevedore/workflows"
 )
 
-// quickPoints are killed at in every run; the others by `make chaos`. They are
-// the ones at which something stands outside that the ledger does not know of.
-var quickPoints = []string{
-	"after fetch", "before ledger downloaded", "after put", "after announce", "after ledger completed", "after rename",
+// kills are the transfer modes whose steps are killed at, each with the points
+// that are tried in every run; the others are tried by `make chaos`. The quick
+// ones are those at which something stands outside that the ledger does not have.
+var kills = []struct {
+	mode   ingest.Mode
+	size   int
+	change func(*ingest.Server)
+	points []string
+	quick  []string
+}{
+	{ingest.ModeMemory, 100_000, nil, rig.CrashPointsOf(ingest.ModeMemory), []string{
+		"after reserve slots", "after start ingest", "after ledger downloading", "after put", "after ledger uploaded", "after announce",
+		"after ledger completed", "after remove",
+	}},
+	{ingest.ModeStaged, 100_000, rig.Staged, rig.CrashPointsOf(ingest.ModeStaged), []string{
+		"after fetch", "before ledger downloaded", "after put", "after announce", "after ledger completed", "after rename",
+	}},
+	// Verified by a step of its own on its host where the checksum needs it, and
+	// uploaded in parts.
+	{ingest.ModeStaged, 18 << 20, rig.Staged, rig.CrashPointsOf(ingest.ModeStaged), nil},
+	{ingest.ModeDirect, 18 << 20, rig.Direct, rig.CrashPointsOf(ingest.ModeDirect), []string{
+		"after begin upload", "after save transfer", "before complete upload", "after complete upload", "after announce",
+	}},
 }
 
 // TestFault57_KillAtEveryStepBoundary kills the worker process at every point
-// between two steps, and lets another one finish. A file of 18 MiB is verified
-// by a step of its own on its host and goes up in parts.
+// between two steps, and lets another one finish.
 func TestFault57_KillAtEveryStepBoundary(t *testing.T) {
 	t.Parallel()
-	for _, point := range rig.CrashPoints {
-		for _, size := range []int{100_000, 18 << 20} {
-			t.Run(fmt.Sprintf("%s/%d bytes", strings.ReplaceAll(point, " ", "_"), size), func(t *testing.T) {
-				if size > 100_000 || !slices.Contains(quickPoints, point) {
+	for _, kill := range kills {
+		for _, point := range kill.points {
+			t.Run(fmt.Sprintf("%s/%s/%d bytes", kill.mode, strings.ReplaceAll(point, " ", "_"), kill.size), func(t *testing.T) {
+				if !slices.Contains(kill.quick, point) {
 					long(t)
 				}
 				t.Parallel()
 				switch _, of, _ := strings.Cut(point, " "); of {
 				case "ledger error", "ledger ready":
-					killParked(t, point, size)
+					killParked(t, point, kill.size, kill.change)
 				case "ledger vanished":
-					killVanished(t, point, size)
+					killVanished(t, point, kill.size, kill.change)
 				default:
-					killAt(t, point, size)
+					killAt(t, point, kill.size, kill.change)
 				}
 			})
 		}
 	}
 }
 
-func killAt(t *testing.T, point string, size int) {
+func killAt(t *testing.T, point string, size int, change func(*ingest.Server)) {
 	h := rig.NewHarbour(t)
 	moved, removed := strings.HasSuffix(point, "rename"), strings.HasSuffix(point, "remove")
 	acme := h.AddServer("acme", func(s *ingest.Server) {
+		if change != nil {
+			change(s)
+		}
 		switch {
 		case moved:
 			s.AfterIngest = ingest.AfterIngest("move:" + filepath.Dir(s.RootPath) + "/done")
@@ -84,9 +105,9 @@ func killAt(t *testing.T, point string, size int) {
 
 // killParked kills the worker around the parking of a file whose checksum file
 // is wrong, or around the retry that an operator asks for.
-func killParked(t *testing.T, point string, size int) {
+func killParked(t *testing.T, point string, size int, change func(*ingest.Server)) {
 	h := rig.NewHarbour(t)
-	acme := h.AddServer("acme", nil)
+	acme := h.AddServer("acme", change)
 	content := rig.Random(size)
 	acme.Write("a.bin", content)
 	acme.Write("a.bin.sha256", []byte(rig.Digest([]byte("other"))+"  a.bin\n"))
@@ -118,9 +139,9 @@ func killParked(t *testing.T, point string, size int) {
 
 // killVanished kills the worker around the end of a file that is listed and not
 // there.
-func killVanished(t *testing.T, point string, size int) {
+func killVanished(t *testing.T, point string, size int, change func(*ingest.Server)) {
 	h := rig.NewHarbour(t)
-	odd := h.AddOdd("odd", nil)
+	odd := h.AddOdd("odd", change)
 	odd.Write("a.bin", rig.Random(size))
 	odd.Be(testenv.OddHooks{Open: func(string) error { return os.ErrNotExist }})
 	first := h.StartProcess(rig.ProcessOptions{Crash: point})

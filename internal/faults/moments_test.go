@@ -99,6 +99,18 @@ func (o objectsMoments) Put(ctx context.Context, req ingest.Put) (ingest.Object,
 	return object, err
 }
 
+func (o objectsMoments) PutBytes(ctx context.Context, req ingest.PutBytes) (ingest.Object, error) {
+	put := ingest.Put{Key: req.Key, Size: int64(len(req.Body)), SHA256: req.SHA256, Metadata: req.Metadata}
+	if o.m.beforePut != nil {
+		o.m.beforePut(put)
+	}
+	object, err := o.Objects.PutBytes(ctx, req)
+	if err == nil && o.m.afterPut != nil {
+		o.m.afterPut(put)
+	}
+	return object, err
+}
+
 type announcerMoments struct {
 	activities.Announcer
 	m moments

@@ -27,7 +27,7 @@ func TestFault38_KillBetweenParts(t *testing.T) {
 	t.Parallel()
 	h := rig.NewHarbour(t)
 	proxy := newStoreProxy(t, h)
-	acme := h.AddServer("acme", nil)
+	acme := h.AddServer("acme", rig.Staged)
 	acme.Write("a.bin", rig.Random(50<<20))
 	killed := make(chan struct{})
 	var held atomic.Int32
@@ -102,7 +102,7 @@ func TestFault40_TwoWorkersSameKey(t *testing.T) {
 			})
 			require.NoError(t, err)
 			t.Cleanup(other.Close)
-			acme := h.AddServer("acme", nil)
+			acme := h.AddServer("acme", rig.Staged)
 			acme.Write("a.bin", rig.Random(size))
 			h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
 				d.Objects = twins{Objects: d.Objects, other: other, t: t}
@@ -179,7 +179,7 @@ func TestFault42_StoreFull(t *testing.T) {
 				}
 				return isWrite(r)
 			}, nil)
-			acme := h.AddServer("acme", func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
+			acme := h.AddServer("acme", func(s *ingest.Server) { s.AfterIngest, s.Transfer = ingest.AfterDelete, ingest.TransferStaged })
 			content := rig.Random(size)
 			acme.Write("a.bin", content)
 			h.StartWorker()
@@ -237,7 +237,7 @@ func TestFault44_KeysRevoked(t *testing.T) {
 		}
 		return false
 	}, nil)
-	acme := h.AddServer("acme", nil)
+	acme := h.AddServer("acme", rig.Staged)
 	acme.Write("a.bin", rig.Random(40<<20))
 	h.StartWorker()
 	scan := h.Scan()

@@ -39,9 +39,7 @@ const rabbitPrograms = "/usr/lib/rabbitmq/bin/"
 func newOwnBroker(t *testing.T, h *rig.Harbour) *ownBroker {
 	t.Helper()
 	b := &ownBroker{t: t, server: rabbitPrograms + "rabbitmq-server", home: t.TempDir(), port: freePort(t)}
-	if !fileExists(b.server) {
-		t.Skipf("%s is missing: install rabbitmq-server", b.server)
-	}
+	require.FileExists(t, b.server, "install rabbitmq-server")
 	in := func(name string) string { return filepath.Join(b.home, name) }
 	settings := fmt.Sprintf("listeners.tcp.default = 127.0.0.1:%d\ndisk_free_limit.absolute = 1MB\n", b.port)
 	require.NoError(t, os.WriteFile(in("rabbitmq.conf"), []byte(settings), 0o600))

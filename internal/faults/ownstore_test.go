@@ -35,9 +35,7 @@ func newOwnStore(t *testing.T, h *rig.Harbour, folder string) *ownStore {
 	t.Helper()
 	program, err := filepath.Abs("../../bin/minio")
 	require.NoError(t, err)
-	if !fileExists(program) {
-		t.Skipf("%s is missing: make build", program)
-	}
+	require.FileExists(t, program, "run make build")
 	o := &ownStore{h: h, program: program, home: t.TempDir(), data: filepath.Join(folder, "data")}
 	s := testenv.S3{
 		Endpoint: fmt.Sprintf("127.0.0.1:%d", freePort(t)), AccessKey: "own-access-key", SecretKey: "own-secret-key", Bucket: h.S3.Bucket,
@@ -82,7 +80,7 @@ func TestFault44_KeyReallyRevoked(t *testing.T) {
 		}
 		return false
 	}, nil)
-	acme := h.AddServer("acme", nil)
+	acme := h.AddServer("acme", rig.Staged)
 	acme.Write("a.bin", rig.Random(60<<20))
 	h.StartWorker()
 	scan := h.Scan()

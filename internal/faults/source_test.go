@@ -58,7 +58,7 @@ func midway(t *testing.T, change func(*ingest.Server)) (h *rig.Harbour, acme *te
 	h.StartWorker()
 	acme = h.AddServer("acme", func(s *ingest.Server) {
 		line = rig.NewLine(t, s.Host, s.Port)
-		s.Port = line.Port
+		s.Port, s.Transfer = line.Port, ingest.TransferStaged
 		if change != nil {
 			change(s)
 		}

@@ -226,7 +226,7 @@ func (a *Auditor) look(ctx context.Context, f ingest.File) ([]StoredObject, erro
 	if err != nil || !found {
 		return nil, err
 	}
-	object := StoredObject{Key: head.Key, Size: head.Size, MetaSHA256: head.SHA256}
+	object := StoredObject{Key: head.Key, Size: head.Size, MetaSHA256: head.SHA256, Checksum: head.Checksum}
 	if a.Deep {
 		read, found, err := a.Objects.Digest(ctx, f.Bucket, f.ObjectKey)
 		if err != nil || !found {

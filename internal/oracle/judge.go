@@ -64,12 +64,8 @@ func (r rules) object(f ingest.File, objects []StoredObject) []Difference {
 	if o.Size != f.Size {
 		faults = append(faults, "has "+bytes(o.Size)+", the row says "+bytes(f.Size))
 	}
-	switch o.MetaSHA256 {
-	case f.Hash:
-	case "":
-		faults = append(faults, "has no SHA-256 in its metadata")
-	default:
-		faults = append(faults, "names SHA-256 "+o.MetaSHA256+" in its metadata, the row says "+f.Hash)
+	if fault := o.proof(f); fault != "" {
+		faults = append(faults, fault)
 	}
 	if o.SHA256 != "" && o.SHA256 != f.Hash {
 		faults = append(faults, "has bytes of SHA-256 "+o.SHA256+", the row says "+f.Hash)
@@ -80,7 +76,42 @@ func (r rules) object(f ingest.File, objects []StoredObject) []Difference {
 	return []Difference{d.why(Wrong, "object %s %s", o.Key, strings.Join(faults, "; "))}
 }
 
-// once lists the events that a way without an operator's help has exactly once.
+// proof returns what is wrong with what the store says of the object's content:
+// the hash in its metadata or, after a direct transfer, the checksum of its parts.
+func (o StoredObject) proof(f ingest.File) string {
+	switch {
+	case o.MetaSHA256 == f.Hash:
+		return ""
+	case o.MetaSHA256 != "":
+		return "names SHA-256 " + o.MetaSHA256 + " in its metadata, the row says " + f.Hash
+	case f.Mode != ingest.ModeDirect:
+		return "has no SHA-256 in its metadata"
+	case f.Checksum == "" || o.Checksum != f.Checksum:
+		return "has the checksum " + o.Checksum + ", the row says " + f.Checksum
+	default:
+		return ""
+	}
+}
+
+// direct lists the events of a direct transfer in parts, whose upload starts
+// before all bytes are read. One of a single part has the order of the other
+// modes.
+var direct = []ingest.EventType{
+	ingest.EventDiscovered, ingest.EventSettled, ingest.EventDownloadStarted, ingest.EventUploadStart, ingest.EventDownloaded,
+	ingest.EventVerified, ingest.EventUploaded, ingest.EventNotified,
+}
+
+// inOrder returns the events that a file has exactly once without an operator's
+// help, in the order they must have.
+func inOrder(mode ingest.Mode, order []ingest.EventType) []ingest.EventType {
+	early := slices.Index(order, ingest.EventUploadStart) < slices.Index(order, ingest.EventDownloaded)
+	if mode == ingest.ModeDirect && early {
+		return direct
+	}
+	return once
+}
+
+// once lists the events of the other modes, in their order.
 var once = []ingest.EventType{
 	ingest.EventDiscovered, ingest.EventSettled, ingest.EventDownloadStarted, ingest.EventDownloaded,
 	ingest.EventVerified, ingest.EventUploadStart, ingest.EventUploaded, ingest.EventNotified,
@@ -90,10 +121,9 @@ var once = []ingest.EventType{
 // complete, in order and not doubled. A file that was sent round again may
 // repeat them.
 func (r rules) events(row Row) (found []Difference) {
-	must, notified := once, slices.ContainsFunc(row.Events, func(e ingest.StoredEvent) bool { return e.Type == ingest.EventNotified })
+	notified := slices.ContainsFunc(row.Events, func(e ingest.StoredEvent) bool { return e.Type == ingest.EventNotified })
 	if !notified {
 		found = append(found, of(row.File).why(Missing, "the ledger has no event %s: it may never have been announced", ingest.EventNotified))
-		must = once[:len(once)-1]
 	}
 	if row.File.Round > 0 {
 		return found
@@ -103,6 +133,10 @@ func (r rules) events(row Row) (found []Difference) {
 		if slices.Contains(once, e.Type) && !r.again(order, e.Type) {
 			order = append(order, e.Type)
 		}
+	}
+	must := inOrder(row.File.Mode, order)
+	if !notified {
+		must = must[:len(must)-1]
 	}
 	if !slices.Equal(order, must) {
 		found = append(found, of(row.File).why(Wrong, "its events are %v, they must be %v", order, must))

@@ -42,6 +42,8 @@ type StoredObject struct {
 	// MetaSHA256 is what its metadata says.
 	SHA256     string
 	MetaSHA256 string
+	// Checksum is the store's own, see ingest.Object.
+	Checksum string
 }
 
 // Message is one announcement as a consumer gets it.

@@ -50,7 +50,7 @@ func stored(f ingest.File, objects []StoredObject) ingest.AuditSide {
 	if o.SHA256 != "" {
 		side.SHA256 = o.SHA256
 	}
-	if o.Size != f.Size || o.MetaSHA256 != f.Hash || o.SHA256 != "" && o.SHA256 != f.Hash {
+	if o.Size != f.Size || o.proof(f) != "" || o.SHA256 != "" && o.SHA256 != f.Hash {
 		side.State = ingest.SideWrong
 	}
 	return side

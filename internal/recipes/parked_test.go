@@ -31,14 +31,16 @@ type yard struct {
 	name string
 }
 
-func newYard(t *testing.T) *yard { return newYardWith(t, nil) }
+// newYard has small files moved in memory first, unless change fixes the transfer
+// mode; it may be nil.
+func newYard(t *testing.T, change func(*ingest.Server)) *yard { return newYardWith(t, change, nil) }
 
 // newYardWith has wrap, which may be nil, around the worker's parts.
-func newYardWith(t *testing.T, wrap func(activities.Deps) activities.Deps) *yard {
+func newYardWith(t *testing.T, change func(*ingest.Server), wrap func(activities.Deps) activities.Deps) *yard {
 	t.Helper()
 	y := &yard{Harbour: rig.NewHarbour(t), name: "acme-" + uuid.NewString()[:8]}
 	y.StartWorkerWith(y.Cfg, wrap)
-	y.SSHD = y.AddServer(y.name, nil)
+	y.SSHD = y.AddServer(y.name, change)
 	return y
 }
 
@@ -68,7 +70,7 @@ func (y *yard) decidedBy(f ingest.File) any {
 
 func TestRecipesForFilesThatWait(t *testing.T) {
 	t.Parallel()
-	y := newYard(t)
+	y := newYard(t, nil)
 	p := at(y.Harbour, client.DefaultNamespace)
 	files := y.park("a.csv", "b.csv", "c.csv", "d.csv", "e.csv", "f.csv", "g.csv", hostile)
 	last := len(files) - 1
@@ -93,7 +95,7 @@ func TestRecipesForFilesThatWait(t *testing.T) {
 	assert.Contains(t, status, `"parked":{"kind":"hash_mismatch"`)
 	assert.Contains(t, status, `"step":"verify"`)
 	assert.Contains(t, p.run("show-history", one...), "UpsertWorkflowSearchAttributes")
-	assert.Contains(t, p.run("show-steps", one...), "userMetadata.summary: fetch 100 B from "+y.name)
+	assert.Contains(t, p.run("show-steps", one...), "userMetadata.summary: download 100 B from "+y.name)
 	harmless(t, p.run("file-details", "FILE_UUID", files[last].UUID))
 
 	// Decided one by one.

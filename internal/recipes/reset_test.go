@@ -15,7 +15,7 @@ import (
 // TestRecipesForResets shows what a reset does and, above all, does not.
 func TestRecipesForResets(t *testing.T) {
 	t.Parallel()
-	y := newYard(t)
+	y := newYard(t, rig.Staged)
 	p := at(y.Harbour, client.DefaultNamespace)
 	y.Write("done.csv", rig.Random(200))
 	y.ScanAndWait()

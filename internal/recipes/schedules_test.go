@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
+	"stevedore/activities"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
@@ -22,6 +23,12 @@ import (
 // for hours.
 func newInstallation(t *testing.T) (*rig.Harbour, *person, admin.TemporalEngine) {
 	t.Helper()
+	return newInstallationWith(t, nil)
+}
+
+// newInstallationWith has wrap, which may be nil, around the worker's parts.
+func newInstallationWith(t *testing.T, wrap func(activities.Deps) activities.Deps) (*rig.Harbour, *person, admin.TemporalEngine) {
+	t.Helper()
 	h := &rig.Harbour{Rig: rig.New(t), Queue: ingest.TaskQueue}
 	var namespace string
 	h.Temporal, namespace = testenv.TemporalNamespace(t)
@@ -33,7 +40,7 @@ func newInstallation(t *testing.T) (*rig.Harbour, *person, admin.TemporalEngine)
 		_, err := engine.EnsureSchedule(h.Ctx, schedule)
 		require.NoError(t, err)
 	}
-	h.StartWorker()
+	h.StartWorkerWith(h.Cfg, wrap)
 	return h, at(h, namespace), engine
 }
 
@@ -51,7 +58,10 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 	t.Parallel()
 	h, p, engine := newInstallation(t)
 	require.NoError(t, h.S3.Core.RemoveBucket(h.Ctx, h.S3.Bucket))
-	acme := h.AddServer("acme", func(s *ingest.Server) { s.ScanInterval = 20 * time.Hour })
+	acme := h.AddServer("acme", func(s *ingest.Server) {
+		rig.Staged(s)
+		s.ScanInterval = 20 * time.Hour
+	})
 	stuck := func(name string) ingest.File {
 		t.Helper()
 		return h.File(acme.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.ErrorMessage != "" })
@@ -71,16 +81,26 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 	acme.Write("second.csv", rig.Random(200))
 	p.run("rescan", "SERVER_UUID", first.ServerUUID)
 	second := stuck("second.csv")
-	shows(p, "discover/"+first.ServerUUID, "`acme` **waits for the files in flight**", "2 are in flight of at most 4",
+	shows(p, "discover/"+first.ServerUUID, "`acme` **waits for the files in flight; its dispatcher starts those that are ready**", "at most 4 are in flight at a time",
 		"temporal workflow signal --workflow-id discover/"+first.ServerUUID+" --name rescan")
-	shows(p, "ingest/"+second.UUID, "**is being stored**, step 3 of 4", "temporal activity pause --workflow-id ingest/"+second.UUID+" --activity-type Upload")
+	shows(p, "ingest/"+second.UUID, "**is being uploaded**, step 3 of 4", "temporal activity pause --workflow-id ingest/"+second.UUID+" --activity-type Upload")
 	scan, err := p.shell(`temporal workflow list --query 'WorkflowType="ScanAllServers"'`)
 	require.NoError(t, err)
 	shows(p, regexp.MustCompile(`scan/schedule\S+`).FindString(scan), "This scan **has ended**; it was asked for by: `schedule`", "1 started", "`acme`: `discover/")
 
-	// One workflow is terminated, another cancelled; the reconciler brings both back.
+	// One workflow is terminated: the dispatcher starts another for its slot.
 	p.run("terminate", "FILE_UUID", first.UUID)
 	p.until("list-terminated", has(first.UUID, "Terminated"), "SERVER", "acme")
+	p.until("list-running", has(first.UUID))
+	assert.Nil(t, rig.Detail(h.Events(first.UUID), ingest.EventRequeued, "reason"), "it was in flight all the time")
+
+	// While no dispatcher runs, the reconciler brings it back, and also one that was
+	// cancelled. A dispatcher of a terminated scan ends at its next heartbeat; the
+	// fence makes that certain.
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.DiscoverWorkflowID(first.ServerUUID), "", "test"))
+	_, err = h.Store.TakeDispatch(h.Ctx, first.ServerUUID)
+	require.NoError(t, err)
+	p.run("terminate", "FILE_UUID", first.UUID)
 	p.run("cancel", "FILE_UUID", second.UUID)
 	cancelled := h.Parked(second.RemotePath)
 	assert.EqualValues(t, "cancelled", cancelled.ErrorKind)
@@ -88,10 +108,9 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 	p.run("reconcile-trigger")
 	p.until("list-reconciles", has("reconcile/schedule", "Completed"))
 	p.until("reconcile-now", func(string) bool {
-		now := h.File(first.RemotePath, func(ingest.File) bool { return true })
-		return now.Status != ingest.StatusUploading
+		return rig.Detail(h.Events(first.UUID), ingest.EventRequeued, "reason") != nil
 	})
-	assert.NotNil(t, rig.Detail(h.Events(first.UUID), ingest.EventRequeued, "reason"))
+	h.File(first.RemotePath, func(f ingest.File) bool { return f.Status == ingest.StatusReady })
 	shows(p, "reconcile/by-hand", "The reconciler **has ended**", "0 objects missing", "run 'stevedore setup'")
 
 	// Everything ends as if nothing had been done to it.
@@ -109,7 +128,7 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 	// A workflow that is started to announce a file again shows the same.
 	require.NoError(t, engine.StartIngest(h.Ctx, h.Completed(first.RemotePath), workflows.FileIngestInput{
 		FileUUID: first.UUID, ServerUUID: first.ServerUUID, Size: first.Size,
-		Renotify: &workflows.Decision{Actor: "ann", Reason: "the consumer lost its queue"}, StatusBySteps: true,
+		Renotify: &workflows.Decision{Actor: "ann", Reason: "the consumer lost its queue"},
 	}))
 	h.AwaitIngest(first.UUID)
 	described := p.run("describe-file", "FILE_UUID", first.UUID)

@@ -37,7 +37,7 @@ func attempt(described string) int {
 func TestRecipesForStepsThatAreTriedAgain(t *testing.T) {
 	t.Parallel()
 	tries := &tries{}
-	y := newYardWith(t, func(d activities.Deps) activities.Deps {
+	y := newYardWith(t, rig.Staged, func(d activities.Deps) activities.Deps {
 		d.Objects = countedTries{d.Objects, tries}
 		return d
 	})
@@ -135,7 +135,7 @@ func (s stall) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
 func TestAStepThatRunsIsPausedAtItsNextReport(t *testing.T) {
 	t.Parallel()
 	reached, release := make(chan struct{}, 1), make(chan struct{})
-	y := newYardWith(t, func(d activities.Deps) activities.Deps {
+	y := newYardWith(t, rig.Staged, func(d activities.Deps) activities.Deps {
 		d.Objects = stall{d.Objects, reached, release}
 		return d
 	})
@@ -148,6 +148,9 @@ func TestAStepThatRunsIsPausedAtItsNextReport(t *testing.T) {
 	p.run("pause-activity", "FILE_UUID", file.UUID)
 	p.until("describe-file", has(paused, "an operator paused or reset this step"), "FILE_UUID", file.UUID)
 	assert.Empty(t, y.File(file.RemotePath, func(ingest.File) bool { return true }).ErrorMessage, "a pause is no error")
+	slots, err := y.Store.Slots(y.Ctx, file.ServerUUID)
+	require.NoError(t, err)
+	require.Len(t, slots, 1, "a paused step keeps its slot")
 	close(release)
 	p.run("unpause-activity", "FILE_UUID", file.UUID)
 	y.Completed(file.RemotePath)

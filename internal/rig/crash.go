@@ -3,36 +3,35 @@ package rig
 import (
 	"context"
 	"os"
+	"slices"
 	"syscall"
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
 )
 
-// CrashPoints are the boundaries of all steps at which a worker process can be
-// told to kill itself: before and after everything that a file's way leaves
-// outside the process. "after" the last of a step is before Temporal hears of it.
-var CrashPoints = []string{
-	"before observe", "after observe", "before promote", "after promote",
-	"before finish scan", "after finish scan",
-	"before reserve", "after reserve",
-	"before ledger downloading", "after ledger downloading",
-	"before fetch", "after fetch",
-	"before ledger downloaded", "after ledger downloaded",
-	"before digests", "after digests",
-	"before ledger verified", "after ledger verified",
-	"before ledger uploading", "after ledger uploading",
-	"before put", "after put",
-	"before ledger uploaded", "after ledger uploaded",
-	"before discard", "after discard",
-	"before announce", "after announce",
-	"before ledger completed", "after ledger completed",
-	"before rename", "after rename",
-	"before remove", "after remove",
-	// Parking, an operator's retry, and the end of a file that is gone.
-	"before ledger error", "after ledger error",
-	"before ledger ready", "after ledger ready",
-	"before ledger vanished", "after ledger vanished",
+// CrashPointsOf returns the boundaries of all steps of the mode at which a worker
+// process can be told to kill itself: before and after everything that a file
+// leaves outside the process. "after" the last of a step is before Temporal hears
+// of it.
+func CrashPointsOf(mode ingest.Mode) (points []string) {
+	steps := map[ingest.Mode][]string{
+		ingest.ModeMemory: {"ledger downloading", "put", "ledger uploaded"},
+		ingest.ModeStaged: {
+			"reserve", "ledger downloading", "fetch", "ledger downloaded", "ledger verified", "ledger uploading", "put", "ledger uploaded", "discard",
+		},
+		ingest.ModeDirect: {"ledger downloading", "begin upload", "save transfer", "complete upload", "ledger uploaded"},
+	}
+	for _, name := range slices.Concat(
+		[]string{"observe", "promote", "finish scan", "reserve slots", "start ingest"},
+		steps[mode],
+		[]string{"announce", "ledger completed", "rename", "remove"},
+		// Parking, an operator's retry, and the end of a file that is gone.
+		[]string{"ledger error", "ledger ready", "ledger vanished"},
+	) {
+		points = append(points, "before "+name, "after "+name)
+	}
+	return points
 }
 
 // crashPoint kills the process when it is reached.
@@ -71,10 +70,14 @@ func crashAt(point string) func(activities.Deps) activities.Deps {
 	return func(d activities.Deps) activities.Deps {
 		d.Ledger = crashLedger{d.Ledger, c}
 		d.Catalog = crashCatalog{d.Catalog, c}
+		d.Slots = crashSlots{d.Slots, c}
+		d.Workflows = crashWorkflows{d.Workflows, c}
 		d.Sources = crashSources{d.Sources, c}
 		d.Staging = crashStaging{d.Staging, c}
 		d.Objects = crashObjects{d.Objects, c}
 		d.Announcer = crashAnnouncer{d.Announcer, c}
+		d.Direct.Objects = crashDirect{d.Direct.Objects, c}
+		d.Direct.Transfers = crashTransfers{d.Direct.Transfers, c}
 		return d
 	}
 }
@@ -87,6 +90,36 @@ type crashLedger struct {
 // Apply may be the crash point.
 func (l crashLedger) Apply(ctx context.Context, change ingest.Change) error {
 	return aroundErr(l.c, "ledger "+string(change.To), func() error { return l.Ledger.Apply(ctx, change) })
+}
+
+// Take may be the crash point.
+func (l crashLedger) Take(ctx context.Context, change ingest.Change) (ingest.File, error) {
+	return around(l.c, "ledger "+string(change.To), func() (ingest.File, error) { return l.Ledger.Take(ctx, change) })
+}
+
+type crashSlots struct {
+	activities.Reservations
+	c crashPoint
+}
+
+// ReserveSlots may be the crash point, when it reserves something.
+func (s crashSlots) ReserveSlots(ctx context.Context, serverUUID string, fence int64, limit int) (ingest.Reservation, error) {
+	s.c.at("before reserve slots")
+	got, err := s.Reservations.ReserveSlots(ctx, serverUUID, fence, limit)
+	if err == nil && len(got.Slots) > 0 {
+		s.c.at("after reserve slots")
+	}
+	return got, err
+}
+
+type crashWorkflows struct {
+	activities.Workflows
+	c crashPoint
+}
+
+// StartIngest may be the crash point.
+func (w crashWorkflows) StartIngest(ctx context.Context, server ingest.Server, slot ingest.Slot) (bool, error) {
+	return around(w.c, "start ingest", func() (bool, error) { return w.Workflows.StartIngest(ctx, server, slot) })
 }
 
 type crashCatalog struct {
@@ -152,6 +185,11 @@ func (o crashObjects) Put(ctx context.Context, req ingest.Put) (ingest.Object, e
 	return around(o.c, "put", func() (ingest.Object, error) { return o.Objects.Put(ctx, req) })
 }
 
+// PutBytes may be the crash point.
+func (o crashObjects) PutBytes(ctx context.Context, req ingest.PutBytes) (ingest.Object, error) {
+	return around(o.c, "put", func() (ingest.Object, error) { return o.Objects.PutBytes(ctx, req) })
+}
+
 type crashAnnouncer struct {
 	activities.Announcer
 	c crashPoint
@@ -189,4 +227,29 @@ func (s crashSource) Rename(ctx context.Context, from, to string) error {
 // Remove may be the crash point.
 func (s crashSource) Remove(ctx context.Context, path string) error {
 	return aroundErr(s.c, "remove", func() error { return s.Source.Remove(ctx, path) })
+}
+
+type crashDirect struct {
+	activities.DirectObjects
+	c crashPoint
+}
+
+// BeginUpload may be the crash point.
+func (d crashDirect) BeginUpload(ctx context.Context, key string, metadata map[string]string) (string, error) {
+	return around(d.c, "begin upload", func() (string, error) { return d.DirectObjects.BeginUpload(ctx, key, metadata) })
+}
+
+// CompleteUpload may be the crash point.
+func (d crashDirect) CompleteUpload(ctx context.Context, req ingest.CompleteUpload) (ingest.Object, error) {
+	return around(d.c, "complete upload", func() (ingest.Object, error) { return d.DirectObjects.CompleteUpload(ctx, req) })
+}
+
+type crashTransfers struct {
+	activities.Transfers
+	c crashPoint
+}
+
+// SaveTransfer may be the crash point.
+func (t crashTransfers) SaveTransfer(ctx context.Context, file string, fence int64, cp ingest.TransferCheckpoint) error {
+	return aroundErr(t.c, "save transfer", func() error { return t.Transfers.SaveTransfer(ctx, file, fence, cp) })
 }

@@ -170,6 +170,9 @@ func (p *Process) Running() bool {
 	}
 }
 
+// Pid returns the process id.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
 // PeakMemory is the most memory in bytes that the process has had so far.
 func (p *Process) PeakMemory() int64 {
 	p.t.Helper()

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -83,6 +84,9 @@ func New(t *testing.T) *Rig {
 		"STEVEDORE_KEYSET_FILE=" + keys, "STEVEDORE_SFTP_ALLOW_NETWORKS=127.0.0.0/8",
 		"STEVEDORE_WORKER_STOP_TIMEOUT=20s",
 	}
+	if transferOfAll() == ingest.TransferDirect {
+		r.Env = append(r.Env, "STEVEDORE_TRANSFER_MEMORY_LIMIT=0")
+	}
 	r.Cfg, err = config.Load(config.Options{Environ: r.Env})
 	require.NoError(t, err)
 	r.UseDatabase(dsn)
@@ -122,6 +126,21 @@ func (r *Rig) Adopt(sshd *testenv.SSHD, name string, change func(*ingest.Server)
 	return r.Register(sshd, name, change)
 }
 
+// transferOfAll is the transfer setting of servers whose test does not choose one:
+// STEVEDORE_TEST_TRANSFER, by which `make chaos` runs every fault in every mode.
+// With "direct" no file is moved in memory. Empty is the default.
+func transferOfAll() ingest.TransferSetting {
+	return ingest.TransferSetting(os.Getenv("STEVEDORE_TEST_TRANSFER"))
+}
+
+// Staged is a change for AddServer and the like: all files of the server are
+// staged. Without one small files are moved in memory.
+func Staged(s *ingest.Server) { s.Transfer = ingest.TransferStaged }
+
+// Direct is like Staged for direct transfers; small files are still moved in
+// memory.
+func Direct(s *ingest.Server) { s.Transfer = ingest.TransferDirect }
+
 // Expect makes the verdict count on a server's files, by whomever it is
 // registered.
 func (r *Rig) Expect(sshd *testenv.SSHD, name string) {
@@ -133,7 +152,7 @@ func (r *Rig) Expect(sshd *testenv.SSHD, name string) {
 func (r *Rig) Register(sshd *testenv.SSHD, name string, change func(*ingest.Server)) ingest.Server {
 	r.T.Helper()
 	server := sshd.Server(name, uuid.NewString())
-	server.Settle, server.ScanInterval = 2*time.Second, scanInterval
+	server.Settle, server.ScanInterval, server.Transfer = 2*time.Second, scanInterval, transferOfAll()
 	if sshd.Password != "" {
 		server.PasswordEncrypted = r.Seal(server.UUID, vault.FieldPassword, []byte(sshd.Password))
 	} else {
@@ -215,7 +234,7 @@ func (r *Rig) AddOdd(name string, change func(*ingest.Server)) *testenv.OddSFTP 
 	r.T.Helper()
 	odd := testenv.StartOddSFTP(r.T)
 	server := odd.Server(name, uuid.NewString())
-	server.Settle, server.ScanInterval = 2*time.Second, scanInterval
+	server.Settle, server.ScanInterval, server.Transfer = 2*time.Second, scanInterval, transferOfAll()
 	server.PasswordEncrypted = r.Seal(server.UUID, vault.FieldPassword, []byte(odd.Password))
 	if change != nil {
 		change(&server)

@@ -44,9 +44,10 @@ func (s S3) read(ctx context.Context, key string) (oracle.StoredObject, error) {
 	if err != nil {
 		return oracle.StoredObject{}, err
 	}
-	info, err := body.Stat()
+	info, err := s.Core.StatObject(ctx, s.Bucket, key, minio.StatObjectOptions{Checksum: true})
 	return oracle.StoredObject{
-		Key: key, Size: size, SHA256: hex.EncodeToString(sum.Sum(nil)), MetaSHA256: info.UserMetadata["Sha256"],
+		Key: key, Size: size, SHA256: hex.EncodeToString(sum.Sum(nil)),
+		MetaSHA256: info.UserMetadata["Sha256"], Checksum: info.ChecksumSHA256,
 	}, err
 }
 

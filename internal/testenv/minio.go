@@ -39,6 +39,12 @@ func Bucket(t testing.TB) S3 {
 		Bucket:    "test-" + strings.ToLower(rand.Text()),
 	}
 	s.UseTLS, _ = strconv.ParseBool(optional("STEVEDORE_S3_USE_TLS"))
+	return s.create(t)
+}
+
+// create makes the bucket, which is removed when the test ends.
+func (s S3) create(t testing.TB) S3 {
+	t.Helper()
 	core, err := minio.NewCore(s.Endpoint, &minio.Options{
 		Creds: credentials.NewStaticV4(s.AccessKey, s.SecretKey, ""), Secure: s.UseTLS, Region: s.Region,
 	})

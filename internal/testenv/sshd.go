@@ -171,6 +171,17 @@ func (s *SSHD) KillSessions() {
 	}
 }
 
+// Pid returns the process id of the listener, whose descendants serve the
+// connections; 0 when it is stopped.
+func (s *SSHD) Pid() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		return 0
+	}
+	return s.process.Process.Pid
+}
+
 // Sessions returns the process ids that serve connections, to be signalled.
 func (s *SSHD) Sessions() []int {
 	s.mu.Lock()
