@@ -19,9 +19,13 @@ const (
 	// reserveBatch bounds the slots reserved by one transaction.
 	reserveBatch = 64
 	// pollSoon and pollLate bound the time between two looks for free slots and
-	// ready files. Files that end in this process wake the dispatcher earlier.
-	pollSoon = 20 * time.Millisecond
+	// ready files. Files that end in this process wake the dispatcher at once, so
+	// only those of other workers wait for a look.
+	pollSoon = 200 * time.Millisecond
 	pollLate = time.Second
+	// pollWaiting is the time between two tries to start a file whose workflow of
+	// before is just ending.
+	pollWaiting = 50 * time.Millisecond
 	// orphanCheck is the time between two looks for slots without a workflow.
 	orphanCheck = 15 * time.Second
 )
@@ -114,8 +118,11 @@ func (d *dispatcher) run(ctx context.Context) error {
 		if err := d.adopt(ctx, got.Server); err != nil {
 			return err
 		}
-		if len(got.Slots) > 0 || len(d.waiting) > 0 {
+		if len(got.Slots) > 0 {
 			pause = pollSoon
+		}
+		if len(d.waiting) > 0 {
+			pause = pollWaiting
 		}
 		if pause, err = d.wait(ctx, pause); err != nil {
 			return err

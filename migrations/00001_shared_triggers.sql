@@ -3,7 +3,7 @@
 -- +goose Up
 -- created_at and updated_at belong to the database: no client can backdate a row
 -- or forget to mark it as updated. Only a trigger before each row can replace the
--- values that a statement gives.
+-- values of a statement.
 -- +goose StatementBegin
 CREATE FUNCTION set_row_times() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

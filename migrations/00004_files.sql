@@ -82,7 +82,7 @@ CREATE TRIGGER files_times BEFORE UPDATE ON files
     FOR EACH ROW EXECUTE FUNCTION set_row_times();
 
 -- Once per statement: a group of changes costs one look at the transitions. By
--- hash join, because a listing updates a thousand rows at once.
+-- hash join, because a listing updates a thousand rows in one statement.
 -- +goose StatementBegin
 CREATE FUNCTION check_file_statuses() RETURNS trigger LANGUAGE plpgsql SET enable_nestloop = off AS $$
 DECLARE

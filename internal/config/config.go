@@ -125,7 +125,7 @@ type Transfer struct {
 	// MemoryBudget bounds the memory for file contents in one worker, in bytes.
 	MemoryBudget int64 `env:"STEVEDORE_TRANSFER_MEMORY_BUDGET" envDefault:"134217728" doc:"Bytes of files that one worker holds in memory at the same time, for memory and direct transfers"`
 	// DirectAbove is the size above which auto takes direct, in bytes.
-	DirectAbove int64 `env:"STEVEDORE_TRANSFER_DIRECT_ABOVE" envDefault:"1073741824" doc:"Size in bytes above which files of servers with transfer=auto are moved directly, without staging"`
+	DirectAbove int64 `env:"STEVEDORE_TRANSFER_DIRECT_ABOVE" envDefault:"268435456" doc:"Size in bytes above which files of servers with transfer=auto are moved directly, without staging"`
 }
 
 // Vault protects the credentials of SFTP servers in the database.

@@ -16,7 +16,7 @@ func (s *Store) Claim(ctx context.Context, fileUUID string) (ingest.File, error)
 // Take raises the file's fence and, in the same transaction, applies the change
 // under the new fence if the file is in one of the statuses of change.From; an
 // empty From accepts every status, change.Fence is ignored. It returns the file
-// as it is afterwards. Errors are those of Apply; then the fence stays.
+// after the change. Errors are those of Apply; then the fence stays the same.
 func (s *Store) Take(ctx context.Context, change ingest.Change) (ingest.File, error) {
 	return s.record(ctx, change, true)
 }
@@ -52,7 +52,7 @@ func (s *Store) record(ctx context.Context, change ingest.Change, take bool) (in
 
 // request is a change that waits to be committed.
 type request struct {
-	// ctx is the caller's: when it has ended, nobody waits.
+	// ctx is the caller's: a request whose caller has left is dropped.
 	ctx    context.Context
 	id     string
 	change ingest.Change
@@ -81,7 +81,7 @@ func newRequest(ctx context.Context, change ingest.Change, take bool) (*request,
 	return &request{ctx: ctx, id: id, change: change, facts: facts, take: take, done: make(chan struct{})}, nil
 }
 
-// facts are events as the database takes them, one list per column.
+// facts are events as arguments, one list per column.
 type facts struct {
 	types, keys, details []string
 }

@@ -35,7 +35,7 @@ type committer struct {
 	running sync.WaitGroup
 }
 
-// submit has the request committed; r.done tells when.
+// submit has the request committed; r.done is closed when it has a result.
 func (s *Store) submit(r *request) error {
 	if r.ctx.Err() != nil {
 		return r.ended()
@@ -77,7 +77,7 @@ func (s *Store) commitWaiting() {
 	}
 }
 
-// next takes the requests of the next group: at most one for each file, none for a
+// next returns the requests of the next group: at most one for each file, none for a
 // file that is being changed. Without any the goroutine ends.
 func (c *committer) next() (requests []*request) {
 	c.mu.Lock()

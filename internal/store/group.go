@@ -14,7 +14,7 @@ import (
 // file.
 type group struct {
 	requests []*request
-	// wait says whether to wait for files that another transaction has locked.
+	// wait is whether to wait for files that another transaction has locked.
 	wait bool
 
 	// What one try read and decided.

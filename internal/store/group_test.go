@@ -170,7 +170,7 @@ func TestChangesOfOneFileKeepTheirOrder(t *testing.T) {
 	b.requireExact(t)
 }
 
-// A caller that gives up leaves at once; others and later changes are not
+// A caller that gives up returns without waiting; others and later changes are not
 // affected, and nothing is left running when the store is closed.
 func TestACallerThatGivesUpLeavesAtOnce(t *testing.T) {
 	b := setup(t)
