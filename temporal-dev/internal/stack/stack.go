@@ -26,6 +26,10 @@ import (
 // minute on a cold, busy machine.
 const startTimeout = 3 * time.Minute
 
+// startTries is how often a part is started that ends before it answers: Temporal
+// chooses ports for its inner services that another part may take first.
+const startTries = 3
+
 // freeTimeout is how long the port of a process that has ended may stay taken.
 const freeTimeout = 10 * time.Second
 
@@ -142,10 +146,11 @@ func (s *Stack) start(ctx context.Context, p part) (started bool, err error) {
 		started = true
 	}
 	err = s.await(ctx, p)
-	if errors.Is(err, errEnded) && !started {
+	for try := 1; errors.Is(err, errEnded) && try < startTries; try++ {
 		// It was dying when we looked: a killed process is still there for a moment.
+		// Or a port that it chose by itself was taken by another part meanwhile.
 		if err := s.launch(ctx, p); err != nil {
-			return false, err
+			return started, err
 		}
 		started = true
 		err = s.await(ctx, p)
