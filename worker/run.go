@@ -119,9 +119,8 @@ const (
 	workersPerHost = 5
 	// tidyingAtOnce is how many clean-ups run at a time; each takes moments.
 	tidyingAtOnce = 4
-	// workflowPollers is the number of pollers for workflow tasks. The SDK's two
-	// are not enough for thousands of short workflows (measured: FACTS of 0.3.0 in
-	// docs/performance.md).
+	// workflowPollers is the number of pollers for workflow tasks; the SDK's default
+	// is two. They serve starts that were not eager and tasks after the first.
 	workflowPollers = 8
 	// activitiesAtOnce bounds the activities of the shared queue: each server that
 	// has files in flight keeps a dispatcher there.

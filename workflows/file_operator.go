@@ -191,7 +191,6 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 	}
 	f.parked, f.decision, f.step = nil, nil, d.From
 	f.restages, f.mismatches, f.note = 0, 0, ""
-	f.host.Direct = false
 	if outcome.Status == ingest.StatusSkipped {
 		f.discard(ctx)
 		return outcome.Status, nil
