@@ -20,10 +20,19 @@ import (
 
 // slowServer is a server behind a slow line, in KiB per second.
 func slowServer(h *rig.Harbour, name string, rate int) (*testenv.SSHD, *rig.Line) {
+	return lineTo(h, name, rate, func(s *ingest.Server) { s.Transfer = ingest.TransferStaged })
+}
+
+// lineTo adds a server behind a line with rate in KiB per second and connection.
+// edit may change its settings.
+func lineTo(h *rig.Harbour, name string, rate int, edit func(*ingest.Server)) (*testenv.SSHD, *rig.Line) {
 	var line *rig.Line
 	sshd := h.AddServer(name, func(s *ingest.Server) {
 		line = rig.NewLine(h.T, s.Host, s.Port)
-		s.Port, s.Transfer = line.Port, ingest.TransferStaged
+		s.Port = line.Port
+		if edit != nil {
+			edit(s)
+		}
 	})
 	line.Spoil("bandwidth", map[string]int{"rate": rate})
 	return sshd, line

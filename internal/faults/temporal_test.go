@@ -28,17 +28,19 @@ func TestFault59_TemporalKilled(t *testing.T) {
 	t.Parallel()
 	h := rig.NewHarbour(t)
 	own, variable := newOwnTemporal(t, h)
-	slow, line := slowServer(h, "slow", 1<<10)
-	slow.Write("large.bin", rig.Random(8<<20))
-	acme := h.AddServer("acme", nil)
-	const small = 60
+	// The lines are so slow that most is still to do when the server is killed,
+	// however slow the machine, and they are mended afterwards.
+	slow, line := slowServer(h, "slow", 256)
+	slow.Write("large.bin", rig.Random(32<<20))
+	acme, acmeLine := lineTo(h, "acme", 128, nil)
+	const small = 120
 	for i := range small {
-		acme.Write(fmt.Sprintf("%03d.csv", i), rig.Random(500+i))
+		acme.Write(fmt.Sprintf("%03d.csv", i), rig.Random(256<<10+i))
 	}
 	h.StartProcess(rig.ProcessOptions{Env: []string{variable}})
 	scan := h.Scan()
 	large := h.File(slow.Path("large.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
-	rig.Eventually(t, func() bool { return completedFiles(h) >= small/4 }, rig.Patience, tick, "the small files do not arrive")
+	rig.Eventually(t, func() bool { return completedFiles(h) >= small/10 }, rig.Patience, tick, "the small files do not arrive")
 	acknowledged := keepStarting(h)
 	before := historyLengths(h)
 	own.kill()
@@ -59,6 +61,7 @@ func TestFault59_TemporalKilled(t *testing.T) {
 		require.NoError(t, err, "the start of %s was acknowledged and is lost", id)
 	}
 	line.Mend("bandwidth")
+	acmeLine.Mend("bandwidth")
 	h.AwaitScans(scan)
 	for _, f := range h.Files() {
 		h.AwaitIngest(h.Completed(f.RemotePath).UUID)
@@ -76,7 +79,7 @@ func TestFault59_TemporalRestoredFromAnOlderCopy(t *testing.T) {
 	h := rig.NewHarbour(t)
 	h.Allow(8 * rig.Patience)
 	own, variable := newOwnTemporal(t, h)
-	slow, line := slowServer(h, "slow", 512)
+	slow, line := slowServer(h, "slow", 128) // minutes for each file, until it is mended
 	acme := h.AddServer("acme", nil)
 	slow.Write("copied.bin", rig.Random(8<<20))
 	writeSmall(acme, "copied", 10)
