@@ -1,0 +1,9 @@
+package scale_test
+
+import (
+	"testing"
+
+	"stevedore/internal/rig"
+)
+
+func TestMain(m *testing.M) { rig.Main(m) }
