@@ -5,35 +5,59 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/minio/minio-go/v7"
+	"golang.org/x/sync/errgroup"
 
 	"stevedore/internal/oracle"
 )
 
-// Objects reads every object of the bucket and hashes it.
+// objectReaders is how many objects are read at a time.
+const objectReaders = 8
+
+// objectPatience bounds the reading of one object.
+const objectPatience = 2 * time.Minute
+
+// Objects reads every object of the bucket and hashes it. It is bounded by object,
+// not as a whole: there may be a hundred thousand.
 func (s S3) Objects(t testing.TB) []oracle.StoredObject {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
 	var objects []oracle.StoredObject
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(context.Background())
+	group.SetLimit(objectReaders)
 	for info := range s.Core.Client.ListObjects(ctx, s.Bucket, minio.ListObjectsOptions{Recursive: true}) {
-		if info.Err != nil {
-			t.Fatalf("list bucket %s: %v", s.Bucket, info.Err)
-		}
-		object, err := s.read(ctx, info.Key)
-		if err != nil {
-			t.Fatalf("read object %s: %v", info.Key, err)
-		}
-		objects = append(objects, object)
+		group.Go(func() error {
+			if info.Err != nil {
+				return fmt.Errorf("list bucket %s: %w", s.Bucket, info.Err)
+			}
+			object, err := s.read(ctx, info.Key)
+			if err != nil {
+				return fmt.Errorf("read object %s: %w", info.Key, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			objects = append(objects, object)
+			return nil
+		})
 	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(objects, func(a, b oracle.StoredObject) int { return strings.Compare(a.Key, b.Key) })
 	return objects
 }
 
 func (s S3) read(ctx context.Context, key string) (oracle.StoredObject, error) {
+	ctx, cancel := context.WithTimeout(ctx, objectPatience)
+	defer cancel()
 	body, err := s.Core.Client.GetObject(ctx, s.Bucket, key, minio.GetObjectOptions{})
 	if err != nil {
 		return oracle.StoredObject{}, err

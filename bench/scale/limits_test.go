@@ -1,0 +1,116 @@
+package scale_test
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"google.golang.org/protobuf/proto"
+
+	"stevedore/bench/scale"
+	"stevedore/internal/rig"
+)
+
+// Temporal's limits: at the first two it suggests to continue as new, at the
+// third it warns.
+const (
+	limitEvents  = 4096
+	limitHistory = 4 << 20
+	limitPayload = 512 << 10
+	// limitPending is far below Temporal's limit of 2,000: a scan's activities
+	// are its listing, its second look at settling files, and its dispatcher.
+	limitPending = 10
+)
+
+// requireLimits follows all runs of a workflow that has ended, from its latest
+// back to its first, and fails if one has too many or too large events.
+func requireLimits(h *rig.Harbour, workflowID string) {
+	h.T.Helper()
+	runs, runID := 0, ""
+	var events, size int64
+	largest := 0
+	for {
+		runs++
+		described, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, workflowID, runID)
+		require.NoError(h.T, err)
+		info := described.GetWorkflowExecutionInfo()
+		events, size = max(events, info.GetHistoryLength()), max(size, info.GetHistorySizeBytes())
+		history := h.Temporal.GetWorkflowHistory(h.Ctx, workflowID, runID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		runID = ""
+		for history.HasNext() {
+			event, err := history.Next()
+			require.NoError(h.T, err)
+			largest = max(largest, proto.Size(event)) // no payload is larger than its event
+			runID = max(runID, continuedFrom(event))
+		}
+		if runID == "" {
+			break
+		}
+	}
+	scale.Figure(h.T, "%s: %d runs, at most %d events, %d bytes of history and %d bytes in one event", workflowID, runs, events, size, largest)
+	require.Less(h.T, events, int64(limitEvents))
+	require.Less(h.T, size, int64(limitHistory))
+	require.Less(h.T, largest, limitPayload)
+}
+
+// continuedFrom is the run before this one, if the event is its first.
+func continuedFrom(event *historypb.HistoryEvent) string {
+	return event.GetWorkflowExecutionStartedEventAttributes().GetContinuedExecutionRunId()
+}
+
+// limitWatch looks again and again at what only running workflows show: pending
+// activities and their heartbeats.
+type limitWatch struct {
+	h    *rig.Harbour
+	stop context.CancelFunc
+	done sync.WaitGroup
+	// looks is how often a pending activity was seen.
+	looks, pending, heartbeat int
+}
+
+func watchLimits(h *rig.Harbour, workflowIDs ...string) *limitWatch {
+	ctx, stop := context.WithCancel(h.Ctx)
+	w := &limitWatch{h: h, stop: stop}
+	h.T.Cleanup(stop)
+	w.done.Go(func() {
+		tick := time.NewTicker(500 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			for _, id := range workflowIDs {
+				if described, err := h.Temporal.DescribeWorkflowExecution(ctx, id, ""); err == nil {
+					w.look(described.GetPendingActivities())
+				}
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return w
+}
+
+func (w *limitWatch) look(pending []*workflowpb.PendingActivityInfo) {
+	w.pending = max(w.pending, len(pending))
+	for _, activity := range pending {
+		w.looks++
+		w.heartbeat = max(w.heartbeat, proto.Size(activity.GetHeartbeatDetails()))
+	}
+}
+
+// require ends the watch and fails if a limit was exceeded, or nothing was seen.
+func (w *limitWatch) require() {
+	w.h.T.Helper()
+	w.stop()
+	w.done.Wait()
+	scale.Figure(w.h.T, "at most %d pending activities of a scan, %d bytes of heartbeat details (%d looks)", w.pending, w.heartbeat, w.looks)
+	require.Positive(w.h.T, w.looks, "no pending activity was seen")
+	require.Positive(w.h.T, w.heartbeat, "no heartbeat was seen")
+	require.LessOrEqual(w.h.T, w.pending, limitPending)
+	require.Less(w.h.T, w.heartbeat, limitPayload)
+}

@@ -1,0 +1,238 @@
+package scale_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"golang.org/x/sync/errgroup"
+
+	"stevedore/bench"
+	"stevedore/bench/scale"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+	"stevedore/workflows"
+)
+
+const (
+	// rescanMemory bounds the worker's peak memory in bytes.
+	rescanMemory = 500 << 20
+	// rescanEvents bounds the history of the scan's DiscoverFiles.
+	rescanEvents = 20
+	// rescanFolders is the number of small folders.
+	rescanFolders = 1000
+	// rescanChanged files are changed and as many are added for the second scan.
+	rescanChanged = 5
+)
+
+// TestScaleRescan lists a server again whose files are all known: half of them
+// in one folder, half in many. It takes at most a minute, little memory and few
+// history events, and changes no row. Then ten files are changed or added, and
+// the next scan finds these and no others.
+func TestScaleRescan(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	h.Allow(scale.Size(5*rig.Patience, time.Hour))
+	k := &knownFiles{t: t, n: scale.Size(20_000, 1_000_000), ledger: rescanLedger(t, h)}
+	k.sshd = testenv.StartSSHD(t, testenv.SSHDOptions{})
+	require.NoError(t, k.make())
+	server := h.Register(k.sshd, "acme", func(s *ingest.Server) { s.Settle = 0 })
+	k.record(server.UUID)
+	before := k.fingerprint()
+	require.Equal(t, k.n, before.rows)
+
+	worker := h.StartProcess(rig.ProcessOptions{})
+	first := rescan(h, worker, server.UUID)
+	require.Equal(t, int64(k.n), first.Seen)
+	require.Zero(t, first.New)
+	require.Zero(t, first.Started)
+	require.Equal(t, before, k.fingerprint(), "rows were changed or added")
+	require.LessOrEqual(t, first.events, rescanEvents)
+	require.LessOrEqual(t, worker.PeakMemory(), int64(rescanMemory))
+	require.LessOrEqual(t, first.took, scale.Size(rig.Patience, time.Minute))
+
+	changed := k.change()
+	second := rescan(h, worker, server.UUID)
+	require.Equal(t, int64(k.n+rescanChanged), second.Seen)
+	require.Equal(t, int64(len(changed)), second.New)
+	require.ElementsMatch(t, changed, k.newPaths(before.lastID))
+	require.Equal(t, before, k.fingerprintTo(before.lastID), "rows of known files were changed")
+	require.LessOrEqual(t, worker.PeakMemory(), int64(rescanMemory))
+}
+
+// rescanned is a DiscoverFiles that has ended.
+type rescanned struct {
+	workflows.DiscoverSummary
+	took   time.Duration
+	events int
+}
+
+// rescan scans and reports what that took.
+func rescan(h *rig.Harbour, worker *rig.Process, serverUUID string) (r rescanned) {
+	h.T.Helper()
+	cpu := rescanCPU(h.T, worker)
+	h.Scan()
+	id := ingest.DiscoverWorkflowID(serverUUID)
+	require.NoError(h.T, h.Temporal.GetWorkflow(h.Ctx, id, "").Get(h.Ctx, &r.DiscoverSummary))
+	used := rescanCPU(h.T, worker)
+	described, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, id, "")
+	require.NoError(h.T, err)
+	info := described.GetWorkflowExecutionInfo()
+	require.Equal(h.T, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, info.GetStatus())
+	r.took, r.events = info.GetCloseTime().AsTime().Sub(info.GetStartTime().AsTime()), int(info.GetHistoryLength())
+	scale.Figure(h.T, "%d files seen, %d new: %.1f s, %.0f files/s, %d history events, worker %d MiB at most, CPU worker %.1f s, PostgreSQL %.1f s",
+		r.Seen, r.New, r.took.Seconds(), float64(r.Seen)/r.took.Seconds(), r.events, worker.PeakMemory()>>20,
+		(used["worker"] - cpu["worker"]).Seconds(), (used["postgres"] - cpu["postgres"]).Seconds())
+	return r
+}
+
+// rescanCPU is the processor time so far of the worker and of PostgreSQL.
+func rescanCPU(t *testing.T, worker *rig.Process) map[string]time.Duration {
+	t.Helper()
+	services, err := bench.ServicePids()
+	require.NoError(t, err)
+	used := map[string]time.Duration{}
+	for name, pid := range map[string]int{"worker": worker.Pid(), "postgres": services["postgres"]} {
+		used[name], err = bench.TreeCPU(pid)
+		require.NoError(t, err)
+	}
+	return used
+}
+
+// knownFiles are n files on a server and their rows in the ledger. File i has
+// i%10 bytes and its time is a number of seconds after rescanEpoch.
+type knownFiles struct {
+	t      *testing.T
+	n      int
+	sshd   *testenv.SSHD
+	ledger *pgx.Conn
+}
+
+var rescanEpoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// path is the path below the root of file i, as in recordKnown.
+func (k *knownFiles) path(i int) string {
+	if i <= k.n/2 {
+		return fmt.Sprintf("large/file_%07d.csv", i)
+	}
+	return fmt.Sprintf("small/%03d/file_%07d.csv", i%rescanFolders, i)
+}
+
+// make makes the files, as sparse files because that is quick.
+func (k *knownFiles) make() error {
+	if err := os.MkdirAll(k.sshd.Path("large"), 0o755); err != nil {
+		return err
+	}
+	for i := range rescanFolders {
+		if err := os.MkdirAll(k.sshd.Path(fmt.Sprintf("small/%03d", i)), 0o755); err != nil {
+			return err
+		}
+	}
+	const makers = 4
+	var group errgroup.Group
+	for maker := range makers {
+		group.Go(func() error {
+			for i := 1 + maker; i <= k.n; i += makers {
+				if err := k.makeOne(i, int64(i%10)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+func (k *knownFiles) makeOne(i int, size int64) error {
+	path := k.sshd.Path(k.path(i))
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	if err := file.Truncate(size); err != nil {
+		return err
+	}
+	at := rescanEpoch.Add(time.Duration(i) * time.Second)
+	return os.Chtimes(path, at, at)
+}
+
+// change changes some known files and adds as many, and returns their paths.
+func (k *knownFiles) change() (paths []string) {
+	k.t.Helper()
+	for i := range rescanChanged {
+		added := k.n + 1 + i
+		require.NoError(k.t, k.makeOne(added, 7))
+		known := 1 + i*(k.n-1)/(rescanChanged-1) // the first to the last
+		require.NoError(k.t, k.makeOne(known, 11))
+		paths = append(paths, k.sshd.Path(k.path(added)), k.sshd.Path(k.path(known)))
+	}
+	return paths
+}
+
+const recordKnown = `
+INSERT INTO files (server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime, status, transfer_mode, file_hash, hash_algo,
+	minio_bucket, minio_object_key, minio_etag, completed_at)
+SELECT $1, p.dir || p.name, convert_to(p.dir || p.name, 'UTF8'), p.name, i % 10, $2::timestamptz + i * interval '1 second', 'completed', 'memory',
+	encode(sha256(i::text::bytea), 'hex'), 'sha256', 'files', 'files/2026/01/' || gen_random_uuid() || '/' || p.name, md5(i::text), now()
+FROM generate_series($3::bigint, $4::bigint) i
+CROSS JOIN LATERAL (SELECT $5 || CASE WHEN i <= $6::bigint / 2 THEN '/large/' ELSE '/small/' || lpad((i % $7::bigint)::text, 3, '0') || '/' END AS dir,
+	'file_' || lpad(i::text, 7, '0') || '.csv' AS name) p`
+
+// record writes the files into the ledger as completed, and brings the tables'
+// statistics up to date as autovacuum does.
+func (k *knownFiles) record(serverUUID string) {
+	k.t.Helper()
+	const atOnce = 100_000
+	ctx := k.t.Context()
+	for first := 1; first <= k.n; first += atOnce {
+		last := min(first+atOnce-1, k.n)
+		_, err := k.ledger.Exec(ctx, recordKnown, serverUUID, rescanEpoch, first, last, k.sshd.Root, k.n, rescanFolders)
+		require.NoError(k.t, err)
+	}
+	_, err := k.ledger.Exec(ctx, "VACUUM (ANALYZE) files, file_names")
+	require.NoError(k.t, err)
+}
+
+// fingerprint stands for the ledger's rows: another writer of any of them, even
+// of the same values, makes it another one.
+type fingerprint struct {
+	rows   int
+	lastID int64
+	digest string
+}
+
+func (k *knownFiles) fingerprint() fingerprint { return k.fingerprintTo(1 << 62) }
+
+// fingerprintTo leaves out the rows after the id.
+func (k *knownFiles) fingerprintTo(lastID int64) (f fingerprint) {
+	k.t.Helper()
+	require.NoError(k.t, k.ledger.QueryRow(k.t.Context(), `
+SELECT count(*), max(id), sum(hashtextextended(f.xmin || f::text, 0)::numeric)::text FROM files f WHERE id <= $1`, lastID).
+		Scan(&f.rows, &f.lastID, &f.digest))
+	return f
+}
+
+// newPaths are the paths of the rows after the id.
+func (k *knownFiles) newPaths(lastID int64) []string {
+	k.t.Helper()
+	rows, err := k.ledger.Query(k.t.Context(), "SELECT remote_path FROM files WHERE id > $1", lastID)
+	require.NoError(k.t, err)
+	paths, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(k.t, err)
+	return paths
+}
+
+func rescanLedger(t *testing.T, h *rig.Harbour) *pgx.Conn {
+	t.Helper()
+	db, err := pgx.Connect(h.Ctx, h.Cfg.Database.URL.Reveal())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close(context.WithoutCancel(h.Ctx)) })
+	return db
+}
