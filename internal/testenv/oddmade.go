@@ -16,6 +16,8 @@ type Made struct {
 
 	mu       sync.Mutex
 	readings []*Reading
+	hold     int64 // 0 is none
+	moved    chan struct{}
 }
 
 // Reading is what was read of a file between opening and closing it, in bytes.
@@ -29,11 +31,31 @@ type Reading struct {
 
 // Make puts a file of any size there, modified now.
 func (o *OddSFTP) Make(name string, content *Pattern) *Made {
-	made := &Made{content: content}
+	made := &Made{content: content, moved: make(chan struct{})}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.made[o.Path(name)], o.times[o.Path(name)] = made, time.Now()
 	return made
+}
+
+// Hold lets reads at the offset or beyond wait until the next call; 0 is none.
+func (m *Made) Hold(off int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	close(m.moved)
+	m.hold, m.moved = off, make(chan struct{})
+}
+
+func (m *Made) await(off int64) {
+	for {
+		m.mu.Lock()
+		hold, moved := m.hold, m.moved
+		m.mu.Unlock()
+		if hold == 0 || off < hold {
+			return
+		}
+		<-moved
+	}
 }
 
 // Readings returns those in which something was read, in order of opening.
@@ -84,6 +106,7 @@ type openMade struct {
 
 // ReadAt implements io.ReaderAt.
 func (f *openMade) ReadAt(buf []byte, off int64) (int, error) {
+	f.await(off)
 	n, err := f.content.ReadAt(buf, off)
 	f.mu.Lock()
 	defer f.mu.Unlock()
