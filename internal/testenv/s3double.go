@@ -70,8 +70,8 @@ func StartS3Double(t testing.TB, content *Pattern) *S3Double {
 	return d
 }
 
-// Received counts the bytes of all parts that were stored, those that were
-// replaced included.
+// Received is how many bytes the fullest upload has had in parts. Parts that are
+// stored again do not count, so it shows how far a file has come.
 func (d *S3Double) Received() int64 { return d.received.Load() }
 
 // Wrong lists what arrived and was not what it must be.

@@ -26,6 +26,7 @@ type doubleUpload struct {
 
 	mu       sync.Mutex
 	parts    map[int]*doublePart
+	received int64 // of parts that were new
 	partSize int64 // of the first part that arrived; every part but the last has it
 }
 
@@ -75,9 +76,12 @@ func (d *S3Double) putPart(w http.ResponseWriter, r *http.Request, up *doubleUpl
 		return
 	}
 	up.mu.Lock()
+	if up.parts[number] == nil {
+		up.received += part.size
+	}
 	up.parts[number] = part
+	d.received.Store(max(d.received.Load(), up.received))
 	up.mu.Unlock()
-	d.received.Add(part.size)
 	w.Header().Set("ETag", quoted(part.etag()))
 	if up.checksums {
 		w.Header().Set(sha256Header, part.checksum())
