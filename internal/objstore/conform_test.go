@@ -174,6 +174,12 @@ func TestVersityGWConforms(t *testing.T) {
 	conformOn(t, testenv.VersityGW(t))
 }
 
+// TestS3DoubleConforms: what tests at size rely on is as strict as a real store.
+func TestS3DoubleConforms(t *testing.T) {
+	t.Parallel()
+	conformOn(t, testenv.StartS3Double(t, nil).S3)
+}
+
 func conformOn(t *testing.T, s3 testenv.S3) {
 	store, err := objstore.New(objstore.Config{
 		Endpoint: s3.Endpoint, AccessKey: s3.AccessKey, SecretKey: s3.SecretKey, Bucket: s3.Bucket,

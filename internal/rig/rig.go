@@ -59,6 +59,7 @@ type Rig struct {
 
 	sources []*testenv.SSHD
 	names   []string
+	objects func() []oracle.StoredObject // nil: those of S3, read
 	// dsn is the database's address, whatever line workers take there.
 	dsn string
 }
@@ -99,6 +100,15 @@ func (r *Rig) Allow(most time.Duration) {
 	ctx, cancel := context.WithTimeout(r.T.Context(), most)
 	r.T.Cleanup(cancel)
 	r.Ctx = ctx
+}
+
+// UseStore makes another object store that of the world. objects, may be nil,
+// returns what it holds, where reading all of it takes too long.
+func (r *Rig) UseStore(s testenv.S3, objects func() []oracle.StoredObject) {
+	r.S3, r.objects = s, objects
+	r.Cfg.S3.Endpoint, r.Cfg.S3.AccessKey, r.Cfg.S3.SecretKey, r.Cfg.S3.Bucket = s.Endpoint, s.AccessKey, config.Secret(s.SecretKey), s.Bucket
+	r.Env = append(r.Env,
+		"STEVEDORE_S3_ENDPOINT="+s.Endpoint, "STEVEDORE_S3_ACCESS_KEY="+s.AccessKey, "STEVEDORE_S3_SECRET_KEY="+s.SecretKey, "STEVEDORE_S3_BUCKET="+s.Bucket)
 }
 
 // UseDatabase lets the world go on with another ledger. Cfg keeps its address.

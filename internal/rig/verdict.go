@@ -26,7 +26,7 @@ func (r *Rig) RequireExactlyOnce() {
 		}
 		evidence.Rows = append(evidence.Rows, oracle.Row{File: f, Events: r.Events(f.UUID)})
 	}
-	evidence.Objects = slices.DeleteFunc(r.S3.Objects(r.T), func(o oracle.StoredObject) bool { return leftKeys[o.Key] })
+	evidence.Objects = slices.DeleteFunc(r.storedObjects(), func(o oracle.StoredObject) bool { return leftKeys[o.Key] })
 	evidence.Messages = slices.DeleteFunc(r.AMQP.Messages(r.T), func(m oracle.Message) bool { return leftKeys[m.Key] })
 	evidence.OpenUploads = r.S3.OpenUploads(r.T)
 	for _, dir := range append([]string{r.Cfg.Staging.Dir}, r.OtherStaging...) {
@@ -36,6 +36,13 @@ func (r *Rig) RequireExactlyOnce() {
 		evidence.Staged += len(staged)
 	}
 	require.Empty(r.T, oracle.Judge(r.sourceFiles(), evidence))
+}
+
+func (r *Rig) storedObjects() []oracle.StoredObject {
+	if r.objects != nil {
+		return r.objects()
+	}
+	return r.S3.Objects(r.T)
 }
 
 // sourceFiles reads what the servers hold, checksum files aside.

@@ -32,6 +32,7 @@ type OddSFTP struct {
 	mu    sync.Mutex
 	hooks OddHooks
 	files map[string][]byte
+	made  map[string]*Made
 	times map[string]time.Time
 	reads int
 }
@@ -67,7 +68,7 @@ func StartOddSFTP(t testing.TB) *OddSFTP {
 	require.NoError(t, err)
 	o := &OddSFTP{
 		Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port, Password: rand.Text(),
-		HostKeyLine: authorizedLine(signer.PublicKey()), files: map[string][]byte{}, times: map[string]time.Time{},
+		HostKeyLine: authorizedLine(signer.PublicKey()), files: map[string][]byte{}, made: map[string]*Made{}, times: map[string]time.Time{},
 	}
 	config := &ssh.ServerConfig{PasswordCallback: func(_ ssh.ConnMetadata, given []byte) (*ssh.Permissions, error) {
 		if string(given) != o.Password {
@@ -150,13 +151,17 @@ func (o *OddSFTP) Fileread(r *sftp.Request) (io.ReaderAt, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	content, ok := o.files[r.Filepath]
-	if !ok {
+	made := o.made[r.Filepath]
+	if !ok && made == nil {
 		return nil, os.ErrNotExist
 	}
 	if o.hooks.Open != nil {
 		if err := o.hooks.Open(r.Filepath); err != nil {
 			return nil, err
 		}
+	}
+	if made != nil {
+		return made.open(), nil
 	}
 	return oddFile{o, content}, nil
 }
@@ -177,7 +182,7 @@ func (o *OddSFTP) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 	if r.Filepath == oddRoot {
 		return oddListing{infos: []os.FileInfo{oddInfo{name: path.Base(oddRoot), mode: fs.ModeDir | 0o755}}}, nil
 	}
-	if _, ok := o.files[r.Filepath]; !ok {
+	if _, ok := o.times[r.Filepath]; !ok {
 		return nil, os.ErrNotExist
 	}
 	return oddListing{infos: []os.FileInfo{o.info(r.Filepath)}}, nil
@@ -185,7 +190,7 @@ func (o *OddSFTP) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 
 func (o *OddSFTP) listing() oddListing {
 	var l oddListing
-	for path := range o.files {
+	for path := range o.times {
 		l.infos = append(l.infos, o.info(path))
 	}
 	for _, name := range o.hooks.Names {
@@ -198,6 +203,9 @@ func (o *OddSFTP) listing() oddListing {
 
 func (o *OddSFTP) info(file string) oddInfo {
 	size := int64(len(o.files[file]))
+	if made := o.made[file]; made != nil {
+		size = made.content.Size()
+	}
 	if o.hooks.Size != nil {
 		size = o.hooks.Size(file, size)
 	}

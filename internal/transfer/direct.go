@@ -17,7 +17,7 @@ const (
 	DefaultPartsInFlight = 2
 	// DefaultSaveInterval bounds what a kill costs in time.
 	DefaultSaveInterval = time.Second
-	// DefaultSaveBytes bounds it in bytes for files up to 64 GB; of larger ones it
+	// DefaultSaveBytes bounds it in bytes for files up to 64 GiB; of larger ones it
 	// is a thousandth. A save writes the list of all parts, so fewer are better.
 	DefaultSaveBytes = 64 << 20
 	// DefaultStopGrace lets a part get through a line of 1 MiB/s.
@@ -52,7 +52,8 @@ type DirectConfig struct {
 	StopGrace time.Duration
 	// SaveInterval is the longest time between two checkpoints while parts are
 	// stored; default 1 s. SaveBytes stored since the last one also make one, or a
-	// thousandth of the file if that is more; default 64 MiB.
+	// thousandth of the file if that is more; default 64 MiB. No part is begun that
+	// far twice beyond the last checkpoint in the ledger. See MostReadAgain.
 	SaveInterval time.Duration
 	SaveBytes    int64
 	// Logger gets checkpoints that could not be used; nil discards.
@@ -106,6 +107,14 @@ func (d *Direct) PartSizeOf(size int64) int64 {
 		part *= 2
 	}
 	return part
+}
+
+// MostReadAgain returns how many bytes of a file of size bytes a killed worker
+// can cost: twice what makes a checkpoint due, the parts under way, the part
+// being filled and the reads ahead.
+func (d *Direct) MostReadAgain(size int64) int64 {
+	parts := int64(d.cfg.PartsInFlight+1) * d.PartSizeOf(size)
+	return 2*max(d.cfg.SaveBytes, size/1000) + parts + int64(d.cfg.Window*d.cfg.ChunkSize)
 }
 
 // Copy reads exactly req.Size bytes from the source, in order and pipelined, and

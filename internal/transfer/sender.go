@@ -22,13 +22,15 @@ type sender struct {
 	states map[int][]byte
 	// next is the number of the next part; flying counts those under way.
 	next, flying int
-	hands        chan struct{} // one for each part that may be under way
+	hands        chan struct{} // one for each part that may be begun
+	idle         int           // hands that are not in the channel and hold no part
 	results      chan partResult
 
 	ticker *time.Ticker
 	// begun is the offset of the newest save, written or being written, at its time.
 	begun   int64
 	begunAt time.Time
+	saved   int64      // the offset of the newest save that is written
 	saving  chan error // receives the outcome of the save under way; nil when none is
 	failed  error      // of the first save that failed
 }
@@ -50,11 +52,9 @@ func newSender(ctx context.Context, d *Direct, req ingest.DirectTransfer, from i
 		cfg: d.cfg, req: req, ctx: ctx, stored: from, next: len(from.Parts) + 1,
 		later: map[int]ingest.Part{}, states: map[int][]byte{},
 		hands: make(chan struct{}, d.cfg.PartsInFlight), results: make(chan partResult, d.cfg.PartsInFlight),
-		ticker: time.NewTicker(d.cfg.SaveInterval), begun: from.Offset, begunAt: time.Now(),
+		ticker: time.NewTicker(d.cfg.SaveInterval), begun: from.Offset, begunAt: time.Now(), saved: from.Offset, idle: d.cfg.PartsInFlight,
 	}
-	for range d.cfg.PartsInFlight {
-		s.hands <- struct{}{}
-	}
+	s.lend()
 	return s
 }
 
@@ -80,7 +80,6 @@ func (s *sender) send(part partBuffer, hashes sums) error {
 		})
 		part.release()
 		s.results <- partResult{part: stored, err: err}
-		s.hands <- struct{}{}
 	}()
 	return nil
 }
@@ -88,6 +87,8 @@ func (s *sender) send(part partBuffer, hashes sums) error {
 // took notes the outcome of a part and saves if enough has come together.
 func (s *sender) took(result partResult) error {
 	s.flying--
+	s.idle++
+	defer s.lend()
 	if result.err != nil {
 		return result.err
 	}
@@ -105,9 +106,27 @@ func (s *sender) took(result partResult) error {
 		delete(s.later, number)
 		delete(s.states, number)
 	}
-	unsaved := s.stored.Offset - s.begun
-	s.save(unsaved >= max(s.cfg.SaveBytes, s.req.Size/1000) || time.Since(s.begunAt) >= s.cfg.SaveInterval)
+	s.save(s.due())
 	return nil
+}
+
+// lend makes idle hands available, unless a kill would cost too much already: a
+// ledger that is slow to save slows the transfer down.
+func (s *sender) lend() {
+	for s.idle > 0 && s.sent()-s.saved < 2*s.saveBytes() {
+		s.idle--
+		s.hands <- struct{}{} // never blocks: there is a place for every hand
+	}
+}
+
+// sent is the offset up to which parts were begun.
+func (s *sender) sent() int64 { return int64(s.next-1) * s.stored.PartSize }
+
+// saveBytes is how many bytes that are stored and not saved make a save due.
+func (s *sender) saveBytes() int64 { return max(s.cfg.SaveBytes, s.req.Size/1000) }
+
+func (s *sender) due() bool {
+	return s.stored.Offset-s.begun >= s.saveBytes() || time.Since(s.begunAt) >= s.cfg.SaveInterval
 }
 
 // save begins a save if it is due, there is something new and none is under way.
@@ -126,6 +145,11 @@ func (s *sender) ended(err error) error {
 	s.saving = nil
 	if s.failed == nil {
 		s.failed = err
+	}
+	if err == nil {
+		s.saved = s.begun
+		s.save(s.due())
+		s.lend()
 	}
 	return err
 }

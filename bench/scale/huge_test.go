@@ -1,0 +1,172 @@
+package scale_test
+
+import (
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/bench/scale"
+	"stevedore/internal/ingest"
+	"stevedore/internal/oracle"
+	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+	"stevedore/internal/transfer"
+)
+
+const (
+	// hugeMemory is the most that a worker may take for a file of any size, in bytes.
+	hugeMemory = 500 << 20
+	// hugeHistory is the most events that the file's workflow may have, stagedHistory
+	// that of a staged one, which has more steps. A kill adds none, but for workflow
+	// tasks that were sent to the dead worker.
+	hugeHistory, stagedHistory = 25, 60
+)
+
+// TestScaleHuge moves files that are larger than memory, and in one case than the
+// disk, while their worker is killed.
+func TestScaleHuge(t *testing.T) {
+	small(t)
+	t.Run("direct, 100 GB", func(t *testing.T) {
+		small(t)
+		content := testenv.NewPattern(hugeSize(t, 400_000_000, 100_000_000_000))
+		store := testenv.StartS3Double(t, content)
+		h := newHuge(t, content, rig.Direct)
+		h.UseStore(store.S3, store.Objects)
+		h.ingest(hugeRun{
+			step: activities.NameTransfer, kills: 3, hosts: []string{h.Cfg.Staging.Dir, t.TempDir()},
+			cost: directCost(t, content.Size()), seen: store.Received, wrong: store.Wrong,
+		})
+		h.requireObject(store.Objects()[0].Checksum)
+	})
+	t.Run("10 GB staged into MinIO", func(t *testing.T) {
+		small(t)
+		h := newHuge(t, testenv.NewPattern(hugeSize(t, 100_000_000, 10_000_000_000)), rig.Staged)
+		requireRoom(t, 2*h.content.Size())
+		h.ingest(hugeRun{
+			step: activities.NameDownload, kills: 1, hosts: []string{h.Cfg.Staging.Dir}, staged: true,
+			cost: transfer.DefaultCheckpointBytes + transfer.DefaultWindow*transfer.DefaultChunkSize, seen: h.file.Read,
+		})
+	})
+	t.Run("10 GB direct into MinIO", func(t *testing.T) {
+		small(t)
+		h := newHuge(t, testenv.NewPattern(hugeSize(t, 150_000_000, 10_000_000_000)), rig.Direct)
+		requireRoom(t, h.content.Size())
+		h.ingest(hugeRun{
+			step: activities.NameTransfer, kills: 1, hosts: []string{h.Cfg.Staging.Dir, t.TempDir()},
+			cost: directCost(t, h.content.Size()), seen: h.file.Read,
+		})
+		h.requireObject("")
+	})
+}
+
+// small lets a test of the small size run beside others.
+func small(t *testing.T) {
+	if !scale.Full() {
+		t.Parallel()
+	}
+}
+
+// hugeSize returns a size in bytes. STEVEDORE_TEST_SCALE_HUGE_GB bounds the full one.
+func hugeSize(t *testing.T, small, full int64) int64 {
+	t.Helper()
+	if text := os.Getenv("STEVEDORE_TEST_SCALE_HUGE_GB"); text != "" {
+		most, err := strconv.ParseInt(text, 10, 64)
+		require.NoError(t, err)
+		full = min(full, most*1_000_000_000)
+	}
+	return scale.Size(small, full)
+}
+
+// directCost is the most that one kill of a direct transfer makes read again.
+func directCost(t *testing.T, size int64) int64 {
+	t.Helper()
+	direct, err := transfer.NewDirect(transfer.DirectConfig{Parts: struct{ transfer.PartWriter }{}})
+	require.NoError(t, err)
+	return direct.MostReadAgain(size)
+}
+
+// ingest moves the file while its worker is killed, and requires that it arrives
+// exactly once, within the bounds.
+func (h *huge) ingest(run hugeRun) {
+	began := time.Now()
+	scan := h.ScanAsync()
+	worker := h.start(run.hosts[0])
+	for kill := 1; kill <= run.kills; kill++ {
+		h.kill(worker, run, kill)
+		worker = h.start(run.hosts[kill%len(run.hosts)])
+	}
+	file := h.FileWithin(h.patience, h.path, func(f ingest.File) bool {
+		run.requireRight(h.T)
+		return f.Status == ingest.StatusCompleted
+	})
+	took := time.Since(began)
+	h.AwaitIngest(file.UUID)
+	h.AwaitScans(scan())
+	h.peak = max(h.peak, worker.PeakMemory())
+
+	size := h.content.Size()
+	assert.Equal(h.T, size, file.Size)
+	assert.Equal(h.T, h.content.SHA256(), file.Hash)
+	again := h.requireReadOn(run)
+	if int64(run.kills)*run.cost <= size/100 { // as with 100 GB
+		assert.LessOrEqual(h.T, again, size/100, "at most a hundredth is read again")
+	}
+	assert.LessOrEqual(h.T, h.peak, int64(hugeMemory))
+	events := h.historyOf(file.UUID)
+	most := hugeHistory
+	if run.staged {
+		most = stagedHistory
+	}
+	assert.LessOrEqual(h.T, events, most)
+	scale.Figure(h.T, "%d bytes with %d kills: %.0f s, %.0f MB/s, %d bytes read again (%.2f %%; a kill costs at most %d), %d MiB of memory, %d history events",
+		size, run.kills, took.Seconds(), float64(size)/1e6/took.Seconds(), again, float64(again)/float64(size)*100, run.cost, h.peak>>20, events)
+	h.OtherSources = []oracle.Source{{Server: "acme", Path: h.path, Size: size, SHA256: h.content.SHA256()}}
+	h.RequireExactlyOnce()
+	run.requireRight(h.T)
+}
+
+// kill ends the worker with SIGKILL on its way through the file.
+func (h *huge) kill(worker *rig.Process, run hugeRun, number int) {
+	h.T.Helper()
+	size, of := h.content.Size(), int64(run.kills+1)
+	at := size / of * int64(number)
+	// A test that is late must not find the file moved already.
+	h.file.Hold(at + size/of/2)
+	rig.Eventually(h.T, func() bool {
+		run.requireRight(h.T)
+		return run.seen() >= at
+	}, h.patience, time.Millisecond, "kill %d of %d never comes", number, run.kills)
+	h.peak = max(h.peak, worker.PeakMemory())
+	worker.Kill()
+	h.file.Hold(0)
+	if !run.staged {
+		h.requireNothingStaged(run.hosts)
+	}
+	rig.Eventually(h.T, func() bool { return !h.file.Open() }, rig.Patience, time.Millisecond, "the server holds the file of a dead client open")
+	if !scale.Full() {
+		h.missWorker(run.step)
+	}
+}
+
+// requireReadOn requires that every attempt read each byte once and continued at
+// most run.cost before the end of the last one. It returns how many bytes were
+// read again.
+func (h *huge) requireReadOn(run hugeRun) (again int64) {
+	h.T.Helper()
+	readings := h.file.Readings()
+	require.Greater(h.T, len(readings), run.kills, "%v", readings)
+	reached := int64(0)
+	for _, r := range readings {
+		assert.LessOrEqual(h.T, r.Bytes, r.High-r.First, "one attempt reads a byte twice: %v", readings)
+		assert.LessOrEqual(h.T, r.First, reached, "bytes are left out: %v", readings)
+		assert.LessOrEqual(h.T, reached-r.First, run.cost, "a kill costs too much: %v", readings)
+		reached = r.High
+	}
+	assert.Equal(h.T, h.content.Size(), reached)
+	return h.file.Read() - h.content.Size()
+}

@@ -1,0 +1,154 @@
+package scale_test
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	activitypb "go.temporal.io/api/activity/v1"
+	commonpb "go.temporal.io/api/common/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+)
+
+// huge is a world with one file, on an SFTP server in this process.
+type huge struct {
+	*rig.Harbour
+	content *testenv.Pattern
+	file    *testenv.Made
+	path    string
+	// patience bounds each wait; peak is the most memory of a worker, in bytes.
+	patience time.Duration
+	peak     int64
+}
+
+// hugeRun says how the file is moved.
+type hugeRun struct {
+	// step is the activity that is killed, kills how often.
+	step  string
+	kills int
+	// hosts are the staging folders that the workers have in turns; staged says that
+	// the file goes through them.
+	hosts  []string
+	staged bool
+	// cost is the most that a kill makes read again, in bytes.
+	cost int64
+	// seen is how many bytes have come through; it says when to kill.
+	seen func() int64
+	// wrong, may be nil, lists what the store got that was wrong.
+	wrong func() []string
+}
+
+func (r hugeRun) requireRight(t *testing.T) {
+	t.Helper()
+	if r.wrong != nil {
+		require.Empty(t, r.wrong())
+	}
+}
+
+func newHuge(t *testing.T, content *testenv.Pattern, mode func(*ingest.Server)) *huge {
+	t.Helper()
+	h := &huge{Harbour: rig.NewHarbour(t), content: content}
+	const slowest = 10_000_000 // bytes a second, on a busy machine
+	h.patience = rig.Patience + time.Duration(content.Size()/slowest)*time.Second
+	h.Allow(5*rig.Patience + 2*h.patience)
+	odd := h.AddOdd("acme", func(s *ingest.Server) { s.Settle = 0; mode(s) })
+	h.file, h.path = odd.Make("huge.bin", content), odd.Path("huge.bin")
+	go content.SHA256() // it takes a while
+	return h
+}
+
+// start starts a worker on the host with the staging folder.
+func (h *huge) start(staging string) *rig.Process {
+	h.T.Helper()
+	if staging != h.Cfg.Staging.Dir && len(h.OtherStaging) == 0 {
+		h.OtherStaging = []string{staging}
+	}
+	return h.StartProcess(rig.ProcessOptions{Env: []string{"STEVEDORE_STAGING_DIR=" + staging}})
+}
+
+// requireNothingStaged requires that no file has bytes on a disk.
+func (h *huge) requireNothingStaged(hosts []string) {
+	h.T.Helper()
+	for _, host := range hosts {
+		staged, err := filepath.Glob(filepath.Join(host, "files", "*"))
+		require.NoError(h.T, err)
+		assert.Empty(h.T, staged)
+	}
+}
+
+// requireObject requires that the ledger has the object's checksum of the parts;
+// any if it is empty.
+func (h *huge) requireObject(checksum string) {
+	h.T.Helper()
+	file := h.Completed(h.path)
+	assert.Equal(h.T, ingest.ModeDirect, file.Mode)
+	assert.NotEmpty(h.T, file.Checksum)
+	if checksum != "" {
+		assert.Equal(h.T, checksum, file.Checksum)
+	}
+	_, found, err := h.Store.Transfer(h.Ctx, file.UUID)
+	require.NoError(h.T, err)
+	assert.False(h.T, found, "the checkpoint is gone")
+}
+
+// requireRoom fails the test early if the disk is too full for it.
+func requireRoom(t *testing.T, bytes int64) {
+	t.Helper()
+	var disk syscall.Statfs_t
+	require.NoError(t, syscall.Statfs(os.TempDir(), &disk))
+	require.Greater(t, int64(disk.Bavail)*disk.Bsize, bytes+bytes/10, "free space below %s", os.TempDir())
+}
+
+// historyOf is the number of events of the file's workflow.
+func (h *huge) historyOf(fileUUID string) int {
+	h.T.Helper()
+	flow, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(fileUUID), "")
+	require.NoError(h.T, err)
+	return int(flow.GetWorkflowExecutionInfo().GetHistoryLength())
+}
+
+// missWorker makes Temporal notice soon that the worker of the activity is gone,
+// which takes 30 s otherwise. No worker may run: a live one would be missed too.
+func (h *huge) missWorker(activity string) {
+	h.T.Helper()
+	id := ingest.IngestWorkflowID(h.Files()[0].UUID)
+	before := h.attempt(id, activity)
+	h.setHeartbeat(id, activity, time.Second)
+	rig.Eventually(h.T, func() bool { return h.attempt(id, activity) > before }, rig.Patience, 20*time.Millisecond, "the dead worker is not missed")
+	h.setHeartbeat(id, activity, 30*time.Second)
+}
+
+// attempt is the number of the activity's attempt, 0 when it is not pending.
+func (h *huge) attempt(id, activity string) int32 {
+	h.T.Helper()
+	flow, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, id, "")
+	require.NoError(h.T, err)
+	for _, pending := range flow.GetPendingActivities() {
+		if pending.GetActivityType().GetName() == activity {
+			return pending.GetAttempt()
+		}
+	}
+	return 0
+}
+
+func (h *huge) setHeartbeat(id, activity string, timeout time.Duration) {
+	h.T.Helper()
+	_, err := h.Temporal.WorkflowService().UpdateActivityOptions(h.Ctx, &workflowservice.UpdateActivityOptionsRequest{
+		Namespace: client.DefaultNamespace, Execution: &commonpb.WorkflowExecution{WorkflowId: id}, Identity: "test",
+		Activity:        &workflowservice.UpdateActivityOptionsRequest_Type{Type: activity},
+		ActivityOptions: &activitypb.ActivityOptions{HeartbeatTimeout: durationpb.New(timeout)},
+		UpdateMask:      &fieldmaskpb.FieldMask{Paths: []string{"heartbeat_timeout"}},
+	})
+	require.NoError(h.T, err)
+}
