@@ -17,7 +17,7 @@ import (
 // Objects reads every object of the bucket and hashes it.
 func (s S3) Objects(t testing.TB) []oracle.StoredObject {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // 10 GB on a busy machine
 	defer cancel()
 	var objects []oracle.StoredObject
 	for info := range s.Core.Client.ListObjects(ctx, s.Bucket, minio.ListObjectsOptions{Recursive: true}) {
