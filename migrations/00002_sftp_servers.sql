@@ -49,7 +49,7 @@ CREATE TABLE sftp_servers (
     CONSTRAINT sftp_servers_min_age CHECK (min_age BETWEEN '0 seconds' AND '7 days'),
     CONSTRAINT sftp_servers_sidecar_wait CHECK (sidecar_wait BETWEEN '0 seconds' AND '7 days'),
     CONSTRAINT sftp_servers_scan_interval CHECK (scan_interval > '0 seconds'),
-    CONSTRAINT sftp_servers_max_parallel CHECK (max_parallel BETWEEN 1 AND 64),
+    CONSTRAINT sftp_servers_max_parallel CHECK (max_parallel BETWEEN 1 AND 256),
     CONSTRAINT sftp_servers_transfer CHECK (transfer IN ('auto', 'staged', 'direct')),
     CONSTRAINT sftp_servers_after_ingest CHECK (after_ingest IN ('keep', 'delete') OR after_ingest LIKE 'move:/_%'),
     CONSTRAINT sftp_servers_on_collision CHECK (on_collision IN ('rename', 'overwrite', 'keep')),

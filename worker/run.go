@@ -173,7 +173,7 @@ func (w *world) activities(cfg config.Config, temporal client.Client, taskQueue 
 	return activities.New(activities.Deps{
 		Direct: activities.DirectDeps{Transfers: w.store, Objects: w.objects, Copier: w.direct},
 		Ledger: w.store, Catalog: w.store, Slots: w.store, Debris: w.store, Sources: sources{w.sftp}, Staging: w.staging,
-		Memory: transfer.Memory{Budget: w.budget}, Objects: w.objects, Announcer: w.bus,
+		Memory: transfer.Memory{Budget: w.budget, ReadAhead: w.ahead}, Objects: w.objects, Announcer: w.bus,
 		Workflows: running{client: temporal, taskQueue: taskQueue, now: time.Now, limits: ingest.ModeLimits{
 			Memory: cfg.Transfer.MemoryLimit, Direct: cfg.Transfer.DirectAbove,
 		}},

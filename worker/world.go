@@ -23,7 +23,8 @@ type world struct {
 	staging *transfer.Staging
 	objects *objstore.Store
 	bus     *bus.Publisher
-	budget  *transfer.Budget // for the bytes of files in memory, whatever the mode
+	budget  *transfer.Budget    // for the bytes of files in memory, whatever the mode
+	ahead   *transfer.ReadAhead // for the outstanding reads of all transfers
 	direct  *transfer.Direct
 	closers []func()
 }
@@ -50,7 +51,10 @@ func openWorld(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *wor
 	}
 	w.sftp = sftp.NewPool(sftp.Config{AllowNetworks: cfg.SFTP.AllowNetworks}, secrets)
 	w.onClose(func() { _ = w.sftp.Close() })
-	w.staging, err = transfer.Open(transfer.Config{Dir: cfg.Staging.Dir, ReserveBytes: cfg.Staging.ReserveBytes, Logger: log})
+	w.ahead = transfer.NewReadAhead(0)
+	w.staging, err = transfer.Open(transfer.Config{
+		Dir: cfg.Staging.Dir, ReserveBytes: cfg.Staging.ReserveBytes, ReadAhead: w.ahead, Logger: log,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +63,7 @@ func openWorld(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *wor
 	if err := w.openTargets(cfg); err != nil {
 		return nil, err
 	}
-	w.direct, err = transfer.NewDirect(transfer.DirectConfig{Parts: w.objects, Budget: w.budget, Logger: log})
+	w.direct, err = transfer.NewDirect(transfer.DirectConfig{Parts: w.objects, Budget: w.budget, ReadAhead: w.ahead, Logger: log})
 	return w, err
 }
 

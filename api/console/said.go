@@ -155,7 +155,7 @@ var fieldWords = map[string]string{
 	"root_path":    "Use an absolute path without '..' or a '/' at its end.",
 	"include":      "Use globs such as **/*.csv.",
 	"exclude":      "Use globs such as **/*.csv.",
-	"max_parallel": "Use a number from 1 to 64.",
+	"max_parallel": "Use a number from 1 to 256.",
 	"max_depth":    "Use a number from 1 to 64.",
 	"settle":       "Use a time from 0s to 24h.",
 	"min_age":      "Use a time from 0s to 168h.",

@@ -252,7 +252,7 @@ func serverFormView(v *view, f serverForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = field(v, f, "max_parallel", v.T("Files at once"), "1–64", false).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = field(v, f, "max_parallel", v.T("Files at once"), "1–256", false).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

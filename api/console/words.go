@@ -254,6 +254,7 @@ var russian = map[string]string{
 	"Use 1 to 63 letters, digits, '-', '_' or '.'.":                                      "От 1 до 63 латинских букв, цифр и знаков '-', '_', '.'.",
 	"Use a DNS name or an IP address.":                                                   "Введите имя DNS или адрес IP.",
 	"Use a number from 1 to 65535.":                                                      "Введите число от 1 до 65535.",
+	"Use a number from 1 to 256.":                                                        "Введите число от 1 до 256.",
 	"Use a number from 1 to 64.":                                                         "Введите число от 1 до 64.",
 	"Use a whole number.":                                                                "Введите целое число.",
 	"Use a duration such as 10s, 5m or 1h30m.":                                           "Введите длительность, например 10s, 5m или 1h30m.",

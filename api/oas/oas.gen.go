@@ -565,7 +565,7 @@ type FieldError struct {
 
 	// Message What would be right.
 	//
-	// Example: max-parallel 99: use 1 to 64
+	// Example: max-parallel 999: use 1 to 256
 	Message string `json:"message"`
 }
 

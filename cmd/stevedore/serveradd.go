@@ -75,7 +75,7 @@ func (f *addFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.server.RootPath, "path", "/", "absolute `DIR` to take files from, subfolders included")
 	flags.StringArrayVar(&f.server.Include, "include", nil, "take only files that match the `GLOB`, e.g. '**/*.csv'; may be repeated")
 	flags.StringArrayVar(&f.server.Exclude, "exclude", nil, "leave out files that match the `GLOB`; may be repeated")
-	flags.IntVar(&f.server.MaxParallel, "max-parallel", 4, "files in flight at most, 1 to 64")
+	flags.IntVar(&f.server.MaxParallel, "max-parallel", 4, "files in flight at most, 1 to 256")
 	flags.DurationVar(&f.server.Settle, "settle", fromConfig, "how long a file must stay unchanged")
 	flags.DurationVar(&f.server.ScanInterval, "scan-interval", 0, "least time between scheduled scans")
 	flags.StringVar(&f.transfer, "transfer", string(ingest.TransferAuto),

@@ -112,7 +112,7 @@ func TestServerValidate(t *testing.T) {
 		"port":          func(s *ingest.Server) { s.Port = 70000 },
 		"username":      func(s *ingest.Server) { s.Username = "" },
 		"path":          func(s *ingest.Server) { s.RootPath = "/a/../b" },
-		"max-parallel":  func(s *ingest.Server) { s.MaxParallel = 65 },
+		"max-parallel":  func(s *ingest.Server) { s.MaxParallel = 257 },
 		"settle":        func(s *ingest.Server) { s.Settle = 25 * time.Hour },
 		"after-ingest":  func(s *ingest.Server) { s.AfterIngest = "move:relative" },
 		"after-ingest ": func(s *ingest.Server) { s.AfterIngest = "burn" },

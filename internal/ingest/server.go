@@ -45,7 +45,7 @@ type Server struct {
 	Include []string
 	Exclude []string
 	// MaxParallel bounds the files of this server in flight across all
-	// workers; default 4, at most 64.
+	// workers; default 4, at most MaxParallelLimit.
 	MaxParallel int
 	// Settle is how long size and time must stay unchanged before a file is taken.
 	Settle time.Duration
@@ -142,6 +142,9 @@ const (
 	CollisionOverwrite Collision = "overwrite"
 	CollisionKeep      Collision = "keep"
 )
+
+// MaxParallelLimit is the most of Server.MaxParallel.
+const MaxParallelLimit = 256
 
 // MaxDepth is the default and the most of Server.MaxDepth.
 const MaxDepth = 64
@@ -252,8 +255,8 @@ func (s Server) Validate() []error {
 	if !path.IsAbs(s.RootPath) || path.Clean(s.RootPath) != s.RootPath {
 		bad("root_path", "path %q: use an absolute path without '..' or a trailing '/'", s.RootPath)
 	}
-	if s.MaxParallel < 1 || s.MaxParallel > 64 {
-		bad("max_parallel", "max-parallel %d: use 1 to 64", s.MaxParallel)
+	if s.MaxParallel < 1 || s.MaxParallel > MaxParallelLimit {
+		bad("max_parallel", "max-parallel %d: use 1 to %d", s.MaxParallel, MaxParallelLimit)
 	}
 	if s.Settle < 0 || s.Settle > 24*time.Hour {
 		bad("settle", "settle %s: use 0s to 24h", s.Settle)

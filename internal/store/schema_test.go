@@ -133,7 +133,7 @@ func TestDatabaseKeepsItsInvariants(t *testing.T) {
 		"UPDATE files SET completed_at = now()":                                             "files_completed_at",
 		"UPDATE sftp_servers SET port = 0":                                                  "sftp_servers_port",
 		"UPDATE sftp_servers SET port = 65536":                                              "sftp_servers_port",
-		"UPDATE sftp_servers SET max_parallel = 65":                                         "sftp_servers_max_parallel",
+		"UPDATE sftp_servers SET max_parallel = 257":                                        "sftp_servers_max_parallel",
 		"UPDATE sftp_servers SET max_parallel = 0":                                          "sftp_servers_max_parallel",
 		"UPDATE sftp_servers SET state = 'sleepy'":                                          "sftp_servers_state",
 		"UPDATE sftp_servers SET after_ingest = 'burn'":                                     "sftp_servers_after_ingest",

@@ -22,8 +22,8 @@ import (
 // objectReaders is how many objects are read at a time.
 const objectReaders = 8
 
-// objectPatience bounds the reading of one object.
-const objectPatience = 2 * time.Minute
+// objectPatience bounds the reading of one object: 10 GB on a busy machine.
+const objectPatience = 10 * time.Minute
 
 // Objects reads every object of the bucket and hashes it. It is bounded by object,
 // not as a whole: there may be a hundred thousand.

@@ -42,9 +42,10 @@ type DirectConfig struct {
 	PartSize int64
 	// PartsInFlight is how many parts of one file are sent at once; default 2.
 	PartsInFlight int
-	// ChunkSize, Window, NoProgress and DrainTimeout are those of Config.
+	// ChunkSize, Window, ReadAhead, NoProgress and DrainTimeout are those of Config.
 	ChunkSize    int
 	Window       int
+	ReadAhead    *ReadAhead
 	NoProgress   time.Duration
 	DrainTimeout time.Duration
 	// StopGrace is how long parts under way may take to be stored after the

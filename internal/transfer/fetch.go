@@ -83,7 +83,7 @@ type copying struct {
 
 // run copies until all bytes are written or something ends it.
 func (c *copying) run(ctx context.Context) error {
-	p := newPipeline(c.req.Source, c.offset, c.req.Size, c.cfg.ChunkSize, c.cfg.Window)
+	p := newPipeline(c.req.Source, c.offset, c.req.Size, c.cfg.ChunkSize, c.cfg.Window, c.cfg.ReadAhead)
 	defer p.close(c.cfg.DrainTimeout)
 	saveTick := time.NewTicker(c.cfg.CheckpointInterval)
 	defer saveTick.Stop()

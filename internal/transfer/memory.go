@@ -11,7 +11,11 @@ import (
 )
 
 // Memory reads files whole within a budget.
-type Memory struct{ *Budget }
+type Memory struct {
+	*Budget
+	// ReadAhead, may be nil, bounds the outstanding reads of all transfers.
+	ReadAhead *ReadAhead
+}
 
 // ReadWhole reads exactly size bytes of the source, with several reads of at most
 // 32 KiB outstanding, and returns them with their SHA-256 in lower-case hex. A
@@ -19,7 +23,7 @@ type Memory struct{ *Budget }
 // closes the source.
 func (m Memory) ReadWhole(ctx context.Context, source io.ReaderAt, size int64) (content []byte, digest string, err error) {
 	content = make([]byte, 0, size)
-	p := newPipeline(source, 0, size, DefaultChunkSize, DefaultWindow)
+	p := newPipeline(source, 0, size, DefaultChunkSize, DefaultWindow, m.ReadAhead)
 	defer p.close(DefaultDrainTimeout)
 	stalled := time.NewTimer(DefaultNoProgress)
 	defer stalled.Stop()

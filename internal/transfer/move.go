@@ -67,7 +67,7 @@ func (m *move) drop() {
 
 // pump reads from one source.
 func (m *move) pump(ctx context.Context) error {
-	p := newPipeline(m.source, m.offset, m.req.Size, m.cfg.ChunkSize, m.cfg.Window)
+	p := newPipeline(m.source, m.offset, m.req.Size, m.cfg.ChunkSize, m.cfg.Window, m.cfg.ReadAhead)
 	defer p.close(m.cfg.DrainTimeout)
 	stalled := time.NewTimer(m.cfg.NoProgress)
 	defer stalled.Stop()

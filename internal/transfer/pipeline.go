@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"io"
+	"slices"
 	"sync"
 	"time"
 )
@@ -25,75 +26,70 @@ type chunk struct {
 type pipeline struct {
 	source    io.ReaderAt
 	next, end int64
-	slots     []chunk // chunk k of the copy uses slot k modulo len(slots)
-	issued    int
-	taken     int
-	jobs      chan *chunk
-	readers   sync.WaitGroup
+	size      int
+	window    int
+	ahead     *ReadAhead
+	// outstanding are the chunks not yet released, in order of offset, and spare
+	// the buffers of those that are.
+	outstanding []*chunk
+	spare       []*chunk
+	readers     sync.WaitGroup
 }
 
 // newPipeline starts reading [start, end) in chunks of size bytes, with at most
-// window reads outstanding. The caller must close it.
-func newPipeline(source io.ReaderAt, start, end int64, size, window int) *pipeline {
-	if chunks := (end - start + int64(size) - 1) / int64(size); chunks < int64(window) {
-		window = int(chunks)
-	}
+// window reads outstanding, and as many as ahead, may be nil, allows. The caller
+// must close it.
+func newPipeline(source io.ReaderAt, start, end int64, size, window int, ahead *ReadAhead) *pipeline {
 	p := &pipeline{
-		source: source, next: start, end: end,
-		slots: make([]chunk, window),
-		jobs:  make(chan *chunk, window),
+		// The last chunk may be shorter, but a file of one chunk has no longer one.
+		source: source, next: start, end: end, size: int(min(int64(size), end-start)), window: window, ahead: ahead,
 	}
-	for i := range p.slots {
-		// The last chunk may be shorter, but which slot it gets is not known yet.
-		p.slots[i] = chunk{buf: make([]byte, min(int64(size), end-start)), done: make(chan struct{}, 1)}
-		p.issue()
-		p.readers.Go(p.read)
-	}
+	ahead.join()
+	p.fill()
 	return p
 }
 
-// issue asks for the next chunk, if there is one and its slot is free.
-func (p *pipeline) issue() {
-	if p.next >= p.end {
-		return
-	}
-	c := &p.slots[p.issued%len(p.slots)]
-	c.off, c.buf = p.next, c.buf[:min(int64(cap(c.buf)), p.end-p.next)]
-	p.next += int64(len(c.buf))
-	p.issued++
-	p.jobs <- c // never blocks: there is a place for every slot
-}
-
-// read is a reader goroutine.
-func (p *pipeline) read() {
-	for c := range p.jobs {
-		c.n, c.err = p.source.ReadAt(c.buf, c.off)
-		c.done <- struct{}{}
+// fill starts as many reads as are allowed.
+func (p *pipeline) fill() {
+	for p.next < p.end && len(p.outstanding) < p.window && p.ahead.take(int64(p.size), len(p.outstanding)) {
+		var c *chunk
+		if n := len(p.spare); n > 0 {
+			c, p.spare = p.spare[n-1], p.spare[:n-1]
+		} else {
+			c = &chunk{buf: make([]byte, p.size), done: make(chan struct{}, 1)}
+		}
+		c.off, c.buf = p.next, c.buf[:min(int64(p.size), p.end-p.next)]
+		p.next += int64(len(c.buf))
+		p.outstanding = append(p.outstanding, c)
+		p.readers.Go(func() {
+			c.n, c.err = p.source.ReadAt(c.buf, c.off)
+			c.done <- struct{}{}
+		})
 	}
 }
 
 // head returns the oldest chunk not yet released, or nil at the end. The
 // consumer waits for its done before it looks into it.
 func (p *pipeline) head() *chunk {
-	if p.taken == p.issued {
+	if len(p.outstanding) == 0 {
 		return nil
 	}
-	return &p.slots[p.taken%len(p.slots)]
+	return p.outstanding[0]
 }
 
-// release gives the head's buffer back for the next read.
+// release gives the head's buffer back for the next read. A buffer that the
+// share no longer covers is left to the garbage collector.
 func (p *pipeline) release() {
-	p.taken++
-	p.issue()
+	p.spare = append(p.spare[:0], p.outstanding[0])
+	p.outstanding = slices.Delete(p.outstanding, 0, 1)
+	p.ahead.give(int64(p.size))
+	p.fill()
 }
 
-// close ends the readers and waits for those under way, at most for patience.
-// A read that hangs ends when the caller closes the source; until then it owns
-// its buffer, which no other pipeline shares.
+// close waits for reads under way, at most for patience. A read that hangs ends
+// when the caller closes the source; until then it owns its buffer, which no
+// other pipeline shares.
 func (p *pipeline) close(patience time.Duration) {
-	close(p.jobs)
-	for range p.jobs { // what no reader has begun need not be read
-	}
 	ended := make(chan struct{})
 	go func() {
 		p.readers.Wait()
@@ -105,4 +101,9 @@ func (p *pipeline) close(patience time.Duration) {
 	case <-ended:
 	case <-timeout.C:
 	}
+	for range p.outstanding {
+		p.ahead.give(int64(p.size))
+	}
+	p.outstanding = nil
+	p.ahead.leave()
 }

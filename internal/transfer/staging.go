@@ -47,6 +47,9 @@ type Config struct {
 	// Window is how many reads are outstanding at once; default 64. A Fetch
 	// takes at most Window x ChunkSize bytes of memory for buffers.
 	Window int
+	// ReadAhead bounds the memory for outstanding reads of all transfers that share
+	// it; default nil, which is unlimited.
+	ReadAhead *ReadAhead
 	// CheckpointBytes is the most that a killed copy reads again; default 32 MiB.
 	// A checkpoint is begun every half of it and written while the copy goes
 	// on, but never more than one at a time.

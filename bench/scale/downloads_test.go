@@ -1,0 +1,129 @@
+package scale_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/bench"
+	"stevedore/bench/scale"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+)
+
+const (
+	// downloadServers share the files equally.
+	downloadServers = 5
+	// downloadMemory is the most memory of the worker, in bytes.
+	downloadMemory = 1 << 30
+	// fairEnough is the least of Jain's index at full size.
+	fairEnough = 0.9
+)
+
+// TestScaleDownloads: one worker downloads 500 files at the same time from five
+// servers. Nothing fails, the worker stays below 1 GB of memory, the servers get
+// equal shares, and every file is stored exactly once.
+func TestScaleDownloads(t *testing.T) {
+	t.Parallel()
+	files, size := scale.Size(50, 500), scale.Size(1<<20, 20_000_000)
+	h := rig.NewHarbour(t)
+	h.Allow(scale.Size(3*rig.Patience, time.Hour))
+	enough := files * 9 / 10
+	g := newGate(t, enough)
+	doors := serveDownloads(h, g, files, size)
+	worker := h.StartProcess(rig.ProcessOptions{Env: []string{
+		"STEVEDORE_WORKER_MAX_DOWNLOADS=" + strconv.Itoa(files), "STEVEDORE_WORKER_MAX_UPLOADS=8",
+		"STEVEDORE_TRANSFER_MEMORY_LIMIT=0",
+	}})
+	began := time.Now()
+	summary := h.Scan()
+	awaitOpen(h, g)
+	scale.Figure(t, "%d downloads under way after %.1f s, memory so far %d MiB", g.held.Load(), time.Since(began).Seconds(), worker.PeakMemory()>>20)
+	fairness := fairnessOf(t, doors, int64(files/downloadServers)*int64(size))
+	h.AwaitScans(summary)
+	took := time.Since(began)
+
+	peak := peakOf(h, "", ingest.EventDownloadStarted, ingest.EventDownloaded)
+	memory := worker.PeakMemory()
+	scale.Figure(t, "%d files of %d bytes in %.1f s, %d at the same time; memory at most %d MiB; Jain's index %.4f",
+		files, size, took.Seconds(), peak, memory>>20, fairness)
+	require.GreaterOrEqual(t, peak, enough, "too few downloads were under way at the same time")
+	require.LessOrEqual(t, memory, int64(downloadMemory), "the worker's peak memory")
+	if scale.Full() {
+		require.GreaterOrEqual(t, fairness, fairEnough, "a server was starved")
+	}
+	requireNoFailures(h)
+	h.RequireExactlyOnce()
+	require.NoError(t, bench.Empty(t.Context(), h.S3))
+}
+
+// serveDownloads starts the servers behind the gate. Files of a server share a
+// few contents, so that the sources take little of the disk.
+func serveDownloads(h *rig.Harbour, g *gate, files, size int) (doors []*door) {
+	h.T.Helper()
+	const contents = 3
+	each := files / downloadServers
+	for i := range downloadServers {
+		sshd := testenv.StartSSHD(h.T, testenv.SSHDOptions{})
+		for n := range each {
+			name := fmt.Sprintf("out/file_%04d.bin", n)
+			if n < contents {
+				sshd.Write(name, rig.Random(size + i*contents + n)[:size])
+				old := time.Now().Add(-time.Hour)
+				require.NoError(h.T, os.Chtimes(sshd.Path(name), old, old))
+				continue
+			}
+			first := filepath.Join(sshd.Root, fmt.Sprintf("out/file_%04d.bin", n%contents))
+			require.NoError(h.T, os.Link(first, sshd.Path(name)))
+		}
+		d, host, port := g.door(sshd.Host, sshd.Port)
+		doors = append(doors, d)
+		h.Adopt(sshd, bench.ServerName(i), func(s *ingest.Server) {
+			s.Host, s.Port, s.MaxParallel, s.Settle, s.Transfer = host, port, each, 0, ingest.TransferStaged
+		})
+	}
+	return doors
+}
+
+// awaitOpen waits until enough downloads are under way.
+func awaitOpen(h *rig.Harbour, g *gate) {
+	h.T.Helper()
+	select {
+	case <-g.open:
+	case <-time.After(scale.Size(2*rig.Patience, 5*rig.Patience)):
+		h.T.Fatalf("only %d downloads of %d are under way", g.held.Load(), g.enough)
+	}
+}
+
+// fairnessOf returns Jain's index (sum x)^2 / (n sum x^2) of the bytes that the
+// servers send from now on, until the first of them has sent almost all of its
+// total. See R. Jain, DEC-TR-301, 1984.
+func fairnessOf(t *testing.T, doors []*door, total int64) float64 {
+	t.Helper()
+	began, from := time.Now(), make([]int64, len(doors))
+	for i, d := range doors {
+		from[i] = d.received.Load()
+	}
+	rig.Eventually(t, func() bool {
+		for _, d := range doors {
+			if d.received.Load() >= total*9/10 {
+				return true
+			}
+		}
+		return false
+	}, scale.Size(2*rig.Patience, 20*rig.Patience), 5*time.Millisecond, "no server has sent its files")
+	took := time.Since(began).Seconds()
+	var sum, squares float64
+	for i, d := range doors {
+		x := float64(d.received.Load()-from[i]) / took
+		scale.Figure(t, "%s: %.1f MiB/s while all servers have files", bench.ServerName(i), x/(1<<20))
+		sum, squares = sum+x, squares+x*x
+	}
+	return sum * sum / (float64(len(doors)) * squares)
+}

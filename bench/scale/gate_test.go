@@ -1,0 +1,118 @@
+package scale_test
+
+import (
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	// freeBytes of each connection pass a closed gate: log-in, listing and the
+	// first reads of a file need less.
+	freeBytes = 64 << 10
+	// trickleBytes pass every trickleEvery, so that no time-out of a silent server
+	// ends a connection that waits.
+	trickleBytes = 8 << 10
+	trickleEvery = 5 * time.Second
+)
+
+// gate holds the files of all servers back until enough downloads have begun: a
+// connection passes freeBytes, and the rest once the gate is open. So all
+// downloads are under way at the same time, however slowly the machine starts
+// them.
+type gate struct {
+	t *testing.T
+	// enough is the number of held connections at which the gate opens.
+	enough int64
+	open   chan struct{}
+	// held counts the connections that wait, by which it opens once.
+	held atomic.Int64
+	once sync.Once
+}
+
+func newGate(t *testing.T, enough int) *gate {
+	return &gate{t: t, enough: int64(enough), open: make(chan struct{})}
+}
+
+// door is the way through the gate to one server.
+type door struct {
+	gate     *gate
+	listener net.Listener
+	service  string
+	// received counts the bytes that the server has sent.
+	received atomic.Int64
+}
+
+// door puts the gate before a service. Host and port are where to connect to.
+func (g *gate) door(host string, port int) (d *door, gateHost string, gatePort int) {
+	g.t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(g.t, err)
+	g.t.Cleanup(func() { _ = listener.Close() })
+	d = &door{gate: g, listener: listener, service: net.JoinHostPort(host, strconv.Itoa(port))}
+	go d.serve()
+	address := listener.Addr().(*net.TCPAddr)
+	return d, address.IP.String(), address.Port
+}
+
+func (d *door) serve() {
+	for {
+		client, err := d.listener.Accept()
+		if err != nil {
+			return // closed with the test
+		}
+		service, err := net.Dial("tcp", d.service)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		go func() {
+			_, _ = io.Copy(service, client)
+			_ = service.Close()
+			_ = client.Close()
+		}()
+		go func() {
+			d.pass(client, service)
+			_ = service.Close()
+			_ = client.Close()
+		}()
+	}
+}
+
+// pass copies what the server sends. io.CopyN lets the kernel move the bytes.
+func (d *door) pass(to, from net.Conn) {
+	if !d.copy(to, from, freeBytes) {
+		return
+	}
+	if d.gate.held.Add(1) >= d.gate.enough {
+		d.gate.once.Do(func() { close(d.gate.open) })
+	}
+	defer d.gate.held.Add(-1)
+	trickle := time.NewTicker(trickleEvery)
+	defer trickle.Stop()
+	for {
+		select {
+		case <-d.gate.open:
+			for d.copy(to, from, 32<<10) { // small, because only whole copies count
+			}
+			return
+		case <-trickle.C:
+			if !d.copy(to, from, trickleBytes) {
+				return
+			}
+		}
+	}
+}
+
+// copy passes n bytes on and reports whether more may follow.
+func (d *door) copy(to, from net.Conn, n int64) bool {
+	done, err := io.CopyN(to, from, n)
+	d.received.Add(done)
+	return err == nil
+}

@@ -1,0 +1,63 @@
+package scale_test
+
+import (
+	"slices"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+)
+
+// edge is the begin (+1) or the end (-1) of something that lasts.
+type edge struct {
+	at    time.Time
+	delta int
+}
+
+// peakOf returns the most files of the server that were between two events at the
+// same time; an empty name means all servers. The ledger writes the time at which
+// a transaction begins, so that an end counts before the begins that it allowed.
+func peakOf(h *rig.Harbour, server string, from, to ingest.EventType) (peak int) {
+	h.T.Helper()
+	var edges []edge
+	for _, f := range h.Files() {
+		if server != "" && f.ServerName != server {
+			continue
+		}
+		for _, e := range h.Events(f.UUID) {
+			switch e.Type {
+			case from:
+				edges = append(edges, edge{e.Timestamp, 1})
+			case to:
+				edges = append(edges, edge{e.Timestamp, -1})
+			}
+		}
+	}
+	slices.SortFunc(edges, func(a, b edge) int {
+		if order := a.at.Compare(b.at); order != 0 {
+			return order
+		}
+		return a.delta - b.delta
+	})
+	now := 0
+	for _, e := range edges {
+		now += e.delta
+		peak = max(peak, now)
+	}
+	return peak
+}
+
+// requireNoFailures fails when any attempt of any file has failed.
+func requireNoFailures(h *rig.Harbour) {
+	h.T.Helper()
+	for _, f := range h.Files() {
+		for _, e := range h.Events(f.UUID) {
+			switch e.Type {
+			case ingest.EventRetryScheduled, ingest.EventError, ingest.EventDeferred, ingest.EventRequeued:
+				require.Fail(h.T, "an attempt failed", "%s: %s %v", f.RemotePath, e.Type, e.Details)
+			}
+		}
+	}
+}
