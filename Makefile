@@ -114,7 +114,8 @@ chaos: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio ## every fault, the long one
 SCALE ?= Downloads Rescan Backlog Huge Servers Steady Workers
 empty :=
 scale: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio ## what is promised at size, see docs/performance.md (about 2 hours; SCALE="Rescan Servers" takes these only)
-	@cd bench && STEVEDORE_TEST_SCALE=1 STEVEDORE_TEST_DURABLE=1 $(EXPECT) $(foreach s,$(SCALE),'^--- PASS: TestScale$(s) ') -- \
+	@cd bench && STEVEDORE_TEST_SCALE=1 STEVEDORE_TEST_DURABLE=1 STEVEDORE_TEST_SCALE_PICTURE=$(CURDIR)/docs/performance-steady.svg \
+		$(EXPECT) $(foreach s,$(SCALE),'^--- PASS: TestScale$(s) ') -- \
 		$(BIN)/devstack run -- $(GO) test -count=1 -timeout 4h -v -run '^TestScale($(subst $(empty) $(empty),|,$(strip $(SCALE))))$$' ./scale
 
 # The load test's workloads; 0 leaves one out:

@@ -93,6 +93,6 @@ func TestStreamsAreCountedApart(t *testing.T) {
 	require.Eventually(t, func() bool {
 		text := b.call("GET", "/metrics", "").Body.String()
 		return strings.Contains(text, "\nstevedore_http_streams 0\n")
-	}, 30*time.Second, 20*time.Millisecond)
+	}, 2*time.Minute, 20*time.Millisecond)
 	require.NotContains(t, b.call("GET", "/metrics", "").Body.String(), `route="/api/v1/changes"`)
 }

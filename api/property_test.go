@@ -135,7 +135,7 @@ func (d *driver) send(draft draft) answer {
 
 func (d *driver) exchange(op *operation, request *http.Request) answer {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(d.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(d.t.Context(), time.Minute)
 	defer cancel()
 	d.requests++
 	response, err := d.client.Do(request.WithContext(ctx))

@@ -73,7 +73,7 @@ func receive[T any](t *testing.T, from <-chan T) T {
 	select {
 	case value := <-from:
 		return value
-	case <-time.After(15 * time.Second):
+	case <-time.After(time.Minute):
 		require.FailNow(t, "nothing came")
 		panic("unreachable")
 	}

@@ -255,7 +255,7 @@ func TestAStoppedWorkerGoesOnWhereItStood(t *testing.T) {
 		line = rig.NewLine(t, s.Host, s.Port)
 		s.Port = line.Port
 	})
-	line.Spoil("bandwidth", map[string]int{"rate": 8 << 10})
+	line.Spoil("bandwidth", map[string]int{"rate": 1 << 10}) // 20 s are left when the worker stops
 	acme.Write("large.bin", rig.Random(24<<20))
 	stop := h.StartWorker()
 	scan := h.Scan()

@@ -127,7 +127,7 @@ func TestAStoppedWorkerHandsItsUploadOver(t *testing.T) {
 	h.Cfg.S3.Endpoint = line.Address()
 	acme := h.AddServer("acme", nil)
 	acme.Write("large.bin", rig.Random(parts*16<<20))
-	line.SpoilUp("bandwidth", map[string]int{"rate": 4 << 10})
+	line.SpoilUp("bandwidth", map[string]int{"rate": 2 << 10}) // the next three parts take 8 s
 	var stored atomic.Int64
 	begun := make(chan struct{})
 	once := sync.OnceFunc(func() { close(begun) })

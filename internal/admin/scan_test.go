@@ -101,7 +101,7 @@ func TestWaitScanReportsProgressAndStopsWhenAsked(t *testing.T) {
 	b.engine.block = make(chan struct{})
 	b.engine.summary.Servers = []activities.ServerRef{{UUID: "u1", Name: "a"}}
 	b.ledger.counts = map[string]map[ingest.Status]int64{"u1": {ingest.StatusDownloading: 1}}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	_, err := b.WaitScan(ctx, ScanRun{}, func(p ScanProgress) {
 		if p.Total == 1 && p.Files[ingest.StatusDownloading] == 1 {

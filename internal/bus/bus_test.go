@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 	"sync"
@@ -27,7 +26,7 @@ var _ activities.Announcer = (*bus.Publisher)(nil)
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 type bundle struct {
 	mq    testenv.AMQP
@@ -363,7 +362,7 @@ func TestCancelStopsPromptly(t *testing.T) {
 	begun := time.Now()
 	_, err := b.pub.Announce(ctx, announcement("/out/a.csv"))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.Less(t, time.Since(begun), 5*time.Second)
+	require.Less(t, time.Since(begun), 20*time.Second, "it does not wait for the confirmation, 30 s")
 }
 
 func TestErrorsNeverShowThePassword(t *testing.T) {
@@ -373,10 +372,7 @@ func TestErrorsNeverShowThePassword(t *testing.T) {
 		require.Equal(t, ingest.KindInvalid, ingest.KindOf(err), address)
 		require.NotContains(t, err.Error(), "hushhush")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := listener.Addr().String()
-	require.NoError(t, listener.Close())
+	address := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
 	pub, err := bus.New(bus.Config{URL: "amqp://u:hushhush@" + address + "/", Queue: "q"})
 	require.NoError(t, err)
 	defer pub.Close()

@@ -148,7 +148,7 @@ func TestRollingRestart(t *testing.T) {
 		files = 200
 	}
 	h := rig.NewHarbour(t)
-	acme, sftp := slowServer(h, "acme", 16<<10)
+	acme, sftp := slowServer(h, "acme", 4<<10) // the large file takes 6 s more from where the wait below ends
 	total := int64(0)
 	for i := range files {
 		content := rig.Random(20_000 + i)

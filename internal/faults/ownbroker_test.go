@@ -3,7 +3,6 @@ package faults_test
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,17 +37,17 @@ const rabbitPrograms = "/usr/lib/rabbitmq/bin/"
 // broker of the test's world.
 func newOwnBroker(t *testing.T, h *rig.Harbour) *ownBroker {
 	t.Helper()
-	b := &ownBroker{t: t, server: rabbitPrograms + "rabbitmq-server", home: t.TempDir(), port: freePort(t)}
+	b := &ownBroker{t: t, server: rabbitPrograms + "rabbitmq-server", home: t.TempDir(), port: testenv.FreePort(t)}
 	require.FileExists(t, b.server, "install rabbitmq-server")
 	in := func(name string) string { return filepath.Join(b.home, name) }
 	settings := fmt.Sprintf("listeners.tcp.default = 127.0.0.1:%d\ndisk_free_limit.absolute = 1MB\n", b.port)
 	require.NoError(t, os.WriteFile(in("rabbitmq.conf"), []byte(settings), 0o600))
-	epmd := strconv.Itoa(freePort(t))
+	epmd := strconv.Itoa(testenv.FreePort(t))
 	b.env = append(os.Environ(),
 		"HOME="+b.home, "RABBITMQ_NODENAME=own"+epmd+"@localhost", "RABBITMQ_CONFIG_FILE="+in("rabbitmq.conf"),
 		"RABBITMQ_MNESIA_BASE="+in("mnesia"), "RABBITMQ_LOG_BASE="+in("log"),
 		"RABBITMQ_ENABLED_PLUGINS_FILE="+in("plugins"), "RABBITMQ_PID_FILE="+in("pid"),
-		"RABBITMQ_DIST_PORT="+strconv.Itoa(freePort(t)),
+		"RABBITMQ_DIST_PORT="+strconv.Itoa(testenv.FreePort(t)),
 		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
 		"ERL_EPMD_ADDRESS=127.0.0.1", "ERL_EPMD_PORT="+epmd,
 	)
@@ -115,13 +114,4 @@ func (b *ownBroker) control(args ...string) {
 	ctl.Env = b.env
 	out, err := ctl.CombinedOutput()
 	require.NoError(b.t, err, "rabbitmqctl %s: %s", strings.Join(args, " "), out)
-}
-
-// freePort returns a port that nobody listens on now.
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
 }

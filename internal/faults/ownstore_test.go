@@ -38,7 +38,7 @@ func newOwnStore(t *testing.T, h *rig.Harbour, folder string) *ownStore {
 	require.FileExists(t, program, "run make build")
 	o := &ownStore{h: h, program: program, home: t.TempDir(), data: filepath.Join(folder, "data")}
 	s := testenv.S3{
-		Endpoint: fmt.Sprintf("127.0.0.1:%d", freePort(t)), AccessKey: "own-access-key", SecretKey: "own-secret-key", Bucket: h.S3.Bucket,
+		Endpoint: fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t)), AccessKey: "own-access-key", SecretKey: "own-secret-key", Bucket: h.S3.Bucket,
 	}
 	s.Core, err = minio.NewCore(s.Endpoint, &minio.Options{Creds: credentials.NewStaticV4(s.AccessKey, s.SecretKey, "")})
 	require.NoError(t, err)

@@ -45,10 +45,10 @@ func newOwnTemporal(t *testing.T, h *rig.Harbour) (own *ownTemporal, variable st
 	}
 	require.NoError(t, json.Unmarshal(text, &stack))
 	o := &ownTemporal{t: t, program: stack.Path, args: slices.Clone(stack.Args), dir: t.TempDir()}
-	port := strconv.Itoa(freePort(t))
+	port := strconv.Itoa(testenv.FreePort(t))
 	o.address = "127.0.0.1:" + port
 	for flag, value := range map[string]string{
-		"--port": port, "--ui-port": strconv.Itoa(freePort(t)), "--metrics-port": strconv.Itoa(freePort(t)), "--db-filename": o.database(),
+		"--port": port, "--ui-port": strconv.Itoa(testenv.FreePort(t)), "--metrics-port": strconv.Itoa(testenv.FreePort(t)), "--db-filename": o.database(),
 	} {
 		at := slices.Index(o.args, flag)
 		require.GreaterOrEqual(t, at, 0, "the stack's Temporal server has no %s: %v", flag, o.args)

@@ -150,7 +150,7 @@ func wipedWhileRead(t *testing.T) {
 		line = rig.NewLine(t, s.Host, s.Port)
 		s.Port, s.Transfer = line.Port, ingest.TransferStaged
 	})
-	line.Spoil("bandwidth", map[string]int{"rate": 2 << 10})
+	line.Spoil("bandwidth", map[string]int{"rate": 1 << 10})
 	acme.Write("a.bin", rig.Random(20<<20))
 	fetched, fetches := firstTime(func(ingest.Staged) {})
 	h.StartWorkerWith(h.Cfg, moments{afterFetch: fetched}.wrap)

@@ -1,7 +1,7 @@
 package objstore_test
 
 import (
-	"net"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -9,6 +9,7 @@ import (
 	"stevedore/activities"
 	"stevedore/internal/ingest"
 	"stevedore/internal/objstore"
+	"stevedore/internal/testenv"
 )
 
 var _ activities.Objects = (*objstore.Store)(nil)
@@ -69,10 +70,7 @@ func TestRefusedKeyWaitsVisibly(t *testing.T) {
 
 func TestUnreachableStoreIsNamed(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := listener.Addr().String()
-	require.NoError(t, listener.Close())
+	address := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
 	store, err := objstore.New(objstore.Config{Endpoint: address, AccessKey: "a", SecretKey: "hushhush", Bucket: "bucket"})
 	require.NoError(t, err)
 	req, _ := stage(t, 10, 32)

@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/testenv"
 )
 
 // Line is a network line to a service of this machine that can be made bad.
@@ -29,7 +31,7 @@ func NewLine(t *testing.T, host string, port int) *Line {
 	t.Helper()
 	l := &Line{t: t, Host: "127.0.0.1", meter: newMeter(t, joined(host, port))}
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
-	l.proxy = toxiproxy.NewProxy(server, "line", "127.0.0.1:0", l.meter.listener.Addr().String())
+	l.proxy = toxiproxy.NewProxy(server, "line", joined("127.0.0.1", testenv.FreePort(t)), l.meter.listener.Addr().String())
 	require.NoError(t, l.proxy.Start())
 	t.Cleanup(l.proxy.Stop)
 	_, text, err := net.SplitHostPort(l.proxy.Listen)

@@ -307,26 +307,27 @@ func slowly(delay time.Duration, react func() answer) func() answer {
 // A slow server is not a silent one: together these take longer than NoProgress.
 func TestSlowServersAreWaitedFor(t *testing.T) {
 	t.Parallel()
-	left := 8
+	const answers = 15
+	left := answers
 	h := hostile{
 		fxpLstat: always(fxpAttrs, file(9)), fxpFstat: always(fxpAttrs, file(9)), fxpOpen: always(fxpHandle, "h"),
 		fxpOpendir: always(fxpHandle, "h"),
-		fxpRead:    slowly(100*time.Millisecond, always(fxpData, "x")),
+		fxpRead:    slowly(300*time.Millisecond, always(fxpData, "x")),
 	}
-	h[fxpReaddir] = slowly(100*time.Millisecond, func() answer {
+	h[fxpReaddir] = slowly(300*time.Millisecond, func() answer {
 		if left--; left < 0 {
 			return status(statusEOF)()
 		}
 		return always(fxpName, uint32(1), string(rune('a'+left)), "", file(1))()
 	})
-	session := openHostile(t, sftp.Config{NoProgress: 400 * time.Millisecond}, h)
+	session := openHostile(t, sftp.Config{NoProgress: 3 * time.Second}, h)
 	seen, _ := list(t, session, "/in")
-	assert.Len(t, seen, 8)
+	assert.Len(t, seen, answers)
 
 	f, err := session.OpenFile(deadline(t), "/in/f")
 	require.NoError(t, err)
 	var wg sync.WaitGroup
-	for i := range 8 { // all asked for at once, answered one after another
+	for i := range answers { // all asked for at once, answered one after another
 		wg.Go(func() {
 			_, err := f.ReadAt(make([]byte, 1), int64(i))
 			assert.NoError(t, err)

@@ -86,7 +86,7 @@ func tryOpen(t *testing.T, pool *sftp.Pool, server ingest.Server) (session *sftp
 // deadline bounds what a test waits for.
 func deadline(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -3,7 +3,6 @@ package store_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 	"testing"
@@ -145,10 +144,7 @@ func requireKind(t *testing.T, kind ingest.Kind, err error, text string) {
 
 func TestNewSaysWhatIsWrongWithoutThePassword(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	closed := listener.Addr().String()
-	require.NoError(t, listener.Close())
+	closed := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
 	for name, try := range map[string]struct{ url, text string }{
 		"nobody listens": {"postgres://u:hunter2@" + closed + "/d?sslmode=disable", "cannot reach PostgreSQL at " + closed},
 		"empty":          {"", "STEVEDORE_DATABASE_URL is not a PostgreSQL URL"},

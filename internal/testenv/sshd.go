@@ -81,7 +81,7 @@ func StartSSHD(t testing.TB, o SSHDOptions) *SSHD {
 	}
 	current, err := user.Current()
 	require.NoError(t, err)
-	s := &SSHD{Host: "127.0.0.1", Port: freePort(t), User: current.Username, Password: o.Password, t: t, dir: t.TempDir()}
+	s := &SSHD{Host: "127.0.0.1", Port: FreePort(t), User: current.Username, Password: o.Password, t: t, dir: t.TempDir()}
 	s.Root, s.log = filepath.Join(s.dir, "root"), filepath.Join(s.dir, "log")
 	require.NoError(t, os.Mkdir(s.Root, 0o755))
 	if o.Password != "" {
@@ -287,15 +287,6 @@ func (s *SSHD) configure(o SSHDOptions) {
 	// sshd takes the first of contradicting lines, so that the test's win.
 	text := strings.Join(append(append([]string{}, o.Config...), lines...), "\n") + "\n"
 	require.NoError(s.t, os.WriteFile(filepath.Join(s.dir, "sshd_config"), []byte(text), 0o600))
-}
-
-// freePort returns a port that nobody listens on now.
-func freePort(t testing.TB) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().(*net.TCPAddr).Port
 }
 
 func authorizedLine(key ssh.PublicKey) string {

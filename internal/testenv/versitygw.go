@@ -16,7 +16,7 @@ import (
 )
 
 // versityPatience is how long versitygw may take to listen, on a busy machine.
-const versityPatience = 30 * time.Second
+const versityPatience = 2 * time.Minute
 
 // VersityGW starts versitygw, an S3 server by others than MinIO's, and makes a
 // bucket on it. Both end with the test. It skips the test under -short.
@@ -26,7 +26,7 @@ func VersityGW(t testing.TB) S3 {
 		t.Skip("needs versitygw: not under -short")
 	}
 	s := S3{
-		Endpoint: net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t))), AccessKey: "test", SecretKey: rand.Text(),
+		Endpoint: net.JoinHostPort("127.0.0.1", strconv.Itoa(FreePort(t))), AccessKey: "test", SecretKey: rand.Text(),
 		Region: "us-east-1", Bucket: "test-" + strings.ToLower(rand.Text()),
 	}
 	data := t.TempDir()

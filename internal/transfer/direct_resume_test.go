@@ -37,7 +37,7 @@ func TestDirectResumesAfterAKill(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { _, err := newDirect(t, &to).Copy(context.Background(), req); ended <- err }()
 	<-reached
-	require.Eventually(t, func() bool { return kept.get().Offset == 6*testPart }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return kept.get().Offset == 6*testPart }, time.Minute, time.Millisecond)
 
 	var second saved
 	var read atomic.Int64

@@ -71,7 +71,7 @@ func below(t *testing.T, dir string) (found []string) {
 
 func noneBelow(t *testing.T, dir string) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for len(below(t, dir)) > 0 {
 		if time.Now().After(deadline) {
 			t.Fatalf("still running:\n%s", strings.Join(below(t, dir), "\n"))

@@ -1,0 +1,193 @@
+package scale_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/bench/scale"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+)
+
+// The variables of the steady load: the length of a run, and the file of the
+// picture.
+const (
+	minutesVariable = "STEVEDORE_TEST_SCALE_MINUTES"
+	pictureVariable = "STEVEDORE_TEST_SCALE_PICTURE"
+)
+
+// services are the kinds of connections that are counted.
+var services = []string{"SSH", "PostgreSQL", "S3", "AMQP", "Temporal"}
+
+var steadyCharts = [4]scale.Chart{
+	{Title: "Memory", Unit: "MiB (RSS)", Kinds: []string{scale.MemoryKind}},
+	{Title: "Goroutines", Unit: "goroutines", Kinds: []string{scale.GoroutinesKind}},
+	{Title: "Connections", Unit: "connections", Kinds: services},
+	{Title: "Open files", Unit: "file descriptors", Kinds: []string{scale.FilesKind}},
+}
+
+// TestScaleSteady writes files at a constant rate to two servers and checks that
+// one worker process holds no more at the end than at the beginning.
+func TestScaleSteady(t *testing.T) {
+	lasts, every := scale.Size(20*time.Second, 30*time.Minute), scale.Size(500*time.Millisecond, 5*time.Second)
+	if minutes := os.Getenv(minutesVariable); minutes != "" {
+		n, err := strconv.ParseFloat(minutes, 64)
+		require.NoError(t, err, minutesVariable)
+		lasts, every = time.Duration(n*float64(time.Minute)), 2*time.Second
+	}
+	s := newSteady(t, lasts)
+	samples := s.run(lasts, every)
+	s.finish()
+	requireFlat(t, samples, lasts >= 5*time.Minute)
+	picture := os.Getenv(pictureVariable)
+	if picture == "" {
+		picture = filepath.Join(t.TempDir(), "steady.svg")
+	}
+	require.NoError(t, scale.Draw(picture, samples, steadyCharts))
+	drawn, err := os.ReadFile(picture)
+	require.NoError(t, err)
+	for _, chart := range steadyCharts {
+		assert.Contains(t, string(drawn), chart.Title)
+	}
+	scale.Figure(t, "steady: %d files in %s, %d samples", s.written, lasts, len(samples))
+}
+
+// steady is a worker process under a constant load.
+type steady struct {
+	*rig.Harbour
+	sshds   []*testenv.SSHD
+	worker  *rig.Process
+	peers   scale.Peers
+	random  *rand.Rand
+	written int
+}
+
+// newSteady has one server whose files are staged and one whose files are
+// transferred directly. Small files of the second one go through memory, of the
+// first one none.
+func newSteady(t *testing.T, lasts time.Duration) *steady {
+	t.Helper()
+	s := &steady{Harbour: rig.NewHarbour(t), random: rand.New(rand.NewPCG(1, 2)), peers: scale.Peers{}}
+	s.Allow(lasts + 10*rig.Patience)
+	for name, mode := range map[string]ingest.TransferSetting{"acme": ingest.TransferStaged, "globex": ingest.TransferDirect} {
+		sshd := s.AddServer(name, func(v *ingest.Server) { v.Transfer, v.Settle = mode, time.Second })
+		s.sshds = append(s.sshds, sshd)
+		s.peers[sshd.Port] = "SSH"
+	}
+	s.watch("S3", s.Cfg.S3.Endpoint)
+	s.watch("Temporal", os.Getenv("TEMPORAL_ADDRESS"))
+	for name, address := range map[string]string{"PostgreSQL": s.Cfg.Database.URL.Reveal(), "AMQP": s.Cfg.AMQP.URL.Reveal()} {
+		u, err := url.Parse(address)
+		require.NoError(t, err)
+		s.watch(name, u.Host)
+	}
+	s.worker = s.StartProcess(rig.ProcessOptions{})
+	return s
+}
+
+// watch counts connections to the address under the name.
+func (s *steady) watch(name, address string) {
+	s.T.Helper()
+	_, text, err := net.SplitHostPort(address)
+	require.NoError(s.T, err)
+	port, err := strconv.Atoi(text)
+	require.NoError(s.T, err)
+	s.peers[port] = name
+}
+
+// run keeps the load up and returns the samples. The first ones come after the
+// first files have arrived.
+func (s *steady) run(lasts, every time.Duration) (samples []scale.Sample) {
+	s.T.Helper()
+	const rate, scanEvery = 10, 5 * time.Second
+	for range 2 * rate {
+		s.write()
+	}
+	s.ScanAndWait()
+	load, sampling, scanning := time.NewTicker(time.Second/rate), time.NewTicker(every), time.NewTicker(scanEvery)
+	defer load.Stop()
+	defer sampling.Stop()
+	defer scanning.Stop()
+	began := time.Now()
+	for time.Since(began) < lasts {
+		select {
+		case <-load.C:
+			s.write()
+		case <-scanning.C:
+			s.ScanAsync()
+		case <-sampling.C:
+			values, err := scale.ReadSample(s.worker.Pid(), s.peers)
+			require.NoError(s.T, err)
+			values[scale.GoroutinesKind] = float64(s.worker.Goroutines(""))
+			samples = append(samples, scale.Sample{At: time.Since(began), Values: values})
+		}
+	}
+	return samples
+}
+
+// write writes the next file, under a temporary name first. Every hundredth one
+// has 5 to 20 MiB.
+func (s *steady) write() {
+	s.written++
+	size := 1000 + s.random.IntN(40_000)
+	if s.written%100 == 50 {
+		size = 5<<20 + s.random.IntN(15<<20)
+	}
+	sshd, name := s.sshds[s.written/7%2], fmt.Sprintf("%02d/%06d.bin", s.written/600, s.written)
+	sshd.Write(name+".part", rig.Random(size))
+	require.NoError(s.T, os.Rename(sshd.Path(name+".part"), sshd.Path(name)))
+}
+
+// finish waits for the last file and checks that each one arrived once.
+func (s *steady) finish() {
+	s.T.Helper()
+	done := map[ingest.Mode]int{}
+	rig.Eventually(s.T, func() bool {
+		s.ScanAndWait()
+		clear(done)
+		for _, f := range s.Files() {
+			if f.Status == ingest.StatusCompleted {
+				done[f.Mode]++
+			}
+		}
+		return done[ingest.ModeMemory]+done[ingest.ModeStaged]+done[ingest.ModeDirect] == s.written
+	}, 5*rig.Patience, time.Second, "not every file arrives")
+	scale.Figure(s.T, "steady: files by transfer mode: %v", done)
+	for _, mode := range []ingest.Mode{ingest.ModeMemory, ingest.ModeStaged, ingest.ModeDirect} {
+		assert.Positive(s.T, done[mode], "no file was moved in mode %s", mode)
+	}
+	s.RequireExactlyOnce()
+}
+
+// requireFlat compares the second quarter with the last one, strictly after a long
+// run: a short one still fills its pools.
+func requireFlat(t *testing.T, samples []scale.Sample, long bool) {
+	t.Helper()
+	require.Greater(t, len(samples), 20)
+	few := map[string]float64{scale.MemoryKind: 8, scale.GoroutinesKind: 20, scale.FilesKind: 8}
+	for _, kind := range append([]string{scale.MemoryKind, scale.GoroutinesKind, scale.FilesKind}, services...) {
+		second, last := scale.Medians(samples, kind)
+		scale.Figure(t, "steady: %s: median %.0f in the second quarter, %.0f in the last", kind, second, last)
+		assert.Positive(t, last, "no sample of %s", kind)
+		share := 1.10
+		if kind == scale.MemoryKind {
+			share = 1.15
+		}
+		most := second*share + max(few[kind], 3)
+		if !long {
+			most = 2*second + 4*max(few[kind], 3)
+		}
+		assert.LessOrEqual(t, last, most, "%s grows", kind)
+	}
+}
