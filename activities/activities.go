@@ -41,11 +41,13 @@ type Activities struct {
 	Deps
 	// released wakes the dispatchers in this process.
 	released hints
+	// tries are the places of listings within workflow tasks.
+	tries chan struct{}
 }
 
 // New returns the activities over the given world.
 func New(deps Deps) *Activities {
-	return &Activities{Deps: deps}
+	return &Activities{Deps: deps, tries: make(chan struct{}, triesAtOnce)}
 }
 
 // apply commits a change of the file, and wakes the dispatcher of its server, if

@@ -21,6 +21,7 @@ type ListServerFilesInput struct {
 	Source string `json:"source"`
 	// Force tries a suspended server, too; otherwise it is KindSuspended.
 	Force bool `json:"force,omitempty"`
+	Leftover
 }
 
 // ListServerFilesResult is what DiscoverFiles goes on with: counts and the
@@ -36,6 +37,10 @@ type ListServerFilesResult struct {
 	MaxParallel  int           `json:"max_parallel"`
 	Settle       time.Duration `json:"settle"`
 	ScanInterval time.Duration `json:"scan_interval"`
+
+	// Dispatchable says that the ledger has ready or deferred files of the server, or
+	// slots in use: a dispatcher has something to do.
+	Dispatchable bool `json:"dispatchable,omitempty"`
 
 	// Paused says that the server is switched off or removed and was not logged
 	// in to; then it is all there is.
@@ -62,26 +67,30 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 		}))
 	}
 	var result listing
-	err = unlessRefused(ctx, func() (err error) {
+	err = unlessRefused(ctx, in.Refused, func() (err error) {
 		result, err = a.list(ctx, server, in)
 		return err
 	})
-	finish := ingest.ScanResult{
-		ScanID: scanID, ServerUUID: server.UUID, Counts: result.counts(), Mends: in.Force && halt.Suspended,
-	}
-	finish.Counts.Errors = result.unreadable
-	if err != nil {
-		kind := ingest.KindOf(err)
-		finish.Broken = errors.Is(err, ingest.ErrStopped)
-		finish.Failure = &ingest.Failure{Step: ingest.StepDiscover, Kind: kind, Message: message(err)}
-		finish.Suspend = suspends(kind)
-	}
+	finish := scanResult(server, in, result, err)
+	finish.ScanID = scanID
 	// What was found must be on record, most of all that the server is to be
 	// left alone: without it the listing counts as not done and is done again.
 	if finishErr := a.Catalog.FinishScan(ctx, finish); finishErr != nil {
 		err = finishErr
 	}
 	return result.ListServerFilesResult, handOver(err)
+}
+
+// scanResult is how a listing that ended with err is recorded.
+func scanResult(server ingest.Server, in ListServerFilesInput, l listing, err error) ingest.ScanResult {
+	r := ingest.ScanResult{ServerUUID: server.UUID, Counts: l.counts(), Mends: in.Force && server.State == ingest.ServerSuspended}
+	if err != nil {
+		kind := ingest.KindOf(err)
+		r.Broken = errors.Is(err, ingest.ErrStopped)
+		r.Failure = &ingest.Failure{Step: ingest.StepDiscover, Kind: kind, Message: message(err)}
+		r.Suspend = suspends(kind)
+	}
+	return r
 }
 
 // suspends reports whether listing on schedule would do harm (locked accounts,
@@ -98,7 +107,7 @@ type listing struct {
 }
 
 func (l listing) counts() ingest.ScanCounts {
-	return ingest.ScanCounts{Seen: l.Seen, New: l.New, Settling: l.Settling, Rejected: l.Rejected}
+	return ingest.ScanCounts{Seen: l.Seen, New: l.New, Settling: l.Settling, Rejected: l.Rejected, Errors: l.unreadable}
 }
 
 func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServerFilesInput) (l listing, err error) {
@@ -138,6 +147,8 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 	if err != nil {
 		return l, err
 	}
-	l.Ready, l.Settling, err = a.Catalog.Promote(ctx, server)
+	if l.Ready, l.Settling, err = a.Catalog.Promote(ctx, server); err == nil {
+		l.Dispatchable, err = a.Catalog.Dispatchable(ctx, server.UUID)
+	}
 	return l, err
 }

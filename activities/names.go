@@ -5,7 +5,8 @@ import "stevedore/internal/ingest"
 // The registered names. Running workflows refer to them: a name is never
 // changed or given another meaning, only added (a golden test pins the list).
 const (
-	NameListDueServers  = "ListDueServers"
+	NameStartScans      = "StartScans"
+	NameTryListing      = "TryListing"
 	NameListServerFiles = "ListServerFiles"
 	NameRecheckSettling = "RecheckSettling"
 	NameDispatchFiles   = "DispatchFiles"
@@ -39,6 +40,7 @@ const (
 
 // StepOf maps the activities that are steps of a file to those steps.
 var StepOf = map[string]ingest.Step{
+	NameTryListing:      ingest.StepDiscover,
 	NameListServerFiles: ingest.StepDiscover,
 	NameIngestInMemory:  ingest.StepTransfer,
 	NameClaimHost:       ingest.StepDownload,

@@ -48,9 +48,16 @@ type Catalog interface {
 	// DueServers returns active servers in order of uuid, starting after the
 	// given one. With force it returns those not yet due and suspended ones too.
 	DueServers(ctx context.Context, q ingest.DueQuery) ([]ingest.Server, error)
+	// ServerToScan returns the server, or KindMissing, and how long its last listing
+	// took.
+	ServerToScan(ctx context.Context, serverUUID string) (server ingest.Server, took time.Duration, err error)
+	// Dispatchable reports whether the server has ready or deferred files, or slots
+	// in use.
+	Dispatchable(ctx context.Context, serverUUID string) (bool, error)
 	// StartScan opens a scan row; the same key gives the same row.
 	StartScan(ctx context.Context, serverUUID, key string) (scanID int64, err error)
 	// FinishScan closes it and sets the server's last_scan_at, last_error and state.
+	// A listing that opened no row is recorded as a whole.
 	FinishScan(ctx context.Context, scan ingest.ScanResult) error
 	// SuspendServer keeps the server from being scanned on schedule until a
 	// person has mended what the message says.
@@ -172,6 +179,9 @@ type Workflows interface {
 	// StartIngest starts the file's FileIngest with its slot, and reports false when
 	// one runs already, which does not have that slot.
 	StartIngest(ctx context.Context, server ingest.Server, slot ingest.Slot) (started bool, err error)
+	// StartScan starts the server's DiscoverFiles, or asks the one that runs to list
+	// once more; started tells which. Only once for each pass.
+	StartScan(ctx context.Context, server ServerRef, pass StartScansInput) (started bool, err error)
 	// Wake makes the server's scan look for ready files now, and starts one if
 	// none runs.
 	Wake(ctx context.Context, server ingest.Server) error

@@ -33,7 +33,7 @@ func (a *Activities) RecheckSettling(ctx context.Context, in RecheckSettlingInpu
 		return RecheckSettlingResult{Paused: halt.Paused}, applicationError(err)
 	}
 	var result RecheckSettlingResult
-	err = unlessRefused(ctx, func() (err error) {
+	err = unlessRefused(ctx, nil, func() (err error) {
 		result, err = a.recheck(ctx, server)
 		return err
 	})

@@ -15,7 +15,8 @@ func (a *Activities) Registered() map[string]any {
 // be the file's host.
 func (a *Activities) RegisteredShared() map[string]any {
 	return map[string]any{
-		NameListDueServers:  a.ListDueServers,
+		NameStartScans:      a.StartScans,
+		NameTryListing:      a.TryListing,
 		NameListServerFiles: a.ListServerFiles,
 		NameRecheckSettling: a.RecheckSettling,
 		NameDispatchFiles:   a.DispatchFiles,

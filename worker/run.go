@@ -125,6 +125,10 @@ const (
 	// activitiesAtOnce bounds the activities of the shared queue: each server that
 	// has files in flight keeps a dispatcher there.
 	activitiesAtOnce = 4000
+	// workflowsAtOnce bounds the workflow tasks and local activities under way. A pass
+	// starts the scans of a thousand servers in a few seconds, each of which holds
+	// both until its server is listed: files must find room beside them.
+	workflowsAtOnce = 4000
 )
 
 // workers returns one worker for the shared queue, one for direct transfers and
@@ -134,6 +138,8 @@ func workers(cfg config.Config, temporal client.Client, acts *activities.Activit
 	sharing := options
 	sharing.MaxConcurrentWorkflowTaskPollers = workflowPollers
 	sharing.MaxConcurrentActivityExecutionSize = activitiesAtOnce
+	sharing.MaxConcurrentWorkflowTaskExecutionSize = workflowsAtOnce
+	sharing.MaxConcurrentLocalActivityExecutionSize = workflowsAtOnce
 	shared := sdkworker.New(temporal, taskQueue, sharing)
 	registerShared(shared, acts)
 	all := []sdkworker.Worker{shared}

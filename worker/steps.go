@@ -49,11 +49,11 @@ func (i *measuredInbound) ExecuteActivity(ctx context.Context, in *interceptor.E
 	return result, err
 }
 
-// elsewhere reports whether an attempt only found out that it is another
-// worker's to do.
+// elsewhere reports whether an attempt only found out that another one is to do
+// the step.
 func elsewhere(err error) bool {
 	var failure *temporal.ApplicationError
-	return errors.As(err, &failure) && failure.Type() == activities.TypeOtherHost
+	return errors.As(err, &failure) && (failure.Type() == activities.TypeOtherHost || failure.Type() == activities.TypeNotThrough)
 }
 
 // unknownKind is the kind of errors that are none of ours.

@@ -61,10 +61,16 @@ func TestAStoppedWorkerHandsItsListingOver(t *testing.T) {
 	line.Spoil("latency", map[string]int{"latency": 100}) // two minutes at least
 	begun := make(chan struct{})
 	once := sync.OnceFunc(func() { close(begun) })
+	var times atomic.Int64
+	second := func() { // the first is tried within the workflow task
+		if times.Add(1) > 1 {
+			once()
+		}
+	}
 	cfg := h.Cfg
 	cfg.Worker.StopTimeout = time.Minute
 	stop := h.StartWorkerWith(cfg, func(d activities.Deps) activities.Deps {
-		d.Sources = listings{d.Sources, once}
+		d.Sources = listings{d.Sources, second}
 		return d
 	})
 	scan := h.Scan()

@@ -47,6 +47,32 @@ func (r running) StartIngest(ctx context.Context, server ingest.Server, slot ing
 	return err == nil, ingest.Wrap(ingest.KindTransient, err, "start the workflow of file %s", file.UUID)
 }
 
+// StartScan starts the server's DiscoverFiles, eagerly like StartIngest, or asks the
+// one that runs to list once more. One that ends in between is started again.
+func (r running) StartScan(ctx context.Context, server activities.ServerRef, pass activities.StartScansInput) (started bool, err error) {
+	in := workflows.DiscoverFilesInput{ServerUUID: server.UUID, Source: pass.Source, Force: pass.Force, Pass: pass.Pass}
+	options := workflows.StartDiscover(server)
+	options.TaskQueue, options.EnableEagerStart = r.taskQueue, true
+	_, err = r.client.ExecuteWorkflow(ctx, options, workflows.NameDiscoverFiles, in)
+	var running *serviceerror.WorkflowExecutionAlreadyStarted
+	if !errors.As(err, &running) {
+		return err == nil, ingest.Wrap(ingest.KindTransient, err, "start the scan of server %s", server.Name)
+	}
+	options.EnableEagerStart = false
+	_, err = r.client.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalRescan,
+		workflows.Rescan{Force: pass.Force, Pass: pass.Pass, Scheduled: pass.Tick > 0}, options, workflows.NameDiscoverFiles, in)
+	if tooManySignals(err) {
+		return false, nil // it has been asked thousands of times
+	}
+	return false, ingest.Wrap(ingest.KindTransient, err, "ask the scan of server %s to list once more", server.Name)
+}
+
+// tooManySignals reports whether a workflow has got all the signals it may have.
+func tooManySignals(err error) bool {
+	var exhausted *serviceerror.ResourceExhausted
+	return errors.As(err, &exhausted) && exhausted.Cause != enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT
+}
+
 // Wake makes the server's scan look for ready files, and starts one if none runs.
 func (r running) Wake(ctx context.Context, server ingest.Server) error {
 	options := workflows.StartDiscover(activities.ServerRef{UUID: server.UUID, Name: server.Name})
@@ -54,8 +80,7 @@ func (r running) Wake(ctx context.Context, server ingest.Server) error {
 	_, err := r.client.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalSlotFreed,
 		workflows.SlotFreed{}, options, workflows.NameDiscoverFiles,
 		workflows.DiscoverFilesInput{ServerUUID: server.UUID, Source: "manual"})
-	var exhausted *serviceerror.ResourceExhausted
-	if errors.As(err, &exhausted) && exhausted.Cause != enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT {
+	if tooManySignals(err) {
 		return nil // it has been woken thousands of times, and looks
 	}
 	return ingest.Wrap(ingest.KindTransient, err, "wake the scan of server %s", server.Name)

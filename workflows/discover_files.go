@@ -16,6 +16,8 @@ type DiscoverFilesInput struct {
 	Source string `json:"source"`
 	// Force lists a suspended server, too; it is for the first listing.
 	Force bool `json:"force,omitempty"`
+	// Pass names the pass over all servers that started or last asked this scan.
+	Pass string `json:"pass,omitempty"`
 
 	// Carried is a run's state for the next one; leave it empty.
 	Carried *DiscoverState `json:"carried,omitempty"`
@@ -50,6 +52,11 @@ type DiscoverSummary struct {
 type Rescan struct {
 	// Force lists a suspended server, too.
 	Force bool `json:"force,omitempty"`
+	// Pass names the pass over all servers that asks; empty for a person. A pass that
+	// is repeated after its worker has died asks only once.
+	Pass string `json:"pass,omitempty"`
+	// Scheduled says that the server is asked because it is due.
+	Scheduled bool `json:"scheduled,omitempty"`
 }
 
 // SlotFreed is the payload of SignalSlotFreed; a signal by hand may leave it out.
@@ -97,7 +104,7 @@ type discovery struct {
 
 func newDiscovery(ctx workflow.Context, in DiscoverFilesInput) *discovery {
 	d := &discovery{
-		in: in, listDue: true, force: in.Force, backlog: true, name: shownServer(ctx),
+		in: in, listDue: true, force: in.Force, backlog: in.Carried != nil, name: shownServer(ctx),
 		rescan: workflow.GetSignalChannel(ctx, SignalRescan),
 		freed:  workflow.GetSignalChannel(ctx, SignalSlotFreed),
 	}
@@ -113,8 +120,9 @@ func (d *discovery) run(ctx workflow.Context) (DiscoverSummary, error) {
 	for {
 		if d.listDue && !d.halted() {
 			d.list(ctx)
+		} else {
+			d.listDue = false
 		}
-		d.listDue = false
 		d.drainSignals()
 		d.dispatch(ctx)
 		switch {
@@ -224,6 +232,12 @@ func (d *discovery) wake() { d.backlog, d.suspended, d.paused = true, false, fal
 // ask schedules a listing and clears the suspension, because rescans are
 // requested only for servers that are due or that somebody has repaired.
 func (d *discovery) ask(asked Rescan) {
+	if asked.Pass != "" {
+		if asked.Pass == d.in.Pass {
+			return
+		}
+		d.in.Pass = asked.Pass
+	}
 	d.listDue, d.force = true, d.force || asked.Force
 	d.suspended, d.paused = false, false
 }

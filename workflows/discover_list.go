@@ -1,8 +1,11 @@
 package workflows
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"stevedore/activities"
@@ -16,12 +19,10 @@ func (d *discovery) list(ctx workflow.Context) {
 	d.relist.stop()
 	d.relist = nil
 	d.describe(ctx, "lists the server")
-	listing := about(withListing(ctx), "list server "+d.name)
 	var result activities.ListServerFilesResult
-	d.listErr = whole(listing, do.ListServerFiles, activities.ListServerFilesInput{
-		ServerUUID: d.in.ServerUUID, Source: d.in.Source, Force: d.force,
-	}, &result)
+	result, d.listErr = d.walk(ctx)
 	d.force = false
+	defer d.drainListing(ctx, began)
 	d.halt(result.Paused, d.listErr)
 	if d.listErr != nil || result.Paused {
 		return
@@ -31,7 +32,39 @@ func (d *discovery) list(ctx workflow.Context) {
 	d.summary.Seen = result.Seen
 	d.summary.New += result.New
 	d.setSettling(result.Settling)
-	d.backlog = true
+	d.backlog = d.backlog || result.Dispatchable
+}
+
+// walk lists the server within the workflow task, where that takes moments, and
+// otherwise by an activity of its own, whose attempts and progress can be seen.
+func (d *discovery) walk(ctx workflow.Context) (result activities.ListServerFilesResult, err error) {
+	in := activities.ListServerFilesInput{ServerUUID: d.in.ServerUUID, Source: d.in.Source, Force: d.force}
+	purpose := "list server " + d.name
+	err = workflow.ExecuteLocalActivity(withTryListing(ctx, purpose), do.TryListing, in).Get(ctx, &result)
+	if err == nil || temporal.IsCanceledError(err) {
+		return result, err
+	}
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) && app.Type() == activities.TypeNotThrough {
+		_ = app.Details(&in.Leftover) // unreadable: nothing is left over
+	} else if permanent(err) {
+		return result, err
+	}
+	err = whole(about(withListing(ctx), purpose), do.ListServerFiles, in, &result)
+	return result, err
+}
+
+// drainListing reads the rescans that came while the server was listed. The
+// listing is what the schedule asks for; another one follows only if it succeeded
+// and took longer than the interval. A server that does not answer would otherwise
+// be listed without a pause.
+func (d *discovery) drainListing(ctx workflow.Context, began time.Time) {
+	slow := d.listErr == nil && d.server.ScanInterval > 0 && workflow.Now(ctx).Sub(began) >= d.server.ScanInterval
+	for asked := (Rescan{}); d.rescan.ReceiveAsync(&asked); asked = (Rescan{}) {
+		if !asked.Scheduled || slow {
+			d.ask(asked)
+		}
+	}
 }
 
 // recheck looks at the settling files again.

@@ -8,9 +8,11 @@ import (
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 
 	"stevedore/activities"
+	"stevedore/internal/ingest"
 	"stevedore/workflows"
 )
 
@@ -25,13 +27,18 @@ type script struct {
 	settings activities.ListServerFilesResult
 	// The n-th entry is for the n-th call; further calls find nothing and take no
 	// time, and so does a dispatcher beyond its script.
-	listings    []listing
+	listings []listing
+	// tries are listings within the workflow task; without one each is left to an
+	// activity.
+	tries       []listing
 	rechecks    []recheck
 	dispatchers []dispatcher
 
 	log    []string // e.g. "1m0s list"
 	forced []bool   // what each listing was asked
-	asked  map[string]int
+	// refused is what each listing was told of the one before it.
+	refused []*ingest.Failure
+	asked   map[string]int
 }
 
 type listing struct {
@@ -39,6 +46,7 @@ type listing struct {
 	seen     int64
 	settling int64
 	paused   bool
+	idle     bool // nothing is ready, deferred or in flight
 	err      error
 }
 
@@ -61,20 +69,24 @@ func newScript(t *testing.T) *script {
 	t.Helper()
 	s := &script{
 		env: newEnv(t), asked: map[string]int{},
-		settings: activities.ListServerFilesResult{ServerName: "acme", MaxParallel: 3, Settle: 10 * time.Second, ScanInterval: time.Minute},
+		settings: activities.ListServerFilesResult{ServerName: "acme", MaxParallel: 3, Settle: 10 * time.Second, ScanInterval: time.Minute, Dispatchable: true},
 	}
 	s.began = s.env.Now()
+	s.env.OnActivity(activities.NameTryListing, mock.Anything, mock.Anything).Return(
+		func(context.Context, activities.ListServerFilesInput) (activities.ListServerFilesResult, error) {
+			if len(s.tries) == 0 {
+				return activities.ListServerFilesResult{}, notThrough(activities.Leftover{})
+			}
+			l := next(s, "try", s.tries)
+			return s.listed(l), l.err
+		}).Maybe()
 	s.env.OnActivity(activities.NameListServerFiles, mock.Anything, mock.Anything).
 		AfterFn(func() time.Duration { return next(s, "list", s.listings).takes }).
 		Return(func(_ context.Context, in activities.ListServerFilesInput) (activities.ListServerFilesResult, error) {
 			l := current(s, "list", s.listings)
 			s.forced = append(s.forced, in.Force)
-			if l.paused {
-				return activities.ListServerFilesResult{Paused: true}, nil
-			}
-			result := s.settings
-			result.Seen, result.Settling = l.seen, l.settling
-			return result, l.err
+			s.refused = append(s.refused, in.Refused)
+			return s.listed(l), l.err
 		}).Maybe()
 	s.env.OnActivity(activities.NameRecheckSettling, mock.Anything, activities.RecheckSettlingInput{ServerUUID: serverUUID}).
 		AfterFn(func() time.Duration { return next(s, "recheck", s.rechecks).takes }).
@@ -93,6 +105,23 @@ func newScript(t *testing.T) *script {
 		}).Maybe()
 	s.env.SetOnActivityCanceledListener(func(info *activityInfo) { s.note("cancel " + info.ActivityType.Name) })
 	return s
+}
+
+// listed is the result of a listing.
+func (s *script) listed(l listing) activities.ListServerFilesResult {
+	if l.paused {
+		return activities.ListServerFilesResult{Paused: true}
+	}
+	result := s.settings
+	result.Seen, result.Settling = l.seen, l.settling
+	result.Dispatchable = result.Dispatchable && !l.idle
+	return result
+}
+
+// notThrough is the error with which a listing is left to an activity.
+func notThrough(left activities.Leftover) error {
+	return temporal.NewApplicationErrorWithOptions("elsewhere", activities.TypeNotThrough,
+		temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{left}})
 }
 
 // next notes that a call begins and returns its entry.

@@ -60,6 +60,26 @@ func withQuick(ctx workflow.Context) workflow.Context {
 	})
 }
 
+// withStarts is for starting the scans of all servers, which continues after the
+// last page when its worker dies.
+func withStarts(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: time.Hour,
+		HeartbeatTimeout:    10 * time.Second,
+		RetryPolicy:         &patient,
+	})
+}
+
+// withTryListing is for the listing within the workflow task. Most of its time it
+// may wait for its turn among a thousand others.
+func withTryListing(ctx workflow.Context, purpose string) workflow.Context {
+	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		StartToCloseTimeout: 30 * time.Second,
+		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
+		Summary:             summary(purpose),
+	})
+}
+
 // withListing is for walks over a server.
 func withListing(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{

@@ -1085,8 +1085,8 @@ type ServerOverview struct {
 	LastError  *string    `json:"last_error"`
 	LastScanAt *time.Time `json:"last_scan_at"`
 
-	// Late Active and not suspended, and for more than three scan intervals and
-	// a minute not scanned.
+	// Late Active and not suspended, and not scanned for half a minute after it
+	// was due.
 	Late       bool   `json:"late"`
 	Name       string `json:"name"`
 	ServerUUID UUID   `json:"server_uuid"`

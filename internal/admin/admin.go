@@ -176,7 +176,8 @@ type Deps struct {
 	Checks []Check
 	// Steps are what Setup does, in this order.
 	Steps []Step
-	// Defaults fill in what an operator leaves out of a server.
+	// Defaults fill in what an operator leaves out of a server. Their scan interval is
+	// that of the schedule, which decides whether a server is late.
 	Defaults ingest.ServerDefaults
 	// NewUUID returns a random version 4 UUID.
 	NewUUID func() string

@@ -68,14 +68,14 @@ func (a *Admin) Overview(ctx context.Context) (Overview, error) {
 	}
 	o.InFlight = inFlight(o.Files)
 	for _, server := range servers {
-		o.Servers = append(o.Servers, serverOverview(server, stats))
+		o.Servers = append(o.Servers, a.serverOverview(server, stats))
 	}
 	return o, nil
 }
 
-func serverOverview(server ingest.Server, stats ingest.Stats) ServerOverview {
+func (a *Admin) serverOverview(server ingest.Server, stats ingest.Stats) ServerOverview {
 	o := ServerOverview{
-		Server: server, Late: server.Late(stats.At), Files: stats.Files[server.UUID], Hours: stats.Hours[server.UUID],
+		Server: server, Late: server.Late(stats.At, a.d.Defaults.ScanInterval), Files: stats.Files[server.UUID], Hours: stats.Hours[server.UUID],
 		InFlight: inFlight(stats.Files[server.UUID]),
 	}
 	if o.Files == nil {

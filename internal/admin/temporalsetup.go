@@ -132,7 +132,7 @@ func Scanning(every time.Duration) Recurring {
 	return Recurring{
 		ID: ingest.ScheduleID, WorkflowID: scheduledScanID, Workflow: workflows.NameScanAllServers, Every: every,
 		Summary: "servers that are due",
-		Input:   workflows.ScanAllServersInput{Source: "schedule"},
+		Input:   workflows.ScanAllServersInput{Source: "schedule", Tick: every},
 	}
 }
 

@@ -86,11 +86,18 @@ type DueQuery struct {
 	Servers []string
 	// Force takes servers that are not due or are suspended, too.
 	Force bool
+	// Tick is the time between two scans of all servers, see Server.ScanGap; 0 when
+	// it is not known.
+	Tick time.Duration
 }
 
 // ScanResult closes a scan.
 type ScanResult struct {
+	// ScanID is the row that the listing opened. 0 stands for a listing that opened
+	// none: its row is written with Key as its name, begun Took ago.
 	ScanID     int64
+	Key        string
+	Took       time.Duration
 	ServerUUID string
 	Counts     ScanCounts
 	// Failure is nil when the listing reached its end. Suspend stops scheduled

@@ -41,16 +41,31 @@ func NoHours(at time.Time) []HourStats {
 	return hours
 }
 
-// lateScans and lateGrace bound how long a server may go without a scan.
-const (
-	lateScans = 3
-	lateGrace = time.Minute
-)
+// lateGrace is how much later than expected a scan may begin: one of many
+// servers waits some seconds for its turn.
+const lateGrace = 30 * time.Second
+
+// ScanTolerance is how much sooner than its interval a server is due when all
+// servers are looked at every tick. Its last scan began some time after the tick
+// that it was due at. Almost half a tick makes it due at the tick that is nearest
+// to its interval, however long that took.
+func ScanTolerance(tick time.Duration) time.Duration { return tick * 9 / 20 }
+
+// ScanGap returns the time between two scheduled scans of the server when all
+// servers are looked at every tick.
+func (s Server) ScanGap(tick time.Duration) time.Duration {
+	if tick <= 0 {
+		return s.ScanInterval
+	}
+	ticks := (s.ScanInterval - ScanTolerance(tick) + tick - 1) / tick
+	return max(ticks, 1) * tick
+}
 
 // Late reports whether the server should have been scanned by then and was not:
-// three intervals and a minute have gone since the last scan, or since it was
-// added. Servers that are not scanned on schedule are never late.
-func (s Server) Late(at time.Time) bool {
+// more than ScanGap and half a minute have gone since the last scan began, or
+// since the server was added. Servers that are not scanned on schedule are never
+// late.
+func (s Server) Late(at time.Time, tick time.Duration) bool {
 	if !s.Active || s.State == ServerSuspended {
 		return false
 	}
@@ -58,5 +73,5 @@ func (s Server) Late(at time.Time) bool {
 	if last.IsZero() {
 		last = s.CreatedAt
 	}
-	return at.Sub(last) > lateScans*s.ScanInterval+lateGrace
+	return at.Sub(last) > s.ScanGap(tick)+lateGrace
 }

@@ -12,7 +12,7 @@ import (
 func TestLateServers(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
-	limit := now.Add(-3*time.Hour - time.Minute)
+	limit := now.Add(-time.Hour - 30*time.Second)
 	base := ingest.Server{Active: true, State: ingest.ServerOK, ScanInterval: time.Hour, CreatedAt: limit.Add(-time.Hour)}
 	for name, tc := range map[string]struct {
 		change func(*ingest.Server)
@@ -27,8 +27,29 @@ func TestLateServers(t *testing.T) {
 	} {
 		server := base
 		tc.change(&server)
-		require.Equal(t, tc.want, server.Late(now), name)
+		require.Equal(t, tc.want, server.Late(now, time.Minute), name)
 	}
+}
+
+// TestScanGap: a server is scanned at the tick that is nearest to its interval,
+// and an interval that has doubled is late.
+func TestScanGap(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ interval, tick, want time.Duration }{
+		{time.Minute, time.Minute, time.Minute},
+		{10 * time.Second, time.Minute, time.Minute},
+		{80 * time.Second, time.Minute, time.Minute},
+		{90 * time.Second, time.Minute, 2 * time.Minute},
+		{24 * time.Hour, time.Minute, 24 * time.Hour},
+		{90 * time.Second, 0, 90 * time.Second},
+	} {
+		server := ingest.Server{ScanInterval: tc.interval}
+		require.Equal(t, tc.want, server.ScanGap(tc.tick), "%s every %s", tc.interval, tc.tick)
+	}
+	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	server := ingest.Server{Active: true, State: ingest.ServerOK, ScanInterval: time.Minute, LastScanAt: now.Add(-time.Minute)}
+	require.False(t, server.Late(now.Add(15*time.Second), time.Minute))
+	require.True(t, server.Late(now.Add(45*time.Second), time.Minute), "the tick was missed")
 }
 
 func TestHoursEndWithTheCurrentOne(t *testing.T) {

@@ -50,8 +50,13 @@ func (s *Store) Observe(ctx context.Context, serverUUID, source string, seen []i
 const lockServer = `SELECT removed_at IS NULL FROM sftp_servers WHERE server_uuid = $1 FOR NO KEY UPDATE`
 
 func lockServerRow(ctx context.Context, tx pgx.Tx, serverUUID string) error {
+	return serverThere(tx.QueryRow(ctx, lockServer, serverUUID), serverUUID)
+}
+
+// serverThere reads the answer to lockServer.
+func serverThere(row pgx.Row, serverUUID string) error {
 	var there bool
-	err := tx.QueryRow(ctx, lockServer, serverUUID).Scan(&there)
+	err := row.Scan(&there)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return errNo("server with uuid", serverUUID)
 	}

@@ -52,6 +52,31 @@ UPDATE sftp_servers SET
 WHERE server_uuid = $1`
 )
 
+// A listing that opened no row has it written at its end.
+const (
+	wholeScan = `
+INSERT INTO scans (server_uuid, scan_key, started_at, finished_at, seen, new, settling, rejected, errors, error)
+VALUES ($1, $2, now() - $3::interval, now(), $4, $5, $6, $7, $8, nullif($9, ''))
+ON CONFLICT (scan_key) DO NOTHING`
+
+	wholeServerScan = `
+UPDATE sftp_servers SET
+	last_scan_at = greatest(last_scan_at, now() - $5::interval),
+	last_error = CASE WHEN state = 'suspended' AND NOT ($3 OR $2 = '' AND $4) THEN last_error ELSE nullif($2, '') END,
+	state = CASE WHEN $3 THEN 'suspended' WHEN $2 = '' AND $4 THEN 'ok' ELSE state END
+WHERE server_uuid = $1`
+)
+
+// recordScan is FinishScan for a listing that opened no row.
+func (s *Store) recordScan(ctx context.Context, id string, scan ingest.ScanResult) error {
+	failure, c := failureLine(scan.Failure), scan.Counts
+	return s.inBatch(ctx, "record a scan", func(b *pgx.Batch) {
+		b.Queue(lockServer, id).QueryRow(func(row pgx.Row) error { return serverThere(row, id) })
+		b.Queue(wholeScan, id, cleanText(scan.Key), scan.Took, c.Seen, c.New, c.Settling, c.Rejected, c.Errors, failure)
+		b.Queue(wholeServerScan, id, failure, scan.Suspend, scan.Mends, scan.Took)
+	})
+}
+
 // FinishScan closes the scan with its counts and sets the server's last_error
 // and state: suspended when the result says so, ok after a success that mends,
 // otherwise, and always when the listing was broken off, as it is.
@@ -59,6 +84,9 @@ func (s *Store) FinishScan(ctx context.Context, scan ingest.ScanResult) error {
 	id, err := validUUID("server with uuid", scan.ServerUUID)
 	if err != nil {
 		return err
+	}
+	if scan.ScanID == 0 {
+		return s.recordScan(ctx, id, scan)
 	}
 	failure := failureLine(scan.Failure)
 	c := scan.Counts
@@ -79,6 +107,49 @@ func (s *Store) FinishScan(ctx context.Context, scan ingest.ScanResult) error {
 		_, err = tx.Exec(ctx, finishServerScan, id, failure, scan.Suspend, scan.Mends)
 		return err
 	})
+}
+
+const serverToScan = `
+SELECT ` + serverColumns + `, coalesce((
+	SELECT extract(epoch FROM c.duration)::float8 FROM scans c
+	WHERE c.server_uuid = s.server_uuid AND c.finished_at IS NOT NULL ORDER BY c.id DESC LIMIT 1), 0)
+FROM sftp_servers s WHERE s.server_uuid = $1`
+
+// ServerToScan returns the server and how long its last listing took; 0 before
+// the first. KindMissing when there is no such server.
+func (s *Store) ServerToScan(ctx context.Context, serverUUID string) (server ingest.Server, took time.Duration, err error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil {
+		return server, 0, err
+	}
+	err = s.retry(ctx, "read server", func() error {
+		var r serverRow
+		var secs float64
+		err := s.pool.QueryRow(ctx, serverToScan, id).Scan(append(r.targets(), &secs)...)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return errNo("server with uuid", id)
+		}
+		server, took = r.read(), seconds(secs)
+		return err
+	})
+	return server, took, err
+}
+
+// dispatchable is whether a dispatcher of server $1 has anything to do: a slot is
+// in use, or a file is ready or deferred.
+const dispatchable = `
+SELECT EXISTS (SELECT FROM slots x WHERE x.server_uuid = $1)
+	OR EXISTS (SELECT FROM files f WHERE f.server_uuid = $1 AND f.status = 'ready')`
+
+// Dispatchable reports whether the server has slots in use, or files that are
+// ready or deferred.
+func (s *Store) Dispatchable(ctx context.Context, serverUUID string) (some bool, err error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil {
+		return false, err
+	}
+	err = s.retry(ctx, "look for ready files", func() error { return s.pool.QueryRow(ctx, dispatchable, id).Scan(&some) })
+	return some, err
 }
 
 // failureLine returns the failure as one line, never empty for a failure.

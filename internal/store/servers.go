@@ -176,14 +176,17 @@ func (s *Store) Servers(ctx context.Context, afterName string, limit int) ([]ing
 	return s.manyServers(ctx, serversPage, cleanText(afterName), pageSize(limit))
 }
 
-// A tenth of the interval is forgiven: a schedule that ticks at the same
-// interval would otherwise find the server not quite due every other time.
+// A server is due somewhat sooner than its interval ($5, see ingest.ScanTolerance):
+// its last scan began some time after the tick that it was due at, and a schedule
+// that ticks at the same interval would find the server not quite due every other
+// time. Where the tick is not known, that is a tenth of the interval.
 // A scan that failed is repeated after five minutes at the latest: a server
 // that is scanned once a day must not lose a day by being away for a moment.
 const dueServers = `
 SELECT ` + serverColumns + ` FROM sftp_servers s
 WHERE s.is_active
-	AND ($1 OR (s.state = 'ok' AND (s.last_scan_at IS NULL OR s.last_scan_at <= now() - 0.9 *
+	AND ($1 OR (s.state = 'ok' AND (s.last_scan_at IS NULL OR s.last_scan_at <= now() + $5::interval -
+		(CASE WHEN $5::interval > interval '0' THEN 1 ELSE 0.9 END) *
 		CASE WHEN s.last_error IS NULL THEN s.scan_interval ELSE least(s.scan_interval, interval '5 minutes') END)))
 	AND (cardinality($2::text[]) = 0 OR s.name = ANY ($2) OR s.server_uuid::text = ANY ($2))
 	AND s.server_uuid > $3
@@ -200,5 +203,5 @@ func (s *Store) DueServers(ctx context.Context, q ingest.DueQuery) ([]ingest.Ser
 		}
 		after = id.String()
 	}
-	return s.manyServers(ctx, dueServers, q.Force, nonNil(q.Servers), after, pageSize(q.Limit))
+	return s.manyServers(ctx, dueServers, q.Force, nonNil(q.Servers), after, pageSize(q.Limit), ingest.ScanTolerance(q.Tick))
 }

@@ -138,6 +138,7 @@ func TestDueServers(t *testing.T) {
 	set("never", "")
 	set("long-ago", "last_scan_at = now() - interval '1 hour'")
 	set("almost", "last_scan_at = now() - interval '57 seconds'")
+	set("began-late", "last_scan_at = now() - interval '45 seconds'")
 	set("just-now", "last_scan_at = now() - interval '30 seconds'")
 	set("daily", "scan_interval = interval '1 day', last_scan_at = now() - interval '6 minutes'")
 	set("failed", "scan_interval = interval '1 day', last_scan_at = now() - interval '6 minutes', last_error = 'it was away'")
@@ -151,7 +152,8 @@ func TestDueServers(t *testing.T) {
 		want  []string
 	}{
 		"schedule":        {ingest.DueQuery{}, []string{"never", "long-ago", "almost", "failed"}},
-		"forced":          {ingest.DueQuery{Force: true}, []string{"never", "long-ago", "almost", "just-now", "daily", "failed", "failed-now", "suspended"}},
+		"every minute":    {ingest.DueQuery{Tick: time.Minute}, []string{"never", "long-ago", "almost", "began-late", "failed"}},
+		"forced":          {ingest.DueQuery{Force: true}, []string{"never", "long-ago", "almost", "began-late", "just-now", "daily", "failed", "failed-now", "suspended"}},
 		"named":           {ingest.DueQuery{Servers: []string{never.UUID, "almost", "just-now"}}, []string{"never", "almost"}},
 		"named, forced":   {ingest.DueQuery{Force: true, Servers: []string{"suspended", "inactive"}}, []string{"suspended"}},
 		"unknown, forced": {ingest.DueQuery{Force: true, Servers: []string{"nope"}}, nil},

@@ -44,7 +44,7 @@ var (
 	files           = Metric{"stevedore_files", "gauge", []string{"status"}, "Files in the ledger by status."}
 	oldestFile      = Metric{"stevedore_oldest_file_age_seconds", "gauge", []string{"state"}, "How long ago the first seen of the files in the state was seen, error or in_flight; 0 if there is none."}
 	servers         = Metric{"stevedore_servers", "gauge", []string{"state"}, "Servers by state: ok, suspended or paused."}
-	serverLate      = Metric{"stevedore_server_late", "gauge", []string{"server"}, "1 if the server should have been scanned and was not, for three intervals and a minute."}
+	serverLate      = Metric{"stevedore_server_late", "gauge", []string{"server"}, "1 if the server should have been scanned and was not, for half a minute."}
 	serverSuspended = Metric{"stevedore_server_suspended", "gauge", []string{"server"}, "1 if the server is left alone until somebody has mended it."}
 	serverScanAge   = Metric{"stevedore_server_last_scan_age_seconds", "gauge", []string{"server"}, "Time since the last scan of the server began; absent before the first."}
 	partUp          = Metric{"stevedore_part_up", "gauge", []string{"part"}, "1 if the part does its work: postgres, temporal, worker (any of them polls), object_store, broker."}

@@ -39,6 +39,8 @@ type OddSFTP struct {
 
 // OddHooks are the ways in which it is odd; nil ones are honest.
 type OddHooks struct {
+	// Before is called before each listing and stat, e.g. to wait.
+	Before func()
 	// Read may answer a read itself: n bytes of buf, or an error.
 	Read func(content, buf []byte, off int64) (int, error)
 	// Open may refuse to open a path.
@@ -174,6 +176,12 @@ func (o *OddSFTP) Filecmd(*sftp.Request) error { return os.ErrPermission }
 
 // Filelist lists the folder, or stats one path.
 func (o *OddSFTP) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
+	o.mu.Lock()
+	before := o.hooks.Before
+	o.mu.Unlock()
+	if before != nil {
+		before()
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if r.Method == "List" {

@@ -1,0 +1,121 @@
+package activities_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+)
+
+func (b *bench) try() (result activities.ListServerFilesResult, kind string) {
+	b.T.Helper()
+	in := activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "manual"}
+	if kind = b.run(activities.NameTryListing, in); kind == "" {
+		b.get(activities.NameTryListing, in, &result)
+	}
+	return result, kind
+}
+
+// TestTryListing records a listing that is through, with what the dispatcher must
+// know, and leaves a server whose last listing failed to the activity.
+func TestTryListing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	result, kind := b.try()
+	require.Empty(t, kind)
+	assert.False(t, result.Dispatchable, "nothing is ready")
+	scan, err := b.Store.LatestScan(b.Ctx, b.server.UUID)
+	require.NoError(t, err)
+	assert.False(t, scan.FinishedAt.IsZero())
+	assert.WithinDuration(t, scan.StartedAt, b.now().LastScanAt, 0)
+
+	b.sshd.Write("a.csv", rig.Random(10))
+	result, kind = b.try()
+	require.Empty(t, kind)
+	assert.EqualValues(t, 1, result.Seen)
+	assert.True(t, result.Dispatchable, "a file is ready")
+
+	require.NoError(t, b.Store.FinishScan(b.Ctx, ingest.ScanResult{
+		Key: "failed", ServerUUID: b.server.UUID, Failure: &ingest.Failure{Kind: ingest.KindTransient, Message: "it was away"},
+	}))
+	door := b.doorman()
+	_, kind = b.try()
+	assert.Equal(t, activities.TypeNotThrough, kind)
+	assert.Zero(t, door.came.Load(), "it was not logged in to")
+	require.Empty(t, b.list(false))
+	_, kind = b.try()
+	assert.Empty(t, kind, "it has recovered")
+}
+
+// TestTryListingIsRefusedOnce: the refusal is on record, and no other log-in
+// follows.
+func TestTryListingIsRefusedOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.sshd.RotateHostKey()
+	b.sshd.KillSessions()
+	door := b.doorman()
+	require.Equal(t, string(ingest.KindHostKey), b.run(activities.NameTryListing, activities.ListServerFilesInput{ServerUUID: b.server.UUID}))
+	assert.Equal(t, ingest.ServerSuspended, b.now().State)
+	_, kind := b.try()
+	assert.Equal(t, string(ingest.KindSuspended), kind)
+	assert.EqualValues(t, 1, door.came.Load())
+}
+
+// scans is Temporal as a pass sees it.
+type scans struct {
+	activities.Workflows
+	mu    sync.Mutex
+	asked map[string]int // by server name
+}
+
+func (s *scans) StartScan(_ context.Context, server activities.ServerRef, _ activities.StartScansInput) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked[server.Name]++
+	if server.Name == "server-003" {
+		return false, ingest.Errorf(ingest.KindTransient, "Temporal refuses it")
+	}
+	return s.asked[server.Name] == 1, nil
+}
+
+// TestStartScansReachesEveryServer: page by page, and one that cannot be started
+// delays no other. An attempt continues after the last page of the one before.
+func TestStartScansReachesEveryServer(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for i := range 450 {
+		_, err := b.Store.AddServer(b.Ctx, ingest.Server{Name: fmt.Sprintf("server-%03d", i), Host: "h", Username: "u", Active: true})
+		require.NoError(t, err)
+	}
+	temporal := &scans{asked: map[string]int{}}
+	b.acts.Workflows = temporal
+	var sum activities.ScanSummary
+	b.get(activities.NameStartScans, activities.StartScansInput{Pass: "p"}, &sum)
+	assert.Len(t, temporal.asked, 451)
+	assert.Equal(t, 450, sum.Started)
+	assert.Equal(t, 1, sum.Failed)
+	assert.Len(t, sum.Servers, 200)
+
+	var last string
+	for after := ""; ; after = last {
+		page, err := b.Store.DueServers(b.Ctx, ingest.DueQuery{AfterUUID: after, Limit: 200})
+		require.NoError(t, err)
+		if len(page) < 200 {
+			break
+		}
+		last = page[len(page)-1].UUID
+	}
+	b.env.SetHeartbeatDetails(activities.PassProgress{AfterUUID: last, Done: activities.ScanSummary{Started: 400}})
+	temporal.asked = map[string]int{}
+	b.get(activities.NameStartScans, activities.StartScansInput{Pass: "p"}, &sum)
+	assert.Len(t, temporal.asked, 51)
+	assert.Equal(t, 451, sum.Started+sum.Failed)
+}

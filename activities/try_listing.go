@@ -1,0 +1,97 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
+	"stevedore/internal/ingest"
+)
+
+// TypeNotThrough is the type of the error with which TryListing leaves the listing
+// to ListServerFiles. Its detail is a Leftover.
+const TypeNotThrough = "not_through"
+
+const (
+	// tryLimit bounds a listing within a workflow task.
+	tryLimit = 3 * time.Second
+	// slowListing is how long the last listing may have taken for the next one to
+	// be tried within a workflow task.
+	slowListing = time.Second
+	// triesAtOnce bounds the listings within workflow tasks that compete for the
+	// processor: a pass starts a thousand in a few seconds.
+	triesAtOnce = 16
+	// tryHolds is how long a listing may hold its place among them. A server that
+	// does not answer costs no processor time and keeps none.
+	tryHolds = 250 * time.Millisecond
+)
+
+// Leftover is what ListServerFiles must know of a listing that was tried before.
+type Leftover struct {
+	// Refused is what the server as a whole answered to the log-in: it must not be
+	// logged in to again.
+	Refused *ingest.Failure `json:"refused,omitempty"`
+}
+
+// TryListing is ListServerFiles for the servers that are listed in moments. It
+// runs within the workflow task and leaves to ListServerFiles what is not through
+// within 3 s, what fails for a transient reason, and servers whose last listing
+// failed or was slow, without logging in to them. Only what is through, and what
+// fails permanently, is recorded.
+func (a *Activities) TryListing(ctx context.Context, in ListServerFilesInput) (ListServerFilesResult, error) {
+	server, last, err := a.Catalog.ServerToScan(ctx, in.ServerUUID)
+	switch {
+	case ingest.IsKind(err, ingest.KindMissing), err == nil && !server.Active:
+		return ListServerFilesResult{Paused: true}, nil
+	case err != nil, server.State == ingest.ServerOK && server.LastError != "", last > slowListing:
+		return ListServerFilesResult{}, notThrough(Leftover{})
+	}
+	endTurn, err := a.takeTurn(ctx)
+	if err != nil {
+		return ListServerFilesResult{}, notThrough(Leftover{})
+	}
+	defer endTurn()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, tryLimit)
+	defer cancel()
+	result, err := a.list(ctx, server, in)
+	if err != nil && !ingest.KindOf(err).Permanent() {
+		return ListServerFilesResult{}, notThrough(Leftover{})
+	}
+	info := activity.GetInfo(ctx)
+	finish := scanResult(server, in, result, err)
+	finish.Key, finish.Took = fmt.Sprintf("%s/try-%s", info.WorkflowExecution.RunID, info.ActivityID), time.Since(began)
+	if finishErr := a.Catalog.FinishScan(ctx, finish); finishErr != nil {
+		var left Leftover
+		if ingest.KindOf(err).ServerLevel() {
+			left.Refused = finish.Failure
+		}
+		return ListServerFilesResult{}, notThrough(left)
+	}
+	return result.ListServerFilesResult, applicationError(err)
+}
+
+// takeTurn waits for a place among the listings that compete for the processor.
+// The place is released after tryHolds, or when end is called before.
+func (a *Activities) takeTurn(ctx context.Context) (end func(), err error) {
+	select {
+	case a.tries <- struct{}{}:
+		release := func() { <-a.tries }
+		held := time.AfterFunc(tryHolds, release)
+		return func() {
+			if held.Stop() {
+				release()
+			}
+		}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func notThrough(left Leftover) error {
+	return temporal.NewApplicationErrorWithOptions("the server is listed by an activity of its own", TypeNotThrough,
+		temporal.ApplicationErrorOptions{NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Details: []any{left}})
+}

@@ -1,0 +1,149 @@
+package scale_test
+
+import (
+	"slices"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"stevedore/bench"
+	"stevedore/bench/scale"
+	"stevedore/workflows"
+)
+
+const (
+	// startWithin is the time in which all scans of a pass must have started.
+	startWithin = 10 * time.Second
+	// intervalGrace is how much longer than its interval a healthy server may go
+	// without a listing.
+	intervalGrace = 15 * time.Second
+)
+
+// execution is a workflow as Temporal lists it.
+type execution struct {
+	id, run         string
+	started, closed time.Time // closed is zero while it runs
+}
+
+// executions returns this world's workflows of a type, in order of their starts.
+func (f *fleet) executions(workflowType string) (all []execution) {
+	f.T.Helper()
+	query := `TaskQueue = "` + f.Queue + `" AND WorkflowType = "` + workflowType + `"`
+	for token := []byte(nil); ; {
+		page, err := f.Temporal.ListWorkflow(f.Ctx, &workflowservice.ListWorkflowExecutionsRequest{
+			Query: query, PageSize: 1000, NextPageToken: token,
+		})
+		require.NoError(f.T, err)
+		for _, info := range page.GetExecutions() {
+			all = append(all, executionOf(info))
+		}
+		if token = page.GetNextPageToken(); len(token) == 0 {
+			slices.SortFunc(all, func(a, b execution) int { return a.started.Compare(b.started) })
+			return all
+		}
+	}
+}
+
+func executionOf(info *workflowpb.WorkflowExecutionInfo) execution {
+	e := execution{id: info.GetExecution().GetWorkflowId(), run: info.GetExecution().GetRunId(), started: info.GetStartTime().AsTime()}
+	if closed := info.GetCloseTime(); closed != nil {
+		e.closed = closed.AsTime()
+	}
+	return e
+}
+
+// requirePassesInTime: each pass starts or asks all servers, and the last scan
+// starts in time.
+func (f *fleet) requirePassesInTime() {
+	f.T.Helper()
+	scans := f.executions(workflows.NameDiscoverFiles)
+	passes := f.passes()
+	for i, p := range passes {
+		until := time.Now()
+		if i+1 < len(passes) {
+			until = passes[i+1].began
+		}
+		var last time.Duration
+		started := 0
+		for _, s := range scans {
+			if !s.started.Before(p.began) && s.started.Before(until) {
+				last = max(last, s.started.Sub(p.began))
+				started++
+			}
+		}
+		scale.Figure(f.T, "pass %d over %d servers (%d silent, %d slow), interval %s: %d scans started, the last after %s; %d asked, %d failed",
+			i+1, f.size.servers, f.size.silent, f.size.slow, f.size.interval, started, last.Round(10*time.Millisecond),
+			p.summary.AlreadyRunning, p.summary.Failed)
+		assert.Zero(f.T, p.summary.Failed)
+		assert.GreaterOrEqual(f.T, p.summary.Started+p.summary.AlreadyRunning, len(f.healthy), "healthy servers were left out")
+		if scale.Full() {
+			assert.LessOrEqual(f.T, last, startWithin, "pass %d", i+1)
+		}
+	}
+}
+
+// requireIntervals: the healthy servers are listed at their interval. The gap in
+// which the worker was killed counts, too.
+func (f *fleet) requireIntervals() {
+	f.T.Helper()
+	var gaps []time.Duration
+	late := 0
+	for id, begun := range f.listings() {
+		for i := 1; i < len(begun); i++ {
+			gaps = append(gaps, begun[i].Sub(begun[i-1]))
+		}
+		server, err := f.Store.Server(f.Ctx, id)
+		require.NoError(f.T, err)
+		if server.Late(begun[len(begun)-1], f.size.interval) {
+			late++
+		}
+	}
+	require.NotEmpty(f.T, gaps)
+	slices.Sort(gaps)
+	longest := gaps[len(gaps)-1]
+	scale.Figure(f.T, "%d healthy servers, interval %s: listed every %s at the median, %s at most",
+		len(f.healthy), f.size.interval, gaps[len(gaps)/2].Round(10*time.Millisecond), longest.Round(10*time.Millisecond))
+	assert.Zero(f.T, late)
+	if scale.Full() {
+		assert.LessOrEqual(f.T, longest, f.size.interval+intervalGrace)
+	}
+}
+
+// meter is the processor time of the services when measuring began.
+type meter struct {
+	pids   map[string]int
+	before map[string]time.Duration
+	scans  int
+	began  time.Time
+}
+
+func (f *fleet) startMeter() *meter {
+	f.T.Helper()
+	pids, err := bench.ServicePids()
+	require.NoError(f.T, err)
+	return &meter{pids: pids, before: treeCPU(f, pids), scans: len(f.executions(workflows.NameDiscoverFiles)), began: time.Now()}
+}
+
+func treeCPU(f *fleet, pids map[string]int) map[string]time.Duration {
+	f.T.Helper()
+	used := map[string]time.Duration{}
+	for _, name := range []string{"temporal", "postgres"} {
+		cpu, err := bench.TreeCPU(pids[name])
+		require.NoError(f.T, err)
+		used[name] = cpu
+	}
+	return used
+}
+
+// report prints the processor time for each scan.
+func (m *meter) report(f *fleet) {
+	f.T.Helper()
+	scans := len(f.executions(workflows.NameDiscoverFiles)) - m.scans
+	require.Positive(f.T, scans)
+	for name, after := range treeCPU(f, m.pids) {
+		scale.Figure(f.T, "processor time of %s for each of %d scans: %s", name, scans, ((after - m.before[name]) / time.Duration(scans)).Round(10*time.Microsecond))
+	}
+}

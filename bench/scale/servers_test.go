@@ -1,0 +1,255 @@
+package scale_test
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"stevedore/bench/scale"
+	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+	"stevedore/internal/vault"
+	"stevedore/workflows"
+)
+
+// fleet is many servers of which some do not answer or are slow.
+type fleet struct {
+	*rig.Harbour
+	size     fleetSize
+	schedule string
+	db       *pgx.Conn
+	healthy  map[string]bool // by uuid
+	silent   map[string]bool
+}
+
+// fleetSize says how many servers there are of each kind, and how often they are
+// scanned.
+type fleetSize struct {
+	servers, silent, slow, files int
+	interval                     time.Duration
+	passes                       int
+}
+
+// slowAnswer is the time that a slow server takes for each answer.
+const slowAnswer = 2 * time.Second
+
+// TestScaleServers has a schedule over many servers of which some are silent and
+// some slow. At full size its worker is killed after the first pass. All scans of a pass
+// start in time, the healthy servers keep their interval, and the others are shown
+// with their cause.
+func TestScaleServers(t *testing.T) {
+	t.Parallel()
+	f := &fleet{
+		Harbour: rig.NewHarbour(t), healthy: map[string]bool{}, silent: map[string]bool{},
+		size: scale.Size(
+			fleetSize{servers: 40, silent: 3, slow: 2, files: 5, interval: 5 * time.Second, passes: 2},
+			fleetSize{servers: 1000, silent: 50, slow: 20, files: 100, interval: time.Minute, passes: 3},
+		),
+	}
+	f.Allow(20 * time.Minute)
+	f.connect()
+	f.addServers()
+	f.measure()
+	f.RequireExactlyOnce()
+}
+
+func (f *fleet) connect() {
+	f.T.Helper()
+	db, err := pgx.Connect(f.Ctx, f.Cfg.Database.URL.Reveal())
+	require.NoError(f.T, err)
+	f.T.Cleanup(func() { _ = db.Close(f.T.Context()) })
+	f.db = db
+}
+
+// addServers registers all. Half of the silent ones accept connections and send
+// nothing, the others fall silent after the log-in.
+func (f *fleet) addServers() {
+	f.T.Helper()
+	never := make(chan struct{})
+	f.T.Cleanup(func() { close(never) })
+	empty, slow, mute := testenv.StartOddSFTP(f.T), testenv.StartOddSFTP(f.T), testenv.StartOddSFTP(f.T)
+	slow.Be(testenv.OddHooks{Before: func() { time.Sleep(slowAnswer) }})
+	mute.Be(testenv.OddHooks{Before: func() { <-never }})
+	port := f.blackHole()
+	for i := range f.size.servers {
+		switch name := fmt.Sprintf("server-%04d", i); {
+		case i < f.size.silent/2:
+			f.silent[f.add(mute, name, 0)] = true
+		case i < f.size.silent:
+			f.silent[f.add(empty, name, port)] = true
+		case i < f.size.silent+f.size.slow:
+			f.add(slow, name, 0)
+		case i < f.size.silent+f.size.slow+f.size.files:
+			own := testenv.StartOddSFTP(f.T)
+			f.healthy[f.add(own, name, 0)] = true
+			f.WriteOdd(own, name, "a.bin", rig.Random(1000+i))
+		default:
+			f.healthy[f.add(empty, name, 0)] = true
+		}
+	}
+}
+
+// add registers a server at the odd one, or at another port.
+func (f *fleet) add(odd *testenv.OddSFTP, name string, port int) string {
+	f.T.Helper()
+	server := odd.Server(name, uuid.NewString())
+	server.Settle, server.ScanInterval = time.Second, f.size.interval
+	server.PasswordEncrypted = f.Seal(server.UUID, vault.FieldPassword, []byte(odd.Password))
+	if port != 0 {
+		server.Port = port
+	}
+	_, err := f.Store.AddServer(f.Ctx, server)
+	require.NoError(f.T, err)
+	return server.UUID
+}
+
+// blackHole accepts connections and sends nothing.
+func (f *fleet) blackHole() (port int) {
+	f.T.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(f.T, err)
+	f.T.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			defer func() { _ = conn.Close() }()
+		}
+	}()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// measure runs the schedule for some passes and checks them.
+func (f *fleet) measure() {
+	f.T.Helper()
+	worker := f.StartProcess(rig.ProcessOptions{})
+	schedule := f.startSchedule()
+	cost := f.startMeter()
+	f.awaitPasses(1)
+	if scale.Full() {
+		worker.Kill()
+		f.StartProcess(rig.ProcessOptions{})
+	}
+	f.awaitPasses(f.size.passes)
+	cost.report(f)
+	require.NoError(f.T, schedule.Delete(f.Ctx))
+	f.requirePassesInTime()
+	f.requireIntervals()
+	f.requireCauses()
+	for _, file := range f.Files() {
+		f.AwaitIngest(f.Completed(file.RemotePath).UUID)
+	}
+}
+
+func (f *fleet) startSchedule() client.ScheduleHandle {
+	f.T.Helper()
+	f.schedule = "scan/scale-" + uuid.NewString()
+	schedule, err := f.Temporal.ScheduleClient().Create(f.Ctx, client.ScheduleOptions{
+		ID: "scale-" + uuid.NewString(),
+		// The first pass comes at once.
+		Spec:    client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: f.size.interval, Offset: offset(f.size.interval)}}},
+		Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
+		Action: &client.ScheduleWorkflowAction{
+			ID: f.schedule, TaskQueue: f.Queue, Workflow: workflows.NameScanAllServers,
+			Args: []any{workflows.ScanAllServersInput{Source: "schedule", Tick: f.size.interval}},
+		},
+	})
+	require.NoError(f.T, err)
+	f.T.Cleanup(func() { _ = schedule.Delete(f.T.Context()) })
+	return schedule
+}
+
+// offset makes the next tick two seconds from now.
+func offset(every time.Duration) time.Duration {
+	return time.Duration((time.Now().Add(2*time.Second).UnixNano())%int64(every)) / time.Second * time.Second
+}
+
+// pass is one scan of all servers.
+type pass struct {
+	began   time.Time
+	ended   time.Time
+	summary workflows.ScanSummary
+}
+
+// passes returns the scans of all servers that have ended, in order.
+func (f *fleet) passes() (all []pass) {
+	f.T.Helper()
+	for _, w := range f.executions(workflows.NameScanAllServers) {
+		if w.closed.IsZero() {
+			continue
+		}
+		p := pass{began: w.started, ended: w.closed}
+		require.NoError(f.T, f.Temporal.GetWorkflow(f.Ctx, w.id, w.run).Get(f.Ctx, &p.summary))
+		all = append(all, p)
+	}
+	return all
+}
+
+func (f *fleet) awaitPasses(n int) {
+	f.T.Helper()
+	rig.Eventually(f.T, func() bool { return len(f.passes()) >= n }, time.Duration(2*n)*f.size.interval+rig.Patience,
+		500*time.Millisecond, "pass %d does not end", n)
+	f.awaitListings(n)
+}
+
+// awaitListings waits until each healthy server has been listed so often.
+func (f *fleet) awaitListings(n int) {
+	f.T.Helper()
+	rig.Eventually(f.T, func() bool {
+		for _, begun := range f.listings() {
+			if len(begun) < n {
+				return false
+			}
+		}
+		return len(f.listings()) == len(f.healthy)
+	}, 2*f.size.interval+rig.Patience, time.Second, "healthy servers are not listed %d times", n)
+}
+
+// listings returns when the listings of each healthy server began, in order.
+func (f *fleet) listings() map[string][]time.Time {
+	f.T.Helper()
+	rows, err := f.db.Query(f.Ctx, `SELECT server_uuid::text, started_at FROM scans WHERE error IS NULL AND finished_at IS NOT NULL ORDER BY started_at`)
+	require.NoError(f.T, err)
+	begun := map[string][]time.Time{}
+	var server string
+	var at time.Time
+	_, err = pgx.ForEachRow(rows, []any{&server, &at}, func() error {
+		if f.healthy[server] {
+			begun[server] = append(begun[server], at)
+		}
+		return nil
+	})
+	require.NoError(f.T, err)
+	return begun
+}
+
+// requireCauses: the servers that do not answer are shown with their cause.
+func (f *fleet) requireCauses() {
+	f.T.Helper()
+	rig.Eventually(f.T, func() bool {
+		for id := range f.silent {
+			server, err := f.Store.Server(f.Ctx, id)
+			require.NoError(f.T, err)
+			if server.LastError == "" {
+				return false
+			}
+		}
+		return true
+	}, 4*time.Minute, time.Second, "silent servers have no cause on record")
+	for id := range f.silent {
+		server, err := f.Store.Server(f.Ctx, id)
+		require.NoError(f.T, err)
+		assert.Contains(f.T, strings.ToLower(server.LastError), server.Name)
+	}
+}
