@@ -71,6 +71,9 @@ func (a *Activities) TryListing(ctx context.Context, in ListServerFilesInput) (L
 		}
 		return ListServerFilesResult{}, notThrough(left)
 	}
+	if err != nil { // the SDK logs failures of ordinary activities only
+		activity.GetLogger(ctx).Warn("cannot list a server", "server", server.Name, "error", err)
+	}
 	return result.ListServerFilesResult, applicationError(err)
 }
 
