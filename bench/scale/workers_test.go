@@ -1,0 +1,270 @@
+package scale_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+
+	"stevedore/activities"
+	"stevedore/bench"
+	"stevedore/bench/scale"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+)
+
+// workersGain is the least throughput of two workers, in that of one, on a load
+// that waits on the network.
+const workersGain = 1.5
+
+// workersPasses is the most passes until every worker has moved a file.
+const workersPasses = 5
+
+// workersLoad is what each round of TestScaleWorkers moves.
+type workersLoad struct {
+	// servers share the files equally. Temporal returns the first workflow task of
+	// each file to the worker that runs the server's dispatcher, and the file stays
+	// there: one server would keep one worker busy.
+	servers, files int
+	// size of a file in bytes.
+	size int
+	// parallel is the concurrency limit of each server.
+	parallel int
+	// rate of each connection in KiB per second; 0 is unlimited.
+	rate     int
+	transfer ingest.TransferSetting
+	// env are variables of the workers.
+	env []string
+}
+
+// TestScaleWorkers moves the same load with one, two and three worker processes.
+// Every file is stored exactly once, each worker takes part, and no server's
+// concurrency limit is exceeded. On a load that waits on the network two workers
+// are at least workersGain times as fast as one.
+func TestScaleWorkers(t *testing.T) {
+	small(t)
+	t.Run("network", func(t *testing.T) {
+		small(t)
+		rates := measureWorkers(t, workersLoad{
+			servers: scale.Size(6, 12), files: scale.Size(24, 120), size: scale.Size(256<<10, 2<<20), parallel: 32, rate: 1 << 10,
+			transfer: ingest.TransferStaged, env: []string{"STEVEDORE_WORKER_MAX_DOWNLOADS=3"},
+		})
+		if scale.Full() {
+			require.GreaterOrEqual(t, rates[1], workersGain*rates[0], "two workers are hardly faster than one")
+		}
+	})
+	t.Run("cpu", func(t *testing.T) {
+		small(t)
+		measureWorkers(t, workersLoad{
+			servers: scale.Size(6, 12), files: scale.Size(24, 1500), size: 4 << 10, parallel: scale.Size(2, 4), transfer: ingest.TransferAuto,
+		})
+	})
+}
+
+// measureWorkers moves the load with each number of workers, prints the rates and
+// returns them, in files per second. The small size has one round, of two workers.
+func measureWorkers(t *testing.T, load workersLoad) (rates []float64) {
+	t.Helper()
+	for _, workers := range scale.Size([]int{2}, []int{1, 2, 3}) {
+		t.Run(strconv.Itoa(workers)+" workers", func(t *testing.T) {
+			rates = append(rates, newWorkersRound(t, load, workers).measure())
+		})
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+	if len(rates) == 3 {
+		scale.Figure(t, "files/s of one, two and three workers: %.2f, %.2f, %.2f; in those of one: 1.00, %.2f, %.2f",
+			rates[0], rates[1], rates[2], rates[1]/rates[0], rates[2]/rates[0])
+	}
+	return rates
+}
+
+// workersRound is the load with a number of workers, in a world of its own.
+type workersRound struct {
+	*rig.Harbour
+	load      workersLoad
+	sshds     []*testenv.SSHD
+	processes []*rig.Process
+}
+
+func newWorkersRound(t *testing.T, load workersLoad, workers int) *workersRound {
+	t.Helper()
+	r := &workersRound{Harbour: rig.NewHarbour(t), load: load}
+	r.Allow(scale.Size(3*rig.Patience, 20*time.Minute))
+	for i := range load.servers {
+		r.serve(bench.ServerName(i))
+	}
+	for range workers {
+		r.startWorker()
+	}
+	r.awaitPollers()
+	return r
+}
+
+// serve starts a server, behind a line where the load bounds the bandwidth.
+func (r *workersRound) serve(name string) {
+	r.T.Helper()
+	sshd := testenv.StartSSHD(r.T, testenv.SSHDOptions{})
+	r.Adopt(sshd, name, func(s *ingest.Server) {
+		s.Settle, s.MaxParallel, s.Transfer = 0, r.load.parallel, r.load.transfer
+		if r.load.rate > 0 {
+			line := rig.NewLine(r.T, s.Host, s.Port)
+			line.Spoil("bandwidth", map[string]int{"rate": r.load.rate})
+			s.Port = line.Port
+		}
+	})
+	r.sshds = append(r.sshds, sshd)
+}
+
+// write gives each server its share of the files of a pass, all different.
+func (r *workersRound) write(pass int) {
+	r.T.Helper()
+	content := rig.Random(r.load.size)
+	for s, sshd := range r.sshds {
+		for i := range r.load.files / r.load.servers {
+			copy(content, fmt.Sprintf("%d %d %06d", pass, s, i))
+			sshd.Write(fmt.Sprintf("pass_%d/file_%06d.bin", pass, i), content)
+		}
+	}
+}
+
+// startWorker starts a worker process on a host of its own: the first one has the
+// rig's staging folder, each further one another.
+func (r *workersRound) startWorker() {
+	r.T.Helper()
+	env := slices.Clone(r.load.env)
+	if len(r.processes) > 0 {
+		dir := filepath.Join(r.T.TempDir(), "staging")
+		r.OtherStaging = append(r.OtherStaging, dir)
+		env = append(env, "STEVEDORE_STAGING_DIR="+dir)
+	}
+	r.processes = append(r.processes, r.StartProcess(rig.ProcessOptions{Env: env}))
+}
+
+// awaitPollers waits until every worker asks for activities.
+func (r *workersRound) awaitPollers() {
+	r.T.Helper()
+	rig.Eventually(r.T, func() bool {
+		found, err := r.Temporal.DescribeTaskQueue(r.Ctx, r.Queue, enumspb.TASK_QUEUE_TYPE_ACTIVITY)
+		return err == nil && len(found.GetPollers()) == len(r.processes)
+	}, rig.Patience, 50*time.Millisecond, "not every worker asks for activities")
+}
+
+// measure moves all files and returns the rate in files per second.
+func (r *workersRound) measure() (rate float64) {
+	r.T.Helper()
+	r.write(0)
+	before := r.cpu()
+	r.ScanAndWait()
+	cpu := r.cpu() - before
+	began, ended := r.span()
+	rate = float64(r.load.files) / ended.Sub(began).Seconds()
+	shares := r.shares()
+	scale.Figure(r.T, "%d workers: %d files of %d bytes in %.1f s, %.2f files/s; worker CPU %.2f ms a file; files by worker: %v",
+		len(r.processes), r.load.files, r.load.size, ended.Sub(began).Seconds(), rate,
+		float64(cpu.Microseconds())/1000/float64(r.load.files), shares)
+	r.requireParts()
+	r.requireLimit()
+	r.RequireExactlyOnce()
+	return rate
+}
+
+// cpu returns the CPU time of all workers so far.
+func (r *workersRound) cpu() (sum time.Duration) {
+	r.T.Helper()
+	for _, p := range r.processes {
+		used, err := bench.TreeCPU(p.Pid())
+		require.NoError(r.T, err)
+		sum += used
+	}
+	return sum
+}
+
+// span returns when the first file was started and when the last was completed.
+func (r *workersRound) span() (began, ended time.Time) {
+	r.T.Helper()
+	files := r.Files()
+	require.Len(r.T, files, r.load.files)
+	for _, f := range files {
+		require.Equal(r.T, ingest.StatusCompleted, f.Status, f.RemotePath)
+		for _, e := range r.Events(f.UUID) {
+			if e.Type == ingest.EventDownloadStarted && (began.IsZero() || e.Timestamp.Before(began)) {
+				began = e.Timestamp
+			}
+		}
+		if f.CompletedAt.After(ended) {
+			ended = f.CompletedAt
+		}
+	}
+	return began, ended
+}
+
+// requireLimit fails if more files of a server were in flight than its limit. A
+// file holds its slot from before it is started until it is completed.
+func (r *workersRound) requireLimit() {
+	r.T.Helper()
+	var peaks []int
+	for i := range r.load.servers {
+		peaks = append(peaks, peakOf(r.Harbour, bench.ServerName(i), ingest.EventDownloadStarted, ingest.EventNotified))
+	}
+	scale.Figure(r.T, "files in flight at most, by server: %v, of %d allowed", peaks, r.load.parallel)
+	require.LessOrEqual(r.T, slices.Max(peaks), r.load.parallel, "a server's concurrency limit")
+}
+
+// shares counts the files that each worker moved.
+func (r *workersRound) shares() []int {
+	r.T.Helper()
+	shares := make([]int, len(r.processes))
+	for _, f := range r.Files() {
+		mover := r.mover(f.UUID)
+		at := slices.IndexFunc(r.processes, func(p *rig.Process) bool { return mover == p.Pid() })
+		require.GreaterOrEqual(r.T, at, 0, "file %s was moved by process %d", f.UUID, mover)
+		shares[at]++
+	}
+	return shares
+}
+
+// requireParts fails if a worker moves no file. Temporal chooses the worker of a
+// server's dispatcher anew in each pass, so that it may take some passes.
+func (r *workersRound) requireParts() {
+	r.T.Helper()
+	for pass := 1; slices.Contains(r.shares(), 0); pass++ {
+		require.LessOrEqual(r.T, pass, workersPasses, "files by worker: %v", r.shares())
+		r.write(pass)
+		r.ScanAndWait()
+	}
+}
+
+// mover returns the id of the process that read the file: that of its Download, or
+// in memory mode that of its first workflow task. The SDK identifies a worker by
+// "PID@host@".
+func (r *workersRound) mover(fileUUID string) (pid int) {
+	r.T.Helper()
+	var identity, step string
+	history := r.Temporal.GetWorkflowHistory(r.Ctx, ingest.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for history.HasNext() {
+		event, err := history.Next()
+		require.NoError(r.T, err)
+		if a := event.GetWorkflowTaskCompletedEventAttributes(); a != nil && identity == "" {
+			identity = a.GetIdentity()
+		}
+		if a := event.GetActivityTaskScheduledEventAttributes(); a != nil {
+			step = a.GetActivityType().GetName()
+		}
+		if a := event.GetActivityTaskStartedEventAttributes(); a != nil && step == activities.NameDownload {
+			identity = a.GetIdentity()
+		}
+	}
+	text, _, _ := strings.Cut(identity, "@")
+	pid, err := strconv.Atoi(text)
+	require.NoError(r.T, err, "worker identity %q", identity)
+	return pid
+}
