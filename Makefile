@@ -95,7 +95,7 @@ EXPECT := $(BIN)/devstack expect
 BENCH_ROWS ?= 1000000
 bench: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio ## benchmarks, and every page of API and console with BENCH_ROWS=1000000 files (about 15 minutes)
 	@STEVEDORE_TEST_BENCH_ROWS=$(BENCH_ROWS) $(EXPECT) '^BenchmarkPages\S*\s+\d' -- $(BIN)/devstack run -- $(GO) test -run '^$$' -bench Pages -benchtime 1x -timeout 60m ./api
-	@$(EXPECT) '^BenchmarkApply\S*\s+\d' -- $(BIN)/devstack run -- $(GO) test -run '^$$' -bench Apply -benchtime 100x -timeout 30m ./internal/store
+	@$(EXPECT) '^BenchmarkApply\S*\s+\d' '^BenchmarkTriggers\S*\s+\d' -- $(BIN)/devstack run -- $(GO) test -run '^$$' -bench 'Apply|Triggers' -benchtime 100x -timeout 30m ./internal/store
 	@$(EXPECT) '^BenchmarkObserve\S*\s+\d' -- $(BIN)/devstack run -- $(GO) test -run '^$$' -bench Observe -benchtime 20x -timeout 30m ./internal/store
 	@$(EXPECT) '^BenchmarkFetch\S*\s+\d' '^BenchmarkCeiling\S*\s+\d' -- $(GO) test -run '^$$' -bench . -benchmem ./internal/transfer
 

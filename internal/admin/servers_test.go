@@ -53,7 +53,7 @@ func TestAddServerNamesEveryProblem(t *testing.T) {
 	_, locked := newKey(t, "passphrase")
 	_, err := setup().AddServer(context.Background(), NewServer{
 		Server: ingest.Server{
-			Name: "a b", Port: 70000, RootPath: "x", MaxParallel: 99, Include: []string{"["}, Exclude: []string{"{"},
+			Name: "a b", Port: 70000, RootPath: "x", MaxParallel: 999, Include: []string{"["}, Exclude: []string{"{"},
 			HostKeys: []string{"sftp.example ssh-ed25519 AAAA"}, AfterIngest: "burn",
 		},
 		Credentials: ingest.Credentials{PrivateKey: locked},
