@@ -168,10 +168,10 @@ func (r *workersRound) measure() (rate float64) {
 	began, ended := r.span()
 	rate = float64(r.load.files) / ended.Sub(began).Seconds()
 	shares := r.shares()
-	scale.Figure(r.T, "%d workers: %d files of %d bytes in %.1f s, %.2f files/s; worker CPU %.2f ms a file; files by worker: %v",
+	scale.Figure(r.T, "workers: %d, %d files of %d bytes in %.1f s, %.2f files/s; worker CPU %.2f ms a file; files by worker: %v",
 		len(r.processes), r.load.files, r.load.size, ended.Sub(began).Seconds(), rate,
 		float64(cpu.Microseconds())/1000/float64(r.load.files), shares)
-	r.requireParts()
+	r.requireParts(shares)
 	r.requireLimit()
 	r.RequireExactlyOnce()
 	return rate
@@ -234,12 +234,13 @@ func (r *workersRound) shares() []int {
 
 // requireParts fails if a worker moves no file. Temporal chooses the worker of a
 // server's dispatcher anew in each pass, so that it may take some passes.
-func (r *workersRound) requireParts() {
+func (r *workersRound) requireParts(shares []int) {
 	r.T.Helper()
-	for pass := 1; slices.Contains(r.shares(), 0); pass++ {
-		require.LessOrEqual(r.T, pass, workersPasses, "files by worker: %v", r.shares())
+	for pass := 1; slices.Contains(shares, 0); pass++ {
+		require.LessOrEqual(r.T, pass, workersPasses, "files by worker: %v", shares)
 		r.write(pass)
 		r.ScanAndWait()
+		shares = r.shares()
 	}
 }
 
