@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -61,3 +62,32 @@ const (
 
 // Literals is what paths and names begin with that fit a glob.
 var Literals = literals
+
+const readyFiles = `SELECT ` + fileColumns + fromFiles + `
+WHERE ` + isWaiting + ` AND f.file_uuid <> ALL ($2::text[]::uuid[])` + firstWaiting + ` LIMIT $3`
+
+// NextDeferred returns the time until the first deferred file of the server may
+// be started; 0 when there is none.
+func (s *Store) NextDeferred(ctx context.Context, serverUUID string) (in time.Duration, err error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil {
+		return 0, err
+	}
+	var until *float64
+	err = s.retry(ctx, "look for deferred files", func() error {
+		return s.pool.QueryRow(ctx, `SELECT (`+untilDeferred+`)`, id).Scan(&until)
+	})
+	return waitFor(until), err
+}
+
+// ReadyFiles returns the ready files that have waited longest, at most limit,
+// without those that are excluded, deferred, or hold a slot. A deferred file
+// waits from the end of its deferral, so that files that fail again and again do
+// not keep others from their turn.
+func (s *Store) ReadyFiles(ctx context.Context, serverUUID string, exclude []string, limit int) ([]ingest.File, error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil || limit <= 0 {
+		return nil, err
+	}
+	return s.manyFiles(ctx, "list ready files", readyFiles, id, nonNil(exclude), limit)
+}

@@ -64,29 +64,12 @@ const isWaiting = `f.server_uuid = $1 AND f.status = 'ready' AND coalesce(f.not_
 
 const firstWaiting = ` ORDER BY coalesce(f.not_before, f.created_at), f.id`
 
-const readyFiles = `SELECT ` + fileColumns + fromFiles + `
-WHERE ` + isWaiting + ` AND f.file_uuid <> ALL ($2::text[]::uuid[])` + firstWaiting + ` LIMIT $3`
-
 // untilDeferred is the number of seconds until the first deferred file of server $1
 // may be started; null when there is none.
 const untilDeferred = `
 SELECT extract(epoch FROM f.not_before - now())::float8 FROM files f
 WHERE f.server_uuid = $1 AND f.status = 'ready' AND coalesce(f.not_before, f.created_at) > now() AND f.not_before IS NOT NULL` +
 	firstWaiting + ` LIMIT 1`
-
-// NextDeferred returns the time until the first deferred file of the server may
-// be started; 0 when there is none.
-func (s *Store) NextDeferred(ctx context.Context, serverUUID string) (in time.Duration, err error) {
-	id, err := validUUID("server with uuid", serverUUID)
-	if err != nil {
-		return 0, err
-	}
-	var until *float64
-	err = s.retry(ctx, "look for deferred files", func() error {
-		return s.pool.QueryRow(ctx, `SELECT (`+untilDeferred+`)`, id).Scan(&until)
-	})
-	return waitFor(until), err
-}
 
 // seconds returns a number of seconds as a duration.
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
@@ -97,16 +80,4 @@ func waitFor(until *float64) time.Duration {
 		return 0
 	}
 	return max(seconds(*until), time.Millisecond)
-}
-
-// ReadyFiles returns the ready files that have waited longest, at most limit,
-// without those that are excluded, deferred, or hold a slot. A deferred file
-// waits from the end of its deferral, so that files that fail again and again do
-// not keep others from their turn.
-func (s *Store) ReadyFiles(ctx context.Context, serverUUID string, exclude []string, limit int) ([]ingest.File, error) {
-	id, err := validUUID("server with uuid", serverUUID)
-	if err != nil || limit <= 0 {
-		return nil, err
-	}
-	return s.manyFiles(ctx, "list ready files", readyFiles, id, nonNil(exclude), limit)
 }
