@@ -33,7 +33,7 @@ func TestRows_RatiosAreOfTheSameRound(t *testing.T) {
 	assert.InDelta(t, 0.05, ours.Of[CeilingName], 1e-9)
 	assert.InDelta(t, 0.1, ours.Of[RcloneName], 1e-9)
 	assert.EqualValues(t, 80<<20, ours.PeakBytes)
-	assert.Zero(t, rows[3].Of[RcloneName], "nobody to compare with")
+	assert.Zero(t, rows[3].Of[RcloneName], "there is no rclone to compare with")
 
 	var table strings.Builder
 	report.Print(&table)

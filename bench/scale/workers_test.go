@@ -233,7 +233,7 @@ func (r *workersRound) shares() []int {
 }
 
 // requireParts fails if a worker moves no file. Temporal chooses the worker of a
-// server's dispatcher anew in each pass, so that it may take some passes.
+// server's dispatcher again in each pass, so that it may take some passes.
 func (r *workersRound) requireParts(shares []int) {
 	r.T.Helper()
 	for pass := 1; slices.Contains(shares, 0); pass++ {

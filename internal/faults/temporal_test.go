@@ -29,7 +29,7 @@ func TestFault59_TemporalKilled(t *testing.T) {
 	h := rig.NewHarbour(t)
 	own, variable := newOwnTemporal(t, h)
 	// The lines are so slow that most is still to do when the server is killed,
-	// however slow the machine, and they are mended afterwards.
+	// however slow the machine, and they are fast again afterwards.
 	slow, line := slowServer(h, "slow", 256)
 	slow.Write("large.bin", rig.Random(32<<20))
 	acme, acmeLine := lineTo(h, "acme", 128, nil)
@@ -79,7 +79,7 @@ func TestFault59_TemporalRestoredFromAnOlderCopy(t *testing.T) {
 	h := rig.NewHarbour(t)
 	h.Allow(8 * rig.Patience)
 	own, variable := newOwnTemporal(t, h)
-	slow, line := slowServer(h, "slow", 128) // minutes for each file, until it is mended
+	slow, line := slowServer(h, "slow", 128) // minutes for each file, until it is fast again
 	acme := h.AddServer("acme", nil)
 	slow.Write("copied.bin", rig.Random(8<<20))
 	writeSmall(acme, "copied", 10)

@@ -24,7 +24,7 @@ const writeTries = 5
 //
 // A file over one part goes up in parts. After a failure, which may come at any
 // moment, the parts that are in the store are found by the next Put and only
-// the missing ones are sent, and likewise after req.Stop, which gives
+// the missing ones are sent, and also after req.Stop, which gives
 // ErrStopped. Errors are of KindHashMismatch when the local bytes are not those
 // that Size and SHA256 promise, KindStagingLost when the file is gone,
 // KindMissing when the bucket is, and otherwise KindTransient.
