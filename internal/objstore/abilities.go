@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"math/rand/v2"
 	"sync/atomic"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 
@@ -17,9 +19,11 @@ const (
 	// process. What is written there is removed; where our key may not remove
 	// objects, one stays.
 	probeKey = "stevedore-probe"
-	// probeTries is how many writes in a row must succeed before a store counts as
-	// one that replaces objects: another worker may remove the probe in between.
-	probeTries = 3
+	// probeTries is how many writes must succeed before a store counts as one that
+	// replaces objects: other workers, which try the same probe, may remove it
+	// between two of ours. probePause keeps them apart.
+	probeTries = 8
+	probePause = 50 * time.Millisecond
 	// probePart is unlike the numbers of real parts, for those who read logs.
 	probePart = 9999
 )
@@ -87,20 +91,58 @@ func (s *Store) partAbilities(ctx context.Context) (abilities, error) {
 func (s *Store) tryWhole(ctx context.Context) (abilities, error) {
 	defer s.removeProbe(ctx)
 	var able abilities
+	var created, refused bool
 	for try := range probeTries {
+		if err := pause(ctx, try); err != nil {
+			return able, err
+		}
 		stored, err := s.createProbe(ctx)
 		switch {
-		case err != nil && raced(err) && try > 0:
-			return able, nil
-		case err != nil && raced(err): // left behind, or another worker's
-			info, err := s.core.StatObject(ctx, s.bucket, probeKey, minio.StatObjectOptions{Checksum: true})
-			return abilities{checksums: info.ChecksumSHA256 == probeChecksum}, s.explain(ctx, err, "look at object "+probeKey)
-		case err != nil:
+		case err == nil:
+			created, able.checksums = true, stored.ChecksumSHA256 == probeChecksum
+		case raced(err):
+			refused = true
+		default:
 			return able, s.explain(ctx, err, "write object "+probeKey)
 		}
-		able.checksums = stored.ChecksumSHA256 == probeChecksum
+		if created && refused {
+			return able, nil
+		}
+		if !refused {
+			continue
+		}
+		if found, there, err := s.lookAtProbe(ctx); there || err != nil {
+			return found, err
+		}
+	}
+	if refused {
+		return able, ingest.Errorf(ingest.KindTransient, "object %s was removed by others each time it was looked at: it is tried again", probeKey)
 	}
 	return able, s.unfit("PUT")
+}
+
+// lookAtProbe reads what the store knows of a probe that was left behind or is
+// another worker's, who may have removed it by now.
+func (s *Store) lookAtProbe(ctx context.Context) (found abilities, there bool, err error) {
+	info, err := s.core.StatObject(ctx, s.bucket, probeKey, minio.StatObjectOptions{Checksum: true})
+	if minio.ToErrorResponse(err).Code == minio.NoSuchKey {
+		return abilities{}, false, nil
+	}
+	return abilities{checksums: info.ChecksumSHA256 == probeChecksum}, true, s.explain(ctx, err, "look at object "+probeKey)
+}
+
+// pause waits before the next try of a trial, longer each time and not as long
+// as another worker does.
+func pause(ctx context.Context, try int) error {
+	if try < 2 {
+		return nil
+	}
+	select {
+	case <-time.After(rand.N(time.Duration(try) * probePause)):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // createProbe writes the probe unless it exists. Stores that refuse the header
@@ -130,7 +172,10 @@ func (s *Store) tryParts(ctx context.Context) (abilities, error) {
 		return abilities{}, err
 	}
 	defer s.removeProbe(ctx)
-	for range probeTries {
+	for try := range probeTries {
+		if err := pause(ctx, try); err != nil {
+			return abilities{}, err
+		}
 		if _, err := s.createProbe(ctx); err != nil && !raced(err) {
 			return abilities{}, s.explain(ctx, err, "write object "+probeKey)
 		}
