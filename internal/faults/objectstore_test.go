@@ -217,7 +217,7 @@ func TestFault43_PartDamagedOnTheWay(t *testing.T) {
 				return false
 			}, nil)
 			file := ingestOne(h, size)
-			assert.Equal(t, 1, proxy.refused("XAmzContentSHA256Mismatch")+proxy.refused("BadDigest"), "the store took damaged bytes")
+			assert.Equal(t, 1, proxy.refused("XAmzContentChecksumMismatch"), "the store took damaged bytes")
 			requireRetryOnRecord(t, h, file.UUID, "refused damaged bytes")
 			h.RequireExactlyOnce()
 		})

@@ -124,7 +124,7 @@ func refuse(w http.ResponseWriter, r *http.Request, status int, code, message st
 }
 
 // isTrial says that the request only tries out what the store can do.
-func isTrial(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/stevedore-probe") }
+func isTrial(r *http.Request) bool { return strings.Contains(r.URL.Path, "/stevedore-probe") }
 
 // isWrite says that the request carries bytes of a file.
 func isWrite(r *http.Request) bool { return r.Method == http.MethodPut }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,8 @@ const (
 	// process. What is written there is removed; where our key may not remove
 	// objects, one stays.
 	probeKey = "stevedore-probe"
+	// damagedKey is what a store must not take, because its checksum is wrong.
+	damagedKey = probeKey + "-damaged"
 	// probeTries is how many writes must succeed before a store counts as one that
 	// replaces objects: other workers, which try the same probe, may remove it
 	// between two of ours. probePause keeps them apart.
@@ -31,11 +34,13 @@ const (
 // probeBody is small; S3 takes a last part of any size.
 var probeBody = []byte("stevedore checks that this store creates objects once")
 
-// probeSHA256 and probeChecksum are its digest in hex and in base64.
+// Digests of probeBody, and of something else.
 var (
+	probeSum      = sha256.Sum256(probeBody)
 	probeSHA256   = hex.EncodeToString(probeSum[:])
 	probeChecksum = hexToBase64(probeSHA256)
-	probeSum      = sha256.Sum256(probeBody)
+	wrongSum      = sha256.Sum256(nil)
+	wrongChecksum = hexToBase64(hex.EncodeToString(wrongSum[:]))
 )
 
 // errUnfit says that the store lacks what exactly-once needs.
@@ -43,8 +48,9 @@ var errUnfit = errors.New("store is unfit")
 
 // abilities are what the store does with one kind of write.
 type abilities struct {
-	// checksums: it compares the bytes with a SHA-256 and returns that. Without,
-	// requests carry an MD5, and what was stored is proven by a HEAD.
+	// checksums: it compares the bytes with the SHA-256 in a header, which the
+	// signature covers, refuses others, and returns that SHA-256. Without, requests
+	// carry an MD5 and sign a SHA-256, and what was stored is proven by a HEAD.
 	checksums bool
 }
 
@@ -89,17 +95,21 @@ func (s *Store) partAbilities(ctx context.Context) (abilities, error) {
 
 // tryWhole creates an object until that is refused, which the second time must.
 func (s *Store) tryWhole(ctx context.Context) (abilities, error) {
-	defer s.removeProbe(ctx)
-	var able abilities
+	able, err := s.comparesWhole(ctx)
+	if err != nil {
+		return able, err
+	}
+	defer s.remove(ctx, probeKey)
 	var created, refused bool
 	for try := range probeTries {
 		if err := pause(ctx, try); err != nil {
 			return able, err
 		}
-		stored, err := s.createProbe(ctx)
+		stored, err := s.createProbe(ctx, able)
 		switch {
 		case err == nil:
-			created, able.checksums = true, stored.ChecksumSHA256 == probeChecksum
+			created = true
+			able.checksums = able.checksums && stored.ChecksumSHA256 == probeChecksum
 		case raced(err):
 			refused = true
 		default:
@@ -111,8 +121,9 @@ func (s *Store) tryWhole(ctx context.Context) (abilities, error) {
 		if !refused {
 			continue
 		}
-		if found, there, err := s.lookAtProbe(ctx); there || err != nil {
-			return found, err
+		if checksum, there, err := s.lookAtProbe(ctx); there || err != nil {
+			able.checksums = able.checksums && checksum == probeChecksum
+			return able, err
 		}
 	}
 	if refused {
@@ -121,14 +132,30 @@ func (s *Store) tryWhole(ctx context.Context) (abilities, error) {
 	return able, s.unfit("PUT")
 }
 
-// lookAtProbe reads what the store knows of a probe that was left behind or is
-// another worker's, who may have removed it by now.
-func (s *Store) lookAtProbe(ctx context.Context) (found abilities, there bool, err error) {
+// comparesWhole sends an object whose checksum is wrong. A store that takes it
+// keeps checksums and does not compare them.
+func (s *Store) comparesWhole(ctx context.Context) (abilities, error) {
+	_, err := s.sendWhole(ctx, ingest.PutBytes{Key: damagedKey, Body: probeBody}, wrongChecksum)
+	switch {
+	case err == nil:
+		s.remove(ctx, damagedKey)
+		return abilities{}, nil
+	case raced(err): // taken before, by a store that does not let us remove it
+		return abilities{}, nil
+	case refusesRequest(err):
+		return abilities{checksums: true}, nil
+	}
+	return abilities{}, s.explain(ctx, err, "write object "+damagedKey)
+}
+
+// lookAtProbe reads the checksum of a probe that was left behind or is another
+// worker's, who may have removed it by now.
+func (s *Store) lookAtProbe(ctx context.Context) (checksum string, there bool, err error) {
 	info, err := s.core.StatObject(ctx, s.bucket, probeKey, minio.StatObjectOptions{Checksum: true})
 	if minio.ToErrorResponse(err).Code == minio.NoSuchKey {
-		return abilities{}, false, nil
+		return "", false, nil
 	}
-	return abilities{checksums: info.ChecksumSHA256 == probeChecksum}, true, s.explain(ctx, err, "look at object "+probeKey)
+	return info.ChecksumSHA256, true, s.explain(ctx, err, "look at object "+probeKey)
 }
 
 // pause waits before the next try of a trial, longer each time and not as long
@@ -147,81 +174,89 @@ func pause(ctx context.Context, try int) error {
 
 // createProbe writes the probe unless it exists. Stores that refuse the header
 // of a checksum get the object without.
-func (s *Store) createProbe(ctx context.Context) (minio.UploadInfo, error) {
-	stored, err := s.putProbe(ctx, true)
-	if err != nil && refusesHeader(err) {
-		return s.putProbe(ctx, false)
+func (s *Store) createProbe(ctx context.Context, able abilities) (minio.UploadInfo, error) {
+	req := ingest.PutBytes{Key: probeKey, Body: probeBody, SHA256: probeSHA256}
+	if able.checksums {
+		stored, err := s.sendWhole(ctx, req, probeChecksum)
+		if err == nil || !refusesRequest(err) {
+			return stored, err
+		}
 	}
-	return stored, err
-}
-
-func (s *Store) putProbe(ctx context.Context, checksum bool) (minio.UploadInfo, error) {
-	opts := objectOptions(nil, "")
-	opts.DisableContentSha256 = signGivenDigest
-	opts.SetMatchETagExcept("*")
-	if checksum {
-		opts.UserMetadata[checksumHeader] = probeChecksum
-	}
-	return s.core.PutObject(ctx, s.bucket, probeKey, bodyOf(probeBody, nil), int64(len(probeBody)), md5Base64(probeBody), probeSHA256, opts)
+	return s.sendWhole(ctx, req, "")
 }
 
 // tryParts completes an upload over the probe until that is refused. A store
 // that replaces objects in one kind of write is used for none.
 func (s *Store) tryParts(ctx context.Context) (abilities, error) {
-	if _, err := s.wholeAbilities(ctx); err != nil {
+	whole, err := s.wholeAbilities(ctx)
+	if err != nil {
 		return abilities{}, err
 	}
-	defer s.removeProbe(ctx)
+	defer s.remove(ctx, probeKey)
 	for try := range probeTries {
 		if err := pause(ctx, try); err != nil {
 			return abilities{}, err
 		}
-		if _, err := s.createProbe(ctx); err != nil && !raced(err) {
+		if _, err := s.createProbe(ctx, whole); err != nil && !raced(err) {
 			return abilities{}, s.explain(ctx, err, "write object "+probeKey)
 		}
-		able, once, err := s.tryUpload(ctx)
-		if err != nil || once {
-			return able, s.explain(ctx, err, "write object "+probeKey+" in parts")
+		for _, able := range []abilities{{checksums: true}, {}} {
+			fits, once, err := s.tryUpload(ctx, able)
+			if err != nil || once {
+				return able, s.explain(ctx, err, "write object "+probeKey+" in parts")
+			}
+			if fits {
+				break
+			}
 		}
 	}
 	return abilities{}, s.unfit("CompleteMultipartUpload")
 }
 
-// tryUpload reports whether completing an upload over an object was refused.
-func (s *Store) tryUpload(ctx context.Context) (able abilities, once bool, err error) {
-	able.checksums = true
+// tryUpload reports whether the store has the abilities in uploads, and whether
+// completing one over an object was refused.
+func (s *Store) tryUpload(ctx context.Context, able abilities) (fits, once bool, err error) {
 	id, err := s.beginUpload(ctx, probeKey, nil, "", able)
-	if err != nil && refusesHeader(err) {
-		able.checksums = false
-		id, err = s.beginUpload(ctx, probeKey, nil, "", able)
-	}
 	if err != nil {
-		return able, false, err
+		return false, false, unlessRefused(err, able)
 	}
 	defer func() { _ = s.core.AbortMultipartUpload(context.WithoutCancel(ctx), s.bucket, probeKey, id) }()
-	part := partOf(probePart, probeBody)
-	stored, err := s.putPart(ctx, probeKey, id, part, able)
-	if err != nil {
-		return able, false, err
+	if able.checksums {
+		_, err := s.putPart(ctx, probeKey, id, part{number: probePart, body: probeBody, sha256: wrongSum}, able)
+		if err == nil || !refusesRequest(err) {
+			return false, false, err
+		}
 	}
-	able.checksums = able.checksums && stored.ChecksumSHA256 == probeChecksum
-	_, err = s.complete(ctx, probeKey, id, []ingest.Part{part.stored(stored)})
+	good := partOf(probePart, probeBody)
+	stored, err := s.putPart(ctx, probeKey, id, good, able)
+	if err != nil || able.checksums && stored.ChecksumSHA256 != probeChecksum {
+		return false, false, unlessRefused(err, able)
+	}
+	_, err = s.complete(ctx, probeKey, id, []ingest.Part{good.stored(stored)})
 	if err != nil && raced(err) {
-		return able, true, nil
+		return true, true, nil
 	}
-	return able, false, err
+	return true, false, err
 }
 
-// removeProbe tidies up; nothing depends on it.
-func (s *Store) removeProbe(ctx context.Context) {
-	_ = s.core.RemoveObject(context.WithoutCancel(ctx), s.bucket, probeKey, minio.RemoveObjectOptions{})
+// unlessRefused returns nil instead of an error that may be due to the checksum.
+func unlessRefused(err error, able abilities) error {
+	if able.checksums && err != nil && refusesRequest(err) {
+		return nil
+	}
+	return err
 }
 
-// refusesHeader reports whether the store does not take a request as it is, so
+// remove tidies up after a trial; nothing depends on it.
+func (s *Store) remove(ctx context.Context, key string) {
+	_ = s.core.RemoveObject(context.WithoutCancel(ctx), s.bucket, key, minio.RemoveObjectOptions{})
+}
+
+// refusesRequest reports whether the store does not take a request as it is, so
 // that it may be worth another try with less in it.
-func refusesHeader(err error) bool {
-	switch minio.ToErrorResponse(err).Code {
-	case minio.NotImplemented, minio.InvalidArgument, "InvalidRequest", "InvalidHeader":
+func refusesRequest(err error) bool {
+	switch minio.ToErrorResponse(err).StatusCode {
+	case http.StatusBadRequest, http.StatusNotImplemented:
 		return true
 	}
 	return false

@@ -15,7 +15,7 @@ import (
 // what the store does with the same probe, and removes it.
 func TestWorkersTryTheStoreTogether(t *testing.T) {
 	t.Parallel()
-	const workers, rounds = 8, 6
+	const workers, rounds = 8, 3
 	s3 := testenv.Bucket(t)
 	req, _ := stage(t, partSize+1, 33)
 	for round := range rounds {

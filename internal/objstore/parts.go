@@ -45,16 +45,15 @@ func (s *Store) beginUpload(ctx context.Context, key string, metadata map[string
 	return s.core.NewMultipartUpload(ctx, s.bucket, key, opts)
 }
 
-// putPart writes one part. The store compares what arrives with the SHA-256 in
-// the signature and in the checksum, so damage in transit is refused. Where it
-// keeps no checksums, it compares an MD5.
+// putPart writes one part, with the digest as sendWhole has it. Damage in transit
+// is refused.
 func (s *Store) putPart(ctx context.Context, key, uploadID string, p part, able abilities) (minio.ObjectPart, error) {
-	opts := minio.PutObjectPartOptions{Sha256Hex: p.hex(), DisableContentSha256: signGivenDigest}
+	opts := minio.PutObjectPartOptions{DisableContentSha256: signGivenDigest}
 	if able.checksums {
 		opts.CustomHeader = http.Header{}
 		opts.CustomHeader.Set(checksumHeader, p.checksum())
 	} else {
-		opts.Md5Base64 = md5Base64(p.body)
+		opts.Sha256Hex, opts.Md5Base64 = p.hex(), md5Base64(p.body)
 	}
 	return s.core.PutObjectPart(ctx, s.bucket, key, uploadID, p.number, bodyOf(p.body, p.moved), int64(len(p.body)), opts)
 }

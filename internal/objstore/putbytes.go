@@ -14,8 +14,8 @@ import (
 // maxWhole is the largest object that S3 takes in one request.
 const maxWhole = 5 << 30
 
-// signGivenDigest makes the client sign the digest it is given instead of
-// cutting the body into chunks that are signed one by one.
+// signGivenDigest makes the client sign the digest it is given, or that there is
+// none, instead of cutting the body into chunks that are signed one by one.
 const signGivenDigest = true
 
 // PutBytes stores a small file by one request, exactly once: the store compares
@@ -65,15 +65,11 @@ func contested(key string) error {
 // putWhole sends the request once and proves the object. It returns errRaced
 // when the store has an object under the key.
 func (s *Store) putWhole(ctx context.Context, req ingest.PutBytes, able abilities) (ingest.Object, error) {
-	opts, checksum, md5 := objectOptions(req.Metadata, req.SHA256), hexToBase64(req.SHA256), ""
+	checksum, sent := hexToBase64(req.SHA256), ""
 	if able.checksums {
-		opts.UserMetadata[checksumHeader] = checksum
-	} else {
-		md5 = md5Base64(req.Body)
+		sent = checksum
 	}
-	opts.DisableContentSha256 = signGivenDigest
-	opts.SetMatchETagExcept("*")
-	stored, err := s.core.PutObject(ctx, s.bucket, req.Key, bodyOf(req.Body, req.Moved), int64(len(req.Body)), md5, req.SHA256, opts)
+	stored, err := s.sendWhole(ctx, req, sent)
 	if err != nil && raced(err) {
 		return ingest.Object{}, errRaced
 	}
@@ -86,6 +82,21 @@ func (s *Store) putWhole(ctx context.Context, req ingest.PutBytes, able abilitie
 	return ingest.Object{
 		Bucket: s.bucket, Key: req.Key, Size: int64(len(req.Body)), SHA256: req.SHA256, ETag: stored.ETag, Checksum: checksum,
 	}, nil
+}
+
+// sendWhole makes the request. A checksum stands in a header that is signed, so
+// that the body need not be: stores would hash it twice. Without a checksum the
+// body's SHA-256 is signed, and its MD5 stored.
+func (s *Store) sendWhole(ctx context.Context, req ingest.PutBytes, checksum string) (minio.UploadInfo, error) {
+	opts, signed, md5 := objectOptions(req.Metadata, req.SHA256), "", ""
+	if checksum != "" {
+		opts.UserMetadata[checksumHeader] = checksum
+	} else {
+		signed, md5 = req.SHA256, md5Base64(req.Body)
+	}
+	opts.DisableContentSha256 = signGivenDigest
+	opts.SetMatchETagExcept("*")
+	return s.core.PutObject(ctx, s.bucket, req.Key, bodyOf(req.Body, req.Moved), int64(len(req.Body)), md5, signed, opts)
 }
 
 // prove asks the store what it has, where its answer to the write did not say.

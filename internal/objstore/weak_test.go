@@ -2,6 +2,8 @@ package objstore_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/minio/minio-go/v7/pkg/signer"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/ingest"
@@ -29,6 +32,8 @@ type weak struct {
 	deaf []string
 	// only, may be nil, restricts drop to some requests.
 	only func(*http.Request) bool
+	// blind: it takes the checksum of what arrives, whatever the client's was.
+	blind bool
 	// silent: it returns no checksums.
 	silent bool
 	// minPart is its smallest part in bytes; 0 is S3's.
@@ -50,6 +55,9 @@ func (w weak) start(t *testing.T) (*objstore.Store, testenv.S3) {
 			}
 			for _, name := range slices.Concat(w.drop, []string{"Authorization"}) {
 				r.Out.Header.Del(name)
+			}
+			if w.blind && r.In.Header.Get("x-amz-checksum-sha256") != "" {
+				takeAnyChecksum(t, r.Out)
 			}
 			r.Out.Host = s3.Endpoint
 			for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
@@ -85,6 +93,14 @@ func (w weak) start(t *testing.T) (*objstore.Store, testenv.S3) {
 	return store, s3
 }
 
+func takeAnyChecksum(t *testing.T, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	assert.NoError(t, err)
+	sum := sha256.Sum256(body)
+	r.Header.Set("x-amz-checksum-sha256", base64.StdEncoding.EncodeToString(sum[:]))
+	r.Body = io.NopCloser(bytes.NewReader(body))
+}
+
 func region(s3 testenv.S3) string {
 	if s3.Region == "" {
 		return "us-east-1"
@@ -114,12 +130,14 @@ func (w weak) answer(resp *http.Response) error {
 	return nil
 }
 
-// A store without checksums gets MD5s, and what it has is asked for by HEAD.
+// A store without checksums, or one that compares none, gets MD5s, and what it
+// has is asked for by HEAD.
 func TestStoreWithoutChecksums(t *testing.T) {
 	t.Parallel()
 	for name, w := range map[string]weak{
-		"ignores them": {drop: []string{"x-amz-checksum-sha256", "x-amz-checksum-algorithm"}, silent: true},
-		"refuses them": {drop: []string{"Authorization"}, deaf: []string{"x-amz-checksum-sha256", "x-amz-checksum-algorithm"}, silent: true},
+		"ignores them":  {drop: []string{"x-amz-checksum-sha256", "x-amz-checksum-algorithm"}, silent: true},
+		"compares none": {blind: true},
+		"refuses them":  {drop: []string{"Authorization"}, deaf: []string{"x-amz-checksum-sha256", "x-amz-checksum-algorithm"}, silent: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

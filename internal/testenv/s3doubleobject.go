@@ -110,12 +110,14 @@ const (
 	metadataHeader = "X-Amz-Meta-"
 )
 
-// mismatch compares a body's SHA-256 with what the request promises.
+// mismatch compares a body's SHA-256 with what the request promises, in its
+// signature, in its checksum, or in both.
 func mismatch(header http.Header, sum []byte) (code string) {
-	if signed := header.Get("X-Amz-Content-Sha256"); signed != hex.EncodeToString(sum) {
+	signed, checksum := header.Get("X-Amz-Content-Sha256"), header.Get(sha256Header)
+	if signed != hex.EncodeToString(sum) && (signed != "UNSIGNED-PAYLOAD" || checksum == "") {
 		return "XAmzContentSHA256Mismatch"
 	}
-	if checksum := header.Get(sha256Header); checksum != "" && checksum != base64.StdEncoding.EncodeToString(sum) {
+	if checksum != "" && checksum != base64.StdEncoding.EncodeToString(sum) {
 		return "XAmzContentChecksumMismatch"
 	}
 	return ""

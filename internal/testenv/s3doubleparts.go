@@ -71,7 +71,9 @@ func (d *S3Double) putPart(w http.ResponseWriter, r *http.Request, up *doubleUpl
 		code = "InvalidPartContent"
 	}
 	if code != "" {
-		d.complain("part %d of upload %s: %s %v", number, up.id, code, err)
+		if up.key != probeKey {
+			d.complain("part %d of upload %s: %s %v", number, up.id, code, err)
+		}
 		fail(w, http.StatusBadRequest, code)
 		return
 	}
