@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalclient"
 )
 
 // temporalPatience is generous: a server that runs beside all tests is slow.
@@ -30,6 +31,7 @@ func Temporal(t testing.TB) (c client.Client, taskQueue string) {
 	defer cancel()
 	c, err := client.DialContext(ctx, client.Options{
 		HostPort: address, Logger: sdklog.NewStructuredLogger(Logger(t)),
+		ConnectionOptions: client.ConnectionOptions{GrpcCompression: temporalclient.Compression},
 	})
 	if err != nil {
 		t.Fatalf("connect to Temporal at %s: %v", address, err)
@@ -76,6 +78,7 @@ func TemporalNamespace(t testing.TB) (c client.Client, namespace string) {
 	namespace = "test-" + strings.ToLower(rand.Text())
 	c, err := client.DialContext(ctx, client.Options{
 		HostPort: address, Namespace: namespace, Logger: sdklog.NewStructuredLogger(Logger(t)),
+		ConnectionOptions: client.ConnectionOptions{GrpcCompression: temporalclient.Compression},
 	})
 	if err != nil {
 		t.Fatalf("connect to Temporal at %s: %v", address, err)
