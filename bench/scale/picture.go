@@ -24,6 +24,9 @@ var lineColors = []color.Color{
 	color.RGBA{R: 204, G: 121, B: 167, A: 255}, color.RGBA{R: 86, G: 180, B: 233, A: 255},
 }
 
+// lineDashes let a line be seen below another one of the same height.
+var lineDashes = [][]vg.Length{nil, {8, 3}, {2, 3}, {10, 3, 2, 3}, {5, 5}}
+
 // Draw writes four charts of the samples to an SVG file.
 func Draw(path string, samples []Sample, charts [4]Chart) error {
 	canvas := vgsvg.New(9*vg.Inch, 6*vg.Inch)
@@ -69,12 +72,14 @@ func drawChart(samples []Sample, chart Chart) (*plot.Plot, error) {
 			return nil, err
 		}
 		line.Color, line.Width = lineColors[i%len(lineColors)], vg.Points(1.2)
+		line.Dashes = lineDashes[i%len(lineDashes)]
 		p.Add(line)
 		if len(chart.Kinds) > 1 {
 			p.Legend.Add(kind, line)
 		}
 	}
-	p.Legend.Top = true
+	p.Legend.Top, p.Legend.Left = true, true // labels right of their lines: their width differs from viewer to viewer
+	p.Legend.Padding = vg.Points(2)
 	p.Y.Min, p.Y.Max = 0, most*1.25
 	if len(chart.Kinds) > 1 {
 		p.Y.Max = most * 2 // room for the legend
