@@ -111,8 +111,8 @@ func TestFault49_Deadlock(t *testing.T) {
 	t.Parallel()
 	h := rig.NewHarbour(t)
 	// The worker is the one that finds the deadlock, and so the one that ends:
-	// the test has ten seconds to wait for the worker's lock.
-	wire, dsn := newWire(t, withParam(t, h, "deadlock_timeout", "10s"), "\x00none\x00", nil, saysDeadlock)
+	// the test has so long to wait for the worker's lock.
+	wire, dsn := newWire(t, withParam(t, h, "deadlock_timeout", "25s"), "\x00none\x00", nil, saysDeadlock)
 	h.Cfg.Database.URL = config.URL(dsn)
 	acme := h.AddServer("acme", nil)
 	acme.Write("a.bin", rig.Random(1000))
