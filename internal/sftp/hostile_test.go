@@ -296,10 +296,14 @@ func TestReadsThatBringNothing(t *testing.T) {
 	}
 }
 
-// slowly answers after delay.
-func slowly(delay time.Duration, react func() answer) func() answer {
+// slowly answers after delay, or when the test ends.
+func slowly(t *testing.T, delay time.Duration, react func() answer) func() answer {
+	t.Helper()
 	return func() answer {
-		<-time.After(delay)
+		select {
+		case <-time.After(delay):
+		case <-t.Context().Done():
+		}
 		return react()
 	}
 }
@@ -312,9 +316,9 @@ func TestSlowServersAreWaitedFor(t *testing.T) {
 	h := hostile{
 		fxpLstat: always(fxpAttrs, file(9)), fxpFstat: always(fxpAttrs, file(9)), fxpOpen: always(fxpHandle, "h"),
 		fxpOpendir: always(fxpHandle, "h"),
-		fxpRead:    slowly(500*time.Millisecond, always(fxpData, "x")),
+		fxpRead:    slowly(t, 500*time.Millisecond, always(fxpData, "x")),
 	}
-	h[fxpReaddir] = slowly(500*time.Millisecond, func() answer {
+	h[fxpReaddir] = slowly(t, 500*time.Millisecond, func() answer {
 		if left--; left < 0 {
 			return status(statusEOF)()
 		}
