@@ -34,6 +34,8 @@ type Deps struct {
 	// NoProgress ends a transfer in which no byte moves for this long, so that
 	// a peer that holds the line but sends nothing cannot hold a slot for ever.
 	NoProgress time.Duration
+	// TryLimit bounds a listing within a workflow task; default 3 s.
+	TryLimit time.Duration
 }
 
 // Activities implements every activity of stevedore.

@@ -50,6 +50,7 @@ func newBenchOf(t *testing.T, world *rig.Rig) *bench {
 	acts, closeWorld, err := worker.Activities(b.Ctx, b.Cfg, temporalClient, ingest.TaskQueue, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(closeWorld)
+	acts.TryLimit = rig.Patience
 	b.acts = acts
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -16,11 +17,11 @@ import (
 const TypeNotThrough = "not_through"
 
 const (
-	// tryLimit bounds a listing within a workflow task.
-	tryLimit = 3 * time.Second
-	// slowListing is how long the last listing may have taken for the next one to
-	// be tried within a workflow task.
-	slowListing = time.Second
+	// defaultTryLimit is well below the time-out of a workflow task, 10 s.
+	defaultTryLimit = 3 * time.Second
+	// slowListing: one that last took more than this part of the limit, a second, is
+	// not tried within a workflow task.
+	slowListing = 3
 	// triesAtOnce bounds the listings within workflow tasks that compete for the
 	// processor: a pass starts a thousand in a few seconds.
 	triesAtOnce = 16
@@ -46,7 +47,7 @@ func (a *Activities) TryListing(ctx context.Context, in ListServerFilesInput) (L
 	switch {
 	case ingest.IsKind(err, ingest.KindMissing), err == nil && !server.Active:
 		return ListServerFilesResult{Paused: true}, nil
-	case err != nil, server.State == ingest.ServerOK && server.LastError != "", last > slowListing:
+	case err != nil, server.State == ingest.ServerOK && server.LastError != "", last > a.tryLimit()/slowListing:
 		return ListServerFilesResult{}, notThrough(Leftover{})
 	}
 	endTurn, err := a.takeTurn(ctx)
@@ -54,6 +55,7 @@ func (a *Activities) TryListing(ctx context.Context, in ListServerFilesInput) (L
 		return ListServerFilesResult{}, notThrough(Leftover{})
 	}
 	defer endTurn()
+	tryLimit := a.tryLimit()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, tryLimit)
 	defer cancel()
@@ -93,6 +95,9 @@ func (a *Activities) takeTurn(ctx context.Context) (end func(), err error) {
 		return nil, ctx.Err()
 	}
 }
+
+// tryLimit bounds a listing within a workflow task.
+func (a *Activities) tryLimit() time.Duration { return cmp.Or(a.TryLimit, defaultTryLimit) }
 
 func notThrough(left Leftover) error {
 	return temporal.NewApplicationErrorWithOptions("the server is listed by an activity of its own", TypeNotThrough,

@@ -19,12 +19,12 @@ import (
 
 // impatience is a watchdog's patience that the slow steps below outlast by far,
 // while each of their answers comes in a small part of it.
-const impatience = 4 * time.Second
+const impatience = 10 * time.Second
 
-// far puts a line with a round trip of 25 ms before the bench's server.
+// far puts a line with a round trip of 60 ms before the bench's server.
 func (b *bench) far() {
 	b.T.Helper()
-	b.behind().Spoil("latency", map[string]int{"latency": 25})
+	b.behind().Spoil("latency", map[string]int{"latency": 60})
 	b.acts.NoProgress = impatience
 }
 
@@ -114,7 +114,7 @@ func TestASlowStoreIsNoSilence(t *testing.T) {
 	require.Empty(t, b.download(f))
 	require.Empty(t, b.verify(f))
 
-	line.SpoilUp("bandwidth", map[string]int{"rate": 1536})
+	line.SpoilUp("bandwidth", map[string]int{"rate": 700})
 	b.acts.NoProgress = impatience
 	began := time.Now()
 	require.Empty(t, b.upload(f))

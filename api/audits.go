@@ -8,7 +8,7 @@ import (
 
 // StartAudit starts an audit and answers at once.
 func (h handlers) StartAudit(ctx context.Context, req oas.StartAuditRequestObject) (oas.StartAuditResponseObject, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, h.startTimeout)
 	defer cancel()
 	var servers []string
 	deep := false

@@ -67,7 +67,8 @@ type Operations interface {
 // handlers answers the requests of oas.StrictServerInterface. Errors go up as
 // they are; problem.go makes the answer.
 type handlers struct {
-	ops Operations
+	ops          Operations
+	startTimeout time.Duration
 	// stopping is closed when streams are to end; may be nil.
 	stopping <-chan struct{}
 	metrics  *telemetry.API

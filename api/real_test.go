@@ -124,7 +124,7 @@ func setupReal(t *testing.T) *realBundle {
 		Defaults: ingest.ServerDefaults{Settle: 10 * time.Second, ScanInterval: time.Minute},
 	})
 	b.admin = ops
-	b.handler = NewHandler(Deps{Operations: ops, Token: testToken, Log: quiet(), RequestsPerSecond: 1e6})
+	b.handler = NewHandler(Deps{Operations: ops, StartTimeout: time.Minute, Token: testToken, Log: quiet(), RequestsPerSecond: 1e6})
 	return b
 }
 

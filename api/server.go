@@ -22,8 +22,8 @@ import (
 const (
 	// bodyLimit is far above the largest request: 1,000 server names.
 	bodyLimit = "256K"
-	// startTimeout bounds what stands between a request and its 202.
-	startTimeout = 5 * time.Second
+	// defaultStartTimeout is for people who wait for the answer.
+	defaultStartTimeout = 5 * time.Second
 )
 
 // Deps is what the handler works with.
@@ -35,6 +35,8 @@ type Deps struct {
 	// RequestsPerSecond bounds what one principal may ask for; default 100,
 	// with three seconds' worth at once.
 	RequestsPerSecond float64
+	// StartTimeout bounds what stands between a request and its 202; default 5 s.
+	StartTimeout time.Duration
 	// TrustedProxies may say in X-Forwarded-For for whom they ask.
 	TrustedProxies []netip.Prefix
 	// Now is the clock of limits and of credentials in long answers; default
@@ -53,6 +55,9 @@ type Deps struct {
 func NewHandler(d Deps) http.Handler {
 	if d.Now == nil {
 		d.Now = time.Now
+	}
+	if d.StartTimeout <= 0 {
+		d.StartTimeout = defaultStartTimeout
 	}
 	if d.Metrics == nil {
 		var err error
@@ -105,7 +110,7 @@ func newPrograms(d Deps) (*echo.Echo, guard) {
 		repeats{ops: d.Operations, log: d.Log, digestKey: access.bootstrap[:]}.check,
 	)
 	oas.RegisterHandlers(registered, oas.NewStrictHandler(handlers{
-		ops: d.Operations, stopping: d.Stopping, limits: access.limits, now: d.Now, metrics: d.Metrics,
+		ops: d.Operations, startTimeout: d.StartTimeout, stopping: d.Stopping, limits: access.limits, now: d.Now, metrics: d.Metrics,
 		ready: &readiness{now: d.Now, log: d.Log},
 	}, nil))
 	return e, access

@@ -172,7 +172,7 @@ func (h handlers) ScanServer(ctx context.Context, req oas.ScanServerRequestObjec
 
 // scan starts a scan and answers at once.
 func (h handlers) scan(ctx context.Context, servers []string) (oas.ScanAccepted, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, h.startTimeout)
 	defer cancel()
 	run, err := h.ops.Scan(ctx, servers)
 	if err != nil {

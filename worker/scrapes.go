@@ -22,7 +22,7 @@ import (
 
 const (
 	// askTimeout bounds how long the ledger is asked whose token it is.
-	askTimeout = 2 * time.Second
+	askTimeout = 5 * time.Second
 	// trusted is how long a token that was good stays so while the ledger cannot
 	// be asked: that is when metrics are needed most.
 	trusted = time.Hour

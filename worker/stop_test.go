@@ -107,15 +107,15 @@ func TestAStoppedWorkerHandsItsListingOver(t *testing.T) {
 	assert.EqualValues(t, 1, attempts, "no attempt is used up")
 }
 
-// storing tells when a part has become safe.
+// storing tells when a part has become safe, with the request that it is of.
 type storing struct {
 	activities.Objects
-	stored func()
+	stored func(ingest.Put)
 }
 
 func (s storing) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
 	told := req.Stored
-	req.Stored = func() { told(); s.stored() }
+	req.Stored = func() { told(); s.stored(req) }
 	return s.Objects.Put(ctx, req)
 }
 
@@ -133,14 +133,18 @@ func TestAStoppedWorkerHandsItsUploadOver(t *testing.T) {
 	h.Cfg.S3.Endpoint = line.Address()
 	acme := h.AddServer("acme", nil)
 	acme.Write("large.bin", rig.Random(parts*16<<20))
-	line.SpoilUp("bandwidth", map[string]int{"rate": 2 << 10}) // the next three parts take 8 s
+	line.SpoilUp("bandwidth", map[string]int{"rate": 2 << 10})
 	var stored atomic.Int64
-	begun := make(chan struct{})
+	begun, stopped := make(chan struct{}), make(chan struct{})
 	once := sync.OnceFunc(func() { close(begun) })
 	watching := func(d activities.Deps) activities.Deps {
-		d.Objects = storing{d.Objects, func() {
+		d.Objects = storing{d.Objects, func(put ingest.Put) {
 			stored.Add(1)
 			once()
+			select { // no part takes the place of this one before the upload is to stop
+			case <-put.Stop:
+			case <-stopped:
+			}
 		}}
 		return d
 	}
@@ -156,6 +160,7 @@ func TestAStoppedWorkerHandsItsUploadOver(t *testing.T) {
 	began := time.Now()
 	stop()
 	assert.Less(t, time.Since(began), 50*time.Second, "it does not wait for the time-out")
+	close(stopped)
 	assert.Less(t, stored.Load(), int64(parts), "it was stopped in the middle")
 	file := h.File(acme.Path("large.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading })
 	described, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(file.UUID), "")

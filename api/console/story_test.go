@@ -264,9 +264,9 @@ func TestAPersonSeesBytesMoveAndWhyAFileWaits(t *testing.T) {
 	globex.Write("locked.csv", []byte("locked"))
 	done := make(chan struct{})
 	acme.Be(testenv.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
-		select { // slow until it was seen
+		select { // slow until it was seen: minutes, even with eight reads at a time
 		case <-done:
-		case <-time.After(80 * time.Millisecond):
+		case <-time.After(2 * time.Second):
 		}
 		return testenv.HonestRead(content, buf, off)
 	}})

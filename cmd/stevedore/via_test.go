@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -32,7 +33,7 @@ func (f failing) Authenticate(context.Context, string) (ingest.Principal, error)
 // byAPI makes the app ask a running API with the token.
 func byAPI(t *testing.T, ops api.Operations, token string) with {
 	t.Helper()
-	server := httptest.NewServer(api.NewHandler(api.Deps{Operations: ops, Token: "bootstrap", Log: slog.New(slog.DiscardHandler)}))
+	server := httptest.NewServer(api.NewHandler(api.Deps{Operations: ops, StartTimeout: time.Minute, Token: "bootstrap", Log: slog.New(slog.DiscardHandler)}))
 	t.Cleanup(server.Close)
 	return func(a *app) {
 		a.environ = []string{"STEVEDORE_API_URL=" + server.URL, "STEVEDORE_TOKEN=" + token}

@@ -99,7 +99,7 @@ func newCanaries(t *testing.T, h *rig.Harbour) *canaries {
 	ops := admin.OpenOn(cfg, log, h.Queue)
 	t.Cleanup(ops.Close)
 	stopping, stop := context.WithCancel(context.Background())
-	served := httptest.NewServer(api.NewHandler(api.Deps{Operations: ops, Token: c.secrets["api token"], Log: log, Stopping: stopping.Done()}))
+	served := httptest.NewServer(api.NewHandler(api.Deps{Operations: ops, StartTimeout: rig.Patience, Token: c.secrets["api token"], Log: log, Stopping: stopping.Done()}))
 	t.Cleanup(served.Close)
 	t.Cleanup(stop)
 	c.base = served.URL

@@ -51,8 +51,8 @@ func TestFault02_DataWithoutBytesForEver(t *testing.T) {
 }
 
 // midway starts a slow download of a file of 24 MiB and returns in the middle
-// of it. The line stays slow until the fault has happened: the rest of the file
-// would pass a good line first.
+// of it. The last third does not pass the line before wait is called, which is
+// after the fault.
 func midway(t *testing.T, change func(*ingest.Server)) (h *rig.Harbour, acme *testenv.SSHD, line *rig.Line, wait func() ingest.File) {
 	t.Helper()
 	h = rig.NewHarbour(t)
@@ -65,10 +65,12 @@ func midway(t *testing.T, change func(*ingest.Server)) (h *rig.Harbour, acme *te
 		}
 	})
 	line.Spoil("bandwidth", map[string]int{"rate": 2 << 10})
+	release := line.HoldAfter(16 << 20)
 	acme.Write("large.bin", rig.Random(24<<20))
 	scan := h.Scan()
 	awaitStaged(t, h.Cfg.Staging.Dir, 8<<20)
 	return h, acme, line, func() ingest.File {
+		release()
 		h.AwaitScans(scan)
 		file := h.Completed(acme.Path("large.bin"))
 		h.AwaitIngest(file.UUID)

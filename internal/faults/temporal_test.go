@@ -79,7 +79,7 @@ func TestFault59_TemporalRestoredFromAnOlderCopy(t *testing.T) {
 	h := rig.NewHarbour(t)
 	h.Allow(8 * rig.Patience)
 	own, variable := newOwnTemporal(t, h)
-	slow, line := slowServer(h, "slow", 128) // minutes for each file, until it is fast again
+	slow, line := slowServer(h, "slow", 32) // minutes for each file, until it is fast again
 	acme := h.AddServer("acme", nil)
 	slow.Write("copied.bin", rig.Random(8<<20))
 	writeSmall(acme, "copied", 10)

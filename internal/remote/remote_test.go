@@ -113,7 +113,7 @@ func setup(t *testing.T) *bundle {
 		Defaults: ingest.ServerDefaults{Settle: 10 * time.Second, ScanInterval: time.Minute},
 	})
 	log := slog.New(slog.DiscardHandler)
-	server := httptest.NewServer(api.NewHandler(api.Deps{Operations: b.admin, Token: bootstrap, Log: log, RequestsPerSecond: 1e6}))
+	server := httptest.NewServer(api.NewHandler(api.Deps{Operations: b.admin, StartTimeout: time.Minute, Token: bootstrap, Log: log, RequestsPerSecond: 1e6}))
 	t.Cleanup(server.Close)
 	b.url = server.URL
 	b.Client = newClient(t, server.URL, bootstrap)

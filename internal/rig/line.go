@@ -76,6 +76,15 @@ func (l *Line) Mend(toxic string) {
 	require.NoError(l.t, l.proxy.Toxics.RemoveToxic(l.t.Context(), toxic))
 }
 
+// HoldAfter lets so many more bytes of the service pass, and further ones after
+// release, which may be called more than once: what needs more is still
+// unfinished then, however slow the machine is.
+func (l *Line) HoldAfter(bytes int64) (release func()) {
+	release = l.meter.holdAfter(bytes)
+	l.t.Cleanup(release)
+	return release
+}
+
 // Cut ends every connection and refuses new ones.
 func (l *Line) Cut() { l.proxy.Stop() }
 

@@ -19,6 +19,10 @@ type meter struct {
 	mu sync.Mutex
 	// open are the clients' ends of the connections that stand.
 	open map[net.Conn]struct{}
+	// limit is how much of received passes before released is closed; a nil
+	// released means no limit.
+	limit    int64
+	released chan struct{}
 }
 
 func newMeter(t *testing.T, service string) *meter {
@@ -75,13 +79,35 @@ func (m *meter) reset() {
 	}
 }
 
+// holdAfter lets so many more bytes of the service pass, and further ones after
+// release.
+func (m *meter) holdAfter(bytes int64) (release func()) {
+	released := make(chan struct{})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.limit, m.released = m.received.Load()+bytes, released
+	return sync.OnceFunc(func() { close(released) })
+}
+
+// wait blocks while the total received is beyond the limit.
+func (m *meter) wait(total int64) {
+	m.mu.Lock()
+	limit, released := m.limit, m.released
+	m.mu.Unlock()
+	if released != nil && total > limit {
+		<-released
+	}
+}
+
 // pass copies until either side ends, and then ends both.
 func (m *meter) pass(from, to net.Conn, count *atomic.Int64) {
 	defer func() { _, _ = from.Close(), to.Close() }()
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)
-		count.Add(int64(n))
+		if total := count.Add(int64(n)); count == &m.received {
+			m.wait(total)
+		}
 		if _, writeErr := to.Write(buffer[:n]); err != nil || writeErr != nil {
 			return
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
 	"stevedore/internal/config"
 	"stevedore/internal/temporalclient"
@@ -56,12 +57,24 @@ func work(ctx context.Context, log *slog.Logger, wiring worker.Wiring) error {
 	if err != nil {
 		return err
 	}
-	temporal, err := temporalclient.Dial(ctx, cfg, log)
+	temporal, err := dial(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
 	return worker.RunWith(ctx, cfg, temporal, log, wiring)
+}
+
+// dial tries again where a service manager would start the worker again: a server
+// that is starved of time may take longer for its first answer than a worker waits.
+func dial(ctx context.Context, cfg config.Config, log *slog.Logger) (temporal client.Client, err error) {
+	for deadline := time.Now().Add(Patience); time.Now().Before(deadline) && ctx.Err() == nil; {
+		if temporal, err = temporalclient.Dial(ctx, cfg, log); err == nil {
+			break
+		}
+		log.Warn("the worker does not reach Temporal yet", "error", err)
+	}
+	return temporal, err
 }
 
 // ProcessOptions say how a worker process differs from the plain one.

@@ -229,14 +229,14 @@ func TestEndlessListings(t *testing.T) {
 		says    string
 	}{
 		"entries": {one, ingest.KindInvalid, "more than 50 entries"},
-		"nothing": {always(fxpName, uint32(0)), ingest.KindTransient, "brought nothing for 300ms"},
-		"silence": {always(0), ingest.KindTransient, "brought nothing for 300ms"},
+		"nothing": {always(fxpName, uint32(0)), ingest.KindTransient, "brought nothing for 4s"},
+		"silence": {always(0), ingest.KindTransient, "brought nothing for 4s"},
 		"lies":    {always(fxpName, uint32(1<<31), "f"), ingest.KindTransient, "lost the connection"},
 		"flood":   {always(fxpName, make([]byte, 300<<10)), ingest.KindTransient, "lost the connection"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cfg := sftp.Config{MaxEntriesPerFolder: 50, NoProgress: 300 * time.Millisecond}
+			cfg := sftp.Config{MaxEntriesPerFolder: 50, NoProgress: 4 * time.Second}
 			session := openHostile(t, cfg, hostile{fxpOpendir: always(fxpHandle, "h"), fxpReaddir: test.readdir})
 			_, err := session.List(deadline(t), func(ingest.Observation) error { return nil })
 			requireKind(t, err, test.kind, test.says)
@@ -283,23 +283,27 @@ func TestReadsThatBringNothing(t *testing.T) {
 	for name, read := range map[string]func() answer{"zero-length data": always(fxpData, ""), "silence": always(0)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			session := openHostile(t, sftp.Config{NoProgress: 300 * time.Millisecond}, hostile{
+			session := openHostile(t, sftp.Config{NoProgress: 4 * time.Second}, hostile{
 				fxpLstat: always(fxpAttrs, file(9)), fxpFstat: always(fxpAttrs, file(9)), fxpOpen: always(fxpHandle, "h"), fxpRead: read,
 			})
 			f, err := session.OpenFile(deadline(t), "/in/f")
 			require.NoError(t, err)
 			n, err := f.ReadAt(make([]byte, 9), 0)
 			assert.Zero(t, n)
-			requireKind(t, err, ingest.KindTransient, "brought nothing for 300ms")
+			requireKind(t, err, ingest.KindTransient, "brought nothing for 4s")
 			require.NoError(t, f.Close())
 		})
 	}
 }
 
-// slowly answers after delay.
-func slowly(delay time.Duration, react func() answer) func() answer {
+// slowly answers after delay, or when the test ends.
+func slowly(t *testing.T, delay time.Duration, react func() answer) func() answer {
+	t.Helper()
 	return func() answer {
-		<-time.After(delay)
+		select {
+		case <-time.After(delay):
+		case <-t.Context().Done():
+		}
 		return react()
 	}
 }
@@ -312,15 +316,15 @@ func TestSlowServersAreWaitedFor(t *testing.T) {
 	h := hostile{
 		fxpLstat: always(fxpAttrs, file(9)), fxpFstat: always(fxpAttrs, file(9)), fxpOpen: always(fxpHandle, "h"),
 		fxpOpendir: always(fxpHandle, "h"),
-		fxpRead:    slowly(300*time.Millisecond, always(fxpData, "x")),
+		fxpRead:    slowly(t, 500*time.Millisecond, always(fxpData, "x")),
 	}
-	h[fxpReaddir] = slowly(300*time.Millisecond, func() answer {
+	h[fxpReaddir] = slowly(t, 500*time.Millisecond, func() answer {
 		if left--; left < 0 {
 			return status(statusEOF)()
 		}
 		return always(fxpName, uint32(1), string(rune('a'+left)), "", file(1))()
 	})
-	session := openHostile(t, sftp.Config{NoProgress: 3 * time.Second}, h)
+	session := openHostile(t, sftp.Config{NoProgress: 7 * time.Second}, h)
 	seen, _ := list(t, session, "/in")
 	assert.Len(t, seen, answers)
 

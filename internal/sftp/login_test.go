@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"testing"
 	"time"
@@ -192,7 +193,7 @@ func TestUnreachable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			pool := newPool(t, sftp.Config{HandshakeTimeout: time.Second}, secrets{})
+			pool := newPool(t, sftp.Config{HandshakeTimeout: 5 * time.Second}, secrets{})
 			_, err := pool.Open(deadline(t), listen(t, test.serve))
 			requireKind(t, err, ingest.KindTransient, "server acme", "127.0.0.1:", test.says)
 		})
@@ -291,6 +292,29 @@ func rsaKey(t *testing.T) string {
 	return path
 }
 
+// heldSecrets returns credentials once they are released.
+type heldSecrets struct {
+	secrets
+	released chan struct{}
+}
+
+func (s heldSecrets) Credentials(ctx context.Context, server ingest.Server) (ingest.Credentials, error) {
+	<-s.released
+	return s.secrets.Credentials(ctx, server)
+}
+
+// waitingToConnect counts the goroutines that wait for their turn to connect.
+func waitingToConnect() (n int) {
+	var stacks strings.Builder
+	_ = pprof.Lookup("goroutine").WriteTo(&stacks, 2)
+	for stack := range strings.SplitSeq(stacks.String(), "\n\n") {
+		if _, frames, _ := strings.Cut(stack, "[select"); strings.Contains(strings.SplitAfterN(frames+"\n\n", "\n", 3)[1], "sftp.(*Pool).connect(") {
+			n++
+		}
+	}
+	return n
+}
+
 // TestARefusalIsForAllThatWait: the files in flight when a password stops being
 // right make one refusal, not one each.
 func TestARefusalIsForAllThatWait(t *testing.T) {
@@ -298,7 +322,9 @@ func TestARefusalIsForAllThatWait(t *testing.T) {
 	sshd := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "right"})
 	server := sshd.Server("acme", uuid.NewString())
 	server.MaxParallel = 8
-	pool := newPool(t, sftp.Config{}, secrets{Password: []byte("wrong")})
+	held := heldSecrets{secrets{Password: []byte("wrong")}, make(chan struct{})}
+	pool := sftp.NewPool(sftp.Config{AllowNetworks: loopback()}, held)
+	t.Cleanup(func() { require.NoError(t, pool.Close()) })
 	var all errgroup.Group
 	for range server.MaxParallel {
 		all.Go(func() error {
@@ -307,11 +333,16 @@ func TestARefusalIsForAllThatWait(t *testing.T) {
 			return nil
 		})
 	}
+	// One has its turn to connect; the others must have come before it fails.
+	require.Eventually(t, func() bool { return waitingToConnect() >= server.MaxParallel-1 }, time.Minute, 5*time.Millisecond)
+	close(held.released)
 	require.NoError(t, all.Wait())
-	sshd.AwaitLog("Failed password for partner")
-	assert.Equal(t, 1, strings.Count(sshd.Log(), "Failed password for partner"))
+	const refused = "Failed password for partner"
+	sshd.AwaitLog(refused)
+	assert.Equal(t, 1, strings.Count(sshd.Log(), refused), "%s", sshd.Log())
 
 	_, err := pool.Open(deadline(t), server)
 	requireKind(t, err, ingest.KindAuth)
-	assert.Equal(t, 2, strings.Count(sshd.Log(), "Failed password for partner"), "who comes later is let try")
+	sshd.AwaitLogged(2, refused)
+	assert.Equal(t, 2, strings.Count(sshd.Log(), refused), "who comes later is let try: %s", sshd.Log())
 }

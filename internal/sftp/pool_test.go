@@ -21,8 +21,14 @@ import (
 	"stevedore/internal/testenv"
 )
 
-// logins is how many connections the server has let in.
-func (b *bench) logins() int { return strings.Count(b.Log(), "Accepted publickey for") }
+// requireLogins checks how many connections the server has let in. sshd writes its
+// log in its own time.
+func (b *bench) requireLogins(t *testing.T, n int) {
+	t.Helper()
+	const text = "Accepted publickey for"
+	b.AwaitLogged(n, text)
+	require.Equal(t, n, strings.Count(b.Log(), text), "log-ins, see the log:\n%s", b.Log())
+}
 
 func TestPoolReusesConnections(t *testing.T) {
 	t.Parallel()
@@ -34,16 +40,15 @@ func TestPoolReusesConnections(t *testing.T) {
 		require.NoError(t, session.Close())
 		require.NoError(t, session.Close(), "twice is once")
 	}
-	b.AwaitLog("Accepted publickey for")
-	assert.Equal(t, 1, b.logins())
+	b.requireLogins(t, 1)
 
 	// Other folders and globs go over the same connection, other settings do not.
 	b.server.RootPath = "/"
 	require.NoError(t, b.open(t).Close())
-	assert.Equal(t, 1, b.logins())
+	b.requireLogins(t, 1)
 	b.server.PasswordEncrypted = []byte("another")
 	require.NoError(t, b.open(t).Close())
-	assert.Equal(t, 2, b.logins())
+	b.requireLogins(t, 2)
 }
 
 func TestPoolBoundsConnections(t *testing.T) {
@@ -70,7 +75,7 @@ func TestPoolBoundsConnections(t *testing.T) {
 	require.NoError(t, first.Close())
 	require.NoError(t, <-waiting)
 	require.NoError(t, second.Close())
-	assert.Equal(t, 2, b.logins())
+	b.requireLogins(t, 2)
 }
 
 func TestPoolEndsIdleConnections(t *testing.T) {
@@ -91,7 +96,7 @@ func TestPoolNoticesEndedIdleConnections(t *testing.T) {
 
 func TestPoolAsksIdleConnectionsForASignOfLife(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{KeepaliveInterval: 500 * time.Millisecond, FreshUse: time.Nanosecond}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{KeepaliveInterval: 5 * time.Second, FreshUse: time.Nanosecond}, testenv.SSHDOptions{})
 	require.NoError(t, b.open(t).Close())
 	pids := b.Sessions()
 	for _, pid := range pids {
@@ -99,7 +104,7 @@ func TestPoolAsksIdleConnectionsForASignOfLife(t *testing.T) {
 	}
 	_, err := b.open(t).Stat(deadline(t), b.Root)
 	require.NoError(t, err)
-	assert.Equal(t, 2, b.logins())
+	b.requireLogins(t, 2)
 	for _, pid := range pids {
 		require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
 	}
@@ -205,7 +210,7 @@ func TestKilledWhileReading(t *testing.T) {
 
 func TestStoppedServerIsNoticedByKeepalive(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{KeepaliveInterval: 50 * time.Millisecond, NoProgress: time.Hour}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{KeepaliveInterval: 2 * time.Second, NoProgress: time.Hour}, testenv.SSHDOptions{})
 	b.Write("f", random(100))
 	session := b.open(t)
 	f, err := session.OpenFile(deadline(t), b.Path("f"))

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,8 @@ const (
 	// defaultMaxConns suits a worker with some dozens of activities: each
 	// holds a connection for milliseconds only.
 	defaultMaxConns = 10
-	// connectTimeout makes a wrong address an error and not a silence.
+	// connectTimeout makes a wrong address an error and not a silence. A
+	// connect_timeout in the URL takes precedence.
 	connectTimeout = 5 * time.Second
 	// idleInTransaction frees the locks of a client that died with an open
 	// transaction on a network that does not tell.
@@ -62,7 +64,9 @@ func New(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.MaxConns > 0 {
 		pc.MaxConns = cfg.MaxConns
 	}
-	pc.ConnConfig.ConnectTimeout = connectTimeout
+	if !strings.Contains(cfg.DatabaseURL, "connect_timeout") {
+		pc.ConnConfig.ConnectTimeout = connectTimeout
+	}
 	setDefault(pc.ConnConfig.RuntimeParams, "application_name", "stevedore")
 	// Compiling takes longer than the short queries here.
 	setDefault(pc.ConnConfig.RuntimeParams, "jit", "off")

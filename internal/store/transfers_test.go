@@ -5,6 +5,7 @@ import (
 	"encoding"
 	"encoding/base64"
 	"encoding/hex"
+	"math"
 	"testing"
 	"time"
 
@@ -150,15 +151,15 @@ func TestLargestCheckpointIsSavedQuickly(t *testing.T) {
 	f, err := b.Claim(t.Context(), b.ready(t, "/a").UUID)
 	require.NoError(t, err)
 	cp := checkpoint(t, 10_000)
-	began := time.Now()
-	const times = 10
-	for range times {
+	least := time.Duration(math.MaxInt64) // what a busy machine adds is not the price
+	for range 10 {
+		began := time.Now()
 		require.NoError(t, b.SaveTransfer(t.Context(), f.UUID, f.Fence, cp))
+		least = min(least, time.Since(began))
 	}
-	each := time.Since(began) / times
 	var size int64
 	require.NoError(t, b.db.QueryRow(t.Context(), "SELECT pg_column_size(parts) FROM transfers").Scan(&size))
-	t.Logf("%d bytes, %s each", size, each.Round(time.Millisecond))
+	t.Logf("%d bytes, %s at least", size, least.Round(time.Millisecond))
 	assert.LessOrEqual(t, size, int64(900_000))
-	assert.Less(t, each, time.Second)
+	assert.Less(t, least, time.Second/2)
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -181,5 +182,9 @@ func withDatabase(server, database string) (string, error) {
 		return "", fmt.Errorf("%s must be a URL, postgres://user:password@host:port/database", databaseVariable)
 	}
 	u.Path = "/" + database
+	// A machine that runs all tests at once is slow.
+	query := u.Query()
+	query.Set("connect_timeout", strconv.Itoa(int(databaseTimeout.Seconds())))
+	u.RawQuery = query.Encode()
 	return u.String(), nil
 }

@@ -4,12 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -131,6 +130,8 @@ func (s *SSHD) Start() {
 	s.t.Helper()
 	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(s.t, err)
+	before, err := log.Stat()
+	require.NoError(s.t, err)
 	defer func() { _ = log.Close() }() // sshd has its own descriptor
 	process := exec.Command(sshdProgram, "-D", "-e", "-f", filepath.Join(s.dir, "sshd_config"))
 	process.Stderr = log
@@ -139,13 +140,10 @@ func (s *SSHD) Start() {
 	s.mu.Lock()
 	s.process = process
 	s.mu.Unlock()
+	// A trial connection would be one of Sessions for a while, and take one of
+	// MaxStartups.
 	s.await("sshd does not listen", func() bool {
-		conn, err := net.DialTimeout("tcp", s.address(), time.Second)
-		if err != nil {
-			return false
-		}
-		_ = conn.Close()
-		return true
+		return strings.Contains(s.Log()[before.Size():], "Server listening on "+s.Host)
 	})
 }
 
@@ -215,12 +213,15 @@ func (s *SSHD) Log() string {
 }
 
 // AwaitLog waits until the log holds text: sshd writes it in its own time.
-func (s *SSHD) AwaitLog(text string) {
-	s.t.Helper()
-	s.await("the log never has "+text, func() bool { return strings.Contains(s.Log(), text) })
-}
+func (s *SSHD) AwaitLog(text string) { s.AwaitLogged(1, text) }
 
-func (s *SSHD) address() string { return net.JoinHostPort(s.Host, strconv.Itoa(s.Port)) }
+// AwaitLogged waits until the log holds text at least times times.
+func (s *SSHD) AwaitLogged(times int, text string) {
+	s.t.Helper()
+	s.await(fmt.Sprintf("the log does not have %q %d times", text, times), func() bool {
+		return strings.Count(s.Log(), text) >= times
+	})
+}
 
 func (s *SSHD) running() bool {
 	s.mu.Lock()
@@ -238,11 +239,14 @@ func (s *SSHD) end(sessions bool, how os.Signal) {
 	}
 	var children []int
 	if sessions {
+		// A connection that comes now would outlive the listener.
+		_ = process.Process.Signal(syscall.SIGSTOP)
 		children = descendants(process.Process.Pid)
 	}
 	_ = process.Process.Signal(how)
 	signalAll(children, how)
 	_ = process.Wait() // killed on purpose: its status says nothing
+	s.await("the processes of connections do not end", func() bool { return !slices.ContainsFunc(children, running) })
 }
 
 func (s *SSHD) await(what string, condition func() bool) {

@@ -88,6 +88,13 @@ func descendants(pid int) []int {
 	return found
 }
 
+// running reports whether the process has not ended. A zombie has.
+func running(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, state, found := strings.Cut(string(stat), ") ")
+	return err == nil && found && !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
+}
+
 func signalAll(pids []int, how os.Signal) {
 	for _, pid := range pids {
 		if process, err := os.FindProcess(pid); err == nil {

@@ -3,12 +3,14 @@ package testenv
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	sdklog "go.temporal.io/sdk/log"
@@ -21,6 +23,10 @@ import (
 // temporalPatience is generous: a server that runs beside all tests is slow.
 const temporalPatience = 2 * time.Minute
 
+// patient waits for the server's first answer for longer than the SDK's 5 s, and
+// is otherwise how the product connects.
+var patient = client.ConnectionOptions{GetSystemInfoTimeout: temporalPatience, GrpcCompression: temporalclient.Compression}
+
 // Temporal connects to the server of TEMPORAL_ADDRESS and returns a task queue
 // of the test's own. Tests share the namespace: workflow ids hold random
 // uuids, so only the queue must differ. It skips the test under -short.
@@ -30,8 +36,7 @@ func Temporal(t testing.TB) (c client.Client, taskQueue string) {
 	ctx, cancel := context.WithTimeout(context.Background(), temporalPatience)
 	defer cancel()
 	c, err := client.DialContext(ctx, client.Options{
-		HostPort: address, Logger: sdklog.NewStructuredLogger(Logger(t)),
-		ConnectionOptions: client.ConnectionOptions{GrpcCompression: temporalclient.Compression},
+		HostPort: address, Logger: sdklog.NewStructuredLogger(Logger(t)), ConnectionOptions: patient,
 	})
 	if err != nil {
 		t.Fatalf("connect to Temporal at %s: %v", address, err)
@@ -77,19 +82,13 @@ func TemporalNamespace(t testing.TB) (c client.Client, namespace string) {
 	defer cancel()
 	namespace = "test-" + strings.ToLower(rand.Text())
 	c, err := client.DialContext(ctx, client.Options{
-		HostPort: address, Namespace: namespace, Logger: sdklog.NewStructuredLogger(Logger(t)),
-		ConnectionOptions: client.ConnectionOptions{GrpcCompression: temporalclient.Compression},
+		HostPort: address, Namespace: namespace, Logger: sdklog.NewStructuredLogger(Logger(t)), ConnectionOptions: patient,
 	})
 	if err != nil {
 		t.Fatalf("connect to Temporal at %s: %v", address, err)
 	}
 	t.Cleanup(c.Close)
-	_, err = c.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
-		Namespace: namespace, WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
-	})
-	if err != nil {
-		t.Fatalf("register namespace %s: %v", namespace, err)
-	}
+	registerNamespace(ctx, t, c, namespace)
 	// Temporal's services learn of a namespace one after another.
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
@@ -102,6 +101,27 @@ func TemporalNamespace(t testing.TB) (c client.Client, namespace string) {
 		case <-tick.C:
 		case <-ctx.Done():
 			t.Fatalf("namespace %s is not usable: %v", namespace, err)
+		}
+	}
+}
+
+// registerNamespace asks again as long as the server is too busy to answer.
+func registerNamespace(ctx context.Context, t testing.TB, c client.Client, namespace string) {
+	t.Helper()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := c.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
+			Namespace: namespace, WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
+		})
+		var exists *serviceerror.NamespaceAlreadyExists // an answer was lost
+		if err == nil || errors.As(err, &exists) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("register namespace %s: %v", namespace, err)
 		}
 	}
 }

@@ -32,7 +32,7 @@ func start(t *testing.T, m Manager, s Spec) int {
 }
 
 func gone(pid int) bool {
-	return waitUntil(5*time.Second, func() bool { return syscall.Kill(pid, 0) != nil })
+	return waitUntil(time.Minute, func() bool { return syscall.Kill(pid, 0) != nil })
 }
 
 func TestStartWritesTheBarePidAndTheLog(t *testing.T) {
@@ -43,7 +43,7 @@ func TestStartWritesTheBarePidAndTheLog(t *testing.T) {
 	if err != nil || strings.TrimSpace(string(text)) != strconv.Itoa(pid) {
 		t.Errorf("pid file says %q (%v), the pid is %d", text, err, pid)
 	}
-	if !waitUntil(5*time.Second, func() bool { return m.Tail("a", 1) == "hello" }) {
+	if !waitUntil(30*time.Second, func() bool { return m.Tail("a", 1) == "hello" }) {
 		t.Errorf("log ends with %q", m.Tail("a", 1))
 	}
 }
