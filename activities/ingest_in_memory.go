@@ -79,9 +79,14 @@ func (a *Activities) startInMemory(ctx context.Context, in IngestInMemoryInput) 
 	}
 }
 
-// transferInMemory brings the bytes from the server into the object, and returns
-// the file as the ledger then has it.
+// transferInMemory brings the bytes from the server into the object, unless an
+// earlier attempt has, and returns the file as the ledger then has it.
 func (a *Activities) transferInMemory(ctx context.Context, server ingest.Server, file ingest.File) (ingest.File, error) {
+	if done, err := a.alreadyStored(ctx, file); err != nil {
+		return file, err
+	} else if done {
+		return a.Ledger.File(ctx, file.UUID)
+	}
 	began := time.Now()
 	content, digest, origin, err := a.readInMemory(ctx, server, file)
 	if err != nil {
