@@ -90,7 +90,7 @@ func newFileIngest(ctx workflow.Context, in FileIngestInput) *fileIngest {
 	}
 	f.use(in.Mode)
 	if in.From != "" {
-		f.step = in.From
+		f.step = ingest.StepIn(f.mode, in.From)
 	}
 	return f
 }

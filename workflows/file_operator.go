@@ -177,7 +177,7 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 		return "", err
 	}
 	if d.From == "" {
-		d.From = f.parked.Step
+		d.From = ingest.StepIn(f.mode, f.parked.Step)
 	}
 	f.decisions++
 	var outcome activities.Outcome
