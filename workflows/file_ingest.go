@@ -194,7 +194,7 @@ func (f *fileIngest) take(ctx workflow.Context) error {
 // attempts and reasons can be seen.
 func (f *fileIngest) inMemory(ctx workflow.Context) error {
 	in := activities.IngestInMemoryInput{
-		FileUUID: f.in.FileUUID, ServerUUID: f.in.ServerUUID, ServerName: f.server, Slot: f.slot, Size: f.in.Size,
+		FileUUID: f.in.FileUUID, ServerUUID: f.in.ServerUUID, Slot: f.slot, Size: f.in.Size,
 	}
 	var result activities.IngestInMemoryResult
 	err := workflow.ExecuteLocalActivity(withLocal(ctx, "move "+size(f.in.Size)+f.fromServer()), do.IngestInMemory, in).Get(ctx, &result)

@@ -133,8 +133,10 @@ func TestAStepOfAnotherModeBeginsTheFileAgain(t *testing.T) {
 	t.Parallel()
 	for _, step := range []ingest.Step{ingest.StepDownload, ingest.StepVerify, ingest.StepUpload} {
 		for name, in := range map[string]func(*workflows.FileIngestInput){
-			"from":   func(in *workflows.FileIngestInput) { in.From = step },
-			"parked": func(in *workflows.FileIngestInput) { in.Parked = &ingest.Failure{Step: step, Kind: ingest.KindConflict} },
+			"from": func(in *workflows.FileIngestInput) { in.From = step },
+			"parked": func(in *workflows.FileIngestInput) {
+				in.Parked = &ingest.Failure{Step: step, Kind: ingest.KindConflict}
+			},
 		} {
 			t.Run(string(step)+"/"+name, func(t *testing.T) {
 				t.Parallel()
