@@ -68,41 +68,6 @@ func (a *Activities) download(ctx context.Context, file ingest.File, slot int64)
 	return staged, a.apply(ctx, file, ingest.Downloaded(file, fetched, a.Staging.HostID()))
 }
 
-// stored reports whether the object is safe, so that the steps before have
-// nothing left to do: a workflow that was reset or started again for such a
-// file runs straight through to Notify.
-func stored(file ingest.File) bool {
-	return file.Status == ingest.StatusUploaded || file.Status == ingest.StatusCompleted
-}
-
-// alreadyStored is stored, and recognizes an object that was made before the
-// host was lost that made it: its bytes are not needed a second time, and its
-// source may be gone by now.
-func (a *Activities) alreadyStored(ctx context.Context, file ingest.File) (bool, error) {
-	if stored(file) || file.Hash == "" || file.ObjectKey == "" {
-		return stored(file), nil
-	}
-	object, found, err := a.Objects.Head(ctx, file.Bucket, file.ObjectKey)
-	if err != nil || !found || object.Size != file.Size || !proven(file, object) {
-		return false, err
-	}
-	if file.Status != ingest.StatusUploading {
-		if err := a.apply(ctx, file, ingest.Change{FileUUID: file.UUID, Fence: file.Fence, To: ingest.StatusDownloading}); err != nil {
-			return false, err
-		}
-	}
-	return true, a.apply(ctx, file, ingest.Uploaded(file, object))
-}
-
-// proven reports whether the object has the content that the ledger knows: by the
-// hash in its metadata or, after a direct transfer, by the checksum of its parts.
-func proven(file ingest.File, object ingest.Object) bool {
-	if object.SHA256 != "" {
-		return object.SHA256 == file.Hash
-	}
-	return file.Checksum != "" && object.Checksum == file.Checksum
-}
-
 // alreadyStaged recognizes an earlier attempt that got as far as the commit
 // but whose answer was lost.
 func (a *Activities) alreadyStaged(ctx context.Context, file ingest.File) (ingest.Staged, bool) {

@@ -10,9 +10,8 @@ import (
 // IngestInMemoryInput names a small file and the slot it was started with.
 type IngestInMemoryInput struct {
 	FileUUID string `json:"file_uuid"`
-	// ServerUUID and ServerName are those of the file's server.
+	// ServerUUID is that of the file's server.
 	ServerUUID string `json:"server_uuid"`
-	ServerName string `json:"server_name"`
 	Slot       int64  `json:"slot"`
 	// Size in bytes is taken from the worker's memory budget.
 	Size int64 `json:"size"`
@@ -63,7 +62,7 @@ func (a *Activities) startInMemory(ctx context.Context, in IngestInMemoryInput) 
 	if server, err = a.Ledger.Server(ctx, in.ServerUUID); err != nil {
 		return file, server, err
 	}
-	start := ingest.Started(ingest.File{UUID: in.FileUUID, ServerName: in.ServerName}, ingest.ModeMemory, in.Slot, "")
+	start := ingest.Started(ingest.File{UUID: in.FileUUID, ServerName: server.Name}, ingest.ModeMemory, in.Slot, "")
 	start.From, start.Set.StagedOn = []ingest.Status{ingest.StatusReady, ingest.StatusDownloading}, nil
 	if file, err = a.Ledger.Take(ctx, start); err != nil {
 		return file, server, err
@@ -79,9 +78,14 @@ func (a *Activities) startInMemory(ctx context.Context, in IngestInMemoryInput) 
 	}
 }
 
-// transferInMemory brings the bytes from the server into the object, and returns
-// the file as the ledger then has it.
+// transferInMemory brings the bytes from the server into the object, unless an
+// earlier attempt has, and returns the file as the ledger then has it.
 func (a *Activities) transferInMemory(ctx context.Context, server ingest.Server, file ingest.File) (ingest.File, error) {
+	if done, err := a.alreadyStored(ctx, file); err != nil {
+		return file, err
+	} else if done {
+		return a.Ledger.File(ctx, file.UUID)
+	}
 	began := time.Now()
 	content, digest, origin, err := a.readInMemory(ctx, server, file)
 	if err != nil {

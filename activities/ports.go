@@ -147,8 +147,10 @@ type Objects interface {
 	Put(ctx context.Context, req ingest.Put) (ingest.Object, error)
 	// PutBytes is Put for a small file in memory, by one request.
 	PutBytes(ctx context.Context, req ingest.PutBytes) (ingest.Object, error)
-	// Head looks at an object; found is false when there is none.
+	// Head looks at an object; found is false when there is none. Digest reads it
+	// and returns the size and SHA-256 of its bytes.
 	Head(ctx context.Context, bucket, key string) (object ingest.Object, found bool, err error)
+	Digest(ctx context.Context, bucket, key string) (object ingest.Object, found bool, err error)
 	// Uploads calls fn for each unfinished upload of the bucket; Abort ends one.
 	Uploads(ctx context.Context, fn func(ingest.OpenUpload) error) error
 	Abort(ctx context.Context, upload ingest.OpenUpload) error

@@ -99,9 +99,6 @@ func (a *Activities) transfer(ctx context.Context, server ingest.Server, file in
 	if err != nil {
 		return err
 	}
-	if done, err := a.alreadyCompleted(ctx, file, cp); done || err != nil {
-		return err
-	}
 	moved, err := a.moveDirectly(ctx, server, file, cp)
 	if err != nil {
 		return sourceGone(server, file, err)
@@ -120,36 +117,6 @@ func (a *Activities) transferred(ctx context.Context, file ingest.File, fetched 
 		a.Log.WarnContext(ctx, "cannot forget a checkpoint", "file", file.UUID, "error", err)
 	}
 	return nil
-}
-
-// alreadyCompleted recognizes an attempt that completed its upload and then
-// could not record it: all checks had passed, and the source may be gone by now.
-func (a *Activities) alreadyCompleted(ctx context.Context, file ingest.File, cp ingest.TransferCheckpoint) (bool, error) {
-	if cp.UploadID == "" || cp.Offset != file.Size {
-		return false, nil
-	}
-	digest, ok := a.Direct.Copier.Digest(cp)
-	if !ok {
-		return false, nil // the transfer starts over
-	}
-	object, err := a.completedObject(ctx, file, cp, digest)
-	if err != nil || object == nil {
-		return false, err
-	}
-	fetched := ingest.Fetched{Mode: ingest.ModeDirect, Size: file.Size, SHA256: digest}
-	return true, a.transferred(ctx, file, fetched, originTransfer, *object)
-}
-
-func (a *Activities) completedObject(ctx context.Context, file ingest.File, cp ingest.TransferCheckpoint, digest string) (found *ingest.Object, err error) {
-	ctx, motion := a.watchAs(ctx, watched{Total: file.Size, Yields: true})
-	defer func() { err = motion.stop(err) }()
-	object, ok, err := a.Direct.Objects.Completed(ctx, ingest.CompleteUpload{
-		Key: ingest.ObjectKey(file), UploadID: cp.UploadID, Parts: cp.Parts, SHA256: digest, Moved: motion.moved,
-	})
-	if err != nil || !ok {
-		return nil, err
-	}
-	return &object, nil
 }
 
 // saveTimeout bounds the last checkpoint of an attempt whose context has ended.

@@ -27,16 +27,17 @@ type running struct {
 }
 
 // StartIngest starts the file's FileIngest with its slot, and reports false when
-// one runs already. The start is eager: where this process has room, the first
-// workflow task comes back with the answer and runs here, without a poll.
+// one runs already. A small file is started eagerly: the first workflow task comes
+// back with the answer and moves the file here, without a poll. A staged file is
+// not: it is staged where its first task runs, and any worker may take that.
 func (r running) StartIngest(ctx context.Context, server ingest.Server, slot ingest.Slot) (started bool, err error) {
 	file := slot.File
 	options := workflows.StartIngest(file, server.UUID)
-	options.TaskQueue, options.EnableEagerStart = r.taskQueue, true
 	mode := server.ModeFor(file.Size, r.limits)
 	if file.StagedOn != "" {
 		mode = ingest.ModeStaged // its bytes, or some of them, are there
 	}
+	options.TaskQueue, options.EnableEagerStart = r.taskQueue, mode != ingest.ModeStaged
 	_, err = r.client.ExecuteWorkflow(ctx, options, workflows.NameFileIngest, workflows.FileIngestInput{
 		FileUUID: file.UUID, ServerUUID: server.UUID, Size: file.Size, Mode: mode, Slot: slot.Number,
 	})

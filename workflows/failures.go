@@ -55,6 +55,38 @@ func permanent(err error) bool {
 	return errors.As(err, &app) && app.NonRetryable()
 }
 
+// errNoSlot is why a file without a slot is not fetched.
+var errNoSlot = errors.New("it has no slot of its server")
+
+// isNoSlot reports that the ledger rejected the slot.
+func isNoSlot(err error) bool {
+	if err == nil || errors.Is(err, errNoSlot) {
+		return err != nil
+	}
+	kind, _ := failureOf(err)
+	return kind == ingest.KindNoSlot
+}
+
+// advanced reports that the last attempt of a round failed after it had brought
+// some bytes in: it is worth another round at once.
+func advanced(err error) bool {
+	var app *temporal.ApplicationError
+	if !errors.As(err, &app) || app.NonRetryable() || !app.HasDetails() {
+		return false
+	}
+	var more activities.Advance
+	return app.Details(&more) == nil && more.Advanced
+}
+
+// stopped reports that the worker was shut down, which is no failure of the step.
+func stopped(err error) bool {
+	if err == nil {
+		return false
+	}
+	kind, _ := failureOf(err)
+	return kind == activities.TypeStopped
+}
+
 // localFirst tries a short step within the workflow task and falls back to an
 // ordinary activity, whose attempts everybody can see, as soon as it meets
 // anything but success or a permanent error. purpose is the summary of the

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"slices"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -9,14 +10,6 @@ import (
 	"stevedore/activities"
 	"stevedore/internal/ingest"
 )
-
-// maxRestages is how often a file is fetched again because its staged bytes were
-// lost or damaged, or its host was, before an operator is asked.
-const maxRestages = 5
-
-// maxMismatches is how often a wrong hash is answered with a fresh download:
-// once can be a bad disk or cable, twice is a matter for people.
-const maxMismatches = 1
 
 // FileIngestInput names the file version.
 type FileIngestInput struct {
@@ -90,7 +83,7 @@ func newFileIngest(ctx workflow.Context, in FileIngestInput) *fileIngest {
 	}
 	f.use(in.Mode)
 	if in.From != "" {
-		f.step = in.From
+		f.step = ingest.StepIn(f.mode, in.From)
 	}
 	return f
 }
@@ -103,31 +96,28 @@ func (f *fileIngest) use(mode ingest.Mode) {
 	f.mode, f.step = mode, ingest.FirstStep(mode)
 }
 
-// run is the story of a file: it is ingested, or waits for an operator and is
-// ingested again.
+// run is the story of a file: it is ingested, and whenever it has failed it waits
+// for an operator and is ingested again.
 func (f *fileIngest) run(ctx workflow.Context) (ingest.Status, error) {
 	if f.in.Renotify != nil {
 		return f.renotify(ctx)
 	}
-	for {
-		status, err := f.ingest(ctx)
-		if err != nil {
-			return "", err
-		}
-		if status != ingest.StatusError {
-			return f.end(ctx, status)
-		}
-		if status, err = f.awaitOperator(ctx); err != nil {
-			return "", err
-		}
-		if status.Terminal() {
-			return f.end(ctx, status)
+	status, err := f.ingest(ctx)
+	for err == nil && status == ingest.StatusError {
+		status, err = f.awaitOperator(ctx)
+		if err == nil && !status.Terminal() {
+			status, err = f.ingest(ctx)
 		}
 	}
+	if err != nil {
+		return "", err
+	}
+	return f.end(ctx, status)
 }
 
-// ingest carries the file as far as it goes and returns its status then. One
-// that is parked already goes nowhere.
+// ingest takes the file as far as it goes and returns the status that it then has:
+// completed, or ready where it must wait for a slot or a better moment, or what a
+// permanent failure makes of it. A failed file stays as it is.
 func (f *fileIngest) ingest(ctx workflow.Context) (ingest.Status, error) {
 	if f.parked != nil {
 		return ingest.StatusError, nil
@@ -167,164 +157,118 @@ func (f *fileIngest) takeSteps(ctx workflow.Context) error {
 	return nil
 }
 
-// take does one step.
+// take does one step. Those that read from the server need a slot.
 func (f *fileIngest) take(ctx workflow.Context) error {
 	if info, _ := f.step.Info(); info.Fetches && f.slot == 0 {
 		return errNoSlot
 	}
-	switch f.step {
-	case ingest.StepVerify:
+	switch {
+	case f.step == ingest.StepVerify:
 		return f.verify(ctx)
-	case ingest.StepUpload:
+	case f.step == ingest.StepUpload:
 		return f.upload(ctx)
-	case ingest.StepNotify:
+	case f.step == ingest.StepNotify:
 		return f.notify(ctx)
-	case ingest.StepTransfer:
-		if f.mode == ingest.ModeMemory {
-			return f.inMemory(ctx)
-		}
+	case f.step == ingest.StepTransfer && f.mode == ingest.ModeMemory:
+		return f.inMemory(ctx)
+	case f.step == ingest.StepTransfer:
 		return f.transfer(ctx)
 	default:
 		return f.download(ctx)
 	}
 }
 
-// inMemory does all steps of a small file within one workflow task. After
-// anything but success the file takes the steps of the staged mode, whose
-// attempts and reasons can be seen.
-func (f *fileIngest) inMemory(ctx workflow.Context) error {
-	in := activities.IngestInMemoryInput{
-		FileUUID: f.in.FileUUID, ServerUUID: f.in.ServerUUID, ServerName: f.server, Slot: f.slot, Size: f.in.Size,
+// mayWait reports that the file can be resumed later: it has no slot, or could
+// not be fetched for a round of attempts.
+func (f *fileIngest) mayWait(err error) bool {
+	info, _ := f.step.Info()
+	return isNoSlot(err) ||
+		info.Fetches && f.restages <= maxRestages && !permanent(err) && !temporal.IsCanceledError(err)
+}
+
+// requeue makes the file ready again and releases its slot. Its checkpoint stays
+// where it is, and the next workflow resumes from there.
+func (f *fileIngest) requeue(ctx workflow.Context, cause error) (ingest.Status, error) {
+	in := activities.RequeueFileInput{FileUUID: f.in.FileUUID, Slot: f.slot, Key: workflow.GetInfo(ctx).WorkflowExecution.RunID}
+	purpose := "wait for a slot of the server"
+	if !isNoSlot(cause) {
+		kind, message := failureOf(cause)
+		in.Deferred, in.Attempts = &ingest.Failure{Step: f.step, Kind: kind, Message: message}, round.MaximumAttempts
+		purpose = "release the slot and try again later: " + words(message)
 	}
-	var result activities.IngestInMemoryResult
-	err := workflow.ExecuteLocalActivity(withLocal(ctx, "move "+size(f.in.Size)+f.fromServer()), do.IngestInMemory, in).Get(ctx, &result)
+	f.slot = 0
+	var outcome activities.Outcome
+	err := workflow.ExecuteActivity(about(withQuick(ctx), purpose), do.RequeueFile, in).Get(ctx, &outcome)
+	return outcome.Status, err
+}
+
+// setAside records why the file left its way and returns the status it has now.
+func (f *fileIngest) setAside(ctx workflow.Context, cause error) (ingest.Status, error) {
+	kind, message := failureOf(cause)
+	if temporal.IsCanceledError(cause) {
+		kind, message = "cancelled", "the workflow was cancelled; start the file again to go on"
+		ctx, _ = workflow.NewDisconnectedContext(ctx)
+	}
+	why := activities.ParkFileInput{FileUUID: f.in.FileUUID, Step: f.step, Kind: kind, Message: message}
+	var outcome activities.Outcome
+	var err error
+	info, _ := f.step.Info()
+	f.slot = 0 // each of these releases it
 	switch {
-	case err == nil:
-		if f.tidySource = result.SourceAction; result.Notified {
-			f.step = ingest.StepNotify // which is done as well
-		}
-		return nil
-	case temporal.IsCanceledError(err), isNoSlot(err), serverLevel(err):
-		return err
+	case kind == ingest.KindNotFound && info.Fetches:
+		err = f.close(ctx, why, ingest.StatusVanished, &outcome)
+	case kind == ingest.KindChanged && info.Fetches:
+		err = f.close(ctx, why, ingest.StatusSuperseded, &outcome)
+	default:
+		// Whoever reads in the ledger that the file is in error may decide at once.
+		f.parked = &ingest.Failure{Step: f.step, Kind: kind, Message: message}
+		parking := about(withQuick(ctx), words(message))
+		err = workflow.ExecuteActivity(parking, do.ParkFile, why).Get(ctx, &outcome)
 	}
-	_, message := failureOf(err)
-	f.note = "Moving it in memory failed (" + words(message) + "); it goes on by staging."
-	f.use(ingest.ModeStaged)
-	return f.download(ctx)
+	if err == nil && temporal.IsCanceledError(cause) {
+		err = cause
+	}
+	return outcome.Status, err
 }
 
-// download brings the bytes into staging, round after round as long as some
-// come. A host without room may leave the file to a direct transfer.
-func (f *fileIngest) download(ctx workflow.Context) error {
-	if err := f.claimHost(ctx); err != nil {
-		return err
-	}
-	if f.host.Direct {
-		f.use(ingest.ModeDirect)
-		return f.transfer(ctx)
-	}
-	if err := f.reach(ctx, ingest.StatusDownloading); err != nil {
-		return err
-	}
-	in := activities.DownloadInput{FileUUID: f.in.FileUUID, Slot: f.slot}
-	return rounds(func() error {
-		return f.onHost(ctx, f.host.Queue, &round, do.Download, "download "+size(f.in.Size)+f.fromServer(), in)
-	})
-}
-
-// transfer moves the bytes straight into the object store, on any worker.
-func (f *fileIngest) transfer(ctx workflow.Context) error {
-	if err := f.reach(ctx, ingest.StatusDownloading); err != nil {
-		return err
-	}
-	in := activities.TransferInput{FileUUID: f.in.FileUUID, Slot: f.slot}
-	transferring := about(withTransfer(ctx, &round), "transfer "+size(f.in.Size)+f.fromServer())
-	return rounds(func() error { return workflow.ExecuteActivity(transferring, do.Transfer, in).Get(ctx, nil) })
-}
-
-// rounds repeats rounds of attempts while they bring the file further.
-func rounds(attempt func() error) error {
-	for {
-		if err := attempt(); !advanced(err) && !stopped(err) {
-			return err
-		}
-	}
-}
-
-func (f *fileIngest) verify(ctx workflow.Context) error {
-	in := activities.VerifyHashInput{FileUUID: f.in.FileUUID, HostQueue: f.host.Queue}
-	const purpose = "compare with the partner's checksum"
-	return localFirst(ctx, do.VerifyHash, purpose, in, nil, func() error {
-		if err := f.reach(ctx, ingest.StatusDownloaded); err != nil {
-			return err
-		}
-		return f.onHost(ctx, ingest.UploadQueue(f.host.Queue), &patient, do.VerifyHash, purpose, in)
-	})
-}
-
-func (f *fileIngest) upload(ctx workflow.Context) error {
-	if err := f.reach(ctx, ingest.StatusUploading); err != nil {
-		return err
-	}
-	return f.onHost(ctx, ingest.UploadQueue(f.host.Queue), &patient, do.Upload, "upload "+size(f.in.Size),
-		activities.UploadInput{FileUUID: f.in.FileUUID})
-}
-
-// notify publishes the notification. The activity releases the server's slot when
-// the broker does not take it at once: publishing does not use the server.
-func (f *fileIngest) notify(ctx workflow.Context) error {
-	in := activities.NotifyInput{FileUUID: f.in.FileUUID}
-	const purpose = "publish the notification"
-	var result activities.NotifyResult
-	err := localFirst(ctx, do.Notify, purpose, in, &result, func() error {
-		f.note = "Stored. Waiting for the broker to accept the notification."
-		if err := f.reach(ctx, ingest.StatusUploaded); err != nil {
-			return err
-		}
-		return workflow.ExecuteActivity(about(withQuick(ctx), purpose), do.Notify, in).Get(ctx, &result)
-	})
-	f.tidySource = result.SourceAction
+// close ends a version that is gone from the server, and frees its staging.
+func (f *fileIngest) close(ctx workflow.Context, why activities.ParkFileInput, status ingest.Status, outcome *activities.Outcome) error {
+	err := workflow.ExecuteActivity(about(withQuick(ctx), string(status)+": "+words(why.Message)), do.CloseFile,
+		activities.CloseFileInput{ParkFileInput: why, Status: status}).Get(ctx, outcome)
+	f.discard(ctx)
 	return err
 }
 
-// renotify publishes the notification of a completed file once more, with the
-// same message id.
-func (f *fileIngest) renotify(ctx workflow.Context) (ingest.Status, error) {
-	f.step = ingest.StepNotify
-	f.describe(ctx)
-	again := about(withQuick(ctx), "once more, for "+words(f.in.Renotify.Actor)+": "+words(f.in.Renotify.Reason))
-	err := workflow.ExecuteActivity(again, do.Renotify, activities.RenotifyInput{
-		FileUUID: f.in.FileUUID, Actor: f.in.Renotify.Actor, Reason: f.in.Renotify.Reason,
-		Key: workflow.GetInfo(ctx).WorkflowExecution.RunID,
-	}).Get(ctx, nil)
-	if err != nil {
-		return "", err
+// discard frees the staged bytes where they are. A host that does not answer
+// within a minute keeps them for the reconciler.
+func (f *fileIngest) discard(ctx workflow.Context) {
+	if f.host.Queue == "" {
+		return
 	}
-	return f.end(ctx, ingest.StatusCompleted)
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue: ingest.TidyQueue(f.host.Queue), ScheduleToCloseTimeout: time.Minute, RetryPolicy: &brief, Summary: "free the staged bytes",
+	})
+	err := workflow.ExecuteActivity(ctx, do.DiscardStaged, activities.DiscardStagedInput{FileUUID: f.in.FileUUID}).Get(ctx, nil)
+	if err != nil {
+		workflow.GetLogger(ctx).Warn("staged bytes stay for the reconciler", "file", f.in.FileUUID, "error", err)
+	}
 }
 
-// afterIngest deletes or moves the source where its server is set so. The file is
-// safe by now: whatever goes wrong here is in the ledger, and never sends
-// the file round again.
-func (f *fileIngest) afterIngest(ctx workflow.Context) {
-	if !f.tidySource {
-		return
-	}
-	f.step, f.note = ingest.StepAfter, ""
+// reach sets the search attribute for the status, unless it is that already.
+func (f *fileIngest) reach(ctx workflow.Context, status ingest.Status) error {
 	f.describe(ctx)
-	in := activities.AfterIngestInput{FileUUID: f.in.FileUUID}
-	const purpose = "delete or move the source, as its server is set"
-	for {
-		err := workflow.ExecuteActivity(about(withTidy(ctx), purpose), do.AfterIngest, in).Get(ctx, nil)
-		if serverLevel(err) {
-			err = f.awaitServer(ctx)
-			if err == nil {
-				continue
-			}
-		}
-		if err != nil {
-			workflow.GetLogger(ctx).Error("the after-ingest action failed", "file", f.in.FileUUID, "error", err)
-		}
-		return
+	if f.status == status {
+		return nil
 	}
+	f.status = status
+	return workflow.UpsertTypedSearchAttributes(ctx, searchStatus.ValueSet(string(status)))
+}
+
+// end closes the workflow once every update has its answer.
+func (f *fileIngest) end(ctx workflow.Context, status ingest.Status) (ingest.Status, error) {
+	f.ended = status
+	if err := f.reach(ctx, status); err != nil {
+		return status, err
+	}
+	return status, workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
 }

@@ -31,7 +31,7 @@ func ingestInput(mode ingest.Mode) workflows.FileIngestInput {
 // server must show the slot.
 func allGoesWell(env *testsuite.TestWorkflowEnvironment) {
 	env.OnActivity(activities.NameIngestInMemory, mock.Anything, activities.IngestInMemoryInput{
-		FileUUID: fileUUID, ServerUUID: serverUUID, ServerName: "acme", Slot: slot, Size: size,
+		FileUUID: fileUUID, ServerUUID: serverUUID, Slot: slot, Size: size,
 	}).Return(activities.IngestInMemoryResult{Notified: true}, nil).Maybe()
 	env.OnActivity(activities.NameClaimHost, mock.Anything, activities.ClaimHostInput{FileUUID: fileUUID, Size: size}).Return(aHost, nil).Maybe()
 	env.OnActivity(activities.NameDownload, mock.Anything, activities.DownloadInput{FileUUID: fileUUID, Slot: slot}).

@@ -4,9 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
+	"strings"
 
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"stevedore/activities"
@@ -113,58 +112,6 @@ func (f *fileIngest) acceptable(d Decision, action string) error {
 // retrySteps are the steps that an operator may name for a parked file.
 func (f *fileIngest) retrySteps() []ingest.Step { return ingest.RetryFrom(f.mode, f.parked.Step) }
 
-// setAside records why the file left its way and returns the status it has now.
-func (f *fileIngest) setAside(ctx workflow.Context, cause error) (ingest.Status, error) {
-	kind, message := failureOf(cause)
-	if temporal.IsCanceledError(cause) {
-		kind, message = "cancelled", "the workflow was cancelled; start the file again to go on"
-		ctx, _ = workflow.NewDisconnectedContext(ctx)
-	}
-	why := activities.ParkFileInput{FileUUID: f.in.FileUUID, Step: f.step, Kind: kind, Message: message}
-	var outcome activities.Outcome
-	var err error
-	info, _ := f.step.Info()
-	f.slot = 0 // each of these releases it
-	switch {
-	case kind == ingest.KindNotFound && info.Fetches:
-		err = f.close(ctx, why, ingest.StatusVanished, &outcome)
-	case kind == ingest.KindChanged && info.Fetches:
-		err = f.close(ctx, why, ingest.StatusSuperseded, &outcome)
-	default:
-		// Whoever reads in the ledger that the file is in error may decide at once.
-		f.parked = &ingest.Failure{Step: f.step, Kind: kind, Message: message}
-		parking := about(withQuick(ctx), words(message))
-		err = workflow.ExecuteActivity(parking, do.ParkFile, why).Get(ctx, &outcome)
-	}
-	if err == nil && temporal.IsCanceledError(cause) {
-		err = cause
-	}
-	return outcome.Status, err
-}
-
-// close ends a version that is gone from the server, and frees its staging.
-func (f *fileIngest) close(ctx workflow.Context, why activities.ParkFileInput, status ingest.Status, outcome *activities.Outcome) error {
-	err := workflow.ExecuteActivity(about(withQuick(ctx), string(status)+": "+words(why.Message)), do.CloseFile,
-		activities.CloseFileInput{ParkFileInput: why, Status: status}).Get(ctx, outcome)
-	f.discard(ctx)
-	return err
-}
-
-// discard frees the staged bytes where they are. A host that does not answer
-// within a minute keeps them for the reconciler.
-func (f *fileIngest) discard(ctx workflow.Context) {
-	if f.host.Queue == "" {
-		return
-	}
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: ingest.TidyQueue(f.host.Queue), ScheduleToCloseTimeout: time.Minute, RetryPolicy: &brief, Summary: "free the staged bytes",
-	})
-	err := workflow.ExecuteActivity(ctx, do.DiscardStaged, activities.DiscardStagedInput{FileUUID: f.in.FileUUID}).Get(ctx, nil)
-	if err != nil {
-		workflow.GetLogger(ctx).Warn("staged bytes stay for the reconciler", "file", f.in.FileUUID, "error", err)
-	}
-}
-
 // awaitOperator parks the workflow until somebody decides, and carries the
 // decision into the ledger.
 func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) {
@@ -177,7 +124,7 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 		return "", err
 	}
 	if d.From == "" {
-		d.From = f.parked.Step
+		d.From = ingest.StepIn(f.mode, f.parked.Step)
 	}
 	f.decisions++
 	var outcome activities.Outcome
@@ -225,21 +172,90 @@ func (f *fileIngest) awaitServer(ctx workflow.Context) error {
 	return workflow.ExecuteActivity(waiting, do.AwaitServer, in).Get(ctx, nil)
 }
 
-// reach sets the search attribute for the status, unless it is that already.
-func (f *fileIngest) reach(ctx workflow.Context, status ingest.Status) error {
-	f.describe(ctx)
-	if f.status == status {
-		return nil
-	}
-	f.status = status
-	return workflow.UpsertTypedSearchAttributes(ctx, searchStatus.ValueSet(string(status)))
+// endings say how a file ended.
+var endings = map[ingest.Status]string{
+	ingest.StatusCompleted:  "the object is in the store, proven and announced",
+	ingest.StatusReady:      "it waits for its turn, and another workflow of this id goes on with it",
+	ingest.StatusSkipped:    "an operator decided not to take it",
+	ingest.StatusVanished:   "it was gone from the server before it was taken",
+	ingest.StatusSuperseded: "another version replaced it on the server before it was taken",
 }
 
-// end closes the workflow once every update has its answer.
-func (f *fileIngest) end(ctx workflow.Context, status ingest.Status) (ingest.Status, error) {
-	f.ended = status
-	if err := f.reach(ctx, status); err != nil {
-		return status, err
+// describe tells Temporal's Web UI, in Markdown, where the file stands and what
+// a person can do. It costs no history: the UI asks the worker for it.
+func (f *fileIngest) describe(ctx workflow.Context) { workflow.SetCurrentDetails(ctx, f.details()) }
+
+func (f *fileIngest) details() string {
+	switch {
+	case f.ended != "":
+		return f.title() + " is **" + string(f.ended) + "**: " + endings[f.ended] + "."
+	case f.parked != nil && f.decision != nil:
+		return f.title() + ": the decision **" + f.decision.action + "** of " + words(f.decision.Actor) + " is carried out."
+	case f.parked != nil:
+		return f.parkedDetails()
+	default:
+		return f.stepDetails()
 	}
-	return status, workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
 }
+
+// title names the file.
+func (f *fileIngest) title() string {
+	name := f.path
+	if name == "" {
+		name = f.in.FileUUID
+	}
+	title := code(cut(name, messageBytes)) + " (" + size(f.in.Size) + ")"
+	if f.server != "" {
+		title += " of server " + code(f.server)
+	}
+	return title
+}
+
+func (f *fileIngest) fromServer() string {
+	if f.server == "" {
+		return ""
+	}
+	return " from " + f.server
+}
+
+func (f *fileIngest) stepDetails() string {
+	info, _ := f.step.Info()
+	steps := ingest.StepsOf(f.mode)
+	at := slices.IndexFunc(steps, func(step ingest.StepInfo) bool { return step.Step == f.step })
+	lines := []string{fmt.Sprintf("%s **%s**, transfer mode %s.", f.title(), info.Label, f.mode)}
+	if at >= 0 {
+		lines[0] = fmt.Sprintf("%s **%s**, step %d of %d, transfer mode %s.", f.title(), info.Label, at+1, len(steps), f.mode)
+	}
+	if f.host.Queue != "" {
+		lines = append(lines, "Its bytes are staged by "+code(f.host.Queue)+".")
+	}
+	if f.restages > 0 {
+		lines = append(lines, fmt.Sprintf("Fetched again %d times, of at most %d.", f.restages, maxRestages))
+	}
+	if f.note != "" {
+		lines = append(lines, f.note)
+	}
+	lines = append(lines, "A step that fails is tried again without end; the attempt, the last failure and the next try are among the pending activities. "+
+		"To hold the step, to let it go on, to try it again at once:")
+	of := f.of() + " --activity-type " + activities.ActivityOf[f.step]
+	return strings.Join(lines, "\n\n") + commands(
+		"temporal activity pause "+of, "temporal activity unpause "+of, "temporal activity reset "+of)
+}
+
+func (f *fileIngest) parkedDetails() string {
+	text := f.title() + " **waits for an operator**: step " + string(f.parked.Step) + " failed with " + code(string(f.parked.Kind)) +
+		".\n\n" + words(f.parked.Message) + "\n\n"
+	if f.parked.Kind.ServerLevel() {
+		text += "The fault is the server's: it is suspended, and the file goes on by itself once " +
+			code("stevedore server test "+f.server) + " finds it mended. Or decide on this file now:"
+	} else {
+		text += "Mend the cause, then decide:"
+	}
+	decide := "temporal workflow update execute " + f.of() + ` --input '{"actor":"YOU","reason":"WHY"}' --name `
+	return text + commands(decide+UpdateRetry, decide+UpdateSkip) +
+		"\n\nWith `\"from\":\"" + string(ingest.FirstStep(f.mode)) + "\"` in its input a retry goes back to that step. The same: " +
+		code("stevedore file retry "+f.in.FileUUID) + "."
+}
+
+// of is how a command names this workflow.
+func (f *fileIngest) of() string { return "--workflow-id " + ingest.IngestWorkflowID(f.in.FileUUID) }

@@ -127,6 +127,40 @@ func TestARetryMayGoBack(t *testing.T) {
 	assert.Equal(t, slices.Concat(stagedSteps[:4], []string{"ParkFile", "ResumeFile"}, stagedSteps[2:]), *steps)
 }
 
+// TestAStepOfAnotherModeBeginsTheFileAgain: a file that failed in staged mode may
+// have another mode by the time its workflow is started again.
+func TestAStepOfAnotherModeBeginsTheFileAgain(t *testing.T) {
+	t.Parallel()
+	for _, step := range []ingest.Step{ingest.StepDownload, ingest.StepVerify, ingest.StepUpload} {
+		for name, in := range map[string]func(*workflows.FileIngestInput){
+			"from": func(in *workflows.FileIngestInput) { in.From = step },
+			"parked": func(in *workflows.FileIngestInput) {
+				in.Parked = &ingest.Failure{Step: step, Kind: ingest.KindConflict}
+			},
+		} {
+			t.Run(string(step)+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				env := newEnv(t)
+				steps := stepsOf(env)
+				expectRequeue(env, 0, nil)
+				want := []string{"RequeueFile"}
+				if name == "parked" {
+					expectResumed(env, ingest.ActionRetry, ingest.StepTransfer, "ann", ingest.StatusReady)
+					env.RegisterDelayedCallback(func() { act(env, false, workflows.UpdateRetry, workflows.Decision{Actor: "ann"}) }, time.Hour)
+					want = []string{"ResumeFile", "RequeueFile"}
+				}
+				allGoesWell(env)
+				input := ingestInput(ingest.ModeMemory)
+				input.Slot = 0
+				in(&input)
+				env.ExecuteWorkflow(workflows.NameFileIngest, input)
+				assert.Equal(t, ingest.StatusReady, result(t, env))
+				assert.Equal(t, want, *steps)
+			})
+		}
+	}
+}
+
 // TestARetryHasAllItsTries: those of before do not count against it.
 func TestARetryHasAllItsTries(t *testing.T) {
 	t.Parallel()

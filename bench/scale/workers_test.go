@@ -29,9 +29,9 @@ const workersPasses = 5
 
 // workersLoad is what each round of TestScaleWorkers moves.
 type workersLoad struct {
-	// servers share the files equally. Temporal returns the first workflow task of
-	// each file to the worker that runs the server's dispatcher, and the file stays
-	// there: one server would keep one worker busy.
+	// servers share the files equally. A small file is moved by the worker that
+	// runs its server's dispatcher, so small files of one server keep one worker
+	// busy; staged files are taken by all workers.
 	servers, files int
 	// size of a file in bytes.
 	size int
@@ -42,6 +42,8 @@ type workersLoad struct {
 	transfer ingest.TransferSetting
 	// env are variables of the workers.
 	env []string
+	// atOnce requires that every worker moves files in the first pass.
+	atOnce bool
 }
 
 // TestScaleWorkers moves the same load with one, two and three worker processes.
@@ -58,6 +60,17 @@ func TestScaleWorkers(t *testing.T) {
 		})
 		if scale.Full() {
 			require.GreaterOrEqual(t, rates[1], workersGain*rates[0], "two workers are hardly faster than one")
+		}
+	})
+	t.Run("one server", func(t *testing.T) {
+		small(t)
+		load := workersLoad{
+			servers: 1, files: scale.Size(24, 120), size: scale.Size(256<<10, 2<<20), parallel: 32, rate: 1 << 10,
+			transfer: ingest.TransferStaged, env: []string{"STEVEDORE_WORKER_MAX_DOWNLOADS=3"}, atOnce: true,
+		}
+		rates := measureWorkers(t, load)
+		if scale.Full() {
+			require.GreaterOrEqual(t, rates[1], workersGain*rates[0], "a second worker hardly helps one server")
 		}
 	})
 	t.Run("cpu", func(t *testing.T) {
@@ -171,6 +184,9 @@ func (r *workersRound) measure() (rate float64) {
 	scale.Figure(r.T, "workers: %d, %d files of %d bytes in %.1f s, %.2f files/s; worker CPU %.2f ms a file; files by worker: %v",
 		len(r.processes), r.load.files, r.load.size, ended.Sub(began).Seconds(), rate,
 		float64(cpu.Microseconds())/1000/float64(r.load.files), shares)
+	if r.load.atOnce {
+		require.NotContains(r.T, shares, 0, "a worker has moved no file")
+	}
 	r.requireParts(shares)
 	r.requireLimit()
 	r.RequireExactlyOnce()

@@ -51,7 +51,7 @@ var Steps = []StepInfo{
 
 // Info returns the step's row; false for StepDiscover and unknown steps.
 func (s Step) Info() (StepInfo, bool) {
-	i := slices.IndexFunc(Steps, func(info StepInfo) bool { return info.Step == s })
+	i := stepAt(Steps, s)
 	if i < 0 {
 		return StepInfo{}, false
 	}
@@ -73,15 +73,31 @@ func StepsOf(mode Mode) []StepInfo {
 // FirstStep is where files of the mode begin.
 func FirstStep(mode Mode) Step { return StepsOf(mode)[0].Step }
 
-// StepAfterIn returns the step that follows in the mode; "" after the last.
+// StepIn returns the step if an operator can retry files of the mode from it, and
+// otherwise the first step: what a step of another mode has done need not be
+// there, so only the beginning is sure.
+func StepIn(mode Mode, step Step) Step {
+	if stepAt(StepsOf(mode), step) < 0 {
+		return FirstStep(mode)
+	}
+	return step
+}
+
+// StepAfterIn returns the step that follows in the mode; "" after the last. After
+// a step of another mode the first one follows, see StepIn.
 func StepAfterIn(mode Mode, step Step) Step {
 	steps := StepsOf(mode)
-	for i, info := range steps[:len(steps)-1] {
-		if info.Step == step {
-			return steps[i+1].Step
-		}
+	switch at := stepAt(steps, step); {
+	case step == StepAfter, at == len(steps)-1:
+		return ""
+	default:
+		return steps[at+1].Step
 	}
-	return ""
+}
+
+// stepAt returns the step's index, -1 where there is none.
+func stepAt(steps []StepInfo, step Step) int {
+	return slices.IndexFunc(steps, func(info StepInfo) bool { return info.Step == step })
 }
 
 // RetryFrom lists the steps that an operator may name for a file that failed at

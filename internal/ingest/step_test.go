@@ -1,6 +1,7 @@
 package ingest_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -30,6 +31,33 @@ func TestStepsFollowOneAnother(t *testing.T) {
 		}
 		assert.Empty(t, ingest.StepAfterIn(mode, ingest.StepNotify), mode)
 		assert.Empty(t, ingest.StepAfterIn(mode, ingest.StepAfter), mode)
+	}
+}
+
+// TestAStepOfAnotherModeIsNotTheEnd: what another mode's step has done is not
+// sure to be there, so the file begins again, and never counts as done.
+func TestAStepOfAnotherModeIsNotTheEnd(t *testing.T) {
+	t.Parallel()
+	for mode, steps := range stories {
+		for _, info := range ingest.Steps {
+			own := slices.Contains(steps, info.Step)
+			if info.Step == ingest.StepAfter {
+				continue
+			}
+			want := steps[0]
+			if own {
+				want = info.Step
+			}
+			assert.Equal(t, want, ingest.StepIn(mode, info.Step), "%s in %s", info.Step, mode)
+			if !own {
+				assert.Equal(t, steps[0], ingest.StepAfterIn(mode, info.Step), "after %s in %s", info.Step, mode)
+			}
+		}
+		for _, none := range []ingest.Step{ingest.StepDiscover, "", "unknown"} {
+			assert.Equal(t, steps[0], ingest.StepIn(mode, none), "%q in %s", none, mode)
+			assert.Equal(t, steps[0], ingest.StepAfterIn(mode, none), "after %q in %s", none, mode)
+		}
+		assert.Equal(t, steps[0], ingest.StepIn(mode, ingest.StepAfter), "no file begins with it")
 	}
 }
 

@@ -31,6 +31,8 @@ type Ledger interface {
 	HistoriesByKey(ctx context.Context, q ingest.HistoryQuery) ([]ingest.History, error)
 	// HasObjectKey reports whether any row has the key now.
 	HasObjectKey(ctx context.Context, key string) (bool, error)
+	// File returns the file, or KindMissing.
+	File(ctx context.Context, fileUUID string) (ingest.File, error)
 	// FilesSeen returns the rows that are the observed versions, settle under
 	// their paths or reject them.
 	FilesSeen(ctx context.Context, serverUUID string, seen []ingest.Observation) ([]ingest.File, error)
@@ -203,7 +205,7 @@ func (a *Auditor) page(ctx context.Context, read func(context.Context, ingest.Hi
 func (a *Auditor) row(ctx context.Context, looks *errgroup.Group, r Row) {
 	a.count(func(s *Summary) { s.Files++ })
 	looks.Go(func() error {
-		if r.File.Status != ingest.StatusCompleted || r.File.ObjectKey == "" {
+		if !mayHaveObject(r.File) {
 			return a.conclude(rules{}.file(r, nil))
 		}
 		objects, err := a.look(ctx, r.File)
@@ -238,10 +240,26 @@ func (a *Auditor) look(ctx context.Context, f ingest.File) ([]StoredObject, erro
 	return []StoredObject{object}, nil
 }
 
-// extra reports an object without a row, unless the row came meanwhile.
+// extra reports an object that no row names, unless the row came meanwhile. Its
+// key has the uuid of its file: one in flight is stored before the ledger has the
+// key, and of one that has ended the report says which it is.
 func (a *Auditor) extra(ctx context.Context, o ingest.Object) error {
 	if has, err := a.Ledger.HasObjectKey(ctx, o.Key); err != nil || has {
 		return err
 	}
-	return a.tell(extraObject(o.Key))
+	uuid, ours := ingest.FileOfKey(o.Key)
+	if !ours {
+		return a.tell(extraObject(o.Key))
+	}
+	file, err := a.Ledger.File(ctx, uuid)
+	switch {
+	case ingest.IsKind(err, ingest.KindMissing), ingest.IsKind(err, ingest.KindInvalid):
+		return a.tell(extraObject(o.Key))
+	case err != nil:
+		return err
+	case !file.Status.Terminal() && file.Status != ingest.StatusError:
+		return nil // its row is pending
+	default:
+		return a.tell(extraOf(file, o.Key))
+	}
 }

@@ -126,6 +126,7 @@ func TestWhatIsOnItsWayIsPending(t *testing.T) {
 	delete(w.objects, "files/001")
 	delete(w.objects, "files/002")
 	delete(w.objects, "files/003") // its upload is under way
+	delete(w.objects, "files/006") // and this one had begun
 	lines, sum, err := w.stored(t, nil)
 	require.NoError(t, err)
 	require.Empty(t, lines)
@@ -150,6 +151,39 @@ func TestAnObjectWhoseRowCameMeanwhileIsNoDifference(t *testing.T) {
 	lines, _, err := w.stored(t, nil)
 	require.NoError(t, err)
 	require.Empty(t, lines)
+}
+
+// TestAnObjectOfAFileThatWasNotTakenIsNamed: a frozen worker may store an object
+// after the ledger has closed its file. The ledger has its key only in some modes.
+func TestAnObjectOfAFileThatWasNotTakenIsNamed(t *testing.T) {
+	t.Parallel()
+	const uuid = "0f0f0f0f-0000-4000-8000-000000000001"
+	const key = "files/2026/11/" + uuid + "/001"
+	for _, recorded := range []string{"", key} {
+		for status, want := range map[ingest.Status]string{
+			ingest.StatusVanished:    "vanished",
+			ingest.StatusSuperseded:  "superseded",
+			ingest.StatusDownloading: "", // stored and not yet recorded
+			ingest.StatusReady:       "",
+		} {
+			w := newWorld(1)
+			w.objects = map[string]ingest.Object{key: {Key: key, Size: 1}}
+			f := &w.file(1).File
+			f.UUID, f.Status, f.ObjectKey = uuid, status, recorded
+			lines, _, err := w.stored(t, nil)
+			require.NoError(t, err)
+			if want == "" {
+				assert.Empty(t, lines, "%s, key %q", status, recorded)
+				continue
+			}
+			assert.Equal(t, []string{"+ acme:/out/001: the store has object " + key + ", the ledger says that the file is " + want}, lines, "key %q", recorded)
+		}
+	}
+	w := newWorld(0)
+	w.objects[key] = ingest.Object{Key: key}
+	lines, _, err := w.stored(t, nil)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"+ " + key + ": the store has an object that no row names"}, lines)
 }
 
 func TestNamedServersAlone(t *testing.T) {

@@ -62,6 +62,15 @@ func (w *world) HistoriesByKey(_ context.Context, q ingest.HistoryQuery) ([]inge
 
 func (w *world) HasObjectKey(_ context.Context, key string) (bool, error) { return w.late[key], nil }
 
+func (w *world) File(_ context.Context, uuid string) (ingest.File, error) {
+	for _, row := range w.rows {
+		if row.File.UUID == uuid {
+			return row.File, nil
+		}
+	}
+	return ingest.File{}, ingest.Errorf(ingest.KindMissing, "no file %s", uuid)
+}
+
 func (w *world) FilesSeen(_ context.Context, server string, seen []ingest.Observation) ([]ingest.File, error) {
 	w.largest = max(w.largest, len(seen))
 	var files []ingest.File

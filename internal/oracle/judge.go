@@ -25,12 +25,14 @@ type verdict struct {
 func wrong(d ...Difference) verdict { return verdict{differences: d} }
 
 // file judges a row by its events and by the objects found under its key,
-// which matter only if it is completed.
+// which matter only if it is completed or was not taken.
 func (r rules) file(row Row, objects []StoredObject) verdict {
 	f := row.File
 	switch {
 	case f.Status == ingest.StatusCompleted:
 		return wrong(beside(r.sides(row, objects), append(r.object(f, objects), r.events(row)...)...)...)
+	case notTaken(f) && len(objects) > 0:
+		return wrong(extraOf(f, f.ObjectKey))
 	case f.Status.Terminal():
 		return verdict{}
 	case f.Status == ingest.StatusError:
@@ -245,6 +247,25 @@ func extraObject(key string) Difference {
 	d.Key = d.What
 	d.Sides.Ledger.State, d.Sides.Object.State = ingest.SideMissing, ingest.SideExtra
 	return d
+}
+
+// extraOf is about an object of a file that was not taken.
+func extraOf(f ingest.File, key string) Difference {
+	d := of(f).why(Extra, "the store has object %s, the ledger says that the file is %s", key, f.Status)
+	d.Key, d.Sides = ingest.DisplayPath(key), inLedger(f, ingest.SideWrong)
+	d.Sides.Object.State = ingest.SideExtra
+	return d
+}
+
+// notTaken reports whether the file ended without an object of ours. An operator
+// may skip a file whose object is stored.
+func notTaken(f ingest.File) bool {
+	return f.Status == ingest.StatusVanished || f.Status == ingest.StatusSuperseded
+}
+
+// mayHaveObject reports whether the row is judged by its object.
+func mayHaveObject(f ingest.File) bool {
+	return f.ObjectKey != "" && (f.Status == ingest.StatusCompleted || notTaken(f))
 }
 
 func bytes(n int64) string { return strconv.FormatInt(n, 10) + " bytes" }

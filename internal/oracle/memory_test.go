@@ -56,6 +56,10 @@ func (e *endless) HistoriesByKey(_ context.Context, q ingest.HistoryQuery) (page
 
 func (e *endless) HasObjectKey(context.Context, string) (bool, error) { return false, nil }
 
+func (e *endless) File(_ context.Context, uuid string) (ingest.File, error) {
+	return ingest.File{}, ingest.Errorf(ingest.KindMissing, "no file %s", uuid)
+}
+
 func (e *endless) FilesSeen(_ context.Context, _ string, seen []ingest.Observation) (files []ingest.File, err error) {
 	for _, o := range seen {
 		if o.Size%100 != 0 { // every hundredth is not in the ledger

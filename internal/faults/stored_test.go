@@ -1,0 +1,111 @@
+package faults_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+)
+
+// storing are the ways in which an object is made, each with the last thing that
+// happens before the ledger records it. The quick ones, in which the ledger has
+// nothing of the object, are killed in every run, the others by `make chaos`.
+var storing = []struct {
+	name   string
+	size   int
+	change func(*ingest.Server)
+	made   string
+	quick  bool
+}{
+	{"memory", 100_000, nil, "after put", true},
+	{"staged", 100_000, rig.Staged, "after put", false},
+	{"staged parts", 18 << 20, rig.Staged, "after put", false},
+	{"direct", 6 << 20, rig.Direct, "after put", true},
+	{"direct parts", 18 << 20, rig.Direct, "after complete upload", false},
+}
+
+// losses are what happens to the source before the next attempt.
+var losses = map[string]func(t *testing.T, acme *testenv.SSHD){
+	"removed":  func(t *testing.T, acme *testenv.SSHD) { require.NoError(t, os.Remove(acme.Path("a.bin"))) },
+	"replaced": func(_ *testing.T, acme *testenv.SSHD) { acme.Write("a.bin", []byte("another version")) },
+}
+
+// TestFault72_SourceGoneOnceStored: the worker dies, or cannot write the ledger,
+// between the object and its record. The next attempt adopts the object, whatever
+// has become of the source.
+func TestFault72_SourceGoneOnceStored(t *testing.T) {
+	t.Parallel()
+	for _, s := range storing {
+		for loss, lose := range losses {
+			t.Run(fmt.Sprintf("%s/%s/worker killed", s.name, loss), func(t *testing.T) {
+				if !s.quick || loss != "removed" {
+					long(t)
+				}
+				t.Parallel()
+				h, acme, content := storedOnce(t, s.size, s.change)
+				first := h.StartProcess(rig.ProcessOptions{Crash: s.made})
+				scan := h.ScanAsync()
+				first.RequireCrashed()
+				lose(t, acme)
+				h.StartProcess(rig.ProcessOptions{})
+				h.AwaitScans(scan())
+				requireAdopted(t, h, acme, content)
+			})
+			t.Run(fmt.Sprintf("%s/%s/commit fails", s.name, loss), func(t *testing.T) {
+				if !s.quick && loss != "removed" {
+					long(t)
+				}
+				t.Parallel()
+				h, acme, content := storedOnce(t, s.size, s.change)
+				h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+					d.Ledger = &unrecorded{Ledger: d.Ledger, lose: func() { lose(t, acme) }}
+					return d
+				})
+				h.ScanAndWait()
+				requireAdopted(t, h, acme, content)
+			})
+		}
+	}
+}
+
+// unrecorded is a ledger that fails when the first object is to be recorded.
+type unrecorded struct {
+	activities.Ledger
+	failed atomic.Bool
+	lose   func()
+}
+
+func (u *unrecorded) Apply(ctx context.Context, change ingest.Change) error {
+	if change.To == ingest.StatusUploaded && u.failed.CompareAndSwap(false, true) {
+		u.lose()
+		return ingest.Errorf(ingest.KindTransient, "the database is away")
+	}
+	return u.Ledger.Apply(ctx, change)
+}
+
+func storedOnce(t *testing.T, size int, change func(*ingest.Server)) (*rig.Harbour, *testenv.SSHD, []byte) {
+	h := rig.NewHarbour(t)
+	acme := h.AddServer("acme", change)
+	content := rig.Random(size)
+	acme.Write("a.bin", content)
+	return h, acme, content
+}
+
+func requireAdopted(t *testing.T, h *rig.Harbour, acme *testenv.SSHD, content []byte) {
+	t.Helper()
+	file := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status.Terminal() || f.Status == ingest.StatusError })
+	require.Equal(t, ingest.StatusCompleted, file.Status, file.ErrorMessage)
+	h.AwaitIngest(file.UUID)
+	assert.Equal(t, rig.Digest(content), file.Hash)
+	acme.Write("a.bin", content) // for the oracle, which compares with the source
+	h.RequireExactlyOnce()
+}

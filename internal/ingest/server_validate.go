@@ -1,0 +1,115 @@
+package ingest
+
+import (
+	"fmt"
+	"path"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxWait bounds how long a file may be made to wait by the server's settings.
+const maxWait = 7 * 24 * time.Hour
+
+// FieldError is what is wrong with one field of a request.
+type FieldError struct {
+	// Field is its name as the API writes it, e.g. "max_parallel".
+	Field string
+	// Message is one line that says what would be right.
+	Message string
+}
+
+// Error returns the message.
+func (e FieldError) Error() string { return e.Message }
+
+func fieldErrorf(field, format string, args ...any) FieldError {
+	return FieldError{Field: field, Message: fmt.Sprintf(format, args...)}
+}
+
+// Validate returns all that is wrong with the server's settings, each a
+// FieldError that says what would be right. Globs are checked by their matcher.
+func (s Server) Validate() []error {
+	var errs []error
+	bad := func(field, format string, args ...any) { errs = append(errs, fieldErrorf(field, format, args...)) }
+	if !ValidName(s.Name) {
+		bad("name", "name %q: use 1 to 63 letters, digits, '-', '_' or '.'", s.Name)
+	}
+	if s.Host == "" || strings.ContainsAny(s.Host, " /@\t\n") {
+		bad("host", "host %q: use a DNS name or an IP address", s.Host)
+	}
+	if s.Port < 1 || s.Port > 65535 {
+		bad("port", "port %d: use 1 to 65535", s.Port)
+	}
+	if s.Username == "" {
+		bad("username", "username: must not be empty")
+	}
+	if !path.IsAbs(s.RootPath) || path.Clean(s.RootPath) != s.RootPath {
+		bad("root_path", "path %q: use an absolute path without '..' or a trailing '/'", s.RootPath)
+	}
+	if s.MaxParallel < 1 || s.MaxParallel > MaxParallelLimit {
+		bad("max_parallel", "max-parallel %d: use 1 to %d", s.MaxParallel, MaxParallelLimit)
+	}
+	if s.Settle < 0 || s.Settle > 24*time.Hour {
+		bad("settle", "settle %s: use 0s to 24h", s.Settle)
+	}
+	if err := s.AfterIngest.Validate(); err != nil {
+		bad("after_ingest", "%s", err)
+	}
+	return append(append(errs, s.validateText()...), s.validateRules()...)
+}
+
+// validateText refuses what cannot be seen: it comes with pasted text, and
+// nobody would find out why a host or folder is unknown.
+func (s Server) validateText() (errs []error) {
+	for _, setting := range []struct {
+		field, name string
+		texts       []string
+	}{
+		{"host", "host", []string{s.Host}}, {"username", "username", []string{s.Username}}, {"root_path", "path", []string{s.RootPath}},
+		{"include", "include", s.Include}, {"exclude", "exclude", s.Exclude},
+		{"after_ingest", "after-ingest", []string{string(s.AfterIngest)}}, {"done_marker", "done-marker", []string{s.DoneMarker}},
+	} {
+		for _, text := range setting.texts {
+			unseen := strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
+			if unseen < 0 && utf8.ValidString(text) {
+				continue
+			}
+			errs = append(errs, fieldErrorf(setting.field, "%s %s holds a character that cannot be seen: type it anew", setting.name, Summary(text)))
+			break
+		}
+	}
+	return errs
+}
+
+// validateRules checks when a file may be taken.
+func (s Server) validateRules() (errs []error) {
+	bad := func(field, format string, args ...any) { errs = append(errs, fieldErrorf(field, format, args...)) }
+	if s.MinAge < 0 || s.MinAge > maxWait {
+		bad("min_age", "min-age %s: use 0s to %s", s.MinAge, maxWait)
+	}
+	if s.SidecarWait < 0 || s.SidecarWait > maxWait {
+		bad("sidecar_wait", "sidecar-wait %s: use 0s to %s", s.SidecarWait, maxWait)
+	}
+	if s.MaxDepth < 0 || s.MaxDepth > MaxDepth {
+		bad("max_depth", "max-depth %d: use 1 to %d", s.MaxDepth, MaxDepth)
+	}
+	if strings.Contains(s.DoneMarker, "/") || s.DoneMarker == "*" || strings.Count(s.DoneMarker, "*") > 1 || len(s.DoneMarker) > 255 {
+		bad("done_marker", "done-marker %q: use a file name, '*' for the name of the file it speaks for, e.g. '*.done'", s.DoneMarker)
+	}
+	if err := s.Transfer.Validate(); s.Transfer != "" && err != nil {
+		bad("transfer", "%s", err)
+	}
+	switch s.OnCollision {
+	case "", CollisionRename, CollisionOverwrite, CollisionKeep:
+	default:
+		bad("on_collision", "on-collision %q: use rename, overwrite or keep", s.OnCollision)
+	}
+	return errs
+}
+
+// notNameRune reports runes that a server name may not hold: names appear in
+// metrics, search attributes and shell commands unquoted.
+func notNameRune(r rune) bool {
+	return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", r)
+}
