@@ -26,7 +26,7 @@ func TestFault35_PowerLoss(t *testing.T) {
 	var line *rig.Line
 	acme := h.AddServer("acme", func(s *ingest.Server) {
 		line = rig.NewLine(t, s.Host, s.Port)
-		s.Port = line.Port
+		s.Port, s.Transfer = line.Port, ingest.TransferStaged
 	})
 	line.Spoil("bandwidth", map[string]int{"rate": 6 << 10})
 	content := rig.Random(80 << 20)
