@@ -59,16 +59,11 @@ func executionOf(info *workflowpb.WorkflowExecutionInfo) execution {
 func (f *fleet) requirePassesInTime() {
 	f.T.Helper()
 	scans := f.executions(workflows.NameDiscoverFiles)
-	passes := f.passes()
-	for i, p := range passes {
-		until := time.Now()
-		if i+1 < len(passes) {
-			until = passes[i+1].began
-		}
+	for i, p := range f.passes() {
 		var last time.Duration
 		started := 0
 		for _, s := range scans {
-			if !s.started.Before(p.began) && s.started.Before(until) {
+			if !s.started.Before(p.began) && (p.next.IsZero() || s.started.Before(p.next)) {
 				last = max(last, s.started.Sub(p.began))
 				started++
 			}

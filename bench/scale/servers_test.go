@@ -200,18 +200,22 @@ func offset(every time.Duration) time.Duration {
 // pass is one scan of all servers.
 type pass struct {
 	began   time.Time
-	ended   time.Time
+	next    time.Time // when the next one began, which may still run; zero for the last
 	summary workflows.ScanSummary
 }
 
 // passes returns the scans of all servers that have ended, in order.
 func (f *fleet) passes() (all []pass) {
 	f.T.Helper()
-	for _, w := range f.executions(workflows.NameScanAllServers) {
+	begun := f.executions(workflows.NameScanAllServers)
+	for i, w := range begun {
 		if w.closed.IsZero() {
 			continue
 		}
-		p := pass{began: w.started, ended: w.closed}
+		p := pass{began: w.started}
+		if i+1 < len(begun) {
+			p.next = begun[i+1].started
+		}
 		require.NoError(f.T, f.Temporal.GetWorkflow(f.Ctx, w.id, w.run).Get(f.Ctx, &p.summary))
 		all = append(all, p)
 	}
