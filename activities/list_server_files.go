@@ -113,7 +113,7 @@ func (l listing) counts() ingest.ScanCounts {
 func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServerFilesInput) (l listing, err error) {
 	l.ServerName, l.MaxParallel = server.Name, server.MaxParallel
 	l.Settle, l.ScanInterval = server.Settle, server.ScanInterval
-	l.New, l.Rejected = in.Leftover.New, in.Leftover.Rejected
+	l.New, l.Rejected = in.New, in.Rejected // recorded by TryListing: known to this listing
 
 	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Yields: true, Sparse: true})
 	defer func() { err = motion.stop(err) }()
