@@ -45,6 +45,8 @@ type Activities struct {
 	released hints
 	// tries are the places of listings within workflow tasks.
 	tries chan struct{}
+	// passes holds these listings back while this process starts scans.
+	passes startGate
 }
 
 // New returns the activities over the given world.

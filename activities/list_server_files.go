@@ -113,8 +113,9 @@ func (l listing) counts() ingest.ScanCounts {
 func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServerFilesInput) (l listing, err error) {
 	l.ServerName, l.MaxParallel = server.Name, server.MaxParallel
 	l.Settle, l.ScanInterval = server.Settle, server.ScanInterval
+	l.New, l.Rejected = in.New, in.Rejected // recorded by TryListing: known to this listing
 
-	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Yields: true})
+	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Yields: true, Sparse: true})
 	defer func() { err = motion.stop(err) }()
 	open := a.open
 	if in.Force {
@@ -130,10 +131,13 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 	batch := make([]ingest.Observation, 0, observeBatch)
 	flush := func() error {
 		counts, err := a.Catalog.Observe(ctx, server.UUID, in.Source, batch)
+		if err != nil {
+			return err
+		}
 		l.Seen, l.New, l.Rejected = l.Seen+int64(len(batch)), l.New+counts.New, l.Rejected+counts.Rejected
 		batch = batch[:0]
 		motion.report(l.Seen)
-		return err
+		return nil
 	}
 	l.unreadable, err = source.List(ctx, func(seen ingest.Observation) error {
 		if batch = append(batch, seen); len(batch) < observeBatch {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
@@ -67,6 +68,40 @@ func TestTryListingIsRefusedOnce(t *testing.T) {
 	_, kind := b.try()
 	assert.Equal(t, string(ingest.KindSuspended), kind)
 	assert.EqualValues(t, 1, door.came.Load())
+}
+
+// endless is a ledger that records no end of a scan.
+type endless struct{ activities.Catalog }
+
+func (endless) FinishScan(context.Context, ingest.ScanResult) error {
+	return ingest.Errorf(ingest.KindTransient, "the ledger is away")
+}
+
+// TestAListingThatWasLeftOverCountsItsFiles: the files that it has recorded are
+// known to the one that follows, and new in its summary.
+func TestAListingThatWasLeftOverCountsItsFiles(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for i := range 3 {
+		b.sshd.Write(fmt.Sprintf("%d.csv", i), rig.Random(10))
+	}
+	ledger := b.acts.Catalog
+	b.acts.Catalog = endless{ledger}
+	in := activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "manual"}
+	_, err := b.env.ExecuteActivity(activities.NameTryListing, in)
+	var left *temporal.ApplicationError
+	require.ErrorAs(t, err, &left)
+	require.Equal(t, activities.TypeNotThrough, left.Type())
+	require.NoError(t, left.Details(&in.Leftover))
+	require.EqualValues(t, 3, in.New)
+
+	b.acts.Catalog = ledger
+	b.sshd.Write("late.csv", rig.Random(10))
+	result := value[activities.ListServerFilesResult](b, activities.NameListServerFiles, in)
+	assert.EqualValues(t, 4, result.New)
+	scan, err := b.Store.LatestScan(b.Ctx, b.server.UUID)
+	require.NoError(t, err)
+	assert.Equal(t, ingest.ScanCounts{Seen: 4, New: 4}, scan.ScanCounts)
 }
 
 // scans is Temporal as a pass sees it.

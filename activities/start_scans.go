@@ -60,7 +60,7 @@ type PassProgress struct {
 // StartScans starts the scan of each due server, and asks those that run to list
 // once more. It waits for none of them. An attempt that dies is continued after
 // the last page that was done; a scan of that page that is started or asked again
-// recognizes the pass.
+// recognizes the pass. Listings within workflow tasks wait meanwhile, see startGate.
 func (a *Activities) StartScans(ctx context.Context, in StartScansInput) (ScanSummary, error) {
 	p := &pass{Activities: a, in: in}
 	if activity.HasHeartbeatDetails(ctx) {
@@ -68,6 +68,7 @@ func (a *Activities) StartScans(ctx context.Context, in StartScansInput) (ScanSu
 	}
 	ctx, stop := beating(ctx, p.shown)
 	defer stop()
+	defer a.passes.enter()()
 	for {
 		more, err := p.page(ctx)
 		if err != nil || !more {

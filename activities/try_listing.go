@@ -35,6 +35,10 @@ type Leftover struct {
 	// Refused is what the server as a whole answered to the log-in: it must not be
 	// logged in to again.
 	Refused *ingest.Failure `json:"refused,omitempty"`
+	// New and Rejected are the rows that it has recorded: to the next listing these
+	// files are known.
+	New      int64 `json:"recorded_new,omitempty"`
+	Rejected int64 `json:"recorded_rejected,omitempty"`
 }
 
 // TryListing is ListServerFiles for the servers that are listed in moments. It
@@ -43,6 +47,7 @@ type Leftover struct {
 // failed or was slow, without logging in to them. Only what is through, and what
 // fails permanently, is recorded.
 func (a *Activities) TryListing(ctx context.Context, in ListServerFilesInput) (ListServerFilesResult, error) {
+	a.passes.wait(ctx, startsFirst)
 	server, last, err := a.Catalog.ServerToScan(ctx, in.ServerUUID)
 	switch {
 	case ingest.IsKind(err, ingest.KindMissing), err == nil && !server.Active:
@@ -57,26 +62,37 @@ func (a *Activities) TryListing(ctx context.Context, in ListServerFilesInput) (L
 	defer endTurn()
 	tryLimit := a.tryLimit()
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, tryLimit)
+	listing, cancel := context.WithTimeout(ctx, tryLimit)
 	defer cancel()
-	result, err := a.list(ctx, server, in)
+	result, err := a.list(listing, server, in)
 	if err != nil && !ingest.KindOf(err).Permanent() {
-		return ListServerFilesResult{}, notThrough(Leftover{})
+		return ListServerFilesResult{}, notThrough(result.leftover(nil))
 	}
-	info := activity.GetInfo(ctx)
 	finish := scanResult(server, in, result, err)
-	finish.Key, finish.Took = fmt.Sprintf("%s/try-%s", info.WorkflowExecution.RunID, info.ActivityID), time.Since(began)
-	if finishErr := a.Catalog.FinishScan(ctx, finish); finishErr != nil {
-		var left Leftover
-		if ingest.KindOf(err).ServerLevel() {
-			left.Refused = finish.Failure
-		}
-		return ListServerFilesResult{}, notThrough(left)
+	if finishErr := a.recordTry(listing, finish, began); finishErr != nil {
+		return ListServerFilesResult{}, notThrough(result.leftover(finish.Failure))
 	}
 	if err != nil { // the SDK logs failures of ordinary activities only
 		activity.GetLogger(ctx).Warn("cannot list a server", "server", server.Name, "error", err)
 	}
 	return result.ListServerFilesResult, applicationError(err)
+}
+
+// recordTry records a listing that is through or has failed permanently.
+func (a *Activities) recordTry(ctx context.Context, finish ingest.ScanResult, began time.Time) error {
+	info := activity.GetInfo(ctx)
+	finish.Key, finish.Took = fmt.Sprintf("%s/try-%s", info.WorkflowExecution.RunID, info.ActivityID), time.Since(began)
+	return a.Catalog.FinishScan(ctx, finish)
+}
+
+// leftover returns what ListServerFiles must know of the listing that ended with
+// the failure, which may be nil.
+func (l listing) leftover(failure *ingest.Failure) Leftover {
+	left := Leftover{New: l.New, Rejected: l.Rejected}
+	if failure != nil && failure.Kind.ServerLevel() {
+		left.Refused = failure
+	}
+	return left
 }
 
 // takeTurn waits for a place among the listings that compete for the processor.

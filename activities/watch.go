@@ -17,6 +17,10 @@ import (
 // people who watch. Workers pass on every report.
 const HeartbeatEvery = 2 * time.Second
 
+// sparseEvery is how often steps without progress report that nobody watches, such
+// as listings of silent servers. Each report is a write of Temporal to its database.
+const sparseEvery = 10 * time.Second
+
 // Progress is what a long step reports in its heartbeats.
 type Progress struct {
 	// Done and Total are in bytes.
@@ -37,6 +41,9 @@ type watched struct {
 	// Lasts says that what is reported beyond the first report is there for the
 	// next attempt, too: see advanced.
 	Lasts bool
+	// Sparse says that reports without progress follow sparseEvery. A cancellation
+	// arrives with a report.
+	Sparse bool
 	// Yields says that the step is ended as soon as its worker shuts down. Steps
 	// that have something to bring to an end first ask by themselves.
 	Yields bool
@@ -133,7 +140,7 @@ func (a advanced) Unwrap() error { return a.error }
 func (m *motion) beat(patience time.Duration) {
 	tick := time.NewTicker(HeartbeatEvery)
 	defer tick.Stop()
-	lastDone, lastSigns, movedAt := int64(-1), int64(0), time.Now()
+	lastDone, lastSigns, movedAt, reportedAt := int64(-1), int64(0), time.Now(), time.Now()
 	var speed meter
 	var stops <-chan struct{}
 	if m.Yields {
@@ -141,7 +148,10 @@ func (m *motion) beat(patience time.Duration) {
 	}
 	for {
 		done, signs := m.done.Load(), m.signs.Load()
-		activity.RecordHeartbeat(m.ctx, Progress{Done: done, Total: m.Total, Rate: speed.at(time.Now(), done)})
+		if !m.Sparse || done != lastDone || time.Since(reportedAt) >= sparseEvery-HeartbeatEvery/2 {
+			reportedAt = time.Now()
+			activity.RecordHeartbeat(m.ctx, Progress{Done: done, Total: m.Total, Rate: speed.at(reportedAt, done)})
+		}
 		if done != lastDone || signs != lastSigns {
 			lastDone, lastSigns, movedAt = done, signs, time.Now()
 		}

@@ -15,6 +15,8 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"stevedore/bench/scale"
+	"stevedore/internal/ingest"
+	"stevedore/internal/oracle"
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
 	"stevedore/internal/vault"
@@ -34,9 +36,9 @@ type fleet struct {
 // fleetSize says how many servers there are of each kind, and how often they are
 // scanned.
 type fleetSize struct {
-	servers, silent, slow, files int
-	interval                     time.Duration
-	passes                       int
+	servers, silent, slow, files, openSSH int
+	interval                              time.Duration
+	passes                                int
 }
 
 // slowAnswer is the time that a slow server takes for each answer.
@@ -44,15 +46,15 @@ const slowAnswer = 2 * time.Second
 
 // TestScaleServers has a schedule over many servers of which some are silent and
 // some slow. At full size its worker is killed after the first pass. All scans of a pass
-// start in time, the healthy servers keep their interval, and the others are shown
-// with their cause.
+// start in time, and the healthy servers keep their interval. The silent ones are
+// shown as late after a missed tick, and with their cause.
 func TestScaleServers(t *testing.T) {
 	t.Parallel()
 	f := &fleet{
 		Harbour: rig.NewHarbour(t), healthy: map[string]bool{}, silent: map[string]bool{},
 		size: scale.Size(
-			fleetSize{servers: 40, silent: 3, slow: 2, files: 5, interval: 5 * time.Second, passes: 2},
-			fleetSize{servers: 1000, silent: 50, slow: 20, files: 100, interval: time.Minute, passes: 3},
+			fleetSize{servers: 40, silent: 3, slow: 2, files: 5, openSSH: 2, interval: 5 * time.Second, passes: 2},
+			fleetSize{servers: 1000, silent: 50, slow: 20, files: 100, openSSH: 5, interval: time.Minute, passes: 3},
 		),
 	}
 	f.Allow(20 * time.Minute)
@@ -71,7 +73,8 @@ func (f *fleet) connect() {
 }
 
 // addServers registers all. Half of the silent ones accept connections and send
-// nothing, the others fall silent after the log-in.
+// nothing, the others fall silent after the log-in. Some of the healthy ones are
+// folders of a real OpenSSH server, the others are in this process.
 func (f *fleet) addServers() {
 	f.T.Helper()
 	never := make(chan struct{})
@@ -80,6 +83,7 @@ func (f *fleet) addServers() {
 	slow.Be(testenv.OddHooks{Before: func() { time.Sleep(slowAnswer) }})
 	mute.Be(testenv.OddHooks{Before: func() { <-never }})
 	port := f.blackHole()
+	sshd := testenv.StartSSHD(f.T, testenv.SSHDOptions{})
 	for i := range f.size.servers {
 		switch name := fmt.Sprintf("server-%04d", i); {
 		case i < f.size.silent/2:
@@ -92,6 +96,8 @@ func (f *fleet) addServers() {
 			own := testenv.StartOddSFTP(f.T)
 			f.healthy[f.add(own, name, 0)] = true
 			f.WriteOdd(own, name, "a.bin", rig.Random(1000+i))
+		case i >= f.size.servers-f.size.openSSH:
+			f.healthy[f.addFolder(sshd, name, rig.Random(1000+i))] = true
 		default:
 			f.healthy[f.add(empty, name, 0)] = true
 		}
@@ -110,6 +116,18 @@ func (f *fleet) add(odd *testenv.OddSFTP, name string, port int) string {
 	_, err := f.Store.AddServer(f.Ctx, server)
 	require.NoError(f.T, err)
 	return server.UUID
+}
+
+// addFolder registers a folder of an OpenSSH server with one file.
+func (f *fleet) addFolder(sshd *testenv.SSHD, name string, content []byte) string {
+	f.T.Helper()
+	sshd.Write(name+"/a.bin", content)
+	f.OtherSources = append(f.OtherSources, oracle.Source{
+		Server: name, Path: sshd.Path(name + "/a.bin"), Size: int64(len(content)), SHA256: rig.Digest(content),
+	})
+	return f.Register(sshd, name, func(s *ingest.Server) {
+		s.RootPath, s.Settle, s.ScanInterval = sshd.Path(name), time.Second, f.size.interval
+	}).UUID
 }
 
 // blackHole accepts connections and sends nothing.
@@ -134,15 +152,19 @@ func (f *fleet) blackHole() (port int) {
 func (f *fleet) measure() {
 	f.T.Helper()
 	worker := f.StartProcess(rig.ProcessOptions{})
+	first := f.startMeter(worker)
 	schedule := f.startSchedule()
-	cost := f.startMeter()
+	late := f.watchLateness()
 	f.awaitPasses(1)
+	first.report("first pass")
 	if scale.Full() {
 		worker.Kill()
-		f.StartProcess(rig.ProcessOptions{})
+		worker = f.StartProcess(rig.ProcessOptions{})
 	}
+	later := f.startMeter(worker)
 	f.awaitPasses(f.size.passes)
-	cost.report(f)
+	later.report("later passes")
+	late.require()
 	require.NoError(f.T, schedule.Delete(f.Ctx))
 	f.requirePassesInTime()
 	f.requireIntervals()
@@ -178,18 +200,22 @@ func offset(every time.Duration) time.Duration {
 // pass is one scan of all servers.
 type pass struct {
 	began   time.Time
-	ended   time.Time
+	next    time.Time // when the next one began, which may still run; zero for the last
 	summary workflows.ScanSummary
 }
 
 // passes returns the scans of all servers that have ended, in order.
 func (f *fleet) passes() (all []pass) {
 	f.T.Helper()
-	for _, w := range f.executions(workflows.NameScanAllServers) {
+	begun := f.executions(workflows.NameScanAllServers)
+	for i, w := range begun {
 		if w.closed.IsZero() {
 			continue
 		}
-		p := pass{began: w.started, ended: w.closed}
+		p := pass{began: w.started}
+		if i+1 < len(begun) {
+			p.next = begun[i+1].started
+		}
 		require.NoError(f.T, f.Temporal.GetWorkflow(f.Ctx, w.id, w.run).Get(f.Ctx, &p.summary))
 		all = append(all, p)
 	}

@@ -13,7 +13,8 @@ import (
 // transaction; source goes into the discovered events. It counts the
 // observations and the rows they made: New and Rejected. Observing the same
 // again makes no further rows. Listings of one server take turns, so that two
-// at once leave what one would have.
+// at once leave what one would have. A listing without changes is only read: it
+// waits for no lock and writes nothing, not even for a server that was removed.
 //
 // A transaction that was repeated because its commit got no answer may count
 // rows of the lost try as known.
@@ -24,11 +25,15 @@ func (s *Store) Observe(ctx context.Context, serverUUID, source string, seen []i
 		return counts, err
 	}
 	entries := distinct(seen)
+	if news, err := s.hasChanges(ctx, id, entries); err != nil || !news {
+		return counts, err
+	}
 	var moved int64
 	err = s.inTx(ctx, "record what the server shows", func(tx pgx.Tx) error {
 		if err := lockServerRow(ctx, tx, id); err != nil {
 			return err
 		}
+		// Another listing may have recorded the same before it released the lock.
 		known, err := knownRows(ctx, tx, id, entries)
 		if err != nil {
 			return err
@@ -43,6 +48,16 @@ func (s *Store) Observe(ctx context.Context, serverUUID, source string, seen []i
 		s.changed(ctx, moved)
 	}
 	return counts, err
+}
+
+// hasChanges reports whether the ledger differs from what was seen.
+func (s *Store) hasChanges(ctx context.Context, serverUUID string, entries []entry) (news bool, err error) {
+	err = s.retry(ctx, "compare what the server shows", func() error {
+		known, err := knownRows(ctx, s.pool, serverUUID, entries)
+		news = err == nil && !decide(entries, known).empty()
+		return err
+	})
+	return news, err
 }
 
 // The lock makes listings of one server take turns; rows that refer to the
@@ -85,9 +100,14 @@ SELECT o.n, f.id, f.status, false
 FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.status = 'rejected'
 WHERE (f.size_bytes, f.mtime) <> (o.size, o.mtime)`
 
-func knownRows(ctx context.Context, tx pgx.Tx, serverUUID string, entries []entry) ([]known, error) {
-	columns := columnsOf(serverUUID, entries)
-	rows, err := tx.Query(ctx, selectKnown, serverUUID, columns.paths, columns.sizes, columns.mtimes)
+// querier is the connection pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func knownRows(ctx context.Context, db querier, serverUUID string, entries []entry) ([]known, error) {
+	paths, sizes, mtimes := versionColumns(entries)
+	rows, err := db.Query(ctx, selectKnown, serverUUID, paths, sizes, mtimes)
 	if err != nil {
 		return nil, err
 	}

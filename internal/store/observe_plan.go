@@ -63,6 +63,11 @@ type plan struct {
 	insert []entry
 }
 
+// empty reports whether there is nothing to be done.
+func (p plan) empty() bool {
+	return len(p.supersede)+len(p.touch)+len(p.regrow)+len(p.revive)+len(p.insert) == 0
+}
+
 // decide compares what was seen with what is known.
 func decide(entries []entry, ledger []known) plan {
 	var p plan
@@ -128,6 +133,14 @@ type columns struct {
 	waits              []string
 	filenames, reasons []string
 	mtimes             []time.Time
+}
+
+// versionColumns returns what identifies the entries among the files of a server.
+func versionColumns(entries []entry) (paths [][]byte, sizes []int64, mtimes []time.Time) {
+	for _, e := range entries {
+		paths, sizes, mtimes = append(paths, []byte(e.Path)), append(sizes, e.Size), append(mtimes, e.ModTime)
+	}
+	return paths, sizes, mtimes
 }
 
 func columnsOf(serverUUID string, entries []entry) columns {

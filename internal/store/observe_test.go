@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"strings"
@@ -316,6 +317,37 @@ func TestListingsAtOnceLeaveOneRowEach(t *testing.T) {
 	var events int
 	require.NoError(t, b.db.QueryRow(t.Context(), "SELECT count(*) FROM file_events").Scan(&events))
 	assert.Equal(t, n, events)
+}
+
+// TestAnUnchangedListingIsOnlyRead: it waits for nobody and writes nothing.
+func TestAnUnchangedListingIsOnlyRead(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	known, rejected := seen("/in/a.csv", 1), seen("/in/b\n.csv", 2)
+	rejected.Rejected = "its name has a line break"
+	b.observe(t, known, rejected)
+	b.promote(t, 0)
+	// A lock leaves its transaction in the row.
+	locked := func() (by string) {
+		require.NoError(t, b.db.QueryRow(t.Context(), "SELECT xmax::text FROM sftp_servers WHERE server_uuid = $1", b.server.UUID).Scan(&by))
+		return by
+	}
+	before := locked()
+	other, err := b.db.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = other.Exec(t.Context(), "LOCK TABLE files, file_events, scans IN SHARE MODE")
+	require.NoError(t, err)
+	patience, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	counts, err := b.Observe(patience, b.server.UUID, "schedule", []ingest.Observation{known, rejected})
+	require.NoError(t, err, "nothing can be written meanwhile")
+	require.Equal(t, ingest.ScanCounts{Seen: 2}, counts)
+	require.NoError(t, other.Rollback(t.Context()))
+	require.Equal(t, before, locked())
+
+	known.Size++
+	require.EqualValues(t, 1, b.observe(t, known, rejected).New)
+	require.NotEqual(t, before, locked())
 }
 
 func TestManyObservations(t *testing.T) {

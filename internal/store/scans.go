@@ -43,39 +43,28 @@ const (
 UPDATE scans SET finished_at = now(), seen = $3, new = $4, settling = $5, rejected = $6, errors = $7, error = nullif($8, '')
 WHERE id = $1 AND server_uuid = $2`
 
-	// A failure that is not a person's to mend leaves the state as it is, and a
-	// suspension that is not ended here keeps its reason.
-	finishServerScan = `
-UPDATE sftp_servers SET
-	last_error = CASE WHEN state = 'suspended' AND NOT ($3 OR $2 = '' AND $4) THEN last_error ELSE nullif($2, '') END,
-	state = CASE WHEN $3 THEN 'suspended' WHEN $2 = '' AND $4 THEN 'ok' ELSE state END
-WHERE server_uuid = $1`
-)
-
-// A listing that opened no row has it written at its end.
-const (
-	wholeScan = `
-INSERT INTO scans (server_uuid, scan_key, started_at, finished_at, seen, new, settling, rejected, errors, error)
-VALUES ($1, $2, now() - $3::interval, now(), $4, $5, $6, $7, $8, nullif($9, ''))
-ON CONFLICT (scan_key) DO NOTHING`
-
-	wholeServerScan = `
+	// serverScanned updates the server after a listing: $2 is the failure, $3 says
+	// that it suspends the server, $4 that success ends a suspension. The listing
+	// began $5 ago; null when that is recorded already. A failure that needs no
+	// person leaves the state unchanged, and a suspension that does not end here
+	// keeps its reason.
+	serverScanned = `
 UPDATE sftp_servers SET
 	last_scan_at = greatest(last_scan_at, now() - $5::interval),
 	last_error = CASE WHEN state = 'suspended' AND NOT ($3 OR $2 = '' AND $4) THEN last_error ELSE nullif($2, '') END,
 	state = CASE WHEN $3 THEN 'suspended' WHEN $2 = '' AND $4 THEN 'ok' ELSE state END
-WHERE server_uuid = $1`
-)
+WHERE server_uuid = $1 AND removed_at IS NULL`
 
-// recordScan is FinishScan for a listing that opened no row.
-func (s *Store) recordScan(ctx context.Context, id string, scan ingest.ScanResult) error {
-	failure, c := failureLine(scan.Failure), scan.Counts
-	return s.inBatch(ctx, "record a scan", func(b *pgx.Batch) {
-		b.Queue(lockServer, id).QueryRow(func(row pgx.Row) error { return serverThere(row, id) })
-		b.Queue(wholeScan, id, cleanText(scan.Key), scan.Took, c.Seen, c.New, c.Settling, c.Rejected, c.Errors, failure)
-		b.Queue(wholeServerScan, id, failure, scan.Suspend, scan.Mends, scan.Took)
-	})
-}
+	// wholeScan writes the row of a listing that opened none. A repeated attempt finds
+	// its row.
+	wholeScan = `
+WITH server AS (` + serverScanned + ` RETURNING server_uuid), recorded AS (
+	INSERT INTO scans (server_uuid, scan_key, started_at, finished_at, seen, new, settling, rejected, errors, error)
+	SELECT server_uuid, $6, now() - $5::interval, now(), $7, $8, $9, $10, $11, nullif($2, '') FROM server
+	ON CONFLICT (scan_key) DO NOTHING
+)
+SELECT count(*) FROM server`
+)
 
 // FinishScan closes the scan with its counts and sets the server's last_error
 // and state: suspended when the result says so, ok after a success that mends,
@@ -86,27 +75,42 @@ func (s *Store) FinishScan(ctx context.Context, scan ingest.ScanResult) error {
 		return err
 	}
 	if scan.ScanID == 0 {
-		return s.recordScan(ctx, id, scan)
+		return s.retry(ctx, "record a scan", func() error { return s.recordScan(ctx, id, scan) })
 	}
-	failure := failureLine(scan.Failure)
-	c := scan.Counts
-	return s.inTx(ctx, "close a scan", func(tx pgx.Tx) error {
-		if err := lockServerRow(ctx, tx, id); err != nil {
-			return err
-		}
-		tag, err := tx.Exec(ctx, finishScan, scan.ScanID, id, c.Seen, c.New, c.Settling, c.Rejected, c.Errors, failure)
-		if err != nil {
-			return err
-		}
-		if tag.RowsAffected() == 0 {
-			return ingest.Errorf(ingest.KindMissing, "no scan %d of server %s", scan.ScanID, id)
-		}
-		if scan.Broken {
-			return nil
-		}
-		_, err = tx.Exec(ctx, finishServerScan, id, failure, scan.Suspend, scan.Mends)
+	return s.inTx(ctx, "close a scan", func(tx pgx.Tx) error { return closeScan(ctx, tx, id, scan) })
+}
+
+// closeScan is FinishScan for a listing that opened its row.
+func closeScan(ctx context.Context, tx pgx.Tx, id string, scan ingest.ScanResult) error {
+	if err := lockServerRow(ctx, tx, id); err != nil {
 		return err
-	})
+	}
+	failure, c := failureLine(scan.Failure), scan.Counts
+	tag, err := tx.Exec(ctx, finishScan, scan.ScanID, id, c.Seen, c.New, c.Settling, c.Rejected, c.Errors, failure)
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() == 0 {
+		return ingest.Errorf(ingest.KindMissing, "no scan %d of server %s", scan.ScanID, id)
+	}
+	if scan.Broken {
+		return nil
+	}
+	_, err = tx.Exec(ctx, serverScanned, id, failure, scan.Suspend, scan.Mends, nil)
+	return err
+}
+
+// recordScan is FinishScan for a listing that opened no row: one statement, which
+// is a transaction of its own.
+func (s *Store) recordScan(ctx context.Context, id string, scan ingest.ScanResult) error {
+	failure, c := failureLine(scan.Failure), scan.Counts
+	var servers int
+	err := s.pool.QueryRow(ctx, wholeScan, id, failure, scan.Suspend, scan.Mends, scan.Took,
+		cleanText(scan.Key), c.Seen, c.New, c.Settling, c.Rejected, c.Errors).Scan(&servers)
+	if err != nil || servers > 0 {
+		return err
+	}
+	return serverThere(s.pool.QueryRow(ctx, lockServer, id), id) // why it was not updated
 }
 
 const serverToScan = `

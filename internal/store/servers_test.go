@@ -242,6 +242,48 @@ func TestScanLifecycle(t *testing.T) {
 	requireKind(t, ingest.KindMissing, err, "no scan")
 }
 
+// TestAQuickScanIsRecordedAsAWhole: with the row that it has not opened, and once.
+func TestAQuickScanIsRecordedAsAWhole(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	result := ingest.ScanResult{Key: "run/try-1", Took: 2 * time.Second, ServerUUID: b.server.UUID, Counts: ingest.ScanCounts{Seen: 5, New: 4, Settling: 3}}
+	finish := func(change func(*ingest.ScanResult)) (ingest.Server, ingest.Scan) {
+		change(&result)
+		require.NoError(t, b.FinishScan(ctx, result))
+		server, err := b.Server(ctx, b.server.UUID)
+		require.NoError(t, err)
+		scan, err := b.LatestScan(ctx, b.server.UUID)
+		require.NoError(t, err)
+		return server, scan
+	}
+	server, scan := finish(func(*ingest.ScanResult) {})
+	assert.Equal(t, result.Counts, scan.ScanCounts)
+	assert.Equal(t, 2*time.Second, scan.FinishedAt.Sub(scan.StartedAt))
+	assert.Equal(t, scan.StartedAt, server.LastScanAt, "it counts from the start")
+	_, again := finish(func(*ingest.ScanResult) {})
+	assert.Equal(t, scan, again, "the same key is recorded once")
+
+	later, _ := finish(func(r *ingest.ScanResult) { r.Key, r.Took = "long", time.Hour })
+	assert.False(t, later.LastScanAt.Before(server.LastScanAt), "one that began earlier sets nothing back")
+	refused := &ingest.Failure{Kind: ingest.KindAuth, Message: "refused"}
+	server, scan = finish(func(r *ingest.ScanResult) {
+		r.Key, r.Took, r.Failure, r.Suspend = "refused", time.Second, refused, true
+	})
+	assert.Equal(t, []string{string(ingest.ServerSuspended), "refused", "refused"}, []string{string(server.State), server.LastError, scan.Error})
+	server, _ = finish(func(r *ingest.ScanResult) { r.Key, r.Failure, r.Suspend, r.Mends = "repaired", nil, false, true })
+	assert.Equal(t, []string{string(ingest.ServerOK), ""}, []string{string(server.State), server.LastError})
+
+	result.Key, result.ServerUUID = "nowhere", uuid.NewString()
+	requireKind(t, ingest.KindMissing, b.FinishScan(ctx, result), "no server")
+	b.exec(t, "UPDATE sftp_servers SET removed_at = now(), is_active = false, password_encrypted = NULL WHERE server_uuid = $1", b.server.UUID)
+	result.Key, result.ServerUUID = "removed", b.server.UUID
+	requireKind(t, ingest.KindConflict, b.FinishScan(ctx, result), "has been removed")
+	scans, err := b.Scans(ctx, b.server.UUID, 10)
+	require.NoError(t, err)
+	assert.Len(t, scans, 4)
+}
+
 func TestScansAreListedLatestFirst(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -1,0 +1,56 @@
+package activities
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// startsFirst bounds how long a listing within a workflow task waits for the
+// starts of a pass. With tryLimit it stays below the 8 s after which the SDK
+// extends the workflow task, which costs history events.
+const startsFirst = 4 * time.Second
+
+// startGate holds listings back while scans are started. Eager starts bring the
+// scans' workflow tasks into the process that starts them, where their listings
+// would take the processor from the starts of the others. The zero value is open.
+type startGate struct {
+	mu     sync.Mutex
+	passes int
+	opened chan struct{} // closed when the last pass leaves
+}
+
+// enter closes the gate until leave is called.
+func (g *startGate) enter() (leave func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.passes++; g.passes == 1 {
+		g.opened = make(chan struct{})
+	}
+	return g.leave
+}
+
+func (g *startGate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.passes--; g.passes == 0 {
+		close(g.opened)
+	}
+}
+
+// wait returns when the gate is open, after atMost, or when ctx ends.
+func (g *startGate) wait(ctx context.Context, atMost time.Duration) {
+	g.mu.Lock()
+	passes, opened := g.passes, g.opened
+	g.mu.Unlock()
+	if passes == 0 {
+		return
+	}
+	enough := time.NewTimer(atMost)
+	defer enough.Stop()
+	select {
+	case <-opened:
+	case <-enough.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,32 @@
+package activities
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// TestListingsWaitForThePassesThatStartScans: for all of them, and not for long.
+func TestListingsWaitForThePassesThatStartScans(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var gate startGate
+		waited := func(atMost time.Duration) time.Duration {
+			began := time.Now()
+			gate.wait(t.Context(), atMost)
+			return time.Since(began)
+		}
+		assert.Zero(t, waited(time.Minute), "no pass starts scans")
+		for range 2 { // the gate is used again
+			time.AfterFunc(time.Second, gate.enter())
+			time.AfterFunc(2*time.Second, gate.enter())
+			assert.Equal(t, 2*time.Second, waited(time.Minute))
+		}
+		leave := gate.enter()
+		assert.Equal(t, time.Second, waited(time.Second), "the pass takes longer")
+		leave()
+		assert.Zero(t, waited(time.Minute))
+	})
+}

@@ -1,0 +1,121 @@
+package scale_test
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/api"
+	"stevedore/internal/admin"
+	"stevedore/internal/config"
+	"stevedore/internal/rig"
+)
+
+const (
+	// lateAfter is how long after the tick at which it was due a server is shown as
+	// late, see ingest.Server.
+	lateAfter = 30 * time.Second
+	// lookEvery is how often the API is asked which servers are late.
+	lookEvery = 2 * time.Second
+)
+
+// lateness is what the API has shown while the schedule ran.
+type lateness struct {
+	f    *fleet
+	api  *httptest.Server
+	stop func()
+
+	mu   sync.Mutex
+	late map[string]bool // by uuid: was late at some look
+}
+
+// watchLateness asks the API which servers are late until stop is called.
+func (f *fleet) watchLateness() *lateness {
+	f.T.Helper()
+	cfg, err := config.Load(config.Options{Environ: append(f.Env,
+		"TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS"), "STEVEDORE_SCAN_INTERVAL="+f.size.interval.String())})
+	require.NoError(f.T, err)
+	log := slog.New(slog.DiscardHandler)
+	ops := admin.OpenOn(cfg, log, f.Queue)
+	f.T.Cleanup(ops.Close)
+	l := &lateness{f: f, late: map[string]bool{}}
+	l.api = httptest.NewServer(api.NewHandler(api.Deps{Operations: ops, Token: apiToken, Log: log}))
+	f.T.Cleanup(l.api.Close)
+	ended, stopping := make(chan struct{}), make(chan struct{})
+	l.stop = sync.OnceFunc(func() {
+		close(stopping)
+		<-ended
+	})
+	f.T.Cleanup(l.stop)
+	go func() {
+		defer close(ended)
+		for tick := time.Tick(lookEvery); ; {
+			select {
+			case <-stopping:
+				return
+			case <-tick:
+				l.look()
+			}
+		}
+	}()
+	return l
+}
+
+// apiToken is the API's bootstrap token in this test.
+const apiToken = "scale-test-token"
+
+// look notes which servers the API's overview shows as late.
+func (l *lateness) look() {
+	request, err := http.NewRequestWithContext(l.f.Ctx, http.MethodGet, l.api.URL+"/api/v1/overview", nil)
+	if !assert.NoError(l.f.T, err) {
+		return
+	}
+	request.Header.Set("Authorization", "Bearer "+apiToken)
+	response, err := http.DefaultClient.Do(request)
+	if !assert.NoError(l.f.T, err) {
+		return
+	}
+	defer func() { _ = response.Body.Close() }()
+	var overview struct {
+		Servers []struct {
+			UUID string `json:"server_uuid"`
+			Late bool   `json:"late"`
+		} `json:"servers"`
+	}
+	assert.NoError(l.f.T, json.NewDecoder(response.Body).Decode(&overview))
+	assert.Len(l.f.T, overview.Servers, l.f.size.servers)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, server := range overview.Servers {
+		l.late[server.UUID] = l.late[server.UUID] || server.Late
+	}
+}
+
+// count returns how many of the servers were late at some look.
+func (l *lateness) count(servers map[string]bool) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id := range servers {
+		if l.late[id] {
+			n++
+		}
+	}
+	return n
+}
+
+// require: each silent server has missed a tick and was shown as late, and no
+// healthy one ever was. It ends the watch, because without the schedule all are late.
+func (l *lateness) require() {
+	l.f.T.Helper()
+	rig.Eventually(l.f.T, func() bool { return l.count(l.f.silent) == len(l.f.silent) },
+		2*l.f.size.interval+lateAfter+rig.Patience, time.Second, "silent servers are not shown as late")
+	l.stop()
+	assert.Zero(l.f.T, l.count(l.f.healthy), "healthy servers were shown as late")
+}

@@ -1,0 +1,78 @@
+package scale_test
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/bench"
+	"stevedore/bench/scale"
+	"stevedore/internal/rig"
+	"stevedore/workflows"
+)
+
+// meter is what the services had used when measuring began.
+type meter struct {
+	f       *fleet
+	worker  *rig.Process
+	pids    map[string]int
+	before  usage
+	started time.Time
+}
+
+// usage is what has been used so far.
+type usage struct {
+	cpu     map[string]time.Duration
+	writes  float64 // of Temporal to its database
+	commits int64   // of transactions in the ledger, reading ones included
+	changes int64   // transactions of the whole database server that changed something
+}
+
+func (f *fleet) startMeter(worker *rig.Process) *meter {
+	f.T.Helper()
+	pids, err := bench.ServicePids()
+	require.NoError(f.T, err)
+	m := &meter{f: f, worker: worker, pids: map[string]int{"temporal": pids["temporal"], "postgres": pids["postgres"], "worker": worker.Pid()}}
+	m.started, m.before = time.Now(), m.read()
+	return m
+}
+
+func (m *meter) read() (u usage) {
+	t := m.f.T
+	t.Helper()
+	u.cpu = map[string]time.Duration{}
+	var err error
+	for name, pid := range m.pids {
+		u.cpu[name], err = bench.TreeCPU(pid)
+		require.NoError(t, err, name)
+	}
+	u.writes, err = bench.PersistenceWrites(m.f.Ctx)
+	require.NoError(t, err)
+	require.NoError(t, m.f.db.QueryRow(m.f.Ctx, `
+		SELECT xact_commit, pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+		FROM pg_stat_database WHERE datname = current_database()`).Scan(&u.commits, &u.changes))
+	return u
+}
+
+// report prints what each scan that was started since has cost.
+func (m *meter) report(what string) {
+	t := m.f.T
+	t.Helper()
+	scans := 0
+	for _, s := range m.f.executions(workflows.NameDiscoverFiles) {
+		if s.started.After(m.started) {
+			scans++
+		}
+	}
+	require.Positive(t, scans)
+	now := m.read()
+	per := func(n float64) float64 { return n / float64(scans) }
+	for _, name := range slices.Sorted(maps.Keys(m.pids)) {
+		scale.Figure(t, "%s: processor time of %s for each of %d scans: %s", what, name, scans,
+			((now.cpu[name] - m.before.cpu[name]) / time.Duration(scans)).Round(10*time.Microsecond))
+	}
+	scale.Figure(t, "%s: for each scan %.2f writes of Temporal, %.2f transactions in the ledger of which %.2f changed something", what,
+		per(now.writes-m.before.writes), per(float64(now.commits-m.before.commits)), per(float64(now.changes-m.before.changes)))
+}
