@@ -72,8 +72,12 @@ func (f *fleet) requirePassesInTime() {
 			i+1, f.size.servers, f.size.silent, f.size.slow, f.size.interval, started, last.Round(10*time.Millisecond),
 			p.summary.AlreadyRunning, p.summary.Failed)
 		assert.Zero(f.T, p.summary.Failed)
-		assert.GreaterOrEqual(f.T, p.summary.Started+p.summary.AlreadyRunning, len(f.healthy), "healthy servers were left out")
-		assert.LessOrEqual(f.T, last, startWithin, "pass %d", i+1)
+		if i == 0 || scale.Full() { // with a short interval, who was listed late is not due in the next pass
+			assert.GreaterOrEqual(f.T, p.summary.Started+p.summary.AlreadyRunning, len(f.healthy), "healthy servers were left out")
+		}
+		if scale.Full() {
+			assert.LessOrEqual(f.T, last, startWithin, "pass %d", i+1)
+		}
 	}
 }
 

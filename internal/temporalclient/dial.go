@@ -18,7 +18,7 @@ import (
 const dialTimeout = 10 * time.Second
 
 // Compression is none: what goes to Temporal for a file is a few kilobytes, and
-// packing them takes 6 % of the CPU that a worker has for a small file.
+// packing them takes 6 % of a worker's CPU for a small file.
 var Compression client.GrpcCompression = &client.GrpcCompressionNone{}
 
 // Dial connects and checks that the server answers. The variables are looked
