@@ -113,7 +113,7 @@ func TestFault53_BrokerAlarm(t *testing.T) {
 func TestFault54_AckLost(t *testing.T) {
 	t.Parallel()
 	h := rig.NewHarbour(t)
-	wire, dsn := newWire(t, h.AMQP.URL, announcement, func(n int32) severing {
+	wire, dsn := newBrokerWire(t, h, func(n int32) severing {
 		if n == 1 {
 			return cutAfter
 		}
@@ -163,7 +163,7 @@ func TestFault55_BindingDeleted(t *testing.T) {
 func TestFault56_RestartBeforeConfirm(t *testing.T) {
 	t.Parallel()
 	h := rig.NewHarbour(t)
-	wire, dsn := newWire(t, h.AMQP.URL, announcement, func(n int32) severing {
+	wire, dsn := newBrokerWire(t, h, func(n int32) severing {
 		if n <= 3 {
 			return cutBefore
 		}

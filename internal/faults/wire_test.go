@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/rig"
 )
 
 // wire passes bytes between a client and a service, and cuts a connection in a
@@ -64,6 +66,16 @@ func newWire(t *testing.T, service, mark string, next func(occurrence int32) sev
 		w.busy.Wait()
 	})
 	return w, u.String()
+}
+
+// newBrokerWire is newWire to the broker, without heartbeats: the broker waits for
+// a worker that is frozen, and the wire sees answers only.
+func newBrokerWire(t *testing.T, h *rig.Harbour, next func(occurrence int32) severing) (*wire, string) {
+	t.Helper()
+	u, err := url.Parse(h.AMQP.URL)
+	require.NoError(t, err)
+	u.RawQuery = "heartbeat=0"
+	return newWire(t, u.String(), announcement, next)
 }
 
 // heard is how often the service sent the text.

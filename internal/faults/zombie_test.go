@@ -41,7 +41,7 @@ func TestFault58_AZombieChangesNothing(t *testing.T) {
 		t.Parallel()
 		h := rig.NewHarbour(t)
 		reached, release := make(chan struct{}), make(chan struct{})
-		_, amqp := newWire(t, h.AMQP.URL, announcement, func(n int32) severing {
+		_, amqp := newBrokerWire(t, h, func(n int32) severing {
 			if n == 1 {
 				close(reached)
 				<-release
