@@ -62,7 +62,8 @@ func (a *Activities) download(ctx context.Context, file ingest.File, slot int64)
 	began := time.Now()
 	staged, err := a.stage(ctx, server, file)
 	if err != nil {
-		return ingest.Staged{}, sourceGone(server, file, err)
+		digest, err := a.adoptLeft(ctx, file, sourceGone(server, file, err))
+		return ingest.Staged{Size: file.Size, SHA256: digest}, err
 	}
 	fetched := ingest.Fetched{Mode: ingest.ModeStaged, Path: staged.Path, Size: staged.Size, SHA256: staged.SHA256, Took: time.Since(began)}
 	return staged, a.apply(ctx, file, ingest.Downloaded(file, fetched, a.Staging.HostID()))

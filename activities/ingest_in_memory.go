@@ -79,17 +79,16 @@ func (a *Activities) startInMemory(ctx context.Context, in IngestInMemoryInput) 
 }
 
 // transferInMemory brings the bytes from the server into the object, unless an
-// earlier attempt has, and returns the file as the ledger then has it.
+// earlier attempt has and they are gone, and returns the file as the ledger then
+// has it.
 func (a *Activities) transferInMemory(ctx context.Context, server ingest.Server, file ingest.File) (ingest.File, error) {
-	if done, err := a.alreadyStored(ctx, file); err != nil {
-		return file, err
-	} else if done {
-		return a.Ledger.File(ctx, file.UUID)
-	}
 	began := time.Now()
 	content, digest, origin, err := a.readInMemory(ctx, server, file)
 	if err != nil {
-		return file, err
+		if _, err := a.adoptLeft(ctx, file, err); err != nil {
+			return file, err
+		}
+		return a.Ledger.File(ctx, file.UUID)
 	}
 	fetched := ingest.Fetched{Mode: ingest.ModeMemory, Size: file.Size, SHA256: digest, Took: time.Since(began)}
 	object, err := a.Objects.PutBytes(ctx, ingest.PutBytes{

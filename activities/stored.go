@@ -1,7 +1,6 @@
 package activities
 
 import (
-	"cmp"
 	"context"
 
 	"stevedore/internal/ingest"
@@ -15,41 +14,27 @@ func stored(file ingest.File) bool {
 }
 
 // alreadyStored is stored, and recognizes an object that an earlier attempt made
-// and could not record: it died, or its commit failed. The bytes are not needed a
-// second time, and their source may be gone by now. Where no attempt can have made
-// an object the store is not asked: it may be down, and downloads do not need it.
+// of bytes that the ledger knows, and could not record: it died, or its commit
+// failed. The bytes are not needed a second time, and their source may be gone by
+// now. Where the ledger knows no bytes the store is not asked: it may be down, and
+// downloads do not need it.
 func (a *Activities) alreadyStored(ctx context.Context, file ingest.File) (bool, error) {
-	if stored(file) || !mayBeStored(file) {
-		return stored(file), nil
-	}
-	bucket, key := cmp.Or(file.Bucket, a.Objects.Bucket()), cmp.Or(file.ObjectKey, ingest.ObjectKey(file))
-	object, found, err := a.Objects.Head(ctx, bucket, key)
-	if err != nil || !found || object.Size != file.Size {
-		return false, err
-	}
 	switch {
-	case file.Hash != "":
-		return a.adoptKnown(ctx, file, object)
-	case object.SHA256 == "":
+	case stored(file):
+		return true, nil
+	case file.Hash != "" && file.ObjectKey != "":
+		return a.adoptKnown(ctx, file)
+	case file.Mode == ingest.ModeDirect && file.Fence > 1:
 		return a.adoptParts(ctx, file)
-	default:
-		return a.adoptWhole(ctx, file, object)
 	}
-}
-
-// mayBeStored reports whether an attempt before may have made the object. Staged
-// files have hash and key in the ledger before that, others have neither.
-func mayBeStored(file ingest.File) bool {
-	if file.Hash != "" {
-		return file.ObjectKey != ""
-	}
-	return file.Fence > 1 && (file.Mode == ingest.ModeMemory || file.Mode == ingest.ModeDirect)
+	return false, nil
 }
 
 // adoptKnown records the object of a file whose hash is in the ledger.
-func (a *Activities) adoptKnown(ctx context.Context, file ingest.File, object ingest.Object) (bool, error) {
-	if !proven(file, object) {
-		return false, nil
+func (a *Activities) adoptKnown(ctx context.Context, file ingest.File) (bool, error) {
+	object, found, err := a.Objects.Head(ctx, file.Bucket, file.ObjectKey)
+	if err != nil || !found || object.Size != file.Size || !proven(file, object) {
+		return false, err
 	}
 	if file.Status != ingest.StatusUploading {
 		if err := a.reading(ctx, file); err != nil {
@@ -68,23 +53,48 @@ func proven(file ingest.File, object ingest.Object) bool {
 	return file.Checksum != "" && object.Checksum == file.Checksum
 }
 
-// adoptWhole records the object of a file that was read into memory and stored by
-// one request, which is made only after all checks have passed. The ledger has
-// nothing of it, so the object is read, a few megabytes, and compared with the
-// hash in its metadata.
-func (a *Activities) adoptWhole(ctx context.Context, file ingest.File, object ingest.Object) (bool, error) {
-	read, found, err := a.Objects.Digest(ctx, object.Bucket, object.Key)
-	if err != nil || !found || read.Size != file.Size || read.SHA256 != object.SHA256 {
-		return false, err
+// adoptLeft answers err, with which reading the source has ended. Where the file
+// is gone or replaced, an earlier attempt may have stored it by one request, which
+// is made only after all checks have passed, and have died before the ledger knew.
+// As long as the source shows the file it is read again instead: then the write
+// says whether the object holds the same.
+//
+// The ledger has nothing of the object, so it is read, at most one part, and
+// compared with the hash in its metadata.
+func (a *Activities) adoptLeft(ctx context.Context, file ingest.File, cause error) (digest string, err error) {
+	kind := ingest.KindOf(cause)
+	gone := kind == ingest.KindNotFound || kind == ingest.KindChanged
+	if !gone || file.Hash != "" || file.Fence < 2 || file.Size > a.Direct.Copier.PartSizeOf(file.Size) {
+		return "", cause
 	}
-	return a.adopt(ctx, file, object, object.SHA256)
+	object, found, err := a.leftObject(ctx, file)
+	if err != nil {
+		return "", err
+	}
+	if !found {
+		return "", cause
+	}
+	return object.SHA256, a.adopt(ctx, file, object, object.SHA256)
+}
+
+// leftObject returns the object of the file if its bytes are those of which its
+// metadata tells.
+func (a *Activities) leftObject(ctx context.Context, file ingest.File) (object ingest.Object, found bool, err error) {
+	ctx, motion := a.watchAs(ctx, watched{Total: file.Size, Yields: true})
+	defer func() { err = motion.stop(err) }()
+	object, found, err = a.Objects.Head(ctx, a.Objects.Bucket(), ingest.ObjectKey(file))
+	if err != nil || !found || object.SHA256 == "" {
+		return object, false, err
+	}
+	read, found, err := a.Objects.Digest(ctx, object.Bucket, object.Key)
+	return object, found && read.Size == file.Size && read.SHA256 == object.SHA256, err
 }
 
 // adoptParts records the object of a direct transfer in parts: its last
 // checkpoint, saved before the upload was completed, has the hash and the parts.
 func (a *Activities) adoptParts(ctx context.Context, file ingest.File) (bool, error) {
 	cp, found, err := a.Direct.Transfers.Transfer(ctx, file.UUID)
-	if err != nil || !found || cp.Offset != file.Size {
+	if err != nil || !found || cp.UploadID == "" || cp.Offset != file.Size {
 		return false, err
 	}
 	digest, ok := a.Direct.Copier.Digest(cp)
@@ -95,7 +105,7 @@ func (a *Activities) adoptParts(ctx context.Context, file ingest.File) (bool, er
 	if err != nil || object == nil {
 		return false, err
 	}
-	return a.adopt(ctx, file, *object, digest)
+	return true, a.adopt(ctx, file, *object, digest)
 }
 
 func (a *Activities) completedObject(ctx context.Context, file ingest.File, cp ingest.TransferCheckpoint, digest string) (found *ingest.Object, err error) {
@@ -111,13 +121,13 @@ func (a *Activities) completedObject(ctx context.Context, file ingest.File, cp i
 }
 
 // adopt records an object of whose transfer the ledger has nothing.
-func (a *Activities) adopt(ctx context.Context, file ingest.File, object ingest.Object, digest string) (bool, error) {
+func (a *Activities) adopt(ctx context.Context, file ingest.File, object ingest.Object, digest string) error {
 	if err := a.reading(ctx, file); err != nil {
-		return false, err
+		return err
 	}
 	a.Log.InfoContext(ctx, "found the object of an earlier attempt", "file", file.UUID, "key", object.Key)
 	fetched := ingest.Fetched{Mode: file.Mode, Size: file.Size, SHA256: digest}
-	return true, a.transferred(ctx, file, fetched, originTransfer, object)
+	return a.transferred(ctx, file, fetched, originTransfer, object)
 }
 
 // reading sets the status from which an object can be recorded.

@@ -101,7 +101,8 @@ func (a *Activities) transfer(ctx context.Context, server ingest.Server, file in
 	}
 	moved, err := a.moveDirectly(ctx, server, file, cp)
 	if err != nil {
-		return sourceGone(server, file, err)
+		_, err := a.adoptLeft(ctx, file, sourceGone(server, file, err))
+		return err
 	}
 	fetched := ingest.Fetched{Mode: ingest.ModeDirect, Size: file.Size, SHA256: moved.sha256, Took: time.Since(began)}
 	return a.transferred(ctx, file, fetched, moved.origin, moved.object)

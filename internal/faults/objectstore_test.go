@@ -3,6 +3,7 @@ package faults_test
 import (
 	"context"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -162,6 +163,30 @@ func TestFault41_SlowDown(t *testing.T) {
 			h.RequireExactlyOnce()
 		})
 	}
+}
+
+// TestFault41_StoreAwayForASmallFile: what cannot be stored is staged meanwhile,
+// because its source may be gone when the store is back.
+func TestFault41_StoreAwayForASmallFile(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	proxy := newStoreProxy(t, h)
+	proxy.harm(func(w http.ResponseWriter, r *http.Request) bool {
+		refuse(w, r, http.StatusServiceUnavailable, "ServiceUnavailable", "The store is away.")
+		return true
+	}, nil)
+	acme := h.AddServer("acme", func(s *ingest.Server) { s.Transfer = ingest.TransferAuto })
+	content := rig.Random(1000)
+	acme.Write("a.bin", content)
+	h.StartWorker()
+	scan := h.Scan()
+	staged := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.Hash != "" })
+	require.NoError(t, os.Remove(acme.Path("a.bin")))
+	proxy.harm(nil, nil)
+	h.AwaitScans(scan)
+	h.AwaitIngest(staged.UUID)
+	acme.Write("a.bin", content) // for the oracle, which compares with the source
+	h.RequireExactlyOnce()
 }
 
 // TestFault42_StoreFull keeps the store full until the file waits visibly. Its

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
+	"stevedore/workflows"
 )
 
 // storing are the ways in which an object is made, each with the last thing that
@@ -108,4 +110,60 @@ func requireAdopted(t *testing.T, h *rig.Harbour, acme *testenv.SSHD, content []
 	assert.Equal(t, rig.Digest(content), file.Hash)
 	acme.Write("a.bin", content) // for the oracle, which compares with the source
 	h.RequireExactlyOnce()
+}
+
+// TestFault72_AForeignObjectIsNotAdopted: the key holds other content of the same
+// size, with a hash of its own, when the file is stored. However often the file is
+// tried, that is a conflict as long as the source shows the file.
+func TestFault72_AForeignObjectIsNotAdopted(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		size   int
+		change func(*ingest.Server)
+	}{"memory": {100_000, nil}, "direct": {6 << 20, rig.Direct}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h, acme, _ := storedOnce(t, c.size, c.change)
+			h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+				d.Objects = &usurped{Objects: d.Objects, content: rig.Random(c.size + 1)[1:]}
+				return d
+			})
+			h.Scan()
+			file := h.Parked(acme.Path("a.bin"))
+			require.Equal(t, ingest.KindConflict, file.ErrorKind, file.ErrorMessage)
+			require.NoError(t, h.Temporal.SignalWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", workflows.UpdateRetry,
+				workflows.Decision{From: ingest.FirstStep(file.Mode), Actor: "ann", Reason: "once more"}))
+			rig.Eventually(t, func() bool {
+				errors := 0
+				for _, e := range h.Events(file.UUID) {
+					if e.Type == ingest.EventError {
+						errors++
+					}
+				}
+				return errors == 2
+			}, rig.Patience, tick, "the second try does not fail")
+			assert.Equal(t, ingest.KindConflict, h.Parked(acme.Path("a.bin")).ErrorKind)
+		})
+	}
+}
+
+// usurped is a store in which somebody else has the key just before a file is
+// stored by one request.
+type usurped struct {
+	activities.Objects
+	content []byte
+	once    sync.Once
+}
+
+func (u *usurped) PutBytes(ctx context.Context, req ingest.PutBytes) (ingest.Object, error) {
+	var err error
+	u.once.Do(func() {
+		theirs := req
+		theirs.Body, theirs.SHA256 = u.content, rig.Digest(u.content)
+		_, err = u.Objects.PutBytes(ctx, theirs)
+	})
+	if err != nil {
+		return ingest.Object{}, err
+	}
+	return u.Objects.PutBytes(ctx, req)
 }

@@ -105,7 +105,7 @@ func (s *Store) tryWhole(ctx context.Context) (abilities, error) {
 		if err := pause(ctx, try); err != nil {
 			return able, err
 		}
-		stored, err := s.createProbe(ctx, able)
+		stored, err := s.createProbe(ctx, &able)
 		switch {
 		case err == nil:
 			created = true
@@ -133,17 +133,18 @@ func (s *Store) tryWhole(ctx context.Context) (abilities, error) {
 }
 
 // comparesWhole sends an object whose checksum is wrong. A store that takes it
-// keeps checksums and does not compare them.
+// keeps checksums and does not compare them; one that answers anything but a bad
+// request does not take such objects from us. Neither gets them.
 func (s *Store) comparesWhole(ctx context.Context) (abilities, error) {
 	_, err := s.sendWhole(ctx, ingest.PutBytes{Key: damagedKey, Body: probeBody}, wrongChecksum)
 	switch {
 	case err == nil:
 		s.remove(ctx, damagedKey)
 		return abilities{}, nil
-	case raced(err): // taken before, by a store that does not let us remove it
-		return abilities{}, nil
 	case refusesRequest(err):
 		return abilities{checksums: true}, nil
+	case declined(err):
+		return abilities{}, nil
 	}
 	return abilities{}, s.explain(ctx, err, "write object "+damagedKey)
 }
@@ -173,14 +174,15 @@ func pause(ctx context.Context, try int) error {
 }
 
 // createProbe writes the probe unless it exists. Stores that refuse the header
-// of a checksum get the object without.
-func (s *Store) createProbe(ctx context.Context, able abilities) (minio.UploadInfo, error) {
+// of a checksum get the object without, and able says so.
+func (s *Store) createProbe(ctx context.Context, able *abilities) (minio.UploadInfo, error) {
 	req := ingest.PutBytes{Key: probeKey, Body: probeBody, SHA256: probeSHA256}
 	if able.checksums {
 		stored, err := s.sendWhole(ctx, req, probeChecksum)
-		if err == nil || !refusesRequest(err) {
+		if err == nil || raced(err) || !declined(err) {
 			return stored, err
 		}
+		able.checksums = false
 	}
 	return s.sendWhole(ctx, req, "")
 }
@@ -197,7 +199,7 @@ func (s *Store) tryParts(ctx context.Context) (abilities, error) {
 		if err := pause(ctx, try); err != nil {
 			return abilities{}, err
 		}
-		if _, err := s.createProbe(ctx, whole); err != nil && !raced(err) {
+		if _, err := s.createProbe(ctx, &whole); err != nil && !raced(err) {
 			return abilities{}, s.explain(ctx, err, "write object "+probeKey)
 		}
 		for _, able := range []abilities{{checksums: true}, {}} {
@@ -224,7 +226,7 @@ func (s *Store) tryUpload(ctx context.Context, able abilities) (fits, once bool,
 	if able.checksums {
 		_, err := s.putPart(ctx, probeKey, id, part{number: probePart, body: probeBody, sha256: wrongSum}, able)
 		if err == nil || !refusesRequest(err) {
-			return false, false, err
+			return false, false, unlessRefused(err, able)
 		}
 	}
 	good := partOf(probePart, probeBody)
@@ -241,7 +243,7 @@ func (s *Store) tryUpload(ctx context.Context, able abilities) (fits, once bool,
 
 // unlessRefused returns nil instead of an error that may be due to the checksum.
 func unlessRefused(err error, able abilities) error {
-	if able.checksums && err != nil && refusesRequest(err) {
+	if able.checksums && err != nil && declined(err) {
 		return nil
 	}
 	return err
@@ -252,14 +254,17 @@ func (s *Store) remove(ctx context.Context, key string) {
 	_ = s.core.RemoveObject(context.WithoutCancel(ctx), s.bucket, key, minio.RemoveObjectOptions{})
 }
 
-// refusesRequest reports whether the store does not take a request as it is, so
-// that it may be worth another try with less in it.
+// refusesRequest reports whether the store finds the request bad.
 func refusesRequest(err error) bool {
-	switch minio.ToErrorResponse(err).StatusCode {
-	case http.StatusBadRequest, http.StatusNotImplemented:
-		return true
-	}
-	return false
+	return minio.ToErrorResponse(err).StatusCode == http.StatusBadRequest
+}
+
+// declined reports whether the store has answered that it does not take the
+// request, for whatever reason: it may be worth another try with less in it, whose
+// answer says more.
+func declined(err error) bool {
+	code := minio.ToErrorResponse(err).StatusCode
+	return code >= 400 && code < 500 && code != http.StatusTooManyRequests && code != http.StatusRequestTimeout || code == http.StatusNotImplemented
 }
 
 // unfit is the error for a store that would replace objects. It is transient:

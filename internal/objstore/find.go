@@ -37,11 +37,15 @@ func (s *Store) find(ctx context.Context, want content) (*ingest.Object, error) 
 		return nil, err
 	}
 	if !same {
-		return nil, ingest.Errorf(ingest.KindConflict,
-			"object %s in bucket %s holds other content (%d bytes, sha256 %q; expected %d bytes, sha256 %q): it was left unchanged; find out who wrote it, then remove it and retry, or skip the file",
-			want.key, s.bucket, object.Size, object.SHA256, want.size, want.sha256)
+		return nil, s.conflict(want, object)
 	}
 	return &object, nil
+}
+
+func (s *Store) conflict(want content, object ingest.Object) error {
+	return ingest.Errorf(ingest.KindConflict,
+		"object %s in bucket %s holds other content (%d bytes, sha256 %q; expected %d bytes, sha256 %q): it was left unchanged; find out who wrote it, then remove it and retry, or skip the file",
+		want.key, s.bucket, object.Size, object.SHA256, want.size, want.sha256)
 }
 
 // same reports whether the object holds the content. The cheapest proof that

@@ -71,7 +71,7 @@ func (w *writer) openUpload(ctx context.Context) (upload, error) {
 	if err != nil {
 		return upload{}, err
 	}
-	found, err := w.resume(ctx)
+	found, err := w.resume(ctx, able)
 	if err != nil || found.id != "" {
 		return found, err
 	}
@@ -81,8 +81,9 @@ func (w *writer) openUpload(ctx context.Context) (upload, error) {
 
 // resume returns the oldest unfinished upload of the key that has parts. The id
 // is empty when there is none: an upload without parts saves nothing, and may
-// carry another content's metadata.
-func (w *writer) resume(ctx context.Context) (upload, error) {
+// carry another content's metadata. One with checksums is not for a store that
+// does not compare them: its parts would be sent with nothing else.
+func (w *writer) resume(ctx context.Context, may abilities) (upload, error) {
 	uploads, err := w.unfinished(ctx, w.req.Key)
 	if err != nil {
 		return upload{}, err
@@ -95,7 +96,7 @@ func (w *writer) resume(ctx context.Context) (upload, error) {
 		if err != nil {
 			return upload{}, err
 		}
-		if len(present) > 0 {
+		if len(present) > 0 && (may.checksums || !able.checksums) {
 			return upload{id: open.UploadID, able: able, present: present}, nil
 		}
 	}

@@ -76,12 +76,29 @@ func (s *Store) putWhole(ctx context.Context, req ingest.PutBytes, able abilitie
 	if err != nil {
 		return ingest.Object{}, s.explain(ctx, err, "write object "+req.Key)
 	}
-	if stored.ChecksumSHA256 != checksum {
+	switch {
+	case stored.ChecksumSHA256 == checksum:
+	case able.checksums:
+		return s.proveBytes(ctx, contentOf(req))
+	default:
 		return s.prove(ctx, contentOf(req))
 	}
 	return ingest.Object{
 		Bucket: s.bucket, Key: req.Key, Size: int64(len(req.Body)), SHA256: req.SHA256, ETag: stored.ETag, Checksum: checksum,
 	}, nil
+}
+
+// proveBytes reads an object back that was sent with nothing but a checksum to a
+// store that then did not return it: it is not the store that was tried.
+func (s *Store) proveBytes(ctx context.Context, want content) (ingest.Object, error) {
+	read, found, err := s.read(ctx, s.bucket, want.key, want.moved)
+	switch {
+	case err != nil:
+		return ingest.Object{}, err
+	case found && (read.Size != want.size || read.SHA256 != want.sha256):
+		return ingest.Object{}, s.conflict(want, read)
+	}
+	return s.prove(ctx, want)
 }
 
 // sendWhole makes the request. A checksum stands in a header that is signed, so

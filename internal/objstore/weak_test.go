@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/minio/minio-go/v7/pkg/signer"
@@ -34,6 +35,10 @@ type weak struct {
 	only func(*http.Request) bool
 	// blind: it takes the checksum of what arrives, whatever the client's was.
 	blind bool
+	// signed: it takes no objects whose body is not signed.
+	signed bool
+	// damages, may be nil, says in which requests it flips a bit.
+	damages func(*http.Request) bool
 	// silent: it returns no checksums.
 	silent bool
 	// minPart is its smallest part in bytes; 0 is S3's.
@@ -56,6 +61,9 @@ func (w weak) start(t *testing.T) (*objstore.Store, testenv.S3) {
 			for _, name := range slices.Concat(w.drop, []string{"Authorization"}) {
 				r.Out.Header.Del(name)
 			}
+			if w.damages != nil && w.damages(r.In) {
+				flip(t, r.Out)
+			}
 			if w.blind && r.In.Header.Get("x-amz-checksum-sha256") != "" {
 				takeAnyChecksum(t, r.Out)
 			}
@@ -68,6 +76,12 @@ func (w weak) start(t *testing.T) (*objstore.Store, testenv.S3) {
 		ModifyResponse: w.answer,
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if w.signed && r.Method == http.MethodPut && r.Header.Get("x-amz-content-sha256") == "UNSIGNED-PAYLOAD" {
+			_, _ = io.Copy(io.Discard, r.Body)
+			rw.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(rw, "<Error><Code>AccessDenied</Code><Message>bodies must be signed</Message></Error>")
+			return
+		}
 		for _, name := range w.deaf {
 			if r.Header.Get(name) != "" {
 				_, _ = io.Copy(io.Discard, r.Body)
@@ -99,6 +113,39 @@ func takeAnyChecksum(t *testing.T, r *http.Request) {
 	sum := sha256.Sum256(body)
 	r.Header.Set("x-amz-checksum-sha256", base64.StdEncoding.EncodeToString(sum[:]))
 	r.Body = io.NopCloser(bytes.NewReader(body))
+}
+
+func flip(t *testing.T, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	assert.NoError(t, err)
+	body[len(body)/2] ^= 1
+	r.Body = io.NopCloser(bytes.NewReader(body))
+}
+
+// A store that no longer does what it did when it was tried is read back.
+func TestStoreThatChangesItsWays(t *testing.T) {
+	t.Parallel()
+	for name, damaged := range map[string]bool{"takes what was sent": false, "takes other bytes": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var changed atomic.Bool
+			write := func(r *http.Request) bool { return changed.Load() && r.Method == http.MethodPut }
+			store, s3 := weak{
+				drop: []string{"x-amz-checksum-sha256"}, only: write,
+				damages: func(r *http.Request) bool { return damaged && write(r) },
+			}.start(t)
+			require.NoError(t, store.Ping(t.Context()))
+			changed.Store(true)
+			req := small(t, 1000, 3)
+			object, err := store.PutBytes(t.Context(), req)
+			if damaged {
+				require.Equal(t, ingest.KindConflict, ingest.KindOf(err), "%v", err)
+				return
+			}
+			require.NoError(t, err)
+			requireObject(t, store, s3, object, req.Body)
+		})
+	}
 }
 
 func region(s3 testenv.S3) string {
@@ -135,9 +182,10 @@ func (w weak) answer(resp *http.Response) error {
 func TestStoreWithoutChecksums(t *testing.T) {
 	t.Parallel()
 	for name, w := range map[string]weak{
-		"ignores them":  {drop: []string{"x-amz-checksum-sha256", "x-amz-checksum-algorithm"}, silent: true},
-		"compares none": {blind: true},
-		"refuses them":  {drop: []string{"Authorization"}, deaf: []string{"x-amz-checksum-sha256", "x-amz-checksum-algorithm"}, silent: true},
+		"ignores them":     {drop: []string{"x-amz-checksum-sha256", "x-amz-checksum-algorithm"}, silent: true},
+		"compares none":    {blind: true},
+		"wants signatures": {drop: []string{"Authorization"}, signed: true},
+		"refuses them":     {drop: []string{"Authorization"}, deaf: []string{"x-amz-checksum-sha256", "x-amz-checksum-algorithm"}, silent: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
