@@ -65,10 +65,13 @@ func (s S3) create(t testing.TB) S3 {
 	return s
 }
 
+// removePatience is enough for a bucket of 100,000 objects.
+const removePatience = 10 * time.Minute
+
 // remove empties the bucket, unfinished uploads included, and removes it. A
 // bucket that the test removed itself is fine.
 func (s S3) remove() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), removePatience)
 	defer cancel()
 	if exists, err := s.Core.BucketExists(ctx, s.Bucket); err != nil || !exists {
 		return err
