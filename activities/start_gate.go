@@ -7,7 +7,7 @@ import (
 )
 
 // startsFirst bounds how long a listing within a workflow task waits for the
-// starts of a pass. With tryLimit it stays below the 8 s after which the SDK
+// starts of a pass. With TryLimit it stays below the 8 s after which the SDK
 // extends the workflow task, which costs history events.
 const startsFirst = 4 * time.Second
 

@@ -53,7 +53,7 @@ func proven(file ingest.File, object ingest.Object) bool {
 	return file.Checksum != "" && object.Checksum == file.Checksum
 }
 
-// adoptLeft answers err, with which reading the source has ended. Where the file
+// adoptLeft answers cause, with which reading the source has ended. Where the file
 // is gone or replaced, an earlier attempt may have stored it by one request, which
 // is made only after all checks have passed, and have died before the ledger knew.
 // As long as the source shows the file it is read again instead: then the write

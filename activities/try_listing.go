@@ -19,8 +19,8 @@ const TypeNotThrough = "not_through"
 const (
 	// defaultTryLimit is well below the time-out of a workflow task, 10 s.
 	defaultTryLimit = 3 * time.Second
-	// slowListing: one that last took more than this part of the limit, a second, is
-	// not tried within a workflow task.
+	// slowListing: a server whose last listing took more than the limit divided by
+	// this, a second, is not tried within a workflow task.
 	slowListing = 3
 	// triesAtOnce bounds the listings within workflow tasks that compete for the
 	// processor: a pass starts a thousand in a few seconds.
@@ -60,16 +60,15 @@ func (a *Activities) TryListing(ctx context.Context, in ListServerFilesInput) (L
 		return ListServerFilesResult{}, notThrough(Leftover{})
 	}
 	defer endTurn()
-	tryLimit := a.tryLimit()
 	began := time.Now()
-	listing, cancel := context.WithTimeout(ctx, tryLimit)
+	ctx, cancel := context.WithTimeout(ctx, a.tryLimit())
 	defer cancel()
-	result, err := a.list(listing, server, in)
+	result, err := a.list(ctx, server, in)
 	if err != nil && !ingest.KindOf(err).Permanent() {
 		return ListServerFilesResult{}, notThrough(result.leftover(nil))
 	}
 	finish := scanResult(server, in, result, err)
-	if finishErr := a.recordTry(listing, finish, began); finishErr != nil {
+	if finishErr := a.recordTry(ctx, finish, began); finishErr != nil {
 		return ListServerFilesResult{}, notThrough(result.leftover(finish.Failure))
 	}
 	if err != nil { // the SDK logs failures of ordinary activities only

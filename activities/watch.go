@@ -17,8 +17,8 @@ import (
 // people who watch. Workers pass on every report.
 const HeartbeatEvery = 2 * time.Second
 
-// sparseEvery is how often steps without progress report that nobody watches, such
-// as listings of silent servers. Each report is a write of Temporal to its database.
+// sparseEvery is how often steps without progress report that no person watches,
+// such as listings of silent servers. Each report is a write of Temporal to its database.
 const sparseEvery = 10 * time.Second
 
 // Progress is what a long step reports in its heartbeats.

@@ -127,13 +127,7 @@ func killParked(t *testing.T, point string, size int, change func(*ingest.Server
 	}
 	h.AwaitScans(scan())
 	h.AwaitIngest(h.Completed(acme.Path("a.bin")).UUID)
-	decisions := 0
-	for _, e := range h.Events(parked.UUID) {
-		if e.Type == ingest.EventOperatorAction {
-			decisions++
-		}
-	}
-	assert.Equal(t, 1, decisions, "the decision is on record once")
+	assert.Equal(t, 1, rig.Count(h.Events(parked.UUID), ingest.EventOperatorAction), "the decision is on record once")
 	h.RequireExactlyOnce()
 }
 

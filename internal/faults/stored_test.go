@@ -133,15 +133,7 @@ func TestFault72_AForeignObjectIsNotAdopted(t *testing.T) {
 			require.Equal(t, ingest.KindConflict, file.ErrorKind, file.ErrorMessage)
 			require.NoError(t, h.Temporal.SignalWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", workflows.UpdateRetry,
 				workflows.Decision{From: ingest.FirstStep(file.Mode), Actor: "ann", Reason: "once more"}))
-			rig.Eventually(t, func() bool {
-				errors := 0
-				for _, e := range h.Events(file.UUID) {
-					if e.Type == ingest.EventError {
-						errors++
-					}
-				}
-				return errors == 2
-			}, rig.Patience, tick, "the second try does not fail")
+			rig.Eventually(t, func() bool { return rig.Count(h.Events(file.UUID), ingest.EventError) == 2 }, rig.Patience, tick, "the second try does not fail")
 			assert.Equal(t, ingest.KindConflict, h.Parked(acme.Path("a.bin")).ErrorKind)
 		})
 	}

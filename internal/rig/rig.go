@@ -282,6 +282,16 @@ func LastDetail(events []ingest.StoredEvent, of ingest.EventType, key string) an
 	return Detail(backwards, of, key)
 }
 
+// Count returns how many of the events are of the type.
+func Count(events []ingest.StoredEvent, of ingest.EventType) (n int) {
+	for _, e := range events {
+		if e.Type == of {
+			n++
+		}
+	}
+	return n
+}
+
 // Detail returns one detail of the first event of the type, or nil.
 func Detail(events []ingest.StoredEvent, of ingest.EventType, key string) any {
 	for _, e := range events {

@@ -145,13 +145,11 @@ func versionColumns(entries []entry) (paths [][]byte, sizes []int64, mtimes []ti
 
 func columnsOf(serverUUID string, entries []entry) columns {
 	var c columns
+	c.paths, c.sizes, c.mtimes = versionColumns(entries)
 	for _, e := range entries {
 		c.ids = append(c.ids, e.id)
 		c.waits = append(c.waits, cleanText(e.WaitsFor))
 		c.uuids = append(c.uuids, versionUUID(serverUUID, e))
-		c.sizes = append(c.sizes, e.Size)
-		c.mtimes = append(c.mtimes, e.ModTime)
-		c.paths = append(c.paths, []byte(e.Path))
 		c.sidecars = append(c.sidecars, []byte(e.Sidecar))
 		c.displays = append(c.displays, ingest.DisplayPath(e.Path))
 		c.filenames = append(c.filenames, ingest.DisplayPath(baseName(e.Path)))

@@ -319,7 +319,7 @@ func TestListingsAtOnceLeaveOneRowEach(t *testing.T) {
 	assert.Equal(t, n, events)
 }
 
-// TestAnUnchangedListingIsOnlyRead: it waits for nobody and writes nothing.
+// TestAnUnchangedListingIsOnlyRead: it waits for no lock and writes nothing.
 func TestAnUnchangedListingIsOnlyRead(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -46,13 +46,11 @@ func Temporal(t testing.TB) (c client.Client, taskQueue string) {
 	return c, "test-" + strings.ToLower(rand.Text())
 }
 
-// addSearchAttributes asks again as long as the server is too busy to answer.
-// Adding what is there already is fine: tests of several processes race here.
+// addSearchAttributes adds what may be there already: tests of several processes
+// race here.
 func addSearchAttributes(ctx context.Context, t testing.TB, c client.Client) {
 	t.Helper()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	insist(ctx, t, "add search attributes", func() error {
 		_, err := c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
 			Namespace: client.DefaultNamespace,
 			SearchAttributes: map[string]enumspb.IndexedValueType{
@@ -61,15 +59,11 @@ func addSearchAttributes(ctx context.Context, t testing.TB, c client.Client) {
 				ingest.SearchSize:   enumspb.INDEXED_VALUE_TYPE_INT,
 			},
 		})
-		if err == nil || strings.Contains(err.Error(), "already exist") {
-			return
+		if err != nil && strings.Contains(err.Error(), "already exist") {
+			return nil
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("add search attributes: %v", err)
-		}
-	}
+		return err
+	})
 }
 
 // TemporalNamespace returns a client of a namespace of the test's own, for what
@@ -90,38 +84,40 @@ func TemporalNamespace(t testing.TB) (c client.Client, namespace string) {
 	t.Cleanup(c.Close)
 	registerNamespace(ctx, t, c, namespace)
 	// Temporal's services learn of a namespace one after another.
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	insist(ctx, t, "use namespace "+namespace, func() error {
 		_, err := c.DescribeTaskQueue(ctx, ingest.TaskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW)
-		if err == nil {
-			return c, namespace
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("namespace %s is not usable: %v", namespace, err)
-		}
-	}
+		return err
+	})
+	return c, namespace
 }
 
-// registerNamespace asks again as long as the server is too busy to answer.
 func registerNamespace(ctx context.Context, t testing.TB, c client.Client, namespace string) {
+	t.Helper()
+	insist(ctx, t, "register namespace "+namespace, func() error {
+		_, err := c.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
+			Namespace: namespace, WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
+		})
+		if exists := (*serviceerror.NamespaceAlreadyExists)(nil); errors.As(err, &exists) {
+			return nil // an answer was lost
+		}
+		return err
+	})
+}
+
+// insist asks again as long as the server is too busy to answer.
+func insist(ctx context.Context, t testing.TB, what string, ask func() error) {
 	t.Helper()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		_, err := c.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
-			Namespace: namespace, WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
-		})
-		var exists *serviceerror.NamespaceAlreadyExists // an answer was lost
-		if err == nil || errors.As(err, &exists) {
+		err := ask()
+		if err == nil {
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("register namespace %s: %v", namespace, err)
+			t.Fatalf("%s: %v", what, err)
 		}
 	}
 }

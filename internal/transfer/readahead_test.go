@@ -101,7 +101,7 @@ func TestASmallFileIsReadWhileLargeOnesHoldEverything(t *testing.T) {
 	var got []byte
 	want := content(5*aheadChunk + 3)
 	small := reading(r, want)
-	require.Len(t, small.outstanding, minWindow, "it waits for nobody")
+	require.Len(t, small.outstanding, minWindow, "it waits for no other")
 	for readOne(t, small, &got) {
 		require.LessOrEqual(t, len(small.outstanding), minWindow)
 	}
