@@ -118,8 +118,9 @@ func (d *driver) fixtures() map[string]func() any {
 		"fingerprint": is(b.prober.presented.Fingerprint), "host_keys": is([]any{b.prober.presented.KeyLine}),
 		"host": is("sftp.example.com"), "username": is("u"), "password": is("p"), "private_key": is(nil), "root_path": is("/out"),
 		"include": is([]any{"**/*.csv"}), "exclude": is([]any{"*.tmp"}), "after_ingest": is("move:/done"), "done_marker": is("*.done"),
+		"in_progress_names": is([]any{"default", "*.wip"}), "proxy": is("socks5://proxy.example:1080"), "jump": is(""),
 	}
-	for _, duration := range []string{"settle", "scan_interval", "min_age", "sidecar_wait"} {
+	for _, duration := range []string{"settle", "scan_interval", "min_age", "sidecar_wait", "connect_timeout", "login_timeout", "answer_timeout"} {
 		known[duration] = is("10s")
 	}
 	return known

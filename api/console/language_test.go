@@ -68,6 +68,11 @@ func used(t *testing.T) map[string]bool {
 	for _, name := range partNames {
 		keys[name] = true
 	}
+	for _, info := range ingest.OptionTable {
+		for _, word := range append([]string{info.Label, info.Help}, info.Choices...) {
+			keys[word] = true
+		}
+	}
 	for _, word := range []string{
 		"paused", "suspended", "host key not approved", "late", "last scan failed", "not scanned yet", "in order",
 		"there", "differs", "not compared", "revoked", "expired", "valid", "failed", "completed, no differences", "completed, with differences", "missing", "extra", "wrong", "rename", "overwrite", "keep", "%d min", "%d h", "%d s", "%d files requeued", "%d workflows started again",

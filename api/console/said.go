@@ -171,6 +171,11 @@ var fieldWords = map[string]string{
 // field is what is wrong with a field of a form.
 func (v *view) field(wrong ingest.FieldError) said {
 	word := fieldWords[wrong.Field]
+	for _, info := range ingest.OptionTable {
+		if info.Field == wrong.Field {
+			word = info.Help
+		}
+	}
 	if word == "" {
 		word = kindWords[ingest.KindInvalid]
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,7 +33,7 @@ func (f serverForm) checked(field string) bool { return f.values.Get(field) != "
 // rest is what is wrong with no field of the form.
 func (f serverForm) rest() (list []said) {
 	for field, problems := range f.wrong {
-		if !slices.Contains(formFields, field) {
+		if !slices.Contains(formFields, field) && !isOption(field) {
 			list = append(list, problems...)
 		}
 	}
@@ -44,6 +45,22 @@ func (f serverForm) rest() (list []said) {
 var formFields = []string{
 	"name", "host", "port", "username", "password", "private_key", "host_keys", "root_path", "include", "exclude", "max_parallel",
 	"settle", "scan_interval", "transfer", "after_ingest", "on_collision", "min_age", "done_marker", "sidecar_wait", "max_depth",
+}
+
+func isOption(field string) bool {
+	return slices.ContainsFunc(ingest.OptionTable, func(info ingest.OptionInfo) bool { return info.Field == field })
+}
+
+// optionsOpen reports whether any of the options is set or wrong: then they are
+// not folded away.
+func (f serverForm) optionsOpen() bool {
+	var typed, defaults ingest.Options
+	for _, info := range ingest.OptionTable {
+		if len(f.wrong[info.Field]) > 0 || info.SetText(&typed, f.value(info.Field)) != nil {
+			return true
+		}
+	}
+	return !reflect.DeepEqual(typed, defaults)
 }
 
 func (c *Console) newServer(_ *http.Request, v *view) (answer, error) {
@@ -74,6 +91,14 @@ func valuesOf(s ingest.Server) url.Values {
 		"scan_interval": {s.ScanInterval.String()}, "transfer": {string(s.Transfer)}, "after_ingest": {string(s.AfterIngest)}, "on_collision": {string(s.OnCollision)},
 		"min_age": {s.MinAge.String()}, "done_marker": {s.DoneMarker}, "sidecar_wait": {s.SidecarWait.String()},
 		"max_depth": {strconv.Itoa(s.MaxDepth)},
+	}
+	for _, info := range ingest.OptionTable {
+		switch text := info.Text(s.Options); {
+		case !info.Switch():
+			values.Set(info.Field, text)
+		case info.IsSet(s.Options):
+			values.Set(info.Field, "true")
+		}
 	}
 	for field, on := range map[string]bool{"read_once": s.ReadOnce, "legacy_algorithms": s.LegacyAlgorithms} {
 		if on {
@@ -107,7 +132,14 @@ func (f *serverForm) read(v *view) func(*ingest.Server) {
 	port, parallel, depth := number("port"), number("max_parallel"), number("max_depth")
 	settle, interval := duration("settle", -1), duration("scan_interval", 0)
 	age, wait := duration("min_age", 0), duration("sidecar_wait", 0)
+	var options ingest.Options
+	for _, info := range ingest.OptionTable {
+		if err := info.SetText(&options, f.value(info.Field)); err != nil {
+			f.wrong[info.Field] = append(f.wrong[info.Field], v.line(v.T(info.Help), err.Error()))
+		}
+	}
 	return func(s *ingest.Server) {
+		s.Options = options
 		s.Name, s.Host, s.Username = strings.TrimSpace(f.value("name")), strings.TrimSpace(f.value("host")), f.value("username")
 		s.Port, s.MaxParallel, s.MaxDepth = port, parallel, depth
 		s.HostKeys, s.Include, s.Exclude = lines(f.value("host_keys")), lines(f.value("include")), lines(f.value("exclude"))

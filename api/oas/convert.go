@@ -2,6 +2,7 @@ package oas
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"time"
 
 	"stevedore/internal/admin"
@@ -59,7 +60,7 @@ func FromServer(s ingest.Server) Server {
 	for _, line := range s.HostKeys {
 		keys = append(keys, HostKey{Key: line, Fingerprint: admin.Fingerprint(line)})
 	}
-	return Server{
+	shown := Server{
 		ServerUUID: s.UUID, Name: s.Name, Host: s.Host, Port: s.Port, Username: s.Username,
 		HasPassword: len(s.PasswordEncrypted) > 0, HasPrivateKey: len(s.PrivateKeyEncrypted) > 0,
 		HostKeys: keys, RootPath: s.RootPath, Include: orEmpty(s.Include), Exclude: orEmpty(s.Exclude),
@@ -69,6 +70,9 @@ func FromServer(s ingest.Server) Server {
 		LastError: orNull(s.LastError), LastScanAt: timeOrNull(s.LastScanAt),
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 	}
+	encoded, _ := json.Marshal(s.Options.Values()) // texts, numbers and switches: cannot fail
+	_ = json.Unmarshal(encoded, &shown)            // the same names; a test compares them
+	return shown
 }
 
 // FromEvent returns an event as the API shows it.

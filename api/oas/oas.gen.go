@@ -228,6 +228,45 @@ func (e ScanState) Valid() bool {
 	}
 }
 
+// Defines values for ServerSettingsCompanions.
+const (
+	Follow ServerSettingsCompanions = "follow"
+	Stay   ServerSettingsCompanions = "stay"
+)
+
+// Valid indicates whether the value is a known member of the ServerSettingsCompanions enum.
+func (e ServerSettingsCompanions) Valid() bool {
+	switch e {
+	case Follow:
+		return true
+	case Stay:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServerSettingsIdentity.
+const (
+	IdentitySize     ServerSettingsIdentity = "size"
+	IdentitySizeHash ServerSettingsIdentity = "size+hash"
+	IdentitySizeTime ServerSettingsIdentity = "size+mtime"
+)
+
+// Valid indicates whether the value is a known member of the ServerSettingsIdentity enum.
+func (e ServerSettingsIdentity) Valid() bool {
+	switch e {
+	case IdentitySize:
+		return true
+	case IdentitySizeHash:
+		return true
+	case IdentitySizeTime:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ServerSettingsOnCollision.
 const (
 	Keep      ServerSettingsOnCollision = "keep"
@@ -243,6 +282,24 @@ func (e ServerSettingsOnCollision) Valid() bool {
 	case Overwrite:
 		return true
 	case Rename:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServerSettingsResent.
+const (
+	Deliver ServerSettingsResent = "deliver"
+	Show    ServerSettingsResent = "show"
+)
+
+// Valid indicates whether the value is a known member of the ServerSettingsResent enum.
+func (e ServerSettingsResent) Valid() bool {
+	switch e {
+	case Deliver:
+		return true
+	case Show:
 		return true
 	default:
 		return false
@@ -997,45 +1054,97 @@ type ScanState string
 // Server defines model for Server.
 type Server struct {
 	// AfterIngest keep, delete or move:/dir
-	AfterIngest string    `json:"after_ingest"`
-	CreatedAt   time.Time `json:"created_at"`
-	DoneMarker  string    `json:"done_marker"`
+	AfterIngest string `json:"after_ingest"`
+
+	// AnswerTimeout How long the server may bring nothing; 0s takes the worker's.
+	//
+	// Example: 0s
+	AnswerTimeout string `json:"answer_timeout"`
+
+	// Companions What done-marker and checksum file do when their file is deleted or moved; default follow.
+	Companions string `json:"companions"`
+
+	// ConnectTimeout For the TCP connection; 0s takes the worker's.
+	//
+	// Example: 0s
+	ConnectTimeout string    `json:"connect_timeout"`
+	CreatedAt      time.Time `json:"created_at"`
+	DoneMarker     string    `json:"done_marker"`
 
 	// Exclude Globs; they win over include.
 	Exclude []string `json:"exclude"`
+
+	// FollowLinks Take files behind symbolic links that stay below the root folder.
+	FollowLinks bool `json:"follow_links"`
 
 	// HasPassword A password is stored. It is never shown.
 	HasPassword bool `json:"has_password"`
 
 	// HasPrivateKey A private key is stored. It is never shown.
-	HasPrivateKey bool   `json:"has_private_key"`
-	Host          string `json:"host"`
+	HasPrivateKey bool `json:"has_private_key"`
+
+	// HoldChanges If more known files than this look new in one listing, they wait for an operator; 0 means 100, -1 never.
+	HoldChanges int    `json:"hold_changes"`
+	Host        string `json:"host"`
 
 	// HostKeys The pinned keys; a server without one is never logged in to.
 	HostKeys []HostKey `json:"host_keys"`
+
+	// Identity What makes a version of a file; default size+mtime.
+	Identity string `json:"identity"`
+
+	// InProgressNames Globs for names of files that are still being written, which are not taken.
+	// `default` stands for those of common clients; an empty list means none.
+	InProgressNames []string `json:"in_progress_names"`
 
 	// Include Globs; empty takes all.
 	Include []string `json:"include"`
 
 	// IsActive The operator's switch.
-	IsActive         bool       `json:"is_active"`
+	IsActive bool `json:"is_active"`
+
+	// Jump Name of another server, through which this one is reached; empty: none.
+	Jump             string     `json:"jump"`
 	LastError        *string    `json:"last_error"`
 	LastScanAt       *time.Time `json:"last_scan_at"`
 	LegacyAlgorithms bool       `json:"legacy_algorithms"`
-	MaxDepth         int        `json:"max_depth"`
+
+	// LoginTimeout From the first byte to the ready SFTP channel; 0s takes the worker's.
+	//
+	// Example: 0s
+	LoginTimeout string `json:"login_timeout"`
+
+	// MaxConnections One worker's connections, which listings and transfers share; 0: no limit of its own.
+	MaxConnections int `json:"max_connections"`
+	MaxDepth       int `json:"max_depth"`
 
 	// MaxParallel Files in flight at most.
 	MaxParallel int `json:"max_parallel"`
 
+	// MaxReads Outstanding read requests of one file; 0: as many as the server bears.
+	MaxReads int `json:"max_reads"`
+
 	// MinAge Example: 0s
 	MinAge string `json:"min_age"`
-	Name   string `json:"name"`
+
+	// MinRate Bytes per second; a slower transfer gives its place to others. 0: any.
+	MinRate int64 `json:"min_rate"`
+
+	// MinSize Bytes; a smaller file counts as still being written.
+	MinSize int64  `json:"min_size"`
+	Name    string `json:"name"`
 
 	// OnCollision rename, overwrite or keep
 	OnCollision string `json:"on_collision"`
 	Port        int    `json:"port"`
-	ReadOnce    bool   `json:"read_once"`
-	RootPath    string `json:"root_path"`
+
+	// Proxy socks5://host:port or http://host:port; empty: none.
+	Proxy    string `json:"proxy"`
+	ReadOnce bool   `json:"read_once"`
+
+	// Resent A file that is there again, unchanged, after it was deleted or moved: it is shown, or delivered again; default show.
+	Resent   string `json:"resent"`
+	RootPath string `json:"root_path"`
 
 	// ScanInterval Example: 1m0s
 	ScanInterval string `json:"scan_interval"`
@@ -1102,11 +1211,30 @@ type ServerSettings struct {
 	// AfterIngest keep, delete or move:/dir; default keep.
 	AfterIngest *string `json:"after_ingest,omitempty"`
 
+	// AnswerTimeout How long the server may bring nothing; 0s takes the worker's.
+	//
+	// Example: 0s
+	AnswerTimeout *string `json:"answer_timeout,omitempty"`
+
+	// Companions What done-marker and checksum file do when their file is deleted or moved; default follow.
+	Companions *ServerSettingsCompanions `json:"companions,omitempty"`
+
+	// ConnectTimeout For the TCP connection; 0s takes the worker's.
+	//
+	// Example: 0s
+	ConnectTimeout *string `json:"connect_timeout,omitempty"`
+
 	// DoneMarker A file is taken only once this file is beside it; `*` is its name.
 	DoneMarker *string `json:"done_marker,omitempty"`
 
 	// Exclude Globs; they win over include.
 	Exclude *[]string `json:"exclude,omitempty"`
+
+	// FollowLinks Take files behind symbolic links that stay below the root folder.
+	FollowLinks *bool `json:"follow_links,omitempty"`
+
+	// HoldChanges If more known files than this look new in one listing, they wait for an operator; 0 means 100, -1 never.
+	HoldChanges *int `json:"hold_changes,omitempty"`
 
 	// Host DNS name or IP address.
 	Host *string `json:"host,omitempty"`
@@ -1114,17 +1242,44 @@ type ServerSettings struct {
 	// HostKeys Pinned keys; they replace those that are there.
 	HostKeys *[]string `json:"host_keys,omitempty"`
 
+	// Identity What makes a version of a file; default size+mtime.
+	Identity *ServerSettingsIdentity `json:"identity,omitempty"`
+
+	// InProgressNames Globs for names of files that are still being written, which are not taken.
+	// `default` stands for those of common clients; an empty list means none.
+	InProgressNames *[]string `json:"in_progress_names,omitempty"`
+
 	// Include Globs; empty takes all.
-	Include          *[]string `json:"include,omitempty"`
-	LegacyAlgorithms *bool     `json:"legacy_algorithms,omitempty"`
-	MaxDepth         *int      `json:"max_depth,omitempty"`
+	Include *[]string `json:"include,omitempty"`
+
+	// Jump Name of another server, through which this one is reached; empty: none.
+	Jump             *string `json:"jump,omitempty"`
+	LegacyAlgorithms *bool   `json:"legacy_algorithms,omitempty"`
+
+	// LoginTimeout From the first byte to the ready SFTP channel; 0s takes the worker's.
+	//
+	// Example: 0s
+	LoginTimeout *string `json:"login_timeout,omitempty"`
+
+	// MaxConnections One worker's connections, which listings and transfers share; 0: no limit of its own.
+	MaxConnections *int `json:"max_connections,omitempty"`
+	MaxDepth       *int `json:"max_depth,omitempty"`
 
 	// MaxParallel Files in flight at most; default 4.
 	MaxParallel *int `json:"max_parallel,omitempty"`
 
+	// MaxReads Outstanding read requests of one file; 0: as many as the server bears.
+	MaxReads *int `json:"max_reads,omitempty"`
+
 	// MinAge Example: 0s
 	MinAge *string `json:"min_age,omitempty"`
-	Name   *string `json:"name,omitempty"`
+
+	// MinRate Bytes per second; a slower transfer gives its place to others. 0: any.
+	MinRate *int64 `json:"min_rate,omitempty"`
+
+	// MinSize Bytes; a smaller file counts as still being written.
+	MinSize *int64  `json:"min_size,omitempty"`
+	Name    *string `json:"name,omitempty"`
 
 	// OnCollision What a move does when the name is taken; default rename.
 	OnCollision *ServerSettingsOnCollision `json:"on_collision,omitempty"`
@@ -1137,9 +1292,15 @@ type ServerSettings struct {
 
 	// PrivateKey PEM without passphrase; empty removes it. Never shown.
 	PrivateKey *string `json:"private_key,omitempty"`
-	ReadOnce   *bool   `json:"read_once,omitempty"`
 
-	// RootPath Absolute folder; default /.
+	// Proxy socks5://host:port or http://host:port; empty: none.
+	Proxy    *string `json:"proxy,omitempty"`
+	ReadOnce *bool   `json:"read_once,omitempty"`
+
+	// Resent A file that is there again, unchanged, after it was deleted or moved: it is shown, or delivered again; default show.
+	Resent *ServerSettingsResent `json:"resent,omitempty"`
+
+	// RootPath Absolute folder, or ~/dir below the user's home folder; default /.
 	RootPath *string `json:"root_path,omitempty"`
 
 	// ScanInterval Example: 1m
@@ -1164,8 +1325,17 @@ type ServerSettings struct {
 	Username *string                 `json:"username,omitempty"`
 }
 
+// ServerSettingsCompanions What done-marker and checksum file do when their file is deleted or moved; default follow.
+type ServerSettingsCompanions string
+
+// ServerSettingsIdentity What makes a version of a file; default size+mtime.
+type ServerSettingsIdentity string
+
 // ServerSettingsOnCollision What a move does when the name is taken; default rename.
 type ServerSettingsOnCollision string
+
+// ServerSettingsResent A file that is there again, unchanged, after it was deleted or moved: it is shown, or delivered again; default show.
+type ServerSettingsResent string
 
 // ServerSettingsTransfer Transfer mode of the server's files; default auto.
 // `auto` chooses by size: small files in memory, very large ones direct, all

@@ -1,6 +1,7 @@
 package oas
 
 import (
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -38,6 +39,7 @@ func (b ServerSettings) Apply() (func(*ingest.Server), error) {
 		}
 		parsed[field] = &d
 	}
+	wrong = append(wrong, b.applyOptions(&ingest.Server{})...)
 	if len(wrong) > 0 {
 		return nil, ingest.Wrap(ingest.KindInvalid, &admin.InvalidError{Fields: wrong}, "the settings cannot be read")
 	}
@@ -48,6 +50,7 @@ func (b ServerSettings) Apply() (func(*ingest.Server), error) {
 		set(&s.ScanInterval, parsed["scan_interval"])
 		set(&s.MinAge, parsed["min_age"])
 		set(&s.SidecarWait, parsed["sidecar_wait"])
+		b.applyOptions(s)
 	}, nil
 }
 
@@ -79,6 +82,26 @@ func (b ServerSettings) applyRules(s *ingest.Server) {
 	if b.OnCollision != nil {
 		s.OnCollision = ingest.Collision(*b.OnCollision)
 	}
+}
+
+// applyOptions sets the given options, which have the same names in both types,
+// and returns those that cannot be read.
+func (b ServerSettings) applyOptions(s *ingest.Server) (wrong []ingest.FieldError) {
+	given := map[string]json.RawMessage{}
+	encoded, _ := json.Marshal(b) // texts, numbers and switches: cannot fail
+	_ = json.Unmarshal(encoded, &given)
+	for _, info := range ingest.OptionTable {
+		value, ok := given[info.Field]
+		if !ok {
+			continue
+		}
+		one, _ := json.Marshal(map[string]json.RawMessage{info.Field: value})
+		if err := json.Unmarshal(one, &s.Options); err != nil {
+			wrong = append(wrong, ingest.FieldError{Field: info.Field, Message: info.Flag() + ": " + info.Help})
+		}
+	}
+	s.Options.Normalize()
+	return wrong
 }
 
 func set[T any](to *T, value *T) {

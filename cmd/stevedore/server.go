@@ -108,6 +108,11 @@ func (a *app) printServer(s ingest.Server) error {
 		row("max depth", fmt.Sprint(s.MaxDepth))
 		row("read once", yesNo(s.ReadOnce))
 		row("legacy algorithms", yesNo(s.LegacyAlgorithms))
+		for _, info := range ingest.OptionTable {
+			if info.IsSet(s.Options) {
+				row(strings.ReplaceAll(info.Flag(), "-", " "), dash(strings.ReplaceAll(info.Text(s.Options), "\n", " ")))
+			}
+		}
 		row("state", state(s))
 		row("last scan", clock(s.LastScanAt))
 		row("last error", dash(s.LastError))

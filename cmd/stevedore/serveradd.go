@@ -89,6 +89,16 @@ func (f *addFlags) register(cmd *cobra.Command) {
 	flags.IntVar(&f.server.MaxDepth, "max-depth", ingest.MaxDepth, "folders below --path to go into, 1 to 64")
 	flags.BoolVar(&f.server.ReadOnce, "read-once", false, "the server gives a file only once: open it once and do not look afterwards")
 	flags.BoolVar(&f.server.LegacyAlgorithms, "legacy-algorithms", false, "also offer SHA-1 algorithms, which servers of old need")
+	for _, info := range ingest.OptionTable {
+		value := &optionValue{info: info, options: &f.server.Options}
+		flag := flags.VarPF(value, info.Flag(), "", optionHelp(info))
+		if info.Switch() {
+			flag.NoOptDefVal = "true"
+		}
+		if len(info.Choices) > 0 {
+			complete(cmd, info.Flag(), info.Choices...)
+		}
+	}
 	flags.Lookup("settle").DefValue = "STEVEDORE_SETTLE"
 	flags.Lookup("scan-interval").DefValue = "STEVEDORE_SCAN_INTERVAL"
 }

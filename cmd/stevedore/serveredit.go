@@ -76,7 +76,7 @@ func credential(secret []byte, remove bool) *string {
 func (f addFlags) changes(given func(flag string) bool) oas.ServerSettings {
 	transfer, collision := oas.ServerSettingsTransfer(f.server.Transfer), oas.ServerSettingsOnCollision(f.server.OnCollision)
 	after := string(f.server.AfterIngest)
-	return oas.ServerSettings{
+	settings := oas.ServerSettings{
 		Name: when(given("name"), f.server.Name), Host: when(given("host"), f.server.Host), Port: when(given("port"), f.server.Port),
 		Username: when(given("username"), f.server.Username), HostKeys: when(given("host-key"), some(f.server.HostKeys)),
 		RootPath: when(given("path"), f.server.RootPath), Include: when(given("include"), some(f.server.Include)),
@@ -87,6 +87,8 @@ func (f addFlags) changes(given func(flag string) bool) oas.ServerSettings {
 		SidecarWait: when(given("sidecar-wait"), text(f.server.SidecarWait)), MaxDepth: when(given("max-depth"), f.server.MaxDepth),
 		ReadOnce: when(given("read-once"), f.server.ReadOnce), LegacyAlgorithms: when(given("legacy-algorithms"), f.server.LegacyAlgorithms),
 	}
+	setOptions(&settings, f.server.Options, given)
+	return settings
 }
 
 func when[T any](given bool, value T) *T {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"reflect"
 
 	"stevedore/internal/ingest"
@@ -12,7 +13,7 @@ import (
 // settingsOf returns what operators set of a server, without secrets, by the
 // names that the API uses.
 func settingsOf(s ingest.Server) map[string]any {
-	return map[string]any{
+	settings := map[string]any{
 		"name": s.Name, "host": s.Host, "port": s.Port, "username": s.Username, "host_keys": list(s.HostKeys),
 		"root_path": s.RootPath, "include": list(s.Include), "exclude": list(s.Exclude),
 		"max_parallel": s.MaxParallel, "settle": s.Settle.String(), "scan_interval": s.ScanInterval.String(),
@@ -20,6 +21,8 @@ func settingsOf(s ingest.Server) map[string]any {
 		"done_marker": s.DoneMarker, "sidecar_wait": s.SidecarWait.String(), "max_depth": s.MaxDepth,
 		"read_once": s.ReadOnce, "legacy_algorithms": s.LegacyAlgorithms,
 	}
+	maps.Copy(settings, s.Options.Values())
+	return settings
 }
 
 // list tells no difference between none and an empty list.

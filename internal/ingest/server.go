@@ -36,7 +36,8 @@ type Server struct {
 	// HostKeys are the pinned keys, one authorized_keys line each
 	// ("ssh-ed25519 AAAA..."). A server without one is never logged in to.
 	HostKeys []string
-	// RootPath is the absolute folder that is listed; default "/".
+	// RootPath is the folder that is listed: absolute, or below the user's home
+	// folder on the server as "~" or "~/dir"; default "/".
 	RootPath string
 	// Include and Exclude are doublestar globs matched against the path below
 	// RootPath. Empty Include takes all; Exclude wins.
@@ -76,6 +77,8 @@ type Server struct {
 	AfterIngest AfterIngest
 	// OnCollision says what a move does when the name is taken there.
 	OnCollision Collision
+	// Options are the settings that only some servers need.
+	Options
 	// Active is the operator's switch.
 	Active bool
 	State  ServerState
@@ -143,6 +146,9 @@ const (
 
 // MaxParallelLimit is the most of Server.MaxParallel.
 const MaxParallelLimit = 256
+
+// HomeRoot begins a RootPath below the user's home folder on the server.
+const HomeRoot = "~"
 
 // MaxDepth is the default and the most of Server.MaxDepth.
 const MaxDepth = 64

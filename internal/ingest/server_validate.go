@@ -3,6 +3,7 @@ package ingest
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -44,8 +45,8 @@ func (s Server) Validate() []error {
 	if s.Username == "" {
 		bad("username", "username: must not be empty")
 	}
-	if !path.IsAbs(s.RootPath) || path.Clean(s.RootPath) != s.RootPath {
-		bad("root_path", "path %q: use an absolute path without '..' or a trailing '/'", s.RootPath)
+	if root, home := strings.CutPrefix(s.RootPath, HomeRoot); (!home || root != "") && (!path.IsAbs(root) || path.Clean(root) != root || home && root == "/") {
+		bad("root_path", "path %q: use an absolute path, or ~/dir for one below the user's home folder, without '..' or a trailing '/'", s.RootPath)
 	}
 	if s.MaxParallel < 1 || s.MaxParallel > MaxParallelLimit {
 		bad("max_parallel", "max-parallel %d: use 1 to %d", s.MaxParallel, MaxParallelLimit)
@@ -56,7 +57,7 @@ func (s Server) Validate() []error {
 	if err := s.AfterIngest.Validate(); err != nil {
 		bad("after_ingest", "%s", err)
 	}
-	return append(append(errs, s.validateText()...), s.validateRules()...)
+	return slices.Concat(errs, s.validateText(), s.validateRules(), s.validateOptions())
 }
 
 // validateText refuses what cannot be seen: it comes with pasted text, and
@@ -69,6 +70,7 @@ func (s Server) validateText() (errs []error) {
 		{"host", "host", []string{s.Host}}, {"username", "username", []string{s.Username}}, {"root_path", "path", []string{s.RootPath}},
 		{"include", "include", s.Include}, {"exclude", "exclude", s.Exclude},
 		{"after_ingest", "after-ingest", []string{string(s.AfterIngest)}}, {"done_marker", "done-marker", []string{s.DoneMarker}},
+		{"in_progress_names", "in-progress-names", s.InProgressNames}, {"proxy", "proxy", []string{s.Proxy}}, {"jump", "jump", []string{s.Jump}},
 	} {
 		for _, text := range setting.texts {
 			unseen := strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"strings"
 	"time"
@@ -33,7 +34,9 @@ func toServer(s oas.Server) (ingest.Server, error) {
 	for _, key := range s.HostKeys {
 		server.HostKeys = append(server.HostKeys, key.Key)
 	}
-	var errs []error
+	encoded, _ := json.Marshal(s)
+	errs := []error{json.Unmarshal(encoded, &server.Options)} // the same names
+	server.Options.Normalize()
 	for text, to := range map[*string]*time.Duration{
 		&s.Settle: &server.Settle, &s.ScanInterval: &server.ScanInterval, &s.MinAge: &server.MinAge, &s.SidecarWait: &server.SidecarWait,
 	} {
@@ -92,6 +95,8 @@ func settingsOf(in admin.NewServer) oas.ServerSettings {
 		DoneMarker: orNil(s.DoneMarker), MaxDepth: orNil(s.MaxDepth), ReadOnce: &s.ReadOnce, LegacyAlgorithms: &s.LegacyAlgorithms,
 		Password: orNil(string(in.Credentials.Password)), PrivateKey: orNil(string(in.Credentials.PrivateKey)),
 	}
+	encoded, _ := json.Marshal(s.Options.Values()) // texts, numbers and switches: cannot fail
+	_ = json.Unmarshal(encoded, &settings)
 	if s.Settle >= 0 {
 		text := s.Settle.String()
 		settings.Settle = &text

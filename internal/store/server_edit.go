@@ -16,7 +16,7 @@ const (
 UPDATE sftp_servers SET name = $2, host = $3, port = $4, username = $5, password_encrypted = $6, private_key_encrypted = $7,
 	host_keys = $8, root_path = $9, include_globs = $10, exclude_globs = $11, max_parallel = $12, settle = $13, scan_interval = $14,
 	after_ingest = $15, is_active = $16, state = $17, on_collision = $18, min_age = $19, done_marker = $20, sidecar_wait = $21,
-	max_depth = $22, read_once = $23, legacy_algorithms = $24, transfer = $25, last_error = nullif($26, '')
+	max_depth = $22, read_once = $23, legacy_algorithms = $24, transfer = $25, options = $26, last_error = nullif($27, '')
 WHERE server_uuid = $1`
 )
 

@@ -17,7 +17,7 @@ const fallbackScanInterval = time.Minute
 
 const serverColumns = `s.id, s.server_uuid, s.name, s.host, s.port, s.username, s.password_encrypted, s.private_key_encrypted,
 	s.host_keys, s.root_path, s.include_globs, s.exclude_globs, s.max_parallel, s.settle, s.scan_interval, s.after_ingest,
-	s.on_collision, s.min_age, s.done_marker, s.sidecar_wait, s.max_depth, s.read_once, s.legacy_algorithms, s.transfer,
+	s.on_collision, s.min_age, s.done_marker, s.sidecar_wait, s.max_depth, s.read_once, s.legacy_algorithms, s.transfer, s.options,
 	s.is_active, s.state, coalesce(s.last_error, ''), s.last_scan_at, s.created_at, s.updated_at`
 
 // serverRow is a row of serverColumns as it is read.
@@ -32,7 +32,7 @@ func (r *serverRow) targets() []any {
 	return []any{
 		&v.ID, &v.UUID, &v.Name, &v.Host, &v.Port, &v.Username, &v.PasswordEncrypted, &v.PrivateKeyEncrypted,
 		&v.HostKeys, &v.RootPath, &v.Include, &v.Exclude, &v.MaxParallel, &v.Settle, &v.ScanInterval, &v.AfterIngest,
-		&v.OnCollision, &v.MinAge, &v.DoneMarker, &v.SidecarWait, &v.MaxDepth, &v.ReadOnce, &v.LegacyAlgorithms, &v.Transfer,
+		&v.OnCollision, &v.MinAge, &v.DoneMarker, &v.SidecarWait, &v.MaxDepth, &v.ReadOnce, &v.LegacyAlgorithms, &v.Transfer, &v.Options,
 		&v.Active, &v.State, &v.LastError, &r.lastScan, &v.CreatedAt, &v.UpdatedAt,
 	}
 }
@@ -63,8 +63,8 @@ func utc(t *time.Time) time.Time {
 const insertServer = `
 INSERT INTO sftp_servers (server_uuid, name, host, port, username, password_encrypted, private_key_encrypted, host_keys,
 	root_path, include_globs, exclude_globs, max_parallel, settle, scan_interval, after_ingest, is_active, state,
-	on_collision, min_age, done_marker, sidecar_wait, max_depth, read_once, legacy_algorithms, transfer)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
+	on_collision, min_age, done_marker, sidecar_wait, max_depth, read_once, legacy_algorithms, transfer, options)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
 ON CONFLICT (server_uuid) DO NOTHING`
 
 // AddServer records a server and returns it as stored. The caller may preset
@@ -107,7 +107,7 @@ func serverArgs(id string, v ingest.Server) []any {
 		id, v.Name, v.Host, v.Port, v.Username, nullIfEmpty(v.PasswordEncrypted), nullIfEmpty(v.PrivateKeyEncrypted),
 		nonNil(v.HostKeys), v.RootPath, nonNil(v.Include), nonNil(v.Exclude), v.MaxParallel, v.Settle, v.ScanInterval,
 		string(v.AfterIngest), v.Active, string(v.State),
-		string(v.OnCollision), v.MinAge, v.DoneMarker, v.SidecarWait, v.MaxDepth, v.ReadOnce, v.LegacyAlgorithms, string(v.Transfer),
+		string(v.OnCollision), v.MinAge, v.DoneMarker, v.SidecarWait, v.MaxDepth, v.ReadOnce, v.LegacyAlgorithms, string(v.Transfer), v.Options,
 	}
 }
 
