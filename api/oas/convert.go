@@ -70,7 +70,7 @@ func FromServer(s ingest.Server) Server {
 		LastError: orNull(s.LastError), LastScanAt: timeOrNull(s.LastScanAt),
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 	}
-	encoded, _ := json.Marshal(s.Options.Values()) // texts, numbers and switches: cannot fail
+	encoded, _ := json.Marshal(s.OptionValues()) // texts, numbers and switches: cannot fail
 	_ = json.Unmarshal(encoded, &shown)            // the same names; a test compares them
 	return shown
 }

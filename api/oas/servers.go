@@ -100,7 +100,7 @@ func (b ServerSettings) applyOptions(s *ingest.Server) (wrong []ingest.FieldErro
 			wrong = append(wrong, ingest.FieldError{Field: info.Field, Message: info.Flag() + ": " + info.Help})
 		}
 	}
-	s.Options.Normalize()
+	s.NormalizeOptions()
 	return wrong
 }
 

@@ -21,7 +21,7 @@ func settingsOf(s ingest.Server) map[string]any {
 		"done_marker": s.DoneMarker, "sidecar_wait": s.SidecarWait.String(), "max_depth": s.MaxDepth,
 		"read_once": s.ReadOnce, "legacy_algorithms": s.LegacyAlgorithms,
 	}
-	maps.Copy(settings, s.Options.Values())
+	maps.Copy(settings, s.OptionValues())
 	return settings
 }
 

@@ -207,7 +207,7 @@ func (i OptionInfo) SetText(o *Options, text string) error {
 		}
 		value.SetInt(n)
 	}
-	o.Normalize()
+	o.NormalizeOptions()
 	return nil
 }
 
@@ -234,8 +234,8 @@ func (i OptionInfo) Value(o Options) any {
 	}
 }
 
-// Values returns all options by field, see OptionInfo.Value.
-func (o Options) Values() map[string]any {
+// OptionValues returns all options by field, see OptionInfo.Value.
+func (o Options) OptionValues() map[string]any {
 	values := make(map[string]any, len(OptionTable))
 	for _, info := range OptionTable {
 		values[info.Field] = info.Value(o)
@@ -243,9 +243,9 @@ func (o Options) Values() map[string]any {
 	return values
 }
 
-// Normalize makes what names its default the zero value, so that equal options are
+// NormalizeOptions makes what names its default the zero value, so that equal options are
 // the same.
-func (o *Options) Normalize() {
+func (o *Options) NormalizeOptions() {
 	for _, info := range OptionTable {
 		switch value := info.of(o); {
 		case len(info.Choices) > 0 && value.String() == info.Choices[0]:

@@ -51,10 +51,10 @@ func TestOptionsKeepTheirText(t *testing.T) {
 	var read Options
 	require.NoError(t, json.Unmarshal(encoded, &read))
 	assert.Equal(t, all, read)
-	encoded, err = json.Marshal(Options{}.Values())
+	encoded, err = json.Marshal(Options{}.OptionValues())
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(encoded, &read))
-	read.Normalize()
+	read.NormalizeOptions()
 	assert.Equal(t, Options{}, read, "every default is written out, and read back as default")
 }
 

@@ -36,7 +36,7 @@ func toServer(s oas.Server) (ingest.Server, error) {
 	}
 	encoded, _ := json.Marshal(s)
 	errs := []error{json.Unmarshal(encoded, &server.Options)} // the same names
-	server.Options.Normalize()
+	server.NormalizeOptions()
 	for text, to := range map[*string]*time.Duration{
 		&s.Settle: &server.Settle, &s.ScanInterval: &server.ScanInterval, &s.MinAge: &server.MinAge, &s.SidecarWait: &server.SidecarWait,
 	} {
@@ -95,7 +95,7 @@ func settingsOf(in admin.NewServer) oas.ServerSettings {
 		DoneMarker: orNil(s.DoneMarker), MaxDepth: orNil(s.MaxDepth), ReadOnce: &s.ReadOnce, LegacyAlgorithms: &s.LegacyAlgorithms,
 		Password: orNil(string(in.Credentials.Password)), PrivateKey: orNil(string(in.Credentials.PrivateKey)),
 	}
-	encoded, _ := json.Marshal(s.Options.Values()) // texts, numbers and switches: cannot fail
+	encoded, _ := json.Marshal(s.OptionValues()) // texts, numbers and switches: cannot fail
 	_ = json.Unmarshal(encoded, &settings)
 	if s.Settle >= 0 {
 		text := s.Settle.String()
