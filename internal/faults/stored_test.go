@@ -28,7 +28,7 @@ var storing = []struct {
 	made   string
 	quick  bool
 }{
-	{"memory", 100_000, nil, "after put", true},
+	{"memory", 100_000, rig.InMemory, "after put", true},
 	{"staged", 100_000, rig.Staged, "after put", false},
 	{"staged parts", 18 << 20, rig.Staged, "after put", false},
 	{"direct", 6 << 20, rig.Direct, "after put", true},
@@ -120,7 +120,7 @@ func TestFault72_AForeignObjectIsNotAdopted(t *testing.T) {
 	for name, c := range map[string]struct {
 		size   int
 		change func(*ingest.Server)
-	}{"memory": {100_000, nil}, "direct": {6 << 20, rig.Direct}} {
+	}{"memory": {100_000, rig.InMemory}, "direct": {6 << 20, rig.Direct}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h, acme, _ := storedOnce(t, c.size, c.change)

@@ -143,6 +143,10 @@ func transferOfAll() ingest.TransferSetting {
 	return ingest.TransferSetting(os.Getenv("STEVEDORE_TEST_TRANSFER"))
 }
 
+// InMemory is a change for AddServer and the like: small files are moved in memory,
+// whatever mode a run of all faults has chosen, unless that is direct.
+func InMemory(s *ingest.Server) { s.Transfer = ingest.TransferAuto }
+
 // Staged is a change for AddServer and the like: all files of the server are
 // staged. Without one small files are moved in memory.
 func Staged(s *ingest.Server) { s.Transfer = ingest.TransferStaged }
