@@ -22,6 +22,8 @@ type ListServerFilesInput struct {
 	// Force tries a suspended server, too; otherwise it is KindSuspended.
 	Force bool `json:"force,omitempty"`
 	Leftover
+	// try is set by TryListing.
+	try bool
 }
 
 // ListServerFilesResult is what DiscoverFiles goes on with: counts and the
@@ -66,11 +68,14 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 			Failure: &ingest.Failure{Step: ingest.StepDiscover, Kind: ingest.KindTransient, Message: "server " + server.Name + " was paused meanwhile"},
 		}))
 	}
+	from := placeOf(ctx)
 	var result listing
-	err = unlessRefused(ctx, in.Refused, func() (err error) {
-		result, err = a.list(ctx, server, in)
-		return err
-	})
+	if err = a.fatal(ctx, server, scanID, from); err == nil {
+		err = unlessRefused(ctx, in.Refused, func() (err error) {
+			result, err = a.list(ctx, server, in, from)
+			return err
+		})
+	}
 	finish := scanResult(server, in, result, err)
 	finish.ScanID = scanID
 	// What was found must be on record, most of all that the server is to be
@@ -83,7 +88,7 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 
 // scanResult is how a listing that ended with err is recorded.
 func scanResult(server ingest.Server, in ListServerFilesInput, l listing, err error) ingest.ScanResult {
-	r := ingest.ScanResult{ServerUUID: server.UUID, Counts: l.counts(), Mends: in.Force && server.State == ingest.ServerSuspended}
+	r := ingest.ScanResult{ServerUUID: server.UUID, Counts: l.counts(), Unread: l.unread, Mends: in.Force && server.State == ingest.ServerSuspended}
 	if err != nil {
 		kind := ingest.KindOf(err)
 		r.Broken = errors.Is(err, ingest.ErrStopped)
@@ -103,19 +108,20 @@ func suspends(kind ingest.Kind) bool {
 // listing adds to the result what only the scan row needs.
 type listing struct {
 	ListServerFilesResult
-	unreadable int64
+	unread ingest.Unread
 }
 
 func (l listing) counts() ingest.ScanCounts {
-	return ingest.ScanCounts{Seen: l.Seen, New: l.New, Settling: l.Settling, Rejected: l.Rejected, Errors: l.unreadable}
+	return ingest.ScanCounts{Seen: l.Seen, New: l.New, Settling: l.Settling, Rejected: l.Rejected, Errors: l.unread.Count}
 }
 
-func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServerFilesInput) (l listing, err error) {
+// list lists the server from where an attempt before left off; from may be nil.
+func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServerFilesInput, from *place) (l listing, err error) {
 	l.ServerName, l.MaxParallel = server.Name, server.MaxParallel
 	l.Settle, l.ScanInterval = server.Settle, server.ScanInterval
 	l.New, l.Rejected = in.New, in.Rejected // recorded by TryListing: known to this listing
 
-	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Yields: true, Sparse: true})
+	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Yields: true, Sparse: true, Patience: a.patience(server)})
 	defer func() { err = motion.stop(err) }()
 	open := a.open
 	if in.Force {
@@ -128,31 +134,21 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 	defer func() { _ = source.Close() }()
 	source.OnAnswer(motion.moved)
 
-	batch := make([]ingest.Observation, 0, observeBatch)
-	flush := func() error {
-		counts, err := a.Catalog.Observe(ctx, server.UUID, in.Source, batch)
-		if err != nil {
-			return err
-		}
-		l.Seen, l.New, l.Rejected = l.Seen+int64(len(batch)), l.New+counts.New, l.Rejected+counts.Rejected
-		batch = batch[:0]
-		motion.report(l.Seen)
-		return nil
-	}
-	l.unreadable, err = source.List(ctx, func(seen ingest.Observation) error {
-		if batch = append(batch, seen); len(batch) < observeBatch {
-			return nil
-		}
-		return flush()
-	})
-	if err == nil && len(batch) > 0 {
-		err = flush()
-	}
-	if err != nil {
+	r := recorder{Activities: a, listing: &l, server: server, source: in.Source, motion: motion, journey: newJourney(motion, from)}
+	if err := r.run(ctx, source, in.try); err != nil {
 		return l, err
 	}
 	if l.Ready, l.Settling, err = a.Catalog.Promote(ctx, server); err == nil {
 		l.Dispatchable, err = a.Catalog.Dispatchable(ctx, server.UUID)
 	}
 	return l, err
+}
+
+// patience is how long the server may be silent before the watchdog ends the
+// listing: longer than its sessions wait, which say it better.
+func (a *Activities) patience(server ingest.Server) time.Duration {
+	if server.AnswerTimeout == 0 {
+		return a.NoProgress
+	}
+	return max(a.NoProgress, time.Duration(server.AnswerTimeout)+HeartbeatEvery)
 }

@@ -56,6 +56,8 @@ type Catalog interface {
 	Dispatchable(ctx context.Context, serverUUID string) (bool, error)
 	// StartScan opens a scan row; the same key gives the same row.
 	StartScan(ctx context.Context, serverUUID, key string) (scanID int64, err error)
+	// ScanDeaths is how many attempts in a row before this one left the row open.
+	ScanDeaths(ctx context.Context, scanID int64) (int, error)
 	// FinishScan closes it and sets the server's last_scan_at, last_error and state.
 	// A listing that opened no row is recorded as a whole.
 	FinishScan(ctx context.Context, scan ingest.ScanResult) error
@@ -101,8 +103,9 @@ type Source interface {
 	// look at a file. Reads of files are not told.
 	OnAnswer(fn func())
 	// List walks the server's root and calls fn for each entry to be recorded,
-	// rejected ones included. It returns how many folders could not be read.
-	List(ctx context.Context, fn func(ingest.Observation) error) (unreadable int64, err error)
+	// rejected ones included. It returns which folders could not be read, also
+	// beside an error.
+	List(ctx context.Context, request ingest.ListRequest, fn func(ingest.Observation) error) (ingest.Unread, error)
 	// Stat looks at one path again: KindNotFound when it is gone.
 	Stat(ctx context.Context, path string) (ingest.Observation, error)
 	// OpenFile opens a regular file for reading.

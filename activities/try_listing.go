@@ -63,7 +63,8 @@ func (a *Activities) TryListing(ctx context.Context, in ListServerFilesInput) (L
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, a.tryLimit())
 	defer cancel()
-	result, err := a.list(ctx, server, in)
+	in.try = true
+	result, err := a.list(ctx, server, in, nil)
 	if err != nil && !ingest.KindOf(err).Permanent() {
 		return ListServerFilesResult{}, notThrough(result.leftover(nil))
 	}

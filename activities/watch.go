@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -30,6 +31,8 @@ type Progress struct {
 	Rate float64 `json:"rate,omitempty"`
 	// Refused is what the server as a whole answered to a log-in, see unlessRefused.
 	Refused *ingest.Failure `json:"refused,omitempty"`
+	// Place is how far a listing came.
+	Place *place `json:"place,omitempty"`
 }
 
 // watched says how a long step is watched over.
@@ -38,6 +41,8 @@ type watched struct {
 	Total int64
 	// Silence is what the watchdog says about the peer; empty: no byte moved.
 	Silence string
+	// Patience is how long nothing may move; default NoProgress.
+	Patience time.Duration
 	// Lasts says that what is reported beyond the first report is there for the
 	// next attempt, too: see advanced.
 	Lasts bool
@@ -61,6 +66,8 @@ type motion struct {
 	first atomic.Int64 // the first report and one more; 0 before it
 	signs atomic.Int64 // of life besides
 	kept  atomic.Bool  // something was done that the next attempt need not do
+	// place is that of a listing, nil otherwise.
+	place atomic.Pointer[place]
 }
 
 // watch is watchAs for a transfer whose reported bytes are checkpointed.
@@ -71,7 +78,7 @@ func (a *Activities) watch(ctx context.Context, total int64) (under context.Cont
 
 // watchAs heartbeats for a long step and ends it when nothing moves: it returns
 // a context that is cancelled when there is neither progress nor a sign of life
-// for NoProgress. The motion's stop must be called.
+// for its patience. The motion's stop must be called.
 //
 // Heartbeats use the activity's own context: reports made on a derived one are
 // lost when that ends first.
@@ -80,7 +87,7 @@ func (a *Activities) watchAs(ctx context.Context, how watched) (context.Context,
 	m.under, m.cancel = context.WithCancelCause(ctx)
 	go func() {
 		defer close(m.ended)
-		m.beat(a.NoProgress)
+		m.beat(cmp.Or(how.Patience, a.NoProgress))
 	}()
 	return m.under, m
 }
@@ -95,6 +102,11 @@ func (m *motion) report(done int64) {
 
 // moved is a sign of life: something went on that the progress does not show.
 func (m *motion) moved() { m.signs.Add(1) }
+
+// beatNow reports out of turn.
+func (m *motion) beatNow() {
+	activity.RecordHeartbeat(m.ctx, Progress{Done: m.done.Load(), Total: m.Total, Place: m.place.Load()})
+}
 
 // keep says that something is done that the next attempt need not do again.
 func (m *motion) keep() { m.kept.Store(true) }
@@ -150,7 +162,7 @@ func (m *motion) beat(patience time.Duration) {
 		done, signs := m.done.Load(), m.signs.Load()
 		if !m.Sparse || done != lastDone || time.Since(reportedAt) >= sparseEvery-HeartbeatEvery/2 {
 			reportedAt = time.Now()
-			activity.RecordHeartbeat(m.ctx, Progress{Done: done, Total: m.Total, Rate: speed.at(reportedAt, done)})
+			activity.RecordHeartbeat(m.ctx, Progress{Done: done, Total: m.Total, Rate: speed.at(reportedAt, done), Place: m.place.Load()})
 		}
 		if done != lastDone || signs != lastSigns {
 			lastDone, lastSigns, movedAt = done, signs, time.Now()

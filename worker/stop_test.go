@@ -39,9 +39,9 @@ type listingSource struct {
 	begun func()
 }
 
-func (s listingSource) List(ctx context.Context, fn func(ingest.Observation) error) (int64, error) {
+func (s listingSource) List(ctx context.Context, request ingest.ListRequest, fn func(ingest.Observation) error) (ingest.Unread, error) {
 	s.begun()
-	return s.Source.List(ctx, fn)
+	return s.Source.List(ctx, request, fn)
 }
 
 // TestAStoppedWorkerHandsItsListingOver: the listing ends at once, counts as no

@@ -10,6 +10,8 @@ var plurals = []struct {
 	{"%d bytes", "%d byte", [3]string{"%d байт", "%d байта", "%d байт"}},
 	{"%d files match", "%d file matches", [3]string{"Подходит %d файл", "Подходят %d файла", "Подходит %d файлов"}},
 	{"%d files in flight", "%d file in flight", [3]string{"%d файл в пути", "%d файла в пути", "%d файлов в пути"}},
+	{"%d folders could not be read", "%d folder could not be read", [3]string{"%d папка не прочитана", "%d папки не прочитаны", "%d папок не прочитано"}},
+	{"and %d more", "and %d more", [3]string{"и ещё %d", "и ещё %d", "и ещё %d"}},
 	{
 		"%d files wait for an operator", "%d file waits for an operator",
 		[3]string{"%d файл ждёт оператора", "%d файла ждут оператора", "%d файлов ждут оператора"},

@@ -67,12 +67,20 @@ func FromServer(s ingest.Server) Server {
 		MaxParallel: s.MaxParallel, Settle: s.Settle.String(), ScanInterval: s.ScanInterval.String(),
 		Transfer: string(s.Transfer), AfterIngest: string(s.AfterIngest), OnCollision: string(s.OnCollision), MinAge: s.MinAge.String(), DoneMarker: s.DoneMarker,
 		SidecarWait: s.SidecarWait.String(), MaxDepth: s.MaxDepth, ReadOnce: s.ReadOnce, LegacyAlgorithms: s.LegacyAlgorithms, IsActive: s.Active, State: string(s.State),
-		LastError: orNull(s.LastError), LastScanAt: timeOrNull(s.LastScanAt),
+		LastError: orNull(s.LastError), UnreadableFolders: s.Unread.Count, Unreadable: fromUnread(s.Unread), LastScanAt: timeOrNull(s.LastScanAt),
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 	}
 	encoded, _ := json.Marshal(s.OptionValues()) // texts, numbers and switches: cannot fail
-	_ = json.Unmarshal(encoded, &shown)            // the same names; a test compares them
+	_ = json.Unmarshal(encoded, &shown)          // the same names; a test compares them
 	return shown
+}
+
+func fromUnread(u ingest.Unread) []UnreadableFolder {
+	folders := make([]UnreadableFolder, 0, len(u.Folders))
+	for _, f := range u.Folders {
+		folders = append(folders, UnreadableFolder{Path: f.Path, Reason: f.Reason})
+	}
+	return folders
 }
 
 // FromEvent returns an event as the API shows it.

@@ -767,6 +767,9 @@ type Listing struct {
 	ServerUUID UUID      `json:"server_uuid"`
 	Settling   int64     `json:"settling"`
 	StartedAt  time.Time `json:"started_at"`
+
+	// Unreadable At most 100 of them.
+	Unreadable []UnreadableFolder `json:"unreadable"`
 }
 
 // Liveness defines model for Liveness.
@@ -1166,9 +1169,15 @@ type Server struct {
 	// Transfer auto, staged or direct: see ServerSettings
 	//
 	// Example: auto
-	Transfer  string    `json:"transfer"`
-	UpdatedAt time.Time `json:"updated_at"`
-	Username  string    `json:"username"`
+	Transfer string `json:"transfer"`
+
+	// Unreadable At most 100 of them.
+	Unreadable []UnreadableFolder `json:"unreadable"`
+
+	// UnreadableFolders How many folders the last complete scan could not read.
+	UnreadableFolders int64     `json:"unreadable_folders"`
+	UpdatedAt         time.Time `json:"updated_at"`
+	Username          string    `json:"username"`
 }
 
 // ServerList defines model for ServerList.
@@ -1424,6 +1433,17 @@ type TokenState string
 
 // UUID defines model for UUID.
 type UUID = string
+
+// UnreadableFolder defines model for UnreadableFolder.
+type UnreadableFolder struct {
+	// Path Example: /in/private
+	Path string `json:"path"`
+
+	// Reason Why, to be read after the path.
+	//
+	// Example: may not be read by user acme
+	Reason string `json:"reason"`
+}
 
 // AuditUUID defines model for AuditUUID.
 type AuditUUID = openapi_types.UUID

@@ -116,8 +116,19 @@ func (a *app) printServer(s ingest.Server) error {
 		row("state", state(s))
 		row("last scan", clock(s.LastScanAt))
 		row("last error", dash(s.LastError))
+		printUnread(row, s.Unread)
 		row("added", clock(s.CreatedAt))
 	})
+}
+
+// printUnread prints the folders that the last scan could not read.
+func printUnread(row func(name, value string), unread ingest.Unread) {
+	for _, f := range unread.Folders {
+		row("not read", safe(f.Path+" "+f.Reason))
+	}
+	if more := unread.Count - int64(len(unread.Folders)); more > 0 {
+		row("not read", fmt.Sprintf("and %d more folders", more))
+	}
 }
 
 func yesNo(is bool) string {

@@ -83,9 +83,9 @@ type Probed struct {
 
 // Lister goes through what a server shows, with the filters that scans use.
 type Lister interface {
-	// List calls fn for each entry and returns how many folders could not be
+	// List calls fn for each entry and returns which folders could not be
 	// read; an error of fn ends it and is returned as it is.
-	List(ctx context.Context, server ingest.Server, fn func(ingest.Observation) error) (unreadable int64, err error)
+	List(ctx context.Context, server ingest.Server, fn func(ingest.Observation) error) (ingest.Unread, error)
 }
 
 // Engine starts and watches scans in Temporal. When Temporal cannot be

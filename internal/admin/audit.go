@@ -109,7 +109,7 @@ func (a *Admin) listAll(ctx context.Context, auditor *oracle.Auditor, servers []
 			continue
 		}
 		group.Go(func() error {
-			failure, err := auditor.Listed(ctx, server, func(ctx context.Context, fn func(ingest.Observation) error) (int64, error) {
+			failure, err := auditor.Listed(ctx, server, func(ctx context.Context, fn func(ingest.Observation) error) (ingest.Unread, error) {
 				return lister.List(ctx, server, fn)
 			})
 			if failure != "" {

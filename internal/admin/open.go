@@ -157,13 +157,13 @@ type lister struct {
 }
 
 // List implements Lister.
-func (l lister) List(ctx context.Context, server ingest.Server, fn func(ingest.Observation) error) (unreadable int64, err error) {
+func (l lister) List(ctx context.Context, server ingest.Server, fn func(ingest.Observation) error) (ingest.Unread, error) {
 	pool := sftp.NewPool(l.cfg, l.secrets)
 	defer func() { _ = pool.Close() }()
 	session, err := pool.Open(ctx, server)
 	if err != nil {
-		return 0, err
+		return ingest.Unread{}, err
 	}
 	defer func() { _ = session.Close() }()
-	return session.List(ctx, fn)
+	return session.List(ctx, ingest.ListRequest{}, fn)
 }

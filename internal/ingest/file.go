@@ -92,6 +92,9 @@ type Observation struct {
 	WaitsFor string
 	// Rejected, when not empty, says why this entry must not be opened.
 	Rejected string
+	// Unrecorded keeps a rejected entry from getting a row, if it has none: there
+	// were too many in one listing.
+	Unrecorded bool
 }
 
 // DisplayPath returns a remote path as one harmless line of valid UTF-8:

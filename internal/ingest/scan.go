@@ -12,6 +12,8 @@ type Scan struct {
 	// FinishedAt is zero while the scan runs.
 	FinishedAt time.Time
 	ScanCounts
+	// Unread is what could not be read; Errors is its count.
+	Unread Unread
 	// Error is one line, empty when the listing reached its end.
 	Error string
 }
@@ -100,6 +102,7 @@ type ScanResult struct {
 	Took       time.Duration
 	ServerUUID string
 	Counts     ScanCounts
+	Unread     Unread
 	// Failure is nil when the listing reached its end. Suspend stops scheduled
 	// scans of the server until a person has mended it.
 	Failure *Failure

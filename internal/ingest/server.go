@@ -84,6 +84,8 @@ type Server struct {
 	State  ServerState
 	// LastError is the last scan's failure as one line; empty after success.
 	LastError string
+	// Unread is what the last scan that reached its end could not read.
+	Unread Unread
 	// LastScanAt is when the last scan began; zero when never.
 	LastScanAt time.Time
 	CreatedAt  time.Time

@@ -49,9 +49,9 @@ type Objects interface {
 	Ping(ctx context.Context) error
 }
 
-// Listing goes through what a server shows and returns how many folders it
+// Listing goes through what a server shows and returns which folders it
 // could not read. See package sftp.
-type Listing func(ctx context.Context, fn func(ingest.Observation) error) (unreadable int64, err error)
+type Listing func(ctx context.Context, fn func(ingest.Observation) error) (ingest.Unread, error)
 
 // Summary counts what an audit has compared.
 type Summary struct {

@@ -321,9 +321,9 @@ func TestListedServersThatFail(t *testing.T) {
 	w := newWorld(0)
 	var lines []string
 	a := w.auditor(&lines)
-	failure, err := a.Listed(t.Context(), acme, func(_ context.Context, fn func(ingest.Observation) error) (int64, error) {
+	failure, err := a.Listed(t.Context(), acme, func(_ context.Context, fn func(ingest.Observation) error) (ingest.Unread, error) {
 		require.NoError(t, fn(ingest.Observation{Path: "/out/x", ModTime: now.Add(-time.Hour)}))
-		return 0, ingest.Errorf(ingest.KindTransient, "the connection broke")
+		return ingest.Unread{}, ingest.Errorf(ingest.KindTransient, "the connection broke")
 	})
 	require.NoError(t, err)
 	require.Equal(t, "the connection broke", failure)
@@ -331,7 +331,13 @@ func TestListedServersThatFail(t *testing.T) {
 	require.NoError(t, a.Unlisted(acme, failure))
 	require.Equal(t, "! acme:/out: the server could not be audited: the connection broke", lines[1])
 
-	_, err = a.Listed(t.Context(), acme, func(context.Context, func(ingest.Observation) error) (int64, error) { return 2, nil })
+	var unread ingest.Unread
+	for range ingest.MaxUnread + 3 {
+		unread.Add("/out/closed", "may not be read by user u")
+	}
+	_, err = a.Listed(t.Context(), acme, func(context.Context, func(ingest.Observation) error) (ingest.Unread, error) { return unread, nil })
 	require.NoError(t, err)
-	require.Equal(t, "! acme:/out: 2 folders could not be read: nobody knows what is in them", lines[2])
+	require.Len(t, lines, 2+ingest.MaxUnread+1)
+	require.Equal(t, "! acme:/out/closed: the folder was not compared: it may not be read by user u", lines[2])
+	require.Equal(t, "! acme:/out: 3 more folders could not be read and were not compared", lines[len(lines)-1])
 }

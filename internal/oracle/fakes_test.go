@@ -198,13 +198,13 @@ func (w *world) auditor(lines *[]string) *oracle.Auditor {
 func (w *world) listed(t *testing.T, entries ...ingest.Observation) (lines []string, sum oracle.Summary) {
 	t.Helper()
 	a := w.auditor(&lines)
-	failure, err := a.Listed(t.Context(), acme, func(_ context.Context, fn func(ingest.Observation) error) (int64, error) {
+	failure, err := a.Listed(t.Context(), acme, func(_ context.Context, fn func(ingest.Observation) error) (ingest.Unread, error) {
 		for _, entry := range entries {
 			if err := fn(entry); err != nil {
-				return 0, err
+				return ingest.Unread{}, err
 			}
 		}
-		return 0, nil
+		return ingest.Unread{}, nil
 	})
 	require.NoError(t, err)
 	require.Empty(t, failure)

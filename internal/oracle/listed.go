@@ -13,7 +13,7 @@ import (
 // is of our own side.
 func (a *Auditor) Listed(ctx context.Context, server ingest.Server, list Listing) (failure string, err error) {
 	l := &listed{Auditor: a, server: server}
-	unreadable, err := list(ctx, func(o ingest.Observation) error { return l.add(ctx, o) })
+	unread, err := list(ctx, func(o ingest.Observation) error { return l.add(ctx, o) })
 	if l.broken == nil {
 		// What was seen before a failure is judged all the same.
 		_ = l.check(ctx)
@@ -25,10 +25,22 @@ func (a *Auditor) Listed(ctx context.Context, server ingest.Server, list Listing
 		return "", l.broken
 	case err != nil:
 		return message(err), nil
-	case unreadable > 0:
-		return "", a.tell(unseen(server.Name, server.RootPath).why(Wrong, "%d folders could not be read: nobody knows what is in them", unreadable))
 	}
-	return "", nil
+	return "", a.unread(server, unread)
+}
+
+// unread reports the folders that were not compared, because nobody knows what is in
+// them.
+func (a *Auditor) unread(server ingest.Server, unread ingest.Unread) error {
+	for _, f := range unread.Folders {
+		if err := a.tell(unseen(server.Name, f.Path).why(Wrong, "the folder was not compared: it %s", f.Reason)); err != nil {
+			return err
+		}
+	}
+	if more := unread.Count - int64(len(unread.Folders)); more > 0 {
+		return a.tell(unseen(server.Name, server.RootPath).why(Wrong, "%d more folders could not be read and were not compared", more))
+	}
+	return nil
 }
 
 // Unlisted reports a server that could not be listed to its end: nobody knows

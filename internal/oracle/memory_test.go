@@ -95,15 +95,15 @@ func (e *endless) Digest(ctx context.Context, bucket, key string) (ingest.Object
 
 func (e *endless) Ping(context.Context) error { return nil }
 
-func (e *endless) list(_ context.Context, fn func(ingest.Observation) error) (int64, error) {
+func (e *endless) list(_ context.Context, fn func(ingest.Observation) error) (ingest.Unread, error) {
 	for i := 1; i <= e.n; i++ {
 		e.measure(i)
 		err := fn(ingest.Observation{Path: fmt.Sprintf("/out/%09d", i), Size: int64(i), ModTime: now.Add(-time.Hour)})
 		if err != nil {
-			return 0, err
+			return ingest.Unread{}, err
 		}
 	}
-	return 0, nil
+	return ingest.Unread{}, nil
 }
 
 // peak is the largest live heap while n files are audited.

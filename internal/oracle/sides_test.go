@@ -80,7 +80,9 @@ func TestADifferenceHasWhatTheSourceShows(t *testing.T) {
 		var found []oracle.Difference
 		a := w.auditor(nil)
 		a.Report = func(d oracle.Difference) error { found = append(found, d); return nil }
-		_, err := a.Listed(t.Context(), acme, func(_ context.Context, fn func(ingest.Observation) error) (int64, error) { return 0, fn(shown(row)) })
+		_, err := a.Listed(t.Context(), acme, func(_ context.Context, fn func(ingest.Observation) error) (ingest.Unread, error) {
+			return ingest.Unread{}, fn(shown(row))
+		})
 		require.NoError(t, err)
 		require.Len(t, found, 1, name)
 		require.Equal(t, tc.want, signs(found[0].Sides), name)

@@ -15,6 +15,13 @@ import (
 // sealed stands for credentials that are stored: the API never shows them.
 var sealed = []byte("stored")
 
+func toUnread(shown []oas.UnreadableFolder) (folders []ingest.UnreadFolder) {
+	for _, f := range shown {
+		folders = append(folders, ingest.UnreadFolder{Path: f.Path, Reason: f.Reason})
+	}
+	return folders
+}
+
 // toServer turns oas.FromServer round.
 func toServer(s oas.Server) (ingest.Server, error) {
 	server := ingest.Server{
@@ -22,7 +29,8 @@ func toServer(s oas.Server) (ingest.Server, error) {
 		Include: s.Include, Exclude: s.Exclude, MaxParallel: s.MaxParallel,
 		Transfer: ingest.TransferSetting(s.Transfer), AfterIngest: ingest.AfterIngest(s.AfterIngest), OnCollision: ingest.Collision(s.OnCollision),
 		DoneMarker: s.DoneMarker, MaxDepth: s.MaxDepth, ReadOnce: s.ReadOnce, LegacyAlgorithms: s.LegacyAlgorithms,
-		Active: s.IsActive, State: ingest.ServerState(s.State), LastError: orZero(s.LastError), LastScanAt: orZero(s.LastScanAt),
+		Active: s.IsActive, State: ingest.ServerState(s.State), LastError: orZero(s.LastError),
+		Unread: ingest.Unread{Count: s.UnreadableFolders, Folders: toUnread(s.Unreadable)}, LastScanAt: orZero(s.LastScanAt),
 		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
 	}
 	if s.HasPassword {

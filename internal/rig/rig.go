@@ -247,6 +247,20 @@ func (r *Rig) Events(fileUUID string) []ingest.StoredEvent {
 func (r *Rig) AddOdd(name string, change func(*ingest.Server)) *testenv.OddSFTP {
 	r.T.Helper()
 	odd := testenv.StartOddSFTP(r.T)
+	r.registerOdd(odd, name, change)
+	return odd
+}
+
+// AddTree is AddOdd for a server with a tree of folders.
+func (r *Rig) AddTree(name string, change func(*ingest.Server)) *testenv.OddTree {
+	r.T.Helper()
+	tree := testenv.StartOddTree(r.T)
+	r.registerOdd(tree.OddSFTP, name, change)
+	return tree
+}
+
+func (r *Rig) registerOdd(odd *testenv.OddSFTP, name string, change func(*ingest.Server)) {
+	r.T.Helper()
 	server := odd.Server(name, uuid.NewString())
 	server.Settle, server.ScanInterval, server.Transfer = 2*time.Second, scanInterval, transferOfAll()
 	server.PasswordEncrypted = r.Seal(server.UUID, vault.FieldPassword, []byte(odd.Password))
@@ -255,7 +269,6 @@ func (r *Rig) AddOdd(name string, change func(*ingest.Server)) *testenv.OddSFTP 
 	}
 	_, err := r.Store.AddServer(r.Ctx, server)
 	require.NoError(r.T, err)
-	return odd
 }
 
 // WriteOdd writes a file that is expected to arrive.

@@ -45,9 +45,12 @@ type Config struct {
 	// MaxEntriesPerFolder bounds one folder, which is held in memory while it
 	// is listed (about 300 bytes an entry); default 1,000,000.
 	MaxEntriesPerFolder int
-	// MaxEntries bounds one listing of one server, so that a server that makes
-	// up folders without end is noticed; default 10,000,000.
-	MaxEntries int64
+	// MaxBytesPerFolder bounds what a server may send of one folder; default 256 MiB.
+	MaxBytesPerFolder int64
+	// MaxEntries and MaxBytes bound one listing of one server, so that a server that makes
+	// up folders without end is noticed; default
+	// 10,000,000 and 4 GiB.
+	MaxEntries, MaxBytes int64
 	// TempSuffixes end the names of files that are still being written under
 	// a name of their own; such files are ignored. In any case of letters.
 	// Nil means DefaultTempSuffixes, an empty list none.
@@ -64,7 +67,9 @@ const (
 	DefaultFreshUse            = time.Second
 	DefaultNoProgress          = time.Minute
 	DefaultMaxEntriesPerFolder = 1_000_000
+	DefaultMaxBytesPerFolder   = 256 << 20
 	DefaultMaxEntries          = 10_000_000
+	DefaultMaxBytes            = 4 << 30
 )
 
 // DefaultTempSuffixes are what common clients append while they write.
@@ -81,7 +86,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.FreshUse, DefaultFreshUse)
 	setDefault(&c.NoProgress, DefaultNoProgress)
 	setDefault(&c.MaxEntriesPerFolder, DefaultMaxEntriesPerFolder)
+	setDefault(&c.MaxBytesPerFolder, DefaultMaxBytesPerFolder)
 	setDefault(&c.MaxEntries, DefaultMaxEntries)
+	setDefault(&c.MaxBytes, DefaultMaxBytes)
 	if c.TempSuffixes == nil {
 		c.TempSuffixes = DefaultTempSuffixes()
 	}

@@ -25,7 +25,9 @@ type conn struct {
 	line   *meteredLine
 	ssh    *ssh.Client
 	client *sftp.Client
-	names  *nameTap
+	wire   *wire
+	// quirks are what the server was found not to do.
+	quirks quirks
 	// spoiled is set with the first fault; such a connection is not used again.
 	spoiled atomic.Bool
 	// ended is closed when the SSH connection has ended, for whatever reason.

@@ -173,8 +173,8 @@ func (c *conn) openChannel() error {
 	}
 	// What nobody reads fills the channel's window and stops the server.
 	go func() { _, _ = io.Copy(io.Discard, stderr) }()
-	c.names = &nameTap{source: stdout}
-	c.client, err = sftp.NewClientPipe(c.names, stdin, sftp.UseConcurrentReads(false))
+	c.wire = newWire(stdout, stdin)
+	c.client, err = sftp.NewClientPipe(c.wire, c.wire, sftp.UseConcurrentReads(false))
 	return err
 }
 

@@ -1,11 +1,12 @@
 package sftp
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/pkg/sftp"
 
 	"stevedore/internal/ingest"
 )
@@ -15,10 +16,12 @@ import (
 const maxSize = 1 << 62
 
 // kind is what a path is.
-type kind int
+type kind uint8
 
 const (
-	kindRegular kind = iota
+	// kindUnsaid: the server has not said yet.
+	kindUnsaid kind = iota
+	kindRegular
 	kindFolder
 	kindSymlink
 	kindFIFO
@@ -40,9 +43,30 @@ const (
 	modeSocket  = 0o140000
 )
 
-func kindOf(attrs *sftp.FileStat) kind {
-	switch attrs.Mode & modeType {
-	case modeRegular, modeNone:
+// kindOf is what the attributes say of an entry, else the long form of its name,
+// which is a line of `ls -l`; kindUnsaid when neither does, or when they differ on
+// whether it is a folder.
+func kindOf(a attrs, longform []byte) kind {
+	byMode, byForm := a.kind(), kindOfForm(longform)
+	switch {
+	case byMode == kindUnsaid:
+		return byForm
+	case byForm != kindUnsaid && (byMode == kindFolder) != (byForm == kindFolder) && byForm != kindSymlink:
+		return kindUnsaid
+	default:
+		return byMode
+	}
+}
+
+// kind is what the permissions say.
+func (a attrs) kind() kind {
+	if a.flags&attrMode == 0 {
+		return kindUnsaid
+	}
+	switch a.Mode & modeType {
+	case modeNone:
+		return kindUnsaid
+	case modeRegular:
 		return kindRegular
 	case modeFolder:
 		return kindFolder
@@ -56,6 +80,37 @@ func kindOf(attrs *sftp.FileStat) kind {
 		return kindSocket
 	default:
 		return kindUnknown
+	}
+}
+
+// formBytes are type and permissions in a line of `ls -l`.
+const formBytes = 10
+
+// kindOfForm is what a line of `ls -l` says.
+func kindOfForm(form []byte) kind {
+	if len(form) < formBytes {
+		return kindUnsaid
+	}
+	for _, c := range form[1:formBytes] {
+		if !bytes.ContainsRune([]byte("rwxsStTlL-"), rune(c)) {
+			return kindUnsaid
+		}
+	}
+	switch form[0] {
+	case '-':
+		return kindRegular
+	case 'd':
+		return kindFolder
+	case 'l':
+		return kindSymlink
+	case 'p':
+		return kindFIFO
+	case 'b', 'c':
+		return kindDevice
+	case 's':
+		return kindSocket
+	default:
+		return kindUnsaid
 	}
 }
 
@@ -74,6 +129,8 @@ func (k kind) reason() string {
 		return "is a device"
 	case kindSocket:
 		return "is a socket"
+	case kindUnsaid:
+		return "may be a file or a folder, its server does not say which"
 	default:
 		return "is of an unknown type"
 	}
@@ -81,30 +138,52 @@ func (k kind) reason() string {
 
 // reject says why a path must not be opened; empty for regular files of
 // possible size and for folders, which are not opened as files anyway.
-func reject(k kind, attrs *sftp.FileStat) string {
+func reject(k kind, a attrs) string {
 	switch {
 	case k == kindFolder:
 		return ""
 	case k != kindRegular:
 		return k.reason()
-	case attrs.Size > maxSize:
-		return fmt.Sprintf("has an impossible size of %d bytes", attrs.Size)
+	case a.Size > maxSize:
+		return fmt.Sprintf("has an impossible size of %d bytes", a.Size)
 	default:
 		return ""
 	}
 }
 
 // observe is the observation of a path with these attributes.
-func observe(path string, attrs *sftp.FileStat) ingest.Observation {
-	seen := ingest.Observation{Path: path, ModTime: time.Unix(int64(attrs.Mtime), 0).UTC()}
-	if attrs.Size <= maxSize {
-		seen.Size = int64(attrs.Size)
+func observe(path string, a attrs) ingest.Observation {
+	seen := ingest.Observation{Path: path, ModTime: time.Unix(int64(a.Mtime), 0).UTC()}
+	if a.Size <= maxSize {
+		seen.Size = int64(a.Size)
 	}
 	return seen
 }
 
-// maxNameBytes is longer than any file system's names; a longer one is made up.
-const maxNameBytes = 4096
+const (
+	// maxNameBytes is longer than the names of file systems and object stores are.
+	maxNameBytes = 1024
+	// maxPathBytes is the longest path that POSIX knows.
+	maxPathBytes = 4096
+	// keptBytes is how much is kept of what is longer.
+	keptBytes = 200
+)
+
+// shortName returns a copy of the name, and how long it was if the copy is
+// shortened.
+func shortName(name []byte) (short string, long int) {
+	if len(name) <= maxNameBytes {
+		return string(name), 0
+	}
+	return shortened(name), len(name)
+}
+
+// shortened is the beginning of what is too long and a digest of all of it: enough
+// to tell it from others and to know it again.
+func shortened(long []byte) string {
+	digest := sha256.Sum256(long)
+	return string(long[:keptBytes]) + "...sha256:" + hex.EncodeToString(digest[:16])
+}
 
 // unsafeName says why a name cannot be one element of a path; empty if it can.
 func unsafeName(name string) string {
@@ -119,5 +198,17 @@ func unsafeName(name string) string {
 		return fmt.Sprintf("has a name of %d bytes", len(name))
 	default:
 		return ""
+	}
+}
+
+// unsafe says why the entry cannot be taken whatever it is; empty if it can.
+func (e entry) unsafe() string {
+	switch {
+	case e.long > 0:
+		return fmt.Sprintf("has a name of %d bytes, shortened here", e.long)
+	case e.longPath > 0:
+		return fmt.Sprintf("has a path of %d bytes, shortened here", e.longPath)
+	default:
+		return unsafeName(e.name)
 	}
 }

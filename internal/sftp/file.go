@@ -33,17 +33,17 @@ func (s *Session) OpenFile(ctx context.Context, path string) (*File, error) {
 	}
 	f := &File{session: s}
 	var reason string
-	err := s.do(ctx, s.cfg.NoProgress, func() (err error) {
+	err := s.do(ctx, s.patience(), func() (err error) {
 		if f.remote, err = s.conn.client.Open(path); err != nil {
 			return err
 		}
-		reason, err = irregular(f.remote)
+		reason, err = s.irregular(f.remote)
 		return err
 	})
 	if err != nil {
 		return nil, s.explain(err, "open", path)
 	}
-	f.guard = s.guard(ctx, s.cfg.NoProgress)
+	f.guard = s.guard(ctx, s.patience())
 	s.files.Add(1)
 	f.guard.timer.Stop() // nothing is being read yet
 	if reason != "" {
@@ -53,26 +53,35 @@ func (s *Session) OpenFile(ctx context.Context, path string) (*File, error) {
 	return f, nil
 }
 
-// irregular says why an open file is not a regular one; empty if it is.
-func irregular(remote *sftp.File) (string, error) {
+// irregular says why an open file is not a regular one; empty if it is. A server
+// that cannot say what is open has said before what is at the path.
+func (s *Session) irregular(remote *sftp.File) (string, error) {
+	if s.conn.quirks.lacking(packetFstat) {
+		return "", nil
+	}
 	info, err := remote.Stat()
+	if err != nil && refusal(err) {
+		s.conn.quirks.lack(packetFstat)
+		return "", nil
+	}
 	if err != nil {
 		return "", err
 	}
-	attrs, err := attributes(info)
-	if err != nil {
-		return "", err
+	stat, ok := info.Sys().(*sftp.FileStat)
+	if !ok {
+		return "", errors.New("the SFTP client gave no attributes")
 	}
-	if kind := kindOf(attrs); kind != kindRegular {
-		return kind.reason(), nil
+	kind := attrs{Mode: stat.Mode, flags: attrMode}.kind()
+	if kind == kindRegular || kind == kindUnsaid {
+		return "", nil
 	}
-	return "", nil
+	return kind.reason(), nil
 }
 
 // ReadAt implements io.ReaderAt: all of p, or less with an error, which is
 // io.EOF at the file's end. Ask for at most 32 KiB, the most that every server
 // gives at once; larger reads are cut and run one after another. If none of
-// the reads under way brings a byte for Config.NoProgress, all of them fail
+// the reads under way brings a byte for the server's AnswerTimeout or Config.NoProgress, all of them fail
 // with KindTransient and the session has ended.
 func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
@@ -135,6 +144,6 @@ func (f *File) Close() error {
 		return nil
 	}
 	defer func() { _ = f.guard.end(nil) }()
-	err := f.session.do(f.guard.ctx, f.session.cfg.NoProgress, f.remote.Close)
+	err := f.session.do(f.guard.ctx, f.session.patience(), f.remote.Close)
 	return f.session.explain(err, "close", f.remote.Name())
 }

@@ -47,8 +47,60 @@ func (f filter) takes(full string) bool {
 func (f filter) excludes(full string) bool { return matchAny(f.server.Exclude, f.below(full)) }
 
 // enters reports whether the walk goes into the folder: not when it is
-// excluded itself, nor where taken files are moved to.
-func (f filter) enters(folder string) bool { return folder != f.moved && !f.excludes(folder) }
+// excluded itself, nor where taken files are moved to, nor where no file can match.
+func (f filter) enters(folder string) bool {
+	return folder != f.moved && !f.excludes(folder) && f.leads(folder)
+}
+
+// leads reports whether a file below the folder can be included.
+func (f filter) leads(folder string) bool {
+	if len(f.server.Include) == 0 {
+		return true
+	}
+	names := strings.Split(f.below(folder), "/")
+	return slices.ContainsFunc(f.server.Include, func(glob string) bool { return globLeads(glob, names) })
+}
+
+// globLeads compares element by element. "**" goes anywhere; so does, to be safe, a
+// glob whose elements cannot be told apart.
+func globLeads(glob string, names []string) bool {
+	if groupWithSlash(glob) {
+		return true
+	}
+	elements := strings.Split(glob, "/")
+	for i, name := range names {
+		switch {
+		case i < len(elements) && elements[i] == "**":
+			return true
+		case i+1 >= len(elements), !doublestar.MatchUnvalidated(elements[i], name):
+			return false
+		}
+	}
+	return true
+}
+
+// groupWithSlash reports whether '/' stands in braces, brackets or behind a
+// backslash, where it does not part elements.
+func groupWithSlash(glob string) bool {
+	depth := 0
+	for i := 0; i < len(glob); i++ {
+		switch glob[i] {
+		case '\\':
+			if i++; i < len(glob) && glob[i] == '/' {
+				return true
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case '/':
+			if depth != 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // temporary reports whether the name is of a file still being written.
 func (f filter) temporary(full string) bool {

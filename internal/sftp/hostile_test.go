@@ -3,7 +3,9 @@ package sftp_test
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -186,15 +188,16 @@ func TestHostileNames(t *testing.T) {
 	}
 	session := openHostile(t, sftp.Config{}, hostile{fxpOpendir: always(fxpHandle, "h"), fxpReaddir: names(entries...)})
 	seen, _ := list(t, session, "/in")
+	shortened := long[:200] + "...sha256:" + fmt.Sprintf("%x", sha256.Sum256([]byte(long)))[:32]
 
 	rejected := func(name string) string { return seen[name].Rejected }
-	assert.ElementsMatch(t, []string{"x/..", "/", "", "../../etc/passwd", "nul\x00.csv", "twice", "a/b", long, "good.csv"}, slices.Collect(maps.Keys(seen)))
+	assert.ElementsMatch(t, []string{"x/..", "/", "", "../../etc/passwd", "nul\x00.csv", "twice", "a/b", shortened, "good.csv"}, slices.Collect(maps.Keys(seen)))
 	for _, name := range []string{"x/..", "/", "../../etc/passwd", "a/b"} {
 		assert.Contains(t, rejected(name), "lead out of its folder", "%q", name)
 	}
 	assert.Contains(t, rejected(""), "not a file's")
 	assert.Contains(t, rejected("nul\x00.csv"), "NUL")
-	assert.Contains(t, rejected(long), "5000 bytes")
+	assert.Contains(t, rejected(shortened), "5000 bytes, shortened here")
 	assert.Empty(t, rejected("good.csv"))
 	assert.Empty(t, rejected("twice"))
 }
@@ -211,7 +214,7 @@ func TestHostileAttributes(t *testing.T) {
 	seen, _ := list(t, session, "/in")
 	assert.Contains(t, seen["huge"].Rejected, "impossible size of 9223372036854775808")
 	assert.Zero(t, seen["huge"].Size)
-	assert.Contains(t, seen["sizeless"].Rejected, "without a size")
+	assert.Contains(t, seen["sizeless"].Rejected, "impossible size", "the look at it has one")
 	assert.Empty(t, seen["typeless"].Rejected)
 	assert.Contains(t, seen["odd"].Rejected, "unknown type")
 
@@ -222,23 +225,24 @@ func TestHostileAttributes(t *testing.T) {
 
 func TestEndlessListings(t *testing.T) {
 	t.Parallel()
-	one := always(fxpName, uint32(1), "f", "", file(1))
+	n := 0
+	news := func() answer { n++; return always(fxpName, uint32(1), fmt.Sprint(n), "", file(1))() }
 	for name, test := range map[string]struct {
 		readdir func() answer
 		kind    ingest.Kind
 		says    string
 	}{
-		"entries": {one, ingest.KindInvalid, "more than 50 entries"},
-		"nothing": {always(fxpName, uint32(0)), ingest.KindTransient, "brought nothing for 4s"},
+		"entries": {news, ingest.KindInvalid, "more than 50 entries"},
 		"silence": {always(0), ingest.KindTransient, "brought nothing for 4s"},
-		"lies":    {always(fxpName, uint32(1<<31), "f"), ingest.KindTransient, "lost the connection"},
-		"flood":   {always(fxpName, make([]byte, 300<<10)), ingest.KindTransient, "lost the connection"},
+		"lies":    {always(fxpName, uint32(1<<31), "f"), ingest.KindTransient, "malformed"},
+		"flood":   {always(fxpName, make([]byte, 9<<20)), ingest.KindTransient, "more than 8 MiB in one answer"},
+		"deluge":  {always(fxpName, make([]byte, 65<<20)), ingest.KindTransient, "more than 8 MiB in one answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cfg := sftp.Config{MaxEntriesPerFolder: 50, NoProgress: 4 * time.Second}
 			session := openHostile(t, cfg, hostile{fxpOpendir: always(fxpHandle, "h"), fxpReaddir: test.readdir})
-			_, err := session.List(deadline(t), func(ingest.Observation) error { return nil })
+			_, err := session.List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { return nil })
 			requireKind(t, err, test.kind, test.says)
 		})
 	}
@@ -247,10 +251,11 @@ func TestEndlessListings(t *testing.T) {
 func TestDeepFoldersEnd(t *testing.T) {
 	t.Parallel()
 	readdir := func() func() answer {
-		sent := false
+		sent, n := false, 99
 		return func() answer {
 			if sent = !sent; sent {
-				return answer{fxpName, join(uint32(1), "d", "", join(uint32(flagSize|flagMode), uint64(0), uint32(0o040755)))}
+				n++
+				return answer{fxpName, join(uint32(1), fmt.Sprint(n), "", join(uint32(flagSize|flagMode), uint64(0), uint32(0o040755)))}
 			}
 			return status(statusEOF)()
 		}
@@ -258,7 +263,10 @@ func TestDeepFoldersEnd(t *testing.T) {
 	session := openHostile(t, sftp.Config{}, hostile{fxpOpendir: always(fxpHandle, "h"), fxpReaddir: readdir()})
 	seen, _ := list(t, session, "/in")
 	require.Len(t, seen, 1)
-	assert.Contains(t, seen[strings.TrimSuffix(strings.Repeat("d/", 65), "/")].Rejected, "too deep")
+	for path, at := range seen {
+		assert.Equal(t, 64, strings.Count(path, "/"))
+		assert.Contains(t, at.Rejected, "too deep")
+	}
 }
 
 func TestUnreadableFolders(t *testing.T) {
@@ -274,7 +282,7 @@ func TestUnreadableFolders(t *testing.T) {
 	assert.EqualValues(t, 2, unreadable)
 	assert.Contains(t, seen, "f")
 
-	_, err := openHostile(t, sftp.Config{}, hostile{fxpOpendir: status(3)}).List(deadline(t), nil)
+	_, err := openHostile(t, sftp.Config{}, hostile{fxpOpendir: status(3)}).List(deadline(t), ingest.ListRequest{}, nil)
 	requireKind(t, err, ingest.KindPermission, "does not let user u list its root folder /in")
 }
 

@@ -1,145 +1,65 @@
 package sftp
 
 import (
+	"cmp"
 	"context"
-	"os"
-
-	"github.com/pkg/sftp"
+	"iter"
+	"strings"
 
 	"stevedore/internal/ingest"
 )
 
 // List walks the folders from the server's root and calls fn for each entry to
-// be recorded, in no particular order. It returns how many folders below the
-// root could not be read; an unreadable root is an error.
+// be recorded. It returns which folders below the root could not be read; an
+// unreadable root is an error.
 //
+//   - Folders are visited in the order of their names, each before those in it;
+//     the request says where to go on. Only those are opened in which something can
+//     match the globs.
 //   - Globs are matched against the path below the root; an excluded folder is
 //     not entered, nor is the one that the after-ingest action moves to.
 //   - Names with a temporary suffix are left out, whether included or not.
-//   - Symbolic links are not followed (the root itself may be one). They,
+//   - Symbolic links are not followed (the root itself may be one), unless the
+//     server's settings ask for it and they stay below the root. Those that are not,
 //     FIFOs, devices and sockets come with Rejected set if the globs take
 //     them; unsafe names always.
 //   - Checksum files are left out and named at what they cover; done-markers
 //     are left out, and a file without its own comes with WaitsFor set.
 //   - Of entries with the same name in one folder the first counts.
+//   - A folder that is one above it once more, by a link or a mount, is not read.
 //
 // An error of fn ends the walk and is returned as it is. Errors are of KindInvalid
 // if there is no end to the entries, otherwise as of Stat.
 //
 // One folder is read whole before fn sees its first entry, because a checksum
 // file may come after the file it covers; see Config.MaxEntriesPerFolder.
-func (s *Session) List(ctx context.Context, fn func(ingest.Observation) error) (unreadable int64, err error) {
-	f, err := newFilter(s.cfg, s.server)
+func (s *Session) List(ctx context.Context, request ingest.ListRequest, fn func(ingest.Observation) error) (ingest.Unread, error) {
+	root, err := s.rootFolder(ctx)
 	if err != nil {
-		return 0, err
+		return ingest.Unread{}, err
 	}
-	w := &walk{session: s, filter: f, fn: fn, todo: []folder{{path: s.server.RootPath}}}
+	server := s.server
+	server.RootPath = root
+	f, err := newFilter(s.cfg, server)
+	if err != nil {
+		return ingest.Unread{}, err
+	}
+	w := &walk{session: s, filter: f, request: request, fn: fn}
+	if request.From != "" {
+		w.from = strings.Split(request.From, "/")
+	}
 	err = w.run(ctx)
-	return w.unreadable, err
+	return w.unread, err
 }
 
-// folder is a folder still to be read.
-type folder struct {
-	path  string
-	depth int
-}
-
-// entry is one entry of a folder, as the server sent it.
-type entry struct {
-	rawName
-	path  string
-	kind  kind
-	attrs *sftp.FileStat
-}
-
-// walk is one listing under way.
-type walk struct {
-	session *Session
-	filter  filter
-	fn      func(ingest.Observation) error
-	// todo is a stack, so that it stays as small as the tree is narrow.
-	todo       []folder
-	seen       int64
-	unreadable int64
-}
-
-func (w *walk) run(ctx context.Context) error {
-	for len(w.todo) > 0 {
-		at := w.todo[len(w.todo)-1]
-		w.todo = w.todo[:len(w.todo)-1]
-		entries, err := w.session.readFolder(ctx, at.path)
-		switch {
-		case err == nil:
-		case refusal(err) && at.depth > 0:
-			w.unreadable++
-			continue
-		case refusal(err):
-			return w.session.explain(err, "list its root folder", at.path)
-		default:
-			return w.session.explain(err, "list", at.path)
-		}
-		if w.seen += int64(len(entries)); w.seen > w.session.cfg.MaxEntries {
-			return ingest.Errorf(ingest.KindInvalid, "server %s shows more than %d entries, the listing was ended at %s: narrow --path or exclude folders",
-				w.session.server.Name, w.session.cfg.MaxEntries, ingest.DisplayPath(at.path))
-		}
-		if err := w.report(at, entries); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// readFolder returns the entries of one folder without doubles.
-func (s *Session) readFolder(ctx context.Context, path string) ([]entry, error) {
-	g := s.guard(ctx, s.cfg.NoProgress)
-	tapped := s.conn.names.begin(s.cfg.MaxEntriesPerFolder, func() {
-		g.moved()
-		s.answered()
-	})
-	infos, err := s.conn.client.ReadDirContext(ctx, path)
-	s.conn.names.end()
-	err = g.end(err)
-	s.answered() // an empty folder is an answer, too
-	switch {
-	case tapped.full:
-		return nil, ingest.Errorf(ingest.KindInvalid, "server %s: folder %s has more than %d entries: ask the partner to split it or exclude it",
-			s.server.Name, ingest.DisplayPath(path), s.cfg.MaxEntriesPerFolder)
-	case err != nil:
-		return nil, err
-	case len(tapped.names) != len(infos):
-		s.conn.kill()
-		return nil, errBadNames
-	}
-	return entriesOf(path, tapped.names, infos)
-}
-
-func entriesOf(path string, names []rawName, infos []os.FileInfo) ([]entry, error) {
-	entries := make([]entry, 0, len(names))
-	known := make(map[string]struct{}, len(names))
-	if path == "/" {
-		path = ""
-	}
-	for i, raw := range names {
-		if _, double := known[raw.name]; double {
-			continue
-		}
-		known[raw.name] = struct{}{}
-		attrs, err := attributes(infos[i])
-		if err != nil {
-			return nil, err
-		}
-		entries = append(entries, entry{rawName: raw, path: path + "/" + raw.name, kind: kindOf(attrs), attrs: attrs})
-	}
-	return entries, nil
-}
-
-// report passes on what is to be recorded of one folder and notes its folders.
-func (w *walk) report(at folder, entries []entry) error {
+// report notes the folders of one folder and, if it is to tell, passes on what is to
+// be recorded.
+func (w *walk) report(at folder, entries iter.Seq2[int, entry], tell bool) error {
 	sums := newSidecars(w.checksumNames(entries))
 	there := regularPaths(w.filter.server, entries)
 	for _, e := range entries {
 		seen, ok := w.consider(at, e, sums)
-		if !ok {
+		if !ok || !tell {
 			continue
 		}
 		if marker := w.filter.server.MarkerOf(e.path); marker != "" && !there[marker] {
@@ -153,7 +73,7 @@ func (w *walk) report(at folder, entries []entry) error {
 }
 
 // regularPaths are the folder's markers, if the server has any.
-func regularPaths(server ingest.Server, entries []entry) map[string]bool {
+func regularPaths(server ingest.Server, entries iter.Seq2[int, entry]) map[string]bool {
 	paths := make(map[string]bool)
 	for _, e := range entries {
 		if e.kind == kindRegular && server.IsMarker(e.name) {
@@ -165,11 +85,11 @@ func regularPaths(server ingest.Server, entries []entry) map[string]bool {
 
 // checksumNames are the regular files that can be a checksum or have one. An
 // excluded checksum is not used.
-func (w *walk) checksumNames(entries []entry) map[string]bool {
+func (w *walk) checksumNames(entries iter.Seq2[int, entry]) map[string]bool {
 	names := make(map[string]bool)
 	for _, e := range entries {
 		unused := isChecksumName(e.name) && w.filter.excludes(e.path)
-		if e.kind == kindRegular && unsafeName(e.name) == "" && !unused {
+		if e.kind == kindRegular && e.unsafe() == "" && !unused {
 			names[e.name] = true
 		}
 	}
@@ -180,8 +100,8 @@ func (w *walk) checksumNames(entries []entry) map[string]bool {
 func (w *walk) consider(at folder, e entry, sums sidecars) (seen ingest.Observation, ok bool) {
 	seen = observe(e.path, e.attrs)
 	switch {
-	case unsafeName(e.name) != "":
-		seen.Rejected = unsafeName(e.name)
+	case e.unsafe() != "":
+		seen.Rejected = e.unsafe()
 		return seen, !w.filter.excludes(e.path)
 	case e.kind == kindFolder && !w.filter.enters(e.path):
 		return seen, false
@@ -191,13 +111,13 @@ func (w *walk) consider(at folder, e entry, sums sidecars) (seen ingest.Observat
 	case e.kind == kindFolder && at.depth == w.filter.server.MaxDepth:
 		return seen, false // as its operator asked
 	case e.kind == kindFolder:
-		w.todo = append(w.todo, folder{path: e.path, depth: at.depth + 1})
+		w.below = append(w.below, e.name)
 		return seen, false
 	case sums.is(e.name), w.filter.server.IsMarker(e.name), w.filter.temporary(e.path), !w.filter.takes(e.path):
 		return seen, false
 	}
-	seen.Rejected = reject(e.kind, e.attrs)
-	if seen.Rejected == "" && !e.sized {
+	seen.Rejected = cmp.Or(e.why, reject(e.kind, e.attrs))
+	if seen.Rejected == "" && !e.attrs.sized() {
 		seen.Rejected = "comes without a size"
 	}
 	if name := sums.of(e.name); name != "" && seen.Rejected == "" {

@@ -91,7 +91,7 @@ func TestListGlobsAndTemporaryNames(t *testing.T) {
 	assert.ElementsMatch(t, []string{"a.csv", "b.txt"}, slices.Collect(maps.Keys(seen)))
 
 	b.server.Include = []string{"[a"}
-	_, err := b.open(t).List(deadline(t), func(ingest.Observation) error { return nil })
+	_, err := b.open(t).List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { return nil })
 	requireKind(t, err, ingest.KindInvalid, `"[a"`)
 }
 
@@ -132,12 +132,18 @@ func TestListCaps(t *testing.T) {
 		b.Write("in/"+string(rune('a'+i)), nil)
 	}
 	ignore := func(ingest.Observation) error { return nil }
-	_, err := b.open(t).List(deadline(t), ignore)
+	_, err := b.open(t).List(deadline(t), ingest.ListRequest{}, ignore)
 	requireKind(t, err, ingest.KindInvalid, "more than 15 entries")
 	for i := range 4 {
 		b.Write("in/more"+string(rune('a'+i)), nil)
 	}
-	_, err = b.open(t).List(deadline(t), ignore)
+	unread, err := b.open(t).List(deadline(t), ingest.ListRequest{}, ignore)
+	require.NoError(t, err, "a folder without end costs that folder only")
+	require.Len(t, unread.Folders, 1)
+	assert.Equal(t, b.Path("in"), unread.Folders[0].Path)
+	assert.Contains(t, unread.Folders[0].Reason, "more than 10 entries")
+	b.server.RootPath = b.Path("in")
+	_, err = b.open(t).List(deadline(t), ingest.ListRequest{}, ignore)
 	requireKind(t, err, ingest.KindInvalid, "more than 10 entries", "split")
 }
 
@@ -148,12 +154,12 @@ func TestListEndsWithItsReader(t *testing.T) {
 	b.Write("b", nil)
 	full := errors.New("full")
 	calls := 0
-	_, err := b.open(t).List(deadline(t), func(ingest.Observation) error { calls++; return full })
+	_, err := b.open(t).List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { calls++; return full })
 	require.ErrorIs(t, err, full)
 	assert.Equal(t, 1, calls)
 
 	b.server.RootPath = b.Path("nowhere")
-	_, err = b.open(t).List(deadline(t), func(ingest.Observation) error { return nil })
+	_, err = b.open(t).List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { return nil })
 	requireKind(t, err, ingest.KindNotFound, "nowhere")
 }
 

@@ -95,14 +95,14 @@ func deadline(t *testing.T) context.Context {
 func list(t *testing.T, session *sftp.Session, root string) (map[string]ingest.Observation, int64) {
 	t.Helper()
 	seen := make(map[string]ingest.Observation)
-	unreadable, err := session.List(deadline(t), func(o ingest.Observation) error {
+	unread, err := session.List(deadline(t), ingest.ListRequest{}, func(o ingest.Observation) error {
 		rel := o.Path[len(root)+1:]
 		require.NotContains(t, seen, rel)
 		seen[rel] = o
 		return nil
 	})
 	require.NoError(t, err)
-	return seen, unreadable
+	return seen, unread.Count
 }
 
 func requireKind(t *testing.T, err error, kind ingest.Kind, says ...string) {

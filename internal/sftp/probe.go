@@ -53,11 +53,15 @@ func (p *Pool) Probe(ctx context.Context, server ingest.Server) (ProbeResult, er
 	}()
 	result.LoginOK, result.Latency = true, time.Since(start)
 	session := &Session{cfg: p.cfg, server: server, conn: c, giveBack: c.kill}
-	entries, err := session.readFolder(ctx, server.RootPath)
+	root, err := session.rootFolder(ctx)
 	if err != nil {
-		return result, session.explain(err, "list its root folder", server.RootPath)
+		return result, err
 	}
-	result.RootReadable, result.Entries = true, len(entries)
+	found, err := session.readFolder(ctx, root, session.folderLimits())
+	if err != nil {
+		return result, session.explain(err, "list its root folder", root)
+	}
+	result.RootReadable, result.Entries = true, len(found.names)
 	return result, nil
 }
 

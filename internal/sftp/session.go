@@ -1,17 +1,14 @@
 package sftp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
-	"os"
-	"strconv"
-	"strings"
+	"path"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/pkg/sftp"
 
 	"stevedore/internal/ingest"
 )
@@ -58,42 +55,21 @@ func (s *Session) Close() error {
 	return nil
 }
 
-// Stat looks at one path without following a symbolic link. What is there but
-// must not be opened comes back with Rejected set. KindNotFound: nothing there.
+// Stat looks at one path without following a symbolic link, unless the server's
+// settings allow it. What is there but must not be opened comes back with Rejected
+// set. KindNotFound: nothing there.
 func (s *Session) Stat(ctx context.Context, path string) (ingest.Observation, error) {
-	attrs, err := s.lstat(ctx, path)
+	path, err := s.resolved(ctx, path)
 	if err != nil {
 		return ingest.Observation{}, err
 	}
-	kind := kindOf(attrs)
-	seen := observe(path, attrs)
-	seen.Rejected = reject(kind, attrs)
-	if kind == kindFolder {
-		seen.Rejected = "is a folder"
-	}
-	return seen, nil
+	seen, _, err := s.observation(ctx, path)
+	return seen, err
 }
 
-func (s *Session) lstat(ctx context.Context, path string) (*sftp.FileStat, error) {
-	var info os.FileInfo
-	err := s.do(ctx, s.cfg.NoProgress, func() (err error) {
-		info, err = s.conn.client.Lstat(path)
-		return err
-	})
-	if err != nil {
-		return nil, s.explain(err, "look at", path)
-	}
-	return attributes(info)
-}
-
-// attributes are the raw values behind a FileInfo: its Mode shows unknown
-// types as regular files.
-func attributes(info os.FileInfo) (*sftp.FileStat, error) {
-	attrs, ok := info.Sys().(*sftp.FileStat)
-	if !ok {
-		return nil, errors.New("the SFTP client gave no attributes")
-	}
-	return attrs, nil
+// patience is how long one exchange may bring nothing.
+func (s *Session) patience() time.Duration {
+	return cmp.Or(time.Duration(s.server.AnswerTimeout), s.cfg.NoProgress)
 }
 
 // Remove deletes a regular file, and nothing else. KindNotFound: it is gone.
@@ -102,7 +78,7 @@ func (s *Session) Remove(ctx context.Context, path string) error {
 	if err := s.mustBeRegular(ctx, path); err != nil {
 		return err
 	}
-	err := s.do(ctx, s.cfg.NoProgress, func() error { return s.conn.client.Remove(path) })
+	err := s.do(ctx, s.patience(), func() error { return s.conn.client.Remove(path) })
 	return s.explain(err, "remove", path)
 }
 
@@ -113,12 +89,23 @@ func (s *Session) Rename(ctx context.Context, from, to string) error {
 	if err := s.mustBeRegular(ctx, from); err != nil {
 		return err
 	}
-	err := s.do(ctx, s.cfg.NoProgress, func() error { return s.conn.client.Rename(from, to) })
-	if errors.Is(err, os.ErrNotExist) {
+	to, err := s.resolved(ctx, to)
+	if err != nil {
+		return err
+	}
+	err = s.do(ctx, s.patience(), func() error { return s.conn.client.Rename(from, to) })
+	if absent(err) || refusal(err) && !isPermission(err) && s.noFolder(ctx, path.Dir(to)) {
 		return ingest.Wrap(ingest.KindMissing, err, "server %s: cannot move %s to %s: create the target folder there",
 			s.server.Name, ingest.DisplayPath(from), ingest.DisplayPath(to))
 	}
 	return s.explain(err, "move", from)
+}
+
+// noFolder reports whether there is surely no such folder. Servers say "failure" to
+// much.
+func (s *Session) noFolder(ctx context.Context, path string) bool {
+	_, err := s.look(ctx, path)
+	return absent(err)
 }
 
 func (s *Session) mustBeRegular(ctx context.Context, path string) error {
@@ -180,7 +167,7 @@ func (g *guard) end(err error) error {
 // cause replaces an error that this guard has brought about by its reason.
 func (g *guard) cause(err error) error {
 	s := g.session
-	if err == nil || answered(err) {
+	if err == nil || refusal(err) {
 		return err
 	}
 	// What the connection's state is after anything else nobody knows.
@@ -195,21 +182,15 @@ func (g *guard) cause(err error) error {
 	}
 }
 
-// answered reports whether err is a plain answer of the server, after which
-// the connection is as good as before.
-func answered(err error) bool {
-	return errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) || err == io.EOF //nolint:errorlint // a bare EOF ends a file, a wrapped one is a lost connection
-}
-
 // explain turns an error of the SFTP client into one for people.
 func (s *Session) explain(err error, verb, path string) error {
 	var known *ingest.Error
 	switch {
 	case err == nil, errors.As(err, &known):
 		return err
-	case errors.Is(err, os.ErrNotExist):
+	case absent(err):
 		return ingest.Wrap(ingest.KindNotFound, err, "server %s has no %s", s.server.Name, ingest.DisplayPath(path))
-	case errors.Is(err, os.ErrPermission):
+	case isPermission(err):
 		return ingest.Wrap(ingest.KindPermission, err, "server %s does not let user %s %s %s: ask the partner for the permission",
 			s.server.Name, s.server.Username, verb, ingest.DisplayPath(path))
 	case refusal(err):
@@ -217,30 +198,6 @@ func (s *Session) explain(err error, verb, path string) error {
 	default:
 		return ingest.Wrap(ingest.KindTransient, notEOF(err), "lost the connection to server %s while trying to %s %s", s.server.Name, verb, ingest.DisplayPath(path))
 	}
-}
-
-// refusal reports whether the server answered with a status, of any kind.
-func refusal(err error) bool {
-	var status *sftp.StatusError
-	return answered(err) || errors.As(err, &status)
-}
-
-// words are the server's own on why it refused, which is all that people have to
-// go by; empty when there are none. Servers that have no reason say "Failure".
-func words(err error) string {
-	var status *sftp.StatusError
-	if !errors.As(err, &status) {
-		return ""
-	}
-	quoted, err := strconv.QuotedPrefix(strings.TrimPrefix(status.Error(), "sftp: "))
-	if err != nil {
-		return ""
-	}
-	said, err := strconv.Unquote(quoted)
-	if err != nil || said == "" || strings.EqualFold(said, "failure") {
-		return ""
-	}
-	return ": it says " + strconv.Quote(ingest.Summary(said))
 }
 
 // notEOF keeps a lost connection from passing for the end of a file: a write to

@@ -25,7 +25,9 @@ func (s *Store) Observe(ctx context.Context, serverUUID, source string, seen []i
 		return counts, err
 	}
 	entries := distinct(seen)
-	if news, err := s.hasChanges(ctx, id, entries); err != nil || !news {
+	news, err := s.changesOf(ctx, id, entries)
+	if err != nil || news.empty() {
+		counts.Rejected = news.unrecorded
 		return counts, err
 	}
 	var moved int64
@@ -50,11 +52,13 @@ func (s *Store) Observe(ctx context.Context, serverUUID, source string, seen []i
 	return counts, err
 }
 
-// hasChanges reports whether the ledger differs from what was seen.
-func (s *Store) hasChanges(ctx context.Context, serverUUID string, entries []entry) (news bool, err error) {
+// changesOf returns in what the ledger differs from what was seen.
+func (s *Store) changesOf(ctx context.Context, serverUUID string, entries []entry) (news plan, err error) {
 	err = s.retry(ctx, "compare what the server shows", func() error {
 		known, err := knownRows(ctx, s.pool, serverUUID, entries)
-		news = err == nil && !decide(entries, known).empty()
+		if err == nil {
+			news = decide(entries, known)
+		}
 		return err
 	})
 	return news, err
@@ -152,12 +156,15 @@ func (p plan) write(ctx context.Context, tx pgx.Tx, serverUUID, source string) (
 			return made, err
 		}
 	}
-	if len(p.insert) == 0 {
-		return made, nil
+	insert, dropped, err := withinLimit(ctx, tx, serverUUID, ingest.MaxRejected, p.insert)
+	if made.Rejected = p.unrecorded + dropped; err != nil || len(insert) == 0 {
+		return made, err
 	}
-	c := columnsOf(serverUUID, p.insert)
+	c := columnsOf(serverUUID, insert)
+	var rejected int64
 	err = tx.QueryRow(ctx, insertRows, serverUUID, source, c.paths, c.displays, c.filenames, c.sizes, c.mtimes, c.sidecars, c.reasons,
 		c.uuids, c.waits).
-		Scan(&made.New, &made.Rejected)
+		Scan(&made.New, &rejected)
+	made.Rejected += rejected
 	return made, err
 }

@@ -61,6 +61,8 @@ type plan struct {
 	revive []entry
 	// insert: never seen before.
 	insert []entry
+	// unrecorded are rejected ones that get no row.
+	unrecorded int64
 }
 
 // empty reports whether there is nothing to be done.
@@ -115,7 +117,11 @@ func (p *plan) reject(e entry, k known) {
 	if k.version != 0 && k.status == ingest.StatusDiscovered {
 		p.supersede = append(p.supersede, e.of(k.version))
 	}
-	if k.version == 0 && !k.rejected {
+	switch {
+	case k.version != 0 || k.rejected:
+	case e.Unrecorded:
+		p.unrecorded++
+	default:
 		p.insert = append(p.insert, e)
 	}
 }

@@ -10,11 +10,13 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// A repeated attempt opens its row again.
+// A repeated attempt opens its row again. One that finds it open follows an attempt
+// that ended with its worker.
 const startScan = `
 WITH begun AS (
 	INSERT INTO scans (server_uuid, scan_key) VALUES ($1, $2)
-	ON CONFLICT (scan_key) DO UPDATE SET finished_at = NULL, error = NULL
+	ON CONFLICT (scan_key) DO UPDATE SET finished_at = NULL, error = NULL,
+		died = CASE WHEN scans.finished_at IS NULL THEN scans.died + 1 ELSE 0 END
 	RETURNING id, server_uuid, started_at
 ), marked AS (
 	UPDATE sftp_servers s SET last_scan_at = greatest(s.last_scan_at, begun.started_at)
@@ -38,29 +40,40 @@ func (s *Store) StartScan(ctx context.Context, serverUUID, key string) (scanID i
 	return scanID, err
 }
 
+// ScanDeaths returns how many attempts in a row, before the one under way, left the
+// scan's row open: their workers ended, or were cut off.
+func (s *Store) ScanDeaths(ctx context.Context, scanID int64) (deaths int, err error) {
+	err = s.retry(ctx, "read scan", func() error {
+		return s.pool.QueryRow(ctx, `SELECT died FROM scans WHERE id = $1`, scanID).Scan(&deaths)
+	})
+	return deaths, err
+}
+
 const (
 	finishScan = `
-UPDATE scans SET finished_at = now(), seen = $3, new = $4, settling = $5, rejected = $6, errors = $7, error = nullif($8, '')
+UPDATE scans SET finished_at = now(), seen = $3, new = $4, settling = $5, rejected = $6, errors = $7, error = nullif($8, ''),
+	unread = $9
 WHERE id = $1 AND server_uuid = $2`
 
 	// serverScanned updates the server after a listing: $2 is the failure, $3 says
 	// that it suspends the server, $4 that success ends a suspension. The listing
-	// began $5 ago; null when that is recorded already. A failure that needs no
+	// began $5 ago; null when that is recorded already. $6 is what it could not read. A failure that needs no
 	// person leaves the state unchanged, and a suspension that does not end here
 	// keeps its reason.
 	serverScanned = `
 UPDATE sftp_servers SET
 	last_scan_at = greatest(last_scan_at, now() - $5::interval),
 	last_error = CASE WHEN state = 'suspended' AND NOT ($3 OR $2 = '' AND $4) THEN last_error ELSE nullif($2, '') END,
-	state = CASE WHEN $3 THEN 'suspended' WHEN $2 = '' AND $4 THEN 'ok' ELSE state END
+	state = CASE WHEN $3 THEN 'suspended' WHEN $2 = '' AND $4 THEN 'ok' ELSE state END,
+	unread = CASE WHEN $2 = '' THEN $6 ELSE unread END
 WHERE server_uuid = $1 AND removed_at IS NULL`
 
 	// wholeScan writes the row of a listing that opened none. A repeated attempt finds
 	// its row.
 	wholeScan = `
 WITH server AS (` + serverScanned + ` RETURNING server_uuid), recorded AS (
-	INSERT INTO scans (server_uuid, scan_key, started_at, finished_at, seen, new, settling, rejected, errors, error)
-	SELECT server_uuid, $6, now() - $5::interval, now(), $7, $8, $9, $10, $11, nullif($2, '') FROM server
+	INSERT INTO scans (server_uuid, scan_key, started_at, finished_at, seen, new, settling, rejected, errors, error, unread)
+	SELECT server_uuid, $7, now() - $5::interval, now(), $8, $9, $10, $11, $12, nullif($2, ''), $6 FROM server
 	ON CONFLICT (scan_key) DO NOTHING
 )
 SELECT count(*) FROM server`
@@ -86,7 +99,7 @@ func closeScan(ctx context.Context, tx pgx.Tx, id string, scan ingest.ScanResult
 		return err
 	}
 	failure, c := failureLine(scan.Failure), scan.Counts
-	tag, err := tx.Exec(ctx, finishScan, scan.ScanID, id, c.Seen, c.New, c.Settling, c.Rejected, c.Errors, failure)
+	tag, err := tx.Exec(ctx, finishScan, scan.ScanID, id, c.Seen, c.New, c.Settling, c.Rejected, c.Errors, failure, scan.Unread)
 	if err != nil {
 		return err
 	}
@@ -96,7 +109,7 @@ func closeScan(ctx context.Context, tx pgx.Tx, id string, scan ingest.ScanResult
 	if scan.Broken {
 		return nil
 	}
-	_, err = tx.Exec(ctx, serverScanned, id, failure, scan.Suspend, scan.Mends, nil)
+	_, err = tx.Exec(ctx, serverScanned, id, failure, scan.Suspend, scan.Mends, nil, scan.Unread)
 	return err
 }
 
@@ -105,7 +118,7 @@ func closeScan(ctx context.Context, tx pgx.Tx, id string, scan ingest.ScanResult
 func (s *Store) recordScan(ctx context.Context, id string, scan ingest.ScanResult) error {
 	failure, c := failureLine(scan.Failure), scan.Counts
 	var servers int
-	err := s.pool.QueryRow(ctx, wholeScan, id, failure, scan.Suspend, scan.Mends, scan.Took,
+	err := s.pool.QueryRow(ctx, wholeScan, id, failure, scan.Suspend, scan.Mends, scan.Took, scan.Unread,
 		cleanText(scan.Key), c.Seen, c.New, c.Settling, c.Rejected, c.Errors).Scan(&servers)
 	if err != nil || servers > 0 {
 		return err
@@ -168,7 +181,7 @@ func failureLine(f *ingest.Failure) string {
 	}
 }
 
-const scanColumns = `id, server_uuid, started_at, finished_at, seen, new, settling, rejected, errors, coalesce(error, '')`
+const scanColumns = `id, server_uuid, started_at, finished_at, seen, new, settling, rejected, errors, coalesce(error, ''), unread`
 
 const latestScans = `SELECT ` + scanColumns + ` FROM scans WHERE server_uuid = $1 ORDER BY id DESC LIMIT $2`
 
@@ -223,7 +236,7 @@ func (s *Store) Scan(ctx context.Context, scanID int64) (scan ingest.Scan, err e
 func scanScan(row pgx.CollectableRow) (ingest.Scan, error) {
 	var v ingest.Scan
 	var finished *time.Time
-	err := row.Scan(&v.ID, &v.ServerUUID, &v.StartedAt, &finished, &v.Seen, &v.New, &v.Settling, &v.Rejected, &v.Errors, &v.Error)
+	err := row.Scan(&v.ID, &v.ServerUUID, &v.StartedAt, &finished, &v.Seen, &v.New, &v.Settling, &v.Rejected, &v.Errors, &v.Error, &v.Unread)
 	v.StartedAt, v.FinishedAt = v.StartedAt.UTC(), utc(finished)
 	return v, err
 }

@@ -35,6 +35,8 @@ type OddSFTP struct {
 	made  map[string]*Made
 	times map[string]time.Time
 	reads int
+	// raw, may be nil, speaks SFTP in the place of the library.
+	raw func(io.ReadWriter)
 }
 
 // OddHooks are the ways in which it is odd; nil ones are honest.
@@ -143,6 +145,10 @@ func (o *OddSFTP) serve(conn net.Conn, config *ssh.ServerConfig) {
 		}()
 		go func() {
 			defer func() { _ = channel.Close() }()
+			if o.raw != nil {
+				o.raw(channel)
+				return
+			}
 			_ = sftp.NewRequestServer(&oddChannel{Channel: channel, server: o}, sftp.Handlers{FileGet: o, FilePut: o, FileCmd: o, FileList: o}).Serve()
 		}()
 	}

@@ -1,0 +1,183 @@
+package activities_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/testenv"
+)
+
+// oddBench is a bench whose server is an odd one, and what attempts hand on.
+type oddBench struct {
+	*bench
+	tree *testenv.OddTree
+	last activities.Progress
+}
+
+func newOddBench(t *testing.T) *oddBench {
+	t.Helper()
+	b := &oddBench{bench: newBench(t)}
+	b.tree = b.AddTree("odd", func(s *ingest.Server) { s.Settle = 0 })
+	server, err := b.Store.ServerByName(b.Ctx, "odd")
+	require.NoError(t, err)
+	b.server = server
+	b.env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) {
+		if details.HasValues() {
+			assert.NoError(t, details.Get(&b.last))
+		}
+	})
+	return b
+}
+
+// attempt lists the server as the next attempt of one activity does.
+func (b *oddBench) attempt() (kind string) {
+	b.T.Helper()
+	b.env.SetHeartbeatDetails(b.last)
+	return b.list(false)
+}
+
+func (b *oddBench) scan() ingest.Scan {
+	b.T.Helper()
+	scan, err := b.Store.LatestScan(b.Ctx, b.server.UUID)
+	require.NoError(b.T, err)
+	return scan
+}
+
+// A server that cuts the connection after a few requests is listed in the end, and
+// a folder that always takes the connection with it is given up.
+func TestAListingThatIsCutGoesOn(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t)
+	const folders = 20
+	for i := range folders {
+		b.tree.File(fmt.Sprintf("%02d/f.csv", i), "1")
+	}
+	b.tree.Be(testenv.OddWays{Request: func(r testenv.OddRequest) uint32 {
+		if r.N > 30 || r.Op == "READDIR" && r.Path == "/in/07" {
+			return testenv.CutLine
+		}
+		return 0
+	}})
+	attempts := 1
+	for ; b.attempt() != ""; attempts++ {
+		require.Less(t, attempts, 20)
+	}
+	assert.Greater(t, attempts, 4)
+	scan := b.scan()
+	assert.EqualValues(t, folders-1, scan.New)
+	assert.EqualValues(t, folders-1, scan.Seen)
+	want := ingest.Unread{Count: 1, Folders: []ingest.UnreadFolder{
+		{Path: "/in/07", Reason: "was given up: the connection was lost each of the 3 times that it was read"},
+	}}
+	assert.Equal(t, want, scan.Unread)
+	assert.EqualValues(t, 1, scan.Errors)
+	assert.Equal(t, want, b.now().Unread)
+	listed, err := b.Store.ScansBefore(b.Ctx, b.server.UUID, 0, 1)
+	require.NoError(t, err)
+	assert.Equal(t, want, listed[0].Unread)
+
+	b.tree.Be(testenv.OddWays{})
+	b.last = activities.Progress{}
+	require.Empty(t, b.attempt())
+	assert.Zero(t, b.now().Unread.Count, "it can be read again")
+}
+
+// attempts is a catalog to which all listings are attempts of one. Those that die
+// leave their row open, as when their worker ends.
+type attempts struct {
+	activities.Catalog
+	die bool
+}
+
+func (c *attempts) StartScan(ctx context.Context, serverUUID, _ string) (int64, error) {
+	return c.Catalog.StartScan(ctx, serverUUID, "one")
+}
+
+func (c *attempts) FinishScan(ctx context.Context, scan ingest.ScanResult) error {
+	if c.die {
+		return ingest.Errorf(ingest.KindTransient, "the worker has ended")
+	}
+	return c.Catalog.FinishScan(ctx, scan)
+}
+
+// A listing that ends the worker in the same folder twice in a row suspends its
+// server; one that gets further in between does not.
+func TestAListingThatEndsWorkersSuspends(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t)
+	b.tree.File("a/f.csv", "1")
+	b.tree.File("b/f.csv", "1")
+	deadly := "/in/a"
+	b.tree.Be(testenv.OddWays{Request: func(r testenv.OddRequest) uint32 {
+		if r.Op == "READDIR" && r.Path == deadly {
+			return testenv.CutLine
+		}
+		return 0
+	}})
+	catalog := &attempts{Catalog: b.acts.Catalog, die: true}
+	b.acts.Catalog = catalog
+	require.NotEmpty(t, b.attempt())
+	deadly = "/in/b"
+	require.NotEmpty(t, b.attempt())
+	require.NotEmpty(t, b.attempt())
+	assert.Equal(t, ingest.ServerOK, b.now().State, "once in one folder, once in another")
+
+	catalog.die = false
+	assert.Equal(t, string(ingest.KindServer), b.attempt())
+	now := b.now()
+	assert.Equal(t, ingest.ServerSuspended, now.State)
+	assert.Contains(t, now.LastError, "its listing ended the worker")
+	assert.Contains(t, now.LastError, "in folder /b")
+}
+
+// Rejected entries do not fill the ledger, and go on to be counted.
+func TestRejectedEntriesAreLimited(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t)
+	for i := range ingest.MaxNewRejected + 700 {
+		b.tree.Link(fmt.Sprintf("%05d", i), "/etc/passwd")
+	}
+	b.tree.File("good.csv", "1")
+	require.Empty(t, b.attempt())
+	scan := b.scan()
+	assert.EqualValues(t, 1, scan.New)
+	assert.EqualValues(t, ingest.MaxNewRejected+700, scan.Rejected)
+	rejected := ingest.FileFilter{Server: "odd", Statuses: []ingest.Status{ingest.StatusRejected}}
+	count, err := b.Store.CountMatching(b.Ctx, rejected)
+	require.NoError(t, err)
+	assert.Less(t, count, int64(ingest.MaxNewRejected+observedAtOnce))
+}
+
+// observedAtOnce is how many entries go to the ledger together.
+const observedAtOnce = 500
+
+// A try within a workflow task is left when the server shows much.
+func TestATryIsBrief(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t)
+	b.tree.Be(testenv.OddWays{Names: func(_ string, n int) []byte {
+		if n > 300 {
+			return nil
+		}
+		var body strings.Builder
+		body.Write([]byte{0, 0, 0, 100})
+		for i := range 100 {
+			name := fmt.Sprintf("%03d%03d", n, i)
+			body.Write([]byte{0, 0, 0, 6})
+			body.WriteString(name)
+			body.Write([]byte{0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0o101, 0xff})
+		}
+		return []byte(body.String())
+	}})
+	_, kind := b.try()
+	assert.Equal(t, activities.TypeNotThrough, kind)
+}

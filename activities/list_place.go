@@ -1,0 +1,120 @@
+package activities
+
+import (
+	"context"
+
+	"go.temporal.io/sdk/activity"
+
+	"stevedore/internal/ingest"
+)
+
+// place is how far a listing came, for the attempt that goes on. It travels in the
+// heartbeats: folders are visited in the order of their names, so one name is
+// enough, however many folders there are.
+type place struct {
+	// Folder is the one being read, below the root, as the server named it.
+	Folder []byte `json:"folder,omitempty"`
+	// Tries is how many attempts in a row ended in it.
+	Tries int `json:"tries,omitempty"`
+	// What was counted before, and could not be read.
+	Seen     int64         `json:"seen,omitempty"`
+	New      int64         `json:"new,omitempty"`
+	Rejected int64         `json:"rejected,omitempty"`
+	Unread   ingest.Unread `json:"unread,omitzero"`
+}
+
+const (
+	// folderTries is after how many attempts that ended in it a folder is given up.
+	folderTries = 3
+	// deathsToSuspend is after how many workers that ended in the same folder in a
+	// row the server is suspended.
+	deathsToSuspend = 2
+)
+
+// givenUp is why a folder is not read any more.
+const givenUp = "was given up: the connection was lost each of the 3 times that it was read"
+
+// placeOf returns where the attempt before left off; nil for the first.
+func placeOf(ctx context.Context) *place {
+	var last Progress
+	if !activity.HasHeartbeatDetails(ctx) || activity.GetHeartbeatDetails(ctx, &last) != nil {
+		return nil
+	}
+	return last.Place
+}
+
+// fatal returns why the server is suspended when the workers that listed it ended,
+// again and again, in the same folder. Others would follow.
+func (a *Activities) fatal(ctx context.Context, server ingest.Server, scanID int64, from *place) error {
+	if from == nil || from.Tries < deathsToSuspend {
+		return nil
+	}
+	deaths, err := a.Catalog.ScanDeaths(ctx, scanID)
+	if err != nil || deaths < deathsToSuspend {
+		return err
+	}
+	return ingest.Errorf(ingest.KindServer,
+		"server %s: its listing ended the worker %d times in a row, in folder %s: see the workers' logs and memory, exclude the folder, then run `stevedore server test %s`",
+		server.Name, deaths, ingest.DisplayPath("/"+string(from.Folder)), server.Name)
+}
+
+// journey is a listing under way as the next attempt must know it.
+type journey struct {
+	motion *motion
+	from   place
+	// now is where the listing is; what lies before is on record only once the batch
+	// is written, and only then now is told.
+	now place
+}
+
+func newJourney(m *motion, from *place) *journey {
+	j := &journey{motion: m}
+	if from != nil {
+		j.from = *from
+	}
+	return j
+}
+
+// request says how to go on.
+func (j *journey) request() ingest.ListRequest {
+	r := ingest.ListRequest{From: string(j.from.Folder)}
+	if j.from.Tries >= folderTries {
+		r.GiveUp = givenUp
+	}
+	return r
+}
+
+// entered notes the folder being read. written says that all before it is on record.
+func (j *journey) entered(folder string, counted place, written bool) {
+	tries := 1
+	if folder == string(j.from.Folder) {
+		tries += j.from.Tries
+	}
+	first := j.now.Tries == 0
+	j.now = counted
+	j.now.Folder, j.now.Tries = []byte(folder), tries
+	if !first {
+		j.motion.keep()
+	}
+	if written || first {
+		j.tell()
+	}
+	if first {
+		j.motion.beatNow()
+	}
+}
+
+// tell makes the place known to the next attempt.
+func (j *journey) tell() {
+	now := j.now
+	j.motion.place.Store(&now)
+}
+
+// unblamed takes back that the attempt ended in the folder: it was not its fault.
+func (j *journey) unblamed() {
+	if last := j.motion.place.Load(); last != nil {
+		now := *last
+		now.Tries = max(now.Tries-1, 0)
+		j.motion.place.Store(&now)
+	}
+}

@@ -1,0 +1,84 @@
+package activities
+
+import (
+	"context"
+
+	"stevedore/internal/ingest"
+)
+
+// recorder streams what a listing sees into the ledger.
+type recorder struct {
+	*Activities
+	*listing
+	server  ingest.Server
+	source  string
+	motion  *motion
+	journey *journey
+
+	batch []ingest.Observation
+	// broken is what went wrong on our side, as opposed to the server's.
+	broken error
+}
+
+// run lists the server. try says that it is a try within a workflow task.
+func (r *recorder) run(ctx context.Context, source Source, try bool) error {
+	before := r.journey.from
+	if before.Tries > 0 {
+		r.Seen, r.New, r.Rejected = before.Seen, before.New, before.Rejected
+	}
+	r.unread = before.Unread
+	request := r.journey.request()
+	request.Brief = try
+	request.Entered = func(folder string, unread ingest.Unread) {
+		r.unread = before.Unread
+		r.unread.Join(unread)
+		r.journey.entered(folder, r.counted(), len(r.batch) == 0)
+	}
+	unread, err := source.List(ctx, request, func(seen ingest.Observation) error { return r.take(ctx, seen) })
+	r.unread = before.Unread
+	r.unread.Join(unread)
+	if r.broken == nil {
+		// What was seen before a failure is known all the same, and need not be seen again.
+		if flushErr := r.flush(ctx); err == nil {
+			err = flushErr
+		}
+	}
+	if cause := context.Cause(ctx); r.broken != nil || cause != nil && !isStalled(cause) {
+		r.journey.unblamed()
+	}
+	if err != nil && r.journey.now.Tries > 0 {
+		r.motion.beatNow()
+	}
+	return err
+}
+
+// counted is what is counted so far, for the next attempt.
+func (r *recorder) counted() place {
+	return place{Seen: r.Seen, New: r.New, Rejected: r.Rejected, Unread: r.unread}
+}
+
+func (r *recorder) take(ctx context.Context, seen ingest.Observation) error {
+	seen.Unrecorded = seen.Rejected != "" && r.Rejected >= ingest.MaxNewRejected
+	if r.batch = append(r.batch, seen); len(r.batch) < observeBatch {
+		return nil
+	}
+	return r.flush(ctx)
+}
+
+// flush writes the batch.
+func (r *recorder) flush(ctx context.Context) error {
+	if len(r.batch) > 0 {
+		counts, err := r.Catalog.Observe(ctx, r.server.UUID, r.source, r.batch)
+		if r.broken = err; err != nil {
+			return err
+		}
+		r.Seen, r.New, r.Rejected = r.Seen+int64(len(r.batch)), r.New+counts.New, r.Rejected+counts.Rejected
+		r.batch = r.batch[:0]
+		r.motion.report(r.Seen)
+	}
+	if now := &r.journey.now; now.Tries > 0 {
+		now.Seen, now.New, now.Rejected = r.Seen, r.New, r.Rejected
+		r.journey.tell()
+	}
+	return nil
+}

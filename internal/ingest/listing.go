@@ -1,0 +1,60 @@
+package ingest
+
+import "slices"
+
+// ListRequest says how a server is listed.
+type ListRequest struct {
+	// From is the folder at which the listing goes on: its path below the root, with
+	// '/' between the names as the server sent them. What comes before it is passed
+	// over. Empty begins at the root.
+	From string
+	// GiveUp, when not empty, is why From itself is not read any more.
+	GiveUp string
+	// Brief bounds the listing to what is read in moments; more is an error of
+	// KindTransient.
+	Brief bool
+	// Entered, may be nil, is told each folder before it is read, as in From, and
+	// what could not be read before.
+	Entered func(folder string, unread Unread)
+}
+
+// Unread is what a listing has not seen.
+type Unread struct {
+	// Count is how many folders; Folders are at most MaxUnread of them.
+	Count   int64          `json:"count"`
+	Folders []UnreadFolder `json:"folders,omitempty"`
+}
+
+// UnreadFolder is a folder that could not be read.
+type UnreadFolder struct {
+	// Path is for display, and shortened when it is long.
+	Path string `json:"path"`
+	// Reason is one line that goes on after the path: "may not be read by ...".
+	Reason string `json:"reason"`
+}
+
+const (
+	// MaxNewRejected is how many rejected entries one listing puts on record.
+	MaxNewRejected = 1_000
+	// MaxRejected is how many a server can have there; others are only counted.
+	MaxRejected = 10_000
+	// MaxUnread is how many unreadable folders are named of one listing.
+	MaxUnread = 100
+	// maxUnreadPath and maxUnreadReason bound what is kept of each, in bytes.
+	maxUnreadPath, maxUnreadReason = 250, 250
+)
+
+// Add notes a folder by its raw path.
+func (u *Unread) Add(path, reason string) {
+	u.Count++
+	if len(u.Folders) < MaxUnread {
+		u.Folders = append(u.Folders, UnreadFolder{Path: truncate(DisplayPath(path), maxUnreadPath), Reason: truncate(reason, maxUnreadReason)})
+	}
+}
+
+// Join notes what another listing, of other folders, has not seen.
+func (u *Unread) Join(other Unread) {
+	u.Count += other.Count
+	// Not in place: others may have the same list.
+	u.Folders = slices.Concat(u.Folders, other.Folders[:min(len(other.Folders), MaxUnread-len(u.Folders))])
+}

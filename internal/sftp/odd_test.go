@@ -1,0 +1,577 @@
+package sftp_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/sftp"
+	"stevedore/internal/testenv"
+)
+
+// oddBench is a tree on an odd server, and a pool that may use it.
+type oddBench struct {
+	*testenv.OddTree
+	server ingest.Server
+	pool   *sftp.Pool
+}
+
+func newOddBench(t *testing.T, cfg sftp.Config) *oddBench {
+	t.Helper()
+	tree := testenv.StartOddTree(t)
+	return &oddBench{
+		OddTree: tree, server: tree.Server("acme", uuid.NewString()),
+		pool: newPool(t, cfg, secrets{Password: []byte(tree.Password)}),
+	}
+}
+
+func (b *oddBench) open(t *testing.T) *sftp.Session { t.Helper(); return open(t, b.pool, b.server) }
+
+// listing lists as asked and returns what was seen by path below /in.
+func (b *oddBench) listing(t *testing.T, session *sftp.Session, request ingest.ListRequest) (map[string]ingest.Observation, ingest.Unread, error) {
+	t.Helper()
+	seen := make(map[string]ingest.Observation)
+	unread, err := session.List(deadline(t), request, func(o ingest.Observation) error {
+		seen[strings.TrimPrefix(o.Path, "/in/")] = o
+		return nil
+	})
+	return seen, unread, err
+}
+
+func (b *oddBench) seen(t *testing.T) (map[string]ingest.Observation, ingest.Unread) {
+	t.Helper()
+	seen, unread, err := b.listing(t, b.open(t), ingest.ListRequest{})
+	require.NoError(t, err)
+	return seen, unread
+}
+
+func namesOf(seen map[string]ingest.Observation) []string { return slices.Sorted(maps.Keys(seen)) }
+
+func refuse(status uint32, ops ...string) func(testenv.OddRequest) uint32 {
+	return func(r testenv.OddRequest) uint32 {
+		if slices.Contains(ops, r.Op) {
+			return status
+		}
+		return 0
+	}
+}
+
+// Whatever a server leaves out, folders are entered, files are taken with their
+// size, and links are not followed.
+func TestServersThatSayLittle(t *testing.T) {
+	t.Parallel()
+	lstat := refuse(testenv.StatusUnsupported, "LSTAT")
+	for name, ways := range map[string]testenv.OddWays{
+		"honest":                {},
+		"no types":              {NoTypes: true},
+		"no types nor names":    {NoTypes: true, NoLong: true},
+		"no attributes":         {NoAttrs: true},
+		"nothing listed":        {NoAttrs: true, NoLong: true},
+		"no LSTAT":              {NoAttrs: true, NoLong: true, Request: lstat},
+		"LSTAT fails":           {NoAttrs: true, NoLong: true, Request: refuse(testenv.StatusFailure, "LSTAT")},
+		"no LSTAT, no READLINK": {NoAttrs: true, Request: refuse(testenv.StatusUnsupported, "LSTAT", "READLINK")},
+		"no types, no LSTAT":    {NoTypes: true, NoLong: true, Request: refuse(testenv.StatusUnsupported, "LSTAT", "STAT")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newOddBench(t, sftp.Config{})
+			b.File("a.csv", "1234")
+			b.File("sub/deep/b.csv", "12")
+			b.Folder("sub/looks-like-a-file.csv")
+			b.Link("link.csv", "/in/a.csv")
+			b.Be(ways)
+			seen, unread := b.seen(t)
+			assert.Zero(t, unread.Count)
+			if !strings.HasPrefix(name, "no types") || !ways.NoLong {
+				assert.Contains(t, seen["link.csv"].Rejected, "symbolic link")
+			}
+			delete(seen, "link.csv")
+			require.Equal(t, []string{"a.csv", "sub/deep/b.csv"}, namesOf(seen))
+			assert.EqualValues(t, 4, seen["a.csv"].Size)
+			assert.EqualValues(t, 2, seen["sub/deep/b.csv"].Size)
+			assert.InDelta(t, time.Now().Add(-time.Hour).Unix(), seen["a.csv"].ModTime.Unix(), 60)
+			for at, o := range seen {
+				assert.Empty(t, o.Rejected, at)
+			}
+		})
+	}
+}
+
+// A file whose size cannot be learned is rejected in sight, and the server is not
+// asked about each of thousands.
+func TestSizesThatNobodyTells(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t, sftp.Config{})
+	for i := range 300 {
+		b.File(fmt.Sprintf("%03d", i), "x")
+	}
+	b.Be(testenv.OddWays{NoSizes: true})
+	seen, _ := b.seen(t)
+	require.Len(t, seen, 300)
+	for at, o := range seen {
+		assert.Equal(t, "comes without a size", o.Rejected, at)
+	}
+	assert.Less(t, len(b.Requests("LSTAT")), 100)
+}
+
+// Files are read where the server cannot say what a path or an open file is.
+func TestReadingWithoutStat(t *testing.T) {
+	t.Parallel()
+	for name, ways := range map[string]testenv.OddWays{
+		"no FSTAT":                  {Request: refuse(testenv.StatusUnsupported, "FSTAT")},
+		"FSTAT fails":               {Request: refuse(testenv.StatusFailure, "FSTAT")},
+		"no LSTAT":                  {Request: refuse(testenv.StatusUnsupported, "LSTAT", "FSTAT")},
+		"no LSTAT, STAT, REALPATH":  {Request: refuse(testenv.StatusUnsupported, "LSTAT", "STAT", "FSTAT", "REALPATH", "READLINK")},
+		"LSTAT and STAT fail":       {Request: refuse(testenv.StatusFailure, "LSTAT", "STAT")},
+		"no types":                  {NoTypes: true},
+		"no types in what is asked": {NoTypes: true, NoAttrs: true, NoLong: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newOddBench(t, sftp.Config{})
+			b.File("a.csv", "1234")
+			b.Folder("sub")
+			b.Link("link.csv", "/in/a.csv")
+			b.Be(ways)
+			s, ctx := b.open(t), deadline(t)
+			for range 2 { // the second time by what was learned
+				seen, err := s.Stat(ctx, "/in/a.csv")
+				require.NoError(t, err)
+				assert.Empty(t, seen.Rejected)
+				assert.EqualValues(t, 4, seen.Size)
+				f, err := s.OpenFile(ctx, "/in/a.csv")
+				require.NoError(t, err)
+				buf := make([]byte, 4)
+				_, err = f.ReadAt(buf, 0)
+				require.NoError(t, err)
+				assert.Equal(t, "1234", string(buf))
+				require.NoError(t, f.Close())
+			}
+			seen, err := s.Stat(ctx, "/in/sub")
+			require.NoError(t, err)
+			assert.Equal(t, "is a folder", seen.Rejected)
+			if !ways.NoTypes {
+				seen, err = s.Stat(ctx, "/in/link.csv")
+				require.NoError(t, err)
+				assert.Contains(t, seen.Rejected, "symbolic link")
+			}
+		})
+	}
+}
+
+// What does not exist is found not to exist, whatever the server says to it.
+func TestWordsForNothingThere(t *testing.T) {
+	t.Parallel()
+	for _, missing := range []uint32{testenv.StatusNoSuchFile, testenv.StatusFailure, testenv.StatusPermission, 5, 10, 17} {
+		t.Run(fmt.Sprint(missing), func(t *testing.T) {
+			t.Parallel()
+			b := newOddBench(t, sftp.Config{})
+			b.File("a.csv", "1")
+			b.Folder("done")
+			b.Be(testenv.OddWays{Missing: missing})
+			s, ctx := b.open(t), deadline(t)
+			for _, at := range []string{"/in/gone.csv", "/in/none/gone.csv", "/nowhere/at/all.csv"} {
+				_, err := s.Stat(ctx, at)
+				requireKind(t, err, ingest.KindNotFound)
+			}
+			_, err := s.OpenFile(ctx, "/in/gone.csv")
+			requireKind(t, err, ingest.KindNotFound)
+			requireKind(t, s.Remove(ctx, "/in/gone.csv"), ingest.KindNotFound)
+			if missing != testenv.StatusPermission {
+				requireKind(t, s.Rename(ctx, "/in/a.csv", "/in/none/a.csv"), ingest.KindMissing, "create the target folder")
+			}
+			require.NoError(t, s.Rename(ctx, "/in/a.csv", "/in/done/a.csv"))
+			require.NoError(t, s.Remove(ctx, "/in/done/a.csv"))
+		})
+	}
+}
+
+// A refusal about what is there stays one.
+func TestRefusalsOfWhatIsThere(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t, sftp.Config{})
+	b.File("a.csv", "1")
+	b.Be(testenv.OddWays{Request: refuse(testenv.StatusPermission, "LSTAT", "STAT")})
+	_, err := b.open(t).Stat(deadline(t), "/in/a.csv")
+	requireKind(t, err, ingest.KindPermission)
+}
+
+func TestWaysToEndAFolder(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]uint32{
+		"EOF": 0, "OK": testenv.EndOK, "empty": testenv.EndEmpty, "again": testenv.EndAgain, "failure": testenv.StatusFailure,
+		"no such file": testenv.StatusNoSuchFile, "unsupported": testenv.StatusUnsupported,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newOddBench(t, sftp.Config{})
+			for i := range 250 {
+				b.File(fmt.Sprintf("%03d", i), "x")
+			}
+			b.File("sub/a.csv", "1")
+			b.Folder("void")
+			b.Be(testenv.OddWays{End: end})
+			seen, unread := b.seen(t)
+			assert.Zero(t, unread.Count, "%v", unread)
+			assert.Len(t, seen, 251)
+		})
+	}
+}
+
+// A server that ends folders as it should and fails in one has failed there.
+func TestAFolderThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t, sftp.Config{})
+	for _, name := range []string{"1/a", "2/b", "2/c", "3/d"} {
+		b.File(name, "x")
+	}
+	b.Be(testenv.OddWays{PerAnswer: 3, Request: func(r testenv.OddRequest) uint32 {
+		if r.Op == "READDIR" && r.Path == "/in/2" && len(b.Requests("READDIR"))%2 == 0 {
+			return testenv.StatusFailure
+		}
+		return 0
+	}})
+	seen, unread := b.seen(t)
+	assert.Equal(t, []string{"1/a", "3/d"}, namesOf(seen))
+	require.EqualValues(t, 1, unread.Count)
+	assert.Equal(t, "/in/2", unread.Folders[0].Path)
+}
+
+// One bad folder costs that folder only, and the right one is named.
+func TestBadFoldersCostThemselvesOnly(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t, sftp.Config{MaxEntriesPerFolder: 50})
+	for _, folder := range []string{"a", "closed", "endless", "failing", "garbage", "huge", "m", "z"} {
+		b.File(folder+"/f.csv", "1")
+	}
+	b.Be(testenv.OddWays{
+		Request: func(r testenv.OddRequest) uint32 {
+			switch {
+			case r.Op == "OPENDIR" && r.Path == "/in/closed":
+				return testenv.StatusPermission
+			case r.Op == "OPENDIR" && r.Path == "/in/failing":
+				return testenv.StatusFailure
+			}
+			return 0
+		},
+		Names: func(folder string, n int) []byte {
+			switch folder {
+			case "/in/endless":
+				return join(uint32(1), fmt.Sprint(n), "", file(1))
+			case "/in/garbage":
+				return join(uint32(7), "x")
+			case "/in/huge":
+				return make([]byte, 9<<20)
+			}
+			return nil
+		},
+	})
+	seen, unread := b.seen(t)
+	assert.Equal(t, []string{"a/f.csv", "m/f.csv", "z/f.csv"}, namesOf(seen))
+	assert.EqualValues(t, 5, unread.Count)
+	said := make(map[string]string)
+	for _, f := range unread.Folders {
+		said[f.Path] = f.Reason
+	}
+	for folder, reason := range map[string]string{
+		"closed": "may not be read by user u", "endless": "more than 50 entries", "failing": "its server fails",
+		"garbage": "malformed", "huge": "more than 8 MiB",
+	} {
+		assert.Contains(t, said["/in/"+folder], reason)
+	}
+	assert.Equal(t, 1, b.Requests("")[0].Conn, "one connection bore all of it")
+}
+
+// Real servers send more than the 256 KiB that the SFTP client takes.
+func TestLargeAnswers(t *testing.T) {
+	t.Parallel()
+	const files = 12_000
+	b := newOddBench(t, sftp.Config{})
+	b.Be(testenv.OddWays{Names: func(_ string, n int) []byte {
+		if n > 0 {
+			return nil
+		}
+		body := join(uint32(files))
+		for i := range files {
+			body = append(body, join(fmt.Sprintf("%080d.csv", i), strings.Repeat("l", 60), file(7))...)
+		}
+		return body
+	}})
+	seen, _ := b.seen(t)
+	assert.Len(t, seen, files)
+	f := seen[fmt.Sprintf("%080d.csv", 0)]
+	assert.EqualValues(t, 7, f.Size)
+	_, err := b.open(t).Stat(deadline(t), "/in")
+	require.NoError(t, err, "the connection lives on")
+}
+
+// Only folders that can hold a match are opened.
+func TestPatternsPruneTheWalk(t *testing.T) {
+	t.Parallel()
+	for glob, folders := range map[string][]string{
+		"a/b/*.csv":       {"/in", "/in/a", "/in/a/b"},
+		"*.csv":           {"/in"},
+		"a/**/x.csv":      {"/in", "/in/a", "/in/a/b", "/in/a/b/c", "/in/a/d"},
+		"{a,q}/*/x.csv":   {"/in", "/in/a", "/in/a/b", "/in/a/d", "/in/q"},
+		"{a/b,q}/*.csv":   {"/in", "/in/a", "/in/a/b", "/in/a/b/c", "/in/a/d", "/in/q"},
+		"[a-c]/d/x.csv":   {"/in", "/in/a", "/in/a/d"},
+		"**/x.csv":        {"/in", "/in/a", "/in/a/b", "/in/a/b/c", "/in/a/d", "/in/q"},
+		"a/b/c/none/*.md": {"/in", "/in/a", "/in/a/b", "/in/a/b/c"},
+	} {
+		b := newOddBench(t, sftp.Config{})
+		for _, at := range []string{"x.csv", "a/x.csv", "a/b/x.csv", "a/b/c/x.csv", "a/d/x.csv", "q/x.csv"} {
+			b.File(at, "1")
+		}
+		b.server.Include = []string{glob}
+		_, _ = b.seen(t)
+		var opened []string
+		for _, r := range b.Requests("OPENDIR") {
+			opened = append(opened, r.Path)
+		}
+		assert.ElementsMatch(t, folders, opened, glob)
+	}
+}
+
+// A folder inside itself is noticed before its files are seen twice.
+func TestLoops(t *testing.T) {
+	t.Parallel()
+	for name, ways := range map[string]testenv.OddWays{
+		"true paths":  {FollowsLinks: true},
+		"plain paths": {FollowsLinks: true, PlainPaths: true},
+		"no paths":    {FollowsLinks: true, Request: refuse(testenv.StatusUnsupported, "REALPATH")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newOddBench(t, sftp.Config{})
+			b.File("a.csv", "1")
+			b.Link("loop", "/in")
+			b.File("x/b.csv", "1")
+			b.Link("x/to-y", "/in/y")
+			b.File("y/c.csv", "1")
+			b.Link("y/to-x", "/in/x")
+			b.Be(ways)
+			seen, unread := b.seen(t)
+			assert.Equal(t, []string{"a.csv", "x/b.csv", "x/to-y/c.csv", "y/c.csv", "y/to-x/b.csv"}, namesOf(seen))
+			require.Len(t, unread.Folders, 3)
+			assert.Contains(t, unread.Folders[0].Reason, "is the same folder as /in")
+			assert.Less(t, len(b.Requests("OPENDIR")), 20)
+		})
+	}
+}
+
+// Folders that only look alike are none.
+func TestFoldersThatLookAlike(t *testing.T) {
+	t.Parallel()
+	for _, plain := range []bool{false, true} {
+		b := newOddBench(t, sftp.Config{})
+		b.File("a/a/a/f.csv", "1")
+		b.Be(testenv.OddWays{PlainPaths: plain})
+		seen, unread := b.seen(t)
+		assert.Equal(t, []string{"a/a/a/f.csv"}, namesOf(seen))
+		assert.Zero(t, unread.Count)
+	}
+}
+
+func TestFollowingLinks(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t, sftp.Config{})
+	b.File("real/a.csv", "1234")
+	b.File("../outside/secret.csv", "x")
+	b.Link("file.csv", "/in/real/a.csv")
+	b.Link("folder", "/in/real")
+	b.Link("up", "/in")
+	b.Link("out.csv", "/outside/secret.csv")
+	b.Link("out", "/outside")
+	b.Link("dangling.csv", "/in/none.csv")
+	seen, _ := b.seen(t)
+	assert.Equal(t, []string{"dangling.csv", "file.csv", "folder", "out", "out.csv", "real/a.csv", "up"}, namesOf(seen))
+	assert.Contains(t, seen["file.csv"].Rejected, "not followed")
+
+	b.server.FollowLinks = true
+	seen, unread := b.seen(t)
+	assert.Equal(t, []string{"dangling.csv", "file.csv", "folder/a.csv", "out", "out.csv", "real/a.csv"}, namesOf(seen))
+	assert.Empty(t, seen["file.csv"].Rejected)
+	assert.EqualValues(t, 4, seen["file.csv"].Size)
+	assert.Contains(t, seen["out.csv"].Rejected, "leads out of the root folder")
+	assert.Contains(t, seen["out"].Rejected, "leads out of the root folder")
+	assert.Contains(t, seen["dangling.csv"].Rejected, "cannot be followed")
+	require.Len(t, unread.Folders, 1)
+	assert.Equal(t, ingest.UnreadFolder{Path: "/in/up", Reason: "is the same folder as /in"}, unread.Folders[0])
+
+	s, ctx := b.open(t), deadline(t)
+	f, err := s.OpenFile(ctx, "/in/file.csv")
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	_, err = s.OpenFile(ctx, "/in/out.csv")
+	requireKind(t, err, ingest.KindChanged, "leads out")
+	b.Be(testenv.OddWays{Request: refuse(testenv.StatusUnsupported, "REALPATH")})
+	_, err = b.open(t).OpenFile(ctx, "/in/file.csv")
+	requireKind(t, err, ingest.KindChanged, "cannot be followed")
+}
+
+func TestRootBelowHome(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t, sftp.Config{})
+	b.File("../sub/a.csv", "1234") // its home folder is "/"
+	b.File("../sub/old/b.csv", "1")
+	b.server.RootPath, b.server.Include, b.server.Exclude = "~/sub", []string{"**/*.csv"}, []string{"old"}
+	seen, _ := b.seen(t)
+	assert.Equal(t, []string{"/sub/a.csv"}, namesOf(seen))
+	assert.Len(t, b.Requests("REALPATH"), 1)
+
+	probe, err := b.pool.Probe(deadline(t), b.server)
+	require.NoError(t, err)
+	assert.Equal(t, 2, probe.Entries)
+
+	b.Be(testenv.OddWays{Request: refuse(testenv.StatusUnsupported, "REALPATH")})
+	b.server.Name, b.server.UUID = "other", uuid.NewString()
+	_, _, err = b.listing(t, b.open(t), ingest.ListRequest{})
+	require.NoError(t, err)
+	opened := b.Requests("OPENDIR")
+	assert.Equal(t, "sub", opened[len(opened)-1].Path, "relative, which means the same")
+}
+
+// A server that cuts the connection again and again is listed in the end: each
+// listing goes on at the folder where the last one was.
+func TestListingGoesOnWhereItWasCut(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t, sftp.Config{})
+	var want []string
+	for i := range 10 {
+		for j := range 5 {
+			at := fmt.Sprintf("%d/%d/f.csv", i, j)
+			b.File(at, "1")
+			want = append(want, at)
+		}
+	}
+	b.Be(testenv.OddWays{Request: func(r testenv.OddRequest) uint32 {
+		if r.N > 30 {
+			return testenv.CutLine
+		}
+		return 0
+	}})
+	seen, folder, listings := make(map[string]int), "", 0
+	for {
+		listings++
+		require.Less(t, listings, 30)
+		session := b.open(t)
+		_, err := session.List(deadline(t), ingest.ListRequest{From: folder, Entered: func(at string, _ ingest.Unread) { folder = at }},
+			func(o ingest.Observation) error { seen[strings.TrimPrefix(o.Path, "/in/")]++; return nil })
+		require.NoError(t, session.Close())
+		if err == nil {
+			break
+		}
+		requireKind(t, err, ingest.KindTransient)
+	}
+	assert.Equal(t, want, slices.Sorted(maps.Keys(seen)))
+	assert.Greater(t, listings, 5)
+	for at, times := range seen {
+		assert.Equal(t, 1, times, at)
+	}
+
+	b.Be(testenv.OddWays{})
+	got, unread, err := b.listing(t, b.open(t), ingest.ListRequest{From: "9/3", GiveUp: "takes the connection with it"})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"9/4/f.csv"}, namesOf(got))
+	assert.Equal(t, []ingest.UnreadFolder{{Path: "/in/9/3", Reason: "takes the connection with it"}}, unread.Folders)
+}
+
+// The time-out of the server's own settings counts, not the worker's.
+func TestAnswerTimeoutOfTheServer(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t, sftp.Config{NoProgress: time.Hour})
+	b.server.AnswerTimeout = ingest.Duration(time.Second)
+	hold := make(chan struct{})
+	var once sync.Once
+	defer once.Do(func() { close(hold) })
+	b.Be(testenv.OddWays{Request: func(testenv.OddRequest) uint32 { <-hold; return 0 }})
+	_, err := b.open(t).List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { return nil })
+	requireKind(t, err, ingest.KindTransient, "brought nothing for 1s")
+}
+
+// heapPeak runs fn and returns by how much the heap grew at most, in MiB.
+func heapPeak(fn func()) float64 {
+	var before, now runtime.MemStats
+	defer debug.SetGCPercent(debug.SetGCPercent(10)) // garbage is not what is measured
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	done, stopped, peak := make(chan struct{}), make(chan struct{}), uint64(0)
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				runtime.ReadMemStats(&now)
+				peak = max(peak, now.HeapAlloc)
+			}
+		}
+	}()
+	fn()
+	close(done)
+	<-stopped
+	return (float64(peak) - float64(before.HeapAlloc)) / (1 << 20)
+}
+
+// Little on the wire must not cost much memory: deep folders with long names and
+// many entries in the deepest, names and attributes without end.
+func TestMemoryIsBounded(t *testing.T) { //nolint:paralleltest // it measures the process's heap
+	b := newOddBench(t, sftp.Config{MaxBytesPerFolder: 16 << 20})
+	b.File("long/f", "1")
+	b.Be(testenv.OddWays{Names: func(folder string, n int) []byte {
+		long := strings.Repeat("n", 1000)
+		switch depth := strings.Count(folder, "/"); {
+		case n >= 20_000:
+			return nil
+		case folder == "/in/padded":
+			extended := join(uint32(flagSize|1<<31), uint64(1), uint32(1), "k", strings.Repeat("v", 200_000))
+			return join(uint32(1), fmt.Sprint(n), strings.Repeat("l", 50_000), extended)
+		case folder == "/in/wide":
+			return join(uint32(1), fmt.Sprint(n)+strings.Repeat("w", 200_000), "", file(1))
+		case folder == "/in" && n == 0:
+			dir := join(uint32(flagSize|flagMode), uint64(0), uint32(0o040755))
+			return join(uint32(3), "padded", "", dir, "wide", "", dir, long, "", dir)
+		case folder == "/in" || n > 0 && depth < 4:
+			return binary.BigEndian.AppendUint32(nil, 0)
+		case depth < 4:
+			return join(uint32(1), long, "", join(uint32(flagSize|flagMode), uint64(0), uint32(0o040755)))
+		default:
+			body := join(uint32(100))
+			for i := range 100 {
+				body = append(body, join(fmt.Sprintf("%x", n*100+i), "", file(1))...)
+			}
+			return body
+		}
+	}, Request: func(r testenv.OddRequest) uint32 {
+		if r.Op == "OPENDIR" {
+			b.Folder("../" + r.Path)
+		}
+		return 0
+	}})
+	session := b.open(t)
+	var unread ingest.Unread
+	var seen int
+	peak := heapPeak(func() {
+		var err error
+		unread, err = session.List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { seen++; return nil })
+		require.NoError(t, err)
+	})
+	t.Logf("%d entries, peak %.0f MiB, %v", seen, peak, unread.Count)
+	assert.EqualValues(t, 3, unread.Count)
+	assert.Less(t, peak, 120.0)
+}

@@ -1,0 +1,79 @@
+package sftp
+
+import (
+	"context"
+	"path"
+	"strings"
+
+	"stevedore/internal/ingest"
+)
+
+// rootFolder is the folder that is listed. One that begins with "~" is below the
+// user's home folder, which the server is asked for once for each connection. A
+// server that does not say takes relative paths, which mean the same.
+func (s *Session) rootFolder(ctx context.Context) (string, error) {
+	return s.resolved(ctx, s.server.RootPath)
+}
+
+// resolved replaces a leading "~" by the home folder.
+func (s *Session) resolved(ctx context.Context, at string) (string, error) {
+	rest, home := strings.CutPrefix(at, ingest.HomeRoot)
+	if !home || rest != "" && rest[0] != '/' {
+		return at, nil
+	}
+	base, err := s.homeFolder(ctx)
+	if err != nil {
+		return "", s.explain(err, "name the home folder of", at)
+	}
+	return path.Join(base, rest), nil
+}
+
+func (s *Session) homeFolder(ctx context.Context) (string, error) {
+	q := &s.conn.quirks
+	q.mu.Lock()
+	home := q.home
+	q.mu.Unlock()
+	if home != "" {
+		return home, nil
+	}
+	home, err := s.realpath(ctx, ".")
+	if err != nil && !refusal(err) {
+		return "", err
+	}
+	if err != nil || !path.IsAbs(home) {
+		home = "."
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.home = home
+	return home, nil
+}
+
+// realpath asks for the path without links, "." and "..".
+func (s *Session) realpath(ctx context.Context, at string) (string, error) {
+	if s.conn.quirks.lacking(packetRealpath) {
+		return "", &refused{code: statusUnsupported}
+	}
+	answer, err := s.ask(ctx, packetRealpath, at)
+	if unsupported(err) {
+		s.conn.quirks.lack(packetRealpath)
+	}
+	if err != nil {
+		return "", err
+	}
+	rest, count, ok := answer.body.uint32()
+	if answer.kind != packetName || !ok || count != 1 {
+		return "", errBadAnswer
+	}
+	_, name, ok := rest.bytes()
+	if !ok || len(name) == 0 || len(name) > maxPathBytes {
+		return "", errBadAnswer
+	}
+	return string(name), nil
+}
+
+// below reports whether the path is in the folder, at any depth.
+func below(folder, at string) bool {
+	rest, ok := strings.CutPrefix(at, folder)
+	return ok && rest != "" && (folder == "/" || rest[0] == '/')
+}

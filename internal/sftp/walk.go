@@ -1,0 +1,228 @@
+package sftp
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"stevedore/internal/ingest"
+)
+
+// walk is one listing under way.
+type walk struct {
+	session *Session
+	filter  filter
+	request ingest.ListRequest
+	fn      func(ingest.Observation) error
+	// from are the elements of request.From.
+	from []string
+	// stack has the folders that are open, the root first.
+	stack []*frame
+	// below are the names of the folders to be entered, of the folder being read.
+	below []string
+	// pending is how many bytes all names still to be entered have.
+	pending int64
+
+	seen, bytes int64
+	unread      ingest.Unread
+	// doubtful are folders whose listing ended in a failure.
+	doubtful ingest.Unread
+	lookups  lookups
+}
+
+// node is a folder by its parent, so that its path need not be kept.
+type node struct {
+	parent *node
+	name   string
+	depth  int
+	prints prints
+}
+
+// frame is a folder that was read and whose folders are entered one after another.
+type frame struct {
+	*node
+	folders []string
+}
+
+// folder is a folder being read.
+type folder struct {
+	path  string
+	depth int
+}
+
+// relative is the path below the root folder.
+func (n *node) relative() string {
+	if n.depth == 0 {
+		return ""
+	}
+	names := make([]string, n.depth)
+	for at := n; at.depth > 0; at = at.parent {
+		names[at.depth-1] = at.name
+	}
+	return strings.Join(names, "/")
+}
+
+func (w *walk) path(n *node) string {
+	root := w.filter.server.RootPath
+	switch rel := n.relative(); {
+	case rel == "":
+		return root
+	case root == "/":
+		return "/" + rel
+	default:
+		return root + "/" + rel
+	}
+}
+
+// run visits the folders in the order of their names, each before those in it, so
+// that one name says how far it came.
+func (w *walk) run(ctx context.Context) error {
+	err := w.visit(ctx, &node{})
+	for err == nil && len(w.stack) > 0 {
+		top := w.stack[len(w.stack)-1]
+		if len(top.folders) == 0 {
+			w.stack = w.stack[:len(w.stack)-1]
+			continue
+		}
+		name := top.folders[0]
+		top.folders[0], top.folders = "", top.folders[1:]
+		w.pending -= cost(name)
+		err = w.visit(ctx, &node{parent: top.node, name: name, depth: top.depth + 1})
+	}
+	if w.session.conn.quirks.knowsEOF() { // then the failures were failures
+		w.unread.Join(w.doubtful)
+	}
+	return err
+}
+
+// visit reads one folder. A fault that is the folder's own costs that folder only.
+func (w *walk) visit(ctx context.Context, n *node) error {
+	at := folder{path: w.path(n), depth: n.depth}
+	passed := w.passes(n)
+	if !passed {
+		if giveUp := w.request.GiveUp; giveUp != "" && n.relative() == w.request.From && n.depth > 0 {
+			w.unread.Add(at.path, giveUp)
+			return nil
+		}
+		if w.request.Entered != nil {
+			w.request.Entered(n.relative(), w.unread)
+		}
+	}
+	found, err := w.session.readFolder(ctx, at.path, w.limits())
+	if err != nil {
+		return w.failed(at, err)
+	}
+	w.bytes += found.bytes
+	if err := w.bounded(at, found); err != nil {
+		return err
+	}
+	if same, err := w.loop(ctx, n, found); err != nil || same != "" {
+		if same != "" {
+			w.unread.Add(at.path, "is the same folder as "+ingest.DisplayPath(same))
+		}
+		return w.session.explain(err, "list", at.path)
+	}
+	if err := w.resolve(ctx, at, found); err != nil {
+		return w.session.explain(err, "list", at.path)
+	}
+	if found.doubt != nil {
+		w.doubtful.Add(at.path, w.session.whyUnread(found.doubt))
+	}
+	if err := w.report(at, found.in(at.path), !passed); err != nil {
+		return err
+	}
+	w.enter(n, at)
+	return nil
+}
+
+// passes reports whether the folder is only on the way to where the listing goes on.
+func (w *walk) passes(n *node) bool {
+	if n.depth >= len(w.from) {
+		return false
+	}
+	for at := n; at.depth > 0; at = at.parent {
+		if at.name != w.from[at.depth-1] {
+			return false
+		}
+	}
+	return true
+}
+
+// enter puts the folders of the one just read before the others still to be read.
+func (w *walk) enter(n *node, at folder) {
+	names := w.below
+	w.below = nil
+	slices.Sort(names)
+	if w.passes(n) {
+		names = slices.DeleteFunc(names, func(name string) bool { return name < w.from[n.depth] })
+	}
+	var bytes int64
+	for _, name := range names {
+		bytes += cost(name)
+	}
+	if w.pending += bytes; w.pending > w.session.cfg.MaxBytesPerFolder {
+		w.pending -= bytes
+		w.unread.Add(at.path, "has too many folders, which were not entered")
+		return
+	}
+	if len(names) > 0 {
+		w.stack = append(w.stack, &frame{node: n, folders: names})
+	}
+}
+
+// cost is what a name that waits takes of memory.
+func cost(name string) int64 { return int64(len(name)) + 16 }
+
+// failed decides about a folder that was not read: an answer of the server costs
+// that folder, if it is not the root.
+func (w *walk) failed(at folder, err error) error {
+	s := w.session
+	switch {
+	case !refusal(err):
+		return s.explain(err, "list", at.path)
+	case errors.Is(err, errFolderFull) && w.request.Brief:
+		return w.tooMuch()
+	case at.depth > 0:
+		w.unread.Add(at.path, s.whyUnread(err))
+		return nil
+	case errors.Is(err, errFolderFull):
+		return ingest.Errorf(ingest.KindInvalid, "server %s: folder %s %s", s.server.Name, ingest.DisplayPath(at.path), s.tooLarge())
+	default:
+		return s.explain(err, "list its root folder", at.path)
+	}
+}
+
+const (
+	// briefEntries and briefBytes bound a brief listing.
+	briefEntries = 20_000
+	briefBytes   = 8 << 20
+)
+
+// limits are those of one folder.
+func (w *walk) limits() limits {
+	most := w.session.folderLimits()
+	if w.request.Brief {
+		most.entries, most.bytes = min(most.entries, briefEntries), min(most.bytes, briefBytes)
+	}
+	return most
+}
+
+func (w *walk) tooMuch() error {
+	return ingest.Errorf(ingest.KindTransient, "server %s shows too much for a brief listing", w.session.server.Name)
+}
+
+// bounded ends a listing without end.
+func (w *walk) bounded(at folder, found *contents) error {
+	cfg := w.session.cfg
+	w.seen += int64(len(found.names))
+	if w.request.Brief && w.seen > briefEntries {
+		return w.tooMuch()
+	}
+	if w.seen > cfg.MaxEntries || w.bytes > cfg.MaxBytes {
+		return ingest.Errorf(ingest.KindInvalid,
+			"server %s shows more than %d entries or %d MiB of names, the listing was ended at %s: narrow --path or exclude folders",
+			w.session.server.Name, cfg.MaxEntries, cfg.MaxBytes>>20, ingest.DisplayPath(at.path))
+	}
+	return nil
+}

@@ -1,0 +1,238 @@
+package sftp
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// wire is the SFTP channel, shared by the SFTP client and requests of our own.
+// The client shortens names to their last element, so that a hostile "x/.."
+// cannot be told from "..", drops which attributes there are, and ends the
+// connection at an answer of more than 256 KiB, which many servers send. So
+// folders and attributes are asked for here, with ids that the client does not
+// reach, and the client does the rest.
+type wire struct {
+	source *bufio.Reader
+	sink   io.WriteCloser
+
+	// Only the client's one reading goroutine touches these: the header that it
+	// has not taken yet and how much of a packet's body follows.
+	pass []byte
+	rest int
+
+	// out is what the client has written of a packet that is not whole yet.
+	writing sync.Mutex
+	out     []byte
+
+	mu      sync.Mutex
+	waiting map[uint32]chan<- reply
+	lastID  uint32
+	ended   error
+}
+
+// reply is the answer to a request.
+type reply struct {
+	kind byte
+	body fields // what follows the id
+	err  error
+}
+
+const (
+	// firstID is that of our requests; the client counts up from 1.
+	firstID = 1 << 31
+	// maxPacketBytes is the most that the client takes.
+	maxPacketBytes = 256 << 10
+	// maxNamesBytes bounds an answer with names; servers are known to send 1 MB.
+	maxNamesBytes = 8 << 20
+	// maxSkippedBytes bounds an answer that is too large but read over, so that the
+	// connection lives on.
+	maxSkippedBytes = 64 << 20
+	// headerBytes are a packet's length, its type and the request's id.
+	headerBytes = 9
+)
+
+var errPacketTooLarge = errors.New("the server sent more than 8 MiB in one answer")
+
+func newWire(source io.Reader, sink io.WriteCloser) *wire {
+	return &wire{source: bufio.NewReader(source), sink: sink, waiting: make(map[uint32]chan<- reply), lastID: firstID}
+}
+
+// Read implements io.Reader for the client. Answers to our own requests are
+// handed over on the way.
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.read(p)
+	if err != nil {
+		w.end(err)
+	}
+	return n, err
+}
+
+func (w *wire) read(p []byte) (int, error) {
+	for {
+		switch {
+		case len(w.pass) > 0:
+			n := copy(p, w.pass)
+			w.pass = w.pass[n:]
+			return n, nil
+		case w.rest > 0:
+			n, err := w.source.Read(p[:min(len(p), w.rest)])
+			w.rest -= n
+			return n, err
+		}
+		if err := w.next(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// next reads the head of a packet, and the whole of it when it is for us.
+func (w *wire) next() error {
+	header := make([]byte, headerBytes)
+	if _, err := io.ReadFull(w.source, header); err != nil {
+		return err
+	}
+	length, kind := binary.BigEndian.Uint32(header), header[4]
+	if length < headerBytes-4 {
+		return errors.New("malformed packet")
+	}
+	size := int(length) - (headerBytes - 4)
+	waits := w.whose(binary.BigEndian.Uint32(header[5:]))
+	if waits == nil {
+		if length > maxPacketBytes {
+			return fmt.Errorf("packet of %d bytes", length)
+		}
+		w.pass, w.rest = header, size
+		return nil
+	}
+	body, err := w.body(kind, size)
+	if errors.Is(err, errPacketTooLarge) && size <= maxSkippedBytes {
+		waits <- reply{err: errPacketTooLarge}
+		return nil
+	}
+	if err != nil {
+		waits <- reply{err: err}
+		return err
+	}
+	waits <- reply{kind: kind, body: body}
+	return nil
+}
+
+// body reads the rest of a packet. Memory is taken as the bytes come, not as
+// they are promised.
+func (w *wire) body(kind byte, size int) (fields, error) {
+	limit := maxPacketBytes
+	if kind == packetName {
+		limit = maxNamesBytes
+	}
+	if size > limit {
+		if size <= maxSkippedBytes {
+			if _, err := io.CopyN(io.Discard, w.source, int64(size)); err != nil {
+				return nil, err
+			}
+		}
+		return nil, errPacketTooLarge
+	}
+	var body bytes.Buffer
+	if _, err := io.CopyN(&body, w.source, int64(size)); err != nil {
+		return nil, err
+	}
+	return body.Bytes(), nil
+}
+
+// whose returns where the answer to the request goes; nil: to the client.
+func (w *wire) whose(id uint32) chan<- reply {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	waits := w.waiting[id]
+	delete(w.waiting, id)
+	return waits
+}
+
+// end fails all that wait, and what will be asked.
+func (w *wire) end(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended == nil {
+		w.ended = fmt.Errorf("the connection has ended: %w", notEOF(err))
+	}
+	for id, waits := range w.waiting {
+		waits <- reply{err: w.ended}
+		delete(w.waiting, id)
+	}
+}
+
+// Write implements io.Writer for the client. Packets go out whole, because ours
+// go between them.
+func (w *wire) Write(p []byte) (int, error) {
+	w.writing.Lock()
+	defer w.writing.Unlock()
+	w.out = append(w.out, p...)
+	for len(w.out) >= 4 {
+		size := 4 + int(binary.BigEndian.Uint32(w.out))
+		if len(w.out) < size {
+			break
+		}
+		if _, err := w.sink.Write(w.out[:size]); err != nil {
+			return 0, err
+		}
+		w.out = append(w.out[:0], w.out[size:]...)
+	}
+	return len(p), nil
+}
+
+// Close implements io.Closer for the client, which has ended.
+func (w *wire) Close() error {
+	w.end(errors.New("it was closed"))
+	return w.sink.Close()
+}
+
+// ask sends a request, whose parameters are strings, and waits for the answer. A
+// status other than OK is an error. Only the end of the connection ends the wait.
+func (w *wire) ask(kind byte, parameters ...string) (reply, error) {
+	answer := make(chan reply, 1)
+	id, err := w.register(answer)
+	if err != nil {
+		return reply{}, err
+	}
+	body := binary.BigEndian.AppendUint32([]byte{kind}, id)
+	for _, parameter := range parameters {
+		body = binary.BigEndian.AppendUint32(body, uint32(len(parameter)))
+		body = append(body, parameter...)
+	}
+	if err := w.send(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)); err != nil {
+		w.end(err)
+	}
+	r := <-answer
+	switch {
+	case r.err != nil:
+		return reply{}, r.err
+	case r.kind == packetStatus:
+		return r, r.body.status()
+	}
+	return r, nil
+}
+
+func (w *wire) register(answer chan<- reply) (id uint32, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended != nil {
+		return 0, w.ended
+	}
+	if w.lastID++; w.lastID < firstID {
+		w.lastID = firstID
+	}
+	w.waiting[w.lastID] = answer
+	return w.lastID, nil
+}
+
+func (w *wire) send(packet []byte) error {
+	w.writing.Lock()
+	defer w.writing.Unlock()
+	_, err := w.sink.Write(packet)
+	return err
+}
