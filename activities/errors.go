@@ -55,6 +55,9 @@ func applicationError(err error) error {
 	if kind == ingest.KindFenced {
 		options.Category = temporal.ApplicationErrorCategoryBenign
 	}
+	if early := (unfit{}); errors.As(err, &early) {
+		options.NextRetryDelay = unfitDelay
+	}
 	if further := (advanced{}); errors.As(err, &further) {
 		options.NextRetryDelay, options.Details = advancedDelay, []any{Advance{Advanced: true}}
 	}
@@ -100,10 +103,15 @@ func (a *Activities) settle(ctx context.Context, step ingest.Step, file ingest.F
 	if err == nil || kind.Permanent() || errors.Is(err, ingest.ErrStopped) || ctx.Err() != nil {
 		return applicationError(err)
 	}
+	early := unfit{}
+	waits := errors.As(err, &early)
+	if waits {
+		kind = ingest.KindHashMismatch // which it becomes unless the partner mends it
+	}
 	note := ingest.RetryScheduled(file, ingest.Failure{Step: step, Kind: kind, Message: message(err)}, activity.GetInfo(ctx).Attempt)
 	// What comes after the upload needs nothing of the server, or may wait long for
-	// it: other files use the slot meanwhile.
-	note.FreeSlot = step == ingest.StepNotify || step == ingest.StepAfter
+	// it, and so may staged bytes for their checksum: other files use the slot meanwhile.
+	note.FreeSlot = step == ingest.StepNotify || step == ingest.StepAfter || step == ingest.StepVerify && waits
 	if noteErr := a.apply(ctx, file, note); noteErr != nil {
 		a.Log.WarnContext(ctx, "cannot note the retry in the ledger", "file", file.UUID, "error", noteErr)
 	}

@@ -123,11 +123,12 @@ func (a *Activities) readInMemory(ctx context.Context, server ingest.Server, fil
 	if err := sameVersion(ctx, source, file); err != nil {
 		return nil, "", "", err
 	}
-	want, origin, err := offeredChecksum(ctx, source, file)
+	offered, err := a.offered(ctx, source, server, file)
 	if err != nil {
 		return nil, "", "", err
 	}
-	return content, digest, origin, want.compare(file, origin, digestsOf(content, digest))
+	origin, err = offered.compare(file, a.digestsOf(content, digest))
+	return content, digest, origin, err
 }
 
 func (a *Activities) readWhole(ctx context.Context, source Source, file ingest.File) ([]byte, string, error) {

@@ -104,6 +104,23 @@ func suspends(kind ingest.Kind) bool {
 type listing struct {
 	ListServerFilesResult
 	unreadable int64
+	inProgress int64
+	// alone are done-markers and checksum files without a file, the first of them.
+	alone []ingest.Observation
+}
+
+// maxAlone bounds the companions without a file that one listing looks after; the
+// next one takes others.
+const maxAlone = 1000
+
+// setAside counts an entry that is no delivery.
+func (l *listing) setAside(seen ingest.Observation) {
+	switch {
+	case seen.Aside == ingest.AsideInProgress:
+		l.inProgress++
+	case len(l.alone) < maxAlone:
+		l.alone = append(l.alone, seen)
+	}
 }
 
 func (l listing) counts() ingest.ScanCounts {
@@ -140,6 +157,10 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 		return nil
 	}
 	l.unreadable, err = source.List(ctx, func(seen ingest.Observation) error {
+		if seen.Aside != "" {
+			l.setAside(seen)
+			return nil
+		}
 		if batch = append(batch, seen); len(batch) < observeBatch {
 			return nil
 		}

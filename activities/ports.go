@@ -130,7 +130,7 @@ type Staging interface {
 	// Staged returns a file whose bytes are all here, or KindStagingLost.
 	Staged(ctx context.Context, fileUUID string) (ingest.Staged, error)
 	// Digests re-reads the staged bytes and returns their size and hex digests
-	// by the named algorithms ("sha256", "md5").
+	// by the named algorithms, see ingest.AlgoSHA256.
 	Digests(ctx context.Context, fileUUID string, progress func(done int64), algos ...string) (size int64, digests map[string]string, err error)
 	// List returns the files that have something here.
 	List() ([]ingest.Held, error)
@@ -164,6 +164,8 @@ type Memory interface {
 	// ReadWhole reads exactly size bytes with several reads outstanding and returns
 	// them with their SHA-256 in lower-case hex. A shorter source is KindChanged.
 	ReadWhole(ctx context.Context, source io.ReaderAt, size int64) (content []byte, sha256 string, err error)
+	// Sum returns the digest of bytes in lower-case hex.
+	Sum(content []byte, algo string) (digest string, err error)
 }
 
 // Announcer tells consumers about completed files.

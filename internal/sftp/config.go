@@ -48,10 +48,6 @@ type Config struct {
 	// MaxEntries bounds one listing of one server, so that a server that makes
 	// up folders without end is noticed; default 10,000,000.
 	MaxEntries int64
-	// TempSuffixes end the names of files that are still being written under
-	// a name of their own; such files are ignored. In any case of letters.
-	// Nil means DefaultTempSuffixes, an empty list none.
-	TempSuffixes []string
 }
 
 // The defaults of Config.
@@ -67,11 +63,6 @@ const (
 	DefaultMaxEntries          = 10_000_000
 )
 
-// DefaultTempSuffixes are what common clients append while they write.
-func DefaultTempSuffixes() []string {
-	return []string{".partial", ".filepart", ".tmp", ".part", ".writing"}
-}
-
 func (c Config) withDefaults() Config {
 	setDefault(&c.ConnectTimeout, DefaultConnectTimeout)
 	setDefault(&c.HandshakeTimeout, DefaultHandshakeTimeout)
@@ -82,9 +73,6 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.NoProgress, DefaultNoProgress)
 	setDefault(&c.MaxEntriesPerFolder, DefaultMaxEntriesPerFolder)
 	setDefault(&c.MaxEntries, DefaultMaxEntries)
-	if c.TempSuffixes == nil {
-		c.TempSuffixes = DefaultTempSuffixes()
-	}
 	c.AllowNetworks = slices.Clone(c.AllowNetworks)
 	return c
 }

@@ -15,12 +15,14 @@ import (
 //
 //   - Globs are matched against the path below the root; an excluded folder is
 //     not entered, nor is the one that the after-ingest action moves to.
-//   - Names with a temporary suffix are left out, whether included or not.
+//   - Files with a name of files in progress come with Aside set, whether included
+//     or not; excluded ones are left out.
 //   - Symbolic links are not followed (the root itself may be one). They,
 //     FIFOs, devices and sockets come with Rejected set if the globs take
 //     them; unsafe names always.
-//   - Checksum files are left out and named at what they cover; done-markers
-//     are left out, and a file without its own comes with WaitsFor set.
+//   - Checksum files and done-markers are left out and named at what they speak of;
+//     without such a file they come with Aside set. A file whose marker is missing or
+//     older comes with WaitsFor set.
 //   - Of entries with the same name in one folder the first counts.
 //
 // An error of fn ends the walk and is returned as it is. Errors are of KindInvalid
@@ -29,7 +31,7 @@ import (
 // One folder is read whole before fn sees its first entry, because a checksum
 // file may come after the file it covers; see Config.MaxEntriesPerFolder.
 func (s *Session) List(ctx context.Context, fn func(ingest.Observation) error) (unreadable int64, err error) {
-	f, err := newFilter(s.cfg, s.server)
+	f, err := newFilter(s.server)
 	if err != nil {
 		return 0, err
 	}
@@ -131,77 +133,4 @@ func entriesOf(path string, names []rawName, infos []os.FileInfo) ([]entry, erro
 		entries = append(entries, entry{rawName: raw, path: path + "/" + raw.name, kind: kindOf(attrs), attrs: attrs})
 	}
 	return entries, nil
-}
-
-// report passes on what is to be recorded of one folder and notes its folders.
-func (w *walk) report(at folder, entries []entry) error {
-	sums := newSidecars(w.checksumNames(entries))
-	there := regularPaths(w.filter.server, entries)
-	for _, e := range entries {
-		seen, ok := w.consider(at, e, sums)
-		if !ok {
-			continue
-		}
-		if marker := w.filter.server.MarkerOf(e.path); marker != "" && !there[marker] {
-			seen.WaitsFor = ingest.MissingMarker(marker)
-		}
-		if err := w.fn(seen); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// regularPaths are the folder's markers, if the server has any.
-func regularPaths(server ingest.Server, entries []entry) map[string]bool {
-	paths := make(map[string]bool)
-	for _, e := range entries {
-		if e.kind == kindRegular && server.IsMarker(e.name) {
-			paths[e.path] = true
-		}
-	}
-	return paths
-}
-
-// checksumNames are the regular files that can be a checksum or have one. An
-// excluded checksum is not used.
-func (w *walk) checksumNames(entries []entry) map[string]bool {
-	names := make(map[string]bool)
-	for _, e := range entries {
-		unused := isChecksumName(e.name) && w.filter.excludes(e.path)
-		if e.kind == kindRegular && unsafeName(e.name) == "" && !unused {
-			names[e.name] = true
-		}
-	}
-	return names
-}
-
-// consider says what is to be recorded of an entry, if anything.
-func (w *walk) consider(at folder, e entry, sums sidecars) (seen ingest.Observation, ok bool) {
-	seen = observe(e.path, e.attrs)
-	switch {
-	case unsafeName(e.name) != "":
-		seen.Rejected = unsafeName(e.name)
-		return seen, !w.filter.excludes(e.path)
-	case e.kind == kindFolder && !w.filter.enters(e.path):
-		return seen, false
-	case e.kind == kindFolder && at.depth == ingest.MaxDepth:
-		seen.Size, seen.Rejected = 0, "is a folder too deep to be listed"
-		return seen, true
-	case e.kind == kindFolder && at.depth == w.filter.server.MaxDepth:
-		return seen, false // as its operator asked
-	case e.kind == kindFolder:
-		w.todo = append(w.todo, folder{path: e.path, depth: at.depth + 1})
-		return seen, false
-	case sums.is(e.name), w.filter.server.IsMarker(e.name), w.filter.temporary(e.path), !w.filter.takes(e.path):
-		return seen, false
-	}
-	seen.Rejected = reject(e.kind, e.attrs)
-	if seen.Rejected == "" && !e.sized {
-		seen.Rejected = "comes without a size"
-	}
-	if name := sums.of(e.name); name != "" && seen.Rejected == "" {
-		seen.Sidecar = e.path[:len(e.path)-len(e.name)] + name
-	}
-	return seen, true
 }

@@ -43,10 +43,12 @@ UPDATE files f SET
 		WHEN c.moves THEN NULL
 		ELSE f.not_before END,
 	deferrals = CASE WHEN c.defer THEN f.deferrals + 1 WHEN c.moves THEN 0 ELSE f.deferrals END,
+	source_left = nullif(coalesce(c.source_left, f.source_left), ''),
+	source_left_at = CASE WHEN c.source_left IS NULL THEN f.source_left_at WHEN c.source_left <> '' THEN now() END,
 	completed_at = CASE WHEN c.status = 'completed' THEN coalesce(f.completed_at, now()) ELSE f.completed_at END
 FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-	$10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bool[], $17::bool[])
-	AS c (id, fence, round, status, hash, algo, bucket, key, etag, checksum, mode, staged_on, step, kind, message, defer, moves)
+	$10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bool[], $17::bool[], $18::text[])
+	AS c (id, fence, round, status, hash, algo, bucket, key, etag, checksum, mode, staged_on, step, kind, message, defer, moves, source_left)
 WHERE f.id = c.id`
 
 const insertEvents = `

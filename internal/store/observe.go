@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -39,6 +40,9 @@ func (s *Store) Observe(ctx context.Context, serverUUID, source string, seen []i
 			return err
 		}
 		what := decide(entries, known)
+		if err := what.judgeCompanions(ctx, tx, id); err != nil {
+			return err
+		}
 		moved = int64(len(what.supersede) + len(what.revive))
 		made, err := what.write(ctx, tx, id, cleanText(source))
 		counts.New, counts.Rejected = made.New, made.Rejected
@@ -147,7 +151,7 @@ func (p plan) write(ctx context.Context, tx pgx.Tx, serverUUID, source string) (
 			continue
 		}
 		c := columnsOf(serverUUID, step.rows)
-		args := append([]any{c.ids, c.sizes, c.mtimes, c.sidecars, c.uuids, c.waits}, step.args...)
+		args := slices.Concat([]any{c.ids, c.sizes, c.mtimes, c.uuids, c.waits}, c.sidecars.args(), c.markers.args(), step.args)
 		if _, err := tx.Exec(ctx, step.statement, args...); err != nil {
 			return made, err
 		}
@@ -156,8 +160,8 @@ func (p plan) write(ctx context.Context, tx pgx.Tx, serverUUID, source string) (
 		return made, nil
 	}
 	c := columnsOf(serverUUID, p.insert)
-	err = tx.QueryRow(ctx, insertRows, serverUUID, source, c.paths, c.displays, c.filenames, c.sizes, c.mtimes, c.sidecars, c.reasons,
-		c.uuids, c.waits).
-		Scan(&made.New, &made.Rejected)
+	args := slices.Concat([]any{serverUUID, source, c.paths, c.displays, c.filenames, c.sizes, c.mtimes, c.reasons, c.uuids, c.waits},
+		c.sidecars.args(), c.markers.args())
+	err = tx.QueryRow(ctx, insertRows, args...).Scan(&made.New, &made.Rejected)
 	return made, err
 }
