@@ -37,6 +37,9 @@ type Deps struct {
 	// ChecksumWait is how long after the first sight of a file a checksum file that
 	// does not fit it is looked at again; a server's SidecarWait may be longer.
 	ChecksumWait time.Duration
+	// LeftRetry is how long a source or companion that could not be deleted or moved
+	// is left alone before a listing tries it again; default 1h.
+	LeftRetry time.Duration
 	// TryLimit bounds a listing within a workflow task; default 3 s.
 	TryLimit time.Duration
 }

@@ -103,28 +103,28 @@ func suspends(kind ingest.Kind) bool {
 // listing adds to the result what only the scan row needs.
 type listing struct {
 	ListServerFilesResult
-	unreadable int64
-	inProgress int64
-	// alone are done-markers and checksum files without a file, the first of them.
-	alone []ingest.Observation
+	unreadable        int64
+	inProgress, alone int64
+	// aside are the first of what is no delivery, of each reason.
+	aside []ingest.Observation
 }
 
-// maxAlone bounds the companions without a file that one listing looks after; the
-// next one takes others.
-const maxAlone = 1000
+// maxAside bounds what one listing notes of each reason for setting aside.
+const maxAside = 1000
 
 // setAside counts an entry that is no delivery.
 func (l *listing) setAside(seen ingest.Observation) {
-	switch {
-	case seen.Aside == ingest.AsideInProgress:
-		l.inProgress++
-	case len(l.alone) < maxAlone:
-		l.alone = append(l.alone, seen)
+	count := &l.alone
+	if seen.Aside == ingest.AsideInProgress {
+		count = &l.inProgress
+	}
+	if *count++; *count <= maxAside {
+		l.aside = append(l.aside, seen)
 	}
 }
 
 func (l listing) counts() ingest.ScanCounts {
-	return ingest.ScanCounts{Seen: l.Seen, New: l.New, Settling: l.Settling, Rejected: l.Rejected, Errors: l.unreadable}
+	return ingest.ScanCounts{Seen: l.Seen, New: l.New, Settling: l.Settling, Rejected: l.Rejected, Errors: l.unreadable, InProgress: l.inProgress, Alone: l.alone}
 }
 
 func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServerFilesInput) (l listing, err error) {
@@ -171,6 +171,9 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 	}
 	if err != nil {
 		return l, err
+	}
+	if l.unreadable == 0 { // else nobody knows whether the file is there
+		a.tidyUp(ctx, source, server, &l)
 	}
 	if l.Ready, l.Settling, err = a.Catalog.Promote(ctx, server); err == nil {
 		l.Dispatchable, err = a.Catalog.Dispatchable(ctx, server.UUID)

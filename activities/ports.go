@@ -65,6 +65,12 @@ type Catalog interface {
 	// Observe records what a listing or stat saw; source goes into the
 	// discovered event. It returns the counts of new and rejected rows.
 	Observe(ctx context.Context, serverUUID, source string, seen []ingest.Observation) (ingest.ScanCounts, error)
+	// NoteAside records what a listing set aside, and returns the companions to be
+	// looked after now; TakenWith what the ledger has of the files they speak of.
+	NoteAside(ctx context.Context, serverUUID string, seen []ingest.Observation, again time.Duration) ([]ingest.Alone, error)
+	TakenWith(ctx context.Context, serverUUID string, companions []ingest.Alone) ([]ingest.Spoken, error)
+	// SourcesLeft returns files whose sources are left and were not tried for the time.
+	SourcesLeft(ctx context.Context, serverUUID string, untried time.Duration, limit int) ([]ingest.File, error)
 	// Settling returns discovered files in order of id, after the given one.
 	Settling(ctx context.Context, serverUUID string, afterID int64, limit int) ([]ingest.File, error)
 	// Promote makes those discovered files ready that meet the server's rules,

@@ -25,7 +25,7 @@ type directMove struct {
 type directResult struct {
 	object ingest.Object
 	sha256 string
-	origin string
+	proof
 }
 
 // moveDirectly is stat, count, stat around the copy, as in a download, with the
@@ -63,7 +63,7 @@ func (m *directMove) connect(ctx context.Context) (err error) {
 	if err := sameVersion(ctx, m.source, m.file); err != nil {
 		return err
 	}
-	m.remote, err = m.source.OpenFile(ctx, m.file.RemotePath)
+	m.remote, err = m.openFile(ctx, m.source, m.file)
 	return err
 }
 
@@ -110,7 +110,7 @@ func (m *directMove) whole(ctx context.Context) (directResult, error) {
 	object, err := m.Objects.PutBytes(ctx, ingest.PutBytes{
 		Key: ingest.ObjectKey(m.file), Body: small.Body, SHA256: small.SHA256, Metadata: objectMetadata(m.file), Moved: m.motion.moved,
 	})
-	return directResult{object: object, sha256: small.SHA256, origin: origin}, err
+	return directResult{object: object, sha256: small.SHA256, proof: proof{origin, m.offered.seen}}, err
 }
 
 // parts moves the file through a multipart upload. cp becomes the checkpoint
@@ -145,7 +145,7 @@ func (m *directMove) parts(ctx context.Context, cp *ingest.TransferCheckpoint) (
 	object, err := m.Direct.Objects.CompleteUpload(ctx, ingest.CompleteUpload{
 		Key: req.Key, UploadID: req.UploadID, Parts: moved.Checkpoint.Parts, SHA256: moved.SHA256, Moved: m.motion.moved,
 	})
-	return directResult{object: object, sha256: moved.SHA256, origin: origin}, err
+	return directResult{object: object, sha256: moved.SHA256, proof: proof{origin, m.offered.seen}}, err
 }
 
 // resumeUpload makes cp the checkpoint to continue from: the last one if the

@@ -65,7 +65,9 @@ func (a *Activities) verify(ctx context.Context, file ingest.File, here bool) er
 	if err != nil {
 		return err
 	}
-	return a.apply(ctx, file, ingest.Verified(file, origin))
+	change := ingest.Verified(file, origin)
+	change.Set.Sidecar = offered.seen
+	return a.apply(ctx, file, change)
 }
 
 // stagedDigest reads the staged bytes again and checks their count.

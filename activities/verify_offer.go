@@ -13,6 +13,8 @@ import (
 type offer struct {
 	// want is the digest; the zero value where there is none.
 	want checksum
+	// seen is the checksum file as it was read; nil when none was.
+	seen *ingest.Companion
 	// name is the checksum file's, for people; empty when the server offers none.
 	name string
 	// why there is no digest, as what follows the name.
@@ -35,20 +37,11 @@ func (o offer) unverified(why string) string {
 	return originTransfer + " (not verified: " + o.name + " " + why + ")"
 }
 
-// unfit is the error for a checksum file that does not fit its file yet: it may be
-// yesterday's, and the one of today is on its way.
-type unfit struct{ error }
-
-// Unwrap returns the error that it is to Temporal.
-func (u unfit) Unwrap() error { return u.error }
-
-// unfitDelay is how often such a checksum file is looked at again.
-const unfitDelay = 10 * time.Second
-
-// notYet is the error of a checksum that does not fit yet.
+// notYet is the error of a checksum that does not fit yet: it may be yesterday's, and
+// the one of today is on its way.
 func (o offer) notYet(file ingest.File, what string) error {
-	return unfit{ingest.Errorf(ingest.KindTransient, "the checksum file %s does not fit %s yet: %s; looked at again until %s",
-		o.name, ingest.DisplayPath(file.RemotePath), what, o.until.UTC().Format(time.RFC3339))}
+	return early{ingest.Errorf(ingest.KindTransient, "the checksum file %s does not fit %s yet: %s; looked at again until %s",
+		o.name, ingest.DisplayPath(file.RemotePath), what, o.until.UTC().Format(time.RFC3339)), ingest.KindHashMismatch}
 }
 
 // compare returns where the proof of the file's hash is from: the checksum file, if
@@ -115,6 +108,7 @@ func (a *Activities) offered(ctx context.Context, source Source, server ingest.S
 	o.stale = now.OlderThan(file.ModTime) || file.SidecarStale && now.SameVersion(file.Sidecar)
 	switch kind := ingest.KindOf(err); {
 	case err == nil:
+		o.seen = &now
 		o.want, o.why = findChecksum(file.Sidecar.Path, text, file.RemotePath)
 		o.early = o.why == sumsEmpty || o.stale
 	case kind == ingest.KindNotFound:

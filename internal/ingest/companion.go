@@ -118,3 +118,35 @@ func ParseChecksumName(name string) (ChecksumName, bool) {
 	own.Base = name[:len(name)-len(suffix)]
 	return own, ok && own.Base != ""
 }
+
+// Alone is a companion without a file that it speaks of.
+type Alone struct {
+	Observation
+	// For is how long it has been there unchanged.
+	For time.Duration
+}
+
+// Spoken is what the ledger has of the files that a companion speaks of.
+type Spoken struct {
+	// Known says that there are any.
+	Known bool
+	// Open is how many are not done, or have their source left.
+	Open int64
+	// Recorded says that the companion, as it is, was there when one was taken whose
+	// source has been deleted or moved. Taken is the uuid of the last of those; empty
+	// when there is none.
+	Recorded bool
+	Taken    string
+}
+
+// AsideName is a name that a listing has set aside.
+type AsideName struct {
+	// Path is for people.
+	Path   string
+	Reason Aside
+	// Size in bytes and ModTime as the server says.
+	Size    int64
+	ModTime time.Time
+	// Since is when it was first seen so.
+	Since time.Time
+}

@@ -52,5 +52,5 @@ func (s Server) WaitsForSize(size int64) string {
 	if size >= s.MinSize {
 		return ""
 	}
-	return Errorf(KindInvalid, "at least %d bytes; it has %d", s.MinSize, size).Message
+	return Errorf(KindInvalid, "at least %d bytes: it has %d", s.MinSize, size).Message
 }

@@ -188,6 +188,9 @@ func (s Server) MarkedBy(folder, name string) string {
 	return folder + name[len(before):len(name)-len(after)]
 }
 
+// MarkerEach reports whether each file has a done-marker of its own.
+func (s Server) MarkerEach() bool { return strings.Contains(s.DoneMarker, "*") }
+
 // IsMarker reports whether a file of the name is a done-marker and not one to
 // be taken.
 func (s Server) IsMarker(name string) bool {

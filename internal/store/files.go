@@ -18,7 +18,7 @@ const fileColumns = `f.id, f.file_uuid, f.server_uuid, s.name, f.remote_path_raw
 	coalesce(f.file_hash, ''), coalesce(f.hash_algo, ''), coalesce(f.error_step, ''), coalesce(f.error_kind, ''), coalesce(f.error_message, ''),
 	coalesce(f.minio_bucket, ''), coalesce(f.minio_object_key, ''), coalesce(f.minio_etag, ''), coalesce(f.object_checksum, ''),
 	coalesce(f.transfer_mode, ''), coalesce(f.staged_on, ''), f.not_before, f.deferrals, f.fence, f.round, f.stable_since, f.created_at, f.updated_at, f.completed_at,
-	coalesce(f.source_left, ''), f.source_left_at`
+	CASE WHEN s.after_ingest = 'keep' THEN '' ELSE coalesce(f.source_left, '') END, f.source_left_at`
 
 // waitsFor is what a settling file waits for, for people: what keeps it from being
 // taken, else, for some time, its checksum file.

@@ -90,6 +90,7 @@ type fileChanges struct {
 	status, hash, algo, bucket, key, etag, checksum, mode texts
 	stagedOn, step, kind, message, sourceLeft             texts
 	deferred, moves                                       []bool
+	sidecars                                              companionColumns
 }
 
 func (c *fileChanges) add(o outcome) {
@@ -112,6 +113,11 @@ func (c *fileChanges) add(o outcome) {
 	c.kind.addIf(set.Error != nil, string(failure.Kind))
 	c.message.addIf(set.Error != nil, failure.Message)
 	c.sourceLeft.addIf(set.SourceLeft != nil, orEmpty(set.SourceLeft))
+	if set.Sidecar != nil {
+		c.sidecars.add(*set.Sidecar, false)
+	} else {
+		c.sidecars.add(ingest.Companion{}, false)
+	}
 	c.deferred = append(c.deferred, o.change.Defer)
 	c.moves = append(c.moves, o.change.NewRound || o.gotBytes())
 }
@@ -119,7 +125,7 @@ func (c *fileChanges) add(o outcome) {
 func (c *fileChanges) queue(b *pgx.Batch) {
 	if len(c.ids) > 0 {
 		b.Queue(updateFiles, c.ids, c.fences, c.rounds, c.status, c.hash, c.algo, c.bucket, c.key, c.etag, c.checksum, c.mode,
-			c.stagedOn, c.step, c.kind, c.message, c.deferred, c.moves, c.sourceLeft)
+			c.stagedOn, c.step, c.kind, c.message, c.deferred, c.moves, c.sourceLeft, c.sidecars.orNull(), c.sidecars.sizes, c.sidecars.times)
 	}
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -110,3 +111,14 @@ func (c *companionColumns) add(one ingest.Companion, stale bool) {
 }
 
 func (c *companionColumns) args() []any { return []any{c.paths, c.sizes, c.times, c.stale} }
+
+// orNull are the paths with null for none.
+func (c *companionColumns) orNull() [][]byte {
+	paths := slices.Clone(c.paths)
+	for i, size := range c.sizes {
+		if size == nil {
+			paths[i] = nil
+		}
+	}
+	return paths
+}

@@ -39,8 +39,11 @@ func (s *Store) StartScan(ctx context.Context, serverUUID, key string) (scanID i
 }
 
 const (
+	// $11 says that the listing came to its end: what it did not show is not there.
 	finishScan = `
-UPDATE scans SET finished_at = now(), seen = $3, new = $4, settling = $5, rejected = $6, errors = $7, error = nullif($8, '')
+WITH forgotten AS (DELETE FROM names_aside WHERE server_uuid = $2 AND $9::bigint + $10::bigint = 0 AND $11)
+UPDATE scans SET finished_at = now(), seen = $3, new = $4, settling = $5, rejected = $6, errors = $7, error = nullif($8, ''),
+	in_progress = $9, alone = $10
 WHERE id = $1 AND server_uuid = $2`
 
 	// serverScanned updates the server after a listing: $2 is the failure, $3 says
@@ -59,9 +62,11 @@ WHERE server_uuid = $1 AND removed_at IS NULL`
 	// its row.
 	wholeScan = `
 WITH server AS (` + serverScanned + ` RETURNING server_uuid), recorded AS (
-	INSERT INTO scans (server_uuid, scan_key, started_at, finished_at, seen, new, settling, rejected, errors, error)
-	SELECT server_uuid, $6, now() - $5::interval, now(), $7, $8, $9, $10, $11, nullif($2, '') FROM server
+	INSERT INTO scans (server_uuid, scan_key, started_at, finished_at, seen, new, settling, rejected, errors, error, in_progress, alone)
+	SELECT server_uuid, $6, now() - $5::interval, now(), $7, $8, $9, $10, $11, nullif($2, ''), $12, $13 FROM server
 	ON CONFLICT (scan_key) DO NOTHING
+), forgotten AS (
+	DELETE FROM names_aside WHERE server_uuid = $1 AND $12::bigint + $13::bigint = 0 AND $2 = ''
 )
 SELECT count(*) FROM server`
 )
@@ -86,7 +91,8 @@ func closeScan(ctx context.Context, tx pgx.Tx, id string, scan ingest.ScanResult
 		return err
 	}
 	failure, c := failureLine(scan.Failure), scan.Counts
-	tag, err := tx.Exec(ctx, finishScan, scan.ScanID, id, c.Seen, c.New, c.Settling, c.Rejected, c.Errors, failure)
+	tag, err := tx.Exec(ctx, finishScan, scan.ScanID, id, c.Seen, c.New, c.Settling, c.Rejected, c.Errors, failure,
+		c.InProgress, c.Alone, failure == "" && !scan.Broken)
 	if err != nil {
 		return err
 	}
@@ -106,7 +112,7 @@ func (s *Store) recordScan(ctx context.Context, id string, scan ingest.ScanResul
 	failure, c := failureLine(scan.Failure), scan.Counts
 	var servers int
 	err := s.pool.QueryRow(ctx, wholeScan, id, failure, scan.Suspend, scan.Mends, scan.Took,
-		cleanText(scan.Key), c.Seen, c.New, c.Settling, c.Rejected, c.Errors).Scan(&servers)
+		cleanText(scan.Key), c.Seen, c.New, c.Settling, c.Rejected, c.Errors, c.InProgress, c.Alone).Scan(&servers)
 	if err != nil || servers > 0 {
 		return err
 	}
@@ -168,7 +174,7 @@ func failureLine(f *ingest.Failure) string {
 	}
 }
 
-const scanColumns = `id, server_uuid, started_at, finished_at, seen, new, settling, rejected, errors, coalesce(error, '')`
+const scanColumns = `id, server_uuid, started_at, finished_at, seen, new, settling, rejected, errors, in_progress, alone, coalesce(error, '')`
 
 const latestScans = `SELECT ` + scanColumns + ` FROM scans WHERE server_uuid = $1 ORDER BY id DESC LIMIT $2`
 
@@ -223,7 +229,7 @@ func (s *Store) Scan(ctx context.Context, scanID int64) (scan ingest.Scan, err e
 func scanScan(row pgx.CollectableRow) (ingest.Scan, error) {
 	var v ingest.Scan
 	var finished *time.Time
-	err := row.Scan(&v.ID, &v.ServerUUID, &v.StartedAt, &finished, &v.Seen, &v.New, &v.Settling, &v.Rejected, &v.Errors, &v.Error)
+	err := row.Scan(&v.ID, &v.ServerUUID, &v.StartedAt, &finished, &v.Seen, &v.New, &v.Settling, &v.Rejected, &v.Errors, &v.InProgress, &v.Alone, &v.Error)
 	v.StartedAt, v.FinishedAt = v.StartedAt.UTC(), utc(finished)
 	return v, err
 }
