@@ -34,6 +34,12 @@ type Deps struct {
 	// NoProgress ends a transfer in which no byte moves for this long, so that
 	// a peer that holds the line but sends nothing cannot hold a slot for ever.
 	NoProgress time.Duration
+	// ChecksumWait is how long after the first sight of a file a checksum file that
+	// does not fit it is looked at again; a server's SidecarWait may be longer.
+	ChecksumWait time.Duration
+	// LeftRetry is how long a source or companion that could not be deleted or moved
+	// is left alone before a listing tries it again; default 1h.
+	LeftRetry time.Duration
 	// TryLimit bounds a listing within a workflow task; default 3 s.
 	TryLimit time.Duration
 }

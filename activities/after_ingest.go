@@ -4,6 +4,8 @@ import (
 	"context"
 	"path"
 
+	"go.temporal.io/sdk/activity"
+
 	"stevedore/internal/ingest"
 )
 
@@ -13,8 +15,9 @@ type AfterIngestInput struct {
 }
 
 // AfterIngest does with the source what the server's setting asks: nothing,
-// delete or move. It acts only on a completed file and only while the path
-// still shows the version that was taken; a newer one is left for the next scan.
+// delete or move, and the same with its done-marker and checksum file. It acts only
+// on a completed file and only while the path still shows the version that was
+// taken; a newer one is left for the next scan.
 func (a *Activities) AfterIngest(ctx context.Context, in AfterIngestInput) error {
 	file, err := a.Ledger.File(ctx, in.FileUUID)
 	if err != nil {
@@ -24,21 +27,37 @@ func (a *Activities) AfterIngest(ctx context.Context, in AfterIngestInput) error
 	if err != nil {
 		return applicationError(err)
 	}
-	if file.Status != ingest.StatusCompleted || server.AfterIngest == ingest.AfterKeep {
+	if !mayTidy(server, file) {
 		return nil
 	}
 	return a.settleAfter(ctx, file, a.afterIngest(ctx, server, file))
 }
 
+// mayTidy reports whether the source may be touched: its bytes are stored, proven
+// and announced, and the server's setting asks for it.
+func mayTidy(server ingest.Server, file ingest.File) bool {
+	return file.Status == ingest.StatusCompleted && file.Hash != "" && server.AfterIngest != ingest.AfterKeep
+}
+
+// shownTries is how many attempts may fail before a source that could not be
+// deleted or moved for a passing reason is shown as left.
+const shownTries = 3
+
 // settleAfter keeps a failing action visible in the ledger without touching
 // the file's status: the file is safe whatever becomes of its source.
 func (a *Activities) settleAfter(ctx context.Context, file ingest.File, err error) error {
 	kind := ingest.KindOf(err)
-	if err == nil || !kind.Permanent() {
+	if err == nil || !kind.Permanent() && activity.GetInfo(ctx).Attempt < shownTries {
 		return a.settle(ctx, ingest.StepAfter, file, err)
 	}
-	noteErr := a.apply(ctx, file, ingest.SourceFailed(file, ingest.Failure{Step: ingest.StepAfter, Kind: kind, Message: message(err)}))
-	if noteErr != nil {
+	failed := ingest.Failure{Step: ingest.StepAfter, Kind: kind, Message: message(err)}
+	if !kind.Permanent() {
+		if noteErr := a.apply(ctx, file, ingest.SourceLeft(file, failed.Message)); noteErr != nil && ctx.Err() == nil {
+			a.Log.WarnContext(ctx, "cannot note a source that is left", "file", file.UUID, "error", noteErr)
+		}
+		return a.settle(ctx, ingest.StepAfter, file, err)
+	}
+	if noteErr := a.apply(ctx, file, ingest.SourceFailed(file, failed)); noteErr != nil {
 		return applicationError(noteErr)
 	}
 	return applicationError(err)
@@ -47,69 +66,98 @@ func (a *Activities) settleAfter(ctx context.Context, file ingest.File, err erro
 func (a *Activities) afterIngest(ctx context.Context, server ingest.Server, file ingest.File) (err error) {
 	watched, _, stop := a.watch(ctx, file.Size)
 	defer func() { err = stop(err) }()
-	details, err := a.tidySource(watched, server, file)
+	source, err := a.open(watched, server)
 	if err != nil {
 		return err
 	}
-	return a.apply(ctx, file, ingest.SourceDone(file, details))
-}
-
-// tidySource does the action and returns what is to be told of it. A source
-// that is gone was tidied by an attempt whose answer was lost, or by the
-// partner; one that is another version now is left for the next scan.
-func (a *Activities) tidySource(ctx context.Context, server ingest.Server, file ingest.File) (map[string]any, error) {
-	source, err := a.open(ctx, server)
-	if err != nil {
-		return nil, err
-	}
 	defer func() { _ = source.Close() }()
-	details := map[string]any{"action": string(server.AfterIngest)}
-	switch err := sameVersion(ctx, source, file); {
-	case ingest.KindOf(err) == ingest.KindNotFound:
-		details["found"] = "gone already"
-		return details, nil
-	case ingest.KindOf(err) == ingest.KindChanged:
-		details["found"] = "another version, which is left alone"
-		return details, nil
-	case err != nil:
-		return nil, err
-	}
-	dir, move := server.AfterIngest.MoveTo()
-	if !move {
-		return details, source.Remove(ctx, file.RemotePath)
-	}
-	to, err := moveAway(ctx, source, server.OnCollision, file, dir)
-	switch {
-	case err != nil:
-		return nil, err
-	case to == "":
-		details["found"] = "the name taken in " + ingest.DisplayPath(dir) + ", so the source was left where it is"
-	default:
-		details["moved_to"] = ingest.DisplayPath(to)
-	}
-	return details, nil
+	return a.tidy(watched, source, server, file)
 }
 
-// moveAway renames the source into dir and returns where it is then: "" when it
-// stays, because the name is taken there and that is what the server's setting
-// asks for then.
-func moveAway(ctx context.Context, source Source, collision ingest.Collision, file ingest.File, dir string) (string, error) {
-	to := path.Join(dir, path.Base(file.RemotePath))
-	_, err := source.Stat(ctx, to)
+// tidy does the action and records it.
+func (a *Activities) tidy(ctx context.Context, source Source, server ingest.Server, file ingest.File) error {
+	t := tidying{source: source, server: server, file: file, details: map[string]any{"action": string(server.AfterIngest)}}
+	if err := t.run(ctx); err != nil {
+		return err
+	}
+	return a.apply(ctx, file, ingest.SourceDone(file, t.left, t.details))
+}
+
+// tidying is the after-ingest action on one source.
+type tidying struct {
+	source Source
+	server ingest.Server
+	file   ingest.File
+	// details are what is to be told of it, left what of it is still there.
+	details map[string]any
+	left    string
+}
+
+// run does the action. A source that is gone was tidied by an attempt whose answer
+// was lost, or by the partner; one that is another version now is left for the
+// next scan.
+func (t *tidying) run(ctx context.Context) error {
+	switch err := sameVersion(ctx, t.source, t.file); {
+	case ingest.KindOf(err) == ingest.KindNotFound:
+		t.details["found"] = "gone already"
+		return t.companions(ctx, "")
+	case ingest.KindOf(err) == ingest.KindChanged:
+		t.details["found"] = "another version, which is left alone"
+		return nil
+	case err != nil:
+		return err
+	}
+	dir, move := t.server.AfterIngest.MoveTo()
+	if !move {
+		// sameVersion was the last thing asked: nothing comes between.
+		if err := t.source.Remove(ctx, t.file.RemotePath); err != nil && ingest.KindOf(err) != ingest.KindNotFound {
+			return err
+		}
+		return t.companions(ctx, "")
+	}
+	to, err := t.moveAway(ctx, t.file.RemotePath, dir, func() error { return sameVersion(ctx, t.source, t.file) })
+	switch {
+	case ingest.KindOf(err) == ingest.KindChanged:
+		t.details["found"] = "another version, which is left alone"
+		return nil
+	case err != nil:
+		return err
+	case to == "":
+		t.left = "the name is taken in " + ingest.DisplayPath(dir)
+		t.details["found"] = "the name taken in " + ingest.DisplayPath(dir) + ", so the source was left where it is"
+		return nil
+	}
+	t.details["moved_to"] = ingest.DisplayPath(to)
+	return t.companions(ctx, path.Base(to)[:len(path.Base(to))-len(path.Base(t.file.RemotePath))])
+}
+
+// moveAway renames a file into dir and returns where it is then: "" when it stays,
+// because the name is taken there and that is what the server's setting asks for
+// then. unchanged is asked right before anything is touched.
+func (t *tidying) moveAway(ctx context.Context, from, dir string, unchanged func() error) (string, error) {
+	to := path.Join(dir, path.Base(from))
+	_, err := t.source.Stat(ctx, to)
+	replaces := false
 	switch {
 	case ingest.IsKind(err, ingest.KindNotFound):
 	case err != nil:
 		return "", err
-	case collision == ingest.CollisionKeep:
+	case t.server.OnCollision == ingest.CollisionKeep:
 		return "", nil
-	case collision == ingest.CollisionOverwrite:
+	case t.server.OnCollision == ingest.CollisionOverwrite:
+		replaces = true
+	default:
+		to = path.Join(dir, t.file.UUID+"-"+path.Base(from))
+	}
+	if err := unchanged(); err != nil {
+		return "", err
+	}
+	if replaces {
 		// SFTP's own rename does not replace. Between the two calls the folder
 		// has neither; the file itself is safe with us.
-		if err := source.Remove(ctx, to); err != nil && ingest.KindOf(err) != ingest.KindNotFound {
+		if err := t.source.Remove(ctx, to); err != nil && ingest.KindOf(err) != ingest.KindNotFound {
 			return "", err
 		}
-	default:
-		to = path.Join(dir, file.UUID+"-"+path.Base(file.RemotePath))
 	}
-	return to, source.Rename(ctx, file.RemotePath, to)
+	return to, t.source.Rename(ctx, from, to)
 }

@@ -1,54 +1,172 @@
 package activities
 
 import (
-	"encoding/hex"
+	"fmt"
 	"path"
 	"strings"
+
+	"stevedore/internal/ingest"
 )
 
 // checksum is what a partner says a file's digest is. The zero value is none.
 type checksum struct {
-	algo   string // "sha256" or "md5"
+	// algo is one of the domain's algorithms; BLAKE2b with another length than 64
+	// bytes has it behind, in bits: "blake2b-256".
+	algo   string
 	digest string // lower-case hex
+	// unsure says that only the name without its folder, or in other letters, tells
+	// of which file it is: it proves by fitting, and says nothing else.
+	unsure bool
 }
 
-// digestBytes is the length of a digest by algorithm.
-var digestBytes = map[string]int{"sha256": 32, "md5": 16}
+// maxSumsLine bounds a line of a checksum file: the longest path that a server may
+// have, escaped, and a digest fit.
+const maxSumsLine = 64 << 10
 
-// findChecksum looks up name in the text of a checksum file. It reads the
-// formats of sha256sum and md5sum ("digest  name", "digest *name", names with
-// a folder), the BSD form ("SHA256 (name) = digest") and a bare digest, which
-// only a file's own sidecar may hold.
-func findChecksum(sidecar string, text []byte, name string) (checksum, bool) {
-	algo := sidecarAlgo(sidecar)
-	bare := strings.TrimSuffix(path.Base(sidecar), path.Ext(sidecar)) == name
-	for line := range strings.Lines(strings.TrimPrefix(string(text), "\ufeff")) {
-		digest, of := splitChecksumLine(strings.TrimRight(line, "\r\n"))
-		if raw, err := hex.DecodeString(digest); err != nil || len(raw) != digestBytes[algo] {
+// statement is what one line says of one file.
+type statement struct {
+	checksum
+	// names are the ways to read the name, the strictest first; none for a bare
+	// digest.
+	names []string
+}
+
+// How well a name of a checksum file fits a file: the least is the best.
+const (
+	fitsExactly = iota
+	fitsPath
+	fitsLoosely
+	fitsElsewhere
+	fitsCase
+	fitsBare
+	fitsNot
+)
+
+// findChecksum looks up the file at the remote path in the text of a checksum file.
+// Without one it says why, as what follows the checksum file's name.
+//
+// It reads what the tools of GNU, BSD, OpenSSL and Windows write, with paths that
+// lead to the file, and a bare digest, which only a file's own checksum file may
+// hold. Names are compared as they are first, then without a folder of another
+// machine, then in any case of letters.
+func findChecksum(sidecar string, text []byte, file string) (want checksum, why string) {
+	about, _ := ingest.ParseChecksumName(path.Base(sidecar))
+	if about.Algo == ingest.AlgoUnsupported {
+		return checksum{}, "is of an algorithm that is not supported"
+	}
+	lines, why := sumsLines(text)
+	if why != "" {
+		return checksum{}, why
+	}
+	best, found, unreadable := fitsNot, []checksum{}, false
+	for _, line := range lines {
+		said, ok := parseSumsLine(line, about.Algo)
+		if !ok {
+			unreadable = unreadable || mentions(line, path.Base(file))
 			continue
 		}
-		if path.Base(of) == name || (of == "" && bare) {
-			return checksum{algo: algo, digest: strings.ToLower(digest)}, true
+		fit := said.fit(file, sidecar, about.Shared())
+		said.unsure = about.Shared() && (fit == fitsElsewhere || fit == fitsCase)
+		switch {
+		case fit > best || fit == fitsNot:
+		case fit < best:
+			best, found = fit, []checksum{said.checksum}
+		default:
+			found = append(found, said.checksum)
 		}
 	}
-	return checksum{}, false
-}
-
-// sidecarAlgo tells the algorithm by the checksum file's name.
-func sidecarAlgo(sidecar string) string {
-	if base := strings.ToLower(path.Base(sidecar)); strings.HasSuffix(base, ".md5") || base == "md5sums" {
-		return "md5"
+	switch {
+	case len(found) > 0:
+		return strongest(found)
+	case unreadable || !about.Shared() && !namesOthers(lines, about.Algo):
+		return checksum{}, "has no " + algoLabel(about.Algo) + "digest of it that can be read"
+	case about.Shared():
+		return checksum{}, "does not list it"
+	default:
+		return checksum{}, "speaks of another file"
 	}
-	return "sha256"
 }
 
-// splitChecksumLine returns the digest and the name of one line.
-func splitChecksumLine(line string) (digest, name string) {
-	if open, rest, ok := strings.Cut(line, " ("); ok && !strings.Contains(open, " ") {
-		if at := strings.LastIndex(rest, ") = "); at >= 0 {
-			return strings.TrimSpace(rest[at+4:]), rest[:at]
+// strongest returns the one that proves most, unless two of its algorithm differ.
+func strongest(found []checksum) (checksum, string) {
+	best := found[0]
+	for _, c := range found[1:] {
+		if algoRank(c.algo) < algoRank(best.algo) {
+			best = c
 		}
 	}
-	digest, name, _ = strings.Cut(strings.TrimSpace(line), " ")
-	return digest, strings.TrimPrefix(strings.TrimLeft(name, " "), "*")
+	for _, c := range found {
+		if c.algo == best.algo && c.digest != best.digest {
+			return checksum{}, fmt.Sprintf("gives two different %sdigests for it", algoLabel(best.algo))
+		}
+	}
+	return best, ""
+}
+
+// fit says how well the statement fits the file.
+func (s statement) fit(file, sidecar string, shared bool) int {
+	if len(s.names) == 0 {
+		if shared {
+			return fitsNot
+		}
+		return fitsBare
+	}
+	best := fitsNot
+	for i, name := range s.names {
+		fit := fitOf(name, file, path.Dir(sidecar))
+		if i > 0 && fit < fitsLoosely {
+			fit = fitsLoosely
+		}
+		best = min(best, fit)
+	}
+	return best
+}
+
+// fitOf compares one reading of a name with the file.
+func fitOf(name, file, folder string) int {
+	base := file[strings.LastIndexByte(file, '/')+1:]
+	relative := strings.TrimLeft(strings.TrimPrefix(name, "./"), "/")
+	switch {
+	case name == base, name == file:
+		return fitsExactly
+	case strings.Contains(name, "/") && path.Join(folder, name) == file, !strings.Contains(name, "..") && strings.HasSuffix(file, "/"+relative):
+		return fitsPath
+	}
+	// A path of the partner's own machine, of which only the name tells.
+	slashed := strings.ReplaceAll(name, `\`, "/")
+	if path.IsAbs(slashed) || len(slashed) > 2 && slashed[1] == ':' && slashed[2] == '/' {
+		if path.Base(slashed) == base {
+			return fitsElsewhere
+		}
+		return fitsNot
+	}
+	if slashed != name && (slashed == base || strings.HasSuffix(file, "/"+strings.TrimPrefix(slashed, "./"))) {
+		return fitsLoosely
+	}
+	if strings.EqualFold(strings.TrimPrefix(name, "./"), base) {
+		return fitsCase
+	}
+	return fitsNot
+}
+
+// namesOthers reports whether a line of the checksum file names a file.
+func namesOthers(lines []string, algo string) bool {
+	for _, line := range lines {
+		if said, ok := parseSumsLine(line, algo); ok && len(said.names) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// mentions reports whether a line that cannot be read is about the file of the name.
+func mentions(line, name string) bool {
+	at := strings.Index(line, name)
+	if at < 0 {
+		return false
+	}
+	delimited := func(text string, at int) bool {
+		return at < 0 || at >= len(text) || strings.IndexByte(" \t*()/\\\"',;:=", text[at]) >= 0
+	}
+	return delimited(line, at-1) && delimited(line, at+len(name))
 }

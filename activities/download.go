@@ -124,7 +124,7 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	if err := sameVersion(ctx, source, file); err != nil {
 		return ingest.Staged{}, err
 	}
-	remote, err := source.OpenFile(ctx, file.RemotePath)
+	remote, err := a.openFile(ctx, source, file)
 	if err != nil {
 		return ingest.Staged{}, err
 	}
@@ -141,6 +141,18 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 		return staged, nil // the file may be gone by now, and that is right
 	}
 	return staged, sameVersion(ctx, source, file)
+}
+
+// openFile opens the file. Servers on Windows refuse that while its writer holds it:
+// a refusal soon after the first sight is not the last word.
+func (a *Activities) openFile(ctx context.Context, source Source, file ingest.File) (RemoteFile, error) {
+	remote, err := source.OpenFile(ctx, file.RemotePath)
+	until := file.StableSince.Add(a.ChecksumWait)
+	if err != nil && ingest.KindOf(err) == ingest.KindPermission && time.Now().Before(until) {
+		err = early{ingest.Wrap(ingest.KindTransient, err, "%s; it may still be written: tried again until %s",
+			message(err), until.UTC().Format(time.RFC3339)), ingest.KindPermission}
+	}
+	return remote, err
 }
 
 // sameVersion checks that the path still shows the version the ledger knows.

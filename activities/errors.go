@@ -55,11 +55,27 @@ func applicationError(err error) error {
 	if kind == ingest.KindFenced {
 		options.Category = temporal.ApplicationErrorCategoryBenign
 	}
+	if soon := (early{}); errors.As(err, &soon) {
+		options.NextRetryDelay = earlyDelay
+	}
 	if further := (advanced{}); errors.As(err, &further) {
 		options.NextRetryDelay, options.Details = advancedDelay, []any{Advance{Advanced: true}}
 	}
 	return temporal.NewApplicationErrorWithOptions(message(err), string(kind), options)
 }
+
+// early is the error of what a partner may not have finished: it is tried again for
+// a bounded time before it becomes an error of the kind that waits for a person.
+type early struct {
+	error
+	becomes ingest.Kind
+}
+
+// Unwrap returns the error that it is to Temporal.
+func (e early) Unwrap() error { return e.error }
+
+// earlyDelay is how often such a thing is tried again.
+const earlyDelay = 10 * time.Second
 
 // handOver is applicationError for steps with few attempts: that the worker
 // shuts down must not use one up, so the workflow begins the step anew.
@@ -100,10 +116,15 @@ func (a *Activities) settle(ctx context.Context, step ingest.Step, file ingest.F
 	if err == nil || kind.Permanent() || errors.Is(err, ingest.ErrStopped) || ctx.Err() != nil {
 		return applicationError(err)
 	}
+	soon := early{}
+	waits := errors.As(err, &soon)
+	if waits {
+		kind = soon.becomes
+	}
 	note := ingest.RetryScheduled(file, ingest.Failure{Step: step, Kind: kind, Message: message(err)}, activity.GetInfo(ctx).Attempt)
 	// What comes after the upload needs nothing of the server, or may wait long for
-	// it: other files use the slot meanwhile.
-	note.FreeSlot = step == ingest.StepNotify || step == ingest.StepAfter
+	// it, and so may staged bytes for their checksum: other files use the slot meanwhile.
+	note.FreeSlot = step == ingest.StepNotify || step == ingest.StepAfter || step == ingest.StepVerify && waits
 	if noteErr := a.apply(ctx, file, note); noteErr != nil {
 		a.Log.WarnContext(ctx, "cannot note the retry in the ledger", "file", file.UUID, "error", noteErr)
 	}

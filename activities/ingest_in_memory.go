@@ -83,7 +83,7 @@ func (a *Activities) startInMemory(ctx context.Context, in IngestInMemoryInput) 
 // has it.
 func (a *Activities) transferInMemory(ctx context.Context, server ingest.Server, file ingest.File) (ingest.File, error) {
 	began := time.Now()
-	content, digest, origin, err := a.readInMemory(ctx, server, file)
+	content, digest, proof, err := a.readInMemory(ctx, server, file)
 	if err != nil {
 		if _, err := a.adoptLeft(ctx, file, err); err != nil {
 			return file, err
@@ -97,7 +97,8 @@ func (a *Activities) transferInMemory(ctx context.Context, server ingest.Server,
 	if err != nil {
 		return file, err
 	}
-	change := ingest.Transferred(file, fetched, origin, object)
+	change := ingest.Transferred(file, fetched, proof.origin, object)
+	change.Set.Sidecar = proof.sidecar
 	if err := a.apply(ctx, file, change); err != nil {
 		return file, err
 	}
@@ -106,32 +107,39 @@ func (a *Activities) transferInMemory(ctx context.Context, server ingest.Server,
 	return file, nil
 }
 
+// proof is where the proof of a hash is from, and the checksum file that was read.
+type proof struct {
+	origin  string
+	sidecar *ingest.Companion
+}
+
 // readInMemory returns the bytes of the version that the ledger knows, proven by
 // stat, count, stat and by the partner's checksum, and where that came from.
-func (a *Activities) readInMemory(ctx context.Context, server ingest.Server, file ingest.File) (content []byte, digest, origin string, err error) {
+func (a *Activities) readInMemory(ctx context.Context, server ingest.Server, file ingest.File) (content []byte, digest string, of proof, err error) {
 	source, err := a.open(ctx, server)
 	if err != nil {
-		return nil, "", "", err
+		return nil, "", of, err
 	}
 	defer func() { _ = source.Close() }()
 	if err := sameVersion(ctx, source, file); err != nil {
-		return nil, "", "", err
+		return nil, "", of, err
 	}
 	if content, digest, err = a.readWhole(ctx, source, file); err != nil {
-		return nil, "", "", err
+		return nil, "", of, err
 	}
 	if err := sameVersion(ctx, source, file); err != nil {
-		return nil, "", "", err
+		return nil, "", of, err
 	}
-	want, origin, err := offeredChecksum(ctx, source, file)
+	offered, err := a.offered(ctx, source, server, file)
 	if err != nil {
-		return nil, "", "", err
+		return nil, "", of, err
 	}
-	return content, digest, origin, want.compare(file, origin, digestsOf(content, digest))
+	origin, err := offered.compare(file, a.digestsOf(content, digest))
+	return content, digest, proof{origin, offered.seen}, err
 }
 
 func (a *Activities) readWhole(ctx context.Context, source Source, file ingest.File) ([]byte, string, error) {
-	remote, err := source.OpenFile(ctx, file.RemotePath)
+	remote, err := a.openFile(ctx, source, file)
 	if err != nil {
 		return nil, "", err
 	}

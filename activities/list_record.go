@@ -58,6 +58,10 @@ func (r *recorder) counted() place {
 }
 
 func (r *recorder) take(ctx context.Context, seen ingest.Observation) error {
+	if seen.Aside != "" {
+		r.setAside(seen)
+		return nil
+	}
 	seen.Unrecorded = seen.Rejected != "" && r.Rejected >= ingest.MaxNewRejected
 	if r.batch = append(r.batch, seen); len(r.batch) < observeBatch {
 		return nil

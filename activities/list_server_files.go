@@ -108,11 +108,28 @@ func suspends(kind ingest.Kind) bool {
 // listing adds to the result what only the scan row needs.
 type listing struct {
 	ListServerFilesResult
-	unread ingest.Unread
+	unread            ingest.Unread
+	inProgress, alone int64
+	// aside are the first of what is no delivery, of each reason.
+	aside []ingest.Observation
+}
+
+// maxAside bounds what one listing notes of each reason for setting aside.
+const maxAside = 1000
+
+// setAside counts an entry that is no delivery.
+func (l *listing) setAside(seen ingest.Observation) {
+	count := &l.alone
+	if seen.Aside == ingest.AsideInProgress {
+		count = &l.inProgress
+	}
+	if *count++; *count <= maxAside {
+		l.aside = append(l.aside, seen)
+	}
 }
 
 func (l listing) counts() ingest.ScanCounts {
-	return ingest.ScanCounts{Seen: l.Seen, New: l.New, Settling: l.Settling, Rejected: l.Rejected, Errors: l.unread.Count}
+	return ingest.ScanCounts{Seen: l.Seen, New: l.New, Settling: l.Settling, Rejected: l.Rejected, Errors: l.unread.Count, InProgress: l.inProgress, Alone: l.alone}
 }
 
 // list lists the server from where an attempt before left off; from may be nil.
@@ -137,6 +154,9 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 	r := recorder{Activities: a, listing: &l, server: server, source: in.Source, motion: motion, journey: newJourney(motion, from)}
 	if err := r.run(ctx, source, in.try); err != nil {
 		return l, err
+	}
+	if l.unread.Count == 0 { // else nobody knows whether the file is there
+		a.tidyUp(ctx, source, server, &l)
 	}
 	if l.Ready, l.Settling, err = a.Catalog.Promote(ctx, server); err == nil {
 		l.Dispatchable, err = a.Catalog.Dispatchable(ctx, server.UUID)

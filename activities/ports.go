@@ -67,6 +67,12 @@ type Catalog interface {
 	// Observe records what a listing or stat saw; source goes into the
 	// discovered event. It returns the counts of new and rejected rows.
 	Observe(ctx context.Context, serverUUID, source string, seen []ingest.Observation) (ingest.ScanCounts, error)
+	// NoteAside records what a listing set aside, and returns the companions to be
+	// looked after now; TakenWith what the ledger has of the files they speak of.
+	NoteAside(ctx context.Context, serverUUID string, seen []ingest.Observation, again time.Duration) ([]ingest.Alone, error)
+	TakenWith(ctx context.Context, serverUUID string, companions []ingest.Alone) ([]ingest.Spoken, error)
+	// SourcesLeft returns files whose sources are left and were not tried for the time.
+	SourcesLeft(ctx context.Context, serverUUID string, untried time.Duration, limit int) ([]ingest.File, error)
 	// Settling returns discovered files in order of id, after the given one.
 	Settling(ctx context.Context, serverUUID string, afterID int64, limit int) ([]ingest.File, error)
 	// Promote makes those discovered files ready that meet the server's rules,
@@ -133,7 +139,7 @@ type Staging interface {
 	// Staged returns a file whose bytes are all here, or KindStagingLost.
 	Staged(ctx context.Context, fileUUID string) (ingest.Staged, error)
 	// Digests re-reads the staged bytes and returns their size and hex digests
-	// by the named algorithms ("sha256", "md5").
+	// by the named algorithms, see ingest.AlgoSHA256.
 	Digests(ctx context.Context, fileUUID string, progress func(done int64), algos ...string) (size int64, digests map[string]string, err error)
 	// List returns the files that have something here.
 	List() ([]ingest.Held, error)
@@ -167,6 +173,8 @@ type Memory interface {
 	// ReadWhole reads exactly size bytes with several reads outstanding and returns
 	// them with their SHA-256 in lower-case hex. A shorter source is KindChanged.
 	ReadWhole(ctx context.Context, source io.ReaderAt, size int64) (content []byte, sha256 string, err error)
+	// Sum returns the digest of bytes in lower-case hex.
+	Sum(content []byte, algo string) (digest string, err error)
 }
 
 // Announcer tells consumers about completed files.

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"path"
 
 	"stevedore/internal/ingest"
 )
@@ -77,6 +78,7 @@ func (a *Activities) recheck(ctx context.Context, server ingest.Server) (r Reche
 // lookAgain stats one page of files and records what it sees.
 func (a *Activities) lookAgain(ctx context.Context, server ingest.Server, source Source, files []ingest.File) (vanished int64, err error) {
 	seen := make([]ingest.Observation, 0, len(files))
+	beside := lookout{source: source, server: server, seen: map[string]ingest.Companion{}}
 	for _, file := range files {
 		now, err := source.Stat(ctx, file.RemotePath)
 		switch {
@@ -88,7 +90,7 @@ func (a *Activities) lookAgain(ctx context.Context, server ingest.Server, source
 		case err != nil:
 			return vanished, err
 		default:
-			if err := neighbours(ctx, server, source, file, &now); err != nil {
+			if err := beside.add(ctx, file, &now); err != nil {
 				return vanished, err
 			}
 			seen = append(seen, now)
@@ -98,38 +100,71 @@ func (a *Activities) lookAgain(ctx context.Context, server ingest.Server, source
 	return vanished, err
 }
 
-// neighbours looks for the files beside one that a stat of it does not show:
-// the done-marker and the checksum file that it waits for.
-func neighbours(ctx context.Context, server ingest.Server, source Source, file ingest.File, now *ingest.Observation) error {
-	now.Sidecar = file.Sidecar
-	if marker := server.MarkerOf(file.RemotePath); marker != "" {
-		there, err := exists(ctx, source, marker)
-		if err != nil {
+// lookout looks for the files beside others that a stat of them does not show. What
+// several share is looked at once.
+type lookout struct {
+	source Source
+	server ingest.Server
+	seen   map[string]ingest.Companion
+}
+
+// lateSidecars are the checksum files for which a file that has none is made to
+// wait, beside a SHA256SUMS in its folder.
+var lateSidecars = []string{".sha256", ".sha512", ".md5"}
+
+// add notes the done-marker and the checksum file of the file, and what it waits for.
+func (l *lookout) add(ctx context.Context, file ingest.File, now *ingest.Observation) (err error) {
+	if now.Rejected != "" {
+		return nil
+	}
+	if marker := l.server.MarkerOf(file.RemotePath); marker != "" {
+		if now.Marker, err = l.look(ctx, marker); err != nil {
 			return err
-		}
-		if !there {
-			now.WaitsFor = ingest.MissingMarker(marker)
 		}
 	}
-	if now.Sidecar == "" && server.SidecarWait > 0 {
-		late := file.RemotePath + ".sha256"
-		there, err := exists(ctx, source, late)
+	now.WaitsFor = l.server.WaitsForSize(now.Size)
+	if wanted := l.server.WaitsForMarker(file.RemotePath, now.ModTime, now.Marker); wanted != "" {
+		now.WaitsFor = wanted
+	}
+	var candidates []string
+	if file.Sidecar.Path != "" {
+		candidates = append(candidates, file.Sidecar.Path)
+	}
+	if l.server.SidecarWait > 0 && (file.Sidecar.Path == "" || file.SidecarStale) {
+		for _, suffix := range lateSidecars {
+			candidates = append(candidates, file.RemotePath+suffix)
+		}
+		candidates = append(candidates, path.Dir(file.RemotePath)+"/SHA256SUMS")
+	}
+	for _, candidate := range candidates {
+		found, err := l.look(ctx, candidate)
 		if err != nil {
 			return err
 		}
-		if there {
-			now.Sidecar = late
+		better := now.Sidecar.Path == "" || now.Sidecar.OlderThan(now.ModTime) && !found.OlderThan(now.ModTime)
+		if found.Path != "" && better {
+			now.Sidecar = found
 		}
 	}
 	return nil
 }
 
-func exists(ctx context.Context, source Source, path string) (bool, error) {
-	seen, err := source.Stat(ctx, path)
-	if ingest.IsKind(err, ingest.KindNotFound) {
-		return false, nil
+// look returns the companion at the path, none if it is not there.
+func (l *lookout) look(ctx context.Context, path string) (ingest.Companion, error) {
+	if found, known := l.seen[path]; known {
+		return found, nil
 	}
-	return seen.Rejected == "", err
+	seen, err := l.source.Stat(ctx, path)
+	switch {
+	case ingest.IsKind(err, ingest.KindNotFound):
+	case err != nil:
+		return ingest.Companion{}, err
+	case seen.Rejected == "":
+		l.seen[path] = ingest.Companion{Path: path, Size: seen.Size, ModTime: seen.ModTime}
+		return l.seen[path], nil
+	}
+	l.seen[path] = ingest.Companion{}
+	return ingest.Companion{}, nil
 }
 
 func (a *Activities) vanish(ctx context.Context, file ingest.File) error {

@@ -127,7 +127,7 @@ func (a *Activities) adopt(ctx context.Context, file ingest.File, object ingest.
 	}
 	a.Log.InfoContext(ctx, "found the object of an earlier attempt", "file", file.UUID, "key", object.Key)
 	fetched := ingest.Fetched{Mode: file.Mode, Size: file.Size, SHA256: digest}
-	return a.transferred(ctx, file, fetched, originTransfer, object)
+	return a.transferred(ctx, file, fetched, proof{origin: originTransfer}, object)
 }
 
 // reading sets the status from which an object can be recorded.

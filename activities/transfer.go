@@ -105,13 +105,15 @@ func (a *Activities) transfer(ctx context.Context, server ingest.Server, file in
 		return err
 	}
 	fetched := ingest.Fetched{Mode: ingest.ModeDirect, Size: file.Size, SHA256: moved.sha256, Took: time.Since(began)}
-	return a.transferred(ctx, file, fetched, moved.origin, moved.object)
+	return a.transferred(ctx, file, fetched, moved.proof, moved.object)
 }
 
 // transferred records the object. The checkpoint goes with it: what is left of it
 // after a crash goes when the file is completed.
-func (a *Activities) transferred(ctx context.Context, file ingest.File, fetched ingest.Fetched, origin string, object ingest.Object) error {
-	if err := a.apply(ctx, file, ingest.Transferred(file, fetched, origin, object)); err != nil {
+func (a *Activities) transferred(ctx context.Context, file ingest.File, fetched ingest.Fetched, of proof, object ingest.Object) error {
+	change := ingest.Transferred(file, fetched, of.origin, object)
+	change.Set.Sidecar = of.sidecar
+	if err := a.apply(ctx, file, change); err != nil {
 		return err
 	}
 	if err := a.Direct.Transfers.ForgetTransfer(ctx, file.UUID); err != nil {

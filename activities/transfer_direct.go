@@ -17,16 +17,15 @@ type directMove struct {
 	motion *motion
 	source Source
 	remote RemoteFile
-	// want is the partner's checksum; origin says where it or the hash is from.
-	want   checksum
-	origin string
+	// offered is what the partner's checksum file says.
+	offered offer
 }
 
 // directResult is an object that a direct transfer made.
 type directResult struct {
 	object ingest.Object
 	sha256 string
-	origin string
+	proof
 }
 
 // moveDirectly is stat, count, stat around the copy, as in a download, with the
@@ -38,7 +37,7 @@ func (a *Activities) moveDirectly(ctx context.Context, server ingest.Server, fil
 	defer m.close()
 	if err = m.connect(ctx); err == nil {
 		// Read first: no byte can be read again for another algorithm.
-		m.want, m.origin, err = offeredChecksum(ctx, m.source, file)
+		m.offered, err = a.offered(ctx, m.source, server, file)
 	}
 	switch {
 	case err != nil:
@@ -51,7 +50,6 @@ func (a *Activities) moveDirectly(ctx context.Context, server ingest.Server, fil
 	case ingest.KindChanged, ingest.KindHashMismatch, ingest.KindNotFound:
 		m.forget(ctx, cp)
 	}
-	result.origin = m.origin
 	return result, err
 }
 
@@ -65,7 +63,7 @@ func (m *directMove) connect(ctx context.Context) (err error) {
 	if err := sameVersion(ctx, m.source, m.file); err != nil {
 		return err
 	}
-	m.remote, err = m.source.OpenFile(ctx, m.file.RemotePath)
+	m.remote, err = m.openFile(ctx, m.source, m.file)
 	return err
 }
 
@@ -102,7 +100,8 @@ func (m *directMove) whole(ctx context.Context) (directResult, error) {
 		return directResult{}, err
 	}
 	defer small.Release()
-	if err := m.want.compare(m.file, m.origin, digestsOf(small.Body, small.SHA256)); err != nil {
+	origin, err := m.offered.compare(m.file, m.digestsOf(small.Body, small.SHA256))
+	if err != nil {
 		return directResult{}, err
 	}
 	if err := sameVersion(ctx, m.source, m.file); err != nil {
@@ -111,7 +110,7 @@ func (m *directMove) whole(ctx context.Context) (directResult, error) {
 	object, err := m.Objects.PutBytes(ctx, ingest.PutBytes{
 		Key: ingest.ObjectKey(m.file), Body: small.Body, SHA256: small.SHA256, Metadata: objectMetadata(m.file), Moved: m.motion.moved,
 	})
-	return directResult{object: object, sha256: small.SHA256}, err
+	return directResult{object: object, sha256: small.SHA256, proof: proof{origin, m.offered.seen}}, err
 }
 
 // parts moves the file through a multipart upload. cp becomes the checkpoint
@@ -124,15 +123,15 @@ func (m *directMove) parts(ctx context.Context, cp *ingest.TransferCheckpoint) (
 	req.UploadID, req.From = cp.UploadID, *cp
 	req.Save = m.checkpoints(ctx, m.file, cp.Offset, m.motion)
 	req.Resumed = func(offset int64) error { return m.apply(ctx, m.file, ingest.Resumed(m.file, offset)) }
-	if m.want.algo != "" && m.want.algo != "sha256" {
-		req.Also = m.want.algo
+	if algo := m.offered.want.algo; algo != ingest.AlgoSHA256 {
+		req.Also = algo
 	}
 	moved, err := m.Direct.Copier.Copy(ctx, req)
 	if err != nil {
 		return directResult{}, err
 	}
-	err = m.want.compare(m.file, m.origin, func(algo string) (string, error) {
-		if algo == "sha256" {
+	origin, err := m.offered.compare(m.file, func(algo string) (string, error) {
+		if algo == ingest.AlgoSHA256 {
 			return moved.SHA256, nil
 		}
 		return moved.Also, nil
@@ -146,7 +145,7 @@ func (m *directMove) parts(ctx context.Context, cp *ingest.TransferCheckpoint) (
 	object, err := m.Direct.Objects.CompleteUpload(ctx, ingest.CompleteUpload{
 		Key: req.Key, UploadID: req.UploadID, Parts: moved.Checkpoint.Parts, SHA256: moved.SHA256, Moved: m.motion.moved,
 	})
-	return directResult{object: object, sha256: moved.SHA256}, err
+	return directResult{object: object, sha256: moved.SHA256, proof: proof{origin, m.offered.seen}}, err
 }
 
 // resumeUpload makes cp the checkpoint to continue from: the last one if the

@@ -216,7 +216,7 @@ func TestTransferComparesThePartnersChecksum(t *testing.T) {
 			require.Equal(t, string(ingest.KindHashMismatch), b.transfer(bad))
 			b.requireNothingVisible(bad)
 			require.Empty(t, b.transfer(good))
-			assert.Equal(t, "good.bin.md5", rig.Detail(b.Events(good.UUID), ingest.EventVerified, "source"))
+			assert.Equal(t, "good.bin.md5 (MD5, weak)", rig.Detail(b.Events(good.UUID), ingest.EventVerified, "source"))
 		})
 	}
 }

@@ -2,11 +2,8 @@ package activities
 
 import (
 	"context"
-	"crypto/md5" //nolint:gosec // partners' checksum files use it; never a proof by itself
-	"encoding/hex"
 	"errors"
 	"io"
-	"path"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
@@ -52,11 +49,11 @@ func (a *Activities) verify(ctx context.Context, file ingest.File, here bool) er
 	if stored(file) {
 		return nil
 	}
-	want, origin, err := a.fetchChecksum(ctx, file)
+	offered, err := a.fetchOffer(ctx, file)
 	if err != nil {
 		return err
 	}
-	err = want.compare(file, origin, func(algo string) (string, error) {
+	origin, err := offered.compare(file, func(algo string) (string, error) {
 		if algo == file.HashAlgo {
 			return file.Hash, nil
 		}
@@ -68,7 +65,9 @@ func (a *Activities) verify(ctx context.Context, file ingest.File, here bool) er
 	if err != nil {
 		return err
 	}
-	return a.apply(ctx, file, ingest.Verified(file, origin))
+	change := ingest.Verified(file, origin)
+	change.Set.Sidecar = offered.seen
+	return a.apply(ctx, file, change)
 }
 
 // stagedDigest reads the staged bytes again and checks their count.
@@ -82,90 +81,14 @@ func (a *Activities) stagedDigest(ctx context.Context, file ingest.File, algo st
 	return digests[algo], err
 }
 
-// fetchChecksum logs in for the checksum file, if the server offers one.
-func (a *Activities) fetchChecksum(ctx context.Context, file ingest.File) (want checksum, origin string, err error) {
-	if file.Sidecar == "" {
-		return checksum{}, originTransfer, nil
-	}
-	server, err := a.Ledger.Server(ctx, file.ServerUUID)
-	if err != nil {
-		return checksum{}, "", err
-	}
-	source, err := a.open(ctx, server)
-	if err != nil {
-		return checksum{}, "", err
-	}
-	defer func() { _ = source.Close() }()
-	return offeredChecksum(ctx, source, file)
-}
-
-// maxSidecarBytes bounds a checksum file: a SHA256SUMS of 10,000 long names fits.
-const maxSidecarBytes = 4 << 20
-
-// originTransfer is the origin of a hash that only the transfer itself proves.
-const originTransfer = "transfer"
-
-// offeredChecksum reads the checksum that the server offers for the file, and
-// returns the name of the file it is from. Without one the origin is "transfer".
-func offeredChecksum(ctx context.Context, source Source, file ingest.File) (want checksum, origin string, err error) {
-	if file.Sidecar == "" {
-		return checksum{}, originTransfer, nil
-	}
-	text, err := readSidecar(ctx, source, file.Sidecar)
-	if ingest.KindOf(err) == ingest.KindNotFound {
-		return checksum{}, originTransfer, nil
-	}
-	if err != nil {
-		return checksum{}, "", err
-	}
-	name := ingest.DisplayPath(path.Base(file.Sidecar))
-	want, ok := findChecksum(file.Sidecar, text, path.Base(file.RemotePath))
-	if !ok {
-		return checksum{}, originTransfer + " (" + name + " does not list it)", nil
-	}
-	return want, name, nil
-}
-
-// compare returns KindHashMismatch unless the file's digest by the checksum's
-// algorithm is the one expected. No checksum agrees with everything.
-func (want checksum) compare(file ingest.File, origin string, digest func(algo string) (string, error)) error {
-	if want == (checksum{}) {
-		return nil
-	}
-	got, err := digest(want.algo)
-	if err == nil && got != want.digest {
-		err = ingest.Errorf(ingest.KindHashMismatch, "%s does not match the partner's %s: %s is %s there, %s here; ask the partner which is right",
-			ingest.DisplayPath(file.RemotePath), origin, want.algo, want.digest, got)
-	}
-	return err
-}
-
 // digestsOf computes digests of bytes in memory whose SHA-256 is known.
-func digestsOf(content []byte, sha256 string) func(algo string) (string, error) {
+func (a *Activities) digestsOf(content []byte, sha256 string) func(algo string) (string, error) {
 	return func(algo string) (string, error) {
-		if algo == "sha256" {
+		if algo == ingest.AlgoSHA256 {
 			return sha256, nil
 		}
-		sum := md5.Sum(content) //nolint:gosec // partners' checksum files use it; never a proof by itself
-		return hex.EncodeToString(sum[:]), nil
+		return a.Memory.Sum(content, algo)
 	}
-}
-
-func readSidecar(ctx context.Context, source Source, sidecar string) ([]byte, error) {
-	seen, err := source.Stat(ctx, sidecar)
-	if err != nil {
-		return nil, err
-	}
-	if seen.Size > maxSidecarBytes {
-		return nil, ingest.Errorf(ingest.KindInvalid, "checksum file %s has %d bytes, more than %d: ask the partner to split it",
-			ingest.DisplayPath(sidecar), seen.Size, maxSidecarBytes)
-	}
-	remote, err := source.OpenFile(ctx, sidecar)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = remote.Close() }()
-	return readChunks(remote, seen.Size)
 }
 
 // readChunk is the most one SFTP read may ask for: servers answer larger

@@ -185,6 +185,7 @@ func (w *world) activities(cfg config.Config, temporal client.Client, taskQueue 
 		}},
 		Audits: w.store, Auditor: auditor{cfg, log},
 		Log: log, HostTimeout: cfg.Worker.HostTimeout, HostFresh: hostFresh, NoProgress: noProgress,
+		ChecksumWait: cfg.Transfer.ChecksumWait,
 	})
 }
 

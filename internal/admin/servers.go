@@ -94,6 +94,7 @@ func checkSettings(server ingest.Server) (wrong fieldErrors) {
 	}
 	checkGlobs(&wrong, "include", server.Include)
 	checkGlobs(&wrong, "exclude", server.Exclude)
+	checkGlobs(&wrong, "in_progress_names", server.InProgressNames)
 	for _, line := range server.HostKeys {
 		if _, err := parseHostKey(line); err != nil {
 			wrong.add("host_keys", "%s", err)

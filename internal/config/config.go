@@ -126,6 +126,8 @@ type Transfer struct {
 	MemoryBudget int64 `env:"STEVEDORE_TRANSFER_MEMORY_BUDGET" envDefault:"134217728" doc:"Bytes of files that one worker holds in memory at the same time, for memory and direct transfers"`
 	// DirectAbove is the size above which auto takes direct, in bytes.
 	DirectAbove int64 `env:"STEVEDORE_TRANSFER_DIRECT_ABOVE" envDefault:"268435456" doc:"Size in bytes above which files of servers with transfer=auto are moved directly, without staging"`
+	// ChecksumWait bounds waiting for a checksum file that fits.
+	ChecksumWait time.Duration `env:"STEVEDORE_TRANSFER_CHECKSUM_WAIT" envDefault:"10m" doc:"How long after the first sight of a file a checksum file that does not fit it is looked at again before it condemns the file, and how long one that may not be opened is tried again; 0s: at once"`
 }
 
 // Vault protects the credentials of SFTP servers in the database.

@@ -118,6 +118,9 @@ func (c Config) checkNumbers(found *problems) {
 	if c.Scan.Settle < 0 {
 		found.add("STEVEDORE_SETTLE", "is %s: use 0s or more", c.Scan.Settle)
 	}
+	if c.Transfer.ChecksumWait < 0 {
+		found.add("STEVEDORE_TRANSFER_CHECKSUM_WAIT", "is %s: use 0s or more", c.Transfer.ChecksumWait)
+	}
 	if c.Worker.StopTimeout < 0 {
 		found.add("STEVEDORE_WORKER_STOP_TIMEOUT", "is %s: use 0s or more", c.Worker.StopTimeout)
 	}

@@ -166,10 +166,15 @@ func Renotified(file File, receipt Receipt, actor, reason, key string) Change {
 }
 
 // SourceDone records the after-ingest action and releases the slot. Details hold
-// "action" and, where they apply, "moved_to" and "found".
-func SourceDone(file File, details map[string]any) Change {
-	c := of(file).with(EventSourceDone, "", details)
-	c.To, c.FreeSlot = file.Status, true
+// "action" and, where they apply, "moved_to" and "found"; left is what of the source
+// is still there all the same, empty for nothing.
+func SourceDone(file File, left string, details map[string]any) Change {
+	key := ""
+	if left != "" {
+		key = "left" // and once more when it is done after all
+	}
+	c := of(file).with(EventSourceDone, key, details)
+	c.To, c.FreeSlot, c.Set.SourceLeft = file.Status, true, &left
 	return c
 }
 
@@ -177,7 +182,14 @@ func SourceDone(file File, details map[string]any) Change {
 // status stays: the file is safe.
 func SourceFailed(file File, failure Failure) Change {
 	c := of(file).with(EventError, string(failure.Step), failure.details())
-	c.FreeSlot = true
+	c.FreeSlot, c.Set.SourceLeft = true, &failure.Message
+	return c
+}
+
+// SourceLeft records that the source is still where it was, and why.
+func SourceLeft(file File, why string) Change {
+	c := of(file)
+	c.FreeSlot, c.Set.SourceLeft = true, &why
 	return c
 }
 

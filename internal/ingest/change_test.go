@@ -78,7 +78,7 @@ func changeCases() []changeCase {
 			"", event(ingest.EventOperatorAction), false},
 		{"SourceDone", statuses(ingest.StatusCompleted),
 			func(f ingest.File) ingest.Change {
-				return ingest.SourceDone(f, map[string]any{"action": "move", "moved_to": "/done/a.csv"})
+				return ingest.SourceDone(f, "", map[string]any{"action": "move", "moved_to": "/done/a.csv"})
 			},
 			ingest.StatusCompleted, event(ingest.EventSourceDone), true},
 		{"SourceFailed", statuses(ingest.StatusCompleted), func(f ingest.File) ingest.Change { return ingest.SourceFailed(f, failure) },

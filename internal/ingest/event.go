@@ -104,6 +104,10 @@ type Columns struct {
 	Mode     *Mode
 	// StagedOn is the id of the host that has, or had, bytes of the file; empty clears it.
 	StagedOn *string
+	// Sidecar is the checksum file that was compared, as it was.
+	Sidecar *Companion
+	// SourceLeft says why the source is still where it was; empty clears it.
+	SourceLeft *string
 	// Error sets error_step, error_kind and error_message; a pointer to the zero
 	// Failure clears them.
 	Error *Failure

@@ -27,8 +27,16 @@ type File struct {
 	Size int64
 	// ModTime is the server's modification time; SFTP knows whole seconds.
 	ModTime time.Time
-	// Sidecar is the raw path of the checksum file the server offers, may be empty.
-	Sidecar string
+	// Sidecar is the checksum file that the server offers, Marker the done-marker that
+	// was there for it; either may be none.
+	Sidecar, Marker Companion
+	// SidecarStale says that the checksum file, as it was seen, is older than this
+	// version or was there with an earlier one: it counts only if it fits.
+	SidecarStale bool
+	// SourceLeft says why the source was not deleted or moved as its server's setting
+	// asks, as one line; SourceLeftAt is when that was last tried.
+	SourceLeft   string
+	SourceLeftAt time.Time
 	// WaitsFor is what a settling file waits for besides time, as one line.
 	WaitsFor string
 	// Status is where the file stands.
@@ -84,9 +92,9 @@ type Observation struct {
 	Size int64
 	// ModTime in whole seconds.
 	ModTime time.Time
-	// Sidecar is the raw path of the checksum file that covers this one, empty
-	// when there is none ("X.sha256", "SHA256SUMS", "X.md5", "MD5SUMS").
-	Sidecar string
+	// Sidecar is the best checksum file that covers this one, Marker the done-marker
+	// that counts for it; either may be none.
+	Sidecar, Marker Companion
 	// WaitsFor, when not empty, says what is missing before the file may be
 	// taken, e.g. its done-marker.
 	WaitsFor string
@@ -95,7 +103,22 @@ type Observation struct {
 	// Unrecorded keeps a rejected entry from getting a row, if it has none: there
 	// were too many in one listing.
 	Unrecorded bool
+	// Aside, when not empty, says that the entry is no delivery: it is counted and
+	// shown, and gets no row. Of a companion without its file, Of is that file's path
+	// where the name tells it.
+	Aside Aside
+	Of    string
 }
+
+// Aside is why an entry is no delivery.
+type Aside string
+
+// The entries that are no deliveries: names of files that are still being written,
+// and done-markers and checksum files without a file that they speak of.
+const (
+	AsideInProgress Aside = "in_progress"
+	AsideCompanion  Aside = "companion"
+)
 
 // DisplayPath returns a remote path as one harmless line of valid UTF-8:
 // control, bidirectional and invalid bytes are shown escaped.

@@ -28,6 +28,10 @@ type ScanCounts struct {
 	// Rejected counts unsafe entries; Errors folders that could not be read.
 	Rejected int64
 	Errors   int64
+	// InProgress counts names of files in progress, Alone done-markers and checksum
+	// files without a file that they speak of. Neither is in Seen.
+	InProgress int64
+	Alone      int64
 }
 
 // FileFilter selects files in listings. Zero fields select all.

@@ -165,8 +165,33 @@ func (s Server) MarkerOf(file string) string {
 	return file[:slash] + strings.Replace(s.DoneMarker, "*", file[slash:], 1)
 }
 
-// MissingMarker says what a file whose marker is not there waits for.
-func MissingMarker(marker string) string { return "its done-marker " + DisplayPath(marker) }
+// WaitsForMarker says what a file waits for whose marker is none, or is older than
+// the file; empty when the marker counts.
+func (s Server) WaitsForMarker(file string, modified time.Time, marker Companion) string {
+	switch path := s.MarkerOf(file); {
+	case path == "":
+		return ""
+	case marker.Path == "":
+		return "its done-marker " + DisplayPath(path)
+	case marker.OlderThan(modified):
+		return "a new done-marker " + DisplayPath(path) + ": the one there is older than the file"
+	default:
+		return ""
+	}
+}
+
+// MarkedBy returns the path of the file that a done-marker of the name in the
+// folder speaks for; "" when it speaks for the folder.
+func (s Server) MarkedBy(folder, name string) string {
+	before, after, each := strings.Cut(s.DoneMarker, "*")
+	if !each {
+		return ""
+	}
+	return folder + name[len(before):len(name)-len(after)]
+}
+
+// MarkerEach reports whether each file has a done-marker of its own.
+func (s Server) MarkerEach() bool { return strings.Contains(s.DoneMarker, "*") }
 
 // IsMarker reports whether a file of the name is a done-marker and not one to
 // be taken.

@@ -59,6 +59,9 @@ type listed struct {
 }
 
 func (l *listed) add(ctx context.Context, o ingest.Observation) error {
+	if o.Aside != "" {
+		return nil // no delivery, and no row of the ledger
+	}
 	if l.batch = append(l.batch, o); len(l.batch) < seenBatch {
 		return nil
 	}

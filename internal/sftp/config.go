@@ -51,10 +51,6 @@ type Config struct {
 	// up folders without end is noticed; default
 	// 10,000,000 and 4 GiB.
 	MaxEntries, MaxBytes int64
-	// TempSuffixes end the names of files that are still being written under
-	// a name of their own; such files are ignored. In any case of letters.
-	// Nil means DefaultTempSuffixes, an empty list none.
-	TempSuffixes []string
 }
 
 // The defaults of Config.
@@ -72,11 +68,6 @@ const (
 	DefaultMaxBytes            = 4 << 30
 )
 
-// DefaultTempSuffixes are what common clients append while they write.
-func DefaultTempSuffixes() []string {
-	return []string{".partial", ".filepart", ".tmp", ".part", ".writing"}
-}
-
 func (c Config) withDefaults() Config {
 	setDefault(&c.ConnectTimeout, DefaultConnectTimeout)
 	setDefault(&c.HandshakeTimeout, DefaultHandshakeTimeout)
@@ -89,9 +80,6 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxBytesPerFolder, DefaultMaxBytesPerFolder)
 	setDefault(&c.MaxEntries, DefaultMaxEntries)
 	setDefault(&c.MaxBytes, DefaultMaxBytes)
-	if c.TempSuffixes == nil {
-		c.TempSuffixes = DefaultTempSuffixes()
-	}
 	c.AllowNetworks = slices.Clone(c.AllowNetworks)
 	return c
 }

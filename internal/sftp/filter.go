@@ -12,15 +12,17 @@ import (
 
 // filter decides which paths of a server are taken into account.
 type filter struct {
-	server       ingest.Server
-	tempSuffixes []string
+	server ingest.Server
+	// names are globs for names of files in progress, folders those for names of
+	// folders that are not entered; in lower case.
+	names, folders []string
 	// moved is the folder that the after-ingest action fills, if any: what is
 	// there has been taken.
 	moved string
 }
 
-func newFilter(cfg Config, server ingest.Server) (filter, error) {
-	for _, glob := range slices.Concat(server.Include, server.Exclude) {
+func newFilter(server ingest.Server) (filter, error) {
+	for _, glob := range slices.Concat(server.Include, server.Exclude, server.InProgress()) {
 		if !doublestar.ValidatePattern(glob) {
 			return filter{}, ingest.Errorf(ingest.KindInvalid, "server %s: glob %q is not valid; example: '**/*.csv'", server.Name, glob)
 		}
@@ -29,7 +31,16 @@ func newFilter(cfg Config, server ingest.Server) (filter, error) {
 		server.MaxDepth = ingest.MaxDepth
 	}
 	moved, _ := server.AfterIngest.MoveTo()
-	return filter{server: server, tempSuffixes: cfg.TempSuffixes, moved: moved}, nil
+	f := filter{server: server, moved: moved}
+	for _, glob := range server.InProgress() {
+		glob, ofFolder := strings.CutSuffix(strings.ToLower(glob), "/")
+		if ofFolder {
+			f.folders = append(f.folders, glob)
+		} else {
+			f.names = append(f.names, glob)
+		}
+	}
+	return f, nil
 }
 
 // below is the path below the root folder, which globs are matched against.
@@ -47,9 +58,9 @@ func (f filter) takes(full string) bool {
 func (f filter) excludes(full string) bool { return matchAny(f.server.Exclude, f.below(full)) }
 
 // enters reports whether the walk goes into the folder: not when it is
-// excluded itself, nor where taken files are moved to, nor where no file can match.
+// excluded itself, nor where taken or unfinished files are kept, nor where no file can match.
 func (f filter) enters(folder string) bool {
-	return folder != f.moved && !f.excludes(folder) && f.leads(folder)
+	return folder != f.moved && !f.excludes(folder) && !matchAny(f.folders, strings.ToLower(path.Base(folder))) && f.leads(folder)
 }
 
 // leads reports whether a file below the folder can be included.
@@ -102,12 +113,16 @@ func groupWithSlash(glob string) bool {
 	return false
 }
 
-// temporary reports whether the name is of a file still being written.
-func (f filter) temporary(full string) bool {
-	name := strings.ToLower(path.Base(full))
-	return slices.ContainsFunc(f.tempSuffixes, func(suffix string) bool {
-		return strings.HasSuffix(name, strings.ToLower(suffix))
-	})
+// inProgress reports whether the name is of a file still being written.
+func (f filter) inProgress(name string) bool { return matchAny(f.names, strings.ToLower(name)) }
+
+// delivers reports whether a file with the name of a companion is a delivery: one
+// that speaks of no file here and that an include glob names by its ending.
+func (f filter) delivers(full string, speaks bool) bool {
+	return !speaks && slices.ContainsFunc(f.server.Include, func(glob string) bool {
+		ending := path.Ext(glob)
+		return ending != "" && !strings.ContainsAny(ending, "*?[{") && strings.EqualFold(ending, path.Ext(full))
+	}) && f.takes(full)
 }
 
 func matchAny(globs []string, rel string) bool {

@@ -73,57 +73,6 @@ func TestListRejectsWhatIsNoRegularFile(t *testing.T) {
 	requireKind(t, err, ingest.KindChanged, "is a folder")
 }
 
-func TestListGlobsAndTemporaryNames(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
-	for _, name := range []string{"a.csv", "b.txt", "c.csv.part", "D.CSV.TMP", "in/d.csv", "in/e.csv.filepart", "old/f.csv", "done/g.csv", "in/done/h.csv"} {
-		b.Write(name, nil)
-	}
-	b.server.Include = []string{"**/*.csv"}
-	b.server.Exclude = []string{"old/**"}
-	b.server.AfterIngest = ingest.AfterIngest("move:" + b.Path("done"))
-
-	seen, _ := list(t, b.open(t), b.Root)
-	assert.ElementsMatch(t, []string{"a.csv", "in/d.csv", "in/done/h.csv"}, slices.Collect(maps.Keys(seen)))
-
-	b.server.Include, b.server.Exclude = nil, []string{"in", "old", "done"}
-	seen, _ = list(t, b.open(t), b.Root)
-	assert.ElementsMatch(t, []string{"a.csv", "b.txt"}, slices.Collect(maps.Keys(seen)))
-
-	b.server.Include = []string{"[a"}
-	_, err := b.open(t).List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { return nil })
-	requireKind(t, err, ingest.KindInvalid, `"[a"`)
-}
-
-func TestListSidecars(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
-	for _, name := range []string{
-		"own/a.csv", "own/a.csv.sha256", "own/a.csv.md5", "own/lonely.sha256",
-		"sums/b.csv", "sums/b.csv.md5", "sums/c.csv", "sums/SHA256SUMS", "sums/MD5SUMS",
-		"md5/d.csv", "md5/MD5SUMS", "empty/SHA256SUMS", "excluded/e.csv", "excluded/e.csv.sha256",
-	} {
-		b.Write(name, nil)
-	}
-	b.server.Exclude = []string{"excluded/*.sha256"}
-
-	seen, _ := list(t, b.open(t), b.Root)
-
-	got := make(map[string]string)
-	for name, o := range seen {
-		got[name] = o.Sidecar
-	}
-	assert.Equal(t, map[string]string{
-		"own/a.csv":         b.Path("own/a.csv.sha256"),
-		"own/lonely.sha256": "",
-		"sums/b.csv":        b.Path("sums/SHA256SUMS"),
-		"sums/c.csv":        b.Path("sums/SHA256SUMS"),
-		"md5/d.csv":         b.Path("md5/MD5SUMS"),
-		"empty/SHA256SUMS":  "",
-		"excluded/e.csv":    "",
-	}, got)
-}
-
 func TestListCaps(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, sftp.Config{MaxEntriesPerFolder: 10, MaxEntries: 15}, testenv.SSHDOptions{})

@@ -1,68 +1,136 @@
 package sftp
 
-import "strings"
+import (
+	"path"
+	"strings"
 
-// The checksum files that servers offer, best first: a file's own before the
-// folder's, SHA-256 before MD5.
-const (
-	suffixSHA256 = ".sha256"
-	suffixMD5    = ".md5"
-	sumsSHA256   = "SHA256SUMS"
-	sumsMD5      = "MD5SUMS"
+	"stevedore/internal/ingest"
 )
 
-// isChecksumName reports whether a file of the name could be a checksum.
-func isChecksumName(name string) bool {
-	return name == sumsSHA256 || name == sumsMD5 || strings.HasSuffix(name, suffixSHA256) || strings.HasSuffix(name, suffixMD5)
+// companions knows which files of one folder speak of which others.
+type companions struct {
+	server ingest.Server
+	// in is the folder's path with a slash at its end.
+	in string
+	// names are all entries of the folder; usable has the place of its regular files
+	// by name, excluded companions left out.
+	names  []rawName
+	usable map[string]int
+	// own has the best checksum file of each file that has one of its own.
+	own map[string]string
+	// speaks are the checksum files that speak of a file here.
+	speaks map[string]bool
+	// plain says that there is a file that folder-wide companions speak of.
+	plain bool
+	// list is the best checksum file of the folder, listRank its rank.
+	list     string
+	listRank int
 }
 
-// sidecars knows which files of one folder are checksums of which others.
-type sidecars struct {
-	// regular has the names of the folder's regular files that may be used.
-	regular map[string]bool
-	// lists has SHA256SUMS and MD5SUMS, where there is anything for them to cover.
-	lists map[string]bool
-}
-
-func newSidecars(regular map[string]bool) sidecars {
-	s := sidecars{regular: regular, lists: make(map[string]bool)}
-	for name := range regular {
-		if name != sumsSHA256 && name != sumsMD5 && !s.belongs(name) {
-			// There is a file: the lists, if any, are about it.
-			s.lists[sumsSHA256], s.lists[sumsMD5] = regular[sumsSHA256], regular[sumsMD5]
-			break
+// newCompanions pairs the companions among the files with what they speak of.
+// inProgress says which of the files do not count.
+func newCompanions(server ingest.Server, folder string, names []rawName, usable map[string]int, inProgress func(name string) bool) companions {
+	in := strings.TrimSuffix(folder, "/") + "/"
+	c := companions{server: server, in: in, names: names, usable: usable, own: map[string]string{}, speaks: map[string]bool{}}
+	var lists, loose []string
+	for name := range usable {
+		sums, ok := ingest.ParseChecksumName(name)
+		switch {
+		case !ok:
+			c.plain = c.plain || !server.IsMarker(name) && !inProgress(name)
+		case sums.Shared():
+			lists = append(lists, name)
+		case c.has(sums.Base):
+			c.claim(name, sums.Base)
+		default:
+			loose = append(loose, name)
 		}
 	}
-	return s
-}
-
-// is reports whether the file is a checksum of others and not one to be taken.
-func (s sidecars) is(name string) bool { return s.lists[name] || s.belongs(name) }
-
-// belongs reports whether the file is the checksum of a file beside it.
-func (s sidecars) belongs(name string) bool {
-	for _, suffix := range []string{suffixSHA256, suffixMD5} {
-		if of, ok := strings.CutSuffix(name, suffix); ok && s.regular[name] && s.regular[of] {
-			return true
+	c.claimLoose(loose)
+	for _, name := range lists {
+		if !c.plain {
+			continue // it covers nothing here
+		}
+		c.speaks[name] = true
+		if sums, _ := ingest.ParseChecksumName(name); c.list == "" || before(sums.Rank, name, c.listRank, c.list) {
+			c.list, c.listRank = name, sums.Rank
 		}
 	}
-	return false
+	return c
 }
 
-// of returns the name of the best checksum file for name, empty if none.
-func (s sidecars) of(name string) string {
-	for _, candidate := range []struct {
-		name  string
-		there bool
-	}{
-		{name + suffixSHA256, s.regular[name+suffixSHA256]},
-		{sumsSHA256, s.lists[sumsSHA256]},
-		{name + suffixMD5, s.regular[name+suffixMD5]},
-		{sumsMD5, s.lists[sumsMD5]},
-	} {
-		if candidate.there {
-			return candidate.name
+func (c *companions) has(name string) bool {
+	_, ok := c.usable[name]
+	return ok
+}
+
+// claim makes the checksum file speak of the file of the name.
+func (c *companions) claim(name, of string) {
+	c.speaks[name] = true
+	sums, _ := ingest.ParseChecksumName(name)
+	best, some := c.own[of]
+	if rank, _ := ingest.ParseChecksumName(best); !some || before(sums.Rank, name, rank.Rank, best) {
+		c.own[of] = name
+	}
+}
+
+// before orders checksum files by rank and, so that listings agree, by name.
+func before(rank int, name string, otherRank int, other string) bool {
+	return rank < otherRank || rank == otherRank && name < other
+}
+
+// claimLoose finds the files of checksum files that spell the name in another case,
+// or leave out its extension ("a.sha256" for "a.csv"), where only one can be meant.
+func (c *companions) claimLoose(names []string) {
+	if len(names) == 0 {
+		return
+	}
+	folded, stems := map[string][]string{}, map[string][]string{}
+	for name := range c.usable {
+		if _, sums := ingest.ParseChecksumName(name); sums || c.server.IsMarker(name) {
+			continue
+		}
+		lower := strings.ToLower(name)
+		folded[lower] = append(folded[lower], name)
+		if ext := path.Ext(name); ext != "" && ext != name {
+			stems[name[:len(name)-len(ext)]] = append(stems[name[:len(name)-len(ext)]], name)
 		}
 	}
-	return ""
+	for _, name := range names {
+		sums, _ := ingest.ParseChecksumName(name)
+		for _, meant := range [][]string{folded[strings.ToLower(sums.Base)], stems[sums.Base]} {
+			if len(meant) == 1 {
+				c.claim(name, meant[0])
+				break
+			}
+		}
+	}
+}
+
+// of returns the best checksum file for the file of the name, if any.
+func (c *companions) of(name string) ingest.Companion {
+	best, ok := c.own[name]
+	rank, _ := ingest.ParseChecksumName(best)
+	if c.list != "" && (!ok || before(c.listRank, c.list, rank.Rank, best)) {
+		best, ok = c.list, true
+	}
+	if !ok || best == name {
+		return ingest.Companion{}
+	}
+	return c.companion(c.names[c.usable[best]])
+}
+
+func (c *companions) companion(raw rawName) ingest.Companion {
+	seen := observe(c.in+raw.name, raw.attrs)
+	return ingest.Companion{Path: seen.Path, Size: seen.Size, ModTime: seen.ModTime}
+}
+
+// marker returns the done-marker of the file at the path, if it is there.
+func (c *companions) marker(file string) ingest.Companion {
+	wanted := c.server.MarkerOf(file)
+	place, ok := c.usable[wanted[strings.LastIndexByte(wanted, '/')+1:]]
+	if wanted == "" || !ok {
+		return ingest.Companion{}
+	}
+	return c.companion(c.names[place])
 }

@@ -129,7 +129,7 @@ func (w *walk) visit(ctx context.Context, n *node) error {
 	if found.doubt != nil {
 		w.doubtful.Add(at.path, w.session.whyUnread(found.doubt))
 	}
-	if err := w.report(at, found.in(at.path), !passed); err != nil {
+	if err := w.report(at, found, !passed); err != nil {
 		return err
 	}
 	w.enter(n, at)

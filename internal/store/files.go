@@ -13,37 +13,52 @@ import (
 	"stevedore/internal/ingest"
 )
 
-const fileColumns = `f.id, f.file_uuid, f.server_uuid, s.name, f.remote_path_raw, f.size_bytes, f.mtime, f.sidecar_raw, coalesce(f.waits_for, ''), f.status,
+const fileColumns = `f.id, f.file_uuid, f.server_uuid, s.name, f.remote_path_raw, f.size_bytes, f.mtime, f.sidecar_raw, coalesce(f.sidecar_size, 0), f.sidecar_mtime, f.sidecar_stale,
+	f.marker_raw, coalesce(f.marker_size, 0), f.marker_mtime, ` + waitsFor + `, f.status,
 	coalesce(f.file_hash, ''), coalesce(f.hash_algo, ''), coalesce(f.error_step, ''), coalesce(f.error_kind, ''), coalesce(f.error_message, ''),
 	coalesce(f.minio_bucket, ''), coalesce(f.minio_object_key, ''), coalesce(f.minio_etag, ''), coalesce(f.object_checksum, ''),
-	coalesce(f.transfer_mode, ''), coalesce(f.staged_on, ''), f.not_before, f.deferrals, f.fence, f.round, f.stable_since, f.created_at, f.updated_at, f.completed_at`
+	coalesce(f.transfer_mode, ''), coalesce(f.staged_on, ''), f.not_before, f.deferrals, f.fence, f.round, f.stable_since, f.created_at, f.updated_at, f.completed_at,
+	CASE WHEN s.after_ingest = 'keep' THEN '' ELSE coalesce(f.source_left, '') END, f.source_left_at`
+
+// waitsFor is what a settling file waits for, for people: what keeps it from being
+// taken, else, for some time, its checksum file.
+const waitsFor = `coalesce(f.waits_for, CASE
+	WHEN f.status = 'discovered' AND s.sidecar_wait > interval '0' AND (f.sidecar_raw IS NULL OR f.sidecar_stale)
+		AND f.last_seen_at - f.stable_since >= s.settle
+	THEN CASE WHEN f.sidecar_stale THEN 'a new checksum file' ELSE 'its checksum file' END || ', at most until '
+		|| to_char((f.stable_since + s.settle + s.sidecar_wait) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
+	END, '')`
 
 const fromFiles = ` FROM files f JOIN sftp_servers s ON s.server_uuid = f.server_uuid `
 
 // fileRow is a row of fileColumns as it is read.
 type fileRow struct {
 	file                 ingest.File
-	path, sidecar        []byte
+	path                 []byte
+	sidecar, marker      companionRow
 	notBefore, completed *time.Time
+	leftAt               *time.Time
 }
 
 // targets returns where the columns go, in their order.
 func (r *fileRow) targets() []any {
 	f := &r.file
 	return []any{
-		&f.ID, &f.UUID, &f.ServerUUID, &f.ServerName, &r.path, &f.Size, &f.ModTime, &r.sidecar, &f.WaitsFor, &f.Status,
+		&f.ID, &f.UUID, &f.ServerUUID, &f.ServerName, &r.path, &f.Size, &f.ModTime,
+		&r.sidecar.path, &r.sidecar.size, &r.sidecar.modified, &f.SidecarStale, &r.marker.path, &r.marker.size, &r.marker.modified, &f.WaitsFor, &f.Status,
 		&f.Hash, &f.HashAlgo, &f.ErrorStep, &f.ErrorKind, &f.ErrorMessage, &f.Bucket, &f.ObjectKey, &f.ETag, &f.Checksum,
 		&f.Mode, &f.StagedOn, &r.notBefore, &f.Deferrals, &f.Fence, &f.Round, &f.StableSince, &f.CreatedAt, &f.UpdatedAt, &r.completed,
+		&f.SourceLeft, &r.leftAt,
 	}
 }
 
 // read returns the file that was read.
 func (r *fileRow) read() ingest.File {
 	f := r.file
-	f.RemotePath, f.Sidecar = string(r.path), string(r.sidecar)
+	f.RemotePath, f.Sidecar, f.Marker = string(r.path), r.sidecar.read(), r.marker.read()
 	f.Filename = baseName(f.RemotePath)
 	f.ModTime, f.StableSince, f.CompletedAt = f.ModTime.UTC(), f.StableSince.UTC(), utc(r.completed)
-	f.NotBefore = utc(r.notBefore)
+	f.NotBefore, f.SourceLeftAt = utc(r.notBefore), utc(r.leftAt)
 	f.CreatedAt, f.UpdatedAt = f.CreatedAt.UTC(), f.UpdatedAt.UTC()
 	return f
 }

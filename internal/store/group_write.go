@@ -75,13 +75,22 @@ func (t *texts) addIf(set bool, value string) {
 	*t = append(*t, &value)
 }
 
+// orEmpty returns the text, and none for nil.
+func orEmpty(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
+}
+
 // fileChanges are rows of files to be updated, one list for each column.
 type fileChanges struct {
 	ids, fences                                           []int64
 	rounds                                                []int
 	status, hash, algo, bucket, key, etag, checksum, mode texts
-	stagedOn, step, kind, message                         texts
+	stagedOn, step, kind, message, sourceLeft             texts
 	deferred, moves                                       []bool
+	sidecars                                              companionColumns
 }
 
 func (c *fileChanges) add(o outcome) {
@@ -103,6 +112,12 @@ func (c *fileChanges) add(o outcome) {
 	c.step.addIf(set.Error != nil, string(failure.Step))
 	c.kind.addIf(set.Error != nil, string(failure.Kind))
 	c.message.addIf(set.Error != nil, failure.Message)
+	c.sourceLeft.addIf(set.SourceLeft != nil, orEmpty(set.SourceLeft))
+	if set.Sidecar != nil {
+		c.sidecars.add(*set.Sidecar, false)
+	} else {
+		c.sidecars.add(ingest.Companion{}, false)
+	}
 	c.deferred = append(c.deferred, o.change.Defer)
 	c.moves = append(c.moves, o.change.NewRound || o.gotBytes())
 }
@@ -110,7 +125,7 @@ func (c *fileChanges) add(o outcome) {
 func (c *fileChanges) queue(b *pgx.Batch) {
 	if len(c.ids) > 0 {
 		b.Queue(updateFiles, c.ids, c.fences, c.rounds, c.status, c.hash, c.algo, c.bucket, c.key, c.etag, c.checksum, c.mode,
-			c.stagedOn, c.step, c.kind, c.message, c.deferred, c.moves)
+			c.stagedOn, c.step, c.kind, c.message, c.deferred, c.moves, c.sourceLeft, c.sidecars.orNull(), c.sidecars.sizes, c.sidecars.times)
 	}
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -41,6 +42,9 @@ func (s *Store) Observe(ctx context.Context, serverUUID, source string, seen []i
 			return err
 		}
 		what := decide(entries, known)
+		if err := what.judgeCompanions(ctx, tx, id); err != nil {
+			return err
+		}
 		moved = int64(len(what.supersede) + len(what.revive))
 		made, err := what.write(ctx, tx, id, cleanText(source))
 		counts.New, counts.Rejected = made.New, made.Rejected
@@ -151,7 +155,7 @@ func (p plan) write(ctx context.Context, tx pgx.Tx, serverUUID, source string) (
 			continue
 		}
 		c := columnsOf(serverUUID, step.rows)
-		args := append([]any{c.ids, c.sizes, c.mtimes, c.sidecars, c.uuids, c.waits}, step.args...)
+		args := slices.Concat([]any{c.ids, c.sizes, c.mtimes, c.uuids, c.waits}, c.sidecars.args(), c.markers.args(), step.args)
 		if _, err := tx.Exec(ctx, step.statement, args...); err != nil {
 			return made, err
 		}
@@ -161,10 +165,10 @@ func (p plan) write(ctx context.Context, tx pgx.Tx, serverUUID, source string) (
 		return made, err
 	}
 	c := columnsOf(serverUUID, insert)
+	args := slices.Concat([]any{serverUUID, source, c.paths, c.displays, c.filenames, c.sizes, c.mtimes, c.reasons, c.uuids, c.waits},
+		c.sidecars.args(), c.markers.args())
 	var rejected int64
-	err = tx.QueryRow(ctx, insertRows, serverUUID, source, c.paths, c.displays, c.filenames, c.sizes, c.mtimes, c.sidecars, c.reasons,
-		c.uuids, c.waits).
-		Scan(&made.New, &rejected)
+	err = tx.QueryRow(ctx, insertRows, args...).Scan(&made.New, &rejected)
 	made.Rejected += rejected
 	return made, err
 }

@@ -14,6 +14,8 @@ type entry struct {
 	ingest.Observation
 	// id is the row to be changed, 0 for a new one.
 	id int64
+	// sidecarStale and markerStale say that the companion is not of this version.
+	sidecarStale, markerStale bool
 }
 
 // distinct makes observations fit to be recorded: a listing can hold a name
@@ -134,7 +136,8 @@ func (e entry) of(row int64) entry {
 // columns are entries as the database takes them, one list per column.
 type columns struct {
 	ids, sizes         []int64
-	paths, sidecars    [][]byte
+	paths              [][]byte
+	sidecars, markers  companionColumns
 	uuids, displays    []string
 	waits              []string
 	filenames, reasons []string
@@ -156,7 +159,8 @@ func columnsOf(serverUUID string, entries []entry) columns {
 		c.ids = append(c.ids, e.id)
 		c.waits = append(c.waits, cleanText(e.WaitsFor))
 		c.uuids = append(c.uuids, versionUUID(serverUUID, e))
-		c.sidecars = append(c.sidecars, []byte(e.Sidecar))
+		c.sidecars.add(e.Sidecar, e.sidecarStale)
+		c.markers.add(e.Marker, e.markerStale)
 		c.displays = append(c.displays, ingest.DisplayPath(e.Path))
 		c.filenames = append(c.filenames, ingest.DisplayPath(baseName(e.Path)))
 		c.reasons = append(c.reasons, cleanText(e.Rejected))

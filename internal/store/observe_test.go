@@ -19,7 +19,7 @@ func TestFirstSight(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	o := seen("/in/report.csv", 42)
-	o.Sidecar = "/in/SHA256SUMS"
+	o.Sidecar = ingest.Companion{Path: "/in/SHA256SUMS", Size: 3, ModTime: o.ModTime.UTC()}
 	require.Equal(t, ingest.ScanCounts{Seen: 1, New: 1}, b.observe(t, o))
 	require.Equal(t, ingest.ScanCounts{Seen: 1}, b.observe(t, o), "seen again")
 
@@ -29,7 +29,7 @@ func TestFirstSight(t *testing.T) {
 	assert.Equal(t, "report.csv", f.Filename)
 	assert.Equal(t, int64(42), f.Size)
 	assert.Equal(t, epoch, f.ModTime)
-	assert.Equal(t, "/in/SHA256SUMS", f.Sidecar)
+	assert.Equal(t, o.Sidecar, f.Sidecar)
 	assert.Equal(t, b.server.UUID, f.ServerUUID)
 	assert.Equal(t, "acme", f.ServerName)
 	assert.Zero(t, f.CompletedAt)
@@ -38,9 +38,9 @@ func TestFirstSight(t *testing.T) {
 	assert.Equal(t, []ingest.EventType{ingest.EventDiscovered}, types)
 	assert.Equal(t, map[string]any{"path": "/in/report.csv", "source": "schedule"}, details)
 
-	o.Sidecar = "/in/report.csv.sha256"
+	o.Sidecar.Path = "/in/report.csv.sha256"
 	b.observe(t, o)
-	assert.Equal(t, "/in/report.csv.sha256", b.only(t).Sidecar, "the sidecar may come later than the file")
+	assert.Equal(t, "/in/report.csv.sha256", b.only(t).Sidecar.Path, "the sidecar may come later than the file")
 }
 
 func TestHostileNamesAreKeptByteForByte(t *testing.T) {
@@ -374,7 +374,7 @@ func TestPromoteKeepsTheServersRules(t *testing.T) {
 	young.ModTime, old.ModTime = time.Now().UTC(), time.Now().UTC().Add(-2*time.Hour)
 	marked, checked := seen("/marked", 1), seen("/checked", 1)
 	checked.ModTime = time.Now().UTC()
-	marked.WaitsFor, checked.Sidecar = "its done-marker", "/checked.sha256"
+	marked.WaitsFor, checked.Sidecar.Path = "its done-marker", "/checked.sha256"
 	ahead := seen("/ahead", 1) // its server's clock is a day fast
 	ahead.ModTime = time.Now().UTC().Add(24 * time.Hour)
 	all := []ingest.Observation{young, old, marked, checked, ahead}

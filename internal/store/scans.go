@@ -50,9 +50,11 @@ func (s *Store) ScanDeaths(ctx context.Context, scanID int64) (deaths int, err e
 }
 
 const (
+	// $11 says that the listing came to its end: what it did not show is not there.
 	finishScan = `
+WITH forgotten AS (DELETE FROM names_aside WHERE server_uuid = $2 AND $9::bigint + $10::bigint = 0 AND $11)
 UPDATE scans SET finished_at = now(), seen = $3, new = $4, settling = $5, rejected = $6, errors = $7, error = nullif($8, ''),
-	unread = $9
+	in_progress = $9, alone = $10, unread = $12
 WHERE id = $1 AND server_uuid = $2`
 
 	// serverScanned updates the server after a listing: $2 is the failure, $3 says
@@ -72,9 +74,11 @@ WHERE server_uuid = $1 AND removed_at IS NULL`
 	// its row.
 	wholeScan = `
 WITH server AS (` + serverScanned + ` RETURNING server_uuid), recorded AS (
-	INSERT INTO scans (server_uuid, scan_key, started_at, finished_at, seen, new, settling, rejected, errors, error, unread)
-	SELECT server_uuid, $7, now() - $5::interval, now(), $8, $9, $10, $11, $12, nullif($2, ''), $6 FROM server
+	INSERT INTO scans (server_uuid, scan_key, started_at, finished_at, seen, new, settling, rejected, errors, error, in_progress, alone, unread)
+	SELECT server_uuid, $7, now() - $5::interval, now(), $8, $9, $10, $11, $12, nullif($2, ''), $13, $14, $6 FROM server
 	ON CONFLICT (scan_key) DO NOTHING
+), forgotten AS (
+	DELETE FROM names_aside WHERE server_uuid = $1 AND $13::bigint + $14::bigint = 0 AND $2 = ''
 )
 SELECT count(*) FROM server`
 )
@@ -99,7 +103,8 @@ func closeScan(ctx context.Context, tx pgx.Tx, id string, scan ingest.ScanResult
 		return err
 	}
 	failure, c := failureLine(scan.Failure), scan.Counts
-	tag, err := tx.Exec(ctx, finishScan, scan.ScanID, id, c.Seen, c.New, c.Settling, c.Rejected, c.Errors, failure, scan.Unread)
+	tag, err := tx.Exec(ctx, finishScan, scan.ScanID, id, c.Seen, c.New, c.Settling, c.Rejected, c.Errors, failure,
+		c.InProgress, c.Alone, failure == "" && !scan.Broken, scan.Unread)
 	if err != nil {
 		return err
 	}
@@ -119,7 +124,7 @@ func (s *Store) recordScan(ctx context.Context, id string, scan ingest.ScanResul
 	failure, c := failureLine(scan.Failure), scan.Counts
 	var servers int
 	err := s.pool.QueryRow(ctx, wholeScan, id, failure, scan.Suspend, scan.Mends, scan.Took, scan.Unread,
-		cleanText(scan.Key), c.Seen, c.New, c.Settling, c.Rejected, c.Errors).Scan(&servers)
+		cleanText(scan.Key), c.Seen, c.New, c.Settling, c.Rejected, c.Errors, c.InProgress, c.Alone).Scan(&servers)
 	if err != nil || servers > 0 {
 		return err
 	}
@@ -181,7 +186,7 @@ func failureLine(f *ingest.Failure) string {
 	}
 }
 
-const scanColumns = `id, server_uuid, started_at, finished_at, seen, new, settling, rejected, errors, coalesce(error, ''), unread`
+const scanColumns = `id, server_uuid, started_at, finished_at, seen, new, settling, rejected, errors, in_progress, alone, coalesce(error, ''), unread`
 
 const latestScans = `SELECT ` + scanColumns + ` FROM scans WHERE server_uuid = $1 ORDER BY id DESC LIMIT $2`
 
@@ -236,7 +241,7 @@ func (s *Store) Scan(ctx context.Context, scanID int64) (scan ingest.Scan, err e
 func scanScan(row pgx.CollectableRow) (ingest.Scan, error) {
 	var v ingest.Scan
 	var finished *time.Time
-	err := row.Scan(&v.ID, &v.ServerUUID, &v.StartedAt, &finished, &v.Seen, &v.New, &v.Settling, &v.Rejected, &v.Errors, &v.Error, &v.Unread)
+	err := row.Scan(&v.ID, &v.ServerUUID, &v.StartedAt, &finished, &v.Seen, &v.New, &v.Settling, &v.Rejected, &v.Errors, &v.InProgress, &v.Alone, &v.Error, &v.Unread)
 	v.StartedAt, v.FinishedAt = v.StartedAt.UTC(), utc(finished)
 	return v, err
 }

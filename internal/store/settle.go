@@ -14,7 +14,7 @@ WITH settled AS (
 	UPDATE files SET status = 'ready'
 	WHERE server_uuid = $1 AND status = 'discovered' AND last_seen_at - stable_since >= $2 AND waits_for IS NULL
 		AND (mtime <= statement_timestamp() - $3::interval OR last_seen_at - stable_since >= $3)
-		AND (sidecar_raw IS NOT NULL OR last_seen_at - stable_since >= $2 + $4::interval)
+		AND (sidecar_raw IS NOT NULL AND NOT sidecar_stale OR last_seen_at - stable_since >= $2 + $4::interval)
 	RETURNING id, round
 ), told AS (
 	INSERT INTO file_events (file_id, round, event_type, details)

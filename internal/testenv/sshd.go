@@ -106,12 +106,18 @@ func (s *SSHD) Server(name, uuid string) ingest.Server {
 // Path returns the absolute path of a file below Root.
 func (s *SSHD) Path(rel string) string { return s.Root + "/" + rel }
 
-// Write creates a file below Root with its folders.
+// Write creates a file below Root with its folders. A checksum file is some seconds
+// younger: partners write it after its file, tests before, so that no listing shows
+// the file alone.
 func (s *SSHD) Write(rel string, content []byte) {
 	s.t.Helper()
 	path := s.Path(rel)
 	require.NoError(s.t, os.MkdirAll(filepath.Dir(path), 0o755))
 	require.NoError(s.t, os.WriteFile(path, content, 0o644))
+	if _, sums := ingest.ParseChecksumName(filepath.Base(path)); sums {
+		later := time.Now().Add(5 * time.Second)
+		require.NoError(s.t, os.Chtimes(path, later, later))
+	}
 }
 
 // RotateHostKey gives the server another host key; a running one is restarted.

@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"crypto/md5" //nolint:gosec // partners' checksum files use it; never a proof by itself
 	"crypto/sha256"
 	"encoding"
 	"encoding/hex"
@@ -20,14 +19,13 @@ type sums struct {
 }
 
 func newSums(also string) (sums, error) {
-	switch also {
-	case "":
-		return sums{sha256: sha256.New()}, nil
-	case "md5":
-		return sums{sha256: sha256.New(), also: md5.New()}, nil //nolint:gosec // see the import
-	default:
-		return sums{}, ingest.Errorf(ingest.KindInvalid, "unknown hash algorithm %q: use md5", also)
+	s := sums{sha256: sha256.New()}
+	if also == "" {
+		return s, nil
 	}
+	var err error
+	s.also, err = newHash(also)
+	return s, err
 }
 
 func (s sums) write(bytes []byte) {

@@ -2,8 +2,6 @@ package transfer
 
 import (
 	"context"
-	"crypto/md5" //nolint:gosec // partners' checksum files use it; never a proof by itself
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -44,8 +42,8 @@ func lost(fileUUID string, cause error) error {
 }
 
 // Digests re-reads the staged bytes and returns how many there are and their
-// lower-case hex digests by the named algorithms, "sha256" and "md5". Progress,
-// may be nil, is called with the bytes read so far. Missing data is
+// lower-case hex digests by the named algorithms. Progress, may be nil,
+// is called with the bytes read so far. Missing data is
 // KindStagingLost.
 func (s *Staging) Digests(ctx context.Context, fileUUID string, progress func(done int64), algos ...string) (int64, map[string]string, error) {
 	f, err := s.folder(fileUUID)
@@ -83,14 +81,11 @@ func newHashes(algos []string) (map[string]hash.Hash, io.Writer, error) {
 		if hashes[algo] != nil {
 			continue
 		}
-		switch algo {
-		case algoSHA256:
-			hashes[algo] = sha256.New()
-		case "md5":
-			hashes[algo] = md5.New() //nolint:gosec // see the import
-		default:
-			return nil, nil, ingest.Errorf(ingest.KindInvalid, "unknown hash algorithm %q: use sha256 or md5", algo)
+		h, err := newHash(algo)
+		if err != nil {
+			return nil, nil, err
 		}
+		hashes[algo] = h
 		writers = append(writers, hashes[algo])
 	}
 	return hashes, io.MultiWriter(writers...), nil

@@ -1,0 +1,372 @@
+package activities_test
+
+import (
+	"context"
+	"os"
+	"path"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+)
+
+// meddled are sources with which something happens while they are used.
+type meddled struct {
+	activities.Sources
+	// looked is called after each look at a path; refuse, when set, answers each
+	// removal, move and opening. Either may be nil.
+	looked func(path string)
+	refuse func(op, path string) error
+	asked  atomic.Int64
+}
+
+func (m *meddled) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
+	source, err := m.Sources.Open(ctx, server)
+	return meddledSource{source, m}, err
+}
+
+type meddledSource struct {
+	activities.Source
+	*meddled
+}
+
+func (m meddledSource) Stat(ctx context.Context, path string) (ingest.Observation, error) {
+	seen, err := m.Source.Stat(ctx, path)
+	if m.looked != nil {
+		m.looked(path)
+	}
+	return seen, err
+}
+
+func (m meddledSource) refused(op, path string) error {
+	if m.refuse == nil {
+		return nil
+	}
+	m.asked.Add(1)
+	return m.refuse(op, path)
+}
+
+func (m meddledSource) Remove(ctx context.Context, path string) error {
+	if err := m.refused("remove", path); err != nil {
+		return err
+	}
+	return m.Source.Remove(ctx, path)
+}
+
+func (m meddledSource) Rename(ctx context.Context, from, to string) error {
+	if err := m.refused("move", from); err != nil {
+		return err
+	}
+	return m.Source.Rename(ctx, from, to)
+}
+
+func (m meddledSource) OpenFile(ctx context.Context, path string) (activities.RemoteFile, error) {
+	if err := m.refused("open", path); err != nil {
+		return nil, err
+	}
+	return m.Source.OpenFile(ctx, path)
+}
+
+func (b *bench) meddle() *meddled {
+	m := &meddled{Sources: b.acts.Sources}
+	b.acts.Sources = m
+	return m
+}
+
+// set changes the settings of the server.
+func (b *bench) set(change func(*ingest.Server)) {
+	b.T.Helper()
+	_, err := b.Store.EditServer(b.Ctx, b.server.UUID, func(s ingest.Server) (ingest.Server, error) {
+		change(&s)
+		return s, nil
+	})
+	require.NoError(b.T, err)
+}
+
+// through takes a file that is ready all the way.
+func (b *bench) through(f ingest.File) ingest.File {
+	b.T.Helper()
+	for _, step := range []func(ingest.File) string{b.download, b.verify, b.upload, b.notify} {
+		require.Empty(b.T, step(f))
+	}
+	now, err := b.Store.File(b.Ctx, f.UUID)
+	require.NoError(b.T, err)
+	require.Equal(b.T, ingest.StatusCompleted, now.Status)
+	return now
+}
+
+func (b *bench) after(f ingest.File) string {
+	return b.run(activities.NameAfterIngest, activities.AfterIngestInput{FileUUID: f.UUID})
+}
+
+func (b *bench) file(f ingest.File) ingest.File {
+	b.T.Helper()
+	now, err := b.Store.File(b.Ctx, f.UUID)
+	require.NoError(b.T, err)
+	return now
+}
+
+// write puts a file there, so many seconds from the time that all of them count from.
+func (b *bench) write(name, content string, seconds int) {
+	b.T.Helper()
+	b.sshd.Write(name, []byte(content))
+	at := time.Now().Add(-time.Hour).Truncate(time.Hour).Add(time.Duration(seconds) * time.Second)
+	require.NoError(b.T, os.Chtimes(b.sshd.Path(name), at, at))
+}
+
+func (b *bench) there(name string) bool {
+	_, err := os.Stat(b.sshd.Path(name))
+	return err == nil
+}
+
+// TestNothingIsDeletedOrMovedThatWasNotTaken: nothing before the file is completed,
+// and no other version, also when it comes at the last moment.
+func TestNothingIsDeletedOrMovedThatWasNotTaken(t *testing.T) {
+	t.Parallel()
+	for name, action := range map[string]string{"delete": "delete", "move": "move:"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.set(func(s *ingest.Server) {
+				s.AfterIngest = ingest.AfterIngest(action)
+				if action != "delete" {
+					s.AfterIngest += ingest.AfterIngest(b.sshd.Path("done"))
+				}
+			})
+			require.NoError(t, os.Mkdir(b.sshd.Path("done"), 0o755))
+
+			early := b.ready("early.csv", []byte("12345"))
+			for _, step := range []func(ingest.File) string{b.download, b.verify, b.upload} {
+				require.Empty(t, b.after(early))
+				require.True(t, b.there("early.csv"), "it is not completed")
+				require.Empty(t, step(early))
+			}
+			require.Empty(t, b.after(early))
+			require.True(t, b.there("early.csv"), "its object is stored, and nobody knows yet")
+			require.Empty(t, b.notify(early))
+			require.Empty(t, b.after(early))
+			assert.False(t, b.there("early.csv"))
+
+			for version, change := range map[string]func(name string){
+				"longer": func(name string) { b.write(name, "123456", 0) },
+				"newer":  func(name string) { b.write(name, "54321", 7) },
+			} {
+				name := version + ".csv"
+				b.write(name, "12345", 0)
+				f := b.through(b.ready("other-"+name, []byte("1")))
+				require.Empty(t, b.after(f))
+				f = b.through(b.File(b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+				change(name)
+				require.Empty(t, b.after(f))
+				assert.True(t, b.there(name), version)
+				assert.Contains(t, rig.Detail(b.Events(f.UUID), ingest.EventSourceDone, "found"), "another version")
+			}
+		})
+	}
+}
+
+// TestAMoveLooksAtTheVersionLast: the look at the target takes time.
+func TestAMoveLooksAtTheVersionLast(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.set(func(s *ingest.Server) {
+		s.AfterIngest, s.OnCollision = ingest.AfterIngest("move:"+b.sshd.Path("done")), ingest.CollisionOverwrite
+	})
+	b.sshd.Write("done/a.csv", []byte("what was there"))
+	f := b.through(b.ready("a.csv", []byte("12345")))
+	m := b.meddle()
+	m.looked = func(looked string) {
+		if path.Dir(looked) == b.sshd.Path("done") {
+			b.sshd.Write("a.csv", []byte("the next one"))
+		}
+	}
+	require.Empty(t, b.after(f))
+	assert.True(t, b.there("a.csv"))
+	content, err := os.ReadFile(b.sshd.Path("done/a.csv"))
+	require.NoError(t, err)
+	assert.Equal(t, "what was there", string(content))
+}
+
+// TestASourceThatIsLeftIsShown, and tried again by later listings.
+func TestASourceThatIsLeftIsShown(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.set(func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
+	m := b.meddle()
+	f := b.through(b.ready("a.csv", []byte("12345")))
+	refuse := func(string, string) error { return ingest.Errorf(ingest.KindPermission, "the partner says no") }
+	m.refuse = refuse
+	require.Equal(t, string(ingest.KindPermission), b.after(f))
+	now := b.file(f)
+	assert.Equal(t, ingest.StatusCompleted, now.Status)
+	assert.Equal(t, "the partner says no", now.SourceLeft)
+	assert.WithinDuration(t, time.Now(), now.SourceLeftAt, time.Hour)
+
+	asked := m.asked.Load()
+	require.Empty(t, b.list(false))
+	assert.Equal(t, asked, m.asked.Load(), "not at every listing")
+	b.acts.LeftRetry = time.Nanosecond
+	require.Empty(t, b.list(false))
+	assert.Equal(t, asked+1, m.asked.Load())
+	assert.NotEmpty(t, b.file(f).SourceLeft)
+	b.set(func(s *ingest.Server) { s.AfterIngest = ingest.AfterKeep })
+	assert.Empty(t, b.file(f).SourceLeft, "its server wants it to stay")
+	b.set(func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
+	m.refuse = nil
+	require.Empty(t, b.list(false))
+	assert.Empty(t, b.file(f).SourceLeft)
+	assert.False(t, b.there("a.csv"))
+}
+
+// TestCompanionsFollowTheirFile: at once, late, and shared ones after the last file.
+// Those of a delivery that is on its way stay.
+func TestCompanionsFollowTheirFile(t *testing.T) {
+	t.Parallel()
+	for name, action := range map[string]string{"delete": "delete", "move": "move:", "stay": "delete"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			done := filepath.Join(filepath.Dir(b.sshd.Root), "done")
+			require.NoError(t, os.Mkdir(done, 0o755))
+			follow := name != "stay"
+			b.set(func(s *ingest.Server) {
+				s.AfterIngest, s.DoneMarker = ingest.AfterIngest(action), "*.done"
+				if name == "move" {
+					s.AfterIngest += ingest.AfterIngest(done)
+				}
+				if !follow {
+					s.Companions = ingest.CompanionsStay
+				}
+			})
+			for _, file := range []string{"a.csv", "b.csv"} {
+				b.write(file+".done", "", 1)
+				b.write(file+".sha256", rig.Digest([]byte("content of "+file)), 1)
+				b.write(file+".md5", "d41d8cd98f00b204e9800998ecf8427e", 1)
+				b.write(file, "content of "+file, 0)
+			}
+			b.write("SHA256SUMS", rig.Digest([]byte("content of b.csv"))+"  b.csv\n", 2)
+			ready := func(name string) ingest.File {
+				require.Empty(t, b.list(false))
+				return b.File(b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+			}
+			first, second := ready("a.csv"), ready("b.csv")
+			require.Empty(t, b.after(b.through(first)))
+			moved := func(name string) bool {
+				_, err := os.Stat(filepath.Join(done, name))
+				return err == nil
+			}
+			for _, companion := range []string{"a.csv.done", "a.csv.sha256"} {
+				assert.Equal(t, !follow, b.there(companion), companion)
+				assert.Equal(t, name == "move", moved(companion), companion)
+			}
+			require.Empty(t, b.list(false))
+			assert.True(t, b.there("SHA256SUMS"), "b.csv is still to be taken")
+			assert.True(t, b.there("a.csv.md5"), "nobody knows of what it is")
+
+			b.write("a.csv.sha256", rig.Digest([]byte("content of a.csv")), 3) // late
+			b.write("a.csv.done", "", 3)
+			b.write("a.csv.sha512", "of the next delivery", 3)
+			b.acts.LeftRetry = time.Nanosecond
+			require.Empty(t, b.list(false))
+			for _, companion := range []string{"a.csv.done", "a.csv.sha256"} {
+				assert.Equal(t, !follow, b.there(companion), companion)
+			}
+			assert.True(t, b.there("a.csv.sha512"))
+			require.Empty(t, b.after(b.through(second)))
+			require.Empty(t, b.list(false))
+			require.Empty(t, b.list(false))
+			assert.Equal(t, !follow, b.there("SHA256SUMS"))
+			assert.Equal(t, !follow, b.there("a.csv.md5"), "it waited for long")
+			scan, err := b.Store.LatestScan(b.Ctx, b.server.UUID)
+			require.NoError(t, err)
+			assert.NotZero(t, scan.Alone)
+
+			files, err := b.Store.Files(b.Ctx, ingest.FileFilter{Server: "acme"})
+			require.NoError(t, err)
+			for _, f := range files {
+				assert.Contains(t, []string{"a.csv", "b.csv"}, f.Filename, "a companion is no delivery")
+			}
+		})
+	}
+}
+
+// TestAMarkerIsOfOneVersion: that of the first delivery does not let the second be
+// taken while it is still being written.
+func TestAMarkerIsOfOneVersion(t *testing.T) {
+	t.Parallel()
+	for name, second := range map[string]int{"older marker": 10, "times preserved": -10} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.set(func(s *ingest.Server) { s.DoneMarker = "*.done" })
+			b.write("a.csv", "first", 0)
+			b.write("a.csv.done", "", 1)
+			require.Empty(t, b.list(false))
+			b.through(b.File(b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+			b.write("a.csv", "second half", second)
+			require.Empty(t, b.list(false))
+			require.Empty(t, b.run(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
+			waiting := b.File(b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Size == int64(len("second half")) })
+			assert.Equal(t, ingest.StatusDiscovered, waiting.Status)
+			assert.Contains(t, waiting.WaitsFor, "a new done-marker")
+			b.write("a.csv", "second half, and the rest", second+1)
+			require.Empty(t, b.list(false))
+			require.Empty(t, b.list(false))
+			assert.Equal(t, ingest.StatusDiscovered, b.file(b.File(b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Size > 20 })).Status)
+			b.write("a.csv.done", "", 30)
+			require.Empty(t, b.list(false))
+			assert.Equal(t, ingest.StatusReady, b.File(b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Size > 20 }).Status)
+		})
+	}
+}
+
+// TestALoneChecksumFileIsShown: rejected, with what makes it a delivery.
+func TestALoneChecksumFileIsShown(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.write("delivery.md5", "d41d8cd98f00b204e9800998ecf8427e", 0)
+	b.write("SHA256SUMS", "x", 0)
+	require.Empty(t, b.list(false))
+	files, err := b.Store.Files(b.Ctx, ingest.FileFilter{Server: "acme"})
+	require.NoError(t, err)
+	assert.Empty(t, files, "its file may be on its way")
+	aside, err := b.Store.AsideOf(b.Ctx, b.server.UUID, 10)
+	require.NoError(t, err)
+	assert.Len(t, aside, 2)
+	b.acts.LeftRetry = time.Nanosecond
+	require.Empty(t, b.list(false))
+	f := b.File(b.sshd.Path("delivery.md5"), func(ingest.File) bool { return true })
+	assert.Equal(t, ingest.StatusRejected, f.Status)
+	assert.Contains(t, rig.Detail(b.Events(f.UUID), ingest.EventRejected, "reason"), "--include '**/*.md5'")
+
+	require.NoError(t, os.Remove(b.sshd.Path("delivery.md5")))
+	require.NoError(t, os.Remove(b.sshd.Path("SHA256SUMS")))
+	require.Empty(t, b.list(false))
+	aside, err = b.Store.AsideOf(b.Ctx, b.server.UUID, 10)
+	require.NoError(t, err)
+	assert.Empty(t, aside)
+}
+
+// TestAnEmptyFileIsNotAnnouncedFirst where a least size is set.
+func TestAnEmptyFileIsNotAnnouncedFirst(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.set(func(s *ingest.Server) { s.MinSize = 1 })
+	b.write("a.csv", "", 0)
+	require.Empty(t, b.list(false))
+	require.Empty(t, b.run(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
+	f := b.File(b.sshd.Path("a.csv"), func(ingest.File) bool { return true })
+	assert.Equal(t, ingest.StatusDiscovered, f.Status)
+	assert.Contains(t, f.WaitsFor, "at least 1 bytes")
+	b.ready("a.csv", []byte("the rest"))
+	files, err := b.Store.Files(b.Ctx, ingest.FileFilter{Server: "acme"})
+	require.NoError(t, err)
+	assert.Len(t, files, 1)
+}

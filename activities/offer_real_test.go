@@ -1,0 +1,180 @@
+package activities_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+)
+
+// ways are the three modes as far as the partner's checksum is compared.
+var ways = map[string]func(b *directBench, f ingest.File) string{
+	"memory": func(b *directBench, f ingest.File) string {
+		return b.run(activities.NameIngestInMemory, activities.IngestInMemoryInput{FileUUID: f.UUID, ServerUUID: f.ServerUUID, Size: f.Size})
+	},
+	"staged": func(b *directBench, f ingest.File) string {
+		if b.status(f) == ingest.StatusReady {
+			require.Empty(b.T, b.download(f))
+		}
+		return b.verify(f)
+	},
+	"direct": func(b *directBench, f ingest.File) string { return b.transfer(f) },
+}
+
+// day makes yesterday's delivery known, and today's with yesterday's checksum.
+func (b *directBench) day(content string, seconds int) ingest.File {
+	b.T.Helper()
+	b.write("a.bin", "monday", 0)
+	b.write("a.bin.sha256", rig.Digest([]byte("monday")), 1)
+	require.Empty(b.T, b.list(false))
+	b.through(b.File(b.sshd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+	b.write("a.bin", content, seconds)
+	require.Empty(b.T, b.list(false))
+	return b.File(b.sshd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+}
+
+// TestAChecksumThatDoesNotFitYetIsLookedAtAgain, in every mode. Yesterday's never
+// condemns; today's does after the time.
+func TestAChecksumThatDoesNotFitYetIsLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	for name, way := range ways {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newDirectBench(t)
+			content := string(rig.Random(2*directPart + 5))
+			if name == "memory" {
+				content = content[:5000]
+			}
+			f := b.day(content, 60)
+			assert.True(t, f.SidecarStale)
+			b.acts.ChecksumWait = time.Hour
+			for range 2 {
+				require.Equal(t, string(ingest.KindTransient), way(b, f))
+				now := b.file(f)
+				assert.Equal(t, ingest.KindHashMismatch, now.ErrorKind)
+				assert.Contains(t, now.ErrorMessage, "does not fit")
+				assert.Contains(t, now.ErrorMessage, "looked at again until")
+				assert.False(t, now.Status.Terminal())
+			}
+			sent := b.parts.sent.Load()
+			b.write("a.bin.sha256", rig.Digest([]byte(content)), 61)
+			require.Empty(t, way(b, f))
+			assert.Equal(t, "a.bin.sha256", rig.Detail(b.Events(f.UUID), ingest.EventVerified, "source"))
+			assert.Empty(t, b.file(f).ErrorMessage)
+			assert.Equal(t, sent, b.parts.sent.Load(), "no byte is moved again")
+
+			f = b.day2("wednesday", -60) // older than the checksum of before, which is recorded
+			b.acts.ChecksumWait = 0
+			require.Empty(t, way(b, f))
+			assert.Contains(t, rig.Detail(b.Events(f.UUID), ingest.EventVerified, "source"), "transfer (not verified: a.bin.sha256 is of an earlier version")
+
+			f = b.day2("thursday", 100)
+			b.write("a.bin.sha256", rig.Digest([]byte("friday")), 101)
+			b.acts.ChecksumWait = time.Hour
+			require.Equal(t, string(ingest.KindTransient), way(b, f))
+			b.acts.ChecksumWait = 0
+			require.Equal(t, string(ingest.KindHashMismatch), way(b, f))
+			b.set(func(s *ingest.Server) { s.SidecarWait = time.Hour })
+			if name != "staged" { // whose bytes are discarded by now
+				require.Equal(t, string(ingest.KindTransient), way(b, f), "the server's own patience is longer")
+			}
+		})
+	}
+}
+
+// day2 replaces the file and lists it.
+func (b *directBench) day2(content string, seconds int) ingest.File {
+	b.T.Helper()
+	b.write("a.bin", content, seconds)
+	require.Empty(b.T, b.list(false))
+	return b.File(b.sshd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+}
+
+// TestWhatCannotBeReadIsSaid: a checksum file that says nothing of the file proves
+// nothing, and the ledger says why.
+func TestWhatCannotBeReadIsSaid(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		file, text, says string
+		early            bool
+	}{
+		"empty":       {"a.bin.sha256", "", "a.bin.sha256 is empty", true},
+		"not listed":  {"SHA256SUMS", rig.Digest(nil) + "  b.bin\n", "SHA256SUMS does not list it", false},
+		"unreadable":  {"SHA256SUMS", "xyz  a.bin\n", "SHA256SUMS has no SHA-256 digest of it that can be read", false},
+		"another":     {"a.bin.sha256", rig.Digest(nil) + "  b.bin\n", "a.bin.sha256 speaks of another file", false},
+		"unsupported": {"a.bin.sfv", "a.bin DEADBEEF\n", "a.bin.sfv is of an algorithm that is not supported", false},
+		"two": {"SHA256SUMS", rig.Digest(nil) + "  a.bin\n" + rig.Digest([]byte("content")) + "  a.bin\n",
+			"SHA256SUMS gives two different SHA-256 digests for it", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for mode, way := range ways {
+				b := newDirectBench(t)
+				b.write("a.bin", "content", 0)
+				b.write(c.file, c.text, 1)
+				require.Empty(t, b.list(false))
+				f := b.File(b.sshd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+				if b.acts.ChecksumWait = time.Hour; c.early {
+					require.Equal(t, string(ingest.KindTransient), way(b, f), mode)
+					b.acts.ChecksumWait = 0
+				}
+				require.Empty(t, way(b, f), mode)
+				assert.Equal(t, "transfer (not verified: "+c.says+")", rig.Detail(b.Events(f.UUID), ingest.EventVerified, "source"), mode)
+				if testing.Short() || name != "empty" {
+					break
+				}
+			}
+		})
+	}
+}
+
+// TestAChecksumFileThatMayNotBeOpenedCondemnsNothing, nor one that is no file.
+func TestAChecksumFileThatMayNotBeOpenedCondemnsNothing(t *testing.T) {
+	t.Parallel()
+	b := newDirectBench(t)
+	b.write("a.bin", "content", 0)
+	b.write("a.bin.sha256", rig.Digest(nil), 1)
+	require.Empty(t, b.list(false))
+	f := b.File(b.sshd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+	b.meddle().refuse = func(op, path string) error {
+		if path == b.sshd.Path("a.bin.sha256") {
+			return ingest.Errorf(ingest.KindPermission, "it is locked")
+		}
+		return nil
+	}
+	b.acts.ChecksumWait = time.Hour
+	require.Equal(t, string(ingest.KindTransient), b.transfer(f))
+	b.acts.ChecksumWait = 0
+	require.Empty(t, b.transfer(f))
+	assert.Equal(t, "transfer (not verified: a.bin.sha256 cannot be read: it is locked)", rig.Detail(b.Events(f.UUID), ingest.EventVerified, "source"))
+}
+
+// TestAFileThatMayNotBeOpenedYetIsTriedAgain: its writer may hold it.
+func TestAFileThatMayNotBeOpenedYetIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	for name, way := range ways {
+		if name == "staged" {
+			way = func(b *directBench, f ingest.File) string { return b.download(f) }
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newDirectBench(t)
+			f := b.ready("a.bin", []byte("content"))
+			m := b.meddle()
+			m.refuse = func(string, string) error { return ingest.Errorf(ingest.KindPermission, "not allowed") }
+			b.acts.ChecksumWait = time.Hour
+			require.Equal(t, string(ingest.KindTransient), way(b, f))
+			assert.Equal(t, ingest.KindPermission, b.file(f).ErrorKind)
+			assert.Contains(t, b.file(f).ErrorMessage, "not allowed; it may still be written: tried again until")
+			b.acts.ChecksumWait = 0
+			require.Equal(t, string(ingest.KindPermission), way(b, f))
+			m.refuse = nil
+			require.Empty(t, way(b, f))
+		})
+	}
+}

@@ -1,0 +1,146 @@
+package activities
+
+import (
+	"context"
+	"path"
+	"strings"
+	"time"
+
+	"stevedore/internal/ingest"
+)
+
+// offer is what the partner's checksum file says of a file.
+type offer struct {
+	// want is the digest; the zero value where there is none.
+	want checksum
+	// seen is the checksum file as it was read; nil when none was.
+	seen *ingest.Companion
+	// name is the checksum file's, for people; empty when the server offers none.
+	name string
+	// why there is no digest, as what follows the name.
+	why string
+	// early says that the checksum file may not be what it will be: it is empty,
+	// cannot be read, or is of an earlier version.
+	early bool
+	// stale says that it is older than the file or was there with an earlier version.
+	stale bool
+	// until is how long one that does not fit is looked at again.
+	until time.Time
+}
+
+// originTransfer is the origin of a hash that only the transfer itself proves.
+const originTransfer = "transfer"
+
+// unverified is the origin of a hash that was not compared with what the server
+// offers for it.
+func (o offer) unverified(why string) string {
+	return originTransfer + " (not verified: " + o.name + " " + why + ")"
+}
+
+// notYet is the error of a checksum that does not fit yet: it may be yesterday's, and
+// the one of today is on its way.
+func (o offer) notYet(file ingest.File, what string) error {
+	return early{ingest.Errorf(ingest.KindTransient, "the checksum file %s does not fit %s yet: %s; looked at again until %s",
+		o.name, ingest.DisplayPath(file.RemotePath), what, o.until.UTC().Format(time.RFC3339)), ingest.KindHashMismatch}
+}
+
+// compare returns where the proof of the file's hash is from: the checksum file, if
+// it fits. One that does not is an error: to be looked at again for a time, then
+// KindHashMismatch. What belongs to an earlier version, or cannot be read, condemns
+// nothing and proves nothing: the origin says so.
+func (o offer) compare(file ingest.File, digest func(algo string) (string, error)) (origin string, err error) {
+	early := time.Now().Before(o.until)
+	switch {
+	case o.name == "":
+		return originTransfer, nil
+	case o.why != "" && o.early && early:
+		return "", o.notYet(file, "it "+o.why)
+	case o.why != "":
+		return o.unverified(o.why), nil
+	}
+	got, err := digest(o.want.algo)
+	label := strings.TrimSuffix(algoLabel(o.want.algo), " ")
+	switch {
+	case err != nil:
+		return "", err
+	case got == o.want.digest && ingest.WeakAlgo(o.want.algo):
+		return o.name + " (" + label + ", weak)", nil
+	case got == o.want.digest:
+		return o.name, nil
+	case o.want.unsure:
+		return o.unverified("has a digest that does not fit, of a file of the same name in another folder or other letters"), nil
+	case early:
+		return "", o.notYet(file, label+" is "+o.want.digest+" there, "+got+" here")
+	case o.stale:
+		return o.unverified("is of an earlier version: it is older than the file, or was there before it"), nil
+	}
+	return "", ingest.Errorf(ingest.KindHashMismatch, "%s does not match the partner's %s: %s is %s there, %s here; ask the partner which is right",
+		ingest.DisplayPath(file.RemotePath), o.name, label, o.want.digest, got)
+}
+
+// fetchOffer logs in for the checksum file, if the server offers one.
+func (a *Activities) fetchOffer(ctx context.Context, file ingest.File) (offer, error) {
+	if file.Sidecar.Path == "" {
+		return offer{}, nil
+	}
+	server, err := a.Ledger.Server(ctx, file.ServerUUID)
+	if err != nil {
+		return offer{}, err
+	}
+	source, err := a.open(ctx, server)
+	if err != nil {
+		return offer{}, err
+	}
+	defer func() { _ = source.Close() }()
+	return a.offered(ctx, source, server, file)
+}
+
+// offered reads what the server offers for the file.
+func (a *Activities) offered(ctx context.Context, source Source, server ingest.Server, file ingest.File) (offer, error) {
+	if file.Sidecar.Path == "" {
+		return offer{}, nil
+	}
+	o := offer{
+		name:  ingest.DisplayPath(path.Base(file.Sidecar.Path)),
+		until: file.StableSince.Add(max(server.SidecarWait, a.ChecksumWait)),
+	}
+	text, now, err := readSidecar(ctx, source, file.Sidecar.Path)
+	o.stale = now.OlderThan(file.ModTime) || file.SidecarStale && now.SameVersion(file.Sidecar)
+	switch kind := ingest.KindOf(err); {
+	case err == nil:
+		o.seen = &now
+		o.want, o.why = findChecksum(file.Sidecar.Path, text, file.RemotePath)
+		o.early = o.why == sumsEmpty || o.stale
+	case kind == ingest.KindNotFound:
+		o.why, o.early = "is gone", true
+	case kind.Permanent() && !kind.ServerLevel() && kind != ingest.KindFenced:
+		o.why, o.early = "cannot be read: "+message(err), kind != ingest.KindInvalid
+	default:
+		return o, err
+	}
+	return o, nil
+}
+
+// maxSidecarBytes bounds a checksum file: a SHA256SUMS of 10,000 long names fits.
+const maxSidecarBytes = 4 << 20
+
+func readSidecar(ctx context.Context, source Source, sidecar string) (text []byte, now ingest.Companion, err error) {
+	seen, err := source.Stat(ctx, sidecar)
+	if err != nil {
+		return nil, now, err
+	}
+	now = ingest.Companion{Path: sidecar, Size: seen.Size, ModTime: seen.ModTime}
+	switch {
+	case seen.Rejected != "":
+		return nil, now, ingest.Errorf(ingest.KindInvalid, "it %s", seen.Rejected)
+	case seen.Size > maxSidecarBytes:
+		return nil, now, ingest.Errorf(ingest.KindInvalid, "it has %d bytes, more than %d", seen.Size, maxSidecarBytes)
+	}
+	remote, err := source.OpenFile(ctx, sidecar)
+	if err != nil {
+		return nil, now, err
+	}
+	defer func() { _ = remote.Close() }()
+	text, err = readChunks(remote, seen.Size)
+	return text, now, err
+}

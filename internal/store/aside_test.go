@@ -1,0 +1,94 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+)
+
+func TestNoteAside(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	note := func(again time.Duration, seen ...ingest.Observation) []ingest.Alone {
+		due, err := b.NoteAside(t.Context(), b.server.UUID, seen, again)
+		require.NoError(t, err)
+		return due
+	}
+	aside := func() (names []string) {
+		all, err := b.AsideOf(t.Context(), b.server.UUID, 10)
+		require.NoError(t, err)
+		for _, a := range all {
+			names = append(names, string(a.Reason)+" "+a.Path)
+		}
+		return names
+	}
+	busy, alone := seen("/in/a.csv.part", 1), seen("/in/b.csv.sha256", 2)
+	busy.Aside, alone.Aside, alone.Of = ingest.AsideInProgress, ingest.AsideCompanion, "/in/b.csv"
+	due := note(time.Hour, busy, alone)
+	require.Len(t, due, 1)
+	assert.Equal(t, "/in/b.csv", due[0].Of)
+	assert.Zero(t, due[0].For)
+	assert.ElementsMatch(t, []string{"in_progress /in/a.csv.part", "companion /in/b.csv.sha256"}, aside())
+	assert.Empty(t, note(time.Hour, busy, alone), "it was looked after")
+	due = note(0, busy, alone)
+	require.Len(t, due, 1)
+	assert.Positive(t, due[0].For)
+	alone.Size++
+	due = note(time.Hour, alone)
+	require.Len(t, due, 1, "it is another one")
+	assert.Zero(t, due[0].For)
+	assert.Equal(t, []string{"companion /in/b.csv.sha256"}, aside(), "what is not shown is forgotten")
+
+	require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{Key: "broken", ServerUUID: b.server.UUID, Failure: &ingest.Failure{Message: "lost"}}))
+	assert.Len(t, aside(), 1, "a listing that was cut off tells nothing")
+	require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{Key: "whole", ServerUUID: b.server.UUID, Counts: ingest.ScanCounts{InProgress: 1}}))
+	assert.Len(t, aside(), 1)
+	require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{Key: "none", ServerUUID: b.server.UUID}))
+	assert.Empty(t, aside())
+}
+
+// Whose a companion is that has no file beside it.
+func TestTakenWith(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	own := ingest.Companion{Path: "/in/a.csv.sha256", Size: 3, ModTime: epoch}
+	shared := ingest.Companion{Path: "/in/_SUCCESS", ModTime: epoch}
+	first, second := seen("/in/a.csv", 1), seen("/in/b.csv", 1)
+	first.Sidecar, first.Marker, second.Marker = own, shared, shared
+	b.observe(t, first, second)
+	b.promote(t, 0)
+	of := func(c ingest.Companion, of string) ingest.Spoken {
+		o := ingest.Observation{Path: c.Path, Size: c.Size, ModTime: c.ModTime, Of: of}
+		unknown := seen("/in/unknown.md5", 1)
+		unknown.Of = "/in/unknown"
+		spoken, err := b.TakenWith(t.Context(), b.server.UUID, []ingest.Alone{{Observation: unknown}, {Observation: o}})
+		require.NoError(t, err)
+		require.Len(t, spoken, 2)
+		assert.Zero(t, spoken[0])
+		return spoken[1]
+	}
+	assert.Equal(t, ingest.Spoken{Known: true, Open: 1}, of(own, "/in/a.csv"))
+	assert.Equal(t, ingest.Spoken{Known: true, Open: 2}, of(shared, ""))
+	files := b.files(t)
+	for i, f := range files {
+		b.walk(t, f.UUID, ingest.StatusDownloading, ingest.StatusUploaded, ingest.StatusCompleted)
+		assert.Equal(t, i == 0, of(own, "/in/a.csv").Taken == "", "its source is not deleted yet")
+		require.NoError(t, b.Apply(t.Context(), ingest.Change{FileUUID: f.UUID, Events: ingest.SourceDone(f, "", nil).Events}))
+	}
+	assert.Equal(t, ingest.Spoken{Known: true, Recorded: true, Taken: files[0].UUID}, of(own, "/in/a.csv"))
+	assert.Equal(t, ingest.Spoken{Known: true, Recorded: true, Taken: files[1].UUID}, of(shared, ""))
+	own.Size++
+	assert.Equal(t, ingest.Spoken{Known: true, Taken: files[0].UUID}, of(own, "/in/a.csv"), "another version of it")
+	list := ingest.Companion{Path: "/in/SHA256SUMS"}
+	assert.Equal(t, ingest.Spoken{Known: true, Taken: files[1].UUID}, of(list, ""), "one that no file has used")
+	list.Path = "/in/deeper/SHA256SUMS"
+	assert.Zero(t, of(list, ""))
+	list.Path = "/SHA256SUMS"
+	assert.Zero(t, of(list, ""), "what is in folders below is not of it")
+	own.Path = "/in/a.csv.md5"
+	assert.Equal(t, ingest.Spoken{Known: true, Taken: files[0].UUID}, of(own, "/in/a.csv"))
+}

@@ -1,0 +1,124 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"stevedore/internal/ingest"
+)
+
+// versionsLooked bounds the versions of a path that a companion is compared with.
+const versionsLooked = 20
+
+// companionsBefore finds which companions were there with other versions of the
+// observed paths, and which were found stale with the observed one.
+const companionsBefore = `
+WITH o AS (
+	SELECT n, size, mtime, sha256(path) AS path
+	FROM unnest($2::bytea[], $3::bigint[], $4::timestamptz[]) WITH ORDINALITY AS o (path, size, mtime, n)
+)
+SELECT o.n, f.sidecar_raw, coalesce(f.sidecar_size, 0), f.sidecar_mtime, f.other OR f.sidecar_stale,
+	f.marker_raw, coalesce(f.marker_size, 0), f.marker_mtime, f.other OR f.marker_stale
+FROM o CROSS JOIN LATERAL (
+	SELECT v.*, (v.size_bytes, v.mtime) <> (o.size, o.mtime) AS other FROM files v
+	WHERE v.server_uuid = $1 AND v.remote_path_sha256 = o.path ORDER BY v.id DESC LIMIT $5
+) f
+WHERE f.sidecar_raw IS NOT NULL OR f.marker_raw IS NOT NULL`
+
+// judgeCompanions finds the companions that belong to an earlier version of their
+// file, as the ledger knows it, or are older than the file. A file whose marker
+// does not count waits.
+func (p *plan) judgeCompanions(ctx context.Context, tx pgx.Tx, serverUUID string) error {
+	var all []*entry
+	for _, list := range [][]entry{p.touch, p.regrow, p.revive, p.insert} {
+		for i := range list {
+			if e := &list[i]; e.Sidecar.Path != "" || e.Marker.Path != "" {
+				e.sidecarStale = e.Sidecar.OlderThan(e.ModTime)
+				e.markerStale = e.Marker.OlderThan(e.ModTime)
+				all = append(all, e)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	copied := make([]entry, len(all))
+	for i, e := range all {
+		copied[i] = *e
+	}
+	paths, sizes, mtimes := versionColumns(copied)
+	rows, err := tx.Query(ctx, companionsBefore, serverUUID, paths, sizes, mtimes, versionsLooked)
+	if err != nil {
+		return err
+	}
+	var n int64
+	var sidecar, marker companionRow
+	var sidecarOld, markerOld *bool
+	_, err = pgx.ForEachRow(rows, append(append([]any{&n}, append(sidecar.targets(), &sidecarOld)...), append(marker.targets(), &markerOld)...), func() error {
+		e := all[n-1]
+		e.sidecarStale = e.sidecarStale || *sidecarOld && onRecord(e.Sidecar, sidecar.read())
+		if *markerOld && onRecord(e.Marker, marker.read()) {
+			e.markerStale = true
+			if e.WaitsFor == "" {
+				e.WaitsFor = "a new done-marker " + ingest.DisplayPath(e.Marker.Path) + ": the one there belongs to an earlier version of the file"
+			}
+		}
+		return nil
+	})
+	return err
+}
+
+// onRecord reports whether the companion is the one on record. A server that knows no
+// times does not tell.
+func onRecord(now, before ingest.Companion) bool {
+	return now.Path != "" && now.ModTime.Unix() > 0 && now.SameVersion(before)
+}
+
+// companionRow are the columns of a companion as they are read.
+type companionRow struct {
+	path     []byte
+	size     int64
+	modified *time.Time
+}
+
+func (r *companionRow) targets() []any { return []any{&r.path, &r.size, &r.modified} }
+
+func (r *companionRow) read() ingest.Companion {
+	if len(r.path) == 0 {
+		return ingest.Companion{}
+	}
+	return ingest.Companion{Path: string(r.path), Size: r.size, ModTime: utc(r.modified)}
+}
+
+// companionColumns are companions as the database takes them.
+type companionColumns struct {
+	paths [][]byte
+	sizes []*int64
+	times []*time.Time
+	stale []bool
+}
+
+func (c *companionColumns) add(one ingest.Companion, stale bool) {
+	c.paths, c.stale = append(c.paths, []byte(one.Path)), append(c.stale, stale)
+	if one.Path == "" {
+		c.sizes, c.times = append(c.sizes, nil), append(c.times, nil)
+		return
+	}
+	c.sizes, c.times = append(c.sizes, &one.Size), append(c.times, &one.ModTime)
+}
+
+func (c *companionColumns) args() []any { return []any{c.paths, c.sizes, c.times, c.stale} }
+
+// orNull are the paths with null for none.
+func (c *companionColumns) orNull() [][]byte {
+	paths := slices.Clone(c.paths)
+	for i, size := range c.sizes {
+		if size == nil {
+			paths[i] = nil
+		}
+	}
+	return paths
+}
