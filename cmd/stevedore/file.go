@@ -86,8 +86,12 @@ func (a *app) newFileList() *list {
 }
 
 func fileCells(f ingest.File) []string {
+	wrong := f.ErrorMessage
+	if f.SourceLeft != "" {
+		wrong = "source left: " + f.SourceLeft
+	}
 	return []string{
-		f.UUID, safe(f.ServerName), safe(f.RemotePath), size(f.Size), string(f.Status), clock(f.UpdatedAt), dash(f.ErrorMessage),
+		f.UUID, safe(f.ServerName), safe(f.RemotePath), size(f.Size), string(f.Status), clock(f.UpdatedAt), dash(wrong),
 	}
 }
 
