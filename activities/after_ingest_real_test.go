@@ -370,3 +370,42 @@ func TestAnEmptyFileIsNotAnnouncedFirst(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, files, 1)
 }
+
+// TestCompanionsStayWithANewVersion that came right after its predecessor went.
+func TestCompanionsStayWithANewVersion(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.set(func(s *ingest.Server) { s.AfterIngest, s.DoneMarker = ingest.AfterDelete, "*.done" })
+	b.write("a.csv", "first", 0)
+	b.write("a.csv.done", "", 1)
+	require.Empty(t, b.list(false))
+	f := b.through(b.File(b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+	require.NoError(t, os.Remove(b.sshd.Path("a.csv")))
+	m := b.meddle()
+	m.looked = func(path string) {
+		if path == b.sshd.Path("a.csv") && !b.there("a.csv") {
+			b.write("a.csv", "second", 1)
+		}
+	}
+	require.Empty(t, b.after(f))
+	assert.True(t, b.there("a.csv"))
+	assert.True(t, b.there("a.csv.done"))
+}
+
+// TestAStaleChecksumFileIsWaitedFor where the server is set to wait for one.
+func TestAStaleChecksumFileIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.set(func(s *ingest.Server) { s.SidecarWait = time.Hour })
+	b.write("a.csv", "today", 0)
+	b.write("a.csv.sha256", rig.Digest([]byte("yesterday")), -1)
+	require.Empty(t, b.list(false))
+	f := b.File(b.sshd.Path("a.csv"), func(ingest.File) bool { return true })
+	assert.Equal(t, ingest.StatusDiscovered, f.Status)
+	assert.Contains(t, f.WaitsFor, "a new checksum file, at most until")
+	b.write("SHA256SUMS", rig.Digest([]byte("today"))+"  a.csv\n", 1)
+	require.Empty(t, b.run(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
+	f = b.File(b.sshd.Path("a.csv"), func(ingest.File) bool { return true })
+	assert.Equal(t, ingest.StatusReady, f.Status)
+	assert.Equal(t, b.sshd.Path("SHA256SUMS"), f.Sidecar.Path)
+}

@@ -137,6 +137,7 @@ func (h handlers) ListFiles(ctx context.Context, req oas.ListFilesRequestObject)
 func fileFilter(params oas.ListFilesParams) (ingest.FileFilter, error) {
 	filter := selection(oas.FileSelection{Server: params.Server, Path: params.Path, From: params.From, To: params.To, Hash: params.Hash})
 	filter.Limit = pageLimit(params.Limit)
+	filter.Left = params.Left != nil && *params.Left
 	if params.UUID != nil {
 		filter.UUID = *params.UUID
 	}

@@ -17,7 +17,7 @@ ALTER TABLE files
     -- and when that was last tried; null: it is not, or need not be.
     ADD COLUMN source_left    text,
     ADD COLUMN source_left_at timestamptz;
-CREATE INDEX files_source_left ON files (server_uuid, id) WHERE source_left IS NOT NULL;
+CREATE INDEX files_source_left ON files (id) WHERE source_left IS NOT NULL;
 -- Finds the files of a companion that is left alone.
 CREATE INDEX files_by_sidecar ON files (server_uuid, sha256(sidecar_raw)) WHERE sidecar_raw IS NOT NULL;
 CREATE INDEX files_by_marker ON files (server_uuid, sha256(marker_raw)) WHERE marker_raw IS NOT NULL;

@@ -61,7 +61,7 @@ func (p filePage) next(v *view) said {
 	switch p.file.Status {
 	case ingest.StatusDiscovered:
 		if p.file.WaitsFor != "" {
-			return plain(v.T("It is taken once %s is there.", ingest.DisplayPath(p.file.WaitsFor)))
+			return plain(v.T("It is taken once it has what it waits for: %s.", ingest.DisplayPath(p.file.WaitsFor)))
 		}
 		return plain(v.T("It is taken once it has stayed unchanged for the server's settle time."))
 	case ingest.StatusReady:
@@ -69,6 +69,9 @@ func (p filePage) next(v *view) said {
 	case ingest.StatusError:
 		return plain(v.T("It waits for an operator: retry it, or skip it."))
 	case ingest.StatusCompleted:
+		if p.file.SourceLeft != "" {
+			return v.line(v.T("It is in the object store and announced; its source is still on the server, which is tried again every hour"), p.file.SourceLeft)
+		}
 		return plain(v.T("Nothing: it is in the object store and announced."))
 	case ingest.StatusSkipped:
 		return plain(v.T("Nothing: an operator has given it up."))

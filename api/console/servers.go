@@ -157,3 +157,21 @@ func nextScan(s ingest.Server, now time.Time) time.Duration {
 	}
 	return max(0, s.LastScanAt.Add(s.ScanInterval).Sub(now))
 }
+
+// leftLines say what is on the server and nobody takes away.
+func leftLines(v *view, server ingest.Server) (lines []string) {
+	left := server.Left
+	if left.Sources > 0 {
+		lines = append(lines, v.T("Taken files that should have been deleted or moved and are still there: %d", left.Sources))
+	}
+	if left.InProgress > 0 {
+		lines = append(lines, v.T("Names of files in progress that are not taken: %d", left.InProgress))
+	}
+	if left.Alone > 0 {
+		lines = append(lines, v.T("Done-markers and checksum files without a file: %d", left.Alone))
+	}
+	if left.Stale(v.now) {
+		lines = append(lines, v.T("%s has been there for %s; if it is a delivery, change the names of files in progress", left.Oldest, v.span(v.now.Sub(left.OldestSince))))
+	}
+	return lines
+}

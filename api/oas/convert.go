@@ -22,7 +22,7 @@ func FromFile(f ingest.File) File {
 		Status:           FileStatus(f.Status),
 		FileHash:         orNull(f.Hash), HashAlgo: orNull(f.HashAlgo),
 		Mode: orNull(string(f.Mode)), Bucket: orNull(f.Bucket), ObjectKey: orNull(f.ObjectKey), ObjectChecksum: orNull(f.Checksum),
-		WaitsFor: waitsFor(f), ErrorKind: orNull(string(f.ErrorKind)), ErrorMessage: orNull(f.ErrorMessage),
+		WaitsFor: waitsFor(f), SourceLeft: orNull(ingest.DisplayPath(f.SourceLeft)), ErrorKind: orNull(string(f.ErrorKind)), ErrorMessage: orNull(f.ErrorMessage),
 		CreatedAt: f.CreatedAt.UTC(), UpdatedAt: f.UpdatedAt.UTC(), CompletedAt: timeOrNull(f.CompletedAt),
 		WorkflowID: ingest.IngestWorkflowID(f.UUID),
 	}
@@ -68,6 +68,8 @@ func FromServer(s ingest.Server) Server {
 		Transfer: string(s.Transfer), AfterIngest: string(s.AfterIngest), OnCollision: string(s.OnCollision), MinAge: s.MinAge.String(), DoneMarker: s.DoneMarker,
 		SidecarWait: s.SidecarWait.String(), MaxDepth: s.MaxDepth, ReadOnce: s.ReadOnce, LegacyAlgorithms: s.LegacyAlgorithms, IsActive: s.Active, State: string(s.State),
 		LastError: orNull(s.LastError), UnreadableFolders: s.Unread.Count, Unreadable: fromUnread(s.Unread), LastScanAt: timeOrNull(s.LastScanAt),
+		SourcesLeft: s.Left.Sources, InProgress: s.Left.InProgress, Alone: s.Left.Alone,
+		OldestAside: orNull(s.Left.Oldest), OldestAsideSince: timeOrNull(s.Left.OldestSince),
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 	}
 	encoded, _ := json.Marshal(s.OptionValues()) // texts, numbers and switches: cannot fail

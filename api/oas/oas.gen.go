@@ -669,9 +669,12 @@ type File struct {
 	RemotePathBase64 string `json:"remote_path_base64"`
 
 	// Server The server's name.
-	Server     string     `json:"server"`
-	ServerUUID UUID       `json:"server_uuid"`
-	SizeBytes  int64      `json:"size_bytes"`
+	Server     string `json:"server"`
+	ServerUUID UUID   `json:"server_uuid"`
+	SizeBytes  int64  `json:"size_bytes"`
+
+	// SourceLeft Why the source is still on the server although it should have been deleted or moved.
+	SourceLeft *string    `json:"source_left"`
 	Status     FileStatus `json:"status"`
 	UpdatedAt  time.Time  `json:"updated_at"`
 
@@ -749,6 +752,9 @@ type HourStats struct {
 
 // Listing defines model for Listing.
 type Listing struct {
+	// Alone Done-markers and checksum files without a file that they speak of; they are not taken.
+	Alone int64 `json:"alone"`
+
 	// Error Why it did not reach its end.
 	Error *string `json:"error"`
 
@@ -758,7 +764,10 @@ type Listing struct {
 	// FinishedAt Null while it runs.
 	FinishedAt *time.Time `json:"finished_at"`
 	ID         int64      `json:"id"`
-	New        int64      `json:"new"`
+
+	// InProgress Names of files in progress; they are not taken.
+	InProgress int64 `json:"in_progress"`
+	New        int64 `json:"new"`
 
 	// Rejected Entries with unsafe names.
 	Rejected   int64     `json:"rejected"`
@@ -1059,6 +1068,9 @@ type Server struct {
 	// AfterIngest keep, delete or move:/dir
 	AfterIngest string `json:"after_ingest"`
 
+	// Alone Done-markers and checksum files without a file at the last listing.
+	Alone int64 `json:"alone"`
+
 	// AnswerTimeout How long the server may bring nothing; 0s takes the worker's.
 	//
 	// Example: 0s
@@ -1095,6 +1107,9 @@ type Server struct {
 
 	// Identity What makes a version of a file; default size+mtime.
 	Identity string `json:"identity"`
+
+	// InProgress Names of files in progress at the last listing; they are not taken.
+	InProgress int64 `json:"in_progress"`
 
 	// InProgressNames Globs for names of files that are still being written, which are not taken.
 	// `default` stands for those of common clients; an empty list means none.
@@ -1137,6 +1152,10 @@ type Server struct {
 	MinSize int64  `json:"min_size"`
 	Name    string `json:"name"`
 
+	// OldestAside The one of these names that has been there unchanged for longest.
+	OldestAside      *string    `json:"oldest_aside"`
+	OldestAsideSince *time.Time `json:"oldest_aside_since"`
+
 	// OnCollision rename, overwrite or keep
 	OnCollision string `json:"on_collision"`
 	Port        int    `json:"port"`
@@ -1160,6 +1179,9 @@ type Server struct {
 
 	// SidecarWait Example: 0s
 	SidecarWait string `json:"sidecar_wait"`
+
+	// SourcesLeft Taken files that should have been deleted or moved and are still there.
+	SourcesLeft int64 `json:"sources_left"`
 
 	// State ok, or suspended until a person has mended it
 	//
@@ -1530,6 +1552,10 @@ type ListFilesParams struct {
 
 	// Hash Only files whose content has this SHA-256 in hex.
 	Hash *string `form:"hash,omitempty" json:"hash,omitempty"`
+
+	// Left Only completed files whose source should have been deleted or moved and is
+	// still there.
+	Left *bool `form:"left,omitempty" json:"left,omitempty"`
 
 	// UUID Only files whose uuid begins so; at least 4 hex digits.
 	UUID *string `form:"uuid,omitempty" json:"uuid,omitempty"`
@@ -2047,6 +2073,13 @@ func (w *ServerInterfaceWrapper) ListFiles(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "hash", ctx.QueryParams(), &params.Hash, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter hash: %s", err))
+	}
+
+	// ------------- Optional query parameter "left" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "left", ctx.QueryParams(), &params.Left, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter left: %s", err))
 	}
 
 	// ------------- Optional query parameter "uuid" -------------

@@ -21,7 +21,7 @@ func (a *app) fileListCommand() *cobra.Command {
 	var selected selectFlags
 	var statuses []string
 	var limit int
-	var watch, newest bool
+	var watch, newest, left bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List files, in order of first sight or the latest first", Args: none,
 		Long: `Lists the files that all given filters select, in order of first sight, or
@@ -43,6 +43,7 @@ change and a last one for a file that leaves the list.`,
 			if filter.Statuses, err = parseStatuses(statuses); err != nil {
 				return err
 			}
+			filter.Left = left
 			if newest {
 				filter.Order = ingest.OrderNewest
 			}
@@ -70,6 +71,7 @@ change and a last one for a file that leaves the list.`,
 	cmd.Flags().StringArrayVar(&statuses, "status", nil, "only files in this `STATUS`; may be repeated or separated by commas")
 	complete(cmd, "status", statusNames()...)
 	selected.register(a, cmd, "from", "to")
+	cmd.Flags().BoolVar(&left, "left", false, "only files whose source should have been deleted or moved and is still there")
 	cmd.Flags().BoolVar(&newest, "newest", false, "the latest first")
 	cmd.Flags().BoolVar(&watch, "watch", false, "go on showing what changes")
 	cmd.Flags().IntVar(&limit, "limit", 0, "at most so many files; 0 is all")
@@ -84,8 +86,12 @@ func (a *app) newFileList() *list {
 }
 
 func fileCells(f ingest.File) []string {
+	wrong := f.ErrorMessage
+	if f.SourceLeft != "" {
+		wrong = "source left: " + f.SourceLeft
+	}
 	return []string{
-		f.UUID, safe(f.ServerName), safe(f.RemotePath), size(f.Size), string(f.Status), clock(f.UpdatedAt), dash(f.ErrorMessage),
+		f.UUID, safe(f.ServerName), safe(f.RemotePath), size(f.Size), string(f.Status), clock(f.UpdatedAt), dash(wrong),
 	}
 }
 

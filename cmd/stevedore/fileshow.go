@@ -107,6 +107,9 @@ func printFile(w io.Writer, f ingest.File, workflowURL string) {
 	if f.WaitsFor != "" && f.Status == ingest.StatusDiscovered {
 		row("waits for", safe(f.WaitsFor))
 	}
+	if f.SourceLeft != "" {
+		row("source left", safe(f.SourceLeft))
+	}
 	if f.ErrorMessage != "" {
 		row("error", fmt.Sprintf("%s (%s)", safe(f.ErrorMessage), f.ErrorKind))
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -117,6 +118,9 @@ func (a *app) printServer(s ingest.Server) error {
 		row("last scan", clock(s.LastScanAt))
 		row("last error", dash(s.LastError))
 		printUnread(row, s.Unread)
+		for _, line := range left(s.Left, time.Now()) {
+			row(line[0], line[1])
+		}
 		row("added", clock(s.CreatedAt))
 	})
 }
@@ -129,6 +133,23 @@ func printUnread(row func(name, value string), unread ingest.Unread) {
 	if more := unread.Count - int64(len(unread.Folders)); more > 0 {
 		row("not read", fmt.Sprintf("and %d more folders", more))
 	}
+}
+
+// left says what is on the server and nobody takes away.
+func left(l ingest.ServerLeft, now time.Time) (rows [][2]string) {
+	if l.Sources > 0 {
+		rows = append(rows, [2]string{"sources left", fmt.Sprintf("%d taken files are still there: `stevedore file list --left` says why", l.Sources)})
+	}
+	if l.InProgress > 0 {
+		rows = append(rows, [2]string{"in progress", fmt.Sprintf("%d names of files in progress are not taken", l.InProgress)})
+	}
+	if l.Alone > 0 {
+		rows = append(rows, [2]string{"without a file", fmt.Sprintf("%d done-markers and checksum files are not taken", l.Alone)})
+	}
+	if l.Stale(now) {
+		rows = append(rows, [2]string{"not taken", fmt.Sprintf("%s is there since %s: change --in-progress-names if it is a delivery", safe(l.Oldest), clock(l.OldestSince))})
+	}
+	return rows
 }
 
 func yesNo(is bool) string {

@@ -31,6 +31,8 @@ func progressOf(ctx context.Context, ops operations, files []ingest.File) map[st
 // stands is how a file stands in one cell: what its step does, or why it waits.
 func stands(f ingest.File, p admin.Progress, known bool, now time.Time) string {
 	switch {
+	case f.SourceLeft != "":
+		return "source left: " + safe(f.SourceLeft)
 	case f.ErrorMessage != "":
 		return safe(f.ErrorMessage)
 	case f.Status == ingest.StatusDiscovered && f.WaitsFor != "":

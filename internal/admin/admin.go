@@ -50,6 +50,8 @@ type Files interface {
 	Events(ctx context.Context, fileUUID string, afterID int64, limit int) ([]ingest.StoredEvent, error)
 	// Stats says where all files stand and what happened in the last hours.
 	Stats(ctx context.Context) (ingest.Stats, error)
+	// LeftByServer returns what is on servers and nobody takes away; absent is nothing.
+	LeftByServer(ctx context.Context) (map[string]ingest.ServerLeft, error)
 	// CountFilesByServer counts the servers' files by status.
 	CountFilesByServer(ctx context.Context, serverUUIDs []string) (map[string]map[ingest.Status]int64, error)
 }

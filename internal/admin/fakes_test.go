@@ -13,6 +13,7 @@ import (
 
 // fakeLedger is a Ledger in memory.
 type fakeLedger struct {
+	left map[string]ingest.ServerLeft
 	Ledger  // panics at what is not faked
 	mu      sync.Mutex
 	servers []ingest.Server
@@ -66,6 +67,10 @@ func (l *fakeLedger) Servers(_ context.Context, after string, limit int) ([]inge
 		}
 	}
 	return page, nil
+}
+
+func (l *fakeLedger) LeftByServer(context.Context) (map[string]ingest.ServerLeft, error) {
+	return l.left, nil
 }
 
 func (l *fakeLedger) SetHostKeys(_ context.Context, uuid string, keys []string) error {

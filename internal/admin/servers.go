@@ -158,13 +158,20 @@ func (a *Admin) ListServers(ctx context.Context) ([]ingest.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	left, err := ledger.LeftByServer(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var servers []ingest.Server
 	for after := ""; ; {
 		page, err := ledger.Servers(ctx, after, pageSize)
 		if err != nil {
 			return nil, err
 		}
-		servers = append(servers, page...)
+		for _, server := range page {
+			server.Left = left[server.UUID]
+			servers = append(servers, server)
+		}
 		if len(page) < pageSize {
 			return servers, nil
 		}
@@ -182,6 +189,11 @@ func (a *Admin) ShowServer(ctx context.Context, nameOrUUID string) (ingest.Serve
 	if absent(err) {
 		return ingest.Server{}, notFound("no server is called %q: `stevedore server list` shows all", ingest.Summary(nameOrUUID))
 	}
+	if err != nil {
+		return server, err
+	}
+	left, err := ledger.LeftByServer(ctx)
+	server.Left = left[server.UUID]
 	return server, err
 }
 

@@ -83,6 +83,8 @@ func changeCases() []changeCase {
 			ingest.StatusCompleted, event(ingest.EventSourceDone), true},
 		{"SourceFailed", statuses(ingest.StatusCompleted), func(f ingest.File) ingest.Change { return ingest.SourceFailed(f, failure) },
 			"", event(ingest.EventError), true},
+		{"SourceLeft", statuses(ingest.StatusCompleted), func(f ingest.File) ingest.Change { return ingest.SourceLeft(f, "not allowed") },
+			"", nil, true},
 		{"RetryScheduled", slices.Concat(working, statuses(ingest.StatusUploaded)), func(f ingest.File) ingest.Change { return ingest.RetryScheduled(f, failure, 3) },
 			"", event(ingest.EventRetryScheduled), false},
 		{"Failed", slices.Concat(ready, statuses(ingest.StatusUploaded)), func(f ingest.File) ingest.Change { return ingest.Failed(f, failure) },

@@ -45,6 +45,9 @@ type FileFilter struct {
 	From, To time.Time
 	// Hash is the lower-case hex digest of the content.
 	Hash string
+	// Left selects completed files whose source should have been deleted or moved and
+	// is still there.
+	Left bool
 	// UUID is how the file's uuid begins, at least 4 hex digits.
 	UUID string
 	// UUIDs names single files.

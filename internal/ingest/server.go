@@ -90,7 +90,31 @@ type Server struct {
 	LastScanAt time.Time
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
+	// Left is filled in where servers are shown to people.
+	Left ServerLeft
 }
+
+// ServerLeft is what is on a server and nobody takes away, by the last listing.
+type ServerLeft struct {
+	// Sources counts taken files that should have been deleted or moved and are
+	// still there.
+	Sources int64
+	// InProgress counts names of files in progress, Alone companions without a file.
+	InProgress, Alone int64
+	// Oldest is the one of them that has been there unchanged for longest, as shown to
+	// people, and OldestSince when it was first seen; empty when there is none.
+	Oldest      string
+	OldestSince time.Time
+}
+
+// Stale reports whether one of the names is there for so long that hardly anybody
+// writes it any more.
+func (l ServerLeft) Stale(at time.Time) bool {
+	return !l.OldestSince.IsZero() && at.Sub(l.OldestSince) > staleName
+}
+
+// staleName is how long a file may be written before it is said.
+const staleName = 24 * time.Hour
 
 // Credentials are a server's secrets in clear. They live in memory only.
 type Credentials struct {

@@ -255,6 +255,8 @@ func TestListed(t *testing.T) {
 		h.File.Size++
 		return h
 	}
+	leftBehind := with(ingest.StatusCompleted)
+	leftBehind.File.SourceLeft = "not allowed"
 	rejected := shown(row)
 	rejected.Rejected = "is a FIFO"
 	young, ahead, future := shown(row), shown(row), shown(row)
@@ -267,6 +269,7 @@ func TestListed(t *testing.T) {
 		pending int64
 	}{
 		"completed":               {[]ingest.History{with(ingest.StatusCompleted)}, shown(row), "", 0},
+		"source left":             {[]ingest.History{leftBehind}, shown(row), "+ acme:/out/001: it was taken and should have been deleted or moved: not allowed", 0},
 		"on its way":              {[]ingest.History{with(ingest.StatusUploading)}, shown(row), "", 0},
 		"parked":                  {[]ingest.History{with(ingest.StatusError)}, shown(row), "", 0},
 		"skipped":                 {[]ingest.History{with(ingest.StatusSkipped)}, shown(row), "", 0},

@@ -195,6 +195,9 @@ func (r rules) source(s Source, rows []ingest.File) verdict {
 	case len(completed) == 1 && completed[0].Size != s.Size:
 		d.Sides.Ledger = inLedger(completed[0], ingest.SideWrong).Ledger
 		return wrong(d.why(Wrong, "the row has %s, the source %s", bytes(completed[0].Size), bytes(s.Size)))
+	case len(completed) == 1 && completed[0].SourceLeft != "" && !r.final:
+		d.Sides.Ledger = inLedger(completed[0], ingest.SideSame).Ledger
+		return wrong(d.why(Extra, "it was taken and should have been deleted or moved: %s", completed[0].SourceLeft))
 	case len(completed) == 1:
 		return verdict{}
 	case r.final:

@@ -32,6 +32,9 @@ func toServer(s oas.Server) (ingest.Server, error) {
 		Active: s.IsActive, State: ingest.ServerState(s.State), LastError: orZero(s.LastError),
 		Unread: ingest.Unread{Count: s.UnreadableFolders, Folders: toUnread(s.Unreadable)}, LastScanAt: orZero(s.LastScanAt),
 		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
+		Left: ingest.ServerLeft{
+			Sources: s.SourcesLeft, InProgress: s.InProgress, Alone: s.Alone, Oldest: orZero(s.OldestAside), OldestSince: orZero(s.OldestAsideSince),
+		},
 	}
 	if s.HasPassword {
 		server.PasswordEncrypted = sealed
@@ -62,7 +65,7 @@ func toFile(f oas.File) (ingest.File, error) {
 	return ingest.File{
 		UUID: f.FileUUID, ServerUUID: f.ServerUUID, ServerName: f.Server, RemotePath: raw, Filename: raw[strings.LastIndexByte(raw, '/')+1:],
 		Size: f.SizeBytes, ModTime: f.Mtime, Status: ingest.Status(f.Status), Hash: orZero(f.FileHash), HashAlgo: orZero(f.HashAlgo),
-		Mode: ingest.Mode(orZero(f.Mode)), Bucket: orZero(f.Bucket), ObjectKey: orZero(f.ObjectKey), Checksum: orZero(f.ObjectChecksum), WaitsFor: orZero(f.WaitsFor),
+		Mode: ingest.Mode(orZero(f.Mode)), Bucket: orZero(f.Bucket), ObjectKey: orZero(f.ObjectKey), Checksum: orZero(f.ObjectChecksum), WaitsFor: orZero(f.WaitsFor), SourceLeft: orZero(f.SourceLeft),
 		ErrorKind: ingest.Kind(orZero(f.ErrorKind)), ErrorMessage: orZero(f.ErrorMessage),
 		CreatedAt: f.CreatedAt, UpdatedAt: f.UpdatedAt, CompletedAt: orZero(f.CompletedAt),
 	}, ingest.Wrap(ingest.KindInvalid, err, "the API's answer about file %s cannot be read", ingest.Summary(f.FileUUID))

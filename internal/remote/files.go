@@ -52,6 +52,7 @@ func listParams(filter ingest.FileFilter) oas.ListFilesParams {
 	params := oas.ListFilesParams{
 		Server: selected.Server, Path: selected.Path, From: selected.From, To: selected.To, Hash: selected.Hash, UUID: orNil(filter.UUID),
 	}
+	params.Left = orNil(filter.Left)
 	if filter.Order != "" {
 		order := oas.FileOrder(filter.Order)
 		params.Order = &order

@@ -159,6 +159,42 @@ func (s *Store) SourcesLeft(ctx context.Context, serverUUID string, untried time
 	return s.manyFiles(ctx, "list sources that are left", sourcesLeft, id, untried, limit)
 }
 
+// leftByServer bounds the sources that are counted: more is as bad.
+const leftByServer = `
+WITH left_behind AS (
+	SELECT f.server_uuid FROM files f WHERE f.source_left IS NOT NULL LIMIT 100000
+), aside AS (
+	SELECT server_uuid, count(*) FILTER (WHERE reason = 'in_progress') AS in_progress, count(*) FILTER (WHERE reason = 'companion') AS alone,
+		(array_agg(path ORDER BY first_seen_at))[1] AS oldest, min(first_seen_at) AS since
+	FROM names_aside GROUP BY server_uuid
+)
+SELECT s.server_uuid, (SELECT count(*) FROM left_behind l WHERE l.server_uuid = s.server_uuid AND s.after_ingest <> 'keep'),
+	coalesce(a.in_progress, 0), coalesce(a.alone, 0), coalesce(a.oldest, ''), a.since
+FROM sftp_servers s LEFT JOIN aside a USING (server_uuid)
+WHERE a.server_uuid IS NOT NULL OR s.server_uuid IN (SELECT server_uuid FROM left_behind)`
+
+// LeftByServer returns what is on servers and nobody takes away, by server uuid;
+// absent means nothing.
+func (s *Store) LeftByServer(ctx context.Context) (left map[string]ingest.ServerLeft, err error) {
+	err = s.retry(ctx, "count what is left on servers", func() error {
+		rows, err := s.pool.Query(ctx, leftByServer)
+		if err != nil {
+			return err
+		}
+		left = make(map[string]ingest.ServerLeft)
+		var server string
+		var one ingest.ServerLeft
+		var since *time.Time
+		_, err = pgx.ForEachRow(rows, []any{&server, &one.Sources, &one.InProgress, &one.Alone, &one.Oldest, &since}, func() error {
+			one.OldestSince = utc(since)
+			left[server] = one
+			return nil
+		})
+		return err
+	})
+	return left, err
+}
+
 const asideOfServer = `
 SELECT path, reason, size_bytes, mtime, first_seen_at FROM names_aside WHERE server_uuid = $1 ORDER BY first_seen_at, path_sha256 LIMIT $2`
 

@@ -92,3 +92,41 @@ func TestTakenWith(t *testing.T) {
 	own.Path = "/in/a.csv.md5"
 	assert.Equal(t, ingest.Spoken{Known: true, Taken: files[0].UUID}, of(own, "/in/a.csv"))
 }
+
+func TestSourcesLeft(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.observe(t, paths("/in", 3)...)
+	b.promote(t, 0)
+	files := b.files(t)
+	for _, f := range files[:2] {
+		b.walk(t, f.UUID, ingest.StatusDownloading, ingest.StatusUploaded, ingest.StatusCompleted)
+		require.NoError(t, b.Apply(t.Context(), ingest.SourceLeft(f, "not allowed")))
+	}
+	left := func(filter ingest.FileFilter) int {
+		filter.Left = true
+		page, err := b.FilesPage(t.Context(), filter)
+		require.NoError(t, err)
+		all, err := b.Files(t.Context(), filter)
+		require.NoError(t, err)
+		assert.Equal(t, uuids(all), uuids(page.Files))
+		return len(all)
+	}
+	assert.Zero(t, left(ingest.FileFilter{}), "its server keeps sources")
+	b.exec(t, "UPDATE sftp_servers SET after_ingest = 'delete'")
+	assert.Equal(t, 2, left(ingest.FileFilter{}))
+	assert.Equal(t, 2, left(ingest.FileFilter{Server: "acme", Statuses: []ingest.Status{ingest.StatusCompleted}, Order: ingest.OrderNewest}))
+	assert.Zero(t, left(ingest.FileFilter{Statuses: []ingest.Status{ingest.StatusReady}}))
+	counts, err := b.LeftByServer(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, map[string]ingest.ServerLeft{b.server.UUID: {Sources: 2}}, counts)
+	old, err := b.SourcesLeft(t.Context(), b.server.UUID, time.Hour, 10)
+	require.NoError(t, err)
+	assert.Empty(t, old)
+	old, err = b.SourcesLeft(t.Context(), b.server.UUID, 0, 10)
+	require.NoError(t, err)
+	require.Len(t, old, 2)
+	assert.Equal(t, "not allowed", old[0].SourceLeft)
+	require.NoError(t, b.Apply(t.Context(), ingest.SourceDone(old[0], "", nil)))
+	assert.Equal(t, 1, left(ingest.FileFilter{}))
+}

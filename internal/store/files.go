@@ -222,6 +222,9 @@ func (s *Store) conditions(ctx context.Context, filter ingest.FileFilter) (text 
 	if filter.Hash != "" {
 		add("f.file_hash = $%d", filter.Hash)
 	}
+	if filter.Left {
+		where = append(where, isLeft)
+	}
 	if !filter.From.IsZero() {
 		add("f.created_at >= $%d", filter.From)
 	}
@@ -230,6 +233,10 @@ func (s *Store) conditions(ctx context.Context, filter ingest.FileFilter) (text 
 	}
 	return strings.Join(where, " AND "), args, nil
 }
+
+// isLeft selects the files of FileFilter.Left.
+const isLeft = `f.source_left IS NOT NULL AND EXISTS (
+	SELECT FROM sftp_servers k WHERE k.server_uuid = f.server_uuid AND k.after_ingest <> 'keep')`
 
 func statusNames(statuses []ingest.Status) []string {
 	names := make([]string, len(statuses))

@@ -176,6 +176,10 @@ func (s *Store) listing(ctx context.Context, filter ingest.FileFilter) (*listing
 		l.branches[0].where += " AND f.id = ANY (" + l.arg(found.ids) + "::bigint[])"
 		l.indexed = len(l.args)
 		l.restrict(server, filter.Statuses, filter.Hash)
+	case filter.Left:
+		l.read(nil)
+		l.branches[0].where += " AND f.source_left IS NOT NULL" // as its index says
+		l.restrict(server, filter.Statuses, filter.Hash)
 	case filter.Hash != "":
 		l.read([]string{"f.file_hash"}, filter.Hash)
 		l.branches[0].where += " AND f.file_hash IS NOT NULL" // as the index says
@@ -224,6 +228,9 @@ func (l *listing) restrict(server string, statuses []ingest.Status, hash string)
 func (l *listing) check(filter ingest.FileFilter) {
 	if filter.Path != "" {
 		l.rest = append(l.rest, "f.remote_path ~ "+l.arg(globPattern(cleanText(filter.Path))))
+	}
+	if filter.Left {
+		l.rest = append(l.rest, isLeft)
 	}
 	if !filter.From.IsZero() {
 		l.rest = append(l.rest, "f.created_at >= "+l.arg(filter.From))

@@ -78,6 +78,9 @@ type Server struct {
 	Late  bool
 	// ScanAge is the time since the last scan; negative before the first.
 	ScanAge time.Duration
+	// Left counts taken files whose source is left, InProgress and Alone the names
+	// that are not taken.
+	Left, InProgress, Alone int64
 }
 
 // The states of a Server.
@@ -120,6 +123,9 @@ func (s State) emit(emit emitter) {
 func (s Server) emit(emit emitter, name string) {
 	emit.gauge(serverLate, oneIf(s.Late), name)
 	emit.gauge(serverSuspended, oneIf(s.State == ServerSuspended), name)
+	emit.gauge(serverLeft, float64(s.Left), name)
+	emit.gauge(serverAside, float64(s.InProgress), name, "in_progress")
+	emit.gauge(serverAside, float64(s.Alone), name, "companion")
 	if s.ScanAge >= 0 {
 		emit.gauge(serverScanAge, s.ScanAge.Seconds(), name)
 	}

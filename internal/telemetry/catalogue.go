@@ -47,6 +47,8 @@ var (
 	serverLate      = Metric{"stevedore_server_late", "gauge", []string{"server"}, "1 if the server should have been scanned and was not, for half a minute."}
 	serverSuspended = Metric{"stevedore_server_suspended", "gauge", []string{"server"}, "1 if the server is left alone until somebody has mended it."}
 	serverScanAge   = Metric{"stevedore_server_last_scan_age_seconds", "gauge", []string{"server"}, "Time since the last scan of the server began; absent before the first."}
+	serverLeft      = Metric{"stevedore_server_sources_left", "gauge", []string{"server"}, "Taken files that should have been deleted or moved on the server and are still there."}
+	serverAside     = Metric{"stevedore_server_names_aside", "gauge", []string{"server", "reason"}, "Names that the last listing did not take: in_progress, or companion (a done-marker or checksum file without its file)."}
 	partUp          = Metric{"stevedore_part_up", "gauge", []string{"part"}, "1 if the part does its work: postgres, temporal, worker (any of them polls), object_store, broker."}
 	requests        = Metric{"stevedore_http_request_duration_seconds", "histogram", []string{"method", "route", "status"}, "Time to answer requests, by the route's pattern; streams are not in it."}
 	streams         = Metric{"stevedore_http_streams", "gauge", nil, "Streams of changes that are open."}
@@ -68,7 +70,7 @@ var (
 
 	commonMetrics = []Metric{buildInfo, poolConns, poolMax, poolAcquire, poolWaited, poolWait}
 	apiMetrics    = []Metric{
-		ledgerUp, files, oldestFile, servers, serverLate, serverSuspended, serverScanAge, partUp, requests, streams,
+		ledgerUp, files, oldestFile, servers, serverLate, serverSuspended, serverScanAge, serverLeft, serverAside, partUp, requests, streams,
 	}
 	workerMetrics = []Metric{
 		completed, transferred, downloaded, uploaded, attempts, failures, durations, stagingSize, stagingFree, stagingInUse, stagingHeld,
