@@ -21,7 +21,7 @@ type filter struct {
 
 func newFilter(cfg Config, server ingest.Server) (filter, error) {
 	for _, glob := range slices.Concat(server.Include, server.Exclude) {
-		if !doublestar.ValidatePattern(glob) {
+		if !validGlob(glob) {
 			return filter{}, ingest.Errorf(ingest.KindInvalid, "server %s: glob %q is not valid; example: '**/*.csv'", server.Name, glob)
 		}
 	}
@@ -109,6 +109,8 @@ func (f filter) temporary(full string) bool {
 		return strings.HasSuffix(name, strings.ToLower(suffix))
 	})
 }
+
+func validGlob(glob string) bool { return doublestar.ValidatePattern(glob) }
 
 func matchAny(globs []string, rel string) bool {
 	return slices.ContainsFunc(globs, func(glob string) bool { return doublestar.MatchUnvalidated(glob, rel) })
