@@ -23,7 +23,7 @@ type filter struct {
 
 func newFilter(server ingest.Server) (filter, error) {
 	for _, glob := range slices.Concat(server.Include, server.Exclude, server.InProgress()) {
-		if !doublestar.ValidatePattern(glob) {
+		if !validGlob(glob) {
 			return filter{}, ingest.Errorf(ingest.KindInvalid, "server %s: glob %q is not valid; example: '**/*.csv'", server.Name, glob)
 		}
 	}
@@ -124,6 +124,8 @@ func (f filter) delivers(full string, speaks bool) bool {
 		return ending != "" && !strings.ContainsAny(ending, "*?[{") && strings.EqualFold(ending, path.Ext(full))
 	}) && f.takes(full)
 }
+
+func validGlob(glob string) bool { return doublestar.ValidatePattern(glob) }
 
 func matchAny(globs []string, rel string) bool {
 	return slices.ContainsFunc(globs, func(glob string) bool { return doublestar.MatchUnvalidated(glob, rel) })
