@@ -183,7 +183,7 @@ func (s *spoiler) Write(p []byte) (int, error) {
 			return 0, err
 		}
 		if s.ended {
-			_ = s.Channel.Close()
+			_ = s.Close()
 			return 0, errors.New("the server hangs up")
 		}
 	}
