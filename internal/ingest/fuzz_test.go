@@ -35,6 +35,9 @@ func FuzzDisplayPath(f *testing.F) {
 		if again := DisplayPath(shown); again != shown {
 			t.Errorf("%q is shown as %q, and that as %q", raw, shown, again)
 		}
+		if said := Wrap(KindTransient, errors.New(raw), "it failed").Error(); said != "it failed: "+shown {
+			t.Errorf("an error says %q", said)
+		}
 		if s := Summary(raw); len(s) > summaryBytes || !utf8.ValidString(s) {
 			t.Errorf("%q has the summary %q", raw, s)
 		}
