@@ -4,11 +4,12 @@ BIN      := $(CURDIR)/bin
 TOOLS    := $(BIN)/tools
 # Where the version of a pinned tool changes, only this line changes.
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GREMLINS := github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status clean build test test-short lint generate bench chaos load scale
+.PHONY: help demo up down status clean build test test-short lint generate bench chaos fuzz mutate load scale
 
 help: ## this list
 	@echo "stevedore: from partners' SFTP servers into object storage, durably"
@@ -80,6 +81,10 @@ $(TOOLS)/golangci-lint: Makefile
 	@echo "building golangci-lint (about 3 minutes on 2 cores, once)"
 	@GOBIN=$(TOOLS) $(GO) install $(GOLANGCI) && touch $@
 
+$(TOOLS)/gremlins: Makefile
+	@echo "building gremlins"
+	@GOBIN=$(TOOLS) $(GO) install $(GREMLINS) && touch $@
+
 $(TOOLS)/workflowcheck: Makefile
 	@GOBIN=$(TOOLS) $(GO) install $(WORKFLOWCHECK) && touch $@
 
@@ -99,8 +104,31 @@ bench: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio ## benchmarks, and every pag
 	@$(EXPECT) '^BenchmarkObserve\S*\s+\d' -- $(BIN)/devstack run -- $(GO) test -run '^$$' -bench Observe -benchtime 20x -timeout 30m ./internal/store
 	@$(EXPECT) '^BenchmarkFetch\S*\s+\d' '^BenchmarkCeiling\S*\s+\d' -- $(GO) test -run '^$$' -bench . -benchmem ./internal/transfer
 
-chaos: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio ## every fault, the long ones too; SEED=n repeats a run, MODE=staged or direct takes that transfer mode where a test names none
-	@STEVEDORE_TEST_CHAOS=1 STEVEDORE_TEST_TRANSFER=$(MODE) STEVEDORE_TEST_SEED=$(SEED) $(EXPECT) '^--- PASS: TestFault63_Chaos' '^--- PASS: TestFault17_SixGiB' -- $(BIN)/devstack run -- $(GO) test -count=1 -timeout 60m -parallel 8 -v ./internal/faults
+# Every package with tests that are too long for `make test`, so that none is left out.
+CHAOS_PACKAGES = $(sort $(dir $(shell grep -rlE 'STEVEDORE_TEST_CHAOS' --include='*_test.go' --exclude-dir=temporal-dev .)))
+chaos: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio ## every fault, the long ones too: all tests of the packages that have some (about 40 minutes); SEED=n repeats a run, MODE=staged or direct takes that transfer mode where a test names none
+	@case '$(SEED)' in *[!0-9]*) echo 'SEED=$(SEED): use a whole number'; exit 2;; esac
+	@case '$(MODE)' in ''|memory|staged|direct) ;; *) echo 'MODE=$(MODE): use memory, staged or direct'; exit 2;; esac
+	@test -n '$(CHAOS_PACKAGES)' || { echo 'no package has a test for this'; exit 1; }
+	@STEVEDORE_TEST_CHAOS=1 STEVEDORE_TEST_TRANSFER=$(MODE) STEVEDORE_TEST_SEED=$(SEED) $(EXPECT) '^--- PASS: TestFault63_Chaos' '^--- PASS: TestFault17_SixGiB' -- $(BIN)/devstack run -- $(GO) test -count=1 -timeout 90m -parallel 8 -v $(CHAOS_PACKAGES)
+
+# What strangers send: names, listings, packets, keys, checksum files, globs,
+# cursors. FUZZ=regexp takes these targets only. An input that was found is kept
+# below testdata/fuzz and tried by every `make test` from then on.
+FUZZ_TIME ?= 1h
+FUZZ ?=
+fuzz: $(BIN)/devstack ## every fuzz target and the garbage SFTP peer, for FUZZ_TIME=1h in all; fails if nothing was fuzzed
+	@$(BIN)/devstack fuzz $(FUZZ_TIME) '$(FUZZ)'
+
+# Changes of order and omission by temporal-dev/mutations.txt, then those of
+# operators and conditions that a tool makes, in the packages whose tests need no
+# services. MUTATE=regexp takes mutations with such names only, and no tool.
+MUTATE ?=
+MUTATE_PACKAGES ?= ./internal/ingest ./internal/transfer ./internal/oracle
+mutate: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio $(BIN)/versitygw $(TOOLS)/gremlins ## break the code on purpose and name what no test notices (about an hour; MUTATE=fence takes those only)
+	@$(BIN)/devstack run -- $(BIN)/devstack mutate temporal-dev/mutations.txt '$(MUTATE)'
+	@test -n '$(MUTATE)' || for package in $(MUTATE_PACKAGES); do \
+		$(EXPECT) '^Killed: [1-9]' -- $(TOOLS)/gremlins unleash --workers 1 --timeout-coefficient 20 --output-statuses lts $$package || exit 1; done
 
 # What is shown at size; SCALE="Rescan Huge" takes these only, and a test that did
 # not run fails the target.

@@ -93,7 +93,7 @@ func message(err error) string {
 	if errors.As(err, &e) {
 		return e.Message
 	}
-	return err.Error()
+	return ingest.DisplayPath(err.Error())
 }
 
 // held reports that the attempt was ended because an operator paused or reset

@@ -92,6 +92,10 @@ type Debris interface {
 	SeeHost(ctx context.Context, hostID string) error
 	HostSeen(ctx context.Context, hostID string, within time.Duration) (bool, error)
 	Hosts(ctx context.Context, within time.Duration) ([]string, error)
+	// Adopt gives the ledger back a file that it has forgotten. KindMissing or
+	// KindConflict: its server is not known or was removed, or another row has the
+	// version.
+	Adopt(ctx context.Context, file ingest.Forgotten) error
 	// RecordReconciliation writes what a run did; the same key is written once.
 	RecordReconciliation(ctx context.Context, r ingest.Reconciliation) error
 }

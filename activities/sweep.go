@@ -62,6 +62,13 @@ func (a *Activities) SweepStaging(ctx context.Context, in SweepInput) (result Sw
 			return result, err
 		}
 		if unknown {
+			if unknown, err = a.forgotten(ctx, h.FileUUID); err != nil {
+				return result, err
+			}
+			if !unknown {
+				result.note("staging of %s holds file %s, which the ledger had forgotten and a workflow still carries: it is in the ledger again", a.Staging.HostID(), h.FileUUID)
+				continue
+			}
 			result.note("staging of %s holds file %s, which the ledger does not know: kept; remove it when no older backup of the ledger was restored", a.Staging.HostID(), h.FileUUID)
 		}
 		if !gone {

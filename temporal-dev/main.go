@@ -11,11 +11,16 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"syscall"
+	"time"
 
 	"stevedore/temporal-dev/internal/demo"
 	"stevedore/temporal-dev/internal/expect"
+	"stevedore/temporal-dev/internal/fuzz"
+	"stevedore/temporal-dev/internal/mutate"
 	"stevedore/temporal-dev/internal/stack"
 )
 
@@ -28,6 +33,9 @@ const usage = `usage: devstack COMMAND
   run -- CMD ARGS   run a command inside a private stack and take it down
   expect RE... -- CMD ARGS
                     run a command and fail unless lines of its output match
+  fuzz TIME [RE]    fuzz everything that reads what strangers send, TIME in all
+  mutate TABLE [RE] break the code as the table says (those whose name matches)
+                    and name what no test notices
   demo              the main job end to end, see README
 `
 
@@ -56,6 +64,12 @@ func dispatch(ctx context.Context, args []string) (int, error) {
 	repo, err := repository()
 	if err != nil {
 		return 1, err
+	}
+	if args[0] == "mutate" {
+		return 0, mutateCode(ctx, repo, args[1:])
+	}
+	if args[0] == "fuzz" {
+		return 0, fuzzAll(ctx, repo, args[1:])
 	}
 	if args[0] == "run" {
 		if len(args) < 3 || args[1] != "--" {
@@ -90,6 +104,41 @@ func expectOutput(ctx context.Context, args []string) (int, error) {
 		return 2, errors.New("usage: devstack expect RE... -- CMD ARGS")
 	}
 	return expect.Run(ctx, os.Stdout, args[:split], args[split+1:])
+}
+
+func fuzzAll(ctx context.Context, repo string, args []string) error {
+	if len(args) < 1 || len(args) > 2 {
+		return errors.New("usage: devstack fuzz TIME [RE]")
+	}
+	lasts, err := time.ParseDuration(args[0])
+	if err != nil || lasts <= 0 {
+		return fmt.Errorf("time %q: use one like 1h or 90s", args[0])
+	}
+	only, err := regexp.Compile(strings.Join(args[1:], ""))
+	if err != nil {
+		return err
+	}
+	return fuzz.Runner{Repo: repo, Out: os.Stdout, Time: lasts}.Run(ctx, only)
+}
+
+func mutateCode(ctx context.Context, repo string, args []string) error {
+	if len(args) < 1 || len(args) > 2 {
+		return errors.New("usage: devstack mutate TABLE [RE]")
+	}
+	only, err := regexp.Compile(strings.Join(args[1:], ""))
+	if err != nil {
+		return err
+	}
+	file, err := os.Open(args[0])
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	table, err := mutate.Parse(file)
+	if err != nil {
+		return fmt.Errorf("%s: %w", args[0], err)
+	}
+	return mutate.Runner{Repo: repo, Out: os.Stdout}.Run(ctx, table, only)
 }
 
 func up(ctx context.Context, s *stack.Stack) error {

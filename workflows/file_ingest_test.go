@@ -238,9 +238,10 @@ func TestFileIngestAsksAnOperatorInTheEnd(t *testing.T) {
 		kind      ingest.Kind
 		downloads int
 	}{
-		"a second mismatch":          {ingest.StepVerify, activities.NameVerifyHash, ingest.KindHashMismatch, 2},
-		"staging lost six times":     {ingest.StepUpload, activities.NameUpload, ingest.KindStagingLost, 6},
-		"a checksum file is changed": {ingest.StepVerify, activities.NameVerifyHash, ingest.KindChanged, 1}, // which is not said of the file
+		"a second mismatch":           {ingest.StepVerify, activities.NameVerifyHash, ingest.KindHashMismatch, 2},
+		"staging lost six times":      {ingest.StepUpload, activities.NameUpload, ingest.KindStagingLost, 6},
+		"a checksum file is changed":  {ingest.StepVerify, activities.NameVerifyHash, ingest.KindChanged, 1}, // which is not said of the file
+		"what was taken is not found": {ingest.StepUpload, activities.NameUpload, ingest.KindNotFound, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -253,6 +254,29 @@ func TestFileIngestAsksAnOperatorInTheEnd(t *testing.T) {
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 			assert.Equal(t, ingest.StatusSkipped, result(t, env))
 			assert.Equal(t, tc.downloads, count(*steps, "Download@"+hostQueue))
+		})
+	}
+}
+
+// TestWhatIsStoredOrAnnouncedIsTriedWithoutEnd: the bytes are there, and no
+// operator could do more.
+func TestWhatIsStoredOrAnnouncedIsTriedWithoutEnd(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{activities.NameVerifyHash, activities.NameUpload, activities.NameNotify} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := newEnv(t)
+			steps := stepsOf(env)
+			const tries = 9 // the environment gives up a little later
+			if name == activities.NameNotify {
+				failsWith(env, name, activities.NotifyResult{}, failure(ingest.KindTransient), tries)
+			} else {
+				fails(env, name, failure(ingest.KindTransient), tries)
+			}
+			allGoesWell(env)
+			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
+			assert.Equal(t, ingest.StatusCompleted, result(t, env))
+			assert.Equal(t, 1, count(*steps, "Download@"+hostQueue))
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/mock"
@@ -81,4 +82,23 @@ func TestReconcileStartsWhatLostItsWorkflow(t *testing.T) {
 	var found ingest.Reconciliation
 	require.NoError(t, env.GetWorkflowResult(&found))
 	assert.EqualValues(t, 2, found.Restarted)
+}
+
+// TestReconcileCountsWhatHasStarted: it waits for each start, because one that has
+// not happened is lost when the run ends.
+func TestReconcileCountsWhatHasStarted(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	file := activities.Stranded{
+		ReadyFile: activities.ReadyFile{UUID: fileUUID, Summary: "/a", Size: size, Mode: ingest.ModeStaged}, ServerUUID: serverUUID, ServerName: "acme",
+	}
+	expect(env, activities.NameFindStranded, activities.FindStrandedResult{Restart: []activities.Stranded{file, file}}).Once()
+	// It runs while the second is started, which is therefore refused.
+	env.OnWorkflow(workflows.NameFileIngest, mock.Anything, mock.Anything).Return(workflows.FileIngestResult{}, nil).After(time.Hour)
+	nothingElseToReconcile(env)
+	env.ExecuteWorkflow(workflows.NameReconcile, workflows.ReconcileInput{})
+	require.NoError(t, env.GetWorkflowError())
+	var found ingest.Reconciliation
+	require.NoError(t, env.GetWorkflowResult(&found))
+	assert.EqualValues(t, 1, found.Restarted)
 }

@@ -41,7 +41,7 @@ type storm struct {
 func TestFault63_Chaos(t *testing.T) {
 	t.Parallel()
 	lasts, with := 30*time.Second, seeds(t)[:1]
-	if os.Getenv("STEVEDORE_TEST_CHAOS") != "" {
+	if chaotic {
 		lasts, with = 5*time.Minute, seeds(t)
 	}
 	for _, seed := range with {

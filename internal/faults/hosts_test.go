@@ -155,7 +155,7 @@ func temporalLine(t *testing.T) (line *rig.Line, variable string) {
 func TestFault59_TemporalIsAway(t *testing.T) {
 	t.Parallel()
 	away := 6 * time.Second
-	if os.Getenv("STEVEDORE_TEST_CHAOS") != "" {
+	if chaotic {
 		away = 5 * time.Minute
 	}
 	h := rig.NewHarbour(t)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -17,29 +16,20 @@ import (
 	"stevedore/workflows"
 )
 
-// kills are the transfer modes whose steps are killed at, each with the points
-// that are tried in every run; the others are tried by `make chaos`. The quick
-// ones are those at which something stands outside that the ledger does not have.
+// kills are the transfer modes whose steps are killed at. Those that are long
+// have the points of another one, and are tried by `make chaos` only.
 var kills = []struct {
 	mode   ingest.Mode
 	size   int
 	change func(*ingest.Server)
-	points []string
-	quick  []string
+	long   bool
 }{
-	{ingest.ModeMemory, 100_000, nil, rig.CrashPointsOf(ingest.ModeMemory), []string{
-		"after reserve slots", "after start ingest", "after ledger downloading", "after put", "after ledger uploaded", "after announce",
-		"after ledger completed", "after remove",
-	}},
-	{ingest.ModeStaged, 100_000, rig.Staged, rig.CrashPointsOf(ingest.ModeStaged), []string{
-		"after fetch", "before ledger downloaded", "after put", "after announce", "after ledger completed", "after rename",
-	}},
+	{ingest.ModeMemory, 100_000, nil, false},
+	{ingest.ModeStaged, 100_000, rig.Staged, false},
 	// Verified by a step of its own on its host where the checksum needs it, and
 	// uploaded in parts.
-	{ingest.ModeStaged, 18 << 20, rig.Staged, rig.CrashPointsOf(ingest.ModeStaged), nil},
-	{ingest.ModeDirect, 18 << 20, rig.Direct, rig.CrashPointsOf(ingest.ModeDirect), []string{
-		"after begin upload", "after save transfer", "before complete upload", "after complete upload", "after announce",
-	}},
+	{ingest.ModeStaged, 18 << 20, rig.Staged, true},
+	{ingest.ModeDirect, 18 << 20, rig.Direct, false},
 }
 
 // TestFault57_KillAtEveryStepBoundary kills the worker process at every point
@@ -47,9 +37,9 @@ var kills = []struct {
 func TestFault57_KillAtEveryStepBoundary(t *testing.T) {
 	t.Parallel()
 	for _, kill := range kills {
-		for _, point := range kill.points {
+		for _, point := range rig.CrashPointsOf(kill.mode) {
 			t.Run(fmt.Sprintf("%s/%s/%d bytes", kill.mode, strings.ReplaceAll(point, " ", "_"), kill.size), func(t *testing.T) {
-				if !slices.Contains(kill.quick, point) {
+				if kill.long {
 					long(t)
 				}
 				t.Parallel()

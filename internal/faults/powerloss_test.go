@@ -18,7 +18,6 @@ import (
 // TestFault35_PowerLoss kills the worker and takes away from its staging
 // volume, an ext4 file system, everything that was not synced.
 func TestFault35_PowerLoss(t *testing.T) {
-	long(t)
 	t.Parallel()
 	h := rig.NewHarbour(t)
 	disk := newDisk(t)
@@ -81,7 +80,8 @@ type disk struct {
 	image string
 }
 
-// newDisk makes and mounts one. It writes back by itself only after minutes.
+// newDisk makes and mounts one. It writes back by itself only after minutes, and
+// does not sync a file because it is renamed: other file systems do neither.
 func newDisk(t *testing.T) *disk {
 	t.Helper()
 	d := &disk{t: t, dir: t.TempDir(), image: filepath.Join(t.TempDir(), "disk")}
@@ -97,7 +97,7 @@ func newDisk(t *testing.T) *disk {
 }
 
 func (d *disk) mount() ([]byte, error) {
-	return exec.Command("mount", "-o", "loop,commit=600", d.image, d.dir).CombinedOutput()
+	return exec.Command("mount", "-o", "loop,commit=600,noauto_da_alloc", d.image, d.dir).CombinedOutput()
 }
 
 // cutPower puts what the device holds, and so nothing that waits in memory to

@@ -19,7 +19,6 @@ const hasty = "STEVEDORE_WORKER_HOST_TIMEOUT=5s"
 // TestFault58_AZombieChangesNothing: a worker is stopped past its heartbeat,
 // another one takes over and finishes, the first wakes up.
 func TestFault58_AZombieChangesNothing(t *testing.T) {
-	long(t)
 	t.Parallel()
 	t.Run("in a download", func(t *testing.T) {
 		t.Parallel()
@@ -68,7 +67,6 @@ func TestFault58_AZombieChangesNothing(t *testing.T) {
 // the object, and another one on another host comes to the same request for the
 // same key. The store gets both at once, and the first worker wakes up.
 func TestFault40_TwoWorkerProcesses(t *testing.T) {
-	long(t)
 	t.Parallel()
 	for name, size := range sizes {
 		t.Run(name, func(t *testing.T) {

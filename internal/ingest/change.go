@@ -90,6 +90,19 @@ func Downloaded(file File, fetched Fetched, host string) Change {
 	return c
 }
 
+// Adopted are the events of a file that the ledger has forgotten and that is staged
+// whole: those that its row had before.
+func Adopted(file Forgotten, server string) []Event {
+	fetched := Fetched{Path: file.Staged.Path, Size: file.Staged.Size, SHA256: file.Staged.SHA256}
+	return []Event{
+		{Type: EventDiscovered, Details: map[string]any{"path": DisplayPath(string(file.Path)), "source": "staging"}},
+		{Type: EventSettled, Details: map[string]any{"settle_sec": 0}},
+		{Type: EventDownloadStarted, Details: map[string]any{"server": server}},
+		{Type: EventDownloaded, Key: file.Staged.SHA256, Details: fetched.details()},
+		{Type: EventVerified, Key: file.Staged.SHA256, Details: map[string]any{"algo": hashAlgo, "hash": file.Staged.SHA256, "source": "staging"}},
+	}
+}
+
 // Verified records that size and hash agree. Source is where the expected hash
 // came from: "transfer", or the name of the partner's checksum file.
 func Verified(file File, source string) Change {

@@ -99,7 +99,8 @@ func (e *Error) Error() string {
 	if e.Err == nil {
 		return e.Message
 	}
-	return fmt.Sprintf("%s: %v", e.Message, e.Err)
+	// Causes quote what a server has sent, some as it came.
+	return e.Message + ": " + DisplayPath(e.Err.Error())
 }
 
 // Unwrap returns the cause.

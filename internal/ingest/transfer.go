@@ -1,6 +1,9 @@
 package ingest
 
-import "io"
+import (
+	"io"
+	"time"
+)
 
 // Fetch asks for the bytes of one file version to be copied into staging,
 // going on from the last checkpoint if there is one.
@@ -10,6 +13,8 @@ type Fetch struct {
 	// version is thrown away.
 	Size    int64
 	ModTime int64
+	// Origin is kept with the bytes.
+	Origin Origin
 	// Source gives the remote bytes by offset.
 	Source io.ReaderAt
 	// Resumed, may be nil, is called before anything is read when Fetch goes on
@@ -19,6 +24,25 @@ type Fetch struct {
 	Progress func(done int64)
 	// Stop, may be nil: when closed, Fetch writes a checkpoint and returns ErrStopped.
 	Stop <-chan struct{}
+}
+
+// Origin says whose bytes are staged. A ledger that was restored from an older backup
+// does not know any more.
+type Origin struct {
+	ServerUUID string `json:"server_uuid"`
+	// Path and Sidecar are raw remote paths.
+	Path    []byte `json:"path"`
+	Sidecar []byte `json:"sidecar,omitempty"`
+}
+
+// Forgotten is a file that is staged whole, and that the ledger does not know.
+type Forgotten struct {
+	FileUUID string
+	Origin
+	ModTime time.Time
+	Staged  Staged
+	// Host is the id of the staging volume.
+	Host string
 }
 
 // Staged is a file whose bytes are all in staging and synced to disk.
@@ -31,6 +55,9 @@ type Staged struct {
 	// ResumedFrom is the offset of the checkpoint this call went on from; 0
 	// means from the start. Equal to Size when the bytes were all there already.
 	ResumedFrom int64
+	// Origin and ModTime (Unix seconds) are those of the Fetch that brought the bytes.
+	Origin  Origin
+	ModTime int64
 }
 
 // Put asks for a staged file to be written to the object store, once.

@@ -50,6 +50,7 @@ func TestJudgeFindsEachFault(t *testing.T) {
 		"object too many": func(_ *[]oracle.Source, e *oracle.Evidence) {
 			e.Objects = append(e.Objects, oracle.StoredObject{Key: "z"})
 		},
+		"object doubled":     func(_ *[]oracle.Source, e *oracle.Evidence) { e.Objects = append(e.Objects, e.Objects[0]) },
 		"not announced":      func(_ *[]oracle.Source, e *oracle.Evidence) { e.Messages = nil },
 		"two message ids":    func(_ *[]oracle.Source, e *oracle.Evidence) { e.Messages[1].ID = "n" },
 		"wrong announcement": func(_ *[]oracle.Source, e *oracle.Evidence) { e.Messages[0].SHA256 = "x" },

@@ -24,8 +24,9 @@ func newPins(server ingest.Server) (pins, error) {
 	for i, line := range server.HostKeys {
 		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
 		if err != nil {
-			return pins{}, ingest.Wrap(ingest.KindHostKey, err,
-				"server %s: pinned host key %d is not a line like 'ssh-ed25519 AAAA...'; pin the key anew", server.Name, i+1)
+			// The parser quotes bytes of the line as they are.
+			return pins{}, ingest.Errorf(ingest.KindHostKey, "server %s: pinned host key %d is not a line like 'ssh-ed25519 AAAA...' (%s); pin the key anew",
+				server.Name, i+1, ingest.Summary(err.Error()))
 		}
 		p.keys = append(p.keys, key)
 	}

@@ -27,6 +27,8 @@ type version struct {
 // checkpoint is how far a copy has come. The zero value is the beginning.
 type checkpoint struct {
 	Version version `json:"version"`
+	// Origin says whose bytes they are.
+	Origin ingest.Origin `json:"origin,omitzero"`
 	// Offset bytes are on disk and in the hash.
 	Offset int64 `json:"offset"`
 	// Algo names the hash; State is its marshaled state after Offset bytes.

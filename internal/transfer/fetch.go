@@ -179,6 +179,7 @@ func (c *copying) save() error {
 	if err != nil {
 		return err
 	}
+	cp.Origin = c.req.Origin
 	return c.saver.begin(cp)
 }
 
@@ -200,6 +201,7 @@ func (c *copying) finish() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	cp.Origin = c.req.Origin
 	if err := c.saver.begin(cp); err != nil {
 		return "", err
 	}

@@ -33,7 +33,9 @@ func (s *Staging) Staged(ctx context.Context, fileUUID string) (ingest.Staged, e
 	case !c.complete():
 		return ingest.Staged{}, lost(fileUUID, fmt.Errorf("only %d of %d bytes are there", c.Offset, c.Version.Size))
 	}
-	return ingest.Staged{Path: f.data(), Size: c.Version.Size, SHA256: c.Digest, ResumedFrom: c.Version.Size}, nil
+	return ingest.Staged{
+		Path: f.data(), Size: c.Version.Size, SHA256: c.Digest, ResumedFrom: c.Version.Size, Origin: c.Origin, ModTime: c.Version.ModTime,
+	}, nil
 }
 
 // lost is the error for staged bytes that are not there.

@@ -1,0 +1,99 @@
+package activities_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+)
+
+// reluctantLedger does not commit what brings the file to a status.
+type reluctantLedger struct {
+	activities.Ledger
+	status ingest.Status
+}
+
+func (l reluctantLedger) Apply(ctx context.Context, change ingest.Change) error {
+	if change.To == l.status {
+		return ingest.Errorf(ingest.KindTransient, "the ledger is away")
+	}
+	return l.Ledger.Apply(ctx, change)
+}
+
+// TestStagedBytesStayUntilTheirObjectIsOnRecord: until then they are the only copy
+// that the ledger knows of.
+func TestStagedBytesStayUntilTheirObjectIsOnRecord(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	f := b.ready("a.bin", rig.Random(5000))
+	require.Empty(t, b.download(f))
+	require.Empty(t, b.verify(f))
+	ledger := b.acts.Ledger
+	b.acts.Ledger = reluctantLedger{ledger, ingest.StatusUploaded}
+	assert.Equal(t, string(ingest.KindTransient), b.upload(f))
+	assert.Len(t, b.S3.Objects(t), 1)
+	assert.FileExists(t, b.staged(f))
+	b.acts.Ledger = ledger
+	require.Empty(t, b.upload(f))
+	assert.NoFileExists(t, b.staged(f))
+}
+
+// TestOnlyAStoredFileIsAnnounced: and one that is completed is not announced again
+// by a step that comes late.
+func TestOnlyAStoredFileIsAnnounced(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	f := b.ready("a.bin", rig.Random(5000))
+	for _, step := range []func(ingest.File) string{b.download, b.verify} {
+		assert.Equal(t, string(ingest.KindConflict), b.notify(f), "%s", b.status(f))
+		require.Empty(t, step(f))
+	}
+	assert.Equal(t, string(ingest.KindConflict), b.notify(f), "%s", b.status(f))
+	assert.Empty(t, b.AMQP.Messages(t))
+	require.Empty(t, b.upload(f))
+	// The message is sent, and the commit does not come: the next attempt sends the same.
+	ledger := b.acts.Ledger
+	b.acts.Ledger = reluctantLedger{ledger, ingest.StatusCompleted}
+	assert.Equal(t, string(ingest.KindTransient), b.notify(f))
+	b.acts.Ledger = ledger
+	require.Equal(t, ingest.StatusUploaded, b.status(f))
+	for range 3 {
+		require.Empty(t, b.notify(f))
+	}
+	messages := b.AMQP.Messages(t)
+	require.Len(t, messages, 2)
+	assert.Equal(t, messages[0].ID, messages[1].ID)
+}
+
+// TestAServersFaultIsOnRecord: a listing that is refused, or can only fail,
+// suspends its server, and one that is transient does not.
+func TestAServersFaultIsOnRecord(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		spoil func(b *bench)
+		kind  ingest.Kind
+		state ingest.ServerState
+	}{
+		"another host key": {func(b *bench) {
+			b.sshd.RotateHostKey()
+			b.sshd.KillSessions()
+		}, ingest.KindHostKey, ingest.ServerSuspended},
+		"nobody listens": {func(b *bench) { b.sshd.Stop() }, ingest.KindTransient, ingest.ServerOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			c.spoil(b)
+			assert.Equal(t, string(c.kind), b.run(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "schedule"}))
+			server, err := b.Store.Server(b.Ctx, b.server.UUID)
+			require.NoError(t, err)
+			assert.Equal(t, c.state, server.State)
+			assert.NotEmpty(t, server.LastError)
+		})
+	}
+}

@@ -1,0 +1,217 @@
+package sftp_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/sftp"
+	"stevedore/internal/testenv"
+)
+
+const (
+	// garbagePatience bounds one operation on a server that talks nonsense: the
+	// deadlines below, each some times over, on a slow machine.
+	garbagePatience = time.Minute
+	// garbageHeap is what a dozen such servers may make us allocate at once.
+	garbageHeap = 256 << 20
+)
+
+// TestGarbage talks to servers whose answers are changed at random: whatever
+// comes, an operation ends, with an error that says what kind it is of, and
+// leaves nothing behind. make fuzz takes new seeds for STEVEDORE_TEST_GARBAGE (a
+// duration); STEVEDORE_TEST_SEED repeats one.
+func TestGarbage(t *testing.T) { //nolint:paralleltest // it counts goroutines and memory
+	before := goleak.IgnoreCurrent()
+	next, limit := garbageSeeds(t)
+	began, done := time.Now(), atomic.Int64{}
+	highest := watchHeap(t)
+	var group sync.WaitGroup
+	for range 12 {
+		group.Go(func() {
+			for seed, more := next(); more && !t.Failed(); seed, more = next() {
+				meetGarbage(t, seed)
+				done.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	t.Logf("garbage: %d servers in %s of %s, heap up to %d MiB", done.Load(), time.Since(began).Round(time.Second), limit, highest()>>20)
+	require.Positive(t, done.Load())
+	goleak.VerifyNone(t, before)
+}
+
+// garbageSeeds returns what gives the seeds: a few that are always the same, the
+// one asked for, or new ones until the time is over.
+func garbageSeeds(t *testing.T) (next func() (seed uint64, more bool), limit time.Duration) {
+	t.Helper()
+	var n atomic.Uint64
+	if text := os.Getenv("STEVEDORE_TEST_SEED"); text != "" {
+		seed, err := strconv.ParseUint(text, 10, 64)
+		require.NoError(t, err, "STEVEDORE_TEST_SEED")
+		return func() (uint64, bool) { return seed, n.Add(1) == 1 }, 0
+	}
+	if text := os.Getenv("STEVEDORE_TEST_GARBAGE"); text != "" {
+		limit, err := time.ParseDuration(text)
+		require.NoError(t, err, "STEVEDORE_TEST_GARBAGE")
+		over := time.Now().Add(limit)
+		return func() (uint64, bool) { return rand.Uint64(), time.Now().Before(over) }, limit
+	}
+	return func() (uint64, bool) { seed := n.Add(1); return seed, seed <= 60 }, 0
+}
+
+// watchHeap returns a function that ends the watch and returns the highest size
+// that was seen.
+func watchHeap(t *testing.T) (highest func() uint64) {
+	t.Helper()
+	stop, ended := make(chan struct{}), make(chan struct{})
+	var top uint64
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			var memory runtime.MemStats
+			runtime.ReadMemStats(&memory)
+			if top = max(top, memory.HeapAlloc); top > garbageHeap {
+				t.Errorf("%d MiB are allocated", top>>20)
+			}
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() uint64 {
+		close(stop)
+		<-ended
+		return top
+	}
+}
+
+// meetGarbage does everything that a worker does with a server.
+func meetGarbage(t *testing.T, seed uint64) {
+	peer := testenv.StartGarbage(t, seed)
+	peer.Spoilt = 2 + int(seed%40)
+	pool := sftp.NewPool(sftp.Config{
+		AllowNetworks: loopback(), HandshakeTimeout: 2 * time.Second, NoProgress: time.Second, KeepaliveInterval: time.Second, KeepaliveMisses: 1,
+		MaxEntriesPerFolder: 1000, MaxEntries: 5000,
+	}, secrets{Password: []byte("p")})
+	server := peer.Server(fmt.Sprint("garbage ", seed), uuid.NewString())
+	g := garbled{t: t, seed: seed, root: server.RootPath}
+	for range 3 { // what one has spoilt must not be what the next one gets
+		g.visit(pool, server)
+	}
+	g.check("close the pool", pool.Close())
+	peer.Close()
+}
+
+// garbled checks what comes out of talking to a garbage server.
+type garbled struct {
+	t    *testing.T
+	seed uint64
+	root string
+}
+
+// visit opens a session and uses it for everything.
+func (g garbled) visit(pool *sftp.Pool, server ingest.Server) {
+	var session *sftp.Session
+	g.within("open", func(ctx context.Context) (err error) {
+		session, err = pool.Open(ctx, server)
+		return err
+	})
+	if session == nil {
+		return
+	}
+	defer func() { _ = session.Close() }()
+	g.within("list", func(ctx context.Context) error {
+		_, err := session.List(ctx, g.seen)
+		return err
+	})
+	g.within("stat", func(ctx context.Context) error {
+		seen, err := session.Stat(ctx, "/in/00.csv")
+		if err == nil && seen.Size < 0 {
+			g.t.Errorf("seed %d: size %d", g.seed, seen.Size)
+		}
+		return err
+	})
+	g.within("read", func(ctx context.Context) error { return g.read(ctx, session) })
+	g.within("rename", func(ctx context.Context) error { return session.Rename(ctx, "/in/02.csv", "/in/done/02.csv") })
+	g.within("remove", func(ctx context.Context) error { return session.Remove(ctx, "/in/04.csv") })
+}
+
+// read reads a file as transfers do.
+func (g garbled) read(ctx context.Context, session *sftp.Session) error {
+	file, err := session.OpenFile(ctx, "/in/deep/03.csv")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	buf := make([]byte, 32<<10)
+	for off := int64(0); off < 1<<20; {
+		n, err := file.ReadAt(buf, off)
+		if n < 0 || n > len(buf) || n < len(buf) && err == nil {
+			g.t.Errorf("seed %d: ReadAt returned %d of %d, %v", g.seed, n, len(buf), err)
+		}
+		if off += int64(n); errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// seen checks what a listing gives: entries in the root folder, bounded.
+func (g garbled) seen(o ingest.Observation) error {
+	if !strings.HasPrefix(o.Path, g.root+"/") || strings.Contains(o.Path+"/", "/../") || o.Size < 0 || len(o.Path) > 64<<10 {
+		g.t.Errorf("seed %d: seen %.300q of %d bytes", g.seed, o.Path, o.Size)
+	}
+	return nil
+}
+
+// within does something that must end in time.
+func (g garbled) within(what string, do func(ctx context.Context) error) {
+	ctx, cancel := context.WithCancel(g.t.Context())
+	defer cancel()
+	began := time.Now()
+	hangs := time.AfterFunc(garbagePatience, func() {
+		g.t.Errorf("seed %d: %s hangs", g.seed, what)
+		cancel()
+	})
+	defer hangs.Stop()
+	g.check(what, do(ctx))
+	if took := time.Since(began); took > garbagePatience/2 {
+		g.t.Logf("seed %d: %s took %s", g.seed, what, took)
+	}
+}
+
+// check checks an error: of a kind, one line, and not an allocation's worth of the
+// server's bytes.
+func (g garbled) check(what string, err error) {
+	var known *ingest.Error
+	switch {
+	case err == nil:
+	case !errors.As(err, &known):
+		g.t.Errorf("seed %d: %s: an error without a kind: %v", g.seed, what, err)
+	case strings.ContainsAny(err.Error(), "\r\n\x1b") || len(err.Error()) > 4<<10:
+		g.t.Errorf("seed %d: %s: %.500q", g.seed, what, err.Error())
+	}
+}
