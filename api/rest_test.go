@@ -44,7 +44,11 @@ func TestServerLifeByREST(t *testing.T) {
 	for _, same := range []string{"W/" + tag, `"other", ` + tag, `"other",*`} {
 		require.Equal(t, 200, b.call("PATCH", path, `{}`, "If-Match", same).Code, same)
 	}
-	edited := b.call("PATCH", path, `{"port":2222,"settle":"5s","private_key":"","transfer":"direct"}`, "If-Match", tag)
+	asks := requireProblem(t, b.call("PATCH", path, `{"host":"evil.example.com","port":2222,"username":"x"}`, "If-Match", tag), 400, codeInvalid)
+	require.Equal(t, "password", (*asks.Errors)[0].Field, "the stored password is sent nowhere else")
+	require.Contains(t, (*asks.Errors)[0].Message, "host, port, username of the server changed")
+	require.Contains(t, (*asks.Errors)[0].Message, "--password-file")
+	edited := b.call("PATCH", path, `{"port":2222,"password":"canary-again","settle":"5s","private_key":"","transfer":"direct"}`, "If-Match", tag)
 	require.Equal(t, 200, edited.Code, edited.Body)
 	require.Equal(t, "auto", server.Transfer)
 	require.Equal(t, "direct", decode[oas.Server](t, edited).Transfer)
@@ -107,7 +111,7 @@ func TestFault70_ServerEditedOrDeletedMidTransfer(t *testing.T) {
 	b := setupReal(t)
 	server := b.server(t, "acme")
 	file := b.parked(t, server, "/in/a.csv")
-	require.Equal(t, 200, b.call("PATCH", "/api/v1/servers/acme", `{"host":"other.example.com"}`, "If-Match", "*").Code)
+	require.Equal(t, 200, b.call("PATCH", "/api/v1/servers/acme", `{"host":"other.example.com","password":"p"}`, "If-Match", "*").Code)
 	problem := requireProblem(t, b.call("DELETE", "/api/v1/servers/acme", "", "If-Match", "*"), 409, codeConflict)
 	require.Contains(t, problem.Detail, "1 file(s)")
 	require.NoError(t, b.store.Apply(t.Context(), ingest.Change{FileUUID: file.UUID, To: ingest.StatusSkipped}))

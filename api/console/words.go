@@ -81,7 +81,7 @@ var russian = map[string]string{
 	"Too many requests: wait a moment.":                       "Слишком много запросов: подождите.",
 	"viewer":                                                  "наблюдатель", "operator": "оператор", "admin": "администратор",
 	"it does not answer, or is not as it must be.": "не отвечает или не в порядке.",
-	"PostgreSQL:": "PostgreSQL:", "Temporal:": "Temporal:", "Worker:": "Обработчик:", "Object store:": "Хранилище:", "Broker:": "Брокер:",
+	"PostgreSQL:": "PostgreSQL:", "Temporal:": "Temporal:", "Worker:": "Обработчик:", "Object store:": "Хранилище:", "Broker:": "Брокер:", "Keyset:": "Набор ключей:",
 
 	"it does not answer, so pages cannot be shown.":                  "не отвечает, поэтому страницы показать нельзя.",
 	"Not up to date since %s: the server does not answer.":           "Не обновляется с %s: сервер не отвечает.",

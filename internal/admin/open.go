@@ -58,7 +58,7 @@ func (p *parts) admin() *Admin {
 		Defaults: ingest.ServerDefaults{Settle: p.cfg.Scan.Settle, ScanInterval: p.cfg.Scan.Interval},
 		NewUUID:  uuid.NewString,
 	})
-	a.close, a.pool = p.close, p.pool
+	a.close, a.pool, a.keyset = p.close, p.pool, p.checkKeyset
 	return a
 }
 

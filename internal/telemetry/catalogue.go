@@ -47,7 +47,7 @@ var (
 	serverLate      = Metric{"stevedore_server_late", "gauge", []string{"server"}, "1 if the server should have been scanned and was not, for half a minute."}
 	serverSuspended = Metric{"stevedore_server_suspended", "gauge", []string{"server"}, "1 if the server is left alone until somebody has mended it."}
 	serverScanAge   = Metric{"stevedore_server_last_scan_age_seconds", "gauge", []string{"server"}, "Time since the last scan of the server began; absent before the first."}
-	partUp          = Metric{"stevedore_part_up", "gauge", []string{"part"}, "1 if the part does its work: postgres, temporal, worker (any of them polls), object_store, broker."}
+	partUp          = Metric{"stevedore_part_up", "gauge", []string{"part"}, "1 if the part does its work: postgres, temporal, worker (any of them polls), keyset (the file fits the database), object_store, broker."}
 	requests        = Metric{"stevedore_http_request_duration_seconds", "histogram", []string{"method", "route", "status"}, "Time to answer requests, by the route's pattern; streams are not in it."}
 	streams         = Metric{"stevedore_http_streams", "gauge", nil, "Streams of changes that are open."}
 )
