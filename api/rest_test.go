@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -217,11 +218,33 @@ func TestRequestsMayBeSentAgain(t *testing.T) {
 	b.engine.err = nil
 	require.Equal(t, 202, b.call("POST", "/files/scan", "", "Idempotency-Key", "k2").Code, "what failed on our side may be tried again")
 
-	key := ingest.AnswerKey{Principal: "bootstrap", Key: "k3"}
+	key := ingest.AnswerKey{Principal: answersOf(bootstrapPrincipal(sha256.Sum256([]byte(testToken)))), Key: "k3"}
 	_, begun, err := b.store.BeginAnswer(t.Context(), key, []byte("other"))
 	require.NoError(t, err)
 	require.True(t, begun)
 	requireProblem(t, b.call("POST", "/files/scan", "", "Idempotency-Key", "k3"), 422, codeKeyReused)
+}
+
+// TestARepeatedNameRepeatsNoAnswer: who gets a revoked token's name gets none of the
+// answers that were given to it.
+func TestARepeatedNameRepeatsNoAnswer(t *testing.T) {
+	t.Parallel()
+	b := setupReal(t)
+	token := func() string {
+		made := b.call("POST", "/api/v1/tokens", `{"name":"ci","role":"admin"}`)
+		require.Equal(t, 201, made.Code, made.Body)
+		return decode[oas.NewToken](t, made).Token
+	}
+	first := token()
+	ask := func(secret string) *httptest.ResponseRecorder {
+		return b.call("POST", "/api/v1/servers", acme, "Idempotency-Key", "k1", "Authorization", "Bearer "+secret)
+	}
+	require.Equal(t, 201, ask(first).Code)
+	require.Equal(t, 201, ask(first).Code)
+	require.Equal(t, 204, b.call("DELETE", "/api/v1/tokens/ci", "").Code)
+	answer := ask(token())
+	requireProblem(t, answer, 409, codeConflict)
+	require.Empty(t, answer.Header().Get("Idempotency-Replayed"))
 }
 
 // TestOneOfManyEqualRequestsActs: those that come while the first is under way

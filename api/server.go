@@ -77,7 +77,17 @@ func NewHandler(d Deps) http.Handler {
 			pages.ServeHTTP(w, r)
 		}
 	})
-	return fromPeer(peerOf(d.TrustedProxies), handler)
+	return fromPeer(peerOf(d.TrustedProxies), stayOnTLS(handler))
+}
+
+// stayOnTLS tells browsers that came by TLS to come by nothing else for a year.
+func stayOnTLS(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if console.Secure(r) {
+			w.Header().Set(echo.HeaderStrictTransportSecurity, "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // newPrograms returns the API alone, and who guards it.
