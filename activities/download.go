@@ -131,6 +131,7 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	defer func() { _ = remote.Close() }()
 	staged, err := a.Staging.Fetch(ctx, ingest.Fetch{
 		FileUUID: file.UUID, Size: file.Size, ModTime: file.ModTime.Unix(),
+		MinRate: server.MinRate,
 		Resumed: func(offset int64) error { return a.apply(ctx, file, ingest.Resumed(file, offset)) },
 		Source:  remote, Progress: report, Stop: activity.GetWorkerStopChannel(ctx),
 	})

@@ -262,6 +262,7 @@ var russian = map[string]string{
 	"The content does not have the checksum that it should have.":                        "Контрольная сумма содержимого не та, что должна быть.",
 	"Staged bytes are missing.":                                                          "Не хватает временных данных.",
 	"The staging volume has no room.":                                                    "На диске для временных данных нет места.",
+	"The server was slower than its minimum rate.":                                       "Сервер передавал медленнее заданной минимальной скорости.",
 	"The name is unsafe.":                                                                "Имя небезопасно.",
 	"The server's address is not allowed.":                                               "Адрес сервера не разрешён.",
 	"Something that must exist does not.":                                                "Нет того, что должно быть.",

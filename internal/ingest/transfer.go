@@ -10,6 +10,9 @@ type Fetch struct {
 	// version is thrown away.
 	Size    int64
 	ModTime int64
+	// MinRate in bytes per second ends a fetch that stays below it for a minute, with
+	// KindSlow; 0 is any.
+	MinRate int64
 	// Source gives the remote bytes by offset.
 	Source io.ReaderAt
 	// Resumed, may be nil, is called before anything is read when Fetch goes on
