@@ -34,6 +34,9 @@ type Deps struct {
 	// NoProgress ends a transfer in which no byte moves for this long, so that
 	// a peer that holds the line but sends nothing cannot hold a slot for ever.
 	NoProgress time.Duration
+	// MaxTransfers is how many transfers run at once on this worker, see shares;
+	// default 0, which is any number.
+	MaxTransfers int
 	// TryLimit bounds a listing within a workflow task; default 3 s.
 	TryLimit time.Duration
 }
@@ -47,11 +50,13 @@ type Activities struct {
 	tries chan struct{}
 	// passes holds these listings back while this process starts scans.
 	passes startGate
+	// shares divides this worker's transfers among servers.
+	shares *shares
 }
 
 // New returns the activities over the given world.
 func New(deps Deps) *Activities {
-	return &Activities{Deps: deps, tries: make(chan struct{}, triesAtOnce)}
+	return &Activities{Deps: deps, tries: make(chan struct{}, triesAtOnce), shares: newShares(deps.MaxTransfers)}
 }
 
 // apply commits a change of the file, and wakes the dispatcher of its server, if

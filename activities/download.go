@@ -27,6 +27,11 @@ type DownloadResult struct {
 // the bytes read must all agree with the version the ledger knows; otherwise
 // it is KindChanged, and the newer version gets a row of its own.
 func (a *Activities) Download(ctx context.Context, in DownloadInput) (DownloadResult, error) {
+	leave, err := a.turn(ctx, in.FileUUID)
+	if err != nil {
+		return DownloadResult{}, err
+	}
+	defer leave()
 	file, err := a.Ledger.Claim(ctx, in.FileUUID)
 	if err != nil {
 		return DownloadResult{}, applicationError(err)
