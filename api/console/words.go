@@ -59,7 +59,8 @@ var russian = map[string]string{
 	"Upload began": "Загрузка в хранилище началась", "In the object store, verified": "В хранилище, проверен", "Announced": "Уведомление отправлено",
 	"Failed, is tried again": "Неудача, будет повтор", "Failed": "Неудача", "Gone from the server": "Исчез с сервера",
 	"Another version is on the server": "На сервере другая версия", "Rejected: unsafe name or kind": "Отклонён: небезопасное имя или вид",
-	"After-ingest action done": "Действие после приёма выполнено", "Set going again": "Запущен снова", "Put off: others go first": "Отложен: сначала другие", "An operator decided": "Решение оператора",
+	"Not verified: it did not come by the API": "Не подтверждено: получено не через API",
+	"After-ingest action done":                 "Действие после приёма выполнено", "Set going again": "Запущен снова", "Put off: others go first": "Отложен: сначала другие", "An operator decided": "Решение оператора",
 	"discovery": "обнаружение", "download": "скачивание", "verification": "проверка", "upload": "загрузка в хранилище", "transfer": "передача",
 	"announcement": "уведомление", "after-ingest action": "действие после приёма",
 

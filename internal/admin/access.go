@@ -116,7 +116,7 @@ func (a *Admin) CreateToken(ctx context.Context, in NewToken) (token ingest.Toke
 
 func (in NewToken) check() error {
 	var wrong fieldErrors
-	if !ingest.ValidName(in.Name) || in.Name == ingest.BootstrapToken {
+	if !ingest.ValidName(in.Name) || in.Name == ingest.BootstrapToken || in.Name == ingest.Unverified {
 		wrong.add("name", "name %q: use 1 to 63 letters, digits, '-', '_' or '.', but not %q", ingest.Summary(in.Name), ingest.BootstrapToken)
 	}
 	if _, err := ingest.ParseRole(string(in.Role)); err != nil {
