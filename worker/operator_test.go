@@ -98,7 +98,9 @@ func TestADecisionIsVerifiedOnce(t *testing.T) {
 	entry := ingest.AuditEntry{Key: uuid.NewString(), Actor: "ann", Role: ingest.RoleOperator, Action: "file.retry", Target: a.UUID}
 	require.NoError(t, h.Store.Record(h.Ctx, entry))
 	decision := workflows.Decision{Actor: "ann", Reason: "again", From: ingest.StepNotify, Entry: entry.Key}
-	verified := func(f ingest.File) any { return rig.LastDetail(h.Events(f.UUID), ingest.EventOperatorAction, "verified") }
+	verified := func(f ingest.File) any {
+		return rig.LastDetail(h.Events(f.UUID), ingest.EventOperatorAction, "verified")
+	}
 
 	require.NoError(t, h.Decide(b.UUID, workflows.UpdateSkip, decision))
 	h.File(paths[1], func(f ingest.File) bool { return f.Status == ingest.StatusSkipped })

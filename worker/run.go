@@ -38,6 +38,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	if err := cfg.Validate(config.ComponentWorker); err != nil {
 		return err
 	}
+	cfg.Worker = fitDescriptors(ctx, cfg.Worker, descriptors(), log)
 	metrics, err := telemetry.NewWorker(version)
 	if err != nil {
 		return err

@@ -35,6 +35,8 @@ var (
 	poolMax     = Metric{"stevedore_database_connections_max", "gauge", nil, "The most connections this process may open."}
 	poolAcquire = Metric{"stevedore_database_acquires_total", "counter", nil, "How often a connection was taken from the pool."}
 	poolWaited  = Metric{"stevedore_database_acquires_waited_total", "counter", nil, "How often nobody's connection was free and one had to be waited for."}
+	memoryMax   = Metric{"stevedore_memory_limit_bytes", "gauge", nil, "Memory above which the garbage collector works hardest: GOMEMLIMIT, else 90 % of the cgroup's limit; 0 for none."}
+	memoryUsed  = Metric{"stevedore_memory_in_use_bytes", "gauge", nil, "Memory of this process that counts towards the limit."}
 	poolWait    = Metric{"stevedore_database_acquire_wait_seconds_total", "counter", nil, "Time spent until a connection was there."}
 )
 
@@ -66,7 +68,7 @@ var (
 	stagingInUse = Metric{"stevedore_staging_in_use_bytes", "gauge", nil, "What staged files take, room that is reserved for them included."}
 	stagingHeld  = Metric{"stevedore_staging_files", "gauge", nil, "Files that have something in staging."}
 
-	commonMetrics = []Metric{buildInfo, poolConns, poolMax, poolAcquire, poolWaited, poolWait}
+	commonMetrics = []Metric{buildInfo, memoryMax, memoryUsed, poolConns, poolMax, poolAcquire, poolWaited, poolWait}
 	apiMetrics    = []Metric{
 		ledgerUp, files, oldestFile, servers, serverLate, serverSuspended, serverScanAge, partUp, requests, streams,
 	}
