@@ -40,6 +40,9 @@ type Deps struct {
 	// LeftRetry is how long a source or companion that could not be deleted or moved
 	// is left alone before a listing tries it again; default 1h.
 	LeftRetry time.Duration
+	// MaxTransfers is how many transfers run at once on this worker, see shares;
+	// default 0, which is any number.
+	MaxTransfers int
 	// TryLimit bounds a listing within a workflow task; default 3 s.
 	TryLimit time.Duration
 }
@@ -53,11 +56,13 @@ type Activities struct {
 	tries chan struct{}
 	// passes holds these listings back while this process starts scans.
 	passes startGate
+	// shares divides this worker's transfers among servers.
+	shares *shares
 }
 
 // New returns the activities over the given world.
 func New(deps Deps) *Activities {
-	return &Activities{Deps: deps, tries: make(chan struct{}, triesAtOnce)}
+	return &Activities{Deps: deps, tries: make(chan struct{}, triesAtOnce), shares: newShares(deps.MaxTransfers)}
 }
 
 // apply commits a change of the file, and wakes the dispatcher of its server, if

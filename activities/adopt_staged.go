@@ -9,7 +9,7 @@ import (
 
 // originOf is kept with the staged bytes of the file.
 func originOf(file ingest.File) ingest.Origin {
-	return ingest.Origin{ServerUUID: file.ServerUUID, Path: []byte(file.RemotePath), Sidecar: []byte(file.Sidecar)}
+	return ingest.Origin{ServerUUID: file.ServerUUID, Path: []byte(file.RemotePath), Sidecar: []byte(file.Sidecar.Path)}
 }
 
 // forgotten looks at a staged file that the ledger does not know: when an older

@@ -27,6 +27,11 @@ type DownloadResult struct {
 // the bytes read must all agree with the version the ledger knows; otherwise
 // it is KindChanged, and the newer version gets a row of its own.
 func (a *Activities) Download(ctx context.Context, in DownloadInput) (DownloadResult, error) {
+	leave, err := a.turn(ctx, in.FileUUID)
+	if err != nil {
+		return DownloadResult{}, err
+	}
+	defer leave()
 	file, err := a.Ledger.Claim(ctx, in.FileUUID)
 	if err != nil {
 		return DownloadResult{}, applicationError(err)
@@ -131,6 +136,7 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	defer func() { _ = remote.Close() }()
 	staged, err := a.Staging.Fetch(ctx, ingest.Fetch{
 		FileUUID: file.UUID, Size: file.Size, ModTime: file.ModTime.Unix(), Origin: originOf(file),
+		MinRate: server.MinRate,
 		Resumed: func(offset int64) error { return a.apply(ctx, file, ingest.Resumed(file, offset)) },
 		Source:  remote, Progress: report, Stop: activity.GetWorkerStopChannel(ctx),
 	})

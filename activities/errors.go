@@ -103,6 +103,19 @@ func held(ctx context.Context) bool {
 	return errors.Is(cause, activity.ErrActivityPaused) || errors.Is(cause, activity.ErrActivityReset)
 }
 
+// giveWay puts a file behind the others of its server: another try at once would be
+// as slow, and keep a slot that others wait for. The workflow learns that it has no
+// slot any more, and ends until the file's time has come.
+func (a *Activities) giveWay(ctx context.Context, step ingest.Step, file ingest.File, slow error) error {
+	info := activity.GetInfo(ctx)
+	why := ingest.Failure{Step: step, Kind: ingest.KindSlow, Message: message(slow)}
+	key := info.WorkflowExecution.RunID + "/slow"
+	if err := a.apply(ctx, file, ingest.Deferred(file, why, info.Attempt, 0, key)); err != nil {
+		return errors.Join(slow, err)
+	}
+	return ingest.Wrap(ingest.KindNoSlot, slow, "%s", why.Message)
+}
+
 // settle turns a step's error into what Temporal sees, and on the way tells
 // the ledger why the step will be tried again, so that "attempt N, because"
 // has its answer in the database, too. Failing to write that note is not a
@@ -115,6 +128,9 @@ func (a *Activities) settle(ctx context.Context, step ingest.Step, file ingest.F
 	kind := ingest.KindOf(err)
 	if err == nil || kind.Permanent() || errors.Is(err, ingest.ErrStopped) || ctx.Err() != nil {
 		return applicationError(err)
+	}
+	if kind == ingest.KindSlow {
+		return applicationError(a.giveWay(ctx, step, file, err))
 	}
 	soon := early{}
 	waits := errors.As(err, &soon)

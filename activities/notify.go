@@ -62,6 +62,8 @@ type RenotifyInput struct {
 	Reason string `json:"reason"`
 	// Key makes the wish unique, so that recording it twice is once.
 	Key string `json:"key"`
+	// Entry is the key of the audit log's entry about it.
+	Entry string `json:"entry,omitempty"`
 }
 
 // Renotify announces a completed file once more: with the message id it always
@@ -74,9 +76,13 @@ func (a *Activities) Renotify(ctx context.Context, in RenotifyInput) error {
 	if file.Status != ingest.StatusCompleted {
 		return applicationError(ingest.Errorf(ingest.KindConflict, "file is %s, not completed: there is nothing to announce again", file.Status))
 	}
+	action := ingest.OperatorAction{Action: ingest.ActionRenotify, Actor: in.Actor, Reason: in.Reason, Key: in.Key, Entry: in.Entry}
+	if action.Verified, err = a.Ledger.Vouch(ctx, file.UUID, action); err != nil {
+		return applicationError(err)
+	}
 	receipt, err := a.announce(ctx, file)
 	if err != nil {
 		return a.settle(ctx, ingest.StepNotify, file, err)
 	}
-	return applicationError(a.apply(ctx, file, ingest.Renotified(file, receipt, in.Actor, in.Reason, in.Key)))
+	return applicationError(a.apply(ctx, file, ingest.Renotified(file, receipt, action)))
 }

@@ -100,12 +100,23 @@ type ResumeFileInput struct {
 	Reason string `json:"reason"`
 	// Key makes the decision unique, so that recording it twice is once.
 	Key string `json:"key"`
+	// Entry is the key of the audit log's entry about it, see workflows.Decision.
+	Entry string `json:"entry,omitempty"`
+	// Own: no operator decided, but the workflow.
+	Own bool `json:"own,omitempty"`
 }
 
 // ResumeFile records an operator's decision and moves the file accordingly.
 func (a *Activities) ResumeFile(ctx context.Context, in ResumeFileInput) (Outcome, error) {
-	change := ingest.Decided(in.FileUUID, ingest.OperatorAction{
-		Action: in.Action, From: in.From, Actor: in.Actor, Reason: in.Reason, Key: in.Key,
-	})
+	action := ingest.OperatorAction{
+		Action: in.Action, From: in.From, Actor: in.Actor, Reason: in.Reason, Key: in.Key, Entry: in.Entry, Verified: in.Own,
+	}
+	if !in.Own {
+		var err error
+		if action.Verified, err = a.Ledger.Vouch(ctx, in.FileUUID, action); err != nil {
+			return Outcome{}, applicationError(err)
+		}
+	}
+	change := ingest.Decided(in.FileUUID, action)
 	return Outcome{Status: change.To}, applicationError(a.Ledger.Apply(ctx, change))
 }

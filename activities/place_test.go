@@ -57,6 +57,25 @@ func TestABusyHostLives(t *testing.T) {
 	assert.Equal(t, ingest.HostQueue(b.acts.Staging.HostID()), value[activities.Host](b, activities.NameClaimHost, claim).Queue)
 }
 
+// polling is Temporal with a host that asks for work.
+type polling struct{ activities.Workflows }
+
+func (polling) Polled(context.Context, string) (bool, error) { return true, nil }
+
+// TestAHostThatAsksForWorkLives, though the ledger has not heard of it for long: it
+// may be cut off from the ledger alone.
+func TestAHostThatAsksForWorkLives(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.acts.Workflows = polling{b.acts.Workflows}
+	f := b.ready("a.bin", rig.Random(5000))
+	b.stagedOn(f, "another")
+	there := ingest.HostQueue("another")
+	assert.True(t, value[activities.CheckHostResult](b, activities.NameCheckHost, activities.CheckHostInput{Queue: there}).Alive)
+	claim := activities.ClaimHostInput{FileUUID: f.UUID, Size: f.Size}
+	assert.Equal(t, there, value[activities.Host](b, activities.NameClaimHost, claim).Queue, "nobody fetches its bytes again")
+}
+
 // stagedOn makes the ledger say where a file's bytes are.
 func (b *bench) stagedOn(f ingest.File, hostID string) {
 	b.T.Helper()

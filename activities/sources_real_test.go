@@ -76,11 +76,7 @@ func TestARefusalIsLearnedOnce(t *testing.T) {
 	assert.Equal(t, string(ingest.KindHostKey), b.list(true))
 	assert.EqualValues(t, 2, door.came.Load())
 	b.server.HostKeys = []string{b.sshd.HostKeyLine}
-	_, err := b.Store.EditServer(b.Ctx, b.server.UUID, func(s ingest.Server) (ingest.Server, error) {
-		s.HostKeys = b.server.HostKeys
-		return s, nil
-	})
-	require.NoError(t, err)
+	b.Edit(b.server.UUID, func(s *ingest.Server) { s.HostKeys = b.server.HostKeys })
 	require.Equal(t, ingest.ServerSuspended, b.now().State)
 	require.Empty(t, b.list(true))
 	assert.Equal(t, ingest.ServerOK, b.now().State)
@@ -96,7 +92,7 @@ func TestARefusalOfOldSettingsSuspendsNothing(t *testing.T) {
 	b.sshd.RotateHostKey()
 	b.sshd.KillSessions()
 	door := b.doorman()
-	door.before = func() { require.NoError(t, b.Store.SetHostKeys(b.Ctx, b.server.UUID, []string{b.sshd.HostKeyLine})) }
+	door.before = func() { b.Pin(b.server.UUID, b.sshd.HostKeyLine) }
 	assert.Equal(t, string(ingest.KindTransient), b.download(f))
 	assert.Equal(t, ingest.ServerOK, b.now().State)
 	require.Empty(t, b.download(f))

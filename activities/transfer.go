@@ -65,6 +65,11 @@ type TransferInput struct {
 // the last look at the source agree; what disagrees ends the upload. A file of at
 // most one part is read into memory and stored by one request.
 func (a *Activities) Transfer(ctx context.Context, in TransferInput) error {
+	leave, err := a.turn(ctx, in.FileUUID)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	file, server, err := a.startTransfer(ctx, in)
 	if err != nil {
 		return applicationError(err)

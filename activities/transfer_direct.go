@@ -88,7 +88,7 @@ func (m *directMove) reconnect(ctx context.Context) (io.ReaderAt, error) {
 // request is what both ways have in common.
 func (m *directMove) request(ctx context.Context) ingest.DirectTransfer {
 	return ingest.DirectTransfer{
-		Key: ingest.ObjectKey(m.file), Size: m.file.Size, Source: m.remote, Reopen: m.reconnect,
+		Key: ingest.ObjectKey(m.file), Size: m.file.Size, MinRate: m.server.MinRate, Source: m.remote, Reopen: m.reconnect,
 		Progress: m.motion.report, Moved: m.motion.moved, Stop: activity.GetWorkerStopChannel(ctx),
 	}
 }

@@ -32,12 +32,7 @@ func (b *bench) far() {
 func (b *bench) behind() *rig.Line {
 	b.T.Helper()
 	line := rig.NewLine(b.T, b.server.Host, b.server.Port)
-	server, err := b.Store.EditServer(b.Ctx, b.server.UUID, func(s ingest.Server) (ingest.Server, error) {
-		s.Port = line.Port
-		return s, nil
-	})
-	require.NoError(b.T, err)
-	b.server = server
+	b.server = b.Edit(b.server.UUID, func(s *ingest.Server) { s.Port = line.Port })
 	return line
 }
 

@@ -170,7 +170,7 @@ func (g guard) principal(c echo.Context) (ingest.Principal, error) {
 func (g guard) token(ctx context.Context, address, secret string) (p ingest.Principal, wait time.Duration, err error) {
 	digest := sha256.Sum256([]byte(secret))
 	if g.isBootstrap(digest) {
-		return bootstrapPrincipal, 0, nil
+		return bootstrapPrincipal(digest), 0, nil
 	}
 	leave, err := g.lookups.enter(ctx, digest)
 	if err != nil {
@@ -187,21 +187,23 @@ func (g guard) token(ctx context.Context, address, secret string) (p ingest.Prin
 
 // session returns who is logged in to the console with the request's cookie.
 func (g guard) session(r *http.Request) (ingest.Principal, error) {
-	cookie, err := r.Cookie(console.Cookie)
-	if err != nil {
+	cookie, ok := console.Session(r)
+	if !ok {
 		return ingest.Principal{}, admin.TokenRefused{}
 	}
-	digest, err := g.ops.SessionToken(r.Context(), cookie.Value)
+	digest, err := g.ops.SessionToken(r.Context(), cookie)
 	if err != nil {
 		return ingest.Principal{}, err
 	}
 	if g.isBootstrap(digest) {
-		return bootstrapPrincipal, nil
+		return bootstrapPrincipal(digest), nil
 	}
 	return g.ops.AuthenticateDigest(r.Context(), digest)
 }
 
-var bootstrapPrincipal = ingest.Principal{Name: ingest.BootstrapToken, Role: ingest.RoleAdmin}
+func bootstrapPrincipal(digest [sha256.Size]byte) ingest.Principal {
+	return ingest.Principal{Name: ingest.BootstrapToken, Role: ingest.RoleAdmin, TokenID: ingest.TokenID(digest)}
+}
 
 // door lets people into the console by the guard's rules.
 type door struct{ guard }

@@ -21,6 +21,8 @@ const (
 	// it lives.
 	changesQuiet = 15 * time.Second
 	changesPage  = 500
+	// changesPatience is how long a client may take to read a page; it comes again.
+	changesPatience = 20 * time.Second
 	// changesRecheck is how often a stream looks whether its token is valid still.
 	changesRecheck = 15 * time.Second
 )
@@ -43,7 +45,7 @@ func (h handlers) ListChanges(ctx context.Context, req oas.ListChangesRequestObj
 // begin finds out where a stream begins. What is wrong now can still be said
 // with a status.
 func (h handlers) begin(ctx context.Context, req oas.ListChangesRequestObject) (stream changes, err error) {
-	stream = changes{ctx: ctx, ops: h.ops, stopping: h.stopping, now: h.now, open: h.metrics.Stream}
+	stream = changes{ctx: ctx, ops: h.ops, stopping: h.stopping, now: h.now, open: h.metrics.Stream, patience: changesPatience}
 	if req.Params.LastEventID != nil {
 		stream.last = *req.Params.LastEventID
 	} else if stream.last, err = h.ops.LastEventID(ctx); err != nil {
@@ -65,6 +67,8 @@ type changes struct {
 	closed func()
 	// open counts the stream as open until closed is called.
 	open func() (closed func())
+	// patience is how long a client may take to read a page.
+	patience time.Duration
 }
 
 // VisitListChangesResponse writes until the client or the service goes, or the
@@ -74,8 +78,10 @@ func (s changes) VisitListChangesResponse(w http.ResponseWriter) error {
 	defer s.closed()
 	defer s.open()()
 	control := http.NewResponseController(w)
-	// Not all writers have deadlines; where they have, this answer needs none.
-	_ = control.SetWriteDeadline(time.Time{})
+	// Not all writers have deadlines; where they have, one that does not read is
+	// dropped: each page has a deadline of its own.
+	patience := func() { _ = control.SetWriteDeadline(time.Now().Add(s.patience)) }
+	patience()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep events back
 	w.WriteHeader(http.StatusOK)
@@ -86,6 +92,7 @@ func (s changes) VisitListChangesResponse(w http.ResponseWriter) error {
 	defer tick.Stop()
 	events, spoken, checked := s.first, time.Now(), s.now()
 	for {
+		patience()
 		if len(events) == 0 && time.Since(spoken) > changesQuiet {
 			events, spoken = nil, time.Now()
 			if _, err := fmt.Fprint(w, ": nothing new\n\n"); err != nil {

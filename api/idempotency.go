@@ -49,7 +49,7 @@ func (r repeats) check(next echo.HandlerFunc) echo.HandlerFunc {
 			return err
 		}
 		ctx := c.Request().Context()
-		key := ingest.AnswerKey{Principal: admin.Who(ctx).Name, Key: given}
+		key := ingest.AnswerKey{Principal: answersOf(admin.Who(ctx)), Key: given}
 		known, begun, err := r.ops.BeginAnswer(ctx, key, digest)
 		switch {
 		case err != nil:
@@ -66,6 +66,10 @@ func (r repeats) check(next echo.HandlerFunc) echo.HandlerFunc {
 		return replay(c, known)
 	}
 }
+
+// answersOf names whose answers are repeated. It is the token, not its name: who is
+// given a revoked token's name must not be given its answers.
+func answersOf(who ingest.Principal) string { return who.Name + "#" + who.TokenID }
 
 // digest tells requests apart without keeping what they hold.
 func (r repeats) digest(c echo.Context) ([]byte, error) {

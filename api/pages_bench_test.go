@@ -19,7 +19,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"stevedore/api/console"
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
@@ -179,7 +178,7 @@ func firstLoad(b *testing.B, handler http.Handler, cookie string) string {
 
 func getPage(b *testing.B, handler http.Handler, path, cookie string) *httptest.ResponseRecorder {
 	request := httptest.NewRequest(http.MethodGet, path, nil)
-	request.AddCookie(&http.Cookie{Name: console.Cookie, Value: cookie})
+	request.AddCookie(&http.Cookie{Name: "stevedore_session", Value: cookie})
 	recorder := httptest.NewRecorder()
 	handler.ServeHTTP(recorder, request)
 	require.Equal(b, http.StatusOK, recorder.Code, "%s: %s", path, recorder.Body)

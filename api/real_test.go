@@ -17,6 +17,7 @@ import (
 	"stevedore/internal/ingest"
 	"stevedore/internal/store"
 	"stevedore/internal/testenv"
+	"stevedore/internal/vault"
 	"stevedore/workflows"
 )
 
@@ -90,10 +91,14 @@ func (p fakeProber) Probe(_ context.Context, s ingest.Server) (admin.Probed, err
 // fakeSealer marks what it sealed.
 type fakeSealer struct{}
 
-func (fakeSealer) Seal(field, serverUUID string, plaintext []byte) ([]byte, error) {
+func (fakeSealer) Seal(field string, server ingest.Server, plaintext []byte) ([]byte, error) {
 	sum := sha256.Sum256(plaintext)
-	return fmt.Appendf(nil, "sealed:%s:%s:%x", field, serverUUID, sum), nil
+	return fmt.Appendf(nil, "sealed:%s:%s:%x", field, server.UUID, sum), nil
 }
+
+func (fakeSealer) Reseal(_, to ingest.Server) (ingest.Server, error) { return to, nil }
+
+func (fakeSealer) Check(context.Context, vault.Canaries) error { return nil }
 
 // realBundle is the API on a real ledger; what needs Temporal or a partner's
 // server is faked.

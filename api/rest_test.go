@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -44,7 +45,11 @@ func TestServerLifeByREST(t *testing.T) {
 	for _, same := range []string{"W/" + tag, `"other", ` + tag, `"other",*`} {
 		require.Equal(t, 200, b.call("PATCH", path, `{}`, "If-Match", same).Code, same)
 	}
-	edited := b.call("PATCH", path, `{"port":2222,"settle":"5s","private_key":"","transfer":"direct"}`, "If-Match", tag)
+	asks := requireProblem(t, b.call("PATCH", path, `{"host":"evil.example.com","port":2222,"username":"x"}`, "If-Match", tag), 400, codeInvalid)
+	require.Equal(t, "password", (*asks.Errors)[0].Field, "the stored password is sent nowhere else")
+	require.Contains(t, (*asks.Errors)[0].Message, "host, port, username of the server changed")
+	require.Contains(t, (*asks.Errors)[0].Message, "--password-file")
+	edited := b.call("PATCH", path, `{"port":2222,"password":"canary-again","settle":"5s","private_key":"","transfer":"direct"}`, "If-Match", tag)
 	require.Equal(t, 200, edited.Code, edited.Body)
 	require.Equal(t, "auto", server.Transfer)
 	require.Equal(t, "direct", decode[oas.Server](t, edited).Transfer)
@@ -107,7 +112,7 @@ func TestFault70_ServerEditedOrDeletedMidTransfer(t *testing.T) {
 	b := setupReal(t)
 	server := b.server(t, "acme")
 	file := b.parked(t, server, "/in/a.csv")
-	require.Equal(t, 200, b.call("PATCH", "/api/v1/servers/acme", `{"host":"other.example.com"}`, "If-Match", "*").Code)
+	require.Equal(t, 200, b.call("PATCH", "/api/v1/servers/acme", `{"host":"other.example.com","password":"p"}`, "If-Match", "*").Code)
 	problem := requireProblem(t, b.call("DELETE", "/api/v1/servers/acme", "", "If-Match", "*"), 409, codeConflict)
 	require.Contains(t, problem.Detail, "1 file(s)")
 	require.NoError(t, b.store.Apply(t.Context(), ingest.Change{FileUUID: file.UUID, To: ingest.StatusSkipped}))
@@ -213,11 +218,33 @@ func TestRequestsMayBeSentAgain(t *testing.T) {
 	b.engine.err = nil
 	require.Equal(t, 202, b.call("POST", "/files/scan", "", "Idempotency-Key", "k2").Code, "what failed on our side may be tried again")
 
-	key := ingest.AnswerKey{Principal: "bootstrap", Key: "k3"}
+	key := ingest.AnswerKey{Principal: answersOf(bootstrapPrincipal(sha256.Sum256([]byte(testToken)))), Key: "k3"}
 	_, begun, err := b.store.BeginAnswer(t.Context(), key, []byte("other"))
 	require.NoError(t, err)
 	require.True(t, begun)
 	requireProblem(t, b.call("POST", "/files/scan", "", "Idempotency-Key", "k3"), 422, codeKeyReused)
+}
+
+// TestARepeatedNameRepeatsNoAnswer: who gets a revoked token's name gets none of the
+// answers that were given to it.
+func TestARepeatedNameRepeatsNoAnswer(t *testing.T) {
+	t.Parallel()
+	b := setupReal(t)
+	token := func() string {
+		made := b.call("POST", "/api/v1/tokens", `{"name":"ci","role":"admin"}`)
+		require.Equal(t, 201, made.Code, made.Body)
+		return decode[oas.NewToken](t, made).Token
+	}
+	first := token()
+	ask := func(secret string) *httptest.ResponseRecorder {
+		return b.call("POST", "/api/v1/servers", acme, "Idempotency-Key", "k1", "Authorization", "Bearer "+secret)
+	}
+	require.Equal(t, 201, ask(first).Code)
+	require.Equal(t, 201, ask(first).Code)
+	require.Equal(t, 200, b.call("DELETE", "/api/v1/tokens/ci", "").Code)
+	answer := ask(token())
+	requireProblem(t, answer, 409, codeConflict)
+	require.Empty(t, answer.Header().Get("Idempotency-Replayed"))
 }
 
 // TestOneOfManyEqualRequestsActs: those that come while the first is under way

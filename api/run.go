@@ -47,6 +47,9 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	}
 	ops := admin.OpenMeasured(cfg, log, metrics.Temporal())
 	defer ops.Close()
+	if err := refuseForeignKeyset(ctx, ops, cfg.Vault.KeysetFile, log); err != nil {
+		return err
+	}
 	metrics.WatchPool(func() (telemetry.Pool, bool) { return pool(ops) })
 	handler := NewHandler(Deps{
 		Operations: ops, Token: cfg.API.Token.Reveal(), Log: log, Stopping: ctx.Done(),
@@ -55,6 +58,27 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	})
 	log.InfoContext(ctx, "api listens", "address", listener.Addr().String())
 	return serve(ctx, listener, handler, log)
+}
+
+// keysetTimeout bounds the look at the keyset at start: the ledger may be down.
+const keysetTimeout = 10 * time.Second
+
+// refuseForeignKeyset keeps a service from starting with a keyset file that is not
+// the ledger's. While that cannot be found out, it is before anything is sealed.
+func refuseForeignKeyset(ctx context.Context, ops *admin.Admin, file string, log *slog.Logger) error {
+	if file == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, keysetTimeout)
+	defer cancel()
+	err := ops.CheckKeyset(ctx)
+	if ingest.IsKind(err, ingest.KindInvalid) {
+		return err
+	}
+	if err != nil {
+		log.WarnContext(ctx, "the keyset file was not checked", "error", err)
+	}
+	return nil
 }
 
 // temporalUI is where Temporal's Web UI shows our namespace.

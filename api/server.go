@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
@@ -22,6 +23,11 @@ import (
 const (
 	// bodyLimit is far above the largest request: 1,000 server names.
 	bodyLimit = "256K"
+	// handlerTimeout bounds the work on a request; it is below the write timeout, so
+	// that there is time left to say so.
+	handlerTimeout = 27 * time.Second
+	// streamPath is the only answer without an end.
+	streamPath = "/api/v1/changes"
 	// defaultStartTimeout is for people who wait for the answer.
 	defaultStartTimeout = 5 * time.Second
 )
@@ -77,7 +83,31 @@ func NewHandler(d Deps) http.Handler {
 			pages.ServeHTTP(w, r)
 		}
 	})
-	return fromPeer(peerOf(d.TrustedProxies), handler)
+	return fromPeer(peerOf(d.TrustedProxies), stayOnTLS(withDeadline(handler, handlerTimeout)))
+}
+
+// withDeadline gives each request an end, so that none holds a connection of the
+// database or a partner's server for ever. Streams end by themselves.
+func withDeadline(next http.Handler, timeout time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == streamPath {
+			next.ServeHTTP(w, r)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), timeout)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// stayOnTLS tells browsers that came by TLS to come by nothing else for a year.
+func stayOnTLS(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if console.Secure(r) {
+			w.Header().Set(echo.HeaderStrictTransportSecurity, "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // newPrograms returns the API alone, and who guards it.

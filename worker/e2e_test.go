@@ -175,7 +175,7 @@ func TestABadServerDelaysNobody(t *testing.T) {
 
 	locked := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "right"})
 	wrongPassword := h.Register(locked, "wrong-password", func(s *ingest.Server) {
-		s.PasswordEncrypted = h.Seal(s.UUID, "password", []byte("wrong"))
+		s.PasswordEncrypted = h.Seal(*s, "password", []byte("wrong"))
 	})
 	rekeyed := testenv.StartSSHD(t, testenv.SSHDOptions{})
 	changedKey := h.Register(rekeyed, "changed-key", nil)

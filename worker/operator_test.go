@@ -75,6 +75,47 @@ func TestASignalByHandDecides(t *testing.T) {
 	h.File(paths[1], func(f ingest.File) bool { return f.Status == ingest.StatusSkipped })
 	assert.Equal(t, "signal", rig.Detail(h.Events(a.UUID), ingest.EventOperatorAction, "actor"))
 	assert.Equal(t, "not needed", rig.Detail(h.Events(b.UUID), ingest.EventOperatorAction, "reason"))
+
+	// Nobody has checked who that was: ledger and audit log say so.
+	assert.Equal(t, false, rig.Detail(h.Events(b.UUID), ingest.EventOperatorAction, "verified"))
+	entries, err := h.Store.AuditLog(h.Ctx, 0, 10)
+	require.NoError(t, err)
+	require.Len(t, entries, 2)
+	for _, entry := range entries {
+		assert.Equal(t, ingest.Unverified, entry.Actor)
+		assert.Equal(t, false, entry.Details["verified"])
+	}
+}
+
+// TestADecisionIsVerifiedOnce: by the entry that the API writes before it sends the
+// decision. Who finds that in a workflow's history cannot use it again.
+func TestADecisionIsVerifiedOnce(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t)
+	h.StartWorker()
+	paths := parkTwo(t, h)
+	a, b := h.Parked(paths[0]), h.Parked(paths[1])
+	entry := ingest.AuditEntry{Key: uuid.NewString(), Actor: "ann", Role: ingest.RoleOperator, Action: "file.retry", Target: a.UUID}
+	require.NoError(t, h.Store.Record(h.Ctx, entry))
+	decision := workflows.Decision{Actor: "ann", Reason: "again", From: ingest.StepNotify, Entry: entry.Key}
+	verified := func(f ingest.File) any {
+		return rig.LastDetail(h.Events(f.UUID), ingest.EventOperatorAction, "verified")
+	}
+
+	require.NoError(t, h.Decide(b.UUID, workflows.UpdateSkip, decision))
+	h.File(paths[1], func(f ingest.File) bool { return f.Status == ingest.StatusSkipped })
+	assert.Equal(t, false, verified(b), "the entry is about another file and action")
+
+	decision.From = ""
+	require.NoError(t, h.Decide(a.UUID, workflows.UpdateRetry, decision))
+	h.Completed(paths[0])
+	assert.Equal(t, true, verified(a))
+	vouched, err := h.Store.Vouch(h.Ctx, a.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Actor: "ann", Entry: entry.Key, Key: "another run"})
+	require.NoError(t, err)
+	assert.False(t, vouched, "it was used")
+	vouched, err = h.Store.Vouch(h.Ctx, a.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Actor: "eve", Entry: entry.Key, Key: "a third"})
+	require.NoError(t, err)
+	assert.False(t, vouched)
 }
 
 func TestWhatDoesNotFitIsRefused(t *testing.T) {

@@ -38,6 +38,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	if err := cfg.Validate(config.ComponentWorker); err != nil {
 		return err
 	}
+	cfg.Worker = fitDescriptors(ctx, cfg.Worker, descriptors(), log)
 	metrics, err := telemetry.NewWorker(version)
 	if err != nil {
 		return err
@@ -150,8 +151,8 @@ func workers(cfg config.Config, temporal client.Client, acts *activities.Activit
 		atOnce   int
 		register func(sdkworker.Registry, *activities.Activities)
 	}{
-		{ingest.TransferQueue(taskQueue), cfg.Worker.MaxDownloads, registerTransfers},
-		{host, cfg.Worker.MaxDownloads, registerHost},
+		{ingest.TransferQueue(taskQueue), activities.TransfersAtOnce(cfg.Worker.MaxDownloads), registerTransfers},
+		{host, activities.TransfersAtOnce(cfg.Worker.MaxDownloads), registerHost},
 		{ingest.UploadQueue(host), cfg.Worker.MaxUploads, registerHost},
 		{ingest.TidyQueue(host), tidyingAtOnce, registerHost},
 	} {
@@ -184,7 +185,7 @@ func (w *world) activities(cfg config.Config, temporal client.Client, taskQueue 
 			Memory: cfg.Transfer.MemoryLimit, Direct: cfg.Transfer.DirectAbove,
 		}},
 		Audits: w.store, Auditor: auditor{cfg, log},
-		Log: log, HostTimeout: cfg.Worker.HostTimeout, HostFresh: hostFresh, NoProgress: noProgress,
+		Log: log, HostTimeout: cfg.Worker.HostTimeout, HostFresh: hostFresh, NoProgress: noProgress, MaxTransfers: cfg.Worker.MaxDownloads,
 		ChecksumWait: cfg.Transfer.ChecksumWait,
 	})
 }

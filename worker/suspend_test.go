@@ -57,7 +57,7 @@ func TestAServersFaultSuspendsItAlone(t *testing.T) {
 	h.Scan()
 	h.Completed(globex.Path("other.csv"))
 
-	require.NoError(t, h.Store.SetHostKeys(h.Ctx, server.UUID, []string{acme.HostKeyLine}))
+	h.Pin(server.UUID, acme.HostKeyLine)
 	h.ScanAndWait()
 	for _, f := range h.Files() {
 		h.AwaitIngest(h.Completed(f.RemotePath).UUID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"stevedore/activities"
 	"stevedore/internal/bus"
@@ -15,6 +16,10 @@ import (
 	"stevedore/internal/transfer"
 	"stevedore/internal/vault"
 )
+
+// statementTimeout bounds a statement of a worker: none takes more than seconds
+// unless something is wrong, and then it must not hold locks for ever.
+const statementTimeout = 2 * time.Minute
 
 // world is the adapters that a worker works with.
 type world struct {
@@ -68,7 +73,7 @@ func openWorld(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *wor
 }
 
 func (w *world) openLedger(ctx context.Context, cfg config.Config) (err error) {
-	w.store, err = store.New(ctx, store.Config{DatabaseURL: cfg.Database.URL.Reveal()})
+	w.store, err = store.New(ctx, store.Config{DatabaseURL: cfg.Database.URL.Reveal(), StatementTimeout: statementTimeout})
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,9 @@ type Decision struct {
 	// Actor and Reason go to the ledger. A signal by hand may leave them out.
 	Actor  string `json:"actor"`
 	Reason string `json:"reason"`
+	// Entry is the key of the entry that API and command line write into the audit
+	// log before they send a decision. Without it nobody has checked who decides.
+	Entry string `json:"entry,omitempty"`
 }
 
 // IngestStatus answers QueryStatus.
@@ -39,6 +42,8 @@ type IngestStatus struct {
 type decision struct {
 	Decision
 	action string
+	// own: no operator decided, but this workflow.
+	own bool
 }
 
 // listenToOperators makes the workflow answer queries and take operator actions.
@@ -130,7 +135,7 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 	var outcome activities.Outcome
 	resuming := about(withQuick(ctx), d.action+" at step "+string(d.From)+", for "+words(d.Actor)+": "+words(d.Reason))
 	err = workflow.ExecuteActivity(resuming, do.ResumeFile, activities.ResumeFileInput{
-		FileUUID: f.in.FileUUID, Action: d.action, From: d.From, Actor: d.Actor, Reason: d.Reason,
+		FileUUID: f.in.FileUUID, Action: d.action, From: d.From, Actor: d.Actor, Reason: d.Reason, Entry: d.Entry, Own: d.own,
 		Key: fmt.Sprintf("%s/%d", workflow.GetInfo(ctx).WorkflowExecution.RunID, f.decisions),
 	}).Get(ctx, &outcome)
 	if err != nil {
@@ -160,7 +165,7 @@ func (f *fileIngest) awaitDecision(ctx workflow.Context) (decision, error) {
 		return decision{}, err
 	}
 	if f.decision == nil {
-		f.decision = &decision{action: ingest.ActionRetry, Decision: Decision{Actor: "stevedore", Reason: "its server was mended"}}
+		f.decision = &decision{action: ingest.ActionRetry, own: true, Decision: Decision{Actor: "stevedore", Reason: "its server was mended"}}
 	}
 	return *f.decision, nil
 }

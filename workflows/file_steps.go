@@ -121,7 +121,7 @@ func (f *fileIngest) renotify(ctx workflow.Context) (ingest.Status, error) {
 	f.describe(ctx)
 	again := about(withQuick(ctx), "once more, for "+words(f.in.Renotify.Actor)+": "+words(f.in.Renotify.Reason))
 	err := workflow.ExecuteActivity(again, do.Renotify, activities.RenotifyInput{
-		FileUUID: f.in.FileUUID, Actor: f.in.Renotify.Actor, Reason: f.in.Renotify.Reason,
+		FileUUID: f.in.FileUUID, Actor: f.in.Renotify.Actor, Reason: f.in.Renotify.Reason, Entry: f.in.Renotify.Entry,
 		Key: workflow.GetInfo(ctx).WorkflowExecution.RunID,
 	}).Get(ctx, nil)
 	if err != nil {

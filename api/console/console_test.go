@@ -268,7 +268,16 @@ func TestLoggingIn(t *testing.T) {
 	require.True(t, cookie.HttpOnly)
 	require.Equal(t, http.SameSiteStrictMode, cookie.SameSite)
 	require.False(t, cookie.Secure)
-	require.True(t, post(c, "/login", url.Values{"token": {"right"}}, "X-Forwarded-Proto", "https").Result().Cookies()[0].Secure)
+	safe := post(c, "/login", url.Values{"token": {"right"}}, "X-Forwarded-Proto", "https").Result().Cookies()[0]
+	require.True(t, safe.Secure)
+	require.Equal(t, "__Host-stevedore_session", safe.Name)
+	require.Equal(t, "/", safe.Path)
+	require.Empty(t, safe.Domain)
+	planted := httptest.NewRequest("GET", "/", nil)
+	planted.Header.Set("X-Forwarded-Proto", "https")
+	planted.AddCookie(&http.Cookie{Name: "stevedore_session", Value: "planted by another host of the domain"})
+	_, ok := Session(planted)
+	require.False(t, ok)
 	for _, next := range []string{"https://evil.example/", "//evil.example", `/\evil.example`, "javascript:alert(1)", "/\r\nX: y"} {
 		require.Equal(t, "/", post(c, "/login", url.Values{"token": {"right"}, "next": {next}}).Header().Get("Location"), next)
 	}

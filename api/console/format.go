@@ -88,6 +88,12 @@ func details(values map[string]any) (list [][2]string) {
 	return list
 }
 
+// unverified reports whether the event is an operator's action that did not come by
+// the API or the command line.
+func unverified(event ingest.StoredEvent) bool {
+	return event.Type == ingest.EventOperatorAction && event.Details["verified"] == false
+}
+
 // short is the beginning of a uuid, enough to tell it from others.
 func short(id string) string { return id[:min(8, len(id))] }
 

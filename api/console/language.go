@@ -18,8 +18,8 @@ var matcher = language.NewMatcher(languages)
 // languageOf returns the language that a person chose, or the browser prefers.
 func languageOf(r *http.Request) language.Tag {
 	chosen := ""
-	if cookie, err := r.Cookie(languageCookie); err == nil {
-		chosen = cookie.Value
+	if cookie, ok := readCookie(r, languageCookie); ok {
+		chosen = cookie
 	}
 	_, i := language.MatchStrings(matcher, chosen, r.Header.Get("Accept-Language"))
 	return languages[i]
@@ -33,9 +33,7 @@ func (c *Console) setLanguage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, i, _ := matcher.Match(tag)
-	http.SetCookie(w, &http.Cookie{
-		Name: languageCookie, Value: languages[i].String(), Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-	})
+	setCookie(w, r, languageCookie, languages[i].String(), 365*24*3600, http.SameSiteLaxMode)
 	http.Redirect(w, r, localPath(r.PostFormValue("next")), http.StatusSeeOther)
 }
 

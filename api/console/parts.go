@@ -65,7 +65,7 @@ type partDown struct {
 
 // partNames is how people call the parts.
 var partNames = map[string]string{
-	"postgres": "PostgreSQL:", "temporal": "Temporal:", "worker": "Worker:", "object_store": "Object store:", "broker": "Broker:",
+	"postgres": "PostgreSQL:", "temporal": "Temporal:", "worker": "Worker:", "keyset": "Keyset:", "object_store": "Object store:", "broker": "Broker:",
 }
 
 // health is asked for by every page once it stands: a part that is down takes

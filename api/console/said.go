@@ -130,6 +130,7 @@ var kindWords = map[ingest.Kind]string{
 	ingest.KindHashMismatch:     "The content does not have the checksum that it should have.",
 	ingest.KindStagingLost:      "Staged bytes are missing.",
 	ingest.KindStagingFull:      "The staging volume has no room.",
+	ingest.KindSlow:             "The server was slower than its minimum rate.",
 	ingest.KindUnsafeName:       "The name is unsafe.",
 	ingest.KindForbiddenAddress: "The server's address is not allowed.",
 	ingest.KindMissing:          "Something that must exist does not.",

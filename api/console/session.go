@@ -11,21 +11,6 @@ import (
 	"stevedore/internal/admin"
 )
 
-// Cookie is the name of the cookie that says who is logged in.
-const Cookie = "stevedore_session"
-
-const (
-	// noticeCookie carries one line to the page after a form.
-	noticeCookie   = "stevedore_notice"
-	languageCookie = "stevedore_language"
-)
-
-// secure reports whether the browser came by TLS, perhaps to a proxy before
-// us. A forged header can only make cookies stricter.
-func secure(r *http.Request) bool {
-	return r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
-}
-
 // toLogin sends a browser to the log-in page, and back afterwards. Scripts that
 // refresh a page are told to load it anew.
 func toLogin(w http.ResponseWriter, r *http.Request) {
@@ -91,17 +76,14 @@ func (c *Console) logIn(w http.ResponseWriter, r *http.Request) {
 		refuse(statusOf(err), v.said(err))
 		return
 	}
-	http.SetCookie(w, &http.Cookie{
-		Name: Cookie, Value: cookie, Path: "/", MaxAge: int(admin.SessionLasts.Seconds()),
-		HttpOnly: true, Secure: secure(r), SameSite: http.SameSiteStrictMode,
-	})
+	setCookie(w, r, sessionCookie, cookie, int(admin.SessionLasts.Seconds()), http.SameSiteStrictMode)
 	http.Redirect(w, r, next, http.StatusSeeOther)
 }
 
 // logOut ends the session.
 func (c *Console) logOut(r *http.Request, _ *view) (answer, error) {
-	if cookie, err := r.Cookie(Cookie); err == nil {
-		if err := c.d.Operations.CloseSession(r.Context(), cookie.Value); err != nil {
+	if cookie, ok := Session(r); ok {
+		if err := c.d.Operations.CloseSession(r.Context(), cookie); err != nil {
 			return answer{}, err
 		}
 	}
@@ -116,29 +98,23 @@ func address(r *http.Request) string {
 	return host
 }
 
-func leaveNotice(w http.ResponseWriter, notice said, bad bool) {
+func leaveNotice(w http.ResponseWriter, r *http.Request, notice said, bad bool) {
 	kind := "+"
 	if bad {
 		kind = "-"
 	}
-	http.SetCookie(w, &http.Cookie{
-		Name: noticeCookie, Value: url.QueryEscape(kind + notice.text + "\n" + notice.original), Path: "/", MaxAge: 60, HttpOnly: true, SameSite: http.SameSiteStrictMode,
-	})
+	setCookie(w, r, noticeCookie, url.QueryEscape(kind+notice.text+"\n"+notice.original), 60, http.SameSiteStrictMode)
 }
 
 func takeNotice(r *http.Request) (notice said, bad bool) {
-	cookie, err := r.Cookie(noticeCookie)
-	if err != nil {
+	cookie, ok := readCookie(r, noticeCookie)
+	if !ok {
 		return notice, false
 	}
-	kept, err := url.QueryUnescape(cookie.Value)
+	kept, err := url.QueryUnescape(cookie)
 	if err != nil || kept == "" {
 		return notice, false
 	}
 	notice.text, notice.original, _ = strings.Cut(kept[1:], "\n")
 	return notice, kept[0] == '-'
-}
-
-func dropCookie(w http.ResponseWriter, name string) {
-	http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 }

@@ -141,7 +141,7 @@ func (c *Console) unknown(w http.ResponseWriter, r *http.Request, v *view, err e
 func (c *Console) view(r *http.Request) *view {
 	lang := languageOf(r)
 	scheme := "http"
-	if secure(r) {
+	if Secure(r) {
 		scheme = "https"
 	}
 	v := &view{
@@ -155,13 +155,13 @@ func (c *Console) view(r *http.Request) *view {
 func (c *Console) write(w http.ResponseWriter, r *http.Request, v *view, a answer) {
 	if a.goTo != "" {
 		if !a.notice.empty() {
-			leaveNotice(w, a.notice, a.bad)
+			leaveNotice(w, r, a.notice, a.bad)
 		}
 		http.Redirect(w, r, a.goTo, http.StatusSeeOther)
 		return
 	}
 	if !v.notice.empty() && !a.bare {
-		dropCookie(w, noticeCookie)
+		setCookie(w, r, noticeCookie, "", -1, http.SameSiteStrictMode)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Vary", "Cookie, Accept-Language")

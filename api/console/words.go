@@ -61,7 +61,8 @@ var russian = map[string]string{
 	"Upload began": "Загрузка в хранилище началась", "In the object store, verified": "В хранилище, проверен", "Announced": "Уведомление отправлено",
 	"Failed, is tried again": "Неудача, будет повтор", "Failed": "Неудача", "Gone from the server": "Исчез с сервера",
 	"Another version is on the server": "На сервере другая версия", "Rejected: unsafe name or kind": "Отклонён: небезопасное имя или вид",
-	"After-ingest action done": "Действие после приёма выполнено", "Set going again": "Запущен снова", "Put off: others go first": "Отложен: сначала другие", "An operator decided": "Решение оператора",
+	"Not verified: it did not come by the API": "Не подтверждено: получено не через API",
+	"After-ingest action done":                 "Действие после приёма выполнено", "Set going again": "Запущен снова", "Put off: others go first": "Отложен: сначала другие", "An operator decided": "Решение оператора",
 	"discovery": "обнаружение", "download": "скачивание", "verification": "проверка", "upload": "загрузка в хранилище", "transfer": "передача",
 	"announcement": "уведомление", "after-ingest action": "действие после приёма",
 
@@ -83,7 +84,7 @@ var russian = map[string]string{
 	"Too many requests: wait a moment.":                       "Слишком много запросов: подождите.",
 	"viewer":                                                  "наблюдатель", "operator": "оператор", "admin": "администратор",
 	"it does not answer, or is not as it must be.": "не отвечает или не в порядке.",
-	"PostgreSQL:": "PostgreSQL:", "Temporal:": "Temporal:", "Worker:": "Обработчик:", "Object store:": "Хранилище:", "Broker:": "Брокер:",
+	"PostgreSQL:": "PostgreSQL:", "Temporal:": "Temporal:", "Worker:": "Обработчик:", "Object store:": "Хранилище:", "Broker:": "Брокер:", "Keyset:": "Набор ключей:",
 
 	"it does not answer, so pages cannot be shown.":                  "не отвечает, поэтому страницы показать нельзя.",
 	"Not up to date since %s: the server does not answer.":           "Не обновляется с %s: сервер не отвечает.",
@@ -271,6 +272,7 @@ var russian = map[string]string{
 	"The content does not have the checksum that it should have.":                        "Контрольная сумма содержимого не та, что должна быть.",
 	"Staged bytes are missing.":                                                          "Не хватает временных данных.",
 	"The staging volume has no room.":                                                    "На диске для временных данных нет места.",
+	"The server was slower than its minimum rate.":                                       "Сервер передавал медленнее заданной минимальной скорости.",
 	"The name is unsafe.":                                                                "Имя небезопасно.",
 	"The server's address is not allowed.":                                               "Адрес сервера не разрешён.",
 	"Something that must exist does not.":                                                "Нет того, что должно быть.",

@@ -839,7 +839,7 @@ type Part struct {
 	// Message What is wrong and what to do; empty when ready and for callers without a token.
 	Message string `json:"message"`
 
-	// Name postgres, temporal, worker, object_store or broker
+	// Name postgres, temporal, worker, keyset, object_store or broker
 	//
 	// Example: postgres
 	Name  string `json:"name"`

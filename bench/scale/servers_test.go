@@ -109,10 +109,10 @@ func (f *fleet) add(odd *testenv.OddSFTP, name string, port int) string {
 	f.T.Helper()
 	server := odd.Server(name, uuid.NewString())
 	server.Settle, server.ScanInterval = time.Second, f.size.interval
-	server.PasswordEncrypted = f.Seal(server.UUID, vault.FieldPassword, []byte(odd.Password))
 	if port != 0 {
 		server.Port = port
 	}
+	server.PasswordEncrypted = f.Seal(server, vault.FieldPassword, []byte(odd.Password))
 	_, err := f.Store.AddServer(f.Ctx, server)
 	require.NoError(f.T, err)
 	return server.UUID

@@ -29,6 +29,9 @@ func (a *app) daemonCommand(name, short string, component config.Component, run 
 			for _, warning := range cfg.Warnings() {
 				log.Warn(warning)
 			}
+			if limit := telemetry.LimitMemory(); limit > 0 {
+				log.Info("memory is limited", "limit_bytes", limit)
+			}
 			return run(cmd.Context(), cfg, log)
 		},
 	}

@@ -51,13 +51,20 @@ func Who(ctx context.Context) ingest.Principal {
 // all that can be checked was: no change goes without an entry, and what failed
 // afterwards was at least asked for.
 func (a *Admin) record(ctx context.Context, action, target string, details map[string]any) error {
+	_, err := a.recordKeyed(ctx, action, target, details)
+	return err
+}
+
+// recordKeyed is record for changes that name their entry, by its key.
+func (a *Admin) recordKeyed(ctx context.Context, action, target string, details map[string]any) (key string, err error) {
 	ledger, err := a.d.Ledger(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	who := Who(ctx)
-	return ledger.Record(ctx, ingest.AuditEntry{
-		Key: uuid.NewString(), Actor: who.Name, Role: who.Role, Action: action, Target: target, Details: details,
+	key = uuid.NewString()
+	return key, ledger.Record(ctx, ingest.AuditEntry{
+		Key: key, Actor: who.Name, Role: who.Role, Action: action, Target: target, Details: details,
 	})
 }
 
@@ -109,7 +116,7 @@ func (a *Admin) CreateToken(ctx context.Context, in NewToken) (token ingest.Toke
 
 func (in NewToken) check() error {
 	var wrong fieldErrors
-	if !ingest.ValidName(in.Name) || in.Name == ingest.BootstrapToken {
+	if !ingest.ValidName(in.Name) || in.Name == ingest.BootstrapToken || in.Name == ingest.Unverified {
 		wrong.add("name", "name %q: use 1 to 63 letters, digits, '-', '_' or '.', but not %q", ingest.Summary(in.Name), ingest.BootstrapToken)
 	}
 	if _, err := ingest.ParseRole(string(in.Role)); err != nil {

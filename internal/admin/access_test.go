@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"crypto/sha256"
 	"errors"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ func TestTokensAreMadeUsedAndRevoked(t *testing.T) {
 
 	who, err := b.Authenticate(ctx, secret)
 	require.NoError(t, err)
-	require.Equal(t, ingest.Principal{Name: "ci", Role: ingest.RoleOperator}, who)
+	require.Equal(t, ingest.Principal{Name: "ci", Role: ingest.RoleOperator, TokenID: ingest.TokenID(sha256.Sum256([]byte(secret)))}, who)
 	_, err = b.Authenticate(ctx, secret+"x")
 	require.ErrorAs(t, err, &TokenRefused{})
 

@@ -8,6 +8,7 @@ import (
 	"stevedore/internal/ingest"
 	"stevedore/internal/oracle"
 	"stevedore/internal/store"
+	"stevedore/internal/vault"
 	"stevedore/workflows"
 )
 
@@ -19,8 +20,9 @@ type Servers interface {
 	ServerByName(ctx context.Context, nameOrUUID string) (ingest.Server, error)
 	// Servers returns a page in order of name, after the given one.
 	Servers(ctx context.Context, afterName string, limit int) ([]ingest.Server, error)
-	// SetHostKeys replaces the pinned keys and ends a suspension.
-	SetHostKeys(ctx context.Context, serverUUID string, keys []string) error
+	// SetHostKeys changes the pinned keys, and the credentials that are sealed with
+	// them, to what pin makes of the server, and ends a suspension.
+	SetHostKeys(ctx context.Context, serverUUID string, pin func(ingest.Server) (ingest.Server, error)) error
 	// PauseServer switches a server off; ResumeServer switches it on and ends
 	// a suspension.
 	PauseServer(ctx context.Context, serverUUID string) error
@@ -56,9 +58,15 @@ type Files interface {
 	CountFilesByServer(ctx context.Context, serverUUIDs []string) (map[string]map[ingest.Status]int64, error)
 }
 
-// Sealer encrypts one field of one server.
+// Sealer encrypts a server's credentials. They are bound to where they may be
+// sent, see vault.WhereOf.
 type Sealer interface {
-	Seal(field, serverUUID string, plaintext []byte) ([]byte, error)
+	Seal(field string, server ingest.Server, plaintext []byte) ([]byte, error)
+	// Reseal opens the credentials of from and seals them for to, the same server
+	// after a change.
+	Reseal(from, to ingest.Server) (ingest.Server, error)
+	// Check refuses a keyset that is not the ledger's.
+	Check(ctx context.Context, canaries vault.Canaries) error
 }
 
 // Prober logs in to a server and looks at its root folder once. Without a
@@ -149,6 +157,7 @@ type Ledger interface {
 	Sessions
 	AuditRuns
 	History
+	vault.Canaries
 }
 
 // Opener gives a part when it is needed. Parts are opened late so that what
@@ -209,6 +218,8 @@ type Admin struct {
 	d     Deps
 	close func()
 	pool  func() (store.PoolStats, bool)
+	// keyset refuses a keyset file that is not the ledger's.
+	keyset func(ctx context.Context) error
 }
 
 // New returns an Admin that works with the given parts.
@@ -219,8 +230,15 @@ func New(d Deps) *Admin {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	return &Admin{d: d, close: func() {}, pool: func() (store.PoolStats, bool) { return store.PoolStats{}, false }}
+	return &Admin{
+		d: d, close: func() {}, pool: func() (store.PoolStats, bool) { return store.PoolStats{}, false },
+		keyset: func(context.Context) error { return nil },
+	}
 }
+
+// CheckKeyset refuses, with KindInvalid, a keyset file that does not fit what the
+// ledger keeps. Other errors are about the ledger or the file.
+func (a *Admin) CheckKeyset(ctx context.Context) error { return a.keyset(ctx) }
 
 // Pool says how the connections to the database stand; ok is false while none
 // was needed or while they are being opened.

@@ -69,7 +69,7 @@ func (w *audited) register(sshd *testenv.SSHD, name string) ingest.Server {
 	server := sshd.Server(name, uuid.NewString())
 	server.ScanInterval = time.Minute
 	var err error
-	server.PrivateKeyEncrypted, err = w.vault.Seal(vault.FieldPrivateKey, server.UUID, sshd.PrivateKeyPEM)
+	server.PrivateKeyEncrypted, err = w.vault.Seal(vault.FieldPrivateKey, server, sshd.PrivateKeyPEM)
 	require.NoError(w.t, err)
 	server, err = w.store.AddServer(w.t.Context(), server)
 	require.NoError(w.t, err)

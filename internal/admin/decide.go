@@ -35,12 +35,10 @@ func (a *Admin) Decide(ctx context.Context, uuidOrPrefix string, action Action, 
 				ingest.Summary(file.RemotePath), file.Status)
 		}
 	}
-	if d.Actor == "" {
-		d.Actor = Who(ctx).Name
-	}
+	d.Actor = Who(ctx).Name
 	d.Reason = ingest.DisplayPath(d.Reason) // it is shown in many places: as one line that can be seen
 	details := map[string]any{"path": ingest.DisplayPath(file.RemotePath), "server": file.ServerName, "reason": d.Reason, "from": d.From}
-	if err := a.record(ctx, "file."+string(action), file.UUID, details); err != nil {
+	if d.Entry, err = a.recordKeyed(ctx, "file."+string(action), file.UUID, details); err != nil {
 		return file, err
 	}
 	return file, a.decide(ctx, file, action, d)

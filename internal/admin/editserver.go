@@ -82,6 +82,7 @@ func (a *Admin) EditServer(ctx context.Context, nameOrUUID, version string, edit
 
 // edited returns what the edit makes of the server, checked and sealed.
 func (a *Admin) edited(ctx context.Context, server ingest.Server, edit ServerEdit) (ingest.Server, error) {
+	before := server
 	if edit.Settings != nil {
 		edit.Settings(&server)
 	}
@@ -98,13 +99,15 @@ func (a *Admin) edited(ctx context.Context, server ingest.Server, edit ServerEdi
 	if len(server.PasswordEncrypted)+len(server.PrivateKeyEncrypted)+len(edit.Password)+len(edit.PrivateKey) == 0 {
 		wrong.add("credentials", "credentials: a password, a private key or both must be left")
 	}
+	askAgain(&wrong, before, server)
 	if err := wrong.err("cannot edit the server"); err != nil {
 		return server, err
 	}
-	if len(edit.Password)+len(edit.PrivateKey) == 0 {
-		return server, nil
+	server, err := a.keepSealed(ctx, before, server)
+	if err != nil || len(edit.Password)+len(edit.PrivateKey) == 0 {
+		return server, err
 	}
-	err := a.seal(ctx, &server, ingest.Credentials{Password: edit.Password, PrivateKey: edit.PrivateKey})
+	err = a.seal(ctx, &server, ingest.Credentials{Password: edit.Password, PrivateKey: edit.PrivateKey})
 	return server, err
 }
 

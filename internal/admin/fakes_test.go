@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/vault"
 	"stevedore/workflows"
 )
 
 // fakeLedger is a Ledger in memory.
 type fakeLedger struct {
-	left map[string]ingest.ServerLeft
+	left    map[string]ingest.ServerLeft
 	Ledger  // panics at what is not faked
 	mu      sync.Mutex
 	servers []ingest.Server
@@ -73,11 +74,20 @@ func (l *fakeLedger) LeftByServer(context.Context) (map[string]ingest.ServerLeft
 	return l.left, nil
 }
 
-func (l *fakeLedger) SetHostKeys(_ context.Context, uuid string, keys []string) error {
+func (l *fakeLedger) SetHostKeys(_ context.Context, uuid string, pin func(ingest.Server) (ingest.Server, error)) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.servers[l.find(uuid)].HostKeys = keys
-	return nil
+	pinned, err := pin(l.servers[l.find(uuid)])
+	if err == nil {
+		l.servers[l.find(uuid)] = pinned
+	}
+	return err
+}
+
+func (l *fakeLedger) KeysetCanary(context.Context) ([]byte, error) { return nil, nil }
+
+func (l *fakeLedger) KeepKeysetCanary(_ context.Context, _, sealed []byte) ([]byte, error) {
+	return sealed, nil
 }
 
 func (l *fakeLedger) PauseServer(_ context.Context, uuid string) error {
@@ -205,9 +215,13 @@ type fakeToken struct {
 // fakeSealer marks what it sealed.
 type fakeSealer struct{}
 
-func (fakeSealer) Seal(field, serverUUID string, plaintext []byte) ([]byte, error) {
-	return []byte("sealed:" + field + ":" + serverUUID + ":" + strings.Repeat("*", len(plaintext))), nil
+func (fakeSealer) Seal(field string, server ingest.Server, plaintext []byte) ([]byte, error) {
+	return []byte("sealed:" + field + ":" + server.UUID + ":" + strings.Repeat("*", len(plaintext))), nil
 }
+
+func (fakeSealer) Reseal(_, to ingest.Server) (ingest.Server, error) { return to, nil }
+
+func (fakeSealer) Check(context.Context, vault.Canaries) error { return nil }
 
 // fakeProber answers by what is pinned.
 type fakeProber struct {

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
@@ -18,6 +19,9 @@ import (
 	"stevedore/internal/vault"
 )
 
+// apiStatements bounds a statement of the API: its handlers have no longer.
+const apiStatements = 25 * time.Second
+
 // fewConns suits processes that serve people.
 const fewConns = 4
 
@@ -29,7 +33,7 @@ func Open(cfg config.Config, log *slog.Logger) *Admin { return OpenOn(cfg, log, 
 // metrics.
 func OpenMeasured(cfg config.Config, log *slog.Logger, metrics client.MetricsHandler) *Admin {
 	p := newParts(cfg, log)
-	p.taskQueue = ingest.TaskQueue
+	p.taskQueue, p.statements = ingest.TaskQueue, apiStatements
 	p.temporal = newLazy(func(ctx context.Context) (client.Client, error) {
 		return temporalclient.DialMeasured(ctx, cfg, log, metrics)
 	})
@@ -58,7 +62,7 @@ func (p *parts) admin() *Admin {
 		Defaults: ingest.ServerDefaults{Settle: p.cfg.Scan.Settle, ScanInterval: p.cfg.Scan.Interval},
 		NewUUID:  uuid.NewString,
 	})
-	a.close, a.pool = p.close, p.pool
+	a.close, a.pool, a.keyset = p.close, p.pool, p.checkKeyset
 	return a
 }
 
@@ -72,14 +76,13 @@ type parts struct {
 	temporal *lazy[client.Client]
 	// namespace is Temporal's, that of the client; taskQueue is the workers'.
 	namespace, taskQueue string
+	// statements bounds each statement; 0 for audits and set-up, which take long.
+	statements time.Duration
 }
 
 func newParts(cfg config.Config, log *slog.Logger) *parts {
-	return &parts{
+	p := &parts{
 		cfg: cfg,
-		store: newLazy(func(ctx context.Context) (*store.Store, error) {
-			return store.New(ctx, store.Config{DatabaseURL: cfg.Database.URL.Reveal(), MaxConns: fewConns})
-		}),
 		vault: newLazy(func(context.Context) (*vault.Vault, error) {
 			if cfg.Vault.KeysetFile == "" {
 				return nil, errNoKeyset
@@ -100,6 +103,10 @@ func newParts(cfg config.Config, log *slog.Logger) *parts {
 		namespace: temporalclient.Namespace(cfg),
 		temporal:  newLazy(func(ctx context.Context) (client.Client, error) { return temporalclient.Dial(ctx, cfg, log) }),
 	}
+	p.store = newLazy(func(ctx context.Context) (*store.Store, error) {
+		return store.New(ctx, store.Config{DatabaseURL: cfg.Database.URL.Reveal(), MaxConns: fewConns, StatementTimeout: p.statements})
+	})
+	return p
 }
 
 var errNoKeyset = ingest.Errorf(ingest.KindInvalid,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/store"
@@ -17,6 +18,7 @@ const (
 	PartWorker      = "worker"
 	PartObjectStore = "object_store"
 	PartBroker      = "broker"
+	PartKeyset      = "keyset"
 )
 
 // checks asks about the object store and the broker only where this process
@@ -27,6 +29,9 @@ func (p *parts) checks() []Check {
 		{PartPostgres, p.checkDatabase},
 		{PartTemporal, func(ctx context.Context) error { return engine.Health(ctx, p.namespace) }},
 		{PartWorker, engine.checkWorker},
+	}
+	if p.cfg.Vault.KeysetFile != "" {
+		checks = append(checks, Check{PartKeyset, p.checkCanary})
 	}
 	if p.cfg.S3.Endpoint != "" {
 		checks = append(checks, Check{PartObjectStore, p.checkObjects})
@@ -46,6 +51,19 @@ func (p *parts) checkDatabase(ctx context.Context) error {
 		return err
 	}
 	return db.SchemaCurrent(ctx)
+}
+
+// checkCanary is checkKeyset without a look at every server: probes ask often.
+func (p *parts) checkCanary(ctx context.Context) error {
+	keys, err := p.vault.get(ctx)
+	if err != nil {
+		return err
+	}
+	ledger, err := p.store.get(ctx)
+	if err != nil {
+		return err
+	}
+	return keys.Check(ctx, ledger)
 }
 
 func (p *parts) checkObjects(ctx context.Context) error {
@@ -117,23 +135,49 @@ func (p *parts) ensureKeyset(ctx context.Context) (string, error) {
 	if path == "" {
 		return "", errNoKeyset
 	}
-	done := "made " + path + ": back it up, without it no stored credential can be read"
-	err := vault.Generate(path)
-	if errors.Is(err, fs.ErrExist) {
-		done, err = "already there: "+path, nil
-	}
-	if err != nil {
-		return "", err
-	}
-	keys, err := p.vault.get(ctx)
-	if err != nil {
-		return "", err
-	}
 	ledger, err := p.store.get(ctx)
 	if err != nil {
 		return "", err
 	}
-	return done, keys.Fits(ctx, ledger)
+	done := "already there: " + path
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := generate(ctx, path, ledger); err != nil {
+			return "", err
+		}
+		done = "made " + path + ": back it up, without it no stored credential can be read"
+	}
+	return done, p.checkKeyset(ctx)
+}
+
+// generate makes the first keyset of an installation. Another one could not open
+// what is stored.
+func generate(ctx context.Context, path string, canaries vault.Canaries) error {
+	kept, err := canaries.KeysetCanary(ctx)
+	if err != nil {
+		return err
+	}
+	if kept != nil {
+		return ingest.Errorf(ingest.KindMissing,
+			"keyset file %s does not exist, but this database has one: restore it from your backup, or from a host that has it", path)
+	}
+	err = vault.Generate(path)
+	if errors.Is(err, fs.ErrExist) {
+		return nil // another setup was faster
+	}
+	return err
+}
+
+// checkKeyset refuses a keyset that is not the ledger's.
+func (p *parts) checkKeyset(ctx context.Context) error {
+	keys, err := p.vault.get(ctx)
+	if err != nil {
+		return err
+	}
+	ledger, err := p.store.get(ctx)
+	if err != nil {
+		return err
+	}
+	return keys.Fits(ctx, ledger)
 }
 
 func (p *parts) ensureBucket(ctx context.Context) (string, error) {

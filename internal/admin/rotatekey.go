@@ -13,11 +13,13 @@ import (
 type Keyring interface {
 	Sealer
 	// Open decrypts what Seal made for the same field and server.
-	Open(field, serverUUID string, sealed []byte) ([]byte, error)
+	Open(field string, server ingest.Server, sealed []byte) ([]byte, error)
 	// Current reports whether the value was sealed with the key that seals now.
 	Current(sealed []byte) bool
 	// Rotate adds a fresh key, which seals from now on; older ones still open.
 	Rotate() error
+	// RenewCanary seals the keyset's canary with the newest key.
+	RenewCanary(ctx context.Context, canaries vault.Canaries) error
 }
 
 // RotateRequest says how far a rotation goes.
@@ -49,6 +51,13 @@ func (a *Admin) RotateKey(ctx context.Context, req RotateRequest) (result Rotate
 	if err != nil {
 		return result, err
 	}
+	ledger, err := a.d.Ledger(ctx)
+	if err != nil {
+		return result, err
+	}
+	if err := keys.Check(ctx, ledger); err != nil {
+		return result, err
+	}
 	servers, err := a.sealedServers(ctx, keys)
 	if err != nil {
 		return result, err
@@ -68,8 +77,10 @@ func (a *Admin) RotateKey(ctx context.Context, req RotateRequest) (result Rotate
 	if req.KeyOnly {
 		return result, nil
 	}
-	err = a.resealAll(ctx, keys, servers.behind, req.Progress, &result)
-	return result, err
+	if err := a.resealAll(ctx, keys, servers.behind, req.Progress, &result); err != nil {
+		return result, err
+	}
+	return result, keys.RenewCanary(ctx, ledger)
 }
 
 // sealedServers are the servers with credentials.
@@ -111,7 +122,7 @@ func allCurrent(keys Keyring, server ingest.Server) (current bool, err error) {
 		if len(value) == 0 {
 			continue
 		}
-		if _, err := keys.Open(field, server.UUID, value); err != nil {
+		if _, err := keys.Open(field, server, value); err != nil {
 			return false, err
 		}
 		current = current && keys.Current(value)
@@ -161,11 +172,11 @@ func reseal(keys Keyring, server ingest.Server) (ingest.Server, error) {
 		if len(*value) == 0 || keys.Current(*value) {
 			continue
 		}
-		plaintext, err := keys.Open(field, server.UUID, *value)
+		plaintext, err := keys.Open(field, server, *value)
 		if err != nil {
 			return server, unopenedError{err}
 		}
-		if *value, err = keys.Seal(field, server.UUID, plaintext); err != nil {
+		if *value, err = keys.Seal(field, server, plaintext); err != nil {
 			return server, err
 		}
 	}

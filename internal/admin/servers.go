@@ -10,7 +10,6 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"stevedore/internal/ingest"
-	"stevedore/internal/vault"
 )
 
 // NewServer is a server to be added, with its secrets in clear.
@@ -46,31 +45,6 @@ func (a *Admin) AddServer(ctx context.Context, in NewServer) (ingest.Server, err
 		return ingest.Server{}, fmt.Errorf("add server %q: %w", server.Name, err)
 	}
 	return added, nil
-}
-
-func (a *Admin) seal(ctx context.Context, server *ingest.Server, creds ingest.Credentials) error {
-	sealer, err := a.d.Sealer(ctx)
-	if err != nil {
-		return err
-	}
-	for _, secret := range []struct {
-		field string
-		clear []byte
-		to    *[]byte
-	}{
-		{vault.FieldPassword, creds.Password, &server.PasswordEncrypted},
-		{vault.FieldPrivateKey, creds.PrivateKey, &server.PrivateKeyEncrypted},
-	} {
-		if len(secret.clear) == 0 {
-			continue
-		}
-		sealed, err := sealer.Seal(secret.field, server.UUID, secret.clear)
-		if err != nil {
-			return err
-		}
-		*secret.to = sealed
-	}
-	return nil
 }
 
 // checkServer returns everything that is wrong with a server that has, or is

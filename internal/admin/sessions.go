@@ -73,5 +73,5 @@ func (a *Admin) AuthenticateDigest(ctx context.Context, digest [32]byte) (ingest
 	if absent(err) || err == nil && !valid {
 		return ingest.Principal{}, TokenRefused{}
 	}
-	return ingest.Principal{Name: token.Name, Role: token.Role}, err
+	return ingest.Principal{Name: token.Name, Role: token.Role, TokenID: ingest.TokenID(digest)}, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 	"stevedore/internal/testenv"
+	"stevedore/internal/vault"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -95,4 +97,41 @@ func TestReadyOnRealPartsNamesThoseThatAreDown(t *testing.T) {
 	require.ErrorContains(t, status[PartWorker], "stevedore worker")
 	require.ErrorContains(t, status[PartObjectStore], "bucket")
 	require.ErrorContains(t, status[PartBroker], "queue")
+}
+
+// TestFault74_ForeignKeyset: a keyset of another installation is refused by set-up,
+// by readiness, before anything is sealed and when the service starts.
+func TestFault74_ForeignKeyset(t *testing.T) {
+	t.Parallel()
+	p, ctx := realParts(t), t.Context()
+	require.NoError(t, p.admin().Setup(ctx, func(StepReport) {}, StepDatabase, "keyset"))
+	path := p.cfg.Vault.KeysetFile
+	mine, err := os.ReadFile(path)
+	require.NoError(t, err)
+	ours := p.admin()
+	add := func(a *Admin, name string) error {
+		_, err := a.AddServer(ctx, NewServer{
+			Server:      ingest.Server{Name: name, Host: "sftp.example.com", Username: "u", ScanInterval: time.Minute},
+			Credentials: ingest.Credentials{Password: []byte("pw")},
+		})
+		return err
+	}
+
+	require.NoError(t, os.Remove(path))
+	err = newParts(p.cfg, quiet).admin().Setup(ctx, func(StepReport) {}, "keyset")
+	require.ErrorContains(t, err, "restore it from your backup", "set-up makes no second one")
+	require.NoError(t, vault.Generate(path))
+	for name, a := range map[string]*Admin{"running": ours, "started": newParts(p.cfg, quiet).admin()} {
+		require.ErrorContains(t, a.CheckKeyset(ctx), "not the one of this database", name)
+		require.ErrorContains(t, a.PartReady(ctx, PartKeyset), "not the one of this database", name)
+		err := add(a, "refused")
+		require.Equal(t, ingest.KindInvalid, ingest.KindOf(err), name)
+		require.ErrorContains(t, err, "not the one of this database", name)
+		_, err = a.RotateKey(ctx, RotateRequest{})
+		require.ErrorContains(t, err, "not the one of this database", name)
+	}
+
+	require.NoError(t, os.WriteFile(path, mine, 0o600))
+	require.NoError(t, ours.CheckKeyset(ctx))
+	require.NoError(t, add(ours, "taken"))
 }

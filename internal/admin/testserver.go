@@ -96,10 +96,10 @@ func (a *Admin) pin(ctx context.Context, prober Prober, result *TestResult) erro
 	if err := a.record(ctx, "server.approve_host_key", result.Server.Name, details); err != nil {
 		return err
 	}
-	if err := ledger.SetHostKeys(ctx, result.Server.UUID, keys); err != nil {
+	if err := a.approvePins(ctx, ledger, &result.Server, keys); err != nil {
 		return err
 	}
-	result.Server.HostKeys, result.Pinned = keys, true
+	result.Pinned = true
 	presented, err := prober.Probe(ctx, result.Server)
 	if presented.Fingerprint != "" {
 		result.Presented = presented

@@ -49,7 +49,7 @@ func TestFault67_CanariesStayInside(t *testing.T) {
 	c.secrets["private key"] = strings.Split(string(keyed.PrivateKeyPEM), "\n")[2]
 	refused := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "something else"})
 	h.Register(refused, "refused", func(s *ingest.Server) {
-		s.PasswordEncrypted = h.Seal(s.UUID, vault.FieldPassword, []byte(c.secrets["wrong password"]))
+		s.PasswordEncrypted = h.Seal(*s, vault.FieldPassword, []byte(c.secrets["wrong password"]))
 	})
 	h.ScanAndWait()
 	for sshd, name := range map[*testenv.SSHD]string{right: "a.csv", keyed: "b.csv"} {

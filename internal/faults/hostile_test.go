@@ -179,7 +179,7 @@ func TestFault31_ChangedHostKey(t *testing.T) {
 	assert.Contains(t, now.LastError, "SHA256:")
 	assert.NotContains(t, sshd.Log(), "assword for", "no credentials are sent to a stranger")
 
-	require.NoError(t, h.Store.SetHostKeys(h.Ctx, server.UUID, []string{sshd.HostKeyLine}))
+	h.Pin(server.UUID, sshd.HostKeyLine)
 	h.ScanAndWait()
 	h.AwaitIngest(h.Completed(sshd.Path("a.csv")).UUID)
 	h.RequireExactlyOnce()

@@ -73,9 +73,9 @@ func TestABusyHostIsNotTakenForDead(t *testing.T) {
 	h := rig.NewHarbour(t)
 	h.Cfg.Worker.MaxDownloads, h.Cfg.Worker.MaxUploads, h.Cfg.Worker.HostTimeout = 1, 0, time.Second
 	h.StartWorker()
-	acme, _ := slowServer(h, "acme", 700)
-	for i := range 3 {
-		acme.Write(fmt.Sprintf("%d.bin", i), rig.Random(2<<20+i))
+	for i := range 4 { // two transfer, one waits in the worker, one in its queue
+		partner, _ := slowServer(h, fmt.Sprintf("partner-%d", i), 700)
+		partner.Write(fmt.Sprintf("%d.bin", i), rig.Random(2<<20+i))
 	}
 	h.ScanAndWait()
 	asked := 0
@@ -214,6 +214,45 @@ func TestFault62_ClocksAreOffByADay(t *testing.T) {
 	h.ScanAndWait()
 	for _, name := range []string{"ahead.csv", "behind.csv", "never.csv"} {
 		h.AwaitIngest(h.Completed(acme.Path(name)).UUID)
+	}
+	h.RequireExactlyOnce()
+}
+
+// TestSlowPartnersStarveNobody: partners whose transfers take for ever have all the
+// downloads of a worker; the file of another one is completed meanwhile.
+func TestSlowPartnersStarveNobody(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	h.Cfg.Worker.MaxDownloads = 2
+	h.StartWorker()
+	var lines []*rig.Line
+	for i := range 2 {
+		partner, line := slowServer(h, fmt.Sprintf("slow-%d", i), 20)
+		for n := range 3 {
+			partner.Write(fmt.Sprintf("%d-%d.bin", i, n), rig.Random(3<<20+10*i+n))
+		}
+		lines = append(lines, line)
+	}
+	good := h.AddServer("good", rig.Staged)
+	h.Scan()
+	downloading := func() (n int) {
+		for _, f := range h.Files() {
+			if f.Status == ingest.StatusDownloading {
+				n++
+			}
+		}
+		return n
+	}
+	rig.Eventually(t, func() bool { return downloading() >= 2 }, rig.Patience, 50*time.Millisecond, "the slow ones never begin")
+	good.Write("good.csv", rig.Random(100))
+	h.Scan()
+	h.AwaitIngest(h.Completed(good.Path("good.csv")).UUID)
+	assert.GreaterOrEqual(t, downloading(), 2, "the slow ones were not done before")
+	for _, line := range lines {
+		line.Mend("bandwidth")
+	}
+	for _, f := range h.Files() {
+		h.AwaitIngest(f.UUID)
 	}
 	h.RequireExactlyOnce()
 }

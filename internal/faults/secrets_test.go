@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"testing"
 
@@ -52,6 +53,39 @@ func TestFault68_CiphertextsSwapped(t *testing.T) {
 	for i, name := range []string{"acme", "globex"} {
 		h.AwaitIngest(h.Completed(sshds[i].Path(name + ".csv")).UUID)
 	}
+	h.RequireExactlyOnce()
+}
+
+// TestFault68_RowPointedElsewhere: somebody who can write to the database points a
+// partner's row at a server of their own, with its key. It is sent no password.
+func TestFault68_RowPointedElsewhere(t *testing.T) {
+	t.Parallel()
+	h := rig.NewHarbour(t)
+	h.StartWorker()
+	acme := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "only-acme"})
+	evil := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "whatever"})
+	acme.Write("a.csv", rig.Random(100))
+	server := h.Adopt(acme, "acme", nil)
+	point := func(at *testenv.SSHD) {
+		_, err := h.Store.EditServer(h.Ctx, server.UUID, func(s ingest.Server) (ingest.Server, error) {
+			s.Port, s.HostKeys, s.State, s.LastError = at.Port, []string{at.HostKeyLine}, ingest.ServerOK, ""
+			return s, nil
+		})
+		require.NoError(t, err)
+	}
+	point(evil)
+	h.ScanAndWait()
+	now, err := h.Store.Server(h.Ctx, server.UUID)
+	require.NoError(t, err)
+	assert.Equal(t, ingest.ServerSuspended, now.State)
+	for _, says := range []string{"sent to nobody", fmt.Sprintf("port %d", evil.Port), "stevedore server edit"} {
+		assert.Contains(t, now.LastError, says)
+	}
+	assert.NotContains(t, evil.Log(), "assword for", "nothing is sent to anybody")
+
+	point(acme)
+	h.ScanAndWait()
+	h.AwaitIngest(h.Completed(acme.Path("a.csv")).UUID)
 	h.RequireExactlyOnce()
 }
 

@@ -160,11 +160,7 @@ func TestFault05_NotAnSSHServer(t *testing.T) {
 	assert.Contains(t, server.LastError, "SSH")
 	assert.NotContains(t, server.LastError, "\n")
 
-	_, err = h.Store.EditServer(h.Ctx, server.UUID, func(s ingest.Server) (ingest.Server, error) {
-		s.Host, s.Port = acme.Host, acme.Port
-		return s, nil
-	})
-	require.NoError(t, err)
+	h.Edit(server.UUID, func(s *ingest.Server) { s.Host, s.Port = acme.Host, acme.Port })
 	h.ScanAndWait()
 	h.AwaitIngest(h.Completed(acme.Path("a.csv")).UUID)
 	h.RequireExactlyOnce()
@@ -286,7 +282,7 @@ func wrongPassword(t *testing.T, m moments) {
 	h.StartWorkerWith(h.Cfg, m.wrap)
 	sshd := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "right"})
 	server := h.Adopt(sshd, "acme", func(s *ingest.Server) {
-		s.PasswordEncrypted = h.Seal(s.UUID, vault.FieldPassword, []byte("wrong"))
+		s.PasswordEncrypted = h.Seal(*s, vault.FieldPassword, []byte("wrong"))
 	})
 	sshd.Write("a.csv", rig.Random(100))
 	h.ScanAndWait()
@@ -297,7 +293,7 @@ func wrongPassword(t *testing.T, m moments) {
 	sshd.AwaitLog("Failed password")
 	assert.Equal(t, 1, strings.Count(sshd.Log(), "Failed password"), "accounts get locked: %s", sshd.Log())
 
-	require.NoError(t, h.Store.SetCredentials(h.Ctx, server.UUID, h.Seal(server.UUID, vault.FieldPassword, []byte("right")), nil))
+	require.NoError(t, h.Store.SetCredentials(h.Ctx, server.UUID, h.Seal(server, vault.FieldPassword, []byte("right")), nil))
 	h.ScanAndWait()
 	h.AwaitIngest(h.Completed(sshd.Path("a.csv")).UUID)
 	h.RequireExactlyOnce()

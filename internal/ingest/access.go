@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -41,7 +42,13 @@ func ParseRole(text string) (Role, error) {
 type Principal struct {
 	Name string
 	Role Role
+	// TokenID tells tokens apart that had the same name one after the other; empty
+	// for who came without one.
+	TokenID string
 }
+
+// TokenID returns the id of the token with the SHA-256 digest.
+func TokenID(digest [32]byte) string { return hex.EncodeToString(digest[:8]) }
 
 // BootstrapToken is the name of the token in the configuration; no other may
 // have it.

@@ -29,7 +29,7 @@ var EventKeys = map[EventType][]string{
 	EventSourceDone:      {"action"},
 	EventRequeued:        {"reason"},
 	EventDeferred:        {"step", "kind", "message", "attempts"},
-	EventOperatorAction:  {"action", "actor", "reason"},
+	EventOperatorAction:  {"action", "actor", "reason", "verified"},
 }
 
 // of returns an empty change of the file, as the holder of its fence makes it.
@@ -169,11 +169,9 @@ func Completed(file File, receipt Receipt, sourceAction bool) Change {
 }
 
 // Renotified records that a completed file was announced once more for an
-// operator. Key makes the operator's action unique.
-func Renotified(file File, receipt Receipt, actor, reason, key string) Change {
-	c := of(file).with(EventOperatorAction, key, map[string]any{
-		"action": ActionRenotify, "actor": actor, "reason": reason, "queue": receipt.Queue, "message_id": receipt.MessageID,
-	})
+// operator.
+func Renotified(file File, receipt Receipt, action OperatorAction) Change {
+	c := of(file).with(EventOperatorAction, action.Key, action.by(map[string]any{"queue": receipt.Queue, "message_id": receipt.MessageID}))
 	c.Set.Error = noFailure()
 	return c
 }
@@ -262,13 +260,30 @@ type OperatorAction struct {
 	Actor, Reason string
 	// Key makes the action unique, so that recording it twice is once.
 	Key string
+	// Entry is the key of the audit log's entry about the action; empty for one that
+	// did not come by the API or the command line.
+	Entry string
+	// Verified says that the entry was found, or that nobody but stevedore acted.
+	Verified bool
+}
+
+// Unverified is the actor of the audit log for actions that reached Temporal by
+// another way than the API and the command line. What they say of themselves is
+// not checked.
+const Unverified = "unverified"
+
+// by returns who acted, for an event.
+func (a OperatorAction) by(details map[string]any) map[string]any {
+	details["action"], details["actor"], details["reason"], details["verified"] = a.Action, a.Actor, a.Reason, a.Verified
+	if a.Entry != "" {
+		details["entry"] = a.Entry
+	}
+	return details
 }
 
 // Decided records an operator's action and sets the status that follows.
 func Decided(fileUUID string, action OperatorAction) Change {
-	c := Change{FileUUID: fileUUID}.with(EventOperatorAction, action.Key, map[string]any{
-		"action": action.Action, "from": action.From, "actor": action.Actor, "reason": action.Reason,
-	})
+	c := Change{FileUUID: fileUUID}.with(EventOperatorAction, action.Key, action.by(map[string]any{"from": action.From}))
 	c.To, c.NewRound, c.FreeSlot, c.Set.Error = StatusSkipped, true, true, noFailure()
 	if action.Action != ActionSkip {
 		c.To = StatusReady

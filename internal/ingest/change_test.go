@@ -74,7 +74,9 @@ func changeCases() []changeCase {
 			ingest.StatusCompleted, event(ingest.EventNotified), true},
 		{"Completed", statuses(ingest.StatusUploaded), func(f ingest.File) ingest.Change { return ingest.Completed(f, receipt, true) },
 			ingest.StatusCompleted, event(ingest.EventNotified), false},
-		{"Renotified", statuses(ingest.StatusCompleted), func(f ingest.File) ingest.Change { return ingest.Renotified(f, receipt, "ann", "lost", "key") },
+		{"Renotified", statuses(ingest.StatusCompleted), func(f ingest.File) ingest.Change {
+			return ingest.Renotified(f, receipt, ingest.OperatorAction{Action: ingest.ActionRenotify, Actor: "ann", Reason: "lost", Key: "key"})
+		},
 			"", event(ingest.EventOperatorAction), false},
 		{"SourceDone", statuses(ingest.StatusCompleted),
 			func(f ingest.File) ingest.Change {

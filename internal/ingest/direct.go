@@ -13,6 +13,9 @@ type DirectTransfer struct {
 	UploadID string
 	// Size in bytes is the version's; exactly so many bytes are read.
 	Size int64
+	// MinRate in bytes per second ends a transfer whose source stays below it for a
+	// minute, with KindSlow; 0 is any.
+	MinRate int64
 	// Source gives the remote bytes by offset.
 	Source io.ReaderAt
 	// Reopen, may be nil, returns a new source after the connection of the last

@@ -13,6 +13,8 @@ type Kind string
 const (
 	// KindTransient: the network, a server or a store hiccuped; trying again helps.
 	KindTransient Kind = "transient"
+	// KindSlow: the server stayed below its minimum rate; the file goes on later.
+	KindSlow Kind = "slow"
 	// KindAuth: the server refused the credentials; more tries lock accounts.
 	KindAuth Kind = "auth"
 	// KindHostKey: the server's host key is not pinned or not the pinned one.
@@ -66,7 +68,7 @@ const (
 // bucket or frees the disk, the waiting retry goes on by itself.
 func (k Kind) Permanent() bool {
 	switch k {
-	case KindTransient, KindStagingFull, KindMissing, KindFenced, "":
+	case KindTransient, KindSlow, KindStagingFull, KindMissing, KindFenced, "":
 		return false
 	default:
 		return true

@@ -2,7 +2,7 @@ package ingest
 
 // AnswerKey names a request that may be sent again.
 type AnswerKey struct {
-	// Principal is who sent it: keys of others are other keys.
+	// Principal is who sent it, by name and token: keys of others are other keys.
 	Principal string
 	Key       string
 }

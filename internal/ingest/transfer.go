@@ -15,6 +15,9 @@ type Fetch struct {
 	ModTime int64
 	// Origin is kept with the bytes.
 	Origin Origin
+	// MinRate in bytes per second ends a fetch that stays below it for a minute, with
+	// KindSlow; 0 is any.
+	MinRate int64
 	// Source gives the remote bytes by offset.
 	Source io.ReaderAt
 	// Resumed, may be nil, is called before anything is read when Fetch goes on

@@ -23,6 +23,7 @@ import (
 	"stevedore/internal/remote"
 	"stevedore/internal/store"
 	"stevedore/internal/testenv"
+	"stevedore/internal/vault"
 	"stevedore/workflows"
 )
 
@@ -86,9 +87,13 @@ func (e *engine) Decide(_ context.Context, fileUUID, update string, d workflows.
 
 type sealer struct{}
 
-func (sealer) Seal(_, _ string, plaintext []byte) ([]byte, error) {
+func (sealer) Seal(_ string, _ ingest.Server, plaintext []byte) ([]byte, error) {
 	return append([]byte("sealed:"), plaintext...), nil
 }
+
+func (sealer) Reseal(_, to ingest.Server) (ingest.Server, error) { return to, nil }
+
+func (sealer) Check(context.Context, vault.Canaries) error { return nil }
 
 // bundle is the API on a real ledger, and a Client of it.
 type bundle struct {
@@ -149,8 +154,8 @@ func TestServerLife(t *testing.T) {
 
 	_, version, err := b.ReadServer(ctx, "acme")
 	require.NoError(t, err)
-	port, settle := 23, "5s"
-	edited, err := b.EditServer(ctx, "acme", version, oas.ServerSettings{Port: &port, Settle: &settle})
+	port, settle, password := 23, "5s", "again"
+	edited, err := b.EditServer(ctx, "acme", version, oas.ServerSettings{Port: &port, Settle: &settle, Password: &password})
 	require.NoError(t, err)
 	require.Equal(t, 23, edited.Port)
 	require.Equal(t, []string{"*.csv"}, edited.Include, "what is not named stays")

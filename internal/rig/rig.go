@@ -167,25 +167,50 @@ func (r *Rig) Register(sshd *testenv.SSHD, name string, change func(*ingest.Serv
 	r.T.Helper()
 	server := sshd.Server(name, uuid.NewString())
 	server.Settle, server.ScanInterval, server.Transfer = 2*time.Second, scanInterval, transferOfAll()
-	if sshd.Password != "" {
-		server.PasswordEncrypted = r.Seal(server.UUID, vault.FieldPassword, []byte(sshd.Password))
-	} else {
-		server.PrivateKeyEncrypted = r.Seal(server.UUID, vault.FieldPrivateKey, sshd.PrivateKeyPEM)
-	}
 	if change != nil {
 		change(&server)
+	}
+	switch {
+	case len(server.PasswordEncrypted)+len(server.PrivateKeyEncrypted) > 0:
+	case sshd.Password != "":
+		server.PasswordEncrypted = r.Seal(server, vault.FieldPassword, []byte(sshd.Password))
+	default:
+		server.PrivateKeyEncrypted = r.Seal(server, vault.FieldPrivateKey, sshd.PrivateKeyPEM)
 	}
 	server, err := r.Store.AddServer(r.Ctx, server)
 	require.NoError(r.T, err)
 	return server
 }
 
-// Seal encrypts a server's secret as the ledger keeps it.
-func (r *Rig) Seal(serverUUID, field string, secret []byte) []byte {
+// Seal encrypts a server's secret as the ledger keeps it. The server must have the
+// host, port, user name and host keys that it is to be used with.
+func (r *Rig) Seal(server ingest.Server, field string, secret []byte) []byte {
 	r.T.Helper()
-	sealed, err := r.Vault.Seal(field, serverUUID, secret)
+	sealed, err := r.Vault.Seal(field, server, secret)
 	require.NoError(r.T, err)
 	return sealed
+}
+
+// Edit changes a server as an operator who has its credentials does.
+func (r *Rig) Edit(serverUUID string, change func(*ingest.Server)) ingest.Server {
+	r.T.Helper()
+	edited, err := r.Store.EditServer(r.Ctx, serverUUID, func(s ingest.Server) (ingest.Server, error) {
+		before := s
+		change(&s)
+		return r.Vault.Reseal(before, s)
+	})
+	require.NoError(r.T, err)
+	return edited
+}
+
+// Pin replaces a server's host keys as an operator does who approves them.
+func (r *Rig) Pin(serverUUID string, keys ...string) {
+	r.T.Helper()
+	require.NoError(r.T, r.Store.SetHostKeys(r.Ctx, serverUUID, func(s ingest.Server) (ingest.Server, error) {
+		pinned := s
+		pinned.HostKeys = keys
+		return r.Vault.Reseal(s, pinned)
+	}))
 }
 
 // File waits until the ledger has a row for the path that satisfies the
@@ -263,9 +288,11 @@ func (r *Rig) registerOdd(odd *testenv.OddSFTP, name string, change func(*ingest
 	r.T.Helper()
 	server := odd.Server(name, uuid.NewString())
 	server.Settle, server.ScanInterval, server.Transfer = 2*time.Second, scanInterval, transferOfAll()
-	server.PasswordEncrypted = r.Seal(server.UUID, vault.FieldPassword, []byte(odd.Password))
 	if change != nil {
 		change(&server)
+	}
+	if len(server.PasswordEncrypted) == 0 {
+		server.PasswordEncrypted = r.Seal(server, vault.FieldPassword, []byte(odd.Password))
 	}
 	_, err := r.Store.AddServer(r.Ctx, server)
 	require.NoError(r.T, err)

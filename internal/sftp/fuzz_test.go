@@ -1,11 +1,7 @@
 package sftp
 
 import (
-	"bytes"
-	"encoding/binary"
-	"io"
 	"path"
-	"slices"
 	"strings"
 	"testing"
 
@@ -31,54 +27,6 @@ func FuzzUnsafeName(f *testing.F) {
 	})
 }
 
-// packetOf is a NAME packet with the entries, as a server sends it.
-func packetOf(count uint32, entries ...string) []byte {
-	text := func(s string) []byte { return append(binary.BigEndian.AppendUint32(nil, uint32(len(s))), s...) }
-	body := append([]byte{packetName, 0, 0, 0, 7}, binary.BigEndian.AppendUint32(nil, count)...)
-	for _, name := range entries {
-		body = slices.Concat(body, text(name), text("-rw-r--r-- "+name), []byte{0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9})
-	}
-	return slices.Concat(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body)
-}
-
-// FuzzNameTapStream: whatever a server sends, and however it is cut into reads, the same
-// names come out, at most as many as are allowed and none longer than was sent; no
-// more is kept than one packet.
-func FuzzNameTapStream(f *testing.F) {
-	f.Add(packetOf(2, "a.csv", "b.csv"), uint16(3))
-	f.Add(packetOf(1<<32-1, "a"), uint16(1000))
-	f.Add(append(packetOf(1, "x/.."), packetOf(3, ".", "..", "a\nb")...), uint16(1))
-	f.Add([]byte{0, 0, 0, 5, 101, 0, 0, 0, 1}, uint16(4))
-	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 104}, uint16(4))
-	f.Fuzz(func(t *testing.T, sent []byte, chunk uint16) {
-		const limit = 50
-		collect := func(chunk int) ([]rawName, bool) {
-			tap := &nameTap{source: bytes.NewReader(sent)}
-			l := tap.begin(limit, func() {})
-			_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{tap}, make([]byte, chunk))
-			if cap(tap.body) > 4*maxPacketBytes {
-				t.Errorf("%d bytes are kept", cap(tap.body))
-			}
-			return l.names, err != nil
-		}
-		names, failed := collect(1 + int(chunk))
-		again, failedToo := collect(1 << 20)
-		if failed != failedToo || !slices.Equal(names, again) {
-			t.Errorf("in reads of %d bytes: %v %t, in one: %v %t", 1+int(chunk), names, failed, again, failedToo)
-		}
-		if len(names) > limit+1 {
-			t.Errorf("%d names", len(names))
-		}
-		total := 0
-		for _, n := range names {
-			total += len(n.name)
-		}
-		if total > len(sent) {
-			t.Errorf("names of %d bytes of the %d that were sent", total, len(sent))
-		}
-	})
-}
-
 // FuzzFilter: globs that are accepted never panic, and a path that is excluded is
 // not taken.
 func FuzzFilter(f *testing.F) {
@@ -90,9 +38,9 @@ func FuzzFilter(f *testing.F) {
 			t.Skip("longer ones only take longer")
 		}
 		server := ingest.Server{Name: "acme", RootPath: "/in", Include: []string{glob}}
-		taken, err := newFilter(Config{}.withDefaults(), server)
+		taken, err := newFilter(server)
 		server.Include, server.Exclude = nil, []string{glob}
-		excluded, err2 := newFilter(Config{}.withDefaults(), server)
+		excluded, err2 := newFilter(server)
 		if (err == nil) != (err2 == nil) {
 			t.Fatalf("%q: %v, %v", glob, err, err2)
 		}

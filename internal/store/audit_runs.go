@@ -35,9 +35,37 @@ func (s *Store) AddAuditRun(ctx context.Context, run ingest.AuditRun) error {
 				return err
 			}
 		}
+		if err := refuseSecondAudit(ctx, tx, id); err != nil {
+			return err
+		}
 		_, err := tx.Exec(ctx, insertAuditRun, id, cleanText(run.Actor), nonNil(run.Servers), run.Deep)
 		return err
 	})
+}
+
+const (
+	// auditLock is the advisory lock of who records an audit.
+	auditLock = `SELECT pg_advisory_xact_lock(7305514219)`
+	// An audit takes a day at most.
+	runningAudit = `
+SELECT run_uuid, actor FROM audit_runs WHERE state = 'running' AND run_uuid <> $1 AND started_at > now() - interval '25 hours' LIMIT 1`
+)
+
+// refuseSecondAudit is KindConflict while another audit runs: each reads the whole
+// ledger and lists servers, so two would take from the files what one does not.
+func refuseSecondAudit(ctx context.Context, tx pgx.Tx, runUUID string) error {
+	if _, err := tx.Exec(ctx, auditLock); err != nil {
+		return err
+	}
+	var other, actor string
+	err := tx.QueryRow(ctx, runningAudit, runUUID).Scan(&other, &actor)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return ingest.Errorf(ingest.KindConflict, "audit %s of %s is running, and one runs at a time: wait for its end, or cancel its workflow", other, actor)
 }
 
 const (

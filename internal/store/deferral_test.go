@@ -111,7 +111,7 @@ func TestAMendedServerIsDueAtOnce(t *testing.T) {
 		},
 		"new key": {
 			func() error { return b.SuspendServer(t.Context(), b.server.UUID, "changed") },
-			func() error { return b.SetHostKeys(t.Context(), b.server.UUID, []string{"k"}) },
+			func() error { return b.SetHostKeys(t.Context(), b.server.UUID, pinning("k")) },
 		},
 		"new password": {
 			func() error { return b.SuspendServer(t.Context(), b.server.UUID, "refused") },

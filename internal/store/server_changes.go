@@ -2,6 +2,10 @@ package store
 
 import (
 	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"stevedore/internal/ingest"
 )
 
 // What waits since the server was suspended or paused must not wait for its next
@@ -10,13 +14,30 @@ const dueOnceMended = `last_scan_at = CASE WHEN state = 'ok' AND is_active THEN 
 
 // A server that was suspended for its host key is mended by this.
 const setHostKeys = `
-UPDATE sftp_servers SET host_keys = $2, ` + dueOnceMended + `, state = 'ok', last_error = CASE WHEN state = 'ok' THEN last_error END
+UPDATE sftp_servers SET host_keys = $2, password_encrypted = $3, private_key_encrypted = $4, ` + dueOnceMended + `,
+	state = 'ok', last_error = CASE WHEN state = 'ok' THEN last_error END
 WHERE server_uuid = $1`
 
-// SetHostKeys pins the keys in place of those pinned before. A suspended
-// server is scanned again.
-func (s *Store) SetHostKeys(ctx context.Context, serverUUID string, keys []string) error {
-	return s.changeServer(ctx, "pin host keys", serverUUID, setHostKeys, nonNil(keys))
+// SetHostKeys changes the pinned keys, and the credentials that are sealed with
+// them, to what pin makes of the server; pin sees the row under a lock and may be
+// called again. A suspended server is scanned again.
+func (s *Store) SetHostKeys(ctx context.Context, serverUUID string, pin func(ingest.Server) (ingest.Server, error)) error {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil {
+		return err
+	}
+	return s.inTx(ctx, "pin host keys", func(tx pgx.Tx) error {
+		current, err := lockServerToEdit(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		pinned, err := pin(current)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, setHostKeys, id, nonNil(pinned.HostKeys), nullIfEmpty(pinned.PasswordEncrypted), nullIfEmpty(pinned.PrivateKeyEncrypted))
+		return err
+	})
 }
 
 const setCredentials = `

@@ -93,7 +93,7 @@ func TestServerLifecycle(t *testing.T) {
 		b.exec(t, "UPDATE sftp_servers SET state = 'suspended', last_error = 'host key changed'")
 	}
 	suspend()
-	require.NoError(t, b.SetHostKeys(ctx, id, []string{"ssh-ed25519 BBBB"}))
+	require.NoError(t, b.SetHostKeys(ctx, id, pinning("ssh-ed25519 BBBB")))
 	assert.Equal(t, ingest.ServerOK, now().State)
 	assert.Empty(t, now().LastError)
 	assert.Equal(t, []string{"ssh-ed25519 BBBB"}, now().HostKeys)
@@ -335,4 +335,12 @@ func TestFault70_ServerRemovedMidTransfer(t *testing.T) {
 	require.False(t, row.Active)
 	require.Empty(t, row.PasswordEncrypted)
 	b.addServer(t, "acme")
+}
+
+// pinning is a change for SetHostKeys of a server without credentials.
+func pinning(keys ...string) func(ingest.Server) (ingest.Server, error) {
+	return func(s ingest.Server) (ingest.Server, error) {
+		s.HostKeys = keys
+		return s, nil
+	}
 }

@@ -38,6 +38,9 @@ type Config struct {
 	DatabaseURL string
 	// MaxConns bounds the connections of this process; default 10.
 	MaxConns int32
+	// StatementTimeout ends statements that run longer; default 0, which is none. A
+	// statement_timeout in the URL takes precedence.
+	StatementTimeout time.Duration
 }
 
 // Store is the ledger. It is safe for concurrent use.
@@ -70,6 +73,9 @@ func New(ctx context.Context, cfg Config) (*Store, error) {
 	setDefault(pc.ConnConfig.RuntimeParams, "application_name", "stevedore")
 	// Compiling takes longer than the short queries here.
 	setDefault(pc.ConnConfig.RuntimeParams, "jit", "off")
+	if cfg.StatementTimeout > 0 {
+		setDefault(pc.ConnConfig.RuntimeParams, "statement_timeout", strconv.FormatInt(cfg.StatementTimeout.Milliseconds(), 10))
+	}
 	setDefault(pc.ConnConfig.RuntimeParams, "idle_in_transaction_session_timeout", idleInTransaction)
 
 	pool, err := pgxpool.NewWithConfig(ctx, pc)

@@ -35,6 +35,8 @@ var (
 	poolMax     = Metric{"stevedore_database_connections_max", "gauge", nil, "The most connections this process may open."}
 	poolAcquire = Metric{"stevedore_database_acquires_total", "counter", nil, "How often a connection was taken from the pool."}
 	poolWaited  = Metric{"stevedore_database_acquires_waited_total", "counter", nil, "How often nobody's connection was free and one had to be waited for."}
+	memoryMax   = Metric{"stevedore_memory_limit_bytes", "gauge", nil, "Memory above which the garbage collector works hardest: GOMEMLIMIT, else 90 % of the cgroup's limit; 0 for none."}
+	memoryUsed  = Metric{"stevedore_memory_in_use_bytes", "gauge", nil, "Memory of this process that counts towards the limit."}
 	poolWait    = Metric{"stevedore_database_acquire_wait_seconds_total", "counter", nil, "Time spent until a connection was there."}
 )
 
@@ -49,7 +51,7 @@ var (
 	serverScanAge   = Metric{"stevedore_server_last_scan_age_seconds", "gauge", []string{"server"}, "Time since the last scan of the server began; absent before the first."}
 	serverLeft      = Metric{"stevedore_server_sources_left", "gauge", []string{"server"}, "Taken files that should have been deleted or moved on the server and are still there."}
 	serverAside     = Metric{"stevedore_server_names_aside", "gauge", []string{"server", "reason"}, "Names that the last listing did not take: in_progress, or companion (a done-marker or checksum file without its file)."}
-	partUp          = Metric{"stevedore_part_up", "gauge", []string{"part"}, "1 if the part does its work: postgres, temporal, worker (any of them polls), object_store, broker."}
+	partUp          = Metric{"stevedore_part_up", "gauge", []string{"part"}, "1 if the part does its work: postgres, temporal, worker (any of them polls), keyset (the file fits the database), object_store, broker."}
 	requests        = Metric{"stevedore_http_request_duration_seconds", "histogram", []string{"method", "route", "status"}, "Time to answer requests, by the route's pattern; streams are not in it."}
 	streams         = Metric{"stevedore_http_streams", "gauge", nil, "Streams of changes that are open."}
 )
@@ -68,7 +70,7 @@ var (
 	stagingInUse = Metric{"stevedore_staging_in_use_bytes", "gauge", nil, "What staged files take, room that is reserved for them included."}
 	stagingHeld  = Metric{"stevedore_staging_files", "gauge", nil, "Files that have something in staging."}
 
-	commonMetrics = []Metric{buildInfo, poolConns, poolMax, poolAcquire, poolWaited, poolWait}
+	commonMetrics = []Metric{buildInfo, memoryMax, memoryUsed, poolConns, poolMax, poolAcquire, poolWaited, poolWait}
 	apiMetrics    = []Metric{
 		ledgerUp, files, oldestFile, servers, serverLate, serverSuspended, serverScanAge, serverLeft, serverAside, partUp, requests, streams,
 	}

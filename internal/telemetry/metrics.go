@@ -24,6 +24,10 @@ func newProcess(version string) (process, error) {
 	p.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		computed(func(emit emitter) { emit.gauge(buildInfo, 1, version, runtime.Version()) }),
+		computed(func(emit emitter) {
+			emit.gauge(memoryMax, float64(memoryLimit()))
+			emit.gauge(memoryUsed, memoryInUse())
+		}),
 	)
 	var err error
 	p.temporal, err = newTemporal(p.registry)

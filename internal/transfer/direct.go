@@ -48,6 +48,8 @@ type DirectConfig struct {
 	ReadAhead    *ReadAhead
 	NoProgress   time.Duration
 	DrainTimeout time.Duration
+	// PaceWindow is how long a source may stay below its minimum rate; default 1 m.
+	PaceWindow time.Duration
 	// StopGrace is how long parts under way may take to be stored after the
 	// transfer was stopped or has failed; default 20 s.
 	StopGrace time.Duration
@@ -79,6 +81,7 @@ func NewDirect(cfg DirectConfig) (*Direct, error) {
 	setDefault(&cfg.Window, DefaultWindow)
 	setDefault(&cfg.NoProgress, DefaultNoProgress)
 	setDefault(&cfg.DrainTimeout, DefaultDrainTimeout)
+	setDefault(&cfg.PaceWindow, DefaultPaceWindow)
 	setDefault(&cfg.StopGrace, DefaultStopGrace)
 	setDefault(&cfg.SaveInterval, DefaultSaveInterval)
 	setDefault(&cfg.SaveBytes, DefaultSaveBytes)

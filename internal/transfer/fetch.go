@@ -79,6 +79,7 @@ type copying struct {
 	// offset is how many bytes are written and hashed.
 	offset int64
 	saver  *saver
+	pace   *pace
 }
 
 // run copies until all bytes are written or something ends it.
@@ -89,6 +90,7 @@ func (c *copying) run(ctx context.Context) error {
 	defer saveTick.Stop()
 	stalled := time.NewTimer(c.cfg.NoProgress)
 	defer stalled.Stop()
+	c.pace = newPace(c.req.MinRate, c.cfg.PaceWindow)
 	for head := p.head(); head != nil; head = p.head() {
 		if err := c.await(ctx, head, saveTick.C, stalled.C); err != nil {
 			return err
@@ -97,6 +99,9 @@ func (c *copying) run(ctx context.Context) error {
 			return err
 		}
 		p.release()
+		if err := c.pace.took(head.n); err != nil {
+			return err
+		}
 		stalled.Reset(c.cfg.NoProgress)
 	}
 	return nil
@@ -104,16 +109,25 @@ func (c *copying) run(ctx context.Context) error {
 
 // await returns nil once the chunk's read has ended.
 func (c *copying) await(ctx context.Context, head *chunk, saveTick, stalled <-chan time.Time) error {
+	over := c.pace.wait()
 	for {
 		select {
 		case <-head.done:
+			c.pace.arrived()
 			return nil
+		case <-over:
+			c.pace.arrived()
+			if err := c.pace.took(0); err != nil {
+				return err
+			}
+			over = c.pace.wait()
 		case <-ctx.Done():
 			return fmt.Errorf("fetch ended at byte %d of %d: %w", c.offset, c.req.Size, ctx.Err())
 		case <-c.req.Stop:
 			return ingest.ErrStopped
 		case <-stalled:
-			return ingest.Errorf(ingest.KindTransient, "no bytes came for %s at byte %d of %d: the connection is given up and made again", c.cfg.NoProgress, c.offset, c.req.Size)
+			c.pace.arrived()
+			return c.pace.stalled(ingest.Errorf(ingest.KindTransient, "no bytes came for %s at byte %d of %d: the connection is given up and made again", c.cfg.NoProgress, c.offset, c.req.Size))
 		case err := <-c.saver.running:
 			if err := c.saver.ended(err); err != nil {
 				return err

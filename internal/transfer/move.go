@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -23,10 +24,11 @@ type move struct {
 	// part is being filled, with filled bytes; nil between two parts.
 	part   *partBuffer
 	filled int
+	pace   *pace
 }
 
 func newMove(d *Direct, req ingest.DirectTransfer, from ingest.TransferCheckpoint, hashes sums) *move {
-	return &move{Direct: d, req: req, source: req.Source, sums: hashes, offset: from.Offset}
+	return &move{Direct: d, req: req, source: req.Source, sums: hashes, offset: from.Offset, pace: newPace(req.MinRate, d.cfg.PaceWindow)}
 }
 
 // run reads until all bytes were handed on or something ends it. A connection
@@ -72,7 +74,7 @@ func (m *move) pump(ctx context.Context) error {
 	stalled := time.NewTimer(m.cfg.NoProgress)
 	defer stalled.Stop()
 	for head := p.head(); head != nil; head = p.head() {
-		if err := m.await(ctx, head.done, stalled.C); err != nil {
+		if err := m.awaitSource(ctx, head.done, stalled.C); err != nil {
 			return err
 		}
 		if err := head.check(); err != nil {
@@ -83,6 +85,9 @@ func (m *move) pump(ctx context.Context) error {
 		}
 		p.release()
 		stalled.Reset(m.cfg.NoProgress) // here: waiting for the store is not the source's fault
+		if err := m.pace.took(head.n); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -120,7 +125,7 @@ func (m *move) nextPart(ctx context.Context, offset int64) error {
 		defer close(ready)
 		got, failed = m.buffer(acquiring, min(m.out.stored.PartSize, m.req.Size-offset))
 	}()
-	err := m.await(ctx, ready, nil)
+	err := m.await(ctx, ready, nil, nil)
 	if err != nil {
 		cancel()
 		<-ready
@@ -138,7 +143,7 @@ func (m *move) nextPart(ctx context.Context, offset int64) error {
 
 // handOn gives the full part to the sender once that has a hand free.
 func (m *move) handOn(ctx context.Context) error {
-	if err := m.await(ctx, m.out.hands, nil); err != nil {
+	if err := m.await(ctx, m.out.hands, nil, nil); err != nil {
 		return err
 	}
 	part := *m.part
@@ -146,9 +151,29 @@ func (m *move) handOn(ctx context.Context) error {
 	return m.out.send(part, m.sums)
 }
 
+// awaitSource is await for bytes of the source, which must keep its pace.
+func (m *move) awaitSource(ctx context.Context, ready <-chan struct{}, stalled <-chan time.Time) error {
+	for {
+		over := m.pace.wait()
+		err := m.await(ctx, ready, stalled, over)
+		if err == nil || err == errPaceOver { //nolint:errorlint // never wrapped
+			m.pace.arrived()
+		}
+		if err != errPaceOver { //nolint:errorlint // never wrapped
+			return err
+		}
+		if err := m.pace.took(0); err != nil {
+			return err
+		}
+	}
+}
+
+// errPaceOver says that a window of the pace is over.
+var errPaceOver = errors.New("the window of the pace is over")
+
 // await returns nil once ready can be received from. Meanwhile it looks after
 // what the sender has stored.
-func (m *move) await(ctx context.Context, ready <-chan struct{}, stalled <-chan time.Time) error {
+func (m *move) await(ctx context.Context, ready <-chan struct{}, stalled, over <-chan time.Time) error {
 	var events senderEvents
 	if m.out != nil {
 		events = m.out.events()
@@ -161,8 +186,11 @@ func (m *move) await(ctx context.Context, ready <-chan struct{}, stalled <-chan 
 			return fmt.Errorf("transfer ended at byte %d of %d: %w", m.offset, m.req.Size, ctx.Err())
 		case <-m.req.Stop:
 			return ingest.ErrStopped
+		case <-over:
+			return errPaceOver
 		case <-stalled:
-			return lineError{ingest.Errorf(ingest.KindTransient, "no bytes came for %s at byte %d of %d: the connection is closed and made again", m.cfg.NoProgress, m.offset, m.req.Size)}
+			m.pace.arrived()
+			return m.pace.stalled(lineError{ingest.Errorf(ingest.KindTransient, "no bytes came for %s at byte %d of %d: the connection is closed and made again", m.cfg.NoProgress, m.offset, m.req.Size)})
 		case result := <-events.results:
 			if err := m.out.took(result); err != nil {
 				return err

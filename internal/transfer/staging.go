@@ -61,6 +61,8 @@ type Config struct {
 	// KindTransient; default 1 min. It catches servers that answer for ever
 	// without data.
 	NoProgress time.Duration
+	// PaceWindow is how long a source may stay below its minimum rate; default 1 min.
+	PaceWindow time.Duration
 	// DrainTimeout is how long an ending Fetch waits for reads that are still
 	// under way; default 1 s.
 	DrainTimeout time.Duration
@@ -83,6 +85,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.CheckpointBytes, DefaultCheckpointBytes)
 	setDefault(&c.CheckpointInterval, DefaultCheckpointInterval)
 	setDefault(&c.NoProgress, DefaultNoProgress)
+	setDefault(&c.PaceWindow, DefaultPaceWindow)
 	setDefault(&c.DrainTimeout, DefaultDrainTimeout)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

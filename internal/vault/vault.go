@@ -1,9 +1,10 @@
 // Package vault seals the credentials of partners' servers, so that the
 // database and its backups hold nothing a thief could log in with.
 //
-// A sealed value is bound to the place it belongs to: it opens only as the
-// same field of the same server. Moving it to another row or column, which
-// would send one partner's password to another partner's host, is refused.
+// A sealed value is bound to the place it belongs to and to where it may be sent:
+// it opens only as the same field of the same server with the same host, port,
+// user name and host keys. Moving it to another row, or pointing its row at another
+// host, would send a partner's password to somebody else, and is refused.
 package vault
 
 import (
@@ -89,25 +90,56 @@ func readRing(path string) (*ring, error) {
 	return &ring{aead: primitive, keys: keys, primary: primary.KeyID(), file: file}, nil
 }
 
-// current returns the keys, read again if the file was replaced. One that
-// cannot be read changes nothing: the keys that are known go on working.
-func (v *Vault) current() *ring {
+// reread returns the keys of the file if it was replaced, and otherwise, or when
+// it cannot be read, those that are known.
+func (v *Vault) reread() (candidate *ring, replaced bool) {
 	known := v.ring.Load()
 	file, err := os.Stat(v.path)
 	if err != nil || known.file != nil && os.SameFile(file, known.file) && file.ModTime().Equal(known.file.ModTime()) {
-		return known
+		return known, false
 	}
 	if read, err := readRing(v.path); err == nil {
-		v.ring.Store(read)
-		return read
+		return read, true
 	}
-	return known
+	return known, false
+}
+
+// current returns the keys to seal with. A file that was replaced is taken up only
+// if it still opens what the known keys sealed: the keys of another installation
+// would seal what nobody else can open.
+func (v *Vault) current() (*ring, error) {
+	known := v.ring.Load()
+	candidate, replaced := v.reread()
+	if !replaced {
+		return known, nil
+	}
+	if !candidate.succeeds(known) {
+		return nil, ingest.Errorf(ingest.KindInvalid,
+			"keyset file %s was replaced by one that does not open what was sealed before: put the right file back, or restart after a key was retired", v.path)
+	}
+	v.ring.Store(candidate)
+	return candidate, nil
+}
+
+// succeeds reports whether r opens what the earlier keys seal.
+func (r *ring) succeeds(earlier *ring) bool {
+	probe := []byte("probe")
+	sealed, err := earlier.aead.Encrypt(probe, probe)
+	if err != nil {
+		return false
+	}
+	_, err = r.aead.Decrypt(sealed, probe)
+	return err == nil
 }
 
 // Current reports whether the value was sealed with the key that seals now.
 func (v *Vault) Current(sealed []byte) bool {
 	id, ok := keyID(sealed)
-	return ok && id == v.current().primary
+	keys, err := v.current()
+	if err != nil {
+		keys = v.ring.Load()
+	}
+	return ok && id == keys.primary
 }
 
 // Rotate adds a fresh key to the file, see the function, and takes it up.
@@ -122,12 +154,17 @@ func (v *Vault) Rotate() error {
 	return err
 }
 
-// Seal encrypts plaintext as the field of the server. An empty plaintext is
-// sealed, too; callers that mean "none" store nothing.
-func (v *Vault) Seal(field, serverUUID string, plaintext []byte) ([]byte, error) {
-	sealed, err := v.current().aead.Encrypt(plaintext, place(field, serverUUID))
+// Seal encrypts plaintext as the field of the server, bound to WhereOf it. An empty
+// plaintext is sealed, too; callers that mean "none" store nothing. A keyset file
+// that was replaced by that of another installation is refused with KindInvalid.
+func (v *Vault) Seal(field string, server ingest.Server, plaintext []byte) ([]byte, error) {
+	keys, err := v.current()
 	if err != nil {
-		return nil, fmt.Errorf("seal %s of server %s: %w", field, serverUUID, err)
+		return nil, err
+	}
+	sealed, err := keys.aead.Encrypt(plaintext, place(field, server))
+	if err != nil {
+		return nil, fmt.Errorf("seal %s of server %s: %w", field, server.UUID, err)
 	}
 	return sealed, nil
 }
@@ -135,24 +172,33 @@ func (v *Vault) Seal(field, serverUUID string, plaintext []byte) ([]byte, error)
 // Open decrypts what Seal made for the same field and server. The error is of
 // KindMissing when this keyset lacks the key, because another worker or a
 // restored file may have it, and of KindInvalid when the value was sealed for
-// another place or is damaged.
-func (v *Vault) Open(field, serverUUID string, sealed []byte) ([]byte, error) {
+// another server, field or WhereOf, or is damaged.
+func (v *Vault) Open(field string, server ingest.Server, sealed []byte) ([]byte, error) {
 	keys := v.ring.Load()
 	id, ok := keyID(sealed)
 	if ok && !keys.keys[id] {
-		keys = v.current() // it may have been added since
+		// It may have been added since. A file without it teaches nothing.
+		if read, _ := v.reread(); read.keys[id] {
+			keys = read
+			v.ring.Store(read)
+		}
 	}
-	plaintext, err := keys.aead.Decrypt(sealed, place(field, serverUUID))
+	plaintext, err := keys.aead.Decrypt(sealed, place(field, server))
 	if err == nil {
 		return plaintext, nil
 	}
 	if ok && !keys.keys[id] {
 		return nil, ingest.Errorf(ingest.KindMissing,
 			"%s of server %s was sealed with key %d, which keyset file %s does not hold: restore the keyset file it was sealed with",
-			field, serverUUID, id, v.path)
+			field, server.UUID, id, v.path)
+	}
+	if _, err := keys.aead.Decrypt(sealed, unboundPlace(field, server)); err == nil {
+		return nil, ingest.Errorf(ingest.KindInvalid,
+			"%s of server %s was sealed by an older version, which did not bind it to its host: set it again", field, server.UUID)
 	}
 	return nil, ingest.Errorf(ingest.KindInvalid,
-		"%s of server %s cannot be opened: it is damaged or belongs to another server or field; set it again", field, serverUUID)
+		"%s of server %s cannot be opened and was sent to nobody: it was not set for %s@%s, port %d, with these host keys, proxy and jump host, or it is damaged or belongs to another server or field; check who changed the row, then set it again with `stevedore server edit`",
+		field, server.UUID, server.Username, server.Host, server.Port)
 }
 
 // Credentials opens the secrets of the server. Fields the server does not use
@@ -170,19 +216,13 @@ func (v *Vault) Credentials(_ context.Context, server ingest.Server) (ingest.Cre
 		if len(secret.sealed) == 0 {
 			continue
 		}
-		plaintext, err := v.Open(secret.field, server.UUID, secret.sealed)
+		plaintext, err := v.Open(secret.field, server, secret.sealed)
 		if err != nil {
 			return ingest.Credentials{}, err
 		}
 		*secret.to = plaintext
 	}
 	return creds, nil
-}
-
-// place is the associated data: table, column and row. It is part of every
-// sealed value's authentication and must never change.
-func place(field, serverUUID string) []byte {
-	return []byte("sftp_servers/" + field + "/" + serverUUID)
 }
 
 // keyID returns the id of the key a value was sealed with: Tink puts one

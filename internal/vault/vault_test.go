@@ -16,9 +16,19 @@ import (
 )
 
 const (
-	serverA = "0192aa00-0000-7000-8000-00000000000a"
-	serverB = "0192aa00-0000-7000-8000-00000000000b"
+	uuidA = "0192aa00-0000-7000-8000-00000000000a"
+	uuidB = "0192aa00-0000-7000-8000-00000000000b"
 )
+
+// The servers that credentials are sealed for.
+var (
+	serverA = serverAt(uuidA)
+	serverB = serverAt(uuidB)
+)
+
+func serverAt(uuid string) ingest.Server {
+	return ingest.Server{UUID: uuid, Host: "sftp.example.com", Port: 22, Username: "u", HostKeys: []string{"ssh-ed25519 AAAA node-1", "ssh-rsa BBBB"}}
+}
 
 // open generates a keyset in a folder of the test and opens it.
 func open(t *testing.T) (*vault.Vault, string) {
@@ -45,8 +55,9 @@ func TestSealedValueOpensInItsPlaceOnly(t *testing.T) {
 	damaged := append([]byte(nil), sealed...)
 	damaged[len(damaged)-1] ^= 1
 	for name, try := range map[string]struct {
-		field, server string
-		sealed        []byte
+		field  string
+		server ingest.Server
+		sealed []byte
 	}{
 		"another row":   {vault.FieldPassword, serverB, sealed},
 		"another field": {vault.FieldPrivateKey, serverA, sealed},
@@ -56,7 +67,7 @@ func TestSealedValueOpensInItsPlaceOnly(t *testing.T) {
 		_, err := v.Open(try.field, try.server, try.sealed)
 		require.Error(t, err, name)
 		require.Equal(t, ingest.KindInvalid, ingest.KindOf(err), name)
-		require.ErrorContains(t, err, try.server, name)
+		require.ErrorContains(t, err, try.server.UUID, name)
 	}
 }
 
@@ -90,19 +101,19 @@ func TestCredentials(t *testing.T) {
 	key, err := v.Seal(vault.FieldPrivateKey, serverA, []byte("PEM"))
 	require.NoError(t, err)
 
-	creds, err := v.Credentials(context.Background(), ingest.Server{UUID: serverA, PasswordEncrypted: password, PrivateKeyEncrypted: key})
+	creds, err := v.Credentials(context.Background(), with(serverA, password, key))
 	require.NoError(t, err)
 	require.Equal(t, "pw", string(creds.Password))
 	require.Equal(t, "PEM", string(creds.PrivateKey))
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v", creds, creds, creds), "pw")
 
-	creds, err = v.Credentials(context.Background(), ingest.Server{UUID: serverA, PasswordEncrypted: password})
+	creds, err = v.Credentials(context.Background(), with(serverA, password, nil))
 	require.NoError(t, err)
 	require.Empty(t, creds.PrivateKey)
 
-	_, err = v.Credentials(context.Background(), ingest.Server{UUID: serverB, PasswordEncrypted: password})
+	_, err = v.Credentials(context.Background(), with(serverB, password, nil))
 	require.ErrorContains(t, err, "belongs to another server or field")
-	_, err = v.Credentials(context.Background(), ingest.Server{UUID: serverA, PasswordEncrypted: key})
+	_, err = v.Credentials(context.Background(), with(serverA, key, nil))
 	require.ErrorContains(t, err, "belongs to another server or field")
 }
 
@@ -232,4 +243,9 @@ func TestRotationsLoseNoKey(t *testing.T) {
 		_, err := v.Open(vault.FieldPassword, serverA, value)
 		require.NoError(t, err)
 	}
+}
+
+func with(server ingest.Server, password, key []byte) ingest.Server {
+	server.PasswordEncrypted, server.PrivateKeyEncrypted = password, key
+	return server
 }

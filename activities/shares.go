@@ -1,0 +1,162 @@
+package activities
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+)
+
+// shares divides a worker's transfers among servers. Up to the most, transfers of
+// any server run. Beyond that each server is assured of a few, so that partners
+// whose transfers take for ever starve nobody; all together never run more than
+// twice the most. The zero value lets everything run.
+type shares struct {
+	mu   sync.Mutex
+	most int
+	// running and waiting are by server; all counts what runs.
+	running map[string]int
+	waiting map[string][]chan struct{}
+	all     int
+}
+
+func newShares(most int) *shares {
+	return &shares{most: most, running: map[string]int{}, waiting: map[string][]chan struct{}{}}
+}
+
+// TransfersAtOnce is how many tasks a worker takes to run at most so many transfers
+// of its own accord: those that servers are assured of besides, and some that wait.
+func TransfersAtOnce(most int) int { return 3 * most }
+
+// assured is how many transfers of a server run although others take all there is,
+// and how many of it may wait in this process.
+func (s *shares) assured() int { return max(1, s.most/4) }
+
+func (s *shares) mayRun(server string) bool {
+	return s.all < s.most || s.running[server] < s.assured() && s.all < 2*s.most
+}
+
+// enter waits until a transfer of the server may run; leave must be called after it.
+// ok is false when enough of the server's transfers wait here already: they would
+// keep those of others out.
+func (s *shares) enter(ctx context.Context, server string) (leave func(), ok bool, err error) {
+	if s == nil || s.most <= 0 {
+		return func() {}, true, nil
+	}
+	s.mu.Lock()
+	if s.mayRun(server) {
+		s.start(server)
+		s.mu.Unlock()
+		return s.leaver(server), true, nil
+	}
+	if len(s.waiting[server]) >= s.assured() {
+		s.mu.Unlock()
+		return nil, false, nil
+	}
+	turn := make(chan struct{})
+	s.waiting[server] = append(s.waiting[server], turn)
+	s.mu.Unlock()
+	select {
+	case <-turn:
+		return s.leaver(server), true, nil
+	case <-ctx.Done():
+		s.giveUp(server, turn)
+		return nil, false, context.Cause(ctx)
+	}
+}
+
+func (s *shares) leaver(server string) func() {
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.stop(server)
+	})
+}
+
+func (s *shares) start(server string) {
+	s.running[server]++
+	s.all++
+}
+
+// stop ends a transfer and starts those whose turn has come: of the server that has
+// the fewest.
+func (s *shares) stop(server string) {
+	s.all--
+	if s.running[server]--; s.running[server] == 0 {
+		delete(s.running, server)
+	}
+	for {
+		next, found := "", false
+		for candidate := range s.waiting {
+			if s.mayRun(candidate) && (!found || s.running[candidate] < s.running[next]) {
+				next, found = candidate, true
+			}
+		}
+		if !found {
+			return
+		}
+		turn := s.waiting[next][0]
+		s.forget(next, turn)
+		s.start(next)
+		close(turn)
+	}
+}
+
+// giveUp takes back a wait; a turn that came meanwhile goes to another one.
+func (s *shares) giveUp(server string, turn chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-turn:
+		s.stop(server)
+	default:
+		s.forget(server, turn)
+	}
+}
+
+func (s *shares) forget(server string, turn chan struct{}) {
+	var left []chan struct{}
+	for _, other := range s.waiting[server] {
+		if other != turn {
+			left = append(left, other)
+		}
+	}
+	if s.waiting[server] = left; len(left) == 0 {
+		delete(s.waiting, server)
+	}
+}
+
+// typeShare is the type of the error of a transfer that was not begun because its
+// server has its share of this worker.
+const typeShare = "share"
+
+// shareDelay is how soon a transfer that was not begun is tried again, perhaps on
+// another worker: longer with each attempt.
+func shareDelay(attempt int32) time.Duration {
+	return min(time.Duration(attempt)*5*time.Second, time.Minute)
+}
+
+// turn waits until the file may be transferred on this worker; leave must be called
+// when it was. The error is Temporal's.
+func (a *Activities) turn(ctx context.Context, fileUUID string) (leave func(), err error) {
+	file, err := a.Ledger.File(ctx, fileUUID)
+	if err != nil {
+		return nil, applicationError(err)
+	}
+	waiting, stop := beating(ctx, nil)
+	defer stop()
+	leave, ok, err := a.shares.enter(waiting, file.ServerUUID)
+	switch {
+	case err != nil:
+		return nil, applicationError(err)
+	case !ok:
+		return nil, temporal.NewApplicationErrorWithOptions("the server has its share of this worker's transfers: the file waits for its turn", typeShare,
+			temporal.ApplicationErrorOptions{
+				NextRetryDelay: shareDelay(activity.GetInfo(ctx).Attempt), Category: temporal.ApplicationErrorCategoryBenign,
+				Details: []any{Advance{Advanced: true}}, // it is worth another round, however many it takes
+			})
+	}
+	return leave, nil
+}

@@ -1,0 +1,45 @@
+package activities_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+)
+
+// tooSlow is a staging into which nothing comes fast enough.
+type tooSlow struct{ activities.Staging }
+
+func (tooSlow) Fetch(_ context.Context, req ingest.Fetch) (ingest.Staged, error) {
+	return ingest.Staged{}, ingest.Errorf(ingest.KindSlow, "below its minimum rate of %d", req.MinRate)
+}
+
+// TestASlowFileGivesWay: it has no slot any more, waits for some time behind the
+// others, and the ledger says why.
+func TestASlowFileGivesWay(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.Edit(b.server.UUID, func(s *ingest.Server) { s.MinRate = 4711 })
+	f := b.ready("a.csv", rig.Random(10))
+	fence, err := b.Store.TakeDispatch(b.Ctx, b.server.UUID)
+	require.NoError(t, err)
+	got, err := b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 1)
+	require.NoError(t, err)
+	require.Len(t, got.Slots, 1)
+	b.acts.Staging = tooSlow{b.acts.Staging}
+	require.Equal(t, string(ingest.KindNoSlot), b.run(activities.NameDownload, activities.DownloadInput{FileUUID: f.UUID, Slot: got.Slots[0].Number}))
+
+	require.Equal(t, ingest.StatusReady, b.status(f))
+	assert.Equal(t, string(ingest.KindSlow), rig.Detail(b.Events(f.UUID), ingest.EventDeferred, "kind"))
+	assert.Contains(t, rig.Detail(b.Events(f.UUID), ingest.EventDeferred, "message"), "minimum rate of 4711")
+	got, err = b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 1)
+	require.NoError(t, err)
+	assert.Empty(t, got.Slots, "others go first")
+	assert.Zero(t, got.InUse, "its slot is released")
+	assert.Positive(t, got.DeferredFor)
+}

@@ -1,0 +1,30 @@
+package activities_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+)
+
+// TestASweepLeavesWhatIsYoung: it may belong to somebody who has not yet said so.
+func TestASweepLeavesWhatIsYoung(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	f := b.ready("a.bin", rig.Random(5000))
+	require.Empty(t, b.download(f))
+	require.NoError(t, b.Store.Apply(b.Ctx, ingest.Change{FileUUID: f.UUID, To: ingest.StatusError}))
+	require.NoError(t, b.Store.Apply(b.Ctx, ingest.Decided(f.UUID, ingest.OperatorAction{Action: ingest.ActionSkip, Key: "k"})))
+	sweep := func(age time.Duration) int64 {
+		return value[activities.SweepResult](b, activities.NameSweepStaging, activities.SweepInput{Age: age}).Removed
+	}
+	assert.Zero(t, sweep(time.Hour))
+	assert.FileExists(t, b.staged(f))
+	assert.EqualValues(t, 1, sweep(0))
+	assert.NoFileExists(t, b.staged(f))
+}

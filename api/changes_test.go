@@ -1,0 +1,73 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+)
+
+// endless has always more to tell.
+type endless struct{ Operations }
+
+func (endless) EventsAfter(_ context.Context, after int64, limit int) (events []ingest.LedgerEvent, err error) {
+	for i := range limit {
+		event := ingest.LedgerEvent{}
+		event.ID, event.Type = after+int64(i)+1, ingest.EventDiscovered
+		event.Details = map[string]any{"path": strings.Repeat("x", 4096)}
+		events = append(events, event)
+	}
+	return events, nil
+}
+
+// TestWhoDoesNotReadIsDropped: a stream that nobody reads holds its goroutine and its
+// place among the streams for a bounded time.
+func TestWhoDoesNotReadIsDropped(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	dropped := make(chan struct{})
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		stream := changes{
+			ctx: r.Context(), ops: endless{}, now: time.Now, closed: func() { close(dropped) }, open: func() func() { return func() {} },
+			patience: 50 * time.Millisecond,
+		}
+		_ = stream.VisitListChangesResponse(w)
+	})}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	client, err := net.Dial("tcp", listener.Addr().String())
+	require.NoError(t, err)
+	defer client.Close()
+	_, err = fmt.Fprint(client, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	require.NoError(t, err)
+	select {
+	case <-dropped:
+	case <-time.After(time.Minute):
+		t.Fatal("the stream goes on though nobody reads")
+	}
+}
+
+// TestEveryRequestHasAnEnd but streams.
+func TestEveryRequestHasAnEnd(t *testing.T) {
+	t.Parallel()
+	var ends map[string]bool
+	handler := withDeadline(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, has := r.Context().Deadline()
+		ends[r.URL.Path] = has
+	}), time.Minute)
+	ends = map[string]bool{}
+	for _, path := range []string{"/", "/files", "/api/v1/files", "/files/scan", streamPath} {
+		request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, path, nil)
+		require.NoError(t, err)
+		handler.ServeHTTP(nil, request)
+	}
+	require.Equal(t, map[string]bool{"/": true, "/files": true, "/api/v1/files": true, "/files/scan": true, streamPath: false}, ends)
+}

@@ -1,0 +1,19 @@
+package api
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestBrowsersThatCameByTLSStay: everything that is answered says so, pages too.
+func TestBrowsersThatCameByTLSStay(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{})
+	for _, path := range []string{"/livez", "/login", "/api/v1/files", "/nothing"} {
+		answer := b.call(http.MethodGet, path, "", "X-Forwarded-Proto", "https")
+		require.Equal(t, "max-age=31536000", answer.Header().Get("Strict-Transport-Security"), path)
+		require.Empty(t, b.call(http.MethodGet, path, "").Header().Get("Strict-Transport-Security"), path)
+	}
+}

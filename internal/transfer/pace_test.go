@@ -1,0 +1,95 @@
+package transfer
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+)
+
+// dripping answers one read of b every tick.
+func dripping(t *testing.T, b []byte, every time.Duration) source {
+	tick := time.NewTicker(every)
+	t.Cleanup(tick.Stop)
+	return source{content: b, answer: func(p []byte, off int64) (int, error) {
+		<-tick.C
+		return bytes.NewReader(b).ReadAt(p, off)
+	}}
+}
+
+// TestASlowFetchEndsAndIsResumed: a partner who sends drop by drop holds no slot.
+func TestASlowFetchEndsAndIsResumed(t *testing.T) {
+	t.Parallel()
+	b := content(40 * DefaultChunkSize)
+	s := open(t, Config{PaceWindow: 50 * time.Millisecond, Window: 1})
+	req := fetchOf(b)
+	req.MinRate, req.Source = 1<<30, dripping(t, b, 5*time.Millisecond)
+	_, err := s.Fetch(t.Context(), req)
+	require.Equal(t, ingest.KindSlow, ingest.KindOf(err))
+	require.False(t, ingest.KindOf(err).Permanent())
+	require.ErrorContains(t, err, "below its minimum rate of 1073741824")
+
+	var resumed int64
+	req = fetchOf(b)
+	req.MinRate, req.Resumed = 1, func(offset int64) error { resumed = offset; return nil }
+	_, err = s.Fetch(t.Context(), req)
+	require.NoError(t, err)
+	require.Positive(t, resumed, "what came is kept")
+	requireStaged(t, s, b)
+}
+
+// TestASilentSourceWithAMinimumRateIsSlow, too: it must not hold its slot for the
+// tries that a broken line deserves.
+func TestASilentSourceWithAMinimumRateIsSlow(t *testing.T) {
+	t.Parallel()
+	b := content(10)
+	hang := make(chan struct{})
+	t.Cleanup(func() { close(hang) })
+	silent := source{content: b, answer: func([]byte, int64) (int, error) { <-hang; return 0, nil }}
+	for name, cfg := range map[string]Config{
+		"the pace is over first": {PaceWindow: 20 * time.Millisecond, DrainTimeout: time.Millisecond},
+		"the watchdog is first":  {NoProgress: 20 * time.Millisecond, DrainTimeout: time.Millisecond},
+	} {
+		req := fetchOf(b)
+		req.MinRate, req.Source = 1, silent
+		_, err := open(t, cfg).Fetch(t.Context(), req)
+		require.Equal(t, ingest.KindSlow, ingest.KindOf(err), name)
+	}
+}
+
+func TestASlowDirectTransferEnds(t *testing.T) {
+	t.Parallel()
+	b := content(40 * DefaultChunkSize)
+	to, kept := &sink{}, &saved{}
+	d := newDirect(t, to, func(c *DirectConfig) { c.PaceWindow, c.Window = 50*time.Millisecond, 1 })
+	req := directOf(b, kept)
+	req.MinRate, req.Source = 1<<30, dripping(t, b, 5*time.Millisecond)
+	_, err := d.Copy(t.Context(), req)
+	require.Equal(t, ingest.KindSlow, ingest.KindOf(err))
+
+	req = directOf(b, kept)
+	req.MinRate = 1
+	_, err = d.Copy(t.Context(), req)
+	require.NoError(t, err)
+}
+
+// TestASlowStoreIsNotTheSourcesFault: only the wait for the source counts.
+func TestASlowStoreIsNotTheSourcesFault(t *testing.T) {
+	t.Parallel()
+	p := newPace(1000, time.Hour)
+	p.wait()
+	p.since = p.since.Add(-time.Minute)
+	p.arrived()
+	require.NoError(t, p.took(1))
+	p.wait()
+	p.since = p.since.Add(-time.Hour)
+	p.arrived()
+	require.Equal(t, ingest.KindSlow, ingest.KindOf(p.took(1)))
+	p.wait()
+	p.since = p.since.Add(-time.Hour)
+	p.arrived()
+	require.NoError(t, p.took(1000*3700), "each window counts for itself")
+}
