@@ -28,8 +28,9 @@ const (
 	// garbagePatience bounds one operation on a server that talks nonsense: the
 	// deadlines below, each some times over, on a slow machine.
 	garbagePatience = time.Minute
-	// garbageHeap is what a dozen such servers may make us allocate at once.
-	garbageHeap = 256 << 20
+	// garbageHeap is what a dozen such servers may make us allocate at once, theirs and
+	// what waits for the garbage collector on a busy machine included.
+	garbageHeap = 768 << 20
 )
 
 // TestGarbage talks to servers whose answers are changed at random: whatever
