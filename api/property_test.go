@@ -77,6 +77,7 @@ type driver struct {
 func newDriver(t *testing.T) *driver {
 	t.Helper()
 	d := &driver{t: t, doc: loadSpecification(t), service: setupReal(t), seed: 1, tokens: map[string]string{}}
+	d.service.engine.endAudit = d.service.store.EndAudit
 	switch text := os.Getenv("STEVEDORE_TEST_PROPERTY_SEED"); text {
 	case "":
 	case "random":

@@ -23,6 +23,8 @@ import (
 
 // fakeEngine takes what it is asked for.
 type fakeEngine struct {
+	// endAudit, may be nil, ends an audit as soon as it is started: one runs at a time.
+	endAudit func(ctx context.Context, runUUID, failure string) error
 	admin.Engine
 
 	mu      sync.Mutex
@@ -70,7 +72,12 @@ func (e *fakeEngine) IngestProgress(context.Context, string) (admin.Progress, bo
 	return admin.Progress{Step: ingest.StepDownload, Attempt: 1, Running: true, Done: 1, Total: 2, Rate: 1}, true, nil
 }
 
-func (e *fakeEngine) StartAudit(context.Context, string) error { return e.failure() }
+func (e *fakeEngine) StartAudit(ctx context.Context, runUUID string) error {
+	if err := e.failure(); err != nil || e.endAudit == nil {
+		return err
+	}
+	return e.endAudit(ctx, runUUID, "")
+}
 
 func (e *fakeEngine) StartIngest(context.Context, ingest.File, workflows.FileIngestInput) error {
 	return e.failure()

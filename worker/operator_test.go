@@ -97,7 +97,7 @@ func TestADecisionIsVerifiedOnce(t *testing.T) {
 	a, b := h.Parked(paths[0]), h.Parked(paths[1])
 	entry := ingest.AuditEntry{Key: uuid.NewString(), Actor: "ann", Role: ingest.RoleOperator, Action: "file.retry", Target: a.UUID}
 	require.NoError(t, h.Store.Record(h.Ctx, entry))
-	decision := workflows.Decision{Actor: "ann", Reason: "again", From: ingest.StepNotify, Entry: entry.Key}
+	decision := workflows.Decision{Actor: "ann", Reason: "again", Entry: entry.Key}
 	verified := func(f ingest.File) any {
 		return rig.LastDetail(h.Events(f.UUID), ingest.EventOperatorAction, "verified")
 	}
@@ -106,7 +106,6 @@ func TestADecisionIsVerifiedOnce(t *testing.T) {
 	h.File(paths[1], func(f ingest.File) bool { return f.Status == ingest.StatusSkipped })
 	assert.Equal(t, false, verified(b), "the entry is about another file and action")
 
-	decision.From = ""
 	require.NoError(t, h.Decide(a.UUID, workflows.UpdateRetry, decision))
 	h.Completed(paths[0])
 	assert.Equal(t, true, verified(a))
