@@ -237,16 +237,19 @@ func TestAFolderThatBreaksOff(t *testing.T) {
 	for _, name := range []string{"1/a", "2/b", "2/c", "3/d"} {
 		b.File(name, "x")
 	}
+	answers := 0
 	b.Be(testenv.OddWays{PerAnswer: 3, Request: func(r testenv.OddRequest) uint32 {
-		if r.Op == "READDIR" && r.Path == "/in/2" && len(b.Requests("READDIR"))%2 == 0 {
-			return testenv.StatusFailure
+		if r.Op == "READDIR" && r.Path == "/in/2" {
+			if answers++; answers > 1 {
+				return testenv.StatusFailure
+			}
 		}
 		return 0
 	}})
 	seen, unread := b.seen(t)
 	assert.Equal(t, []string{"1/a", "3/d"}, namesOf(seen))
 	require.EqualValues(t, 1, unread.Count)
-	assert.Equal(t, "/in/2", unread.Folders[0].Path)
+	assert.Equal(t, ingest.UnreadFolder{Path: "/in/2", Reason: "its listing broke off after 3 entries"}, unread.Folders[0])
 }
 
 // One bad folder costs that folder only, and the right one is named.
