@@ -65,6 +65,7 @@ func (p *parts) admin() *Admin {
 // parts are the adapters, each opened when it is first needed.
 type parts struct {
 	cfg      config.Config
+	log      *slog.Logger
 	store    *lazy[*store.Store]
 	vault    *lazy[*vault.Vault]
 	objects  *lazy[*objstore.Store]
@@ -76,7 +77,7 @@ type parts struct {
 
 func newParts(cfg config.Config, log *slog.Logger) *parts {
 	return &parts{
-		cfg: cfg,
+		cfg: cfg, log: log,
 		store: newLazy(func(ctx context.Context) (*store.Store, error) {
 			return store.New(ctx, store.Config{DatabaseURL: cfg.Database.URL.Reveal(), MaxConns: fewConns})
 		}),
@@ -131,11 +132,11 @@ type prober struct{ p *parts }
 // Probe implements Prober with a connection of its own, so that a test never
 // finds a connection that worked earlier.
 func (t prober) Probe(ctx context.Context, server ingest.Server) (Probed, error) {
-	secrets, err := t.p.vault.get(ctx)
+	cfg, secrets, err := t.p.sftp(ctx)
 	if err != nil {
 		return Probed{}, err
 	}
-	pool := sftp.NewPool(sftp.Config{AllowNetworks: t.p.cfg.SFTP.AllowNetworks}, secrets)
+	pool := sftp.NewPool(cfg, secrets)
 	defer func() { _ = pool.Close() }()
 	r, err := pool.Probe(ctx, server)
 	return Probed{
@@ -146,8 +147,18 @@ func (t prober) Probe(ctx context.Context, server ingest.Server) (Probed, error)
 // lister opens the vault at once: without it no server could be listed, which
 // is not the servers' fault.
 func (p *parts) lister(ctx context.Context) (Lister, error) {
+	cfg, secrets, err := p.sftp(ctx)
+	return lister{cfg, secrets}, err
+}
+
+// sftp returns how workers connect to servers, and the credentials.
+func (p *parts) sftp(ctx context.Context) (sftp.Config, sftp.Secrets, error) {
+	db, err := p.store.get(ctx)
+	if err != nil {
+		return sftp.Config{}, nil, err
+	}
 	secrets, err := p.vault.get(ctx)
-	return lister{sftp.Config{AllowNetworks: p.cfg.SFTP.AllowNetworks}, secrets}, err
+	return sftp.Config{AllowNetworks: p.cfg.SFTP.AllowNetworks, Passwords: db, Directory: db, Log: p.log}, secrets, err
 }
 
 type lister struct {
@@ -158,6 +169,9 @@ type lister struct {
 
 // List implements Lister.
 func (l lister) List(ctx context.Context, server ingest.Server, fn func(ingest.Observation) error) (unreadable int64, err error) {
+	if server.State == ingest.ServerSuspended { // its account may be locked by one more log-in
+		return 0, ingest.Errorf(ingest.KindSuspended, "server %s is suspended and was not asked: %s", server.Name, server.LastError)
+	}
 	pool := sftp.NewPool(l.cfg, l.secrets)
 	defer func() { _ = pool.Close() }()
 	session, err := pool.Open(ctx, server)

@@ -88,6 +88,18 @@ type Server struct {
 	LastScanAt time.Time
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
+	// ReadWindow is how many outstanding reads of one file the server was found to
+	// bear within the last week; 0 when there is no known bound.
+	ReadWindow int
+}
+
+// Reads is how many reads of one file may be outstanding; 0 means the worker's
+// default.
+func (s Server) Reads() int {
+	if s.MaxReads > 0 {
+		return s.MaxReads
+	}
+	return s.ReadWindow
 }
 
 // Credentials are a server's secrets in clear. They live in memory only.

@@ -21,6 +21,8 @@ type nameTap struct {
 	rest   int     // bytes of the packet's body to come
 	body   []byte  // collected body, of packets with names only
 
+	// turn is held by one listing: sessions that share a connection take turns.
+	turn    sync.Mutex
 	mu      sync.Mutex
 	listing *listing
 }
@@ -59,8 +61,9 @@ var (
 	errBadNames   = errors.New("malformed list of names")
 )
 
-// begin starts to collect; the previous listing must have ended.
+// begin starts to collect once the previous listing has ended.
 func (t *nameTap) begin(limit int, more func()) *listing {
+	t.turn.Lock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.listing = &listing{limit: limit, more: more}
@@ -72,6 +75,7 @@ func (t *nameTap) end() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.listing = nil
+	t.turn.Unlock()
 }
 
 // Read implements io.Reader. An error of the tap ends the connection.

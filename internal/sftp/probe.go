@@ -37,7 +37,11 @@ type ProbeResult struct {
 // with another one, it returns the key and an error of KindHostKey; nothing is
 // sent to it. Other errors are as of Open and List.
 func (p *Pool) Probe(ctx context.Context, server ingest.Server) (ProbeResult, error) {
-	d, err := newDialer(ctx, p.cfg, p.secrets, server)
+	route, err := routeTo(ctx, p.cfg.Directory, server)
+	if err != nil {
+		return ProbeResult{}, err
+	}
+	d, err := newDialer(ctx, p.cfg, p.secrets, route)
 	if err != nil {
 		return ProbeResult{}, err
 	}
@@ -52,7 +56,7 @@ func (p *Pool) Probe(ctx context.Context, server ingest.Server) (ProbeResult, er
 		c.watchers.Wait()
 	}()
 	result.LoginOK, result.Latency = true, time.Since(start)
-	session := &Session{cfg: p.cfg, server: server, conn: c, giveBack: c.kill}
+	session := &Session{cfg: d.cfg, server: server, conn: c, giveBack: c.kill}
 	entries, err := session.readFolder(ctx, server.RootPath)
 	if err != nil {
 		return result, session.explain(err, "list its root folder", server.RootPath)

@@ -1,0 +1,43 @@
+package keyfile
+
+import (
+	"bytes"
+	"encoding/binary"
+	"unicode/utf16"
+)
+
+var (
+	bom8  = []byte{0xef, 0xbb, 0xbf}
+	bomLE = []byte{0xff, 0xfe}
+	bomBE = []byte{0xfe, 0xff}
+)
+
+// clean removes what editors and mail programs add: byte order marks, UTF-16,
+// other line ends, white space around lines.
+func clean(text []byte) []byte {
+	switch {
+	case bytes.HasPrefix(text, bomLE):
+		text = fromUTF16(text[2:], binary.LittleEndian)
+	case bytes.HasPrefix(text, bomBE):
+		text = fromUTF16(text[2:], binary.BigEndian)
+	}
+	text = bytes.TrimPrefix(text, bom8)
+	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
+	text = bytes.ReplaceAll(text, []byte("\r"), []byte("\n"))
+	var lines [][]byte
+	for line := range bytes.SplitSeq(bytes.TrimSpace(text), []byte("\n")) {
+		lines = append(lines, bytes.TrimSpace(line))
+	}
+	if text = bytes.Join(lines, []byte("\n")); len(text) > 0 {
+		text = append(text, '\n')
+	}
+	return text
+}
+
+func fromUTF16(text []byte, order binary.ByteOrder) []byte {
+	units := make([]uint16, 0, len(text)/2)
+	for i := 0; i+1 < len(text); i += 2 {
+		units = append(units, order.Uint16(text[i:]))
+	}
+	return []byte(string(utf16.Decode(units)))
+}
