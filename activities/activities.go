@@ -47,6 +47,8 @@ type Activities struct {
 	tries chan struct{}
 	// passes holds these listings back while this process starts scans.
 	passes startGate
+	// reads counts transfers that fail as they begin.
+	reads readFailures
 }
 
 // New returns the activities over the given world.

@@ -124,7 +124,7 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	if err := sameVersion(ctx, source, file); err != nil {
 		return ingest.Staged{}, err
 	}
-	remote, err := source.OpenFile(ctx, file.RemotePath)
+	remote, err := a.openToRead(ctx, server, source, file.RemotePath)
 	if err != nil {
 		return ingest.Staged{}, err
 	}

@@ -117,7 +117,7 @@ func (a *Activities) readInMemory(ctx context.Context, server ingest.Server, fil
 	if err := sameVersion(ctx, source, file); err != nil {
 		return nil, "", "", err
 	}
-	if content, digest, err = a.readWhole(ctx, source, file); err != nil {
+	if content, digest, err = a.readWhole(ctx, server, source, file); err != nil {
 		return nil, "", "", err
 	}
 	if err := sameVersion(ctx, source, file); err != nil {
@@ -130,8 +130,8 @@ func (a *Activities) readInMemory(ctx context.Context, server ingest.Server, fil
 	return content, digest, origin, want.compare(file, origin, digestsOf(content, digest))
 }
 
-func (a *Activities) readWhole(ctx context.Context, source Source, file ingest.File) ([]byte, string, error) {
-	remote, err := source.OpenFile(ctx, file.RemotePath)
+func (a *Activities) readWhole(ctx context.Context, server ingest.Server, source Source, file ingest.File) ([]byte, string, error) {
+	remote, err := a.openToRead(ctx, server, source, file.RemotePath)
 	if err != nil {
 		return nil, "", err
 	}

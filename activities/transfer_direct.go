@@ -65,7 +65,7 @@ func (m *directMove) connect(ctx context.Context) (err error) {
 	if err := sameVersion(ctx, m.source, m.file); err != nil {
 		return err
 	}
-	m.remote, err = m.source.OpenFile(ctx, m.file.RemotePath)
+	m.remote, err = m.openToRead(ctx, m.server, m.source, m.file.RemotePath)
 	return err
 }
 

@@ -131,16 +131,17 @@ type prober struct{ p *parts }
 
 // Probe implements Prober with a connection of its own, so that a test never
 // finds a connection that worked earlier.
-func (t prober) Probe(ctx context.Context, server ingest.Server) (Probed, error) {
+func (t prober) Probe(ctx context.Context, server ingest.Server, sample bool) (Probed, error) {
 	cfg, secrets, err := t.p.sftp(ctx)
 	if err != nil {
 		return Probed{}, err
 	}
 	pool := sftp.NewPool(cfg, secrets)
 	defer func() { _ = pool.Close() }()
-	r, err := pool.Probe(ctx, server)
+	r, err := pool.ProbeWith(ctx, server, sample)
 	return Probed{
 		Fingerprint: r.Fingerprint, KeyLine: r.HostKeyLine, Software: r.ServerVersion, Entries: r.Entries, Latency: r.Latency,
+		ProbedDetails: detailsOf(r),
 	}, err
 }
 
@@ -169,9 +170,6 @@ type lister struct {
 
 // List implements Lister.
 func (l lister) List(ctx context.Context, server ingest.Server, fn func(ingest.Observation) error) (unreadable int64, err error) {
-	if server.State == ingest.ServerSuspended { // its account may be locked by one more log-in
-		return 0, ingest.Errorf(ingest.KindSuspended, "server %s is suspended and was not asked: %s", server.Name, server.LastError)
-	}
 	pool := sftp.NewPool(l.cfg, l.secrets)
 	defer func() { _ = pool.Close() }()
 	session, err := pool.Open(ctx, server)
@@ -180,4 +178,16 @@ func (l lister) List(ctx context.Context, server ingest.Server, fn func(ingest.O
 	}
 	defer func() { _ = session.Close() }()
 	return session.List(ctx, fn)
+}
+
+func detailsOf(r sftp.ProbeResult) ProbedDetails {
+	d := ProbedDetails{
+		KeyExchange: r.KeyExchange, HostKeyAlgorithm: r.HostKeyAlgorithm, Cipher: r.Cipher, MAC: r.MAC,
+		Extensions: r.Extensions, Questions: r.Questions,
+	}
+	if r.Sample != nil {
+		sample := Sample(*r.Sample)
+		d.Sample = &sample
+	}
+	return d
 }

@@ -106,7 +106,8 @@ func (s Server) Reads() int {
 type Credentials struct {
 	// Password is empty when the server is reached by key alone.
 	Password []byte
-	// PrivateKey is PEM (OpenSSH or PKCS#8), unencrypted; empty when unused.
+	// PrivateKey is PEM, unencrypted, which the line of a user certificate may
+	// follow; empty when unused.
 	PrivateKey []byte
 }
 

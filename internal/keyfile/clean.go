@@ -15,13 +15,7 @@ var (
 // clean removes what editors and mail programs add: byte order marks, UTF-16,
 // other line ends, white space around lines.
 func clean(text []byte) []byte {
-	switch {
-	case bytes.HasPrefix(text, bomLE):
-		text = fromUTF16(text[2:], binary.LittleEndian)
-	case bytes.HasPrefix(text, bomBE):
-		text = fromUTF16(text[2:], binary.BigEndian)
-	}
-	text = bytes.TrimPrefix(text, bom8)
+	text = Text(text)
 	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
 	text = bytes.ReplaceAll(text, []byte("\r"), []byte("\n"))
 	var lines [][]byte
@@ -40,4 +34,16 @@ func fromUTF16(text []byte, order binary.ByteOrder) []byte {
 		units = append(units, order.Uint16(text[i:]))
 	}
 	return []byte(string(utf16.Decode(units)))
+}
+
+// Text returns a text as UTF-8 without a byte order mark. What has no mark is
+// returned as it is.
+func Text(text []byte) []byte {
+	switch {
+	case bytes.HasPrefix(text, bomLE):
+		return fromUTF16(text[2:], binary.LittleEndian)
+	case bytes.HasPrefix(text, bomBE):
+		return fromUTF16(text[2:], binary.BigEndian)
+	}
+	return bytes.TrimPrefix(text, bom8)
 }

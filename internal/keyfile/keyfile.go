@@ -30,15 +30,21 @@ type Input struct {
 
 // Errors that say what to give, too.
 var (
-	ErrLocked = errors.New("the private key is locked with a passphrase: give the passphrase as well, it is used once and not stored")
-	errWrong  = errors.New("the passphrase does not open the private key")
+	ErrLocked          = errors.New("the private key is locked with a passphrase: give the passphrase as well, it is used once and not stored")
+	ErrWrongPassphrase = errors.New("the passphrase does not open the private key")
+	ErrCertificate     = errors.New("the certificate cannot be used")
 )
 
 // Read returns the key in the form in which it is stored: unlocked, and followed
 // by the certificate, if there is one. Signers reads that form.
 func Read(in Input) ([]byte, error) {
 	text, lines := split(clean(in.Key))
-	lines = append(lines, clean(in.Certificate)...)
+	if given := clean(in.Certificate); len(given) > 0 {
+		if _, err := parseCertificate(given); err != nil {
+			return nil, err
+		}
+		lines = given
+	}
 	key, err := parse(text, in.Passphrase)
 	if err != nil {
 		return nil, err
@@ -75,7 +81,7 @@ func Signers(text []byte) (ssh.Signer, *ssh.Certificate, error) {
 		return nil, nil, err
 	}
 	if !bytes.Equal(certificate.Key.Marshal(), signer.PublicKey().Marshal()) {
-		return nil, nil, errors.New("the certificate is for another key than the private key")
+		return nil, nil, fmt.Errorf("%w: it is for another key than the private key", ErrCertificate)
 	}
 	return signer, certificate, nil
 }
@@ -83,11 +89,11 @@ func Signers(text []byte) (ssh.Signer, *ssh.Certificate, error) {
 func parseCertificate(line []byte) (*ssh.Certificate, error) {
 	public, _, _, rest, err := ssh.ParseAuthorizedKey(line)
 	if err != nil || len(bytes.TrimSpace(rest)) > 0 {
-		return nil, errors.New("the certificate is not one line like 'ssh-ed25519-cert-v01@openssh.com AAAA...' (the file that ends with -cert.pub)")
+		return nil, fmt.Errorf("%w: it is not one line like 'ssh-ed25519-cert-v01@openssh.com AAAA...' (the file that ends with -cert.pub)", ErrCertificate)
 	}
 	certificate, ok := public.(*ssh.Certificate)
 	if !ok || certificate.CertType != ssh.UserCert {
-		return nil, errors.New("the certificate is not a user certificate: give the file that ends with -cert.pub")
+		return nil, fmt.Errorf("%w: it is not a user certificate: give the file that ends with -cert.pub", ErrCertificate)
 	}
 	return certificate, nil
 }
@@ -134,7 +140,7 @@ func parseBlock(block *pem.Block, passphrase []byte) (key any, err error) {
 			return nil, ErrLocked
 		}
 		if key, err = pkcs8.ParsePKCS8PrivateKey(block.Bytes, passphrase); err != nil {
-			return nil, errWrong
+			return nil, ErrWrongPassphrase
 		}
 		return usable(key)
 	}
@@ -145,7 +151,7 @@ func parseBlock(block *pem.Block, passphrase []byte) (key any, err error) {
 		return nil, ErrLocked
 	case errors.As(err, &locked):
 		if key, err = ssh.ParseRawPrivateKeyWithPassphrase(encoded, passphrase); err != nil {
-			return nil, errWrong
+			return nil, ErrWrongPassphrase
 		}
 	case err != nil:
 		return nil, fmt.Errorf("the private key cannot be read: it is damaged, or its form %q is not known; convert a copy with `ssh-keygen -p -f COPY`", shown(block.Type))

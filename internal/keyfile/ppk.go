@@ -64,7 +64,7 @@ func parsePPK(text, passphrase []byte) (any, error) {
 	want, err := hex.DecodeString(f.fields["Private-MAC"])
 	if err != nil || !hmac.Equal(want, f.mac(keys)) {
 		if f.encryption != "none" {
-			return nil, errWrong
+			return nil, ErrWrongPassphrase
 		}
 		return nil, errPPK
 	}
