@@ -124,7 +124,14 @@ func TestTestServerApprovePinsOnlyTheNamedKey(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, result.Pinned)
 	require.True(t, result.Resumed)
-	require.Equal(t, []string{line}, b.ledger.servers[0].HostKeys, "the replaced key of the same type is not trusted any longer")
+	require.Equal(t, []string{old, line}, b.ledger.servers[0].HostKeys, "a name may lead to two nodes: approving drops no pin")
+
+	result, err = b.TestServer(context.Background(), "acme", TestRequest{Approve: Fingerprint(line), Expires: "2027-01-31"})
+	require.NoError(t, err)
+	require.True(t, result.Pinned)
+	require.Equal(t, []string{old, line + " expires=2027-01-31"}, b.ledger.servers[0].HostKeys, "the same key is pinned once")
+	_, err = b.TestServer(context.Background(), "acme", TestRequest{Approve: Fingerprint(line), Expires: "soon"})
+	require.Equal(t, ingest.KindInvalid, ingest.KindOf(err))
 }
 
 func TestTestServerFailedLoginKeepsSuspension(t *testing.T) {

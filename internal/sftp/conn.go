@@ -83,11 +83,11 @@ func (c *conn) keepAlive() {
 		case <-c.ended:
 			return
 		case <-tick.C:
-			now := c.line.received.Load()
-			switch {
-			case now != seen:
-				seen, misses = now, 0
-			case asked:
+			if now := c.line.received.Load(); now != seen {
+				seen, misses, asked = now, 0, false
+				continue
+			}
+			if asked {
 				misses++
 			}
 			if misses >= c.cfg.KeepaliveMisses {
@@ -118,7 +118,7 @@ func (c *conn) ask() <-chan struct{} {
 	}
 	if c.client != nil && c.askingPath.CompareAndSwap(false, true) {
 		c.watchers.Go(func() {
-			_, err := c.client.RealPath(".")
+			_, err := c.client.Lstat(".") // answered without names: a listing may be under way
 			c.askingPath.Store(false)
 			if err == nil || refusal(err) {
 				once()

@@ -375,3 +375,20 @@ type keysByUUID map[string][]byte
 func (k keysByUUID) Credentials(_ context.Context, server ingest.Server) (ingest.Credentials, error) {
 	return ingest.Credentials{PrivateKey: k[server.UUID]}, nil
 }
+
+// TestForbiddenAddressesBehindProxies: an address is checked in every form in which
+// it can be written, also where somebody else connects to it.
+func TestForbiddenAddressesBehindProxies(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t, sftp.Config{}, secrets{})
+	for host, network := range map[string]string{
+		"10.9.9.9": "private", "::ffff:10.9.9.9": "private", "::ffff:a09:909": "private", "::10.9.9.9": "private", "::ffff:169.254.169.254": "link-local",
+		"fe80::1%eth0": "link-local", "fd00::1%eth0": "private", "::ffff:100.64.0.1": "carrier-private", "2002:a09:909::": "translated", "::": "unspecified",
+	} {
+		_, err := pool.Open(deadline(t), ingest.Server{Name: "acme", Host: host, Port: 22, Options: ingest.Options{Proxy: "http://127.0.0.1:1"}})
+		requireKind(t, err, ingest.KindForbiddenAddress, network)
+	}
+	// What is allowed as IPv4 is allowed in its other forms.
+	_, err := pool.Open(deadline(t), ingest.Server{Name: "acme", Host: "::ffff:127.0.0.1", Port: 22, Options: ingest.Options{Proxy: "http://127.0.0.1:1"}})
+	requireKind(t, err, ingest.KindTransient, "its proxy")
+}
