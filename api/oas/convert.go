@@ -71,7 +71,7 @@ func FromServer(s ingest.Server) Server {
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 	}
 	encoded, _ := json.Marshal(s.OptionValues()) // texts, numbers and switches: cannot fail
-	_ = json.Unmarshal(encoded, &shown)            // the same names; a test compares them
+	_ = json.Unmarshal(encoded, &shown)          // the same names; a test compares them
 	return shown
 }
 
