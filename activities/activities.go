@@ -58,6 +58,8 @@ type Activities struct {
 	passes startGate
 	// shares divides this worker's transfers among servers.
 	shares *shares
+	// reads counts transfers that fail as they begin.
+	reads readFailures
 }
 
 // New returns the activities over the given world.

@@ -129,7 +129,7 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	if err := sameVersion(ctx, source, file); err != nil {
 		return ingest.Staged{}, err
 	}
-	remote, err := a.openFile(ctx, source, file)
+	remote, err := a.openFile(ctx, source, server, file)
 	if err != nil {
 		return ingest.Staged{}, err
 	}
@@ -149,16 +149,19 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	return staged, sameVersion(ctx, source, file)
 }
 
-// openFile opens the file. Servers on Windows refuse that while its writer holds it:
-// a refusal soon after the first sight is not the last word.
-func (a *Activities) openFile(ctx context.Context, source Source, file ingest.File) (RemoteFile, error) {
+// openFile opens the file for a transfer. Servers on Windows refuse that while its
+// writer holds it: a refusal soon after the first sight is not the last word.
+func (a *Activities) openFile(ctx context.Context, source Source, server ingest.Server, file ingest.File) (RemoteFile, error) {
 	remote, err := source.OpenFile(ctx, file.RemotePath)
+	if err == nil {
+		return a.bounded(ctx, server, remote), nil
+	}
 	until := file.StableSince.Add(a.ChecksumWait)
-	if err != nil && ingest.KindOf(err) == ingest.KindPermission && time.Now().Before(until) {
+	if ingest.KindOf(err) == ingest.KindPermission && time.Now().Before(until) {
 		err = early{ingest.Wrap(ingest.KindTransient, err, "%s; it may still be written: tried again until %s",
 			message(err), until.UTC().Format(time.RFC3339)), ingest.KindPermission}
 	}
-	return remote, err
+	return nil, err
 }
 
 // sameVersion checks that the path still shows the version the ledger knows.

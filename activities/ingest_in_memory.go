@@ -124,7 +124,7 @@ func (a *Activities) readInMemory(ctx context.Context, server ingest.Server, fil
 	if err := sameVersion(ctx, source, file); err != nil {
 		return nil, "", of, err
 	}
-	if content, digest, err = a.readWhole(ctx, source, file); err != nil {
+	if content, digest, err = a.readWhole(ctx, source, server, file); err != nil {
 		return nil, "", of, err
 	}
 	if err := sameVersion(ctx, source, file); err != nil {
@@ -138,8 +138,8 @@ func (a *Activities) readInMemory(ctx context.Context, server ingest.Server, fil
 	return content, digest, proof{origin, offered.seen}, err
 }
 
-func (a *Activities) readWhole(ctx context.Context, source Source, file ingest.File) ([]byte, string, error) {
-	remote, err := a.openFile(ctx, source, file)
+func (a *Activities) readWhole(ctx context.Context, source Source, server ingest.Server, file ingest.File) ([]byte, string, error) {
+	remote, err := a.openFile(ctx, source, server, file)
 	if err != nil {
 		return nil, "", err
 	}

@@ -67,6 +67,8 @@ type Catalog interface {
 	// SuspendServer keeps the server from being scanned on schedule until a
 	// person has mended what the message says.
 	SuspendServer(ctx context.Context, serverUUID, message string) error
+	// LearnReadWindow records how many reads of one file the server bears.
+	LearnReadWindow(ctx context.Context, serverUUID string, window int) error
 	// Observe records what a listing or stat saw; source goes into the
 	// discovered event. It returns the counts of new and rejected rows.
 	Observe(ctx context.Context, serverUUID, source string, seen []ingest.Observation) (ingest.ScanCounts, error)

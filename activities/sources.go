@@ -43,6 +43,7 @@ func (a *Activities) logIn(ctx context.Context, server ingest.Server) (Source, e
 // sameLogIn reports whether nothing that a log-in depends on was changed.
 func sameLogIn(x, y ingest.Server) bool {
 	return x.Host == y.Host && x.Port == y.Port && x.Username == y.Username && x.LegacyAlgorithms == y.LegacyAlgorithms &&
+		x.Proxy == y.Proxy && x.Jump == y.Jump && x.ConnectTimeout == y.ConnectTimeout && x.LoginTimeout == y.LoginTimeout &&
 		slices.Equal(x.HostKeys, y.HostKeys) &&
 		bytes.Equal(x.PasswordEncrypted, y.PasswordEncrypted) && bytes.Equal(x.PrivateKeyEncrypted, y.PrivateKeyEncrypted)
 }

@@ -63,7 +63,7 @@ func (m *directMove) connect(ctx context.Context) (err error) {
 	if err := sameVersion(ctx, m.source, m.file); err != nil {
 		return err
 	}
-	m.remote, err = m.openFile(ctx, m.source, m.file)
+	m.remote, err = m.openFile(ctx, m.source, m.server, m.file)
 	return err
 }
 

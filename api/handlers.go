@@ -36,7 +36,7 @@ type Operations interface {
 	RemoveServer(ctx context.Context, nameOrUUID, version string) (ingest.Server, error)
 	PauseServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
 	ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
-	TestServer(ctx context.Context, nameOrUUID, approve string) (admin.TestResult, error)
+	TestServer(ctx context.Context, nameOrUUID string, ask admin.TestRequest) (admin.TestResult, error)
 	Decide(ctx context.Context, uuidOrPrefix string, action admin.Action, d workflows.Decision) (ingest.File, error)
 	DecideAll(ctx context.Context, req admin.BulkRequest) (admin.BulkResult, error)
 	ListScans(ctx context.Context, server string, beforeID int64, limit int) (admin.ScanPage, error)

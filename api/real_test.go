@@ -86,7 +86,7 @@ func (e *fakeEngine) StartIngest(context.Context, ingest.File, workflows.FileIng
 // fakeProber presents one key and lets in whoever has pinned it.
 type fakeProber struct{ presented admin.Probed }
 
-func (p fakeProber) Probe(_ context.Context, s ingest.Server) (admin.Probed, error) {
+func (p fakeProber) Probe(_ context.Context, s ingest.Server, _ bool) (admin.Probed, error) {
 	for _, line := range s.HostKeys {
 		if admin.Fingerprint(line) == p.presented.Fingerprint {
 			return p.presented, nil

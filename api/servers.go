@@ -71,7 +71,7 @@ func (h handlers) CreateServer(ctx context.Context, req oas.CreateServerRequestO
 	if err != nil {
 		return nil, err
 	}
-	in := admin.NewServer{Credentials: ingest.Credentials{Password: edit.Password, PrivateKey: edit.PrivateKey}}
+	in := admin.NewServer{Credentials: ingest.Credentials{Password: edit.Password, PrivateKey: edit.PrivateKey}, KeyExtras: edit.KeyExtras}
 	in.Server.Settle = -1 // what the configuration says
 	edit.Settings(&in.Server)
 	server, err := h.ops.AddServer(ctx, in)
@@ -136,7 +136,7 @@ func (h handlers) ResumeServer(ctx context.Context, req oas.ResumeServerRequestO
 func (h handlers) TestServer(ctx context.Context, req oas.TestServerRequestObject) (oas.TestServerResponseObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
-	result, err := h.ops.TestServer(ctx, req.NameOrUUID, "")
+	result, err := h.ops.TestServer(ctx, req.NameOrUUID, admin.TestRequest{Sample: orFalse(req.Params.Sample)})
 	if err != nil && (result.Server.UUID == "" || !about(err)) {
 		return nil, err
 	}
@@ -148,12 +148,18 @@ func (h handlers) TestServer(ctx context.Context, req oas.TestServerRequestObjec
 func (h handlers) ApproveHostKey(ctx context.Context, req oas.ApproveHostKeyRequestObject) (oas.ApproveHostKeyResponseObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
-	result, err := h.ops.TestServer(ctx, req.NameOrUUID, req.Body.Fingerprint)
+	ask := admin.TestRequest{Approve: req.Body.Fingerprint, Sample: orFalse(req.Params.Sample)}
+	if req.Body.Expires != nil {
+		ask.Expires = *req.Body.Expires
+	}
+	result, err := h.ops.TestServer(ctx, req.NameOrUUID, ask)
 	if err != nil && (result.Server.UUID == "" || !about(err) || result.Presented.Fingerprint != req.Body.Fingerprint) {
 		return nil, err
 	}
 	return oas.ApproveHostKey200JSONResponse(oas.FromTest(result, err)), nil
 }
+
+func orFalse(given *bool) bool { return given != nil && *given }
 
 // about reports whether the error is about the partner's server.
 func about(err error) bool {

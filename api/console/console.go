@@ -29,7 +29,7 @@ type Operations interface {
 	RemoveServer(ctx context.Context, nameOrUUID, version string) (ingest.Server, error)
 	PauseServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
 	ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
-	TestServer(ctx context.Context, nameOrUUID, approve string) (admin.TestResult, error)
+	TestServer(ctx context.Context, nameOrUUID string, ask admin.TestRequest) (admin.TestResult, error)
 	Scan(ctx context.Context, servers []string) (admin.ScanRun, error)
 
 	ListFiles(ctx context.Context, filter ingest.FileFilter) (admin.FilePage, error)

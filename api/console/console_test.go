@@ -122,8 +122,8 @@ func (f *fake) EditServer(_ context.Context, name, version string, edit admin.Se
 	return server, f.err
 }
 
-func (f *fake) TestServer(_ context.Context, _, approve string) (admin.TestResult, error) {
-	f.done = append(f.done, "test "+approve)
+func (f *fake) TestServer(_ context.Context, _ string, ask admin.TestRequest) (admin.TestResult, error) {
+	f.done = append(f.done, "test "+ask.Approve)
 	return f.tested, f.err
 }
 

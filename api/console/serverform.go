@@ -43,7 +43,7 @@ func (f serverForm) rest() (list []said) {
 
 // formFields are the fields that show their problems themselves.
 var formFields = []string{
-	"name", "host", "port", "username", "password", "private_key", "host_keys", "root_path", "include", "exclude", "max_parallel",
+	"name", "host", "port", "username", "password", "private_key", "passphrase", "certificate", "host_keys", "root_path", "include", "exclude", "max_parallel",
 	"settle", "scan_interval", "transfer", "after_ingest", "on_collision", "min_age", "done_marker", "sidecar_wait", "max_depth",
 }
 
@@ -189,7 +189,7 @@ func (c *Console) addServer(r *http.Request, v *view) (answer, error) {
 		again.body = serverFormView(v, form)
 		return again, nil
 	}
-	in := admin.NewServer{Credentials: ingest.Credentials{Password: []byte(r.PostFormValue("password")), PrivateKey: keyOf(r)}}
+	in := admin.NewServer{Credentials: ingest.Credentials{Password: []byte(r.PostFormValue("password")), PrivateKey: keyOf(r)}, KeyExtras: extrasOf(r)}
 	settings(&in.Server)
 	server, err := c.d.Operations.AddServer(r.Context(), in)
 	switch {
@@ -210,7 +210,7 @@ func (c *Console) saveServer(r *http.Request, v *view) (answer, error) {
 	}
 	form.name, form.version = r.PathValue("server"), r.PostFormValue("version")
 	form.hasPassword, form.hasKey = r.PostFormValue("has_password") != "", r.PostFormValue("has_key") != ""
-	edit := admin.ServerEdit{Settings: form.read(v), Password: replaced(r, "password", []byte(r.PostFormValue("password"))), PrivateKey: replaced(r, "private_key", keyOf(r))}
+	edit := admin.ServerEdit{Settings: form.read(v), Password: replaced(r, "password", []byte(r.PostFormValue("password"))), PrivateKey: replaced(r, "private_key", keyOf(r)), KeyExtras: extrasOf(r)}
 	again := answer{title: form.name, status: http.StatusBadRequest}
 	if len(form.wrong) > 0 {
 		again.body = serverFormView(v, form)
@@ -234,7 +234,7 @@ func readServerForm(r *http.Request) (serverForm, error) {
 	}
 	values := url.Values{}
 	for field, given := range r.PostForm {
-		if field != "password" && field != "private_key" { // these go nowhere but into the vault
+		if field != "password" && field != "private_key" && field != "passphrase" { // these go nowhere but into the vault
 			values[field] = given
 		}
 	}
@@ -244,6 +244,11 @@ func readServerForm(r *http.Request) (serverForm, error) {
 // keyOf is the pasted private key; browsers send other line ends.
 func keyOf(r *http.Request) []byte {
 	return []byte(strings.ReplaceAll(r.PostFormValue("private_key"), "\r\n", "\n"))
+}
+
+// extrasOf is the passphrase of the pasted key.
+func extrasOf(r *http.Request) admin.KeyExtras {
+	return admin.KeyExtras{Passphrase: []byte(r.PostFormValue("passphrase"))}
 }
 
 // replaced is the credential that an edit sets: nil leaves the one there is,

@@ -2,6 +2,8 @@ package console
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"stevedore/internal/admin"
@@ -74,8 +76,14 @@ func (c *Console) approveKey(r *http.Request, v *view) (answer, error) {
 	return c.test(r, v, r.PostFormValue("fingerprint"))
 }
 
+// negotiated shows what was negotiated.
+func negotiated(d admin.ProbedDetails) string {
+	all := []string{d.KeyExchange, d.HostKeyAlgorithm, d.Cipher, d.MAC}
+	return ingest.DisplayPath(strings.Join(slices.DeleteFunc(all, func(name string) bool { return name == "" }), ", "))
+}
+
 func (c *Console) test(r *http.Request, v *view, approve string) (answer, error) {
-	result, err := c.d.Operations.TestServer(r.Context(), r.PathValue("server"), approve)
+	result, err := c.d.Operations.TestServer(r.Context(), r.PathValue("server"), admin.TestRequest{Approve: approve, Sample: r.PostFormValue("sample") != ""})
 	if err != nil && result.Server.UUID == "" {
 		return answer{}, err
 	}

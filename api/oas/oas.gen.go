@@ -731,6 +731,11 @@ type HostKey struct {
 
 // HostKeyApproval defines model for HostKeyApproval.
 type HostKeyApproval struct {
+	// Expires The last day on which the key counts; without it for ever.
+	//
+	// Example: 2027-01-31
+	Expires *string `json:"expires,omitempty"`
+
 	// Fingerprint Example: SHA256:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg
 	Fingerprint string `json:"fingerprint"`
 }
@@ -1202,6 +1207,16 @@ type Server struct {
 	Username          string    `json:"username"`
 }
 
+// ServerAlgorithms What was negotiated; left out without a log-in.
+type ServerAlgorithms struct {
+	Cipher      string `json:"cipher"`
+	HostKey     string `json:"host_key"`
+	KeyExchange string `json:"key_exchange"`
+
+	// Mac Empty where the cipher needs none.
+	Mac string `json:"mac"`
+}
+
 // ServerList defines model for ServerList.
 type ServerList struct {
 	Servers []Server `json:"servers"`
@@ -1237,6 +1252,20 @@ type ServerOverview struct {
 	State string `json:"state"`
 }
 
+// ServerSample What the patterns take; left out unless asked for.
+type ServerSample struct {
+	// Complete All folders were listed in 15 seconds.
+	Complete bool `json:"complete"`
+
+	// Paths The first 20 that are taken.
+	Paths    []string `json:"paths"`
+	Rejected int64    `json:"rejected"`
+	Taken    int64    `json:"taken"`
+
+	// Unreadable Folders.
+	Unreadable int64 `json:"unreadable"`
+}
+
 // ServerSettings defines model for ServerSettings.
 type ServerSettings struct {
 	// AfterIngest keep, delete or move:/dir; default keep.
@@ -1246,6 +1275,9 @@ type ServerSettings struct {
 	//
 	// Example: 0s
 	AnswerTimeout *string `json:"answer_timeout,omitempty"`
+
+	// Certificate OpenSSH user certificate of `private_key`, ssh-ed25519-cert-v01@openssh.com AAAA..., stored with it.
+	Certificate *string `json:"certificate,omitempty"`
 
 	// Companions What done-marker and checksum file do when their file is deleted or moved; default follow.
 	Companions *ServerSettingsCompanions `json:"companions,omitempty"`
@@ -1315,13 +1347,16 @@ type ServerSettings struct {
 	// OnCollision What a move does when the name is taken; default rename.
 	OnCollision *ServerSettingsOnCollision `json:"on_collision,omitempty"`
 
+	// Passphrase Unlocks `private_key`, which is stored without it. Never stored, never shown.
+	Passphrase *string `json:"passphrase,omitempty"`
+
 	// Password Empty removes it. Never shown.
 	Password *string `json:"password,omitempty"`
 
 	// Port Default 22.
 	Port *int `json:"port,omitempty"`
 
-	// PrivateKey PEM without passphrase; empty removes it. Never shown.
+	// PrivateKey In OpenSSH, PEM or PuTTY form; the line of a user certificate may follow. Empty removes it. Never shown.
 	PrivateKey *string `json:"private_key,omitempty"`
 
 	// Proxy socks5://host:port or http://host:port; empty: none.
@@ -1381,6 +1416,9 @@ type ServerSettingsTransfer string
 
 // ServerTest defines model for ServerTest.
 type ServerTest struct {
+	// Algorithms What was negotiated; left out without a log-in.
+	Algorithms *ServerAlgorithms `json:"algorithms,omitempty"`
+
 	// Entries Entries of the root folder.
 	Entries int `json:"entries"`
 
@@ -1389,6 +1427,9 @@ type ServerTest struct {
 
 	// ErrorKind Example: host_key
 	ErrorKind *string `json:"error_kind"`
+
+	// Extensions Known extensions of SFTP that the server offers.
+	Extensions *[]string `json:"extensions,omitempty"`
 
 	// Fingerprint Of the presented host key; null when the connection did not get that far.
 	Fingerprint *string `json:"fingerprint"`
@@ -1403,9 +1444,15 @@ type ServerTest struct {
 	// Pinned The key was pinned by this request.
 	Pinned bool `json:"pinned"`
 
+	// Questions Questions that were answered to log in.
+	Questions *int `json:"questions,omitempty"`
+
 	// Resumed The server was suspended and is no longer.
-	Resumed  bool    `json:"resumed"`
-	Software *string `json:"software"`
+	Resumed bool `json:"resumed"`
+
+	// Sample What the patterns take; left out unless asked for.
+	Sample   *ServerSample `json:"sample,omitempty"`
+	Software *string       `json:"software"`
 }
 
 // StatusCounts How many files are in each status; every status is there.
@@ -1484,6 +1531,9 @@ type IfMatch = string
 
 // Limit defines model for Limit.
 type Limit = int
+
+// Sample defines model for Sample.
+type Sample = bool
 
 // NameOrUUID defines model for ServerRef.
 type NameOrUUID = string
@@ -1659,6 +1709,9 @@ type EditServerParams struct {
 
 // ApproveHostKeyParams defines parameters for ApproveHostKey.
 type ApproveHostKeyParams struct {
+	// Sample Also list, for at most 15 seconds, what the patterns take.
+	Sample *Sample `form:"sample,omitempty" json:"sample,omitempty"`
+
 	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
 	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
 	// true`; another request with it gets 422.
@@ -1691,6 +1744,9 @@ type ScanServerParams struct {
 
 // TestServerParams defines parameters for TestServer.
 type TestServerParams struct {
+	// Sample Also list, for at most 15 seconds, what the patterns take.
+	Sample *Sample `form:"sample,omitempty" json:"sample,omitempty"`
+
 	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
 	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
 	// true`; another request with it gets 422.
@@ -2559,6 +2615,12 @@ func (w *ServerInterfaceWrapper) ApproveHostKey(ctx echo.Context) error {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params ApproveHostKeyParams
+	// ------------- Optional query parameter "sample" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sample", ctx.QueryParams(), &params.Sample, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter sample: %s", err))
+	}
 
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "Idempotency-Key" -------------
@@ -2703,6 +2765,12 @@ func (w *ServerInterfaceWrapper) TestServer(ctx echo.Context) error {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params TestServerParams
+	// ------------- Optional query parameter "sample" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sample", ctx.QueryParams(), &params.Sample, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter sample: %s", err))
+	}
 
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "Idempotency-Key" -------------

@@ -18,6 +18,12 @@ func (b ServerSettings) Edit() (edit admin.ServerEdit, err error) {
 	if b.PrivateKey != nil {
 		edit.PrivateKey = []byte(*b.PrivateKey)
 	}
+	if b.Passphrase != nil {
+		edit.Passphrase = []byte(*b.Passphrase)
+	}
+	if b.Certificate != nil {
+		edit.Certificate = []byte(*b.Certificate)
+	}
 	return edit, err
 }
 
@@ -117,6 +123,7 @@ func FromTest(r admin.TestResult, err error) ServerTest {
 		Pinned: r.Pinned, Resumed: r.Resumed, Software: orNull(ingest.DisplayPath(r.Presented.Software)), Entries: r.Presented.Entries,
 		LatencyMs: r.Presented.Latency.Milliseconds(),
 	}
+	test.setDetails(r.Presented.ProbedDetails)
 	if err != nil {
 		test.ErrorKind, test.Error = orNull(string(ingest.KindOf(err))), orNull(err.Error())
 		var known *ingest.Error

@@ -135,8 +135,8 @@ func (f *fakeOperations) DecideAll(_ context.Context, req admin.BulkRequest) (ad
 	return result, f.err
 }
 
-func (f *fakeOperations) TestServer(_ context.Context, _, approve string) (admin.TestResult, error) {
-	f.approved = approve
+func (f *fakeOperations) TestServer(_ context.Context, _ string, ask admin.TestRequest) (admin.TestResult, error) {
+	f.approved = ask.Approve
 	return f.tested, f.err
 }
 

@@ -2,10 +2,10 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +13,7 @@ import (
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/keyfile"
 )
 
 // maxSecret bounds what is read as a password or key.
@@ -31,9 +32,11 @@ run 'stevedore server test NAME' and approve the key that it shows.`
 type addFlags struct {
 	server                ingest.Server
 	passwordFile, keyFile string
-	transfer              string
-	afterIngest           string
-	onCollision           string
+	// passphraseFile and certificateFile belong to the private key.
+	passphraseFile, certificateFile string
+	transfer                        string
+	afterIngest                     string
+	onCollision                     string
 }
 
 func (a *app) serverAddCommand() *cobra.Command {
@@ -70,7 +73,9 @@ func (f *addFlags) register(cmd *cobra.Command) {
 	flags.IntVar(&f.server.Port, "port", 22, "`PORT`")
 	flags.StringVar(&f.server.Username, "username", "", "`USER` to log in as")
 	flags.StringVar(&f.passwordFile, "password-file", "", "`FILE` with the password; '-' is stdin")
-	flags.StringVar(&f.keyFile, "private-key-file", "", "`FILE` with a private key without passphrase; '-' is stdin")
+	flags.StringVar(&f.keyFile, "private-key-file", "", "`FILE` with a private key in OpenSSH, PEM or PuTTY form; '-' is stdin")
+	flags.StringVar(&f.passphraseFile, "passphrase-file", "", "`FILE` with the passphrase of the private key, which is stored without it; '-' is stdin")
+	flags.StringVar(&f.certificateFile, "certificate-file", "", "`FILE` with the OpenSSH user certificate of the private key (...-cert.pub)")
 	flags.StringArrayVar(&f.server.HostKeys, "host-key", nil, "`KEY` of the server, 'ssh-ed25519 AAAA...'; may be repeated")
 	flags.StringVar(&f.server.RootPath, "path", "/", "absolute `DIR` to take files from, subfolders included")
 	flags.StringArrayVar(&f.server.Include, "include", nil, "take only files that match the `GLOB`, e.g. '**/*.csv'; may be repeated")
@@ -108,19 +113,41 @@ func (a *app) newServer(f addFlags) (admin.NewServer, error) {
 	in.Server.Transfer = ingest.TransferSetting(f.transfer)
 	in.Server.AfterIngest = ingest.AfterIngest(f.afterIngest)
 	in.Server.OnCollision = ingest.Collision(f.onCollision)
-	if f.passwordFile == "-" && f.keyFile == "-" {
-		return in, usageError{errors.New("--password-file and --private-key-file cannot both be stdin")}
+	if onStdin := f.onStdin(); len(onStdin) > 1 {
+		return in, usageError{fmt.Errorf("%s cannot all be stdin", strings.Join(onStdin, " and "))}
 	}
 	password, err := a.readSecret("--password-file", f.passwordFile)
 	if err != nil {
 		return in, err
 	}
-	in.Credentials.Password = trimNewline(password)
+	in.Credentials.Password = trimNewline(keyfile.Text(password))
 	if f.passwordFile != "" && len(in.Credentials.Password) == 0 {
 		return in, usageError{fmt.Errorf("--password-file %s is empty", f.passwordFile)}
 	}
-	in.Credentials.PrivateKey, err = a.readSecret("--private-key-file", f.keyFile)
+	if in.Credentials.PrivateKey, err = a.readSecret("--private-key-file", f.keyFile); err != nil {
+		return in, err
+	}
+	in.Credentials.PrivateKey = keyfile.Text(in.Credentials.PrivateKey)
+	passphrase, err := a.readSecret("--passphrase-file", f.passphraseFile)
+	if err != nil {
+		return in, err
+	}
+	in.Passphrase = trimNewline(keyfile.Text(passphrase))
+	certificate, err := a.readSecret("--certificate-file", f.certificateFile)
+	in.Certificate = keyfile.Text(certificate)
 	return in, err
+}
+
+// onStdin names the flags whose file is stdin.
+func (f addFlags) onStdin() (flags []string) {
+	for _, file := range []struct{ flag, path string }{
+		{"--password-file", f.passwordFile}, {"--private-key-file", f.keyFile}, {"--passphrase-file", f.passphraseFile}, {"--certificate-file", f.certificateFile},
+	} {
+		if file.path == "-" {
+			flags = append(flags, file.flag)
+		}
+	}
+	return flags
 }
 
 // readSecret returns nothing for no path, and never quotes what it read.

@@ -37,6 +37,7 @@ func (a *app) serverEditCommand() *cobra.Command {
 			settings := f.changes(cmd.Flags().Changed)
 			settings.Password = credential(in.Credentials.Password, noPassword)
 			settings.PrivateKey = credential(in.Credentials.PrivateKey, noKey)
+			settings.Passphrase, settings.Certificate = credential(in.Passphrase, false), credential(in.Certificate, false)
 			if settings == (oas.ServerSettings{}) {
 				return usageError{errors.New("say what to change: `stevedore server edit --help` lists the flags")}
 			}

@@ -24,7 +24,7 @@ type operations interface {
 	ReadServer(ctx context.Context, nameOrUUID string) (ingest.Server, string, error)
 	EditServer(ctx context.Context, nameOrUUID, version string, settings oas.ServerSettings) (ingest.Server, error)
 	RemoveServer(ctx context.Context, nameOrUUID, version string) (ingest.Server, error)
-	TestServer(ctx context.Context, nameOrUUID, approve string) (admin.TestResult, error)
+	TestServer(ctx context.Context, nameOrUUID string, ask admin.TestRequest) (admin.TestResult, error)
 	PauseServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
 	ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
 	Scan(ctx context.Context, servers []string) (admin.ScanRun, error)

@@ -73,7 +73,7 @@ type Sealer interface {
 // pinned key that fits it must not send credentials; it then returns what the
 // server presented together with an error of KindHostKey.
 type Prober interface {
-	Probe(ctx context.Context, server ingest.Server) (Probed, error)
+	Probe(ctx context.Context, server ingest.Server, sample bool) (Probed, error)
 }
 
 // Probed is how far a probe came. It is valid beside an error, too.
@@ -89,6 +89,30 @@ type Probed struct {
 	Entries int
 	// Latency is how long connecting and logging in took.
 	Latency time.Duration
+	ProbedDetails
+}
+
+// ProbedDetails are what people who look into a server want to see.
+type ProbedDetails struct {
+	// KeyExchange, HostKeyAlgorithm, Cipher and MAC were negotiated; MAC is empty
+	// where the cipher needs none.
+	KeyExchange, HostKeyAlgorithm, Cipher, MAC string
+	// Extensions of SFTP that the server offers, of those that are known here.
+	Extensions []string
+	// Questions is how many questions were answered to log in.
+	Questions int
+	// Sample, may be nil, is what the patterns take.
+	Sample *Sample
+}
+
+// Sample is what the patterns take of a server, as far as it was listed.
+type Sample struct {
+	// Taken and Rejected count files, Unreadable folders.
+	Taken, Rejected, Unreadable int64
+	// Paths are the first of those taken.
+	Paths []string
+	// Complete says that all folders were listed in the time there was.
+	Complete bool
 }
 
 // Lister goes through what a server shows, with the filters that scans use.

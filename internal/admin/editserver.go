@@ -35,6 +35,8 @@ type ServerEdit struct {
 	// Password and PrivateKey replace the credentials: nil leaves one as it is,
 	// an empty one removes it.
 	Password, PrivateKey []byte
+	// KeyExtras come with a private key that is set.
+	KeyExtras
 }
 
 // EditServer changes a server that is still of the version, and returns it. A
@@ -87,8 +89,15 @@ func (a *Admin) edited(ctx context.Context, server ingest.Server, edit ServerEdi
 		edit.Settings(&server)
 	}
 	wrong := checkSettings(server)
-	if problem := checkPrivateKey(edit.PrivateKey); problem != "" {
-		wrong.add("private_key", "%s", problem)
+	key, wrongKey := storedKey(edit.PrivateKey, edit.KeyExtras)
+	wrong = append(wrong, wrongKey...)
+	if server.Jump != before.Jump || server.Name != before.Name {
+		wrong = append(wrong, a.checkJump(ctx, server)...)
+	}
+	if server.Name != before.Name {
+		if err := a.jumpedThrough(ctx, before); err != nil {
+			return server, err
+		}
 	}
 	if edit.Password != nil {
 		server.PasswordEncrypted = nil
@@ -107,14 +116,14 @@ func (a *Admin) edited(ctx context.Context, server ingest.Server, edit ServerEdi
 	if err != nil || len(edit.Password)+len(edit.PrivateKey) == 0 {
 		return server, err
 	}
-	err = a.seal(ctx, &server, ingest.Credentials{Password: edit.Password, PrivateKey: edit.PrivateKey})
+	err = a.seal(ctx, &server, ingest.Credentials{Password: edit.Password, PrivateKey: key})
 	return server, err
 }
 
 // mayMend reports whether a change can be the repair of a server's fault.
 func mayMend(before, after ingest.Server) bool {
 	changed := changes(before, after)
-	for _, field := range []string{"host", "port", "username", "host_keys", "root_path", "legacy_algorithms", "max_depth"} {
+	for _, field := range []string{"host", "port", "username", "host_keys", "root_path", "legacy_algorithms", "max_depth", "proxy", "jump", "connect_timeout", "login_timeout", "max_connections"} {
 		if _, is := changed[field]; is {
 			return true
 		}
@@ -135,6 +144,9 @@ func (a *Admin) RemoveServer(ctx context.Context, nameOrUUID, version string) (i
 	}
 	ledger, err := a.d.Ledger(ctx)
 	if err != nil {
+		return ingest.Server{}, err
+	}
+	if err := a.jumpedThrough(ctx, server); err != nil {
 		return ingest.Server{}, err
 	}
 	if err := a.record(ctx, "server.remove", server.Name, map[string]any{"server_uuid": server.UUID}); err != nil {

@@ -230,7 +230,7 @@ type fakeProber struct {
 	calls     int
 }
 
-func (p *fakeProber) Probe(_ context.Context, s ingest.Server) (Probed, error) {
+func (p *fakeProber) Probe(_ context.Context, s ingest.Server, _ bool) (Probed, error) {
 	p.calls++
 	if !pinned(s.HostKeys, p.presented.Fingerprint) {
 		return p.presented, ingest.Errorf(ingest.KindHostKey, "not pinned")

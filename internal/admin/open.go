@@ -69,6 +69,7 @@ func (p *parts) admin() *Admin {
 // parts are the adapters, each opened when it is first needed.
 type parts struct {
 	cfg      config.Config
+	log      *slog.Logger
 	store    *lazy[*store.Store]
 	vault    *lazy[*vault.Vault]
 	objects  *lazy[*objstore.Store]
@@ -82,7 +83,7 @@ type parts struct {
 
 func newParts(cfg config.Config, log *slog.Logger) *parts {
 	p := &parts{
-		cfg: cfg,
+		cfg: cfg, log: log,
 		vault: newLazy(func(context.Context) (*vault.Vault, error) {
 			if cfg.Vault.KeysetFile == "" {
 				return nil, errNoKeyset
@@ -137,24 +138,35 @@ type prober struct{ p *parts }
 
 // Probe implements Prober with a connection of its own, so that a test never
 // finds a connection that worked earlier.
-func (t prober) Probe(ctx context.Context, server ingest.Server) (Probed, error) {
-	secrets, err := t.p.vault.get(ctx)
+func (t prober) Probe(ctx context.Context, server ingest.Server, sample bool) (Probed, error) {
+	cfg, secrets, err := t.p.sftp(ctx)
 	if err != nil {
 		return Probed{}, err
 	}
-	pool := sftp.NewPool(sftp.Config{AllowNetworks: t.p.cfg.SFTP.AllowNetworks}, secrets)
+	pool := sftp.NewPool(cfg, secrets)
 	defer func() { _ = pool.Close() }()
-	r, err := pool.Probe(ctx, server)
+	r, err := pool.ProbeWith(ctx, server, sample)
 	return Probed{
 		Fingerprint: r.Fingerprint, KeyLine: r.HostKeyLine, Software: r.ServerVersion, Entries: r.Entries, Latency: r.Latency,
+		ProbedDetails: detailsOf(r),
 	}, err
 }
 
 // lister opens the vault at once: without it no server could be listed, which
 // is not the servers' fault.
 func (p *parts) lister(ctx context.Context) (Lister, error) {
+	cfg, secrets, err := p.sftp(ctx)
+	return lister{cfg, secrets}, err
+}
+
+// sftp returns how workers connect to servers, and the credentials.
+func (p *parts) sftp(ctx context.Context) (sftp.Config, sftp.Secrets, error) {
+	db, err := p.store.get(ctx)
+	if err != nil {
+		return sftp.Config{}, nil, err
+	}
 	secrets, err := p.vault.get(ctx)
-	return lister{sftp.Config{AllowNetworks: p.cfg.SFTP.AllowNetworks}, secrets}, err
+	return sftp.Config{AllowNetworks: p.cfg.SFTP.AllowNetworks, Passwords: db, Directory: db, Log: p.log}, secrets, err
 }
 
 type lister struct {
@@ -173,4 +185,16 @@ func (l lister) List(ctx context.Context, server ingest.Server, fn func(ingest.O
 	}
 	defer func() { _ = session.Close() }()
 	return session.List(ctx, ingest.ListRequest{}, fn)
+}
+
+func detailsOf(r sftp.ProbeResult) ProbedDetails {
+	d := ProbedDetails{
+		KeyExchange: r.KeyExchange, HostKeyAlgorithm: r.HostKeyAlgorithm, Cipher: r.Cipher, MAC: r.MAC,
+		Extensions: r.Extensions, Questions: r.Questions,
+	}
+	if r.Sample != nil {
+		sample := Sample(*r.Sample)
+		d.Sample = &sample
+	}
+	return d
 }

@@ -136,7 +136,7 @@ func (a *Admin) resealAll(ctx context.Context, keys Keyring, servers []ingest.Se
 		return err
 	}
 	for i, server := range servers {
-		_, err := ledger.EditServer(ctx, server.UUID, func(current ingest.Server) (ingest.Server, error) { return reseal(keys, current) })
+		_, err := ledger.EditServer(ingest.WithResealing(ctx), server.UUID, func(current ingest.Server) (ingest.Server, error) { return reseal(keys, current) })
 		var unopened unopenedError
 		switch {
 		case errors.As(err, &unopened):

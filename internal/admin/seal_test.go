@@ -56,7 +56,7 @@ func TestAnApprovalSealsAnew(t *testing.T) {
 	line, _ := newKey(t, "")
 	prober := &fakeProber{presented: Probed{Fingerprint: Fingerprint(line), KeyLine: line}}
 	r.d.Prober = Opened[Prober](prober)
-	_, err := r.TestServer(ctx, "a", Fingerprint(line))
+	_, err := r.TestServer(ctx, "a", TestRequest{Approve: Fingerprint(line)})
 	require.NoError(t, err)
 	r.requireAll(t, 3)
 
@@ -67,7 +67,7 @@ func TestAnApprovalSealsAnew(t *testing.T) {
 		return s, nil
 	})
 	require.NoError(t, err)
-	_, err = r.TestServer(ctx, "b", Fingerprint(line))
+	_, err = r.TestServer(ctx, "b", TestRequest{Approve: Fingerprint(line)})
 	require.ErrorContains(t, err, "sent to nobody")
 	server, err = r.ShowServer(ctx, "b")
 	require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -18,6 +19,8 @@ type NewServer struct {
 	Server ingest.Server
 	// Credentials holds a password, a private key or both.
 	Credentials ingest.Credentials
+	// KeyExtras are what the private key needs to be read.
+	KeyExtras
 }
 
 // AddServer checks the settings, seals the credentials and records the server.
@@ -27,7 +30,10 @@ func (a *Admin) AddServer(ctx context.Context, in NewServer) (ingest.Server, err
 	server := in.Server.WithDefaults(a.d.Defaults)
 	server.UUID = a.d.NewUUID()
 	server.Active = true
-	if err := checkServer(server, in.Credentials); err != nil {
+	key, more := storedKey(in.Credentials.PrivateKey, in.KeyExtras)
+	in.Credentials.PrivateKey = key
+	more = append(more, a.checkJump(ctx, server)...)
+	if err := checkServer(server, in.Credentials, more); err != nil {
 		return ingest.Server{}, err
 	}
 	if err := a.seal(ctx, &server, in.Credentials); err != nil {
@@ -48,14 +54,12 @@ func (a *Admin) AddServer(ctx context.Context, in NewServer) (ingest.Server, err
 }
 
 // checkServer returns everything that is wrong with a server that has, or is
-// about to get, the credentials.
-func checkServer(server ingest.Server, creds ingest.Credentials) error {
-	wrong := checkSettings(server)
-	if len(creds.Password) == 0 && len(creds.PrivateKey) == 0 {
+// about to get, the credentials; more is what was found before.
+func checkServer(server ingest.Server, creds ingest.Credentials, more fieldErrors) error {
+	wrong := append(checkSettings(server), more...)
+	wrongKey := slices.ContainsFunc(more, func(f ingest.FieldError) bool { return f.Field != "jump" })
+	if len(creds.Password) == 0 && len(creds.PrivateKey) == 0 && !wrongKey {
 		wrong.add("credentials", "credentials: give a password, a private key or both")
-	}
-	if problem := checkPrivateKey(creds.PrivateKey); problem != "" {
-		wrong.add("private_key", "%s", problem)
 	}
 	return wrong.err("cannot add the server")
 }
@@ -85,30 +89,15 @@ func checkGlobs(wrong *fieldErrors, field string, globs []string) {
 	}
 }
 
-// checkPrivateKey names what a worker could not use, before it is stored. The
-// parser's own words are left out: they may quote the key.
-func checkPrivateKey(pem []byte) string {
-	if len(pem) == 0 {
-		return ""
-	}
-	_, err := ssh.ParsePrivateKey(pem)
-	var locked *ssh.PassphraseMissingError
-	switch {
-	case err == nil:
-		return ""
-	case errors.As(err, &locked):
-		return "private key: it is locked with a passphrase; remove it from a copy with `ssh-keygen -p -N '' -f COPY` (the copy is stored encrypted)"
-	default:
-		return "private key: not a private key in PEM form (OpenSSH or PKCS#8)"
-	}
-}
-
 // parseHostKey reads one "type base64" line. A known_hosts line, which begins
 // with a host name, is a frequent mistake.
 func parseHostKey(line string) (ssh.PublicKey, error) {
-	key, _, options, rest, err := ssh.ParseAuthorizedKey([]byte(line))
+	key, comment, options, rest, err := ssh.ParseAuthorizedKey([]byte(line))
 	if err != nil || len(options) > 0 || len(strings.TrimSpace(string(rest))) > 0 {
 		return nil, fmt.Errorf("host key %q: use one line like 'ssh-ed25519 AAAA...', without a host name before it", ingest.Summary(line))
+	}
+	if _, err := ingest.HostKeyExpiry(comment); err != nil {
+		return nil, fmt.Errorf("host key %q: %w", ingest.Summary(line), err)
 	}
 	return key, nil
 }

@@ -72,7 +72,7 @@ func TestAddServerNeverQuotesAKey(t *testing.T) {
 		Server:      ingest.Server{Name: "acme", Host: "h", Username: "u"},
 		Credentials: ingest.Credentials{PrivateKey: []byte("canary-not-a-key")},
 	})
-	require.ErrorContains(t, err, "not a private key")
+	require.ErrorContains(t, err, "private key cannot be read")
 	require.NotContains(t, err.Error(), "canary")
 }
 
@@ -100,7 +100,7 @@ func TestTestServerUnpinnedShowsFingerprint(t *testing.T) {
 	line, _ := newKey(t, "")
 	b := setup(ingest.Server{UUID: "u1", Name: "acme", Active: true})
 	b.prober.presented = Probed{Fingerprint: Fingerprint(line), KeyLine: line}
-	result, err := b.TestServer(context.Background(), "acme", "")
+	result, err := b.TestServer(context.Background(), "acme", TestRequest{})
 	require.Equal(t, ingest.KindHostKey, ingest.KindOf(err))
 	require.ErrorContains(t, err, "--approve "+Fingerprint(line))
 	require.Equal(t, line, result.Presented.KeyLine)
@@ -114,17 +114,24 @@ func TestTestServerApprovePinsOnlyTheNamedKey(t *testing.T) {
 	b := setup(ingest.Server{UUID: "u1", Name: "acme", Active: true, State: ingest.ServerSuspended, HostKeys: []string{old}})
 	b.prober.presented = Probed{Fingerprint: Fingerprint(line), KeyLine: line}
 
-	_, err := b.TestServer(context.Background(), "acme", Fingerprint(old))
+	_, err := b.TestServer(context.Background(), "acme", TestRequest{Approve: Fingerprint(old)})
 	require.Equal(t, ingest.KindHostKey, ingest.KindOf(err))
 	require.ErrorContains(t, err, "nothing was pinned")
 	require.Equal(t, []string{old}, b.ledger.servers[0].HostKeys)
 	require.Empty(t, b.ledger.resumed)
 
-	result, err := b.TestServer(context.Background(), "acme", Fingerprint(line))
+	result, err := b.TestServer(context.Background(), "acme", TestRequest{Approve: Fingerprint(line)})
 	require.NoError(t, err)
 	require.True(t, result.Pinned)
 	require.True(t, result.Resumed)
-	require.Equal(t, []string{line}, b.ledger.servers[0].HostKeys, "the replaced key of the same type is not trusted any longer")
+	require.Equal(t, []string{old, line}, b.ledger.servers[0].HostKeys, "a name may lead to two nodes: approving drops no pin")
+
+	result, err = b.TestServer(context.Background(), "acme", TestRequest{Approve: Fingerprint(line), Expires: "2027-01-31"})
+	require.NoError(t, err)
+	require.True(t, result.Pinned)
+	require.Equal(t, []string{old, line + " expires=2027-01-31"}, b.ledger.servers[0].HostKeys, "the same key is pinned once")
+	_, err = b.TestServer(context.Background(), "acme", TestRequest{Approve: Fingerprint(line), Expires: "soon"})
+	require.Equal(t, ingest.KindInvalid, ingest.KindOf(err))
 }
 
 func TestTestServerFailedLoginKeepsSuspension(t *testing.T) {
@@ -133,7 +140,7 @@ func TestTestServerFailedLoginKeepsSuspension(t *testing.T) {
 	b := setup(ingest.Server{UUID: "u1", Name: "acme", Active: true, State: ingest.ServerSuspended, HostKeys: []string{line}})
 	b.prober.presented = Probed{Fingerprint: Fingerprint(line), KeyLine: line}
 	b.prober.login = ingest.Errorf(ingest.KindAuth, "the server refused the password")
-	_, err := b.TestServer(context.Background(), "acme", Fingerprint(line))
+	_, err := b.TestServer(context.Background(), "acme", TestRequest{Approve: Fingerprint(line)})
 	require.Equal(t, ingest.KindAuth, ingest.KindOf(err))
 	require.Equal(t, 1, b.prober.calls, "every log-in counts towards a lock-out")
 	require.Empty(t, b.ledger.resumed)
@@ -144,7 +151,7 @@ func TestTestServerDoesNotSwitchOnAPausedServer(t *testing.T) {
 	line, _ := newKey(t, "")
 	b := setup(ingest.Server{UUID: "u1", Name: "acme", Active: false, State: ingest.ServerSuspended, HostKeys: []string{line}})
 	b.prober.presented = Probed{Fingerprint: Fingerprint(line), KeyLine: line}
-	_, err := b.TestServer(context.Background(), "acme", "")
+	_, err := b.TestServer(context.Background(), "acme", TestRequest{})
 	require.NoError(t, err)
 	require.False(t, b.ledger.servers[0].Active)
 }

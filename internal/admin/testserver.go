@@ -18,12 +18,44 @@ type TestResult struct {
 	Resumed bool
 }
 
+// TestRequest says what a server test does beside connecting and logging in.
+type TestRequest struct {
+	// Approve is the fingerprint, "SHA256:...", of the host key to pin; empty for none.
+	Approve string
+	// Expires is the last day, "2027-01-31", on which the pinned key counts; empty for
+	// ever.
+	Expires string
+	// Sample also lists what the patterns take, for at most 15 seconds.
+	Sample bool
+}
+
+func (r TestRequest) check() error {
+	_, err := ingest.HostKeyExpiry("expires=" + r.Expires)
+	if r.Expires != "" && (err != nil || r.Approve == "") {
+		return ingest.Errorf(ingest.KindInvalid, "expires %q: use a day like 2027-01-31, together with the fingerprint of a key to approve", ingest.Summary(r.Expires))
+	}
+	return nil
+}
+
+// line is the key's line as it is pinned.
+func (r TestRequest) line(key string) string {
+	if r.Expires == "" {
+		return key
+	}
+	return key + " expires=" + r.Expires
+}
+
 // TestServer connects, compares the host key, logs in and looks at the root
 // folder. With approve ("SHA256:...") the presented key is pinned first, but
 // only if it has that fingerprint: what an operator has checked with the
 // partner is what gets trusted. Success ends a suspension. The result is valid
 // beside an error, too.
-func (a *Admin) TestServer(ctx context.Context, nameOrUUID, approve string) (TestResult, error) {
+//
+// A sample shows what the patterns would take, without taking it.
+func (a *Admin) TestServer(ctx context.Context, nameOrUUID string, ask TestRequest) (TestResult, error) {
+	if err := ask.check(); err != nil {
+		return TestResult{}, err
+	}
 	server, err := a.ShowServer(ctx, nameOrUUID)
 	if err != nil {
 		return TestResult{}, err
@@ -33,13 +65,13 @@ func (a *Admin) TestServer(ctx context.Context, nameOrUUID, approve string) (Tes
 		return TestResult{}, err
 	}
 	result := TestResult{Server: server}
-	result.Presented, err = prober.Probe(ctx, server)
-	if approve != "" {
-		if mismatch := approved(result.Presented, approve, err); mismatch != nil {
+	result.Presented, err = prober.Probe(ctx, server, ask.Sample)
+	if ask.Approve != "" {
+		if mismatch := approved(result.Presented, ask.Approve, err); mismatch != nil {
 			return result, mismatch
 		}
-		if !pinned(server.HostKeys, approve) {
-			err = a.pin(ctx, prober, &result)
+		if ask.Expires != "" || !pinned(server.HostKeys, ask.Approve) || ingest.IsKind(err, ingest.KindHostKey) {
+			err = a.pin(ctx, prober, &result, ask)
 		}
 	}
 	if err != nil {
@@ -84,15 +116,15 @@ func approved(presented Probed, approve string, probe error) error {
 	}
 }
 
-// pin trusts the presented key in place of earlier ones of its type, and
-// probes again, now with credentials.
-func (a *Admin) pin(ctx context.Context, prober Prober, result *TestResult) error {
-	keys := replaceKey(result.Server.HostKeys, result.Presented.KeyLine)
+// pin trusts the presented key beside those that are pinned, and probes again,
+// now with credentials.
+func (a *Admin) pin(ctx context.Context, prober Prober, result *TestResult, ask TestRequest) error {
+	keys := addKey(result.Server.HostKeys, ask.line(result.Presented.KeyLine))
 	ledger, err := a.d.Ledger(ctx)
 	if err != nil {
 		return err
 	}
-	details := map[string]any{"server_uuid": result.Server.UUID, "fingerprint": result.Presented.Fingerprint}
+	details := map[string]any{"server_uuid": result.Server.UUID, "fingerprint": result.Presented.Fingerprint, "expires": ask.Expires}
 	if err := a.record(ctx, "server.approve_host_key", result.Server.Name, details); err != nil {
 		return err
 	}
@@ -100,7 +132,7 @@ func (a *Admin) pin(ctx context.Context, prober Prober, result *TestResult) erro
 		return err
 	}
 	result.Pinned = true
-	presented, err := prober.Probe(ctx, result.Server)
+	presented, err := prober.Probe(ctx, result.Server, ask.Sample)
 	if presented.Fingerprint != "" {
 		result.Presented = presented
 	}
@@ -111,17 +143,13 @@ func pinned(keys []string, fingerprint string) bool {
 	return slices.ContainsFunc(keys, func(line string) bool { return Fingerprint(line) == fingerprint })
 }
 
-// replaceKey drops keys of the new one's type: a key that the partner has
-// replaced must not be trusted any longer.
-func replaceKey(keys []string, line string) []string {
-	added, err := parseHostKey(line)
-	if err != nil {
-		return append(slices.Clone(keys), line)
-	}
-	kept := slices.DeleteFunc(slices.Clone(keys), func(old string) bool {
-		key, err := parseHostKey(old)
-		return err == nil && key.Type() == added.Type()
-	})
+// addKey returns the pinned keys with one more. Earlier ones stay: a name may lead
+// to several nodes with keys of their own, and a key that is no longer used is
+// for its owner to remove, or has an expiry. The same key is pinned once, as
+// given now.
+func addKey(keys []string, line string) []string {
+	fingerprint := Fingerprint(line)
+	kept := slices.DeleteFunc(slices.Clone(keys), func(old string) bool { return fingerprint != "" && Fingerprint(old) == fingerprint })
 	return append(kept, line)
 }
 

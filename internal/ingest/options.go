@@ -280,7 +280,7 @@ func (s Server) validateOptions() (errs []error) {
 			bad(field, "%s %s: use 1s to %s, or 0s for the worker's", strings.ReplaceAll(field, "_", "-"), time.Duration(d), maxAnswerTimeout)
 		}
 	}
-	return errs
+	return append(errs, s.validateRoute()...)
 }
 
 // maxAnswerTimeout bounds the time-outs of a server. A listing that says nothing for

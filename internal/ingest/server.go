@@ -92,6 +92,18 @@ type Server struct {
 	UpdatedAt  time.Time
 	// Left is filled in where servers are shown to people.
 	Left ServerLeft
+	// ReadWindow is how many outstanding reads of one file the server was found to
+	// bear within the last week; 0 when there is no known bound.
+	ReadWindow int
+}
+
+// Reads is how many reads of one file may be outstanding; 0 means the worker's
+// default.
+func (s Server) Reads() int {
+	if s.MaxReads > 0 {
+		return s.MaxReads
+	}
+	return s.ReadWindow
 }
 
 // ServerLeft is what is on a server and nobody takes away, by the last listing.
@@ -120,7 +132,8 @@ const staleName = 24 * time.Hour
 type Credentials struct {
 	// Password is empty when the server is reached by key alone.
 	Password []byte
-	// PrivateKey is PEM (OpenSSH or PKCS#8), unencrypted; empty when unused.
+	// PrivateKey is PEM, unencrypted, which the line of a user certificate may
+	// follow; empty when unused.
 	PrivateKey []byte
 }
 

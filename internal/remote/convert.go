@@ -105,6 +105,7 @@ func settingsOf(in admin.NewServer) oas.ServerSettings {
 		ScanInterval: duration(s.ScanInterval), MinAge: duration(s.MinAge), SidecarWait: duration(s.SidecarWait),
 		DoneMarker: orNil(s.DoneMarker), MaxDepth: orNil(s.MaxDepth), ReadOnce: &s.ReadOnce, LegacyAlgorithms: &s.LegacyAlgorithms,
 		Password: orNil(string(in.Credentials.Password)), PrivateKey: orNil(string(in.Credentials.PrivateKey)),
+		Passphrase: orNil(string(in.Passphrase)), Certificate: orNil(string(in.Certificate)),
 	}
 	encoded, _ := json.Marshal(s.OptionValues()) // texts, numbers and switches: cannot fail
 	_ = json.Unmarshal(encoded, &settings)

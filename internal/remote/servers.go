@@ -95,23 +95,25 @@ func (c *Client) ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Se
 
 // TestServer logs in to a server, see admin.TestServer. What it found out is in
 // the result beside the error, too.
-func (c *Client) TestServer(ctx context.Context, nameOrUUID, approve string) (admin.TestResult, error) {
+func (c *Client) TestServer(ctx context.Context, nameOrUUID string, ask admin.TestRequest) (admin.TestResult, error) {
 	server, err := c.ShowServer(ctx, nameOrUUID)
 	if err != nil {
 		return admin.TestResult{}, err
 	}
 	read := reply[oas.ServerTest]{c}
 	var test oas.ServerTest
-	if approve == "" {
-		test, err = read.of(c.api.TestServer(ctx, server.UUID, nil))
+	if ask.Approve == "" {
+		test, err = read.of(c.api.TestServer(ctx, server.UUID, &oas.TestServerParams{Sample: &ask.Sample}))
 	} else {
-		test, err = read.of(c.api.ApproveHostKey(ctx, server.UUID, nil, oas.HostKeyApproval{Fingerprint: approve}))
+		approval := oas.HostKeyApproval{Fingerprint: ask.Approve, Expires: orNil(ask.Expires)}
+		test, err = read.of(c.api.ApproveHostKey(ctx, server.UUID, &oas.ApproveHostKeyParams{Sample: &ask.Sample}, approval))
 	}
 	result := admin.TestResult{
 		Server: server, Pinned: test.Pinned, Resumed: test.Resumed,
 		Presented: admin.Probed{
 			Fingerprint: orZero(test.Fingerprint), KeyLine: orZero(test.HostKey), Software: orZero(test.Software),
 			Entries: test.Entries, Latency: time.Duration(test.LatencyMs) * time.Millisecond,
+			ProbedDetails: test.Details(),
 		},
 	}
 	if err == nil && !test.Ok {

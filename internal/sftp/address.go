@@ -41,7 +41,12 @@ func (g addressGuard) control(_, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return ingest.Wrap(ingest.KindForbiddenAddress, err, "server %s: address %q cannot be checked", g.server.Name, address)
 	}
-	addr := target.Addr().Unmap().WithZone("")
+	return g.check(target.Addr())
+}
+
+// check refuses an address of a special network that is not allowed.
+func (g addressGuard) check(addr netip.Addr) error {
+	addr = plainAddress(addr)
 	network := specialNetwork(addr)
 	if network == "" {
 		return nil
@@ -78,3 +83,17 @@ func specialNetwork(addr netip.Addr) string {
 	}
 	return ""
 }
+
+// plainAddress returns the address without its zone, and an IPv4 address that is
+// written as an IPv6 one ("::ffff:127.0.0.1", or "::127.0.0.1" of old) as itself:
+// both are connected to as IPv4, or may be.
+func plainAddress(addr netip.Addr) netip.Addr {
+	addr = addr.WithZone("").Unmap()
+	if bytes := addr.As16(); addr.Is6() && compatible.Contains(addr) && (bytes[12] != 0 || bytes[13] != 0) {
+		return netip.AddrFrom4([4]byte(bytes[12:]))
+	}
+	return addr
+}
+
+// compatible are the IPv4-compatible addresses of old (RFC 4291, 2.5.5.1).
+var compatible = netip.MustParsePrefix("::/96")

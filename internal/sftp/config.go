@@ -9,6 +9,7 @@ package sftp
 
 import (
 	"context"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
@@ -21,7 +22,8 @@ type Config struct {
 	// ConnectTimeout bounds resolving the name and the TCP connection; default 20s.
 	ConnectTimeout time.Duration
 	// HandshakeTimeout bounds everything from the first byte to the ready SFTP
-	// channel, logging in included; default 30s.
+	// channel, logging in included; default 1m: some
+	// servers ask a slow directory.
 	HandshakeTimeout time.Duration
 	// KeepaliveInterval is how often a silent connection is asked for a sign of
 	// life; default 15s. KeepaliveMisses is how many intervals may then pass
@@ -51,12 +53,20 @@ type Config struct {
 	// up folders without end is noticed; default
 	// 10,000,000 and 4 GiB.
 	MaxEntries, MaxBytes int64
+	// Passwords bounds refused passwords over all processes; nil does not.
+	Passwords PasswordBudget
+	// Directory finds jump hosts; nil refuses servers with one.
+	Directory Directory
+	// Now returns the time by which pins expire; default time.Now.
+	Now func() time.Time
+	// Log gets what cannot be recorded; nil discards.
+	Log *slog.Logger
 }
 
 // The defaults of Config.
 const (
 	DefaultConnectTimeout      = 20 * time.Second
-	DefaultHandshakeTimeout    = 30 * time.Second
+	DefaultHandshakeTimeout    = time.Minute
 	DefaultKeepaliveInterval   = 15 * time.Second
 	DefaultKeepaliveMisses     = 3
 	DefaultIdleTimeout         = 5 * time.Minute
@@ -80,7 +90,24 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxBytesPerFolder, DefaultMaxBytesPerFolder)
 	setDefault(&c.MaxEntries, DefaultMaxEntries)
 	setDefault(&c.MaxBytes, DefaultMaxBytes)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	c.AllowNetworks = slices.Clone(c.AllowNetworks)
+	return c
+}
+
+// of returns the configuration with the server's own time-outs.
+func (c Config) of(server ingest.Server) Config {
+	if server.ConnectTimeout > 0 {
+		c.ConnectTimeout = time.Duration(server.ConnectTimeout)
+	}
+	if server.LoginTimeout > 0 {
+		c.HandshakeTimeout = time.Duration(server.LoginTimeout)
+	}
 	return c
 }
 

@@ -30,10 +30,18 @@ type conn struct {
 	quirks quirks
 	// spoiled is set with the first fault; such a connection is not used again.
 	spoiled atomic.Bool
+	// tired is set when no further session may use the connection; those that do
+	// finish.
+	tired atomic.Bool
+	// sharers counts the sessions that use the connection; the pool's lock guards
+	// changes.
+	sharers atomic.Int32
 	// ended is closed when the SSH connection has ended, for whatever reason.
 	ended chan struct{}
 	// watchers are this connection's own goroutines.
 	watchers sync.WaitGroup
+	// asking and askingPath are set while the server owes an answer to ask.
+	asking, askingPath atomic.Bool
 	// expiry ends the connection while it is idle, and used is when that began; the
 	// pool's lock guards them.
 	expiry *time.Timer
@@ -48,12 +56,19 @@ func (c *conn) kill() {
 	_ = c.ssh.Close()
 }
 
+// shared reports whether more than one session uses the connection, which then
+// must not be killed for the sake of one.
+func (c *conn) shared() bool { return c.sharers.Load() > 1 }
+
 // watch starts to notice the end of the connection and its silence.
 func (c *conn) watch() {
 	c.watchers.Go(func() {
 		_ = c.ssh.Wait()
 		c.kill()
 		close(c.ended)
+		if c.line.under != nil {
+			c.line.under.watchers.Wait()
+		}
 	})
 	c.watchers.Go(c.keepAlive)
 }
@@ -64,48 +79,74 @@ func (c *conn) watch() {
 func (c *conn) keepAlive() {
 	tick := time.NewTicker(c.cfg.KeepaliveInterval)
 	defer tick.Stop()
-	answered := make(chan struct{}, 1)
 	asked, misses, seen := false, 0, c.line.received.Load()
 	for {
 		select {
 		case <-c.ended:
 			return
-		case <-answered:
-			asked = false
 		case <-tick.C:
-			now := c.line.received.Load()
-			switch {
-			case now != seen:
-				seen, misses = now, 0
-			case asked:
+			if now := c.line.received.Load(); now != seen {
+				seen, misses, asked = now, 0, false
+				continue
+			}
+			if asked {
 				misses++
 			}
 			if misses >= c.cfg.KeepaliveMisses {
 				c.kill()
 				return
 			}
-			if !asked {
-				asked = true
-				c.watchers.Go(func() {
-					_, _, _ = c.ssh.SendRequest(keepaliveRequest, true, nil)
-					answered <- struct{}{}
-				})
-			}
+			asked = true
+			c.ask()
 		}
 	}
 }
 
+// ask sends what a living server answers, and returns a channel that is closed
+// with the first answer or the connection's end. Some servers never answer
+// requests about the connection; all answer a request about a path. A question
+// of each kind that is still open is not asked again.
+func (c *conn) ask() <-chan struct{} {
+	answered := make(chan struct{})
+	once := sync.OnceFunc(func() { close(answered) })
+	if c.asking.CompareAndSwap(false, true) {
+		c.watchers.Go(func() {
+			_, _, err := c.ssh.SendRequest(keepaliveRequest, true, nil)
+			c.asking.Store(false)
+			if err == nil {
+				once()
+			}
+		})
+	}
+	if c.client != nil && c.askingPath.CompareAndSwap(false, true) {
+		c.watchers.Go(func() {
+			_, err := c.client.Lstat(".") // answered without names: a listing may be under way
+			c.askingPath.Store(false)
+			if err == nil || refusal(err) {
+				once()
+			}
+		})
+	}
+	return answered
+}
+
 // alive reports whether the connection can be used: it was used just now, or the
-// server answers.
+// server answers. One that does not is killed by the time this returns.
 func (c *conn) alive(ctx context.Context) bool {
 	if time.Since(c.used) < c.cfg.FreshUse {
 		return !c.spoiled.Load()
 	}
-	timeout := time.AfterFunc(min(maxPing, c.cfg.KeepaliveInterval), c.kill)
+	timeout := time.NewTimer(min(maxPing, c.cfg.KeepaliveInterval))
 	defer timeout.Stop()
-	defer context.AfterFunc(ctx, c.kill)()
-	_, _, err := c.ssh.SendRequest(keepaliveRequest, true, nil)
-	return err == nil && !c.spoiled.Load()
+	select {
+	case <-c.ask():
+		return !c.spoiled.Load()
+	case <-c.ended:
+	case <-timeout.C:
+	case <-ctx.Done():
+	}
+	c.kill()
+	return false
 }
 
 // greetingBytes is how much of a server's first words is kept for messages.
@@ -116,18 +157,43 @@ const greetingBytes = 120
 type meteredLine struct {
 	net.Conn
 	received atomic.Int64
-	mu       sync.Mutex
-	first    []byte
+	// broken is set with the first error.
+	broken atomic.Bool
+	// under, may be nil, is the connection that carries this one, and ends with it.
+	under *conn
+	mu    sync.Mutex
+	first []byte
 }
 
 // Read implements net.Conn.
 func (l *meteredLine) Read(p []byte) (int, error) {
 	n, err := l.Conn.Read(p)
+	if err != nil {
+		l.broken.Store(true)
+	}
 	l.received.Add(int64(n))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.first = append(l.first, p[:min(n, greetingBytes-len(l.first))]...)
 	return n, err
+}
+
+// Write implements net.Conn.
+func (l *meteredLine) Write(p []byte) (int, error) {
+	n, err := l.Conn.Write(p)
+	if err != nil {
+		l.broken.Store(true)
+	}
+	return n, err
+}
+
+// Close implements net.Conn.
+func (l *meteredLine) Close() error {
+	err := l.Conn.Close()
+	if l.under != nil {
+		l.under.kill()
+	}
+	return err
 }
 
 // greeting is the first line the server sent, or its version line if that is

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -21,22 +20,34 @@ type dialer struct {
 	cfg    Config
 	server ingest.Server
 	pins   pins
+	// via is the jump host, nil without one.
+	via *dialer
 	// login is the zero value while no host key is pinned.
 	login login
 	// greeting is what the server said first, and presented its last host key;
 	// for probes. SSH hands over keys in a goroutine of its own.
 	greeting  string
 	presented atomic.Pointer[ssh.PublicKey]
+	// questions is how many questions were answered in the last log-in.
+	questions int
 }
 
 // newDialer reads the server's pins, and its credentials only if there are any
-// pins: without one nothing is ever sent.
-func newDialer(ctx context.Context, cfg Config, secrets Secrets, server ingest.Server) (*dialer, error) {
-	pinned, err := newPins(server)
+// pins: without one nothing is ever sent. The route is the server and the jump
+// hosts through which it is reached, the nearest last.
+func newDialer(ctx context.Context, cfg Config, secrets Secrets, route []ingest.Server) (*dialer, error) {
+	server := route[0]
+	cfg = cfg.of(server)
+	pinned, err := newPins(server, cfg.Now())
 	if err != nil {
 		return nil, err
 	}
 	d := &dialer{cfg: cfg, server: server, pins: pinned}
+	if len(route) > 1 {
+		if d.via, err = newJump(ctx, cfg, secrets, route); err != nil {
+			return nil, err
+		}
+	}
 	if len(pinned.keys) == 0 {
 		return d, nil
 	}
@@ -47,8 +58,39 @@ func newDialer(ctx context.Context, cfg Config, secrets Secrets, server ingest.S
 	if err != nil {
 		return nil, unusable(server, err)
 	}
-	d.login, err = newLogin(server, creds)
+	if d.login, err = newLogin(server, creds, cfg.Passwords); err != nil {
+		return nil, err
+	}
+	if cfg.Passwords != nil && len(d.login.keys) == 0 {
+		err = cfg.Passwords.CheckPassword(ctx, server) // spares the server a connection
+	}
 	return d, err
+}
+
+// newJump returns the dialer of the nearest jump host of the route.
+func newJump(ctx context.Context, cfg Config, secrets Secrets, route []ingest.Server) (*dialer, error) {
+	jump, err := newDialer(ctx, cfg, secrets, route[1:])
+	if err == nil && len(jump.pins.keys) == 0 {
+		err = ingest.Errorf(ingest.KindHostKey, "its host key is not pinned: run `stevedore server test %s` first", jump.server.Name)
+	}
+	return jump, throughJump(route[0], route[1], err)
+}
+
+// throughJump says that the error is of the jump host. Its kind stays: what is
+// wrong with the jump host is wrong with the server, too.
+func throughJump(server, jump ingest.Server, err error) error {
+	if err == nil {
+		return nil
+	}
+	return ingest.Wrap(ingest.KindOf(err), err, "server %s: its jump host: %s", server.Name, messageOf(jump, err))
+}
+
+func messageOf(server ingest.Server, err error) string {
+	var known *ingest.Error
+	if errors.As(err, &known) {
+		return known.Message
+	}
+	return server.Name + ": " + ingest.Summary(err.Error())
 }
 
 // unusable makes a permanent failure to open the credentials the server's as a
@@ -68,12 +110,18 @@ func (d *dialer) address() string {
 
 // dial connects, proves the host key, logs in and opens the SFTP channel.
 func (d *dialer) dial(ctx context.Context) (*conn, error) {
-	c, err := d.attempt(ctx, d.pins.algorithms(d.server.LegacyAlgorithms))
+	return d.reach(ctx, (*conn).openChannel)
+}
+
+// reach connects, proves the host key, logs in and calls open, which makes the
+// connection ready.
+func (d *dialer) reach(ctx context.Context, open func(*conn) error) (*conn, error) {
+	c, err := d.attempt(ctx, d.pins.algorithms(d.server.LegacyAlgorithms), open)
 	var refused *ssh.AlgorithmNegotiationError
 	if errors.As(err, &refused) && refused.What == "host key" && len(d.pins.keys) > 0 {
 		// The server has none of the pinned types. Which key it has instead is
 		// worth another look; the pins are compared there all the same.
-		c, err = d.attempt(ctx, plainHostKeyAlgorithms(d.server.LegacyAlgorithms))
+		c, err = d.attempt(ctx, plainHostKeyAlgorithms(d.server.LegacyAlgorithms), open)
 	}
 	if err != nil {
 		return nil, d.explain(ctx, err)
@@ -81,68 +129,68 @@ func (d *dialer) dial(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-// attempt is one TCP connection and what is built on it.
-func (d *dialer) attempt(ctx context.Context, hostKeyAlgorithms []string) (*conn, error) {
+// attempt is one connection and what is built on it.
+func (d *dialer) attempt(ctx context.Context, hostKeyAlgorithms []string, open func(*conn) error) (*conn, error) {
 	line, err := d.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// One deadline for all that follows: SSH's own timeout is for TCP only.
-	if err := line.SetDeadline(time.Now().Add(d.cfg.HandshakeTimeout)); err != nil {
+	// One limit for all that follows: SSH's own timeout is for TCP only, and a
+	// connection through a jump host has no deadlines.
+	var timedOut atomic.Bool
+	limit := time.AfterFunc(d.cfg.HandshakeTimeout, func() {
+		timedOut.Store(true)
 		_ = line.Close()
-		return nil, err
-	}
+	})
 	stop := context.AfterFunc(ctx, func() { _ = line.Close() })
 	defer stop()
-	c, err := d.handshake(line, hostKeyAlgorithms)
+	c, login, err := d.handshake(ctx, line, hostKeyAlgorithms, open)
 	d.greeting = line.greeting()
 	if err != nil {
+		limit.Stop()
 		_ = line.Close()
-		return nil, &handshakeError{greeting: d.greeting, err: err}
+		return nil, &handshakeError{greeting: d.greeting, timedOut: timedOut.Load(), login: login, err: err}
+	}
+	if !limit.Stop() {
+		c.kill()
+		return nil, &handshakeError{greeting: d.greeting, timedOut: true, login: login, err: errSlow}
 	}
 	if !stop() {
 		c.kill()
 		return nil, ctx.Err()
 	}
-	if err := line.SetDeadline(time.Time{}); err != nil {
-		c.kill()
-		return nil, err
-	}
 	c.watch()
 	return c, nil
 }
 
-func (d *dialer) connect(ctx context.Context) (*meteredLine, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.ConnectTimeout)
-	defer cancel()
-	guard := addressGuard{server: d.server, allowed: d.cfg.AllowNetworks}
-	tcp := net.Dialer{Control: guard.control}
-	raw, err := tcp.DialContext(ctx, "tcp", d.address())
-	if err != nil {
-		return nil, err
-	}
-	return &meteredLine{Conn: raw}, nil
-}
+var errSlow = errors.New("it took too long")
 
-func (d *dialer) handshake(line *meteredLine, hostKeyAlgorithms []string) (*conn, error) {
+func (d *dialer) handshake(ctx context.Context, line *meteredLine, hostKeyAlgorithms []string, open func(*conn) error) (*conn, *loginAttempt, error) {
+	login := d.login.begin(ctx, line.broken.Load)
 	offered := offeredAlgorithms(d.server.LegacyAlgorithms)
 	sshConn, channels, requests, err := ssh.NewClientConn(line, d.address(), &ssh.ClientConfig{
 		Config:            ssh.Config{KeyExchanges: offered.KeyExchanges, Ciphers: offered.Ciphers, MACs: offered.MACs},
 		User:              d.server.Username,
-		AuthCallback:      d.login.next,
+		AuthCallback:      login.next,
+		BannerCallback:    login.showBanner,
 		HostKeyCallback:   d.checkHostKey,
 		HostKeyAlgorithms: hostKeyAlgorithms,
 	})
+	if settleErr := login.settle(login.fate(err)); settleErr != nil {
+		// The reservation ends by itself; until then others wait for it.
+		d.cfg.Log.WarnContext(ctx, "cannot record what became of a password", "server", d.server.Name, "error", settleErr)
+	}
+	d.questions = login.asked
 	if err != nil {
-		return nil, err
+		return nil, login, err
 	}
 	client := ssh.NewClient(sshConn, channels, requests)
 	c := &conn{cfg: d.cfg, line: line, ssh: client, ended: make(chan struct{})}
-	if err := c.openChannel(); err != nil {
+	if err := open(c); err != nil {
 		_ = client.Close()
-		return nil, &noSFTPError{err: err}
+		return nil, login, &noSFTPError{err: err}
 	}
-	return c, nil
+	return c, login, nil
 }
 
 func (d *dialer) checkHostKey(host string, addr net.Addr, key ssh.PublicKey) error {
@@ -176,96 +224,4 @@ func (c *conn) openChannel() error {
 	c.wire = newWire(stdout, stdin)
 	c.client, err = sftp.NewClientPipe(c.wire, c.wire, sftp.UseConcurrentReads(false))
 	return err
-}
-
-// handshakeError says how far a connection came.
-type handshakeError struct {
-	greeting string
-	err      error
-}
-
-func (e *handshakeError) Error() string { return e.err.Error() }
-func (e *handshakeError) Unwrap() error { return e.err }
-
-// noSFTPError is a failure after a successful log-in.
-type noSFTPError struct{ err error }
-
-func (e *noSFTPError) Error() string { return e.err.Error() }
-func (e *noSFTPError) Unwrap() error { return e.err }
-
-// explain turns what went wrong into an error for people.
-func (d *dialer) explain(ctx context.Context, err error) error {
-	var (
-		known     *ingest.Error
-		hostKey   *hostKeyError
-		refused   *refusedError
-		noSFTP    *noSFTPError
-		algorithm *ssh.AlgorithmNegotiationError
-		handshake *handshakeError
-		name, to  = d.server.Name, d.address()
-	)
-	switch {
-	case ctx.Err() != nil:
-		return ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: connecting to %s was given up", name, to)
-	case errors.As(err, &known):
-		return known
-	case errors.As(err, &hostKey):
-		return ingest.Errorf(ingest.KindHostKey, "%s", hostKey.message)
-	case errors.As(err, &refused), strings.Contains(strings.ToLower(err.Error()), "authentication fail"):
-		return ingest.Wrap(ingest.KindAuth, cause(refused, err),
-			"server %s refused the credentials of user %s: check them with the partner, correct them, then run `stevedore server test %s`", name, d.server.Username, name)
-	case errors.As(err, &noSFTP):
-		return d.explainNoSFTP(noSFTP.err)
-	case errors.As(err, &algorithm):
-		return ingest.Wrap(insecureKind(algorithm), err, "server %s: %s offers no secure %s: ask the partner to update it", name, to, algorithm.What)
-	case errors.As(err, &handshake):
-		return d.explainHandshake(handshake)
-	default:
-		return ingest.Wrap(ingest.KindTransient, err, "server %s: cannot connect to %s", name, to)
-	}
-}
-
-func insecureKind(e *ssh.AlgorithmNegotiationError) ingest.Kind {
-	if e.What == "host key" {
-		return ingest.KindHostKey
-	}
-	return ingest.KindServer
-}
-
-func cause(refused *refusedError, err error) error {
-	if refused != nil {
-		return refused
-	}
-	return err
-}
-
-func (d *dialer) explainHandshake(e *handshakeError) error {
-	greeting := ingest.DisplayPath(strings.TrimSpace(e.greeting))
-	timeout := isTimeout(e.err)
-	switch {
-	case strings.HasPrefix(e.greeting, "SSH-") && timeout:
-		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: %s stopped answering while the connection was set up (%s)", d.server.Name, d.address(), d.cfg.HandshakeTimeout)
-	case strings.HasPrefix(e.greeting, "SSH-"):
-		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: %s broke off while the connection was set up", d.server.Name, d.address())
-	case greeting != "":
-		return ingest.Errorf(ingest.KindTransient, "server %s: %s is not an SSH server, it says %q: check host and port", d.server.Name, d.address(), greeting)
-	case timeout:
-		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: %s takes connections but says nothing for %s: check that it is an SSH server", d.server.Name, d.address(), d.cfg.HandshakeTimeout)
-	default:
-		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: %s closed the connection at once: it is too busy, blocks this address, or is not an SSH server", d.server.Name, d.address())
-	}
-}
-
-// explainNoSFTP tells a server that is short of something from one that never
-// will give SFTP to the user.
-func (d *dialer) explainNoSFTP(err error) error {
-	if strings.Contains(err.Error(), "subsystem request failed") {
-		return ingest.Wrap(ingest.KindServer, err, "server %s lets user %s log in but gives no SFTP: ask the partner to enable it", d.server.Name, d.server.Username)
-	}
-	return ingest.Wrap(ingest.KindTransient, err, "server %s let user %s log in but opened no SFTP channel", d.server.Name, d.server.Username)
-}
-
-func isTimeout(err error) bool {
-	var timeout net.Error
-	return errors.As(err, &timeout) && timeout.Timeout()
 }

@@ -4,6 +4,7 @@ import (
 	"path"
 	"strings"
 	"testing"
+	"time"
 
 	"stevedore/internal/ingest"
 )
@@ -66,7 +67,7 @@ func FuzzHostKeys(f *testing.F) {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		p, err := newPins(ingest.Server{Name: "acme", HostKeys: []string{line}})
+		p, err := newPins(ingest.Server{Name: "acme", HostKeys: []string{line}}, time.Now())
 		if err != nil {
 			if !ingest.IsKind(err, ingest.KindHostKey) || strings.ContainsAny(err.Error(), "\n\r\x1b") || len(err.Error()) > 4<<10 {
 				t.Errorf("%q: %q", line, err)
@@ -93,7 +94,7 @@ func FuzzPrivateKey(f *testing.F) {
 		if len(key) == 0 || len(key) > 16<<10 {
 			return
 		}
-		_, err := newLogin(ingest.Server{Name: "acme"}, ingest.Credentials{PrivateKey: key})
+		_, err := newLogin(ingest.Server{Name: "acme"}, ingest.Credentials{PrivateKey: key}, nil)
 		if err == nil {
 			return
 		}

@@ -142,7 +142,7 @@ func (g garbled) visit(pool *sftp.Pool, server ingest.Server) {
 	}
 	defer func() { _ = session.Close() }()
 	g.within("list", func(ctx context.Context) error {
-		_, err := session.List(ctx, g.seen)
+		_, err := session.List(ctx, ingest.ListRequest{}, g.seen)
 		return err
 	})
 	g.within("stat", func(ctx context.Context) error {

@@ -117,6 +117,20 @@ func (h hostile) serve(channel ssh.Channel) {
 // the password "pw" and serves SFTP as told.
 func fakeSSH(t *testing.T, config *ssh.ServerConfig, serve func(ssh.Channel)) ingest.Server {
 	t.Helper()
+	return fakeSSHWith(t, config, serve, ssh.DiscardRequests)
+}
+
+// fakeMute is fakeSSH that never answers requests about the connection.
+func fakeMute(t *testing.T, config *ssh.ServerConfig, serve func(ssh.Channel)) ingest.Server {
+	t.Helper()
+	return fakeSSHWith(t, config, serve, func(requests <-chan *ssh.Request) {
+		for range requests { //nolint:revive // nothing is the answer
+		}
+	})
+}
+
+func fakeSSHWith(t *testing.T, config *ssh.ServerConfig, serve func(ssh.Channel), requests func(<-chan *ssh.Request)) ingest.Server {
+	t.Helper()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)
 	signer, err := ssh.NewSignerFromKey(private)
@@ -131,7 +145,7 @@ func fakeSSH(t *testing.T, config *ssh.ServerConfig, serve func(ssh.Channel)) in
 			if err != nil {
 				return
 			}
-			go serveSSH(conn, config, serve)
+			go serveSSH(conn, config, serve, requests)
 		}
 	}()
 	return ingest.Server{
@@ -140,13 +154,13 @@ func fakeSSH(t *testing.T, config *ssh.ServerConfig, serve func(ssh.Channel)) in
 	}
 }
 
-func serveSSH(conn net.Conn, config *ssh.ServerConfig, serve func(ssh.Channel)) {
+func serveSSH(conn net.Conn, config *ssh.ServerConfig, serve func(ssh.Channel), answer func(<-chan *ssh.Request)) {
 	defer func() { _ = conn.Close() }()
 	_, channels, requests, err := ssh.NewServerConn(conn, config)
 	if err != nil {
 		return
 	}
-	go ssh.DiscardRequests(requests)
+	go answer(requests)
 	for offer := range channels {
 		channel, requests, err := offer.Accept()
 		if err != nil {

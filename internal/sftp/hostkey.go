@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -16,19 +17,35 @@ import (
 type pins struct {
 	server ingest.Server
 	keys   []ssh.PublicKey
+	// expired are those that no longer count.
+	expired []expiredKey
 }
 
-// newPins reads the server's pinned keys.
-func newPins(server ingest.Server) (pins, error) {
+type expiredKey struct {
+	key ssh.PublicKey
+	on  time.Time
+}
+
+// newPins reads the server's pinned keys. Those that expired before now do not
+// count.
+func newPins(server ingest.Server, now time.Time) (pins, error) {
 	p := pins{server: server}
 	for i, line := range server.HostKeys {
-		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+		key, comment, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
 		if err != nil {
 			// The parser quotes bytes of the line as they are.
 			return pins{}, ingest.Errorf(ingest.KindHostKey, "server %s: pinned host key %d is not a line like 'ssh-ed25519 AAAA...' (%s); pin the key anew",
 				server.Name, i+1, ingest.Summary(err.Error()))
 		}
-		p.keys = append(p.keys, key)
+		expires, err := ingest.HostKeyExpiry(comment)
+		switch {
+		case err != nil:
+			return pins{}, ingest.Wrap(ingest.KindHostKey, err, "server %s: pinned host key %d: %s", server.Name, i+1, err)
+		case !expires.IsZero() && !now.Before(expires):
+			p.expired = append(p.expired, expiredKey{key, expires})
+		default:
+			p.keys = append(p.keys, key)
+		}
 	}
 	return p, nil
 }
@@ -69,21 +86,6 @@ func plainHostKeyAlgorithms(legacy bool) []string {
 	return algos
 }
 
-// offeredAlgorithms are the secure ones, and for legacy servers after them
-// those that are not: what both sides know of the secure ones is still preferred.
-func offeredAlgorithms(legacy bool) ssh.Algorithms {
-	offered := ssh.SupportedAlgorithms()
-	if !legacy {
-		return offered
-	}
-	old := ssh.InsecureAlgorithms()
-	offered.KeyExchanges = slices.Concat(offered.KeyExchanges, old.KeyExchanges)
-	offered.Ciphers = slices.Concat(offered.Ciphers, old.Ciphers)
-	offered.MACs = slices.Concat(offered.MACs, old.MACs)
-	offered.HostKeys = slices.Concat(offered.HostKeys, old.HostKeys)
-	return offered
-}
-
 func boolToInt(b bool) int {
 	if b {
 		return 1
@@ -111,6 +113,12 @@ func (p pins) check(_ string, _ net.Addr, key ssh.PublicKey) error {
 func (p pins) refusal(key ssh.PublicKey) string {
 	fingerprint := ssh.FingerprintSHA256(key)
 	approve := fmt.Sprintf("run `stevedore server test %s --approve %s`", p.server.Name, fingerprint)
+	for _, old := range p.expired {
+		if bytes.Equal(old.key.Marshal(), key.Marshal()) {
+			return fmt.Sprintf("server %s presents host key %s (%s), whose pin has expired on %s, so no credentials were sent; if the partner still uses it, %s",
+				p.server.Name, fingerprint, key.Type(), old.on.Format(time.DateOnly), approve)
+		}
+	}
 	if len(p.keys) == 0 {
 		return fmt.Sprintf("server %s presents host key %s (%s), which is not pinned, so no credentials were sent; compare it with the partner's, then %s",
 			p.server.Name, fingerprint, key.Type(), approve)

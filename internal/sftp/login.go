@@ -1,10 +1,11 @@
 package sftp
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -13,108 +14,227 @@ import (
 
 // The methods of authentication, as SSH names them.
 const (
+	methodNone        = "none"
 	methodKey         = "publickey"
 	methodPassword    = "password"
 	methodInteractive = "keyboard-interactive"
 )
 
-// login offers one server's credentials, each of them once: servers lock
-// accounts by counting refusals.
+// login holds one server's credentials.
 type login struct {
-	signer   ssh.Signer
+	server   ingest.Server
+	keys     []keyOffer
 	password string
+	// budget may be nil.
+	budget PasswordBudget
 }
 
-func newLogin(server ingest.Server, creds ingest.Credentials) (login, error) {
-	l := login{password: string(creds.Password)}
+func newLogin(server ingest.Server, creds ingest.Credentials, budget PasswordBudget) (login, error) {
+	l := login{server: server, password: string(creds.Password), budget: budget}
 	if len(creds.PrivateKey) == 0 {
 		return l, nil
 	}
-	signer, err := ssh.ParsePrivateKey(creds.PrivateKey)
-	if err != nil {
+	var err error
+	if l.keys, err = keyOffers(creds.PrivateKey, server.LegacyAlgorithms); err != nil {
 		// The parser's own words are left out: they may quote the key.
-		return login{}, ingest.Errorf(ingest.KindAuth, "server %s: the private key cannot be read%s; replace it", server.Name, lockedKey(err))
-	}
-	l.signer, err = withoutSHA1(signer)
-	if err != nil {
-		return login{}, ingest.Errorf(ingest.KindAuth, "server %s: the private key is of type %s, which cannot be used: make an ed25519 key",
-			server.Name, signer.PublicKey().Type())
+		return login{}, ingest.Errorf(ingest.KindAuth, "server %s: %s", server.Name, err)
 	}
 	return l, nil
 }
 
-func lockedKey(err error) string {
-	var locked *ssh.PassphraseMissingError
-	if errors.As(err, &locked) {
-		return " because it is locked with a passphrase"
-	}
-	return ""
+// loginAttempt is one log-in under way. It offers each credential once: servers
+// lock accounts by counting refusals. Its methods run on the goroutine that
+// connects.
+type loginAttempt struct {
+	login
+	ctx context.Context
+	// broken reports whether the connection has failed.
+	broken func() bool
+
+	// sent says that the password left, and id is its reservation.
+	sent bool
+	id   int64
+	// refused says that the server has answered the password by a refusal.
+	refused bool
+	// offered are the types of the keys that the server was asked about.
+	offered []string
+	// tried is how many of login.keys were tried, asked how many questions were
+	// answered.
+	tried, asked int
+	// state is that of the last call of next.
+	state ssh.ClientAuthContext
+	// untried says that something was left to try when the connection failed.
+	untried bool
+	// factor is the question for a second factor, if there was one.
+	factor string
+	// failed ends the log-in for a reason of our own.
+	failed error
+	// banner is what the server shows before a log-in, cut.
+	banner string
 }
 
-// withoutSHA1 keeps an RSA key from signing with SHA-1 when the server does not
-// say what else it takes.
-func withoutSHA1(signer ssh.Signer) (ssh.Signer, error) {
-	if signer.PublicKey().Type() != ssh.KeyAlgoRSA {
-		return signer, nil
-	}
-	able, ok := signer.(ssh.AlgorithmSigner)
-	if !ok {
-		return nil, errors.New("signer cannot choose its algorithm")
-	}
-	return ssh.NewSignerWithAlgorithms(able, []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256})
+func (l login) begin(ctx context.Context, broken func() bool) *loginAttempt {
+	return &loginAttempt{login: l, ctx: ctx, broken: broken}
 }
 
-// next fits ssh.ClientConfig.AuthCallback: it is asked after every refusal,
-// the first time after a log-in without any credentials.
-func (l login) next(state *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
-	open := func(method string) bool {
-		return slices.Contains(state.AllowedMethods, method) &&
-			!slices.Contains(state.TriedMethods, method) && !slices.Contains(state.PartialSuccessMethods, method)
+// next fits ssh.ClientConfig.AuthCallback: it is called after each method, the
+// first time after a log-in without any credentials. When nothing is left it
+// returns no method, and x/crypto returns the error of the last one, if any: so
+// the caller can tell a refusal from a broken connection.
+func (a *loginAttempt) next(state *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
+	a.state = *state
+	if a.failed != nil {
+		return nil, a.failed
 	}
-	passwordSent := slices.Contains(state.TriedMethods, methodPassword) || slices.Contains(state.PartialSuccessMethods, methodPassword)
+	method := a.choose()
+	if method != nil && a.broken() {
+		// Whatever failed last, it is not known what the server would have said to
+		// the rest, and a password must not go into a dead connection.
+		a.untried = true
+		return nil, nil
+	}
+	return method, nil
+}
+
+// choose returns what to try next, nil for nothing.
+func (a *loginAttempt) choose() ssh.AuthMethod {
+	passed := a.state.PartialSuccessMethods
+	if !slices.Contains(passed, methodKey) && a.allowed(methodKey) {
+		if method := a.nextKey(); method != nil {
+			return method
+		}
+	}
+	done := append(slices.Clone(a.state.TriedMethods), passed...)
 	switch {
-	case l.signer != nil && open(methodKey):
-		return ssh.PublicKeys(l.signer), nil
-	case l.password != "" && open(methodPassword):
-		return ssh.Password(l.password), nil
-	case l.password != "" && open(methodInteractive) && !passwordSent:
-		return ssh.KeyboardInteractive(l.answer()), nil
+	case a.password == "" || slices.Contains(done, methodPassword) || slices.Contains(done, methodInteractive):
+		return nil
+	case a.allowed(methodPassword):
+		return ssh.PasswordCallback(func() (string, error) {
+			if err := a.reserve(); err != nil {
+				return "", err
+			}
+			return a.password, nil
+		})
+	case a.allowed(methodInteractive):
+		return ssh.KeyboardInteractive((&questions{attempt: a}).answer)
 	}
-	return nil, &refusedError{
-		tried:   slices.DeleteFunc(slices.Clone(state.TriedMethods), func(m string) bool { return m == "none" }),
-		passed:  slices.Clone(state.PartialSuccessMethods),
-		allowed: slices.Clone(state.AllowedMethods),
-	}
+	return nil
 }
 
-// answer gives the password to the first hidden question; some servers ask for
-// it in this way only. Any other question is for a person.
-func (l login) answer() ssh.KeyboardInteractiveChallenge {
-	answered := false
-	return func(_, _ string, questions []string, echos []bool) ([]string, error) {
-		if len(questions) == 0 {
-			return nil, nil // a greeting
+func (a *loginAttempt) allowed(method string) bool {
+	return slices.Contains(a.state.AllowedMethods, method)
+}
+
+// nextKey returns the next form in which to offer the key. A form that only
+// serves servers that take none of the earlier ones is left out once the server
+// was asked about the key.
+func (a *loginAttempt) nextKey() ssh.AuthMethod {
+	for a.tried < len(a.keys) {
+		offer := a.keys[a.tried]
+		a.tried++
+		if offer.fallback && len(a.offered) > 0 {
+			continue
 		}
-		if answered || len(questions) != 1 || echos[0] {
-			return nil, errors.New("the server asks for more than a password")
+		return ssh.PublicKeys(offer.signers(func(algorithm string) { a.offered = append(a.offered, algorithm) })...)
+	}
+	return nil
+}
+
+// reserve must succeed before the password is sent.
+func (a *loginAttempt) reserve() error {
+	if a.sent {
+		return errors.New("the password was sent already")
+	}
+	if a.budget != nil {
+		id, err := a.budget.ReservePassword(a.ctx, a.server)
+		if err != nil {
+			a.failed = err
+			return err
 		}
-		answered = true
-		return []string{l.password}, nil
+		a.id = id
+	}
+	a.sent = true
+	return nil
+}
+
+// settleTimeout bounds recording what became of a password.
+const settleTimeout = 20 * time.Second
+
+// settle records what became of the password, if it was sent. The error is why
+// it could not be recorded.
+func (a *loginAttempt) settle(fate ingest.PasswordFate) error {
+	if !a.sent || a.budget == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), settleTimeout)
+	defer cancel()
+	return a.budget.SettlePassword(ctx, a.server, a.id, fate)
+}
+
+// fate returns what became of the password of an attempt that ended with err.
+func (a *loginAttempt) fate(err error) ingest.PasswordFate {
+	passed := slices.Contains(a.state.PartialSuccessMethods, methodPassword) || slices.Contains(a.state.PartialSuccessMethods, methodInteractive)
+	switch {
+	case err == nil, passed, a.factor != "" && !a.refused:
+		return ingest.PasswordAccepted
+	case a.refused, a.refusal(err):
+		return ingest.PasswordRefused
+	default:
+		return ingest.PasswordUnanswered
 	}
 }
 
-// refusedError says that the server takes none of what we have.
-type refusedError struct {
-	tried, passed, allowed []string
+// noMethodLeft is how x/crypto says that the last method was refused, and
+// nothing else went wrong.
+const noMethodLeft = "unable to authenticate, attempted methods"
+
+// failureMessage is in its error when a server refuses keyboard-interactive
+// without a question.
+const failureMessage = "unexpected message type 51"
+
+// refusal reports whether err, with which the log-in ended, is the server's
+// refusal of what it was offered. A broken connection is none, in whatever phase.
+func (a *loginAttempt) refusal(err error) bool {
+	text := err.Error()
+	switch {
+	case a.refused, a.factor != "":
+		return true
+	case a.failed != nil, a.untried:
+		return false
+	case strings.Contains(text, noMethodLeft), strings.Contains(text, failureMessage):
+		return true
+	case !disconnected(err):
+		return false
+	default:
+		// After a password every word of farewell is a refusal. Before it only those
+		// that speak of the log-in are: others are of a server that is busy.
+		return a.sent || refusalWords(text)
+	}
 }
 
-func (e *refusedError) Error() string {
-	var said []string
-	if len(e.tried) > 0 {
-		said = append(said, "refused "+strings.Join(e.tried, ", "))
+// disconnected reports whether the server has ended the connection by an
+// SSH_MSG_DISCONNECT. x/crypto does not export its error.
+func disconnected(err error) bool { return strings.Contains(err.Error(), "ssh: disconnect, reason ") }
+
+// refusalWords reports whether the text of a disconnect is about the log-in:
+// reasons 14 and 15 are "no more methods" and "illegal user name".
+func refusalWords(text string) bool {
+	text = strings.ToLower(text)
+	for _, words := range []string{"reason 14:", "reason 15:", "authentication fail", "auth fail", "permission denied", "access denied"} {
+		if strings.Contains(text, words) {
+			return true
+		}
 	}
-	if len(e.passed) > 0 {
-		said = append(said, "accepted "+strings.Join(e.passed, ", ")+" but wants more")
+	return false
+}
+
+// maxBanner bounds how much of a server's banner is kept.
+const maxBanner = 200
+
+// showBanner fits ssh.ClientConfig.BannerCallback.
+func (a *loginAttempt) showBanner(text string) error {
+	if len(a.banner) < maxBanner {
+		a.banner += text[:min(len(text), maxBanner-len(a.banner))]
 	}
-	return fmt.Sprintf("%s(it takes %s)", strings.Join(append(said, ""), " "), strings.Join(e.allowed, ", "))
+	return nil
 }

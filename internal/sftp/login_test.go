@@ -164,8 +164,18 @@ func TestProbe(t *testing.T) {
 	require.NoError(t, err)
 	assert.Positive(t, got.Latency)
 	got.Latency = 0
+	assert.NotEmpty(t, got.KeyExchange)
+	assert.NotEmpty(t, got.Cipher)
+	assert.Equal(t, ssh.KeyAlgoED25519, got.HostKeyAlgorithm)
+	assert.Contains(t, got.Extensions, "limits@openssh.com")
+	got.ProbeDetails = sftp.ProbeDetails{}
 	want.Pinned, want.LoginOK, want.RootReadable, want.Entries = true, true, true, 2
 	assert.Equal(t, want, got)
+
+	b.server.Include = []string{"**/b"}
+	got, err = b.pool.ProbeWith(deadline(t), b.server, true)
+	require.NoError(t, err)
+	assert.Equal(t, &sftp.Sample{Taken: 1, Paths: []string{b.Path("in/b")}, Complete: true}, got.Sample)
 
 	b.server.RootPath = "/nowhere"
 	got, err = b.pool.Probe(deadline(t), b.server)

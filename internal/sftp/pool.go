@@ -2,8 +2,6 @@ package sftp
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"slices"
 	"sync"
 	"time"
@@ -12,7 +10,8 @@ import (
 )
 
 // Pool holds connections to servers, each with at most MaxParallel+1: one for
-// every file in flight and one to list with. It is safe for concurrent use.
+// every file in flight and one to list with. Where a server bears fewer, sessions
+// share connections. It is safe for concurrent use.
 type Pool struct {
 	cfg     Config
 	secrets Secrets
@@ -25,24 +24,6 @@ type Pool struct {
 	closed bool
 	lanes  map[string]*lane // by server uuid
 	conns  map[*conn]struct{}
-}
-
-// lane is one server, as long as its settings stay the same.
-type lane struct {
-	settings [sha256.Size]byte
-	// slots bounds the connections in use.
-	slots chan struct{}
-	// turn is held by who connects, one at a time: a password that is no longer
-	// right must not be refused to all the files in flight at once.
-	turn chan struct{}
-	// failure is how the last connecting failed, and when; the turn guards them.
-	failure  error
-	failedAt time.Time
-
-	// The pool's lock guards these.
-	idle    []*conn // the last was used last
-	users   int     // sessions open or being opened
-	retired bool    // the settings have changed: no connection is kept
 }
 
 // NewPool returns a pool without connections. It must be closed.
@@ -69,7 +50,11 @@ func NewPool(cfg Config, secrets Secrets) *Pool {
 //
 // There are no retries here: how soon to knock again is the caller's choice.
 func (p *Pool) Open(ctx context.Context, server ingest.Server) (*Session, error) {
-	l, err := p.enter(server)
+	route, err := routeTo(ctx, p.cfg.Directory, server)
+	if err != nil {
+		return nil, err
+	}
+	l, err := p.enter(route)
 	if err != nil {
 		return nil, err
 	}
@@ -81,15 +66,15 @@ func (p *Pool) Open(ctx context.Context, server ingest.Server) (*Session, error)
 	case <-ctx.Done():
 		p.leave(server.UUID, l)
 		return nil, ingest.Wrap(ingest.KindTransient, context.Cause(ctx),
-			"server %s: gave up waiting for one of its %d connections", server.Name, cap(l.slots))
+			"server %s: gave up waiting for one of its %d sessions", server.Name, cap(l.slots))
 	}
-	c, err := p.connection(ctx, l, server)
+	c, err := p.connection(ctx, l, route)
 	if err != nil {
 		<-l.slots
 		p.leave(server.UUID, l)
 		return nil, err
 	}
-	return &Session{cfg: p.cfg, server: server, conn: c, giveBack: func() { p.giveBack(server.UUID, l, c) }}, nil
+	return &Session{cfg: p.cfg.of(server), server: server, conn: c, giveBack: func() { p.giveBack(server.UUID, l, c) }}, nil
 }
 
 // Close ends all connections, also those in use, and waits until they are gone.
@@ -111,8 +96,8 @@ func errPoolClosed() error {
 
 // enter returns the server's lane. Changed settings open another one; what the
 // old one has is not used again.
-func (p *Pool) enter(server ingest.Server) (*lane, error) {
-	settings := settingsOf(server)
+func (p *Pool) enter(route []ingest.Server) (*lane, error) {
+	settings, server := settingsOf(route), route[0]
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -123,7 +108,7 @@ func (p *Pool) enter(server ingest.Server) (*lane, error) {
 		if l != nil {
 			l.retire()
 		}
-		l = &lane{settings: settings, slots: make(chan struct{}, max(server.MaxParallel, 1)+1), turn: make(chan struct{}, 1)}
+		l = newLane(settings, server)
 		p.lanes[server.UUID] = l
 	}
 	l.users++
@@ -139,30 +124,42 @@ func (p *Pool) leave(uuid string, l *lane) {
 }
 
 func (p *Pool) forget(uuid string, l *lane) {
-	if l.users == 0 && len(l.idle) == 0 && p.lanes[uuid] == l {
+	if l.users == 0 && len(l.idle) == 0 && p.lanes[uuid] == l && !p.cfg.Now().Before(l.learnedUntil) {
 		delete(p.lanes, uuid)
 	}
 }
 
-// connection returns a healthy idle connection or makes one.
-func (p *Pool) connection(ctx context.Context, l *lane, server ingest.Server) (*conn, error) {
+// connection returns a healthy idle connection, makes one, or lets the session
+// share one that is in use.
+func (p *Pool) connection(ctx context.Context, l *lane, route []ingest.Server) (*conn, error) {
+	if c := p.atHand(ctx, l); c != nil {
+		return c, nil
+	}
+	c, err := p.connect(ctx, l, route)
+	if err != nil && ctx.Err() == nil {
+		if shared := p.shareInstead(l, route[0], err); shared != nil {
+			return shared, nil
+		}
+	}
+	return c, err
+}
+
+// atHand returns a connection without making one, nil if there is none.
+func (p *Pool) atHand(ctx context.Context, l *lane) *conn {
 	for c := p.takeIdle(l); c != nil; c = p.takeIdle(l) {
 		if c.alive(ctx) {
-			return c, nil
+			return c
 		}
 		c.kill()
+		p.put(l, c)
 	}
-	c, err := p.connect(ctx, l, server)
-	if err != nil {
-		return nil, err
-	}
-	return c, p.adopt(server.UUID, l, c)
+	return p.share(l)
 }
 
 // connect makes a connection when its turn has come. Those that waited for one
 // that failed meanwhile fail with it.
-func (p *Pool) connect(ctx context.Context, l *lane, server ingest.Server) (*conn, error) {
-	came := time.Now()
+func (p *Pool) connect(ctx context.Context, l *lane, route []ingest.Server) (*conn, error) {
+	came, server := time.Now(), route[0]
 	select {
 	case l.turn <- struct{}{}:
 	case <-p.closing:
@@ -174,15 +171,21 @@ func (p *Pool) connect(ctx context.Context, l *lane, server ingest.Server) (*con
 	if l.failure != nil && l.failedAt.After(came) {
 		return nil, l.failure
 	}
-	d, err := newDialer(ctx, p.cfg, p.secrets, server)
+	if c := p.atHand(ctx, l); c != nil { // made or given back meanwhile
+		return c, nil
+	}
+	d, err := newDialer(ctx, p.cfg, p.secrets, route)
 	if err != nil {
 		return nil, err
 	}
 	c, err := d.dial(ctx)
-	if err != nil && ctx.Err() == nil {
-		l.failure, l.failedAt = err, time.Now()
+	if err != nil {
+		if ctx.Err() == nil {
+			l.failure, l.failedAt = err, time.Now()
+		}
+		return nil, err
 	}
-	return c, err
+	return c, p.adopt(server.UUID, l, c)
 }
 
 // adopt takes note of a new connection and forgets it when it has ended.
@@ -190,6 +193,7 @@ func (p *Pool) adopt(uuid string, l *lane, c *conn) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.conns[c] = struct{}{}
+	l.use(c)
 	p.watchers.Go(func() {
 		c.watchers.Wait()
 		p.mu.Lock()
@@ -213,22 +217,33 @@ func (p *Pool) takeIdle(l *lane) *conn {
 	}
 	c := l.idle[len(l.idle)-1]
 	l.drop(c)
+	l.use(c)
 	return c
 }
 
 // giveBack keeps a healthy connection for the next session.
 func (p *Pool) giveBack(uuid string, l *lane, c *conn) {
-	p.mu.Lock()
-	if p.closed || l.retired || c.spoiled.Load() {
-		c.kill()
-	} else {
-		l.idle = append(l.idle, c)
-		c.used = time.Now()
-		c.expiry = time.AfterFunc(p.cfg.IdleTimeout, func() { p.expire(l, c) })
-	}
-	p.mu.Unlock()
+	p.put(l, c)
 	<-l.slots
 	p.leave(uuid, l)
+}
+
+// put ends one use of a connection. With the last one it becomes idle, or ends if
+// it cannot be used again.
+func (p *Pool) put(l *lane, c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.sharers.Add(-1) > 0 {
+		return
+	}
+	l.busy = slices.DeleteFunc(l.busy, func(other *conn) bool { return other == c })
+	if p.closed || l.retired || c.spoiled.Load() || c.tired.Load() {
+		c.kill()
+		return
+	}
+	l.idle = append(l.idle, c)
+	c.used = time.Now()
+	c.expiry = time.AfterFunc(p.cfg.IdleTimeout, func() { p.expire(l, c) })
 }
 
 // expire ends a connection that is still idle.
@@ -239,31 +254,4 @@ func (p *Pool) expire(l *lane, c *conn) {
 		l.drop(c)
 		c.kill()
 	}
-}
-
-// drop takes a connection from the idle ones, if it is there.
-func (l *lane) drop(c *conn) {
-	if i := slices.Index(l.idle, c); i >= 0 {
-		l.idle = slices.Delete(l.idle, i, i+1)
-		c.expiry.Stop()
-	}
-}
-
-func (l *lane) retire() {
-	l.retired = true
-	for _, c := range slices.Clone(l.idle) {
-		l.drop(c)
-		c.kill()
-	}
-}
-
-// settingsOf digests what a connection is made from. Root folder and globs are
-// not in it: they matter to a listing only.
-func settingsOf(server ingest.Server) [sha256.Size]byte {
-	// Marshalling strings, numbers and bytes cannot fail.
-	text, _ := json.Marshal([]any{
-		server.Host, server.Port, server.Username, server.HostKeys, server.MaxParallel,
-		server.PasswordEncrypted, server.PrivateKeyEncrypted,
-	})
-	return sha256.Sum256(text)
 }

@@ -47,7 +47,11 @@ func (s *Session) answered() {
 // It never waits for the server and always returns nil.
 func (s *Session) Close() error {
 	s.closeOnce.Do(func() {
-		if s.files.Load() > 0 {
+		switch {
+		case s.files.Load() == 0:
+		case s.conn.shared():
+			s.conn.tired.Store(true)
+		default:
 			s.conn.kill() // the next user must not inherit handles
 		}
 		s.giveBack()
@@ -137,6 +141,7 @@ type guard struct {
 	patience time.Duration
 	timer    *time.Timer
 	timedOut atomic.Bool
+	ended    atomic.Bool
 	release  func() bool
 }
 
@@ -146,8 +151,22 @@ func (s *Session) guard(ctx context.Context, patience time.Duration) *guard {
 		g.timedOut.Store(true)
 		s.conn.kill()
 	})
-	g.release = context.AfterFunc(ctx, s.conn.kill)
+	g.release = context.AfterFunc(ctx, g.abandon)
 	return g
+}
+
+// abandon ends what is guarded, because its context has ended. A connection that
+// others share is given a moment to answer first.
+func (g *guard) abandon() {
+	if !g.session.conn.shared() {
+		g.session.conn.kill()
+		return
+	}
+	time.AfterFunc(maxPing, func() {
+		if !g.ended.Load() {
+			g.session.conn.kill()
+		}
+	})
 }
 
 // moved says that something came from the server that brings the work forward.
@@ -156,7 +175,8 @@ func (g *guard) moved() { g.timer.Reset(g.patience) }
 // end stops guarding and says what the outcome really is.
 func (g *guard) end(err error) error {
 	g.timer.Stop()
-	if !g.release() {
+	g.ended.Store(true)
+	if !g.release() && !g.session.conn.shared() {
 		// The kill is under way already; done here it cannot come so late that
 		// it hits the connection's next user.
 		g.session.conn.kill()
@@ -167,7 +187,12 @@ func (g *guard) end(err error) error {
 // cause replaces an error that this guard has brought about by its reason.
 func (g *guard) cause(err error) error {
 	s := g.session
-	if err == nil || refusal(err) {
+	shared := s.conn.shared()
+	switch {
+	case shared && g.ctx.Err() != nil && !s.conn.spoiled.Load():
+		s.conn.tired.Store(true) // a handle may be left open
+		return ingest.Wrap(ingest.KindTransient, context.Cause(g.ctx), "server %s: the work was ended", s.server.Name)
+	case err == nil, refusal(err):
 		return err
 	}
 	// What the connection's state is after anything else nobody knows.

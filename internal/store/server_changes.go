@@ -41,6 +41,7 @@ func (s *Store) SetHostKeys(ctx context.Context, serverUUID string, pin func(ing
 }
 
 const setCredentials = `
+WITH forgotten AS (DELETE FROM server_logins WHERE server_uuid = $1)
 UPDATE sftp_servers SET password_encrypted = $2, private_key_encrypted = $3,
 	` + dueOnceMended + `, state = 'ok', last_error = CASE WHEN state = 'ok' THEN last_error END
 WHERE server_uuid = $1`

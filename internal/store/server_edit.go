@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 
@@ -22,6 +23,8 @@ WHERE server_uuid = $1`
 
 // EditServer changes the server with the uuid to what edit makes of it; edit
 // sees the row under a lock, may refuse with an error, and may be called again.
+// Changed credentials, host, port or user forget refused log-ins, unless ctx is
+// ingest.WithResealing.
 // A taken name is KindConflict.
 func (s *Store) EditServer(ctx context.Context, serverUUID string, edit func(ingest.Server) (ingest.Server, error)) (edited ingest.Server, err error) {
 	id, err := validUUID("server with uuid", serverUUID)
@@ -40,6 +43,11 @@ func (s *Store) EditServer(ctx context.Context, serverUUID string, edit func(ing
 		if _, err := tx.Exec(ctx, updateServer, append(serverArgs(id, changed), cleanText(changed.LastError))...); err != nil {
 			return explainTakenName(err, changed.Name)
 		}
+		if !ingest.Resealing(ctx) && !sameLogin(current, changed) {
+			if _, err := tx.Exec(ctx, forgetLogins, id); err != nil {
+				return err
+			}
+		}
 		rows, err := tx.Query(ctx, serverByUUID, id)
 		if err != nil {
 			return err
@@ -48,6 +56,12 @@ func (s *Store) EditServer(ctx context.Context, serverUUID string, edit func(ing
 		return err
 	})
 	return edited, err
+}
+
+// sameLogin reports whether the change leaves all that a refused log-in was about.
+func sameLogin(x, y ingest.Server) bool {
+	return x.Host == y.Host && x.Port == y.Port && x.Username == y.Username &&
+		bytes.Equal(x.PasswordEncrypted, y.PasswordEncrypted) && bytes.Equal(x.PrivateKeyEncrypted, y.PrivateKeyEncrypted)
 }
 
 func lockServerToEdit(ctx context.Context, tx pgx.Tx, id string) (ingest.Server, error) {

@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
@@ -101,4 +102,12 @@ func signalAll(pids []int, how os.Signal) {
 			_ = process.Signal(how) // gone already is fine
 		}
 	}
+}
+
+// PEM returns a private key as an OpenSSH file without passphrase.
+func PEM(t testing.TB, key crypto.PrivateKey) []byte {
+	t.Helper()
+	block, err := ssh.MarshalPrivateKey(key, "")
+	require.NoError(t, err)
+	return pem.EncodeToMemory(block)
 }

@@ -1,0 +1,119 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"stevedore/internal/ingest"
+)
+
+// Some servers end the connection, or answer no more, when more than so many reads
+// of a file are outstanding. That looks like a broken line. So a transfer that
+// fails before it has well begun, twice in a row, is tried with half as many.
+
+// earlyReads is how many times the outstanding reads must have been answered for a
+// failure to be no sign of their number.
+const earlyReads = 2
+
+// readFailures counts, by server, transfers in a row that failed early in this
+// process. The zero value is ready.
+type readFailures struct {
+	mu      sync.Mutex
+	servers map[string]int
+}
+
+// failed counts one more and reports whether it is not the first.
+func (f *readFailures) failed(serverUUID string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.servers == nil {
+		f.servers = map[string]int{}
+	}
+	f.servers[serverUUID]++
+	return f.servers[serverUUID] > 1
+}
+
+func (f *readFailures) succeeded(serverUUID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.servers, serverUUID)
+}
+
+// bounded returns the file with at most as many reads outstanding as the server
+// bears.
+func (a *Activities) bounded(ctx context.Context, server ingest.Server, remote RemoteFile) RemoteFile {
+	f := &boundedFile{RemoteFile: remote, ctx: ctx, acts: a, server: server}
+	if window := server.Reads(); window > 0 {
+		f.slots = make(chan struct{}, window)
+	}
+	return f
+}
+
+// boundedFile is a remote file with a bound on outstanding reads.
+type boundedFile struct {
+	RemoteFile
+	ctx    context.Context //nolint:containedctx // that of the file's use
+	acts   *Activities
+	server ingest.Server
+	slots  chan struct{} // nil has no bound
+
+	mu sync.Mutex
+	// outstanding reads now and at most, and how many were answered.
+	outstanding, most, answered int
+	// over is set by the first failure and by Close.
+	over bool
+}
+
+// ReadAt implements io.ReaderAt.
+func (f *boundedFile) ReadAt(p []byte, off int64) (int, error) {
+	if f.slots != nil {
+		f.slots <- struct{}{}
+		defer func() { <-f.slots }()
+	}
+	f.mu.Lock()
+	f.outstanding++
+	f.most = max(f.most, f.outstanding)
+	f.mu.Unlock()
+	n, err := f.RemoteFile.ReadAt(p, off)
+	f.took(err)
+	return n, err
+}
+
+// Close implements io.Closer. Reads that it ends have not failed.
+func (f *boundedFile) Close() error {
+	f.mu.Lock()
+	if !f.over && f.answered >= f.most {
+		f.acts.reads.succeeded(f.server.UUID)
+	}
+	f.over = true
+	f.mu.Unlock()
+	return f.RemoteFile.Close()
+}
+
+// took counts a read whose answer came, or did not.
+func (f *boundedFile) took(err error) {
+	f.mu.Lock()
+	f.outstanding--
+	if err == nil || errors.Is(err, io.EOF) {
+		f.answered++
+		f.mu.Unlock()
+		return
+	}
+	first, most, early := !f.over, f.most, f.answered < earlyReads*f.most
+	f.over = true
+	f.mu.Unlock()
+	switch {
+	case !first || f.ctx.Err() != nil || ingest.KindOf(err).Permanent():
+	case !early:
+		f.acts.reads.succeeded(f.server.UUID)
+	case most > 1 && f.server.MaxReads == 0 && f.acts.reads.failed(f.server.UUID):
+		window := most / 2
+		f.acts.Log.WarnContext(f.ctx, "transfers of a server fail as they begin; fewer reads are outstanding from now on",
+			"server", f.server.Name, "reads", window, "error", err)
+		if learnErr := f.acts.Catalog.LearnReadWindow(f.ctx, f.server.UUID, window); learnErr != nil {
+			f.acts.Log.WarnContext(f.ctx, "cannot record how many reads a server bears", "server", f.server.Name, "error", learnErr)
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package sftp
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+
+	"stevedore/internal/ingest"
+)
+
+// offeredAlgorithms are the secure ones, and for legacy servers after them
+// those that are not: what both sides know of the secure ones is still preferred.
+func offeredAlgorithms(legacy bool) ssh.Algorithms {
+	offered := ssh.SupportedAlgorithms()
+	if !legacy {
+		return offered
+	}
+	old := ssh.InsecureAlgorithms()
+	offered.KeyExchanges = slices.Concat(offered.KeyExchanges, old.KeyExchanges)
+	offered.Ciphers = slices.Concat(offered.Ciphers, old.Ciphers)
+	offered.MACs = slices.Concat(offered.MACs, old.MACs)
+	offered.HostKeys = slices.Concat(offered.HostKeys, old.HostKeys)
+	return offered
+}
+
+// noCommonAlgorithm explains a negotiation that found nothing in common: what the
+// server offers, and whether a setting helps.
+func noCommonAlgorithm(server ingest.Server, address string, e *ssh.AlgorithmNegotiationError) *ingest.Error {
+	kind, what := ingest.KindServer, e.What
+	if strings.Contains(what, "host key") {
+		kind, what = ingest.KindHostKey, "host key signature"
+	}
+	peer := offers(e.RequestedAlgorithms)
+	usable := insecureOf(e)
+	advice := "ask the partner to update it: stevedore cannot use any of these"
+	switch {
+	case len(usable) > 0 && !server.LegacyAlgorithms:
+		advice = fmt.Sprintf("ask the partner to update it, or accept the weak %s: `stevedore server edit %s --legacy-algorithms`",
+			strings.Join(usable, ", "), server.Name)
+	case len(usable) > 0:
+		advice = "ask the partner to update it"
+	}
+	return ingest.Errorf(kind, "server %s: %s offers no secure %s, only %s (stevedore offers %s): %s",
+		server.Name, address, what, peer, offers(e.SupportedAlgorithms), advice)
+}
+
+// insecureOf are those of the server's that the legacy switch adds.
+func insecureOf(e *ssh.AlgorithmNegotiationError) (usable []string) {
+	old := ssh.InsecureAlgorithms()
+	all := slices.Concat(old.KeyExchanges, old.Ciphers, old.MACs, old.HostKeys)
+	for _, algorithm := range e.RequestedAlgorithms {
+		if slices.Contains(all, algorithm) && len(usable) < maxShownOffers {
+			usable = append(usable, algorithm)
+		}
+	}
+	return usable
+}
+
+// maxShownOffers bounds how many algorithms a message shows.
+const maxShownOffers = 8
+
+// offers is a list of algorithms as a message shows it; a server may send anything.
+func offers(algorithms []string) string {
+	if len(algorithms) == 0 {
+		return "none"
+	}
+	shown := make([]string, 0, maxShownOffers)
+	for _, algorithm := range algorithms[:min(len(algorithms), maxShownOffers)] {
+		shown = append(shown, ingest.Summary(algorithm))
+	}
+	text := strings.Join(shown, ", ")
+	if more := len(algorithms) - maxShownOffers; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}

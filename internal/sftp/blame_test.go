@@ -1,0 +1,332 @@
+package sftp_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ssh"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/sftp"
+	"stevedore/internal/testenv"
+)
+
+// budget is a PasswordBudget that counts, and bounds nothing unless left is set.
+type budget struct {
+	mu    sync.Mutex
+	fates map[ingest.PasswordFate]int
+	none  error
+}
+
+func (b *budget) CheckPassword(context.Context, ingest.Server) error { return b.none }
+
+func (b *budget) ReservePassword(context.Context, ingest.Server) (int64, error) { return 1, b.none }
+
+func (b *budget) SettlePassword(_ context.Context, _ ingest.Server, _ int64, fate ingest.PasswordFate) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.fates == nil {
+		b.fates = map[ingest.PasswordFate]int{}
+	}
+	b.fates[fate]++
+	return nil
+}
+
+func (b *budget) seen() map[ingest.PasswordFate]int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.fates
+}
+
+// cutter is a TCP relay that breaks a connection after so many bytes of one
+// direction.
+type cutter struct {
+	port int
+	// after is how many bytes pass, negative for all; reset sends RST and not FIN.
+	after   atomic.Int64
+	answers atomic.Bool // counts the server's bytes, not the client's
+	reset   atomic.Bool
+	cut     atomic.Int64 // connections broken
+}
+
+func newCutter(t *testing.T, to int) *cutter {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	c := &cutter{port: listener.Addr().(*net.TCPAddr).Port}
+	go func() {
+		for {
+			near, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go c.relay(near, fmt.Sprintf("127.0.0.1:%d", to))
+		}
+	}()
+	return c
+}
+
+func (c *cutter) relay(near net.Conn, address string) {
+	far, err := net.Dial("tcp", address)
+	if err != nil {
+		_ = near.Close()
+		return
+	}
+	limit, answers := c.after.Load(), c.answers.Load()
+	end := sync.OnceFunc(func() {
+		if c.reset.Load() {
+			_ = near.(*net.TCPConn).SetLinger(0)
+			_ = far.(*net.TCPConn).SetLinger(0)
+		}
+		_ = near.Close()
+		_ = far.Close()
+	})
+	pass := func(to, from net.Conn, limited bool) {
+		defer end()
+		if !limited || limit < 0 {
+			_, _ = io.Copy(to, from)
+			return
+		}
+		if n, _ := io.CopyN(to, from, limit); n == limit {
+			c.cut.Add(1)
+		}
+	}
+	go pass(far, near, !answers)
+	pass(near, far, answers)
+}
+
+// TestFault80ConnectionsThatBreakDuringLogin breaks the connection after each few
+// bytes of a log-in, in both directions, by FIN and by RST. No broken connection
+// is a refusal, and none uses a password up.
+func TestFault80ConnectionsThatBreakDuringLogin(t *testing.T) {
+	t.Parallel()
+	server := fakeSSH(t, &ssh.ServerConfig{PasswordCallback: passwordIs("pw")}, hostile{}.serve)
+	relay := newCutter(t, server.Port)
+	server.Port = relay.port
+	counted := &budget{}
+	for _, answers := range []bool{false, true} {
+		for _, reset := range []bool{false, true} {
+			relay.answers.Store(answers)
+			relay.reset.Store(reset)
+			through := false
+			for n := int64(0); n < 8000 && !through; n += 11 {
+				relay.after.Store(n)
+				pool := newPool(t, sftp.Config{Passwords: counted}, secrets{Password: []byte("pw")})
+				session, err := pool.Open(deadline(t), server)
+				if err == nil {
+					require.NoError(t, session.Close())
+					through = true
+				} else {
+					require.Equal(t, ingest.KindTransient, ingest.KindOf(err), "answers=%v reset=%v after %d bytes: %v", answers, reset, n, err)
+				}
+				require.NoError(t, pool.Close())
+			}
+			require.True(t, through, "the log-in ends")
+		}
+	}
+	assert.Greater(t, relay.cut.Load(), int64(300))
+	assert.Zero(t, counted.seen()[ingest.PasswordRefused])
+	assert.Positive(t, counted.seen()[ingest.PasswordUnanswered], "some broke after the password")
+}
+
+func passwordIs(right string) func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
+	return func(_ ssh.ConnMetadata, given []byte) (*ssh.Permissions, error) {
+		if string(given) != right {
+			return nil, errors.New("wrong password")
+		}
+		return nil, nil
+	}
+}
+
+// TestWhoIsToBlame: only what the server says of the credentials is about them.
+func TestWhoIsToBlame(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		config ssh.ServerConfig
+		kind   ingest.Kind
+		fate   ingest.PasswordFate
+		says   []string
+	}{
+		"wrong password": {
+			ssh.ServerConfig{PasswordCallback: passwordIs("other")},
+			ingest.KindAuth, ingest.PasswordRefused, []string{"refused the credentials of user u", "refused password", "stevedore server test acme"},
+		},
+		"one try a connection": { // x/crypto's server answers by SSH_MSG_DISCONNECT
+			ssh.ServerConfig{PasswordCallback: passwordIs("other"), MaxAuthTries: 1},
+			ingest.KindAuth, ingest.PasswordRefused, []string{"refused the credentials", "too many authentication failures"},
+		},
+		"banner": {
+			ssh.ServerConfig{PasswordCallback: passwordIs("other"), BannerCallback: func(ssh.ConnMetadata) string { return "Account\x1b[2J expired\n" }},
+			ingest.KindAuth, ingest.PasswordRefused, []string{`its banner says "Account\\x1b[2J expired"`},
+		},
+		"second factor after the password": {
+			ssh.ServerConfig{PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
+				return nil, &ssh.PartialSuccessError{Next: ssh.ServerAuthCallbacks{KeyboardInteractiveCallback: nobody}}
+			}},
+			ingest.KindAuth, ingest.PasswordAccepted, []string{"accepted password", "second factor", "keyboard-interactive"},
+		},
+		"keys only": {
+			ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) { return nil, errors.New("no") }},
+			ingest.KindAuth, "", []string{"it takes publickey"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			counted := &budget{}
+			server := fakeSSH(t, &test.config, hostile{}.serve)
+			_, err := newPool(t, sftp.Config{Passwords: counted}, secrets{Password: []byte("pw-canary")}).Open(deadline(t), server)
+			requireKind(t, err, test.kind, test.says...)
+			assert.NotContains(t, err.Error(), "canary")
+			want := map[ingest.PasswordFate]int{test.fate: 1}
+			if test.fate == "" {
+				want = nil
+			}
+			assert.Equal(t, want, counted.seen())
+		})
+	}
+}
+
+func nobody(ssh.ConnMetadata, ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+	return nil, errors.New("no")
+}
+
+// TestNoPasswordWithoutBudget: nothing is sent, not even a connection made.
+func TestNoPasswordWithoutBudget(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	server := fakeSSH(t, &ssh.ServerConfig{PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
+		asked.Add(1)
+		return nil, nil
+	}}, hostile{}.serve)
+	spent := &budget{none: ingest.Errorf(ingest.KindAuth, "spent")}
+	_, err := newPool(t, sftp.Config{Passwords: spent}, secrets{Password: []byte("pw")}).Open(deadline(t), server)
+	requireKind(t, err, ingest.KindAuth, "spent")
+	assert.Zero(t, asked.Load())
+	// With a key as well the server is asked, and the password is kept back.
+	_, err = newPool(t, sftp.Config{Passwords: spent}, secrets{Password: []byte("pw"), PrivateKey: pemKey(t)}).Open(deadline(t), server)
+	requireKind(t, err, ingest.KindAuth, "spent")
+	assert.Zero(t, asked.Load())
+}
+
+func pemKey(t *testing.T) []byte {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	return testenv.PEM(t, key)
+}
+
+// TestQuestions: the password goes to questions for a password, once, and to no
+// server that asks for more.
+func TestQuestions(t *testing.T) {
+	t.Parallel()
+	type question struct {
+		text string
+		echo bool
+	}
+	for name, test := range map[string]struct {
+		rounds [][]question
+		want   [][]string
+		says   string
+		fate   ingest.PasswordFate
+	}{
+		"password":           {[][]question{{{"Password: ", false}}}, [][]string{{"pw"}}, "", ingest.PasswordAccepted},
+		"unnamed":            {[][]question{{{"u@host's secret: ", false}}}, [][]string{{"pw"}}, "", ingest.PasswordAccepted},
+		"user and password":  {[][]question{{{"User name: ", true}, {"Password: ", false}}}, [][]string{{"u", "pw"}}, "", ingest.PasswordAccepted},
+		"one after another":  {[][]question{{{"login: ", true}}, {{"Password: ", false}}}, [][]string{{"u"}, {"pw"}}, "", ingest.PasswordAccepted},
+		"greetings":          {[][]question{{}, {{"Password: ", false}}, {}}, [][]string{nil, {"pw"}, nil}, "", ingest.PasswordAccepted},
+		"echoed":             {[][]question{{{"Password: ", true}}}, [][]string{{"pw"}}, "", ingest.PasswordAccepted},
+		"then a code":        {[][]question{{{"Password: ", false}}, {{"Verification code: ", false}}}, [][]string{{"pw"}}, `second factor ("Verification code:")`, ingest.PasswordAccepted},
+		"then anything":      {[][]question{{{"Password: ", false}}, {{"Answer: ", false}}}, [][]string{{"pw"}}, `second factor ("Answer:")`, ingest.PasswordAccepted},
+		"both together":      {[][]question{{{"Password: ", false}, {"Code: ", false}}}, nil, `second factor ("Code:")`, ""},
+		"one-time password":  {[][]question{{{"One-time password: ", false}}}, nil, "second factor", ""},
+		"a question":         {[][]question{{{"Favourite colour? ", true}}}, nil, "second factor", ""},
+		"password again":     {[][]question{{{"Password: ", false}}, {{"Password: ", false}}}, [][]string{{"pw"}}, "refused", ingest.PasswordRefused},
+		"password twice":     {[][]question{{{"Password: ", false}, {"Password: ", false}}}, nil, "second factor", ""},
+		"new password":       {[][]question{{{"Password: ", false}}, {{"New password: ", false}}}, [][]string{{"pw"}}, "second factor", ingest.PasswordAccepted},
+		"questions for ever": {[][]question{{{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}}, nil, "endless", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			answers := make(chan [][]string, 1)
+			config := &ssh.ServerConfig{KeyboardInteractiveCallback: func(_ ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+				var got [][]string
+				defer func() { answers <- got }()
+				for _, round := range test.rounds {
+					var texts []string
+					var echos []bool
+					for _, q := range round {
+						texts, echos = append(texts, q.text), append(echos, q.echo)
+					}
+					given, err := ask("", "", texts, echos)
+					if err != nil {
+						return nil, err
+					}
+					got = append(got, given)
+				}
+				return nil, nil
+			}}
+			server := fakeSSH(t, config, hostile{}.serve)
+			counted := &budget{}
+			session, err := newPool(t, sftp.Config{Passwords: counted}, secrets{Password: []byte("pw")}).Open(deadline(t), server)
+			if test.says == "" {
+				require.NoError(t, err)
+				require.NoError(t, session.Close())
+			} else {
+				requireKind(t, err, ingest.KindAuth, test.says)
+			}
+			got := <-answers
+			if test.want != nil {
+				require.Len(t, got, len(test.want))
+				for i := range test.want {
+					assert.ElementsMatch(t, test.want[i], got[i])
+				}
+			} else {
+				assert.NotContains(t, fmt.Sprint(got), "pw")
+			}
+			if test.fate == "" {
+				assert.Empty(t, counted.seen())
+			} else {
+				assert.Equal(t, map[ingest.PasswordFate]int{test.fate: 1}, counted.seen())
+			}
+		})
+	}
+}
+
+// TestSlowLogin: a server may take the time that its settings give it.
+func TestSlowLogin(t *testing.T) {
+	t.Parallel()
+	released := make(chan struct{})
+	server := fakeSSH(t, &ssh.ServerConfig{PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
+		<-released
+		return nil, nil
+	}}, hostile{}.serve)
+	defer close(released)
+	counted := &budget{}
+	server.LoginTimeout = ingest.Duration(time.Second)
+	_, err := newPool(t, sftp.Config{Passwords: counted, HandshakeTimeout: time.Hour}, secrets{Password: []byte("pw")}).Open(deadline(t), server)
+	requireKind(t, err, ingest.KindTransient, "stopped answering", "1s", "--login-timeout")
+	assert.Equal(t, map[ingest.PasswordFate]int{ingest.PasswordUnanswered: 1}, counted.seen())
+}
+
+func TestNoConnection(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t, sftp.Config{ConnectTimeout: 20 * time.Second}, secrets{})
+	_, err := pool.Open(deadline(t), ingest.Server{Name: "acme", Host: "no-such-host.invalid", Port: 22})
+	requireKind(t, err, ingest.KindTransient, "cannot connect to no-such-host.invalid:22: ")
+	assert.True(t, strings.Contains(err.Error(), "not found") || strings.Contains(err.Error(), "DNS"), "%v", err)
+	_, err = pool.Open(deadline(t), ingest.Server{Name: "acme", Host: "127.0.0.1", Port: 1})
+	requireKind(t, err, ingest.KindTransient, "the connection is refused; nothing listens on this port")
+}

@@ -1,0 +1,34 @@
+package sftp
+
+import (
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"stevedore/internal/ingest"
+)
+
+// TestFarewells: after a password every SSH_MSG_DISCONNECT is a refusal, whatever
+// its words; before it, and of a broken connection, only words about the log-in are.
+func TestFarewells(t *testing.T) {
+	t.Parallel()
+	for text, before := range map[string]bool{
+		"ssh: handshake failed: ssh: disconnect, reason 11: Bye":                                   false,
+		"ssh: handshake failed: ssh: disconnect, reason 12: too many connections":                  false,
+		"ssh: handshake failed: ssh: disconnect, reason 2: ":                                       false,
+		"ssh: handshake failed: ssh: disconnect, reason 14: x":                                     true,
+		"ssh: handshake failed: ssh: disconnect, reason 2: Too many authentication failures for u": true,
+	} {
+		err := errors.New(text)
+		assert.Equal(t, before, (&loginAttempt{}).refusal(err), text)
+		after := &loginAttempt{sent: true}
+		assert.True(t, after.refusal(err), text)
+		assert.Equal(t, ingest.PasswordRefused, after.fate(err), text)
+	}
+	for _, err := range []error{io.EOF, errors.New("read: connection reset by peer"), errors.New("ssh: authentication failed midway: EOF")} {
+		assert.False(t, (&loginAttempt{sent: true}).refusal(err), "%v", err)
+		assert.Equal(t, ingest.PasswordUnanswered, (&loginAttempt{sent: true}).fate(err), "%v", err)
+	}
+}

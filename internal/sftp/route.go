@@ -1,0 +1,211 @@
+package sftp
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"time"
+
+	"golang.org/x/net/proxy"
+
+	"stevedore/internal/ingest"
+)
+
+// maxJumps bounds a chain of jump hosts.
+const maxJumps = 4
+
+// routeTo returns the server and its jump hosts, the nearest to us last.
+func routeTo(ctx context.Context, directory Directory, server ingest.Server) ([]ingest.Server, error) {
+	route := []ingest.Server{server}
+	for at := server; at.Jump != ""; at = route[len(route)-1] {
+		if directory == nil || len(route) > maxJumps {
+			return nil, ingest.Errorf(ingest.KindServer, "server %s: more than %d jump hosts, or none can be used here", server.Name, maxJumps)
+		}
+		jump, err := directory.ServerByName(ctx, at.Jump)
+		switch {
+		case ingest.IsKind(err, ingest.KindMissing):
+			return nil, ingest.Errorf(ingest.KindServer, "server %s: no server is called %s, its jump host: add it, or correct --jump", at.Name, at.Jump)
+		case err != nil:
+			return nil, err
+		case slices.ContainsFunc(route, func(s ingest.Server) bool { return s.UUID == jump.UUID }):
+			return nil, ingest.Errorf(ingest.KindServer, "server %s: its jump hosts form a loop at %s: correct --jump", server.Name, jump.Name)
+		}
+		route = append(route, jump)
+	}
+	return route, nil
+}
+
+// connect returns a line to the server: directly, through its proxy, or through
+// its jump host.
+func (d *dialer) connect(ctx context.Context) (*meteredLine, error) {
+	if d.via != nil {
+		return d.jump(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.ConnectTimeout)
+	defer cancel()
+	guard := addressGuard{server: d.server, allowed: d.cfg.AllowNetworks}
+	tcp := &net.Dialer{Control: guard.control}
+	if d.server.Proxy != "" {
+		return d.throughProxy(ctx, guard, tcp)
+	}
+	raw, err := tcp.DialContext(ctx, "tcp", d.address())
+	if err != nil {
+		return nil, &connectError{what: d.address(), err: err}
+	}
+	return &meteredLine{Conn: raw}, nil
+}
+
+// jump logs in to the jump host and opens a channel to the server.
+func (d *dialer) jump(ctx context.Context) (*meteredLine, error) {
+	guard := addressGuard{server: d.server, allowed: d.cfg.AllowNetworks}
+	if err := guard.checkLiteral(d.server.Host); err != nil {
+		return nil, err
+	}
+	host, err := d.via.reach(ctx, func(*conn) error { return nil })
+	if err != nil {
+		return nil, throughJump(d.server, d.via.server, err)
+	}
+	limit := time.AfterFunc(d.cfg.ConnectTimeout, host.kill)
+	raw, err := host.ssh.DialContext(ctx, "tcp", d.address())
+	if err != nil || !limit.Stop() {
+		host.kill()
+		host.watchers.Wait()
+		if err == nil {
+			err = errSlow
+		}
+		return nil, ingest.Wrap(ingest.KindTransient, err, "server %s: jump host %s cannot connect to %s: %s",
+			d.server.Name, d.via.server.Name, d.address(), ingest.Summary(err.Error()))
+	}
+	return &meteredLine{Conn: raw, under: host}, nil
+}
+
+// throughProxy connects through a SOCKS5 or HTTP proxy, which resolves the
+// server's name: a name cannot be checked here, an address is.
+func (d *dialer) throughProxy(ctx context.Context, guard addressGuard, tcp *net.Dialer) (*meteredLine, error) {
+	if err := guard.checkLiteral(d.server.Host); err != nil {
+		return nil, err
+	}
+	to, err := url.Parse(d.server.Proxy)
+	if err != nil {
+		return nil, ingest.Errorf(ingest.KindServer, "server %s: proxy %s is not an address like socks5://host:port", d.server.Name, ingest.Summary(d.server.Proxy))
+	}
+	forward := &proxyDialer{Dialer: tcp, what: "its proxy " + to.Host}
+	var raw net.Conn
+	if to.Scheme == "http" {
+		raw, err = d.connectHTTP(ctx, forward, to.Host)
+	} else {
+		raw, err = connectSOCKS(ctx, forward, to.Host, d.address())
+	}
+	var connect *connectError
+	var known *ingest.Error
+	switch {
+	case err == nil:
+		return &meteredLine{Conn: raw}, nil
+	case errors.As(err, &known):
+		return nil, known
+	case errors.As(err, &connect):
+		return nil, connect
+	case isTimeout(err), ctx.Err() != nil:
+		return nil, ingest.Wrap(ingest.KindTransient, err, "server %s: %s does not connect to %s within %s; check the proxy, or raise --connect-timeout",
+			d.server.Name, forward.what, d.address(), d.cfg.ConnectTimeout)
+	default:
+		return nil, ingest.Wrap(ingest.KindTransient, err, "server %s: %s does not connect to %s: %s; check the proxy and what it allows",
+			d.server.Name, forward.what, d.address(), ingest.Summary(err.Error()))
+	}
+}
+
+// proxyDialer connects to the proxy, and tells a proxy that cannot be reached from
+// one that refuses.
+type proxyDialer struct {
+	*net.Dialer
+	what string
+}
+
+// DialContext implements proxy.ContextDialer.
+func (p *proxyDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	raw, err := p.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, &connectError{what: p.what, err: err}
+	}
+	return raw, nil
+}
+
+// Dial implements proxy.Dialer.
+func (p *proxyDialer) Dial(network, address string) (net.Conn, error) {
+	return p.DialContext(context.Background(), network, address)
+}
+
+func connectSOCKS(ctx context.Context, forward *proxyDialer, proxyAddress, address string) (net.Conn, error) {
+	socks, err := proxy.SOCKS5("tcp", proxyAddress, nil, forward)
+	if err != nil {
+		return nil, err
+	}
+	able, ok := socks.(proxy.ContextDialer)
+	if !ok {
+		return nil, errors.New("the SOCKS5 client takes no context")
+	}
+	return able.DialContext(ctx, "tcp", address)
+}
+
+// connectHTTP asks an HTTP proxy for a tunnel.
+func (d *dialer) connectHTTP(ctx context.Context, forward *proxyDialer, proxyAddress string) (net.Conn, error) {
+	raw, err := forward.DialContext(ctx, "tcp", proxyAddress)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
+	defer stop()
+	reader := bufio.NewReaderSize(raw, maxProxyAnswer)
+	if err := askTunnel(raw, reader, d.address()); err != nil {
+		_ = raw.Close()
+		return nil, err
+	}
+	if !stop() {
+		return nil, ctx.Err()
+	}
+	return &tunnel{Conn: raw, reader: reader}, nil
+}
+
+// maxProxyAnswer bounds what is read of a proxy at once.
+const maxProxyAnswer = 16 << 10
+
+func askTunnel(raw net.Conn, reader *bufio.Reader, address string) error {
+	request := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: address}, Host: address, Header: http.Header{}}
+	if err := request.Write(raw); err != nil {
+		return err
+	}
+	response, err := http.ReadResponse(reader, request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode/100 != 2 {
+		return fmt.Errorf("it answers %q", ingest.Summary(response.Status))
+	}
+	return nil
+}
+
+// tunnel is a connection of which the beginning may be read already.
+type tunnel struct {
+	net.Conn
+	reader *bufio.Reader
+}
+
+// Read implements net.Conn.
+func (t *tunnel) Read(p []byte) (int, error) { return t.reader.Read(p) }
+
+// checkLiteral refuses a host that is the address of a special network. Where a
+// proxy or jump host connects, a name is resolved there and cannot be checked.
+func (g addressGuard) checkLiteral(host string) error {
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return nil //nolint:nilerr // a name
+	}
+	return g.check(addr)
+}

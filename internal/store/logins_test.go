@@ -1,0 +1,138 @@
+package store_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"stevedore/internal/ingest"
+)
+
+// sealPassword gives the server a password, as an operator does.
+func (b *testBundle) sealPassword(t *testing.T, sealed string) {
+	t.Helper()
+	var err error
+	b.server, err = b.EditServer(t.Context(), b.server.UUID, func(s ingest.Server) (ingest.Server, error) {
+		s.PasswordEncrypted = []byte(sealed)
+		return s, nil
+	})
+	require.NoError(t, err)
+}
+
+// TestTwoPasswordsPerChangeWhoeverAsks: many log-ins at the same time send two
+// wrong passwords together, and none more until the credentials are changed.
+func TestTwoPasswordsPerChangeWhoeverAsks(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.sealPassword(t, "one")
+	try := func() (sent int64) {
+		var all errgroup.Group
+		var count atomic.Int64
+		for range 8 {
+			all.Go(func() error {
+				id, err := b.ReservePassword(t.Context(), b.server)
+				if err != nil {
+					assert.Equal(t, ingest.KindAuth, ingest.KindOf(err), "%v", err)
+					return nil
+				}
+				count.Add(1)
+				return b.SettlePassword(t.Context(), b.server, id, ingest.PasswordRefused)
+			})
+		}
+		require.NoError(t, all.Wait())
+		return count.Load()
+	}
+	require.EqualValues(t, 2, try())
+	requireKind(t, ingest.KindAuth, b.CheckPassword(t.Context(), b.server), "2 times")
+	require.NoError(t, b.ResumeServer(t.Context(), b.server.UUID))
+	require.EqualValues(t, 0, try(), "resuming is no change of credentials")
+
+	b.sealPassword(t, "two")
+	require.NoError(t, b.CheckPassword(t.Context(), b.server))
+	require.EqualValues(t, 2, try())
+	_, err := b.EditServer(ingest.WithResealing(t.Context()), b.server.UUID, func(s ingest.Server) (ingest.Server, error) {
+		s.PasswordEncrypted = []byte("two with another key")
+		return s, nil
+	})
+	require.NoError(t, err)
+	_, err = b.ReservePassword(t.Context(), b.server)
+	requireKind(t, ingest.KindTransient, err, "was changed")
+	b.server.PasswordEncrypted = []byte("two with another key")
+	require.EqualValues(t, 0, try(), "sealing with another key is no change")
+}
+
+func TestAcceptedPasswordsForgetRefusedOnes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	settle := func(fate ingest.PasswordFate) {
+		id, err := b.ReservePassword(t.Context(), b.server)
+		require.NoError(t, err)
+		require.NoError(t, b.SettlePassword(t.Context(), b.server, id, fate))
+		require.NoError(t, b.SettlePassword(t.Context(), b.server, id, ingest.PasswordRefused), "settled once")
+	}
+	for range 3 {
+		settle(ingest.PasswordRefused)
+		settle(ingest.PasswordAccepted)
+	}
+	late, err := b.ReservePassword(t.Context(), b.server)
+	require.NoError(t, err)
+	b.sealPassword(t, "changed meanwhile")
+	require.NoError(t, b.SettlePassword(t.Context(), b.server, late, ingest.PasswordRefused))
+	settle(ingest.PasswordRefused)
+	settle(ingest.PasswordRefused)
+	requireKind(t, ingest.KindAuth, b.CheckPassword(t.Context(), b.server), "2 times")
+}
+
+// TestLostPasswordsUseNothingUp: connections that break after the password are no
+// refusals, however many; the pause between them grows.
+func TestLostPasswordsUseNothingUp(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	last := time.Duration(0)
+	for range 5 {
+		id, err := b.ReservePassword(t.Context(), b.server)
+		require.NoError(t, err)
+		require.NoError(t, b.SettlePassword(t.Context(), b.server, id, ingest.PasswordUnanswered))
+		_, err = b.ReservePassword(t.Context(), b.server)
+		requireKind(t, ingest.KindTransient, err, "waits until")
+		var pause time.Duration
+		require.NoError(t, b.db.QueryRow(t.Context(), "SELECT not_before - now() FROM server_logins").Scan(&pause))
+		assert.Greater(t, pause, last)
+		last = pause
+		_, err = b.db.Exec(t.Context(), "UPDATE server_logins SET not_before = now()")
+		require.NoError(t, err)
+	}
+	// A killed process leaves its reservation behind.
+	for range 2 {
+		_, err := b.ReservePassword(t.Context(), b.server)
+		require.NoError(t, err)
+	}
+	_, err := b.db.Exec(t.Context(), "UPDATE server_login_attempts SET began = now() - interval '11 minutes'")
+	require.NoError(t, err)
+	_, err = b.ReservePassword(t.Context(), b.server)
+	requireKind(t, ingest.KindTransient, err, "waits until")
+}
+
+func TestLearnedReadWindow(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	window := func() int {
+		server, err := b.Server(t.Context(), b.server.UUID)
+		require.NoError(t, err)
+		return server.Reads()
+	}
+	assert.Zero(t, window())
+	for _, learned := range []struct{ learn, want int }{{32, 32}, {16, 16}, {32, 16}, {0, 1}} {
+		require.NoError(t, b.LearnReadWindow(t.Context(), b.server.UUID, learned.learn))
+		assert.Equal(t, learned.want, window())
+	}
+	_, err := b.db.Exec(t.Context(), "UPDATE sftp_servers SET read_window_at = now() - interval '8 days'")
+	require.NoError(t, err)
+	assert.Zero(t, window(), "forgotten")
+	require.NoError(t, b.LearnReadWindow(t.Context(), b.server.UUID, 32))
+	assert.Equal(t, 32, window())
+}
