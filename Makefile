@@ -58,7 +58,7 @@ $(BIN)/versitygw: temporal-dev/versitygw/go.mod
 	@cd temporal-dev/versitygw && $(GO) build -trimpath -o $@ github.com/versity/versitygw/cmd/versitygw
 
 test: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio $(BIN)/versitygw ## all tests, against a private stack that is taken down afterwards
-	@$(BIN)/devstack run -- sh -c '$(GO) test -timeout 20m -parallel 8 ./... && cd bench && $(GO) test -timeout 10m ./...'
+	@$(BIN)/devstack run -- sh -c '$(GO) test -timeout 40m -parallel 8 ./... && cd bench && $(GO) test -timeout 10m ./...'
 	@cd temporal-dev && $(GO) test -count=1 -timeout 10m ./...
 
 test-short: ## tests that need no services, under a minute
