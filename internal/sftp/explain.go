@@ -195,7 +195,8 @@ func refusedMethods(a *loginAttempt) string {
 
 // sha1Advice names the switch that may help an RSA key.
 func sha1Advice(a *loginAttempt) string {
-	if slices.Contains(a.offered, ssh.KeyAlgoRSASHA256) && !a.server.LegacyAlgorithms {
+	rsa := slices.Contains(a.offered, ssh.KeyAlgoRSASHA256) || slices.Contains(a.offered, ssh.KeyAlgoRSA)
+	if rsa && !a.server.LegacyAlgorithms {
 		return "; if the server is old and takes signatures with SHA-1 only (ssh-rsa)" + legacyAdvice(a.server)
 	}
 	return ""

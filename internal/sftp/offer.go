@@ -28,8 +28,8 @@ func (o keyOffer) signers(note func(algorithm string)) []ssh.Signer {
 
 // keyOffers returns the forms in which to offer the key, in order. x/crypto offers
 // an RSA key only with what the server announces, and not at all when it
-// announces nothing: for such servers each SHA-2 signature is tried by name,
-// and for legacy ones SHA-1.
+// announces nothing: for such servers each SHA-2 signature is tried by name. For
+// legacy servers SHA-1 comes last.
 func keyOffers(text []byte, legacy bool) ([]keyOffer, error) {
 	signer, certificate, err := keyfile.Signers(text)
 	if err != nil {
@@ -55,10 +55,13 @@ func keyOffers(text []byte, legacy bool) ([]keyOffer, error) {
 		return nil, err
 	}
 	unannounced := []ssh.AlgorithmSigner{named{able, ssh.KeyAlgoRSASHA512}, named{able, ssh.KeyAlgoRSASHA256}}
+	offers = append(offers, keyOffer{algorithms: []ssh.AlgorithmSigner{announced}}, keyOffer{algorithms: unannounced, fallback: true})
 	if legacy {
-		unannounced = append(unannounced, named{able, ssh.KeyAlgoRSA})
+		// Also when SHA-2 was refused: OpenSSH announces what it was built with, and
+		// not what it is set to take.
+		offers = append(offers, keyOffer{algorithms: []ssh.AlgorithmSigner{named{able, ssh.KeyAlgoRSA}}})
 	}
-	return append(offers, keyOffer{algorithms: []ssh.AlgorithmSigner{announced}}, keyOffer{algorithms: unannounced, fallback: true}), nil
+	return offers, nil
 }
 
 // certificateSigner returns a signer of the user certificate.

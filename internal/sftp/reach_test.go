@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -391,4 +392,21 @@ func TestForbiddenAddressesBehindProxies(t *testing.T) {
 	// What is allowed as IPv4 is allowed in its other forms.
 	_, err := pool.Open(deadline(t), ingest.Server{Name: "acme", Host: "::ffff:127.0.0.1", Port: 22, Options: ingest.Options{Proxy: "http://127.0.0.1:1"}})
 	requireKind(t, err, ingest.KindTransient, "its proxy")
+}
+
+// TestOpenSSHThatTakesSHA1Only: it announces every signature that it was built with,
+// whatever it is set to take.
+func TestOpenSSHThatTakesSHA1Only(t *testing.T) {
+	t.Parallel()
+	path := rsaKey(t)
+	key, err := os.ReadFile(path)
+	require.NoError(t, err)
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"PubkeyAcceptedAlgorithms ssh-rsa", "AuthorizedKeysFile " + path + ".pub"}})
+	pool := newPool(t, sftp.Config{}, secrets{PrivateKey: key})
+
+	_, err = tryOpen(t, pool, b.server)
+	requireKind(t, err, ingest.KindAuth, "stevedore server edit acme --legacy-algorithms")
+
+	b.server.LegacyAlgorithms = true
+	open(t, pool, b.server)
 }
