@@ -64,9 +64,9 @@ func (a *Activities) tidySource(ctx context.Context, server ingest.Server, file 
 	}
 	defer func() { _ = source.Close() }()
 	details := map[string]any{"action": string(server.AfterIngest)}
-	switch err := sameVersion(ctx, source, file); {
+	switch err := untouched(ctx, source, file); {
 	case ingest.KindOf(err) == ingest.KindNotFound:
-		details["found"] = "gone already"
+		details["found"] = ingest.FoundGone
 		return details, nil
 	case ingest.KindOf(err) == ingest.KindChanged:
 		details["found"] = "another version, which is left alone"

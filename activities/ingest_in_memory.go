@@ -120,7 +120,10 @@ func (a *Activities) readInMemory(ctx context.Context, server ingest.Server, fil
 	if content, digest, err = a.readWhole(ctx, source, file); err != nil {
 		return nil, "", "", err
 	}
-	if err := sameVersion(ctx, source, file); err != nil {
+	if err := a.stillSame(ctx, source, file); err != nil {
+		return nil, "", "", err
+	}
+	if err := file.SameContent(digest); err != nil {
 		return nil, "", "", err
 	}
 	want, origin, err := offeredChecksum(ctx, source, file)
@@ -131,7 +134,7 @@ func (a *Activities) readInMemory(ctx context.Context, server ingest.Server, fil
 }
 
 func (a *Activities) readWhole(ctx context.Context, source Source, file ingest.File) ([]byte, string, error) {
-	remote, err := source.OpenFile(ctx, file.RemotePath)
+	remote, err := openVersion(ctx, source, file)
 	if err != nil {
 		return nil, "", err
 	}

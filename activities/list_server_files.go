@@ -83,7 +83,7 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 
 // scanResult is how a listing that ended with err is recorded.
 func scanResult(server ingest.Server, in ListServerFilesInput, l listing, err error) ingest.ScanResult {
-	r := ingest.ScanResult{ServerUUID: server.UUID, Counts: l.counts(), Mends: in.Force && server.State == ingest.ServerSuspended}
+	r := ingest.ScanResult{ServerUUID: server.UUID, Counts: l.counts(), Note: l.note, Mends: in.Force && server.State == ingest.ServerSuspended}
 	if err != nil {
 		kind := ingest.KindOf(err)
 		r.Broken = errors.Is(err, ingest.ErrStopped)
@@ -104,6 +104,7 @@ func suspends(kind ingest.Kind) bool {
 type listing struct {
 	ListServerFilesResult
 	unreadable int64
+	note       string
 }
 
 func (l listing) counts() ingest.ScanCounts {
@@ -113,6 +114,7 @@ func (l listing) counts() ingest.ScanCounts {
 func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServerFilesInput) (l listing, err error) {
 	l.ServerName, l.MaxParallel = server.Name, server.MaxParallel
 	l.Settle, l.ScanInterval = server.Settle, server.ScanInterval
+	watch := newSights(time.Now())
 	l.New, l.Rejected = in.New, in.Rejected // recorded by TryListing: known to this listing
 
 	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Yields: true, Sparse: true})
@@ -140,6 +142,7 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 		return nil
 	}
 	l.unreadable, err = source.List(ctx, func(seen ingest.Observation) error {
+		watch.see(seen)
 		if batch = append(batch, seen); len(batch) < observeBatch {
 			return nil
 		}
@@ -149,6 +152,9 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 		err = flush()
 	}
 	if err != nil {
+		return l, err
+	}
+	if l.note, err = a.Catalog.Judge(ctx, server, watch.listed(l.unreadable == 0)); err != nil {
 		return l, err
 	}
 	if l.Ready, l.Settling, err = a.Catalog.Promote(ctx, server); err == nil {

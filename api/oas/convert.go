@@ -22,7 +22,7 @@ func FromFile(f ingest.File) File {
 		Status:           FileStatus(f.Status),
 		FileHash:         orNull(f.Hash), HashAlgo: orNull(f.HashAlgo),
 		Mode: orNull(string(f.Mode)), Bucket: orNull(f.Bucket), ObjectKey: orNull(f.ObjectKey), ObjectChecksum: orNull(f.Checksum),
-		WaitsFor: waitsFor(f), ErrorKind: orNull(string(f.ErrorKind)), ErrorMessage: orNull(f.ErrorMessage),
+		WaitsFor: waitsFor(f), Notes: orEmpty(f.SightNotes(time.Now())), ErrorKind: orNull(string(f.ErrorKind)), ErrorMessage: orNull(f.ErrorMessage),
 		CreatedAt: f.CreatedAt.UTC(), UpdatedAt: f.UpdatedAt.UTC(), CompletedAt: timeOrNull(f.CompletedAt),
 		WorkflowID: ingest.IngestWorkflowID(f.UUID),
 	}
@@ -67,11 +67,12 @@ func FromServer(s ingest.Server) Server {
 		MaxParallel: s.MaxParallel, Settle: s.Settle.String(), ScanInterval: s.ScanInterval.String(),
 		Transfer: string(s.Transfer), AfterIngest: string(s.AfterIngest), OnCollision: string(s.OnCollision), MinAge: s.MinAge.String(), DoneMarker: s.DoneMarker,
 		SidecarWait: s.SidecarWait.String(), MaxDepth: s.MaxDepth, ReadOnce: s.ReadOnce, LegacyAlgorithms: s.LegacyAlgorithms, IsActive: s.Active, State: string(s.State),
-		LastError: orNull(s.LastError), LastScanAt: timeOrNull(s.LastScanAt),
+		LastError: orNull(s.LastError), LastScanAt: timeOrNull(s.LastScanAt), LastScanNote: orNull(s.Attention.Note),
+		HeldChanges: s.Attention.Held.Files, HeldReason: orNull(s.Attention.HeldReason), ResentFiles: s.Attention.Resent,
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 	}
 	encoded, _ := json.Marshal(s.OptionValues()) // texts, numbers and switches: cannot fail
-	_ = json.Unmarshal(encoded, &shown)            // the same names; a test compares them
+	_ = json.Unmarshal(encoded, &shown)          // the same names; a test compares them
 	return shown
 }
 

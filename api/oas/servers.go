@@ -131,7 +131,7 @@ func FromTest(r admin.TestResult, err error) ServerTest {
 func FromListing(s ingest.Scan) Listing {
 	return Listing{
 		ID: s.ID, Server: s.ServerName, ServerUUID: s.ServerUUID, StartedAt: s.StartedAt.UTC(), FinishedAt: timeOrNull(s.FinishedAt),
-		Seen: s.Seen, New: s.New, Settling: s.Settling, Rejected: s.Rejected, Errors: s.Errors, Error: orNull(s.Error),
+		Seen: s.Seen, New: s.New, Settling: s.Settling, Rejected: s.Rejected, Errors: s.Errors, Error: orNull(s.Error), Note: orNull(s.Note),
 	}
 }
 

@@ -107,6 +107,9 @@ func printFile(w io.Writer, f ingest.File, workflowURL string) {
 	if f.WaitsFor != "" && f.Status == ingest.StatusDiscovered {
 		row("waits for", safe(f.WaitsFor))
 	}
+	for _, note := range f.SightNotes(time.Now()) {
+		row("note", safe(note))
+	}
 	if f.ErrorMessage != "" {
 		row("error", fmt.Sprintf("%s (%s)", safe(f.ErrorMessage), f.ErrorKind))
 	}

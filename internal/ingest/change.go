@@ -170,14 +170,28 @@ func Renotified(file File, receipt Receipt, actor, reason, key string) Change {
 func SourceDone(file File, details map[string]any) Change {
 	c := of(file).with(EventSourceDone, "", details)
 	c.To, c.FreeSlot = file.Status, true
+	_, moved := details["moved_to"]
+	found, kept := details["found"]
+	c.Set.SourceGone = moved || found == FoundGone || !kept && details["action"] == string(AfterDelete)
 	return c
 }
+
+// FoundGone is what SourceDone tells as "found" where the source was gone already.
+const FoundGone = "gone already"
 
 // SourceFailed records that the after-ingest action failed permanently. The
 // status stays: the file is safe.
 func SourceFailed(file File, failure Failure) Change {
 	c := of(file).with(EventError, string(failure.Step), failure.details())
 	c.FreeSlot = true
+	return c
+}
+
+// TimeMoved records that the server shows another time of the file since it was
+// read, where a new time alone is no new version.
+func TimeMoved(file File, to time.Time) Change {
+	c := of(file)
+	c.Set.ShownTime = &to
 	return c
 }
 

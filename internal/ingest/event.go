@@ -104,6 +104,10 @@ type Columns struct {
 	Mode     *Mode
 	// StagedOn is the id of the host that has, or had, bytes of the file; empty clears it.
 	StagedOn *string
+	// SourceGone notes that the source is not on the server any more.
+	SourceGone bool
+	// ShownTime is the time that the server shows of the version.
+	ShownTime *time.Time
 	// Error sets error_step, error_kind and error_message; a pointer to the zero
 	// Failure clears them.
 	Error *Failure

@@ -84,6 +84,8 @@ type Server struct {
 	State  ServerState
 	// LastError is the last scan's failure as one line; empty after success.
 	LastError string
+	// Attention is what waits for a person; set only where servers are shown.
+	Attention Attention
 	// LastScanAt is when the last scan began; zero when never.
 	LastScanAt time.Time
 	CreatedAt  time.Time

@@ -24,6 +24,9 @@ func toServer(s oas.Server) (ingest.Server, error) {
 		DoneMarker: s.DoneMarker, MaxDepth: s.MaxDepth, ReadOnce: s.ReadOnce, LegacyAlgorithms: s.LegacyAlgorithms,
 		Active: s.IsActive, State: ingest.ServerState(s.State), LastError: orZero(s.LastError), LastScanAt: orZero(s.LastScanAt),
 		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
+		Attention: ingest.Attention{
+			Held: ingest.HeldChanges{Files: s.HeldChanges}, HeldReason: orZero(s.HeldReason), Resent: s.ResentFiles, Note: orZero(s.LastScanNote),
+		},
 	}
 	if s.HasPassword {
 		server.PasswordEncrypted = sealed

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/pkg/sftp"
+
+	"stevedore/internal/ingest"
 )
 
 // File is an open regular file of a server. ReadAt may be called concurrently.
@@ -15,6 +17,8 @@ type File struct {
 	session *Session
 	remote  *sftp.File
 	guard   *guard
+	// opened is what the server said of the open file; nil when it did not.
+	opened *sftp.FileStat
 
 	mu sync.Mutex
 	// reading is how many ReadAt are under way.
@@ -37,7 +41,7 @@ func (s *Session) OpenFile(ctx context.Context, path string) (*File, error) {
 		if f.remote, err = s.conn.client.Open(path); err != nil {
 			return err
 		}
-		reason, err = irregular(f.remote)
+		f.opened, reason, err = irregular(f.remote)
 		return err
 	})
 	if err != nil {
@@ -53,20 +57,30 @@ func (s *Session) OpenFile(ctx context.Context, path string) (*File, error) {
 	return f, nil
 }
 
-// irregular says why an open file is not a regular one; empty if it is.
-func irregular(remote *sftp.File) (string, error) {
+// irregular says why an open file is not a regular one, empty if it is, and what
+// the server tells of it.
+func irregular(remote *sftp.File) (*sftp.FileStat, string, error) {
 	info, err := remote.Stat()
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
 	attrs, err := attributes(info)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
 	if kind := kindOf(attrs); kind != kindRegular {
-		return kind.reason(), nil
+		return attrs, kind.reason(), nil
 	}
-	return "", nil
+	return attrs, "", nil
+}
+
+// Opened returns what the server said of the open file itself when it was opened;
+// ok is false when it did not, or gave neither size nor time.
+func (f *File) Opened() (seen ingest.Observation, ok bool) {
+	if f.opened == nil || f.opened.Size == 0 && f.opened.Mtime == 0 {
+		return seen, false
+	}
+	return observe(f.remote.Name(), f.opened), true
 }
 
 // ReadAt implements io.ReaderAt: all of p, or less with an error, which is

@@ -16,7 +16,8 @@ import (
 const fileColumns = `f.id, f.file_uuid, f.server_uuid, s.name, f.remote_path_raw, f.size_bytes, f.mtime, f.sidecar_raw, coalesce(f.waits_for, ''), f.status,
 	coalesce(f.file_hash, ''), coalesce(f.hash_algo, ''), coalesce(f.error_step, ''), coalesce(f.error_kind, ''), coalesce(f.error_message, ''),
 	coalesce(f.minio_bucket, ''), coalesce(f.minio_object_key, ''), coalesce(f.minio_etag, ''), coalesce(f.object_checksum, ''),
-	coalesce(f.transfer_mode, ''), coalesce(f.staged_on, ''), f.not_before, f.deferrals, f.fence, f.round, f.stable_since, f.created_at, f.updated_at, f.completed_at`
+	coalesce(f.transfer_mode, ''), coalesce(f.staged_on, ''), f.not_before, f.deferrals, f.fence, f.round, f.stable_since, f.created_at, f.updated_at, f.completed_at,
+	` + sightColumns
 
 const fromFiles = ` FROM files f JOIN sftp_servers s ON s.server_uuid = f.server_uuid `
 
@@ -25,16 +26,17 @@ type fileRow struct {
 	file                 ingest.File
 	path, sidecar        []byte
 	notBefore, completed *time.Time
+	sight                sightRow
 }
 
 // targets returns where the columns go, in their order.
 func (r *fileRow) targets() []any {
 	f := &r.file
-	return []any{
+	return append([]any{
 		&f.ID, &f.UUID, &f.ServerUUID, &f.ServerName, &r.path, &f.Size, &f.ModTime, &r.sidecar, &f.WaitsFor, &f.Status,
 		&f.Hash, &f.HashAlgo, &f.ErrorStep, &f.ErrorKind, &f.ErrorMessage, &f.Bucket, &f.ObjectKey, &f.ETag, &f.Checksum,
 		&f.Mode, &f.StagedOn, &r.notBefore, &f.Deferrals, &f.Fence, &f.Round, &f.StableSince, &f.CreatedAt, &f.UpdatedAt, &r.completed,
-	}
+	}, r.sight.targets()...)
 }
 
 // read returns the file that was read.
@@ -45,6 +47,10 @@ func (r *fileRow) read() ingest.File {
 	f.ModTime, f.StableSince, f.CompletedAt = f.ModTime.UTC(), f.StableSince.UTC(), utc(r.completed)
 	f.NotBefore = utc(r.notBefore)
 	f.CreatedAt, f.UpdatedAt = f.CreatedAt.UTC(), f.UpdatedAt.UTC()
+	f.Sight = r.sight.read()
+	if f.Status == ingest.StatusDiscovered && f.WaitsFor == "" {
+		f.WaitsFor = f.Waiting()
+	}
 	return f
 }
 

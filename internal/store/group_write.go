@@ -2,6 +2,7 @@ package store
 
 import (
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -81,7 +82,8 @@ type fileChanges struct {
 	rounds                                                []int
 	status, hash, algo, bucket, key, etag, checksum, mode texts
 	stagedOn, step, kind, message                         texts
-	deferred, moves                                       []bool
+	deferred, moves, gone                                 []bool
+	shown                                                 []*time.Time
 }
 
 func (c *fileChanges) add(o outcome) {
@@ -105,12 +107,13 @@ func (c *fileChanges) add(o outcome) {
 	c.message.addIf(set.Error != nil, failure.Message)
 	c.deferred = append(c.deferred, o.change.Defer)
 	c.moves = append(c.moves, o.change.NewRound || o.gotBytes())
+	c.gone, c.shown = append(c.gone, set.SourceGone), append(c.shown, set.ShownTime)
 }
 
 func (c *fileChanges) queue(b *pgx.Batch) {
 	if len(c.ids) > 0 {
 		b.Queue(updateFiles, c.ids, c.fences, c.rounds, c.status, c.hash, c.algo, c.bucket, c.key, c.etag, c.checksum, c.mode,
-			c.stagedOn, c.step, c.kind, c.message, c.deferred, c.moves)
+			c.stagedOn, c.step, c.kind, c.message, c.deferred, c.moves, c.gone, c.shown)
 	}
 }
 

@@ -17,7 +17,7 @@ WITH begun AS (
 	ON CONFLICT (scan_key) DO UPDATE SET finished_at = NULL, error = NULL
 	RETURNING id, server_uuid, started_at
 ), marked AS (
-	UPDATE sftp_servers s SET last_scan_at = greatest(s.last_scan_at, begun.started_at)
+	UPDATE sftp_servers s SET last_scan_at = greatest(CASE WHEN s.last_scan_at <= now() THEN s.last_scan_at END, begun.started_at)
 	FROM begun WHERE s.server_uuid = begun.server_uuid
 )
 SELECT id FROM begun`
@@ -40,7 +40,7 @@ func (s *Store) StartScan(ctx context.Context, serverUUID, key string) (scanID i
 
 const (
 	finishScan = `
-UPDATE scans SET finished_at = now(), seen = $3, new = $4, settling = $5, rejected = $6, errors = $7, error = nullif($8, '')
+UPDATE scans SET finished_at = now(), seen = $3, new = $4, settling = $5, rejected = $6, errors = $7, error = nullif($8, ''), note = nullif($9, '')
 WHERE id = $1 AND server_uuid = $2`
 
 	// serverScanned updates the server after a listing: $2 is the failure, $3 says
@@ -50,7 +50,7 @@ WHERE id = $1 AND server_uuid = $2`
 	// keeps its reason.
 	serverScanned = `
 UPDATE sftp_servers SET
-	last_scan_at = greatest(last_scan_at, now() - $5::interval),
+	last_scan_at = greatest(CASE WHEN last_scan_at <= now() THEN last_scan_at END, now() - $5::interval),
 	last_error = CASE WHEN state = 'suspended' AND NOT ($3 OR $2 = '' AND $4) THEN last_error ELSE nullif($2, '') END,
 	state = CASE WHEN $3 THEN 'suspended' WHEN $2 = '' AND $4 THEN 'ok' ELSE state END
 WHERE server_uuid = $1 AND removed_at IS NULL`
@@ -59,8 +59,8 @@ WHERE server_uuid = $1 AND removed_at IS NULL`
 	// its row.
 	wholeScan = `
 WITH server AS (` + serverScanned + ` RETURNING server_uuid), recorded AS (
-	INSERT INTO scans (server_uuid, scan_key, started_at, finished_at, seen, new, settling, rejected, errors, error)
-	SELECT server_uuid, $6, now() - $5::interval, now(), $7, $8, $9, $10, $11, nullif($2, '') FROM server
+	INSERT INTO scans (server_uuid, scan_key, started_at, finished_at, seen, new, settling, rejected, errors, error, note)
+	SELECT server_uuid, $6, now() - $5::interval, now(), $7, $8, $9, $10, $11, nullif($2, ''), nullif($12, '') FROM server
 	ON CONFLICT (scan_key) DO NOTHING
 )
 SELECT count(*) FROM server`
@@ -86,7 +86,7 @@ func closeScan(ctx context.Context, tx pgx.Tx, id string, scan ingest.ScanResult
 		return err
 	}
 	failure, c := failureLine(scan.Failure), scan.Counts
-	tag, err := tx.Exec(ctx, finishScan, scan.ScanID, id, c.Seen, c.New, c.Settling, c.Rejected, c.Errors, failure)
+	tag, err := tx.Exec(ctx, finishScan, scan.ScanID, id, c.Seen, c.New, c.Settling, c.Rejected, c.Errors, failure, cleanText(scan.Note))
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (s *Store) recordScan(ctx context.Context, id string, scan ingest.ScanResul
 	failure, c := failureLine(scan.Failure), scan.Counts
 	var servers int
 	err := s.pool.QueryRow(ctx, wholeScan, id, failure, scan.Suspend, scan.Mends, scan.Took,
-		cleanText(scan.Key), c.Seen, c.New, c.Settling, c.Rejected, c.Errors).Scan(&servers)
+		cleanText(scan.Key), c.Seen, c.New, c.Settling, c.Rejected, c.Errors, cleanText(scan.Note)).Scan(&servers)
 	if err != nil || servers > 0 {
 		return err
 	}
@@ -168,7 +168,7 @@ func failureLine(f *ingest.Failure) string {
 	}
 }
 
-const scanColumns = `id, server_uuid, started_at, finished_at, seen, new, settling, rejected, errors, coalesce(error, '')`
+const scanColumns = `id, server_uuid, started_at, finished_at, seen, new, settling, rejected, errors, coalesce(error, ''), coalesce(note, '')`
 
 const latestScans = `SELECT ` + scanColumns + ` FROM scans WHERE server_uuid = $1 ORDER BY id DESC LIMIT $2`
 
@@ -223,7 +223,7 @@ func (s *Store) Scan(ctx context.Context, scanID int64) (scan ingest.Scan, err e
 func scanScan(row pgx.CollectableRow) (ingest.Scan, error) {
 	var v ingest.Scan
 	var finished *time.Time
-	err := row.Scan(&v.ID, &v.ServerUUID, &v.StartedAt, &finished, &v.Seen, &v.New, &v.Settling, &v.Rejected, &v.Errors, &v.Error)
+	err := row.Scan(&v.ID, &v.ServerUUID, &v.StartedAt, &finished, &v.Seen, &v.New, &v.Settling, &v.Rejected, &v.Errors, &v.Error, &v.Note)
 	v.StartedAt, v.FinishedAt = v.StartedAt.UTC(), utc(finished)
 	return v, err
 }
