@@ -48,7 +48,7 @@ func TestFault73_TheClockGoesBack(t *testing.T) {
 	b.observe(t, seen("/settling", 1))
 	note, err := b.Judge(ctx, b.server, ingest.Listed{Seen: 1})
 	require.NoError(t, err)
-	assert.Contains(t, note, "the database's clock went back: the scan before began 1h0m0s from now")
+	assert.Contains(t, note, "the database's clock went back: the scan before began ")
 	b.pass(t, time.Minute)
 	b.observe(t, seen("/settling", 1))
 	promoted, _ := b.promote(t, 10*time.Second)

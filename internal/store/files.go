@@ -187,7 +187,7 @@ func (s *Store) conditions(ctx context.Context, filter ingest.FileFilter) (text 
 		add("f.id > $%d", filter.AfterID)
 	}
 	if filter.Server != "" {
-		server, err := s.ServerByName(ctx, filter.Server)
+		server, err := s.serverNamed(ctx, filter.Server)
 		if err != nil {
 			return "", nil, err
 		}

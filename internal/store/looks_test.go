@@ -521,6 +521,7 @@ func TestResent(t *testing.T) {
 				_, promoted, settling := b.listed(t, seen("/a", 10))
 				require.Zero(t, promoted+settling, "once")
 				require.Zero(t, b.attention(t).Resent)
+				b.liesAboutDeleting(t)
 				return
 			}
 			require.Zero(t, promoted)
@@ -532,6 +533,32 @@ func TestResent(t *testing.T) {
 			require.Zero(t, b.attention(t).Resent, "it is gone again")
 		})
 	}
+}
+
+// liesAboutDeleting: the server says that it has deleted the file, and shows it in
+// each listing.
+func (b *testBundle) liesAboutDeleting(t *testing.T) {
+	t.Helper()
+	const deliveries = 4 // the first, and three more at once
+	next := func() int {
+		for range 3 {
+			b.listed(t, seen("/a", 10))
+		}
+		files := b.files(t)
+		last := files[len(files)-1]
+		if last.Status != ingest.StatusCompleted {
+			b.walk(t, last.UUID, complete...)
+		}
+		b.exec(t, "UPDATE files SET source_gone_at = now() WHERE source_gone_at IS NULL")
+		return len(files)
+	}
+	for range 6 {
+		next()
+	}
+	require.Equal(t, deliveries, next())
+	b.exec(t, "UPDATE files SET source_gone_at = now() - interval '25 hours'")
+	require.Equal(t, deliveries+1, next())
+	require.Equal(t, deliveries+1, next())
 }
 
 // TestSourceDoneKnowsWhatIsGone: a source that was left where it is, is not.

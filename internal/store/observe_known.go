@@ -34,6 +34,8 @@ type known struct {
 	// back in how many listings it was seen since, shown that listings show it otherwise.
 	gone, shown bool
 	back        int
+	// longGone says that it was deleted or moved more than a day ago.
+	longGone bool
 	// settling is the discovered row of another version of the path, unsettled the
 	// row that says that the path never settles; id 0 if none.
 	settling, unsettled settlingRow
@@ -77,7 +79,8 @@ const (
 )
 
 const knownColumns = `f.id, f.status, f.size_bytes, f.mtime, f.looks, f.clock_looks, f.stable_since, coalesce(f.unsettled_since, f.stable_since),
-	f.last_seen_at, f.delivery, coalesce(f.error_kind, ''), f.tries, f.source_gone_at IS NOT NULL, f.shown_mtime IS NOT NULL, f.resent_looks`
+	f.last_seen_at, f.delivery, coalesce(f.error_kind, ''), f.tries, f.source_gone_at IS NOT NULL, f.shown_mtime IS NOT NULL, f.resent_looks,
+	coalesce(f.source_gone_at < statement_timestamp() - interval '1 day', false)`
 
 const knownOf = ` FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND `
 
@@ -141,7 +144,7 @@ func knownRows(ctx context.Context, db querier, serverUUID string, entries []ent
 	var k known
 	_, err = pgx.ForEachRow(rows, []any{
 		&n, &role, &r.id, &k.status, &r.size, &r.mtime, &r.looks, &r.clockLooks, &r.stableSince, &r.unsettled,
-		&r.lastSeen, &k.delivery, &k.closed, &r.tries, &k.gone, &k.shown, &k.back,
+		&r.lastSeen, &k.delivery, &k.closed, &r.tries, &k.gone, &k.shown, &k.back, &k.longGone,
 	}, func() error {
 		found[n-1].note(role, r, k) // ordinality counts from 1
 		return nil
@@ -158,7 +161,7 @@ func (k *known) note(role int, r settlingRow, row known) {
 	case roleVersion:
 		if k.version == 0 || row.delivery >= k.delivery {
 			k.version, k.status, k.delivery, k.closed, k.tries = r.id, row.status, row.delivery, row.closed, r.tries
-			k.gone, k.shown, k.back = row.gone, row.shown, row.back
+			k.gone, k.shown, k.back, k.longGone = row.gone, row.shown, row.back, row.longGone
 		}
 	case roleSettling:
 		k.settling = r

@@ -140,7 +140,7 @@ func (p *plan) again(e entry, k known) {
 	case k.status == ingest.StatusDiscovered, k.version == k.unsettled.id:
 		p.touch = append(p.touch, e.of(k.version))
 	case k.status == ingest.StatusCompleted && k.gone && !p.look:
-		p.isBack(e, k.version, k.delivery, k.back)
+		p.isBack(e, k)
 	case k.status == ingest.StatusSuperseded && k.closed == ingest.KindSameContent:
 	case k.status == ingest.StatusVanished, k.status == ingest.StatusSuperseded:
 		p.isThereAgain(e, k)
@@ -182,15 +182,21 @@ func (p *plan) asListed(e entry, k known) {
 // isBack: the source of a completed version was deleted or moved, and it is there
 // again. A listing that began before may show it once more; so it counts from the
 // second one on.
-func (p *plan) isBack(e entry, version int64, delivery, listings int) {
-	e = e.of(version)
-	if p.resent == ingest.ResentDeliver && listings > 0 {
-		e.delivery = delivery + 1
+//
+// A server may say that it has deleted and have not: from some deliveries on, each
+// needs a day since the one before.
+func (p *plan) isBack(e entry, k known) {
+	e = e.of(k.version)
+	if p.resent == ingest.ResentDeliver && k.back > 0 && (k.delivery < quickDeliveries || k.longGone) {
+		e.delivery = k.delivery + 1
 		p.insert = append(p.insert, e)
 		return
 	}
 	p.resend = append(p.resend, e)
 }
+
+// quickDeliveries is how many further deliveries of a version may follow at once.
+const quickDeliveries = 3
 
 // changed: the path settles as another version, or has never settled.
 func (p *plan) changed(e entry, k known, was settlingRow) {

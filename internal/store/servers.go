@@ -137,14 +137,19 @@ ORDER BY s.name = $1 DESC LIMIT 1`
 
 // ServerByName returns the server with the name or uuid, or KindMissing.
 func (s *Store) ServerByName(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
-	name := cleanText(nameOrUUID)
-	server, err := s.oneServer(ctx, errNo("server named", name), serverByName, name)
+	server, err := s.serverNamed(ctx, nameOrUUID)
 	if err != nil {
 		return server, err
 	}
 	attention, err := s.Attention(ctx, server.UUID)
 	server.Attention = attention[server.UUID]
 	return server, err
+}
+
+// serverNamed is ServerByName without what waits for a person.
+func (s *Store) serverNamed(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
+	name := cleanText(nameOrUUID)
+	return s.oneServer(ctx, errNo("server named", name), serverByName, name)
 }
 
 func (s *Store) oneServer(ctx context.Context, missing error, query string, args ...any) (server ingest.Server, err error) {
