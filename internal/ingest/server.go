@@ -86,6 +86,8 @@ type Server struct {
 	LastError string
 	// Unread is what the last scan that reached its end could not read.
 	Unread Unread
+	// Attention is what waits for a person; set only where servers are shown.
+	Attention Attention
 	// LastScanAt is when the last scan began; zero when never.
 	LastScanAt time.Time
 	CreatedAt  time.Time
