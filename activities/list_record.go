@@ -56,7 +56,9 @@ func (r *recorder) run(ctx context.Context, source Source, try bool) error {
 
 // whole reports whether the listing showed all that is there: it did not go on from
 // where another one left off, and could read every folder.
-func (r *recorder) whole() bool { return r.journey.from.Tries == 0 && r.unread.Count == 0 }
+func (r *recorder) whole() bool {
+	return r.journey.from.Tries == 0 && len(r.journey.from.Folder) == 0 && r.unread.Count == 0
+}
 
 // counted is what is counted so far, for the next attempt.
 func (r *recorder) counted() place {

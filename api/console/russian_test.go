@@ -28,7 +28,7 @@ var (
 
 func init() {
 	for _, word := range strings.Fields(`stevedore Temporal PostgreSQL UTC API CLI curl SHA UUID SSH DNS IP PEM ssh ed AAAA csv done RU EN STEVEDORE TOKEN
-		acme ann ci keep delete move dir socks http host port OPENSSH BEGIN PRIVATE KEY`) {
+		acme ann ci keep delete move dir socks http host port OpenSSH PuTTY OPENSSH BEGIN PRIVATE KEY`) {
 		neutral[word] = true
 	}
 }

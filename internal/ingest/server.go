@@ -205,14 +205,14 @@ func (s Server) MarkerOf(file string) string {
 }
 
 // WaitsForMarker says what a file waits for whose marker is none, or is older than
-// the file; empty when the marker counts.
+// the file, where times count; empty when the marker counts.
 func (s Server) WaitsForMarker(file string, modified time.Time, marker Companion) string {
 	switch path := s.MarkerOf(file); {
 	case path == "":
 		return ""
 	case marker.Path == "":
 		return "its done-marker " + DisplayPath(path)
-	case marker.OlderThan(modified):
+	case !s.Identity.Timeless() && marker.OlderThan(modified):
 		return "a new done-marker " + DisplayPath(path) + ": the one there is older than the file"
 	default:
 		return ""

@@ -66,7 +66,10 @@ const (
 const identityAdvice = "set `--identity size` for the server if a new time alone is no new version"
 
 // Timeless reports whether a new time alone is no new version.
-func (s Sight) Timeless() bool { return s.Identity == IdentitySize || s.Identity == IdentitySizeHash }
+func (s Sight) Timeless() bool { return s.Identity.Timeless() }
+
+// Timeless reports whether by the rule a new time alone is no new version.
+func (i Identity) Timeless() bool { return i == IdentitySize || i == IdentitySizeHash }
 
 // SameContent says that the bytes with the hash are those that were taken before,
 // where the server's rule is that this is no new version; nil when they are not.

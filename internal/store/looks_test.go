@@ -604,3 +604,43 @@ func TestTheNotesOfAListing(t *testing.T) {
 	require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{Key: "try", ServerUUID: b.server.UUID, Note: "other"}))
 	assert.Equal(t, "other", b.attention(t).Note)
 }
+
+// TestCompanionsWhereTimesMeanNothing: a done-marker and a checksum file stay those
+// of their file when a listing shows it with another time, or otherwise than a look
+// at the file itself. Those of a version of another size are old.
+func TestCompanionsWhereTimesMeanNothing(t *testing.T) {
+	t.Parallel()
+	var written time.Duration
+	with := func(size int64, at time.Time) ingest.Observation {
+		o := seen("/a", size)
+		o.ModTime = at
+		o.Sidecar = ingest.Companion{Path: "/a.sha256", Size: 3, ModTime: epoch.Add(written)}
+		o.Marker = ingest.Companion{Path: "/a.done", ModTime: epoch.Add(written)}
+		return o
+	}
+	for _, timeless := range []bool{true, false} {
+		b := setup(t)
+		if written = time.Hour; timeless {
+			written = -time.Hour // as it looks, where reading a file changes its time
+		}
+		second := with(10, epoch.Add(time.Minute))
+		if timeless {
+			b.set(t, func(s *ingest.Server) { s.Identity = ingest.IdentitySize })
+			b.observe(t, with(10, epoch))
+			b.observe(t, second)
+		} else {
+			b.observe(t, second)
+			b.look(t, with(10, epoch)) // that is what counts
+			assert.Contains(t, b.only(t).WaitsFor, "a new done-marker", "it may have changed since the listing")
+			b.observe(t, second)
+			require.NotZero(t, b.only(t).ShownTime)
+			b.look(t, with(10, epoch))
+		}
+		f := b.only(t)
+		assert.False(t, f.SidecarStale, "timeless: %t", timeless)
+		assert.Empty(t, f.WaitsFor, "timeless: %t", timeless)
+		b.observe(t, with(11, epoch))
+		assert.True(t, b.only(t).SidecarStale)
+		assert.Contains(t, b.only(t).WaitsFor, "a new done-marker")
+	}
+}

@@ -14,6 +14,8 @@ type entry struct {
 	id int64
 	// sidecarStale and markerStale say that the companion is not of this version.
 	sidecarStale, markerStale bool
+	// aliased says that it is how listings show the version of the row.
+	aliased bool
 	// looks and clock are how often in a row it changed, since when; see ingest.Sight.
 	looks, clock int
 	since        time.Time
@@ -67,7 +69,7 @@ type rules struct {
 
 // timeless says that a new time alone is no new version.
 func (r rules) timeless() bool {
-	return r.identity == ingest.IdentitySize || r.identity == ingest.IdentitySizeHash
+	return r.identity.Timeless()
 }
 
 // plan says what is to be done with which rows.
@@ -177,6 +179,7 @@ func (p *plan) asListed(e entry, k known) {
 	}
 	switch {
 	case k.aliasStatus == ingest.StatusDiscovered, k.alias == k.unsettled.id:
+		e.aliased = true
 		p.touch = append(p.touch, e.of(k.alias))
 	case k.aliasStatus == ingest.StatusCompleted && k.aliasGone:
 		p.resend = append(p.resend, e.of(k.alias))
