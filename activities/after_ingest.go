@@ -97,9 +97,9 @@ type tidying struct {
 // was lost, or by the partner; one that is another version now is left for the
 // next scan.
 func (t *tidying) run(ctx context.Context) error {
-	switch err := sameVersion(ctx, t.source, t.file); {
+	switch err := untouched(ctx, t.source, t.file); {
 	case ingest.KindOf(err) == ingest.KindNotFound:
-		t.details["found"] = "gone already"
+		t.details["found"] = ingest.FoundGone
 		return t.companions(ctx, "")
 	case ingest.KindOf(err) == ingest.KindChanged:
 		t.details["found"] = "another version, which is left alone"
@@ -109,13 +109,13 @@ func (t *tidying) run(ctx context.Context) error {
 	}
 	dir, move := t.server.AfterIngest.MoveTo()
 	if !move {
-		// sameVersion was the last thing asked: nothing comes between.
+		// untouched was the last thing asked: nothing comes between.
 		if err := t.source.Remove(ctx, t.file.RemotePath); err != nil && ingest.KindOf(err) != ingest.KindNotFound {
 			return err
 		}
 		return t.companions(ctx, "")
 	}
-	to, err := t.moveAway(ctx, t.file.RemotePath, dir, func() error { return sameVersion(ctx, t.source, t.file) })
+	to, err := t.moveAway(ctx, t.file.RemotePath, dir, func() error { return untouched(ctx, t.source, t.file) })
 	switch {
 	case ingest.KindOf(err) == ingest.KindChanged:
 		t.details["found"] = "another version, which is left alone"

@@ -70,6 +70,9 @@ func (a *Activities) download(ctx context.Context, file ingest.File, slot int64)
 		digest, err := a.adoptLeft(ctx, file, sourceGone(server, file, err))
 		return ingest.Staged{Size: file.Size, SHA256: digest}, err
 	}
+	if err := file.SameContent(staged.SHA256); err != nil {
+		return ingest.Staged{}, err
+	}
 	fetched := ingest.Fetched{Mode: ingest.ModeStaged, Path: staged.Path, Size: staged.Size, SHA256: staged.SHA256, Took: time.Since(began)}
 	return staged, a.apply(ctx, file, ingest.Downloaded(file, fetched, a.Staging.HostID()))
 }
@@ -146,13 +149,30 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	if server.ReadOnce {
 		return staged, nil // the file may be gone by now, and that is right
 	}
-	return staged, sameVersion(ctx, source, file)
+	return staged, a.stillSame(ctx, source, file)
+}
+
+// stillSame is sameVersion after the bytes were read. Where a new time alone is no
+// new version, the time that the file has now is remembered: reading may have
+// changed it.
+func (a *Activities) stillSame(ctx context.Context, source Source, file ingest.File) error {
+	now, err := source.Stat(ctx, file.RemotePath)
+	if err != nil {
+		return err
+	}
+	if err := isVersion(now, file); err != nil {
+		return err
+	}
+	if now.ModTime.Unix() != file.ModTime.Unix() {
+		return a.apply(ctx, file, ingest.TimeMoved(file, now.ModTime))
+	}
+	return nil
 }
 
 // openFile opens the file for a transfer. Servers on Windows refuse that while its
 // writer holds it: a refusal soon after the first sight is not the last word.
 func (a *Activities) openFile(ctx context.Context, source Source, server ingest.Server, file ingest.File) (RemoteFile, error) {
-	remote, err := source.OpenFile(ctx, file.RemotePath)
+	remote, err := openVersion(ctx, source, file)
 	if err == nil {
 		return a.bounded(ctx, server, remote), nil
 	}
@@ -170,10 +190,37 @@ func sameVersion(ctx context.Context, source Source, file ingest.File) error {
 	if err != nil {
 		return err
 	}
+	return isVersion(now, file)
+}
+
+// clocksDiffer is by how much the time of a file may be off that shows the present
+// moment.
+const clocksDiffer = 5 * time.Second
+
+// untouched is sameVersion for what is to be deleted or moved: also where a new
+// time alone is no new version, somebody may have replaced the file since it was
+// read. Its time must be one that it was read with, or the present moment at each
+// look.
+func untouched(ctx context.Context, source Source, file ingest.File) error {
+	now, err := source.Stat(ctx, file.RemotePath)
+	if err != nil {
+		return err
+	}
+	read := now.ModTime.Unix() == file.ShownTime.Unix() && !file.ShownTime.IsZero()
+	if file.Timeless() && (read || time.Since(now.ModTime).Abs() < clocksDiffer) {
+		return isVersion(now, file)
+	}
+	file.Identity = ingest.IdentitySizeTime
+	return isVersion(now, file)
+}
+
+// isVersion checks that what is seen now is the version the ledger knows. Where a
+// new time alone is no new version, only the size counts.
+func isVersion(now ingest.Observation, file ingest.File) error {
 	if now.Rejected != "" {
 		return ingest.Errorf(ingest.KindChanged, "%s is no longer a regular file: %s", ingest.DisplayPath(file.RemotePath), now.Rejected)
 	}
-	if now.Size != file.Size || now.ModTime.Unix() != file.ModTime.Unix() {
+	if now.Size != file.Size || now.ModTime.Unix() != file.ModTime.Unix() && !file.Timeless() {
 		return ingest.Errorf(ingest.KindChanged, "%s changed on the server: it was %d bytes of %s and is now %d bytes of %s",
 			ingest.DisplayPath(file.RemotePath), file.Size, file.ModTime.UTC().Format(time.RFC3339), now.Size, now.ModTime.UTC().Format(time.RFC3339))
 	}

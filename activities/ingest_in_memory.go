@@ -127,7 +127,10 @@ func (a *Activities) readInMemory(ctx context.Context, server ingest.Server, fil
 	if content, digest, err = a.readWhole(ctx, source, server, file); err != nil {
 		return nil, "", of, err
 	}
-	if err := sameVersion(ctx, source, file); err != nil {
+	if err := a.stillSame(ctx, source, file); err != nil {
+		return nil, "", of, err
+	}
+	if err := file.SameContent(digest); err != nil {
 		return nil, "", of, err
 	}
 	offered, err := a.offered(ctx, source, server, file)

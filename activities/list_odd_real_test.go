@@ -52,11 +52,24 @@ func (b *oddBench) scan() ingest.Scan {
 	return scan
 }
 
+// judged is a catalog that keeps how the last listing went that came to its end.
+type judged struct {
+	activities.Catalog
+	last ingest.Listed
+}
+
+func (c *judged) Judge(ctx context.Context, server ingest.Server, l ingest.Listed) (string, error) {
+	c.last = l
+	return c.Catalog.Judge(ctx, server, l)
+}
+
 // A server that cuts the connection after a few requests is listed in the end, and
 // a folder that always takes the connection with it is given up.
 func TestAListingThatIsCutGoesOn(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)
+	catalog := &judged{Catalog: b.acts.Catalog}
+	b.acts.Catalog = catalog
 	const folders = 20
 	for i := range folders {
 		b.tree.File(fmt.Sprintf("%02d/f.csv", i), "1")
@@ -80,6 +93,8 @@ func TestAListingThatIsCutGoesOn(t *testing.T) {
 	}}
 	assert.Equal(t, want, scan.Unread)
 	assert.EqualValues(t, 1, scan.Errors)
+	assert.False(t, catalog.last.Whole)
+	assert.EqualValues(t, folders-1, catalog.last.Seen)
 	assert.Equal(t, want, b.now().Unread)
 	listed, err := b.Store.ScansBefore(b.Ctx, b.server.UUID, 0, 1)
 	require.NoError(t, err)
@@ -89,6 +104,20 @@ func TestAListingThatIsCutGoesOn(t *testing.T) {
 	b.last = activities.Progress{}
 	require.Empty(t, b.attempt())
 	assert.Zero(t, b.now().Unread.Count, "it can be read again")
+	assert.True(t, catalog.last.Whole)
+
+	once := true
+	b.tree.Be(testenv.OddWays{Request: func(r testenv.OddRequest) uint32 {
+		if r.Op == "READDIR" && r.Path == "/in/07" && once {
+			once = false
+			return testenv.CutLine
+		}
+		return 0
+	}})
+	require.NotEmpty(t, b.attempt())
+	require.Empty(t, b.attempt())
+	assert.Zero(t, b.now().Unread.Count)
+	assert.False(t, catalog.last.Whole, "it has not seen again what the first attempt saw")
 }
 
 // attempts is a catalog to which all listings are attempts of one. Those that die

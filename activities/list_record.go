@@ -14,6 +14,7 @@ type recorder struct {
 	source  string
 	motion  *motion
 	journey *journey
+	watch   *sights
 
 	batch []ingest.Observation
 	// broken is what went wrong on our side, as opposed to the server's.
@@ -25,6 +26,7 @@ func (r *recorder) run(ctx context.Context, source Source, try bool) error {
 	before := r.journey.from
 	if before.Tries > 0 {
 		r.Seen, r.New, r.Rejected = before.Seen, before.New, before.Rejected
+		r.watch.Seen = before.Seen
 	}
 	r.unread = before.Unread
 	request := r.journey.request()
@@ -52,6 +54,12 @@ func (r *recorder) run(ctx context.Context, source Source, try bool) error {
 	return err
 }
 
+// whole reports whether the listing showed all that is there: it did not go on from
+// where another one left off, and could read every folder.
+func (r *recorder) whole() bool {
+	return r.journey.from.Tries == 0 && len(r.journey.from.Folder) == 0 && r.unread.Count == 0
+}
+
 // counted is what is counted so far, for the next attempt.
 func (r *recorder) counted() place {
 	return place{Seen: r.Seen, New: r.New, Rejected: r.Rejected, Unread: r.unread}
@@ -62,6 +70,7 @@ func (r *recorder) take(ctx context.Context, seen ingest.Observation) error {
 		r.setAside(seen)
 		return nil
 	}
+	r.watch.see(seen)
 	seen.Unrecorded = seen.Rejected != "" && r.Rejected >= ingest.MaxNewRejected
 	if r.batch = append(r.batch, seen); len(r.batch) < observeBatch {
 		return nil

@@ -88,7 +88,10 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 
 // scanResult is how a listing that ended with err is recorded.
 func scanResult(server ingest.Server, in ListServerFilesInput, l listing, err error) ingest.ScanResult {
-	r := ingest.ScanResult{ServerUUID: server.UUID, Counts: l.counts(), Unread: l.unread, Mends: in.Force && server.State == ingest.ServerSuspended}
+	r := ingest.ScanResult{
+		ServerUUID: server.UUID, Counts: l.counts(), Unread: l.unread, Note: l.note,
+		Mends: in.Force && server.State == ingest.ServerSuspended,
+	}
 	if err != nil {
 		kind := ingest.KindOf(err)
 		r.Broken = errors.Is(err, ingest.ErrStopped)
@@ -110,6 +113,7 @@ type listing struct {
 	ListServerFilesResult
 	unread            ingest.Unread
 	inProgress, alone int64
+	note              string
 	// aside are the first of what is no delivery, of each reason.
 	aside []ingest.Observation
 }
@@ -136,6 +140,7 @@ func (l listing) counts() ingest.ScanCounts {
 func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServerFilesInput, from *place) (l listing, err error) {
 	l.ServerName, l.MaxParallel = server.Name, server.MaxParallel
 	l.Settle, l.ScanInterval = server.Settle, server.ScanInterval
+	watch := newSights(time.Now())
 	l.New, l.Rejected = in.New, in.Rejected // recorded by TryListing: known to this listing
 
 	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Yields: true, Sparse: true, Patience: a.patience(server)})
@@ -151,12 +156,17 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 	defer func() { _ = source.Close() }()
 	source.OnAnswer(motion.moved)
 
-	r := recorder{Activities: a, listing: &l, server: server, source: in.Source, motion: motion, journey: newJourney(motion, from)}
+	r := recorder{
+		Activities: a, listing: &l, server: server, source: in.Source, motion: motion, journey: newJourney(motion, from), watch: watch,
+	}
 	if err := r.run(ctx, source, in.try); err != nil {
 		return l, err
 	}
 	if l.unread.Count == 0 { // else nobody knows whether the file is there
 		a.tidyUp(ctx, source, server, &l)
+	}
+	if l.note, err = a.Catalog.Judge(ctx, server, r.watch.listed(r.whole())); err != nil {
+		return l, err
 	}
 	if l.Ready, l.Settling, err = a.Catalog.Promote(ctx, server); err == nil {
 		l.Dispatchable, err = a.Catalog.Dispatchable(ctx, server.UUID)

@@ -22,9 +22,15 @@ type ParkFileInput struct {
 }
 
 // ParkFile puts the file into status error. A file that has reached an end by
-// another way stays there, and the outcome says so. A fault of the server as a
+// another way stays there, and the outcome says so. One that turned out to be no new
+// version ends. A fault of the server as a
 // whole suspends the server.
 func (a *Activities) ParkFile(ctx context.Context, in ParkFileInput) (Outcome, error) {
+	if in.Kind == ingest.KindSameContent {
+		return a.aside(ctx, in, func(file ingest.File, why ingest.Failure) ingest.Change {
+			return ingest.Gone(file, ingest.StatusSuperseded, why)
+		})
+	}
 	if in.Kind.ServerLevel() && in.Kind != ingest.KindSuspended { // that one has learned nothing new
 		if err := a.suspend(ctx, in); err != nil {
 			return Outcome{}, applicationError(err)

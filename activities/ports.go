@@ -78,6 +78,9 @@ type Catalog interface {
 	TakenWith(ctx context.Context, serverUUID string, companions []ingest.Alone) ([]ingest.Spoken, error)
 	// SourcesLeft returns files whose sources are left and were not tried for the time.
 	SourcesLeft(ctx context.Context, serverUUID string, untried time.Duration, limit int) ([]ingest.File, error)
+	// Judge decides, at the end of a listing, which of the files that are new only by
+	// their times are held for an operator, and returns what the listing noticed.
+	Judge(ctx context.Context, server ingest.Server, l ingest.Listed) (note string, err error)
 	// Settling returns discovered files in order of id, after the given one.
 	Settling(ctx context.Context, serverUUID string, afterID int64, limit int) ([]ingest.File, error)
 	// Promote makes those discovered files ready that meet the server's rules,

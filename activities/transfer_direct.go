@@ -47,7 +47,7 @@ func (a *Activities) moveDirectly(ctx context.Context, server ingest.Server, fil
 		result, err = m.parts(ctx, &cp)
 	}
 	switch ingest.KindOf(err) {
-	case ingest.KindChanged, ingest.KindHashMismatch, ingest.KindNotFound:
+	case ingest.KindChanged, ingest.KindSameContent, ingest.KindHashMismatch, ingest.KindNotFound:
 		m.forget(ctx, cp)
 	}
 	return result, err
@@ -104,7 +104,7 @@ func (m *directMove) whole(ctx context.Context) (directResult, error) {
 	if err != nil {
 		return directResult{}, err
 	}
-	if err := sameVersion(ctx, m.source, m.file); err != nil {
+	if err := m.proven(ctx, small.SHA256); err != nil {
 		return directResult{}, err
 	}
 	object, err := m.Objects.PutBytes(ctx, ingest.PutBytes{
@@ -139,13 +139,21 @@ func (m *directMove) parts(ctx context.Context, cp *ingest.TransferCheckpoint) (
 	if err != nil {
 		return directResult{}, err
 	}
-	if err := sameVersion(ctx, m.source, m.file); err != nil {
+	if err := m.proven(ctx, moved.SHA256); err != nil {
 		return directResult{}, err
 	}
 	object, err := m.Direct.Objects.CompleteUpload(ctx, ingest.CompleteUpload{
 		Key: req.Key, UploadID: req.UploadID, Parts: moved.Checkpoint.Parts, SHA256: moved.SHA256, Moved: m.motion.moved,
 	})
 	return directResult{object: object, sha256: moved.SHA256, proof: proof{origin, m.offered.seen}}, err
+}
+
+// proven checks that what was read is the version of the ledger, and a new one.
+func (m *directMove) proven(ctx context.Context, sha256 string) error {
+	if err := m.stillSame(ctx, m.source, m.file); err != nil {
+		return err
+	}
+	return m.file.SameContent(sha256)
 }
 
 // resumeUpload makes cp the checkpoint to continue from: the last one if the

@@ -28,6 +28,7 @@ var operatorRoutes = map[string]bool{
 	"POST /files/scan":                        true,
 	"POST /api/v1/servers/{server}:pause":     true,
 	"POST /api/v1/servers/{server}:resume":    true,
+	"POST /api/v1/servers/{server}:changes":   true,
 	"POST /api/v1/servers/{server}:test":      true,
 	"POST /api/v1/servers/{server}:scan":      true,
 	"POST /api/v1/audits":                     true,

@@ -131,6 +131,15 @@ func (h handlers) ResumeServer(ctx context.Context, req oas.ResumeServerRequestO
 	return oas.ResumeServer200JSONResponse{Body: oas.FromServer(server), Headers: oas.ResumeServer200ResponseHeaders{ETag: etag(server)}}, nil
 }
 
+// DecideChanges decides about the changes of a server that are held.
+func (h handlers) DecideChanges(ctx context.Context, req oas.DecideChangesRequestObject) (oas.DecideChangesResponseObject, error) {
+	n, err := h.ops.DecideChanges(ctx, req.NameOrUUID, ingest.ChangesDecision(req.Body.Decision), req.Body.Reason)
+	if err != nil {
+		return nil, err
+	}
+	return oas.DecideChanges200JSONResponse(oas.ChangesDecided{Files: n}), nil
+}
+
 // TestServer connects to a server. That it cannot be reached or logged in to is
 // an answer and no failure to answer.
 func (h handlers) TestServer(ctx context.Context, req oas.TestServerRequestObject) (oas.TestServerResponseObject, error) {

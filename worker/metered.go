@@ -104,6 +104,14 @@ type meteredFile struct {
 	received func(bytes int)
 }
 
+// Opened implements activities.SelfTold.
+func (f meteredFile) Opened() (seen ingest.Observation, ok bool) {
+	if told, can := f.RemoteFile.(activities.SelfTold); can {
+		return told.Opened()
+	}
+	return seen, false
+}
+
 // ReadAt implements io.ReaderAt.
 func (f meteredFile) ReadAt(p []byte, offset int64) (int, error) {
 	n, err := f.RemoteFile.ReadAt(p, offset)

@@ -376,6 +376,28 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/servers/{server}:approve-host-key (the `ApproveHostKey` operationId).
 	ApproveHostKey(ctx context.Context, nameOrUUID NameOrUUID, params *ApproveHostKeyParams, body ApproveHostKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DecideChangesWithBody Decide about known files that look new only because their times moved
+	//
+	// `take`: they are new versions, and are taken and announced. `same`: they
+	// are the versions that were taken before, under other times; nothing is
+	// announced. Where nothing is held, it is about no file.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/servers/{server}:changes (the `DecideChanges` operationId).
+	DecideChangesWithBody(ctx context.Context, nameOrUUID NameOrUUID, params *DecideChangesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DecideChanges Decide about known files that look new only because their times moved
+	//
+	// `take`: they are new versions, and are taken and announced. `same`: they
+	// are the versions that were taken before, under other times; nothing is
+	// announced. Where nothing is held, it is about no file.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/servers/{server}:changes (the `DecideChanges` operationId).
+	DecideChanges(ctx context.Context, nameOrUUID NameOrUUID, params *DecideChangesParams, body DecideChangesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// PauseServer Stop scanning a server; files already found go on
 	//
 	// Corresponds with POST /api/v1/servers/{server}:pause (the `PauseServer` operationId).
@@ -1087,6 +1109,48 @@ func (c *Client) ApproveHostKeyWithBody(ctx context.Context, nameOrUUID NameOrUU
 // Corresponds with POST /api/v1/servers/{server}:approve-host-key (the `ApproveHostKey` operationId).
 func (c *Client) ApproveHostKey(ctx context.Context, nameOrUUID NameOrUUID, params *ApproveHostKeyParams, body ApproveHostKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewApproveHostKeyRequest(c.Server, nameOrUUID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DecideChangesWithBody Decide about known files that look new only because their times moved
+//
+// `take`: they are new versions, and are taken and announced. `same`: they
+// are the versions that were taken before, under other times; nothing is
+// announced. Where nothing is held, it is about no file.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/servers/{server}:changes (the `DecideChanges` operationId).
+func (c *Client) DecideChangesWithBody(ctx context.Context, nameOrUUID NameOrUUID, params *DecideChangesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDecideChangesRequestWithBody(c.Server, nameOrUUID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DecideChanges Decide about known files that look new only because their times moved
+//
+// `take`: they are new versions, and are taken and announced. `same`: they
+// are the versions that were taken before, under other times; nothing is
+// announced. Where nothing is held, it is about no file.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/servers/{server}:changes (the `DecideChanges` operationId).
+func (c *Client) DecideChanges(ctx context.Context, nameOrUUID NameOrUUID, params *DecideChangesParams, body DecideChangesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDecideChangesRequest(c.Server, nameOrUUID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2792,6 +2856,68 @@ func NewApproveHostKeyRequestWithBody(server string, nameOrUUID NameOrUUID, para
 	return req, nil
 }
 
+// NewDecideChangesRequest calls the generic DecideChanges builder with application/json body
+func NewDecideChangesRequest(server string, nameOrUUID NameOrUUID, params *DecideChangesParams, body DecideChangesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDecideChangesRequestWithBody(server, nameOrUUID, params, "application/json", bodyReader)
+}
+
+// NewDecideChangesRequestWithBody constructs an http.Request for the DecideChanges method, with any body, and a specified content type
+func NewDecideChangesRequestWithBody(server string, nameOrUUID NameOrUUID, params *DecideChangesParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "server", nameOrUUID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/servers/%s:changes", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewPauseServerRequest constructs an http.Request for the PauseServer method
 func NewPauseServerRequest(server string, nameOrUUID NameOrUUID, params *PauseServerParams) (*http.Request, error) {
 	var err error
@@ -3637,6 +3763,28 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/servers/{server}:approve-host-key (the `ApproveHostKey` operationId).
 	ApproveHostKeyWithResponse(ctx context.Context, nameOrUUID NameOrUUID, params *ApproveHostKeyParams, body ApproveHostKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*ApproveHostKeyResponse, error)
+
+	// DecideChangesWithBodyWithResponse Decide about known files that look new only because their times moved
+	//
+	// `take`: they are new versions, and are taken and announced. `same`: they
+	// are the versions that were taken before, under other times; nothing is
+	// announced. Where nothing is held, it is about no file.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/servers/{server}:changes (the `DecideChanges` operationId).
+	DecideChangesWithBodyWithResponse(ctx context.Context, nameOrUUID NameOrUUID, params *DecideChangesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DecideChangesResponse, error)
+
+	// DecideChangesWithResponse Decide about known files that look new only because their times moved
+	//
+	// `take`: they are new versions, and are taken and announced. `same`: they
+	// are the versions that were taken before, under other times; nothing is
+	// announced. Where nothing is held, it is about no file.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/servers/{server}:changes (the `DecideChanges` operationId).
+	DecideChangesWithResponse(ctx context.Context, nameOrUUID NameOrUUID, params *DecideChangesParams, body DecideChangesJSONRequestBody, reqEditors ...RequestEditorFn) (*DecideChangesResponse, error)
 
 	// PauseServerWithResponse Stop scanning a server; files already found go on
 	//
@@ -5018,6 +5166,54 @@ func (r ApproveHostKeyResponse) ContentType() string {
 	return ""
 }
 
+type DecideChangesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ChangesDecided
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DecideChangesResponse) GetJSON200() *ChangesDecided {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DecideChangesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DecideChangesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DecideChangesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DecideChangesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DecideChangesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // PauseServerResponse200Headers the declared response headers of an HTTP 200 response for PauseServer
 type PauseServerResponse200Headers struct {
 	ETag *string
@@ -6105,6 +6301,40 @@ func (c *ClientWithResponses) ApproveHostKeyWithResponse(ctx context.Context, na
 		return nil, err
 	}
 	return ParseApproveHostKeyResponse(rsp)
+}
+
+// DecideChangesWithBodyWithResponse Decide about known files that look new only because their times moved
+//
+// `take`: they are new versions, and are taken and announced. `same`: they
+// are the versions that were taken before, under other times; nothing is
+// announced. Where nothing is held, it is about no file.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/servers/{server}:changes (the `DecideChanges` operationId).
+func (c *ClientWithResponses) DecideChangesWithBodyWithResponse(ctx context.Context, nameOrUUID NameOrUUID, params *DecideChangesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DecideChangesResponse, error) {
+	rsp, err := c.DecideChangesWithBody(ctx, nameOrUUID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDecideChangesResponse(rsp)
+}
+
+// DecideChangesWithResponse Decide about known files that look new only because their times moved
+//
+// `take`: they are new versions, and are taken and announced. `same`: they
+// are the versions that were taken before, under other times; nothing is
+// announced. Where nothing is held, it is about no file.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/servers/{server}:changes (the `DecideChanges` operationId).
+func (c *ClientWithResponses) DecideChangesWithResponse(ctx context.Context, nameOrUUID NameOrUUID, params *DecideChangesParams, body DecideChangesJSONRequestBody, reqEditors ...RequestEditorFn) (*DecideChangesResponse, error) {
+	rsp, err := c.DecideChanges(ctx, nameOrUUID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDecideChangesResponse(rsp)
 }
 
 // PauseServerWithResponse Stop scanning a server; files already found go on
@@ -7205,6 +7435,39 @@ func ParseApproveHostKeyResponse(rsp *http.Response) (*ApproveHostKeyResponse, e
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest ServerTest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDecideChangesResponse parses an HTTP response from a DecideChangesWithResponse call
+func ParseDecideChangesResponse(rsp *http.Response) (*DecideChangesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DecideChangesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ChangesDecided
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

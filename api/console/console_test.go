@@ -27,6 +27,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // fake is everything behind the pages. What a test does not expect panics.
 type fake struct {
+	changes []string
 	Operations
 
 	who         ingest.Principal

@@ -60,6 +60,9 @@ func (p filePage) next(v *view) said {
 	}
 	switch p.file.Status {
 	case ingest.StatusDiscovered:
+		if p.file.Hold == ingest.HoldHeld {
+			return plain(v.T("An operator decides, on the page of its server, whether it is taken: only its time is new."))
+		}
 		if p.file.WaitsFor != "" {
 			return plain(v.T("It is taken once it has what it waits for: %s.", ingest.DisplayPath(p.file.WaitsFor)))
 		}

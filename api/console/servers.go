@@ -124,6 +124,27 @@ func (c *Console) resumeServer(r *http.Request, v *view) (answer, error) {
 	return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("The server is scanned again."))}, err
 }
 
+// decideChanges decides about known files that look new only by their times.
+func (c *Console) decideChanges(r *http.Request, v *view) (answer, error) {
+	name := r.PathValue("server")
+	back := answer{goTo: "/servers/" + name}
+	decision, reason := ingest.ChangesDecision(r.PostFormValue("decision")), strings.TrimSpace(r.PostFormValue("reason"))
+	if reason == "" {
+		back.notice, back.bad = plain(v.T("Say why: it goes into the history.")), true
+		return back, nil
+	}
+	n, err := c.d.Operations.DecideChanges(r.Context(), name, decision, reason)
+	switch {
+	case ingest.IsKind(err, ingest.KindInvalid), ingest.IsKind(err, ingest.KindConflict):
+		back.notice, back.bad = v.said(err), true
+		return back, nil
+	case err != nil:
+		return answer{}, err
+	}
+	back.notice = plain(v.T("%d files were decided on.", n))
+	return back, nil
+}
+
 func (c *Console) removeServer(r *http.Request, v *view) (answer, error) {
 	name := r.PathValue("server")
 	if r.PostFormValue("name") != name {
@@ -151,6 +172,10 @@ func healthOf(s ingest.Server, late bool) serverHealth {
 		return serverHealth{"warn", "!", "late"}
 	case s.LastError != "":
 		return serverHealth{"warn", "!", "last scan failed"}
+	case s.Attention.Held.Files > 0:
+		return serverHealth{"warn", "!", "changes held"}
+	case s.Attention.Resent > 0:
+		return serverHealth{"warn", "!", "files there again"}
 	case s.LastScanAt.IsZero():
 		return serverHealth{"idle", "○", "not scanned yet"}
 	default:

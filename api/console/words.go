@@ -47,6 +47,19 @@ var plurals = []struct {
 	{"%d files completed", "%d file completed", [3]string{"завершён %d файл", "завершено %d файла", "завершено %d файлов"}},
 	{"%d failures", "%d failure", [3]string{"%d ошибка", "%d ошибки", "%d ошибок"}},
 	{"%d times", "once", [3]string{"%d раз", "%d раза", "%d раз"}},
+	{
+		"%d files are held for a decision", "%d file is held for a decision",
+		[3]string{"%d файл ждёт решения", "%d файла ждут решения", "%d файлов ждут решения"},
+	},
+	{
+		"%d files are on the server again, the same as before, after they were deleted or moved.",
+		"%d file is on the server again, the same as before, after it was deleted or moved.",
+		[3]string{
+			"%d файл снова на сервере, такой же, как прежде, хотя был удалён или перемещён.",
+			"%d файла снова на сервере, такие же, как прежде, хотя были удалены или перемещены.",
+			"%d файлов снова на сервере, такие же, как прежде, хотя были удалены или перемещены.",
+		},
+	},
 	{"%d workers silent", "%d worker silent", [3]string{"молчит %d обработчик", "молчат %d обработчика", "молчат %d обработчиков"}},
 }
 
@@ -100,6 +113,14 @@ var russian = map[string]string{
 	"failures in 24 h, those retried since too": "ошибок за 24 ч, вместе с уже повторёнными", "Needs attention": "Требует внимания", "has waited the longest": "ждёт дольше всех",
 	"Last 24 hours": "Последние 24 часа", "24 h ago": "24 ч назад", "completed files": "завершённые файлы", "failures": "ошибки", "now": "сейчас", "Volume in 24 h": "Объём за 24 ч",
 	"Failures in 24 h": "Ошибок за 24 ч",
+
+	// Files that look new only by their times, and odd ones.
+	"They are the same files": "Это те же файлы", "Take them as new": "Принять как новые", "Say why: it goes into the history.": "Укажите причину: она попадёт в историю.",
+	"The last scan noticed: %s": "Последнее сканирование заметило: %s", "changes held": "изменения ждут решения", "files there again": "файлы снова на сервере",
+	"An operator decides, on the page of its server, whether it is taken: only its time is new.": "Оператор решает на странице сервера, принять ли его: новое в нём только время.",
+	"Note": "Примечание", "Why": "Почему",
+	"The file never stays the same; it is taken once it does.":       "Файл всё время меняется; он будет принят, когда перестанет.",
+	"The file has a new time and the content that was taken before.": "У файла новое время, но то же содержимое, что уже было принято.",
 
 	// Files.
 	"Path": "Путь", "Server": "Сервер", "all": "все", "More filters": "Другие фильтры", "Status": "Состояние",

@@ -87,6 +87,24 @@ func (e AuditState) Valid() bool {
 	}
 }
 
+// Defines values for ChangesDecisionDecision.
+const (
+	Same ChangesDecisionDecision = "same"
+	Take ChangesDecisionDecision = "take"
+)
+
+// Valid indicates whether the value is a known member of the ChangesDecisionDecision enum.
+func (e ChangesDecisionDecision) Valid() bool {
+	switch e {
+	case Same:
+		return true
+	case Take:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FileOrder.
 const (
 	OrderNewest FileOrder = "newest"
@@ -589,6 +607,22 @@ type Change struct {
 	Timestamp time.Time  `json:"timestamp"`
 }
 
+// ChangesDecided defines model for ChangesDecided.
+type ChangesDecided struct {
+	Files int64 `json:"files"`
+}
+
+// ChangesDecision defines model for ChangesDecision.
+type ChangesDecision struct {
+	Decision ChangesDecisionDecision `json:"decision"`
+
+	// Reason Why; it goes into the files' history.
+	Reason string `json:"reason"`
+}
+
+// ChangesDecisionDecision defines model for ChangesDecision.Decision.
+type ChangesDecisionDecision string
+
 // Decision defines model for Decision.
 type Decision struct {
 	// Reason Why; it goes into the file's history.
@@ -656,6 +690,9 @@ type File struct {
 
 	// Mtime Of the source; whole seconds.
 	Mtime time.Time `json:"mtime"`
+
+	// Notes What is odd about the file as the server shows it.
+	Notes []string `json:"notes"`
 
 	// ObjectChecksum The object store's own SHA-256 checksum in base64, for objects of a direct
 	// transfer: over the checksums of its N parts, followed by `-N`.
@@ -773,6 +810,9 @@ type Listing struct {
 	// InProgress Names of files in progress; they are not taken.
 	InProgress int64 `json:"in_progress"`
 	New        int64 `json:"new"`
+
+	// Note What it noticed that is no failure.
+	Note *string `json:"note"`
 
 	// Rejected Entries with unsafe names.
 	Rejected   int64     `json:"rejected"`
@@ -1103,6 +1143,10 @@ type Server struct {
 	// HasPrivateKey A private key is stored. It is never shown.
 	HasPrivateKey bool `json:"has_private_key"`
 
+	// HeldChanges Known files that look new only by their times and wait for a decision, see decideChanges.
+	HeldChanges int64   `json:"held_changes"`
+	HeldReason  *string `json:"held_reason"`
+
 	// HoldChanges If more known files than this look new in one listing, they wait for an operator; 0 means 100, -1 never.
 	HoldChanges int    `json:"hold_changes"`
 	Host        string `json:"host"`
@@ -1127,10 +1171,13 @@ type Server struct {
 	IsActive bool `json:"is_active"`
 
 	// Jump Name of another server, through which this one is reached; empty: none.
-	Jump             string     `json:"jump"`
-	LastError        *string    `json:"last_error"`
-	LastScanAt       *time.Time `json:"last_scan_at"`
-	LegacyAlgorithms bool       `json:"legacy_algorithms"`
+	Jump       string     `json:"jump"`
+	LastError  *string    `json:"last_error"`
+	LastScanAt *time.Time `json:"last_scan_at"`
+
+	// LastScanNote What the latest listing noticed that is no failure.
+	LastScanNote     *string `json:"last_scan_note"`
+	LegacyAlgorithms bool    `json:"legacy_algorithms"`
 
 	// LoginTimeout From the first byte to the ready SFTP channel; 0s takes the worker's.
 	//
@@ -1170,8 +1217,11 @@ type Server struct {
 	ReadOnce bool   `json:"read_once"`
 
 	// Resent A file that is there again, unchanged, after it was deleted or moved: it is shown, or delivered again; default show.
-	Resent   string `json:"resent"`
-	RootPath string `json:"root_path"`
+	Resent string `json:"resent"`
+
+	// ResentFiles Files that are on the server again, the same as before, after they were taken and deleted or moved.
+	ResentFiles int64  `json:"resent_files"`
+	RootPath    string `json:"root_path"`
 
 	// ScanInterval Example: 1m0s
 	ScanInterval string `json:"scan_interval"`
@@ -1718,6 +1768,14 @@ type ApproveHostKeyParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// DecideChangesParams defines parameters for DecideChanges.
+type DecideChangesParams struct {
+	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
+	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
+	// true`; another request with it gets 422.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // PauseServerParams defines parameters for PauseServer.
 type PauseServerParams struct {
 	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
@@ -1790,6 +1848,9 @@ type EditServerJSONRequestBody = ServerSettings
 
 // ApproveHostKeyJSONRequestBody defines body for ApproveHostKey for application/json ContentType.
 type ApproveHostKeyJSONRequestBody = HostKeyApproval
+
+// DecideChangesJSONRequestBody defines body for DecideChanges for application/json ContentType.
+type DecideChangesJSONRequestBody = ChangesDecision
 
 // CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
 type CreateTokenJSONRequestBody = TokenRequest
@@ -1874,6 +1935,9 @@ type ServerInterface interface {
 	// ApproveHostKey Pin the presented host key if it has this fingerprint, and test the server
 	// (POST /api/v1/servers/{server}:approve-host-key)
 	ApproveHostKey(ctx echo.Context, nameOrUUID NameOrUUID, params ApproveHostKeyParams) error
+	// DecideChanges Decide about known files that look new only because their times moved
+	// (POST /api/v1/servers/{server}:changes)
+	DecideChanges(ctx echo.Context, nameOrUUID NameOrUUID, params DecideChangesParams) error
 	// PauseServer Stop scanning a server; files already found go on
 	// (POST /api/v1/servers/{server}:pause)
 	PauseServer(ctx echo.Context, nameOrUUID NameOrUUID, params PauseServerParams) error
@@ -2644,6 +2708,42 @@ func (w *ServerInterfaceWrapper) ApproveHostKey(ctx echo.Context) error {
 	return err
 }
 
+// DecideChanges converts echo context to params.
+func (w *ServerInterfaceWrapper) DecideChanges(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "server" -------------
+	var nameOrUUID NameOrUUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &nameOrUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DecideChangesParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DecideChanges(ctx, nameOrUUID, params)
+	return err
+}
+
 // PauseServer converts echo context to params.
 func (w *ServerInterfaceWrapper) PauseServer(ctx echo.Context) error {
 	var err error
@@ -2969,6 +3069,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PATCH(options.BaseURL+"/api/v1/servers/:server", wrapper.EditServer, options.OperationMiddlewares["editServer"]...)
 	router.POST(options.BaseURL+"/api/v1/servers/:server\\:pause", wrapper.PauseServer, options.OperationMiddlewares["pauseServer"]...)
 	router.POST(options.BaseURL+"/api/v1/servers/:server\\:resume", wrapper.ResumeServer, options.OperationMiddlewares["resumeServer"]...)
+	router.POST(options.BaseURL+"/api/v1/servers/:server\\:changes", wrapper.DecideChanges, options.OperationMiddlewares["decideChanges"]...)
 	router.POST(options.BaseURL+"/api/v1/servers/:server\\:test", wrapper.TestServer, options.OperationMiddlewares["testServer"]...)
 	router.POST(options.BaseURL+"/api/v1/servers/:server\\:approve-host-key", wrapper.ApproveHostKey, options.OperationMiddlewares["approveHostKey"]...)
 	router.POST(options.BaseURL+"/api/v1/servers/:server\\:scan", wrapper.ScanServer, options.OperationMiddlewares["scanServer"]...)
@@ -4167,6 +4268,47 @@ func (response ApproveHostKeydefaultApplicationProblemPlusJSONResponse) VisitApp
 	return err
 }
 
+type DecideChangesRequestObject struct {
+	NameOrUUID NameOrUUID `json:"server"`
+	Params     DecideChangesParams
+	Body       *DecideChangesJSONRequestBody
+}
+
+type DecideChangesResponseObject interface {
+	VisitDecideChangesResponse(w http.ResponseWriter) error
+}
+
+type DecideChanges200JSONResponse ChangesDecided
+
+func (response DecideChanges200JSONResponse) VisitDecideChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideChangesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DecideChangesdefaultApplicationProblemPlusJSONResponse) VisitDecideChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PauseServerRequestObject struct {
 	NameOrUUID NameOrUUID `json:"server"`
 	Params     PauseServerParams
@@ -4845,6 +4987,9 @@ type StrictServerInterface interface {
 	// ApproveHostKey Pin the presented host key if it has this fingerprint, and test the server
 	// (POST /api/v1/servers/{server}:approve-host-key)
 	ApproveHostKey(ctx context.Context, request ApproveHostKeyRequestObject) (ApproveHostKeyResponseObject, error)
+	// DecideChanges Decide about known files that look new only because their times moved
+	// (POST /api/v1/servers/{server}:changes)
+	DecideChanges(ctx context.Context, request DecideChangesRequestObject) (DecideChangesResponseObject, error)
 	// PauseServer Stop scanning a server; files already found go on
 	// (POST /api/v1/servers/{server}:pause)
 	PauseServer(ctx context.Context, request PauseServerRequestObject) (PauseServerResponseObject, error)
@@ -5731,6 +5876,55 @@ func (sh *strictHandler) ApproveHostKey(ctx echo.Context, nameOrUUID NameOrUUID,
 		return err
 	} else if validResponse, ok := response.(ApproveHostKeyResponseObject); ok {
 		return validResponse.VisitApproveHostKeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DecideChanges operation middleware
+func (sh *strictHandler) DecideChanges(ctx echo.Context, nameOrUUID NameOrUUID, params DecideChangesParams) error {
+	var request DecideChangesRequestObject
+
+	request.NameOrUUID = nameOrUUID
+	request.Params = params
+
+	var body DecideChangesJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DecideChanges(ctx.Request().Context(), request.(DecideChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DecideChanges")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DecideChangesResponseObject); ok {
+		return validResponse.VisitDecideChangesResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

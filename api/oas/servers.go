@@ -139,7 +139,7 @@ func FromListing(s ingest.Scan) Listing {
 	return Listing{
 		ID: s.ID, Server: s.ServerName, ServerUUID: s.ServerUUID, StartedAt: s.StartedAt.UTC(), FinishedAt: timeOrNull(s.FinishedAt),
 		Seen: s.Seen, New: s.New, Settling: s.Settling, Rejected: s.Rejected, Errors: s.Errors, InProgress: s.InProgress, Alone: s.Alone,
-		Unreadable: fromUnread(s.Unread), Error: orNull(s.Error),
+		Unreadable: fromUnread(s.Unread), Error: orNull(s.Error), Note: orNull(s.Note),
 	}
 }
 

@@ -30,6 +30,7 @@ const testUUID = "0f0f0f0f-1111-4222-8333-444444444444"
 type fakeOperations struct {
 	err      error
 	decided  []string
+	changes  string
 	refused  map[string]error
 	steps    []admin.StepReport
 	only     []string
@@ -138,6 +139,11 @@ func (f *fakeOperations) DecideAll(_ context.Context, req admin.BulkRequest) (ad
 func (f *fakeOperations) TestServer(_ context.Context, _ string, ask admin.TestRequest) (admin.TestResult, error) {
 	f.approved = ask.Approve
 	return f.tested, f.err
+}
+
+func (f *fakeOperations) DecideChanges(_ context.Context, name string, decision ingest.ChangesDecision, reason string) (int64, error) {
+	f.changes = strings.Join([]string{name, string(decision), reason}, " ")
+	return 300, f.err
 }
 
 func (f *fakeOperations) PauseServer(ctx context.Context, name string) (ingest.Server, error) {
@@ -409,25 +415,33 @@ func TestScanWait(t *testing.T) {
 	ref := activities.ServerRef{UUID: testUUID, Name: "acme"}
 	for name, tc := range map[string]struct {
 		failure *ingest.Failure
+		parked  int64
+		held    int64
 		code    int
 	}{
-		"done":         {nil, exitOK},
-		"unreachable":  {&ingest.Failure{Kind: ingest.KindTransient, Message: "nobody answers"}, exitRetryable},
-		"bad password": {&ingest.Failure{Kind: ingest.KindAuth, Message: "refused"}, exitPermanent},
+		"done":         {nil, 0, 0, exitOK},
+		"parked":       {nil, 1, 0, exitPermanent},
+		"held":         {nil, 0, 300, exitPermanent},
+		"unreachable":  {&ingest.Failure{Kind: ingest.KindTransient, Message: "nobody answers"}, 1, 300, exitRetryable},
+		"bad password": {&ingest.Failure{Kind: ingest.KindAuth, Message: "refused"}, 1, 0, exitPermanent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ops := &fakeOperations{
 				run: admin.ScanRun{UUID: "s1", WorkflowID: "scan/s1", RunID: "r1", Servers: 1},
 				outcome: admin.ScanOutcome{Summary: workflows.ScanSummary{Started: 1}, Servers: []admin.ServerOutcome{
-					{Server: ref, Failure: tc.failure, Files: map[ingest.Status]int64{ingest.StatusCompleted: 2, ingest.StatusError: 1}},
+					{Server: ref, Failure: tc.failure, Files: map[ingest.Status]int64{ingest.StatusCompleted: 2, ingest.StatusError: tc.parked}},
 				}},
 			}
+			ops.servers = []ingest.Server{{UUID: testUUID, Name: "acme"}, {UUID: "other", Name: "other"}}
+			ops.servers[0].Attention.Held.Files, ops.servers[1].Attention.Held.Files = tc.held, 7
 			got := execute(t, ops, args("scan", "--server", "acme", "--wait", "-o", "json"))
 			require.Equal(t, tc.code, got.code, got.errors)
 			require.Equal(t, []string{"acme"}, ops.scanned)
 			require.NotContains(t, got.errors, "\x1b", "progress is for terminals")
-			require.Contains(t, got.errors, "file list --status error")
+			require.Equal(t, tc.parked > 0, strings.Contains(got.errors, "file list --status error"))
+			require.Equal(t, tc.held > 0, strings.Contains(got.errors, "300 file(s) are held: `stevedore server changes acme`"))
+			require.NotContains(t, got.errors, "other")
 			var result struct {
 				WorkflowID string `json:"workflow_id"`
 				Servers    []serverResult
@@ -439,9 +453,33 @@ func TestScanWait(t *testing.T) {
 
 			got = execute(t, ops, args("scan", "--wait"), terminal)
 			require.Contains(t, got.errors, "0 of 1 servers done; files: 1 downloading")
-			require.Contains(t, got.out, "2 completed, 1 error")
+			require.Contains(t, got.out, "2 completed")
 		})
 	}
+}
+
+func TestServerChanges(t *testing.T) {
+	t.Parallel()
+	ops := &fakeOperations{servers: []ingest.Server{{UUID: testUUID, Name: "acme"}}}
+	ops.servers[0].Attention.Held.Files, ops.servers[0].Attention.HeldReason = 300, "300 known files look new"
+	got := execute(t, ops, args("server", "changes", "acme"))
+	require.Equal(t, exitOK, got.code, got.errors)
+	require.Contains(t, got.out, "300 known files look new\ndecide with --take or --same")
+	require.Empty(t, ops.changes)
+	got = execute(t, ops, args("server", "changes", "acme", "--same"))
+	require.Equal(t, exitUsage, got.code)
+	require.Contains(t, got.errors, "--reason is missing")
+	got = execute(t, ops, args("server", "changes", "acme", "--same", "--take", "--reason", "x"))
+	require.Equal(t, exitUsage, got.code)
+	require.Empty(t, ops.changes)
+	for flag, decision := range map[string]string{"--same": "same", "--take": "take"} {
+		got = execute(t, ops, args("server", "changes", "acme", flag, "--reason", "summer time", "-o", "json"))
+		require.Equal(t, exitOK, got.code, got.errors)
+		require.Equal(t, testUUID+" "+decision+" summer time", ops.changes)
+		require.Contains(t, got.out, `"files": 300`)
+	}
+	got = execute(t, ops, args("server", "show", "acme"))
+	require.Contains(t, got.out, "300 known files look new: run `stevedore server changes acme`")
 }
 
 func TestScanWithoutWait(t *testing.T) {

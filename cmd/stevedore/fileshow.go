@@ -110,6 +110,9 @@ func printFile(w io.Writer, f ingest.File, workflowURL string) {
 	if f.SourceLeft != "" {
 		row("source left", safe(f.SourceLeft))
 	}
+	for _, note := range f.SightNotes(time.Now()) {
+		row("note", safe(note))
+	}
 	if f.ErrorMessage != "" {
 		row("error", fmt.Sprintf("%s (%s)", safe(f.ErrorMessage), f.ErrorKind))
 	}

@@ -46,7 +46,7 @@ func (a *app) scanCommand() *cobra.Command {
 Suspended servers are scanned only when named. With --wait it ends when the
 files found have ended their way or wait for an operator; it exits with 5 when
 a server could not be listed but may be later, and with 6 when somebody must
-mend something first.`,
+mend something first, or files wait for an operator.`,
 		Example: "  stevedore scan --server acme --wait",
 		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -102,10 +102,38 @@ func (a *app) waitScan(ctx context.Context, ops operations, run admin.ScanRun, r
 	if err := a.printOne(result, func(w io.Writer) { printOutcome(w, outcome) }); err != nil {
 		return err
 	}
-	if parked := countParked(outcome); parked > 0 {
-		a.note("%d file(s) wait for an operator: `stevedore file list --status error`", parked)
+	waiting := a.waiting(ctx, ops, outcome)
+	if err := outcome.Err(); err != nil {
+		if waiting != nil {
+			a.note("%s", message(waiting))
+		}
+		return err
 	}
-	return outcome.Err()
+	return waiting
+}
+
+// waiting says what of the scanned servers waits for a person, which is the scan's
+// error then.
+func (a *app) waiting(ctx context.Context, ops operations, outcome admin.ScanOutcome) error {
+	var waits []string
+	if parked := countParked(outcome); parked > 0 {
+		waits = append(waits, fmt.Sprintf("%d file(s) wait for an operator: `stevedore file list --status error`", parked))
+	}
+	servers, err := ops.ListServers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, scanned := range outcome.Servers {
+		for _, server := range servers {
+			if server.UUID == scanned.Server.UUID && server.Attention.Held.Files > 0 {
+				waits = append(waits, fmt.Sprintf("%d file(s) are held: `stevedore server changes %s`", server.Attention.Held.Files, server.Name))
+			}
+		}
+	}
+	if len(waits) > 0 {
+		return ingest.Errorf(ingest.KindConflict, "%s", strings.Join(waits, "; "))
+	}
+	return nil
 }
 
 func newScanEnd(outcome admin.ScanOutcome) *scanEnd {

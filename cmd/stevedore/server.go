@@ -19,7 +19,7 @@ func (a *app) serverCommand() *cobra.Command {
 		a.serverAddCommand(), a.serverListCommand(), a.completeServer(a.serverShowCommand()), a.completeServer(a.serverTestCommand()),
 		a.completeServer(a.serverSwitchCommand("pause", "Stop scanning a server; files already found go on", operations.PauseServer)),
 		a.completeServer(a.serverSwitchCommand("resume", "Scan a paused or suspended server again", operations.ResumeServer)),
-		a.completeServer(a.serverEditCommand()), a.completeServer(a.serverRemoveCommand()),
+		a.completeServer(a.serverChangesCommand()), a.completeServer(a.serverEditCommand()), a.completeServer(a.serverRemoveCommand()),
 	)
 }
 
@@ -120,6 +120,15 @@ func (a *app) printServer(s ingest.Server) error {
 		printUnread(row, s.Unread)
 		for _, line := range left(s.Left, time.Now()) {
 			row(line[0], line[1])
+		}
+		if s.Attention.HeldReason != "" {
+			row("held changes", safe(s.Attention.HeldReason)+": run `stevedore server changes "+s.Name+"`")
+		}
+		if s.Attention.Resent > 0 {
+			row("there again", fmt.Sprintf("%d files are on the server again, the same as before, after they were deleted or moved", s.Attention.Resent))
+		}
+		if s.Attention.Note != "" {
+			row("last scan saw", safe(s.Attention.Note))
 		}
 		row("added", clock(s.CreatedAt))
 	})

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 
 	"stevedore/internal/ingest"
@@ -51,9 +52,26 @@ func (a *Admin) decide(ctx context.Context, file ingest.File, action Action, d w
 		})
 	}
 	err := a.d.Engine.Decide(ctx, file.UUID, string(action), d)
+	if ingest.KindOf(err) == ingest.KindMissing && file.ErrorKind == ingest.KindUnsettled {
+		err = a.decideFirst(ctx, file, action, d)
+	}
 	if ingest.KindOf(err) == ingest.KindMissing {
 		return ingest.Wrap(ingest.KindConflict, err, "%s waits for a decision, but its workflow is gone: the reconciler starts it again",
 			ingest.Summary(file.RemotePath))
 	}
 	return err
+}
+
+// decideFirst carries out a decision on a file that no workflow has carried yet: one
+// that waits for the decision is begun.
+func (a *Admin) decideFirst(ctx context.Context, file ingest.File, action Action, d workflows.Decision) error {
+	step := ingest.FirstStep(cmp.Or(file.Mode, ingest.ModeStaged))
+	err := a.d.Engine.StartIngest(ctx, file, workflows.FileIngestInput{
+		FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Mode: file.Mode,
+		Parked: &ingest.Failure{Step: step, Kind: file.ErrorKind, Message: file.ErrorMessage},
+	})
+	if err != nil && ingest.KindOf(err) != ingest.KindConflict {
+		return err
+	}
+	return a.d.Engine.Decide(ctx, file.UUID, string(action), d)
 }

@@ -64,3 +64,25 @@ func TestAReasonIsOneLineThatCanBeSeen(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, `two\nlines\x7f\x1b[2Jпочинено`, b.engine.reason)
 }
+
+// TestADecisionOnAFileThatNeverSettled: no workflow has carried it, so one is begun
+// that waits for the decision.
+func TestADecisionOnAFileThatNeverSettled(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	b.engine.decide = func(string) error {
+		if len(b.engine.ingests) == 0 {
+			return ingest.Errorf(ingest.KindMissing, "gone")
+		}
+		return nil
+	}
+	b.ledger.files = []ingest.File{{
+		ID: 1, UUID: "uuid-1", RemotePath: "/in/a.csv", Status: ingest.StatusError,
+		ErrorStep: ingest.StepDiscover, ErrorKind: ingest.KindUnsettled, ErrorMessage: "it changed",
+	}}
+	_, err := b.Decide(t.Context(), "uuid-1", Skip, workflows.Decision{Actor: "ann", Reason: "a log"})
+	require.NoError(t, err)
+	require.Len(t, b.engine.ingests, 1)
+	assert.Equal(t, &ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindUnsettled, Message: "it changed"}, b.engine.ingests[0].Parked)
+	assert.Len(t, b.engine.decided, 2)
+}

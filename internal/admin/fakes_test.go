@@ -18,6 +18,7 @@ type fakeLedger struct {
 	Ledger  // panics at what is not faked
 	mu      sync.Mutex
 	servers []ingest.Server
+	decided []string
 	files   []ingest.File
 	events  []ingest.StoredEvent
 	counts  map[string]map[ingest.Status]int64
@@ -88,6 +89,11 @@ func (l *fakeLedger) KeysetCanary(context.Context) ([]byte, error) { return nil,
 
 func (l *fakeLedger) KeepKeysetCanary(_ context.Context, _, sealed []byte) ([]byte, error) {
 	return sealed, nil
+}
+
+func (l *fakeLedger) DecideChanges(_ context.Context, _ string, decision ingest.ChangesDecision, actor, reason, key string) (int64, error) {
+	l.decided = append(l.decided, strings.Join([]string{string(decision), actor, reason, key}, " "))
+	return 3, nil
 }
 
 func (l *fakeLedger) PauseServer(_ context.Context, uuid string) error {

@@ -186,8 +186,14 @@ func SourceDone(file File, left string, details map[string]any) Change {
 	}
 	c := of(file).with(EventSourceDone, key, details)
 	c.To, c.FreeSlot, c.Set.SourceLeft = file.Status, true, &left
+	_, moved := details["moved_to"]
+	found, kept := details["found"]
+	c.Set.SourceGone = left == "" && (moved || found == FoundGone || !kept && details["action"] == string(AfterDelete))
 	return c
 }
+
+// FoundGone is what SourceDone tells as "found" where the source was gone already.
+const FoundGone = "gone already"
 
 // SourceFailed records that the after-ingest action failed permanently. The
 // status stays: the file is safe.
@@ -201,6 +207,14 @@ func SourceFailed(file File, failure Failure) Change {
 func SourceLeft(file File, why string) Change {
 	c := of(file)
 	c.FreeSlot, c.Set.SourceLeft = true, &why
+	return c
+}
+
+// TimeMoved records that the server shows another time of the file since it was
+// read, where a new time alone is no new version.
+func TimeMoved(file File, to time.Time) Change {
+	c := of(file)
+	c.Set.ShownTime = &to
 	return c
 }
 

@@ -97,6 +97,8 @@ func changeCases() []changeCase {
 		{"Gone", statuses(ingest.StatusReady, ingest.StatusDownloading),
 			func(f ingest.File) ingest.Change { return ingest.Gone(f, ingest.StatusSuperseded, failure) },
 			ingest.StatusSuperseded, event(ingest.EventSuperseded), true},
+		{"TimeMoved", statuses(ingest.StatusDownloading, ingest.StatusDownloaded),
+			func(f ingest.File) ingest.Change { return ingest.TimeMoved(f, time.Unix(1, 0)) }, "", nil, false},
 		{"VanishedWhileSettling", statuses(ingest.StatusDiscovered), ingest.VanishedWhileSettling,
 			ingest.StatusVanished, event(ingest.EventVanished), false},
 		{"Requeued", slices.Concat(ready, statuses(ingest.StatusError)), func(f ingest.File) ingest.Change { return ingest.Requeued(f, 7, "no slot", "key") },
@@ -260,4 +262,25 @@ func TestADirectTransferRecordsWhatAStagedOneDoes(t *testing.T) {
 	assert.Equal(t, []string{"abc", "sha256", object.Bucket, object.Key, object.ETag, object.Checksum},
 		[]string{*set.Hash, *set.HashAlgo, *set.Bucket, *set.ObjectKey, *set.ETag, *set.Checksum})
 	assert.Equal(t, ingest.Failure{}, *set.Error, "an earlier failure is cleared")
+}
+
+// TestSourceGone: which outcomes of an after-ingest action say that the source is
+// not on the server any more.
+func TestSourceGone(t *testing.T) {
+	t.Parallel()
+	file := ingest.File{Status: ingest.StatusCompleted}
+	for name, c := range map[string]struct {
+		left    string
+		details map[string]any
+		gone    bool
+	}{
+		"deleted":         {"", map[string]any{"action": "delete"}, true},
+		"moved":           {"", map[string]any{"action": "move:/done", "moved_to": "/done/a.csv"}, true},
+		"gone already":    {"", map[string]any{"action": "delete", "found": ingest.FoundGone}, true},
+		"another version": {"", map[string]any{"action": "delete", "found": "another version"}, false},
+		"name taken":      {"the name is taken", map[string]any{"action": "move:/done", "found": "the name taken"}, false},
+		"companion left":  {"not allowed", map[string]any{"action": "delete"}, false},
+	} {
+		assert.Equal(t, c.gone, ingest.SourceDone(file, c.left, c.details).Set.SourceGone, name)
+	}
 }

@@ -31,6 +31,12 @@ const (
 	KindNotFound Kind = "not_found"
 	// KindChanged: the remote file is no longer the version that was seen.
 	KindChanged Kind = "changed"
+	// KindUnsettled: the remote file never stays the same, or never agrees with what
+	// the server says of it. It is taken once it does.
+	KindUnsettled Kind = "unsettled"
+	// KindSameContent: the remote file has a new time and the content of the version
+	// that was taken before.
+	KindSameContent Kind = "same_content"
 	// KindHashMismatch: bytes and the hash they should have differ.
 	KindHashMismatch Kind = "hash_mismatch"
 	// KindStagingLost: staged bytes are missing or shorter than the ledger says.

@@ -108,6 +108,10 @@ type Columns struct {
 	Sidecar *Companion
 	// SourceLeft says why the source is still where it was; empty clears it.
 	SourceLeft *string
+	// SourceGone notes that the source is not on the server any more.
+	SourceGone bool
+	// ShownTime is the time that the server shows of the version.
+	ShownTime *time.Time
 	// Error sets error_step, error_kind and error_message; a pointer to the zero
 	// Failure clears them.
 	Error *Failure

@@ -82,6 +82,8 @@ type File struct {
 	UpdatedAt   time.Time
 	// CompletedAt is zero until the file is completed.
 	CompletedAt time.Time
+	// Sight is what looks at the server told.
+	Sight
 }
 
 // Observation is what one listing or stat said about one path.

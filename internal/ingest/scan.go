@@ -16,6 +16,8 @@ type Scan struct {
 	Unread Unread
 	// Error is one line, empty when the listing reached its end.
 	Error string
+	// Note is what the listing noticed that is no failure, one line.
+	Note string
 }
 
 // ScanCounts counts what one listing saw.
@@ -121,4 +123,6 @@ type ScanResult struct {
 	// Broken says that we broke the listing off ourselves: the server's state is
 	// left as it is.
 	Broken bool
+	// Note is what the listing noticed, see Scan.
+	Note string
 }

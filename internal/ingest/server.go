@@ -86,6 +86,8 @@ type Server struct {
 	LastError string
 	// Unread is what the last scan that reached its end could not read.
 	Unread Unread
+	// Attention is what waits for a person; set only where servers are shown.
+	Attention Attention
 	// LastScanAt is when the last scan began; zero when never.
 	LastScanAt time.Time
 	CreatedAt  time.Time
@@ -203,14 +205,14 @@ func (s Server) MarkerOf(file string) string {
 }
 
 // WaitsForMarker says what a file waits for whose marker is none, or is older than
-// the file; empty when the marker counts.
+// the file, where times count; empty when the marker counts.
 func (s Server) WaitsForMarker(file string, modified time.Time, marker Companion) string {
 	switch path := s.MarkerOf(file); {
 	case path == "":
 		return ""
 	case marker.Path == "":
 		return "its done-marker " + DisplayPath(path)
-	case marker.OlderThan(modified):
+	case !s.Identity.Timeless() && marker.OlderThan(modified):
 		return "a new done-marker " + DisplayPath(path) + ": the one there is older than the file"
 	default:
 		return ""

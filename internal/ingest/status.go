@@ -51,7 +51,8 @@ var Statuses = []Status{
 // ready because a file that cannot be fetched now gives its place to others, and
 // the one from there to uploaded because its object may turn out to be there; the
 // way from error leads to the step an operator names. A version that vanished or
-// was superseded is taken up again when the server shows it again.
+// was superseded is taken up again when the server shows it again; one that was
+// superseded again and again becomes an error.
 var transitions = map[Status][]Status{
 	StatusDiscovered:  {StatusReady, StatusError, StatusSkipped, StatusVanished, StatusSuperseded},
 	StatusReady:       {StatusDownloading, StatusError, StatusSkipped, StatusVanished, StatusSuperseded},
@@ -65,7 +66,7 @@ var transitions = map[Status][]Status{
 		StatusSkipped, StatusVanished, StatusSuperseded,
 	},
 	StatusVanished:   {StatusDiscovered},
-	StatusSuperseded: {StatusDiscovered},
+	StatusSuperseded: {StatusDiscovered, StatusError},
 	StatusCompleted:  {},
 	StatusSkipped:    {},
 	StatusRejected:   {},

@@ -257,6 +257,14 @@ func TestListed(t *testing.T) {
 	}
 	leftBehind := with(ingest.StatusCompleted)
 	leftBehind.File.SourceLeft = "not allowed"
+	odd := func(status ingest.Status, change func(*ingest.File)) ingest.History {
+		h := with(status)
+		change(&h.File)
+		return h
+	}
+	gone := func(ago time.Duration) func(*ingest.File) {
+		return func(f *ingest.File) { f.SourceGoneAt = now.Add(-ago) }
+	}
 	rejected := shown(row)
 	rejected.Rejected = "is a FIFO"
 	young, ahead, future := shown(row), shown(row), shown(row)
@@ -268,17 +276,35 @@ func TestListed(t *testing.T) {
 		want    string
 		pending int64
 	}{
-		"completed":               {[]ingest.History{with(ingest.StatusCompleted)}, shown(row), "", 0},
-		"source left":             {[]ingest.History{leftBehind}, shown(row), "+ acme:/out/001: it was taken and should have been deleted or moved: not allowed", 0},
-		"on its way":              {[]ingest.History{with(ingest.StatusUploading)}, shown(row), "", 0},
-		"parked":                  {[]ingest.History{with(ingest.StatusError)}, shown(row), "", 0},
-		"skipped":                 {[]ingest.History{with(ingest.StatusSkipped)}, shown(row), "", 0},
-		"no row":                  {nil, shown(row), unknown, 0},
-		"another version taken":   {[]ingest.History{otherVersion(ingest.StatusCompleted)}, shown(row), unknown, 0},
-		"still being written":     {[]ingest.History{otherVersion(ingest.StatusDiscovered)}, shown(row), "", 0},
-		"young":                   {nil, young, "", 1},
-		"young by another clock":  {nil, ahead, "", 1},
-		"of the future":           {nil, future, "- acme:/out/001: the server has it (1 bytes, modified 2026-11-23 13:00:00Z), the ledger has not", 0},
+		"completed":              {[]ingest.History{with(ingest.StatusCompleted)}, shown(row), "", 0},
+		"source left":            {[]ingest.History{leftBehind}, shown(row), "+ acme:/out/001: it was taken and should have been deleted or moved: not allowed", 0},
+		"on its way":             {[]ingest.History{with(ingest.StatusUploading)}, shown(row), "", 0},
+		"parked":                 {[]ingest.History{with(ingest.StatusError)}, shown(row), "", 0},
+		"skipped":                {[]ingest.History{with(ingest.StatusSkipped)}, shown(row), "", 0},
+		"no row":                 {nil, shown(row), unknown, 0},
+		"another version taken":  {[]ingest.History{otherVersion(ingest.StatusCompleted)}, shown(row), unknown, 0},
+		"still being written":    {[]ingest.History{otherVersion(ingest.StatusDiscovered)}, shown(row), "", 0},
+		"young":                  {nil, young, "", 1},
+		"young by another clock": {nil, ahead, "", 1},
+		"of the future":          {nil, future, "- acme:/out/001: the server has it (1 bytes, modified 2026-11-23 13:00:00Z), the ledger has not", 0},
+		"there after it was deleted": {
+			[]ingest.History{odd(ingest.StatusCompleted, gone(time.Hour))}, shown(row),
+			"! acme:/out/001: it was taken, and deleted or moved on 2026-11-23 11:00:00Z, and the server has it still or again: it is not taken again", 0,
+		},
+		"deleted just now": {[]ingest.History{odd(ingest.StatusCompleted, gone(time.Minute))}, shown(row), "", 1},
+		"delivered again": {[]ingest.History{
+			odd(ingest.StatusCompleted, gone(time.Hour)), odd(ingest.StatusCompleted, func(f *ingest.File) { f.Delivery = 1 }),
+		}, shown(row), "", 0},
+		"under another time": {[]ingest.History{odd(ingest.StatusSuperseded, func(f *ingest.File) { f.ErrorKind = ingest.KindSameContent })}, shown(row), "", 0},
+		"never settles": {[]ingest.History{odd(ingest.StatusError, func(f *ingest.File) {
+			f.ErrorKind, f.ModTime = ingest.KindUnsettled, now
+		})}, shown(row), "", 0},
+		"listed otherwise": {[]ingest.History{odd(ingest.StatusCompleted, func(f *ingest.File) {
+			f.ShownSize, f.ShownTime, f.Size, f.ModTime = f.Size, f.ModTime, 4096, now
+		})}, shown(row), "", 0},
+		"times do not count": {[]ingest.History{odd(ingest.StatusCompleted, func(f *ingest.File) {
+			f.Identity, f.ModTime = ingest.IdentitySize, now
+		})}, shown(row), "", 0},
 		"back again":              {[]ingest.History{with(ingest.StatusVanished)}, shown(row), "- acme:/out/001: the server has it, the ledger says that it is vanished: a scan should take it up again", 0},
 		"older version is back":   {[]ingest.History{with(ingest.StatusSuperseded)}, shown(row), "- acme:/out/001: the server has it, the ledger says that it is superseded: a scan should take it up again", 0},
 		"rejected":                {[]ingest.History{otherVersion(ingest.StatusRejected)}, rejected, "", 0},

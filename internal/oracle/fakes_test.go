@@ -77,7 +77,8 @@ func (w *world) FilesSeen(_ context.Context, server string, seen []ingest.Observ
 	for _, o := range seen {
 		for _, row := range w.rows {
 			f := row.File
-			version := f.Size == o.Size && f.ModTime.Equal(o.ModTime)
+			version := f.Size == o.Size && (f.ModTime.Equal(o.ModTime) || f.Timeless()) ||
+				f.ShownSize == o.Size && f.ShownTime.Equal(o.ModTime) || f.ErrorKind == ingest.KindUnsettled
 			if f.ServerUUID == server && f.RemotePath == o.Path &&
 				(version || f.Status == ingest.StatusDiscovered || f.Status == ingest.StatusRejected) {
 				files = append(files, f)

@@ -185,19 +185,21 @@ func (r rules) source(s Source, rows []ingest.File) verdict {
 		}
 		same = append(same, f)
 		if f.Status == ingest.StatusCompleted {
-			completed = append(completed, f)
+			completed = s.latest(completed, f)
 		}
 	}
 	switch {
 	case len(completed) > 1:
 		d.Sides.Ledger = ingest.AuditSide{State: ingest.SideExtra, Status: ingest.StatusCompleted, Count: int64(len(completed))}
 		return wrong(d.why(Extra, "%d completed rows have its content", len(completed)))
-	case len(completed) == 1 && completed[0].Size != s.Size:
+	case len(completed) == 1 && s.SHA256 != "" && completed[0].Size != s.Size:
 		d.Sides.Ledger = inLedger(completed[0], ingest.SideWrong).Ledger
 		return wrong(d.why(Wrong, "the row has %s, the source %s", bytes(completed[0].Size), bytes(s.Size)))
 	case len(completed) == 1 && completed[0].SourceLeft != "" && !r.final:
 		d.Sides.Ledger = inLedger(completed[0], ingest.SideSame).Ledger
 		return wrong(d.why(Extra, "it was taken and should have been deleted or moved: %s", completed[0].SourceLeft))
+	case len(completed) == 1 && !r.final && !completed[0].SourceGoneAt.IsZero():
+		return s.there(d, completed[0])
 	case len(completed) == 1:
 		return verdict{}
 	case r.final:
@@ -212,13 +214,43 @@ func (s Source) is(f ingest.File) bool {
 	if s.SHA256 != "" {
 		return f.Hash == s.SHA256
 	}
-	return f.Size == s.Size && f.ModTime.Unix() == s.ModTime.Unix()
+	if f.Size == s.Size && (f.ModTime.Unix() == s.ModTime.Unix() || f.Timeless()) {
+		return true
+	}
+	return !f.ShownTime.IsZero() && f.ShownSize == s.Size && f.ShownTime.Unix() == s.ModTime.Unix()
+}
+
+// latest adds a completed row to those that an entry may stand for; of several
+// deliveries of one version the last one counts.
+func (s Source) latest(completed []ingest.File, f ingest.File) []ingest.File {
+	for i, other := range completed {
+		if s.SHA256 == "" && other.Delivery != f.Delivery && other.RemotePath == f.RemotePath {
+			if f.Delivery > other.Delivery {
+				completed[i] = f
+			}
+			return completed
+		}
+	}
+	return append(completed, f)
+}
+
+// there judges an entry whose file was taken, and deleted or moved on the server.
+func (s Source) there(d Difference, f ingest.File) verdict {
+	if !s.Listed.After(f.SourceGoneAt) {
+		return verdict{pending: true} // it was listed before, or just then
+	}
+	d.Sides.Ledger = inLedger(f, ingest.SideWrong).Ledger
+	return wrong(d.why(Wrong, "it was taken, and deleted or moved on %s, and the server has it still or again: it is not taken again",
+		f.SourceGoneAt.UTC().Format("2006-01-02 15:04:05Z")))
 }
 
 // untaken judges an entry of a working system that no completed row stands for.
 func (s Source) untaken(d Difference, same, rows []ingest.File) verdict {
 	var aside ingest.Status
 	for _, f := range same {
+		if f.ErrorKind == ingest.KindSameContent {
+			return verdict{} // it is the version that was taken before, under another time
+		}
 		switch f.Status {
 		case ingest.StatusVanished, ingest.StatusSuperseded, ingest.StatusRejected:
 			aside, d.Sides.Ledger = f.Status, inLedger(f, ingest.SideWrong).Ledger
@@ -228,6 +260,11 @@ func (s Source) untaken(d Difference, same, rows []ingest.File) verdict {
 	}
 	has := func(status ingest.Status) bool {
 		return slices.ContainsFunc(rows, func(f ingest.File) bool { return f.Status == status })
+	}
+	if slices.ContainsFunc(rows, func(f ingest.File) bool {
+		return f.Status == ingest.StatusError && f.ErrorKind == ingest.KindUnsettled
+	}) {
+		return verdict{} // it never settles: the row says so
 	}
 	switch {
 	case s.Rejected != "" && has(ingest.StatusRejected):

@@ -12,7 +12,7 @@ import (
 // come to its end gives the reason as failure, which is for Unlisted; an error
 // is of our own side.
 func (a *Auditor) Listed(ctx context.Context, server ingest.Server, list Listing) (failure string, err error) {
-	l := &listed{Auditor: a, server: server}
+	l := &listed{Auditor: a, server: server, began: a.Now().Add(-clocks)}
 	unread, err := list(ctx, func(o ingest.Observation) error { return l.add(ctx, o) })
 	if l.broken == nil {
 		// What was seen before a failure is judged all the same.
@@ -53,7 +53,9 @@ func (a *Auditor) Unlisted(server ingest.Server, reason string) error {
 type listed struct {
 	*Auditor
 	server ingest.Server
-	batch  []ingest.Observation
+	// began is when the listing did, by the clock of the database as far as clocks agree.
+	began time.Time
+	batch []ingest.Observation
 	// broken is what went wrong on our side, as opposed to the server's.
 	broken error
 }
@@ -94,15 +96,18 @@ func (l *listed) judge(ctx context.Context) error {
 	return nil
 }
 
+// clocks is how far clocks may differ.
+const clocks = 2 * time.Minute
+
 // source is an entry as it is judged. A file is young as long as the next scan
 // and the settle time may still be to come. One from the future is not, beyond
 // what clocks differ: it would be young for ever.
 func (l *listed) source(o ingest.Observation) Source {
-	const clocks = 2 * time.Minute
 	age := l.Now().Sub(o.ModTime)
 	return Source{
 		Server: l.server.Name, Path: o.Path, Size: o.Size, ModTime: o.ModTime, Rejected: o.Rejected,
-		Young: age > -clocks && age < l.server.ScanInterval+l.server.Settle+clocks,
+		Listed: l.began,
+		Young:  age > -clocks && age < l.server.ScanInterval+l.server.Settle+clocks,
 	}
 }
 

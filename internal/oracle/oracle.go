@@ -29,6 +29,8 @@ type Source struct {
 	Rejected string
 	// Young says that it changed so recently that no scan need have seen it.
 	Young bool
+	// Listed is when it was listed at the earliest.
+	Listed time.Time
 }
 
 // Row is one ledger row with its events, oldest first.

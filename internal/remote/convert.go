@@ -35,6 +35,9 @@ func toServer(s oas.Server) (ingest.Server, error) {
 		Left: ingest.ServerLeft{
 			Sources: s.SourcesLeft, InProgress: s.InProgress, Alone: s.Alone, Oldest: orZero(s.OldestAside), OldestSince: orZero(s.OldestAsideSince),
 		},
+		Attention: ingest.Attention{
+			Held: ingest.HeldChanges{Files: s.HeldChanges}, HeldReason: orZero(s.HeldReason), Resent: s.ResentFiles, Note: orZero(s.LastScanNote),
+		},
 	}
 	if s.HasPassword {
 		server.PasswordEncrypted = sealed

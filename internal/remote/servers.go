@@ -93,6 +93,14 @@ func (c *Client) ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Se
 	return c.server(c.api.ResumeServer(ctx, nameOrUUID, nil))
 }
 
+// DecideChanges decides about the changes of a server that are held.
+func (c *Client) DecideChanges(ctx context.Context, nameOrUUID string, decision ingest.ChangesDecision, reason string) (int64, error) {
+	decided, err := reply[oas.ChangesDecided]{c}.of(c.api.DecideChanges(ctx, nameOrUUID, nil, oas.ChangesDecision{
+		Decision: oas.ChangesDecisionDecision(decision), Reason: reason,
+	}))
+	return decided.Files, err
+}
+
 // TestServer logs in to a server, see admin.TestServer. What it found out is in
 // the result beside the error, too.
 func (c *Client) TestServer(ctx context.Context, nameOrUUID string, ask admin.TestRequest) (admin.TestResult, error) {

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/pkg/sftp"
+
+	"stevedore/internal/ingest"
 )
 
 // File is an open regular file of a server. ReadAt may be called concurrently.
@@ -15,6 +17,8 @@ type File struct {
 	session *Session
 	remote  *sftp.File
 	guard   *guard
+	// opened is what the server said of the open file; nil when it did not.
+	opened *attrs
 
 	mu sync.Mutex
 	// reading is how many ReadAt are under way.
@@ -37,7 +41,7 @@ func (s *Session) OpenFile(ctx context.Context, path string) (*File, error) {
 		if f.remote, err = s.conn.client.Open(path); err != nil {
 			return err
 		}
-		reason, err = s.irregular(f.remote)
+		f.opened, reason, err = s.irregular(f.remote)
 		return err
 	})
 	if err != nil {
@@ -53,29 +57,41 @@ func (s *Session) OpenFile(ctx context.Context, path string) (*File, error) {
 	return f, nil
 }
 
-// irregular says why an open file is not a regular one; empty if it is. A server
-// that cannot say what is open has said before what is at the path.
-func (s *Session) irregular(remote *sftp.File) (string, error) {
+// irregular says why an open file is not a regular one, empty if it is, and what the
+// server tells of it. A server that cannot say what is open has said before what is
+// at the path.
+func (s *Session) irregular(remote *sftp.File) (*attrs, string, error) {
 	if s.conn.quirks.lacking(packetFstat) {
-		return "", nil
+		return nil, "", nil
 	}
 	info, err := remote.Stat()
 	if err != nil && refusal(err) {
 		s.conn.quirks.lack(packetFstat)
-		return "", nil
+		return nil, "", nil
 	}
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
 	stat, ok := info.Sys().(*sftp.FileStat)
 	if !ok {
-		return "", errors.New("the SFTP client gave no attributes")
+		return nil, "", errors.New("the SFTP client gave no attributes")
 	}
-	kind := attrs{Mode: stat.Mode, flags: attrMode}.kind()
+	opened := &attrs{Size: stat.Size, Mode: stat.Mode, Mtime: stat.Mtime, flags: attrMode}
+	kind := opened.kind()
 	if kind == kindRegular || kind == kindUnsaid {
-		return "", nil
+		return opened, "", nil
 	}
-	return kind.reason(), nil
+	return opened, kind.reason(), nil
+}
+
+// Opened returns what the server said of the open file itself when it was opened;
+// ok is false when it did not, or gave no size: a server that leaves it out is not
+// told from one that has nothing in the file, which shows when it is read.
+func (f *File) Opened() (seen ingest.Observation, ok bool) {
+	if f.opened == nil || f.opened.Size == 0 {
+		return seen, false
+	}
+	return observe(f.remote.Name(), *f.opened), true
 }
 
 // ReadAt implements io.ReaderAt: all of p, or less with an error, which is

@@ -106,11 +106,20 @@ WITH o AS (
 	SELECT f.id FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.status = 'discovered'
 	UNION
 	SELECT f.id FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.status = 'rejected'
+	UNION
+	SELECT f.id FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.shown_mtime = o.mtime AND f.shown_size = o.size
+	UNION
+	SELECT f.id FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.status = 'error' AND f.error_kind = 'unsettled'
+	UNION
+	SELECT max(f.id) FROM sftp_servers s JOIN o ON s.options->>'identity' IN ('size', 'size+hash')
+	JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.size_bytes = o.size AND f.status <> 'superseded'
+	WHERE s.server_uuid = $1 GROUP BY o.path
 )
 SELECT ` + fileColumns + ` FROM known JOIN files f USING (id) JOIN sftp_servers s ON s.server_uuid = f.server_uuid`
 
 // FilesSeen returns what the ledger has of the observed paths: the files that
-// are the observed versions, those that settle as another one, and rejections.
+// are the observed versions by the server's rule or as listings show them, those that
+// settle as another one or never, and rejections.
 // They come in no order.
 func (s *Store) FilesSeen(ctx context.Context, serverUUID string, seen []ingest.Observation) ([]ingest.File, error) {
 	id, err := validUUID("server with uuid", serverUUID)

@@ -18,12 +18,13 @@ const fileColumns = `f.id, f.file_uuid, f.server_uuid, s.name, f.remote_path_raw
 	coalesce(f.file_hash, ''), coalesce(f.hash_algo, ''), coalesce(f.error_step, ''), coalesce(f.error_kind, ''), coalesce(f.error_message, ''),
 	coalesce(f.minio_bucket, ''), coalesce(f.minio_object_key, ''), coalesce(f.minio_etag, ''), coalesce(f.object_checksum, ''),
 	coalesce(f.transfer_mode, ''), coalesce(f.staged_on, ''), f.not_before, f.deferrals, f.fence, f.round, f.stable_since, f.created_at, f.updated_at, f.completed_at,
-	CASE WHEN s.after_ingest = 'keep' THEN '' ELSE coalesce(f.source_left, '') END, f.source_left_at`
+	CASE WHEN s.after_ingest = 'keep' THEN '' ELSE coalesce(f.source_left, '') END, f.source_left_at,
+	` + sightColumns
 
 // waitsFor is what a settling file waits for, for people: what keeps it from being
 // taken, else, for some time, its checksum file.
 const waitsFor = `coalesce(f.waits_for, CASE
-	WHEN f.status = 'discovered' AND s.sidecar_wait > interval '0' AND (f.sidecar_raw IS NULL OR f.sidecar_stale)
+	WHEN f.status = 'discovered' AND s.sidecar_wait > interval '0' AND f.hold IS DISTINCT FROM 'held' AND (f.sidecar_raw IS NULL OR f.sidecar_stale)
 		AND f.last_seen_at - f.stable_since >= s.settle
 	THEN CASE WHEN f.sidecar_stale THEN 'a new checksum file' ELSE 'its checksum file' END || ', at most until '
 		|| to_char((f.stable_since + s.settle + s.sidecar_wait) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
@@ -38,18 +39,19 @@ type fileRow struct {
 	sidecar, marker      companionRow
 	notBefore, completed *time.Time
 	leftAt               *time.Time
+	sight                sightRow
 }
 
 // targets returns where the columns go, in their order.
 func (r *fileRow) targets() []any {
 	f := &r.file
-	return []any{
+	return append([]any{
 		&f.ID, &f.UUID, &f.ServerUUID, &f.ServerName, &r.path, &f.Size, &f.ModTime,
 		&r.sidecar.path, &r.sidecar.size, &r.sidecar.modified, &f.SidecarStale, &r.marker.path, &r.marker.size, &r.marker.modified, &f.WaitsFor, &f.Status,
 		&f.Hash, &f.HashAlgo, &f.ErrorStep, &f.ErrorKind, &f.ErrorMessage, &f.Bucket, &f.ObjectKey, &f.ETag, &f.Checksum,
 		&f.Mode, &f.StagedOn, &r.notBefore, &f.Deferrals, &f.Fence, &f.Round, &f.StableSince, &f.CreatedAt, &f.UpdatedAt, &r.completed,
 		&f.SourceLeft, &r.leftAt,
-	}
+	}, r.sight.targets()...)
 }
 
 // read returns the file that was read.
@@ -60,6 +62,10 @@ func (r *fileRow) read() ingest.File {
 	f.ModTime, f.StableSince, f.CompletedAt = f.ModTime.UTC(), f.StableSince.UTC(), utc(r.completed)
 	f.NotBefore, f.SourceLeftAt = utc(r.notBefore), utc(r.leftAt)
 	f.CreatedAt, f.UpdatedAt = f.CreatedAt.UTC(), f.UpdatedAt.UTC()
+	f.Sight = r.sight.read()
+	if f.Status == ingest.StatusDiscovered && f.WaitsFor == "" {
+		f.WaitsFor = f.Waiting()
+	}
 	return f
 }
 
@@ -196,7 +202,7 @@ func (s *Store) conditions(ctx context.Context, filter ingest.FileFilter) (text 
 		add("f.id > $%d", filter.AfterID)
 	}
 	if filter.Server != "" {
-		server, err := s.ServerByName(ctx, filter.Server)
+		server, err := s.serverNamed(ctx, filter.Server)
 		if err != nil {
 			return "", nil, err
 		}

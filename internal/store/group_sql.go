@@ -38,6 +38,9 @@ UPDATE files f SET
 	error_step = nullif(coalesce(c.step, f.error_step), ''),
 	error_kind = nullif(coalesce(c.kind, f.error_kind), ''),
 	error_message = nullif(coalesce(c.message, f.error_message), ''),
+	source_gone_at = CASE WHEN c.gone THEN coalesce(f.source_gone_at, now()) ELSE f.source_gone_at END,
+	shown_size = CASE WHEN c.shown IS NULL THEN f.shown_size ELSE f.size_bytes END,
+	shown_mtime = coalesce(c.shown, f.shown_mtime),
 	not_before = CASE
 		WHEN c.defer THEN now() + least(power(2, least(f.deferrals, 10)), 15) * interval '1 minute'
 		WHEN c.moves THEN NULL
@@ -52,9 +55,9 @@ UPDATE files f SET
 	completed_at = CASE WHEN c.status = 'completed' THEN coalesce(f.completed_at, now()) ELSE f.completed_at END
 FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
 	$10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bool[], $17::bool[], $18::text[],
-	$19::bytea[], $20::bigint[], $21::timestamptz[])
+	$19::bytea[], $20::bigint[], $21::timestamptz[], $22::bool[], $23::timestamptz[])
 	AS c (id, fence, round, status, hash, algo, bucket, key, etag, checksum, mode, staged_on, step, kind, message, defer, moves, source_left,
-		sidecar, sidecar_size, sidecar_mtime)
+		sidecar, sidecar_size, sidecar_mtime, gone, shown)
 WHERE f.id = c.id`
 
 const insertEvents = `

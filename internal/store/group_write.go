@@ -2,6 +2,7 @@ package store
 
 import (
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -89,8 +90,9 @@ type fileChanges struct {
 	rounds                                                []int
 	status, hash, algo, bucket, key, etag, checksum, mode texts
 	stagedOn, step, kind, message, sourceLeft             texts
-	deferred, moves                                       []bool
+	deferred, moves, gone                                 []bool
 	sidecars                                              companionColumns
+	shown                                                 []*time.Time
 }
 
 func (c *fileChanges) add(o outcome) {
@@ -120,12 +122,14 @@ func (c *fileChanges) add(o outcome) {
 	}
 	c.deferred = append(c.deferred, o.change.Defer)
 	c.moves = append(c.moves, o.change.NewRound || o.gotBytes())
+	c.gone, c.shown = append(c.gone, set.SourceGone), append(c.shown, set.ShownTime)
 }
 
 func (c *fileChanges) queue(b *pgx.Batch) {
 	if len(c.ids) > 0 {
 		b.Queue(updateFiles, c.ids, c.fences, c.rounds, c.status, c.hash, c.algo, c.bucket, c.key, c.etag, c.checksum, c.mode,
-			c.stagedOn, c.step, c.kind, c.message, c.deferred, c.moves, c.sourceLeft, c.sidecars.orNull(), c.sidecars.sizes, c.sidecars.times)
+			c.stagedOn, c.step, c.kind, c.message, c.deferred, c.moves, c.sourceLeft, c.sidecars.orNull(), c.sidecars.sizes, c.sidecars.times,
+			c.gone, c.shown)
 	}
 }
 

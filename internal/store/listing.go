@@ -153,7 +153,7 @@ func direction(order ingest.FileOrder) string {
 func (s *Store) listing(ctx context.Context, filter ingest.FileFilter) (*listing, error) {
 	server := ""
 	if filter.Server != "" {
-		found, err := s.ServerByName(ctx, filter.Server)
+		found, err := s.serverNamed(ctx, filter.Server)
 		if err != nil {
 			return nil, err
 		}

@@ -26,7 +26,7 @@ func (s *Store) Observe(ctx context.Context, serverUUID, source string, seen []i
 		return counts, err
 	}
 	entries := distinct(seen)
-	news, err := s.changesOf(ctx, id, entries)
+	news, err := s.changesOf(ctx, id, source, entries)
 	if err != nil || news.empty() {
 		counts.Rejected = news.unrecorded
 		return counts, err
@@ -37,15 +37,14 @@ func (s *Store) Observe(ctx context.Context, serverUUID, source string, seen []i
 			return err
 		}
 		// Another listing may have recorded the same before it released the lock.
-		known, err := knownRows(ctx, tx, id, entries)
+		what, err := compare(ctx, tx, id, source, entries)
 		if err != nil {
 			return err
 		}
-		what := decide(entries, known)
 		if err := what.judgeCompanions(ctx, tx, id); err != nil {
 			return err
 		}
-		moved = int64(len(what.supersede) + len(what.revive))
+		moved = int64(len(what.supersede) + len(what.revive) + len(what.relapse))
 		made, err := what.write(ctx, tx, id, cleanText(source))
 		counts.New, counts.Rejected = made.New, made.Rejected
 		return err
@@ -57,15 +56,37 @@ func (s *Store) Observe(ctx context.Context, serverUUID, source string, seen []i
 }
 
 // changesOf returns in what the ledger differs from what was seen.
-func (s *Store) changesOf(ctx context.Context, serverUUID string, entries []entry) (news plan, err error) {
+func (s *Store) changesOf(ctx context.Context, serverUUID, source string, entries []entry) (news plan, err error) {
 	err = s.retry(ctx, "compare what the server shows", func() error {
-		known, err := knownRows(ctx, s.pool, serverUUID, entries)
-		if err == nil {
-			news = decide(entries, known)
-		}
+		news, err = compare(ctx, s.pool, serverUUID, source, entries)
 		return err
 	})
 	return news, err
+}
+
+// sourceRecheck is the source of looks at single files, which count more than
+// what listings show.
+const sourceRecheck = "recheck"
+
+const observeRules = `SELECT options, statement_timestamp() FROM sftp_servers WHERE server_uuid = $1`
+
+// compare says what is to be done about what was seen.
+func compare(ctx context.Context, db querier, serverUUID, source string, entries []entry) (plan, error) {
+	rows, err := db.Query(ctx, observeRules, serverUUID)
+	if err != nil {
+		return plan{}, err
+	}
+	var options ingest.Options
+	r := rules{look: source == sourceRecheck}
+	if _, err = pgx.ForEachRow(rows, []any{&options, &r.now}, func() error { return nil }); err != nil {
+		return plan{}, err
+	}
+	r.identity, r.resent, r.never = options.Identity, options.Resent, options.HoldChanges < 0
+	known, err := knownRows(ctx, db, serverUUID, entries)
+	if err != nil {
+		return plan{}, err
+	}
+	return decide(r, entries, known), nil
 }
 
 // The lock makes listings of one server take turns; rows that refer to the
@@ -89,55 +110,6 @@ func serverThere(row pgx.Row, serverUUID string) error {
 	return err
 }
 
-// selectKnown finds for each observation the row of the same version, the
-// version of the path that settles, and the path's rejection: one probe of an
-// index each, however many versions the path has had.
-const selectKnown = `
-WITH o AS (
-	SELECT n, size, mtime, sha256(path) AS path
-	FROM unnest($2::bytea[], $3::bigint[], $4::timestamptz[]) WITH ORDINALITY AS o (path, size, mtime, n)
-)
-SELECT o.n, f.id, f.status, true
-FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.size_bytes = o.size AND f.mtime = o.mtime
-UNION ALL
-SELECT o.n, f.id, f.status, false
-FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.status = 'discovered'
-WHERE (f.size_bytes, f.mtime) <> (o.size, o.mtime)
-UNION ALL
-SELECT o.n, f.id, f.status, false
-FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.status = 'rejected'
-WHERE (f.size_bytes, f.mtime) <> (o.size, o.mtime)`
-
-// querier is the connection pool or a transaction.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
-func knownRows(ctx context.Context, db querier, serverUUID string, entries []entry) ([]known, error) {
-	paths, sizes, mtimes := versionColumns(entries)
-	rows, err := db.Query(ctx, selectKnown, serverUUID, paths, sizes, mtimes)
-	if err != nil {
-		return nil, err
-	}
-	found := make([]known, len(entries))
-	var n, id int64
-	var status ingest.Status
-	var same bool
-	_, err = pgx.ForEachRow(rows, []any{&n, &id, &status, &same}, func() error {
-		k := &found[n-1] // ordinality counts from 1
-		switch {
-		case same:
-			k.version, k.status = id, status
-		case status == ingest.StatusDiscovered:
-			k.settling = id
-		default:
-			k.rejected = true
-		}
-		return nil
-	})
-	return found, err
-}
-
 // write carries the plan out. What stands aside goes first, because a path may
 // have one settling version only.
 func (p plan) write(ctx context.Context, tx pgx.Tx, serverUUID, source string) (made ingest.ScanCounts, err error) {
@@ -147,15 +119,17 @@ func (p plan) write(ctx context.Context, tx pgx.Tx, serverUUID, source string) (
 		args      []any
 	}{
 		{statement: supersedeRows, rows: p.supersede},
-		{statement: touchRows, rows: p.touch},
-		{statement: regrowRows, rows: p.regrow},
+		{statement: touchRows, rows: p.touch, args: []any{p.look}},
+		{statement: regrowRows, rows: p.regrow, args: []any{p.look}},
+		{statement: relapseRows, rows: p.relapse, args: []any{source}},
 		{statement: reviveRows, rows: p.revive, args: []any{source}},
+		{statement: aliasRows, rows: p.alias},
+		{statement: resendRows, rows: p.resend},
 	} {
 		if len(step.rows) == 0 {
 			continue
 		}
-		c := columnsOf(serverUUID, step.rows)
-		args := slices.Concat([]any{c.ids, c.sizes, c.mtimes, c.uuids, c.waits}, c.sidecars.args(), c.markers.args(), step.args)
+		args := slices.Concat(columnsOf(serverUUID, step.rows).args(), step.args)
 		if _, err := tx.Exec(ctx, step.statement, args...); err != nil {
 			return made, err
 		}
@@ -166,9 +140,18 @@ func (p plan) write(ctx context.Context, tx pgx.Tx, serverUUID, source string) (
 	}
 	c := columnsOf(serverUUID, insert)
 	args := slices.Concat([]any{serverUUID, source, c.paths, c.displays, c.filenames, c.sizes, c.mtimes, c.reasons, c.uuids, c.waits},
-		c.sidecars.args(), c.markers.args())
+		c.sidecars.args(), c.markers.args(), []any{c.likes, c.shifts, c.holds, c.tries, c.deliveries})
 	var rejected int64
 	err = tx.QueryRow(ctx, insertRows, args...).Scan(&made.New, &rejected)
-	made.Rejected += rejected
+	if made.Rejected += rejected; err != nil {
+		return made, err
+	}
+	_, err = tx.Exec(ctx, redeliveredRows, c.ids) // those of first deliveries are 0
 	return made, err
+}
+
+// args are the lists of the statements that change rows.
+func (c columns) args() []any {
+	return slices.Concat([]any{c.ids, c.sizes, c.mtimes, c.uuids, c.waits}, c.sidecars.args(), c.markers.args(),
+		[]any{c.looks, c.clocks, c.sinces, c.likes, c.shifts, c.holds, c.tries, c.lookFirst, c.whys})
 }

@@ -14,43 +14,54 @@ import (
 const versionsLooked = 20
 
 // companionsBefore finds which companions were there with other versions of the
-// observed paths, and which were found stale with the observed one.
+// observed paths, and which were found stale with the observed one. $6 are the rows
+// that stand for the observed version whatever size and time they have, 0 if none;
+// $7 says that what such a row says of its own companions does not count.
 const companionsBefore = `
 WITH o AS (
-	SELECT n, size, mtime, sha256(path) AS path
-	FROM unnest($2::bytea[], $3::bigint[], $4::timestamptz[]) WITH ORDINALITY AS o (path, size, mtime, n)
+	SELECT n, size, mtime, own, anew, sha256(path) AS path
+	FROM unnest($2::bytea[], $3::bigint[], $4::timestamptz[], $6::bigint[], $7::bool[]) WITH ORDINALITY AS o (path, size, mtime, own, anew, n)
 )
-SELECT o.n, f.sidecar_raw, coalesce(f.sidecar_size, 0), f.sidecar_mtime, f.other OR f.sidecar_stale,
-	f.marker_raw, coalesce(f.marker_size, 0), f.marker_mtime, f.other OR f.marker_stale
+SELECT o.n, f.sidecar_raw, coalesce(f.sidecar_size, 0), f.sidecar_mtime, f.other OR f.sidecar_stale AND f.told,
+	f.marker_raw, coalesce(f.marker_size, 0), f.marker_mtime, f.other OR f.marker_stale AND f.told
 FROM o CROSS JOIN LATERAL (
-	SELECT v.*, (v.size_bytes, v.mtime) <> (o.size, o.mtime) AS other FROM files v
+	SELECT v.*, (v.size_bytes, v.mtime) <> (o.size, o.mtime) AND v.id <> o.own AS other, NOT (o.anew AND v.id = o.own) AS told FROM files v
 	WHERE v.server_uuid = $1 AND v.remote_path_sha256 = o.path ORDER BY v.id DESC LIMIT $5
 ) f
 WHERE f.sidecar_raw IS NOT NULL OR f.marker_raw IS NOT NULL`
 
 // judgeCompanions finds the companions that belong to an earlier version of their
 // file, as the ledger knows it, or are older than the file. A file whose marker
-// does not count waits.
+// does not count waits. Where times tell no versions apart, they do not tell how old
+// a companion is either. A look at a file that shows it otherwise than the listing did
+// makes its companions those of an earlier version; where listings go on to show it as
+// before, they always did, and it has not changed.
 func (p *plan) judgeCompanions(ctx context.Context, tx pgx.Tx, serverUUID string) error {
 	var all []*entry
-	for _, list := range [][]entry{p.touch, p.regrow, p.revive, p.insert} {
+	var touched int
+	for n, list := range [][]entry{p.touch, p.regrow, p.relapse, p.revive, p.insert} {
 		for i := range list {
 			if e := &list[i]; e.Sidecar.Path != "" || e.Marker.Path != "" {
-				e.sidecarStale = e.Sidecar.OlderThan(e.ModTime)
-				e.markerStale = e.Marker.OlderThan(e.ModTime)
+				e.sidecarStale = !p.timeless() && e.Sidecar.OlderThan(e.ModTime)
+				e.markerStale = !p.timeless() && e.Marker.OlderThan(e.ModTime)
 				all = append(all, e)
 			}
+		}
+		if n == 0 {
+			touched = len(all)
 		}
 	}
 	if len(all) == 0 {
 		return nil
 	}
-	copied := make([]entry, len(all))
+	copied, own, anew := make([]entry, len(all)), make([]int64, len(all)), make([]bool, len(all))
 	for i, e := range all {
-		copied[i] = *e
+		if copied[i], anew[i] = *e, e.aliased; i < touched {
+			own[i] = e.id
+		}
 	}
 	paths, sizes, mtimes := versionColumns(copied)
-	rows, err := tx.Query(ctx, companionsBefore, serverUUID, paths, sizes, mtimes, versionsLooked)
+	rows, err := tx.Query(ctx, companionsBefore, serverUUID, paths, sizes, mtimes, versionsLooked, own, anew)
 	if err != nil {
 		return err
 	}

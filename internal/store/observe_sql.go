@@ -1,15 +1,16 @@
 package store
 
-// The statements that carry out a plan. The first four take the same lists,
-// of which each uses its part. All check the status again: a file that an
-// operator moved in the meantime is left alone, and the next listing sees it
-// as it then is. Times are the statement's, not the transaction's, which may
-// have waited for another listing.
+// The statements that carry out a plan. All but the last take the same lists, of
+// which each uses its part. All check the status again: a file that an operator
+// moved in the meantime is left alone, and the next listing sees it as it then is.
+// Times are the statement's, not the transaction's, which may have waited for
+// another listing.
 
 const observedRows = `
 FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::uuid[], $5::text[], $6::bytea[], $7::bigint[], $8::timestamptz[], $9::bool[],
-	$10::bytea[], $11::bigint[], $12::timestamptz[], $13::bool[])
-	AS o (id, size, mtime, uuid, waits, ` + companionArgs + `)
+	$10::bytea[], $11::bigint[], $12::timestamptz[], $13::bool[], $14::int[], $15::int[], $16::timestamptz[],
+	$17::bigint[], $18::bigint[], $19::text[], $20::int[], $21::bool[], $22::text[])
+	AS o (id, size, mtime, uuid, waits, ` + companionArgs + `, looks, clocks, since, likes, shift, hold, tries, look_first, why)
 WHERE f.id = o.id AND `
 
 const (
@@ -19,53 +20,115 @@ const (
 		marker_raw = nullif(o.marker, ''), marker_size = o.marker_size, marker_mtime = o.marker_mtime, marker_stale = o.marker_stale`
 )
 
+// notTaken are the rows that settle, or would if they ever did.
+const notTaken = `(f.status = 'discovered' OR f.status = 'error' AND f.error_kind = 'unsettled')`
+
 const supersedeRows = `
 WITH gone AS (
-	UPDATE files f SET status = 'superseded'` + observedRows + `f.status = 'discovered'
+	UPDATE files f SET status = 'superseded', hold = NULL` + observedRows + `f.status = 'discovered'
 	RETURNING f.id, f.round
 )
 INSERT INTO file_events (file_id, round, event_type, details)
 SELECT id, round, 'superseded', jsonb_build_object('step', 'discover') FROM gone
 ON CONFLICT DO NOTHING`
 
+// A file that stayed the same for longer than times are exact begins to count anew.
+// A clock that went back must not make it wait until it has caught up.
 const touchRows = `
-UPDATE files f SET last_seen_at = statement_timestamp(), ` + setCompanions + `, waits_for = nullif(o.waits, '')` +
-	observedRows + `f.status = 'discovered'`
+UPDATE files f SET last_seen_at = statement_timestamp(), stable_since = least(f.stable_since, statement_timestamp()),
+	` + setCompanions + `, waits_for = nullif(o.waits, ''), look_first = f.look_first AND NOT $23::bool,
+	looks = CASE WHEN f.stable_since < statement_timestamp() - interval '2 seconds' AND f.status = 'discovered' THEN 0 ELSE f.looks END,
+	clock_looks = CASE WHEN f.stable_since < statement_timestamp() - interval '2 seconds' AND f.status = 'discovered' THEN 0 ELSE f.clock_looks END,
+	unsettled_since = CASE WHEN f.stable_since < statement_timestamp() - interval '2 seconds' AND f.status = 'discovered' THEN NULL
+		ELSE f.unsettled_since END` +
+	observedRows + notTaken
 
+// $23: the file itself was looked at; a listing showed it as it was before.
 const regrowRows = `
-UPDATE files f SET file_uuid = o.uuid, size_bytes = o.size, mtime = o.mtime, ` + setCompanions + `,
-	waits_for = nullif(o.waits, ''),
-	stable_since = statement_timestamp(), last_seen_at = statement_timestamp()` +
-	observedRows + `f.status = 'discovered'`
+WITH grown AS (
+	UPDATE files f SET file_uuid = o.uuid, size_bytes = o.size, mtime = o.mtime, ` + setCompanions + `,
+		waits_for = nullif(o.waits, ''), looks = o.looks, clock_looks = o.clocks, unsettled_since = o.since,
+		likes_id = o.likes, time_shift = o.shift, hold = nullif(o.hold, ''), look_first = f.look_first AND NOT $23::bool,
+		shown_size = CASE WHEN $23 THEN coalesce(f.shown_size, f.size_bytes) END,
+		shown_mtime = CASE WHEN $23 THEN coalesce(f.shown_mtime, f.mtime) END,
+		stable_since = statement_timestamp(), last_seen_at = statement_timestamp(),
+		status = CASE WHEN o.why = '' THEN f.status ELSE 'error' END,
+		error_step = CASE WHEN o.why = '' THEN NULL ELSE 'discover' END,
+		error_kind = CASE WHEN o.why = '' THEN NULL ELSE 'unsettled' END,
+		error_message = nullif(o.why, '')` +
+	observedRows + notTaken + `
+	RETURNING f.id, f.round, o.why
+)
+INSERT INTO file_events (file_id, round, event_type, fact_key, details)
+SELECT id, round, 'error', 'discover', jsonb_build_object('step', 'discover', 'kind', 'unsettled', 'message', why) FROM grown WHERE why <> ''
+ON CONFLICT DO NOTHING`
+
+// What a new round leaves behind. Its fence keeps an attempt of the old round out.
+const newRound = `round = f.round + 1, fence = f.fence + 1, ` + setCompanions + `, waits_for = nullif(o.waits, ''),
+		stable_since = statement_timestamp(), last_seen_at = statement_timestamp(), looks = 0, clock_looks = 0, unsettled_since = NULL,
+		likes_id = o.likes, time_shift = o.shift, hold = nullif(o.hold, ''), tries = o.tries, look_first = o.look_first,
+		file_hash = NULL, hash_algo = NULL, not_before = NULL, deferrals = 0`
 
 // A version that is back begins a new round, so that its events can be written
-// again, and with a new fence, so that an attempt of the old round stays out.
+// again. Its row may have been that of the same content under another time.
 const reviveRows = `
 WITH back AS (
-	UPDATE files f SET status = 'discovered', round = f.round + 1, fence = f.fence + 1, ` + setCompanions + `,
-		waits_for = nullif(o.waits, ''),
-		stable_since = statement_timestamp(), last_seen_at = statement_timestamp(),
-		file_hash = NULL, hash_algo = NULL, error_step = NULL, error_kind = NULL, error_message = NULL,
-		not_before = NULL, deferrals = 0` +
+	UPDATE files f SET status = 'discovered', file_uuid = o.uuid, size_bytes = o.size, mtime = o.mtime, ` + newRound + `,
+		minio_bucket = CASE WHEN f.file_uuid = o.uuid THEN f.minio_bucket END,
+		minio_object_key = CASE WHEN f.file_uuid = o.uuid THEN f.minio_object_key END,
+		minio_etag = CASE WHEN f.file_uuid = o.uuid THEN f.minio_etag END,
+		object_checksum = CASE WHEN f.file_uuid = o.uuid THEN f.object_checksum END,
+		error_step = NULL, error_kind = NULL, error_message = NULL` +
 	observedRows + `f.status IN ('vanished', 'superseded')
 	RETURNING f.id, f.round, f.remote_path
 )
 INSERT INTO file_events (file_id, round, event_type, details)
-SELECT id, round, 'discovered', jsonb_build_object('path', remote_path, 'source', $14::text) FROM back`
+SELECT id, round, 'discovered', jsonb_build_object('path', remote_path, 'source', $23::text) FROM back`
+
+// A path that was found changed too often keeps its latest row, whatever version it
+// shows: it has one row, not one for each time.
+const relapseRows = `
+WITH back AS (
+	UPDATE files f SET status = 'error', file_uuid = o.uuid, size_bytes = o.size, mtime = o.mtime, ` + newRound + `,
+		minio_bucket = NULL, minio_object_key = NULL, minio_etag = NULL, object_checksum = NULL,
+		error_step = 'discover', error_kind = 'unsettled', error_message = o.why` +
+	observedRows + `f.status = 'superseded'
+	RETURNING f.id, f.round, f.remote_path, o.why
+), seen AS (
+	INSERT INTO file_events (file_id, round, event_type, details)
+	SELECT id, round, 'discovered', jsonb_build_object('path', remote_path, 'source', $23::text) FROM back
+)
+INSERT INTO file_events (file_id, round, event_type, fact_key, details)
+SELECT id, round, 'error', 'discover', jsonb_build_object('step', 'discover', 'kind', 'unsettled', 'message', why) FROM back`
+
+const aliasRows = `
+UPDATE files f SET shown_size = CASE WHEN o.mtime > '0002-01-01' THEN o.size END,
+	shown_mtime = CASE WHEN o.mtime > '0002-01-01' THEN o.mtime END` +
+	observedRows + `true`
+
+const resendRows = `
+UPDATE files f SET resent_looks = f.resent_looks + 1, resent_at = statement_timestamp()` +
+	observedRows + `f.status = 'completed'`
+
+// A further delivery takes the place of the one before: that one is not on the
+// server any more.
+const redeliveredRows = `UPDATE files SET resent_looks = 0, resent_at = NULL WHERE id = ANY ($1::bigint[])`
 
 // Ids follow the order of the listing. A row that somebody else wrote in the
 // meantime counts as known.
 const insertRows = `
 WITH o AS (
 	SELECT * FROM unnest($3::bytea[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], $8::text[], $9::uuid[], $10::text[],
-		$11::bytea[], $12::bigint[], $13::timestamptz[], $14::bool[], $15::bytea[], $16::bigint[], $17::timestamptz[], $18::bool[])
-		WITH ORDINALITY AS o (path, display, filename, size, mtime, reason, uuid, waits, ` + companionArgs + `, n)
+		$11::bytea[], $12::bigint[], $13::timestamptz[], $14::bool[], $15::bytea[], $16::bigint[], $17::timestamptz[], $18::bool[],
+		$19::bigint[], $20::bigint[], $21::text[], $22::int[], $23::int[])
+		WITH ORDINALITY AS o (path, display, filename, size, mtime, reason, uuid, waits, ` + companionArgs + `, likes, shift, hold, tries, delivery, n)
 ), fresh AS (
 	INSERT INTO files (file_uuid, server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime, waits_for, status,
-		stable_since, last_seen_at, ` + companionFields + `)
+		stable_since, last_seen_at, ` + companionFields + `, likes_id, time_shift, hold, tries, delivery)
 	SELECT uuid, $1, display, path, filename, size, mtime, nullif(waits, ''),
 		CASE WHEN reason = '' THEN 'discovered' ELSE 'rejected' END, statement_timestamp(), statement_timestamp(),
-		nullif(sidecar, ''), sidecar_size, sidecar_mtime, sidecar_stale, nullif(marker, ''), marker_size, marker_mtime, marker_stale
+		nullif(sidecar, ''), sidecar_size, sidecar_mtime, sidecar_stale, nullif(marker, ''), marker_size, marker_mtime, marker_stale,
+		likes, shift, nullif(hold, ''), tries, delivery
 	FROM o ORDER BY n
 	ON CONFLICT DO NOTHING
 	RETURNING id, remote_path_raw, remote_path, status

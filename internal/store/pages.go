@@ -11,7 +11,7 @@ import (
 )
 
 const scansBefore = `
-SELECT c.id, c.server_uuid, c.started_at, c.finished_at, c.seen, c.new, c.settling, c.rejected, c.errors, coalesce(c.error, ''), c.unread, s.name
+SELECT c.id, c.server_uuid, c.started_at, c.finished_at, c.seen, c.new, c.settling, c.rejected, c.errors, coalesce(c.error, ''), c.unread, coalesce(c.note, ''), s.name
 FROM (SELECT * FROM scans WHERE id < $1 %s ORDER BY id DESC LIMIT $2) c JOIN sftp_servers s USING (server_uuid)
 ORDER BY c.id DESC`
 
@@ -41,7 +41,7 @@ func (s *Store) ScansBefore(ctx context.Context, serverUUID string, beforeID int
 		}
 		scans, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (v ingest.Scan, err error) {
 			var finished *time.Time
-			err = row.Scan(&v.ID, &v.ServerUUID, &v.StartedAt, &finished, &v.Seen, &v.New, &v.Settling, &v.Rejected, &v.Errors, &v.Error, &v.Unread, &v.ServerName)
+			err = row.Scan(&v.ID, &v.ServerUUID, &v.StartedAt, &finished, &v.Seen, &v.New, &v.Settling, &v.Rejected, &v.Errors, &v.Error, &v.Unread, &v.Note, &v.ServerName)
 			v.StartedAt, v.FinishedAt = v.StartedAt.UTC(), utc(finished)
 			return v, err
 		})

@@ -11,11 +11,13 @@ import (
 
 const strandedFiles = `SELECT ` + fileColumns + fromFiles + `
 WHERE f.status IN ('downloading', 'downloaded', 'verified', 'uploading', 'uploaded', 'error')
-	AND f.updated_at < now() - $1::interval AND f.id > $2 ORDER BY f.id LIMIT $3`
+	AND (f.updated_at < now() - $1::interval OR f.updated_at > now() + interval '1 minute')
+	AND f.error_kind IS DISTINCT FROM 'unsettled' AND f.id > $2 ORDER BY f.id LIMIT $3`
 
 // Unmoved returns files that are on their way or in error and whose row has
 // not changed for the time, in order of id, after the given one. Most of them
-// wait rightly: only their workflows know.
+// wait rightly: only their workflows know. Rows of the future were written before
+// the clock went back. Files that never settle have no workflow and need none.
 func (s *Store) Unmoved(ctx context.Context, unchanged time.Duration, afterID int64, limit int) ([]ingest.File, error) {
 	return s.manyFiles(ctx, "list files that do not move", strandedFiles, unchanged, afterID, limit)
 }

@@ -19,7 +19,7 @@ WITH begun AS (
 		died = CASE WHEN scans.finished_at IS NULL THEN scans.died + 1 ELSE 0 END
 	RETURNING id, server_uuid, started_at
 ), marked AS (
-	UPDATE sftp_servers s SET last_scan_at = greatest(s.last_scan_at, begun.started_at)
+	UPDATE sftp_servers s SET last_scan_at = greatest(CASE WHEN s.last_scan_at <= now() THEN s.last_scan_at END, begun.started_at)
 	FROM begun WHERE s.server_uuid = begun.server_uuid
 )
 SELECT id FROM begun`
@@ -54,7 +54,7 @@ const (
 	finishScan = `
 WITH forgotten AS (DELETE FROM names_aside WHERE server_uuid = $2 AND $9::bigint + $10::bigint = 0 AND $11)
 UPDATE scans SET finished_at = now(), seen = $3, new = $4, settling = $5, rejected = $6, errors = $7, error = nullif($8, ''),
-	in_progress = $9, alone = $10, unread = $12
+	in_progress = $9, alone = $10, unread = $12, note = nullif($13, '')
 WHERE id = $1 AND server_uuid = $2`
 
 	// serverScanned updates the server after a listing: $2 is the failure, $3 says
@@ -64,7 +64,7 @@ WHERE id = $1 AND server_uuid = $2`
 	// keeps its reason.
 	serverScanned = `
 UPDATE sftp_servers SET
-	last_scan_at = greatest(last_scan_at, now() - $5::interval),
+	last_scan_at = greatest(CASE WHEN last_scan_at <= now() THEN last_scan_at END, now() - $5::interval),
 	last_error = CASE WHEN state = 'suspended' AND NOT ($3 OR $2 = '' AND $4) THEN last_error ELSE nullif($2, '') END,
 	state = CASE WHEN $3 THEN 'suspended' WHEN $2 = '' AND $4 THEN 'ok' ELSE state END,
 	unread = CASE WHEN $2 = '' THEN $6 ELSE unread END
@@ -74,8 +74,8 @@ WHERE server_uuid = $1 AND removed_at IS NULL`
 	// its row.
 	wholeScan = `
 WITH server AS (` + serverScanned + ` RETURNING server_uuid), recorded AS (
-	INSERT INTO scans (server_uuid, scan_key, started_at, finished_at, seen, new, settling, rejected, errors, error, in_progress, alone, unread)
-	SELECT server_uuid, $7, now() - $5::interval, now(), $8, $9, $10, $11, $12, nullif($2, ''), $13, $14, $6 FROM server
+	INSERT INTO scans (server_uuid, scan_key, started_at, finished_at, seen, new, settling, rejected, errors, error, in_progress, alone, unread, note)
+	SELECT server_uuid, $7, now() - $5::interval, now(), $8, $9, $10, $11, $12, nullif($2, ''), $13, $14, $6, nullif($15, '') FROM server
 	ON CONFLICT (scan_key) DO NOTHING
 ), forgotten AS (
 	DELETE FROM names_aside WHERE server_uuid = $1 AND $13::bigint + $14::bigint = 0 AND $2 = ''
@@ -104,7 +104,7 @@ func closeScan(ctx context.Context, tx pgx.Tx, id string, scan ingest.ScanResult
 	}
 	failure, c := failureLine(scan.Failure), scan.Counts
 	tag, err := tx.Exec(ctx, finishScan, scan.ScanID, id, c.Seen, c.New, c.Settling, c.Rejected, c.Errors, failure,
-		c.InProgress, c.Alone, failure == "" && !scan.Broken, scan.Unread)
+		c.InProgress, c.Alone, failure == "" && !scan.Broken, scan.Unread, cleanText(scan.Note))
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (s *Store) recordScan(ctx context.Context, id string, scan ingest.ScanResul
 	failure, c := failureLine(scan.Failure), scan.Counts
 	var servers int
 	err := s.pool.QueryRow(ctx, wholeScan, id, failure, scan.Suspend, scan.Mends, scan.Took, scan.Unread,
-		cleanText(scan.Key), c.Seen, c.New, c.Settling, c.Rejected, c.Errors, c.InProgress, c.Alone).Scan(&servers)
+		cleanText(scan.Key), c.Seen, c.New, c.Settling, c.Rejected, c.Errors, c.InProgress, c.Alone, cleanText(scan.Note)).Scan(&servers)
 	if err != nil || servers > 0 {
 		return err
 	}
@@ -186,7 +186,7 @@ func failureLine(f *ingest.Failure) string {
 	}
 }
 
-const scanColumns = `id, server_uuid, started_at, finished_at, seen, new, settling, rejected, errors, in_progress, alone, coalesce(error, ''), unread`
+const scanColumns = `id, server_uuid, started_at, finished_at, seen, new, settling, rejected, errors, in_progress, alone, coalesce(error, ''), unread, coalesce(note, '')`
 
 const latestScans = `SELECT ` + scanColumns + ` FROM scans WHERE server_uuid = $1 ORDER BY id DESC LIMIT $2`
 
@@ -241,7 +241,7 @@ func (s *Store) Scan(ctx context.Context, scanID int64) (scan ingest.Scan, err e
 func scanScan(row pgx.CollectableRow) (ingest.Scan, error) {
 	var v ingest.Scan
 	var finished *time.Time
-	err := row.Scan(&v.ID, &v.ServerUUID, &v.StartedAt, &finished, &v.Seen, &v.New, &v.Settling, &v.Rejected, &v.Errors, &v.InProgress, &v.Alone, &v.Error, &v.Unread)
+	err := row.Scan(&v.ID, &v.ServerUUID, &v.StartedAt, &finished, &v.Seen, &v.New, &v.Settling, &v.Rejected, &v.Errors, &v.InProgress, &v.Alone, &v.Error, &v.Unread, &v.Note)
 	v.StartedAt, v.FinishedAt = v.StartedAt.UTC(), utc(finished)
 	return v, err
 }

@@ -138,6 +138,17 @@ ORDER BY s.name = $1 DESC LIMIT 1`
 
 // ServerByName returns the server with the name or uuid, or KindMissing.
 func (s *Store) ServerByName(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
+	server, err := s.serverNamed(ctx, nameOrUUID)
+	if err != nil {
+		return server, err
+	}
+	attention, err := s.Attention(ctx, server.UUID)
+	server.Attention = attention[server.UUID]
+	return server, err
+}
+
+// serverNamed is ServerByName without what waits for a person.
+func (s *Store) serverNamed(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
 	name := cleanText(nameOrUUID)
 	return s.oneServer(ctx, errNo("server named", name), serverByName, name)
 }
@@ -174,7 +185,15 @@ const serversPage = `SELECT ` + serverColumns + ` FROM sftp_servers s WHERE s.na
 // Servers returns servers in byte order of their names, after the given one.
 // limit is the page size: default 100, at most 1000.
 func (s *Store) Servers(ctx context.Context, afterName string, limit int) ([]ingest.Server, error) {
-	return s.manyServers(ctx, serversPage, cleanText(afterName), pageSize(limit))
+	servers, err := s.manyServers(ctx, serversPage, cleanText(afterName), pageSize(limit))
+	if err != nil {
+		return nil, err
+	}
+	attention, err := s.Attention(ctx)
+	for i := range servers {
+		servers[i].Attention = attention[servers[i].UUID]
+	}
+	return servers, err
 }
 
 // A server is due somewhat sooner than its interval ($5, see ingest.ScanTolerance):
@@ -182,11 +201,12 @@ func (s *Store) Servers(ctx context.Context, afterName string, limit int) ([]ing
 // that ticks at the same interval would find the server not quite due every other
 // time. Where the tick is not known, that is a tenth of the interval.
 // A scan that failed is repeated after five minutes at the latest: a server
-// that is scanned once a day must not lose a day by being away for a moment.
+// that is scanned once a day must not lose a day by being away for a moment. A scan
+// that began in the future was before the clock went back.
 const dueServers = `
 SELECT ` + serverColumns + ` FROM sftp_servers s
 WHERE s.is_active
-	AND ($1 OR (s.state = 'ok' AND (s.last_scan_at IS NULL OR s.last_scan_at <= now() + $5::interval -
+	AND ($1 OR (s.state = 'ok' AND (s.last_scan_at IS NULL OR s.last_scan_at > now() + interval '1 minute' OR s.last_scan_at <= now() + $5::interval -
 		(CASE WHEN $5::interval > interval '0' THEN 1 ELSE 0.9 END) *
 		CASE WHEN s.last_error IS NULL THEN s.scan_interval ELSE least(s.scan_interval, interval '5 minutes') END)))
 	AND (cardinality($2::text[]) = 0 OR s.name = ANY ($2) OR s.server_uuid::text = ANY ($2))

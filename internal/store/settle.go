@@ -8,35 +8,47 @@ import (
 )
 
 // Counting reads the table as it was before the statement, hence the
-// subtraction.
+// subtraction. Files that an operator decides about are not waited for. One that
+// was given up is taken as soon as it has stayed the same; one that was found
+// changed too often, only after a time that grows.
 const promoteFiles = `
-WITH settled AS (
-	UPDATE files SET status = 'ready'
-	WHERE server_uuid = $1 AND status = 'discovered' AND last_seen_at - stable_since >= $2 AND waits_for IS NULL
-		AND (mtime <= statement_timestamp() - $3::interval OR last_seen_at - stable_since >= $3)
-		AND (sidecar_raw IS NOT NULL AND NOT sidecar_stale OR last_seen_at - stable_since >= $2 + $4::interval)
-	RETURNING id, round
+WITH stayed AS (
+	SELECT id, last_seen_at - stable_since AS unchanged FROM files
+	WHERE server_uuid = $1 AND waits_for IS NULL AND NOT look_first AND coalesce(hold, 'free') = 'free'
+		AND (status = 'discovered' OR status = 'error' AND error_kind = 'unsettled')
+), settled AS (
+	UPDATE files f SET status = 'ready', hold = NULL, error_step = NULL, error_kind = NULL, error_message = NULL
+	FROM stayed s
+	WHERE f.id = s.id AND s.unchanged >= $2
+		AND (f.tries < $5 OR s.unchanged >= least(interval '1 hour' * power(2, least(f.tries - $5, 10)), interval '1 day'))
+		AND (f.mtime <= statement_timestamp() - $3::interval OR s.unchanged >= $3)
+		AND (f.sidecar_raw IS NOT NULL AND NOT f.sidecar_stale OR s.unchanged >= $2 + $4::interval)
+		AND (f.status = 'discovered' OR f.error_kind = 'unsettled' AND s.unchanged >= interval '2 seconds')
+	RETURNING f.id, f.round, f.error_kind
 ), told AS (
 	INSERT INTO file_events (file_id, round, event_type, details)
 	SELECT id, round, 'settled', jsonb_build_object('settle_sec', extract(epoch FROM $2::interval)::float8) FROM settled ORDER BY id
 	ON CONFLICT DO NOTHING
 ), counted AS (
 	SELECT (SELECT count(*) FROM settled) AS promoted,
-		(SELECT count(*) FROM files WHERE server_uuid = $1 AND status = 'discovered') AS before
+		(SELECT count(*) FROM settled s JOIN files f ON f.id = s.id AND f.status = 'discovered') AS taken,
+		(SELECT count(*) FROM files WHERE server_uuid = $1 AND status = 'discovered' AND hold IS DISTINCT FROM 'held') AS before
 )
-SELECT promoted, greatest(before - promoted, 0) FROM counted`
+SELECT promoted, greatest(before - taken, 0) FROM counted`
 
 // Promote makes those of the server's discovered files ready that were seen, by
 // the database's clock, unchanged for its settle time and that meet its other
 // rules: done-marker, age, wait for a checksum file. It returns how many it
-// made ready and how many still settle.
+// made ready and how many still settle; those that wait for an operator's decision
+// do not.
 func (s *Store) Promote(ctx context.Context, server ingest.Server) (promoted, settling int64, err error) {
 	id, err := validUUID("server with uuid", server.UUID)
 	if err != nil {
 		return 0, 0, err
 	}
 	err = s.retry(ctx, "promote settled files", func() error {
-		return s.pool.QueryRow(ctx, promoteFiles, id, server.Settle, server.MinAge, server.SidecarWait).Scan(&promoted, &settling)
+		return s.pool.QueryRow(ctx, promoteFiles, id, server.Settle, server.MinAge, server.SidecarWait, ingest.ChangedTries).
+			Scan(&promoted, &settling)
 	})
 	if err == nil {
 		s.changed(ctx, promoted)
@@ -58,8 +70,10 @@ func (s *Store) Settling(ctx context.Context, serverUUID string, afterID int64, 
 }
 
 // isWaiting selects the ready files of server $1 that wait for a slot. Rows are
-// in the order of the index files_turn; deferred files come last in it.
-const isWaiting = `f.server_uuid = $1 AND f.status = 'ready' AND coalesce(f.not_before, f.created_at) <= now()
+// in the order of the index files_turn; deferred files come last in it. What lies
+// further ahead than any deferral was written before the clock went back.
+const isWaiting = `f.server_uuid = $1 AND f.status = 'ready'
+	AND (coalesce(f.not_before, f.created_at) <= now() OR f.not_before IS NULL OR f.not_before > now() + interval '16 minutes')
 	AND NOT EXISTS (SELECT FROM slots x WHERE x.file_id = f.id)`
 
 const firstWaiting = ` ORDER BY coalesce(f.not_before, f.created_at), f.id`
@@ -68,7 +82,8 @@ const firstWaiting = ` ORDER BY coalesce(f.not_before, f.created_at), f.id`
 // may be started; null when there is none.
 const untilDeferred = `
 SELECT extract(epoch FROM f.not_before - now())::float8 FROM files f
-WHERE f.server_uuid = $1 AND f.status = 'ready' AND coalesce(f.not_before, f.created_at) > now() AND f.not_before IS NOT NULL` +
+WHERE f.server_uuid = $1 AND f.status = 'ready' AND coalesce(f.not_before, f.created_at) > now() AND f.not_before IS NOT NULL
+	AND f.not_before <= now() + interval '16 minutes'` +
 	firstWaiting + ` LIMIT 1`
 
 // seconds returns a number of seconds as a duration.

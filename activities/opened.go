@@ -1,0 +1,45 @@
+package activities
+
+import (
+	"context"
+	"io"
+
+	"stevedore/internal/ingest"
+)
+
+// SelfTold is a remote file of which the server says what is open, which need not be
+// what its path showed just before.
+type SelfTold interface {
+	// Opened returns that; ok is false when the server does not say.
+	Opened() (seen ingest.Observation, ok bool)
+}
+
+// openVersion opens the file if what is open is the version that the ledger knows:
+// between the look at the path and the opening there may have come another one.
+func openVersion(ctx context.Context, source Source, file ingest.File) (RemoteFile, error) {
+	remote, err := source.OpenFile(ctx, file.RemotePath)
+	if err != nil {
+		return nil, err
+	}
+	if err := isOpened(remote, file); err != nil {
+		_ = remote.Close()
+		return nil, err
+	}
+	return remote, nil
+}
+
+func isOpened(remote io.ReaderAt, file ingest.File) error {
+	told, can := remote.(SelfTold)
+	if !can {
+		return nil
+	}
+	seen, ok := told.Opened()
+	if !ok {
+		return nil
+	}
+	if seen.ModTime.Unix() == 0 { // it gives no time here
+		seen.ModTime = file.ModTime
+	}
+	return ingest.Wrap(ingest.KindChanged, isVersion(seen, file), "what was opened at %s is not what the path showed",
+		ingest.DisplayPath(file.RemotePath))
+}

@@ -1,0 +1,59 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+)
+
+// DecideChanges remembers the decision.
+func (f *fake) DecideChanges(_ context.Context, name string, decision ingest.ChangesDecision, reason string) (int64, error) {
+	f.changes = append(f.changes, name+" "+string(decision)+" "+reason)
+	return 300, nil
+}
+
+// TestHeldChanges: the page of the server asks those who may decide, the overview
+// and the list say that somebody must, and the decision is carried out.
+func TestHeldChanges(t *testing.T) {
+	t.Parallel()
+	f, c := full(ingest.RoleOperator)
+	f.servers[0].LastError, f.servers[0].HostKeys, f.servers[0].LastScanAt = "", []string{"key"}, noon
+	f.servers[0].Attention = ingest.Attention{
+		Held: ingest.HeldChanges{Files: 300}, HeldReason: "300 known files look new <script>", Resent: 2, Note: "a note <script>",
+	}
+	page := get(c, "/servers/acme").Body.String()
+	for _, text := range []string{
+		"300 files are held for a decision", "300 known files look new &lt;script&gt;", "2 files are on the server again",
+		"The last scan noticed: a note &lt;script&gt;", `action="/servers/acme/changes"`,
+	} {
+		assert.Contains(t, page, text)
+	}
+	assert.NotContains(t, page, "<script>\"")
+	assert.Contains(t, get(c, "/").Body.String(), "changes held")
+	assert.Contains(t, get(c, "/servers", "Accept-Language", "ru").Body.String(), "изменения ждут решения")
+
+	form := func(decision, reason string) url.Values { return url.Values{"decision": {decision}, "reason": {reason}} }
+	answer := post(c, "/servers/acme/changes", form("same", "summer time"))
+	require.Equal(t, http.StatusSeeOther, answer.Code)
+	require.Equal(t, []string{"acme same summer time"}, f.changes)
+	post(c, "/servers/acme/changes", form("take", "  "))
+	require.Len(t, f.changes, 1, "it needs a reason")
+
+	viewed, viewer := full(ingest.RoleViewer)
+	viewed.servers = f.servers
+	assert.NotContains(t, get(viewer, "/servers/acme").Body.String(), `action="/servers/acme/changes"`)
+	require.Equal(t, http.StatusForbidden, post(viewer, "/servers/acme/changes", form("same", "x")).Code)
+	require.Empty(t, viewed.changes)
+
+	f.progress = nil
+	f.files[0].Status, f.files[0].Hold, f.files[0].ModTime = ingest.StatusDiscovered, ingest.HoldHeld, noon.AddDate(50, 0, 0)
+	shown := get(c, "/files/f1").Body.String()
+	assert.Contains(t, shown, "An operator decides, on the page of its server")
+	assert.Contains(t, shown, "its modification time is in the future")
+}

@@ -1,0 +1,100 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+)
+
+// TestFault73_TheClockGoesBack by an hour: everything on record lies in the future.
+// Nothing waits until the clock has caught up, and the next listing says so.
+func TestFault73_TheClockGoesBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	d := b.dispatcher(t)
+	b.ready(t, "/ready")
+	b.observe(t, seen("/settling", 1), seen("/deferred", 1), seen("/stranded", 1))
+	for _, f := range b.files(t) {
+		switch f.RemotePath {
+		case "/deferred":
+			b.walk(t, f.UUID, ingest.StatusReady)
+		case "/stranded":
+			b.walk(t, f.UUID, ingest.StatusReady, ingest.StatusDownloading)
+		}
+	}
+	b.exec(t, "UPDATE sftp_servers SET last_scan_at = now() + interval '1 hour'")
+	b.exec(t, "ALTER TABLE files DISABLE TRIGGER files_times") // which keeps updated_at the database's
+	b.exec(t, `UPDATE files SET created_at = created_at + interval '1 hour', updated_at = updated_at + interval '1 hour',
+		stable_since = stable_since + interval '1 hour', last_seen_at = last_seen_at + interval '1 hour'`)
+	b.exec(t, "UPDATE files SET not_before = now() + interval '75 minutes' WHERE remote_path = '/deferred'")
+	var err error
+	b.server, err = b.Server(ctx, b.server.UUID)
+	require.NoError(t, err)
+
+	due, err := b.DueServers(ctx, ingest.DueQuery{})
+	require.NoError(t, err)
+	require.Len(t, due, 1, "it is scanned")
+	_, err = b.StartScan(ctx, b.server.UUID, "k")
+	require.NoError(t, err)
+	now, err := b.Server(ctx, b.server.UUID)
+	require.NoError(t, err)
+	assert.WithinDuration(t, time.Now(), now.LastScanAt, time.Minute, "and then counts from now")
+
+	b.observe(t, seen("/settling", 1))
+	note, err := b.Judge(ctx, b.server, ingest.Listed{Seen: 1})
+	require.NoError(t, err)
+	assert.Contains(t, note, "the database's clock went back: the scan before began ")
+	b.pass(t, time.Minute)
+	b.observe(t, seen("/settling", 1))
+	promoted, _ := b.promote(t, 10*time.Second)
+	assert.EqualValues(t, 1, promoted, "it settles within its time")
+
+	r, err := b.ReserveSlots(ctx, b.server.UUID, d.fence, 10)
+	require.NoError(t, err)
+	assert.Len(t, r.Slots, 3, "what is ready, or was put off beyond any deferral, is started")
+	in, err := b.NextDeferred(ctx, b.server.UUID)
+	require.NoError(t, err)
+	assert.Zero(t, in)
+	stranded, err := b.Unmoved(ctx, 10*time.Minute, 0, 10)
+	require.NoError(t, err)
+	require.Len(t, stranded, 1)
+	assert.Equal(t, "/stranded", stranded[0].RemotePath)
+}
+
+// TestListingsTakeTurns: what a listing has to record waits until another one has
+// recorded what it saw, and is then compared with that.
+func TestListingsTakeTurns(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	other, err := b.db.Begin(ctx)
+	require.NoError(t, err)
+	defer func() { _ = other.Rollback(ctx) }()
+	_, err = other.Exec(ctx, "SELECT FROM sftp_servers FOR NO KEY UPDATE")
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.Observe(ctx, b.server.UUID, "schedule", []ingest.Observation{seen("/a", 1)})
+		done <- err
+	}()
+	const waiting = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+	require.Eventually(t, func() bool {
+		var n int
+		require.NoError(t, b.db.QueryRow(ctx, waiting).Scan(&n))
+		return n == 1 || len(done) > 0
+	}, time.Minute, 5*time.Millisecond)
+	require.Empty(t, done, "it did not wait for its turn")
+	require.Empty(t, b.files(t))
+	// What the other one records makes its own out of date.
+	_, err = other.Exec(ctx, `INSERT INTO files (server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime)
+		SELECT server_uuid, '/a', '/a', 'a', 2, now() FROM sftp_servers`)
+	require.NoError(t, err)
+	require.NoError(t, other.Commit(ctx))
+	require.NoError(t, <-done)
+	require.EqualValues(t, 1, b.only(t).Size, "it is the file that the other listing saw growing")
+}

@@ -1,0 +1,204 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"stevedore/internal/ingest"
+)
+
+const (
+	// Files that are new only by their times are held when more of them than $2 moved
+	// by the same, or more than that are others at all and make up half of what the
+	// listing shows ($3). What moved as files did that are held already joins them.
+	judgeChanges = `
+WITH unjudged AS (
+	SELECT id, time_shift FROM files f WHERE server_uuid = $1 AND hold = 'unjudged' AND ` + notTaken + `
+), moved AS (
+	SELECT time_shift, count(*) AS files FROM unjudged GROUP BY time_shift
+), held AS (
+	SELECT DISTINCT time_shift FROM files WHERE server_uuid = $1 AND hold = 'held'
+)
+UPDATE files f SET hold = CASE
+	WHEN $2 >= 0 AND (m.files > $2 OR a.files > $2 AND a.files * 2 >= $3 OR f.time_shift IN (SELECT time_shift FROM held)) THEN 'held'
+	ELSE 'free' END
+FROM unjudged u JOIN moved m USING (time_shift), (SELECT count(*) AS files FROM unjudged) a
+WHERE f.id = u.id AND f.hold = 'unjudged'`
+
+	// What a whole listing, which took $2, has not shown is not there any more.
+	forgetResent = `
+UPDATE files SET resent_looks = 0, resent_at = NULL
+WHERE server_uuid = $1 AND resent_looks > 0 AND resent_at < statement_timestamp() - $2::interval - interval '2 seconds'`
+
+	oddSights = `
+SELECT statement_timestamp(),
+	(SELECT count(*) FROM files WHERE server_uuid = $1 AND status = 'discovered' AND clock_looks >= $2),
+	(SELECT count(*) FROM files WHERE server_uuid = $1 AND status = 'error' AND error_kind = 'unsettled'),
+	(SELECT count(*) FROM files WHERE server_uuid = $1 AND shown_mtime IS NOT NULL)`
+)
+
+// Judge decides, at the end of a listing and before anything of it is promoted,
+// which of the files that are new only by their times are held for an operator. It
+// returns what the listing noticed, one line, empty when nothing.
+func (s *Store) Judge(ctx context.Context, server ingest.Server, l ingest.Listed) (note string, err error) {
+	id, err := validUUID("server with uuid", server.UUID)
+	if err != nil {
+		return "", err
+	}
+	limit := server.HoldChanges
+	if limit == 0 {
+		limit = ingest.DefaultHoldChanges
+	}
+	var now time.Time
+	var moving, unsettled, shown int64
+	err = s.inTx(ctx, "judge what looks new", func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, judgeChanges, id, limit, l.Seen); err != nil {
+			return err
+		}
+		if l.Whole {
+			if _, err := tx.Exec(ctx, forgetResent, id, l.Took); err != nil {
+				return err
+			}
+		}
+		return tx.QueryRow(ctx, oddSights, id, ingest.ClockLooks).Scan(&now, &moving, &unsettled, &shown)
+	})
+	if err != nil {
+		return "", err
+	}
+	attention, err := s.Attention(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	return strings.Join(sightNotes(server, l, attention[id], now, moving, unsettled, shown), "; "), nil
+}
+
+// sightNotes says what a listing noticed.
+func sightNotes(server ingest.Server, l ingest.Listed, a ingest.Attention, now time.Time, moving, unsettled, shown int64) (notes []string) {
+	add := func(n int64, format string, args ...any) {
+		if n > 0 {
+			notes = append(notes, fmt.Sprintf(format, args...))
+		}
+	}
+	if ahead := server.LastScanAt.Sub(now); ahead > time.Second {
+		add(1, "the database's clock went back: the scan before began %s from now", ahead.Round(time.Second))
+	}
+	add(a.Held.Files, "%s", a.Held)
+	add(a.Resent, "%d files are on the server again, the same as before, after they were taken and deleted or moved", a.Resent)
+	add(moving, "%d files show the present moment as their time at each look", moving)
+	add(unsettled, "%d files never settle", unsettled)
+	add(shown, "%d files are listed with another size or time than a look at them shows, which is what counts", shown)
+	add(l.NoTime, "%d of %d entries have no modification time: replacements of the same size cannot be noticed", l.NoTime, l.Seen)
+	add(l.Future, "%d files have modification times in the future", l.Future)
+	return notes
+}
+
+const attentionOf = `
+SELECT server_uuid, count(*) FILTER (WHERE hold = 'held'), coalesce(min(time_shift) FILTER (WHERE hold = 'held'), 0),
+	coalesce(max(time_shift) FILTER (WHERE hold = 'held'), 0), coalesce(min(created_at) FILTER (WHERE hold = 'held'), 'epoch'),
+	coalesce(min(remote_path) FILTER (WHERE hold = 'held'), ''), count(*) FILTER (WHERE resent_looks > 1)
+FROM (
+	SELECT server_uuid, hold, time_shift, created_at, remote_path, 0 AS resent_looks FROM files
+	WHERE hold IN ('unjudged', 'held') AND (cardinality($1::text[]) = 0 OR server_uuid = ANY ($1::text[]::uuid[]))
+	UNION ALL
+	SELECT server_uuid, NULL, NULL, NULL, NULL, resent_looks FROM files
+	WHERE resent_looks > 0 AND (cardinality($1::text[]) = 0 OR server_uuid = ANY ($1::text[]::uuid[]))
+) f GROUP BY server_uuid`
+
+const latestNotes = `
+SELECT s.server_uuid, c.note FROM sftp_servers s CROSS JOIN LATERAL (
+	SELECT note FROM scans c WHERE c.server_uuid = s.server_uuid AND c.finished_at IS NOT NULL AND c.error IS NULL ORDER BY c.id DESC LIMIT 1
+) c WHERE c.note IS NOT NULL AND (cardinality($1::text[]) = 0 OR s.server_uuid = ANY ($1::text[]::uuid[]))`
+
+// Attention returns what of the servers waits for a person, by uuid; none means
+// all servers. Absent means nothing.
+func (s *Store) Attention(ctx context.Context, serverUUIDs ...string) (all map[string]ingest.Attention, err error) {
+	err = s.retry(ctx, "see what waits for a person", func() error {
+		all = make(map[string]ingest.Attention)
+		rows, err := s.pool.Query(ctx, attentionOf, nonNil(serverUUIDs))
+		if err != nil {
+			return err
+		}
+		var server, note string
+		var h ingest.HeldChanges
+		var least, most, resent int64
+		_, err = pgx.ForEachRow(rows, []any{&server, &h.Files, &least, &most, &h.Since, &h.Example, &resent}, func() error {
+			h.ServerUUID, h.LeastShift, h.MostShift = server, time.Duration(least)*time.Second, time.Duration(most)*time.Second
+			h.Since = h.Since.UTC()
+			all[server] = ingest.Attention{Held: h, HeldReason: h.String(), Resent: resent}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if rows, err = s.pool.Query(ctx, latestNotes, nonNil(serverUUIDs)); err != nil {
+			return err
+		}
+		_, err = pgx.ForEachRow(rows, []any{&server, &note}, func() error {
+			a := all[server]
+			a.Note = note
+			all[server] = a
+			return nil
+		})
+		return err
+	})
+	return all, err
+}
+
+const (
+	takeChanges = `
+WITH decided AS (
+	UPDATE files f SET hold = 'free' WHERE server_uuid = $1 AND hold = 'held' AND ` + notTaken + ` RETURNING id, round
+), told AS (
+	INSERT INTO file_events (file_id, round, event_type, fact_key, details)
+	SELECT id, round, 'operator_action', $2, jsonb_build_object('action', 'take', 'actor', $3::text, 'reason', $4::text) FROM decided ORDER BY id
+	ON CONFLICT DO NOTHING
+)
+SELECT count(*) FROM decided`
+
+	sameChanges = `
+WITH decided AS (
+	UPDATE files f SET hold = NULL, status = 'superseded', error_step = 'discover', error_kind = 'same_content',
+		error_message = 'an operator decided that it is the version that was taken before, under another time'
+	WHERE server_uuid = $1 AND hold = 'held' AND status = 'discovered' RETURNING id, round
+), told AS (
+	INSERT INTO file_events (file_id, round, event_type, fact_key, details)
+	SELECT id, round, 'operator_action', $2, jsonb_build_object('action', 'same', 'actor', $3::text, 'reason', $4::text) FROM decided ORDER BY id
+	ON CONFLICT DO NOTHING
+), ended AS (
+	INSERT INTO file_events (file_id, round, event_type, details)
+	SELECT id, round, 'superseded', jsonb_build_object('step', 'discover') FROM decided ORDER BY id
+	ON CONFLICT DO NOTHING
+)
+SELECT count(*) FROM decided`
+)
+
+// DecideChanges carries out what an operator decides about the server's held
+// changes, and returns how many files that were. key makes the decision unique.
+func (s *Store) DecideChanges(ctx context.Context, serverUUID string, decision ingest.ChangesDecision, actor, reason, key string) (files int64, err error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil {
+		return 0, err
+	}
+	statement := takeChanges
+	switch decision {
+	case ingest.ChangesTake:
+	case ingest.ChangesSame:
+		statement = sameChanges
+	default:
+		return 0, ingest.Errorf(ingest.KindInvalid, "decision %q: use %s or %s", decision, ingest.ChangesTake, ingest.ChangesSame)
+	}
+	err = s.inTx(ctx, "decide about held changes", func(tx pgx.Tx) error {
+		if err := lockServerRow(ctx, tx, id); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, statement, id, cleanKey(key), cleanText(actor), cleanText(reason)).Scan(&files)
+	})
+	if err == nil {
+		s.changed(ctx, files)
+	}
+	return files, err
+}

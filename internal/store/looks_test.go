@@ -1,0 +1,646 @@
+package store_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+)
+
+// complete is the way of a file that was taken.
+var complete = []ingest.Status{
+	ingest.StatusDownloading, ingest.StatusDownloaded, ingest.StatusVerified, ingest.StatusUploading, ingest.StatusUploaded, ingest.StatusCompleted,
+}
+
+// taken records files and completes them, an hour ago.
+func (b *testBundle) taken(t *testing.T, all ...ingest.Observation) {
+	t.Helper()
+	b.observe(t, all...)
+	b.promote(t, 0)
+	for _, f := range b.files(t) {
+		if f.Status == ingest.StatusReady {
+			b.walk(t, f.UUID, complete...)
+		}
+	}
+	b.pass(t, time.Hour)
+	b.exec(t, "UPDATE files SET completed_at = completed_at - interval '1 hour'")
+}
+
+// set changes the server's settings.
+func (b *testBundle) set(t *testing.T, change func(*ingest.Server)) {
+	t.Helper()
+	var err error
+	b.server, err = b.EditServer(t.Context(), b.server.UUID, func(s ingest.Server) (ingest.Server, error) {
+		change(&s)
+		return s, nil
+	})
+	require.NoError(t, err)
+}
+
+// listed lists the files and ends the listing; it returns what the listing noticed,
+// and how many files were made ready and settle.
+func (b *testBundle) listed(t *testing.T, all ...ingest.Observation) (note string, promoted, settling int64) {
+	t.Helper()
+	for len(all) > 0 { // in batches, as a listing comes
+		n := min(len(all), 100)
+		b.observe(t, all[:n]...)
+		all = all[n:]
+	}
+	note, err := b.Judge(t.Context(), b.server, ingest.Listed{Seen: int64(len(all)), Took: time.Second, Whole: true})
+	require.NoError(t, err)
+	promoted, settling = b.promote(t, 0)
+	return note, promoted, settling
+}
+
+// look is a look at files themselves.
+func (b *testBundle) look(t *testing.T, all ...ingest.Observation) {
+	t.Helper()
+	_, err := b.Observe(t.Context(), b.server.UUID, "recheck", all)
+	require.NoError(t, err)
+}
+
+func shifted(all []ingest.Observation, by time.Duration) []ingest.Observation {
+	moved := make([]ingest.Observation, len(all))
+	for i, o := range all {
+		o.ModTime = o.ModTime.Add(by)
+		moved[i] = o
+	}
+	return moved
+}
+
+func (b *testBundle) attention(t *testing.T) ingest.Attention {
+	t.Helper()
+	all, err := b.Attention(t.Context(), b.server.UUID)
+	require.NoError(t, err)
+	return all[b.server.UUID]
+}
+
+func (b *testBundle) count(t *testing.T, status ingest.Status) (n int) {
+	t.Helper()
+	for _, f := range b.files(t) {
+		if f.Status == status {
+			n++
+		}
+	}
+	return n
+}
+
+// TestAMassOfMovedTimesIsHeld: 300 files whose times moved by an hour are no new
+// deliveries before somebody says so; what is really new goes on.
+func TestAMassOfMovedTimesIsHeld(t *testing.T) {
+	t.Parallel()
+	for _, decision := range []ingest.ChangesDecision{ingest.ChangesSame, ingest.ChangesTake} {
+		t.Run(string(decision), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			all := paths("/d", 300)
+			b.taken(t, all...)
+			moved := append(shifted(all, time.Hour), seen("/d/new.csv", 5))
+			note, promoted, settling := b.listed(t, moved...)
+			assert.Contains(t, note, "300 known files look new because their times moved by exactly 1h0m0s")
+			assert.Equal(t, [2]int64{1, 0}, [2]int64{promoted, settling}, "nobody waits for what is held")
+			held := b.attention(t).Held
+			assert.EqualValues(t, 300, held.Files)
+			assert.Equal(t, time.Hour, held.MostShift)
+			f := b.files(t)[300]
+			assert.Contains(t, f.WaitsFor, "an operator's decision")
+
+			// Neither a look nor another listing takes them.
+			b.pass(t, time.Hour)
+			b.look(t, moved[:10]...)
+			_, promoted, _ = b.listed(t, moved...)
+			assert.Zero(t, promoted)
+
+			for range 2 { // its answer may be lost
+				n, err := b.DecideChanges(t.Context(), b.server.UUID, decision, "ann", "summer time", "key")
+				require.NoError(t, err)
+				_ = n
+			}
+			assert.Zero(t, b.attention(t).Held.Files)
+			_, details := b.story(t, f.UUID)
+			b.pass(t, time.Hour)
+			_, promoted, _ = b.listed(t, moved...)
+			if decision == ingest.ChangesTake {
+				assert.EqualValues(t, 300, promoted)
+				assert.Equal(t, map[string]any{"action": "take", "actor": "ann", "reason": "summer time"}, details)
+				return
+			}
+			assert.Zero(t, promoted)
+			assert.Equal(t, 300, b.count(t, ingest.StatusSuperseded))
+			for _, by := range []time.Duration{0, time.Hour, 0} { // winter, and summer again
+				_, promoted, settling = b.listed(t, shifted(all, by)...)
+				assert.Zero(t, promoted+settling)
+			}
+			assert.Len(t, b.files(t), 601)
+		})
+	}
+}
+
+// TestChangesThatAreNotHeld: fewer than the threshold, times that moved each by
+// something else while most files stayed, other sizes, files that were taken away
+// after ingest, and a server whose operator wants none held.
+func TestChangesThatAreNotHeld(t *testing.T) {
+	t.Parallel()
+	each := func(all []ingest.Observation) []ingest.Observation {
+		var moved []ingest.Observation
+		for i, o := range all {
+			o.ModTime = o.ModTime.Add(time.Duration(i+1) * time.Minute)
+			moved = append(moved, o)
+		}
+		return moved
+	}
+	for name, tc := range map[string]struct {
+		files int
+		set   func(*ingest.Server)
+		seen  int64
+		moved func([]ingest.Observation) []ingest.Observation
+		gone  bool
+		held  bool
+	}{
+		"few":          {files: 100, moved: func(a []ingest.Observation) []ingest.Observation { return shifted(a, time.Hour) }},
+		"one too many": {files: 101, moved: func(a []ingest.Observation) []ingest.Observation { return shifted(a, time.Hour) }, held: true},
+		"fewer allowed": {files: 11, set: func(s *ingest.Server) { s.HoldChanges = 10 }, held: true,
+			moved: func(a []ingest.Observation) []ingest.Observation { return shifted(a, -time.Hour) }},
+		"never": {files: 200, set: func(s *ingest.Server) { s.HoldChanges = -1 },
+			moved: func(a []ingest.Observation) []ingest.Observation { return shifted(a, time.Hour) }},
+		"a part sent again": {files: 150, seen: 1000, moved: each},
+		"all by something":  {files: 150, seen: 200, moved: each, held: true},
+		"gone after ingest": {files: 150, gone: true, moved: func(a []ingest.Observation) []ingest.Observation { return shifted(a, time.Hour) }},
+		"of another size too": {files: 150, moved: func(a []ingest.Observation) []ingest.Observation {
+			for i := range a {
+				a[i].Size++
+			}
+			return shifted(a, time.Hour)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			if tc.set != nil {
+				b.set(t, tc.set)
+			}
+			all := paths("/d", tc.files)
+			b.taken(t, all...)
+			if tc.gone {
+				b.exec(t, "UPDATE files SET source_gone_at = now()")
+			}
+			b.observe(t, tc.moved(all)...)
+			_, err := b.Judge(t.Context(), b.server, ingest.Listed{Seen: max(tc.seen, int64(tc.files))})
+			require.NoError(t, err)
+			promoted, _ := b.promote(t, 0)
+			if tc.held {
+				assert.Zero(t, promoted)
+				assert.EqualValues(t, tc.files, b.attention(t).Held.Files)
+			} else {
+				assert.EqualValues(t, tc.files, promoted)
+				assert.Zero(t, b.attention(t).Held.Files)
+			}
+		})
+	}
+}
+
+// TestAListingThatBrokeOffReleasesNothing: what it has recorded waits until a
+// listing has come to its end, however few they are.
+func TestAListingThatBrokeOffReleasesNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	all := paths("/d", 150)
+	b.taken(t, all...)
+	moved := shifted(all, time.Hour)
+	b.observe(t, moved[:60]...)
+	promoted, _ := b.promote(t, 0)
+	require.Zero(t, promoted, "a look at what settles would promote them")
+	_, promoted, _ = b.listed(t, moved...)
+	require.Zero(t, promoted)
+	require.EqualValues(t, 150, b.attention(t).Held.Files)
+}
+
+// TestATimeMovedByOurReading is held at once: the server changes the times of files
+// that are read.
+func TestATimeMovedByOurReading(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.observe(t, seen("/a", 10))
+	b.promote(t, 0)
+	b.walk(t, b.only(t).UUID, complete...)
+	read := seen("/a", 10)
+	read.ModTime = time.Now().UTC()
+	_, promoted, _ := b.listed(t, read)
+	assert.Zero(t, promoted)
+	assert.EqualValues(t, 1, b.attention(t).Held.Files)
+}
+
+// TestIdentity: what a new time means is the server's rule.
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	for identity, rows := range map[ingest.Identity]int{ingest.IdentitySizeTime: 2, ingest.IdentitySize: 1, ingest.IdentitySizeHash: 2} {
+		t.Run(string(identity), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.set(t, func(s *ingest.Server) { s.Identity = identity })
+			b.taken(t, seen("/a", 10))
+			hash := "abc"
+			require.NoError(t, b.Apply(t.Context(), ingest.Change{FileUUID: b.only(t).UUID, Set: ingest.Columns{Hash: &hash}}))
+			_, promoted, _ := b.listed(t, shifted([]ingest.Observation{seen("/a", 10)}, time.Hour)...)
+			assert.EqualValues(t, rows-1, promoted)
+			files := b.files(t)
+			require.Len(t, files, rows)
+			if identity == ingest.IdentitySizeHash {
+				require.Equal(t, "abc", files[1].KnownHash)
+				require.Error(t, files[1].SameContent("abc"))
+				require.NoError(t, files[1].SameContent("abd"))
+				why := ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindSameContent, Message: "the same"}
+				b.walk(t, files[1].UUID, ingest.StatusDownloading)
+				claimed, err := b.Claim(t.Context(), files[1].UUID)
+				require.NoError(t, err)
+				require.NoError(t, b.Apply(t.Context(), ingest.Gone(claimed, ingest.StatusSuperseded, why)))
+				_, promoted, settling := b.listed(t, shifted([]ingest.Observation{seen("/a", 10)}, time.Hour)...)
+				assert.Zero(t, promoted+settling, "it was read already")
+				_, promoted, _ = b.listed(t, shifted([]ingest.Observation{seen("/a", 10)}, 2*time.Hour)...)
+				assert.EqualValues(t, 1, promoted, "another time: read once more")
+				assert.Len(t, b.files(t), 2, "in the same row")
+			}
+			_, promoted, _ = b.listed(t, seen("/a", 11))
+			assert.EqualValues(t, 1, promoted, "another size is another version by any rule")
+		})
+	}
+}
+
+// TestADeliveryAfterDeletionIsNew although its size is that of the one before and
+// times do not count.
+func TestADeliveryAfterDeletionIsNew(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.set(t, func(s *ingest.Server) { s.Identity = ingest.IdentitySize })
+	b.taken(t, seen("/a", 10))
+	b.exec(t, "UPDATE files SET source_gone_at = now()")
+	_, promoted, _ := b.listed(t, shifted([]ingest.Observation{seen("/a", 10)}, time.Hour)...)
+	require.EqualValues(t, 1, promoted)
+}
+
+// at is one file as it looks with a time of so many seconds after the epoch.
+func at(path string, size int64, seconds int) ingest.Observation {
+	o := seen(path, size)
+	o.ModTime = epoch.Add(time.Duration(seconds) * time.Second)
+	return o
+}
+
+// TestATimeThatFollowsTheClock is recognized after some looks, given up visibly,
+// and taken once it stays. By the rule that times do not count it just settles.
+func TestATimeThatFollowsTheClock(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	now := 0
+	look := func() {
+		b.pass(t, 7*time.Minute)
+		now += 7 * 60
+		b.look(t, at("/a", 10, now))
+		b.promote(t, time.Second)
+	}
+	b.observe(t, at("/a", 10, now))
+	for range ingest.ClockLooks {
+		look()
+	}
+	f := b.only(t)
+	require.Equal(t, ingest.StatusDiscovered, f.Status)
+	require.Contains(t, f.WaitsFor, "the present moment at each look; set `--identity size`")
+	for range ingest.UnsettledLooks {
+		b.exec(t, "UPDATE files SET unsettled_since = unsettled_since - interval '7 minutes'")
+		look()
+	}
+	f = b.only(t)
+	require.Equal(t, ingest.StatusError, f.Status)
+	require.Equal(t, ingest.KindUnsettled, f.ErrorKind)
+	require.Contains(t, f.ErrorMessage, "the server shows the present moment as its time; set `--identity size`")
+	types, _ := b.story(t, f.UUID)
+	for range 5 {
+		look()
+	}
+	after, _ := b.story(t, b.only(t).UUID)
+	require.Equal(t, types, after, "no events pile up")
+	stranded, err := b.Unmoved(t.Context(), 0, 0, 10)
+	require.NoError(t, err)
+	require.Empty(t, stranded, "it has no workflow and needs none")
+
+	b.set(t, func(s *ingest.Server) { s.Identity = ingest.IdentitySize })
+	for range 2 {
+		look()
+	}
+	f = b.only(t)
+	require.Equal(t, ingest.StatusReady, f.Status)
+	require.Empty(t, f.ErrorMessage)
+}
+
+// TestAFileThatGrowsForHours is no failure before a day has passed.
+func TestAFileThatGrowsForHours(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.observe(t, at("/a", 1, 0))
+	grow := func(n int64) {
+		b.pass(t, time.Hour)
+		b.exec(t, "UPDATE files SET unsettled_since = unsettled_since - interval '1 hour'")
+		b.look(t, at("/a", n, int(n)))
+	}
+	for n := range int64(20) {
+		grow(n + 2)
+	}
+	f := b.only(t)
+	require.Equal(t, ingest.StatusDiscovered, f.Status)
+	require.Contains(t, f.WaitsFor, "it was another at each of 20 looks")
+	for n := range int64(5) {
+		grow(n + 30)
+	}
+	require.Equal(t, ingest.StatusError, b.only(t).Status)
+	b.pass(t, time.Minute)
+	b.look(t, at("/a", 34, 34))
+	promoted, _ := b.promote(t, 10*time.Second)
+	require.EqualValues(t, 1, promoted, "it is whole at last")
+}
+
+// read closes the file that is ready as one that was found changed while it was read.
+func (b *testBundle) foundChanged(t *testing.T) {
+	t.Helper()
+	for _, f := range b.files(t) {
+		if f.Status != ingest.StatusReady {
+			continue
+		}
+		b.walk(t, f.UUID, ingest.StatusDownloading)
+		claimed, err := b.Claim(t.Context(), f.UUID)
+		require.NoError(t, err)
+		why := ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindChanged, Message: "changed"}
+		require.NoError(t, b.Apply(t.Context(), ingest.Gone(claimed, ingest.StatusSuperseded, why)))
+	}
+}
+
+// TestAFileThatChangesAtEachRead ends visibly after some tries, with few rows, and
+// is tried again ever less often.
+func TestAFileThatChangesAtEachRead(t *testing.T) {
+	t.Parallel()
+	for name, step := range map[string]int{"another time": 60, "the same as before": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			now := 0
+			scan := func() (promoted int64) {
+				_, promoted, _ = b.listed(t, at("/a", 10, now))
+				b.look(t, at("/a", 10, now))
+				p, _ := b.promote(t, 0)
+				b.foundChanged(t)
+				now += step
+				return promoted + p
+			}
+			for range ingest.ChangedTries {
+				require.EqualValues(t, 1, scan())
+			}
+			for range 5 {
+				require.Zero(t, scan())
+			}
+			files := b.files(t)
+			require.LessOrEqual(t, len(files), ingest.ChangedTries+1)
+			f := files[len(files)-1]
+			require.Equal(t, ingest.StatusError, f.Status)
+			require.Contains(t, f.ErrorMessage, fmt.Sprintf("it was taken up %d times and each time found changed", ingest.ChangedTries))
+			types, _ := b.story(t, f.UUID)
+			require.Zero(t, scan())
+			after, _ := b.story(t, b.files(t)[len(files)-1].UUID)
+			require.Equal(t, types, after)
+
+			again := func(unchanged time.Duration) (promoted int64) {
+				b.pass(t, unchanged)
+				now -= step // it stays as it was
+				b.observe(t, at("/a", 10, now))
+				promoted, _ = b.promote(t, 0)
+				b.foundChanged(t)
+				now += step
+				return promoted
+			}
+			require.Zero(t, again(50*time.Minute))
+			require.EqualValues(t, 1, again(time.Hour))
+			scan()
+			require.Zero(t, again(time.Hour), "twice as long")
+			require.EqualValues(t, 1, again(90*time.Minute))
+			require.Len(t, b.files(t), len(files))
+		})
+	}
+}
+
+// TestListingAndLookDisagree: what a look at the file shows counts, and one row is
+// all that there is, however often the server is listed.
+func TestListingAndLookDisagree(t *testing.T) {
+	t.Parallel()
+	for name, as := range map[string]ingest.Observation{"size": seen("/a", 4096), "time": at("/a", 1000, 3600)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			really := seen("/a", 1000)
+			settle := func() int64 {
+				b.pass(t, time.Minute)
+				b.look(t, really)
+				promoted, _ := b.promote(t, time.Second)
+				return promoted
+			}
+			b.observe(t, as)
+			settle()
+			b.observe(t, as)
+			require.EqualValues(t, 1, settle())
+			f := b.only(t)
+			require.EqualValues(t, 1000, f.Size)
+			require.Equal(t, as.Size, f.ShownSize)
+			require.Contains(t, f.SightNotes(time.Now())[0], "listings show")
+			b.walk(t, f.UUID, complete...)
+			for range 3 {
+				note, promoted, settling := b.listed(t, as)
+				require.Zero(t, promoted+settling)
+				require.Contains(t, note, "1 files are listed with another size or time")
+			}
+			b.only(t)
+			really.Size = 1001 // it is really replaced
+			b.observe(t, at("/a", 8192, 7200))
+			settle()
+			require.EqualValues(t, 1, settle())
+
+			// A listing that agrees again ends it.
+			b.observe(t, seen("/a", 1000))
+			require.Zero(t, b.files(t)[0].ShownSize)
+		})
+	}
+}
+
+// TestAWrongListingIsLookedAtFirst: without a settle time the file is taken as
+// listed; when that is found wrong, it is looked at before it is taken up again.
+func TestAWrongListingIsLookedAtFirst(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	as, really := seen("/a", 4096), seen("/a", 1000)
+	_, promoted, _ := b.listed(t, as)
+	require.EqualValues(t, 1, promoted)
+	b.foundChanged(t)
+	_, promoted, settling := b.listed(t, as)
+	require.Equal(t, [2]int64{0, 1}, [2]int64{promoted, settling})
+	b.look(t, really)
+	promoted, _ = b.promote(t, 0)
+	require.EqualValues(t, 1, promoted)
+	require.EqualValues(t, 1000, b.only(t).Size)
+	b.walk(t, b.only(t).UUID, complete...)
+	_, promoted, settling = b.listed(t, as)
+	require.Zero(t, promoted+settling)
+	b.only(t)
+}
+
+// TestResent: a file that was deleted after it was taken is there again, with the
+// same size and time.
+func TestResent(t *testing.T) {
+	t.Parallel()
+	for _, rule := range []ingest.Resent{ingest.ResentShow, ingest.ResentDeliver} {
+		t.Run(string(rule), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.set(t, func(s *ingest.Server) { s.Resent = rule })
+			b.taken(t, seen("/a", 10))
+			f := b.only(t)
+			b.listed(t, seen("/a", 10))
+			require.Zero(t, b.attention(t).Resent, "it was never deleted")
+			claimed, err := b.Claim(t.Context(), f.UUID)
+			require.NoError(t, err)
+			require.NoError(t, b.Apply(t.Context(), ingest.SourceDone(claimed, "", map[string]any{"action": "delete"})))
+			require.NotZero(t, b.only(t).SourceGoneAt)
+
+			_, promoted, _ := b.listed(t, seen("/a", 10))
+			require.Zero(t, promoted+b.attention(t).Resent, "a listing that began before may show it once more")
+			note, promoted, _ := b.listed(t, seen("/a", 10))
+			if rule == ingest.ResentDeliver {
+				require.EqualValues(t, 1, promoted)
+				files := b.files(t)
+				require.Len(t, files, 2)
+				require.NotEqual(t, files[0].UUID, files[1].UUID, "another object, another message")
+				require.Equal(t, 1, files[1].Delivery)
+				_, promoted, settling := b.listed(t, seen("/a", 10))
+				require.Zero(t, promoted+settling, "once")
+				require.Zero(t, b.attention(t).Resent)
+				b.liesAboutDeleting(t)
+				return
+			}
+			require.Zero(t, promoted)
+			require.Contains(t, note, "1 files are on the server again")
+			require.EqualValues(t, 1, b.attention(t).Resent)
+			require.Contains(t, b.only(t).SightNotes(time.Now())[0], "deleted or moved on the server")
+			b.exec(t, "UPDATE files SET resent_at = resent_at - interval '1 minute'")
+			b.listed(t)
+			require.Zero(t, b.attention(t).Resent, "it is gone again")
+		})
+	}
+}
+
+// liesAboutDeleting: the server says that it has deleted the file, and shows it in
+// each listing.
+func (b *testBundle) liesAboutDeleting(t *testing.T) {
+	t.Helper()
+	const deliveries = 4 // the first, and three more at once
+	next := func() int {
+		for range 3 {
+			b.listed(t, seen("/a", 10))
+		}
+		files := b.files(t)
+		last := files[len(files)-1]
+		if last.Status != ingest.StatusCompleted {
+			b.walk(t, last.UUID, complete...)
+		}
+		b.exec(t, "UPDATE files SET source_gone_at = now() WHERE source_gone_at IS NULL")
+		return len(files)
+	}
+	for range 6 {
+		next()
+	}
+	require.Equal(t, deliveries, next())
+	b.exec(t, "UPDATE files SET source_gone_at = now() - interval '25 hours'")
+	require.Equal(t, deliveries+1, next())
+	require.Equal(t, deliveries+1, next())
+}
+
+// TestSourceDoneKnowsWhatIsGone: a source that was left where it is, is not.
+func TestSourceDoneKnowsWhatIsGone(t *testing.T) {
+	t.Parallel()
+	for gone, details := range map[bool][]map[string]any{
+		true:  {{"action": "delete"}, {"action": "move:/x", "moved_to": "/x/a"}, {"action": "delete", "found": ingest.FoundGone}},
+		false: {{"action": "delete", "found": "another version, which is left alone"}, {"action": "move:/x", "found": "the name taken"}},
+	} {
+		for _, d := range details {
+			assert.Equal(t, gone, ingest.SourceDone(ingest.File{}, "", d).Set.SourceGone, "%v", d)
+		}
+	}
+}
+
+// TestSettlingCountsToTheLastLook, not to now: time alone proves nothing.
+func TestSettlingCountsToTheLastLook(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.observe(t, seen("/a", 1))
+	b.pass(t, time.Hour)
+	promoted, settling := b.promote(t, 10*time.Second)
+	require.Equal(t, [2]int64{0, 1}, [2]int64{promoted, settling})
+	b.observe(t, seen("/a", 1))
+	promoted, _ = b.promote(t, 10*time.Second)
+	require.EqualValues(t, 1, promoted)
+}
+
+// TestTheNotesOfAListing: what it says of odd times.
+func TestTheNotesOfAListing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	note, err := b.Judge(t.Context(), b.server, ingest.Listed{Seen: 3, NoTime: 2, Future: 1})
+	require.NoError(t, err)
+	assert.Equal(t, "2 of 3 entries have no modification time: replacements of the same size cannot be noticed; 1 files have modification times in the future", note)
+	scan, err := b.StartScan(t.Context(), b.server.UUID, "k")
+	require.NoError(t, err)
+	require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{ScanID: scan, ServerUUID: b.server.UUID, Note: note}))
+	latest, err := b.LatestScan(t.Context(), b.server.UUID)
+	require.NoError(t, err)
+	assert.Equal(t, note, latest.Note)
+	assert.Equal(t, note, b.attention(t).Note)
+	require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{Key: "try", ServerUUID: b.server.UUID, Note: "other"}))
+	assert.Equal(t, "other", b.attention(t).Note)
+}
+
+// TestCompanionsWhereTimesMeanNothing: a done-marker and a checksum file stay those
+// of their file when a listing shows it with another time, or otherwise than a look
+// at the file itself. Those of a version of another size are old.
+func TestCompanionsWhereTimesMeanNothing(t *testing.T) {
+	t.Parallel()
+	var written time.Duration
+	with := func(size int64, at time.Time) ingest.Observation {
+		o := seen("/a", size)
+		o.ModTime = at
+		o.Sidecar = ingest.Companion{Path: "/a.sha256", Size: 3, ModTime: epoch.Add(written)}
+		o.Marker = ingest.Companion{Path: "/a.done", ModTime: epoch.Add(written)}
+		return o
+	}
+	for _, timeless := range []bool{true, false} {
+		b := setup(t)
+		if written = time.Hour; timeless {
+			written = -time.Hour // as it looks, where reading a file changes its time
+		}
+		second := with(10, epoch.Add(time.Minute))
+		if timeless {
+			b.set(t, func(s *ingest.Server) { s.Identity = ingest.IdentitySize })
+			b.observe(t, with(10, epoch))
+			b.observe(t, second)
+		} else {
+			b.observe(t, second)
+			b.look(t, with(10, epoch)) // that is what counts
+			assert.Contains(t, b.only(t).WaitsFor, "a new done-marker", "it may have changed since the listing")
+			b.observe(t, second)
+			require.NotZero(t, b.only(t).ShownTime)
+			b.look(t, with(10, epoch))
+		}
+		f := b.only(t)
+		assert.False(t, f.SidecarStale, "timeless: %t", timeless)
+		assert.Empty(t, f.WaitsFor, "timeless: %t", timeless)
+		b.observe(t, with(11, epoch))
+		assert.True(t, b.only(t).SidecarStale)
+		assert.Contains(t, b.only(t).WaitsFor, "a new done-marker")
+	}
+}

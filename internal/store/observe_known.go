@@ -1,0 +1,202 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"stevedore/internal/ingest"
+)
+
+// settlingRow is what the ledger has of a version that is not taken yet.
+type settlingRow struct {
+	id                     int64
+	size                   int64
+	mtime                  time.Time
+	looks, clockLooks      int
+	tries                  int
+	stableSince, unsettled time.Time
+	lastSeen               time.Time
+}
+
+// known is what the ledger has of an observed path.
+type known struct {
+	// version is the row of the observed version and status its status; 0 if none.
+	// Of several deliveries it is the last.
+	version int64
+	status  ingest.Status
+	// delivery is the version's number, closed the kind of error it was closed with.
+	delivery int
+	closed   ingest.Kind
+	tries    int
+	// gone says that the source was deleted or moved after the version was taken,
+	// back in how many listings it was seen since, shown that listings show it otherwise.
+	gone, shown bool
+	back        int
+	// longGone says that it was deleted or moved more than a day ago.
+	longGone bool
+	// settling is the discovered row of another version of the path, unsettled the
+	// row that says that the path never settles; id 0 if none.
+	settling, unsettled settlingRow
+	// alias is the row whose version listings show so; 0 if none.
+	alias       int64
+	aliasStatus ingest.Status
+	aliasGone   bool
+	// rejected says that the path is on record as rejected.
+	rejected bool
+	// past is what became of the path before, where there is no row of the version.
+	past past
+}
+
+// past is what became of a path before.
+type past struct {
+	// taken is the latest completed row; 0 if none.
+	taken int64
+	size  int64
+	mtime time.Time
+	gone  bool
+	// readFrom and readTo are between when it was read, by the database's clock.
+	readFrom, readTo time.Time
+	// latest and latestSize are the status and size of the latest row.
+	latest     ingest.Status
+	latestSize int64
+	// same is the latest row if it was the same content under another time; 0 if not.
+	same int64
+	// last is the latest row if it was found changed while it was read, tries how
+	// often in a row that was so; 0 if none.
+	last  int64
+	tries int
+}
+
+// The roles in which a row is known, see selectKnown.
+const (
+	roleVersion = iota
+	roleSettling
+	roleRejected
+	roleAlias
+	roleUnsettled
+)
+
+const knownColumns = `f.id, f.status, f.size_bytes, f.mtime, f.looks, f.clock_looks, f.stable_since, coalesce(f.unsettled_since, f.stable_since),
+	f.last_seen_at, f.delivery, coalesce(f.error_kind, ''), f.tries, f.source_gone_at IS NOT NULL, f.shown_mtime IS NOT NULL, f.resent_looks,
+	coalesce(f.source_gone_at < statement_timestamp() - interval '1 day', false)`
+
+const knownOf = ` FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND `
+
+// selectKnown finds for each observation the rows of the same version, the
+// version of the path that settles, the path's rejection, the version that listings
+// show so, and the row of a path that never settles: one probe of an index each,
+// however many versions the path has had.
+const selectKnown = `
+WITH o AS (
+	SELECT n, size, mtime, sha256(path) AS path
+	FROM unnest($2::bytea[], $3::bigint[], $4::timestamptz[]) WITH ORDINALITY AS o (path, size, mtime, n)
+)
+SELECT o.n, 0, ` + knownColumns + knownOf + `f.size_bytes = o.size AND f.mtime = o.mtime
+UNION ALL
+SELECT o.n, 1, ` + knownColumns + knownOf + `f.status = 'discovered'
+WHERE (f.size_bytes, f.mtime) <> (o.size, o.mtime)
+UNION ALL
+SELECT o.n, 2, ` + knownColumns + knownOf + `f.status = 'rejected'
+WHERE (f.size_bytes, f.mtime) <> (o.size, o.mtime)
+UNION ALL
+SELECT o.n, 3, ` + knownColumns + knownOf + `f.shown_mtime = o.mtime AND f.shown_size = o.size
+	AND f.status <> ALL ('{vanished,superseded,rejected}')
+UNION ALL
+SELECT o.n, 4, ` + knownColumns + knownOf + `f.status = 'error' AND f.error_kind = 'unsettled'`
+
+// selectPast finds what became of paths before. The sum keeps the planner from
+// going through the rows of all paths in order of id.
+const selectPast = `
+WITH o AS (
+	SELECT n, sha256(path) AS path FROM unnest($2::bytea[]) WITH ORDINALITY AS o (path, n)
+)
+SELECT o.n, coalesce(t.id, 0), coalesce(t.size_bytes, 0), coalesce(t.mtime, 'epoch'), t.source_gone_at IS NOT NULL,
+	coalesce(t.last_seen_at, 'epoch'), coalesce(t.completed_at, 'epoch'), l.status, l.size_bytes,
+	CASE WHEN l.status = 'superseded' AND l.error_kind = 'same_content' THEN l.id ELSE 0 END,
+	CASE WHEN l.status = 'superseded' AND l.error_kind = 'changed' THEN l.id ELSE 0 END, coalesce(l.tries, 0)
+FROM o
+LEFT JOIN LATERAL (
+	SELECT f.id, f.size_bytes, f.mtime, f.source_gone_at, f.last_seen_at, f.completed_at FROM files f
+	WHERE f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.status = 'completed' ORDER BY f.id + 0 DESC LIMIT 1
+) t ON true
+JOIN LATERAL (
+	SELECT f.id, f.status, f.size_bytes, f.error_kind, f.tries FROM files f
+	WHERE f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.status <> 'rejected' ORDER BY f.id + 0 DESC LIMIT 1
+) l ON true`
+
+// querier is the connection pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func knownRows(ctx context.Context, db querier, serverUUID string, entries []entry) ([]known, error) {
+	paths, sizes, mtimes := versionColumns(entries)
+	rows, err := db.Query(ctx, selectKnown, serverUUID, paths, sizes, mtimes)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]known, len(entries))
+	var n int64
+	var role int
+	var r settlingRow
+	var k known
+	_, err = pgx.ForEachRow(rows, []any{
+		&n, &role, &r.id, &k.status, &r.size, &r.mtime, &r.looks, &r.clockLooks, &r.stableSince, &r.unsettled,
+		&r.lastSeen, &k.delivery, &k.closed, &r.tries, &k.gone, &k.shown, &k.back, &k.longGone,
+	}, func() error {
+		found[n-1].note(role, r, k) // ordinality counts from 1
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, addPast(ctx, db, serverUUID, entries, found)
+}
+
+// note takes one row into account.
+func (k *known) note(role int, r settlingRow, row known) {
+	switch role {
+	case roleVersion:
+		if k.version == 0 || row.delivery >= k.delivery {
+			k.version, k.status, k.delivery, k.closed, k.tries = r.id, row.status, row.delivery, row.closed, r.tries
+			k.gone, k.shown, k.back, k.longGone = row.gone, row.shown, row.back, row.longGone
+		}
+	case roleSettling:
+		k.settling = r
+	case roleRejected:
+		k.rejected = true
+	case roleAlias:
+		k.alias, k.aliasStatus, k.aliasGone = r.id, row.status, row.gone
+	case roleUnsettled:
+		k.unsettled = r
+	}
+}
+
+// addPast looks up what became of the paths before where that matters: where the
+// ledger has no live row of the observed version.
+func addPast(ctx context.Context, db querier, serverUUID string, entries []entry, found []known) error {
+	var at []int
+	var paths [][]byte
+	for i, k := range found {
+		dead := k.status == ingest.StatusVanished || k.status == ingest.StatusSuperseded
+		if entries[i].Rejected == "" && (k.version == 0 || dead) {
+			at, paths = append(at, i), append(paths, []byte(entries[i].Path))
+		}
+	}
+	if len(paths) == 0 {
+		return nil
+	}
+	rows, err := db.Query(ctx, selectPast, serverUUID, paths)
+	if err != nil {
+		return err
+	}
+	var n int64
+	var p past
+	_, err = pgx.ForEachRow(rows, []any{&n, &p.taken, &p.size, &p.mtime, &p.gone, &p.readFrom, &p.readTo, &p.latest, &p.latestSize, &p.same, &p.last, &p.tries}, func() error {
+		found[at[n-1]].past = p
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,35 @@
+package store
+
+import (
+	"time"
+
+	"stevedore/internal/ingest"
+)
+
+const sightColumns = `coalesce(f.shown_size, 0), f.shown_mtime, f.looks, f.clock_looks, f.unsettled_since, coalesce(f.hold, ''), 
+	coalesce((SELECT k.file_hash FROM files k WHERE k.id = f.likes_id), ''), coalesce(s.options->>'identity', ''),
+	coalesce(f.time_shift, 0), f.source_gone_at, CASE WHEN f.resent_looks > 1 THEN f.resent_at END, f.delivery`
+
+// sightRow is the part of a row of fileColumns that tells of looks.
+type sightRow struct {
+	sight                          ingest.Sight
+	shift                          int64
+	shown, unsettled, gone, resent *time.Time
+}
+
+// targets returns where the columns go, in their order.
+func (r *sightRow) targets() []any {
+	v := &r.sight
+	return []any{
+		&v.ShownSize, &r.shown, &v.Looks, &v.ClockLooks, &r.unsettled, &v.Hold, &v.KnownHash, &v.Identity,
+		&r.shift, &r.gone, &r.resent, &v.Delivery,
+	}
+}
+
+// read returns what was read.
+func (r *sightRow) read() ingest.Sight {
+	v := r.sight
+	v.ShownTime, v.UnsettledSince, v.SourceGoneAt, v.ResentAt = utc(r.shown), utc(r.unsettled), utc(r.gone), utc(r.resent)
+	v.TimeShift = time.Duration(r.shift) * time.Second
+	return v
+}
