@@ -12,7 +12,8 @@ var defaultInProgress = []string{
 	// Any dot-file: rsync (.name.Ab12Cd), NiFi and Camel (.name), ProFTPD and lftp
 	// (.in.name.), Pure-FTPd, GNOME, Syncthing, NFS and FUSE (.nfs..., .fuse_hidden...),
 	// and what desktops keep (.DS_Store, ._name).
-	".*",
+	// A name that begins with two dots is nobody's; it is taken.
+	".[!.]*",
 	// Ends: WinSCP, Cyberduck, rclone, browsers, download managers, MFT products.
 	"*.filepart", "*.part", "*.partial", "*.tmp", "*.temp", "*.crdownload", "*.download", "*.downloading",
 	"*.opdownload", "*.aria2", "*.!ut", "*.bc!", "*.!qb", "*.upload", "*.uploading", "*.uploadtemp", "*.writing", "*.inprogress",
@@ -22,7 +23,7 @@ var defaultInProgress = []string{
 	// In the middle: name.tmp.csv, Flink's and Hadoop's name.inprogress.uuid.
 	"*.tmp.*", "*.inprogress.*",
 	// Beginnings: tempnam, Office and Windows (~$name, ~name), Emacs (#name#).
-	"tmp.*", "tmp_*", "_tmp_*", "_tmp.*", "~*", "#*#",
+	"tmp.*", "tmp_*", "_tmp_*", "_tmp.*", "~[!.]*", "#*#",
 	"thumbs.db", "ehthumbs.db", "desktop.ini",
 	// Folders of unfinished files and of what was thrown away.
 	".~tmp~/", ".rsync-partial/", ".rsync-tmp/", ".inprogress/", ".stversions/", ".trash*/", "_temporary/", "__macosx/",

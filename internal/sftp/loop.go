@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/binary"
 	"hash/maphash"
+	"slices"
+
+	"stevedore/internal/ingest"
 )
 
 // prints are what a folder is known again by, in whatever order its entries come:
@@ -37,8 +40,8 @@ const maxSuspects = 4
 
 // loop returns the folder above that this one is again, by a link or a mount; ""
 // for none. One with the same entries as a folder above is suspect; then the server
-// is asked for the true paths. One that does not know them is followed around twice
-// more: if all is the same each time, it is a loop.
+// is asked for the true paths. One that does not know them is followed around: what
+// is the same at every turn, for as many as a real tree may have, is a loop.
 func (w *walk) loop(ctx context.Context, n *node, found *contents) (same string, err error) {
 	n.prints = printsOf(found)
 	if !n.prints.folders {
@@ -50,7 +53,7 @@ func (w *walk) loop(ctx context.Context, n *node, found *contents) (same string,
 			continue
 		}
 		suspects++
-		is, err := w.isAgain(ctx, above, n)
+		is, err := w.isAgain(ctx, above, n, found)
 		if err != nil {
 			return "", err
 		}
@@ -61,7 +64,7 @@ func (w *walk) loop(ctx context.Context, n *node, found *contents) (same string,
 	return "", nil
 }
 
-func (w *walk) isAgain(ctx context.Context, above, n *node) (bool, error) {
+func (w *walk) isAgain(ctx context.Context, above, n *node, found *contents) (bool, error) {
 	s, upper, lower := w.session, w.path(above), w.path(n)
 	realUpper, err := s.realpath(ctx, upper)
 	if err == nil {
@@ -78,11 +81,12 @@ func (w *walk) isAgain(ctx context.Context, above, n *node) (bool, error) {
 	if err != nil && !refusal(err) {
 		return false, err
 	}
-	return w.goesRound(ctx, above, n)
+	return w.goesRound(ctx, above, n, found)
 }
 
-// goesRound follows the way from the one folder to the other twice more.
-func (w *walk) goesRound(ctx context.Context, above, n *node) (bool, error) {
+// goesRound follows the way from the one folder to the other for as many turns as
+// there may be folders in one another: those that only look alike end before.
+func (w *walk) goesRound(ctx context.Context, above, n *node, began *contents) (bool, error) {
 	if above.prints.all != n.prints.all {
 		return false, nil
 	}
@@ -91,23 +95,37 @@ func (w *walk) goesRound(ctx context.Context, above, n *node) (bool, error) {
 	if upper == "/" {
 		way = at
 	}
-	for range 2 {
+	for turn := range ingest.MaxDepth {
 		if at += way; len(at) > maxPathBytes {
-			return false, nil
+			return true, nil // no real tree has such paths
 		}
 		found, err := w.session.readFolder(ctx, at, w.limits())
 		if refusal(err) {
-			return false, nil
+			return turn > followedLinks, nil
 		}
 		if err != nil {
 			return false, err
 		}
 		if printsOf(found).all != n.prints.all {
-			return false, nil
+			// Where the server follows no more links, some of the names are left.
+			return turn > followedLinks && shareNames(found, began), nil
 		}
 	}
 	return true, nil
 }
+
+// shareNames reports whether both folders have an entry of the same name.
+func shareNames(x, y *contents) bool {
+	names := make(map[string]bool, len(x.names))
+	for _, raw := range x.names {
+		names[raw.name] = true
+	}
+	return slices.ContainsFunc(y.names, func(raw rawName) bool { return names[raw.name] })
+}
+
+// followedLinks is how many turns a server goes along at least before it refuses a
+// path for the links in it: Linux follows 40, and a turn may have a few.
+const followedLinks = 10
 
 // lookups bounds the questions about single entries of one listing.
 type lookups struct {

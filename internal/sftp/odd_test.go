@@ -369,7 +369,7 @@ func TestLoops(t *testing.T) {
 			assert.Equal(t, []string{"a.csv", "x/b.csv", "x/to-y/c.csv", "y/c.csv", "y/to-x/b.csv"}, namesOf(seen))
 			require.Len(t, unread.Folders, 3)
 			assert.Contains(t, unread.Folders[0].Reason, "is the same folder as /in")
-			assert.Less(t, len(b.Requests("OPENDIR")), 20)
+			assert.Less(t, len(b.Requests("OPENDIR")), 20+3*ingest.MaxDepth)
 		})
 	}
 }
@@ -379,10 +379,12 @@ func TestFoldersThatLookAlike(t *testing.T) {
 	t.Parallel()
 	for _, plain := range []bool{false, true} {
 		b := newOddBench(t, sftp.Config{})
+		deep := strings.Repeat("d/", 20) + "f.csv"
 		b.File("a/a/a/f.csv", "1")
+		b.File(deep, "1")
 		b.Be(testenv.OddWays{PlainPaths: plain})
 		seen, unread := b.seen(t)
-		assert.Equal(t, []string{"a/a/a/f.csv"}, namesOf(seen))
+		assert.Equal(t, []string{"a/a/a/f.csv", deep}, namesOf(seen))
 		assert.Zero(t, unread.Count)
 	}
 }
@@ -576,5 +578,6 @@ func TestMemoryIsBounded(t *testing.T) { //nolint:paralleltest // it measures th
 	})
 	t.Logf("%d entries, peak %.0f MiB, %v", seen, peak, unread.Count)
 	assert.EqualValues(t, 3, unread.Count)
-	assert.Less(t, peak, 120.0)
+	// 4 GB were sent. What was read and is not collected yet counts, too.
+	assert.Less(t, peak, 256.0)
 }

@@ -10,9 +10,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TestFault73_TheClockGoesBack by an hour: everything on record lies in the future.
+// TestFault82_TheClockGoesBack by an hour: everything on record lies in the future.
 // Nothing waits until the clock has caught up, and the next listing says so.
-func TestFault73_TheClockGoesBack(t *testing.T) {
+func TestFault82_TheClockGoesBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx := t.Context()

@@ -310,10 +310,11 @@ func (c *oddTalk) about(op, full string, n *treeNode, rest []byte) (byte, []byte
 	return oddStatus(StatusUnsupported)
 }
 
-// real is the path with all links followed.
+// real is the path with all links followed; like Linux it follows at most 40, and
+// then there is nothing.
 func (o *OddTree) real(at string) string {
 	at, done := path.Join("/", at), "/"
-	for range 40 {
+	for links := 0; links <= 40; {
 		if at == "/" {
 			return done
 		}
@@ -322,11 +323,12 @@ func (o *OddTree) real(at string) string {
 		at = path.Join("/", rest)
 		if n := o.nodes[step]; n != nil && n.link != "" {
 			at, done = path.Join(n.link, rest), "/"
+			links++
 			continue
 		}
 		done = step
 	}
-	return done
+	return "/too many links"
 }
 
 // names are those in a folder, in order.
