@@ -38,7 +38,9 @@ func TestHeldChanges(t *testing.T) {
 	assert.Contains(t, get(c, "/").Body.String(), "changes held")
 	assert.Contains(t, get(c, "/servers", "Accept-Language", "ru").Body.String(), "изменения ждут решения")
 
-	form := func(decision, reason string) url.Values { return url.Values{"decision": {decision}, "reason": {reason}} }
+	form := func(decision, reason string) url.Values {
+		return url.Values{"decision": {decision}, "reason": {reason}}
+	}
 	answer := post(c, "/servers/acme/changes", form("same", "summer time"))
 	require.Equal(t, http.StatusSeeOther, answer.Code)
 	require.Equal(t, []string{"acme same summer time"}, f.changes)
