@@ -67,6 +67,7 @@ func TestFault58_AZombieChangesNothing(t *testing.T) {
 // the object, and another one on another host comes to the same request for the
 // same key. The store gets both at once, and the first worker wakes up.
 func TestFault40_TwoWorkerProcesses(t *testing.T) {
+	long(t)
 	t.Parallel()
 	for name, size := range sizes {
 		t.Run(name, func(t *testing.T) {
