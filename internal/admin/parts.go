@@ -55,15 +55,20 @@ func (p *parts) checkDatabase(ctx context.Context) error {
 
 // checkCanary is checkKeyset without a look at every server: probes ask often.
 func (p *parts) checkCanary(ctx context.Context) error {
-	keys, err := p.vault.get(ctx)
-	if err != nil {
-		return err
-	}
-	ledger, err := p.store.get(ctx)
+	keys, ledger, err := p.keysAndLedger(ctx)
 	if err != nil {
 		return err
 	}
 	return keys.Check(ctx, ledger)
+}
+
+func (p *parts) keysAndLedger(ctx context.Context) (*vault.Vault, *store.Store, error) {
+	keys, err := p.vault.get(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	ledger, err := p.store.get(ctx)
+	return keys, ledger, err
 }
 
 func (p *parts) checkObjects(ctx context.Context) error {
@@ -169,11 +174,7 @@ func generate(ctx context.Context, path string, canaries vault.Canaries) error {
 
 // checkKeyset refuses a keyset that is not the ledger's.
 func (p *parts) checkKeyset(ctx context.Context) error {
-	keys, err := p.vault.get(ctx)
-	if err != nil {
-		return err
-	}
-	ledger, err := p.store.get(ctx)
+	keys, ledger, err := p.keysAndLedger(ctx)
 	if err != nil {
 		return err
 	}
