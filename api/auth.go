@@ -60,10 +60,11 @@ const askForToken = "send the header `Authorization: Bearer <token>`; `stevedore
 type guard struct {
 	// bootstrap is the digest of the token in the configuration. Digests are
 	// compared, so that neither content nor length shows in the time it takes.
-	bootstrap [sha256.Size]byte
-	ops       Operations
-	limits    *limits
-	lookups   *lookups
+	bootstrap     [sha256.Size]byte
+	bootstrapName string
+	ops           Operations
+	limits        *limits
+	lookups       *lookups
 	// specified returns openapi.yaml's path for a route pattern.
 	specified func(pattern string) string
 }
@@ -171,7 +172,7 @@ func (g guard) principal(c echo.Context) (ingest.Principal, error) {
 func (g guard) token(ctx context.Context, address, secret string) (p ingest.Principal, wait time.Duration, err error) {
 	digest := sha256.Sum256([]byte(secret))
 	if g.isBootstrap(digest) {
-		return bootstrapPrincipal(digest), 0, nil
+		return g.bootstrapPrincipal(digest), 0, nil
 	}
 	leave, err := g.lookups.enter(ctx, digest)
 	if err != nil {
@@ -197,13 +198,13 @@ func (g guard) session(r *http.Request) (ingest.Principal, error) {
 		return ingest.Principal{}, err
 	}
 	if g.isBootstrap(digest) {
-		return bootstrapPrincipal(digest), nil
+		return g.bootstrapPrincipal(digest), nil
 	}
 	return g.ops.AuthenticateDigest(r.Context(), digest)
 }
 
-func bootstrapPrincipal(digest [sha256.Size]byte) ingest.Principal {
-	return ingest.Principal{Name: ingest.BootstrapToken, Role: ingest.RoleAdmin, TokenID: ingest.TokenID(digest)}
+func (g guard) bootstrapPrincipal(digest [sha256.Size]byte) ingest.Principal {
+	return ingest.Principal{Name: g.bootstrapName, Role: ingest.RoleAdmin, TokenID: ingest.TokenID(digest)}
 }
 
 // door lets people into the console by the guard's rules.

@@ -79,7 +79,7 @@ func readFilesCursor(order ingest.FileOrder, cursor *string) (id int64, err erro
 
 // invalid says what is wrong with one field.
 func invalid(field, message string) error {
-	return ingest.Wrap(ingest.KindInvalid, &admin.InvalidError{Fields: []ingest.FieldError{{Field: field, Message: message}}}, "%s", message)
+	return ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: []ingest.FieldError{{Field: field, Message: message}}}, "%s", message)
 }
 
 // pageLimit returns how many entries a page has; what it may be is checked

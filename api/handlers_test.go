@@ -69,7 +69,7 @@ func (f *fakeOperations) ListServers(context.Context) ([]ingest.Server, error) {
 
 func (f *fakeOperations) ShowServer(context.Context, string) (ingest.Server, error) {
 	if len(f.servers) == 0 {
-		return ingest.Server{}, ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "no server is called %q", "x")
+		return ingest.Server{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no server is called %q", "x")
 	}
 	return f.servers[0], f.err
 }
@@ -90,7 +90,7 @@ func (f *fakeOperations) ListFiles(_ context.Context, filter ingest.FileFilter) 
 
 func (f *fakeOperations) ShowFile(context.Context, string) (ingest.File, error) {
 	if len(f.files) == 0 {
-		return ingest.File{}, ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "no file has the uuid")
+		return ingest.File{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no file has the uuid")
 	}
 	return f.files[0], f.err
 }
@@ -260,7 +260,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 	}{
 		"Temporal is down":  {ingest.Errorf(ingest.KindTransient, "cannot reach Temporal: check TEMPORAL_ADDRESS"), 503, codeUnavailable, "TEMPORAL_ADDRESS"},
 		"too slow":          {context.DeadlineExceeded, 503, codeUnavailable, "/readyz"},
-		"unknown server":    {ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "no server is called x"), 404, codeNotFound, "no server is called x"},
+		"unknown server":    {ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no server is called x"), 404, codeNotFound, "no server is called x"},
 		"old schema":        {ingest.Wrap(ingest.KindMissing, errors.New("canary"), "run `stevedore migrate`"), 503, codeUnavailable, "migrate"},
 		"paused server":     {ingest.Errorf(ingest.KindInvalid, "server x is paused"), 400, codeInvalid, "paused"},
 		"conflict":          {ingest.Errorf(ingest.KindConflict, "taken"), 409, codeConflict, "taken"},

@@ -12,7 +12,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"stevedore/api/oas"
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
 
@@ -48,15 +47,15 @@ func problemFor(err error) oas.Problem {
 	var (
 		refused *echo.HTTPError
 		known   *ingest.Error
-		invalid *admin.InvalidError
+		invalid *ingest.InvalidError
 	)
 	switch {
 	case errors.As(err, &refused):
 		return refusedProblem(refused)
-	case errors.Is(err, admin.ErrStale):
+	case errors.Is(err, ingest.ErrStale):
 		return newProblem(http.StatusPreconditionFailed, codePrecondition, kindMessage(err))
 	case errors.As(err, &known):
-		problem := kindProblem(known, errors.Is(err, admin.ErrNotFound))
+		problem := kindProblem(known, errors.Is(err, ingest.ErrNotFound))
 		if errors.As(err, &invalid) {
 			problem = fieldProblem(problem, invalid.Fields)
 		}
@@ -76,7 +75,7 @@ func fieldProblem(problem oas.Problem, fields []ingest.FieldError) oas.Problem {
 	}
 	problem.Errors = &list
 	if len(fields) > 0 {
-		problem.Detail = firstLine((&admin.InvalidError{Fields: fields}).Error())
+		problem.Detail = firstLine((&ingest.InvalidError{Fields: fields}).Error())
 	}
 	return problem
 }

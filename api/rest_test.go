@@ -218,7 +218,7 @@ func TestRequestsMayBeSentAgain(t *testing.T) {
 	b.engine.err = nil
 	require.Equal(t, 202, b.call("POST", "/files/scan", "", "Idempotency-Key", "k2").Code, "what failed on our side may be tried again")
 
-	key := ingest.AnswerKey{Principal: answersOf(bootstrapPrincipal(sha256.Sum256([]byte(testToken)))), Key: "k3"}
+	key := ingest.AnswerKey{Principal: answersOf(guard{bootstrapName: ingest.BootstrapToken}.bootstrapPrincipal(sha256.Sum256([]byte(testToken)))), Key: "k3"}
 	_, begun, err := b.store.BeginAnswer(t.Context(), key, []byte("other"))
 	require.NoError(t, err)
 	require.True(t, begun)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -58,6 +59,39 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	})
 	log.InfoContext(ctx, "api listens", "address", listener.Addr().String())
 	return serve(ctx, listener, handler, log)
+}
+
+// ServePrivately serves the API on a loopback address with a one-time token for one
+// caller, whom the audit log names actor, until stop is called.
+func ServePrivately(ctx context.Context, cfg config.Config, log *slog.Logger, version, actor string) (url, token string, stop func(), err error) {
+	listener, err := listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		return "", "", nil, err
+	}
+	metrics, err := telemetry.NewAPI(version)
+	if err != nil {
+		return "", "", nil, errors.Join(err, listener.Close())
+	}
+	ops := admin.Open(cfg, log)
+	if err := refuseForeignKeyset(ctx, ops, cfg.Vault.KeysetFile, log); err != nil {
+		ops.Close()
+		return "", "", nil, errors.Join(err, listener.Close())
+	}
+	token = rand.Text()
+	handler := NewHandler(Deps{Operations: ops, Token: token, TokenName: actor, Log: log, Metrics: metrics, Version: version})
+	ctx, cancel := context.WithCancel(ctx)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		if err := serve(ctx, listener, handler, log); err != nil {
+			log.ErrorContext(ctx, "the private API failed", "error", err)
+		}
+	}()
+	return "http://" + listener.Addr().String(), token, func() {
+		cancel()
+		<-served
+		ops.Close()
+	}, nil
 }
 
 // keysetTimeout bounds the look at the keyset at start: the ledger may be down.

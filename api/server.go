@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"stevedore/api/console"
 	"stevedore/api/oas"
+	"stevedore/internal/ingest"
 	"stevedore/internal/telemetry"
 )
 
@@ -37,7 +39,9 @@ type Deps struct {
 	Operations Operations
 	// Token is the bootstrap admin's; it must not be empty.
 	Token string
-	Log   *slog.Logger
+	// TokenName names the bootstrap admin in the audit log; default ingest.BootstrapToken.
+	TokenName string
+	Log       *slog.Logger
 	// RequestsPerSecond bounds what one principal may ask for; default 100,
 	// with three seconds' worth at once.
 	RequestsPerSecond float64
@@ -121,7 +125,7 @@ func newPrograms(d Deps) (*echo.Echo, guard) {
 	registered := routes{EchoRouter: e, specified: map[string]string{}}
 	specified := func(pattern string) string { return registered.specified[pattern] }
 	access := guard{
-		bootstrap: sha256.Sum256([]byte(d.Token)), ops: d.Operations,
+		bootstrap: sha256.Sum256([]byte(d.Token)), bootstrapName: cmp.Or(d.TokenName, ingest.BootstrapToken), ops: d.Operations,
 		limits: newLimits(d.RequestsPerSecond, d.Now), lookups: newLookups(), specified: specified,
 	}
 	e.Pre(splitAction)

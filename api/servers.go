@@ -193,5 +193,12 @@ func (h handlers) scan(ctx context.Context, servers []string) (oas.ScanAccepted,
 	if err != nil {
 		return oas.ScanAccepted{}, err
 	}
-	return oas.ScanAccepted{ScanUUID: run.UUID, WorkflowID: run.WorkflowID, RunID: run.RunID, StatusURL: "/api/v1/scans/" + run.UUID}, nil
+	accepted := oas.ScanAccepted{
+		ScanUUID: run.UUID, WorkflowID: run.WorkflowID, RunID: run.RunID, StatusURL: "/api/v1/scans/" + run.UUID,
+		Servers: run.Servers, Suspended: []string{},
+	}
+	for _, server := range run.Suspended {
+		accepted.Suspended = append(accepted.Suspended, server.Name)
+	}
+	return accepted, nil
 }

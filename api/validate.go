@@ -13,7 +13,6 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/labstack/echo/v4"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
 
@@ -52,7 +51,7 @@ func (k checker) check(next echo.HandlerFunc) echo.HandlerFunc {
 		case err != nil:
 			return err
 		case len(fields) > 0:
-			return ingest.Wrap(ingest.KindInvalid, &admin.InvalidError{Fields: fields}, "the request is not as openapi.yaml asks")
+			return ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: fields}, "the request is not as openapi.yaml asks")
 		}
 		return next(c)
 	}

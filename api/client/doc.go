@@ -1,6 +1,7 @@
-// Package client is the REST API's client, generated from openapi.yaml. It
-// speaks in the models of package oas. Package remote makes an operator's
-// tool of it: tokens, repeats and errors are there.
+// Package client is the client of the REST API. client.gen.go is generated from
+// openapi.yaml; API adds the token, retries, paging and errors with kinds. All
+// results are the models of package oas, so that the command line prints what the
+// API returns.
 package client
 
 //go:generate go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2 -config generate.yaml ../openapi.yaml

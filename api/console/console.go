@@ -270,13 +270,13 @@ func (w *statusWriter) WriteHeader(status int) {
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // errNoPage is for addresses that lead nowhere.
-var errNoPage = tell(ingest.KindMissing, admin.ErrNotFound, "There is no page at this address.")
+var errNoPage = tell(ingest.KindMissing, ingest.ErrNotFound, "There is no page at this address.")
 
 // statusOf is the HTTP status of an error.
 func statusOf(err error) int {
 	var large *http.MaxBytesError
 	switch {
-	case errors.Is(err, admin.ErrNotFound):
+	case errors.Is(err, ingest.ErrNotFound):
 		return http.StatusNotFound
 	case errors.Is(err, errForbidden):
 		return http.StatusForbidden

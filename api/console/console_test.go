@@ -107,7 +107,7 @@ func (f *fake) ShowServer(_ context.Context, name string) (ingest.Server, error)
 			return server, nil
 		}
 	}
-	return ingest.Server{}, ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "no server is called %q", name)
+	return ingest.Server{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no server is called %q", name)
 }
 
 func (f *fake) AddServer(_ context.Context, in admin.NewServer) (ingest.Server, error) {
@@ -470,7 +470,7 @@ func TestServerForm(t *testing.T) {
 	require.Equal(t, "a\nb", string(f.added.Credentials.PrivateKey))
 	require.True(t, f.added.Server.ReadOnce)
 
-	f.err = ingest.Wrap(ingest.KindInvalid, &admin.InvalidError{Fields: []ingest.FieldError{{Field: "host", Message: "host: use a name"}, {Field: "credentials", Message: "give one"}}}, "no")
+	f.err = ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: []ingest.FieldError{{Field: "host", Message: "host: use a name"}, {Field: "credentials", Message: "give one"}}}, "no")
 	refused := post(c, "/servers", form)
 	require.Equal(t, http.StatusBadRequest, refused.Code)
 	for _, text := range []string{"host: use a name", "give one", `value="2222"`} {

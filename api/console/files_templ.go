@@ -909,7 +909,7 @@ func fileRow(v *view, file ingest.File, page filesPage) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if admin.Underway(file.Status) {
+		if file.Status.InFlight() {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 79, " data-busy")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

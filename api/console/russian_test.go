@@ -176,12 +176,12 @@ func TestWhatPartsSayIsMarkedEnglish(t *testing.T) {
 	for _, name := range append(slices.Clone(formFields), "credentials", "other") {
 		fields = append(fields, ingest.FieldError{Field: name, Message: "use something else"})
 	}
-	f.err = ingest.Wrap(ingest.KindInvalid, &admin.InvalidError{Fields: fields}, "no")
+	f.err = ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: fields}, "no")
 	refused := post(c, "/servers", url.Values{"port": {"1"}}, inRussian...)
 	requireRussian(t, "form", refused)
 	require.Equal(t, len(fields), strings.Count(refused.Body.String(), "use something else"))
 	requireRussian(t, "tokens", post(c, "/tokens", url.Values{"name": {"1"}}, inRussian...))
-	for _, err := range []error{admin.ErrStale, admin.ErrNotFound} {
+	for _, err := range []error{ingest.ErrStale, ingest.ErrNotFound} {
 		f.err = ingest.Wrap(ingest.KindConflict, err, "the part says so")
 		requireRussian(t, err.Error(), post(c, "/servers/acme/edit", url.Values{"port": {"1"}}, inRussian...))
 	}

@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/text/language"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
 
@@ -98,9 +97,9 @@ func (v *view) said(err error) said {
 		return plain(v.T(ours.key, v.words(ours.args)...))
 	case errors.As(err, &large):
 		return plain(v.T("The form is too large: at most %d KiB.", large.Limit>>10))
-	case errors.Is(err, admin.ErrNotFound):
+	case errors.Is(err, ingest.ErrNotFound):
 		return v.line(v.T("It does not exist, or no longer."), original(err))
-	case errors.Is(err, admin.ErrStale):
+	case errors.Is(err, ingest.ErrStale):
 		return v.line(v.T("It was changed meanwhile: read it again and repeat."), original(err))
 	case errors.As(err, &known):
 		return v.line(v.T(kindWords[known.Kind]), known.Message)

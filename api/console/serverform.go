@@ -163,7 +163,7 @@ func lines(text string) (list []string) {
 // refused notes what an operation found wrong with the fields; it returns false
 // for an error that is about something else.
 func (f *serverForm) refused(v *view, err error) bool {
-	var invalid *admin.InvalidError
+	var invalid *ingest.InvalidError
 	switch {
 	case errors.As(err, &invalid):
 		for _, field := range invalid.Fields {

@@ -51,7 +51,7 @@ func (c *Console) createToken(r *http.Request, v *view) (answer, error) {
 		in.Expires = time.Duration(days) * 24 * time.Hour
 	}
 	token, secret, err := c.d.Operations.CreateToken(r.Context(), in)
-	var invalid *admin.InvalidError
+	var invalid *ingest.InvalidError
 	switch {
 	case errors.As(err, &invalid):
 		for _, field := range invalid.Fields {

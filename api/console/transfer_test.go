@@ -53,7 +53,7 @@ func TestServersTransferSetting(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, post(c, "/servers", form).Code)
 	require.Equal(t, ingest.TransferStaged, f.added.Server.Transfer)
 
-	f.err = ingest.Wrap(ingest.KindInvalid, &admin.InvalidError{Fields: []ingest.FieldError{
+	f.err = ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: []ingest.FieldError{
 		{Field: "transfer", Message: ingest.TransferSetting("teleport").Validate().Error()},
 	}}, "no")
 	refused := post(c, "/servers", form)

@@ -1070,8 +1070,14 @@ type ScanAccepted struct {
 	RunID    string `json:"run_id"`
 	ScanUUID UUID   `json:"scan_uuid"`
 
+	// Servers Number of servers that are scanned.
+	Servers int `json:"servers"`
+
 	// StatusURL Path on this host, see getScan.
 	StatusURL string `json:"status_url"`
+
+	// Suspended Names of suspended servers, which are scanned only when named.
+	Suspended []string `json:"suspended"`
 
 	// WorkflowID Example: scan/2f1c0a52-6c0e-4a56-9d0f-0a3c6c6f2f5e
 	WorkflowID string `json:"workflow_id"`

@@ -47,7 +47,7 @@ func (b ServerSettings) Apply() (func(*ingest.Server), error) {
 	}
 	wrong = append(wrong, b.applyOptions(&ingest.Server{})...)
 	if len(wrong) > 0 {
-		return nil, ingest.Wrap(ingest.KindInvalid, &admin.InvalidError{Fields: wrong}, "the settings cannot be read")
+		return nil, ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: wrong}, "the settings cannot be read")
 	}
 	return func(s *ingest.Server) {
 		b.applyReach(s)

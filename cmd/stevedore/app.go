@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"time"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 )
@@ -28,11 +28,13 @@ type app struct {
 	person bool
 	// interval is how often --watch looks.
 	interval time.Duration
-	// open gives what works on the database itself, dial what asks the API.
-	open      func(cfg config.Config, log *slog.Logger) localOperations
-	dial      func(cfg config.Config) (operations, error)
-	runWorker daemon
-	runAPI    daemon
+	// poll is the interval at which running scans and audits are polled.
+	poll time.Duration
+	// open opens the parts of the service, servePrivately an API for one command.
+	open           func(cfg config.Config, log *slog.Logger) installation
+	servePrivately privateAPI
+	runWorker      daemon
+	runAPI         daemon
 
 	// format and configFile are global flags, configFlags the values of the
 	// flags that stand for variables.
@@ -47,11 +49,13 @@ type app struct {
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.rootCommand()
 	root.SetArgs(args)
-	// Whoever may read the configuration may do everything.
-	ctx = admin.As(ctx, ingest.Principal{Name: actor(), Role: ingest.RoleAdmin})
 	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
+	var status exitStatus
+	switch {
+	case err == nil:
 		return exitOK
+	case errors.As(err, &status):
+		return int(status)
 	}
 	if !a.started {
 		err = usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -20,302 +18,9 @@ import (
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
-	"stevedore/internal/oracle"
-	"stevedore/workflows"
 )
 
-const testUUID = "0f0f0f0f-1111-4222-8333-444444444444"
-
-// fakeOperations answers with what a test puts in.
-type fakeOperations struct {
-	err      error
-	decided  []string
-	changes  string
-	refused  map[string]error
-	steps    []admin.StepReport
-	only     []string
-	added    admin.NewServer
-	servers  []ingest.Server
-	tested   admin.TestResult
-	approved string
-	scanned  []string
-	run      admin.ScanRun
-	outcome  admin.ScanOutcome
-	filter   ingest.FileFilter
-	limit    int
-	files    []ingest.File
-	events   []ingest.StoredEvent
-	closed   bool
-	progress map[string]admin.Progress
-
-	rotated admin.RotateRequest
-	version string
-	edited  oas.ServerSettings
-	removed string
-	bulk    []admin.BulkRequest
-	matched int64
-	refuses bool
-	bulkErr error
-
-	token  admin.NewToken
-	tokens []ingest.Token
-
-	audited     admin.AuditRequest
-	differences []oracle.Difference
-	audit       admin.AuditSummary
-}
-
-func (f *fakeOperations) Setup(_ context.Context, report func(admin.StepReport), only ...string) error {
-	f.only = only
-	for _, step := range f.steps {
-		report(step)
-	}
-	return f.err
-}
-
-func (f *fakeOperations) AddServer(_ context.Context, in admin.NewServer) (ingest.Server, error) {
-	f.added = in
-	in.Server.UUID = testUUID
-	return in.Server, f.err
-}
-
-func (f *fakeOperations) ListServers(context.Context) ([]ingest.Server, error) {
-	return f.servers, f.err
-}
-
-func (f *fakeOperations) ShowServer(_ context.Context, name string) (ingest.Server, error) {
-	for _, s := range f.servers {
-		if s.Name == name || s.UUID == name {
-			return s, nil
-		}
-	}
-	return ingest.Server{}, ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "no server is called %q", name)
-}
-
-func (f *fakeOperations) ReadServer(ctx context.Context, name string) (ingest.Server, string, error) {
-	s, err := f.ShowServer(ctx, name)
-	return s, f.version, err
-}
-
-func (f *fakeOperations) EditServer(ctx context.Context, name, version string, settings oas.ServerSettings) (ingest.Server, error) {
-	s, err := f.ShowServer(ctx, name)
-	if err == nil && version != f.version {
-		err = admin.ErrStale
-	}
-	f.edited = settings
-	return s, errors.Join(err, f.err)
-}
-
-func (f *fakeOperations) RemoveServer(ctx context.Context, name, version string) (ingest.Server, error) {
-	s, err := f.ShowServer(ctx, name)
-	if err == nil && version != f.version {
-		err = admin.ErrStale
-	}
-	f.removed = name
-	return s, errors.Join(err, f.err)
-}
-
-// DecideAll looks at no more than two files at once, and refuses the first of
-// them if it is told so.
-func (f *fakeOperations) DecideAll(_ context.Context, req admin.BulkRequest) (admin.BulkResult, error) {
-	f.bulk = append(f.bulk, req)
-	result := admin.BulkResult{Matched: f.matched, Remaining: f.matched}
-	if req.DryRun {
-		return result, f.err
-	}
-	result.Done = min(2, f.matched)
-	f.matched -= result.Done
-	if result.Remaining = f.matched; f.matched > 0 {
-		result.Next = fmt.Sprintf("behind-%d", len(f.bulk))
-	}
-	if f.refuses {
-		result.Done--
-		result.Failed, result.Failures = 1, []admin.BulkFailure{{FileUUID: fmt.Sprintf("refused-%d", len(f.bulk)), Message: "no"}}
-	}
-	result.Err = f.bulkErr
-	return result, f.err
-}
-
-func (f *fakeOperations) TestServer(_ context.Context, _ string, ask admin.TestRequest) (admin.TestResult, error) {
-	f.approved = ask.Approve
-	return f.tested, f.err
-}
-
-func (f *fakeOperations) DecideChanges(_ context.Context, name string, decision ingest.ChangesDecision, reason string) (int64, error) {
-	f.changes = strings.Join([]string{name, string(decision), reason}, " ")
-	return 300, f.err
-}
-
-func (f *fakeOperations) PauseServer(ctx context.Context, name string) (ingest.Server, error) {
-	s, err := f.ShowServer(ctx, name)
-	s.Active = false
-	return s, err
-}
-
-func (f *fakeOperations) ResumeServer(ctx context.Context, name string) (ingest.Server, error) {
-	s, err := f.ShowServer(ctx, name)
-	s.Active = true
-	return s, err
-}
-
-func (f *fakeOperations) Scan(_ context.Context, servers []string) (admin.ScanRun, error) {
-	f.scanned = servers
-	return f.run, f.err
-}
-
-func (f *fakeOperations) WaitScan(_ context.Context, _ admin.ScanRun, progress func(admin.ScanProgress)) (admin.ScanOutcome, error) {
-	progress(admin.ScanProgress{Total: 1, Files: map[ingest.Status]int64{ingest.StatusDownloading: 1}})
-	return f.outcome, nil
-}
-
-func (f *fakeOperations) PartReady(context.Context, string) error { return nil }
-
-func (f *fakeOperations) EachFile(_ context.Context, filter ingest.FileFilter, limit int, fn func(ingest.File) error) error {
-	f.filter, f.limit = filter, limit
-	for _, file := range f.files {
-		if err := fn(file); err != nil {
-			return err
-		}
-	}
-	return f.err
-}
-
-func (f *fakeOperations) ShowFile(_ context.Context, prefix string) (ingest.File, error) {
-	for _, file := range f.files {
-		if strings.HasPrefix(file.UUID, prefix) {
-			return file, nil
-		}
-	}
-	return ingest.File{}, ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "no file has the uuid %q", prefix)
-}
-
-func (f *fakeOperations) Progress(_ context.Context, files []ingest.File) map[string]admin.Progress {
-	progress := map[string]admin.Progress{}
-	for _, file := range files {
-		if p, known := f.progress[file.UUID]; known {
-			progress[file.UUID] = p
-		}
-	}
-	return progress
-}
-
-func (f *fakeOperations) Events(context.Context, string) ([]ingest.StoredEvent, error) {
-	return f.events, f.err
-}
-
-func (f *fakeOperations) Decide(_ context.Context, uuid string, action admin.Action, d workflows.Decision) (ingest.File, error) {
-	f.decided = append(f.decided, fmt.Sprintf("%s %s from %q because %s", action, uuid, d.From, d.Reason))
-	if err := f.refused[uuid]; err != nil {
-		return ingest.File{}, err
-	}
-	return ingest.File{UUID: uuid, RemotePath: "/in/a.csv"}, f.err
-}
-
-func (f *fakeOperations) CreateToken(_ context.Context, in admin.NewToken) (ingest.Token, string, error) {
-	f.token = in
-	return ingest.Token{Name: in.Name, Role: in.Role}, "stv_shown", f.err
-}
-
-func (f *fakeOperations) ListTokens(context.Context) ([]ingest.Token, error) {
-	return f.tokens, f.err
-}
-
-func (f *fakeOperations) RevokeToken(_ context.Context, name string) (ingest.Token, error) {
-	for _, token := range f.tokens {
-		if token.Name == name {
-			token.RevokedAt = time.Unix(1, 0)
-			return token, nil
-		}
-	}
-	return ingest.Token{}, ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "no token is called %q", name)
-}
-
-func (f *fakeOperations) Audit(_ context.Context, req admin.AuditRequest, fn func(oracle.Difference) error) (admin.AuditSummary, error) {
-	f.audited = req
-	req.Progress(f.audit.Summary)
-	for _, d := range f.differences {
-		if err := fn(d); err != nil {
-			return f.audit, err
-		}
-	}
-	return f.audit, f.err
-}
-
-func (f *fakeOperations) RotateKey(_ context.Context, req admin.RotateRequest) (admin.RotateResult, error) {
-	f.rotated = req
-	return admin.RotateResult{NewKey: true, Servers: 3, Resealed: 3}, f.err
-}
-
-func (f *fakeOperations) Close() { f.closed = true }
-
-// call is what one call of the program left behind.
-type call struct {
-	code        int
-	out, errors string
-}
-
-// with changes the app before it runs.
-type with func(*app)
-
-func terminal(a *app) { a.terminal = true }
-
-func stdin(text string) with { return func(a *app) { a.stdin = strings.NewReader(text) } }
-
-func environ(lines ...string) with { return func(a *app) { a.environ = append(a.environ, lines...) } }
-
-func execute(t *testing.T, ops *fakeOperations, line []string, options ...with) call {
-	t.Helper()
-	return executeIn(t, t.Context(), ops, line, options...)
-}
-
-func executeIn(t *testing.T, ctx context.Context, ops localOperations, line []string, options ...with) call {
-	t.Helper()
-	var out, errs bytes.Buffer
-	a := &app{
-		stdin: strings.NewReader(""), stdout: &out, stderr: &errs,
-		environ: []string{"STEVEDORE_DATABASE_URL=postgres://u:canary-password@127.0.0.1:1/x"},
-		open:    func(config.Config, *slog.Logger) localOperations { return ops },
-		dial:    func(config.Config) (operations, error) { return ops, nil },
-	}
-	for _, option := range options {
-		option(a)
-	}
-	code := a.run(ctx, line)
-	require.NotContains(t, out.String()+errs.String(), "canary")
-	return call{code, out.String(), errs.String()}
-}
-
 func args(line ...string) []string { return line }
-
-func TestExitCodes(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		err  error
-		code int
-	}{
-		"ok":             {nil, 0},
-		"unclassified":   {errors.New("odd"), 1},
-		"invalid":        {ingest.Wrap(ingest.KindInvalid, &admin.InvalidError{Fields: []ingest.FieldError{{Field: "name", Message: "name"}}}, "cannot add"), 2},
-		"not found":      {ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "no server"), 3},
-		"database down":  {ingest.Errorf(ingest.KindTransient, "cannot reach PostgreSQL"), 5},
-		"schema missing": {ingest.Wrap(ingest.KindMissing, errors.New("x"), "run migrate"), 5},
-		"auth":           {ingest.Errorf(ingest.KindAuth, "refused"), 6},
-		"host key":       {ingest.Errorf(ingest.KindHostKey, "not pinned"), 6},
-		"conflict":       {ingest.Errorf(ingest.KindConflict, "taken"), 6},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ops := &fakeOperations{err: tc.err}
-			got := execute(t, ops, args("server", "list"))
-			require.Equal(t, tc.code, got.code, got.errors)
-			require.True(t, ops.closed)
-			if tc.err != nil {
-				require.Equal(t, 1, strings.Count(got.errors, "\n"), "exactly one line: %q", got.errors)
-				require.True(t, strings.HasPrefix(got.errors, "stevedore: "))
-			}
-		})
-	}
-}
 
 func TestUsageErrors(t *testing.T) {
 	t.Parallel()
@@ -358,7 +63,7 @@ func TestServerAdd(t *testing.T) {
 	require.Equal(t, ingest.Server{
 		Name: "acme", Host: "h", Port: 2222, Username: "u", HostKeys: []string{"ssh-ed25519 AAAA"}, RootPath: "/out",
 		Include: []string{"*.csv", "*.txt"}, Exclude: []string{"*.tmp"}, MaxParallel: 8, Settle: 3 * time.Second, AfterIngest: "move:/done",
-		Transfer: ingest.TransferDirect, OnCollision: ingest.CollisionRename, MaxDepth: ingest.MaxDepth,
+		Transfer: ingest.TransferDirect,
 	}, ops.added.Server)
 }
 
@@ -397,64 +102,80 @@ func TestServerListAndSwitch(t *testing.T) {
 
 func TestServerTestShowsTheKeyBesideTheError(t *testing.T) {
 	t.Parallel()
-	ops := &fakeOperations{
-		tested: admin.TestResult{Server: ingest.Server{UUID: testUUID, Name: "acme"}, Presented: admin.Probed{Fingerprint: "SHA256:abc", KeyLine: "ssh-ed25519 AAAA"}},
-		err:    ingest.Errorf(ingest.KindHostKey, "not pinned yet"),
-	}
-	got := execute(t, ops, args("server", "test", "acme", "--approve", "SHA256:abc", "-o", "json"))
-	require.Equal(t, exitPermanent, got.code)
-	require.Equal(t, "SHA256:abc", ops.approved)
-	require.JSONEq(t, `{"server":"acme","server_uuid":"`+testUUID+`","ok":false,"fingerprint":"SHA256:abc","host_key":"ssh-ed25519 AAAA",
-		"software":"","entries":0,"latency_ms":0,
+	ops := world()
+	print := "SHA256:" + strings.Repeat("a", 43)
+	ops.tested.Presented = admin.Probed{Fingerprint: print, KeyLine: "ssh-ed25519 AAAA"}
+	ops.tested.Server = ops.servers[0]
+	ops.err = ingest.Errorf(ingest.KindHostKey, "not pinned yet")
+	got := execute(t, ops, args("server", "test", "acme", "--approve", print, "--expires", "2027-01-31", "-o", "json"))
+	require.Equal(t, exitPermanent, got.code, got.errors)
+	require.Equal(t, admin.TestRequest{Approve: print, Expires: "2027-01-31"}, ops.asked)
+	require.JSONEq(t, `{"server":"acme","server_uuid":"`+testUUID+`","ok":false,"fingerprint":"`+print+`","host_key":"ssh-ed25519 AAAA",
+		"software":null,"entries":0,"latency_ms":0,
 		"pinned":false,"resumed":false,"error_kind":"host_key","error":"not pinned yet"}`, got.out)
-	require.Contains(t, execute(t, ops, args("server", "test", "acme")).out, "SHA256:abc")
+	require.Contains(t, execute(t, ops, args("server", "test", "acme")).out, print)
 }
 
 func TestScanWait(t *testing.T) {
 	t.Parallel()
-	ref := activities.ServerRef{UUID: testUUID, Name: "acme"}
 	for name, tc := range map[string]struct {
-		failure *ingest.Failure
-		parked  int64
-		held    int64
-		code    int
+		err    error
+		failed int64
+		held   int64
+		code   int
 	}{
 		"done":         {nil, 0, 0, exitOK},
-		"parked":       {nil, 1, 0, exitPermanent},
+		"failed":       {nil, 1, 0, exitPermanent},
 		"held":         {nil, 0, 300, exitPermanent},
-		"unreachable":  {&ingest.Failure{Kind: ingest.KindTransient, Message: "nobody answers"}, 1, 300, exitRetryable},
-		"bad password": {&ingest.Failure{Kind: ingest.KindAuth, Message: "refused"}, 1, 0, exitPermanent},
+		"unreachable":  {ingest.Errorf(ingest.KindTransient, "connection refused"), 1, 300, exitRetryable},
+		"bad password": {ingest.Errorf(ingest.KindAuth, "server acme: refused"), 1, 0, exitPermanent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ops := &fakeOperations{
-				run: admin.ScanRun{UUID: "s1", WorkflowID: "scan/s1", RunID: "r1", Servers: 1},
-				outcome: admin.ScanOutcome{Summary: workflows.ScanSummary{Started: 1}, Servers: []admin.ServerOutcome{
-					{Server: ref, Failure: tc.failure, Files: map[ingest.Status]int64{ingest.StatusCompleted: 2, ingest.StatusError: tc.parked}},
-				}},
-			}
+			ops := scannedWorld(tc.err, tc.failed)
 			ops.servers = []ingest.Server{{UUID: testUUID, Name: "acme"}, {UUID: "other", Name: "other"}}
 			ops.servers[0].Attention.Held.Files, ops.servers[1].Attention.Held.Files = tc.held, 7
+			ops.servers[0].Unread.Count = 2
 			got := execute(t, ops, args("scan", "--server", "acme", "--wait", "-o", "json"))
 			require.Equal(t, tc.code, got.code, got.errors)
 			require.Equal(t, []string{"acme"}, ops.scanned)
 			require.NotContains(t, got.errors, "\x1b", "progress is for terminals")
-			require.Equal(t, tc.parked > 0, strings.Contains(got.errors, "file list --status error"))
+			require.Equal(t, tc.failed > 0, strings.Contains(got.errors, "file list --status error"))
 			require.Equal(t, tc.held > 0, strings.Contains(got.errors, "300 file(s) are held: `stevedore server changes acme`"))
+			require.Contains(t, got.errors, "2 folder(s) of acme could not be read")
 			require.NotContains(t, got.errors, "other")
-			var result struct {
-				WorkflowID string `json:"workflow_id"`
-				Servers    []serverResult
-			}
+			var result oas.Scan
 			require.NoError(t, json.Unmarshal([]byte(got.out), &result))
 			require.Equal(t, "scan/s1", result.WorkflowID)
-			require.Equal(t, tc.failure == nil, result.Servers[0].OK)
-			require.EqualValues(t, 2, result.Servers[0].Files[ingest.StatusCompleted])
-
-			got = execute(t, ops, args("scan", "--wait"), terminal)
-			require.Contains(t, got.errors, "0 of 1 servers done; files: 1 downloading")
-			require.Contains(t, got.out, "2 completed")
+			require.EqualValues(t, 2, result.Servers[0].Files["completed"])
+			require.Equal(t, tc.err != nil, result.Servers[0].Error != nil)
+			if tc.err != nil {
+				require.Contains(t, got.errors, "server acme was not scanned: ")
+				require.NotContains(t, got.errors, "acme: acme")
+			}
 		})
+	}
+	ops := scannedWorld(nil, 0)
+	got := execute(t, ops, args("scan", "--wait"), terminal)
+	require.Contains(t, got.errors, "0 of 1 servers done; files: 1 downloading")
+	require.Contains(t, got.out, "2 completed")
+}
+
+// scannedWorld has a scan of one server that fails with err and leaves so many files in
+// error.
+func scannedWorld(err error, failed int64) *fakeOperations {
+	server := admin.ScanServerStatus{
+		Server: activities.ServerRef{UUID: testUUID, Name: "acme"}, State: admin.ScanCompleted, Err: err,
+		Files: map[ingest.Status]int64{ingest.StatusCompleted: 2, ingest.StatusError: failed},
+	}
+	if err != nil {
+		server.State = admin.ScanFailed
+	}
+	return &fakeOperations{
+		run: admin.ScanRun{UUID: testUUID, WorkflowID: "scan/s1", RunID: "r1", Servers: 1},
+		status: admin.ScanStatus{
+			UUID: testUUID, WorkflowID: "scan/s1", RunID: "r1", State: admin.ScanCompleted, Servers: []admin.ScanServerStatus{server},
+		},
 	}
 }
 
@@ -484,10 +205,14 @@ func TestServerChanges(t *testing.T) {
 
 func TestScanWithoutWait(t *testing.T) {
 	t.Parallel()
-	ops := &fakeOperations{run: admin.ScanRun{UUID: "s1", WorkflowID: "scan/s1", RunID: "r1", Servers: 1, Suspended: []ingest.Server{{Name: "bad"}}}}
+	ops := scannedWorld(nil, 0)
+	ops.run.Suspended = []ingest.Server{{Name: "bad"}}
 	got := execute(t, ops, args("scan", "-o", "json"))
-	require.JSONEq(t, `{"scan_uuid":"s1","workflow_id":"scan/s1","run_id":"r1","suspended":["bad"]}`, got.out)
+	require.JSONEq(t, `{"scan_uuid":"`+testUUID+`","workflow_id":"scan/s1","run_id":"r1","servers":1,"suspended":["bad"],
+		"status_url":"/api/v1/scans/`+testUUID+`"}`, got.out)
 	require.Contains(t, got.errors, "stevedore server test bad")
+	got = execute(t, ops, args("scan", "--wait"))
+	require.Equal(t, exitPermanent, got.code, "a suspended server was not scanned")
 }
 
 func sampleFile() ingest.File {
@@ -503,8 +228,7 @@ func TestFileListJSON(t *testing.T) {
 	ops := &fakeOperations{files: []ingest.File{sampleFile(), sampleFile()}}
 	got := execute(t, ops, args("file", "list", "-o", "json", "--status", "completed,error", "--status", "ready", "--server", "acme", "--limit", "5"))
 	require.Equal(t, 0, got.code, got.errors)
-	require.Equal(t, ingest.FileFilter{Server: "acme", Statuses: []ingest.Status{"completed", "error", "ready"}}, ops.filter)
-	require.Equal(t, 5, ops.limit)
+	require.Equal(t, ingest.FileFilter{Server: "acme", Statuses: []ingest.Status{"completed", "error", "ready"}, Limit: 5, Order: ops.filter.Order}, ops.filter)
 	var files []map[string]any
 	require.NoError(t, json.Unmarshal([]byte(got.out), &files))
 	require.Len(t, files, 2)
@@ -538,7 +262,7 @@ func TestFileListOtherFormats(t *testing.T) {
 
 func TestFileDecisions(t *testing.T) {
 	t.Parallel()
-	ops := &fakeOperations{}
+	ops := decidable()
 	got := execute(t, ops, args("file", "retry", "0f0f", "1e1e", "--from", "upload", "--reason", "bucket is back"))
 	require.Equal(t, 0, got.code, got.errors)
 	require.Equal(t, []string{`retry 0f0f from "upload" because bucket is back`, `retry 1e1e from "upload" because bucket is back`}, ops.decided)
@@ -554,23 +278,33 @@ func TestFileDecisions(t *testing.T) {
 	require.Contains(t, got.errors, "is completed")
 }
 
+// decidable has three files in error.
+func decidable() *fakeOperations {
+	ops := &fakeOperations{}
+	for _, prefix := range []string{"0f0f", "1e1e", "2d2d"} {
+		ops.files = append(ops.files, ingest.File{UUID: prefix + testUUID[4:], RemotePath: "/in/a.csv", Status: ingest.StatusError})
+	}
+	return ops
+}
+
 // TestOneRefusalStopsNoOtherDecision: all are tried and told about, and the exit
 // code is that of the one that trying again mends least.
 func TestOneRefusalStopsNoOtherDecision(t *testing.T) {
 	t.Parallel()
-	ops := &fakeOperations{refused: map[string]error{
+	ops := decidable()
+	ops.refused = map[string]error{
 		"0f0f": ingest.Errorf(ingest.KindTransient, "Temporal does not answer"),
 		"1e1e": ingest.Errorf(ingest.KindConflict, "it is completed\x1b[2J"),
-	}}
+	}
 	got := execute(t, ops, args("file", "retry", "0f0f", "1e1e", "2d2d", "-o", "json"))
 	require.Equal(t, 6, got.code)
 	require.Len(t, ops.decided, 3)
 	var results []decideResult
 	require.NoError(t, json.Unmarshal([]byte(got.out), &results))
 	require.Equal(t, []decideResult{
-		{Action: admin.Retry, FileUUID: "0f0f", ErrorKind: ingest.KindTransient, Error: "Temporal does not answer"},
-		{Action: admin.Retry, FileUUID: "1e1e", ErrorKind: ingest.KindConflict, Error: `it is completed\x1b[2J`},
-		{Action: admin.Retry, FileUUID: "2d2d", RemotePath: "/in/a.csv", Done: true},
+		{Action: retry, FileUUID: ops.files[0].UUID, RemotePath: "/in/a.csv", ErrorKind: ingest.KindTransient, Error: "Temporal does not answer"},
+		{Action: retry, FileUUID: ops.files[1].UUID, RemotePath: "/in/a.csv", ErrorKind: ingest.KindConflict, Error: `it is completed\x1b[2J`},
+		{Action: retry, FileUUID: ops.files[2].UUID, RemotePath: "/in/a.csv", Done: true},
 	}, results)
 	require.Contains(t, got.errors, `it is completed\x1b[2J`)
 	require.NotContains(t, got.errors, "\x1b")

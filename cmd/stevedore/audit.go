@@ -3,128 +3,118 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"stevedore/internal/admin"
-	"stevedore/internal/config"
-	"stevedore/internal/oracle"
+	"stevedore/api/client"
+	"stevedore/api/oas"
+	"stevedore/internal/ingest"
 )
 
 func (a *app) auditCommand() *cobra.Command {
-	var req admin.AuditRequest
+	var servers []string
+	var deep bool
 	cmd := &cobra.Command{
 		Use: "audit", Short: "Compare servers, ledger, objects and announcements",
 		Long: `Compares what the servers show with the ledger, and the ledger with the object
-store and with the announcements on record. It changes nothing and may run at
-any time. One line per difference, with what each place has at its end:
+store and with the recorded notifications. A worker does the comparing. It
+changes nothing and may run at any time. One line per difference, with the state
+of each place at its end:
 
   -  missing   what should be there is not
   +  extra     something is there that should not be
   !  wrong     it is there and differs, or waits for somebody
 
 Files on their way are pending and no difference. Paused and suspended servers
-are logged in to only when they are named. Objects that no file names are looked
-for only when no server is named. By the API the service does the comparing, and
-differences are shown when it is through. Exit code 9: there are differences;
-with any other but 0 the audit did not come to its end.`,
+are logged in to only when they are named. Objects without a file are looked for
+only when no server is named. Exit code 9: there are differences; with any other
+but 0 the audit did not reach its end.`,
 		Example: "  stevedore audit\n  stevedore audit --server acme --deep",
 		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withParts("audit", config.ComponentAudit, func(ops operations) error {
-				return a.audit(cmd.Context(), ops, req)
-			})
+			request := oas.AuditRequest{Deep: &deep}
+			if len(servers) > 0 {
+				request.Servers = &servers
+			}
+			return a.withAPI("audit", func(api *client.API) error { return a.audit(cmd.Context(), api, request) })
 		},
 	}
-	cmd.Flags().StringArrayVar(&req.Servers, "server", nil, "only the server with this `NAME` or uuid; may be repeated")
+	cmd.Flags().StringArrayVar(&servers, "server", nil, "only the server with this `NAME` or uuid; may be repeated")
 	a.completeServers(cmd, "server")
-	cmd.Flags().BoolVar(&req.Deep, "deep", false, "read every object again instead of trusting its metadata")
+	cmd.Flags().BoolVar(&deep, "deep", false, "read every object again instead of trusting its metadata")
 	return cmd
 }
 
-// audit prints each difference as it is found: nothing is kept.
-func (a *app) audit(ctx context.Context, ops operations, req admin.AuditRequest) error {
-	report := auditReport{app: a}
-	progress := newProgress(a)
-	req.Progress = progress.audit
-	summary, err := ops.Audit(ctx, req, func(d oracle.Difference) error {
-		progress.end()
-		return report.add(d)
-	})
-	progress.end()
-	if err != nil && summary.Servers == 0 && report.count == 0 {
-		return err // it did not begin
+// audit starts an audit, waits for its end and prints the differences.
+func (a *app) audit(ctx context.Context, api *client.API, request oas.AuditRequest) error {
+	run, err := api.StartAudit(ctx, request)
+	if err != nil {
+		return err
 	}
-	if printErr := report.end(summary, err); printErr != nil {
+	servers, err := auditServers(ctx, api, run)
+	if err != nil {
+		return err
+	}
+	progress := newProgress(a)
+	run, err = api.WaitAudit(ctx, run, progress.audit)
+	progress.end()
+	report := auditReport{app: a}
+	if readErr := api.EachDifference(ctx, run.AuditUUID, report.add); readErr != nil {
+		err = errors.Join(err, readErr)
+	}
+	if printErr := report.end(auditResult{AuditRun: run, Unlisted: servers, Complete: err == nil}, err); printErr != nil {
 		return printErr
 	}
-	if err == nil && summary.Differences() > 0 {
-		return differencesError{summary.Differences()}
+	if err == nil && run.Differences > 0 {
+		return differencesError{run.Differences}
 	}
 	return err
 }
 
-// differenceResult is a difference as JSON; what does not apply is empty.
+// differenceResult is a difference as JSON.
 type differenceResult struct {
-	// Type tells the lines of jsonl apart.
-	Type      string      `json:"type,omitempty"`
-	Mark      oracle.Mark `json:"mark"`
-	What      string      `json:"what"`
-	Reason    string      `json:"reason"`
-	Server    string      `json:"server"`
-	Path      string      `json:"path"`
-	FileUUID  string      `json:"file_uuid"`
-	ObjectKey string      `json:"object_key"`
-	Sides     sidesResult `json:"sides"`
+	// Type distinguishes the lines of jsonl.
+	Type string `json:"type,omitempty"`
+	oas.AuditDifference
 }
 
 // auditResult is the summary as JSON.
 type auditResult struct {
 	Type string `json:"type,omitempty"`
-	// Complete is false when the audit ended early; Error says why.
-	Complete bool   `json:"complete"`
-	Error    string `json:"error"`
-	Files    int64  `json:"files"`
-	Bytes    int64  `json:"bytes"`
-	Objects  int64  `json:"objects"`
-	Sources  int64  `json:"sources"`
-	Pending  int64  `json:"pending"`
-	Servers  int    `json:"servers"`
-	// Differences counts all, Missing, Extra and Wrong those of one mark.
-	Differences int64            `json:"differences"`
-	Missing     int64            `json:"missing"`
-	Extra       int64            `json:"extra"`
-	Wrong       int64            `json:"wrong"`
-	Unlisted    []unlistedResult `json:"unlisted_servers"`
+	oas.AuditRun
+	// Complete reports whether the audit reached its end and all differences were read.
+	Complete bool             `json:"complete"`
+	Unlisted []unlistedResult `json:"unlisted_servers"`
 }
 
-// unlistedResult is a server that was not listed.
+// unlistedResult is a server that an audit of all servers does not log in to.
 type unlistedResult struct {
 	Server     string `json:"server"`
 	ServerUUID string `json:"server_uuid"`
 	Reason     string `json:"reason"`
-	// Difference is false for servers that are paused: it is meant so.
-	Difference bool `json:"difference"`
 }
 
-func newAuditResult(s admin.AuditSummary, err error) auditResult {
-	r := auditResult{
-		Complete: err == nil, Files: s.Files, Bytes: s.Bytes, Objects: s.Objects, Sources: s.Sources, Pending: s.Pending, Servers: s.Servers,
-		Differences: s.Differences(), Missing: s.Marks[oracle.Missing], Extra: s.Marks[oracle.Extra], Wrong: s.Marks[oracle.Wrong],
-		Unlisted: []unlistedResult{},
+// auditServers returns the paused and suspended servers, which an audit of all servers
+// does not log in to.
+func auditServers(ctx context.Context, api *client.API, run oas.AuditRun) ([]unlistedResult, error) {
+	unlisted := []unlistedResult{}
+	if len(run.ServerUuids) > 0 {
+		return unlisted, nil
 	}
-	if err != nil {
-		r.Error = message(err)
+	servers, err := api.ListServers(ctx)
+	for _, s := range servers {
+		switch {
+		case !s.IsActive:
+			unlisted = append(unlisted, unlistedResult{s.Name, s.ServerUUID, "it is paused"})
+		case s.State == string(ingest.ServerSuspended):
+			unlisted = append(unlisted, unlistedResult{s.Name, s.ServerUUID, "it is suspended: run `stevedore server test " + s.Name + "`"})
+		}
 	}
-	for _, u := range s.Unlisted {
-		r.Unlisted = append(r.Unlisted, unlistedResult{
-			Server: u.Server.Name, ServerUUID: u.Server.UUID, Reason: oneLine(u.Reason), Difference: !u.Paused,
-		})
-	}
-	return r
+	return unlisted, err
 }
 
 // auditReport writes differences one by one and the summary last. As json it
@@ -134,16 +124,13 @@ type auditReport struct {
 	count int
 }
 
-func (r *auditReport) add(d oracle.Difference) error {
+func (r *auditReport) add(d oas.AuditDifference) error {
 	r.count++
 	if r.app.format == formatTable {
-		_, err := fmt.Fprintf(r.app.stdout, "%s  %s  %s%s\n", d.Mark, safe(d.What), safe(oneLine(d.Why)), sidesText(d.Sides))
+		_, err := fmt.Fprintf(r.app.stdout, "%s  %s  %s%s\n", d.Mark, safe(d.What), oneLine(d.Why), sidesText(d.Sides))
 		return err
 	}
-	result := differenceResult{
-		Mark: d.Mark, What: d.What, Reason: oneLine(d.Why), Server: d.Server, Path: d.Path, FileUUID: d.FileUUID, ObjectKey: d.Key,
-		Sides: newSidesResult(d.Sides),
-	}
+	result := differenceResult{AuditDifference: d}
 	if r.app.format == formatJSONL {
 		result.Type = "difference"
 		return r.app.encode(result)
@@ -155,8 +142,10 @@ func (r *auditReport) add(d oracle.Difference) error {
 	return r.write(before, result)
 }
 
-func (r *auditReport) end(s admin.AuditSummary, err error) error {
-	result := newAuditResult(s, err)
+func (r *auditReport) end(result auditResult, err error) error {
+	if err != nil && result.Error == nil {
+		result.Error = given(message(err))
+	}
 	switch r.app.format {
 	case formatTable:
 		return r.app.printOne(nil, func(w io.Writer) { printAudit(w, result, int64(r.count)) })
@@ -194,7 +183,7 @@ func printAudit(w io.Writer, r auditResult, shown int64) {
 		fmt.Fprintln(w)
 	}
 	row("files checked", "%d, %s (%d bytes) in the object store", r.Files, size(r.Bytes), r.Bytes)
-	row("on servers", "%d entries, %d server(s)", r.Sources, r.Servers-len(r.Unlisted))
+	row("on servers", "%d entries", r.Sources)
 	row("pending", "%d", r.Pending)
 	row("differences", "%d: %d missing (-), %d extra (+), %d wrong (!)", r.Differences, r.Missing, r.Extra, r.Wrong)
 	if shown < r.Differences {
@@ -204,6 +193,6 @@ func printAudit(w io.Writer, r auditResult, shown int64) {
 		row("not listed", "%s: %s", safe(u.Server), safe(u.Reason))
 	}
 	if !r.Complete {
-		row("NOT COMPLETE", "%s", safe(r.Error))
+		row("NOT COMPLETE", "%s", safe(value(r.Error)))
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stevedore/api/client"
 	"stevedore/internal/ingest"
 )
 
@@ -39,8 +40,8 @@ func (a *app) completeServer(cmd *cobra.Command) *cobra.Command {
 func (a *app) serverNames(cmd *cobra.Command, _ []string, prefix string) (names []string, _ cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(cmd.Context(), completeTimeout)
 	defer cancel()
-	_ = a.with("completion", func(ops operations) error {
-		servers, err := ops.ListServers(ctx)
+	_ = a.withAPI("completion", func(api *client.API) error {
+		servers, err := api.ListServers(ctx)
 		for _, server := range servers {
 			if strings.HasPrefix(server.Name, prefix) && ingest.ValidName(server.Name) {
 				names = append(names, server.Name)

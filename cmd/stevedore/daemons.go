@@ -21,8 +21,11 @@ func (a *app) daemonCommand(name, short string, component config.Component, run 
 	return &cobra.Command{
 		Use: name, Short: short, Args: none, Example: "  stevedore " + name,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.loadLocal(name, component)
+			cfg, err := a.configuration()
 			if err != nil {
+				return err
+			}
+			if err := validate(cfg, name, component); err != nil {
 				return err
 			}
 			log := telemetry.NewLogger(cfg.Log, a.stderr)

@@ -6,39 +6,51 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/user"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"stevedore/internal/admin"
+	"stevedore/api/client"
+	"stevedore/api/oas"
 	"stevedore/internal/ingest"
-	"stevedore/workflows"
 )
+
+// action is what an operator does with files.
+type action string
+
+// The actions on files.
+const (
+	retry    action = "retry"
+	skip     action = "skip"
+	renotify action = "renotify"
+)
+
+// noReason is the reason where none was given: the API requires one.
+const noReason = "by command line, no reason given"
 
 // decideFlags are the flags of file retry, skip and renotify.
 type decideFlags struct {
-	action   admin.Action
-	decision workflows.Decision
-	selected selectFlags
-	all      bool
-	dryRun   bool
-	yes      bool
+	action       action
+	reason, from string
+	selected     selectFlags
+	all          bool
+	dryRun       bool
+	yes          bool
 }
 
 // decideCommand is file retry, skip or renotify.
-func (a *app) decideCommand(action admin.Action, short, long, example string) *cobra.Command {
+func (a *app) decideCommand(action action, short, long, example string) *cobra.Command {
 	f := decideFlags{action: action}
 	cmd := &cobra.Command{
 		Use: string(action) + " UUID...", Short: short, Long: long, Example: example, Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			filter, err := f.selected.read(time.Now())
+			selection, err := f.selected.read(time.Now())
 			if err != nil {
 				return err
 			}
-			if from := string(f.decision.From); from != "" && !slices.Contains(stepNames(), from) {
-				return usageError{fmt.Errorf("--from %q: use %s", from, oneOf(stepNames()))}
+			if f.from != "" && !slices.Contains(stepNames(), f.from) {
+				return usageError{fmt.Errorf("--from %q: use %s", f.from, oneOf(stepNames()))}
 			}
 			bulk := f.all || f.dryRun || !f.selected.empty()
 			switch {
@@ -49,11 +61,11 @@ func (a *app) decideCommand(action admin.Action, short, long, example string) *c
 			case !bulk && len(args) == 0:
 				return usageError{fmt.Errorf("say which files: see `%s --help`", cmd.CommandPath())}
 			}
-			return a.with("file "+string(action), func(ops operations) error {
+			return a.withAPI("file "+string(action), func(api *client.API) error {
 				if bulk {
-					return a.decideAll(cmd.Context(), ops, f, filter)
+					return a.decideAll(cmd.Context(), api, f, selection)
 				}
-				return a.decideEach(cmd.Context(), ops, f, args)
+				return a.decideEach(cmd.Context(), api, f, args)
 			})
 		},
 	}
@@ -64,12 +76,12 @@ func (a *app) decideCommand(action admin.Action, short, long, example string) *c
 func (f *decideFlags) register(a *app, cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&f.decision.Reason, "reason", "", "why; it goes into the file's history")
-	if f.action == admin.Retry {
-		flags.StringVar((*string)(&f.decision.From), "from", "", "`STEP` to resume from: "+oneOf(stepNames())+" (default the failed step)")
+	flags.StringVar(&f.reason, "reason", "", "why; it goes into the file's history")
+	if f.action == retry {
+		flags.StringVar(&f.from, "from", "", "`STEP` to resume from: "+oneOf(stepNames())+" (default the failed step)")
 		complete(cmd, "from", stepNames()...)
 	}
-	if f.action == admin.Renotify {
+	if f.action == renotify {
 		return
 	}
 	f.selected.register(a, cmd, "seen-from", "seen-to")
@@ -80,7 +92,7 @@ func (f *decideFlags) register(a *app, cmd *cobra.Command) {
 
 // decideResult is what became of one file as JSON.
 type decideResult struct {
-	Action admin.Action `json:"action"`
+	Action action `json:"action"`
 	// FileUUID is what was given when there is no such file.
 	FileUUID   string `json:"file_uuid"`
 	RemotePath string `json:"remote_path"`
@@ -92,14 +104,14 @@ type decideResult struct {
 
 // decideEach decides on all of the files, whatever becomes of one, and returns
 // the error that matters most.
-func (a *app) decideEach(ctx context.Context, ops operations, f decideFlags, uuids []string) (worst error) {
+func (a *app) decideEach(ctx context.Context, api *client.API, f decideFlags, uuids []string) (worst error) {
 	rows := a.newList("UUID", "RESULT", "PATH")
 	for _, uuid := range uuids {
 		if ctx.Err() != nil {
 			break
 		}
-		file, err := ops.Decide(ctx, uuid, f.action, f.decision)
-		result := decideResult{Action: f.action, FileUUID: cmp.Or(file.UUID, uuid), RemotePath: safe(file.RemotePath), Done: err == nil}
+		file, err := f.decide(ctx, api, uuid)
+		result := decideResult{Action: f.action, FileUUID: cmp.Or(file.FileUUID, uuid), RemotePath: safe(file.RemotePath), Done: err == nil}
 		cells := []string{safe(result.FileUUID), string(f.action), dash(result.RemotePath)}
 		if err != nil {
 			result.ErrorKind, result.Error = ingest.KindOf(err), message(err)
@@ -113,72 +125,91 @@ func (a *app) decideEach(ctx context.Context, ops operations, f decideFlags, uui
 	return errors.Join(rows.end(""), worst, ctx.Err())
 }
 
-// bulkResult is a decision on many files as JSON.
+// decide carries out the action on one file and returns the file as it was.
+func (f decideFlags) decide(ctx context.Context, api *client.API, uuidOrPrefix string) (oas.File, error) {
+	file, err := api.File(ctx, uuidOrPrefix)
+	if err != nil {
+		return file, err
+	}
+	switch f.action {
+	case retry:
+		err = api.RetryFile(ctx, file.FileUUID, oas.RetryDecision{Reason: cmp.Or(f.reason, noReason), From: given(oas.StepName(f.from))})
+	case skip:
+		err = api.SkipFile(ctx, file.FileUUID, oas.Decision{Reason: cmp.Or(f.reason, noReason)})
+	default:
+		err = api.RenotifyFile(ctx, file.FileUUID, oas.Decision{Reason: cmp.Or(f.reason, noReason)})
+	}
+	return file, err
+}
+
+// bulkResult is an action on many files as JSON.
 type bulkResult struct {
-	Matched   int64         `json:"matched"`
-	Done      int64         `json:"done"`
-	Failed    int64         `json:"failed"`
-	Remaining int64         `json:"remaining"`
-	Failures  []bulkFailure `json:"failures"`
-	DryRun    bool          `json:"dry_run"`
+	oas.BulkResult
+	DryRun bool `json:"dry_run"`
 }
 
-type bulkFailure struct {
-	FileUUID string `json:"file_uuid"`
-	Message  string `json:"message"`
-}
-
-// decideAll counts, asks, and decides on as many files as were counted, in
-// several requests where they are many.
-func (a *app) decideAll(ctx context.Context, ops operations, f decideFlags, filter ingest.FileFilter) error {
-	req := admin.BulkRequest{Filter: filter, Action: f.action, Decision: f.decision, DryRun: true}
-	counted, err := ops.DecideAll(ctx, req)
+// decideAll counts the files, asks, and acts on exactly this number of files, in several
+// requests if there are many.
+func (a *app) decideAll(ctx context.Context, api *client.API, f decideFlags, selection oas.FileSelection) error {
+	send := api.RetryFiles
+	if f.action == skip {
+		send = api.SkipFiles
+	}
+	dryRun := true
+	request := oas.BulkDecision{Filter: selection, Reason: cmp.Or(f.reason, noReason), From: given(oas.StepName(f.from)), DryRun: &dryRun}
+	counted, err := send(ctx, request)
 	if err != nil {
 		return err
 	}
-	result := bulkResult{Matched: counted.Matched, Remaining: counted.Matched, Failures: []bulkFailure{}, DryRun: f.dryRun}
+	result := bulkResult{oas.BulkResult{Matched: counted.Matched, Remaining: counted.Matched, Failures: []oas.BulkFailure{}}, f.dryRun}
 	if f.dryRun || counted.Matched == 0 {
 		return a.printBulk(f.action, result)
 	}
 	if err := a.confirm(fmt.Sprintf("%s %d file(s) in error", f.action, counted.Matched), f.yes); err != nil {
 		return err
 	}
-	// What was asked about is what is done: another number is refused.
-	req.DryRun, req.Expected = false, &counted.Matched
+	// The API refuses another number of files than the confirmed one.
+	request.DryRun, request.ExpectedCount = nil, &counted.Matched
 	for {
-		batch, err := ops.DecideAll(ctx, req)
+		batch, err := send(ctx, request)
 		if err != nil && result.Done+result.Failed == 0 {
 			return err
 		}
 		if err == nil {
 			result.add(batch)
-			err = batch.Err
+			err = batchError(batch)
 		}
-		if err != nil || batch.Next == "" || batch.Done+batch.Failed == 0 {
+		if err != nil || batch.NextCursor == nil || batch.Done+batch.Failed == 0 {
 			return errors.Join(a.printBulk(f.action, result), err, result.err(f.action))
 		}
-		req.Expected, req.Cursor = nil, batch.Next
+		request.ExpectedCount, request.Cursor = nil, batch.NextCursor
 	}
 }
 
-// add counts a further request. One that was cut short may count files again
-// that the next one finds decided on.
-func (r *bulkResult) add(batch admin.BulkResult) {
+// batchError returns the error that ended a batch early.
+func batchError(batch oas.BulkResult) error {
+	if batch.Error == nil {
+		return nil
+	}
+	return ingest.Errorf(ingest.KindTransient, "%s", safe(*batch.Error))
+}
+
+// add counts a further batch. A batch that ended early may count files again that the
+// next one finds done.
+func (r *bulkResult) add(batch oas.BulkResult) {
 	r.Done, r.Failed, r.Remaining = min(r.Done+batch.Done, r.Matched), r.Failed+batch.Failed, batch.Remaining
-	for _, failure := range batch.Failures {
-		r.Failures = append(r.Failures, bulkFailure(failure))
-	}
+	r.Failures = append(r.Failures, batch.Failures...)
 }
 
-func (r *bulkResult) err(action admin.Action) error {
+func (r *bulkResult) err(action action) error {
 	if r.Failed+r.Remaining == 0 {
 		return nil
 	}
-	return ingest.Errorf(ingest.KindConflict, "%s was refused for %d file(s), %d more were left alone: `stevedore file show` says how each stands",
+	return ingest.Errorf(ingest.KindConflict, "%s was refused for %d file(s) and not tried for %d: `stevedore file show` shows why",
 		action, r.Failed, r.Remaining)
 }
 
-func (a *app) printBulk(action admin.Action, r bulkResult) error {
+func (a *app) printBulk(action action, r bulkResult) error {
 	return a.printOne(r, func(w io.Writer) {
 		switch {
 		case r.DryRun || r.Matched == 0:
@@ -192,14 +223,6 @@ func (a *app) printBulk(action admin.Action, r bulkResult) error {
 	})
 }
 
-// actor names who gives the command, for the ledger.
-func actor() string {
-	if current, err := user.Current(); err == nil {
-		return "cli:" + ingest.SafeName(current.Username)
-	}
-	return "cli"
-}
-
 const bulkLong = `
 
 With filters instead of uuids it is for all files in error that fit: they are
@@ -207,13 +230,13 @@ counted first, and on a terminal it asks. --dry-run only counts.`
 
 func (a *app) decideCommands() []*cobra.Command {
 	return []*cobra.Command{
-		a.decideCommand(admin.Retry, "Try files in error again",
+		a.decideCommand(retry, "Try files in error again",
 			"Sends files that wait in error on their way again, from the step that failed\nor an earlier one. A uuid may be given by its beginning."+bulkLong,
 			"  stevedore file retry 0ab5fe59 --reason 'the bucket is back'\n  stevedore file retry --server acme --path '**/*.csv' --dry-run"),
-		a.decideCommand(admin.Skip, "Give files in error up",
+		a.decideCommand(skip, "Give files in error up",
 			"Ends files that wait in error as skipped: they are not fetched again unless\nthe partner changes them. A uuid may be given by its beginning."+bulkLong,
 			"  stevedore file skip 0ab5fe59 --reason 'sent by mistake'\n  stevedore file skip --server acme --seen-to 2026-01-01 --yes"),
-		a.decideCommand(admin.Renotify, "Announce files again",
+		a.decideCommand(renotify, "Announce files again",
 			"Announces completed files once more, with the message id they had. A uuid may\nbe given by its beginning.",
 			"  stevedore file renotify 0ab5fe59 --reason 'the consumer lost it'"),
 	}

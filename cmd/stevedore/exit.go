@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 )
@@ -41,7 +40,7 @@ func exitCode(err error) int {
 	var (
 		usage       usageError
 		differences differencesError
-		invalid     *admin.InvalidError
+		invalid     *ingest.InvalidError
 		wrong       *config.Error
 		known       *ingest.Error
 	)
@@ -52,7 +51,7 @@ func exitCode(err error) int {
 		return exitDifferences
 	case errors.As(err, &usage), errors.As(err, &invalid):
 		return exitUsage
-	case errors.Is(err, admin.ErrNotFound):
+	case errors.Is(err, ingest.ErrNotFound):
 		return exitNotFound
 	case errors.As(err, &wrong):
 		return exitPermanent
@@ -79,7 +78,7 @@ func worse(a, b error) error {
 // is made for them; its cause, which a driver worded, is logged at debug level.
 func message(err error) string {
 	var (
-		invalid *admin.InvalidError
+		invalid *ingest.InvalidError
 		wrong   *config.Error
 		known   *ingest.Error
 	)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stevedore/api/client"
 	"stevedore/api/oas"
 	"stevedore/internal/ingest"
 )
@@ -36,16 +37,18 @@ change and a last one for a file that leaves the list.`,
   stevedore file list --newest --limit 20
   stevedore file list --watch`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			filter, err := selected.read(time.Now())
+			selection, err := selected.read(time.Now())
 			if err != nil {
 				return err
 			}
-			if filter.Statuses, err = parseStatuses(statuses); err != nil {
+			params := oas.ListFilesParams{
+				Server: selection.Server, Path: selection.Path, From: selection.From, To: selection.To, Hash: selection.Hash, Left: given(left),
+			}
+			if params.Status, err = parseStatuses(statuses); err != nil {
 				return err
 			}
-			filter.Left = left
 			if newest {
-				filter.Order = ingest.OrderNewest
+				params.Order = given(oas.FileOrder(ingest.OrderNewest))
 			}
 			switch {
 			case limit < 0:
@@ -54,13 +57,11 @@ change and a last one for a file that leaves the list.`,
 				return usageError{errNoEnd}
 			}
 			if watch {
-				return a.with("file list", func(ops operations) error { return a.watchFiles(cmd.Context(), ops, filter, limit) })
+				return a.withAPI("file list", func(api *client.API) error { return a.watchFiles(cmd.Context(), api, params, limit) })
 			}
-			return a.with("file list", func(ops operations) error {
+			return a.withAPI("file list", func(api *client.API) error {
 				rows := a.newFileList()
-				err := ops.EachFile(cmd.Context(), filter, limit, func(f ingest.File) error {
-					return rows.add(oas.FromFile(f), fileCells(f)...)
-				})
+				err := api.EachFile(cmd.Context(), params, limit, func(f oas.File) error { return rows.add(f, fileCells(f)...) })
 				if err != nil {
 					return err
 				}
@@ -85,26 +86,30 @@ func (a *app) newFileList() *list {
 	return a.newList("UUID", "SERVER", "PATH", "SIZE", "STATUS", "UPDATED", "ERROR")
 }
 
-func fileCells(f ingest.File) []string {
-	wrong := f.ErrorMessage
-	if f.SourceLeft != "" {
-		wrong = "source left: " + f.SourceLeft
+func fileCells(f oas.File) []string {
+	wrong := value(f.ErrorMessage)
+	if f.SourceLeft != nil {
+		wrong = "source left: " + *f.SourceLeft
 	}
 	return []string{
-		f.UUID, safe(f.ServerName), safe(f.RemotePath), size(f.Size), string(f.Status), clock(f.UpdatedAt), dash(wrong),
+		f.FileUUID, safe(f.Server), safe(f.RemotePath), size(f.SizeBytes), string(f.Status), clock(f.UpdatedAt), dash(wrong),
 	}
 }
 
-func parseStatuses(texts []string) ([]ingest.Status, error) {
-	var statuses []ingest.Status
+// parseStatuses returns nil when no status is given.
+func parseStatuses(texts []string) (*[]oas.FileStatus, error) {
+	var statuses []oas.FileStatus
 	for _, text := range texts {
 		for name := range strings.SplitSeq(text, ",") {
 			status, err := ingest.ParseStatus(strings.TrimSpace(name))
 			if err != nil {
 				return nil, usageError{fmt.Errorf("--status: %w", err)}
 			}
-			statuses = append(statuses, status)
+			statuses = append(statuses, oas.FileStatus(status))
 		}
 	}
-	return statuses, nil
+	if len(statuses) == 0 {
+		return nil, nil //nolint:nilnil // no filter
+	}
+	return &statuses, nil
 }

@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stevedore/api/client"
 	"stevedore/api/oas"
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 	"stevedore/internal/temporalclient"
 )
@@ -46,8 +46,8 @@ has ended its way or waits for an operator.`,
 			if watch && a.format == formatJSON {
 				return usageError{errNoEnd}
 			}
-			return a.with("file show", func(ops operations) error {
-				file, err := ops.ShowFile(cmd.Context(), args[0])
+			return a.withAPI("file show", func(api *client.API) error {
+				file, err := api.File(cmd.Context(), args[0])
 				if ingest.KindOf(err) == ingest.KindInvalid {
 					return usageError{err}
 				}
@@ -55,24 +55,20 @@ has ended its way or waits for an operator.`,
 					return err
 				}
 				if watch {
-					return a.watchFile(cmd.Context(), ops, file)
+					return a.watchFile(cmd.Context(), api, file)
 				}
-				events, err := ops.Events(cmd.Context(), file.UUID)
+				events, err := api.Events(cmd.Context(), file.FileUUID)
 				if err != nil {
 					return err
 				}
-				result := fileResult{File: oas.FromFile(file), Events: []oas.Event{}, WorkflowURL: a.workflowURL(file.UUID)}
-				progress, underway := progressOf(cmd.Context(), ops, []ingest.File{file})[file.UUID]
-				if underway {
-					result.Progress = oas.FromProgress(progress)
-				}
-				for _, event := range events {
-					result.Events = append(result.Events, oas.FromEvent(event))
+				result := fileResult{File: file, Events: events, WorkflowURL: a.workflowURL(file.WorkflowID)}
+				if progress, running := api.Progress(cmd.Context(), []oas.File{file})[file.FileUUID]; running {
+					result.Progress = &progress
 				}
 				return a.printOne(result, func(w io.Writer) {
 					printFile(w, file, result.WorkflowURL)
-					if underway {
-						printProgress(w, progress, time.Now())
+					if result.Progress != nil {
+						printProgress(w, *result.Progress, time.Now())
 					}
 					printEvents(w, events)
 				})
@@ -83,7 +79,7 @@ has ended its way or waits for an operator.`,
 	return cmd
 }
 
-func (a *app) workflowURL(fileUUID string) string {
+func (a *app) workflowURL(workflowID string) string {
 	cfg, err := a.configuration()
 	if err != nil {
 		return ""
@@ -93,64 +89,61 @@ func (a *app) workflowURL(fileUUID string) string {
 	if base == "" {
 		return ""
 	}
-	return base + "/namespaces/" + url.PathEscape(temporalclient.Namespace(cfg)) + "/workflows/" + url.PathEscape(ingest.IngestWorkflowID(fileUUID))
+	return base + "/namespaces/" + url.PathEscape(temporalclient.Namespace(cfg)) + "/workflows/" + url.PathEscape(workflowID)
 }
 
-func printFile(w io.Writer, f ingest.File, workflowURL string) {
+func printFile(w io.Writer, f oas.File, workflowURL string) {
 	row := func(name, value string) { fmt.Fprintf(w, "%s\t%s\n", name, value) }
-	row("uuid", f.UUID)
-	row("server", safe(f.ServerName))
+	optional := func(name string, text *string) {
+		if text != nil {
+			row(name, safe(*text))
+		}
+	}
+	row("uuid", f.FileUUID)
+	row("server", safe(f.Server))
 	row("path", safe(f.RemotePath))
-	row("size", fmt.Sprintf("%s (%d bytes)", size(f.Size), f.Size))
-	row("modified", clock(f.ModTime))
+	row("size", fmt.Sprintf("%s (%d bytes)", size(f.SizeBytes), f.SizeBytes))
+	row("modified", clock(f.Mtime))
 	row("status", string(f.Status))
-	if f.WaitsFor != "" && f.Status == ingest.StatusDiscovered {
-		row("waits for", safe(f.WaitsFor))
-	}
-	if f.SourceLeft != "" {
-		row("source left", safe(f.SourceLeft))
-	}
-	for _, note := range f.SightNotes(time.Now()) {
+	optional("waits for", f.WaitsFor)
+	optional("source left", f.SourceLeft)
+	for _, note := range f.Notes {
 		row("note", safe(note))
 	}
-	if f.ErrorMessage != "" {
-		row("error", fmt.Sprintf("%s (%s)", safe(f.ErrorMessage), f.ErrorKind))
+	if f.ErrorMessage != nil {
+		row("error", fmt.Sprintf("%s (%s)", safe(*f.ErrorMessage), value(f.ErrorKind)))
 	}
-	if f.Mode != "" {
-		row("mode", string(f.Mode))
+	optional("mode", f.Mode)
+	if f.FileHash != nil {
+		row("hash", value(f.HashAlgo)+" "+*f.FileHash)
 	}
-	if f.Hash != "" {
-		row("hash", f.HashAlgo+" "+f.Hash)
+	if f.ObjectKey != nil {
+		row("object", safe(value(f.Bucket)+"/"+*f.ObjectKey))
 	}
-	if f.ObjectKey != "" {
-		row("object", safe(f.Bucket+"/"+f.ObjectKey))
-	}
-	if f.Checksum != "" {
-		row("object checksum (parts)", safe(f.Checksum))
-	}
-	row("workflow", ingest.IngestWorkflowID(f.UUID))
+	optional("object checksum (parts)", f.ObjectChecksum)
+	row("workflow", f.WorkflowID)
 	if workflowURL != "" {
 		row("", workflowURL)
 	}
 }
 
 // printProgress says what happens now, or when and why it will.
-func printProgress(w io.Writer, p admin.Progress, now time.Time) {
+func printProgress(w io.Writer, p oas.Progress, now time.Time) {
 	fmt.Fprintf(w, "step\t%s, %s\n", p.Step, tries(p, now))
-	if p.Total > 0 {
-		fmt.Fprintf(w, "progress\t%s (%s of %s)\n", moved(p), size(p.Done), size(p.Total))
+	if p.TotalBytes != nil {
+		fmt.Fprintf(w, "progress\t%s (%s of %s)\n", moved(p), size(value(p.DoneBytes)), size(*p.TotalBytes))
 	}
-	if p.Host != "" {
-		fmt.Fprintf(w, "host\t%s\n", safe(p.Host))
+	if p.Host != nil {
+		fmt.Fprintf(w, "host\t%s\n", safe(*p.Host))
 	}
 }
 
-func printEvents(w io.Writer, events []ingest.StoredEvent) {
+func printEvents(w io.Writer, events []oas.Event) {
 	fmt.Fprintln(w)
 	fmt.Fprintln(w, "TIME\tAFTER\tEVENT\tDETAILS")
 	before := time.Time{}
 	for _, event := range events {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", clock(event.Timestamp), after(before, event.Timestamp), event.Type, details(event.Details))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", clock(event.Timestamp), after(before, event.Timestamp), event.EventType, details(event.Details))
 		before = event.Timestamp
 	}
 }

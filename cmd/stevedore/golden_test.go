@@ -74,11 +74,16 @@ func world() *fakeOperations {
 			{Name: "old", Role: ingest.RoleViewer, CreatedBy: "bootstrap", CreatedAt: at, RevokedAt: at},
 		},
 		run: admin.ScanRun{UUID: "5f0f0f0f-1111-4222-8333-444444444444", WorkflowID: "scan/5f", RunID: "r1", Servers: 1},
-		outcome: admin.ScanOutcome{Summary: workflows.ScanSummary{Started: 1}, Servers: []admin.ServerOutcome{{
-			Server: activities.ServerRef{UUID: testUUID, Name: "acme"}, Files: map[ingest.Status]int64{ingest.StatusCompleted: 2, ingest.StatusError: 1},
-		}}},
+		status: admin.ScanStatus{
+			UUID: "5f0f0f0f-1111-4222-8333-444444444444", WorkflowID: "scan/5f", RunID: "r1", State: admin.ScanCompleted, StartedAt: at,
+			Summary: workflows.ScanSummary{Started: 1},
+			Servers: []admin.ScanServerStatus{{
+				Server: activities.ServerRef{UUID: testUUID, Name: "acme"}, State: admin.ScanCompleted,
+				Files: map[ingest.Status]int64{ingest.StatusCompleted: 2, ingest.StatusError: 1},
+			}},
+		},
 		tested:  admin.TestResult{Server: ingest.Server{UUID: testUUID, Name: "acme", RootPath: "/"}, Presented: admin.Probed{Fingerprint: "SHA256:abc", KeyLine: "ssh-ed25519 AAAA", Software: "SSH-2.0-x\x1b[1m", Entries: 3}},
-		version: "v1", matched: 3,
+		matched: 3,
 	}
 }
 
@@ -122,11 +127,10 @@ func TestGoldenErrors(t *testing.T) {
 		"no-such-flag":    {args("file", "list", "--sever", "acme"), nil},
 		"no-such-server":  {args("server", "show", "nobody\x1b[31m"), nil},
 		"unreachable":     {args("server", "list"), ingest.Errorf(ingest.KindTransient, "cannot reach PostgreSQL at h: connection refused; is it running?")},
-		"invalid": {args("server", "add", "--name", "-"), ingest.Wrap(ingest.KindInvalid, &admin.InvalidError{Fields: []ingest.FieldError{
+		"invalid": {args("server", "add", "--name", "-"), ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: []ingest.FieldError{
 			{Field: "name", Message: "name \"-\": use letters"}, {Field: "host", Message: "host: is missing"}}}, "cannot add the server")},
 		"unconfirmed":   {args("server", "rm", "acme"), nil},
-		"stale":         {args("server", "edit", "acme", "--port", "23"), ingest.Wrap(ingest.KindConflict, admin.ErrStale, "server acme was changed since you read it: read it again")},
-		"not-via-api":   {args("key", "rotate", "--via", "api"), nil},
+		"stale":         {args("server", "edit", "acme", "--port", "23"), ingest.Wrap(ingest.KindConflict, ingest.ErrStale, "server acme was changed since you read it: read it again")},
 		"no-json-watch": {args("file", "list", "--watch", "-o", "json"), nil},
 		"odd-step":      {args("file", "retry", "0f0f", "--from", "after_ingest"), nil},
 		"odd-time":      {args("file", "list", "--from", "yesterday"), nil},

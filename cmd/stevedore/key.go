@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -39,10 +40,10 @@ func (a *app) keyRotateCommand() *cobra.Command {
 		Use: "rotate", Short: "Add a key and seal all credentials anew with it", Long: keyRotateLong, Args: none,
 		Example: "  stevedore key rotate",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withLocal("key rotate", config.ComponentKeys, func(ops localOperations) error {
+			return a.withParts(cmd.Context(), "key rotate", config.ComponentKeys, func(ctx context.Context, parts installation) error {
 				progress := newProgress(a)
 				req.Progress = progress.rotation
-				result, err := ops.RotateKey(cmd.Context(), req)
+				result, err := parts.RotateKey(ctx, req)
 				progress.end()
 				if err != nil && result.Resealed == 0 {
 					return err

@@ -15,7 +15,6 @@ import (
 	"stevedore/api"
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
-	"stevedore/internal/remote"
 	"stevedore/worker"
 )
 
@@ -27,8 +26,10 @@ func main() {
 		person:   isatty.IsTerminal(os.Stdin.Fd()) && isatty.IsTerminal(os.Stderr.Fd()),
 		interval: time.Second,
 		screen:   isatty.IsTerminal(os.Stdout.Fd()),
-		open:     func(cfg config.Config, log *slog.Logger) localOperations { return local{admin.Open(cfg, log)} },
-		dial:     dial,
+		open:     func(cfg config.Config, log *slog.Logger) installation { return admin.Open(cfg, log) },
+		servePrivately: func(ctx context.Context, cfg config.Config, log *slog.Logger, actor string) (string, string, func(), error) {
+			return api.ServePrivately(ctx, cfg, log, readVersion().Version, actor)
+		},
 		runWorker: func(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 			return worker.Run(ctx, cfg, log, readVersion().Version)
 		},
@@ -39,13 +40,4 @@ func main() {
 	code := a.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
-}
-
-// dial returns what asks the API.
-func dial(cfg config.Config) (operations, error) {
-	client, err := remote.New(remote.Config{URL: cfg.Client.URL.Reveal(), Token: cfg.API.Token.Reveal()})
-	if err != nil {
-		return nil, err
-	}
-	return client, nil
 }

@@ -8,9 +8,8 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
-	"stevedore/internal/admin"
+	"stevedore/api/oas"
 	"stevedore/internal/ingest"
-	"stevedore/internal/oracle"
 )
 
 // eraseLine moves to the line's start and clears what stood there.
@@ -39,17 +38,24 @@ type progress struct {
 
 func newProgress(a *app) *progress { return &progress{app: a} }
 
-func (p *progress) scan(s admin.ScanProgress) {
+func (p *progress) scan(s oas.Scan) {
 	text := "starting ..."
 	var total, ended int64
-	if s.Total > 0 {
-		text = fmt.Sprintf("%d of %d servers done; files: %s", s.Done, s.Total, counts(s.Files))
-		for status, n := range s.Files {
+	listed, files := 0, map[string]int64{}
+	for _, server := range s.Servers {
+		if server.State != oas.ScanRunning {
+			listed++
+		}
+		for name, n := range server.Files {
+			files[name] += n
 			total += n
-			if status.Terminal() || status == ingest.StatusError {
+			if status := ingest.Status(name); status.Terminal() || status == ingest.StatusError {
 				ended += n
 			}
 		}
+	}
+	if len(s.Servers) > 0 {
+		text = fmt.Sprintf("%d of %d servers done; files: %s", listed, len(s.Servers), counts(files))
 	}
 	if !p.app.terminal {
 		p.line(text)
@@ -80,13 +86,13 @@ func (p *progress) draw(text string, done, total int64) {
 	p.refresh <- time.Now()
 }
 
-func (p *progress) audit(s oracle.Summary) {
+func (p *progress) audit(s oas.AuditRun) {
 	if !p.app.terminal {
 		return
 	}
 	p.shown = true
 	fmt.Fprintf(p.app.stderr, "%s%d files, %d objects, %d entries on servers compared; %d difference(s)",
-		eraseLine, s.Files, s.Objects, s.Sources, s.Differences())
+		eraseLine, s.Files, s.Objects, s.Sources, s.Differences)
 }
 
 func (p *progress) rotation(done, total int) {

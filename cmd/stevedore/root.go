@@ -11,8 +11,8 @@ import (
 const rootLong = `stevedore unloads files from partners' SFTP servers into object storage, as
 durable workflows on Temporal: nothing lost, nothing twice, always explainable.
 
-Commands work on the database where STEVEDORE_DATABASE_URL names one, else by
-the API at STEVEDORE_API_URL with STEVEDORE_TOKEN; --via chooses.
+Commands call the API at STEVEDORE_API_URL with the token in STEVEDORE_TOKEN.
+worker, api, setup, migrate, key and break-glass use the service's configuration.
 
 Exit codes: 0 ok, 1 other, 2 usage, 3 not found, 5 retryable, 6 not retryable,
 9 differences found.`
@@ -36,10 +36,10 @@ func (a *app) rootCommand() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.configFile, "config", "", "`FILE` with KEY=value lines; the environment wins over it")
 	a.addConfigFlags(root)
 	complete(root, "output", "table", "json", "jsonl")
-	complete(root, "via", config.ViaAuto, config.ViaLocal, config.ViaAPI)
 	root.AddCommand(
 		a.setupCommand(), a.migrateCommand(), a.workerCommand(), a.apiCommand(), a.serverCommand(),
-		a.scanCommand(), a.fileCommand(), a.auditCommand(), a.tokenCommand(), a.keyCommand(), a.configCommand(), a.versionCommand(),
+		a.scanCommand(), a.fileCommand(), a.auditCommand(), a.tokenCommand(), a.keyCommand(), a.breakGlassCommand(),
+		a.configCommand(), a.versionCommand(),
 	)
 	return root
 }
@@ -53,7 +53,7 @@ func (a *app) addConfigFlags(root *cobra.Command) {
 			continue
 		}
 		a.configFlags[setting.Flag] = root.PersistentFlags().String(setting.Flag, "", setting.Description+" ["+setting.Name+"]")
-		root.PersistentFlags().Lookup(setting.Flag).Hidden = setting.Flag != "via" && setting.Flag != "api-url"
+		root.PersistentFlags().Lookup(setting.Flag).Hidden = setting.Flag != "api-url"
 	}
 }
 

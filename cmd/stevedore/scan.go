@@ -8,33 +8,16 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"stevedore/internal/admin"
+	"stevedore/api/client"
+	"stevedore/api/oas"
 	"stevedore/internal/ingest"
 )
 
-// scanResult is a scan as JSON; what is known only after waiting is left out.
+// scanResult is an awaited scan as JSON.
 type scanResult struct {
-	ScanUUID   string   `json:"scan_uuid"`
-	WorkflowID string   `json:"workflow_id"`
-	RunID      string   `json:"run_id"`
-	Suspended  []string `json:"suspended"`
-	*scanEnd
-}
-
-type scanEnd struct {
-	Started        int            `json:"started"`
-	AlreadyRunning int            `json:"already_running"`
-	Failed         int            `json:"failed"`
-	Servers        []serverResult `json:"servers"`
-}
-
-type serverResult struct {
-	Server     string                  `json:"server"`
-	ServerUUID string                  `json:"server_uuid"`
-	OK         bool                    `json:"ok"`
-	ErrorKind  ingest.Kind             `json:"error_kind"`
-	Error      string                  `json:"error"`
-	Files      map[ingest.Status]int64 `json:"files"`
+	oas.Scan
+	// Suspended are the names of servers that were not scanned.
+	Suspended []string `json:"suspended"`
 }
 
 func (a *app) scanCommand() *cobra.Command {
@@ -42,137 +25,149 @@ func (a *app) scanCommand() *cobra.Command {
 	var wait bool
 	cmd := &cobra.Command{
 		Use: "scan", Short: "Scan servers now",
-		Long: `Scans all active servers, or those named, whether they are due or not.
-Suspended servers are scanned only when named. With --wait it ends when the
-files found have ended their way or wait for an operator; it exits with 5 when
-a server could not be listed but may be later, and with 6 when somebody must
-mend something first, or files wait for an operator.`,
+		Long: `Scans all active servers, or the named ones, before they are due. Suspended
+servers are scanned only when named. With --wait it ends when all files found
+have ended or failed. It exits with 5 when a server could not be listed but may
+be later, and with 6 when a server or a file needs attention.`,
 		Example: "  stevedore scan --server acme --wait",
 		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with("scan", func(ops operations) error {
-				return a.scan(cmd.Context(), ops, servers, wait)
-			})
+			return a.withAPI("scan", func(api *client.API) error { return a.scan(cmd.Context(), api, servers, wait) })
 		},
 	}
 	cmd.Flags().StringArrayVar(&servers, "server", nil, "only the server with this `NAME` or uuid; may be repeated")
 	a.completeServers(cmd, "server")
-	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the files found have ended their way")
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until all files found have ended or failed")
 	return cmd
 }
 
-func (a *app) scan(ctx context.Context, ops operations, servers []string, wait bool) error {
-	run, err := ops.Scan(ctx, servers)
+func (a *app) scan(ctx context.Context, api *client.API, servers []string, wait bool) error {
+	accepted, err := api.StartScan(ctx, servers)
 	if err != nil {
 		return err
 	}
-	if run.Servers == 0 {
+	if accepted.Servers == 0 {
 		a.note("there are no active servers: add one with `stevedore server add`")
 	}
-	// Nothing moves without a worker, and waiting would look like a hang.
-	if err := ops.PartReady(ctx, admin.PartWorker); err != nil && ctx.Err() == nil {
+	// Without a worker nothing happens, and waiting would look like a hang.
+	if err := api.CheckPart(ctx, "worker"); err != nil && ctx.Err() == nil {
 		a.note("%s", message(err))
 	}
-	result := scanResult{ScanUUID: run.UUID, WorkflowID: run.WorkflowID, RunID: run.RunID, Suspended: []string{}}
-	for _, server := range run.Suspended {
-		result.Suspended = append(result.Suspended, server.Name)
+	for _, name := range accepted.Suspended {
+		a.note("server %s is suspended and is not scanned: run `stevedore server test %s`", name, name)
 	}
 	if wait {
-		return a.waitScan(ctx, ops, run, result)
+		return a.waitScan(ctx, api, accepted)
 	}
-	for _, name := range result.Suspended {
-		a.note("server %s is suspended and is left out: run `stevedore server test %s`", name, name)
-	}
-	return a.printOne(result, func(w io.Writer) {
-		fmt.Fprintf(w, "scan %s started; follow it with `stevedore file list`\n", run.UUID)
+	return a.printOne(accepted, func(w io.Writer) {
+		fmt.Fprintf(w, "scan %s started; follow it with `stevedore file list`\n", accepted.ScanUUID)
 	})
 }
 
-func (a *app) waitScan(ctx context.Context, ops operations, run admin.ScanRun, result scanResult) error {
+func (a *app) waitScan(ctx context.Context, api *client.API, accepted oas.ScanAccepted) error {
 	progress := newProgress(a)
-	outcome, err := ops.WaitScan(ctx, run, progress.scan)
+	scan, err := api.WaitScan(ctx, accepted.ScanUUID, progress.scan)
 	progress.end()
 	if err != nil {
 		if ctx.Err() != nil {
-			return fmt.Errorf("stopped waiting; scan %s goes on", run.UUID)
+			return fmt.Errorf("stopped waiting; scan %s continues", accepted.ScanUUID)
 		}
 		return err
 	}
-	result.scanEnd = newScanEnd(outcome)
-	if err := a.printOne(result, func(w io.Writer) { printOutcome(w, outcome) }); err != nil {
+	if err := a.printOne(scanResult{scan, accepted.Suspended}, func(w io.Writer) { printScan(w, scan) }); err != nil {
 		return err
 	}
-	waiting := a.waiting(ctx, ops, outcome)
-	if err := outcome.Err(); err != nil {
-		if waiting != nil {
-			a.note("%s", message(waiting))
-		}
-		return err
-	}
-	return waiting
-}
-
-// waiting says what of the scanned servers waits for a person, which is the scan's
-// error then.
-func (a *app) waiting(ctx context.Context, ops operations, outcome admin.ScanOutcome) error {
-	var waits []string
-	if parked := countParked(outcome); parked > 0 {
-		waits = append(waits, fmt.Sprintf("%d file(s) wait for an operator: `stevedore file list --status error`", parked))
-	}
-	servers, err := ops.ListServers(ctx)
+	attention, err := a.attention(ctx, api, scan)
 	if err != nil {
 		return err
 	}
-	for _, scanned := range outcome.Servers {
+	failed := scanError(scan, accepted.Suspended)
+	switch {
+	case failed != nil && attention != "":
+		a.note("%s", attention)
+		return failed
+	case attention != "":
+		return ingest.Errorf(ingest.KindConflict, "%s", attention)
+	}
+	return failed
+}
+
+// attention describes what needs attention on the scanned servers; empty is nothing.
+// Folders that could not be read are printed, too.
+func (a *app) attention(ctx context.Context, api *client.API, scan oas.Scan) (string, error) {
+	var found []string
+	if failed := countFailed(scan); failed > 0 {
+		found = append(found, fmt.Sprintf("%d file(s) need attention: `stevedore file list --status error`", failed))
+	}
+	servers, err := api.ListServers(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, scanned := range scan.Servers {
 		for _, server := range servers {
-			if server.UUID == scanned.Server.UUID && server.Attention.Held.Files > 0 {
-				waits = append(waits, fmt.Sprintf("%d file(s) are held: `stevedore server changes %s`", server.Attention.Held.Files, server.Name))
+			if server.ServerUUID != scanned.ServerUUID {
+				continue
+			}
+			if server.HeldChanges > 0 {
+				found = append(found, fmt.Sprintf("%d file(s) are held: `stevedore server changes %s`", server.HeldChanges, server.Name))
+			}
+			if server.UnreadableFolders > 0 {
+				a.note("%d folder(s) of %s could not be read: `stevedore server show %s`", server.UnreadableFolders, server.Name, server.Name)
 			}
 		}
 	}
-	if len(waits) > 0 {
-		return ingest.Errorf(ingest.KindConflict, "%s", strings.Join(waits, "; "))
+	return strings.Join(found, "; "), nil
+}
+
+// scanError returns nil when every server was scanned. Its kind is permanent when one of
+// the failures is, and so is the suspension of a server.
+func scanError(scan oas.Scan, suspended []string) error {
+	kind := ingest.KindTransient
+	var failed []oas.ScanServer
+	for _, server := range scan.Servers {
+		if server.State != oas.ScanFailed {
+			continue
+		}
+		failed = append(failed, server)
+		if k := ingest.Kind(value(server.ErrorKind)); k.Permanent() {
+			kind = k
+		}
+	}
+	for _, name := range suspended {
+		kind = ingest.KindSuspended
+		reason := "it is suspended: run `stevedore server test " + name + "`"
+		failed = append(failed, oas.ScanServer{Server: name, Error: &reason})
+	}
+	switch count := len(failed) + scan.Failed; {
+	case len(failed) == 1 && count == 1:
+		name := failed[0].Server
+		reason, _ := strings.CutPrefix(value(failed[0].Error), "server "+name)
+		return ingest.Errorf(kind, "server %s was not scanned: %s", name, strings.TrimLeft(reason, ": "))
+	case count > 0:
+		return ingest.Errorf(kind, "%d servers were not scanned: `stevedore server list` shows the errors", count)
 	}
 	return nil
 }
 
-func newScanEnd(outcome admin.ScanOutcome) *scanEnd {
-	end := &scanEnd{
-		Started: outcome.Summary.Started, AlreadyRunning: outcome.Summary.AlreadyRunning, Failed: outcome.Summary.Failed,
-		Servers: []serverResult{},
-	}
-	for _, server := range outcome.Servers {
-		result := serverResult{Server: server.Server.Name, ServerUUID: server.Server.UUID, OK: server.Failure == nil, Files: server.Files}
-		if result.Files == nil {
-			result.Files = map[ingest.Status]int64{}
-		}
-		if server.Failure != nil {
-			result.ErrorKind, result.Error = server.Failure.Kind, server.Failure.Message
-		}
-		end.Servers = append(end.Servers, result)
-	}
-	return end
-}
-
-func printOutcome(w io.Writer, outcome admin.ScanOutcome) {
-	if len(outcome.Servers) == 0 {
+func printScan(w io.Writer, scan oas.Scan) {
+	if len(scan.Servers) == 0 {
 		return
 	}
 	fmt.Fprintln(w, "SERVER\tRESULT\tFILES")
-	for _, server := range outcome.Servers {
+	for _, server := range scan.Servers {
 		result := "ok"
-		if server.Failure != nil {
-			result = "FAILED: " + safe(server.Failure.Message)
+		if server.State == oas.ScanFailed {
+			result = "FAILED: " + safe(value(server.Error))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", safe(server.Server.Name), result, counts(server.Files))
+		fmt.Fprintf(w, "%s\t%s\t%s\n", safe(server.Server), result, counts(server.Files))
 	}
 }
 
-// counts lists statuses in the order of a file's way.
-func counts(files map[ingest.Status]int64) string {
+// counts lists the numbers of files by status in the order of the statuses.
+func counts(files map[string]int64) string {
 	var parts []string
 	for _, status := range ingest.Statuses {
-		if n := files[status]; n > 0 {
+		if n := files[string(status)]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, status))
 		}
 	}
@@ -182,9 +177,9 @@ func counts(files map[ingest.Status]int64) string {
 	return strings.Join(parts, ", ")
 }
 
-func countParked(outcome admin.ScanOutcome) (parked int64) {
-	for _, server := range outcome.Servers {
-		parked += server.Files[ingest.StatusError]
+func countFailed(scan oas.Scan) (failed int64) {
+	for _, server := range scan.Servers {
+		failed += server.Files[string(ingest.StatusError)]
 	}
-	return parked
+	return failed
 }

@@ -9,16 +9,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stevedore/api/client"
 	"stevedore/api/oas"
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
 
 func (a *app) serverCommand() *cobra.Command {
 	return group("server", "Add, list, show, test, edit, pause, resume and remove SFTP servers",
 		a.serverAddCommand(), a.serverListCommand(), a.completeServer(a.serverShowCommand()), a.completeServer(a.serverTestCommand()),
-		a.completeServer(a.serverSwitchCommand("pause", "Stop scanning a server; files already found go on", operations.PauseServer)),
-		a.completeServer(a.serverSwitchCommand("resume", "Scan a paused or suspended server again", operations.ResumeServer)),
+		a.completeServer(a.serverSwitchCommand("pause", "Stop scanning a server; files already found go on", (*client.API).PauseServer)),
+		a.completeServer(a.serverSwitchCommand("resume", "Scan a paused or suspended server again", (*client.API).ResumeServer)),
 		a.completeServer(a.serverChangesCommand()), a.completeServer(a.serverEditCommand()), a.completeServer(a.serverRemoveCommand()),
 	)
 }
@@ -28,14 +28,14 @@ func (a *app) serverListCommand() *cobra.Command {
 		Use: "list", Short: "List all servers", Args: none,
 		Example: "  stevedore server list\n  stevedore server list -o jsonl | jq -r 'select(.state != \"ok\") | .name'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with("server list", func(ops operations) error {
-				servers, err := ops.ListServers(cmd.Context())
+			return a.withAPI("server list", func(api *client.API) error {
+				servers, err := api.ListServers(cmd.Context())
 				if err != nil {
 					return err
 				}
 				rows := a.newList("NAME", "ADDRESS", "STATE", "LAST SCAN", "LAST ERROR", "UUID")
 				for _, s := range servers {
-					err := rows.add(oas.FromServer(s), safe(s.Name), address(s), state(s), clock(s.LastScanAt), dash(s.LastError), s.UUID)
+					err := rows.add(s, safe(s.Name), address(s), state(s), clock(value(s.LastScanAt)), dash(value(s.LastError)), s.ServerUUID)
 					if err != nil {
 						return err
 					}
@@ -51,8 +51,8 @@ func (a *app) serverShowCommand() *cobra.Command {
 		Use: "show NAME", Short: "Show a server's settings and state", Args: exactly("server name or uuid"),
 		Example: "  stevedore server show acme",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with("server show", func(ops operations) error {
-				server, err := ops.ShowServer(cmd.Context(), args[0])
+			return a.withAPI("server show", func(api *client.API) error {
+				server, _, err := api.Server(cmd.Context(), args[0])
 				if err != nil {
 					return err
 				}
@@ -62,17 +62,17 @@ func (a *app) serverShowCommand() *cobra.Command {
 	}
 }
 
-func (a *app) serverSwitchCommand(name, short string, change func(operations, context.Context, string) (ingest.Server, error)) *cobra.Command {
+func (a *app) serverSwitchCommand(name, short string, change func(*client.API, context.Context, string) (oas.Server, error)) *cobra.Command {
 	return &cobra.Command{
 		Use: name + " NAME", Short: short, Args: exactly("server name or uuid"),
 		Example: "  stevedore server " + name + " acme",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with("server "+name, func(ops operations) error {
-				server, err := change(ops, cmd.Context(), args[0])
+			return a.withAPI("server "+name, func(api *client.API) error {
+				server, err := change(api, cmd.Context(), args[0])
 				if err != nil {
 					return err
 				}
-				return a.printOne(oas.FromServer(server), func(w io.Writer) {
+				return a.printOne(server, func(w io.Writer) {
 					fmt.Fprintf(w, "server %s is %s\n", safe(server.Name), state(server))
 				})
 			})
@@ -80,16 +80,16 @@ func (a *app) serverSwitchCommand(name, short string, change func(operations, co
 	}
 }
 
-func (a *app) printServer(s ingest.Server) error {
-	return a.printOne(oas.FromServer(s), func(w io.Writer) {
+func (a *app) printServer(s oas.Server) error {
+	return a.printOne(s, func(w io.Writer) {
 		row := func(name, value string) { fmt.Fprintf(w, "%s\t%s\n", name, value) }
 		row("name", safe(s.Name))
-		row("uuid", s.UUID)
+		row("uuid", s.ServerUUID)
 		row("address", address(s))
 		row("username", safe(s.Username))
 		row("credentials", credentials(s))
-		for _, line := range s.HostKeys {
-			row("host key", admin.Fingerprint(line)+"  "+safe(line))
+		for _, key := range s.HostKeys {
+			row("host key", key.Fingerprint+"  "+safe(key.Key))
 		}
 		if len(s.HostKeys) == 0 {
 			row("host key", "none pinned: run `stevedore server test "+s.Name+"`")
@@ -98,63 +98,64 @@ func (a *app) printServer(s ingest.Server) error {
 		row("include", dash(strings.Join(s.Include, " ")))
 		row("exclude", dash(strings.Join(s.Exclude, " ")))
 		row("max parallel", fmt.Sprint(s.MaxParallel))
-		row("settle", s.Settle.String())
-		row("scan interval", s.ScanInterval.String())
-		row("transfer", safe(string(s.Transfer)))
-		row("after ingest", safe(string(s.AfterIngest)))
-		row("on collision", safe(string(s.OnCollision)))
-		row("min age", s.MinAge.String())
+		row("settle", s.Settle)
+		row("scan interval", s.ScanInterval)
+		row("transfer", safe(s.Transfer))
+		row("after ingest", safe(s.AfterIngest))
+		row("on collision", safe(s.OnCollision))
+		row("min age", s.MinAge)
 		row("done marker", dash(s.DoneMarker))
-		row("sidecar wait", s.SidecarWait.String())
+		row("sidecar wait", s.SidecarWait)
 		row("max depth", fmt.Sprint(s.MaxDepth))
 		row("read once", yesNo(s.ReadOnce))
 		row("legacy algorithms", yesNo(s.LegacyAlgorithms))
 		for _, info := range ingest.OptionTable {
-			if info.IsSet(s.Options) {
-				row(strings.ReplaceAll(info.Flag(), "-", " "), dash(strings.ReplaceAll(info.Text(s.Options), "\n", " ")))
+			if options := optionsOf(s); info.IsSet(options) {
+				row(strings.ReplaceAll(info.Flag(), "-", " "), dash(strings.ReplaceAll(info.Text(options), "\n", " ")))
 			}
 		}
 		row("state", state(s))
-		row("last scan", clock(s.LastScanAt))
-		row("last error", dash(s.LastError))
-		printUnread(row, s.Unread)
-		for _, line := range left(s.Left, time.Now()) {
+		row("last scan", clock(value(s.LastScanAt)))
+		row("last error", dash(value(s.LastError)))
+		printUnread(row, s)
+		for _, line := range left(s, time.Now()) {
 			row(line[0], line[1])
 		}
-		if s.Attention.HeldReason != "" {
-			row("held changes", safe(s.Attention.HeldReason)+": run `stevedore server changes "+s.Name+"`")
+		if s.HeldReason != nil {
+			row("held changes", safe(*s.HeldReason)+": run `stevedore server changes "+s.Name+"`")
 		}
-		if s.Attention.Resent > 0 {
-			row("there again", fmt.Sprintf("%d files are on the server again, the same as before, after they were deleted or moved", s.Attention.Resent))
+		if s.ResentFiles > 0 {
+			row("there again", fmt.Sprintf("%d files are on the server again, the same as before, after they were deleted or moved", s.ResentFiles))
 		}
-		if s.Attention.Note != "" {
-			row("last scan saw", safe(s.Attention.Note))
+		if s.LastScanNote != nil {
+			row("last scan saw", safe(*s.LastScanNote))
 		}
 		row("added", clock(s.CreatedAt))
 	})
 }
 
 // printUnread prints the folders that the last scan could not read.
-func printUnread(row func(name, value string), unread ingest.Unread) {
-	for _, f := range unread.Folders {
+func printUnread(row func(name, value string), s oas.Server) {
+	for _, f := range s.Unreadable {
 		row("not read", safe(f.Path+" "+f.Reason))
 	}
-	if more := unread.Count - int64(len(unread.Folders)); more > 0 {
+	if more := s.UnreadableFolders - int64(len(s.Unreadable)); more > 0 {
 		row("not read", fmt.Sprintf("and %d more folders", more))
 	}
 }
 
 // left says what is on the server and nobody takes away.
-func left(l ingest.ServerLeft, now time.Time) (rows [][2]string) {
-	if l.Sources > 0 {
-		rows = append(rows, [2]string{"sources left", fmt.Sprintf("%d taken files are still there: `stevedore file list --left` says why", l.Sources)})
+func left(s oas.Server, now time.Time) (rows [][2]string) {
+	if s.SourcesLeft > 0 {
+		rows = append(rows, [2]string{"sources left", fmt.Sprintf("%d taken files are still there: `stevedore file list --left` says why", s.SourcesLeft)})
 	}
-	if l.InProgress > 0 {
-		rows = append(rows, [2]string{"in progress", fmt.Sprintf("%d names of files in progress are not taken", l.InProgress)})
+	if s.InProgress > 0 {
+		rows = append(rows, [2]string{"in progress", fmt.Sprintf("%d names of files in progress are not taken", s.InProgress)})
 	}
-	if l.Alone > 0 {
-		rows = append(rows, [2]string{"without a file", fmt.Sprintf("%d done-markers and checksum files are not taken", l.Alone)})
+	if s.Alone > 0 {
+		rows = append(rows, [2]string{"without a file", fmt.Sprintf("%d done-markers and checksum files are not taken", s.Alone)})
 	}
+	l := ingest.ServerLeft{Oldest: value(s.OldestAside), OldestSince: value(s.OldestAsideSince)}
 	if l.Stale(now) {
 		rows = append(rows, [2]string{"not taken", fmt.Sprintf("%s is there since %s: change --in-progress-names if it is a delivery", safe(l.Oldest), clock(l.OldestSince))})
 	}
@@ -168,22 +169,22 @@ func yesNo(is bool) string {
 	return "no"
 }
 
-func address(s ingest.Server) string { return safe(fmt.Sprintf("%s:%d", s.Host, s.Port)) }
+func address(s oas.Server) string { return safe(fmt.Sprintf("%s:%d", s.Host, s.Port)) }
 
 // state is one word: the operator's switch wins over what scans found out.
-func state(s ingest.Server) string {
-	if !s.Active {
+func state(s oas.Server) string {
+	if !s.IsActive {
 		return "paused"
 	}
-	return string(s.State)
+	return s.State
 }
 
-func credentials(s ingest.Server) string {
+func credentials(s oas.Server) string {
 	var has []string
-	if len(s.PasswordEncrypted) > 0 {
+	if s.HasPassword {
 		has = append(has, "password")
 	}
-	if len(s.PrivateKeyEncrypted) > 0 {
+	if s.HasPrivateKey {
 		has = append(has, "private key")
 	}
 	return dash(strings.Join(has, ", "))

@@ -6,21 +6,17 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"stevedore/api/client"
 	"stevedore/api/oas"
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 	"stevedore/internal/keyfile"
 )
 
 // maxSecret bounds what is read as a password or key.
 const maxSecret = 64 << 10
-
-// fromConfig as settle means: what the configuration says.
-const fromConfig = -time.Second
 
 const serverAddLong = `Adds a server and prints its uuid. Passwords and keys come from files, or with
 '-' from stdin; they are stored encrypted.
@@ -34,9 +30,6 @@ type addFlags struct {
 	passwordFile, keyFile string
 	// passphraseFile and certificateFile belong to the private key.
 	passphraseFile, certificateFile string
-	transfer                        string
-	afterIngest                     string
-	onCollision                     string
 }
 
 func (a *app) serverAddCommand() *cobra.Command {
@@ -45,19 +38,19 @@ func (a *app) serverAddCommand() *cobra.Command {
 		Use: "add", Short: "Add a server", Long: serverAddLong, Args: none,
 		Example: "  stevedore server add --name acme --host sftp.acme.example --username in --password-file acme.pw --path /outbox",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			in, err := a.newServer(f)
+			settings, err := a.settings(f, cmd.Flags().Changed)
 			if err != nil {
 				return err
 			}
-			return a.with("server add", func(ops operations) error {
-				server, err := ops.AddServer(cmd.Context(), in)
+			return a.withAPI("server add", func(api *client.API) error {
+				server, err := api.AddServer(cmd.Context(), settings)
 				if err != nil {
 					return err
 				}
 				if len(server.HostKeys) == 0 {
 					a.note("no host key is pinned yet: run `stevedore server test %s`", server.Name)
 				}
-				return a.printOne(oas.FromServer(server), func(w io.Writer) { fmt.Fprintln(w, server.UUID) })
+				return a.printOne(server, func(w io.Writer) { fmt.Fprintln(w, server.ServerUUID) })
 			})
 		},
 	}
@@ -77,17 +70,17 @@ func (f *addFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.passphraseFile, "passphrase-file", "", "`FILE` with the passphrase of the private key, which is stored without it; '-' is stdin")
 	flags.StringVar(&f.certificateFile, "certificate-file", "", "`FILE` with the OpenSSH user certificate of the private key (...-cert.pub)")
 	flags.StringArrayVar(&f.server.HostKeys, "host-key", nil, "`KEY` of the server, 'ssh-ed25519 AAAA...'; may be repeated")
-	flags.StringVar(&f.server.RootPath, "path", "/", "absolute `DIR` to take files from, subfolders included")
+	flags.StringVar(&f.server.RootPath, "path", "/", "`DIR` to take files from, subfolders included; ~/dir is relative to the home folder")
 	flags.StringArrayVar(&f.server.Include, "include", nil, "take only files that match the `GLOB`, e.g. '**/*.csv'; may be repeated")
 	flags.StringArrayVar(&f.server.Exclude, "exclude", nil, "leave out files that match the `GLOB`; may be repeated")
 	flags.IntVar(&f.server.MaxParallel, "max-parallel", 4, "files in flight at most, 1 to 256")
-	flags.DurationVar(&f.server.Settle, "settle", fromConfig, "how long a file must stay unchanged")
+	flags.DurationVar(&f.server.Settle, "settle", 0, "how long a file must stay unchanged")
 	flags.DurationVar(&f.server.ScanInterval, "scan-interval", 0, "least time between scheduled scans")
-	flags.StringVar(&f.transfer, "transfer", string(ingest.TransferAuto),
+	flags.StringVar((*string)(&f.server.Transfer), "transfer", string(ingest.TransferAuto),
 		"transfer mode: auto (by file size), staged (on the worker's disk first) or direct (streamed into the object store)")
 	complete(cmd, "transfer", string(ingest.TransferAuto), string(ingest.TransferStaged), string(ingest.TransferDirect))
-	flags.StringVar(&f.afterIngest, "after-ingest", string(ingest.AfterKeep), "what to do with the source: keep, delete or move:/dir")
-	flags.StringVar(&f.onCollision, "on-collision", string(ingest.CollisionRename), "when the name is taken where a file is moved: rename, overwrite or keep the source")
+	flags.StringVar((*string)(&f.server.AfterIngest), "after-ingest", string(ingest.AfterKeep), "what to do with the source: keep, delete or move:/dir")
+	flags.StringVar((*string)(&f.server.OnCollision), "on-collision", string(ingest.CollisionRename), "when the name is taken where a file is moved: rename, overwrite or keep the source")
 	flags.DurationVar(&f.server.MinAge, "min-age", 0, "how old a file must be before it is taken")
 	flags.StringVar(&f.server.DoneMarker, "done-marker", "", "take a file only once the file `NAME` is beside it; '*' is the file's name, e.g. '*.done'")
 	flags.DurationVar(&f.server.SidecarWait, "sidecar-wait", 0, "how long a settled file waits for its checksum file X.sha256")
@@ -108,34 +101,36 @@ func (f *addFlags) register(cmd *cobra.Command) {
 	flags.Lookup("scan-interval").DefValue = "STEVEDORE_SCAN_INTERVAL"
 }
 
-func (a *app) newServer(f addFlags) (admin.NewServer, error) {
-	in := admin.NewServer{Server: f.server}
-	in.Server.Transfer = ingest.TransferSetting(f.transfer)
-	in.Server.AfterIngest = ingest.AfterIngest(f.afterIngest)
-	in.Server.OnCollision = ingest.Collision(f.onCollision)
+// settings returns the settings and credentials whose flags were given.
+func (a *app) settings(f addFlags, changed func(flag string) bool) (oas.ServerSettings, error) {
+	settings := f.changes(changed)
 	if onStdin := f.onStdin(); len(onStdin) > 1 {
-		return in, usageError{fmt.Errorf("%s cannot all be stdin", strings.Join(onStdin, " and "))}
+		return settings, usageError{fmt.Errorf("%s cannot all be stdin", strings.Join(onStdin, " and "))}
 	}
-	password, err := a.readSecret("--password-file", f.passwordFile)
-	if err != nil {
-		return in, err
+	for _, secret := range []struct {
+		flag, path string
+		to         **string
+		line       bool // a single line, whose line end does not belong to it
+	}{
+		{"--password-file", f.passwordFile, &settings.Password, true},
+		{"--private-key-file", f.keyFile, &settings.PrivateKey, false},
+		{"--passphrase-file", f.passphraseFile, &settings.Passphrase, true},
+		{"--certificate-file", f.certificateFile, &settings.Certificate, false},
+	} {
+		content, err := a.readSecret(secret.flag, secret.path)
+		if err != nil {
+			return settings, err
+		}
+		content = keyfile.Text(content)
+		if secret.line {
+			content = trimNewline(content)
+		}
+		if secret.path != "" && len(content) == 0 {
+			return settings, usageError{fmt.Errorf("%s %s is empty", secret.flag, secret.path)}
+		}
+		*secret.to = given(string(content))
 	}
-	in.Credentials.Password = trimNewline(keyfile.Text(password))
-	if f.passwordFile != "" && len(in.Credentials.Password) == 0 {
-		return in, usageError{fmt.Errorf("--password-file %s is empty", f.passwordFile)}
-	}
-	if in.Credentials.PrivateKey, err = a.readSecret("--private-key-file", f.keyFile); err != nil {
-		return in, err
-	}
-	in.Credentials.PrivateKey = keyfile.Text(in.Credentials.PrivateKey)
-	passphrase, err := a.readSecret("--passphrase-file", f.passphraseFile)
-	if err != nil {
-		return in, err
-	}
-	in.Passphrase = trimNewline(keyfile.Text(passphrase))
-	certificate, err := a.readSecret("--certificate-file", f.certificateFile)
-	in.Certificate = keyfile.Text(certificate)
-	return in, err
+	return settings, nil
 }
 
 // onStdin names the flags whose file is stdin.

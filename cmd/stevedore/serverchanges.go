@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stevedore/api/client"
+	"stevedore/api/oas"
 	"stevedore/internal/ingest"
 )
 
@@ -42,15 +44,17 @@ hold-changes.`,
 			if decision != "" && reason == "" {
 				return usageError{errors.New("--reason is missing: it goes into the files' history")}
 			}
-			return a.with("server changes", func(ops operations) error {
-				server, err := ops.ShowServer(cmd.Context(), args[0])
+			return a.withAPI("server changes", func(api *client.API) error {
+				server, _, err := api.Server(cmd.Context(), args[0])
 				if err != nil {
 					return err
 				}
-				held := server.Attention.Held.Files
-				result := changesResult{Server: server.Name, ServerUUID: server.UUID, Files: held, Held: server.Attention.HeldReason, Decision: decision}
+				result := changesResult{
+					Server: server.Name, ServerUUID: server.ServerUUID, Files: server.HeldChanges, Held: value(server.HeldReason), Decision: decision,
+				}
 				if decision != "" {
-					if result.Files, err = ops.DecideChanges(cmd.Context(), server.UUID, decision, reason); err != nil {
+					request := oas.ChangesDecision{Decision: oas.ChangesDecisionDecision(decision), Reason: reason}
+					if result.Files, err = api.DecideChanges(cmd.Context(), server.ServerUUID, request); err != nil {
 						return err
 					}
 				}

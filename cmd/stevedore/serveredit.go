@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"stevedore/api/client"
 	"stevedore/api/oas"
 )
 
@@ -29,24 +30,26 @@ func (a *app) serverEditCommand() *cobra.Command {
 			if noPassword && f.passwordFile != "" || noKey && f.keyFile != "" {
 				return usageError{errors.New("a credential cannot be set and removed at once")}
 			}
-			in, err := a.newServer(f)
+			settings, err := a.settings(f, cmd.Flags().Changed)
 			if err != nil {
 				return err
 			}
-			f.server = in.Server
-			settings := f.changes(cmd.Flags().Changed)
-			settings.Password = credential(in.Credentials.Password, noPassword)
-			settings.PrivateKey = credential(in.Credentials.PrivateKey, noKey)
-			settings.Passphrase, settings.Certificate = credential(in.Passphrase, false), credential(in.Certificate, false)
+			none := ""
+			if noPassword {
+				settings.Password = &none
+			}
+			if noKey {
+				settings.PrivateKey = &none
+			}
 			if settings == (oas.ServerSettings{}) {
 				return usageError{errors.New("say what to change: `stevedore server edit --help` lists the flags")}
 			}
-			return a.with("server edit", func(ops operations) error {
-				server, version, err := ops.ReadServer(cmd.Context(), args[0])
+			return a.withAPI("server edit", func(api *client.API) error {
+				server, version, err := api.Server(cmd.Context(), args[0])
 				if err != nil {
 					return err
 				}
-				edited, err := ops.EditServer(cmd.Context(), server.UUID, version, settings)
+				edited, err := api.EditServer(cmd.Context(), server.ServerUUID, version, settings)
 				if err != nil {
 					return err
 				}
@@ -62,15 +65,6 @@ func (a *app) serverEditCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&noPassword, "no-password", false, "remove the password")
 	cmd.Flags().BoolVar(&noKey, "no-private-key", false, "remove the private key")
 	return cmd
-}
-
-// credential returns nil to leave one as it is, and an empty text to remove it.
-func credential(secret []byte, remove bool) *string {
-	if len(secret) == 0 && !remove {
-		return nil
-	}
-	text := string(secret)
-	return &text
 }
 
 // changes returns the settings whose flags were given.
@@ -124,18 +118,18 @@ On a terminal it asks before it does so; elsewhere it needs --yes. If somebody
 changes the server while it asks, nothing is removed.`,
 		Example: "  stevedore server rm acme --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with("server rm", func(ops operations) error {
-				server, version, err := ops.ReadServer(cmd.Context(), args[0])
+			return a.withAPI("server rm", func(api *client.API) error {
+				server, version, err := api.Server(cmd.Context(), args[0])
 				if err != nil {
 					return err
 				}
 				if err := a.confirm(fmt.Sprintf("remove server %s (%s)", safe(server.Name), address(server)), yes); err != nil {
 					return err
 				}
-				if server, err = ops.RemoveServer(cmd.Context(), server.UUID, version); err != nil {
+				if err := api.RemoveServer(cmd.Context(), server.ServerUUID, version); err != nil {
 					return err
 				}
-				return a.printOne(oas.FromServer(server), func(w io.Writer) { fmt.Fprintf(w, "server %s is removed\n", safe(server.Name)) })
+				return a.printOne(server, func(w io.Writer) { fmt.Fprintf(w, "server %s is removed\n", safe(server.Name)) })
 			})
 		},
 	}

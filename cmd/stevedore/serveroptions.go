@@ -50,6 +50,14 @@ func optionHelp(info ingest.OptionInfo) string {
 	return help
 }
 
+// optionsOf returns the options of a server, which have the same names in both types.
+func optionsOf(s oas.Server) (options ingest.Options) {
+	encoded, _ := json.Marshal(s) // texts, numbers and switches: cannot fail
+	_ = json.Unmarshal(encoded, &options)
+	options.NormalizeOptions()
+	return options
+}
+
 // setOptions sets the options whose flags were given.
 func setOptions(settings *oas.ServerSettings, options ingest.Options, given func(flag string) bool) {
 	fields := map[string]any{}

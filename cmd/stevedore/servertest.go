@@ -1,41 +1,29 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"stevedore/api/client"
 	"stevedore/api/oas"
-	"stevedore/internal/admin"
-	"stevedore/internal/ingest"
 )
 
 // testResult is a server test as JSON.
 type testResult struct {
-	Server      string      `json:"server"`
-	ServerUUID  string      `json:"server_uuid"`
-	OK          bool        `json:"ok"`
-	Fingerprint string      `json:"fingerprint"`
-	HostKey     string      `json:"host_key"`
-	Software    string      `json:"software"`
-	Entries     int         `json:"entries"`
-	LatencyMS   int64       `json:"latency_ms"`
-	Pinned      bool        `json:"pinned"`
-	Resumed     bool        `json:"resumed"`
-	ErrorKind   ingest.Kind `json:"error_kind"`
-	Error       string      `json:"error"`
-	// Algorithms, Extensions, Questions and Sample are as in the API.
-	Algorithms *oas.ServerAlgorithms `json:"algorithms,omitempty"`
-	Extensions []string              `json:"extensions,omitempty"`
-	Questions  int                   `json:"questions,omitempty"`
-	Sample     *oas.ServerSample     `json:"sample,omitempty"`
+	Server     string `json:"server"`
+	ServerUUID string `json:"server_uuid"`
+	oas.ServerTest
 }
 
 func (a *app) serverTestCommand() *cobra.Command {
-	var ask admin.TestRequest
+	var approval oas.HostKeyApproval
+	var expires string
+	var sample bool
 	cmd := &cobra.Command{
 		Use: "test NAME", Short: "Connect, compare the host key, log in and look at the root folder",
 		Long: `Connects to the server as a worker would. Without a pinned host key no
@@ -45,70 +33,68 @@ says. Success ends a suspension.`,
 		Example: "  stevedore server test acme\n  stevedore server test acme --approve SHA256:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg",
 		Args:    exactly("server name or uuid"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if ask.Approve != "" && !strings.HasPrefix(ask.Approve, "SHA256:") {
-				return usageError{fmt.Errorf("--approve %q: use a fingerprint like SHA256:n4bQgYhM..., as `ssh-keygen -l` prints it", safe(ask.Approve))}
+			if print := approval.Fingerprint; print != "" && !strings.HasPrefix(print, "SHA256:") {
+				return usageError{fmt.Errorf("--approve %q: use a fingerprint like SHA256:n4bQgYhM..., as `ssh-keygen -l` prints it", safe(print))}
 			}
-			return a.with("server test", func(ops operations) error {
-				result, err := ops.TestServer(cmd.Context(), args[0], ask)
-				if err != nil && result.Server.UUID == "" {
-					return err
-				}
-				if printErr := a.printTest(result, err); printErr != nil {
-					return printErr
-				}
-				return err
-			})
+			if expires != "" && approval.Fingerprint == "" {
+				return usageError{errors.New("--expires needs --approve: it is the expiry of the key that is approved")}
+			}
+			approval.Expires = given(expires)
+			return a.withAPI("server test", func(api *client.API) error { return a.testServer(cmd.Context(), api, args[0], approval, sample) })
 		},
 	}
-	cmd.Flags().StringVar(&ask.Approve, "approve", "", "pin the presented host key if it has this `FINGERPRINT`, beside those that are pinned")
-	cmd.Flags().StringVar(&ask.Expires, "expires", "", "with --approve: the last `DAY` on which the key counts, 2027-01-31")
-	cmd.Flags().BoolVar(&ask.Sample, "sample", false, "also list what the patterns take, for at most 15 seconds")
+	cmd.Flags().StringVar(&approval.Fingerprint, "approve", "", "pin the presented host key if it has this `FINGERPRINT`, beside those that are pinned")
+	cmd.Flags().StringVar(&expires, "expires", "", "with --approve: the last `DAY` on which the key counts, 2027-01-31")
+	cmd.Flags().BoolVar(&sample, "sample", false, "also list what the patterns take, for at most 15 seconds")
 	return cmd
 }
 
-func (a *app) printTest(r admin.TestResult, err error) error {
-	result := testResult{
-		Server: r.Server.Name, ServerUUID: r.Server.UUID, OK: err == nil,
-		Fingerprint: r.Presented.Fingerprint, HostKey: r.Presented.KeyLine, Pinned: r.Pinned, Resumed: r.Resumed,
-		Software: r.Presented.Software, Entries: r.Presented.Entries, LatencyMS: r.Presented.Latency.Milliseconds(),
-	}
-	details := oas.FromTest(r, err)
-	result.Algorithms, result.Extensions = details.Algorithms, r.Presented.Extensions
-	result.Questions, result.Sample = r.Presented.Questions, details.Sample
+func (a *app) testServer(ctx context.Context, api *client.API, name string, approval oas.HostKeyApproval, sample bool) error {
+	server, _, err := api.Server(ctx, name)
 	if err != nil {
-		result.ErrorKind, result.Error = ingest.KindOf(err), message(err)
+		return err
 	}
-	return a.printOne(result, func(w io.Writer) {
-		if r.Presented.Fingerprint != "" {
-			fmt.Fprintf(w, "fingerprint\t%s\nhost key\t%s\n", r.Presented.Fingerprint, safe(r.Presented.KeyLine))
+	test, err := api.TestServer(ctx, server.ServerUUID, approval, sample)
+	if err != nil && test.Error == nil {
+		return err // there is no result
+	}
+	if printErr := a.printTest(server, test); printErr != nil {
+		return printErr
+	}
+	return err
+}
+
+func (a *app) printTest(server oas.Server, test oas.ServerTest) error {
+	return a.printOne(testResult{server.Name, server.ServerUUID, test}, func(w io.Writer) {
+		if test.Fingerprint != nil {
+			fmt.Fprintf(w, "fingerprint\t%s\nhost key\t%s\n", *test.Fingerprint, safe(value(test.HostKey)))
 		}
-		if r.Pinned {
+		if test.Pinned {
 			fmt.Fprintln(w, "pinned\tyes")
 		}
-		if r.Resumed {
+		if test.Resumed {
 			fmt.Fprintln(w, "suspension\tended")
 		}
-		if err == nil {
-			fmt.Fprintf(w, "software\t%s\n", dash(r.Presented.Software))
-			fmt.Fprintf(w, "login\tok in %s; %s has %d entries\n",
-				r.Presented.Latency.Round(time.Millisecond), safe(r.Server.RootPath), r.Presented.Entries)
-			printDetails(w, r.Presented.ProbedDetails)
+		if test.Ok {
+			fmt.Fprintf(w, "software\t%s\n", dash(value(test.Software)))
+			fmt.Fprintf(w, "login\tok in %d ms; %s has %d entries\n", test.LatencyMs, safe(server.RootPath), test.Entries)
+			printDetails(w, test)
 		}
 	})
 }
 
-// printDetails shows what people who look into a server want to see.
-func printDetails(w io.Writer, d admin.ProbedDetails) {
-	if d.KeyExchange != "" {
-		fmt.Fprintf(w, "algorithms\t%s, %s, %s%s\n", safe(d.KeyExchange), safe(d.HostKeyAlgorithm), safe(d.Cipher), prefixed(", ", safe(d.MAC)))
+// printDetails prints the negotiated algorithms and the sample.
+func printDetails(w io.Writer, test oas.ServerTest) {
+	if a := test.Algorithms; a != nil {
+		fmt.Fprintf(w, "algorithms\t%s, %s, %s%s\n", safe(a.KeyExchange), safe(a.HostKey), safe(a.Cipher), prefixed(", ", safe(a.Mac)))
 	}
-	if len(d.Extensions) > 0 {
-		fmt.Fprintf(w, "extensions\t%s\n", safe(strings.Join(d.Extensions, ", ")))
+	if extensions := value(test.Extensions); len(extensions) > 0 {
+		fmt.Fprintf(w, "extensions\t%s\n", safe(strings.Join(extensions, ", ")))
 	}
-	if d.Questions > 0 {
-		fmt.Fprintf(w, "questions\t%d answered\n", d.Questions)
+	if questions := value(test.Questions); questions > 0 {
+		fmt.Fprintf(w, "questions\t%d answered\n", questions)
 	}
-	s := d.Sample
+	s := test.Sample
 	if s == nil {
 		return
 	}

@@ -47,9 +47,9 @@ type stepResult struct {
 
 // setUp reports each step as it ends: some take a while.
 func (a *app) setUp(ctx context.Context, name string, component config.Component, only ...string) error {
-	return a.withLocal(name, component, func(ops localOperations) error {
+	return a.withParts(ctx, name, component, func(ctx context.Context, parts installation) error {
 		steps := []stepResult{}
-		err := ops.Setup(ctx, func(report admin.StepReport) {
+		err := parts.Setup(ctx, func(report admin.StepReport) {
 			step := newStepResult(report)
 			steps = append(steps, step)
 			switch a.format {

@@ -6,70 +6,69 @@ import (
 	"strings"
 	"time"
 
-	"stevedore/internal/admin"
+	"stevedore/api/client"
+	"stevedore/api/oas"
 	"stevedore/internal/ingest"
 )
 
-// maxProgress bounds how many files of a screen are asked about: each is a
-// question to Temporal.
+// maxProgress bounds the files of a screen whose progress is requested: each is a call
+// to Temporal.
 const maxProgress = 50
 
-// progressOf returns how the steps of the first files under way stand, by uuid.
-func progressOf(ctx context.Context, ops operations, files []ingest.File) map[string]admin.Progress {
-	var asked []ingest.File
+// progressOf returns the progress of the first files in flight by uuid.
+func progressOf(ctx context.Context, api *client.API, files []oas.File) map[string]oas.Progress {
+	var running []oas.File
 	for _, file := range files {
-		if admin.Underway(file.Status) && len(asked) < maxProgress {
-			asked = append(asked, file)
+		if ingest.Status(file.Status).InFlight() && len(running) < maxProgress {
+			running = append(running, file)
 		}
 	}
-	if len(asked) == 0 {
-		return nil
-	}
-	return ops.Progress(ctx, asked)
+	return api.Progress(ctx, running)
 }
 
-// stands is how a file stands in one cell: what its step does, or why it waits.
-func stands(f ingest.File, p admin.Progress, known bool, now time.Time) string {
+// stands describes a file in one cell: what its step does, or why it waits.
+func stands(f oas.File, p oas.Progress, known bool, now time.Time) string {
 	switch {
-	case f.SourceLeft != "":
-		return "source left: " + safe(f.SourceLeft)
-	case f.ErrorMessage != "":
-		return safe(f.ErrorMessage)
-	case f.Status == ingest.StatusDiscovered && f.WaitsFor != "":
-		return "waits for " + safe(f.WaitsFor)
+	case f.SourceLeft != nil:
+		return "source left: " + safe(*f.SourceLeft)
+	case f.ErrorMessage != nil:
+		return safe(*f.ErrorMessage)
+	case f.WaitsFor != nil:
+		return "waits for " + safe(*f.WaitsFor)
 	case !known:
 		return "-"
 	}
 	return strings.Join(nonEmpty(moved(p), tries(p, now)), ", ")
 }
 
-// moved is how far a step's bytes are, how fast and how long they will take;
-// nothing while that is unknown.
-func moved(p admin.Progress) string {
-	if p.Total <= 0 {
+// moved returns the percentage, the rate and the remaining time of a step; empty while
+// these are unknown.
+func moved(p oas.Progress) string {
+	if p.TotalBytes == nil {
 		return ""
 	}
-	parts := []string{fmt.Sprintf("%d%%", min(p.Done, p.Total)*100/p.Total)}
-	if p.Rate > 0 {
-		parts = append(parts, size(int64(p.Rate))+"/s")
+	done, total := value(p.DoneBytes), *p.TotalBytes
+	parts := []string{fmt.Sprintf("%d%%", min(done, total)*100/total)}
+	if p.BytesPerSecond != nil {
+		parts = append(parts, size(int64(*p.BytesPerSecond))+"/s")
 	}
-	if eta := p.ETA(); eta > 0 {
-		parts = append(parts, eta.String()+" left")
+	if p.EtaSeconds != nil {
+		parts = append(parts, (time.Duration(*p.EtaSeconds)*time.Second).String()+" left")
 	}
 	return strings.Join(parts, ", ")
 }
 
-// tries says which try this is, when the next one comes and why.
-func tries(p admin.Progress, now time.Time) string {
+// tries returns the number of the attempt, the time of the next one and the last error.
+func tries(p oas.Progress, now time.Time) string {
 	why := ""
-	if p.Failure != "" {
-		why = ", because: " + safe(p.Failure)
+	if p.Failure != nil {
+		why = ", because: " + safe(*p.Failure)
 	}
 	switch {
 	case p.Paused:
 		return fmt.Sprintf("attempt %d, paused in Temporal", p.Attempt) + why
-	case !p.NextTry.IsZero():
-		return fmt.Sprintf("attempt %d, next try in %s", p.Attempt, max(0, p.NextTry.Sub(now).Round(time.Second))) + why
+	case p.NextAttemptAt != nil:
+		return fmt.Sprintf("attempt %d, next try in %s", p.Attempt, max(0, p.NextAttemptAt.Sub(now).Round(time.Second))) + why
 	case p.Running:
 		return fmt.Sprintf("attempt %d", p.Attempt) + why
 	default:

@@ -9,9 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stevedore/api/client"
 	"stevedore/api/oas"
-	"stevedore/internal/admin"
-	"stevedore/internal/ingest"
 )
 
 func (a *app) tokenCommand() *cobra.Command {
@@ -20,7 +19,7 @@ func (a *app) tokenCommand() *cobra.Command {
 }
 
 func (a *app) tokenCreateCommand() *cobra.Command {
-	var in admin.NewToken
+	var in oas.TokenRequest
 	var role, expires string
 	cmd := &cobra.Command{
 		Use: "create", Short: "Make a token and print it, once", Args: none,
@@ -29,18 +28,22 @@ stored. A viewer reads; an operator also acts on files and scans, tests and
 pauses servers; an admin also changes servers and tokens.`,
 		Example: "  stevedore token create --name ci --role operator --expires 30d",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var err error
-			if in.Expires, err = parseDays(expires); err != nil {
+			lifetime, err := parseDays(expires)
+			if err != nil {
 				return usageError{fmt.Errorf("--expires: %w", err)}
 			}
-			in.Role = ingest.Role(role)
-			return a.with("token create", func(ops operations) error {
-				token, secret, err := ops.CreateToken(cmd.Context(), in)
+			if lifetime > 0 {
+				seconds := int64((lifetime + time.Second - 1) / time.Second)
+				in.ExpiresInSeconds = &seconds
+			}
+			in.Role = oas.Role(role)
+			return a.withAPI("token create", func(api *client.API) error {
+				token, err := api.CreateToken(cmd.Context(), in)
 				if err != nil {
 					return err
 				}
 				a.note("%s token %s: keep it, it is not shown again", token.Role, token.Name)
-				return a.printOne(oas.FromNewToken(token, secret, time.Now()), func(w io.Writer) { fmt.Fprintln(w, secret) })
+				return a.printOne(token, func(w io.Writer) { fmt.Fprintln(w, token.Token) })
 			})
 		},
 	}
@@ -79,16 +82,14 @@ func (a *app) tokenListCommand() *cobra.Command {
 		Use: "list", Short: "List all tokens, without their secrets", Args: none,
 		Example: "  stevedore token list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with("token list", func(ops operations) error {
-				tokens, err := ops.ListTokens(cmd.Context())
+			return a.withAPI("token list", func(api *client.API) error {
+				tokens, err := api.ListTokens(cmd.Context())
 				if err != nil {
 					return err
 				}
-				now := time.Now()
 				rows := a.newList("NAME", "ROLE", "STATE", "EXPIRES", "LAST USED", "CREATED", "BY")
 				for _, t := range tokens {
-					shown := oas.FromToken(t, now)
-					err := rows.add(shown, safe(t.Name), string(t.Role), string(shown.State), clock(t.ExpiresAt), clock(t.LastUsedAt),
+					err := rows.add(t, safe(t.Name), string(t.Role), string(t.State), clock(value(t.ExpiresAt)), clock(value(t.LastUsedAt)),
 						clock(t.CreatedAt), safe(t.CreatedBy))
 					if err != nil {
 						return err
@@ -108,16 +109,16 @@ func (a *app) tokenRevokeCommand() *cobra.Command {
 be taken back: on a terminal it asks.`,
 		Example: "  stevedore token revoke ci",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with("token revoke", func(ops operations) error {
+			return a.withAPI("token revoke", func(api *client.API) error {
 				if err := a.confirm("revoke token "+safe(args[0]), yes); err != nil {
 					return err
 				}
-				token, err := ops.RevokeToken(cmd.Context(), args[0])
+				token, err := api.RevokeToken(cmd.Context(), args[0])
 				if err != nil {
 					return err
 				}
-				return a.printOne(oas.FromToken(token, time.Now()), func(w io.Writer) {
-					fmt.Fprintf(w, "token %s is revoked since %s\n", safe(token.Name), clock(token.RevokedAt))
+				return a.printOne(token, func(w io.Writer) {
+					fmt.Fprintf(w, "token %s is revoked since %s\n", safe(token.Name), clock(value(token.RevokedAt)))
 				})
 			})
 		},

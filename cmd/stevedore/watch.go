@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"stevedore/api/client"
 	"stevedore/api/oas"
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
 
@@ -17,35 +17,39 @@ import (
 const clearScreen = "\x1b[H\x1b[2J"
 
 // maxWatched bounds how many files are looked at again and again.
-const maxWatched = admin.MaxPage
+const maxWatched = 1000
 
 // underWay are the statuses that --watch shows when none is asked for.
-var underWay = []ingest.Status{
-	ingest.StatusDiscovered, ingest.StatusReady, ingest.StatusDownloading, ingest.StatusDownloaded, ingest.StatusVerified,
-	ingest.StatusUploading, ingest.StatusUploaded, ingest.StatusError,
-}
+var underWay = func() (statuses []oas.FileStatus) {
+	for _, status := range ingest.Statuses {
+		if !status.Terminal() {
+			statuses = append(statuses, oas.FileStatus(status))
+		}
+	}
+	return statuses
+}()
 
 // watchFiles shows the files until it is stopped: on a screen the whole list
 // again and again, elsewhere a line for each change.
-func (a *app) watchFiles(ctx context.Context, ops operations, filter ingest.FileFilter, limit int) error {
-	if len(filter.Statuses) == 0 {
-		filter.Statuses = underWay
+func (a *app) watchFiles(ctx context.Context, api *client.API, params oas.ListFilesParams, limit int) error {
+	if params.Status == nil {
+		params.Status = &underWay
 	}
 	if limit <= 0 || limit > maxWatched {
 		limit = maxWatched
 	}
 	seen := watched{}
 	for {
-		var files []ingest.File
-		err := ops.EachFile(ctx, filter, limit, func(f ingest.File) error {
+		var files []oas.File
+		err := api.EachFile(ctx, params, limit, func(f oas.File) error {
 			files = append(files, f)
 			return nil
 		})
 		if err == nil {
-			err = a.showWatched(ctx, ops, files, seen)
+			err = a.showWatched(ctx, api, files, seen)
 		}
 		if err == nil {
-			err = a.showGone(ctx, ops, files, filter.Statuses, seen)
+			err = a.showGone(ctx, api, files, *params.Status, seen)
 		}
 		if err != nil && ctx.Err() == nil {
 			return err
@@ -63,15 +67,15 @@ type watched map[string]time.Time
 
 func (a *app) drawn() bool { return a.format == formatTable && a.screen }
 
-func (a *app) showWatched(ctx context.Context, ops operations, files []ingest.File, seen watched) error {
+func (a *app) showWatched(ctx context.Context, api *client.API, files []oas.File, seen watched) error {
 	if a.drawn() {
-		return a.drawWatched(files, progressOf(ctx, ops, files))
+		return a.drawWatched(files, progressOf(ctx, api, files))
 	}
 	for _, file := range files {
-		if file.UpdatedAt.Equal(seen[file.UUID]) {
+		if file.UpdatedAt.Equal(seen[file.FileUUID]) {
 			continue
 		}
-		seen[file.UUID] = file.UpdatedAt
+		seen[file.FileUUID] = file.UpdatedAt
 		if err := a.showLine(file); err != nil {
 			return err
 		}
@@ -80,15 +84,15 @@ func (a *app) showWatched(ctx context.Context, ops operations, files []ingest.Fi
 }
 
 // drawWatched draws the screen anew.
-func (a *app) drawWatched(files []ingest.File, progress map[string]admin.Progress) error {
+func (a *app) drawWatched(files []oas.File, progress map[string]oas.Progress) error {
 	now := time.Now()
 	fmt.Fprintf(a.stdout, "%s%s  %d file(s); Ctrl-C ends\n\n", clearScreen, now.UTC().Format(time.TimeOnly+"Z"), len(files))
 	rows := a.newList("UUID", "SERVER", "PATH", "SIZE", "STATUS", "UPDATED", "HOW IT STANDS")
 	for _, file := range files {
-		p, known := progress[file.UUID]
+		p, known := progress[file.FileUUID]
 		cells := fileCells(file)
 		cells[len(cells)-1] = stands(file, p, known, now)
-		if err := rows.add(oas.FromFile(file), cells...); err != nil {
+		if err := rows.add(file, cells...); err != nil {
 			return err
 		}
 	}
@@ -97,19 +101,19 @@ func (a *app) drawWatched(files []ingest.File, progress map[string]admin.Progres
 
 // showGone prints a last line for files that the list no longer has because
 // they are in another status now. Those that only fell off its end stay.
-func (a *app) showGone(ctx context.Context, ops operations, files []ingest.File, statuses []ingest.Status, seen watched) error {
+func (a *app) showGone(ctx context.Context, api *client.API, files []oas.File, statuses []oas.FileStatus, seen watched) error {
 	if a.drawn() {
 		return nil
 	}
 	listed := map[string]bool{}
 	for _, file := range files {
-		listed[file.UUID] = true
+		listed[file.FileUUID] = true
 	}
 	for _, uuid := range slices.Sorted(maps.Keys(seen)) {
 		if listed[uuid] {
 			continue
 		}
-		file, err := ops.ShowFile(ctx, uuid)
+		file, err := api.File(ctx, uuid)
 		if err != nil {
 			return err
 		}
@@ -124,9 +128,9 @@ func (a *app) showGone(ctx context.Context, ops operations, files []ingest.File,
 	return nil
 }
 
-func (a *app) showLine(file ingest.File) error {
+func (a *app) showLine(file oas.File) error {
 	if a.format == formatJSONL {
-		return a.encode(oas.FromFile(file))
+		return a.encode(file)
 	}
 	_, err := fmt.Fprintln(a.stdout, strings.Join(fileCells(file), "  "))
 	return err
@@ -134,18 +138,18 @@ func (a *app) showLine(file ingest.File) error {
 
 // watchFile prints what happens to a file until it has ended its way or waits
 // for an operator.
-func (a *app) watchFile(ctx context.Context, ops operations, file ingest.File) error {
+func (a *app) watchFile(ctx context.Context, api *client.API, file oas.File) error {
 	last, before := int64(0), time.Time{}
 	if a.format == formatTable {
-		fmt.Fprintf(a.stdout, "%s  %s  %s\n", file.UUID, safe(file.ServerName), safe(file.RemotePath))
+		fmt.Fprintf(a.stdout, "%s  %s  %s\n", file.FileUUID, safe(file.Server), safe(file.RemotePath))
 	}
 	for {
 		// Read before its events: what ended it is then among them.
-		file, err := ops.ShowFile(ctx, file.UUID)
+		file, err := api.File(ctx, file.FileUUID)
 		if err != nil {
 			return stopped(ctx, err)
 		}
-		events, err := ops.Events(ctx, file.UUID)
+		events, err := api.Events(ctx, file.FileUUID)
 		if err != nil {
 			return stopped(ctx, err)
 		}
@@ -159,9 +163,9 @@ func (a *app) watchFile(ctx context.Context, ops operations, file ingest.File) e
 			}
 			before = event.Timestamp
 		}
-		if file.Status.Terminal() || file.Status == ingest.StatusError {
+		if status := ingest.Status(file.Status); status.Terminal() || status == ingest.StatusError {
 			if a.format == formatTable {
-				fmt.Fprintf(a.stdout, "%s  %s\n", file.Status, dash(file.ErrorMessage))
+				fmt.Fprintf(a.stdout, "%s  %s\n", file.Status, dash(value(file.ErrorMessage)))
 			}
 			return nil
 		}
@@ -181,10 +185,10 @@ func stopped(ctx context.Context, err error) error {
 	return nil
 }
 
-func (a *app) showEvent(event ingest.StoredEvent, before time.Time) error {
+func (a *app) showEvent(event oas.Event, before time.Time) error {
 	if a.format == formatJSONL {
-		return a.encode(oas.FromEvent(event))
+		return a.encode(event)
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s  %-10s  %-20s  %s\n", clock(event.Timestamp), after(before, event.Timestamp), event.Type, details(event.Details))
+	_, err := fmt.Fprintf(a.stdout, "%s  %-10s  %-20s  %s\n", clock(event.Timestamp), after(before, event.Timestamp), event.EventType, details(event.Details))
 	return err
 }

@@ -35,7 +35,7 @@ func TestTokensAreMadeUsedAndRevoked(t *testing.T) {
 	_, err = b.Authenticate(ctx, secret)
 	require.ErrorAs(t, err, &TokenRefused{})
 	_, err = b.RevokeToken(ctx, "nobody")
-	require.ErrorIs(t, err, ErrNotFound)
+	require.ErrorIs(t, err, ingest.ErrNotFound)
 
 	var log []string
 	for _, e := range b.ledger.audited {
@@ -49,7 +49,7 @@ func TestTokensThatCannotBe(t *testing.T) {
 	t.Parallel()
 	b := setup()
 	_, _, err := b.CreateToken(t.Context(), NewToken{Name: "bootstrap", Role: "king", Expires: -1})
-	var wrong *InvalidError
+	var wrong *ingest.InvalidError
 	require.ErrorAs(t, err, &wrong)
 	require.Len(t, wrong.Fields, 3)
 	require.Empty(t, b.ledger.audited)

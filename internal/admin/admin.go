@@ -225,12 +225,8 @@ type Deps struct {
 	Poll time.Duration
 }
 
-// ErrNotFound is in the chain of errors about servers, files and scans that do
-// not exist. KindMissing alone may also be a part of the system that is missing.
-var ErrNotFound = errors.New("not found")
-
 func notFound(format string, args ...any) error {
-	return ingest.Wrap(ingest.KindMissing, ErrNotFound, format, args...)
+	return ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, format, args...)
 }
 
 // absent reports whether the ledger has no such row. An error with a cause is

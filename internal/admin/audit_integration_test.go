@@ -239,7 +239,7 @@ func TestAuditFindsEachDifferenceOnce(t *testing.T) {
 	require.Contains(t, lines[0], "! paused:"+down.Root)
 	require.Equal(t, 1, summary.Servers)
 	_, err = w.Audit(ctx, AuditRequest{Servers: []string{"nobody"}}, nil)
-	require.ErrorIs(t, err, ErrNotFound)
+	require.ErrorIs(t, err, ingest.ErrNotFound)
 }
 
 func TestAuditDoesNotLogInToSuspendedServers(t *testing.T) {

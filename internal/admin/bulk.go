@@ -119,7 +119,7 @@ func readBulkCursor(cursor string) (int64, error) {
 	}
 	id, err := strconv.ParseInt(cursor, 10, 64)
 	if err != nil || id < 0 {
-		wrong := &InvalidError{Fields: []ingest.FieldError{{Field: "cursor", Message: "cursor: use next_cursor of the request before, unchanged"}}}
+		wrong := &ingest.InvalidError{Fields: []ingest.FieldError{{Field: "cursor", Message: "cursor: use next_cursor of the request before, unchanged"}}}
 		return 0, ingest.Wrap(ingest.KindInvalid, wrong, "cannot go on with the files")
 	}
 	return id, nil

@@ -2,16 +2,11 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
 	"stevedore/internal/ingest"
 )
-
-// ErrStale is in the chain of errors about a server that was changed since the
-// caller read it.
-var ErrStale = errors.New("changed meanwhile")
 
 // AnyVersion is a server's version when the caller does not mind which.
 const AnyVersion = "*"
@@ -25,7 +20,7 @@ func checkVersion(server ingest.Server, version string) error {
 			return nil
 		}
 	}
-	return ingest.Wrap(ingest.KindConflict, ErrStale, "server %s was changed since you read it: read it again", server.Name)
+	return ingest.Wrap(ingest.KindConflict, ingest.ErrStale, "server %s was changed since you read it: read it again", server.Name)
 }
 
 // ServerEdit changes a server.
@@ -41,7 +36,7 @@ type ServerEdit struct {
 
 // EditServer changes a server that is still of the version, and returns it. A
 // suspended one is scanned again when what is edited may have been the reason.
-// The errors are those of AddServer, ErrNotFound and ErrStale.
+// The errors are those of AddServer, ingest.ErrNotFound and ingest.ErrStale.
 func (a *Admin) EditServer(ctx context.Context, nameOrUUID, version string, edit ServerEdit) (ingest.Server, error) {
 	server, err := a.ShowServer(ctx, nameOrUUID)
 	if err != nil {

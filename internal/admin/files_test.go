@@ -57,7 +57,7 @@ func TestEachFileReadsAllPages(t *testing.T) {
 func TestListFilesOfUnknownServer(t *testing.T) {
 	t.Parallel()
 	_, err := setup().ListFiles(context.Background(), ingest.FileFilter{Server: "typo"})
-	require.ErrorIs(t, err, ErrNotFound)
+	require.ErrorIs(t, err, ingest.ErrNotFound)
 }
 
 func TestEventsReadsAllPages(t *testing.T) {

@@ -47,16 +47,6 @@ const (
 	progressAtOnce = 16
 )
 
-// Underway reports whether a workflow is at work on a file of the status.
-func Underway(s ingest.Status) bool {
-	switch s {
-	case ingest.StatusReady, ingest.StatusDownloading, ingest.StatusDownloaded, ingest.StatusVerified, ingest.StatusUploading, ingest.StatusUploaded:
-		return true
-	default:
-		return false
-	}
-}
-
 // Progress returns how the files' steps stand, by uuid. Files that are not
 // under way, and those that Temporal does not tell about in time, are left out.
 func (a *Admin) Progress(ctx context.Context, files []ingest.File) map[string]Progress {
@@ -66,7 +56,7 @@ func (a *Admin) Progress(ctx context.Context, files []ingest.File) map[string]Pr
 	var group errgroup.Group
 	group.SetLimit(progressAtOnce)
 	for i, file := range files {
-		if !Underway(file.Status) {
+		if !file.Status.InFlight() {
 			continue
 		}
 		if file.Status == ingest.StatusReady && file.Deferrals > 0 {

@@ -63,7 +63,7 @@ func TestScanNamed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"u1"}, b.engine.started[0].Servers)
 	_, err = b.Scan(context.Background(), []string{"nobody"})
-	require.ErrorIs(t, err, ErrNotFound)
+	require.ErrorIs(t, err, ingest.ErrNotFound)
 	_, err = b.Scan(context.Background(), []string{"c"})
 	require.ErrorContains(t, err, "stevedore server resume c")
 }
@@ -144,5 +144,5 @@ func TestScanStatusUnknown(t *testing.T) {
 	b := setup()
 	b.engine.scanErr = ingest.Errorf(ingest.KindMissing, "Temporal knows no such workflow")
 	_, err := b.ScanStatus(context.Background(), "x")
-	require.ErrorIs(t, err, ErrNotFound)
+	require.ErrorIs(t, err, ingest.ErrNotFound)
 }

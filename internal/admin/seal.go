@@ -94,7 +94,7 @@ func (a *Admin) approvePins(ctx context.Context, ledger Ledger, server *ingest.S
 	seen := vault.WhereOf(*server)
 	return ledger.SetHostKeys(ctx, server.UUID, func(current ingest.Server) (ingest.Server, error) {
 		if !reflect.DeepEqual(vault.WhereOf(current), seen) {
-			return current, ingest.Wrap(ingest.KindConflict, ErrStale, "server %s was changed meanwhile: test it again", current.Name)
+			return current, ingest.Wrap(ingest.KindConflict, ingest.ErrStale, "server %s was changed meanwhile: test it again", current.Name)
 		}
 		pinned := current
 		pinned.HostKeys = keys

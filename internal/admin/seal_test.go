@@ -28,7 +28,7 @@ func TestAnEditAsksForTheCredentialAgain(t *testing.T) {
 		"jump":      func(s *ingest.Server) { s.Jump = "b" },
 	} {
 		_, err := r.EditServer(ctx, "a", AnyVersion, ServerEdit{Settings: change})
-		var invalid *InvalidError
+		var invalid *ingest.InvalidError
 		require.ErrorAs(t, err, &invalid, field)
 		require.Equal(t, "password", invalid.Fields[0].Field, field)
 		require.Contains(t, invalid.Fields[0].Message, field+" of the server changed")

@@ -24,7 +24,7 @@ type NewServer struct {
 }
 
 // AddServer checks the settings, seals the credentials and records the server.
-// The errors are of KindInvalid, wrapping an *InvalidError with every problem,
+// The errors are of KindInvalid, wrapping an *ingest.InvalidError with every problem,
 // and of KindConflict when the name is taken.
 func (a *Admin) AddServer(ctx context.Context, in NewServer) (ingest.Server, error) {
 	server := in.Server.WithDefaults(a.d.Defaults)

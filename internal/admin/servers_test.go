@@ -58,7 +58,7 @@ func TestAddServerNamesEveryProblem(t *testing.T) {
 		},
 		Credentials: ingest.Credentials{PrivateKey: locked},
 	})
-	var invalid *InvalidError
+	var invalid *ingest.InvalidError
 	require.ErrorAs(t, err, &invalid)
 	require.Equal(t, ingest.KindInvalid, ingest.KindOf(err))
 	for _, word := range []string{"name", "host ", "port", "username", "path", "max-parallel", "include", "exclude", "host key", "after-ingest", "passphrase"} {
@@ -88,10 +88,10 @@ func TestShowServerTellsMissingRowFromMissingTable(t *testing.T) {
 	t.Parallel()
 	b := setup()
 	_, err := b.ShowServer(context.Background(), "nobody")
-	require.ErrorIs(t, err, ErrNotFound)
+	require.ErrorIs(t, err, ingest.ErrNotFound)
 	b.ledger.err = ingest.Wrap(ingest.KindMissing, errors.New("relation does not exist"), "run `stevedore migrate`")
 	_, err = b.ShowServer(context.Background(), "nobody")
-	require.NotErrorIs(t, err, ErrNotFound)
+	require.NotErrorIs(t, err, ingest.ErrNotFound)
 	require.ErrorContains(t, err, "stevedore migrate")
 }
 

@@ -49,22 +49,23 @@ const (
 	ComponentAPI     Component = "api"
 	ComponentSetup   Component = "setup"
 	ComponentMigrate Component = "migrate"
-	ComponentAudit   Component = "audit"
 	ComponentCLI     Component = "cli"
 	ComponentKeys    Component = "keys"
+	// ComponentBreakGlass is an API for one command.
+	ComponentBreakGlass Component = "break-glass"
 )
 
 // Database is the ledger's PostgreSQL.
 type Database struct {
 	// URL is a postgres:// URL; it may hold a password.
-	URL URL `env:"STEVEDORE_DATABASE_URL" required:"worker,api,setup,migrate,audit,keys" doc:"PostgreSQL of the ledger: postgres://user:password@host:5432/name"`
+	URL URL `env:"STEVEDORE_DATABASE_URL" required:"worker,api,setup,migrate,keys,break-glass" doc:"PostgreSQL of the ledger: postgres://user:password@host:5432/name"`
 }
 
 // S3 is the object store files go to.
 type S3 struct {
-	Endpoint  string `env:"STEVEDORE_S3_ENDPOINT" required:"worker,setup,audit" doc:"Address of the object store as host:port, without http://"`
-	AccessKey string `env:"STEVEDORE_S3_ACCESS_KEY" required:"worker,setup,audit" doc:"Access key of the object store"`
-	SecretKey Secret `env:"STEVEDORE_S3_SECRET_KEY" required:"worker,setup,audit" doc:"Secret key of the object store"`
+	Endpoint  string `env:"STEVEDORE_S3_ENDPOINT" required:"worker,setup" doc:"Address of the object store as host:port, without http://"`
+	AccessKey string `env:"STEVEDORE_S3_ACCESS_KEY" required:"worker,setup" doc:"Access key of the object store"`
+	SecretKey Secret `env:"STEVEDORE_S3_SECRET_KEY" required:"worker,setup" doc:"Secret key of the object store"`
 	Bucket    string `env:"STEVEDORE_S3_BUCKET" envDefault:"stevedore" doc:"Bucket that files are written to"`
 	Region    string `env:"STEVEDORE_S3_REGION" envDefault:"us-east-1" doc:"Region of the bucket"`
 	UseTLS    bool   `env:"STEVEDORE_S3_USE_TLS" envDefault:"true" doc:"Whether to speak TLS to the object store: true or false"`
@@ -92,18 +93,9 @@ type API struct {
 	TrustedProxies []netip.Prefix `env:"STEVEDORE_API_TRUSTED_PROXIES" doc:"Reverse proxies whose X-Forwarded-For is believed, as CIDRs separated by commas"`
 }
 
-// How the command line works, see Client.
-const (
-	ViaAuto  = "auto"
-	ViaLocal = "local"
-	ViaAPI   = "api"
-)
-
 // Client is where people and the command line find things.
 type Client struct {
 	URL URL `env:"STEVEDORE_API_URL" envDefault:"http://127.0.0.1:9000" doc:"Where the command line finds the API"`
-	// Via is auto, local or api.
-	Via string `env:"STEVEDORE_VIA" envDefault:"auto" doc:"Where commands work: local (the database), api (ask it, with STEVEDORE_TOKEN) or auto: local if STEVEDORE_DATABASE_URL is set"`
 	// TemporalUI may be empty: then there are no links.
 	TemporalUI URL `env:"STEVEDORE_TEMPORAL_UI_URL" doc:"Where browsers find Temporal's Web UI, for links to workflows"`
 	// S3Console may be empty: then there are no links.
@@ -133,7 +125,7 @@ type Transfer struct {
 // Vault protects the credentials of SFTP servers in the database.
 type Vault struct {
 	// KeysetFile holds the keys; whoever has it and the database has the passwords.
-	KeysetFile string `env:"STEVEDORE_KEYSET_FILE" required:"worker,api,setup,audit,keys" doc:"File with the keys that encrypt SFTP credentials; setup makes it"`
+	KeysetFile string `env:"STEVEDORE_KEYSET_FILE" required:"worker,api,setup,keys,break-glass" doc:"File with the keys that encrypt SFTP credentials; setup makes it"`
 }
 
 // Scan holds what servers do that do not say otherwise themselves.

@@ -71,7 +71,7 @@ func TestDefaults(t *testing.T) {
 func TestOnlySecretsAndAddressesAreNeeded(t *testing.T) {
 	t.Parallel()
 	c := load(t, Options{Environ: complete()})
-	for _, component := range []Component{ComponentWorker, ComponentAPI, ComponentSetup, ComponentMigrate, ComponentAudit, ComponentCLI, ComponentKeys} {
+	for _, component := range []Component{ComponentWorker, ComponentAPI, ComponentSetup, ComponentMigrate, ComponentCLI, ComponentKeys, ComponentBreakGlass} {
 		require.NoError(t, c.Validate(component), component)
 	}
 	require.Empty(t, c.Warnings())
@@ -176,7 +176,7 @@ func TestValidateReportsEverythingAtOnce(t *testing.T) {
 func TestRequiredDependsOnTheComponent(t *testing.T) {
 	t.Parallel()
 	for component, want := range map[Component]int{
-		ComponentWorker: 6, ComponentAPI: 3, ComponentSetup: 6, ComponentMigrate: 1, ComponentAudit: 5, ComponentCLI: 1,
+		ComponentWorker: 6, ComponentAPI: 3, ComponentSetup: 6, ComponentMigrate: 1, ComponentBreakGlass: 2, ComponentCLI: 1,
 	} {
 		var all *Error
 		require.ErrorAs(t, load(t, Options{}).Validate(component), &all)
@@ -248,7 +248,7 @@ func TestWarningsHelpWithTypos(t *testing.T) {
 
 func TestTagsAreComplete(t *testing.T) {
 	t.Parallel()
-	components := []string{"worker", "api", "setup", "migrate", "audit", "cli", "keys"}
+	components := []string{"worker", "api", "setup", "migrate", "cli", "keys", "break-glass"}
 	seen := map[string]bool{}
 	for section := range sections(&Config{}) {
 		for i := range section.NumField() {

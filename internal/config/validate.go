@@ -127,9 +127,6 @@ func (c Config) checkNumbers(found *problems) {
 	if c.Worker.HostTimeout <= 0 {
 		found.add("STEVEDORE_WORKER_HOST_TIMEOUT", "is %s: use more than 0s", c.Worker.HostTimeout)
 	}
-	if c.Client.Via != ViaAuto && c.Client.Via != ViaLocal && c.Client.Via != ViaAPI {
-		found.add("STEVEDORE_VIA", "is %q: use auto, local or api", c.Client.Via)
-	}
 	if c.Log.Format != "text" && c.Log.Format != "json" {
 		found.add("STEVEDORE_LOG_FORMAT", "is %q: use text or json", c.Log.Format)
 	}

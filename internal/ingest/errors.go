@@ -3,6 +3,7 @@ package ingest
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Kind classifies an error by what can be done about it. It is also the type
@@ -143,3 +144,25 @@ func IsKind(err error, kind Kind) bool { return err != nil && KindOf(err) == kin
 // ErrStopped is returned by long copies that were asked to stop: all progress
 // is checkpointed and another attempt goes on from there.
 var ErrStopped = errors.New("stopped at a checkpoint")
+
+// ErrNotFound is in the chain of errors about servers, files, scans and tokens that
+// do not exist. KindMissing alone may also be a part of the system that is missing.
+var ErrNotFound = errors.New("not found")
+
+// ErrStale is in the chain of errors about a server that was changed since the caller
+// read it.
+var ErrStale = errors.New("changed meanwhile")
+
+// InvalidError lists all invalid fields of a request.
+type InvalidError struct {
+	Fields []FieldError
+}
+
+// Error returns all problems on one line.
+func (e *InvalidError) Error() string {
+	problems := make([]string, len(e.Fields))
+	for i, field := range e.Fields {
+		problems[i] = field.Message
+	}
+	return strings.Join(problems, "; ")
+}

@@ -90,6 +90,16 @@ func (s Status) CanBecome(next Status) bool {
 	return s == next || slices.Contains(transitions[s], next)
 }
 
+// InFlight reports whether a FileIngest works on files of the status.
+func (s Status) InFlight() bool {
+	switch s {
+	case StatusReady, StatusDownloading, StatusDownloaded, StatusVerified, StatusUploading, StatusUploaded:
+		return true
+	default:
+		return false
+	}
+}
+
 // Terminal reports whether nothing more happens to a file by itself and no
 // operator is awaited.
 func (s Status) Terminal() bool {

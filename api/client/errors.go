@@ -1,4 +1,4 @@
-package remote
+package client
 
 import (
 	"context"
@@ -10,20 +10,18 @@ import (
 	"net/url"
 
 	"stevedore/api/oas"
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
 
 const howToToken = "ask an admin for a token, which `stevedore token create` makes, and set STEVEDORE_TOKEN to it"
 
-// maxAnswer is far above the largest answer, a page of 1,000 files.
+// maxAnswer exceeds the largest response, a page of 1,000 files.
 const maxAnswer = 64 << 20
 
-// reply reads answers that hold a T.
-type reply[T any] struct{ c *Client }
+// reply decodes responses with a body of type T.
+type reply[T any] struct{ c *API }
 
-// of takes what sending a request returned, and returns the answer, or the
-// error that it tells of.
+// of decodes a response, or returns the error that it describes.
 func (r reply[T]) of(response *http.Response, err error) (T, error) {
 	value, _, err := r.withHeader(response, err)
 	return value, err
@@ -49,26 +47,26 @@ func (r reply[T]) withHeader(response *http.Response, err error) (value T, heade
 	return value, response.Header, nil
 }
 
-func (c *Client) unreadable(err error) error {
+func (c *API) unreadable(err error) error {
 	return ingest.Wrap(ingest.KindInvalid, err, "the answer of %s cannot be read: check that STEVEDORE_API_URL names stevedore's API, of this version", c.url)
 }
 
-// unanswered explains why there is no answer.
-func (c *Client) unanswered(err error) error {
+// unanswered describes a request without a response.
+func (c *API) unanswered(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
 	cause := err.Error()
 	var sending *url.Error
-	if errors.As(err, &sending) { // without the URL, which is said once
+	if errors.As(err, &sending) { // omits the URL, which the message has already
 		cause = sending.Err.Error()
 	}
 	return ingest.Wrap(ingest.KindTransient, err,
 		"cannot reach the API at %s: %s; start it with `stevedore api` or set STEVEDORE_API_URL", c.url, ingest.Summary(cause))
 }
 
-// refused returns a problem as the error it was made of.
-func (c *Client) refused(response *http.Response, body []byte) error {
+// refused returns the error that a response with an error status describes.
+func (c *API) refused(response *http.Response, body []byte) error {
 	var problem oas.Problem
 	mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if mediaType == "application/problem+json" && json.Unmarshal(body, &problem) == nil && problem.Code != "" {
@@ -85,23 +83,22 @@ func (c *Client) refused(response *http.Response, body []byte) error {
 	return ingest.Errorf(ingest.KindInvalid, "%s answered %s, and not as stevedore's API does: check STEVEDORE_API_URL", c.url, ingest.Summary(response.Status))
 }
 
-// problem maps the codes of problems, which are never renamed, to the errors
-// that package admin returns in the same case. A code that a later release adds
-// is told by its status.
-func (c *Client) problem(p oas.Problem) error {
+// problem maps a problem's code to an error with a kind. Codes are never renamed; a
+// code of a later release is mapped by its status.
+func (c *API) problem(p oas.Problem) error {
 	detail := ingest.DisplayPath(p.Detail)
 	switch p.Code {
 	case "invalid_request":
 		if p.Errors == nil || len(*p.Errors) == 0 {
 			return ingest.Errorf(ingest.KindInvalid, "%s", detail)
 		}
-		invalid := &admin.InvalidError{}
+		invalid := &ingest.InvalidError{}
 		for _, field := range *p.Errors {
 			invalid.Fields = append(invalid.Fields, ingest.FieldError{Field: field.Field, Message: ingest.DisplayPath(field.Message)})
 		}
 		return ingest.Wrap(ingest.KindInvalid, invalid, "the API refused the request")
 	case "not_found":
-		return ingest.Wrap(ingest.KindMissing, admin.ErrNotFound, "%s", detail)
+		return ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "%s", detail)
 	case "unauthorized":
 		return ingest.Errorf(ingest.KindAuth, "%s does not take the token in STEVEDORE_TOKEN: it is unknown, expired or revoked; %s", c.url, howToToken)
 	case "forbidden":
@@ -109,7 +106,7 @@ func (c *Client) problem(p oas.Problem) error {
 	case "conflict", "idempotency_key_reused":
 		return ingest.Errorf(ingest.KindConflict, "%s", detail)
 	case "precondition_failed":
-		return ingest.Wrap(ingest.KindConflict, admin.ErrStale, "%s", detail)
+		return ingest.Wrap(ingest.KindConflict, ingest.ErrStale, "%s", detail)
 	case "unavailable", "not_ready", "rate_limited":
 		return ingest.Errorf(ingest.KindTransient, "%s", detail)
 	case "internal":
@@ -121,7 +118,7 @@ func (c *Client) problem(p oas.Problem) error {
 	return ingest.Errorf(ingest.KindInvalid, "%s", detail)
 }
 
-// requestID lets the log's line be found.
+// requestID identifies the request in the API's log.
 func requestID(p oas.Problem) string {
 	if p.RequestID == nil {
 		return ""

@@ -1,7 +1,8 @@
-package remote_test
+package client_test
 
 import (
 	"context"
+	"encoding/base64"
 	"io"
 	"log/slog"
 	"net/http"
@@ -17,10 +18,10 @@ import (
 
 	"stevedore/activities"
 	"stevedore/api"
+	"stevedore/api/client"
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
-	"stevedore/internal/remote"
 	"stevedore/internal/store"
 	"stevedore/internal/testenv"
 	"stevedore/internal/vault"
@@ -95,9 +96,9 @@ func (sealer) Reseal(_, to ingest.Server) (ingest.Server, error) { return to, ni
 
 func (sealer) Check(context.Context, vault.Canaries) error { return nil }
 
-// bundle is the API on a real ledger, and a Client of it.
+// bundle is the API on a real ledger, and a client of it.
 type bundle struct {
-	*remote.Client
+	*client.API
 	admin  *admin.Admin
 	ledger *store.Store
 	engine *engine
@@ -121,63 +122,61 @@ func setup(t *testing.T) *bundle {
 	server := httptest.NewServer(api.NewHandler(api.Deps{Operations: b.admin, StartTimeout: time.Minute, Token: bootstrap, Log: log, RequestsPerSecond: 1e6}))
 	t.Cleanup(server.Close)
 	b.url = server.URL
-	b.Client = newClient(t, server.URL, bootstrap)
+	b.API = newClient(t, server.URL, bootstrap)
 	return b
 }
 
-func newClient(t *testing.T, url, token string) *remote.Client {
+func newClient(t *testing.T, url, token string) *client.API {
 	t.Helper()
-	c, err := remote.New(remote.Config{URL: url, Token: token, Poll: time.Millisecond, RetryAfter: time.Millisecond})
+	c, err := client.New(client.Config{URL: url, Token: token, Poll: time.Millisecond, RetryAfter: time.Millisecond})
 	require.NoError(t, err)
 	return c
 }
 
-// TestServerLife: what the API tells of a server is what the ledger says, and
-// nobody changes what they have not seen.
+// TestServerLife: the client returns what the ledger holds, and refuses changes of a
+// version that the caller has not read.
 func TestServerLife(t *testing.T) {
 	t.Parallel()
 	b, ctx := setup(t), t.Context()
-	added, err := b.AddServer(ctx, admin.NewServer{
-		Server:      ingest.Server{Name: "acme", Host: "sftp.example.com", Username: "u", Settle: -1, Include: []string{"*.csv"}, AfterIngest: "move:/done", Port: 2222, Transfer: ingest.TransferStaged},
-		Credentials: ingest.Credentials{Password: []byte("canary-password")},
+	added, err := b.AddServer(ctx, oas.ServerSettings{
+		Name: ptr("acme"), Host: ptr("sftp.example.com"), Username: ptr("u"), Include: &[]string{"*.csv"}, AfterIngest: ptr("move:/done"),
+		Port: ptr(2222), Transfer: ptr(oas.ServerSettingsTransfer("staged")), Password: ptr("canary-password"),
 	})
 	require.NoError(t, err)
-	require.Equal(t, 10*time.Second, added.Settle, "what the service's configuration says")
-	require.Equal(t, ingest.TransferStaged, added.Transfer)
+	require.Equal(t, "10s", added.Settle, "the service's default")
+	require.Equal(t, "staged", added.Transfer)
 	there, err := b.admin.ShowServer(ctx, "acme")
 	require.NoError(t, err)
-	require.Equal(t, oas.FromServer(there), oas.FromServer(added))
-	_, err = b.AddServer(ctx, admin.NewServer{Server: ingest.Server{Name: "not a name"}})
-	var invalid *admin.InvalidError
+	require.Equal(t, oas.FromServer(there), added)
+	_, err = b.AddServer(ctx, oas.ServerSettings{Name: ptr("not a name")})
+	var invalid *ingest.InvalidError
 	require.ErrorAs(t, err, &invalid)
 	require.Contains(t, invalid.Error(), "name")
 
-	_, version, err := b.ReadServer(ctx, "acme")
+	_, version, err := b.Server(ctx, "acme")
 	require.NoError(t, err)
-	port, settle, password := 23, "5s", "again"
-	edited, err := b.EditServer(ctx, "acme", version, oas.ServerSettings{Port: &port, Settle: &settle, Password: &password})
+	edited, err := b.EditServer(ctx, "acme", version, oas.ServerSettings{Port: ptr(23), Settle: ptr("5s"), Password: ptr("again")})
 	require.NoError(t, err)
 	require.Equal(t, 23, edited.Port)
 	require.Equal(t, []string{"*.csv"}, edited.Include, "what is not named stays")
-	_, err = b.EditServer(ctx, "acme", version, oas.ServerSettings{Port: &port})
-	require.ErrorIs(t, err, admin.ErrStale)
-	_, err = b.RemoveServer(ctx, "acme", version)
-	require.ErrorIs(t, err, admin.ErrStale)
+	_, err = b.EditServer(ctx, "acme", version, oas.ServerSettings{Port: ptr(23)})
+	require.ErrorIs(t, err, ingest.ErrStale)
+	require.ErrorIs(t, b.RemoveServer(ctx, "acme", version), ingest.ErrStale)
 
-	paused, err := b.PauseServer(ctx, added.UUID)
+	paused, err := b.PauseServer(ctx, added.ServerUUID)
 	require.NoError(t, err)
-	require.False(t, paused.Active)
+	require.False(t, paused.IsActive)
 	_, err = b.ResumeServer(ctx, "acme")
 	require.NoError(t, err)
 	list, err := b.ListServers(ctx)
 	require.NoError(t, err)
 	require.Len(t, list, 1)
-	removed, err := b.RemoveServer(ctx, "acme", admin.AnyVersion)
-	require.NoError(t, err)
-	require.Equal(t, added.UUID, removed.UUID)
-	_, err = b.ShowServer(ctx, "acme")
-	require.ErrorIs(t, err, admin.ErrNotFound)
+	require.NoError(t, b.RemoveServer(ctx, "acme", client.AnyVersion))
+	_, _, err = b.Server(ctx, "acme")
+	require.ErrorIs(t, err, ingest.ErrNotFound)
 }
+
+func ptr[T any](value T) *T { return &value }
 
 // parked records files of a server and parks them.
 func (b *bundle) parked(t *testing.T, paths ...string) (ingest.Server, []ingest.File) {
@@ -204,61 +203,60 @@ func (b *bundle) parked(t *testing.T, paths ...string) (ingest.Server, []ingest.
 	return server, files
 }
 
-func TestFilesAndDecisions(t *testing.T) {
+func TestFilesAndActions(t *testing.T) {
 	t.Parallel()
 	b, ctx := setup(t), t.Context()
 	const odd = "/in/\xff\u202e\x1b[31m<b>.csv"
 	_, files := b.parked(t, odd, "/in/b.csv", "/in/c.txt")
-	var seen []ingest.File
-	filter := ingest.FileFilter{Server: "acme", Statuses: []ingest.Status{ingest.StatusError}, Path: "*.csv"}
-	require.NoError(t, b.EachFile(ctx, filter, 0, func(f ingest.File) error { seen = append(seen, f); return nil }))
-	require.Len(t, seen, 2)
-	require.Equal(t, odd, seen[0].RemotePath, "byte for byte")
-	filter.Order = ingest.OrderNewest
-	seen = nil
-	require.NoError(t, b.EachFile(ctx, filter, 0, func(f ingest.File) error { seen = append(seen, f); return nil }))
-	require.Len(t, seen, 2)
-	require.Equal(t, odd, seen[1].RemotePath, "the latest first")
+	params := oas.ListFilesParams{Server: ptr("acme"), Status: &[]oas.FileStatus{"error"}, Path: ptr("*.csv")}
+	list := func() (paths []string) {
+		require.NoError(t, b.EachFile(ctx, params, 0, func(f oas.File) error {
+			raw, err := base64.StdEncoding.DecodeString(f.RemotePathBase64)
+			paths = append(paths, string(raw))
+			return err
+		}))
+		return paths
+	}
+	require.Equal(t, []string{odd, "/in/b.csv"}, list(), "byte for byte")
+	params.Order = ptr(oas.FileOrder(ingest.OrderNewest))
+	require.Equal(t, []string{"/in/b.csv", odd}, list(), "the latest first")
 	for _, file := range files {
 		there, err := b.admin.ShowFile(ctx, file.UUID)
 		require.NoError(t, err)
-		short, err := b.ShowFile(ctx, file.UUID[:10])
+		short, err := b.File(ctx, file.UUID[:10])
 		require.NoError(t, err)
-		require.Equal(t, oas.FromFile(there), oas.FromFile(short))
+		require.Equal(t, oas.FromFile(there), short)
 	}
-	_, err := b.ShowFile(ctx, uuid.NewString())
-	require.ErrorIs(t, err, admin.ErrNotFound)
-	_, err = b.ShowFile(ctx, "xyz")
+	_, err := b.File(ctx, uuid.NewString())
+	require.ErrorIs(t, err, ingest.ErrNotFound)
+	_, err = b.File(ctx, "xyz")
 	require.Equal(t, ingest.KindInvalid, ingest.KindOf(err))
 	events, err := b.Events(ctx, files[0].UUID)
 	require.NoError(t, err)
-	require.Equal(t, ingest.EventError, events[len(events)-1].Type)
+	require.EqualValues(t, ingest.EventError, events[len(events)-1].EventType)
 	there, err := b.admin.Events(ctx, files[0].UUID)
 	require.NoError(t, err)
 	require.Len(t, events, len(there))
 
-	_, err = b.Decide(ctx, files[0].UUID[:8], admin.Retry, workflows.Decision{Reason: "bucket is back", From: ingest.StepUpload})
-	require.NoError(t, err)
+	require.NoError(t, b.RetryFile(ctx, files[0].UUID, oas.RetryDecision{Reason: "bucket is back", From: ptr(oas.StepName(ingest.StepUpload))}))
 	require.Equal(t, []string{"retry by bootstrap because bucket is back"}, b.engine.decided)
-	two, three := int64(2), int64(3)
-	request := admin.BulkRequest{Filter: ingest.FileFilter{Path: "*.csv"}, Action: admin.Skip, Decision: workflows.Decision{Reason: "old"}, Expected: &three}
-	_, err = b.DecideAll(ctx, request)
+	decision := oas.BulkDecision{Filter: oas.FileSelection{Path: ptr("*.csv")}, Reason: "old", ExpectedCount: ptr(int64(3))}
+	_, err = b.SkipFiles(ctx, decision)
 	require.Equal(t, ingest.KindConflict, ingest.KindOf(err))
-	request.Expected = &two
+	decision.ExpectedCount = ptr(int64(2))
 	b.engine.away = files[1].UUID
-	result, err := b.DecideAll(ctx, request)
+	result, err := b.SkipFiles(ctx, decision)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, result.Done)
 	require.EqualValues(t, 1, result.Remaining)
-	require.Equal(t, ingest.KindTransient, ingest.KindOf(result.Err))
-	require.ErrorContains(t, result.Err, "Temporal does not answer")
-	b.engine.away, request.Expected, request.Cursor = "", nil, result.Next
-	result, err = b.DecideAll(ctx, request)
+	require.Contains(t, *result.Error, "Temporal does not answer")
+	b.engine.away, decision.ExpectedCount, decision.Cursor = "", nil, result.NextCursor
+	result, err = b.SkipFiles(ctx, decision)
 	require.NoError(t, err)
-	require.Equal(t, admin.BulkResult{Matched: 1, Done: 1}, result)
+	require.Equal(t, oas.BulkResult{Matched: 1, Done: 1, Failures: []oas.BulkFailure{}}, result)
 }
 
-func TestProgressIsAsInPlace(t *testing.T) {
+func TestProgress(t *testing.T) {
 	t.Parallel()
 	b, ctx := setup(t), t.Context()
 	_, files := b.parked(t, "/in/a", "/in/b", "/in/c")
@@ -266,13 +264,17 @@ func TestProgressIsAsInPlace(t *testing.T) {
 		require.NoError(t, b.ledger.Apply(ctx, ingest.Change{FileUUID: files[i].UUID, To: ingest.StatusDownloading}))
 		files[i].Status = ingest.StatusDownloading
 	}
+	var shown []oas.File
+	for _, file := range files {
+		shown = append(shown, oas.FromFile(file))
+	}
 	b.engine.travels = files[0].UUID
 	for _, progress := range []admin.Progress{
 		{Step: ingest.StepDownload, Attempt: 2, Running: true, Failure: "cut", Host: "h", Done: 3, Total: 9, Rate: 1.5},
 		{Step: ingest.StepUpload, Attempt: 7, Paused: true, NextTry: time.Unix(1_800_000_000, 0).UTC()},
 	} {
 		b.engine.progress = progress
-		require.Equal(t, map[string]admin.Progress{files[0].UUID: progress}, b.Progress(ctx, files))
+		require.Equal(t, map[string]oas.Progress{files[0].UUID: *oas.FromProgress(progress)}, b.Progress(ctx, shown))
 	}
 }
 
@@ -281,52 +283,49 @@ func TestScanIsAwaited(t *testing.T) {
 	b, ctx := setup(t), t.Context()
 	server, _ := b.parked(t, "/in/a")
 	b.engine.servers = []activities.ServerRef{{UUID: server.UUID, Name: server.Name}}
-	run, err := b.Scan(ctx, nil)
+	accepted, err := b.StartScan(ctx, nil)
 	require.NoError(t, err)
-	require.Equal(t, 1, run.Servers)
-	var progress []admin.ScanProgress
-	outcome, err := b.WaitScan(ctx, run, func(p admin.ScanProgress) { progress = append(progress, p) })
+	require.Equal(t, 1, accepted.Servers)
+	require.Empty(t, accepted.Suspended)
+	var states []oas.ScanState
+	scan, err := b.WaitScan(ctx, accepted.ScanUUID, func(s oas.Scan) { states = append(states, s.Servers[0].State) })
 	require.NoError(t, err)
-	require.Equal(t, []admin.ScanProgress{{Done: 0, Total: 1, Files: map[ingest.Status]int64{ingest.StatusError: 1}}}, progress)
-	require.Equal(t, ingest.KindAuth, ingest.KindOf(outcome.Err()))
-	require.EqualValues(t, 1, outcome.Servers[0].Files[ingest.StatusError])
-	require.ErrorContains(t, b.PartReady(ctx, admin.PartWorker), "no worker polls")
-	require.NoError(t, b.PartReady(ctx, "another"))
+	require.Equal(t, []oas.ScanState{oas.ScanRunning}, states)
+	require.Equal(t, string(ingest.KindAuth), *scan.Servers[0].ErrorKind)
+	require.EqualValues(t, 1, scan.Servers[0].Files["error"])
+	require.ErrorContains(t, b.CheckPart(ctx, admin.PartWorker), "no worker polls")
+	require.NoError(t, b.CheckPart(ctx, "another"))
 }
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	b, ctx := setup(t), t.Context()
-	token, secret, err := b.CreateToken(ctx, admin.NewToken{Name: "ci", Role: ingest.RoleViewer, Expires: 48 * time.Hour})
+	token, err := b.CreateToken(ctx, oas.TokenRequest{Name: "ci", Role: "viewer", ExpiresInSeconds: ptr(int64(48 * 3600))})
 	require.NoError(t, err)
 	require.Equal(t, "bootstrap", token.CreatedBy)
-	require.WithinDuration(t, time.Now().Add(48*time.Hour), token.ExpiresAt, time.Minute)
-	short, _, err := b.CreateToken(ctx, admin.NewToken{Name: "short", Role: ingest.RoleViewer, Expires: 12 * time.Hour})
-	require.NoError(t, err)
-	require.WithinDuration(t, time.Now().Add(12*time.Hour), short.ExpiresAt, time.Minute)
-	viewer := newClient(t, b.url, secret)
+	require.WithinDuration(t, time.Now().Add(48*time.Hour), *token.ExpiresAt, time.Minute)
+	viewer := newClient(t, b.url, token.Token)
 	_, err = viewer.ListServers(ctx)
 	require.NoError(t, err)
-	_, err = viewer.Scan(ctx, nil)
+	_, err = viewer.StartScan(ctx, nil)
 	require.ErrorContains(t, err, "role operator")
 	require.ErrorContains(t, err, "STEVEDORE_TOKEN")
 	_, err = b.RevokeToken(ctx, "ci")
 	require.NoError(t, err)
 	list, err := b.ListTokens(ctx)
 	require.NoError(t, err)
-	require.False(t, list[1].RevokedAt.IsZero(), "the latest is first")
+	require.NotNil(t, list[0].RevokedAt)
 	_, err = viewer.ListServers(ctx)
 	require.Equal(t, ingest.KindAuth, ingest.KindOf(err))
 	require.ErrorContains(t, err, "ask an admin for a token")
-	_, err = b.RevokeToken(ctx, "nobody")
-	require.ErrorIs(t, err, admin.ErrNotFound)
+	_, err = b.RevokeToken(ctx, "unknown")
+	require.ErrorIs(t, err, ingest.ErrNotFound)
 }
 
 func TestTokenIsAskedFor(t *testing.T) {
 	t.Parallel()
-	_, err := remote.New(remote.Config{URL: "http://127.0.0.1:1"})
+	_, err := client.New(client.Config{URL: "http://127.0.0.1:1"})
 	require.ErrorContains(t, err, "STEVEDORE_TOKEN is not set")
-	require.ErrorContains(t, err, "STEVEDORE_DATABASE_URL")
 }
 
 // TestTokenStaysWithItsHost: neither the token nor what a request holds goes
@@ -343,7 +342,7 @@ func TestTokenStaysWithItsHost(t *testing.T) {
 		_, err := c.ListServers(t.Context())
 		require.ErrorContains(t, err, "redirect")
 		require.ErrorContains(t, err, "STEVEDORE_API_URL")
-		_, err = c.AddServer(t.Context(), admin.NewServer{Credentials: ingest.Credentials{Password: []byte("canary")}})
+		_, err = c.AddServer(t.Context(), oas.ServerSettings{Password: ptr("canary")})
 		require.ErrorContains(t, err, "redirect")
 	}
 	require.Zero(t, asked.Load())
@@ -388,9 +387,9 @@ func TestLostAnswerIsAskedForOnce(t *testing.T) {
 	server := httptest.NewServer(service)
 	t.Cleanup(server.Close)
 	c := newClient(t, server.URL, "t")
-	run, err := c.Scan(t.Context(), []string{"acme"})
+	run, err := c.StartScan(t.Context(), []string{"acme"})
 	require.NoError(t, err)
-	require.Equal(t, "s1", run.UUID)
+	require.Equal(t, "s1", run.ScanUUID)
 	require.Len(t, service.keys, 4)
 	for _, key := range service.keys {
 		require.Equal(t, service.keys[0], key, "the same request with the same key")
@@ -400,13 +399,13 @@ func TestLostAnswerIsAskedForOnce(t *testing.T) {
 	// Each with connections of its own: Go repeats by itself what failed on one
 	// that was used before.
 	service.keys, service.drop = nil, 2
-	_, err = newClient(t, server.URL, "t").Scan(t.Context(), []string{"acme"})
+	_, err = newClient(t, server.URL, "t").StartScan(t.Context(), []string{"acme"})
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
 	require.ErrorContains(t, err, "cannot reach the API")
 	require.Len(t, service.keys, 2)
 
 	service.keys, service.drop = nil, 1
-	_, _, err = newClient(t, server.URL, "t").CreateToken(t.Context(), admin.NewToken{Name: "ci", Role: ingest.RoleViewer})
+	_, err = newClient(t, server.URL, "t").CreateToken(t.Context(), oas.TokenRequest{Name: "ci", Role: "viewer"})
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
 	require.Len(t, service.keys, 1, "a secret cannot be shown again")
 }

@@ -1,4 +1,4 @@
-package remote
+package client
 
 import (
 	"context"
@@ -12,42 +12,43 @@ import (
 
 	"github.com/google/uuid"
 
-	"stevedore/api/client"
 	"stevedore/internal/ingest"
 )
 
 const (
-	// requestTimeout is above the longest that the API takes for an answer.
+	// requestTimeout exceeds the time limit of every handler of the API.
 	requestTimeout = 45 * time.Second
-	// stillAsked is how often an answer that another try is still working on is
-	// asked for.
-	stillAsked = 20
+	// maxRepeats bounds how often a request is repeated while its first attempt runs.
+	maxRepeats = 20
+	// pageSize is the page size of listings, the largest that the API allows.
+	pageSize = 1000
 )
 
-// Config says where the API is and who asks.
+// Config locates the API and authenticates the caller.
 type Config struct {
-	// URL is the API's, http:// or https://, without a path.
+	// URL is the API's address, http:// or https://, without a path.
 	URL string
 	// Token is a bearer token; it must not be empty.
 	Token string
-	// Poll is how often WaitScan asks how a scan stands; default 1 s.
+	// Poll is the interval at which running scans and audits are polled; default 1 s.
 	Poll time.Duration
-	// RetryAfter bounds the wait that the API asks for before a request is
-	// repeated; default 2 s.
+	// RetryAfter bounds the delay before a request is repeated when the API asks for
+	// one; default 2 s.
 	RetryAfter time.Duration
 }
 
-// Client asks the API. It is safe for concurrent use.
-type Client struct {
-	api  *client.Client
+// API calls the REST API. It is safe for concurrent use.
+type API struct {
+	raw  *Client
 	url  string
 	poll time.Duration
 }
 
-// New returns a Client; nothing is connected before it is needed.
-func New(cfg Config) (*Client, error) {
+// New returns an API. It opens no connection. A missing token or a malformed URL is
+// an error of KindInvalid.
+func New(cfg Config) (*API, error) {
 	if cfg.Token == "" {
-		return nil, ingest.Errorf(ingest.KindInvalid, "STEVEDORE_TOKEN is not set: %s; or name the ledger in STEVEDORE_DATABASE_URL to work without the API", howToToken)
+		return nil, ingest.Errorf(ingest.KindInvalid, "STEVEDORE_TOKEN is not set: %s", howToToken)
 	}
 	base := strings.TrimSuffix(cfg.URL, "/")
 	if parsed, err := url.Parse(base); err != nil || parsed.Host == "" {
@@ -62,34 +63,30 @@ func New(cfg Config) (*Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	caller := caller{token: cfg.Token, retryAfter: cfg.RetryAfter, http: &http.Client{
 		Transport: transport, Timeout: requestTimeout,
-		// A redirect would take the token, or a password in the body, somewhere
-		// else: it is shown as an error instead.
+		// Following a redirect would send the token, or a password in the body, to
+		// another address.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
-	api, err := client.NewClient(base, client.WithHTTPClient(caller))
+	raw, err := NewClient(base, WithHTTPClient(caller))
 	if err != nil {
 		return nil, ingest.Wrap(ingest.KindInvalid, err, "STEVEDORE_API_URL cannot be used: use http://host:port or https://host")
 	}
-	return &Client{api: api, url: base, poll: cfg.Poll}, nil
+	return &API{raw: raw, url: base, poll: cfg.Poll}, nil
 }
 
-// Close is there for the sake of an interface: nothing is kept open.
-func (c *Client) Close() {}
-
-// caller sends requests with the token and repeats those that got lost.
+// caller adds the token to requests and repeats those whose connection failed.
 type caller struct {
 	http       *http.Client
 	token      string
 	retryAfter time.Duration
 }
 
-// Do implements client.HttpRequestDoer. What may be repeated, reading and what
-// carries an Idempotency-Key, is sent once more when the connection failed.
+// Do implements HttpRequestDoer. It repeats requests without effect and requests with
+// an Idempotency-Key once when the connection failed.
 func (c caller) Do(request *http.Request) (*http.Response, error) {
 	request.Header.Set("Authorization", "Bearer "+c.token)
 	request.Header.Set("User-Agent", "stevedore-cli")
-	// A token's secret is shown once and kept nowhere: that answer cannot be
-	// given again.
+	// The response with a token's secret is not stored and cannot be repeated.
 	repeatable := request.Method == http.MethodGet
 	if request.Method == http.MethodPost && request.URL.Path != "/api/v1/tokens" {
 		request.Header.Set("Idempotency-Key", uuid.NewString())
@@ -102,10 +99,10 @@ func (c caller) Do(request *http.Request) (*http.Response, error) {
 	return c.again(request)
 }
 
-// again repeats a request. The first try may still be under way: the API then
-// says so, and is asked until it has the answer.
+// again repeats a request. While the first attempt still runs, the API responds with a
+// conflict and Retry-After.
 func (c caller) again(request *http.Request) (*http.Response, error) {
-	for range stillAsked {
+	for range maxRepeats {
 		repeated := request.Clone(request.Context())
 		if request.GetBody != nil {
 			body, err := request.GetBody()
@@ -122,13 +119,13 @@ func (c caller) again(request *http.Request) (*http.Response, error) {
 		if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil {
 			wait = min(wait, time.Duration(seconds)*time.Second)
 		}
-		_, _ = io.Copy(io.Discard, response.Body) // so that the connection is used again
+		_, _ = io.Copy(io.Discard, response.Body) // to reuse the connection
 		_ = response.Body.Close()
 		if err := sleep(request.Context(), wait); err != nil {
 			return nil, err
 		}
 	}
-	return nil, errors.New("the first try of this request does not come to its end")
+	return nil, errors.New("the first attempt of this request does not end")
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -1,0 +1,63 @@
+package client_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/api/oas"
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+)
+
+// TestAudit waits for an audit of two pages of differences that ends while it
+// is watched, and for one that fails.
+func TestAudit(t *testing.T) {
+	t.Parallel()
+	b, ctx := setup(t), t.Context()
+	_, err := b.AddServer(ctx, oas.ServerSettings{Name: ptr("acme"), Host: ptr("sftp.example.com"), Username: ptr("u"), Password: ptr("p")})
+	require.NoError(t, err)
+	_, err = b.StartAudit(ctx, oas.AuditRequest{Servers: &[]string{"unknown"}})
+	require.ErrorIs(t, err, ingest.ErrNotFound)
+
+	size := int64(4)
+	sides := ingest.AuditSides{
+		Source: ingest.AuditSide{State: ingest.SideSame, Size: &size, ModTime: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
+		Ledger: ingest.AuditSide{State: ingest.SideExtra, Status: ingest.StatusCompleted, SHA256: "abc", Count: 2}, Object: ingest.AuditSide{State: ingest.SideMissing},
+	}
+	found := make([]ingest.AuditDifference, admin.MaxPage+1)
+	for i := range found {
+		found[i] = ingest.AuditDifference{Seq: int64(i + 1), Mark: "-", What: fmt.Sprintf("acme:/%d", i), Why: "gone", Server: "acme", Path: fmt.Sprintf("/%d", i), Sides: sides}
+	}
+	counts := ingest.AuditCounts{Files: 2000, Objects: 7, Sources: 6, Bytes: 5, Pending: 4, Missing: int64(len(found))}
+	audit := func(request oas.AuditRequest, failure string) (oas.AuditRun, []oas.AuditDifference, error) {
+		run, err := b.StartAudit(ctx, request)
+		require.NoError(t, err)
+		run, err = b.WaitAudit(ctx, run, func(oas.AuditRun) {
+			_, attempt, err := b.ledger.BeginAudit(ctx, b.engine.audit)
+			require.NoError(t, err)
+			require.NoError(t, b.ledger.NoteAudit(ctx, b.engine.audit, attempt, counts, found))
+			require.NoError(t, b.ledger.EndAudit(ctx, b.engine.audit, failure))
+		})
+		var differences []oas.AuditDifference
+		require.NoError(t, b.EachDifference(ctx, run.AuditUUID, func(d oas.AuditDifference) error {
+			differences = append(differences, d)
+			return nil
+		}))
+		return run, differences, err
+	}
+	run, differences, err := audit(oas.AuditRequest{}, "")
+	require.NoError(t, err)
+	require.Len(t, differences, len(found), "all pages")
+	require.Equal(t, oas.FromAuditDifference(found[admin.MaxPage]), differences[admin.MaxPage])
+	require.EqualValues(t, 2000, run.Files)
+	require.EqualValues(t, len(found), run.Differences)
+	require.Equal(t, oas.AuditCompleted, run.State)
+
+	run, differences, err = audit(oas.AuditRequest{Servers: &[]string{"acme"}}, "the store is away")
+	require.ErrorContains(t, err, "the store is away")
+	require.Len(t, differences, len(found), "what it found before it failed")
+	require.Len(t, run.ServerUuids, 1)
+}

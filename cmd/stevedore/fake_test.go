@@ -1,0 +1,325 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/api"
+	"stevedore/internal/admin"
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+const testUUID = "0f0f0f0f-1111-4222-8333-444444444444"
+
+// fakeOperations is behind the API that the commands call. It returns what a test sets.
+type fakeOperations struct {
+	api.Operations
+
+	err      error
+	decided  []string
+	changes  string
+	refused  map[string]error
+	added    admin.NewServer
+	servers  []ingest.Server
+	tested   admin.TestResult
+	asked    admin.TestRequest
+	scanned  []string
+	run      admin.ScanRun
+	status   admin.ScanStatus
+	filter   ingest.FileFilter
+	files    []ingest.File
+	events   []ingest.StoredEvent
+	progress map[string]admin.Progress
+
+	edit    admin.ServerEdit
+	removed string
+	bulk    []admin.BulkRequest
+	matched int64
+	refuses bool
+	bulkErr error
+
+	token  admin.NewToken
+	tokens []ingest.Token
+
+	audited     []string
+	deep        bool
+	audit       ingest.AuditRun
+	differences []ingest.AuditDifference
+
+	steps   []admin.StepReport
+	only    []string
+	rotated admin.RotateRequest
+	closed  bool
+}
+
+func (f *fakeOperations) Setup(_ context.Context, report func(admin.StepReport), only ...string) error {
+	f.only = only
+	for _, step := range f.steps {
+		report(step)
+	}
+	return f.err
+}
+
+func (f *fakeOperations) RotateKey(_ context.Context, req admin.RotateRequest) (admin.RotateResult, error) {
+	f.rotated = req
+	return admin.RotateResult{NewKey: true, Servers: 3, Resealed: 3}, f.err
+}
+
+func (f *fakeOperations) Close() { f.closed = true }
+
+func (f *fakeOperations) Authenticate(context.Context, string) (ingest.Principal, error) {
+	return ingest.Principal{}, admin.TokenRefused{}
+}
+
+func (f *fakeOperations) BeginAnswer(context.Context, ingest.AnswerKey, []byte) (ingest.Answer, bool, error) {
+	return ingest.Answer{}, true, nil
+}
+
+func (f *fakeOperations) KeepAnswer(context.Context, ingest.AnswerKey, ingest.Answer) error {
+	return nil
+}
+
+func (f *fakeOperations) AddServer(_ context.Context, in admin.NewServer) (ingest.Server, error) {
+	f.added = in
+	in.Server.UUID = testUUID
+	return in.Server, f.err
+}
+
+func (f *fakeOperations) ListServers(context.Context) ([]ingest.Server, error) {
+	return f.servers, f.err
+}
+
+func (f *fakeOperations) ShowServer(_ context.Context, name string) (ingest.Server, error) {
+	for _, s := range f.servers {
+		if s.Name == name || s.UUID == name {
+			return s, nil
+		}
+	}
+	return ingest.Server{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no server is called %q", name)
+}
+
+func (f *fakeOperations) EditServer(ctx context.Context, name, version string, edit admin.ServerEdit) (ingest.Server, error) {
+	s, err := f.ShowServer(ctx, name)
+	if err == nil && version != admin.ServerVersion(s) {
+		err = ingest.ErrStale
+	}
+	f.edit = edit
+	return s, errors.Join(err, f.err)
+}
+
+func (f *fakeOperations) RemoveServer(ctx context.Context, name, version string) (ingest.Server, error) {
+	s, err := f.ShowServer(ctx, name)
+	if err == nil && version != admin.ServerVersion(s) {
+		err = ingest.ErrStale
+	}
+	f.removed = name
+	return s, errors.Join(err, f.err)
+}
+
+// DecideAll handles two files per request and refuses the first of them when refuses is
+// set.
+func (f *fakeOperations) DecideAll(_ context.Context, req admin.BulkRequest) (admin.BulkResult, error) {
+	f.bulk = append(f.bulk, req)
+	result := admin.BulkResult{Matched: f.matched, Remaining: f.matched}
+	if req.DryRun {
+		return result, f.err
+	}
+	result.Done = min(2, f.matched)
+	f.matched -= result.Done
+	if result.Remaining = f.matched; f.matched > 0 {
+		result.Next = fmt.Sprintf("behind-%d", len(f.bulk))
+	}
+	if f.refuses {
+		result.Done--
+		result.Failed, result.Failures = 1, []admin.BulkFailure{{FileUUID: fmt.Sprintf("refused-%d", len(f.bulk)), Message: "no"}}
+	}
+	result.Err = f.bulkErr
+	return result, f.err
+}
+
+func (f *fakeOperations) TestServer(_ context.Context, _ string, ask admin.TestRequest) (admin.TestResult, error) {
+	f.asked = ask
+	return f.tested, f.err
+}
+
+func (f *fakeOperations) DecideChanges(_ context.Context, name string, decision ingest.ChangesDecision, reason string) (int64, error) {
+	f.changes = strings.Join([]string{name, string(decision), reason}, " ")
+	return 300, f.err
+}
+
+func (f *fakeOperations) PauseServer(ctx context.Context, name string) (ingest.Server, error) {
+	s, err := f.ShowServer(ctx, name)
+	s.Active = false
+	return s, err
+}
+
+func (f *fakeOperations) ResumeServer(ctx context.Context, name string) (ingest.Server, error) {
+	s, err := f.ShowServer(ctx, name)
+	s.Active = true
+	return s, err
+}
+
+func (f *fakeOperations) Scan(_ context.Context, servers []string) (admin.ScanRun, error) {
+	f.scanned = servers
+	return f.run, f.err
+}
+
+// ScanStatus returns a running scan first.
+func (f *fakeOperations) ScanStatus(context.Context, string) (admin.ScanStatus, error) {
+	status := f.status
+	if status.State != "" {
+		f.status.State = ""
+		status.State = admin.ScanRunning
+		status.Servers = nil
+		for _, server := range f.status.Servers {
+			server.State, server.Err, server.Files = admin.ScanRunning, nil, map[ingest.Status]int64{ingest.StatusDownloading: 1}
+			status.Servers = append(status.Servers, server)
+		}
+		return status, nil
+	}
+	status.State = admin.ScanCompleted
+	return status, nil
+}
+
+func (f *fakeOperations) Ready(context.Context) []admin.PartStatus { return nil }
+
+func (f *fakeOperations) ListFiles(_ context.Context, filter ingest.FileFilter) (admin.FilePage, error) {
+	if filter.UUID == "" {
+		f.filter = filter
+		return admin.FilePage{Files: f.files}, f.err
+	}
+	page := admin.FilePage{}
+	for _, file := range f.files {
+		if strings.HasPrefix(file.UUID, filter.UUID) {
+			page.Files = append(page.Files, file)
+		}
+	}
+	return page, nil
+}
+
+func (f *fakeOperations) ShowFile(_ context.Context, uuid string) (ingest.File, error) {
+	for _, file := range f.files {
+		if file.UUID == uuid {
+			return file, nil
+		}
+	}
+	return ingest.File{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no file has the uuid %q", uuid)
+}
+
+func (f *fakeOperations) Progress(_ context.Context, files []ingest.File) map[string]admin.Progress {
+	progress := map[string]admin.Progress{}
+	for _, file := range files {
+		if p, known := f.progress[file.UUID]; known {
+			progress[file.UUID] = p
+		}
+	}
+	return progress
+}
+
+func (f *fakeOperations) EventsPage(context.Context, string, int64, int) (admin.EventPage, error) {
+	return admin.EventPage{Events: f.events}, f.err
+}
+
+func (f *fakeOperations) Decide(_ context.Context, uuid string, action admin.Action, d workflows.Decision) (ingest.File, error) {
+	f.decided = append(f.decided, fmt.Sprintf("%s %s from %q because %s", action, uuid[:4], d.From, d.Reason))
+	if err := f.refused[uuid[:4]]; err != nil {
+		return ingest.File{}, err
+	}
+	return ingest.File{UUID: uuid, RemotePath: "/in/a.csv"}, f.err
+}
+
+func (f *fakeOperations) CreateToken(_ context.Context, in admin.NewToken) (ingest.Token, string, error) {
+	f.token = in
+	return ingest.Token{Name: in.Name, Role: in.Role}, "stv_shown", f.err
+}
+
+func (f *fakeOperations) ListTokens(context.Context) ([]ingest.Token, error) { return f.tokens, f.err }
+
+func (f *fakeOperations) RevokeToken(_ context.Context, name string) (ingest.Token, error) {
+	for _, token := range f.tokens {
+		if token.Name == name {
+			token.RevokedAt = time.Unix(1, 0)
+			return token, nil
+		}
+	}
+	return ingest.Token{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no token is called %q", name)
+}
+
+// StartAudit returns a running audit, ShowAudit its end.
+func (f *fakeOperations) StartAudit(_ context.Context, servers []string, deep bool) (ingest.AuditRun, error) {
+	f.audited, f.deep = servers, deep
+	return ingest.AuditRun{
+		UUID: testUUID, State: ingest.AuditRunning, Servers: f.audit.Servers, AuditCounts: f.audit.AuditCounts,
+	}, f.err
+}
+
+func (f *fakeOperations) ShowAudit(context.Context, string) (ingest.AuditRun, error) {
+	run := f.audit
+	run.UUID = testUUID
+	if run.State == "" {
+		run.State = ingest.AuditCompleted
+	}
+	return run, nil
+}
+
+func (f *fakeOperations) AuditDifferences(context.Context, string, int64, int) (admin.DifferencePage, error) {
+	return admin.DifferencePage{Differences: f.differences}, nil
+}
+
+// call is the outcome of one call of the program.
+type call struct {
+	code        int
+	out, errors string
+}
+
+// with changes the app before it runs.
+type with func(*app)
+
+func terminal(a *app) { a.terminal = true }
+
+func stdin(text string) with { return func(a *app) { a.stdin = strings.NewReader(text) } }
+
+func environ(lines ...string) with { return func(a *app) { a.environ = append(a.environ, lines...) } }
+
+// backend is what a test puts behind the API and in place of the service's parts.
+type backend interface {
+	api.Operations
+	installation
+}
+
+func execute(t *testing.T, ops backend, line []string, options ...with) call {
+	t.Helper()
+	return executeIn(t, t.Context(), ops, line, options...)
+}
+
+func executeIn(t *testing.T, ctx context.Context, ops backend, line []string, options ...with) call {
+	t.Helper()
+	const token = "canary-token"
+	server := httptest.NewServer(api.NewHandler(api.Deps{
+		Operations: ops, StartTimeout: time.Minute, Token: token, Log: slog.New(slog.DiscardHandler), RequestsPerSecond: 1e6,
+	}))
+	defer server.Close()
+	var out, errs bytes.Buffer
+	a := &app{
+		stdin: strings.NewReader(""), stdout: &out, stderr: &errs, poll: time.Millisecond,
+		environ: []string{"STEVEDORE_API_URL=" + server.URL, "STEVEDORE_TOKEN=" + token, "STEVEDORE_DATABASE_URL=postgres://u:canary-password@127.0.0.1:1/x"},
+		open:    func(config.Config, *slog.Logger) installation { return ops },
+	}
+	for _, option := range options {
+		option(a)
+	}
+	code := a.run(ctx, line)
+	require.NotContains(t, out.String()+errs.String(), "canary")
+	return call{code, out.String(), errs.String()}
+}

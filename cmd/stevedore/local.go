@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	osuser "os/user"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+	"stevedore/internal/telemetry"
+)
+
+// installation is what commands do on the parts of the service themselves.
+type installation interface {
+	Setup(ctx context.Context, report func(admin.StepReport), only ...string) error
+	RotateKey(ctx context.Context, req admin.RotateRequest) (admin.RotateResult, error)
+	Close()
+}
+
+// withParts runs fn on the parts of the service that the configuration names.
+func (a *app) withParts(ctx context.Context, name string, component config.Component, fn func(ctx context.Context, parts installation) error) error {
+	cfg, err := a.configuration()
+	if err != nil {
+		return err
+	}
+	if err := validate(cfg, name, component); err != nil {
+		return err
+	}
+	log := a.logger(cfg)
+	parts := a.open(cfg, log)
+	defer parts.Close()
+	// Read access to the configuration is full access.
+	err = fn(admin.As(ctx, ingest.Principal{Name: user(), Role: ingest.RoleAdmin}), parts)
+	if err != nil {
+		log.Debug("command failed", "error", err)
+	}
+	return err
+}
+
+// logger returns a logger for commands: silent unless the level is debug, because
+// errors already hold what people need.
+func (a *app) logger(cfg config.Config) *slog.Logger {
+	if cfg.Log.Level <= slog.LevelDebug {
+		return telemetry.NewLogger(cfg.Log, a.stderr)
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+// user returns the name of the operating system's user for the audit log.
+func user() string {
+	if current, err := osuser.Current(); err == nil {
+		return "cli:" + ingest.SafeName(current.Username)
+	}
+	return "cli"
+}
