@@ -130,11 +130,6 @@ type Lister interface {
 type Engine interface {
 	// StartScan starts ScanAllServers under the workflow id and returns the run id.
 	StartScan(ctx context.Context, workflowID string, in workflows.ScanAllServersInput) (runID string, err error)
-	// AwaitScan waits until it has ended.
-	AwaitScan(ctx context.Context, workflowID, runID string) (workflows.ScanSummary, error)
-	// AwaitServer waits until the server's DiscoverFiles has ended; an error
-	// of a kind of ours says why the server could not be listed.
-	AwaitServer(ctx context.Context, serverUUID string) error
 	// DescribeScan and DescribeServer say how it stands now, without waiting.
 	DescribeScan(ctx context.Context, workflowID string) (Execution, error)
 	DescribeServer(ctx context.Context, serverUUID string) (Execution, error)
@@ -221,8 +216,6 @@ type Deps struct {
 	NewUUID func() string
 	// Now is the clock that audits measure the age of files with; default time.Now.
 	Now func() time.Time
-	// Poll is how often WaitScan reports progress; default 1 s.
-	Poll time.Duration
 }
 
 func notFound(format string, args ...any) error {
@@ -247,9 +240,6 @@ type Admin struct {
 
 // New returns an Admin that works with the given parts.
 func New(d Deps) *Admin {
-	if d.Poll <= 0 {
-		d.Poll = time.Second
-	}
 	if d.Now == nil {
 		d.Now = time.Now
 	}

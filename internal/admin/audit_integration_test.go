@@ -49,7 +49,6 @@ func newAudited(t *testing.T) *audited {
 		"STEVEDORE_KEYSET_FILE=" + keys, "STEVEDORE_SFTP_ALLOW_NETWORKS=127.0.0.0/8",
 	}})
 	require.NoError(t, err)
-	require.NoError(t, cfg.Validate(config.ComponentAudit))
 	p := newParts(cfg, quiet)
 	w.Admin = p.admin()
 	t.Cleanup(w.Close)

@@ -55,26 +55,6 @@ func (e TemporalEngine) StartScan(ctx context.Context, workflowID string, in wor
 	return run.GetRunID(), nil
 }
 
-// AwaitScan implements Engine.
-func (e TemporalEngine) AwaitScan(ctx context.Context, workflowID, runID string) (workflows.ScanSummary, error) {
-	c, err := e.Connect(ctx)
-	if err != nil {
-		return workflows.ScanSummary{}, unreachable(err)
-	}
-	var summary workflows.ScanSummary
-	err = c.GetWorkflow(ctx, workflowID, runID).Get(ctx, &summary)
-	return summary, classify(err)
-}
-
-// AwaitServer implements Engine. Get follows the chain of runs to its end.
-func (e TemporalEngine) AwaitServer(ctx context.Context, serverUUID string) error {
-	c, err := e.Connect(ctx)
-	if err != nil {
-		return unreachable(err)
-	}
-	return classify(c.GetWorkflow(ctx, ingest.DiscoverWorkflowID(serverUUID), "").Get(ctx, nil))
-}
-
 // DescribeScan implements Engine.
 func (e TemporalEngine) DescribeScan(ctx context.Context, workflowID string) (Execution, error) {
 	var summary workflows.ScanSummary

@@ -248,10 +248,6 @@ func (p *fakeProber) Probe(_ context.Context, s ingest.Server, _ bool) (Probed, 
 type fakeEngine struct {
 	started  []workflows.ScanAllServersInput
 	startErr error
-	summary  workflows.ScanSummary
-	// servers holds how each server's listing ends; block, if set, is waited for.
-	servers map[string]error
-	block   chan struct{}
 
 	scan      Execution
 	scanErr   error
@@ -297,21 +293,6 @@ func (e *fakeEngine) StartScan(_ context.Context, _ string, in workflows.ScanAll
 	return "run-1", e.startErr
 }
 
-func (e *fakeEngine) AwaitScan(context.Context, string, string) (workflows.ScanSummary, error) {
-	return e.summary, nil
-}
-
-func (e *fakeEngine) AwaitServer(ctx context.Context, uuid string) error {
-	if e.block != nil {
-		select {
-		case <-e.block:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return e.servers[uuid]
-}
-
 func (e *fakeEngine) DescribeScan(context.Context, string) (Execution, error) {
 	return e.scan, e.scanErr
 }
@@ -336,7 +317,6 @@ func setup(servers ...ingest.Server) *bundle {
 	b.Admin = New(Deps{
 		Ledger: Opened[Ledger](b.ledger), Sealer: Opened[Sealer](fakeSealer{}), Prober: Opened[Prober](b.prober), Engine: b.engine,
 		NewUUID: func() string { return "11111111-2222-4333-8444-555555555555" },
-		Poll:    1, // as often as possible
 	})
 	return b
 }

@@ -52,31 +52,6 @@ func (a *Admin) resolve(ctx context.Context, filter *ingest.FileFilter) (Ledger,
 	return a.d.Ledger(ctx)
 }
 
-// EachFile calls fn for every file of the filter, page by page, until fn
-// returns an error. A positive limit ends it after so many files.
-func (a *Admin) EachFile(ctx context.Context, filter ingest.FileFilter, limit int, fn func(ingest.File) error) error {
-	for seen := 0; ; {
-		filter.Limit = MaxPage
-		if limit > 0 {
-			filter.Limit = min(MaxPage, limit-seen)
-		}
-		page, err := a.ListFiles(ctx, filter)
-		if err != nil {
-			return err
-		}
-		for _, file := range page.Files {
-			if err := fn(file); err != nil {
-				return err
-			}
-		}
-		seen += len(page.Files)
-		if page.Next == 0 || limit > 0 && seen >= limit {
-			return nil
-		}
-		filter.AfterID = page.Next
-	}
-}
-
 // ShowFile returns the file with the uuid, or with a uuid that begins so if
 // there is only one.
 func (a *Admin) ShowFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error) {

@@ -32,28 +32,6 @@ func TestListFilesPages(t *testing.T) {
 	require.Zero(t, page.Next, "the last page says so")
 }
 
-func TestEachFileReadsAllPages(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct{ files, limit, want int }{
-		{2500, 0, 2500}, {1000, 0, 1000}, {2500, 1200, 1200}, {0, 0, 0}, {3, 10, 3},
-	} {
-		t.Run(fmt.Sprint(tc), func(t *testing.T) {
-			t.Parallel()
-			b := setup()
-			b.ledger.files = manyFiles(tc.files)
-			var last int64
-			seen := 0
-			require.NoError(t, b.EachFile(context.Background(), ingest.FileFilter{}, tc.limit, func(f ingest.File) error {
-				require.Equal(t, last+1, f.ID)
-				last = f.ID
-				seen++
-				return nil
-			}))
-			require.Equal(t, tc.want, seen)
-		})
-	}
-}
-
 func TestListFilesOfUnknownServer(t *testing.T) {
 	t.Parallel()
 	_, err := setup().ListFiles(context.Background(), ingest.FileFilter{Server: "typo"})

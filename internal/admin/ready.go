@@ -31,16 +31,6 @@ func (a *Admin) Ready(ctx context.Context) []PartStatus {
 	return statuses
 }
 
-// PartReady asks one part; a part that is not known is ready.
-func (a *Admin) PartReady(ctx context.Context, part string) error {
-	for _, check := range a.d.Checks {
-		if check.Part == part {
-			return runCheck(ctx, check)
-		}
-	}
-	return nil
-}
-
 // runCheck gives up on a check that does not obey its context; the check ends
 // by itself whenever it does.
 func runCheck(ctx context.Context, check Check) error {

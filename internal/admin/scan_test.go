@@ -29,11 +29,6 @@ func TestScanAllLeavesOutSuspendedServers(t *testing.T) {
 	require.Equal(t, "manual", b.engine.started[0].Source)
 	require.Len(t, run.Suspended, 1)
 	require.Equal(t, "scan/"+run.UUID, run.WorkflowID)
-
-	outcome, err := b.WaitScan(context.Background(), run, nil)
-	require.NoError(t, err)
-	require.True(t, ingest.KindOf(outcome.Err()).Permanent())
-	require.ErrorContains(t, outcome.Err(), "wrong password")
 }
 
 func TestScanAllNamesNobodyWhenAllAreFine(t *testing.T) {
@@ -66,49 +61,6 @@ func TestScanNamed(t *testing.T) {
 	require.ErrorIs(t, err, ingest.ErrNotFound)
 	_, err = b.Scan(context.Background(), []string{"c"})
 	require.ErrorContains(t, err, "stevedore server resume c")
-}
-
-func TestWaitScanReportsFailedServers(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct {
-		name      string
-		failure   error
-		permanent bool
-	}{
-		{"unreachable", ingest.Errorf(ingest.KindTransient, "nobody answers"), false},
-		{"wrong password", ingest.Errorf(ingest.KindAuth, "password refused"), true},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			b := setup(server("u1", "good"), server("u2", "bad"))
-			b.engine.summary = workflows.ScanSummary{Started: 2, Servers: []activities.ServerRef{{UUID: "u1", Name: "good"}, {UUID: "u2", Name: "bad"}}}
-			b.engine.servers = map[string]error{"u2": tc.failure}
-			b.ledger.counts = map[string]map[ingest.Status]int64{"u1": {ingest.StatusCompleted: 3}}
-			outcome, err := b.WaitScan(context.Background(), ScanRun{}, nil)
-			require.NoError(t, err)
-			require.Equal(t, "bad", outcome.Servers[0].Server.Name)
-			require.Equal(t, ingest.KindOf(tc.failure), outcome.Servers[0].Failure.Kind)
-			require.Nil(t, outcome.Servers[1].Failure)
-			require.EqualValues(t, 3, outcome.Servers[1].Files[ingest.StatusCompleted])
-			require.Equal(t, tc.permanent, ingest.KindOf(outcome.Err()).Permanent())
-		})
-	}
-}
-
-func TestWaitScanReportsProgressAndStopsWhenAsked(t *testing.T) {
-	t.Parallel()
-	b := setup(server("u1", "a"))
-	b.engine.block = make(chan struct{})
-	b.engine.summary.Servers = []activities.ServerRef{{UUID: "u1", Name: "a"}}
-	b.ledger.counts = map[string]map[ingest.Status]int64{"u1": {ingest.StatusDownloading: 1}}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	_, err := b.WaitScan(ctx, ScanRun{}, func(p ScanProgress) {
-		if p.Total == 1 && p.Files[ingest.StatusDownloading] == 1 {
-			cancel()
-		}
-	})
-	require.ErrorIs(t, err, context.Canceled)
 }
 
 func TestScanStatus(t *testing.T) {
