@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,7 @@ import (
 	"stevedore/api/client"
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
+	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 	"stevedore/internal/store"
 	"stevedore/internal/testenv"
@@ -423,4 +425,24 @@ func TestOtherServicesAreRecognized(t *testing.T) {
 		require.Equal(t, kind, ingest.KindOf(err), status)
 		require.ErrorContains(t, err, server.URL)
 	}
+}
+
+// TestPrivateAPI is what `stevedore break-glass` uses: its caller is in the audit log
+// under the user's name, and nothing listens afterwards.
+func TestPrivateAPI(t *testing.T) {
+	t.Parallel()
+	keys := filepath.Join(t.TempDir(), "keyset.json")
+	require.NoError(t, vault.Generate(keys))
+	cfg, err := config.Load(config.Options{Environ: []string{"STEVEDORE_DATABASE_URL=" + testenv.Database(t), "STEVEDORE_KEYSET_FILE=" + keys}})
+	require.NoError(t, err)
+	url, token, stop, err := api.ServePrivately(t.Context(), cfg, slog.New(slog.DiscardHandler), "test", "cli:ann")
+	require.NoError(t, err)
+	made, err := newClient(t, url, token).CreateToken(t.Context(), oas.TokenRequest{Name: "emergency", Role: "admin"})
+	require.NoError(t, err)
+	require.Equal(t, "cli:ann", made.CreatedBy)
+	_, err = newClient(t, url, "another").ListServers(t.Context())
+	require.Equal(t, ingest.KindAuth, ingest.KindOf(err))
+	stop()
+	_, err = newClient(t, url, token).ListServers(t.Context())
+	require.ErrorContains(t, err, "cannot reach the API")
 }
