@@ -9,6 +9,7 @@ import (
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/internal/telemetry"
 	"stevedore/workflows"
 )
@@ -27,7 +28,7 @@ type Operations interface {
 	ShowFile(ctx context.Context, fileUUID string) (ingest.File, error)
 	Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error)
 	EventsPage(ctx context.Context, fileUUID string, afterID int64, limit int) (admin.EventPage, error)
-	Progress(ctx context.Context, files []ingest.File) map[string]admin.Progress
+	Progress(ctx context.Context, files []ingest.File) map[string]orchestrator.Progress
 	Ready(ctx context.Context) []admin.PartStatus
 	Overview(ctx context.Context) (admin.Overview, error)
 

@@ -13,6 +13,7 @@ import (
 
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 )
 
 // keepTimeout bounds storing an answer that the client may no longer wait for.
@@ -55,7 +56,7 @@ func (r repeats) check(next echo.HandlerFunc) echo.HandlerFunc {
 		case err != nil:
 			return err
 		case begun:
-			c.SetRequest(c.Request().WithContext(admin.WithRequestKey(ctx, key.Principal+"\x00"+key.Key)))
+			c.SetRequest(c.Request().WithContext(orchestrator.WithRequestKey(ctx, key.Principal+"\x00"+key.Key)))
 			return r.first(c, key, next)
 		case !hmac.Equal(known.RequestDigest, digest):
 			return errKeyReused

@@ -15,6 +15,7 @@ import (
 
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/internal/store"
 	"stevedore/internal/testenv"
 	"stevedore/internal/vault"
@@ -51,8 +52,8 @@ func (e *fakeEngine) StartScan(context.Context, string, workflows.ScanAllServers
 	return "run-1", e.failure()
 }
 
-func (e *fakeEngine) DescribeScan(context.Context, string) (admin.Execution, error) {
-	return admin.Execution{RunID: "run-1", Running: true, StartedAt: time.Unix(1, 0)}, e.failure()
+func (e *fakeEngine) DescribeScan(context.Context, string) (orchestrator.Execution, error) {
+	return orchestrator.Execution{RunID: "run-1", Running: true, StartedAt: time.Unix(1, 0)}, e.failure()
 }
 
 func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workflows.Decision) error {
@@ -68,8 +69,8 @@ func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workfl
 
 func (e *fakeEngine) Decided(context.Context, string, string) (bool, error) { return false, nil }
 
-func (e *fakeEngine) IngestProgress(context.Context, string) (admin.Progress, bool, error) {
-	return admin.Progress{Step: ingest.StepDownload, Attempt: 1, Running: true, Done: 1, Total: 2, Rate: 1}, true, nil
+func (e *fakeEngine) IngestProgress(context.Context, string) (orchestrator.Progress, bool, error) {
+	return orchestrator.Progress{Step: ingest.StepDownload, Attempt: 1, Running: true, Done: 1, Total: 2, Rate: 1}, true, nil
 }
 
 func (e *fakeEngine) StartAudit(ctx context.Context, runUUID string) error {

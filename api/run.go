@@ -17,8 +17,8 @@ import (
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/internal/telemetry"
-	"stevedore/internal/temporalclient"
 )
 
 const (
@@ -121,7 +121,7 @@ func temporalUI(cfg config.Config) string {
 	if base == "" {
 		return ""
 	}
-	return base + "/namespaces/" + url.PathEscape(temporalclient.Namespace(cfg))
+	return base + "/namespaces/" + url.PathEscape(orchestrator.Namespace(cfg))
 }
 
 // buildVersion is the commit that the program was built from.

@@ -18,9 +18,9 @@ import (
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/internal/rig"
 	"stevedore/internal/telemetry"
-	"stevedore/internal/temporalclient"
 	"stevedore/internal/testenv"
 	"stevedore/worker"
 )
@@ -74,7 +74,7 @@ func TestMetricsTellWhatWasDone(t *testing.T) {
 	require.NoError(t, err)
 	cfg, err := config.Load(config.Options{Environ: append(h.Env, "TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS"))})
 	require.NoError(t, err)
-	temporal, err := temporalclient.DialMeasured(h.Ctx, cfg, testenv.Logger(t), metrics.Temporal())
+	temporal, err := orchestrator.DialMeasured(h.Ctx, cfg, testenv.Logger(t), metrics.Temporal())
 	require.NoError(t, err)
 	defer temporal.Close()
 	ctx, stop := context.WithCancel(h.Ctx)

@@ -19,8 +19,8 @@ import (
 	"stevedore/activities"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/internal/telemetry"
-	"stevedore/internal/temporalclient"
 	"stevedore/internal/transfer"
 )
 
@@ -43,7 +43,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	if err != nil {
 		return err
 	}
-	temporal, err := temporalclient.DialMeasured(ctx, cfg, log, metrics.Temporal())
+	temporal, err := orchestrator.DialMeasured(ctx, cfg, log, metrics.Temporal())
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (w *world) activities(cfg config.Config, temporal client.Client, taskQueue 
 		Direct: activities.DirectDeps{Transfers: w.store, Objects: w.objects, Copier: w.direct},
 		Ledger: w.store, Catalog: w.store, Slots: w.store, Debris: w.store, Sources: sources{w.sftp}, Staging: w.staging,
 		Memory: transfer.Memory{Budget: w.budget, ReadAhead: w.ahead}, Objects: w.objects, Announcer: w.bus,
-		Workflows: running{client: temporal, taskQueue: taskQueue, now: time.Now, limits: ingest.ModeLimits{
+		Workflows: orchestrator.Dispatcher{Temporal: temporal, TaskQueue: taskQueue, Limits: ingest.ModeLimits{
 			Memory: cfg.Transfer.MemoryLimit, Direct: cfg.Transfer.DirectAbove,
 		}},
 		Audits: w.store, Auditor: auditor{cfg, log},

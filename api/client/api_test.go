@@ -24,6 +24,7 @@ import (
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/internal/store"
 	"stevedore/internal/testenv"
 	"stevedore/internal/vault"
@@ -40,7 +41,7 @@ type engine struct {
 	decided []string
 	// travels is the one file whose step is under way, as progress says.
 	travels  string
-	progress admin.Progress
+	progress orchestrator.Progress
 	// away is a file about which no decision can be taken now.
 	away    string
 	servers []activities.ServerRef
@@ -59,22 +60,22 @@ func (e *engine) StartScan(context.Context, string, workflows.ScanAllServersInpu
 	return "run-1", nil
 }
 
-func (e *engine) DescribeScan(context.Context, string) (admin.Execution, error) {
-	return admin.Execution{RunID: "run-1", ClosedAt: time.Now(), Summary: workflows.ScanSummary{Started: 1, Servers: e.servers}}, nil
+func (e *engine) DescribeScan(context.Context, string) (orchestrator.Execution, error) {
+	return orchestrator.Execution{RunID: "run-1", ClosedAt: time.Now(), Summary: workflows.ScanSummary{Started: 1, Servers: e.servers}}, nil
 }
 
-func (e *engine) DescribeServer(context.Context, string) (admin.Execution, error) {
+func (e *engine) DescribeServer(context.Context, string) (orchestrator.Execution, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.asked++; e.asked == 1 {
-		return admin.Execution{Running: true}, nil
+		return orchestrator.Execution{Running: true}, nil
 	}
-	return admin.Execution{Err: ingest.Errorf(ingest.KindAuth, "the password was refused")}, nil
+	return orchestrator.Execution{Err: ingest.Errorf(ingest.KindAuth, "the password was refused")}, nil
 }
 
 func (e *engine) Decided(context.Context, string, string) (bool, error) { return false, nil }
 
-func (e *engine) IngestProgress(_ context.Context, fileUUID string) (admin.Progress, bool, error) {
+func (e *engine) IngestProgress(_ context.Context, fileUUID string) (orchestrator.Progress, bool, error) {
 	return e.progress, fileUUID == e.travels, nil
 }
 
@@ -271,7 +272,7 @@ func TestProgress(t *testing.T) {
 		shown = append(shown, oas.FromFile(file))
 	}
 	b.engine.travels = files[0].UUID
-	for _, progress := range []admin.Progress{
+	for _, progress := range []orchestrator.Progress{
 		{Step: ingest.StepDownload, Attempt: 2, Running: true, Failure: "cut", Host: "h", Done: 3, Total: 9, Rate: 1.5},
 		{Step: ingest.StepUpload, Attempt: 7, Paused: true, NextTry: time.Unix(1_800_000_000, 0).UTC()},
 	} {

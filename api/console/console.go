@@ -14,6 +14,7 @@ import (
 
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
 
@@ -37,7 +38,7 @@ type Operations interface {
 	CountUpTo(ctx context.Context, filter ingest.FileFilter, limit int64) (ingest.Count, error)
 	ShowFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error)
 	Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error)
-	Progress(ctx context.Context, files []ingest.File) map[string]admin.Progress
+	Progress(ctx context.Context, files []ingest.File) map[string]orchestrator.Progress
 	Decide(ctx context.Context, uuidOrPrefix string, action admin.Action, d workflows.Decision) (ingest.File, error)
 	DecideAll(ctx context.Context, req admin.BulkRequest) (admin.BulkResult, error)
 

@@ -20,6 +20,7 @@ import (
 
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
 
@@ -36,7 +37,7 @@ type fake struct {
 	servers     []ingest.Server
 	files       []ingest.File
 	events      []ingest.StoredEvent
-	progress    map[string]admin.Progress
+	progress    map[string]orchestrator.Progress
 	parts       []admin.PartStatus
 	entries     []ingest.AuditEntry
 	scans       []ingest.Scan
@@ -139,7 +140,9 @@ func (f *fake) CountUpTo(context.Context, ingest.FileFilter, int64) (ingest.Coun
 
 func (f *fake) ShowFile(context.Context, string) (ingest.File, error) { return f.files[0], nil }
 
-func (f *fake) Progress(context.Context, []ingest.File) map[string]admin.Progress { return f.progress }
+func (f *fake) Progress(context.Context, []ingest.File) map[string]orchestrator.Progress {
+	return f.progress
+}
 
 func (f *fake) Decide(_ context.Context, id string, action admin.Action, d workflows.Decision) (ingest.File, error) {
 	f.done = append(f.done, string(action)+" "+id+" from "+string(d.From)+" by "+d.Actor+": "+d.Reason)
@@ -314,7 +317,7 @@ func full(role ingest.Role) (*fake, *Console) {
 	f.differences = []ingest.AuditDifference{{Seq: 1, Mark: "-", What: hostile, Why: hostile, FileUUID: "f1"}}
 	f.entries = []ingest.AuditEntry{{ID: 1, At: noon, Actor: hostile, Action: "server.edit", Target: hostile, Details: map[string]any{"x": hostile}}}
 	f.scans = []ingest.Scan{{ID: 1, ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: hostile}}
-	f.progress = map[string]admin.Progress{"f1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(12 * time.Second), Failure: hostile}}
+	f.progress = map[string]orchestrator.Progress{"f1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(12 * time.Second), Failure: hostile}}
 	return f, c
 }
 
@@ -371,18 +374,18 @@ func TestAFileSaysWhyItWaits(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleOperator)
 	f.files[0].Status = ingest.StatusDownloading
-	f.progress["f1"] = admin.Progress{Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(12 * time.Second), Failure: "the server hung up", Done: 1 << 20, Total: 3 << 20}
+	f.progress["f1"] = orchestrator.Progress{Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(12 * time.Second), Failure: "the server hung up", Done: 1 << 20, Total: 3 << 20}
 	page := get(c, "/files").Body.String()
 	require.Contains(t, page, "attempt 3, next try in 12 s, because: the server hung up")
 	require.Contains(t, page, `value="33"`)
-	f.progress["f1"] = admin.Progress{Step: ingest.StepDownload, Attempt: 1, Running: true, Done: 1 << 20, Total: 3 << 20, Rate: 1 << 20}
+	f.progress["f1"] = orchestrator.Progress{Step: ingest.StepDownload, Attempt: 1, Running: true, Done: 1 << 20, Total: 3 << 20, Rate: 1 << 20}
 	page = get(c, "/files/f1").Body.String()
 	require.Contains(t, page, "33%")
 	require.Contains(t, page, "1 MiB/s")
 	require.Contains(t, page, "2 s left")
 	require.Contains(t, page, "http://temporal/namespaces/x/workflows/"+url.PathEscape(ingest.IngestWorkflowID("f1")))
 	require.Contains(t, page, `<a href="http://minio/browser/b/k" rel="noreferrer">`)
-	f.progress["f1"] = admin.Progress{Step: ingest.StepUpload, Attempt: 2, Paused: true}
+	f.progress["f1"] = orchestrator.Progress{Step: ingest.StepUpload, Attempt: 2, Paused: true}
 	require.Contains(t, get(c, "/files/f1", "Accept-Language", "ru").Body.String(), "приостановлено в Temporal")
 }
 

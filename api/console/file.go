@@ -7,6 +7,7 @@ import (
 
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
 
@@ -14,7 +15,7 @@ import (
 type filePage struct {
 	file     ingest.File
 	events   []timelineEvent
-	progress *admin.Progress
+	progress *orchestrator.Progress
 }
 
 // timelineEvent is an event and how long after the one before it came.

@@ -13,6 +13,7 @@ import (
 
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
 
@@ -110,7 +111,7 @@ type filesPage struct {
 	query    fileQuery
 	files    []ingest.File
 	next     int64
-	progress map[string]admin.Progress
+	progress map[string]orchestrator.Progress
 	servers  []ingest.Server
 	// matching is how many files the filter selects, waiting how many of them
 	// wait for an operator.

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"time"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 )
 
 // stepWords names the steps in progress and retry forms. The texts are keys of
@@ -25,7 +25,7 @@ func (v *view) step(s ingest.Step) string {
 
 // tries says which try this is, when the next one comes and why; nothing while
 // the first one runs.
-func (v *view) tries(p admin.Progress) (s said) {
+func (v *view) tries(p orchestrator.Progress) (s said) {
 	switch {
 	case p.Paused:
 		s.text = v.T("paused in Temporal")

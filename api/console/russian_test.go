@@ -17,6 +17,7 @@ import (
 
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 )
 
 // latin are words in Latin letters, neutral those that are the same in every
@@ -89,7 +90,7 @@ func spoken() (*fake, *Console) {
 	for _, kind := range strings.Fields(eventTypes) {
 		f.events = append(f.events, ingest.StoredEvent{Type: ingest.EventType(kind), Timestamp: noon, Details: map[string]any{"reason": english}})
 	}
-	f.progress = map[string]admin.Progress{"1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(time.Minute), Failure: english, Done: 1, Total: 2, Rate: 1, Running: true}}
+	f.progress = map[string]orchestrator.Progress{"1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(time.Minute), Failure: english, Done: 1, Total: 2, Rate: 1, Running: true}}
 	f.entries = []ingest.AuditEntry{{At: noon, Actor: "ann", Role: ingest.RoleAdmin, Action: "server.edit", Target: "acme", Details: map[string]any{"role": english}}}
 	f.scans = []ingest.Scan{{ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: english}, {ServerName: "acme", StartedAt: noon}}
 	f.parts = []admin.PartStatus{

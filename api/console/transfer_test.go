@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/html"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 )
 
 // options returns the values of a select element, and the selected one.
@@ -72,7 +72,7 @@ func TestAFileShowsItsTransferMode(t *testing.T) {
 	for _, text := range []string{"Transfer mode", "Streamed into a multipart upload", "<code>direct</code>", "Object checksum (parts)", "c3Vt-3"} {
 		require.Contains(t, page, text)
 	}
-	f.progress = map[string]admin.Progress{"f1": {Step: ingest.StepTransfer, Attempt: 1, Running: true, Done: 1, Total: 4}}
+	f.progress = map[string]orchestrator.Progress{"f1": {Step: ingest.StepTransfer, Attempt: 1, Running: true, Done: 1, Total: 4}}
 	f.files[0].Status = ingest.StatusDownloading
 	require.Contains(t, get(c, "/files/f1").Body.String(), `<span class="step">transfer</span>`)
 	require.Contains(t, get(c, "/files/f1", "Accept-Language", "ru").Body.String(), `<span class="step">передача</span>`)

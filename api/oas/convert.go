@@ -7,6 +7,7 @@ import (
 
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 )
 
 // FromFile returns a file as the API shows it: paths are safe to print, and
@@ -30,7 +31,7 @@ func FromFile(f ingest.File) File {
 }
 
 // FromProgress returns how a step stands as the API shows it.
-func FromProgress(p admin.Progress) *Progress {
+func FromProgress(p orchestrator.Progress) *Progress {
 	shown := &Progress{
 		Step: string(p.Step), Attempt: p.Attempt, Running: p.Running, Paused: p.Paused, NextAttemptAt: timeOrNull(p.NextTry), Failure: orNull(p.Failure), Host: orNull(p.Host),
 	}

@@ -12,6 +12,7 @@ import (
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
 
@@ -179,7 +180,7 @@ func watch(t *testing.T, screen bool, line ...string) (call, *watchedWorld) {
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	w := &watchedWorld{fakeOperations: &fakeOperations{events: world().events[:1]}, stop: cancel, leaves: !screen}
-	w.progress = map[string]admin.Progress{testUUID: {Attempt: 2, Running: true, Done: 45, Total: 100, Rate: 5}}
+	w.progress = map[string]orchestrator.Progress{testUUID: {Attempt: 2, Running: true, Done: 45, Total: 100, Rate: 5}}
 	got := executeIn(t, ctx, w, line, func(a *app) { a.screen, a.interval = screen, time.Millisecond })
 	return got, w
 }
@@ -213,8 +214,8 @@ func TestHowAFileStands(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	file := oas.FromFile(ingest.File{Status: ingest.StatusDownloading})
-	waits := admin.Progress{Attempt: 3, NextTry: now.Add(12 * time.Second), Failure: "the server hung up\x1b[2J"}
-	for want, p := range map[string]admin.Progress{
+	waits := orchestrator.Progress{Attempt: 3, NextTry: now.Add(12 * time.Second), Failure: "the server hung up\x1b[2J"}
+	for want, p := range map[string]orchestrator.Progress{
 		`attempt 3, next try in 12s, because: the server hung up\x1b[2J`: waits,
 		"attempt 1": {Attempt: 1, Running: true},
 		"50%, 1.0 KiB/s, 1s left, attempt 2, because: cut": {Attempt: 2, Running: true, Done: 1024, Total: 2048, Rate: 1024, Failure: "cut"},

@@ -17,6 +17,7 @@ import (
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
 
@@ -40,7 +41,7 @@ type fakeOperations struct {
 	filter   ingest.FileFilter
 	files    []ingest.File
 	events   []ingest.StoredEvent
-	progress map[string]admin.Progress
+	progress map[string]orchestrator.Progress
 
 	edit    admin.ServerEdit
 	removed string
@@ -217,8 +218,8 @@ func (f *fakeOperations) ShowFile(_ context.Context, uuid string) (ingest.File, 
 	return ingest.File{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no file has the uuid %q", uuid)
 }
 
-func (f *fakeOperations) Progress(_ context.Context, files []ingest.File) map[string]admin.Progress {
-	progress := map[string]admin.Progress{}
+func (f *fakeOperations) Progress(_ context.Context, files []ingest.File) map[string]orchestrator.Progress {
+	progress := map[string]orchestrator.Progress{}
 	for _, file := range files {
 		if p, known := f.progress[file.UUID]; known {
 			progress[file.UUID] = p

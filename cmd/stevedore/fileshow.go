@@ -15,7 +15,7 @@ import (
 	"stevedore/api/client"
 	"stevedore/api/oas"
 	"stevedore/internal/ingest"
-	"stevedore/internal/temporalclient"
+	"stevedore/internal/orchestrator"
 )
 
 // temporalUI names the variable with the address of Temporal's Web UI.
@@ -89,7 +89,7 @@ func (a *app) workflowURL(workflowID string) string {
 	if base == "" {
 		return ""
 	}
-	return base + "/namespaces/" + url.PathEscape(temporalclient.Namespace(cfg)) + "/workflows/" + url.PathEscape(workflowID)
+	return base + "/namespaces/" + url.PathEscape(orchestrator.Namespace(cfg)) + "/workflows/" + url.PathEscape(workflowID)
 }
 
 func printFile(w io.Writer, f oas.File, workflowURL string) {

@@ -15,6 +15,7 @@ import (
 	"stevedore/activities"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
 
@@ -49,7 +50,7 @@ func world() *fakeOperations {
 	travels.UUID, travels.Status = "3f0f0f0f-1111-4222-8333-444444444444", ingest.StatusDownloading
 	travels.Mode, travels.Checksum = ingest.ModeDirect, "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=-3"
 	return &fakeOperations{
-		progress: map[string]admin.Progress{travels.UUID: {
+		progress: map[string]orchestrator.Progress{travels.UUID: {
 			Step: ingest.StepTransfer, Attempt: 3, Running: true, Done: 512, Total: 2048, Rate: 128,
 			Failure: "the server hung up\x1b[2J", Host: "host-1",
 		}},

@@ -7,6 +7,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/oracle"
+	"stevedore/internal/orchestrator"
 	"stevedore/internal/store"
 	"stevedore/internal/vault"
 	"stevedore/workflows"
@@ -131,8 +132,8 @@ type Engine interface {
 	// StartScan starts ScanAllServers under the workflow id and returns the run id.
 	StartScan(ctx context.Context, workflowID string, in workflows.ScanAllServersInput) (runID string, err error)
 	// DescribeScan and DescribeServer say how it stands now, without waiting.
-	DescribeScan(ctx context.Context, workflowID string) (Execution, error)
-	DescribeServer(ctx context.Context, serverUUID string) (Execution, error)
+	DescribeScan(ctx context.Context, workflowID string) (orchestrator.Execution, error)
+	DescribeServer(ctx context.Context, serverUUID string) (orchestrator.Execution, error)
 	// Decide gives an operator's decision to a parked file's workflow, by the
 	// name of its update, and waits until it has taken or refused it.
 	Decide(ctx context.Context, fileUUID, update string, d workflows.Decision) error
@@ -141,26 +142,11 @@ type Engine interface {
 	Decided(ctx context.Context, fileUUID, update string) (bool, error)
 	// IngestProgress says how the step of an open FileIngest stands; known is
 	// false while no step is under way.
-	IngestProgress(ctx context.Context, fileUUID string) (progress Progress, known bool, err error)
+	IngestProgress(ctx context.Context, fileUUID string) (progress orchestrator.Progress, known bool, err error)
 	// StartAudit starts the AuditServers of an audit.
 	StartAudit(ctx context.Context, runUUID string) error
 	// StartIngest starts a FileIngest; one that is open already is KindConflict.
 	StartIngest(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error
-}
-
-// Execution is how a workflow stands.
-type Execution struct {
-	RunID   string
-	Running bool
-	// Continued says that the run took over from an earlier one of its chain.
-	Continued bool
-	StartedAt time.Time
-	// ClosedAt is zero while it runs.
-	ClosedAt time.Time
-	// Summary is a closed ScanAllServers' result.
-	Summary workflows.ScanSummary
-	// Err is why it did not complete.
-	Err error
 }
 
 // Check asks one part whether it can do its work.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
 
@@ -26,10 +27,6 @@ const (
 	// decision, so that those under way can end and be counted.
 	bulkReserve = 6 * time.Second
 )
-
-// ErrDecided is in the chain of the error for a decision on a file about which
-// one was taken that the ledger does not show yet.
-var ErrDecided = errors.New("a decision was taken before")
 
 // BulkRequest is a decision on all files in error that a filter selects.
 type BulkRequest struct {
@@ -175,7 +172,7 @@ func (b *bulkBatch) note(i int, err error) {
 	defer b.mu.Unlock()
 	var known *ingest.Error
 	switch {
-	case err == nil || errors.Is(err, ErrDecided):
+	case err == nil || errors.Is(err, orchestrator.ErrDecided):
 		b.decided[i] = true
 		b.result.Done++
 	case errors.As(err, &known) && known.Kind.Permanent():

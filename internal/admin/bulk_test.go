@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
 
@@ -57,7 +58,7 @@ func TestRefusedFilesHideNoneBehindThem(t *testing.T) {
 func TestADecisionTakenBeforeIsNoRefusal(t *testing.T) {
 	t.Parallel()
 	b := inError(2)
-	b.engine.decideErr = ingest.Wrap(ingest.KindConflict, ErrDecided, "a decision was taken already")
+	b.engine.decideErr = ingest.Wrap(ingest.KindConflict, orchestrator.ErrDecided, "a decision was taken already")
 	result, err := b.DecideAll(t.Context(), retryAll())
 	require.NoError(t, err)
 	require.Equal(t, BulkResult{Matched: 2, Done: 2}, result)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/internal/vault"
 	"stevedore/workflows"
 )
@@ -249,9 +250,9 @@ type fakeEngine struct {
 	started  []workflows.ScanAllServersInput
 	startErr error
 
-	scan      Execution
+	scan      orchestrator.Execution
 	scanErr   error
-	described map[string]Execution
+	described map[string]orchestrator.Execution
 
 	// decided and ingests record what was asked; decideErr is the answer, unless
 	// decide, which may be called side by side, is set.
@@ -279,8 +280,8 @@ func (e *fakeEngine) Decided(context.Context, string, string) (bool, error) { re
 
 func (e *fakeEngine) StartAudit(context.Context, string) error { return e.startErr }
 
-func (e *fakeEngine) IngestProgress(context.Context, string) (Progress, bool, error) {
-	return Progress{}, false, nil
+func (e *fakeEngine) IngestProgress(context.Context, string) (orchestrator.Progress, bool, error) {
+	return orchestrator.Progress{}, false, nil
 }
 
 func (e *fakeEngine) StartIngest(_ context.Context, _ ingest.File, in workflows.FileIngestInput) error {
@@ -293,15 +294,15 @@ func (e *fakeEngine) StartScan(_ context.Context, _ string, in workflows.ScanAll
 	return "run-1", e.startErr
 }
 
-func (e *fakeEngine) DescribeScan(context.Context, string) (Execution, error) {
+func (e *fakeEngine) DescribeScan(context.Context, string) (orchestrator.Execution, error) {
 	return e.scan, e.scanErr
 }
 
-func (e *fakeEngine) DescribeServer(_ context.Context, uuid string) (Execution, error) {
+func (e *fakeEngine) DescribeServer(_ context.Context, uuid string) (orchestrator.Execution, error) {
 	if execution, ok := e.described[uuid]; ok {
 		return execution, nil
 	}
-	return Execution{}, ingest.Errorf(ingest.KindMissing, "no such workflow")
+	return orchestrator.Execution{}, ingest.Errorf(ingest.KindMissing, "no such workflow")
 }
 
 // bundle is an Admin on fakes.

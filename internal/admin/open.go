@@ -13,9 +13,9 @@ import (
 	"stevedore/internal/ingest"
 	"stevedore/internal/objstore"
 	"stevedore/internal/oracle"
+	"stevedore/internal/orchestrator"
 	"stevedore/internal/sftp"
 	"stevedore/internal/store"
-	"stevedore/internal/temporalclient"
 	"stevedore/internal/vault"
 )
 
@@ -35,7 +35,7 @@ func OpenMeasured(cfg config.Config, log *slog.Logger, metrics client.MetricsHan
 	p := newParts(cfg, log)
 	p.taskQueue, p.statements = ingest.TaskQueue, apiStatements
 	p.temporal = newLazy(func(ctx context.Context) (client.Client, error) {
-		return temporalclient.DialMeasured(ctx, cfg, log, metrics)
+		return orchestrator.DialMeasured(ctx, cfg, log, metrics)
 	})
 	return p.admin()
 }
@@ -101,8 +101,8 @@ func newParts(cfg config.Config, log *slog.Logger) *parts {
 				URL: cfg.AMQP.URL.Reveal(), Exchange: cfg.AMQP.Exchange, RoutingKey: cfg.AMQP.RoutingKey, Queue: cfg.AMQP.Queue,
 			})
 		}),
-		namespace: temporalclient.Namespace(cfg),
-		temporal:  newLazy(func(ctx context.Context) (client.Client, error) { return temporalclient.Dial(ctx, cfg, log) }),
+		namespace: orchestrator.Namespace(cfg),
+		temporal:  newLazy(func(ctx context.Context) (client.Client, error) { return orchestrator.Dial(ctx, cfg, log) }),
 	}
 	p.store = newLazy(func(ctx context.Context) (*store.Store, error) {
 		return store.New(ctx, store.Config{DatabaseURL: cfg.Database.URL.Reveal(), MaxConns: fewConns, StatementTimeout: p.statements})
@@ -122,8 +122,8 @@ func (p *parts) pool() (store.PoolStats, bool) {
 	return db.PoolStats(), true
 }
 
-func (p *parts) engine() TemporalEngine {
-	return TemporalEngine{Connect: p.temporal.get, TaskQueue: p.taskQueue}
+func (p *parts) engine() orchestrator.Client {
+	return orchestrator.Client{Connect: p.temporal.get, TaskQueue: p.taskQueue}
 }
 
 func (p *parts) close() {

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/internal/store"
 	"stevedore/internal/vault"
 )
@@ -28,7 +29,7 @@ func (p *parts) checks() []Check {
 	checks := []Check{
 		{PartPostgres, p.checkDatabase},
 		{PartTemporal, func(ctx context.Context) error { return engine.Health(ctx, p.namespace) }},
-		{PartWorker, engine.checkWorker},
+		{PartWorker, engine.CheckWorker},
 	}
 	if p.cfg.Vault.KeysetFile != "" {
 		checks = append(checks, Check{PartKeyset, p.checkCanary})
@@ -87,17 +88,6 @@ func (p *parts) checkBroker(ctx context.Context) error {
 	return publisher.Ping(ctx)
 }
 
-func (e TemporalEngine) checkWorker(ctx context.Context) error {
-	polled, err := e.Polled(ctx, e.queue())
-	if err != nil {
-		return err
-	}
-	if !polled {
-		return ingest.Errorf(ingest.KindTransient, "no worker polls task queue %q: start one with `stevedore worker`", e.queue())
-	}
-	return nil
-}
-
 // steps are what Setup does.
 func (p *parts) steps() []Step {
 	engine := p.engine()
@@ -110,11 +100,11 @@ func (p *parts) steps() []Step {
 			return engine.EnsureSearchAttributes(ctx, p.namespace)
 		}},
 		{Name: "schedule", Needs: "search attributes", Run: func(ctx context.Context) (string, error) {
-			scanning, err := engine.EnsureSchedule(ctx, Scanning(p.cfg.Scan.Interval))
+			scanning, err := engine.EnsureSchedule(ctx, orchestrator.Scanning(p.cfg.Scan.Interval))
 			if err != nil {
 				return "", err
 			}
-			reconciling, err := engine.EnsureSchedule(ctx, Reconciling())
+			reconciling, err := engine.EnsureSchedule(ctx, orchestrator.Reconciling())
 			return scanning + "; " + reconciling, err
 		}},
 	}

@@ -10,6 +10,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
 
@@ -67,23 +68,23 @@ func TestScanStatus(t *testing.T) {
 	t.Parallel()
 	closed := time.Now()
 	refs := []activities.ServerRef{{UUID: "u1", Name: "a"}, {UUID: "u2", Name: "b"}}
-	done := Execution{StartedAt: closed.Add(-time.Second), ClosedAt: closed}
+	done := orchestrator.Execution{StartedAt: closed.Add(-time.Second), ClosedAt: closed}
 	for _, tc := range []struct {
 		name   string
-		second Execution
+		second orchestrator.Execution
 		want   ScanState
 	}{
 		{"both done", done, ScanCompleted},
-		{"one runs", Execution{Running: true, StartedAt: closed.Add(-time.Second)}, ScanRunning},
-		{"one failed", Execution{StartedAt: closed.Add(-time.Second), Err: errors.New("refused")}, ScanFailed},
-		{"a later scan runs", Execution{Running: true, StartedAt: closed.Add(time.Minute)}, ScanCompleted},
-		{"it goes on in another run", Execution{Running: true, Continued: true, StartedAt: closed.Add(time.Minute)}, ScanRunning},
+		{"one runs", orchestrator.Execution{Running: true, StartedAt: closed.Add(-time.Second)}, ScanRunning},
+		{"one failed", orchestrator.Execution{StartedAt: closed.Add(-time.Second), Err: errors.New("refused")}, ScanFailed},
+		{"a later scan runs", orchestrator.Execution{Running: true, StartedAt: closed.Add(time.Minute)}, ScanCompleted},
+		{"it goes on in another run", orchestrator.Execution{Running: true, Continued: true, StartedAt: closed.Add(time.Minute)}, ScanRunning},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			b := setup()
-			b.engine.scan = Execution{ClosedAt: closed, Summary: workflows.ScanSummary{Started: 2, Servers: refs}}
-			b.engine.described = map[string]Execution{"u1": done, "u2": tc.second}
+			b.engine.scan = orchestrator.Execution{ClosedAt: closed, Summary: workflows.ScanSummary{Started: 2, Servers: refs}}
+			b.engine.described = map[string]orchestrator.Execution{"u1": done, "u2": tc.second}
 			status, err := b.ScanStatus(context.Background(), "x")
 			require.NoError(t, err)
 			require.Equal(t, tc.want, status.State)

@@ -7,6 +7,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
 
@@ -98,7 +99,7 @@ func (a *Admin) countScanned(ctx context.Context, servers []activities.ServerRef
 	return nil
 }
 
-func (a *Admin) serverStates(ctx context.Context, scan Execution) ([]ScanServerStatus, error) {
+func (a *Admin) serverStates(ctx context.Context, scan orchestrator.Execution) ([]ScanServerStatus, error) {
 	states := make([]ScanServerStatus, len(scan.Summary.Servers))
 	errs := make([]error, len(states))
 	slots := make(chan struct{}, describeAtOnce)

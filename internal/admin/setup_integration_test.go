@@ -17,6 +17,7 @@ import (
 
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/internal/testenv"
 	"stevedore/internal/vault"
 )
@@ -72,19 +73,19 @@ func TestScheduleChangesAndStaysPaused(t *testing.T) {
 	defer cancel()
 	temporal, err := p.temporal.get(ctx)
 	require.NoError(t, err)
-	done, err := p.engine().EnsureSchedule(ctx, Scanning(time.Hour))
+	done, err := p.engine().EnsureSchedule(ctx, orchestrator.Scanning(time.Hour))
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(done, "created"), done)
 	schedule := temporal.ScheduleClient().GetHandle(ctx, ingest.ScheduleID)
 	require.NoError(t, schedule.Pause(ctx, client.SchedulePauseOptions{Note: "test"}))
 
-	done, err = p.engine().EnsureSchedule(ctx, Scanning(2*time.Hour))
+	done, err = p.engine().EnsureSchedule(ctx, orchestrator.Scanning(2*time.Hour))
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(done, "changed") && strings.Contains(done, "paused"), done)
 	described, err := schedule.Describe(ctx)
 	require.NoError(t, err)
 	require.True(t, described.Schedule.State.Paused, "a pause is an operator's decision")
-	require.True(t, Scanning(2*time.Hour).is(described.Schedule))
+	require.Equal(t, 2*time.Hour, described.Schedule.Spec.Intervals[0].Every)
 }
 
 func TestReadyOnRealPartsNamesThoseThatAreDown(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"stevedore/activities"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
 	"stevedore/workflows"
@@ -21,21 +22,21 @@ import (
 // newInstallation is a world in a namespace of its own, with the queue and the
 // schedules that every installation has. The schedules themselves do nothing
 // for hours.
-func newInstallation(t *testing.T) (*rig.Harbour, *person, admin.TemporalEngine) {
+func newInstallation(t *testing.T) (*rig.Harbour, *person, orchestrator.Client) {
 	t.Helper()
 	return newInstallationWith(t, nil)
 }
 
 // newInstallationWith has wrap, which may be nil, around the worker's parts.
-func newInstallationWith(t *testing.T, wrap func(activities.Deps) activities.Deps) (*rig.Harbour, *person, admin.TemporalEngine) {
+func newInstallationWith(t *testing.T, wrap func(activities.Deps) activities.Deps) (*rig.Harbour, *person, orchestrator.Client) {
 	t.Helper()
 	h := &rig.Harbour{Rig: rig.New(t), Queue: ingest.TaskQueue}
 	var namespace string
 	h.Temporal, namespace = testenv.TemporalNamespace(t)
-	engine := admin.TemporalEngine{Connect: admin.Opened[client.Client](h.Temporal)}
+	engine := orchestrator.Client{Connect: admin.Opened[client.Client](h.Temporal)}
 	_, err := engine.EnsureSearchAttributes(h.Ctx, namespace)
 	require.NoError(t, err)
-	for _, schedule := range []admin.Recurring{admin.Scanning(20 * time.Hour), admin.Reconciling()} {
+	for _, schedule := range []orchestrator.Recurring{orchestrator.Scanning(20 * time.Hour), orchestrator.Reconciling()} {
 		schedule.Every = 20 * time.Hour
 		_, err := engine.EnsureSchedule(h.Ctx, schedule)
 		require.NoError(t, err)

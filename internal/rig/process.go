@@ -20,7 +20,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"stevedore/internal/config"
-	"stevedore/internal/temporalclient"
+	"stevedore/internal/orchestrator"
 	"stevedore/worker"
 )
 
@@ -69,7 +69,7 @@ func work(ctx context.Context, log *slog.Logger, wiring worker.Wiring) error {
 // that is starved of time may take longer for its first answer than a worker waits.
 func dial(ctx context.Context, cfg config.Config, log *slog.Logger) (temporal client.Client, err error) {
 	for deadline := time.Now().Add(Patience); time.Now().Before(deadline) && ctx.Err() == nil; {
-		if temporal, err = temporalclient.Dial(ctx, cfg, log); err == nil {
+		if temporal, err = orchestrator.Dial(ctx, cfg, log); err == nil {
 			break
 		}
 		log.Warn("the worker does not reach Temporal yet", "error", err)

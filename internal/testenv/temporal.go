@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"stevedore/internal/ingest"
-	"stevedore/internal/temporalclient"
+	"stevedore/internal/orchestrator"
 )
 
 // temporalPatience is generous: a server that runs beside all tests is slow.
@@ -25,7 +25,7 @@ const temporalPatience = 2 * time.Minute
 
 // patient waits for the server's first answer for longer than the SDK's 5 s, and
 // is otherwise how the product connects.
-var patient = client.ConnectionOptions{GetSystemInfoTimeout: temporalPatience, GrpcCompression: temporalclient.Compression}
+var patient = client.ConnectionOptions{GetSystemInfoTimeout: temporalPatience, GrpcCompression: orchestrator.Compression}
 
 // Temporal connects to the server of TEMPORAL_ADDRESS and returns a task queue
 // of the test's own. Tests share the namespace: workflow ids hold random

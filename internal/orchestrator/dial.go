@@ -1,6 +1,4 @@
-// Package temporalclient connects to Temporal the way its own tools do: by the
-// standard TEMPORAL_* variables and profiles.
-package temporalclient
+package orchestrator
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package admin
+package orchestrator_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/internal/testenv"
 	"stevedore/workflows"
 )
@@ -22,7 +23,7 @@ import (
 // parkedIngest is an Engine on a real Temporal with a file that is parked at
 // once. Its decision reaches the ledger when resume is closed.
 type parkedIngest struct {
-	TemporalEngine
+	orchestrator.Client
 	client client.Client
 	file   ingest.File
 	resume chan struct{}
@@ -32,8 +33,8 @@ func newParkedIngest(t *testing.T) *parkedIngest {
 	t.Helper()
 	c, queue := testenv.Temporal(t)
 	p := &parkedIngest{
-		TemporalEngine: TemporalEngine{Connect: func(context.Context) (client.Client, error) { return c, nil }, TaskQueue: queue},
-		client:         c, resume: make(chan struct{}),
+		Client: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return c, nil }, TaskQueue: queue},
+		client: c, resume: make(chan struct{}),
 		file: ingest.File{UUID: uuid.NewString(), ServerUUID: uuid.NewString(), ServerName: "acme", RemotePath: "/in/a.csv", Size: 1, Status: ingest.StatusReady},
 	}
 	w := worker.New(c, queue, worker.Options{})
@@ -83,7 +84,7 @@ func TestARequestDecidesOnce(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	by := workflows.Decision{Actor: "ann", Reason: "sent by mistake"}
-	keyed := WithRequestKey(ctx, "ann k1")
+	keyed := orchestrator.WithRequestKey(ctx, "ann k1")
 	taken, err := p.Decided(keyed, p.file.UUID, workflows.UpdateSkip)
 	require.NoError(t, err)
 	require.False(t, taken)
@@ -91,16 +92,16 @@ func TestARequestDecidesOnce(t *testing.T) {
 	require.NoError(t, p.Decide(keyed, p.file.UUID, workflows.UpdateSkip, by), "the same request")
 
 	err = p.Decide(ctx, p.file.UUID, workflows.UpdateSkip, by)
-	require.ErrorIs(t, err, ErrDecided)
+	require.ErrorIs(t, err, orchestrator.ErrDecided)
 	require.Equal(t, ingest.KindConflict, ingest.KindOf(err))
-	require.ErrorIs(t, p.Decide(WithRequestKey(ctx, "ann k2"), p.file.UUID, workflows.UpdateSkip, by), ErrDecided)
+	require.ErrorIs(t, p.Decide(orchestrator.WithRequestKey(ctx, "ann k2"), p.file.UUID, workflows.UpdateSkip, by), orchestrator.ErrDecided)
 
 	close(p.resume)
 	require.NoError(t, p.client.GetWorkflow(ctx, ingest.IngestWorkflowID(p.file.UUID), "").Get(ctx, nil))
 	taken, err = p.Decided(keyed, p.file.UUID, workflows.UpdateSkip)
 	require.NoError(t, err)
 	require.True(t, taken, "though its workflow has ended")
-	taken, err = p.Decided(WithRequestKey(ctx, "ann k3"), p.file.UUID, workflows.UpdateSkip)
+	taken, err = p.Decided(orchestrator.WithRequestKey(ctx, "ann k3"), p.file.UUID, workflows.UpdateSkip)
 	require.NoError(t, err)
 	require.False(t, taken)
 	taken, err = p.Decided(ctx, p.file.UUID, workflows.UpdateSkip)

@@ -1,7 +1,8 @@
-package admin
+package orchestrator
 
 import (
 	"context"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	failurepb "go.temporal.io/api/failure/v1"
@@ -14,6 +15,35 @@ import (
 	"stevedore/workflows"
 )
 
+// Progress is how the step that a file is at stands, as Temporal knows it.
+type Progress struct {
+	Step ingest.Step
+	// Attempt is the try under way, or the one that comes next; from 1.
+	Attempt int
+	// Running says that a worker is at it now.
+	Running bool
+	// Paused says that an operator has paused the step in Temporal.
+	Paused bool
+	// NextTry is when the next try begins; zero while one runs or waits for a
+	// worker.
+	NextTry time.Time
+	// Failure is why the try before failed, as one line; may be empty.
+	Failure string
+	// Done and Total are in bytes, Rate in bytes per second; 0 when unknown.
+	Done, Total int64
+	Rate        float64
+	// Host is the task queue of the worker that holds the bytes; may be empty.
+	Host string
+}
+
+// ETA is how long the rest takes at the present rate; 0 when unknown.
+func (p Progress) ETA() time.Duration {
+	if p.Rate <= 0 || p.Total <= p.Done {
+		return 0
+	}
+	return time.Duration(float64(p.Total-p.Done) / p.Rate * float64(time.Second)).Round(time.Second)
+}
+
 // stepOf maps pending activities to the steps that people know.
 func stepOf(activity string) (ingest.Step, bool) {
 	if activity == activities.NameAwaitServer {
@@ -23,23 +53,24 @@ func stepOf(activity string) (ingest.Step, bool) {
 	return step, ok
 }
 
-// StartAudit implements Engine.
-func (e TemporalEngine) StartAudit(ctx context.Context, runUUID string) error {
-	c, err := e.Connect(ctx)
+// StartAudit starts the AuditServers of an audit.
+func (o Client) StartAudit(ctx context.Context, runUUID string) error {
+	c, err := o.connect(ctx)
 	if err != nil {
-		return unreachable(err)
+		return err
 	}
 	_, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: ingest.AuditWorkflowID(runUUID), TaskQueue: e.queue(), StaticSummary: "audit",
+		ID: ingest.AuditWorkflowID(runUUID), TaskQueue: o.queue(), StaticSummary: "audit",
 	}, workflows.NameAuditServers, workflows.AuditServersInput{RunUUID: runUUID})
 	return classify(err)
 }
 
-// IngestProgress implements Engine.
-func (e TemporalEngine) IngestProgress(ctx context.Context, fileUUID string) (Progress, bool, error) {
-	c, err := e.Connect(ctx)
+// IngestProgress returns the progress of the current step of an open FileIngest; known is
+// false while no step runs.
+func (o Client) IngestProgress(ctx context.Context, fileUUID string) (Progress, bool, error) {
+	c, err := o.connect(ctx)
 	if err != nil {
-		return Progress{}, false, unreachable(err)
+		return Progress{}, false, err
 	}
 	answer, err := c.DescribeWorkflowExecution(ctx, ingest.IngestWorkflowID(fileUUID), "")
 	if err != nil {
@@ -47,20 +78,20 @@ func (e TemporalEngine) IngestProgress(ctx context.Context, fileUUID string) (Pr
 	}
 	for _, pending := range answer.GetPendingActivities() {
 		if _, known := stepOf(pending.GetActivityType().GetName()); known {
-			return e.progressOf(pending), true, nil
+			return o.progressOf(pending), true, nil
 		}
 	}
 	return Progress{}, false, nil
 }
 
-func (e TemporalEngine) progressOf(pending *workflowpb.PendingActivityInfo) Progress {
+func (o Client) progressOf(pending *workflowpb.PendingActivityInfo) Progress {
 	step, _ := stepOf(pending.GetActivityType().GetName())
 	progress := Progress{
 		Step: step, Attempt: max(1, int(pending.GetAttempt())),
 		Running: pending.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED,
 		Paused:  pending.GetPaused(), Failure: causeOf(pending.GetLastFailure()),
 	}
-	if queue := pending.GetActivityOptions().GetTaskQueue().GetName(); queue != e.queue() && queue != ingest.TransferQueue(e.queue()) {
+	if queue := pending.GetActivityOptions().GetTaskQueue().GetName(); queue != o.queue() && queue != ingest.TransferQueue(o.queue()) {
 		progress.Host = queue
 	}
 	if next := pending.GetNextAttemptScheduleTime(); next != nil {

@@ -1,4 +1,4 @@
-package admin
+package orchestrator
 
 import (
 	"context"
@@ -41,17 +41,17 @@ func searchAttributes() map[string]enumspb.IndexedValueType {
 
 // EnsureSearchAttributes registers our search attributes and returns once
 // workflows can use them.
-func (e TemporalEngine) EnsureSearchAttributes(ctx context.Context, namespace string) (string, error) {
-	c, err := e.Connect(ctx)
+func (o Client) EnsureSearchAttributes(ctx context.Context, namespace string) (string, error) {
+	c, err := o.connect(ctx)
 	if err != nil {
-		return "", unreachable(err)
+		return "", err
 	}
 	missing, err := missingAttributes(ctx, c.OperatorService(), namespace)
 	if err != nil {
 		return "", err
 	}
 	if len(missing) == 0 {
-		return "already there: " + attributeNames(searchAttributes()), e.awaitUsable(ctx, namespace)
+		return "already there: " + attributeNames(searchAttributes()), o.awaitUsable(ctx, namespace)
 	}
 	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
 		Namespace: namespace, SearchAttributes: missing,
@@ -60,7 +60,7 @@ func (e TemporalEngine) EnsureSearchAttributes(ctx context.Context, namespace st
 	if err != nil && !errors.As(err, &exists) {
 		return "", classify(err)
 	}
-	return "added " + attributeNames(missing), e.awaitUsable(ctx, namespace)
+	return "added " + attributeNames(missing), o.awaitUsable(ctx, namespace)
 }
 
 // missingAttributes also finds those that exist with another type, which
@@ -90,10 +90,10 @@ func attributeNames(attributes map[string]enumspb.IndexedValueType) string {
 }
 
 // awaitUsable asks visibility with every attribute until it understands.
-func (e TemporalEngine) awaitUsable(ctx context.Context, namespace string) error {
-	c, err := e.Connect(ctx)
+func (o Client) awaitUsable(ctx context.Context, namespace string) error {
+	c, err := o.connect(ctx)
 	if err != nil {
-		return unreachable(err)
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, searchVisibleWithin)
 	defer cancel()
@@ -147,10 +147,10 @@ func Reconciling() Recurring {
 
 // EnsureSchedule creates a schedule, or changes it to what it should be.
 // Whether it is paused is an operator's decision and stays.
-func (e TemporalEngine) EnsureSchedule(ctx context.Context, r Recurring) (string, error) {
-	c, err := e.Connect(ctx)
+func (o Client) EnsureSchedule(ctx context.Context, r Recurring) (string, error) {
+	c, err := o.connect(ctx)
 	if err != nil {
-		return "", unreachable(err)
+		return "", err
 	}
 	_, err = c.ScheduleClient().Create(ctx, r.options())
 	if err == nil {
@@ -159,10 +159,10 @@ func (e TemporalEngine) EnsureSchedule(ctx context.Context, r Recurring) (string
 	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
 		return "", classify(err)
 	}
-	return e.updateSchedule(ctx, c, r)
+	return o.updateSchedule(ctx, c, r)
 }
 
-func (e TemporalEngine) updateSchedule(ctx context.Context, c client.Client, r Recurring) (string, error) {
+func (o Client) updateSchedule(ctx context.Context, c client.Client, r Recurring) (string, error) {
 	var paused, changed bool
 	err := c.ScheduleClient().GetHandle(ctx, r.ID).Update(ctx, client.ScheduleUpdateOptions{
 		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {

@@ -1,4 +1,4 @@
-package admin
+package orchestrator
 
 import (
 	"cmp"
@@ -21,8 +21,8 @@ import (
 	"stevedore/workflows"
 )
 
-// TemporalEngine is the Engine on a Temporal client.
-type TemporalEngine struct {
+// Client calls Temporal for operators. It is safe for concurrent use.
+type Client struct {
 	// Connect returns the client; it may be called often. Connecting is left
 	// until it is needed, so that what needs no Temporal works without.
 	Connect func(ctx context.Context) (client.Client, error)
@@ -32,20 +32,44 @@ type TemporalEngine struct {
 	Now func() time.Time
 }
 
-func (e TemporalEngine) queue() string { return cmp.Or(e.TaskQueue, ingest.TaskQueue) }
+// connect returns the client. Its errors are of KindTransient.
+func (o Client) connect(ctx context.Context) (client.Client, error) {
+	c, err := o.Connect(ctx)
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	return c, nil
+}
+
+func (o Client) queue() string { return cmp.Or(o.TaskQueue, ingest.TaskQueue) }
+
+// Execution is the state of a workflow.
+type Execution struct {
+	RunID   string
+	Running bool
+	// Continued says that the run took over from an earlier one of its chain.
+	Continued bool
+	StartedAt time.Time
+	// ClosedAt is zero while it runs.
+	ClosedAt time.Time
+	// Summary is a closed ScanAllServers' result.
+	Summary workflows.ScanSummary
+	// Err is why it did not complete.
+	Err error
+}
 
 // pollFresh is how recent a poll must be to count as a living worker. A long
 // poll lasts a minute, so a healthy worker's may be a little older than that.
 const pollFresh = 90 * time.Second
 
-// StartScan implements Engine.
-func (e TemporalEngine) StartScan(ctx context.Context, workflowID string, in workflows.ScanAllServersInput) (string, error) {
-	c, err := e.Connect(ctx)
+// StartScan starts ScanAllServers under the workflow id and returns the run id.
+func (o Client) StartScan(ctx context.Context, workflowID string, in workflows.ScanAllServersInput) (string, error) {
+	c, err := o.connect(ctx)
 	if err != nil {
-		return "", unreachable(err)
+		return "", err
 	}
 	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: workflowID, TaskQueue: e.queue(),
+		ID: workflowID, TaskQueue: o.queue(),
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		StaticSummary:         "asked for by " + in.Source,
 	}, workflows.NameScanAllServers, in)
@@ -55,24 +79,24 @@ func (e TemporalEngine) StartScan(ctx context.Context, workflowID string, in wor
 	return run.GetRunID(), nil
 }
 
-// DescribeScan implements Engine.
-func (e TemporalEngine) DescribeScan(ctx context.Context, workflowID string) (Execution, error) {
+// DescribeScan returns the state of a scan without waiting.
+func (o Client) DescribeScan(ctx context.Context, workflowID string) (Execution, error) {
 	var summary workflows.ScanSummary
-	execution, err := e.describe(ctx, workflowID, &summary)
+	execution, err := o.describe(ctx, workflowID, &summary)
 	execution.Summary = summary
 	return execution, err
 }
 
-// DescribeServer implements Engine.
-func (e TemporalEngine) DescribeServer(ctx context.Context, serverUUID string) (Execution, error) {
-	return e.describe(ctx, ingest.DiscoverWorkflowID(serverUUID), nil)
+// DescribeServer returns the state of a server's DiscoverFiles without waiting.
+func (o Client) DescribeServer(ctx context.Context, serverUUID string) (Execution, error) {
+	return o.describe(ctx, ingest.DiscoverWorkflowID(serverUUID), nil)
 }
 
 // describe fetches a closed run's result, too; that does not wait.
-func (e TemporalEngine) describe(ctx context.Context, workflowID string, result any) (Execution, error) {
-	c, err := e.Connect(ctx)
+func (o Client) describe(ctx context.Context, workflowID string, result any) (Execution, error) {
+	c, err := o.connect(ctx)
 	if err != nil {
-		return Execution{}, unreachable(err)
+		return Execution{}, err
 	}
 	answer, err := c.DescribeWorkflowExecution(ctx, workflowID, "")
 	if err != nil {
@@ -95,49 +119,66 @@ func (e TemporalEngine) describe(ctx context.Context, workflowID string, result 
 
 // Polled reports whether a worker polls the task queue for workflows and for
 // activities.
-func (e TemporalEngine) Polled(ctx context.Context, taskQueue string) (bool, error) {
-	c, err := e.Connect(ctx)
+func (o Client) Polled(ctx context.Context, taskQueue string) (bool, error) {
+	c, err := o.connect(ctx)
 	if err != nil {
-		return false, unreachable(err)
+		return false, err
+	}
+	now := time.Now
+	if o.Now != nil {
+		now = o.Now
 	}
 	for _, kind := range []enumspb.TaskQueueType{enumspb.TASK_QUEUE_TYPE_WORKFLOW, enumspb.TASK_QUEUE_TYPE_ACTIVITY} {
-		answer, err := c.DescribeTaskQueue(ctx, taskQueue, kind)
-		if err != nil {
+		if polled, err := polled(ctx, c, taskQueue, kind, now()); err != nil || !polled {
 			return false, classify(err)
-		}
-		if !slices.ContainsFunc(answer.GetPollers(), e.fresh) {
-			return false, nil
 		}
 	}
 	return true, nil
 }
 
-func (e TemporalEngine) fresh(poller *taskqueuepb.PollerInfo) bool {
-	now := time.Now
-	if e.Now != nil {
-		now = e.Now
+// CheckWorker returns an error when no worker polls the task queue.
+func (o Client) CheckWorker(ctx context.Context) error {
+	polled, err := o.Polled(ctx, o.queue())
+	if err != nil {
+		return err
 	}
-	return now().Sub(poller.GetLastAccessTime().AsTime()) < pollFresh
+	if !polled {
+		return ingest.Errorf(ingest.KindTransient, "no worker polls task queue %q: start one with `stevedore worker`", o.queue())
+	}
+	return nil
+}
+
+// polled reports whether a worker polls the task queue for tasks of the kind.
+func polled(ctx context.Context, c client.Client, taskQueue string, kind enumspb.TaskQueueType, now time.Time) (bool, error) {
+	answer, err := c.DescribeTaskQueue(ctx, taskQueue, kind)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(answer.GetPollers(), func(poller *taskqueuepb.PollerInfo) bool {
+		return now.Sub(poller.GetLastAccessTime().AsTime()) < pollFresh
+	}), nil
 }
 
 // Health asks Temporal whether it serves our namespace.
-func (e TemporalEngine) Health(ctx context.Context, namespace string) error {
-	c, err := e.Connect(ctx)
+func (o Client) Health(ctx context.Context, namespace string) error {
+	c, err := o.connect(ctx)
 	if err != nil {
-		return unreachable(err)
+		return err
 	}
 	_, err = c.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
-		Namespace: namespace, TaskQueue: &taskqueuepb.TaskQueue{Name: e.queue()},
+		Namespace: namespace, TaskQueue: &taskqueuepb.TaskQueue{Name: o.queue()},
 		TaskQueueType: enumspb.TASK_QUEUE_TYPE_WORKFLOW,
 	})
 	return classify(err)
 }
 
-// Decide implements Engine.
-func (e TemporalEngine) Decide(ctx context.Context, fileUUID, update string, d workflows.Decision) error {
-	c, err := e.Connect(ctx)
+// Decide sends an operator's action to the workflow of a failed file, by the name of its
+// update, and waits until it is accepted or refused. A second action before the first is
+// in the ledger is ErrDecided.
+func (o Client) Decide(ctx context.Context, fileUUID, update string, d workflows.Decision) error {
+	c, err := o.connect(ctx)
 	if err != nil {
-		return unreachable(err)
+		return err
 	}
 	handle, err := c.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID: ingest.IngestWorkflowID(fileUUID), UpdateName: update, UpdateID: updateID(ctx, fileUUID, update),
@@ -157,15 +198,16 @@ func (e TemporalEngine) Decide(ctx context.Context, fileUUID, update string, d w
 	return classify(err)
 }
 
-// Decided implements Engine.
-func (e TemporalEngine) Decided(ctx context.Context, fileUUID, update string) (bool, error) {
+// Decided reports whether the action of this request, see WithRequestKey, was accepted
+// before.
+func (o Client) Decided(ctx context.Context, fileUUID, update string) (bool, error) {
 	id := updateID(ctx, fileUUID, update)
 	if id == "" {
 		return false, nil
 	}
-	c, err := e.Connect(ctx)
+	c, err := o.connect(ctx)
 	if err != nil {
-		return false, unreachable(err)
+		return false, err
 	}
 	err = c.GetWorkflowUpdateHandle(client.GetWorkflowUpdateHandleOptions{
 		WorkflowID: ingest.IngestWorkflowID(fileUUID), UpdateID: id,
@@ -189,6 +231,10 @@ func updateID(ctx context.Context, fileUUID, update string) string {
 
 type requestKey struct{}
 
+// ErrDecided is in the chain of the error for an action on a file for which another one
+// was accepted that the ledger does not show yet.
+var ErrDecided = errors.New("a decision was taken before")
+
 // WithRequestKey returns a context for a request that may be sent again: a
 // decision that it asks for is taken once. The key must be the caller's alone.
 func WithRequestKey(ctx context.Context, key string) context.Context {
@@ -199,14 +245,14 @@ func WithRequestKey(ctx context.Context, key string) context.Context {
 // first is in the ledger; a test compares the two.
 const takenAlready = "a decision was taken already"
 
-// StartIngest implements Engine.
-func (e TemporalEngine) StartIngest(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error {
-	c, err := e.Connect(ctx)
+// StartIngest starts a FileIngest; one that is open already is KindConflict.
+func (o Client) StartIngest(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error {
+	c, err := o.connect(ctx)
 	if err != nil {
-		return unreachable(err)
+		return err
 	}
 	options := workflows.StartIngest(file, file.ServerUUID)
-	options.TaskQueue = e.queue()
+	options.TaskQueue = o.queue()
 	_, err = c.ExecuteWorkflow(ctx, options, workflows.NameFileIngest, in)
 	return classify(err)
 }

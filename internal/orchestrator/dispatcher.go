@@ -1,4 +1,4 @@
-package worker
+package orchestrator
 
 import (
 	"context"
@@ -14,31 +14,29 @@ import (
 	"stevedore/workflows"
 )
 
-// pollFresh is how recent a poll must be to count as a living worker. A long
-// poll lasts a minute, so a healthy worker may show an age of just over that.
-const pollFresh = 90 * time.Second
-
-// running asks Temporal about workflows and workers for activities.
-type running struct {
-	client    client.Client
-	taskQueue string
-	now       func() time.Time
-	limits    ingest.ModeLimits
+// Dispatcher starts and describes workflows for activities. It implements
+// activities.Workflows.
+type Dispatcher struct {
+	Temporal client.Client
+	// TaskQueue is the workers' shared queue.
+	TaskQueue string
+	// Limits choose the transfer mode of a file.
+	Limits ingest.ModeLimits
 }
 
 // StartIngest starts the file's FileIngest with its slot, and reports false when
 // one runs already. A small file is started eagerly: the first workflow task comes
 // back with the answer and moves the file here, without a poll. A staged file is
 // not: it is staged where its first task runs, and any worker may take that.
-func (r running) StartIngest(ctx context.Context, server ingest.Server, slot ingest.Slot) (started bool, err error) {
+func (d Dispatcher) StartIngest(ctx context.Context, server ingest.Server, slot ingest.Slot) (started bool, err error) {
 	file := slot.File
 	options := workflows.StartIngest(file, server.UUID)
-	mode := server.ModeFor(file.Size, r.limits)
+	mode := server.ModeFor(file.Size, d.Limits)
 	if file.StagedOn != "" {
 		mode = ingest.ModeStaged // its bytes, or some of them, are there
 	}
-	options.TaskQueue, options.EnableEagerStart = r.taskQueue, mode != ingest.ModeStaged
-	_, err = r.client.ExecuteWorkflow(ctx, options, workflows.NameFileIngest, workflows.FileIngestInput{
+	options.TaskQueue, options.EnableEagerStart = d.TaskQueue, mode != ingest.ModeStaged
+	_, err = d.Temporal.ExecuteWorkflow(ctx, options, workflows.NameFileIngest, workflows.FileIngestInput{
 		FileUUID: file.UUID, ServerUUID: server.UUID, Size: file.Size, Mode: mode, Slot: slot.Number,
 	})
 	var running *serviceerror.WorkflowExecutionAlreadyStarted
@@ -50,17 +48,17 @@ func (r running) StartIngest(ctx context.Context, server ingest.Server, slot ing
 
 // StartScan starts the server's DiscoverFiles, eagerly like StartIngest, or asks the
 // one that runs to list once more. One that ends in between is started again.
-func (r running) StartScan(ctx context.Context, server activities.ServerRef, pass activities.StartScansInput) (started bool, err error) {
+func (d Dispatcher) StartScan(ctx context.Context, server activities.ServerRef, pass activities.StartScansInput) (started bool, err error) {
 	in := workflows.DiscoverFilesInput{ServerUUID: server.UUID, Source: pass.Source, Force: pass.Force, Pass: pass.Pass}
 	options := workflows.StartDiscover(server)
-	options.TaskQueue, options.EnableEagerStart = r.taskQueue, true
-	_, err = r.client.ExecuteWorkflow(ctx, options, workflows.NameDiscoverFiles, in)
+	options.TaskQueue, options.EnableEagerStart = d.TaskQueue, true
+	_, err = d.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDiscoverFiles, in)
 	var running *serviceerror.WorkflowExecutionAlreadyStarted
 	if !errors.As(err, &running) {
 		return err == nil, ingest.Wrap(ingest.KindTransient, err, "start the scan of server %s", server.Name)
 	}
 	options.EnableEagerStart = false
-	_, err = r.client.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalRescan,
+	_, err = d.Temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalRescan,
 		workflows.Rescan{Force: pass.Force, Pass: pass.Pass, Scheduled: pass.Tick > 0}, options, workflows.NameDiscoverFiles, in)
 	if tooManySignals(err) {
 		return false, nil // it has been asked thousands of times
@@ -75,10 +73,10 @@ func tooManySignals(err error) bool {
 }
 
 // Wake makes the server's scan look for ready files, and starts one if none runs.
-func (r running) Wake(ctx context.Context, server ingest.Server) error {
+func (d Dispatcher) Wake(ctx context.Context, server ingest.Server) error {
 	options := workflows.StartDiscover(activities.ServerRef{UUID: server.UUID, Name: server.Name})
-	options.TaskQueue = r.taskQueue
-	_, err := r.client.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalSlotFreed,
+	options.TaskQueue = d.TaskQueue
+	_, err := d.Temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalSlotFreed,
 		workflows.SlotFreed{}, options, workflows.NameDiscoverFiles,
 		workflows.DiscoverFilesInput{ServerUUID: server.UUID, Source: "manual"})
 	if tooManySignals(err) {
@@ -88,10 +86,10 @@ func (r running) Wake(ctx context.Context, server ingest.Server) error {
 }
 
 // OpenIngests returns those of the files that have an open FileIngest.
-func (r running) OpenIngests(ctx context.Context, fileUUIDs []string) ([]string, error) {
+func (d Dispatcher) OpenIngests(ctx context.Context, fileUUIDs []string) ([]string, error) {
 	var open []string
 	for _, uuid := range fileUUIDs {
-		described, err := r.client.DescribeWorkflowExecution(ctx, ingest.IngestWorkflowID(uuid), "")
+		described, err := d.Temporal.DescribeWorkflowExecution(ctx, ingest.IngestWorkflowID(uuid), "")
 		var notFound *serviceerror.NotFound
 		if errors.As(err, &notFound) {
 			continue
@@ -106,16 +104,8 @@ func (r running) OpenIngests(ctx context.Context, fileUUIDs []string) ([]string,
 	return open, nil
 }
 
-// Polled reports whether any worker has polled the activity queue lately.
-func (r running) Polled(ctx context.Context, taskQueue string) (bool, error) {
-	described, err := r.client.DescribeTaskQueue(ctx, taskQueue, enumspb.TASK_QUEUE_TYPE_ACTIVITY)
-	if err != nil {
-		return false, ingest.Wrap(ingest.KindTransient, err, "ask Temporal who polls %s", taskQueue)
-	}
-	for _, poller := range described.GetPollers() {
-		if r.now().Sub(poller.GetLastAccessTime().AsTime()) < pollFresh {
-			return true, nil
-		}
-	}
-	return false, nil
+// Polled reports whether a worker polls the queue for activities.
+func (d Dispatcher) Polled(ctx context.Context, taskQueue string) (bool, error) {
+	found, err := polled(ctx, d.Temporal, taskQueue, enumspb.TASK_QUEUE_TYPE_ACTIVITY, time.Now())
+	return found, ingest.Wrap(ingest.KindTransient, err, "ask Temporal who polls %s", taskQueue)
 }
