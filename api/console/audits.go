@@ -60,7 +60,7 @@ func auditHealth(r ingest.AuditRun) serverHealth {
 }
 
 // markWord is a mark as a word, so that signs alone say nothing.
-func markWord(mark string) string {
+func markWord(mark ingest.AuditMark) string {
 	switch mark {
 	case "-":
 		return "missing"

@@ -11,8 +11,8 @@ import (
 
 	"stevedore/activities"
 	"stevedore/bench/scale"
+	"stevedore/internal/audit"
 	"stevedore/internal/ingest"
-	"stevedore/internal/oracle"
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
 	"stevedore/internal/transfer"
@@ -125,7 +125,7 @@ func (h *huge) ingest(run hugeRun) {
 	assert.LessOrEqual(h.T, events, most)
 	scale.Figure(h.T, "%d bytes with %d kills: %.0f s, %.0f MB/s, %d bytes read again (%.2f %%; a kill costs at most %d), %d MiB of memory, %d history events",
 		size, run.kills, took.Seconds(), float64(size)/1e6/took.Seconds(), again, float64(again)/float64(size)*100, run.cost, h.peak>>20, events)
-	h.OtherSources = []oracle.Source{{Server: "acme", Path: h.path, Size: size, SHA256: h.content.SHA256()}}
+	h.OtherSources = []audit.Source{{Server: "acme", Path: h.path, Size: size, SHA256: h.content.SHA256()}}
 	h.RequireExactlyOnce()
 	run.requireRight(h.T)
 }

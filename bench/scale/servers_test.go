@@ -15,8 +15,8 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"stevedore/bench/scale"
+	"stevedore/internal/audit"
 	"stevedore/internal/ingest"
-	"stevedore/internal/oracle"
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
 	"stevedore/internal/vault"
@@ -122,7 +122,7 @@ func (f *fleet) add(odd *testenv.OddSFTP, name string, port int) string {
 func (f *fleet) addFolder(sshd *testenv.SSHD, name string, content []byte) string {
 	f.T.Helper()
 	sshd.Write(name+"/a.bin", content)
-	f.OtherSources = append(f.OtherSources, oracle.Source{
+	f.OtherSources = append(f.OtherSources, audit.Source{
 		Server: name, Path: sshd.Path(name + "/a.bin"), Size: int64(len(content)), SHA256: rig.Digest(content),
 	})
 	return f.Register(sshd, name, func(s *ingest.Server) {

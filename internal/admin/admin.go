@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"stevedore/internal/audit"
 	"stevedore/internal/ingest"
-	"stevedore/internal/oracle"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/store"
 	"stevedore/internal/vault"
@@ -188,8 +188,8 @@ type Deps struct {
 	Prober Opener[Prober]
 	Engine Engine
 	// Record, Objects and Lister are what audits compare.
-	Record  Opener[oracle.Ledger]
-	Objects Opener[oracle.Objects]
+	Record  Opener[audit.Ledger]
+	Objects Opener[audit.Objects]
 	Lister  Opener[Lister]
 	// Checks are the parts that Ready asks.
 	Checks []Check

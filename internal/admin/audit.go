@@ -7,8 +7,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"stevedore/internal/audit"
 	"stevedore/internal/ingest"
-	"stevedore/internal/oracle"
 )
 
 // listedAtOnce bounds the servers that are listed side by side, so that one
@@ -21,27 +21,8 @@ type AuditRequest struct {
 	Servers []string
 	// Deep reads every object again instead of trusting its metadata.
 	Deep bool
-	// Progress, may be nil, is called with the counts so far, often.
-	Progress func(oracle.Summary)
-}
-
-// AuditSummary says what was compared and how it ended.
-type AuditSummary struct {
-	oracle.Summary
-	// Servers is how many were to be listed.
-	Servers int
-	// Unlisted are those that could not be, or were not to be.
-	Unlisted []UnlistedServer
-}
-
-// UnlistedServer is a server whose files were compared with the object store,
-// but not with what is on the server.
-type UnlistedServer struct {
-	Server ingest.Server
-	// Reason is one line.
-	Reason string
-	// Paused says that an operator wants it so; otherwise it is a difference.
-	Paused bool
+	// Progress, may be nil, is called often with the counts so far.
+	Progress func(ingest.AuditCounts)
 }
 
 // Audit compares what servers show with the ledger, and the ledger with the
@@ -50,31 +31,29 @@ type UnlistedServer struct {
 // what is on its way is pending and no difference. Memory does not grow with
 // the number of files, except that a server's listing holds one folder.
 //
-// The summary is valid beside an error, too, with what was compared until then.
-// A server that does not exist is an ErrNotFound.
-func (a *Admin) Audit(ctx context.Context, req AuditRequest, fn func(oracle.Difference) error) (AuditSummary, error) {
+// The counts are valid beside an error, too. A server that does not exist is an
+// ErrNotFound.
+func (a *Admin) Audit(ctx context.Context, req AuditRequest, fn func(ingest.AuditDifference) error) (ingest.AuditCounts, error) {
 	servers, err := a.audited(ctx, req.Servers)
 	if err != nil {
-		return AuditSummary{}, err
+		return ingest.AuditCounts{}, err
 	}
-	auditor := &oracle.Auditor{Deep: req.Deep, Now: a.d.Now, Report: fn, Progress: req.Progress}
+	auditor := &audit.Auditor{Deep: req.Deep, Now: a.d.Now, Report: fn, Progress: req.Progress}
 	if auditor.Ledger, err = a.d.Record(ctx); err != nil {
-		return AuditSummary{}, err
+		return ingest.AuditCounts{}, err
 	}
 	if auditor.Objects, err = a.d.Objects(ctx); err != nil {
-		return AuditSummary{}, err
+		return ingest.AuditCounts{}, err
 	}
 	if len(req.Servers) > 0 {
 		for _, server := range servers {
 			auditor.Servers = append(auditor.Servers, server.UUID)
 		}
 	}
-	summary := AuditSummary{Servers: len(servers)}
 	if err = auditor.Stored(ctx); err == nil {
-		summary.Unlisted, err = a.listAll(ctx, auditor, servers, len(req.Servers) > 0)
+		err = a.listAll(ctx, auditor, servers, len(req.Servers) > 0)
 	}
-	summary.Summary = auditor.Summary()
-	return summary, err
+	return auditor.Counts(), err
 }
 
 // audited returns the servers that were asked for, each once.
@@ -94,55 +73,36 @@ func (a *Admin) audited(ctx context.Context, names []string) (servers []ingest.S
 	return servers, nil
 }
 
-// listAll compares what the servers show with the ledger. A server that is
-// paused or suspended is logged in to only when it was named.
-func (a *Admin) listAll(ctx context.Context, auditor *oracle.Auditor, servers []ingest.Server, named bool) ([]UnlistedServer, error) {
+// listAll compares what the servers show with the ledger. Without named servers it
+// leaves out paused ones, and reports suspended ones as not compared.
+func (a *Admin) listAll(ctx context.Context, auditor *audit.Auditor, servers []ingest.Server, named bool) error {
 	lister, err := a.d.Lister(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	unlisted := make([]*UnlistedServer, len(servers))
+	failures := make([]string, len(servers))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(listedAtOnce)
 	for i, server := range servers {
-		if unlisted[i] = LeftOut(server, named); unlisted[i] != nil {
+		switch {
+		case !named && !server.Active:
+			continue
+		case !named && server.State == ingest.ServerSuspended:
+			failures[i] = fmt.Sprintf("it is suspended (%s): run `stevedore server test %s`", server.LastError, server.Name)
 			continue
 		}
-		group.Go(func() error {
-			failure, err := auditor.Listed(ctx, server, func(ctx context.Context, fn func(ingest.Observation) error) (ingest.Unread, error) {
+		group.Go(func() (err error) {
+			failures[i], err = auditor.Listed(ctx, server, func(ctx context.Context, fn func(ingest.Observation) error) (ingest.Unread, error) {
 				return lister.List(ctx, server, fn)
 			})
-			if failure != "" {
-				unlisted[i] = &UnlistedServer{Server: server, Reason: failure}
-			}
 			return err
 		})
 	}
 	err = group.Wait()
-	var all []UnlistedServer
-	for _, u := range unlisted {
-		if u == nil {
-			continue
-		}
-		all = append(all, *u)
-		if !u.Paused && err == nil {
-			err = auditor.Unlisted(u.Server, u.Reason)
+	for i, failure := range failures {
+		if failure != "" && err == nil {
+			err = auditor.Unlisted(servers[i], failure)
 		}
 	}
-	return all, err
-}
-
-// LeftOut says why an audit does not list a server, nil if it does; named says
-// that the audit names its servers.
-func LeftOut(server ingest.Server, named bool) *UnlistedServer {
-	switch {
-	case named:
-		return nil
-	case !server.Active:
-		return &UnlistedServer{Server: server, Reason: "it is paused", Paused: true}
-	case server.State == ingest.ServerSuspended:
-		return &UnlistedServer{Server: server, Reason: fmt.Sprintf("it is suspended (%s): run `stevedore server test %s`", server.LastError, server.Name)}
-	default:
-		return nil
-	}
+	return err
 }

@@ -8,11 +8,11 @@ import (
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
 
+	"stevedore/internal/audit"
 	"stevedore/internal/bus"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 	"stevedore/internal/objstore"
-	"stevedore/internal/oracle"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/sftp"
 	"stevedore/internal/store"
@@ -54,8 +54,8 @@ func (p *parts) admin() *Admin {
 		Keys:     func(ctx context.Context) (Keyring, error) { return p.vault.get(ctx) },
 		Prober:   func(context.Context) (Prober, error) { return prober{p}, nil },
 		Engine:   p.engine(),
-		Record:   func(ctx context.Context) (oracle.Ledger, error) { return p.store.get(ctx) },
-		Objects:  func(ctx context.Context) (oracle.Objects, error) { return p.objects.get(ctx) },
+		Record:   func(ctx context.Context) (audit.Ledger, error) { return p.store.get(ctx) },
+		Objects:  func(ctx context.Context) (audit.Objects, error) { return p.objects.get(ctx) },
 		Lister:   p.lister,
 		Checks:   p.checks(),
 		Steps:    p.steps(),

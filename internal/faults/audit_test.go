@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/admin"
-	"stevedore/internal/oracle"
+	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
 )
 
@@ -27,23 +27,23 @@ func TestFault46_ObjectDeletedLater(t *testing.T) {
 	h.RequireExactlyOnce()
 	auditor := admin.Open(h.Cfg, slog.New(slog.DiscardHandler))
 	t.Cleanup(auditor.Close)
-	audit := func() (found []oracle.Difference) {
-		_, err := auditor.Audit(h.Ctx, admin.AuditRequest{Deep: true}, func(d oracle.Difference) error {
+	run := func() (found []ingest.AuditDifference) {
+		_, err := auditor.Audit(h.Ctx, admin.AuditRequest{Deep: true}, func(d ingest.AuditDifference) error {
 			found = append(found, d)
 			return nil
 		})
 		require.NoError(t, err)
 		return found
 	}
-	require.Empty(t, audit())
+	require.Empty(t, run())
 
 	deleted, damaged := h.Completed(acme.Path("deleted.bin")), h.Completed(acme.Path("damaged.bin"))
 	require.NoError(t, h.S3.Core.RemoveObject(h.Ctx, h.S3.Bucket, deleted.ObjectKey, minio.RemoveObjectOptions{}))
 	h.S3.Replace(t, damaged.ObjectKey, rig.Random(1003)[:1002])
 
-	marks := map[string]oracle.Mark{}
-	for _, d := range audit() {
+	marks := map[string]ingest.AuditMark{}
+	for _, d := range run() {
 		marks[d.FileUUID] = d.Mark
 	}
-	assert.Equal(t, map[string]oracle.Mark{deleted.UUID: oracle.Missing, damaged.UUID: oracle.Wrong}, marks)
+	assert.Equal(t, map[string]ingest.AuditMark{deleted.UUID: ingest.AuditMissing, damaged.UUID: ingest.AuditWrong}, marks)
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"stevedore/internal/audit"
 	"stevedore/internal/ingest"
-	"stevedore/internal/oracle"
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
 )
@@ -70,7 +70,7 @@ func TestFault18_ManyEntries(t *testing.T) {
 	for _, f := range done {
 		h.AwaitIngest(f.UUID)
 		judged[f.UUID] = true
-		h.OtherSources = append(h.OtherSources, oracle.Source{Server: "acme", Path: f.RemotePath, SHA256: rig.Digest(nil)})
+		h.OtherSources = append(h.OtherSources, audit.Source{Server: "acme", Path: f.RemotePath, SHA256: rig.Digest(nil)})
 	}
 	h.StopWorkers()
 	h.Leave = func(f ingest.File) bool { return f.ServerUUID == server.UUID && !judged[f.UUID] }

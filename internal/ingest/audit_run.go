@@ -50,13 +50,36 @@ func (c AuditCounts) Differences() int64 { return c.Missing + c.Extra + c.Wrong 
 // counted.
 const MaxAuditDifferences = 10_000
 
-// AuditDifference is one thing that an audit found not to be as it must be.
-// All texts are harmless to print.
+// AuditMark classifies a difference in one character.
+type AuditMark string
+
+// The marks.
+const (
+	// AuditMissing: an expected thing does not exist.
+	AuditMissing AuditMark = "-"
+	// AuditExtra: something exists, or exists once more, that should not.
+	AuditExtra AuditMark = "+"
+	// AuditWrong: it exists and differs, or needs attention.
+	AuditWrong AuditMark = "!"
+)
+
+// Count adds a difference with the mark to the counts.
+func (c *AuditCounts) Count(mark AuditMark) {
+	switch mark {
+	case AuditMissing:
+		c.Missing++
+	case AuditExtra:
+		c.Extra++
+	default:
+		c.Wrong++
+	}
+}
+
+// AuditDifference is one difference that an audit found. All texts are safe to print.
 type AuditDifference struct {
 	// Seq numbers the differences of an audit from 1.
-	Seq int64
-	// Mark is "-" missing, "+" extra or "!" wrong.
-	Mark string
+	Seq  int64
+	Mark AuditMark
 	// What names the file or thing, Why is one line.
 	What, Why string
 	// Server, Path and FileUUID are set where they apply.
@@ -64,6 +87,9 @@ type AuditDifference struct {
 	// Sides is what each place has of it.
 	Sides AuditSides
 }
+
+// String returns the difference as one line.
+func (d AuditDifference) String() string { return string(d.Mark) + " " + d.What + ": " + d.Why }
 
 // SideState says how a place stands to what it should have.
 type SideState string

@@ -19,12 +19,12 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/stretchr/testify/require"
 
+	"stevedore/internal/audit"
 	"stevedore/internal/ingest"
 	"stevedore/internal/objstore"
-	"stevedore/internal/oracle"
 )
 
-var _ oracle.Objects = (*objstore.Store)(nil)
+var _ audit.Objects = (*objstore.Store)(nil)
 
 func TestListComesInByteOrder(t *testing.T) {
 	t.Parallel()

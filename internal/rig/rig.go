@@ -16,9 +16,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"stevedore/internal/audit"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
-	"stevedore/internal/oracle"
 	"stevedore/internal/store"
 	"stevedore/internal/testenv"
 	"stevedore/internal/vault"
@@ -50,7 +50,7 @@ type Rig struct {
 	// OtherStaging are the staging folders of further workers, for the verdict.
 	OtherStaging []string
 	// OtherSources are files of odd servers that are expected to arrive.
-	OtherSources []oracle.Source
+	OtherSources []audit.Source
 
 	// Leave, may be nil, names rows that the verdict leaves out, with their
 	// objects, messages and staged bytes: those of files that the test knows not
@@ -59,7 +59,7 @@ type Rig struct {
 
 	sources []*testenv.SSHD
 	names   []string
-	objects func() []oracle.StoredObject // nil: those of S3, read
+	objects func() []audit.StoredObject // nil: those of S3, read
 	// dsn is the database's address, whatever line workers take there.
 	dsn string
 }
@@ -104,7 +104,7 @@ func (r *Rig) Allow(most time.Duration) {
 
 // UseStore makes another object store that of the world. objects, may be nil,
 // returns what it holds, where reading all of it takes too long.
-func (r *Rig) UseStore(s testenv.S3, objects func() []oracle.StoredObject) {
+func (r *Rig) UseStore(s testenv.S3, objects func() []audit.StoredObject) {
 	r.S3, r.objects = s, objects
 	r.Cfg.S3.Endpoint, r.Cfg.S3.AccessKey, r.Cfg.S3.SecretKey, r.Cfg.S3.Bucket = s.Endpoint, s.AccessKey, config.Secret(s.SecretKey), s.Bucket
 	r.Env = append(r.Env,
@@ -301,7 +301,7 @@ func (r *Rig) registerOdd(odd *testenv.OddSFTP, name string, change func(*ingest
 // WriteOdd writes a file that is expected to arrive.
 func (r *Rig) WriteOdd(odd *testenv.OddSFTP, server, name string, content []byte) {
 	odd.Write(name, content)
-	r.OtherSources = append(r.OtherSources, oracle.Source{
+	r.OtherSources = append(r.OtherSources, audit.Source{
 		Server: server, Path: odd.Path(name), Size: int64(len(content)), SHA256: Digest(content),
 	})
 }

@@ -11,23 +11,23 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"stevedore/internal/oracle"
+	"stevedore/internal/audit"
 )
 
 // RequireExactlyOnce is the verdict of the oracle.
 func (r *Rig) RequireExactlyOnce() {
 	r.T.Helper()
-	var evidence oracle.Evidence
+	var evidence audit.Evidence
 	leftUUIDs, leftKeys := map[string]bool{}, map[string]bool{}
 	for _, f := range r.Files() {
 		if r.Leave != nil && r.Leave(f) {
 			leftUUIDs[f.UUID], leftKeys[f.ObjectKey] = true, true
 			continue
 		}
-		evidence.Rows = append(evidence.Rows, oracle.Row{File: f, Events: r.Events(f.UUID)})
+		evidence.Rows = append(evidence.Rows, audit.Row{File: f, Events: r.Events(f.UUID)})
 	}
-	evidence.Objects = slices.DeleteFunc(r.storedObjects(), func(o oracle.StoredObject) bool { return leftKeys[o.Key] })
-	evidence.Messages = slices.DeleteFunc(r.AMQP.Messages(r.T), func(m oracle.Message) bool { return leftKeys[m.Key] })
+	evidence.Objects = slices.DeleteFunc(r.storedObjects(), func(o audit.StoredObject) bool { return leftKeys[o.Key] })
+	evidence.Messages = slices.DeleteFunc(r.AMQP.Messages(r.T), func(m audit.Message) bool { return leftKeys[m.Key] })
 	evidence.OpenUploads = r.S3.OpenUploads(r.T)
 	for _, dir := range append([]string{r.Cfg.Staging.Dir}, r.OtherStaging...) {
 		staged, err := os.ReadDir(filepath.Join(dir, "files"))
@@ -35,10 +35,10 @@ func (r *Rig) RequireExactlyOnce() {
 		staged = slices.DeleteFunc(staged, func(e os.DirEntry) bool { return leftUUIDs[e.Name()] })
 		evidence.Staged += len(staged)
 	}
-	require.Empty(r.T, oracle.Judge(r.sourceFiles(), evidence))
+	require.Empty(r.T, audit.Judge(r.sourceFiles(), evidence))
 }
 
-func (r *Rig) storedObjects() []oracle.StoredObject {
+func (r *Rig) storedObjects() []audit.StoredObject {
 	if r.objects != nil {
 		return r.objects()
 	}
@@ -46,7 +46,7 @@ func (r *Rig) storedObjects() []oracle.StoredObject {
 }
 
 // sourceFiles reads what the servers hold, checksum files aside.
-func (r *Rig) sourceFiles() (files []oracle.Source) {
+func (r *Rig) sourceFiles() (files []audit.Source) {
 	r.T.Helper()
 	for i, sshd := range r.sources {
 		err := filepath.WalkDir(sshd.Root, func(path string, entry os.DirEntry, err error) error {
@@ -54,7 +54,7 @@ func (r *Rig) sourceFiles() (files []oracle.Source) {
 				return err
 			}
 			size, digest, err := digestFile(path)
-			files = append(files, oracle.Source{Server: r.names[i], Path: path, Size: size, SHA256: digest})
+			files = append(files, audit.Source{Server: r.names[i], Path: path, Size: size, SHA256: digest})
 			return err
 		})
 		require.NoError(r.T, err)

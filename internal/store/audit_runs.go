@@ -127,7 +127,7 @@ func (s *Store) NoteAudit(ctx context.Context, runUUID string, attempt int64, co
 				return err
 			}
 			seqs = append(seqs, d.Seq)
-			for i, text := range []string{d.Mark, d.What, d.Why, d.Server, d.Path, d.FileUUID, string(sides)} {
+			for i, text := range []string{string(d.Mark), d.What, d.Why, d.Server, d.Path, d.FileUUID, string(sides)} {
 				columns[i] = append(columns[i], cleanText(text))
 			}
 		}

@@ -8,12 +8,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"stevedore/internal/audit"
 	"stevedore/internal/ingest"
-	"stevedore/internal/oracle"
 	"stevedore/internal/store"
 )
 
-var _ oracle.Ledger = (*store.Store)(nil)
+var _ audit.Ledger = (*store.Store)(nil)
 
 // setKey gives the file an object key as an upload does.
 func (b *testBundle) setKey(t *testing.T, fileUUID, key string) {

@@ -16,7 +16,7 @@ import (
 	"github.com/minio/minio-go/v7"
 	"golang.org/x/sync/errgroup"
 
-	"stevedore/internal/oracle"
+	"stevedore/internal/audit"
 )
 
 // objectReaders is how many objects are read at a time.
@@ -27,9 +27,9 @@ const objectPatience = 10 * time.Minute
 
 // Objects reads every object of the bucket and hashes it. It is bounded by object,
 // not as a whole: there may be a hundred thousand.
-func (s S3) Objects(t testing.TB) []oracle.StoredObject {
+func (s S3) Objects(t testing.TB) []audit.StoredObject {
 	t.Helper()
-	var objects []oracle.StoredObject
+	var objects []audit.StoredObject
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(context.Background())
 	group.SetLimit(objectReaders)
@@ -51,25 +51,25 @@ func (s S3) Objects(t testing.TB) []oracle.StoredObject {
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	slices.SortFunc(objects, func(a, b oracle.StoredObject) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortFunc(objects, func(a, b audit.StoredObject) int { return strings.Compare(a.Key, b.Key) })
 	return objects
 }
 
-func (s S3) read(ctx context.Context, key string) (oracle.StoredObject, error) {
+func (s S3) read(ctx context.Context, key string) (audit.StoredObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, objectPatience)
 	defer cancel()
 	body, err := s.Core.Client.GetObject(ctx, s.Bucket, key, minio.GetObjectOptions{})
 	if err != nil {
-		return oracle.StoredObject{}, err
+		return audit.StoredObject{}, err
 	}
 	defer func() { _ = body.Close() }()
 	sum := sha256.New()
 	size, err := io.Copy(sum, body)
 	if err != nil {
-		return oracle.StoredObject{}, err
+		return audit.StoredObject{}, err
 	}
 	info, err := s.Core.StatObject(ctx, s.Bucket, key, minio.StatObjectOptions{Checksum: true})
-	return oracle.StoredObject{
+	return audit.StoredObject{
 		Key: key, Size: size, SHA256: hex.EncodeToString(sum.Sum(nil)),
 		MetaSHA256: info.UserMetadata["Sha256"], Checksum: info.ChecksumSHA256,
 	}, err
@@ -108,9 +108,9 @@ func (s S3) OpenParts(t testing.TB) (n int) {
 }
 
 // Messages takes every message out of the queue.
-func (q AMQP) Messages(t testing.TB) []oracle.Message {
+func (q AMQP) Messages(t testing.TB) []audit.Message {
 	t.Helper()
-	var messages []oracle.Message
+	var messages []audit.Message
 	for {
 		delivery, ok, err := q.Channel.Get(q.Queue, true)
 		if err != nil {
@@ -128,6 +128,6 @@ func (q AMQP) Messages(t testing.TB) []oracle.Message {
 		if err := json.Unmarshal(delivery.Body, &envelope); err != nil {
 			t.Fatalf("message %s is no JSON: %v", delivery.MessageId, err)
 		}
-		messages = append(messages, oracle.Message{ID: delivery.MessageId, Key: envelope.Data.Key, SHA256: envelope.Data.SHA256})
+		messages = append(messages, audit.Message{ID: delivery.MessageId, Key: envelope.Data.Key, SHA256: envelope.Data.SHA256})
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
-	"stevedore/internal/oracle"
+	"stevedore/internal/audit"
 )
 
 // minPart is S3's smallest part but for the last, in bytes.
@@ -89,11 +89,11 @@ func (d *S3Double) complain(format string, args ...any) {
 
 // Objects returns what S3.Objects does without reading any object: every byte of
 // those made of parts was compared when it arrived.
-func (d *S3Double) Objects() (all []oracle.StoredObject) {
+func (d *S3Double) Objects() (all []audit.StoredObject) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for key, o := range d.objects {
-		stored := oracle.StoredObject{Key: key, Size: o.size, MetaSHA256: o.metadata.Get("X-Amz-Meta-Sha256"), Checksum: o.checksum}
+		stored := audit.StoredObject{Key: key, Size: o.size, MetaSHA256: o.metadata.Get("X-Amz-Meta-Sha256"), Checksum: o.checksum}
 		if o.made != nil {
 			stored.SHA256 = o.made.SHA256()
 		}

@@ -1,4 +1,4 @@
-package oracle
+package audit
 
 import (
 	"context"
@@ -79,7 +79,7 @@ func (l *listed) check(ctx context.Context) error {
 }
 
 func (l *listed) judge(ctx context.Context) error {
-	l.count(func(s *Summary) { s.Sources += int64(len(l.batch)) })
+	l.count(func(s *ingest.AuditCounts) { s.Sources += int64(len(l.batch)) })
 	files, err := l.Ledger.FilesSeen(ctx, l.server.UUID, l.batch)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package oracle_test
+package audit_test
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"stevedore/internal/audit"
 	"stevedore/internal/ingest"
-	"stevedore/internal/oracle"
 )
 
 // endless is a world of n files that are made when they are asked for. Every
@@ -110,9 +110,9 @@ func (e *endless) list(_ context.Context, fn func(ingest.Observation) error) (in
 func peak(t *testing.T, n int) uint64 {
 	e := &endless{n: n}
 	var differences int
-	a := &oracle.Auditor{
+	a := &audit.Auditor{
 		Ledger: e, Objects: e, Deep: true, Now: func() time.Time { return now },
-		Report: func(oracle.Difference) error {
+		Report: func(audit.Difference) error {
 			differences++
 			return nil
 		},
@@ -121,8 +121,8 @@ func peak(t *testing.T, n int) uint64 {
 	_, err := a.Listed(t.Context(), acme, e.list)
 	require.NoError(t, err)
 	require.Equal(t, 2*n/100, differences)
-	require.EqualValues(t, n, a.Summary().Files)
-	require.EqualValues(t, n, a.Summary().Sources)
+	require.EqualValues(t, n, a.Counts().Files)
+	require.EqualValues(t, n, a.Counts().Sources)
 	return e.heap.Load()
 }
 

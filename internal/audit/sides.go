@@ -1,4 +1,4 @@
-package oracle
+package audit
 
 import (
 	"slices"
@@ -57,7 +57,7 @@ func stored(f ingest.File, objects []StoredObject) ingest.AuditSide {
 }
 
 // unseen is what is known of a place that could not be looked at to its end.
-func unseen(server, path string) Difference {
+func unseen(server, path string) subject {
 	d := at(server, path)
 	d.Sides.Source.State = ingest.SideWrong
 	return d

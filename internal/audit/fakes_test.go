@@ -1,4 +1,4 @@
-package oracle_test
+package audit_test
 
 import (
 	"cmp"
@@ -12,8 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"stevedore/internal/audit"
 	"stevedore/internal/ingest"
-	"stevedore/internal/oracle"
 )
 
 // world is a ledger and an object store in memory.
@@ -177,7 +177,7 @@ func (w *world) file(n int) *ingest.History {
 }
 
 // stored audits ledger and store; change may be nil.
-func (w *world) stored(t *testing.T, change func(*oracle.Auditor)) (lines []string, sum oracle.Summary, err error) {
+func (w *world) stored(t *testing.T, change func(*audit.Auditor)) (lines []string, sum ingest.AuditCounts, err error) {
 	t.Helper()
 	a := w.auditor(&lines)
 	if change != nil {
@@ -185,18 +185,18 @@ func (w *world) stored(t *testing.T, change func(*oracle.Auditor)) (lines []stri
 	}
 	err = a.Stored(t.Context())
 	slices.Sort(lines)
-	return lines, a.Summary(), err
+	return lines, a.Counts(), err
 }
 
-func (w *world) auditor(lines *[]string) *oracle.Auditor {
-	return &oracle.Auditor{Ledger: w, Objects: w, Now: func() time.Time { return now }, Report: func(d oracle.Difference) error {
+func (w *world) auditor(lines *[]string) *audit.Auditor {
+	return &audit.Auditor{Ledger: w, Objects: w, Now: func() time.Time { return now }, Report: func(d audit.Difference) error {
 		*lines = append(*lines, d.String())
 		return nil
 	}}
 }
 
 // listed audits what acme shows.
-func (w *world) listed(t *testing.T, entries ...ingest.Observation) (lines []string, sum oracle.Summary) {
+func (w *world) listed(t *testing.T, entries ...ingest.Observation) (lines []string, sum ingest.AuditCounts) {
 	t.Helper()
 	a := w.auditor(&lines)
 	failure, err := a.Listed(t.Context(), acme, func(_ context.Context, fn func(ingest.Observation) error) (ingest.Unread, error) {
@@ -209,7 +209,7 @@ func (w *world) listed(t *testing.T, entries ...ingest.Observation) (lines []str
 	})
 	require.NoError(t, err)
 	require.Empty(t, failure)
-	return lines, a.Summary()
+	return lines, a.Counts()
 }
 
 // shown is the entry that a server shows for a row's version.

@@ -1,4 +1,4 @@
-package oracle
+package audit
 
 import (
 	"slices"
@@ -235,7 +235,7 @@ func (s Source) latest(completed []ingest.File, f ingest.File) []ingest.File {
 }
 
 // there judges an entry whose file was taken, and deleted or moved on the server.
-func (s Source) there(d Difference, f ingest.File) verdict {
+func (s Source) there(d subject, f ingest.File) verdict {
 	if !s.Listed.After(f.SourceGoneAt) {
 		return verdict{pending: true} // it was listed before, or just then
 	}
@@ -245,7 +245,7 @@ func (s Source) there(d Difference, f ingest.File) verdict {
 }
 
 // untaken judges an entry of a working system that no completed row stands for.
-func (s Source) untaken(d Difference, same, rows []ingest.File) verdict {
+func (s Source) untaken(d subject, same, rows []ingest.File) verdict {
 	var aside ingest.Status
 	for _, f := range same {
 		if f.ErrorKind == ingest.KindSameContent {
@@ -284,7 +284,6 @@ func (s Source) untaken(d Difference, same, rows []ingest.File) verdict {
 
 func extraObject(key string) Difference {
 	d := thing(key).why(Extra, "the store has an object that no row names")
-	d.Key = d.What
 	d.Sides.Ledger.State, d.Sides.Object.State = ingest.SideMissing, ingest.SideExtra
 	return d
 }
@@ -292,7 +291,7 @@ func extraObject(key string) Difference {
 // extraOf is about an object of a file that was not taken.
 func extraOf(f ingest.File, key string) Difference {
 	d := of(f).why(Extra, "the store has object %s, the ledger says that the file is %s", key, f.Status)
-	d.Key, d.Sides = ingest.DisplayPath(key), inLedger(f, ingest.SideWrong)
+	d.Sides = inLedger(f, ingest.SideWrong)
 	d.Sides.Object.State = ingest.SideExtra
 	return d
 }

@@ -1,4 +1,4 @@
-package oracle_test
+package audit_test
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"stevedore/internal/audit"
 	"stevedore/internal/ingest"
-	"stevedore/internal/oracle"
 )
 
 func TestStoredFindsNothingWhenAllIsRight(t *testing.T) {
@@ -21,7 +21,7 @@ func TestStoredFindsNothingWhenAllIsRight(t *testing.T) {
 	for _, n := range []int{0, 1, 2, 3, 4, 20} {
 		for _, deep := range []bool{false, true} {
 			w := newWorld(n)
-			lines, sum, err := w.stored(t, func(a *oracle.Auditor) { a.Deep = deep })
+			lines, sum, err := w.stored(t, func(a *audit.Auditor) { a.Deep = deep })
 			require.NoError(t, err)
 			require.Empty(t, lines)
 			require.EqualValues(t, n, sum.Files)
@@ -70,12 +70,14 @@ func TestStoredFindsEachFaultOnce(t *testing.T) {
 			t.Parallel()
 			w := newWorld(7)
 			tc.spoil(w, &w.file(4).File)
-			lines, sum, err := w.stored(t, func(a *oracle.Auditor) { a.Deep = tc.deep })
+			lines, sum, err := w.stored(t, func(a *audit.Auditor) { a.Deep = tc.deep })
 			require.NoError(t, err)
 			require.Equal(t, []string{tc.want}, lines)
 			require.EqualValues(t, 7, sum.Files)
 			require.EqualValues(t, 1, sum.Differences())
-			require.EqualValues(t, 1, sum.Marks[oracle.Mark(tc.want[:1])])
+			var one ingest.AuditCounts
+			one.Count(ingest.AuditMark(tc.want[:1]))
+			require.Equal(t, [3]int64{one.Missing, one.Extra, one.Wrong}, [3]int64{sum.Missing, sum.Extra, sum.Wrong})
 			if tc.deep {
 				lines, _, err = w.stored(t, nil)
 				require.NoError(t, err)
@@ -193,7 +195,7 @@ func TestNamedServersAlone(t *testing.T) {
 	delete(w.objects, "files/001")
 	delete(w.objects, "files/002")
 	w.objects["files/zzz"] = ingest.Object{}
-	lines, sum, err := w.stored(t, func(a *oracle.Auditor) { a.Servers = []string{acme.UUID} })
+	lines, sum, err := w.stored(t, func(a *audit.Auditor) { a.Servers = []string{acme.UUID} })
 	require.NoError(t, err)
 	require.Equal(t, []string{"- acme:/out/001: there is no object files/001"}, lines)
 	require.EqualValues(t, 3, sum.Files)
@@ -220,20 +222,20 @@ func TestStoredEndsWhenItMust(t *testing.T) {
 	away := ingest.Errorf(ingest.KindTransient, "the store is away")
 	full := errors.New("the disk is full")
 	for name, tc := range map[string]struct {
-		spoil func(w *world, a *oracle.Auditor)
+		spoil func(w *world, a *audit.Auditor)
 		want  string
 	}{
-		"store away": {func(w *world, _ *oracle.Auditor) { w.broken["files/002"], w.away = true, away }, away.Message},
-		"disorder":   {func(w *world, _ *oracle.Auditor) { w.reversed = true }, "byte order"},
-		"reader gone": {func(w *world, a *oracle.Auditor) {
+		"store away": {func(w *world, _ *audit.Auditor) { w.broken["files/002"], w.away = true, away }, away.Message},
+		"disorder":   {func(w *world, _ *audit.Auditor) { w.reversed = true }, "byte order"},
+		"reader gone": {func(w *world, a *audit.Auditor) {
 			w.objects["files/0"] = ingest.Object{}
-			a.Report = func(oracle.Difference) error { return full }
+			a.Report = func(audit.Difference) error { return full }
 		}, full.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(50)
-			_, _, err := w.stored(t, func(a *oracle.Auditor) { tc.spoil(w, a) })
+			_, _, err := w.stored(t, func(a *audit.Auditor) { tc.spoil(w, a) })
 			require.ErrorContains(t, err, tc.want)
 		})
 	}

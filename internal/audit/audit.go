@@ -1,8 +1,7 @@
-package oracle
+package audit
 
 import (
 	"context"
-	"maps"
 	"sync"
 	"time"
 
@@ -53,29 +52,6 @@ type Objects interface {
 // could not read. See package sftp.
 type Listing func(ctx context.Context, fn func(ingest.Observation) error) (ingest.Unread, error)
 
-// Summary counts what an audit has compared.
-type Summary struct {
-	// Files is how many rows of the ledger were judged, Objects how many
-	// objects the store listed, Sources how many entries servers showed.
-	Files   int64
-	Objects int64
-	Sources int64
-	// Bytes is the size of the objects that were looked at.
-	Bytes int64
-	// Pending is how many files are on their way or were too young to be known.
-	Pending int64
-	// Marks counts the differences.
-	Marks map[Mark]int64
-}
-
-// Differences is how many there are.
-func (s Summary) Differences() (n int64) {
-	for _, count := range s.Marks {
-		n += count
-	}
-	return n
-}
-
 // Auditor compares a system that goes on working. Memory does not grow with
 // the number of files: rows, objects and entries are streamed. What may have
 // changed between the reading of two of them is looked at once more before it
@@ -93,27 +69,21 @@ type Auditor struct {
 	// ends the audit.
 	Report func(Difference) error
 	// Progress, may be nil, is called with the counts so far, like Report.
-	Progress func(Summary)
+	Progress func(ingest.AuditCounts)
 
 	mu  sync.Mutex
-	sum Summary
+	sum ingest.AuditCounts
 }
 
-// Summary returns the counts so far.
-func (a *Auditor) Summary() Summary {
+// Counts returns the counts so far.
+func (a *Auditor) Counts() ingest.AuditCounts {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.copied()
-}
-
-func (a *Auditor) copied() Summary {
-	sum := a.sum
-	sum.Marks = maps.Clone(sum.Marks)
-	return sum
+	return a.sum
 }
 
 // count changes the counts.
-func (a *Auditor) count(change func(*Summary)) {
+func (a *Auditor) count(change func(*ingest.AuditCounts)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	change(&a.sum)
@@ -123,10 +93,7 @@ func (a *Auditor) tell(found ...Difference) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, d := range found {
-		if a.sum.Marks == nil {
-			a.sum.Marks = map[Mark]int64{}
-		}
-		a.sum.Marks[d.Mark]++
+		a.sum.Count(d.Mark)
 		if err := a.Report(d); err != nil {
 			return err
 		}
@@ -140,13 +107,13 @@ func (a *Auditor) progress() {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.Progress(a.copied())
+	a.Progress(a.sum)
 }
 
 // conclude counts a verdict and reports its differences.
 func (a *Auditor) conclude(v verdict) error {
 	if v.pending {
-		a.count(func(s *Summary) { s.Pending++ })
+		a.count(func(s *ingest.AuditCounts) { s.Pending++ })
 	}
 	return a.tell(v.differences...)
 }
@@ -183,7 +150,7 @@ func (a *Auditor) Stored(ctx context.Context) error {
 func (a *Auditor) counted(list func(func(ingest.Object) error) error) func(func(ingest.Object) error) error {
 	return func(fn func(ingest.Object) error) error {
 		return list(func(o ingest.Object) error {
-			a.count(func(s *Summary) { s.Objects++ })
+			a.count(func(s *ingest.AuditCounts) { s.Objects++ })
 			return fn(o)
 		})
 	}
@@ -203,7 +170,7 @@ func (a *Auditor) page(ctx context.Context, read func(context.Context, ingest.Hi
 
 // row judges a row; one that needs a look at the store among the looks.
 func (a *Auditor) row(ctx context.Context, looks *errgroup.Group, r Row) {
-	a.count(func(s *Summary) { s.Files++ })
+	a.count(func(s *ingest.AuditCounts) { s.Files++ })
 	looks.Go(func() error {
 		if !mayHaveObject(r.File) {
 			return a.conclude(rules{}.file(r, nil))
@@ -236,7 +203,7 @@ func (a *Auditor) look(ctx context.Context, f ingest.File) ([]StoredObject, erro
 		}
 		object.SHA256 = read.SHA256
 	}
-	a.count(func(s *Summary) { s.Bytes += object.Size })
+	a.count(func(s *ingest.AuditCounts) { s.Bytes += object.Size })
 	return []StoredObject{object}, nil
 }
 

@@ -1,4 +1,4 @@
-package oracle_test
+package audit_test
 
 import (
 	"context"
@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"stevedore/internal/audit"
 	"stevedore/internal/ingest"
-	"stevedore/internal/oracle"
 )
 
 // signs are the four places in one word: source, ledger, object, announcement.
@@ -40,9 +40,9 @@ func TestADifferenceHasWhatEachPlaceHas(t *testing.T) {
 			t.Parallel()
 			w := newWorld(7)
 			tc.spoil(w, &w.file(4).File)
-			var found []oracle.Difference
+			var found []audit.Difference
 			a := w.auditor(nil)
-			a.Deep, a.Report = tc.deep, func(d oracle.Difference) error { found = append(found, d); return nil }
+			a.Deep, a.Report = tc.deep, func(d audit.Difference) error { found = append(found, d); return nil }
 			require.NoError(t, a.Stored(t.Context()))
 			require.Len(t, found, 1)
 			require.Equal(t, tc.want, signs(found[0].Sides), found[0])
@@ -77,9 +77,9 @@ func TestADifferenceHasWhatTheSourceShows(t *testing.T) {
 	} {
 		w := newWorld(0)
 		w.rows = tc.rows
-		var found []oracle.Difference
+		var found []audit.Difference
 		a := w.auditor(nil)
-		a.Report = func(d oracle.Difference) error { found = append(found, d); return nil }
+		a.Report = func(d audit.Difference) error { found = append(found, d); return nil }
 		_, err := a.Listed(t.Context(), acme, func(_ context.Context, fn func(ingest.Observation) error) (ingest.Unread, error) {
 			return ingest.Unread{}, fn(shown(row))
 		})

@@ -1,4 +1,4 @@
-// Package oracle says whether everything arrived exactly once and nothing was
+// Package audit says whether everything arrived exactly once and nothing was
 // left behind. It compares what sources hold with what the ledger, the object
 // store, the queue and the staging folder show.
 //
@@ -6,7 +6,7 @@
 // drivers bring the evidence: Judge has all of it in memory and is how tests
 // end, when nothing may be under way any more; Auditor streams it from a system
 // that goes on working.
-package oracle
+package audit
 
 import (
 	"fmt"
@@ -66,56 +66,38 @@ type Evidence struct {
 	Staged      int
 }
 
-// Mark says in one character what is wrong.
-type Mark string
-
-// The marks.
+// The marks of differences.
 const (
-	// Missing: what should be there is not.
-	Missing Mark = "-"
-	// Extra: something is there, or there once more, that should not be.
-	Extra Mark = "+"
-	// Wrong: it is there and differs, or somebody must decide.
-	Wrong Mark = "!"
+	Missing = ingest.AuditMissing
+	Extra   = ingest.AuditExtra
+	Wrong   = ingest.AuditWrong
 )
 
 // Difference is one thing that is not as it must be.
-type Difference struct {
-	Mark Mark
-	// What names the file or thing, harmless to print; Why is one line.
-	What string
-	Why  string
-	// Server, Path (as printed), FileUUID and Key are set where they apply.
-	Server   string
-	Path     string
-	FileUUID string
-	Key      string
-	// Sides is what each place has of it.
-	Sides ingest.AuditSides
+type Difference = ingest.AuditDifference
+
+// subject is what a difference is about.
+type subject Difference
+
+// why returns the difference with a mark and a reason.
+func (d subject) why(mark ingest.AuditMark, format string, args ...any) Difference {
+	d.Mark, d.Why = mark, ingest.DisplayPath(fmt.Sprintf(format, args...))
+	return Difference(d)
 }
 
-// String returns the difference as one line.
-func (d Difference) String() string { return string(d.Mark) + " " + d.What + ": " + d.Why }
+// thing is something that is no file.
+func thing(what string) subject { return subject{What: ingest.DisplayPath(what)} }
 
-// why returns d with a mark and a reason.
-func (d Difference) why(mark Mark, format string, args ...any) Difference {
-	d.Mark, d.Why = mark, fmt.Sprintf(format, args...)
-	return d
-}
-
-// thing is a difference about something that is no file.
-func thing(what string) Difference { return Difference{What: ingest.DisplayPath(what)} }
-
-// at is a difference about a path of a server.
-func at(server, path string) Difference {
+// at is a path of a server.
+func at(server, path string) subject {
 	shown := ingest.DisplayPath(path)
-	return Difference{What: server + ":" + shown, Server: server, Path: shown}
+	return subject{What: server + ":" + shown, Server: server, Path: shown}
 }
 
-// of is a difference about a file of the ledger.
-func of(f ingest.File) Difference {
+// of is a file of the ledger.
+func of(f ingest.File) subject {
 	d := at(f.ServerName, f.RemotePath)
-	d.FileUUID, d.Key = f.UUID, ingest.DisplayPath(f.ObjectKey)
+	d.FileUUID = f.UUID
 	return d
 }
 
