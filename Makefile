@@ -124,7 +124,7 @@ fuzz: $(BIN)/devstack ## every fuzz target and the garbage SFTP peer, for FUZZ_T
 # operators and conditions that a tool makes, in the packages whose tests need no
 # services. MUTATE=regexp takes mutations with such names only, and no tool.
 MUTATE ?=
-MUTATE_PACKAGES ?= ./internal/ingest ./internal/transfer ./internal/oracle
+MUTATE_PACKAGES ?= ./internal/ingest ./internal/transfer ./internal/audit
 mutate: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio $(BIN)/versitygw $(TOOLS)/gremlins ## break the code on purpose and name what no test notices (about an hour; MUTATE=fence takes those only)
 	@$(BIN)/devstack run -- $(BIN)/devstack mutate temporal-dev/mutations.txt '$(MUTATE)'
 	@test -n '$(MUTATE)' || for package in $(MUTATE_PACKAGES); do \

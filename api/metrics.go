@@ -13,6 +13,7 @@ import (
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 	"stevedore/internal/telemetry"
+	"stevedore/internal/wiring"
 )
 
 // scrapeTimeout bounds what is asked for metrics. Prometheus gives up after 10
@@ -83,8 +84,8 @@ func measuredServer(s admin.ServerOverview, at time.Time) telemetry.Server {
 }
 
 // pool is how the API's connections to the database stand.
-func pool(ops *admin.Admin) (telemetry.Pool, bool) {
-	stats, ok := ops.Pool()
+func pool(parts *wiring.Parts) (telemetry.Pool, bool) {
+	stats, ok := parts.Pool()
 	return telemetry.Pool{
 		InUse: stats.InUse, Idle: stats.Idle, Max: stats.Max,
 		Acquires: stats.Acquires, Waited: stats.Waited, WaitSeconds: stats.WaitTime.Seconds(),

@@ -14,11 +14,11 @@ import (
 	"syscall"
 	"time"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/telemetry"
+	"stevedore/internal/wiring"
 )
 
 const (
@@ -46,14 +46,14 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	if err != nil {
 		return err
 	}
-	ops := admin.OpenMeasured(cfg, log, metrics.Temporal())
-	defer ops.Close()
-	if err := refuseForeignKeyset(ctx, ops, cfg.Vault.KeysetFile, log); err != nil {
+	parts := wiring.New(cfg, log, wiring.Options{StatementTimeout: statementTimeout, Metrics: metrics.Temporal()})
+	defer parts.Close()
+	if err := refuseForeignKeyset(ctx, parts, cfg.Vault.KeysetFile, log); err != nil {
 		return err
 	}
-	metrics.WatchPool(func() (telemetry.Pool, bool) { return pool(ops) })
+	metrics.WatchPool(func() (telemetry.Pool, bool) { return pool(parts) })
 	handler := NewHandler(Deps{
-		Operations: ops, Token: cfg.API.Token.Reveal(), Log: log, Stopping: ctx.Done(),
+		Operations: parts.Operations(), Token: cfg.API.Token.Reveal(), Log: log, Stopping: ctx.Done(),
 		TrustedProxies: cfg.API.TrustedProxies, Metrics: metrics,
 		Version: buildVersion(), TemporalUI: temporalUI(cfg), S3Console: cfg.Client.S3Console.Reveal(),
 	})
@@ -72,13 +72,13 @@ func ServePrivately(ctx context.Context, cfg config.Config, log *slog.Logger, ve
 	if err != nil {
 		return "", "", nil, errors.Join(err, listener.Close())
 	}
-	ops := admin.Open(cfg, log)
-	if err := refuseForeignKeyset(ctx, ops, cfg.Vault.KeysetFile, log); err != nil {
-		ops.Close()
+	parts := wiring.New(cfg, log, wiring.Options{StatementTimeout: statementTimeout, Metrics: metrics.Temporal()})
+	if err := refuseForeignKeyset(ctx, parts, cfg.Vault.KeysetFile, log); err != nil {
+		parts.Close()
 		return "", "", nil, errors.Join(err, listener.Close())
 	}
 	token = rand.Text()
-	handler := NewHandler(Deps{Operations: ops, Token: token, TokenName: actor, Log: log, Metrics: metrics, Version: version})
+	handler := NewHandler(Deps{Operations: parts.Operations(), Token: token, TokenName: actor, Log: log, Metrics: metrics, Version: version})
 	ctx, cancel := context.WithCancel(ctx)
 	served := make(chan struct{})
 	go func() {
@@ -90,22 +90,25 @@ func ServePrivately(ctx context.Context, cfg config.Config, log *slog.Logger, ve
 	return "http://" + listener.Addr().String(), token, func() {
 		cancel()
 		<-served
-		ops.Close()
+		parts.Close()
 	}, nil
 }
+
+// statementTimeout bounds a statement: handlers have no longer.
+const statementTimeout = 25 * time.Second
 
 // keysetTimeout bounds the look at the keyset at start: the ledger may be down.
 const keysetTimeout = 10 * time.Second
 
 // refuseForeignKeyset keeps a service from starting with a keyset file that is not
 // the ledger's. While that cannot be found out, it is before anything is sealed.
-func refuseForeignKeyset(ctx context.Context, ops *admin.Admin, file string, log *slog.Logger) error {
+func refuseForeignKeyset(ctx context.Context, parts *wiring.Parts, file string, log *slog.Logger) error {
 	if file == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, keysetTimeout)
 	defer cancel()
-	err := ops.CheckKeyset(ctx)
+	err := parts.CheckKeyset(ctx)
 	if ingest.IsKind(err, ingest.KindInvalid) {
 		return err
 	}

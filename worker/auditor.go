@@ -7,6 +7,7 @@ import (
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/wiring"
 )
 
 // auditor carries out audits on connections of its own: they must not take those of
@@ -18,7 +19,7 @@ type auditor struct {
 
 // Audit implements activities.Auditor.
 func (a auditor) Audit(ctx context.Context, servers []string, deep bool, report func(ingest.AuditDifference) error, progress func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
-	ops := admin.Open(a.cfg, a.log)
-	defer ops.Close()
-	return ops.Audit(ctx, admin.AuditRequest{Servers: servers, Deep: deep, Progress: progress}, report)
+	parts := wiring.New(a.cfg, a.log, wiring.Options{})
+	defer parts.Close()
+	return parts.Operations().Audit(ctx, admin.AuditRequest{Servers: servers, Deep: deep, Progress: progress}, report)
 }

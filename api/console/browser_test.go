@@ -20,10 +20,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/api"
-	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
+	"stevedore/internal/wiring"
 )
 
 const (
@@ -88,11 +88,11 @@ func (p *person) serve(settings []string) {
 	environ := append(append(slices.Clone(p.Env), "TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS")), settings...)
 	cfg, err := config.Load(config.Options{Environ: environ})
 	require.NoError(p.t, err)
-	ops := admin.OpenOn(cfg, testenv.Logger(p.t), p.Queue)
-	p.t.Cleanup(ops.Close)
+	parts := wiring.New(cfg, testenv.Logger(p.t), wiring.Options{TaskQueue: p.Queue})
+	p.t.Cleanup(parts.Close)
 	stopping, stop := context.WithCancel(context.Background())
 	served := httptest.NewServer(api.NewHandler(api.Deps{
-		Operations: ops, Token: token, Log: testenv.Logger(p.t), Stopping: stopping.Done(), TemporalUI: "http://127.0.0.1:8233/namespaces/default", S3Console: "http://127.0.0.1:9003",
+		Operations: parts.Operations(), Token: token, Log: testenv.Logger(p.t), Stopping: stopping.Done(), TemporalUI: "http://127.0.0.1:8233/namespaces/default", S3Console: "http://127.0.0.1:9003",
 	}))
 	p.t.Cleanup(served.Close)
 	p.t.Cleanup(stop)

@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/api"
-	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/rig"
+	"stevedore/internal/wiring"
 )
 
 const (
@@ -43,10 +43,10 @@ func (f *fleet) watchLateness() *lateness {
 		"TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS"), "STEVEDORE_SCAN_INTERVAL="+f.size.interval.String())})
 	require.NoError(f.T, err)
 	log := slog.New(slog.DiscardHandler)
-	ops := admin.OpenOn(cfg, log, f.Queue)
-	f.T.Cleanup(ops.Close)
+	parts := wiring.New(cfg, log, wiring.Options{TaskQueue: f.Queue})
+	f.T.Cleanup(parts.Close)
 	l := &lateness{f: f, late: map[string]bool{}}
-	l.api = httptest.NewServer(api.NewHandler(api.Deps{Operations: ops, Token: apiToken, Log: log}))
+	l.api = httptest.NewServer(api.NewHandler(api.Deps{Operations: parts.Operations(), Token: apiToken, Log: log}))
 	f.T.Cleanup(l.api.Close)
 	ended, stopping := make(chan struct{}), make(chan struct{})
 	l.stop = sync.OnceFunc(func() {

@@ -18,6 +18,7 @@ import (
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/wiring"
 )
 
 func args(line ...string) []string { return line }
@@ -340,7 +341,7 @@ func TestSetupAndMigrate(t *testing.T) {
 	all := environ("STEVEDORE_S3_ENDPOINT=127.0.0.1:1", "STEVEDORE_S3_ACCESS_KEY=a", "STEVEDORE_S3_SECRET_KEY=canary", "STEVEDORE_KEYSET_FILE=/k",
 		"STEVEDORE_AMQP_URL=amqp://u:canary@127.0.0.1:1/")
 	ops := &fakeOperations{
-		steps: []admin.StepReport{{Name: "database", Done: "migrated"}, {Name: "broker", Err: errors.New("away")}, {Name: "schedule", Skipped: true, Err: errors.New("needs the broker")}},
+		steps: []wiring.StepReport{{Name: "database", Done: "migrated"}, {Name: "broker", Err: errors.New("away")}, {Name: "schedule", Skipped: true, Err: errors.New("needs the broker")}},
 		err:   ingest.Errorf(ingest.KindTransient, "broker: away"),
 	}
 	got := execute(t, ops, args("setup"), all)
@@ -349,7 +350,7 @@ func TestSetupAndMigrate(t *testing.T) {
 	got = execute(t, ops, args("setup", "-o", "json"), all)
 	require.True(t, json.Valid([]byte(got.out)), got.out)
 	execute(t, ops, args("migrate"))
-	require.Equal(t, []string{admin.StepDatabase}, ops.only)
+	require.Equal(t, []string{wiring.StepDatabase}, ops.only)
 }
 
 func TestConfigMasksSecretsAndFlagsWin(t *testing.T) {

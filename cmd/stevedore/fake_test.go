@@ -18,6 +18,7 @@ import (
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
+	"stevedore/internal/wiring"
 	"stevedore/workflows"
 )
 
@@ -58,13 +59,13 @@ type fakeOperations struct {
 	audit       ingest.AuditRun
 	differences []ingest.AuditDifference
 
-	steps   []admin.StepReport
+	steps   []wiring.StepReport
 	only    []string
 	rotated admin.RotateRequest
 	closed  bool
 }
 
-func (f *fakeOperations) Setup(_ context.Context, report func(admin.StepReport), only ...string) error {
+func (f *fakeOperations) Setup(_ context.Context, report func(wiring.StepReport), only ...string) error {
 	f.only = only
 	for _, step := range f.steps {
 		report(step)

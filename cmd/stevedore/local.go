@@ -9,13 +9,20 @@ import (
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 	"stevedore/internal/telemetry"
+	"stevedore/internal/wiring"
 )
 
 // installation is what commands do on the parts of the service themselves.
 type installation interface {
-	Setup(ctx context.Context, report func(admin.StepReport), only ...string) error
+	Setup(ctx context.Context, report func(wiring.StepReport), only ...string) error
 	RotateKey(ctx context.Context, req admin.RotateRequest) (admin.RotateResult, error)
 	Close()
+}
+
+// installed is an installation on the configured parts.
+type installed struct {
+	*wiring.Parts
+	*admin.Admin
 }
 
 // withParts runs fn on the parts of the service that the configuration names.

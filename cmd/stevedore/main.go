@@ -13,8 +13,8 @@ import (
 	"github.com/mattn/go-isatty"
 
 	"stevedore/api"
-	"stevedore/internal/admin"
 	"stevedore/internal/config"
+	"stevedore/internal/wiring"
 	"stevedore/worker"
 )
 
@@ -26,7 +26,10 @@ func main() {
 		person:   isatty.IsTerminal(os.Stdin.Fd()) && isatty.IsTerminal(os.Stderr.Fd()),
 		interval: time.Second,
 		screen:   isatty.IsTerminal(os.Stdout.Fd()),
-		open:     func(cfg config.Config, log *slog.Logger) installation { return admin.Open(cfg, log) },
+		open: func(cfg config.Config, log *slog.Logger) installation {
+			parts := wiring.New(cfg, log, wiring.Options{})
+			return installed{parts, parts.Operations()}
+		},
 		servePrivately: func(ctx context.Context, cfg config.Config, log *slog.Logger, actor string) (string, string, func(), error) {
 			return api.ServePrivately(ctx, cfg, log, readVersion().Version, actor)
 		},

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/config"
+	"stevedore/internal/wiring"
 )
 
 func (a *app) setupCommand() *cobra.Command {
@@ -31,7 +31,7 @@ func (a *app) migrateCommand() *cobra.Command {
 		Example: "  stevedore migrate",
 		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.setUp(cmd.Context(), "migrate", config.ComponentMigrate, admin.StepDatabase)
+			return a.setUp(cmd.Context(), "migrate", config.ComponentMigrate, wiring.StepDatabase)
 		},
 	}
 }
@@ -49,7 +49,7 @@ type stepResult struct {
 func (a *app) setUp(ctx context.Context, name string, component config.Component, only ...string) error {
 	return a.withParts(ctx, name, component, func(ctx context.Context, parts installation) error {
 		steps := []stepResult{}
-		err := parts.Setup(ctx, func(report admin.StepReport) {
+		err := parts.Setup(ctx, func(report wiring.StepReport) {
 			step := newStepResult(report)
 			steps = append(steps, step)
 			switch a.format {
@@ -66,7 +66,7 @@ func (a *app) setUp(ctx context.Context, name string, component config.Component
 	})
 }
 
-func newStepResult(report admin.StepReport) stepResult {
+func newStepResult(report wiring.StepReport) stepResult {
 	step := stepResult{Step: report.Name, OK: report.Err == nil, Skipped: report.Skipped, Done: report.Done}
 	if report.Err != nil {
 		step.Error = message(report.Err)

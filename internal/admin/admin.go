@@ -8,7 +8,6 @@ import (
 	"stevedore/internal/audit"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
-	"stevedore/internal/store"
 	"stevedore/internal/vault"
 	"stevedore/workflows"
 )
@@ -193,8 +192,6 @@ type Deps struct {
 	Lister  Opener[Lister]
 	// Checks are the parts that Ready asks.
 	Checks []Check
-	// Steps are what Setup does, in this order.
-	Steps []Step
 	// Defaults fill in what an operator leaves out of a server. Their scan interval is
 	// that of the schedule, which decides whether a server is late.
 	Defaults ingest.ServerDefaults
@@ -216,32 +213,12 @@ func absent(err error) bool {
 }
 
 // Admin carries out operators' wishes. It is safe for concurrent use.
-type Admin struct {
-	d     Deps
-	close func()
-	pool  func() (store.PoolStats, bool)
-	// keyset refuses a keyset file that is not the ledger's.
-	keyset func(ctx context.Context) error
-}
+type Admin struct{ d Deps }
 
 // New returns an Admin that works with the given parts.
 func New(d Deps) *Admin {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	return &Admin{
-		d: d, close: func() {}, pool: func() (store.PoolStats, bool) { return store.PoolStats{}, false },
-		keyset: func(context.Context) error { return nil },
-	}
+	return &Admin{d}
 }
-
-// CheckKeyset refuses, with KindInvalid, a keyset file that does not fit what the
-// ledger keeps. Other errors are about the ledger or the file.
-func (a *Admin) CheckKeyset(ctx context.Context) error { return a.keyset(ctx) }
-
-// Pool says how the connections to the database stand; ok is false while none
-// was needed or while they are being opened.
-func (a *Admin) Pool() (stats store.PoolStats, ok bool) { return a.pool() }
-
-// Close gives back what was opened on the way.
-func (a *Admin) Close() { a.close() }

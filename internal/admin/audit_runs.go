@@ -51,7 +51,7 @@ func (a *Admin) StartAudit(ctx context.Context, servers []string, deep bool) (in
 	if err := a.d.Engine.StartAudit(ctx, run.UUID); err != nil {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
-		return ingest.AuditRun{}, errors.Join(err, ledger.EndAudit(closing, run.UUID, "it could not be started: "+oneMessage(err)))
+		return ingest.AuditRun{}, errors.Join(err, ledger.EndAudit(closing, run.UUID, "it could not be started: "+ingest.Message(err)))
 	}
 	return ledger.AuditRun(ctx, run.UUID)
 }

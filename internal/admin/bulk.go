@@ -178,7 +178,7 @@ func (b *bulkBatch) note(i int, err error) {
 	case errors.As(err, &known) && known.Kind.Permanent():
 		b.decided[i] = true
 		if b.result.Failed++; len(b.result.Failures) < maxBulkFailures {
-			b.result.Failures = append(b.result.Failures, BulkFailure{FileUUID: b.files[i].UUID, Message: oneMessage(err)})
+			b.result.Failures = append(b.result.Failures, BulkFailure{FileUUID: b.files[i].UUID, Message: ingest.Message(err)})
 		}
 	default:
 		b.undecided++

@@ -7,6 +7,16 @@ import (
 	"time"
 )
 
+// The names of parts in readiness answers.
+const (
+	PartPostgres    = "postgres"
+	PartTemporal    = "temporal"
+	PartWorker      = "worker"
+	PartObjectStore = "object_store"
+	PartBroker      = "broker"
+	PartKeyset      = "keyset"
+)
+
 // readyTimeout bounds each check: what takes longer is as good as down.
 const readyTimeout = 3 * time.Second
 

@@ -3,7 +3,6 @@ package admin
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -121,13 +120,4 @@ func serverUUIDs(servers []activities.ServerRef) []string {
 func withoutName(message, name string) string {
 	rest, _ := strings.CutPrefix(message, "server "+name)
 	return strings.TrimLeft(rest, ": ")
-}
-
-// oneMessage prefers the message made for people over its causes.
-func oneMessage(err error) string {
-	var known *ingest.Error
-	if errors.As(err, &known) {
-		return known.Message
-	}
-	return err.Error()
 }

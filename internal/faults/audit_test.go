@@ -11,6 +11,7 @@ import (
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
+	"stevedore/internal/wiring"
 )
 
 // TestFault46_ObjectDeletedLater deletes an object behind stevedore's back, and
@@ -25,10 +26,10 @@ func TestFault46_ObjectDeletedLater(t *testing.T) {
 	h.StartWorker()
 	h.ScanAndWait()
 	h.RequireExactlyOnce()
-	auditor := admin.Open(h.Cfg, slog.New(slog.DiscardHandler))
-	t.Cleanup(auditor.Close)
+	parts := wiring.New(h.Cfg, slog.New(slog.DiscardHandler), wiring.Options{})
+	t.Cleanup(parts.Close)
 	run := func() (found []ingest.AuditDifference) {
-		_, err := auditor.Audit(h.Ctx, admin.AuditRequest{Deep: true}, func(d ingest.AuditDifference) error {
+		_, err := parts.Operations().Audit(h.Ctx, admin.AuditRequest{Deep: true}, func(d ingest.AuditDifference) error {
 			found = append(found, d)
 			return nil
 		})

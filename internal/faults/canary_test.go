@@ -25,12 +25,12 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"stevedore/api"
-	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
 	"stevedore/internal/vault"
+	"stevedore/internal/wiring"
 )
 
 // TestFault67_CanariesStayInside: a whole life of files and servers, with what
@@ -96,10 +96,10 @@ func newCanaries(t *testing.T, h *rig.Harbour) *canaries {
 	cfg, err := config.Load(config.Options{Environ: append(h.Env, "TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS"))})
 	require.NoError(t, err)
 	log := slog.New(slog.NewJSONHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	ops := admin.OpenOn(cfg, log, h.Queue)
-	t.Cleanup(ops.Close)
+	parts := wiring.New(cfg, log, wiring.Options{TaskQueue: h.Queue})
+	t.Cleanup(parts.Close)
 	stopping, stop := context.WithCancel(context.Background())
-	served := httptest.NewServer(api.NewHandler(api.Deps{Operations: ops, StartTimeout: rig.Patience, Token: c.secrets["api token"], Log: log, Stopping: stopping.Done()}))
+	served := httptest.NewServer(api.NewHandler(api.Deps{Operations: parts.Operations(), StartTimeout: rig.Patience, Token: c.secrets["api token"], Log: log, Stopping: stopping.Done()}))
 	t.Cleanup(served.Close)
 	t.Cleanup(stop)
 	c.base = served.URL

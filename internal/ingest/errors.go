@@ -145,6 +145,16 @@ func IsKind(err error, kind Kind) bool { return err != nil && KindOf(err) == kin
 // is checkpointed and another attempt goes on from there.
 var ErrStopped = errors.New("stopped at a checkpoint")
 
+// Message returns the line for people of an error: the message of the first *Error in
+// its chain, or else its text.
+func Message(err error) string {
+	var known *Error
+	if errors.As(err, &known) {
+		return known.Message
+	}
+	return err.Error()
+}
+
 // ErrNotFound is in the chain of errors about servers, files, scans and tokens that
 // do not exist. KindMissing alone may also be a part of the system that is missing.
 var ErrNotFound = errors.New("not found")

@@ -1,4 +1,4 @@
-package admin
+package wiring
 
 import (
 	"context"
@@ -12,84 +12,8 @@ import (
 	"stevedore/internal/vault"
 )
 
-// The names of parts in readiness answers.
-const (
-	PartPostgres    = "postgres"
-	PartTemporal    = "temporal"
-	PartWorker      = "worker"
-	PartObjectStore = "object_store"
-	PartBroker      = "broker"
-	PartKeyset      = "keyset"
-)
-
-// checks asks about the object store and the broker only where this process
-// knows how to reach them; only workers must.
-func (p *parts) checks() []Check {
-	engine := p.engine()
-	checks := []Check{
-		{PartPostgres, p.checkDatabase},
-		{PartTemporal, func(ctx context.Context) error { return engine.Health(ctx, p.namespace) }},
-		{PartWorker, engine.CheckWorker},
-	}
-	if p.cfg.Vault.KeysetFile != "" {
-		checks = append(checks, Check{PartKeyset, p.checkCanary})
-	}
-	if p.cfg.S3.Endpoint != "" {
-		checks = append(checks, Check{PartObjectStore, p.checkObjects})
-	}
-	if p.cfg.AMQP.URL != "" {
-		checks = append(checks, Check{PartBroker, p.checkBroker})
-	}
-	return checks
-}
-
-func (p *parts) checkDatabase(ctx context.Context) error {
-	db, err := p.store.get(ctx)
-	if err != nil {
-		return err
-	}
-	if err := db.Ping(ctx); err != nil {
-		return err
-	}
-	return db.SchemaCurrent(ctx)
-}
-
-// checkCanary is checkKeyset without a look at every server: probes ask often.
-func (p *parts) checkCanary(ctx context.Context) error {
-	keys, ledger, err := p.keysAndLedger(ctx)
-	if err != nil {
-		return err
-	}
-	return keys.Check(ctx, ledger)
-}
-
-func (p *parts) keysAndLedger(ctx context.Context) (*vault.Vault, *store.Store, error) {
-	keys, err := p.vault.get(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	ledger, err := p.store.get(ctx)
-	return keys, ledger, err
-}
-
-func (p *parts) checkObjects(ctx context.Context) error {
-	objects, err := p.objects.get(ctx)
-	if err != nil {
-		return err
-	}
-	return objects.Ping(ctx)
-}
-
-func (p *parts) checkBroker(ctx context.Context) error {
-	publisher, err := p.bus.get(ctx)
-	if err != nil {
-		return err
-	}
-	return publisher.Ping(ctx)
-}
-
 // steps are what Setup does.
-func (p *parts) steps() []Step {
+func (p *Parts) steps() []Step {
 	engine := p.engine()
 	return []Step{
 		{Name: StepDatabase, Run: p.migrate},
@@ -110,7 +34,7 @@ func (p *parts) steps() []Step {
 	}
 }
 
-func (p *parts) migrate(ctx context.Context) (string, error) {
+func (p *Parts) migrate(ctx context.Context) (string, error) {
 	db, err := p.store.get(ctx)
 	if err != nil {
 		return "", err
@@ -125,7 +49,7 @@ func (p *parts) migrate(ctx context.Context) (string, error) {
 	return "migrated to the current schema", db.SchemaCurrent(ctx)
 }
 
-func (p *parts) ensureKeyset(ctx context.Context) (string, error) {
+func (p *Parts) ensureKeyset(ctx context.Context) (string, error) {
 	path := p.cfg.Vault.KeysetFile
 	if path == "" {
 		return "", errNoKeyset
@@ -141,7 +65,7 @@ func (p *parts) ensureKeyset(ctx context.Context) (string, error) {
 		}
 		done = "made " + path + ": back it up, without it no stored credential can be read"
 	}
-	return done, p.checkKeyset(ctx)
+	return done, p.CheckKeyset(ctx)
 }
 
 // generate makes the first keyset of an installation. Another one could not open
@@ -162,8 +86,8 @@ func generate(ctx context.Context, path string, canaries vault.Canaries) error {
 	return err
 }
 
-// checkKeyset refuses a keyset that is not the ledger's.
-func (p *parts) checkKeyset(ctx context.Context) error {
+// CheckKeyset refuses, with KindInvalid, a keyset that is not the ledger's.
+func (p *Parts) CheckKeyset(ctx context.Context) error {
 	keys, ledger, err := p.keysAndLedger(ctx)
 	if err != nil {
 		return err
@@ -171,7 +95,7 @@ func (p *parts) checkKeyset(ctx context.Context) error {
 	return keys.Fits(ctx, ledger)
 }
 
-func (p *parts) ensureBucket(ctx context.Context) (string, error) {
+func (p *Parts) ensureBucket(ctx context.Context) (string, error) {
 	objects, err := p.objects.get(ctx)
 	if err != nil {
 		return "", err
@@ -182,7 +106,7 @@ func (p *parts) ensureBucket(ctx context.Context) (string, error) {
 	return "created " + objects.Bucket(), objects.EnsureBucket(ctx)
 }
 
-func (p *parts) ensureTopology(ctx context.Context) (string, error) {
+func (p *Parts) ensureTopology(ctx context.Context) (string, error) {
 	publisher, err := p.bus.get(ctx)
 	if err != nil {
 		return "", err

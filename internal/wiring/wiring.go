@@ -1,6 +1,7 @@
-package admin
+package wiring
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
 
+	"stevedore/internal/admin"
 	"stevedore/internal/audit"
 	"stevedore/internal/bus"
 	"stevedore/internal/config"
@@ -19,55 +21,49 @@ import (
 	"stevedore/internal/vault"
 )
 
-// apiStatements bounds a statement of the API: its handlers have no longer.
-const apiStatements = 25 * time.Second
-
 // fewConns suits processes that serve people.
 const fewConns = 4
 
-// Open returns an Admin on the parts that the configuration names. Nothing is
-// connected before it is needed, so Open itself cannot fail.
-func Open(cfg config.Config, log *slog.Logger) *Admin { return OpenOn(cfg, log, ingest.TaskQueue) }
+// Options differ between processes. The zero value is right for commands.
+type Options struct {
+	// TaskQueue is the workers' shared queue; default ingest.TaskQueue.
+	TaskQueue string
+	// StatementTimeout bounds each statement; default none, for audits and set-up.
+	StatementTimeout time.Duration
+	// Metrics, may be nil, counts calls of Temporal.
+	Metrics client.MetricsHandler
+}
 
-// OpenMeasured is Open for a process that counts its calls of Temporal with
-// metrics.
-func OpenMeasured(cfg config.Config, log *slog.Logger, metrics client.MetricsHandler) *Admin {
+// New returns the parts that the configuration names. Each is opened when it is first
+// needed, so that New cannot fail and a part that is down affects only its users.
+func New(cfg config.Config, log *slog.Logger, options Options) *Parts {
 	p := newParts(cfg, log)
-	p.taskQueue, p.statements = ingest.TaskQueue, apiStatements
+	p.taskQueue, p.statements = cmp.Or(options.TaskQueue, ingest.TaskQueue), options.StatementTimeout
 	p.temporal = newLazy(func(ctx context.Context) (client.Client, error) {
-		return orchestrator.DialMeasured(ctx, cfg, log, metrics)
+		return orchestrator.DialMeasured(ctx, cfg, log, options.Metrics)
 	})
-	return p.admin()
+	return p
 }
 
-// OpenOn is Open for workers on another task queue.
-func OpenOn(cfg config.Config, log *slog.Logger, taskQueue string) *Admin {
-	p := newParts(cfg, log)
-	p.taskQueue = taskQueue
-	return p.admin()
-}
-
-func (p *parts) admin() *Admin {
-	a := New(Deps{
-		Ledger:   func(ctx context.Context) (Ledger, error) { return p.store.get(ctx) },
-		Sealer:   func(ctx context.Context) (Sealer, error) { return p.vault.get(ctx) },
-		Keys:     func(ctx context.Context) (Keyring, error) { return p.vault.get(ctx) },
-		Prober:   func(context.Context) (Prober, error) { return prober{p}, nil },
+// Operations returns what operators can do, on the parts.
+func (p *Parts) Operations() *admin.Admin {
+	return admin.New(admin.Deps{
+		Ledger:   func(ctx context.Context) (admin.Ledger, error) { return p.store.get(ctx) },
+		Sealer:   func(ctx context.Context) (admin.Sealer, error) { return p.vault.get(ctx) },
+		Keys:     func(ctx context.Context) (admin.Keyring, error) { return p.vault.get(ctx) },
+		Prober:   func(context.Context) (admin.Prober, error) { return prober{p}, nil },
 		Engine:   p.engine(),
 		Record:   func(ctx context.Context) (audit.Ledger, error) { return p.store.get(ctx) },
 		Objects:  func(ctx context.Context) (audit.Objects, error) { return p.objects.get(ctx) },
 		Lister:   p.lister,
 		Checks:   p.checks(),
-		Steps:    p.steps(),
 		Defaults: ingest.ServerDefaults{Settle: p.cfg.Scan.Settle, ScanInterval: p.cfg.Scan.Interval},
 		NewUUID:  uuid.NewString,
 	})
-	a.close, a.pool, a.keyset = p.close, p.pool, p.checkKeyset
-	return a
 }
 
-// parts are the adapters, each opened when it is first needed.
-type parts struct {
+// Parts are the adapters, each opened when it is first needed.
+type Parts struct {
 	cfg      config.Config
 	log      *slog.Logger
 	store    *lazy[*store.Store]
@@ -81,8 +77,8 @@ type parts struct {
 	statements time.Duration
 }
 
-func newParts(cfg config.Config, log *slog.Logger) *parts {
-	p := &parts{
+func newParts(cfg config.Config, log *slog.Logger) *Parts {
+	p := &Parts{
 		cfg: cfg, log: log,
 		vault: newLazy(func(context.Context) (*vault.Vault, error) {
 			if cfg.Vault.KeysetFile == "" {
@@ -113,8 +109,8 @@ func newParts(cfg config.Config, log *slog.Logger) *parts {
 var errNoKeyset = ingest.Errorf(ingest.KindInvalid,
 	"STEVEDORE_KEYSET_FILE is not set: name the file with the keys that encrypt SFTP credentials; `stevedore setup` makes it")
 
-// pool is how the connections to the database stand, if there are any yet.
-func (p *parts) pool() (store.PoolStats, bool) {
+// Pool returns the state of the connections to the database; false while there are none.
+func (p *Parts) Pool() (store.PoolStats, bool) {
 	db, ok := p.store.peek()
 	if !ok {
 		return store.PoolStats{}, false
@@ -122,11 +118,12 @@ func (p *parts) pool() (store.PoolStats, bool) {
 	return db.PoolStats(), true
 }
 
-func (p *parts) engine() orchestrator.Client {
+func (p *Parts) engine() orchestrator.Client {
 	return orchestrator.Client{Connect: p.temporal.get, TaskQueue: p.taskQueue}
 }
 
-func (p *parts) close() {
+// Close closes the parts that were opened.
+func (p *Parts) Close() {
 	p.temporal.close(client.Client.Close)
 	p.bus.close(func(b *bus.Publisher) { _ = b.Close() })
 	p.objects.close((*objstore.Store).Close)
@@ -134,19 +131,19 @@ func (p *parts) close() {
 }
 
 // prober opens the vault only when a server is tested.
-type prober struct{ p *parts }
+type prober struct{ p *Parts }
 
 // Probe implements Prober with a connection of its own, so that a test never
 // finds a connection that worked earlier.
-func (t prober) Probe(ctx context.Context, server ingest.Server, sample bool) (Probed, error) {
+func (t prober) Probe(ctx context.Context, server ingest.Server, sample bool) (admin.Probed, error) {
 	cfg, secrets, err := t.p.sftp(ctx)
 	if err != nil {
-		return Probed{}, err
+		return admin.Probed{}, err
 	}
 	pool := sftp.NewPool(cfg, secrets)
 	defer func() { _ = pool.Close() }()
 	r, err := pool.ProbeWith(ctx, server, sample)
-	return Probed{
+	return admin.Probed{
 		Fingerprint: r.Fingerprint, KeyLine: r.HostKeyLine, Software: r.ServerVersion, Entries: r.Entries, Latency: r.Latency,
 		ProbedDetails: detailsOf(r),
 	}, err
@@ -154,13 +151,13 @@ func (t prober) Probe(ctx context.Context, server ingest.Server, sample bool) (P
 
 // lister opens the vault at once: without it no server could be listed, which
 // is not the servers' fault.
-func (p *parts) lister(ctx context.Context) (Lister, error) {
+func (p *Parts) lister(ctx context.Context) (admin.Lister, error) {
 	cfg, secrets, err := p.sftp(ctx)
 	return lister{cfg, secrets}, err
 }
 
 // sftp returns how workers connect to servers, and the credentials.
-func (p *parts) sftp(ctx context.Context) (sftp.Config, sftp.Secrets, error) {
+func (p *Parts) sftp(ctx context.Context) (sftp.Config, sftp.Secrets, error) {
 	db, err := p.store.get(ctx)
 	if err != nil {
 		return sftp.Config{}, nil, err
@@ -187,13 +184,13 @@ func (l lister) List(ctx context.Context, server ingest.Server, fn func(ingest.O
 	return session.List(ctx, ingest.ListRequest{}, fn)
 }
 
-func detailsOf(r sftp.ProbeResult) ProbedDetails {
-	d := ProbedDetails{
+func detailsOf(r sftp.ProbeResult) admin.ProbedDetails {
+	d := admin.ProbedDetails{
 		KeyExchange: r.KeyExchange, HostKeyAlgorithm: r.HostKeyAlgorithm, Cipher: r.Cipher, MAC: r.MAC,
 		Extensions: r.Extensions, Questions: r.Questions,
 	}
 	if r.Sample != nil {
-		sample := Sample(*r.Sample)
+		sample := admin.Sample(*r.Sample)
 		d.Sample = &sample
 	}
 	return d

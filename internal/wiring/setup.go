@@ -1,4 +1,4 @@
-package admin
+package wiring
 
 import (
 	"context"
@@ -41,11 +41,11 @@ type SetupError struct {
 // Error names each failure on one line.
 func (e *SetupError) Error() string {
 	if len(e.Failed) == 1 {
-		return fmt.Sprintf("%s: %s", e.Failed[0].Name, oneMessage(e.Failed[0].Err))
+		return fmt.Sprintf("%s: %s", e.Failed[0].Name, ingest.Message(e.Failed[0].Err))
 	}
 	text := fmt.Sprintf("%d of %d setup steps failed:", len(e.Failed), e.Total)
 	for i, failed := range e.Failed {
-		text += fmt.Sprintf(" (%d) %s: %s", i+1, failed.Name, oneMessage(failed.Err))
+		text += fmt.Sprintf(" (%d) %s: %s", i+1, failed.Name, ingest.Message(failed.Err))
 	}
 	return text
 }
@@ -62,13 +62,16 @@ func (e *SetupError) Unwrap() []error {
 // StepDatabase is the name of the step that migrates the schema.
 const StepDatabase = "database"
 
-// Setup carries out all steps, or only the named ones, that do not need a
-// failed one, tells report about each, and returns an error around a
-// *SetupError when any failed. Running it again does what is still missing.
-func (a *Admin) Setup(ctx context.Context, report func(StepReport), only ...string) error {
-	failed := &SetupError{Total: len(a.d.Steps)}
+// Setup runs all steps, or only the named ones, whose needs succeeded. It calls report
+// for each and returns an error around a *SetupError when any failed. It may be repeated.
+func (p *Parts) Setup(ctx context.Context, report func(StepReport), only ...string) error {
+	return setUp(ctx, p.steps(), report, only...)
+}
+
+func setUp(ctx context.Context, steps []Step, report func(StepReport), only ...string) error {
+	failed := &SetupError{Total: len(steps)}
 	broken := map[string]bool{}
-	for _, step := range a.d.Steps {
+	for _, step := range steps {
 		if len(only) > 0 && !slices.Contains(only, step.Name) {
 			continue
 		}

@@ -1,4 +1,4 @@
-package admin
+package wiring
 
 import (
 	"context"
@@ -16,9 +16,9 @@ func TestSetupGoesOnPastFailures(t *testing.T) {
 	broken := func(context.Context) (string, error) {
 		return "half", ingest.Errorf(ingest.KindTransient, "the broker is away: start it")
 	}
-	a := New(Deps{Steps: []Step{{Name: "a", Run: ok}, {Name: "b", Run: broken}, {Name: "c", Run: ok, Needs: "b"}, {Name: "d", Run: ok}}})
+	steps := []Step{{Name: "a", Run: ok}, {Name: "b", Run: broken}, {Name: "c", Run: ok, Needs: "b"}, {Name: "d", Run: ok}}
 	var reports []StepReport
-	err := a.Setup(context.Background(), func(r StepReport) { reports = append(reports, r) })
+	err := setUp(context.Background(), steps, func(r StepReport) { reports = append(reports, r) })
 	require.EqualError(t, errors.Unwrap(err), "b: the broker is away: start it")
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
 	require.Len(t, reports, 4)
@@ -34,8 +34,8 @@ func TestSetupOnly(t *testing.T) {
 	step := func(name string) Step {
 		return Step{Name: name, Run: func(context.Context) (string, error) { ran = append(ran, name); return "", nil }}
 	}
-	a := New(Deps{Steps: []Step{step("a"), step("b")}})
-	require.NoError(t, a.Setup(context.Background(), func(StepReport) {}, "b"))
+	steps := []Step{step("a"), step("b")}
+	require.NoError(t, setUp(context.Background(), steps, func(StepReport) {}, "b"))
 	require.Equal(t, []string{"b"}, ran)
 }
 

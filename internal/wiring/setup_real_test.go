@@ -1,4 +1,4 @@
-package admin
+package wiring
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
+	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
@@ -26,7 +27,7 @@ var quiet = slog.New(slog.DiscardHandler)
 
 // realParts are the stack's with a database, bucket, queue and namespace of
 // the test's own; bucket and queue do not exist yet.
-func realParts(t *testing.T) *parts {
+func realParts(t *testing.T) *Parts {
 	t.Helper()
 	database, bucket, queue := testenv.Database(t), testenv.Bucket(t), testenv.Queue(t)
 	require.NoError(t, bucket.Core.RemoveBucket(context.Background(), bucket.Bucket))
@@ -55,7 +56,7 @@ func TestSetupOnRealPartsMayBeRepeated(t *testing.T) {
 	defer cancel()
 	for round := range 2 {
 		var done []string
-		err := p.admin().Setup(ctx, func(r StepReport) { done = append(done, fmt.Sprintf("%s: %s %v", r.Name, r.Done, r.Err)) })
+		err := p.Setup(ctx, func(r StepReport) { done = append(done, fmt.Sprintf("%s: %s %v", r.Name, r.Done, r.Err)) })
 		require.NoError(t, err, "%v", done)
 		require.Len(t, done, 6)
 		for _, line := range done {
@@ -91,14 +92,14 @@ func TestScheduleChangesAndStaysPaused(t *testing.T) {
 func TestReadyOnRealPartsNamesThoseThatAreDown(t *testing.T) {
 	t.Parallel()
 	status := map[string]error{}
-	for _, part := range realParts(t).admin().Ready(context.Background()) {
+	for _, part := range realParts(t).Operations().Ready(context.Background()) {
 		status[part.Part] = part.Err
 	}
-	require.NoError(t, status[PartPostgres])
-	require.NoError(t, status[PartTemporal])
-	require.ErrorContains(t, status[PartWorker], "stevedore worker")
-	require.ErrorContains(t, status[PartObjectStore], "bucket")
-	require.ErrorContains(t, status[PartBroker], "queue")
+	require.NoError(t, status[admin.PartPostgres])
+	require.NoError(t, status[admin.PartTemporal])
+	require.ErrorContains(t, status[admin.PartWorker], "stevedore worker")
+	require.ErrorContains(t, status[admin.PartObjectStore], "bucket")
+	require.ErrorContains(t, status[admin.PartBroker], "queue")
 }
 
 // TestFault74_ForeignKeyset: a keyset of another installation is refused by set-up,
@@ -106,13 +107,13 @@ func TestReadyOnRealPartsNamesThoseThatAreDown(t *testing.T) {
 func TestFault74_ForeignKeyset(t *testing.T) {
 	t.Parallel()
 	p, ctx := realParts(t), t.Context()
-	require.NoError(t, p.admin().Setup(ctx, func(StepReport) {}, StepDatabase, "keyset"))
+	require.NoError(t, p.Setup(ctx, func(StepReport) {}, StepDatabase, "keyset"))
 	path := p.cfg.Vault.KeysetFile
 	mine, err := os.ReadFile(path)
 	require.NoError(t, err)
-	ours := p.admin()
-	add := func(a *Admin, name string) error {
-		_, err := a.AddServer(ctx, NewServer{
+	ours := p.Operations()
+	add := func(a *admin.Admin, name string) error {
+		_, err := a.AddServer(ctx, admin.NewServer{
 			Server:      ingest.Server{Name: name, Host: "sftp.example.com", Username: "u", ScanInterval: time.Minute},
 			Credentials: ingest.Credentials{Password: []byte("pw")},
 		})
@@ -120,17 +121,17 @@ func TestFault74_ForeignKeyset(t *testing.T) {
 	}
 
 	require.NoError(t, os.Remove(path))
-	err = newParts(p.cfg, quiet).admin().Setup(ctx, func(StepReport) {}, "keyset")
+	err = newParts(p.cfg, quiet).Setup(ctx, func(StepReport) {}, "keyset")
 	require.ErrorContains(t, err, "restore it from your backup", "set-up makes no second one")
 	require.NoError(t, vault.Generate(path))
-	for name, a := range map[string]*Admin{"running": ours, "started": newParts(p.cfg, quiet).admin()} {
+	for name, a := range map[string]*admin.Admin{"running": ours, "started": newParts(p.cfg, quiet).Operations()} {
 		require.ErrorContains(t, a.CheckKeyset(ctx), "not the one of this database", name)
-		i := slices.IndexFunc(a.d.Checks, func(c Check) bool { return c.Part == PartKeyset })
+		i := slices.IndexFunc(a.d.Checks, func(c Check) bool { return c.Part == admin.PartKeyset })
 		require.ErrorContains(t, a.d.Checks[i].Run(ctx), "not the one of this database", name)
 		err := add(a, "refused")
 		require.Equal(t, ingest.KindInvalid, ingest.KindOf(err), name)
 		require.ErrorContains(t, err, "not the one of this database", name)
-		_, err = a.RotateKey(ctx, RotateRequest{})
+		_, err = a.RotateKey(ctx, admin.RotateRequest{})
 		require.ErrorContains(t, err, "not the one of this database", name)
 	}
 

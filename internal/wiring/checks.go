@@ -1,0 +1,75 @@
+package wiring
+
+import (
+	"context"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/store"
+	"stevedore/internal/vault"
+)
+
+// checks asks about the object store and the broker only where this process
+// knows how to reach them; only workers must.
+func (p *Parts) checks() []admin.Check {
+	engine := p.engine()
+	checks := []admin.Check{
+		{admin.PartPostgres, p.checkDatabase},
+		{admin.PartTemporal, func(ctx context.Context) error { return engine.Health(ctx, p.namespace) }},
+		{admin.PartWorker, engine.CheckWorker},
+	}
+	if p.cfg.Vault.KeysetFile != "" {
+		checks = append(checks, admin.Check{admin.PartKeyset, p.checkCanary})
+	}
+	if p.cfg.S3.Endpoint != "" {
+		checks = append(checks, admin.Check{admin.PartObjectStore, p.checkObjects})
+	}
+	if p.cfg.AMQP.URL != "" {
+		checks = append(checks, admin.Check{admin.PartBroker, p.checkBroker})
+	}
+	return checks
+}
+
+func (p *Parts) checkDatabase(ctx context.Context) error {
+	db, err := p.store.get(ctx)
+	if err != nil {
+		return err
+	}
+	if err := db.Ping(ctx); err != nil {
+		return err
+	}
+	return db.SchemaCurrent(ctx)
+}
+
+// checkCanary is checkKeyset without a look at every server: probes ask often.
+func (p *Parts) checkCanary(ctx context.Context) error {
+	keys, ledger, err := p.keysAndLedger(ctx)
+	if err != nil {
+		return err
+	}
+	return keys.Check(ctx, ledger)
+}
+
+func (p *Parts) keysAndLedger(ctx context.Context) (*vault.Vault, *store.Store, error) {
+	keys, err := p.vault.get(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	ledger, err := p.store.get(ctx)
+	return keys, ledger, err
+}
+
+func (p *Parts) checkObjects(ctx context.Context) error {
+	objects, err := p.objects.get(ctx)
+	if err != nil {
+		return err
+	}
+	return objects.Ping(ctx)
+}
+
+func (p *Parts) checkBroker(ctx context.Context) error {
+	publisher, err := p.bus.get(ctx)
+	if err != nil {
+		return err
+	}
+	return publisher.Ping(ctx)
+}
