@@ -76,7 +76,7 @@ func TestAuditsAreCarriedOut(t *testing.T) {
 	run, found = h.audit()
 	require.Equal(t, ingest.AuditCompleted, run.State, run.Error)
 	require.Len(t, found, 1)
-	assert.Equal(t, "-", found[0].Mark)
+	assert.Equal(t, ingest.AuditMissing, found[0].Mark)
 	assert.Equal(t, lost.UUID, found[0].FileUUID)
 	assert.EqualValues(t, 1, run.Missing)
 }

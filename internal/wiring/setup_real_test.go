@@ -124,10 +124,12 @@ func TestFault74_ForeignKeyset(t *testing.T) {
 	err = newParts(p.cfg, quiet).Setup(ctx, func(StepReport) {}, "keyset")
 	require.ErrorContains(t, err, "restore it from your backup", "set-up makes no second one")
 	require.NoError(t, vault.Generate(path))
-	for name, a := range map[string]*admin.Admin{"running": ours, "started": newParts(p.cfg, quiet).Operations()} {
-		require.ErrorContains(t, a.CheckKeyset(ctx), "not the one of this database", name)
-		i := slices.IndexFunc(a.d.Checks, func(c Check) bool { return c.Part == admin.PartKeyset })
-		require.ErrorContains(t, a.d.Checks[i].Run(ctx), "not the one of this database", name)
+	for name, parts := range map[string]*Parts{"running": p, "started": newParts(p.cfg, quiet)} {
+		require.ErrorContains(t, parts.CheckKeyset(ctx), "not the one of this database", name)
+		checks := parts.checks()
+		i := slices.IndexFunc(checks, func(c admin.Check) bool { return c.Part == admin.PartKeyset })
+		require.ErrorContains(t, checks[i].Run(ctx), "not the one of this database", name)
+		a := parts.Operations()
 		err := add(a, "refused")
 		require.Equal(t, ingest.KindInvalid, ingest.KindOf(err), name)
 		require.ErrorContains(t, err, "not the one of this database", name)
@@ -136,6 +138,6 @@ func TestFault74_ForeignKeyset(t *testing.T) {
 	}
 
 	require.NoError(t, os.WriteFile(path, mine, 0o600))
-	require.NoError(t, ours.CheckKeyset(ctx))
+	require.NoError(t, p.CheckKeyset(ctx))
 	require.NoError(t, add(ours, "taken"))
 }
