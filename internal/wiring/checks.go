@@ -13,18 +13,18 @@ import (
 func (p *Parts) checks() []admin.Check {
 	engine := p.engine()
 	checks := []admin.Check{
-		{admin.PartPostgres, p.checkDatabase},
-		{admin.PartTemporal, func(ctx context.Context) error { return engine.Health(ctx, p.namespace) }},
-		{admin.PartWorker, engine.CheckWorker},
+		{Part: admin.PartPostgres, Run: p.checkDatabase},
+		{Part: admin.PartTemporal, Run: func(ctx context.Context) error { return engine.Health(ctx, p.namespace) }},
+		{Part: admin.PartWorker, Run: engine.CheckWorker},
 	}
 	if p.cfg.Vault.KeysetFile != "" {
-		checks = append(checks, admin.Check{admin.PartKeyset, p.checkCanary})
+		checks = append(checks, admin.Check{Part: admin.PartKeyset, Run: p.checkCanary})
 	}
 	if p.cfg.S3.Endpoint != "" {
-		checks = append(checks, admin.Check{admin.PartObjectStore, p.checkObjects})
+		checks = append(checks, admin.Check{Part: admin.PartObjectStore, Run: p.checkObjects})
 	}
 	if p.cfg.AMQP.URL != "" {
-		checks = append(checks, admin.Check{admin.PartBroker, p.checkBroker})
+		checks = append(checks, admin.Check{Part: admin.PartBroker, Run: p.checkBroker})
 	}
 	return checks
 }
