@@ -93,7 +93,7 @@ func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log
 		return err
 	}
 	if wiring.Scrapes != nil {
-		defer serveScrapes(ctx, wiring.Scrapes, scrapes(cfg, w.store, wiring.Metrics, log), log)()
+		defer serveScrapes(ctx, wiring.Scrapes, scrapes(cfg, w, wiring.Metrics, log), log)()
 	}
 	beats, still := context.WithCancel(ctx)
 	var beating sync.WaitGroup

@@ -16,7 +16,6 @@ import (
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
-	"stevedore/internal/store"
 	"stevedore/internal/telemetry"
 )
 
@@ -44,17 +43,17 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return listener, nil
 }
 
-// scrapes returns what serves /metrics, to those who have a token, and /livez.
-func scrapes(cfg config.Config, ledger *store.Store, metrics *telemetry.Worker, log *slog.Logger) http.Handler {
-	g := &gate{
-		bootstrap: cfg.API.Token.Reveal(), now: time.Now,
-		ask: admin.New(admin.Deps{Ledger: admin.Opened[admin.Ledger](ledger)}).Authenticate,
-	}
+// scrapes returns what serves /metrics, to those who have a token, /livez and
+// /readyz.
+func scrapes(cfg config.Config, w *world, metrics *telemetry.Worker, log *slog.Logger) http.Handler {
+	ops := admin.New(admin.Deps{Ledger: admin.Opened[admin.Ledger](w.store), Checks: w.checks()})
+	g := &gate{bootstrap: cfg.API.Token.Reveal(), now: time.Now, ask: ops.Authenticate}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"status":"alive"}`+"\n")
 	})
+	mux.Handle("GET /readyz", &readiness{ask: ops.Ready, recognized: g, now: time.Now, log: log})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		if status, why := g.check(r); why != nil {
 			if status == http.StatusUnauthorized {
@@ -153,8 +152,11 @@ func (w *world) watch(metrics *telemetry.Worker) {
 			InUse: s.InUse, Idle: s.Idle, Max: s.Max, Acquires: s.Acquires, Waited: s.Waited, WaitSeconds: s.WaitTime.Seconds(),
 		}, true
 	})
-	metrics.WatchStaging(func() (telemetry.Staging, bool) {
+	metrics.WatchStaging(func() telemetry.Staging {
 		u, err := w.staging.Usage()
-		return telemetry.Staging{Size: u.Size, Free: u.Free, InUse: u.InUse, Files: u.Files}, err == nil
+		if err != nil || w.staging.Check() != nil {
+			return telemetry.Staging{}
+		}
+		return telemetry.Staging{Up: true, Size: u.Size, Free: u.Free, InUse: u.InUse, Files: u.Files}
 	})
 }

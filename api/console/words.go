@@ -293,6 +293,7 @@ var russian = map[string]string{
 	"The file on the server has changed.":                                      "Файл на сервере изменился.",
 	"The content does not have the checksum that it should have.":              "Контрольная сумма содержимого не та, что должна быть.",
 	"Staged bytes are missing.":                                                "Не хватает временных данных.",
+	"The staging folder cannot be used.":                                       "Папка для временных данных недоступна.",
 	"The staging volume has no room.":                                          "На диске для временных данных нет места.",
 	"The name is unsafe.":                                                      "Имя небезопасно.",
 	"The server's address is not allowed.":                                     "Адрес сервера не разрешён.",
