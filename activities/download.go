@@ -70,7 +70,7 @@ func (a *Activities) download(ctx context.Context, file ingest.File, slot int64)
 		digest, err := a.adoptLeft(ctx, file, sourceGone(server, file, err))
 		return ingest.Staged{Size: file.Size, SHA256: digest}, err
 	}
-	if err := file.SameContent(staged.SHA256); err != nil {
+	if err := file.Accept(staged.SHA256); err != nil {
 		return ingest.Staged{}, err
 	}
 	fetched := ingest.Fetched{Mode: ingest.ModeStaged, Path: staged.Path, Size: staged.Size, SHA256: staged.SHA256, Took: time.Since(began)}

@@ -17,7 +17,7 @@ import (
 	"stevedore/workflows"
 )
 
-// decideFlags are the flags of file retry, skip and renotify.
+// decideFlags are the flags of file retry, skip, renotify and reprocess.
 type decideFlags struct {
 	action   admin.Action
 	decision workflows.Decision
@@ -27,7 +27,7 @@ type decideFlags struct {
 	yes      bool
 }
 
-// decideCommand is file retry, skip or renotify.
+// decideCommand is file retry, skip, renotify or reprocess.
 func (a *app) decideCommand(action admin.Action, short, long, example string) *cobra.Command {
 	f := decideFlags{action: action}
 	cmd := &cobra.Command{
@@ -69,7 +69,7 @@ func (f *decideFlags) register(a *app, cmd *cobra.Command) {
 		flags.StringVar((*string)(&f.decision.From), "from", "", "`STEP` to resume from: "+oneOf(stepNames())+" (default the failed step)")
 		complete(cmd, "from", stepNames()...)
 	}
-	if f.action == admin.Renotify {
+	if f.action == admin.Renotify || f.action == admin.Reprocess {
 		return
 	}
 	f.selected.register(a, cmd, "seen-from", "seen-to")
@@ -216,5 +216,8 @@ func (a *app) decideCommands() []*cobra.Command {
 		a.decideCommand(admin.Renotify, "Announce files again",
 			"Announces completed files once more, with the message id they had. A uuid may\nbe given by its beginning.",
 			"  stevedore file renotify 0ab5fe59 --reason 'the consumer lost it'"),
+		a.decideCommand(admin.Reprocess, "Ingest completed files again",
+			"Fetches completed files from their sources again whose objects are lost, under\nthe same key, and announces them with the message id they had. Refused while the\nobject is there, and when the source is gone or changed.",
+			"  stevedore file reprocess 0ab5fe59 --reason 'the bucket was emptied'"),
 	}
 }

@@ -231,6 +231,30 @@ func (e TemporalEngine) StartIngest(ctx context.Context, file ingest.File, in wo
 	return classify(err)
 }
 
+// Reprocess implements Engine. The same request, see WithRequestKey, is answered the
+// same.
+func (e TemporalEngine) Reprocess(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error {
+	c, err := e.Connect(ctx)
+	if err != nil {
+		return unreachable(err)
+	}
+	options := workflows.StartIngest(file, file.ServerUUID)
+	options.TaskQueue, options.WorkflowIDConflictPolicy = e.queue(), enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING
+	options.WorkflowExecutionErrorWhenAlreadyStarted = false
+	handle, err := c.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+		StartWorkflowOperation: c.NewWithStartWorkflowOperation(options, workflows.NameFileIngest, in),
+		UpdateOptions: client.UpdateWorkflowOptions{
+			WorkflowID: options.ID, UpdateName: workflows.UpdateReprocess,
+			UpdateID:     updateID(ctx, file.UUID, workflows.UpdateReprocess),
+			WaitForStage: client.WorkflowUpdateStageCompleted,
+		},
+	})
+	if err == nil {
+		err = handle.Get(ctx, nil)
+	}
+	return classify(err)
+}
+
 // unreachable marks a failed connection as worth another try.
 func unreachable(err error) error {
 	var known *ingest.Error

@@ -35,6 +35,19 @@ func (e TemporalEngine) StartAudit(ctx context.Context, runUUID string) error {
 	return classify(err)
 }
 
+// AuditRunning implements Engine.
+func (e TemporalEngine) AuditRunning(ctx context.Context, runUUID string) (bool, error) {
+	c, err := e.Connect(ctx)
+	if err != nil {
+		return false, unreachable(err)
+	}
+	answer, err := c.DescribeWorkflowExecution(ctx, ingest.AuditWorkflowID(runUUID), "")
+	if err != nil {
+		return false, classify(err)
+	}
+	return answer.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+}
+
 // IngestProgress implements Engine.
 func (e TemporalEngine) IngestProgress(ctx context.Context, fileUUID string) (Progress, bool, error) {
 	c, err := e.Connect(ctx)

@@ -175,6 +175,8 @@ func (c *Client) Decide(ctx context.Context, uuidOrPrefix string, action admin.A
 		_, err = read.of(c.api.RetryFile(ctx, id, nil, oas.RetryDecision{Reason: decision.Reason, From: from(d)}))
 	case admin.Skip:
 		_, err = read.of(c.api.SkipFile(ctx, id, nil, decision))
+	case admin.Reprocess:
+		_, err = read.of(c.api.ReprocessFile(ctx, id, nil, decision))
 	default:
 		_, err = read.of(c.api.RenotifyFile(ctx, id, nil, decision))
 	}
