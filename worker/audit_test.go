@@ -123,7 +123,7 @@ func TestATerminatedAuditBlocksNoOther(t *testing.T) {
 		return d
 	})
 	ops := admin.New(admin.Deps{
-		Ledger: admin.Opened[admin.Ledger](h.Store),
+		Ledger: admin.Opened[admin.Ledger](h.Store), NewUUID: uuid.NewString,
 		Engine: admin.TemporalEngine{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue},
 	})
 	first, err := ops.StartAudit(h.Ctx, nil, false)
@@ -155,7 +155,7 @@ func TestATerminatedAuditBlocksNoOther(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, ingest.AuditRunning, run.State, "its workflow may be about to start")
 	later := admin.New(admin.Deps{
-		Ledger: admin.Opened[admin.Ledger](h.Store), Now: func() time.Time { return time.Now().Add(2 * time.Minute) },
+		Ledger: admin.Opened[admin.Ledger](h.Store), NewUUID: uuid.NewString, Now: func() time.Time { return time.Now().Add(2 * time.Minute) },
 		Engine: admin.TemporalEngine{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue},
 	})
 	run, err = later.ShowAudit(h.Ctx, lost)
