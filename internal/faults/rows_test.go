@@ -78,6 +78,8 @@ func sealedAsKey(w *rowWorld) []any {
 func TestFault68_RowChangedBySQL(t *testing.T) {
 	t.Parallel()
 	h := rig.NewHarbour(t)
+	h.StartWorker()
+	h.Scan() // it runs: with a value of another keyset in the ledger none would start
 	evil := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "whatever"})
 	h.Register(evil, "other", func(s *ingest.Server) { s.Active = false })
 	partner := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "only-acme"})
@@ -93,7 +95,6 @@ func TestFault68_RowChangedBySQL(t *testing.T) {
 		require.NoError(t, conn.QueryRow(h.Ctx, statement, append([]any{name}, f.args(w)...)...).Scan(&id), fault)
 		ids[fault] = id
 	}
-	h.StartWorker()
 	h.Scan()
 	for fault, f := range rowFaults {
 		var now ingest.Server

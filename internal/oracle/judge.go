@@ -57,7 +57,7 @@ func (r rules) object(f ingest.File, objects []StoredObject) []Difference {
 	case f.ObjectKey == "":
 		return []Difference{d.why(Missing, "it is completed and the row names no object")}
 	case len(objects) == 0:
-		return []Difference{d.why(Missing, "there is no object %s: reprocess the file to ingest it again", f.ObjectKey)}
+		return []Difference{d.why(Missing, "there is no object %s", f.ObjectKey)}
 	case len(objects) > 1:
 		return []Difference{d.why(Extra, "there are %d objects %s", len(objects), f.ObjectKey)}
 	}
