@@ -110,7 +110,7 @@ func poll(ctx context.Context, cfg config.Config, temporal client.Client, log *s
 	log.InfoContext(ctx, "worker starts", "task_queue", wiring.TaskQueue, "host", acts.Staging.HostID())
 	failed := make(chan error, workersPerHost)
 	return work(ctx, failed, workers(cfg, temporal, acts, wiring.TaskQueue, sdkworker.Options{
-		BuildID:           wiring.BuildID,
+		BuildID:           wiring.BuildID, //nolint:staticcheck // its successor needs a server that routes by deployments
 		WorkerStopTimeout: cfg.Worker.StopTimeout,
 		OnFatalError:      func(err error) { failed <- err },
 		Interceptors: []interceptor.WorkerInterceptor{

@@ -39,6 +39,7 @@ func TestFault79_UpgradedInFlight(t *testing.T) {
 	acme.Write("settling.bin", rig.Random(3000))
 	late := h.Scan()
 	h.File(acme.Path("settling.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDiscovered })
+	runs := []string{runOf(h, parked.UUID), runOf(h, moving.UUID)} // a file that is fetched again gets another one
 	stop()
 
 	line.Mend("bandwidth")
@@ -50,16 +51,25 @@ func TestFault79_UpgradedInFlight(t *testing.T) {
 	for _, path := range []string{acme.Path("parked.bin"), acme.Path("settling.bin"), slow.Path("moving.bin")} {
 		h.AwaitIngest(h.Completed(path).UUID)
 	}
-	for _, file := range []ingest.File{parked, moving} {
-		assert.Equal(t, []string{"before", "after"}, buildsOf(h, file.UUID), file.RemotePath)
+	for i, file := range []ingest.File{parked, moving} {
+		assert.Equal(t, []string{"before", "after"}, buildsOf(h, file.UUID, runs[i]), file.RemotePath)
 	}
 	h.RequireExactlyOnce()
 }
 
-// buildsOf are the builds that have carried the workflow of a file, in their order.
-func buildsOf(h *rig.Harbour, fileUUID string) (builds []string) {
+// runOf is the run of the workflow that carries the file now.
+func runOf(h *rig.Harbour, fileUUID string) string {
 	h.T.Helper()
-	history := h.Temporal.GetWorkflowHistory(h.Ctx, ingest.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	described, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(fileUUID), "")
+	require.NoError(h.T, err)
+	return described.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+}
+
+// buildsOf are the builds that have carried a run of the file's workflow, in their
+// order.
+func buildsOf(h *rig.Harbour, fileUUID, run string) (builds []string) {
+	h.T.Helper()
+	history := h.Temporal.GetWorkflowHistory(h.Ctx, ingest.IngestWorkflowID(fileUUID), run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for history.HasNext() {
 		event, err := history.Next()
 		require.NoError(h.T, err)
