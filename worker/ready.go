@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,12 +52,17 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		Status string      `json:"status"`
 		Parts  []readyPart `json:"parts"`
 	}{Status: "ready"}
-	status := http.StatusOK
-	for _, part := range r.latest(request.Context()) {
+	status, statuses := http.StatusOK, r.latest(request.Context())
+	recognized := false
+	if slices.ContainsFunc(statuses, func(part admin.PartStatus) bool { return part.Err != nil }) {
+		_, refused := r.recognized.check(request)
+		recognized = refused == nil
+	}
+	for _, part := range statuses {
 		shown := readyPart{Name: part.Part, Ready: part.Err == nil}
 		if part.Err != nil {
 			answer.Status, status = "not ready", http.StatusServiceUnavailable
-			if _, refused := r.recognized.check(request); refused == nil {
+			if recognized {
 				shown.Message = partMessage(part.Err)
 			}
 		}

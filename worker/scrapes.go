@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
@@ -104,6 +106,25 @@ type gate struct {
 	mu sync.Mutex
 	// good holds when tokens, by digest, were last said to be good.
 	good map[[sha256.Size]byte]time.Time
+	// strangers bounds how often the ledger is asked about tokens that are not among
+	// them: anybody may send some.
+	strangers *rate.Limiter
+}
+
+const (
+	strangersRate  = 1
+	strangersBurst = 30
+)
+
+// mayAsk reports whether the ledger may be asked about the token.
+func (g *gate) mayAsk(digest [sha256.Size]byte) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.strangers == nil {
+		g.strangers = rate.NewLimiter(strangersRate, strangersBurst)
+	}
+	_, known := g.good[digest]
+	return known || g.strangers.AllowN(g.now(), 1)
 }
 
 var errNoToken = errors.New("send the header `Authorization: Bearer <token>`; `stevedore token create --role viewer` makes one")
@@ -118,6 +139,9 @@ func (g *gate) check(r *http.Request) (status int, why error) {
 	digest, bootstrap := sha256.Sum256([]byte(secret)), sha256.Sum256([]byte(g.bootstrap))
 	if g.bootstrap != "" && subtle.ConstantTimeCompare(digest[:], bootstrap[:]) == 1 {
 		return http.StatusOK, nil
+	}
+	if !g.mayAsk(digest) {
+		return http.StatusTooManyRequests, errors.New("too many unknown tokens: wait a second")
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
 	defer cancel()
