@@ -216,14 +216,14 @@ func hidesSlashes(r *http.Request) bool {
 func refuseUnreadableQueries(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if !readableQuery(c.Request()) {
-			return echo.NewHTTPError(http.StatusBadRequest, "the query cannot be read: encode it, without ';', with at most 1,000 parameters")
+			return echo.NewHTTPError(http.StatusBadRequest, "the query cannot be read: encode it, without ';', with at most 5,000 parameters")
 		}
 		return next(c)
 	}
 }
 
 // maxParameters is far above what an operation has.
-const maxParameters = 1000
+const maxParameters = 5000
 
 func readableQuery(r *http.Request) bool {
 	_, err := url.ParseQuery(r.URL.RawQuery)
