@@ -274,15 +274,7 @@ func (h *hints) listen(serverUUID string) (hint <-chan struct{}, forget func()) 
 func (h *hints) forget(serverUUID string, own chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var left []chan struct{}
-	for _, c := range h.listeners[serverUUID] {
-		if c != own {
-			left = append(left, c)
-		}
-	}
-	if h.listeners[serverUUID] = left; len(left) == 0 {
-		delete(h.listeners, serverUUID)
-	}
+	drop(h.listeners, serverUUID, own)
 }
 
 func (h *hints) tell(serverUUID string) {

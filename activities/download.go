@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -70,8 +71,9 @@ func (a *Activities) download(ctx context.Context, file ingest.File, slot int64)
 		digest, err := a.adoptLeft(ctx, file, sourceGone(server, file, err))
 		return ingest.Staged{Size: file.Size, SHA256: digest}, err
 	}
-	if err := file.SameContent(staged.SHA256); err != nil {
-		return ingest.Staged{}, err
+	if err := file.Accept(staged.SHA256); err != nil {
+		// What is kept would be taken for the file's by the next attempt.
+		return ingest.Staged{}, errors.Join(err, a.Staging.Discard(file.UUID))
 	}
 	fetched := ingest.Fetched{Mode: ingest.ModeStaged, Path: staged.Path, Size: staged.Size, SHA256: staged.SHA256, Took: time.Since(began)}
 	return staged, a.apply(ctx, file, ingest.Downloaded(file, fetched, a.Staging.HostID()))

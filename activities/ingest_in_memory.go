@@ -130,7 +130,7 @@ func (a *Activities) readInMemory(ctx context.Context, server ingest.Server, fil
 	if err := a.stillSame(ctx, source, file); err != nil {
 		return nil, "", of, err
 	}
-	if err := file.SameContent(digest); err != nil {
+	if err := file.Accept(digest); err != nil {
 		return nil, "", of, err
 	}
 	offered, err := a.offered(ctx, source, server, file)

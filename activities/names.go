@@ -19,6 +19,7 @@ const (
 	NameTransfer        = "Transfer"
 	NameNotify          = "Notify"
 	NameRenotify        = "Renotify"
+	NameReprocess       = "Reprocess"
 	NameAfterIngest     = "AfterIngest"
 	NameDiscardStaged   = "DiscardStaged"
 	NameParkFile        = "ParkFile"

@@ -28,6 +28,9 @@ type Ledger interface {
 	// status is one of change.From. It returns the file as it is then. Without the
 	// slot that the change asks for it is KindNoSlot and changes nothing.
 	Take(ctx context.Context, change ingest.Change) (ingest.File, error)
+	// Reprocess makes a completed file ready again, or returns KindConflict. The same
+	// action twice is the same as once.
+	Reprocess(ctx context.Context, fileUUID string, action ingest.OperatorAction) error
 	// Vouch reports whether an operator's action came by the API or the command line,
 	// and notes in the audit log one that did not.
 	Vouch(ctx context.Context, fileUUID string, action ingest.OperatorAction) (verified bool, err error)

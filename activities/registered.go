@@ -26,6 +26,7 @@ func (a *Activities) RegisteredShared() map[string]any {
 		NameVerifyHash:      a.VerifyHash,
 		NameNotify:          a.Notify,
 		NameRenotify:        a.Renotify,
+		NameReprocess:       a.Reprocess,
 		NameAfterIngest:     a.AfterIngest,
 		NameParkFile:        a.ParkFile,
 		NameCloseFile:       a.CloseFile,

@@ -70,5 +70,6 @@ const stubborn = 3
 // fetched here is then fetched again, so a file that is all here stays, and so
 // does one that its server gives away only once.
 func (in RequeueFileInput) mayMove(server ingest.Server, file ingest.File) bool {
-	return file.Hash == "" && !server.ReadOnce && (in.Deferred.Kind == ingest.KindStagingFull || file.Deferrals >= stubborn)
+	noStaging := in.Deferred.Kind == ingest.KindStagingFull || in.Deferred.Kind == ingest.KindStagingUnavailable
+	return file.Hash == "" && !server.ReadOnce && (noStaging || file.Deferrals >= stubborn)
 }

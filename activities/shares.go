@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -98,7 +99,7 @@ func (s *shares) stop(server string) {
 			return
 		}
 		turn := s.waiting[next][0]
-		s.forget(next, turn)
+		drop(s.waiting, next, turn)
 		s.start(next)
 		close(turn)
 	}
@@ -112,19 +113,15 @@ func (s *shares) giveUp(server string, turn chan struct{}) {
 	case <-turn:
 		s.stop(server)
 	default:
-		s.forget(server, turn)
+		drop(s.waiting, server, turn)
 	}
 }
 
-func (s *shares) forget(server string, turn chan struct{}) {
-	var left []chan struct{}
-	for _, other := range s.waiting[server] {
-		if other != turn {
-			left = append(left, other)
-		}
-	}
-	if s.waiting[server] = left; len(left) == 0 {
-		delete(s.waiting, server)
+// drop removes a channel of the server. The caller holds the lock of the map.
+func drop(channels map[string][]chan struct{}, server string, c chan struct{}) {
+	left := slices.DeleteFunc(channels[server], func(other chan struct{}) bool { return other == c })
+	if channels[server] = left; len(left) == 0 {
+		delete(channels, server)
 	}
 }
 

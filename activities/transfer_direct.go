@@ -153,7 +153,7 @@ func (m *directMove) proven(ctx context.Context, sha256 string) error {
 	if err := m.stillSame(ctx, m.source, m.file); err != nil {
 		return err
 	}
-	return m.file.SameContent(sha256)
+	return m.file.Accept(sha256)
 }
 
 // resumeUpload makes cp the checkpoint to continue from: the last one if the

@@ -25,18 +25,19 @@ var openPaths = map[string]bool{"/livez": true, "/readyz": true}
 // viewer, whatever is not listed here an admin: an operation that somebody
 // forgets is closed. A test compares all with openapi.yaml.
 var operatorRoutes = map[string]bool{
-	"POST /files/scan":                        true,
-	"POST /api/v1/servers/{server}:pause":     true,
-	"POST /api/v1/servers/{server}:resume":    true,
-	"POST /api/v1/servers/{server}:changes":   true,
-	"POST /api/v1/servers/{server}:test":      true,
-	"POST /api/v1/servers/{server}:scan":      true,
-	"POST /api/v1/audits":                     true,
-	"POST /api/v1/files:retry":                true,
-	"POST /api/v1/files:skip":                 true,
-	"POST /api/v1/files/{file_uuid}:retry":    true,
-	"POST /api/v1/files/{file_uuid}:skip":     true,
-	"POST /api/v1/files/{file_uuid}:renotify": true,
+	"POST /files/scan":                         true,
+	"POST /api/v1/servers/{server}:pause":      true,
+	"POST /api/v1/servers/{server}:resume":     true,
+	"POST /api/v1/servers/{server}:changes":    true,
+	"POST /api/v1/servers/{server}:test":       true,
+	"POST /api/v1/servers/{server}:scan":       true,
+	"POST /api/v1/audits":                      true,
+	"POST /api/v1/files:retry":                 true,
+	"POST /api/v1/files:skip":                  true,
+	"POST /api/v1/files/{file_uuid}:retry":     true,
+	"POST /api/v1/files/{file_uuid}:skip":      true,
+	"POST /api/v1/files/{file_uuid}:renotify":  true,
+	"POST /api/v1/files/{file_uuid}:reprocess": true,
 }
 
 // adminReads are readable by admins only.

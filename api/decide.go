@@ -53,6 +53,15 @@ func (h handlers) RenotifyFile(ctx context.Context, req oas.RenotifyFileRequestO
 	return oas.RenotifyFile200JSONResponse(file), nil
 }
 
+// ReprocessFile ingests a completed file again.
+func (h handlers) ReprocessFile(ctx context.Context, req oas.ReprocessFileRequestObject) (oas.ReprocessFileResponseObject, error) {
+	file, err := h.decide(ctx, req.FileUUID.String(), admin.Reprocess, decision(req.Body.Reason, nil))
+	if err != nil {
+		return nil, err
+	}
+	return oas.ReprocessFile200JSONResponse(file), nil
+}
+
 // RetryFiles sends files on their way again.
 func (h handlers) RetryFiles(ctx context.Context, req oas.RetryFilesRequestObject) (oas.RetryFilesResponseObject, error) {
 	result, err := h.decideAll(ctx, admin.Retry, *req.Body)

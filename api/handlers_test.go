@@ -264,6 +264,9 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		"old schema":        {ingest.Wrap(ingest.KindMissing, errors.New("canary"), "run `stevedore migrate`"), 503, codeUnavailable, "migrate"},
 		"paused server":     {ingest.Errorf(ingest.KindInvalid, "server x is paused"), 400, codeInvalid, "paused"},
 		"conflict":          {ingest.Errorf(ingest.KindConflict, "taken"), 409, codeConflict, "taken"},
+		"source gone":       {ingest.Errorf(ingest.KindSourceGone, "a.csv is gone"), 409, codeConflict, "a.csv is gone"},
+		"suspended":         {ingest.Errorf(ingest.KindSuspended, "acme is suspended"), 409, codeConflict, "suspended"},
+		"no staging":        {ingest.Errorf(ingest.KindStagingUnavailable, "mount it"), 503, codeUnavailable, "mount it"},
 		"nobody classified": {errors.New("canary: dial 10.0.0.7"), 500, codeInternal, "request id"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -93,17 +93,17 @@ func kindMessage(err error) string {
 // a part of ours, such as a table, is 503.
 func kindProblem(err *ingest.Error, notFound bool) oas.Problem {
 	status, code := http.StatusInternalServerError, codeInternal
-	switch err.Kind {
-	case ingest.KindInvalid:
+	switch {
+	case err.Kind == ingest.KindInvalid:
 		status, code = http.StatusBadRequest, codeInvalid
-	case ingest.KindMissing:
+	case err.Kind == ingest.KindMissing:
 		status, code = http.StatusServiceUnavailable, codeUnavailable
 		if notFound {
 			status, code = http.StatusNotFound, codeNotFound
 		}
-	case ingest.KindConflict, ingest.KindAuth, ingest.KindHostKey, ingest.KindForbiddenAddress, ingest.KindServer, ingest.KindPermission:
+	case err.Kind.Permanent(): // somebody must change something first
 		status, code = http.StatusConflict, codeConflict
-	case ingest.KindTransient:
+	case err.Kind != "":
 		status, code = http.StatusServiceUnavailable, codeUnavailable
 	}
 	return newProblem(status, code, err.Message)

@@ -106,6 +106,10 @@ func (d *driver) fixtures() map[string]func() any {
 	b.server(t, "acme")
 	scratch := b.server(t, "scratch")
 	file := b.parked(t, scratch, "/in/\xff\u202e\x1b[31m<script>=cmd.csv")
+	completed := b.parked(t, scratch, "/in/completed.csv")
+	for _, to := range []ingest.Status{ingest.StatusUploaded, ingest.StatusCompleted} {
+		require.NoError(t, b.store.Apply(t.Context(), ingest.Change{FileUUID: completed.UUID, To: to}))
+	}
 	require.Equal(t, 201, b.call("POST", "/api/v1/tokens", `{"name":"spare","role":"viewer"}`).Code)
 	audit := decode[oas.AuditRun](t, b.call("POST", "/api/v1/audits", "")).AuditUUID
 	number := 0
@@ -114,7 +118,7 @@ func (d *driver) fixtures() map[string]func() any {
 	known := map[string]func() any{
 		"server": is("acme"), "servers": is([]any{"acme"}), "editServer.server": is(scratch.UUID), "pauseServer.server": is("scratch"),
 		"removeServer.server": func() any { return b.server(t, "doomed-"+unique().(string)).Name },
-		"file_uuid":           is(file.UUID), "audit_uuid": is(audit), "file_uuids": is([]any{file.UUID}), "If-Match": is("*"), "Last-Event-ID": is(0), "cursor": is(nil), "expected_count": is(nil),
+		"file_uuid":           is(file.UUID), "audit_uuid": is(audit), "file_uuids": is([]any{file.UUID}), "reprocessFile.file_uuid": is(completed.UUID), "approveHostKey.expires": is("2099-01-31"), "If-Match": is("*"), "Last-Event-ID": is(0), "cursor": is(nil), "expected_count": is(nil),
 		"name": unique, "Idempotency-Key": unique, "revokeToken.name": is("spare"), "editServer.name": is(nil), "skipFiles.from": is(nil),
 		"fingerprint": is(b.prober.presented.Fingerprint), "host_keys": is([]any{b.prober.presented.KeyLine}),
 		"host": is("sftp.example.com"), "username": is("u"), "password": is("p"), "private_key": is(nil), "passphrase": is(nil), "certificate": is(nil), "root_path": is("/out"),

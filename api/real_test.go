@@ -80,7 +80,13 @@ func (e *fakeEngine) StartAudit(ctx context.Context, runUUID string) error {
 	return e.endAudit(ctx, runUUID, "")
 }
 
+func (e *fakeEngine) AuditRunning(context.Context, string) (bool, error) { return true, nil }
+
 func (e *fakeEngine) StartIngest(context.Context, ingest.File, workflows.FileIngestInput) error {
+	return e.failure()
+}
+
+func (e *fakeEngine) Reprocess(context.Context, ingest.File, workflows.FileIngestInput) error {
 	return e.failure()
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -81,7 +82,7 @@ func NewHandler(d Deps) http.Handler {
 		Served: d.Metrics.Request,
 	})
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if forPrograms(r) {
+		if forPrograms(r) || !readableQuery(r) {
 			programs.ServeHTTP(w, r)
 		} else {
 			pages.ServeHTTP(w, r)
@@ -137,6 +138,7 @@ func newPrograms(d Deps) (*echo.Echo, guard) {
 		harden,
 		refuseCrossOrigin(),
 		refuseHiddenSlashes,
+		refuseUnreadableQueries,
 		middleware.BodyLimit(bodyLimit),
 		access.check,
 		requireJSON,
@@ -210,6 +212,26 @@ func refuseHiddenSlashes(next echo.HandlerFunc) echo.HandlerFunc {
 func hidesSlashes(r *http.Request) bool {
 	path := strings.ToLower(r.URL.EscapedPath())
 	return strings.Contains(path, "%2f") || strings.Contains(path, "%5c") || strings.Contains(path, "%00")
+}
+
+// refuseUnreadableQueries refuses a query of which a part cannot be read, or that has
+// more parameters than Go parses: what is dropped silently would be a filter that
+// does not hold.
+func refuseUnreadableQueries(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if !readableQuery(c.Request()) {
+			return echo.NewHTTPError(http.StatusBadRequest, "the query cannot be read: encode it, without ';', with at most 5,000 parameters")
+		}
+		return next(c)
+	}
+}
+
+// maxParameters is far above what an operation has.
+const maxParameters = 5000
+
+func readableQuery(r *http.Request) bool {
+	_, err := url.ParseQuery(r.URL.RawQuery)
+	return err == nil && strings.Count(r.URL.RawQuery, "&") < maxParameters
 }
 
 // catchPanics turns a panic into an internal error and logs its stack.

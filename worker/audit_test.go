@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/minio/minio-go/v7"
@@ -12,7 +13,9 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"stevedore/activities"
+	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
 
@@ -98,4 +101,65 @@ func TestAnAuditThatCannotBeSaysWhy(t *testing.T) {
 	run, _ := h.audit()
 	require.Equal(t, ingest.AuditFailed, run.State)
 	require.Contains(t, run.Error, "the object store refuses the key")
+}
+
+// endless compares until it is told to stop.
+type endless struct{ begun, ended chan struct{} }
+
+func (e endless) Audit(ctx context.Context, _ []string, _ bool, _ func(ingest.AuditDifference) error, _ func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
+	e.begun <- struct{}{}
+	<-ctx.Done()
+	e.ended <- struct{}{}
+	return ingest.AuditCounts{}, ctx.Err()
+}
+
+// TestATerminatedAuditBlocksNoOther: whoever terminates an audit's workflow may start
+// another one at once, and the record says what became of the first.
+func TestATerminatedAuditBlocksNoOther(t *testing.T) {
+	t.Parallel()
+	h := newHarbour(t)
+	auditor := endless{make(chan struct{}, 2), make(chan struct{}, 2)}
+	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+		d.Auditor = auditor
+		return d
+	})
+	ops := admin.New(admin.Deps{
+		Ledger: admin.Opened[admin.Ledger](h.Store), NewUUID: uuid.NewString,
+		Engine: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue},
+	})
+	first, err := ops.StartAudit(h.Ctx, nil, false)
+	require.NoError(t, err)
+	<-auditor.begun
+	_, err = ops.StartAudit(h.Ctx, nil, false)
+	require.ErrorContains(t, err, "is running, and one runs at a time", "it does run")
+
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.AuditWorkflowID(first.UUID), "", "too long"))
+	second, err := ops.StartAudit(h.Ctx, nil, false)
+	require.NoError(t, err)
+	ended, err := ops.ShowAudit(h.Ctx, first.UUID)
+	require.NoError(t, err)
+	require.Equal(t, ingest.AuditFailed, ended.State)
+	require.Contains(t, ended.Error, "ended from outside")
+	<-auditor.begun
+	<-auditor.ended // the first one's worker has noticed
+
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.AuditWorkflowID(second.UUID), "", "too long"))
+	page, err := ops.ListAudits(h.Ctx, 0, 10)
+	require.NoError(t, err)
+	require.Len(t, page.Runs, 2)
+	require.Equal(t, ingest.AuditFailed, page.Runs[0].State, "the list says so without another one being started")
+	<-auditor.ended
+
+	lost := uuid.NewString() // its process died before the workflow was started
+	require.NoError(t, h.Store.AddAuditRun(h.Ctx, ingest.AuditRun{UUID: lost, Actor: "ann"}))
+	run, err := ops.ShowAudit(h.Ctx, lost)
+	require.NoError(t, err)
+	require.Equal(t, ingest.AuditRunning, run.State, "its workflow may be about to start")
+	later := admin.New(admin.Deps{
+		Ledger: admin.Opened[admin.Ledger](h.Store), NewUUID: uuid.NewString, Now: func() time.Time { return time.Now().Add(2 * time.Minute) },
+		Engine: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue},
+	})
+	run, err = later.ShowAudit(h.Ctx, lost)
+	require.NoError(t, err)
+	require.Equal(t, ingest.AuditFailed, run.State)
 }

@@ -59,6 +59,8 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 type Wiring struct {
 	// TaskQueue is the shared queue; workers of one installation share it.
 	TaskQueue string
+	// BuildID names the program in histories; default a digest of it.
+	BuildID string
 	// Wrap, may be nil, puts something around the parts before they are used:
 	// tests let them fail there.
 	Wrap func(activities.Deps) activities.Deps
@@ -93,7 +95,7 @@ func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log
 		return err
 	}
 	if wiring.Scrapes != nil {
-		defer serveScrapes(ctx, wiring.Scrapes, scrapes(cfg, w.store, wiring.Metrics, log), log)()
+		defer serveScrapes(ctx, wiring.Scrapes, scrapes(cfg, w, wiring.Metrics, log), log)()
 	}
 	beats, still := context.WithCancel(ctx)
 	var beating sync.WaitGroup
@@ -108,6 +110,7 @@ func poll(ctx context.Context, cfg config.Config, temporal client.Client, log *s
 	log.InfoContext(ctx, "worker starts", "task_queue", wiring.TaskQueue, "host", acts.Staging.HostID())
 	failed := make(chan error, workersPerHost)
 	return work(ctx, failed, workers(cfg, temporal, acts, wiring.TaskQueue, sdkworker.Options{
+		BuildID:           wiring.BuildID, //nolint:staticcheck // its successor needs a server that routes by deployments
 		WorkerStopTimeout: cfg.Worker.StopTimeout,
 		OnFatalError:      func(err error) { failed <- err },
 		Interceptors: []interceptor.WorkerInterceptor{

@@ -13,10 +13,11 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
-	"stevedore/internal/store"
 	"stevedore/internal/telemetry"
 )
 
@@ -44,17 +45,17 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return listener, nil
 }
 
-// scrapes returns what serves /metrics, to those who have a token, and /livez.
-func scrapes(cfg config.Config, ledger *store.Store, metrics *telemetry.Worker, log *slog.Logger) http.Handler {
-	g := &gate{
-		bootstrap: cfg.API.Token.Reveal(), now: time.Now,
-		ask: admin.New(admin.Deps{Ledger: admin.Opened[admin.Ledger](ledger)}).Authenticate,
-	}
+// scrapes returns what serves /metrics, to those who have a token, /livez and
+// /readyz.
+func scrapes(cfg config.Config, w *world, metrics *telemetry.Worker, log *slog.Logger) http.Handler {
+	ops := admin.New(admin.Deps{Ledger: admin.Opened[admin.Ledger](w.store), Checks: w.checks()})
+	g := &gate{bootstrap: cfg.API.Token.Reveal(), now: time.Now, ask: ops.Authenticate}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"status":"alive"}`+"\n")
 	})
+	mux.Handle("GET /readyz", &readiness{ask: ops.Ready, recognized: g, now: time.Now, log: log})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		if status, why := g.check(r); why != nil {
 			if status == http.StatusUnauthorized {
@@ -105,6 +106,25 @@ type gate struct {
 	mu sync.Mutex
 	// good holds when tokens, by digest, were last said to be good.
 	good map[[sha256.Size]byte]time.Time
+	// strangers bounds how often the ledger is asked about tokens that are not among
+	// them: anybody may send some.
+	strangers *rate.Limiter
+}
+
+const (
+	strangersRate  = 1
+	strangersBurst = 30
+)
+
+// mayAsk reports whether the ledger may be asked about the token.
+func (g *gate) mayAsk(digest [sha256.Size]byte) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.strangers == nil {
+		g.strangers = rate.NewLimiter(strangersRate, strangersBurst)
+	}
+	_, known := g.good[digest]
+	return known || g.strangers.AllowN(g.now(), 1)
 }
 
 var errNoToken = errors.New("send the header `Authorization: Bearer <token>`; `stevedore token create --role viewer` makes one")
@@ -119,6 +139,9 @@ func (g *gate) check(r *http.Request) (status int, why error) {
 	digest, bootstrap := sha256.Sum256([]byte(secret)), sha256.Sum256([]byte(g.bootstrap))
 	if g.bootstrap != "" && subtle.ConstantTimeCompare(digest[:], bootstrap[:]) == 1 {
 		return http.StatusOK, nil
+	}
+	if !g.mayAsk(digest) {
+		return http.StatusTooManyRequests, errors.New("too many unknown tokens: wait a second")
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
 	defer cancel()
@@ -153,8 +176,11 @@ func (w *world) watch(metrics *telemetry.Worker) {
 			InUse: s.InUse, Idle: s.Idle, Max: s.Max, Acquires: s.Acquires, Waited: s.Waited, WaitSeconds: s.WaitTime.Seconds(),
 		}, true
 	})
-	metrics.WatchStaging(func() (telemetry.Staging, bool) {
+	metrics.WatchStaging(func() telemetry.Staging {
 		u, err := w.staging.Usage()
-		return telemetry.Staging{Size: u.Size, Free: u.Free, InUse: u.InUse, Files: u.Files}, err == nil
+		if err != nil || w.staging.Check() != nil {
+			return telemetry.Staging{}
+		}
+		return telemetry.Staging{Up: true, Size: u.Size, Free: u.Free, InUse: u.InUse, Files: u.Files}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -93,4 +94,28 @@ func TestListenOnNothingOrSayWhy(t *testing.T) {
 	defer listener.Close()
 	_, err = listen(t.Context(), listener.Addr().String())
 	require.ErrorContains(t, err, "STEVEDORE_WORKER_METRICS_ADDR")
+}
+
+// TestUnknownTokensAreLimited: whoever guesses does not keep the ledger busy, nor
+// those out who have a token.
+func TestUnknownTokensAreLimited(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	now := time.Unix(1_700_000_000, 0)
+	g := &gate{now: func() time.Time { return now }, ask: func(_ context.Context, secret string) (ingest.Principal, error) {
+		asked++
+		if secret == "good" {
+			return ingest.Principal{Role: ingest.RoleViewer}, nil
+		}
+		return ingest.Principal{}, admin.TokenRefused{}
+	}}
+	require.Equal(t, 200, ask(g, "Bearer good"))
+	for i := range 1000 {
+		ask(g, fmt.Sprintf("Bearer guess-%d", i))
+	}
+	require.LessOrEqual(t, asked, strangersBurst)
+	require.Equal(t, 429, ask(g, "Bearer another"))
+	require.Equal(t, 200, ask(g, "Bearer good"))
+	now = now.Add(time.Second)
+	require.Equal(t, 401, ask(g, "Bearer another"))
 }

@@ -30,6 +30,9 @@ type FileIngestInput struct {
 	// Renotify, when set, is an operator's wish to publish the notification of a
 	// completed file once more, and the only thing that is done.
 	Renotify *Decision `json:"renotify,omitempty"`
+	// Reprocess, when set, is an operator's wish to ingest a completed file again
+	// whose object is lost: it is made ready again, and nothing else is done.
+	Reprocess *Decision `json:"reprocess,omitempty"`
 }
 
 // FileIngestResult says how the file ended.
@@ -71,6 +74,10 @@ type fileIngest struct {
 	parked    *ingest.Failure
 	decision  *decision
 	decisions int
+
+	// reprocessed is set once the file is ready again; refused is why it is not.
+	reprocessed bool
+	refused     error
 }
 
 func newFileIngest(ctx workflow.Context, in FileIngestInput) *fileIngest {
@@ -101,6 +108,9 @@ func (f *fileIngest) use(mode ingest.Mode) {
 func (f *fileIngest) run(ctx workflow.Context) (ingest.Status, error) {
 	if f.in.Renotify != nil {
 		return f.renotify(ctx)
+	}
+	if f.in.Reprocess != nil {
+		return f.reprocess(ctx)
 	}
 	status, err := f.ingest(ctx)
 	for err == nil && status == ingest.StatusError {

@@ -60,7 +60,10 @@ func (f *fileIngest) listenToOperators(ctx workflow.Context) error {
 	if err := f.listen(ctx, UpdateSkip, ingest.ActionSkip); err != nil {
 		return err
 	}
-	return f.listen(ctx, UpdateRenotify, ingest.ActionRenotify)
+	if err := f.listen(ctx, UpdateRenotify, ingest.ActionRenotify); err != nil {
+		return err
+	}
+	return f.listenToReprocess(ctx)
 }
 
 // listen takes decisions as updates, which answer, and as signals, which do not.

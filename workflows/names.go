@@ -29,6 +29,9 @@ const (
 	UpdateRetry    = "retry"
 	UpdateSkip     = "skip"
 	UpdateRenotify = "renotify"
+	// UpdateReprocess waits until a file that is to be ingested again is ready, and
+	// says why it is not; it is sent with the start. Without payload.
+	UpdateReprocess = "reprocess"
 
 	// QueryStatus returns an IngestStatus.
 	QueryStatus = "status"

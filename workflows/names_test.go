@@ -32,7 +32,7 @@ func TestRegisteredNames(t *testing.T) {
 		names = append(names, "signal "+name)
 	}
 	names = append(names, "update "+workflows.UpdateRetry, "update "+workflows.UpdateSkip,
-		"update "+workflows.UpdateRenotify, "query "+workflows.QueryStatus)
+		"update "+workflows.UpdateRenotify, "update "+workflows.UpdateReprocess, "query "+workflows.QueryStatus)
 	want, err := os.ReadFile("testdata/names.golden")
 	require.NoError(t, err)
 	assert.Equal(t, string(want), strings.Join(names, "\n")+"\n")

@@ -56,6 +56,8 @@ func (e *engine) StartAudit(_ context.Context, runUUID string) error {
 	return nil
 }
 
+func (e *engine) AuditRunning(context.Context, string) (bool, error) { return true, nil }
+
 func (e *engine) StartScan(context.Context, string, workflows.ScanAllServersInput) (string, error) {
 	return "run-1", nil
 }

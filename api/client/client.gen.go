@@ -193,6 +193,30 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/files/{file_uuid}:renotify (the `RenotifyFile` operationId).
 	RenotifyFile(ctx context.Context, fileUUID FileUUID, params *RenotifyFileParams, body RenotifyFileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ReprocessFileWithBody Ingest a completed file again whose object is lost
+	//
+	// Fetches the file from its source once more, under the same row, object key
+	// and message id, and publishes its notification again. Refused with 409 while
+	// the object is there, and when the source is gone or another version; the file
+	// then stays completed. Content other than was announced ends in an error.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/files/{file_uuid}:reprocess (the `ReprocessFile` operationId).
+	ReprocessFileWithBody(ctx context.Context, fileUUID FileUUID, params *ReprocessFileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReprocessFile Ingest a completed file again whose object is lost
+	//
+	// Fetches the file from its source once more, under the same row, object key
+	// and message id, and publishes its notification again. Refused with 409 while
+	// the object is there, and when the source is gone or another version; the file
+	// then stays completed. Content other than was announced ends in an error.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/files/{file_uuid}:reprocess (the `ReprocessFile` operationId).
+	ReprocessFile(ctx context.Context, fileUUID FileUUID, params *ReprocessFileParams, body ReprocessFileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RetryFileWithBody Send a file in error on its way again
 	//
 	// Takes any type of body and a specified content type.
@@ -716,6 +740,50 @@ func (c *Client) RenotifyFileWithBody(ctx context.Context, fileUUID FileUUID, pa
 // Corresponds with POST /api/v1/files/{file_uuid}:renotify (the `RenotifyFile` operationId).
 func (c *Client) RenotifyFile(ctx context.Context, fileUUID FileUUID, params *RenotifyFileParams, body RenotifyFileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRenotifyFileRequest(c.Server, fileUUID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReprocessFileWithBody Ingest a completed file again whose object is lost
+//
+// Fetches the file from its source once more, under the same row, object key
+// and message id, and publishes its notification again. Refused with 409 while
+// the object is there, and when the source is gone or another version; the file
+// then stays completed. Content other than was announced ends in an error.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/files/{file_uuid}:reprocess (the `ReprocessFile` operationId).
+func (c *Client) ReprocessFileWithBody(ctx context.Context, fileUUID FileUUID, params *ReprocessFileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReprocessFileRequestWithBody(c.Server, fileUUID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReprocessFile Ingest a completed file again whose object is lost
+//
+// Fetches the file from its source once more, under the same row, object key
+// and message id, and publishes its notification again. Refused with 409 while
+// the object is there, and when the source is gone or another version; the file
+// then stays completed. Content other than was announced ends in an error.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/files/{file_uuid}:reprocess (the `ReprocessFile` operationId).
+func (c *Client) ReprocessFile(ctx context.Context, fileUUID FileUUID, params *ReprocessFileParams, body ReprocessFileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReprocessFileRequest(c.Server, fileUUID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2067,6 +2135,68 @@ func NewRenotifyFileRequestWithBody(server string, fileUUID FileUUID, params *Re
 	}
 
 	operationPath := fmt.Sprintf("/api/v1/files/%s:renotify", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewReprocessFileRequest calls the generic ReprocessFile builder with application/json body
+func NewReprocessFileRequest(server string, fileUUID FileUUID, params *ReprocessFileParams, body ReprocessFileJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReprocessFileRequestWithBody(server, fileUUID, params, "application/json", bodyReader)
+}
+
+// NewReprocessFileRequestWithBody constructs an http.Request for the ReprocessFile method, with any body, and a specified content type
+func NewReprocessFileRequestWithBody(server string, fileUUID FileUUID, params *ReprocessFileParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "file_uuid", fileUUID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/files/%s:reprocess", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -3567,6 +3697,30 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/files/{file_uuid}:renotify (the `RenotifyFile` operationId).
 	RenotifyFileWithResponse(ctx context.Context, fileUUID FileUUID, params *RenotifyFileParams, body RenotifyFileJSONRequestBody, reqEditors ...RequestEditorFn) (*RenotifyFileResponse, error)
 
+	// ReprocessFileWithBodyWithResponse Ingest a completed file again whose object is lost
+	//
+	// Fetches the file from its source once more, under the same row, object key
+	// and message id, and publishes its notification again. Refused with 409 while
+	// the object is there, and when the source is gone or another version; the file
+	// then stays completed. Content other than was announced ends in an error.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/files/{file_uuid}:reprocess (the `ReprocessFile` operationId).
+	ReprocessFileWithBodyWithResponse(ctx context.Context, fileUUID FileUUID, params *ReprocessFileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReprocessFileResponse, error)
+
+	// ReprocessFileWithResponse Ingest a completed file again whose object is lost
+	//
+	// Fetches the file from its source once more, under the same row, object key
+	// and message id, and publishes its notification again. Refused with 409 while
+	// the object is there, and when the source is gone or another version; the file
+	// then stays completed. Content other than was announced ends in an error.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/files/{file_uuid}:reprocess (the `ReprocessFile` operationId).
+	ReprocessFileWithResponse(ctx context.Context, fileUUID FileUUID, params *ReprocessFileParams, body ReprocessFileJSONRequestBody, reqEditors ...RequestEditorFn) (*ReprocessFileResponse, error)
+
 	// RetryFileWithBodyWithResponse Send a file in error on its way again
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -4438,6 +4592,61 @@ func (r RenotifyFileResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RenotifyFileResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ReprocessFileResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *File
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReprocessFileResponse) GetJSON200() *File {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ReprocessFileResponse) GetApplicationProblemJSON503() *Problem {
+	return r.ApplicationProblemJSON503
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReprocessFileResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReprocessFileResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReprocessFileResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReprocessFileResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReprocessFileResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5980,6 +6189,42 @@ func (c *ClientWithResponses) RenotifyFileWithResponse(ctx context.Context, file
 	return ParseRenotifyFileResponse(rsp)
 }
 
+// ReprocessFileWithBodyWithResponse Ingest a completed file again whose object is lost
+//
+// Fetches the file from its source once more, under the same row, object key
+// and message id, and publishes its notification again. Refused with 409 while
+// the object is there, and when the source is gone or another version; the file
+// then stays completed. Content other than was announced ends in an error.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/files/{file_uuid}:reprocess (the `ReprocessFile` operationId).
+func (c *ClientWithResponses) ReprocessFileWithBodyWithResponse(ctx context.Context, fileUUID FileUUID, params *ReprocessFileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReprocessFileResponse, error) {
+	rsp, err := c.ReprocessFileWithBody(ctx, fileUUID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReprocessFileResponse(rsp)
+}
+
+// ReprocessFileWithResponse Ingest a completed file again whose object is lost
+//
+// Fetches the file from its source once more, under the same row, object key
+// and message id, and publishes its notification again. Refused with 409 while
+// the object is there, and when the source is gone or another version; the file
+// then stays completed. Content other than was announced ends in an error.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/files/{file_uuid}:reprocess (the `ReprocessFile` operationId).
+func (c *ClientWithResponses) ReprocessFileWithResponse(ctx context.Context, fileUUID FileUUID, params *ReprocessFileParams, body ReprocessFileJSONRequestBody, reqEditors ...RequestEditorFn) (*ReprocessFileResponse, error) {
+	rsp, err := c.ReprocessFile(ctx, fileUUID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReprocessFileResponse(rsp)
+}
+
 // RetryFileWithBodyWithResponse Send a file in error on its way again
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -6882,6 +7127,46 @@ func ParseRenotifyFileResponse(rsp *http.Response) (*RenotifyFileResponse, error
 	}
 
 	response := &RenotifyFileResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest File
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReprocessFileResponse parses an HTTP response from a ReprocessFileWithResponse call
+func ParseReprocessFileResponse(rsp *http.Response) (*ReprocessFileResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReprocessFileResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}

@@ -148,6 +148,16 @@ func (c *API) RenotifyFile(ctx context.Context, fileUUID string, decision oas.De
 	return err
 }
 
+// ReprocessFile ingests a completed file again whose object is lost.
+func (c *API) ReprocessFile(ctx context.Context, fileUUID string, decision oas.Decision) error {
+	id, err := uuid.Parse(fileUUID)
+	if err != nil {
+		return c.unreadable(err)
+	}
+	_, err = reply[oas.File]{c}.of(c.raw.ReprocessFile(ctx, id, nil, decision))
+	return err
+}
+
 // RetryFiles retries up to 500 of the failed files that the decision's filter selects.
 func (c *API) RetryFiles(ctx context.Context, decision oas.BulkDecision) (oas.BulkResult, error) {
 	return reply[oas.BulkResult]{c}.of(c.raw.RetryFiles(ctx, nil, decision))

@@ -284,14 +284,12 @@ func statusOf(err error) int {
 	case errors.As(err, &large):
 		return http.StatusRequestEntityTooLarge
 	}
-	switch ingest.KindOf(err) {
-	case ingest.KindInvalid:
+	switch kind := ingest.KindOf(err); {
+	case kind == ingest.KindInvalid:
 		return http.StatusBadRequest
-	case ingest.KindConflict, ingest.KindHostKey, ingest.KindAuth, ingest.KindForbiddenAddress, ingest.KindServer, ingest.KindPermission:
+	case kind.Permanent():
 		return http.StatusConflict
-	case ingest.KindTransient, ingest.KindMissing:
-		return http.StatusServiceUnavailable
 	default:
-		return http.StatusInternalServerError
+		return http.StatusServiceUnavailable
 	}
 }

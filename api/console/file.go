@@ -93,7 +93,7 @@ func (p filePage) next(v *view) said {
 func (p filePage) cli() string { return "stevedore file show " + p.file.UUID }
 
 // fileDecisions are the forms of one file's page.
-var fileDecisions = map[string]admin.Action{"retry": admin.Retry, "skip": admin.Skip, "renotify": admin.Renotify}
+var fileDecisions = map[string]admin.Action{"retry": admin.Retry, "skip": admin.Skip, "renotify": admin.Renotify, "reprocess": admin.Reprocess}
 
 func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
 	action, known := fileDecisions[r.PostFormValue("action")]
@@ -111,7 +111,7 @@ func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
 	}
 	file, err := c.d.Operations.Decide(r.Context(), r.PathValue("file"), action, decision)
 	switch {
-	case ingest.IsKind(err, ingest.KindConflict), ingest.IsKind(err, ingest.KindInvalid):
+	case err != nil && ingest.KindOf(err).Permanent():
 		back.notice, back.bad = v.said(err), true
 		return back, nil
 	case err != nil:
@@ -123,6 +123,8 @@ func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
 		back.notice = plain(v.T("It goes on."))
 	case admin.Skip:
 		back.notice = plain(v.T("It is skipped."))
+	case admin.Reprocess:
+		back.notice = plain(v.T("It is ingested again."))
 	default:
 		back.notice = plain(v.T("It is announced again."))
 	}

@@ -74,7 +74,7 @@ func used(t *testing.T) map[string]bool {
 		}
 	}
 	for _, word := range []string{
-		"paused", "suspended", "host key not approved", "late", "last scan failed", "changes held", "files there again", "not scanned yet", "in order",
+		"paused", "suspended", "host key not approved", "late", "last scan failed", "changes held", "files there again", "not scanned yet", "healthy",
 		"there", "differs", "not compared", "revoked", "expired", "valid", "failed", "completed, no differences", "completed, with differences", "missing", "extra", "wrong", "rename", "overwrite", "keep", "%d min", "%d h", "%d s", "%d files requeued", "%d workflows started again",
 		"%d uploads aborted", "%d staged files removed", "%d objects missing", "%d workers silent",
 	} {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -186,7 +187,7 @@ func (c *Console) addServer(r *http.Request, v *view) (answer, error) {
 	settings := form.read(v)
 	again := answer{title: v.T("Add a server"), status: http.StatusBadRequest}
 	if len(form.wrong) > 0 {
-		again.body = serverFormView(v, form)
+		again.body = serverFormView(v, form.again())
 		return again, nil
 	}
 	in := admin.NewServer{Credentials: ingest.Credentials{Password: []byte(r.PostFormValue("password")), PrivateKey: keyOf(r)}, KeyExtras: extrasOf(r)}
@@ -196,7 +197,7 @@ func (c *Console) addServer(r *http.Request, v *view) (answer, error) {
 	case err == nil:
 		return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("The server is added. Test it now."))}, nil
 	case form.refused(v, err):
-		again.body = serverFormView(v, form)
+		again.body = serverFormView(v, form.again())
 		return again, nil
 	default:
 		return answer{}, err
@@ -213,7 +214,7 @@ func (c *Console) saveServer(r *http.Request, v *view) (answer, error) {
 	edit := admin.ServerEdit{Settings: form.read(v), Password: replaced(r, "password", []byte(r.PostFormValue("password"))), PrivateKey: replaced(r, "private_key", keyOf(r)), KeyExtras: extrasOf(r)}
 	again := answer{title: form.name, status: http.StatusBadRequest}
 	if len(form.wrong) > 0 {
-		again.body = serverFormView(v, form)
+		again.body = serverFormView(v, form.again())
 		return again, nil
 	}
 	server, err := c.d.Operations.EditServer(r.Context(), form.name, form.version, edit)
@@ -221,11 +222,22 @@ func (c *Console) saveServer(r *http.Request, v *view) (answer, error) {
 	case err == nil:
 		return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("Saved."))}, nil
 	case form.refused(v, err):
-		again.body = serverFormView(v, form)
+		again.body = serverFormView(v, form.again())
 		return again, nil
 	default:
 		return answer{}, err
 	}
+}
+
+// again is the form as it is shown once more: without the password that somebody
+// typed into the proxy's address.
+func (f serverForm) again() serverForm {
+	if proxy := f.value("proxy"); strings.Contains(proxy, "@") {
+		f.values = maps.Clone(f.values)
+		scheme, _, _ := strings.Cut(proxy, "://")
+		f.values.Set("proxy", scheme+"://"+proxy[strings.LastIndexByte(proxy, '@')+1:])
+	}
+	return f
 }
 
 func readServerForm(r *http.Request) (serverForm, error) {

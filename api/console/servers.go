@@ -179,7 +179,7 @@ func healthOf(s ingest.Server, late bool) serverHealth {
 	case s.LastScanAt.IsZero():
 		return serverHealth{"idle", "○", "not scanned yet"}
 	default:
-		return serverHealth{"good", "✓", "in order"}
+		return serverHealth{"good", "✓", "healthy"}
 	}
 }
 

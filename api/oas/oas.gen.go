@@ -1690,6 +1690,14 @@ type RenotifyFileParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// ReprocessFileParams defines parameters for ReprocessFile.
+type ReprocessFileParams struct {
+	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
+	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
+	// true`; another request with it gets 422.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // RetryFileParams defines parameters for RetryFile.
 type RetryFileParams struct {
 	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
@@ -1834,6 +1842,9 @@ type StartAuditJSONRequestBody = AuditRequest
 // RenotifyFileJSONRequestBody defines body for RenotifyFile for application/json ContentType.
 type RenotifyFileJSONRequestBody = Decision
 
+// ReprocessFileJSONRequestBody defines body for ReprocessFile for application/json ContentType.
+type ReprocessFileJSONRequestBody = Decision
+
 // RetryFileJSONRequestBody defines body for RetryFile for application/json ContentType.
 type RetryFileJSONRequestBody = RetryDecision
 
@@ -1899,6 +1910,9 @@ type ServerInterface interface {
 	// RenotifyFile Announce a completed file again, with the message id it had
 	// (POST /api/v1/files/{file_uuid}:renotify)
 	RenotifyFile(ctx echo.Context, fileUUID FileUUID, params RenotifyFileParams) error
+	// ReprocessFile Ingest a completed file again whose object is lost
+	// (POST /api/v1/files/{file_uuid}:reprocess)
+	ReprocessFile(ctx echo.Context, fileUUID FileUUID, params ReprocessFileParams) error
 	// RetryFile Send a file in error on its way again
 	// (POST /api/v1/files/{file_uuid}:retry)
 	RetryFile(ctx echo.Context, fileUUID FileUUID, params RetryFileParams) error
@@ -2331,6 +2345,42 @@ func (w *ServerInterfaceWrapper) RenotifyFile(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RenotifyFile(ctx, fileUUID, params)
+	return err
+}
+
+// ReprocessFile converts echo context to params.
+func (w *ServerInterfaceWrapper) ReprocessFile(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "file_uuid" -------------
+	var fileUUID FileUUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "file_uuid", ctx.Param("file_uuid"), &fileUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter file_uuid: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReprocessFileParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReprocessFile(ctx, fileUUID, params)
 	return err
 }
 
@@ -3086,6 +3136,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/files/:file_uuid\\:retry", wrapper.RetryFile, options.OperationMiddlewares["retryFile"]...)
 	router.POST(options.BaseURL+"/api/v1/files/:file_uuid\\:skip", wrapper.SkipFile, options.OperationMiddlewares["skipFile"]...)
 	router.POST(options.BaseURL+"/api/v1/files/:file_uuid\\:renotify", wrapper.RenotifyFile, options.OperationMiddlewares["renotifyFile"]...)
+	router.POST(options.BaseURL+"/api/v1/files/:file_uuid\\:reprocess", wrapper.ReprocessFile, options.OperationMiddlewares["reprocessFile"]...)
 	router.POST(options.BaseURL+"/api/v1/files\\:retry", wrapper.RetryFiles, options.OperationMiddlewares["retryFiles"]...)
 	router.POST(options.BaseURL+"/api/v1/files\\:skip", wrapper.SkipFiles, options.OperationMiddlewares["skipFiles"]...)
 	router.GET(options.BaseURL+"/api/v1/overview", wrapper.GetOverview, options.OperationMiddlewares["getOverview"]...)
@@ -3599,6 +3650,63 @@ type RenotifyFiledefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RenotifyFiledefaultApplicationProblemPlusJSONResponse) VisitRenotifyFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReprocessFileRequestObject struct {
+	FileUUID FileUUID `json:"file_uuid"`
+	Params   ReprocessFileParams
+	Body     *ReprocessFileJSONRequestBody
+}
+
+type ReprocessFileResponseObject interface {
+	VisitReprocessFileResponse(w http.ResponseWriter) error
+}
+
+type ReprocessFile200JSONResponse File
+
+func (response ReprocessFile200JSONResponse) VisitReprocessFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReprocessFile503ApplicationProblemPlusJSONResponse struct {
+	ProblemApplicationProblemPlusJSONResponse
+}
+
+func (response ReprocessFile503ApplicationProblemPlusJSONResponse) VisitReprocessFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReprocessFiledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReprocessFiledefaultApplicationProblemPlusJSONResponse) VisitReprocessFileResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4951,6 +5059,9 @@ type StrictServerInterface interface {
 	// RenotifyFile Announce a completed file again, with the message id it had
 	// (POST /api/v1/files/{file_uuid}:renotify)
 	RenotifyFile(ctx context.Context, request RenotifyFileRequestObject) (RenotifyFileResponseObject, error)
+	// ReprocessFile Ingest a completed file again whose object is lost
+	// (POST /api/v1/files/{file_uuid}:reprocess)
+	ReprocessFile(ctx context.Context, request ReprocessFileRequestObject) (ReprocessFileResponseObject, error)
 	// RetryFile Send a file in error on its way again
 	// (POST /api/v1/files/{file_uuid}:retry)
 	RetryFile(ctx context.Context, request RetryFileRequestObject) (RetryFileResponseObject, error)
@@ -5370,6 +5481,55 @@ func (sh *strictHandler) RenotifyFile(ctx echo.Context, fileUUID FileUUID, param
 		return err
 	} else if validResponse, ok := response.(RenotifyFileResponseObject); ok {
 		return validResponse.VisitRenotifyFileResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReprocessFile operation middleware
+func (sh *strictHandler) ReprocessFile(ctx echo.Context, fileUUID FileUUID, params ReprocessFileParams) error {
+	var request ReprocessFileRequestObject
+
+	request.FileUUID = fileUUID
+	request.Params = params
+
+	var body ReprocessFileJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReprocessFile(ctx.Request().Context(), request.(ReprocessFileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReprocessFile")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReprocessFileResponseObject); ok {
+		return validResponse.VisitReprocessFileResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

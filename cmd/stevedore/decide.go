@@ -21,15 +21,16 @@ type action string
 
 // The actions on files.
 const (
-	retry    action = "retry"
-	skip     action = "skip"
-	renotify action = "renotify"
+	retry     action = "retry"
+	skip      action = "skip"
+	renotify  action = "renotify"
+	reprocess action = "reprocess"
 )
 
 // noReason is the reason where none was given: the API requires one.
 const noReason = "by command line, no reason given"
 
-// decideFlags are the flags of file retry, skip and renotify.
+// decideFlags are the flags of file retry, skip, renotify and reprocess.
 type decideFlags struct {
 	action       action
 	reason, from string
@@ -39,7 +40,7 @@ type decideFlags struct {
 	yes          bool
 }
 
-// decideCommand is file retry, skip or renotify.
+// decideCommand is file retry, skip, renotify or reprocess.
 func (a *app) decideCommand(action action, short, long, example string) *cobra.Command {
 	f := decideFlags{action: action}
 	cmd := &cobra.Command{
@@ -81,7 +82,7 @@ func (f *decideFlags) register(a *app, cmd *cobra.Command) {
 		flags.StringVar(&f.from, "from", "", "`STEP` to resume from: "+oneOf(stepNames())+" (default the failed step)")
 		complete(cmd, "from", stepNames()...)
 	}
-	if f.action == renotify {
+	if f.action == renotify || f.action == reprocess {
 		return
 	}
 	f.selected.register(a, cmd, "seen-from", "seen-to")
@@ -136,6 +137,8 @@ func (f decideFlags) decide(ctx context.Context, api *client.API, uuidOrPrefix s
 		err = api.RetryFile(ctx, file.FileUUID, oas.RetryDecision{Reason: cmp.Or(f.reason, noReason), From: given(oas.StepName(f.from))})
 	case skip:
 		err = api.SkipFile(ctx, file.FileUUID, oas.Decision{Reason: cmp.Or(f.reason, noReason)})
+	case reprocess:
+		err = api.ReprocessFile(ctx, file.FileUUID, oas.Decision{Reason: cmp.Or(f.reason, noReason)})
 	default:
 		err = api.RenotifyFile(ctx, file.FileUUID, oas.Decision{Reason: cmp.Or(f.reason, noReason)})
 	}
@@ -239,5 +242,8 @@ func (a *app) decideCommands() []*cobra.Command {
 		a.decideCommand(renotify, "Announce files again",
 			"Announces completed files once more, with the message id they had. A uuid may\nbe given by its beginning.",
 			"  stevedore file renotify 0ab5fe59 --reason 'the consumer lost it'"),
+		a.decideCommand(reprocess, "Ingest completed files again",
+			"Fetches completed files from their sources again whose objects are lost, under\nthe same key, and announces them with the message id they had. Refused while the\nobject is there, and when the source is gone or changed.",
+			"  stevedore file reprocess 0ab5fe59 --reason 'the bucket was emptied'"),
 	}
 }

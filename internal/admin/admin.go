@@ -144,8 +144,14 @@ type Engine interface {
 	IngestProgress(ctx context.Context, fileUUID string) (progress orchestrator.Progress, known bool, err error)
 	// StartAudit starts the AuditServers of an audit.
 	StartAudit(ctx context.Context, runUUID string) error
+	// AuditRunning reports whether the workflow of an audit runs; KindMissing when
+	// there is none.
+	AuditRunning(ctx context.Context, runUUID string) (bool, error)
 	// StartIngest starts a FileIngest; one that is open already is KindConflict.
 	StartIngest(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error
+	// Reprocess starts a FileIngest that makes a completed file ready again, and waits
+	// until it is or was refused.
+	Reprocess(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error
 }
 
 // Check asks one part whether it can do its work.

@@ -42,6 +42,9 @@ func (a *Admin) StartAudit(ctx context.Context, servers []string, deep bool) (in
 	if err != nil {
 		return ingest.AuditRun{}, err
 	}
+	if err := a.closeLostAudits(ctx, ledger); err != nil {
+		return ingest.AuditRun{}, err
+	}
 	if err := a.record(ctx, "audit.start", run.UUID, map[string]any{"servers": names, "deep": deep}); err != nil {
 		return ingest.AuditRun{}, err
 	}
@@ -66,7 +69,51 @@ func (a *Admin) ShowAudit(ctx context.Context, runUUID string) (ingest.AuditRun,
 	if absent(err) {
 		return run, notFound("no audit has the uuid %q", ingest.Summary(runUUID))
 	}
-	return run, err
+	if err != nil {
+		return run, err
+	}
+	return a.closeIfLost(ctx, ledger, run)
+}
+
+// startGrace is how long after an audit was recorded its workflow may be missing:
+// it is started after the record is written.
+const startGrace = time.Minute
+
+// lostAudit is why an audit without a workflow has ended.
+const lostAudit = "its workflow was ended from outside: start another audit"
+
+// closeIfLost closes an audit whose workflow was terminated, and returns it as it is
+// now. While Temporal does not answer it stays as it is.
+func (a *Admin) closeIfLost(ctx context.Context, ledger Ledger, run ingest.AuditRun) (ingest.AuditRun, error) {
+	if run.State != ingest.AuditRunning {
+		return run, nil
+	}
+	asking, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	running, err := a.d.Engine.AuditRunning(asking, run.UUID)
+	switch {
+	case ingest.IsKind(err, ingest.KindMissing) && a.d.Now().Sub(run.StartedAt) > startGrace:
+	case err != nil, running:
+		return run, nil
+	}
+	if err := ledger.EndAudit(ctx, run.UUID, lostAudit); err != nil {
+		return run, err
+	}
+	return ledger.AuditRun(ctx, run.UUID)
+}
+
+// recentAudits is how many audits are looked at for one that still runs: one runs
+// at a time.
+const recentAudits = 10
+
+// closeLostAudits closes audits whose workflow was terminated, so that they do not
+// keep another one from being started.
+func (a *Admin) closeLostAudits(ctx context.Context, ledger Ledger) error {
+	runs, err := ledger.AuditRuns(ctx, 0, recentAudits)
+	for i := 0; i < len(runs) && err == nil; i++ {
+		_, err = a.closeIfLost(ctx, ledger, runs[i])
+	}
+	return err
 }
 
 // AuditRunPage is one page of audits.
@@ -82,7 +129,14 @@ func (a *Admin) ListAudits(ctx context.Context, beforeID int64, limit int) (page
 	if err != nil {
 		return page, err
 	}
-	page.Runs, err = ledger.AuditRuns(ctx, beforeID, limit)
+	if page.Runs, err = ledger.AuditRuns(ctx, beforeID, limit); err != nil {
+		return page, err
+	}
+	for i, run := range page.Runs {
+		if page.Runs[i], err = a.closeIfLost(ctx, ledger, run); err != nil {
+			return page, err
+		}
+	}
 	if len(page.Runs) == limit {
 		page.Next = page.Runs[limit-1].ID
 	}

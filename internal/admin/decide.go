@@ -12,11 +12,14 @@ import (
 type Action string
 
 // The actions on files. Retry and Skip are for parked ones; Renotify announces
-// a completed one, or one that failed at that, again.
+// a completed one, or one that failed at that, again; Reprocess ingests a completed
+// one again whose object is lost.
 const (
 	Retry    Action = workflows.UpdateRetry
 	Skip     Action = workflows.UpdateSkip
 	Renotify Action = workflows.UpdateRenotify
+
+	Reprocess Action = workflows.UpdateReprocess
 )
 
 // Decide carries out an operator's decision on the file with the uuid, or
@@ -27,14 +30,12 @@ func (a *Admin) Decide(ctx context.Context, uuidOrPrefix string, action Action, 
 	if err != nil {
 		return file, err
 	}
-	if action != Renotify || file.Status != ingest.StatusCompleted {
-		if file.Status != ingest.StatusError {
-			if taken, err := a.d.Engine.Decided(ctx, file.UUID, string(action)); taken && err == nil {
-				return file, nil
-			}
-			return file, ingest.Errorf(ingest.KindConflict, "%s is %s: only a file in error waits for a decision",
-				ingest.Summary(file.RemotePath), file.Status)
+	if wanted := wantedStatus(action, file); file.Status != wanted {
+		if taken, err := a.d.Engine.Decided(ctx, file.UUID, string(action)); taken && err == nil {
+			return file, nil
 		}
+		return file, ingest.Errorf(ingest.KindConflict, "%s is %s: %s is for files that are %s",
+			ingest.Summary(file.RemotePath), file.Status, action, wanted)
 	}
 	d.Actor = Who(ctx).Name
 	d.Reason = ingest.DisplayPath(d.Reason) // it is shown in many places: as one line that can be seen
@@ -45,7 +46,20 @@ func (a *Admin) Decide(ctx context.Context, uuidOrPrefix string, action Action, 
 	return file, a.decide(ctx, file, action, d)
 }
 
+// wantedStatus is the status in which the action fits the file.
+func wantedStatus(action Action, file ingest.File) ingest.Status {
+	if action == Reprocess || action == Renotify && file.Status == ingest.StatusCompleted {
+		return ingest.StatusCompleted
+	}
+	return ingest.StatusError
+}
+
 func (a *Admin) decide(ctx context.Context, file ingest.File, action Action, d workflows.Decision) error {
+	if action == Reprocess {
+		return a.d.Engine.Reprocess(ctx, file, workflows.FileIngestInput{
+			FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Mode: file.Mode, Reprocess: &d,
+		})
+	}
 	if file.Status == ingest.StatusCompleted {
 		return a.d.Engine.StartIngest(ctx, file, workflows.FileIngestInput{
 			FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Mode: file.Mode, Renotify: &d,

@@ -280,11 +280,18 @@ func (e *fakeEngine) Decided(context.Context, string, string) (bool, error) { re
 
 func (e *fakeEngine) StartAudit(context.Context, string) error { return e.startErr }
 
+func (e *fakeEngine) AuditRunning(context.Context, string) (bool, error) { return true, nil }
+
 func (e *fakeEngine) IngestProgress(context.Context, string) (orchestrator.Progress, bool, error) {
 	return orchestrator.Progress{}, false, nil
 }
 
 func (e *fakeEngine) StartIngest(_ context.Context, _ ingest.File, in workflows.FileIngestInput) error {
+	e.ingests = append(e.ingests, in)
+	return e.decideErr
+}
+
+func (e *fakeEngine) Reprocess(_ context.Context, _ ingest.File, in workflows.FileIngestInput) error {
 	e.ingests = append(e.ingests, in)
 	return e.decideErr
 }

@@ -26,7 +26,25 @@ func (a *Admin) ListFiles(ctx context.Context, filter ingest.FileFilter) (FilePa
 		filter.Limit = DefaultPage
 	}
 	filter.Limit = min(filter.Limit, MaxPage)
-	return ledger.FilesPage(ctx, filter)
+	page, err := ledger.FilesPage(ctx, filter)
+	return cutPage(page), err
+}
+
+// maxPageBytes bounds the texts of a page: partners choose names of 4 KiB, which grow
+// when they are shown.
+const maxPageBytes = 4 << 20
+
+// cutPage ends a page before its texts are too long. The rest is the next page.
+func cutPage(page FilePage) FilePage {
+	size := 0
+	for i, file := range page.Files {
+		size += len(ingest.DisplayPath(file.RemotePath)) + len(ingest.DisplayPath(file.Filename)) + len(file.ErrorMessage) + len(file.WaitsFor)
+		if size > maxPageBytes && i > 0 {
+			page.Files, page.Next = page.Files[:i], page.Files[i-1].ID
+			break
+		}
+	}
+	return page
 }
 
 // CountUpTo returns how many files the filter selects, counting at most so many.

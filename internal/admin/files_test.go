@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -48,4 +49,26 @@ func TestEventsReadsAllPages(t *testing.T) {
 	events, err := b.Events(context.Background(), "uuid-1")
 	require.NoError(t, err)
 	require.Len(t, events, 1500)
+}
+
+// TestAPageOfLongNamesIsCut: 1,000 names of 4 KiB that cannot be printed are several
+// pages, and none is left out.
+func TestAPageOfLongNamesIsCut(t *testing.T) {
+	t.Parallel()
+	var page FilePage
+	for id := int64(1); id <= 1000; id++ {
+		page.Files = append(page.Files, ingest.File{ID: id, RemotePath: strings.Repeat("\x01", 4096)})
+	}
+	page.Next = 1000
+	cut := cutPage(page)
+	require.Less(t, len(cut.Files), 1000)
+	require.Equal(t, cut.Files[len(cut.Files)-1].ID, cut.Next)
+	shown := 0
+	for _, file := range cut.Files {
+		shown += len(ingest.DisplayPath(file.RemotePath))
+	}
+	require.LessOrEqual(t, shown, maxPageBytes)
+	short := FilePage{Files: page.Files[:10]}
+	require.Equal(t, short, cutPage(short))
+	require.Len(t, cutPage(FilePage{Files: []ingest.File{{RemotePath: strings.Repeat("\x01", 5<<20)}}}).Files, 1, "a page moves on")
 }

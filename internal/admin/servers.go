@@ -85,6 +85,8 @@ func checkGlobs(wrong *fieldErrors, field string, globs []string) {
 	for _, glob := range globs {
 		if glob == "" || !doublestar.ValidatePattern(glob) {
 			wrong.add(field, "%s %q: not a valid glob; example: '**/*.csv'", field, glob)
+		} else if ingest.GlobChoices(glob) > ingest.MaxGlobChoices {
+			wrong.add(field, "%s %q: more than %d combinations of alternatives; use several globs", field, ingest.Summary(glob), ingest.MaxGlobChoices)
 		}
 	}
 }

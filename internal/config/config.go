@@ -150,7 +150,7 @@ type Worker struct {
 	// HostTimeout is the schedule-to-start time-out of steps bound to a worker.
 	HostTimeout time.Duration `env:"STEVEDORE_WORKER_HOST_TIMEOUT" envDefault:"5m" doc:"How long a file waits for the worker that holds its bytes before another one starts it over"`
 	// MetricsAddr is empty by default: then nothing is listened on.
-	MetricsAddr string `env:"STEVEDORE_WORKER_METRICS_ADDR" doc:"Address a worker serves /metrics and /livez on, as host:port, e.g. 127.0.0.1:9100; empty: on none"`
+	MetricsAddr string `env:"STEVEDORE_WORKER_METRICS_ADDR" doc:"Address a worker serves /metrics, /livez and /readyz on, as host:port, e.g. 127.0.0.1:9100; empty: on none"`
 }
 
 // Log says what is logged and how.

@@ -3,8 +3,12 @@ package faults_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,9 +26,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
+	"golang.org/x/crypto/ssh"
 	"google.golang.org/protobuf/proto"
 
 	"stevedore/api"
+	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
@@ -57,6 +63,11 @@ func TestFault67_CanariesStayInside(t *testing.T) {
 	}
 
 	c.useTheAPI()
+	c.giveKeys()
+	c.useTheForm()
+	c.makeToken()
+	c.rotateKeys()
+	h.ScanAndWait() // with the new key
 	c.readTheAPI()
 	c.readTheConsole()
 	c.readTemporal()
@@ -74,6 +85,7 @@ type canaries struct {
 	t       *testing.T
 	h       *rig.Harbour
 	base    string
+	parts.Operations()     *admin.Admin
 	log     *safeBuffer
 	secrets map[string]string
 	looks   int
@@ -82,11 +94,15 @@ type canaries struct {
 func newCanaries(t *testing.T, h *rig.Harbour) *canaries {
 	t.Helper()
 	c := &canaries{t: t, h: h, log: &safeBuffer{}, secrets: map[string]string{
-		"right password": "canary-right-" + hex.EncodeToString(rig.Random(8)),
-		"wrong password": "canary-wrong-" + hex.EncodeToString(rig.Random(9)),
-		"new password":   "canary-new-" + hex.EncodeToString(rig.Random(10)),
-		"api token":      "canary-token-" + hex.EncodeToString(rig.Random(16)),
-		"store's secret": h.Cfg.S3.SecretKey.Reveal(),
+		"right password":   "canary-right-" + hex.EncodeToString(rig.Random(8)),
+		"wrong password":   "canary-wrong-" + hex.EncodeToString(rig.Random(9)),
+		"new password":     "canary-new-" + hex.EncodeToString(rig.Random(10)),
+		"api token":        "canary-token-" + hex.EncodeToString(rig.Random(16)),
+		"proxy's password": "canary-proxy-" + hex.EncodeToString(rig.Random(11)),
+		"passphrase":       "canary-phrase-" + hex.EncodeToString(rig.Random(12)),
+		"wrong passphrase": "canary-phase-" + hex.EncodeToString(rig.Random(13)),
+		"wrong token":      "canary-nobody-" + hex.EncodeToString(rig.Random(14)),
+		"store's secret":   h.Cfg.S3.SecretKey.Reveal(),
 	}}
 	for part, address := range map[string]string{"database's password": h.Cfg.Database.URL.Reveal(), "broker's password": h.Cfg.AMQP.URL.Reveal()} {
 		parsed, err := url.Parse(address)
@@ -102,7 +118,7 @@ func newCanaries(t *testing.T, h *rig.Harbour) *canaries {
 	served := httptest.NewServer(api.NewHandler(api.Deps{Operations: parts.Operations(), StartTimeout: rig.Patience, Token: c.secrets["api token"], Log: log, Stopping: stopping.Done()}))
 	t.Cleanup(served.Close)
 	t.Cleanup(stop)
-	c.base = served.URL
+	c.base, c.parts.Operations() = served.URL, ops
 	return c
 }
 
@@ -159,8 +175,101 @@ func (c *canaries) useTheAPI() {
 	c.call(http.DefaultClient, "PATCH", "/api/v1/servers/made", `{"password":"`+password+`"}`, "If-Match", "*")
 	c.call(http.DefaultClient, "PATCH", "/api/v1/servers/made", `{"password":"`+password+`","port":99999}`, "If-Match", "*")
 	for _, server := range []string{"made", "refused", "right"} {
-		c.call(http.DefaultClient, "POST", "/api/v1/servers/"+server+"/test", "")
+		c.call(http.DefaultClient, "POST", "/api/v1/servers/"+server+":test", "")
+		c.call(http.DefaultClient, "POST", "/api/v1/servers/"+server+":test?sample=true", "", "Idempotency-Key", "test-"+server)
 	}
+	c.call(http.DefaultClient, "PATCH", "/api/v1/servers/made", `{"proxy":"socks5://user:`+c.secrets["proxy's password"]+`@127.0.0.1:1"}`, "If-Match", "*")
+	c.call(http.DefaultClient, "PATCH", "/api/v1/servers/made", `{"proxy":"http://`+c.secrets["proxy's password"]+`@127.0.0.1:1"}`, "If-Match", "*")
+	c.call(http.DefaultClient, "GET", "/api/v1/servers", "", "Authorization", "Bearer "+c.secrets["wrong token"])
+}
+
+// giveKeys gives an encrypted private key to the API: with its passphrase, a wrong
+// one and none, and with a certificate that is none.
+func (c *canaries) giveKeys() {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(c.t, err)
+	passphrase := c.secrets["passphrase"]
+	locked, err := ssh.MarshalPrivateKeyWithPassphrase(key, "", []byte(passphrase))
+	require.NoError(c.t, err)
+	text := string(pem.EncodeToMemory(locked))
+	c.secrets["locked key"] = strings.Split(text, "\n")[2]
+	open, err := ssh.MarshalPrivateKey(key, "")
+	require.NoError(c.t, err)
+	c.secrets["unlocked key"] = strings.Split(string(pem.EncodeToMemory(open)), "\n")[2]
+	for i, fields := range []map[string]string{
+		{"passphrase": passphrase},
+		{"passphrase": c.secrets["wrong passphrase"]},
+		{},
+		{"passphrase": passphrase, "certificate": "ssh-ed25519-cert-v01@openssh.com " + c.secrets["wrong passphrase"]},
+	} {
+		fields["name"], fields["host"], fields["username"], fields["private_key"] = fmt.Sprintf("keys%d", i), "127.0.0.1", "u", text
+		body, err := json.Marshal(fields)
+		require.NoError(c.t, err)
+		c.call(http.DefaultClient, "POST", "/api/v1/servers", string(body))
+	}
+	c.call(http.DefaultClient, "POST", "/api/v1/servers/keys0:test", "")
+}
+
+// useTheForm sends secrets by a form that is refused and shown again.
+func (c *canaries) useTheForm() {
+	browser := c.browser()
+	c.call(browser, "POST", "/servers", url.Values{
+		"name": {"not a name"}, "host": {"127.0.0.1"}, "username": {"u"}, "password": {c.secrets["new password"]},
+		"passphrase": {c.secrets["passphrase"]}, "private_key": {c.secrets["locked key"]}, "proxy": {"socks5://u:" + c.secrets["proxy's password"] + "@127.0.0.1:1"},
+	}.Encode(), "Content-Type", "application/x-www-form-urlencoded")
+}
+
+// makeToken makes a token, whose secret is shown once and nowhere else.
+func (c *canaries) makeToken() {
+	request, err := http.NewRequestWithContext(c.h.Ctx, http.MethodPost, c.base+"/api/v1/tokens", strings.NewReader(`{"name":"new","role":"viewer"}`))
+	require.NoError(c.t, err)
+	request.Header.Set("Authorization", "Bearer "+c.secrets["api token"])
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Idempotency-Key", "a-token")
+	answer, err := http.DefaultClient.Do(request)
+	require.NoError(c.t, err)
+	defer func() { _ = answer.Body.Close() }()
+	var made struct {
+		Secret string `json:"token"`
+	}
+	require.NoError(c.t, json.NewDecoder(answer.Body).Decode(&made))
+	require.NotEmpty(c.t, made.Secret)
+	c.secrets["new token"] = made.Secret
+	c.call(http.DefaultClient, "GET", "/api/v1/files", "", "Authorization", "Bearer "+made.Secret)
+}
+
+// rotateKeys encrypts all credentials with a new key; none of the keyset's keys may
+// be seen anywhere, before and after.
+func (c *canaries) rotateKeys() {
+	keys := func(name string) {
+		text, err := os.ReadFile(c.h.Cfg.Vault.KeysetFile)
+		require.NoError(c.t, err)
+		var set struct {
+			Key []struct{ KeyData struct{ Value string } }
+		}
+		require.NoError(c.t, json.Unmarshal(text, &set))
+		require.NotEmpty(c.t, set.Key)
+		for i, key := range set.Key {
+			require.NotEmpty(c.t, key.KeyData.Value)
+			c.secrets[fmt.Sprintf("%s %d", name, i)] = strings.TrimRight(key.KeyData.Value, "=")
+		}
+	}
+	keys("key of the keyset")
+	_, err := c.parts.Operations().RotateKey(c.h.Ctx, admin.RotateRequest{})
+	require.NoError(c.t, err)
+	keys("rotated key of the keyset")
+}
+
+// browser is one that has logged in.
+func (c *canaries) browser() *http.Client {
+	jar, err := cookiejar.New(nil)
+	require.NoError(c.t, err)
+	browser := &http.Client{Jar: jar}
+	c.call(browser, "POST", "/login", url.Values{"token": {c.secrets["api token"]}}.Encode(), "Content-Type", "application/x-www-form-urlencoded")
+	at, err := url.Parse(c.base)
+	require.NoError(c.t, err)
+	require.NotEmpty(c.t, jar.Cookies(at), "the console let nobody in")
+	return browser
 }
 
 // readTheAPI reads every resource that the specification names.
@@ -179,13 +288,7 @@ func (c *canaries) readTheAPI() {
 
 // readTheConsole reads its pages as a browser that has logged in.
 func (c *canaries) readTheConsole() {
-	jar, err := cookiejar.New(nil)
-	require.NoError(c.t, err)
-	browser := &http.Client{Jar: jar}
-	c.call(browser, "POST", "/login", url.Values{"token": {c.secrets["api token"]}}.Encode(), "Content-Type", "application/x-www-form-urlencoded")
-	at, err := url.Parse(c.base)
-	require.NoError(c.t, err)
-	require.NotEmpty(c.t, jar.Cookies(at), "the console let nobody in")
+	browser := c.browser()
 	for _, page := range []string{
 		"/", "/servers", "/servers/new", "/servers/right", "/servers/refused", "/servers/made/edit", "/files", "/files/" + c.h.Files()[0].UUID,
 		"/scans", "/audits", "/changes", "/tokens",

@@ -262,11 +262,13 @@ const (
 	ActionRetry    = "retry"
 	ActionSkip     = "skip"
 	ActionRenotify = "renotify"
+	// ActionReprocess ingests a completed file again whose object is lost.
+	ActionReprocess = "reprocess"
 )
 
 // OperatorAction is an operator's action on a failed file.
 type OperatorAction struct {
-	// Action is ActionRetry, ActionSkip or ActionRenotify.
+	// Action is one of ActionRetry to ActionReprocess.
 	Action string
 	// From is the step to retry from.
 	From Step
@@ -293,6 +295,11 @@ func (a OperatorAction) by(details map[string]any) map[string]any {
 		details["entry"] = a.Entry
 	}
 	return details
+}
+
+// Reprocessed is the first event of a file that is ingested again.
+func Reprocessed(action OperatorAction) Event {
+	return Event{Type: EventOperatorAction, Key: action.Key, Details: action.by(map[string]any{})}
 }
 
 // Decided records an operator's action and sets the status that follows.

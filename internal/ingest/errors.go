@@ -44,6 +44,9 @@ const (
 	KindStagingLost Kind = "staging_lost"
 	// KindStagingFull: the staging volume has no room for the file now.
 	KindStagingFull Kind = "staging_full"
+	// KindStagingUnavailable: the staging folder is not the one that the worker opened,
+	// or cannot be written; once it is back everything goes on.
+	KindStagingUnavailable Kind = "staging_unavailable"
 	// KindSourceGone: the remote file is gone or replaced after its bytes had
 	// been taken, and they are not where they were left: only people can say
 	// whether a worker still has them or the partner must send them again.
@@ -71,11 +74,11 @@ const (
 )
 
 // Permanent reports whether trying the same thing again cannot help.
-// KindMissing and KindStagingFull are not permanent: once somebody creates the
-// bucket or frees the disk, the waiting retry goes on by itself.
+// KindMissing and those of staging are not permanent: once somebody creates the
+// bucket or repairs the disk, the waiting retry goes on by itself.
 func (k Kind) Permanent() bool {
 	switch k {
-	case KindTransient, KindSlow, KindStagingFull, KindMissing, KindFenced, "":
+	case KindTransient, KindSlow, KindStagingFull, KindStagingUnavailable, KindMissing, KindFenced, "":
 		return false
 	default:
 		return true

@@ -45,6 +45,9 @@ type File struct {
 	// taken; empty until downloaded.
 	Hash     string
 	HashAlgo string
+	// AnnouncedHash is the hash that was announced before an operator had the file
+	// ingested again; empty for most files. What is read now must have it.
+	AnnouncedHash string
 	// ErrorStep, ErrorKind and ErrorMessage hold the last failure while it
 	// matters: cleared when a later step succeeds.
 	ErrorStep    Step

@@ -71,6 +71,17 @@ func (s Sight) Timeless() bool { return s.Identity.Timeless() }
 // Timeless reports whether by the rule a new time alone is no new version.
 func (i Identity) Timeless() bool { return i == IdentitySize || i == IdentitySizeHash }
 
+// Accept says why bytes with the hash may not become the file's object, nil if they
+// may: see SameContent and AnnouncedHash.
+func (f File) Accept(hash string) error {
+	if f.AnnouncedHash != "" && f.AnnouncedHash != hash {
+		return Errorf(KindHashMismatch, "%s has other content than was announced before, SHA-256 %s instead of %s, under the same size and time: "+
+			"ask the partner for the file as it was, or to send the new content with another time; then skip this one",
+			DisplayPath(f.RemotePath), hash, f.AnnouncedHash)
+	}
+	return f.SameContent(hash)
+}
+
 // SameContent says that the bytes with the hash are those that were taken before,
 // where the server's rule is that this is no new version; nil when they are not.
 func (f File) SameContent(hash string) error {

@@ -73,12 +73,17 @@ var transitions = map[Status][]Status{
 }
 
 // Transitions returns every allowed pair of different statuses, in the order
-// of Statuses. The database holds the same table; a test compares the two.
+// of Statuses. The database holds the same table; a test compares the two. The one
+// from completed to ready is an operator's alone, when the object is lost: no step of
+// a file may make it, so CanBecome does not know it.
 func Transitions() [][2]Status {
 	var pairs [][2]Status
 	for _, from := range Statuses {
 		for _, to := range transitions[from] {
 			pairs = append(pairs, [2]Status{from, to})
+		}
+		if from == StatusCompleted {
+			pairs = append(pairs, [2]Status{from, StatusReady})
 		}
 	}
 	return pairs

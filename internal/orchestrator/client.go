@@ -257,6 +257,30 @@ func (o Client) StartIngest(ctx context.Context, file ingest.File, in workflows.
 	return classify(err)
 }
 
+// Reprocess implements Engine. The same request, see WithRequestKey, is answered the
+// same.
+func (o Client) Reprocess(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error {
+	c, err := o.connect(ctx)
+	if err != nil {
+		return err
+	}
+	options := workflows.StartIngest(file, file.ServerUUID)
+	options.TaskQueue, options.WorkflowIDConflictPolicy = o.queue(), enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING
+	options.WorkflowExecutionErrorWhenAlreadyStarted = false
+	handle, err := c.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+		StartWorkflowOperation: c.NewWithStartWorkflowOperation(options, workflows.NameFileIngest, in),
+		UpdateOptions: client.UpdateWorkflowOptions{
+			WorkflowID: options.ID, UpdateName: workflows.UpdateReprocess,
+			UpdateID:     updateID(ctx, file.UUID, workflows.UpdateReprocess),
+			WaitForStage: client.WorkflowUpdateStageCompleted,
+		},
+	})
+	if err == nil {
+		err = handle.Get(ctx, nil)
+	}
+	return classify(err)
+}
+
 // unreachable marks a failed connection as worth another try.
 func unreachable(err error) error {
 	var known *ingest.Error

@@ -65,6 +65,19 @@ func (o Client) StartAudit(ctx context.Context, runUUID string) error {
 	return classify(err)
 }
 
+// AuditRunning reports whether the workflow of an audit runs.
+func (o Client) AuditRunning(ctx context.Context, runUUID string) (bool, error) {
+	c, err := o.connect(ctx)
+	if err != nil {
+		return false, err
+	}
+	answer, err := c.DescribeWorkflowExecution(ctx, ingest.AuditWorkflowID(runUUID), "")
+	if err != nil {
+		return false, classify(err)
+	}
+	return answer.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+}
+
 // IngestProgress returns the progress of the current step of an open FileIngest; known is
 // false while no step runs.
 func (o Client) IngestProgress(ctx context.Context, fileUUID string) (Progress, bool, error) {

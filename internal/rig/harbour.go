@@ -47,9 +47,15 @@ func (h *Harbour) StartWorker() (stop func()) { return h.StartWorkerWith(h.Cfg, 
 // be nil, around its parts.
 func (h *Harbour) StartWorkerWith(cfg config.Config, wrap func(activities.Deps) activities.Deps) (stop func()) {
 	h.T.Helper()
+	return h.StartWorkerWired(cfg, worker.Wiring{Wrap: wrap})
+}
+
+// StartWorkerWired is StartWorkerWith with more of the wiring.
+func (h *Harbour) StartWorkerWired(cfg config.Config, wiring worker.Wiring) (stop func()) {
+	h.T.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(h.Ctx))
 	ended := make(chan error, 1)
-	wiring := worker.Wiring{TaskQueue: h.Queue, Wrap: wrap}
+	wiring.TaskQueue = h.Queue
 	cfg = asWorkerConfig(h.T, cfg)
 	go func() { ended <- worker.RunWith(ctx, cfg, h.Temporal, testenv.Logger(h.T), wiring) }()
 	stopped := false

@@ -125,7 +125,9 @@ func (f filter) delivers(full string, speaks bool) bool {
 	}) && f.takes(full)
 }
 
-func validGlob(glob string) bool { return doublestar.ValidatePattern(glob) }
+func validGlob(glob string) bool {
+	return doublestar.ValidatePattern(glob) && ingest.GlobChoices(glob) <= ingest.MaxGlobChoices
+}
 
 func matchAny(globs []string, rel string) bool {
 	return slices.ContainsFunc(globs, func(glob string) bool { return doublestar.MatchUnvalidated(glob, rel) })

@@ -88,7 +88,8 @@ func TestDatabaseRefusesOtherTransitions(t *testing.T) {
 				INSERT INTO files (server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime, status)
 				VALUES ($1, '/x', '/x', 'x', 1, now(), $2)`, []any{b.server.UUID, string(from)},
 				"UPDATE files SET status = $1", []any{string(to)})
-			if from.CanBecome(to) {
+			// An operator may have a completed file ingested again; no step of a file may.
+			if from.CanBecome(to) || slices.Contains(ingest.Transitions(), [2]ingest.Status{from, to}) {
 				assert.NoError(t, err, "%s -> %s", from, to)
 			} else {
 				assert.ErrorContains(t, err, "cannot go from "+string(from)+" to "+string(to))

@@ -65,6 +65,7 @@ var (
 	attempts     = Metric{"stevedore_step_attempts_total", "counter", []string{"step"}, "Attempts at steps that have ended: discover (one listing of a server), download, verify, upload, notify, after_ingest."}
 	failures     = Metric{"stevedore_step_failures_total", "counter", []string{"step", "kind"}, "Attempts that failed, by kind of error. What was handed over, paused or cancelled has not failed."}
 	durations    = Metric{"stevedore_step_duration_seconds", "histogram", []string{"step"}, "Time that successful attempts took; for discover it is that of a scan's listing."}
+	stagingUp    = Metric{"stevedore_staging_up", "gauge", nil, "1 when the staging folder is there and can be written, 0 when not: /readyz of the worker says why."}
 	stagingSize  = Metric{"stevedore_staging_size_bytes", "gauge", nil, "Size of the volume that holds the staging folder."}
 	stagingFree  = Metric{"stevedore_staging_free_bytes", "gauge", nil, "What files may still take of it: free space without STEVEDORE_STAGING_RESERVE_BYTES."}
 	stagingInUse = Metric{"stevedore_staging_in_use_bytes", "gauge", nil, "What staged files take, room that is reserved for them included."}
@@ -75,7 +76,7 @@ var (
 		ledgerUp, files, oldestFile, servers, serverLate, serverSuspended, serverScanAge, serverLeft, serverAside, partUp, requests, streams,
 	}
 	workerMetrics = []Metric{
-		completed, transferred, downloaded, uploaded, attempts, failures, durations, stagingSize, stagingFree, stagingInUse, stagingHeld,
+		completed, transferred, downloaded, uploaded, attempts, failures, durations, stagingUp, stagingSize, stagingFree, stagingInUse, stagingHeld,
 	}
 )
 

@@ -76,7 +76,7 @@ func busyWorker(t *testing.T) *Worker {
 	w, err := NewWorker("v1")
 	require.NoError(t, err)
 	w.WatchPool(func() (Pool, bool) { return Pool{}, true })
-	w.WatchStaging(func() (Staging, bool) { return Staging{Size: 100, Free: 40, InUse: 10, Files: 2}, true })
+	w.WatchStaging(func() Staging { return Staging{Up: true, Size: 100, Free: 40, InUse: 10, Files: 2} })
 	w.Completed("acme")
 	w.Downloaded("acme")(7)
 	w.Transferred("memory")

@@ -66,20 +66,24 @@ func (w *Worker) StepTook(step string, took time.Duration) {
 	w.durations.WithLabelValues(step).Observe(took.Seconds())
 }
 
-// Staging is how much of the staging volume is taken, in bytes.
+// Staging is the state of the staging folder.
 type Staging struct {
+	// Up: it is there and can be written. Without it nothing else is told.
+	Up bool
+	// Size, Free and InUse are of its volume, in bytes.
 	Size, Free, InUse int64
 	Files             int
 }
 
-// WatchStaging has it among the metrics; ok is false when it cannot be told. It
-// is called once.
-func (w *Worker) WatchStaging(state func() (staging Staging, ok bool)) {
+// WatchStaging has it among the metrics. It is called once.
+func (w *Worker) WatchStaging(state func() Staging) {
 	w.registry.MustRegister(computed(func(emit emitter) {
-		s, ok := state()
-		if !ok {
+		s := state()
+		if !s.Up {
+			emit.gauge(stagingUp, 0)
 			return
 		}
+		emit.gauge(stagingUp, 1)
 		emit.gauge(stagingSize, float64(s.Size))
 		emit.gauge(stagingFree, float64(s.Free))
 		emit.gauge(stagingInUse, float64(s.InUse))

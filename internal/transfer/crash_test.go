@@ -78,7 +78,7 @@ func (m *crashModel) tear(rt *rapid.T) {
 }
 
 func (s *Staging) mustFolder() folder {
-	f, err := s.folder(fileUUID)
+	f, err := s.named(fileUUID)
 	if err != nil {
 		panic(err)
 	}

@@ -71,7 +71,7 @@ func diskError(err error, doing string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		return ingest.Wrap(ingest.KindStagingFull, err, "staging volume is full: free space on it or enlarge it")
+		return ingest.Wrap(ingest.KindStagingFull, err, "staging volume is full: free space or inodes on it, or enlarge it")
 	default:
 		return fmt.Errorf("%s: %w", doing, err)
 	}

@@ -24,7 +24,8 @@ import (
 //
 // Fetch does not wait for reads that hang: after an error the caller closes the
 // source, which ends them.
-func (s *Staging) Fetch(ctx context.Context, req ingest.Fetch) (ingest.Staged, error) {
+func (s *Staging) Fetch(ctx context.Context, req ingest.Fetch) (staged ingest.Staged, err error) {
+	defer s.explain(&err)
 	if req.Size < 0 || req.Source == nil {
 		return ingest.Staged{}, ingest.Errorf(ingest.KindInvalid, "fetch of %s needs a source and a size, got %d bytes", req.FileUUID, req.Size)
 	}

@@ -25,8 +25,17 @@ func (f folder) checkpoint() string { return filepath.Join(f.path, "checkpoint.j
 // unlock lets another attempt in.
 func (f folder) unlock() { _ = f.handle.Close() } // opened for reading only
 
-// folder returns where the file is staged, without touching the disk.
+// folder returns where the file is staged, once the staging folder is known to be
+// the one that was opened.
 func (s *Staging) folder(fileUUID string) (folder, error) {
+	if err := s.present(); err != nil {
+		return folder{}, err
+	}
+	return s.named(fileUUID)
+}
+
+// named returns where the file is staged, without touching the disk.
+func (s *Staging) named(fileUUID string) (folder, error) {
 	if !validUUID(fileUUID) {
 		return folder{}, ingest.Errorf(ingest.KindInvalid, "%q is not the uuid of a file", fileUUID)
 	}

@@ -17,7 +17,8 @@ import (
 // Config.ReserveBytes of the volume free, and takes the room at once where the
 // file system can. Bytes the file already has count. It may be repeated.
 // Without room it returns KindStagingFull and keeps nothing of a new file.
-func (s *Staging) Reserve(ctx context.Context, fileUUID string, size int64) error {
+func (s *Staging) Reserve(ctx context.Context, fileUUID string, size int64) (err error) {
+	defer s.explain(&err)
 	if size < 0 {
 		return ingest.Errorf(ingest.KindInvalid, "cannot reserve %d bytes", size)
 	}
@@ -151,7 +152,8 @@ type Usage struct {
 }
 
 // Usage looks at the volume and at each staged file.
-func (s *Staging) Usage() (Usage, error) {
+func (s *Staging) Usage() (u Usage, err error) {
+	defer s.explain(&err)
 	v, err := statVolume(s.cfg.Dir)
 	if err != nil {
 		return Usage{}, err
@@ -160,9 +162,9 @@ func (s *Staging) Usage() (Usage, error) {
 	if err != nil {
 		return Usage{}, err
 	}
-	u := Usage{Size: v.total, Free: max(0, v.free-s.cfg.ReserveBytes), Files: len(held)}
+	u = Usage{Size: v.total, Free: max(0, v.free-s.cfg.ReserveBytes), Files: len(held)}
 	for _, file := range held {
-		f, err := s.folder(file.FileUUID)
+		f, err := s.named(file.FileUUID)
 		if err != nil {
 			return Usage{}, err
 		}

@@ -16,7 +16,8 @@ import (
 )
 
 // Staged returns a file whose bytes are all here, or KindStagingLost.
-func (s *Staging) Staged(ctx context.Context, fileUUID string) (ingest.Staged, error) {
+func (s *Staging) Staged(ctx context.Context, fileUUID string) (staged ingest.Staged, err error) {
+	defer s.explain(&err)
 	f, err := s.folder(fileUUID)
 	if err != nil {
 		return ingest.Staged{}, err
@@ -47,7 +48,8 @@ func lost(fileUUID string, cause error) error {
 // lower-case hex digests by the named algorithms. Progress, may be nil,
 // is called with the bytes read so far. Missing data is
 // KindStagingLost.
-func (s *Staging) Digests(ctx context.Context, fileUUID string, progress func(done int64), algos ...string) (int64, map[string]string, error) {
+func (s *Staging) Digests(ctx context.Context, fileUUID string, progress func(done int64), algos ...string) (size int64, digests map[string]string, err error) {
+	defer s.explain(&err)
 	f, err := s.folder(fileUUID)
 	if err != nil {
 		return 0, nil, err
@@ -64,11 +66,11 @@ func (s *Staging) Digests(ctx context.Context, fileUUID string, progress func(do
 		return 0, nil, fmt.Errorf("open staged data: %w", err)
 	}
 	defer func() { _ = data.Close() }() // only read
-	size, err := readAll(ctx, data, all, progress)
+	size, err = readAll(ctx, data, all, progress)
 	if err != nil {
 		return size, nil, fmt.Errorf("re-read staged data: %w", err)
 	}
-	digests := make(map[string]string, len(hashes))
+	digests = make(map[string]string, len(hashes))
 	for algo, h := range hashes {
 		digests[algo] = hex.EncodeToString(h.Sum(nil))
 	}
@@ -123,7 +125,8 @@ func readAll(ctx context.Context, r io.Reader, w io.Writer, progress func(int64)
 
 // Discard removes everything of the file; nothing there is no error. While an
 // attempt still fetches the file it returns KindTransient and removes nothing.
-func (s *Staging) Discard(fileUUID string) error {
+func (s *Staging) Discard(fileUUID string) (err error) {
+	defer s.explain(&err)
 	f, err := s.folder(fileUUID)
 	if err != nil {
 		return err
@@ -146,14 +149,17 @@ func (s *Staging) Discard(fileUUID string) error {
 
 // List returns the files held in staging, in order of uuid. Foreign names in
 // the folder are left out. The reconciler discards what nobody owns.
-func (s *Staging) List() ([]ingest.Held, error) {
+func (s *Staging) List() (held []ingest.Held, err error) {
+	defer s.explain(&err)
+	if err := s.present(); err != nil {
+		return nil, err
+	}
 	entries, err := os.ReadDir(filepath.Join(s.cfg.Dir, "files"))
 	if err != nil {
 		return nil, fmt.Errorf("list the staging folder: %w", err)
 	}
-	var held []ingest.Held
 	for _, entry := range entries {
-		f, err := s.folder(entry.Name())
+		f, err := s.named(entry.Name())
 		if err != nil || !entry.IsDir() {
 			continue
 		}

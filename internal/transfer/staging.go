@@ -113,7 +113,9 @@ func setDefault[T comparable](value *T, standard T) {
 type Staging struct {
 	cfg    Config
 	hostID string
-	lock   *os.File
+	// place guards lock, which is renewed when the volume was away.
+	place sync.Mutex
+	lock  *os.File
 	// room serialises what changes how much of the volume is promised.
 	room sync.Mutex
 	// failpoint is called between the steps of a save; an error ends the save
@@ -144,7 +146,11 @@ func Open(cfg Config) (*Staging, error) {
 
 // Close gives the folder free for another process. No other method may run or
 // be called afterwards.
-func (s *Staging) Close() error { return s.lock.Close() }
+func (s *Staging) Close() error {
+	s.place.Lock()
+	defer s.place.Unlock()
+	return s.lock.Close()
+}
 
 // HostID returns the staging volume's id, a UUID made when the folder was first
 // used. It names the volume, not the process, and so survives restarts.
@@ -171,21 +177,29 @@ func lockDir(dir string) (*os.File, error) {
 // hostID returns the id kept in dir, made on first use. The caller holds the
 // folder's lock.
 func hostID(dir string) (string, error) {
-	path := filepath.Join(dir, "host-id")
+	id, err := readHostID(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return id, err
+	}
+	id = uuid.NewString()
+	if err := writeAtomic(hostIDPath(dir), []byte(id+"\n"), nil); err != nil {
+		return "", fmt.Errorf("keep the staging folder's id: %w", err)
+	}
+	return id, nil
+}
+
+func hostIDPath(dir string) string { return filepath.Join(dir, "host-id") }
+
+// readHostID returns the id kept in dir.
+func readHostID(dir string) (string, error) {
+	path := hostIDPath(dir)
 	text, err := os.ReadFile(path)
-	switch {
-	case err == nil:
-		id := strings.TrimSpace(string(text))
-		if !validUUID(id) {
-			return "", ingest.Errorf(ingest.KindInvalid, "%s does not hold an id: remove it to get a new one (files staged here will be fetched again)", path)
-		}
-		return id, nil
-	case !errors.Is(err, fs.ErrNotExist):
+	if err != nil {
 		return "", fmt.Errorf("read the staging folder's id: %w", err)
 	}
-	id := uuid.NewString()
-	if err := writeAtomic(path, []byte(id+"\n"), nil); err != nil {
-		return "", fmt.Errorf("keep the staging folder's id: %w", err)
+	id := strings.TrimSpace(string(text))
+	if !validUUID(id) {
+		return "", ingest.Errorf(ingest.KindInvalid, "%s does not hold an id: remove it to get a new one (files staged here will be fetched again)", path)
 	}
 	return id, nil
 }

@@ -1,0 +1,45 @@
+package store_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+)
+
+// TestOnlyAnOperatorReprocesses: a completed file begins another round once for each
+// action, keeps the hash that was announced, and no step can make it go back.
+func TestOnlyAnOperatorReprocesses(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	file := b.ready(t, "/a.csv")
+	action := ingest.OperatorAction{Action: ingest.ActionReprocess, Actor: "ann", Reason: "lost", Key: "k1", Verified: true}
+	err := b.Reprocess(ctx, file.UUID, action)
+	require.Equal(t, ingest.KindConflict, ingest.KindOf(err), "it is not completed")
+
+	b.exec(t, `UPDATE files SET status = 'downloading', file_hash = 'h1', minio_object_key = 'files/a', minio_bucket = 'b'`)
+	for _, status := range []string{"downloaded", "verified", "uploading", "uploaded", "completed"} {
+		b.exec(t, `UPDATE files SET status = $1`, status)
+	}
+	claimed, err := b.Claim(ctx, file.UUID)
+	require.NoError(t, err)
+	err = b.Apply(ctx, ingest.Requeued(claimed, 0, "a late attempt", "late"))
+	require.Equal(t, ingest.KindConflict, ingest.KindOf(err), "no step sends it round again")
+
+	require.NoError(t, b.Reprocess(ctx, file.UUID, action))
+	require.NoError(t, b.Reprocess(ctx, file.UUID, action), "its answer was lost")
+	now := b.only(t)
+	require.Equal(t, ingest.StatusReady, now.Status)
+	require.Equal(t, file.Round+1, now.Round)
+	require.Equal(t, []string{"h1", "h1", "", ""}, []string{now.Hash, now.AnnouncedHash, now.ObjectKey, now.Bucket})
+	require.True(t, now.CompletedAt.IsZero())
+	err = b.Apply(ctx, ingest.SlotReleased(claimed))
+	require.Equal(t, ingest.KindFenced, ingest.KindOf(err), "attempts of the old round are over")
+	types, last := b.story(t, file.UUID)
+	require.Equal(t, ingest.EventOperatorAction, types[len(types)-1])
+	require.Equal(t, "reprocess", last["action"])
+	require.NoError(t, now.Accept("h1"))
+	require.Equal(t, ingest.KindHashMismatch, ingest.KindOf(now.Accept("h2")))
+}

@@ -1,0 +1,157 @@
+package worker_test
+
+import (
+	"context"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/workflows"
+)
+
+// refusing is a broker that refuses the messages of files which are not allowed yet,
+// so that every action of an operator fits.
+type refusing struct {
+	activities.Announcer
+	allowed *sync.Map
+}
+
+func (r refusing) Announce(ctx context.Context, a ingest.Announcement) (ingest.Receipt, error) {
+	if _, allowed := r.allowed.Load(a.File.UUID); !allowed {
+		return ingest.Receipt{}, ingest.Errorf(ingest.KindInvalid, "the broker refuses the message")
+	}
+	return r.Announcer.Announce(ctx, a)
+}
+
+// forgery is a message to Temporal that no part of stevedore has sent.
+type forgery func(h *harbour, file ingest.File) error
+
+func forgedSignal(name string) forgery {
+	return func(h *harbour, file ingest.File) error {
+		return h.Temporal.SignalWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", name, workflows.Decision{Actor: "ann", Reason: "forged"})
+	}
+}
+
+func forgedUpdate(name string) forgery {
+	return func(h *harbour, file ingest.File) error {
+		return h.Decide(file.UUID, name, workflows.Decision{Actor: "ann", Reason: "forged"})
+	}
+}
+
+// forgedStart starts the workflow of a completed file.
+func forgedStart(ask func(*workflows.FileIngestInput, *workflows.Decision)) forgery {
+	return func(h *harbour, file ingest.File) error {
+		if err := h.Decide(file.UUID, workflows.UpdateRetry, workflows.Decision{Actor: "ann", Reason: "forged"}); err != nil {
+			return err
+		}
+		completed := h.Completed(file.RemotePath)
+		h.AwaitIngest(file.UUID)
+		if err := h.S3.Core.RemoveObject(h.Ctx, h.S3.Bucket, completed.ObjectKey, minio.RemoveObjectOptions{}); err != nil {
+			return err
+		}
+		in := workflows.FileIngestInput{FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size}
+		ask(&in, &workflows.Decision{Actor: "ann", Reason: "forged"})
+		run, err := h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{
+			ID: ingest.IngestWorkflowID(file.UUID), TaskQueue: h.Queue,
+		}, workflows.NameFileIngest, in)
+		if err != nil {
+			return err
+		}
+		return run.Get(h.Ctx, nil)
+	}
+}
+
+// forgeries are all ways by which an operator's action reaches a file, by the name
+// of the action. The signals of DiscoverFiles carry none.
+func forgeries() map[string][]forgery {
+	return map[string][]forgery{
+		workflows.UpdateRetry: {forgedSignal(workflows.UpdateRetry), forgedUpdate(workflows.UpdateRetry)},
+		workflows.UpdateSkip:  {forgedSignal(workflows.UpdateSkip), forgedUpdate(workflows.UpdateSkip)},
+		workflows.UpdateRenotify: {
+			forgedSignal(workflows.UpdateRenotify), forgedUpdate(workflows.UpdateRenotify),
+			forgedStart(func(in *workflows.FileIngestInput, d *workflows.Decision) { in.Renotify = d }),
+		},
+		workflows.UpdateReprocess: {forgedStart(func(in *workflows.FileIngestInput, d *workflows.Decision) { in.Reprocess = d })},
+	}
+}
+
+// TestForgedActionsAreUnverified sends every action by every way that leads past the
+// API: it is carried out, and ledger and audit log say that nobody has checked who
+// asked for it.
+func TestForgedActionsAreUnverified(t *testing.T) {
+	t.Parallel()
+	all := forgeries()
+	assert.ElementsMatch(t, updatesOfFiles(t), slices.Collect(maps.Keys(all)), "an update of a file that this test does not forge")
+	h := newHarbour(t)
+	var allowed sync.Map
+	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+		d.Announcer = refusing{d.Announcer, &allowed}
+		return d
+	})
+	acme := h.AddServer("acme", nil)
+	var names []string
+	for action, ways := range all {
+		for i := range ways {
+			name := action + strings.Repeat("+", i)
+			names = append(names, name)
+			acme.Write(name, rig.Random(100+len(names)))
+		}
+	}
+	h.Scan()
+	for action, ways := range all {
+		for i, forge := range ways {
+			path := acme.Path(action + strings.Repeat("+", i))
+			file := h.Parked(path)
+			allowed.Store(file.UUID, true)
+			require.NoError(t, forge(h, file), path)
+			var last ingest.StoredEvent
+			rig.Eventually(t, func() bool {
+				for _, e := range h.Events(file.UUID) {
+					if e.Type == ingest.EventOperatorAction {
+						last = e
+					}
+				}
+				return last.Details["action"] == action
+			}, rig.Patience, 50*time.Millisecond, path)
+			assert.Equal(t, false, last.Details["verified"], path)
+			entries, err := h.Store.AuditLog(h.Ctx, 0, 100)
+			require.NoError(t, err)
+			assert.True(t, slices.ContainsFunc(entries, func(e ingest.AuditEntry) bool {
+				return e.Actor == ingest.Unverified && e.Target == file.UUID && e.Action == "file."+action && e.Details["claimed_actor"] == "ann"
+			}), path)
+		}
+	}
+	for _, signal := range []string{workflows.SignalRescan, workflows.SignalSlotFreed} {
+		before, err := h.Store.AuditLog(h.Ctx, 0, 100)
+		require.NoError(t, err)
+		_ = h.Temporal.SignalWorkflow(h.Ctx, ingest.DiscoverWorkflowID(h.Files()[0].ServerUUID), "", signal, map[string]any{"actor": "ann"})
+		after, err := h.Store.AuditLog(h.Ctx, 0, 100)
+		require.NoError(t, err)
+		assert.Len(t, after, len(before), "%s decides nothing", signal)
+	}
+}
+
+// updatesOfFiles are the registered names of updates, which are FileIngest's.
+func updatesOfFiles(t *testing.T) (names []string) {
+	t.Helper()
+	text, err := os.ReadFile("../workflows/testdata/names.golden")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(text)) {
+		if name, found := strings.CutPrefix(strings.TrimSpace(line), "update "); found {
+			names = append(names, name)
+		}
+	}
+	return names
+}
