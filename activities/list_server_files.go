@@ -173,12 +173,3 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 	}
 	return l, err
 }
-
-// patience is how long the server may be silent before the watchdog ends the
-// listing: longer than its sessions wait, which say it better.
-func (a *Activities) patience(server ingest.Server) time.Duration {
-	if server.AnswerTimeout == 0 {
-		return a.NoProgress
-	}
-	return max(a.NoProgress, time.Duration(server.AnswerTimeout)+HeartbeatEvery)
-}

@@ -194,6 +194,20 @@ func (m *motion) silent(patience time.Duration) error {
 // silence is what the watchdog says about a server that is only asked things.
 func silence(server ingest.Server) string { return "server " + server.Name + " has answered nothing" }
 
+// patience is how long nothing may move in a step that works with the server, before
+// the watchdog ends it: longer than its sessions wait, which say it better, and longer
+// than a log-in may take.
+func (a *Activities) patience(server ingest.Server) time.Duration {
+	patience := a.NoProgress
+	if server.AnswerTimeout > 0 {
+		patience = max(patience, time.Duration(server.AnswerTimeout)+HeartbeatEvery)
+	}
+	if login := time.Duration(server.ConnectTimeout) + time.Duration(server.LoginTimeout); login > 0 {
+		patience = max(patience, login+a.NoProgress)
+	}
+	return patience
+}
+
 // meter turns counts of bytes into a rate.
 type meter struct {
 	when time.Time

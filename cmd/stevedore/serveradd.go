@@ -77,7 +77,7 @@ func (f *addFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.passphraseFile, "passphrase-file", "", "`FILE` with the passphrase of the private key, which is stored without it; '-' is stdin")
 	flags.StringVar(&f.certificateFile, "certificate-file", "", "`FILE` with the OpenSSH user certificate of the private key (...-cert.pub)")
 	flags.StringArrayVar(&f.server.HostKeys, "host-key", nil, "`KEY` of the server, 'ssh-ed25519 AAAA...'; may be repeated")
-	flags.StringVar(&f.server.RootPath, "path", "/", "absolute `DIR` to take files from, subfolders included")
+	flags.StringVar(&f.server.RootPath, "path", "/", "`DIR` to take files from, subfolders included: absolute, or below the home folder as ~/DIR")
 	flags.StringArrayVar(&f.server.Include, "include", nil, "take only files that match the `GLOB`, e.g. '**/*.csv'; may be repeated")
 	flags.StringArrayVar(&f.server.Exclude, "exclude", nil, "leave out files that match the `GLOB`; may be repeated")
 	flags.IntVar(&f.server.MaxParallel, "max-parallel", 4, "files in flight at most, 1 to 256")
