@@ -59,6 +59,9 @@ type Catalog interface {
 	Dispatchable(ctx context.Context, serverUUID string) (bool, error)
 	// StartScan opens a scan row; the same key gives the same row.
 	StartScan(ctx context.Context, serverUUID, key string) (scanID int64, err error)
+	// Recorded is how many rows of files, new and rejected, were made since the scan
+	// began.
+	Recorded(ctx context.Context, scanID int64) (news, rejected int64, err error)
 	// ScanDeaths is how many attempts in a row before this one left the row open.
 	ScanDeaths(ctx context.Context, scanID int64) (int, error)
 	// FinishScan closes it and sets the server's last_scan_at, last_error and state.
@@ -72,9 +75,11 @@ type Catalog interface {
 	// Observe records what a listing or stat saw; source goes into the
 	// discovered event. It returns the counts of new and rejected rows.
 	Observe(ctx context.Context, serverUUID, source string, seen []ingest.Observation) (ingest.ScanCounts, error)
-	// NoteAside records what a listing set aside, and returns the companions to be
-	// looked after now; TakenWith what the ledger has of the files they speak of.
-	NoteAside(ctx context.Context, serverUUID string, seen []ingest.Observation, again time.Duration) ([]ingest.Alone, error)
+	// NoteAside records what the listing of the key set aside. CompanionsDue returns
+	// the companions among it that are to be looked after now, TakenWith what the
+	// ledger has of the files they speak of.
+	NoteAside(ctx context.Context, serverUUID, key string, seen []ingest.Observation) error
+	CompanionsDue(ctx context.Context, serverUUID, key string, again time.Duration) ([]ingest.Alone, error)
 	TakenWith(ctx context.Context, serverUUID string, companions []ingest.Alone) ([]ingest.Spoken, error)
 	// SourcesLeft returns files whose sources are left and were not tried for the time.
 	SourcesLeft(ctx context.Context, serverUUID string, untried time.Duration, limit int) ([]ingest.File, error)

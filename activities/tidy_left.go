@@ -73,13 +73,12 @@ func (a *Activities) tidySources(ctx context.Context, source Source, server inge
 	return nil
 }
 
-// tidyAlone notes what the listing set aside, and looks after companions without
-// their file.
+// tidyAlone looks after the companions without their file that the listing has shown.
 func (a *Activities) tidyAlone(ctx context.Context, source Source, server ingest.Server, l *listing) error {
-	if len(l.aside) == 0 {
-		return nil // the scan's record forgets what was there before
+	if l.alone == 0 {
+		return nil
 	}
-	due, err := a.Catalog.NoteAside(ctx, server.UUID, l.aside, a.leftRetry())
+	due, err := a.Catalog.CompanionsDue(ctx, server.UUID, l.key, a.leftRetry())
 	if err != nil || len(due) == 0 {
 		return err
 	}
