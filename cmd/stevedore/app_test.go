@@ -458,6 +458,38 @@ func TestScanWait(t *testing.T) {
 	}
 }
 
+// What a scan could not read is printed, and somebody must mend it.
+func TestScanWaitShowsWhatWasNotRead(t *testing.T) {
+	t.Parallel()
+	for _, folders := range []int{0, 2, 25} {
+		ops := &fakeOperations{
+			run: admin.ScanRun{UUID: "s1", Servers: 1}, servers: []ingest.Server{{UUID: "other", Name: "other"}, {UUID: testUUID, Name: "acme"}},
+			outcome: admin.ScanOutcome{Servers: []admin.ServerOutcome{{Server: activities.ServerRef{UUID: testUUID, Name: "acme"}}}},
+		}
+		ops.servers[0].Unread.Add("/elsewhere", "is closed")
+		for i := range folders {
+			ops.servers[1].Unread.Add(fmt.Sprintf("/in/%02d", i), "may not be read by user u\x1b")
+		}
+		got := execute(t, ops, args("scan", "--wait"))
+		require.NotContains(t, got.out+got.errors, "elsewhere")
+		if folders == 0 {
+			require.Equal(t, exitOK, got.code, got.errors)
+			continue
+		}
+		require.Equal(t, exitPermanent, got.code, got.errors)
+		require.Contains(t, got.errors, fmt.Sprintf("%d folder(s) could not be read: `stevedore server show acme`", folders))
+		require.Regexp(t, `acme +not read +/in/01 may not be read by user u`, got.out)
+		require.NotContains(t, got.out, "\x1b")
+		require.Equal(t, folders == 25, strings.Contains(got.out, "and 15 more folders"))
+
+		got = execute(t, ops, args("scan", "--wait", "-o", "json"))
+		var result struct{ Servers []serverResult }
+		require.NoError(t, json.Unmarshal([]byte(got.out), &result))
+		require.EqualValues(t, folders, result.Servers[0].Unread)
+		require.Len(t, result.Servers[0].NotRead, folders)
+	}
+}
+
 func TestServerChanges(t *testing.T) {
 	t.Parallel()
 	ops := &fakeOperations{servers: []ingest.Server{{UUID: testUUID, Name: "acme"}}}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,12 +30,15 @@ type scanEnd struct {
 }
 
 type serverResult struct {
-	Server     string                  `json:"server"`
-	ServerUUID string                  `json:"server_uuid"`
-	OK         bool                    `json:"ok"`
-	ErrorKind  ingest.Kind             `json:"error_kind"`
-	Error      string                  `json:"error"`
-	Files      map[ingest.Status]int64 `json:"files"`
+	Server     string      `json:"server"`
+	ServerUUID string      `json:"server_uuid"`
+	OK         bool        `json:"ok"`
+	ErrorKind  ingest.Kind `json:"error_kind"`
+	Error      string      `json:"error"`
+	// Unread and NotRead are the folders that could not be read.
+	Unread  int64                   `json:"unreadable_folders"`
+	NotRead []ingest.UnreadFolder   `json:"unreadable"`
+	Files   map[ingest.Status]int64 `json:"files"`
 }
 
 func (a *app) scanCommand() *cobra.Command {
@@ -46,7 +50,7 @@ func (a *app) scanCommand() *cobra.Command {
 Suspended servers are scanned only when named. With --wait it ends when the
 files found have ended their way or wait for an operator; it exits with 5 when
 a server could not be listed but may be later, and with 6 when somebody must
-mend something first, or files wait for an operator.`,
+mend something first, folders could not be read, or files wait for an operator.`,
 		Example: "  stevedore scan --server acme --wait",
 		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -98,11 +102,15 @@ func (a *app) waitScan(ctx context.Context, ops operations, run admin.ScanRun, r
 		}
 		return err
 	}
-	result.scanEnd = newScanEnd(outcome)
-	if err := a.printOne(result, func(w io.Writer) { printOutcome(w, outcome) }); err != nil {
+	servers, err := scanned(ctx, ops, outcome)
+	if err != nil {
 		return err
 	}
-	waiting := a.waiting(ctx, ops, outcome)
+	result.scanEnd = newScanEnd(outcome, servers)
+	if err := a.printOne(result, func(w io.Writer) { printOutcome(w, outcome, servers) }); err != nil {
+		return err
+	}
+	waiting := waiting(outcome, servers)
 	if err := outcome.Err(); err != nil {
 		if waiting != nil {
 			a.note("%s", message(waiting))
@@ -112,22 +120,35 @@ func (a *app) waitScan(ctx context.Context, ops operations, run admin.ScanRun, r
 	return waiting
 }
 
+// scanned returns the scanned servers as they are now, by uuid.
+func scanned(ctx context.Context, ops operations, outcome admin.ScanOutcome) (map[string]ingest.Server, error) {
+	servers, err := ops.ListServers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string]ingest.Server, len(outcome.Servers))
+	for _, one := range outcome.Servers {
+		if i := slices.IndexFunc(servers, func(s ingest.Server) bool { return s.UUID == one.Server.UUID }); i >= 0 {
+			all[one.Server.UUID] = servers[i]
+		}
+	}
+	return all, nil
+}
+
 // waiting says what of the scanned servers waits for a person, which is the scan's
 // error then.
-func (a *app) waiting(ctx context.Context, ops operations, outcome admin.ScanOutcome) error {
+func waiting(outcome admin.ScanOutcome, servers map[string]ingest.Server) error {
 	var waits []string
 	if parked := countParked(outcome); parked > 0 {
 		waits = append(waits, fmt.Sprintf("%d file(s) wait for an operator: `stevedore file list --status error`", parked))
 	}
-	servers, err := ops.ListServers(ctx)
-	if err != nil {
-		return err
-	}
-	for _, scanned := range outcome.Servers {
-		for _, server := range servers {
-			if server.UUID == scanned.Server.UUID && server.Attention.Held.Files > 0 {
-				waits = append(waits, fmt.Sprintf("%d file(s) are held: `stevedore server changes %s`", server.Attention.Held.Files, server.Name))
-			}
+	for _, one := range outcome.Servers {
+		server := servers[one.Server.UUID]
+		if server.Attention.Held.Files > 0 {
+			waits = append(waits, fmt.Sprintf("%d file(s) are held: `stevedore server changes %s`", server.Attention.Held.Files, server.Name))
+		}
+		if server.Unread.Count > 0 {
+			waits = append(waits, fmt.Sprintf("%d folder(s) could not be read: `stevedore server show %s`", server.Unread.Count, server.Name))
 		}
 	}
 	if len(waits) > 0 {
@@ -136,7 +157,7 @@ func (a *app) waiting(ctx context.Context, ops operations, outcome admin.ScanOut
 	return nil
 }
 
-func newScanEnd(outcome admin.ScanOutcome) *scanEnd {
+func newScanEnd(outcome admin.ScanOutcome, servers map[string]ingest.Server) *scanEnd {
 	end := &scanEnd{
 		Started: outcome.Summary.Started, AlreadyRunning: outcome.Summary.AlreadyRunning, Failed: outcome.Summary.Failed,
 		Servers: []serverResult{},
@@ -146,6 +167,8 @@ func newScanEnd(outcome admin.ScanOutcome) *scanEnd {
 		if result.Files == nil {
 			result.Files = map[ingest.Status]int64{}
 		}
+		unread := servers[server.Server.UUID].Unread
+		result.Unread, result.NotRead = unread.Count, append([]ingest.UnreadFolder{}, unread.Folders...)
 		if server.Failure != nil {
 			result.ErrorKind, result.Error = server.Failure.Kind, server.Failure.Message
 		}
@@ -154,7 +177,10 @@ func newScanEnd(outcome admin.ScanOutcome) *scanEnd {
 	return end
 }
 
-func printOutcome(w io.Writer, outcome admin.ScanOutcome) {
+// shownUnread is how many folders of a server that could not be read are printed.
+const shownUnread = 10
+
+func printOutcome(w io.Writer, outcome admin.ScanOutcome, servers map[string]ingest.Server) {
 	if len(outcome.Servers) == 0 {
 		return
 	}
@@ -165,6 +191,15 @@ func printOutcome(w io.Writer, outcome admin.ScanOutcome) {
 			result = "FAILED: " + safe(server.Failure.Message)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\n", safe(server.Server.Name), result, counts(server.Files))
+	}
+	for _, server := range outcome.Servers {
+		unread := servers[server.Server.UUID].Unread
+		for _, f := range unread.Folders[:min(len(unread.Folders), shownUnread)] {
+			fmt.Fprintf(w, "%s\tnot read\t%s\n", safe(server.Server.Name), safe(f.Path+" "+f.Reason))
+		}
+		if more := unread.Count - shownUnread; more > 0 {
+			fmt.Fprintf(w, "%s\tnot read\tand %d more folders\n", safe(server.Server.Name), more)
+		}
 	}
 }
 
