@@ -39,7 +39,7 @@ func (e TemporalEngine) queue() string { return cmp.Or(e.TaskQueue, ingest.TaskQ
 const pollFresh = 90 * time.Second
 
 // StartScan implements Engine.
-func (e TemporalEngine) StartScan(ctx context.Context, workflowID string, in workflows.ScanAllServersInput) (string, error) {
+func (e TemporalEngine) StartScan(ctx context.Context, workflowID string, in workflows.ScanAllServersInput, delay time.Duration) (string, error) {
 	c, err := e.Connect(ctx)
 	if err != nil {
 		return "", unreachable(err)
@@ -48,6 +48,7 @@ func (e TemporalEngine) StartScan(ctx context.Context, workflowID string, in wor
 		ID: workflowID, TaskQueue: e.queue(),
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		StaticSummary:         "asked for by " + in.Source,
+		StartDelay:            delay,
 	}, workflows.NameScanAllServers, in)
 	if err != nil {
 		return "", classify(err)

@@ -254,6 +254,7 @@ type fakeEngine struct {
 	block   chan struct{}
 
 	scan      Execution
+	scans     map[string]time.Duration // by workflow id, with their delay
 	scanErr   error
 	described map[string]Execution
 
@@ -292,7 +293,16 @@ func (e *fakeEngine) StartIngest(_ context.Context, _ ingest.File, in workflows.
 	return e.decideErr
 }
 
-func (e *fakeEngine) StartScan(_ context.Context, _ string, in workflows.ScanAllServersInput) (string, error) {
+func (e *fakeEngine) StartScan(_ context.Context, id string, in workflows.ScanAllServersInput, delay time.Duration) (string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.scans == nil {
+		e.scans = map[string]time.Duration{}
+	}
+	if _, there := e.scans[id]; there {
+		return "run-1", e.startErr
+	}
+	e.scans[id] = delay
 	e.started = append(e.started, in)
 	return "run-1", e.startErr
 }
@@ -312,7 +322,12 @@ func (e *fakeEngine) AwaitServer(ctx context.Context, uuid string) error {
 	return e.servers[uuid]
 }
 
-func (e *fakeEngine) DescribeScan(context.Context, string) (Execution, error) {
+func (e *fakeEngine) DescribeScan(_ context.Context, id string) (Execution, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, there := e.scans[id]; !there && e.scanErr == nil && e.scan.Err == nil && !e.scan.Running && e.scan.ClosedAt.IsZero() {
+		return Execution{}, ingest.Errorf(ingest.KindMissing, "no such workflow")
+	}
 	return e.scan, e.scanErr
 }
 

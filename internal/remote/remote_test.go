@@ -52,7 +52,7 @@ func (e *engine) StartAudit(_ context.Context, runUUID string) error {
 	return nil
 }
 
-func (e *engine) StartScan(context.Context, string, workflows.ScanAllServersInput) (string, error) {
+func (e *engine) StartScan(context.Context, string, workflows.ScanAllServersInput, time.Duration) (string, error) {
 	return "run-1", nil
 }
 
