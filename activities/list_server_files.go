@@ -119,6 +119,7 @@ type listing struct {
 	ListServerFilesResult
 	// key names the listing, all of its attempts.
 	key               string
+	began             time.Time
 	unread            ingest.Unread
 	inProgress, alone int64
 	note              string
@@ -167,7 +168,8 @@ func (l listing) counts() ingest.ScanCounts {
 // list lists the server from where an attempt before left off; from may be nil.
 func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServerFilesInput, from *place) (l listing, err error) {
 	l = newListing(server, in, from)
-	watch := newSights(time.Now(), from)
+	l.began = time.Now()
+	watch := newSights(l.began, from)
 	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Yields: true, Sparse: true, Patience: a.patience(server), Place: from})
 	defer func() { err = motion.stop(err) }()
 	open := a.open

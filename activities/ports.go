@@ -88,6 +88,9 @@ type Catalog interface {
 	Judge(ctx context.Context, server ingest.Server, l ingest.Listed) (note string, err error)
 	// Settling returns discovered files in order of id, after the given one.
 	Settling(ctx context.Context, serverUUID string, afterID int64, limit int) ([]ingest.File, error)
+	// Unsettled returns files that never settled and that no listing has shown for the
+	// time, in order of id, after the given one.
+	Unsettled(ctx context.Context, serverUUID string, unseen time.Duration, afterID int64, limit int) ([]ingest.File, error)
 	// Promote makes those discovered files ready that meet the server's rules,
 	// and returns how many it made ready and how many still settle.
 	Promote(ctx context.Context, server ingest.Server) (promoted, settling int64, err error)
