@@ -64,14 +64,14 @@ func (a *Activities) settleAfter(ctx context.Context, file ingest.File, err erro
 }
 
 func (a *Activities) afterIngest(ctx context.Context, server ingest.Server, file ingest.File) (err error) {
-	watched, _, stop := a.watch(ctx, file.Size)
-	defer func() { err = stop(err) }()
-	source, err := a.open(watched, server)
+	under, motion := a.watchAs(ctx, watched{Total: file.Size, Lasts: true, Patience: a.patience(server)})
+	defer func() { err = motion.stop(err) }()
+	source, err := a.open(under, server)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = source.Close() }()
-	return a.tidy(watched, source, server, file)
+	return a.tidy(under, source, server, file)
 }
 
 // tidy does the action and records it.

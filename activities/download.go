@@ -123,8 +123,8 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	if err := a.Staging.Reserve(ctx, file.UUID, file.Size); err != nil {
 		return ingest.Staged{}, err
 	}
-	ctx, report, stop := a.watch(ctx, file.Size)
-	defer func() { err = stop(err) }()
+	ctx, motion := a.watchAs(ctx, watched{Total: file.Size, Lasts: true, Patience: a.patience(server)})
+	defer func() { err = motion.stop(err) }()
 
 	source, err := a.open(ctx, server)
 	if err != nil {
@@ -141,9 +141,9 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	defer func() { _ = remote.Close() }()
 	staged, err := a.Staging.Fetch(ctx, ingest.Fetch{
 		FileUUID: file.UUID, Size: file.Size, ModTime: file.ModTime.Unix(), Origin: originOf(file),
-		MinRate: server.MinRate,
+		MinRate: server.MinRate, Silence: time.Duration(server.AnswerTimeout),
 		Resumed: func(offset int64) error { return a.apply(ctx, file, ingest.Resumed(file, offset)) },
-		Source:  remote, Progress: report, Stop: activity.GetWorkerStopChannel(ctx),
+		Source:  remote, Progress: motion.report, Stop: activity.GetWorkerStopChannel(ctx),
 	})
 	if err != nil {
 		return ingest.Staged{}, err

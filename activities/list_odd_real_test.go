@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -124,11 +125,21 @@ func TestAListingThatIsCutGoesOn(t *testing.T) {
 // leave their row open, as when their worker ends.
 type attempts struct {
 	activities.Catalog
+	// key is the listing's, whose attempts the test environment does not know as such.
+	key string
 	die bool
 }
 
 func (c *attempts) StartScan(ctx context.Context, serverUUID, _ string) (int64, error) {
-	return c.Catalog.StartScan(ctx, serverUUID, "one")
+	return c.Catalog.StartScan(ctx, serverUUID, c.key)
+}
+
+func (c *attempts) NoteAside(ctx context.Context, serverUUID, _ string, seen []ingest.Observation) error {
+	return c.Catalog.NoteAside(ctx, serverUUID, c.key, seen)
+}
+
+func (c *attempts) CompanionsDue(ctx context.Context, serverUUID, _ string, again time.Duration) ([]ingest.Alone, error) {
+	return c.Catalog.CompanionsDue(ctx, serverUUID, c.key, again)
 }
 
 func (c *attempts) FinishScan(ctx context.Context, scan ingest.ScanResult) error {
@@ -152,7 +163,7 @@ func TestAListingThatEndsWorkersSuspends(t *testing.T) {
 		}
 		return 0
 	}})
-	catalog := &attempts{Catalog: b.acts.Catalog, die: true}
+	catalog := &attempts{Catalog: b.acts.Catalog, key: "one", die: true}
 	b.acts.Catalog = catalog
 	require.NotEmpty(t, b.attempt())
 	deadly = "/in/b"

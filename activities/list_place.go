@@ -16,11 +16,20 @@ type place struct {
 	Folder []byte `json:"folder,omitempty"`
 	// Tries is how many attempts in a row ended in it.
 	Tries int `json:"tries,omitempty"`
-	// What was counted before, and could not be read.
-	Seen     int64         `json:"seen,omitempty"`
-	New      int64         `json:"new,omitempty"`
-	Rejected int64         `json:"rejected,omitempty"`
+	// What was counted of the folders before: entries, those set aside, those with odd
+	// times. New and Rejected also count what is on record of this folder, which will be
+	// known when it is read again.
+	Seen       int64 `json:"seen,omitempty"`
+	New        int64 `json:"new,omitempty"`
+	Rejected   int64 `json:"rejected,omitempty"`
+	InProgress int64 `json:"in_progress,omitempty"`
+	Alone      int64 `json:"alone,omitempty"`
+	NoTime     int64 `json:"no_time,omitempty"`
+	Future     int64 `json:"future,omitempty"`
+	// Unread are the folders that could not be read, Doubtful those of which nobody
+	// knows yet.
 	Unread   ingest.Unread `json:"unread,omitzero"`
+	Doubtful ingest.Unread `json:"doubtful,omitzero"`
 }
 
 const (
@@ -77,7 +86,7 @@ func newJourney(m *motion, from *place) *journey {
 
 // request says how to go on.
 func (j *journey) request() ingest.ListRequest {
-	r := ingest.ListRequest{From: string(j.from.Folder)}
+	r := ingest.ListRequest{From: string(j.from.Folder), Doubtful: j.from.Doubtful}
 	if j.from.Tries >= folderTries {
 		r.GiveUp = givenUp
 	}
@@ -112,7 +121,7 @@ func (j *journey) tell() {
 
 // unblamed takes back that the attempt ended in the folder: it was not its fault.
 func (j *journey) unblamed() {
-	if last := j.motion.place.Load(); last != nil {
+	if last := j.motion.place.Load(); last != nil && j.now.Tries > 0 {
 		now := *last
 		now.Tries = max(now.Tries-1, 0)
 		j.motion.place.Store(&now)

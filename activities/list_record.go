@@ -17,6 +17,8 @@ type recorder struct {
 	watch   *sights
 
 	batch []ingest.Observation
+	// aside is what is to be noted as set aside.
+	aside []ingest.Observation
 	// broken is what went wrong on our side, as opposed to the server's.
 	broken error
 }
@@ -24,17 +26,12 @@ type recorder struct {
 // run lists the server. try says that it is a try within a workflow task.
 func (r *recorder) run(ctx context.Context, source Source, try bool) error {
 	before := r.journey.from
-	if before.Tries > 0 {
-		r.Seen, r.New, r.Rejected = before.Seen, before.New, before.Rejected
-		r.watch.Seen = before.Seen
-	}
-	r.unread = before.Unread
 	request := r.journey.request()
 	request.Brief = try
-	request.Entered = func(folder string, unread ingest.Unread) {
+	request.Entered = func(folder string, unread, doubtful ingest.Unread) {
 		r.unread = before.Unread
 		r.unread.Join(unread)
-		r.journey.entered(folder, r.counted(), len(r.batch) == 0)
+		r.journey.entered(folder, r.counted(doubtful), len(r.batch)+len(r.aside) == 0)
 	}
 	unread, err := source.List(ctx, request, func(seen ingest.Observation) error { return r.take(ctx, seen) })
 	r.unread = before.Unread
@@ -60,26 +57,38 @@ func (r *recorder) whole() bool {
 	return r.journey.from.Tries == 0 && len(r.journey.from.Folder) == 0 && r.unread.Count == 0
 }
 
-// counted is what is counted so far, for the next attempt.
-func (r *recorder) counted() place {
-	return place{Seen: r.Seen, New: r.New, Rejected: r.Rejected, Unread: r.unread}
+// counted is what is counted before the folder that is entered now, for the next
+// attempt. It is told once all of it is on record.
+func (r *recorder) counted(doubtful ingest.Unread) place {
+	return place{
+		Seen: r.Seen + int64(len(r.batch)), New: r.New, Rejected: r.Rejected, InProgress: r.inProgress, Alone: r.alone,
+		NoTime: r.watch.NoTime, Future: r.watch.Future, Unread: r.unread, Doubtful: doubtful,
+	}
 }
 
 func (r *recorder) take(ctx context.Context, seen ingest.Observation) error {
-	if seen.Aside != "" {
-		r.setAside(seen)
-		return nil
+	switch {
+	case seen.Aside == "":
+		r.watch.see(seen)
+		seen.Unrecorded = seen.Rejected != "" && r.Rejected >= ingest.MaxNewRejected
+		r.batch = append(r.batch, seen)
+	case r.setAside(seen):
+		r.aside = append(r.aside, seen)
 	}
-	r.watch.see(seen)
-	seen.Unrecorded = seen.Rejected != "" && r.Rejected >= ingest.MaxNewRejected
-	if r.batch = append(r.batch, seen); len(r.batch) < observeBatch {
+	if len(r.batch)+len(r.aside) < observeBatch {
 		return nil
 	}
 	return r.flush(ctx)
 }
 
-// flush writes the batch.
+// flush writes what was seen since the last time.
 func (r *recorder) flush(ctx context.Context) error {
+	if len(r.aside) > 0 {
+		if r.broken = r.Catalog.NoteAside(ctx, r.server.UUID, r.key, r.aside); r.broken != nil {
+			return r.broken
+		}
+		r.aside = r.aside[:0]
+	}
 	if len(r.batch) > 0 {
 		counts, err := r.Catalog.Observe(ctx, r.server.UUID, r.source, r.batch)
 		if r.broken = err; err != nil {
@@ -90,7 +99,7 @@ func (r *recorder) flush(ctx context.Context) error {
 		r.motion.report(r.Seen)
 	}
 	if now := &r.journey.now; now.Tries > 0 {
-		now.Seen, now.New, now.Rejected = r.Seen, r.New, r.Rejected
+		now.New, now.Rejected = r.New, r.Rejected
 		r.journey.tell()
 	}
 	return nil

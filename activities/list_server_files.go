@@ -22,8 +22,9 @@ type ListServerFilesInput struct {
 	// Force tries a suspended server, too; otherwise it is KindSuspended.
 	Force bool `json:"force,omitempty"`
 	Leftover
-	// try is set by TryListing.
+	// try is set by TryListing; key names the listing, all of its attempts.
 	try bool
+	key string
 }
 
 // ListServerFilesResult is what DiscoverFiles goes on with: counts and the
@@ -58,7 +59,8 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 	if err != nil || halt.Paused && info.Attempt == 1 {
 		return ListServerFilesResult{Paused: halt.Paused}, applicationError(err)
 	}
-	scanID, err := a.Catalog.StartScan(ctx, server.UUID, fmt.Sprintf("%s/%s", info.WorkflowExecution.RunID, info.ActivityID))
+	in.key = fmt.Sprintf("%s/%s", info.WorkflowExecution.RunID, info.ActivityID)
+	scanID, err := a.Catalog.StartScan(ctx, server.UUID, in.key)
 	if err != nil {
 		return ListServerFilesResult{}, applicationError(err)
 	}
@@ -69,8 +71,12 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 		}))
 	}
 	from := placeOf(ctx)
-	var result listing
-	if err = a.fatal(ctx, server, scanID, from); err == nil {
+	err = a.recount(ctx, &in, scanID)
+	result := newListing(server, in, from)
+	if err == nil {
+		err = a.fatal(ctx, server, scanID, from)
+	}
+	if err == nil {
 		err = unlessRefused(ctx, in.Refused, func() (err error) {
 			result, err = a.list(ctx, server, in, from)
 			return err
@@ -89,7 +95,7 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 // scanResult is how a listing that ended with err is recorded.
 func scanResult(server ingest.Server, in ListServerFilesInput, l listing, err error) ingest.ScanResult {
 	r := ingest.ScanResult{
-		ServerUUID: server.UUID, Counts: l.counts(), Unread: l.unread, Note: l.note,
+		ServerUUID: server.UUID, Counts: l.counts(), Unread: l.unread, Note: l.note, Entire: err == nil && l.unread.Count == 0,
 		Mends: in.Force && server.State == ingest.ServerSuspended,
 	}
 	if err != nil {
@@ -111,25 +117,48 @@ func suspends(kind ingest.Kind) bool {
 // listing adds to the result what only the scan row needs.
 type listing struct {
 	ListServerFilesResult
+	// key names the listing, all of its attempts.
+	key               string
+	began             time.Time
 	unread            ingest.Unread
 	inProgress, alone int64
 	note              string
-	// aside are the first of what is no delivery, of each reason.
-	aside []ingest.Observation
+}
+
+// newListing returns what is known of a listing before an attempt at it: what earlier
+// ones counted. from may be nil.
+func newListing(server ingest.Server, in ListServerFilesInput, from *place) (l listing) {
+	l.key = in.key
+	l.ServerName, l.MaxParallel = server.Name, server.MaxParallel
+	l.Settle, l.ScanInterval = server.Settle, server.ScanInterval
+	l.New, l.Rejected = in.New, in.Rejected // recorded before: known to this listing
+	if from != nil {
+		l.Seen, l.New, l.Rejected = from.Seen, max(l.New, from.New), max(l.Rejected, from.Rejected)
+		l.inProgress, l.alone, l.unread = from.InProgress, from.Alone, from.Unread
+	}
+	return l
+}
+
+// recount adds to the input what earlier attempts at the listing put on record: one
+// that ended with its worker could not tell all of it.
+func (a *Activities) recount(ctx context.Context, in *ListServerFilesInput, scanID int64) error {
+	news, rejected, err := a.Catalog.Recorded(ctx, scanID)
+	in.New, in.Rejected = in.New+news, in.Rejected+rejected
+	return err
 }
 
 // maxAside bounds what one listing notes of each reason for setting aside.
 const maxAside = 1000
 
-// setAside counts an entry that is no delivery.
-func (l *listing) setAside(seen ingest.Observation) {
+// setAside counts an entry that is no delivery, and reports whether it is one of those
+// that are noted.
+func (l *listing) setAside(seen ingest.Observation) bool {
 	count := &l.alone
 	if seen.Aside == ingest.AsideInProgress {
 		count = &l.inProgress
 	}
-	if *count++; *count <= maxAside {
-		l.aside = append(l.aside, seen)
-	}
+	*count++
+	return *count <= maxAside
 }
 
 func (l listing) counts() ingest.ScanCounts {
@@ -138,12 +167,10 @@ func (l listing) counts() ingest.ScanCounts {
 
 // list lists the server from where an attempt before left off; from may be nil.
 func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServerFilesInput, from *place) (l listing, err error) {
-	l.ServerName, l.MaxParallel = server.Name, server.MaxParallel
-	l.Settle, l.ScanInterval = server.Settle, server.ScanInterval
-	watch := newSights(time.Now())
-	l.New, l.Rejected = in.New, in.Rejected // recorded by TryListing: known to this listing
-
-	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Yields: true, Sparse: true, Patience: a.patience(server)})
+	l = newListing(server, in, from)
+	l.began = time.Now()
+	watch := newSights(l.began, from)
+	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Yields: true, Sparse: true, Patience: a.patience(server), Place: from})
 	defer func() { err = motion.stop(err) }()
 	open := a.open
 	if in.Force {
@@ -172,13 +199,4 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 		l.Dispatchable, err = a.Catalog.Dispatchable(ctx, server.UUID)
 	}
 	return l, err
-}
-
-// patience is how long the server may be silent before the watchdog ends the
-// listing: longer than its sessions wait, which say it better.
-func (a *Activities) patience(server ingest.Server) time.Duration {
-	if server.AnswerTimeout == 0 {
-		return a.NoProgress
-	}
-	return max(a.NoProgress, time.Duration(server.AnswerTimeout)+HeartbeatEvery)
 }

@@ -62,6 +62,9 @@ type Catalog interface {
 	Dispatchable(ctx context.Context, serverUUID string) (bool, error)
 	// StartScan opens a scan row; the same key gives the same row.
 	StartScan(ctx context.Context, serverUUID, key string) (scanID int64, err error)
+	// Recorded is how many rows of files, new and rejected, were made since the scan
+	// began.
+	Recorded(ctx context.Context, scanID int64) (news, rejected int64, err error)
 	// ScanDeaths is how many attempts in a row before this one left the row open.
 	ScanDeaths(ctx context.Context, scanID int64) (int, error)
 	// FinishScan closes it and sets the server's last_scan_at, last_error and state.
@@ -75,9 +78,11 @@ type Catalog interface {
 	// Observe records what a listing or stat saw; source goes into the
 	// discovered event. It returns the counts of new and rejected rows.
 	Observe(ctx context.Context, serverUUID, source string, seen []ingest.Observation) (ingest.ScanCounts, error)
-	// NoteAside records what a listing set aside, and returns the companions to be
-	// looked after now; TakenWith what the ledger has of the files they speak of.
-	NoteAside(ctx context.Context, serverUUID string, seen []ingest.Observation, again time.Duration) ([]ingest.Alone, error)
+	// NoteAside records what the listing of the key set aside. CompanionsDue returns
+	// the companions among it that are to be looked after now, TakenWith what the
+	// ledger has of the files they speak of.
+	NoteAside(ctx context.Context, serverUUID, key string, seen []ingest.Observation) error
+	CompanionsDue(ctx context.Context, serverUUID, key string, again time.Duration) ([]ingest.Alone, error)
 	TakenWith(ctx context.Context, serverUUID string, companions []ingest.Alone) ([]ingest.Spoken, error)
 	// SourcesLeft returns files whose sources are left and were not tried for the time.
 	SourcesLeft(ctx context.Context, serverUUID string, untried time.Duration, limit int) ([]ingest.File, error)
@@ -86,6 +91,9 @@ type Catalog interface {
 	Judge(ctx context.Context, server ingest.Server, l ingest.Listed) (note string, err error)
 	// Settling returns discovered files in order of id, after the given one.
 	Settling(ctx context.Context, serverUUID string, afterID int64, limit int) ([]ingest.File, error)
+	// Unsettled returns files that never settled and that no listing has shown for the
+	// time, in order of id, after the given one.
+	Unsettled(ctx context.Context, serverUUID string, unseen time.Duration, afterID int64, limit int) ([]ingest.File, error)
 	// Promote makes those discovered files ready that meet the server's rules,
 	// and returns how many it made ready and how many still settle.
 	Promote(ctx context.Context, server ingest.Server) (promoted, settling int64, err error)
@@ -187,7 +195,7 @@ type Memory interface {
 	Acquire(ctx context.Context, size int64) (release func(), err error)
 	// ReadWhole reads exactly size bytes with several reads outstanding and returns
 	// them with their SHA-256 in lower-case hex. A shorter source is KindChanged.
-	ReadWhole(ctx context.Context, source io.ReaderAt, size int64) (content []byte, sha256 string, err error)
+	ReadWhole(ctx context.Context, source io.ReaderAt, size int64, silence time.Duration) (content []byte, sha256 string, err error)
 	// Sum returns the digest of bytes in lower-case hex.
 	Sum(content []byte, algo string) (digest string, err error)
 }

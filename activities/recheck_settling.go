@@ -47,7 +47,7 @@ func (a *Activities) RecheckSettling(ctx context.Context, in RecheckSettlingInpu
 }
 
 func (a *Activities) recheck(ctx context.Context, server ingest.Server) (r RecheckSettlingResult, err error) {
-	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Yields: true, Sparse: true})
+	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Yields: true, Sparse: true, Patience: a.patience(server)})
 	defer func() { err = motion.stop(err) }()
 	source, err := a.open(ctx, server)
 	if err != nil {

@@ -12,7 +12,14 @@ type sights struct {
 	ingest.Listed
 }
 
-func newSights(began time.Time) *sights { return &sights{began: began} }
+// newSights goes on with what an attempt before has counted; from may be nil.
+func newSights(began time.Time, from *place) *sights {
+	s := &sights{began: began}
+	if from != nil {
+		s.Seen, s.NoTime, s.Future = from.Seen, from.NoTime, from.Future
+	}
+	return s
+}
 
 // ahead is more than clocks differ.
 const ahead = 24 * time.Hour

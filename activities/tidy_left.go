@@ -27,8 +27,8 @@ const (
 func (a *Activities) leftRetry() time.Duration { return cmp.Or(a.LeftRetry, defaultLeftRetry) }
 
 // tidyUp looks after what earlier actions left behind, in the session of a listing
-// that is through: sources that could not be deleted or moved, and companions whose
-// file was. What fails here is tried again by a later listing, and is no failure of
+// that is through: files that never settled, sources that could not be deleted or moved, and
+// companions whose file was. What fails here is tried again by a later listing, and is no failure of
 // this one.
 func (a *Activities) tidyUp(ctx context.Context, source Source, server ingest.Server, l *listing) {
 	budget := tidyBudget
@@ -37,12 +37,40 @@ func (a *Activities) tidyUp(ctx context.Context, source Source, server ingest.Se
 	}
 	within, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
-	err := a.tidyAlone(within, source, server, l)
+	err := a.tidyUnsettled(within, source, server, l)
+	if err == nil {
+		err = a.tidyAlone(within, source, server, l)
+	}
 	if err == nil {
 		err = a.tidySources(within, source, server)
 	}
 	if err != nil && ctx.Err() == nil {
 		a.Log.WarnContext(ctx, "cannot look after what is left on a server", "server", server.Name, "error", err)
+	}
+}
+
+// tidyUnsettled ends files that never settled and are not on the server any more:
+// nobody has to decide about them. That the listing does not show them is no proof, its
+// patterns may have changed, so each is looked at.
+func (a *Activities) tidyUnsettled(ctx context.Context, source Source, server ingest.Server, l *listing) error {
+	for after := int64(0); ; {
+		files, err := a.Catalog.Unsettled(ctx, server.UUID, time.Since(l.began), after, leftAtOnce)
+		if err != nil || len(files) == 0 {
+			return err
+		}
+		for _, file := range files {
+			after = file.ID
+			_, err := source.Stat(ctx, file.RemotePath)
+			switch kind := ingest.KindOf(err); {
+			case err == nil, kind.Permanent() && kind != ingest.KindNotFound:
+			case kind != ingest.KindNotFound:
+				return err
+			default:
+				if err := a.vanish(ctx, file); err != nil {
+					return err
+				}
+			}
+		}
 	}
 }
 
@@ -73,13 +101,12 @@ func (a *Activities) tidySources(ctx context.Context, source Source, server inge
 	return nil
 }
 
-// tidyAlone notes what the listing set aside, and looks after companions without
-// their file.
+// tidyAlone looks after the companions without their file that the listing has shown.
 func (a *Activities) tidyAlone(ctx context.Context, source Source, server ingest.Server, l *listing) error {
-	if len(l.aside) == 0 {
-		return nil // the scan's record forgets what was there before
+	if l.alone == 0 {
+		return nil
 	}
-	due, err := a.Catalog.NoteAside(ctx, server.UUID, l.aside, a.leftRetry())
+	due, err := a.Catalog.CompanionsDue(ctx, server.UUID, l.key, a.leftRetry())
 	if err != nil || len(due) == 0 {
 		return err
 	}

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"io"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 
@@ -31,7 +32,7 @@ type directResult struct {
 // moveDirectly is stat, count, stat around the copy, as in a download, with the
 // partner's checksum and the completion of the upload at its end.
 func (a *Activities) moveDirectly(ctx context.Context, server ingest.Server, file ingest.File, cp ingest.TransferCheckpoint) (result directResult, err error) {
-	ctx, motion := a.watchAs(ctx, watched{Total: file.Size})
+	ctx, motion := a.watchAs(ctx, watched{Total: file.Size, Patience: a.patience(server)})
 	defer func() { err = motion.stop(err) }()
 	m := &directMove{Activities: a, server: server, file: file, motion: motion}
 	defer m.close()
@@ -88,7 +89,7 @@ func (m *directMove) reconnect(ctx context.Context) (io.ReaderAt, error) {
 // request is what both ways have in common.
 func (m *directMove) request(ctx context.Context) ingest.DirectTransfer {
 	return ingest.DirectTransfer{
-		Key: ingest.ObjectKey(m.file), Size: m.file.Size, MinRate: m.server.MinRate, Source: m.remote, Reopen: m.reconnect,
+		Key: ingest.ObjectKey(m.file), Size: m.file.Size, MinRate: m.server.MinRate, Silence: time.Duration(m.server.AnswerTimeout), Source: m.remote, Reopen: m.reconnect,
 		Progress: m.motion.report, Moved: m.motion.moved, Stop: activity.GetWorkerStopChannel(ctx),
 	}
 }

@@ -63,26 +63,21 @@ func (a *Activities) TryListing(ctx context.Context, in ListServerFilesInput) (L
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, a.tryLimit())
 	defer cancel()
-	in.try = true
+	info := activity.GetInfo(ctx)
+	in.try, in.key = true, fmt.Sprintf("%s/try-%s", info.WorkflowExecution.RunID, info.ActivityID)
 	result, err := a.list(ctx, server, in, nil)
 	if err != nil && !ingest.KindOf(err).Permanent() {
 		return ListServerFilesResult{}, notThrough(result.leftover(nil))
 	}
 	finish := scanResult(server, in, result, err)
-	if finishErr := a.recordTry(ctx, finish, began); finishErr != nil {
+	finish.Key, finish.Took = in.key, time.Since(began)
+	if finishErr := a.Catalog.FinishScan(ctx, finish); finishErr != nil {
 		return ListServerFilesResult{}, notThrough(result.leftover(finish.Failure))
 	}
 	if err != nil { // the SDK logs failures of ordinary activities only
 		activity.GetLogger(ctx).Warn("cannot list a server", "server", server.Name, "error", err)
 	}
 	return result.ListServerFilesResult, applicationError(err)
-}
-
-// recordTry records a listing that is through or has failed permanently.
-func (a *Activities) recordTry(ctx context.Context, finish ingest.ScanResult, began time.Time) error {
-	info := activity.GetInfo(ctx)
-	finish.Key, finish.Took = fmt.Sprintf("%s/try-%s", info.WorkflowExecution.RunID, info.ActivityID), time.Since(began)
-	return a.Catalog.FinishScan(ctx, finish)
 }
 
 // leftover returns what ListServerFiles must know of the listing that ended with

@@ -52,6 +52,9 @@ type watched struct {
 	// Yields says that the step is ended as soon as its worker shuts down. Steps
 	// that have something to bring to an end first ask by themselves.
 	Yields bool
+	// Place is how far an attempt before came with a listing; the next one must know it
+	// also if this one gets nowhere.
+	Place *place
 }
 
 // motion is a long step under way, as its watchdog sees it.
@@ -66,7 +69,7 @@ type motion struct {
 	first atomic.Int64 // the first report and one more; 0 before it
 	signs atomic.Int64 // of life besides
 	kept  atomic.Bool  // something was done that the next attempt need not do
-	// place is that of a listing, nil otherwise.
+	// place is that of a listing, nil otherwise; at first watched.Place.
 	place atomic.Pointer[place]
 }
 
@@ -84,6 +87,7 @@ func (a *Activities) watch(ctx context.Context, total int64) (under context.Cont
 // lost when that ends first.
 func (a *Activities) watchAs(ctx context.Context, how watched) (context.Context, *motion) {
 	m := &motion{watched: how, ctx: ctx, ended: make(chan struct{})}
+	m.place.Store(how.Place)
 	m.under, m.cancel = context.WithCancelCause(ctx)
 	go func() {
 		defer close(m.ended)
@@ -193,6 +197,20 @@ func (m *motion) silent(patience time.Duration) error {
 
 // silence is what the watchdog says about a server that is only asked things.
 func silence(server ingest.Server) string { return "server " + server.Name + " has answered nothing" }
+
+// patience is how long nothing may move in a step that works with the server, before
+// the watchdog ends it: longer than its sessions wait, which say it better, and longer
+// than a log-in may take.
+func (a *Activities) patience(server ingest.Server) time.Duration {
+	patience := a.NoProgress
+	if server.AnswerTimeout > 0 {
+		patience = max(patience, time.Duration(server.AnswerTimeout)+HeartbeatEvery)
+	}
+	if login := time.Duration(server.ConnectTimeout) + time.Duration(server.LoginTimeout); login > 0 {
+		patience = max(patience, login+a.NoProgress)
+	}
+	return patience
+}
 
 // meter turns counts of bytes into a rate.
 type meter struct {

@@ -48,7 +48,7 @@ func (e *fakeEngine) failure() error {
 	return e.err
 }
 
-func (e *fakeEngine) StartScan(context.Context, string, workflows.ScanAllServersInput) (string, error) {
+func (e *fakeEngine) StartScan(context.Context, string, workflows.ScanAllServersInput, time.Duration) (string, error) {
 	return "run-1", e.failure()
 }
 

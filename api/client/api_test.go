@@ -58,7 +58,7 @@ func (e *engine) StartAudit(_ context.Context, runUUID string) error {
 
 func (e *engine) AuditRunning(context.Context, string) (bool, error) { return true, nil }
 
-func (e *engine) StartScan(context.Context, string, workflows.ScanAllServersInput) (string, error) {
+func (e *engine) StartScan(context.Context, string, workflows.ScanAllServersInput, time.Duration) (string, error) {
 	return "run-1", nil
 }
 

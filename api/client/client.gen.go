@@ -476,7 +476,9 @@ type ClientInterface interface {
 	// servers all active ones are scanned, due or not, except those that are
 	// suspended; a suspended server is scanned when it is named. Servers that
 	// are being scanned already are asked to look once more. Body and query
-	// may both name servers.
+	// may both name servers. Requests for the same servers within two seconds
+	// (30 if one of them is suspended) share one scan, which begins at the end
+	// of that time; they are answered with its scan_uuid.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -489,7 +491,9 @@ type ClientInterface interface {
 	// servers all active ones are scanned, due or not, except those that are
 	// suspended; a suspended server is scanned when it is named. Servers that
 	// are being scanned already are asked to look once more. Body and query
-	// may both name servers.
+	// may both name servers. Requests for the same servers within two seconds
+	// (30 if one of them is suspended) share one scan, which begins at the end
+	// of that time; they are answered with its scan_uuid.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1363,7 +1367,9 @@ func (c *Client) RevokeToken(ctx context.Context, name string, reqEditors ...Req
 // servers all active ones are scanned, due or not, except those that are
 // suspended; a suspended server is scanned when it is named. Servers that
 // are being scanned already are asked to look once more. Body and query
-// may both name servers.
+// may both name servers. Requests for the same servers within two seconds
+// (30 if one of them is suspended) share one scan, which begins at the end
+// of that time; they are answered with its scan_uuid.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1386,7 +1392,9 @@ func (c *Client) StartScanWithBody(ctx context.Context, params *StartScanParams,
 // servers all active ones are scanned, due or not, except those that are
 // suspended; a suspended server is scanned when it is named. Servers that
 // are being scanned already are asked to look once more. Body and query
-// may both name servers.
+// may both name servers. Requests for the same servers within two seconds
+// (30 if one of them is suspended) share one scan, which begins at the end
+// of that time; they are answered with its scan_uuid.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4006,7 +4014,9 @@ type ClientWithResponsesInterface interface {
 	// servers all active ones are scanned, due or not, except those that are
 	// suspended; a suspended server is scanned when it is named. Servers that
 	// are being scanned already are asked to look once more. Body and query
-	// may both name servers.
+	// may both name servers. Requests for the same servers within two seconds
+	// (30 if one of them is suspended) share one scan, which begins at the end
+	// of that time; they are answered with its scan_uuid.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4019,7 +4029,9 @@ type ClientWithResponsesInterface interface {
 	// servers all active ones are scanned, due or not, except those that are
 	// suspended; a suspended server is scanned when it is named. Servers that
 	// are being scanned already are asked to look once more. Body and query
-	// may both name servers.
+	// may both name servers. Requests for the same servers within two seconds
+	// (30 if one of them is suspended) share one scan, which begins at the end
+	// of that time; they are answered with its scan_uuid.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6696,7 +6708,9 @@ func (c *ClientWithResponses) RevokeTokenWithResponse(ctx context.Context, name 
 // servers all active ones are scanned, due or not, except those that are
 // suspended; a suspended server is scanned when it is named. Servers that
 // are being scanned already are asked to look once more. Body and query
-// may both name servers.
+// may both name servers. Requests for the same servers within two seconds
+// (30 if one of them is suspended) share one scan, which begins at the end
+// of that time; they are answered with its scan_uuid.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6715,7 +6729,9 @@ func (c *ClientWithResponses) StartScanWithBodyWithResponse(ctx context.Context,
 // servers all active ones are scanned, due or not, except those that are
 // suspended; a suspended server is scanned when it is named. Servers that
 // are being scanned already are asked to look once more. Body and query
-// may both name servers.
+// may both name servers. Requests for the same servers within two seconds
+// (30 if one of them is suspended) share one scan, which begins at the end
+// of that time; they are answered with its scan_uuid.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -157,7 +157,7 @@ var fieldWords = map[string]string{
 	"passphrase":   "The private key is locked: enter the passphrase that opens it.",
 	"certificate":  "Use the user certificate of this private key, and enter both together.",
 	"host_keys":    "Use one line like 'ssh-ed25519 AAAA…' for each key, without a host name before it.",
-	"root_path":    "Use an absolute path without '..' or a '/' at its end.",
+	"root_path":    "Use an absolute path, or ~/dir below the home folder, without '..' or a '/' at its end.",
 	"include":      "Use globs such as **/*.csv.",
 	"exclude":      "Use globs such as **/*.csv.",
 	"max_parallel": "Use a number from 1 to 256.",

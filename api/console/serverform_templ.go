@@ -201,7 +201,7 @@ func serverFormView(v *view, f serverForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = field(v, f, "root_path", v.T("Root folder"), v.T("Absolute"), false).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = field(v, f, "root_path", v.T("Root folder"), v.T("Absolute, or ~/dir below the home folder"), false).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

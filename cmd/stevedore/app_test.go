@@ -136,14 +136,16 @@ func TestScanWait(t *testing.T) {
 			ops := scannedWorld(tc.err, tc.failed)
 			ops.servers = []ingest.Server{{UUID: testUUID, Name: "acme"}, {UUID: "other", Name: "other"}}
 			ops.servers[0].Attention.Held.Files, ops.servers[1].Attention.Held.Files = tc.held, 7
-			ops.servers[0].Unread.Count = 2
+			if tc.code == exitPermanent {
+				ops.servers[0].Unread.Count = 2
+			}
 			got := execute(t, ops, args("scan", "--server", "acme", "--wait", "-o", "json"))
 			require.Equal(t, tc.code, got.code, got.errors)
 			require.Equal(t, []string{"acme"}, ops.scanned)
 			require.NotContains(t, got.errors, "\x1b", "progress is for terminals")
 			require.Equal(t, tc.failed > 0, strings.Contains(got.errors, "file list --status error"))
 			require.Equal(t, tc.held > 0, strings.Contains(got.errors, "300 file(s) are held: `stevedore server changes acme`"))
-			require.Contains(t, got.errors, "2 folder(s) of acme could not be read")
+			require.Equal(t, tc.code == exitPermanent, strings.Contains(got.errors, "2 folder(s) could not be read"))
 			require.NotContains(t, got.errors, "other")
 			var result oas.Scan
 			require.NoError(t, json.Unmarshal([]byte(got.out), &result))
@@ -177,6 +179,35 @@ func scannedWorld(err error, failed int64) *fakeOperations {
 		status: admin.ScanStatus{
 			UUID: testUUID, WorkflowID: "scan/s1", RunID: "r1", State: admin.ScanCompleted, Servers: []admin.ScanServerStatus{server},
 		},
+	}
+}
+
+// What a scan could not read is printed, and somebody must mend it.
+func TestScanWaitShowsWhatWasNotRead(t *testing.T) {
+	t.Parallel()
+	for _, folders := range []int{0, 2, 25} {
+		ops := scannedWorld(nil, 0)
+		ops.servers = []ingest.Server{{UUID: "other", Name: "other"}, {UUID: testUUID, Name: "acme"}}
+		ops.servers[0].Unread.Add("/elsewhere", "is closed")
+		for i := range folders {
+			ops.servers[1].Unread.Add(fmt.Sprintf("/in/%02d", i), "may not be read by user u\x1b")
+		}
+		got := execute(t, ops, args("scan", "--wait"))
+		require.NotContains(t, got.out+got.errors, "elsewhere")
+		if folders == 0 {
+			require.Equal(t, exitOK, got.code, got.errors)
+			continue
+		}
+		require.Equal(t, exitPermanent, got.code, got.errors)
+		require.Contains(t, got.errors, fmt.Sprintf("%d folder(s) could not be read: `stevedore server show acme`", folders))
+		require.Regexp(t, `acme +not read +/in/01 may not be read by user u`, got.out)
+		require.NotContains(t, got.out, "\x1b")
+		require.Equal(t, folders == 25, strings.Contains(got.out, "and 15 more folders"))
+
+		got = execute(t, ops, args("scan", "--wait", "-o", "json"))
+		var result scanResult
+		require.NoError(t, json.Unmarshal([]byte(got.out), &result))
+		require.Len(t, result.Unreadable["acme"], folders)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,8 @@ type scanResult struct {
 	oas.Scan
 	// Suspended are the names of servers that were not scanned.
 	Suspended []string `json:"suspended"`
+	// Unreadable are the folders that could not be read, by the server's name.
+	Unreadable map[string][]oas.UnreadableFolder `json:"unreadable"`
 }
 
 func (a *app) scanCommand() *cobra.Command {
@@ -28,7 +31,7 @@ func (a *app) scanCommand() *cobra.Command {
 		Long: `Scans all active servers, or the named ones, before they are due. Suspended
 servers are scanned only when named. With --wait it ends when all files found
 have ended or failed. It exits with 5 when a server could not be listed but may
-be later, and with 6 when a server or a file needs attention.`,
+be later, and with 6 when a server, a folder or a file needs attention.`,
 		Example: "  stevedore scan --server acme --wait",
 		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -74,13 +77,24 @@ func (a *app) waitScan(ctx context.Context, api *client.API, accepted oas.ScanAc
 		}
 		return err
 	}
-	if err := a.printOne(scanResult{scan, accepted.Suspended}, func(w io.Writer) { printScan(w, scan) }); err != nil {
-		return err
-	}
-	attention, err := a.attention(ctx, api, scan)
+	servers, err := scannedServers(ctx, api, scan)
 	if err != nil {
 		return err
 	}
+	result := scanResult{scan, accepted.Suspended, map[string][]oas.UnreadableFolder{}}
+	for _, server := range servers {
+		if len(server.Unreadable) > 0 {
+			result.Unreadable[server.Name] = server.Unreadable
+		}
+	}
+	err = a.printOne(result, func(w io.Writer) {
+		printScan(w, scan)
+		printUnreadable(w, servers)
+	})
+	if err != nil {
+		return err
+	}
+	attention := attention(scan, servers)
 	failed := scanError(scan, accepted.Suspended)
 	switch {
 	case failed != nil && attention != "":
@@ -92,31 +106,29 @@ func (a *app) waitScan(ctx context.Context, api *client.API, accepted oas.ScanAc
 	return failed
 }
 
+// scannedServers returns the servers of a scan as they are now.
+func scannedServers(ctx context.Context, api *client.API, scan oas.Scan) ([]oas.Server, error) {
+	servers, err := api.ListServers(ctx)
+	return slices.DeleteFunc(servers, func(s oas.Server) bool {
+		return !slices.ContainsFunc(scan.Servers, func(scanned oas.ScanServer) bool { return scanned.ServerUUID == s.ServerUUID })
+	}), err
+}
+
 // attention describes what needs attention on the scanned servers; empty is nothing.
-// Folders that could not be read are printed, too.
-func (a *app) attention(ctx context.Context, api *client.API, scan oas.Scan) (string, error) {
+func attention(scan oas.Scan, servers []oas.Server) string {
 	var found []string
 	if failed := countFailed(scan); failed > 0 {
 		found = append(found, fmt.Sprintf("%d file(s) need attention: `stevedore file list --status error`", failed))
 	}
-	servers, err := api.ListServers(ctx)
-	if err != nil {
-		return "", err
-	}
-	for _, scanned := range scan.Servers {
-		for _, server := range servers {
-			if server.ServerUUID != scanned.ServerUUID {
-				continue
-			}
-			if server.HeldChanges > 0 {
-				found = append(found, fmt.Sprintf("%d file(s) are held: `stevedore server changes %s`", server.HeldChanges, server.Name))
-			}
-			if server.UnreadableFolders > 0 {
-				a.note("%d folder(s) of %s could not be read: `stevedore server show %s`", server.UnreadableFolders, server.Name, server.Name)
-			}
+	for _, server := range servers {
+		if server.HeldChanges > 0 {
+			found = append(found, fmt.Sprintf("%d file(s) are held: `stevedore server changes %s`", server.HeldChanges, server.Name))
+		}
+		if server.UnreadableFolders > 0 {
+			found = append(found, fmt.Sprintf("%d folder(s) could not be read: `stevedore server show %s`", server.UnreadableFolders, server.Name))
 		}
 	}
-	return strings.Join(found, "; "), nil
+	return strings.Join(found, "; ")
 }
 
 // scanError returns nil when every server was scanned. Its kind is permanent when one of
@@ -160,6 +172,21 @@ func printScan(w io.Writer, scan oas.Scan) {
 			result = "FAILED: " + safe(value(server.Error))
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\n", safe(server.Server), result, counts(server.Files))
+	}
+}
+
+// shownUnreadable bounds the printed folders of one server that could not be read.
+const shownUnreadable = 10
+
+func printUnreadable(w io.Writer, servers []oas.Server) {
+	for _, server := range servers {
+		shown := server.Unreadable[:min(len(server.Unreadable), shownUnreadable)]
+		for _, f := range shown {
+			fmt.Fprintf(w, "%s\tnot read\t%s\n", safe(server.Name), safe(f.Path+" "+f.Reason))
+		}
+		if more := server.UnreadableFolders - int64(len(shown)); more > 0 {
+			fmt.Fprintf(w, "%s\tnot read\tand %d more folders\n", safe(server.Name), more)
+		}
 	}
 }
 

@@ -128,8 +128,9 @@ type Lister interface {
 // Engine starts and watches scans in Temporal. When Temporal cannot be
 // reached its errors are of KindTransient.
 type Engine interface {
-	// StartScan starts ScanAllServers under the workflow id and returns the run id.
-	StartScan(ctx context.Context, workflowID string, in workflows.ScanAllServersInput) (runID string, err error)
+	// StartScan starts ScanAllServers under the workflow id, after the delay, and
+	// returns the run id. One that was started already is left as it is.
+	StartScan(ctx context.Context, workflowID string, in workflows.ScanAllServersInput, delay time.Duration) (runID string, err error)
 	// DescribeScan and DescribeServer say how it stands now, without waiting.
 	DescribeScan(ctx context.Context, workflowID string) (orchestrator.Execution, error)
 	DescribeServer(ctx context.Context, serverUUID string) (orchestrator.Execution, error)
@@ -203,7 +204,7 @@ type Deps struct {
 	Defaults ingest.ServerDefaults
 	// NewUUID returns a random version 4 UUID.
 	NewUUID func() string
-	// Now is the clock that audits measure the age of files with; default time.Now.
+	// Now is the clock that audits measure the age of files with, and the turns of scans; default time.Now.
 	Now func() time.Time
 }
 

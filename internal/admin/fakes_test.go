@@ -251,6 +251,7 @@ type fakeEngine struct {
 	startErr error
 
 	scan      orchestrator.Execution
+	scans     map[string]time.Duration // by workflow id, with their delay
 	scanErr   error
 	described map[string]orchestrator.Execution
 
@@ -296,12 +297,26 @@ func (e *fakeEngine) Reprocess(_ context.Context, _ ingest.File, in workflows.Fi
 	return e.decideErr
 }
 
-func (e *fakeEngine) StartScan(_ context.Context, _ string, in workflows.ScanAllServersInput) (string, error) {
+func (e *fakeEngine) StartScan(_ context.Context, id string, in workflows.ScanAllServersInput, delay time.Duration) (string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.scans == nil {
+		e.scans = map[string]time.Duration{}
+	}
+	if _, there := e.scans[id]; there {
+		return "run-1", e.startErr
+	}
+	e.scans[id] = delay
 	e.started = append(e.started, in)
 	return "run-1", e.startErr
 }
 
-func (e *fakeEngine) DescribeScan(context.Context, string) (orchestrator.Execution, error) {
+func (e *fakeEngine) DescribeScan(_ context.Context, id string) (orchestrator.Execution, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, there := e.scans[id]; !there && e.scanErr == nil && e.scan.Err == nil && !e.scan.Running && e.scan.ClosedAt.IsZero() {
+		return orchestrator.Execution{}, ingest.Errorf(ingest.KindMissing, "no such workflow")
+	}
 	return e.scan, e.scanErr
 }
 

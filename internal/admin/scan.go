@@ -31,33 +31,51 @@ type ScanRun struct {
 // Scan starts a scan and returns at once. Without servers (names or uuids) it
 // is for all active ones, due or not, except those that are suspended; these
 // are scanned when named. An unknown server is an ErrNotFound, one
-// that is switched off an error of KindInvalid.
+// that is switched off an error of KindInvalid. Requests for the same servers in quick
+// succession share one scan, which begins after them; see takeTurn.
 func (a *Admin) Scan(ctx context.Context, servers []string) (ScanRun, error) {
-	run := ScanRun{UUID: a.d.NewUUID()}
-	run.WorkflowID = ingest.ScanWorkflowID(run.UUID)
+	var run ScanRun
 	in := workflows.ScanAllServersInput{Force: true, Source: sourceManual}
-	var err error
-	if len(servers) > 0 {
-		in.Servers, err = a.named(ctx, servers)
-		run.Servers = len(in.Servers)
-	} else {
-		in.Servers, err = a.scannable(ctx, &run)
-	}
+	asked, err := a.askedFor(ctx, servers, &run)
 	if err != nil {
 		return ScanRun{}, err
 	}
+	if len(servers) > 0 || len(run.Suspended) > 0 { // otherwise all
+		in.Servers = uuidsOf(asked)
+	}
+	when, err := a.takeTurn(ctx, asked)
+	if err != nil {
+		return ScanRun{}, fmt.Errorf("start the scan: %w", err)
+	}
+	run.UUID, run.WorkflowID, run.Servers = when.uuid, ingest.ScanWorkflowID(when.uuid), len(asked)
 	if err := a.record(ctx, "scan.start", run.UUID, map[string]any{"servers": servers}); err != nil {
 		return ScanRun{}, err
 	}
-	run.RunID, err = a.d.Engine.StartScan(ctx, run.WorkflowID, in)
+	run.RunID, err = a.d.Engine.StartScan(ctx, run.WorkflowID, in, when.delay)
 	if err != nil {
 		return ScanRun{}, fmt.Errorf("start the scan: %w", err)
 	}
 	return run, nil
 }
 
-func (a *Admin) named(ctx context.Context, names []string) ([]string, error) {
-	var uuids []string
+// askedFor returns the servers that a scan is for.
+func (a *Admin) askedFor(ctx context.Context, names []string, run *ScanRun) ([]ingest.Server, error) {
+	if len(names) > 0 {
+		return a.named(ctx, names)
+	}
+	return a.scannable(ctx, run)
+}
+
+func uuidsOf(servers []ingest.Server) []string {
+	uuids := make([]string, len(servers))
+	for i, server := range servers {
+		uuids[i] = server.UUID
+	}
+	return uuids
+}
+
+func (a *Admin) named(ctx context.Context, names []string) ([]ingest.Server, error) {
+	var servers []ingest.Server
 	for _, name := range names {
 		server, err := a.ShowServer(ctx, name)
 		if err != nil {
@@ -67,38 +85,34 @@ func (a *Admin) named(ctx context.Context, names []string) ([]string, error) {
 			return nil, ingest.Errorf(ingest.KindInvalid,
 				"server %s is paused: run `stevedore server resume %s` first", server.Name, server.Name)
 		}
-		if !slices.Contains(uuids, server.UUID) {
-			uuids = append(uuids, server.UUID)
+		if !slices.ContainsFunc(servers, func(other ingest.Server) bool { return other.UUID == server.UUID }) {
+			servers = append(servers, server)
 		}
 	}
-	return uuids, nil
+	return servers, nil
 }
 
-// scannable returns nothing, which means all, unless some must be left out.
-func (a *Admin) scannable(ctx context.Context, run *ScanRun) ([]string, error) {
+// scannable returns all servers that may be scanned without being named, and notes in
+// run which are left out.
+func (a *Admin) scannable(ctx context.Context, run *ScanRun) (scannable []ingest.Server, err error) {
 	servers, err := a.ListServers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var uuids []string
 	for _, server := range servers {
 		switch {
 		case !server.Active:
 		case server.State == ingest.ServerSuspended:
 			run.Suspended = append(run.Suspended, server)
 		default:
-			uuids = append(uuids, server.UUID)
+			scannable = append(scannable, server)
 		}
 	}
-	run.Servers = len(uuids)
-	if len(run.Suspended) == 0 {
-		return nil, nil
-	}
-	if len(uuids) == 0 {
+	if len(run.Suspended) > 0 && len(scannable) == 0 {
 		first := run.Suspended[0]
 		return nil, ingest.Errorf(ingest.KindOf(suspendedError(first)), "nothing to scan: every active server is suspended: %s", suspendedError(first))
 	}
-	return uuids, nil
+	return scannable, nil
 }
 
 // suspendedError says why a server is suspended and how to mend it.

@@ -85,7 +85,7 @@ type canaries struct {
 	t       *testing.T
 	h       *rig.Harbour
 	base    string
-	parts.Operations()     *admin.Admin
+	ops     *admin.Admin
 	log     *safeBuffer
 	secrets map[string]string
 	looks   int
@@ -118,7 +118,7 @@ func newCanaries(t *testing.T, h *rig.Harbour) *canaries {
 	served := httptest.NewServer(api.NewHandler(api.Deps{Operations: parts.Operations(), StartTimeout: rig.Patience, Token: c.secrets["api token"], Log: log, Stopping: stopping.Done()}))
 	t.Cleanup(served.Close)
 	t.Cleanup(stop)
-	c.base, c.parts.Operations() = served.URL, ops
+	c.base, c.ops = served.URL, parts.Operations()
 	return c
 }
 
@@ -255,7 +255,7 @@ func (c *canaries) rotateKeys() {
 		}
 	}
 	keys("key of the keyset")
-	_, err := c.parts.Operations().RotateKey(c.h.Ctx, admin.RotateRequest{})
+	_, err := c.ops.RotateKey(c.h.Ctx, admin.RotateRequest{})
 	require.NoError(c.t, err)
 	keys("rotated key of the keyset")
 }

@@ -250,10 +250,15 @@ func ended(file File, to Status, event EventType, failure Failure) Change {
 	return c
 }
 
-// VanishedWhileSettling records that a file went away before it was settled.
+// VanishedWhileSettling records that a file went away before it was settled, also one
+// that was given up because it never did.
 func VanishedWhileSettling(file File) Change {
-	c := Change{FileUUID: file.UUID}.with(EventVanished, "", Failure{Step: StepDiscover, Kind: KindNotFound, Message: "gone before it was settled"}.details())
+	failure := Failure{Step: StepDiscover, Kind: KindNotFound, Message: "gone before it was settled"}
+	c := Change{FileUUID: file.UUID}.with(EventVanished, "", failure.details())
 	c.To = StatusVanished
+	if file.Status == StatusError {
+		c.Set.Error = &failure
+	}
 	return c
 }
 

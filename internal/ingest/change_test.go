@@ -99,7 +99,7 @@ func changeCases() []changeCase {
 			ingest.StatusSuperseded, event(ingest.EventSuperseded), true},
 		{"TimeMoved", statuses(ingest.StatusDownloading, ingest.StatusDownloaded),
 			func(f ingest.File) ingest.Change { return ingest.TimeMoved(f, time.Unix(1, 0)) }, "", nil, false},
-		{"VanishedWhileSettling", statuses(ingest.StatusDiscovered), ingest.VanishedWhileSettling,
+		{"VanishedWhileSettling", statuses(ingest.StatusDiscovered, ingest.StatusError), ingest.VanishedWhileSettling,
 			ingest.StatusVanished, event(ingest.EventVanished), false},
 		{"Requeued", slices.Concat(ready, statuses(ingest.StatusError)), func(f ingest.File) ingest.Change { return ingest.Requeued(f, 7, "no slot", "key") },
 			ingest.StatusReady, event(ingest.EventRequeued), true},

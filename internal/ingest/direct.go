@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"io"
+	"time"
 )
 
 // DirectTransfer asks for the bytes of one file version to be moved from its
@@ -16,6 +17,8 @@ type DirectTransfer struct {
 	// MinRate in bytes per second ends a transfer whose source stays below it for a
 	// minute, with KindSlow; 0 is any.
 	MinRate int64
+	// Silence is how long the source may bring nothing; 0 is as direct transfers are configured.
+	Silence time.Duration
 	// Source gives the remote bytes by offset.
 	Source io.ReaderAt
 	// Reopen, may be nil, returns a new source after the connection of the last

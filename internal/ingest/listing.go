@@ -13,9 +13,12 @@ type ListRequest struct {
 	// Brief bounds the listing to what is read in moments; more is an error of
 	// KindTransient.
 	Brief bool
-	// Entered, may be nil, is told each folder before it is read, as in From, and
-	// what could not be read before.
-	Entered func(folder string, unread Unread)
+	// Doubtful are folders of earlier attempts whose listing ended in a failure, which
+	// may be how the server ends folders.
+	Doubtful Unread
+	// Entered, may be nil, is told each folder before it is read, as in From, and what
+	// of the folders before could not be read, or is in doubt.
+	Entered func(folder string, unread, doubtful Unread)
 }
 
 // Unread is what a listing has not seen.

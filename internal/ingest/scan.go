@@ -123,6 +123,9 @@ type ScanResult struct {
 	// Broken says that we broke the listing off ourselves: the server's state is
 	// left as it is.
 	Broken bool
+	// Entire says that the listing, all of its attempts together, has read every folder:
+	// what it did not show is not there.
+	Entire bool
 	// Note is what the listing noticed, see Scan.
 	Note string
 }

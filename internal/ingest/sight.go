@@ -140,6 +140,10 @@ func (f File) SightNotes(now time.Time) (notes []string) {
 		notes = append(notes, fmt.Sprintf("it was deleted or moved on the server on %s, and the server shows the same size and time again since: "+
 			"it is not taken again; remove it there, or set `--resent deliver`", f.SourceGoneAt.UTC().Format(time.RFC3339)))
 	}
+	if f.Status == StatusSuperseded && f.ErrorKind == KindChanged {
+		notes = append(notes, fmt.Sprintf("it was found changed while it was read, or its bytes did not agree with its size: if the server shows it so again, "+
+			"listings take it up again, and after %d times it is an error", ChangedTries))
+	}
 	if f.Delivery > 0 {
 		notes = append(notes, fmt.Sprintf("it is delivery %d of the same size and time: the ones before were deleted or moved on the server", f.Delivery+1))
 	}

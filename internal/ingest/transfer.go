@@ -18,6 +18,8 @@ type Fetch struct {
 	// MinRate in bytes per second ends a fetch that stays below it for a minute, with
 	// KindSlow; 0 is any.
 	MinRate int64
+	// Silence is how long the source may bring nothing; 0 is as staging is configured.
+	Silence time.Duration
 	// Source gives the remote bytes by offset.
 	Source io.ReaderAt
 	// Resumed, may be nil, is called before anything is read when Fetch goes on

@@ -62,8 +62,9 @@ type Execution struct {
 // poll lasts a minute, so a healthy worker's may be a little older than that.
 const pollFresh = 90 * time.Second
 
-// StartScan starts ScanAllServers under the workflow id and returns the run id.
-func (o Client) StartScan(ctx context.Context, workflowID string, in workflows.ScanAllServersInput) (string, error) {
+// StartScan starts ScanAllServers under the workflow id, after the delay, and returns the
+// run id. A scan that was started already is left as it is.
+func (o Client) StartScan(ctx context.Context, workflowID string, in workflows.ScanAllServersInput, delay time.Duration) (string, error) {
 	c, err := o.connect(ctx)
 	if err != nil {
 		return "", err
@@ -72,6 +73,7 @@ func (o Client) StartScan(ctx context.Context, workflowID string, in workflows.S
 		ID: workflowID, TaskQueue: o.queue(),
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		StaticSummary:         "asked for by " + in.Source,
+		StartDelay:            delay,
 	}, workflows.NameScanAllServers, in)
 	if err != nil {
 		return "", classify(err)

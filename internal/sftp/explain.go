@@ -120,7 +120,7 @@ func (d *dialer) explainHandshake(e *handshakeError) error {
 	case greeting != "":
 		return ingest.Errorf(ingest.KindTransient, "server %s: %s is not an SSH server, it says %q: check host and port", name, to, greeting)
 	case timeout:
-		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: %s takes connections but says nothing for %s: check that it is an SSH server", name, to, d.cfg.HandshakeTimeout)
+		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: %s takes connections but says nothing for %s: check that it is an SSH server, or raise --login-timeout", name, to, d.cfg.HandshakeTimeout)
 	default:
 		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: %s closed the connection at once: it is too busy, blocks this address, or is not an SSH server", name, to)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 
 	"stevedore/internal/ingest"
 )
@@ -22,9 +23,15 @@ func (s *Session) folderLimits() limits {
 // errFolderFull is a folder beyond its limits.
 var errFolderFull = errors.New("folder is too large")
 
-// idleAnswers is after how many answers without a new name a folder counts as
-// ended: some servers never say so, and send nothing or the same again.
-const idleAnswers = 3
+// After how many answers in a row without a new name a folder counts as ended: some
+// servers never say so, and send nothing or the same again. Others say so and send
+// empty answers in between, where all names of a page are hidden: a server that has ended
+// a folder as it should, or of which nothing is known yet, is asked for longer.
+const (
+	idleAnswers    = 3
+	idleOfUnknown  = 100
+	idleOfSpeaking = 1000
+)
 
 // contents is what one folder has.
 type contents struct {
@@ -105,7 +112,7 @@ func (s *Session) readCounted(ctx context.Context, path string, most limits, byt
 	if answer.kind != packetHandle || !ok {
 		return errBadAnswer
 	}
-	r := folderReader{session: s, handle: string(handle), most: most, bytes: bytes, fn: fn, known: make(map[string]struct{})}
+	r := folderReader{session: s, path: path, handle: string(handle), most: most, bytes: bytes, fn: fn, known: make(map[string]struct{})}
 	err = r.run(ctx)
 	if err == nil || refusal(err) {
 		if closeErr := s.closeHandle(ctx, answer.body); closeErr != nil {
@@ -118,6 +125,7 @@ func (s *Session) readCounted(ctx context.Context, path string, most limits, byt
 // folderReader is the reading of an open folder.
 type folderReader struct {
 	session *Session
+	path    string
 	handle  string
 	most    limits
 	bytes   *int64
@@ -127,7 +135,7 @@ type folderReader struct {
 }
 
 func (r *folderReader) run(ctx context.Context) error {
-	for idle := 0; idle < idleAnswers; r.answers++ {
+	for idle := 0; idle < r.session.conn.quirks.idleAnswers(); r.answers++ {
 		answer, err := r.session.ask(ctx, packetReaddir, r.handle)
 		code, refused := statusOf(err)
 		switch {
@@ -151,6 +159,7 @@ func (r *folderReader) run(ctx context.Context) error {
 			idle = 0
 		}
 	}
+	r.session.conn.quirks.endedIdly()
 	return nil
 }
 
@@ -161,6 +170,7 @@ func (r *folderReader) take(body fields) (news bool, err error) {
 	}
 	full := false
 	_, err = body.names(func(raw rawName) {
+		raw.name = elementOf(r.path, raw)
 		if _, double := r.known[raw.name]; double || full {
 			return
 		}
@@ -178,6 +188,25 @@ func (r *folderReader) take(body fields) (news bool, err error) {
 		err = errFolderFull
 	}
 	return news, err
+}
+
+// elementOf is the name of an entry without what some servers put around it: the path of
+// the folder, "./", or a '/' behind the name of a folder.
+func elementOf(folder string, raw rawName) string {
+	if raw.long > 0 || !strings.Contains(raw.name, "/") {
+		return raw.name
+	}
+	name, inside := strings.CutPrefix(raw.name, strings.TrimSuffix(folder, "/")+"/")
+	if !inside {
+		name = strings.TrimPrefix(name, "./")
+	}
+	if raw.kind == kindFolder || raw.kind == kindUnsaid {
+		name = strings.TrimSuffix(name, "/")
+	}
+	if unsafeName(name) != "" && name != "." && name != ".." {
+		return raw.name // shown as it was sent
+	}
+	return name
 }
 
 // tooLarge says what is wrong with a folder beyond its limits.

@@ -247,7 +247,7 @@ func TestEndlessListings(t *testing.T) {
 		says    string
 	}{
 		"entries": {news, ingest.KindInvalid, "more than 50 entries"},
-		"silence": {always(0), ingest.KindTransient, "brought nothing for 4s"},
+		"silence": {always(0), ingest.KindTransient, "brought nothing for 4s, the connection was closed; if it is slow, raise --answer-timeout"},
 		"lies":    {always(fxpName, uint32(1<<31), "f"), ingest.KindTransient, "malformed"},
 		"flood":   {always(fxpName, make([]byte, 9<<20)), ingest.KindTransient, "more than 8 MiB in one answer"},
 		"deluge":  {always(fxpName, make([]byte, 65<<20)), ingest.KindTransient, "more than 8 MiB in one answer"},
@@ -312,7 +312,7 @@ func TestReadsThatBringNothing(t *testing.T) {
 			require.NoError(t, err)
 			n, err := f.ReadAt(make([]byte, 9), 0)
 			assert.Zero(t, n)
-			requireKind(t, err, ingest.KindTransient, "brought nothing for 4s")
+			requireKind(t, err, ingest.KindTransient, "brought nothing for 4s, the connection was closed; if it is slow, raise --answer-timeout")
 			require.NoError(t, f.Close())
 		})
 	}

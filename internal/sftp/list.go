@@ -45,7 +45,7 @@ func (s *Session) List(ctx context.Context, request ingest.ListRequest, fn func(
 	if err != nil {
 		return ingest.Unread{}, err
 	}
-	w := &walk{session: s, filter: f, request: request, fn: fn}
+	w := &walk{session: s, filter: f, request: request, fn: fn, doubtful: request.Doubtful}
 	if request.From != "" {
 		w.from = strings.Split(request.From, "/")
 	}

@@ -53,7 +53,7 @@ func (w *walk) loop(ctx context.Context, n *node, found *contents) (same string,
 			continue
 		}
 		suspects++
-		is, err := w.isAgain(ctx, above, n, found)
+		is, err := w.isAgain(ctx, above, n)
 		if err != nil {
 			return "", err
 		}
@@ -64,7 +64,7 @@ func (w *walk) loop(ctx context.Context, n *node, found *contents) (same string,
 	return "", nil
 }
 
-func (w *walk) isAgain(ctx context.Context, above, n *node, found *contents) (bool, error) {
+func (w *walk) isAgain(ctx context.Context, above, n *node) (bool, error) {
 	s, upper, lower := w.session, w.path(above), w.path(n)
 	realUpper, err := s.realpath(ctx, upper)
 	if err == nil {
@@ -81,46 +81,78 @@ func (w *walk) isAgain(ctx context.Context, above, n *node, found *contents) (bo
 	if err != nil && !refusal(err) {
 		return false, err
 	}
-	return w.goesRound(ctx, above, n, found)
+	return w.goesRound(ctx, above, n)
 }
 
-// goesRound follows the way from the one folder to the other for as many turns as
-// there may be folders in one another: those that only look alike end before.
-func (w *walk) goesRound(ctx context.Context, above, n *node, began *contents) (bool, error) {
+// goesRound follows the way from the one folder to the other, step by step, for as many
+// turns as there may be folders in one another: those that only look alike end before.
+func (w *walk) goesRound(ctx context.Context, above, n *node) (bool, error) {
 	if above.prints.all != n.prints.all {
 		return false, nil
 	}
-	upper, at := w.path(above), w.path(n)
-	way := at[len(upper):]
-	if upper == "/" {
-		way = at
+	var way []*node // the folders of one turn, this one last
+	for at := n; at != above; at = at.parent {
+		way = append(way, at)
 	}
-	for turn := range ingest.MaxDepth {
-		if at += way; len(at) > maxPathBytes {
+	slices.Reverse(way)
+	at := w.path(n)
+	for step := range ingest.MaxDepth * len(way) {
+		is := way[step%len(way)]
+		if at += "/" + is.name; len(at) > maxPathBytes {
 			return true, nil // no real tree has such paths
 		}
 		found, err := w.session.readFolder(ctx, at, w.limits())
-		if refusal(err) {
-			return turn > followedLinks, nil
-		}
-		if err != nil {
+		if err != nil && !refusal(err) {
 			return false, err
 		}
-		if printsOf(found).all != n.prints.all {
-			// Where the server follows no more links, some of the names are left.
-			return turn > followedLinks && shareNames(found, began), nil
+		far := step/len(way) > followedLinks
+		if err != nil { // it was listed; a server that follows no more links fails
+			return far && !isPermission(err), nil
 		}
+		if printsOf(found).all == is.prints.all {
+			continue
+		}
+		if !far {
+			return false, nil
+		}
+		began, err := w.session.readFolder(ctx, w.path(is), w.limits())
+		if err != nil {
+			return false, unlessRefusal(err)
+		}
+		return isRest(found, began, way[(step+1)%len(way)].name), nil
 	}
 	return true, nil
 }
 
-// shareNames reports whether both folders have an entry of the same name.
-func shareNames(x, y *contents) bool {
-	names := make(map[string]bool, len(x.names))
-	for _, raw := range x.names {
-		names[raw.name] = true
+func unlessRefusal(err error) error {
+	if refusal(err) {
+		return nil
 	}
-	return slices.ContainsFunc(y.names, func(raw rawName) bool { return names[raw.name] })
+	return err
+}
+
+// isRest reports whether what is found is what is left of a folder where the server
+// follows no more links: links are shown as such or not at all, it does not go on to next,
+// and all else is as it was, by size and time, too. A tree that only looks alike ends in
+// something of its own.
+func isRest(found, began *contents, next string) bool {
+	before := make(map[string]rawName, len(began.names))
+	for _, raw := range began.names {
+		before[raw.name] = raw
+	}
+	same := false
+	for _, raw := range found.names {
+		was, there := before[raw.name]
+		switch {
+		case raw.kind == kindSymlink && there:
+			same = same || raw.name == next
+		case raw.name == next || !there || raw.kind != was.kind || raw.attrs.Size != was.attrs.Size || raw.attrs.Mtime != was.attrs.Mtime:
+			return false
+		default:
+			same = true
+		}
+	}
+	return same
 }
 
 // followedLinks is how many turns a server goes along at least before it refuses a

@@ -472,7 +472,7 @@ func TestListingGoesOnWhereItWasCut(t *testing.T) {
 		listings++
 		require.Less(t, listings, 30)
 		session := b.open(t)
-		_, err := session.List(deadline(t), ingest.ListRequest{From: folder, Entered: func(at string, _ ingest.Unread) { folder = at }},
+		_, err := session.List(deadline(t), ingest.ListRequest{From: folder, Entered: func(at string, _, _ ingest.Unread) { folder = at }},
 			func(o ingest.Observation) error { seen[strings.TrimPrefix(o.Path, "/in/")]++; return nil })
 		require.NoError(t, session.Close())
 		if err == nil {

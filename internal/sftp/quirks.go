@@ -11,6 +11,8 @@ type quirks struct {
 	// endsWithFailure: a folder ended in a failure after some names, which may be how
 	// the server says that there are no more.
 	endsWithFailure bool
+	// endsIdly: a folder ended only in answers without new names.
+	endsIdly bool
 	// home is the user's home folder, once asked for.
 	home string
 }
@@ -42,6 +44,27 @@ func (q *quirks) knowsEOF() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.endsWithEOF
+}
+
+// endedIdly notes that a folder ended only in answers without new names.
+func (q *quirks) endedIdly() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.endsIdly = true
+}
+
+// idleAnswers is how many answers in a row without a new name end a folder.
+func (q *quirks) idleAnswers() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.endsIdly:
+		return idleAnswers
+	case q.endsWithEOF:
+		return idleOfSpeaking
+	default:
+		return idleOfUnknown
+	}
 }
 
 // mayEnd reports whether the failure may be the server's way to end a folder: it has

@@ -201,7 +201,7 @@ func (g *guard) cause(err error) error {
 	case g.ctx.Err() != nil:
 		return ingest.Wrap(ingest.KindTransient, context.Cause(g.ctx), "server %s: the work was ended", s.server.Name)
 	case g.timedOut.Load():
-		return ingest.Wrap(ingest.KindTransient, notEOF(err), "server %s brought nothing for %s, the connection was closed", s.server.Name, g.patience)
+		return ingest.Wrap(ingest.KindTransient, notEOF(err), "server %s brought nothing for %s, the connection was closed; if it is slow, raise --answer-timeout", s.server.Name, g.patience)
 	default:
 		return err
 	}

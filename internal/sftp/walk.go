@@ -106,7 +106,7 @@ func (w *walk) visit(ctx context.Context, n *node) error {
 			return nil
 		}
 		if w.request.Entered != nil {
-			w.request.Entered(n.relative(), w.unread)
+			w.request.Entered(n.relative(), w.unread, w.doubtful)
 		}
 	}
 	found, err := w.session.readFolder(ctx, at.path, w.limits())

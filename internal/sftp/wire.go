@@ -93,13 +93,17 @@ func (w *wire) read(p []byte) (int, error) {
 // next reads the head of a packet, and the whole of it when it is for us.
 func (w *wire) next() error {
 	header := make([]byte, headerBytes)
-	if _, err := io.ReadFull(w.source, header); err != nil {
+	if _, err := io.ReadFull(w.source, header[:4]); err != nil {
 		return err
 	}
-	length, kind := binary.BigEndian.Uint32(header), header[4]
-	if length < headerBytes-4 {
+	length := binary.BigEndian.Uint32(header)
+	if length < headerBytes-4 { // the rest of a head would be waited for in vain
 		return errors.New("malformed packet")
 	}
+	if _, err := io.ReadFull(w.source, header[4:]); err != nil {
+		return err
+	}
+	kind := header[4]
 	size := int(length) - (headerBytes - 4)
 	waits := w.whose(binary.BigEndian.Uint32(header[5:]))
 	if waits == nil {

@@ -10,53 +10,65 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// noteAside brings the rows of a server up to what its listing showed. $7 is how
-// long a companion is left alone after it was looked after.
+// noteAside adds to what is known to be set aside on a server. $8 is the listing.
 const noteAside = `
-WITH o AS (
-	SELECT n, path, display, reason, size, mtime
-	FROM unnest($2::bytea[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[]) WITH ORDINALITY AS o (path, display, reason, size, mtime, n)
-), gone AS (
-	DELETE FROM names_aside a WHERE a.server_uuid = $1 AND NOT EXISTS (SELECT FROM o WHERE sha256(o.path) = a.path_sha256)
-), due AS (
-	SELECT o.n, CASE WHEN a.size_bytes = o.size AND a.mtime = o.mtime THEN a.first_seen_at END AS since
-	FROM o LEFT JOIN names_aside a ON a.server_uuid = $1 AND a.path_sha256 = sha256(o.path)
-	WHERE o.reason = 'companion' AND (a.tried_at IS NULL OR a.tried_at < now() - $7::interval OR a.size_bytes <> o.size OR a.mtime <> o.mtime)
-), noted AS (
-	INSERT INTO names_aside AS a (server_uuid, path_raw, path, reason, size_bytes, mtime, tried_at)
-	SELECT $1, path, display, reason, size, mtime, CASE WHEN due.n IS NOT NULL THEN now() END FROM o LEFT JOIN due USING (n)
-	ON CONFLICT (server_uuid, path_sha256) DO UPDATE SET
-		first_seen_at = CASE WHEN (a.size_bytes, a.mtime, a.reason) = (excluded.size_bytes, excluded.mtime, excluded.reason) THEN a.first_seen_at ELSE now() END,
-		size_bytes = excluded.size_bytes, mtime = excluded.mtime, reason = excluded.reason, last_seen_at = now(),
-		tried_at = coalesce(excluded.tried_at, a.tried_at)
-)
-SELECT n, coalesce(extract(epoch FROM now() - since), 0)::float8 FROM due ORDER BY n`
+INSERT INTO names_aside AS a (server_uuid, path_raw, path, reason, size_bytes, mtime, of_raw, listing)
+SELECT $1, path, display, reason, size, mtime, nullif(of, ''), $8
+FROM unnest($2::bytea[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::bytea[]) AS o (path, display, reason, size, mtime, of)
+ON CONFLICT (server_uuid, path_sha256) DO UPDATE SET
+	first_seen_at = CASE WHEN (a.size_bytes, a.mtime, a.reason) = (excluded.size_bytes, excluded.mtime, excluded.reason) THEN a.first_seen_at ELSE now() END,
+	tried_at = CASE WHEN (a.size_bytes, a.mtime) = (excluded.size_bytes, excluded.mtime) THEN a.tried_at END,
+	size_bytes = excluded.size_bytes, mtime = excluded.mtime, reason = excluded.reason, of_raw = excluded.of_raw,
+	listing = excluded.listing, last_seen_at = now()`
 
-// NoteAside records what a whole listing of the server set aside, in the place of
-// what an earlier one had. It returns the companions to be looked after now, those
-// that were not within the time, with how long each has been there unchanged.
-func (s *Store) NoteAside(ctx context.Context, serverUUID string, seen []ingest.Observation, again time.Duration) (due []ingest.Alone, err error) {
+// NoteAside records what a listing of the server set aside. key names the listing, all
+// of its attempts, as for StartScan. What it has not shown is forgotten by FinishScan.
+func (s *Store) NoteAside(ctx context.Context, serverUUID, key string, seen []ingest.Observation) error {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil || len(seen) == 0 {
+		return err
+	}
+	entries := distinct(seen)
+	c := columnsOf(id, entries)
+	reasons, ofs := make([]string, len(entries)), make([][]byte, len(entries))
+	for i, e := range entries {
+		reasons[i], ofs[i] = string(e.Aside), []byte(e.Of)
+	}
+	return s.retry(ctx, "note what is set aside", func() error {
+		_, err := s.pool.Exec(ctx, noteAside, id, c.paths, c.displays, reasons, c.sizes, c.mtimes, ofs, cleanText(key))
+		return err
+	})
+}
+
+// Companions of the future were looked after before the clock went back.
+const companionsDue = `
+WITH due AS (
+	UPDATE names_aside SET tried_at = now()
+	WHERE server_uuid = $1 AND listing = $2 AND reason = 'companion' AND (tried_at IS NULL OR tried_at < now() - $3::interval OR tried_at > now())
+	RETURNING path_raw, of_raw, size_bytes, mtime, first_seen_at
+)
+SELECT path_raw, of_raw, size_bytes, mtime, greatest(extract(epoch FROM now() - first_seen_at), 0)::float8 FROM due ORDER BY first_seen_at, path_raw`
+
+// CompanionsDue returns the companions without a file that the listing has shown and
+// that nobody has looked after within the time, with how long each has been there
+// unchanged. They count as looked after from then on.
+func (s *Store) CompanionsDue(ctx context.Context, serverUUID, key string, again time.Duration) (due []ingest.Alone, err error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
 		return nil, err
 	}
-	entries := distinct(seen)
-	c := columnsOf(id, entries)
-	reasons := make([]string, len(entries))
-	for i, e := range entries {
-		reasons[i] = string(e.Aside)
-	}
-	err = s.retry(ctx, "note what is set aside", func() error {
-		rows, err := s.pool.Query(ctx, noteAside, id, c.paths, c.displays, reasons, c.sizes, c.mtimes, again)
+	err = s.retry(ctx, "list companions without a file", func() error {
+		rows, err := s.pool.Query(ctx, companionsDue, id, cleanText(key), again)
 		if err != nil {
 			return err
 		}
-		due = nil
-		var n int64
-		var secs float64
-		_, err = pgx.ForEachRow(rows, []any{&n, &secs}, func() error {
-			due = append(due, ingest.Alone{Observation: entries[n-1].Observation, For: seconds(secs)})
-			return nil
+		due, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (a ingest.Alone, err error) {
+			var path, of []byte
+			var secs float64
+			err = row.Scan(&path, &of, &a.Size, &a.ModTime, &secs)
+			a.Path, a.Of, a.Aside = string(path), string(of), ingest.AsideCompanion
+			a.ModTime, a.For = a.ModTime.UTC(), seconds(secs)
+			return a, err
 		})
 		return err
 	})

@@ -13,10 +13,16 @@ import (
 func TestNoteAside(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	note := func(again time.Duration, seen ...ingest.Observation) []ingest.Alone {
-		due, err := b.NoteAside(t.Context(), b.server.UUID, seen, again)
+	note := func(key string, seen ...ingest.Observation) {
+		require.NoError(t, b.NoteAside(t.Context(), b.server.UUID, key, seen))
+	}
+	due := func(key string, again time.Duration) []ingest.Alone {
+		due, err := b.CompanionsDue(t.Context(), b.server.UUID, key, again)
 		require.NoError(t, err)
 		return due
+	}
+	finish := func(key string, entire bool) {
+		require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{Key: key, ServerUUID: b.server.UUID, Entire: entire}))
 	}
 	aside := func() (names []string) {
 		all, err := b.AsideOf(t.Context(), b.server.UUID, 10)
@@ -28,27 +34,57 @@ func TestNoteAside(t *testing.T) {
 	}
 	busy, alone := seen("/in/a.csv.part", 1), seen("/in/b.csv.sha256", 2)
 	busy.Aside, alone.Aside, alone.Of = ingest.AsideInProgress, ingest.AsideCompanion, "/in/b.csv"
-	due := note(time.Hour, busy, alone)
-	require.Len(t, due, 1)
-	assert.Equal(t, "/in/b.csv", due[0].Of)
-	assert.Zero(t, due[0].For)
+	note("one", busy)
+	note("one", alone) // in parts, as they come
+	assert.Empty(t, due("other", 0), "of another listing")
+	first := due("one", time.Hour)
+	require.Len(t, first, 1)
+	assert.Equal(t, "/in/b.csv", first[0].Of)
+	assert.Equal(t, alone.Size, first[0].Size)
+	assert.Less(t, first[0].For, time.Minute)
 	assert.ElementsMatch(t, []string{"in_progress /in/a.csv.part", "companion /in/b.csv.sha256"}, aside())
-	assert.Empty(t, note(time.Hour, busy, alone), "it was looked after")
-	due = note(0, busy, alone)
-	require.Len(t, due, 1)
-	assert.Positive(t, due[0].For)
+	assert.Empty(t, due("one", time.Hour), "it was looked after")
+	again := due("one", 0)
+	require.Len(t, again, 1)
+	assert.Greater(t, again[0].For, first[0].For)
 	alone.Size++
-	due = note(time.Hour, alone)
-	require.Len(t, due, 1, "it is another one")
-	assert.Zero(t, due[0].For)
-	assert.Equal(t, []string{"companion /in/b.csv.sha256"}, aside(), "what is not shown is forgotten")
+	note("two", alone)
+	changed := due("two", time.Hour)
+	require.Len(t, changed, 1, "it is another one")
+	assert.Less(t, changed[0].For, again[0].For)
 
-	require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{Key: "broken", ServerUUID: b.server.UUID, Failure: &ingest.Failure{Message: "lost"}}))
-	assert.Len(t, aside(), 1, "a listing that was cut off tells nothing")
-	require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{Key: "whole", ServerUUID: b.server.UUID, Counts: ingest.ScanCounts{InProgress: 1}}))
-	assert.Len(t, aside(), 1)
-	require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{Key: "none", ServerUUID: b.server.UUID}))
+	finish("two", false)
+	assert.Len(t, aside(), 2, "a listing that has not read every folder tells nothing")
+	id, err := b.StartScan(t.Context(), b.server.UUID, "three")
+	require.NoError(t, err)
+	note("three", alone)
+	require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{ScanID: id, ServerUUID: b.server.UUID}))
+	assert.Len(t, aside(), 2)
+	require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{ScanID: id, ServerUUID: b.server.UUID, Entire: true}))
+	assert.Equal(t, []string{"companion /in/b.csv.sha256"}, aside(), "what no attempt of it has shown is forgotten")
+	finish("none", true)
 	assert.Empty(t, aside())
+}
+
+// What attempts of a scan recorded is known, whatever they could tell.
+func TestRecordedOfAScan(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	link := seen("/in/link", 0)
+	link.Rejected = "is a symbolic link"
+	b.observe(t, seen("/in/before.csv", 1))
+	id, err := b.StartScan(t.Context(), b.server.UUID, "one")
+	require.NoError(t, err)
+	recorded := func() [2]int64 {
+		news, rejected, err := b.Recorded(t.Context(), id)
+		require.NoError(t, err)
+		return [2]int64{news, rejected}
+	}
+	assert.Equal(t, [2]int64{0, 0}, recorded())
+	b.observe(t, seen("/in/before.csv", 1), seen("/in/a.csv", 1), seen("/in/b.csv", 1), link)
+	_, err = b.StartScan(t.Context(), b.server.UUID, "one")
+	require.NoError(t, err)
+	assert.Equal(t, [2]int64{2, 1}, recorded())
 }
 
 // Whose a companion is that has no file beside it.

@@ -40,6 +40,21 @@ func (s *Store) StartScan(ctx context.Context, serverUUID, key string) (scanID i
 	return scanID, err
 }
 
+const recorded = `
+SELECT count(*) FILTER (WHERE f.status <> 'rejected'), count(*) FILTER (WHERE f.status = 'rejected')
+FROM scans c JOIN files f ON f.server_uuid = c.server_uuid
+WHERE c.id = $1 AND f.id > coalesce((
+	SELECT o.id FROM files o WHERE o.server_uuid = c.server_uuid AND o.created_at < c.started_at ORDER BY o.id DESC LIMIT 1), 0)`
+
+// Recorded returns how many rows of files were made since the scan began: what its
+// attempts recorded, also those that ended with their workers.
+func (s *Store) Recorded(ctx context.Context, scanID int64) (news, rejected int64, err error) {
+	err = s.retry(ctx, "count what a scan recorded", func() error {
+		return s.pool.QueryRow(ctx, recorded, scanID).Scan(&news, &rejected)
+	})
+	return news, rejected, err
+}
+
 // ScanDeaths returns how many attempts in a row, before the one under way, left the
 // scan's row open: their workers ended, or were cut off.
 func (s *Store) ScanDeaths(ctx context.Context, scanID int64) (deaths int, err error) {
@@ -50,9 +65,12 @@ func (s *Store) ScanDeaths(ctx context.Context, scanID int64) (deaths int, err e
 }
 
 const (
-	// $11 says that the listing came to its end: what it did not show is not there.
+	// $11 says that the listing, all of its attempts, has read every folder: what it did
+	// not show is not there.
 	finishScan = `
-WITH forgotten AS (DELETE FROM names_aside WHERE server_uuid = $2 AND $9::bigint + $10::bigint = 0 AND $11)
+WITH forgotten AS (
+	DELETE FROM names_aside a USING scans c WHERE c.id = $1 AND a.server_uuid = $2 AND a.listing <> c.scan_key AND $11
+)
 UPDATE scans SET finished_at = now(), seen = $3, new = $4, settling = $5, rejected = $6, errors = $7, error = nullif($8, ''),
 	in_progress = $9, alone = $10, unread = $12, note = nullif($13, '')
 WHERE id = $1 AND server_uuid = $2`
@@ -78,7 +96,7 @@ WITH server AS (` + serverScanned + ` RETURNING server_uuid), recorded AS (
 	SELECT server_uuid, $7, now() - $5::interval, now(), $8, $9, $10, $11, $12, nullif($2, ''), $13, $14, $6, nullif($15, '') FROM server
 	ON CONFLICT (scan_key) DO NOTHING
 ), forgotten AS (
-	DELETE FROM names_aside WHERE server_uuid = $1 AND $13::bigint + $14::bigint = 0 AND $2 = ''
+	DELETE FROM names_aside WHERE server_uuid = $1 AND listing <> $7 AND $16
 )
 SELECT count(*) FROM server`
 )
@@ -104,7 +122,7 @@ func closeScan(ctx context.Context, tx pgx.Tx, id string, scan ingest.ScanResult
 	}
 	failure, c := failureLine(scan.Failure), scan.Counts
 	tag, err := tx.Exec(ctx, finishScan, scan.ScanID, id, c.Seen, c.New, c.Settling, c.Rejected, c.Errors, failure,
-		c.InProgress, c.Alone, failure == "" && !scan.Broken, scan.Unread, cleanText(scan.Note))
+		c.InProgress, c.Alone, scan.Entire, scan.Unread, cleanText(scan.Note))
 	if err != nil {
 		return err
 	}
@@ -124,7 +142,7 @@ func (s *Store) recordScan(ctx context.Context, id string, scan ingest.ScanResul
 	failure, c := failureLine(scan.Failure), scan.Counts
 	var servers int
 	err := s.pool.QueryRow(ctx, wholeScan, id, failure, scan.Suspend, scan.Mends, scan.Took, scan.Unread,
-		cleanText(scan.Key), c.Seen, c.New, c.Settling, c.Rejected, c.Errors, c.InProgress, c.Alone, cleanText(scan.Note)).Scan(&servers)
+		cleanText(scan.Key), c.Seen, c.New, c.Settling, c.Rejected, c.Errors, c.InProgress, c.Alone, cleanText(scan.Note), scan.Entire).Scan(&servers)
 	if err != nil || servers > 0 {
 		return err
 	}

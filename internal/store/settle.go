@@ -69,6 +69,20 @@ func (s *Store) Settling(ctx context.Context, serverUUID string, afterID int64, 
 	return s.manyFiles(ctx, "list settling files", settlingFiles, id, afterID, limit)
 }
 
+const unsettledFiles = `SELECT ` + fileColumns + fromFiles + `
+WHERE f.server_uuid = $1 AND f.status = 'error' AND f.error_kind = 'unsettled'
+	AND f.last_seen_at < statement_timestamp() - $2::interval AND f.id > $3 ORDER BY f.id LIMIT $4`
+
+// Unsettled returns files that never settled and that no listing has shown for the
+// time, in order of id, after the given one, at most limit.
+func (s *Store) Unsettled(ctx context.Context, serverUUID string, unseen time.Duration, afterID int64, limit int) ([]ingest.File, error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil || limit <= 0 {
+		return nil, err
+	}
+	return s.manyFiles(ctx, "list files that never settled", unsettledFiles, id, unseen, afterID, limit)
+}
+
 // isWaiting selects the ready files of server $1 that wait for a slot. Rows are
 // in the order of the index files_turn; deferred files come last in it. What lies
 // further ahead than any deferral was written before the clock went back.

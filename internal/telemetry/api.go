@@ -81,6 +81,9 @@ type Server struct {
 	// Left counts taken files whose source is left, InProgress and Alone the names
 	// that are not taken.
 	Left, InProgress, Alone int64
+	// Unread counts folders that could not be read, Held changes that wait for a
+	// decision, Resent files that are there again.
+	Unread, Held, Resent int64
 }
 
 // The states of a Server.
@@ -126,6 +129,9 @@ func (s Server) emit(emit emitter, name string) {
 	emit.gauge(serverLeft, float64(s.Left), name)
 	emit.gauge(serverAside, float64(s.InProgress), name, "in_progress")
 	emit.gauge(serverAside, float64(s.Alone), name, "companion")
+	emit.gauge(serverUnread, float64(s.Unread), name)
+	emit.gauge(serverHeld, float64(s.Held), name)
+	emit.gauge(serverResent, float64(s.Resent), name)
 	if s.ScanAge >= 0 {
 		emit.gauge(serverScanAge, s.ScanAge.Seconds(), name)
 	}

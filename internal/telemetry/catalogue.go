@@ -51,6 +51,9 @@ var (
 	serverScanAge   = Metric{"stevedore_server_last_scan_age_seconds", "gauge", []string{"server"}, "Time since the last scan of the server began; absent before the first."}
 	serverLeft      = Metric{"stevedore_server_sources_left", "gauge", []string{"server"}, "Taken files that should have been deleted or moved on the server and are still there."}
 	serverAside     = Metric{"stevedore_server_names_aside", "gauge", []string{"server", "reason"}, "Names that the last listing did not take: in_progress, or companion (a done-marker or checksum file without its file)."}
+	serverUnread    = Metric{"stevedore_server_unread_folders", "gauge", []string{"server"}, "Folders that the last listing that came to its end could not read."}
+	serverHeld      = Metric{"stevedore_server_changes_held", "gauge", []string{"server"}, "Known files that look new in a mass only by their times, and wait for somebody to decide."}
+	serverResent    = Metric{"stevedore_server_files_resent", "gauge", []string{"server"}, "Files that are on the server again, the same as before, after they were taken and deleted or moved."}
 	partUp          = Metric{"stevedore_part_up", "gauge", []string{"part"}, "1 if the part does its work: postgres, temporal, worker (any of them polls), keyset (the file fits the database), object_store, broker."}
 	requests        = Metric{"stevedore_http_request_duration_seconds", "histogram", []string{"method", "route", "status"}, "Time to answer requests, by the route's pattern; streams are not in it."}
 	streams         = Metric{"stevedore_http_streams", "gauge", nil, "Streams of changes that are open."}
@@ -73,7 +76,7 @@ var (
 
 	commonMetrics = []Metric{buildInfo, memoryMax, memoryUsed, poolConns, poolMax, poolAcquire, poolWaited, poolWait}
 	apiMetrics    = []Metric{
-		ledgerUp, files, oldestFile, servers, serverLate, serverSuspended, serverScanAge, serverLeft, serverAside, partUp, requests, streams,
+		ledgerUp, files, oldestFile, servers, serverLate, serverSuspended, serverScanAge, serverLeft, serverAside, serverUnread, serverHeld, serverResent, partUp, requests, streams,
 	}
 	workerMetrics = []Metric{
 		completed, transferred, downloaded, uploaded, attempts, failures, durations, stagingUp, stagingSize, stagingFree, stagingInUse, stagingHeld,

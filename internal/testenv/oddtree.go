@@ -432,3 +432,13 @@ func (o *OddTree) read(h *oddHandle, rest []byte) (byte, []byte) {
 	end := min(uint64(len(content)), off+uint64(binary.BigEndian.Uint32(rest[8:])))
 	return 103, oddText(string(content[off:end]))
 }
+
+// Drop takes the path below /in away, and reports whether it was there.
+func (o *OddTree) Drop(name string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	at := path.Join(oddRoot, name)
+	there := o.nodes[at] != nil
+	delete(o.nodes, at)
+	return there
+}

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,7 +90,8 @@ func (c *copying) run(ctx context.Context) error {
 	defer p.close(c.cfg.DrainTimeout)
 	saveTick := time.NewTicker(c.cfg.CheckpointInterval)
 	defer saveTick.Stop()
-	stalled := time.NewTimer(c.cfg.NoProgress)
+	silence := cmp.Or(c.req.Silence, c.cfg.NoProgress)
+	stalled := time.NewTimer(silence)
 	defer stalled.Stop()
 	c.pace = newPace(c.req.MinRate, c.cfg.PaceWindow)
 	for head := p.head(); head != nil; head = p.head() {
@@ -103,7 +105,7 @@ func (c *copying) run(ctx context.Context) error {
 		if err := c.pace.took(head.n); err != nil {
 			return err
 		}
-		stalled.Reset(c.cfg.NoProgress)
+		stalled.Reset(silence)
 	}
 	return nil
 }
@@ -128,7 +130,7 @@ func (c *copying) await(ctx context.Context, head *chunk, saveTick, stalled <-ch
 			return ingest.ErrStopped
 		case <-stalled:
 			c.pace.arrived()
-			return c.pace.stalled(ingest.Errorf(ingest.KindTransient, "no bytes came for %s at byte %d of %d: the connection is given up and made again", c.cfg.NoProgress, c.offset, c.req.Size))
+			return c.pace.stalled(ingest.Errorf(ingest.KindTransient, "no bytes came for %s at byte %d of %d: the connection is given up and made again"+slowHint, cmp.Or(c.req.Silence, c.cfg.NoProgress), c.offset, c.req.Size))
 		case err := <-c.saver.running:
 			if err := c.saver.ended(err); err != nil {
 				return err

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -20,12 +21,13 @@ type Memory struct {
 // ReadWhole reads exactly size bytes of the source, with several reads of at most
 // 32 KiB outstanding, and returns them with their SHA-256 in lower-case hex. A
 // source that ends before is KindChanged. Reads that hang end when the caller
-// closes the source.
-func (m Memory) ReadWhole(ctx context.Context, source io.ReaderAt, size int64) (content []byte, digest string, err error) {
+// closes the source. silence is how long it may bring nothing; 0 is DefaultNoProgress.
+func (m Memory) ReadWhole(ctx context.Context, source io.ReaderAt, size int64, silence time.Duration) (content []byte, digest string, err error) {
 	content = make([]byte, 0, size)
 	p := newPipeline(source, 0, size, DefaultChunkSize, DefaultWindow, m.ReadAhead)
 	defer p.close(DefaultDrainTimeout)
-	stalled := time.NewTimer(DefaultNoProgress)
+	silence = cmp.Or(silence, DefaultNoProgress)
+	stalled := time.NewTimer(silence)
 	defer stalled.Stop()
 	for head := p.head(); head != nil; head = p.head() {
 		select {
@@ -33,14 +35,14 @@ func (m Memory) ReadWhole(ctx context.Context, source io.ReaderAt, size int64) (
 		case <-ctx.Done():
 			return nil, "", context.Cause(ctx)
 		case <-stalled.C:
-			return nil, "", ingest.Errorf(ingest.KindTransient, "no bytes came for %s", DefaultNoProgress)
+			return nil, "", ingest.Errorf(ingest.KindTransient, "no bytes came for %s"+slowHint, silence)
 		}
 		if err := head.check(); err != nil {
 			return nil, "", err
 		}
 		content = append(content, head.buf...)
 		p.release()
-		stalled.Reset(DefaultNoProgress)
+		stalled.Reset(silence)
 	}
 	sum := sha256.Sum256(content)
 	return content, hex.EncodeToString(sum[:]), nil

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,7 +72,8 @@ func (m *move) drop() {
 func (m *move) pump(ctx context.Context) error {
 	p := newPipeline(m.source, m.offset, m.req.Size, m.cfg.ChunkSize, m.cfg.Window, m.cfg.ReadAhead)
 	defer p.close(m.cfg.DrainTimeout)
-	stalled := time.NewTimer(m.cfg.NoProgress)
+	silence := cmp.Or(m.req.Silence, m.cfg.NoProgress)
+	stalled := time.NewTimer(silence)
 	defer stalled.Stop()
 	for head := p.head(); head != nil; head = p.head() {
 		if err := m.awaitSource(ctx, head.done, stalled.C); err != nil {
@@ -84,7 +86,7 @@ func (m *move) pump(ctx context.Context) error {
 			return err
 		}
 		p.release()
-		stalled.Reset(m.cfg.NoProgress) // here: waiting for the store is not the source's fault
+		stalled.Reset(silence) // here: waiting for the store is not the source's fault
 		if err := m.pace.took(head.n); err != nil {
 			return err
 		}
@@ -190,7 +192,7 @@ func (m *move) await(ctx context.Context, ready <-chan struct{}, stalled, over <
 			return errPaceOver
 		case <-stalled:
 			m.pace.arrived()
-			return m.pace.stalled(lineError{ingest.Errorf(ingest.KindTransient, "no bytes came for %s at byte %d of %d: the connection is closed and made again", m.cfg.NoProgress, m.offset, m.req.Size)})
+			return m.pace.stalled(lineError{ingest.Errorf(ingest.KindTransient, "no bytes came for %s at byte %d of %d: the connection is closed and made again"+slowHint, cmp.Or(m.req.Silence, m.cfg.NoProgress), m.offset, m.req.Size)})
 		case result := <-events.results:
 			if err := m.out.took(result); err != nil {
 				return err

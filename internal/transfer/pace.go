@@ -9,6 +9,9 @@ import (
 // DefaultPaceWindow is how long a source may stay below the minimum rate.
 const DefaultPaceWindow = time.Minute
 
+// slowHint is what helps against a source that is only slow to begin.
+const slowHint = "; if the server is slow, raise --answer-timeout"
+
 // pace ends a transfer whose source stays below a minimum rate for a window. Only
 // the time that is waited for the source counts: a slow store or disk is not its
 // fault.
@@ -69,6 +72,6 @@ func (p *pace) stalled(err error) error {
 }
 
 func (p *pace) slow(rate float64) error {
-	return ingest.Errorf(ingest.KindSlow, "the server sent %.0f bytes/s for %s, below its minimum rate of %d: the file is tried again later, from where it stopped",
+	return ingest.Errorf(ingest.KindSlow, "the server sent %.0f bytes/s for %s, below its minimum rate of %d (--min-rate): the file is tried again later, from where it stopped",
 		rate, p.window, p.least)
 }

@@ -1,0 +1,164 @@
+package activities_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/testenv"
+)
+
+// forest is a server with folders that each have a file, a file in progress and a
+// checksum file without a file.
+func forest(t *testing.T, folders int) *oddBench {
+	t.Helper()
+	b := newOddBench(t)
+	for i := range folders {
+		for _, name := range []string{"f.csv", "g.csv.part", "h.csv.sha256"} {
+			b.tree.File(fmt.Sprintf("%02d/%s", i, name), "1")
+		}
+		b.tree.Link(fmt.Sprintf("%02d/link", i), "/etc/passwd")
+	}
+	return b
+}
+
+func (b *oddBench) aside() (paths []string) {
+	b.T.Helper()
+	all, err := b.Store.AsideOf(b.Ctx, b.server.UUID, 1000)
+	require.NoError(b.T, err)
+	for _, one := range all {
+		paths = append(paths, one.Path)
+	}
+	return paths
+}
+
+// cutAfter lets each connection end after so many requests.
+func cutAfter(n int) testenv.OddWays {
+	return testenv.OddWays{Request: func(r testenv.OddRequest) uint32 {
+		if r.N > n {
+			return testenv.CutLine
+		}
+		return 0
+	}}
+}
+
+// However often a listing is cut, what it counts and notes is what one that is not cut
+// does: also when the server cannot be reached in between, our own side breaks, or a
+// worker ends before it told anything.
+func TestAListingInPartsIsAsGoodAsOne(t *testing.T) {
+	t.Parallel()
+	const folders = 15
+	for name, between := range map[string]func(t *testing.T, b *oddBench, attempt int){
+		"cut":            func(*testing.T, *oddBench, int) {},
+		"not reached":    func(t *testing.T, b *oddBench, _ int) { t.Helper(); b.attemptUnreached(t) },
+		"ledger is away": func(t *testing.T, b *oddBench, n int) { t.Helper(); b.attemptUnrecorded(t, n) },
+		"heartbeats are lost": func(_ *testing.T, b *oddBench, n int) {
+			if n == 3 {
+				b.last = activities.Progress{}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := forest(t, folders)
+			b.tree.Be(cutAfter(20))
+			catalog := &attempts{Catalog: b.acts.Catalog, key: "one"}
+			b.acts.Catalog = catalog
+			attempts := 1
+			for ; b.attempt() != ""; attempts++ {
+				require.Less(t, attempts, 40)
+				between(t, b, attempts)
+			}
+			require.Greater(t, attempts, 2)
+			scan := b.scan()
+			assert.Equal(t, ingest.Scan{
+				ID: scan.ID, ServerUUID: scan.ServerUUID, StartedAt: scan.StartedAt, FinishedAt: scan.FinishedAt, Note: scan.Note,
+				ScanCounts: ingest.ScanCounts{Seen: 2 * folders, New: folders, Rejected: folders, InProgress: folders, Alone: folders},
+			}, scan)
+			assert.Len(t, b.aside(), 2*folders)
+
+			catalog.key = "two"
+			require.True(t, b.tree.Drop("00/g.csv.part"))
+			require.True(t, b.tree.Drop("12/h.csv.sha256"))
+			b.last = activities.Progress{}
+			for attempts = 1; b.attempt() != ""; attempts++ {
+				require.Less(t, attempts, 40)
+			}
+			assert.Greater(t, attempts, 1)
+			assert.Len(t, b.aside(), 2*folders-2, "what no part shows is forgotten, the rest stays")
+			assert.NotContains(t, b.aside(), "/in/00/g.csv.part")
+			assert.NotContains(t, b.aside(), "/in/12/h.csv.sha256")
+		})
+	}
+}
+
+// attemptUnreached is an attempt that finds no server.
+func (b *oddBench) attemptUnreached(t *testing.T) {
+	t.Helper()
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	port := nobody.Addr().(*net.TCPAddr).Port
+	require.NoError(t, nobody.Close())
+	before := b.scan()
+	b.Edit(b.server.UUID, func(s *ingest.Server) { s.Port = port })
+	require.NotEmpty(t, b.attempt())
+	b.Edit(b.server.UUID, func(s *ingest.Server) { s.Port = b.tree.Port })
+	assert.Equal(t, before.Seen, b.scan().Seen, "it takes nothing back")
+	assert.NotNil(t, b.last.Place, "the next one knows how far the listing came")
+}
+
+// attemptUnrecorded is an attempt whose ledger cannot be written.
+func (b *oddBench) attemptUnrecorded(t *testing.T, n int) {
+	t.Helper()
+	healthy := b.acts.Catalog
+	b.acts.Catalog = unwritable{healthy}
+	defer func() { b.acts.Catalog = healthy }()
+	if n <= 2 {
+		require.NotEmpty(t, b.attempt())
+	}
+}
+
+// unwritable is a catalog that takes no observations.
+type unwritable struct{ activities.Catalog }
+
+func (unwritable) Observe(context.Context, string, string, []ingest.Observation) (ingest.ScanCounts, error) {
+	return ingest.ScanCounts{}, ingest.Errorf(ingest.KindTransient, "the ledger is away")
+}
+
+func (unwritable) NoteAside(context.Context, string, string, []ingest.Observation) error {
+	return ingest.Errorf(ingest.KindTransient, "the ledger is away")
+}
+
+// A folder of which an earlier part did not know whether its failure was its end is
+// unread once a later part knows.
+func TestDoubtsOutliveAPart(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t)
+	for _, name := range []string{"a/f.csv", "b/f.csv", "c/f.csv"} {
+		b.tree.File(name, "1")
+	}
+	cut := true
+	b.tree.Be(testenv.OddWays{PerAnswer: 5, Request: func(r testenv.OddRequest) uint32 {
+		switch {
+		case r.Op == "OPENDIR" && r.Path == "/in/c" && cut:
+			return testenv.CutLine
+		case r.Op == "READDIR" && r.Conn == 1 && len(b.tree.Requests("READDIR"))%2 == 0:
+			return testenv.StatusFailure // after one answer each
+		}
+		return 0
+	}})
+	require.NotEmpty(t, b.attempt())
+	cut = false
+	require.Empty(t, b.attempt())
+	scan := b.scan()
+	assert.EqualValues(t, 3, scan.New)
+	require.EqualValues(t, 3, scan.Unread.Count, "%v", scan.Unread)
+	assert.Equal(t, "/in", scan.Unread.Folders[0].Path)
+	assert.Contains(t, scan.Unread.Folders[0].Reason, "broke off")
+}

@@ -1,0 +1,59 @@
+package activities_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/testenv"
+)
+
+// A file that was given up as unsettled and is taken away from the server vanishes with
+// the next listing; one that is only not listed any more stays for a person.
+func TestAnUnsettledFileThatIsGoneVanishes(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t)
+	for i := range 3 {
+		b.tree.File(fmt.Sprintf("%d.csv", i), "1")
+	}
+	require.Empty(t, b.attempt())
+	db, err := pgx.Connect(b.Ctx, b.Cfg.Database.URL.Reveal())
+	require.NoError(t, err)
+	defer func() { _ = db.Close(context.Background()) }()
+	_, err = db.Exec(b.Ctx, `UPDATE files SET status = 'error', error_step = 'discover', error_kind = 'unsettled', error_message = 'never',
+		last_seen_at = now() - interval '1 minute', stable_since = now() - interval '1 minute' WHERE server_uuid = $1`, b.server.UUID)
+	require.NoError(t, err)
+	statuses := func() (all []ingest.Status) {
+		page, err := b.Store.FilesPage(b.Ctx, ingest.FileFilter{Server: "odd"})
+		require.NoError(t, err)
+		for _, f := range page.Files {
+			all = append(all, f.Status)
+		}
+		return all
+	}
+	require.True(t, b.tree.Drop("0.csv"))
+	b.tree.Be(testenv.OddWays{Request: func(r testenv.OddRequest) uint32 {
+		if r.Op == "READDIR" {
+			return testenv.StatusPermission
+		}
+		return 0
+	}})
+	b.last = activities.Progress{}
+	require.NotEmpty(t, b.attempt())
+	assert.Equal(t, ingest.StatusError, statuses()[0], "a listing that failed tells nothing")
+
+	b.tree.Be(testenv.OddWays{})
+	b.Edit(b.server.UUID, func(s *ingest.Server) { s.Exclude = []string{"1.csv"} })
+	b.last = activities.Progress{}
+	require.Empty(t, b.attempt())
+	assert.Equal(t, []ingest.Status{ingest.StatusVanished, ingest.StatusError, ingest.StatusReady}, statuses())
+	page, err := b.Store.FilesPage(b.Ctx, ingest.FileFilter{Server: "odd"})
+	require.NoError(t, err)
+	assert.Equal(t, "gone before it was settled", page.Files[0].ErrorMessage)
+}

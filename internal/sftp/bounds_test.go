@@ -1,0 +1,54 @@
+package sftp_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/sftp"
+	"stevedore/internal/testenv"
+)
+
+// The bytes of one listing are bounded over its folders, each of which is within its own
+// bounds.
+func TestBytesOfAListingAreBounded(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t, sftp.Config{MaxBytes: 1 << 20})
+	for i := range 40 {
+		b.File(fmt.Sprintf("%02d/f", i), "1")
+	}
+	wide := join(uint32(1), "f", strings.Repeat("w", 50_000), file(1))
+	b.Be(testenv.OddWays{Names: func(folder string, n int) []byte {
+		if folder != "/in" && n == 0 {
+			return wide
+		}
+		return nil
+	}})
+	_, _, err := b.listing(t, b.open(t), ingest.ListRequest{})
+	requireKind(t, err, ingest.KindInvalid, "1 MiB of names")
+}
+
+// The names of folders that wait to be entered are bounded: the folder with too many is
+// told, and what was found before is kept.
+func TestFoldersThatWaitAreBounded(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t, sftp.Config{MaxBytesPerFolder: 64 << 10})
+	for i := range 200 {
+		b.Folder(fmt.Sprintf("a/%0200d", i))
+		b.Folder(fmt.Sprintf("a/%0200d/%0200d", 0, i))
+	}
+	b.File("a/f.csv", "1")
+	b.File("z/f.csv", "1")
+	b.Be(testenv.OddWays{NoLong: true})
+	seen, unread, err := b.listing(t, b.open(t), ingest.ListRequest{})
+	require.NoError(t, err)
+	assert.Contains(t, seen, "z/f.csv")
+	require.NotZero(t, unread.Count)
+	for _, f := range unread.Folders {
+		assert.Equal(t, "has too many folders, which were not entered", f.Reason)
+	}
+}

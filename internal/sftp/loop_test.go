@@ -1,0 +1,138 @@
+package sftp_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/sftp"
+	"stevedore/internal/testenv"
+)
+
+// pathWays are servers that know true paths, that only tidy them up, and that know none.
+func pathWays(follow bool) map[string]testenv.OddWays {
+	return map[string]testenv.OddWays{
+		"true paths":  {FollowsLinks: follow},
+		"plain paths": {FollowsLinks: follow, PlainPaths: true},
+		"no paths":    {FollowsLinks: follow, Request: refuse(testenv.StatusUnsupported, "REALPATH")},
+	}
+}
+
+// Deep trees of folders that look alike, of a few names, are read whole: chains of one
+// name, with copies of the same file on the way, that end in a file of a common name.
+func TestDeepTreesAreNoLoops(t *testing.T) {
+	t.Parallel()
+	for name, ways := range pathWays(false) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(12) {
+				b, r := newOddBench(t, sftp.Config{}), rand.New(rand.NewPCG(seed, 1))
+				var want []string
+				put := func(at, content string) {
+					if !b.Has(at) {
+						b.File(at, content)
+						want = append(want, at)
+					}
+				}
+				for range 1 + r.IntN(3) {
+					at, link := "", []string{"a", "b", "a/b"}[r.IntN(3)]
+					copies := r.IntN(2) == 0
+					for range 1 + r.IntN(28) {
+						at = path.Join(at, link)
+						if copies {
+							put(at+"/f.csv", "same")
+						}
+					}
+					put(at+"/"+[]string{"f.csv", "c.csv"}[r.IntN(2)]+strings.Repeat("x", r.IntN(2)), "the end")
+				}
+				b.Be(ways)
+				seen, unread := b.seen(t)
+				slices.Sort(want)
+				assert.Equal(t, want, namesOf(seen), "seed %d", seed)
+				assert.Zero(t, unread.Count, "seed %d: %v", seed, unread)
+			}
+		})
+	}
+}
+
+// A chain of equal folders whose end may not be read, is younger, or is a file of the
+// chain's own name is none either.
+func TestEndsOfChainsAreNoLoops(t *testing.T) {
+	t.Parallel()
+	deep := strings.Repeat("d/", 15)
+	for name, end := range map[string]func(b *oddBench) testenv.OddWays{
+		"a file of the name": func(b *oddBench) testenv.OddWays { b.File(deep+"d", "x"); return testenv.OddWays{} },
+		"a copy of another size": func(b *oddBench) testenv.OddWays {
+			for i := range 15 {
+				b.File(strings.Repeat("d/", i)+"f", "12")
+			}
+			b.File(deep+"f", "123")
+			return testenv.OddWays{}
+		},
+		"may not be read": func(b *oddBench) testenv.OddWays {
+			b.Folder(deep)
+			return testenv.OddWays{Request: func(r testenv.OddRequest) uint32 {
+				if r.Op == "OPENDIR" && r.Path == strings.TrimSuffix("/in/"+deep, "/") {
+					return testenv.StatusPermission
+				}
+				return 0
+			}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newOddBench(t, sftp.Config{})
+			ways := end(b)
+			ways.PlainPaths = true
+			b.Be(ways)
+			_, unread := b.seen(t)
+			for _, f := range unread.Folders {
+				assert.NotContains(t, f.Reason, "same folder")
+			}
+		})
+	}
+}
+
+// Whatever links lead to folders above, every file is seen at its place, and the listing
+// ends long before its bounds.
+func TestRandomLoopsEnd(t *testing.T) {
+	t.Parallel()
+	for name, ways := range pathWays(true) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(12) {
+				b, r := newOddBench(t, sftp.Config{}), rand.New(rand.NewPCG(seed, 2))
+				folders, files := []string{""}, []string{}
+				for i := range 3 + r.IntN(4) {
+					at := path.Join(folders[r.IntN(len(folders))], fmt.Sprint("f", i))
+					folders, files = append(folders, at), append(files, at+"/x.csv")
+					b.File(at+"/x.csv", strings.Repeat("x", i+1))
+				}
+				for i := range 1 + r.IntN(2) { // each into a folder on its own way
+					in := folders[r.IntN(len(folders))]
+					to := in
+					for range r.IntN(3) {
+						to = path.Dir(to)
+					}
+					b.Link(path.Join(in, fmt.Sprint("l", i)), path.Join("/in", to))
+				}
+				b.Be(ways)
+				seen, unread, err := b.listing(t, b.open(t), ingest.ListRequest{})
+				require.NoError(t, err)
+				for _, file := range files {
+					assert.Contains(t, seen, file, "seed %d", seed)
+				}
+				assert.NotZero(t, unread.Count, "seed %d", seed)
+				assert.Less(t, len(b.Requests("OPENDIR")), 3000, "seed %d", seed)
+				t.Logf("seed %d: %d files, %d seen, %d folders opened", seed, len(files), len(seen), len(b.Requests("OPENDIR")))
+			}
+		})
+	}
+}
