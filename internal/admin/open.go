@@ -166,7 +166,7 @@ func (p *parts) sftp(ctx context.Context) (sftp.Config, sftp.Secrets, error) {
 		return sftp.Config{}, nil, err
 	}
 	secrets, err := p.vault.get(ctx)
-	return sftp.Config{AllowNetworks: p.cfg.SFTP.AllowNetworks, Passwords: db, Directory: db, Log: p.log}, secrets, err
+	return sftp.Config{AllowNetworks: p.cfg.SFTP.AllowNetworks, Passwords: db, Connections: db, Directory: db, Log: p.log}, secrets, err
 }
 
 type lister struct {

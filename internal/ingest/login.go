@@ -7,7 +7,8 @@ import "context"
 // and many servers lock an account after three.
 const MaxRefusedPasswords = 2
 
-// PasswordFate is what became of a password that was about to be sent.
+// PasswordFate is what became of a password that was about to be sent, or of a key
+// that was offered.
 type PasswordFate string
 
 // The fates. Unanswered: the connection broke before the server had answered,

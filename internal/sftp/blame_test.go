@@ -28,6 +28,9 @@ type budget struct {
 	mu    sync.Mutex
 	fates map[ingest.PasswordFate]int
 	none  error
+	// keyFates are in the order in which they came.
+	keyFates []ingest.PasswordFate
+	noKey    error
 }
 
 func (b *budget) CheckPassword(context.Context, ingest.Server) error { return b.none }
@@ -41,6 +44,15 @@ func (b *budget) SettlePassword(_ context.Context, _ ingest.Server, _ int64, fat
 		b.fates = map[ingest.PasswordFate]int{}
 	}
 	b.fates[fate]++
+	return nil
+}
+
+func (b *budget) CheckKey(context.Context, ingest.Server) error { return b.noKey }
+
+func (b *budget) SettleKey(_ context.Context, _ ingest.Server, fate ingest.PasswordFate) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.keyFates = append(b.keyFates, fate)
 	return nil
 }
 
@@ -170,7 +182,7 @@ func TestWhoIsToBlame(t *testing.T) {
 		},
 		"banner": {
 			ssh.ServerConfig{PasswordCallback: passwordIs("other"), BannerCallback: func(ssh.ConnMetadata) string { return "Account\x1b[2J expired\n" }},
-			ingest.KindAuth, ingest.PasswordRefused, []string{`its banner says "Account\\x1b[2J expired"`},
+			ingest.KindAuth, ingest.PasswordRefused, []string{`its banner says "Account\x1b[2J expired"`},
 		},
 		"second factor after the password": {
 			ssh.ServerConfig{PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {

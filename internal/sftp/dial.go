@@ -61,8 +61,12 @@ func newDialer(ctx context.Context, cfg Config, secrets Secrets, route []ingest.
 	if d.login, err = newLogin(server, creds, cfg.Passwords); err != nil {
 		return nil, err
 	}
-	if cfg.Passwords != nil && len(d.login.keys) == 0 {
-		err = cfg.Passwords.CheckPassword(ctx, server) // spares the server a connection
+	switch { // which spares the server a connection
+	case cfg.Passwords == nil:
+	case len(d.login.keys) == 0:
+		err = cfg.Passwords.CheckPassword(ctx, server)
+	default:
+		err = cfg.Passwords.CheckKey(ctx, server)
 	}
 	return d, err
 }

@@ -127,7 +127,8 @@ func (a *loginAttempt) allowed(method string) bool {
 
 // nextKey returns the next form in which to offer the key. A form that only
 // serves servers that take none of the earlier ones is left out once the server
-// was asked about the key.
+// was asked about the key. All in all the server is asked at most four times, because
+// many end the connection after six refusals, the password's included.
 func (a *loginAttempt) nextKey() ssh.AuthMethod {
 	for a.tried < len(a.keys) {
 		offer := a.keys[a.tried]
@@ -160,18 +161,25 @@ func (a *loginAttempt) reserve() error {
 // settleTimeout bounds recording what became of a password.
 const settleTimeout = 20 * time.Second
 
-// settle records what became of the password, if it was sent. The error is why
+// settle records what became of the password, or of the key when no password was
+// sent after it. The error is why
 // it could not be recorded.
 func (a *loginAttempt) settle(fate ingest.PasswordFate) error {
-	if !a.sent || a.budget == nil {
+	if a.budget == nil || !a.sent && len(a.offered) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), settleTimeout)
 	defer cancel()
+	if !a.sent {
+		if a.failed != nil || slices.Contains(a.state.PartialSuccessMethods, methodKey) {
+			return nil // the key was not what ended the log-in
+		}
+		return a.budget.SettleKey(ctx, a.server, fate)
+	}
 	return a.budget.SettlePassword(ctx, a.server, a.id, fate)
 }
 
-// fate returns what became of the password of an attempt that ended with err.
+// fate returns what became of the credentials of an attempt that ended with err.
 func (a *loginAttempt) fate(err error) ingest.PasswordFate {
 	passed := slices.Contains(a.state.PartialSuccessMethods, methodPassword) || slices.Contains(a.state.PartialSuccessMethods, methodInteractive)
 	switch {
@@ -203,11 +211,11 @@ func (a *loginAttempt) refusal(err error) bool {
 		return false
 	case strings.Contains(text, noMethodLeft), strings.Contains(text, failureMessage):
 		return true
-	case !disconnected(err):
+	case !disconnected(err), ownReason(text):
 		return false
 	default:
-		// After a password every word of farewell is a refusal. Before it only those
-		// that speak of the log-in are: others are of a server that is busy.
+		// After a password every word of farewell is a refusal, unless it names another
+		// reason. Before it only those that speak of the log-in are.
 		return a.sent || refusalWords(text)
 	}
 }

@@ -199,7 +199,7 @@ func TestUnreachable(t *testing.T) {
 		"black hole": {waitForEnd, "takes connections but says nothing"},
 		"half way":   {func(c net.Conn) { speak("SSH-2.0-tarpit\r\n")(c); waitForEnd(c) }, "stopped answering"},
 		"broken off": {speak("SSH-2.0-crash\r\n"), "broke off"},
-		"escapes":    {speak("\x1b[2Jhello\n"), `\\x1b[2Jhello`},
+		"escapes":    {speak("\x1b[2Jhello\n"), `"\x1b[2Jhello"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -2,6 +2,7 @@ package sftp
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -87,12 +88,21 @@ func (p *Pool) ProbeWith(ctx context.Context, server ingest.Server, sample bool)
 	if err != nil {
 		return ProbeResult{}, err
 	}
+	held, err := takePlace(ctx, p.cfg, server, server.Connections(), p.cfg.ConnectionWait)
+	if err != nil {
+		return ProbeResult{}, err
+	}
 	start := time.Now()
 	c, err := d.dial(ctx)
 	result := d.seen()
 	if err != nil {
+		held.leave()
+		if _, full := errors.AsType[*limitError](err); full && len(held.others) > 0 && ctx.Err() == nil {
+			err = busy(server, held.others)
+		}
 		return result, err
 	}
+	p.watchers.Go(func() { held.keep(c.ended) })
 	defer func() {
 		c.kill()
 		c.watchers.Wait()

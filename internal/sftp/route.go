@@ -186,7 +186,7 @@ func askTunnel(raw net.Conn, reader *bufio.Reader, address string) error {
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode/100 != 2 {
-		return fmt.Errorf("it answers %q", ingest.Summary(response.Status))
+		return fmt.Errorf("it answers %s", quoted(response.Status))
 	}
 	return nil
 }
