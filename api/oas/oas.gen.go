@@ -1267,6 +1267,21 @@ type ServerAlgorithms struct {
 	Mac string `json:"mac"`
 }
 
+// ServerLimits What the server states by limits@openssh.com; left out when it does not. 0 is no stated limit.
+type ServerLimits struct {
+	// MaxHandles Open files and folders.
+	MaxHandles int64 `json:"max_handles"`
+
+	// MaxPacket Bytes.
+	MaxPacket int64 `json:"max_packet"`
+
+	// MaxRead Bytes of one read.
+	MaxRead int64 `json:"max_read"`
+
+	// MaxWrite Bytes of one write.
+	MaxWrite int64 `json:"max_write"`
+}
+
 // ServerList defines model for ServerList.
 type ServerList struct {
 	Servers []Server `json:"servers"`
@@ -1487,6 +1502,9 @@ type ServerTest struct {
 	// HostKey The presented key as one line.
 	HostKey   *string `json:"host_key"`
 	LatencyMs int64   `json:"latency_ms"`
+
+	// Limits What the server states by limits@openssh.com; left out when it does not. 0 is no stated limit.
+	Limits *ServerLimits `json:"limits,omitempty"`
 
 	// Ok Connected, key pinned, logged in and root folder listed.
 	Ok bool `json:"ok"`

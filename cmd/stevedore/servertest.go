@@ -92,18 +92,21 @@ func (a *app) printTest(r admin.TestResult, err error) error {
 			fmt.Fprintf(w, "software\t%s\n", dash(r.Presented.Software))
 			fmt.Fprintf(w, "login\tok in %s; %s has %d entries\n",
 				r.Presented.Latency.Round(time.Millisecond), safe(r.Server.RootPath), r.Presented.Entries)
-			printDetails(w, r.Presented.ProbedDetails)
+			printDetails(w, r.Presented.ProbeDetails)
 		}
 	})
 }
 
 // printDetails shows what people who look into a server want to see.
-func printDetails(w io.Writer, d admin.ProbedDetails) {
+func printDetails(w io.Writer, d admin.ProbeDetails) {
 	if d.KeyExchange != "" {
 		fmt.Fprintf(w, "algorithms\t%s, %s, %s%s\n", safe(d.KeyExchange), safe(d.HostKeyAlgorithm), safe(d.Cipher), prefixed(", ", safe(d.MAC)))
 	}
 	if len(d.Extensions) > 0 {
 		fmt.Fprintf(w, "extensions\t%s\n", safe(strings.Join(d.Extensions, ", ")))
+	}
+	if l := d.Limits; l != nil {
+		fmt.Fprintf(w, "limits\tpacket %d, read %d, write %d bytes; %d open handles\n", l.MaxPacket, l.MaxRead, l.MaxWrite, l.MaxHandles)
 	}
 	if d.Questions > 0 {
 		fmt.Fprintf(w, "questions\t%d answered\n", d.Questions)

@@ -13,12 +13,15 @@ import (
 	"github.com/google/uuid"
 
 	"stevedore/api/client"
+	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
 
 const (
-	// requestTimeout is above the longest that the API takes for an answer.
+	// requestTimeout is above the longest that the API takes for an answer, and
+	// testTimeout for that of a test of a server.
 	requestTimeout = 45 * time.Second
+	testTimeout    = admin.MaxTest + 30*time.Second
 	// stillAsked is how often an answer that another try is still working on is
 	// asked for.
 	stillAsked = 20
@@ -95,11 +98,21 @@ func (c caller) Do(request *http.Request) (*http.Response, error) {
 		request.Header.Set("Idempotency-Key", uuid.NewString())
 		repeatable = true
 	}
-	response, err := c.http.Do(request)
+	response, err := c.send(request)
 	if err == nil || !repeatable || request.Context().Err() != nil {
 		return response, err
 	}
 	return c.again(request)
+}
+
+// send gives a test of a server the time that it may take.
+func (c caller) send(request *http.Request) (*http.Response, error) {
+	if path := request.URL.Path; !strings.HasSuffix(path, ":test") && !strings.HasSuffix(path, ":approve-host-key") {
+		return c.http.Do(request)
+	}
+	patient := *c.http
+	patient.Timeout = testTimeout
+	return patient.Do(request)
 }
 
 // again repeats a request. The first try may still be under way: the API then
@@ -114,7 +127,7 @@ func (c caller) again(request *http.Request) (*http.Response, error) {
 			}
 			repeated.Body = body
 		}
-		response, err := c.http.Do(repeated)
+		response, err := c.send(repeated)
 		if err != nil || response.StatusCode != http.StatusConflict || response.Header.Get("Retry-After") == "" {
 			return response, err
 		}

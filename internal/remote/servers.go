@@ -121,7 +121,7 @@ func (c *Client) TestServer(ctx context.Context, nameOrUUID string, ask admin.Te
 		Presented: admin.Probed{
 			Fingerprint: orZero(test.Fingerprint), KeyLine: orZero(test.HostKey), Software: orZero(test.Software),
 			Entries: test.Entries, Latency: time.Duration(test.LatencyMs) * time.Millisecond,
-			ProbedDetails: test.Details(),
+			ProbeDetails: test.Details(),
 		},
 	}
 	if err == nil && !test.Ok {

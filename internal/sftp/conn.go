@@ -28,6 +28,11 @@ type conn struct {
 	wire   *wire
 	// quirks are what the server was found not to do.
 	quirks quirks
+	// limits are what the server states, nil when it does not. handles bounds open
+	// files, nil without a bound; maxRead the bytes of a read, 0 without one.
+	limits  *Limits
+	handles chan struct{}
+	maxRead int
 	// spoiled is set with the first fault; such a connection is not used again.
 	spoiled atomic.Bool
 	// tired is set when no further session may use the connection; those that do

@@ -226,6 +226,9 @@ func (c *conn) openChannel() error {
 	// What nobody reads fills the channel's window and stops the server.
 	go func() { _, _ = io.Copy(io.Discard, stderr) }()
 	c.wire = newWire(stdout, stdin)
-	c.client, err = sftp.NewClientPipe(c.wire, c.wire, sftp.UseConcurrentReads(false))
-	return err
+	if c.client, err = sftp.NewClientPipe(c.wire, c.wire, sftp.UseConcurrentReads(false)); err != nil {
+		return err
+	}
+	c.setLimits(c.askLimits())
+	return nil
 }

@@ -55,7 +55,7 @@ func (d *dialer) explain(ctx context.Context, err error) error {
 	)
 	switch {
 	case ctx.Err() != nil:
-		return ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: connecting to %s was given up", name, to)
+		return ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: connecting to %s was given up%s", name, to, why(ctx))
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &hostKey):
@@ -71,6 +71,15 @@ func (d *dialer) explain(ctx context.Context, err error) error {
 	default:
 		return ingest.Wrap(ingest.KindTransient, err, "server %s: cannot connect to %s: %s", name, to, ingest.Summary(err.Error()))
 	}
+}
+
+// why is the reason that was given for the end of ctx, if any was.
+func why(ctx context.Context) string {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
+		return ""
+	}
+	return ": " + ingest.Summary(cause.Error())
 }
 
 // explainConnect says why there is no TCP connection.

@@ -41,6 +41,8 @@ type ProbeDetails struct {
 	KeyExchange, HostKeyAlgorithm, Cipher, MAC string
 	// Extensions are those of SFTP, of the known ones.
 	Extensions []string
+	// Limits are what the server states of itself; nil when it does not.
+	Limits *Limits
 	// Questions is how many questions were answered to log in.
 	Questions int
 	// Sample is what the patterns take; nil if it was not asked for.
@@ -67,7 +69,7 @@ const (
 // knownExtensions are those of SFTP that matter to somebody.
 var knownExtensions = []string{
 	"posix-rename@openssh.com", "statvfs@openssh.com", "hardlink@openssh.com", "fsync@openssh.com", "lsetstat@openssh.com",
-	"limits@openssh.com", "expand-path@openssh.com", "copy-data", "home-directory", "check-file", "md5-hash", "vendor-id", "versions",
+	limitsExtension, "expand-path@openssh.com", "copy-data", "home-directory", "check-file", "md5-hash", "vendor-id", "versions",
 }
 
 // Probe connects anew and tries everything that a scan needs: the address, the
@@ -126,7 +128,7 @@ func (p *Pool) ProbeWith(ctx context.Context, server ingest.Server, sample bool)
 
 // details returns what is known of a connection.
 func (d *dialer) details(c *conn) ProbeDetails {
-	details := ProbeDetails{Questions: d.questions}
+	details := ProbeDetails{Questions: d.questions, Limits: c.limits}
 	if negotiated, ok := c.ssh.Conn.(ssh.AlgorithmsConnMetadata); ok {
 		used := negotiated.Algorithms()
 		details.KeyExchange, details.HostKeyAlgorithm = used.KeyExchange, used.HostKey

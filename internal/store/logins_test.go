@@ -158,7 +158,7 @@ func (b *testBundle) hourOf(t *testing.T, fate ingest.PasswordFate) (sent int) {
 		if pause == nil {
 			continue
 		}
-		passed += *pause
+		passed += pause.Round(time.Second)
 		_, err = b.db.Exec(t.Context(), "UPDATE server_logins SET not_before = now()")
 		require.NoError(t, err)
 	}
