@@ -153,7 +153,8 @@ func (d *dialer) attempt(ctx context.Context, hostKeyAlgorithms []string, open f
 	if err != nil {
 		limit.Stop()
 		_ = line.Close()
-		return nil, &handshakeError{greeting: d.greeting, timedOut: timedOut.Load(), login: login, err: err}
+		flooded := login.gaveUp(err) && !line.drained()
+		return nil, &handshakeError{greeting: d.greeting, timedOut: timedOut.Load(), flooded: flooded, login: login, err: err}
 	}
 	if !limit.Stop() {
 		c.kill()

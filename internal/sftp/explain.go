@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -29,8 +30,10 @@ type handshakeError struct {
 	greeting string
 	// timedOut says that it was ended because it took too long.
 	timedOut bool
-	login    *loginAttempt
-	err      error
+	// flooded says that the server went on sending when the log-in had failed.
+	flooded bool
+	login   *loginAttempt
+	err     error
 }
 
 func (e *handshakeError) Error() string { return e.err.Error() }
@@ -118,6 +121,10 @@ func (d *dialer) explainHandshake(e *handshakeError) error {
 	switch {
 	case spoke && !timeout && e.login != nil && e.login.refusal(e.err):
 		return d.explainRefusal(e.login, e.err)
+	case e.flooded:
+		// Each such log-in costs memory that does not come back, see meteredLine.drained,
+		// so that it is not tried again by itself.
+		return ingest.Wrap(ingest.KindServer, e.err, "server %s: %s sends packets without end during log-in: ask the partner to stop that, then run `stevedore server test %s`", name, to, name)
 	case disconnected(e.err) && ownReason(e.err.Error()):
 		return ingest.Wrap(ingest.KindTransient, &limitError{e.err}, "server %s: %s ended the connection during log-in, it says %s: it is full or busy; close other clients of the account, or set --max-connections",
 			name, to, quoted(farewell(e.err)))
@@ -161,6 +168,9 @@ func quoted(text string) string {
 func farewell(err error) string {
 	_, text, _ := strings.Cut(err.Error(), "ssh: disconnect, reason ")
 	_, text, _ = strings.Cut(text, ": ")
+	if plain, err := strconv.Unquote(text); err == nil { // x/crypto quotes it
+		return plain
+	}
 	return text
 }
 
@@ -179,6 +189,8 @@ func (d *dialer) explainRefusal(a *loginAttempt, err error) error {
 	switch {
 	case a.factor != "":
 		return ingest.Errorf(ingest.KindAuth, "server %s asks user %s for a second factor (%s), which a machine cannot give: ask the partner for an account with password or key alone%s", name, user, quoted(a.factor), banner)
+	case a.expired(err):
+		return ingest.Errorf(ingest.KindAuth, "server %s asks user %s to change the password, which has expired: agree on a new one with the partner and enter it (`stevedore server edit %s --password-file FILE`)%s", name, user, name, banner)
 	case disconnected(err) && strings.Contains(strings.ToLower(err.Error()), "too many authentication"):
 		return refused("it allows no more tries in one connection (%s); %s", quoted(farewell(err)), check)
 	case disconnected(err):

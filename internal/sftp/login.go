@@ -71,6 +71,8 @@ type loginAttempt struct {
 	failed error
 	// banner is what the server shows before a log-in, cut.
 	banner string
+	// banners and bannerBytes count what the server shows before a log-in.
+	banners, bannerBytes int
 }
 
 func (l login) begin(ctx context.Context, broken func() bool) *loginAttempt {
@@ -183,7 +185,7 @@ func (a *loginAttempt) settle(fate ingest.PasswordFate) error {
 func (a *loginAttempt) fate(err error) ingest.PasswordFate {
 	passed := slices.Contains(a.state.PartialSuccessMethods, methodPassword) || slices.Contains(a.state.PartialSuccessMethods, methodInteractive)
 	switch {
-	case err == nil, passed, a.factor != "" && !a.refused:
+	case err == nil, passed, a.expired(err), a.factor != "" && !a.refused:
 		return ingest.PasswordAccepted
 	case a.refused, a.refusal(err):
 		return ingest.PasswordRefused
@@ -205,7 +207,7 @@ const failureMessage = "unexpected message type 51"
 func (a *loginAttempt) refusal(err error) bool {
 	text := err.Error()
 	switch {
-	case a.refused, a.factor != "":
+	case a.refused, a.factor != "", a.expired(err):
 		return true
 	case a.failed != nil, a.untried:
 		return false
@@ -218,6 +220,23 @@ func (a *loginAttempt) refusal(err error) bool {
 		// reason. Before it only those that speak of the log-in are.
 		return a.sent || refusalWords(text)
 	}
+}
+
+// gaveUp reports whether the log-in was ended on our side, by what the server said
+// and not by the line.
+func (a *loginAttempt) gaveUp(err error) bool {
+	text := err.Error()
+	return a.failed != nil || a.refused || a.factor != "" || strings.Contains(text, noMethodLeft) ||
+		strings.Contains(text, "unexpected message type") || strings.Contains(text, "parse error in message type")
+}
+
+// changeRequest is in x/crypto's error when a server takes the password and asks for a
+// new one (SSH_MSG_USERAUTH_PASSWD_CHANGEREQ).
+const changeRequest = "unexpected message type 60"
+
+// expired reports whether the server wants the password changed.
+func (a *loginAttempt) expired(err error) bool {
+	return a.sent && a.asked == 0 && err != nil && strings.Contains(err.Error(), changeRequest)
 }
 
 // disconnected reports whether the server has ended the connection by an
@@ -236,11 +255,21 @@ func refusalWords(text string) bool {
 	return false
 }
 
-// maxBanner bounds how much of a server's banner is kept.
-const maxBanner = 200
+// maxBanner bounds how much of a server's banner is kept, maxBanners how many of them
+// and maxBannerBytes how much a log-in may bring.
+const (
+	maxBanner      = 200
+	maxBanners     = 1000
+	maxBannerBytes = 1 << 20
+)
 
 // showBanner fits ssh.ClientConfig.BannerCallback.
 func (a *loginAttempt) showBanner(text string) error {
+	a.banners++
+	if a.bannerBytes += len(text); a.banners > maxBanners || a.bannerBytes > maxBannerBytes {
+		a.failed = ingest.Errorf(ingest.KindServer, "server %s sends banners without end during log-in: ask the partner to stop that", a.server.Name)
+		return a.failed
+	}
 	if len(a.banner) < maxBanner {
 		a.banner += text[:min(len(text), maxBanner-len(a.banner))]
 	}

@@ -58,7 +58,7 @@ func (d *dialer) connect(ctx context.Context) (*meteredLine, error) {
 	if err != nil {
 		return nil, &connectError{what: d.address(), err: err}
 	}
-	return &meteredLine{Conn: raw}, nil
+	return newLine(raw, nil), nil
 }
 
 // jump logs in to the jump host and opens a channel to the server.
@@ -82,7 +82,7 @@ func (d *dialer) jump(ctx context.Context) (*meteredLine, error) {
 		return nil, ingest.Wrap(ingest.KindTransient, err, "server %s: jump host %s cannot connect to %s: %s",
 			d.server.Name, d.via.server.Name, d.address(), ingest.Summary(err.Error()))
 	}
-	return &meteredLine{Conn: raw, under: host}, nil
+	return newLine(raw, host), nil
 }
 
 // throughProxy connects through a SOCKS5 or HTTP proxy, which resolves the
@@ -106,7 +106,7 @@ func (d *dialer) throughProxy(ctx context.Context, guard addressGuard, tcp *net.
 	var known *ingest.Error
 	switch {
 	case err == nil:
-		return &meteredLine{Conn: raw}, nil
+		return newLine(raw, nil), nil
 	case errors.As(err, &known):
 		return nil, known
 	case errors.As(err, &connect):
