@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -161,19 +163,24 @@ func (d *dialer) connectHTTP(ctx context.Context, forward *proxyDialer, proxyAdd
 	}
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer stop()
-	reader := bufio.NewReaderSize(raw, maxProxyAnswer)
+	limited := &io.LimitedReader{R: raw, N: maxProxyAnswer}
+	reader := bufio.NewReader(limited)
 	if err := askTunnel(raw, reader, d.address()); err != nil {
 		_ = raw.Close()
+		if limited.N <= 0 {
+			err = errors.New("its answer is too long")
+		}
 		return nil, err
 	}
+	limited.N = math.MaxInt64 // what follows is the server's
 	if !stop() {
 		return nil, ctx.Err()
 	}
 	return &tunnel{Conn: raw, reader: reader}, nil
 }
 
-// maxProxyAnswer bounds what is read of a proxy at once.
-const maxProxyAnswer = 16 << 10
+// maxProxyAnswer bounds the answer of a proxy.
+const maxProxyAnswer = 64 << 10
 
 func askTunnel(raw net.Conn, reader *bufio.Reader, address string) error {
 	request := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: address}, Host: address, Header: http.Header{}}
