@@ -208,7 +208,7 @@ var russian = map[string]string{
 	"Connect timeout": "Время на соединение", "For the TCP connection; 0s takes the worker's.": "Для установки соединения; 0s — как у воркера.",
 	"Log-in timeout": "Время на вход", "From the first byte to the ready SFTP channel; 0s takes the worker's.": "От первого байта до готового канала; 0s — как у воркера.",
 	"Answer timeout": "Время на ответ", "How long the server may bring nothing; 0s takes the worker's.": "Сколько сервер может молчать; 0s — как у воркера.",
-	"Connections at most": "Соединений не больше", "Of one worker; listings and transfers share them. 0: no limit of its own.": "Одного воркера; их делят списки и передачи. 0 — без своего предела.",
+	"Connections at most": "Соединений не больше", "Of all workers, tests and audits together; listings and transfers share them. 0: as many as the server bears.": "Всех воркеров, проверок и аудитов вместе; их делят списки и передачи. 0 — сколько выдерживает сервер.",
 	"Outstanding reads at most": "Одновременных чтений не больше", "Of one file; 0: as many as the server bears.": "Одного файла; 0 — сколько выдержит сервер.",
 	"Minimum rate": "Минимальная скорость", "Bytes per second; a slower transfer gives its place to others. 0: any.": "Байт в секунду; более медленная передача уступает место. 0 — любая.",
 	"Proxy": "Прокси", "socks5://host:port or http://host:port": "socks5://host:port или http://host:port",

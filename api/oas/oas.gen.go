@@ -1184,7 +1184,7 @@ type Server struct {
 	// Example: 0s
 	LoginTimeout string `json:"login_timeout"`
 
-	// MaxConnections One worker's connections, which listings and transfers share; 0: no limit of its own.
+	// MaxConnections Connections of all processes together, which listings and transfers share; 0: as many as the server bears.
 	MaxConnections int `json:"max_connections"`
 	MaxDepth       int `json:"max_depth"`
 
@@ -1389,7 +1389,7 @@ type ServerSettings struct {
 	// Example: 0s
 	LoginTimeout *string `json:"login_timeout,omitempty"`
 
-	// MaxConnections One worker's connections, which listings and transfers share; 0: no limit of its own.
+	// MaxConnections Connections of all processes together, which listings and transfers share; 0: as many as the server bears.
 	MaxConnections *int `json:"max_connections,omitempty"`
 	MaxDepth       *int `json:"max_depth,omitempty"`
 
