@@ -44,7 +44,7 @@ func (c *conn) askLimits() *Limits {
 // limits reads the answer; nil when it is too short.
 func (f fields) limits() *Limits {
 	var l Limits
-	ok := true
+	var ok bool
 	for _, value := range []*uint64{&l.MaxPacket, &l.MaxRead, &l.MaxWrite, &l.MaxHandles} {
 		if f, *value, ok = f.uint64(); !ok {
 			return nil

@@ -106,7 +106,11 @@ func TestProcessesShareWhatAServerBears(t *testing.T) {
 		}
 		opened <- err
 	}()
-	<-waiting
+	select {
+	case <-waiting:
+	case <-deadline(t).Done():
+		require.Fail(t, "it does not wait")
+	}
 	require.NoError(t, busy.Close())
 	require.NoError(t, worker.Close())
 	require.NoError(t, <-opened)
