@@ -12,11 +12,13 @@ const MaxRefusedPasswords = 2
 type PasswordFate string
 
 // The fates. Unanswered: the connection broke before the server had answered,
-// which is no refusal, but may hide one.
+// which is no refusal, but may hide one. Abandoned: our side ended the log-in, because
+// its work was ended; that says nothing.
 const (
 	PasswordAccepted   PasswordFate = "accepted"
 	PasswordRefused    PasswordFate = "refused"
 	PasswordUnanswered PasswordFate = "unanswered"
+	PasswordAbandoned  PasswordFate = "abandoned"
 )
 
 type resealing struct{}

@@ -333,6 +333,28 @@ func TestSlowLogin(t *testing.T) {
 	assert.Equal(t, map[ingest.PasswordFate]int{ingest.PasswordUnanswered: 1}, counted.seen())
 }
 
+// TestAbandonedLogin: a log-in whose work is ended on our side says nothing of the
+// server, so that the next one need not wait.
+func TestAbandonedLogin(t *testing.T) {
+	t.Parallel()
+	asked, released := make(chan struct{}, 1), make(chan struct{})
+	server := fakeSSH(t, &ssh.ServerConfig{PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
+		asked <- struct{}{}
+		<-released
+		return nil, nil
+	}}, hostile{}.serve)
+	defer close(released)
+	counted := &budget{}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-asked
+		cancel()
+	}()
+	_, err := newPool(t, sftp.Config{Passwords: counted}, secrets{Password: []byte("pw")}).Open(ctx, server)
+	requireKind(t, err, ingest.KindTransient, "given up")
+	assert.Equal(t, map[ingest.PasswordFate]int{ingest.PasswordAbandoned: 1}, counted.seen())
+}
+
 func TestNoConnection(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t, sftp.Config{ConnectTimeout: 20 * time.Second}, secrets{})

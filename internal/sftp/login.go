@@ -189,6 +189,8 @@ func (a *loginAttempt) fate(err error) ingest.PasswordFate {
 		return ingest.PasswordAccepted
 	case a.refused, a.refusal(err):
 		return ingest.PasswordRefused
+	case a.ctx != nil && a.ctx.Err() != nil:
+		return ingest.PasswordAbandoned
 	default:
 		return ingest.PasswordUnanswered
 	}

@@ -97,6 +97,8 @@ func (s *Store) logins(ctx context.Context, server ingest.Server) (l logins, err
 func (s *Store) SettleKey(ctx context.Context, server ingest.Server, fate ingest.PasswordFate) error {
 	record := loseKey
 	switch fate {
+	case ingest.PasswordAbandoned:
+		return nil
 	case ingest.PasswordAccepted:
 		record = acceptKey
 	case ingest.PasswordRefused:
@@ -255,7 +257,7 @@ func (s *Store) SettlePassword(ctx context.Context, server ingest.Server, id int
 			return err
 		}
 		tag, err := tx.Exec(ctx, endLogin, id, server.UUID)
-		if err != nil || tag.RowsAffected() == 0 {
+		if err != nil || tag.RowsAffected() == 0 || fate == ingest.PasswordAbandoned {
 			return err
 		}
 		_, err = tx.Exec(ctx, record, server.UUID)
