@@ -147,5 +147,5 @@ func (a *Activities) readWhole(ctx context.Context, source Source, server ingest
 		return nil, "", err
 	}
 	defer func() { _ = remote.Close() }()
-	return a.Memory.ReadWhole(ctx, remote, file.Size, time.Duration(server.AnswerTimeout))
+	return a.Memory.ReadWhole(ctx, remote, file.Size, server.MinRate, time.Duration(server.AnswerTimeout))
 }

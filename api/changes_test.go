@@ -3,14 +3,17 @@ package api
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
 
@@ -70,4 +73,44 @@ func TestEveryRequestHasAnEnd(t *testing.T) {
 		handler.ServeHTTP(nil, request)
 	}
 	require.Equal(t, map[string]bool{"/": true, "/files": true, "/api/v1/files": true, "/files/scan": true, streamPath: false}, ends)
+}
+
+// TestTestsOfServersHaveTheirTime: a log-in may take longer than any other request,
+// and its answer still arrives.
+func TestTestsOfServersHaveTheirTime(t *testing.T) {
+	t.Parallel()
+	const short = 50 * time.Millisecond
+	server := httptest.NewUnstartedServer(withDeadline(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		end, _ := r.Context().Deadline()
+		select {
+		case <-r.Context().Done():
+		case <-time.After(4 * short): // a slow log-in
+		}
+		_, _ = fmt.Fprint(w, time.Until(end) > admin.MaxTest/2)
+	}), short))
+	server.Config.WriteTimeout = 2 * short
+	server.Start()
+	t.Cleanup(server.Close)
+	for path, want := range map[string]string{
+		"/api/v1/servers/acme:test": "true", "/api/v1/servers/acme:approve-host-key": "true",
+		"/servers/acme/test": "true", "/servers/acme/approve": "true",
+		"/api/v1/servers/acme:pause": "", "/servers/acme/pause": "",
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+path, nil)
+		require.NoError(t, err)
+		answer, err := server.Client().Do(request)
+		if want == "" {
+			if err == nil {
+				body, _ := io.ReadAll(answer.Body)
+				require.NoError(t, answer.Body.Close())
+				require.NotEqual(t, "true", string(body), path)
+			}
+			continue
+		}
+		require.NoError(t, err, path)
+		body, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		require.Equal(t, want, string(body), path)
+	}
 }

@@ -20,6 +20,7 @@ import (
 	"stevedore/api/console"
 	"stevedore/api/oas"
 	"stevedore/internal/ingest"
+	"stevedore/internal/admin"
 	"stevedore/internal/telemetry"
 )
 
@@ -91,15 +92,28 @@ func NewHandler(d Deps) http.Handler {
 	return fromPeer(peerOf(d.TrustedProxies), stayOnTLS(withDeadline(handler, handlerTimeout)))
 }
 
+// testGrace is what a test's answer gets after its end.
+const testGrace = 10 * time.Second
+
+// errTestTime says why a test ends before the server's own time-outs.
+var errTestTime = fmt.Errorf("a test by the API ends after %s; where the service runs, `stevedore server test --via local` has no such limit", admin.MaxTest)
+
 // withDeadline gives each request an end, so that none holds a connection of the
-// database or a partner's server for ever. Streams end by themselves.
+// database or a partner's server for ever. Streams end by themselves; tests of
+// servers have the time that slow servers take to log in.
 func withDeadline(next http.Handler, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == streamPath {
 			next.ServeHTTP(w, r)
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), timeout)
+		limit, cause := timeout, error(nil)
+		if console.TestsServer(r) {
+			limit, cause = admin.MaxTest, errTestTime
+			// A writer without deadlines has none that must be moved.
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit + testGrace))
+		}
+		ctx, cancel := context.WithTimeoutCause(r.Context(), limit, cause)
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})

@@ -54,7 +54,7 @@ func openWorld(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *wor
 	if err := secrets.Fits(ctx, w.store); err != nil {
 		return nil, err
 	}
-	w.sftp = sftp.NewPool(sftp.Config{AllowNetworks: cfg.SFTP.AllowNetworks, Passwords: w.store, Directory: w.store, Log: log}, secrets)
+	w.sftp = sftp.NewPool(sftp.Config{AllowNetworks: cfg.SFTP.AllowNetworks, Passwords: w.store, Connections: w.store, Directory: w.store, Log: log}, secrets)
 	w.onClose(func() { _ = w.sftp.Close() })
 	w.ahead = transfer.NewReadAhead(0)
 	w.staging, err = transfer.Open(transfer.Config{

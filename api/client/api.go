@@ -18,6 +18,8 @@ import (
 const (
 	// requestTimeout exceeds the time limit of every handler of the API.
 	requestTimeout = 45 * time.Second
+	// testTimeout does so for the test of a server, whose log-in may be slow.
+	testTimeout = 5*time.Minute + 30*time.Second
 	// maxRepeats bounds how often a request is repeated while its first attempt runs.
 	maxRepeats = 20
 	// pageSize is the page size of listings, the largest that the API allows.
@@ -92,11 +94,21 @@ func (c caller) Do(request *http.Request) (*http.Response, error) {
 		request.Header.Set("Idempotency-Key", uuid.NewString())
 		repeatable = true
 	}
-	response, err := c.http.Do(request)
+	response, err := c.send(request)
 	if err == nil || !repeatable || request.Context().Err() != nil {
 		return response, err
 	}
 	return c.again(request)
+}
+
+// send sends a request with the time limit of its operation.
+func (c caller) send(request *http.Request) (*http.Response, error) {
+	if path := request.URL.Path; !strings.HasSuffix(path, ":test") && !strings.HasSuffix(path, ":approve-host-key") {
+		return c.http.Do(request)
+	}
+	patient := *c.http
+	patient.Timeout = testTimeout
+	return patient.Do(request)
 }
 
 // again repeats a request. While the first attempt still runs, the API responds with a
@@ -111,7 +123,7 @@ func (c caller) again(request *http.Request) (*http.Response, error) {
 			}
 			repeated.Body = body
 		}
-		response, err := c.http.Do(repeated)
+		response, err := c.send(repeated)
 		if err != nil || response.StatusCode != http.StatusConflict || response.Header.Get("Retry-After") == "" {
 			return response, err
 		}

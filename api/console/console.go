@@ -101,9 +101,17 @@ var static embed.FS
 // bodyLimit is far above the largest form: a private key and some globs.
 const bodyLimit = 256 << 10
 
-// pageTimeout bounds what stands between a request and its page; testing a
-// partner's server takes the longest.
+// pageTimeout bounds what stands between a request and its page, but for tests of
+// partners' servers, which have admin.MaxTest.
 const pageTimeout = 25 * time.Second
+
+// TestsServer reports whether the request, of a page or of the API, tests a partner's
+// server, which takes as long as the server takes to log in.
+func TestsServer(r *http.Request) bool {
+	page := strings.HasPrefix(r.URL.Path, "/servers/") && (strings.HasSuffix(r.URL.Path, "/test") || strings.HasSuffix(r.URL.Path, "/approve"))
+	program := strings.HasPrefix(r.URL.Path, "/api/v1/servers/") && (strings.HasSuffix(r.URL.Path, ":test") || strings.HasSuffix(r.URL.Path, ":approve-host-key"))
+	return r.Method == http.MethodPost && (page || program)
+}
 
 // healthPath is asked for again and again by every open page, so its answer
 // must come before the next question: healthTimeout is above what a check of
@@ -222,8 +230,11 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = http.MaxBytesReader(recorded, r.Body, bodyLimit)
 	timeout := pageTimeout
-	if r.URL.Path == healthPath {
+	switch {
+	case r.URL.Path == healthPath:
 		timeout = healthTimeout
+	case TestsServer(r):
+		timeout = admin.MaxTest
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()

@@ -77,7 +77,7 @@ func (c *Console) approveKey(r *http.Request, v *view) (answer, error) {
 }
 
 // negotiated shows what was negotiated.
-func negotiated(d admin.ProbedDetails) string {
+func negotiated(d admin.ProbeDetails) string {
 	all := []string{d.KeyExchange, d.HostKeyAlgorithm, d.Cipher, d.MAC}
 	return ingest.DisplayPath(strings.Join(slices.DeleteFunc(all, func(name string) bool { return name == "" }), ", "))
 }

@@ -1190,7 +1190,7 @@ type Server struct {
 	// Example: 0s
 	LoginTimeout string `json:"login_timeout"`
 
-	// MaxConnections One worker's connections, which listings and transfers share; 0: no limit of its own.
+	// MaxConnections Connections of all processes together, which listings and transfers share; 0: as many as the server bears.
 	MaxConnections int `json:"max_connections"`
 	MaxDepth       int `json:"max_depth"`
 
@@ -1271,6 +1271,21 @@ type ServerAlgorithms struct {
 
 	// Mac Empty where the cipher needs none.
 	Mac string `json:"mac"`
+}
+
+// ServerLimits What the server states by limits@openssh.com; left out when it does not. 0 is no stated limit.
+type ServerLimits struct {
+	// MaxHandles Open files and folders.
+	MaxHandles int64 `json:"max_handles"`
+
+	// MaxPacket Bytes.
+	MaxPacket int64 `json:"max_packet"`
+
+	// MaxRead Bytes of one read.
+	MaxRead int64 `json:"max_read"`
+
+	// MaxWrite Bytes of one write.
+	MaxWrite int64 `json:"max_write"`
 }
 
 // ServerList defines model for ServerList.
@@ -1380,7 +1395,7 @@ type ServerSettings struct {
 	// Example: 0s
 	LoginTimeout *string `json:"login_timeout,omitempty"`
 
-	// MaxConnections One worker's connections, which listings and transfers share; 0: no limit of its own.
+	// MaxConnections Connections of all processes together, which listings and transfers share; 0: as many as the server bears.
 	MaxConnections *int `json:"max_connections,omitempty"`
 	MaxDepth       *int `json:"max_depth,omitempty"`
 
@@ -1493,6 +1508,9 @@ type ServerTest struct {
 	// HostKey The presented key as one line.
 	HostKey   *string `json:"host_key"`
 	LatencyMs int64   `json:"latency_ms"`
+
+	// Limits What the server states by limits@openssh.com; left out when it does not. 0 is no stated limit.
+	Limits *ServerLimits `json:"limits,omitempty"`
 
 	// Ok Connected, key pinned, logged in and root folder listed.
 	Ok bool `json:"ok"`

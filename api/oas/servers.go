@@ -123,7 +123,7 @@ func FromTest(r admin.TestResult, err error) ServerTest {
 		Pinned: r.Pinned, Resumed: r.Resumed, Software: orNull(ingest.DisplayPath(r.Presented.Software)), Entries: r.Presented.Entries,
 		LatencyMs: r.Presented.Latency.Milliseconds(),
 	}
-	test.setDetails(r.Presented.ProbedDetails)
+	test.setDetails(r.Presented.ProbeDetails)
 	if err != nil {
 		test.ErrorKind, test.Error = orNull(string(ingest.KindOf(err))), orNull(err.Error())
 		var known *ingest.Error

@@ -91,6 +91,9 @@ func printDetails(w io.Writer, test oas.ServerTest) {
 	if extensions := value(test.Extensions); len(extensions) > 0 {
 		fmt.Fprintf(w, "extensions\t%s\n", safe(strings.Join(extensions, ", ")))
 	}
+	if l := test.Limits; l != nil {
+		fmt.Fprintf(w, "limits\tpacket %d, read %d, write %d bytes; %d open handles\n", l.MaxPacket, l.MaxRead, l.MaxWrite, l.MaxHandles)
+	}
 	if questions := value(test.Questions); questions > 0 {
 		fmt.Fprintf(w, "questions\t%d answered\n", questions)
 	}

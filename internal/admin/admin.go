@@ -8,6 +8,7 @@ import (
 	"stevedore/internal/audit"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
+	"stevedore/internal/sftp"
 	"stevedore/internal/vault"
 	"stevedore/workflows"
 )
@@ -92,31 +93,18 @@ type Probed struct {
 	Entries int
 	// Latency is how long connecting and logging in took.
 	Latency time.Duration
-	ProbedDetails
+	ProbeDetails
 }
 
-// ProbedDetails are what people who look into a server want to see.
-type ProbedDetails struct {
-	// KeyExchange, HostKeyAlgorithm, Cipher and MAC were negotiated; MAC is empty
-	// where the cipher needs none.
-	KeyExchange, HostKeyAlgorithm, Cipher, MAC string
-	// Extensions of SFTP that the server offers, of those that are known here.
-	Extensions []string
-	// Questions is how many questions were answered to log in.
-	Questions int
-	// Sample, may be nil, is what the patterns take.
-	Sample *Sample
-}
-
-// Sample is what the patterns take of a server, as far as it was listed.
-type Sample struct {
-	// Taken and Rejected count files, Unreadable folders.
-	Taken, Rejected, Unreadable int64
-	// Paths are the first of those taken.
-	Paths []string
-	// Complete says that all folders were listed in the time there was.
-	Complete bool
-}
+// What a probe finds beyond the host key is as the SFTP adapter has it.
+type (
+	// ProbeDetails are what people who look into a server want to see.
+	ProbeDetails = sftp.ProbeDetails
+	// Limits are what a server states of itself.
+	Limits = sftp.Limits
+	// Sample is what the patterns take of a server.
+	Sample = sftp.Sample
+)
 
 // Lister goes through what a server shows, with the filters that scans use.
 type Lister interface {

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"slices"
+	"time"
 
 	"stevedore/internal/ingest"
 )
@@ -17,6 +18,10 @@ type TestResult struct {
 	// Resumed says that the server was suspended and no longer is.
 	Resumed bool
 }
+
+// MaxTest bounds a server test that is waited for by HTTP. Within it the server's own
+// time-outs count.
+const MaxTest = 5 * time.Minute
 
 // TestRequest says what a server test does beside connecting and logging in.
 type TestRequest struct {

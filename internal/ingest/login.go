@@ -7,15 +7,18 @@ import "context"
 // and many servers lock an account after three.
 const MaxRefusedPasswords = 2
 
-// PasswordFate is what became of a password that was about to be sent.
+// PasswordFate is what became of a password that was about to be sent, or of a key
+// that was offered.
 type PasswordFate string
 
 // The fates. Unanswered: the connection broke before the server had answered,
-// which is no refusal, but may hide one.
+// which is no refusal, but may hide one. Abandoned: our side ended the log-in, because
+// its work was ended; that says nothing.
 const (
 	PasswordAccepted   PasswordFate = "accepted"
 	PasswordRefused    PasswordFate = "refused"
 	PasswordUnanswered PasswordFate = "unanswered"
+	PasswordAbandoned  PasswordFate = "abandoned"
 )
 
 type resealing struct{}

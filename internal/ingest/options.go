@@ -41,8 +41,9 @@ type Options struct {
 	ConnectTimeout Duration `json:"connect_timeout,omitzero"`
 	LoginTimeout   Duration `json:"login_timeout,omitzero"`
 	AnswerTimeout  Duration `json:"answer_timeout,omitzero"`
-	// MaxConnections bounds one worker's connections to the server; listings and
-	// transfers share them. Default 0: as many as files in flight, and one more.
+	// MaxConnections bounds the connections of all processes to the server; listings
+	// and transfers share them. Default 0: as many as files in flight, and one more, or
+	// as the server is found to bear; one where files are taken one at a time.
 	MaxConnections int `json:"max_connections,omitzero"`
 	// MaxReads bounds the outstanding read requests of one file; default 0: as many
 	// as the server is found to bear.
@@ -130,7 +131,7 @@ var OptionTable = []OptionInfo{
 	{"connect_timeout", "Connect timeout", "For the TCP connection; 0s takes the worker's.", nil},
 	{"login_timeout", "Log-in timeout", "From the first byte to the ready SFTP channel; 0s takes the worker's.", nil},
 	{"answer_timeout", "Answer timeout", "How long the server may bring nothing; 0s takes the worker's.", nil},
-	{"max_connections", "Connections at most", "Of one worker; listings and transfers share them. 0: no limit of its own.", nil},
+	{"max_connections", "Connections at most", "Of all workers, tests and audits together; listings and transfers share them. 0: as many as the server bears.", nil},
 	{"max_reads", "Outstanding reads at most", "Of one file; 0: as many as the server bears.", nil},
 	{"min_rate", "Minimum rate", "Bytes per second; a slower transfer gives its place to others. 0: any.", nil},
 	{"proxy", "Proxy", "socks5://host:port or http://host:port", nil},

@@ -97,6 +97,10 @@ type Server struct {
 	// ReadWindow is how many outstanding reads of one file the server was found to
 	// bear within the last week; 0 when there is no known bound.
 	ReadWindow int
+	// ConnectionLimit is how many connections the server was found to bear, by all
+	// processes together; 0 when there is no known bound, or when it is time to try
+	// for more.
+	ConnectionLimit int
 }
 
 // Reads is how many reads of one file may be outstanding; 0 means the worker's
@@ -106,6 +110,20 @@ func (s Server) Reads() int {
 		return s.MaxReads
 	}
 	return s.ReadWindow
+}
+
+// Connections is how many connections all processes together may have to the
+// server; 0 has no bound of its own. Who wants one file at a time often has a
+// server that lets a user in once.
+func (s Server) Connections() int {
+	most := s.MaxConnections
+	if most == 0 && s.MaxParallel <= 1 {
+		most = 1
+	}
+	if s.ConnectionLimit > 0 && (most == 0 || s.ConnectionLimit < most) {
+		most = s.ConnectionLimit
+	}
+	return most
 }
 
 // ServerLeft is what is on a server and nobody takes away, by the last listing.

@@ -134,6 +134,9 @@ func parse(text, passphrase []byte) (any, error) {
 }
 
 func parseBlock(block *pem.Block, passphrase []byte) (key any, err error) {
+	if bytes.Contains(block.Bytes, []byte("sk-ssh-ed25519@openssh.com")) || bytes.Contains(block.Bytes, []byte("sk-ecdsa-sha2-nistp256@openssh.com")) {
+		return nil, errSecurityKey
+	}
 	encoded := pem.EncodeToMemory(block)
 	if block.Type == "ENCRYPTED PRIVATE KEY" {
 		if len(passphrase) == 0 {
@@ -191,5 +194,7 @@ func notPrivate(text []byte) error {
 	}
 	return nil
 }
+
+var errSecurityKey = errors.New("this key is in a security key (FIDO), which a person must touch: make an ed25519 key without one")
 
 var errPublic = errors.New("this is a public key: give the private key, the file of the same name without .pub")

@@ -239,3 +239,14 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestSecurityKeys: the handle of a key that a person must touch is refused by name.
+func TestSecurityKeys(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"} {
+		body := []byte("openssh-key-v1\x00\x00\x00\x00\x04none\x00\x00\x00\x04none\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x4a\x00\x00\x00" + string(rune(len(kind))) + kind)
+		text := pem.EncodeToMemory(&pem.Block{Type: "OPENSSH PRIVATE KEY", Bytes: body})
+		_, _, err := keyfile.Signers(text)
+		require.ErrorContains(t, err, "security key (FIDO)")
+	}
+}

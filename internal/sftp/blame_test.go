@@ -28,6 +28,9 @@ type budget struct {
 	mu    sync.Mutex
 	fates map[ingest.PasswordFate]int
 	none  error
+	// keyFates are in the order in which they came.
+	keyFates []ingest.PasswordFate
+	noKey    error
 }
 
 func (b *budget) CheckPassword(context.Context, ingest.Server) error { return b.none }
@@ -41,6 +44,15 @@ func (b *budget) SettlePassword(_ context.Context, _ ingest.Server, _ int64, fat
 		b.fates = map[ingest.PasswordFate]int{}
 	}
 	b.fates[fate]++
+	return nil
+}
+
+func (b *budget) CheckKey(context.Context, ingest.Server) error { return b.noKey }
+
+func (b *budget) SettleKey(_ context.Context, _ ingest.Server, fate ingest.PasswordFate) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.keyFates = append(b.keyFates, fate)
 	return nil
 }
 
@@ -170,7 +182,7 @@ func TestWhoIsToBlame(t *testing.T) {
 		},
 		"banner": {
 			ssh.ServerConfig{PasswordCallback: passwordIs("other"), BannerCallback: func(ssh.ConnMetadata) string { return "Account\x1b[2J expired\n" }},
-			ingest.KindAuth, ingest.PasswordRefused, []string{`its banner says "Account\\x1b[2J expired"`},
+			ingest.KindAuth, ingest.PasswordRefused, []string{`its banner says "Account\x1b[2J expired"`},
 		},
 		"second factor after the password": {
 			ssh.ServerConfig{PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
@@ -319,6 +331,28 @@ func TestSlowLogin(t *testing.T) {
 	_, err := newPool(t, sftp.Config{Passwords: counted, HandshakeTimeout: time.Hour}, secrets{Password: []byte("pw")}).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindTransient, "stopped answering", "1s", "--login-timeout")
 	assert.Equal(t, map[ingest.PasswordFate]int{ingest.PasswordUnanswered: 1}, counted.seen())
+}
+
+// TestAbandonedLogin: a log-in whose work is ended on our side says nothing of the
+// server, so that the next one need not wait.
+func TestAbandonedLogin(t *testing.T) {
+	t.Parallel()
+	asked, released := make(chan struct{}, 1), make(chan struct{})
+	server := fakeSSH(t, &ssh.ServerConfig{PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
+		asked <- struct{}{}
+		<-released
+		return nil, nil
+	}}, hostile{}.serve)
+	defer close(released)
+	counted := &budget{}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-asked
+		cancel()
+	}()
+	_, err := newPool(t, sftp.Config{Passwords: counted}, secrets{Password: []byte("pw")}).Open(ctx, server)
+	requireKind(t, err, ingest.KindTransient, "given up")
+	assert.Equal(t, map[ingest.PasswordFate]int{ingest.PasswordAbandoned: 1}, counted.seen())
 }
 
 func TestNoConnection(t *testing.T) {

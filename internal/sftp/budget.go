@@ -6,8 +6,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// PasswordBudget bounds how often a server is sent a password that it refuses,
-// whoever logs in: servers lock accounts by counting refusals. The ledger keeps
+// PasswordBudget bounds how often a server is sent a password or offered a key that
+// it refuses, whoever logs in: servers lock accounts by counting refusals. The ledger keeps
 // it, so that it holds for all processes.
 type PasswordBudget interface {
 	// CheckPassword returns an error when ReservePassword would refuse now.
@@ -18,6 +18,12 @@ type PasswordBudget interface {
 	ReservePassword(ctx context.Context, server ingest.Server) (id int64, err error)
 	// SettlePassword records what became of the reserved password.
 	SettlePassword(ctx context.Context, server ingest.Server, id int64, fate ingest.PasswordFate) error
+	// CheckKey returns an error of KindTransient while no key may be offered: servers
+	// block addresses by counting refusals.
+	CheckKey(ctx context.Context, server ingest.Server) error
+	// SettleKey records what became of a key that was offered, when no password was
+	// sent after it.
+	SettleKey(ctx context.Context, server ingest.Server, fate ingest.PasswordFate) error
 }
 
 // Directory finds other servers, for jump hosts.

@@ -53,8 +53,14 @@ type Config struct {
 	// up folders without end is noticed; default
 	// 10,000,000 and 4 GiB.
 	MaxEntries, MaxBytes int64
-	// Passwords bounds refused passwords over all processes; nil does not.
+	// Passwords bounds refused log-ins over all processes; nil does not.
 	Passwords PasswordBudget
+	// Connections bounds connections over all processes; nil does not. Holder names
+	// this process to people; default host and process id. ConnectionWait is how long
+	// to wait for a free one; default 30s.
+	Connections    Connections
+	Holder         string
+	ConnectionWait time.Duration
 	// Directory finds jump hosts; nil refuses servers with one.
 	Directory Directory
 	// Now returns the time by which pins expire; default time.Now.
@@ -72,6 +78,7 @@ const (
 	DefaultIdleTimeout         = 5 * time.Minute
 	DefaultFreshUse            = time.Second
 	DefaultNoProgress          = time.Minute
+	DefaultConnectionWait      = 30 * time.Second
 	DefaultMaxEntriesPerFolder = 1_000_000
 	DefaultMaxBytesPerFolder   = 256 << 20
 	DefaultMaxEntries          = 10_000_000
@@ -90,6 +97,10 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxBytesPerFolder, DefaultMaxBytesPerFolder)
 	setDefault(&c.MaxEntries, DefaultMaxEntries)
 	setDefault(&c.MaxBytes, DefaultMaxBytes)
+	setDefault(&c.ConnectionWait, DefaultConnectionWait)
+	if c.Holder == "" {
+		c.Holder = defaultHolder()
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}

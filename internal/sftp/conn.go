@@ -28,6 +28,11 @@ type conn struct {
 	wire   *wire
 	// quirks are what the server was found not to do.
 	quirks quirks
+	// limits are what the server states, nil when it does not. handles bounds open
+	// files, nil without a bound; maxRead the bytes of a read, 0 without one.
+	limits  *Limits
+	handles chan struct{}
+	maxRead int
 	// spoiled is set with the first fault; such a connection is not used again.
 	spoiled atomic.Bool
 	// tired is set when no further session may use the connection; those that do
@@ -157,19 +162,44 @@ const greetingBytes = 120
 type meteredLine struct {
 	net.Conn
 	received atomic.Int64
-	// broken is set with the first error.
-	broken atomic.Bool
+	// broken is set with the first error, and unread closed when reading has failed.
+	broken   atomic.Bool
+	unread   chan struct{}
+	readOnce sync.Once
 	// under, may be nil, is the connection that carries this one, and ends with it.
 	under *conn
 	mu    sync.Mutex
 	first []byte
 }
 
+func newLine(raw net.Conn, under *conn) *meteredLine {
+	return &meteredLine{Conn: raw, under: under, unread: make(chan struct{})}
+}
+
+// drained reports whether the reader of a closed line has noticed its end. One that
+// is stuck with what the server has sent before never does: x/crypto keeps two
+// goroutines and up to 17 packets for ever when a log-in fails while the server goes
+// on sending.
+func (l *meteredLine) drained() bool {
+	timeout := time.NewTimer(drainTime)
+	defer timeout.Stop()
+	select {
+	case <-l.unread:
+		return true
+	case <-timeout.C:
+		return false
+	}
+}
+
+// drainTime is ample for a reader that has to do nothing but notice the end.
+const drainTime = 5 * time.Second
+
 // Read implements net.Conn.
 func (l *meteredLine) Read(p []byte) (int, error) {
 	n, err := l.Conn.Read(p)
 	if err != nil {
 		l.broken.Store(true)
+		l.readOnce.Do(func() { close(l.unread) })
 	}
 	l.received.Add(int64(n))
 	l.mu.Lock()

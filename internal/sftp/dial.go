@@ -61,8 +61,12 @@ func newDialer(ctx context.Context, cfg Config, secrets Secrets, route []ingest.
 	if d.login, err = newLogin(server, creds, cfg.Passwords); err != nil {
 		return nil, err
 	}
-	if cfg.Passwords != nil && len(d.login.keys) == 0 {
-		err = cfg.Passwords.CheckPassword(ctx, server) // spares the server a connection
+	switch { // which spares the server a connection
+	case cfg.Passwords == nil:
+	case len(d.login.keys) == 0:
+		err = cfg.Passwords.CheckPassword(ctx, server)
+	default:
+		err = cfg.Passwords.CheckKey(ctx, server)
 	}
 	return d, err
 }
@@ -149,7 +153,8 @@ func (d *dialer) attempt(ctx context.Context, hostKeyAlgorithms []string, open f
 	if err != nil {
 		limit.Stop()
 		_ = line.Close()
-		return nil, &handshakeError{greeting: d.greeting, timedOut: timedOut.Load(), login: login, err: err}
+		flooded := login.gaveUp(err) && !line.drained()
+		return nil, &handshakeError{greeting: d.greeting, timedOut: timedOut.Load(), flooded: flooded, login: login, err: err}
 	}
 	if !limit.Stop() {
 		c.kill()
@@ -222,6 +227,9 @@ func (c *conn) openChannel() error {
 	// What nobody reads fills the channel's window and stops the server.
 	go func() { _, _ = io.Copy(io.Discard, stderr) }()
 	c.wire = newWire(stdout, stdin)
-	c.client, err = sftp.NewClientPipe(c.wire, c.wire, sftp.UseConcurrentReads(false))
-	return err
+	if c.client, err = sftp.NewClientPipe(c.wire, c.wire, sftp.UseConcurrentReads(false)); err != nil {
+		return err
+	}
+	c.setLimits(c.askLimits())
+	return nil
 }

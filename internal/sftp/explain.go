@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -29,8 +30,10 @@ type handshakeError struct {
 	greeting string
 	// timedOut says that it was ended because it took too long.
 	timedOut bool
-	login    *loginAttempt
-	err      error
+	// flooded says that the server went on sending when the log-in had failed.
+	flooded bool
+	login   *loginAttempt
+	err     error
 }
 
 func (e *handshakeError) Error() string { return e.err.Error() }
@@ -55,7 +58,7 @@ func (d *dialer) explain(ctx context.Context, err error) error {
 	)
 	switch {
 	case ctx.Err() != nil:
-		return ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: connecting to %s was given up", name, to)
+		return ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: connecting to %s was given up%s", name, to, why(ctx))
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &hostKey):
@@ -71,6 +74,15 @@ func (d *dialer) explain(ctx context.Context, err error) error {
 	default:
 		return ingest.Wrap(ingest.KindTransient, err, "server %s: cannot connect to %s: %s", name, to, ingest.Summary(err.Error()))
 	}
+}
+
+// why is the reason that was given for the end of ctx, if any was.
+func why(ctx context.Context) string {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
+		return ""
+	}
+	return ": " + ingest.Summary(cause.Error())
 }
 
 // explainConnect says why there is no TCP connection.
@@ -103,22 +115,28 @@ func (d *dialer) explainConnect(e *connectError) error {
 }
 
 func (d *dialer) explainHandshake(e *handshakeError) error {
-	greeting := ingest.DisplayPath(strings.TrimSpace(e.greeting))
 	name, to := d.server.Name, d.address()
 	timeout := e.timedOut || isTimeout(e.err)
 	spoke := strings.HasPrefix(e.greeting, "SSH-")
 	switch {
 	case spoke && !timeout && e.login != nil && e.login.refusal(e.err):
 		return d.explainRefusal(e.login, e.err)
+	case e.flooded:
+		// Each such log-in costs memory that does not come back, see meteredLine.drained,
+		// so that it is not tried again by itself.
+		return ingest.Wrap(ingest.KindServer, e.err, "server %s: %s sends packets without end during log-in: ask the partner to stop that, then run `stevedore server test %s`", name, to, name)
+	case disconnected(e.err) && ownReason(e.err.Error()):
+		return ingest.Wrap(ingest.KindTransient, &limitError{e.err}, "server %s: %s ended the connection during log-in, it says %s: it is full or busy; close other clients of the account, or set --max-connections",
+			name, to, quoted(farewell(e.err)))
 	case disconnected(e.err):
-		return ingest.Errorf(ingest.KindTransient, "server %s: %s ended the connection during log-in, it says %q", name, to, ingest.Summary(farewell(e.err)))
+		return ingest.Errorf(ingest.KindTransient, "server %s: %s ended the connection during log-in, it says %s", name, to, quoted(farewell(e.err)))
 	case spoke && timeout:
 		return ingest.Wrap(ingest.KindTransient, e.err,
 			"server %s: %s stopped answering while the connection was set up (%s); if the server is slow to log in, raise --login-timeout", name, to, d.cfg.HandshakeTimeout)
 	case spoke:
 		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: %s broke off while the connection was set up%s: %s", name, to, phase(e.login), ingest.Summary(e.err.Error()))
-	case greeting != "":
-		return ingest.Errorf(ingest.KindTransient, "server %s: %s is not an SSH server, it says %q: check host and port", name, to, greeting)
+	case strings.TrimSpace(e.greeting) != "":
+		return ingest.Errorf(ingest.KindTransient, "server %s: %s is not an SSH server, it says %s: check host and port", name, to, quoted(e.greeting))
 	case timeout:
 		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: %s takes connections but says nothing for %s: check that it is an SSH server, or raise --login-timeout", name, to, d.cfg.HandshakeTimeout)
 	default:
@@ -139,10 +157,20 @@ func phase(a *loginAttempt) string {
 	return ""
 }
 
+// quoted is a server's own text as a message shows it: one harmless line in quotes,
+// of which the text itself has none.
+func quoted(text string) string {
+	text = strings.Trim(strings.Join(strings.Fields(text), " "), `"' `)
+	return `"` + ingest.Summary(strings.ReplaceAll(text, `"`, "'")) + `"`
+}
+
 // farewell is what a server says in its disconnect message.
 func farewell(err error) string {
 	_, text, _ := strings.Cut(err.Error(), "ssh: disconnect, reason ")
 	_, text, _ = strings.Cut(text, ": ")
+	if plain, err := strconv.Unquote(text); err == nil { // x/crypto quotes it
+		return plain
+	}
 	return text
 }
 
@@ -151,7 +179,7 @@ func (d *dialer) explainRefusal(a *loginAttempt, err error) error {
 	name, user := d.server.Name, d.server.Username
 	banner := ""
 	if text := strings.Join(strings.Fields(a.banner), " "); text != "" {
-		banner = fmt.Sprintf("; its banner says %q", ingest.Summary(text))
+		banner = "; its banner says " + quoted(text)
 	}
 	refused := func(format string, args ...any) error {
 		return ingest.Errorf(ingest.KindAuth, "server %s refused the credentials of user %s: %s%s", name, user, fmt.Sprintf(format, args...), banner)
@@ -160,11 +188,13 @@ func (d *dialer) explainRefusal(a *loginAttempt, err error) error {
 	passed, allowed := a.state.PartialSuccessMethods, a.state.AllowedMethods
 	switch {
 	case a.factor != "":
-		return ingest.Errorf(ingest.KindAuth, "server %s asks user %s for a second factor (%q), which a machine cannot give: ask the partner for an account with password or key alone%s", name, user, a.factor, banner)
+		return ingest.Errorf(ingest.KindAuth, "server %s asks user %s for a second factor (%s), which a machine cannot give: ask the partner for an account with password or key alone%s", name, user, quoted(a.factor), banner)
+	case a.expired(err):
+		return ingest.Errorf(ingest.KindAuth, "server %s asks user %s to change the password, which has expired: agree on a new one with the partner and enter it (`stevedore server edit %s --password-file FILE`)%s", name, user, name, banner)
 	case disconnected(err) && strings.Contains(strings.ToLower(err.Error()), "too many authentication"):
-		return refused("it allows no more tries in one connection (%q); %s", ingest.Summary(farewell(err)), check)
+		return refused("it allows no more tries in one connection (%s); %s", quoted(farewell(err)), check)
 	case disconnected(err):
-		return refused("it ended the connection and says %q; %s", ingest.Summary(farewell(err)), check)
+		return refused("it ended the connection and says %s; %s", quoted(farewell(err)), check)
 	case len(passed) > 0:
 		return ingest.Errorf(ingest.KindAuth, "server %s accepted %s of user %s but wants a second factor (it takes %s): add what is missing, a password or a key, or ask the partner for an account without it%s",
 			name, strings.Join(passed, ", "), user, offers(allowed), banner)
@@ -219,11 +249,11 @@ func (d *dialer) explainNoSFTP(err error, timedOut bool) error {
 	case strings.Contains(err.Error(), "subsystem request failed"):
 		return ingest.Wrap(ingest.KindServer, err, "server %s lets user %s log in but gives no SFTP: ask the partner to enable it", name, user)
 	case errors.As(err, &refused):
-		return ingest.Wrap(ingest.KindTransient, err, "server %s lets user %s log in but refuses a session (%s, %q): %s", name, user, refused.Reason, ingest.Summary(refused.Message), limit)
+		return ingest.Wrap(ingest.KindTransient, &limitError{err}, "server %s lets user %s log in but refuses a session (%s, %s): %s", name, user, refused.Reason, quoted(refused.Message), limit)
 	case timedOut:
 		return ingest.Wrap(ingest.KindTransient, err, "server %s let user %s log in but opened no SFTP channel within %s; if the server is slow, raise --login-timeout", name, user, d.cfg.HandshakeTimeout)
 	}
-	return ingest.Wrap(ingest.KindTransient, err, "server %s let user %s log in but closed the connection and opened no SFTP channel: %s", name, user, limit)
+	return ingest.Wrap(ingest.KindTransient, &limitError{err}, "server %s let user %s log in but closed the connection and opened no SFTP channel: %s", name, user, limit)
 }
 
 func isTimeout(err error) bool {

@@ -17,6 +17,8 @@ type File struct {
 	session *Session
 	remote  *sftp.File
 	guard   *guard
+	// release gives back the place among the files that the server lets be open.
+	release func()
 	// opened is what the server said of the open file; nil when it did not.
 	opened *attrs
 
@@ -35,7 +37,7 @@ func (s *Session) OpenFile(ctx context.Context, path string) (*File, error) {
 	if err := s.mustBeRegular(ctx, path); err != nil {
 		return nil, err
 	}
-	f := &File{session: s}
+	f := &File{session: s, release: s.conn.takeHandle(ctx, s.patience())}
 	var reason string
 	err := s.do(ctx, s.patience(), func() (err error) {
 		if f.remote, err = s.conn.client.Open(path); err != nil {
@@ -45,6 +47,7 @@ func (s *Session) OpenFile(ctx context.Context, path string) (*File, error) {
 		return err
 	})
 	if err != nil {
+		f.release()
 		return nil, s.explain(err, "open", path)
 	}
 	f.guard = s.guard(ctx, s.patience())
@@ -106,7 +109,7 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	if !f.begin() {
 		return 0, os.ErrClosed
 	}
-	n, err := f.remote.ReadAt(p, off)
+	n, err := f.session.conn.readAt(f.remote, p, off)
 	f.end(n)
 	if err != nil && err != io.EOF { //nolint:errorlint // a bare EOF ends a file, a wrapped one is a lost connection
 		err = f.session.explain(f.guard.cause(err), "read", f.remote.Name())
@@ -154,6 +157,7 @@ func (f *File) Close() error {
 	reading := f.reading
 	f.mu.Unlock()
 	defer f.session.files.Add(-1)
+	defer f.release()
 	if reading > 0 || f.session.conn.spoiled.Load() {
 		f.session.conn.kill()
 		_ = f.guard.end(nil)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
@@ -32,19 +33,23 @@ type lane struct {
 	// server was found to bear.
 	most, learned int
 	learnedUntil  time.Time
+	// known is the bound that the ledger has, 0 for none.
+	known int
 }
 
 // learnedFor is how long it is kept in mind that a server bears no more
-// connections: other clients of the account may have been the reason.
-const learnedFor = 10 * time.Minute
+// connections: other clients of the account, or a line that broke, may have been the
+// reason. limitFor is for refusals that look like a limit. The ledger keeps both
+// longer with each trial that is refused.
+const (
+	learnedFor = 10 * time.Minute
+	limitFor   = time.Hour
+)
 
 func newLane(settings [sha256.Size]byte, server ingest.Server) *lane {
 	sessions := max(server.MaxParallel, 1) + 1
-	most := cmp.Or(server.MaxConnections, sessions)
-	if server.MaxConnections == 0 && server.MaxParallel <= 1 {
-		// Who wants one file at a time often has a server that lets a user in once.
-		most = 1
-	}
+	server.ConnectionLimit = 0
+	most := cmp.Or(server.Connections(), sessions)
 	return &lane{settings: settings, slots: make(chan struct{}, sessions), turn: make(chan struct{}, 1), most: most}
 }
 
@@ -57,10 +62,14 @@ func (l *lane) use(c *conn) {
 
 // limit is how many connections there may be now.
 func (l *lane) limit(now time.Time) int {
-	if l.learned > 0 && now.Before(l.learnedUntil) {
-		return min(l.learned, l.most)
+	most := l.most
+	if l.known > 0 {
+		most = min(most, l.known)
 	}
-	return l.most
+	if l.learned > 0 && now.Before(l.learnedUntil) {
+		most = min(most, l.learned)
+	}
+	return most
 }
 
 // healthy are the connections in use that others may share.
@@ -79,10 +88,10 @@ func (p *Pool) share(l *lane) *conn {
 	return l.leastUsed(healthy)
 }
 
-// shareInstead returns a connection in use after the server has refused one more,
-// and keeps in mind how many it bears.
-func (p *Pool) shareInstead(l *lane, server ingest.Server, refused error) *conn {
-	if kind := ingest.KindOf(refused); kind != ingest.KindTransient && kind != ingest.KindServer {
+// shareInstead returns a connection in use after there could be no further one; nil
+// when the reason is not one that sharing helps against.
+func (p *Pool) shareInstead(l *lane, refused error) *conn {
+	if !mayBeLimit(refused) {
 		return nil
 	}
 	p.mu.Lock()
@@ -91,12 +100,49 @@ func (p *Pool) shareInstead(l *lane, server ingest.Server, refused error) *conn 
 	if len(healthy) == 0 || p.closed {
 		return nil
 	}
-	if !unreachable(refused) {
-		l.learned, l.learnedUntil = len(healthy), p.cfg.Now().Add(learnedFor)
-		p.cfg.Log.WarnContext(context.Background(), "a server bears no more connections; sessions share them",
-			"server", server.Name, "connections", l.learned, "error", refused)
-	}
 	return l.leastUsed(healthy)
+}
+
+// mayBeLimit reports whether the failure may be how a server refuses a connection too
+// many.
+func mayBeLimit(err error) bool {
+	kind := ingest.KindOf(err)
+	return kind == ingest.KindTransient || kind == ingest.KindServer
+}
+
+// learn keeps in mind how many connections the server bears, after it has refused one
+// more than this process and others had. It returns what to tell people.
+func (p *Pool) learn(ctx context.Context, l *lane, server ingest.Server, others []string, refused error) error {
+	var limit *limitError
+	looksLikeLimit := errors.As(refused, &limit)
+	if !mayBeLimit(refused) || unreachable(refused) {
+		return refused
+	}
+	p.mu.Lock()
+	own := len(l.healthy())
+	bears, holds := max(own, len(others)), learnedFor
+	if looksLikeLimit {
+		holds = limitFor
+	}
+	known := bears > 0 && (own > 0 || looksLikeLimit) && !p.closed
+	if known {
+		l.learned, l.learnedUntil = bears, p.cfg.Now().Add(holds)
+	}
+	p.mu.Unlock()
+	if !known {
+		return refused
+	}
+	p.cfg.Log.WarnContext(ctx, "a server bears no more connections; sessions share them",
+		"server", server.Name, "connections", bears, "error", refused)
+	if p.cfg.Connections != nil {
+		if err := p.cfg.Connections.LearnConnections(ctx, server.UUID, bears, holds); err != nil {
+			p.cfg.Log.WarnContext(ctx, "cannot record how many connections a server bears", "server", server.Name, "error", err)
+		}
+	}
+	if own == 0 {
+		return busy(server, others)
+	}
+	return refused
 }
 
 // leastUsed counts one more session on the connection with the fewest.

@@ -71,6 +71,8 @@ type loginAttempt struct {
 	failed error
 	// banner is what the server shows before a log-in, cut.
 	banner string
+	// banners and bannerBytes count what the server shows before a log-in.
+	banners, bannerBytes int
 }
 
 func (l login) begin(ctx context.Context, broken func() bool) *loginAttempt {
@@ -127,7 +129,8 @@ func (a *loginAttempt) allowed(method string) bool {
 
 // nextKey returns the next form in which to offer the key. A form that only
 // serves servers that take none of the earlier ones is left out once the server
-// was asked about the key.
+// was asked about the key. All in all the server is asked at most four times, because
+// many end the connection after six refusals, the password's included.
 func (a *loginAttempt) nextKey() ssh.AuthMethod {
 	for a.tried < len(a.keys) {
 		offer := a.keys[a.tried]
@@ -160,25 +163,34 @@ func (a *loginAttempt) reserve() error {
 // settleTimeout bounds recording what became of a password.
 const settleTimeout = 20 * time.Second
 
-// settle records what became of the password, if it was sent. The error is why
+// settle records what became of the password, or of the key when no password was
+// sent after it. The error is why
 // it could not be recorded.
 func (a *loginAttempt) settle(fate ingest.PasswordFate) error {
-	if !a.sent || a.budget == nil {
+	if a.budget == nil || !a.sent && len(a.offered) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), settleTimeout)
 	defer cancel()
+	if !a.sent {
+		if a.failed != nil || slices.Contains(a.state.PartialSuccessMethods, methodKey) {
+			return nil // the key was not what ended the log-in
+		}
+		return a.budget.SettleKey(ctx, a.server, fate)
+	}
 	return a.budget.SettlePassword(ctx, a.server, a.id, fate)
 }
 
-// fate returns what became of the password of an attempt that ended with err.
+// fate returns what became of the credentials of an attempt that ended with err.
 func (a *loginAttempt) fate(err error) ingest.PasswordFate {
 	passed := slices.Contains(a.state.PartialSuccessMethods, methodPassword) || slices.Contains(a.state.PartialSuccessMethods, methodInteractive)
 	switch {
-	case err == nil, passed, a.factor != "" && !a.refused:
+	case err == nil, passed, a.expired(err), a.factor != "" && !a.refused:
 		return ingest.PasswordAccepted
 	case a.refused, a.refusal(err):
 		return ingest.PasswordRefused
+	case a.ctx != nil && a.ctx.Err() != nil:
+		return ingest.PasswordAbandoned
 	default:
 		return ingest.PasswordUnanswered
 	}
@@ -197,19 +209,36 @@ const failureMessage = "unexpected message type 51"
 func (a *loginAttempt) refusal(err error) bool {
 	text := err.Error()
 	switch {
-	case a.refused, a.factor != "":
+	case a.refused, a.factor != "", a.expired(err):
 		return true
 	case a.failed != nil, a.untried:
 		return false
 	case strings.Contains(text, noMethodLeft), strings.Contains(text, failureMessage):
 		return true
-	case !disconnected(err):
+	case !disconnected(err), ownReason(text):
 		return false
 	default:
-		// After a password every word of farewell is a refusal. Before it only those
-		// that speak of the log-in are: others are of a server that is busy.
+		// After a password every word of farewell is a refusal, unless it names another
+		// reason. Before it only those that speak of the log-in are.
 		return a.sent || refusalWords(text)
 	}
+}
+
+// gaveUp reports whether the log-in was ended on our side, by what the server said
+// and not by the line.
+func (a *loginAttempt) gaveUp(err error) bool {
+	text := err.Error()
+	return a.failed != nil || a.refused || a.factor != "" || strings.Contains(text, noMethodLeft) ||
+		strings.Contains(text, "unexpected message type") || strings.Contains(text, "parse error in message type")
+}
+
+// changeRequest is in x/crypto's error when a server takes the password and asks for a
+// new one (SSH_MSG_USERAUTH_PASSWD_CHANGEREQ).
+const changeRequest = "unexpected message type 60"
+
+// expired reports whether the server wants the password changed.
+func (a *loginAttempt) expired(err error) bool {
+	return a.sent && a.asked == 0 && err != nil && strings.Contains(err.Error(), changeRequest)
 }
 
 // disconnected reports whether the server has ended the connection by an
@@ -228,11 +257,21 @@ func refusalWords(text string) bool {
 	return false
 }
 
-// maxBanner bounds how much of a server's banner is kept.
-const maxBanner = 200
+// maxBanner bounds how much of a server's banner is kept, maxBanners how many of them
+// and maxBannerBytes how much a log-in may bring.
+const (
+	maxBanner      = 200
+	maxBanners     = 1000
+	maxBannerBytes = 1 << 20
+)
 
 // showBanner fits ssh.ClientConfig.BannerCallback.
 func (a *loginAttempt) showBanner(text string) error {
+	a.banners++
+	if a.bannerBytes += len(text); a.banners > maxBanners || a.bannerBytes > maxBannerBytes {
+		a.failed = ingest.Errorf(ingest.KindServer, "server %s sends banners without end during log-in: ask the partner to stop that", a.server.Name)
+		return a.failed
+	}
 	if len(a.banner) < maxBanner {
 		a.banner += text[:min(len(text), maxBanner-len(a.banner))]
 	}

@@ -168,6 +168,9 @@ func TestProbe(t *testing.T) {
 	assert.NotEmpty(t, got.Cipher)
 	assert.Equal(t, ssh.KeyAlgoED25519, got.HostKeyAlgorithm)
 	assert.Contains(t, got.Extensions, "limits@openssh.com")
+	require.NotNil(t, got.Limits)
+	assert.EqualValues(t, 256<<10, got.Limits.MaxPacket)
+	assert.Positive(t, got.Limits.MaxHandles)
 	got.ProbeDetails = sftp.ProbeDetails{}
 	want.Pinned, want.LoginOK, want.RootReadable, want.Entries = true, true, true, 2
 	assert.Equal(t, want, got)
@@ -199,7 +202,7 @@ func TestUnreachable(t *testing.T) {
 		"black hole": {waitForEnd, "takes connections but says nothing"},
 		"half way":   {func(c net.Conn) { speak("SSH-2.0-tarpit\r\n")(c); waitForEnd(c) }, "stopped answering"},
 		"broken off": {speak("SSH-2.0-crash\r\n"), "broke off"},
-		"escapes":    {speak("\x1b[2Jhello\n"), `\\x1b[2Jhello`},
+		"escapes":    {speak("\x1b[2Jhello\n"), `"\x1b[2Jhello"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -313,12 +316,12 @@ func (s heldSecrets) Credentials(ctx context.Context, server ingest.Server) (ing
 	return s.secrets.Credentials(ctx, server)
 }
 
-// waitingToConnect counts the goroutines that wait for their turn to connect.
-func waitingToConnect() (n int) {
+// waitingIn counts the goroutines that wait in the method of package sftp.
+func waitingIn(method string) (n int) {
 	var stacks strings.Builder
 	_ = pprof.Lookup("goroutine").WriteTo(&stacks, 2)
 	for stack := range strings.SplitSeq(stacks.String(), "\n\n") {
-		if _, frames, _ := strings.Cut(stack, "[select"); strings.Contains(strings.SplitAfterN(frames+"\n\n", "\n", 3)[1], "sftp.(*Pool).connect(") {
+		if _, frames, _ := strings.Cut(stack, "[select"); strings.Contains(strings.SplitAfterN(frames+"\n\n", "\n", 3)[1], "sftp."+method+"(") {
 			n++
 		}
 	}
@@ -344,7 +347,7 @@ func TestARefusalIsForAllThatWait(t *testing.T) {
 		})
 	}
 	// One has its turn to connect; the others must have come before it fails.
-	require.Eventually(t, func() bool { return waitingToConnect() >= server.MaxParallel-1 }, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return waitingIn("(*Pool).connect") >= server.MaxParallel-1 }, time.Minute, 5*time.Millisecond)
 	close(held.released)
 	require.NoError(t, all.Wait())
 	const refused = "Failed password for partner"

@@ -19,6 +19,9 @@ const (
 	packetHandle   = 102
 	packetName     = 104
 	packetAttrs    = 105
+
+	packetExtended      = 200
+	packetExtendedReply = 201
 )
 
 // Attribute flags of SFTP version 3.

@@ -112,6 +112,7 @@ func (p *Pool) enter(route []ingest.Server) (*lane, error) {
 		p.lanes[server.UUID] = l
 	}
 	l.users++
+	l.known = server.ConnectionLimit
 	return l, nil
 }
 
@@ -137,7 +138,7 @@ func (p *Pool) connection(ctx context.Context, l *lane, route []ingest.Server) (
 	}
 	c, err := p.connect(ctx, l, route)
 	if err != nil && ctx.Err() == nil {
-		if shared := p.shareInstead(l, route[0], err); shared != nil {
+		if shared := p.shareInstead(l, err); shared != nil {
 			return shared, nil
 		}
 	}
@@ -178,22 +179,49 @@ func (p *Pool) connect(ctx context.Context, l *lane, route []ingest.Server) (*co
 	if err != nil {
 		return nil, err
 	}
-	c, err := d.dial(ctx)
+	c, held, err := p.dial(ctx, l, d)
 	if err != nil {
 		if ctx.Err() == nil {
 			l.failure, l.failedAt = err, time.Now()
 		}
 		return nil, err
 	}
-	return c, p.adopt(server.UUID, l, c)
+	return c, p.adopt(server.UUID, l, c, held)
+}
+
+// dial takes a place among the connections that the server bears and connects. A
+// session that can share a connection does not wait for one.
+func (p *Pool) dial(ctx context.Context, l *lane, d *dialer) (*conn, place, error) {
+	p.mu.Lock()
+	wait, most := p.cfg.ConnectionWait, d.server.MaxConnections
+	if l.limit(p.cfg.Now()) < cap(l.slots) {
+		most = l.limit(p.cfg.Now())
+	}
+	if len(l.healthy()) > 0 {
+		wait = 0
+	}
+	p.mu.Unlock()
+	held, err := takePlace(ctx, p.cfg, d.server, most, wait)
+	if err != nil {
+		return nil, held, err
+	}
+	c, err := d.dial(ctx)
+	if err != nil {
+		held.leave()
+		if ctx.Err() == nil {
+			err = p.learn(ctx, l, d.server, held.others, err)
+		}
+	}
+	return c, held, err
 }
 
 // adopt takes note of a new connection and forgets it when it has ended.
-func (p *Pool) adopt(uuid string, l *lane, c *conn) error {
+func (p *Pool) adopt(uuid string, l *lane, c *conn, held place) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.conns[c] = struct{}{}
 	l.use(c)
+	p.watchers.Go(func() { held.keep(c.ended) })
 	p.watchers.Go(func() {
 		c.watchers.Wait()
 		p.mu.Lock()
@@ -243,7 +271,15 @@ func (p *Pool) put(l *lane, c *conn) {
 	}
 	l.idle = append(l.idle, c)
 	c.used = time.Now()
-	c.expiry = time.AfterFunc(p.cfg.IdleTimeout, func() { p.expire(l, c) })
+	c.expiry = time.AfterFunc(p.idleTimeout(l), func() { p.expire(l, c) })
+}
+
+// idleTimeout is short where other processes may wait for the connection.
+func (p *Pool) idleTimeout(l *lane) time.Duration {
+	if p.cfg.Connections != nil && l.limit(p.cfg.Now()) < cap(l.slots) {
+		return min(fewIdle, p.cfg.IdleTimeout)
+	}
+	return p.cfg.IdleTimeout
 }
 
 // expire ends a connection that is still idle.

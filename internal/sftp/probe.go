@@ -2,6 +2,7 @@ package sftp
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -40,6 +41,8 @@ type ProbeDetails struct {
 	KeyExchange, HostKeyAlgorithm, Cipher, MAC string
 	// Extensions are those of SFTP, of the known ones.
 	Extensions []string
+	// Limits are what the server states of itself; nil when it does not.
+	Limits *Limits
 	// Questions is how many questions were answered to log in.
 	Questions int
 	// Sample is what the patterns take; nil if it was not asked for.
@@ -66,7 +69,7 @@ const (
 // knownExtensions are those of SFTP that matter to somebody.
 var knownExtensions = []string{
 	"posix-rename@openssh.com", "statvfs@openssh.com", "hardlink@openssh.com", "fsync@openssh.com", "lsetstat@openssh.com",
-	"limits@openssh.com", "expand-path@openssh.com", "copy-data", "home-directory", "check-file", "md5-hash", "vendor-id", "versions",
+	limitsExtension, "expand-path@openssh.com", "copy-data", "home-directory", "check-file", "md5-hash", "vendor-id", "versions",
 }
 
 // Probe connects anew and tries everything that a scan needs: the address, the
@@ -87,12 +90,21 @@ func (p *Pool) ProbeWith(ctx context.Context, server ingest.Server, sample bool)
 	if err != nil {
 		return ProbeResult{}, err
 	}
+	held, err := takePlace(ctx, p.cfg, server, server.Connections(), p.cfg.ConnectionWait)
+	if err != nil {
+		return ProbeResult{}, err
+	}
 	start := time.Now()
 	c, err := d.dial(ctx)
 	result := d.seen()
 	if err != nil {
+		held.leave()
+		if _, full := errors.AsType[*limitError](err); full && len(held.others) > 0 && ctx.Err() == nil {
+			err = busy(server, held.others)
+		}
 		return result, err
 	}
+	p.watchers.Go(func() { held.keep(c.ended) })
 	defer func() {
 		c.kill()
 		c.watchers.Wait()
@@ -116,7 +128,7 @@ func (p *Pool) ProbeWith(ctx context.Context, server ingest.Server, sample bool)
 
 // details returns what is known of a connection.
 func (d *dialer) details(c *conn) ProbeDetails {
-	details := ProbeDetails{Questions: d.questions}
+	details := ProbeDetails{Questions: d.questions, Limits: c.limits}
 	if negotiated, ok := c.ssh.Conn.(ssh.AlgorithmsConnMetadata); ok {
 		used := negotiated.Algorithms()
 		details.KeyExchange, details.HostKeyAlgorithm = used.KeyExchange, used.HostKey

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"regexp"
 	"strings"
-
-	"stevedore/internal/ingest"
 )
 
 // maxQuestions bounds the rounds of questions of one log-in.
@@ -75,6 +73,6 @@ func (q *questions) answer(_, _ string, prompts []string, echos []bool) ([]strin
 
 // more ends the log-in because of a question for a person.
 func (q *questions) more(prompt string) error {
-	q.attempt.factor = ingest.Summary(strings.TrimSpace(prompt))
+	q.attempt.factor = strings.TrimSpace(prompt[:min(len(prompt), maxBanner)])
 	return errFactor
 }

@@ -10,13 +10,13 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TestFarewells: after a password every SSH_MSG_DISCONNECT is a refusal, whatever
-// its words; before it, and of a broken connection, only words about the log-in are.
+// TestFarewells: after a password every SSH_MSG_DISCONNECT is a refusal, unless it
+// names another reason; before it, and of a broken connection, only words about the
+// log-in are. What is no refusal counts as not answered: it may hide one.
 func TestFarewells(t *testing.T) {
 	t.Parallel()
 	for text, before := range map[string]bool{
 		"ssh: handshake failed: ssh: disconnect, reason 11: Bye":                                   false,
-		"ssh: handshake failed: ssh: disconnect, reason 12: too many connections":                  false,
 		"ssh: handshake failed: ssh: disconnect, reason 2: ":                                       false,
 		"ssh: handshake failed: ssh: disconnect, reason 14: x":                                     true,
 		"ssh: handshake failed: ssh: disconnect, reason 2: Too many authentication failures for u": true,
@@ -27,7 +27,10 @@ func TestFarewells(t *testing.T) {
 		assert.True(t, after.refusal(err), text)
 		assert.Equal(t, ingest.PasswordRefused, after.fate(err), text)
 	}
-	for _, err := range []error{io.EOF, errors.New("read: connection reset by peer"), errors.New("ssh: authentication failed midway: EOF")} {
+	for _, err := range []error{
+		errors.New("ssh: handshake failed: ssh: disconnect, reason 12: x"),
+		errors.New("ssh: handshake failed: ssh: disconnect, reason 2: Maximum number of sessions reached"),
+		io.EOF, errors.New("read: connection reset by peer"), errors.New("ssh: authentication failed midway: EOF")} {
 		assert.False(t, (&loginAttempt{sent: true}).refusal(err), "%v", err)
 		assert.Equal(t, ingest.PasswordUnanswered, (&loginAttempt{sent: true}).fate(err), "%v", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -58,7 +60,7 @@ func (d *dialer) connect(ctx context.Context) (*meteredLine, error) {
 	if err != nil {
 		return nil, &connectError{what: d.address(), err: err}
 	}
-	return &meteredLine{Conn: raw}, nil
+	return newLine(raw, nil), nil
 }
 
 // jump logs in to the jump host and opens a channel to the server.
@@ -82,7 +84,7 @@ func (d *dialer) jump(ctx context.Context) (*meteredLine, error) {
 		return nil, ingest.Wrap(ingest.KindTransient, err, "server %s: jump host %s cannot connect to %s: %s",
 			d.server.Name, d.via.server.Name, d.address(), ingest.Summary(err.Error()))
 	}
-	return &meteredLine{Conn: raw, under: host}, nil
+	return newLine(raw, host), nil
 }
 
 // throughProxy connects through a SOCKS5 or HTTP proxy, which resolves the
@@ -106,7 +108,7 @@ func (d *dialer) throughProxy(ctx context.Context, guard addressGuard, tcp *net.
 	var known *ingest.Error
 	switch {
 	case err == nil:
-		return &meteredLine{Conn: raw}, nil
+		return newLine(raw, nil), nil
 	case errors.As(err, &known):
 		return nil, known
 	case errors.As(err, &connect):
@@ -161,19 +163,24 @@ func (d *dialer) connectHTTP(ctx context.Context, forward *proxyDialer, proxyAdd
 	}
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer stop()
-	reader := bufio.NewReaderSize(raw, maxProxyAnswer)
+	limited := &io.LimitedReader{R: raw, N: maxProxyAnswer}
+	reader := bufio.NewReader(limited)
 	if err := askTunnel(raw, reader, d.address()); err != nil {
 		_ = raw.Close()
+		if limited.N <= 0 {
+			err = errors.New("its answer is too long")
+		}
 		return nil, err
 	}
+	limited.N = math.MaxInt64 // what follows is the server's
 	if !stop() {
 		return nil, ctx.Err()
 	}
 	return &tunnel{Conn: raw, reader: reader}, nil
 }
 
-// maxProxyAnswer bounds what is read of a proxy at once.
-const maxProxyAnswer = 16 << 10
+// maxProxyAnswer bounds the answer of a proxy.
+const maxProxyAnswer = 64 << 10
 
 func askTunnel(raw net.Conn, reader *bufio.Reader, address string) error {
 	request := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: address}, Host: address, Header: http.Header{}}
@@ -186,7 +193,7 @@ func askTunnel(raw net.Conn, reader *bufio.Reader, address string) error {
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode/100 != 2 {
-		return fmt.Errorf("it answers %q", ingest.Summary(response.Status))
+		return fmt.Errorf("it answers %s", quoted(response.Status))
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func TestTheServersOwnWordsAreTold(t *testing.T) {
 		"another program has it": `server acme failed to open /a: it says "another program has it"`,
 		"Failure":                `server acme failed to open /a`,
 		"":                       `server acme failed to open /a`,
-		"\x1b[2J\"gone":          `server acme failed to open /a: it says "\\x1b[2J\"gone"`,
+		"\x1b[2J\"gone":          `server acme failed to open /a: it says "\x1b[2J'gone"`,
 	} {
 		conn := answering(t, text)
 		var known *ingest.Error

@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"github.com/pkg/sftp"
-
-	"stevedore/internal/ingest"
 )
 
 // Status codes, of which version 3 has the first nine. Servers send the others all
@@ -113,5 +111,5 @@ func words(err error) string {
 	if said == "" || strings.EqualFold(said, "failure") {
 		return ""
 	}
-	return ": it says " + strconv.Quote(ingest.Summary(said))
+	return ": it says " + quoted(said)
 }

@@ -23,7 +23,8 @@ UPDATE server_logins SET unanswered = unanswered + (SELECT count(*) FROM left_ov
 WHERE server_uuid = $1`
 
 	readLogins = `
-SELECT refused, unanswered, coalesce(not_before, now()), coalesce(not_before > now(), false),
+SELECT refused, unanswered, coalesce(not_before, now()), coalesce(not_before > now(), false), accepted,
+	keys_refused, keys_unanswered, coalesce(keys_not_before, now()), coalesce(keys_not_before > now(), false),
 	(SELECT count(*) FROM server_login_attempts a WHERE a.server_uuid = l.server_uuid)
 FROM server_logins l WHERE server_uuid = $1`
 
@@ -31,13 +32,22 @@ FROM server_logins l WHERE server_uuid = $1`
 	endLogin     = `DELETE FROM server_login_attempts WHERE id = $1 AND server_uuid = $2`
 	forgetLogins = `DELETE FROM server_logins WHERE server_uuid = $1`
 
-	acceptLogin = `UPDATE server_logins SET refused = 0, unanswered = 0, not_before = NULL WHERE server_uuid = $1`
+	acceptLogin = `UPDATE server_logins SET refused = 0, unanswered = 0, not_before = NULL, accepted = true WHERE server_uuid = $1`
 	refuseLogin = `UPDATE server_logins SET refused = least(refused + 1, 2), unanswered = 0, not_before = NULL WHERE server_uuid = $1`
-	// A reset is no refusal, but may hide one: the pause grows from 5 s to 2 min.
-	loseLogin = `
-UPDATE server_logins SET unanswered = unanswered + 1,
-	not_before = now() + least(interval '5 seconds' * 2 ^ least(unanswered, 10), interval '2 minutes')
+	// A reset is no refusal, but may hide one.
+	loseLogin = `UPDATE server_logins SET unanswered = unanswered + 1, not_before = now() + login_pause(unanswered, accepted) WHERE server_uuid = $1`
+
+	sameKey = `
+SELECT EXISTS (SELECT FROM sftp_servers WHERE server_uuid = $1 AND removed_at IS NULL AND host = $2 AND port = $3 AND username = $4
+	AND private_key_encrypted IS NOT DISTINCT FROM $5 FOR SHARE)`
+	acceptKey = `
+UPDATE server_logins SET keys_refused = 0, keys_unanswered = 0, keys_not_before = NULL, accepted = true
+WHERE server_uuid = $1 AND NOT (accepted AND keys_refused = 0 AND keys_unanswered = 0)`
+	refuseKey = `
+UPDATE server_logins SET keys_refused = keys_refused + 1, keys_unanswered = 0,
+	keys_not_before = CASE WHEN keys_refused + 1 >= 3 THEN now() + interval '15 minutes' END
 WHERE server_uuid = $1`
+	loseKey = `UPDATE server_logins SET keys_unanswered = keys_unanswered + 1, keys_not_before = now() + login_pause(keys_unanswered, accepted) WHERE server_uuid = $1`
 )
 
 const (
@@ -53,18 +63,59 @@ var errLoginsUnderWay = errors.New("other log-ins are under way")
 // CheckPassword returns an error when ReservePassword would refuse the password
 // now, other than for log-ins under way.
 func (s *Store) CheckPassword(ctx context.Context, server ingest.Server) error {
-	var l logins
-	err := s.retry(ctx, "read refused log-ins", func() error {
+	l, err := s.logins(ctx, server)
+	if err != nil {
+		return err
+	}
+	return l.check(server)
+}
+
+// CheckKey returns an error of KindTransient when the server's key must not be
+// offered yet, because it was refused or not answered several times.
+func (s *Store) CheckKey(ctx context.Context, server ingest.Server) error {
+	l, err := s.logins(ctx, server)
+	if err != nil {
+		return err
+	}
+	return l.checkKey(server)
+}
+
+// logins returns the zero value for a server without log-ins.
+func (s *Store) logins(ctx context.Context, server ingest.Server) (l logins, err error) {
+	err = s.retry(ctx, "read refused log-ins", func() error {
 		err := l.read(ctx, s.pool, server.UUID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
 		return err
 	})
-	if err != nil {
-		return err
+	return l, err
+}
+
+// SettleKey records what became of a key that was offered. One that has been changed
+// meanwhile is forgotten.
+func (s *Store) SettleKey(ctx context.Context, server ingest.Server, fate ingest.PasswordFate) error {
+	record := loseKey
+	switch fate {
+	case ingest.PasswordAbandoned:
+		return nil
+	case ingest.PasswordAccepted:
+		record = acceptKey
+	case ingest.PasswordRefused:
+		record = refuseKey
 	}
-	return l.check(server)
+	return s.inTx(ctx, "record a log-in by key", func(tx pgx.Tx) error {
+		var same bool
+		err := tx.QueryRow(ctx, sameKey, server.UUID, server.Host, server.Port, server.Username, server.PrivateKeyEncrypted).Scan(&same)
+		if err != nil || !same {
+			return err
+		}
+		if _, err := tx.Exec(ctx, beginLogins, server.UUID); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, record, server.UUID)
+		return err
+	})
 }
 
 // ReservePassword reserves one of the passwords that the server may still refuse,
@@ -124,30 +175,70 @@ func reservePassword(ctx context.Context, tx pgx.Tx, server ingest.Server) (id i
 
 // logins is what is known of one server's log-ins.
 type logins struct {
-	refused, unanswered, underWay int
-	notBefore                     time.Time
-	waits                         bool
+	refused, underWay int
+	// accepted says that some log-in with the present credentials succeeded.
+	accepted       bool
+	password, keys pauseState
+	// keysRefused counts log-ins in a row that ended with a refusal of the key.
+	keysRefused int
 }
+
+// pauseState is about log-ins in a row that the server did not answer.
+type pauseState struct {
+	unanswered int
+	notBefore  time.Time
+	waits      bool
+}
+
+func (p pauseState) until() string { return p.notBefore.UTC().Format(time.RFC3339) }
 
 func (l *logins) read(ctx context.Context, db interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }, serverUUID string) error {
-	return db.QueryRow(ctx, readLogins, serverUUID).Scan(&l.refused, &l.unanswered, &l.notBefore, &l.waits, &l.underWay)
+	return db.QueryRow(ctx, readLogins, serverUUID).Scan(&l.refused, &l.password.unanswered, &l.password.notBefore, &l.password.waits, &l.accepted,
+		&l.keysRefused, &l.keys.unanswered, &l.keys.notBefore, &l.keys.waits, &l.underWay)
 }
 
 // check returns why no password may be sent now.
 func (l *logins) check(server ingest.Server) error {
+	const entered = "enter it again, even if it is the same (`stevedore server edit %s --password-file FILE`)"
+	p := l.password
 	switch {
 	case l.refused >= ingest.MaxRefusedPasswords:
 		return ingest.Errorf(ingest.KindAuth,
-			"server %s has refused the credentials of user %s %d times, so the password is not sent again, because servers lock accounts: check it with the partner, then enter it again, even if it is the same (`stevedore server edit %s --password-file FILE`)",
+			"server %s has refused the credentials of user %s %d times, so the password is not sent again, because servers lock accounts: check it with the partner, then "+entered,
 			server.Name, server.Username, l.refused, server.Name)
-	case l.waits:
+	case p.waits && p.unanswered > 1 && !l.accepted:
+		return ingest.Errorf(ingest.KindTransient,
+			"server %s ends the connection after the password, %d times in a row, and no log-in with it ever succeeded: probably the password is wrong or the account locked, so the next log-in waits until %s: check it with the partner; to try at once "+entered,
+			server.Name, p.unanswered, p.until(), server.Name)
+	case p.waits:
 		return ingest.Errorf(ingest.KindTransient,
 			"server %s: the connection broke %d time(s) in a row after the password was sent, so the next log-in waits until %s: servers lock accounts",
-			server.Name, l.unanswered, l.notBefore.UTC().Format(time.RFC3339))
+			server.Name, p.unanswered, p.until())
 	}
 	return nil
+}
+
+// checkKey returns why the key must not be offered now.
+func (l *logins) checkKey(server ingest.Server) error {
+	const check = "to try at once enter it again, even if it is the same (`stevedore server edit %s --private-key-file FILE`)"
+	switch {
+	case !l.keys.waits:
+		return nil
+	case l.keysRefused > 0 && l.keys.unanswered == 0:
+		return ingest.Errorf(ingest.KindTransient,
+			"server %s has refused the key of user %s %d times, so the next log-in waits until %s, because servers block addresses: check with the partner that the public key is installed; "+check,
+			server.Name, server.Username, l.keysRefused, l.keys.until(), server.Name)
+	case !l.accepted && l.keys.unanswered > 1:
+		return ingest.Errorf(ingest.KindTransient,
+			"server %s ends the connection after the key was offered, %d times in a row, and no log-in with it ever succeeded: probably it does not take the key or blocks this address, so the next log-in waits until %s: check with the partner; "+check,
+			server.Name, l.keys.unanswered, l.keys.until(), server.Name)
+	default:
+		return ingest.Errorf(ingest.KindTransient,
+			"server %s: the connection broke %d time(s) in a row after the key was offered, so the next log-in waits until %s: servers block addresses",
+			server.Name, l.keys.unanswered, l.keys.until())
+	}
 }
 
 // SettlePassword records what became of a reserved password. One whose credentials
@@ -166,7 +257,7 @@ func (s *Store) SettlePassword(ctx context.Context, server ingest.Server, id int
 			return err
 		}
 		tag, err := tx.Exec(ctx, endLogin, id, server.UUID)
-		if err != nil || tag.RowsAffected() == 0 {
+		if err != nil || tag.RowsAffected() == 0 || fate == ingest.PasswordAbandoned {
 			return err
 		}
 		_, err = tx.Exec(ctx, record, server.UUID)

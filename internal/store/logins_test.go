@@ -93,6 +93,9 @@ func TestLostPasswordsUseNothingUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	last := time.Duration(0)
+	accepted, err := b.ReservePassword(t.Context(), b.server)
+	require.NoError(t, err)
+	require.NoError(t, b.SettlePassword(t.Context(), b.server, accepted, ingest.PasswordAccepted))
 	for range 5 {
 		id, err := b.ReservePassword(t.Context(), b.server)
 		require.NoError(t, err)
@@ -111,7 +114,7 @@ func TestLostPasswordsUseNothingUp(t *testing.T) {
 		_, err := b.ReservePassword(t.Context(), b.server)
 		require.NoError(t, err)
 	}
-	_, err := b.db.Exec(t.Context(), "UPDATE server_login_attempts SET began = now() - interval '11 minutes'")
+	_, err = b.db.Exec(t.Context(), "UPDATE server_login_attempts SET began = now() - interval '11 minutes'")
 	require.NoError(t, err)
 	_, err = b.ReservePassword(t.Context(), b.server)
 	requireKind(t, ingest.KindTransient, err, "waits until")
@@ -135,4 +138,102 @@ func TestLearnedReadWindow(t *testing.T) {
 	assert.Zero(t, window(), "forgotten")
 	require.NoError(t, b.LearnReadWindow(t.Context(), b.server.UUID, 32))
 	assert.Equal(t, 32, window())
+}
+
+// hourOf simulates an hour in which a log-in is tried as soon as the ledger lets
+// one, by every part that logs in, and returns how many passwords the server sees.
+// The clock is the database's, which is moved by moving what waits for it.
+func (b *testBundle) hourOf(t *testing.T, fate ingest.PasswordFate) (sent int) {
+	t.Helper()
+	for passed := time.Duration(0); passed < time.Hour; {
+		id, err := b.ReservePassword(t.Context(), b.server)
+		if ingest.IsKind(err, ingest.KindAuth) {
+			return sent
+		}
+		require.NoError(t, err)
+		require.NoError(t, b.SettlePassword(t.Context(), b.server, id, fate))
+		sent++
+		var pause *time.Duration
+		require.NoError(t, b.db.QueryRow(t.Context(), "SELECT not_before - now() FROM server_logins").Scan(&pause))
+		if pause == nil {
+			continue
+		}
+		passed += pause.Round(time.Second)
+		_, err = b.db.Exec(t.Context(), "UPDATE server_logins SET not_before = now()")
+		require.NoError(t, err)
+	}
+	return sent
+}
+
+// TestLoginsInAnHourOfAWrongPassword: servers that refuse by words see two, servers
+// that only hang up a few, and those that are known to take the password some more.
+func TestLoginsInAnHourOfAWrongPassword(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.sealPassword(t, "one")
+	assert.Equal(t, 2, b.hourOf(t, ingest.PasswordRefused), "an explicit refusal, by a status or by SSH_MSG_DISCONNECT")
+
+	b.sealPassword(t, "two")
+	assert.Equal(t, 4, b.hourOf(t, ingest.PasswordUnanswered), "the line ends without a word")
+	assert.Equal(t, 3, b.hourOf(t, ingest.PasswordUnanswered), "the hours after it")
+	id, err := b.ReservePassword(t.Context(), b.server)
+	require.NoError(t, err)
+	require.NoError(t, b.SettlePassword(t.Context(), b.server, id, ingest.PasswordUnanswered))
+	err = b.CheckPassword(t.Context(), b.server)
+	requireKind(t, ingest.KindTransient, err, "ends the connection after the password, 8 times in a row")
+	require.ErrorContains(t, err, "wrong or the account locked")
+	require.ErrorContains(t, err, "--password-file")
+
+	b.sealPassword(t, "three")
+	id, err = b.ReservePassword(t.Context(), b.server)
+	require.NoError(t, err)
+	require.NoError(t, b.SettlePassword(t.Context(), b.server, id, ingest.PasswordAccepted))
+	for range 10 { // ended on our side, which counts as nothing
+		id, err = b.ReservePassword(t.Context(), b.server)
+		require.NoError(t, err)
+		require.NoError(t, b.SettlePassword(t.Context(), b.server, id, ingest.PasswordAbandoned))
+	}
+	first, later := b.hourOf(t, ingest.PasswordUnanswered), b.hourOf(t, ingest.PasswordUnanswered)
+	assert.Equal(t, []int{14, 6}, []int{first, later}, "it took the password before")
+}
+
+// TestKeysThatAreNotTaken: three refusals, or one log-in without an answer, and the
+// key waits; a success or a change of the credentials forgets them.
+func TestKeysThatAreNotTaken(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	settle := func(fate ingest.PasswordFate) {
+		require.NoError(t, b.CheckKey(ctx, b.server))
+		require.NoError(t, b.SettleKey(ctx, b.server, fate))
+	}
+	for range 3 {
+		settle(ingest.PasswordRefused)
+	}
+	err := b.CheckKey(ctx, b.server)
+	requireKind(t, ingest.KindTransient, err, "3 times")
+	require.ErrorContains(t, err, "--private-key-file")
+	_, err = b.db.Exec(ctx, "UPDATE server_logins SET keys_not_before = now()")
+	require.NoError(t, err)
+	settle(ingest.PasswordRefused)
+	requireKind(t, ingest.KindTransient, b.CheckKey(ctx, b.server), "4 times")
+
+	old := b.server
+	b.server, err = b.EditServer(ctx, b.server.UUID, func(s ingest.Server) (ingest.Server, error) {
+		s.PrivateKeyEncrypted = []byte("another")
+		return s, nil
+	})
+	require.NoError(t, err)
+	require.NoError(t, b.SettleKey(ctx, old, ingest.PasswordRefused), "of the key before")
+	settle(ingest.PasswordUnanswered)
+	requireKind(t, ingest.KindTransient, b.CheckKey(ctx, b.server), "broke 1 time(s)")
+	_, err = b.db.Exec(ctx, "UPDATE server_logins SET keys_not_before = now()")
+	require.NoError(t, err)
+	settle(ingest.PasswordUnanswered)
+	requireKind(t, ingest.KindTransient, b.CheckKey(ctx, b.server), "ends the connection after the key was offered, 2 times")
+	var pause time.Duration
+	require.NoError(t, b.db.QueryRow(ctx, "SELECT keys_not_before - now() FROM server_logins").Scan(&pause))
+	assert.Greater(t, pause, 19*time.Minute)
+	require.NoError(t, b.SettleKey(ctx, b.server, ingest.PasswordAccepted))
+	require.NoError(t, b.CheckKey(ctx, b.server))
 }

@@ -19,7 +19,8 @@ const serverColumns = `s.id, s.server_uuid, s.name, s.host, s.port, s.username, 
 	s.host_keys, s.root_path, s.include_globs, s.exclude_globs, s.max_parallel, s.settle, s.scan_interval, s.after_ingest,
 	s.on_collision, s.min_age, s.done_marker, s.sidecar_wait, s.max_depth, s.read_once, s.legacy_algorithms, s.transfer, s.options,
 	s.is_active, s.state, coalesce(s.last_error, ''), s.unread, s.last_scan_at, s.created_at, s.updated_at,
-	CASE WHEN s.read_window_at > now() - interval '7 days' THEN s.read_window ELSE 0 END`
+	CASE WHEN s.read_window_at > now() - interval '7 days' THEN s.read_window ELSE 0 END,
+	CASE WHEN s.connection_limit_until > now() THEN s.connection_limit ELSE 0 END`
 
 // serverRow is a row of serverColumns as it is read.
 type serverRow struct {
@@ -34,7 +35,7 @@ func (r *serverRow) targets() []any {
 		&v.ID, &v.UUID, &v.Name, &v.Host, &v.Port, &v.Username, &v.PasswordEncrypted, &v.PrivateKeyEncrypted,
 		&v.HostKeys, &v.RootPath, &v.Include, &v.Exclude, &v.MaxParallel, &v.Settle, &v.ScanInterval, &v.AfterIngest,
 		&v.OnCollision, &v.MinAge, &v.DoneMarker, &v.SidecarWait, &v.MaxDepth, &v.ReadOnce, &v.LegacyAlgorithms, &v.Transfer, &v.Options,
-		&v.Active, &v.State, &v.LastError, &v.Unread, &r.lastScan, &v.CreatedAt, &v.UpdatedAt, &v.ReadWindow,
+		&v.Active, &v.State, &v.LastError, &v.Unread, &r.lastScan, &v.CreatedAt, &v.UpdatedAt, &v.ReadWindow, &v.ConnectionLimit,
 	}
 }
 

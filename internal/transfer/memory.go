@@ -16,34 +16,59 @@ type Memory struct {
 	*Budget
 	// ReadAhead, may be nil, bounds the outstanding reads of all transfers.
 	ReadAhead *ReadAhead
+	// PaceWindow is how long a source may stay below its minimum rate; default
+	// DefaultPaceWindow.
+	PaceWindow time.Duration
 }
 
 // ReadWhole reads exactly size bytes of the source, with several reads of at most
 // 32 KiB outstanding, and returns them with their SHA-256 in lower-case hex. A
-// source that ends before is KindChanged. Reads that hang end when the caller
-// closes the source. silence is how long it may bring nothing; 0 is DefaultNoProgress.
-func (m Memory) ReadWhole(ctx context.Context, source io.ReaderAt, size int64, silence time.Duration) (content []byte, digest string, err error) {
+// source that ends before is KindChanged; one that stays below minRate bytes per
+// second, 0 for any, for a minute is KindSlow. Reads that hang end when the caller
+// closes the source. silence bounds the time without a byte; 0 is DefaultNoProgress.
+func (m Memory) ReadWhole(ctx context.Context, source io.ReaderAt, size, minRate int64, silence time.Duration) (content []byte, digest string, err error) {
 	content = make([]byte, 0, size)
 	p := newPipeline(source, 0, size, DefaultChunkSize, DefaultWindow, m.ReadAhead)
 	defer p.close(DefaultDrainTimeout)
-	silence = cmp.Or(silence, DefaultNoProgress)
-	stalled := time.NewTimer(silence)
-	defer stalled.Stop()
+	pace := newPace(minRate, cmp.Or(m.PaceWindow, DefaultPaceWindow))
 	for head := p.head(); head != nil; head = p.head() {
-		select {
-		case <-head.done:
-		case <-ctx.Done():
-			return nil, "", context.Cause(ctx)
-		case <-stalled.C:
-			return nil, "", ingest.Errorf(ingest.KindTransient, "no bytes came for %s"+slowHint, silence)
+		if err := await(ctx, head, pace, cmp.Or(silence, DefaultNoProgress)); err != nil {
+			return nil, "", err
 		}
 		if err := head.check(); err != nil {
 			return nil, "", err
 		}
 		content = append(content, head.buf...)
+		if err := pace.took(len(head.buf)); err != nil {
+			return nil, "", err
+		}
 		p.release()
-		stalled.Reset(silence)
 	}
 	sum := sha256.Sum256(content)
 	return content, hex.EncodeToString(sum[:]), nil
+}
+
+// await waits for the read, for as long as the source keeps to its minimum rate and
+// brings a byte within silence.
+func await(ctx context.Context, head *chunk, pace *pace, silence time.Duration) error {
+	stalled := time.NewTimer(silence)
+	defer stalled.Stop()
+	over := pace.wait()
+	defer pace.arrived()
+	for {
+		select {
+		case <-head.done:
+			return nil
+		case <-over:
+			pace.arrived()
+			if err := pace.took(0); err != nil {
+				return err
+			}
+			over = pace.wait()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-stalled.C:
+			return pace.stalled(ingest.Errorf(ingest.KindTransient, "no bytes came for %s"+slowHint, silence))
+		}
+	}
 }

@@ -93,3 +93,24 @@ func TestASlowStoreIsNotTheSourcesFault(t *testing.T) {
 	p.arrived()
 	require.NoError(t, p.took(1000*3700), "each window counts for itself")
 }
+
+// TestASlowFileInMemoryIsSlow, too, whether it drips or is silent.
+func TestASlowFileInMemoryIsSlow(t *testing.T) {
+	t.Parallel()
+	b := content(40 * DefaultChunkSize)
+	m := Memory{PaceWindow: 50 * time.Millisecond}
+	_, _, err := m.ReadWhole(t.Context(), dripping(t, b, 5*time.Millisecond), int64(len(b)), 1<<40, 0)
+	require.Equal(t, ingest.KindSlow, ingest.KindOf(err), "%v", err)
+	require.ErrorContains(t, err, "below its minimum rate of")
+	hang := make(chan struct{})
+	silent := source{content: b, answer: func([]byte, int64) (int, error) {
+		<-hang
+		return 0, nil
+	}}
+	time.AfterFunc(time.Second, func() { close(hang) }) // as closing the file does
+	_, _, err = m.ReadWhole(t.Context(), silent, int64(len(b)), 1, 0)
+	require.Equal(t, ingest.KindSlow, ingest.KindOf(err), "%v", err)
+	got, _, err := m.ReadWhole(t.Context(), dripping(t, b, time.Millisecond), int64(len(b)), 0, 0)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(b, got))
+}

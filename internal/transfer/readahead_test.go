@@ -151,7 +151,7 @@ func TestReadAheadIsReleased(t *testing.T) {
 	body := content(size)
 	modes := map[string]func(ctx context.Context, t *testing.T, r *ReadAhead, from source) error{
 		"memory": func(ctx context.Context, _ *testing.T, r *ReadAhead, from source) error {
-			_, _, err := Memory{ReadAhead: r}.ReadWhole(ctx, from, size, 0)
+			_, _, err := Memory{ReadAhead: r}.ReadWhole(ctx, from, size, 0, 0)
 			return err
 		},
 		"staged": func(ctx context.Context, t *testing.T, r *ReadAhead, from source) error {

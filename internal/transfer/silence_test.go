@@ -32,7 +32,7 @@ func TestASourceIsWaitedForAsItsSettingSays(t *testing.T) {
 			return err
 		},
 		"in memory": func(t *testing.T, from io.ReaderAt, silence time.Duration) error {
-			_, _, err := Memory{}.ReadWhole(t.Context(), from, int64(len(want)), silence)
+			_, _, err := Memory{}.ReadWhole(t.Context(), from, int64(len(want)), 0, silence)
 			return err
 		},
 	}

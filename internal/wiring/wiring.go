@@ -145,7 +145,7 @@ func (t prober) Probe(ctx context.Context, server ingest.Server, sample bool) (a
 	r, err := pool.ProbeWith(ctx, server, sample)
 	return admin.Probed{
 		Fingerprint: r.Fingerprint, KeyLine: r.HostKeyLine, Software: r.ServerVersion, Entries: r.Entries, Latency: r.Latency,
-		ProbedDetails: detailsOf(r),
+		ProbeDetails: r.ProbeDetails,
 	}, err
 }
 
@@ -156,6 +156,10 @@ func (p *Parts) lister(ctx context.Context) (admin.Lister, error) {
 	return lister{cfg, secrets}, err
 }
 
+// personsWait is how long a person's test or listing waits for a connection to become
+// free on a server that bears few.
+const personsWait = 10 * time.Second
+
 // sftp returns how workers connect to servers, and the credentials.
 func (p *Parts) sftp(ctx context.Context) (sftp.Config, sftp.Secrets, error) {
 	db, err := p.store.get(ctx)
@@ -163,7 +167,9 @@ func (p *Parts) sftp(ctx context.Context) (sftp.Config, sftp.Secrets, error) {
 		return sftp.Config{}, nil, err
 	}
 	secrets, err := p.vault.get(ctx)
-	return sftp.Config{AllowNetworks: p.cfg.SFTP.AllowNetworks, Passwords: db, Directory: db, Log: p.log}, secrets, err
+	return sftp.Config{
+		AllowNetworks: p.cfg.SFTP.AllowNetworks, Passwords: db, Connections: db, Directory: db, Log: p.log, ConnectionWait: personsWait,
+	}, secrets, err
 }
 
 type lister struct {
@@ -182,16 +188,4 @@ func (l lister) List(ctx context.Context, server ingest.Server, fn func(ingest.O
 	}
 	defer func() { _ = session.Close() }()
 	return session.List(ctx, ingest.ListRequest{}, fn)
-}
-
-func detailsOf(r sftp.ProbeResult) admin.ProbedDetails {
-	d := admin.ProbedDetails{
-		KeyExchange: r.KeyExchange, HostKeyAlgorithm: r.HostKeyAlgorithm, Cipher: r.Cipher, MAC: r.MAC,
-		Extensions: r.Extensions, Questions: r.Questions,
-	}
-	if r.Sample != nil {
-		sample := admin.Sample(*r.Sample)
-		d.Sample = &sample
-	}
-	return d
 }

@@ -1,0 +1,141 @@
+package sftp_test
+
+import (
+	"crypto/rsa"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ssh"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/sftp"
+	"stevedore/internal/testenv"
+)
+
+// keygen makes a key pair by ssh-keygen and returns the private key's file.
+func keygen(t *testing.T, args ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "key")
+	out, err := exec.Command("ssh-keygen", append([]string{"-q", "-N", "", "-f", path}, args...)...).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return path
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return text
+}
+
+// TestKeyTypes: host keys and user keys of each type that OpenSSH takes.
+func TestKeyTypes(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{
+		"ed25519":   {"-t", "ed25519"},
+		"ecdsa 256": {"-t", "ecdsa", "-b", "256"}, "ecdsa 384": {"-t", "ecdsa", "-b", "384"}, "ecdsa 521": {"-t", "ecdsa", "-b", "521"},
+		"rsa 2048": {"-t", "rsa", "-b", "2048"}, "rsa 4096": {"-t", "rsa", "-b", "4096"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			host, user := keygen(t, args...), keygen(t, args...)
+			b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"HostKey " + host, "AuthorizedKeysFile " + user + ".pub"}})
+			b.server.HostKeys = []string{strings.TrimSpace(string(read(t, host+".pub")))}
+			session, err := tryOpen(t, newPool(t, sftp.Config{}, secrets{PrivateKey: read(t, user)}), b.server)
+			require.NoError(t, err)
+			_, err = session.Stat(deadline(t), b.Root)
+			require.NoError(t, err)
+		})
+	}
+}
+
+// TestHostCertificate: a server that also has a certificate shows its plain key to
+// those who have pinned that.
+func TestHostCertificate(t *testing.T) {
+	t.Parallel()
+	authority, host := keygen(t, "-t", "ed25519"), keygen(t, "-t", "ed25519")
+	out, err := exec.Command("ssh-keygen", "-q", "-s", authority, "-I", "host", "-h", "-n", "127.0.0.1", host+".pub").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"HostKey " + host, "HostCertificate " + host + "-cert.pub"}})
+	b.server.HostKeys = []string{b.HostKeyLine, strings.TrimSpace(string(read(t, host+".pub")))}
+	b.open(t)
+	b.server.HostKeys = []string{"@cert-authority * " + string(read(t, authority+".pub"))}
+	_, err = tryOpen(t, b.pool, b.server)
+	requireKind(t, err, ingest.KindHostKey, "pinned host key 1")
+}
+
+// TestSmallRSAKeys: OpenSSH takes none below 1024 bits, others may take that.
+func TestSmallRSAKeys(t *testing.T) {
+	t.Parallel()
+	path := keygen(t, "-t", "rsa", "-b", "1024")
+	key, err := ssh.ParseRawPrivateKey(read(t, path))
+	require.NoError(t, err)
+	public, err := ssh.NewPublicKey(&key.(*rsa.PrivateKey).PublicKey)
+	require.NoError(t, err)
+	open(t, newPool(t, sftp.Config{}, secrets{PrivateKey: read(t, path)}), keyServer(t, public, ssh.KeyAlgoRSASHA512))
+}
+
+// TestKeyAndPassword: a server may ask for both, in this order, and gets both.
+func TestKeyAndPassword(t *testing.T) {
+	t.Parallel()
+	counted := &budget{}
+	server := fakeSSH(t, &ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) {
+		return nil, &ssh.PartialSuccessError{Next: ssh.ServerAuthCallbacks{PasswordCallback: passwordIs("pw")}}
+	}}, hostile{}.serve)
+	creds := secrets{PrivateKey: pemKey(t), Password: []byte("pw")}
+	open(t, newPool(t, sftp.Config{Passwords: counted}, creds), server)
+	assert.Equal(t, map[ingest.PasswordFate]int{ingest.PasswordAccepted: 1}, counted.seen())
+	creds.Password = []byte("wrong")
+	_, err := newPool(t, sftp.Config{Passwords: counted}, creds).Open(deadline(t), server)
+	requireKind(t, err, ingest.KindAuth)
+	assert.Equal(t, 1, counted.seen()[ingest.PasswordRefused])
+	creds.Password = nil
+	_, err = newPool(t, sftp.Config{Passwords: counted}, creds).Open(deadline(t), server)
+	requireKind(t, err, ingest.KindAuth, "accepted publickey", "add what is missing")
+	assert.Empty(t, counted.keyFates, "the key was taken")
+}
+
+// TestRefusedKeysAreCounted: each log-in that ends with the key's refusal counts once,
+// however many forms it was offered in, and these are few; before a waiting key there
+// is no connection.
+func TestRefusedKeysAreCounted(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	offered := 0
+	server := fakeSSH(t, &ssh.ServerConfig{PublicKeyAuthAlgorithms: []string{ssh.KeyAlgoRSASHA256}, MaxAuthTries: -1, PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		offered++
+		return nil, errors.New("unknown")
+	}}, hostile{}.serve)
+	server.LegacyAlgorithms = true
+	counted := &budget{}
+	creds := secrets{PrivateKey: read(t, keygen(t, "-t", "rsa", "-b", "2048"))}
+	pool := newPool(t, sftp.Config{Passwords: counted}, creds)
+	for range 2 {
+		_, err := pool.Open(deadline(t), server)
+		requireKind(t, err, ingest.KindAuth)
+	}
+	assert.Equal(t, []ingest.PasswordFate{ingest.PasswordRefused, ingest.PasswordRefused}, counted.keyFates)
+	assert.LessOrEqual(t, offered, 2*4)
+	offered = 0
+	counted.noKey = ingest.Errorf(ingest.KindTransient, "the key waits")
+	_, err := pool.Open(deadline(t), server)
+	requireKind(t, err, ingest.KindTransient, "the key waits")
+	assert.Zero(t, offered)
+	counted.noKey = nil
+
+	// A line that ends after the key was offered is no refusal, but may hide one.
+	counted.keyFates = nil
+	silent := serveRaw(t, after((*rawSSH).secure, offeringOnly("publickey")))
+	_, err = newPool(t, sftp.Config{Passwords: counted}, secrets{PrivateKey: pemKey(t)}).Open(deadline(t), silent)
+	requireKind(t, err, ingest.KindTransient, "after the key was offered")
+	assert.Equal(t, []ingest.PasswordFate{ingest.PasswordUnanswered}, counted.keyFates)
+}

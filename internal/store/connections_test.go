@@ -1,0 +1,90 @@
+package store_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestConnectionsOfAllProcesses: no more than a server bears are recorded, whoever
+// asks, and those of a killed process are forgotten.
+func TestConnectionsOfAllProcesses(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	var all sync.WaitGroup
+	ids := make(chan string, 8)
+	for range 8 {
+		all.Go(func() {
+			id, _, err := b.OpenConnection(ctx, b.server, "worker", 2)
+			assert.NoError(t, err)
+			if id != "" {
+				ids <- id
+			}
+		})
+	}
+	all.Wait()
+	require.Len(t, ids, 2)
+	first, second := <-ids, <-ids
+	id, holders, err := b.OpenConnection(ctx, b.server, "test", 2)
+	require.NoError(t, err)
+	require.Empty(t, id)
+	require.Len(t, holders, 2)
+	require.Contains(t, holders[0], "worker since ")
+	require.NoError(t, b.CloseConnection(ctx, first))
+	require.NoError(t, b.CloseConnection(ctx, first), "twice is once")
+	id, holders, err = b.OpenConnection(ctx, b.server, "test", 2)
+	require.NoError(t, err)
+	require.NotEmpty(t, id)
+	require.Len(t, holders, 1)
+
+	_, err = b.db.Exec(ctx, "UPDATE server_connections SET confirmed = now() - interval '3 minutes'")
+	require.NoError(t, err)
+	require.NoError(t, b.ConfirmConnection(ctx, b.server, "worker", second))
+	id, holders, err = b.OpenConnection(ctx, b.server, "test", 2)
+	require.NoError(t, err)
+	require.NotEmpty(t, id)
+	require.Len(t, holders, 1, "one was left by a killed process, one is confirmed")
+}
+
+// TestLearnedConnections: the limit is the same for all and after restarts, and is
+// tried upward ever more rarely until that succeeds.
+func TestLearnedConnections(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	limit := func() int {
+		server, err := b.Server(ctx, b.server.UUID)
+		require.NoError(t, err)
+		return server.ConnectionLimit
+	}
+	require.Zero(t, limit())
+	last := time.Duration(0)
+	for range 6 {
+		require.NoError(t, b.LearnConnections(ctx, b.server.UUID, 2, time.Hour))
+		require.NoError(t, b.LearnConnections(ctx, b.server.UUID, 2, time.Hour), "another process, which counts once")
+		require.Equal(t, 2, limit())
+		var holds time.Duration
+		require.NoError(t, b.db.QueryRow(ctx, "SELECT connection_limit_until - now() FROM sftp_servers").Scan(&holds))
+		require.True(t, holds > last+50*time.Minute || holds > 23*time.Hour, "%s after %s", holds, last)
+		require.LessOrEqual(t, holds, 24*time.Hour)
+		last = holds
+		_, err := b.db.Exec(ctx, "UPDATE sftp_servers SET connection_limit_until = now() - interval '1 second'")
+		require.NoError(t, err)
+		require.Zero(t, limit(), "it is time to try for more")
+	}
+	// More connections stand than were borne: the limit is forgotten.
+	for range 3 {
+		id, _, err := b.OpenConnection(ctx, b.server, "worker", 0)
+		require.NoError(t, err)
+		require.NoError(t, b.ConfirmConnection(ctx, b.server, "worker", id))
+	}
+	require.NoError(t, b.LearnConnections(ctx, b.server.UUID, 3, time.Hour))
+	var tries int
+	require.NoError(t, b.db.QueryRow(ctx, "SELECT connection_limit_tries FROM sftp_servers").Scan(&tries))
+	require.Equal(t, 1, tries)
+	require.Equal(t, 3, limit())
+}
