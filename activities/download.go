@@ -158,7 +158,7 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 func (a *Activities) stillSame(ctx context.Context, source Source, file ingest.File) error {
 	now, err := source.Stat(ctx, file.RemotePath)
 	if err != nil {
-		return err
+		return afterOpen(err)
 	}
 	if err := isVersion(now, file); err != nil {
 		return err
@@ -169,19 +169,13 @@ func (a *Activities) stillSame(ctx context.Context, source Source, file ingest.F
 	return nil
 }
 
-// openFile opens the file for a transfer. Servers on Windows refuse that while its
-// writer holds it: a refusal soon after the first sight is not the last word.
+// openFile opens the file for a transfer.
 func (a *Activities) openFile(ctx context.Context, source Source, server ingest.Server, file ingest.File) (RemoteFile, error) {
 	remote, err := openVersion(ctx, source, file)
-	if err == nil {
-		return a.bounded(ctx, server, remote), nil
+	if err != nil {
+		return nil, err
 	}
-	until := file.StableSince.Add(a.ChecksumWait)
-	if ingest.KindOf(err) == ingest.KindPermission && time.Now().Before(until) {
-		err = early{ingest.Wrap(ingest.KindTransient, err, "%s; it may still be written: tried again until %s",
-			message(err), until.UTC().Format(time.RFC3339)), ingest.KindPermission}
-	}
-	return nil, err
+	return a.bounded(ctx, server, remote, file.Size), nil
 }
 
 // sameVersion checks that the path still shows the version the ledger knows.

@@ -183,7 +183,7 @@ type Memory interface {
 	// ends. The caller calls release once.
 	Acquire(ctx context.Context, size int64) (release func(), err error)
 	// ReadWhole reads exactly size bytes with several reads outstanding and returns
-	// them with their SHA-256 in lower-case hex. A shorter source is KindChanged.
+	// them with their SHA-256 in lower-case hex. A shorter or longer source is KindChanged.
 	ReadWhole(ctx context.Context, source io.ReaderAt, size int64) (content []byte, sha256 string, err error)
 	// Sum returns the digest of bytes in lower-case hex.
 	Sum(content []byte, algo string) (digest string, err error)

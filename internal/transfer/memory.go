@@ -19,7 +19,7 @@ type Memory struct {
 
 // ReadWhole reads exactly size bytes of the source, with several reads of at most
 // 32 KiB outstanding, and returns them with their SHA-256 in lower-case hex. A
-// source that ends before is KindChanged. Reads that hang end when the caller
+// source that ends before or goes on behind them is KindChanged. Reads that hang end when the caller
 // closes the source.
 func (m Memory) ReadWhole(ctx context.Context, source io.ReaderAt, size int64) (content []byte, digest string, err error) {
 	content = make([]byte, 0, size)
@@ -38,7 +38,7 @@ func (m Memory) ReadWhole(ctx context.Context, source io.ReaderAt, size int64) (
 		if err := head.check(); err != nil {
 			return nil, "", err
 		}
-		content = append(content, head.buf...)
+		content = append(content, head.bytes()...)
 		p.release()
 		stalled.Reset(DefaultNoProgress)
 	}
