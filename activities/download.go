@@ -143,6 +143,11 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 		Resumed: func(offset int64) error { return a.apply(ctx, file, ingest.Resumed(file, offset)) },
 		Source:  remote, Progress: report, Stop: activity.GetWorkerStopChannel(ctx),
 	})
+	if server.ReadOnce && ingest.IsKind(err, ingest.KindChanged) {
+		// A version that ends quietly comes again with a listing. This one may not.
+		return ingest.Staged{}, ingest.Wrap(ingest.KindSourceGone, err, "%s: %s; the server gives a file once and may have it no more: "+
+			"retry if it is still there, else ask the partner to send it again", ingest.DisplayPath(file.RemotePath), message(err))
+	}
 	if err != nil {
 		return ingest.Staged{}, err
 	}
