@@ -104,10 +104,14 @@ func (s Sight) Unsettled() string {
 		s.Looks, s.UnsettledSince.UTC().Format(time.RFC3339), why)
 }
 
-// AlwaysChanged says why a path is given up that was taken up so often.
-func AlwaysChanged(tries int) string {
-	return fmt.Sprintf("it was taken up %d times and each time found changed while it was read, or its bytes did not agree with its size: "+
-		"ask the partner, or, where reading changes the time, %s", tries, identityAdvice)
+// AlwaysChanged says why a path is given up that was taken up so often; last is what
+// was found the last time, may be empty.
+func AlwaysChanged(tries int, last string) string {
+	if last != "" {
+		last = " (the last time: " + last + ")"
+	}
+	return fmt.Sprintf("it was taken up %d times and each time found changed while it was read, or its bytes did not agree with its size%s: "+
+		"ask the partner, or, where reading changes the time, %s", tries, last, identityAdvice)
 }
 
 // farFuture is more than clocks differ.

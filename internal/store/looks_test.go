@@ -371,7 +371,7 @@ func (b *testBundle) foundChanged(t *testing.T) {
 		b.walk(t, f.UUID, ingest.StatusDownloading)
 		claimed, err := b.Claim(t.Context(), f.UUID)
 		require.NoError(t, err)
-		why := ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindChanged, Message: "changed"}
+		why := ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindChanged, Message: "the file goes on"}
 		require.NoError(t, b.Apply(t.Context(), ingest.Gone(claimed, ingest.StatusSuperseded, why)))
 	}
 }
@@ -404,6 +404,7 @@ func TestAFileThatChangesAtEachRead(t *testing.T) {
 			f := files[len(files)-1]
 			require.Equal(t, ingest.StatusError, f.Status)
 			require.Contains(t, f.ErrorMessage, fmt.Sprintf("it was taken up %d times and each time found changed", ingest.ChangedTries))
+			require.Contains(t, f.ErrorMessage, "(the last time: the file goes on)")
 			types, _ := b.story(t, f.UUID)
 			require.Zero(t, scan())
 			after, _ := b.story(t, b.files(t)[len(files)-1].UUID)

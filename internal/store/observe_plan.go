@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -166,7 +167,7 @@ func (p *plan) isThereAgain(e entry, k known) {
 		e.tries, e.lookFirst = k.tries+1, !p.look
 	}
 	if e.tries >= ingest.ChangedTries {
-		p.relapse = append(p.relapse, e.failed(ingest.AlwaysChanged(e.tries)))
+		p.relapse = append(p.relapse, e.failed(ingest.AlwaysChanged(e.tries, k.said)))
 	} else {
 		p.revive = append(p.revive, e)
 	}
@@ -229,7 +230,7 @@ func (p *plan) changed(e entry, k known, was settlingRow) {
 		sight := ingest.Sight{Looks: e.looks, ClockLooks: e.clock, UnsettledSince: e.since}
 		e = e.failed(sight.Unsettled())
 		if was.tries >= ingest.ChangedTries {
-			e = e.failed(ingest.AlwaysChanged(was.tries))
+			e = e.failed(cmp.Or(was.said, ingest.AlwaysChanged(was.tries, "")))
 		}
 	}
 	p.regrow = append(p.regrow, e)
@@ -253,7 +254,7 @@ func (p *plan) first(e entry, k known) {
 		e.tries = k.past.tries + 1
 	}
 	if e.tries >= ingest.ChangedTries {
-		p.relapse = append(p.relapse, e.of(k.past.last).failed(ingest.AlwaysChanged(e.tries)))
+		p.relapse = append(p.relapse, e.of(k.past.last).failed(ingest.AlwaysChanged(e.tries, k.past.said)))
 		return
 	}
 	p.insert = append(p.insert, e)
