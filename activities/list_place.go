@@ -19,6 +19,7 @@ type place struct {
 	// What was counted before, and could not be read.
 	Seen     int64         `json:"seen,omitempty"`
 	New      int64         `json:"new,omitempty"`
+	Same     int64         `json:"same,omitempty"`
 	Rejected int64         `json:"rejected,omitempty"`
 	Unread   ingest.Unread `json:"unread,omitzero"`
 }

@@ -26,7 +26,7 @@ func (r *recorder) run(ctx context.Context, source Source, try bool) error {
 	before := r.journey.from
 	if before.Tries > 0 {
 		r.Seen, r.New, r.Rejected = before.Seen, before.New, before.Rejected
-		r.watch.Seen = before.Seen
+		r.watch.Seen, r.watch.Same = before.Seen, before.Same
 	}
 	r.unread = before.Unread
 	request := r.journey.request()
@@ -62,7 +62,7 @@ func (r *recorder) whole() bool {
 
 // counted is what is counted so far, for the next attempt.
 func (r *recorder) counted() place {
-	return place{Seen: r.Seen, New: r.New, Rejected: r.Rejected, Unread: r.unread}
+	return place{Seen: r.Seen, New: r.New, Same: r.watch.Same, Rejected: r.Rejected, Unread: r.unread}
 }
 
 func (r *recorder) take(ctx context.Context, seen ingest.Observation) error {
@@ -86,11 +86,12 @@ func (r *recorder) flush(ctx context.Context) error {
 			return err
 		}
 		r.Seen, r.New, r.Rejected = r.Seen+int64(len(r.batch)), r.New+counts.New, r.Rejected+counts.Rejected
+		r.watch.Same += counts.Same
 		r.batch = r.batch[:0]
 		r.motion.report(r.Seen)
 	}
 	if now := &r.journey.now; now.Tries > 0 {
-		now.Seen, now.New, now.Rejected = r.Seen, r.New, r.Rejected
+		now.Seen, now.New, now.Same, now.Rejected = r.Seen, r.New, r.watch.Same, r.Rejected
 		r.journey.tell()
 	}
 	return nil

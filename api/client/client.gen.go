@@ -380,7 +380,9 @@ type ClientInterface interface {
 	//
 	// `take`: they are new versions, and are taken and announced. `same`: they
 	// are the versions that were taken before, under other times; nothing is
-	// announced. Where nothing is held, it is about no file.
+	// announced. Where nothing is held, it is about no file. What moved by the
+	// same time is one part, see `held_reason`; where there are several, `part`
+	// says which.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -391,7 +393,9 @@ type ClientInterface interface {
 	//
 	// `take`: they are new versions, and are taken and announced. `same`: they
 	// are the versions that were taken before, under other times; nothing is
-	// announced. Where nothing is held, it is about no file.
+	// announced. Where nothing is held, it is about no file. What moved by the
+	// same time is one part, see `held_reason`; where there are several, `part`
+	// says which.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1123,7 +1127,9 @@ func (c *Client) ApproveHostKey(ctx context.Context, nameOrUUID NameOrUUID, para
 //
 // `take`: they are new versions, and are taken and announced. `same`: they
 // are the versions that were taken before, under other times; nothing is
-// announced. Where nothing is held, it is about no file.
+// announced. Where nothing is held, it is about no file. What moved by the
+// same time is one part, see `held_reason`; where there are several, `part`
+// says which.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1144,7 +1150,9 @@ func (c *Client) DecideChangesWithBody(ctx context.Context, nameOrUUID NameOrUUI
 //
 // `take`: they are new versions, and are taken and announced. `same`: they
 // are the versions that were taken before, under other times; nothing is
-// announced. Where nothing is held, it is about no file.
+// announced. Where nothing is held, it is about no file. What moved by the
+// same time is one part, see `held_reason`; where there are several, `part`
+// says which.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3768,7 +3776,9 @@ type ClientWithResponsesInterface interface {
 	//
 	// `take`: they are new versions, and are taken and announced. `same`: they
 	// are the versions that were taken before, under other times; nothing is
-	// announced. Where nothing is held, it is about no file.
+	// announced. Where nothing is held, it is about no file. What moved by the
+	// same time is one part, see `held_reason`; where there are several, `part`
+	// says which.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3779,7 +3789,9 @@ type ClientWithResponsesInterface interface {
 	//
 	// `take`: they are new versions, and are taken and announced. `same`: they
 	// are the versions that were taken before, under other times; nothing is
-	// announced. Where nothing is held, it is about no file.
+	// announced. Where nothing is held, it is about no file. What moved by the
+	// same time is one part, see `held_reason`; where there are several, `part`
+	// says which.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6307,7 +6319,9 @@ func (c *ClientWithResponses) ApproveHostKeyWithResponse(ctx context.Context, na
 //
 // `take`: they are new versions, and are taken and announced. `same`: they
 // are the versions that were taken before, under other times; nothing is
-// announced. Where nothing is held, it is about no file.
+// announced. Where nothing is held, it is about no file. What moved by the
+// same time is one part, see `held_reason`; where there are several, `part`
+// says which.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6324,7 +6338,9 @@ func (c *ClientWithResponses) DecideChangesWithBodyWithResponse(ctx context.Cont
 //
 // `take`: they are new versions, and are taken and announced. `same`: they
 // are the versions that were taken before, under other times; nothing is
-// announced. Where nothing is held, it is about no file.
+// announced. Where nothing is held, it is about no file. What moved by the
+// same time is one part, see `held_reason`; where there are several, `part`
+// says which.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

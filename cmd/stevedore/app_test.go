@@ -141,8 +141,8 @@ func (f *fakeOperations) TestServer(_ context.Context, _ string, ask admin.TestR
 	return f.tested, f.err
 }
 
-func (f *fakeOperations) DecideChanges(_ context.Context, name string, decision ingest.ChangesDecision, reason string) (int64, error) {
-	f.changes = strings.Join([]string{name, string(decision), reason}, " ")
+func (f *fakeOperations) DecideChanges(_ context.Context, name string, decision ingest.ChangesDecision, part, reason string) (int64, error) {
+	f.changes = strings.Join([]string{name, string(decision) + part, reason}, " ")
 	return 300, f.err
 }
 
@@ -478,6 +478,9 @@ func TestServerChanges(t *testing.T) {
 		require.Equal(t, testUUID+" "+decision+" summer time", ops.changes)
 		require.Contains(t, got.out, `"files": 300`)
 	}
+	got = execute(t, ops, args("server", "changes", "acme", "--same", "--part", "-1h", "--reason", "summer time"))
+	require.Equal(t, exitOK, got.code, got.errors)
+	require.Equal(t, testUUID+" same-1h summer time", ops.changes)
 	got = execute(t, ops, args("server", "show", "acme"))
 	require.Contains(t, got.out, "300 known files look new: run `stevedore server changes acme`")
 }

@@ -22,16 +22,17 @@ type changesResult struct {
 
 func (a *app) serverChangesCommand() *cobra.Command {
 	var take, same bool
-	var reason string
+	var part, reason string
 	cmd := &cobra.Command{
 		Use: "changes NAME", Short: "Show or decide about known files that look new only by their times", Args: exactly("server name or uuid"),
 		Long: `Shows the known files of a server that are held, because many of them look new
 at once and only their times are others: a change to summer time, a restored
-backup, a copied folder.
+backup, a copied folder. What moved by the same time is one part.
 
 With --take they are new versions, and are taken and announced. With --same
 they are the versions that were taken before: nothing is announced, and these
-times are known from then on. The threshold is the server's setting
+times are known from then on. Where there are several parts, --part says which: a time such as
+1h or -1h, others for the files that moved as few others did, or all. The threshold is the server's setting
 hold-changes.`,
 		Example: "  stevedore server changes acme\n  stevedore server changes acme --same --reason 'summer time'",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -50,7 +51,7 @@ hold-changes.`,
 				held := server.Attention.Held.Files
 				result := changesResult{Server: server.Name, ServerUUID: server.UUID, Files: held, Held: server.Attention.HeldReason, Decision: decision}
 				if decision != "" {
-					if result.Files, err = ops.DecideChanges(cmd.Context(), server.UUID, decision, reason); err != nil {
+					if result.Files, err = ops.DecideChanges(cmd.Context(), server.UUID, decision, part, reason); err != nil {
 						return err
 					}
 				}
@@ -60,6 +61,7 @@ hold-changes.`,
 	}
 	cmd.Flags().BoolVar(&take, "take", false, "take them as new versions")
 	cmd.Flags().BoolVar(&same, "same", false, "they are the versions that were taken before")
+	cmd.Flags().StringVar(&part, "part", "", "`PART` that is decided about: a time by which files moved, others, or all")
 	cmd.Flags().StringVar(&reason, "reason", "", "`WHY`; goes into the files' history")
 	return cmd
 }

@@ -26,7 +26,7 @@ type operations interface {
 	RemoveServer(ctx context.Context, nameOrUUID, version string) (ingest.Server, error)
 	TestServer(ctx context.Context, nameOrUUID string, ask admin.TestRequest) (admin.TestResult, error)
 	PauseServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
-	DecideChanges(ctx context.Context, nameOrUUID string, decision ingest.ChangesDecision, reason string) (int64, error)
+	DecideChanges(ctx context.Context, nameOrUUID string, decision ingest.ChangesDecision, part, reason string) (int64, error)
 	ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
 	Scan(ctx context.Context, servers []string) (admin.ScanRun, error)
 	WaitScan(ctx context.Context, run admin.ScanRun, progress func(admin.ScanProgress)) (admin.ScanOutcome, error)

@@ -94,9 +94,9 @@ func (c *Client) ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Se
 }
 
 // DecideChanges decides about the changes of a server that are held.
-func (c *Client) DecideChanges(ctx context.Context, nameOrUUID string, decision ingest.ChangesDecision, reason string) (int64, error) {
+func (c *Client) DecideChanges(ctx context.Context, nameOrUUID string, decision ingest.ChangesDecision, part, reason string) (int64, error) {
 	decided, err := reply[oas.ChangesDecided]{c}.of(c.api.DecideChanges(ctx, nameOrUUID, nil, oas.ChangesDecision{
-		Decision: oas.ChangesDecisionDecision(decision), Reason: reason,
+		Decision: oas.ChangesDecisionDecision(decision), Part: &part, Reason: reason,
 	}))
 	return decided.Files, err
 }

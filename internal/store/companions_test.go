@@ -54,7 +54,11 @@ func TestACompanionIsUsedUp(t *testing.T) {
 	marker := epoch.Add(time.Hour)
 	for name, before := range map[string]ingest.Observation{
 		"let through": accompanied(10, epoch.Add(time.Minute), marker),
-		"taken":       func() ingest.Observation { o := accompanied(10, marker.Add(time.Minute), marker); o.WaitsFor = ""; return o }(),
+		"taken": func() ingest.Observation {
+			o := accompanied(10, marker.Add(time.Minute), marker)
+			o.WaitsFor = ""
+			return o
+		}(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

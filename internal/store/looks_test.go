@@ -45,12 +45,15 @@ func (b *testBundle) set(t *testing.T, change func(*ingest.Server)) {
 // and how many files were made ready and settle.
 func (b *testBundle) listed(t *testing.T, all ...ingest.Observation) (note string, promoted, settling int64) {
 	t.Helper()
+	l := ingest.Listed{Seen: int64(len(all)), Took: time.Second, Whole: true}
 	for len(all) > 0 { // in batches, as a listing comes
 		n := min(len(all), 100)
-		b.observe(t, all[:n]...)
+		counts, err := b.Observe(t.Context(), b.server.UUID, "test", all[:n])
+		require.NoError(t, err)
+		l.Same += counts.Same
 		all = all[n:]
 	}
-	note, err := b.Judge(t.Context(), b.server, ingest.Listed{Seen: int64(len(all)), Took: time.Second, Whole: true})
+	note, err := b.Judge(t.Context(), b.server, l)
 	require.NoError(t, err)
 	promoted, settling = b.promote(t, 0)
 	return note, promoted, settling
@@ -105,7 +108,7 @@ func TestAMassOfMovedTimesIsHeld(t *testing.T) {
 			assert.Equal(t, [2]int64{1, 0}, [2]int64{promoted, settling}, "nobody waits for what is held")
 			held := b.attention(t).Held
 			assert.EqualValues(t, 300, held.Files)
-			assert.Equal(t, time.Hour, held.MostShift)
+			assert.Equal(t, []ingest.HeldPart{{Shift: time.Hour, Files: 300}}, held.Parts)
 			f := b.files(t)[300]
 			assert.Contains(t, f.WaitsFor, "an operator's decision")
 
@@ -116,7 +119,7 @@ func TestAMassOfMovedTimesIsHeld(t *testing.T) {
 			assert.Zero(t, promoted)
 
 			for range 2 { // its answer may be lost
-				n, err := b.DecideChanges(t.Context(), b.server.UUID, decision, "ann", "summer time", "key")
+				n, err := b.DecideChanges(t.Context(), b.server.UUID, decision, "", "ann", "summer time", "key")
 				require.NoError(t, err)
 				_ = n
 			}
@@ -161,8 +164,8 @@ func TestChangesThatAreNotHeld(t *testing.T) {
 		gone  bool
 		held  bool
 	}{
-		"few":          {files: 100, moved: func(a []ingest.Observation) []ingest.Observation { return shifted(a, time.Hour) }},
-		"one too many": {files: 101, moved: func(a []ingest.Observation) []ingest.Observation { return shifted(a, time.Hour) }, held: true},
+		"few":          {files: 100, moved: func(a []ingest.Observation) []ingest.Observation { return shifted(a, time.Hour+time.Second) }},
+		"one too many": {files: 101, moved: func(a []ingest.Observation) []ingest.Observation { return shifted(a, time.Hour+time.Second) }, held: true},
 		"fewer allowed": {files: 11, set: func(s *ingest.Server) { s.HoldChanges = 10 }, held: true,
 			moved: func(a []ingest.Observation) []ingest.Observation { return shifted(a, -time.Hour) }},
 		"never": {files: 200, set: func(s *ingest.Server) { s.HoldChanges = -1 },

@@ -92,6 +92,8 @@ type plan struct {
 	resend []entry
 	// insert: never seen before.
 	insert []entry
+	// same counts the versions that were taken and are there as before.
+	same int64
 	// unrecorded are rejected ones that get no row.
 	unrecorded int64
 }
@@ -143,6 +145,9 @@ func (p *plan) again(e entry, k known) {
 	} else if k.shown && !p.look {
 		p.alias = append(p.alias, e.of(k.version).showing(0, time.Time{}))
 	}
+	if k.status == ingest.StatusCompleted || k.status == ingest.StatusSuperseded && k.closed == ingest.KindSameContent {
+		p.same++
+	}
 	switch {
 	case k.status == ingest.StatusDiscovered, k.version == k.unsettled.id:
 		p.touch = append(p.touch, e.of(k.version))
@@ -182,7 +187,9 @@ func (p *plan) asListed(e entry, k known) {
 	case k.aliasStatus == ingest.StatusDiscovered, k.alias == k.unsettled.id:
 		e.aliased = true
 		p.touch = append(p.touch, e.of(k.alias))
-	case k.aliasStatus == ingest.StatusCompleted && k.aliasGone:
+	case k.aliasStatus == ingest.StatusCompleted && !k.aliasGone:
+		p.same++
+	case k.aliasStatus == ingest.StatusCompleted:
 		p.resend = append(p.resend, e.of(k.alias))
 	}
 }
