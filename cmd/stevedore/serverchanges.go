@@ -75,6 +75,6 @@ func printChanges(w io.Writer, r changesResult) {
 	case r.Files == 0:
 		fmt.Fprintf(w, "nothing of %s is held\n", safe(r.Server))
 	default:
-		fmt.Fprintf(w, "%s\ndecide with --take or --same\n", safe(r.Held))
+		fmt.Fprintf(w, "%s\ndecide with --take or --same and --reason WHY\n", safe(r.Held))
 	}
 }
