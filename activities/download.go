@@ -154,13 +154,22 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	if server.ReadOnce {
 		return staged, nil // the file may be gone by now, and that is right
 	}
-	return staged, a.stillSame(ctx, source, file)
+	return staged, a.stillSame(ctx, source, remote, file)
 }
 
-// stillSame is sameVersion after the bytes were read. Where a new time alone is no
-// new version, the time that the file has now is remembered: reading may have
-// changed it.
-func (a *Activities) stillSame(ctx context.Context, source Source, file ingest.File) error {
+// stillSame is sameVersion after the bytes were read, while the file is open. Where a
+// new time alone is no new version, the time that the file has now is remembered:
+// reading may have changed it. Only if the open file has it, too: else what the path
+// shows is another file, which nobody has read.
+func (a *Activities) stillSame(ctx context.Context, source Source, remote RemoteFile, file ingest.File) error {
+	var open ingest.Observation
+	var ok bool
+	if file.Timeless() {
+		var err error
+		if open, ok, err = told(ctx, remote); err != nil {
+			return afterOpen(err)
+		}
+	}
 	now, err := source.Stat(ctx, file.RemotePath)
 	if err != nil {
 		return afterOpen(err)
@@ -168,7 +177,7 @@ func (a *Activities) stillSame(ctx context.Context, source Source, file ingest.F
 	if err := isVersion(now, file); err != nil {
 		return err
 	}
-	if now.ModTime.Unix() != file.ModTime.Unix() {
+	if now.ModTime.Unix() != file.ModTime.Unix() && ok && now.ModTime.Unix() == open.ModTime.Unix() {
 		return a.apply(ctx, file, ingest.TimeMoved(file, now.ModTime))
 	}
 	return nil

@@ -95,6 +95,20 @@ func (f *File) Opened() (seen ingest.Observation, ok bool) {
 	return observe(f.remote.Name(), *f.opened), true
 }
 
+// Told asks the server once more what is open, see Opened: the path may show another
+// file by now. ok is false when it does not say.
+func (f *File) Told(ctx context.Context) (seen ingest.Observation, ok bool, err error) {
+	var now *attrs
+	err = f.session.do(ctx, f.session.patience(), func() (err error) {
+		now, _, err = f.session.irregular(f.remote)
+		return err
+	})
+	if err != nil || now == nil {
+		return seen, false, f.session.explain(err, "look at", f.remote.Name())
+	}
+	return observe(f.remote.Name(), *now), true, nil
+}
+
 // ReadAt implements io.ReaderAt: all of p, or less with an error, which is
 // io.EOF at the file's end; ingest.ErrRefused is in the chain of what the server
 // answered otherwise. Ask for at most 32 KiB, the most that every server
