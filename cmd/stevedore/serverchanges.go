@@ -31,9 +31,9 @@ backup, a copied folder. What moved by the same time is one part.
 
 With --take they are new versions, and are taken and announced. With --same
 they are the versions that were taken before: nothing is announced, and these
-times are known from then on. Where there are several parts, --part says which: a time such as
-1h or -1h, others for the files that moved as few others did, or all. The threshold is the server's setting
-hold-changes.`,
+times are known from then on. Where there are several parts, --part says
+which: a time such as 1h or -1h, others for the files that moved as few others
+did, or all. The threshold is the server's setting hold-changes.`,
 		Example: "  stevedore server changes acme\n  stevedore server changes acme --same --reason 'summer time'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			decision := map[bool]ingest.ChangesDecision{take: ingest.ChangesTake, same: ingest.ChangesSame}[true]
