@@ -145,45 +145,53 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 		Resumed: func(offset int64) error { return a.apply(ctx, file, ingest.Resumed(file, offset)) },
 		Source:  remote, Progress: motion.report, Stop: activity.GetWorkerStopChannel(ctx),
 	})
+	if server.ReadOnce && ingest.IsKind(err, ingest.KindChanged) {
+		// A version that ends quietly comes again with a listing. This one may not.
+		return ingest.Staged{}, ingest.Wrap(ingest.KindSourceGone, err, "%s: %s; the server gives a file once and may have it no more: "+
+			"retry if it is still there, else ask the partner to send it again", ingest.DisplayPath(file.RemotePath), message(err))
+	}
 	if err != nil {
 		return ingest.Staged{}, err
 	}
 	if server.ReadOnce {
 		return staged, nil // the file may be gone by now, and that is right
 	}
-	return staged, a.stillSame(ctx, source, file)
+	return staged, a.stillSame(ctx, source, remote, file)
 }
 
-// stillSame is sameVersion after the bytes were read. Where a new time alone is no
-// new version, the time that the file has now is remembered: reading may have
-// changed it.
-func (a *Activities) stillSame(ctx context.Context, source Source, file ingest.File) error {
+// stillSame is sameVersion after the bytes were read, while the file is open. Where a
+// new time alone is no new version, the time that the file has now is remembered:
+// reading may have changed it. Only if the open file has it, too: else what the path
+// shows is another file, which nobody has read.
+func (a *Activities) stillSame(ctx context.Context, source Source, remote RemoteFile, file ingest.File) error {
+	var open ingest.Observation
+	var ok bool
+	if file.Timeless() {
+		var err error
+		if open, ok, err = told(ctx, remote); err != nil {
+			return afterOpen(err)
+		}
+	}
 	now, err := source.Stat(ctx, file.RemotePath)
 	if err != nil {
-		return err
+		return afterOpen(err)
 	}
 	if err := isVersion(now, file); err != nil {
 		return err
 	}
-	if now.ModTime.Unix() != file.ModTime.Unix() {
+	if now.ModTime.Unix() != file.ModTime.Unix() && ok && now.ModTime.Unix() == open.ModTime.Unix() {
 		return a.apply(ctx, file, ingest.TimeMoved(file, now.ModTime))
 	}
 	return nil
 }
 
-// openFile opens the file for a transfer. Servers on Windows refuse that while its
-// writer holds it: a refusal soon after the first sight is not the last word.
+// openFile opens the file for a transfer.
 func (a *Activities) openFile(ctx context.Context, source Source, server ingest.Server, file ingest.File) (RemoteFile, error) {
 	remote, err := openVersion(ctx, source, file)
-	if err == nil {
-		return a.bounded(ctx, server, remote), nil
+	if err != nil {
+		return nil, err
 	}
-	until := file.StableSince.Add(a.ChecksumWait)
-	if ingest.KindOf(err) == ingest.KindPermission && time.Now().Before(until) {
-		err = early{ingest.Wrap(ingest.KindTransient, err, "%s; it may still be written: tried again until %s",
-			message(err), until.UTC().Format(time.RFC3339)), ingest.KindPermission}
-	}
-	return nil, err
+	return a.bounded(ctx, server, remote, file.Size), nil
 }
 
 // sameVersion checks that the path still shows the version the ledger knows.

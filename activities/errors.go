@@ -74,6 +74,40 @@ type early struct {
 // Unwrap returns the error that it is to Temporal.
 func (e early) Unwrap() error { return e.error }
 
+// granted is a refusal of what a server does for a file that it let be opened. A lock
+// or a quota is behind it more likely than a missing permission.
+type granted struct{ error }
+
+// Unwrap returns the refusal.
+func (g granted) Unwrap() error { return g.error }
+
+// afterOpen marks a refusal that came after the file was opened.
+func afterOpen(err error) error {
+	if err != nil && ingest.KindOf(err) == ingest.KindPermission {
+		return granted{err}
+	}
+	return err
+}
+
+// mayPass makes of a refusal of the file to be fetched one that is tried again for a
+// while: servers on Windows refuse a file while its writer holds it, soon after it
+// was first seen; one that was opened is tried again for a whole round.
+func (a *Activities) mayPass(err error, file ingest.File, attempt int32) error {
+	if err == nil || ingest.KindOf(err) != ingest.KindPermission {
+		return err
+	}
+	until := file.StableSince.Add(a.ChecksumWait)
+	if time.Now().Before(until) {
+		return early{ingest.Wrap(ingest.KindTransient, err, "%s; it may be locked or still written: tried again until %s",
+			message(err), until.UTC().Format(time.RFC3339)), ingest.KindPermission}
+	}
+	if errors.As(err, &granted{}) && attempt < ingest.RoundAttempts {
+		return early{ingest.Wrap(ingest.KindTransient, err, "%s; it may be locked: tried again, %d more times",
+			message(err), ingest.RoundAttempts-attempt), ingest.KindPermission}
+	}
+	return err
+}
+
 // earlyDelay is how often such a thing is tried again.
 const earlyDelay = 10 * time.Second
 
@@ -124,6 +158,9 @@ func (a *Activities) settle(ctx context.Context, step ingest.Step, file ingest.F
 	if err != nil && held(ctx) {
 		return temporal.NewApplicationErrorWithOptions("an operator paused or reset this step; progress is kept", TypeStopped,
 			temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign, Cause: err})
+	}
+	if info, _ := step.Info(); info.Fetches {
+		err = a.mayPass(err, file, activity.GetInfo(ctx).Attempt)
 	}
 	kind := ingest.KindOf(err)
 	if err == nil || kind.Permanent() || errors.Is(err, ingest.ErrStopped) || ctx.Err() != nil {

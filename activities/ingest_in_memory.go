@@ -127,9 +127,6 @@ func (a *Activities) readInMemory(ctx context.Context, server ingest.Server, fil
 	if content, digest, err = a.readWhole(ctx, source, server, file); err != nil {
 		return nil, "", of, err
 	}
-	if err := a.stillSame(ctx, source, file); err != nil {
-		return nil, "", of, err
-	}
 	if err := file.Accept(digest); err != nil {
 		return nil, "", of, err
 	}
@@ -141,11 +138,16 @@ func (a *Activities) readInMemory(ctx context.Context, server ingest.Server, fil
 	return content, digest, proof{origin, offered.seen}, err
 }
 
+// readWhole reads the file between two looks at it; the second one is here.
 func (a *Activities) readWhole(ctx context.Context, source Source, server ingest.Server, file ingest.File) ([]byte, string, error) {
 	remote, err := a.openFile(ctx, source, server, file)
 	if err != nil {
 		return nil, "", err
 	}
 	defer func() { _ = remote.Close() }()
-	return a.Memory.ReadWhole(ctx, remote, file.Size, server.MinRate, time.Duration(server.AnswerTimeout))
+	content, digest, err := a.Memory.ReadWhole(ctx, remote, file.Size, server.MinRate, time.Duration(server.AnswerTimeout))
+	if err != nil {
+		return nil, "", err
+	}
+	return content, digest, a.stillSame(ctx, source, remote, file)
 }

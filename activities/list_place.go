@@ -21,6 +21,7 @@ type place struct {
 	// known when it is read again.
 	Seen       int64 `json:"seen,omitempty"`
 	New        int64 `json:"new,omitempty"`
+	Same       int64 `json:"same,omitempty"`
 	Rejected   int64 `json:"rejected,omitempty"`
 	InProgress int64 `json:"in_progress,omitempty"`
 	Alone      int64 `json:"alone,omitempty"`

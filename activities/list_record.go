@@ -62,7 +62,7 @@ func (r *recorder) whole() bool {
 func (r *recorder) counted(doubtful ingest.Unread) place {
 	return place{
 		Seen: r.Seen + int64(len(r.batch)), New: r.New, Rejected: r.Rejected, InProgress: r.inProgress, Alone: r.alone,
-		NoTime: r.watch.NoTime, Future: r.watch.Future, Unread: r.unread, Doubtful: doubtful,
+		Same: r.watch.Same, NoTime: r.watch.NoTime, Future: r.watch.Future, Unread: r.unread, Doubtful: doubtful,
 	}
 }
 
@@ -95,6 +95,7 @@ func (r *recorder) flush(ctx context.Context) error {
 			return err
 		}
 		r.Seen, r.New, r.Rejected = r.Seen+int64(len(r.batch)), r.New+counts.New, r.Rejected+counts.Rejected
+		r.watch.Same += counts.Same
 		r.batch = r.batch[:0]
 		r.motion.report(r.Seen)
 	}

@@ -364,3 +364,72 @@ func TestAListingHoldsWhatLooksNew(t *testing.T) {
 	assert.Contains(t, scan.Note, "3 known files look new because their times moved by exactly 1h0m0s")
 	assert.Len(t, b.AMQP.Messages(t), 3)
 }
+
+// TestReplacedWhileItIsReadIsNotDeleted: a file that is renamed over the one that is
+// being read, and one that comes right after. Both have its size, and nobody has read
+// them.
+func TestReplacedWhileItIsReadIsNotDeleted(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"staged", "direct", "memory"} {
+		for _, closing := range []bool{false, true} {
+			t.Run(mode, func(t *testing.T) {
+				t.Parallel()
+				b := newDirectBench(t)
+				b.change(func(s *ingest.Server) { s.Identity, s.AfterIngest = ingest.IdentitySize, ingest.AfterDelete })
+				b.sshd.Write("a.bin", rig.Random(500))
+				b.aged("a.bin", time.Hour)
+				f := b.ready("a.bin", rig.Random(500))
+				replace := func(path string) {
+					b.sshd.Write("new", bytes.Repeat([]byte("x"), 500))
+					b.aged("new", time.Minute)
+					require.NoError(t, os.Rename(b.sshd.Path("new"), path))
+				}
+				if closing {
+					b.acts.Sources = whenClosed{b.acts.Sources, replace}
+				} else {
+					b.whenRead(replace)
+				}
+				require.Empty(t, b.fetches()[mode](f))
+				if mode == "staged" {
+					require.Empty(t, b.verify(f))
+					require.Empty(t, b.upload(f))
+				}
+				require.Empty(t, b.notify(f))
+				require.Empty(t, b.run(activities.NameAfterIngest, activities.AfterIngestInput{FileUUID: f.UUID}))
+				require.FileExists(t, b.sshd.Path("a.bin"))
+			})
+		}
+	}
+}
+
+// whenClosed does something to a file right after it is closed.
+type whenClosed struct {
+	activities.Sources
+	do func(path string)
+}
+
+func (w whenClosed) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
+	source, err := w.Sources.Open(ctx, server)
+	return whenClosedSource{source, w.do}, err
+}
+
+type whenClosedSource struct {
+	activities.Source
+	do func(path string)
+}
+
+func (s whenClosedSource) OpenFile(ctx context.Context, path string) (activities.RemoteFile, error) {
+	file, err := s.Source.OpenFile(ctx, path)
+	return whenClosedFile{file, func() { s.do(path) }}, err
+}
+
+type whenClosedFile struct {
+	activities.RemoteFile
+	do func()
+}
+
+func (f whenClosedFile) Close() error {
+	err := f.RemoteFile.Close()
+	f.do()
+	return err
+}

@@ -170,7 +170,7 @@ func TestAFileThatMayNotBeOpenedYetIsTriedAgain(t *testing.T) {
 			b.acts.ChecksumWait = time.Hour
 			require.Equal(t, string(ingest.KindTransient), way(b, f))
 			assert.Equal(t, ingest.KindPermission, b.file(f).ErrorKind)
-			assert.Contains(t, b.file(f).ErrorMessage, "not allowed; it may still be written: tried again until")
+			assert.Contains(t, b.file(f).ErrorMessage, "not allowed; it may be locked or still written: tried again until")
 			b.acts.ChecksumWait = 0
 			require.Equal(t, string(ingest.KindPermission), way(b, f))
 			m.refuse = nil

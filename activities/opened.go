@@ -12,6 +12,8 @@ import (
 type SelfTold interface {
 	// Opened returns that; ok is false when the server does not say.
 	Opened() (seen ingest.Observation, ok bool)
+	// Told asks the server again.
+	Told(ctx context.Context) (seen ingest.Observation, ok bool, err error)
 }
 
 // openVersion opens the file if what is open is the version that the ledger knows:
@@ -42,4 +44,15 @@ func isOpened(remote io.ReaderAt, file ingest.File) error {
 	}
 	return ingest.Wrap(ingest.KindChanged, isVersion(seen, file), "what was opened at %s is not what the path showed",
 		ingest.DisplayPath(file.RemotePath))
+}
+
+// told asks the server what is open; ok is false when it does not say.
+func told(ctx context.Context, remote RemoteFile) (seen ingest.Observation, ok bool, err error) {
+	if f, bounded := remote.(*boundedFile); bounded {
+		remote = f.RemoteFile
+	}
+	if f, can := remote.(SelfTold); can {
+		return f.Told(ctx)
+	}
+	return seen, false, nil
 }

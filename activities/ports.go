@@ -194,7 +194,7 @@ type Memory interface {
 	// ends. The caller calls release once.
 	Acquire(ctx context.Context, size int64) (release func(), err error)
 	// ReadWhole reads exactly size bytes with several reads outstanding and returns
-	// them with their SHA-256 in lower-case hex. A shorter source is KindChanged, one
+	// them with their SHA-256 in lower-case hex. A shorter or longer source is KindChanged, one
 	// below minRate bytes per second KindSlow; 0 is any rate. silence bounds the time
 	// without a byte; 0 is the default.
 	ReadWhole(ctx context.Context, source io.ReaderAt, size, minRate int64, silence time.Duration) (content []byte, sha256 string, err error)

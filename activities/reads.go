@@ -41,28 +41,37 @@ func (f *readFailures) succeeded(serverUUID string) {
 	delete(f.servers, serverUUID)
 }
 
-// bounded returns the file with at most as many reads outstanding as the server
-// bears.
-func (a *Activities) bounded(ctx context.Context, server ingest.Server, remote RemoteFile) RemoteFile {
-	f := &boundedFile{RemoteFile: remote, ctx: ctx, acts: a, server: server}
+// bounded returns the file, of size bytes, with at most as many reads outstanding as
+// the server bears. How it goes teaches how many these are.
+func (a *Activities) bounded(ctx context.Context, server ingest.Server, remote RemoteFile, size int64) RemoteFile {
+	f := limited(server, remote, size)
+	f.ctx, f.acts, f.over = ctx, a, false
+	return f
+}
+
+// limited is bounded for a file that is too small to teach anything.
+func limited(server ingest.Server, remote RemoteFile, size int64) *boundedFile {
+	f := &boundedFile{RemoteFile: remote, server: server, size: size, over: true}
 	if window := server.Reads(); window > 0 {
 		f.slots = make(chan struct{}, window)
 	}
 	return f
 }
 
-// boundedFile is a remote file with a bound on outstanding reads.
+// boundedFile is a remote file with a bound on outstanding reads. Behind its size
+// whatever the server answers that is no byte is the end: some say "failure".
 type boundedFile struct {
 	RemoteFile
 	ctx    context.Context //nolint:containedctx // that of the file's use
 	acts   *Activities
 	server ingest.Server
+	size   int64
 	slots  chan struct{} // nil has no bound
 
 	mu sync.Mutex
 	// outstanding reads now and at most, and how many were answered.
 	outstanding, most, answered int
-	// over is set by the first failure and by Close.
+	// over is set by the first failure and by Close: nothing more is learned.
 	over bool
 }
 
@@ -77,8 +86,11 @@ func (f *boundedFile) ReadAt(p []byte, off int64) (int, error) {
 	f.most = max(f.most, f.outstanding)
 	f.mu.Unlock()
 	n, err := f.RemoteFile.ReadAt(p, off)
+	if n == 0 && off >= f.size && errors.Is(err, ingest.ErrRefused) {
+		err = io.EOF
+	}
 	f.took(err)
-	return n, err
+	return n, afterOpen(err)
 }
 
 // Close implements io.Closer. Reads that it ends have not failed.

@@ -72,7 +72,7 @@ func (f *narrowFile) Close() error { return nil }
 func (n *narrow) attempt(t *testing.T, a *Activities) error {
 	file, err := n.OpenFile(t.Context(), "/f")
 	require.NoError(t, err)
-	remote := a.bounded(t.Context(), n.server, file)
+	remote := a.bounded(t.Context(), n.server, file, int64(len(n.content)))
 	got, _, err := transfer.Memory{}.ReadWhole(t.Context(), remote, int64(len(n.content)), 0, 0)
 	if err == nil {
 		assert.True(t, bytes.Equal(n.content, got))

@@ -16,7 +16,7 @@ type sights struct {
 func newSights(began time.Time, from *place) *sights {
 	s := &sights{began: began}
 	if from != nil {
-		s.Seen, s.NoTime, s.Future = from.Seen, from.NoTime, from.Future
+		s.Seen, s.Same, s.NoTime, s.Future = from.Seen, from.Same, from.NoTime, from.Future
 	}
 	return s
 }

@@ -151,7 +151,7 @@ func (m *directMove) parts(ctx context.Context, cp *ingest.TransferCheckpoint) (
 
 // proven checks that what was read is the version of the ledger, and a new one.
 func (m *directMove) proven(ctx context.Context, sha256 string) error {
-	if err := m.stillSame(ctx, m.source, m.file); err != nil {
+	if err := m.stillSame(ctx, m.source, m.remote, m.file); err != nil {
 		return err
 	}
 	return m.file.Accept(sha256)

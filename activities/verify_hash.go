@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"errors"
-	"io"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
@@ -89,21 +88,4 @@ func (a *Activities) digestsOf(content []byte, sha256 string) func(algo string) 
 		}
 		return a.Memory.Sum(content, algo)
 	}
-}
-
-// readChunk is the most one SFTP read may ask for: servers answer larger
-// requests with less than asked.
-const readChunk = 32 << 10
-
-func readChunks(r io.ReaderAt, size int64) ([]byte, error) {
-	text := make([]byte, size)
-	for off := int64(0); off < size; {
-		end := min(off+readChunk, size)
-		n, err := r.ReadAt(text[off:end], off)
-		off += int64(n)
-		if err != nil && off < end {
-			return nil, ingest.Wrap(ingest.KindTransient, err, "read the checksum file at byte %d", off)
-		}
-	}
-	return text, nil
 }

@@ -104,7 +104,7 @@ func (a *Activities) offered(ctx context.Context, source Source, server ingest.S
 		name:  ingest.DisplayPath(path.Base(file.Sidecar.Path)),
 		until: file.StableSince.Add(max(server.SidecarWait, a.ChecksumWait)),
 	}
-	text, now, err := readSidecar(ctx, source, file.Sidecar.Path)
+	text, now, err := a.readSidecar(ctx, source, server, file.Sidecar.Path)
 	o.stale = now.OlderThan(file.ModTime) || file.SidecarStale && now.SameVersion(file.Sidecar)
 	switch kind := ingest.KindOf(err); {
 	case err == nil:
@@ -124,7 +124,9 @@ func (a *Activities) offered(ctx context.Context, source Source, server ingest.S
 // maxSidecarBytes bounds a checksum file: a SHA256SUMS of 10,000 long names fits.
 const maxSidecarBytes = 4 << 20
 
-func readSidecar(ctx context.Context, source Source, sidecar string) (text []byte, now ingest.Companion, err error) {
+// readSidecar reads a checksum file. One that is longer than the server states is
+// KindChanged: what it says of the file may be in the rest.
+func (a *Activities) readSidecar(ctx context.Context, source Source, server ingest.Server, sidecar string) (text []byte, now ingest.Companion, err error) {
 	seen, err := source.Stat(ctx, sidecar)
 	if err != nil {
 		return nil, now, err
@@ -141,6 +143,6 @@ func readSidecar(ctx context.Context, source Source, sidecar string) (text []byt
 		return nil, now, err
 	}
 	defer func() { _ = remote.Close() }()
-	text, err = readChunks(remote, seen.Size)
+	text, _, err = a.Memory.ReadWhole(ctx, limited(server, remote, seen.Size), seen.Size, 0, time.Duration(server.AnswerTimeout))
 	return text, now, err
 }

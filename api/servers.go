@@ -130,7 +130,11 @@ func (h handlers) ResumeServer(ctx context.Context, req oas.ResumeServerRequestO
 
 // DecideChanges decides about the changes of a server that are held.
 func (h handlers) DecideChanges(ctx context.Context, req oas.DecideChangesRequestObject) (oas.DecideChangesResponseObject, error) {
-	n, err := h.ops.DecideChanges(ctx, req.NameOrUUID, ingest.ChangesDecision(req.Body.Decision), req.Body.Reason)
+	part := ""
+	if req.Body.Part != nil {
+		part = *req.Body.Part
+	}
+	n, err := h.ops.DecideChanges(ctx, req.NameOrUUID, ingest.ChangesDecision(req.Body.Decision), part, req.Body.Reason)
 	if err != nil {
 		return nil, err
 	}

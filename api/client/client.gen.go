@@ -404,7 +404,9 @@ type ClientInterface interface {
 	//
 	// `take`: they are new versions, and are taken and announced. `same`: they
 	// are the versions that were taken before, under other times; nothing is
-	// announced. Where nothing is held, it is about no file.
+	// announced. Where nothing is held, it is about no file. What moved by the
+	// same time is one part, see `held_reason`; where there are several, `part`
+	// says which.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -415,7 +417,9 @@ type ClientInterface interface {
 	//
 	// `take`: they are new versions, and are taken and announced. `same`: they
 	// are the versions that were taken before, under other times; nothing is
-	// announced. Where nothing is held, it is about no file.
+	// announced. Where nothing is held, it is about no file. What moved by the
+	// same time is one part, see `held_reason`; where there are several, `part`
+	// says which.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1195,7 +1199,9 @@ func (c *Client) ApproveHostKey(ctx context.Context, nameOrUUID NameOrUUID, para
 //
 // `take`: they are new versions, and are taken and announced. `same`: they
 // are the versions that were taken before, under other times; nothing is
-// announced. Where nothing is held, it is about no file.
+// announced. Where nothing is held, it is about no file. What moved by the
+// same time is one part, see `held_reason`; where there are several, `part`
+// says which.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1216,7 +1222,9 @@ func (c *Client) DecideChangesWithBody(ctx context.Context, nameOrUUID NameOrUUI
 //
 // `take`: they are new versions, and are taken and announced. `same`: they
 // are the versions that were taken before, under other times; nothing is
-// announced. Where nothing is held, it is about no file.
+// announced. Where nothing is held, it is about no file. What moved by the
+// same time is one part, see `held_reason`; where there are several, `part`
+// says which.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3930,7 +3938,9 @@ type ClientWithResponsesInterface interface {
 	//
 	// `take`: they are new versions, and are taken and announced. `same`: they
 	// are the versions that were taken before, under other times; nothing is
-	// announced. Where nothing is held, it is about no file.
+	// announced. Where nothing is held, it is about no file. What moved by the
+	// same time is one part, see `held_reason`; where there are several, `part`
+	// says which.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3941,7 +3951,9 @@ type ClientWithResponsesInterface interface {
 	//
 	// `take`: they are new versions, and are taken and announced. `same`: they
 	// are the versions that were taken before, under other times; nothing is
-	// announced. Where nothing is held, it is about no file.
+	// announced. Where nothing is held, it is about no file. What moved by the
+	// same time is one part, see `held_reason`; where there are several, `part`
+	// says which.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6564,7 +6576,9 @@ func (c *ClientWithResponses) ApproveHostKeyWithResponse(ctx context.Context, na
 //
 // `take`: they are new versions, and are taken and announced. `same`: they
 // are the versions that were taken before, under other times; nothing is
-// announced. Where nothing is held, it is about no file.
+// announced. Where nothing is held, it is about no file. What moved by the
+// same time is one part, see `held_reason`; where there are several, `part`
+// says which.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6581,7 +6595,9 @@ func (c *ClientWithResponses) DecideChangesWithBodyWithResponse(ctx context.Cont
 //
 // `take`: they are new versions, and are taken and announced. `same`: they
 // are the versions that were taken before, under other times; nothing is
-// announced. Where nothing is held, it is about no file.
+// announced. Where nothing is held, it is about no file. What moved by the
+// same time is one part, see `held_reason`; where there are several, `part`
+// says which.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -29,7 +29,7 @@ type Operations interface {
 	EditServer(ctx context.Context, nameOrUUID, version string, edit admin.ServerEdit) (ingest.Server, error)
 	RemoveServer(ctx context.Context, nameOrUUID, version string) (ingest.Server, error)
 	PauseServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
-	DecideChanges(ctx context.Context, nameOrUUID string, decision ingest.ChangesDecision, reason string) (int64, error)
+	DecideChanges(ctx context.Context, nameOrUUID string, decision ingest.ChangesDecision, part, reason string) (int64, error)
 	ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
 	TestServer(ctx context.Context, nameOrUUID string, ask admin.TestRequest) (admin.TestResult, error)
 	Scan(ctx context.Context, servers []string) (admin.ScanRun, error)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -13,8 +14,8 @@ import (
 )
 
 // DecideChanges remembers the decision.
-func (f *fake) DecideChanges(_ context.Context, name string, decision ingest.ChangesDecision, reason string) (int64, error) {
-	f.changes = append(f.changes, name+" "+string(decision)+" "+reason)
+func (f *fake) DecideChanges(_ context.Context, name string, decision ingest.ChangesDecision, part, reason string) (int64, error) {
+	f.changes = append(f.changes, name+" "+string(decision)+" "+part+" "+reason)
 	return 300, nil
 }
 
@@ -25,12 +26,13 @@ func TestHeldChanges(t *testing.T) {
 	f, c := full(ingest.RoleOperator)
 	f.servers[0].LastError, f.servers[0].HostKeys, f.servers[0].LastScanAt = "", []string{"key"}, noon
 	f.servers[0].Attention = ingest.Attention{
-		Held: ingest.HeldChanges{Files: 300}, HeldReason: "300 known files look new <script>", Resent: 2, Note: "a note <script>",
+		Held: ingest.HeldChanges{Files: 300, Parts: []ingest.HeldPart{{Shift: time.Hour, Files: 299}, {Others: true, Files: 1}}}, HeldReason: "300 known files look new <script>", Resent: 2, Note: "a note <script>",
 	}
 	page := get(c, "/servers/acme").Body.String()
 	for _, text := range []string{
 		"300 files are held for a decision", "300 known files look new &lt;script&gt;", "2 files are on the server again",
 		"The last scan noticed: a note &lt;script&gt;", `action="/servers/acme/changes"`,
+		`<option value="1h0m0s">299: 1h0m0s</option>`, `<option value="others">1: others</option>`,
 	} {
 		assert.Contains(t, page, text)
 	}
@@ -39,11 +41,11 @@ func TestHeldChanges(t *testing.T) {
 	assert.Contains(t, get(c, "/servers", "Accept-Language", "ru").Body.String(), "изменения ждут решения")
 
 	form := func(decision, reason string) url.Values {
-		return url.Values{"decision": {decision}, "reason": {reason}}
+		return url.Values{"decision": {decision}, "part": {"1h0m0s"}, "reason": {reason}}
 	}
 	answer := post(c, "/servers/acme/changes", form("same", "summer time"))
 	require.Equal(t, http.StatusSeeOther, answer.Code)
-	require.Equal(t, []string{"acme same summer time"}, f.changes)
+	require.Equal(t, []string{"acme same 1h0m0s summer time"}, f.changes)
 	post(c, "/servers/acme/changes", form("take", "  "))
 	require.Len(t, f.changes, 1, "it needs a reason")
 

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -124,6 +125,15 @@ func (c *Console) resumeServer(r *http.Request, v *view) (answer, error) {
 	return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("The server is scanned again."))}, err
 }
 
+// heldPart says what a part of the held changes is.
+func heldPart(v *view, p ingest.HeldPart) string {
+	name := p.Shift.String()
+	if p.Others {
+		name = v.T("others")
+	}
+	return fmt.Sprintf("%d: %s", p.Files, name)
+}
+
 // decideChanges decides about known files that look new only by their times.
 func (c *Console) decideChanges(r *http.Request, v *view) (answer, error) {
 	name := r.PathValue("server")
@@ -133,7 +143,7 @@ func (c *Console) decideChanges(r *http.Request, v *view) (answer, error) {
 		back.notice, back.bad = plain(v.T("Say why: it goes into the history.")), true
 		return back, nil
 	}
-	n, err := c.d.Operations.DecideChanges(r.Context(), name, decision, reason)
+	n, err := c.d.Operations.DecideChanges(r.Context(), name, decision, r.PostFormValue("part"), reason)
 	switch {
 	case ingest.IsKind(err, ingest.KindInvalid), ingest.IsKind(err, ingest.KindConflict):
 		back.notice, back.bad = v.said(err), true

@@ -115,7 +115,7 @@ var russian = map[string]string{
 	"Failures in 24 h": "Ошибок за 24 ч",
 
 	// Files that look new only by their times, and odd ones.
-	"They are the same files": "Это те же файлы", "Take them as new": "Принять как новые", "Say why: it goes into the history.": "Укажите причину: она попадёт в историю.",
+	"They are the same files": "Это те же файлы", "Which": "Какие", "others": "прочие", "Take them as new": "Принять как новые", "Say why: it goes into the history.": "Укажите причину: она попадёт в историю.",
 	"The last scan noticed: %s": "Последнее сканирование заметило: %s", "changes held": "изменения ждут решения", "files there again": "файлы снова на сервере",
 	"An operator decides, on the page of its server, whether it is taken: only its time is new.": "Оператор решает на странице сервера, принять ли его: новое в нём только время.",
 	"Note": "Примечание",

@@ -616,6 +616,11 @@ type ChangesDecided struct {
 type ChangesDecision struct {
 	Decision ChangesDecisionDecision `json:"decision"`
 
+	// Part By how much the times moved; `others`: the files that moved as few others did; `all`.
+	//
+	// Example: 1h0m0s
+	Part *string `json:"part,omitempty"`
+
 	// Reason Why; it goes into the files' history.
 	Reason string `json:"reason"`
 }

@@ -218,7 +218,7 @@ func TestServerChanges(t *testing.T) {
 	ops.servers[0].Attention.Held.Files, ops.servers[0].Attention.HeldReason = 300, "300 known files look new"
 	got := execute(t, ops, args("server", "changes", "acme"))
 	require.Equal(t, exitOK, got.code, got.errors)
-	require.Contains(t, got.out, "300 known files look new\ndecide with --take or --same")
+	require.Contains(t, got.out, "300 known files look new\ndecide with --take or --same and --reason WHY")
 	require.Empty(t, ops.changes)
 	got = execute(t, ops, args("server", "changes", "acme", "--same"))
 	require.Equal(t, exitUsage, got.code)
@@ -232,6 +232,9 @@ func TestServerChanges(t *testing.T) {
 		require.Equal(t, testUUID+" "+decision+" summer time", ops.changes)
 		require.Contains(t, got.out, `"files": 300`)
 	}
+	got = execute(t, ops, args("server", "changes", "acme", "--same", "--part", "-1h", "--reason", "summer time"))
+	require.Equal(t, exitOK, got.code, got.errors)
+	require.Equal(t, testUUID+" same-1h summer time", ops.changes)
 	got = execute(t, ops, args("server", "show", "acme"))
 	require.Contains(t, got.out, "300 known files look new: run `stevedore server changes acme`")
 }

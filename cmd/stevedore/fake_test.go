@@ -155,8 +155,8 @@ func (f *fakeOperations) TestServer(_ context.Context, _ string, ask admin.TestR
 	return f.tested, f.err
 }
 
-func (f *fakeOperations) DecideChanges(_ context.Context, name string, decision ingest.ChangesDecision, reason string) (int64, error) {
-	f.changes = strings.Join([]string{name, string(decision), reason}, " ")
+func (f *fakeOperations) DecideChanges(_ context.Context, name string, decision ingest.ChangesDecision, part, reason string) (int64, error) {
+	f.changes = strings.Join([]string{name, string(decision) + part, reason}, " ")
 	return 300, f.err
 }
 

@@ -24,17 +24,18 @@ type changesResult struct {
 
 func (a *app) serverChangesCommand() *cobra.Command {
 	var take, same bool
-	var reason string
+	var part, reason string
 	cmd := &cobra.Command{
 		Use: "changes NAME", Short: "Show or decide about known files that look new only by their times", Args: exactly("server name or uuid"),
 		Long: `Shows the known files of a server that are held, because many of them look new
 at once and only their times are others: a change to summer time, a restored
-backup, a copied folder.
+backup, a copied folder. What moved by the same time is one part.
 
 With --take they are new versions, and are taken and announced. With --same
 they are the versions that were taken before: nothing is announced, and these
-times are known from then on. The threshold is the server's setting
-hold-changes.`,
+times are known from then on. Where there are several parts, --part says
+which: a time such as 1h or -1h, others for the files that moved as few others
+did, or all. The threshold is the server's setting hold-changes.`,
 		Example: "  stevedore server changes acme\n  stevedore server changes acme --same --reason 'summer time'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			decision := map[bool]ingest.ChangesDecision{take: ingest.ChangesTake, same: ingest.ChangesSame}[true]
@@ -53,7 +54,7 @@ hold-changes.`,
 					Server: server.Name, ServerUUID: server.ServerUUID, Files: server.HeldChanges, Held: value(server.HeldReason), Decision: decision,
 				}
 				if decision != "" {
-					request := oas.ChangesDecision{Decision: oas.ChangesDecisionDecision(decision), Reason: reason}
+					request := oas.ChangesDecision{Decision: oas.ChangesDecisionDecision(decision), Part: given(part), Reason: reason}
 					if result.Files, err = api.DecideChanges(cmd.Context(), server.ServerUUID, request); err != nil {
 						return err
 					}
@@ -64,6 +65,7 @@ hold-changes.`,
 	}
 	cmd.Flags().BoolVar(&take, "take", false, "take them as new versions")
 	cmd.Flags().BoolVar(&same, "same", false, "they are the versions that were taken before")
+	cmd.Flags().StringVar(&part, "part", "", "`PART` that is decided about: a time by which files moved, others, or all")
 	cmd.Flags().StringVar(&reason, "reason", "", "`WHY`; goes into the files' history")
 	return cmd
 }
@@ -77,6 +79,6 @@ func printChanges(w io.Writer, r changesResult) {
 	case r.Files == 0:
 		fmt.Fprintf(w, "nothing of %s is held\n", safe(r.Server))
 	default:
-		fmt.Fprintf(w, "%s\ndecide with --take or --same\n", safe(r.Held))
+		fmt.Fprintf(w, "%s\ndecide with --take or --same and --reason WHY\n", safe(r.Held))
 	}
 }

@@ -28,9 +28,9 @@ type Servers interface {
 	// a suspension.
 	PauseServer(ctx context.Context, serverUUID string) error
 	ResumeServer(ctx context.Context, serverUUID string) error
-	// DecideChanges carries out a decision about the server's held changes and
+	// DecideChanges carries out a decision about a part of the server's held changes and
 	// returns how many files that were.
-	DecideChanges(ctx context.Context, serverUUID string, decision ingest.ChangesDecision, actor, reason, key string) (int64, error)
+	DecideChanges(ctx context.Context, serverUUID string, decision ingest.ChangesDecision, part, actor, reason, key string) (int64, error)
 	// EditServer changes the server to what edit makes of it under a lock.
 	EditServer(ctx context.Context, serverUUID string, edit func(ingest.Server) (ingest.Server, error)) (ingest.Server, error)
 	// RemoveServer removes a server if check agrees and no file of it is open;

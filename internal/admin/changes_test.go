@@ -31,7 +31,7 @@ func TestDecideChanges(t *testing.T) {
 			server := ingest.Server{UUID: "s-1", Name: "acme", Active: true, State: tc.state}
 			server.Attention.Held.Files = tc.held
 			b.ledger.servers = []ingest.Server{server}
-			_, err := b.DecideChanges(t.Context(), "acme", tc.decision, "summer\ntime")
+			_, err := b.DecideChanges(t.Context(), "acme", tc.decision, "1h", "summer\ntime")
 			require.NoError(t, err)
 			require.Len(t, b.ledger.decided, tc.decided)
 			assert.Len(t, b.engine.started, tc.scans)
@@ -39,7 +39,9 @@ func TestDecideChanges(t *testing.T) {
 				assert.Contains(t, b.ledger.decided[0], string(tc.decision)+" ")
 				assert.Contains(t, b.ledger.decided[0], `summer\ntime`)
 			}
-			_, err = b.DecideChanges(t.Context(), "acme", "perhaps", "why")
+			_, err = b.DecideChanges(t.Context(), "acme", "perhaps", "", "why")
+			require.Equal(t, ingest.KindInvalid, ingest.KindOf(err))
+			_, err = b.DecideChanges(t.Context(), "acme", tc.decision, "an hour", "why")
 			require.Equal(t, ingest.KindInvalid, ingest.KindOf(err))
 		})
 	}

@@ -92,7 +92,7 @@ func (l *fakeLedger) KeepKeysetCanary(_ context.Context, _, sealed []byte) ([]by
 	return sealed, nil
 }
 
-func (l *fakeLedger) DecideChanges(_ context.Context, _ string, decision ingest.ChangesDecision, actor, reason, key string) (int64, error) {
+func (l *fakeLedger) DecideChanges(_ context.Context, _ string, decision ingest.ChangesDecision, part, actor, reason, key string) (int64, error) {
 	l.decided = append(l.decided, strings.Join([]string{string(decision), actor, reason, key}, " "))
 	return 3, nil
 }

@@ -17,6 +17,7 @@ import (
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/rig"
+	"stevedore/internal/wiring"
 	"stevedore/workflows"
 )
 
@@ -90,9 +91,9 @@ func TestFault76_ObjectLost(t *testing.T) {
 // missing audits and returns the files without their object.
 func missing(h *rig.Harbour) (uuids []string) {
 	h.T.Helper()
-	auditor := admin.Open(h.Cfg, slog.New(slog.DiscardHandler))
-	defer auditor.Close()
-	_, err := auditor.Audit(h.Ctx, admin.AuditRequest{}, func(d audit.Difference) error {
+	parts := wiring.New(h.Cfg, slog.New(slog.DiscardHandler), wiring.Options{})
+	defer parts.Close()
+	_, err := parts.Operations().Audit(h.Ctx, admin.AuditRequest{}, func(d audit.Difference) error {
 		if d.Mark == audit.Missing {
 			uuids = append(uuids, d.FileUUID)
 		}

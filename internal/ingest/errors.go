@@ -144,6 +144,10 @@ func KindOf(err error) Kind {
 // IsKind reports whether err is an error of the kind; nil is none.
 func IsKind(err error, kind Kind) bool { return err != nil && KindOf(err) == kind }
 
+// ErrRefused is in the chain of an error of a read that the server has answered, but
+// with neither bytes nor the end of the file: the connection is as good as before.
+var ErrRefused = errors.New("the server refused the read")
+
 // ErrStopped is returned by long copies that were asked to stop: all progress
 // is checkpointed and another attempt goes on from there.
 var ErrStopped = errors.New("stopped at a checkpoint")

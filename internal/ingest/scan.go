@@ -25,6 +25,8 @@ type ScanCounts struct {
 	// Seen is all entries taken into account; New those without a row before.
 	Seen int64
 	New  int64
+	// Same is how many of them show a version that was taken, as it was.
+	Same int64
 	// Settling is how many files of the server wait for the settle time.
 	Settling int64
 	// Rejected counts unsafe entries; Errors folders that could not be read.

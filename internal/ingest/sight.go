@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -115,10 +116,14 @@ func (s Sight) Unsettled() string {
 		s.Looks, s.UnsettledSince.UTC().Format(time.RFC3339), why)
 }
 
-// AlwaysChanged says why a path is given up that was taken up so often.
-func AlwaysChanged(tries int) string {
-	return fmt.Sprintf("it was taken up %d times and each time found changed while it was read, or its bytes did not agree with its size: "+
-		"ask the partner, or, where reading changes the time, %s", tries, identityAdvice)
+// AlwaysChanged says why a path is given up that was taken up so often; last is what
+// was found the last time, may be empty.
+func AlwaysChanged(tries int, last string) string {
+	if last != "" {
+		last = " (the last time: " + last + ")"
+	}
+	return fmt.Sprintf("it was taken up %d times and each time found changed while it was read, or its bytes did not agree with its size%s: "+
+		"ask the partner, or, where reading changes the time, %s", tries, last, identityAdvice)
 }
 
 // farFuture is more than clocks differ.
@@ -163,9 +168,8 @@ func ShiftText(d time.Duration) string {
 type HeldChanges struct {
 	ServerUUID string
 	Files      int64
-	// LeastShift and MostShift are by how much the times moved; equal when all moved
-	// by the same.
-	LeastShift, MostShift time.Duration
+	// Parts are what is decided about by itself, the largest first.
+	Parts []HeldPart
 	// Since is when the first of them was seen; Example is the path of one.
 	Since   time.Time
 	Example string
@@ -176,11 +180,83 @@ func (h HeldChanges) String() string {
 	if h.Files == 0 {
 		return ""
 	}
-	why := "their times are others"
-	if h.LeastShift == h.MostShift {
-		why = "their times moved by " + ShiftText(h.LeastShift)
+	if len(h.Parts) == 1 {
+		return fmt.Sprintf("%d known files look new because their times moved by %s while their sizes are the same: they are held until somebody decides to take them or not",
+			h.Files, h.Parts[0].by())
 	}
-	return fmt.Sprintf("%d known files look new because %s while their sizes are the same: they are held until somebody decides to take them or not", h.Files, why)
+	var parts []string
+	for i, p := range h.Parts {
+		if i == shownParts {
+			parts = append(parts, fmt.Sprintf("and %d more shifts", len(h.Parts)-i))
+			break
+		}
+		parts = append(parts, fmt.Sprintf("%d moved by %s", p.Files, p.by()))
+	}
+	return fmt.Sprintf("%d known files look new because of their times, while their sizes are the same: %s. They are held until somebody decides about each of these",
+		h.Files, strings.Join(parts, ", "))
+}
+
+// The parts of held changes.
+const (
+	// FewMoved is how many files at least must have moved by the same to be a part of
+	// their own, or to look like a clock.
+	FewMoved = 3
+	// PartOthers names the files that moved by what few others did, PartAll all parts.
+	PartOthers = "others"
+	PartAll    = "all"
+
+	shownParts = 10
+)
+
+// HeldPart are held files whose times moved by the same, or those of which few did.
+type HeldPart struct {
+	Shift  time.Duration
+	Others bool
+	Files  int64
+	// Examples are the first few of the others.
+	Examples []HeldFile
+}
+
+// HeldFile is a held file and by how much its time moved.
+type HeldFile struct {
+	Path  string
+	Shift time.Duration
+}
+
+// Name is how a decision names the part, see ParsePart.
+func (p HeldPart) Name() string {
+	if p.Others {
+		return PartOthers
+	}
+	return p.Shift.String()
+}
+
+// by says by how much the times moved.
+func (p HeldPart) by() string {
+	if !p.Others {
+		return ShiftText(p.Shift)
+	}
+	var some []string
+	for _, f := range p.Examples {
+		some = append(some, DisplayPath(f.Path)+" by "+ShiftText(f.Shift))
+	}
+	if int64(len(some)) < p.Files {
+		some = append(some, "...")
+	}
+	return "something else each (" + strings.Join(some, ", ") + ")"
+}
+
+// ParsePart reads what a decision about held changes is about: PartAll, PartOthers, or
+// by how much the times moved, as "1h" or "-1h0m0s". Empty is the only part there is.
+func ParsePart(name string) (shift time.Duration, err error) {
+	switch name {
+	case "", PartAll, PartOthers:
+		return 0, nil
+	}
+	if shift, err = time.ParseDuration(name); err != nil || shift%time.Second != 0 {
+		return 0, Errorf(KindInvalid, "part %q: use a time by which files moved, such as 1h or -1h, or %s or %s", name, PartOthers, PartAll)
+	}
+	return shift, nil
 }
 
 // ChangesDecision is what an operator decides about held changes.
@@ -197,6 +273,8 @@ type Listed struct {
 	// Seen is how many entries it showed, Took how long it lasted.
 	Seen int64
 	Took time.Duration
+	// Same is how many of them show a version that was taken, as it was.
+	Same int64
 	// Whole says that every folder could be read.
 	Whole bool
 	// NoTime and Future count the files without a time and those of the far future.

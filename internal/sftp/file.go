@@ -3,6 +3,7 @@ package sftp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -97,8 +98,23 @@ func (f *File) Opened() (seen ingest.Observation, ok bool) {
 	return observe(f.remote.Name(), *f.opened), true
 }
 
+// Told asks the server once more what is open, see Opened: the path may show another
+// file by now. ok is false when it does not say.
+func (f *File) Told(ctx context.Context) (seen ingest.Observation, ok bool, err error) {
+	var now *attrs
+	err = f.session.do(ctx, f.session.patience(), func() (err error) {
+		now, _, err = f.session.irregular(f.remote)
+		return err
+	})
+	if err != nil || now == nil {
+		return seen, false, f.session.explain(err, "look at", f.remote.Name())
+	}
+	return observe(f.remote.Name(), *now), true, nil
+}
+
 // ReadAt implements io.ReaderAt: all of p, or less with an error, which is
-// io.EOF at the file's end. Ask for at most 32 KiB, the most that every server
+// io.EOF at the file's end; ingest.ErrRefused is in the chain of what the server
+// answered otherwise. Ask for at most 32 KiB, the most that every server
 // gives at once; larger reads are cut and run one after another. If none of
 // the reads under way brings a byte for the server's AnswerTimeout or Config.NoProgress, all of them fail
 // with KindTransient and the session has ended.
@@ -112,9 +128,28 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	n, err := f.session.conn.readAt(f.remote, p, off)
 	f.end(n)
 	if err != nil && err != io.EOF { //nolint:errorlint // a bare EOF ends a file, a wrapped one is a lost connection
-		err = f.session.explain(f.guard.cause(err), "read", f.remote.Name())
+		err = f.explainRead(f.guard.cause(err), off+int64(max(n, 0)))
 	}
 	return n, err
+}
+
+// explainRead turns an error of a read at the offset into one for people. Who may
+// open a file is meant to read it: a refusal may be of a lock or a quota, and pass.
+func (f *File) explainRead(err error, off int64) error {
+	s, name := f.session, f.remote.Name()
+	if !refusal(err) {
+		return s.explain(err, "read", name)
+	}
+	said := fmt.Errorf("%w: %w", ingest.ErrRefused, err)
+	if isPermission(err) {
+		return ingest.Wrap(ingest.KindPermission, said, "server %s let user %s open %s but refused to read at byte %d%s: ask the partner whether it is locked or a quota is used up",
+			s.server.Name, s.server.Username, ingest.DisplayPath(name), off, words(err))
+	}
+	var explained *ingest.Error
+	if errors.As(s.explain(err, "read", name), &explained) {
+		explained.Err = said
+	}
+	return explained
 }
 
 // begin counts a read in, if the file is open. The first one starts the clock.

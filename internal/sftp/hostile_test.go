@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -302,18 +303,34 @@ func TestUnreadableFolders(t *testing.T) {
 
 func TestReadsThatBringNothing(t *testing.T) {
 	t.Parallel()
-	for name, read := range map[string]func() answer{"zero-length data": always(fxpData, ""), "silence": always(0)} {
+	for name, tc := range map[string]struct {
+		read    func() answer
+		said    string
+		refused bool
+	}{
+		"zero-length data": {always(fxpData, ""), `it says "an answer without a byte"`, true},
+		"silence":          {always(0), "brought nothing for 4s, the connection was closed; if it is slow, raise --answer-timeout", false},
+		"a refusal":        {status(statusFailure), "failed to read /in/f", true},
+		"no permission":    {status(3), "let user u open /in/f but refused to read at byte 0", true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			session := openHostile(t, sftp.Config{NoProgress: 4 * time.Second}, hostile{
-				fxpLstat: always(fxpAttrs, file(9)), fxpFstat: always(fxpAttrs, file(9)), fxpOpen: always(fxpHandle, "h"), fxpRead: read,
+				fxpLstat: always(fxpAttrs, file(9)), fxpFstat: always(fxpAttrs, file(9)), fxpOpen: always(fxpHandle, "h"), fxpRead: tc.read,
 			})
 			f, err := session.OpenFile(deadline(t), "/in/f")
 			require.NoError(t, err)
 			n, err := f.ReadAt(make([]byte, 9), 0)
 			assert.Zero(t, n)
-			requireKind(t, err, ingest.KindTransient, "brought nothing for 4s, the connection was closed; if it is slow, raise --answer-timeout")
+			kind := ingest.KindTransient
+			if name == "no permission" {
+				kind = ingest.KindPermission
+			}
+			requireKind(t, err, kind, tc.said)
+			assert.Equal(t, tc.refused, errors.Is(err, ingest.ErrRefused))
 			require.NoError(t, f.Close())
+			_, err = session.Stat(deadline(t), "/in/f")
+			assert.Equal(t, tc.refused, err == nil, "a refusal leaves the connection as it was: %v", err)
 		})
 	}
 }

@@ -17,6 +17,7 @@ const (
 	packetReadlink = 19
 	packetStatus   = 101
 	packetHandle   = 102
+	packetData     = 103
 	packetName     = 104
 	packetAttrs    = 105
 

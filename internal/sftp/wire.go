@@ -111,6 +111,9 @@ func (w *wire) next() error {
 			return fmt.Errorf("packet of %d bytes", length)
 		}
 		w.pass, w.rest = header, size
+		if kind == packetData && size == 4 {
+			return w.noData()
+		}
 		return nil
 	}
 	body, err := w.body(kind, size)
@@ -123,6 +126,27 @@ func (w *wire) next() error {
 		return err
 	}
 	waits <- reply{kind: kind, body: body}
+	return nil
+}
+
+// noData puts a refusal in the place of an answer with no byte, which the client
+// would ask for again without end. Some servers mean the end of the file by it.
+func (w *wire) noData() error {
+	count := make([]byte, 4)
+	if _, err := io.ReadFull(w.source, count); err != nil {
+		return err
+	}
+	w.rest = 0
+	if !bytes.Equal(count, make([]byte, 4)) {
+		w.pass = append(w.pass, count...) // the client finds it malformed
+		return nil
+	}
+	const said = "an answer without a byte"
+	w.pass[4] = packetStatus
+	w.pass = binary.BigEndian.AppendUint32(w.pass, statusFailure)
+	w.pass = append(binary.BigEndian.AppendUint32(w.pass, uint32(len(said))), said...)
+	w.pass = binary.BigEndian.AppendUint32(w.pass, 0) // no language
+	binary.BigEndian.PutUint32(w.pass, uint32(len(w.pass)-4))
 	return nil
 }
 

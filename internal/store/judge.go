@@ -13,20 +13,28 @@ import (
 
 const (
 	// Files that are new only by their times are held when more of them than $2 moved
-	// by the same, or more than that are others at all and make up half of what the
-	// listing shows ($3). What moved as files did that are held already joins them.
+	// by the same. However few they are, they are held when it looks like a clock: at
+	// least $5 moved by the same, whole quarters of an hour, and what did so is most of
+	// the known files that the listing showed, of which $4 did not move. What moved as
+	// files did that are held already joins them. The rest is judged without these: it is
+	// held when it is more than $2 and makes up half of what the listing shows ($3).
 	judgeChanges = `
 WITH unjudged AS (
 	SELECT id, time_shift FROM files f WHERE server_uuid = $1 AND hold = 'unjudged' AND ` + notTaken + `
 ), moved AS (
 	SELECT time_shift, count(*) AS files FROM unjudged GROUP BY time_shift
-), held AS (
-	SELECT DISTINCT time_shift FROM files WHERE server_uuid = $1 AND hold = 'held'
+), clock AS (
+	SELECT time_shift, sum(files) OVER () * 2 > $4 + (SELECT count(*) FROM unjudged) AS most FROM moved
+	WHERE time_shift % 900 = 0 AND time_shift <> 0 AND files >= $5
+), mass AS (
+	SELECT time_shift FROM moved WHERE files > $2
+	UNION SELECT time_shift FROM clock WHERE most
+	UNION SELECT time_shift FROM files WHERE server_uuid = $1 AND hold = 'held'
 )
 UPDATE files f SET hold = CASE
-	WHEN $2 >= 0 AND (m.files > $2 OR a.files > $2 AND a.files * 2 >= $3 OR f.time_shift IN (SELECT time_shift FROM held)) THEN 'held'
+	WHEN $2 >= 0 AND (f.time_shift IN (SELECT time_shift FROM mass) OR rest.files > $2 AND rest.files * 2 >= $3) THEN 'held'
 	ELSE 'free' END
-FROM unjudged u JOIN moved m USING (time_shift), (SELECT count(*) AS files FROM unjudged) a
+FROM unjudged u, (SELECT count(*) AS files FROM unjudged WHERE time_shift NOT IN (SELECT time_shift FROM mass)) rest
 WHERE f.id = u.id AND f.hold = 'unjudged'`
 
 	// What a whole listing, which took $2, has not shown is not there any more.
@@ -56,7 +64,7 @@ func (s *Store) Judge(ctx context.Context, server ingest.Server, l ingest.Listed
 	var now time.Time
 	var moving, unsettled, shown int64
 	err = s.inTx(ctx, "judge what looks new", func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, judgeChanges, id, limit, l.Seen); err != nil {
+		if _, err := tx.Exec(ctx, judgeChanges, id, limit, l.Seen, l.Same, ingest.FewMoved); err != nil {
 			return err
 		}
 		if l.Whole {
@@ -97,14 +105,13 @@ func sightNotes(server ingest.Server, l ingest.Listed, a ingest.Attention, now t
 }
 
 const attentionOf = `
-SELECT server_uuid, count(*) FILTER (WHERE hold = 'held'), coalesce(min(time_shift) FILTER (WHERE hold = 'held'), 0),
-	coalesce(max(time_shift) FILTER (WHERE hold = 'held'), 0), coalesce(min(created_at) FILTER (WHERE hold = 'held'), 'epoch'),
+SELECT server_uuid, count(*) FILTER (WHERE hold = 'held'), coalesce(min(created_at) FILTER (WHERE hold = 'held'), 'epoch'),
 	coalesce(min(remote_path) FILTER (WHERE hold = 'held'), ''), count(*) FILTER (WHERE resent_looks > 1)
 FROM (
-	SELECT server_uuid, hold, time_shift, created_at, remote_path, 0 AS resent_looks FROM files
+	SELECT server_uuid, hold, created_at, remote_path, 0 AS resent_looks FROM files
 	WHERE hold IN ('unjudged', 'held') AND (cardinality($1::text[]) = 0 OR server_uuid = ANY ($1::text[]::uuid[]))
 	UNION ALL
-	SELECT server_uuid, NULL, NULL, NULL, NULL, resent_looks FROM files
+	SELECT server_uuid, NULL, NULL, NULL, resent_looks FROM files
 	WHERE resent_looks > 0 AND (cardinality($1::text[]) = 0 OR server_uuid = ANY ($1::text[]::uuid[]))
 ) f GROUP BY server_uuid`
 
@@ -124,14 +131,16 @@ func (s *Store) Attention(ctx context.Context, serverUUIDs ...string) (all map[s
 		}
 		var server, note string
 		var h ingest.HeldChanges
-		var least, most, resent int64
-		_, err = pgx.ForEachRow(rows, []any{&server, &h.Files, &least, &most, &h.Since, &h.Example, &resent}, func() error {
-			h.ServerUUID, h.LeastShift, h.MostShift = server, time.Duration(least)*time.Second, time.Duration(most)*time.Second
-			h.Since = h.Since.UTC()
-			all[server] = ingest.Attention{Held: h, HeldReason: h.String(), Resent: resent}
+		var resent int64
+		_, err = pgx.ForEachRow(rows, []any{&server, &h.Files, &h.Since, &h.Example, &resent}, func() error {
+			h.ServerUUID, h.Since = server, h.Since.UTC()
+			all[server] = ingest.Attention{Held: h, Resent: resent}
 			return nil
 		})
 		if err != nil {
+			return err
+		}
+		if err := addParts(ctx, s.pool, all); err != nil {
 			return err
 		}
 		if rows, err = s.pool.Query(ctx, latestNotes, nonNil(serverUUIDs)); err != nil {
@@ -146,59 +155,4 @@ func (s *Store) Attention(ctx context.Context, serverUUIDs ...string) (all map[s
 		return err
 	})
 	return all, err
-}
-
-const (
-	takeChanges = `
-WITH decided AS (
-	UPDATE files f SET hold = 'free' WHERE server_uuid = $1 AND hold = 'held' AND ` + notTaken + ` RETURNING id, round
-), told AS (
-	INSERT INTO file_events (file_id, round, event_type, fact_key, details)
-	SELECT id, round, 'operator_action', $2, jsonb_build_object('action', 'take', 'actor', $3::text, 'reason', $4::text) FROM decided ORDER BY id
-	ON CONFLICT DO NOTHING
-)
-SELECT count(*) FROM decided`
-
-	sameChanges = `
-WITH decided AS (
-	UPDATE files f SET hold = NULL, status = 'superseded', error_step = 'discover', error_kind = 'same_content',
-		error_message = 'an operator decided that it is the version that was taken before, under another time'
-	WHERE server_uuid = $1 AND hold = 'held' AND status = 'discovered' RETURNING id, round
-), told AS (
-	INSERT INTO file_events (file_id, round, event_type, fact_key, details)
-	SELECT id, round, 'operator_action', $2, jsonb_build_object('action', 'same', 'actor', $3::text, 'reason', $4::text) FROM decided ORDER BY id
-	ON CONFLICT DO NOTHING
-), ended AS (
-	INSERT INTO file_events (file_id, round, event_type, details)
-	SELECT id, round, 'superseded', jsonb_build_object('step', 'discover') FROM decided ORDER BY id
-	ON CONFLICT DO NOTHING
-)
-SELECT count(*) FROM decided`
-)
-
-// DecideChanges carries out what an operator decides about the server's held
-// changes, and returns how many files that were. key makes the decision unique.
-func (s *Store) DecideChanges(ctx context.Context, serverUUID string, decision ingest.ChangesDecision, actor, reason, key string) (files int64, err error) {
-	id, err := validUUID("server with uuid", serverUUID)
-	if err != nil {
-		return 0, err
-	}
-	statement := takeChanges
-	switch decision {
-	case ingest.ChangesTake:
-	case ingest.ChangesSame:
-		statement = sameChanges
-	default:
-		return 0, ingest.Errorf(ingest.KindInvalid, "decision %q: use %s or %s", decision, ingest.ChangesTake, ingest.ChangesSame)
-	}
-	err = s.inTx(ctx, "decide about held changes", func(tx pgx.Tx) error {
-		if err := lockServerRow(ctx, tx, id); err != nil {
-			return err
-		}
-		return tx.QueryRow(ctx, statement, id, cleanKey(key), cleanText(actor), cleanText(reason)).Scan(&files)
-	})
-	if err == nil {
-		s.changed(ctx, files)
-	}
-	return files, err
 }

@@ -45,12 +45,15 @@ func (b *testBundle) set(t *testing.T, change func(*ingest.Server)) {
 // and how many files were made ready and settle.
 func (b *testBundle) listed(t *testing.T, all ...ingest.Observation) (note string, promoted, settling int64) {
 	t.Helper()
+	l := ingest.Listed{Seen: int64(len(all)), Took: time.Second, Whole: true}
 	for len(all) > 0 { // in batches, as a listing comes
 		n := min(len(all), 100)
-		b.observe(t, all[:n]...)
+		counts, err := b.Observe(t.Context(), b.server.UUID, "test", all[:n])
+		require.NoError(t, err)
+		l.Same += counts.Same
 		all = all[n:]
 	}
-	note, err := b.Judge(t.Context(), b.server, ingest.Listed{Seen: int64(len(all)), Took: time.Second, Whole: true})
+	note, err := b.Judge(t.Context(), b.server, l)
 	require.NoError(t, err)
 	promoted, settling = b.promote(t, 0)
 	return note, promoted, settling
@@ -105,7 +108,7 @@ func TestAMassOfMovedTimesIsHeld(t *testing.T) {
 			assert.Equal(t, [2]int64{1, 0}, [2]int64{promoted, settling}, "nobody waits for what is held")
 			held := b.attention(t).Held
 			assert.EqualValues(t, 300, held.Files)
-			assert.Equal(t, time.Hour, held.MostShift)
+			assert.Equal(t, []ingest.HeldPart{{Shift: time.Hour, Files: 300}}, held.Parts)
 			f := b.files(t)[300]
 			assert.Contains(t, f.WaitsFor, "an operator's decision")
 
@@ -116,7 +119,7 @@ func TestAMassOfMovedTimesIsHeld(t *testing.T) {
 			assert.Zero(t, promoted)
 
 			for range 2 { // its answer may be lost
-				n, err := b.DecideChanges(t.Context(), b.server.UUID, decision, "ann", "summer time", "key")
+				n, err := b.DecideChanges(t.Context(), b.server.UUID, decision, "", "ann", "summer time", "key")
 				require.NoError(t, err)
 				_ = n
 			}
@@ -161,8 +164,8 @@ func TestChangesThatAreNotHeld(t *testing.T) {
 		gone  bool
 		held  bool
 	}{
-		"few":          {files: 100, moved: func(a []ingest.Observation) []ingest.Observation { return shifted(a, time.Hour) }},
-		"one too many": {files: 101, moved: func(a []ingest.Observation) []ingest.Observation { return shifted(a, time.Hour) }, held: true},
+		"few":          {files: 100, moved: func(a []ingest.Observation) []ingest.Observation { return shifted(a, time.Hour+time.Second) }},
+		"one too many": {files: 101, moved: func(a []ingest.Observation) []ingest.Observation { return shifted(a, time.Hour+time.Second) }, held: true},
 		"fewer allowed": {files: 11, set: func(s *ingest.Server) { s.HoldChanges = 10 }, held: true,
 			moved: func(a []ingest.Observation) []ingest.Observation { return shifted(a, -time.Hour) }},
 		"never": {files: 200, set: func(s *ingest.Server) { s.HoldChanges = -1 },
@@ -371,7 +374,7 @@ func (b *testBundle) foundChanged(t *testing.T) {
 		b.walk(t, f.UUID, ingest.StatusDownloading)
 		claimed, err := b.Claim(t.Context(), f.UUID)
 		require.NoError(t, err)
-		why := ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindChanged, Message: "changed"}
+		why := ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindChanged, Message: "the file goes on"}
 		require.NoError(t, b.Apply(t.Context(), ingest.Gone(claimed, ingest.StatusSuperseded, why)))
 	}
 }
@@ -404,6 +407,7 @@ func TestAFileThatChangesAtEachRead(t *testing.T) {
 			f := files[len(files)-1]
 			require.Equal(t, ingest.StatusError, f.Status)
 			require.Contains(t, f.ErrorMessage, fmt.Sprintf("it was taken up %d times and each time found changed", ingest.ChangedTries))
+			require.Contains(t, f.ErrorMessage, "(the last time: the file goes on)")
 			types, _ := b.story(t, f.UUID)
 			require.Zero(t, scan())
 			after, _ := b.story(t, b.files(t)[len(files)-1].UUID)

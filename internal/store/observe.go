@@ -27,6 +27,7 @@ func (s *Store) Observe(ctx context.Context, serverUUID, source string, seen []i
 	}
 	entries := distinct(seen)
 	news, err := s.changesOf(ctx, id, source, entries)
+	counts.Same = news.same
 	if err != nil || news.empty() {
 		counts.Rejected = news.unrecorded
 		return counts, err

@@ -14,7 +14,10 @@ import (
 const versionsLooked = 20
 
 // companionsBefore finds which companions were there with other versions of the
-// observed paths, and which were found stale with the observed one. $6 are the rows
+// observed paths, and which were found stale with the observed one. A companion that
+// was too old for a version is used up by it only if that was taken all the same:
+// one that came before its file is older than each state that is half-written, and
+// not than a file that gets its old time at the end. $6 are the rows
 // that stand for the observed version whatever size and time they have, 0 if none;
 // $7 says that what such a row says of its own companions does not count.
 const companionsBefore = `
@@ -22,10 +25,14 @@ WITH o AS (
 	SELECT n, size, mtime, own, anew, sha256(path) AS path
 	FROM unnest($2::bytea[], $3::bigint[], $4::timestamptz[], $6::bigint[], $7::bool[]) WITH ORDINALITY AS o (path, size, mtime, own, anew, n)
 )
-SELECT o.n, f.sidecar_raw, coalesce(f.sidecar_size, 0), f.sidecar_mtime, f.other OR f.sidecar_stale AND f.told,
-	f.marker_raw, coalesce(f.marker_size, 0), f.marker_mtime, f.other OR f.marker_stale AND f.told
+SELECT o.n, f.sidecar_raw, coalesce(f.sidecar_size, 0), f.sidecar_mtime,
+	CASE WHEN f.other THEN f.taken OR NOT f.sidecar_stale ELSE f.sidecar_stale AND f.told END,
+	f.marker_raw, coalesce(f.marker_size, 0), f.marker_mtime,
+	CASE WHEN f.other THEN f.taken OR NOT f.marker_stale ELSE f.marker_stale AND f.told END
 FROM o CROSS JOIN LATERAL (
-	SELECT v.*, (v.size_bytes, v.mtime) <> (o.size, o.mtime) AND v.id <> o.own AS other, NOT (o.anew AND v.id = o.own) AS told FROM files v
+	SELECT v.*, (v.size_bytes, v.mtime) <> (o.size, o.mtime) AND v.id <> o.own AS other, NOT (o.anew AND v.id = o.own) AS told,
+		NOT (v.status IN ('discovered', 'vanished') OR v.status = 'superseded' AND v.error_kind IS DISTINCT FROM 'same_content'
+			OR v.status = 'error' AND v.error_kind = 'unsettled') AS taken FROM files v
 	WHERE v.server_uuid = $1 AND v.remote_path_sha256 = o.path ORDER BY v.id DESC LIMIT $5
 ) f
 WHERE f.sidecar_raw IS NOT NULL OR f.marker_raw IS NOT NULL`

@@ -18,6 +18,8 @@ type settlingRow struct {
 	tries                  int
 	stableSince, unsettled time.Time
 	lastSeen               time.Time
+	// said is the message of its last error.
+	said string
 }
 
 // known is what the ledger has of an observed path.
@@ -29,6 +31,7 @@ type known struct {
 	// delivery is the version's number, closed the kind of error it was closed with.
 	delivery int
 	closed   ingest.Kind
+	said     string
 	tries    int
 	// gone says that the source was deleted or moved after the version was taken,
 	// back in how many listings it was seen since, shown that listings show it otherwise.
@@ -64,9 +67,10 @@ type past struct {
 	// same is the latest row if it was the same content under another time; 0 if not.
 	same int64
 	// last is the latest row if it was found changed while it was read, tries how
-	// often in a row that was so; 0 if none.
+	// often in a row that was so; 0 if none. said is what was found.
 	last  int64
 	tries int
+	said  string
 }
 
 // The roles in which a row is known, see selectKnown.
@@ -80,7 +84,7 @@ const (
 
 const knownColumns = `f.id, f.status, f.size_bytes, f.mtime, f.looks, f.clock_looks, f.stable_since, coalesce(f.unsettled_since, f.stable_since),
 	f.last_seen_at, f.delivery, coalesce(f.error_kind, ''), f.tries, f.source_gone_at IS NOT NULL, f.shown_mtime IS NOT NULL, f.resent_looks,
-	coalesce(f.source_gone_at < statement_timestamp() - interval '1 day', false)`
+	coalesce(f.source_gone_at < statement_timestamp() - interval '1 day', false), coalesce(f.error_message, '')`
 
 const knownOf = ` FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND `
 
@@ -115,14 +119,14 @@ WITH o AS (
 SELECT o.n, coalesce(t.id, 0), coalesce(t.size_bytes, 0), coalesce(t.mtime, 'epoch'), t.source_gone_at IS NOT NULL,
 	coalesce(t.last_seen_at, 'epoch'), coalesce(t.completed_at, 'epoch'), l.status, l.size_bytes,
 	CASE WHEN l.status = 'superseded' AND l.error_kind = 'same_content' THEN l.id ELSE 0 END,
-	CASE WHEN l.status = 'superseded' AND l.error_kind = 'changed' THEN l.id ELSE 0 END, coalesce(l.tries, 0)
+	CASE WHEN l.status = 'superseded' AND l.error_kind = 'changed' THEN l.id ELSE 0 END, coalesce(l.tries, 0), coalesce(l.error_message, '')
 FROM o
 LEFT JOIN LATERAL (
 	SELECT f.id, f.size_bytes, f.mtime, f.source_gone_at, f.last_seen_at, f.completed_at FROM files f
 	WHERE f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.status = 'completed' ORDER BY f.id + 0 DESC LIMIT 1
 ) t ON true
 JOIN LATERAL (
-	SELECT f.id, f.status, f.size_bytes, f.error_kind, f.tries FROM files f
+	SELECT f.id, f.status, f.size_bytes, f.error_kind, f.error_message, f.tries FROM files f
 	WHERE f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.status <> 'rejected' ORDER BY f.id + 0 DESC LIMIT 1
 ) l ON true`
 
@@ -144,7 +148,7 @@ func knownRows(ctx context.Context, db querier, serverUUID string, entries []ent
 	var k known
 	_, err = pgx.ForEachRow(rows, []any{
 		&n, &role, &r.id, &k.status, &r.size, &r.mtime, &r.looks, &r.clockLooks, &r.stableSince, &r.unsettled,
-		&r.lastSeen, &k.delivery, &k.closed, &r.tries, &k.gone, &k.shown, &k.back, &k.longGone,
+		&r.lastSeen, &k.delivery, &k.closed, &r.tries, &k.gone, &k.shown, &k.back, &k.longGone, &r.said,
 	}, func() error {
 		found[n-1].note(role, r, k) // ordinality counts from 1
 		return nil
@@ -161,7 +165,7 @@ func (k *known) note(role int, r settlingRow, row known) {
 	case roleVersion:
 		if k.version == 0 || row.delivery >= k.delivery {
 			k.version, k.status, k.delivery, k.closed, k.tries = r.id, row.status, row.delivery, row.closed, r.tries
-			k.gone, k.shown, k.back, k.longGone = row.gone, row.shown, row.back, row.longGone
+			k.gone, k.shown, k.back, k.longGone, k.said = row.gone, row.shown, row.back, row.longGone, r.said
 		}
 	case roleSettling:
 		k.settling = r
@@ -194,7 +198,7 @@ func addPast(ctx context.Context, db querier, serverUUID string, entries []entry
 	}
 	var n int64
 	var p past
-	_, err = pgx.ForEachRow(rows, []any{&n, &p.taken, &p.size, &p.mtime, &p.gone, &p.readFrom, &p.readTo, &p.latest, &p.latestSize, &p.same, &p.last, &p.tries}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&n, &p.taken, &p.size, &p.mtime, &p.gone, &p.readFrom, &p.readTo, &p.latest, &p.latestSize, &p.same, &p.last, &p.tries, &p.said}, func() error {
 		found[at[n-1]].past = p
 		return nil
 	})

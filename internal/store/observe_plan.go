@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -91,6 +92,8 @@ type plan struct {
 	resend []entry
 	// insert: never seen before.
 	insert []entry
+	// same counts the versions that were taken and are there as before.
+	same int64
 	// unrecorded are rejected ones that get no row.
 	unrecorded int64
 }
@@ -142,6 +145,9 @@ func (p *plan) again(e entry, k known) {
 	} else if k.shown && !p.look {
 		p.alias = append(p.alias, e.of(k.version).showing(0, time.Time{}))
 	}
+	if k.status == ingest.StatusCompleted || k.status == ingest.StatusSuperseded && k.closed == ingest.KindSameContent {
+		p.same++
+	}
 	switch {
 	case k.status == ingest.StatusDiscovered, k.version == k.unsettled.id:
 		p.touch = append(p.touch, e.of(k.version))
@@ -166,7 +172,7 @@ func (p *plan) isThereAgain(e entry, k known) {
 		e.tries, e.lookFirst = k.tries+1, !p.look
 	}
 	if e.tries >= ingest.ChangedTries {
-		p.relapse = append(p.relapse, e.failed(ingest.AlwaysChanged(e.tries)))
+		p.relapse = append(p.relapse, e.failed(ingest.AlwaysChanged(e.tries, k.said)))
 	} else {
 		p.revive = append(p.revive, e)
 	}
@@ -181,7 +187,9 @@ func (p *plan) asListed(e entry, k known) {
 	case k.aliasStatus == ingest.StatusDiscovered, k.alias == k.unsettled.id:
 		e.aliased = true
 		p.touch = append(p.touch, e.of(k.alias))
-	case k.aliasStatus == ingest.StatusCompleted && k.aliasGone:
+	case k.aliasStatus == ingest.StatusCompleted && !k.aliasGone:
+		p.same++
+	case k.aliasStatus == ingest.StatusCompleted:
 		p.resend = append(p.resend, e.of(k.alias))
 	}
 }
@@ -229,7 +237,7 @@ func (p *plan) changed(e entry, k known, was settlingRow) {
 		sight := ingest.Sight{Looks: e.looks, ClockLooks: e.clock, UnsettledSince: e.since}
 		e = e.failed(sight.Unsettled())
 		if was.tries >= ingest.ChangedTries {
-			e = e.failed(ingest.AlwaysChanged(was.tries))
+			e = e.failed(cmp.Or(was.said, ingest.AlwaysChanged(was.tries, "")))
 		}
 	}
 	p.regrow = append(p.regrow, e)
@@ -253,7 +261,7 @@ func (p *plan) first(e entry, k known) {
 		e.tries = k.past.tries + 1
 	}
 	if e.tries >= ingest.ChangedTries {
-		p.relapse = append(p.relapse, e.of(k.past.last).failed(ingest.AlwaysChanged(e.tries)))
+		p.relapse = append(p.relapse, e.of(k.past.last).failed(ingest.AlwaysChanged(e.tries, k.past.said)))
 		return
 	}
 	p.insert = append(p.insert, e)

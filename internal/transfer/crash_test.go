@@ -105,7 +105,7 @@ func faulty(rt *rapid.T, want []byte) io.ReaderAt {
 	return source{answer: func(p []byte, off int64) (int, error) {
 		n, err := bytes.NewReader(want).ReadAt(p, off)
 		if off <= cut && cut < off+int64(len(p)) {
-			return min(given, n-1), fault
+			return max(min(given, n-1), 0), fault
 		}
 		return n, err
 	}}

@@ -123,8 +123,9 @@ func (d *Direct) MostReadAgain(size int64) int64 {
 
 // Copy reads exactly req.Size bytes from the source, in order and pipelined, and
 // stores them as the parts of the upload while it hashes them. It returns once
-// all parts are stored and the checkpoint that lists them is saved. Whether the
-// source has grown is for the caller to stat, and nothing is visible in the
+// all parts are stored, the checkpoint that lists them is saved and the source has
+// answered that nothing follows them. Whether it has grown since is for the caller
+// to stat, and nothing is visible in the
 // store until the caller completes the upload.
 //
 // Files of at most one part are better moved by Read and one request; Copy makes
@@ -136,7 +137,7 @@ func (d *Direct) MostReadAgain(size int64) int64 {
 // ends Copy early, parts under way get StopGrace to be stored and the progress is
 // saved: ctx (its error), req.Stop (ingest.ErrStopped), a failed read or part
 // (its error), no bytes for NoProgress (KindTransient). A source that ends before
-// req.Size is KindChanged.
+// req.Size or goes on behind it is KindChanged.
 //
 // Copy does not wait for reads that hang: after an error the caller closes the
 // source, which ends them.

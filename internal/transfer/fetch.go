@@ -15,12 +15,13 @@ import (
 
 // Fetch copies the remote bytes into staging, going on from the last checkpoint
 // of the same version. It reads exactly req.Size bytes and returns once they
-// are on disk; whether the source has grown is for the caller to stat.
+// are on disk and the source has answered that nothing follows them; whether it
+// has grown since is for the caller to stat.
 //
 // Whatever ends it early, the progress is kept first: ctx (its error),
 // req.Stop (ingest.ErrStopped), a failed read (its error), no bytes for the
-// configured time (KindTransient). A source that ends before req.Size is
-// KindChanged; a full disk KindStagingFull; an attempt on the same file that
+// configured time (KindTransient). A source that ends before req.Size or goes on
+// behind it is KindChanged; a full disk KindStagingFull; an attempt on the same file that
 // still runs KindTransient.
 //
 // Fetch does not wait for reads that hang: after an error the caller closes the
@@ -151,11 +152,11 @@ func (c *copying) take(head *chunk) error {
 	if err := head.check(); err != nil {
 		return err
 	}
-	if _, err := c.data.WriteAt(head.buf, head.off); err != nil {
+	if _, err := c.data.WriteAt(head.bytes(), head.off); err != nil {
 		return diskError(err, "write staged data")
 	}
-	c.hash.Write(head.buf) // a hash never fails
-	c.offset += int64(len(head.buf))
+	c.hash.Write(head.bytes()) // a hash never fails
+	c.offset += int64(head.n)
 	c.progress()
 	// One chunk early, so that half of CheckpointBytes is never exceeded.
 	if c.offset-c.saver.begun+int64(c.cfg.ChunkSize) > c.cfg.CheckpointBytes/2 {
@@ -166,8 +167,17 @@ func (c *copying) take(head *chunk) error {
 
 // check says whether the read gave all it was asked for. io.ReaderAt promises
 // an error otherwise; a source that breaks the promise must not shift bytes.
+//
+// Behind the end only a byte proves that the file goes on. A server that says
+// "failure" there, or gives nothing, means the end: see activities.boundedFile.
 func (c *chunk) check() error {
 	switch {
+	case c.past && c.n == 1:
+		return ingest.Errorf(ingest.KindChanged, "the server states %d bytes, but the file goes on", c.off)
+	case c.past && c.n == 0 && (c.err == nil || errors.Is(c.err, io.EOF)):
+		return nil
+	case c.past && c.n == 0:
+		return fmt.Errorf("read at the end, byte %d: %w", c.off, c.err)
 	case c.n == len(c.buf) && (c.err == nil || errors.Is(c.err, io.EOF)):
 		return nil
 	case c.n < 0 || c.n > len(c.buf) || c.err == nil:

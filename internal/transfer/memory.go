@@ -23,7 +23,7 @@ type Memory struct {
 
 // ReadWhole reads exactly size bytes of the source, with several reads of at most
 // 32 KiB outstanding, and returns them with their SHA-256 in lower-case hex. A
-// source that ends before is KindChanged; one that stays below minRate bytes per
+// source that ends before or goes on behind them is KindChanged; one that stays below minRate bytes per
 // second, 0 for any, for a minute is KindSlow. Reads that hang end when the caller
 // closes the source. silence bounds the time without a byte; 0 is DefaultNoProgress.
 func (m Memory) ReadWhole(ctx context.Context, source io.ReaderAt, size, minRate int64, silence time.Duration) (content []byte, digest string, err error) {
@@ -38,8 +38,9 @@ func (m Memory) ReadWhole(ctx context.Context, source io.ReaderAt, size, minRate
 		if err := head.check(); err != nil {
 			return nil, "", err
 		}
-		content = append(content, head.buf...)
-		if err := pace.took(len(head.buf)); err != nil {
+		got := head.bytes()
+		content = append(content, got...)
+		if err := pace.took(len(got)); err != nil {
 			return nil, "", err
 		}
 		p.release()

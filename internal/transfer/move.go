@@ -82,7 +82,7 @@ func (m *move) pump(ctx context.Context) error {
 		if err := head.check(); err != nil {
 			return lineError{err}
 		}
-		if err := m.take(ctx, head.buf); err != nil {
+		if err := m.take(ctx, head.bytes()); err != nil {
 			return err
 		}
 		p.release()

@@ -1,0 +1,176 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"stevedore/internal/ingest"
+)
+
+const (
+	// The parts of what is held: each time by which some files moved, and what moved
+	// by something else.
+	heldParts = `
+SELECT CASE WHEN files >= $2 THEN time_shift END AS part, sum(files)::bigint FROM (
+	SELECT time_shift, count(*) AS files FROM files WHERE server_uuid = $1 AND hold = 'held' GROUP BY time_shift
+) m GROUP BY part`
+
+	heldAlone = `
+SELECT remote_path, time_shift FROM files WHERE server_uuid = $1 AND hold = 'held' AND time_shift IN (` + fewMoved + `$2)
+ORDER BY id LIMIT $3`
+
+	fewMoved = `SELECT time_shift FROM files WHERE server_uuid = $1 AND hold = 'held' GROUP BY time_shift HAVING count(*) < `
+
+	// ofPart selects a part: $5 says which, $6 is its shift.
+	ofPart = `
+	AND ($5 IN ('', 'all') OR $5 = 'others' AND f.time_shift IN (` + fewMoved + `$7) OR $5 NOT IN ('', 'all', 'others') AND f.time_shift = $6)`
+)
+
+// heldExamples is how many files are named that moved as few others did.
+const heldExamples = 5
+
+// addParts says of what each server's held changes consist.
+func addParts(ctx context.Context, db querier, all map[string]ingest.Attention) error {
+	for server, a := range all {
+		if a.Held.Files == 0 {
+			continue
+		}
+		var err error
+		if a.Held.Parts, err = partsOf(ctx, db, server); err != nil {
+			return err
+		}
+		a.HeldReason = a.Held.String()
+		all[server] = a
+	}
+	return nil
+}
+
+// partsOf returns the parts of a server's held changes, the largest first.
+func partsOf(ctx context.Context, db querier, serverUUID string) ([]ingest.HeldPart, error) {
+	rows, err := db.Query(ctx, heldParts, serverUUID, ingest.FewMoved)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p ingest.HeldPart, err error) {
+		var shift *int64
+		if err = row.Scan(&shift, &p.Files); shift == nil {
+			p.Others = true
+		} else {
+			p.Shift = time.Duration(*shift) * time.Second
+		}
+		return p, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range parts {
+		if parts[i].Others {
+			if parts[i].Examples, err = examplesOf(ctx, db, serverUUID); err != nil {
+				return nil, err
+			}
+		}
+	}
+	slices.SortFunc(parts, func(a, b ingest.HeldPart) int {
+		return cmp.Or(cmp.Compare(b.Files, a.Files), cmp.Compare(a.Shift, b.Shift))
+	})
+	return parts, nil
+}
+
+func examplesOf(ctx context.Context, db querier, serverUUID string) ([]ingest.HeldFile, error) {
+	rows, err := db.Query(ctx, heldAlone, serverUUID, ingest.FewMoved, heldExamples)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (f ingest.HeldFile, err error) {
+		var shift int64
+		err = row.Scan(&f.Path, &shift)
+		f.Shift = time.Duration(shift) * time.Second
+		return f, err
+	})
+}
+
+const (
+	takeChanges = `
+WITH decided AS (
+	UPDATE files f SET hold = 'free' WHERE server_uuid = $1 AND hold = 'held' AND ` + notTaken + ofPart + ` RETURNING id, round
+), told AS (
+	INSERT INTO file_events (file_id, round, event_type, fact_key, details)
+	SELECT id, round, 'operator_action', $2, jsonb_build_object('action', 'take', 'actor', $3::text, 'reason', $4::text) FROM decided ORDER BY id
+	ON CONFLICT DO NOTHING
+)
+SELECT count(*) FROM decided`
+
+	sameChanges = `
+WITH decided AS (
+	UPDATE files f SET hold = NULL, status = 'superseded', error_step = 'discover', error_kind = 'same_content',
+		error_message = 'an operator decided that it is the version that was taken before, under another time'
+	WHERE server_uuid = $1 AND hold = 'held' AND status = 'discovered'` + ofPart + ` RETURNING id, round
+), told AS (
+	INSERT INTO file_events (file_id, round, event_type, fact_key, details)
+	SELECT id, round, 'operator_action', $2, jsonb_build_object('action', 'same', 'actor', $3::text, 'reason', $4::text) FROM decided ORDER BY id
+	ON CONFLICT DO NOTHING
+), ended AS (
+	INSERT INTO file_events (file_id, round, event_type, details)
+	SELECT id, round, 'superseded', jsonb_build_object('step', 'discover') FROM decided ORDER BY id
+	ON CONFLICT DO NOTHING
+)
+SELECT count(*) FROM decided`
+)
+
+// DecideChanges carries out what an operator decides about a part of the server's
+// held changes, see ingest.ParsePart, and returns how many files that were. A decision
+// that names no part is about the only one: where there are several it is
+// KindConflict. key makes the decision unique.
+func (s *Store) DecideChanges(
+	ctx context.Context, serverUUID string, decision ingest.ChangesDecision, part, actor, reason, key string,
+) (files int64, err error) {
+	id, err := validUUID("server with uuid", serverUUID)
+	if err != nil {
+		return 0, err
+	}
+	shift, err := ingest.ParsePart(part)
+	if err != nil {
+		return 0, err
+	}
+	statement := takeChanges
+	switch decision {
+	case ingest.ChangesTake:
+	case ingest.ChangesSame:
+		statement = sameChanges
+	default:
+		return 0, ingest.Errorf(ingest.KindInvalid, "decision %q: use %s or %s", decision, ingest.ChangesTake, ingest.ChangesSame)
+	}
+	err = s.inTx(ctx, "decide about held changes", func(tx pgx.Tx) error {
+		if err := lockServerRow(ctx, tx, id); err != nil {
+			return err
+		}
+		if part == "" {
+			if err := onePart(ctx, tx, id); err != nil {
+				return err
+			}
+		}
+		return tx.QueryRow(ctx, statement, id, cleanKey(key), cleanText(actor), cleanText(reason), part, int64(shift/time.Second), ingest.FewMoved).Scan(&files)
+	})
+	if err == nil {
+		s.changed(ctx, files)
+	}
+	return files, err
+}
+
+// onePart refuses a decision about things of several kinds: among files that a clock
+// has moved may be one that was really replaced.
+func onePart(ctx context.Context, db querier, serverUUID string) error {
+	parts, err := partsOf(ctx, db, serverUUID)
+	if err != nil || len(parts) < 2 {
+		return err
+	}
+	held := ingest.HeldChanges{Parts: parts}
+	for _, p := range parts {
+		held.Files += p.Files
+	}
+	return ingest.Errorf(ingest.KindConflict, "%s: name it, such as %s, or %s", held, parts[0].Name(), ingest.PartAll)
+}

@@ -1,0 +1,149 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+)
+
+// wholeModes are all ways to read a file, from the beginning or, where that is
+// possible, from a checkpoint at its end. They return the digest.
+var wholeModes = map[string]func(ctx context.Context, t *testing.T, of []byte, from io.ReaderAt) (string, error){
+	"memory": func(ctx context.Context, _ *testing.T, of []byte, from io.ReaderAt) (string, error) {
+		_, digest, err := Memory{}.ReadWhole(ctx, from, int64(len(of)), 0, 0)
+		return digest, err
+	},
+	"staged": func(ctx context.Context, t *testing.T, of []byte, from io.ReaderAt) (string, error) {
+		req := fetchOf(of)
+		req.Source = from
+		staged, err := open(t, Config{ChunkSize: testChunk}).Fetch(ctx, req)
+		return staged.SHA256, err
+	},
+	"staged, resumed at the end": func(ctx context.Context, t *testing.T, of []byte, from io.ReaderAt) (string, error) {
+		s, req := open(t, Config{ChunkSize: testChunk}), fetchOf(of)
+		req.Source = breaksAtTheEnd(of)
+		_, err := s.Fetch(ctx, req)
+		require.ErrorIs(t, err, errLine)
+		req.Source = from
+		staged, err := s.Fetch(ctx, req)
+		if err == nil {
+			require.EqualValues(t, len(of), staged.ResumedFrom)
+			requireStaged(t, s, of)
+		}
+		return staged.SHA256, err
+	},
+	"direct, one part": func(ctx context.Context, t *testing.T, of []byte, from io.ReaderAt) (string, error) {
+		small, err := newDirect(t, &sink{}).Read(ctx, ingest.DirectTransfer{Key: "k", Size: int64(len(of)), Source: from})
+		if err == nil {
+			small.Release()
+		}
+		return small.SHA256, err
+	},
+	"direct": func(ctx context.Context, t *testing.T, of []byte, from io.ReaderAt) (string, error) {
+		return copyParts(ctx, t, of, from, ingest.TransferCheckpoint{})
+	},
+	"direct, resumed at the end": func(ctx context.Context, t *testing.T, of []byte, from io.ReaderAt) (string, error) {
+		var kept saved
+		req := directOf(of, &kept)
+		req.Source = breaksAtTheEnd(of)
+		_, err := newDirect(t, &sink{}).Copy(ctx, req)
+		require.ErrorIs(t, err, errLine)
+		return copyParts(ctx, t, of, from, kept.get())
+	},
+}
+
+// errLine is the error of a connection that broke.
+var errLine = errors.New("the line broke")
+
+// breaksAtTheEnd gives all bytes and no answer to whether there are more.
+func breaksAtTheEnd(of []byte) io.ReaderAt {
+	return source{answer: func(p []byte, off int64) (int, error) {
+		if off == int64(len(of)) {
+			return 0, errLine
+		}
+		return copy(p, of[off:]), nil
+	}}
+}
+
+func copyParts(ctx context.Context, t *testing.T, of []byte, from io.ReaderAt, at ingest.TransferCheckpoint) (string, error) {
+	var kept saved
+	req := directOf(of, &kept)
+	req.Source, req.From = from, at
+	result, err := newDirect(t, &sink{}).Copy(ctx, req)
+	return result.SHA256, err
+}
+
+// TestAFileLongerThanStatedIsNotCutShort: in every mode, of every size, also where
+// only the end was left to be read.
+func TestAFileLongerThanStatedIsNotCutShort(t *testing.T) {
+	t.Parallel()
+	for mode, read := range wholeModes {
+		for _, size := range []int{0, 1, testChunk, 7*testChunk + 3} {
+			if size == 0 && (mode == "direct" || mode == "direct, resumed at the end") {
+				continue // an upload in parts has some
+			}
+			longer := content(size + 5000)
+			_, err := read(t.Context(), t, longer[:size], source{content: longer})
+			require.True(t, ingest.IsKind(err, ingest.KindChanged), "%s, size %d: %v", mode, size, err)
+			require.ErrorContains(t, err, "bytes, but the file goes on")
+		}
+	}
+}
+
+// TestTheEndIsAskedForOnce: one request more, of one byte, whatever servers say
+// there that is no byte.
+func TestTheEndIsAskedForOnce(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]error{"EOF": io.EOF, "nothing": nil} {
+		for mode, read := range wholeModes {
+			for _, size := range []int{0, 1, testChunk, 7*testChunk + 3} {
+				if size == 0 && (mode == "direct" || mode == "direct, resumed at the end") {
+					continue
+				}
+				want := content(size)
+				var mu sync.Mutex
+				asked := 0
+				digest, err := read(t.Context(), t, want, source{answer: func(p []byte, off int64) (int, error) {
+					if off < int64(size) {
+						return copy(p, want[off:]), nil
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					asked++
+					require.Len(t, p, 1)
+					return 0, end
+				}})
+				require.NoError(t, err, "%s, %s, size %d", name, mode, size)
+				require.Equal(t, sha(want), digest)
+				require.Equal(t, 1, asked, "%s, size %d", mode, size)
+			}
+		}
+	}
+}
+
+// TestTheEndAddsNoRoundTrip: it is asked for while the last bytes are under way.
+func TestTheEndAddsNoRoundTrip(t *testing.T) {
+	t.Parallel()
+	want := content(3 * testChunk) // and the end fit the window
+	for mode, read := range wholeModes {
+		if mode != "memory" && mode != "staged" && mode != "direct" {
+			continue
+		}
+		asked := make(chan struct{})
+		_, err := read(t.Context(), t, want, source{answer: func(p []byte, off int64) (int, error) {
+			if off == int64(len(want)) {
+				close(asked)
+				return 0, io.EOF
+			}
+			<-asked // no byte comes before
+			return copy(p, want[off:]), nil
+		}})
+		require.NoError(t, err, mode)
+	}
+}
