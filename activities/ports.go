@@ -126,6 +126,8 @@ type Source interface {
 	List(ctx context.Context, request ingest.ListRequest, fn func(ingest.Observation) error) (ingest.Unread, error)
 	// Stat looks at one path again: KindNotFound when it is gone.
 	Stat(ctx context.Context, path string) (ingest.Observation, error)
+	// Real returns the path without links, as far as the server knows it.
+	Real(ctx context.Context, path string) (string, error)
 	// OpenFile opens a regular file for reading.
 	OpenFile(ctx context.Context, path string) (RemoteFile, error)
 	// Remove and Rename are the after-ingest actions.

@@ -1113,6 +1113,9 @@ type Server struct {
 	// AfterIngest keep, delete or move:/dir
 	AfterIngest string `json:"after_ingest"`
 
+	// AllowOverlap Another server here may take the same files; each of the two announces them. Without it a server that overlaps is refused.
+	AllowOverlap bool `json:"allow_overlap"`
+
 	// Alone Done-markers and checksum files without a file at the last listing.
 	Alone int64 `json:"alone"`
 
@@ -1320,6 +1323,9 @@ type ServerSample struct {
 type ServerSettings struct {
 	// AfterIngest keep, delete or move:/dir; default keep.
 	AfterIngest *string `json:"after_ingest,omitempty"`
+
+	// AllowOverlap Another server here may take the same files; each of the two announces them. Without it a server that overlaps is refused.
+	AllowOverlap *bool `json:"allow_overlap,omitempty"`
 
 	// AnswerTimeout How long the server may bring nothing; 0s takes the worker's.
 	//

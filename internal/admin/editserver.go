@@ -112,6 +112,11 @@ func (a *Admin) edited(ctx context.Context, server ingest.Server, edit ServerEdi
 	if err := wrong.err("cannot edit the server"); err != nil {
 		return server, err
 	}
+	if moved(before, server) {
+		if err := a.checkOverlap(ctx, server); err != nil {
+			return server, err
+		}
+	}
 	server, err := a.keepSealed(ctx, before, server)
 	if err != nil || len(edit.Password)+len(edit.PrivateKey) == 0 {
 		return server, err

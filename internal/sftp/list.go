@@ -45,6 +45,9 @@ func (s *Session) List(ctx context.Context, request ingest.ListRequest, fn func(
 	if err != nil {
 		return ingest.Unread{}, err
 	}
+	if f.moved, err = s.spelledBelow(ctx, root, f.moved); err != nil {
+		return ingest.Unread{}, err
+	}
 	w := &walk{session: s, filter: f, request: request, fn: fn}
 	if request.From != "" {
 		w.from = strings.Split(request.From, "/")

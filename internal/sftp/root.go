@@ -49,6 +49,40 @@ func (s *Session) homeFolder(ctx context.Context) (string, error) {
 	return home, nil
 }
 
+// Real returns the path without links; as it is where the server does not say.
+func (s *Session) Real(ctx context.Context, at string) (string, error) {
+	at, err := s.resolved(ctx, at)
+	if err != nil {
+		return "", err
+	}
+	real, err := s.realpath(ctx, at)
+	switch {
+	case err == nil && path.IsAbs(real):
+		return path.Clean(real), nil
+	case err == nil, refusal(err):
+		return at, nil
+	default:
+		return "", s.explain(err, "ask for the folder of", at)
+	}
+}
+
+// spelledBelow returns the folder as paths below the root spell it; as it is when
+// it does not lie there, or the server does not say.
+func (s *Session) spelledBelow(ctx context.Context, root, folder string) (string, error) {
+	if folder == "" || below(root, folder) {
+		return folder, nil
+	}
+	realRoot, err := s.Real(ctx, root)
+	if err != nil {
+		return "", err
+	}
+	real, err := s.Real(ctx, folder)
+	if err != nil || !below(realRoot, real) {
+		return folder, err
+	}
+	return path.Join(root, strings.TrimPrefix(real, realRoot)), nil
+}
+
 // realpath asks for the path without links, "." and "..".
 func (s *Session) realpath(ctx context.Context, at string) (string, error) {
 	if s.conn.quirks.lacking(packetRealpath) {
