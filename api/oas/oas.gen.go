@@ -123,6 +123,27 @@ func (e FileOrder) Valid() bool {
 	}
 }
 
+// Defines values for FileSelectionStatus.
+const (
+	SelectDiscovered FileSelectionStatus = "discovered"
+	SelectError      FileSelectionStatus = "error"
+	SelectReady      FileSelectionStatus = "ready"
+)
+
+// Valid indicates whether the value is a known member of the FileSelectionStatus enum.
+func (e FileSelectionStatus) Valid() bool {
+	switch e {
+	case SelectDiscovered:
+		return true
+	case SelectError:
+		return true
+	case SelectReady:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FileStatus.
 const (
 	StatusCompleted   FileStatus = "completed"
@@ -556,7 +577,7 @@ type BulkDecision struct {
 	DryRun        *bool   `json:"dry_run,omitempty"`
 	ExpectedCount *int64  `json:"expected_count,omitempty"`
 
-	// Filter Which files in error; all that are given must fit.
+	// Filter Which files, in error where no status is given; all that are given must fit.
 	Filter FileSelection `json:"filter"`
 
 	// From A step to retry from: not later than the step that failed, and one of the
@@ -741,7 +762,7 @@ type FileProgress struct {
 	Progress *Progress `json:"progress"`
 }
 
-// FileSelection Which files in error; all that are given must fit.
+// FileSelection Which files, in error where no status is given; all that are given must fit.
 type FileSelection struct {
 	// FileUuids Only these.
 	FileUuids *[]string  `json:"file_uuids,omitempty"`
@@ -749,10 +770,17 @@ type FileSelection struct {
 	Hash      *string    `json:"hash,omitempty"`
 
 	// Path A glob as in listFiles.
-	Path   *string    `json:"path,omitempty"`
-	Server *string    `json:"server,omitempty"`
-	To     *time.Time `json:"to,omitempty"`
+	Path   *string `json:"path,omitempty"`
+	Server *string `json:"server,omitempty"`
+
+	// Status For skipping: the statuses of the files, instead of `error` alone. Files that are named are
+	// skipped in any of these. A file `ready` that has just begun is refused.
+	Status *[]FileSelectionStatus `json:"status,omitempty"`
+	To     *time.Time             `json:"to,omitempty"`
 }
+
+// FileSelectionStatus defines model for FileSelection.Status.
+type FileSelectionStatus string
 
 // FileStatus defines model for FileStatus.
 type FileStatus string

@@ -19,6 +19,7 @@ type fakeLedger struct {
 	mu      sync.Mutex
 	servers []ingest.Server
 	decided []string
+	begun   string
 	files   []ingest.File
 	events  []ingest.StoredEvent
 	counts  map[string]map[ingest.Status]int64

@@ -286,6 +286,9 @@ type OperatorAction struct {
 // not checked.
 const Unverified = "unverified"
 
+// Details returns who did what, as the event has it.
+func (a OperatorAction) Details() map[string]any { return a.by(map[string]any{"from": a.From}) }
+
 // by returns who acted, for an event.
 func (a OperatorAction) by(details map[string]any) map[string]any {
 	details["action"], details["actor"], details["reason"], details["verified"] = a.Action, a.Actor, a.Reason, a.Verified
@@ -297,7 +300,7 @@ func (a OperatorAction) by(details map[string]any) map[string]any {
 
 // Decided records an operator's action and sets the status that follows.
 func Decided(fileUUID string, action OperatorAction) Change {
-	c := Change{FileUUID: fileUUID}.with(EventOperatorAction, action.Key, action.by(map[string]any{"from": action.From}))
+	c := Change{FileUUID: fileUUID}.with(EventOperatorAction, action.Key, action.Details())
 	c.To, c.NewRound, c.FreeSlot, c.Set.Error = StatusSkipped, true, true, noFailure()
 	if action.Action != ActionSkip {
 		c.To = StatusReady
