@@ -1131,6 +1131,9 @@ type ScanServer struct {
 	Server     string    `json:"server"`
 	ServerUUID UUID      `json:"server_uuid"`
 	State      ScanState `json:"state"`
+
+	// Waits Which files wait for what only the partner can do, such as a done-marker. A server of which nothing else is left is completed.
+	Waits *string `json:"waits"`
 }
 
 // ScanState defines model for ScanState.

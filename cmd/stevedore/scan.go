@@ -44,9 +44,10 @@ func (a *app) scanCommand() *cobra.Command {
 		Use: "scan", Short: "Scan servers now",
 		Long: `Scans all active servers, or those named, whether they are due or not.
 Suspended servers are scanned only when named. With --wait it ends when the
-files found have ended their way or wait for an operator; it exits with 5 when
-a server could not be listed but may be later, and with 6 when somebody must
-mend something first, or files wait for an operator.`,
+files found have ended their way or wait for an operator or the partner; it
+exits with 5 when a server could not be listed but may be later, or files wait
+for a done-marker or else that only the partner can send, and with 6 when
+somebody must mend something first, or files wait for an operator.`,
 		Example: "  stevedore scan --server acme --wait",
 		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -123,17 +124,26 @@ func (a *app) waiting(ctx context.Context, ops operations, outcome admin.ScanOut
 	if err != nil {
 		return err
 	}
+	var partner []string
 	for _, scanned := range outcome.Servers {
+		if scanned.Waits != "" {
+			partner = append(partner, scanned.Server.Name+": "+scanned.Waits)
+		}
 		for _, server := range servers {
 			if server.UUID == scanned.Server.UUID && server.Attention.Held.Files > 0 {
 				waits = append(waits, fmt.Sprintf("%d file(s) are held: `stevedore server changes %s`", server.Attention.Held.Files, server.Name))
 			}
 		}
 	}
-	if len(waits) > 0 {
-		return ingest.Errorf(ingest.KindConflict, "%s", strings.Join(waits, "; "))
+	all := strings.Join(append(waits, partner...), "; ")
+	switch {
+	case len(waits) > 0:
+		return ingest.Errorf(ingest.KindConflict, "%s", all)
+	case len(partner) > 0:
+		return ingest.Errorf(ingest.KindTransient, "%s", all)
+	default:
+		return nil
 	}
-	return nil
 }
 
 func newScanEnd(outcome admin.ScanOutcome) *scanEnd {

@@ -61,6 +61,8 @@ type Files interface {
 	LeftByServer(ctx context.Context) (map[string]ingest.ServerLeft, error)
 	// CountFilesByServer counts the servers' files by status.
 	CountFilesByServer(ctx context.Context, serverUUIDs []string) (map[string]map[ingest.Status]int64, error)
+	// WaitForPartner says what of the servers waits for what only the partner can do.
+	WaitForPartner(ctx context.Context, serverUUIDs []string) (map[string]ingest.PartnerWait, error)
 }
 
 // Sealer encrypts a server's credentials. They are bound to where they may be

@@ -26,6 +26,7 @@ type fakeLedger struct {
 	stats   ingest.Stats
 	resumed []string
 	err     error
+	waits   map[string]ingest.PartnerWait
 
 	tokens   []fakeToken
 	audited  []ingest.AuditEntry
@@ -169,6 +170,10 @@ func (l *fakeLedger) Events(_ context.Context, _ string, after int64, limit int)
 
 func (l *fakeLedger) CountFilesByServer(context.Context, []string) (map[string]map[ingest.Status]int64, error) {
 	return l.counts, l.err
+}
+
+func (l *fakeLedger) WaitForPartner(context.Context, []string) (map[string]ingest.PartnerWait, error) {
+	return l.waits, l.err
 }
 
 func (l *fakeLedger) AddToken(_ context.Context, digest [32]byte, token ingest.Token) (ingest.Token, error) {

@@ -39,6 +39,8 @@ type ServerOutcome struct {
 	Failure *ingest.Failure
 	// Files counts the server's files by status, all of them.
 	Files map[ingest.Status]int64
+	// Waits says which files wait for what only the partner can do; empty for none.
+	Waits string
 }
 
 // ScanOutcome is how a scan ended.
@@ -136,7 +138,7 @@ func suspendedError(server ingest.Server) error {
 }
 
 // WaitScan waits until every server of the scan has been listed and the files
-// it found have ended their way or wait for an operator. progress, may be nil,
+// it found have ended their way or wait for an operator or the partner. progress, may be nil,
 // is called about once a second. Servers that failed are in the outcome, not
 // in the error; see ScanOutcome.Err.
 func (a *Admin) WaitScan(ctx context.Context, run ScanRun, progress func(ScanProgress)) (ScanOutcome, error) {
@@ -149,7 +151,7 @@ func (a *Admin) WaitScan(ctx context.Context, run ScanRun, progress func(ScanPro
 		return ScanOutcome{}, fmt.Errorf("wait for scan %s: %w", run.UUID, err)
 	}
 	outcome := ScanOutcome{Summary: summary}
-	failures, err := a.awaitServers(ctx, summary.Servers, progress)
+	failures, err := a.awaitServers(ctx, run, summary.Servers, progress)
 	if err != nil {
 		return outcome, err
 	}
@@ -174,17 +176,23 @@ func (o ScanOutcome) WithSuspended(servers []ingest.Server) ScanOutcome {
 	return o
 }
 
-// awaitServers waits for all servers side by side.
-func (a *Admin) awaitServers(ctx context.Context, servers []activities.ServerRef, progress func(ScanProgress)) ([]*ingest.Failure, error) {
+// awaitServers waits for all servers side by side. It does not wait for what only
+// partners can do, which may never come.
+func (a *Admin) awaitServers(ctx context.Context, run ScanRun, servers []activities.ServerRef, progress func(ScanProgress)) ([]*ingest.Failure, error) {
 	failures := make([]*ingest.Failure, len(servers))
+	pending := make(map[int]context.CancelFunc, len(servers))
 	ended := make(chan int)
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
 	for i, server := range servers {
+		one, stop := context.WithCancel(ctx)
+		pending[i] = stop
 		wg.Go(func() {
-			failures[i] = a.awaitServer(ctx, server)
+			if failure := a.awaitServer(one, server); one.Err() == nil {
+				failures[i] = failure
+			}
 			select {
 			case ended <- i:
 			case <-ctx.Done():
@@ -193,16 +201,22 @@ func (a *Admin) awaitServers(ctx context.Context, servers []activities.ServerRef
 	}
 	tick := time.NewTicker(a.d.Poll)
 	defer tick.Stop()
-	for done := 0; done < len(servers); {
+	for len(pending) > 0 {
 		select {
-		case <-ended:
-			done++
+		case i := <-ended:
+			pending[i]()
+			delete(pending, i)
 			continue
 		case <-tick.C:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		a.report(ctx, servers, done, progress)
+		for i := range a.waitOnly(ctx, run, servers) {
+			if stop := pending[i]; stop != nil {
+				stop()
+			}
+		}
+		a.report(ctx, servers, len(servers)-len(pending), progress)
 	}
 	return failures, ctx.Err()
 }
@@ -250,8 +264,13 @@ func (a *Admin) countOutcome(ctx context.Context, outcome *ScanOutcome) error {
 	if err != nil {
 		return err
 	}
+	waits, err := ledger.WaitForPartner(ctx, serverUUIDs(refs))
+	if err != nil {
+		return err
+	}
 	for i := range outcome.Servers {
-		outcome.Servers[i].Files = counts[outcome.Servers[i].Server.UUID]
+		uuid := outcome.Servers[i].Server.UUID
+		outcome.Servers[i].Files, outcome.Servers[i].Waits = counts[uuid], waits[uuid].String()
 	}
 	return nil
 }

@@ -90,7 +90,7 @@ func outcome(scan oas.Scan, run admin.ScanRun) admin.ScanOutcome {
 	o := admin.ScanOutcome{Summary: workflows.ScanSummary{Started: scan.Started, AlreadyRunning: scan.AlreadyRunning, Failed: scan.Failed}}
 	for _, shown := range scan.Servers {
 		ref := activities.ServerRef{UUID: shown.ServerUUID, Name: shown.Server}
-		server := admin.ServerOutcome{Server: ref, Files: map[ingest.Status]int64{}}
+		server := admin.ServerOutcome{Server: ref, Waits: orZero(shown.Waits), Files: map[ingest.Status]int64{}}
 		for status, n := range shown.Files {
 			server.Files[ingest.Status(status)] = n
 		}
