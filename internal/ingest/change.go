@@ -257,6 +257,15 @@ func VanishedWhileSettling(file File) Change {
 	return c
 }
 
+// LeftOut records that the server's settings leave a file out that was not settled
+// yet. It is taken up again when they do not any more, as one that vanished is.
+func LeftOut(file File) Change {
+	failure := Failure{Step: StepDiscover, Kind: KindNotFound, Message: "the server's settings leave it out since they were changed: root folder, patterns, depth or names in progress"}
+	c := Change{FileUUID: file.UUID}.with(EventVanished, "", failure.details())
+	c.To, c.Set.Error = StatusVanished, &failure
+	return c
+}
+
 // The actions of an operator on a file.
 const (
 	ActionRetry    = "retry"

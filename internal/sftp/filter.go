@@ -63,6 +63,20 @@ func (f filter) enters(folder string) bool {
 	return folder != f.moved && !f.excludes(folder) && !matchAny(f.folders, strings.ToLower(path.Base(folder))) && f.leads(folder)
 }
 
+// reaches reports whether a listing comes to the file and takes it.
+func (f filter) reaches(full string) bool {
+	if !below(f.server.RootPath, full) || !f.takes(full) || f.inProgress(path.Base(full)) {
+		return false
+	}
+	depth := 0
+	for folder := path.Dir(full); below(f.server.RootPath, folder); folder = path.Dir(folder) {
+		if depth++; depth > f.server.MaxDepth || !f.enters(folder) {
+			return false
+		}
+	}
+	return true
+}
+
 // leads reports whether a file below the folder can be included.
 func (f filter) leads(folder string) bool {
 	if len(f.server.Include) == 0 {
