@@ -31,6 +31,7 @@ func (r *recorder) run(ctx context.Context, source Source, try bool) error {
 	r.unread = before.Unread
 	request := r.journey.request()
 	request.Brief = try
+	request.Unmatched = r.watch.Unmatched.Add
 	request.Entered = func(folder string, unread ingest.Unread) {
 		r.unread = before.Unread
 		r.unread.Join(unread)

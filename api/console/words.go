@@ -213,6 +213,7 @@ var russian = map[string]string{
 	"Minimum rate": "Минимальная скорость", "Bytes per second; a slower transfer gives its place to others. 0: any.": "Байт в секунду; более медленная передача уступает место. 0 — любая.",
 	"Proxy": "Прокси", "socks5://host:port or http://host:port": "socks5://host:port или http://host:port",
 	"Jump host": "Промежуточный сервер", "Name of another server here, through which this one is reached.": "Имя другого здешнего сервера, через который доступен этот.",
+	"%d entries are left out by the patterns, e.g. %s": "Шаблоны исключают записей: %d, например %s",
 	"Allow overlap": "Разрешить пересечение", "Another server here may take the same files; each of the two announces them.": "Те же файлы может брать другой здешний сервер; объявляет их каждый из двух.",
 	"Approved host keys": "Подтверждённые ключи сервера", "none": "нет", "Root folder": "Корневая папка", "Taken": "Что забирается",
 	"all files": "все файлы", "but not": "кроме", "Files at once": "Файлов одновременно", "Scan interval": "Период сканирования",

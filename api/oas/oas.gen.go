@@ -1341,6 +1341,10 @@ type ServerSample struct {
 	// Complete All folders were listed in 15 seconds.
 	Complete bool `json:"complete"`
 
+	// LeftOut Files, and folders not entered, that fit no pattern or are excluded.
+	LeftOut        int64   `json:"left_out"`
+	LeftOutExample *string `json:"left_out_example"`
+
 	// Paths The first 20 that are taken.
 	Paths    []string `json:"paths"`
 	Rejected int64    `json:"rejected"`

@@ -12,7 +12,8 @@ func (t *ServerTest) setDetails(d admin.ProbedDetails) {
 		}
 	}
 	if s := d.Sample; s != nil {
-		t.Sample = &ServerSample{Taken: s.Taken, Rejected: s.Rejected, Unreadable: s.Unreadable, Paths: orEmpty(s.Paths), Complete: s.Complete}
+		t.Sample = &ServerSample{Taken: s.Taken, Rejected: s.Rejected, Unreadable: s.Unreadable, Paths: orEmpty(s.Paths),
+			LeftOut: s.Unmatched.Count, LeftOutExample: orNull(s.Unmatched.Example), Complete: s.Complete}
 	}
 }
 
@@ -29,6 +30,10 @@ func (t ServerTest) Details() (d admin.ProbedDetails) {
 	}
 	if s := t.Sample; s != nil {
 		d.Sample = &admin.Sample{Taken: s.Taken, Rejected: s.Rejected, Unreadable: s.Unreadable, Paths: s.Paths, Complete: s.Complete}
+		d.Sample.Unmatched.Count = s.LeftOut
+		if s.LeftOutExample != nil {
+			d.Sample.Unmatched.Example = *s.LeftOutExample
+		}
 	}
 	return d
 }

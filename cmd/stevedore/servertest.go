@@ -117,6 +117,9 @@ func printDetails(w io.Writer, d admin.ProbedDetails) {
 		least = "at least "
 	}
 	fmt.Fprintf(w, "sample\t%s%d files are taken, %d rejected, %d folders cannot be read\n", least, s.Taken, s.Rejected, s.Unreadable)
+	if note := s.Unmatched.Note(s.Taken); note != "" {
+		fmt.Fprintf(w, "\t%s\n", safe(note))
+	}
 	for _, path := range s.Paths {
 		fmt.Fprintf(w, "\t%s\n", safe(path))
 	}

@@ -118,6 +118,8 @@ type Sample struct {
 	Taken, Rejected, Unreadable int64
 	// Paths are the first of those taken.
 	Paths []string
+	// Unmatched is what the patterns leave out.
+	Unmatched ingest.Unmatched
 	// Complete says that all folders were listed in the time there was.
 	Complete bool
 }

@@ -52,6 +52,8 @@ type Sample struct {
 	Taken, Rejected, Unreadable int64
 	// Paths are the first of those taken, shown harmlessly.
 	Paths []string
+	// Unmatched is what the patterns leave out.
+	Unmatched ingest.Unmatched
 	// Complete says that all folders were listed.
 	Complete bool
 }
@@ -135,7 +137,7 @@ func (s *Session) sample(ctx context.Context) (*Sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTime)
 	defer cancel()
 	found := &Sample{}
-	unread, err := s.List(ctx, ingest.ListRequest{}, func(seen ingest.Observation) error {
+	unread, err := s.List(ctx, ingest.ListRequest{Unmatched: found.Unmatched.Add}, func(seen ingest.Observation) error {
 		switch {
 		case seen.Aside != "":
 			return nil

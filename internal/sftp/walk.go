@@ -24,6 +24,9 @@ type walk struct {
 	// pending is how many bytes all names still to be entered have.
 	pending int64
 
+	// tell says that the folder being read was not told of by an earlier listing.
+	tell bool
+
 	seen, bytes int64
 	unread      ingest.Unread
 	// doubtful are folders whose listing ended in a failure.
