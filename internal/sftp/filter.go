@@ -30,7 +30,10 @@ func newFilter(server ingest.Server) (filter, error) {
 	if server.MaxDepth == 0 {
 		server.MaxDepth = ingest.MaxDepth
 	}
-	moved, _ := server.AfterIngest.MoveTo()
+	moved, moves := server.AfterIngest.MoveTo()
+	if !moves {
+		moved = ""
+	}
 	f := filter{server: server, moved: moved}
 	for _, glob := range server.InProgress() {
 		glob, ofFolder := strings.CutSuffix(strings.ToLower(glob), "/")

@@ -176,3 +176,24 @@ func TestListTellsWhatThePatternsLeaveOut(t *testing.T) {
 		assert.Equal(t, tc.note == "", left.Note(taken) == "", name)
 	}
 }
+
+// TestARootThatIsNoFolder is said with what to do.
+func TestARootThatIsNoFolder(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b.Write("file.csv", nil)
+	require.NoError(t, os.Symlink(b.Path("nowhere"), b.Path("dangling")))
+	require.NoError(t, os.Symlink(b.Path("file.csv"), b.Path("to-file")))
+	for root, advice := range map[string]string{
+		"file.csv": "is a file: give its folder", "dangling": "is a link to nothing", "to-file": "is a link to what is no folder",
+		"nowhere": "is not there: check --path; the home folder of user",
+	} {
+		server := b.server
+		server.RootPath = b.Path(root)
+		_, err := open(t, b.pool, server).List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { return nil })
+		require.ErrorContains(t, err, advice)
+		require.ErrorContains(t, err, root)
+		_, err = b.pool.Probe(deadline(t), server)
+		require.ErrorContains(t, err, advice)
+	}
+}

@@ -107,7 +107,7 @@ func (p *Pool) ProbeWith(ctx context.Context, server ingest.Server, sample bool)
 	}
 	found, err := session.readFolder(ctx, root, session.folderLimits())
 	if err != nil {
-		return result, session.explain(err, "list its root folder", root)
+		return result, session.explainRoot(ctx, err, root)
 	}
 	result.RootReadable, result.Entries = true, len(found.names)
 	if sample {
