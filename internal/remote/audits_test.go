@@ -19,7 +19,7 @@ func TestAudit(t *testing.T) {
 	b, ctx := setup(t), t.Context()
 	for _, name := range []string{"acme", "resting"} {
 		_, err := b.AddServer(ctx, admin.NewServer{
-			Server:      ingest.Server{Name: name, Host: "sftp.example.com", Username: "u", Settle: -1, AfterIngest: "keep"},
+			Server:      ingest.Server{Name: name, Host: name + ".example.com", Username: "u", Settle: -1, AfterIngest: "keep"},
 			Credentials: ingest.Credentials{Password: []byte("p")},
 		})
 		require.NoError(t, err)
