@@ -91,6 +91,8 @@ type tidying struct {
 	// details are what is to be told of it, left what of it is still there.
 	details map[string]any
 	left    string
+	// inPlace says that files are to be moved to where they are listed, and stay.
+	inPlace bool
 }
 
 // run does the action. A source that is gone was tidied by an attempt whose answer
@@ -122,6 +124,9 @@ func (t *tidying) run(ctx context.Context) error {
 		return nil
 	case err != nil:
 		return err
+	case t.inPlace:
+		t.details["found"] = "in " + ingest.DisplayPath(dir) + " already: it is the folder that is listed"
+		return nil
 	case to == "":
 		t.left = "the name is taken in " + ingest.DisplayPath(dir)
 		t.details["found"] = "the name taken in " + ingest.DisplayPath(dir) + ", so the source was left where it is"
@@ -136,7 +141,11 @@ func (t *tidying) run(ctx context.Context) error {
 // then. unchanged is asked right before anything is touched.
 func (t *tidying) moveAway(ctx context.Context, from, dir string, unchanged func() error) (string, error) {
 	to := path.Join(dir, path.Base(from))
-	_, err := t.source.Stat(ctx, to)
+	var err error
+	if t.inPlace, err = t.listed(ctx, dir); err != nil || t.inPlace {
+		return from, err
+	}
+	_, err = t.source.Stat(ctx, to)
 	replaces := false
 	switch {
 	case ingest.IsKind(err, ingest.KindNotFound):
@@ -160,4 +169,15 @@ func (t *tidying) moveAway(ctx context.Context, from, dir string, unchanged func
 		}
 	}
 	return to, t.source.Rename(ctx, from, to)
+}
+
+// listed reports whether the folder is the one that is listed, however it is spelled:
+// what is moved there would be found, and taken, once more.
+func (t *tidying) listed(ctx context.Context, dir string) (bool, error) {
+	root, err := t.source.Real(ctx, t.server.RootPath)
+	if err != nil || root == dir {
+		return err == nil, err
+	}
+	dir, err = t.source.Real(ctx, dir)
+	return root == dir, err
 }

@@ -409,3 +409,43 @@ func TestAStaleChecksumFileIsWaitedFor(t *testing.T) {
 	assert.Equal(t, ingest.StatusReady, f.Status)
 	assert.Equal(t, b.sshd.Path("SHA256SUMS"), f.Sidecar.Path)
 }
+
+// TestWhatIsMovedToWhereItIsListedIsTakenOnce: each move would give the file a new
+// name, and a file of a new name is taken. Only the server knows where links lead.
+func TestWhatIsMovedToWhereItIsListedIsTakenOnce(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		target string
+		stays  bool
+	}{
+		"the listed folder":              {"in", true},
+		"by a link":                      {"link", true},
+		"below the listed folder":        {"in/done", false},
+		"below it by a link":             {"link/done", false},
+		"by a link to the folder itself": {"to-done", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			require.NoError(t, os.MkdirAll(b.sshd.Path("in/done"), 0o755))
+			require.NoError(t, os.Symlink(b.sshd.Path("in"), b.sshd.Path("link")))
+			require.NoError(t, os.Symlink(b.sshd.Path("in/done"), b.sshd.Path("to-done")))
+			b.set(func(s *ingest.Server) {
+				s.RootPath, s.AfterIngest = b.sshd.Path("in"), ingest.AfterIngest("move:"+b.sshd.Path(tc.target))
+			})
+			for _, file := range []string{"in/a.csv", "in/sub/b.csv"} {
+				f := b.through(b.ready(file, []byte("12345")))
+				require.Empty(t, b.after(f))
+				assert.Equal(t, tc.stays, b.there(file))
+				if tc.stays {
+					assert.Contains(t, rig.Detail(b.Events(f.UUID), ingest.EventSourceDone, "found"), "the folder that is listed")
+				}
+			}
+			b.list(false)
+			b.list(false)
+			all, err := b.Store.Files(b.Ctx, ingest.FileFilter{})
+			require.NoError(t, err)
+			assert.Len(t, all, 2, "nothing was taken again")
+		})
+	}
+}

@@ -28,6 +28,7 @@ func (r *recorder) run(ctx context.Context, source Source, try bool) error {
 	before := r.journey.from
 	request := r.journey.request()
 	request.Brief = try
+	request.Unmatched = r.watch.Unmatched.Add
 	request.Entered = func(folder string, unread, doubtful ingest.Unread) {
 		r.unread = before.Unread
 		r.unread.Join(unread)

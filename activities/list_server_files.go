@@ -192,6 +192,9 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 	if l.unread.Count == 0 { // else nobody knows whether the file is there
 		a.tidyUp(ctx, source, server, &l)
 	}
+	if err := a.leaveOutAged(ctx, source, server); err != nil {
+		return l, err
+	}
 	if l.note, err = a.Catalog.Judge(ctx, server, r.watch.listed(r.whole())); err != nil {
 		return l, err
 	}

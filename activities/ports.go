@@ -135,8 +135,13 @@ type Source interface {
 	// rejected ones included. It returns which folders could not be read, also
 	// beside an error.
 	List(ctx context.Context, request ingest.ListRequest, fn func(ingest.Observation) error) (ingest.Unread, error)
+	// Takes returns what says of a file's path whether a listing by the server's
+	// present settings would take it.
+	Takes(ctx context.Context) (func(path string) bool, error)
 	// Stat looks at one path again: KindNotFound when it is gone.
 	Stat(ctx context.Context, path string) (ingest.Observation, error)
+	// Real returns the path without links, as far as the server knows it.
+	Real(ctx context.Context, path string) (string, error)
 	// OpenFile opens a regular file for reading.
 	OpenFile(ctx context.Context, path string) (RemoteFile, error)
 	// Remove and Rename are the after-ingest actions.

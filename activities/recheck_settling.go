@@ -77,6 +77,10 @@ func (a *Activities) recheck(ctx context.Context, server ingest.Server) (r Reche
 
 // lookAgain stats one page of files and records what it sees.
 func (a *Activities) lookAgain(ctx context.Context, server ingest.Server, source Source, files []ingest.File) (vanished int64, err error) {
+	files, vanished, err = a.leaveOut(ctx, source, files)
+	if err != nil {
+		return vanished, err
+	}
 	seen := make([]ingest.Observation, 0, len(files))
 	beside := lookout{source: source, server: server, seen: map[string]ingest.Companion{}}
 	for _, file := range files {
@@ -98,6 +102,44 @@ func (a *Activities) lookAgain(ctx context.Context, server ingest.Server, source
 	}
 	_, err = a.Catalog.Observe(ctx, server.UUID, "recheck", seen)
 	return vanished, err
+}
+
+// leaveOut ends those of the files that the server's settings leave out since they were
+// changed, and returns the others.
+func (a *Activities) leaveOut(ctx context.Context, source Source, files []ingest.File) (left []ingest.File, ended int64, err error) {
+	takes, err := source.Takes(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, file := range files {
+		if takes(file.RemotePath) {
+			left = append(left, file)
+			continue
+		}
+		if err := a.Ledger.Apply(ctx, ingest.LeftOut(file)); err != nil {
+			return nil, ended, err
+		}
+		ended++
+	}
+	return left, ended, nil
+}
+
+// leaveOutAged is leaveOut for all files of a server that promotes files without
+// having seen them again, because they only had to grow older.
+func (a *Activities) leaveOutAged(ctx context.Context, source Source, server ingest.Server) error {
+	if server.MinAge == 0 && server.SidecarWait == 0 {
+		return nil
+	}
+	for after := int64(0); ; {
+		files, err := a.Catalog.Settling(ctx, server.UUID, after, recheckPage)
+		if err != nil || len(files) == 0 {
+			return err
+		}
+		after = files[len(files)-1].ID
+		if _, _, err := a.leaveOut(ctx, source, files); err != nil {
+			return err
+		}
+	}
 }
 
 // lookout looks for the files beside others that a stat of them does not show. What

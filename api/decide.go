@@ -64,6 +64,9 @@ func (h handlers) ReprocessFile(ctx context.Context, req oas.ReprocessFileReques
 
 // RetryFiles sends files on their way again.
 func (h handlers) RetryFiles(ctx context.Context, req oas.RetryFilesRequestObject) (oas.RetryFilesResponseObject, error) {
+	if req.Body.Filter.Status != nil {
+		return nil, invalid("status", "status: only files in error are retried; leave it out")
+	}
 	result, err := h.decideAll(ctx, admin.Retry, *req.Body)
 	if err != nil {
 		return nil, err
@@ -117,6 +120,11 @@ func (h handlers) decideAll(ctx context.Context, action admin.Action, body oas.B
 func selection(s oas.FileSelection) (filter ingest.FileFilter) {
 	if s.FileUuids != nil {
 		filter.UUIDs = *s.FileUuids
+	}
+	if s.Status != nil {
+		for _, status := range *s.Status {
+			filter.Statuses = append(filter.Statuses, ingest.Status(status))
+		}
 	}
 	if s.Server != nil {
 		filter.Server = *s.Server

@@ -120,6 +120,7 @@ func (d *driver) fixtures() map[string]func() any {
 		"removeServer.server": func() any { return b.server(t, "doomed-"+unique().(string)).Name },
 		"file_uuid":           is(file.UUID), "audit_uuid": is(audit), "file_uuids": is([]any{file.UUID}), "reprocessFile.file_uuid": is(completed.UUID), "approveHostKey.expires": is("2099-01-31"), "If-Match": is("*"), "Last-Event-ID": is(0), "cursor": is(nil), "expected_count": is(nil),
 		"name": unique, "Idempotency-Key": unique, "revokeToken.name": is("spare"), "editServer.name": is(nil), "skipFiles.from": is(nil),
+		"retryFiles.status": is(nil), "expires": is("2099-01-31"), "createServer.host": func() any { return unique().(string) + ".example.com" },
 		"fingerprint": is(b.prober.presented.Fingerprint), "host_keys": is([]any{b.prober.presented.KeyLine}),
 		"host": is("sftp.example.com"), "username": is("u"), "password": is("p"), "private_key": is(nil), "passphrase": is(nil), "certificate": is(nil), "root_path": is("/out"),
 		"include": is([]any{"**/*.csv"}), "exclude": is([]any{"*.tmp"}), "after_ingest": is("move:/done"), "done_marker": is("*.done"),

@@ -219,7 +219,7 @@ var russian = map[string]string{
 	"Waits for a checksum file": "Ожидание файла контрольной суммы", "After ingest": "После приёма", "Folder depth": "Глубина папок",
 	"Read once": "Читать один раз", "yes": "да", "Old SSH algorithms": "Старые алгоритмы SSH", "allowed": "разрешены",
 	"Remove this server": "Удалить сервер", "Type its name": "Введите его имя", "Remove": "Удалить",
-	"Refused while files of it are on their way or wait for an operator. What it delivered stays in the ledger.": "Нельзя, пока его файлы в пути или ждут оператора. Всё доставленное остаётся в журнале.",
+
 	"The scan has begun.":                                           "Сканирование начато.",
 	"The server is paused. Files already found go on.":              "Сервер приостановлен. Уже найденные файлы продолжают путь.",
 	"The server is scanned again.":                                  "Сервер снова сканируется.",
@@ -361,4 +361,9 @@ var russian = map[string]string{
 	"Of all workers, tests and audits together; listings and transfers share them. 0: as many as the server bears.": "Всех воркеров, проверок и аудитов вместе; их делят списки и передачи. 0 — сколько выдерживает сервер.",
 	"Limits": "Ограничения",
 	"packet %d, read %d, write %d bytes; %d open handles": "пакет %d, чтение %d, запись %d байт; открытых дескрипторов: %d",
+	"%d entries are left out by the patterns, e.g. %s":    "Шаблоны исключают записей: %d, например %s",
+	"Allow overlap": "Разрешить пересечение",
+	"Another server here may take the same files; each of the two announces them.":                                                                             "Те же файлы может брать другой здешний сервер; объявляет их каждый из двух.",
+	"Refused while files of it are on their way or in error. Files of a paused server that have not begun are skipped. What it delivered stays in the ledger.": "Нельзя, пока его файлы в пути или с ошибкой. Файлы приостановленного сервера, которые ещё не начаты, пропускаются. Всё доставленное остаётся в журнале.",
+	"It is not taken, also when what it waits for comes; another version is a file of its own.":                                                                "Он не будет взят, даже когда придёт то, чего он ждёт; другая версия — отдельный файл.",
 }

@@ -116,7 +116,7 @@ func FromScan(s admin.ScanStatus) Scan {
 }
 
 func fromScanServer(s admin.ScanServerStatus) ScanServer {
-	server := ScanServer{ServerUUID: s.Server.UUID, Server: s.Server.Name, State: ScanState(s.State), Files: map[string]int64{}}
+	server := ScanServer{ServerUUID: s.Server.UUID, Server: s.Server.Name, State: ScanState(s.State), Waits: orNull(s.Waits), Files: map[string]int64{}}
 	for status, n := range s.Files {
 		server.Files[string(status)] = n
 	}

@@ -123,6 +123,27 @@ func (e FileOrder) Valid() bool {
 	}
 }
 
+// Defines values for FileSelectionStatus.
+const (
+	SelectDiscovered FileSelectionStatus = "discovered"
+	SelectError      FileSelectionStatus = "error"
+	SelectReady      FileSelectionStatus = "ready"
+)
+
+// Valid indicates whether the value is a known member of the FileSelectionStatus enum.
+func (e FileSelectionStatus) Valid() bool {
+	switch e {
+	case SelectDiscovered:
+		return true
+	case SelectError:
+		return true
+	case SelectReady:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FileStatus.
 const (
 	StatusCompleted   FileStatus = "completed"
@@ -556,7 +577,7 @@ type BulkDecision struct {
 	DryRun        *bool   `json:"dry_run,omitempty"`
 	ExpectedCount *int64  `json:"expected_count,omitempty"`
 
-	// Filter Which files in error; all that are given must fit.
+	// Filter Which files, in error where no status is given; all that are given must fit.
 	Filter FileSelection `json:"filter"`
 
 	// From A step to retry from: not later than the step that failed, and one of the
@@ -746,7 +767,7 @@ type FileProgress struct {
 	Progress *Progress `json:"progress"`
 }
 
-// FileSelection Which files in error; all that are given must fit.
+// FileSelection Which files, in error where no status is given; all that are given must fit.
 type FileSelection struct {
 	// FileUuids Only these.
 	FileUuids *[]string  `json:"file_uuids,omitempty"`
@@ -754,10 +775,17 @@ type FileSelection struct {
 	Hash      *string    `json:"hash,omitempty"`
 
 	// Path A glob as in listFiles.
-	Path   *string    `json:"path,omitempty"`
-	Server *string    `json:"server,omitempty"`
-	To     *time.Time `json:"to,omitempty"`
+	Path   *string `json:"path,omitempty"`
+	Server *string `json:"server,omitempty"`
+
+	// Status For skipping: the statuses of the files, instead of `error` alone. Files that are named are
+	// skipped in any of these. A file `ready` that has just begun is refused.
+	Status *[]FileSelectionStatus `json:"status,omitempty"`
+	To     *time.Time             `json:"to,omitempty"`
 }
+
+// FileSelectionStatus defines model for FileSelection.Status.
+type FileSelectionStatus string
 
 // FileStatus defines model for FileStatus.
 type FileStatus string
@@ -1114,6 +1142,9 @@ type ScanServer struct {
 	Server     string    `json:"server"`
 	ServerUUID UUID      `json:"server_uuid"`
 	State      ScanState `json:"state"`
+
+	// Waits Which files wait for what only the partner can do, such as a done-marker. A server of which nothing else is left is completed.
+	Waits *string `json:"waits"`
 }
 
 // ScanState defines model for ScanState.
@@ -1123,6 +1154,9 @@ type ScanState string
 type Server struct {
 	// AfterIngest keep, delete or move:/dir
 	AfterIngest string `json:"after_ingest"`
+
+	// AllowOverlap Another server here may take the same files; each of the two announces them. Without it a server that overlaps is refused.
+	AllowOverlap bool `json:"allow_overlap"`
 
 	// Alone Done-markers and checksum files without a file at the last listing.
 	Alone int64 `json:"alone"`
@@ -1333,6 +1367,10 @@ type ServerSample struct {
 	// Complete All folders were listed in 15 seconds.
 	Complete bool `json:"complete"`
 
+	// LeftOut Files, and folders not entered, that fit no pattern or are excluded.
+	LeftOut        int64   `json:"left_out"`
+	LeftOutExample *string `json:"left_out_example"`
+
 	// Paths The first 20 that are taken.
 	Paths    []string `json:"paths"`
 	Rejected int64    `json:"rejected"`
@@ -1346,6 +1384,9 @@ type ServerSample struct {
 type ServerSettings struct {
 	// AfterIngest keep, delete or move:/dir; default keep.
 	AfterIngest *string `json:"after_ingest,omitempty"`
+
+	// AllowOverlap Another server here may take the same files; each of the two announces them. Without it a server that overlaps is refused.
+	AllowOverlap *bool `json:"allow_overlap,omitempty"`
 
 	// AnswerTimeout How long the server may bring nothing; 0s takes the worker's.
 	//

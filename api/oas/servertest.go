@@ -19,28 +19,9 @@ func (t *ServerTest) setDetails(d admin.ProbeDetails) {
 		t.Limits = &ServerLimits{MaxPacket: bounded(l.MaxPacket), MaxRead: bounded(l.MaxRead), MaxWrite: bounded(l.MaxWrite), MaxHandles: bounded(l.MaxHandles)}
 	}
 	if s := d.Sample; s != nil {
-		t.Sample = &ServerSample{Taken: s.Taken, Rejected: s.Rejected, Unreadable: s.Unreadable, Paths: orEmpty(s.Paths), Complete: s.Complete}
+		t.Sample = &ServerSample{Taken: s.Taken, Rejected: s.Rejected, Unreadable: s.Unreadable, Paths: orEmpty(s.Paths),
+			LeftOut: s.Unmatched.Count, LeftOutExample: orNull(s.Unmatched.Example), Complete: s.Complete}
 	}
-}
-
-// Details returns what setDetails has set.
-func (t ServerTest) Details() (d admin.ProbeDetails) {
-	if a := t.Algorithms; a != nil {
-		d.KeyExchange, d.HostKeyAlgorithm, d.Cipher, d.MAC = a.KeyExchange, a.HostKey, a.Cipher, a.Mac
-	}
-	if t.Extensions != nil {
-		d.Extensions = *t.Extensions
-	}
-	if t.Questions != nil {
-		d.Questions = *t.Questions
-	}
-	if l := t.Limits; l != nil {
-		d.Limits = &admin.Limits{MaxPacket: uint64(l.MaxPacket), MaxRead: uint64(l.MaxRead), MaxWrite: uint64(l.MaxWrite), MaxHandles: uint64(l.MaxHandles)}
-	}
-	if s := t.Sample; s != nil {
-		d.Sample = &admin.Sample{Taken: s.Taken, Rejected: s.Rejected, Unreadable: s.Unreadable, Paths: s.Paths, Complete: s.Complete}
-	}
-	return d
 }
 
 // bounded is a number of a server as JSON can hold it.

@@ -30,8 +30,10 @@ func (a *app) scanCommand() *cobra.Command {
 		Use: "scan", Short: "Scan servers now",
 		Long: `Scans all active servers, or the named ones, before they are due. Suspended
 servers are scanned only when named. With --wait it ends when all files found
-have ended or failed. It exits with 5 when a server could not be listed but may
-be later, and with 6 when a server, a folder or a file needs attention.`,
+have ended or failed, or wait for the partner. It exits with 5 when a server
+could not be listed but may be later, or files wait for a done-marker or other
+things that only the partner can send, and with 6 when a server, a folder or a
+file needs attention.`,
 		Example: "  stevedore scan --server acme --wait",
 		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -94,16 +96,18 @@ func (a *app) waitScan(ctx context.Context, api *client.API, accepted oas.ScanAc
 	if err != nil {
 		return err
 	}
-	attention := attention(scan, servers)
-	failed := scanError(scan, accepted.Suspended)
-	switch {
-	case failed != nil && attention != "":
-		a.note("%s", attention)
+	attention, partner := attention(scan, servers), partnerWaits(scan)
+	switch failed, all := scanError(scan, accepted.Suspended), strings.Join(nonEmpty(attention, partner), "; "); {
+	case failed != nil && all != "":
+		a.note("%s", all)
 		return failed
 	case attention != "":
-		return ingest.Errorf(ingest.KindConflict, "%s", attention)
+		return ingest.Errorf(ingest.KindConflict, "%s", all)
+	case partner != "":
+		return ingest.Errorf(ingest.KindTransient, "%s", all)
+	default:
+		return failed
 	}
-	return failed
 }
 
 // scannedServers returns the servers of a scan as they are now.
@@ -129,6 +133,17 @@ func attention(scan oas.Scan, servers []oas.Server) string {
 		}
 	}
 	return strings.Join(found, "; ")
+}
+
+// partnerWaits describes the files that wait for what only the partner can send.
+func partnerWaits(scan oas.Scan) string {
+	var waits []string
+	for _, server := range scan.Servers {
+		if server.Waits != nil {
+			waits = append(waits, server.Server+": "+*server.Waits)
+		}
+	}
+	return strings.Join(waits, "; ")
 }
 
 // scanError returns nil when every server was scanned. Its kind is permanent when one of

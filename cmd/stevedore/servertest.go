@@ -11,6 +11,7 @@ import (
 
 	"stevedore/api/client"
 	"stevedore/api/oas"
+	"stevedore/internal/ingest"
 )
 
 // testResult is a server test as JSON.
@@ -106,6 +107,10 @@ func printDetails(w io.Writer, test oas.ServerTest) {
 		least = "at least "
 	}
 	fmt.Fprintf(w, "sample\t%s%d files are taken, %d rejected, %d folders cannot be read\n", least, s.Taken, s.Rejected, s.Unreadable)
+	left := ingest.Unmatched{Count: s.LeftOut, Example: value(s.LeftOutExample)}
+	if note := left.Note(s.Taken); note != "" {
+		fmt.Fprintf(w, "\t%s\n", safe(note))
+	}
 	for _, path := range s.Paths {
 		fmt.Fprintf(w, "\t%s\n", safe(path))
 	}

@@ -35,7 +35,7 @@ type Servers interface {
 	EditServer(ctx context.Context, serverUUID string, edit func(ingest.Server) (ingest.Server, error)) (ingest.Server, error)
 	// RemoveServer removes a server if check agrees and no file of it is open;
 	// otherwise it is KindConflict.
-	RemoveServer(ctx context.Context, serverUUID string, check func(ingest.Server) error) error
+	RemoveServer(ctx context.Context, serverUUID string, by ingest.OperatorAction, check func(ingest.Server) error) error
 }
 
 // Files is the record of file versions and their events.
@@ -51,6 +51,8 @@ type Files interface {
 	// FindFile returns one by uuid or a prefix that fits only one; the error is
 	// of KindMissing when there is none and of KindConflict when there are several.
 	FindFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error)
+	// SkipNotBegun ends a file that no workflow carries, and reports whether it was one.
+	SkipNotBegun(ctx context.Context, file ingest.File, by ingest.OperatorAction) (bool, error)
 	// Events returns a page of what happened to a file, oldest first, after the
 	// given id.
 	Events(ctx context.Context, fileUUID string, afterID int64, limit int) ([]ingest.StoredEvent, error)
@@ -60,6 +62,8 @@ type Files interface {
 	LeftByServer(ctx context.Context) (map[string]ingest.ServerLeft, error)
 	// CountFilesByServer counts the servers' files by status.
 	CountFilesByServer(ctx context.Context, serverUUIDs []string) (map[string]map[ingest.Status]int64, error)
+	// WaitForPartner says what of the servers waits for what only the partner can do.
+	WaitForPartner(ctx context.Context, serverUUIDs []string) (map[string]ingest.PartnerWait, error)
 }
 
 // Sealer encrypts a server's credentials. They are bound to where they may be

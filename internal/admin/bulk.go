@@ -28,9 +28,10 @@ const (
 	bulkReserve = 6 * time.Second
 )
 
-// BulkRequest is a decision on all files in error that a filter selects.
+// BulkRequest is a decision on all files in error that a filter selects. Files that
+// have not begun are skipped, too, where the filter names them or their status.
 type BulkRequest struct {
-	// Filter selects them; its statuses, order and place are set by DecideAll.
+	// Filter selects them; its order and place are set by DecideAll.
 	Filter   ingest.FileFilter
 	Action   Action
 	Decision workflows.Decision
@@ -72,7 +73,7 @@ type BulkFailure struct {
 // for one file is in the result and stops no other. An error means that nothing
 // was decided.
 func (a *Admin) DecideAll(ctx context.Context, req BulkRequest) (BulkResult, error) {
-	req.Filter.Statuses, req.Filter.Limit = []ingest.Status{ingest.StatusError}, maxBulk
+	req.Filter.Statuses, req.Filter.Limit = decidable(req.Action, req.Filter), maxBulk
 	req.Filter.Order = ingest.OrderOldest
 	var err error
 	if req.Filter.AfterID, err = readBulkCursor(req.Cursor); err != nil {
@@ -107,6 +108,22 @@ func (a *Admin) DecideAll(ctx context.Context, req BulkRequest) (BulkResult, err
 		return result, result.Err
 	}
 	return result, nil
+}
+
+// decidable are the statuses of the files that are decided on. Whoever skips by a
+// pattern does not mean what is just arriving.
+func decidable(action Action, filter ingest.FileFilter) []ingest.Status {
+	var statuses []ingest.Status
+	for _, status := range []ingest.Status{ingest.StatusError, ingest.StatusDiscovered, ingest.StatusReady} {
+		named := slices.Contains(filter.Statuses, status) || len(filter.UUIDs) > 0 && len(filter.Statuses) == 0
+		if named && (status == ingest.StatusError || action == Skip) {
+			statuses = append(statuses, status)
+		}
+	}
+	if len(statuses) == 0 {
+		return []ingest.Status{ingest.StatusError}
+	}
+	return statuses
 }
 
 // readBulkCursor returns the id of the last file that was looked at.

@@ -11,9 +11,9 @@ import (
 // Action is what an operator can do with a file.
 type Action string
 
-// The actions on files. Retry and Skip are for parked ones; Renotify announces
-// a completed one, or one that failed at that, again; Reprocess ingests a completed
-// one again whose object is lost.
+// The actions on files. Retry and Skip are for parked ones, Skip for those that have
+// not begun, too; Renotify announces a completed one, or one that failed at that,
+// again; Reprocess ingests a completed one again whose object is lost.
 const (
 	Retry    Action = workflows.UpdateRetry
 	Skip     Action = workflows.UpdateSkip
@@ -30,12 +30,15 @@ func (a *Admin) Decide(ctx context.Context, uuidOrPrefix string, action Action, 
 	if err != nil {
 		return file, err
 	}
+	if action == Skip && notBegun(file.Status) {
+		return file, a.skipNotBegun(ctx, file, d)
+	}
 	if wanted := wantedStatus(action, file); file.Status != wanted {
 		if taken, err := a.d.Engine.Decided(ctx, file.UUID, string(action)); taken && err == nil {
 			return file, nil
 		}
-		return file, ingest.Errorf(ingest.KindConflict, "%s is %s: %s is for files that are %s",
-			ingest.Summary(file.RemotePath), file.Status, action, wanted)
+		return file, ingest.Errorf(ingest.KindConflict, "%s is %s: %s is for files that are %s%s",
+			ingest.Summary(file.RemotePath), file.Status, action, wanted, orSkip(file.Status))
 	}
 	d.Actor = Who(ctx).Name
 	d.Reason = ingest.DisplayPath(d.Reason) // it is shown in many places: as one line that can be seen
@@ -52,6 +55,40 @@ func wantedStatus(action Action, file ingest.File) ingest.Status {
 		return ingest.StatusCompleted
 	}
 	return ingest.StatusError
+}
+
+// orSkip says what else can be done with a file that has not begun.
+func orSkip(status ingest.Status) string {
+	if notBegun(status) {
+		return "; one that has not begun can be skipped"
+	}
+	return ""
+}
+
+// notBegun reports whether a file of the status may be without a workflow yet: it
+// settles, waits for something, or for its turn.
+func notBegun(status ingest.Status) bool {
+	return status == ingest.StatusDiscovered || status == ingest.StatusReady
+}
+
+// skipNotBegun ends a file that no workflow carries. Nothing else may: its server may
+// be paused, or what it waits for may never come.
+func (a *Admin) skipNotBegun(ctx context.Context, file ingest.File, d workflows.Decision) error {
+	ledger, err := a.d.Ledger(ctx)
+	if err != nil {
+		return err
+	}
+	by := ingest.OperatorAction{Action: ingest.ActionSkip, Actor: Who(ctx).Name, Reason: ingest.DisplayPath(d.Reason), Verified: true}
+	details := map[string]any{"path": ingest.DisplayPath(file.RemotePath), "server": file.ServerName, "reason": by.Reason}
+	if by.Entry, err = a.recordKeyed(ctx, "file.skip", file.UUID, details); err != nil {
+		return err
+	}
+	by.Key = by.Entry
+	skipped, err := ledger.SkipNotBegun(ctx, file, by)
+	if err == nil && !skipped {
+		err = ingest.Errorf(ingest.KindConflict, "%s has just begun: a file on its way can be skipped once it ends in error", ingest.Summary(file.RemotePath))
+	}
+	return err
 }
 
 func (a *Admin) decide(ctx context.Context, file ingest.File, action Action, d workflows.Decision) error {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -85,4 +86,47 @@ func TestADecisionOnAFileThatNeverSettled(t *testing.T) {
 	require.Len(t, b.engine.ingests, 1)
 	assert.Equal(t, &ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindUnsettled, Message: "it changed"}, b.engine.ingests[0].Parked)
 	assert.Len(t, b.engine.decided, 2)
+}
+
+// TestAFileThatHasNotBegunCanBeSkipped: its server may be paused, or what it waits for
+// may never come.
+func TestAFileThatHasNotBegunCanBeSkipped(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	b.ledger.files = []ingest.File{
+		{ID: 1, UUID: "uuid-1", RemotePath: "/in/a.csv", Status: ingest.StatusDiscovered},
+		{ID: 2, UUID: "uuid-2", RemotePath: "/in/b.csv", Status: ingest.StatusReady},
+		{ID: 3, UUID: "uuid-3", RemotePath: "/in/c.csv", Status: ingest.StatusDownloading},
+	}
+	b.ledger.begun = "uuid-2"
+	_, err := b.Decide(t.Context(), "uuid-1", Skip, workflows.Decision{Reason: "never comes"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"uuid-1 never comes"}, b.ledger.decided)
+	require.Equal(t, "file.skip", b.ledger.audited[0].Action)
+	_, err = b.Decide(t.Context(), "uuid-2", Skip, workflows.Decision{Reason: "x"})
+	require.ErrorContains(t, err, "has just begun")
+	_, err = b.Decide(t.Context(), "uuid-1", Retry, workflows.Decision{Reason: "x"})
+	require.ErrorContains(t, err, "can be skipped")
+	_, err = b.Decide(t.Context(), "uuid-3", Skip, workflows.Decision{Reason: "x"})
+	require.ErrorContains(t, err, "only a file in error")
+
+	bulk := func(filter ingest.FileFilter, action Action) int64 {
+		result, err := b.DecideAll(t.Context(), BulkRequest{Filter: filter, Action: action, DryRun: true})
+		require.NoError(t, err)
+		return result.Matched
+	}
+	all := ingest.FileFilter{Statuses: []ingest.Status{ingest.StatusError, ingest.StatusDiscovered, ingest.StatusDownloading}}
+	require.EqualValues(t, 1, bulk(all, Skip), "by the status that is named")
+	require.EqualValues(t, 0, bulk(all, Retry))
+	require.EqualValues(t, 0, bulk(ingest.FileFilter{}, Skip), "a filter alone means files in error")
+	require.EqualValues(t, 2, bulk(ingest.FileFilter{UUIDs: []string{"uuid-1", "uuid-2", "uuid-3"}}, Skip))
+}
+
+// SkipNotBegun skips all but the one that has begun.
+func (l *fakeLedger) SkipNotBegun(_ context.Context, file ingest.File, by ingest.OperatorAction) (bool, error) {
+	if file.UUID == l.begun {
+		return false, nil
+	}
+	l.decided = append(l.decided, file.UUID+" "+by.Reason)
+	return true, nil
 }

@@ -107,6 +107,11 @@ func (a *Admin) edited(ctx context.Context, server ingest.Server, edit ServerEdi
 	if err := wrong.err("cannot edit the server"); err != nil {
 		return server, err
 	}
+	if moved(before, server) {
+		if err := a.checkOverlap(ctx, server); err != nil {
+			return server, err
+		}
+	}
 	server, err := a.keepSealed(ctx, before, server)
 	if err != nil || len(edit.Password)+len(edit.PrivateKey) == 0 {
 		return server, err
@@ -128,7 +133,8 @@ func mayMend(before, after ingest.Server) bool {
 }
 
 // RemoveServer removes a server that is still of the version and has no file on
-// its way or waiting for an operator. Its files stay in the ledger.
+// its way or waiting for an operator. Those of a paused one that have not begun are
+// skipped. Its files stay in the ledger.
 func (a *Admin) RemoveServer(ctx context.Context, nameOrUUID, version string) (ingest.Server, error) {
 	server, err := a.ShowServer(ctx, nameOrUUID)
 	if err != nil {
@@ -144,10 +150,12 @@ func (a *Admin) RemoveServer(ctx context.Context, nameOrUUID, version string) (i
 	if err := a.jumpedThrough(ctx, server); err != nil {
 		return ingest.Server{}, err
 	}
-	if err := a.record(ctx, "server.remove", server.Name, map[string]any{"server_uuid": server.UUID}); err != nil {
+	entry, err := a.recordKeyed(ctx, "server.remove", server.Name, map[string]any{"server_uuid": server.UUID})
+	if err != nil {
 		return ingest.Server{}, err
 	}
-	err = ledger.RemoveServer(ctx, server.UUID, func(current ingest.Server) error { return checkVersion(current, version) })
+	by := ingest.OperatorAction{Action: ingest.ActionSkip, Actor: Who(ctx).Name, Reason: "server removed", Key: entry, Entry: entry, Verified: true}
+	err = ledger.RemoveServer(ctx, server.UUID, by, func(current ingest.Server) error { return checkVersion(current, version) })
 	if err != nil {
 		return ingest.Server{}, fmt.Errorf("remove server %q: %w", server.Name, err)
 	}

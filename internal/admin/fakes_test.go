@@ -20,12 +20,14 @@ type fakeLedger struct {
 	mu      sync.Mutex
 	servers []ingest.Server
 	decided []string
+	begun   string
 	files   []ingest.File
 	events  []ingest.StoredEvent
 	counts  map[string]map[ingest.Status]int64
 	stats   ingest.Stats
 	resumed []string
 	err     error
+	waits   map[string]ingest.PartnerWait
 
 	tokens   []fakeToken
 	audited  []ingest.AuditEntry
@@ -169,6 +171,10 @@ func (l *fakeLedger) Events(_ context.Context, _ string, after int64, limit int)
 
 func (l *fakeLedger) CountFilesByServer(context.Context, []string) (map[string]map[ingest.Status]int64, error) {
 	return l.counts, l.err
+}
+
+func (l *fakeLedger) WaitForPartner(context.Context, []string) (map[string]ingest.PartnerWait, error) {
+	return l.waits, l.err
 }
 
 func (l *fakeLedger) AddToken(_ context.Context, digest [32]byte, token ingest.Token) (ingest.Token, error) {

@@ -54,7 +54,7 @@ func setupRotating(t *testing.T) *rotating {
 	})
 	for _, name := range []string{"a", "b", "c"} {
 		_, err := r.AddServer(t.Context(), NewServer{
-			Server:      ingest.Server{Name: name, Host: "sftp.example.com", Username: "u"},
+			Server:      ingest.Server{Name: name, Host: "sftp.example.com", Username: "u", Options: ingest.Options{AllowOverlap: true}},
 			Credentials: ingest.Credentials{Password: []byte("password of " + name)},
 		})
 		require.NoError(t, err)

@@ -99,3 +99,37 @@ func TestScanStatusUnknown(t *testing.T) {
 	_, err := b.ScanStatus(context.Background(), "x")
 	require.ErrorIs(t, err, ingest.ErrNotFound)
 }
+
+// TestAScanDoesNotWaitForThePartner: what only the partner can send may never come.
+func TestAScanDoesNotWaitForThePartner(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	refs := []activities.ServerRef{{UUID: "u1", Name: "a"}}
+	wait := ingest.PartnerWait{Files: 2, Markers: 1, Small: 1, Example: "its done-marker /a.csv.done", ListedAt: began.Add(time.Second)}
+	for name, tc := range map[string]struct {
+		change func(*ingest.PartnerWait)
+		want   ScanState
+	}{
+		"only the partner": {func(*ingest.PartnerWait) {}, ScanCompleted},
+		"others":           {func(w *ingest.PartnerWait) { w.Others = 1 }, ScanRunning},
+		"not listed yet":   {func(w *ingest.PartnerWait) { w.ListedAt = began.Add(-time.Second) }, ScanRunning},
+		"nothing":          {func(w *ingest.PartnerWait) { w.Files = 0 }, ScanRunning},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(server("u1", "a"))
+			b.engine.scan = orchestrator.Execution{StartedAt: began, ClosedAt: began, Summary: workflows.ScanSummary{Started: 1, Servers: refs}}
+			b.engine.described = map[string]orchestrator.Execution{"u1": {Running: true, StartedAt: began}}
+			one := wait
+			tc.change(&one)
+			b.ledger.waits = map[string]ingest.PartnerWait{"u1": one}
+			status, err := b.ScanStatus(t.Context(), "x")
+			require.NoError(t, err)
+			require.Equal(t, tc.want, status.State)
+			if tc.want == ScanRunning {
+				return
+			}
+			require.Equal(t, "2 file(s) wait for the partner: 1 for a done-marker, 1 for more bytes, e.g. its done-marker /a.csv.done", status.Servers[0].Waits)
+		})
+	}
+}

@@ -46,6 +46,9 @@ type ScanServerStatus struct {
 	Err error
 	// Files counts the server's files by status, all of them.
 	Files map[ingest.Status]int64
+	// Waits says which files wait for what only the partner can do; empty for none.
+	// A server of which nothing else is left counts as completed: it may never come.
+	Waits string
 }
 
 // describeAtOnce bounds the questions to Temporal under way for one status.
@@ -77,11 +80,13 @@ func (a *Admin) ScanStatus(ctx context.Context, requestUUID string) (ScanStatus,
 	if status.Servers, err = a.serverStates(ctx, scan); err != nil {
 		return status, err
 	}
+	err = a.countScanned(ctx, scan, status.Servers)
 	status.State = overall(status)
-	return status, a.countScanned(ctx, scan.Summary.Servers, status.Servers)
+	return status, err
 }
 
-func (a *Admin) countScanned(ctx context.Context, servers []activities.ServerRef, states []ScanServerStatus) error {
+func (a *Admin) countScanned(ctx context.Context, scan orchestrator.Execution, states []ScanServerStatus) error {
+	servers := serverUUIDs(scan.Summary.Servers)
 	if len(servers) == 0 {
 		return nil // no uuids would mean all servers
 	}
@@ -89,12 +94,21 @@ func (a *Admin) countScanned(ctx context.Context, servers []activities.ServerRef
 	if err != nil {
 		return err
 	}
-	counts, err := ledger.CountFilesByServer(ctx, serverUUIDs(servers))
+	counts, err := ledger.CountFilesByServer(ctx, servers)
+	if err != nil {
+		return err
+	}
+	waits, err := ledger.WaitForPartner(ctx, servers)
 	if err != nil {
 		return err
 	}
 	for i := range states {
-		states[i].Files = counts[states[i].Server.UUID]
+		state := &states[i]
+		wait := waits[state.Server.UUID]
+		state.Files, state.Waits = counts[state.Server.UUID], wait.String()
+		if state.State == ScanRunning && wait.Only(scan.StartedAt) {
+			state.State = ScanCompleted
+		}
 	}
 	return nil
 }

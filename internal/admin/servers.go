@@ -36,6 +36,9 @@ func (a *Admin) AddServer(ctx context.Context, in NewServer) (ingest.Server, err
 	if err := checkServer(server, in.Credentials, more); err != nil {
 		return ingest.Server{}, err
 	}
+	if err := a.checkOverlap(ctx, server); err != nil {
+		return ingest.Server{}, err
+	}
 	if err := a.seal(ctx, &server, in.Credentials); err != nil {
 		return ingest.Server{}, err
 	}

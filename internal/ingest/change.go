@@ -262,6 +262,15 @@ func VanishedWhileSettling(file File) Change {
 	return c
 }
 
+// LeftOut records that the server's settings leave a file out that was not settled
+// yet. It is taken up again when they do not any more, as one that vanished is.
+func LeftOut(file File) Change {
+	failure := Failure{Step: StepDiscover, Kind: KindNotFound, Message: "the server's settings leave it out since they were changed: root folder, patterns, depth or names in progress"}
+	c := Change{FileUUID: file.UUID}.with(EventVanished, "", failure.details())
+	c.To, c.Set.Error = StatusVanished, &failure
+	return c
+}
+
 // The actions of an operator on a file.
 const (
 	ActionRetry    = "retry"
@@ -293,6 +302,9 @@ type OperatorAction struct {
 // not checked.
 const Unverified = "unverified"
 
+// Details returns who did what, as the event has it.
+func (a OperatorAction) Details() map[string]any { return a.by(map[string]any{"from": a.From}) }
+
 // by returns who acted, for an event.
 func (a OperatorAction) by(details map[string]any) map[string]any {
 	details["action"], details["actor"], details["reason"], details["verified"] = a.Action, a.Actor, a.Reason, a.Verified
@@ -309,7 +321,7 @@ func Reprocessed(action OperatorAction) Event {
 
 // Decided records an operator's action and sets the status that follows.
 func Decided(fileUUID string, action OperatorAction) Change {
-	c := Change{FileUUID: fileUUID}.with(EventOperatorAction, action.Key, action.by(map[string]any{"from": action.From}))
+	c := Change{FileUUID: fileUUID}.with(EventOperatorAction, action.Key, action.Details())
 	c.To, c.NewRound, c.FreeSlot, c.Set.Error = StatusSkipped, true, true, noFailure()
 	if action.Action != ActionSkip {
 		c.To = StatusReady

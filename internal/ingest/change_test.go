@@ -101,6 +101,7 @@ func changeCases() []changeCase {
 			func(f ingest.File) ingest.Change { return ingest.TimeMoved(f, time.Unix(1, 0)) }, "", nil, false},
 		{"VanishedWhileSettling", statuses(ingest.StatusDiscovered, ingest.StatusError), ingest.VanishedWhileSettling,
 			ingest.StatusVanished, event(ingest.EventVanished), false},
+		{"LeftOut", statuses(ingest.StatusDiscovered), ingest.LeftOut, ingest.StatusVanished, event(ingest.EventVanished), false},
 		{"Requeued", slices.Concat(ready, statuses(ingest.StatusError)), func(f ingest.File) ingest.Change { return ingest.Requeued(f, 7, "no slot", "key") },
 			ingest.StatusReady, event(ingest.EventRequeued), true},
 		{"Deferred", slices.Concat(ready, statuses(ingest.StatusError)), func(f ingest.File) ingest.Change { return ingest.Deferred(f, failure, 10, 7, "key") },
@@ -166,7 +167,7 @@ func assertDocumented(t *testing.T, want []ingest.EventType, events []ingest.Eve
 // files change a file that they have not claimed.
 func TestChangesOfWorkflowsAreFenced(t *testing.T) {
 	t.Parallel()
-	unfenced := []string{"Decided", "VanishedWhileSettling"}
+	unfenced := []string{"Decided", "VanishedWhileSettling", "LeftOut"}
 	for _, tc := range changeCases() {
 		change := tc.change(ingest.File{UUID: "u", Status: tc.from[0], Fence: 5})
 		assert.Equal(t, slices.Contains(unfenced, tc.constructor), change.Fence == 0, tc.constructor)

@@ -1,6 +1,9 @@
 package ingest
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // ListRequest says how a server is listed.
 type ListRequest struct {
@@ -19,6 +22,37 @@ type ListRequest struct {
 	// Entered, may be nil, is told each folder before it is read, as in From, and what
 	// of the folders before could not be read, or is in doubt.
 	Entered func(folder string, unread, doubtful Unread)
+	// Unmatched, may be nil, is told the path of each file that the globs leave out,
+	// and of each folder that is not entered for them; with a '/' at its end.
+	Unmatched func(path string)
+}
+
+// Unmatched is what the globs of a server leave out.
+type Unmatched struct {
+	// Count is how many files, and folders that were not entered.
+	Count int64
+	// Example is the first of them.
+	Example string
+}
+
+// Add takes one into account.
+func (u *Unmatched) Add(path string) {
+	if u.Count++; u.Count == 1 {
+		u.Example = DisplayPath(path)
+	}
+}
+
+// Note says what is left out of a listing that has taken so many entries; empty when
+// nothing is. Globs that leave out everything are hardly meant so.
+func (u Unmatched) Note(taken int64) string {
+	switch {
+	case u.Count == 0:
+		return ""
+	case taken == 0:
+		return fmt.Sprintf("the patterns leave out everything, %d entries, e.g. %s: check --include and --exclude", u.Count, u.Example)
+	default:
+		return fmt.Sprintf("%d entries are left out by the patterns, e.g. %s", u.Count, u.Example)
+	}
 }
 
 // Unread is what a listing has not seen.

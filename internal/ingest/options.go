@@ -57,6 +57,9 @@ type Options struct {
 	// Jump is the name of another server of stevedore through whose SSH connection
 	// this one is reached; default none.
 	Jump string `json:"jump,omitzero"`
+	// AllowOverlap lets the server take files that another one here may take, too:
+	// each of the two announces them. See Server.Overlap.
+	AllowOverlap bool `json:"allow_overlap,omitzero"`
 }
 
 // InProgressDefault stands for DefaultInProgressNames in Options.InProgressNames.
@@ -136,6 +139,7 @@ var OptionTable = []OptionInfo{
 	{"min_rate", "Minimum rate", "Bytes per second; a slower transfer gives its place to others. 0: any.", nil},
 	{"proxy", "Proxy", "socks5://host:port or http://host:port", nil},
 	{"jump", "Jump host", "Name of another server here, through which this one is reached.", nil},
+	{"allow_overlap", "Allow overlap", "Another server here may take the same files; each of the two announces them.", nil},
 }
 
 // Flag is the name of the option on the command line.

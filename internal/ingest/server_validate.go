@@ -36,8 +36,8 @@ func (s Server) Validate() []error {
 	if !ValidName(s.Name) {
 		bad("name", "name %q: use 1 to 63 letters, digits, '-', '_' or '.'", s.Name)
 	}
-	if s.Host == "" || strings.ContainsAny(s.Host, " /@\t\n") {
-		bad("host", "host %q: use a DNS name or an IP address", s.Host)
+	if why := wrongHost(s.Host); why != "" {
+		bad("host", "host %q: %s", s.Host, why)
 	}
 	if s.Port < 1 || s.Port > 65535 {
 		bad("port", "port %d: use 1 to 65535", s.Port)
@@ -57,7 +57,7 @@ func (s Server) Validate() []error {
 	if err := s.AfterIngest.Validate(); err != nil {
 		bad("after_ingest", "%s", err)
 	}
-	return slices.Concat(errs, s.validateText(), s.validateRules(), s.validateOptions())
+	return slices.Concat(errs, s.validateTarget(), s.validateText(), s.validateGlobs(), s.validateRules(), s.validateOptions())
 }
 
 // validateText refuses what cannot be seen: it comes with pasted text, and

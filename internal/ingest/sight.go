@@ -279,6 +279,8 @@ type Listed struct {
 	Whole bool
 	// NoTime and Future count the files without a time and those of the far future.
 	NoTime, Future int64
+	// Unmatched is what the globs leave out.
+	Unmatched Unmatched
 }
 
 // Attention is what of a server waits for a person, besides files in error.

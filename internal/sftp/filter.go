@@ -30,7 +30,10 @@ func newFilter(server ingest.Server) (filter, error) {
 	if server.MaxDepth == 0 {
 		server.MaxDepth = ingest.MaxDepth
 	}
-	moved, _ := server.AfterIngest.MoveTo()
+	moved, moves := server.AfterIngest.MoveTo()
+	if !moves {
+		moved = ""
+	}
 	f := filter{server: server, moved: moved}
 	for _, glob := range server.InProgress() {
 		glob, ofFolder := strings.CutSuffix(strings.ToLower(glob), "/")
@@ -61,6 +64,20 @@ func (f filter) excludes(full string) bool { return matchAny(f.server.Exclude, f
 // excluded itself, nor where taken or unfinished files are kept, nor where no file can match.
 func (f filter) enters(folder string) bool {
 	return folder != f.moved && !f.excludes(folder) && !matchAny(f.folders, strings.ToLower(path.Base(folder))) && f.leads(folder)
+}
+
+// reaches reports whether a listing comes to the file and takes it.
+func (f filter) reaches(full string) bool {
+	if !below(f.server.RootPath, full) || !f.takes(full) || f.inProgress(path.Base(full)) {
+		return false
+	}
+	depth := 0
+	for folder := path.Dir(full); below(f.server.RootPath, folder); folder = path.Dir(folder) {
+		if depth++; depth > f.server.MaxDepth || !f.enters(folder) {
+			return false
+		}
+	}
+	return true
 }
 
 // leads reports whether a file below the folder can be included.

@@ -35,13 +35,7 @@ import (
 // One folder is read whole before fn sees its first entry, because a checksum
 // file may come after the file it covers; see Config.MaxEntriesPerFolder.
 func (s *Session) List(ctx context.Context, request ingest.ListRequest, fn func(ingest.Observation) error) (ingest.Unread, error) {
-	root, err := s.rootFolder(ctx)
-	if err != nil {
-		return ingest.Unread{}, err
-	}
-	server := s.server
-	server.RootPath = root
-	f, err := newFilter(server)
+	f, err := s.filter(ctx)
 	if err != nil {
 		return ingest.Unread{}, err
 	}
@@ -51,4 +45,27 @@ func (s *Session) List(ctx context.Context, request ingest.ListRequest, fn func(
 	}
 	err = w.run(ctx)
 	return w.unread, err
+}
+
+// Takes returns what says of a file's path whether a listing by the present settings
+// would take it.
+func (s *Session) Takes(ctx context.Context) (func(path string) bool, error) {
+	f, err := s.filter(ctx)
+	return f.reaches, err
+}
+
+// filter is that of the server's settings, with its folders as the server knows them.
+func (s *Session) filter(ctx context.Context) (filter, error) {
+	root, err := s.rootFolder(ctx)
+	if err != nil {
+		return filter{}, err
+	}
+	server := s.server
+	server.RootPath = root
+	f, err := newFilter(server)
+	if err != nil {
+		return filter{}, err
+	}
+	f.moved, err = s.spelledBelow(ctx, root, f.moved)
+	return f, err
 }

@@ -138,3 +138,62 @@ func TestStatRemoveRename(t *testing.T) {
 	require.NoError(t, session.Remove(ctx, b.Path("folder/a.csv")))
 	assert.NoFileExists(t, b.Path("folder/a.csv"))
 }
+
+// TestListTellsWhatThePatternsLeaveOut: a pattern that fits nothing is a slip.
+func TestListTellsWhatThePatternsLeaveOut(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	for _, name := range []string{"a.csv", "b.txt", "x/c.csv", "done/d.csv", ".part"} {
+		b.Write(name, []byte("1"))
+	}
+	b.server.AfterIngest = ingest.AfterIngest("move:" + b.Path("done"))
+	for name, tc := range map[string]struct {
+		include, exclude []string
+		note             string
+	}{
+		"all fit":     {nil, nil, ""},
+		"one":         {[]string{"**/*.csv"}, nil, "1 entries are left out by the patterns, e.g. " + b.Path("b.txt")},
+		"a folder":    {[]string{"*"}, nil, "1 entries are left out by the patterns, e.g. " + b.Path("x") + "/"},
+		"excluded":    {nil, []string{"x"}, "1 entries are left out by the patterns, e.g. " + b.Path("x") + "/"},
+		"other case":  {[]string{"**/*.CSV"}, nil, "leave out everything, 3 entries, e.g. "},
+		"no such way": {[]string{"y/*.csv"}, nil, "leave out everything, 3 entries, e.g. "},
+	} {
+		server := b.server
+		server.Include, server.Exclude = tc.include, tc.exclude
+		session, err := b.pool.Open(deadline(t), server)
+		require.NoError(t, err)
+		var left ingest.Unmatched
+		taken := int64(0)
+		_, err = session.List(deadline(t), ingest.ListRequest{Unmatched: left.Add}, func(seen ingest.Observation) error {
+			if seen.Aside == "" {
+				taken++
+			}
+			return nil
+		})
+		require.NoError(t, err)
+		require.NoError(t, session.Close())
+		assert.Contains(t, left.Note(taken), tc.note, name)
+		assert.Equal(t, tc.note == "", left.Note(taken) == "", name)
+	}
+}
+
+// TestARootThatIsNoFolder is said with what to do.
+func TestARootThatIsNoFolder(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b.Write("file.csv", nil)
+	require.NoError(t, os.Symlink(b.Path("nowhere"), b.Path("dangling")))
+	require.NoError(t, os.Symlink(b.Path("file.csv"), b.Path("to-file")))
+	for root, advice := range map[string]string{
+		"file.csv": "is a file: give its folder", "dangling": "is a link to nothing", "to-file": "is a link to what is no folder",
+		"nowhere": "is not there: check --path; the home folder of user",
+	} {
+		server := b.server
+		server.RootPath = b.Path(root)
+		_, err := open(t, b.pool, server).List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { return nil })
+		require.ErrorContains(t, err, advice)
+		require.ErrorContains(t, err, root)
+		_, err = b.pool.Probe(deadline(t), server)
+		require.ErrorContains(t, err, advice)
+	}
+}

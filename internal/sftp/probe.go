@@ -55,6 +55,8 @@ type Sample struct {
 	Taken, Rejected, Unreadable int64
 	// Paths are the first of those taken, shown harmlessly.
 	Paths []string
+	// Unmatched is what the patterns leave out.
+	Unmatched ingest.Unmatched
 	// Complete says that all folders were listed.
 	Complete bool
 }
@@ -117,7 +119,7 @@ func (p *Pool) ProbeWith(ctx context.Context, server ingest.Server, sample bool)
 	}
 	found, err := session.readFolder(ctx, root, session.folderLimits())
 	if err != nil {
-		return result, session.explain(err, "list its root folder", root)
+		return result, session.explainRoot(ctx, err, root)
 	}
 	result.RootReadable, result.Entries = true, len(found.names)
 	if sample {
@@ -147,7 +149,7 @@ func (s *Session) sample(ctx context.Context) (*Sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTime)
 	defer cancel()
 	found := &Sample{}
-	unread, err := s.List(ctx, ingest.ListRequest{}, func(seen ingest.Observation) error {
+	unread, err := s.List(ctx, ingest.ListRequest{Unmatched: found.Unmatched.Add}, func(seen ingest.Observation) error {
 		switch {
 		case seen.Aside != "":
 			return nil

@@ -2,6 +2,7 @@ package sftp
 
 import (
 	"context"
+	"fmt"
 	"path"
 	"strings"
 
@@ -47,6 +48,66 @@ func (s *Session) homeFolder(ctx context.Context) (string, error) {
 	defer q.mu.Unlock()
 	q.home = home
 	return home, nil
+}
+
+// explainRoot says why the root folder cannot be listed, and what to do.
+func (s *Session) explainRoot(ctx context.Context, err error, root string) error {
+	explained := s.explain(err, "list its root folder", root)
+	if !refusal(err) || isPermission(err) {
+		return explained
+	}
+	said := func(format string, args ...any) error {
+		return ingest.Wrap(ingest.KindOf(explained), err, "server %s: %s %s", s.server.Name, ingest.DisplayPath(root), fmt.Sprintf(format, args...))
+	}
+	at, lookErr := s.look(ctx, root)
+	switch {
+	case lookErr == nil && at.kind == kindRegular:
+		return said("is a file: give its folder with --path, and its name with --include")
+	case lookErr == nil && at.kind == kindSymlink:
+		if _, err := s.attributesBy(ctx, packetStat, root); absent(err) {
+			return said("is a link to nothing: check --path")
+		}
+		return said("is a link to what is no folder: check --path")
+	case absent(lookErr):
+		home, _ := s.homeFolder(ctx)
+		return said("is not there: check --path; the home folder of user %s is %s", s.server.Username, ingest.DisplayPath(home))
+	default:
+		return explained
+	}
+}
+
+// Real returns the path without links; as it is where the server does not say.
+func (s *Session) Real(ctx context.Context, at string) (string, error) {
+	at, err := s.resolved(ctx, at)
+	if err != nil {
+		return "", err
+	}
+	real, err := s.realpath(ctx, at)
+	switch {
+	case err == nil && path.IsAbs(real):
+		return path.Clean(real), nil
+	case err == nil, refusal(err):
+		return at, nil
+	default:
+		return "", s.explain(err, "ask for the folder of", at)
+	}
+}
+
+// spelledBelow returns the folder as paths below the root spell it; as it is when
+// it does not lie there, or the server does not say.
+func (s *Session) spelledBelow(ctx context.Context, root, folder string) (string, error) {
+	if folder == "" || below(root, folder) {
+		return folder, nil
+	}
+	realRoot, err := s.Real(ctx, root)
+	if err != nil {
+		return "", err
+	}
+	real, err := s.Real(ctx, folder)
+	if err != nil || !below(realRoot, real) {
+		return folder, err
+	}
+	return path.Join(root, strings.TrimPrefix(real, realRoot)), nil
 }
 
 // realpath asks for the path without links, "." and "..".

@@ -12,6 +12,7 @@ import (
 // be recorded.
 func (w *walk) report(at folder, found *contents, tell bool) error {
 	entries := found.in(at.path)
+	w.tell = tell
 	beside := newCompanions(w.filter.server, at.path, found.names, w.usable(entries), w.filter.inProgress)
 	for _, e := range entries {
 		seen, ok := w.consider(at, e, &beside)
@@ -59,6 +60,7 @@ func (w *walk) consider(at folder, e entry, beside *companions) (seen ingest.Obs
 		seen.Aside = ingest.AsideInProgress
 		return seen, e.kind == kindRegular && !w.filter.excludes(e.path)
 	case !w.filter.takes(e.path):
+		w.unmatched(e.path)
 		return seen, false
 	}
 	seen.Rejected = cmp.Or(e.why, reject(e.kind, e.attrs))
@@ -77,6 +79,9 @@ func (w *walk) consider(at folder, e entry, beside *companions) (seen ingest.Obs
 
 func (w *walk) considerFolder(at folder, e entry, seen ingest.Observation) (ingest.Observation, bool) {
 	switch {
+	case e.path != w.filter.moved && (w.filter.excludes(e.path) || !w.filter.leads(e.path)):
+		w.unmatched(e.path + "/")
+		return seen, false
 	case !w.filter.enters(e.path):
 		return seen, false
 	case at.depth == ingest.MaxDepth:
@@ -107,4 +112,11 @@ func (w *walk) alone(e entry, seen ingest.Observation, beside *companions) (inge
 	}
 	seen.Aside = ingest.AsideCompanion
 	return seen, true
+}
+
+// unmatched tells of an entry that the globs leave out, once.
+func (w *walk) unmatched(path string) {
+	if w.tell && w.request.Unmatched != nil {
+		w.request.Unmatched(path)
+	}
 }

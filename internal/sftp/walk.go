@@ -24,6 +24,9 @@ type walk struct {
 	// pending is how many bytes all names still to be entered have.
 	pending int64
 
+	// tell says that the folder being read was not told of by an earlier listing.
+	tell bool
+
 	seen, bytes int64
 	unread      ingest.Unread
 	// doubtful are folders whose listing ended in a failure.
@@ -111,7 +114,7 @@ func (w *walk) visit(ctx context.Context, n *node) error {
 	}
 	found, err := w.session.readFolder(ctx, at.path, w.limits())
 	if err != nil {
-		return w.failed(at, err)
+		return w.failed(ctx, at, err)
 	}
 	w.bytes += found.bytes
 	if err := w.bounded(at, found); err != nil {
@@ -176,7 +179,7 @@ func cost(name string) int64 { return int64(len(name)) + 16 }
 
 // failed decides about a folder that was not read: an answer of the server costs
 // that folder, if it is not the root.
-func (w *walk) failed(at folder, err error) error {
+func (w *walk) failed(ctx context.Context, at folder, err error) error {
 	s := w.session
 	switch {
 	case !refusal(err):
@@ -189,7 +192,7 @@ func (w *walk) failed(at folder, err error) error {
 	case errors.Is(err, errFolderFull):
 		return ingest.Errorf(ingest.KindInvalid, "server %s: folder %s %s", s.server.Name, ingest.DisplayPath(at.path), s.tooLarge())
 	default:
-		return s.explain(err, "list its root folder", at.path)
+		return s.explainRoot(ctx, err, at.path)
 	}
 }
 

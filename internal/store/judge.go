@@ -100,6 +100,7 @@ func sightNotes(server ingest.Server, l ingest.Listed, a ingest.Attention, now t
 	add(unsettled, "%d files never settle", unsettled)
 	add(shown, "%d files are listed with another size or time than a look at them shows, which is what counts", shown)
 	add(l.NoTime, "%d of %d entries have no modification time: replacements of the same size cannot be noticed", l.NoTime, l.Seen)
+	add(l.Unmatched.Count, "%s", l.Unmatched.Note(l.Seen))
 	add(l.Future, "%d files have modification times in the future", l.Future)
 	return notes
 }

@@ -81,8 +81,8 @@ const (
 	lockServerFully = serverByUUID + ` AND s.removed_at IS NULL FOR UPDATE`
 
 	countServerFiles = `
-SELECT count(*), count(*) FILTER (WHERE status <> ALL ('{completed,skipped,vanished,superseded,rejected}'))
-FROM files WHERE server_uuid = $1`
+SELECT count(*), count(*) FILTER (WHERE status <> ALL ('{completed,skipped,vanished,superseded,rejected}')), count(*) FILTER (WHERE ` + notBegun + `)
+FROM files f WHERE server_uuid = $1`
 
 	deleteServerScans = `DELETE FROM scans WHERE server_uuid = $1`
 	deleteServer      = `DELETE FROM sftp_servers WHERE server_uuid = $1`
@@ -95,16 +95,18 @@ WHERE server_uuid = $1`
 )
 
 // RemoveServer removes a server if check, which sees it under a lock, agrees.
-// Files that are on their way, or wait for an operator, make it KindConflict.
+// Files that are on their way, or wait for an operator, make it KindConflict. Those
+// that have not begun are skipped for the operator if the server is paused.
 // The ledger keeps what it has recorded: a server that showed files stays as a
 // row without credentials, under another name, that nobody lists. Removing a
 // server that is gone is no error.
-func (s *Store) RemoveServer(ctx context.Context, serverUUID string, check func(ingest.Server) error) error {
+func (s *Store) RemoveServer(ctx context.Context, serverUUID string, by ingest.OperatorAction, check func(ingest.Server) error) error {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
 		return err
 	}
-	return s.inTx(ctx, "remove server", func(tx pgx.Tx) error {
+	var skipped int64
+	err = s.inTx(ctx, "remove server", func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, lockServerFully, id)
 		if err != nil {
 			return err
@@ -119,20 +121,33 @@ func (s *Store) RemoveServer(ctx context.Context, serverUUID string, check func(
 		if err := check(server); err != nil {
 			return err
 		}
+		if !server.Active {
+			if skipped, _, err = skipIn(ctx, tx, id, nil, by); err != nil {
+				return err
+			}
+		}
 		return removeServer(ctx, tx, server)
 	})
+	if err == nil && skipped > 0 {
+		s.changed(ctx, skipped)
+	}
+	return err
 }
 
 func removeServer(ctx context.Context, tx pgx.Tx, server ingest.Server) error {
-	var files, open int64
-	if err := tx.QueryRow(ctx, countServerFiles, server.UUID).Scan(&files, &open); err != nil {
+	var files, open, notBegun int64
+	if err := tx.QueryRow(ctx, countServerFiles, server.UUID).Scan(&files, &open, &notBegun); err != nil {
 		return err
 	}
 	statement := retireServer
 	switch {
-	case open > 0:
+	case open > notBegun:
 		return ingest.Errorf(ingest.KindConflict,
-			"server %s has %d file(s) on their way or waiting for an operator: pause it, then let them end or skip them", server.Name, open)
+			"server %s has %d file(s) on their way or waiting for an operator: pause it, let those on their way end, and retry or skip those in error",
+			server.Name, open-notBegun)
+	case notBegun > 0:
+		return ingest.Errorf(ingest.KindConflict,
+			"server %s is not paused and has %d file(s) that have not begun: pause it, and they are skipped with its removal", server.Name, notBegun)
 	case files == 0:
 		if _, err := tx.Exec(ctx, deleteServerScans, server.UUID); err != nil {
 			return err

@@ -115,12 +115,12 @@ func TestServerLifecycle(t *testing.T) {
 	_, err := b.StartScan(ctx, id, "k")
 	require.NoError(t, err)
 	b.observe(t, seen("/a", 1))
-	requireKind(t, ingest.KindConflict, b.RemoveServer(ctx, id, agree), "on their way")
+	requireKind(t, ingest.KindConflict, b.RemoveServer(ctx, id, removing, agree), "1 file(s) that have not begun: pause it")
 	other := b.addServer(t, "other")
 	_, err = b.StartScan(ctx, other.UUID, "k2")
 	require.NoError(t, err)
-	require.NoError(t, b.RemoveServer(ctx, other.UUID, agree))
-	require.NoError(t, b.RemoveServer(ctx, other.UUID, agree))
+	require.NoError(t, b.RemoveServer(ctx, other.UUID, removing, agree))
+	require.NoError(t, b.RemoveServer(ctx, other.UUID, removing, agree))
 	_, err = b.Server(ctx, other.UUID)
 	requireKind(t, ingest.KindMissing, err, "no server")
 }
@@ -301,6 +301,72 @@ func TestScansAreListedLatestFirst(t *testing.T) {
 
 func agree(ingest.Server) error { return nil }
 
+// removing is an operator who removes a server.
+var removing = ingest.OperatorAction{Action: ingest.ActionSkip, Actor: "ann", Reason: "server removed", Key: "entry", Verified: true}
+
+// TestARemovedServerEndsWhatHasNotBegun: nothing else would, once it is paused.
+func TestARemovedServerEndsWhatHasNotBegun(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	waits := seen("/waits", 1)
+	waits.WaitsFor = "its done-marker"
+	b.observe(t, seen("/settles", 1), waits)
+	ready, deferred, begun := b.ready(t, "/ready"), b.ready(t, "/deferred"), b.ready(t, "/begun")
+	b.exec(t, "UPDATE files SET not_before = now() + interval '5 minutes' WHERE file_uuid = $1", deferred.UUID)
+	b.exec(t, "UPDATE files SET hold = 'held' WHERE remote_path = '/settles'")
+	b.exec(t, "INSERT INTO slots (file_id, server_uuid) SELECT id, server_uuid FROM files WHERE file_uuid = $1", begun.UUID)
+	require.NoError(t, b.PauseServer(ctx, b.server.UUID))
+	requireKind(t, ingest.KindConflict, b.RemoveServer(ctx, b.server.UUID, removing, agree), "1 file(s) on their way")
+	kept, err := b.File(ctx, ready.UUID)
+	require.NoError(t, err)
+	require.Equal(t, ingest.StatusReady, kept.Status, "nothing is skipped while the server stays")
+
+	b.exec(t, "DELETE FROM slots")
+	require.NoError(t, b.RemoveServer(ctx, b.server.UUID, removing, agree))
+	files, err := b.Files(ctx, ingest.FileFilter{})
+	require.NoError(t, err)
+	require.Len(t, files, 5)
+	for _, file := range files {
+		require.Equal(t, ingest.StatusSkipped, file.Status, file.RemotePath)
+		require.Empty(t, file.WaitsFor, file.RemotePath)
+		events, err := b.Events(ctx, file.UUID, 0, 10)
+		require.NoError(t, err)
+		last := events[len(events)-1]
+		require.Equal(t, ingest.EventOperatorAction, last.Type)
+		require.Equal(t, "server removed", last.Details["reason"])
+	}
+}
+
+// TestAFileThatHasNotBegunIsSkippedOnce, and one that has begun is not.
+func TestAFileThatHasNotBegunIsSkippedOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	b.observe(t, seen("/settles", 1))
+	waiting, err := b.Files(ctx, ingest.FileFilter{})
+	require.NoError(t, err)
+	settles := waiting[0]
+	for range 2 { // the first answer may have been lost
+		done, err := b.SkipNotBegun(ctx, settles, removing)
+		require.NoError(t, err)
+		require.True(t, done)
+	}
+	events, err := b.Events(ctx, settles.UUID, 0, 10)
+	require.NoError(t, err)
+	require.Len(t, events, 2)
+	b.observe(t, seen("/settles", 1))
+	again, err := b.File(ctx, settles.UUID)
+	require.NoError(t, err)
+	require.Equal(t, ingest.StatusSkipped, again.Status, "it is not taken up again")
+
+	begun := b.ready(t, "/begun")
+	b.walk(t, begun.UUID, ingest.StatusDownloading)
+	done, err := b.SkipNotBegun(ctx, begun, ingest.OperatorAction{Action: ingest.ActionSkip, Actor: "ann", Key: "other"})
+	require.NoError(t, err)
+	require.False(t, done)
+}
+
 // TestFault70_ServerRemovedMidTransfer: a server whose files are on their way
 // stays; once they have ended it goes, the ledger keeps them, and a listing
 // that still runs records nothing more.
@@ -310,14 +376,14 @@ func TestFault70_ServerRemovedMidTransfer(t *testing.T) {
 	ctx := t.Context()
 	file := b.ready(t, "/x")
 	b.walk(t, file.UUID, ingest.StatusDownloading)
-	requireKind(t, ingest.KindConflict, b.RemoveServer(ctx, b.server.UUID, agree), "1 file(s) on their way")
+	requireKind(t, ingest.KindConflict, b.RemoveServer(ctx, b.server.UUID, removing, agree), "1 file(s) on their way")
 	b.walk(t, file.UUID, ingest.StatusError)
-	requireKind(t, ingest.KindConflict, b.RemoveServer(ctx, b.server.UUID, agree), "waiting for an operator")
+	requireKind(t, ingest.KindConflict, b.RemoveServer(ctx, b.server.UUID, removing, agree), "waiting for an operator")
 	b.walk(t, file.UUID, ingest.StatusSkipped)
 	refused := errors.New("no")
-	require.ErrorIs(t, b.RemoveServer(ctx, b.server.UUID, func(ingest.Server) error { return refused }), refused)
-	require.NoError(t, b.RemoveServer(ctx, b.server.UUID, agree))
-	require.NoError(t, b.RemoveServer(ctx, b.server.UUID, agree), "gone is gone")
+	require.ErrorIs(t, b.RemoveServer(ctx, b.server.UUID, removing, func(ingest.Server) error { return refused }), refused)
+	require.NoError(t, b.RemoveServer(ctx, b.server.UUID, removing, agree))
+	require.NoError(t, b.RemoveServer(ctx, b.server.UUID, removing, agree), "gone is gone")
 
 	_, err := b.ServerByName(ctx, "acme")
 	requireKind(t, ingest.KindMissing, err, "acme")

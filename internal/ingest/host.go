@@ -1,0 +1,33 @@
+package ingest
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// wrongHost says what is wrong with the host and what to write; empty if nothing is.
+func wrongHost(host string) string {
+	_, behind, scheme := strings.Cut(host, "://")
+	user, at, account := strings.Cut(host, "@")
+	name, port, hasPort := strings.Cut(host, ":")
+	_, err := netip.ParseAddr(host)
+	switch {
+	case err == nil:
+		return ""
+	case host == "":
+		return "use a DNS name or an IP address"
+	case scheme:
+		behind, _, _ = strings.Cut(behind, "/")
+		return "use the name alone, without a scheme or a path: " + behind
+	case account:
+		return "give " + user + " as the user name, and " + at + " alone as the host"
+	case strings.ContainsAny(host, "[]"):
+		return "use an IPv6 address without brackets, such as 2001:db8::1; the port is a setting of its own"
+	case hasPort && strings.Trim(port, "0123456789") == "":
+		return "give " + name + " alone as the host; the port is a setting of its own"
+	case strings.ContainsAny(host, ":/ \t\n"):
+		return "use a DNS name or an IP address, without spaces, ':' or '/'"
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,53 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"stevedore/internal/ingest"
+)
+
+// waitForPartner counts what is left of servers: files that wait for what only the
+// partner can do, and others that stevedore works on. One that is held waits for an
+// operator. A checksum file that does not fit is looked at again for some time.
+const waitForPartner = `
+WITH left_over AS (
+	SELECT f.server_uuid, ` + waitsFor + ` AS wanted, f.hold IS NOT DISTINCT FROM 'held' AS held,
+		f.status IN ('downloading', 'downloaded') AND coalesce(f.error_message, '') LIKE 'the checksum file % looked at again until %' AS misfit, f.error_message
+	FROM files f JOIN sftp_servers s ON s.server_uuid = f.server_uuid
+	WHERE f.server_uuid = ANY ($1::text[]::uuid[]) AND f.status IN ('discovered', 'ready', 'downloading', 'downloaded', 'verified', 'uploading', 'uploaded')
+), counted AS (
+	SELECT server_uuid, count(*) FILTER (WHERE (wanted <> '' OR misfit) AND NOT held) AS files,
+		count(*) FILTER (WHERE wanted LIKE '% done-marker %' AND NOT held) AS markers,
+		count(*) FILTER (WHERE wanted LIKE 'at least %' AND NOT held) AS small,
+		coalesce(min(CASE WHEN wanted <> '' THEN wanted ELSE error_message END) FILTER (WHERE (wanted <> '' OR misfit) AND NOT held), '') AS example,
+		count(*) FILTER (WHERE wanted = '' AND NOT misfit AND NOT held) AS others
+	FROM left_over GROUP BY server_uuid
+)
+SELECT c.server_uuid, c.files, c.markers, c.small, c.example, c.others, coalesce((
+	SELECT max(started_at) FROM scans x WHERE x.server_uuid = c.server_uuid AND x.finished_at IS NOT NULL AND x.error IS NULL), 'epoch')
+FROM counted c`
+
+// WaitForPartner returns what of the servers waits for what only the partner can do,
+// by server uuid; absent means that nothing of it is under way.
+func (s *Store) WaitForPartner(ctx context.Context, serverUUIDs []string) (all map[string]ingest.PartnerWait, err error) {
+	err = s.retry(ctx, "see what waits for partners", func() error {
+		rows, err := s.pool.Query(ctx, waitForPartner, nonNil(serverUUIDs))
+		if err != nil {
+			return err
+		}
+		all = make(map[string]ingest.PartnerWait)
+		var server string
+		var one ingest.PartnerWait
+		var listed time.Time
+		_, err = pgx.ForEachRow(rows, []any{&server, &one.Files, &one.Markers, &one.Small, &one.Example, &one.Others, &listed}, func() error {
+			one.ListedAt = listed.UTC()
+			all[server] = one
+			return nil
+		})
+		return err
+	})
+	return all, err
+}

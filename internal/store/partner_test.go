@@ -1,0 +1,39 @@
+package store_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestWhatWaitsForThePartner is told from what stevedore works on and from what an
+// operator decides on.
+func TestWhatWaitsForThePartner(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	none, err := b.WaitForPartner(ctx, []string{b.server.UUID})
+	require.NoError(t, err)
+	require.Empty(t, none)
+	marker, small := seen("/a", 1), seen("/b", 1)
+	marker.WaitsFor, small.WaitsFor = "its done-marker /a.done", "at least 5 bytes: it has 1"
+	b.observe(t, marker, small, seen("/settles", 1), seen("/held", 1))
+	b.exec(t, "UPDATE files SET hold = 'held' WHERE remote_path = '/held'")
+	misfit := b.ready(t, "/misfit")
+	b.exec(t, `UPDATE files SET status = 'downloading' WHERE file_uuid = $1`, misfit.UUID)
+	b.exec(t, `UPDATE files SET status = 'downloaded', error_kind = 'transient',
+		error_message = 'the checksum file misfit.md5 does not fit /misfit yet: x; looked at again until T' WHERE file_uuid = $1`, misfit.UUID)
+	waits, err := b.WaitForPartner(ctx, []string{b.server.UUID})
+	require.NoError(t, err)
+	one := waits[b.server.UUID]
+	require.EqualValues(t, []int64{3, 1, 1, 1}, []int64{one.Files, one.Markers, one.Small, one.Others})
+	require.Equal(t, 1970, one.ListedAt.Year())
+
+	scan, err := b.StartScan(ctx, b.server.UUID, "k")
+	require.NoError(t, err)
+	b.exec(t, "UPDATE scans SET finished_at = now() WHERE id = $1", scan)
+	b.exec(t, "UPDATE files SET status = 'vanished' WHERE remote_path = '/settles'")
+	waits, err = b.WaitForPartner(ctx, []string{b.server.UUID})
+	require.NoError(t, err)
+	require.True(t, waits[b.server.UUID].Only(b.server.CreatedAt))
+}
