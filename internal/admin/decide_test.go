@@ -108,7 +108,7 @@ func TestAFileThatHasNotBegunCanBeSkipped(t *testing.T) {
 	_, err = b.Decide(t.Context(), "uuid-1", Retry, workflows.Decision{Reason: "x"})
 	require.ErrorContains(t, err, "can be skipped")
 	_, err = b.Decide(t.Context(), "uuid-3", Skip, workflows.Decision{Reason: "x"})
-	require.ErrorContains(t, err, "only a file in error")
+	require.ErrorContains(t, err, "skip is for files that are error")
 
 	bulk := func(filter ingest.FileFilter, action Action) int64 {
 		result, err := b.DecideAll(t.Context(), BulkRequest{Filter: filter, Action: action, DryRun: true})

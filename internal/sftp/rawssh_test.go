@@ -61,6 +61,7 @@ type rawSSH struct {
 	version     string
 	theirs      string
 	session     []byte
+	kept        [][]byte // packets that came amid a key exchange
 	in, out     cipher.AEAD
 	inIV, outIV [12]byte
 }
@@ -168,14 +169,36 @@ func (r *rawSSH) receive() ([]byte, error) {
 	return packet[1 : len(packet)-int(packet[0])], nil
 }
 
-// await reads until a packet of the kind comes.
+// await reads until a packet of the kind comes, and drops others.
 func (r *rawSSH) await(kind byte) ([]byte, error) {
+	for {
+		packet, err := r.next()
+		if err != nil || packet[0] == kind {
+			return packet, err
+		}
+	}
+}
+
+// awaitKex reads until a packet of a key exchange comes. The client may have sent others
+// before it noticed the exchange: they are kept for later.
+func (r *rawSSH) awaitKex(kind byte) ([]byte, error) {
 	for {
 		packet, err := r.receive()
 		if err != nil || packet[0] == kind {
 			return packet, err
 		}
+		r.kept = append(r.kept, packet)
 	}
+}
+
+// next returns a kept packet, or the next one of the line.
+func (r *rawSSH) next() ([]byte, error) {
+	if len(r.kept) == 0 {
+		return r.receive()
+	}
+	packet := r.kept[0]
+	r.kept = r.kept[1:]
+	return packet, nil
 }
 
 func (r *rawSSH) kexInit() []byte {
@@ -193,11 +216,11 @@ func (r *rawSSH) kex() error {
 	if err := r.send(ours); err != nil {
 		return err
 	}
-	theirs, err := r.await(msgKexInit)
+	theirs, err := r.awaitKex(msgKexInit)
 	if err != nil {
 		return err
 	}
-	first, err := r.await(30)
+	first, err := r.awaitKex(30)
 	if err != nil {
 		return err
 	}
@@ -231,7 +254,7 @@ func (r *rawSSH) kex() error {
 		return sum[:]
 	}
 	r.outIV, r.out = [12]byte(derive('B')[:12]), gcm(derive('D'))
-	if _, err := r.await(msgNewKeys); err != nil {
+	if _, err := r.awaitKex(msgNewKeys); err != nil {
 		return err
 	}
 	r.inIV, r.in = [12]byte(derive('A')[:12]), gcm(derive('C'))
