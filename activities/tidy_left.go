@@ -154,7 +154,7 @@ func (a *Activities) speaksOf(ctx context.Context, source Source, server ingest.
 	if server.IsMarker(path.Base(one.Path)) {
 		return true, nil
 	}
-	text, _, err := readSidecar(ctx, source, one.Path)
+	text, _, err := readSidecar(ctx, source, one.Path, false)
 	if err != nil {
 		if ingest.KindOf(err).Permanent() {
 			err = nil

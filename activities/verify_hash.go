@@ -95,14 +95,19 @@ func (a *Activities) digestsOf(content []byte, sha256 string) func(algo string) 
 // requests with less than asked.
 const readChunk = 32 << 10
 
-func readChunks(r io.ReaderAt, size int64) ([]byte, error) {
-	text := make([]byte, size)
+// readChunks reads carefully in small pieces: from a server that answers with a byte
+// at a time a larger one would not be through before the connection counts as dead.
+func readChunks(r io.ReaderAt, size int64, carefully bool) ([]byte, error) {
+	text, chunk := make([]byte, size), int64(readChunk)
+	if carefully {
+		chunk = min(max(size/64, 1), readChunk)
+	}
 	for off := int64(0); off < size; {
-		end := min(off+readChunk, size)
+		end := min(off+chunk, size)
 		n, err := r.ReadAt(text[off:end], off)
 		off += int64(n)
 		if err != nil && off < end {
-			return nil, ingest.Wrap(ingest.KindTransient, err, "read the checksum file at byte %d", off)
+			return nil, ingest.Wrap(ingest.KindTransient, err, "at byte %d of %d: %s", off, size, message(err))
 		}
 	}
 	return text, nil
