@@ -116,6 +116,7 @@ var russian = map[string]string{
 
 	// Files that look new only by their times, and odd ones.
 	"They are the same files": "Это те же файлы", "Take them as new": "Принять как новые", "Say why: it goes into the history.": "Укажите причину: она попадёт в историю.",
+	"Files are put off: %s":     "Файлы отложены: %s",
 	"The last scan noticed: %s": "Последнее сканирование заметило: %s", "changes held": "изменения ждут решения", "files there again": "файлы снова на сервере",
 	"An operator decides, on the page of its server, whether it is taken: only its time is new.": "Оператор решает на странице сервера, принять ли его: новое в нём только время.",
 	"Note": "Примечание", "Why": "Почему",

@@ -127,6 +127,9 @@ func (a *app) printServer(s ingest.Server) error {
 		if s.Attention.Resent > 0 {
 			row("there again", fmt.Sprintf("%d files are on the server again, the same as before, after they were deleted or moved", s.Attention.Resent))
 		}
+		if s.Attention.PutOff != "" {
+			row("put off", safe(s.Attention.PutOff))
+		}
 		if s.Attention.Note != "" {
 			row("last scan saw", safe(s.Attention.Note))
 		}

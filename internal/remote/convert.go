@@ -37,6 +37,7 @@ func toServer(s oas.Server) (ingest.Server, error) {
 		},
 		Attention: ingest.Attention{
 			Held: ingest.HeldChanges{Files: s.HeldChanges}, HeldReason: orZero(s.HeldReason), Resent: s.ResentFiles, Note: orZero(s.LastScanNote),
+			PutOff: orZero(s.PutOff),
 		},
 	}
 	if s.HasPassword {

@@ -76,6 +76,20 @@ func TestFilesOfAServerInTroubleAreBegunOneAtATime(t *testing.T) {
 	require.Len(t, d.reserve(t, 64).Slots, 4)
 }
 
+// What a server's page says of files that wait for their next try.
+func TestAttentionSaysWhatIsPutOff(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.observe(t, paths("/in", 3)...)
+	b.promote(t, 0)
+	all := b.files(t)
+	assert.Empty(t, b.attention(t).PutOff)
+	for _, f := range all[:2] {
+		b.putOff1(t, f.UUID, ingest.KindTransient)
+	}
+	assert.Regexp(t, `^2 could not be fetched and are tried again, the next after \S+Z: `+all[0].RemotePath+`: it stutters$`, b.attention(t).PutOff)
+}
+
 // putOff1 defers the file for the kind of failure.
 func (b *testBundle) putOff1(t *testing.T, file string, kind ingest.Kind) {
 	t.Helper()
