@@ -116,7 +116,7 @@ func (d *dispatcher) run(ctx context.Context) error {
 			return err
 		}
 		d.progress.Store(&DispatchProgress{InFlight: got.InUse, Limit: got.Server.MaxParallel, Started: d.result.Started})
-		if got.InUse == 0 && (!d.paces() || !got.Waiting || haltOf(got.Server) != Halt{}) {
+		if over(got) {
 			d.result.DeferredFor = got.DeferredFor
 			d.result.Halt = haltOf(got.Server)
 			return nil
@@ -151,6 +151,11 @@ func (d *dispatcher) reserve(ctx context.Context) (ingest.Reservation, error) {
 		d.begun = time.Now()
 	}
 	return got, err
+}
+
+// over reports that nothing is in flight and nothing may be begun, now or soon.
+func over(got ingest.Reservation) bool {
+	return got.InUse == 0 && (!got.Waiting || haltOf(got.Server) != Halt{})
 }
 
 // paces reports that the next file of a server in trouble is not yet begun.
