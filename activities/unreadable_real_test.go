@@ -3,11 +3,14 @@ package activities_test
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
@@ -84,8 +87,11 @@ func TestAChecksumFileThatDripsIsRead(t *testing.T) {
 		return testenv.HonestRead(content, buf, off)
 	}})
 	require.Empty(t, b.download(f))
+	var beats atomic.Int64
+	b.env.SetOnActivityHeartbeatListener(func(*activity.Info, converter.EncodedValues) { beats.Add(1) })
 	require.Equal(t, string(ingest.KindTransient), b.verify(f))
 	require.Empty(t, b.verify(f))
+	assert.Positive(t, beats.Load(), "an attempt that is silent counts as dead after 30 s")
 	assert.Equal(t, "a.bin.sha256", rig.Detail(b.Events(f.UUID), ingest.EventVerified, "source"))
 }
 
