@@ -60,6 +60,8 @@ type Activities struct {
 	shares *shares
 	// reads counts transfers that fail as they begin.
 	reads readFailures
+	// sidecars counts, by file, failures to read its checksum file.
+	sidecars readFailures
 }
 
 // New returns the activities over the given world.

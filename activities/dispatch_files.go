@@ -26,6 +26,9 @@ const (
 	// pollWaiting is the time between two tries to start a file whose workflow of
 	// before is just ending.
 	pollWaiting = 50 * time.Millisecond
+	// pollTroubled is the time between two files that are begun of a server in
+	// trouble: some twenty a minute.
+	pollTroubled = 3 * time.Second
 	// orphanCheck is the time between two looks for slots without a workflow.
 	orphanCheck = 15 * time.Second
 )
@@ -93,13 +96,16 @@ type dispatcher struct {
 	progress atomic.Pointer[DispatchProgress]
 	// waiting are slots of files whose workflow of before has not ended yet.
 	waiting []ingest.Slot
+	// begun is when slots were last reserved of a server in trouble; zero when it was
+	// in none.
+	begun time.Time
 	// checked is when slots without a workflow were last looked for; zero: never.
 	checked time.Time
 }
 
 func (d *dispatcher) run(ctx context.Context) error {
 	for pause := pollSoon; ; {
-		got, err := d.Slots.ReserveSlots(ctx, d.serverUUID, d.fence, reserveBatch)
+		got, err := d.reserve(ctx)
 		if err != nil {
 			return err
 		}
@@ -110,7 +116,7 @@ func (d *dispatcher) run(ctx context.Context) error {
 			return err
 		}
 		d.progress.Store(&DispatchProgress{InFlight: got.InUse, Limit: got.Server.MaxParallel, Started: d.result.Started})
-		if got.InUse == 0 {
+		if over(got) {
 			d.result.DeferredFor = got.DeferredFor
 			d.result.Halt = haltOf(got.Server)
 			return nil
@@ -129,6 +135,31 @@ func (d *dispatcher) run(ctx context.Context) error {
 		}
 	}
 }
+
+// reserve reserves slots, of a server in trouble one at a time and not at once: a
+// try that fails in no time would be followed by hundreds of log-ins a minute.
+func (d *dispatcher) reserve(ctx context.Context) (ingest.Reservation, error) {
+	limit := reserveBatch
+	if d.paces() {
+		limit = 0
+	}
+	got, err := d.Slots.ReserveSlots(ctx, d.serverUUID, d.fence, limit)
+	switch {
+	case !got.Troubled:
+		d.begun = time.Time{}
+	case len(got.Slots) > 0:
+		d.begun = time.Now()
+	}
+	return got, err
+}
+
+// over reports that nothing is in flight and nothing may be begun, now or soon.
+func over(got ingest.Reservation) bool {
+	return got.InUse == 0 && (!got.Waiting || haltOf(got.Server) != Halt{})
+}
+
+// paces reports that the next file of a server in trouble is not yet begun.
+func (d *dispatcher) paces() bool { return time.Since(d.begun) < pollTroubled }
 
 // wait returns when a slot may have been released, and the next pause.
 func (d *dispatcher) wait(ctx context.Context, pause time.Duration) (time.Duration, error) {

@@ -3,9 +3,11 @@ package activities_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -165,4 +167,36 @@ func (e *ending) StartIngest(ctx context.Context, server ingest.Server, slot ing
 		e.once.Do(func() { close(e.asked) })
 	}
 	return started, err
+}
+
+// TestADispatcherAsksAServerInTroubleSlowly: of many files that fail at once each has
+// its turn, the later ones with a pause in between.
+func TestADispatcherAsksAServerInTroubleSlowly(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const files = 15
+	for i := range files {
+		b.sshd.Write(fmt.Sprintf("%02d.csv", i), rig.Random(10+i))
+	}
+	require.Empty(t, b.list(false))
+	var begun []time.Time
+	temporal := &starts{Workflows: b.acts.Workflows, onStart: func(slot ingest.Slot) error {
+		begun = append(begun, time.Now())
+		file, err := b.Store.Claim(b.Ctx, slot.File.UUID)
+		if err != nil {
+			return err
+		}
+		why := ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindTransient, Message: "it stutters"}
+		return b.Store.Apply(b.Ctx, ingest.Deferred(file, why, 2, slot.Number, fmt.Sprint(len(begun))))
+	}}
+	b.acts.Workflows = temporal
+	result := b.dispatch()
+	assert.Positive(t, result.DeferredFor)
+	require.GreaterOrEqual(t, len(begun), files)
+	turns := map[string]bool{}
+	for _, slot := range temporal.started[:files] {
+		turns[slot.File.UUID] = true
+	}
+	assert.Len(t, turns, files, "all have their turn before one has its second")
+	assert.Greater(t, begun[files-1].Sub(begun[files-2]), 2*time.Second)
 }

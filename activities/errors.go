@@ -137,17 +137,30 @@ func held(ctx context.Context) bool {
 	return errors.Is(cause, activity.ErrActivityPaused) || errors.Is(cause, activity.ErrActivityReset)
 }
 
-// giveWay puts a file behind the others of its server: another try at once would be
-// as slow, and keep a slot that others wait for. The workflow learns that it has no
-// slot any more, and ends until the file's time has come.
-func (a *Activities) giveWay(ctx context.Context, step ingest.Step, file ingest.File, slow error) error {
+// giveWay puts a file behind the others of its server: another try at once would
+// take as long, and keep a slot that others wait for. The workflow learns that it has
+// no slot any more, and ends until the file's time has come.
+func (a *Activities) giveWay(ctx context.Context, step ingest.Step, file ingest.File, cause error) error {
 	info := activity.GetInfo(ctx)
-	why := ingest.Failure{Step: step, Kind: ingest.KindSlow, Message: message(slow)}
-	key := info.WorkflowExecution.RunID + "/slow"
+	why := ingest.Failure{Step: step, Kind: ingest.KindOf(cause), Message: message(cause)}
+	key := info.WorkflowExecution.RunID + "/" + string(why.Kind)
 	if err := a.apply(ctx, file, ingest.Deferred(file, why, info.Attempt, 0, key)); err != nil {
-		return errors.Join(slow, err)
+		return errors.Join(cause, err)
 	}
-	return ingest.Wrap(ingest.KindNoSlot, slow, "%s", why.Message)
+	return ingest.Wrap(ingest.KindNoSlot, cause, "%s", why.Message)
+}
+
+// longTry is how long a try may take that is repeated at once: one that a server
+// left without an answer for longer has kept its slot long enough.
+const longTry = 10 * time.Second
+
+// tookLong reports that an attempt to fetch a file has brought nothing for so long
+// that the file gives way.
+func tookLong(ctx context.Context, step ingest.Step, err error) bool {
+	info, _ := step.Info()
+	further := advanced{}
+	return info.Fetches && ingest.IsKind(err, ingest.KindTransient) && !errors.As(err, &further) &&
+		time.Since(activity.GetInfo(ctx).StartedTime) > longTry
 }
 
 // settle turns a step's error into what Temporal sees, and on the way tells
@@ -166,7 +179,7 @@ func (a *Activities) settle(ctx context.Context, step ingest.Step, file ingest.F
 	if err == nil || kind.Permanent() || errors.Is(err, ingest.ErrStopped) || ctx.Err() != nil {
 		return applicationError(err)
 	}
-	if kind == ingest.KindSlow {
+	if kind == ingest.KindSlow || tookLong(ctx, step, err) {
 		return applicationError(a.giveWay(ctx, step, file, err))
 	}
 	soon := early{}
@@ -177,7 +190,7 @@ func (a *Activities) settle(ctx context.Context, step ingest.Step, file ingest.F
 	note := ingest.RetryScheduled(file, ingest.Failure{Step: step, Kind: kind, Message: message(err)}, activity.GetInfo(ctx).Attempt)
 	// What comes after the upload needs nothing of the server, or may wait long for
 	// it, and so may staged bytes for their checksum: other files use the slot meanwhile.
-	note.FreeSlot = step == ingest.StepNotify || step == ingest.StepAfter || step == ingest.StepVerify && waits
+	note.FreeSlot = step == ingest.StepNotify || step == ingest.StepAfter || step == ingest.StepVerify
 	if noteErr := a.apply(ctx, file, note); noteErr != nil {
 		a.Log.WarnContext(ctx, "cannot note the retry in the ledger", "file", file.UUID, "error", noteErr)
 	}

@@ -17,28 +17,35 @@ import (
 // failure to be no sign of their number.
 const earlyReads = 2
 
-// readFailures counts, by server, transfers in a row that failed early in this
-// process. The zero value is ready.
+// readFailures counts, by the uuid of a server or a file, reads in a row that failed
+// in this process. The zero value is ready.
 type readFailures struct {
-	mu      sync.Mutex
-	servers map[string]int
+	mu   sync.Mutex
+	rows map[string]int
 }
 
-// failed counts one more and reports whether it is not the first.
-func (f *readFailures) failed(serverUUID string) bool {
+// failed counts one more and returns how many these are.
+func (f *readFailures) failed(uuid string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.servers == nil {
-		f.servers = map[string]int{}
+	if f.rows == nil {
+		f.rows = map[string]int{}
 	}
-	f.servers[serverUUID]++
-	return f.servers[serverUUID] > 1
+	f.rows[uuid]++
+	return f.rows[uuid]
 }
 
-func (f *readFailures) succeeded(serverUUID string) {
+// soFar returns how many have failed.
+func (f *readFailures) soFar(uuid string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.servers, serverUUID)
+	return f.rows[uuid]
+}
+
+func (f *readFailures) succeeded(uuid string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.rows, uuid)
 }
 
 // bounded returns the file, of size bytes, with at most as many reads outstanding as
@@ -120,7 +127,7 @@ func (f *boundedFile) took(err error) {
 	case !first || f.ctx.Err() != nil || ingest.KindOf(err).Permanent():
 	case !early:
 		f.acts.reads.succeeded(f.server.UUID)
-	case most > 1 && f.server.MaxReads == 0 && f.acts.reads.failed(f.server.UUID):
+	case most > 1 && f.server.MaxReads == 0 && f.acts.reads.failed(f.server.UUID) > 1:
 		window := most / 2
 		f.acts.Log.WarnContext(f.ctx, "transfers of a server fail as they begin; fewer reads are outstanding from now on",
 			"server", f.server.Name, "reads", window, "error", err)

@@ -62,8 +62,9 @@ func (in RequeueFileInput) change(server ingest.Server, file ingest.File) ingest
 	return change
 }
 
-// stubborn is how often in a row a file is put off before another worker may try.
-const stubborn = 3
+// stubborn is how often in a row a file is put off, which takes some twenty minutes,
+// before another worker may try.
+const stubborn = 7
 
 // mayMove reports that another worker may take the file up: it may have the room
 // that this one has not, or reach a server that this one does not. What was

@@ -181,7 +181,7 @@ func (a *Activities) speaksOf(ctx context.Context, source Source, server ingest.
 	if server.IsMarker(path.Base(one.Path)) {
 		return true, nil
 	}
-	text, _, err := a.readSidecar(ctx, source, server, one.Path)
+	text, _, err := a.readSidecar(ctx, source, server, one.Path, false)
 	if err != nil {
 		if ingest.KindOf(err).Permanent() {
 			err = nil

@@ -39,6 +39,9 @@ func (a *Activities) moveDirectly(ctx context.Context, server ingest.Server, fil
 	if err = m.connect(ctx); err == nil {
 		// Read first: no byte can be read again for another algorithm.
 		m.offered, err = a.offered(ctx, m.source, server, file)
+		if err == nil && m.offered.broken {
+			err = m.connect(ctx)
+		}
 	}
 	switch {
 	case err != nil:

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"io"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
@@ -88,4 +89,27 @@ func (a *Activities) digestsOf(content []byte, sha256 string) func(algo string) 
 		}
 		return a.Memory.Sum(content, algo)
 	}
+}
+
+// readChunks reads in small pieces: from a server that answers with a byte at a time a
+// larger one would not be through before the connection counts as dead. A byte behind
+// the end is KindChanged.
+func readChunks(r io.ReaderAt, size int64) ([]byte, error) {
+	text, chunk := make([]byte, size+1), max(size/64, 1)
+	for off := int64(0); off <= size; {
+		end := min(off+chunk, size)
+		if off == size {
+			end++
+		}
+		n, err := r.ReadAt(text[off:end], off)
+		switch off += int64(n); {
+		case off > size:
+			return nil, ingest.Errorf(ingest.KindChanged, "the server states %d bytes, but it goes on", size)
+		case off == size && end > size:
+			return text[:size], nil
+		case err != nil && off < end:
+			return nil, ingest.Wrap(ingest.KindTransient, err, "at byte %d of %d: %s", off, size, message(err))
+		}
+	}
+	return text[:size], nil
 }

@@ -24,6 +24,8 @@ type offer struct {
 	early bool
 	// stale says that it is older than the file or was there with an earlier version.
 	stale bool
+	// broken says that reading it may have cost the connection.
+	broken bool
 	// until is how long one that does not fit is looked at again.
 	until time.Time
 }
@@ -79,7 +81,7 @@ func (o offer) compare(file ingest.File, digest func(algo string) (string, error
 }
 
 // fetchOffer logs in for the checksum file, if the server offers one.
-func (a *Activities) fetchOffer(ctx context.Context, file ingest.File) (offer, error) {
+func (a *Activities) fetchOffer(ctx context.Context, file ingest.File) (_ offer, err error) {
 	if file.Sidecar.Path == "" {
 		return offer{}, nil
 	}
@@ -87,6 +89,8 @@ func (a *Activities) fetchOffer(ctx context.Context, file ingest.File) (offer, e
 	if err != nil {
 		return offer{}, err
 	}
+	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Patience: sidecarTime + time.Minute, Yields: true})
+	defer func() { err = motion.stop(err) }()
 	source, err := a.open(ctx, server)
 	if err != nil {
 		return offer{}, err
@@ -104,10 +108,11 @@ func (a *Activities) offered(ctx context.Context, source Source, server ingest.S
 		name:  ingest.DisplayPath(path.Base(file.Sidecar.Path)),
 		until: file.StableSince.Add(max(server.SidecarWait, a.ChecksumWait)),
 	}
-	text, now, err := a.readSidecar(ctx, source, server, file.Sidecar.Path)
+	text, now, err := a.readSidecar(ctx, source, server, file.Sidecar.Path, a.sidecars.soFar(file.UUID) > 0)
 	o.stale = now.OlderThan(file.ModTime) || file.SidecarStale && now.SameVersion(file.Sidecar)
 	switch kind := ingest.KindOf(err); {
 	case err == nil:
+		a.sidecars.succeeded(file.UUID)
 		o.seen = &now
 		o.want, o.why = findChecksum(file.Sidecar.Path, text, file.RemotePath)
 		o.early = o.why == sumsEmpty || o.stale
@@ -115,18 +120,43 @@ func (a *Activities) offered(ctx context.Context, source Source, server ingest.S
 		o.why, o.early = "is gone", true
 	case kind.Permanent() && !kind.ServerLevel() && kind != ingest.KindFenced:
 		o.why, o.early = "cannot be read: "+message(err), kind != ingest.KindInvalid
+	case kind == ingest.KindTransient && ctx.Err() == nil:
+		return a.unreadable(o, file, err)
 	default:
 		return o, err
 	}
 	return o, nil
 }
 
+const (
+	// sidecarTries is how often in a row reading a checksum file may fail, each time
+	// after the server let us in, before the file is taken without it.
+	sidecarTries = 4
+	// sidecarTime bounds one try: a digest that comes by one byte a second is read.
+	sidecarTime = 3 * time.Minute
+)
+
+// unreadable is the offer of a server whose checksum file could not be read: an error
+// that says so, and after some tries one that has no digest.
+func (a *Activities) unreadable(o offer, file ingest.File, err error) (offer, error) {
+	if tries := a.sidecars.failed(file.UUID); tries < sidecarTries {
+		return o, ingest.Wrap(ingest.KindTransient, err,
+			"the checksum file %s cannot be read: %s; ask the partner to mend or remove it; try %d of %d, then the file is taken as not verified",
+			o.name, message(err), tries, sidecarTries)
+	}
+	o.why, o.early, o.broken = "cannot be read: "+message(err), true, true
+	return o, nil
+}
+
 // maxSidecarBytes bounds a checksum file: a SHA256SUMS of 10,000 long names fits.
 const maxSidecarBytes = 4 << 20
 
-// readSidecar reads a checksum file. One that is longer than the server states is
-// KindChanged: what it says of the file may be in the rest.
-func (a *Activities) readSidecar(ctx context.Context, source Source, server ingest.Server, sidecar string) (text []byte, now ingest.Companion, err error) {
+// readSidecar reads a checksum file, carefully where an earlier try has failed. One that is
+// longer than the server states is KindChanged: what it says of the file may be in the
+// rest.
+func (a *Activities) readSidecar(ctx context.Context, source Source, server ingest.Server, sidecar string, carefully bool) (text []byte, now ingest.Companion, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, sidecarTime, ingest.Errorf(ingest.KindTransient, "it took longer than %s", sidecarTime))
+	defer cancel()
 	seen, err := source.Stat(ctx, sidecar)
 	if err != nil {
 		return nil, now, err
@@ -143,6 +173,13 @@ func (a *Activities) readSidecar(ctx context.Context, source Source, server inge
 		return nil, now, err
 	}
 	defer func() { _ = remote.Close() }()
-	text, _, err = a.Memory.ReadWhole(ctx, limited(server, remote, seen.Size), seen.Size, 0, time.Duration(server.AnswerTimeout))
+	if carefully {
+		text, err = readChunks(remote, seen.Size)
+	} else {
+		text, _, err = a.Memory.ReadWhole(ctx, limited(server, remote, seen.Size), seen.Size, 0, time.Duration(server.AnswerTimeout))
+	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	return text, now, err
 }

@@ -43,7 +43,7 @@ type FileIngestResult struct {
 // FileIngest carries one file version from its server into the object store
 // and publishes its notification. A permanent failure parks it: the workflow stays
 // open until an operator retries or skips the file. A file that cannot be fetched
-// for some minutes, or has no slot, is ready again: the workflow ends, and the
+// now, or has no slot, is ready again: the workflow ends, and the
 // server's dispatcher starts another when a slot is free.
 func FileIngest(ctx workflow.Context, in FileIngestInput) (FileIngestResult, error) {
 	f := newFileIngest(ctx, in)
@@ -60,6 +60,8 @@ type fileIngest struct {
 	mode ingest.Mode
 	step ingest.Step // "" once all are done
 	slot int64       // 0: the file may not be read from its server
+	// tries is how often its bytes are asked for with the slot.
+	tries temporal.RetryPolicy
 
 	server, path string        // for people; empty when the workflow was started by hand
 	status       ingest.Status // as the search attribute has it
@@ -82,7 +84,7 @@ type fileIngest struct {
 
 func newFileIngest(ctx workflow.Context, in FileIngestInput) *fileIngest {
 	f := &fileIngest{
-		in: in, slot: in.Slot, parked: in.Parked, status: ingest.StatusReady,
+		in: in, slot: in.Slot, tries: round, parked: in.Parked, status: ingest.StatusReady,
 		server: shownServer(ctx), path: shownPath(ctx),
 	}
 	if in.Parked != nil {
@@ -203,7 +205,7 @@ func (f *fileIngest) requeue(ctx workflow.Context, cause error) (ingest.Status, 
 	purpose := "wait for a slot of the server"
 	if !isNoSlot(cause) {
 		kind, message := failureOf(cause)
-		in.Deferred, in.Attempts = &ingest.Failure{Step: f.step, Kind: kind, Message: message}, round.MaximumAttempts
+		in.Deferred, in.Attempts = &ingest.Failure{Step: f.step, Kind: kind, Message: message}, ingest.RoundAttempts
 		purpose = "release the slot and try again later: " + words(message)
 	}
 	f.slot = 0

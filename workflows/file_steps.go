@@ -37,6 +37,7 @@ func (f *fileIngest) inMemory(ctx workflow.Context) error {
 	_, message := failureOf(err)
 	f.note = "Moving it in memory failed (" + words(message) + "); it goes on by staging."
 	f.use(ingest.ModeStaged)
+	f.tries = lastTry
 	return f.download(ctx)
 }
 
@@ -55,7 +56,7 @@ func (f *fileIngest) download(ctx workflow.Context) error {
 	}
 	in := activities.DownloadInput{FileUUID: f.in.FileUUID, Slot: f.slot}
 	return rounds(func() error {
-		return f.onHost(ctx, f.host.Queue, &round, do.Download, "download "+size(f.in.Size)+f.fromServer(), in)
+		return f.onHost(ctx, f.host.Queue, &f.tries, do.Download, "download "+size(f.in.Size)+f.fromServer(), in)
 	})
 }
 
@@ -65,7 +66,7 @@ func (f *fileIngest) transfer(ctx workflow.Context) error {
 		return err
 	}
 	in := activities.TransferInput{FileUUID: f.in.FileUUID, Slot: f.slot}
-	transferring := about(withTransfer(ctx, &round), "transfer "+size(f.in.Size)+f.fromServer())
+	transferring := about(withTransfer(ctx, &f.tries), "transfer "+size(f.in.Size)+f.fromServer())
 	return rounds(func() error { return workflow.ExecuteActivity(transferring, do.Transfer, in).Get(ctx, nil) })
 }
 

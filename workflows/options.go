@@ -42,15 +42,16 @@ var tidy = temporal.RetryPolicy{
 	MaximumInterval:    15 * time.Minute,
 }
 
-// round is for bringing a file's bytes in, which takes a place in its server's
-// window: after some minutes without a byte the place goes to another file. One
-// round follows another without end.
+// round is for bringing a file's bytes in, which takes a slot of its server: after
+// two tries without a byte the slot goes to another file. One round follows
+// another without end, after longer and longer times.
 var round = temporal.RetryPolicy{
-	InitialInterval:    time.Second,
-	BackoffCoefficient: 2,
-	MaximumInterval:    time.Minute,
-	MaximumAttempts:    ingest.RoundAttempts,
+	InitialInterval: time.Second,
+	MaximumAttempts: ingest.RoundAttempts,
 }
+
+// lastTry is round for a file of which one try has failed already.
+var lastTry = temporal.RetryPolicy{MaximumAttempts: ingest.RoundAttempts - 1}
 
 // withQuick is for activities that ask the database or Temporal something.
 func withQuick(ctx workflow.Context) workflow.Context {

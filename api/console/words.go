@@ -366,4 +366,5 @@ var russian = map[string]string{
 	"Another server here may take the same files; each of the two announces them.":                                                                             "Те же файлы может брать другой здешний сервер; объявляет их каждый из двух.",
 	"Refused while files of it are on their way or in error. Files of a paused server that have not begun are skipped. What it delivered stays in the ledger.": "Нельзя, пока его файлы в пути или с ошибкой. Файлы приостановленного сервера, которые ещё не начаты, пропускаются. Всё доставленное остаётся в журнале.",
 	"It is not taken, also when what it waits for comes; another version is a file of its own.":                                                                "Он не будет взят, даже когда придёт то, чего он ждёт; другая версия — отдельный файл.",
+	"Files are put off: %s": "Файлы отложены: %s",
 }

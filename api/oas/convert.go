@@ -72,8 +72,8 @@ func FromServer(s ingest.Server) Server {
 		LastError: orNull(s.LastError), UnreadableFolders: s.Unread.Count, Unreadable: fromUnread(s.Unread), LastScanAt: timeOrNull(s.LastScanAt),
 		SourcesLeft: s.Left.Sources, InProgress: s.Left.InProgress, Alone: s.Left.Alone,
 		OldestAside: orNull(s.Left.Oldest), OldestAsideSince: timeOrNull(s.Left.OldestSince),
-		LastScanNote: orNull(s.Attention.Note),
-		HeldChanges:  s.Attention.Held.Files, HeldReason: orNull(s.Attention.HeldReason), ResentFiles: s.Attention.Resent,
+		LastScanNote: orNull(s.Attention.Note), PutOff: orNull(s.Attention.PutOff),
+		HeldChanges: s.Attention.Held.Files, HeldReason: orNull(s.Attention.HeldReason), ResentFiles: s.Attention.Resent,
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 	}
 	encoded, _ := json.Marshal(s.OptionValues()) // texts, numbers and switches: cannot fail

@@ -1258,8 +1258,11 @@ type Server struct {
 	Port        int    `json:"port"`
 
 	// Proxy socks5://host:port or http://host:port; empty: none.
-	Proxy    string `json:"proxy"`
-	ReadOnce bool   `json:"read_once"`
+	Proxy string `json:"proxy"`
+
+	// PutOff How many files could not be fetched and wait for their next try, and why one of them does; null where none does.
+	PutOff   *string `json:"put_off"`
+	ReadOnce bool    `json:"read_once"`
 
 	// Resent A file that is there again, unchanged, after it was deleted or moved: it is shown, or delivered again; default show.
 	Resent string `json:"resent"`

@@ -127,6 +127,9 @@ func (a *app) printServer(s oas.Server) error {
 		if s.ResentFiles > 0 {
 			row("there again", fmt.Sprintf("%d files are on the server again, the same as before, after they were deleted or moved", s.ResentFiles))
 		}
+		if s.PutOff != nil {
+			row("put off", safe(*s.PutOff))
+		}
 		if s.LastScanNote != nil {
 			row("last scan saw", safe(*s.LastScanNote))
 		}

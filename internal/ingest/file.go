@@ -67,7 +67,7 @@ type File struct {
 	// NotBefore is when a ready file whose last tries failed may be taken up
 	// again, by the database's clock; zero means at once.
 	NotBefore time.Time
-	// Deferrals is how often in a row it was put off so, each time after
+	// Deferrals is how often in a row it was put off so, each time after at most
 	// RoundAttempts tries.
 	Deferrals int
 	// StagedOn is the id of the worker's staging volume that has, or had, bytes

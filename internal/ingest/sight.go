@@ -293,4 +293,7 @@ type Attention struct {
 	HeldReason string
 	// Note is what the latest listing noticed, one line.
 	Note string
+	// PutOff says how many files could not be fetched and wait for their next try, and
+	// why one of them does, as one line; empty where none does.
+	PutOff string
 }

@@ -24,6 +24,9 @@ type Reservation struct {
 	InUse int
 	// Waiting says that more files are ready than got a slot.
 	Waiting bool
+	// Troubled says that many of the server's files were deferred within the last
+	// minute: one file at a time is begun, and not at once.
+	Troubled bool
 	// DeferredFor is how long until the first of the deferred files may be taken
 	// up; 0 when there is none.
 	DeferredFor time.Duration

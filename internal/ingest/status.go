@@ -117,8 +117,9 @@ func (s Status) Terminal() bool {
 }
 
 // RoundAttempts is how many tries to fetch a file make a round: when none of
-// them brings a byte, its place in the server's window goes to another file.
-const RoundAttempts = 10
+// them brings a byte, its slot goes to another file. A line that was cut once is
+// forgiven at once; what fails twice waits without a slot.
+const RoundAttempts = 2
 
 // InFlight lists the statuses of files that are being worked on.
 var InFlight = []Status{StatusDownloading, StatusDownloaded, StatusVerified, StatusUploading, StatusUploaded}

@@ -30,7 +30,10 @@ func TestDeferralsGrowUntilSomethingMoves(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	f := b.ready(t, "/a")
-	for n, want := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 15 * time.Minute, 15 * time.Minute} {
+	for n, want := range []time.Duration{
+		10 * time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second, 160 * time.Second, 320 * time.Second, 640 * time.Second,
+		15 * time.Minute, 15 * time.Minute,
+	} {
 		b.walk(t, f.UUID, ingest.StatusDownloading)
 		require.Equal(t, want, b.putOff(t, f.UUID, n+1))
 		ready, err := b.ReadyFiles(t.Context(), b.server.UUID, nil, 10)
@@ -46,7 +49,7 @@ func TestDeferralsGrowUntilSomethingMoves(t *testing.T) {
 	now := b.only(t)
 	assert.Zero(t, now.NotBefore)
 	assert.Zero(t, now.Deferrals)
-	require.Equal(t, time.Minute, b.putOff(t, f.UUID, 1), "from the beginning")
+	require.Equal(t, 10*time.Second, b.putOff(t, f.UUID, 1), "from the beginning")
 }
 
 func TestADecisionEndsADeferral(t *testing.T) {

@@ -38,7 +38,8 @@ func (s *Store) TakeDispatch(ctx context.Context, serverUUID string) (fence int6
 const dispatchState = `
 SELECT ` + serverColumns + `, coalesce(d.fence, 0),
 	(SELECT count(*) FROM slots x WHERE x.server_uuid = $1),
-	EXISTS (SELECT FROM files f WHERE ` + isWaiting + `),
+	EXISTS (SELECT FROM files f WHERE ` + isFresh + `) OR EXISTS (SELECT FROM files f WHERE ` + isDue + `),
+	(` + isTroubled + `),
 	(` + untilDeferred + `)
 FROM sftp_servers s LEFT JOIN dispatchers d ON d.server_uuid = s.server_uuid
 WHERE s.server_uuid = $1`
@@ -52,7 +53,7 @@ type state struct {
 func scanState(row pgx.CollectableRow) (st state, err error) {
 	var r serverRow
 	var deferred *float64
-	err = row.Scan(append(r.targets(), &st.fence, &st.InUse, &st.Waiting, &deferred)...)
+	err = row.Scan(append(r.targets(), &st.fence, &st.InUse, &st.Waiting, &st.Troubled, &deferred)...)
 	st.Server, st.DeferredFor = r.read(), waitFor(deferred)
 	return st, err
 }
@@ -66,7 +67,8 @@ func (st state) check(fence int64) error {
 }
 
 // ReserveSlots reserves slots for at most limit files of the server: the ready
-// files that have waited longest. A server has at most MaxParallel slots, however
+// files that have waited longest. While others wait, files that were deferred have at
+// most half of the slots; of a server in trouble one file is begun at a time. A server has at most MaxParallel slots, however
 // many callers reserve concurrently; an inactive or suspended server gets none.
 // fence must be that of the current dispatcher, otherwise the error is KindFenced.
 // A call that can reserve nothing writes nothing.
@@ -94,17 +96,39 @@ const (
 	// nothing write to disk.
 	lockDispatch = `SELECT pg_advisory_xact_lock(hashtextextended('dispatch ' || $1, 0))`
 
+	// A server is in trouble when so many of its files were deferred within the last
+	// minute: each try costs it a connection and a log-in. Files without room in
+	// staging have cost it none. A file that was deferred lately has its time ahead.
+	isTroubled = `
+SELECT count(*) >= 10 FROM (
+	SELECT FROM files f
+	WHERE f.server_uuid = $1 AND f.status = 'ready' AND f.not_before > now() - interval '1 minute'
+		AND f.updated_at > now() - interval '1 minute' AND f.error_kind IS DISTINCT FROM 'staging_full'
+	LIMIT 10) AS lately`
+
 	// Files that another transaction is changing are skipped: they may leave the
-	// status that was read.
+	// status that was read. Both kinds take their turns by time.
 	reserveSlots = `
-WITH turn AS (
-	SELECT f.id, f.server_uuid, coalesce(f.not_before, f.created_at) AS since FROM files f
-	WHERE ` + isWaiting + firstWaiting + `
-	LIMIT coalesce((
-		SELECT greatest(least($3, s.max_parallel - (SELECT count(*) FROM slots x WHERE x.server_uuid = $1)), 0)
-		FROM sftp_servers s JOIN dispatchers d ON d.server_uuid = s.server_uuid
-		WHERE s.server_uuid = $1 AND d.fence = $2 AND s.is_active AND s.state = 'ok' AND s.removed_at IS NULL), 0)
+WITH room AS (
+	SELECT greatest(least($3, CASE WHEN (` + isTroubled + `) THEN 1 END,
+			s.max_parallel - (SELECT count(*) FROM slots x WHERE x.server_uuid = $1)), 0) AS slots,
+		greatest(s.max_parallel / 2, 1) - (
+			SELECT count(*) FROM slots x JOIN files f ON f.id = x.file_id WHERE x.server_uuid = $1 AND f.not_before IS NOT NULL) AS deferred
+	FROM sftp_servers s JOIN dispatchers d ON d.server_uuid = s.server_uuid
+	WHERE s.server_uuid = $1 AND d.fence = $2 AND s.is_active AND s.state = 'ok' AND s.removed_at IS NULL
+), fresh AS (
+	SELECT f.id, f.server_uuid, f.created_at AS since FROM files f
+	WHERE ` + isFresh + firstFresh + `
+	LIMIT coalesce((SELECT slots FROM room), 0)
 	FOR NO KEY UPDATE OF f SKIP LOCKED
+), deferred AS (
+	SELECT f.id, f.server_uuid, f.not_before AS since FROM files f
+	WHERE ` + isDue + firstDue + `
+	LIMIT coalesce((SELECT greatest(least(slots, deferred), slots - (SELECT count(*) FROM fresh), 0) FROM room), 0)
+	FOR NO KEY UPDATE OF f SKIP LOCKED
+), turn AS (
+	SELECT * FROM (SELECT * FROM fresh UNION ALL SELECT * FROM deferred) AS waiting
+	ORDER BY since, id LIMIT coalesce((SELECT slots FROM room), 0)
 ), reserved AS (
 	INSERT INTO slots (file_id, server_uuid) SELECT id, server_uuid FROM turn ORDER BY since, id RETURNING file_id, slot
 )

@@ -129,7 +129,7 @@ func TestDeferredFilesGetNoSlot(t *testing.T) {
 	r := d.reserve(t, 5)
 	require.Empty(t, r.Slots)
 	assert.False(t, r.Waiting)
-	assert.InDelta(t, time.Minute, r.DeferredFor, float64(50*time.Second))
+	assert.InDelta(t, 10*time.Second, r.DeferredFor, float64(9*time.Second))
 	b.exec(t, "UPDATE files SET not_before = now()")
 	r = d.reserve(t, 5)
 	require.Len(t, r.Slots, 1)

@@ -64,7 +64,8 @@ const (
 var Literals = literals
 
 const readyFiles = `SELECT ` + fileColumns + fromFiles + `
-WHERE ` + isWaiting + ` AND f.file_uuid <> ALL ($2::text[]::uuid[])` + firstWaiting + ` LIMIT $3`
+WHERE (` + isFresh + ` OR ` + isDue + `) AND f.file_uuid <> ALL ($2::text[]::uuid[])
+ORDER BY coalesce(f.not_before, f.created_at), f.id LIMIT $3`
 
 // NextDeferred returns the time until the first deferred file of the server may
 // be started; 0 when there is none.

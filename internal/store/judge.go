@@ -153,7 +153,10 @@ func (s *Store) Attention(ctx context.Context, serverUUIDs ...string) (all map[s
 			all[server] = a
 			return nil
 		})
-		return err
+		if err != nil {
+			return err
+		}
+		return s.putOff(ctx, serverUUIDs, all)
 	})
 	return all, err
 }

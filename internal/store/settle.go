@@ -83,22 +83,24 @@ func (s *Store) Unsettled(ctx context.Context, serverUUID string, unseen time.Du
 	return s.manyFiles(ctx, "list files that never settled", unsettledFiles, id, unseen, afterID, limit)
 }
 
-// isWaiting selects the ready files of server $1 that wait for a slot. Rows are
-// in the order of the index files_turn; deferred files come last in it. What lies
-// further ahead than any deferral was written before the clock went back.
-const isWaiting = `f.server_uuid = $1 AND f.status = 'ready'
-	AND (coalesce(f.not_before, f.created_at) <= now() OR f.not_before IS NULL OR f.not_before > now() + interval '16 minutes')
-	AND NOT EXISTS (SELECT FROM slots x WHERE x.file_id = f.id)`
-
-const firstWaiting = ` ORDER BY coalesce(f.not_before, f.created_at), f.id`
+// Ready files that wait for a slot of server $1 are fresh, or were deferred and their
+// time has come. Each kind has an index, files_fresh and files_deferred, so that a
+// thousand of the others are not read on the way. What lies further ahead than any
+// deferral was written before the clock went back.
+const (
+	isReady    = `f.server_uuid = $1 AND f.status = 'ready' AND NOT EXISTS (SELECT FROM slots x WHERE x.file_id = f.id)`
+	isFresh    = isReady + ` AND f.not_before IS NULL`
+	isDue      = isReady + ` AND f.not_before IS NOT NULL AND (f.not_before <= now() OR f.not_before > now() + interval '16 minutes')`
+	firstFresh = ` ORDER BY f.created_at, f.id`
+	firstDue   = ` ORDER BY f.not_before, f.id`
+)
 
 // untilDeferred is the number of seconds until the first deferred file of server $1
 // may be started; null when there is none.
 const untilDeferred = `
 SELECT extract(epoch FROM f.not_before - now())::float8 FROM files f
-WHERE f.server_uuid = $1 AND f.status = 'ready' AND coalesce(f.not_before, f.created_at) > now() AND f.not_before IS NOT NULL
-	AND f.not_before <= now() + interval '16 minutes'` +
-	firstWaiting + ` LIMIT 1`
+WHERE f.server_uuid = $1 AND f.status = 'ready' AND f.not_before > now() AND f.not_before <= now() + interval '16 minutes'` +
+	firstDue + ` LIMIT 1`
 
 // seconds returns a number of seconds as a duration.
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }

@@ -35,6 +35,8 @@ type OddSFTP struct {
 	made  map[string]*Made
 	times map[string]time.Time
 	reads int
+	// logins counts connections whose user was let in.
+	logins int
 	// raw, may be nil, speaks SFTP in the place of the library.
 	raw func(io.ReadWriter)
 }
@@ -47,6 +49,9 @@ type OddHooks struct {
 	Read func(content, buf []byte, off int64) (int, error)
 	// Open may refuse to open a path.
 	Open func(path string) error
+	// Wait is called before a path is opened, e.g. to give no answer, and may say that
+	// the connection is cut instead. done is closed when the connection ends.
+	Wait func(path string, done <-chan struct{}) (cut bool)
 	// Names are listed besides the files, as they are.
 	Names []string
 	// Endless makes the listing go on for ever with made-up names.
@@ -126,12 +131,25 @@ func (o *OddSFTP) Reads() int {
 	return o.reads
 }
 
+// Logins counts the log-ins so far.
+func (o *OddSFTP) Logins() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.logins
+}
+
 func (o *OddSFTP) serve(conn net.Conn, config *ssh.ServerConfig) {
 	defer func() { _ = conn.Close() }()
-	_, channels, requests, err := ssh.NewServerConn(conn, config)
+	login, channels, requests, err := ssh.NewServerConn(conn, config)
 	if err != nil {
 		return
 	}
+	o.mu.Lock()
+	o.logins++
+	o.mu.Unlock()
+	done := make(chan struct{})
+	defer close(done)
+	reader := oddReader{o, login, done}
 	go ssh.DiscardRequests(requests)
 	for offer := range channels {
 		channel, requests, err := offer.Accept()
@@ -149,9 +167,28 @@ func (o *OddSFTP) serve(conn net.Conn, config *ssh.ServerConfig) {
 				o.raw(channel)
 				return
 			}
-			_ = sftp.NewRequestServer(&oddChannel{Channel: channel, server: o}, sftp.Handlers{FileGet: o, FilePut: o, FileCmd: o, FileList: o}).Serve()
+			_ = sftp.NewRequestServer(&oddChannel{Channel: channel, server: o}, sftp.Handlers{FileGet: reader, FilePut: o, FileCmd: o, FileList: o}).Serve()
 		}()
 	}
+}
+
+// oddReader opens files for one connection.
+type oddReader struct {
+	*OddSFTP
+	conn ssh.Conn
+	done <-chan struct{}
+}
+
+// Fileread opens a file, unless the server is odd first.
+func (r oddReader) Fileread(request *sftp.Request) (io.ReaderAt, error) {
+	r.mu.Lock()
+	wait := r.hooks.Wait
+	r.mu.Unlock()
+	if wait != nil && wait(request.Filepath, r.done) {
+		_ = r.conn.Close()
+		return nil, io.ErrUnexpectedEOF
+	}
+	return r.OddSFTP.Fileread(request)
 }
 
 // Fileread opens a file.

@@ -1,0 +1,113 @@
+package activities_test
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+)
+
+// oddSidecar is a bench with a file on an odd server and its checksum file, which
+// must be of 64 bytes.
+func oddSidecar(t *testing.T) (*directBench, *testenv.OddSFTP, ingest.File) {
+	t.Helper()
+	b := newDirectBench(t)
+	odd := b.AddOdd("odd", func(s *ingest.Server) { s.Settle, s.AnswerTimeout = 0, ingest.Duration(time.Second) })
+	server, err := b.Store.ServerByName(b.Ctx, "odd")
+	require.NoError(t, err)
+	b.server = server
+	content := rig.Random(100)
+	odd.Write("a.bin", content)
+	odd.Write("a.bin.sha256", []byte(rig.Digest(content)))
+	require.Empty(t, b.list(false))
+	return b, odd, b.File(odd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+}
+
+// TestAChecksumFileThatCannotBeReadIsGivenUpVisibly: each try says why in the row, and
+// after some the file is taken, and it is said that nothing has verified it.
+func TestAChecksumFileThatCannotBeReadIsGivenUpVisibly(t *testing.T) {
+	t.Parallel()
+	for fault, be := range map[string]func(end <-chan struct{}) testenv.OddHooks{
+		"hangs": func(end <-chan struct{}) testenv.OddHooks {
+			return testenv.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
+				if len(content) == 64 {
+					<-end
+				}
+				return testenv.HonestRead(content, buf, off)
+			}}
+		},
+		"cuts": func(<-chan struct{}) testenv.OddHooks {
+			return testenv.OddHooks{Wait: func(path string, _ <-chan struct{}) bool { return strings.HasSuffix(path, ".sha256") }}
+		},
+	} {
+		for name, way := range ways {
+			t.Run(fault+" "+name, func(t *testing.T) {
+				t.Parallel()
+				b, odd, f := oddSidecar(t)
+				end := make(chan struct{})
+				defer close(end)
+				odd.Be(be(end))
+				b.acts.ChecksumWait = 0
+				for try := range 3 {
+					require.Equal(t, string(ingest.KindTransient), way(b, f))
+					now := b.file(f)
+					assert.Contains(t, now.ErrorMessage, "the checksum file a.bin.sha256 cannot be read: ")
+					assert.Contains(t, now.ErrorMessage, "server odd ", "the cause")
+					assert.Contains(t, now.ErrorMessage, "ask the partner")
+					assert.Contains(t, now.ErrorMessage, fmt.Sprintf("try %d of 4", try+1))
+				}
+				require.Empty(t, way(b, f))
+				assert.Contains(t, rig.Detail(b.Events(f.UUID), ingest.EventVerified, "source"), "transfer (not verified: a.bin.sha256 cannot be read: ")
+				assert.Empty(t, b.file(f).ErrorMessage)
+			})
+		}
+	}
+}
+
+// TestAChecksumFileThatDripsIsRead: it takes longer than the server may be silent.
+func TestAChecksumFileThatDripsIsRead(t *testing.T) {
+	t.Parallel()
+	b, odd, f := oddSidecar(t)
+	odd.Be(testenv.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
+		if len(content) == 64 && off < 64 {
+			<-time.After(30 * time.Millisecond)
+			buf = buf[:1]
+		}
+		return testenv.HonestRead(content, buf, off)
+	}})
+	require.Empty(t, b.download(f))
+	var beats atomic.Int64
+	b.env.SetOnActivityHeartbeatListener(func(*activity.Info, converter.EncodedValues) { beats.Add(1) })
+	require.Equal(t, string(ingest.KindTransient), b.verify(f))
+	require.Empty(t, b.verify(f))
+	assert.Positive(t, beats.Load(), "an attempt that is silent counts as dead after 30 s")
+	assert.Equal(t, "a.bin.sha256", rig.Detail(b.Events(f.UUID), ingest.EventVerified, "source"))
+}
+
+// TestAFileThatWaitsForItsChecksumHasNoSlot: its bytes are here, and others of its
+// server may be read.
+func TestAFileThatWaitsForItsChecksumHasNoSlot(t *testing.T) {
+	t.Parallel()
+	b, odd, f := oddSidecar(t)
+	odd.Be(testenv.OddHooks{Wait: func(path string, _ <-chan struct{}) bool { return strings.HasSuffix(path, ".sha256") }})
+	fence, err := b.Store.TakeDispatch(b.Ctx, b.server.UUID)
+	require.NoError(t, err)
+	got, err := b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 1)
+	require.NoError(t, err)
+	require.Empty(t, b.run(activities.NameDownload, activities.DownloadInput{FileUUID: f.UUID, Slot: got.Slots[0].Number}))
+	require.Equal(t, string(ingest.KindTransient), b.verify(f))
+	got, err = b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 0)
+	require.NoError(t, err)
+	assert.Zero(t, got.InUse)
+}
