@@ -19,8 +19,8 @@ import (
 
 	"stevedore/api/console"
 	"stevedore/api/oas"
-	"stevedore/internal/ingest"
 	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
 	"stevedore/internal/telemetry"
 )
 
