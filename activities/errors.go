@@ -91,7 +91,7 @@ func afterOpen(err error) error {
 
 // mayPass makes of a refusal of the file to be fetched one that is tried again for a
 // while: servers on Windows refuse a file while its writer holds it, soon after it
-// was first seen; one that was opened is tried again for a whole round.
+// was first seen; one that was opened is tried openedTries times in any case.
 func (a *Activities) mayPass(err error, file ingest.File, attempt int32) error {
 	if err == nil || ingest.KindOf(err) != ingest.KindPermission {
 		return err
@@ -101,12 +101,17 @@ func (a *Activities) mayPass(err error, file ingest.File, attempt int32) error {
 		return early{ingest.Wrap(ingest.KindTransient, err, "%s; it may be locked or still written: tried again until %s",
 			message(err), until.UTC().Format(time.RFC3339)), ingest.KindPermission}
 	}
-	if errors.As(err, &granted{}) && attempt < ingest.RoundAttempts {
+	tries := file.Deferrals*ingest.RoundAttempts + int(attempt)
+	if errors.As(err, &granted{}) && tries < openedTries {
 		return early{ingest.Wrap(ingest.KindTransient, err, "%s; it may be locked: tried again, %d more times",
-			message(err), ingest.RoundAttempts-attempt), ingest.KindPermission}
+			message(err), openedTries-tries), ingest.KindPermission}
 	}
 	return err
 }
+
+// openedTries is how often a file is tried that may be opened but not read. They are
+// spread over some minutes, by the deferrals between the rounds.
+const openedTries = 10
 
 // earlyDelay is how often such a thing is tried again.
 const earlyDelay = 10 * time.Second
