@@ -136,6 +136,22 @@ func TestOverwriteIsOfOnePath(t *testing.T) {
 	assert.Equal(t, "/in/done/a.csv", to, "the name is free again")
 }
 
+// TestANameIsFreeAgain: the name is kept for no longer than the move takes.
+func TestANameIsFreeAgain(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t)
+	b.set(func(s *ingest.Server) { s.AfterIngest = "move:/in/done" })
+	b.tree.Folder("done")
+	for _, p := range []string{"f0/a.csv", "f1/a.csv"} {
+		f := b.takeAll(p)
+		b.moveAll(f)
+		to, content := b.movedTo(f[0])
+		assert.Equal(t, "/in/done/a.csv", to)
+		assert.Equal(t, p, content)
+		require.True(t, b.tree.Drop("done/a.csv"), "the partner takes it away")
+	}
+}
+
 // TestALongNameIsShortenedWhereItIsTaken: with the uuid in front it would be longer
 // than file systems take.
 func TestALongNameIsShortenedWhereItIsTaken(t *testing.T) {
