@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -60,11 +61,20 @@ func (a *Admin) AddServer(ctx context.Context, in NewServer) (ingest.Server, err
 // about to get, the credentials; more is what was found before.
 func checkServer(server ingest.Server, creds ingest.Credentials, more fieldErrors) error {
 	wrong := append(checkSettings(server), more...)
+	checkPassword(&wrong, creds.Password)
 	wrongKey := slices.ContainsFunc(more, func(f ingest.FieldError) bool { return f.Field != "jump" })
 	if len(creds.Password) == 0 && len(creds.PrivateKey) == 0 && !wrongKey {
 		wrong.add("credentials", "credentials: give a password, a private key or both")
 	}
 	return wrong.err("cannot add the server")
+}
+
+// checkPassword refuses a password with a NUL byte: no server can be given one, and it
+// comes with a file in UTF-16.
+func checkPassword(wrong *fieldErrors, password []byte) {
+	if bytes.IndexByte(password, 0) >= 0 {
+		wrong.add("password", "password: it holds a NUL byte; is the file in UTF-16? Save it as UTF-8")
+	}
 }
 
 func checkSettings(server ingest.Server) (wrong fieldErrors) {

@@ -152,9 +152,9 @@ func TestListTellsWhatThePatternsLeaveOut(t *testing.T) {
 		note             string
 	}{
 		"all fit":     {nil, nil, ""},
-		"one":         {[]string{"**/*.csv"}, nil, "1 entries are left out by the patterns, e.g. " + b.Path("b.txt")},
-		"a folder":    {[]string{"*"}, nil, "1 entries are left out by the patterns, e.g. " + b.Path("x") + "/"},
-		"excluded":    {nil, []string{"x"}, "1 entries are left out by the patterns, e.g. " + b.Path("x") + "/"},
+		"one":         {[]string{"**/*.csv"}, nil, "1 entry is left out by the patterns, e.g. " + b.Path("b.txt")},
+		"a folder":    {[]string{"*"}, nil, "1 entry is left out by the patterns, e.g. " + b.Path("x") + "/"},
+		"excluded":    {nil, []string{"x"}, "1 entry is left out by the patterns, e.g. " + b.Path("x") + "/"},
 		"other case":  {[]string{"**/*.CSV"}, nil, "leave out everything, 3 entries, e.g. "},
 		"no such way": {[]string{"y/*.csv"}, nil, "leave out everything, 3 entries, e.g. "},
 	} {
