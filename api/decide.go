@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/bmatcuk/doublestar/v4"
-
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
@@ -139,7 +137,7 @@ func selection(s oas.FileSelection, pathField string) (filter ingest.FileFilter,
 	}
 	if s.Path != nil {
 		filter.Path = *s.Path
-		if !doublestar.ValidatePattern(filter.Path) {
+		if !admin.ValidGlob(filter.Path) {
 			err = invalid(pathField, fmt.Sprintf("path %q: not a valid glob; example: '**/*.csv'", ingest.Summary(filter.Path)))
 		}
 	}

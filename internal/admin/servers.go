@@ -94,9 +94,12 @@ func checkSettings(server ingest.Server) (wrong fieldErrors) {
 	return wrong
 }
 
+// ValidGlob reports whether a pattern of paths can be read.
+func ValidGlob(glob string) bool { return doublestar.ValidatePattern(glob) }
+
 func checkGlobs(wrong *fieldErrors, field string, globs []string) {
 	for _, glob := range globs {
-		if glob == "" || !doublestar.ValidatePattern(glob) {
+		if glob == "" || !ValidGlob(glob) {
 			wrong.add(field, "%s %q: not a valid glob; example: '**/*.csv'", field, glob)
 		} else if ingest.GlobChoices(glob) > ingest.MaxGlobChoices {
 			wrong.add(field, "%s %q: more than %d combinations of alternatives; use several globs", field, ingest.Summary(glob), ingest.MaxGlobChoices)
