@@ -130,7 +130,7 @@ func TestStatRemoveRename(t *testing.T) {
 	assert.DirExists(t, b.Path("folder"))
 	requireKind(t, session.Remove(ctx, b.Path("gone")), ingest.KindNotFound)
 	requireKind(t, session.Rename(ctx, b.Path("a.csv"), b.Path("none/a.csv")), ingest.KindMissing, "create the target folder")
-	require.Error(t, session.Rename(ctx, b.Path("a.csv"), b.Path("taken.csv")), "a file must not be replaced")
+	require.ErrorContains(t, session.Rename(ctx, b.Path("a.csv"), b.Path("taken.csv")), "/taken.csv", "a file must not be replaced, and the message names it")
 	assert.FileExists(t, b.Path("a.csv"))
 
 	session = b.open(t)
