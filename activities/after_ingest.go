@@ -76,7 +76,7 @@ func (a *Activities) afterIngest(ctx context.Context, server ingest.Server, file
 
 // tidy does the action and records it.
 func (a *Activities) tidy(ctx context.Context, source Source, server ingest.Server, file ingest.File) error {
-	t := tidying{source: source, server: server, file: file, details: map[string]any{"action": string(server.AfterIngest)}}
+	t := tidying{moves: a.Ledger, source: source, server: server, file: file, details: map[string]any{"action": string(server.AfterIngest)}}
 	if err := t.run(ctx); err != nil {
 		return err
 	}
@@ -85,6 +85,7 @@ func (a *Activities) tidy(ctx context.Context, source Source, server ingest.Serv
 
 // tidying is the after-ingest action on one source.
 type tidying struct {
+	moves  Moves
 	source Source
 	server ingest.Server
 	file   ingest.File
@@ -102,7 +103,10 @@ func (t *tidying) run(ctx context.Context) error {
 	switch err := untouched(ctx, t.source, t.file); {
 	case ingest.KindOf(err) == ingest.KindNotFound:
 		t.details["found"] = ingest.FoundGone
-		return t.companions(ctx, "")
+		if err := t.movedBefore(ctx); err != nil {
+			return err
+		}
+		return t.companions(ctx, false)
 	case ingest.KindOf(err) == ingest.KindChanged:
 		t.details["found"] = "another version, which is left alone"
 		return nil
@@ -115,7 +119,7 @@ func (t *tidying) run(ctx context.Context) error {
 		if err := t.source.Remove(ctx, t.file.RemotePath); err != nil && ingest.KindOf(err) != ingest.KindNotFound {
 			return err
 		}
-		return t.companions(ctx, "")
+		return t.companions(ctx, false)
 	}
 	to, err := t.moveAway(ctx, t.file.RemotePath, dir, func() error { return untouched(ctx, t.source, t.file) })
 	switch {
@@ -133,51 +137,5 @@ func (t *tidying) run(ctx context.Context) error {
 		return nil
 	}
 	t.details["moved_to"] = ingest.DisplayPath(to)
-	return t.companions(ctx, path.Base(to)[:len(path.Base(to))-len(path.Base(t.file.RemotePath))])
-}
-
-// moveAway renames a file into dir and returns where it is then: "" when it stays,
-// because the name is taken there and that is what the server's setting asks for
-// then. unchanged is asked right before anything is touched.
-func (t *tidying) moveAway(ctx context.Context, from, dir string, unchanged func() error) (string, error) {
-	to := path.Join(dir, path.Base(from))
-	var err error
-	if t.inPlace, err = t.listed(ctx, dir); err != nil || t.inPlace {
-		return from, err
-	}
-	_, err = t.source.Stat(ctx, to)
-	replaces := false
-	switch {
-	case ingest.IsKind(err, ingest.KindNotFound):
-	case err != nil:
-		return "", err
-	case t.server.OnCollision == ingest.CollisionKeep:
-		return "", nil
-	case t.server.OnCollision == ingest.CollisionOverwrite:
-		replaces = true
-	default:
-		to = path.Join(dir, t.file.UUID+"-"+path.Base(from))
-	}
-	if err := unchanged(); err != nil {
-		return "", err
-	}
-	if replaces {
-		// SFTP's own rename does not replace. Between the two calls the folder
-		// has neither; the file itself is safe with us.
-		if err := t.source.Remove(ctx, to); err != nil && ingest.KindOf(err) != ingest.KindNotFound {
-			return "", err
-		}
-	}
-	return to, t.source.Rename(ctx, from, to)
-}
-
-// listed reports whether the folder is the one that is listed, however it is spelled:
-// what is moved there would be found, and taken, once more.
-func (t *tidying) listed(ctx context.Context, dir string) (bool, error) {
-	root, err := t.source.Real(ctx, t.server.RootPath)
-	if err != nil || root == dir {
-		return err == nil, err
-	}
-	dir, err = t.source.Real(ctx, dir)
-	return root == dir, err
+	return t.companions(ctx, path.Base(to) != path.Base(t.file.RemotePath))
 }

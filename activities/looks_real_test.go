@@ -322,7 +322,7 @@ func TestAListingSaysWhatIsOddAboutTimes(t *testing.T) {
 		scan, err := b.Store.LatestScan(b.Ctx, b.server.UUID)
 		require.NoError(t, err)
 		assert.Equal(t, "1 of 3 entries have no modification time: replacements of the same size cannot be noticed; "+
-			"1 files have modification times in the future", scan.Note, list)
+			"1 file has a modification time in the future", scan.Note, list)
 	}
 	for name, note := range map[string]string{
 		"none.csv": "no modification time", "future.csv": "in the future",

@@ -34,6 +34,18 @@ type Ledger interface {
 	// Vouch reports whether an operator's action came by the API or the command line,
 	// and notes in the audit log one that did not.
 	Vouch(ctx context.Context, fileUUID string, action ingest.OperatorAction) (verified bool, err error)
+	Moves
+}
+
+// Moves keeps names on partners' servers for one move at a time.
+type Moves interface {
+	// KeepTarget keeps the name for the file alone, until FreeTarget or for an hour.
+	// It reports false when another file has it, and else from which path the file came
+	// that was recorded there last.
+	KeepTarget(ctx context.Context, fileUUID string, target ingest.MoveTarget) (kept bool, movedFrom string, err error)
+	// FreeTarget gives the name back, if the file has it. movedFrom, when not empty,
+	// records that the file was moved there from that path.
+	FreeTarget(ctx context.Context, fileUUID string, target ingest.MoveTarget, movedFrom string) error
 }
 
 // Reservations keep the concurrency limits of servers.

@@ -10,9 +10,9 @@ import (
 // companions does to the done-marker and the checksum file what was done to their
 // file. Those that several files share stay for the others, and so does what is not
 // as it was when the file was taken: it may be of the next version. What the server
-// refuses is noted, and no failure of the file's own action. prefix is what a moved
-// file was given in front of its name.
-func (t *tidying) companions(ctx context.Context, prefix string) error {
+// refuses is noted, and no failure of the file's own action. renamed says that the file
+// was given another name where it was moved.
+func (t *tidying) companions(ctx context.Context, renamed bool) error {
 	if t.server.Companions == ingest.CompanionsStay {
 		return nil
 	}
@@ -24,7 +24,7 @@ func (t *tidying) companions(ctx context.Context, prefix string) error {
 		own = append(own, t.file.Sidecar)
 	}
 	for _, companion := range own {
-		if err := t.companion(ctx, companion, prefix); err != nil {
+		if err := t.companion(ctx, companion, renamed); err != nil {
 			if !ingest.KindOf(err).Permanent() {
 				return err
 			}
@@ -36,7 +36,7 @@ func (t *tidying) companions(ctx context.Context, prefix string) error {
 
 // companion deletes or moves one companion that is still the version on record, as
 // long as its file is not there again.
-func (t *tidying) companion(ctx context.Context, companion ingest.Companion, prefix string) error {
+func (t *tidying) companion(ctx context.Context, companion ingest.Companion, renamed bool) error {
 	unchanged := func() error {
 		_, err := t.source.Stat(ctx, t.file.RemotePath)
 		if err == nil {
@@ -51,7 +51,7 @@ func (t *tidying) companion(ctx context.Context, companion ingest.Companion, pre
 		}
 		return err
 	}
-	err := t.take(ctx, companion.Path, prefix, unchanged)
+	err := t.take(ctx, companion.Path, renamed, unchanged)
 	if kind := ingest.KindOf(err); err != nil && (kind == ingest.KindNotFound || kind == ingest.KindChanged) {
 		return nil
 	}
@@ -59,7 +59,7 @@ func (t *tidying) companion(ctx context.Context, companion ingest.Companion, pre
 }
 
 // take deletes or moves a file beside the source.
-func (t *tidying) take(ctx context.Context, file, prefix string, unchanged func() error) error {
+func (t *tidying) take(ctx context.Context, file string, renamed bool, unchanged func() error) error {
 	dir, move := t.server.AfterIngest.MoveTo()
 	if !move {
 		if err := unchanged(); err != nil {
@@ -67,11 +67,11 @@ func (t *tidying) take(ctx context.Context, file, prefix string, unchanged func(
 		}
 		return t.source.Remove(ctx, file)
 	}
-	if prefix != "" { // it was renamed, and they stay together
+	if renamed { // they stay together
 		if err := unchanged(); err != nil {
 			return err
 		}
-		return t.source.Rename(ctx, file, path.Join(dir, prefix+path.Base(file)))
+		return t.source.Rename(ctx, file, path.Join(dir, ingest.NameBeside(t.file.UUID, path.Base(t.file.RemotePath), path.Base(file))))
 	}
 	to, err := t.moveAway(ctx, file, dir, unchanged)
 	if err == nil && to == "" {

@@ -162,8 +162,8 @@ func (a *Activities) tidyCompanion(ctx context.Context, source Source, server in
 		}
 		return err
 	}
-	t := tidying{source: source, server: server, file: file, details: map[string]any{}}
-	err = t.take(ctx, one.Path, "", unchanged)
+	t := tidying{moves: a.Ledger, source: source, server: server, file: file, details: map[string]any{}}
+	err = t.take(ctx, one.Path, false, unchanged)
 	switch kind := ingest.KindOf(err); {
 	case err == nil:
 		a.Log.InfoContext(ctx, "a companion followed its file", "server", server.Name, "path", ingest.DisplayPath(one.Path), "file", file.UUID)

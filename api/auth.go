@@ -86,7 +86,7 @@ func (g guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 		needed := neededRole(c.Request().Method, g.specified(c.Path()))
 		if !principal.Role.Allows(needed) {
 			return echo.NewHTTPError(http.StatusForbidden, fmt.Sprintf(
-				"this needs a token with the role %s; %s is a %s", needed, principal.Name, principal.Role))
+				"this needs a token with the role %s; %s has the role %s", needed, principal.Name, principal.Role))
 		}
 		c.Set(principalName, principal.Name)
 		ctx := context.WithValue(admin.As(c.Request().Context(), principal), stillAllowedKey{}, func() error {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"stevedore/api/oas"
@@ -89,8 +90,12 @@ func (h handlers) SkipFiles(ctx context.Context, req oas.SkipFilesRequestObject)
 func (h handlers) decideAll(ctx context.Context, action admin.Action, body oas.BulkDecision) (oas.BulkResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
+	filter, err := selection(body.Filter, "filter.path")
+	if err != nil {
+		return oas.BulkResult{}, err
+	}
 	request := admin.BulkRequest{
-		Filter: selection(body.Filter), Action: action, Decision: decision(body.Reason, body.From), Expected: body.ExpectedCount,
+		Filter: filter, Action: action, Decision: decision(body.Reason, body.From), Expected: body.ExpectedCount,
 		DryRun: body.DryRun != nil && *body.DryRun,
 	}
 	request.Decision.Actor = admin.Who(ctx).Name
@@ -117,7 +122,8 @@ func (h handlers) decideAll(ctx context.Context, action admin.Action, body oas.B
 	return answer, nil
 }
 
-func selection(s oas.FileSelection) (filter ingest.FileFilter) {
+// selection reads a filter; pathField is what its path is called in the request.
+func selection(s oas.FileSelection, pathField string) (filter ingest.FileFilter, err error) {
 	if s.FileUuids != nil {
 		filter.UUIDs = *s.FileUuids
 	}
@@ -131,6 +137,9 @@ func selection(s oas.FileSelection) (filter ingest.FileFilter) {
 	}
 	if s.Path != nil {
 		filter.Path = *s.Path
+		if !admin.ValidGlob(filter.Path) {
+			err = invalid(pathField, fmt.Sprintf("path %q: not a valid glob; example: '**/*.csv'", ingest.Summary(filter.Path)))
+		}
 	}
 	if s.Hash != nil {
 		filter.Hash = strings.ToLower(*s.Hash)
@@ -141,5 +150,5 @@ func selection(s oas.FileSelection) (filter ingest.FileFilter) {
 	if s.To != nil {
 		filter.To = *s.To
 	}
-	return filter
+	return filter, err
 }

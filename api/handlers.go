@@ -137,7 +137,10 @@ func (h handlers) ListFiles(ctx context.Context, req oas.ListFilesRequestObject)
 }
 
 func fileFilter(params oas.ListFilesParams) (ingest.FileFilter, error) {
-	filter := selection(oas.FileSelection{Server: params.Server, Path: params.Path, From: params.From, To: params.To, Hash: params.Hash})
+	filter, err := selection(oas.FileSelection{Server: params.Server, Path: params.Path, From: params.From, To: params.To, Hash: params.Hash}, "path")
+	if err != nil {
+		return filter, err
+	}
 	filter.Limit = pageLimit(params.Limit)
 	filter.Left = params.Left != nil && *params.Left
 	if params.UUID != nil {
@@ -151,7 +154,6 @@ func fileFilter(params oas.ListFilesParams) (ingest.FileFilter, error) {
 	if params.Order != nil {
 		filter.Order = ingest.FileOrder(*params.Order)
 	}
-	var err error
 	filter.AfterID, err = readFilesCursor(filter.Order, params.Cursor)
 	return filter, err
 }

@@ -152,6 +152,7 @@ func TestFilesAreFilteredAndPaged(t *testing.T) {
 		require.Equal(t, want, count(query), query)
 	}
 	requireProblem(t, b.call("GET", "/api/v1/files?hash=xyz", ""), 400, codeInvalid)
+	requireProblem(t, b.call("GET", "/api/v1/files?path="+url.QueryEscape("["), ""), 400, codeInvalid)
 	requireProblem(t, b.call("GET", "/api/v1/files?from=yesterday", ""), 400, codeInvalid)
 
 	var seen []string

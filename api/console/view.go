@@ -112,7 +112,7 @@ func (c *Console) page(role ingest.Role, handle handler) http.HandlerFunc {
 		}
 		r = r.WithContext(admin.As(r.Context(), who))
 		if !who.Role.Allows(role) {
-			c.fail(w, r, v, tell(ingest.KindPermission, errForbidden, "This needs a token with the role %s; %s is a %s.", role, who.Name, who.Role))
+			c.fail(w, r, v, tell(ingest.KindPermission, errForbidden, "This needs a token with the role %s; %s has the role %s.", role, who.Name, who.Role))
 			return
 		}
 		a, err := handle(r, v)

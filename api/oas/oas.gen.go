@@ -1245,7 +1245,7 @@ type Server struct {
 	// MinRate Bytes per second; a slower transfer gives its place to others. 0: any.
 	MinRate int64 `json:"min_rate"`
 
-	// MinSize Bytes; a smaller file counts as still being written.
+	// MinSize A smaller file, in bytes, counts as still being written.
 	MinSize int64  `json:"min_size"`
 	Name    string `json:"name"`
 
@@ -1460,7 +1460,7 @@ type ServerSettings struct {
 	// MinRate Bytes per second; a slower transfer gives its place to others. 0: any.
 	MinRate *int64 `json:"min_rate,omitempty"`
 
-	// MinSize Bytes; a smaller file counts as still being written.
+	// MinSize A smaller file, in bytes, counts as still being written.
 	MinSize *int64  `json:"min_size,omitempty"`
 	Name    *string `json:"name,omitempty"`
 
@@ -1489,7 +1489,9 @@ type ServerSettings struct {
 	// RootPath Absolute folder, or ~/dir below the user's home folder; default /.
 	RootPath *string `json:"root_path,omitempty"`
 
-	// ScanInterval Example: 1m
+	// ScanInterval 1s to 168h.
+	//
+	// Example: 1m
 	ScanInterval *string `json:"scan_interval,omitempty"`
 
 	// Settle Example: 10s

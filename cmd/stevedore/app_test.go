@@ -69,6 +69,21 @@ func TestServerAdd(t *testing.T) {
 	}, ops.added.Server)
 }
 
+func TestWhatCannotBeIsRefused(t *testing.T) {
+	t.Parallel()
+	for say, line := range map[string][]string{
+		"not a valid glob": {"file", "list", "--path", "["},
+		`path "["`:         {"file", "retry", "--path", "[", "--reason", "x", "--yes"},
+		"max_parallel":     {"server", "add", "--name", "acme", "--host", "h", "--username", "u", "--password-file", "-", "--max-parallel", "0"},
+	} {
+		ops := &fakeOperations{}
+		got := execute(t, ops, args(line...), stdin("p"))
+		require.Equal(t, exitUsage, got.code, "%s: %s", say, got.errors)
+		require.Contains(t, got.errors, say)
+		require.Empty(t, ops.added.Server.Name)
+	}
+}
+
 func TestServerAddDefaultsAndFiles(t *testing.T) {
 	t.Parallel()
 	key := filepath.Join(t.TempDir(), "key")

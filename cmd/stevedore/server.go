@@ -125,7 +125,7 @@ func (a *app) printServer(s oas.Server) error {
 			row("held changes", safe(*s.HeldReason)+": run `stevedore server changes "+s.Name+"`")
 		}
 		if s.ResentFiles > 0 {
-			row("there again", fmt.Sprintf("%d files are on the server again, the same as before, after they were deleted or moved", s.ResentFiles))
+			row("there again", ingest.Counted(s.ResentFiles, "file is", "files are")+" on the server again, the same as before, after being deleted or moved")
 		}
 		if s.PutOff != nil {
 			row("put off", safe(*s.PutOff))
@@ -143,7 +143,7 @@ func printUnread(row func(name, value string), s oas.Server) {
 		row("not read", safe(f.Path+" "+f.Reason))
 	}
 	if more := s.UnreadableFolders - int64(len(s.Unreadable)); more > 0 {
-		row("not read", fmt.Sprintf("and %d more folders", more))
+		row("not read", "and "+ingest.Counted(more, "more folder", "more folders"))
 	}
 }
 

@@ -73,9 +73,9 @@ did, or all. The threshold is the server's setting hold-changes.`,
 func printChanges(w io.Writer, r changesResult) {
 	switch {
 	case r.Decision == ingest.ChangesTake:
-		fmt.Fprintf(w, "%d files of %s are taken as new versions\n", r.Files, safe(r.Server))
+		fmt.Fprintf(w, "%s of %s taken as new versions\n", ingest.Counted(r.Files, "file", "files"), safe(r.Server))
 	case r.Decision == ingest.ChangesSame:
-		fmt.Fprintf(w, "%d files of %s are the versions that were taken before\n", r.Files, safe(r.Server))
+		fmt.Fprintf(w, "%s of %s kept as versions that were taken before\n", ingest.Counted(r.Files, "file", "files"), safe(r.Server))
 	case r.Files == 0:
 		fmt.Fprintf(w, "nothing of %s is held\n", safe(r.Server))
 	default:

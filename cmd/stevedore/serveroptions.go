@@ -43,7 +43,7 @@ func (v *optionValue) Type() string {
 }
 
 func optionHelp(info ingest.OptionInfo) string {
-	help := strings.ToLower(info.Label) + ": " + strings.TrimSuffix(info.Help, ".")
+	help := strings.ToLower(info.Help[:1]) + strings.TrimSuffix(info.Help[1:], ".")
 	if info.List() {
 		help += "; may be repeated"
 	}

@@ -78,7 +78,7 @@ func (a *app) printTest(server oas.Server, test oas.ServerTest) error {
 		}
 		if test.Ok {
 			fmt.Fprintf(w, "software\t%s\n", dash(value(test.Software)))
-			fmt.Fprintf(w, "login\tok in %d ms; %s has %d entries\n", test.LatencyMs, safe(server.RootPath), test.Entries)
+			fmt.Fprintf(w, "login\tok in %d ms; %s has %s\n", test.LatencyMs, safe(server.RootPath), ingest.Counted(int64(test.Entries), "entry", "entries"))
 			printDetails(w, test)
 		}
 	})
@@ -106,7 +106,8 @@ func printDetails(w io.Writer, test oas.ServerTest) {
 	if !s.Complete {
 		least = "at least "
 	}
-	fmt.Fprintf(w, "sample\t%s%d files are taken, %d rejected, %d folders cannot be read\n", least, s.Taken, s.Rejected, s.Unreadable)
+	fmt.Fprintf(w, "sample\t%s%s taken, %d rejected, %s not read\n", least, ingest.Counted(s.Taken, "file is", "files are"), s.Rejected,
+		ingest.Counted(s.Unreadable, "folder is", "folders are"))
 	left := ingest.Unmatched{Count: s.LeftOut, Example: value(s.LeftOutExample)}
 	if note := left.Note(s.Taken); note != "" {
 		fmt.Fprintf(w, "\t%s\n", safe(note))

@@ -103,6 +103,7 @@ func (a *Admin) edited(ctx context.Context, server ingest.Server, edit ServerEdi
 	if len(server.PasswordEncrypted)+len(server.PrivateKeyEncrypted)+len(edit.Password)+len(edit.PrivateKey) == 0 {
 		wrong.add("credentials", "credentials: a password, a private key or both must be left")
 	}
+	checkPassword(&wrong, edit.Password)
 	askAgain(&wrong, before, server)
 	if err := wrong.err("cannot edit the server"); err != nil {
 		return server, err

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -60,11 +61,20 @@ func (a *Admin) AddServer(ctx context.Context, in NewServer) (ingest.Server, err
 // about to get, the credentials; more is what was found before.
 func checkServer(server ingest.Server, creds ingest.Credentials, more fieldErrors) error {
 	wrong := append(checkSettings(server), more...)
+	checkPassword(&wrong, creds.Password)
 	wrongKey := slices.ContainsFunc(more, func(f ingest.FieldError) bool { return f.Field != "jump" })
 	if len(creds.Password) == 0 && len(creds.PrivateKey) == 0 && !wrongKey {
 		wrong.add("credentials", "credentials: give a password, a private key or both")
 	}
 	return wrong.err("cannot add the server")
+}
+
+// checkPassword refuses a password with a NUL byte: no server can be given one, and it
+// comes with a file in UTF-16.
+func checkPassword(wrong *fieldErrors, password []byte) {
+	if bytes.IndexByte(password, 0) >= 0 {
+		wrong.add("password", "password: it holds a NUL byte; is the file in UTF-16? Save it as UTF-8")
+	}
 }
 
 func checkSettings(server ingest.Server) (wrong fieldErrors) {
@@ -84,9 +94,12 @@ func checkSettings(server ingest.Server) (wrong fieldErrors) {
 	return wrong
 }
 
+// ValidGlob reports whether a pattern of paths can be read.
+func ValidGlob(glob string) bool { return doublestar.ValidatePattern(glob) }
+
 func checkGlobs(wrong *fieldErrors, field string, globs []string) {
 	for _, glob := range globs {
-		if glob == "" || !doublestar.ValidatePattern(glob) {
+		if glob == "" || !ValidGlob(glob) {
 			wrong.add(field, "%s %q: not a valid glob; example: '**/*.csv'", field, glob)
 		} else if ingest.GlobChoices(glob) > ingest.MaxGlobChoices {
 			wrong.add(field, "%s %q: more than %d combinations of alternatives; use several globs", field, ingest.Summary(glob), ingest.MaxGlobChoices)

@@ -76,6 +76,19 @@ func TestAddServerNeverQuotesAKey(t *testing.T) {
 	require.NotContains(t, err.Error(), "canary")
 }
 
+func TestAPasswordWithANULByteIsRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(ingest.Server{UUID: "u1", Name: "acme", Host: "h", Username: "u", PasswordEncrypted: []byte("x")}.WithDefaults(ingest.ServerDefaults{}))
+	wide := []byte("p\x00a\x00")
+	_, err := b.AddServer(context.Background(), NewServer{
+		Server: ingest.Server{Name: "globex", Host: "g", Username: "u"}, Credentials: ingest.Credentials{Password: wide},
+	})
+	require.ErrorContains(t, err, "password: it holds a NUL byte")
+	_, err = b.EditServer(context.Background(), "acme", AnyVersion, ServerEdit{Password: wide})
+	require.ErrorContains(t, err, "password: it holds a NUL byte")
+	require.NotContains(t, err.Error(), "p\x00a")
+}
+
 func TestAddServerTakenName(t *testing.T) {
 	t.Parallel()
 	_, err := setup(ingest.Server{UUID: "u1", Name: "acme"}).AddServer(context.Background(), NewServer{

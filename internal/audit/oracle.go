@@ -164,7 +164,7 @@ func leftOver(e Evidence) (found []Difference) {
 		found = append(found, thing("store").why(Extra, "%d unfinished multipart uploads are left", e.OpenUploads))
 	}
 	if e.Staged > 0 {
-		found = append(found, thing("staging").why(Extra, "%d files are left", e.Staged))
+		found = append(found, thing("staging").why(Extra, "%s left", ingest.Counted(int64(e.Staged), "file is", "files are")))
 	}
 	return found
 }

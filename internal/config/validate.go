@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Problem is one variable that is missing or wrong.
@@ -112,8 +113,8 @@ func (c Config) checkNumbers(found *problems) {
 			found.add(variable, "is %d: use 1 to 1000", n)
 		}
 	}
-	if c.Scan.Interval <= 0 {
-		found.add("STEVEDORE_SCAN_INTERVAL", "is %s: use more than 0s", c.Scan.Interval)
+	if c.Scan.Interval < time.Second {
+		found.add("STEVEDORE_SCAN_INTERVAL", "is %s: use 1s or more", c.Scan.Interval)
 	}
 	if c.Scan.Settle < 0 {
 		found.add("STEVEDORE_SETTLE", "is %s: use 0s or more", c.Scan.Settle)

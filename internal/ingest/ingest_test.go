@@ -101,19 +101,57 @@ func TestDisplayPathIsOneHarmlessLine(t *testing.T) {
 	assert.LessOrEqual(t, len(ingest.Summary(strings.Repeat("ж", 1000))), 400)
 }
 
+func TestMarkersBesideTheFilesThatAreTaken(t *testing.T) {
+	t.Parallel()
+	for _, include := range []string{"**", "**/*", "*.csv", "a*", "{a,b}/**", "**/*.[ct]sv", "a.done/*.csv"} {
+		s := ingest.Server{Name: "acme", Host: "h", Username: "u", DoneMarker: "*.done", Include: []string{include}}.WithDefaults(ingest.ServerDefaults{})
+		assert.Empty(t, s.Validate(), include)
+	}
+}
+
+func TestCounted(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int64]string{0: "0 files are", 1: "1 file is", 2: "2 files are"} {
+		assert.Equal(t, want, ingest.Counted(n, "file is", "files are"))
+	}
+}
+
+func TestUniqueNamesFitFileSystems(t *testing.T) {
+	t.Parallel()
+	const uuid = "0b8f9a52-6d7c-5d51-9c1e-0d6f8a3b2c1d"
+	assert.Equal(t, uuid+"-a.csv", ingest.UniqueName(uuid, "a.csv"))
+	assert.Equal(t, uuid+"-a.csv.done", ingest.NameBeside(uuid, "a.csv", "a.csv.done"))
+	assert.Equal(t, uuid+"-b.done", ingest.NameBeside(uuid, "a.csv", "b.done"))
+	for _, name := range []string{strings.Repeat("a", 255), strings.Repeat("ж", 127), strings.Repeat("ж", 125) + ".csv", "." + strings.Repeat("a", 254)} {
+		unique := ingest.UniqueName(uuid, name)
+		assert.LessOrEqual(t, len(unique), 255)
+		assert.True(t, utf8.ValidString(unique), unique)
+		assert.True(t, strings.HasPrefix(unique, uuid+"-"+name[:2]))
+		assert.Equal(t, unique+".sha256", ingest.NameBeside(uuid, name, name+".sha256"))
+		long := ingest.NameBeside(uuid, name, name+"."+strings.Repeat("x", 40))
+		assert.LessOrEqual(t, len(long), 255)
+	}
+}
+
 func TestServerValidate(t *testing.T) {
 	t.Parallel()
 	good := ingest.Server{Name: "acme", Host: "sftp.example.com", Username: "u"}.WithDefaults(ingest.ServerDefaults{ScanInterval: time.Minute})
 	require.Empty(t, good.Validate())
 	assert.Equal(t, 22, good.Port)
 	for field, bad := range map[string]func(*ingest.Server){
-		"name":          func(s *ingest.Server) { s.Name = "a b" },
-		"host":          func(s *ingest.Server) { s.Host = "user@host" },
-		"port":          func(s *ingest.Server) { s.Port = 70000 },
-		"username":      func(s *ingest.Server) { s.Username = "" },
-		"path":          func(s *ingest.Server) { s.RootPath = "/a/../b" },
-		"max-parallel":  func(s *ingest.Server) { s.MaxParallel = 257 },
-		"settle":        func(s *ingest.Server) { s.Settle = 25 * time.Hour },
+		"name":           func(s *ingest.Server) { s.Name = "a b" },
+		"host":           func(s *ingest.Server) { s.Host = "user@host" },
+		"port":           func(s *ingest.Server) { s.Port = 70000 },
+		"username":       func(s *ingest.Server) { s.Username = "" },
+		"path":           func(s *ingest.Server) { s.RootPath = "/a/../b" },
+		"max-parallel":   func(s *ingest.Server) { s.MaxParallel = 257 },
+		"settle":         func(s *ingest.Server) { s.Settle = 25 * time.Hour },
+		"scan-interval":  func(s *ingest.Server) { s.ScanInterval = time.Millisecond },
+		"scan-interval ": func(s *ingest.Server) { s.ScanInterval = 0 },
+		"done-marker \"*.csv\": include \"**/*.{txt,csv}\" takes such files": func(s *ingest.Server) {
+			s.DoneMarker, s.Include = "*.csv", []string{"**/*.xml", "**/*.{txt,csv}"}
+		},
+		"done-marker \"_SUCCESS\": include \"a/_SUCCESS\"": func(s *ingest.Server) { s.DoneMarker, s.Include = "_SUCCESS", []string{"a/_SUCCESS"} },
 		"after-ingest":  func(s *ingest.Server) { s.AfterIngest = "move:relative" },
 		"after-ingest ": func(s *ingest.Server) { s.AfterIngest = "burn" },
 

@@ -49,9 +49,9 @@ func (u Unmatched) Note(taken int64) string {
 	case u.Count == 0:
 		return ""
 	case taken == 0:
-		return fmt.Sprintf("the patterns leave out everything, %d entries, e.g. %s: check --include and --exclude", u.Count, u.Example)
+		return fmt.Sprintf("the patterns leave out everything, %s, e.g. %s: check --include and --exclude", Counted(u.Count, "entry", "entries"), u.Example)
 	default:
-		return fmt.Sprintf("%d entries are left out by the patterns, e.g. %s", u.Count, u.Example)
+		return fmt.Sprintf("%s left out by the patterns, e.g. %s", Counted(u.Count, "entry is", "entries are"), u.Example)
 	}
 }
 

@@ -91,3 +91,48 @@ func outerCommas(glob string) (parts []string) {
 	}
 	return append(parts, glob[from:])
 }
+
+// wildcards are replaced to get a name that fits a glob.
+var wildcards = strings.NewReplacer("*", "x", "?", "x")
+
+// marksItself reports whether all names that fit the glob, or one of its alternatives,
+// are those of done-markers. Classes of characters are not looked into.
+func (s Server) marksItself(glob string) bool {
+	for _, one := range alternatives(glob) {
+		name := one[strings.LastIndexByte(one, '/')+1:]
+		if !strings.ContainsAny(name, `[\`) && s.IsMarker(wildcards.Replace(name)) {
+			return true
+		}
+	}
+	return false
+}
+
+// alternatives returns what the braces of a glob stand for; a glob with too many of
+// them is refused elsewhere.
+func alternatives(glob string) (all []string) {
+	before, rest, found := strings.Cut(glob, "{")
+	end := closing(rest)
+	if !found || end < 0 || GlobChoices(glob) > MaxGlobChoices {
+		return []string{glob}
+	}
+	for _, choice := range outerCommas(rest[:end]) {
+		all = append(all, alternatives(before+choice+rest[end+1:])...)
+	}
+	return all
+}
+
+// closing is where the brace ends that was opened before the text, or -1.
+func closing(text string) int {
+	depth := 1
+	for i := range len(text) {
+		switch text[i] {
+		case '{':
+			depth++
+		case '}':
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return -1
+}

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"strings"
@@ -266,7 +267,8 @@ func (s Server) IsMarker(name string) bool {
 
 // ServerDefaults are used for what an operator left out.
 type ServerDefaults struct {
-	Settle       time.Duration
+	Settle time.Duration
+	// ScanInterval is a minute when not set.
 	ScanInterval time.Duration
 }
 
@@ -297,7 +299,7 @@ func (s Server) WithDefaults(d ServerDefaults) Server {
 		s.State = ServerOK
 	}
 	if s.ScanInterval == 0 {
-		s.ScanInterval = d.ScanInterval
+		s.ScanInterval = cmp.Or(d.ScanInterval, time.Minute)
 	}
 	if s.Settle < 0 {
 		s.Settle = d.Settle

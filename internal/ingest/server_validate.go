@@ -13,6 +13,9 @@ import (
 // maxWait bounds how long a file may be made to wait by the server's settings.
 const maxWait = 7 * 24 * time.Hour
 
+// minScanInterval is the least time between scans: a shorter one only loads the server.
+const minScanInterval = time.Second
+
 // FieldError is what is wrong with one field of a request.
 type FieldError struct {
 	// Field is its name as the API writes it, e.g. "max_parallel".
@@ -53,6 +56,9 @@ func (s Server) Validate() []error {
 	}
 	if s.Settle < 0 || s.Settle > 24*time.Hour {
 		bad("settle", "settle %s: use 0s to 24h", s.Settle)
+	}
+	if s.ScanInterval < minScanInterval || s.ScanInterval > maxWait {
+		bad("scan_interval", "scan-interval %s: use %s to %s", s.ScanInterval, minScanInterval, maxWait)
 	}
 	if err := s.AfterIngest.Validate(); err != nil {
 		bad("after_ingest", "%s", err)
@@ -98,6 +104,12 @@ func (s Server) validateRules() (errs []error) {
 	}
 	if strings.Contains(s.DoneMarker, "/") || s.DoneMarker == "*" || strings.Count(s.DoneMarker, "*") > 1 || len(s.DoneMarker) > 255 {
 		bad("done_marker", "done-marker %q: use a file name, '*' for the name of the file it speaks for, e.g. '*.done'", s.DoneMarker)
+	}
+	for _, glob := range s.Include {
+		if s.marksItself(glob) {
+			bad("done_marker", "done-marker %q: include %q takes such files, and a file cannot be its own marker: use another name, e.g. '*.done'", s.DoneMarker, glob)
+			break
+		}
 	}
 	if err := s.Transfer.Validate(); s.Transfer != "" && err != nil {
 		bad("transfer", "%s", err)

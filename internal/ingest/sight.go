@@ -181,8 +181,8 @@ func (h HeldChanges) String() string {
 		return ""
 	}
 	if len(h.Parts) == 1 {
-		return fmt.Sprintf("%d known files look new because their times moved by %s while their sizes are the same: they are held until somebody decides to take them or not",
-			h.Files, h.Parts[0].by())
+		return fmt.Sprintf("%s moved by %s while the size is the same: held until somebody decides to take what is new or not",
+			Counted(h.Files, "known file looks new because its time", "known files look new because their times"), h.Parts[0].by())
 	}
 	var parts []string
 	for i, p := range h.Parts {
@@ -192,8 +192,8 @@ func (h HeldChanges) String() string {
 		}
 		parts = append(parts, fmt.Sprintf("%d moved by %s", p.Files, p.by()))
 	}
-	return fmt.Sprintf("%d known files look new because of their times, while their sizes are the same: %s. They are held until somebody decides about each of these",
-		h.Files, strings.Join(parts, ", "))
+	return fmt.Sprintf("%s new because of their times, while their sizes are the same: %s. They are held until somebody decides about each of these",
+		Counted(h.Files, "known file looks", "known files look"), strings.Join(parts, ", "))
 }
 
 // The parts of held changes.

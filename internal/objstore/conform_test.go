@@ -50,10 +50,12 @@ func conformMemory(t *testing.T, store *objstore.Store, s3 testenv.S3) {
 		again, err := store.PutBytes(t.Context(), req)
 		require.NoError(t, err)
 		require.Equal(t, object, again)
-		other := small(t, size+1, 2)
-		other.Key = req.Key
-		_, err = store.PutBytes(t.Context(), other)
-		require.Equal(t, ingest.KindConflict, ingest.KindOf(err), "%v", err)
+		for _, size := range []int{max(size, 1), size + 1} {
+			other := small(t, size, 2)
+			other.Key = req.Key
+			_, err = store.PutBytes(t.Context(), other)
+			require.Equal(t, ingest.KindConflict, ingest.KindOf(err), "%v", err)
+		}
 	}
 }
 
@@ -68,10 +70,12 @@ func conformStaged(t *testing.T, store *objstore.Store, s3 testenv.S3) {
 		again, err := store.Put(t.Context(), req)
 		require.NoError(t, err)
 		require.Equal(t, object, again)
-		other, _ := stage(t, size+1, 4)
-		other.Key = req.Key
-		_, err = store.Put(t.Context(), other)
-		require.Equal(t, ingest.KindConflict, ingest.KindOf(err), "%v", err)
+		for _, size := range []int{max(size, 1), size + 1} {
+			other, _ := stage(t, size, 4)
+			other.Key = req.Key
+			_, err = store.Put(t.Context(), other)
+			require.Equal(t, ingest.KindConflict, ingest.KindOf(err), "%v", err)
+		}
 	}
 	req, content := stage(t, 3*partSize, 5)
 	req.Key = "staged/resumed"

@@ -130,7 +130,7 @@ func TestStatRemoveRename(t *testing.T) {
 	assert.DirExists(t, b.Path("folder"))
 	requireKind(t, session.Remove(ctx, b.Path("gone")), ingest.KindNotFound)
 	requireKind(t, session.Rename(ctx, b.Path("a.csv"), b.Path("none/a.csv")), ingest.KindMissing, "create the target folder")
-	require.Error(t, session.Rename(ctx, b.Path("a.csv"), b.Path("taken.csv")), "a file must not be replaced")
+	require.ErrorContains(t, session.Rename(ctx, b.Path("a.csv"), b.Path("taken.csv")), "/taken.csv", "a file must not be replaced, and the message names it")
 	assert.FileExists(t, b.Path("a.csv"))
 
 	session = b.open(t)
@@ -152,9 +152,9 @@ func TestListTellsWhatThePatternsLeaveOut(t *testing.T) {
 		note             string
 	}{
 		"all fit":     {nil, nil, ""},
-		"one":         {[]string{"**/*.csv"}, nil, "1 entries are left out by the patterns, e.g. " + b.Path("b.txt")},
-		"a folder":    {[]string{"*"}, nil, "1 entries are left out by the patterns, e.g. " + b.Path("x") + "/"},
-		"excluded":    {nil, []string{"x"}, "1 entries are left out by the patterns, e.g. " + b.Path("x") + "/"},
+		"one":         {[]string{"**/*.csv"}, nil, "1 entry is left out by the patterns, e.g. " + b.Path("b.txt")},
+		"a folder":    {[]string{"*"}, nil, "1 entry is left out by the patterns, e.g. " + b.Path("x") + "/"},
+		"excluded":    {nil, []string{"x"}, "1 entry is left out by the patterns, e.g. " + b.Path("x") + "/"},
 		"other case":  {[]string{"**/*.CSV"}, nil, "leave out everything, 3 entries, e.g. "},
 		"no such way": {[]string{"y/*.csv"}, nil, "leave out everything, 3 entries, e.g. "},
 	} {

@@ -102,6 +102,10 @@ func (s *Session) Rename(ctx context.Context, from, to string) error {
 		return ingest.Wrap(ingest.KindMissing, err, "server %s: cannot move %s to %s: create the target folder there",
 			s.server.Name, ingest.DisplayPath(from), ingest.DisplayPath(to))
 	}
+	if refusal(err) && !absent(err) && !isPermission(err) {
+		return ingest.Wrap(ingest.KindTransient, err, "server %s failed to move %s to %s%s",
+			s.server.Name, ingest.DisplayPath(from), ingest.DisplayPath(to), words(err))
+	}
 	return s.explain(err, "move", from)
 }
 

@@ -86,22 +86,23 @@ func (s *Store) Judge(ctx context.Context, server ingest.Server, l ingest.Listed
 
 // sightNotes says what a listing noticed.
 func sightNotes(server ingest.Server, l ingest.Listed, a ingest.Attention, now time.Time, moving, unsettled, shown int64) (notes []string) {
-	add := func(n int64, format string, args ...any) {
+	add := func(n int64, note string) {
 		if n > 0 {
-			notes = append(notes, fmt.Sprintf(format, args...))
+			notes = append(notes, note)
 		}
 	}
+	files := func(one, several, rest string, n int64) { add(n, ingest.Counted(n, one, several)+rest) }
 	if ahead := server.LastScanAt.Sub(now); ahead > time.Second {
-		add(1, "the database's clock went back: the scan before began %s from now", ahead.Round(time.Second))
+		add(1, fmt.Sprintf("the database's clock went back: the scan before began %s from now", ahead.Round(time.Second)))
 	}
-	add(a.Held.Files, "%s", a.Held)
-	add(a.Resent, "%d files are on the server again, the same as before, after they were taken and deleted or moved", a.Resent)
-	add(moving, "%d files show the present moment as their time at each look", moving)
-	add(unsettled, "%d files never settle", unsettled)
-	add(shown, "%d files are listed with another size or time than a look at them shows, which is what counts", shown)
-	add(l.NoTime, "%d of %d entries have no modification time: replacements of the same size cannot be noticed", l.NoTime, l.Seen)
-	add(l.Unmatched.Count, "%s", l.Unmatched.Note(l.Seen))
-	add(l.Future, "%d files have modification times in the future", l.Future)
+	add(a.Held.Files, a.Held.String())
+	files("file is", "files are", " on the server again, the same as before, after being taken and deleted or moved", a.Resent)
+	files("file shows the present moment as its time", "files show the present moment as their time", " at each look", moving)
+	files("file never settles", "files never settle", "", unsettled)
+	files("file is listed", "files are listed", " with another size or time than a look shows, which is what counts", shown)
+	add(l.NoTime, fmt.Sprintf("%d of %d entries have no modification time: replacements of the same size cannot be noticed", l.NoTime, l.Seen))
+	add(l.Unmatched.Count, l.Unmatched.Note(l.Seen))
+	files("file has a modification time", "files have modification times", " in the future", l.Future)
 	return notes
 }
 

@@ -459,7 +459,7 @@ func TestListingAndLookDisagree(t *testing.T) {
 			for range 3 {
 				note, promoted, settling := b.listed(t, as)
 				require.Zero(t, promoted+settling)
-				require.Contains(t, note, "1 files are listed with another size or time")
+				require.Contains(t, note, "1 file is listed with another size or time")
 			}
 			b.only(t)
 			really.Size = 1001 // it is really replaced
@@ -529,7 +529,7 @@ func TestResent(t *testing.T) {
 				return
 			}
 			require.Zero(t, promoted)
-			require.Contains(t, note, "1 files are on the server again")
+			require.Contains(t, note, "1 file is on the server again")
 			require.EqualValues(t, 1, b.attention(t).Resent)
 			require.Contains(t, b.only(t).SightNotes(time.Now())[0], "deleted or moved on the server")
 			b.exec(t, "UPDATE files SET resent_at = resent_at - interval '1 minute'")
@@ -597,7 +597,7 @@ func TestTheNotesOfAListing(t *testing.T) {
 	b := setup(t)
 	note, err := b.Judge(t.Context(), b.server, ingest.Listed{Seen: 3, NoTime: 2, Future: 1})
 	require.NoError(t, err)
-	assert.Equal(t, "2 of 3 entries have no modification time: replacements of the same size cannot be noticed; 1 files have modification times in the future", note)
+	assert.Equal(t, "2 of 3 entries have no modification time: replacements of the same size cannot be noticed; 1 file has a modification time in the future", note)
 	scan, err := b.StartScan(t.Context(), b.server.UUID, "k")
 	require.NoError(t, err)
 	require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{ScanID: scan, ServerUUID: b.server.UUID, Note: note}))

@@ -442,3 +442,14 @@ func (o *OddTree) Drop(name string) bool {
 	delete(o.nodes, at)
 	return there
 }
+
+// Content is that of a file at an absolute path; there is false when there is none.
+func (o *OddTree) Content(at string) (content string, there bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := o.nodes[at]
+	if n == nil {
+		return "", false
+	}
+	return string(n.content), true
+}

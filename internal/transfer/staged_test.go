@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -52,6 +53,34 @@ func TestDamagedStagingStartsOver(t *testing.T) {
 			requireStaged(t, s, want)
 		})
 	}
+}
+
+// TestACheckpointWithoutItsBytesIsNotGoneOnFrom: of a copy that was cut, the
+// checkpoint speaks of bytes that the disk has lost. What would be written behind
+// them has the right hash, and a hole in front.
+func TestACheckpointWithoutItsBytesIsNotGoneOnFrom(t *testing.T) {
+	t.Parallel()
+	want := content(5000)
+	s := open(t, Config{ChunkSize: 1000, Window: 1, CheckpointBytes: 1000})
+	req := fetchOf(want)
+	req.Source = source{answer: func(p []byte, off int64) (int, error) {
+		if off >= 3000 {
+			return 0, errors.New("cut")
+		}
+		return bytes.NewReader(want).ReadAt(p, off)
+	}}
+	_, err := s.Fetch(t.Context(), req)
+	require.Error(t, err)
+	f, err := s.folder(fileUUID)
+	require.NoError(t, err)
+	c, err := f.load()
+	require.NoError(t, err)
+	require.Positive(t, c.Offset)
+	require.NoError(t, os.Truncate(f.data(), c.Offset-1))
+	staged, err := s.Fetch(t.Context(), fetchOf(want))
+	require.NoError(t, err)
+	require.Zero(t, staged.ResumedFrom)
+	requireStaged(t, s, want)
 }
 
 func TestDigests(t *testing.T) {

@@ -37,7 +37,8 @@ type run struct {
 // completed, its object is byte for byte the source, and nothing else was
 // taken. With DEMO_EXIT=1 everything is stopped afterwards, whatever came of it.
 func Run(ctx context.Context, s *stack.Stack) (err error) {
-	if os.Getenv("DEMO_EXIT") == "1" {
+	ends := os.Getenv("DEMO_EXIT") == "1"
+	if ends {
 		defer func() { err = errors.Join(err, down(ctx, s)) }()
 	}
 	began := time.Now()
@@ -55,7 +56,9 @@ func Run(ctx context.Context, s *stack.Stack) (err error) {
 	}
 	fmt.Printf("\nstack %.1f s, files %.1f s, check %.1f s\n", upAt.Sub(began).Seconds(), ingested.Seconds(),
 		time.Since(upAt.Add(ingested)).Seconds())
-	r.urls()
+	if !ends {
+		r.urls()
+	}
 	return nil
 }
 

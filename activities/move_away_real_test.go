@@ -1,0 +1,178 @@
+package activities_test
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/testsuite"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+	"stevedore/internal/testenv"
+)
+
+// takeAll takes the files of an odd server, each of which has its path as content.
+func (b *oddBench) takeAll(paths ...string) (files []ingest.File) {
+	b.T.Helper()
+	for _, p := range paths {
+		b.tree.File(p, p)
+	}
+	require.Empty(b.T, b.list(false))
+	for _, p := range paths {
+		files = append(files, b.through(b.File(b.tree.Path(p), func(f ingest.File) bool { return f.Status == ingest.StatusReady })))
+	}
+	return files
+}
+
+// moveAll does the after-ingest action of the files, all at once.
+func (b *oddBench) moveAll(files []ingest.File) {
+	b.T.Helper()
+	var all sync.WaitGroup
+	for _, f := range files {
+		var suite testsuite.WorkflowTestSuite
+		env := suite.NewTestActivityEnvironment()
+		env.RegisterActivityWithOptions(b.acts.AfterIngest, activity.RegisterOptions{Name: activities.NameAfterIngest})
+		all.Go(func() {
+			_, err := env.ExecuteActivity(activities.NameAfterIngest, activities.AfterIngestInput{FileUUID: f.UUID})
+			assert.NoError(b.T, err)
+		})
+	}
+	all.Wait()
+}
+
+// movedTo is where the file is by its history, and what is there.
+func (b *oddBench) movedTo(f ingest.File) (to, content string) {
+	b.T.Helper()
+	to, _ = rig.Detail(b.Events(f.UUID), ingest.EventSourceDone, "moved_to").(string)
+	content, _ = b.tree.Content(to)
+	return to, content
+}
+
+// TestMovesOfOneNameDoNotMeet: where RENAME overwrites and takes time, files of one
+// name that are moved at the same moment all arrive.
+func TestMovesOfOneNameDoNotMeet(t *testing.T) {
+	t.Parallel()
+	for _, collision := range []ingest.Collision{ingest.CollisionRename, ingest.CollisionOverwrite} {
+		t.Run(string(collision), func(t *testing.T) {
+			t.Parallel()
+			b := newOddBench(t)
+			const count = 4
+			b.set(func(s *ingest.Server) {
+				s.AfterIngest, s.OnCollision, s.MaxConnections = "move:/in/done", collision, 2*count
+			})
+			b.tree.Folder("done")
+			var paths []string
+			for i := range count {
+				paths = append(paths, fmt.Sprintf("f%d/a.csv", i))
+			}
+			files := b.takeAll(paths...)
+
+			// No move ends before all have begun.
+			var begun sync.WaitGroup
+			begun.Add(count)
+			b.tree.Be(testenv.OddWays{Request: func(r testenv.OddRequest) uint32 {
+				if r.Op == "RENAME" {
+					begun.Done()
+					begun.Wait()
+				}
+				return 0
+			}})
+			b.moveAll(files)
+
+			var names []string
+			for i, f := range files {
+				to, content := b.movedTo(f)
+				assert.Equal(t, paths[i], content, "%s is where the history says", paths[i])
+				names = append(names, path.Base(to))
+			}
+			slices.Sort(names)
+			assert.Len(t, slices.Compact(names), count)
+			assert.Contains(t, names, "a.csv", "one has its own name")
+		})
+	}
+}
+
+// TestOverwriteIsOfOnePath: `overwrite` replaces an earlier version of the same path
+// and what the partner has put there, and no file of another folder.
+func TestOverwriteIsOfOnePath(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t)
+	b.set(func(s *ingest.Server) { s.AfterIngest, s.OnCollision = "move:/in/done", ingest.CollisionOverwrite })
+	b.tree.Folder("done")
+	b.tree.File("done/a.csv", "the partner's")
+	files := b.takeAll("f0/a.csv", "f1/a.csv")
+	for _, f := range files {
+		b.moveAll([]ingest.File{f})
+	}
+	first, content := b.movedTo(files[0])
+	assert.Equal(t, "/in/done/a.csv", first)
+	assert.Equal(t, "f0/a.csv", content)
+	second, content := b.movedTo(files[1])
+	assert.Equal(t, "/in/done/"+files[1].UUID+"-a.csv", second)
+	assert.Equal(t, "f1/a.csv", content)
+
+	b.tree.File("f0/a.csv", "longer: a new version")
+	require.Empty(t, b.list(false))
+	again := b.through(b.File("/in/f0/a.csv", func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+	b.moveAll([]ingest.File{again})
+	to, content := b.movedTo(again)
+	assert.Equal(t, "/in/done/a.csv", to)
+	assert.Equal(t, "longer: a new version", content)
+
+	require.True(t, b.tree.Drop("done/a.csv"), "the partner takes it away")
+	b.tree.File("f1/a.csv", "also a new version")
+	require.Empty(t, b.list(false))
+	other := b.through(b.File("/in/f1/a.csv", func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+	b.moveAll([]ingest.File{other})
+	to, _ = b.movedTo(other)
+	assert.Equal(t, "/in/done/a.csv", to, "the name is free again")
+}
+
+// TestANameIsFreeAgain: the name is kept for no longer than the move takes.
+func TestANameIsFreeAgain(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t)
+	b.set(func(s *ingest.Server) { s.AfterIngest = "move:/in/done" })
+	b.tree.Folder("done")
+	for _, p := range []string{"f0/a.csv", "f1/a.csv"} {
+		f := b.takeAll(p)
+		b.moveAll(f)
+		to, content := b.movedTo(f[0])
+		assert.Equal(t, "/in/done/a.csv", to)
+		assert.Equal(t, p, content)
+		require.True(t, b.tree.Drop("done/a.csv"), "the partner takes it away")
+	}
+}
+
+// TestALongNameIsShortenedWhereItIsTaken: with the uuid in front it would be longer
+// than file systems take.
+func TestALongNameIsShortenedWhereItIsTaken(t *testing.T) {
+	t.Parallel()
+	b := newOddBench(t)
+	b.set(func(s *ingest.Server) { s.AfterIngest, s.DoneMarker = "move:/in/done", "*.done" })
+	name := strings.Repeat("ж", 120) + ".csv"
+	b.tree.File("done/"+name, "taken")
+	b.tree.File(name+".done", "")
+	f := b.takeAll(name)[0]
+	b.tree.Be(testenv.OddWays{Request: func(r testenv.OddRequest) uint32 {
+		if len(path.Base(r.Path)) > 255 {
+			return testenv.StatusFailure
+		}
+		return 0
+	}})
+	b.moveAll([]ingest.File{f})
+	to, content := b.movedTo(f)
+	assert.Equal(t, name, content)
+	assert.LessOrEqual(t, len(path.Base(to)), 255)
+	assert.True(t, strings.HasPrefix(path.Base(to), f.UUID+"-ж") && strings.HasSuffix(to, "ж.csv"), to)
+	_, there := b.tree.Content(to + ".done")
+	assert.True(t, there, "its done-marker is beside it")
+}
