@@ -46,6 +46,23 @@ func isOpened(remote io.ReaderAt, file ingest.File) error {
 		ingest.DisplayPath(file.RemotePath))
 }
 
+// shownTime returns the time, in Unix seconds, that the open file shows where another
+// time alone is no new version. Then it alone tells whether a transfer that resumes
+// reads the same file. 0 is unknown.
+func shownTime(remote RemoteFile, file ingest.File) int64 {
+	if f, bounded := remote.(*boundedFile); bounded {
+		remote = f.RemoteFile
+	}
+	f, can := remote.(SelfTold)
+	if !can || !file.Timeless() {
+		return 0
+	}
+	if seen, ok := f.Opened(); ok {
+		return seen.ModTime.Unix()
+	}
+	return 0
+}
+
 // told asks the server what is open; ok is false when it does not say.
 func told(ctx context.Context, remote RemoteFile) (seen ingest.Observation, ok bool, err error) {
 	if f, bounded := remote.(*boundedFile); bounded {

@@ -18,6 +18,8 @@ type directMove struct {
 	motion *motion
 	source Source
 	remote RemoteFile
+	// shown is the time that the open file showed first, see shownTime.
+	shown int64
 	// offered is what the partner's checksum file says.
 	offered offer
 }
@@ -41,6 +43,12 @@ func (a *Activities) moveDirectly(ctx context.Context, server ingest.Server, fil
 		m.offered, err = a.offered(ctx, m.source, server, file)
 		if err == nil && m.offered.broken {
 			err = m.connect(ctx)
+		}
+	}
+	if err == nil {
+		if m.shown = shownTime(m.remote, file); cp.UploadID != "" && cp.Shown != m.shown {
+			m.forget(ctx, cp)
+			cp = ingest.TransferCheckpoint{}
 		}
 	}
 	switch {
@@ -81,10 +89,15 @@ func (m *directMove) close() {
 	m.source, m.remote = nil, nil
 }
 
-// reconnect is connect for a transfer under way.
+// reconnect is connect for a transfer under way. A file with another time may be another
+// one: the next attempt begins it again.
 func (m *directMove) reconnect(ctx context.Context) (io.ReaderAt, error) {
 	if err := m.connect(ctx); err != nil {
 		return nil, err
+	}
+	if shown := shownTime(m.remote, m.file); shown != m.shown {
+		return nil, ingest.Errorf(ingest.KindTransient, "%s shows another time than before the connection broke: it is read again from the beginning",
+			ingest.DisplayPath(m.file.RemotePath))
 	}
 	return m.remote, nil
 }
@@ -125,7 +138,11 @@ func (m *directMove) parts(ctx context.Context, cp *ingest.TransferCheckpoint) (
 	}
 	req := m.request(ctx)
 	req.UploadID, req.From = cp.UploadID, *cp
-	req.Save = m.checkpoints(ctx, m.file, cp.Offset, m.motion)
+	save := m.checkpoints(ctx, m.file, cp.Offset, m.motion)
+	req.Save = func(cp ingest.TransferCheckpoint) error {
+		cp.Shown = m.shown
+		return save(cp)
+	}
 	req.Resumed = func(offset int64) error { return m.apply(ctx, m.file, ingest.Resumed(m.file, offset)) }
 	if algo := m.offered.want.algo; algo != ingest.AlgoSHA256 {
 		req.Also = algo
@@ -184,7 +201,7 @@ func (m *directMove) resumeUpload(ctx context.Context, cp *ingest.TransferCheckp
 	if err != nil {
 		return err
 	}
-	*cp = ingest.TransferCheckpoint{UploadID: id, PartSize: m.Direct.Copier.PartSizeOf(m.file.Size)}
+	*cp = ingest.TransferCheckpoint{UploadID: id, PartSize: m.Direct.Copier.PartSizeOf(m.file.Size), Shown: m.shown}
 	if err := m.Direct.Transfers.SaveTransfer(ctx, m.file.UUID, m.file.Fence, *cp); err != nil {
 		_ = m.Direct.Objects.AbortUpload(context.WithoutCancel(ctx), key, id)
 		return err

@@ -13,6 +13,10 @@ type Fetch struct {
 	// version is thrown away.
 	Size    int64
 	ModTime int64
+	// Shown is the time, in Unix seconds, that the open file shows, where another time
+	// alone is no new version; else 0. A checkpoint under another one is thrown away:
+	// it may be of another file of the same size.
+	Shown int64
 	// Origin is kept with the bytes.
 	Origin Origin
 	// MinRate in bytes per second ends a fetch that stays below it for a minute, with
@@ -120,6 +124,9 @@ type TransferCheckpoint struct {
 	// the SHA-256 over them.
 	Offset    int64
 	HashState []byte
+	// Shown is the time, in Unix seconds, that the open file showed when the transfer
+	// began; 0 when it does not matter or is unknown, see Fetch.Shown.
+	Shown int64
 }
 
 // Object is an object as the store has it.

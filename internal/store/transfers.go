@@ -18,10 +18,10 @@ const maxParts = 10_000
 // only under the current fence of a file that has not ended.
 const saveTransfer = `
 WITH f AS (SELECT id, fence, status FROM files WHERE file_uuid = $1 FOR SHARE), saved AS (
-	INSERT INTO transfers (file_id, upload_id, part_size, parts, next_offset, hash_state)
-	SELECT f.id, $3, $4, $5, $6, $7 FROM f WHERE f.fence = $2 AND f.status <> ALL ('{completed,skipped,vanished,superseded,rejected}')
+	INSERT INTO transfers (file_id, upload_id, part_size, parts, next_offset, hash_state, shown_mtime)
+	SELECT f.id, $3, $4, $5, $6, $7, $8 FROM f WHERE f.fence = $2 AND f.status <> ALL ('{completed,skipped,vanished,superseded,rejected}')
 	ON CONFLICT (file_id) DO UPDATE SET upload_id = excluded.upload_id, part_size = excluded.part_size, parts = excluded.parts,
-		next_offset = excluded.next_offset, hash_state = excluded.hash_state, updated_at = now()
+		next_offset = excluded.next_offset, hash_state = excluded.hash_state, shown_mtime = excluded.shown_mtime, updated_at = now()
 )
 SELECT fence, status FROM f`
 
@@ -41,7 +41,7 @@ func (s *Store) SaveTransfer(ctx context.Context, fileUUID string, fence int64, 
 	return s.retry(ctx, "save a checkpoint of file "+id, func() error {
 		var current int64
 		var status ingest.Status
-		err := s.pool.QueryRow(ctx, saveTransfer, id, fence, cp.UploadID, cp.PartSize, parts, cp.Offset, nullIfEmpty(cp.HashState)).
+		err := s.pool.QueryRow(ctx, saveTransfer, id, fence, cp.UploadID, cp.PartSize, parts, cp.Offset, nullIfEmpty(cp.HashState), cp.Shown).
 			Scan(&current, &status)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
@@ -58,7 +58,7 @@ func (s *Store) SaveTransfer(ctx context.Context, fileUUID string, fence int64, 
 }
 
 const transferOfFile = `
-SELECT t.upload_id, t.part_size, t.parts, t.next_offset, t.hash_state
+SELECT t.upload_id, t.part_size, t.parts, t.next_offset, t.hash_state, t.shown_mtime
 FROM transfers t JOIN files f ON f.id = t.file_id WHERE f.file_uuid = $1`
 
 // Transfer returns the file's last checkpoint, and whether there is one.
@@ -70,7 +70,7 @@ func (s *Store) Transfer(ctx context.Context, fileUUID string) (cp ingest.Transf
 	err = s.retry(ctx, "read the checkpoint of file "+id, func() error {
 		cp, found = ingest.TransferCheckpoint{}, false
 		var parts []byte
-		err := s.pool.QueryRow(ctx, transferOfFile, id).Scan(&cp.UploadID, &cp.PartSize, &parts, &cp.Offset, &cp.HashState)
+		err := s.pool.QueryRow(ctx, transferOfFile, id).Scan(&cp.UploadID, &cp.PartSize, &parts, &cp.Offset, &cp.HashState, &cp.Shown)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}

@@ -22,6 +22,7 @@ const algoSHA256 = "sha256"
 type version struct {
 	Size    int64 `json:"size"`
 	ModTime int64 `json:"mtime"`
+	Shown   int64 `json:"shown,omitempty"`
 }
 
 // checkpoint is how far a copy has come. The zero value is the beginning.
@@ -136,7 +137,7 @@ func (f folder) load() (checkpoint, error) {
 // resume returns the checkpoint to go on from: the folder's own if it is whole
 // and of the version asked for, else the beginning.
 func (s *Staging) resume(f folder, req ingest.Fetch) (checkpoint, hash.Hash, error) {
-	want := version{Size: req.Size, ModTime: req.ModTime}
+	want := version{Size: req.Size, ModTime: req.ModTime, Shown: req.Shown}
 	c, err := f.load()
 	if err == nil && c.Version != want {
 		err = fmt.Errorf("%w: it is of another version", errUnusable)

@@ -211,8 +211,9 @@ func TestFetchReadErrors(t *testing.T) {
 func TestFetchAnotherVersionStartsOver(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*ingest.Fetch){
-		"time": func(f *ingest.Fetch) { f.ModTime++ },
-		"size": func(f *ingest.Fetch) { f.Size -= 100 },
+		"time":  func(f *ingest.Fetch) { f.ModTime++ },
+		"size":  func(f *ingest.Fetch) { f.Size -= 100 },
+		"shown": func(f *ingest.Fetch) { f.Shown++ },
 	} {
 		s := open(t, Config{})
 		_, err := s.Fetch(t.Context(), fetchOf(content(5000)))

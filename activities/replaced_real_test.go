@@ -1,0 +1,64 @@
+package activities_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/rig"
+)
+
+// TestAResumedTransferIsOfOneFile: where another time alone is no new version, a file
+// that was replaced by another of the same size while the connection was broken is not
+// mixed with it, between two attempts and within one.
+func TestAResumedTransferIsOfOneFile(t *testing.T) {
+	t.Parallel()
+	const size = 4*directPart + 5
+	for name, within := range map[string]bool{"between attempts": false, "within an attempt": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newDirectBench(t)
+			b.identify(ingest.IdentitySize)
+			b.sshd.Write("a.bin", rig.Random(size))
+			b.aged("a.bin", time.Hour)
+			f := b.ready("a.bin", rig.Random(size))
+			other := rig.Random(size)
+			slices.Reverse(other)
+			replace := func() {
+				b.sshd.Write("new", other)
+				b.aged("new", time.Minute)
+				require.NoError(t, os.Rename(b.sshd.Path("new"), b.sshd.Path("a.bin")))
+			}
+			if within {
+				b.parts.before = func(number int) {
+					if number == 3 {
+						replace()
+						b.sshd.KillSessions()
+					}
+				}
+			} else {
+				b.parts.refuse.Store(3)
+			}
+			require.Equal(t, string(ingest.KindTransient), b.transfer(f))
+			b.parts.before = nil
+			b.parts.refuse.Store(0)
+			if !within {
+				replace()
+			}
+			require.Empty(t, b.transfer(f))
+			require.Equal(t, ingest.StatusUploaded, b.status(f))
+			sum := sha256.Sum256(other)
+			objects := b.S3.Objects(t)
+			require.Len(t, objects, 1)
+			assert.Equal(t, hex.EncodeToString(sum[:]), objects[0].SHA256, "all bytes of one file")
+			assert.Nil(t, rig.Detail(b.Events(f.UUID), ingest.EventDownloadResumed, "offset"))
+		})
+	}
+}
