@@ -14,11 +14,11 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"stevedore/internal/admin"
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/store"
 	"stevedore/internal/testenv"
-	"stevedore/internal/vault"
 	"stevedore/workflows"
 )
 
@@ -112,7 +112,7 @@ func (fakeSealer) Seal(field string, server ingest.Server, plaintext []byte) ([]
 
 func (fakeSealer) Reseal(_, to ingest.Server) (ingest.Server, error) { return to, nil }
 
-func (fakeSealer) Check(context.Context, vault.Canaries) error { return nil }
+func (fakeSealer) Check(context.Context, credentials.Canaries) error { return nil }
 
 // realBundle is the API on a real ledger; what needs Temporal or a partner's
 // server is faked.

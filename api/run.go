@@ -48,7 +48,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	}
 	parts := wiring.New(cfg, log, wiring.Options{StatementTimeout: statementTimeout, Metrics: metrics.Temporal()})
 	defer parts.Close()
-	if err := refuseForeignKeyset(ctx, parts, cfg.Vault.KeysetFile, log); err != nil {
+	if err := refuseForeignKeyset(ctx, parts, cfg.Credentials.KeysetFile, log); err != nil {
 		return err
 	}
 	metrics.WatchPool(func() (telemetry.Pool, bool) { return pool(parts) })
@@ -73,7 +73,7 @@ func ServePrivately(ctx context.Context, cfg config.Config, log *slog.Logger, ve
 		return "", "", nil, errors.Join(err, listener.Close())
 	}
 	parts := wiring.New(cfg, log, wiring.Options{StatementTimeout: statementTimeout, Metrics: metrics.Temporal()})
-	if err := refuseForeignKeyset(ctx, parts, cfg.Vault.KeysetFile, log); err != nil {
+	if err := refuseForeignKeyset(ctx, parts, cfg.Credentials.KeysetFile, log); err != nil {
 		parts.Close()
 		return "", "", nil, errors.Join(err, listener.Close())
 	}

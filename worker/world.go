@@ -7,14 +7,14 @@ import (
 	"time"
 
 	"stevedore/activities"
-	"stevedore/internal/bus"
+	"stevedore/internal/amqp"
 	"stevedore/internal/config"
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/objstore"
 	"stevedore/internal/sftp"
 	"stevedore/internal/store"
 	"stevedore/internal/transfer"
-	"stevedore/internal/vault"
 )
 
 // statementTimeout bounds a statement of a worker: none takes more than seconds
@@ -27,7 +27,7 @@ type world struct {
 	sftp    *sftp.Pool
 	staging *transfer.Staging
 	objects *objstore.Store
-	bus     *bus.Publisher
+	bus     *amqp.Publisher
 	budget  *transfer.Budget    // for the bytes of files in memory, whatever the mode
 	ahead   *transfer.ReadAhead // for the outstanding reads of all transfers
 	direct  *transfer.Direct
@@ -47,7 +47,7 @@ func openWorld(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *wor
 	if err := w.openLedger(ctx, cfg); err != nil {
 		return nil, err
 	}
-	secrets, err := vault.Open(cfg.Vault.KeysetFile)
+	secrets, err := credentials.Open(cfg.Credentials.KeysetFile)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (w *world) openTargets(cfg config.Config) (err error) {
 		return fmt.Errorf("object store: %w", err)
 	}
 	w.onClose(w.objects.Close)
-	w.bus, err = bus.New(bus.Config{
+	w.bus, err = amqp.New(amqp.Config{
 		URL: cfg.AMQP.URL.Reveal(), Exchange: cfg.AMQP.Exchange, RoutingKey: cfg.AMQP.RoutingKey, Queue: cfg.AMQP.Queue,
 	})
 	if err != nil {

@@ -23,11 +23,11 @@ import (
 	"stevedore/api/oas"
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/store"
 	"stevedore/internal/testenv"
-	"stevedore/internal/vault"
 	"stevedore/workflows"
 )
 
@@ -99,7 +99,7 @@ func (sealer) Seal(_ string, _ ingest.Server, plaintext []byte) ([]byte, error) 
 
 func (sealer) Reseal(_, to ingest.Server) (ingest.Server, error) { return to, nil }
 
-func (sealer) Check(context.Context, vault.Canaries) error { return nil }
+func (sealer) Check(context.Context, credentials.Canaries) error { return nil }
 
 // bundle is the API on a real ledger, and a client of it.
 type bundle struct {
@@ -435,7 +435,7 @@ func TestOtherServicesAreRecognized(t *testing.T) {
 func TestPrivateAPI(t *testing.T) {
 	t.Parallel()
 	keys := filepath.Join(t.TempDir(), "keyset.json")
-	require.NoError(t, vault.Generate(keys))
+	require.NoError(t, credentials.Generate(keys))
 	cfg, err := config.Load(config.Options{Environ: []string{"STEVEDORE_DATABASE_URL=" + testenv.Database(t), "STEVEDORE_KEYSET_FILE=" + keys}})
 	require.NoError(t, err)
 	url, token, stop, err := api.ServePrivately(t.Context(), cfg, slog.New(slog.DiscardHandler), "test", "cli:ann")

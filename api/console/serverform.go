@@ -246,7 +246,7 @@ func readServerForm(r *http.Request) (serverForm, error) {
 	}
 	values := url.Values{}
 	for field, given := range r.PostForm {
-		if field != "password" && field != "private_key" && field != "passphrase" { // these go nowhere but into the vault
+		if field != "password" && field != "private_key" && field != "passphrase" { // these go nowhere but into the sealed credentials
 			values[field] = given
 		}
 	}

@@ -16,10 +16,10 @@ import (
 
 	"stevedore/bench/scale"
 	"stevedore/internal/audit"
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
-	"stevedore/internal/vault"
 	"stevedore/workflows"
 )
 
@@ -112,7 +112,7 @@ func (f *fleet) add(odd *testenv.OddSFTP, name string, port int) string {
 	if port != 0 {
 		server.Port = port
 	}
-	server.PasswordEncrypted = f.Seal(server, vault.FieldPassword, []byte(odd.Password))
+	server.PasswordEncrypted = f.Seal(server, credentials.FieldPassword, []byte(odd.Password))
 	_, err := f.Store.AddServer(f.Ctx, server)
 	require.NoError(f.T, err)
 	return server.UUID

@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"stevedore/internal/audit"
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/sftp"
-	"stevedore/internal/vault"
 	"stevedore/workflows"
 )
 
@@ -67,14 +67,14 @@ type Files interface {
 }
 
 // Sealer encrypts a server's credentials. They are bound to where they may be
-// sent, see vault.WhereOf.
+// sent, see credentials.WhereOf.
 type Sealer interface {
 	Seal(field string, server ingest.Server, plaintext []byte) ([]byte, error)
 	// Reseal opens the credentials of from and seals them for to, the same server
 	// after a change.
 	Reseal(from, to ingest.Server) (ingest.Server, error)
 	// Check refuses a keyset that is not the ledger's.
-	Check(ctx context.Context, canaries vault.Canaries) error
+	Check(ctx context.Context, canaries credentials.Canaries) error
 }
 
 // Prober logs in to a server and looks at its root folder once. Without a
@@ -163,7 +163,7 @@ type Ledger interface {
 	Sessions
 	AuditRuns
 	History
-	vault.Canaries
+	credentials.Canaries
 }
 
 // Opener gives a part when it is needed. Parts are opened late so that what

@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
-	"stevedore/internal/vault"
 	"stevedore/workflows"
 )
 
@@ -234,7 +234,7 @@ func (fakeSealer) Seal(field string, server ingest.Server, plaintext []byte) ([]
 
 func (fakeSealer) Reseal(_, to ingest.Server) (ingest.Server, error) { return to, nil }
 
-func (fakeSealer) Check(context.Context, vault.Canaries) error { return nil }
+func (fakeSealer) Check(context.Context, credentials.Canaries) error { return nil }
 
 // fakeProber answers by what is pinned.
 type fakeProber struct {

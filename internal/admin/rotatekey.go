@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
-	"stevedore/internal/vault"
 )
 
 // Keyring seals and opens credentials, and adds keys.
@@ -19,7 +19,7 @@ type Keyring interface {
 	// Rotate adds a fresh key, which seals from now on; older ones still open.
 	Rotate() error
 	// RenewCanary seals the keyset's canary with the newest key.
-	RenewCanary(ctx context.Context, canaries vault.Canaries) error
+	RenewCanary(ctx context.Context, canaries credentials.Canaries) error
 }
 
 // RotateRequest says how far a rotation goes.
@@ -117,7 +117,7 @@ func (a *Admin) sealedServers(ctx context.Context, keys Keyring) (found sealedSe
 func allCurrent(keys Keyring, server ingest.Server) (current bool, err error) {
 	current = true
 	for field, value := range map[string][]byte{
-		vault.FieldPassword: server.PasswordEncrypted, vault.FieldPrivateKey: server.PrivateKeyEncrypted,
+		credentials.FieldPassword: server.PasswordEncrypted, credentials.FieldPrivateKey: server.PrivateKeyEncrypted,
 	} {
 		if len(value) == 0 {
 			continue
@@ -167,7 +167,7 @@ func (e unopenedError) Unwrap() error { return e.error }
 
 func reseal(keys Keyring, server ingest.Server) (ingest.Server, error) {
 	for field, value := range map[string]*[]byte{
-		vault.FieldPassword: &server.PasswordEncrypted, vault.FieldPrivateKey: &server.PrivateKeyEncrypted,
+		credentials.FieldPassword: &server.PasswordEncrypted, credentials.FieldPrivateKey: &server.PrivateKeyEncrypted,
 	} {
 		if len(*value) == 0 || keys.Current(*value) {
 			continue

@@ -11,10 +11,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/store"
 	"stevedore/internal/testenv"
-	"stevedore/internal/vault"
 )
 
 // cutOff is a ledger that is lost after so many edits.
@@ -36,7 +36,7 @@ func (c *cutOff) EditServer(ctx context.Context, uuid string, edit func(ingest.S
 type rotating struct {
 	*Admin
 	ledger *cutOff
-	keys   *vault.Vault
+	keys   *credentials.Sealer
 	path   string
 }
 
@@ -46,8 +46,8 @@ func setupRotating(t *testing.T) *rotating {
 	require.NoError(t, err)
 	t.Cleanup(ledger.Close)
 	r := &rotating{ledger: &cutOff{Store: ledger, edits: 1000}, path: filepath.Join(t.TempDir(), "keyset.json")}
-	require.NoError(t, vault.Generate(r.path))
-	r.keys, err = vault.Open(r.path)
+	require.NoError(t, credentials.Generate(r.path))
+	r.keys, err = credentials.Open(r.path)
 	require.NoError(t, err)
 	r.Admin = New(Deps{
 		Ledger: Opened[Ledger](r.ledger), Sealer: Opened[Sealer](r.keys), Keys: Opened[Keyring](r.keys), NewUUID: uuid.NewString,
@@ -72,7 +72,7 @@ func (r *rotating) keyCount(t *testing.T) int {
 // requireAll: every password opens, and how many of them with the newest key.
 func (r *rotating) requireAll(t *testing.T, current int) {
 	t.Helper()
-	fresh, err := vault.Open(r.path)
+	fresh, err := credentials.Open(r.path)
 	require.NoError(t, err)
 	servers, err := r.ListServers(t.Context())
 	require.NoError(t, err)

@@ -5,8 +5,8 @@ import (
 	"reflect"
 	"strings"
 
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
-	"stevedore/internal/vault"
 )
 
 // seal encrypts the credentials that are given for the server as it is now.
@@ -20,8 +20,8 @@ func (a *Admin) seal(ctx context.Context, server *ingest.Server, creds ingest.Cr
 		clear []byte
 		to    *[]byte
 	}{
-		{vault.FieldPassword, creds.Password, &server.PasswordEncrypted},
-		{vault.FieldPrivateKey, creds.PrivateKey, &server.PrivateKeyEncrypted},
+		{credentials.FieldPassword, creds.Password, &server.PasswordEncrypted},
+		{credentials.FieldPrivateKey, creds.PrivateKey, &server.PrivateKeyEncrypted},
 	} {
 		if len(secret.clear) == 0 {
 			continue
@@ -52,7 +52,7 @@ func (a *Admin) sealer(ctx context.Context) (Sealer, error) {
 // else: who may edit need not know the secret, and must not get it sent to a host
 // of their choice.
 func askAgain(wrong *fieldErrors, before, after ingest.Server) {
-	moved := vault.WhereOf(before).Moved(vault.WhereOf(after))
+	moved := credentials.WhereOf(before).Moved(credentials.WhereOf(after))
 	if len(moved) == 0 {
 		return
 	}
@@ -72,7 +72,7 @@ func askAgain(wrong *fieldErrors, before, after ingest.Server) {
 // keepSealed seals what after keeps of the credentials for it, when it is not
 // where they were sealed for: a pin was removed.
 func (a *Admin) keepSealed(ctx context.Context, before, after ingest.Server) (ingest.Server, error) {
-	if len(after.PasswordEncrypted)+len(after.PrivateKeyEncrypted) == 0 || reflect.DeepEqual(vault.WhereOf(before), vault.WhereOf(after)) {
+	if len(after.PasswordEncrypted)+len(after.PrivateKeyEncrypted) == 0 || reflect.DeepEqual(credentials.WhereOf(before), credentials.WhereOf(after)) {
 		return after, nil
 	}
 	sealer, err := a.sealer(ctx)
@@ -91,9 +91,9 @@ func (a *Admin) approvePins(ctx context.Context, ledger Ledger, server *ingest.S
 	if err != nil {
 		return err
 	}
-	seen := vault.WhereOf(*server)
+	seen := credentials.WhereOf(*server)
 	return ledger.SetHostKeys(ctx, server.UUID, func(current ingest.Server) (ingest.Server, error) {
-		if !reflect.DeepEqual(vault.WhereOf(current), seen) {
+		if !reflect.DeepEqual(credentials.WhereOf(current), seen) {
 			return current, ingest.Wrap(ingest.KindConflict, ingest.ErrStale, "server %s was changed meanwhile: test it again", current.Name)
 		}
 		pinned := current

@@ -21,18 +21,18 @@ import (
 
 // Config is the whole configuration. Load makes it.
 type Config struct {
-	Database Database
-	S3       S3
-	AMQP     AMQP
-	API      API
-	Client   Client
-	Staging  Staging
-	Transfer Transfer
-	Vault    Vault
-	Scan     Scan
-	SFTP     SFTP
-	Worker   Worker
-	Log      Log
+	Database    Database
+	S3          S3
+	AMQP        AMQP
+	API         API
+	Client      Client
+	Staging     Staging
+	Transfer    Transfer
+	Credentials Credentials
+	Scan        Scan
+	SFTP        SFTP
+	Worker      Worker
+	Log         Log
 
 	// loaded returns what Load found, secrets in clear. It is a function because
 	// fmt prints unexported fields without asking them, but not what a function
@@ -122,8 +122,8 @@ type Transfer struct {
 	ChecksumWait time.Duration `env:"STEVEDORE_TRANSFER_CHECKSUM_WAIT" envDefault:"10m" doc:"How long after the first sight of a file a checksum file that does not fit it is looked at again before it condemns the file, and how long one that may not be opened is tried again; 0s: at once"`
 }
 
-// Vault protects the credentials of SFTP servers in the database.
-type Vault struct {
+// Credentials protects the credentials of SFTP servers in the database.
+type Credentials struct {
 	// KeysetFile holds the keys; whoever has it and the database has the passwords.
 	KeysetFile string `env:"STEVEDORE_KEYSET_FILE" required:"worker,api,setup,keys,break-glass" doc:"File with the keys that encrypt SFTP credentials; setup makes it"`
 }

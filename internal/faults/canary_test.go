@@ -32,10 +32,10 @@ import (
 	"stevedore/api"
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
-	"stevedore/internal/vault"
 	"stevedore/internal/wiring"
 )
 
@@ -55,7 +55,7 @@ func TestFault67_CanariesStayInside(t *testing.T) {
 	c.secrets["private key"] = strings.Split(string(keyed.PrivateKeyPEM), "\n")[2]
 	refused := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "something else"})
 	h.Register(refused, "refused", func(s *ingest.Server) {
-		s.PasswordEncrypted = h.Seal(*s, vault.FieldPassword, []byte(c.secrets["wrong password"]))
+		s.PasswordEncrypted = h.Seal(*s, credentials.FieldPassword, []byte(c.secrets["wrong password"]))
 	})
 	h.ScanAndWait()
 	for sshd, name := range map[*testenv.SSHD]string{right: "a.csv", keyed: "b.csv"} {
@@ -242,7 +242,7 @@ func (c *canaries) makeToken() {
 // be seen anywhere, before and after.
 func (c *canaries) rotateKeys() {
 	keys := func(name string) {
-		text, err := os.ReadFile(c.h.Cfg.Vault.KeysetFile)
+		text, err := os.ReadFile(c.h.Cfg.Credentials.KeysetFile)
 		require.NoError(c.t, err)
 		var set struct {
 			Key []struct{ KeyData struct{ Value string } }

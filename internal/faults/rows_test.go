@@ -10,10 +10,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
-	"stevedore/internal/vault"
 )
 
 // rowFault is what somebody does to the row of a server by SQL.
@@ -61,16 +61,16 @@ var rowFaults = map[string]rowFault{
 
 func sealedElsewhere(w *rowWorld) []any {
 	keys := filepath.Join(w.T.TempDir(), "keys.json")
-	require.NoError(w.T, vault.Generate(keys))
-	foreign, err := vault.Open(keys)
+	require.NoError(w.T, credentials.Generate(keys))
+	foreign, err := credentials.Open(keys)
 	require.NoError(w.T, err)
-	sealed, err := foreign.Seal(vault.FieldPassword, w.server, []byte("only-acme"))
+	sealed, err := foreign.Seal(credentials.FieldPassword, w.server, []byte("only-acme"))
 	require.NoError(w.T, err)
 	return []any{sealed}
 }
 
 func sealedAsKey(w *rowWorld) []any {
-	return []any{w.Seal(w.server, vault.FieldPrivateKey, []byte("only-acme"))}
+	return []any{w.Seal(w.server, credentials.FieldPrivateKey, []byte("only-acme"))}
 }
 
 // TestFault68_RowChangedBySQL: whoever writes to the database gets no password sent

@@ -9,10 +9,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
-	"stevedore/internal/vault"
 	"stevedore/worker"
 )
 
@@ -94,11 +94,11 @@ func TestFault68_RowPointedElsewhere(t *testing.T) {
 func TestFault69_KeyRetiredTooEarly(t *testing.T) {
 	t.Parallel()
 	h := rig.NewHarbour(t)
-	keyset := h.Cfg.Vault.KeysetFile
+	keyset := h.Cfg.Credentials.KeysetFile
 	acme := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "right"})
 	h.Adopt(acme, "acme", nil)
 	acme.Write("a.csv", rig.Random(100))
-	require.NoError(t, vault.Rotate(keyset))
+	require.NoError(t, credentials.Rotate(keyset))
 	whole, err := os.ReadFile(keyset)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(keyset, withoutFirstKey(t, whole), 0o600))

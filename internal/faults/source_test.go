@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/rig"
 	"stevedore/internal/testenv"
-	"stevedore/internal/vault"
 	"stevedore/workflows"
 )
 
@@ -281,7 +281,7 @@ func wrongPassword(t *testing.T, m moments) {
 	h.StartWorkerWith(h.Cfg, m.wrap)
 	sshd := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "right"})
 	server := h.Adopt(sshd, "acme", func(s *ingest.Server) {
-		s.PasswordEncrypted = h.Seal(*s, vault.FieldPassword, []byte("wrong"))
+		s.PasswordEncrypted = h.Seal(*s, credentials.FieldPassword, []byte("wrong"))
 	})
 	sshd.Write("a.csv", rig.Random(100))
 	h.ScanAndWait()
@@ -292,7 +292,7 @@ func wrongPassword(t *testing.T, m moments) {
 	sshd.AwaitLog("Failed password")
 	assert.Equal(t, 1, strings.Count(sshd.Log(), "Failed password"), "accounts get locked: %s", sshd.Log())
 
-	require.NoError(t, h.Store.SetCredentials(h.Ctx, server.UUID, h.Seal(server, vault.FieldPassword, []byte("right")), nil))
+	require.NoError(t, h.Store.SetCredentials(h.Ctx, server.UUID, h.Seal(server, credentials.FieldPassword, []byte("right")), nil))
 	h.ScanAndWait()
 	h.AwaitIngest(h.Completed(sshd.Path("a.csv")).UUID)
 	h.RequireExactlyOnce()

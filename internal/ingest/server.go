@@ -30,7 +30,7 @@ type Server struct {
 	Host     string
 	Port     int
 	Username string
-	// PasswordEncrypted and PrivateKeyEncrypted are sealed by the vault with
+	// PasswordEncrypted and PrivateKeyEncrypted are sealed by package credentials with
 	// the server's uuid as associated data; empty when not used.
 	PasswordEncrypted   []byte `json:"-"`
 	PrivateKeyEncrypted []byte `json:"-"`

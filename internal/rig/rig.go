@@ -1,5 +1,5 @@
 // Package rig gives a test a whole world of its own over real parts: ledger,
-// vault, store, queue and SFTP servers, and the verdict of the oracle at the end.
+// keyset, store, queue and SFTP servers, and the verdict of the oracle at the end.
 package rig
 
 import (
@@ -18,10 +18,10 @@ import (
 
 	"stevedore/internal/audit"
 	"stevedore/internal/config"
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/store"
 	"stevedore/internal/testenv"
-	"stevedore/internal/vault"
 )
 
 // Patience bounds every wait; it is long because machines that run all tests
@@ -41,11 +41,11 @@ type Rig struct {
 	// before it uses it.
 	Cfg config.Config
 	// Env is the environment that Cfg was loaded from, for worker processes.
-	Env   []string
-	Store *store.Store
-	Vault *vault.Vault
-	S3    testenv.S3
-	AMQP  testenv.AMQP
+	Env    []string
+	Store  *store.Store
+	Sealer *credentials.Sealer
+	S3     testenv.S3
+	AMQP   testenv.AMQP
 
 	// OtherStaging are the staging folders of further workers, for the verdict.
 	OtherStaging []string
@@ -72,9 +72,9 @@ func New(t *testing.T) *Rig {
 	r.Allow(5 * Patience)
 	dir := t.TempDir()
 	keys := filepath.Join(dir, "keys.json")
-	require.NoError(t, vault.Generate(keys))
+	require.NoError(t, credentials.Generate(keys))
 	var err error
-	r.Vault, err = vault.Open(keys)
+	r.Sealer, err = credentials.Open(keys)
 	require.NoError(t, err)
 	r.Env = []string{
 		databaseVariable + dsn,
@@ -173,9 +173,9 @@ func (r *Rig) Register(sshd *testenv.SSHD, name string, change func(*ingest.Serv
 	switch {
 	case len(server.PasswordEncrypted)+len(server.PrivateKeyEncrypted) > 0:
 	case sshd.Password != "":
-		server.PasswordEncrypted = r.Seal(server, vault.FieldPassword, []byte(sshd.Password))
+		server.PasswordEncrypted = r.Seal(server, credentials.FieldPassword, []byte(sshd.Password))
 	default:
-		server.PrivateKeyEncrypted = r.Seal(server, vault.FieldPrivateKey, sshd.PrivateKeyPEM)
+		server.PrivateKeyEncrypted = r.Seal(server, credentials.FieldPrivateKey, sshd.PrivateKeyPEM)
 	}
 	server, err := r.Store.AddServer(r.Ctx, server)
 	require.NoError(r.T, err)
@@ -186,7 +186,7 @@ func (r *Rig) Register(sshd *testenv.SSHD, name string, change func(*ingest.Serv
 // host, port, user name and host keys that it is to be used with.
 func (r *Rig) Seal(server ingest.Server, field string, secret []byte) []byte {
 	r.T.Helper()
-	sealed, err := r.Vault.Seal(field, server, secret)
+	sealed, err := r.Sealer.Seal(field, server, secret)
 	require.NoError(r.T, err)
 	return sealed
 }
@@ -197,7 +197,7 @@ func (r *Rig) Edit(serverUUID string, change func(*ingest.Server)) ingest.Server
 	edited, err := r.Store.EditServer(r.Ctx, serverUUID, func(s ingest.Server) (ingest.Server, error) {
 		before := s
 		change(&s)
-		return r.Vault.Reseal(before, s)
+		return r.Sealer.Reseal(before, s)
 	})
 	require.NoError(r.T, err)
 	return edited
@@ -209,7 +209,7 @@ func (r *Rig) Pin(serverUUID string, keys ...string) {
 	require.NoError(r.T, r.Store.SetHostKeys(r.Ctx, serverUUID, func(s ingest.Server) (ingest.Server, error) {
 		pinned := s
 		pinned.HostKeys = keys
-		return r.Vault.Reseal(s, pinned)
+		return r.Sealer.Reseal(s, pinned)
 	}))
 }
 
@@ -292,7 +292,7 @@ func (r *Rig) registerOdd(odd *testenv.OddSFTP, name string, change func(*ingest
 		change(&server)
 	}
 	if len(server.PasswordEncrypted) == 0 {
-		server.PasswordEncrypted = r.Seal(server, vault.FieldPassword, []byte(odd.Password))
+		server.PasswordEncrypted = r.Seal(server, credentials.FieldPassword, []byte(odd.Password))
 	}
 	_, err := r.Store.AddServer(r.Ctx, server)
 	require.NoError(r.T, err)

@@ -18,11 +18,11 @@ import (
 	"stevedore/internal/admin"
 	"stevedore/internal/audit"
 	"stevedore/internal/config"
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/objstore"
 	"stevedore/internal/store"
 	"stevedore/internal/testenv"
-	"stevedore/internal/vault"
 )
 
 // audited is a ledger, a bucket and SFTP servers of the test's own, and the
@@ -32,7 +32,7 @@ type audited struct {
 	t       *testing.T
 	store   *store.Store
 	objects *objstore.Store
-	vault   *vault.Vault
+	sealer  *credentials.Sealer
 	s3      testenv.S3
 	sshd    *testenv.SSHD
 	server  ingest.Server
@@ -42,7 +42,7 @@ func newAudited(t *testing.T) *audited {
 	t.Helper()
 	w := &audited{t: t, s3: testenv.Bucket(t)}
 	keys := filepath.Join(t.TempDir(), "keyset.json")
-	require.NoError(t, vault.Generate(keys))
+	require.NoError(t, credentials.Generate(keys))
 	cfg, err := config.Load(config.Options{Environ: []string{
 		"STEVEDORE_DATABASE_URL=" + testenv.Database(t),
 		"STEVEDORE_S3_ENDPOINT=" + w.s3.Endpoint, "STEVEDORE_S3_ACCESS_KEY=" + w.s3.AccessKey, "STEVEDORE_S3_SECRET_KEY=" + w.s3.SecretKey,
@@ -57,7 +57,7 @@ func newAudited(t *testing.T) *audited {
 	require.NoError(t, err)
 	w.objects, err = p.objects.get(t.Context())
 	require.NoError(t, err)
-	w.vault, err = p.vault.get(t.Context())
+	w.sealer, err = p.sealer.get(t.Context())
 	require.NoError(t, err)
 	w.sshd = testenv.StartSSHD(t, testenv.SSHDOptions{})
 	w.server = w.register(w.sshd, "acme")
@@ -69,7 +69,7 @@ func (w *audited) register(sshd *testenv.SSHD, name string) ingest.Server {
 	server := sshd.Server(name, uuid.NewString())
 	server.ScanInterval = time.Minute
 	var err error
-	server.PrivateKeyEncrypted, err = w.vault.Seal(vault.FieldPrivateKey, server, sshd.PrivateKeyPEM)
+	server.PrivateKeyEncrypted, err = w.sealer.Seal(credentials.FieldPrivateKey, server, sshd.PrivateKeyPEM)
 	require.NoError(w.t, err)
 	server, err = w.store.AddServer(w.t.Context(), server)
 	require.NoError(w.t, err)

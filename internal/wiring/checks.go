@@ -4,8 +4,8 @@ import (
 	"context"
 
 	"stevedore/internal/admin"
+	"stevedore/internal/credentials"
 	"stevedore/internal/store"
-	"stevedore/internal/vault"
 )
 
 // checks asks about the object store and the broker only where this process
@@ -17,7 +17,7 @@ func (p *Parts) checks() []admin.Check {
 		{Part: admin.PartTemporal, Run: func(ctx context.Context) error { return engine.Health(ctx, p.namespace) }},
 		{Part: admin.PartWorker, Run: engine.CheckWorker},
 	}
-	if p.cfg.Vault.KeysetFile != "" {
+	if p.cfg.Credentials.KeysetFile != "" {
 		checks = append(checks, admin.Check{Part: admin.PartKeyset, Run: p.checkCanary})
 	}
 	if p.cfg.S3.Endpoint != "" {
@@ -49,8 +49,8 @@ func (p *Parts) checkCanary(ctx context.Context) error {
 	return keys.Check(ctx, ledger)
 }
 
-func (p *Parts) keysAndLedger(ctx context.Context) (*vault.Vault, *store.Store, error) {
-	keys, err := p.vault.get(ctx)
+func (p *Parts) keysAndLedger(ctx context.Context) (*credentials.Sealer, *store.Store, error) {
+	keys, err := p.sealer.get(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -17,10 +17,10 @@ import (
 
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/testenv"
-	"stevedore/internal/vault"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -108,7 +108,7 @@ func TestFault74_ForeignKeyset(t *testing.T) {
 	t.Parallel()
 	p, ctx := realParts(t), t.Context()
 	require.NoError(t, p.Setup(ctx, func(StepReport) {}, StepDatabase, "keyset"))
-	path := p.cfg.Vault.KeysetFile
+	path := p.cfg.Credentials.KeysetFile
 	mine, err := os.ReadFile(path)
 	require.NoError(t, err)
 	ours := p.Operations()
@@ -123,7 +123,7 @@ func TestFault74_ForeignKeyset(t *testing.T) {
 	require.NoError(t, os.Remove(path))
 	err = newParts(p.cfg, quiet).Setup(ctx, func(StepReport) {}, "keyset")
 	require.ErrorContains(t, err, "restore it from your backup", "set-up makes no second one")
-	require.NoError(t, vault.Generate(path))
+	require.NoError(t, credentials.Generate(path))
 	for name, parts := range map[string]*Parts{"running": p, "started": newParts(p.cfg, quiet)} {
 		require.ErrorContains(t, parts.CheckKeyset(ctx), "not the one of this database", name)
 		checks := parts.checks()

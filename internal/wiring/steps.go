@@ -6,10 +6,10 @@ import (
 	"io/fs"
 	"os"
 
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/store"
-	"stevedore/internal/vault"
 )
 
 // steps are what Setup does.
@@ -50,7 +50,7 @@ func (p *Parts) migrate(ctx context.Context) (string, error) {
 }
 
 func (p *Parts) ensureKeyset(ctx context.Context) (string, error) {
-	path := p.cfg.Vault.KeysetFile
+	path := p.cfg.Credentials.KeysetFile
 	if path == "" {
 		return "", errNoKeyset
 	}
@@ -70,7 +70,7 @@ func (p *Parts) ensureKeyset(ctx context.Context) (string, error) {
 
 // generate makes the first keyset of an installation. Another one could not open
 // what is stored.
-func generate(ctx context.Context, path string, canaries vault.Canaries) error {
+func generate(ctx context.Context, path string, canaries credentials.Canaries) error {
 	kept, err := canaries.KeysetCanary(ctx)
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func generate(ctx context.Context, path string, canaries vault.Canaries) error {
 		return ingest.Errorf(ingest.KindMissing,
 			"keyset file %s does not exist, but this database has one: restore it from your backup, or from a host that has it", path)
 	}
-	err = vault.Generate(path)
+	err = credentials.Generate(path)
 	if errors.Is(err, fs.ErrExist) {
 		return nil // another setup was faster
 	}

@@ -10,15 +10,15 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"stevedore/internal/admin"
+	"stevedore/internal/amqp"
 	"stevedore/internal/audit"
-	"stevedore/internal/bus"
 	"stevedore/internal/config"
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/objstore"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/sftp"
 	"stevedore/internal/store"
-	"stevedore/internal/vault"
 )
 
 // fewConns suits processes that serve people.
@@ -49,8 +49,8 @@ func New(cfg config.Config, log *slog.Logger, options Options) *Parts {
 func (p *Parts) Operations() *admin.Admin {
 	return admin.New(admin.Deps{
 		Ledger:   func(ctx context.Context) (admin.Ledger, error) { return p.store.get(ctx) },
-		Sealer:   func(ctx context.Context) (admin.Sealer, error) { return p.vault.get(ctx) },
-		Keys:     func(ctx context.Context) (admin.Keyring, error) { return p.vault.get(ctx) },
+		Sealer:   func(ctx context.Context) (admin.Sealer, error) { return p.sealer.get(ctx) },
+		Keys:     func(ctx context.Context) (admin.Keyring, error) { return p.sealer.get(ctx) },
 		Prober:   func(context.Context) (admin.Prober, error) { return prober{p}, nil },
 		Engine:   p.engine(),
 		Record:   func(ctx context.Context) (audit.Ledger, error) { return p.store.get(ctx) },
@@ -67,9 +67,9 @@ type Parts struct {
 	cfg      config.Config
 	log      *slog.Logger
 	store    *lazy[*store.Store]
-	vault    *lazy[*vault.Vault]
+	sealer   *lazy[*credentials.Sealer]
 	objects  *lazy[*objstore.Store]
-	bus      *lazy[*bus.Publisher]
+	bus      *lazy[*amqp.Publisher]
 	temporal *lazy[client.Client]
 	// namespace is Temporal's, that of the client; taskQueue is the workers'.
 	namespace, taskQueue string
@@ -80,11 +80,11 @@ type Parts struct {
 func newParts(cfg config.Config, log *slog.Logger) *Parts {
 	p := &Parts{
 		cfg: cfg, log: log,
-		vault: newLazy(func(context.Context) (*vault.Vault, error) {
-			if cfg.Vault.KeysetFile == "" {
+		sealer: newLazy(func(context.Context) (*credentials.Sealer, error) {
+			if cfg.Credentials.KeysetFile == "" {
 				return nil, errNoKeyset
 			}
-			return vault.Open(cfg.Vault.KeysetFile)
+			return credentials.Open(cfg.Credentials.KeysetFile)
 		}),
 		objects: newLazy(func(context.Context) (*objstore.Store, error) {
 			return objstore.New(objstore.Config{
@@ -92,8 +92,8 @@ func newParts(cfg config.Config, log *slog.Logger) *Parts {
 				Bucket: cfg.S3.Bucket, Region: cfg.S3.Region, UseTLS: cfg.S3.UseTLS,
 			})
 		}),
-		bus: newLazy(func(context.Context) (*bus.Publisher, error) {
-			return bus.New(bus.Config{
+		bus: newLazy(func(context.Context) (*amqp.Publisher, error) {
+			return amqp.New(amqp.Config{
 				URL: cfg.AMQP.URL.Reveal(), Exchange: cfg.AMQP.Exchange, RoutingKey: cfg.AMQP.RoutingKey, Queue: cfg.AMQP.Queue,
 			})
 		}),
@@ -125,12 +125,12 @@ func (p *Parts) engine() orchestrator.Client {
 // Close closes the parts that were opened.
 func (p *Parts) Close() {
 	p.temporal.close(client.Client.Close)
-	p.bus.close(func(b *bus.Publisher) { _ = b.Close() })
+	p.bus.close(func(b *amqp.Publisher) { _ = b.Close() })
 	p.objects.close((*objstore.Store).Close)
 	p.store.close((*store.Store).Close)
 }
 
-// prober opens the vault only when a server is tested.
+// prober opens the keyset only when a server is tested.
 type prober struct{ p *Parts }
 
 // Probe implements Prober with a connection of its own, so that a test never
@@ -149,7 +149,7 @@ func (t prober) Probe(ctx context.Context, server ingest.Server, sample bool) (a
 	}, err
 }
 
-// lister opens the vault at once: without it no server could be listed, which
+// lister opens the keyset at once: without it no server could be listed, which
 // is not the servers' fault.
 func (p *Parts) lister(ctx context.Context) (admin.Lister, error) {
 	cfg, secrets, err := p.sftp(ctx)
@@ -166,7 +166,7 @@ func (p *Parts) sftp(ctx context.Context) (sftp.Config, sftp.Secrets, error) {
 	if err != nil {
 		return sftp.Config{}, nil, err
 	}
-	secrets, err := p.vault.get(ctx)
+	secrets, err := p.sealer.get(ctx)
 	return sftp.Config{
 		AllowNetworks: p.cfg.SFTP.AllowNetworks, Passwords: db, Connections: db, Directory: db, Log: p.log, ConnectionWait: personsWait,
 	}, secrets, err

@@ -1,4 +1,4 @@
-package bus_test
+package amqp_test
 
 import (
 	"net"

@@ -1,15 +1,15 @@
-package bus
+package amqp
 
 import (
 	"context"
 	"slices"
 
-	amqp "github.com/rabbitmq/amqp091-go"
+	amqp091 "github.com/rabbitmq/amqp091-go"
 )
 
 // publish sends a message and waits until the broker has routed and confirmed
 // it. Many callers publish side by side.
-func (l *link) publish(ctx context.Context, msg amqp.Publishing) error {
+func (l *link) publish(ctx context.Context, msg amqp091.Publishing) error {
 	select {
 	case l.slots <- struct{}{}:
 		defer func() { <-l.slots }()
@@ -43,8 +43,8 @@ func (l *link) publish(ctx context.Context, msg amqp.Publishing) error {
 // send writes the message. The library's call takes no context and can hang in
 // the network, so it has a goroutine of its own, which the wire's write
 // time-out ends at the latest.
-func (l *link) send(ctx context.Context, msg amqp.Publishing) (*amqp.DeferredConfirmation, error) {
-	var confirm *amqp.DeferredConfirmation
+func (l *link) send(ctx context.Context, msg amqp091.Publishing) (*amqp091.DeferredConfirmation, error) {
+	var confirm *amqp091.DeferredConfirmation
 	var err error
 	sent := make(chan struct{})
 	go func() {

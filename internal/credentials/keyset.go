@@ -1,4 +1,4 @@
-package vault
+package credentials
 
 import (
 	"bytes"
@@ -44,7 +44,7 @@ func Generate(path string) error {
 
 // Rotate adds a fresh key to the keyset file and makes it the one that seals.
 // Older keys stay, so what they sealed still opens, in backups of the database,
-// too. Rotations wait for each other: none can lose another's key. A Vault that
+// too. Rotations wait for each other: none can lose another's key. A Sealer that
 // is open notices the new file when it next needs it.
 func Rotate(path string) error {
 	unlock, err := lockFolder(path)

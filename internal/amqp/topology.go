@@ -1,11 +1,11 @@
-package bus
+package amqp
 
 import (
 	"context"
 	"errors"
 	"fmt"
 
-	amqp "github.com/rabbitmq/amqp091-go"
+	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"stevedore/internal/ingest"
 )
@@ -16,11 +16,11 @@ import (
 // that exists with other settings is an error of KindInvalid.
 func (p *Publisher) EnsureTopology(ctx context.Context) error {
 	if p.cfg.Queue != "" {
-		err := p.ask(ctx, func(ch *amqp.Channel) error {
-			_, err := ch.QueueDeclare(p.cfg.Queue, true, false, false, false, amqp.Table{amqp.QueueTypeArg: amqp.QueueTypeQuorum})
+		err := p.ask(ctx, func(ch *amqp091.Channel) error {
+			_, err := ch.QueueDeclare(p.cfg.Queue, true, false, false, false, amqp091.Table{amqp091.QueueTypeArg: amqp091.QueueTypeQuorum})
 			return err
 		})
-		if isCode(err, amqp.PreconditionFailed) {
+		if isCode(err, amqp091.PreconditionFailed) {
 			return ingest.Wrap(ingest.KindInvalid, err,
 				"queue %s exists on %s but is not a durable quorum queue with default settings: set STEVEDORE_AMQP_QUEUE to another name, or drain and delete the queue and run `stevedore setup` again",
 				p.cfg.Queue, p.address())
@@ -36,12 +36,12 @@ func (p *Publisher) EnsureTopology(ctx context.Context) error {
 }
 
 func (p *Publisher) ensureExchange(ctx context.Context) error {
-	err := p.ask(ctx, func(ch *amqp.Channel) error {
-		return ch.ExchangeDeclarePassive(p.cfg.Exchange, amqp.ExchangeTopic, true, false, false, false, nil)
+	err := p.ask(ctx, func(ch *amqp091.Channel) error {
+		return ch.ExchangeDeclarePassive(p.cfg.Exchange, amqp091.ExchangeTopic, true, false, false, false, nil)
 	})
-	if isCode(err, amqp.NotFound) {
-		err = p.ask(ctx, func(ch *amqp.Channel) error {
-			return ch.ExchangeDeclare(p.cfg.Exchange, amqp.ExchangeTopic, true, false, false, false, nil)
+	if isCode(err, amqp091.NotFound) {
+		err = p.ask(ctx, func(ch *amqp091.Channel) error {
+			return ch.ExchangeDeclare(p.cfg.Exchange, amqp091.ExchangeTopic, true, false, false, false, nil)
 		})
 	}
 	if err != nil {
@@ -50,7 +50,7 @@ func (p *Publisher) ensureExchange(ctx context.Context) error {
 	if p.cfg.Queue == "" {
 		return nil
 	}
-	err = p.ask(ctx, func(ch *amqp.Channel) error {
+	err = p.ask(ctx, func(ch *amqp091.Channel) error {
 		return ch.QueueBind(p.cfg.Queue, p.cfg.RoutingKey, p.cfg.Exchange, false, nil)
 	})
 	if err != nil {
@@ -62,9 +62,9 @@ func (p *Publisher) ensureExchange(ctx context.Context) error {
 // Ping reports whether an announcement would have somewhere to go: the broker
 // answers, takes messages, and has the queue and the exchange.
 func (p *Publisher) Ping(ctx context.Context) error {
-	err := p.ask(ctx, func(ch *amqp.Channel) error {
+	err := p.ask(ctx, func(ch *amqp091.Channel) error {
 		if p.cfg.Exchange != "" {
-			if err := ch.ExchangeDeclarePassive(p.cfg.Exchange, amqp.ExchangeTopic, true, false, false, false, nil); err != nil {
+			if err := ch.ExchangeDeclarePassive(p.cfg.Exchange, amqp091.ExchangeTopic, true, false, false, false, nil); err != nil {
 				return err
 			}
 		}
@@ -82,7 +82,7 @@ func (p *Publisher) Ping(ctx context.Context) error {
 
 // ask runs a question on a channel of its own, because the broker closes the
 // channel of a question it says no to, and the channel for messages must live.
-func (p *Publisher) ask(ctx context.Context, question func(*amqp.Channel) error) error {
+func (p *Publisher) ask(ctx context.Context, question func(*amqp091.Channel) error) error {
 	l, err := p.connect(ctx)
 	if err != nil {
 		return err
@@ -111,6 +111,6 @@ func (p *Publisher) ask(ctx context.Context, question func(*amqp.Channel) error)
 }
 
 func isCode(err error, code int) bool {
-	var broker *amqp.Error
+	var broker *amqp091.Error
 	return errors.As(err, &broker) && broker.Code == code
 }

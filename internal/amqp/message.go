@@ -1,4 +1,4 @@
-package bus
+package amqp
 
 import (
 	"encoding/json"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/google/uuid"
-	amqp "github.com/rabbitmq/amqp091-go"
+	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"stevedore/internal/ingest"
 )
@@ -69,7 +69,7 @@ func dataOf(a ingest.Announcement) data {
 // message makes the message of an announcement. It depends on the file alone,
 // so that a repetition is the same message byte for byte; the time is the one
 // of the ledger row for that reason, not the time of sending.
-func message(a ingest.Announcement) (amqp.Publishing, error) {
+func message(a ingest.Announcement) (amqp091.Publishing, error) {
 	id := MessageID(a.File.UUID)
 	e := event.New()
 	e.SetID(id)
@@ -78,17 +78,17 @@ func message(a ingest.Announcement) (amqp.Publishing, error) {
 	e.SetSubject(a.Object.Key)
 	e.SetTime(a.File.CreatedAt.UTC())
 	if err := e.SetData(event.ApplicationJSON, dataOf(a)); err != nil {
-		return amqp.Publishing{}, fmt.Errorf("encode announcement of file %s: %w", a.File.UUID, err)
+		return amqp091.Publishing{}, fmt.Errorf("encode announcement of file %s: %w", a.File.UUID, err)
 	}
 	if err := e.Validate(); err != nil {
-		return amqp.Publishing{}, ingest.Wrap(ingest.KindInvalid, err, "file %s cannot be announced", a.File.UUID)
+		return amqp091.Publishing{}, ingest.Wrap(ingest.KindInvalid, err, "file %s cannot be announced", a.File.UUID)
 	}
 	body, err := json.Marshal(e)
 	if err != nil {
-		return amqp.Publishing{}, fmt.Errorf("encode announcement of file %s: %w", a.File.UUID, err)
+		return amqp091.Publishing{}, fmt.Errorf("encode announcement of file %s: %w", a.File.UUID, err)
 	}
-	return amqp.Publishing{
-		ContentType: ContentType, DeliveryMode: amqp.Persistent, MessageId: id, Type: EventType,
+	return amqp091.Publishing{
+		ContentType: ContentType, DeliveryMode: amqp091.Persistent, MessageId: id, Type: EventType,
 		AppId: appID, Timestamp: a.File.CreatedAt.UTC(), Body: body,
 	}, nil
 }

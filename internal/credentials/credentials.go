@@ -1,11 +1,11 @@
-// Package vault seals the credentials of partners' servers, so that the
+// Package credentials seals the credentials of partners' servers, so that the
 // database and its backups hold nothing a thief could log in with.
 //
 // A sealed value is bound to the place it belongs to and to where it may be sent:
 // it opens only as the same field of the same server with the same host, port,
 // user name and host keys. Moving it to another row, or pointing its row at another
 // host, would send a partner's password to somebody else, and is refused.
-package vault
+package credentials
 
 import (
 	"context"
@@ -30,10 +30,10 @@ const (
 	FieldPrivateKey = "private_key"
 )
 
-// Vault seals and opens with the keys of one keyset file. When the file is
+// Sealer seals and opens with the keys of one keyset file. When the file is
 // replaced by one with more keys, see Rotate, it takes them up. It is safe for
 // concurrent use.
-type Vault struct {
+type Sealer struct {
 	path string
 	ring atomic.Pointer[ring]
 }
@@ -51,12 +51,12 @@ type ring struct {
 
 // Open reads the keyset file. The file must be a regular file that only its
 // owner can read; anything else is an error that says how to mend it.
-func Open(path string) (*Vault, error) {
+func Open(path string) (*Sealer, error) {
 	read, err := readRing(path)
 	if err != nil {
 		return nil, err
 	}
-	v := &Vault{path: path}
+	v := &Sealer{path: path}
 	v.ring.Store(read)
 	return v, nil
 }
@@ -92,7 +92,7 @@ func readRing(path string) (*ring, error) {
 
 // reread returns the keys of the file if it was replaced, and otherwise, or when
 // it cannot be read, those that are known.
-func (v *Vault) reread() (candidate *ring, replaced bool) {
+func (v *Sealer) reread() (candidate *ring, replaced bool) {
 	known := v.ring.Load()
 	file, err := os.Stat(v.path)
 	if err != nil || known.file != nil && os.SameFile(file, known.file) && file.ModTime().Equal(known.file.ModTime()) {
@@ -107,7 +107,7 @@ func (v *Vault) reread() (candidate *ring, replaced bool) {
 // current returns the keys to seal with. A file that was replaced is taken up only
 // if it still opens what the known keys sealed: the keys of another installation
 // would seal what nobody else can open.
-func (v *Vault) current() (*ring, error) {
+func (v *Sealer) current() (*ring, error) {
 	known := v.ring.Load()
 	candidate, replaced := v.reread()
 	if !replaced {
@@ -133,7 +133,7 @@ func (r *ring) succeeds(earlier *ring) bool {
 }
 
 // Current reports whether the value was sealed with the key that seals now.
-func (v *Vault) Current(sealed []byte) bool {
+func (v *Sealer) Current(sealed []byte) bool {
 	id, ok := keyID(sealed)
 	keys, err := v.current()
 	if err != nil {
@@ -143,7 +143,7 @@ func (v *Vault) Current(sealed []byte) bool {
 }
 
 // Rotate adds a fresh key to the file, see the function, and takes it up.
-func (v *Vault) Rotate() error {
+func (v *Sealer) Rotate() error {
 	if err := Rotate(v.path); err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (v *Vault) Rotate() error {
 // Seal encrypts plaintext as the field of the server, bound to WhereOf it. An empty
 // plaintext is sealed, too; callers that mean "none" store nothing. A keyset file
 // that was replaced by that of another installation is refused with KindInvalid.
-func (v *Vault) Seal(field string, server ingest.Server, plaintext []byte) ([]byte, error) {
+func (v *Sealer) Seal(field string, server ingest.Server, plaintext []byte) ([]byte, error) {
 	keys, err := v.current()
 	if err != nil {
 		return nil, err
@@ -173,7 +173,7 @@ func (v *Vault) Seal(field string, server ingest.Server, plaintext []byte) ([]by
 // KindMissing when this keyset lacks the key, because another worker or a
 // restored file may have it, and of KindInvalid when the value was sealed for
 // another server, field or WhereOf, or is damaged.
-func (v *Vault) Open(field string, server ingest.Server, sealed []byte) ([]byte, error) {
+func (v *Sealer) Open(field string, server ingest.Server, sealed []byte) ([]byte, error) {
 	keys := v.ring.Load()
 	id, ok := keyID(sealed)
 	if ok && !keys.keys[id] {
@@ -203,7 +203,7 @@ func (v *Vault) Open(field string, server ingest.Server, sealed []byte) ([]byte,
 
 // Credentials opens the secrets of the server. Fields the server does not use
 // stay empty.
-func (v *Vault) Credentials(_ context.Context, server ingest.Server) (ingest.Credentials, error) {
+func (v *Sealer) Credentials(_ context.Context, server ingest.Server) (ingest.Credentials, error) {
 	var creds ingest.Credentials
 	for _, secret := range []struct {
 		field  string

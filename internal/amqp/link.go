@@ -1,4 +1,4 @@
-package bus
+package amqp
 
 import (
 	"cmp"
@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
+	amqp091 "github.com/rabbitmq/amqp091-go"
 )
 
 // inFlight bounds unconfirmed messages. It stays far below the room for
@@ -23,15 +23,15 @@ const (
 // link is one connection with one channel in confirm mode.
 type link struct {
 	cfg  Config
-	conn *amqp.Connection
-	ch   *amqp.Channel
+	conn *amqp091.Connection
+	ch   *amqp091.Channel
 	// wire is the network connection; closing it frees whatever is stuck in it.
 	wire net.Conn
 	// slots holds one token per unconfirmed message.
 	slots   chan struct{}
-	returns chan amqp.Return
-	blocks  chan amqp.Blocking
-	closes  chan *amqp.Error
+	returns chan amqp091.Return
+	blocks  chan amqp091.Blocking
+	closes  chan *amqp091.Error
 	// dead is closed when the link can no longer be used; cause says why.
 	dead chan struct{}
 
@@ -75,9 +75,9 @@ func open(ctx context.Context, cfg Config) (*link, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, cfg.DialTimeout)
 	defer cancel()
-	properties := amqp.NewConnectionProperties()
+	properties := amqp091.NewConnectionProperties()
 	properties.SetClientConnectionName(appID)
-	conn, err := amqp.DialConfig(cfg.URL, amqp.Config{
+	conn, err := amqp091.DialConfig(cfg.URL, amqp091.Config{
 		Properties: properties,
 		Dial: func(network, address string) (net.Conn, error) {
 			raw, err := new(net.Dialer).DialContext(ctx, network, address)
@@ -114,9 +114,9 @@ func (l *link) prepare() (err error) {
 	if err := l.ch.Confirm(false); err != nil {
 		return fmt.Errorf("ask for confirmations: %w", err)
 	}
-	l.returns = l.ch.NotifyReturn(make(chan amqp.Return, returnRoom))
-	l.closes = l.ch.NotifyClose(make(chan *amqp.Error, 1))
-	l.blocks = l.conn.NotifyBlocked(make(chan amqp.Blocking, 8))
+	l.returns = l.ch.NotifyReturn(make(chan amqp091.Return, returnRoom))
+	l.closes = l.ch.NotifyClose(make(chan *amqp091.Error, 1))
+	l.blocks = l.conn.NotifyBlocked(make(chan amqp091.Blocking, 8))
 	return nil
 }
 
@@ -183,7 +183,7 @@ func (l *link) why() error {
 }
 
 // noteBlock takes note of whether the broker takes messages.
-func (l *link) noteBlock(state amqp.Blocking) {
+func (l *link) noteBlock(state amqp091.Blocking) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !state.Active {

@@ -1,4 +1,4 @@
-package bus
+package amqp
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net"
 
-	amqp "github.com/rabbitmq/amqp091-go"
+	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"stevedore/internal/ingest"
 )
@@ -37,7 +37,7 @@ func (p *Publisher) explain(ctx context.Context, err error, doing string) error 
 		return err
 	}
 	var blocked blockedError
-	var broker *amqp.Error
+	var broker *amqp091.Error
 	var network net.Error
 	const again = "it is tried again, with the same message id"
 	switch {
@@ -49,9 +49,9 @@ func (p *Publisher) explain(ctx context.Context, err error, doing string) error 
 		return ingest.Wrap(ingest.KindTransient, err, "the broker at %s did not answer within %s: %s", p.address(), p.cfg.ConfirmTimeout, again)
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", doing, ctx.Err())
-	case errors.As(err, &broker) && broker.Code == amqp.NotFound:
+	case errors.As(err, &broker) && broker.Code == amqp091.NotFound:
 		return ingest.Wrap(ingest.KindMissing, brokerCause(broker), "the broker at %s lacks what announcements need for %s (%s): declare it or run `stevedore setup`", p.address(), p.destination(), broker.Reason)
-	case errors.As(err, &broker) && (broker.Code == amqp.AccessRefused || broker.Code == amqp.NotAllowed):
+	case errors.As(err, &broker) && (broker.Code == amqp091.AccessRefused || broker.Code == amqp091.NotAllowed):
 		return ingest.Wrap(ingest.KindTransient, brokerCause(broker), "the broker at %s refuses us: check user, password, virtual host and permissions in STEVEDORE_AMQP_URL", p.address())
 	case doing == "connect" && errors.As(err, &network):
 		return ingest.Wrap(ingest.KindTransient, err, "the broker at %s cannot be reached: check that it runs and STEVEDORE_AMQP_URL", p.address())
@@ -69,4 +69,4 @@ func (p *Publisher) missingPart() string {
 }
 
 // brokerCause keeps the broker's code and words.
-func brokerCause(e *amqp.Error) error { return fmt.Errorf("%d %s", e.Code, e.Reason) }
+func brokerCause(e *amqp091.Error) error { return fmt.Errorf("%d %s", e.Code, e.Reason) }

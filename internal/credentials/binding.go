@@ -1,4 +1,4 @@
-package vault
+package credentials
 
 import (
 	"encoding/json"
@@ -71,7 +71,7 @@ func unboundPlace(field string, server ingest.Server) []byte {
 
 // Reseal opens the credentials of from and seals them for to, which is the same
 // server after a change. Fields that it does not use stay empty.
-func (v *Vault) Reseal(from, to ingest.Server) (ingest.Server, error) {
+func (v *Sealer) Reseal(from, to ingest.Server) (ingest.Server, error) {
 	for _, secret := range []struct {
 		field  string
 		sealed []byte

@@ -1,11 +1,11 @@
-// Package bus tells consumers over AMQP 0-9-1 (RabbitMQ) that a file is in the
+// Package amqp tells consumers over AMQP 0-9-1 (RabbitMQ) that a file is in the
 // object store, and returns only when the broker has both routed and stored
 // the message.
 //
 // Whatever goes wrong between sending and the broker's confirmation leaves the
 // outcome unknown. The caller then announces again; the message id, which
 // depends on the file alone, lets consumers drop the repetition.
-package bus
+package amqp
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"sync"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
+	amqp091 "github.com/rabbitmq/amqp091-go"
 	"golang.org/x/sync/singleflight"
 
 	"stevedore/internal/ingest"
@@ -52,7 +52,7 @@ type Config struct {
 // concurrent use. Close it when done.
 type Publisher struct {
 	cfg Config
-	uri amqp.URI
+	uri amqp091.URI
 
 	// life ends with Close and stops dialing and watching.
 	life context.Context
@@ -69,7 +69,7 @@ type Publisher struct {
 // New returns a publisher after checking the configuration. It does not connect.
 func New(cfg Config) (*Publisher, error) {
 	// The parser's error may quote the URL, and with it the password.
-	uri, err := amqp.ParseURI(cfg.URL)
+	uri, err := amqp091.ParseURI(cfg.URL)
 	if err != nil {
 		return nil, ingest.Errorf(ingest.KindInvalid, "the broker's URL (STEVEDORE_AMQP_URL) is not valid: use amqp://user:password@host:5672/vhost")
 	}

@@ -1,4 +1,4 @@
-package vault_test
+package credentials_test
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
-	"stevedore/internal/vault"
 )
 
 const (
@@ -31,11 +31,11 @@ func serverAt(uuid string) ingest.Server {
 }
 
 // open generates a keyset in a folder of the test and opens it.
-func open(t *testing.T) (*vault.Vault, string) {
+func open(t *testing.T) (*credentials.Sealer, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "keyset.json")
-	require.NoError(t, vault.Generate(path))
-	v, err := vault.Open(path)
+	require.NoError(t, credentials.Generate(path))
+	v, err := credentials.Open(path)
 	require.NoError(t, err)
 	return v, path
 }
@@ -44,11 +44,11 @@ func TestSealedValueOpensInItsPlaceOnly(t *testing.T) {
 	t.Parallel()
 	v, _ := open(t)
 	secret := []byte("correct horse")
-	sealed, err := v.Seal(vault.FieldPassword, serverA, secret)
+	sealed, err := v.Seal(credentials.FieldPassword, serverA, secret)
 	require.NoError(t, err)
 	require.NotContains(t, string(sealed), string(secret))
 
-	got, err := v.Open(vault.FieldPassword, serverA, sealed)
+	got, err := v.Open(credentials.FieldPassword, serverA, sealed)
 	require.NoError(t, err)
 	require.Equal(t, secret, got)
 
@@ -59,10 +59,10 @@ func TestSealedValueOpensInItsPlaceOnly(t *testing.T) {
 		server ingest.Server
 		sealed []byte
 	}{
-		"another row":   {vault.FieldPassword, serverB, sealed},
-		"another field": {vault.FieldPrivateKey, serverA, sealed},
-		"flipped bit":   {vault.FieldPassword, serverA, damaged},
-		"cut off":       {vault.FieldPassword, serverA, sealed[:3]},
+		"another row":   {credentials.FieldPassword, serverB, sealed},
+		"another field": {credentials.FieldPrivateKey, serverA, sealed},
+		"flipped bit":   {credentials.FieldPassword, serverA, damaged},
+		"cut off":       {credentials.FieldPassword, serverA, sealed[:3]},
 	} {
 		_, err := v.Open(try.field, try.server, try.sealed)
 		require.Error(t, err, name)
@@ -74,9 +74,9 @@ func TestSealedValueOpensInItsPlaceOnly(t *testing.T) {
 func TestSealingTwiceLooksDifferent(t *testing.T) {
 	t.Parallel()
 	v, _ := open(t)
-	one, err := v.Seal(vault.FieldPassword, serverA, []byte("same"))
+	one, err := v.Seal(credentials.FieldPassword, serverA, []byte("same"))
 	require.NoError(t, err)
-	two, err := v.Seal(vault.FieldPassword, serverA, []byte("same"))
+	two, err := v.Seal(credentials.FieldPassword, serverA, []byte("same"))
 	require.NoError(t, err)
 	require.NotEqual(t, one, two)
 }
@@ -85,9 +85,9 @@ func TestWrongKeysetIsNamed(t *testing.T) {
 	t.Parallel()
 	v, _ := open(t)
 	other, path := open(t)
-	sealed, err := v.Seal(vault.FieldPassword, serverA, []byte("x"))
+	sealed, err := v.Seal(credentials.FieldPassword, serverA, []byte("x"))
 	require.NoError(t, err)
-	_, err = other.Open(vault.FieldPassword, serverA, sealed)
+	_, err = other.Open(credentials.FieldPassword, serverA, sealed)
 	require.Equal(t, ingest.KindMissing, ingest.KindOf(err))
 	require.ErrorContains(t, err, path)
 	require.ErrorContains(t, err, "restore the keyset file")
@@ -96,9 +96,9 @@ func TestWrongKeysetIsNamed(t *testing.T) {
 func TestCredentials(t *testing.T) {
 	t.Parallel()
 	v, _ := open(t)
-	password, err := v.Seal(vault.FieldPassword, serverA, []byte("pw"))
+	password, err := v.Seal(credentials.FieldPassword, serverA, []byte("pw"))
 	require.NoError(t, err)
-	key, err := v.Seal(vault.FieldPrivateKey, serverA, []byte("PEM"))
+	key, err := v.Seal(credentials.FieldPrivateKey, serverA, []byte("PEM"))
 	require.NoError(t, err)
 
 	creds, err := v.Credentials(context.Background(), with(serverA, password, key))
@@ -125,7 +125,7 @@ func TestGenerateNeverOverwrites(t *testing.T) {
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			err := vault.Generate(path)
+			err := credentials.Generate(path)
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -143,7 +143,7 @@ func TestGenerateNeverOverwrites(t *testing.T) {
 
 	before, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Error(t, vault.Generate(path))
+	require.Error(t, credentials.Generate(path))
 	after, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, before, after)
@@ -159,51 +159,51 @@ func TestGenerateNeverOverwrites(t *testing.T) {
 func TestOpenSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	_, err := vault.Open(filepath.Join(folder, "none.json"))
+	_, err := credentials.Open(filepath.Join(folder, "none.json"))
 	require.Equal(t, ingest.KindMissing, ingest.KindOf(err))
 	require.ErrorContains(t, err, "run `stevedore setup`")
 
 	_, path := open(t)
 	for _, mode := range []fs.FileMode{0o640, 0o604, 0o666} {
 		require.NoError(t, os.Chmod(path, mode))
-		_, err = vault.Open(path)
+		_, err = credentials.Open(path)
 		require.ErrorContains(t, err, "chmod 600", mode)
 	}
 
 	damaged := filepath.Join(folder, "damaged.json")
 	require.NoError(t, os.WriteFile(damaged, []byte(`{"primaryKeyId": 1, "key": [{"keyData": "hush"}]}`), 0o600))
-	_, err = vault.Open(damaged)
+	_, err = credentials.Open(damaged)
 	require.ErrorContains(t, err, "is damaged")
 	require.NotContains(t, err.Error(), "hush")
 
-	_, err = vault.Open(folder)
+	_, err = credentials.Open(folder)
 	require.ErrorContains(t, err, "not a regular file")
 }
 
 func TestRotateKeepsOldValuesReadable(t *testing.T) {
 	t.Parallel()
 	old, path := open(t)
-	sealed, err := old.Seal(vault.FieldPassword, serverA, []byte("before"))
+	sealed, err := old.Seal(credentials.FieldPassword, serverA, []byte("before"))
 	require.NoError(t, err)
-	require.NoError(t, vault.Rotate(path))
+	require.NoError(t, credentials.Rotate(path))
 
-	rotated, err := vault.Open(path)
+	rotated, err := credentials.Open(path)
 	require.NoError(t, err)
-	got, err := rotated.Open(vault.FieldPassword, serverA, sealed)
+	got, err := rotated.Open(credentials.FieldPassword, serverA, sealed)
 	require.NoError(t, err)
 	require.Equal(t, "before", string(got))
 
-	fresh, err := rotated.Seal(vault.FieldPassword, serverA, []byte("after"))
+	fresh, err := rotated.Seal(credentials.FieldPassword, serverA, []byte("after"))
 	require.NoError(t, err)
 	require.True(t, rotated.Current(fresh))
 	require.False(t, rotated.Current(sealed))
-	require.ErrorContains(t, vault.Rotate(filepath.Join(t.TempDir(), "none")), "does not exist")
+	require.ErrorContains(t, credentials.Rotate(filepath.Join(t.TempDir(), "none")), "does not exist")
 
 	// A process that runs on takes the new key up when it meets it.
-	got, err = old.Open(vault.FieldPassword, serverA, fresh)
+	got, err = old.Open(credentials.FieldPassword, serverA, fresh)
 	require.NoError(t, err)
 	require.Equal(t, "after", string(got))
-	again, err := old.Seal(vault.FieldPassword, serverA, []byte("again"))
+	again, err := old.Seal(credentials.FieldPassword, serverA, []byte("again"))
 	require.NoError(t, err)
 	require.True(t, rotated.Current(again))
 }
@@ -212,10 +212,10 @@ func TestRotateKeepsOldValuesReadable(t *testing.T) {
 func TestADamagedFileDoesNotStopWhoReadIt(t *testing.T) {
 	t.Parallel()
 	v, path := open(t)
-	sealed, err := v.Seal(vault.FieldPassword, serverA, []byte("x"))
+	sealed, err := v.Seal(credentials.FieldPassword, serverA, []byte("x"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(path, []byte("{"), 0o600))
-	_, err = v.Open(vault.FieldPassword, serverA, sealed)
+	_, err = v.Open(credentials.FieldPassword, serverA, sealed)
 	require.NoError(t, err)
 	require.True(t, v.Current(sealed))
 }
@@ -228,10 +228,10 @@ func TestRotationsLoseNoKey(t *testing.T) {
 	var sealed [][]byte
 	for range 8 {
 		group.Go(func() {
-			require.NoError(t, vault.Rotate(path))
-			own, err := vault.Open(path)
+			require.NoError(t, credentials.Rotate(path))
+			own, err := credentials.Open(path)
 			require.NoError(t, err)
-			value, err := own.Seal(vault.FieldPassword, serverA, []byte("x"))
+			value, err := own.Seal(credentials.FieldPassword, serverA, []byte("x"))
 			require.NoError(t, err)
 			mu.Lock()
 			defer mu.Unlock()
@@ -240,7 +240,7 @@ func TestRotationsLoseNoKey(t *testing.T) {
 	}
 	group.Wait()
 	for _, value := range sealed {
-		_, err := v.Open(vault.FieldPassword, serverA, value)
+		_, err := v.Open(credentials.FieldPassword, serverA, value)
 		require.NoError(t, err)
 	}
 }

@@ -1,4 +1,4 @@
-package bus_test
+package amqp_test
 
 import (
 	"context"
@@ -11,17 +11,17 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	amqp "github.com/rabbitmq/amqp091-go"
+	amqp091 "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"stevedore/activities"
-	"stevedore/internal/bus"
+	"stevedore/internal/amqp"
 	"stevedore/internal/ingest"
 	"stevedore/internal/testenv"
 )
 
-var _ activities.Announcer = (*bus.Publisher)(nil)
+var _ activities.Announcer = (*amqp.Publisher)(nil)
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -31,21 +31,21 @@ const patience = 2 * time.Minute
 type bundle struct {
 	mq    testenv.AMQP
 	cable *cable
-	pub   *bus.Publisher
+	pub   *amqp.Publisher
 }
 
-func setup(t *testing.T, change ...func(*bus.Config)) bundle {
+func setup(t *testing.T, change ...func(*amqp.Config)) bundle {
 	t.Helper()
 	mq := testenv.Queue(t)
 	broker, err := url.Parse(mq.URL)
 	require.NoError(t, err)
 	c := layCable(t, broker.Host)
 	broker.Host = c.listener.Addr().String()
-	cfg := bus.Config{URL: broker.String(), Queue: mq.Queue, ConfirmTimeout: patience, DialTimeout: patience}
+	cfg := amqp.Config{URL: broker.String(), Queue: mq.Queue, ConfirmTimeout: patience, DialTimeout: patience}
 	for _, apply := range change {
 		apply(&cfg)
 	}
-	pub, err := bus.New(cfg)
+	pub, err := amqp.New(cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, pub.Close()) })
 	return bundle{mq: mq, cable: c, pub: pub}
@@ -65,9 +65,9 @@ func announcement(path string) ingest.Announcement {
 }
 
 // take removes the next message, waiting for it.
-func (b bundle) take(t *testing.T) amqp.Delivery {
+func (b bundle) take(t *testing.T) amqp091.Delivery {
 	t.Helper()
-	var got amqp.Delivery
+	var got amqp091.Delivery
 	require.Eventually(t, func() bool {
 		msg, ok, err := b.mq.Channel.Get(b.mq.Queue, true)
 		require.NoError(t, err)
@@ -90,12 +90,12 @@ func TestAnnounceDeliversOnceWithAllFields(t *testing.T) {
 	a := announcement("/out/отчёт.csv")
 	receipt, err := b.pub.Announce(t.Context(), a)
 	require.NoError(t, err)
-	require.Equal(t, ingest.Receipt{Queue: b.mq.Queue, MessageID: bus.MessageID(a.File.UUID)}, receipt)
+	require.Equal(t, ingest.Receipt{Queue: b.mq.Queue, MessageID: amqp.MessageID(a.File.UUID)}, receipt)
 
 	msg := b.take(t)
 	b.requireEmpty(t)
 	require.Equal(t, receipt.MessageID, msg.MessageId)
-	require.Equal(t, amqp.Persistent, msg.DeliveryMode)
+	require.Equal(t, amqp091.Persistent, msg.DeliveryMode)
 	require.Equal(t, "application/cloudevents+json", msg.ContentType)
 	require.JSONEq(t, fmt.Sprintf(`{
 		"specversion": "1.0", "id": %q, "type": "stevedore.file.completed.v1", "source": "stevedore/acme",
@@ -137,14 +137,14 @@ func TestRepetitionIsTheSameMessage(t *testing.T) {
 	first, second := b.take(t), b.take(t)
 	require.Equal(t, first.MessageId, second.MessageId)
 	require.Equal(t, string(first.Body), string(second.Body))
-	require.NotEqual(t, first.MessageId, bus.MessageID(uuid.NewString()))
+	require.NotEqual(t, first.MessageId, amqp.MessageID(uuid.NewString()))
 }
 
 func TestMessageIDNeverChanges(t *testing.T) {
 	t.Parallel()
 	const id = "0192aa00-0000-7000-8000-000000000001"
-	require.Equal(t, "f5102201-d4b3-5d5d-ba5e-de14e92a22fc", bus.MessageID(id))
-	require.Equal(t, bus.MessageID(id), bus.MessageID(strings.ToUpper(id)))
+	require.Equal(t, "f5102201-d4b3-5d5d-ba5e-de14e92a22fc", amqp.MessageID(id))
+	require.Equal(t, amqp.MessageID(id), amqp.MessageID(strings.ToUpper(id)))
 }
 
 func TestUnroutableIsNotDelivered(t *testing.T) {
@@ -167,7 +167,7 @@ func TestUnroutableIsNotDelivered(t *testing.T) {
 func TestExchange(t *testing.T) {
 	t.Parallel()
 	exchange := "test-x-" + uuid.NewString()
-	b := setup(t, func(cfg *bus.Config) { cfg.Exchange, cfg.RoutingKey = exchange, "files.done" })
+	b := setup(t, func(cfg *amqp.Config) { cfg.Exchange, cfg.RoutingKey = exchange, "files.done" })
 	t.Cleanup(func() { _ = b.mq.Channel.ExchangeDelete(exchange, false, false) })
 	a := announcement("/out/a.csv")
 
@@ -176,7 +176,7 @@ func TestExchange(t *testing.T) {
 	require.ErrorContains(t, err, exchange)
 	require.Equal(t, ingest.KindMissing, ingest.KindOf(b.pub.Ping(t.Context())))
 
-	require.NoError(t, b.mq.Channel.ExchangeDeclare(exchange, amqp.ExchangeDirect, true, false, false, false, nil))
+	require.NoError(t, b.mq.Channel.ExchangeDeclare(exchange, amqp091.ExchangeDirect, true, false, false, false, nil))
 	_, err = b.pub.Announce(t.Context(), a)
 	require.ErrorContains(t, err, "bind a queue to exchange "+exchange)
 
@@ -340,7 +340,7 @@ func TestNothingConfirmedIsLostOverCuts(t *testing.T) {
 
 func TestSilentBrokerIsGivenUp(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(cfg *bus.Config) { cfg.ConfirmTimeout = 8 * time.Second }) // below the 15 s of a missing heartbeat
+	b := setup(t, func(cfg *amqp.Config) { cfg.ConfirmTimeout = 8 * time.Second }) // below the 15 s of a missing heartbeat
 	a := announcement("/out/a.csv")
 	require.NoError(t, b.pub.Ping(t.Context()))
 	b.cable.jam()
@@ -368,12 +368,12 @@ func TestCancelStopsPromptly(t *testing.T) {
 func TestErrorsNeverShowThePassword(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"amqp://u:hushhush@127.0.0.1:notaport/", "http://u:hushhush@h/", "amqp://u:hushhush@[::1/"} {
-		_, err := bus.New(bus.Config{URL: address, Queue: "q"})
+		_, err := amqp.New(amqp.Config{URL: address, Queue: "q"})
 		require.Equal(t, ingest.KindInvalid, ingest.KindOf(err), address)
 		require.NotContains(t, err.Error(), "hushhush")
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
-	pub, err := bus.New(bus.Config{URL: "amqp://u:hushhush@" + address + "/", Queue: "q"})
+	pub, err := amqp.New(amqp.Config{URL: "amqp://u:hushhush@" + address + "/", Queue: "q"})
 	require.NoError(t, err)
 	defer pub.Close()
 	_, err = pub.Announce(t.Context(), announcement("/a"))
@@ -384,7 +384,7 @@ func TestErrorsNeverShowThePassword(t *testing.T) {
 
 func TestRefusedLogInIsNamed(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(cfg *bus.Config) {
+	b := setup(t, func(cfg *amqp.Config) {
 		broker, _ := url.Parse(cfg.URL)
 		broker.User = url.UserPassword("guest", "hushhush")
 		cfg.URL = broker.String()

@@ -1,4 +1,4 @@
-package vault_test
+package credentials_test
 
 import (
 	"context"
@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
-	"stevedore/internal/vault"
 )
 
 // TestACredentialIsBoundToWhereItGoes: whoever changes the row of a server gets no
@@ -16,7 +16,7 @@ import (
 func TestACredentialIsBoundToWhereItGoes(t *testing.T) {
 	t.Parallel()
 	v, _ := open(t)
-	sealed, err := v.Seal(vault.FieldPassword, serverA, []byte("pw"))
+	sealed, err := v.Seal(credentials.FieldPassword, serverA, []byte("pw"))
 	require.NoError(t, err)
 	for name, change := range map[string]func(*ingest.Server){
 		"host":         func(s *ingest.Server) { s.Host = "evil.example.com" },
@@ -47,9 +47,9 @@ func TestACredentialIsBoundToWhereItGoes(t *testing.T) {
 func TestResealMovesWhatIsSealed(t *testing.T) {
 	t.Parallel()
 	v, _ := open(t)
-	password, err := v.Seal(vault.FieldPassword, serverA, []byte("pw"))
+	password, err := v.Seal(credentials.FieldPassword, serverA, []byte("pw"))
 	require.NoError(t, err)
-	key, err := v.Seal(vault.FieldPrivateKey, serverA, []byte("PEM"))
+	key, err := v.Seal(credentials.FieldPrivateKey, serverA, []byte("PEM"))
 	require.NoError(t, err)
 	from := with(serverA, password, key)
 	to := from
@@ -63,14 +63,14 @@ func TestResealMovesWhatIsSealed(t *testing.T) {
 
 func TestMovedNamesWhatCouldReachSomebodyElse(t *testing.T) {
 	t.Parallel()
-	is := vault.WhereOf(serverA)
+	is := credentials.WhereOf(serverA)
 	require.Empty(t, is.Moved(is))
 	fewer := serverA
 	fewer.HostKeys = fewer.HostKeys[:1]
-	require.Empty(t, is.Moved(vault.WhereOf(fewer)), "one receiver less")
+	require.Empty(t, is.Moved(credentials.WhereOf(fewer)), "one receiver less")
 	other := ingest.Server{Host: "h", Port: 1, Username: "x", HostKeys: []string{"ssh-rsa C"}}
 	other.Proxy, other.Jump = "socks5://p:1", "j"
-	require.Equal(t, []string{"host", "port", "username", "host_keys", "proxy", "jump"}, is.Moved(vault.WhereOf(other)))
+	require.Equal(t, []string{"host", "port", "username", "host_keys", "proxy", "jump"}, is.Moved(credentials.WhereOf(other)))
 }
 
 // canaries is a ledger with one canary.
@@ -97,23 +97,23 @@ func TestAForeignKeysetIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "not the one of this database")
 
 	// The file is replaced under a process that runs.
-	sealed, err := v.Seal(vault.FieldPassword, serverA, []byte("pw"))
+	sealed, err := v.Seal(credentials.FieldPassword, serverA, []byte("pw"))
 	require.NoError(t, err)
 	mine := replace(t, path, foreignPath)
-	_, err = v.Seal(vault.FieldPassword, serverA, []byte("pw"))
+	_, err = v.Seal(credentials.FieldPassword, serverA, []byte("pw"))
 	require.Equal(t, ingest.KindInvalid, ingest.KindOf(err), "nothing is sealed with keys that nobody else has")
 	require.ErrorContains(t, err, "put the right file back")
 	require.Error(t, v.Check(t.Context(), ledger))
-	_, err = v.Open(vault.FieldPassword, serverA, sealed)
+	_, err = v.Open(credentials.FieldPassword, serverA, sealed)
 	require.NoError(t, err, "what is known goes on working")
-	theirs, err := foreign.Seal(vault.FieldPassword, serverA, []byte("pw"))
+	theirs, err := foreign.Seal(credentials.FieldPassword, serverA, []byte("pw"))
 	require.NoError(t, err)
-	_, err = v.Open(vault.FieldPassword, serverB, theirs)
+	_, err = v.Open(credentials.FieldPassword, serverB, theirs)
 	require.Error(t, err)
 
 	require.NoError(t, os.WriteFile(path, mine, 0o600))
 	require.NoError(t, v.Check(t.Context(), ledger))
-	_, err = v.Seal(vault.FieldPassword, serverA, []byte("pw"))
+	_, err = v.Seal(credentials.FieldPassword, serverA, []byte("pw"))
 	require.NoError(t, err)
 }
 
@@ -135,7 +135,7 @@ func TestTheCanaryFollowsARotation(t *testing.T) {
 	ledger := &canaries{}
 	require.NoError(t, v.Check(t.Context(), ledger))
 	first := ledger.kept
-	require.NoError(t, vault.Rotate(path))
+	require.NoError(t, credentials.Rotate(path))
 	require.NoError(t, v.Check(t.Context(), ledger))
 	require.Equal(t, first, ledger.kept)
 	require.NoError(t, v.RenewCanary(t.Context(), ledger))

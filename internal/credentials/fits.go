@@ -1,4 +1,4 @@
-package vault
+package credentials
 
 import (
 	"context"
@@ -30,7 +30,7 @@ type Ledger interface {
 // deployment: they are to show at once, wherever the file was brought, and not one
 // by one as partners' files fail to come. Credentials that are damaged concern
 // their server alone and are not looked for.
-func (v *Vault) Fits(ctx context.Context, ledger Ledger) error {
+func (v *Sealer) Fits(ctx context.Context, ledger Ledger) error {
 	keys, _ := v.reread()
 	for after := ""; ; {
 		servers, err := ledger.Servers(ctx, after, serversPage)
@@ -49,7 +49,7 @@ func (v *Vault) Fits(ctx context.Context, ledger Ledger) error {
 	}
 }
 
-func (v *Vault) fits(keys *ring, server ingest.Server) error {
+func (v *Sealer) fits(keys *ring, server ingest.Server) error {
 	for _, sealed := range [][]byte{server.PasswordEncrypted, server.PrivateKeyEncrypted} {
 		if key, ok := keyID(sealed); ok && !keys.keys[key] {
 			return ingest.Errorf(ingest.KindInvalid,
@@ -65,7 +65,7 @@ const canaryPlace = "keyset_canary"
 
 // Check refuses, with KindInvalid, a keyset that does not open the canary. The
 // first keyset of an installation makes it. It takes up a replaced file that does.
-func (v *Vault) Check(ctx context.Context, canaries Canaries) error {
+func (v *Sealer) Check(ctx context.Context, canaries Canaries) error {
 	keys, _ := v.reread()
 	kept, err := canaries.KeysetCanary(ctx)
 	if err == nil && kept == nil {
@@ -84,7 +84,7 @@ func (v *Vault) Check(ctx context.Context, canaries Canaries) error {
 
 // RenewCanary seals the canary with the newest key, so that older ones can be
 // retired.
-func (v *Vault) RenewCanary(ctx context.Context, canaries Canaries) error {
+func (v *Sealer) RenewCanary(ctx context.Context, canaries Canaries) error {
 	if err := v.Check(ctx, canaries); err != nil {
 		return err
 	}

@@ -1,11 +1,11 @@
-package bus
+package amqp
 
 import (
 	"context"
 	"testing"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
+	amqp091 "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/ingest"
@@ -19,8 +19,8 @@ func TestBlockedBrokerIsNotWaitedFor(t *testing.T) {
 	require.NoError(t, l.refusing())
 	waiting := make(chan error, 1)
 	go func() { waiting <- l.await(context.Background(), nil) }()
-	l.noteBlock(amqp.Blocking{Active: true, Reason: "low on memory"})
-	l.noteBlock(amqp.Blocking{Active: true, Reason: "low on disk"})
+	l.noteBlock(amqp091.Blocking{Active: true, Reason: "low on memory"})
+	l.noteBlock(amqp091.Blocking{Active: true, Reason: "low on disk"})
 	select {
 	case err := <-waiting:
 		require.Equal(t, blockedError{"low on memory"}, err)
@@ -35,7 +35,7 @@ func TestBlockedBrokerIsNotWaitedFor(t *testing.T) {
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(shown))
 	require.ErrorContains(t, shown, "broker blocked: low on memory")
 
-	l.noteBlock(amqp.Blocking{Active: false})
+	l.noteBlock(amqp091.Blocking{Active: false})
 	require.NoError(t, l.refusing())
 	done := make(chan struct{})
 	close(done)

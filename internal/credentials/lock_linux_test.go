@@ -1,4 +1,4 @@
-package vault_test
+package credentials_test
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"stevedore/internal/vault"
+	"stevedore/internal/credentials"
 )
 
 // TestARotationWaitsForAnother: without the lock two could read the same keyset, and
@@ -28,7 +28,7 @@ func TestARotationWaitsForAnother(t *testing.T) {
 	require.NoError(t, err)
 
 	done := make(chan error, 1)
-	go func() { done <- vault.Rotate(path) }()
+	go func() { done <- credentials.Rotate(path) }()
 	require.Eventually(t, func() bool {
 		require.Empty(t, done, "the rotation did not wait")
 		return waiting(t, stat.Ino)
