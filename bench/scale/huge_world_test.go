@@ -125,8 +125,14 @@ func (h *huge) missWorker(activity string) {
 	id := ingest.IngestWorkflowID(h.Files()[0].UUID)
 	before := h.attempt(id, activity)
 	h.setHeartbeat(id, activity, time.Second)
-	rig.Eventually(h.T, func() bool { return h.attempt(id, activity) > before }, rig.Patience, 20*time.Millisecond, "the dead worker is not missed")
-	h.setHeartbeat(id, activity, 30*time.Second)
+	var now int32
+	rig.Eventually(h.T, func() bool {
+		now = h.attempt(id, activity)
+		return now != before
+	}, rig.Patience, 20*time.Millisecond, "the dead worker is not missed")
+	if now > before { // else it was the last attempt of its round, and the file is deferred
+		h.setHeartbeat(id, activity, 30*time.Second)
+	}
 }
 
 // attempt is the number of the activity's attempt, 0 when it is not pending.
