@@ -46,6 +46,7 @@ func (a *Activities) IngestInMemory(ctx context.Context, in IngestInMemoryInput)
 		if file, err = a.transferInMemory(ctx, server, file); err != nil {
 			return result, a.settle(ctx, ingest.StepTransfer, file, err)
 		}
+		a.freeStaging(ctx, file)
 	}
 	result.Notified, result.SourceAction = true, server.AfterIngest != ingest.AfterKeep
 	if file.Status != ingest.StatusCompleted {

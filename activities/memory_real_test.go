@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -20,4 +21,16 @@ func TestInMemoryNamesTheServerOfTheLedger(t *testing.T) {
 	require.Empty(t, b.run(activities.NameIngestInMemory, activities.IngestInMemoryInput{FileUUID: f.UUID, ServerUUID: f.ServerUUID, Size: f.Size}))
 	assert.Equal(t, ingest.StatusCompleted, b.status(f))
 	assert.Equal(t, "acme", rig.Detail(b.Events(f.UUID), ingest.EventDownloadStarted, "server"))
+}
+
+// TestAFileThatEndsInAnotherModeLeavesNothingStaged: a worker that stopped after
+// it had reserved room for a file leaves the folder to whoever stores the file.
+func TestAFileThatEndsInAnotherModeLeavesNothingStaged(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	f := b.ready("a.csv", rig.Random(100))
+	require.NoError(t, b.acts.Staging.Reserve(b.Ctx, f.UUID, f.Size))
+	require.DirExists(t, filepath.Dir(b.staged(f)))
+	require.Empty(t, b.run(activities.NameIngestInMemory, activities.IngestInMemoryInput{FileUUID: f.UUID, ServerUUID: f.ServerUUID, Size: f.Size}))
+	assert.NoDirExists(t, filepath.Dir(b.staged(f)))
 }

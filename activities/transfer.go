@@ -124,6 +124,7 @@ func (a *Activities) transferred(ctx context.Context, file ingest.File, fetched 
 	if err := a.Direct.Transfers.ForgetTransfer(ctx, file.UUID); err != nil {
 		a.Log.WarnContext(ctx, "cannot forget a checkpoint", "file", file.UUID, "error", err)
 	}
+	a.freeStaging(ctx, file)
 	return nil
 }
 

@@ -36,11 +36,17 @@ func (a *Activities) upload(ctx context.Context, file ingest.File) error {
 			return err
 		}
 	}
+	a.freeStaging(ctx, file)
+	return nil
+}
+
+// freeStaging discards what this worker has staged of a stored file: by this mode
+// of transfer, or by one that the file was begun in before. What cannot be
+// discarded is garbage for the reconciler: the object is safe.
+func (a *Activities) freeStaging(ctx context.Context, file ingest.File) {
 	if err := a.Staging.Discard(file.UUID); err != nil {
-		// The object is safe; what stays here is garbage for the reconciler.
 		a.Log.WarnContext(ctx, "cannot free staging", "file", file.UUID, "error", err)
 	}
-	return nil
 }
 
 func (a *Activities) storeObject(ctx context.Context, file ingest.File) error {
