@@ -29,7 +29,8 @@ type Host struct {
 // already, or else the worker that runs this, where it reserves room. It is
 // separate from Download so that a retried download goes back to where its
 // bytes are instead of to whoever is free. A host without room answers
-// KindStagingFull or KindStagingUnavailable, which is retried until some host has it, and put on record:
+// KindStagingFull or KindStagingUnavailable, which is retried until some host has
+// it, and put on record:
 // a file that waits for disk space must not look like one that merely waits
 // for its turn.
 func (a *Activities) ClaimHost(ctx context.Context, in ClaimHostInput) (Host, error) {
@@ -48,8 +49,7 @@ func (a *Activities) ClaimHost(ctx context.Context, in ClaimHostInput) (Host, er
 		}
 	}
 	err = a.Staging.Reserve(ctx, in.FileUUID, in.Size)
-	noRoom := ingest.IsKind(err, ingest.KindStagingFull) || ingest.IsKind(err, ingest.KindStagingUnavailable)
-	if noRoom && file.StagedOn == "" {
+	if ingest.KindOf(err).Staging() && file.StagedOn == "" {
 		server, serverErr := a.Ledger.Server(ctx, file.ServerUUID)
 		if serverErr == nil && server.MayGoDirect() {
 			return Host{Direct: true}, nil

@@ -71,6 +71,5 @@ const stubborn = 7
 // fetched here is then fetched again, so a file that is all here stays, and so
 // does one that its server gives away only once.
 func (in RequeueFileInput) mayMove(server ingest.Server, file ingest.File) bool {
-	noStaging := in.Deferred.Kind == ingest.KindStagingFull || in.Deferred.Kind == ingest.KindStagingUnavailable
-	return file.Hash == "" && !server.ReadOnce && (noStaging || file.Deferrals >= stubborn)
+	return file.Hash == "" && !server.ReadOnce && (in.Deferred.Kind.Staging() || file.Deferrals >= stubborn)
 }

@@ -72,24 +72,17 @@ func unboundPlace(field string, server ingest.Server) []byte {
 // Reseal opens the credentials of from and seals them for to, which is the same
 // server after a change. Fields that it does not use stay empty.
 func (v *Sealer) Reseal(from, to ingest.Server) (ingest.Server, error) {
-	for _, secret := range []struct {
-		field  string
-		sealed []byte
-		to     *[]byte
-	}{
-		{FieldPassword, from.PasswordEncrypted, &to.PasswordEncrypted},
-		{FieldPrivateKey, from.PrivateKeyEncrypted, &to.PrivateKeyEncrypted},
-	} {
-		if len(secret.sealed) == 0 {
-			continue
-		}
-		plaintext, err := v.Open(secret.field, from, secret.sealed)
-		if err != nil {
-			return to, err
-		}
-		if *secret.to, err = v.Seal(secret.field, to, plaintext); err != nil {
+	plain, err := v.openAll(from)
+	if err != nil {
+		return to, err
+	}
+	if len(from.PasswordEncrypted) > 0 {
+		if to.PasswordEncrypted, err = v.Seal(FieldPassword, to, plain.Password); err != nil {
 			return to, err
 		}
 	}
-	return to, nil
+	if len(from.PrivateKeyEncrypted) > 0 {
+		to.PrivateKeyEncrypted, err = v.Seal(FieldPrivateKey, to, plain.PrivateKey)
+	}
+	return to, err
 }

@@ -85,6 +85,12 @@ func (k Kind) Permanent() bool {
 	}
 }
 
+// Staging reports whether the fault is the staging's of one worker: another worker
+// may have room for the file.
+func (k Kind) Staging() bool {
+	return k == KindStagingFull || k == KindStagingUnavailable
+}
+
 // ServerLevel reports whether the fault is the server's as a whole: every file
 // of it would meet the same, and more tries may lock its account.
 func (k Kind) ServerLevel() bool {
