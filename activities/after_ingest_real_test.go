@@ -14,7 +14,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 // meddled are sources with which something happens while they are used.
@@ -166,7 +166,7 @@ func TestNothingIsDeletedOrMovedThatWasNotTaken(t *testing.T) {
 				change(name)
 				require.Empty(t, b.after(f))
 				assert.True(t, b.there(name), version)
-				assert.Contains(t, rig.Detail(b.Events(f.UUID), ingest.EventSourceDone, "found"), "another version")
+				assert.Contains(t, sandbox.Detail(b.Events(f.UUID), ingest.EventSourceDone, "found"), "another version")
 			}
 		})
 	}
@@ -247,11 +247,11 @@ func TestCompanionsFollowTheirFile(t *testing.T) {
 			})
 			for _, file := range []string{"a.csv", "b.csv"} {
 				b.write(file+".done", "", 1)
-				b.write(file+".sha256", rig.Digest([]byte("content of "+file)), 1)
+				b.write(file+".sha256", sandbox.Digest([]byte("content of "+file)), 1)
 				b.write(file+".md5", "d41d8cd98f00b204e9800998ecf8427e", 1)
 				b.write(file, "content of "+file, 0)
 			}
-			b.write("SHA256SUMS", rig.Digest([]byte("content of b.csv"))+"  b.csv\n", 2)
+			b.write("SHA256SUMS", sandbox.Digest([]byte("content of b.csv"))+"  b.csv\n", 2)
 			ready := func(name string) ingest.File {
 				require.Empty(t, b.list(false))
 				return b.File(b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
@@ -270,7 +270,7 @@ func TestCompanionsFollowTheirFile(t *testing.T) {
 			assert.True(t, b.there("SHA256SUMS"), "b.csv is still to be taken")
 			assert.True(t, b.there("a.csv.md5"), "nobody knows of what it is")
 
-			b.write("a.csv.sha256", rig.Digest([]byte("content of a.csv")), 3) // late
+			b.write("a.csv.sha256", sandbox.Digest([]byte("content of a.csv")), 3) // late
 			b.write("a.csv.done", "", 3)
 			b.write("a.csv.sha512", "of the next delivery", 3)
 			b.acts.LeftRetry = time.Nanosecond
@@ -344,7 +344,7 @@ func TestALoneChecksumFileIsShown(t *testing.T) {
 	require.Empty(t, b.list(false))
 	f := b.File(b.sshd.Path("delivery.md5"), func(ingest.File) bool { return true })
 	assert.Equal(t, ingest.StatusRejected, f.Status)
-	assert.Contains(t, rig.Detail(b.Events(f.UUID), ingest.EventRejected, "reason"), "--include '**/*.md5'")
+	assert.Contains(t, sandbox.Detail(b.Events(f.UUID), ingest.EventRejected, "reason"), "--include '**/*.md5'")
 
 	require.NoError(t, os.Remove(b.sshd.Path("delivery.md5")))
 	require.NoError(t, os.Remove(b.sshd.Path("SHA256SUMS")))
@@ -398,12 +398,12 @@ func TestAStaleChecksumFileIsWaitedFor(t *testing.T) {
 	b := newBench(t)
 	b.set(func(s *ingest.Server) { s.SidecarWait = time.Hour })
 	b.write("a.csv", "today", 0)
-	b.write("a.csv.sha256", rig.Digest([]byte("yesterday")), -1)
+	b.write("a.csv.sha256", sandbox.Digest([]byte("yesterday")), -1)
 	require.Empty(t, b.list(false))
 	f := b.File(b.sshd.Path("a.csv"), func(ingest.File) bool { return true })
 	assert.Equal(t, ingest.StatusDiscovered, f.Status)
 	assert.Contains(t, f.WaitsFor, "a new checksum file, at most until")
-	b.write("SHA256SUMS", rig.Digest([]byte("today"))+"  a.csv\n", 1)
+	b.write("SHA256SUMS", sandbox.Digest([]byte("today"))+"  a.csv\n", 1)
 	require.Empty(t, b.run(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
 	f = b.File(b.sshd.Path("a.csv"), func(ingest.File) bool { return true })
 	assert.Equal(t, ingest.StatusReady, f.Status)
@@ -438,7 +438,7 @@ func TestWhatIsMovedToWhereItIsListedIsTakenOnce(t *testing.T) {
 				require.Empty(t, b.after(f))
 				assert.Equal(t, tc.stays, b.there(file))
 				if tc.stays {
-					assert.Contains(t, rig.Detail(b.Events(f.UUID), ingest.EventSourceDone, "found"), "the folder that is listed")
+					assert.Contains(t, sandbox.Detail(b.Events(f.UUID), ingest.EventSourceDone, "found"), "the folder that is listed")
 				}
 			}
 			b.list(false)

@@ -14,7 +14,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 // starts is Temporal as a dispatcher sees it. A started file runs until the test
@@ -80,9 +80,9 @@ func TestADispatcherKeepsTheLimit(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	for i := range 12 {
-		b.sshd.Write(string(rune('a'+i))+".csv", rig.Random(10+i))
+		b.sshd.Write(string(rune('a'+i))+".csv", sandbox.Random(10+i))
 	}
-	b.ready("z.csv", rig.Random(5))
+	b.ready("z.csv", sandbox.Random(5))
 	most := 0
 	temporal := &starts{Workflows: b.acts.Workflows}
 	temporal.onStart = func(slot ingest.Slot) error {
@@ -102,7 +102,7 @@ func TestADispatcherKeepsTheLimit(t *testing.T) {
 func TestADispatcherStartsWhatAnotherReserved(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.csv", rig.Random(10))
+	f := b.ready("a.csv", sandbox.Random(10))
 	fence, err := b.Store.TakeDispatch(b.Ctx, b.server.UUID)
 	require.NoError(t, err)
 	got, err := b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 10)
@@ -123,7 +123,7 @@ func TestADispatcherStartsWhatAnotherReserved(t *testing.T) {
 func TestADispatcherReleasesSlotsNobodyUses(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.csv", rig.Random(10))
+	f := b.ready("a.csv", sandbox.Random(10))
 	fence, err := b.Store.TakeDispatch(b.Ctx, b.server.UUID)
 	require.NoError(t, err)
 	_, err = b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 10)
@@ -140,7 +140,7 @@ func TestADispatcherReleasesSlotsNobodyUses(t *testing.T) {
 func TestAFileWhoseWorkflowJustEndsIsStartedThen(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.csv", rig.Random(10))
+	f := b.ready("a.csv", sandbox.Random(10))
 	temporal := &starts{Workflows: b.acts.Workflows, open: map[string]bool{f.UUID: true}, onStart: b.complete}
 	asked := make(chan struct{})
 	b.acts.Workflows = &ending{starts: temporal, asked: asked}
@@ -176,7 +176,7 @@ func TestADispatcherAsksAServerInTroubleSlowly(t *testing.T) {
 	b := newBench(t)
 	const files = 15
 	for i := range files {
-		b.sshd.Write(fmt.Sprintf("%02d.csv", i), rig.Random(10+i))
+		b.sshd.Write(fmt.Sprintf("%02d.csv", i), sandbox.Random(10+i))
 	}
 	require.Empty(t, b.list(false))
 	var begun []time.Time

@@ -11,12 +11,12 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
 )
 
 // oddReady writes files to an odd server and lists it: they are ready.
-func (b *bench) oddReady(odd *testenv.OddSFTP, name string, content []byte) ingest.File {
+func (b *bench) oddReady(odd *services.OddSFTP, name string, content []byte) ingest.File {
 	b.T.Helper()
 	odd.Write(name, content)
 	server, err := b.Store.ServerByName(b.Ctx, "odd")
@@ -36,13 +36,13 @@ func TestAFileLongerThanItsServerSays(t *testing.T) {
 				t.Parallel()
 				b := newDirectBench(t)
 				odd := b.AddOdd("odd", func(s *ingest.Server) { s.Settle = 0 })
-				odd.Be(testenv.OddHooks{Size: func(string, int64) int64 { return stated }})
-				f := b.oddReady(odd, "a.bin", rig.Random(int(stated)+5000))
+				odd.Be(services.OddHooks{Size: func(string, int64) int64 { return stated }})
+				f := b.oddReady(odd, "a.bin", sandbox.Random(int(stated)+5000))
 				require.Equal(t, stated, f.Size)
 				require.Equal(t, string(ingest.KindChanged), b.fetches()[mode](f))
 				b.requireNothingVisible(f)
-				odd.Be(testenv.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
-					return testenv.HonestRead(content[:stated], buf, off)
+				odd.Be(services.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
+					return services.HonestRead(content[:stated], buf, off)
 				}, Size: func(string, int64) int64 { return stated }})
 				require.Empty(t, b.fetches()[mode](f), "it ends where the server says")
 			})
@@ -63,17 +63,17 @@ func TestTheEndInTheWordsOfServers(t *testing.T) {
 			b := newDirectBench(t)
 			odd := b.AddOdd("odd", func(s *ingest.Server) { s.Settle = 0 })
 			var asked atomic.Int64
-			odd.Be(testenv.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
+			odd.Be(services.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
 				if off >= int64(len(content)) {
 					asked.Add(1)
 					return 0, end
 				}
-				return testenv.HonestRead(content, buf, off)
+				return services.HonestRead(content, buf, off)
 			}})
 			var n int64
 			for mode, fetch := range b.fetches() {
 				for file, size := range map[string]int{"-empty": 0, "-large": 100_000} {
-					require.Empty(t, fetch(b.oddReady(odd, mode+file, rig.Random(size))), mode)
+					require.Empty(t, fetch(b.oddReady(odd, mode+file, sandbox.Random(size))), mode)
 					n++
 				}
 			}
@@ -91,8 +91,8 @@ func TestAReadOnceServerThatStatesTooLittle(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
 	odd := b.AddOdd("odd", func(s *ingest.Server) { s.Settle, s.ReadOnce = 0, true })
-	odd.Be(testenv.OddHooks{Size: func(string, int64) int64 { return 1000 }})
-	require.Equal(t, string(ingest.KindSourceGone), b.download(b.oddReady(odd, "a.bin", rig.Random(5000))))
+	odd.Be(services.OddHooks{Size: func(string, int64) int64 { return 1000 }})
+	require.Equal(t, string(ingest.KindSourceGone), b.download(b.oddReady(odd, "a.bin", sandbox.Random(5000))))
 }
 
 // TestARefusalInTheMiddleOfAFileMayPass: the server let the file be opened, so what
@@ -105,12 +105,12 @@ func TestARefusalInTheMiddleOfAFileMayPass(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
 			odd := b.AddOdd("odd", func(s *ingest.Server) { s.Settle = 0 })
-			f := b.oddReady(odd, "a.bin", rig.Random(200_000))
-			odd.Be(testenv.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
+			f := b.oddReady(odd, "a.bin", sandbox.Random(200_000))
+			odd.Be(services.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
 				if off >= 32<<10 {
 					return 0, pkgsftp.ErrSSHFxPermissionDenied
 				}
-				return testenv.HonestRead(content, buf, off)
+				return services.HonestRead(content, buf, off)
 			}})
 			for wait, said := range map[time.Duration]string{time.Hour: "tried again until", 0: "tried again, 9 more times"} {
 				b.acts.ChecksumWait = wait
@@ -120,7 +120,7 @@ func TestARefusalInTheMiddleOfAFileMayPass(t *testing.T) {
 				assert.Contains(t, now.ErrorMessage, "let user u open /in/a.bin but refused to read at byte ")
 				assert.Contains(t, now.ErrorMessage, said)
 			}
-			odd.Be(testenv.OddHooks{})
+			odd.Be(services.OddHooks{})
 			require.Empty(t, b.fetches()[mode](f))
 		})
 	}

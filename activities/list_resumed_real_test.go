@@ -11,7 +11,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // forest is a server with folders that each have a file, a file in progress and a
@@ -39,10 +39,10 @@ func (b *oddBench) aside() (paths []string) {
 }
 
 // cutAfter lets each connection end after so many requests.
-func cutAfter(n int) testenv.OddWays {
-	return testenv.OddWays{Request: func(r testenv.OddRequest) uint32 {
+func cutAfter(n int) services.OddWays {
+	return services.OddWays{Request: func(r services.OddRequest) uint32 {
 		if r.N > n {
-			return testenv.CutLine
+			return services.CutLine
 		}
 		return 0
 	}}
@@ -144,12 +144,12 @@ func TestDoubtsOutliveAPart(t *testing.T) {
 		b.tree.File(name, "1")
 	}
 	cut := true
-	b.tree.Be(testenv.OddWays{PerAnswer: 5, Request: func(r testenv.OddRequest) uint32 {
+	b.tree.Be(services.OddWays{PerAnswer: 5, Request: func(r services.OddRequest) uint32 {
 		switch {
 		case r.Op == "OPENDIR" && r.Path == "/in/c" && cut:
-			return testenv.CutLine
+			return services.CutLine
 		case r.Op == "READDIR" && r.Conn == 1 && len(b.tree.Requests("READDIR"))%2 == 0:
-			return testenv.StatusFailure // after one answer each
+			return services.StatusFailure // after one answer each
 		}
 		return 0
 	}})

@@ -14,7 +14,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 // whileRead does something to a file once it is open.
@@ -83,9 +83,9 @@ func TestAReplacementOfTheSameSizeWhileItIsRead(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			b.sshd.Write("a.bin", rig.Random(5000))
+			b.sshd.Write("a.bin", sandbox.Random(5000))
 			b.aged("a.bin", time.Hour)
-			f := b.ready("a.bin", rig.Random(5000))
+			f := b.ready("a.bin", sandbox.Random(5000))
 			b.whenRead(func(path string) {
 				require.NoError(t, os.WriteFile(path, bytes.Repeat([]byte("x"), 5000), 0o600))
 				b.aged("a.bin", time.Minute)
@@ -134,7 +134,7 @@ func TestWhatIsOpenedIsNotWhatThePathShowed(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			f := b.ready("a.bin", rig.Random(5000))
+			f := b.ready("a.bin", sandbox.Random(5000))
 			b.acts.Sources = swapped{b.acts.Sources}
 			require.Equal(t, string(ingest.KindChanged), b.fetches()[mode](f))
 			require.Empty(t, b.S3.Objects(t))
@@ -151,7 +151,7 @@ func TestReadingMovesTheTime(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
 			b.identify(ingest.IdentitySize)
-			f := b.ready("a.bin", rig.Random(5000))
+			f := b.ready("a.bin", sandbox.Random(5000))
 			b.whenRead(func(string) { b.aged("a.bin", time.Hour) })
 			require.Empty(t, b.fetches()[mode](f))
 			if mode == "staged" {
@@ -180,7 +180,7 @@ func TestDeletedAsItWasRead(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
 	b.change(func(s *ingest.Server) { s.Identity, s.AfterIngest = ingest.IdentitySize, ingest.AfterDelete })
-	f := b.ready("a.bin", rig.Random(500))
+	f := b.ready("a.bin", sandbox.Random(500))
 	b.whenRead(func(string) { b.aged("a.bin", time.Hour) })
 	require.Empty(t, b.inMemory(f))
 	require.Empty(t, b.run(activities.NameAfterIngest, activities.AfterIngestInput{FileUUID: f.UUID}))
@@ -203,7 +203,7 @@ func TestSameContentUnderANewTime(t *testing.T) {
 			if mode == "direct" {
 				size = 2*directPart + 77
 			}
-			content := rig.Random(size)
+			content := sandbox.Random(size)
 			first := b.ready("a.bin", content)
 			if mode == "direct" {
 				require.Empty(t, b.transfer(first))
@@ -255,7 +255,7 @@ func TestAnObjectOfOtherContentIsNotTakenForTheFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
-			f := b.ready("a.bin", rig.Random(5000))
+			f := b.ready("a.bin", sandbox.Random(5000))
 			require.Empty(t, b.download(f))
 			require.Empty(t, b.verify(f))
 			claimed, err := b.Store.Claim(b.Ctx, f.UUID)
@@ -264,9 +264,9 @@ func TestAnObjectOfOtherContentIsNotTakenForTheFiles(t *testing.T) {
 			other := bytes.Repeat([]byte("x"), tc.size)
 			options := minio.PutObjectOptions{UserMetadata: map[string]string{}}
 			if tc.hash {
-				options.UserMetadata["Sha256"] = rig.Digest(other)
+				options.UserMetadata["Sha256"] = sandbox.Digest(other)
 				if tc.size != 5000 { // only its size gives it away
-					options.UserMetadata["Sha256"] = rig.Digest(rig.Random(5000))
+					options.UserMetadata["Sha256"] = sandbox.Digest(sandbox.Random(5000))
 				}
 			}
 			_, err = b.S3.Core.PutObject(b.Ctx, b.S3.Bucket, ingest.ObjectKey(f), bytes.NewReader(other), int64(tc.size), "", "", options)
@@ -299,7 +299,7 @@ func TestAReadOnceServerIsNotAskedAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.change(func(s *ingest.Server) { s.ReadOnce = true })
-	f := b.ready("a.bin", rig.Random(5000))
+	f := b.ready("a.bin", sandbox.Random(5000))
 	b.acts.Ledger = &loses{Ledger: b.acts.Ledger}
 	require.Equal(t, string(ingest.KindTransient), b.download(f))
 	door := b.doorman()
@@ -312,11 +312,11 @@ func TestAReadOnceServerIsNotAskedAgain(t *testing.T) {
 func TestAListingSaysWhatIsOddAboutTimes(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.sshd.Write("none.csv", rig.Random(10))
+	b.sshd.Write("none.csv", sandbox.Random(10))
 	require.NoError(t, os.Chtimes(b.sshd.Path("none.csv"), time.Unix(0, 0), time.Unix(0, 0)))
-	b.sshd.Write("future.csv", rig.Random(10))
+	b.sshd.Write("future.csv", sandbox.Random(10))
 	b.aged("future.csv", -70*365*24*time.Hour)
-	b.sshd.Write("good.csv", rig.Random(10))
+	b.sshd.Write("good.csv", sandbox.Random(10))
 	for _, list := range []string{activities.NameListServerFiles, activities.NameTryListing} {
 		require.Empty(t, b.run(list, activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "manual"}))
 		scan, err := b.Store.LatestScan(b.Ctx, b.server.UUID)
@@ -342,7 +342,7 @@ func TestAListingHoldsWhatLooksNew(t *testing.T) {
 	b.change(func(s *ingest.Server) { s.HoldChanges = 2 })
 	names := []string{"a.csv", "b.csv", "c.csv"}
 	for _, name := range names {
-		b.sshd.Write(name, rig.Random(100))
+		b.sshd.Write(name, sandbox.Random(100))
 		b.aged(name, 5*time.Hour)
 	}
 	require.Empty(t, b.list(false))
@@ -376,9 +376,9 @@ func TestReplacedWhileItIsReadIsNotDeleted(t *testing.T) {
 				t.Parallel()
 				b := newDirectBench(t)
 				b.change(func(s *ingest.Server) { s.Identity, s.AfterIngest = ingest.IdentitySize, ingest.AfterDelete })
-				b.sshd.Write("a.bin", rig.Random(500))
+				b.sshd.Write("a.bin", sandbox.Random(500))
 				b.aged("a.bin", time.Hour)
-				f := b.ready("a.bin", rig.Random(500))
+				f := b.ready("a.bin", sandbox.Random(500))
 				replace := func(path string) {
 					b.sshd.Write("new", bytes.Repeat([]byte("x"), 500))
 					b.aged("new", time.Minute)

@@ -9,7 +9,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 // TestInMemoryNamesTheServerOfTheLedger: the workflow may have been started by a
@@ -17,10 +17,10 @@ import (
 func TestInMemoryNamesTheServerOfTheLedger(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.csv", rig.Random(100))
+	f := b.ready("a.csv", sandbox.Random(100))
 	require.Empty(t, b.run(activities.NameIngestInMemory, activities.IngestInMemoryInput{FileUUID: f.UUID, ServerUUID: f.ServerUUID, Size: f.Size}))
 	assert.Equal(t, ingest.StatusCompleted, b.status(f))
-	assert.Equal(t, "acme", rig.Detail(b.Events(f.UUID), ingest.EventDownloadStarted, "server"))
+	assert.Equal(t, "acme", sandbox.Detail(b.Events(f.UUID), ingest.EventDownloadStarted, "server"))
 }
 
 // TestAFileThatEndsInAnotherModeLeavesNothingStaged: a worker that stopped after
@@ -28,7 +28,7 @@ func TestInMemoryNamesTheServerOfTheLedger(t *testing.T) {
 func TestAFileThatEndsInAnotherModeLeavesNothingStaged(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.csv", rig.Random(100))
+	f := b.ready("a.csv", sandbox.Random(100))
 	require.NoError(t, b.acts.Staging.Reserve(b.Ctx, f.UUID, f.Size))
 	require.DirExists(t, filepath.Dir(b.staged(f)))
 	require.Empty(t, b.run(activities.NameIngestInMemory, activities.IngestInMemoryInput{FileUUID: f.UUID, ServerUUID: f.ServerUUID, Size: f.Size}))

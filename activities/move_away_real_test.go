@@ -15,8 +15,8 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
 )
 
 // takeAll takes the files of an odd server, each of which has its path as content.
@@ -51,7 +51,7 @@ func (b *oddBench) moveAll(files []ingest.File) {
 // movedTo is where the file is by its history, and what is there.
 func (b *oddBench) movedTo(f ingest.File) (to, content string) {
 	b.T.Helper()
-	to, _ = rig.Detail(b.Events(f.UUID), ingest.EventSourceDone, "moved_to").(string)
+	to, _ = sandbox.Detail(b.Events(f.UUID), ingest.EventSourceDone, "moved_to").(string)
 	content, _ = b.tree.Content(to)
 	return to, content
 }
@@ -78,7 +78,7 @@ func TestMovesOfOneNameDoNotMeet(t *testing.T) {
 			// No move ends before all have begun.
 			var begun sync.WaitGroup
 			begun.Add(count)
-			b.tree.Be(testenv.OddWays{Request: func(r testenv.OddRequest) uint32 {
+			b.tree.Be(services.OddWays{Request: func(r services.OddRequest) uint32 {
 				if r.Op == "RENAME" {
 					begun.Done()
 					begun.Wait()
@@ -162,9 +162,9 @@ func TestALongNameIsShortenedWhereItIsTaken(t *testing.T) {
 	b.tree.File("done/"+name, "taken")
 	b.tree.File(name+".done", "")
 	f := b.takeAll(name)[0]
-	b.tree.Be(testenv.OddWays{Request: func(r testenv.OddRequest) uint32 {
+	b.tree.Be(services.OddWays{Request: func(r services.OddRequest) uint32 {
 		if len(path.Base(r.Path)) > 255 {
-			return testenv.StatusFailure
+			return services.StatusFailure
 		}
 		return 0
 	}})

@@ -9,7 +9,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 // ways are the three modes as far as the partner's checksum is compared.
@@ -30,7 +30,7 @@ var ways = map[string]func(b *directBench, f ingest.File) string{
 func (b *directBench) day(content string, seconds int) ingest.File {
 	b.T.Helper()
 	b.write("a.bin", "monday", 0)
-	b.write("a.bin.sha256", rig.Digest([]byte("monday")), 1)
+	b.write("a.bin.sha256", sandbox.Digest([]byte("monday")), 1)
 	require.Empty(b.T, b.list(false))
 	b.through(b.File(b.sshd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
 	b.write("a.bin", content, seconds)
@@ -46,7 +46,7 @@ func TestAChecksumThatDoesNotFitYetIsLookedAtAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			content := string(rig.Random(2*directPart + 5))
+			content := string(sandbox.Random(2*directPart + 5))
 			if name == "memory" {
 				content = content[:5000]
 			}
@@ -62,19 +62,19 @@ func TestAChecksumThatDoesNotFitYetIsLookedAtAgain(t *testing.T) {
 				assert.False(t, now.Status.Terminal())
 			}
 			sent := b.parts.sent.Load()
-			b.write("a.bin.sha256", rig.Digest([]byte(content)), 61)
+			b.write("a.bin.sha256", sandbox.Digest([]byte(content)), 61)
 			require.Empty(t, way(b, f))
-			assert.Equal(t, "a.bin.sha256", rig.Detail(b.Events(f.UUID), ingest.EventVerified, "source"))
+			assert.Equal(t, "a.bin.sha256", sandbox.Detail(b.Events(f.UUID), ingest.EventVerified, "source"))
 			assert.Empty(t, b.file(f).ErrorMessage)
 			assert.Equal(t, sent, b.parts.sent.Load(), "no byte is moved again")
 
 			f = b.day2("wednesday", -60) // older than the checksum of before, which is recorded
 			b.acts.ChecksumWait = 0
 			require.Empty(t, way(b, f))
-			assert.Contains(t, rig.Detail(b.Events(f.UUID), ingest.EventVerified, "source"), "transfer (not verified: a.bin.sha256 is of an earlier version")
+			assert.Contains(t, sandbox.Detail(b.Events(f.UUID), ingest.EventVerified, "source"), "transfer (not verified: a.bin.sha256 is of an earlier version")
 
 			f = b.day2("thursday", 100)
-			b.write("a.bin.sha256", rig.Digest([]byte("friday")), 101)
+			b.write("a.bin.sha256", sandbox.Digest([]byte("friday")), 101)
 			b.acts.ChecksumWait = time.Hour
 			require.Equal(t, string(ingest.KindTransient), way(b, f))
 			b.acts.ChecksumWait = 0
@@ -104,11 +104,11 @@ func TestWhatCannotBeReadIsSaid(t *testing.T) {
 		early            bool
 	}{
 		"empty":       {"a.bin.sha256", "", "a.bin.sha256 is empty", true},
-		"not listed":  {"SHA256SUMS", rig.Digest(nil) + "  b.bin\n", "SHA256SUMS does not list it", false},
+		"not listed":  {"SHA256SUMS", sandbox.Digest(nil) + "  b.bin\n", "SHA256SUMS does not list it", false},
 		"unreadable":  {"SHA256SUMS", "xyz  a.bin\n", "SHA256SUMS has no SHA-256 digest of it that can be read", false},
-		"another":     {"a.bin.sha256", rig.Digest(nil) + "  b.bin\n", "a.bin.sha256 speaks of another file", false},
+		"another":     {"a.bin.sha256", sandbox.Digest(nil) + "  b.bin\n", "a.bin.sha256 speaks of another file", false},
 		"unsupported": {"a.bin.sfv", "a.bin DEADBEEF\n", "a.bin.sfv is of an algorithm that is not supported", false},
-		"two": {"SHA256SUMS", rig.Digest(nil) + "  a.bin\n" + rig.Digest([]byte("content")) + "  a.bin\n",
+		"two": {"SHA256SUMS", sandbox.Digest(nil) + "  a.bin\n" + sandbox.Digest([]byte("content")) + "  a.bin\n",
 			"SHA256SUMS gives two different SHA-256 digests for it", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestWhatCannotBeReadIsSaid(t *testing.T) {
 					b.acts.ChecksumWait = 0
 				}
 				require.Empty(t, way(b, f), mode)
-				assert.Equal(t, "transfer (not verified: "+c.says+")", rig.Detail(b.Events(f.UUID), ingest.EventVerified, "source"), mode)
+				assert.Equal(t, "transfer (not verified: "+c.says+")", sandbox.Detail(b.Events(f.UUID), ingest.EventVerified, "source"), mode)
 				if testing.Short() || name != "empty" {
 					break
 				}
@@ -138,7 +138,7 @@ func TestAChecksumFileThatMayNotBeOpenedCondemnsNothing(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
 	b.write("a.bin", "content", 0)
-	b.write("a.bin.sha256", rig.Digest(nil), 1)
+	b.write("a.bin.sha256", sandbox.Digest(nil), 1)
 	require.Empty(t, b.list(false))
 	f := b.File(b.sshd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
 	b.meddle().refuse = func(op, path string) error {
@@ -151,7 +151,7 @@ func TestAChecksumFileThatMayNotBeOpenedCondemnsNothing(t *testing.T) {
 	require.Equal(t, string(ingest.KindTransient), b.transfer(f))
 	b.acts.ChecksumWait = 0
 	require.Empty(t, b.transfer(f))
-	assert.Equal(t, "transfer (not verified: a.bin.sha256 cannot be read: it is locked)", rig.Detail(b.Events(f.UUID), ingest.EventVerified, "source"))
+	assert.Equal(t, "transfer (not verified: a.bin.sha256 cannot be read: it is locked)", sandbox.Detail(b.Events(f.UUID), ingest.EventVerified, "source"))
 }
 
 // TestAFileThatMayNotBeOpenedYetIsTriedAgain: its writer may hold it.

@@ -9,7 +9,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 // reluctantLedger does not commit what brings the file to a status.
@@ -30,7 +30,7 @@ func (l reluctantLedger) Apply(ctx context.Context, change ingest.Change) error 
 func TestStagedBytesStayUntilTheirObjectIsOnRecord(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.bin", rig.Random(5000))
+	f := b.ready("a.bin", sandbox.Random(5000))
 	require.Empty(t, b.download(f))
 	require.Empty(t, b.verify(f))
 	ledger := b.acts.Ledger
@@ -48,7 +48,7 @@ func TestStagedBytesStayUntilTheirObjectIsOnRecord(t *testing.T) {
 func TestOnlyAStoredFileIsAnnounced(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.bin", rig.Random(5000))
+	f := b.ready("a.bin", sandbox.Random(5000))
 	for _, step := range []func(ingest.File) string{b.download, b.verify} {
 		assert.Equal(t, string(ingest.KindConflict), b.notify(f), "%s", b.status(f))
 		require.Empty(t, step(f))

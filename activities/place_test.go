@@ -12,7 +12,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 // deaf is Temporal with a host that asks for no work.
@@ -43,7 +43,7 @@ func TestABusyHostLives(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.acts.Workflows = &deaf{Workflows: b.acts.Workflows}
-	f := b.ready("a.bin", rig.Random(5000))
+	f := b.ready("a.bin", sandbox.Random(5000))
 	require.NoError(t, b.Store.SeeHost(b.Ctx, "another"))
 	b.stagedOn(f, "another")
 	there := ingest.HostQueue("another")
@@ -68,7 +68,7 @@ func TestAHostThatAsksForWorkLives(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.acts.Workflows = polling{b.acts.Workflows}
-	f := b.ready("a.bin", rig.Random(5000))
+	f := b.ready("a.bin", sandbox.Random(5000))
 	b.stagedOn(f, "another")
 	there := ingest.HostQueue("another")
 	assert.True(t, value[activities.CheckHostResult](b, activities.NameCheckHost, activities.CheckHostInput{Queue: there}).Alive)
@@ -89,7 +89,7 @@ func TestADeferredFileWaitsAndKeepsItsBytes(t *testing.T) {
 	b := newBench(t)
 	temporal := &deaf{Workflows: b.acts.Workflows}
 	b.acts.Workflows = temporal
-	f := b.ready("a.bin", rig.Random(5000))
+	f := b.ready("a.bin", sandbox.Random(5000))
 	require.NoError(t, os.Chmod(b.sshd.Path("a.bin"), 0o600))
 	require.Empty(t, b.download(f))
 
@@ -106,7 +106,7 @@ func TestADeferredFileWaitsAndKeepsItsBytes(t *testing.T) {
 	assert.Equal(t, "it stutters", now.ErrorMessage)
 	assert.Equal(t, ingest.StepDownload, now.ErrorStep)
 	assert.Equal(t, b.acts.Staging.HostID(), now.StagedOn)
-	assert.Equal(t, "it stutters", rig.Detail(b.Events(f.UUID), ingest.EventDeferred, "message"))
+	assert.Equal(t, "it stutters", sandbox.Detail(b.Events(f.UUID), ingest.EventDeferred, "message"))
 	dispatched := value[activities.DispatchFilesResult](b, activities.NameDispatchFiles, activities.DispatchFilesInput{ServerUUID: b.server.UUID})
 	assert.Zero(t, dispatched.Started)
 	assert.InDelta(t, 5*time.Second, dispatched.DeferredFor, float64(5*time.Second))
@@ -128,7 +128,7 @@ func TestADeferredFileWaitsAndKeepsItsBytes(t *testing.T) {
 func TestWhatWasTakenNeverVanishes(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	lost, kept, stored := b.ready("lost.bin", rig.Random(5000)), b.ready("kept.bin", rig.Random(6000)), b.ready("stored.bin", rig.Random(7000))
+	lost, kept, stored := b.ready("lost.bin", sandbox.Random(5000)), b.ready("kept.bin", sandbox.Random(6000)), b.ready("stored.bin", sandbox.Random(7000))
 	for _, f := range []ingest.File{lost, kept, stored} {
 		require.Empty(t, b.download(f))
 		require.Empty(t, b.verify(f))
@@ -187,7 +187,7 @@ func TestAReadOnceServersFileIsNotTakenForNeverSeen(t *testing.T) {
 	b := newBench(t)
 	server := b.Register(b.sshd, "once", func(s *ingest.Server) { s.Settle, s.ReadOnce = 0, true })
 	b.server = server
-	f := b.ready("a.bin", rig.Random(5000))
+	f := b.ready("a.bin", sandbox.Random(5000))
 	require.NoError(t, os.Remove(b.sshd.Path("a.bin")))
 	assert.Equal(t, string(ingest.KindNotFound), b.download(f), "nobody had begun")
 	assert.Equal(t, string(ingest.KindSourceGone), b.download(f), "an attempt had begun")
@@ -210,9 +210,9 @@ func TestAFileStaysWhereItsBytesAre(t *testing.T) {
 		require.NoError(t, err)
 		return now.StagedOn
 	}
-	full, stubborn := b.ready("full.bin", rig.Random(5000)), b.ready("stubborn.bin", rig.Random(6000))
+	full, stubborn := b.ready("full.bin", sandbox.Random(5000)), b.ready("stubborn.bin", sandbox.Random(6000))
 	b.server = once
-	given := b.ready("given.bin", rig.Random(7000))
+	given := b.ready("given.bin", sandbox.Random(7000))
 	for _, f := range []ingest.File{full, stubborn, given} {
 		b.stagedOn(f, "another")
 	}

@@ -21,36 +21,36 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
 	"stevedore/worker"
 )
 
 // bench runs single activities over real parts.
 type bench struct {
-	*rig.Rig
+	*sandbox.Sandbox
 	acts   *activities.Activities
 	env    *testsuite.TestActivityEnvironment
-	sshd   *testenv.SSHD
+	sshd   *services.SSHD
 	server ingest.Server
 }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	return newBenchOf(t, rig.New(t))
+	return newBenchOf(t, sandbox.New(t))
 }
 
 // newBenchOf is newBench for a world whose settings were changed.
-func newBenchOf(t *testing.T, world *rig.Rig) *bench {
+func newBenchOf(t *testing.T, world *sandbox.Sandbox) *bench {
 	t.Helper()
-	b := &bench{Rig: world}
-	b.sshd = testenv.StartSSHD(t, testenv.SSHDOptions{})
+	b := &bench{Sandbox: world}
+	b.sshd = services.StartSSHD(t, services.SSHDOptions{})
 	b.server = b.Register(b.sshd, "acme", func(s *ingest.Server) { s.Settle = 0 })
-	temporalClient, _ := testenv.Temporal(t)
+	temporalClient, _ := services.Temporal(t)
 	acts, closeWorld, err := worker.Activities(b.Ctx, b.Cfg, temporalClient, ingest.TaskQueue, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(closeWorld)
-	acts.TryLimit = rig.Patience
+	acts.TryLimit = sandbox.Patience
 	b.acts = acts
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
@@ -115,7 +115,7 @@ func (b *bench) notify(f ingest.File) string {
 func TestEachStepTwiceIsOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.csv", rig.Random(1000))
+	f := b.ready("a.csv", sandbox.Random(1000))
 	for _, step := range []func(ingest.File) string{b.download, b.verify, b.upload, b.notify} {
 		require.Empty(t, step(f))
 		require.Empty(t, step(f))
@@ -147,8 +147,8 @@ func TestEachStepTwiceIsOnce(t *testing.T) {
 func TestDownloadRefusesAnotherVersion(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	grown, gone := b.ready("grown.csv", rig.Random(1000)), b.ready("gone.csv", rig.Random(1000))
-	b.sshd.Write("grown.csv", rig.Random(2000))
+	grown, gone := b.ready("grown.csv", sandbox.Random(1000)), b.ready("gone.csv", sandbox.Random(1000))
+	b.sshd.Write("grown.csv", sandbox.Random(2000))
 	assert.Equal(t, string(ingest.KindChanged), b.download(grown))
 	require.NoError(t, os.Remove(b.sshd.Path("gone.csv")))
 	assert.Equal(t, string(ingest.KindNotFound), b.download(gone))
@@ -158,7 +158,7 @@ func TestDownloadRefusesAnotherVersion(t *testing.T) {
 func TestABitFlippedInStagingIsFetchedAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	content := rig.Random(5000)
+	content := sandbox.Random(5000)
 	f := b.ready("a.bin", content)
 	require.Empty(t, b.download(f))
 	require.Empty(t, b.verify(f))
@@ -169,7 +169,7 @@ func TestABitFlippedInStagingIsFetchedAgain(t *testing.T) {
 	require.Empty(t, b.download(f))
 	require.Empty(t, b.verify(f))
 	require.Empty(t, b.upload(f))
-	assert.Equal(t, rig.Digest(content), b.S3.Objects(t)[0].SHA256)
+	assert.Equal(t, sandbox.Digest(content), b.S3.Objects(t)[0].SHA256)
 }
 
 // flip changes one bit of a file.
@@ -184,7 +184,7 @@ func flip(t *testing.T, path string) {
 func TestStagingWipedIsSaidSo(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.bin", rig.Random(5000))
+	f := b.ready("a.bin", sandbox.Random(5000))
 	require.Empty(t, b.download(f))
 	require.NoError(t, os.RemoveAll(filepath.Dir(b.staged(f))))
 	require.Empty(t, b.verify(f))
@@ -209,7 +209,7 @@ func (z zombieLedger) Claim(ctx context.Context, uuid string) (ingest.File, erro
 func TestAZombieChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.bin", rig.Random(5000))
+	f := b.ready("a.bin", sandbox.Random(5000))
 	require.Empty(t, b.download(f))
 	require.Empty(t, b.verify(f))
 	ledger := b.acts.Ledger
@@ -229,10 +229,10 @@ func TestAZombieChangesNothing(t *testing.T) {
 func TestOnlyTheHostReadsStagedBytesAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	content := rig.Random(1000)
+	content := sandbox.Random(1000)
 	sum := md5.Sum(content)
 	b.sshd.Write("a.bin.md5", []byte(hex.EncodeToString(sum[:])+"  a.bin\n"))
-	b.sshd.Write("b.bin.sha256", []byte(rig.Digest(content)+"  b.bin\n"))
+	b.sshd.Write("b.bin.sha256", []byte(sandbox.Digest(content)+"  b.bin\n"))
 	elsewhere := func(f ingest.File) string {
 		return b.run(activities.NameVerifyHash, activities.VerifyHashInput{FileUUID: f.UUID, HostQueue: "stevedore-host-other"})
 	}
@@ -243,13 +243,13 @@ func TestOnlyTheHostReadsStagedBytesAgain(t *testing.T) {
 	require.Empty(t, b.verify(other))
 	require.Empty(t, b.download(same))
 	require.Empty(t, elsewhere(same))
-	assert.Equal(t, "b.bin.sha256", rig.Detail(b.Events(same.UUID), ingest.EventVerified, "source"))
+	assert.Equal(t, "b.bin.sha256", sandbox.Detail(b.Events(same.UUID), ingest.EventVerified, "source"))
 }
 
 func TestParkedAndResumedIsInTheLedger(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.bin", rig.Random(10))
+	f := b.ready("a.bin", sandbox.Random(10))
 	why := activities.ParkFileInput{FileUUID: f.UUID, Step: ingest.StepDownload, Kind: ingest.KindPermission, Message: "not allowed"}
 	for range 2 {
 		require.Empty(t, b.run(activities.NameParkFile, why))

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 // TestAResumedTransferIsOfOneFile: where another time alone is no new version, a file
@@ -26,10 +26,10 @@ func TestAResumedTransferIsOfOneFile(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
 			b.identify(ingest.IdentitySize)
-			b.sshd.Write("a.bin", rig.Random(size))
+			b.sshd.Write("a.bin", sandbox.Random(size))
 			b.aged("a.bin", time.Hour)
-			f := b.ready("a.bin", rig.Random(size))
-			other := rig.Random(size)
+			f := b.ready("a.bin", sandbox.Random(size))
+			other := sandbox.Random(size)
 			slices.Reverse(other)
 			replace := func() {
 				b.sshd.Write("new", other)
@@ -58,7 +58,7 @@ func TestAResumedTransferIsOfOneFile(t *testing.T) {
 			objects := b.S3.Objects(t)
 			require.Len(t, objects, 1)
 			assert.Equal(t, hex.EncodeToString(sum[:]), objects[0].SHA256, "all bytes of one file")
-			assert.Nil(t, rig.Detail(b.Events(f.UUID), ingest.EventDownloadResumed, "offset"))
+			assert.Nil(t, sandbox.Detail(b.Events(f.UUID), ingest.EventDownloadResumed, "offset"))
 		})
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 func (b *bench) try() (result activities.ListServerFilesResult, kind string) {
@@ -37,7 +37,7 @@ func TestTryListing(t *testing.T) {
 	assert.False(t, scan.FinishedAt.IsZero())
 	assert.WithinDuration(t, scan.StartedAt, b.now().LastScanAt, 0)
 
-	b.sshd.Write("a.csv", rig.Random(10))
+	b.sshd.Write("a.csv", sandbox.Random(10))
 	result, kind = b.try()
 	require.Empty(t, kind)
 	assert.EqualValues(t, 1, result.Seen)
@@ -83,7 +83,7 @@ func TestAListingThatWasLeftOverCountsItsFiles(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	for i := range 3 {
-		b.sshd.Write(fmt.Sprintf("%d.csv", i), rig.Random(10))
+		b.sshd.Write(fmt.Sprintf("%d.csv", i), sandbox.Random(10))
 	}
 	ledger := b.acts.Catalog
 	b.acts.Catalog = endless{ledger}
@@ -96,7 +96,7 @@ func TestAListingThatWasLeftOverCountsItsFiles(t *testing.T) {
 	require.EqualValues(t, 3, in.New)
 
 	b.acts.Catalog = ledger
-	b.sshd.Write("late.csv", rig.Random(10))
+	b.sshd.Write("late.csv", sandbox.Random(10))
 	result := value[activities.ListServerFilesResult](b, activities.NameListServerFiles, in)
 	assert.EqualValues(t, 4, result.New)
 	scan, err := b.Store.LatestScan(b.Ctx, b.server.UUID)

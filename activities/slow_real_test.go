@@ -9,7 +9,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 // tooSlow is a staging into which nothing comes fast enough.
@@ -25,7 +25,7 @@ func TestASlowFileGivesWay(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.Edit(b.server.UUID, func(s *ingest.Server) { s.MinRate = 4711 })
-	f := b.ready("a.csv", rig.Random(10))
+	f := b.ready("a.csv", sandbox.Random(10))
 	fence, err := b.Store.TakeDispatch(b.Ctx, b.server.UUID)
 	require.NoError(t, err)
 	got, err := b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 1)
@@ -35,8 +35,8 @@ func TestASlowFileGivesWay(t *testing.T) {
 	require.Equal(t, string(ingest.KindNoSlot), b.run(activities.NameDownload, activities.DownloadInput{FileUUID: f.UUID, Slot: got.Slots[0].Number}))
 
 	require.Equal(t, ingest.StatusReady, b.status(f))
-	assert.Equal(t, string(ingest.KindSlow), rig.Detail(b.Events(f.UUID), ingest.EventDeferred, "kind"))
-	assert.Contains(t, rig.Detail(b.Events(f.UUID), ingest.EventDeferred, "message"), "minimum rate of 4711")
+	assert.Equal(t, string(ingest.KindSlow), sandbox.Detail(b.Events(f.UUID), ingest.EventDeferred, "kind"))
+	assert.Contains(t, sandbox.Detail(b.Events(f.UUID), ingest.EventDeferred, "message"), "minimum rate of 4711")
 	got, err = b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 1)
 	require.NoError(t, err)
 	assert.Empty(t, got.Slots, "others go first")

@@ -10,7 +10,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 // doorman counts those who log in, and may do something before each.
@@ -50,9 +50,9 @@ func (b *bench) list(force bool) string {
 func TestARefusalIsLearnedOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	first, second := b.ready("1.csv", rig.Random(10)), b.ready("2.csv", rig.Random(11))
-	b.sshd.Write("signed.csv.sha256", []byte(rig.Digest(rig.Random(20))+"  signed.csv\n"))
-	signed := b.ready("signed.csv", rig.Random(20))
+	first, second := b.ready("1.csv", sandbox.Random(10)), b.ready("2.csv", sandbox.Random(11))
+	b.sshd.Write("signed.csv.sha256", []byte(sandbox.Digest(sandbox.Random(20))+"  signed.csv\n"))
+	signed := b.ready("signed.csv", sandbox.Random(20))
 	require.Empty(t, b.download(signed))
 	door := b.doorman()
 	b.sshd.RotateHostKey()
@@ -88,7 +88,7 @@ func TestARefusalIsLearnedOnce(t *testing.T) {
 func TestARefusalOfOldSettingsSuspendsNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.csv", rig.Random(10))
+	f := b.ready("a.csv", sandbox.Random(10))
 	b.sshd.RotateHostKey()
 	b.sshd.KillSessions()
 	door := b.doorman()
@@ -101,7 +101,7 @@ func TestARefusalOfOldSettingsSuspendsNothing(t *testing.T) {
 func TestAPausedServerIsNotAsked(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.ready("a.csv", rig.Random(10))
+	b.ready("a.csv", sandbox.Random(10))
 	door := b.doorman()
 	require.NoError(t, b.Store.PauseServer(b.Ctx, b.server.UUID))
 	scans, err := b.Store.Scans(b.Ctx, b.server.UUID, 10)

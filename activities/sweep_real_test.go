@@ -9,14 +9,14 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 // TestASweepLeavesWhatIsYoung: it may belong to somebody who has not yet said so.
 func TestASweepLeavesWhatIsYoung(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.bin", rig.Random(5000))
+	f := b.ready("a.bin", sandbox.Random(5000))
 	require.Empty(t, b.download(f))
 	require.NoError(t, b.Store.Apply(b.Ctx, ingest.Change{FileUUID: f.UUID, To: ingest.StatusError}))
 	require.NoError(t, b.Store.Apply(b.Ctx, ingest.Decided(f.UUID, ingest.OperatorAction{Action: ingest.ActionSkip, Key: "k"})))

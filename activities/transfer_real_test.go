@@ -16,7 +16,7 @@ import (
 	"stevedore/activities"
 	"stevedore/internal/ingest"
 	"stevedore/internal/objstore"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 	"stevedore/internal/transfer"
 )
 
@@ -106,7 +106,7 @@ func TestTransferMovesAFileDirectly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			f := b.ready("a.bin", rig.Random(size))
+			f := b.ready("a.bin", sandbox.Random(size))
 			require.Empty(t, b.transfer(f))
 			require.Empty(t, b.transfer(f), "an answer may be lost")
 			now, err := b.Store.File(b.Ctx, f.UUID)
@@ -123,8 +123,8 @@ func TestTransferMovesAFileDirectly(t *testing.T) {
 			require.Empty(t, b.notify(f))
 			assert.Equal(t, ingest.StatusCompleted, b.status(f))
 			events := b.Events(f.UUID)
-			assert.Equal(t, "transfer", rig.Detail(events, ingest.EventVerified, "source"))
-			assert.Equal(t, "direct:", rig.Detail(events, ingest.EventDownloaded, "temp_path"))
+			assert.Equal(t, "transfer", sandbox.Detail(events, ingest.EventVerified, "source"))
+			assert.Equal(t, "direct:", sandbox.Detail(events, ingest.EventDownloaded, "temp_path"))
 		})
 	}
 }
@@ -133,7 +133,7 @@ func TestTransferMovesAFileDirectly(t *testing.T) {
 func TestTransferResumesFromTheLedger(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
-	content := rig.Random(4*directPart + 5)
+	content := sandbox.Random(4*directPart + 5)
 	f := b.ready("a.bin", content)
 	b.parts.refuse.Store(3)
 	require.Equal(t, string(ingest.KindTransient), b.transfer(f))
@@ -147,7 +147,7 @@ func TestTransferResumesFromTheLedger(t *testing.T) {
 	b.parts.sent.Store(0)
 	require.Empty(t, b.transfer(f))
 	assert.EqualValues(t, 2*directPart+5, b.parts.sent.Load(), "only the missing parts were sent")
-	assert.EqualValues(t, 2*directPart, rig.Detail(b.Events(f.UUID), ingest.EventDownloadResumed, "offset"))
+	assert.EqualValues(t, 2*directPart, sandbox.Detail(b.Events(f.UUID), ingest.EventDownloadResumed, "offset"))
 	assert.Equal(t, ingest.StatusUploaded, b.status(f))
 	_, found, err = b.Store.Transfer(b.Ctx, f.UUID)
 	require.NoError(t, err)
@@ -170,7 +170,7 @@ func (c *countedSources) Open(ctx context.Context, server ingest.Server) (activi
 func TestTransferReconnects(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
-	f := b.ready("a.bin", rig.Random(8*directPart))
+	f := b.ready("a.bin", sandbox.Random(8*directPart))
 	counted := &countedSources{Sources: b.acts.Sources}
 	b.acts.Sources = counted
 	b.parts.before = func(number int) {
@@ -182,14 +182,14 @@ func TestTransferReconnects(t *testing.T) {
 	assert.Equal(t, ingest.StatusUploaded, b.status(f))
 	assert.EqualValues(t, 8*directPart, b.parts.sent.Load())
 	assert.GreaterOrEqual(t, counted.opened.Load(), int64(2))
-	assert.Empty(t, rig.Detail(b.Events(f.UUID), ingest.EventRetryScheduled, "kind"), "it was one attempt")
+	assert.Empty(t, sandbox.Detail(b.Events(f.UUID), ingest.EventRetryScheduled, "kind"), "it was one attempt")
 }
 
 // An upload that the store no longer has is begun again.
 func TestTransferBeginsAgainWithoutItsUpload(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
-	f := b.ready("a.bin", rig.Random(3*directPart))
+	f := b.ready("a.bin", sandbox.Random(3*directPart))
 	b.parts.refuse.Store(3)
 	require.NotEmpty(t, b.transfer(f))
 	cp, _, err := b.Store.Transfer(b.Ctx, f.UUID)
@@ -206,17 +206,17 @@ func TestTransferComparesThePartnersChecksum(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			content := rig.Random(size)
+			content := sandbox.Random(size)
 			sum := md5.Sum(content)
 			b.sshd.Write("good.bin.md5", []byte(hex.EncodeToString(sum[:])))
 			good := b.ready("good.bin", content)
 			require.NotEmpty(t, good.Sidecar)
 			b.sshd.Write("bad.bin.md5", []byte("00000000000000000000000000000000  bad.bin\n"))
-			bad := b.ready("bad.bin", rig.Random(size+1))
+			bad := b.ready("bad.bin", sandbox.Random(size+1))
 			require.Equal(t, string(ingest.KindHashMismatch), b.transfer(bad))
 			b.requireNothingVisible(bad)
 			require.Empty(t, b.transfer(good))
-			assert.Equal(t, "good.bin.md5 (MD5, weak)", rig.Detail(b.Events(good.UUID), ingest.EventVerified, "source"))
+			assert.Equal(t, "good.bin.md5 (MD5, weak)", sandbox.Detail(b.Events(good.UUID), ingest.EventVerified, "source"))
 		})
 	}
 }
@@ -235,7 +235,7 @@ func TestTransferOfAFileThatChanges(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			f := b.ready("a.bin", rig.Random(2*directPart))
+			f := b.ready("a.bin", sandbox.Random(2*directPart))
 			b.copier.after = func() error { return c.change(b.sshd.Path("a.bin")) }
 			require.Equal(t, string(c.kind), b.transfer(f))
 			b.requireNothingVisible(f)
@@ -247,7 +247,7 @@ func TestTransferOfAFileThatChanges(t *testing.T) {
 func TestTransferFindsItsObject(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
-	f := b.ready("a.bin", rig.Random(2*directPart))
+	f := b.ready("a.bin", sandbox.Random(2*directPart))
 	b.acts.Ledger = &forgetful{Ledger: b.acts.Ledger}
 	require.NotEmpty(t, b.transfer(f))
 	b.acts.Ledger = b.acts.Ledger.(*forgetful).Ledger
@@ -264,7 +264,7 @@ func TestTransferFindsItsObject(t *testing.T) {
 func TestTransferThatLostItsFence(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
-	f := b.ready("a.bin", rig.Random(2*directPart))
+	f := b.ready("a.bin", sandbox.Random(2*directPart))
 	b.copier.after = func() error {
 		_, err := b.Store.Claim(b.Ctx, f.UUID)
 		return errors.Join(err, os.Truncate(b.sshd.Path("a.bin"), 7))
@@ -280,7 +280,7 @@ func TestTransferThatLostItsFence(t *testing.T) {
 func TestTransferNeedsItsSlot(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
-	f := b.ready("a.bin", rig.Random(10))
+	f := b.ready("a.bin", sandbox.Random(10))
 	require.Equal(t, string(ingest.KindNoSlot), b.run(activities.NameTransfer, activities.TransferInput{FileUUID: f.UUID, Slot: 1 << 40}))
 	assert.Equal(t, ingest.StatusReady, b.status(f))
 }
@@ -289,7 +289,7 @@ func TestTransferNeedsItsSlot(t *testing.T) {
 func TestTransferDoesNotReplaceAnObject(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
-	f := b.ready("a.bin", rig.Random(directPart+1))
+	f := b.ready("a.bin", sandbox.Random(directPart+1))
 	body := []byte("another")
 	_, err := b.objects.PutBytes(b.Ctx, ingest.PutBytes{Key: ingest.ObjectKey(f), Body: body, SHA256: sha(body)})
 	require.NoError(t, err)

@@ -14,22 +14,22 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
 )
 
 // oddSidecar is a bench with a file on an odd server and its checksum file, which
 // must be of 64 bytes.
-func oddSidecar(t *testing.T) (*directBench, *testenv.OddSFTP, ingest.File) {
+func oddSidecar(t *testing.T) (*directBench, *services.OddSFTP, ingest.File) {
 	t.Helper()
 	b := newDirectBench(t)
 	odd := b.AddOdd("odd", func(s *ingest.Server) { s.Settle, s.AnswerTimeout = 0, ingest.Duration(time.Second) })
 	server, err := b.Store.ServerByName(b.Ctx, "odd")
 	require.NoError(t, err)
 	b.server = server
-	content := rig.Random(100)
+	content := sandbox.Random(100)
 	odd.Write("a.bin", content)
-	odd.Write("a.bin.sha256", []byte(rig.Digest(content)))
+	odd.Write("a.bin.sha256", []byte(sandbox.Digest(content)))
 	require.Empty(t, b.list(false))
 	return b, odd, b.File(odd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
 }
@@ -38,17 +38,17 @@ func oddSidecar(t *testing.T) (*directBench, *testenv.OddSFTP, ingest.File) {
 // after some the file is taken, and it is said that nothing has verified it.
 func TestAChecksumFileThatCannotBeReadIsGivenUpVisibly(t *testing.T) {
 	t.Parallel()
-	for fault, be := range map[string]func(end <-chan struct{}) testenv.OddHooks{
-		"hangs": func(end <-chan struct{}) testenv.OddHooks {
-			return testenv.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
+	for fault, be := range map[string]func(end <-chan struct{}) services.OddHooks{
+		"hangs": func(end <-chan struct{}) services.OddHooks {
+			return services.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
 				if len(content) == 64 {
 					<-end
 				}
-				return testenv.HonestRead(content, buf, off)
+				return services.HonestRead(content, buf, off)
 			}}
 		},
-		"cuts": func(<-chan struct{}) testenv.OddHooks {
-			return testenv.OddHooks{Wait: func(path string, _ <-chan struct{}) bool { return strings.HasSuffix(path, ".sha256") }}
+		"cuts": func(<-chan struct{}) services.OddHooks {
+			return services.OddHooks{Wait: func(path string, _ <-chan struct{}) bool { return strings.HasSuffix(path, ".sha256") }}
 		},
 	} {
 		for name, way := range ways {
@@ -68,7 +68,7 @@ func TestAChecksumFileThatCannotBeReadIsGivenUpVisibly(t *testing.T) {
 					assert.Contains(t, now.ErrorMessage, fmt.Sprintf("try %d of 4", try+1))
 				}
 				require.Empty(t, way(b, f))
-				assert.Contains(t, rig.Detail(b.Events(f.UUID), ingest.EventVerified, "source"), "transfer (not verified: a.bin.sha256 cannot be read: ")
+				assert.Contains(t, sandbox.Detail(b.Events(f.UUID), ingest.EventVerified, "source"), "transfer (not verified: a.bin.sha256 cannot be read: ")
 				assert.Empty(t, b.file(f).ErrorMessage)
 			})
 		}
@@ -79,12 +79,12 @@ func TestAChecksumFileThatCannotBeReadIsGivenUpVisibly(t *testing.T) {
 func TestAChecksumFileThatDripsIsRead(t *testing.T) {
 	t.Parallel()
 	b, odd, f := oddSidecar(t)
-	odd.Be(testenv.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
+	odd.Be(services.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
 		if len(content) == 64 && off < 64 {
 			<-time.After(30 * time.Millisecond)
 			buf = buf[:1]
 		}
-		return testenv.HonestRead(content, buf, off)
+		return services.HonestRead(content, buf, off)
 	}})
 	require.Empty(t, b.download(f))
 	var beats atomic.Int64
@@ -92,7 +92,7 @@ func TestAChecksumFileThatDripsIsRead(t *testing.T) {
 	require.Equal(t, string(ingest.KindTransient), b.verify(f))
 	require.Empty(t, b.verify(f))
 	assert.Positive(t, beats.Load(), "an attempt that is silent counts as dead after 30 s")
-	assert.Equal(t, "a.bin.sha256", rig.Detail(b.Events(f.UUID), ingest.EventVerified, "source"))
+	assert.Equal(t, "a.bin.sha256", sandbox.Detail(b.Events(f.UUID), ingest.EventVerified, "source"))
 }
 
 // TestAFileThatWaitsForItsChecksumHasNoSlot: its bytes are here, and others of its
@@ -100,7 +100,7 @@ func TestAChecksumFileThatDripsIsRead(t *testing.T) {
 func TestAFileThatWaitsForItsChecksumHasNoSlot(t *testing.T) {
 	t.Parallel()
 	b, odd, f := oddSidecar(t)
-	odd.Be(testenv.OddHooks{Wait: func(path string, _ <-chan struct{}) bool { return strings.HasSuffix(path, ".sha256") }})
+	odd.Be(services.OddHooks{Wait: func(path string, _ <-chan struct{}) bool { return strings.HasSuffix(path, ".sha256") }})
 	fence, err := b.Store.TakeDispatch(b.Ctx, b.server.UUID)
 	require.NoError(t, err)
 	got, err := b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 1)

@@ -11,7 +11,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // A file that was given up as unsettled and is taken away from the server vanishes with
@@ -38,9 +38,9 @@ func TestAnUnsettledFileThatIsGoneVanishes(t *testing.T) {
 		return all
 	}
 	require.True(t, b.tree.Drop("0.csv"))
-	b.tree.Be(testenv.OddWays{Request: func(r testenv.OddRequest) uint32 {
+	b.tree.Be(services.OddWays{Request: func(r services.OddRequest) uint32 {
 		if r.Op == "READDIR" {
-			return testenv.StatusPermission
+			return services.StatusPermission
 		}
 		return 0
 	}})
@@ -48,7 +48,7 @@ func TestAnUnsettledFileThatIsGoneVanishes(t *testing.T) {
 	require.NotEmpty(t, b.attempt())
 	assert.Equal(t, ingest.StatusError, statuses()[0], "a listing that failed tells nothing")
 
-	b.tree.Be(testenv.OddWays{})
+	b.tree.Be(services.OddWays{})
 	b.Edit(b.server.UUID, func(s *ingest.Server) { s.Exclude = []string{"1.csv"} })
 	b.last = activities.Progress{}
 	require.Empty(t, b.attempt())

@@ -14,7 +14,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 // impatience is a watchdog's patience that the slow steps below outlast by far,
@@ -29,9 +29,9 @@ func (b *bench) far() {
 }
 
 // behind puts a line before the bench's server.
-func (b *bench) behind() *rig.Line {
+func (b *bench) behind() *sandbox.Proxy {
 	b.T.Helper()
-	line := rig.NewLine(b.T, b.server.Host, b.server.Port)
+	line := sandbox.NewProxy(b.T, b.server.Host, b.server.Port)
 	b.server = b.Edit(b.server.UUID, func(s *ingest.Server) { s.Port = line.Port })
 	return line
 }
@@ -88,14 +88,14 @@ func TestALookAtManySettlingFilesIsNoSilence(t *testing.T) {
 }
 
 // withStoreLine is a bench whose object store is behind a line.
-func withStoreLine(t *testing.T) (*bench, *rig.Line) {
+func withStoreLine(t *testing.T) (*bench, *sandbox.Proxy) {
 	t.Helper()
-	world := rig.New(t)
+	world := sandbox.New(t)
 	host, text, err := net.SplitHostPort(world.Cfg.S3.Endpoint)
 	require.NoError(t, err)
 	port, err := strconv.Atoi(text)
 	require.NoError(t, err)
-	line := rig.NewLine(t, host, port)
+	line := sandbox.NewProxy(t, host, port)
 	world.Cfg.S3.Endpoint = line.Address()
 	return newBenchOf(t, world), line
 }
@@ -105,7 +105,7 @@ func withStoreLine(t *testing.T) (*bench, *rig.Line) {
 func TestASlowStoreIsNoSilence(t *testing.T) {
 	t.Parallel()
 	b, line := withStoreLine(t)
-	f := b.ready("large.bin", rig.Random(32<<20)) // two parts, side by side
+	f := b.ready("large.bin", sandbox.Random(32<<20)) // two parts, side by side
 	require.Empty(t, b.download(f))
 	require.Empty(t, b.verify(f))
 
@@ -145,7 +145,7 @@ func (b *bench) nextDelay(name string, in any) time.Duration {
 func TestADownloadThatGotFurtherIsTriedAtOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("large.bin", rig.Random(8<<20))
+	f := b.ready("large.bin", sandbox.Random(8<<20))
 	line := b.behind()
 	line.Spoil("limit_data", map[string]int{"bytes": 3 << 20})
 	in := activities.DownloadInput{FileUUID: f.UUID}
@@ -162,7 +162,7 @@ func TestADownloadThatGotFurtherIsTriedAtOnce(t *testing.T) {
 func TestAnUploadThatGotFurtherIsTriedAtOnce(t *testing.T) {
 	t.Parallel()
 	b, line := withStoreLine(t)
-	f := b.ready("large.bin", rig.Random(17<<20)) // a large part and a small one
+	f := b.ready("large.bin", sandbox.Random(17<<20)) // a large part and a small one
 	require.Empty(t, b.download(f))
 	require.Empty(t, b.verify(f))
 	line.SpoilUp("limit_data", map[string]int{"bytes": 3 << 20})

@@ -4,27 +4,27 @@ import (
 	"context"
 	"time"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
 
 // ListTokens returns all tokens without their secrets.
-func (h handlers) ListTokens(ctx context.Context, _ oas.ListTokensRequestObject) (oas.ListTokensResponseObject, error) {
+func (h handlers) ListTokens(ctx context.Context, _ openapi.ListTokensRequestObject) (openapi.ListTokensResponseObject, error) {
 	tokens, err := h.ops.ListTokens(ctx)
 	if err != nil {
 		return nil, err
 	}
-	list := oas.TokenList{Tokens: []oas.Token{}}
+	list := openapi.TokenList{Tokens: []openapi.Token{}}
 	now := time.Now()
 	for _, token := range tokens {
-		list.Tokens = append(list.Tokens, oas.FromToken(token, now))
+		list.Tokens = append(list.Tokens, openapi.FromToken(token, now))
 	}
-	return oas.ListTokens200JSONResponse(list), nil
+	return openapi.ListTokens200JSONResponse(list), nil
 }
 
 // CreateToken makes a token and shows its secret, once.
-func (h handlers) CreateToken(ctx context.Context, req oas.CreateTokenRequestObject) (oas.CreateTokenResponseObject, error) {
+func (h handlers) CreateToken(ctx context.Context, req openapi.CreateTokenRequestObject) (openapi.CreateTokenResponseObject, error) {
 	in := admin.NewToken{Name: req.Body.Name, Role: ingest.Role(req.Body.Role)}
 	if days := req.Body.ExpiresInDays; days != nil {
 		in.Expires = time.Duration(*days) * 24 * time.Hour
@@ -38,20 +38,20 @@ func (h handlers) CreateToken(ctx context.Context, req oas.CreateTokenRequestObj
 	if err != nil {
 		return nil, err
 	}
-	return oas.CreateToken201JSONResponse(oas.FromNewToken(token, secret, time.Now())), nil
+	return openapi.CreateToken201JSONResponse(openapi.FromNewToken(token, secret, time.Now())), nil
 }
 
 // RevokeToken ends a token.
-func (h handlers) RevokeToken(ctx context.Context, req oas.RevokeTokenRequestObject) (oas.RevokeTokenResponseObject, error) {
+func (h handlers) RevokeToken(ctx context.Context, req openapi.RevokeTokenRequestObject) (openapi.RevokeTokenResponseObject, error) {
 	token, err := h.ops.RevokeToken(ctx, req.Name)
 	if err != nil {
 		return nil, err
 	}
-	return oas.RevokeToken200JSONResponse(oas.FromToken(token, time.Now())), nil
+	return openapi.RevokeToken200JSONResponse(openapi.FromToken(token, time.Now())), nil
 }
 
 // ListAuditLog returns who asked for what.
-func (h handlers) ListAuditLog(ctx context.Context, req oas.ListAuditLogRequestObject) (oas.ListAuditLogResponseObject, error) {
+func (h handlers) ListAuditLog(ctx context.Context, req openapi.ListAuditLogRequestObject) (openapi.ListAuditLogResponseObject, error) {
 	before, err := cursorAuditLog.read(req.Params.Cursor)
 	if err != nil {
 		return nil, err
@@ -60,9 +60,9 @@ func (h handlers) ListAuditLog(ctx context.Context, req oas.ListAuditLogRequestO
 	if err != nil {
 		return nil, err
 	}
-	answer := oas.AuditPage{Entries: []oas.AuditEntry{}, NextCursor: cursorAuditLog.write(page.Next)}
+	answer := openapi.AuditPage{Entries: []openapi.AuditEntry{}, NextCursor: cursorAuditLog.write(page.Next)}
 	for _, entry := range page.Entries {
-		answer.Entries = append(answer.Entries, oas.FromAudit(entry))
+		answer.Entries = append(answer.Entries, openapi.FromAudit(entry))
 	}
-	return oas.ListAuditLog200JSONResponse(answer), nil
+	return openapi.ListAuditLog200JSONResponse(answer), nil
 }

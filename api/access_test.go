@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
@@ -80,7 +80,7 @@ func TestFault65_RolesAreKept(t *testing.T) {
 	requireProblem(t, as("operator", "POST", "/api/v1/tokens", `{"name":"x","role":"admin"}`), 403, codeForbidden)
 	requireProblem(t, as("wizard", "GET", "/api/v1/servers", ""), 403, codeForbidden)
 	require.Empty(t, b.ops.by)
-	created := decode[oas.NewToken](t, as("admin", "POST", "/api/v1/tokens", `{"name":"x","role":"viewer","expires_in_days":2}`))
+	created := decode[openapi.NewToken](t, as("admin", "POST", "/api/v1/tokens", `{"name":"x","role":"viewer","expires_in_days":2}`))
 	require.Equal(t, "stv_secret", created.Token)
 	require.Equal(t, []string{"admin-1"}, b.ops.by)
 	require.NotContains(t, b.log.String(), "stv_secret")

@@ -3,11 +3,11 @@ package api
 import (
 	"context"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 )
 
 // StartAudit starts an audit and answers at once.
-func (h handlers) StartAudit(ctx context.Context, req oas.StartAuditRequestObject) (oas.StartAuditResponseObject, error) {
+func (h handlers) StartAudit(ctx context.Context, req openapi.StartAuditRequestObject) (openapi.StartAuditResponseObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.startTimeout)
 	defer cancel()
 	var servers []string
@@ -23,20 +23,20 @@ func (h handlers) StartAudit(ctx context.Context, req oas.StartAuditRequestObjec
 		return nil, err
 	}
 	location := "/api/v1/audits/" + run.UUID
-	return oas.StartAudit202JSONResponse{Body: oas.FromAuditRun(run), Headers: oas.StartAudit202ResponseHeaders{Location: &location}}, nil
+	return openapi.StartAudit202JSONResponse{Body: openapi.FromAuditRun(run), Headers: openapi.StartAudit202ResponseHeaders{Location: &location}}, nil
 }
 
 // GetAudit says how an audit goes.
-func (h handlers) GetAudit(ctx context.Context, req oas.GetAuditRequestObject) (oas.GetAuditResponseObject, error) {
+func (h handlers) GetAudit(ctx context.Context, req openapi.GetAuditRequestObject) (openapi.GetAuditResponseObject, error) {
 	run, err := h.ops.ShowAudit(ctx, req.AuditUUID.String())
 	if err != nil {
 		return nil, err
 	}
-	return oas.GetAudit200JSONResponse(oas.FromAuditRun(run)), nil
+	return openapi.GetAudit200JSONResponse(openapi.FromAuditRun(run)), nil
 }
 
 // ListAudits returns audits, the latest first.
-func (h handlers) ListAudits(ctx context.Context, req oas.ListAuditsRequestObject) (oas.ListAuditsResponseObject, error) {
+func (h handlers) ListAudits(ctx context.Context, req openapi.ListAuditsRequestObject) (openapi.ListAuditsResponseObject, error) {
 	before, err := cursorAudits.read(req.Params.Cursor)
 	if err != nil {
 		return nil, err
@@ -45,15 +45,15 @@ func (h handlers) ListAudits(ctx context.Context, req oas.ListAuditsRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	answer := oas.AuditRunPage{Audits: []oas.AuditRun{}, NextCursor: cursorAudits.write(page.Next)}
+	answer := openapi.AuditRunPage{Audits: []openapi.AuditRun{}, NextCursor: cursorAudits.write(page.Next)}
 	for _, run := range page.Runs {
-		answer.Audits = append(answer.Audits, oas.FromAuditRun(run))
+		answer.Audits = append(answer.Audits, openapi.FromAuditRun(run))
 	}
-	return oas.ListAudits200JSONResponse(answer), nil
+	return openapi.ListAudits200JSONResponse(answer), nil
 }
 
 // ListAuditDifferences returns what an audit found.
-func (h handlers) ListAuditDifferences(ctx context.Context, req oas.ListAuditDifferencesRequestObject) (oas.ListAuditDifferencesResponseObject, error) {
+func (h handlers) ListAuditDifferences(ctx context.Context, req openapi.ListAuditDifferencesRequestObject) (openapi.ListAuditDifferencesResponseObject, error) {
 	after, err := cursorDifferences.read(req.Params.Cursor)
 	if err != nil {
 		return nil, err
@@ -62,9 +62,9 @@ func (h handlers) ListAuditDifferences(ctx context.Context, req oas.ListAuditDif
 	if err != nil {
 		return nil, err
 	}
-	answer := oas.AuditDifferencePage{Differences: []oas.AuditDifference{}, NextCursor: cursorDifferences.write(page.Next)}
+	answer := openapi.AuditDifferencePage{Differences: []openapi.AuditDifference{}, NextCursor: cursorDifferences.write(page.Next)}
 	for _, difference := range page.Differences {
-		answer.Differences = append(answer.Differences, oas.FromAuditDifference(difference))
+		answer.Differences = append(answer.Differences, openapi.FromAuditDifference(difference))
 	}
-	return oas.ListAuditDifferences200JSONResponse(answer), nil
+	return openapi.ListAuditDifferences200JSONResponse(answer), nil
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
@@ -28,7 +28,7 @@ const (
 )
 
 // ListChanges streams what happens to files.
-func (h handlers) ListChanges(ctx context.Context, req oas.ListChangesRequestObject) (oas.ListChangesResponseObject, error) {
+func (h handlers) ListChanges(ctx context.Context, req openapi.ListChangesRequestObject) (openapi.ListChangesResponseObject, error) {
 	closed, ok := h.limits.openStream(admin.Who(ctx).Name)
 	if !ok {
 		return nil, echo.NewHTTPError(http.StatusTooManyRequests, fmt.Sprintf("%d streams are open with this token: close some", maxStreams))
@@ -44,7 +44,7 @@ func (h handlers) ListChanges(ctx context.Context, req oas.ListChangesRequestObj
 
 // begin finds out where a stream begins. What is wrong now can still be said
 // with a status.
-func (h handlers) begin(ctx context.Context, req oas.ListChangesRequestObject) (stream changes, err error) {
+func (h handlers) begin(ctx context.Context, req openapi.ListChangesRequestObject) (stream changes, err error) {
 	stream = changes{ctx: ctx, ops: h.ops, stopping: h.stopping, now: h.now, open: h.metrics.Stream, patience: changesPatience}
 	if req.Params.LastEventID != nil {
 		stream.last = *req.Params.LastEventID
@@ -131,7 +131,7 @@ func (s changes) VisitListChangesResponse(w http.ResponseWriter) error {
 }
 
 func writeChange(w http.ResponseWriter, event ingest.LedgerEvent) error {
-	data, err := json.Marshal(oas.FromChange(event)) // on one line, as the format asks
+	data, err := json.Marshal(openapi.FromChange(event)) // on one line, as the format asks
 	if err != nil {
 		return err
 	}

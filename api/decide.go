@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"strings"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 	"stevedore/workflows"
 )
 
-func decision(reason string, from *oas.StepName) workflows.Decision {
+func decision(reason string, from *openapi.StepName) workflows.Decision {
 	d := workflows.Decision{Reason: reason}
 	if from != nil {
 		d.From = ingest.Step(*from)
@@ -19,52 +19,52 @@ func decision(reason string, from *oas.StepName) workflows.Decision {
 	return d
 }
 
-func (h handlers) decide(ctx context.Context, fileUUID string, action admin.Action, d workflows.Decision) (oas.File, error) {
+func (h handlers) decide(ctx context.Context, fileUUID string, action admin.Action, d workflows.Decision) (openapi.File, error) {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
 	d.Actor = admin.Who(ctx).Name
 	file, err := h.ops.Decide(ctx, fileUUID, action, d)
-	return oas.FromFile(file), err
+	return openapi.FromFile(file), err
 }
 
 // RetryFile sends a file on its way again.
-func (h handlers) RetryFile(ctx context.Context, req oas.RetryFileRequestObject) (oas.RetryFileResponseObject, error) {
+func (h handlers) RetryFile(ctx context.Context, req openapi.RetryFileRequestObject) (openapi.RetryFileResponseObject, error) {
 	file, err := h.decide(ctx, req.FileUUID.String(), admin.Retry, decision(req.Body.Reason, req.Body.From))
 	if err != nil {
 		return nil, err
 	}
-	return oas.RetryFile200JSONResponse(file), nil
+	return openapi.RetryFile200JSONResponse(file), nil
 }
 
 // SkipFile gives a file up.
-func (h handlers) SkipFile(ctx context.Context, req oas.SkipFileRequestObject) (oas.SkipFileResponseObject, error) {
+func (h handlers) SkipFile(ctx context.Context, req openapi.SkipFileRequestObject) (openapi.SkipFileResponseObject, error) {
 	file, err := h.decide(ctx, req.FileUUID.String(), admin.Skip, decision(req.Body.Reason, nil))
 	if err != nil {
 		return nil, err
 	}
-	return oas.SkipFile200JSONResponse(file), nil
+	return openapi.SkipFile200JSONResponse(file), nil
 }
 
 // RenotifyFile announces a file again.
-func (h handlers) RenotifyFile(ctx context.Context, req oas.RenotifyFileRequestObject) (oas.RenotifyFileResponseObject, error) {
+func (h handlers) RenotifyFile(ctx context.Context, req openapi.RenotifyFileRequestObject) (openapi.RenotifyFileResponseObject, error) {
 	file, err := h.decide(ctx, req.FileUUID.String(), admin.Renotify, decision(req.Body.Reason, nil))
 	if err != nil {
 		return nil, err
 	}
-	return oas.RenotifyFile200JSONResponse(file), nil
+	return openapi.RenotifyFile200JSONResponse(file), nil
 }
 
 // ReprocessFile ingests a completed file again.
-func (h handlers) ReprocessFile(ctx context.Context, req oas.ReprocessFileRequestObject) (oas.ReprocessFileResponseObject, error) {
+func (h handlers) ReprocessFile(ctx context.Context, req openapi.ReprocessFileRequestObject) (openapi.ReprocessFileResponseObject, error) {
 	file, err := h.decide(ctx, req.FileUUID.String(), admin.Reprocess, decision(req.Body.Reason, nil))
 	if err != nil {
 		return nil, err
 	}
-	return oas.ReprocessFile200JSONResponse(file), nil
+	return openapi.ReprocessFile200JSONResponse(file), nil
 }
 
 // RetryFiles sends files on their way again.
-func (h handlers) RetryFiles(ctx context.Context, req oas.RetryFilesRequestObject) (oas.RetryFilesResponseObject, error) {
+func (h handlers) RetryFiles(ctx context.Context, req openapi.RetryFilesRequestObject) (openapi.RetryFilesResponseObject, error) {
 	if req.Body.Filter.Status != nil {
 		return nil, invalid("status", "status: only files in error are retried; leave it out")
 	}
@@ -72,11 +72,11 @@ func (h handlers) RetryFiles(ctx context.Context, req oas.RetryFilesRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	return oas.RetryFiles200JSONResponse(result), nil
+	return openapi.RetryFiles200JSONResponse(result), nil
 }
 
 // SkipFiles gives files up.
-func (h handlers) SkipFiles(ctx context.Context, req oas.SkipFilesRequestObject) (oas.SkipFilesResponseObject, error) {
+func (h handlers) SkipFiles(ctx context.Context, req openapi.SkipFilesRequestObject) (openapi.SkipFilesResponseObject, error) {
 	if req.Body.From != nil {
 		return nil, invalid("from", "from: only a retry goes on from a step; leave it out")
 	}
@@ -84,15 +84,15 @@ func (h handlers) SkipFiles(ctx context.Context, req oas.SkipFilesRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	return oas.SkipFiles200JSONResponse(result), nil
+	return openapi.SkipFiles200JSONResponse(result), nil
 }
 
-func (h handlers) decideAll(ctx context.Context, action admin.Action, body oas.BulkDecision) (oas.BulkResult, error) {
+func (h handlers) decideAll(ctx context.Context, action admin.Action, body openapi.BulkDecision) (openapi.BulkResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
 	filter, err := selection(body.Filter, "filter.path")
 	if err != nil {
-		return oas.BulkResult{}, err
+		return openapi.BulkResult{}, err
 	}
 	request := admin.BulkRequest{
 		Filter: filter, Action: action, Decision: decision(body.Reason, body.From), Expected: body.ExpectedCount,
@@ -104,10 +104,10 @@ func (h handlers) decideAll(ctx context.Context, action admin.Action, body oas.B
 	}
 	result, err := h.ops.DecideAll(ctx, request)
 	if err != nil {
-		return oas.BulkResult{}, err
+		return openapi.BulkResult{}, err
 	}
-	answer := oas.BulkResult{
-		Matched: result.Matched, Done: result.Done, Failed: result.Failed, Remaining: result.Remaining, Failures: []oas.BulkFailure{},
+	answer := openapi.BulkResult{
+		Matched: result.Matched, Done: result.Done, Failed: result.Failed, Remaining: result.Remaining, Failures: []openapi.BulkFailure{},
 	}
 	if result.Next != "" {
 		answer.NextCursor = &result.Next
@@ -117,13 +117,13 @@ func (h handlers) decideAll(ctx context.Context, action admin.Action, body oas.B
 		answer.Error = &why
 	}
 	for _, failure := range result.Failures {
-		answer.Failures = append(answer.Failures, oas.BulkFailure{FileUUID: failure.FileUUID, Message: failure.Message})
+		answer.Failures = append(answer.Failures, openapi.BulkFailure{FileUUID: failure.FileUUID, Message: failure.Message})
 	}
 	return answer, nil
 }
 
 // selection reads a filter; pathField is what its path is called in the request.
-func selection(s oas.FileSelection, pathField string) (filter ingest.FileFilter, err error) {
+func selection(s openapi.FileSelection, pathField string) (filter ingest.FileFilter, err error) {
 	if s.FileUuids != nil {
 		filter.UUIDs = *s.FileUuids
 	}

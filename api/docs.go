@@ -12,7 +12,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 )
 
 //go:embed docs.html
@@ -68,7 +68,7 @@ func docsOperations(doc *openapi3.T) (operations []docsOperation) {
 }
 
 // GetDocs shows openapi.yaml as a page.
-func (h handlers) GetDocs(context.Context, oas.GetDocsRequestObject) (oas.GetDocsResponseObject, error) {
+func (h handlers) GetDocs(context.Context, openapi.GetDocsRequestObject) (openapi.GetDocsResponseObject, error) {
 	page, err := docsPage()
 	return docsAnswer(page), err
 }

@@ -6,7 +6,7 @@ import (
 	_ "embed"
 	"time"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
@@ -66,7 +66,7 @@ type Operations interface {
 	AuditLog(ctx context.Context, beforeID int64, limit int) (admin.AuditPage, error)
 }
 
-// handlers answers the requests of oas.StrictServerInterface. Errors go up as
+// handlers answers the requests of openapi.StrictServerInterface. Errors go up as
 // they are; problem.go makes the answer.
 type handlers struct {
 	ops          Operations
@@ -79,22 +79,22 @@ type handlers struct {
 	now      func() time.Time
 }
 
-var _ oas.StrictServerInterface = handlers{}
+var _ openapi.StrictServerInterface = handlers{}
 
 // GetLiveness says that the process answers.
-func (h handlers) GetLiveness(context.Context, oas.GetLivenessRequestObject) (oas.GetLivenessResponseObject, error) {
-	return oas.GetLiveness200JSONResponse{Status: "alive"}, nil
+func (h handlers) GetLiveness(context.Context, openapi.GetLivenessRequestObject) (openapi.GetLivenessResponseObject, error) {
+	return openapi.GetLiveness200JSONResponse{Status: "alive"}, nil
 }
 
 // GetSpecification serves openapi.yaml.
-func (h handlers) GetSpecification(context.Context, oas.GetSpecificationRequestObject) (oas.GetSpecificationResponseObject, error) {
-	return oas.GetSpecification200ApplicationYamlResponse{
+func (h handlers) GetSpecification(context.Context, openapi.GetSpecificationRequestObject) (openapi.GetSpecificationResponseObject, error) {
+	return openapi.GetSpecification200ApplicationYamlResponse{
 		Body: bytes.NewReader(specification), ContentLength: int64(len(specification)),
 	}, nil
 }
 
 // StartScan starts a scan and answers at once.
-func (h handlers) StartScan(ctx context.Context, req oas.StartScanRequestObject) (oas.StartScanResponseObject, error) {
+func (h handlers) StartScan(ctx context.Context, req openapi.StartScanRequestObject) (openapi.StartScanResponseObject, error) {
 	var servers []string
 	if req.Params.Server != nil {
 		servers = append(servers, *req.Params.Server...)
@@ -106,20 +106,20 @@ func (h handlers) StartScan(ctx context.Context, req oas.StartScanRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	return oas.StartScan202JSONResponse{Body: accepted, Headers: oas.StartScan202ResponseHeaders{Location: &accepted.StatusURL}}, nil
+	return openapi.StartScan202JSONResponse{Body: accepted, Headers: openapi.StartScan202ResponseHeaders{Location: &accepted.StatusURL}}, nil
 }
 
 // GetScan says how a scan goes.
-func (h handlers) GetScan(ctx context.Context, req oas.GetScanRequestObject) (oas.GetScanResponseObject, error) {
+func (h handlers) GetScan(ctx context.Context, req openapi.GetScanRequestObject) (openapi.GetScanResponseObject, error) {
 	status, err := h.ops.ScanStatus(ctx, req.ScanUUID.String())
 	if err != nil {
 		return nil, err
 	}
-	return oas.GetScan200JSONResponse(oas.FromScan(status)), nil
+	return openapi.GetScan200JSONResponse(openapi.FromScan(status)), nil
 }
 
 // ListFiles returns one page of files.
-func (h handlers) ListFiles(ctx context.Context, req oas.ListFilesRequestObject) (oas.ListFilesResponseObject, error) {
+func (h handlers) ListFiles(ctx context.Context, req openapi.ListFilesRequestObject) (openapi.ListFilesResponseObject, error) {
 	filter, err := fileFilter(req.Params)
 	if err != nil {
 		return nil, err
@@ -129,15 +129,15 @@ func (h handlers) ListFiles(ctx context.Context, req oas.ListFilesRequestObject)
 		return nil, err
 	}
 	cursors, _, _ := filesCursor(filter.Order)
-	answer := oas.FilePage{Files: []oas.File{}, NextCursor: cursors.write(page.Next)}
+	answer := openapi.FilePage{Files: []openapi.File{}, NextCursor: cursors.write(page.Next)}
 	for _, file := range page.Files {
-		answer.Files = append(answer.Files, oas.FromFile(file))
+		answer.Files = append(answer.Files, openapi.FromFile(file))
 	}
-	return oas.ListFiles200JSONResponse(answer), nil
+	return openapi.ListFiles200JSONResponse(answer), nil
 }
 
-func fileFilter(params oas.ListFilesParams) (ingest.FileFilter, error) {
-	filter, err := selection(oas.FileSelection{Server: params.Server, Path: params.Path, From: params.From, To: params.To, Hash: params.Hash}, "path")
+func fileFilter(params openapi.ListFilesParams) (ingest.FileFilter, error) {
+	filter, err := selection(openapi.FileSelection{Server: params.Server, Path: params.Path, From: params.From, To: params.To, Hash: params.Hash}, "path")
 	if err != nil {
 		return filter, err
 	}
@@ -159,38 +159,38 @@ func fileFilter(params oas.ListFilesParams) (ingest.FileFilter, error) {
 }
 
 // GetOverview says how everything stands.
-func (h handlers) GetOverview(ctx context.Context, _ oas.GetOverviewRequestObject) (oas.GetOverviewResponseObject, error) {
+func (h handlers) GetOverview(ctx context.Context, _ openapi.GetOverviewRequestObject) (openapi.GetOverviewResponseObject, error) {
 	overview, err := h.ops.Overview(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return oas.GetOverview200JSONResponse(oas.FromOverview(overview)), nil
+	return openapi.GetOverview200JSONResponse(openapi.FromOverview(overview)), nil
 }
 
 // GetFile returns one file.
-func (h handlers) GetFile(ctx context.Context, req oas.GetFileRequestObject) (oas.GetFileResponseObject, error) {
+func (h handlers) GetFile(ctx context.Context, req openapi.GetFileRequestObject) (openapi.GetFileResponseObject, error) {
 	file, err := h.ops.ShowFile(ctx, req.FileUUID.String())
 	if err != nil {
 		return nil, err
 	}
-	return oas.GetFile200JSONResponse(oas.FromFile(file)), nil
+	return openapi.GetFile200JSONResponse(openapi.FromFile(file)), nil
 }
 
 // GetFileProgress says how the step under way stands.
-func (h handlers) GetFileProgress(ctx context.Context, req oas.GetFileProgressRequestObject) (oas.GetFileProgressResponseObject, error) {
+func (h handlers) GetFileProgress(ctx context.Context, req openapi.GetFileProgressRequestObject) (openapi.GetFileProgressResponseObject, error) {
 	file, err := h.ops.ShowFile(ctx, req.FileUUID.String())
 	if err != nil {
 		return nil, err
 	}
-	answer := oas.FileProgress{FileUUID: file.UUID}
+	answer := openapi.FileProgress{FileUUID: file.UUID}
 	if progress, known := h.ops.Progress(ctx, []ingest.File{file})[file.UUID]; known {
-		answer.Progress = oas.FromProgress(progress)
+		answer.Progress = openapi.FromProgress(progress)
 	}
-	return oas.GetFileProgress200JSONResponse(answer), nil
+	return openapi.GetFileProgress200JSONResponse(answer), nil
 }
 
 // ListFileEvents returns one page of what happened to a file.
-func (h handlers) ListFileEvents(ctx context.Context, req oas.ListFileEventsRequestObject) (oas.ListFileEventsResponseObject, error) {
+func (h handlers) ListFileEvents(ctx context.Context, req openapi.ListFileEventsRequestObject) (openapi.ListFileEventsResponseObject, error) {
 	after, err := cursorEvents.read(req.Params.Cursor)
 	if err != nil {
 		return nil, err
@@ -199,9 +199,9 @@ func (h handlers) ListFileEvents(ctx context.Context, req oas.ListFileEventsRequ
 	if err != nil {
 		return nil, err
 	}
-	list := oas.EventList{Events: []oas.Event{}, NextCursor: cursorEvents.write(page.Next)}
+	list := openapi.EventList{Events: []openapi.Event{}, NextCursor: cursorEvents.write(page.Next)}
 	for _, event := range page.Events {
-		list.Events = append(list.Events, oas.FromEvent(event))
+		list.Events = append(list.Events, openapi.FromEvent(event))
 	}
-	return oas.ListFileEvents200JSONResponse(list), nil
+	return openapi.ListFileEvents200JSONResponse(list), nil
 }

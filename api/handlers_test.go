@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/activities"
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 	"stevedore/workflows"
@@ -187,11 +187,11 @@ func decode[T any](t *testing.T, answer *httptest.ResponseRecorder) T {
 	return value
 }
 
-func requireProblem(t *testing.T, answer *httptest.ResponseRecorder, status int, code string) oas.Problem {
+func requireProblem(t *testing.T, answer *httptest.ResponseRecorder, status int, code string) openapi.Problem {
 	t.Helper()
 	require.Equal(t, status, answer.Code, "body: %s", answer.Body)
 	require.Equal(t, "application/problem+json", answer.Header().Get("Content-Type"))
-	problem := decode[oas.Problem](t, answer)
+	problem := decode[openapi.Problem](t, answer)
 	require.Equal(t, status, problem.Status)
 	require.Equal(t, code, problem.Code)
 	require.Equal(t, "about:blank", problem.Type)
@@ -207,7 +207,7 @@ func TestStartScanAnswersAtOnce(t *testing.T) {
 	b := setup(&fakeOperations{})
 	answer := b.call("POST", "/files/scan", "")
 	require.Equal(t, http.StatusAccepted, answer.Code, answer.Body.String())
-	accepted := decode[oas.ScanAccepted](t, answer)
+	accepted := decode[openapi.ScanAccepted](t, answer)
 	require.Equal(t, "scan/"+scanUUID, accepted.WorkflowID)
 	require.Equal(t, "run-1", accepted.RunID)
 	require.Equal(t, "/api/v1/scans/"+scanUUID, accepted.StatusURL)
@@ -310,15 +310,15 @@ func TestReadinessNamesThePartThatIsDown(t *testing.T) {
 		require.Equal(t, 503, answer.Code)
 		require.Equal(t, "application/problem+json", answer.Header().Get("Content-Type"))
 		require.Empty(t, answer.Header().Get("WWW-Authenticate"))
-		problem := decode[oas.ReadinessProblem](t, answer)
+		problem := decode[openapi.ReadinessProblem](t, answer)
 		require.Equal(t, codeNotReady, problem.Code)
 		require.Equal(t, "broker is down", problem.Detail)
-		require.Equal(t, []oas.Part{{Name: "postgres", Ready: true}, {Name: "broker"}}, problem.Parts)
+		require.Equal(t, []openapi.Part{{Name: "postgres", Ready: true}, {Name: "broker"}}, problem.Parts)
 	}
 	for _, known := range []string{testToken, "stv_viewer"} {
-		problem := decode[oas.ReadinessProblem](t, b.call("GET", "/readyz", "", "Authorization", "Bearer "+known))
+		problem := decode[openapi.ReadinessProblem](t, b.call("GET", "/readyz", "", "Authorization", "Bearer "+known))
 		require.Equal(t, "broker: cannot reach mq:5672 as u", problem.Detail)
-		require.Equal(t, []oas.Part{{Name: "postgres", Ready: true}, {Name: "broker", Message: "cannot reach mq:5672 as u"}}, problem.Parts)
+		require.Equal(t, []openapi.Part{{Name: "postgres", Ready: true}, {Name: "broker", Message: "cannot reach mq:5672 as u"}}, problem.Parts)
 	}
 	require.Equal(t, 1, strings.Count(b.log.String(), "broker: cannot reach mq:5672 as u"), "the log says it once")
 	require.Equal(t, 1, b.ops.asked, "strangers cannot make all parts answer again and again")
@@ -326,7 +326,7 @@ func TestReadinessNamesThePartThatIsDown(t *testing.T) {
 	b.ops.parts = b.ops.parts[:1]
 	require.Equal(t, 503, b.call("GET", "/readyz", "").Code)
 	now = now.Add(readyFor)
-	ready := decode[oas.Readiness](t, b.call("GET", "/readyz", ""))
+	ready := decode[openapi.Readiness](t, b.call("GET", "/readyz", ""))
 	require.EqualValues(t, "ready", ready.Status)
 	require.Equal(t, 2, b.ops.asked)
 }
@@ -353,7 +353,7 @@ func TestFilesPageByOpaqueCursor(t *testing.T) {
 	var seen []string
 	cursor := ""
 	for range 2 {
-		page := decode[oas.FilePage](t, b.call("GET", "/api/v1/files?limit=2&cursor="+cursor, ""))
+		page := decode[openapi.FilePage](t, b.call("GET", "/api/v1/files?limit=2&cursor="+cursor, ""))
 		for _, file := range page.Files {
 			seen = append(seen, file.FileUUID)
 		}
@@ -373,7 +373,7 @@ func TestFilesCursorIsGoodForItsOrder(t *testing.T) {
 	b := setup(&fakeOperations{files: []ingest.File{{ID: 10, UUID: "u10"}, {ID: 20, UUID: "u20"}}})
 	cursors := map[string]string{}
 	for _, order := range []string{"oldest", "newest"} {
-		page := decode[oas.FilePage](t, b.call("GET", "/api/v1/files?limit=1&order="+order, ""))
+		page := decode[openapi.FilePage](t, b.call("GET", "/api/v1/files?limit=1&order="+order, ""))
 		require.EqualValues(t, order, b.ops.filter.Order)
 		cursors[order] = *page.NextCursor
 		require.Equal(t, 200, b.call("GET", "/api/v1/files?order="+order+"&cursor="+cursors[order], "").Code)
@@ -403,7 +403,7 @@ func TestFileWithHostileName(t *testing.T) {
 	raw := "/in/\xff\x1b[31m<script>\n.csv"
 	b := setup(&fakeOperations{files: []ingest.File{{UUID: fileUUID, RemotePath: raw, Filename: "\xff\x1b[31m<script>\n.csv", Status: ingest.StatusReady}}})
 	answer := b.call("GET", "/api/v1/files/"+fileUUID, "")
-	file := decode[oas.File](t, answer)
+	file := decode[openapi.File](t, answer)
 	require.Equal(t, ingest.DisplayPath(raw), file.RemotePath)
 	decoded, err := base64.StdEncoding.DecodeString(file.RemotePathBase64)
 	require.NoError(t, err)
@@ -427,7 +427,7 @@ func TestEventsPageByOpaqueCursor(t *testing.T) {
 	b := setup(&fakeOperations{events: []ingest.StoredEvent{{ID: 3}, {ID: 5}, {ID: 7}}})
 	var ids []int64
 	for path := "?limit=2"; path != ""; {
-		page := decode[oas.EventList](t, b.call("GET", "/api/v1/files/"+fileUUID+"/events"+path, ""))
+		page := decode[openapi.EventList](t, b.call("GET", "/api/v1/files/"+fileUUID+"/events"+path, ""))
 		require.LessOrEqual(t, len(page.Events), 2)
 		for _, event := range page.Events {
 			ids = append(ids, event.ID)
@@ -447,8 +447,8 @@ func TestScanStatus(t *testing.T) {
 		UUID: scanUUID, WorkflowID: "scan/" + scanUUID, State: admin.ScanFailed, Summary: workflows.ScanSummary{Started: 1},
 		Servers: []admin.ScanServerStatus{{Server: ref, State: admin.ScanFailed, Err: ingest.Errorf(ingest.KindAuth, "password refused")}},
 	}})
-	scan := decode[oas.Scan](t, b.call("GET", "/api/v1/scans/"+scanUUID, ""))
-	require.Equal(t, oas.ScanFailed, scan.State)
+	scan := decode[openapi.Scan](t, b.call("GET", "/api/v1/scans/"+scanUUID, ""))
+	require.Equal(t, openapi.ScanFailed, scan.State)
 	require.Nil(t, scan.FinishedAt)
 	require.Equal(t, 1, scan.Started)
 	require.Equal(t, "password refused", *scan.Servers[0].Error)

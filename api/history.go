@@ -3,11 +3,11 @@ package api
 import (
 	"context"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 )
 
 // ListScans returns listings of servers.
-func (h handlers) ListScans(ctx context.Context, req oas.ListScansRequestObject) (oas.ListScansResponseObject, error) {
+func (h handlers) ListScans(ctx context.Context, req openapi.ListScansRequestObject) (openapi.ListScansResponseObject, error) {
 	before, err := cursorScans.read(req.Params.Cursor)
 	if err != nil {
 		return nil, err
@@ -20,15 +20,15 @@ func (h handlers) ListScans(ctx context.Context, req oas.ListScansRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	answer := oas.ScanList{Scans: []oas.Listing{}, NextCursor: cursorScans.write(page.Next)}
+	answer := openapi.ScanList{Scans: []openapi.Listing{}, NextCursor: cursorScans.write(page.Next)}
 	for _, scan := range page.Scans {
-		answer.Scans = append(answer.Scans, oas.FromListing(scan))
+		answer.Scans = append(answer.Scans, openapi.FromListing(scan))
 	}
-	return oas.ListScans200JSONResponse(answer), nil
+	return openapi.ListScans200JSONResponse(answer), nil
 }
 
 // ListReconciliations returns what the reconciler did.
-func (h handlers) ListReconciliations(ctx context.Context, req oas.ListReconciliationsRequestObject) (oas.ListReconciliationsResponseObject, error) {
+func (h handlers) ListReconciliations(ctx context.Context, req openapi.ListReconciliationsRequestObject) (openapi.ListReconciliationsResponseObject, error) {
 	before, err := cursorReconciliations.read(req.Params.Cursor)
 	if err != nil {
 		return nil, err
@@ -37,9 +37,9 @@ func (h handlers) ListReconciliations(ctx context.Context, req oas.ListReconcili
 	if err != nil {
 		return nil, err
 	}
-	answer := oas.ReconciliationPage{Reconciliations: []oas.Reconciliation{}, NextCursor: cursorReconciliations.write(page.Next)}
+	answer := openapi.ReconciliationPage{Reconciliations: []openapi.Reconciliation{}, NextCursor: cursorReconciliations.write(page.Next)}
 	for _, run := range page.Runs {
-		answer.Reconciliations = append(answer.Reconciliations, oas.FromReconciliation(run))
+		answer.Reconciliations = append(answer.Reconciliations, openapi.FromReconciliation(run))
 	}
-	return oas.ListReconciliations200JSONResponse(answer), nil
+	return openapi.ListReconciliations200JSONResponse(answer), nil
 }

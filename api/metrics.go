@@ -9,7 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 	"stevedore/internal/telemetry"
@@ -21,7 +21,7 @@ import (
 const scrapeTimeout = 5 * time.Second
 
 // GetMetrics says how the whole stands and what this process does.
-func (h handlers) GetMetrics(ctx context.Context, _ oas.GetMetricsRequestObject) (oas.GetMetricsResponseObject, error) {
+func (h handlers) GetMetrics(ctx context.Context, _ openapi.GetMetricsRequestObject) (openapi.GetMetricsResponseObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, scrapeTimeout)
 	defer cancel()
 	state := telemetry.State{Parts: map[string]bool{}}

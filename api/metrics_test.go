@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 	"stevedore/internal/telemetry"
 )
@@ -66,7 +66,7 @@ func TestFault65_MetricsNeedAToken(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)
 	created := b.call("POST", "/api/v1/tokens", `{"name":"prometheus","role":"viewer"}`)
-	token := decode[oas.NewToken](t, created).Token
+	token := decode[openapi.NewToken](t, created).Token
 	require.Equal(t, 200, b.call("GET", "/metrics", "", "Authorization", "Bearer "+token).Code)
 	for _, header := range []string{"", "Bearer nope", "Basic " + token} {
 		answer := b.call("GET", "/metrics", "", "Authorization", header)

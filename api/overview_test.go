@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
@@ -18,7 +18,7 @@ func TestOverviewOnARealLedger(t *testing.T) {
 	require.Contains(t, empty.Body.String(), `"oldest_in_error":null`)
 
 	file := b.parked(t, b.server(t, "acme"), "/out/a.csv")
-	overview := decode[oas.Overview](t, b.call("GET", "/api/v1/overview", "", "Authorization", "Bearer "+testToken))
+	overview := decode[openapi.Overview](t, b.call("GET", "/api/v1/overview", "", "Authorization", "Bearer "+testToken))
 	require.Len(t, overview.Hours, 24)
 	require.Len(t, overview.Files, len(ingest.Statuses), "every status is there")
 	require.EqualValues(t, 1, overview.Files["error"])

@@ -19,11 +19,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 	"stevedore/internal/store"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 const (
@@ -55,9 +55,9 @@ func BenchmarkPages(b *testing.B) {
 	rows, err := strconv.Atoi(text)
 	require.NoError(b, err, pagesVariable)
 	require.Positive(b, rows, pagesVariable)
-	dsn := testenv.Database(b)
+	dsn := services.Database(b)
 	began := time.Now()
-	testenv.FillLedger(b, dsn, rows)
+	services.FillLedger(b, dsn, rows)
 	b.Logf("%d files with six events each written in %s", rows, time.Since(began).Round(time.Second))
 	ledger, err := store.New(b.Context(), store.Config{DatabaseURL: dsn})
 	require.NoError(b, err)
@@ -221,8 +221,8 @@ func printTimings(timings []timing, rows int) {
 	fmt.Printf("slowest p95: %s ms (%s); allowed: %s ms\n\n", ms(worst.p95), worst.name, ms(pageBudget))
 }
 
-func decodeFiles(b *testing.B, answer *httptest.ResponseRecorder) []oas.File {
-	var page oas.FilePage
+func decodeFiles(b *testing.B, answer *httptest.ResponseRecorder) []openapi.File {
+	var page openapi.FilePage
 	require.NoError(b, json.Unmarshal(answer.Body.Bytes(), &page))
 	require.NotEmpty(b, page.Files)
 	return page.Files

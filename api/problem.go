@@ -11,7 +11,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
@@ -37,13 +37,13 @@ const (
 const problemType = "application/problem+json"
 
 // newProblem returns an RFC 9457 problem.
-func newProblem(status int, code, detail string) oas.Problem {
-	return oas.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
+func newProblem(status int, code, detail string) openapi.Problem {
+	return openapi.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
 }
 
 // problemFor says what a caller is told about an error. Errors that nobody
 // classified keep their text to themselves: it may name inner addresses.
-func problemFor(err error) oas.Problem {
+func problemFor(err error) openapi.Problem {
 	var (
 		refused *echo.HTTPError
 		known   *ingest.Error
@@ -68,10 +68,10 @@ func problemFor(err error) oas.Problem {
 }
 
 // fieldProblem adds what is wrong with each field, and says it in one line.
-func fieldProblem(problem oas.Problem, fields []ingest.FieldError) oas.Problem {
-	list := []oas.FieldError{}
+func fieldProblem(problem openapi.Problem, fields []ingest.FieldError) openapi.Problem {
+	list := []openapi.FieldError{}
 	for _, field := range fields {
-		list = append(list, oas.FieldError{Field: field.Field, Message: field.Message})
+		list = append(list, openapi.FieldError{Field: field.Field, Message: field.Message})
 	}
 	problem.Errors = &list
 	if len(fields) > 0 {
@@ -91,7 +91,7 @@ func kindMessage(err error) string {
 
 // kindProblem needs to know what is missing: what the caller asked for is 404,
 // a part of ours, such as a table, is 503.
-func kindProblem(err *ingest.Error, notFound bool) oas.Problem {
+func kindProblem(err *ingest.Error, notFound bool) openapi.Problem {
 	status, code := http.StatusInternalServerError, codeInternal
 	switch {
 	case err.Kind == ingest.KindInvalid:
@@ -110,7 +110,7 @@ func kindProblem(err *ingest.Error, notFound bool) oas.Problem {
 }
 
 // refusedProblem translates what echo and the generated code refuse.
-func refusedProblem(err *echo.HTTPError) oas.Problem {
+func refusedProblem(err *echo.HTTPError) openapi.Problem {
 	detail := fmt.Sprint(err.Message)
 	code := codeInvalid
 	switch err.Code {

@@ -20,7 +20,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
@@ -95,7 +95,7 @@ func newDriver(t *testing.T) *driver {
 	d.maker = maker{random: rand.New(rand.NewPCG(d.seed, 0)), known: d.fixtures()}
 	for _, role := range ingest.Roles {
 		created := d.service.call("POST", "/api/v1/tokens", fmt.Sprintf(`{"name":"a-%s","role":%q}`, role, role))
-		d.tokens[string(role)] = decode[oas.NewToken](t, created).Token
+		d.tokens[string(role)] = decode[openapi.NewToken](t, created).Token
 	}
 	return d
 }
@@ -111,7 +111,7 @@ func (d *driver) fixtures() map[string]func() any {
 		require.NoError(t, b.store.Apply(t.Context(), ingest.Change{FileUUID: completed.UUID, To: to}))
 	}
 	require.Equal(t, 201, b.call("POST", "/api/v1/tokens", `{"name":"spare","role":"viewer"}`).Code)
-	audit := decode[oas.AuditRun](t, b.call("POST", "/api/v1/audits", "")).AuditUUID
+	audit := decode[openapi.AuditRun](t, b.call("POST", "/api/v1/audits", "")).AuditUUID
 	number := 0
 	unique := func() any { number++; return "n-" + strconv.Itoa(number) }
 	is := func(value any) func() any { return func() any { return value } }

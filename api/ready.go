@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
@@ -20,12 +20,12 @@ const readyFor = 1500 * time.Millisecond
 
 // GetReadiness asks every part and names those that are down. Why is for those
 // alone who come with a token: it names addresses and users.
-func (h handlers) GetReadiness(ctx context.Context, _ oas.GetReadinessRequestObject) (oas.GetReadinessResponseObject, error) {
+func (h handlers) GetReadiness(ctx context.Context, _ openapi.GetReadinessRequestObject) (openapi.GetReadinessResponseObject, error) {
 	recognized, _ := ctx.Value(recognizedKey{}).(bool)
-	parts := []oas.Part{}
+	parts := []openapi.Part{}
 	var down []string
 	for _, status := range h.ready.ask(ctx, h.ops) {
-		part := oas.Part{Name: status.Part, Ready: status.Err == nil}
+		part := openapi.Part{Name: status.Part, Ready: status.Err == nil}
 		switch {
 		case status.Err == nil:
 		case recognized:
@@ -37,10 +37,10 @@ func (h handlers) GetReadiness(ctx context.Context, _ oas.GetReadinessRequestObj
 		parts = append(parts, part)
 	}
 	if len(down) == 0 {
-		return oas.GetReadiness200JSONResponse{Status: "ready", Parts: parts}, nil
+		return openapi.GetReadiness200JSONResponse{Status: "ready", Parts: parts}, nil
 	}
 	problem := newProblem(http.StatusServiceUnavailable, codeNotReady, strings.Join(down, "; "))
-	return oas.GetReadiness503ApplicationProblemPlusJSONResponse{
+	return openapi.GetReadiness503ApplicationProblemPlusJSONResponse{
 		Type: problem.Type, Title: problem.Title, Status: problem.Status, Code: problem.Code, Detail: problem.Detail, Parts: parts,
 	}, nil
 }

@@ -18,7 +18,7 @@ import (
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/store"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 	"stevedore/workflows"
 )
 
@@ -126,7 +126,7 @@ type realBundle struct {
 
 func setupReal(t *testing.T) *realBundle {
 	t.Helper()
-	ledger, err := store.New(t.Context(), store.Config{DatabaseURL: testenv.Database(t), MaxConns: 6})
+	ledger, err := store.New(t.Context(), store.Config{DatabaseURL: services.Database(t), MaxConns: 6})
 	require.NoError(t, err)
 	t.Cleanup(ledger.Close)
 	public, _, err := ed25519.GenerateKey(nil)

@@ -16,7 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
@@ -29,7 +29,7 @@ func TestServerLifeByREST(t *testing.T) {
 	created := b.call("POST", "/api/v1/servers", acme)
 	require.Equal(t, 201, created.Code, created.Body)
 	require.NotContains(t, created.Body.String(), "canary")
-	server := decode[oas.Server](t, created)
+	server := decode[openapi.Server](t, created)
 	require.Equal(t, "/api/v1/servers/"+server.ServerUUID, created.Header().Get("Location"))
 	require.Equal(t, "10s", server.Settle, "from the configuration")
 	require.True(t, server.HasPassword)
@@ -52,11 +52,11 @@ func TestServerLifeByREST(t *testing.T) {
 	edited := b.call("PATCH", path, `{"port":2222,"password":"canary-again","settle":"5s","private_key":"","transfer":"direct"}`, "If-Match", tag)
 	require.Equal(t, 200, edited.Code, edited.Body)
 	require.Equal(t, "auto", server.Transfer)
-	require.Equal(t, "direct", decode[oas.Server](t, edited).Transfer)
+	require.Equal(t, "direct", decode[openapi.Server](t, edited).Transfer)
 	wrong := requireProblem(t, b.call("PATCH", path, `{"transfer":"teleport"}`, "If-Match", "*"), 400, codeInvalid)
 	require.Equal(t, "transfer", (*wrong.Errors)[0].Field)
-	require.Equal(t, 2222, decode[oas.Server](t, edited).Port)
-	require.Equal(t, "5s", decode[oas.Server](t, edited).Settle)
+	require.Equal(t, 2222, decode[openapi.Server](t, edited).Port)
+	require.Equal(t, "5s", decode[openapi.Server](t, edited).Settle)
 	requireProblem(t, b.call("PATCH", path, `{"port":23}`, "If-Match", tag), 412, codePrecondition)
 	problem := requireProblem(t, b.call("PATCH", path, `{"password":"","after_ingest":"move:/a/../b","include":["["]}`, "If-Match", "*"), 400, codeInvalid)
 	var fields []string
@@ -69,7 +69,7 @@ func TestServerLifeByREST(t *testing.T) {
 	require.Equal(t, 204, b.call("DELETE", path, "", "If-Match", edited.Header().Get("ETag")).Code)
 	requireProblem(t, b.call("GET", path, ""), 404, codeNotFound)
 
-	log := decode[oas.AuditPage](t, b.call("GET", "/api/v1/audit-log", ""))
+	log := decode[openapi.AuditPage](t, b.call("GET", "/api/v1/audit-log", ""))
 	var actions []string
 	for _, entry := range log.Entries {
 		require.Equal(t, "bootstrap", entry.Actor)
@@ -88,18 +88,18 @@ func TestHostKeyIsApprovedByFingerprint(t *testing.T) {
 	b.server(t, "acme")
 	answer := b.call("POST", "/api/v1/servers/acme:test", "")
 	require.Equal(t, 200, answer.Code, answer.Body)
-	tested := decode[oas.ServerTest](t, answer)
+	tested := decode[openapi.ServerTest](t, answer)
 	require.False(t, tested.Ok)
 	require.Equal(t, b.prober.presented.Fingerprint, *tested.Fingerprint)
 	require.Equal(t, "host_key", *tested.ErrorKind)
 	other := `{"fingerprint":"SHA256:` + strings.Repeat("A", 43) + `"}`
 	requireProblem(t, b.call("POST", "/api/v1/servers/acme:approve-host-key", other), 409, codeConflict)
-	approved := decode[oas.ServerTest](t, b.call("POST", "/api/v1/servers/acme:approve-host-key", `{"fingerprint":"`+b.prober.presented.Fingerprint+`"}`))
+	approved := decode[openapi.ServerTest](t, b.call("POST", "/api/v1/servers/acme:approve-host-key", `{"fingerprint":"`+b.prober.presented.Fingerprint+`"}`))
 	require.True(t, approved.Ok && approved.Pinned)
-	require.True(t, decode[oas.ServerTest](t, b.call("POST", "/api/v1/servers/acme:test", "")).Ok)
-	require.False(t, decode[oas.Server](t, b.call("POST", "/api/v1/servers/acme:pause", "")).IsActive)
+	require.True(t, decode[openapi.ServerTest](t, b.call("POST", "/api/v1/servers/acme:test", "")).Ok)
+	require.False(t, decode[openapi.Server](t, b.call("POST", "/api/v1/servers/acme:pause", "")).IsActive)
 	requireProblem(t, b.call("POST", "/api/v1/servers/acme:scan", ""), 400, codeInvalid)
-	require.True(t, decode[oas.Server](t, b.call("POST", "/api/v1/servers/acme:resume", "")).IsActive)
+	require.True(t, decode[openapi.Server](t, b.call("POST", "/api/v1/servers/acme:resume", "")).IsActive)
 	scan := b.call("POST", "/api/v1/servers/acme:scan", "")
 	require.Equal(t, 202, scan.Code)
 	require.Equal(t, 200, b.call("GET", scan.Header().Get("Location"), "").Code)
@@ -118,7 +118,7 @@ func TestFault70_ServerEditedOrDeletedMidTransfer(t *testing.T) {
 	require.NoError(t, b.store.Apply(t.Context(), ingest.Change{FileUUID: file.UUID, To: ingest.StatusSkipped}))
 	require.Equal(t, 204, b.call("DELETE", "/api/v1/servers/acme", "", "If-Match", "*").Code)
 	require.Equal(t, 200, b.call("GET", "/api/v1/files/"+file.UUID, "").Code, "the ledger keeps it")
-	log := decode[oas.AuditPage](t, b.call("GET", "/api/v1/audit-log", ""))
+	log := decode[openapi.AuditPage](t, b.call("GET", "/api/v1/audit-log", ""))
 	require.Len(t, log.Entries, 3)
 }
 
@@ -134,7 +134,7 @@ func TestFilesAreFilteredAndPaged(t *testing.T) {
 	count := func(query string) int {
 		answer := b.call("GET", "/api/v1/files?"+query, "")
 		require.Equal(t, 200, answer.Code, "%s: %s", query, answer.Body)
-		return len(decode[oas.FilePage](t, answer).Files)
+		return len(decode[openapi.FilePage](t, answer).Files)
 	}
 	for query, want := range map[string]int{
 		"": 5, "server=acme": 4, "server=acme&status=error": 4, "status=completed": 0,
@@ -158,7 +158,7 @@ func TestFilesAreFilteredAndPaged(t *testing.T) {
 	var seen []string
 	cursor := ""
 	for page := 0; ; page++ {
-		answer := decode[oas.FilePage](t, b.call("GET", "/api/v1/files?limit=2&cursor="+cursor, ""))
+		answer := decode[openapi.FilePage](t, b.call("GET", "/api/v1/files?limit=2&cursor="+cursor, ""))
 		for _, file := range answer.Files {
 			seen = append(seen, file.FileUUID)
 		}
@@ -188,14 +188,14 @@ func TestDecisionsByREST(t *testing.T) {
 	requireProblem(t, b.call("POST", one+":retry", `{"reason":"x","from":"after_ingest"}`), 400, codeInvalid)
 	requireProblem(t, b.call("POST", "/api/v1/files/"+scanUUID+":skip", `{"reason":"x"}`), 404, codeNotFound)
 
-	dry := decode[oas.BulkResult](t, b.call("POST", "/api/v1/files:skip", `{"filter":{"path":"*.csv"},"reason":"old","dry_run":true}`))
+	dry := decode[openapi.BulkResult](t, b.call("POST", "/api/v1/files:skip", `{"filter":{"path":"*.csv"},"reason":"old","dry_run":true}`))
 	require.EqualValues(t, 2, dry.Matched)
 	require.Len(t, b.engine.decided, 1)
 	requireProblem(t, b.call("POST", "/api/v1/files:skip", `{"filter":{},"reason":"old","expected_count":2}`), 409, codeConflict)
-	done := decode[oas.BulkResult](t, b.call("POST", "/api/v1/files:skip", `{"filter":{"path":"*.csv"},"reason":"old","expected_count":2}`))
-	require.Equal(t, oas.BulkResult{Matched: 2, Done: 2, Failures: []oas.BulkFailure{}}, done)
+	done := decode[openapi.BulkResult](t, b.call("POST", "/api/v1/files:skip", `{"filter":{"path":"*.csv"},"reason":"old","expected_count":2}`))
+	require.Equal(t, openapi.BulkResult{Matched: 2, Done: 2, Failures: []openapi.BulkFailure{}}, done)
 	b.engine.err = ingest.Errorf(ingest.KindConflict, "not now")
-	refused := decode[oas.BulkResult](t, b.call("POST", "/api/v1/files:retry", `{"filter":{"server":"acme"},"reason":"again"}`))
+	refused := decode[openapi.BulkResult](t, b.call("POST", "/api/v1/files:retry", `{"filter":{"server":"acme"},"reason":"again"}`))
 	require.EqualValues(t, 3, refused.Failed)
 	require.Contains(t, refused.Failures[0].Message, "not now")
 	requireProblem(t, b.call("POST", "/api/v1/files:retry", `{"filter":{},"reason":"again"}`, "Authorization", "Bearer nobody"), 401, codeUnauthorized)
@@ -234,7 +234,7 @@ func TestARepeatedNameRepeatsNoAnswer(t *testing.T) {
 	token := func() string {
 		made := b.call("POST", "/api/v1/tokens", `{"name":"ci","role":"admin"}`)
 		require.Equal(t, 201, made.Code, made.Body)
-		return decode[oas.NewToken](t, made).Token
+		return decode[openapi.NewToken](t, made).Token
 	}
 	first := token()
 	ask := func(secret string) *httptest.ResponseRecorder {
@@ -306,7 +306,7 @@ func TestChangesAreStreamedFromTheLastOneSeen(t *testing.T) {
 	defer answer.Body.Close()
 	require.Equal(t, "text/event-stream", answer.Header.Get("Content-Type"))
 	lines := bufio.NewScanner(answer.Body)
-	next := func() (change oas.Change) {
+	next := func() (change openapi.Change) {
 		for lines.Scan() {
 			if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
 				require.NoError(t, json.Unmarshal([]byte(data), &change))
@@ -325,7 +325,7 @@ func TestChangesAreStreamedFromTheLastOneSeen(t *testing.T) {
 	}))
 	change = next()
 	require.Equal(t, "operator_action", change.EventType)
-	require.Equal(t, oas.StatusSkipped, change.Status)
+	require.Equal(t, openapi.StatusSkipped, change.Status)
 }
 
 // listen opens a stream of changes with a token.
@@ -351,7 +351,7 @@ func TestStreamsEndWithTheirToken(t *testing.T) {
 	defer listening.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	made := decode[oas.NewToken](t, b.call("POST", "/api/v1/tokens", `{"name":"reader","role":"viewer"}`))
+	made := decode[openapi.NewToken](t, b.call("POST", "/api/v1/tokens", `{"name":"reader","role":"viewer"}`))
 	stream := b.listen(t, ctx, listening.URL, made.Token)
 	require.Equal(t, 200, stream.StatusCode)
 	require.Equal(t, "no", stream.Header.Get("X-Accel-Buffering"))

@@ -8,7 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 )
 
 // routes registers openapi.yaml's paths with echo. Those that end in an action,
@@ -16,7 +16,7 @@ import (
 // next slash. They are registered with a slash before the action, and requests
 // are rewritten alike before they are routed.
 type routes struct {
-	oas.EchoRouter
+	openapi.EchoRouter
 	// specified maps echo's patterns to openapi.yaml's paths.
 	specified map[string]string
 }
@@ -49,22 +49,22 @@ func (r routes) add(method func(string, echo.HandlerFunc, ...echo.MiddlewareFunc
 	return method(registered, h, m...)
 }
 
-// GET implements oas.EchoRouter.
+// GET implements openapi.EchoRouter.
 func (r routes) GET(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
 	return r.add(r.EchoRouter.GET, path, h, m)
 }
 
-// POST implements oas.EchoRouter.
+// POST implements openapi.EchoRouter.
 func (r routes) POST(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
 	return r.add(r.EchoRouter.POST, path, h, m)
 }
 
-// PATCH implements oas.EchoRouter.
+// PATCH implements openapi.EchoRouter.
 func (r routes) PATCH(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
 	return r.add(r.EchoRouter.PATCH, path, h, m)
 }
 
-// DELETE implements oas.EchoRouter.
+// DELETE implements openapi.EchoRouter.
 func (r routes) DELETE(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route {
 	return r.add(r.EchoRouter.DELETE, path, h, m)
 }

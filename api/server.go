@@ -18,7 +18,7 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 
 	"stevedore/api/console"
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 	"stevedore/internal/telemetry"
@@ -159,7 +159,7 @@ func newPrograms(d Deps) (*echo.Echo, guard) {
 		newChecker(specified).check,
 		repeats{ops: d.Operations, log: d.Log, digestKey: access.bootstrap[:]}.check,
 	)
-	oas.RegisterHandlers(registered, oas.NewStrictHandler(handlers{
+	openapi.RegisterHandlers(registered, openapi.NewStrictHandler(handlers{
 		ops: d.Operations, startTimeout: d.StartTimeout, stopping: d.Stopping, limits: access.limits, now: d.Now, metrics: d.Metrics,
 		ready: &readiness{now: d.Now, log: d.Log},
 	}, nil))

@@ -9,7 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
@@ -41,29 +41,29 @@ func version(ifMatch *string) (string, error) {
 }
 
 // ListServers returns all servers.
-func (h handlers) ListServers(ctx context.Context, _ oas.ListServersRequestObject) (oas.ListServersResponseObject, error) {
+func (h handlers) ListServers(ctx context.Context, _ openapi.ListServersRequestObject) (openapi.ListServersResponseObject, error) {
 	servers, err := h.ops.ListServers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	list := oas.ServerList{Servers: []oas.Server{}}
+	list := openapi.ServerList{Servers: []openapi.Server{}}
 	for _, server := range servers {
-		list.Servers = append(list.Servers, oas.FromServer(server))
+		list.Servers = append(list.Servers, openapi.FromServer(server))
 	}
-	return oas.ListServers200JSONResponse(list), nil
+	return openapi.ListServers200JSONResponse(list), nil
 }
 
 // GetServer returns one server.
-func (h handlers) GetServer(ctx context.Context, req oas.GetServerRequestObject) (oas.GetServerResponseObject, error) {
+func (h handlers) GetServer(ctx context.Context, req openapi.GetServerRequestObject) (openapi.GetServerResponseObject, error) {
 	server, err := h.ops.ShowServer(ctx, req.NameOrUUID)
 	if err != nil {
 		return nil, err
 	}
-	return oas.GetServer200JSONResponse{Body: oas.FromServer(server), Headers: oas.GetServer200ResponseHeaders{ETag: etag(server)}}, nil
+	return openapi.GetServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.GetServer200ResponseHeaders{ETag: etag(server)}}, nil
 }
 
 // CreateServer adds a server.
-func (h handlers) CreateServer(ctx context.Context, req oas.CreateServerRequestObject) (oas.CreateServerResponseObject, error) {
+func (h handlers) CreateServer(ctx context.Context, req openapi.CreateServerRequestObject) (openapi.CreateServerResponseObject, error) {
 	edit, err := req.Body.Edit()
 	if err != nil {
 		return nil, err
@@ -76,13 +76,13 @@ func (h handlers) CreateServer(ctx context.Context, req oas.CreateServerRequestO
 		return nil, err
 	}
 	location := "/api/v1/servers/" + server.UUID
-	return oas.CreateServer201JSONResponse{
-		Body: oas.FromServer(server), Headers: oas.CreateServer201ResponseHeaders{ETag: etag(server), Location: &location},
+	return openapi.CreateServer201JSONResponse{
+		Body: openapi.FromServer(server), Headers: openapi.CreateServer201ResponseHeaders{ETag: etag(server), Location: &location},
 	}, nil
 }
 
 // EditServer changes a server.
-func (h handlers) EditServer(ctx context.Context, req oas.EditServerRequestObject) (oas.EditServerResponseObject, error) {
+func (h handlers) EditServer(ctx context.Context, req openapi.EditServerRequestObject) (openapi.EditServerResponseObject, error) {
 	version, err := version(req.Params.IfMatch)
 	if err != nil {
 		return nil, err
@@ -95,11 +95,11 @@ func (h handlers) EditServer(ctx context.Context, req oas.EditServerRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	return oas.EditServer200JSONResponse{Body: oas.FromServer(server), Headers: oas.EditServer200ResponseHeaders{ETag: etag(server)}}, nil
+	return openapi.EditServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.EditServer200ResponseHeaders{ETag: etag(server)}}, nil
 }
 
 // RemoveServer removes a server.
-func (h handlers) RemoveServer(ctx context.Context, req oas.RemoveServerRequestObject) (oas.RemoveServerResponseObject, error) {
+func (h handlers) RemoveServer(ctx context.Context, req openapi.RemoveServerRequestObject) (openapi.RemoveServerResponseObject, error) {
 	version, err := version(req.Params.IfMatch)
 	if err != nil {
 		return nil, err
@@ -107,29 +107,29 @@ func (h handlers) RemoveServer(ctx context.Context, req oas.RemoveServerRequestO
 	if _, err := h.ops.RemoveServer(ctx, req.NameOrUUID, version); err != nil {
 		return nil, err
 	}
-	return oas.RemoveServer204Response{}, nil
+	return openapi.RemoveServer204Response{}, nil
 }
 
 // PauseServer stops scans of a server.
-func (h handlers) PauseServer(ctx context.Context, req oas.PauseServerRequestObject) (oas.PauseServerResponseObject, error) {
+func (h handlers) PauseServer(ctx context.Context, req openapi.PauseServerRequestObject) (openapi.PauseServerResponseObject, error) {
 	server, err := h.ops.PauseServer(ctx, req.NameOrUUID)
 	if err != nil {
 		return nil, err
 	}
-	return oas.PauseServer200JSONResponse{Body: oas.FromServer(server), Headers: oas.PauseServer200ResponseHeaders{ETag: etag(server)}}, nil
+	return openapi.PauseServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.PauseServer200ResponseHeaders{ETag: etag(server)}}, nil
 }
 
 // ResumeServer lets a server be scanned again.
-func (h handlers) ResumeServer(ctx context.Context, req oas.ResumeServerRequestObject) (oas.ResumeServerResponseObject, error) {
+func (h handlers) ResumeServer(ctx context.Context, req openapi.ResumeServerRequestObject) (openapi.ResumeServerResponseObject, error) {
 	server, err := h.ops.ResumeServer(ctx, req.NameOrUUID)
 	if err != nil {
 		return nil, err
 	}
-	return oas.ResumeServer200JSONResponse{Body: oas.FromServer(server), Headers: oas.ResumeServer200ResponseHeaders{ETag: etag(server)}}, nil
+	return openapi.ResumeServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.ResumeServer200ResponseHeaders{ETag: etag(server)}}, nil
 }
 
 // DecideChanges decides about the changes of a server that are held.
-func (h handlers) DecideChanges(ctx context.Context, req oas.DecideChangesRequestObject) (oas.DecideChangesResponseObject, error) {
+func (h handlers) DecideChanges(ctx context.Context, req openapi.DecideChangesRequestObject) (openapi.DecideChangesResponseObject, error) {
 	part := ""
 	if req.Body.Part != nil {
 		part = *req.Body.Part
@@ -138,22 +138,22 @@ func (h handlers) DecideChanges(ctx context.Context, req oas.DecideChangesReques
 	if err != nil {
 		return nil, err
 	}
-	return oas.DecideChanges200JSONResponse(oas.ChangesDecided{Files: n}), nil
+	return openapi.DecideChanges200JSONResponse(openapi.ChangesDecided{Files: n}), nil
 }
 
 // TestServer connects to a server, for as long as its time-outs let it. That it cannot be reached or logged in to is
 // an answer and no failure to answer.
-func (h handlers) TestServer(ctx context.Context, req oas.TestServerRequestObject) (oas.TestServerResponseObject, error) {
+func (h handlers) TestServer(ctx context.Context, req openapi.TestServerRequestObject) (openapi.TestServerResponseObject, error) {
 	result, err := h.ops.TestServer(ctx, req.NameOrUUID, admin.TestRequest{Sample: orFalse(req.Params.Sample)})
 	if err != nil && (result.Server.UUID == "" || !about(err)) {
 		return nil, err
 	}
-	return oas.TestServer200JSONResponse(oas.FromTest(result, err)), nil
+	return openapi.TestServer200JSONResponse(openapi.FromTest(result, err)), nil
 }
 
 // ApproveHostKey pins the key with the fingerprint. Where the server presents
 // another nothing is pinned, and that is a conflict.
-func (h handlers) ApproveHostKey(ctx context.Context, req oas.ApproveHostKeyRequestObject) (oas.ApproveHostKeyResponseObject, error) {
+func (h handlers) ApproveHostKey(ctx context.Context, req openapi.ApproveHostKeyRequestObject) (openapi.ApproveHostKeyResponseObject, error) {
 	ask := admin.TestRequest{Approve: req.Body.Fingerprint, Sample: orFalse(req.Params.Sample)}
 	if req.Body.Expires != nil {
 		ask.Expires = *req.Body.Expires
@@ -162,7 +162,7 @@ func (h handlers) ApproveHostKey(ctx context.Context, req oas.ApproveHostKeyRequ
 	if err != nil && (result.Server.UUID == "" || !about(err) || result.Presented.Fingerprint != req.Body.Fingerprint) {
 		return nil, err
 	}
-	return oas.ApproveHostKey200JSONResponse(oas.FromTest(result, err)), nil
+	return openapi.ApproveHostKey200JSONResponse(openapi.FromTest(result, err)), nil
 }
 
 func orFalse(given *bool) bool { return given != nil && *given }
@@ -174,23 +174,23 @@ func about(err error) bool {
 }
 
 // ScanServer starts a scan of one server.
-func (h handlers) ScanServer(ctx context.Context, req oas.ScanServerRequestObject) (oas.ScanServerResponseObject, error) {
+func (h handlers) ScanServer(ctx context.Context, req openapi.ScanServerRequestObject) (openapi.ScanServerResponseObject, error) {
 	accepted, err := h.scan(ctx, []string{req.NameOrUUID})
 	if err != nil {
 		return nil, err
 	}
-	return oas.ScanServer202JSONResponse{Body: accepted, Headers: oas.ScanServer202ResponseHeaders{Location: &accepted.StatusURL}}, nil
+	return openapi.ScanServer202JSONResponse{Body: accepted, Headers: openapi.ScanServer202ResponseHeaders{Location: &accepted.StatusURL}}, nil
 }
 
 // scan starts a scan and answers at once.
-func (h handlers) scan(ctx context.Context, servers []string) (oas.ScanAccepted, error) {
+func (h handlers) scan(ctx context.Context, servers []string) (openapi.ScanAccepted, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.startTimeout)
 	defer cancel()
 	run, err := h.ops.Scan(ctx, servers)
 	if err != nil {
-		return oas.ScanAccepted{}, err
+		return openapi.ScanAccepted{}, err
 	}
-	accepted := oas.ScanAccepted{
+	accepted := openapi.ScanAccepted{
 		ScanUUID: run.UUID, WorkflowID: run.WorkflowID, RunID: run.RunID, StatusURL: "/api/v1/scans/" + run.UUID,
 		Servers: run.Servers, Suspended: []string{},
 	}

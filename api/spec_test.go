@@ -11,7 +11,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
@@ -89,10 +89,10 @@ func TestOpenPathsAreThoseOfTheSpecification(t *testing.T) {
 func TestSpecificationListsStatusesStatesAndSteps(t *testing.T) {
 	t.Parallel()
 	for _, status := range ingest.Statuses {
-		require.True(t, oas.FileStatus(status).Valid(), status)
+		require.True(t, openapi.FileStatus(status).Valid(), status)
 	}
 	for _, state := range []admin.ScanState{admin.ScanRunning, admin.ScanCompleted, admin.ScanFailed} {
-		require.True(t, oas.ScanState(state).Valid(), state)
+		require.True(t, openapi.ScanState(state).Valid(), state)
 	}
 	schemas := loadSpecification(t).Components.Schemas
 	require.Len(t, schemas["FileStatus"].Value.Enum, len(ingest.Statuses))

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/sync/errgroup"
 
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // wholeSize is up to where a file is read in one piece.
@@ -30,7 +30,7 @@ type remote struct {
 
 // Ceiling copies with the same libraries and as many files at a time, and with
 // nothing else: no record, no check, no second try, no bytes on disk.
-func Ceiling(ctx context.Context, w Workload, s3 testenv.S3) error {
+func Ceiling(ctx context.Context, w Workload, s3 services.S3) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for i, server := range w.Servers {
 		group.Go(func() error { return copyServer(ctx, server, ServerName(i), s3) })
@@ -39,7 +39,7 @@ func Ceiling(ctx context.Context, w Workload, s3 testenv.S3) error {
 }
 
 // copyServer lists on a connection of its own and copies on PerServer others.
-func copyServer(ctx context.Context, server *testenv.SSHD, name string, s3 testenv.S3) error {
+func copyServer(ctx context.Context, server *services.SSHD, name string, s3 services.S3) error {
 	files := make(chan remote)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -81,7 +81,7 @@ func list(ctx context.Context, client *sftp.Client, root, name string, files cha
 	return nil
 }
 
-func copyFile(ctx context.Context, client *sftp.Client, file remote, s3 testenv.S3) error {
+func copyFile(ctx context.Context, client *sftp.Client, file remote, s3 services.S3) error {
 	source, err := client.OpenFile(file.path, os.O_RDONLY)
 	if err != nil {
 		return err
@@ -110,7 +110,7 @@ func copyFile(ctx context.Context, client *sftp.Client, file remote, s3 testenv.
 }
 
 // onServer logs in, with the host key pinned as everybody does here.
-func onServer(server *testenv.SSHD, use func(*sftp.Client) error) error {
+func onServer(server *services.SSHD, use func(*sftp.Client) error) error {
 	signer, err := ssh.ParsePrivateKey(server.PrivateKeyPEM)
 	if err != nil {
 		return err
@@ -134,11 +134,11 @@ func onServer(server *testenv.SSHD, use func(*sftp.Client) error) error {
 	return use(client)
 }
 
-func address(server *testenv.SSHD) string {
+func address(server *services.SSHD) string {
 	return net.JoinHostPort(server.Host, strconv.Itoa(server.Port))
 }
 
-func parseHostKey(server *testenv.SSHD) (ssh.PublicKey, error) {
+func parseHostKey(server *services.SSHD) (ssh.PublicKey, error) {
 	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(server.HostKeyLine))
 	return key, err
 }

@@ -17,7 +17,7 @@ import (
 const stackVariable = "DEVSTACK_DIR"
 
 // services are the processes of the stack whose CPU time is reported.
-var services = []string{"temporal", "postgres", "minio", "rabbitmq"}
+var serviceNames = []string{"temporal", "postgres", "minio", "rabbitmq"}
 
 // ServicePids returns the pid of each service of the stack by its name.
 func ServicePids() (map[string]int, error) {
@@ -26,7 +26,7 @@ func ServicePids() (map[string]int, error) {
 		return nil, errors.New(stackVariable + " is not set: run `make load`")
 	}
 	pids := map[string]int{}
-	for _, name := range services {
+	for _, name := range serviceNames {
 		text, err := os.ReadFile(filepath.Join(dir, "pids", name))
 		if err != nil {
 			return nil, fmt.Errorf("read the pid of %s: %w", name, err)

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"stevedore/internal/ingest"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 	"stevedore/workflows"
 )
 
@@ -30,7 +30,7 @@ const emptyIngest = "EmptyIngest"
 // stevedore starts FileIngest, by the client of the process that runs them, and
 // do nothing but one local activity that does nothing. Its unit is workflows.
 func engine(t *testing.T, w Workload, run *Run) {
-	temporal, queue := testenv.Temporal(t)
+	temporal, queue := services.Temporal(t)
 	e := &emptyRunner{client: temporal, queue: queue}
 	worker := sdkworker.New(temporal, queue, sdkworker.Options{
 		MaxConcurrentWorkflowTaskPollers: enginePollers, LocalActivityWorkerOnly: true,

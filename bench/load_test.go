@@ -14,11 +14,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"stevedore/internal/rig"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
 )
 
-func TestMain(m *testing.M) { rig.Main(m) }
+func TestMain(m *testing.M) { sandbox.Main(m) }
 
 // contender does a workload in the test's own world and fills in what it
 // measured; the result is checked before it returns.
@@ -107,10 +107,10 @@ func contenders(t *testing.T, w Workload, settings Settings) []contender {
 	program, err := filepath.Abs("../bin/rclone")
 	require.NoError(t, err)
 	field := []contender{
-		{CeilingName, peer(func(ctx context.Context, _ *testing.T, w Workload, s3 testenv.S3) (Usage, error) {
+		{CeilingName, peer(func(ctx context.Context, _ *testing.T, w Workload, s3 services.S3) (Usage, error) {
 			return Usage{}, Ceiling(ctx, w, s3)
 		})},
-		{RcloneName, peer(func(ctx context.Context, t *testing.T, w Workload, s3 testenv.S3) (Usage, error) {
+		{RcloneName, peer(func(ctx context.Context, t *testing.T, w Workload, s3 services.S3) (Usage, error) {
 			return Rclone{Program: program, Dir: t.TempDir()}.Copy(ctx, w, s3)
 		})},
 		{StevedoreName, stevedore},
@@ -121,7 +121,7 @@ func contenders(t *testing.T, w Workload, settings Settings) []contender {
 	field = append(field, contender{EngineName, engine})
 	if settings.HashFiles > 0 {
 		field = append(field, contender{HashingName, func(t *testing.T, w Workload, run *Run) {
-			peer(func(ctx context.Context, t *testing.T, w Workload, s3 testenv.S3) (Usage, error) {
+			peer(func(ctx context.Context, t *testing.T, w Workload, s3 services.S3) (Usage, error) {
 				return Rclone{Program: program, Dir: t.TempDir(), Hashing: true}.Copy(ctx, w, s3)
 			})(t, w.Part(settings.HashFiles), run)
 		}})
@@ -130,9 +130,9 @@ func contenders(t *testing.T, w Workload, settings Settings) []contender {
 }
 
 // peer is a contender that copies into a bucket under the servers' names.
-func peer(copyAll func(context.Context, *testing.T, Workload, testenv.S3) (Usage, error)) func(*testing.T, Workload, *Run) {
+func peer(copyAll func(context.Context, *testing.T, Workload, services.S3) (Usage, error)) func(*testing.T, Workload, *Run) {
 	return func(t *testing.T, w Workload, run *Run) {
-		s3 := testenv.Bucket(t)
+		s3 := services.Bucket(t)
 		meter := startMeter(t, w, 0)
 		began := time.Now()
 		used, err := copyAll(t.Context(), t, w, s3)

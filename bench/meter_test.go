@@ -10,8 +10,8 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
-	"stevedore/internal/rig"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
 )
 
 // meter measures the CPU time of process groups from its start on.
@@ -89,7 +89,7 @@ func readLedger(ctx context.Context, t *testing.T, dsn string) (c ledgerCounters
 // private stacks of tests: such figures say nothing.
 func requireDurable(t *testing.T) {
 	t.Helper()
-	conn, _ := administrator(t.Context(), t, testenv.Database(t))
+	conn, _ := administrator(t.Context(), t, services.Database(t))
 	defer func() { _ = conn.Close(t.Context()) }()
 	for _, setting := range []string{"fsync", "full_page_writes", "synchronous_commit"} {
 		var value string
@@ -113,13 +113,13 @@ func administrator(ctx context.Context, t *testing.T, dsn string) (conn *pgx.Con
 // or are about to.
 func historiesOf(ctx context.Context, t *testing.T, temporal client.Client, queue string, atLeast int) (h Histories) {
 	t.Helper()
-	rig.Eventually(t, func() bool {
+	sandbox.Eventually(t, func() bool {
 		open, err := temporal.CountWorkflow(ctx, counted(queue, " AND ExecutionStatus = 'Running'"))
 		require.NoError(t, err)
 		all, err := temporal.CountWorkflow(ctx, counted(queue, ""))
 		require.NoError(t, err)
 		return open.GetCount() == 0 && all.GetCount() >= int64(atLeast)
-	}, rig.Patience, rig.Patience/1000, "the workflows never all end")
+	}, sandbox.Patience, sandbox.Patience/1000, "the workflows never all end")
 	var page []byte
 	for {
 		found, err := temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{

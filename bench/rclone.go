@@ -14,7 +14,7 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 	"golang.org/x/sync/errgroup"
 
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // sampleInterval is how often processes are asked for their peak memory, which
@@ -39,7 +39,7 @@ type Usage struct {
 }
 
 // Copy runs the processes side by side and returns what they used.
-func (r Rclone) Copy(ctx context.Context, w Workload, s3 testenv.S3) (total Usage, err error) {
+func (r Rclone) Copy(ctx context.Context, w Workload, s3 services.S3) (total Usage, err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	used := make([]Usage, len(w.Servers))
 	for i := range w.Servers {
@@ -60,7 +60,7 @@ func (r Rclone) Copy(ctx context.Context, w Workload, s3 testenv.S3) (total Usag
 }
 
 // arguments are those of the copy of one server's files.
-func (r Rclone) arguments(w Workload, i int, s3 testenv.S3) ([]string, error) {
+func (r Rclone) arguments(w Workload, i int, s3 services.S3) ([]string, error) {
 	parallel, name := strconv.Itoa(PerServer), ServerName(i)
 	args := []string{"copy", "src:" + w.Servers[i].Root, "dst:" + s3.Bucket + "/" + name,
 		"--transfers", parallel, "--checkers", parallel, "--retries", "1", "--s3-no-check-bucket"}
@@ -74,7 +74,7 @@ func (r Rclone) arguments(w Workload, i int, s3 testenv.S3) ([]string, error) {
 	return append(args, "--files-from-raw", list), os.WriteFile(list, []byte(strings.Join(w.Paths(name), "\n")+"\n"), 0o600)
 }
 
-func (r Rclone) copyServer(ctx context.Context, w Workload, i int, s3 testenv.S3) (used Usage, err error) {
+func (r Rclone) copyServer(ctx context.Context, w Workload, i int, s3 services.S3) (used Usage, err error) {
 	name := ServerName(i)
 	env, err := r.environment(w.Servers[i], name, s3)
 	if err != nil {
@@ -103,7 +103,7 @@ func (r Rclone) copyServer(ctx context.Context, w Workload, i int, s3 testenv.S3
 }
 
 // environment is a configuration without a file.
-func (r Rclone) environment(server *testenv.SSHD, name string, s3 testenv.S3) ([]string, error) {
+func (r Rclone) environment(server *services.SSHD, name string, s3 services.S3) ([]string, error) {
 	hostKey, err := parseHostKey(server)
 	if err != nil {
 		return nil, err

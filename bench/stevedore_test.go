@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 // stevedore is one worker process with a database, a bucket and a queue of its
@@ -20,13 +20,13 @@ import (
 // which is after it was announced; the worker runs already, as it always does.
 // The settle time is 0: waiting is no work.
 func stevedore(t *testing.T, w Workload, run *Run) {
-	h := rig.NewHarbour(t)
+	h := sandbox.NewCluster(t)
 	h.Ctx = t.Context() // as long as it takes
 	for i, sshd := range w.Servers {
 		h.Adopt(sshd, ServerName(i), func(s *ingest.Server) { s.MaxParallel, s.Settle = PerServer, 0 })
 	}
 	all := strconv.Itoa(Servers * PerServer)
-	worker := h.StartProcess(rig.ProcessOptions{Env: []string{
+	worker := h.StartProcess(sandbox.ProcessOptions{Env: []string{
 		"STEVEDORE_WORKER_MAX_DOWNLOADS=" + all, "STEVEDORE_WORKER_MAX_UPLOADS=" + all,
 	}})
 	awaitPollers(h.Ctx, t, h.Temporal, h.Queue, enumspb.TASK_QUEUE_TYPE_WORKFLOW, enumspb.TASK_QUEUE_TYPE_ACTIVITY)
@@ -57,16 +57,16 @@ func stevedore(t *testing.T, w Workload, run *Run) {
 func awaitPollers(ctx context.Context, t *testing.T, temporal client.Client, queue string, kinds ...enumspb.TaskQueueType) {
 	t.Helper()
 	for _, kind := range kinds {
-		rig.Eventually(t, func() bool {
+		sandbox.Eventually(t, func() bool {
 			described, err := temporal.DescribeTaskQueue(ctx, queue, kind)
 			return err == nil && len(described.GetPollers()) > 0
-		}, rig.Patience, rig.Patience/1000, "no worker polls")
+		}, sandbox.Patience, sandbox.Patience/1000, "no worker polls")
 	}
 }
 
 // scanStart is when Temporal began the scan, by the clock of this machine, which
 // is that of the database too.
-func scanStart(t *testing.T, h *rig.Harbour) time.Time {
+func scanStart(t *testing.T, h *sandbox.Cluster) time.Time {
 	t.Helper()
 	scan, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, h.LastScan, "")
 	require.NoError(t, err)
@@ -75,7 +75,7 @@ func scanStart(t *testing.T, h *rig.Harbour) time.Time {
 
 // eventsOf counts what is on record of one file: in the ledger and in the
 // history of its workflow.
-func eventsOf(t *testing.T, h *rig.Harbour, f ingest.File) (ledger, history int) {
+func eventsOf(t *testing.T, h *sandbox.Cluster, f ingest.File) (ledger, history int) {
 	t.Helper()
 	flow, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(f.UUID), "")
 	require.NoError(t, err)
@@ -83,7 +83,7 @@ func eventsOf(t *testing.T, h *rig.Harbour, f ingest.File) (ledger, history int)
 }
 
 // stepsOf is the median time that came before each event.
-func stepsOf(h *rig.Harbour, files []ingest.File) (steps []Step) {
+func stepsOf(h *sandbox.Cluster, files []ingest.File) (steps []Step) {
 	var order []ingest.EventType
 	took := map[ingest.EventType][]float64{}
 	for _, f := range files {

@@ -17,7 +17,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // age is how old the files seem, so that nobody waits for them to settle.
@@ -27,7 +27,7 @@ const age = time.Hour
 type Workload struct {
 	// Name is one of Workloads.
 	Name    string
-	Servers []*testenv.SSHD
+	Servers []*services.SSHD
 	// Units is how much work that is, in the unit of the name.
 	Units float64
 
@@ -90,7 +90,7 @@ func newWorkload(t *testing.T, name string, sizes []int64) Workload {
 	t.Helper()
 	w := Workload{Name: name, sizes: map[string]int64{}}
 	for range Servers {
-		w.Servers = append(w.Servers, testenv.StartSSHD(t, testenv.SSHDOptions{}))
+		w.Servers = append(w.Servers, services.StartSSHD(t, services.SSHDOptions{}))
 	}
 	for i, size := range sizes {
 		w.Units += float64(size) / (1 << 20)
@@ -156,7 +156,7 @@ func writeFile(path string, seed uint64, size int64) error {
 
 // Check compares what a peer left in the bucket, under server names, with the
 // files: all of them, in full size, and nothing else.
-func (w Workload) Check(ctx context.Context, s3 testenv.S3) error {
+func (w Workload) Check(ctx context.Context, s3 services.S3) error {
 	missing := maps.Clone(w.sizes)
 	for object := range s3.Core.Client.ListObjects(ctx, s3.Bucket, minio.ListObjectsOptions{Recursive: true}) {
 		if object.Err != nil {
@@ -174,7 +174,7 @@ func (w Workload) Check(ctx context.Context, s3 testenv.S3) error {
 }
 
 // Empty removes all objects of the bucket at once.
-func Empty(ctx context.Context, s3 testenv.S3) error {
+func Empty(ctx context.Context, s3 services.S3) error {
 	objects := make(chan minio.ObjectInfo)
 	var listing error
 	go func() {

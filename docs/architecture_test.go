@@ -17,7 +17,7 @@ import (
 var update = flag.Bool("update", false, "write the picture into architecture.md")
 
 // support is what only tests import.
-var support = []string{"internal/testenv", "internal/rig", "internal/faults", "internal/recipes", "docs", "deploy"}
+var support = []string{"internal/test/services", "internal/test/sandbox", "internal/test/faults", "internal/test/runbook", "docs", "deploy"}
 
 // TestArchitecturePicture compares the picture of imports in architecture.md with the
 // imports of the code. An arrow is left out where a longer way leads to the same package.

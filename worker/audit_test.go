@@ -20,7 +20,7 @@ import (
 )
 
 // audit has everything compared and returns how it ended.
-func (h *harbour) audit() (ingest.AuditRun, []ingest.AuditDifference) {
+func (h *cluster) audit() (ingest.AuditRun, []ingest.AuditDifference) {
 	h.T.Helper()
 	id := uuid.NewString()
 	require.NoError(h.T, h.Store.AddAuditRun(h.Ctx, ingest.AuditRun{UUID: id, Actor: "ann"}))

@@ -19,8 +19,8 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
 	"stevedore/workflows"
 )
 
@@ -30,24 +30,24 @@ func TestEverythingArrivesExactlyOnce(t *testing.T) {
 	h := newHarbour(t)
 	h.StartWorker()
 	acme, globex := h.AddServer("acme", nil), h.AddServer("globex", nil)
-	acme.Write("orders.csv", rig.Random(48_213))
+	acme.Write("orders.csv", sandbox.Random(48_213))
 	acme.Write("empty.flag", nil)
-	acme.Write("nested/deep/deeper/report.xml", rig.Random(9_001))
-	acme.Write("north/daily.csv", rig.Random(1_200))
-	acme.Write("south/daily.csv", rig.Random(1_200)) // the same bytes under the same name are two files
-	acme.Write("large.bin", rig.Random(70<<20))
-	acme.Write("signed/payments.dat", rig.Random(700_000))
-	acme.Write("signed/payments.dat.sha256", []byte(rig.Digest(rig.Random(700_000))+"  payments.dat\n"))
-	globex.Write("Отчёты/итоги за ноябрь.txt", rig.Random(20_480))
-	globex.Write("with spaces/my file (final) v2.pdf", rig.Random(333_333))
-	globex.Write("not utf-8 \xff\xfe.bin", rig.Random(10))
-	globex.Write("daily.csv", rig.Random(1_300))
+	acme.Write("nested/deep/deeper/report.xml", sandbox.Random(9_001))
+	acme.Write("north/daily.csv", sandbox.Random(1_200))
+	acme.Write("south/daily.csv", sandbox.Random(1_200)) // the same bytes under the same name are two files
+	acme.Write("large.bin", sandbox.Random(70<<20))
+	acme.Write("signed/payments.dat", sandbox.Random(700_000))
+	acme.Write("signed/payments.dat.sha256", []byte(sandbox.Digest(sandbox.Random(700_000))+"  payments.dat\n"))
+	globex.Write("Отчёты/итоги за ноябрь.txt", sandbox.Random(20_480))
+	globex.Write("with spaces/my file (final) v2.pdf", sandbox.Random(333_333))
+	globex.Write("not utf-8 \xff\xfe.bin", sandbox.Random(10))
+	globex.Write("daily.csv", sandbox.Random(1_300))
 
 	h.ScanAndWait()
 
 	h.RequireExactlyOnceSoFar()
 	signed := h.File(acme.Path("signed/payments.dat"), func(ingest.File) bool { return true })
-	assert.Equal(t, "payments.dat.sha256", rig.Detail(h.Events(signed.UUID), ingest.EventVerified, "source"))
+	assert.Equal(t, "payments.dat.sha256", sandbox.Detail(h.Events(signed.UUID), ingest.EventVerified, "source"))
 
 	h.record("file_ingest", ingest.IngestWorkflowID(signed.UUID))
 	large := h.File(acme.Path("large.bin"), func(ingest.File) bool { return true })
@@ -77,8 +77,8 @@ func TestAFileIsTakenOnlyOnceWhole(t *testing.T) {
 	t.Parallel()
 	h := newHarbour(t)
 	acme := h.AddServer("acme", nil)
-	acme.Write("growing.log", rig.Random(1000))
-	grown := rig.Random(5000)
+	acme.Write("growing.log", sandbox.Random(1000))
+	grown := sandbox.Random(5000)
 	var first []ingest.File
 	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
 		d.Catalog = whileSettling{d.Catalog, &sync.Once{}, func() {
@@ -97,7 +97,7 @@ func TestAFileIsTakenOnlyOnceWhole(t *testing.T) {
 	assert.Equal(t, ingest.StatusDiscovered, first[0].Status)
 	file := h.Completed(acme.Path("growing.log"))
 	assert.Equal(t, first[0].ID, file.ID, "what grows while it settles is one version")
-	assert.Equal(t, rig.Digest(grown), file.Hash)
+	assert.Equal(t, sandbox.Digest(grown), file.Hash)
 	assert.Len(t, h.Files(), 1)
 }
 
@@ -108,9 +108,9 @@ func TestNewContentUnderAnOldNameIsAnotherVersion(t *testing.T) {
 	h := newHarbour(t)
 	h.StartWorker()
 	acme := h.AddServer("acme", nil)
-	acme.Write("daily.csv", rig.Random(100))
+	acme.Write("daily.csv", sandbox.Random(100))
 	h.ScanAndWait()
-	acme.Write("daily.csv", rig.Random(101))
+	acme.Write("daily.csv", sandbox.Random(101))
 	h.ScanAndWait()
 	files := h.Files()
 	require.Len(t, files, 2)
@@ -127,11 +127,11 @@ func TestAParkedFileWaitsForAnOperator(t *testing.T) {
 	h := newHarbour(t)
 	h.StartWorker()
 	acme := h.AddServer("acme", func(s *ingest.Server) { s.MaxParallel = 1 })
-	bad := rig.Random(3000)
+	bad := sandbox.Random(3000)
 	acme.Write("a-bad.dat", bad)
-	acme.Write("a-bad.dat.sha256", []byte(rig.Digest([]byte("something else"))+"  a-bad.dat\n"))
+	acme.Write("a-bad.dat.sha256", []byte(sandbox.Digest([]byte("something else"))+"  a-bad.dat\n"))
 	for _, name := range []string{"b.dat", "c.dat", "d.dat"} {
-		acme.Write(name, rig.Random(2000))
+		acme.Write(name, sandbox.Random(2000))
 	}
 	h.Scan()
 	parked := h.File(acme.Path("a-bad.dat"), func(f ingest.File) bool { return f.Status == ingest.StatusError })
@@ -148,7 +148,7 @@ func TestAParkedFileWaitsForAnOperator(t *testing.T) {
 	require.NoError(t, value.Get(&status))
 	require.NotNil(t, status.Parked)
 
-	acme.Write("a-bad.dat.sha256", []byte(rig.Digest(bad)+"  a-bad.dat\n"))
+	acme.Write("a-bad.dat.sha256", []byte(sandbox.Digest(bad)+"  a-bad.dat\n"))
 	update, err := h.Temporal.UpdateWorkflow(h.Ctx, client.UpdateWorkflowOptions{
 		WorkflowID: id, UpdateName: workflows.UpdateRetry, WaitForStage: client.WorkflowUpdateStageCompleted,
 		Args: []any{workflows.Decision{From: ingest.StepDownload, Actor: "ann", Reason: "partner sent a new checksum"}},
@@ -156,7 +156,7 @@ func TestAParkedFileWaitsForAnOperator(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, update.Get(h.Ctx, nil))
 	h.File(acme.Path("a-bad.dat"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
-	assert.Equal(t, "ann", rig.Detail(h.Events(parked.UUID), ingest.EventOperatorAction, "actor"))
+	assert.Equal(t, "ann", sandbox.Detail(h.Events(parked.UUID), ingest.EventOperatorAction, "actor"))
 	last := h.Temporal.GetWorkflow(h.Ctx, id, "")
 	require.NoError(t, last.Get(h.Ctx, nil))
 	assert.NotEqual(t, update.RunID(), last.GetRunID(), "it is fetched again by a workflow that has a place in the window")
@@ -171,17 +171,17 @@ func TestABadServerDelaysNobody(t *testing.T) {
 	h := newHarbour(t)
 	h.StartWorker()
 	good := h.AddServer("good", nil)
-	good.Write("a.csv", rig.Random(100))
+	good.Write("a.csv", sandbox.Random(100))
 
-	locked := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "right"})
+	locked := services.StartSSHD(t, services.SSHDOptions{Password: "right"})
 	wrongPassword := h.Register(locked, "wrong-password", func(s *ingest.Server) {
 		s.PasswordEncrypted = h.Seal(*s, "password", []byte("wrong"))
 	})
-	rekeyed := testenv.StartSSHD(t, testenv.SSHDOptions{})
+	rekeyed := services.StartSSHD(t, services.SSHDOptions{})
 	changedKey := h.Register(rekeyed, "changed-key", nil)
 	rekeyed.RotateHostKey()
 	unpinned := h.Register(rekeyed, "unpinned", func(s *ingest.Server) { s.HostKeys = nil })
-	gone := testenv.StartSSHD(t, testenv.SSHDOptions{})
+	gone := services.StartSSHD(t, services.SSHDOptions{})
 	dead := h.Register(gone, "dead", nil)
 	gone.Kill()
 
@@ -214,13 +214,13 @@ func TestAMissingBucketIsWaitedForVisibly(t *testing.T) {
 	h := newHarbour(t)
 	h.StartWorker()
 	acme := h.AddServer("acme", nil)
-	acme.Write("a.csv", rig.Random(100))
+	acme.Write("a.csv", sandbox.Random(100))
 	require.NoError(t, h.S3.Core.RemoveBucket(h.Ctx, h.S3.Bucket))
 
 	scan := h.Scan()
 	waiting := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.ErrorKind == ingest.KindMissing })
 	assert.Contains(t, waiting.ErrorMessage, h.S3.Bucket)
-	assert.NotNil(t, rig.Detail(h.Events(waiting.UUID), ingest.EventRetryScheduled, "message"))
+	assert.NotNil(t, sandbox.Detail(h.Events(waiting.UUID), ingest.EventRetryScheduled, "message"))
 
 	require.NoError(t, h.S3.Core.MakeBucket(h.Ctx, h.S3.Bucket, minio.MakeBucketOptions{}))
 	h.AwaitScans(scan)
@@ -232,8 +232,8 @@ func TestFullStagingIsWaitedForVisibly(t *testing.T) {
 	h := newHarbour(t)
 	h.Cfg.Staging.ReserveBytes = 1 << 60
 	stop := h.StartWorker()
-	acme := h.AddServer("acme", rig.Staged)
-	acme.Write("a.csv", rig.Random(100))
+	acme := h.AddServer("acme", sandbox.Staged)
+	acme.Write("a.csv", sandbox.Random(100))
 	scan := h.Scan()
 	waiting := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.ErrorKind == ingest.KindStagingFull })
 	assert.Contains(t, waiting.ErrorMessage, "STEVEDORE_STAGING_RESERVE_BYTES")
@@ -250,24 +250,24 @@ func TestFullStagingIsWaitedForVisibly(t *testing.T) {
 func TestAStoppedWorkerGoesOnWhereItStood(t *testing.T) {
 	t.Parallel()
 	h := newHarbour(t)
-	var line *rig.Line
+	var line *sandbox.Proxy
 	acme := h.AddServer("acme", func(s *ingest.Server) {
-		line = rig.NewLine(t, s.Host, s.Port)
+		line = sandbox.NewProxy(t, s.Host, s.Port)
 		s.Port = line.Port
 	})
 	line.Spoil("bandwidth", map[string]int{"rate": 1 << 10}) // 20 s are left when the worker stops
-	acme.Write("large.bin", rig.Random(24<<20))
+	acme.Write("large.bin", sandbox.Random(24<<20))
 	stop := h.StartWorker()
 	scan := h.Scan()
 	staged := filepath.Join(h.Cfg.Staging.Dir, "files")
-	rig.Eventually(t, func() bool { return stagedBytes(staged) > 4<<20 }, rig.Patience, 20*time.Millisecond)
+	sandbox.Eventually(t, func() bool { return stagedBytes(staged) > 4<<20 }, sandbox.Patience, 20*time.Millisecond)
 	stop()
 	line.Mend("bandwidth")
 	h.StartWorker()
 	h.AwaitScans(scan)
 	h.RequireExactlyOnce()
 	file := h.File(acme.Path("large.bin"), func(ingest.File) bool { return true })
-	offset, _ := rig.LastDetail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
+	offset, _ := sandbox.LastDetail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
 	assert.Greater(t, offset, float64(4<<20), "at least what had been staged was kept")
 }
 
@@ -290,7 +290,7 @@ func TestTheSourceIsMovedOnlyAfterwards(t *testing.T) {
 		s.RootPath += "/in"
 		s.AfterIngest = ingest.AfterIngest("move:" + filepath.Dir(s.RootPath) + "/done")
 	})
-	acme.Write("in/a.csv", rig.Random(100))
+	acme.Write("in/a.csv", sandbox.Random(100))
 	acme.Write("done/a.csv", []byte("of an earlier day"))
 	h.ScanAndWait()
 	file := h.File(acme.Path("in/a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
@@ -301,7 +301,7 @@ func TestTheSourceIsMovedOnlyAfterwards(t *testing.T) {
 	assert.Equal(t, "of an earlier day", string(old), "nothing is overwritten")
 	moved, err := os.ReadFile(acme.Path("done/" + file.UUID + "-a.csv"))
 	require.NoError(t, err)
-	assert.True(t, bytes.Equal(rig.Random(100), moved))
+	assert.True(t, bytes.Equal(sandbox.Random(100), moved))
 }
 
 // TestASmallFileNeedsFewEvents keeps the history of the common case small:
@@ -317,7 +317,7 @@ func TestASmallFileNeedsFewEvents(t *testing.T) {
 	least := math.MaxInt
 	for i := 0; i < tries && least > aim; i++ {
 		name := fmt.Sprintf("small-%d.csv", i)
-		acme.Write(name, rig.Random(100+i))
+		acme.Write(name, sandbox.Random(100+i))
 		h.ScanAndWait()
 		file := h.Completed(acme.Path(name))
 		h.AwaitIngest(file.UUID)
@@ -329,7 +329,7 @@ func TestASmallFileNeedsFewEvents(t *testing.T) {
 }
 
 // events counts what is in a workflow's history.
-func (h *harbour) events(workflowID string) (n int) {
+func (h *cluster) events(workflowID string) (n int) {
 	h.T.Helper()
 	history := h.Temporal.GetWorkflowHistory(h.Ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for history.HasNext() {

@@ -17,7 +17,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 	"stevedore/workflows"
 )
 
@@ -36,23 +36,23 @@ func (r refusing) Announce(ctx context.Context, a ingest.Announcement) (ingest.R
 }
 
 // forgery is a message to Temporal that no part of stevedore has sent.
-type forgery func(h *harbour, file ingest.File) error
+type forgery func(h *cluster, file ingest.File) error
 
 func forgedSignal(name string) forgery {
-	return func(h *harbour, file ingest.File) error {
+	return func(h *cluster, file ingest.File) error {
 		return h.Temporal.SignalWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", name, workflows.Decision{Actor: "ann", Reason: "forged"})
 	}
 }
 
 func forgedUpdate(name string) forgery {
-	return func(h *harbour, file ingest.File) error {
+	return func(h *cluster, file ingest.File) error {
 		return h.Decide(file.UUID, name, workflows.Decision{Actor: "ann", Reason: "forged"})
 	}
 }
 
 // forgedStart starts the workflow of a completed file.
 func forgedStart(ask func(*workflows.FileIngestInput, *workflows.Decision)) forgery {
-	return func(h *harbour, file ingest.File) error {
+	return func(h *cluster, file ingest.File) error {
 		if err := h.Decide(file.UUID, workflows.UpdateRetry, workflows.Decision{Actor: "ann", Reason: "forged"}); err != nil {
 			return err
 		}
@@ -106,7 +106,7 @@ func TestForgedActionsAreUnverified(t *testing.T) {
 		for i := range ways {
 			name := action + strings.Repeat("+", i)
 			names = append(names, name)
-			acme.Write(name, rig.Random(100+len(names)))
+			acme.Write(name, sandbox.Random(100+len(names)))
 		}
 	}
 	h.Scan()
@@ -117,14 +117,14 @@ func TestForgedActionsAreUnverified(t *testing.T) {
 			allowed.Store(file.UUID, true)
 			require.NoError(t, forge(h, file), path)
 			var last ingest.StoredEvent
-			rig.Eventually(t, func() bool {
+			sandbox.Eventually(t, func() bool {
 				for _, e := range h.Events(file.UUID) {
 					if e.Type == ingest.EventOperatorAction {
 						last = e
 					}
 				}
 				return last.Details["action"] == action
-			}, rig.Patience, 50*time.Millisecond, path)
+			}, sandbox.Patience, 50*time.Millisecond, path)
 			assert.Equal(t, false, last.Details["verified"], path)
 			entries, err := h.Store.AuditLog(h.Ctx, 0, 100)
 			require.NoError(t, err)

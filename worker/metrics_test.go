@@ -19,9 +19,9 @@ import (
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
-	"stevedore/internal/rig"
 	"stevedore/internal/telemetry"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
 	"stevedore/worker"
 )
 
@@ -74,13 +74,13 @@ func TestMetricsTellWhatWasDone(t *testing.T) {
 	require.NoError(t, err)
 	cfg, err := config.Load(config.Options{Environ: append(h.Env, "TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS"))})
 	require.NoError(t, err)
-	temporal, err := orchestrator.DialMeasured(h.Ctx, cfg, testenv.Logger(t), metrics.Temporal())
+	temporal, err := orchestrator.DialMeasured(h.Ctx, cfg, services.Logger(t), metrics.Temporal())
 	require.NoError(t, err)
 	defer temporal.Close()
 	ctx, stop := context.WithCancel(h.Ctx)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- worker.RunWith(ctx, cfg, temporal, testenv.Logger(t), worker.Wiring{
+		ended <- worker.RunWith(ctx, cfg, temporal, services.Logger(t), worker.Wiring{
 			TaskQueue: h.Queue, Metrics: metrics, Scrapes: listener,
 			Wrap: func(d activities.Deps) activities.Deps {
 				d.Objects = &failsOnce{Objects: d.Objects}
@@ -95,10 +95,10 @@ func TestMetricsTellWhatWasDone(t *testing.T) {
 		require.Error(t, err, "nothing listens any more")
 	}()
 
-	acme, globex := h.AddServer("acme", rig.Staged), h.AddServer("globex", nil)
-	acme.Write("canary-one.csv", rig.Random(100_000))
-	acme.Write("two.csv", rig.Random(1_000))
-	globex.Write("three.csv", rig.Random(500))
+	acme, globex := h.AddServer("acme", sandbox.Staged), h.AddServer("globex", nil)
+	acme.Write("canary-one.csv", sandbox.Random(100_000))
+	acme.Write("two.csv", sandbox.Random(1_000))
+	globex.Write("three.csv", sandbox.Random(500))
 	h.ScanAndWait()
 	h.RequireExactlyOnceSoFar()
 

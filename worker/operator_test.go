@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 	"stevedore/workflows"
 )
 
@@ -19,7 +19,7 @@ func TestACompletedFileIsAnnouncedAgainUnderTheSameID(t *testing.T) {
 	h := newHarbour(t)
 	h.StartWorker()
 	acme := h.AddServer("acme", nil)
-	acme.Write("a.csv", rig.Random(100))
+	acme.Write("a.csv", sandbox.Random(100))
 	h.ScanAndWait()
 	file := h.Completed(acme.Path("a.csv"))
 	h.AwaitIngest(file.UUID)
@@ -34,20 +34,20 @@ func TestACompletedFileIsAnnouncedAgainUnderTheSameID(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, run.Get(h.Ctx, nil))
 	assert.Equal(t, first, h.AMQP.Messages(t))
-	assert.Equal(t, "renotify", rig.Detail(h.Events(file.UUID), ingest.EventOperatorAction, "action"))
-	assert.Equal(t, "ann", rig.Detail(h.Events(file.UUID), ingest.EventOperatorAction, "actor"))
+	assert.Equal(t, "renotify", sandbox.Detail(h.Events(file.UUID), ingest.EventOperatorAction, "action"))
+	assert.Equal(t, "ann", sandbox.Detail(h.Events(file.UUID), ingest.EventOperatorAction, "actor"))
 }
 
 // parkTwo brings two files into error: their checksum files are wrong until
 // they are there.
-func parkTwo(t *testing.T, h *harbour) (paths []string) { return parkTwoOn(t, h, "acme") }
+func parkTwo(t *testing.T, h *cluster) (paths []string) { return parkTwoOn(t, h, "acme") }
 
-func parkTwoOn(t *testing.T, h *harbour, server string) (paths []string) {
+func parkTwoOn(t *testing.T, h *cluster, server string) (paths []string) {
 	t.Helper()
 	acme := h.AddServer(server, nil)
 	for _, name := range []string{"a.csv", "b.csv"} {
-		acme.Write(name, rig.Random(100))
-		acme.Write(name+".sha256", []byte(rig.Digest([]byte("other"))+"  "+name+"\n"))
+		acme.Write(name, sandbox.Random(100))
+		acme.Write(name+".sha256", []byte(sandbox.Digest([]byte("other"))+"  "+name+"\n"))
 		paths = append(paths, acme.Path(name))
 	}
 	h.Scan()
@@ -55,7 +55,7 @@ func parkTwoOn(t *testing.T, h *harbour, server string) (paths []string) {
 		h.Parked(path)
 	}
 	for _, name := range []string{"a.csv", "b.csv"} {
-		acme.Write(name+".sha256", []byte(rig.Digest(rig.Random(100))+"  "+name+"\n"))
+		acme.Write(name+".sha256", []byte(sandbox.Digest(sandbox.Random(100))+"  "+name+"\n"))
 	}
 	return paths
 }
@@ -73,11 +73,11 @@ func TestASignalByHandDecides(t *testing.T) {
 		map[string]string{"actor": "ann", "reason": "not needed"}))
 	h.Completed(paths[0])
 	h.File(paths[1], func(f ingest.File) bool { return f.Status == ingest.StatusSkipped })
-	assert.Equal(t, "signal", rig.Detail(h.Events(a.UUID), ingest.EventOperatorAction, "actor"))
-	assert.Equal(t, "not needed", rig.Detail(h.Events(b.UUID), ingest.EventOperatorAction, "reason"))
+	assert.Equal(t, "signal", sandbox.Detail(h.Events(a.UUID), ingest.EventOperatorAction, "actor"))
+	assert.Equal(t, "not needed", sandbox.Detail(h.Events(b.UUID), ingest.EventOperatorAction, "reason"))
 
 	// Nobody has checked who that was: ledger and audit log say so.
-	assert.Equal(t, false, rig.Detail(h.Events(b.UUID), ingest.EventOperatorAction, "verified"))
+	assert.Equal(t, false, sandbox.Detail(h.Events(b.UUID), ingest.EventOperatorAction, "verified"))
 	entries, err := h.Store.AuditLog(h.Ctx, 0, 10)
 	require.NoError(t, err)
 	require.Len(t, entries, 2)
@@ -99,7 +99,7 @@ func TestADecisionIsVerifiedOnce(t *testing.T) {
 	require.NoError(t, h.Store.Record(h.Ctx, entry))
 	decision := workflows.Decision{Actor: "ann", Reason: "again", Entry: entry.Key}
 	verified := func(f ingest.File) any {
-		return rig.LastDetail(h.Events(f.UUID), ingest.EventOperatorAction, "verified")
+		return sandbox.LastDetail(h.Events(f.UUID), ingest.EventOperatorAction, "verified")
 	}
 
 	require.NoError(t, h.Decide(b.UUID, workflows.UpdateSkip, decision))

@@ -14,15 +14,15 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 	"stevedore/workflows"
 )
 
 // reconcile runs the reconciler once and records its history.
-func (h *harbour) reconcile() ingest.Reconciliation {
+func (h *cluster) reconcile() ingest.Reconciliation {
 	h.T.Helper()
 	found := h.Reconcile()
-	h.record("reconcile", rig.ReconcileID(h.Harbour))
+	h.record("reconcile", sandbox.ReconcileID(h.Cluster))
 	return found
 }
 
@@ -55,8 +55,8 @@ func TestTheReconcilerBringsStrandedFilesBack(t *testing.T) {
 		d.Objects = stall{d.Objects, reached, release}
 		return d
 	})
-	acme := h.AddServer("acme", rig.Staged)
-	acme.Write("a.csv", rig.Random(1000))
+	acme := h.AddServer("acme", sandbox.Staged)
+	acme.Write("a.csv", sandbox.Random(1000))
 	summary := h.Scan()
 	file := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading })
 	<-reached
@@ -73,7 +73,7 @@ func TestTheReconcilerBringsStrandedFilesBack(t *testing.T) {
 	close(release)
 	h.ScanAndWait()
 	h.Completed(acme.Path("a.csv"))
-	assert.NotNil(t, rig.Detail(h.Events(file.UUID), ingest.EventRequeued, "reason"))
+	assert.NotNil(t, sandbox.Detail(h.Events(file.UUID), ingest.EventRequeued, "reason"))
 	h.RequireExactlyOnce()
 	runs, err := h.Store.Reconciliations(h.Ctx, 10)
 	require.NoError(t, err)
@@ -101,7 +101,7 @@ func TestTheReconcilerAnnouncesWhatWasUploaded(t *testing.T) {
 	h.AMQP.Delete(t)
 	stop := h.StartWorker()
 	acme := h.AddServer("acme", nil)
-	acme.Write("a.csv", rig.Random(1000))
+	acme.Write("a.csv", sandbox.Random(1000))
 	h.Scan()
 	file := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusUploaded && f.ErrorMessage != "" })
 	stop() // an attempt under way would announce the file once the queue is there
@@ -119,7 +119,7 @@ func TestTheReconcilerSweepsDebrisAndSparesTheRest(t *testing.T) {
 	h := newHarbour(t)
 	h.StartWorker()
 	acme := h.AddServer("acme", nil)
-	acme.Write("a.csv", rig.Random(1000))
+	acme.Write("a.csv", sandbox.Random(1000))
 	h.ScanAndWait()
 	done := h.Completed(acme.Path("a.csv"))
 	h.AwaitIngest(done.UUID)

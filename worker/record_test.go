@@ -16,13 +16,13 @@ const recordVariable = "STEVEDORE_TEST_RECORD"
 
 // record writes the history of a workflow's latest run, if histories are being
 // recorded.
-func (h *harbour) record(name, workflowID string) {
+func (h *cluster) record(name, workflowID string) {
 	h.T.Helper()
 	h.recordRun(name, workflowID, "")
 }
 
 // recordRun is record for one run of the workflow.
-func (h *harbour) recordRun(name, workflowID, runID string) {
+func (h *cluster) recordRun(name, workflowID, runID string) {
 	h.T.Helper()
 	dir := os.Getenv(recordVariable)
 	if dir == "" {

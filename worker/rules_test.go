@@ -13,7 +13,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 func TestAFileWaitsForItsDoneMarker(t *testing.T) {
@@ -21,8 +21,8 @@ func TestAFileWaitsForItsDoneMarker(t *testing.T) {
 	h := newHarbour(t)
 	h.StartWorker()
 	acme := h.AddServer("acme", func(s *ingest.Server) { s.DoneMarker = "*.done" })
-	acme.Write("a.csv", rig.Random(100))
-	acme.Write("b.csv", rig.Random(200))
+	acme.Write("a.csv", sandbox.Random(100))
+	acme.Write("b.csv", sandbox.Random(200))
 	acme.Write("b.csv.done", nil)
 	scan := h.Scan()
 	h.Completed(acme.Path("b.csv"))
@@ -48,16 +48,16 @@ func TestALateChecksumFileIsWaitedForWithinBounds(t *testing.T) {
 	}
 	patient := h.AddServer("patient", waiting(time.Hour))
 	hasty := h.AddServer("hasty", waiting(2*time.Second))
-	patient.Write("a.csv", rig.Random(100))
-	hasty.Write("b.csv", rig.Random(200))
+	patient.Write("a.csv", sandbox.Random(100))
+	hasty.Write("b.csv", sandbox.Random(200))
 	scan := h.Scan()
 	b := h.Completed(hasty.Path("b.csv"))
-	assert.Equal(t, "transfer", rig.Detail(h.Events(b.UUID), ingest.EventVerified, "source"))
+	assert.Equal(t, "transfer", sandbox.Detail(h.Events(b.UUID), ingest.EventVerified, "source"))
 	h.File(patient.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusDiscovered })
 
-	patient.Write("a.csv.sha256", []byte(rig.Digest(rig.Random(100))+"  a.csv\n"))
+	patient.Write("a.csv.sha256", []byte(sandbox.Digest(sandbox.Random(100))+"  a.csv\n"))
 	a := h.Completed(patient.Path("a.csv"))
-	assert.Equal(t, "a.csv.sha256", rig.Detail(h.Events(a.UUID), ingest.EventVerified, "source"))
+	assert.Equal(t, "a.csv.sha256", sandbox.Detail(h.Events(a.UUID), ingest.EventVerified, "source"))
 	h.AwaitScans(scan)
 	h.RequireExactlyOnce()
 }
@@ -74,7 +74,7 @@ func TestATakenNameIsDealtWithAsAsked(t *testing.T) {
 	}
 	overwrite := h.AddServer("overwrite", moved(ingest.CollisionOverwrite))
 	keep := h.AddServer("keep", moved(ingest.CollisionKeep))
-	content := rig.Random(100)
+	content := sandbox.Random(100)
 	overwrite.Write("in/a.csv", content)
 	keep.Write("in/a.csv", content)
 	overwrite.Write("done/a.csv", []byte("old"))
@@ -88,7 +88,7 @@ func TestATakenNameIsDealtWithAsAsked(t *testing.T) {
 	assert.Equal(t, content, read(t, overwrite.Path("done/a.csv")))
 	assert.Equal(t, content, read(t, keep.Path("in/a.csv")))
 	assert.Equal(t, "old", string(read(t, keep.Path("done/a.csv"))))
-	assert.Contains(t, rig.Detail(h.Events(kept.UUID), ingest.EventSourceDone, "found"), "left where it is")
+	assert.Contains(t, sandbox.Detail(h.Events(kept.UUID), ingest.EventSourceDone, "found"), "left where it is")
 	h.ScanAndWait()
 	assert.Len(t, h.Files(), 2, "what stays is not taken again")
 }
@@ -107,12 +107,12 @@ func TestAFailingAfterIngestActionSendsNothingRoundAgain(t *testing.T) {
 	h := newHarbour(t)
 	h.StartWorker()
 	acme := h.AddServer("acme", func(s *ingest.Server) { s.AfterIngest = "move:/proc/nowhere" })
-	acme.Write("a.csv", rig.Random(100))
+	acme.Write("a.csv", sandbox.Random(100))
 	h.ScanAndWait()
 	file := h.Completed(acme.Path("a.csv"))
 	h.File(acme.Path("a.csv"), func(f ingest.File) bool {
-		return rig.Detail(h.Events(f.UUID), ingest.EventError, "step") != nil ||
-			rig.Detail(h.Events(f.UUID), ingest.EventRetryScheduled, "step") != nil
+		return sandbox.Detail(h.Events(f.UUID), ingest.EventError, "step") != nil ||
+			sandbox.Detail(h.Events(f.UUID), ingest.EventRetryScheduled, "step") != nil
 	})
 	assert.FileExists(t, acme.Path("a.csv"))
 	h.ScanAndWait()
@@ -161,7 +161,7 @@ func TestFault23_AReadOnceServerIsOpenedOnce(t *testing.T) {
 			t.Parallel()
 			h := newHarbour(t)
 			acme := h.AddServer("acme", func(s *ingest.Server) { s.ReadOnce = c.readOnce })
-			content := rig.Random(300_000)
+			content := sandbox.Random(300_000)
 			acme.Write("a.bin", content)
 			var opens atomic.Int32
 			h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {

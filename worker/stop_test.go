@@ -17,7 +17,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 // listings tells when a listing begins.
@@ -49,15 +49,15 @@ func (s listingSource) List(ctx context.Context, request ingest.ListRequest, fn 
 func TestAStoppedWorkerHandsItsListingOver(t *testing.T) {
 	t.Parallel()
 	h := newHarbour(t)
-	var line *rig.Line
+	var line *sandbox.Proxy
 	acme := h.AddServer("acme", func(s *ingest.Server) {
-		line = rig.NewLine(t, s.Host, s.Port)
+		line = sandbox.NewProxy(t, s.Host, s.Port)
 		s.Port = line.Port
 	})
 	for i := range 300 {
 		require.NoError(t, os.MkdirAll(acme.Path(fmt.Sprintf("%03d", i)), 0o755))
 	}
-	acme.Write("a.csv", rig.Random(100))
+	acme.Write("a.csv", sandbox.Random(100))
 	line.Spoil("latency", map[string]int{"latency": 100}) // two minutes at least
 	begun := make(chan struct{})
 	once := sync.OnceFunc(func() { close(begun) })
@@ -129,10 +129,10 @@ func TestAStoppedWorkerHandsItsUploadOver(t *testing.T) {
 	require.NoError(t, err)
 	port, err := strconv.Atoi(text)
 	require.NoError(t, err)
-	line := rig.NewLine(t, host, port)
+	line := sandbox.NewProxy(t, host, port)
 	h.Cfg.S3.Endpoint = line.Address()
 	acme := h.AddServer("acme", nil)
-	acme.Write("large.bin", rig.Random(parts*16<<20))
+	acme.Write("large.bin", sandbox.Random(parts*16<<20))
 	line.SpoilUp("bandwidth", map[string]int{"rate": 2 << 10})
 	var stored atomic.Int64
 	begun, stopped := make(chan struct{}), make(chan struct{})

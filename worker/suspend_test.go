@@ -11,7 +11,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 // onFirst runs something once, before the first file's room is reserved.
@@ -34,7 +34,7 @@ func TestAServersFaultSuspendsItAlone(t *testing.T) {
 	h := newHarbour(t)
 	acme := h.AddServer("acme", func(s *ingest.Server) { s.MaxParallel, s.Transfer = 2, ingest.TransferStaged })
 	for i := range 6 {
-		acme.Write(fmt.Sprintf("%d.csv", i), rig.Random(1000+i))
+		acme.Write(fmt.Sprintf("%d.csv", i), sandbox.Random(1000+i))
 	}
 	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
 		d.Staging = onFirst{d.Staging, &sync.Once{}, acme.RotateHostKey}
@@ -53,7 +53,7 @@ func TestAServersFaultSuspendsItAlone(t *testing.T) {
 	assert.LessOrEqual(t, counts[ingest.StatusError], 2, "%v: no more than the window found out", counts)
 	assert.Equal(t, 6, counts[ingest.StatusError]+counts[ingest.StatusReady], "%v", counts)
 	globex := h.AddServer("globex", nil)
-	globex.Write("other.csv", rig.Random(77))
+	globex.Write("other.csv", sandbox.Random(77))
 	h.Scan()
 	h.Completed(globex.Path("other.csv"))
 

@@ -20,14 +20,14 @@ import (
 	"stevedore/activities"
 	"stevedore/api"
 	"stevedore/api/client"
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/store"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 	"stevedore/workflows"
 )
 
@@ -112,7 +112,7 @@ type bundle struct {
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	ledger, err := store.New(t.Context(), store.Config{DatabaseURL: testenv.Database(t), MaxConns: 4})
+	ledger, err := store.New(t.Context(), store.Config{DatabaseURL: services.Database(t), MaxConns: 4})
 	require.NoError(t, err)
 	t.Cleanup(ledger.Close)
 	b := &bundle{ledger: ledger, engine: &engine{}}
@@ -143,28 +143,28 @@ func newClient(t *testing.T, url, token string) *client.API {
 func TestServerLife(t *testing.T) {
 	t.Parallel()
 	b, ctx := setup(t), t.Context()
-	added, err := b.AddServer(ctx, oas.ServerSettings{
+	added, err := b.AddServer(ctx, openapi.ServerSettings{
 		Name: ptr("acme"), Host: ptr("sftp.example.com"), Username: ptr("u"), Include: &[]string{"*.csv"}, AfterIngest: ptr("move:/done"),
-		Port: ptr(2222), Transfer: ptr(oas.ServerSettingsTransfer("staged")), Password: ptr("canary-password"),
+		Port: ptr(2222), Transfer: ptr(openapi.ServerSettingsTransfer("staged")), Password: ptr("canary-password"),
 	})
 	require.NoError(t, err)
 	require.Equal(t, "10s", added.Settle, "the service's default")
 	require.Equal(t, "staged", added.Transfer)
 	there, err := b.admin.ShowServer(ctx, "acme")
 	require.NoError(t, err)
-	require.Equal(t, oas.FromServer(there), added)
-	_, err = b.AddServer(ctx, oas.ServerSettings{Name: ptr("not a name")})
+	require.Equal(t, openapi.FromServer(there), added)
+	_, err = b.AddServer(ctx, openapi.ServerSettings{Name: ptr("not a name")})
 	var invalid *ingest.InvalidError
 	require.ErrorAs(t, err, &invalid)
 	require.Contains(t, invalid.Error(), "name")
 
 	_, version, err := b.Server(ctx, "acme")
 	require.NoError(t, err)
-	edited, err := b.EditServer(ctx, "acme", version, oas.ServerSettings{Port: ptr(23), Settle: ptr("5s"), Password: ptr("again")})
+	edited, err := b.EditServer(ctx, "acme", version, openapi.ServerSettings{Port: ptr(23), Settle: ptr("5s"), Password: ptr("again")})
 	require.NoError(t, err)
 	require.Equal(t, 23, edited.Port)
 	require.Equal(t, []string{"*.csv"}, edited.Include, "what is not named stays")
-	_, err = b.EditServer(ctx, "acme", version, oas.ServerSettings{Port: ptr(23)})
+	_, err = b.EditServer(ctx, "acme", version, openapi.ServerSettings{Port: ptr(23)})
 	require.ErrorIs(t, err, ingest.ErrStale)
 	require.ErrorIs(t, b.RemoveServer(ctx, "acme", version), ingest.ErrStale)
 
@@ -213,9 +213,9 @@ func TestFilesAndActions(t *testing.T) {
 	b, ctx := setup(t), t.Context()
 	const odd = "/in/\xff\u202e\x1b[31m<b>.csv"
 	_, files := b.parked(t, odd, "/in/b.csv", "/in/c.txt")
-	params := oas.ListFilesParams{Server: ptr("acme"), Status: &[]oas.FileStatus{"error"}, Path: ptr("*.csv")}
+	params := openapi.ListFilesParams{Server: ptr("acme"), Status: &[]openapi.FileStatus{"error"}, Path: ptr("*.csv")}
 	list := func() (paths []string) {
-		require.NoError(t, b.EachFile(ctx, params, 0, func(f oas.File) error {
+		require.NoError(t, b.EachFile(ctx, params, 0, func(f openapi.File) error {
 			raw, err := base64.StdEncoding.DecodeString(f.RemotePathBase64)
 			paths = append(paths, string(raw))
 			return err
@@ -223,14 +223,14 @@ func TestFilesAndActions(t *testing.T) {
 		return paths
 	}
 	require.Equal(t, []string{odd, "/in/b.csv"}, list(), "byte for byte")
-	params.Order = ptr(oas.FileOrder(ingest.OrderNewest))
+	params.Order = ptr(openapi.FileOrder(ingest.OrderNewest))
 	require.Equal(t, []string{"/in/b.csv", odd}, list(), "the latest first")
 	for _, file := range files {
 		there, err := b.admin.ShowFile(ctx, file.UUID)
 		require.NoError(t, err)
 		short, err := b.File(ctx, file.UUID[:10])
 		require.NoError(t, err)
-		require.Equal(t, oas.FromFile(there), short)
+		require.Equal(t, openapi.FromFile(there), short)
 	}
 	_, err := b.File(ctx, uuid.NewString())
 	require.ErrorIs(t, err, ingest.ErrNotFound)
@@ -243,9 +243,9 @@ func TestFilesAndActions(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, events, len(there))
 
-	require.NoError(t, b.RetryFile(ctx, files[0].UUID, oas.RetryDecision{Reason: "bucket is back", From: ptr(oas.StepName(ingest.StepUpload))}))
+	require.NoError(t, b.RetryFile(ctx, files[0].UUID, openapi.RetryDecision{Reason: "bucket is back", From: ptr(openapi.StepName(ingest.StepUpload))}))
 	require.Equal(t, []string{"retry by bootstrap because bucket is back"}, b.engine.decided)
-	decision := oas.BulkDecision{Filter: oas.FileSelection{Path: ptr("*.csv")}, Reason: "old", ExpectedCount: ptr(int64(3))}
+	decision := openapi.BulkDecision{Filter: openapi.FileSelection{Path: ptr("*.csv")}, Reason: "old", ExpectedCount: ptr(int64(3))}
 	_, err = b.SkipFiles(ctx, decision)
 	require.Equal(t, ingest.KindConflict, ingest.KindOf(err))
 	decision.ExpectedCount = ptr(int64(2))
@@ -258,7 +258,7 @@ func TestFilesAndActions(t *testing.T) {
 	b.engine.away, decision.ExpectedCount, decision.Cursor = "", nil, result.NextCursor
 	result, err = b.SkipFiles(ctx, decision)
 	require.NoError(t, err)
-	require.Equal(t, oas.BulkResult{Matched: 1, Done: 1, Failures: []oas.BulkFailure{}}, result)
+	require.Equal(t, openapi.BulkResult{Matched: 1, Done: 1, Failures: []openapi.BulkFailure{}}, result)
 }
 
 func TestProgress(t *testing.T) {
@@ -269,9 +269,9 @@ func TestProgress(t *testing.T) {
 		require.NoError(t, b.ledger.Apply(ctx, ingest.Change{FileUUID: files[i].UUID, To: ingest.StatusDownloading}))
 		files[i].Status = ingest.StatusDownloading
 	}
-	var shown []oas.File
+	var shown []openapi.File
 	for _, file := range files {
-		shown = append(shown, oas.FromFile(file))
+		shown = append(shown, openapi.FromFile(file))
 	}
 	b.engine.travels = files[0].UUID
 	for _, progress := range []orchestrator.Progress{
@@ -279,7 +279,7 @@ func TestProgress(t *testing.T) {
 		{Step: ingest.StepUpload, Attempt: 7, Paused: true, NextTry: time.Unix(1_800_000_000, 0).UTC()},
 	} {
 		b.engine.progress = progress
-		require.Equal(t, map[string]oas.Progress{files[0].UUID: *oas.FromProgress(progress)}, b.Progress(ctx, shown))
+		require.Equal(t, map[string]openapi.Progress{files[0].UUID: *openapi.FromProgress(progress)}, b.Progress(ctx, shown))
 	}
 }
 
@@ -292,10 +292,10 @@ func TestScanIsAwaited(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, accepted.Servers)
 	require.Empty(t, accepted.Suspended)
-	var states []oas.ScanState
-	scan, err := b.WaitScan(ctx, accepted.ScanUUID, func(s oas.Scan) { states = append(states, s.Servers[0].State) })
+	var states []openapi.ScanState
+	scan, err := b.WaitScan(ctx, accepted.ScanUUID, func(s openapi.Scan) { states = append(states, s.Servers[0].State) })
 	require.NoError(t, err)
-	require.Equal(t, []oas.ScanState{oas.ScanRunning}, states)
+	require.Equal(t, []openapi.ScanState{openapi.ScanRunning}, states)
 	require.Equal(t, string(ingest.KindAuth), *scan.Servers[0].ErrorKind)
 	require.EqualValues(t, 1, scan.Servers[0].Files["error"])
 	require.ErrorContains(t, b.CheckPart(ctx, admin.PartWorker), "no worker polls")
@@ -305,7 +305,7 @@ func TestScanIsAwaited(t *testing.T) {
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	b, ctx := setup(t), t.Context()
-	token, err := b.CreateToken(ctx, oas.TokenRequest{Name: "ci", Role: "viewer", ExpiresInSeconds: ptr(int64(48 * 3600))})
+	token, err := b.CreateToken(ctx, openapi.TokenRequest{Name: "ci", Role: "viewer", ExpiresInSeconds: ptr(int64(48 * 3600))})
 	require.NoError(t, err)
 	require.Equal(t, "bootstrap", token.CreatedBy)
 	require.WithinDuration(t, time.Now().Add(48*time.Hour), *token.ExpiresAt, time.Minute)
@@ -347,7 +347,7 @@ func TestTokenStaysWithItsHost(t *testing.T) {
 		_, err := c.ListServers(t.Context())
 		require.ErrorContains(t, err, "redirect")
 		require.ErrorContains(t, err, "STEVEDORE_API_URL")
-		_, err = c.AddServer(t.Context(), oas.ServerSettings{Password: ptr("canary")})
+		_, err = c.AddServer(t.Context(), openapi.ServerSettings{Password: ptr("canary")})
 		require.ErrorContains(t, err, "redirect")
 	}
 	require.Zero(t, asked.Load())
@@ -410,7 +410,7 @@ func TestLostAnswerIsAskedForOnce(t *testing.T) {
 	require.Len(t, service.keys, 2)
 
 	service.keys, service.drop = nil, 1
-	_, err = newClient(t, server.URL, "t").CreateToken(t.Context(), oas.TokenRequest{Name: "ci", Role: "viewer"})
+	_, err = newClient(t, server.URL, "t").CreateToken(t.Context(), openapi.TokenRequest{Name: "ci", Role: "viewer"})
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
 	require.Len(t, service.keys, 1, "a secret cannot be shown again")
 }
@@ -436,11 +436,11 @@ func TestPrivateAPI(t *testing.T) {
 	t.Parallel()
 	keys := filepath.Join(t.TempDir(), "keyset.json")
 	require.NoError(t, credentials.Generate(keys))
-	cfg, err := config.Load(config.Options{Environ: []string{"STEVEDORE_DATABASE_URL=" + testenv.Database(t), "STEVEDORE_KEYSET_FILE=" + keys}})
+	cfg, err := config.Load(config.Options{Environ: []string{"STEVEDORE_DATABASE_URL=" + services.Database(t), "STEVEDORE_KEYSET_FILE=" + keys}})
 	require.NoError(t, err)
 	url, token, stop, err := api.ServePrivately(t.Context(), cfg, slog.New(slog.DiscardHandler), "test", "cli:ann")
 	require.NoError(t, err)
-	made, err := newClient(t, url, token).CreateToken(t.Context(), oas.TokenRequest{Name: "emergency", Role: "admin"})
+	made, err := newClient(t, url, token).CreateToken(t.Context(), openapi.TokenRequest{Name: "emergency", Role: "admin"})
 	require.NoError(t, err)
 	require.Equal(t, "cli:ann", made.CreatedBy)
 	_, err = newClient(t, url, "another").ListServers(t.Context())

@@ -5,35 +5,35 @@ import (
 
 	"github.com/google/uuid"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
 // StartAudit starts an audit. It does not wait.
-func (c *API) StartAudit(ctx context.Context, request oas.AuditRequest) (oas.AuditRun, error) {
-	return reply[oas.AuditRun]{c}.of(c.raw.StartAudit(ctx, nil, request))
+func (c *API) StartAudit(ctx context.Context, request openapi.AuditRequest) (openapi.AuditRun, error) {
+	return reply[openapi.AuditRun]{c}.of(c.raw.StartAudit(ctx, nil, request))
 }
 
 // WaitAudit polls an audit until it has ended and calls progress with every response.
 // An audit that failed is an error; the run is valid beside it. The audit continues
 // when the caller stops waiting.
-func (c *API) WaitAudit(ctx context.Context, run oas.AuditRun, progress func(oas.AuditRun)) (oas.AuditRun, error) {
+func (c *API) WaitAudit(ctx context.Context, run openapi.AuditRun, progress func(openapi.AuditRun)) (openapi.AuditRun, error) {
 	id, err := uuid.Parse(run.AuditUUID)
 	if err != nil {
 		return run, c.unreadable(err)
 	}
-	for run.State == oas.AuditRunning {
+	for run.State == openapi.AuditRunning {
 		progress(run)
 		if err := sleep(ctx, c.poll); err != nil {
 			return run, err
 		}
-		next, err := reply[oas.AuditRun]{c}.of(c.raw.GetAudit(ctx, id))
+		next, err := reply[openapi.AuditRun]{c}.of(c.raw.GetAudit(ctx, id))
 		if err != nil {
 			return run, err
 		}
 		run = next
 	}
-	if run.State == oas.AuditFailed {
+	if run.State == openapi.AuditFailed {
 		return run, ingest.Errorf(ingest.KindTransient, "audit %s failed: %s", run.AuditUUID, orZero(run.Error))
 	}
 	return run, nil
@@ -41,14 +41,14 @@ func (c *API) WaitAudit(ctx context.Context, run oas.AuditRun, progress func(oas
 
 // EachDifference calls fn for each difference that an audit found, page by page, until
 // fn returns an error.
-func (c *API) EachDifference(ctx context.Context, auditUUID string, fn func(oas.AuditDifference) error) error {
+func (c *API) EachDifference(ctx context.Context, auditUUID string, fn func(openapi.AuditDifference) error) error {
 	id, err := uuid.Parse(auditUUID)
 	if err != nil {
 		return c.unreadable(err)
 	}
 	size := pageSize
-	for params := (oas.ListAuditDifferencesParams{Limit: &size}); ; {
-		page, err := reply[oas.AuditDifferencePage]{c}.of(c.raw.ListAuditDifferences(ctx, id, &params))
+	for params := (openapi.ListAuditDifferencesParams{Limit: &size}); ; {
+		page, err := reply[openapi.AuditDifferencePage]{c}.of(c.raw.ListAuditDifferences(ctx, id, &params))
 		if err != nil {
 			return err
 		}

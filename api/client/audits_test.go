@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
@@ -17,9 +17,9 @@ import (
 func TestAudit(t *testing.T) {
 	t.Parallel()
 	b, ctx := setup(t), t.Context()
-	_, err := b.AddServer(ctx, oas.ServerSettings{Name: ptr("acme"), Host: ptr("sftp.example.com"), Username: ptr("u"), Password: ptr("p")})
+	_, err := b.AddServer(ctx, openapi.ServerSettings{Name: ptr("acme"), Host: ptr("sftp.example.com"), Username: ptr("u"), Password: ptr("p")})
 	require.NoError(t, err)
-	_, err = b.StartAudit(ctx, oas.AuditRequest{Servers: &[]string{"unknown"}})
+	_, err = b.StartAudit(ctx, openapi.AuditRequest{Servers: &[]string{"unknown"}})
 	require.ErrorIs(t, err, ingest.ErrNotFound)
 
 	size := int64(4)
@@ -32,31 +32,31 @@ func TestAudit(t *testing.T) {
 		found[i] = ingest.AuditDifference{Seq: int64(i + 1), Mark: "-", What: fmt.Sprintf("acme:/%d", i), Why: "gone", Server: "acme", Path: fmt.Sprintf("/%d", i), Sides: sides}
 	}
 	counts := ingest.AuditCounts{Files: 2000, Objects: 7, Sources: 6, Bytes: 5, Pending: 4, Missing: int64(len(found))}
-	audit := func(request oas.AuditRequest, failure string) (oas.AuditRun, []oas.AuditDifference, error) {
+	audit := func(request openapi.AuditRequest, failure string) (openapi.AuditRun, []openapi.AuditDifference, error) {
 		run, err := b.StartAudit(ctx, request)
 		require.NoError(t, err)
-		run, err = b.WaitAudit(ctx, run, func(oas.AuditRun) {
+		run, err = b.WaitAudit(ctx, run, func(openapi.AuditRun) {
 			_, attempt, err := b.ledger.BeginAudit(ctx, b.engine.audit)
 			require.NoError(t, err)
 			require.NoError(t, b.ledger.NoteAudit(ctx, b.engine.audit, attempt, counts, found))
 			require.NoError(t, b.ledger.EndAudit(ctx, b.engine.audit, failure))
 		})
-		var differences []oas.AuditDifference
-		require.NoError(t, b.EachDifference(ctx, run.AuditUUID, func(d oas.AuditDifference) error {
+		var differences []openapi.AuditDifference
+		require.NoError(t, b.EachDifference(ctx, run.AuditUUID, func(d openapi.AuditDifference) error {
 			differences = append(differences, d)
 			return nil
 		}))
 		return run, differences, err
 	}
-	run, differences, err := audit(oas.AuditRequest{}, "")
+	run, differences, err := audit(openapi.AuditRequest{}, "")
 	require.NoError(t, err)
 	require.Len(t, differences, len(found), "all pages")
-	require.Equal(t, oas.FromAuditDifference(found[admin.MaxPage]), differences[admin.MaxPage])
+	require.Equal(t, openapi.FromAuditDifference(found[admin.MaxPage]), differences[admin.MaxPage])
 	require.EqualValues(t, 2000, run.Files)
 	require.EqualValues(t, len(found), run.Differences)
-	require.Equal(t, oas.AuditCompleted, run.State)
+	require.Equal(t, openapi.AuditCompleted, run.State)
 
-	run, differences, err = audit(oas.AuditRequest{Servers: &[]string{"acme"}}, "the store is away")
+	run, differences, err = audit(openapi.AuditRequest{Servers: &[]string{"acme"}}, "the store is away")
 	require.ErrorContains(t, err, "the store is away")
 	require.Len(t, differences, len(found), "what it found before it failed")
 	require.Len(t, run.ServerUuids, 1)

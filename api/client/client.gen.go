@@ -13,7 +13,7 @@ import (
 	"net/url"
 	"strings"
 
-	. "stevedore/api/oas"
+	. "stevedore/api/openapi"
 
 	"github.com/oapi-codegen/runtime"
 	openapi_types "github.com/oapi-codegen/runtime/types"

@@ -1,6 +1,6 @@
 // Package client is the client of the REST API. client.gen.go is generated from
 // openapi.yaml; API adds the token, retries, paging and errors with kinds. All
-// results are the models of package oas, so that the command line prints what the
+// results are the models of package openapi, so that the command line prints what the
 // API returns.
 package client
 

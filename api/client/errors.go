@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"net/url"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
@@ -67,7 +67,7 @@ func (c *API) unanswered(err error) error {
 
 // refused returns the error that a response with an error status describes.
 func (c *API) refused(response *http.Response, body []byte) error {
-	var problem oas.Problem
+	var problem openapi.Problem
 	mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if mediaType == "application/problem+json" && json.Unmarshal(body, &problem) == nil && problem.Code != "" {
 		return c.problem(problem)
@@ -85,7 +85,7 @@ func (c *API) refused(response *http.Response, body []byte) error {
 
 // problem maps a problem's code to an error with a kind. Codes are never renamed; a
 // code of a later release is mapped by its status.
-func (c *API) problem(p oas.Problem) error {
+func (c *API) problem(p openapi.Problem) error {
 	detail := ingest.DisplayPath(p.Detail)
 	switch p.Code {
 	case "invalid_request":
@@ -119,7 +119,7 @@ func (c *API) problem(p oas.Problem) error {
 }
 
 // requestID identifies the request in the API's log.
-func requestID(p oas.Problem) string {
+func requestID(p openapi.Problem) string {
 	if p.RequestID == nil {
 		return ""
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"strings"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
@@ -12,20 +12,20 @@ import (
 const AnyVersion = "*"
 
 // AddServer adds a server.
-func (c *API) AddServer(ctx context.Context, settings oas.ServerSettings) (oas.Server, error) {
-	return reply[oas.Server]{c}.of(c.raw.CreateServer(ctx, nil, settings))
+func (c *API) AddServer(ctx context.Context, settings openapi.ServerSettings) (openapi.Server, error) {
+	return reply[openapi.Server]{c}.of(c.raw.CreateServer(ctx, nil, settings))
 }
 
 // ListServers returns all servers in order of name.
-func (c *API) ListServers(ctx context.Context) ([]oas.Server, error) {
-	list, err := reply[oas.ServerList]{c}.of(c.raw.ListServers(ctx))
+func (c *API) ListServers(ctx context.Context) ([]openapi.Server, error) {
+	list, err := reply[openapi.ServerList]{c}.of(c.raw.ListServers(ctx))
 	return list.Servers, err
 }
 
 // Server returns the server with the name or uuid, and its version for EditServer and
 // RemoveServer.
-func (c *API) Server(ctx context.Context, nameOrUUID string) (server oas.Server, version string, err error) {
-	server, header, err := reply[oas.Server]{c}.withHeader(c.raw.GetServer(ctx, nameOrUUID))
+func (c *API) Server(ctx context.Context, nameOrUUID string) (server openapi.Server, version string, err error) {
+	server, header, err := reply[openapi.Server]{c}.withHeader(c.raw.GetServer(ctx, nameOrUUID))
 	if err != nil {
 		return server, "", err
 	}
@@ -34,17 +34,17 @@ func (c *API) Server(ctx context.Context, nameOrUUID string) (server oas.Server,
 
 // EditServer changes the given settings of a server. A server of another version is
 // ErrStale.
-func (c *API) EditServer(ctx context.Context, nameOrUUID, version string, settings oas.ServerSettings) (oas.Server, error) {
-	return reply[oas.Server]{c}.of(c.raw.EditServer(ctx, nameOrUUID, &oas.EditServerParams{IfMatch: ifMatch(version)}, settings))
+func (c *API) EditServer(ctx context.Context, nameOrUUID, version string, settings openapi.ServerSettings) (openapi.Server, error) {
+	return reply[openapi.Server]{c}.of(c.raw.EditServer(ctx, nameOrUUID, &openapi.EditServerParams{IfMatch: ifMatch(version)}, settings))
 }
 
 // RemoveServer removes a server. A server of another version is ErrStale.
 func (c *API) RemoveServer(ctx context.Context, nameOrUUID, version string) error {
-	_, err := reply[struct{}]{c}.of(c.raw.RemoveServer(ctx, nameOrUUID, &oas.RemoveServerParams{IfMatch: ifMatch(version)}))
+	_, err := reply[struct{}]{c}.of(c.raw.RemoveServer(ctx, nameOrUUID, &openapi.RemoveServerParams{IfMatch: ifMatch(version)}))
 	return err
 }
 
-func ifMatch(version string) *oas.IfMatch {
+func ifMatch(version string) *openapi.IfMatch {
 	if version != AnyVersion {
 		version = `"` + version + `"`
 	}
@@ -52,32 +52,32 @@ func ifMatch(version string) *oas.IfMatch {
 }
 
 // PauseServer stops scans of a server.
-func (c *API) PauseServer(ctx context.Context, nameOrUUID string) (oas.Server, error) {
-	return reply[oas.Server]{c}.of(c.raw.PauseServer(ctx, nameOrUUID, nil))
+func (c *API) PauseServer(ctx context.Context, nameOrUUID string) (openapi.Server, error) {
+	return reply[openapi.Server]{c}.of(c.raw.PauseServer(ctx, nameOrUUID, nil))
 }
 
 // ResumeServer ends a pause or a suspension.
-func (c *API) ResumeServer(ctx context.Context, nameOrUUID string) (oas.Server, error) {
-	return reply[oas.Server]{c}.of(c.raw.ResumeServer(ctx, nameOrUUID, nil))
+func (c *API) ResumeServer(ctx context.Context, nameOrUUID string) (openapi.Server, error) {
+	return reply[openapi.Server]{c}.of(c.raw.ResumeServer(ctx, nameOrUUID, nil))
 }
 
 // DecideChanges resolves the held changes of a server and returns the number of files.
-func (c *API) DecideChanges(ctx context.Context, nameOrUUID string, decision oas.ChangesDecision) (int64, error) {
-	decided, err := reply[oas.ChangesDecided]{c}.of(c.raw.DecideChanges(ctx, nameOrUUID, nil, decision))
+func (c *API) DecideChanges(ctx context.Context, nameOrUUID string, decision openapi.ChangesDecision) (int64, error) {
+	decided, err := reply[openapi.ChangesDecided]{c}.of(c.raw.DecideChanges(ctx, nameOrUUID, nil, decision))
 	return decided.Files, err
 }
 
 // TestServer connects to a server and logs in. With a fingerprint in approval it pins
 // the presented host key first. The result is valid beside an error about the
 // partner's server.
-func (c *API) TestServer(ctx context.Context, nameOrUUID string, approval oas.HostKeyApproval, sample bool) (oas.ServerTest, error) {
-	read := reply[oas.ServerTest]{c}
-	var test oas.ServerTest
+func (c *API) TestServer(ctx context.Context, nameOrUUID string, approval openapi.HostKeyApproval, sample bool) (openapi.ServerTest, error) {
+	read := reply[openapi.ServerTest]{c}
+	var test openapi.ServerTest
 	var err error
 	if approval.Fingerprint == "" {
-		test, err = read.of(c.raw.TestServer(ctx, nameOrUUID, &oas.TestServerParams{Sample: &sample}))
+		test, err = read.of(c.raw.TestServer(ctx, nameOrUUID, &openapi.TestServerParams{Sample: &sample}))
 	} else {
-		test, err = read.of(c.raw.ApproveHostKey(ctx, nameOrUUID, &oas.ApproveHostKeyParams{Sample: &sample}, approval))
+		test, err = read.of(c.raw.ApproveHostKey(ctx, nameOrUUID, &openapi.ApproveHostKeyParams{Sample: &sample}, approval))
 	}
 	if err == nil && !test.Ok {
 		err = ingest.Errorf(ingest.Kind(orZero(test.ErrorKind)), "%s", orZero(test.Error))

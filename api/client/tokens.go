@@ -3,21 +3,21 @@ package client
 import (
 	"context"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 )
 
 // CreateToken creates a token. Its secret is in the result only.
-func (c *API) CreateToken(ctx context.Context, request oas.TokenRequest) (oas.NewToken, error) {
-	return reply[oas.NewToken]{c}.of(c.raw.CreateToken(ctx, request))
+func (c *API) CreateToken(ctx context.Context, request openapi.TokenRequest) (openapi.NewToken, error) {
+	return reply[openapi.NewToken]{c}.of(c.raw.CreateToken(ctx, request))
 }
 
 // ListTokens returns all tokens, revoked tokens included, the latest first.
-func (c *API) ListTokens(ctx context.Context) ([]oas.Token, error) {
-	list, err := reply[oas.TokenList]{c}.of(c.raw.ListTokens(ctx))
+func (c *API) ListTokens(ctx context.Context) ([]openapi.Token, error) {
+	list, err := reply[openapi.TokenList]{c}.of(c.raw.ListTokens(ctx))
 	return list.Tokens, err
 }
 
 // RevokeToken revokes a token.
-func (c *API) RevokeToken(ctx context.Context, name string) (oas.Token, error) {
-	return reply[oas.Token]{c}.of(c.raw.RevokeToken(ctx, name))
+func (c *API) RevokeToken(ctx context.Context, name string) (openapi.Token, error) {
+	return reply[openapi.Token]{c}.of(c.raw.RevokeToken(ctx, name))
 }

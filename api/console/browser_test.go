@@ -21,8 +21,8 @@ import (
 
 	"stevedore/api"
 	"stevedore/internal/config"
-	"stevedore/internal/rig"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
 	"stevedore/internal/wiring"
 )
 
@@ -39,7 +39,7 @@ var axe string
 
 // person is somebody at a browser, before a whole stevedore on real parts.
 type person struct {
-	*rig.Harbour
+	*sandbox.Cluster
 	t    *testing.T
 	ctx  context.Context
 	base string
@@ -50,7 +50,7 @@ type person struct {
 // newPerson starts the API and a browser; a worker is not running yet.
 func newPerson(t *testing.T) *person {
 	t.Helper()
-	p := &person{Harbour: rig.NewHarbour(t), t: t, album: os.Getenv("STEVEDORE_TEST_SCREENSHOTS")}
+	p := &person{Cluster: sandbox.NewCluster(t), t: t, album: os.Getenv("STEVEDORE_TEST_SCREENSHOTS")}
 	p.serve(nil)
 	p.browse()
 	return p
@@ -58,9 +58,9 @@ func newPerson(t *testing.T) *person {
 
 // newPersonOnLines is newPerson with lines that can be cut: between browser and
 // API, and between API and database.
-func newPersonOnLines(t *testing.T) (p *person, web, database *rig.Line) {
+func newPersonOnLines(t *testing.T) (p *person, web, database *sandbox.Proxy) {
 	t.Helper()
-	p = &person{Harbour: rig.NewHarbour(t), t: t, album: os.Getenv("STEVEDORE_TEST_SCREENSHOTS")}
+	p = &person{Cluster: sandbox.NewCluster(t), t: t, album: os.Getenv("STEVEDORE_TEST_SCREENSHOTS")}
 	dsn, err := url.Parse(p.Cfg.Database.URL.Reveal())
 	require.NoError(t, err)
 	database = line(t, dsn)
@@ -75,11 +75,11 @@ func newPersonOnLines(t *testing.T) (p *person, web, database *rig.Line) {
 }
 
 // line puts a line before a service.
-func line(t *testing.T, service *url.URL) *rig.Line {
+func line(t *testing.T, service *url.URL) *sandbox.Proxy {
 	t.Helper()
 	port, err := strconv.Atoi(service.Port())
 	require.NoError(t, err)
-	return rig.NewLine(t, service.Hostname(), port)
+	return sandbox.NewProxy(t, service.Hostname(), port)
 }
 
 // serve starts the API with further settings.
@@ -88,11 +88,11 @@ func (p *person) serve(settings []string) {
 	environ := append(append(slices.Clone(p.Env), "TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS")), settings...)
 	cfg, err := config.Load(config.Options{Environ: environ})
 	require.NoError(p.t, err)
-	parts := wiring.New(cfg, testenv.Logger(p.t), wiring.Options{TaskQueue: p.Queue})
+	parts := wiring.New(cfg, services.Logger(p.t), wiring.Options{TaskQueue: p.Queue})
 	p.t.Cleanup(parts.Close)
 	stopping, stop := context.WithCancel(context.Background())
 	served := httptest.NewServer(api.NewHandler(api.Deps{
-		Operations: parts.Operations(), Token: token, Log: testenv.Logger(p.t), Stopping: stopping.Done(), TemporalUI: "http://127.0.0.1:8233/namespaces/default", S3Console: "http://127.0.0.1:9003",
+		Operations: parts.Operations(), Token: token, Log: services.Logger(p.t), Stopping: stopping.Done(), TemporalUI: "http://127.0.0.1:8233/namespaces/default", S3Console: "http://127.0.0.1:9003",
 	}))
 	p.t.Cleanup(served.Close)
 	p.t.Cleanup(stop)
@@ -102,7 +102,7 @@ func (p *person) serve(settings []string) {
 // browse starts a browser.
 func (p *person) browse() {
 	p.t.Helper()
-	program := testenv.Chromium(p.t)
+	program := services.Chromium(p.t)
 	if p.album == "" {
 		p.album = p.t.TempDir()
 	}
@@ -118,7 +118,7 @@ func (p *person) browse() {
 
 func (p *person) do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, rig.Patience)
+	ctx, cancel := context.WithTimeout(p.ctx, sandbox.Patience)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		p.photo("failure")
@@ -135,7 +135,7 @@ func (p *person) is(condition string) bool {
 // until waits for a condition of the page.
 func (p *person) until(condition string) {
 	p.t.Helper()
-	if !assert.Eventually(p.t, func() bool { return p.is(condition) }, rig.Patience, tick, condition) {
+	if !assert.Eventually(p.t, func() bool { return p.is(condition) }, sandbox.Patience, tick, condition) {
 		p.photo("failure")
 		require.Fail(p.t, condition, p.text())
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 // TestAnOperatorReprocessesWhatAnAuditFound tests a server with a sample, deletes an
@@ -22,8 +22,8 @@ func TestAnOperatorReprocessesWhatAnAuditFound(t *testing.T) {
 	p.StartWorker()
 	acme := p.AddServer("acme", func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
 	globex := p.AddServer("globex", nil)
-	acme.Write("deleted.csv", rig.Random(2000))
-	globex.Write("lost.csv", rig.Random(1000))
+	acme.Write("deleted.csv", sandbox.Random(2000))
+	globex.Write("lost.csv", sandbox.Random(1000))
 	p.ScanAndWait()
 	lost := p.Completed(globex.Path("lost.csv"))
 	p.AwaitIngest(lost.UUID)

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
 )
 
 // TestAPersonAddsAServerAndWatchesAFileArrive is the first quarter of an hour
@@ -24,7 +24,7 @@ func TestAPersonAddsAServerAndWatchesAFileArrive(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t)
 	p.StartWorker()
-	sshd := testenv.StartSSHD(t, testenv.SSHDOptions{})
+	sshd := services.StartSSHD(t, services.SSHDOptions{})
 	p.Expect(sshd, "acme")
 
 	p.open("/files?status=error")
@@ -69,7 +69,7 @@ func TestAPersonAddsAServerAndWatchesAFileArrive(t *testing.T) {
 
 	p.open("/files")
 	p.do(chromedp.Evaluate[chromedp.Void]("window.sameDocument = true; void 0"))
-	sshd.Write("orders/first.csv", rig.Random(300_000))
+	sshd.Write("orders/first.csv", sandbox.Random(300_000))
 	p.open("/files")
 	p.do(chromedp.Evaluate[chromedp.Void]("window.sameDocument = true; void 0"))
 	p.Scan()
@@ -87,17 +87,17 @@ func TestAPersonAddsAServerAndWatchesAFileArrive(t *testing.T) {
 }
 
 // broken writes files whose checksum files are wrong: they end with an operator.
-func (p *person) broken(sshd *testenv.SSHD, names ...string) {
+func (p *person) broken(sshd *services.SSHD, names ...string) {
 	for _, name := range names {
 		sshd.Write(name, []byte("content of "+name))
-		sshd.Write(name+".sha256", []byte(rig.Digest([]byte("something else"))+"  "+name+"\n"))
+		sshd.Write(name+".sha256", []byte(sandbox.Digest([]byte("something else"))+"  "+name+"\n"))
 	}
 }
 
 // mend corrects their checksum files.
-func (p *person) mend(sshd *testenv.SSHD, names ...string) {
+func (p *person) mend(sshd *services.SSHD, names ...string) {
 	for _, name := range names {
-		sshd.Write(name+".sha256", []byte(rig.Digest([]byte("content of "+name))+"  "+name+"\n"))
+		sshd.Write(name+".sha256", []byte(sandbox.Digest([]byte("content of "+name))+"  "+name+"\n"))
 	}
 }
 
@@ -206,7 +206,7 @@ func TestAPersonPausesUpdatesAndChangesLooks(t *testing.T) {
 }
 
 // lookAround opens every page in the light, in the dark and on a phone.
-func (p *person) lookAround(acme *testenv.SSHD) {
+func (p *person) lookAround(acme *services.SSHD) {
 	file := p.File(acme.Path("later.csv"), func(ingest.File) bool { return true })
 	p.open("/audits")
 	p.press("Compare now")
@@ -248,29 +248,29 @@ func TestAPersonSeesBytesMoveAndWhyAFileWaits(t *testing.T) {
 	p.earlier("acme", 40)
 	p.earlier("globex", 15)
 	for i, name := range []string{"orders-20.csv", "orders-21.csv", "invoice-4711.pdf", "stock-warehouse-3.xml"} {
-		acme.Write(name, rig.Random(59_000+i*700))
+		acme.Write(name, sandbox.Random(59_000+i*700))
 	}
 	for i, name := range []string{"daily-prices.csv", "отчёт-итоги.txt"} {
-		globex.Write(name, rig.Random(161_000+i*900))
+		globex.Write(name, sandbox.Random(161_000+i*900))
 	}
 	p.logIn()
 	p.Scan()
 	arrived := p.Completed(acme.Path("orders-20.csv"))
 	p.Completed(globex.Path("отчёт-итоги.txt"))
 
-	acme.Write("backup-archive.tar", rig.Random(64<<20))
+	acme.Write("backup-archive.tar", sandbox.Random(64<<20))
 	acme.Write("payments-batch-118.dat", []byte("payments"))
-	acme.Write("payments-batch-118.dat.sha256", []byte(rig.Digest([]byte("something else"))+"  payments-batch-118.dat\n"))
+	acme.Write("payments-batch-118.dat.sha256", []byte(sandbox.Digest([]byte("something else"))+"  payments-batch-118.dat\n"))
 	globex.Write("locked.csv", []byte("locked"))
 	done := make(chan struct{})
-	acme.Be(testenv.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
+	acme.Be(services.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
 		select { // slow until it was seen: minutes, even with eight reads at a time
 		case <-done:
 		case <-time.After(2 * time.Second):
 		}
-		return testenv.HonestRead(content, buf, off)
+		return services.HonestRead(content, buf, off)
 	}})
-	globex.Be(testenv.OddHooks{Open: func(path string) error {
+	globex.Be(services.OddHooks{Open: func(path string) error {
 		if strings.HasSuffix(path, "locked.csv") {
 			return errors.New("another program has it")
 		}
@@ -295,7 +295,7 @@ func TestAPersonSeesBytesMoveAndWhyAFileWaits(t *testing.T) {
 	p.sees("What happens next: attempt")
 	p.photo("file-waiting")
 	close(done)
-	globex.Be(testenv.OddHooks{})
+	globex.Be(services.OddHooks{})
 	p.sees("Nothing: it is in the object store and announced.")
 	p.AwaitIngest(p.Completed(acme.Path("backup-archive.tar")).UUID)
 	p.spoilt(arrived)

@@ -12,8 +12,8 @@ import (
 
 	"stevedore/bench/scale"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
 )
 
 const (
@@ -35,14 +35,14 @@ const (
 func TestScaleBacklog(t *testing.T) {
 	t.Parallel()
 	n := backlogSize(t)
-	h := rig.NewHarbour(t)
-	h.Allow(scale.Size(5*rig.Patience, 3*time.Hour))
-	sshd := testenv.StartSSHD(t, testenv.SSHDOptions{})
+	h := sandbox.NewCluster(t)
+	h.Allow(scale.Size(5*sandbox.Patience, 3*time.Hour))
+	sshd := services.StartSSHD(t, services.SSHDOptions{})
 	makeBacklog(t, sshd, n)
 	h.Expect(sshd, "acme")
 	server := h.Register(sshd, "acme", func(s *ingest.Server) { s.Settle, s.MaxParallel = 0, backlogParallel })
 
-	worker := h.StartProcess(rig.ProcessOptions{})
+	worker := h.StartProcess(sandbox.ProcessOptions{})
 	summary := h.Scan()
 	watched := watchLimits(h, ingest.DiscoverWorkflowID(server.UUID), h.LastScan)
 	h.AwaitScans(summary)
@@ -74,7 +74,7 @@ func backlogSize(t *testing.T) int {
 }
 
 // makeBacklog writes n small files, all different.
-func makeBacklog(t *testing.T, sshd *testenv.SSHD, n int) {
+func makeBacklog(t *testing.T, sshd *services.SSHD, n int) {
 	t.Helper()
 	require.NoError(t, os.Mkdir(sshd.Path("in"), 0o755))
 	for i := range n {

@@ -13,8 +13,8 @@ import (
 	"stevedore/bench"
 	"stevedore/bench/scale"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
 )
 
 const (
@@ -32,12 +32,12 @@ const (
 func TestScaleDownloads(t *testing.T) {
 	t.Parallel()
 	files, size := scale.Size(50, 500), scale.Size(1<<20, 20_000_000)
-	h := rig.NewHarbour(t)
-	h.Allow(scale.Size(3*rig.Patience, time.Hour))
+	h := sandbox.NewCluster(t)
+	h.Allow(scale.Size(3*sandbox.Patience, time.Hour))
 	enough := files * 9 / 10
 	g := newGate(t, enough)
 	doors := serveDownloads(h, g, files, size)
-	worker := h.StartProcess(rig.ProcessOptions{Env: []string{
+	worker := h.StartProcess(sandbox.ProcessOptions{Env: []string{
 		"STEVEDORE_WORKER_MAX_DOWNLOADS=" + strconv.Itoa(files), "STEVEDORE_WORKER_MAX_UPLOADS=8",
 		"STEVEDORE_TRANSFER_MEMORY_LIMIT=0",
 	}})
@@ -65,16 +65,16 @@ func TestScaleDownloads(t *testing.T) {
 
 // serveDownloads starts the servers behind the gate. Files of a server share a
 // few contents, so that the sources take little of the disk.
-func serveDownloads(h *rig.Harbour, g *gate, files, size int) (doors []*door) {
+func serveDownloads(h *sandbox.Cluster, g *gate, files, size int) (doors []*door) {
 	h.T.Helper()
 	const contents = 3
 	each := files / downloadServers
 	for i := range downloadServers {
-		sshd := testenv.StartSSHD(h.T, testenv.SSHDOptions{})
+		sshd := services.StartSSHD(h.T, services.SSHDOptions{})
 		for n := range each {
 			name := fmt.Sprintf("out/file_%04d.bin", n)
 			if n < contents {
-				sshd.Write(name, rig.Random(size + i*contents + n)[:size])
+				sshd.Write(name, sandbox.Random(size + i*contents + n)[:size])
 				old := time.Now().Add(-time.Hour)
 				require.NoError(h.T, os.Chtimes(sshd.Path(name), old, old))
 				continue
@@ -92,11 +92,11 @@ func serveDownloads(h *rig.Harbour, g *gate, files, size int) (doors []*door) {
 }
 
 // awaitOpen waits until enough downloads are under way.
-func awaitOpen(h *rig.Harbour, g *gate) {
+func awaitOpen(h *sandbox.Cluster, g *gate) {
 	h.T.Helper()
 	select {
 	case <-g.open:
-	case <-time.After(scale.Size(2*rig.Patience, 5*rig.Patience)):
+	case <-time.After(scale.Size(2*sandbox.Patience, 5*sandbox.Patience)):
 		h.T.Fatalf("only %d downloads of %d are under way", g.held.Load(), g.enough)
 	}
 }
@@ -110,14 +110,14 @@ func fairnessOf(t *testing.T, doors []*door, total int64) float64 {
 	for i, d := range doors {
 		from[i] = d.received.Load()
 	}
-	rig.Eventually(t, func() bool {
+	sandbox.Eventually(t, func() bool {
 		for _, d := range doors {
 			if d.received.Load() >= total*9/10 {
 				return true
 			}
 		}
 		return false
-	}, scale.Size(2*rig.Patience, 20*rig.Patience), 5*time.Millisecond, "no server has sent its files")
+	}, scale.Size(2*sandbox.Patience, 20*sandbox.Patience), 5*time.Millisecond, "no server has sent its files")
 	took := time.Since(began).Seconds()
 	var sum, squares float64
 	for i, d := range doors {

@@ -13,8 +13,8 @@ import (
 	"stevedore/bench/scale"
 	"stevedore/internal/audit"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
 	"stevedore/internal/transfer"
 )
 
@@ -33,9 +33,9 @@ func TestScaleHuge(t *testing.T) {
 	small(t)
 	t.Run("direct, 100 GB", func(t *testing.T) {
 		small(t)
-		content := testenv.NewPattern(hugeSize(t, 400_000_000, 100_000_000_000))
-		store := testenv.StartS3Double(t, content)
-		h := newHuge(t, content, rig.Direct)
+		content := services.NewPattern(hugeSize(t, 400_000_000, 100_000_000_000))
+		store := services.StartS3Double(t, content)
+		h := newHuge(t, content, sandbox.Direct)
 		h.UseStore(store.S3, store.Objects)
 		h.ingest(hugeRun{
 			step: activities.NameTransfer, kills: 3, hosts: []string{h.Cfg.Staging.Dir, t.TempDir()},
@@ -45,7 +45,7 @@ func TestScaleHuge(t *testing.T) {
 	})
 	t.Run("10 GB staged into MinIO", func(t *testing.T) {
 		small(t)
-		h := newHuge(t, testenv.NewPattern(hugeSize(t, 100_000_000, 10_000_000_000)), rig.Staged)
+		h := newHuge(t, services.NewPattern(hugeSize(t, 100_000_000, 10_000_000_000)), sandbox.Staged)
 		requireRoom(t, 2*h.content.Size())
 		h.ingest(hugeRun{
 			step: activities.NameDownload, kills: 1, hosts: []string{h.Cfg.Staging.Dir}, staged: true,
@@ -54,7 +54,7 @@ func TestScaleHuge(t *testing.T) {
 	})
 	t.Run("10 GB direct into MinIO", func(t *testing.T) {
 		small(t)
-		h := newHuge(t, testenv.NewPattern(hugeSize(t, 150_000_000, 10_000_000_000)), rig.Direct)
+		h := newHuge(t, services.NewPattern(hugeSize(t, 150_000_000, 10_000_000_000)), sandbox.Direct)
 		requireRoom(t, h.content.Size())
 		h.ingest(hugeRun{
 			step: activities.NameTransfer, kills: 1, hosts: []string{h.Cfg.Staging.Dir, t.TempDir()},
@@ -131,13 +131,13 @@ func (h *huge) ingest(run hugeRun) {
 }
 
 // kill ends the worker with SIGKILL on its way through the file.
-func (h *huge) kill(worker *rig.Process, run hugeRun, number int) {
+func (h *huge) kill(worker *sandbox.Process, run hugeRun, number int) {
 	h.T.Helper()
 	size, of := h.content.Size(), int64(run.kills+1)
 	at := size / of * int64(number)
 	// A test that is late must not find the file moved already.
 	h.file.Hold(at + size/of/2)
-	rig.Eventually(h.T, func() bool {
+	sandbox.Eventually(h.T, func() bool {
 		run.requireRight(h.T)
 		return run.seen() >= at
 	}, h.patience, time.Millisecond, "kill %d of %d never comes", number, run.kills)
@@ -147,7 +147,7 @@ func (h *huge) kill(worker *rig.Process, run hugeRun, number int) {
 	if !run.staged {
 		h.requireNothingStaged(run.hosts)
 	}
-	rig.Eventually(h.T, func() bool { return !h.file.Open() }, rig.Patience, time.Millisecond, "the server holds the file of a dead client open")
+	sandbox.Eventually(h.T, func() bool { return !h.file.Open() }, sandbox.Patience, time.Millisecond, "the server holds the file of a dead client open")
 	if !scale.Full() {
 		h.missWorker(run.step)
 	}

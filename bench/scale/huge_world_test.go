@@ -17,15 +17,15 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
 )
 
 // huge is a world with one file, on an SFTP server in this process.
 type huge struct {
-	*rig.Harbour
-	content *testenv.Pattern
-	file    *testenv.Made
+	*sandbox.Cluster
+	content *services.Pattern
+	file    *services.Made
 	path    string
 	// patience bounds each wait; peak is the most memory of a worker, in bytes.
 	patience time.Duration
@@ -56,12 +56,12 @@ func (r hugeRun) requireRight(t *testing.T) {
 	}
 }
 
-func newHuge(t *testing.T, content *testenv.Pattern, mode func(*ingest.Server)) *huge {
+func newHuge(t *testing.T, content *services.Pattern, mode func(*ingest.Server)) *huge {
 	t.Helper()
-	h := &huge{Harbour: rig.NewHarbour(t), content: content}
+	h := &huge{Cluster: sandbox.NewCluster(t), content: content}
 	const slowest = 10_000_000 // bytes a second, on a busy machine
-	h.patience = rig.Patience + time.Duration(content.Size()/slowest)*time.Second
-	h.Allow(5*rig.Patience + 2*h.patience)
+	h.patience = sandbox.Patience + time.Duration(content.Size()/slowest)*time.Second
+	h.Allow(5*sandbox.Patience + 2*h.patience)
 	odd := h.AddOdd("acme", func(s *ingest.Server) { s.Settle = 0; mode(s) })
 	h.file, h.path = odd.Make("huge.bin", content), odd.Path("huge.bin")
 	go content.SHA256() // it takes a while
@@ -69,12 +69,12 @@ func newHuge(t *testing.T, content *testenv.Pattern, mode func(*ingest.Server)) 
 }
 
 // start starts a worker on the host with the staging folder.
-func (h *huge) start(staging string) *rig.Process {
+func (h *huge) start(staging string) *sandbox.Process {
 	h.T.Helper()
 	if staging != h.Cfg.Staging.Dir && len(h.OtherStaging) == 0 {
 		h.OtherStaging = []string{staging}
 	}
-	return h.StartProcess(rig.ProcessOptions{Env: []string{"STEVEDORE_STAGING_DIR=" + staging}})
+	return h.StartProcess(sandbox.ProcessOptions{Env: []string{"STEVEDORE_STAGING_DIR=" + staging}})
 }
 
 // requireNothingStaged requires that no file has bytes on a disk.
@@ -126,10 +126,10 @@ func (h *huge) missWorker(activity string) {
 	before := h.attempt(id, activity)
 	h.setHeartbeat(id, activity, time.Second)
 	var now int32
-	rig.Eventually(h.T, func() bool {
+	sandbox.Eventually(h.T, func() bool {
 		now = h.attempt(id, activity)
 		return now != before
-	}, rig.Patience, 20*time.Millisecond, "the dead worker is not missed")
+	}, sandbox.Patience, 20*time.Millisecond, "the dead worker is not missed")
 	if now > before { // else it was the last attempt of its round, and the file is deferred
 		h.setHeartbeat(id, activity, 30*time.Second)
 	}

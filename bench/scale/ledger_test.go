@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 // edge is the begin (+1) or the end (-1) of something that lasts.
@@ -19,7 +19,7 @@ type edge struct {
 // peakOf returns the most files of the server that were between two events at the
 // same time; an empty name means all servers. The ledger writes the time at which
 // a transaction begins, so that an end counts before the begins that it allowed.
-func peakOf(h *rig.Harbour, server string, from, to ingest.EventType) (peak int) {
+func peakOf(h *sandbox.Cluster, server string, from, to ingest.EventType) (peak int) {
 	h.T.Helper()
 	var edges []edge
 	for _, f := range h.Files() {
@@ -50,7 +50,7 @@ func peakOf(h *rig.Harbour, server string, from, to ingest.EventType) (peak int)
 }
 
 // requireNoFailures fails when any attempt of any file has failed.
-func requireNoFailures(h *rig.Harbour) {
+func requireNoFailures(h *sandbox.Cluster) {
 	h.T.Helper()
 	for _, f := range h.Files() {
 		for _, e := range h.Events(f.UUID) {

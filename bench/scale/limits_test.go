@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"stevedore/bench/scale"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
 // Temporal's limits: at the first two it suggests to continue as new, at the
@@ -28,7 +28,7 @@ const (
 
 // requireLimits follows all runs of a workflow that has ended, from its latest
 // back to its first, and fails if one has too many or too large events.
-func requireLimits(h *rig.Harbour, workflowID string) {
+func requireLimits(h *sandbox.Cluster, workflowID string) {
 	h.T.Helper()
 	runs, runID := 0, ""
 	var events, size int64
@@ -65,14 +65,14 @@ func continuedFrom(event *historypb.HistoryEvent) string {
 // limitWatch looks again and again at what only running workflows show: pending
 // activities and their heartbeats.
 type limitWatch struct {
-	h    *rig.Harbour
+	h    *sandbox.Cluster
 	stop context.CancelFunc
 	done sync.WaitGroup
 	// looks is how often a pending activity was seen.
 	looks, pending, heartbeat int
 }
 
-func watchLimits(h *rig.Harbour, workflowIDs ...string) *limitWatch {
+func watchLimits(h *sandbox.Cluster, workflowIDs ...string) *limitWatch {
 	ctx, stop := context.WithCancel(h.Ctx)
 	w := &limitWatch{h: h, stop: stop}
 	h.T.Cleanup(stop)

@@ -3,7 +3,7 @@ package scale_test
 import (
 	"testing"
 
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 )
 
-func TestMain(m *testing.M) { rig.Main(m) }
+func TestMain(m *testing.M) { sandbox.Main(m) }

@@ -15,8 +15,8 @@ import (
 	"stevedore/bench"
 	"stevedore/bench/scale"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
 	"stevedore/workflows"
 )
 
@@ -37,17 +37,17 @@ const (
 // the next scan finds these and no others.
 func TestScaleRescan(t *testing.T) {
 	t.Parallel()
-	h := rig.NewHarbour(t)
-	h.Allow(scale.Size(5*rig.Patience, time.Hour))
+	h := sandbox.NewCluster(t)
+	h.Allow(scale.Size(5*sandbox.Patience, time.Hour))
 	k := &knownFiles{t: t, n: scale.Size(20_000, 1_000_000), ledger: rescanLedger(t, h)}
-	k.sshd = testenv.StartSSHD(t, testenv.SSHDOptions{})
+	k.sshd = services.StartSSHD(t, services.SSHDOptions{})
 	require.NoError(t, k.make())
 	server := h.Register(k.sshd, "acme", func(s *ingest.Server) { s.Settle = 0 })
 	k.record(server.UUID)
 	before := k.fingerprint()
 	require.Equal(t, k.n, before.rows)
 
-	worker := h.StartProcess(rig.ProcessOptions{})
+	worker := h.StartProcess(sandbox.ProcessOptions{})
 	first := rescan(h, worker, server.UUID)
 	require.Equal(t, int64(k.n), first.Seen)
 	require.Zero(t, first.New)
@@ -55,7 +55,7 @@ func TestScaleRescan(t *testing.T) {
 	require.Equal(t, before, k.fingerprint(), "rows were changed or added")
 	require.LessOrEqual(t, first.events, rescanEvents)
 	require.LessOrEqual(t, worker.PeakMemory(), int64(rescanMemory))
-	require.LessOrEqual(t, first.took, scale.Size(rig.Patience, time.Minute))
+	require.LessOrEqual(t, first.took, scale.Size(sandbox.Patience, time.Minute))
 
 	changed := k.change()
 	second := rescan(h, worker, server.UUID)
@@ -74,7 +74,7 @@ type rescanned struct {
 }
 
 // rescan scans and reports what that took.
-func rescan(h *rig.Harbour, worker *rig.Process, serverUUID string) (r rescanned) {
+func rescan(h *sandbox.Cluster, worker *sandbox.Process, serverUUID string) (r rescanned) {
 	h.T.Helper()
 	cpu := rescanCPU(h.T, worker)
 	h.Scan()
@@ -93,7 +93,7 @@ func rescan(h *rig.Harbour, worker *rig.Process, serverUUID string) (r rescanned
 }
 
 // rescanCPU is the processor time so far of the worker and of PostgreSQL.
-func rescanCPU(t *testing.T, worker *rig.Process) map[string]time.Duration {
+func rescanCPU(t *testing.T, worker *sandbox.Process) map[string]time.Duration {
 	t.Helper()
 	services, err := bench.ServicePids()
 	require.NoError(t, err)
@@ -110,7 +110,7 @@ func rescanCPU(t *testing.T, worker *rig.Process) map[string]time.Duration {
 type knownFiles struct {
 	t      *testing.T
 	n      int
-	sshd   *testenv.SSHD
+	sshd   *services.SSHD
 	ledger *pgx.Conn
 }
 
@@ -229,7 +229,7 @@ func (k *knownFiles) newPaths(lastID int64) []string {
 	return paths
 }
 
-func rescanLedger(t *testing.T, h *rig.Harbour) *pgx.Conn {
+func rescanLedger(t *testing.T, h *sandbox.Cluster) *pgx.Conn {
 	t.Helper()
 	db, err := pgx.Connect(h.Ctx, h.Cfg.Database.URL.Reveal())
 	require.NoError(t, err)

@@ -14,7 +14,7 @@ import (
 
 	"stevedore/api"
 	"stevedore/internal/config"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 	"stevedore/internal/wiring"
 )
 
@@ -114,8 +114,8 @@ func (l *lateness) count(servers map[string]bool) (n int) {
 // healthy one ever was. It ends the watch, because without the schedule all are late.
 func (l *lateness) require() {
 	l.f.T.Helper()
-	rig.Eventually(l.f.T, func() bool { return l.count(l.f.silent) == len(l.f.silent) },
-		2*l.f.size.interval+lateAfter+rig.Patience, time.Second, "silent servers are not shown as late")
+	sandbox.Eventually(l.f.T, func() bool { return l.count(l.f.silent) == len(l.f.silent) },
+		2*l.f.size.interval+lateAfter+sandbox.Patience, time.Second, "silent servers are not shown as late")
 	l.stop()
 	assert.Zero(l.f.T, l.count(l.f.healthy), "healthy servers were shown as late")
 }

@@ -9,14 +9,14 @@ import (
 
 	"stevedore/bench"
 	"stevedore/bench/scale"
-	"stevedore/internal/rig"
+	"stevedore/internal/test/sandbox"
 	"stevedore/workflows"
 )
 
 // meter is what the services had used when measuring began.
 type meter struct {
 	f       *fleet
-	worker  *rig.Process
+	worker  *sandbox.Process
 	pids    map[string]int
 	before  usage
 	started time.Time
@@ -30,7 +30,7 @@ type usage struct {
 	changes int64   // transactions of the whole database server that changed something
 }
 
-func (f *fleet) startMeter(worker *rig.Process) *meter {
+func (f *fleet) startMeter(worker *sandbox.Process) *meter {
 	f.T.Helper()
 	pids, err := bench.ServicePids()
 	require.NoError(f.T, err)

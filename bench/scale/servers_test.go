@@ -18,14 +18,14 @@ import (
 	"stevedore/internal/audit"
 	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
 	"stevedore/workflows"
 )
 
 // fleet is many servers of which some do not answer or are slow.
 type fleet struct {
-	*rig.Harbour
+	*sandbox.Cluster
 	size     fleetSize
 	schedule string
 	db       *pgx.Conn
@@ -51,7 +51,7 @@ const slowAnswer = 2 * time.Second
 func TestScaleServers(t *testing.T) {
 	t.Parallel()
 	f := &fleet{
-		Harbour: rig.NewHarbour(t), healthy: map[string]bool{}, silent: map[string]bool{},
+		Cluster: sandbox.NewCluster(t), healthy: map[string]bool{}, silent: map[string]bool{},
 		size: scale.Size(
 			fleetSize{servers: 40, silent: 3, slow: 2, files: 5, openSSH: 2, interval: 5 * time.Second, passes: 2},
 			fleetSize{servers: 1000, silent: 50, slow: 20, files: 100, openSSH: 5, interval: time.Minute, passes: 3},
@@ -79,11 +79,11 @@ func (f *fleet) addServers() {
 	f.T.Helper()
 	never := make(chan struct{})
 	f.T.Cleanup(func() { close(never) })
-	empty, slow, mute := testenv.StartOddSFTP(f.T), testenv.StartOddSFTP(f.T), testenv.StartOddSFTP(f.T)
-	slow.Be(testenv.OddHooks{Before: func() { time.Sleep(slowAnswer) }})
-	mute.Be(testenv.OddHooks{Before: func() { <-never }})
+	empty, slow, mute := services.StartOddSFTP(f.T), services.StartOddSFTP(f.T), services.StartOddSFTP(f.T)
+	slow.Be(services.OddHooks{Before: func() { time.Sleep(slowAnswer) }})
+	mute.Be(services.OddHooks{Before: func() { <-never }})
 	port := f.blackHole()
-	sshd := testenv.StartSSHD(f.T, testenv.SSHDOptions{})
+	sshd := services.StartSSHD(f.T, services.SSHDOptions{})
 	for i := range f.size.servers {
 		switch name := fmt.Sprintf("server-%04d", i); {
 		case i < f.size.silent/2:
@@ -93,11 +93,11 @@ func (f *fleet) addServers() {
 		case i < f.size.silent+f.size.slow:
 			f.add(slow, name, 0)
 		case i < f.size.silent+f.size.slow+f.size.files:
-			own := testenv.StartOddSFTP(f.T)
+			own := services.StartOddSFTP(f.T)
 			f.healthy[f.add(own, name, 0)] = true
-			f.WriteOdd(own, name, "a.bin", rig.Random(1000+i))
+			f.WriteOdd(own, name, "a.bin", sandbox.Random(1000+i))
 		case i >= f.size.servers-f.size.openSSH:
-			f.healthy[f.addFolder(sshd, name, rig.Random(1000+i))] = true
+			f.healthy[f.addFolder(sshd, name, sandbox.Random(1000+i))] = true
 		default:
 			f.healthy[f.add(empty, name, 0)] = true
 		}
@@ -105,7 +105,7 @@ func (f *fleet) addServers() {
 }
 
 // add registers a server at the odd one, or at another port.
-func (f *fleet) add(odd *testenv.OddSFTP, name string, port int) string {
+func (f *fleet) add(odd *services.OddSFTP, name string, port int) string {
 	f.T.Helper()
 	server := odd.Server(name, uuid.NewString())
 	server.Settle, server.ScanInterval = time.Second, f.size.interval
@@ -119,11 +119,11 @@ func (f *fleet) add(odd *testenv.OddSFTP, name string, port int) string {
 }
 
 // addFolder registers a folder of an OpenSSH server with one file.
-func (f *fleet) addFolder(sshd *testenv.SSHD, name string, content []byte) string {
+func (f *fleet) addFolder(sshd *services.SSHD, name string, content []byte) string {
 	f.T.Helper()
 	sshd.Write(name+"/a.bin", content)
 	f.OtherSources = append(f.OtherSources, audit.Source{
-		Server: name, Path: sshd.Path(name + "/a.bin"), Size: int64(len(content)), SHA256: rig.Digest(content),
+		Server: name, Path: sshd.Path(name + "/a.bin"), Size: int64(len(content)), SHA256: sandbox.Digest(content),
 	})
 	return f.Register(sshd, name, func(s *ingest.Server) {
 		s.RootPath, s.Settle, s.ScanInterval = sshd.Path(name), time.Second, f.size.interval
@@ -151,7 +151,7 @@ func (f *fleet) blackHole() (port int) {
 // measure runs the schedule for some passes and checks them.
 func (f *fleet) measure() {
 	f.T.Helper()
-	worker := f.StartProcess(rig.ProcessOptions{})
+	worker := f.StartProcess(sandbox.ProcessOptions{})
 	first := f.startMeter(worker)
 	schedule := f.startSchedule()
 	late := f.watchLateness()
@@ -159,7 +159,7 @@ func (f *fleet) measure() {
 	first.report("first pass")
 	if scale.Full() {
 		worker.Kill()
-		worker = f.StartProcess(rig.ProcessOptions{})
+		worker = f.StartProcess(sandbox.ProcessOptions{})
 	}
 	later := f.startMeter(worker)
 	f.awaitPasses(f.size.passes)
@@ -224,7 +224,7 @@ func (f *fleet) passes() (all []pass) {
 
 func (f *fleet) awaitPasses(n int) {
 	f.T.Helper()
-	rig.Eventually(f.T, func() bool { return len(f.passes()) >= n }, time.Duration(2*n)*f.size.interval+rig.Patience,
+	sandbox.Eventually(f.T, func() bool { return len(f.passes()) >= n }, time.Duration(2*n)*f.size.interval+sandbox.Patience,
 		500*time.Millisecond, "pass %d does not end", n)
 	f.awaitListings(n)
 }
@@ -232,14 +232,14 @@ func (f *fleet) awaitPasses(n int) {
 // awaitListings waits until each healthy server has been listed so often.
 func (f *fleet) awaitListings(n int) {
 	f.T.Helper()
-	rig.Eventually(f.T, func() bool {
+	sandbox.Eventually(f.T, func() bool {
 		for _, begun := range f.listings() {
 			if len(begun) < n {
 				return false
 			}
 		}
 		return len(f.listings()) == len(f.healthy)
-	}, 2*f.size.interval+rig.Patience, time.Second, "healthy servers are not listed %d times", n)
+	}, 2*f.size.interval+sandbox.Patience, time.Second, "healthy servers are not listed %d times", n)
 }
 
 // listings returns when the listings of each healthy server began, in order.
@@ -263,7 +263,7 @@ func (f *fleet) listings() map[string][]time.Time {
 // requireCauses: the servers that do not answer are shown with their cause.
 func (f *fleet) requireCauses() {
 	f.T.Helper()
-	rig.Eventually(f.T, func() bool {
+	sandbox.Eventually(f.T, func() bool {
 		for id := range f.silent {
 			server, err := f.Store.Server(f.Ctx, id)
 			require.NoError(f.T, err)

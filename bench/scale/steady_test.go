@@ -16,8 +16,8 @@ import (
 
 	"stevedore/bench/scale"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
 )
 
 // The variables of the steady load: the length of a run, and the file of the
@@ -28,12 +28,12 @@ const (
 )
 
 // services are the kinds of connections that are counted.
-var services = []string{"SSH", "PostgreSQL", "S3", "AMQP", "Temporal"}
+var serviceNames = []string{"SSH", "PostgreSQL", "S3", "AMQP", "Temporal"}
 
 var steadyCharts = [4]scale.Chart{
 	{Title: "Memory", Unit: "MiB (RSS)", Kinds: []string{scale.MemoryKind}},
 	{Title: "Goroutines", Unit: "goroutines", Kinds: []string{scale.GoroutinesKind}},
-	{Title: "Connections", Unit: "connections", Kinds: services},
+	{Title: "Connections", Unit: "connections", Kinds: serviceNames},
 	{Title: "Open files", Unit: "file descriptors", Kinds: []string{scale.FilesKind}},
 }
 
@@ -65,9 +65,9 @@ func TestScaleSteady(t *testing.T) {
 
 // steady is a worker process under a constant load.
 type steady struct {
-	*rig.Harbour
-	sshds   []*testenv.SSHD
-	worker  *rig.Process
+	*sandbox.Cluster
+	sshds   []*services.SSHD
+	worker  *sandbox.Process
 	peers   scale.Peers
 	random  *rand.Rand
 	written int
@@ -78,8 +78,8 @@ type steady struct {
 // first one none.
 func newSteady(t *testing.T, lasts time.Duration) *steady {
 	t.Helper()
-	s := &steady{Harbour: rig.NewHarbour(t), random: rand.New(rand.NewPCG(1, 2)), peers: scale.Peers{}}
-	s.Allow(lasts + 10*rig.Patience)
+	s := &steady{Cluster: sandbox.NewCluster(t), random: rand.New(rand.NewPCG(1, 2)), peers: scale.Peers{}}
+	s.Allow(lasts + 10*sandbox.Patience)
 	// The order matters: of a short run, write gives all large files to the second.
 	for i, mode := range []ingest.TransferSetting{ingest.TransferStaged, ingest.TransferDirect} {
 		sshd := s.AddServer([]string{"acme", "globex"}[i], func(v *ingest.Server) { v.Transfer, v.Settle = mode, time.Second })
@@ -93,7 +93,7 @@ func newSteady(t *testing.T, lasts time.Duration) *steady {
 		require.NoError(t, err)
 		s.watch(name, u.Host)
 	}
-	s.worker = s.StartProcess(rig.ProcessOptions{})
+	s.worker = s.StartProcess(sandbox.ProcessOptions{})
 	return s
 }
 
@@ -146,7 +146,7 @@ func (s *steady) write() {
 		size = 5<<20 + s.random.IntN(15<<20)
 	}
 	sshd, name := s.sshds[s.written/7%2], fmt.Sprintf("%02d/%06d.bin", s.written/600, s.written)
-	sshd.Write(name+".part", rig.Random(size))
+	sshd.Write(name+".part", sandbox.Random(size))
 	require.NoError(s.T, os.Rename(sshd.Path(name+".part"), sshd.Path(name)))
 }
 
@@ -154,7 +154,7 @@ func (s *steady) write() {
 func (s *steady) finish() {
 	s.T.Helper()
 	done := map[ingest.Mode]int{}
-	rig.Eventually(s.T, func() bool {
+	sandbox.Eventually(s.T, func() bool {
 		s.ScanAndWait()
 		clear(done)
 		for _, f := range s.Files() {
@@ -163,7 +163,7 @@ func (s *steady) finish() {
 			}
 		}
 		return done[ingest.ModeMemory]+done[ingest.ModeStaged]+done[ingest.ModeDirect] == s.written
-	}, 5*rig.Patience, time.Second, "not every file arrives")
+	}, 5*sandbox.Patience, time.Second, "not every file arrives")
 	scale.Figure(s.T, "steady: files by transfer mode: %v", done)
 	for _, mode := range []ingest.Mode{ingest.ModeMemory, ingest.ModeStaged, ingest.ModeDirect} {
 		assert.Positive(s.T, done[mode], "no file was moved in mode %s", mode)
@@ -177,7 +177,7 @@ func requireFlat(t *testing.T, samples []scale.Sample, long bool) {
 	t.Helper()
 	require.Greater(t, len(samples), 20)
 	few := map[string]float64{scale.MemoryKind: 8, scale.GoroutinesKind: 20, scale.FilesKind: 8}
-	for _, kind := range append([]string{scale.MemoryKind, scale.GoroutinesKind, scale.FilesKind}, services...) {
+	for _, kind := range append([]string{scale.MemoryKind, scale.GoroutinesKind, scale.FilesKind}, serviceNames...) {
 		second, last := scale.Medians(samples, kind)
 		scale.Figure(t, "steady: %s: median %.0f in the second quarter, %.0f in the last", kind, second, last)
 		assert.Positive(t, last, "no sample of %s", kind)

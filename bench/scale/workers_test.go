@@ -16,8 +16,8 @@ import (
 	"stevedore/bench"
 	"stevedore/bench/scale"
 	"stevedore/internal/ingest"
-	"stevedore/internal/rig"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
 )
 
 // workersGain is the least throughput of two workers, in that of one, on a load
@@ -102,16 +102,16 @@ func measureWorkers(t *testing.T, load workersLoad) (rates []float64) {
 
 // workersRound is the load with a number of workers, in a world of its own.
 type workersRound struct {
-	*rig.Harbour
+	*sandbox.Cluster
 	load      workersLoad
-	sshds     []*testenv.SSHD
-	processes []*rig.Process
+	sshds     []*services.SSHD
+	processes []*sandbox.Process
 }
 
 func newWorkersRound(t *testing.T, load workersLoad, workers int) *workersRound {
 	t.Helper()
-	r := &workersRound{Harbour: rig.NewHarbour(t), load: load}
-	r.Allow(scale.Size(3*rig.Patience, 20*time.Minute))
+	r := &workersRound{Cluster: sandbox.NewCluster(t), load: load}
+	r.Allow(scale.Size(3*sandbox.Patience, 20*time.Minute))
 	for i := range load.servers {
 		r.serve(bench.ServerName(i))
 	}
@@ -125,11 +125,11 @@ func newWorkersRound(t *testing.T, load workersLoad, workers int) *workersRound 
 // serve starts a server, behind a line where the load bounds the bandwidth.
 func (r *workersRound) serve(name string) {
 	r.T.Helper()
-	sshd := testenv.StartSSHD(r.T, testenv.SSHDOptions{})
+	sshd := services.StartSSHD(r.T, services.SSHDOptions{})
 	r.Adopt(sshd, name, func(s *ingest.Server) {
 		s.Settle, s.MaxParallel, s.Transfer = 0, r.load.parallel, r.load.transfer
 		if r.load.rate > 0 {
-			line := rig.NewLine(r.T, s.Host, s.Port)
+			line := sandbox.NewProxy(r.T, s.Host, s.Port)
 			line.Spoil("bandwidth", map[string]int{"rate": r.load.rate})
 			s.Port = line.Port
 		}
@@ -140,7 +140,7 @@ func (r *workersRound) serve(name string) {
 // write gives each server its share of the files of a pass, all different.
 func (r *workersRound) write(pass int) {
 	r.T.Helper()
-	content := rig.Random(r.load.size)
+	content := sandbox.Random(r.load.size)
 	for s, sshd := range r.sshds {
 		for i := range r.load.files / r.load.servers {
 			copy(content, fmt.Sprintf("%d %d %06d", pass, s, i))
@@ -150,7 +150,7 @@ func (r *workersRound) write(pass int) {
 }
 
 // startWorker starts a worker process on a host of its own: the first one has the
-// rig's staging folder, each further one another.
+// sandbox's staging folder, each further one another.
 func (r *workersRound) startWorker() {
 	r.T.Helper()
 	env := slices.Clone(r.load.env)
@@ -159,16 +159,16 @@ func (r *workersRound) startWorker() {
 		r.OtherStaging = append(r.OtherStaging, dir)
 		env = append(env, "STEVEDORE_STAGING_DIR="+dir)
 	}
-	r.processes = append(r.processes, r.StartProcess(rig.ProcessOptions{Env: env}))
+	r.processes = append(r.processes, r.StartProcess(sandbox.ProcessOptions{Env: env}))
 }
 
 // awaitPollers waits until every worker asks for activities.
 func (r *workersRound) awaitPollers() {
 	r.T.Helper()
-	rig.Eventually(r.T, func() bool {
+	sandbox.Eventually(r.T, func() bool {
 		found, err := r.Temporal.DescribeTaskQueue(r.Ctx, r.Queue, enumspb.TASK_QUEUE_TYPE_ACTIVITY)
 		return err == nil && len(found.GetPollers()) == len(r.processes)
-	}, rig.Patience, 50*time.Millisecond, "not every worker asks for activities")
+	}, sandbox.Patience, 50*time.Millisecond, "not every worker asks for activities")
 }
 
 // measure moves all files and returns the rate in files per second.
@@ -229,7 +229,7 @@ func (r *workersRound) requireLimit() {
 	r.T.Helper()
 	var peaks []int
 	for i := range r.load.servers {
-		peaks = append(peaks, peakOf(r.Harbour, bench.ServerName(i), ingest.EventDownloadStarted, ingest.EventNotified))
+		peaks = append(peaks, peakOf(r.Cluster, bench.ServerName(i), ingest.EventDownloadStarted, ingest.EventNotified))
 	}
 	scale.Figure(r.T, "files in flight at most, by server: %v, of %d allowed", peaks, r.load.parallel)
 	require.LessOrEqual(r.T, slices.Max(peaks), r.load.parallel, "a server's concurrency limit")
@@ -241,7 +241,7 @@ func (r *workersRound) shares() []int {
 	shares := make([]int, len(r.processes))
 	for _, f := range r.Files() {
 		mover := r.mover(f.UUID)
-		at := slices.IndexFunc(r.processes, func(p *rig.Process) bool { return mover == p.Pid() })
+		at := slices.IndexFunc(r.processes, func(p *sandbox.Process) bool { return mover == p.Pid() })
 		require.GreaterOrEqual(r.T, at, 0, "file %s was moved by process %d", f.UUID, mover)
 		shares[at]++
 	}

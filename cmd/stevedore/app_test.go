@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/activities"
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
@@ -163,7 +163,7 @@ func TestScanWait(t *testing.T) {
 			require.Equal(t, tc.held > 0, strings.Contains(got.errors, "300 file(s) are held: `stevedore server changes acme`"))
 			require.Equal(t, tc.code == exitPermanent, strings.Contains(got.errors, "2 folder(s) could not be read"))
 			require.NotContains(t, got.errors, "other")
-			var result oas.Scan
+			var result openapi.Scan
 			require.NoError(t, json.Unmarshal([]byte(got.out), &result))
 			require.Equal(t, "scan/s1", result.WorkflowID)
 			require.EqualValues(t, 2, result.Servers[0].Files["completed"])

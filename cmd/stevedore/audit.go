@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/api/client"
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
@@ -36,7 +36,7 @@ but 0 the audit did not reach its end.`,
 		Example: "  stevedore audit\n  stevedore audit --server acme --deep",
 		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			request := oas.AuditRequest{Deep: &deep}
+			request := openapi.AuditRequest{Deep: &deep}
 			if len(servers) > 0 {
 				request.Servers = &servers
 			}
@@ -50,7 +50,7 @@ but 0 the audit did not reach its end.`,
 }
 
 // audit starts an audit, waits for its end and prints the differences.
-func (a *app) audit(ctx context.Context, api *client.API, request oas.AuditRequest) error {
+func (a *app) audit(ctx context.Context, api *client.API, request openapi.AuditRequest) error {
 	run, err := api.StartAudit(ctx, request)
 	if err != nil {
 		return err
@@ -79,13 +79,13 @@ func (a *app) audit(ctx context.Context, api *client.API, request oas.AuditReque
 type differenceResult struct {
 	// Type distinguishes the lines of jsonl.
 	Type string `json:"type,omitempty"`
-	oas.AuditDifference
+	openapi.AuditDifference
 }
 
 // auditResult is the summary as JSON.
 type auditResult struct {
 	Type string `json:"type,omitempty"`
-	oas.AuditRun
+	openapi.AuditRun
 	// Complete reports whether the audit reached its end and all differences were read.
 	Complete bool             `json:"complete"`
 	Unlisted []unlistedResult `json:"unlisted_servers"`
@@ -100,7 +100,7 @@ type unlistedResult struct {
 
 // auditServers returns the paused and suspended servers, which an audit of all servers
 // does not log in to.
-func auditServers(ctx context.Context, api *client.API, run oas.AuditRun) ([]unlistedResult, error) {
+func auditServers(ctx context.Context, api *client.API, run openapi.AuditRun) ([]unlistedResult, error) {
 	unlisted := []unlistedResult{}
 	if len(run.ServerUuids) > 0 {
 		return unlisted, nil
@@ -124,7 +124,7 @@ type auditReport struct {
 	count int
 }
 
-func (r *auditReport) add(d oas.AuditDifference) error {
+func (r *auditReport) add(d openapi.AuditDifference) error {
 	r.count++
 	if r.app.format == formatTable {
 		_, err := fmt.Fprintf(r.app.stdout, "%s  %s  %s%s\n", d.Mark, safe(d.What), oneLine(d.Why), sidesText(d.Sides))

@@ -3,19 +3,19 @@ package main
 import (
 	"strings"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
 // sidesText returns the places that were compared, each with its sign; empty when none
 // was.
-func sidesText(s oas.AuditSides) string {
+func sidesText(s openapi.AuditSides) string {
 	var seen []string
 	for _, side := range []struct {
 		name  string
-		state oas.AuditSideState
+		state openapi.AuditSideState
 	}{{"source", s.Source.State}, {"ledger", s.Ledger.State}, {"object", s.Object.State}, {"announcement", s.Announcement.State}} {
-		if side.state != oas.SideUnknown {
+		if side.state != openapi.SideUnknown {
 			seen = append(seen, side.name+" "+ingest.SideState(side.state).Sign())
 		}
 	}

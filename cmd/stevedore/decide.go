@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/api/client"
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
@@ -127,44 +127,44 @@ func (a *app) decideEach(ctx context.Context, api *client.API, f decideFlags, uu
 }
 
 // decide carries out the action on one file and returns the file as it was.
-func (f decideFlags) decide(ctx context.Context, api *client.API, uuidOrPrefix string) (oas.File, error) {
+func (f decideFlags) decide(ctx context.Context, api *client.API, uuidOrPrefix string) (openapi.File, error) {
 	file, err := api.File(ctx, uuidOrPrefix)
 	if err != nil {
 		return file, err
 	}
 	switch f.action {
 	case retry:
-		err = api.RetryFile(ctx, file.FileUUID, oas.RetryDecision{Reason: cmp.Or(f.reason, noReason), From: given(oas.StepName(f.from))})
+		err = api.RetryFile(ctx, file.FileUUID, openapi.RetryDecision{Reason: cmp.Or(f.reason, noReason), From: given(openapi.StepName(f.from))})
 	case skip:
-		err = api.SkipFile(ctx, file.FileUUID, oas.Decision{Reason: cmp.Or(f.reason, noReason)})
+		err = api.SkipFile(ctx, file.FileUUID, openapi.Decision{Reason: cmp.Or(f.reason, noReason)})
 	case reprocess:
-		err = api.ReprocessFile(ctx, file.FileUUID, oas.Decision{Reason: cmp.Or(f.reason, noReason)})
+		err = api.ReprocessFile(ctx, file.FileUUID, openapi.Decision{Reason: cmp.Or(f.reason, noReason)})
 	default:
-		err = api.RenotifyFile(ctx, file.FileUUID, oas.Decision{Reason: cmp.Or(f.reason, noReason)})
+		err = api.RenotifyFile(ctx, file.FileUUID, openapi.Decision{Reason: cmp.Or(f.reason, noReason)})
 	}
 	return file, err
 }
 
 // bulkResult is an action on many files as JSON.
 type bulkResult struct {
-	oas.BulkResult
+	openapi.BulkResult
 	DryRun bool `json:"dry_run"`
 }
 
 // decideAll counts the files, asks, and acts on exactly this number of files, in several
 // requests if there are many.
-func (a *app) decideAll(ctx context.Context, api *client.API, f decideFlags, selection oas.FileSelection) error {
+func (a *app) decideAll(ctx context.Context, api *client.API, f decideFlags, selection openapi.FileSelection) error {
 	send := api.RetryFiles
 	if f.action == skip {
 		send = api.SkipFiles
 	}
 	dryRun := true
-	request := oas.BulkDecision{Filter: selection, Reason: cmp.Or(f.reason, noReason), From: given(oas.StepName(f.from)), DryRun: &dryRun}
+	request := openapi.BulkDecision{Filter: selection, Reason: cmp.Or(f.reason, noReason), From: given(openapi.StepName(f.from)), DryRun: &dryRun}
 	counted, err := send(ctx, request)
 	if err != nil {
 		return err
 	}
-	result := bulkResult{oas.BulkResult{Matched: counted.Matched, Remaining: counted.Matched, Failures: []oas.BulkFailure{}}, f.dryRun}
+	result := bulkResult{openapi.BulkResult{Matched: counted.Matched, Remaining: counted.Matched, Failures: []openapi.BulkFailure{}}, f.dryRun}
 	if f.dryRun || counted.Matched == 0 {
 		return a.printBulk(f.action, result)
 	}
@@ -190,7 +190,7 @@ func (a *app) decideAll(ctx context.Context, api *client.API, f decideFlags, sel
 }
 
 // batchError returns the error that ended a batch early.
-func batchError(batch oas.BulkResult) error {
+func batchError(batch openapi.BulkResult) error {
 	if batch.Error == nil {
 		return nil
 	}
@@ -199,7 +199,7 @@ func batchError(batch oas.BulkResult) error {
 
 // add counts a further batch. A batch that ended early may count files again that the
 // next one finds done.
-func (r *bulkResult) add(batch oas.BulkResult) {
+func (r *bulkResult) add(batch openapi.BulkResult) {
 	r.Done, r.Failed, r.Remaining = min(r.Done+batch.Done, r.Matched), r.Failed+batch.Failed, batch.Remaining
 	r.Failures = append(r.Failures, batch.Failures...)
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
@@ -213,7 +213,7 @@ func TestWatchPrintsChanges(t *testing.T) {
 func TestHowAFileStands(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	file := oas.FromFile(ingest.File{Status: ingest.StatusDownloading})
+	file := openapi.FromFile(ingest.File{Status: ingest.StatusDownloading})
 	waits := orchestrator.Progress{Attempt: 3, NextTry: now.Add(12 * time.Second), Failure: "the server hung up\x1b[2J"}
 	for want, p := range map[string]orchestrator.Progress{
 		`attempt 3, next try in 12s, because: the server hung up\x1b[2J`: waits,
@@ -222,11 +222,11 @@ func TestHowAFileStands(t *testing.T) {
 		"attempt 2 waits for a worker":                     {Attempt: 2},
 		"attempt 2, paused in Temporal, because: cut":      {Attempt: 2, Paused: true, Failure: "cut"},
 	} {
-		require.Equal(t, want, stands(file, *oas.FromProgress(p), true, now))
+		require.Equal(t, want, stands(file, *openapi.FromProgress(p), true, now))
 	}
-	require.Equal(t, "-", stands(file, oas.Progress{}, false, now))
-	require.Equal(t, "denied", stands(oas.FromFile(ingest.File{Status: ingest.StatusError, ErrorMessage: "denied"}), oas.Progress{}, false, now))
-	require.Equal(t, "waits for a.done", stands(oas.FromFile(ingest.File{Status: ingest.StatusDiscovered, WaitsFor: "a.done"}), oas.Progress{}, false, now))
+	require.Equal(t, "-", stands(file, openapi.Progress{}, false, now))
+	require.Equal(t, "denied", stands(openapi.FromFile(ingest.File{Status: ingest.StatusError, ErrorMessage: "denied"}), openapi.Progress{}, false, now))
+	require.Equal(t, "waits for a.done", stands(openapi.FromFile(ingest.File{Status: ingest.StatusDiscovered, WaitsFor: "a.done"}), openapi.Progress{}, false, now))
 }
 
 func TestCompletion(t *testing.T) {

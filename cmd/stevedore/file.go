@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/api/client"
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
@@ -41,14 +41,14 @@ change and a last one for a file that leaves the list.`,
 			if err != nil {
 				return err
 			}
-			params := oas.ListFilesParams{
+			params := openapi.ListFilesParams{
 				Server: selection.Server, Path: selection.Path, From: selection.From, To: selection.To, Hash: selection.Hash, Left: given(left),
 			}
 			if params.Status, err = parseStatuses(statuses); err != nil {
 				return err
 			}
 			if newest {
-				params.Order = given(oas.FileOrder(ingest.OrderNewest))
+				params.Order = given(openapi.FileOrder(ingest.OrderNewest))
 			}
 			switch {
 			case limit < 0:
@@ -61,7 +61,7 @@ change and a last one for a file that leaves the list.`,
 			}
 			return a.withAPI("file list", func(api *client.API) error {
 				rows := a.newFileList()
-				err := api.EachFile(cmd.Context(), params, limit, func(f oas.File) error { return rows.add(f, fileCells(f)...) })
+				err := api.EachFile(cmd.Context(), params, limit, func(f openapi.File) error { return rows.add(f, fileCells(f)...) })
 				if err != nil {
 					return err
 				}
@@ -86,7 +86,7 @@ func (a *app) newFileList() *list {
 	return a.newList("UUID", "SERVER", "PATH", "SIZE", "STATUS", "UPDATED", "ERROR")
 }
 
-func fileCells(f oas.File) []string {
+func fileCells(f openapi.File) []string {
 	wrong := value(f.ErrorMessage)
 	if f.SourceLeft != nil {
 		wrong = "source left: " + *f.SourceLeft
@@ -97,15 +97,15 @@ func fileCells(f oas.File) []string {
 }
 
 // parseStatuses returns nil when no status is given.
-func parseStatuses(texts []string) (*[]oas.FileStatus, error) {
-	var statuses []oas.FileStatus
+func parseStatuses(texts []string) (*[]openapi.FileStatus, error) {
+	var statuses []openapi.FileStatus
 	for _, text := range texts {
 		for name := range strings.SplitSeq(text, ",") {
 			status, err := ingest.ParseStatus(strings.TrimSpace(name))
 			if err != nil {
 				return nil, usageError{fmt.Errorf("--status: %w", err)}
 			}
-			statuses = append(statuses, oas.FileStatus(status))
+			statuses = append(statuses, openapi.FileStatus(status))
 		}
 	}
 	if len(statuses) == 0 {

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/api/client"
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
 )
@@ -23,10 +23,10 @@ const temporalUI = "STEVEDORE_TEMPORAL_UI_URL"
 
 // fileResult is a file with its history as JSON.
 type fileResult struct {
-	oas.File
+	openapi.File
 	// Progress is null when no step is under way.
-	Progress *oas.Progress `json:"progress"`
-	Events   []oas.Event   `json:"events"`
+	Progress *openapi.Progress `json:"progress"`
+	Events   []openapi.Event   `json:"events"`
 	// WorkflowURL is empty unless the address of Temporal's Web UI is known.
 	WorkflowURL string `json:"workflow_url"`
 }
@@ -62,7 +62,7 @@ has ended its way or waits for an operator.`,
 					return err
 				}
 				result := fileResult{File: file, Events: events, WorkflowURL: a.workflowURL(file.WorkflowID)}
-				if progress, running := api.Progress(cmd.Context(), []oas.File{file})[file.FileUUID]; running {
+				if progress, running := api.Progress(cmd.Context(), []openapi.File{file})[file.FileUUID]; running {
 					result.Progress = &progress
 				}
 				return a.printOne(result, func(w io.Writer) {
@@ -92,7 +92,7 @@ func (a *app) workflowURL(workflowID string) string {
 	return base + "/namespaces/" + url.PathEscape(orchestrator.Namespace(cfg)) + "/workflows/" + url.PathEscape(workflowID)
 }
 
-func printFile(w io.Writer, f oas.File, workflowURL string) {
+func printFile(w io.Writer, f openapi.File, workflowURL string) {
 	row := func(name, value string) { fmt.Fprintf(w, "%s\t%s\n", name, value) }
 	optional := func(name string, text *string) {
 		if text != nil {
@@ -128,7 +128,7 @@ func printFile(w io.Writer, f oas.File, workflowURL string) {
 }
 
 // printProgress says what happens now, or when and why it will.
-func printProgress(w io.Writer, p oas.Progress, now time.Time) {
+func printProgress(w io.Writer, p openapi.Progress, now time.Time) {
 	fmt.Fprintf(w, "step\t%s, %s\n", p.Step, tries(p, now))
 	if p.TotalBytes != nil {
 		fmt.Fprintf(w, "progress\t%s (%s of %s)\n", moved(p), size(value(p.DoneBytes)), size(*p.TotalBytes))
@@ -138,7 +138,7 @@ func printProgress(w io.Writer, p oas.Progress, now time.Time) {
 	}
 }
 
-func printEvents(w io.Writer, events []oas.Event) {
+func printEvents(w io.Writer, events []openapi.Event) {
 	fmt.Fprintln(w)
 	fmt.Fprintln(w, "TIME\tAFTER\tEVENT\tDETAILS")
 	before := time.Time{}

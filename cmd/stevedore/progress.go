@@ -8,7 +8,7 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
@@ -38,12 +38,12 @@ type progress struct {
 
 func newProgress(a *app) *progress { return &progress{app: a} }
 
-func (p *progress) scan(s oas.Scan) {
+func (p *progress) scan(s openapi.Scan) {
 	text := "starting ..."
 	var total, ended int64
 	listed, files := 0, map[string]int64{}
 	for _, server := range s.Servers {
-		if server.State != oas.ScanRunning {
+		if server.State != openapi.ScanRunning {
 			listed++
 		}
 		for name, n := range server.Files {
@@ -86,7 +86,7 @@ func (p *progress) draw(text string, done, total int64) {
 	p.refresh <- time.Now()
 }
 
-func (p *progress) audit(s oas.AuditRun) {
+func (p *progress) audit(s openapi.AuditRun) {
 	if !p.app.terminal {
 		return
 	}

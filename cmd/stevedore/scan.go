@@ -10,17 +10,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/api/client"
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
 // scanResult is an awaited scan as JSON.
 type scanResult struct {
-	oas.Scan
+	openapi.Scan
 	// Suspended are the names of servers that were not scanned.
 	Suspended []string `json:"suspended"`
 	// Unreadable are the folders that could not be read, by the server's name.
-	Unreadable map[string][]oas.UnreadableFolder `json:"unreadable"`
+	Unreadable map[string][]openapi.UnreadableFolder `json:"unreadable"`
 }
 
 func (a *app) scanCommand() *cobra.Command {
@@ -69,7 +69,7 @@ func (a *app) scan(ctx context.Context, api *client.API, servers []string, wait 
 	})
 }
 
-func (a *app) waitScan(ctx context.Context, api *client.API, accepted oas.ScanAccepted) error {
+func (a *app) waitScan(ctx context.Context, api *client.API, accepted openapi.ScanAccepted) error {
 	progress := newProgress(a)
 	scan, err := api.WaitScan(ctx, accepted.ScanUUID, progress.scan)
 	progress.end()
@@ -83,7 +83,7 @@ func (a *app) waitScan(ctx context.Context, api *client.API, accepted oas.ScanAc
 	if err != nil {
 		return err
 	}
-	result := scanResult{scan, accepted.Suspended, map[string][]oas.UnreadableFolder{}}
+	result := scanResult{scan, accepted.Suspended, map[string][]openapi.UnreadableFolder{}}
 	for _, server := range servers {
 		if len(server.Unreadable) > 0 {
 			result.Unreadable[server.Name] = server.Unreadable
@@ -111,15 +111,15 @@ func (a *app) waitScan(ctx context.Context, api *client.API, accepted oas.ScanAc
 }
 
 // scannedServers returns the servers of a scan as they are now.
-func scannedServers(ctx context.Context, api *client.API, scan oas.Scan) ([]oas.Server, error) {
+func scannedServers(ctx context.Context, api *client.API, scan openapi.Scan) ([]openapi.Server, error) {
 	servers, err := api.ListServers(ctx)
-	return slices.DeleteFunc(servers, func(s oas.Server) bool {
-		return !slices.ContainsFunc(scan.Servers, func(scanned oas.ScanServer) bool { return scanned.ServerUUID == s.ServerUUID })
+	return slices.DeleteFunc(servers, func(s openapi.Server) bool {
+		return !slices.ContainsFunc(scan.Servers, func(scanned openapi.ScanServer) bool { return scanned.ServerUUID == s.ServerUUID })
 	}), err
 }
 
 // attention describes what needs attention on the scanned servers; empty is nothing.
-func attention(scan oas.Scan, servers []oas.Server) string {
+func attention(scan openapi.Scan, servers []openapi.Server) string {
 	var found []string
 	if failed := countFailed(scan); failed > 0 {
 		found = append(found, fmt.Sprintf("%d file(s) need attention: `stevedore file list --status error`", failed))
@@ -136,7 +136,7 @@ func attention(scan oas.Scan, servers []oas.Server) string {
 }
 
 // partnerWaits describes the files that wait for what only the partner can send.
-func partnerWaits(scan oas.Scan) string {
+func partnerWaits(scan openapi.Scan) string {
 	var waits []string
 	for _, server := range scan.Servers {
 		if server.Waits != nil {
@@ -148,11 +148,11 @@ func partnerWaits(scan oas.Scan) string {
 
 // scanError returns nil when every server was scanned. Its kind is permanent when one of
 // the failures is, and so is the suspension of a server.
-func scanError(scan oas.Scan, suspended []string) error {
+func scanError(scan openapi.Scan, suspended []string) error {
 	kind := ingest.KindTransient
-	var failed []oas.ScanServer
+	var failed []openapi.ScanServer
 	for _, server := range scan.Servers {
-		if server.State != oas.ScanFailed {
+		if server.State != openapi.ScanFailed {
 			continue
 		}
 		failed = append(failed, server)
@@ -163,7 +163,7 @@ func scanError(scan oas.Scan, suspended []string) error {
 	for _, name := range suspended {
 		kind = ingest.KindSuspended
 		reason := "it is suspended: run `stevedore server test " + name + "`"
-		failed = append(failed, oas.ScanServer{Server: name, Error: &reason})
+		failed = append(failed, openapi.ScanServer{Server: name, Error: &reason})
 	}
 	switch count := len(failed) + scan.Failed; {
 	case len(failed) == 1 && count == 1:
@@ -176,14 +176,14 @@ func scanError(scan oas.Scan, suspended []string) error {
 	return nil
 }
 
-func printScan(w io.Writer, scan oas.Scan) {
+func printScan(w io.Writer, scan openapi.Scan) {
 	if len(scan.Servers) == 0 {
 		return
 	}
 	fmt.Fprintln(w, "SERVER\tRESULT\tFILES")
 	for _, server := range scan.Servers {
 		result := "ok"
-		if server.State == oas.ScanFailed {
+		if server.State == openapi.ScanFailed {
 			result = "FAILED: " + safe(value(server.Error))
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\n", safe(server.Server), result, counts(server.Files))
@@ -193,7 +193,7 @@ func printScan(w io.Writer, scan oas.Scan) {
 // shownUnreadable bounds the printed folders of one server that could not be read.
 const shownUnreadable = 10
 
-func printUnreadable(w io.Writer, servers []oas.Server) {
+func printUnreadable(w io.Writer, servers []openapi.Server) {
 	for _, server := range servers {
 		shown := server.Unreadable[:min(len(server.Unreadable), shownUnreadable)]
 		for _, f := range shown {
@@ -219,7 +219,7 @@ func counts(files map[string]int64) string {
 	return strings.Join(parts, ", ")
 }
 
-func countFailed(scan oas.Scan) (failed int64) {
+func countFailed(scan openapi.Scan) (failed int64) {
 	for _, server := range scan.Servers {
 		failed += server.Files[string(ingest.StatusError)]
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 )
 
 // selectFlags are the flags that select files.
@@ -28,7 +28,7 @@ func (f *selectFlags) register(a *app, cmd *cobra.Command, from, to string) {
 }
 
 // read returns the selection that the flags describe.
-func (f *selectFlags) read(now time.Time) (s oas.FileSelection, err error) {
+func (f *selectFlags) read(now time.Time) (s openapi.FileSelection, err error) {
 	hash := strings.ToLower(f.hash)
 	if hash != "" && (len(hash) != 64 || strings.Trim(hash, "0123456789abcdef") != "") {
 		return s, usageError{fmt.Errorf("--hash %q: give a SHA-256 as 64 hex digits", safe(f.hash))}
@@ -38,7 +38,7 @@ func (f *selectFlags) read(now time.Time) (s oas.FileSelection, err error) {
 		return s, err
 	}
 	to, err := parseTime(f.to, now)
-	return oas.FileSelection{Server: given(f.server), Path: given(f.path), Hash: given(hash), From: given(from), To: given(to)}, err
+	return openapi.FileSelection{Server: given(f.server), Path: given(f.path), Hash: given(hash), From: given(from), To: given(to)}, err
 }
 
 // given returns nil for the zero value: the flag was not given.

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/api/client"
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
@@ -62,7 +62,7 @@ func (a *app) serverShowCommand() *cobra.Command {
 	}
 }
 
-func (a *app) serverSwitchCommand(name, short string, change func(*client.API, context.Context, string) (oas.Server, error)) *cobra.Command {
+func (a *app) serverSwitchCommand(name, short string, change func(*client.API, context.Context, string) (openapi.Server, error)) *cobra.Command {
 	return &cobra.Command{
 		Use: name + " NAME", Short: short, Args: exactly("server name or uuid"),
 		Example: "  stevedore server " + name + " acme",
@@ -80,7 +80,7 @@ func (a *app) serverSwitchCommand(name, short string, change func(*client.API, c
 	}
 }
 
-func (a *app) printServer(s oas.Server) error {
+func (a *app) printServer(s openapi.Server) error {
 	return a.printOne(s, func(w io.Writer) {
 		row := func(name, value string) { fmt.Fprintf(w, "%s\t%s\n", name, value) }
 		row("name", safe(s.Name))
@@ -138,7 +138,7 @@ func (a *app) printServer(s oas.Server) error {
 }
 
 // printUnread prints the folders that the last scan could not read.
-func printUnread(row func(name, value string), s oas.Server) {
+func printUnread(row func(name, value string), s openapi.Server) {
 	for _, f := range s.Unreadable {
 		row("not read", safe(f.Path+" "+f.Reason))
 	}
@@ -148,7 +148,7 @@ func printUnread(row func(name, value string), s oas.Server) {
 }
 
 // left says what is on the server and nobody takes away.
-func left(s oas.Server, now time.Time) (rows [][2]string) {
+func left(s openapi.Server, now time.Time) (rows [][2]string) {
 	if s.SourcesLeft > 0 {
 		rows = append(rows, [2]string{"sources left", fmt.Sprintf("%d taken files are still there: `stevedore file list --left` says why", s.SourcesLeft)})
 	}
@@ -172,17 +172,17 @@ func yesNo(is bool) string {
 	return "no"
 }
 
-func address(s oas.Server) string { return safe(fmt.Sprintf("%s:%d", s.Host, s.Port)) }
+func address(s openapi.Server) string { return safe(fmt.Sprintf("%s:%d", s.Host, s.Port)) }
 
 // state is one word: the operator's switch wins over what scans found out.
-func state(s oas.Server) string {
+func state(s openapi.Server) string {
 	if !s.IsActive {
 		return "paused"
 	}
 	return s.State
 }
 
-func credentials(s oas.Server) string {
+func credentials(s openapi.Server) string {
 	var has []string
 	if s.HasPassword {
 		has = append(has, "password")

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/api/client"
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 	"stevedore/internal/keyfile"
 )
@@ -102,7 +102,7 @@ func (f *addFlags) register(cmd *cobra.Command) {
 }
 
 // settings returns the settings and credentials whose flags were given.
-func (a *app) settings(f addFlags, changed func(flag string) bool) (oas.ServerSettings, error) {
+func (a *app) settings(f addFlags, changed func(flag string) bool) (openapi.ServerSettings, error) {
 	settings := f.changes(changed)
 	if onStdin := f.onStdin(); len(onStdin) > 1 {
 		return settings, usageError{fmt.Errorf("%s cannot all be stdin", strings.Join(onStdin, " and "))}

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/api/client"
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
@@ -54,7 +54,7 @@ did, or all. The threshold is the server's setting hold-changes.`,
 					Server: server.Name, ServerUUID: server.ServerUUID, Files: server.HeldChanges, Held: value(server.HeldReason), Decision: decision,
 				}
 				if decision != "" {
-					request := oas.ChangesDecision{Decision: oas.ChangesDecisionDecision(decision), Part: given(part), Reason: reason}
+					request := openapi.ChangesDecision{Decision: openapi.ChangesDecisionDecision(decision), Part: given(part), Reason: reason}
 					if result.Files, err = api.DecideChanges(cmd.Context(), server.ServerUUID, request); err != nil {
 						return err
 					}

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"stevedore/api/client"
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 )
 
 const serverEditLong = `Changes the settings that are given and leaves all others as they are. If
@@ -41,7 +41,7 @@ func (a *app) serverEditCommand() *cobra.Command {
 			if noKey {
 				settings.PrivateKey = &none
 			}
-			if settings == (oas.ServerSettings{}) {
+			if settings == (openapi.ServerSettings{}) {
 				return usageError{errors.New("say what to change: `stevedore server edit --help` lists the flags")}
 			}
 			return a.withAPI("server edit", func(api *client.API) error {
@@ -68,10 +68,10 @@ func (a *app) serverEditCommand() *cobra.Command {
 }
 
 // changes returns the settings whose flags were given.
-func (f addFlags) changes(given func(flag string) bool) oas.ServerSettings {
-	transfer, collision := oas.ServerSettingsTransfer(f.server.Transfer), oas.ServerSettingsOnCollision(f.server.OnCollision)
+func (f addFlags) changes(given func(flag string) bool) openapi.ServerSettings {
+	transfer, collision := openapi.ServerSettingsTransfer(f.server.Transfer), openapi.ServerSettingsOnCollision(f.server.OnCollision)
 	after := string(f.server.AfterIngest)
-	settings := oas.ServerSettings{
+	settings := openapi.ServerSettings{
 		Name: when(given("name"), f.server.Name), Host: when(given("host"), f.server.Host), Port: when(given("port"), f.server.Port),
 		Username: when(given("username"), f.server.Username), HostKeys: when(given("host-key"), some(f.server.HostKeys)),
 		RootPath: when(given("path"), f.server.RootPath), Include: when(given("include"), some(f.server.Include)),

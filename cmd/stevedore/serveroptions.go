@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
@@ -51,7 +51,7 @@ func optionHelp(info ingest.OptionInfo) string {
 }
 
 // optionsOf returns the options of a server, which have the same names in both types.
-func optionsOf(s oas.Server) (options ingest.Options) {
+func optionsOf(s openapi.Server) (options ingest.Options) {
 	encoded, _ := json.Marshal(s) // texts, numbers and switches: cannot fail
 	_ = json.Unmarshal(encoded, &options)
 	options.NormalizeOptions()
@@ -59,7 +59,7 @@ func optionsOf(s oas.Server) (options ingest.Options) {
 }
 
 // setOptions sets the options whose flags were given.
-func setOptions(settings *oas.ServerSettings, options ingest.Options, given func(flag string) bool) {
+func setOptions(settings *openapi.ServerSettings, options ingest.Options, given func(flag string) bool) {
 	fields := map[string]any{}
 	for _, info := range ingest.OptionTable {
 		if given(info.Flag()) {

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/api/client"
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
@@ -18,11 +18,11 @@ import (
 type testResult struct {
 	Server     string `json:"server"`
 	ServerUUID string `json:"server_uuid"`
-	oas.ServerTest
+	openapi.ServerTest
 }
 
 func (a *app) serverTestCommand() *cobra.Command {
-	var approval oas.HostKeyApproval
+	var approval openapi.HostKeyApproval
 	var expires string
 	var sample bool
 	cmd := &cobra.Command{
@@ -50,7 +50,7 @@ says. Success ends a suspension.`,
 	return cmd
 }
 
-func (a *app) testServer(ctx context.Context, api *client.API, name string, approval oas.HostKeyApproval, sample bool) error {
+func (a *app) testServer(ctx context.Context, api *client.API, name string, approval openapi.HostKeyApproval, sample bool) error {
 	server, _, err := api.Server(ctx, name)
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func (a *app) testServer(ctx context.Context, api *client.API, name string, appr
 	return err
 }
 
-func (a *app) printTest(server oas.Server, test oas.ServerTest) error {
+func (a *app) printTest(server openapi.Server, test openapi.ServerTest) error {
 	return a.printOne(testResult{server.Name, server.ServerUUID, test}, func(w io.Writer) {
 		if test.Fingerprint != nil {
 			fmt.Fprintf(w, "fingerprint\t%s\nhost key\t%s\n", *test.Fingerprint, safe(value(test.HostKey)))
@@ -85,7 +85,7 @@ func (a *app) printTest(server oas.Server, test oas.ServerTest) error {
 }
 
 // printDetails prints the negotiated algorithms and the sample.
-func printDetails(w io.Writer, test oas.ServerTest) {
+func printDetails(w io.Writer, test openapi.ServerTest) {
 	if a := test.Algorithms; a != nil {
 		fmt.Fprintf(w, "algorithms\t%s, %s, %s%s\n", safe(a.KeyExchange), safe(a.HostKey), safe(a.Cipher), prefixed(", ", safe(a.Mac)))
 	}

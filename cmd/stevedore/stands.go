@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"stevedore/api/client"
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
@@ -16,8 +16,8 @@ import (
 const maxProgress = 50
 
 // progressOf returns the progress of the first files in flight by uuid.
-func progressOf(ctx context.Context, api *client.API, files []oas.File) map[string]oas.Progress {
-	var running []oas.File
+func progressOf(ctx context.Context, api *client.API, files []openapi.File) map[string]openapi.Progress {
+	var running []openapi.File
 	for _, file := range files {
 		if ingest.Status(file.Status).InFlight() && len(running) < maxProgress {
 			running = append(running, file)
@@ -27,7 +27,7 @@ func progressOf(ctx context.Context, api *client.API, files []oas.File) map[stri
 }
 
 // stands describes a file in one cell: what its step does, or why it waits.
-func stands(f oas.File, p oas.Progress, known bool, now time.Time) string {
+func stands(f openapi.File, p openapi.Progress, known bool, now time.Time) string {
 	switch {
 	case f.SourceLeft != nil:
 		return "source left: " + safe(*f.SourceLeft)
@@ -43,7 +43,7 @@ func stands(f oas.File, p oas.Progress, known bool, now time.Time) string {
 
 // moved returns the percentage, the rate and the remaining time of a step; empty while
 // these are unknown.
-func moved(p oas.Progress) string {
+func moved(p openapi.Progress) string {
 	if p.TotalBytes == nil {
 		return ""
 	}
@@ -59,7 +59,7 @@ func moved(p oas.Progress) string {
 }
 
 // tries returns the number of the attempt, the time of the next one and the last error.
-func tries(p oas.Progress, now time.Time) string {
+func tries(p openapi.Progress, now time.Time) string {
 	why := ""
 	if p.Failure != nil {
 		why = ", because: " + safe(*p.Failure)

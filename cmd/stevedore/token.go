@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/api/client"
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 )
 
 func (a *app) tokenCommand() *cobra.Command {
@@ -19,7 +19,7 @@ func (a *app) tokenCommand() *cobra.Command {
 }
 
 func (a *app) tokenCreateCommand() *cobra.Command {
-	var in oas.TokenRequest
+	var in openapi.TokenRequest
 	var role, expires string
 	cmd := &cobra.Command{
 		Use: "create", Short: "Make a token and print it, once", Args: none,
@@ -36,7 +36,7 @@ pauses servers; an admin also changes servers and tokens.`,
 				seconds := int64((lifetime + time.Second - 1) / time.Second)
 				in.ExpiresInSeconds = &seconds
 			}
-			in.Role = oas.Role(role)
+			in.Role = openapi.Role(role)
 			return a.withAPI("token create", func(api *client.API) error {
 				token, err := api.CreateToken(cmd.Context(), in)
 				if err != nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"stevedore/api/client"
-	"stevedore/api/oas"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
@@ -20,10 +20,10 @@ const clearScreen = "\x1b[H\x1b[2J"
 const maxWatched = 1000
 
 // underWay are the statuses that --watch shows when none is asked for.
-var underWay = func() (statuses []oas.FileStatus) {
+var underWay = func() (statuses []openapi.FileStatus) {
 	for _, status := range ingest.Statuses {
 		if !status.Terminal() {
-			statuses = append(statuses, oas.FileStatus(status))
+			statuses = append(statuses, openapi.FileStatus(status))
 		}
 	}
 	return statuses
@@ -31,7 +31,7 @@ var underWay = func() (statuses []oas.FileStatus) {
 
 // watchFiles shows the files until it is stopped: on a screen the whole list
 // again and again, elsewhere a line for each change.
-func (a *app) watchFiles(ctx context.Context, api *client.API, params oas.ListFilesParams, limit int) error {
+func (a *app) watchFiles(ctx context.Context, api *client.API, params openapi.ListFilesParams, limit int) error {
 	if params.Status == nil {
 		params.Status = &underWay
 	}
@@ -40,8 +40,8 @@ func (a *app) watchFiles(ctx context.Context, api *client.API, params oas.ListFi
 	}
 	seen := watched{}
 	for {
-		var files []oas.File
-		err := api.EachFile(ctx, params, limit, func(f oas.File) error {
+		var files []openapi.File
+		err := api.EachFile(ctx, params, limit, func(f openapi.File) error {
 			files = append(files, f)
 			return nil
 		})
@@ -67,7 +67,7 @@ type watched map[string]time.Time
 
 func (a *app) drawn() bool { return a.format == formatTable && a.screen }
 
-func (a *app) showWatched(ctx context.Context, api *client.API, files []oas.File, seen watched) error {
+func (a *app) showWatched(ctx context.Context, api *client.API, files []openapi.File, seen watched) error {
 	if a.drawn() {
 		return a.drawWatched(files, progressOf(ctx, api, files))
 	}
@@ -84,7 +84,7 @@ func (a *app) showWatched(ctx context.Context, api *client.API, files []oas.File
 }
 
 // drawWatched draws the screen anew.
-func (a *app) drawWatched(files []oas.File, progress map[string]oas.Progress) error {
+func (a *app) drawWatched(files []openapi.File, progress map[string]openapi.Progress) error {
 	now := time.Now()
 	fmt.Fprintf(a.stdout, "%s%s  %d file(s); Ctrl-C ends\n\n", clearScreen, now.UTC().Format(time.TimeOnly+"Z"), len(files))
 	rows := a.newList("UUID", "SERVER", "PATH", "SIZE", "STATUS", "UPDATED", "HOW IT STANDS")
@@ -101,7 +101,7 @@ func (a *app) drawWatched(files []oas.File, progress map[string]oas.Progress) er
 
 // showGone prints a last line for files that the list no longer has because
 // they are in another status now. Those that only fell off its end stay.
-func (a *app) showGone(ctx context.Context, api *client.API, files []oas.File, statuses []oas.FileStatus, seen watched) error {
+func (a *app) showGone(ctx context.Context, api *client.API, files []openapi.File, statuses []openapi.FileStatus, seen watched) error {
 	if a.drawn() {
 		return nil
 	}
@@ -128,7 +128,7 @@ func (a *app) showGone(ctx context.Context, api *client.API, files []oas.File, s
 	return nil
 }
 
-func (a *app) showLine(file oas.File) error {
+func (a *app) showLine(file openapi.File) error {
 	if a.format == formatJSONL {
 		return a.encode(file)
 	}
@@ -138,7 +138,7 @@ func (a *app) showLine(file oas.File) error {
 
 // watchFile prints what happens to a file until it has ended its way or waits
 // for an operator.
-func (a *app) watchFile(ctx context.Context, api *client.API, file oas.File) error {
+func (a *app) watchFile(ctx context.Context, api *client.API, file openapi.File) error {
 	last, before := int64(0), time.Time{}
 	if a.format == formatTable {
 		fmt.Fprintf(a.stdout, "%s  %s  %s\n", file.FileUUID, safe(file.Server), safe(file.RemotePath))
@@ -185,7 +185,7 @@ func stopped(ctx context.Context, err error) error {
 	return nil
 }
 
-func (a *app) showEvent(event oas.Event, before time.Time) error {
+func (a *app) showEvent(event openapi.Event, before time.Time) error {
 	if a.format == formatJSONL {
 		return a.encode(event)
 	}

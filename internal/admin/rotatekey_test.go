@@ -14,7 +14,7 @@ import (
 	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/store"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // cutOff is a ledger that is lost after so many edits.
@@ -42,7 +42,7 @@ type rotating struct {
 
 func setupRotating(t *testing.T) *rotating {
 	t.Helper()
-	ledger, err := store.New(t.Context(), store.Config{DatabaseURL: testenv.Database(t), MaxConns: 4})
+	ledger, err := store.New(t.Context(), store.Config{DatabaseURL: services.Database(t), MaxConns: 4})
 	require.NoError(t, err)
 	t.Cleanup(ledger.Close)
 	r := &rotating{ledger: &cutOff{Store: ledger, edits: 1000}, path: filepath.Join(t.TempDir(), "keyset.json")}

@@ -18,7 +18,7 @@ import (
 	"stevedore/activities"
 	"stevedore/internal/amqp"
 	"stevedore/internal/ingest"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 var _ activities.Announcer = (*amqp.Publisher)(nil)
@@ -29,14 +29,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const patience = 2 * time.Minute
 
 type bundle struct {
-	mq    testenv.AMQP
+	mq    services.AMQP
 	cable *cable
 	pub   *amqp.Publisher
 }
 
 func setup(t *testing.T, change ...func(*amqp.Config)) bundle {
 	t.Helper()
-	mq := testenv.Queue(t)
+	mq := services.Queue(t)
 	broker, err := url.Parse(mq.URL)
 	require.NoError(t, err)
 	c := layCable(t, broker.Host)
@@ -372,7 +372,7 @@ func TestErrorsNeverShowThePassword(t *testing.T) {
 		require.Equal(t, ingest.KindInvalid, ingest.KindOf(err), address)
 		require.NotContains(t, err.Error(), "hushhush")
 	}
-	address := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
+	address := fmt.Sprintf("127.0.0.1:%d", services.FreePort(t))
 	pub, err := amqp.New(amqp.Config{URL: "amqp://u:hushhush@" + address + "/", Queue: "q"})
 	require.NoError(t, err)
 	defer pub.Close()

@@ -20,7 +20,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"stevedore/internal/keyfile"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // keys are one of each kind that is used.
@@ -64,7 +64,7 @@ func TestForms(t *testing.T) {
 	t.Parallel()
 	phrase := []byte("open sesame")
 	for name, key := range keys(t) {
-		plain := testenv.PEM(t, key)
+		plain := services.PEM(t, key)
 		locked, err := ssh.MarshalPrivateKeyWithPassphrase(key, "", phrase)
 		require.NoError(t, err)
 		der, err := x509.MarshalPKCS8PrivateKey(key)
@@ -104,7 +104,7 @@ func TestForms(t *testing.T) {
 func TestMarksOfEditors(t *testing.T) {
 	t.Parallel()
 	key := keys(t)["ed25519"]
-	plain := string(testenv.PEM(t, key))
+	plain := string(services.PEM(t, key))
 	utf16 := []byte{0xff, 0xfe}
 	for _, r := range strings.ReplaceAll(plain, "\n", "\r\n") {
 		utf16 = append(utf16, byte(r), 0)
@@ -156,17 +156,17 @@ func TestCertificates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			line := certify(t, all[name], ssh.UserCert)
-			stored := requireRead(t, keyfile.Input{Key: testenv.PEM(t, all[name]), Certificate: line}, all[name])
+			stored := requireRead(t, keyfile.Input{Key: services.PEM(t, all[name]), Certificate: line}, all[name])
 			_, certificate, err := keyfile.Signers(stored)
 			require.NoError(t, err)
 			require.NotNil(t, certificate)
-			requireRead(t, keyfile.Input{Key: append(testenv.PEM(t, all[name]), line...)}, all[name])
+			requireRead(t, keyfile.Input{Key: append(services.PEM(t, all[name]), line...)}, all[name])
 		})
 	}
 	for says, line := range map[string][]byte{
 		"another key": certify(t, all["p256"], ssh.UserCert), "user certificate": certify(t, all["ed25519"], ssh.HostCert), "not one line": []byte("x"),
 	} {
-		_, err := keyfile.Read(keyfile.Input{Key: testenv.PEM(t, all["ed25519"]), Certificate: line})
+		_, err := keyfile.Read(keyfile.Input{Key: services.PEM(t, all["ed25519"]), Certificate: line})
 		require.ErrorIs(t, err, keyfile.ErrCertificate)
 		require.ErrorContains(t, err, says)
 	}

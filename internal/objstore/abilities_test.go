@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"stevedore/internal/objstore"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // TestWorkersTryTheStoreTogether starts workers at the same time. Each finds out
@@ -16,7 +16,7 @@ import (
 func TestWorkersTryTheStoreTogether(t *testing.T) {
 	t.Parallel()
 	const workers, rounds = 8, 3
-	s3 := testenv.Bucket(t)
+	s3 := services.Bucket(t)
 	req, _ := stage(t, partSize+1, 33)
 	for round := range rounds {
 		var group errgroup.Group

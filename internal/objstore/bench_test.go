@@ -10,13 +10,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/objstore"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // benchStore is a store without a proxy, with the default settings.
 func benchStore(b *testing.B) *objstore.Store {
 	b.Helper()
-	s3 := testenv.Bucket(b)
+	s3 := services.Bucket(b)
 	store, err := objstore.New(objstore.Config{
 		Endpoint: s3.Endpoint, AccessKey: s3.AccessKey, SecretKey: s3.SecretKey, Bucket: s3.Bucket, Region: s3.Region, UseTLS: s3.UseTLS,
 	})

@@ -9,12 +9,12 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/objstore"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // conform checks what the rest of the product relies on, on any store that
 // returns checksums or does not.
-func conform(t *testing.T, store *objstore.Store, s3 testenv.S3, checksums bool) {
+func conform(t *testing.T, store *objstore.Store, s3 services.S3, checksums bool) {
 	t.Helper()
 	ctx := t.Context()
 	require.NoError(t, store.Ping(ctx))
@@ -39,7 +39,7 @@ func conform(t *testing.T, store *objstore.Store, s3 testenv.S3, checksums bool)
 	})
 }
 
-func conformMemory(t *testing.T, store *objstore.Store, s3 testenv.S3) {
+func conformMemory(t *testing.T, store *objstore.Store, s3 services.S3) {
 	for name, size := range map[string]int{"empty": 0, "small": 100_000} {
 		req := small(t, size, 1)
 		req.Key = "memory/" + name
@@ -59,7 +59,7 @@ func conformMemory(t *testing.T, store *objstore.Store, s3 testenv.S3) {
 	}
 }
 
-func conformStaged(t *testing.T, store *objstore.Store, s3 testenv.S3) {
+func conformStaged(t *testing.T, store *objstore.Store, s3 services.S3) {
 	for name, size := range map[string]int{"empty": 0, "one part": 5000, "parts": 2*partSize + 77} {
 		req, content := stage(t, size, 3)
 		req.Key = "staged/" + name
@@ -89,7 +89,7 @@ func conformStaged(t *testing.T, store *objstore.Store, s3 testenv.S3) {
 	requireObject(t, store, s3, object, content)
 }
 
-func conformDirect(t *testing.T, store *objstore.Store, s3 testenv.S3) {
+func conformDirect(t *testing.T, store *objstore.Store, s3 services.S3) {
 	for name, parts := range map[string][]int{"one part": {1000}, "parts": {partSize, partSize, 33}} {
 		d := beginDirect(t, store, "direct/"+name, parts, 6)
 		holds, err := store.UploadHolds(t.Context(), d.Key, d.UploadID, d.Parts)
@@ -125,7 +125,7 @@ func conformDirect(t *testing.T, store *objstore.Store, s3 testenv.S3) {
 }
 
 // requireObject checks an object by every way to ask.
-func requireObject(t *testing.T, store *objstore.Store, s3 testenv.S3, object ingest.Object, content []byte) {
+func requireObject(t *testing.T, store *objstore.Store, s3 services.S3, object ingest.Object, content []byte) {
 	t.Helper()
 	head, found, err := store.Head(t.Context(), s3.Bucket, object.Key)
 	require.NoError(t, err)
@@ -170,21 +170,21 @@ func beginDirect(t *testing.T, store *objstore.Store, key string, sizes []int, s
 
 func TestMinIOConforms(t *testing.T) {
 	t.Parallel()
-	conformOn(t, testenv.Bucket(t))
+	conformOn(t, services.Bucket(t))
 }
 
 func TestVersityGWConforms(t *testing.T) {
 	t.Parallel()
-	conformOn(t, testenv.VersityGW(t))
+	conformOn(t, services.VersityGW(t))
 }
 
 // TestS3DoubleConforms: what tests at size rely on is as strict as a real store.
 func TestS3DoubleConforms(t *testing.T) {
 	t.Parallel()
-	conformOn(t, testenv.StartS3Double(t, nil).S3)
+	conformOn(t, services.StartS3Double(t, nil).S3)
 }
 
-func conformOn(t *testing.T, s3 testenv.S3) {
+func conformOn(t *testing.T, s3 services.S3) {
 	store, err := objstore.New(objstore.Config{
 		Endpoint: s3.Endpoint, AccessKey: s3.AccessKey, SecretKey: s3.SecretKey, Bucket: s3.Bucket,
 		Region: s3.Region, UseTLS: s3.UseTLS, PartSize: partSize,

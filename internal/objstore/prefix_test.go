@@ -6,16 +6,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/objstore"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // TestUploadsOfOtherKeysAreNotOurs: stores list unfinished uploads by prefix, and
 // one key may begin as another ends.
 func TestUploadsOfOtherKeysAreNotOurs(t *testing.T) {
 	t.Parallel()
-	for name, start := range map[string]func(*testing.T) testenv.S3{
-		"double":    func(t *testing.T) testenv.S3 { return testenv.StartS3Double(t, nil).S3 },
-		"versitygw": func(t *testing.T) testenv.S3 { return testenv.VersityGW(t) },
+	for name, start := range map[string]func(*testing.T) services.S3{
+		"double":    func(t *testing.T) services.S3 { return services.StartS3Double(t, nil).S3 },
+		"versitygw": func(t *testing.T) services.S3 { return services.VersityGW(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

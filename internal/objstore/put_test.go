@@ -21,7 +21,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/objstore"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 const (
@@ -31,14 +31,14 @@ const (
 
 // bundle is a store behind a proxy, on a bucket of the test's own.
 type bundle struct {
-	s3    testenv.S3
+	s3    services.S3
 	proxy *proxy
 	store *objstore.Store
 }
 
 func setup(t *testing.T, change ...func(*objstore.Config)) bundle {
 	t.Helper()
-	s3 := testenv.Bucket(t)
+	s3 := services.Bucket(t)
 	p, address := startProxy(t, s3.Endpoint)
 	cfg := objstore.Config{
 		Endpoint: address, AccessKey: s3.AccessKey, SecretKey: s3.SecretKey,

@@ -9,7 +9,7 @@ import (
 	"stevedore/activities"
 	"stevedore/internal/ingest"
 	"stevedore/internal/objstore"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 var _ activities.Objects = (*objstore.Store)(nil)
@@ -70,7 +70,7 @@ func TestRefusedKeyWaitsVisibly(t *testing.T) {
 
 func TestUnreachableStoreIsNamed(t *testing.T) {
 	t.Parallel()
-	address := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
+	address := fmt.Sprintf("127.0.0.1:%d", services.FreePort(t))
 	store, err := objstore.New(objstore.Config{Endpoint: address, AccessKey: "a", SecretKey: "hushhush", Bucket: "bucket"})
 	require.NoError(t, err)
 	req, _ := stage(t, 10, 32)

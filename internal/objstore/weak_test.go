@@ -22,7 +22,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/objstore"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // weak is a store that lacks something: the real one, behind a proxy that hides it.
@@ -48,9 +48,9 @@ type weak struct {
 var checksumElement = regexp.MustCompile(`<Checksum(SHA256|Algorithm|Type)>[^<]*</Checksum(SHA256|Algorithm|Type)>`)
 
 // start returns a store of ours on it.
-func (w weak) start(t *testing.T) (*objstore.Store, testenv.S3) {
+func (w weak) start(t *testing.T) (*objstore.Store, services.S3) {
 	t.Helper()
-	s3 := testenv.Bucket(t)
+	s3 := services.Bucket(t)
 	forward := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: s3.Endpoint})
@@ -148,7 +148,7 @@ func TestStoreThatChangesItsWays(t *testing.T) {
 	}
 }
 
-func region(s3 testenv.S3) string {
+func region(s3 services.S3) string {
 	if s3.Region == "" {
 		return "us-east-1"
 	}

@@ -16,7 +16,7 @@ import (
 	"stevedore/activities"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 	"stevedore/workflows"
 )
 
@@ -31,7 +31,7 @@ type parkedIngest struct {
 
 func newParkedIngest(t *testing.T) *parkedIngest {
 	t.Helper()
-	c, queue := testenv.Temporal(t)
+	c, queue := services.Temporal(t)
 	p := &parkedIngest{
 		Client: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return c, nil }, TaskQueue: queue},
 		client: c, resume: make(chan struct{}),

@@ -20,7 +20,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/sftp"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // budget is a PasswordBudget that counts, and bounds nothing unless left is set.
@@ -237,7 +237,7 @@ func pemKey(t *testing.T) []byte {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)
-	return testenv.PEM(t, key)
+	return services.PEM(t, key)
 }
 
 // TestQuestions: the password goes to questions for a password, once, and to no

@@ -21,7 +21,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/sftp"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 const (
@@ -108,7 +108,7 @@ func watchHeap(t *testing.T) (highest func() uint64) {
 
 // meetGarbage does everything that a worker does with a server.
 func meetGarbage(t *testing.T, seed uint64) {
-	peer := testenv.StartGarbage(t, seed)
+	peer := services.StartGarbage(t, seed)
 	peer.Spoilt = 2 + int(seed%40)
 	pool := sftp.NewPool(sftp.Config{
 		AllowNetworks: loopback(), HandshakeTimeout: 2 * time.Second, NoProgress: time.Second, KeepaliveInterval: time.Second, KeepaliveMisses: 1,

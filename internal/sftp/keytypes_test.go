@@ -16,7 +16,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/sftp"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // keygen makes a key pair by ssh-keygen and returns the private key's file.
@@ -46,7 +46,7 @@ func TestKeyTypes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			host, user := keygen(t, args...), keygen(t, args...)
-			b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"HostKey " + host, "AuthorizedKeysFile " + user + ".pub"}})
+			b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"HostKey " + host, "AuthorizedKeysFile " + user + ".pub"}})
 			b.server.HostKeys = []string{strings.TrimSpace(string(read(t, host+".pub")))}
 			session, err := tryOpen(t, newPool(t, sftp.Config{}, secrets{PrivateKey: read(t, user)}), b.server)
 			require.NoError(t, err)
@@ -63,7 +63,7 @@ func TestHostCertificate(t *testing.T) {
 	authority, host := keygen(t, "-t", "ed25519"), keygen(t, "-t", "ed25519")
 	out, err := exec.Command("ssh-keygen", "-q", "-s", authority, "-I", "host", "-h", "-n", "127.0.0.1", host+".pub").CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"HostKey " + host, "HostCertificate " + host + "-cert.pub"}})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"HostKey " + host, "HostCertificate " + host + "-cert.pub"}})
 	b.server.HostKeys = []string{b.HostKeyLine, strings.TrimSpace(string(read(t, host+".pub")))}
 	b.open(t)
 	b.server.HostKeys = []string{"@cert-authority * " + string(read(t, authority+".pub"))}

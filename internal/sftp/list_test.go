@@ -15,12 +15,12 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/sftp"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 func TestListShowsNestedAndOddNames(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	names := []string{"a.csv", "in/b.csv", "in/deep/er/c.csv", "отчёт за март.csv", "caf\xe9.csv", "new\nline.csv", "пап ка/ф.csv", "e\u0301.csv", "\u00e9.csv"}
 	for _, name := range names {
 		b.Write(name, []byte(name))
@@ -41,7 +41,7 @@ func TestListShowsNestedAndOddNames(t *testing.T) {
 
 func TestListRejectsWhatIsNoRegularFile(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	b.Write("real.csv", []byte("x"))
 	require.NoError(t, os.Symlink("real.csv", b.Path("link.csv")))
 	require.NoError(t, os.Symlink("/etc/passwd", b.Path("out.csv")))
@@ -75,7 +75,7 @@ func TestListRejectsWhatIsNoRegularFile(t *testing.T) {
 
 func TestListCaps(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{MaxEntriesPerFolder: 10, MaxEntries: 15}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{MaxEntriesPerFolder: 10, MaxEntries: 15}, services.SSHDOptions{})
 	for i := range 8 {
 		b.Write(string(rune('a'+i)), nil)
 		b.Write("in/"+string(rune('a'+i)), nil)
@@ -98,7 +98,7 @@ func TestListCaps(t *testing.T) {
 
 func TestListEndsWithItsReader(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	b.Write("a", nil)
 	b.Write("b", nil)
 	full := errors.New("full")
@@ -114,7 +114,7 @@ func TestListEndsWithItsReader(t *testing.T) {
 
 func TestStatRemoveRename(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	b.Write("a.csv", []byte("abc"))
 	b.Write("taken.csv", []byte("other"))
 	require.NoError(t, os.Mkdir(b.Path("folder"), 0o755))
@@ -142,7 +142,7 @@ func TestStatRemoveRename(t *testing.T) {
 // TestListTellsWhatThePatternsLeaveOut: a pattern that fits nothing is a slip.
 func TestListTellsWhatThePatternsLeaveOut(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	for _, name := range []string{"a.csv", "b.txt", "x/c.csv", "done/d.csv", ".part"} {
 		b.Write(name, []byte("1"))
 	}
@@ -180,7 +180,7 @@ func TestListTellsWhatThePatternsLeaveOut(t *testing.T) {
 // TestARootThatIsNoFolder is said with what to do.
 func TestARootThatIsNoFolder(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	b.Write("file.csv", nil)
 	require.NoError(t, os.Symlink(b.Path("nowhere"), b.Path("dangling")))
 	require.NoError(t, os.Symlink(b.Path("file.csv"), b.Path("to-file")))

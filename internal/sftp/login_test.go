@@ -26,12 +26,12 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/sftp"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 func TestPasswordLogin(t *testing.T) {
 	t.Parallel()
-	sshd := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "right-canary"})
+	sshd := services.StartSSHD(t, services.SSHDOptions{Password: "right-canary"})
 	server := sshd.Server("acme", uuid.NewString())
 
 	session := open(t, newPool(t, sftp.Config{}, secrets{Password: []byte("right-canary")}), server)
@@ -47,7 +47,7 @@ func TestPasswordLogin(t *testing.T) {
 
 func TestKeyLogin(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	b.open(t)
 	_, err := newPool(t, sftp.Config{}, secrets{Password: []byte("x")}).Open(deadline(t), b.server)
 	requireKind(t, err, ingest.KindAuth, "it takes publickey")
@@ -59,7 +59,7 @@ func TestKeyLogin(t *testing.T) {
 func TestRSAClientKey(t *testing.T) {
 	t.Parallel()
 	path := rsaKey(t)
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"AuthorizedKeysFile " + path + ".pub"}})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"AuthorizedKeysFile " + path + ".pub"}})
 	private, err := os.ReadFile(path)
 	require.NoError(t, err)
 	open(t, newPool(t, sftp.Config{}, secrets{PrivateKey: private}), b.server)
@@ -67,7 +67,7 @@ func TestRSAClientKey(t *testing.T) {
 
 func TestLockedPrivateKey(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)
 	locked, err := ssh.MarshalPrivateKeyWithPassphrase(key, "", []byte("phrase"))
@@ -78,7 +78,7 @@ func TestLockedPrivateKey(t *testing.T) {
 
 func TestNoSFTP(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"Subsystem other /bin/false"}})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"Subsystem other /bin/false"}})
 	_, err := tryOpen(t, b.pool, b.server)
 	requireKind(t, err, ingest.KindServer, "gives no SFTP")
 }
@@ -87,10 +87,10 @@ func TestNoSFTP(t *testing.T) {
 // the server's fault, also when the fault is in what we have stored of it.
 func TestWhatIsWrongWithAWholeServer(t *testing.T) {
 	t.Parallel()
-	insecure := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"Ciphers aes128-cbc"}})
+	insecure := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"Ciphers aes128-cbc"}})
 	_, err := insecure.pool.Open(deadline(t), insecure.server)
 	requireKind(t, err, ingest.KindServer, "offers no secure")
-	damaged := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	damaged := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	pool := sftp.NewPool(sftp.Config{AllowNetworks: loopback()}, damagedSecrets{})
 	t.Cleanup(func() { require.NoError(t, pool.Close()) })
 	_, err = pool.Open(deadline(t), damaged.server)
@@ -106,7 +106,7 @@ func (damagedSecrets) Credentials(context.Context, ingest.Server) (ingest.Creden
 
 func TestUnpinnedHostKey(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	b.server.HostKeys = nil
 	_, err := tryOpen(t, b.pool, b.server)
 	requireKind(t, err, ingest.KindHostKey, "not pinned", fingerprint(t, b.HostKeyLine), "stevedore server test acme --approve SHA256:")
@@ -115,7 +115,7 @@ func TestUnpinnedHostKey(t *testing.T) {
 
 func TestChangedHostKey(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	old := b.HostKeyLine
 	b.RotateHostKey()
 	_, err := tryOpen(t, b.pool, b.server)
@@ -146,7 +146,7 @@ func TestBrokenPin(t *testing.T) {
 
 func TestProbe(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	b.Write("a", nil)
 	b.Write("in/b", nil)
 	want := sftp.ProbeResult{Fingerprint: fingerprint(t, b.HostKeyLine), HostKeyLine: b.HostKeyLine}
@@ -289,7 +289,7 @@ func fingerprint(t *testing.T, line string) string {
 
 // requireNoAuth looks into the server's log: it saw a connection, and nobody
 // who began to log in.
-func requireNoAuth(t *testing.T, sshd *testenv.SSHD) {
+func requireNoAuth(t *testing.T, sshd *services.SSHD) {
 	t.Helper()
 	sshd.AwaitLog("Connection from 127.0.0.1")
 	sshd.AwaitLog("[preauth]")
@@ -334,7 +334,7 @@ func waitingIn(method string) (n int) {
 // right make one refusal, not one each.
 func TestARefusalIsForAllThatWait(t *testing.T) {
 	t.Parallel()
-	sshd := testenv.StartSSHD(t, testenv.SSHDOptions{Password: "right"})
+	sshd := services.StartSSHD(t, services.SSHDOptions{Password: "right"})
 	server := sshd.Server("acme", uuid.NewString())
 	server.MaxParallel = 8
 	held := heldSecrets{secrets{Password: []byte("wrong")}, make(chan struct{})}

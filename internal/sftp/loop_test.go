@@ -13,15 +13,15 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/sftp"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // pathWays are servers that know true paths, that only tidy them up, and that know none.
-func pathWays(follow bool) map[string]testenv.OddWays {
-	return map[string]testenv.OddWays{
+func pathWays(follow bool) map[string]services.OddWays {
+	return map[string]services.OddWays{
 		"true paths":  {FollowsLinks: follow},
 		"plain paths": {FollowsLinks: follow, PlainPaths: true},
-		"no paths":    {FollowsLinks: follow, Request: refuse(testenv.StatusUnsupported, "REALPATH")},
+		"no paths":    {FollowsLinks: follow, Request: refuse(services.StatusUnsupported, "REALPATH")},
 	}
 }
 
@@ -67,20 +67,20 @@ func TestDeepTreesAreNoLoops(t *testing.T) {
 func TestEndsOfChainsAreNoLoops(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat("d/", 15)
-	for name, end := range map[string]func(b *oddBench) testenv.OddWays{
-		"a file of the name": func(b *oddBench) testenv.OddWays { b.File(deep+"d", "x"); return testenv.OddWays{} },
-		"a copy of another size": func(b *oddBench) testenv.OddWays {
+	for name, end := range map[string]func(b *oddBench) services.OddWays{
+		"a file of the name": func(b *oddBench) services.OddWays { b.File(deep+"d", "x"); return services.OddWays{} },
+		"a copy of another size": func(b *oddBench) services.OddWays {
 			for i := range 15 {
 				b.File(strings.Repeat("d/", i)+"f", "12")
 			}
 			b.File(deep+"f", "123")
-			return testenv.OddWays{}
+			return services.OddWays{}
 		},
-		"may not be read": func(b *oddBench) testenv.OddWays {
+		"may not be read": func(b *oddBench) services.OddWays {
 			b.Folder(deep)
-			return testenv.OddWays{Request: func(r testenv.OddRequest) uint32 {
+			return services.OddWays{Request: func(r services.OddRequest) uint32 {
 				if r.Op == "OPENDIR" && r.Path == strings.TrimSuffix("/in/"+deep, "/") {
-					return testenv.StatusPermission
+					return services.StatusPermission
 				}
 				return 0
 			}}

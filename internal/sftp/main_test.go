@@ -13,7 +13,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/sftp"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 func TestMain(m *testing.M) {
@@ -48,14 +48,14 @@ func newPool(t *testing.T, cfg sftp.Config, creds secrets) *sftp.Pool {
 
 // bench is a real OpenSSH server and a pool that may use it.
 type bench struct {
-	*testenv.SSHD
+	*services.SSHD
 	server ingest.Server
 	pool   *sftp.Pool
 }
 
-func newBench(t *testing.T, cfg sftp.Config, o testenv.SSHDOptions) *bench {
+func newBench(t *testing.T, cfg sftp.Config, o services.SSHDOptions) *bench {
 	t.Helper()
-	sshd := testenv.StartSSHD(t, o)
+	sshd := services.StartSSHD(t, o)
 	creds := secrets{PrivateKey: sshd.PrivateKeyPEM}
 	return &bench{SSHD: sshd, server: sshd.Server("acme", uuid.NewString()), pool: newPool(t, cfg, creds)}
 }

@@ -14,7 +14,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/sftp"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // attributes with a size, a type and a time.
@@ -77,7 +77,7 @@ func TestOddListings(t *testing.T) {
 			b := newOddBench(t, sftp.Config{})
 			b.File("a.csv", "1234567")
 			b.File("sub/b.csv", "1")
-			b.Be(testenv.OddWays{Names: tc.names})
+			b.Be(services.OddWays{Names: tc.names})
 			seen, unread := b.seen(t)
 			want := slices.Clone(tc.seen)
 			if slices.Contains(namesOf(seen), "sub/b.csv") && !slices.Contains(want, "sub/b.csv") {
@@ -122,7 +122,7 @@ func TestNamesAroundNames(t *testing.T) {
 	for _, name := range odd {
 		body = append(body, join(name, "", plain(1))...)
 	}
-	b.Be(testenv.OddWays{Names: pages(body)})
+	b.Be(services.OddWays{Names: pages(body)})
 	seen, _ := b.seen(t)
 	assert.Len(t, seen, len(odd), "%v", namesOf(seen))
 	for at, o := range seen {
@@ -139,7 +139,7 @@ func TestTimesOutOfMind(t *testing.T) {
 	for _, at := range times {
 		body = append(body, join(fmt.Sprint(at), "", attributes(1, 0o100644, at))...)
 	}
-	b.Be(testenv.OddWays{Names: pages(body)})
+	b.Be(services.OddWays{Names: pages(body)})
 	seen, _ := b.seen(t)
 	for _, at := range times {
 		assert.EqualValues(t, at, seen[fmt.Sprint(at)].ModTime.Unix())
@@ -234,7 +234,7 @@ func TestAFolderThatBecomesAFile(t *testing.T) {
 	b.File("a/f.csv", "1")
 	b.File("b/f.csv", "1")
 	var once sync.Once
-	b.Be(testenv.OddWays{Request: func(r testenv.OddRequest) uint32 {
+	b.Be(services.OddWays{Request: func(r services.OddRequest) uint32 {
 		if r.Op == "OPENDIR" && r.Path == "/in/a" {
 			once.Do(func() { b.Drop("a/f.csv"); b.File("a", "123") })
 		}

@@ -18,19 +18,19 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/sftp"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // oddBench is a tree on an odd server, and a pool that may use it.
 type oddBench struct {
-	*testenv.OddTree
+	*services.OddTree
 	server ingest.Server
 	pool   *sftp.Pool
 }
 
 func newOddBench(t *testing.T, cfg sftp.Config) *oddBench {
 	t.Helper()
-	tree := testenv.StartOddTree(t)
+	tree := services.StartOddTree(t)
 	return &oddBench{
 		OddTree: tree, server: tree.Server("acme", uuid.NewString()),
 		pool: newPool(t, cfg, secrets{Password: []byte(tree.Password)}),
@@ -59,8 +59,8 @@ func (b *oddBench) seen(t *testing.T) (map[string]ingest.Observation, ingest.Unr
 
 func namesOf(seen map[string]ingest.Observation) []string { return slices.Sorted(maps.Keys(seen)) }
 
-func refuse(status uint32, ops ...string) func(testenv.OddRequest) uint32 {
-	return func(r testenv.OddRequest) uint32 {
+func refuse(status uint32, ops ...string) func(services.OddRequest) uint32 {
+	return func(r services.OddRequest) uint32 {
 		if slices.Contains(ops, r.Op) {
 			return status
 		}
@@ -72,17 +72,17 @@ func refuse(status uint32, ops ...string) func(testenv.OddRequest) uint32 {
 // size, and links are not followed.
 func TestServersThatSayLittle(t *testing.T) {
 	t.Parallel()
-	lstat := refuse(testenv.StatusUnsupported, "LSTAT")
-	for name, ways := range map[string]testenv.OddWays{
+	lstat := refuse(services.StatusUnsupported, "LSTAT")
+	for name, ways := range map[string]services.OddWays{
 		"honest":                {},
 		"no types":              {NoTypes: true},
 		"no types nor names":    {NoTypes: true, NoLong: true},
 		"no attributes":         {NoAttrs: true},
 		"nothing listed":        {NoAttrs: true, NoLong: true},
 		"no LSTAT":              {NoAttrs: true, NoLong: true, Request: lstat},
-		"LSTAT fails":           {NoAttrs: true, NoLong: true, Request: refuse(testenv.StatusFailure, "LSTAT")},
-		"no LSTAT, no READLINK": {NoAttrs: true, Request: refuse(testenv.StatusUnsupported, "LSTAT", "READLINK")},
-		"no types, no LSTAT":    {NoTypes: true, NoLong: true, Request: refuse(testenv.StatusUnsupported, "LSTAT", "STAT")},
+		"LSTAT fails":           {NoAttrs: true, NoLong: true, Request: refuse(services.StatusFailure, "LSTAT")},
+		"no LSTAT, no READLINK": {NoAttrs: true, Request: refuse(services.StatusUnsupported, "LSTAT", "READLINK")},
+		"no types, no LSTAT":    {NoTypes: true, NoLong: true, Request: refuse(services.StatusUnsupported, "LSTAT", "STAT")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -117,7 +117,7 @@ func TestSizesThatNobodyTells(t *testing.T) {
 	for i := range 300 {
 		b.File(fmt.Sprintf("%03d", i), "x")
 	}
-	b.Be(testenv.OddWays{NoSizes: true})
+	b.Be(services.OddWays{NoSizes: true})
 	seen, _ := b.seen(t)
 	require.Len(t, seen, 300)
 	for at, o := range seen {
@@ -129,12 +129,12 @@ func TestSizesThatNobodyTells(t *testing.T) {
 // Files are read where the server cannot say what a path or an open file is.
 func TestReadingWithoutStat(t *testing.T) {
 	t.Parallel()
-	for name, ways := range map[string]testenv.OddWays{
-		"no FSTAT":                  {Request: refuse(testenv.StatusUnsupported, "FSTAT")},
-		"FSTAT fails":               {Request: refuse(testenv.StatusFailure, "FSTAT")},
-		"no LSTAT":                  {Request: refuse(testenv.StatusUnsupported, "LSTAT", "FSTAT")},
-		"no LSTAT, STAT, REALPATH":  {Request: refuse(testenv.StatusUnsupported, "LSTAT", "STAT", "FSTAT", "REALPATH", "READLINK")},
-		"LSTAT and STAT fail":       {Request: refuse(testenv.StatusFailure, "LSTAT", "STAT")},
+	for name, ways := range map[string]services.OddWays{
+		"no FSTAT":                  {Request: refuse(services.StatusUnsupported, "FSTAT")},
+		"FSTAT fails":               {Request: refuse(services.StatusFailure, "FSTAT")},
+		"no LSTAT":                  {Request: refuse(services.StatusUnsupported, "LSTAT", "FSTAT")},
+		"no LSTAT, STAT, REALPATH":  {Request: refuse(services.StatusUnsupported, "LSTAT", "STAT", "FSTAT", "REALPATH", "READLINK")},
+		"LSTAT and STAT fail":       {Request: refuse(services.StatusFailure, "LSTAT", "STAT")},
 		"no types":                  {NoTypes: true},
 		"no types in what is asked": {NoTypes: true, NoAttrs: true, NoLong: true},
 	} {
@@ -174,13 +174,13 @@ func TestReadingWithoutStat(t *testing.T) {
 // What does not exist is found not to exist, whatever the server says to it.
 func TestWordsForNothingThere(t *testing.T) {
 	t.Parallel()
-	for _, missing := range []uint32{testenv.StatusNoSuchFile, testenv.StatusFailure, testenv.StatusPermission, 5, 10, 17} {
+	for _, missing := range []uint32{services.StatusNoSuchFile, services.StatusFailure, services.StatusPermission, 5, 10, 17} {
 		t.Run(fmt.Sprint(missing), func(t *testing.T) {
 			t.Parallel()
 			b := newOddBench(t, sftp.Config{})
 			b.File("a.csv", "1")
 			b.Folder("done")
-			b.Be(testenv.OddWays{Missing: missing})
+			b.Be(services.OddWays{Missing: missing})
 			s, ctx := b.open(t), deadline(t)
 			for _, at := range []string{"/in/gone.csv", "/in/none/gone.csv", "/nowhere/at/all.csv"} {
 				_, err := s.Stat(ctx, at)
@@ -189,7 +189,7 @@ func TestWordsForNothingThere(t *testing.T) {
 			_, err := s.OpenFile(ctx, "/in/gone.csv")
 			requireKind(t, err, ingest.KindNotFound)
 			requireKind(t, s.Remove(ctx, "/in/gone.csv"), ingest.KindNotFound)
-			if missing != testenv.StatusPermission {
+			if missing != services.StatusPermission {
 				requireKind(t, s.Rename(ctx, "/in/a.csv", "/in/none/a.csv"), ingest.KindMissing, "create the target folder")
 			}
 			require.NoError(t, s.Rename(ctx, "/in/a.csv", "/in/done/a.csv"))
@@ -203,7 +203,7 @@ func TestRefusalsOfWhatIsThere(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t, sftp.Config{})
 	b.File("a.csv", "1")
-	b.Be(testenv.OddWays{Request: refuse(testenv.StatusPermission, "LSTAT", "STAT")})
+	b.Be(services.OddWays{Request: refuse(services.StatusPermission, "LSTAT", "STAT")})
 	_, err := b.open(t).Stat(deadline(t), "/in/a.csv")
 	requireKind(t, err, ingest.KindPermission)
 }
@@ -211,8 +211,8 @@ func TestRefusalsOfWhatIsThere(t *testing.T) {
 func TestWaysToEndAFolder(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]uint32{
-		"EOF": 0, "OK": testenv.EndOK, "empty": testenv.EndEmpty, "again": testenv.EndAgain, "failure": testenv.StatusFailure,
-		"no such file": testenv.StatusNoSuchFile, "unsupported": testenv.StatusUnsupported,
+		"EOF": 0, "OK": services.EndOK, "empty": services.EndEmpty, "again": services.EndAgain, "failure": services.StatusFailure,
+		"no such file": services.StatusNoSuchFile, "unsupported": services.StatusUnsupported,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -222,7 +222,7 @@ func TestWaysToEndAFolder(t *testing.T) {
 			}
 			b.File("sub/a.csv", "1")
 			b.Folder("void")
-			b.Be(testenv.OddWays{End: end})
+			b.Be(services.OddWays{End: end})
 			seen, unread := b.seen(t)
 			assert.Zero(t, unread.Count, "%v", unread)
 			assert.Len(t, seen, 251)
@@ -238,10 +238,10 @@ func TestAFolderThatBreaksOff(t *testing.T) {
 		b.File(name, "x")
 	}
 	answers := 0
-	b.Be(testenv.OddWays{PerAnswer: 3, Request: func(r testenv.OddRequest) uint32 {
+	b.Be(services.OddWays{PerAnswer: 3, Request: func(r services.OddRequest) uint32 {
 		if r.Op == "READDIR" && r.Path == "/in/2" {
 			if answers++; answers > 1 {
-				return testenv.StatusFailure
+				return services.StatusFailure
 			}
 		}
 		return 0
@@ -259,13 +259,13 @@ func TestBadFoldersCostThemselvesOnly(t *testing.T) {
 	for _, folder := range []string{"a", "closed", "endless", "failing", "garbage", "huge", "m", "z"} {
 		b.File(folder+"/f.csv", "1")
 	}
-	b.Be(testenv.OddWays{
-		Request: func(r testenv.OddRequest) uint32 {
+	b.Be(services.OddWays{
+		Request: func(r services.OddRequest) uint32 {
 			switch {
 			case r.Op == "OPENDIR" && r.Path == "/in/closed":
-				return testenv.StatusPermission
+				return services.StatusPermission
 			case r.Op == "OPENDIR" && r.Path == "/in/failing":
-				return testenv.StatusFailure
+				return services.StatusFailure
 			}
 			return 0
 		},
@@ -302,7 +302,7 @@ func TestLargeAnswers(t *testing.T) {
 	t.Parallel()
 	const files = 12_000
 	b := newOddBench(t, sftp.Config{})
-	b.Be(testenv.OddWays{Names: func(_ string, n int) []byte {
+	b.Be(services.OddWays{Names: func(_ string, n int) []byte {
 		if n > 0 {
 			return nil
 		}
@@ -350,10 +350,10 @@ func TestPatternsPruneTheWalk(t *testing.T) {
 // A folder inside itself is noticed before its files are seen twice.
 func TestLoops(t *testing.T) {
 	t.Parallel()
-	for name, ways := range map[string]testenv.OddWays{
+	for name, ways := range map[string]services.OddWays{
 		"true paths":  {FollowsLinks: true},
 		"plain paths": {FollowsLinks: true, PlainPaths: true},
-		"no paths":    {FollowsLinks: true, Request: refuse(testenv.StatusUnsupported, "REALPATH")},
+		"no paths":    {FollowsLinks: true, Request: refuse(services.StatusUnsupported, "REALPATH")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -382,7 +382,7 @@ func TestFoldersThatLookAlike(t *testing.T) {
 		deep := strings.Repeat("d/", 20) + "f.csv"
 		b.File("a/a/a/f.csv", "1")
 		b.File(deep, "1")
-		b.Be(testenv.OddWays{PlainPaths: plain})
+		b.Be(services.OddWays{PlainPaths: plain})
 		seen, unread := b.seen(t)
 		assert.Equal(t, []string{"a/a/a/f.csv", deep}, namesOf(seen))
 		assert.Zero(t, unread.Count)
@@ -421,7 +421,7 @@ func TestFollowingLinks(t *testing.T) {
 	require.NoError(t, f.Close())
 	_, err = s.OpenFile(ctx, "/in/out.csv")
 	requireKind(t, err, ingest.KindChanged, "leads out")
-	b.Be(testenv.OddWays{Request: refuse(testenv.StatusUnsupported, "REALPATH")})
+	b.Be(services.OddWays{Request: refuse(services.StatusUnsupported, "REALPATH")})
 	_, err = b.open(t).OpenFile(ctx, "/in/file.csv")
 	requireKind(t, err, ingest.KindChanged, "cannot be followed")
 }
@@ -440,7 +440,7 @@ func TestRootBelowHome(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 2, probe.Entries)
 
-	b.Be(testenv.OddWays{Request: refuse(testenv.StatusUnsupported, "REALPATH")})
+	b.Be(services.OddWays{Request: refuse(services.StatusUnsupported, "REALPATH")})
 	b.server.Name, b.server.UUID = "other", uuid.NewString()
 	_, _, err = b.listing(t, b.open(t), ingest.ListRequest{})
 	require.NoError(t, err)
@@ -461,9 +461,9 @@ func TestListingGoesOnWhereItWasCut(t *testing.T) {
 			want = append(want, at)
 		}
 	}
-	b.Be(testenv.OddWays{Request: func(r testenv.OddRequest) uint32 {
+	b.Be(services.OddWays{Request: func(r services.OddRequest) uint32 {
 		if r.N > 30 {
-			return testenv.CutLine
+			return services.CutLine
 		}
 		return 0
 	}})
@@ -486,7 +486,7 @@ func TestListingGoesOnWhereItWasCut(t *testing.T) {
 		assert.Equal(t, 1, times, at)
 	}
 
-	b.Be(testenv.OddWays{})
+	b.Be(services.OddWays{})
 	got, unread, err := b.listing(t, b.open(t), ingest.ListRequest{From: "9/3", GiveUp: "takes the connection with it"})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"9/4/f.csv"}, namesOf(got))
@@ -501,7 +501,7 @@ func TestAnswerTimeoutOfTheServer(t *testing.T) {
 	hold := make(chan struct{})
 	var once sync.Once
 	defer once.Do(func() { close(hold) })
-	b.Be(testenv.OddWays{Request: func(testenv.OddRequest) uint32 { <-hold; return 0 }})
+	b.Be(services.OddWays{Request: func(services.OddRequest) uint32 { <-hold; return 0 }})
 	_, err := b.open(t).List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { return nil })
 	requireKind(t, err, ingest.KindTransient, "brought nothing for 1s")
 }
@@ -538,7 +538,7 @@ func heapPeak(fn func()) float64 {
 func TestMemoryIsBounded(t *testing.T) { //nolint:paralleltest // it measures the process's heap
 	b := newOddBench(t, sftp.Config{MaxBytesPerFolder: 16 << 20})
 	b.File("long/f", "1")
-	b.Be(testenv.OddWays{Names: func(folder string, n int) []byte {
+	b.Be(services.OddWays{Names: func(folder string, n int) []byte {
 		long := strings.Repeat("n", 1000)
 		switch depth := strings.Count(folder, "/"); {
 		case n >= 20_000:
@@ -562,7 +562,7 @@ func TestMemoryIsBounded(t *testing.T) { //nolint:paralleltest // it measures th
 			}
 			return body
 		}
-	}, Request: func(r testenv.OddRequest) uint32 {
+	}, Request: func(r services.OddRequest) uint32 {
 		if r.Op == "OPENDIR" {
 			b.Folder("../" + r.Path)
 		}

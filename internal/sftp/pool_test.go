@@ -18,7 +18,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/sftp"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // requireLogins checks how many connections the server has let in. sshd writes its
@@ -32,7 +32,7 @@ func (b *bench) requireLogins(t *testing.T, n int) {
 
 func TestPoolReusesConnections(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	for range 3 {
 		session := b.open(t)
 		_, err := session.Stat(deadline(t), b.Path("gone"))
@@ -53,7 +53,7 @@ func TestPoolReusesConnections(t *testing.T) {
 
 func TestPoolBoundsConnections(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	b.server.MaxParallel = 2
 	first, second, third := b.open(t), b.open(t), b.open(t)
 
@@ -81,14 +81,14 @@ func TestPoolBoundsConnections(t *testing.T) {
 
 func TestPoolEndsIdleConnections(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{IdleTimeout: 50 * time.Millisecond}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{IdleTimeout: 50 * time.Millisecond}, services.SSHDOptions{})
 	require.NoError(t, b.open(t).Close())
 	require.Eventually(t, func() bool { return len(b.Sessions()) == 0 }, time.Minute, 10*time.Millisecond)
 }
 
 func TestPoolNoticesEndedIdleConnections(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	require.NoError(t, b.open(t).Close())
 	b.Restart()
 	_, err := b.open(t).Stat(deadline(t), b.Root)
@@ -97,7 +97,7 @@ func TestPoolNoticesEndedIdleConnections(t *testing.T) {
 
 func TestPoolAsksIdleConnectionsForASignOfLife(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{KeepaliveInterval: 5 * time.Second, FreshUse: time.Nanosecond}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{KeepaliveInterval: 5 * time.Second, FreshUse: time.Nanosecond}, services.SSHDOptions{})
 	require.NoError(t, b.open(t).Close())
 	pids := b.Sessions()
 	for _, pid := range pids {
@@ -113,7 +113,7 @@ func TestPoolAsksIdleConnectionsForASignOfLife(t *testing.T) {
 
 func TestClosedPool(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	session := b.open(t)
 	require.NoError(t, b.pool.Close())
 	_, err := session.Stat(deadline(t), b.Root)
@@ -155,7 +155,7 @@ func random(size int) []byte {
 
 func TestConcurrentReadsThroughRekeying(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"RekeyLimit 1M"}})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"RekeyLimit 1M"}})
 	content := random(8<<20 + 7)
 	b.Write("f", content)
 	f, err := b.open(t).OpenFile(deadline(t), b.Path("f"))
@@ -177,7 +177,7 @@ func TestKilledWhileReading(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: config})
+			b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: config})
 			b.Write("f", random(1<<20))
 			session := b.open(t)
 			f, err := session.OpenFile(deadline(t), b.Path("f"))
@@ -211,7 +211,7 @@ func TestKilledWhileReading(t *testing.T) {
 
 func TestStoppedServerIsNoticedByKeepalive(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{KeepaliveInterval: 2 * time.Second, NoProgress: time.Hour}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{KeepaliveInterval: 2 * time.Second, NoProgress: time.Hour}, services.SSHDOptions{})
 	b.Write("f", random(100))
 	session := b.open(t)
 	f, err := session.OpenFile(deadline(t), b.Path("f"))
@@ -274,7 +274,7 @@ func TestCloseEndsReadsThatHang(t *testing.T) {
 
 func TestServerWithOldSignaturesOnly(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"HostKeyAlgorithms ssh-rsa", "HostKey " + rsaKey(t)}})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"HostKeyAlgorithms ssh-rsa", "HostKey " + rsaKey(t)}})
 	_, err := b.pool.Open(deadline(t), b.server)
 	requireKind(t, err, ingest.KindHostKey, "offers no secure host key")
 }
@@ -282,7 +282,7 @@ func TestServerWithOldSignaturesOnly(t *testing.T) {
 func TestRSAHostKeyIsPinnedWithSHA2(t *testing.T) {
 	t.Parallel()
 	path := rsaKey(t)
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"HostKey " + path}})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"HostKey " + path}})
 	line, err := os.ReadFile(path + ".pub")
 	require.NoError(t, err)
 	// The server has an ed25519 key, too; the pin decides which one it shows.
@@ -292,7 +292,7 @@ func TestRSAHostKeyIsPinnedWithSHA2(t *testing.T) {
 
 func TestOneSessionIsEnough(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"MaxSessions 1"}})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"MaxSessions 1"}})
 	b.Write("f", []byte("x"))
 	session := b.open(t)
 	seen, _ := list(t, session, b.Root)

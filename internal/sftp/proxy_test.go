@@ -17,7 +17,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/sftp"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // proxyThat accepts connections and serves each as told.
@@ -176,8 +176,8 @@ func linesUntilClosed(c net.Conn, line string) {
 // has no SFTP; it is used all the same. One that refuses is named.
 func TestJumpHostsThatAreNotScanned(t *testing.T) {
 	t.Parallel()
-	bastion := testenv.StartSSHD(t, testenv.SSHDOptions{Config: []string{"Subsystem other /bin/false"}})
-	target := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	bastion := services.StartSSHD(t, services.SSHDOptions{Config: []string{"Subsystem other /bin/false"}})
+	target := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	target.server.Jump = "bastion"
 	jump := bastion.Server("bastion", "1")
 	jump.Active, jump.State = false, ingest.ServerSuspended

@@ -25,7 +25,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/sftp"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // keyServer takes one key, signed by one of the algorithms, which it announces.
@@ -48,7 +48,7 @@ func TestRSAKeysAndOldSignatures(t *testing.T) {
 	require.NoError(t, err)
 	signer, err := ssh.NewSignerFromKey(key)
 	require.NoError(t, err)
-	creds := secrets{PrivateKey: testenv.PEM(t, key)}
+	creds := secrets{PrivateKey: services.PEM(t, key)}
 	for name, algorithms := range map[string][]string{
 		"sha2-512": {ssh.KeyAlgoRSASHA512}, "sha2-256": {ssh.KeyAlgoRSASHA256}, "sha-1": {ssh.KeyAlgoRSA},
 	} {
@@ -85,7 +85,7 @@ func TestUserCertificate(t *testing.T) {
 		return string(key.Marshal()) == string(signer.PublicKey().Marshal())
 	}}
 	server := fakeSSH(t, &ssh.ServerConfig{PublicKeyCallback: checker.Authenticate}, hostile{}.serve)
-	plain := testenv.PEM(t, own)
+	plain := services.PEM(t, own)
 	_, err = newPool(t, sftp.Config{}, secrets{PrivateKey: plain}).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindAuth)
 	open(t, newPool(t, sftp.Config{}, secrets{PrivateKey: append(plain, ssh.MarshalAuthorizedKey(certificate)...)}), server)
@@ -119,7 +119,7 @@ func TestOldAlgorithms(t *testing.T) {
 // that would not help either.
 func TestUnsupportedAlgorithms(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"Ciphers aes256-cbc,aes192-cbc"}})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"Ciphers aes256-cbc,aes192-cbc"}})
 	for _, legacy := range []bool{false, true} {
 		b.server.LegacyAlgorithms = legacy
 		_, err := tryOpen(t, b.pool, b.server)
@@ -338,8 +338,8 @@ func (d directory) ServerByName(_ context.Context, name string) (ingest.Server, 
 func TestJumpHost(t *testing.T) {
 	t.Parallel()
 	// A real one forwards, and in two steps.
-	bastion := testenv.StartSSHD(t, testenv.SSHDOptions{})
-	target := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	bastion := services.StartSSHD(t, services.SSHDOptions{})
+	target := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	first, second := bastion.Server("first", "1"), bastion.Server("second", "2")
 	second.Jump = "first"
 	target.server.Jump = "second"
@@ -401,7 +401,7 @@ func TestOpenSSHThatTakesSHA1Only(t *testing.T) {
 	path := rsaKey(t)
 	key, err := os.ReadFile(path)
 	require.NoError(t, err)
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{Config: []string{"PubkeyAcceptedAlgorithms ssh-rsa", "AuthorizedKeysFile " + path + ".pub"}})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"PubkeyAcceptedAlgorithms ssh-rsa", "AuthorizedKeysFile " + path + ".pub"}})
 	pool := newPool(t, sftp.Config{}, secrets{PrivateKey: key})
 
 	_, err = tryOpen(t, pool, b.server)

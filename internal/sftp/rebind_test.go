@@ -14,7 +14,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/sftp"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // rebindingName is answered by rebinding, all other names as ever.
@@ -24,7 +24,7 @@ const rebindingName = "partner.rebinds.test."
 // written and whoever says that it is the partner's.
 func TestFault64_ForbiddenHosts(t *testing.T) {
 	t.Parallel()
-	sshd := testenv.StartSSHD(t, testenv.SSHDOptions{})
+	sshd := services.StartSSHD(t, services.SSHDOptions{})
 	outside := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} // not this machine
 	pool := newPool(t, sftp.Config{AllowNetworks: outside}, secrets{PrivateKey: sshd.PrivateKeyPEM})
 	for host, plain := range map[string]bool{
@@ -52,7 +52,7 @@ func TestFault64_ForbiddenHosts(t *testing.T) {
 // was looked at, and to another one later, is judged each time anew.
 func TestFault64_NameThatRebinds(t *testing.T) {
 	t.Parallel()
-	sshd := testenv.StartSSHD(t, testenv.SSHDOptions{})
+	sshd := services.StartSSHD(t, services.SSHDOptions{})
 	server := sshd.Server("acme", uuid.NewString())
 	server.Host = strings.TrimSuffix(rebindingName, ".")
 	server.HostKeys = []string{sshd.HostKeyLine}

@@ -12,7 +12,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/sftp"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // deliveries leaves out what a listing sets aside.
@@ -25,7 +25,7 @@ func shown(seen map[string]ingest.Observation) []string { return slices.Sorted(m
 
 func TestListGlobs(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	for _, name := range []string{"a.csv", "b.txt", "c.csv.part", "D.CSV.TMP", "in/d.csv", "in/e.csv.filepart", "old/f.csv", "old/x.tmp", "done/g.csv", "in/done/h.csv"} {
 		b.Write(name, nil)
 	}
@@ -65,7 +65,7 @@ func TestNamesInProgress(t *testing.T) {
 		"a.csv", "template.csv", "partial.csv", "a.part1.rar", "uploaded.csv", "temperatures.csv", "temp_readings.csv", "lock.csv", "blocks.lockers",
 		"tmpfile", "inprogress.csv", "in.csv", "departures.txt", "a.parts", "b.download.csv", "sub.tmp/a.csv", "tmp_2026/a.csv",
 	}
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	for _, name := range slices.Concat(unfinished, real) {
 		b.Write(name, []byte("half"))
 	}
@@ -100,7 +100,7 @@ func TestNamesInProgress(t *testing.T) {
 
 func TestListPairsCompanions(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	for _, name := range []string{
 		"own/a.csv", "own/a.csv.sha256", "own/a.csv.md5", "own/lonely.sha256",
 		"sums/b.csv", "sums/b.csv.md5", "sums/c.csv", "sums/SHA256SUMS", "sums/MD5SUMS",
@@ -149,7 +149,7 @@ func TestListPairsCompanions(t *testing.T) {
 // TestMarkersMustBeYounger: the marker of an earlier delivery does not count.
 func TestMarkersMustBeYounger(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, testenv.SSHDOptions{})
+	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	when := time.Now().Add(-time.Hour).Truncate(time.Second)
 	at := func(name string, seconds int) {
 		b.Write(name, []byte("12345"))

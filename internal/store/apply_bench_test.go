@@ -12,7 +12,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/store"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // BenchmarkApply completes one file per op, six changes each, with one caller and
@@ -24,7 +24,7 @@ func BenchmarkApply(b *testing.B) {
 }
 
 func benchApply(b *testing.B, callers int) {
-	dsn := testenv.Database(b)
+	dsn := services.Database(b)
 	ctx := context.Background()
 	db, err := pgx.Connect(ctx, dsn)
 	require.NoError(b, err)
@@ -86,7 +86,7 @@ func benchFiles(b *testing.B, dsn string, n int) (files []ingest.File) {
 // BenchmarkSmallFiles moves one small file per op through the ledger: a slot, and
 // the three changes of the memory mode, with 32 files in flight.
 func BenchmarkSmallFiles(b *testing.B) {
-	dsn := testenv.Database(b)
+	dsn := services.Database(b)
 	ctx := context.Background()
 	files := benchFiles(b, dsn, b.N)
 	s, err := store.New(ctx, store.Config{DatabaseURL: dsn})

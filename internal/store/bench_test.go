@@ -12,7 +12,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/store"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // benchWorkers apply changes side by side.
@@ -49,7 +49,7 @@ func interleaved(b *testing.B, prepare func(b *testing.B, drop string) func(op i
 
 func benchStore(b *testing.B, drop string) (*store.Store, ingest.Server) {
 	b.Helper()
-	dsn := testenv.Database(b)
+	dsn := services.Database(b)
 	db, err := pgx.Connect(b.Context(), dsn)
 	require.NoError(b, err)
 	_, err = db.Exec(b.Context(), drop)

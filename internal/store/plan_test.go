@@ -20,7 +20,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/store"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // defaultRows is how many files the plans are looked at with: enough that going
@@ -130,9 +130,9 @@ type planBundle struct {
 func setupPlans(t *testing.T) *planBundle {
 	t.Helper()
 	b := &planBundle{recorder: &recorder{}, rows: testRows(t)}
-	dsn := testenv.Database(t)
+	dsn := services.Database(t)
 	began := time.Now()
-	testenv.FillLedger(t, dsn, b.rows)
+	services.FillLedger(t, dsn, b.rows)
 	t.Logf("%d files written in %s", b.rows, time.Since(began).Round(time.Millisecond))
 	config, err := pgxpool.ParseConfig(dsn)
 	require.NoError(t, err)

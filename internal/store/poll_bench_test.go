@@ -8,12 +8,12 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/store"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // BenchmarkReserveNothing polls a server whose slots are all in use.
 func BenchmarkReserveNothing(b *testing.B) {
-	dsn := testenv.Database(b)
+	dsn := services.Database(b)
 	ctx := context.Background()
 	s, err := store.New(ctx, store.Config{DatabaseURL: dsn})
 	require.NoError(b, err)

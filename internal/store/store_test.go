@@ -15,7 +15,7 @@ import (
 	"stevedore/activities"
 	"stevedore/internal/ingest"
 	"stevedore/internal/store"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // The store is what activities ask for.
@@ -36,7 +36,7 @@ type testBundle struct {
 func setup(t *testing.T) *testBundle {
 	t.Helper()
 	ctx := t.Context()
-	dsn := testenv.Database(t)
+	dsn := services.Database(t)
 	s, err := store.New(ctx, store.Config{DatabaseURL: dsn, MaxConns: 4})
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
@@ -144,7 +144,7 @@ func requireKind(t *testing.T, kind ingest.Kind, err error, text string) {
 
 func TestNewSaysWhatIsWrongWithoutThePassword(t *testing.T) {
 	t.Parallel()
-	closed := fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
+	closed := fmt.Sprintf("127.0.0.1:%d", services.FreePort(t))
 	for name, try := range map[string]struct{ url, text string }{
 		"nobody listens": {"postgres://u:hunter2@" + closed + "/d?sslmode=disable", "cannot reach PostgreSQL at " + closed},
 		"empty":          {"", "STEVEDORE_DATABASE_URL is not a PostgreSQL URL"},
@@ -163,7 +163,7 @@ func TestNewSaysWhatIsWrongWithoutThePassword(t *testing.T) {
 
 func TestNewSaysThatTheDatabaseOrUserIsMissing(t *testing.T) {
 	t.Parallel()
-	dsn := testenv.Database(t)
+	dsn := services.Database(t)
 	u, err := url.Parse(dsn)
 	require.NoError(t, err)
 	u.Path = "/no_such_database"

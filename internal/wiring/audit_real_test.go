@@ -22,7 +22,7 @@ import (
 	"stevedore/internal/ingest"
 	"stevedore/internal/objstore"
 	"stevedore/internal/store"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 // audited is a ledger, a bucket and SFTP servers of the test's own, and the
@@ -33,18 +33,18 @@ type audited struct {
 	store   *store.Store
 	objects *objstore.Store
 	sealer  *credentials.Sealer
-	s3      testenv.S3
-	sshd    *testenv.SSHD
+	s3      services.S3
+	sshd    *services.SSHD
 	server  ingest.Server
 }
 
 func newAudited(t *testing.T) *audited {
 	t.Helper()
-	w := &audited{t: t, s3: testenv.Bucket(t)}
+	w := &audited{t: t, s3: services.Bucket(t)}
 	keys := filepath.Join(t.TempDir(), "keyset.json")
 	require.NoError(t, credentials.Generate(keys))
 	cfg, err := config.Load(config.Options{Environ: []string{
-		"STEVEDORE_DATABASE_URL=" + testenv.Database(t),
+		"STEVEDORE_DATABASE_URL=" + services.Database(t),
 		"STEVEDORE_S3_ENDPOINT=" + w.s3.Endpoint, "STEVEDORE_S3_ACCESS_KEY=" + w.s3.AccessKey, "STEVEDORE_S3_SECRET_KEY=" + w.s3.SecretKey,
 		"STEVEDORE_S3_BUCKET=" + w.s3.Bucket, "STEVEDORE_S3_USE_TLS=" + strconv.FormatBool(w.s3.UseTLS),
 		"STEVEDORE_KEYSET_FILE=" + keys, "STEVEDORE_SFTP_ALLOW_NETWORKS=127.0.0.0/8",
@@ -59,12 +59,12 @@ func newAudited(t *testing.T) *audited {
 	require.NoError(t, err)
 	w.sealer, err = p.sealer.get(t.Context())
 	require.NoError(t, err)
-	w.sshd = testenv.StartSSHD(t, testenv.SSHDOptions{})
+	w.sshd = services.StartSSHD(t, services.SSHDOptions{})
 	w.server = w.register(w.sshd, "acme")
 	return w
 }
 
-func (w *audited) register(sshd *testenv.SSHD, name string) ingest.Server {
+func (w *audited) register(sshd *services.SSHD, name string) ingest.Server {
 	w.t.Helper()
 	server := sshd.Server(name, uuid.NewString())
 	server.ScanInterval = time.Minute
@@ -196,7 +196,7 @@ func TestAuditFindsEachDifferenceOnce(t *testing.T) {
 	w.step(parked, ingest.StatusError, ingest.Columns{Error: &ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindPermission, Message: "refused"}}, ingest.EventError)
 	silent := w.uploaded("silent.csv", []byte("1"))
 	w.step(silent, ingest.StatusCompleted, ingest.Columns{})
-	down := testenv.StartSSHD(t, testenv.SSHDOptions{})
+	down := services.StartSSHD(t, services.SSHDOptions{})
 	down.Kill()
 	w.register(down, "down")
 	paused := w.register(down, "paused")

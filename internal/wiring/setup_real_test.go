@@ -20,7 +20,7 @@ import (
 	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
-	"stevedore/internal/testenv"
+	"stevedore/internal/test/services"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -29,7 +29,7 @@ var quiet = slog.New(slog.DiscardHandler)
 // the test's own; bucket and queue do not exist yet.
 func realParts(t *testing.T) *Parts {
 	t.Helper()
-	database, bucket, queue := testenv.Database(t), testenv.Bucket(t), testenv.Queue(t)
+	database, bucket, queue := services.Database(t), services.Bucket(t), services.Queue(t)
 	require.NoError(t, bucket.Core.RemoveBucket(context.Background(), bucket.Bucket))
 	queue.Delete(t)
 	cfg, err := config.Load(config.Options{Environ: []string{
@@ -43,7 +43,7 @@ func realParts(t *testing.T) *Parts {
 	require.NoError(t, err)
 	require.NoError(t, cfg.Validate(config.ComponentSetup))
 	p := newParts(cfg, quiet)
-	temporal, namespace := testenv.TemporalNamespace(t)
+	temporal, namespace := services.TemporalNamespace(t)
 	p.namespace = namespace
 	p.temporal = newLazy(func(context.Context) (client.Client, error) { return temporal, nil })
 	return p

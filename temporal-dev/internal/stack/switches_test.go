@@ -57,7 +57,7 @@ func switchesRead(t *testing.T, root string) map[string]string {
 			return fs.SkipDir
 		}
 		slashed := filepath.ToSlash(path)
-		helper := strings.Contains(slashed, "/bench/") || strings.Contains(slashed, "/internal/testenv/") || strings.Contains(slashed, "/internal/rig/")
+		helper := strings.Contains(slashed, "/bench/") || strings.Contains(slashed, "/internal/test/services/") || strings.Contains(slashed, "/internal/test/sandbox/")
 		if strings.HasSuffix(path, "_test.go") || helper && strings.HasSuffix(path, ".go") {
 			return readIn(filepath.Dir(path), path, found)
 		}

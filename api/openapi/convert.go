@@ -1,0 +1,149 @@
+package openapi
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"time"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
+)
+
+// FromFile returns a file as the API shows it: paths are safe to print, and
+// the raw path is beside them.
+func FromFile(f ingest.File) File {
+	return File{
+		FileUUID: f.UUID, Server: f.ServerName, ServerUUID: f.ServerUUID,
+		RemotePath:       ingest.DisplayPath(f.RemotePath),
+		RemotePathBase64: base64.StdEncoding.EncodeToString([]byte(f.RemotePath)),
+		Filename:         ingest.DisplayPath(f.Filename),
+		SizeBytes:        f.Size,
+		Mtime:            f.ModTime.UTC(),
+		Status:           FileStatus(f.Status),
+		FileHash:         orNull(f.Hash), HashAlgo: orNull(f.HashAlgo),
+		Mode: orNull(string(f.Mode)), Bucket: orNull(f.Bucket), ObjectKey: orNull(f.ObjectKey), ObjectChecksum: orNull(f.Checksum),
+		WaitsFor: waitsFor(f), SourceLeft: orNull(ingest.DisplayPath(f.SourceLeft)), Notes: orEmpty(f.SightNotes(time.Now())),
+		ErrorKind: orNull(string(f.ErrorKind)), ErrorMessage: orNull(f.ErrorMessage),
+		CreatedAt: f.CreatedAt.UTC(), UpdatedAt: f.UpdatedAt.UTC(), CompletedAt: timeOrNull(f.CompletedAt),
+		WorkflowID: ingest.IngestWorkflowID(f.UUID),
+	}
+}
+
+// FromProgress returns how a step stands as the API shows it.
+func FromProgress(p orchestrator.Progress) *Progress {
+	shown := &Progress{
+		Step: string(p.Step), Attempt: p.Attempt, Running: p.Running, Paused: p.Paused, NextAttemptAt: timeOrNull(p.NextTry), Failure: orNull(p.Failure), Host: orNull(p.Host),
+	}
+	if p.Total > 0 {
+		shown.DoneBytes, shown.TotalBytes = &p.Done, &p.Total
+	}
+	if p.Rate > 0 {
+		shown.BytesPerSecond = &p.Rate
+	}
+	if eta := p.ETA(); eta > 0 {
+		seconds := int64(eta.Seconds())
+		shown.EtaSeconds = &seconds
+	}
+	return shown
+}
+
+// waitsFor is left over in the ledger once the file has gone on.
+func waitsFor(f ingest.File) *string {
+	if f.Status != ingest.StatusDiscovered {
+		return nil
+	}
+	return orNull(ingest.DisplayPath(f.WaitsFor))
+}
+
+// FromServer returns a server as the API shows it, without its credentials.
+func FromServer(s ingest.Server) Server {
+	keys := []HostKey{}
+	for _, line := range s.HostKeys {
+		keys = append(keys, HostKey{Key: line, Fingerprint: admin.Fingerprint(line)})
+	}
+	shown := Server{
+		ServerUUID: s.UUID, Name: s.Name, Host: s.Host, Port: s.Port, Username: s.Username,
+		HasPassword: len(s.PasswordEncrypted) > 0, HasPrivateKey: len(s.PrivateKeyEncrypted) > 0,
+		HostKeys: keys, RootPath: s.RootPath, Include: orEmpty(s.Include), Exclude: orEmpty(s.Exclude),
+		MaxParallel: s.MaxParallel, Settle: s.Settle.String(), ScanInterval: s.ScanInterval.String(),
+		Transfer: string(s.Transfer), AfterIngest: string(s.AfterIngest), OnCollision: string(s.OnCollision), MinAge: s.MinAge.String(), DoneMarker: s.DoneMarker,
+		SidecarWait: s.SidecarWait.String(), MaxDepth: s.MaxDepth, ReadOnce: s.ReadOnce, LegacyAlgorithms: s.LegacyAlgorithms, IsActive: s.Active, State: string(s.State),
+		LastError: orNull(s.LastError), UnreadableFolders: s.Unread.Count, Unreadable: fromUnread(s.Unread), LastScanAt: timeOrNull(s.LastScanAt),
+		SourcesLeft: s.Left.Sources, InProgress: s.Left.InProgress, Alone: s.Left.Alone,
+		OldestAside: orNull(s.Left.Oldest), OldestAsideSince: timeOrNull(s.Left.OldestSince),
+		LastScanNote: orNull(s.Attention.Note), PutOff: orNull(s.Attention.PutOff),
+		HeldChanges: s.Attention.Held.Files, HeldReason: orNull(s.Attention.HeldReason), ResentFiles: s.Attention.Resent,
+		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
+	}
+	encoded, _ := json.Marshal(s.OptionValues()) // texts, numbers and switches: cannot fail
+	_ = json.Unmarshal(encoded, &shown)          // the same names; a test compares them
+	return shown
+}
+
+func fromUnread(u ingest.Unread) []UnreadableFolder {
+	folders := make([]UnreadableFolder, 0, len(u.Folders))
+	for _, f := range u.Folders {
+		folders = append(folders, UnreadableFolder{Path: f.Path, Reason: f.Reason})
+	}
+	return folders
+}
+
+// FromEvent returns an event as the API shows it.
+func FromEvent(e ingest.StoredEvent) Event {
+	details := e.Details
+	if details == nil {
+		details = map[string]any{}
+	}
+	return Event{ID: e.ID, EventType: string(e.Type), Timestamp: e.Timestamp.UTC(), Details: details}
+}
+
+// FromScan returns how a scan stands as the API shows it.
+func FromScan(s admin.ScanStatus) Scan {
+	servers := []ScanServer{}
+	for _, server := range s.Servers {
+		servers = append(servers, fromScanServer(server))
+	}
+	scan := Scan{
+		ScanUUID: s.UUID, WorkflowID: s.WorkflowID, RunID: s.RunID, State: ScanState(s.State),
+		StartedAt: s.StartedAt.UTC(), FinishedAt: timeOrNull(s.StartedAllAt),
+		Started: s.Summary.Started, AlreadyRunning: s.Summary.AlreadyRunning, Failed: s.Summary.Failed, Servers: servers,
+	}
+	if s.Err != nil {
+		scan.Error = orNull(s.Err.Error())
+	}
+	return scan
+}
+
+func fromScanServer(s admin.ScanServerStatus) ScanServer {
+	server := ScanServer{ServerUUID: s.Server.UUID, Server: s.Server.Name, State: ScanState(s.State), Waits: orNull(s.Waits), Files: map[string]int64{}}
+	for status, n := range s.Files {
+		server.Files[string(status)] = n
+	}
+	if s.Err != nil {
+		server.ErrorKind, server.Error = orNull(string(ingest.KindOf(s.Err))), orNull(s.Err.Error())
+	}
+	return server
+}
+
+func orNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+func orEmpty(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+func timeOrNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}

@@ -1,0 +1,28 @@
+package openapi
+
+import (
+	"math"
+
+	"stevedore/internal/admin"
+)
+
+// setDetails sets what is known once a connection stands.
+func (t *ServerTest) setDetails(d admin.ProbeDetails) {
+	if d.KeyExchange != "" {
+		t.Algorithms = &ServerAlgorithms{KeyExchange: d.KeyExchange, HostKey: d.HostKeyAlgorithm, Cipher: d.Cipher, Mac: d.MAC}
+		t.Extensions, t.Questions = &d.Extensions, &d.Questions
+		if d.Extensions == nil {
+			t.Extensions = &[]string{}
+		}
+	}
+	if l := d.Limits; l != nil {
+		t.Limits = &ServerLimits{MaxPacket: bounded(l.MaxPacket), MaxRead: bounded(l.MaxRead), MaxWrite: bounded(l.MaxWrite), MaxHandles: bounded(l.MaxHandles)}
+	}
+	if s := d.Sample; s != nil {
+		t.Sample = &ServerSample{Taken: s.Taken, Rejected: s.Rejected, Unreadable: s.Unreadable, Paths: orEmpty(s.Paths),
+			LeftOut: s.Unmatched.Count, LeftOutExample: orNull(s.Unmatched.Example), Complete: s.Complete}
+	}
+}
+
+// bounded is a number of a server as JSON can hold it.
+func bounded(n uint64) int64 { return int64(min(n, math.MaxInt64)) }

@@ -1,0 +1,50 @@
+package faults_test
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/wiring"
+)
+
+// TestFault46_ObjectDeletedLater deletes an object behind stevedore's back, and
+// damages another: the audit names both, and nothing else.
+func TestFault46_ObjectDeletedLater(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	acme := h.AddServer("acme", nil)
+	for i, name := range []string{"kept.bin", "deleted.bin", "damaged.bin"} {
+		acme.Write(name, sandbox.Random(1000+i))
+	}
+	h.StartWorker()
+	h.ScanAndWait()
+	h.RequireExactlyOnce()
+	parts := wiring.New(h.Cfg, slog.New(slog.DiscardHandler), wiring.Options{})
+	t.Cleanup(parts.Close)
+	run := func() (found []ingest.AuditDifference) {
+		_, err := parts.Operations().Audit(h.Ctx, admin.AuditRequest{Deep: true}, func(d ingest.AuditDifference) error {
+			found = append(found, d)
+			return nil
+		})
+		require.NoError(t, err)
+		return found
+	}
+	require.Empty(t, run())
+
+	deleted, damaged := h.Completed(acme.Path("deleted.bin")), h.Completed(acme.Path("damaged.bin"))
+	require.NoError(t, h.S3.Core.RemoveObject(h.Ctx, h.S3.Bucket, deleted.ObjectKey, minio.RemoveObjectOptions{}))
+	h.S3.Replace(t, damaged.ObjectKey, sandbox.Random(1003)[:1002])
+
+	marks := map[string]ingest.AuditMark{}
+	for _, d := range run() {
+		marks[d.FileUUID] = d.Mark
+	}
+	assert.Equal(t, map[string]ingest.AuditMark{deleted.UUID: ingest.AuditMissing, damaged.UUID: ingest.AuditWrong}, marks)
+}

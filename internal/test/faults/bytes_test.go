@@ -1,0 +1,194 @@
+package faults_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+)
+
+// checkpointBytes is how far apart a download's checkpoints are at most.
+const checkpointBytes = 32 << 20
+
+// seeds are those of random runs: STEVEDORE_TEST_SEED, or the same ones in
+// every run, so that two runs of a commit do the same.
+func seeds(t *testing.T) []uint64 {
+	t.Helper()
+	all, err := seedsOf(os.Getenv("STEVEDORE_TEST_SEED"))
+	require.NoError(t, err)
+	return all
+}
+
+func seedsOf(text string) ([]uint64, error) {
+	if text == "" {
+		return []uint64{20261125, 71}, nil
+	}
+	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("STEVEDORE_TEST_SEED: %w", err)
+	}
+	return []uint64{seed}, nil
+}
+
+// seeded returns random numbers that the seed repeats.
+func seeded(t *testing.T, seed uint64) *rand.Rand {
+	t.Helper()
+	t.Logf("seed %d: repeat with make chaos SEED=%d", seed, seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// figure prints one line of the table of measurements: make chaos | grep figure:
+func figure(t *testing.T, format string, args ...any) {
+	t.Helper()
+	t.Logf("figure: "+format, args...)
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+
+func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
+
+func completed(f ingest.File) bool { return f.Status == ingest.StatusCompleted }
+
+// split is net.SplitHostPort with a number.
+func split(t *testing.T, address string) (host string, port int) {
+	t.Helper()
+	host, text, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	port, err = strconv.Atoi(text)
+	require.NoError(t, err)
+	return host, port
+}
+
+// TestFault57_KillAtRandomBytes kills the worker process at random offsets of a
+// download of 192 MiB, 1 GiB under make chaos, and counts at a proxy what is read
+// again.
+func TestFault57_KillAtRandomBytes(t *testing.T) {
+	t.Parallel()
+	size, kills := int64(192<<20), int64(2)
+	if chaotic {
+		size, kills = 1<<30, 4
+	}
+	random := seeded(t, seeds(t)[0])
+	h := sandbox.NewCluster(t)
+	h.Allow(10 * sandbox.Patience)
+	acme, sftp := slowServer(h, "acme", 96<<10)
+	content := sandbox.Random(int(size))
+	acme.Write("large.bin", content)
+	digest := sandbox.Digest(content)
+
+	worker := h.StartProcess(sandbox.ProcessOptions{})
+	scan := h.ScanAsync()
+	for i := range kills {
+		offset := i*size/kills + random.Int64N(size/kills)
+		awaitStagedWithin(t, 4*sandbox.Patience, h.Cfg.Staging.Dir, offset)
+		worker.Kill()
+		t.Logf("killed at %d MiB of the download", stagedBytes(h.Cfg.Staging.Dir)>>20)
+		worker = h.StartProcess(sandbox.ProcessOptions{})
+	}
+	sftp.Mend("bandwidth")
+	file := h.FileWithin(4*sandbox.Patience, acme.Path("large.bin"), completed)
+	h.AwaitScans(scan())
+	h.AwaitIngest(file.UUID)
+	worker.Terminate()
+	again := sftp.Received() - size
+	figure(t, "fault 57 download: %d kills, %.1f MiB read again, %.1f MiB a kill (SSH's own bytes included)", kills, mib(again), mib(again)/float64(kills))
+	assert.Less(t, again, size/100+kills*checkpointBytes, "at most 1 %% and a checkpoint for each kill")
+	assert.Equal(t, digest, file.Hash)
+	h.RequireExactlyOnce()
+}
+
+// partsOnTheWay is what an upload sends at the same time, see package objstore.
+const partsOnTheWay = 3 * (16 << 20)
+
+// TestAKilledUploadReadsNothingAgain kills the worker process at random moments
+// of an upload: the source is not asked for a byte, and parts that are in the
+// store are not sent again.
+func TestAKilledUploadReadsNothingAgain(t *testing.T) {
+	long(t)
+	t.Parallel()
+	const size, kills = 1 << 30, 3
+	random := seeded(t, seeds(t)[0])
+	h := sandbox.NewCluster(t)
+	h.Allow(10 * sandbox.Patience)
+	acme, sftp := slowServer(h, "acme", 1<<20)
+	acme.Write("large.bin", sandbox.Random(size))
+	host, port := split(t, h.S3.Endpoint)
+	store := sandbox.NewProxy(t, host, port)
+	store.SpoilUp("bandwidth", map[string]int{"rate": 48 << 10})
+	options := sandbox.ProcessOptions{Env: []string{"STEVEDORE_S3_ENDPOINT=" + store.Address()}}
+	worker := h.StartProcess(options)
+	scan := h.ScanAsync()
+	for i := range int64(kills) {
+		offset := i*size/kills + random.Int64N(size/kills)
+		sandbox.Eventually(t, func() bool { return store.Sent() > offset }, 4*sandbox.Patience, tick, "the upload does not go on")
+		worker.Kill()
+		t.Logf("killed when %.0f MiB had been sent, with %d parts in the store", mib(store.Sent()), h.S3.OpenParts(t))
+		worker = h.StartProcess(options)
+	}
+	store.Mend("bandwidth")
+	file := h.FileWithin(4*sandbox.Patience, acme.Path("large.bin"), completed)
+	h.AwaitScans(scan())
+	h.AwaitIngest(file.UUID)
+	worker.Terminate()
+	readAgain, sentAgain := sftp.Received()-size, store.Sent()-size
+	figure(t, "fault 57 upload: %d kills, %.1f MiB read again, %.1f MiB sent again, %.1f MiB a kill (the protocols' own bytes included)",
+		kills, mib(readAgain), mib(sentAgain), mib(sentAgain)/kills)
+	assert.Less(t, readAgain, int64(size/100))
+	assert.Less(t, sentAgain, int64(size/100+kills*partsOnTheWay), "more than the parts on the way was sent again")
+	h.RequireExactlyOnce()
+}
+
+// TestRollingRestart stops two workers one after another under a load of 200
+// files (50 outside make chaos): no progress is lost beyond a checkpoint, and
+// each worker is gone in time.
+func TestRollingRestart(t *testing.T) {
+	t.Parallel()
+	const large = 64 << 20
+	files := 50
+	if chaotic {
+		files = 200
+	}
+	h := sandbox.NewCluster(t)
+	acme, sftp := slowServer(h, "acme", 4<<10) // the large file takes 6 s more from where the wait below ends
+	total := int64(0)
+	for i := range files {
+		content := sandbox.Random(20_000 + i)
+		acme.Write(fmt.Sprintf("many/%03d.bin", i), content)
+		total += int64(len(content))
+	}
+	acme.Write("large.bin", sandbox.Random(large))
+	total += large
+	variable, other := staging(h)
+	first, second := h.StartProcess(sandbox.ProcessOptions{}), h.StartProcess(sandbox.ProcessOptions{Env: []string{variable}})
+	scan := h.Scan()
+	// To lose all of this would cost more than is allowed below.
+	sandbox.Eventually(t, func() bool { return stagedBytes(h.Cfg.Staging.Dir)+stagedBytes(other) > 40<<20 }, sandbox.Patience, 5*time.Millisecond)
+
+	firstTook := first.Terminate()
+	assert.Less(t, firstTook, h.Cfg.Worker.StopTimeout)
+	first = h.StartProcess(sandbox.ProcessOptions{})
+	secondTook := second.Terminate()
+	assert.Less(t, secondTook, h.Cfg.Worker.StopTimeout)
+	second = h.StartProcess(sandbox.ProcessOptions{Env: []string{variable}})
+	sftp.Mend("bandwidth")
+	h.AwaitScans(scan)
+	for _, f := range h.Files() {
+		h.AwaitIngest(h.Completed(f.RemotePath).UUID)
+	}
+	first.Terminate()
+	second.Terminate()
+	again := sftp.Received() - total
+	figure(t, "rolling restart: %d files, %.1f MiB: workers ended in %s and %s, %.1f MiB read again (SSH's own bytes included)",
+		files+1, mib(total), seconds(firstTook), seconds(secondTook), mib(again))
+	assert.Less(t, again, total/50+checkpointBytes, "handing over costs what was on the line")
+	h.RequireExactlyOnce()
+}

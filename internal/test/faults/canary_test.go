@@ -1,0 +1,377 @@
+package faults_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"golang.org/x/crypto/ssh"
+	"google.golang.org/protobuf/proto"
+
+	"stevedore/api"
+	"stevedore/internal/admin"
+	"stevedore/internal/config"
+	"stevedore/internal/credentials"
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
+	"stevedore/internal/wiring"
+)
+
+// TestFault67_CanariesStayInside: a whole life of files and servers, with what
+// goes wrong in it, leaves no secret anywhere that people look at: logs,
+// workflow histories, errors, API, console, announcements, objects, database.
+func TestFault67_CanariesStayInside(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	c := newCanaries(t, h)
+	worker := h.StartProcess(sandbox.ProcessOptions{Env: []string{"STEVEDORE_LOG_LEVEL=debug"}})
+	right := services.StartSSHD(t, services.SSHDOptions{Password: c.secrets["right password"]})
+	h.Adopt(right, "right", nil)
+	right.Write("a.csv", sandbox.Random(100))
+	keyed := h.AddServer("keyed", nil)
+	keyed.Write("b.csv", sandbox.Random(200))
+	c.secrets["private key"] = strings.Split(string(keyed.PrivateKeyPEM), "\n")[2]
+	refused := services.StartSSHD(t, services.SSHDOptions{Password: "something else"})
+	h.Register(refused, "refused", func(s *ingest.Server) {
+		s.PasswordEncrypted = h.Seal(*s, credentials.FieldPassword, []byte(c.secrets["wrong password"]))
+	})
+	h.ScanAndWait()
+	for sshd, name := range map[*services.SSHD]string{right: "a.csv", keyed: "b.csv"} {
+		h.AwaitIngest(h.Completed(sshd.Path(name)).UUID)
+	}
+
+	c.useTheAPI()
+	c.giveKeys()
+	c.useTheForm()
+	c.makeToken()
+	c.rotateKeys()
+	h.ScanAndWait() // with the new key
+	c.readTheAPI()
+	c.readTheConsole()
+	c.readTemporal()
+	c.readTheDatabase()
+	c.readAnnouncements()
+	c.look("the objects", fmt.Appendf(nil, "%+v", h.S3.Objects(t)))
+	c.look("the worker's log", worker.Log())
+	c.look("the API's log", c.log.bytes())
+	assert.Contains(t, string(worker.Log()), "refused the credentials", "the log is the one of the faults")
+	h.RequireExactlyOnce()
+}
+
+// canaries looks for secrets by every spelling in which they could come out.
+type canaries struct {
+	t       *testing.T
+	h       *sandbox.Cluster
+	base    string
+	ops     *admin.Admin
+	log     *safeBuffer
+	secrets map[string]string
+	looks   int
+}
+
+func newCanaries(t *testing.T, h *sandbox.Cluster) *canaries {
+	t.Helper()
+	c := &canaries{t: t, h: h, log: &safeBuffer{}, secrets: map[string]string{
+		"right password":   "canary-right-" + hex.EncodeToString(sandbox.Random(8)),
+		"wrong password":   "canary-wrong-" + hex.EncodeToString(sandbox.Random(9)),
+		"new password":     "canary-new-" + hex.EncodeToString(sandbox.Random(10)),
+		"api token":        "canary-token-" + hex.EncodeToString(sandbox.Random(16)),
+		"proxy's password": "canary-proxy-" + hex.EncodeToString(sandbox.Random(11)),
+		"passphrase":       "canary-phrase-" + hex.EncodeToString(sandbox.Random(12)),
+		"wrong passphrase": "canary-phase-" + hex.EncodeToString(sandbox.Random(13)),
+		"wrong token":      "canary-nobody-" + hex.EncodeToString(sandbox.Random(14)),
+		"store's secret":   h.Cfg.S3.SecretKey.Reveal(),
+	}}
+	for part, address := range map[string]string{"database's password": h.Cfg.Database.URL.Reveal(), "broker's password": h.Cfg.AMQP.URL.Reveal()} {
+		parsed, err := url.Parse(address)
+		require.NoError(t, err)
+		c.secrets[part], _ = parsed.User.Password()
+	}
+	cfg, err := config.Load(config.Options{Environ: append(h.Env, "TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS"))})
+	require.NoError(t, err)
+	log := slog.New(slog.NewJSONHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	parts := wiring.New(cfg, log, wiring.Options{TaskQueue: h.Queue})
+	t.Cleanup(parts.Close)
+	stopping, stop := context.WithCancel(context.Background())
+	served := httptest.NewServer(api.NewHandler(api.Deps{Operations: parts.Operations(), StartTimeout: sandbox.Patience, Token: c.secrets["api token"], Log: log, Stopping: stopping.Done()}))
+	t.Cleanup(served.Close)
+	t.Cleanup(stop)
+	c.base, c.ops = served.URL, parts.Operations()
+	return c
+}
+
+// look fails the test when a secret is in what was found somewhere.
+func (c *canaries) look(where string, found []byte) {
+	c.t.Helper()
+	c.looks++
+	require.NotEmpty(c.t, found, "%s: nothing was read", where)
+	for name, secret := range c.secrets {
+		require.GreaterOrEqual(c.t, len(secret), 12, "%s is too short to be told from other text", name)
+		for _, spelling := range []string{
+			secret, url.QueryEscape(secret), hex.EncodeToString([]byte(secret)), base64.StdEncoding.EncodeToString([]byte(secret))[:len(secret)],
+		} {
+			assert.False(c.t, bytes.Contains(found, []byte(spelling)), "%s shows the %s", where, name)
+		}
+	}
+}
+
+// call asks the API and looks at the answer.
+func (c *canaries) call(client *http.Client, method, path, body string, header ...string) {
+	c.t.Helper()
+	request, err := http.NewRequestWithContext(c.h.Ctx, method, c.base+path, strings.NewReader(body))
+	require.NoError(c.t, err)
+	if client == http.DefaultClient {
+		request.Header.Set("Authorization", "Bearer "+c.secrets["api token"])
+	}
+	request.Header.Set("Content-Type", "application/json")
+	for i := 0; i+1 < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	answer, err := client.Do(request)
+	require.NoError(c.t, err)
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	require.NoError(c.t, err)
+	require.Less(c.t, answer.StatusCode, 500, "%s %s: %s", method, path, text)
+	c.look(method+" "+path, fmt.Appendf(text, "%d %v", answer.StatusCode, answer.Header))
+}
+
+// useTheAPI gives secrets to the API, rightly and wrongly.
+func (c *canaries) useTheAPI() {
+	password := c.secrets["new password"]
+	good := `{"name":"made","host":"127.0.0.1","username":"u","password":"` + password + `"}`
+	for _, body := range []string{
+		good,
+		good, // there already
+		strings.Replace(good, `"u"`, `7`, 1),
+		strings.Replace(good, `"host"`, `"hots"`, 1),
+		good[:len(good)-1],
+		`{"name":"made","password":["` + password + `"]}`,
+	} {
+		c.call(http.DefaultClient, "POST", "/api/v1/servers", body)
+	}
+	c.call(http.DefaultClient, "PATCH", "/api/v1/servers/made", `{"password":"`+password+`"}`, "If-Match", "*")
+	c.call(http.DefaultClient, "PATCH", "/api/v1/servers/made", `{"password":"`+password+`","port":99999}`, "If-Match", "*")
+	for _, server := range []string{"made", "refused", "right"} {
+		c.call(http.DefaultClient, "POST", "/api/v1/servers/"+server+":test", "")
+		c.call(http.DefaultClient, "POST", "/api/v1/servers/"+server+":test?sample=true", "", "Idempotency-Key", "test-"+server)
+	}
+	c.call(http.DefaultClient, "PATCH", "/api/v1/servers/made", `{"proxy":"socks5://user:`+c.secrets["proxy's password"]+`@127.0.0.1:1"}`, "If-Match", "*")
+	c.call(http.DefaultClient, "PATCH", "/api/v1/servers/made", `{"proxy":"http://`+c.secrets["proxy's password"]+`@127.0.0.1:1"}`, "If-Match", "*")
+	c.call(http.DefaultClient, "GET", "/api/v1/servers", "", "Authorization", "Bearer "+c.secrets["wrong token"])
+}
+
+// giveKeys gives an encrypted private key to the API: with its passphrase, a wrong
+// one and none, and with a certificate that is none.
+func (c *canaries) giveKeys() {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(c.t, err)
+	passphrase := c.secrets["passphrase"]
+	locked, err := ssh.MarshalPrivateKeyWithPassphrase(key, "", []byte(passphrase))
+	require.NoError(c.t, err)
+	text := string(pem.EncodeToMemory(locked))
+	c.secrets["locked key"] = strings.Split(text, "\n")[2]
+	open, err := ssh.MarshalPrivateKey(key, "")
+	require.NoError(c.t, err)
+	c.secrets["unlocked key"] = strings.Split(string(pem.EncodeToMemory(open)), "\n")[2]
+	for i, fields := range []map[string]string{
+		{"passphrase": passphrase},
+		{"passphrase": c.secrets["wrong passphrase"]},
+		{},
+		{"passphrase": passphrase, "certificate": "ssh-ed25519-cert-v01@openssh.com " + c.secrets["wrong passphrase"]},
+	} {
+		fields["name"], fields["host"], fields["username"], fields["private_key"] = fmt.Sprintf("keys%d", i), "127.0.0.1", "u", text
+		body, err := json.Marshal(fields)
+		require.NoError(c.t, err)
+		c.call(http.DefaultClient, "POST", "/api/v1/servers", string(body))
+	}
+	c.call(http.DefaultClient, "POST", "/api/v1/servers/keys0:test", "")
+}
+
+// useTheForm sends secrets by a form that is refused and shown again.
+func (c *canaries) useTheForm() {
+	browser := c.browser()
+	c.call(browser, "POST", "/servers", url.Values{
+		"name": {"not a name"}, "host": {"127.0.0.1"}, "username": {"u"}, "password": {c.secrets["new password"]},
+		"passphrase": {c.secrets["passphrase"]}, "private_key": {c.secrets["locked key"]}, "proxy": {"socks5://u:" + c.secrets["proxy's password"] + "@127.0.0.1:1"},
+	}.Encode(), "Content-Type", "application/x-www-form-urlencoded")
+}
+
+// makeToken makes a token, whose secret is shown once and nowhere else.
+func (c *canaries) makeToken() {
+	request, err := http.NewRequestWithContext(c.h.Ctx, http.MethodPost, c.base+"/api/v1/tokens", strings.NewReader(`{"name":"new","role":"viewer"}`))
+	require.NoError(c.t, err)
+	request.Header.Set("Authorization", "Bearer "+c.secrets["api token"])
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Idempotency-Key", "a-token")
+	answer, err := http.DefaultClient.Do(request)
+	require.NoError(c.t, err)
+	defer func() { _ = answer.Body.Close() }()
+	var made struct {
+		Secret string `json:"token"`
+	}
+	require.NoError(c.t, json.NewDecoder(answer.Body).Decode(&made))
+	require.NotEmpty(c.t, made.Secret)
+	c.secrets["new token"] = made.Secret
+	c.call(http.DefaultClient, "GET", "/api/v1/files", "", "Authorization", "Bearer "+made.Secret)
+}
+
+// rotateKeys encrypts all credentials with a new key; none of the keyset's keys may
+// be seen anywhere, before and after.
+func (c *canaries) rotateKeys() {
+	keys := func(name string) {
+		text, err := os.ReadFile(c.h.Cfg.Credentials.KeysetFile)
+		require.NoError(c.t, err)
+		var set struct {
+			Key []struct{ KeyData struct{ Value string } }
+		}
+		require.NoError(c.t, json.Unmarshal(text, &set))
+		require.NotEmpty(c.t, set.Key)
+		for i, key := range set.Key {
+			require.NotEmpty(c.t, key.KeyData.Value)
+			c.secrets[fmt.Sprintf("%s %d", name, i)] = strings.TrimRight(key.KeyData.Value, "=")
+		}
+	}
+	keys("key of the keyset")
+	_, err := c.ops.RotateKey(c.h.Ctx, admin.RotateRequest{})
+	require.NoError(c.t, err)
+	keys("rotated key of the keyset")
+}
+
+// browser is one that has logged in.
+func (c *canaries) browser() *http.Client {
+	jar, err := cookiejar.New(nil)
+	require.NoError(c.t, err)
+	browser := &http.Client{Jar: jar}
+	c.call(browser, "POST", "/login", url.Values{"token": {c.secrets["api token"]}}.Encode(), "Content-Type", "application/x-www-form-urlencoded")
+	at, err := url.Parse(c.base)
+	require.NoError(c.t, err)
+	require.NotEmpty(c.t, jar.Cookies(at), "the console let nobody in")
+	return browser
+}
+
+// readTheAPI reads every resource that the specification names.
+func (c *canaries) readTheAPI() {
+	spec, err := openapi3.NewLoader().LoadFromFile("../../../api/openapi.yaml")
+	require.NoError(c.t, err)
+	fill := strings.NewReplacer("{server}", "right", "{file_uuid}", c.h.Files()[0].UUID, "{workflow_id}", url.PathEscape(c.h.LastScan),
+		"{scan_id}", "1", "{audit_uuid}", "00000000-0000-0000-0000-000000000000", "{name}", "none")
+	for path, item := range spec.Paths.Map() {
+		if item.Get == nil || strings.HasSuffix(path, "/changes") {
+			continue // changes are the rows that the other answers show
+		}
+		c.call(http.DefaultClient, "GET", fill.Replace(path), "")
+	}
+}
+
+// readTheConsole reads its pages as a browser that has logged in.
+func (c *canaries) readTheConsole() {
+	browser := c.browser()
+	for _, page := range []string{
+		"/", "/servers", "/servers/new", "/servers/right", "/servers/refused", "/servers/made/edit", "/files", "/files/" + c.h.Files()[0].UUID,
+		"/scans", "/audits", "/changes", "/tokens",
+	} {
+		c.call(browser, "GET", page, "")
+	}
+}
+
+// readTemporal reads all that the workflows have left there.
+func (c *canaries) readTemporal() {
+	ids := []string{c.h.LastScan}
+	servers, err := c.h.Store.Servers(c.h.Ctx, "", 100)
+	require.NoError(c.t, err)
+	for _, server := range servers {
+		if !server.LastScanAt.IsZero() {
+			ids = append(ids, ingest.DiscoverWorkflowID(server.UUID))
+		}
+	}
+	for _, file := range c.h.Files() {
+		ids = append(ids, ingest.IngestWorkflowID(file.UUID))
+	}
+	for _, id := range ids {
+		description, err := c.h.Temporal.DescribeWorkflowExecution(c.h.Ctx, id, "")
+		require.NoError(c.t, err, id)
+		found, err := proto.Marshal(description)
+		require.NoError(c.t, err)
+		history := c.h.Temporal.GetWorkflowHistory(c.h.Ctx, id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		for history.HasNext() {
+			event, err := history.Next()
+			require.NoError(c.t, err)
+			found, err = proto.MarshalOptions{}.MarshalAppend(found, event)
+			require.NoError(c.t, err)
+		}
+		c.look("workflow "+id, found)
+	}
+}
+
+// readTheDatabase reads every row of every table, as a dump would.
+func (c *canaries) readTheDatabase() {
+	conn, err := pgx.Connect(c.h.Ctx, c.h.Cfg.Database.URL.Reveal())
+	require.NoError(c.t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(c.h.Ctx)) }()
+	rows, err := conn.Query(c.h.Ctx, `SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables
+		WHERE table_schema NOT IN ('pg_catalog', 'information_schema') AND table_type = 'BASE TABLE'`)
+	require.NoError(c.t, err)
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(c.t, err)
+	require.Greater(c.t, len(tables), 4)
+	for _, table := range tables {
+		rows, err := conn.Query(c.h.Ctx, "SELECT row::text FROM "+table+" AS row")
+		require.NoError(c.t, err)
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(c.t, err)
+		c.look("table "+table, []byte(table+"\n"+strings.Join(lines, "\n")))
+	}
+}
+
+// readAnnouncements looks at the messages and leaves them in the queue.
+func (c *canaries) readAnnouncements() {
+	for range c.h.Files() {
+		message, ok, err := c.h.AMQP.Channel.Get(c.h.AMQP.Queue, false)
+		require.NoError(c.t, err)
+		require.True(c.t, ok, "a file was not announced")
+		c.look("an announcement", fmt.Appendf(message.Body, "%v %+v", message.Headers, message))
+		defer func() { require.NoError(c.t, message.Nack(false, true)) }()
+	}
+}
+
+// safeBuffer is a buffer that several goroutines may write to.
+type safeBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write appends.
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *safeBuffer) bytes() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Clone(b.text.Bytes())
+}

@@ -1,0 +1,265 @@
+package faults_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
+	"stevedore/workflows"
+)
+
+// storm is a world in which everything breaks now and then.
+type storm struct {
+	*sandbox.Cluster
+	random  *rand.Rand
+	lines   map[string]*sandbox.Proxy
+	sshds   []*services.SSHD
+	env     []string
+	workers [2]*sandbox.Process
+	own     [2]string // each worker's staging
+	// deadUntil is when a worker that died is started again.
+	deadUntil [2]time.Time
+	written   int
+	deeds     map[string]int
+}
+
+// TestFault63_Chaos breaks parts at random while files come in, and expects
+// everything to arrive exactly once when the storm is over.
+func TestFault63_Chaos(t *testing.T) {
+	t.Parallel()
+	lasts, with := 30*time.Second, seeds(t)[:1]
+	if chaotic {
+		lasts, with = 5*time.Minute, seeds(t)
+	}
+	for _, seed := range with {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			chaos(t, seed, lasts)
+		})
+	}
+}
+
+func chaos(t *testing.T, seed uint64, lasts time.Duration) {
+	s := newStorm(t, seed)
+	s.Allow(lasts + 7*sandbox.Patience)
+	over := time.Now().Add(lasts)
+	scans := s.keepScanning()
+	for time.Now().Before(over) {
+		s.strike()
+		s.raiseTheDead()
+	}
+	t.Logf("in %s: %v; %d files", lasts, s.deeds, s.written)
+	after := scans()
+	figure(t, "fault 63 seed %d: %d bad deeds in %s on %d files: all was well %s later, %d files by another host, %d by an operator",
+		seed, s.bad(), lasts, s.written, seconds(after), s.takenOver(), s.deeds["retry"])
+	s.RequireExactlyOnce()
+}
+
+func newStorm(t *testing.T, seed uint64) *storm {
+	t.Helper()
+	s := &storm{Cluster: sandbox.NewCluster(t), random: seeded(t, seed), lines: map[string]*sandbox.Proxy{}, deeds: map[string]int{}}
+	for _, name := range []string{"acme", "globex"} {
+		s.sshds = append(s.sshds, s.AddServer(name, func(v *ingest.Server) {
+			line := sandbox.NewProxy(t, v.Host, v.Port)
+			s.lines[name], v.Port = line, line.Port
+		}))
+		// A large file takes some seconds: it can be cut in its middle.
+		s.lines[name].Spoil("bandwidth", map[string]int{"rate": 8 << 10})
+	}
+	address := func(part, hostport string) string {
+		host, port := split(t, hostport)
+		s.lines[part] = sandbox.NewProxy(t, host, port)
+		return s.lines[part].Address()
+	}
+	through := func(part, variable, from string) {
+		u, err := url.Parse(from)
+		require.NoError(t, err)
+		u.Host = address(part, u.Host)
+		s.env = append(s.env, variable+"="+u.String())
+	}
+	through("postgres", "STEVEDORE_DATABASE_URL", s.Cfg.Database.URL.Reveal())
+	through("broker", "STEVEDORE_AMQP_URL", s.Cfg.AMQP.URL.Reveal())
+	s.env = append(s.env, "STEVEDORE_S3_ENDPOINT="+address("store", s.Cfg.S3.Endpoint), hasty)
+	line, variable := temporalLine(t)
+	s.lines["temporal"] = line
+	s.env = append(s.env, variable)
+	s.own[0] = "STEVEDORE_STAGING_DIR=" + s.Cfg.Staging.Dir
+	s.own[1], _ = staging(s.Cluster)
+	s.raiseTheDead()
+	for range 20 {
+		s.write()
+	}
+	return s
+}
+
+// raiseTheDead is the process manager.
+func (s *storm) raiseTheDead() {
+	for i, p := range s.workers {
+		if (p == nil || !p.Running()) && time.Now().After(s.deadUntil[i]) {
+			s.workers[i] = s.StartProcess(sandbox.ProcessOptions{Env: append([]string{s.own[i]}, s.env...)})
+		}
+	}
+}
+
+// write puts another file on some server, under a temporary name first.
+func (s *storm) write() {
+	s.written++
+	name := fmt.Sprintf("%03d.bin", s.written)
+	size := s.random.IntN(300_000)
+	if s.written%8 == 0 { // with checkpoints, and in parts
+		size = 18<<20 + s.random.IntN(22<<20)
+	}
+	sshd := s.sshds[s.random.IntN(len(s.sshds))]
+	sshd.Write(name+".part", sandbox.Random(size+s.written))
+	require.NoError(s.T, os.Rename(sshd.Path(name+".part"), sshd.Path(name)))
+}
+
+// strike does one bad thing, or a good one, and waits for a random while.
+func (s *storm) strike() {
+	names := []string{"acme", "globex", "postgres", "broker", "store", "temporal"}
+	deeds := []struct {
+		name string
+		do   func()
+	}{
+		{"write", s.write},
+		{"blink", func() { s.lines[names[s.random.IntN(len(names))]].Blink() }},
+		{"outage", func() {
+			line := s.lines[names[s.random.IntN(len(names))]]
+			line.Cut()
+			s.wait(3000)
+			line.Restore()
+		}},
+		{"kill", func() { s.workers[s.random.IntN(2)].Kill() }},
+		{"death", func() { // long enough for the other one to take over
+			i := s.random.IntN(2)
+			s.workers[i].Kill()
+			s.deadUntil[i] = time.Now().Add(time.Minute)
+		}},
+		{"freeze", func() {
+			p := s.workers[s.random.IntN(2)]
+			p.Signal(syscall.SIGSTOP)
+			s.wait(3000)
+			p.Signal(syscall.SIGCONT)
+		}},
+		{"kill sessions", func() { s.sshds[s.random.IntN(len(s.sshds))].KillSessions() }},
+	}
+	deed := deeds[s.random.IntN(len(deeds))]
+	deed.do()
+	s.deeds[deed.name]++
+	s.wait(2000)
+}
+
+// wait lets up to so many milliseconds pass: a storm takes its time.
+func (s *storm) wait(most int) {
+	select {
+	case <-time.After(time.Duration(s.random.IntN(most)) * time.Millisecond):
+	case <-s.Ctx.Done():
+	}
+}
+
+// bad counts what was done to the parts.
+func (s *storm) bad() (n int) {
+	for name, times := range s.deeds {
+		if name != "write" && name != "retry" {
+			n += times
+		}
+	}
+	return n
+}
+
+// takenOver counts the files that were fetched again because their host was gone.
+func (s *storm) takenOver() (n int) {
+	for _, f := range s.Files() {
+		if timesScheduled(s.Cluster, f.UUID, activities.NameDownload) > 1 {
+			n++
+		}
+	}
+	return n
+}
+
+// help is the operator: a file whose host was gone again and again is parked in
+// the end, and sent on its way again. Nothing else may be parked.
+func (s *storm) help(f ingest.File) {
+	require.Equal(s.T, ingest.KindStagingLost, f.ErrorKind, "%s: %s", f.RemotePath, f.ErrorMessage)
+	if s.Decide(f.UUID, workflows.UpdateRetry, workflows.Decision{Actor: "ann", Reason: "the storm is over"}) == nil {
+		s.deeds["retry"]++
+	}
+}
+
+// scan is the schedule's action. In a storm it may fail; the next one comes.
+func (s *storm) scan() {
+	_, _ = s.Temporal.ExecuteWorkflow(s.Ctx, client.StartWorkflowOptions{
+		ID: ingest.ScanWorkflowID(uuid.NewString()), TaskQueue: s.Queue,
+	}, workflows.NameScanAllServers, workflows.ScanAllServersInput{Force: true, Source: "schedule"})
+}
+
+// keepScanning scans as a schedule would. The function it returns waits until
+// every file is completed and every trace of the storm has been swept, and
+// returns how long that took.
+func (s *storm) keepScanning() (wait func() time.Duration) {
+	stop := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(5 * time.Second)
+		defer tick.Stop()
+		for {
+			s.scan()
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() time.Duration {
+		s.T.Helper()
+		began := time.Now()
+		s.deadUntil = [2]time.Time{}
+		sandbox.Eventually(s.T, func() bool {
+			s.raiseTheDead()
+			files := s.Files()
+			all := len(files) == s.written
+			for _, f := range files {
+				if f.Status == ingest.StatusError {
+					s.help(f)
+				}
+				all = all && f.Status == ingest.StatusCompleted
+			}
+			return all
+		}, 4*sandbox.Patience, time.Second, "not everything arrives")
+		took := time.Since(began)
+		close(stop)
+		<-ended
+		for _, f := range s.Files() {
+			s.AwaitIngest(f.UUID)
+		}
+		sandbox.Eventually(s.T, func() bool {
+			s.raiseTheDead()
+			return s.Reconcile().HostsSilent == 0 && s.staged() == 0
+		}, sandbox.Patience, time.Second, "what was taken over is never swept")
+		return took
+	}
+}
+
+// staged counts what is left in the workers' staging folders.
+func (s *storm) staged() (n int) {
+	for _, dir := range append([]string{s.Cfg.Staging.Dir}, s.OtherStaging...) {
+		left, _ := filepath.Glob(filepath.Join(dir, "files", "*"))
+		n += len(left)
+	}
+	return n
+}

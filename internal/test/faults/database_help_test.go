@@ -1,0 +1,123 @@
+package faults_test
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/config"
+	"stevedore/internal/test/sandbox"
+)
+
+// databaseOf is the address of the test's database, whatever line the worker
+// takes there.
+func databaseOf(h *sandbox.Cluster) string {
+	for _, setting := range h.Env {
+		if dsn, found := strings.CutPrefix(setting, "STEVEDORE_DATABASE_URL="); found {
+			return dsn
+		}
+	}
+	return ""
+}
+
+// withParam is the database's address with a setting for every session.
+func withParam(t *testing.T, h *sandbox.Cluster, name, value string) string {
+	t.Helper()
+	u, err := url.Parse(databaseOf(h))
+	require.NoError(t, err)
+	query := u.Query()
+	query.Set(name, value)
+	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20")
+	return u.String()
+}
+
+// connect returns a connection to the test's database that no fault concerns.
+func connect(t *testing.T, h *sandbox.Cluster) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(h.Ctx, databaseOf(h))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(h.T.Context()) })
+	return conn
+}
+
+// awaitBlockedBy waits until a session waits for a lock that holder has.
+func awaitBlockedBy(t *testing.T, h *sandbox.Cluster, holder *pgx.Conn) {
+	watcher, err := pgx.Connect(h.Ctx, databaseOf(h))
+	if !assert.NoError(t, err) {
+		return
+	}
+	defer func() { _ = watcher.Close(h.Ctx) }()
+	assert.Eventually(t, func() bool {
+		var blocked bool
+		err := watcher.QueryRow(h.Ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))`,
+			int32(holder.PgConn().PID())).Scan(&blocked)
+		return assert.NoError(t, err) && blocked
+	}, sandbox.Patience, tick, "nobody waits for the lock")
+}
+
+// setReadOnly makes every session of the test's database read-only, or able to
+// write again, from now on. Connections of before are ended but for admin.
+func setReadOnly(t *testing.T, h *sandbox.Cluster, admin *pgx.Conn, on bool) {
+	database := pgx.Identifier{admin.Config().Database}.Sanitize()
+	statement := "ALTER DATABASE " + database + " RESET default_transaction_read_only"
+	if on {
+		statement = "ALTER DATABASE " + database + " SET default_transaction_read_only = on"
+	}
+	_, err := admin.Exec(h.Ctx, statement)
+	assert.NoError(t, err)
+	_, err = admin.Exec(h.Ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	assert.NoError(t, err)
+}
+
+// queued is how many messages wait in the test's queue.
+func queued(t *testing.T, h *sandbox.Cluster) int {
+	t.Helper()
+	queue, err := h.AMQP.Channel.QueueDeclarePassive(h.AMQP.Queue, true, false, false, false, nil)
+	require.NoError(t, err)
+	return queue.Messages
+}
+
+// useDatabase lets the test's world go on with another ledger.
+func useDatabase(h *sandbox.Cluster, dsn string) {
+	h.T.Helper()
+	h.UseDatabase(dsn)
+	h.Cfg.Database.URL = config.URL(dsn)
+}
+
+// copyDatabase makes a copy of the test's database, which no worker uses now,
+// and returns its address.
+func copyDatabase(t *testing.T, h *sandbox.Cluster) string {
+	t.Helper()
+	h.Store.Close() // what is in use cannot be copied
+	target, err := pgx.ParseConfig(databaseOf(h))
+	require.NoError(t, err)
+	original, backup := target.Database, target.Database+"_backup"
+	target.Database = "postgres"
+	run := func(statement string) {
+		administer(t, target, func(conn *pgx.Conn) error {
+			_, err := conn.Exec(context.WithoutCancel(t.Context()), statement)
+			return err
+		})
+	}
+	run("CREATE DATABASE " + backup + " TEMPLATE " + original)
+	t.Cleanup(func() { run("DROP DATABASE " + backup + " WITH (FORCE)") })
+	useDatabase(h, databaseOf(h))
+	return strings.Replace(databaseOf(h), "/"+original, "/"+backup, 1)
+}
+
+// administer does something on a connection of its own, also in a clean-up.
+func administer(t *testing.T, target *pgx.ConnConfig, do func(*pgx.Conn) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), sandbox.Patience)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(ctx, target)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(ctx) }()
+	require.NoError(t, do(conn))
+}

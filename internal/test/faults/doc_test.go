@@ -1,0 +1,46 @@
+// Package faults breaks real parts while whole files travel and lets the oracle
+// judge the end. docs/faults.md says which test makes which fault; tests are
+// named by its numbers. The long ones run under `make chaos` only.
+package faults_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/test/sandbox"
+)
+
+// TestMain refuses a seed that none of the tests could use before the first of
+// them runs: some would pass without it.
+func TestMain(m *testing.M) {
+	if _, err := seedsOf(os.Getenv("STEVEDORE_TEST_SEED")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	sandbox.Main(m)
+}
+
+// chaotic says that tests may take minutes: make chaos.
+var chaotic = os.Getenv("STEVEDORE_TEST_CHAOS") != ""
+
+// long skips a test that takes minutes unless it was asked for.
+func long(t *testing.T) {
+	t.Helper()
+	if !chaotic {
+		t.Skip("takes minutes: make chaos")
+	}
+}
+
+func TestASeedIsANumber(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"abc", "-1", "1.5", "0x10", " 7", "18446744073709551616"} {
+		_, err := seedsOf(text)
+		require.ErrorContains(t, err, "STEVEDORE_TEST_SEED", text)
+	}
+	all, err := seedsOf("18446744073709551615")
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+}

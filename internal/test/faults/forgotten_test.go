@@ -1,0 +1,85 @@
+package faults_test
+
+import (
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/minio/minio-go/v7"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
+)
+
+// TestFault73_ForgottenBytesAreKept gives the worker a ledger from before a file
+// was seen, while the file is whole in staging and its source is gone. Nobody but
+// staging has its bytes: where a workflow still carries the file, the ledger gets
+// it back, and elsewhere its bytes stay, and are reported. So are the parts of an
+// upload that the ledger does not know.
+func TestFault73_ForgottenBytesAreKept(t *testing.T) {
+	t.Parallel()
+	for name, carried := range map[string]bool{"carried by a workflow": true, "carried by none": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := sandbox.NewCluster(t)
+			proxy := newStoreProxy(t, h)
+			proxy.harm(func(w http.ResponseWriter, r *http.Request) bool {
+				if isWrite(r) {
+					refuse(w, r, http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
+				}
+				return isWrite(r)
+			}, nil)
+			acme := h.AddServer("acme", sandbox.Staged)
+			content := sandbox.Random(100_000)
+			acme.Write("a.bin", content)
+			stop := h.StartWorker()
+			h.ScanAsync()
+			file := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.ErrorMessage != "" })
+			stop()
+			restoreOlderLedger(h, file.ServerUUID)
+			require.NoError(t, os.Remove(acme.Path("a.bin")))
+			stray := ingest.ObjectKey(ingest.File{UUID: uuid.NewString(), Filename: "b.bin", ModTime: file.ModTime})
+			_, err := h.S3.Core.NewMultipartUpload(h.Ctx, h.S3.Bucket, stray, minio.PutObjectOptions{})
+			require.NoError(t, err)
+			if !carried {
+				require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", "the test's"))
+			}
+
+			proxy.harm(nil, nil)
+			h.StartWorker()
+			found := h.Reconcile()
+			said := strings.Join(found.Findings, "\n")
+			assert.Contains(t, said, file.UUID)
+			assert.Contains(t, said, stray)
+			assert.Zero(t, found.StagingRemoved+found.UploadsAborted)
+			assert.Equal(t, 1, h.S3.OpenUploads(t), "the parts are kept")
+			require.NoError(t, h.S3.Core.RemoveIncompleteUpload(h.Ctx, h.S3.Bucket, stray))
+			if !carried {
+				assert.Empty(t, h.Files())
+				assert.EqualValues(t, len(content), stagedBytes(h.Cfg.Staging.Dir), "the bytes are kept")
+				return
+			}
+			again := h.Completed(acme.Path("a.bin"))
+			h.AwaitIngest(again.UUID)
+			assert.Equal(t, file.UUID, again.UUID)
+			assert.Equal(t, sandbox.Digest(content), again.Hash)
+			acme.Write("a.bin", content) // for the oracle, which compares with the source
+			h.RequireExactlyOnce()
+		})
+	}
+}
+
+// restoreOlderLedger gives the world a ledger that knows the server and no file.
+func restoreOlderLedger(h *sandbox.Cluster, serverUUID string) {
+	h.T.Helper()
+	server, err := h.Store.Server(h.Ctx, serverUUID)
+	require.NoError(h.T, err)
+	useDatabase(h, services.Database(h.T))
+	_, err = h.Store.AddServer(h.Ctx, server)
+	require.NoError(h.T, err)
+}

@@ -1,0 +1,231 @@
+package faults_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
+)
+
+// requireNothingElse checks that only the good file left a trace in the store,
+// the queue and staging: what was rejected was never opened.
+func requireNothingElse(t *testing.T, h *sandbox.Cluster, good string) {
+	t.Helper()
+	file := h.Completed(good)
+	h.AwaitIngest(file.UUID)
+	for _, f := range h.Files() {
+		if f.UUID != file.UUID {
+			assert.Equal(t, ingest.StatusRejected, f.Status, "%q", f.RemotePath)
+		}
+	}
+	h.RequireExactlyOnce()
+}
+
+func TestFault25_NamesThatLeadElsewhere(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	odd := h.AddOdd("odd", nil)
+	odd.Be(services.OddHooks{Names: []string{"..", ".", "x/..", "/", "", "../../etc/passwd", "a/b", "twice", "twice"}})
+	h.WriteOdd(odd, "odd", "twice", sandbox.Random(1)) // listed once more, with another time
+	h.WriteOdd(odd, "odd", "good.csv", sandbox.Random(100))
+	h.ScanAndWait()
+	file := h.Completed(odd.Path("good.csv"))
+	h.AwaitIngest(file.UUID)
+	rejected := 0
+	for _, f := range h.Files() {
+		if f.Status == ingest.StatusRejected {
+			rejected++
+			assert.Empty(t, f.ObjectKey)
+		}
+	}
+	assert.GreaterOrEqual(t, rejected, 4)
+	for _, o := range h.S3.Objects(t) {
+		assert.True(t, strings.HasPrefix(o.Key, "files/"), o.Key)
+		assert.NotContains(t, o.Key, "..")
+	}
+	h.AwaitIngest(h.Completed(odd.Path("twice")).UUID)
+	h.RequireExactlyOnce()
+}
+
+func TestFault26_NamesThatAreNotText(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	acme := h.AddServer("acme", nil)
+	names := []string{"line\nbreak.csv", "\x1b[31mred\x1b[0m.csv", "not utf-8 \xff\xfe.bin", "\u202egpj.exe", "=cmd|' /C calc'!A0", "<script>alert(1)</script>"}
+	for i, name := range names {
+		acme.Write(strings.ReplaceAll(name, "/", "_"), sandbox.Random(100+i))
+	}
+	h.ScanAndWait()
+	require.Len(t, h.Files(), len(names))
+	for _, f := range h.Files() {
+		h.AwaitIngest(h.Completed(f.RemotePath).UUID)
+		assert.FileExists(t, f.RemotePath, "the bytes are kept")
+		for _, r := range ingest.DisplayPath(f.RemotePath) {
+			assert.NotContains(t, "\n\x1b\u202e", string(r))
+		}
+	}
+	h.RequireExactlyOnce()
+}
+
+func TestFault27_LongNamesAndTwins(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	acme := h.AddServer("acme", nil)
+	deep := strings.Repeat(strings.Repeat("d", 200)+"/", 12) // a path of some 2,400 bytes
+	names := []string{strings.Repeat("n", 250) + ".csv", deep + "f.csv", "\u00e9.csv", "e\u0301.csv"}
+	for i, name := range names {
+		acme.Write(name, sandbox.Random(100+i))
+	}
+	h.ScanAndWait()
+	require.Len(t, h.Files(), len(names), "composed and decomposed accents are two files")
+	for _, f := range h.Files() {
+		h.AwaitIngest(h.Completed(f.RemotePath).UUID)
+	}
+	h.RequireExactlyOnce()
+}
+
+func TestFault28_WhatIsNoFile(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	acme := h.AddServer("acme", nil)
+	require.NoError(t, os.Symlink(acme.Root, acme.Path("loop")))
+	require.NoError(t, os.Symlink("/etc/passwd", acme.Path("outside")))
+	require.NoError(t, os.Symlink("nowhere", acme.Path("dangling")))
+	require.NoError(t, syscall.Mkfifo(acme.Path("pipe"), 0o644))
+	acme.Write("good.csv", sandbox.Random(100))
+	h.ScanAndWait()
+	for _, name := range []string{"loop", "outside", "dangling", "pipe"} {
+		h.File(acme.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusRejected })
+	}
+	for _, name := range []string{"loop", "outside", "dangling", "pipe"} {
+		require.NoError(t, os.Remove(acme.Path(name))) // the oracle reads what is there
+	}
+	requireNothingElse(t, h, acme.Path("good.csv"))
+}
+
+func TestFault29_ImpossibleSize(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	odd := h.AddOdd("odd", nil)
+	odd.Be(services.OddHooks{Size: func(path string, size int64) int64 {
+		if path == odd.Path("huge.bin") {
+			return -1 // on the wire 2^64 - 1
+		}
+		return size
+	}})
+	odd.Write("huge.bin", sandbox.Random(10))
+	h.WriteOdd(odd, "odd", "good.csv", sandbox.Random(100))
+	h.ScanAndWait()
+	h.File(odd.Path("huge.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusRejected })
+	requireNothingElse(t, h, odd.Path("good.csv"))
+}
+
+// TestFault30_HugePacket has an answer of 300 KiB in the middle of a file. It is
+// an error of the connection, and the file goes on over another.
+func TestFault30_HugePacket(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	odd := h.AddOdd("odd", nil)
+	var sent atomic.Int32
+	odd.Be(services.OddHooks{Huge: func(read int) int {
+		if read < 30 {
+			return 0
+		}
+		sent.Add(1)
+		return 300 << 10
+	}})
+	h.WriteOdd(odd, "odd", "a.bin", sandbox.Random(3<<20))
+	scan := h.Scan()
+	waiting := h.File(odd.Path("a.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
+	assert.Equal(t, ingest.KindTransient, waiting.ErrorKind)
+	assert.NotContains(t, waiting.ErrorMessage, "\n")
+	assert.Positive(t, sent.Load())
+
+	odd.Be(services.OddHooks{})
+	h.AwaitScans(scan)
+	h.AwaitIngest(h.Completed(odd.Path("a.bin")).UUID)
+	requireRetryOnRecord(t, h, waiting.UUID, "")
+	h.RequireExactlyOnce()
+}
+
+func TestFault31_ChangedHostKey(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	sshd := services.StartSSHD(t, services.SSHDOptions{Password: "right"})
+	server := h.Adopt(sshd, "acme", nil)
+	sshd.Write("a.csv", sandbox.Random(100))
+	sshd.RotateHostKey()
+	h.ScanAndWait()
+	now, err := h.Store.Server(h.Ctx, server.UUID)
+	require.NoError(t, err)
+	assert.Equal(t, ingest.ServerSuspended, now.State)
+	assert.Contains(t, now.LastError, "SHA256:")
+	assert.NotContains(t, sshd.Log(), "assword for", "no credentials are sent to a stranger")
+
+	h.Pin(server.UUID, sshd.HostKeyLine)
+	h.ScanAndWait()
+	h.AwaitIngest(h.Completed(sshd.Path("a.csv")).UUID)
+	h.RequireExactlyOnce()
+}
+
+func TestFault32_RotatedKeyWithASecondPin(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	sshd := services.StartSSHD(t, services.SSHDOptions{})
+	old := sshd.HostKeyLine
+	sshd.RotateHostKey()
+	h.Adopt(sshd, "acme", func(s *ingest.Server) { s.HostKeys = []string{old, sshd.HostKeyLine} })
+	sshd.Write("a.csv", sandbox.Random(100))
+	h.ScanAndWait()
+	h.AwaitIngest(h.Completed(sshd.Path("a.csv")).UUID)
+	h.RequireExactlyOnce()
+}
+
+// TestFault33_OnlySHA1Signatures are refused until somebody says that this
+// server may be so old.
+func TestFault33_OnlySHA1Signatures(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	key := filepath.Join(t.TempDir(), "rsa")
+	out, err := exec.Command("ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", key).CombinedOutput()
+	require.NoError(t, err, string(out))
+	pin, err := os.ReadFile(key + ".pub")
+	require.NoError(t, err)
+	sshd := services.StartSSHD(t, services.SSHDOptions{Config: []string{"HostKeyAlgorithms ssh-rsa", "HostKey " + key}})
+	for name, legacy := range map[string]bool{"strict": false, "legacy": true} {
+		register := h.Register
+		if legacy {
+			register = h.Adopt
+		}
+		register(sshd, name, func(s *ingest.Server) {
+			s.HostKeys, s.LegacyAlgorithms = []string{strings.TrimSpace(string(pin))}, legacy
+		})
+	}
+	sshd.Write("a.csv", sandbox.Random(100))
+	h.ScanAndWait()
+	strict, err := h.Store.ServerByName(h.Ctx, "strict")
+	require.NoError(t, err)
+	assert.Equal(t, ingest.ServerSuspended, strict.State)
+	assert.Contains(t, strict.LastError, "secure")
+	h.AwaitIngest(h.Completed(sshd.Path("a.csv")).UUID)
+	h.RequireExactlyOnce()
+}

@@ -1,0 +1,258 @@
+package faults_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
+	"stevedore/workflows"
+)
+
+// slowServer is a server behind a slow line, in KiB per second.
+func slowServer(h *sandbox.Cluster, name string, rate int) (*services.SSHD, *sandbox.Proxy) {
+	return lineTo(h, name, rate, func(s *ingest.Server) { s.Transfer = ingest.TransferStaged })
+}
+
+// lineTo adds a server behind a line with rate in KiB per second and connection.
+// edit may change its settings.
+func lineTo(h *sandbox.Cluster, name string, rate int, edit func(*ingest.Server)) (*services.SSHD, *sandbox.Proxy) {
+	var line *sandbox.Proxy
+	sshd := h.AddServer(name, func(s *ingest.Server) {
+		line = sandbox.NewProxy(h.T, s.Host, s.Port)
+		s.Port = line.Port
+		if edit != nil {
+			edit(s)
+		}
+	})
+	line.Spoil("bandwidth", map[string]int{"rate": rate})
+	return sshd, line
+}
+
+// staging is the variable that gives a worker process its own staging folder.
+func staging(h *sandbox.Cluster) (variable, dir string) {
+	dir = filepath.Join(h.T.TempDir(), "staging")
+	h.OtherStaging = append(h.OtherStaging, dir)
+	return "STEVEDORE_STAGING_DIR=" + dir, dir
+}
+
+// stagedBytes is the length of the longest staged file.
+func stagedBytes(dir string) (most int64) {
+	found, _ := filepath.Glob(filepath.Join(dir, "files", "*", "data"))
+	for _, path := range found {
+		if info, err := os.Stat(path); err == nil {
+			most = max(most, info.Size())
+		}
+	}
+	return most
+}
+
+func awaitStaged(t *testing.T, dir string, bytes int64) {
+	t.Helper()
+	awaitStagedWithin(t, sandbox.Patience, dir, bytes)
+}
+
+func awaitStagedWithin(t *testing.T, patience time.Duration, dir string, bytes int64) {
+	t.Helper()
+	sandbox.Eventually(t, func() bool { return stagedBytes(dir) >= bytes }, patience, 5*time.Millisecond, "so much is never staged")
+}
+
+// TestABusyHostIsNotTakenForDead: tasks wait longer than the host's time-out,
+// but it lives, and nobody fetches its files a second time.
+func TestABusyHostIsNotTakenForDead(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.Cfg.Worker.MaxDownloads, h.Cfg.Worker.MaxUploads, h.Cfg.Worker.HostTimeout = 1, 0, time.Second
+	h.StartWorker()
+	for i := range 4 { // two transfer, one waits in the worker, one in its queue
+		partner, _ := slowServer(h, fmt.Sprintf("partner-%d", i), 700)
+		partner.Write(fmt.Sprintf("%d.bin", i), sandbox.Random(2<<20+i))
+	}
+	h.ScanAndWait()
+	asked := 0
+	for _, f := range h.Files() {
+		h.AwaitIngest(f.UUID)
+		asked += timesScheduled(h, f.UUID, activities.NameCheckHost)
+		answer, err := h.Temporal.QueryWorkflow(h.Ctx, ingest.IngestWorkflowID(f.UUID), "", workflows.QueryStatus)
+		require.NoError(t, err)
+		var status workflows.IngestStatus
+		require.NoError(t, answer.Get(&status))
+		assert.Zero(t, status.Restages)
+	}
+	assert.Positive(t, asked, "a task waited longer than the time-out")
+	h.RequireExactlyOnce()
+}
+
+// timesScheduled counts how often the file's workflow asked for an activity.
+func timesScheduled(h *sandbox.Cluster, fileUUID, name string) (n int) {
+	history := h.Temporal.GetWorkflowHistory(h.Ctx, ingest.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for history.HasNext() {
+		event, err := history.Next()
+		require.NoError(h.T, err)
+		if event.GetActivityTaskScheduledEventAttributes().GetActivityType().GetName() == name {
+			n++
+		}
+	}
+	return n
+}
+
+// takeoverLimit is how long the files of a dead host may wait: until its missing
+// heartbeat counts (30 s), its queue is given up (the host time-out, 5 s in these
+// tests) and its silence is believed, and then for the transfer. The rest is for
+// slow machines.
+const takeoverLimit = 3 * time.Minute
+
+// TestADeadHostsFilesAreFinishedByAnother and, when it comes back, nothing is
+// doubled.
+func TestADeadHostsFilesAreFinishedByAnother(t *testing.T) {
+	long(t)
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	acme, line := slowServer(h, "acme", 2<<10)
+	acme.Write("large.bin", sandbox.Random(24<<20))
+	dead := h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty}})
+	scan := h.Scan()
+	awaitStaged(t, h.Cfg.Staging.Dir, 4<<20)
+	variable, other := staging(h)
+	h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty, variable}})
+	dead.Kill()
+	began := time.Now()
+	line.Mend("bandwidth")
+	h.AwaitScans(scan)
+	took := time.Since(began)
+	figure(t, "dead host: its file was finished by another %s after its death", seconds(took))
+	assert.Less(t, took, takeoverLimit)
+	file := h.Completed(acme.Path("large.bin"))
+	h.AwaitIngest(file.UUID)
+	assert.Zero(t, stagedBytes(other))
+
+	h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty}})
+	sandbox.Eventually(t, func() bool { return h.Reconcile().HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
+		sandbox.Patience, time.Second, "the half file is swept when its host is back")
+	h.RequireExactlyOnce()
+}
+
+// temporalLine puts a line before Temporal and returns what tells a worker
+// process of it.
+func temporalLine(t *testing.T) (line *sandbox.Proxy, variable string) {
+	t.Helper()
+	host, port := split(t, os.Getenv("TEMPORAL_ADDRESS"))
+	line = sandbox.NewProxy(t, host, port)
+	return line, "TEMPORAL_ADDRESS=" + line.Address()
+}
+
+// TestFault59_TemporalIsAway in the middle of a download, for a while that is
+// longer than a heartbeat under make chaos. A shorter one is not even noticed.
+func TestFault59_TemporalIsAway(t *testing.T) {
+	t.Parallel()
+	away := 6 * time.Second
+	if chaotic {
+		away = 5 * time.Minute
+	}
+	h := sandbox.NewCluster(t)
+	temporal, variable := temporalLine(t)
+	acme, sftp := slowServer(h, "acme", 1<<10)
+	acme.Write("large.bin", sandbox.Random(24<<20))
+	acme.Write("small.csv", sandbox.Random(100))
+	h.StartProcess(sandbox.ProcessOptions{Env: []string{variable}})
+	scan := h.Scan()
+	awaitStaged(t, h.Cfg.Staging.Dir, 2<<20)
+	temporal.Cut()
+	back := time.AfterFunc(away, func() {
+		temporal.Restore()
+		sftp.Mend("bandwidth")
+	})
+	defer back.Stop()
+	h.AwaitScans(scan)
+	file := h.Completed(acme.Path("large.bin"))
+	h.AwaitIngest(file.UUID)
+	h.RequireExactlyOnce()
+	if away < 30*time.Second {
+		assert.EqualValues(t, 1, attempts(h, file.UUID, activities.NameDownload), "the download was broken off")
+	}
+}
+
+// attempts is how often a step of the file was tried.
+func attempts(h *sandbox.Cluster, fileUUID, step string) (tried int32) {
+	history := h.Temporal.GetWorkflowHistory(h.Ctx, ingest.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	scheduled := map[int64]string{}
+	for history.HasNext() {
+		event, err := history.Next()
+		require.NoError(h.T, err)
+		if a := event.GetActivityTaskScheduledEventAttributes(); a != nil {
+			scheduled[event.GetEventId()] = a.GetActivityType().GetName()
+		}
+		if a := event.GetActivityTaskStartedEventAttributes(); a != nil && scheduled[a.GetScheduledEventId()] == step {
+			tried += a.GetAttempt()
+		}
+	}
+	return tried
+}
+
+// TestFault62_ClocksAreOffByADay: the server's clock is a day ahead, or behind,
+// or was never set.
+func TestFault62_ClocksAreOffByADay(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	acme := h.AddServer("acme", func(s *ingest.Server) { s.MinAge = 3 * time.Second })
+	for name, at := range map[string]time.Time{
+		"ahead.csv": time.Now().Add(24 * time.Hour), "behind.csv": time.Now().Add(-24 * time.Hour), "never.csv": time.Unix(0, 0),
+	} {
+		acme.Write(name, sandbox.Random(100+len(name)))
+		require.NoError(t, os.Chtimes(acme.Path(name), at, at))
+	}
+	h.ScanAndWait()
+	for _, name := range []string{"ahead.csv", "behind.csv", "never.csv"} {
+		h.AwaitIngest(h.Completed(acme.Path(name)).UUID)
+	}
+	h.RequireExactlyOnce()
+}
+
+// TestSlowPartnersStarveNobody: partners whose transfers take for ever have all the
+// downloads of a worker; the file of another one is completed meanwhile.
+func TestSlowPartnersStarveNobody(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.Cfg.Worker.MaxDownloads = 2
+	h.StartWorker()
+	var lines []*sandbox.Proxy
+	for i := range 2 {
+		partner, line := slowServer(h, fmt.Sprintf("slow-%d", i), 20)
+		for n := range 3 {
+			partner.Write(fmt.Sprintf("%d-%d.bin", i, n), sandbox.Random(3<<20+10*i+n))
+		}
+		lines = append(lines, line)
+	}
+	good := h.AddServer("good", sandbox.Staged)
+	h.Scan()
+	downloading := func() (n int) {
+		for _, f := range h.Files() {
+			if f.Status == ingest.StatusDownloading {
+				n++
+			}
+		}
+		return n
+	}
+	sandbox.Eventually(t, func() bool { return downloading() >= 2 }, sandbox.Patience, 50*time.Millisecond, "the slow ones never begin")
+	good.Write("good.csv", sandbox.Random(100))
+	h.Scan()
+	h.AwaitIngest(h.Completed(good.Path("good.csv")).UUID)
+	assert.GreaterOrEqual(t, downloading(), 2, "the slow ones were not done before")
+	for _, line := range lines {
+		line.Mend("bandwidth")
+	}
+	for _, f := range h.Files() {
+		h.AwaitIngest(f.UUID)
+	}
+	h.RequireExactlyOnce()
+}

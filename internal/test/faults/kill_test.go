@@ -1,0 +1,138 @@
+package faults_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
+	"stevedore/workflows"
+)
+
+// kills are the transfer modes whose steps are killed at. Those that are long
+// have the points of another one, and are tried by `make chaos` only.
+var kills = []struct {
+	mode   ingest.Mode
+	size   int
+	change func(*ingest.Server)
+	long   bool
+}{
+	{ingest.ModeMemory, 100_000, nil, false},
+	{ingest.ModeStaged, 100_000, sandbox.Staged, false},
+	// Verified by a step of its own on its host where the checksum needs it, and
+	// uploaded in parts.
+	{ingest.ModeStaged, 18 << 20, sandbox.Staged, true},
+	{ingest.ModeDirect, 18 << 20, sandbox.Direct, false},
+}
+
+// TestFault57_KillAtEveryStepBoundary kills the worker process at every point
+// between two steps, and lets another one finish.
+func TestFault57_KillAtEveryStepBoundary(t *testing.T) {
+	t.Parallel()
+	for _, kill := range kills {
+		for _, point := range sandbox.CrashPointsOf(kill.mode) {
+			t.Run(fmt.Sprintf("%s/%s/%d bytes", kill.mode, strings.ReplaceAll(point, " ", "_"), kill.size), func(t *testing.T) {
+				if kill.long {
+					long(t)
+				}
+				t.Parallel()
+				switch _, of, _ := strings.Cut(point, " "); of {
+				case "ledger error", "ledger ready":
+					killParked(t, point, kill.size, kill.change)
+				case "ledger vanished":
+					killVanished(t, point, kill.size, kill.change)
+				default:
+					killAt(t, point, kill.size, kill.change)
+				}
+			})
+		}
+	}
+}
+
+func killAt(t *testing.T, point string, size int, change func(*ingest.Server)) {
+	h := sandbox.NewCluster(t)
+	moved, removed := strings.HasSuffix(point, "rename"), strings.HasSuffix(point, "remove")
+	acme := h.AddServer("acme", func(s *ingest.Server) {
+		if change != nil {
+			change(s)
+		}
+		switch {
+		case moved:
+			s.AfterIngest = ingest.AfterIngest("move:" + filepath.Dir(s.RootPath) + "/done")
+		case removed:
+			s.AfterIngest = ingest.AfterDelete
+		}
+	})
+	if moved {
+		require.NoError(t, os.Mkdir(acme.Path("../done"), 0o755))
+	}
+	content := sandbox.Random(size)
+	acme.Write("a.bin", content)
+	first := h.StartProcess(sandbox.ProcessOptions{Crash: point})
+	scan := h.ScanAsync()
+	first.RequireCrashed()
+	h.StartProcess(sandbox.ProcessOptions{})
+	h.AwaitScans(scan())
+	file := h.Completed(acme.Path("a.bin"))
+	h.AwaitIngest(file.UUID)
+	if moved {
+		assert.FileExists(t, acme.Path("../done/a.bin"))
+	}
+	if moved || removed {
+		assert.NoFileExists(t, acme.Path("a.bin"))
+		acme.Write("a.bin", content) // for the oracle, which compares with the source
+	}
+	assert.Equal(t, sandbox.Digest(content), file.Hash)
+	h.RequireExactlyOnce()
+}
+
+// killParked kills the worker around the parking of a file whose checksum file
+// is wrong, or around the retry that an operator asks for.
+func killParked(t *testing.T, point string, size int, change func(*ingest.Server)) {
+	h := sandbox.NewCluster(t)
+	acme := h.AddServer("acme", change)
+	content := sandbox.Random(size)
+	acme.Write("a.bin", content)
+	acme.Write("a.bin.sha256", []byte(sandbox.Digest([]byte("other"))+"  a.bin\n"))
+	first := h.StartProcess(sandbox.ProcessOptions{Crash: point})
+	scan := h.ScanAsync()
+	if strings.HasSuffix(point, "error") {
+		first.RequireCrashed()
+		h.StartProcess(sandbox.ProcessOptions{})
+	}
+	parked := h.Parked(acme.Path("a.bin"))
+	acme.Write("a.bin.sha256", []byte(sandbox.Digest(content)+"  a.bin\n"))
+	require.NoError(t, h.Temporal.SignalWorkflow(h.Ctx, ingest.IngestWorkflowID(parked.UUID), "", workflows.UpdateRetry,
+		workflows.Decision{From: ingest.FirstStep(parked.Mode), Actor: "ann", Reason: "a new checksum"}))
+	if strings.HasSuffix(point, "ready") {
+		first.RequireCrashed()
+		h.StartProcess(sandbox.ProcessOptions{})
+	}
+	h.AwaitScans(scan())
+	h.AwaitIngest(h.Completed(acme.Path("a.bin")).UUID)
+	assert.Equal(t, 1, sandbox.Count(h.Events(parked.UUID), ingest.EventOperatorAction), "the decision is on record once")
+	h.RequireExactlyOnce()
+}
+
+// killVanished kills the worker around the end of a file that is listed and not
+// there.
+func killVanished(t *testing.T, point string, size int, change func(*ingest.Server)) {
+	h := sandbox.NewCluster(t)
+	odd := h.AddOdd("odd", change)
+	odd.Write("a.bin", sandbox.Random(size))
+	odd.Be(services.OddHooks{Open: func(string) error { return os.ErrNotExist }})
+	first := h.StartProcess(sandbox.ProcessOptions{Crash: point})
+	scan := h.ScanAsync()
+	first.RequireCrashed()
+	h.StartProcess(sandbox.ProcessOptions{})
+	h.AwaitScans(scan())
+	h.AwaitIngest(h.File(odd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusVanished }).UUID)
+	h.RequireExactlyOnce()
+}

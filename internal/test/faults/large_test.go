@@ -1,0 +1,135 @@
+package faults_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/audit"
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
+)
+
+// listingMemory is how much more memory than for a small file a worker may take
+// for a folder of 100,000 files, transferMemory for a file of any size.
+const (
+	listingMemory  = 192 << 20
+	transferMemory = 128 << 20
+)
+
+// smallWork is the peak memory of a worker process that carried one small file.
+func smallWork(t *testing.T, h *sandbox.Cluster, sshd *services.SSHD) int64 {
+	t.Helper()
+	sshd.Write("small.csv", sandbox.Random(1000))
+	worker := h.StartProcess(sandbox.ProcessOptions{})
+	h.ScanAndWait()
+	h.AwaitIngest(h.Completed(sshd.Path("small.csv")).UUID)
+	peak := worker.PeakMemory()
+	worker.Terminate()
+	return peak
+}
+
+// TestFault18_ManyEntries: a folder of 100,000 files holds up nobody else, takes
+// no memory to speak of, and its files come through.
+func TestFault18_ManyEntries(t *testing.T) {
+	long(t)
+	t.Parallel()
+	const many, enough = 100_000, 20
+	h := sandbox.NewCluster(t)
+	globex := h.AddServer("globex", nil)
+	small := smallWork(t, h, globex)
+	acme := services.StartSSHD(t, services.SSHDOptions{})
+	server := h.Register(acme, "acme", func(s *ingest.Server) { s.MaxParallel = 2 })
+	require.NoError(t, os.Mkdir(acme.Path("many"), 0o755))
+	for i := range many {
+		require.NoError(t, os.WriteFile(acme.Path(fmt.Sprintf("many/%06d.csv", i)), nil, 0o600))
+	}
+	globex.Write("one.csv", sandbox.Random(100))
+	worker := h.StartProcess(sandbox.ProcessOptions{})
+	h.Scan()
+	h.AwaitIngest(h.Completed(globex.Path("one.csv")).UUID)
+	sandbox.Eventually(t, func() bool { return h.Count() >= many }, 4*sandbox.Patience, sandbox.Patience/100)
+	var done []ingest.File
+	sandbox.Eventually(t, func() bool {
+		done = completedOf(t, h, server.UUID, enough)
+		return len(done) == enough
+	}, 4*sandbox.Patience, sandbox.Patience/100, "none of the many arrive")
+	peak := worker.PeakMemory()
+	figure(t, "fault 18: %d entries: %.0f MiB of memory, %.0f MiB for one small file", many, mib(peak), mib(small))
+	assert.Less(t, peak, small+listingMemory)
+
+	// The verdict is about the other server and the first of the many; the rest
+	// would take hours.
+	judged := map[string]bool{}
+	for _, f := range done {
+		h.AwaitIngest(f.UUID)
+		judged[f.UUID] = true
+		h.OtherSources = append(h.OtherSources, audit.Source{Server: "acme", Path: f.RemotePath, SHA256: sandbox.Digest(nil)})
+	}
+	h.StopWorkers()
+	h.Leave = func(f ingest.File) bool { return f.ServerUUID == server.UUID && !judged[f.UUID] }
+	h.RequireExactlyOnce()
+}
+
+// completedOf returns the first completed files of a server, at most limit.
+func completedOf(t *testing.T, h *sandbox.Cluster, serverUUID string, limit int) []ingest.File {
+	t.Helper()
+	found, err := h.Store.Files(h.Ctx, ingest.FileFilter{Server: serverUUID, Statuses: []ingest.Status{ingest.StatusCompleted}, Limit: limit})
+	require.NoError(t, err)
+	return found
+}
+
+// TestFault19_EndlessListing is capped, and the server suspended.
+func TestFault19_EndlessListing(t *testing.T) {
+	long(t)
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	globex := h.AddServer("globex", nil)
+	small := smallWork(t, h, globex)
+	worker := h.StartProcess(sandbox.ProcessOptions{})
+	odd := h.AddOdd("odd", nil)
+	odd.Be(services.OddHooks{Endless: true})
+	globex.Write("one.csv", sandbox.Random(100))
+	h.Scan()
+	h.AwaitIngest(h.Completed(globex.Path("one.csv")).UUID)
+	sandbox.Eventually(t, func() bool {
+		server, err := h.Store.ServerByName(h.Ctx, "odd")
+		return err == nil && server.State == ingest.ServerSuspended && strings.Contains(server.LastError, "more than")
+	}, 4*sandbox.Patience, sandbox.Patience/100)
+	peak := worker.PeakMemory()
+	figure(t, "fault 19: a listing without end: %.0f MiB of memory, %.0f MiB for one small file", mib(peak), mib(small))
+	// A folder is in memory while it is listed, up to a million entries.
+	assert.Less(t, peak, small+4*listingMemory)
+	assert.Equal(t, 2, h.Count(), "nothing of a folder without end is taken")
+	h.RequireExactlyOnce()
+}
+
+// TestFault17_SixGiB fits in memory of any size: it is a sparse file of zeros.
+func TestFault17_SixGiB(t *testing.T) {
+	long(t)
+	t.Parallel()
+	const size = 6 << 30
+	h := sandbox.NewCluster(t)
+	h.Allow(15 * sandbox.Patience)
+	acme := h.AddServer("acme", nil)
+	small := smallWork(t, h, acme)
+	acme.Write("huge.bin", nil)
+	require.NoError(t, os.Truncate(acme.Path("huge.bin"), size))
+	worker := h.StartProcess(sandbox.ProcessOptions{})
+	scan := h.Scan()
+	began := time.Now()
+	file := h.FileWithin(10*sandbox.Patience, acme.Path("huge.bin"), completed)
+	took := time.Since(began)
+	h.AwaitScans(scan)
+	h.AwaitIngest(file.UUID)
+	peak := worker.PeakMemory()
+	figure(t, "fault 17: 6 GiB in %s: %.0f MiB of memory, %.0f MiB for one small file", seconds(took), mib(peak), mib(small))
+	assert.Less(t, peak, small+transferMemory)
+	h.RequireExactlyOnce()
+}

@@ -1,0 +1,69 @@
+package faults_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
+	"stevedore/internal/test/sandbox"
+)
+
+// However many scans are asked for at once, the partner's server sees few listings,
+// over one connection; every request is answered, and what was there is taken once.
+func TestManyScansAskedForAtOnce(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	tree := h.AddTree("odd", func(s *ingest.Server) { s.Settle = 0 })
+	tree.File("a.csv", "1")
+	h.StartWorker()
+	ops := admin.New(admin.Deps{
+		Ledger: admin.Opened[admin.Ledger](h.Store),
+		Engine: orchestrator.Client{Connect: admin.Opened[client.Client](h.Temporal), TaskQueue: h.Queue},
+	})
+	const asked = 200
+	runs := make([]admin.ScanRun, asked)
+	var wg sync.WaitGroup
+	for i := range asked {
+		wg.Go(func() {
+			var err error
+			runs[i], err = ops.Scan(h.Ctx, []string{"odd"})
+			assert.NoError(t, err)
+		})
+	}
+	wg.Wait()
+	scans := map[string]bool{}
+	for _, run := range runs {
+		if scans[run.UUID] {
+			continue
+		}
+		scans[run.UUID] = true
+		require.Eventually(t, func() bool {
+			status, err := ops.ScanStatus(h.Ctx, run.UUID)
+			return err == nil && status.State == admin.ScanCompleted
+		}, sandbox.Patience, 100*time.Millisecond)
+	}
+	rows, err := h.Store.Scans(h.Ctx, runsServer(t, h), 1000)
+	require.NoError(t, err)
+	t.Logf("%d requests became %d scans and %d listings", asked, len(scans), len(rows))
+	assert.LessOrEqual(t, len(scans), 12, "two in each turn of two seconds")
+	assert.LessOrEqual(t, len(rows), 2*len(scans))
+	for _, r := range tree.Requests("OPENDIR") {
+		assert.Equal(t, 1, r.Conn, "one log-in")
+	}
+	h.Completed(tree.Path("a.csv"))
+	assert.Len(t, tree.Requests("OPEN"), 1)
+}
+
+func runsServer(t *testing.T, h *sandbox.Cluster) string {
+	t.Helper()
+	server, err := h.Store.ServerByName(h.Ctx, "odd")
+	require.NoError(t, err)
+	return server.UUID
+}

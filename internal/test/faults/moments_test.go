@@ -1,0 +1,177 @@
+package faults_test
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+)
+
+// tick is how often a test looks whether what it waits for has come.
+const tick = 20 * time.Millisecond
+
+// moments are what a test does at exact points of a file's way, inside the
+// worker; nil does nothing.
+type moments struct {
+	afterFetch     func(ingest.Staged)
+	beforePut      func(ingest.Put)
+	afterPut       func(ingest.Put)
+	beforeAnnounce func()
+	// finishScan may fail in place of the database.
+	finishScan func() error
+	// dueServers is before a scan of all servers learns which are due.
+	dueServers func()
+	// beforeRecheck is before what a second look at settling files saw is
+	// written, and so before any of them can have settled.
+	beforeRecheck func()
+}
+
+// wrap puts the moments around a worker's parts, see sandbox.StartWorkerWith.
+func (m moments) wrap(d activities.Deps) activities.Deps {
+	d.Staging = stagingMoments{d.Staging, m}
+	d.Objects = objectsMoments{d.Objects, m}
+	d.Announcer = announcerMoments{d.Announcer, m}
+	d.Catalog = catalogMoments{d.Catalog, m}
+	return d
+}
+
+type catalogMoments struct {
+	activities.Catalog
+	m moments
+}
+
+func (c catalogMoments) DueServers(ctx context.Context, q ingest.DueQuery) ([]ingest.Server, error) {
+	if c.m.dueServers != nil {
+		c.m.dueServers()
+	}
+	return c.Catalog.DueServers(ctx, q)
+}
+
+func (c catalogMoments) Observe(ctx context.Context, server, source string, seen []ingest.Observation) (ingest.ScanCounts, error) {
+	if c.m.beforeRecheck != nil && source == "recheck" {
+		c.m.beforeRecheck()
+	}
+	return c.Catalog.Observe(ctx, server, source, seen)
+}
+
+func (c catalogMoments) FinishScan(ctx context.Context, scan ingest.ScanResult) error {
+	if c.m.finishScan != nil {
+		if err := c.m.finishScan(); err != nil {
+			return err
+		}
+	}
+	return c.Catalog.FinishScan(ctx, scan)
+}
+
+type stagingMoments struct {
+	activities.Staging
+	m moments
+}
+
+func (s stagingMoments) Fetch(ctx context.Context, req ingest.Fetch) (ingest.Staged, error) {
+	staged, err := s.Staging.Fetch(ctx, req)
+	if err == nil && s.m.afterFetch != nil {
+		s.m.afterFetch(staged)
+	}
+	return staged, err
+}
+
+type objectsMoments struct {
+	activities.Objects
+	m moments
+}
+
+func (o objectsMoments) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
+	if o.m.beforePut != nil {
+		o.m.beforePut(req)
+	}
+	object, err := o.Objects.Put(ctx, req)
+	if err == nil && o.m.afterPut != nil {
+		o.m.afterPut(req)
+	}
+	return object, err
+}
+
+func (o objectsMoments) PutBytes(ctx context.Context, req ingest.PutBytes) (ingest.Object, error) {
+	put := ingest.Put{Key: req.Key, Size: int64(len(req.Body)), SHA256: req.SHA256, Metadata: req.Metadata}
+	if o.m.beforePut != nil {
+		o.m.beforePut(put)
+	}
+	object, err := o.Objects.PutBytes(ctx, req)
+	if err == nil && o.m.afterPut != nil {
+		o.m.afterPut(put)
+	}
+	return object, err
+}
+
+type announcerMoments struct {
+	activities.Announcer
+	m moments
+}
+
+func (a announcerMoments) Announce(ctx context.Context, message ingest.Announcement) (ingest.Receipt, error) {
+	if a.m.beforeAnnounce != nil {
+		a.m.beforeAnnounce()
+	}
+	return a.Announcer.Announce(ctx, message)
+}
+
+// firstTime returns a function that does fn when it is called first, and a
+// count of its calls.
+func firstTime[T any](fn func(T)) (do func(T), calls *atomic.Int32) {
+	calls = &atomic.Int32{}
+	return func(at T) {
+		if calls.Add(1) == 1 {
+			fn(at)
+		}
+	}, calls
+}
+
+// runningStep is the file's step that is tried now, as Temporal shows it: how
+// often, and why it failed last. Zero when none waits for another try.
+func runningStep(h *sandbox.Cluster, fileUUID string) (attempt int32, failure string) {
+	described, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(fileUUID), "")
+	if err != nil {
+		return 0, ""
+	}
+	for _, step := range described.GetPendingActivities() {
+		attempt, failure = step.GetAttempt(), step.GetLastFailure().GetMessage()
+	}
+	return attempt, failure
+}
+
+// requireRetryOnRecord checks that the ledger says why a step was tried again.
+// On a slow machine there may be other reasons, too.
+func requireRetryOnRecord(t *testing.T, h *sandbox.Cluster, fileUUID, says string) {
+	t.Helper()
+	var reasons []string
+	for _, e := range h.Events(fileUUID) {
+		if message, ok := e.Details["message"].(string); ok && e.Type == ingest.EventRetryScheduled {
+			reasons = append(reasons, message)
+		}
+	}
+	require.Contains(t, strings.Join(reasons, "\n"), says, "the ledger does not say why the file had to wait")
+}
+
+// says is a file that waits for a reason with the text. On a slow machine it may
+// first have waited for another one.
+func says(text string) func(ingest.File) bool {
+	return func(f ingest.File) bool { return strings.Contains(f.ErrorMessage, text) }
+}
+
+// await waits until the channel is closed or gives something.
+func await(t *testing.T, c <-chan struct{}, what string) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(sandbox.Patience):
+		t.Fatal(what)
+	}
+}

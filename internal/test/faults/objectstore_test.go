@@ -1,0 +1,316 @@
+package faults_test
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/objstore"
+	"stevedore/internal/test/sandbox"
+)
+
+// sizes are of one file that goes up in one request and of one that goes up in
+// two parts.
+var sizes = map[string]int{"in one request": 30_000, "in parts": 18 << 20}
+
+// TestFault38_KillBetweenParts kills the worker while two of four parts are in
+// the store; the next one sends the other two.
+func TestFault38_KillBetweenParts(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	proxy := newStoreProxy(t, h)
+	acme := h.AddServer("acme", sandbox.Staged)
+	acme.Write("a.bin", sandbox.Random(50<<20))
+	killed := make(chan struct{})
+	var held atomic.Int32
+	proxy.harm(func(_ http.ResponseWriter, r *http.Request) bool {
+		if isPart(r, "3") || isPart(r, "4") {
+			held.Add(1)
+			<-killed
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	}, nil)
+	env := []string{"STEVEDORE_S3_ENDPOINT=" + proxy.Address}
+	first := h.StartProcess(sandbox.ProcessOptions{Env: env})
+	scan := h.ScanAsync()
+	sandbox.Eventually(t, func() bool {
+		return proxy.taken("1") == 1 && proxy.taken("2") == 1 && held.Load() > 0
+	}, sandbox.Patience, tick)
+	first.Kill()
+	proxy.harm(nil, nil)
+	close(killed)
+	require.Equal(t, 1, h.S3.OpenUploads(t), "the upload stands half finished")
+
+	h.StartProcess(sandbox.ProcessOptions{Env: env})
+	h.AwaitScans(scan())
+	h.AwaitIngest(h.Completed(acme.Path("a.bin")).UUID)
+	for _, part := range []string{"1", "2", "3", "4"} {
+		assert.Equal(t, 1, proxy.taken(part), "part %s was not sent once", part)
+	}
+	h.RequireExactlyOnce()
+}
+
+// TestFault39_AnswerToCompleteLost keeps the store's answer to the request that
+// makes the object, and so the knowledge that it is there.
+func TestFault39_AnswerToCompleteLost(t *testing.T) {
+	t.Parallel()
+	for name, size := range sizes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := sandbox.NewCluster(t)
+			proxy := newStoreProxy(t, h)
+			var creations atomic.Int32
+			proxy.harm(nil, func(r *http.Request) bool { return creates(r) && creations.Add(1) == 1 })
+			file := ingestOne(h, size)
+			assert.Equal(t, 1, proxy.lostAnswers())
+			assert.Nil(t, sandbox.Detail(h.Events(file.UUID), ingest.EventRetryScheduled, "message"), "the writer knows its own object")
+			h.RequireExactlyOnce()
+		})
+	}
+}
+
+// TestFault40_TwoWorkersSameKey lets two writers, each with its own view of
+// the store, reach the request that makes the object at the same time.
+func TestFault40_TwoWorkersSameKey(t *testing.T) {
+	t.Parallel()
+	for name, size := range sizes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := sandbox.NewCluster(t)
+			proxy := newStoreProxy(t, h)
+			var arrived sync.WaitGroup
+			var creations atomic.Int32
+			arrived.Add(2)
+			proxy.harm(func(_ http.ResponseWriter, r *http.Request) bool {
+				if creates(r) && creations.Add(1) <= 2 {
+					arrived.Done()
+					arrived.Wait()
+				}
+				return false
+			}, nil)
+			other, err := objstore.New(objstore.Config{
+				Endpoint: proxy.Address, AccessKey: h.S3.AccessKey, SecretKey: h.S3.SecretKey, Bucket: h.S3.Bucket,
+			})
+			require.NoError(t, err)
+			t.Cleanup(other.Close)
+			acme := h.AddServer("acme", sandbox.Staged)
+			acme.Write("a.bin", sandbox.Random(size))
+			h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+				d.Objects = twins{Objects: d.Objects, other: other, t: t}
+				return d
+			})
+			h.ScanAndWait()
+			assert.GreaterOrEqual(t, creations.Load(), int32(2))
+			assert.Equal(t, 1, proxy.refused("PreconditionFailed")+proxy.refused("NoSuchUpload"), "one of the two was not refused")
+			h.RequireExactlyOnce()
+		})
+	}
+}
+
+// twins writes every object from two sides at once.
+type twins struct {
+	activities.Objects
+	other *objstore.Store
+	t     *testing.T
+}
+
+func (w twins) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
+	var theirs ingest.Object
+	var theirErr error
+	var both sync.WaitGroup
+	both.Go(func() {
+		theirReq := req
+		theirReq.Progress = nil
+		theirs, theirErr = w.other.Put(ctx, theirReq)
+	})
+	ours, err := w.Objects.Put(ctx, req)
+	both.Wait()
+	assert.NoError(w.t, theirErr)
+	assert.Equal(w.t, ours, theirs, "both see the same object")
+	return ours, err
+}
+
+// TestFault41_SlowDown answers so many requests with 503 that the client's own
+// tries are used up several times.
+func TestFault41_SlowDown(t *testing.T) {
+	t.Parallel()
+	const refusals = 8
+	for name, size := range sizes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := sandbox.NewCluster(t)
+			var refused atomic.Int32
+			newStoreProxy(t, h).harm(func(w http.ResponseWriter, r *http.Request) bool {
+				if !isWrite(r) || refused.Add(1) > refusals {
+					return false
+				}
+				refuse(w, r, http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
+				return true
+			}, nil)
+			file := ingestOne(h, size)
+			assert.Greater(t, refused.Load(), int32(refusals))
+			requireRetryOnRecord(t, h, file.UUID, "reduce your request rate")
+			h.RequireExactlyOnce()
+		})
+	}
+}
+
+// TestFault41_StoreAwayForASmallFile: what cannot be stored is staged meanwhile,
+// because its source may be gone when the store is back.
+func TestFault41_StoreAwayForASmallFile(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	proxy := newStoreProxy(t, h)
+	proxy.harm(func(w http.ResponseWriter, r *http.Request) bool {
+		refuse(w, r, http.StatusServiceUnavailable, "ServiceUnavailable", "The store is away.")
+		return true
+	}, nil)
+	acme := h.AddServer("acme", func(s *ingest.Server) { s.Transfer = ingest.TransferAuto })
+	content := sandbox.Random(1000)
+	acme.Write("a.bin", content)
+	h.StartWorker()
+	scan := h.Scan()
+	staged := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.Hash != "" })
+	require.NoError(t, os.Remove(acme.Path("a.bin")))
+	proxy.harm(nil, nil)
+	h.AwaitScans(scan)
+	h.AwaitIngest(staged.UUID)
+	acme.Write("a.bin", content) // for the oracle, which compares with the source
+	h.RequireExactlyOnce()
+}
+
+// TestFault42_StoreFull keeps the store full until the file waits visibly. Its
+// source would be deleted afterwards, and must not be before.
+func TestFault42_StoreFull(t *testing.T) {
+	t.Parallel()
+	for name, size := range sizes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := sandbox.NewCluster(t)
+			proxy := newStoreProxy(t, h)
+			proxy.harm(func(w http.ResponseWriter, r *http.Request) bool {
+				if isWrite(r) {
+					refuse(w, r, http.StatusInsufficientStorage, "XMinioStorageFull", "Storage backend has reached its minimum free drive threshold.")
+				}
+				return isWrite(r)
+			}, nil)
+			acme := h.AddServer("acme", func(s *ingest.Server) { s.AfterIngest, s.Transfer = ingest.AfterDelete, ingest.TransferStaged })
+			content := sandbox.Random(size)
+			acme.Write("a.bin", content)
+			h.StartWorker()
+			scan := h.Scan()
+			waiting := h.File(acme.Path("a.bin"), says("no room for bucket "+h.S3.Bucket))
+			assert.Equal(t, ingest.StatusUploading, waiting.Status)
+			sandbox.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= 3 }, sandbox.Patience, tick)
+			assert.FileExists(t, acme.Path("a.bin"), "the source is the only copy")
+
+			proxy.harm(nil, nil)
+			h.AwaitScans(scan)
+			h.AwaitIngest(waiting.UUID)
+			requireRetryOnRecord(t, h, waiting.UUID, "no room")
+			assert.NoFileExists(t, acme.Path("a.bin"))
+			acme.Write("a.bin", content) // for the oracle, which compares with the source
+			h.RequireExactlyOnce()
+		})
+	}
+}
+
+// TestFault43_PartDamagedOnTheWay flips a bit in what is sent, after it was
+// read and signed.
+func TestFault43_PartDamagedOnTheWay(t *testing.T) {
+	t.Parallel()
+	for name, size := range sizes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := sandbox.NewCluster(t)
+			proxy := newStoreProxy(t, h)
+			var writes atomic.Int32
+			proxy.harm(func(_ http.ResponseWriter, r *http.Request) bool {
+				if isWrite(r) && writes.Add(1) == 1 {
+					flipInBody(t, r)
+				}
+				return false
+			}, nil)
+			file := ingestOne(h, size)
+			assert.Equal(t, 1, proxy.refused("XAmzContentChecksumMismatch"), "the store took damaged bytes")
+			requireRetryOnRecord(t, h, file.UUID, "refused damaged bytes")
+			h.RequireExactlyOnce()
+		})
+	}
+}
+
+// TestFault44_KeysRevoked lets the store meet an access key that it does not
+// know any more in the middle of an upload.
+func TestFault44_KeysRevoked(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	proxy := newStoreProxy(t, h)
+	proxy.harm(func(_ http.ResponseWriter, r *http.Request) bool {
+		if !isPart(r, "1") && proxy.taken("1") > 0 || isPart(r, "2") {
+			signed := r.Header.Get("Authorization")
+			r.Header.Set("Authorization", strings.Replace(signed, "Credential="+h.S3.AccessKey, "Credential=REVOKED", 1))
+		}
+		return false
+	}, nil)
+	acme := h.AddServer("acme", sandbox.Staged)
+	acme.Write("a.bin", sandbox.Random(40<<20))
+	h.StartWorker()
+	scan := h.Scan()
+	waiting := h.File(acme.Path("a.bin"), says("refuses our access key"))
+	assert.Equal(t, ingest.StatusUploading, waiting.Status)
+	assert.NotContains(t, waiting.ErrorMessage, h.S3.SecretKey)
+	sandbox.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= 3 }, sandbox.Patience, tick)
+	assert.Positive(t, proxy.refused("InvalidAccessKeyId"))
+
+	proxy.harm(nil, nil)
+	h.AwaitScans(scan)
+	// The answer to the first part may be lost when the second is refused; the
+	// store has it all the same.
+	assert.LessOrEqual(t, proxy.taken("1"), 1, "what was in the store before is kept")
+	requireRetryOnRecord(t, h, waiting.UUID, "refuses our access key")
+	h.RequireExactlyOnce()
+}
+
+// TestFault44_WrongKeys starts with a secret that is not the store's; a worker
+// with the right one goes on.
+func TestFault44_WrongKeys(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	wrong := h.Cfg
+	wrong.S3.SecretKey = "not the secret key"
+	acme := h.AddServer("acme", nil)
+	acme.Write("a.bin", sandbox.Random(1000))
+	stop := h.StartWorkerWith(wrong, nil)
+	scan := h.Scan()
+	waiting := h.File(acme.Path("a.bin"), says("STEVEDORE_S3_SECRET_KEY"))
+	stop()
+	h.StartWorker()
+	h.AwaitScans(scan)
+	requireRetryOnRecord(t, h, waiting.UUID, "STEVEDORE_S3_SECRET_KEY")
+	h.RequireExactlyOnce()
+}
+
+// creates says that the request makes an object visible.
+func creates(r *http.Request) bool {
+	return isComplete(r) || isWrite(r) && !r.URL.Query().Has("partNumber")
+}
+
+// ingestOne carries one file of the size through a worker to its end.
+func ingestOne(h *sandbox.Cluster, size int) ingest.File {
+	h.T.Helper()
+	acme := h.AddServer("acme", nil)
+	acme.Write("a.bin", sandbox.Random(size))
+	h.StartWorker()
+	h.ScanAndWait()
+	return h.Completed(acme.Path("a.bin"))
+}

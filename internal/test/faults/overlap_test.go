@@ -1,0 +1,84 @@
+package faults_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+	"stevedore/workflows"
+)
+
+// TestFault61_ScansOverlap: two scans at once and a third while they run are
+// one listing after another, and one run for each file.
+func TestFault61_ScansOverlap(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	// The scan of the server waits at its end until all three have asked.
+	asked := make(chan struct{})
+	h.StartWorkerWith(h.Cfg, moments{finishScan: func() error { <-asked; return nil }}.wrap)
+	acme := h.AddServer("acme", nil)
+	for i := range 5 {
+		acme.Write(fmt.Sprintf("%d.bin", i), sandbox.Random(1000+i))
+	}
+	first, second := h.ScanAsync(), h.ScanAsync()
+	a, b := first(), second()
+	c := h.Scan()
+	close(asked)
+	assert.Equal(t, 1, a.Started+b.Started+c.Started, "one scan of the server, the others joined it")
+	assert.Equal(t, 2, a.AlreadyRunning+b.AlreadyRunning+c.AlreadyRunning)
+	h.AwaitScans(a)
+	for _, f := range h.Files() {
+		h.AwaitIngest(h.Completed(f.RemotePath).UUID)
+	}
+	h.RequireExactlyOnce()
+}
+
+// TestFault61_AScheduleOverlaps has a schedule that is due every second while its
+// first scan does not come to an end: none is started beside it.
+func TestFault61_AScheduleOverlaps(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	asked := make(chan struct{})
+	h.StartWorkerWith(h.Cfg, moments{dueServers: func() { <-asked }}.wrap)
+	acme := h.AddServer("acme", nil)
+	acme.Write("a.bin", sandbox.Random(1000))
+	schedule, err := h.Temporal.ScheduleClient().Create(h.Ctx, client.ScheduleOptions{
+		ID:      "overlap-" + uuid.NewString(),
+		Spec:    client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: time.Second}}},
+		Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
+		Action: &client.ScheduleWorkflowAction{
+			ID: ingest.ScanWorkflowID(uuid.NewString()), TaskQueue: h.Queue, Workflow: workflows.NameScanAllServers,
+			Args: []any{workflows.ScanAllServersInput{Source: "schedule"}},
+		},
+	})
+	require.NoError(t, err)
+	remove := func() { _ = schedule.Delete(h.Ctx) }
+	defer remove()
+	var scan string
+	sandbox.Eventually(t, func() bool {
+		now, err := schedule.Describe(h.Ctx)
+		if err != nil || now.Info.NumActionsSkippedOverlap < 3 {
+			return false
+		}
+		assert.Equal(t, 1, now.Info.NumActions, "a scan was started beside another")
+		require.Len(t, now.Info.RunningWorkflows, 1)
+		scan = now.Info.RunningWorkflows[0].WorkflowID
+		return true
+	}, sandbox.Patience, 5*tick, "the schedule never was due while its scan ran")
+	remove()
+	close(asked)
+	var summary workflows.ScanSummary
+	require.NoError(t, h.Temporal.GetWorkflow(h.Ctx, scan, "").Get(h.Ctx, &summary))
+	assert.Equal(t, 1, summary.Started)
+	h.AwaitScans(summary)
+	h.AwaitIngest(h.Completed(acme.Path("a.bin")).UUID)
+	h.RequireExactlyOnce()
+}

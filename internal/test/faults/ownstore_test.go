@@ -1,0 +1,107 @@
+package faults_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
+)
+
+// ownStore is a MinIO of one test's own, for faults that concern a whole store.
+type ownStore struct {
+	h       *sandbox.Cluster
+	program string
+	home    string
+	data    string
+	server  *exec.Cmd
+}
+
+// newOwnStore starts a MinIO that keeps its data in the folder and makes it the
+// store of the test's world.
+func newOwnStore(t *testing.T, h *sandbox.Cluster, folder string) *ownStore {
+	t.Helper()
+	program, err := filepath.Abs("../../../bin/minio")
+	require.NoError(t, err)
+	require.FileExists(t, program, "run make build")
+	o := &ownStore{h: h, program: program, home: t.TempDir(), data: filepath.Join(folder, "data")}
+	s := services.S3{
+		Endpoint: fmt.Sprintf("127.0.0.1:%d", services.FreePort(t)), AccessKey: "own-access-key", SecretKey: "own-secret-key", Bucket: h.S3.Bucket,
+	}
+	s.Core, err = minio.NewCore(s.Endpoint, &minio.Options{Creds: credentials.NewStaticV4(s.AccessKey, s.SecretKey, "")})
+	require.NoError(t, err)
+	h.S3 = s
+	h.Cfg.S3.Endpoint, h.Cfg.S3.AccessKey, h.Cfg.S3.SecretKey = s.Endpoint, s.AccessKey, config.Secret(s.SecretKey)
+	t.Cleanup(o.stop)
+	o.start(s.AccessKey)
+	sandbox.Eventually(t, func() bool {
+		return s.Core.MakeBucket(h.Ctx, s.Bucket, minio.MakeBucketOptions{}) == nil
+	}, sandbox.Patience, 5*tick, "the store does not start")
+	return o
+}
+
+// start starts it with one access key, which then is the only one it knows.
+func (o *ownStore) start(accessKey string) {
+	o.h.T.Helper()
+	o.server = exec.Command(o.program, "server", "--quiet", "--address", o.h.S3.Endpoint, o.data)
+	o.server.Env = append(os.Environ(), "HOME="+o.home, "MINIO_ROOT_USER="+accessKey, "MINIO_ROOT_PASSWORD="+o.h.S3.SecretKey)
+	require.NoError(o.h.T, o.server.Start())
+}
+
+func (o *ownStore) stop() {
+	_ = o.server.Process.Kill()
+	_ = o.server.Wait()
+}
+
+// TestFault44_KeyReallyRevoked takes the access key away from a MinIO of the
+// test's own in the middle of an upload, and gives it back.
+func TestFault44_KeyReallyRevoked(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	store := newOwnStore(t, h, t.TempDir())
+	proxy := newStoreProxy(t, h)
+	reached, revoked := make(chan struct{}), make(chan struct{})
+	held, _ := firstTime(func(*http.Request) { close(reached); <-revoked })
+	proxy.harm(func(_ http.ResponseWriter, r *http.Request) bool {
+		if isPart(r, "4") {
+			held(r)
+		}
+		return false
+	}, nil)
+	acme := h.AddServer("acme", sandbox.Staged)
+	acme.Write("a.bin", sandbox.Random(60<<20))
+	h.StartWorker()
+	scan := h.Scan()
+	await(t, reached, "the fourth part is never sent")
+	sandbox.Eventually(t, func() bool { return proxy.taken("1")+proxy.taken("2")+proxy.taken("3") == 3 }, sandbox.Patience, tick)
+	store.stop()
+	store.start("another-access-key")
+	close(revoked)
+	waiting := h.File(acme.Path("a.bin"), func(f ingest.File) bool {
+		attempt, _ := runningStep(h, f.UUID)
+		return attempt >= 3 && strings.Contains(f.ErrorMessage, "refuses our access key")
+	})
+	assert.Equal(t, ingest.StatusUploading, waiting.Status)
+	assert.NotContains(t, waiting.ErrorMessage, h.S3.SecretKey)
+
+	store.stop()
+	store.start(h.S3.AccessKey)
+	h.AwaitScans(scan)
+	h.AwaitIngest(h.Completed(acme.Path("a.bin")).UUID)
+	for _, part := range []string{"1", "2", "3"} {
+		assert.Equal(t, 1, proxy.taken(part), "part %s was in the store before and is sent again", part)
+	}
+	h.RequireExactlyOnce()
+}

@@ -1,0 +1,136 @@
+package faults_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
+)
+
+// ownTemporal is a Temporal server of one test's own, for faults that concern
+// the whole server or its database.
+type ownTemporal struct {
+	t       *testing.T
+	program string
+	args    []string
+	// dir has the database and its log.
+	dir     string
+	address string
+	server  *exec.Cmd
+}
+
+// newOwnTemporal starts a server with the flags of the stack's own, so that the
+// durability that is tested is the one that is used, and makes it the server of
+// the test's world. Worker processes need its variable.
+func newOwnTemporal(t *testing.T, h *sandbox.Cluster) (own *ownTemporal, variable string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(os.Getenv("DEVSTACK_DIR"), "state", "temporal.json"))
+	require.NoError(t, err, "the stack's Temporal server")
+	var stack struct {
+		Path string   `json:"path"`
+		Args []string `json:"args"`
+	}
+	require.NoError(t, json.Unmarshal(text, &stack))
+	o := &ownTemporal{t: t, program: stack.Path, args: slices.Clone(stack.Args), dir: t.TempDir()}
+	port := strconv.Itoa(services.FreePort(t))
+	o.address = "127.0.0.1:" + port
+	for flag, value := range map[string]string{
+		"--port": port, "--ui-port": strconv.Itoa(services.FreePort(t)), "--metrics-port": strconv.Itoa(services.FreePort(t)), "--db-filename": o.database(),
+	} {
+		at := slices.Index(o.args, flag)
+		require.GreaterOrEqual(t, at, 0, "the stack's Temporal server has no %s: %v", flag, o.args)
+		o.args[at+1] = value
+	}
+	t.Cleanup(o.kill)
+	o.start()
+	h.Temporal = o.dial()
+	return o, "TEMPORAL_ADDRESS=" + o.address
+}
+
+func (o *ownTemporal) database() string { return filepath.Join(o.dir, "temporal.db") }
+
+// start starts the server, also after kill, and waits until it answers.
+func (o *ownTemporal) start() {
+	o.t.Helper()
+	log, err := os.OpenFile(filepath.Join(o.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	require.NoError(o.t, err)
+	o.server = exec.Command(o.program, o.args...)
+	o.server.Env = append(os.Environ(), "HOME="+o.dir)
+	o.server.Stdout, o.server.Stderr = log, log
+	require.NoError(o.t, o.server.Start())
+	require.NoError(o.t, log.Close())
+	sandbox.Eventually(o.t, func() bool {
+		c, err := client.Dial(client.Options{HostPort: o.address, Logger: sdklog.NewStructuredLogger(services.Logger(o.t))})
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		_, err = c.WorkflowService().DescribeNamespace(o.t.Context(), describeDefault)
+		return err == nil
+	}, sandbox.Patience, 5*tick, "the Temporal server does not start", o.log)
+}
+
+func (o *ownTemporal) log() string {
+	text, _ := os.ReadFile(filepath.Join(o.dir, "log"))
+	return string(text[max(0, len(text)-2000):])
+}
+
+// dial returns a client that finds the server again after each start.
+func (o *ownTemporal) dial() client.Client {
+	o.t.Helper()
+	c, err := client.Dial(client.Options{HostPort: o.address, Logger: sdklog.NewStructuredLogger(services.Logger(o.t))})
+	require.NoError(o.t, err)
+	o.t.Cleanup(c.Close)
+	return c
+}
+
+// kill ends the server with SIGKILL.
+func (o *ownTemporal) kill() {
+	if o.server != nil {
+		_ = o.server.Process.Kill()
+		_ = o.server.Wait()
+		o.server = nil
+	}
+}
+
+// databaseFiles are what a power cut leaves of the database: SQLite makes the
+// index of the log (-shm) again.
+func (o *ownTemporal) databaseFiles() []string { return []string{o.database(), o.database() + "-wal"} }
+
+// copyDatabase copies the database as it is at one moment: the server is stopped
+// meanwhile.
+func (o *ownTemporal) copyDatabase() (copied [][]byte) {
+	o.t.Helper()
+	require.NoError(o.t, o.server.Process.Signal(syscall.SIGSTOP))
+	for _, name := range o.databaseFiles() {
+		content, err := os.ReadFile(name)
+		require.NoError(o.t, err)
+		copied = append(copied, content)
+	}
+	require.NoError(o.t, o.server.Process.Signal(syscall.SIGCONT))
+	return copied
+}
+
+// putBack replaces the database of the server, which does not run.
+func (o *ownTemporal) putBack(copied [][]byte) {
+	o.t.Helper()
+	if err := os.Remove(o.database() + "-shm"); !errors.Is(err, fs.ErrNotExist) {
+		require.NoError(o.t, err)
+	}
+	for i, name := range o.databaseFiles() {
+		require.NoError(o.t, os.WriteFile(name, copied[i], 0o600))
+	}
+}

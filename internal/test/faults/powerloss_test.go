@@ -1,0 +1,120 @@
+package faults_test
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+)
+
+// TestFault35_PowerLoss kills the worker and takes away from its staging
+// volume, an ext4 file system, everything that was not synced.
+func TestFault35_PowerLoss(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	disk := newDisk(t)
+	h.Cfg.Staging.Dir = disk.dir
+	var line *sandbox.Proxy
+	acme := h.AddServer("acme", func(s *ingest.Server) {
+		line = sandbox.NewProxy(t, s.Host, s.Port)
+		s.Port, s.Transfer = line.Port, ingest.TransferStaged
+	})
+	line.Spoil("bandwidth", map[string]int{"rate": 6 << 10})
+	content := sandbox.Random(80 << 20)
+	acme.Write("a.bin", content)
+	env := []string{"STEVEDORE_STAGING_DIR=" + disk.dir}
+	worker := h.StartProcess(sandbox.ProcessOptions{Env: env})
+	scan := h.ScanAsync()
+	file := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
+	staged := filepath.Join(disk.dir, "files", file.UUID)
+	var before, after int64
+	// The kernel may write back early of its own accord; then the next time counts.
+	for at := int64(21 << 20); after == before && at < int64(len(content)); at += 18 << 20 {
+		sandbox.Eventually(t, func() bool {
+			return fileExists(filepath.Join(staged, "checkpoint.json")) && longestStaged(disk.dir) > at
+		}, sandbox.Patience, tick, "the download does not go on")
+		worker.Kill()
+		before = intact(t, filepath.Join(staged, "data"), content)
+		disk.cutPower()
+		after = intact(t, filepath.Join(staged, "data"), content)
+		worker = h.StartProcess(sandbox.ProcessOptions{Env: env})
+	}
+	figure(t, "fault 35: %.1f MiB were staged, %.1f MiB are left after the loss of power", mib(before), mib(after))
+	require.Less(t, after, before, "the kernel wrote everything back each time: nothing was lost, so nothing is tested")
+
+	line.Mend("bandwidth")
+	h.AwaitScans(scan())
+	h.AwaitIngest(file.UUID)
+	offset, _ := sandbox.LastDetail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
+	assert.Positive(t, offset, "what was synced is kept")
+	assert.LessOrEqual(t, int64(offset), after, "and nothing else is trusted")
+	h.RequireExactlyOnce()
+}
+
+// intact is how many of the first bytes of a file are as they should be.
+func intact(t *testing.T, path string, content []byte) (n int64) {
+	t.Helper()
+	found, err := os.ReadFile(path)
+	require.NoError(t, err)
+	for i := range min(len(found), len(content)) {
+		if found[i] != content[i] {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// disk is a file system in a file.
+type disk struct {
+	t     *testing.T
+	dir   string
+	image string
+}
+
+// newDisk makes and mounts one. It writes back by itself only after minutes, and
+// does not sync a file because it is renamed: other file systems do neither.
+func newDisk(t *testing.T) *disk {
+	t.Helper()
+	d := &disk{t: t, dir: t.TempDir(), image: filepath.Join(t.TempDir(), "disk")}
+	require.NoError(t, os.WriteFile(d.image, nil, 0o600))
+	require.NoError(t, os.Truncate(d.image, 128<<20))
+	mountVolume(t, t.TempDir(), "size=1m") // skips where nothing can be mounted
+	out, err := exec.Command("mkfs.ext4", "-q", d.image).CombinedOutput()
+	require.NoError(t, err, "cannot make a file system: %s", out)
+	out, err = d.mount()
+	require.NoError(t, err, "cannot mount a file system: %s", out)
+	t.Cleanup(func() { _ = unix.Unmount(d.dir, unix.MNT_DETACH) })
+	return d
+}
+
+func (d *disk) mount() ([]byte, error) {
+	return exec.Command("mount", "-o", "loop,commit=600,noauto_da_alloc", d.image, d.dir).CombinedOutput()
+}
+
+// cutPower puts what the device holds, and so nothing that waits in memory to
+// be written, in the place of the file system. Nobody may use it now.
+func (d *disk) cutPower() {
+	d.t.Helper()
+	device, err := os.Open(d.image)
+	require.NoError(d.t, err)
+	defer device.Close()
+	left := d.image + ".left"
+	image, err := os.Create(left)
+	require.NoError(d.t, err)
+	_, err = io.Copy(image, device)
+	require.NoError(d.t, err)
+	require.NoError(d.t, image.Close())
+	require.NoError(d.t, unix.Unmount(d.dir, 0))
+	d.image = left
+	out, err := d.mount()
+	require.NoError(d.t, err, "the file system does not come back: %s", out)
+}

@@ -1,0 +1,111 @@
+package faults_test
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/credentials"
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
+)
+
+// rowFault is what somebody does to the row of a server by SQL.
+type rowFault struct {
+	set  string
+	args func(w *rowWorld) []any
+	says string
+	// transient: the key may come back with its file, so the server is tried again.
+	transient bool
+}
+
+// rowWorld is a server of a partner and one that waits for its password.
+type rowWorld struct {
+	*sandbox.Cluster
+	evil   *services.SSHD
+	server ingest.Server
+}
+
+const bound = "sent to nobody"
+
+func none(*rowWorld) []any { return nil }
+
+// rowFaults are all columns that say where a credential goes, and all ways of putting
+// another ciphertext into the row.
+var rowFaults = map[string]rowFault{
+	"host":     {"host = 'localhost'", none, bound, false},
+	"port":     {"port = $2", func(w *rowWorld) []any { return []any{w.evil.Port} }, bound, false},
+	"username": {"username = 'root'", none, bound, false},
+	"all host keys": {"port = $2, host_keys = ARRAY[$3]", func(w *rowWorld) []any {
+		return []any{w.evil.Port, w.evil.HostKeyLine}
+	}, bound, false},
+	"one host key more": {"port = $2, host_keys = host_keys || $3::text", func(w *rowWorld) []any {
+		return []any{w.evil.Port, w.evil.HostKeyLine}
+	}, bound, false},
+	"proxy":               {`options = options || '{"proxy": "socks5://127.0.0.1:1"}'`, none, bound, false},
+	"jump":                {`options = options || '{"jump": "other"}'`, none, bound, false},
+	"server_uuid":         {"server_uuid = gen_random_uuid()", none, "belongs to another server", false},
+	"copied from a row":   {"password_encrypted = (SELECT password_encrypted FROM sftp_servers WHERE name = 'other')", none, "belongs to another server", false},
+	"of another database": {"password_encrypted = $2", sealedElsewhere, "restore the keyset file", true},
+	"of another field":    {"password_encrypted = $2", sealedAsKey, "belongs to another server", false},
+	"truncated":           {"password_encrypted = substring(password_encrypted FOR 20)", none, "", false},
+	"in plain text":       {"password_encrypted = 'only-acme'", none, "", false},
+	"emptied":             {"password_encrypted = ''", none, "", false},
+}
+
+func sealedElsewhere(w *rowWorld) []any {
+	keys := filepath.Join(w.T.TempDir(), "keys.json")
+	require.NoError(w.T, credentials.Generate(keys))
+	foreign, err := credentials.Open(keys)
+	require.NoError(w.T, err)
+	sealed, err := foreign.Seal(credentials.FieldPassword, w.server, []byte("only-acme"))
+	require.NoError(w.T, err)
+	return []any{sealed}
+}
+
+func sealedAsKey(w *rowWorld) []any {
+	return []any{w.Seal(w.server, credentials.FieldPrivateKey, []byte("only-acme"))}
+}
+
+// TestFault68_RowChangedBySQL: whoever writes to the database gets no password sent
+// anywhere, by whatever column, and what happened stands with the server.
+func TestFault68_RowChangedBySQL(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	h.Scan() // it runs: with a value of another keyset in the ledger none would start
+	evil := services.StartSSHD(t, services.SSHDOptions{Password: "whatever"})
+	h.Register(evil, "other", func(s *ingest.Server) { s.Active = false })
+	partner := services.StartSSHD(t, services.SSHDOptions{Password: "only-acme"})
+	conn, err := pgx.Connect(h.Ctx, h.Cfg.Database.URL.Reveal())
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(h.Ctx)) }()
+	ids := map[string]string{}
+	for fault, f := range rowFaults {
+		name := strings.ReplaceAll(fault, " ", "-")
+		w := &rowWorld{Cluster: h, evil: evil, server: h.Register(partner, name, nil)}
+		statement := "UPDATE sftp_servers SET " + f.set + " WHERE name = $1 RETURNING server_uuid::text"
+		var id string
+		require.NoError(t, conn.QueryRow(h.Ctx, statement, append([]any{name}, f.args(w)...)...).Scan(&id), fault)
+		ids[fault] = id
+	}
+	h.Scan()
+	for fault, f := range rowFaults {
+		var now ingest.Server
+		sandbox.Eventually(t, func() bool {
+			now, err = h.Store.Server(h.Ctx, ids[fault])
+			return err == nil && now.LastError != ""
+		}, sandbox.Patience, tick, fault)
+		assert.Contains(t, now.LastError, f.says, fault)
+		assert.Equal(t, !f.transient, now.State == ingest.ServerSuspended, "%s: %s", fault, now.LastError)
+	}
+	for _, sshd := range []*services.SSHD{partner, evil} {
+		assert.NotContains(t, sshd.Log(), "assword for", "a password was sent")
+	}
+}

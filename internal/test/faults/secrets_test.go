@@ -1,0 +1,131 @@
+package faults_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/credentials"
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
+	"stevedore/worker"
+)
+
+// TestFault68_CiphertextsSwapped: somebody who can write to the database has
+// one partner's password sent to another partner's host. It is not.
+func TestFault68_CiphertextsSwapped(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	var sshds []*services.SSHD
+	var servers []ingest.Server
+	for _, name := range []string{"acme", "globex"} {
+		sshd := services.StartSSHD(t, services.SSHDOptions{Password: "only-" + name})
+		servers = append(servers, h.Adopt(sshd, name, nil))
+		sshd.Write(name+".csv", sandbox.Random(100))
+		sshds = append(sshds, sshd)
+	}
+	swap := func() {
+		first, err := h.Store.Server(h.Ctx, servers[0].UUID)
+		require.NoError(t, err)
+		second, err := h.Store.Server(h.Ctx, servers[1].UUID)
+		require.NoError(t, err)
+		require.NoError(t, h.Store.SetCredentials(h.Ctx, first.UUID, second.PasswordEncrypted, nil))
+		require.NoError(t, h.Store.SetCredentials(h.Ctx, second.UUID, first.PasswordEncrypted, nil))
+	}
+	swap()
+	h.ScanAndWait()
+	for i, server := range servers {
+		now, err := h.Store.Server(h.Ctx, server.UUID)
+		require.NoError(t, err)
+		assert.Equal(t, ingest.ServerSuspended, now.State)
+		assert.Contains(t, now.LastError, "belongs to another server")
+		assert.NotContains(t, sshds[i].Log(), "assword for", "nothing is sent to anybody")
+	}
+
+	swap()
+	h.ScanAndWait()
+	for i, name := range []string{"acme", "globex"} {
+		h.AwaitIngest(h.Completed(sshds[i].Path(name + ".csv")).UUID)
+	}
+	h.RequireExactlyOnce()
+}
+
+// TestFault68_RowPointedElsewhere: somebody who can write to the database points a
+// partner's row at a server of their own, with its key. It is sent no password.
+func TestFault68_RowPointedElsewhere(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	acme := services.StartSSHD(t, services.SSHDOptions{Password: "only-acme"})
+	evil := services.StartSSHD(t, services.SSHDOptions{Password: "whatever"})
+	acme.Write("a.csv", sandbox.Random(100))
+	server := h.Adopt(acme, "acme", nil)
+	point := func(at *services.SSHD) {
+		_, err := h.Store.EditServer(h.Ctx, server.UUID, func(s ingest.Server) (ingest.Server, error) {
+			s.Port, s.HostKeys, s.State, s.LastError = at.Port, []string{at.HostKeyLine}, ingest.ServerOK, ""
+			return s, nil
+		})
+		require.NoError(t, err)
+	}
+	point(evil)
+	h.ScanAndWait()
+	now, err := h.Store.Server(h.Ctx, server.UUID)
+	require.NoError(t, err)
+	assert.Equal(t, ingest.ServerSuspended, now.State)
+	for _, says := range []string{"sent to nobody", fmt.Sprintf("port %d", evil.Port), "stevedore server edit"} {
+		assert.Contains(t, now.LastError, says)
+	}
+	assert.NotContains(t, evil.Log(), "assword for", "nothing is sent to anybody")
+
+	point(acme)
+	h.ScanAndWait()
+	h.AwaitIngest(h.Completed(acme.Path("a.csv")).UUID)
+	h.RequireExactlyOnce()
+}
+
+// TestFault69_KeyRetiredTooEarly: a worker whose keyset lacks a key that is
+// still in use does not start, and says which and what to do.
+func TestFault69_KeyRetiredTooEarly(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	keyset := h.Cfg.Credentials.KeysetFile
+	acme := services.StartSSHD(t, services.SSHDOptions{Password: "right"})
+	h.Adopt(acme, "acme", nil)
+	acme.Write("a.csv", sandbox.Random(100))
+	require.NoError(t, credentials.Rotate(keyset))
+	whole, err := os.ReadFile(keyset)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(keyset, withoutFirstKey(t, whole), 0o600))
+
+	err = worker.RunWith(h.Ctx, h.Cfg, h.Temporal, services.Logger(t), worker.Wiring{TaskQueue: h.Queue})
+	require.Error(t, err)
+	assert.Equal(t, ingest.KindInvalid, ingest.KindOf(err))
+	for _, says := range []string{"server acme", keyset, "put the key back", "stevedore key rotate"} {
+		require.ErrorContains(t, err, says)
+	}
+
+	require.NoError(t, os.WriteFile(keyset, whole, 0o600))
+	h.StartWorker()
+	h.ScanAndWait()
+	h.AwaitIngest(h.Completed(acme.Path("a.csv")).UUID)
+	h.RequireExactlyOnce()
+}
+
+// withoutFirstKey is a keyset file as it is after its oldest key was taken out.
+func withoutFirstKey(t *testing.T, text []byte) []byte {
+	t.Helper()
+	var set map[string]any
+	require.NoError(t, json.Unmarshal(text, &set))
+	keys, _ := set["key"].([]any)
+	require.Len(t, keys, 2)
+	set["key"] = keys[1:]
+	left, err := json.Marshal(set)
+	require.NoError(t, err)
+	return left
+}

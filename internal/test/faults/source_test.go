@@ -1,0 +1,336 @@
+package faults_test
+
+import (
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pkg/sftp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/credentials"
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
+	"stevedore/workflows"
+)
+
+func TestFault01_ShortReads(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	odd := h.AddOdd("odd", nil)
+	odd.Be(services.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
+		return services.HonestRead(content, buf[:min(len(buf), 1000)], off)
+	}})
+	h.WriteOdd(odd, "odd", "a.bin", sandbox.Random(300_000))
+	h.ScanAndWait()
+	assert.Greater(t, odd.Reads(), 300, "each read brought less than asked")
+	h.AwaitIngest(h.Completed(odd.Path("a.bin")).UUID)
+	h.RequireExactlyOnce()
+}
+
+func TestFault02_DataWithoutBytesForEver(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	odd := h.AddOdd("odd", nil)
+	odd.Be(services.OddHooks{Read: func([]byte, []byte, int64) (int, error) { return 0, nil }})
+	h.WriteOdd(odd, "odd", "a.bin", sandbox.Random(300_000))
+	scan := h.Scan()
+	waiting := h.FileWithin(2*sandbox.Patience, odd.Path("a.bin"), says("an answer without a byte"))
+	assert.Equal(t, ingest.KindTransient, waiting.ErrorKind)
+	odd.Be(services.OddHooks{})
+	h.AwaitScans(scan)
+	h.AwaitIngest(waiting.UUID)
+	h.RequireExactlyOnce()
+}
+
+// midway starts a slow download of a file of 24 MiB and returns in the middle
+// of it. The last third does not pass the line before wait is called, which is
+// after the fault.
+func midway(t *testing.T, change func(*ingest.Server)) (h *sandbox.Cluster, acme *services.SSHD, line *sandbox.Proxy, wait func() ingest.File) {
+	t.Helper()
+	h = sandbox.NewCluster(t)
+	h.StartWorker()
+	acme = h.AddServer("acme", func(s *ingest.Server) {
+		line = sandbox.NewProxy(t, s.Host, s.Port)
+		s.Port, s.Transfer = line.Port, ingest.TransferStaged
+		if change != nil {
+			change(s)
+		}
+	})
+	line.Spoil("bandwidth", map[string]int{"rate": 2 << 10})
+	release := line.HoldAfter(16 << 20)
+	acme.Write("large.bin", sandbox.Random(24<<20))
+	scan := h.Scan()
+	awaitStaged(t, h.Cfg.Staging.Dir, 8<<20)
+	return h, acme, line, func() ingest.File {
+		release()
+		h.AwaitScans(scan)
+		file := h.Completed(acme.Path("large.bin"))
+		h.AwaitIngest(file.UUID)
+		h.RequireExactlyOnce()
+		return file
+	}
+}
+
+// requireResumed checks that the download went on from about where it stood.
+func requireResumed(t *testing.T, h *sandbox.Cluster, file ingest.File, atLeast float64) {
+	t.Helper()
+	offset, _ := sandbox.LastDetail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
+	assert.GreaterOrEqual(t, offset, atLeast)
+}
+
+// keepaliveBudget is how long a server may be silent before that is noticed: at
+// most an interval until it is asked, and three without an answer, of 15 s each.
+// The rest is for the machine.
+const keepaliveBudget = 75 * time.Second
+
+func TestFault03_ServerStoppedMidFile(t *testing.T) {
+	long(t)
+	t.Parallel()
+	h, acme, line, wait := midway(t, nil)
+	acme.Freeze()
+	began := time.Now()
+	waiting := h.FileWithin(2*sandbox.Patience, acme.Path("large.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
+	noticed := time.Since(began)
+	assert.LessOrEqual(t, noticed, keepaliveBudget)
+	assert.Equal(t, ingest.KindTransient, waiting.ErrorKind)
+	acme.Thaw()
+	line.Mend("bandwidth")
+	began = time.Now()
+	requireResumed(t, h, wait(), 4<<20)
+	figure(t, "fault 3: a frozen server was noticed after %s, all was done %s after it went on", seconds(noticed), seconds(time.Since(began)))
+}
+
+// TestFault04_BlackHoleInTheHandshake also counts what a worker holds on to.
+func TestFault04_BlackHoleInTheHandshake(t *testing.T) {
+	long(t)
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	worker := h.StartProcess(sandbox.ProcessOptions{})
+	acme, line := slowServer(h, "acme", 1<<20)
+	acme.Write("before.csv", sandbox.Random(101))
+	h.ScanAndWait()
+	h.AwaitIngest(h.Completed(acme.Path("before.csv")).UUID)
+	connections, goroutines := line.Connections(), worker.Goroutines(sshLibrary)
+	require.Positive(t, goroutines, "the connection is kept for the next use")
+
+	line.Blink() // what stands is not to be used
+	line.Spoil("timeout", map[string]int{"timeout": 0})
+	acme.Write("a.csv", sandbox.Random(100))
+	began := time.Now()
+	h.ScanAndWait()
+	gaveUp := time.Since(began)
+	server, err := h.Store.ServerByName(h.Ctx, "acme")
+	require.NoError(t, err)
+	assert.NotEmpty(t, server.LastError)
+	assert.Equal(t, ingest.ServerOK, server.State, "it may be better next time")
+	sandbox.Eventually(t, func() bool { return worker.Goroutines(sshLibrary) == 0 }, sandbox.Patience, 50*tick, "goroutines are left in the handshake")
+	line.Mend("timeout")
+	sandbox.Eventually(t, func() bool { return line.Connections() == 0 }, sandbox.Patience, tick, "connections are left")
+
+	h.ScanAndWait()
+	h.AwaitIngest(h.Completed(acme.Path("a.csv")).UUID)
+	assert.LessOrEqual(t, line.Connections(), connections)
+	assert.LessOrEqual(t, worker.Goroutines(sshLibrary), goroutines)
+	figure(t, "fault 4: a silent server was given up after %s", seconds(gaveUp))
+	h.RequireExactlyOnce()
+}
+
+// sshLibrary is in the stack of every goroutine that serves a connection.
+const sshLibrary = "golang.org/x/crypto/ssh"
+
+func TestFault05_NotAnSSHServer(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	host, port := split(t, h.S3.Endpoint) // speaks HTTP
+	acme := services.StartSSHD(t, services.SSHDOptions{})
+	server := h.Adopt(acme, "acme", func(s *ingest.Server) { s.Host, s.Port = host, port })
+	acme.Write("a.csv", sandbox.Random(100))
+	h.ScanAndWait()
+	server, err := h.Store.Server(h.Ctx, server.UUID)
+	require.NoError(t, err)
+	assert.Contains(t, server.LastError, "SSH")
+	assert.NotContains(t, server.LastError, "\n")
+
+	h.Edit(server.UUID, func(s *ingest.Server) { s.Host, s.Port = acme.Host, acme.Port })
+	h.ScanAndWait()
+	h.AwaitIngest(h.Completed(acme.Path("a.csv")).UUID)
+	h.RequireExactlyOnce()
+}
+
+func TestFault06_ConnectionResetAtHalf(t *testing.T) {
+	t.Parallel()
+	t.Run("FIN", func(t *testing.T) {
+		t.Parallel()
+		h, _, line, wait := midway(t, nil)
+		line.Blink()
+		requireResumed(t, h, wait(), 4<<20)
+	})
+	t.Run("RST", func(t *testing.T) {
+		t.Parallel()
+		var resetter *sandbox.Resetter
+		h, _, _, wait := midway(t, func(s *ingest.Server) {
+			resetter = sandbox.NewResetter(t, s.Host, s.Port)
+			s.Port = resetter.Port
+		})
+		awaitStaged(t, h.Cfg.Staging.Dir, 12<<20)
+		resetter.Reset()
+		file := wait()
+		requireResumed(t, h, file, 8<<20)
+		requireRetryOnRecord(t, h, file.UUID, "connection")
+	})
+}
+
+func TestFault07_CutAfterEveryMiB(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	acme, line := slowServer(h, "acme", 1<<20)
+	line.Spoil("limit_data", map[string]int{"bytes": 1 << 20})
+	acme.Write("a.bin", sandbox.Random(5<<19))
+	scan := h.Scan()
+	file := h.Completed(acme.Path("a.bin"))
+	offset, _ := sandbox.LastDetail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
+	assert.Greater(t, offset, float64(1<<20), "every attempt got further")
+	line.Mend("limit_data")
+	h.AwaitScans(scan)
+	h.AwaitIngest(file.UUID)
+	h.RequireExactlyOnce()
+}
+
+func TestFault08_SlicedPacketsAndLatency(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	acme, line := slowServer(h, "acme", 1<<20)
+	line.Spoil("latency", map[string]int{"latency": 300})
+	line.Spoil("slicer", map[string]int{"average_size": 400, "size_variation": 200, "delay": 5})
+	acme.Write("a.bin", sandbox.Random(300_000))
+	h.ScanAndWait()
+	h.AwaitIngest(h.Completed(acme.Path("a.bin")).UUID)
+	h.RequireExactlyOnce()
+}
+
+func TestFault09_ServerProcessKilled(t *testing.T) {
+	t.Parallel()
+	h, acme, _, wait := midway(t, nil)
+	require.NotEmpty(t, acme.Sessions())
+	acme.KillSessions()
+	requireResumed(t, h, wait(), 4<<20)
+}
+
+func TestFault16_EmptyFile(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	acme := h.AddServer("acme", nil)
+	acme.Write("empty.flag", nil)
+	h.ScanAndWait()
+	h.AwaitIngest(h.Completed(acme.Path("empty.flag")).UUID)
+	h.RequireExactlyOnce()
+}
+
+// TestFault20_FewSessions: one session a connection, one log-in at a time.
+func TestFault20_FewSessions(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	sshd := services.StartSSHD(t, services.SSHDOptions{Config: []string{"MaxSessions 1", "MaxStartups 1"}})
+	h.Adopt(sshd, "acme", nil)
+	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+		sshd.Write(name, sandbox.Random(10_000+int(name[0])))
+	}
+	h.ScanAndWait()
+	for _, f := range h.Files() {
+		h.AwaitIngest(h.Completed(f.RemotePath).UUID)
+	}
+	h.RequireExactlyOnce()
+}
+
+func TestFault21_WrongPassword(t *testing.T) {
+	t.Parallel()
+	t.Run("refused", func(t *testing.T) {
+		t.Parallel()
+		wrongPassword(t, moments{})
+	})
+	t.Run("refused while the database is away", func(t *testing.T) {
+		t.Parallel()
+		away := errors.New("the database is away")
+		var asked atomic.Int32
+		wrongPassword(t, moments{finishScan: func() error {
+			if asked.Add(1) <= 2 {
+				return away
+			}
+			return nil
+		}})
+		assert.Greater(t, asked.Load(), int32(2))
+	})
+}
+
+// wrongPassword: one log-in, then none until the password is right.
+func wrongPassword(t *testing.T, m moments) {
+	t.Helper()
+	h := sandbox.NewCluster(t)
+	h.StartWorkerWith(h.Cfg, m.wrap)
+	sshd := services.StartSSHD(t, services.SSHDOptions{Password: "right"})
+	server := h.Adopt(sshd, "acme", func(s *ingest.Server) {
+		s.PasswordEncrypted = h.Seal(*s, credentials.FieldPassword, []byte("wrong"))
+	})
+	sshd.Write("a.csv", sandbox.Random(100))
+	h.ScanAndWait()
+	now, err := h.Store.Server(h.Ctx, server.UUID)
+	require.NoError(t, err)
+	assert.Equal(t, ingest.ServerSuspended, now.State)
+	assert.Contains(t, now.LastError, "refused the credentials")
+	sshd.AwaitLog("Failed password")
+	assert.Equal(t, 1, strings.Count(sshd.Log(), "Failed password"), "accounts get locked: %s", sshd.Log())
+
+	require.NoError(t, h.Store.SetCredentials(h.Ctx, server.UUID, h.Seal(server, credentials.FieldPassword, []byte("right")), nil))
+	h.ScanAndWait()
+	h.AwaitIngest(h.Completed(sshd.Path("a.csv")).UUID)
+	h.RequireExactlyOnce()
+}
+
+func TestFault22_PermissionDeniedOnOneFile(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	odd := h.AddOdd("odd", func(s *ingest.Server) { s.MaxParallel = 1 })
+	odd.Be(services.OddHooks{Open: func(path string) error {
+		if path == odd.Path("closed.csv") {
+			return sftp.ErrSSHFxPermissionDenied
+		}
+		return nil
+	}})
+	h.WriteOdd(odd, "odd", "closed.csv", sandbox.Random(10))
+	h.WriteOdd(odd, "odd", "open.csv", sandbox.Random(20))
+	h.ScanAndWait()
+	parked := h.Parked(odd.Path("closed.csv"))
+	assert.Equal(t, ingest.KindPermission, parked.ErrorKind)
+	h.AwaitIngest(h.Completed(odd.Path("open.csv")).UUID)
+
+	odd.Be(services.OddHooks{})
+	require.NoError(t, h.Decide(parked.UUID, workflows.UpdateRetry, workflows.Decision{Actor: "ann", Reason: "the partner opened it"}))
+	h.AwaitIngest(h.Completed(odd.Path("closed.csv")).UUID)
+	h.RequireExactlyOnce()
+}
+
+func TestFault24_Rekeying(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker()
+	sshd := services.StartSSHD(t, services.SSHDOptions{Config: []string{"RekeyLimit 1M"}})
+	h.Adopt(sshd, "acme", nil)
+	sshd.Write("a.bin", sandbox.Random(12<<20))
+	h.ScanAndWait()
+	h.AwaitIngest(h.Completed(sshd.Path("a.bin")).UUID)
+	assert.Greater(t, strings.Count(sshd.Log(), "rekey"), 3)
+	h.RequireExactlyOnce()
+}

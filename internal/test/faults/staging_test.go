@@ -1,0 +1,239 @@
+package faults_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+)
+
+// TestFault34_StagingFull has a staging volume without room for the large
+// file: it waits and says so, the small one passes it, and once there is room
+// it goes on by itself.
+func TestFault34_StagingFull(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.Cfg.Staging.Dir = smallVolume(t)
+	h.StartWorker()
+	acme := h.AddServer("acme", sandbox.Staged)
+	acme.Write("large.bin", sandbox.Random(600<<10))
+	acme.Write("small.bin", sandbox.Random(50<<10))
+	ballast, free := fillVolume(t, h.Cfg.Staging.Dir, 300<<10)
+	require.True(t, free > 100<<10 && free < 600<<10, "%d bytes are free", free)
+
+	scan := h.Scan()
+	waiting := h.File(acme.Path("large.bin"), says(h.Cfg.Staging.Dir))
+	assert.Equal(t, ingest.KindStagingFull, waiting.ErrorKind)
+	h.Completed(acme.Path("small.bin"))
+	assert.Equal(t, ingest.StatusReady, h.File(acme.Path("large.bin"), func(ingest.File) bool { return true }).Status)
+
+	require.NoError(t, os.Remove(ballast))
+	h.AwaitScans(scan)
+	requireRetryOnRecord(t, h, waiting.UUID, "is full")
+	h.RequireExactlyOnce()
+}
+
+// TestFault34_NoRoomForTheCheckpoint has room for every byte of the file and
+// for nothing else.
+func TestFault34_NoRoomForTheCheckpoint(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.Cfg.Staging.Dir = smallVolume(t)
+	h.StartWorker()
+	acme := h.AddServer("acme", sandbox.Staged)
+	// A scan of an empty server shows that the worker has written all that it
+	// writes when it begins.
+	h.ScanAndWait()
+	ballast, free := fillVolume(t, h.Cfg.Staging.Dir, 400<<10)
+	acme.Write("a.bin", sandbox.Random(int(free)))
+
+	scan := h.Scan()
+	waiting := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.ErrorKind == ingest.KindStagingFull })
+	assert.Equal(t, ingest.StatusDownloading, waiting.Status, "its bytes had room")
+
+	require.NoError(t, os.Remove(ballast))
+	h.AwaitScans(scan)
+	requireRetryOnRecord(t, h, waiting.UUID, "is full")
+	h.RequireExactlyOnce()
+}
+
+// TestFault36_BitFlippedInStaging damages the staged bytes, once before they
+// are verified and once between that and the upload.
+func TestFault36_BitFlippedInStaging(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{30_000, 18 << 20} { // in one request and in parts
+		t.Run(fmt.Sprintf("before verify/%d bytes", size), func(t *testing.T) {
+			t.Parallel()
+			damage, fetches := firstTime(func(s ingest.Staged) { flipInFile(t, s.Path) })
+			h := harmStaging(t, size, moments{afterFetch: damage})
+			assert.EqualValues(t, 2, fetches.Load(), "damaged bytes are fetched once more")
+			h.RequireExactlyOnce()
+		})
+		t.Run(fmt.Sprintf("before upload/%d bytes", size), func(t *testing.T) {
+			t.Parallel()
+			damage, puts := firstTime(func(p ingest.Put) { flipInFile(t, p.Path) })
+			h := harmStaging(t, size, moments{beforePut: damage})
+			assert.EqualValues(t, 2, puts.Load(), "damaged bytes are fetched once more")
+			h.RequireExactlyOnce()
+		})
+	}
+}
+
+// TestFault37_StagingWiped empties the staging folder under a working worker.
+func TestFault37_StagingWiped(t *testing.T) {
+	t.Parallel()
+	t.Run("before verify", func(t *testing.T) {
+		t.Parallel()
+		wipe, fetches := firstTime(func(s ingest.Staged) { wipeFiles(t, s.Path) })
+		h := harmStaging(t, 30_000, moments{afterFetch: wipe})
+		assert.EqualValues(t, 2, fetches.Load())
+		h.RequireExactlyOnce()
+	})
+	t.Run("before upload", func(t *testing.T) {
+		t.Parallel()
+		wipe, puts := firstTime(func(p ingest.Put) { wipeFiles(t, p.Path) })
+		h := harmStaging(t, 30_000, moments{beforePut: wipe})
+		assert.EqualValues(t, 2, puts.Load())
+		h.RequireExactlyOnce()
+	})
+	t.Run("while it is read", func(t *testing.T) {
+		t.Parallel()
+		wipedWhileRead(t)
+	})
+}
+
+// TestFault37_WholeStagingFolderGone takes away the folder of a stopped worker
+// with the id of its volume, so that nobody comes back for what it had taken.
+func TestFault37_WholeStagingFolderGone(t *testing.T) {
+	long(t)
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.Cfg.Worker.HostTimeout = 5 * time.Second
+	proxy := newStoreProxy(t, h)
+	proxy.harm(func(w http.ResponseWriter, r *http.Request) bool {
+		refuse(w, r, http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
+		return true
+	}, nil)
+	acme := h.AddServer("acme", sandbox.Staged)
+	acme.Write("a.bin", sandbox.Random(1000))
+	fetched, fetches := firstTime(func(ingest.Staged) {})
+	stop := h.StartWorkerWith(h.Cfg, moments{afterFetch: fetched}.wrap)
+	scan := h.Scan()
+	file := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.ErrorMessage != "" })
+	stop()
+	require.NoError(t, os.RemoveAll(h.Cfg.Staging.Dir))
+	proxy.harm(nil, nil)
+	h.StartWorkerWith(h.Cfg, moments{afterFetch: fetched}.wrap)
+	h.AwaitScans(scan)
+	h.Completed(acme.Path("a.bin"))
+	h.AwaitIngest(file.UUID)
+	assert.EqualValues(t, 2, fetches.Load())
+	h.RequireExactlyOnce()
+}
+
+// wipedWhileRead: the copy writes on into files without names, which nobody
+// can find again; it must not be taken for staged.
+func wipedWhileRead(t *testing.T) {
+	h := sandbox.NewCluster(t)
+	var line *sandbox.Proxy
+	acme := h.AddServer("acme", func(s *ingest.Server) {
+		line = sandbox.NewProxy(t, s.Host, s.Port)
+		s.Port, s.Transfer = line.Port, ingest.TransferStaged
+	})
+	line.Spoil("bandwidth", map[string]int{"rate": 1 << 10})
+	acme.Write("a.bin", sandbox.Random(20<<20))
+	fetched, fetches := firstTime(func(ingest.Staged) {})
+	h.StartWorkerWith(h.Cfg, moments{afterFetch: fetched}.wrap)
+	scan := h.Scan()
+	sandbox.Eventually(t, func() bool { return longestStaged(h.Cfg.Staging.Dir) > 2<<20 }, sandbox.Patience, tick)
+	require.Zero(t, fetches.Load())
+	require.NoError(t, os.RemoveAll(filepath.Join(h.Cfg.Staging.Dir, "files")))
+	require.NoError(t, os.Mkdir(filepath.Join(h.Cfg.Staging.Dir, "files"), 0o700))
+	line.Mend("bandwidth")
+	h.AwaitScans(scan)
+	file := h.Completed(acme.Path("a.bin"))
+	requireRetryOnRecord(t, h, file.UUID, "checkpoint")
+	h.RequireExactlyOnce()
+}
+
+// harmStaging carries one file through a worker with the moments to its end.
+func harmStaging(t *testing.T, size int, m moments) *sandbox.Cluster {
+	t.Helper()
+	h := sandbox.NewCluster(t)
+	acme := h.AddServer("acme", sandbox.Staged)
+	acme.Write("a.bin", sandbox.Random(size))
+	h.StartWorkerWith(h.Cfg, m.wrap)
+	h.ScanAndWait()
+	return h
+}
+
+func flipInFile(t *testing.T, path string) {
+	content, err := os.ReadFile(path)
+	if assert.NoError(t, err) {
+		content[len(content)/2] ^= 1
+		assert.NoError(t, os.WriteFile(path, content, 0o600))
+	}
+}
+
+// wipeFiles removes everything staged beside and including path.
+func wipeFiles(t *testing.T, path string) {
+	assert.NoError(t, os.RemoveAll(filepath.Dir(path)))
+}
+
+// longestStaged is the length of the longest staged file.
+func longestStaged(dir string) (most int64) {
+	found, _ := filepath.Glob(filepath.Join(dir, "files", "*", "data"))
+	for _, path := range found {
+		if info, err := os.Stat(path); err == nil {
+			most = max(most, info.Size())
+		}
+	}
+	return most
+}
+
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// smallVolume mounts a file system of 1 MiB for a staging folder.
+func smallVolume(t *testing.T) string {
+	t.Helper()
+	return mountVolume(t, t.TempDir(), "size=1m")
+}
+
+// mountVolume mounts a file system in memory at the folder until the test ends.
+// It skips the test where the user may not mount, and only there.
+func mountVolume(t *testing.T, dir, options string) string {
+	t.Helper()
+	err := unix.Mount("tmpfs", dir, "tmpfs", 0, options)
+	if errors.Is(err, unix.EPERM) {
+		t.Skipf("cannot mount a small volume (%v): this test needs root", err)
+	}
+	require.NoError(t, err, "mount a small volume")
+	t.Cleanup(func() { assert.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	return dir
+}
+
+// fillVolume leaves about so many bytes free, a multiple of 4096, and returns
+// the file that takes the others and how many are free indeed: others may write
+// a few blocks meanwhile.
+func fillVolume(t *testing.T, dir string, leave int64) (ballast string, free int64) {
+	t.Helper()
+	var st unix.Statfs_t
+	require.NoError(t, unix.Statfs(dir, &st))
+	ballast = filepath.Join(dir, "ballast")
+	require.NoError(t, os.WriteFile(ballast, make([]byte, int64(st.Bavail)*st.Bsize-leave), 0o600))
+	require.NoError(t, unix.Statfs(dir, &st))
+	return ballast, int64(st.Bavail) * st.Bsize
+}

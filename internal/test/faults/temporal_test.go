@@ -1,0 +1,185 @@
+package faults_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
+)
+
+var describeDefault = &workflowservice.DescribeNamespaceRequest{Namespace: client.DefaultNamespace}
+
+// TestFault59_TemporalKilled kills the Temporal server with SIGKILL under load
+// and starts it again on its database. No workflow is lost, and no file needs
+// the reconciler.
+func TestFault59_TemporalKilled(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	own, variable := newOwnTemporal(t, h)
+	// The lines are so slow that most is still to do when the server is killed,
+	// however slow the machine, and they are fast again afterwards.
+	slow, line := slowServer(h, "slow", 256)
+	slow.Write("large.bin", sandbox.Random(32<<20))
+	acme, acmeLine := lineTo(h, "acme", 128, nil)
+	const small = 120
+	for i := range small {
+		acme.Write(fmt.Sprintf("%03d.csv", i), sandbox.Random(256<<10+i))
+	}
+	h.StartProcess(sandbox.ProcessOptions{Env: []string{variable}})
+	scan := h.Scan()
+	large := h.File(slow.Path("large.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
+	sandbox.Eventually(t, func() bool { return completedFiles(h) >= small/10 }, sandbox.Patience, tick, "the small files do not arrive")
+	acknowledged := keepStarting(h)
+	before := historyLengths(h)
+	own.kill()
+	kept := acknowledged()
+	done := completedFiles(h)
+	require.Less(t, done, small, "the server was not under load any more")
+	require.Contains(t, before, large.UUID, "the large file is in flight")
+
+	own.start()
+	for file, length := range historyLengths(h) {
+		assert.GreaterOrEqual(t, length, before[file], "events of file %s were lost", file)
+		delete(before, file)
+	}
+	assert.Empty(t, before, "workflows of files were lost")
+	require.NotEmpty(t, kept, "no start was acknowledged before the kill")
+	for _, id := range kept {
+		_, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, id, "")
+		require.NoError(t, err, "the start of %s was acknowledged and is lost", id)
+	}
+	line.Mend("bandwidth")
+	acmeLine.Mend("bandwidth")
+	h.AwaitScans(scan)
+	for _, f := range h.Files() {
+		h.AwaitIngest(h.Completed(f.RemotePath).UUID)
+	}
+	figure(t, "fault 59: Temporal killed with %d of %d files done and %d other starts acknowledged", done, small+1, len(kept))
+	h.RequireExactlyOnce()
+}
+
+// TestFault59_TemporalRestoredFromAnOlderCopy is a power cut at its worst: the
+// database that Temporal finds is from before most of the work. Workflows
+// started later are lost, those that have ended since run again, and the
+// reconciler and the next scans bring every file to its end.
+func TestFault59_TemporalRestoredFromAnOlderCopy(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.Allow(8 * sandbox.Patience)
+	own, variable := newOwnTemporal(t, h)
+	slow, line := slowServer(h, "slow", 32) // minutes for each file, until it is fast again
+	acme := h.AddServer("acme", nil)
+	slow.Write("copied.bin", sandbox.Random(8<<20))
+	writeSmall(acme, "copied", 10)
+	h.StartProcess(sandbox.ProcessOptions{Env: []string{variable, hasty}})
+	h.Scan()
+	copiedFile := h.File(slow.Path("copied.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
+	h.Completed(acme.Path("copied-009.csv"))
+	older := own.copyDatabase()
+
+	slow.Write("lost.bin", sandbox.Random(9<<20))
+	writeSmall(acme, "lost", 20)
+	h.Scan()
+	lost := h.File(slow.Path("lost.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
+	sandbox.Eventually(t, func() bool { return completedFiles(h) >= 15 }, sandbox.Patience, tick, "the files after the copy do not arrive")
+	own.kill()
+	own.putBack(older)
+	own.start()
+	require.True(t, hasWorkflow(h, copiedFile.UUID), "the copy has no workflow of the file that was in flight")
+	require.False(t, hasWorkflow(h, lost.UUID), "the copy is not from before: this tests nothing")
+
+	line.Mend("bandwidth")
+	requeued := int64(0)
+	sandbox.Eventually(t, func() bool {
+		requeued += h.Reconcile().Requeued
+		h.Scan()
+		return len(h.Files()) == 32 && completedFiles(h) == 32
+	}, 3*sandbox.Patience, 2*time.Second, "not every file arrives")
+	assert.Positive(t, requeued, "nothing was brought back")
+	for _, f := range h.Files() {
+		if hasWorkflow(h, f.UUID) { // those of files that were done before the loss are gone
+			h.AwaitIngest(f.UUID)
+		}
+	}
+	sandbox.Eventually(t, func() bool { return h.Reconcile().HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
+		sandbox.Patience, time.Second, "what was staged is never swept")
+	figure(t, "fault 59: with an older copy of Temporal's database %d files were brought back", requeued)
+	h.RequireExactlyOnce()
+}
+
+// keepStarting starts workflows that no worker runs, one after another, until
+// the function it returns is called. That returns the ids whose start the server
+// acknowledged.
+func keepStarting(h *sandbox.Cluster) (stop func() []string) {
+	ctx, cancel := context.WithCancel(h.Ctx)
+	ended := make(chan []string)
+	first := make(chan struct{})
+	go func() {
+		var ids []string
+		for {
+			id := "kept/" + uuid.NewString()
+			_, err := h.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: h.Queue + "-nobody"}, "Kept")
+			if err != nil {
+				ended <- ids
+				return
+			}
+			if ids = append(ids, id); len(ids) == 1 {
+				close(first)
+			}
+		}
+	}()
+	select {
+	case <-first:
+	case <-h.Ctx.Done():
+	}
+	return func() []string {
+		cancel()
+		return <-ended
+	}
+}
+
+func writeSmall(sshd *services.SSHD, name string, n int) {
+	for i := range n {
+		sshd.Write(fmt.Sprintf("%s-%03d.csv", name, i), sandbox.Random(700+i+len(name)*100))
+	}
+}
+
+// historyLengths returns the lengths of the histories of all files that have a
+// workflow, by uuid.
+func historyLengths(h *sandbox.Cluster) map[string]int64 {
+	h.T.Helper()
+	lengths := map[string]int64{}
+	for _, f := range h.Files() {
+		described, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(f.UUID), "")
+		var missing *serviceerror.NotFound
+		if errors.As(err, &missing) {
+			continue
+		}
+		require.NoError(h.T, err)
+		lengths[f.UUID] = described.GetWorkflowExecutionInfo().GetHistoryLength()
+	}
+	return lengths
+}
+
+func hasWorkflow(h *sandbox.Cluster, fileUUID string) bool {
+	h.T.Helper()
+	_, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(fileUUID), "")
+	var missing *serviceerror.NotFound
+	if errors.As(err, &missing) {
+		return false
+	}
+	require.NoError(h.T, err)
+	return true
+}

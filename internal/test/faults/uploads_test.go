@@ -1,0 +1,52 @@
+package faults_test
+
+import (
+	"bytes"
+	"net/http"
+	"testing"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/test/sandbox"
+)
+
+// TestFault45_OrphanUploads leaves an upload behind that nobody will finish
+// while another one stands half finished and is alive.
+func TestFault45_OrphanUploads(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	proxy := newStoreProxy(t, h)
+	acme := h.AddServer("acme", nil)
+	acme.Write("done.bin", sandbox.Random(1000))
+	h.StartWorker()
+	h.ScanAndWait()
+	done := h.Completed(acme.Path("done.bin"))
+	h.AwaitIngest(done.UUID)
+
+	release := make(chan struct{})
+	proxy.harm(func(_ http.ResponseWriter, r *http.Request) bool {
+		if isPart(r, "3") {
+			<-release
+		}
+		return false
+	}, nil)
+	acme.Write("live.bin", sandbox.Random(40<<20))
+	scan := h.Scan()
+	sandbox.Eventually(t, func() bool { return proxy.taken("1") == 1 && proxy.taken("2") == 1 }, sandbox.Patience, tick)
+	orphan, err := h.S3.Core.NewMultipartUpload(h.Ctx, h.S3.Bucket, done.ObjectKey, minio.PutObjectOptions{})
+	require.NoError(t, err)
+	_, err = h.S3.Core.PutObjectPart(h.Ctx, h.S3.Bucket, done.ObjectKey, orphan, 1, bytes.NewReader([]byte("left")), 4, minio.PutObjectPartOptions{})
+	require.NoError(t, err)
+	require.Equal(t, 2, h.S3.OpenUploads(t))
+
+	assert.EqualValues(t, 1, h.Reconcile().UploadsAborted)
+	assert.Equal(t, 1, h.S3.OpenUploads(t), "the live one is spared")
+
+	close(release)
+	h.AwaitScans(scan)
+	h.AwaitIngest(h.Completed(acme.Path("live.bin")).UUID)
+	assert.Equal(t, 1, proxy.taken("1"), "and goes on where it stood")
+	h.RequireExactlyOnce()
+}

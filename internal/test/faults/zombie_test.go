@@ -1,0 +1,126 @@
+package faults_test
+
+import (
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
+)
+
+// hasty makes the files of a silent host be given up soon.
+const hasty = "STEVEDORE_WORKER_HOST_TIMEOUT=5s"
+
+// TestFault58_AZombieChangesNothing: a worker is stopped past its heartbeat,
+// another one takes over and finishes, the first wakes up.
+func TestFault58_AZombieChangesNothing(t *testing.T) {
+	t.Parallel()
+	t.Run("in a download", func(t *testing.T) {
+		t.Parallel()
+		h := sandbox.NewCluster(t)
+		acme, line := slowServer(h, "acme", 2<<10)
+		acme.Write("a.bin", sandbox.Random(24<<20))
+		zombie := h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty}})
+		scan := h.Scan()
+		awaitStaged(t, h.Cfg.Staging.Dir, 4<<20)
+		zombie.Signal(syscall.SIGSTOP)
+		line.Mend("bandwidth")
+		variable, _ := staging(h)
+		h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty, variable}})
+		h.AwaitScans(scan)
+		requireHarmless(t, h, zombie, acme)
+	})
+	// Any worker may announce, and any two may do so at once.
+	t.Run("in an announcement", func(t *testing.T) {
+		t.Parallel()
+		h := sandbox.NewCluster(t)
+		reached, release := make(chan struct{}), make(chan struct{})
+		_, amqp := newBrokerWire(t, h, func(n int32) severing {
+			if n == 1 {
+				close(reached)
+				<-release
+			}
+			return pass
+		})
+		acme := h.AddServer("acme", nil)
+		acme.Write("a.bin", sandbox.Random(1000))
+		zombie := h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty, "STEVEDORE_AMQP_URL=" + amqp}})
+		scan := h.Scan()
+		await(t, reached, "nothing is announced")
+		zombie.Signal(syscall.SIGSTOP)
+		variable, _ := staging(h)
+		h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty, variable}})
+		h.Completed(acme.Path("a.bin"))
+		close(release) // what the zombie had begun to send arrives in the end
+		sandbox.Eventually(t, func() bool { return queued(t, h) == 2 }, sandbox.Patience, tick, "the zombie's message never came")
+		h.AwaitScans(scan)
+		requireHarmless(t, h, zombie, acme)
+	})
+}
+
+// TestFault40_TwoWorkerProcesses: a worker is stopped in the request that makes
+// the object, and another one on another host comes to the same request for the
+// same key. The store gets both at once, and the first worker wakes up.
+func TestFault40_TwoWorkerProcesses(t *testing.T) {
+	long(t)
+	t.Parallel()
+	for name, size := range sizes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := sandbox.NewCluster(t)
+			proxy := newStoreProxy(t, h)
+			first, both := make(chan struct{}), make(chan struct{})
+			creations := make(chan struct{}, 2)
+			proxy.harm(func(_ http.ResponseWriter, r *http.Request) bool {
+				if creates(r) {
+					select {
+					case creations <- struct{}{}:
+						if len(creations) == 1 {
+							close(first)
+						} else {
+							close(both)
+						}
+						<-both
+					default: // later ones pass
+					}
+				}
+				return false
+			}, nil)
+			acme := h.AddServer("acme", nil)
+			acme.Write("a.bin", sandbox.Random(size))
+			env := []string{hasty, "STEVEDORE_S3_ENDPOINT=" + proxy.Address}
+			zombie := h.StartProcess(sandbox.ProcessOptions{Env: env})
+			scan := h.Scan()
+			await(t, first, "nothing is uploaded")
+			zombie.Signal(syscall.SIGSTOP)
+			began := time.Now()
+			variable, _ := staging(h)
+			h.StartProcess(sandbox.ProcessOptions{Env: append(env, variable)})
+			h.AwaitScans(scan)
+			figure(t, "fault 40 %s: another host had stored the object %s after the first was frozen", name, seconds(time.Since(began)))
+			requireHarmless(t, h, zombie, acme)
+			// Bytes of the first that were not sent yet came when it woke up.
+			assert.Positive(t, proxy.refused("PreconditionFailed")+proxy.refused("NoSuchUpload"), "none of the two was refused")
+		})
+	}
+}
+
+// requireHarmless wakes a zombie up whose file another worker has finished. It
+// must give up and leave nothing behind.
+func requireHarmless(t *testing.T, h *sandbox.Cluster, zombie *sandbox.Process, acme *services.SSHD) {
+	t.Helper()
+	file := h.Completed(acme.Path("a.bin"))
+	h.AwaitIngest(file.UUID)
+	assert.Equal(t, ingest.StatusCompleted, file.Status)
+	events := h.Events(file.UUID)
+	zombie.Signal(syscall.SIGCONT)
+	sandbox.Eventually(t, func() bool { return h.Reconcile().HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
+		sandbox.Patience, time.Second, "the zombie has given up and its staging is swept")
+	assert.Equal(t, events, h.Events(file.UUID))
+	h.RequireExactlyOnce()
+}

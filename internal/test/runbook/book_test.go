@@ -1,0 +1,182 @@
+// Package runbook runs every command of docs/temporal.md as it stands there,
+// with the real CLI against a real server, and looks at what came of it.
+package runbook_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/test/sandbox"
+)
+
+const (
+	document = "../../../docs/temporal.md"
+	program  = "../../../bin/temporal"
+)
+
+var (
+	marked = regexp.MustCompile("(?s)<!-- recipe: ([a-z-]+) -->\n```sh\n(.*?)\n```\n")
+	blocks = regexp.MustCompile("(?m)^```sh$")
+	calls  = regexp.MustCompile(`\.(?:run|fails|until)\("([a-z-]+)"`)
+)
+
+// readBook returns the recipes of the document by name.
+func readBook(t *testing.T) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(document)
+	require.NoError(t, err)
+	book := map[string]string{}
+	for _, found := range marked.FindAllStringSubmatch(string(text), -1) {
+		require.NotContains(t, book, found[1], "two recipes of one name")
+		book[found[1]] = found[2]
+	}
+	require.Len(t, blocks.FindAllString(string(text), -1), len(book), "a block of commands without a name is not tested")
+	return book
+}
+
+// TestEveryRecipeIsTested: no recipe without a test, no test of a recipe that
+// is not there any more.
+func TestEveryRecipeIsTested(t *testing.T) {
+	t.Parallel()
+	sources, err := filepath.Glob("*_test.go")
+	require.NoError(t, err)
+	tested := map[string]bool{}
+	for _, path := range sources {
+		source, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, call := range calls.FindAllStringSubmatch(string(source), -1) {
+			tested[call[1]] = true
+		}
+	}
+	book := readBook(t)
+	for name := range book {
+		assert.True(t, tested[name], "no test runs the recipe %s", name)
+	}
+	for name := range tested {
+		assert.Contains(t, book, name, "a test runs a recipe that is not in the document")
+	}
+}
+
+// TestOtherDocumentsShowRecipesOnly: what they say to type into Temporal's CLI
+// is in docs/temporal.md, too, and so is tested.
+func TestOtherDocumentsShowRecipesOnly(t *testing.T) {
+	t.Parallel()
+	var known []string
+	for _, commands := range readBook(t) {
+		known = append(known, oneLine(commands))
+	}
+	others, err := filepath.Glob("../../../docs/*.md")
+	require.NoError(t, err)
+	shown := regexp.MustCompile(`(?m)^(?:bin/)?temporal (?:.*\\\n)*.*$`)
+	comment := regexp.MustCompile(`\s+#.*$`)
+	seen := 0
+	for _, path := range append(others, "../../../README.md") {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, command := range shown.FindAllString(string(text), -1) {
+			seen++
+			command = comment.ReplaceAllString(oneLine(command), "")
+			assert.True(t, slices.Contains(known, command), "%s shows a command that is no recipe: %s", path, command)
+		}
+	}
+	assert.Greater(t, seen, len(known)/2, "the commands were not found")
+}
+
+// oneLine is a command without the breaks that are there for readers.
+func oneLine(command string) string {
+	command = strings.TrimPrefix(strings.ReplaceAll(command, "\\\n", " "), "bin/")
+	return strings.Join(strings.Fields(command), " ")
+}
+
+// person types recipes into a shell.
+type person struct {
+	t    *testing.T
+	ctx  context.Context
+	book map[string]string
+	env  []string
+}
+
+// at is a person at the Temporal server of the tests.
+func at(h *sandbox.Cluster, namespace string) *person {
+	t := h.T
+	t.Helper()
+	bin, err := filepath.Abs(program)
+	require.NoError(t, err)
+	require.FileExists(t, bin, "run `make build`")
+	return &person{t: t, ctx: h.Ctx, book: readBook(t), env: []string{
+		"PATH=" + filepath.Dir(bin) + ":" + os.Getenv("PATH"), "HOME=" + t.TempDir(),
+		"TEMPORAL_ADDRESS=" + os.Getenv("TEMPORAL_ADDRESS"), "TEMPORAL_NAMESPACE=" + namespace,
+	}}
+}
+
+// run types the recipe with words replaced, given as pairs, and returns what is
+// printed. It must succeed.
+func (p *person) run(name string, words ...string) string {
+	p.t.Helper()
+	out, err := p.enter(name, words)
+	require.NoError(p.t, err, "recipe %s: %s", name, out)
+	return out
+}
+
+// fails is run for what must be refused.
+func (p *person) fails(name string, words ...string) string {
+	p.t.Helper()
+	out, err := p.enter(name, words)
+	require.Error(p.t, err, "recipe %s: %s", name, out)
+	return out
+}
+
+// until types the recipe again until it succeeds and prints something that
+// fits: listings follow events after a while, and a schedule of a namespace
+// that is new may take long to answer. A dev server that is short of time puts
+// what it could not list off for minutes, and each question costs it time.
+func (p *person) until(name string, fits func(out string) bool, words ...string) string {
+	p.t.Helper()
+	var out string
+	sandbox.Eventually(p.t, func() bool {
+		printed, err := p.enter(name, words)
+		out = printed
+		return err == nil && fits(out)
+	}, 3*sandbox.Patience, time.Second, "recipe %s never prints what it should", name)
+	return out
+}
+
+func (p *person) enter(name string, words []string) (string, error) {
+	p.t.Helper()
+	commands, ok := p.book[name]
+	require.True(p.t, ok, "there is no recipe %s", name)
+	commands = strings.NewReplacer(words...).Replace(commands)
+	require.NotRegexp(p.t, `\b(SERVER|SERVER_UUID|FILE_UUID|EVENT_ID|JOB_ID)\b`, commands, "a word was not replaced")
+	return p.shell(commands)
+}
+
+// shell runs commands as a shell does, without a terminal.
+func (p *person) shell(commands string) (string, error) {
+	cmd := exec.CommandContext(p.ctx, "sh", "-c", commands)
+	cmd.Env = p.env
+	out, err := cmd.CombinedOutput()
+	p.t.Logf("$ %s\n%s", commands, out)
+	return string(out), err
+}
+
+// has is for until: the output has all of these.
+func has(texts ...string) func(string) bool {
+	return func(out string) bool {
+		for _, text := range texts {
+			if !strings.Contains(out, text) {
+				return false
+			}
+		}
+		return true
+	}
+}

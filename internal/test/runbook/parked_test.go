@@ -1,0 +1,170 @@
+package runbook_test
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
+)
+
+// hostile is a name that would be a link, a picture and markup in a page.
+const hostile = "`x` [c](http:) ![i](http:) <img src=x> <script>a</script> $x$ **b**.csv"
+
+// yard is a server whose files wait for an operator. Its name is its own,
+// because all tests share a namespace.
+type yard struct {
+	*sandbox.Cluster
+	*services.SSHD
+	name string
+}
+
+// newYard has small files moved in memory first, unless change fixes the transfer
+// mode; it may be nil.
+func newYard(t *testing.T, change func(*ingest.Server)) *yard { return newYardWith(t, change, nil) }
+
+// newYardWith has wrap, which may be nil, around the worker's parts.
+func newYardWith(t *testing.T, change func(*ingest.Server), wrap func(activities.Deps) activities.Deps) *yard {
+	t.Helper()
+	y := &yard{Cluster: sandbox.NewCluster(t), name: "acme-" + uuid.NewString()[:8]}
+	y.StartWorkerWith(y.Cfg, wrap)
+	y.SSHD = y.AddServer(y.name, change)
+	return y
+}
+
+// park brings files into error: their checksum files are wrong until they are there.
+func (y *yard) park(names ...string) (files []ingest.File) {
+	y.T.Helper()
+	for _, name := range names {
+		y.Write(name, sandbox.Random(100))
+		y.Write(name+".sha256", []byte(sandbox.Digest([]byte("other"))+"  "+name+"\n"))
+	}
+	y.Scan()
+	for _, name := range names {
+		files = append(files, y.Parked(y.Path(name)))
+		y.Write(name+".sha256", []byte(sandbox.Digest(sandbox.Random(100))+"  "+name+"\n"))
+	}
+	return files
+}
+
+func (y *yard) skipped(f ingest.File) {
+	y.T.Helper()
+	y.File(f.RemotePath, func(f ingest.File) bool { return f.Status == ingest.StatusSkipped })
+}
+
+func (y *yard) decidedBy(f ingest.File) any {
+	return sandbox.Detail(y.Events(f.UUID), ingest.EventOperatorAction, "actor")
+}
+
+func TestRecipesForFilesThatWait(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, nil)
+	p := at(y.Cluster, client.DefaultNamespace)
+	files := y.park("a.csv", "b.csv", "c.csv", "d.csv", "e.csv", "f.csv", "g.csv", hostile)
+	last := len(files) - 1
+
+	// Found and counted.
+	p.until("list-running", has("ingest/"+files[0].UUID, "Running"))
+	failed := p.until("list-failed", func(out string) bool { return strings.Count(out, "ingest/") == len(files) }, "SERVER", y.name)
+	for _, f := range files {
+		assert.Contains(t, failed, "ingest/"+f.UUID)
+	}
+	assert.NotContains(t, p.run("list-large", "SERVER", y.name), files[0].UUID, "it is small")
+	p.until("count-by-status", has("error       Total: 8", "completed   Total: 0"), "SERVER", y.name)
+	p.until("count-by-execution", has("Total: 8", "Group total: 8, values: Running"), "SERVER", y.name)
+
+	// Looked at.
+	one := []string{"FILE_UUID", files[0].UUID}
+	described := p.run("describe-file", one...)
+	for _, text := range []string{y.Path("a.csv"), y.name, `"\"error\""`, "Pending Activities: 0"} {
+		assert.Contains(t, described, text)
+	}
+	status := p.run("query-status", one...)
+	assert.Contains(t, status, `"parked":{"kind":"hash_mismatch"`)
+	assert.Contains(t, status, `"step":"verify"`)
+	assert.Contains(t, p.run("show-history", one...), "UpsertWorkflowSearchAttributes")
+	assert.Contains(t, p.run("show-steps", one...), "userMetadata.summary: download 100 B from "+y.name)
+	harmless(t, p.run("file-details", "FILE_UUID", files[last].UUID))
+
+	// Decided one by one.
+	p.run("update-retry", one...)
+	y.Completed(files[0].RemotePath)
+	assert.Equal(t, "you", y.decidedBy(files[0]))
+	assert.Contains(t, p.fails("update-retry", one...), "unable to update workflow")
+	p.run("update-retry-from", "FILE_UUID", files[1].UUID)
+	y.Completed(files[1].RemotePath)
+	p.run("update-skip", "FILE_UUID", files[2].UUID)
+	y.skipped(files[2])
+	p.run("signal-retry", "FILE_UUID", files[3].UUID)
+	y.Completed(files[3].RemotePath)
+	assert.Equal(t, "you", y.decidedBy(files[3]))
+	p.run("signal-skip", "FILE_UUID", files[4].UUID)
+	y.skipped(files[4])
+
+	// The command that the workflow itself shows, copied from there.
+	details := p.run("file-details", "FILE_UUID", files[5].UUID)
+	command := regexp.MustCompile(`(?m)^temporal .* --name retry$`).FindString(details)
+	out, err := p.shell(command)
+	require.NoError(t, err, out)
+	y.Completed(files[5].RemotePath)
+	assert.Equal(t, "YOU", y.decidedBy(files[5]))
+
+	// Decided at once.
+	p.until("list-failed", func(out string) bool { return strings.Count(out, "ingest/") == 2 }, "SERVER", y.name)
+	p.book["without yes"] = strings.TrimSuffix(p.book["batch-retry"], " --yes")
+	_, err = p.enter("without yes", []string{"SERVER", y.name})
+	require.Error(t, err, "nobody has said yes")
+	// A namespace takes only one job at a time, and other tests may have one.
+	started := p.until("batch-retry", has("job ID:"), "SERVER", y.name)
+	job := regexp.MustCompile(`job ID: (\S+)`).FindStringSubmatch(started)
+	require.NotNil(t, job, started)
+	y.Completed(files[6].RemotePath)
+	y.Completed(files[last].RemotePath)
+	p.until("batch-describe", has("Completed", "2/2", "0/2"), "JOB_ID", job[1])
+	p.until("count-by-status", has("error       Total: 0", "completed   Total: 6", "skipped     Total: 2"), "SERVER", y.name)
+	assert.Contains(t, p.run("file-details", one...), "is **completed**")
+	for _, f := range files {
+		y.AwaitIngest(f.UUID)
+	}
+	y.requireExactlyOnce(files[2], files[4])
+}
+
+// requireExactlyOnce is the verdict; files that an operator skipped are not
+// expected to be there.
+func (y *yard) requireExactlyOnce(skipped ...ingest.File) {
+	y.T.Helper()
+	for _, f := range skipped {
+		require.NoError(y.T, os.Remove(f.RemotePath))
+	}
+	y.RequireExactlyOnce()
+}
+
+// harmless renders what the workflow shows with the Web UI's own renderer.
+func harmless(t *testing.T, metadata string) {
+	t.Helper()
+	_, details, ok := strings.Cut(metadata, "Current Details:")
+	require.True(t, ok, metadata)
+	page, err := http.Get(os.Getenv("STEVEDORE_TEMPORAL_UI_URL") + "/render?content=" + url.QueryEscape(strings.TrimSpace(details)))
+	require.NoError(t, err)
+	defer func() { _ = page.Body.Close() }()
+	text, err := io.ReadAll(page.Body)
+	require.NoError(t, err)
+	_, body, ok := strings.Cut(string(text), "<main>")
+	require.True(t, ok, "%s", text)
+	assert.Contains(t, body, `\x60x\x60 [c](http:) ![i](http:) &lt;img src=x&gt; &lt;script&gt;a&lt;/script&gt; $x$ **b**.csv</code>`)
+	assert.Contains(t, body, "<strong>waits for an operator</strong>")
+	assert.Contains(t, body, "temporal workflow update execute")
+	assert.NotRegexp(t, `<(a|img|script|iframe)\b`, body)
+}

@@ -1,0 +1,139 @@
+package runbook_test
+
+import (
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"stevedore/activities"
+	"stevedore/internal/admin"
+	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
+	"stevedore/internal/test/sandbox"
+	"stevedore/internal/test/services"
+	"stevedore/workflows"
+)
+
+// newInstallation is a world in a namespace of its own, with the queue and the
+// schedules that every installation has. The schedules themselves do nothing
+// for hours.
+func newInstallation(t *testing.T) (*sandbox.Cluster, *person, orchestrator.Client) {
+	t.Helper()
+	return newInstallationWith(t, nil)
+}
+
+// newInstallationWith has wrap, which may be nil, around the worker's parts.
+func newInstallationWith(t *testing.T, wrap func(activities.Deps) activities.Deps) (*sandbox.Cluster, *person, orchestrator.Client) {
+	t.Helper()
+	h := &sandbox.Cluster{Sandbox: sandbox.New(t), Queue: ingest.TaskQueue}
+	var namespace string
+	h.Temporal, namespace = services.TemporalNamespace(t)
+	engine := orchestrator.Client{Connect: admin.Opened[client.Client](h.Temporal)}
+	_, err := engine.EnsureSearchAttributes(h.Ctx, namespace)
+	require.NoError(t, err)
+	for _, schedule := range []orchestrator.Recurring{orchestrator.Scanning(20 * time.Hour), orchestrator.Reconciling()} {
+		schedule.Every = 20 * time.Hour
+		_, err := engine.EnsureSchedule(h.Ctx, schedule)
+		require.NoError(t, err)
+	}
+	h.StartWorkerWith(h.Cfg, wrap)
+	return h, at(h, namespace), engine
+}
+
+// shows requires that the Web UI's details of a workflow have the texts.
+func shows(p *person, workflowID string, texts ...string) {
+	p.t.Helper()
+	out, err := p.shell("temporal workflow metadata --workflow-id " + workflowID)
+	require.NoError(p.t, err)
+	for _, text := range texts {
+		assert.Contains(p.t, out, text)
+	}
+}
+
+func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
+	t.Parallel()
+	h, p, engine := newInstallation(t)
+	require.NoError(t, h.S3.Core.RemoveBucket(h.Ctx, h.S3.Bucket))
+	acme := h.AddServer("acme", func(s *ingest.Server) {
+		sandbox.Staged(s)
+		s.ScanInterval = 20 * time.Hour
+	})
+	stuck := func(name string) ingest.File {
+		t.Helper()
+		return h.File(acme.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.ErrorMessage != "" })
+	}
+
+	// Scans: paused or not, a trigger scans what is due.
+	p.run("schedule-pause")
+	p.until("schedule-describe", regexp.MustCompile(`Notes +partner migrates\n +Paused +true`).MatchString)
+	acme.Write("first.csv", sandbox.Random(100))
+	assert.Contains(t, p.run("schedule-trigger"), "Trigger request sent")
+	first := stuck("first.csv")
+	p.run("schedule-unpause")
+	p.until("schedule-describe", regexp.MustCompile(`Notes +partner has migrated\n +Paused +false`).MatchString)
+	p.until("list-scans", has("discover/"+first.ServerUUID, "Running"), "SERVER", "acme")
+
+	// The server is being scanned: it is not due for hours, and is listed again.
+	acme.Write("second.csv", sandbox.Random(200))
+	p.run("rescan", "SERVER_UUID", first.ServerUUID)
+	second := stuck("second.csv")
+	shows(p, "discover/"+first.ServerUUID, "`acme` **waits for the files in flight; its dispatcher starts those that are ready**", "at most 4 are in flight at a time",
+		"temporal workflow signal --workflow-id discover/"+first.ServerUUID+" --name rescan")
+	shows(p, "ingest/"+second.UUID, "**is being uploaded**, step 3 of 4", "temporal activity pause --workflow-id ingest/"+second.UUID+" --activity-type Upload")
+	scan, err := p.shell(`temporal workflow list --query 'WorkflowType="ScanAllServers"'`)
+	require.NoError(t, err)
+	shows(p, regexp.MustCompile(`scan/schedule\S+`).FindString(scan), "This scan **has ended**; it was asked for by: `schedule`", "1 started", "`acme`: `discover/")
+
+	// One workflow is terminated: the dispatcher starts another for its slot.
+	p.run("terminate", "FILE_UUID", first.UUID)
+	p.until("list-terminated", has(first.UUID, "Terminated"), "SERVER", "acme")
+	p.until("list-running", has(first.UUID))
+	assert.Nil(t, sandbox.Detail(h.Events(first.UUID), ingest.EventRequeued, "reason"), "it was in flight all the time")
+
+	// While no dispatcher runs, the reconciler brings it back, and also one that was
+	// cancelled. A dispatcher of a terminated scan ends at its next heartbeat; the
+	// fence makes that certain.
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.DiscoverWorkflowID(first.ServerUUID), "", "test"))
+	_, err = h.Store.TakeDispatch(h.Ctx, first.ServerUUID)
+	require.NoError(t, err)
+	p.run("terminate", "FILE_UUID", first.UUID)
+	p.run("cancel", "FILE_UUID", second.UUID)
+	cancelled := h.Parked(second.RemotePath)
+	assert.EqualValues(t, "cancelled", cancelled.ErrorKind)
+	assert.Error(t, h.Temporal.GetWorkflow(h.Ctx, ingest.IngestWorkflowID(second.UUID), "").Get(h.Ctx, nil))
+	p.run("reconcile-trigger")
+	p.until("list-reconciles", has("reconcile/schedule", "Completed"))
+	p.until("reconcile-now", func(string) bool {
+		return sandbox.Detail(h.Events(first.UUID), ingest.EventRequeued, "reason") != nil
+	})
+	h.File(first.RemotePath, func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+	shows(p, "reconcile/by-hand", "The reconciler **has ended**", "0 objects missing", "run 'stevedore setup'")
+
+	// Everything ends as if nothing had been done to it.
+	require.NoError(t, h.S3.Core.MakeBucket(h.Ctx, h.S3.Bucket, minio.MakeBucketOptions{}))
+	p.until("list-failed", has(second.UUID), "SERVER", "acme")
+	p.run("update-retry", "FILE_UUID", second.UUID)
+	h.Completed(second.RemotePath)
+	h.Scan()
+	h.Completed(first.RemotePath)
+	for _, f := range []ingest.File{first, second} {
+		h.AwaitIngest(f.UUID)
+	}
+	h.RequireExactlyOnceSoFar()
+
+	// A workflow that is started to announce a file again shows the same.
+	require.NoError(t, engine.StartIngest(h.Ctx, h.Completed(first.RemotePath), workflows.FileIngestInput{
+		FileUUID: first.UUID, ServerUUID: first.ServerUUID, Size: first.Size,
+		Renotify: &workflows.Decision{Actor: "ann", Reason: "the consumer lost its queue"},
+	}))
+	h.AwaitIngest(first.UUID)
+	described := p.run("describe-file", "FILE_UUID", first.UUID)
+	for _, text := range []string{"`" + first.RemotePath + "`", `path:metadata`, `"\"completed\""`, `"\"acme\""`} {
+		assert.Contains(t, described, text)
+	}
+}

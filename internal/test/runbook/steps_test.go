@@ -1,0 +1,159 @@
+package runbook_test
+
+import (
+	"context"
+	"path"
+	"regexp"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/sandbox"
+)
+
+const paused = "State                 Paused"
+
+// attempt is the attempt in what `workflow describe` prints, 0 if there is none.
+func attempt(described string) int {
+	found := regexp.MustCompile(`(?m)^ +Attempt +(\d+)$`).FindStringSubmatch(described)
+	if found == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(found[1])
+	return n
+}
+
+// TestRecipesForStepsThatAreTriedAgain has a bucket that is not there, and so
+// uploads that wait for their next try.
+func TestRecipesForStepsThatAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	tries := &tries{}
+	y := newYardWith(t, sandbox.Staged, func(d activities.Deps) activities.Deps {
+		d.Objects = countedTries{d.Objects, tries}
+		return d
+	})
+	p := at(y.Cluster, client.DefaultNamespace)
+	require.NoError(t, y.S3.Core.RemoveBucket(y.Ctx, y.S3.Bucket))
+	y.Write("held.bin", sandbox.Random(2<<20))
+	y.Write("hurried.bin", sandbox.Random(1000))
+	scan := y.Scan()
+	waits := func(f ingest.File) bool { return f.ErrorMessage != "" }
+	held, hurried := y.File(y.Path("held.bin"), waits), y.File(y.Path("hurried.bin"), waits)
+	p.until("list-large", has(held.UUID), "SERVER", y.name)
+	p.until("count-by-status", has("uploading   Total: 2"), "SERVER", y.name)
+
+	p.run("pause-activity", "FILE_UUID", held.UUID)
+	p.until("describe-file", has(paused, y.S3.Bucket, "does not exist"), "FILE_UUID", held.UUID)
+	p.until("list-paused", has(held.UUID))
+
+	p.until("describe-file", func(out string) bool { return attempt(out) >= 4 }, "FILE_UUID", hurried.UUID)
+	p.run("reset-activity", "FILE_UUID", hurried.UUID)
+	sandbox.Eventually(t, func() bool { return tries.beganAnew("hurried.bin") }, sandbox.Patience, 20*time.Millisecond, "the tries go on counting")
+
+	require.NoError(t, y.S3.Core.MakeBucket(y.Ctx, y.S3.Bucket, minio.MakeBucketOptions{}))
+	y.Completed(hurried.RemotePath)
+	assert.Contains(t, p.run("describe-file", "FILE_UUID", held.UUID), paused)
+	y.AwaitIngest(hurried.UUID)
+	p.fails("pause-activity", "FILE_UUID", hurried.UUID)
+
+	p.run("unpause-activity", "FILE_UUID", held.UUID)
+	y.Completed(held.RemotePath)
+	y.AwaitScans(scan)
+	y.RequireExactlyOnce()
+}
+
+// tries are the attempts of uploads in order, by the names of their objects.
+type tries struct {
+	mu     sync.Mutex
+	byName map[string][]int32
+}
+
+// beganAnew reports whether a first attempt has followed a later one.
+func (r *tries) beganAnew(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	most := int32(0)
+	for _, n := range r.byName[name] {
+		if n == 1 && most > 1 {
+			return true
+		}
+		most = max(most, n)
+	}
+	return false
+}
+
+// countedTries notes each upload's attempt.
+type countedTries struct {
+	activities.Objects
+	tries *tries
+}
+
+// Put notes the attempt first.
+func (c countedTries) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
+	c.tries.mu.Lock()
+	if c.tries.byName == nil {
+		c.tries.byName = map[string][]int32{}
+	}
+	name := path.Base(req.Key)
+	c.tries.byName[name] = append(c.tries.byName[name], activity.GetInfo(ctx).Attempt)
+	c.tries.mu.Unlock()
+	return c.Objects.Put(ctx, req)
+}
+
+// stall makes every upload wait until release is closed.
+type stall struct {
+	activities.Objects
+	reached chan struct{}
+	release chan struct{}
+}
+
+// Put waits first.
+func (s stall) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
+	select {
+	case s.reached <- struct{}{}:
+	default:
+	}
+	select {
+	case <-s.release:
+		return s.Objects.Put(ctx, req)
+	case <-ctx.Done():
+		return ingest.Object{}, ctx.Err()
+	}
+}
+
+// TestAStepThatRunsIsPausedAtItsNextReport: the pause reaches a step with the
+// answer to its heartbeat.
+func TestAStepThatRunsIsPausedAtItsNextReport(t *testing.T) {
+	t.Parallel()
+	reached, release := make(chan struct{}, 1), make(chan struct{})
+	y := newYardWith(t, sandbox.Staged, func(d activities.Deps) activities.Deps {
+		d.Objects = stall{d.Objects, reached, release}
+		return d
+	})
+	p := at(y.Cluster, client.DefaultNamespace)
+	y.Write("a.bin", sandbox.Random(1000))
+	scan := y.Scan()
+	file := y.File(y.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading })
+	<-reached
+
+	p.run("pause-activity", "FILE_UUID", file.UUID)
+	p.until("describe-file", has(paused, "an operator paused or reset this step"), "FILE_UUID", file.UUID)
+	assert.Empty(t, y.File(file.RemotePath, func(ingest.File) bool { return true }).ErrorMessage, "a pause is no error")
+	slots, err := y.Store.Slots(y.Ctx, file.ServerUUID)
+	require.NoError(t, err)
+	require.Len(t, slots, 1, "a paused step keeps its slot")
+	close(release)
+	p.run("unpause-activity", "FILE_UUID", file.UUID)
+	y.Completed(file.RemotePath)
+	y.AwaitScans(scan)
+	y.RequireExactlyOnce()
+}

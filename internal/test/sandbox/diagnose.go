@@ -1,0 +1,71 @@
+package sandbox
+
+import (
+	"context"
+	"time"
+
+	"stevedore/internal/ingest"
+)
+
+// logTimeout bounds what a test that failed says of its world.
+const logTimeout = 10 * time.Second
+
+// logState logs how far everything came in a test that failed.
+func (r *Sandbox) logState() {
+	if !r.T.Failed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Ctx), logTimeout)
+	defer cancel()
+	servers, err := r.Store.Servers(ctx, "", 20)
+	r.T.Logf("the ledger has %d servers (%v)", len(servers), err)
+	for _, s := range servers {
+		r.T.Logf("server %s is %s, last scan at %v: %s", s.Name, s.State, s.LastScanAt, s.LastError)
+	}
+	files, err := r.Store.Files(ctx, ingest.FileFilter{Limit: 20})
+	r.T.Logf("the ledger has these files, or more (%v):", err)
+	for _, f := range files {
+		r.T.Logf("file %s %s is %s in round %d: %s", f.UUID, ingest.DisplayPath(f.RemotePath), f.Status, f.Round, f.ErrorMessage)
+		events, _ := r.Store.Events(ctx, f.UUID, 0, 50)
+		for _, e := range events {
+			r.T.Logf("  %s %s %v", e.Timestamp.Format(time.TimeOnly), e.Type, e.Details)
+		}
+	}
+}
+
+// logScans logs what Temporal knows of the scans in a test that failed.
+func (h *Cluster) logScans() {
+	if !h.T.Failed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.Ctx), logTimeout)
+	defer cancel()
+	servers, _ := h.Store.Servers(ctx, "", 20)
+	for _, s := range servers {
+		h.logWorkflow(ctx, ingest.DiscoverWorkflowID(s.UUID))
+	}
+}
+
+// logWorkflow logs what a workflow waits for and the last of its history.
+func (h *Cluster) logWorkflow(ctx context.Context, id string) {
+	now, err := h.Temporal.DescribeWorkflowExecution(ctx, id, "")
+	if err != nil {
+		h.T.Logf("%s: %v", id, err)
+		return
+	}
+	h.T.Logf("%s is %s; workflow task: %v; activities: %v", id, now.GetWorkflowExecutionInfo().GetStatus(),
+		now.GetPendingWorkflowTask(), now.GetPendingActivities())
+	const last = 30
+	var lines []string
+	events := h.Temporal.GetWorkflowHistory(ctx, id, "", false, 0)
+	for events.HasNext() {
+		event, err := events.Next()
+		if err != nil {
+			break
+		}
+		lines = append(lines, event.GetEventTime().AsTime().Format("15:04:05.000")+" "+event.GetEventType().String())
+	}
+	for _, line := range lines[max(0, len(lines)-last):] {
+		h.T.Logf("  %s", line)
+	}
+}

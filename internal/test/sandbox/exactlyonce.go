@@ -1,0 +1,75 @@
+package sandbox
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/audit"
+)
+
+// RequireExactlyOnce is the verdict of the oracle.
+func (r *Sandbox) RequireExactlyOnce() {
+	r.T.Helper()
+	var evidence audit.Evidence
+	leftUUIDs, leftKeys := map[string]bool{}, map[string]bool{}
+	for _, f := range r.Files() {
+		if r.Leave != nil && r.Leave(f) {
+			leftUUIDs[f.UUID], leftKeys[f.ObjectKey] = true, true
+			continue
+		}
+		evidence.Rows = append(evidence.Rows, audit.Row{File: f, Events: r.Events(f.UUID)})
+	}
+	evidence.Objects = slices.DeleteFunc(r.storedObjects(), func(o audit.StoredObject) bool { return leftKeys[o.Key] })
+	evidence.Messages = slices.DeleteFunc(r.AMQP.Messages(r.T), func(m audit.Message) bool { return leftKeys[m.Key] })
+	evidence.OpenUploads = r.S3.OpenUploads(r.T)
+	for _, dir := range append([]string{r.Cfg.Staging.Dir}, r.OtherStaging...) {
+		staged, err := os.ReadDir(filepath.Join(dir, "files"))
+		require.NoError(r.T, err)
+		staged = slices.DeleteFunc(staged, func(e os.DirEntry) bool { return leftUUIDs[e.Name()] })
+		evidence.Staged += len(staged)
+	}
+	require.Empty(r.T, audit.Judge(r.sourceFiles(), evidence))
+}
+
+func (r *Sandbox) storedObjects() []audit.StoredObject {
+	if r.objects != nil {
+		return r.objects()
+	}
+	return r.S3.Objects(r.T)
+}
+
+// sourceFiles reads what the servers hold, checksum files aside.
+func (r *Sandbox) sourceFiles() (files []audit.Source) {
+	r.T.Helper()
+	for i, sshd := range r.sources {
+		err := filepath.WalkDir(sshd.Root, func(path string, entry os.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || strings.HasSuffix(path, ".sha256") || strings.HasSuffix(path, "SHA256SUMS") {
+				return err
+			}
+			size, digest, err := digestFile(path)
+			files = append(files, audit.Source{Server: r.names[i], Path: path, Size: size, SHA256: digest})
+			return err
+		})
+		require.NoError(r.T, err)
+	}
+	return append(files, r.OtherSources...)
+}
+
+// digestFile reads a file that may be larger than memory.
+func digestFile(path string) (size int64, digest string, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = file.Close() }()
+	sum := sha256.New()
+	size, err = io.Copy(sum, file)
+	return size, hex.EncodeToString(sum.Sum(nil)), err
+}

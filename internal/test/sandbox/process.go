@@ -1,0 +1,211 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"stevedore/internal/config"
+	"stevedore/internal/orchestrator"
+	"stevedore/worker"
+)
+
+// The variables by which a test tells a worker process what to be.
+const (
+	queueVariable = "STEVEDORE_TEST_QUEUE"
+	crashVariable = "STEVEDORE_TEST_CRASH"
+)
+
+// Main is TestMain for packages that start worker processes: the test binary
+// started with a queue is a worker, and otherwise runs the tests.
+func Main(m *testing.M) {
+	if queue := os.Getenv(queueVariable); queue != "" {
+		os.Exit(runWorker(queue, os.Getenv(crashVariable)))
+	}
+	os.Exit(m.Run())
+}
+
+// runWorker is `stevedore worker`, but for its queue and where it crashes.
+func runWorker(queue, crash string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	tellGoroutines()
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if err := work(ctx, log, worker.Wiring{TaskQueue: queue, Wrap: crashAt(crash)}); err != nil {
+		log.Error("the worker failed", "error", err)
+		return 1
+	}
+	return 0
+}
+
+func work(ctx context.Context, log *slog.Logger, wiring worker.Wiring) error {
+	cfg, err := config.Load(config.Options{Environ: os.Environ()})
+	if err != nil {
+		return err
+	}
+	temporal, err := dial(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	return worker.RunWith(ctx, cfg, temporal, log, wiring)
+}
+
+// dial tries again where a service manager would start the worker again: a server
+// that is starved of time may take longer for its first answer than a worker waits.
+func dial(ctx context.Context, cfg config.Config, log *slog.Logger) (temporal client.Client, err error) {
+	for deadline := time.Now().Add(Patience); time.Now().Before(deadline) && ctx.Err() == nil; {
+		if temporal, err = orchestrator.Dial(ctx, cfg, log); err == nil {
+			break
+		}
+		log.Warn("the worker does not reach Temporal yet", "error", err)
+	}
+	return temporal, err
+}
+
+// ProcessOptions say how a worker process differs from the plain one.
+type ProcessOptions struct {
+	// Crash names the point at which it kills itself, see crashAt.
+	Crash string
+	// Env are further variables; they win over the sandbox's.
+	Env []string
+}
+
+// Process is a worker in a process of its own.
+type Process struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	log   string
+	ended chan struct{}
+	// goroutines is the file that it writes its goroutines into.
+	goroutines string
+}
+
+// StartProcess starts a worker process. It is killed when the test ends.
+func (h *Cluster) StartProcess(o ProcessOptions) *Process {
+	h.T.Helper()
+	p := &Process{t: h.T, log: filepath.Join(h.T.TempDir(), "worker-"+uuid.NewString()+".log"), ended: make(chan struct{})}
+	p.goroutines = goroutinesFile(h.T)
+	log, err := os.Create(p.log)
+	require.NoError(h.T, err)
+	p.cmd = exec.Command(os.Args[0])
+	p.cmd.Env = append(append(foreign(), h.Env...), queueVariable+"="+h.Queue, crashVariable+"="+o.Crash, goroutinesVariable+"="+p.goroutines)
+	p.cmd.Env = asWorkerEnv(h.T, append(p.cmd.Env, o.Env...))
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	require.NoError(h.T, p.cmd.Start())
+	require.NoError(h.T, log.Close())
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait()
+	}()
+	h.processes = append(h.processes, p)
+	h.T.Cleanup(func() {
+		p.Kill()
+		if h.T.Failed() {
+			h.T.Logf("worker process %d:\n%s", p.cmd.Process.Pid, p.tail())
+		}
+	})
+	return p
+}
+
+// foreign is the environment without stevedore's own variables, which speak of
+// the test stack and not of the test's part of it.
+func foreign() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "STEVEDORE_") })
+}
+
+// Signal sends a signal; a process that has ended is no error.
+func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+// Kill ends it with SIGKILL and waits until it is gone.
+func (p *Process) Kill() {
+	p.Signal(syscall.SIGCONT)
+	p.Signal(syscall.SIGKILL)
+	<-p.ended
+}
+
+// Terminate asks it to end and returns how long that took.
+func (p *Process) Terminate() time.Duration {
+	p.t.Helper()
+	began := time.Now()
+	p.Signal(syscall.SIGTERM)
+	p.AwaitEnd()
+	require.True(p.t, p.cmd.ProcessState.Success(), "the worker ended with %s", p.cmd.ProcessState)
+	return time.Since(began)
+}
+
+// tail is the end of the process's log.
+func (p *Process) tail() string {
+	text, _ := os.ReadFile(p.log)
+	return string(text[max(0, len(text)-2000):])
+}
+
+// AwaitEnd waits until the process has ended.
+func (p *Process) AwaitEnd() {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(Patience):
+		p.t.Fatalf("the worker process does not end; its log:\n%s", p.tail())
+	}
+}
+
+// RequireCrashed waits until the process has killed itself at its crash point.
+func (p *Process) RequireCrashed() {
+	p.t.Helper()
+	p.AwaitEnd()
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	require.True(p.t, ok && status.Signaled() && status.Signal() == syscall.SIGKILL,
+		"%s", fmt.Sprintf("the worker ended with %s instead of a crash", p.cmd.ProcessState))
+}
+
+// Running reports whether the process has not ended.
+func (p *Process) Running() bool {
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// Pid returns the process id.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+// PeakMemory is the most memory in bytes that the process has had so far.
+func (p *Process) PeakMemory() int64 {
+	p.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	require.NoError(p.t, err)
+	for line := range strings.Lines(string(status)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
+			kib, err := strconv.ParseInt(fields[1], 10, 64)
+			require.NoError(p.t, err)
+			return kib << 10
+		}
+	}
+	p.t.Fatal("the system does not tell the peak memory")
+	return 0
+}
+
+// Log is all that the process has written.
+func (p *Process) Log() []byte {
+	p.t.Helper()
+	text, err := os.ReadFile(p.log)
+	require.NoError(p.t, err)
+	return text
+}

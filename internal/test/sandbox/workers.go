@@ -1,0 +1,161 @@
+package sandbox
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"stevedore/activities"
+	"stevedore/internal/config"
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/services"
+	"stevedore/worker"
+	"stevedore/workflows"
+)
+
+// Cluster is a Sandbox with a Temporal server and workers.
+type Cluster struct {
+	*Sandbox
+	Temporal client.Client
+	// Queue is the shared task queue of this world's workers.
+	Queue string
+	// LastScan is the workflow id of the last scan.
+	LastScan string
+
+	// stops end the workers in this process; processes are the others.
+	stops     []func()
+	processes []*Process
+}
+
+// NewCluster makes the world; no worker runs yet.
+func NewCluster(t *testing.T) *Cluster {
+	t.Helper()
+	h := &Cluster{Sandbox: New(t)}
+	h.Temporal, h.Queue = services.Temporal(t)
+	t.Cleanup(h.logScans)
+	return h
+}
+
+// StartWorker runs a worker in this process until stop is called or the test ends.
+func (h *Cluster) StartWorker() (stop func()) { return h.StartWorkerWith(h.Cfg, nil) }
+
+// StartWorkerWith runs a worker with other settings, and with wrap, which may
+// be nil, around its parts.
+func (h *Cluster) StartWorkerWith(cfg config.Config, wrap func(activities.Deps) activities.Deps) (stop func()) {
+	h.T.Helper()
+	return h.StartWorkerWired(cfg, worker.Wiring{Wrap: wrap})
+}
+
+// StartWorkerWired is StartWorkerWith with more of the wiring.
+func (h *Cluster) StartWorkerWired(cfg config.Config, wiring worker.Wiring) (stop func()) {
+	h.T.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(h.Ctx))
+	ended := make(chan error, 1)
+	wiring.TaskQueue = h.Queue
+	cfg = asWorkerConfig(h.T, cfg)
+	go func() { ended <- worker.RunWith(ctx, cfg, h.Temporal, services.Logger(h.T), wiring) }()
+	stopped := false
+	stop = func() {
+		if !stopped {
+			stopped = true
+			cancel()
+			require.NoError(h.T, <-ended)
+		}
+	}
+	h.T.Cleanup(stop)
+	h.stops = append(h.stops, stop)
+	return stop
+}
+
+// Scan starts a scan of all servers and returns its summary.
+func (h *Cluster) Scan() workflows.ScanSummary {
+	h.T.Helper()
+	return h.ScanAsync()()
+}
+
+// ScanAsync starts a scan and returns a function that waits for its summary:
+// for tests whose worker dies meanwhile.
+func (h *Cluster) ScanAsync() (summary func() workflows.ScanSummary) {
+	h.T.Helper()
+	h.LastScan = ingest.ScanWorkflowID(uuid.NewString())
+	run := h.start(h.LastScan, workflows.NameScanAllServers, workflows.ScanAllServersInput{Force: true, Source: "manual"})
+	return func() (summary workflows.ScanSummary) {
+		h.T.Helper()
+		require.NoError(h.T, run.Get(h.Ctx, &summary))
+		return summary
+	}
+}
+
+// AwaitScans waits until every server's DiscoverFiles has ended.
+func (h *Cluster) AwaitScans(summary workflows.ScanSummary) {
+	h.T.Helper()
+	for _, s := range summary.Servers {
+		_ = h.Temporal.GetWorkflow(h.Ctx, ingest.DiscoverWorkflowID(s.UUID), "").Get(h.Ctx, nil)
+	}
+}
+
+// ScanAndWait scans and waits until nothing is left to do.
+func (h *Cluster) ScanAndWait() {
+	h.T.Helper()
+	h.AwaitScans(h.Scan())
+}
+
+// AwaitIngest waits until the file's workflow has ended.
+func (h *Cluster) AwaitIngest(fileUUID string) {
+	h.T.Helper()
+	require.NoError(h.T, h.Temporal.GetWorkflow(h.Ctx, ingest.IngestWorkflowID(fileUUID), "").Get(h.Ctx, nil))
+}
+
+// start starts a workflow of the world's workers. A server that is starved of
+// time says all kinds of things; asking again for the same id gives the same run.
+func (h *Cluster) start(id, name string, input any) (run client.WorkflowRun) {
+	h.T.Helper()
+	var err error
+	Eventually(h.T, func() bool {
+		run, err = h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{ID: id, TaskQueue: h.Queue}, name, input)
+		return err == nil
+	}, Patience, 200*time.Millisecond, "%s does not start: %s", id, func() string { return err.Error() })
+	return run
+}
+
+// Reconcile runs the reconciler once. Debris counts as such at once.
+func (h *Cluster) Reconcile() (found ingest.Reconciliation) {
+	h.T.Helper()
+	run := h.start(ReconcileID(h), workflows.NameReconcile, workflows.ReconcileInput{
+		Unchanged: time.Millisecond, StagingAge: time.Millisecond, UploadAge: time.Millisecond, ObjectsWithin: time.Hour,
+	})
+	require.NoError(h.T, run.Get(h.Ctx, &found))
+	return found
+}
+
+// ReconcileID is the workflow id of the world's reconciler.
+func ReconcileID(h *Cluster) string { return "reconcile/" + h.Queue }
+
+// Completed waits until the file at path is completed and returns it.
+func (h *Cluster) Completed(path string) ingest.File {
+	h.T.Helper()
+	return h.File(path, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
+}
+
+// Parked waits until the file at path waits for an operator and returns it.
+func (h *Cluster) Parked(path string) ingest.File {
+	h.T.Helper()
+	return h.File(path, func(f ingest.File) bool { return f.Status == ingest.StatusError })
+}
+
+// Decide sends an operator's decision to a parked file and waits for the answer.
+func (h *Cluster) Decide(fileUUID, update string, d workflows.Decision) error {
+	h.T.Helper()
+	handle, err := h.Temporal.UpdateWorkflow(h.Ctx, client.UpdateWorkflowOptions{
+		WorkflowID: ingest.IngestWorkflowID(fileUUID), UpdateName: update,
+		WaitForStage: client.WorkflowUpdateStageCompleted, Args: []any{d},
+	})
+	if err != nil {
+		return err
+	}
+	return handle.Get(h.Ctx, nil)
+}

@@ -1,0 +1,123 @@
+package services
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
+)
+
+// temporalPatience is generous: a server that runs beside all tests is slow.
+const temporalPatience = 2 * time.Minute
+
+// patient waits for the server's first answer for longer than the SDK's 5 s, and
+// is otherwise how the product connects.
+var patient = client.ConnectionOptions{GetSystemInfoTimeout: temporalPatience, GrpcCompression: orchestrator.Compression}
+
+// Temporal connects to the server of TEMPORAL_ADDRESS and returns a task queue
+// of the test's own. Tests share the namespace: workflow ids hold random
+// uuids, so only the queue must differ. It skips the test under -short.
+func Temporal(t testing.TB) (c client.Client, taskQueue string) {
+	t.Helper()
+	address := setting(t, "TEMPORAL_ADDRESS")
+	ctx, cancel := context.WithTimeout(context.Background(), temporalPatience)
+	defer cancel()
+	c, err := client.DialContext(ctx, client.Options{
+		HostPort: address, Logger: sdklog.NewStructuredLogger(Logger(t)), ConnectionOptions: patient,
+	})
+	if err != nil {
+		t.Fatalf("connect to Temporal at %s: %v", address, err)
+	}
+	t.Cleanup(c.Close)
+	addSearchAttributes(ctx, t, c)
+	return c, "test-" + strings.ToLower(rand.Text())
+}
+
+// addSearchAttributes adds what may be there already: tests of several processes
+// race here.
+func addSearchAttributes(ctx context.Context, t testing.TB, c client.Client) {
+	t.Helper()
+	insist(ctx, t, "add search attributes", func() error {
+		_, err := c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
+			Namespace: client.DefaultNamespace,
+			SearchAttributes: map[string]enumspb.IndexedValueType{
+				ingest.SearchServer: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+				ingest.SearchStatus: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+				ingest.SearchSize:   enumspb.INDEXED_VALUE_TYPE_INT,
+			},
+		})
+		if err != nil && strings.Contains(err.Error(), "already exist") {
+			return nil
+		}
+		return err
+	})
+}
+
+// TemporalNamespace returns a client of a namespace of the test's own, for what
+// has the same id in every installation, like schedules. It has no search
+// attributes yet.
+func TemporalNamespace(t testing.TB) (c client.Client, namespace string) {
+	t.Helper()
+	address := setting(t, "TEMPORAL_ADDRESS")
+	ctx, cancel := context.WithTimeout(context.Background(), temporalPatience)
+	defer cancel()
+	namespace = "test-" + strings.ToLower(rand.Text())
+	c, err := client.DialContext(ctx, client.Options{
+		HostPort: address, Namespace: namespace, Logger: sdklog.NewStructuredLogger(Logger(t)), ConnectionOptions: patient,
+	})
+	if err != nil {
+		t.Fatalf("connect to Temporal at %s: %v", address, err)
+	}
+	t.Cleanup(c.Close)
+	registerNamespace(ctx, t, c, namespace)
+	// Temporal's services learn of a namespace one after another.
+	insist(ctx, t, "use namespace "+namespace, func() error {
+		_, err := c.DescribeTaskQueue(ctx, ingest.TaskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW)
+		return err
+	})
+	return c, namespace
+}
+
+func registerNamespace(ctx context.Context, t testing.TB, c client.Client, namespace string) {
+	t.Helper()
+	insist(ctx, t, "register namespace "+namespace, func() error {
+		_, err := c.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
+			Namespace: namespace, WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
+		})
+		if exists := (*serviceerror.NamespaceAlreadyExists)(nil); errors.As(err, &exists) {
+			return nil // an answer was lost
+		}
+		return err
+	})
+}
+
+// insist asks again as long as the server is too busy to answer.
+func insist(ctx context.Context, t testing.TB, what string, ask func() error) {
+	t.Helper()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ask()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+}
