@@ -88,6 +88,13 @@ $(TOOLS)/gremlins: Makefile
 $(TOOLS)/workflowcheck: Makefile
 	@GOBIN=$(TOOLS) $(GO) install $(WORKFLOWCHECK) && touch $@
 
+# Words that docs/retired-words.txt lists, each with what to write instead; WORDS="internal/sftp docs" takes
+# these places only.
+.PHONY: words
+words: ## wording: the words that docs/retired-words.txt retires
+	@cut -f1 docs/retired-words.txt | git grep -nIiE -f - -- $(or $(WORDS),.) ':!docs/retired-words.txt' ':!*.gen.go' ':!*_templ.go' ':!*.sum' ':!**/testdata/**' ':!api/console/static' \
+		&& { echo 'docs/retired-words.txt lists a replacement for each of these words' >&2; exit 1; } || true
+
 generate: ## generated code and the configuration table
 	@$(GO) generate ./...
 	@$(GO) run ./cmd/stevedore config docs > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
