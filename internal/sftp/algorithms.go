@@ -32,8 +32,8 @@ func noCommonAlgorithm(server ingest.Server, address string, e *ssh.AlgorithmNeg
 	if strings.Contains(what, "host key") {
 		kind, what = ingest.KindHostKey, "host key signature"
 	}
-	peer := offers(e.RequestedAlgorithms)
-	usable := insecureOf(e)
+	peer := shortList(e.RequestedAlgorithms)
+	usable := legacyOffers(e)
 	advice := "ask the partner to update it: stevedore cannot use any of these"
 	switch {
 	case len(usable) > 0 && !server.LegacyAlgorithms:
@@ -43,15 +43,15 @@ func noCommonAlgorithm(server ingest.Server, address string, e *ssh.AlgorithmNeg
 		advice = "ask the partner to update it"
 	}
 	return ingest.Errorf(kind, "server %s: %s offers no secure %s, only %s (stevedore offers %s): %s",
-		server.Name, address, what, peer, offers(e.SupportedAlgorithms), advice)
+		server.Name, address, what, peer, shortList(e.SupportedAlgorithms), advice)
 }
 
 // insecureOf are those of the server's that the legacy switch adds.
-func insecureOf(e *ssh.AlgorithmNegotiationError) (usable []string) {
+func legacyOffers(e *ssh.AlgorithmNegotiationError) (usable []string) {
 	old := ssh.InsecureAlgorithms()
 	all := slices.Concat(old.KeyExchanges, old.Ciphers, old.MACs, old.HostKeys)
 	for _, algorithm := range e.RequestedAlgorithms {
-		if slices.Contains(all, algorithm) && len(usable) < maxShownOffers {
+		if slices.Contains(all, algorithm) && len(usable) < maxListed {
 			usable = append(usable, algorithm)
 		}
 	}
@@ -59,19 +59,19 @@ func insecureOf(e *ssh.AlgorithmNegotiationError) (usable []string) {
 }
 
 // maxShownOffers bounds how many algorithms a message shows.
-const maxShownOffers = 8
+const maxListed = 8
 
 // offers is a list of algorithms as a message shows it; a server may send anything.
-func offers(algorithms []string) string {
+func shortList(algorithms []string) string {
 	if len(algorithms) == 0 {
 		return "none"
 	}
-	shown := make([]string, 0, maxShownOffers)
-	for _, algorithm := range algorithms[:min(len(algorithms), maxShownOffers)] {
+	shown := make([]string, 0, maxListed)
+	for _, algorithm := range algorithms[:min(len(algorithms), maxListed)] {
 		shown = append(shown, ingest.Summary(algorithm))
 	}
 	text := strings.Join(shown, ", ")
-	if more := len(algorithms) - maxShownOffers; more > 0 {
+	if more := len(algorithms) - maxListed; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text

@@ -112,7 +112,7 @@ func (c Config) withDefaults() Config {
 }
 
 // of returns the configuration with the server's own time-outs.
-func (c Config) of(server ingest.Server) Config {
+func (c Config) forServer(server ingest.Server) Config {
 	if server.ConnectTimeout > 0 {
 		c.ConnectTimeout = time.Duration(server.ConnectTimeout)
 	}

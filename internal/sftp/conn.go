@@ -21,49 +21,49 @@ const maxPing = 5 * time.Second
 
 // conn is an SSH connection with its one SFTP channel.
 type conn struct {
-	cfg    Config
-	line   *meteredLine
-	ssh    *ssh.Client
-	client *sftp.Client
-	wire   *wire
+	cfg       Config
+	transport *meteredConn
+	ssh       *ssh.Client
+	client    *sftp.Client
+	wire      *wire
 	// quirks are what the server was found not to do.
-	quirks quirks
+	behavior serverBehavior
 	// limits are what the server states, nil when it does not. handles bounds open
 	// files, nil without a bound; maxRead the bytes of a read, 0 without one.
 	limits  *Limits
 	handles chan struct{}
 	maxRead int
 	// spoiled is set with the first fault; such a connection is not used again.
-	spoiled atomic.Bool
+	failed atomic.Bool
 	// tired is set when no further session may use the connection; those that do
 	// finish.
-	tired atomic.Bool
+	draining atomic.Bool
 	// sharers counts the sessions that use the connection; the pool's lock guards
 	// changes.
-	sharers atomic.Int32
+	sessions atomic.Int32
 	// ended is closed when the SSH connection has ended, for whatever reason.
 	ended chan struct{}
 	// watchers are this connection's own goroutines.
 	watchers sync.WaitGroup
 	// asking and askingPath are set while the server owes an answer to ask.
-	asking, askingPath atomic.Bool
+	pinging, pingingPath atomic.Bool
 	// expiry ends the connection while it is idle, and used is when that began; the
 	// pool's lock guards them.
-	expiry *time.Timer
-	used   time.Time
+	idleTimer *time.Timer
+	lastUsed  time.Time
 }
 
 // kill closes the SSH connection, which ends everything that waits for the
 // server. It never blocks and may be called often.
 func (c *conn) kill() {
-	c.spoiled.Store(true)
-	_ = c.line.Close()
+	c.failed.Store(true)
+	_ = c.transport.Close()
 	_ = c.ssh.Close()
 }
 
 // shared reports whether more than one session uses the connection, which then
 // must not be killed for the sake of one.
-func (c *conn) shared() bool { return c.sharers.Load() > 1 }
+func (c *conn) shared() bool { return c.sessions.Load() > 1 }
 
 // watch starts to notice the end of the connection and its silence.
 func (c *conn) watch() {
@@ -71,8 +71,8 @@ func (c *conn) watch() {
 		_ = c.ssh.Wait()
 		c.kill()
 		close(c.ended)
-		if c.line.under != nil {
-			c.line.under.watchers.Wait()
+		if c.transport.via != nil {
+			c.transport.via.watchers.Wait()
 		}
 	})
 	c.watchers.Go(c.keepAlive)
@@ -84,13 +84,13 @@ func (c *conn) watch() {
 func (c *conn) keepAlive() {
 	tick := time.NewTicker(c.cfg.KeepaliveInterval)
 	defer tick.Stop()
-	asked, misses, seen := false, 0, c.line.received.Load()
+	asked, misses, seen := false, 0, c.transport.received.Load()
 	for {
 		select {
 		case <-c.ended:
 			return
 		case <-tick.C:
-			if now := c.line.received.Load(); now != seen {
+			if now := c.transport.received.Load(); now != seen {
 				seen, misses, asked = now, 0, false
 				continue
 			}
@@ -102,7 +102,7 @@ func (c *conn) keepAlive() {
 				return
 			}
 			asked = true
-			c.ask()
+			c.ping()
 		}
 	}
 }
@@ -111,23 +111,23 @@ func (c *conn) keepAlive() {
 // with the first answer or the connection's end. Some servers never answer
 // requests about the connection; all answer a request about a path. A question
 // of each kind that is still open is not asked again.
-func (c *conn) ask() <-chan struct{} {
+func (c *conn) ping() <-chan struct{} {
 	answered := make(chan struct{})
 	once := sync.OnceFunc(func() { close(answered) })
-	if c.asking.CompareAndSwap(false, true) {
+	if c.pinging.CompareAndSwap(false, true) {
 		c.watchers.Go(func() {
 			_, _, err := c.ssh.SendRequest(keepaliveRequest, true, nil)
-			c.asking.Store(false)
+			c.pinging.Store(false)
 			if err == nil {
 				once()
 			}
 		})
 	}
-	if c.client != nil && c.askingPath.CompareAndSwap(false, true) {
+	if c.client != nil && c.pingingPath.CompareAndSwap(false, true) {
 		c.watchers.Go(func() {
 			_, err := c.client.Lstat(".") // answered without names: a listing may be under way
-			c.askingPath.Store(false)
-			if err == nil || refusal(err) {
+			c.pingingPath.Store(false)
+			if err == nil || isReplyError(err) {
 				once()
 			}
 		})
@@ -138,14 +138,14 @@ func (c *conn) ask() <-chan struct{} {
 // alive reports whether the connection can be used: it was used just now, or the
 // server answers. One that does not is killed by the time this returns.
 func (c *conn) alive(ctx context.Context) bool {
-	if time.Since(c.used) < c.cfg.FreshUse {
-		return !c.spoiled.Load()
+	if time.Since(c.lastUsed) < c.cfg.FreshUse {
+		return !c.failed.Load()
 	}
 	timeout := time.NewTimer(min(maxPing, c.cfg.KeepaliveInterval))
 	defer timeout.Stop()
 	select {
-	case <-c.ask():
-		return !c.spoiled.Load()
+	case <-c.ping():
+		return !c.failed.Load()
 	case <-c.ended:
 	case <-timeout.C:
 	case <-ctx.Done():
@@ -159,32 +159,32 @@ const greetingBytes = 120
 
 // meteredLine is a TCP connection that counts what comes in and remembers how
 // it began.
-type meteredLine struct {
+type meteredConn struct {
 	net.Conn
 	received atomic.Int64
 	// broken is set with the first error, and unread closed when reading has failed.
-	broken   atomic.Bool
-	unread   chan struct{}
-	readOnce sync.Once
+	broken     atomic.Bool
+	readerDone chan struct{}
+	readOnce   sync.Once
 	// under, may be nil, is the connection that carries this one, and ends with it.
-	under *conn
-	mu    sync.Mutex
-	first []byte
+	via        *conn
+	mu         sync.Mutex
+	firstBytes []byte
 }
 
-func newLine(raw net.Conn, under *conn) *meteredLine {
-	return &meteredLine{Conn: raw, under: under, unread: make(chan struct{})}
+func newMeteredConn(raw net.Conn, via *conn) *meteredConn {
+	return &meteredConn{Conn: raw, via: via, readerDone: make(chan struct{})}
 }
 
 // drained reports whether the reader of a closed line has noticed its end. One that
 // is stuck with what the server has sent before never does: x/crypto keeps two
 // goroutines and up to 17 packets for ever when a log-in fails while the server goes
 // on sending.
-func (l *meteredLine) drained() bool {
-	timeout := time.NewTimer(drainTime)
+func (c *meteredConn) readerStopped() bool {
+	timeout := time.NewTimer(readerStopTimeout)
 	defer timeout.Stop()
 	select {
-	case <-l.unread:
+	case <-c.readerDone:
 		return true
 	case <-timeout.C:
 		return false
@@ -192,46 +192,46 @@ func (l *meteredLine) drained() bool {
 }
 
 // drainTime is ample for a reader that has to do nothing but notice the end.
-const drainTime = 5 * time.Second
+const readerStopTimeout = 5 * time.Second
 
 // Read implements net.Conn.
-func (l *meteredLine) Read(p []byte) (int, error) {
-	n, err := l.Conn.Read(p)
+func (c *meteredConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
 	if err != nil {
-		l.broken.Store(true)
-		l.readOnce.Do(func() { close(l.unread) })
+		c.broken.Store(true)
+		c.readOnce.Do(func() { close(c.readerDone) })
 	}
-	l.received.Add(int64(n))
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.first = append(l.first, p[:min(n, greetingBytes-len(l.first))]...)
+	c.received.Add(int64(n))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.firstBytes = append(c.firstBytes, p[:min(n, greetingBytes-len(c.firstBytes))]...)
 	return n, err
 }
 
 // Write implements net.Conn.
-func (l *meteredLine) Write(p []byte) (int, error) {
-	n, err := l.Conn.Write(p)
+func (c *meteredConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
 	if err != nil {
-		l.broken.Store(true)
+		c.broken.Store(true)
 	}
 	return n, err
 }
 
 // Close implements net.Conn.
-func (l *meteredLine) Close() error {
-	err := l.Conn.Close()
-	if l.under != nil {
-		l.under.kill()
+func (c *meteredConn) Close() error {
+	err := c.Conn.Close()
+	if c.via != nil {
+		c.via.kill()
 	}
 	return err
 }
 
 // greeting is the first line the server sent, or its version line if that is
 // among the first bytes; empty if it said nothing.
-func (l *meteredLine) greeting() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	text := string(l.first)
+func (c *meteredConn) greeting() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	text := string(c.firstBytes)
 	if at := strings.Index(text, "SSH-"); at == 0 || at > 0 && text[at-1] == '\n' {
 		text = text[at:]
 	}

@@ -29,7 +29,7 @@ type dialer struct {
 	greeting  string
 	presented atomic.Pointer[ssh.PublicKey]
 	// questions is how many questions were answered in the last log-in.
-	questions int
+	answeredPrompts int
 }
 
 // newDialer reads the server's pins, and its credentials only if there are any
@@ -37,14 +37,14 @@ type dialer struct {
 // hosts through which it is reached, the nearest last.
 func newDialer(ctx context.Context, cfg Config, secrets Secrets, route []ingest.Server) (*dialer, error) {
 	server := route[0]
-	cfg = cfg.of(server)
+	cfg = cfg.forServer(server)
 	pinned, err := newPins(server, cfg.Now())
 	if err != nil {
 		return nil, err
 	}
 	d := &dialer{cfg: cfg, server: server, pins: pinned}
 	if len(route) > 1 {
-		if d.via, err = newJump(ctx, cfg, secrets, route); err != nil {
+		if d.via, err = newJumpDialer(ctx, cfg, secrets, route); err != nil {
 			return nil, err
 		}
 	}
@@ -56,7 +56,7 @@ func newDialer(ctx context.Context, cfg Config, secrets Secrets, route []ingest.
 	}
 	creds, err := secrets.Credentials(ctx, server)
 	if err != nil {
-		return nil, unusable(server, err)
+		return nil, credentialsError(server, err)
 	}
 	if d.login, err = newLogin(server, creds, cfg.Passwords); err != nil {
 		return nil, err
@@ -72,17 +72,17 @@ func newDialer(ctx context.Context, cfg Config, secrets Secrets, route []ingest.
 }
 
 // newJump returns the dialer of the nearest jump host of the route.
-func newJump(ctx context.Context, cfg Config, secrets Secrets, route []ingest.Server) (*dialer, error) {
+func newJumpDialer(ctx context.Context, cfg Config, secrets Secrets, route []ingest.Server) (*dialer, error) {
 	jump, err := newDialer(ctx, cfg, secrets, route[1:])
 	if err == nil && len(jump.pins.keys) == 0 {
 		err = ingest.Errorf(ingest.KindHostKey, "its host key is not pinned: run `stevedore server test %s` first", jump.server.Name)
 	}
-	return jump, throughJump(route[0], route[1], err)
+	return jump, jumpHostError(route[0], route[1], err)
 }
 
 // throughJump says that the error is of the jump host. Its kind stays: what is
 // wrong with the jump host is wrong with the server, too.
-func throughJump(server, jump ingest.Server, err error) error {
+func jumpHostError(server, jump ingest.Server, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -99,7 +99,7 @@ func messageOf(server ingest.Server, err error) string {
 
 // unusable makes a permanent failure to open the credentials the server's as a
 // whole: no file of it fares better.
-func unusable(server ingest.Server, err error) error {
+func credentialsError(server ingest.Server, err error) error {
 	kind := ingest.KindOf(err)
 	var known *ingest.Error
 	if !kind.Permanent() || kind.ServerLevel() || !errors.As(err, &known) {
@@ -114,18 +114,18 @@ func (d *dialer) address() string {
 
 // dial connects, proves the host key, logs in and opens the SFTP channel.
 func (d *dialer) dial(ctx context.Context) (*conn, error) {
-	return d.reach(ctx, (*conn).openChannel)
+	return d.establish(ctx, (*conn).openChannel)
 }
 
 // reach connects, proves the host key, logs in and calls open, which makes the
 // connection ready.
-func (d *dialer) reach(ctx context.Context, open func(*conn) error) (*conn, error) {
-	c, err := d.attempt(ctx, d.pins.algorithms(d.server.LegacyAlgorithms), open)
-	var refused *ssh.AlgorithmNegotiationError
-	if errors.As(err, &refused) && refused.What == "host key" && len(d.pins.keys) > 0 {
+func (d *dialer) establish(ctx context.Context, open func(*conn) error) (*conn, error) {
+	c, err := d.dialOnce(ctx, d.pins.algorithms(d.server.LegacyAlgorithms), open)
+	var negotiation *ssh.AlgorithmNegotiationError
+	if errors.As(err, &negotiation) && negotiation.What == "host key" && len(d.pins.keys) > 0 {
 		// The server has none of the pinned types. Which key it has instead is
 		// worth another look; the pins are compared there all the same.
-		c, err = d.attempt(ctx, plainHostKeyAlgorithms(d.server.LegacyAlgorithms), open)
+		c, err = d.dialOnce(ctx, plainHostKeyAlgorithms(d.server.LegacyAlgorithms), open)
 	}
 	if err != nil {
 		return nil, d.explain(ctx, err)
@@ -134,8 +134,8 @@ func (d *dialer) reach(ctx context.Context, open func(*conn) error) (*conn, erro
 }
 
 // attempt is one connection and what is built on it.
-func (d *dialer) attempt(ctx context.Context, hostKeyAlgorithms []string, open func(*conn) error) (*conn, error) {
-	line, err := d.connect(ctx)
+func (d *dialer) dialOnce(ctx context.Context, hostKeyAlgorithms []string, open func(*conn) error) (*conn, error) {
+	transport, err := d.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -144,16 +144,16 @@ func (d *dialer) attempt(ctx context.Context, hostKeyAlgorithms []string, open f
 	var timedOut atomic.Bool
 	limit := time.AfterFunc(d.cfg.HandshakeTimeout, func() {
 		timedOut.Store(true)
-		_ = line.Close()
+		_ = transport.Close()
 	})
-	stop := context.AfterFunc(ctx, func() { _ = line.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = transport.Close() })
 	defer stop()
-	c, login, err := d.handshake(ctx, line, hostKeyAlgorithms, open)
-	d.greeting = line.greeting()
+	c, login, err := d.handshake(ctx, transport, hostKeyAlgorithms, open)
+	d.greeting = transport.greeting()
 	if err != nil {
 		limit.Stop()
-		_ = line.Close()
-		flooded := login.gaveUp(err) && !line.drained()
+		_ = transport.Close()
+		flooded := login.endedByClient(err) && !transport.readerStopped()
 		return nil, &handshakeError{greeting: d.greeting, timedOut: timedOut.Load(), flooded: flooded, login: login, err: err}
 	}
 	if !limit.Stop() {
@@ -170,14 +170,14 @@ func (d *dialer) attempt(ctx context.Context, hostKeyAlgorithms []string, open f
 
 var errSlow = errors.New("it took too long")
 
-func (d *dialer) handshake(ctx context.Context, line *meteredLine, hostKeyAlgorithms []string, open func(*conn) error) (*conn, *loginAttempt, error) {
-	login := d.login.begin(ctx, line.broken.Load)
+func (d *dialer) handshake(ctx context.Context, transport *meteredConn, hostKeyAlgorithms []string, open func(*conn) error) (*conn, *loginAttempt, error) {
+	login := d.login.newAttempt(ctx, transport.broken.Load)
 	offered := offeredAlgorithms(d.server.LegacyAlgorithms)
-	sshConn, channels, requests, err := ssh.NewClientConn(line, d.address(), &ssh.ClientConfig{
+	sshConn, channels, requests, err := ssh.NewClientConn(transport, d.address(), &ssh.ClientConfig{
 		Config:            ssh.Config{KeyExchanges: offered.KeyExchanges, Ciphers: offered.Ciphers, MACs: offered.MACs},
 		User:              d.server.Username,
 		AuthCallback:      login.next,
-		BannerCallback:    login.showBanner,
+		BannerCallback:    login.addBanner,
 		HostKeyCallback:   d.checkHostKey,
 		HostKeyAlgorithms: hostKeyAlgorithms,
 	})
@@ -185,12 +185,12 @@ func (d *dialer) handshake(ctx context.Context, line *meteredLine, hostKeyAlgori
 		// The reservation ends by itself; until then others wait for it.
 		d.cfg.Log.WarnContext(ctx, "cannot record what became of a password", "server", d.server.Name, "error", settleErr)
 	}
-	d.questions = login.asked
+	d.answeredPrompts = login.answeredPrompts
 	if err != nil {
 		return nil, login, err
 	}
 	client := ssh.NewClient(sshConn, channels, requests)
-	c := &conn{cfg: d.cfg, line: line, ssh: client, ended: make(chan struct{})}
+	c := &conn{cfg: d.cfg, transport: transport, ssh: client, ended: make(chan struct{})}
 	if err := open(c); err != nil {
 		_ = client.Close()
 		return nil, login, &noSFTPError{err: err}

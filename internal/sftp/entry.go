@@ -20,7 +20,7 @@ type kind uint8
 
 const (
 	// kindUnsaid: the server has not said yet.
-	kindUnsaid kind = iota
+	kindUnreported kind = iota
 	kindRegular
 	kindFolder
 	kindSymlink
@@ -46,13 +46,13 @@ const (
 // kindOf is what the attributes say of an entry, else the long form of its name,
 // which is a line of `ls -l`; kindUnsaid when neither does, or when they differ on
 // whether it is a folder.
-func kindOf(a attrs, longform []byte) kind {
-	byMode, byForm := a.kind(), kindOfForm(longform)
+func kindOf(a attrs, longName []byte) kind {
+	byMode, byLongName := a.kind(), kindOfLongName(longName)
 	switch {
-	case byMode == kindUnsaid:
-		return byForm
-	case byForm != kindUnsaid && (byMode == kindFolder) != (byForm == kindFolder) && byForm != kindSymlink:
-		return kindUnsaid
+	case byMode == kindUnreported:
+		return byLongName
+	case byLongName != kindUnreported && (byMode == kindFolder) != (byLongName == kindFolder) && byLongName != kindSymlink:
+		return kindUnreported
 	default:
 		return byMode
 	}
@@ -61,11 +61,11 @@ func kindOf(a attrs, longform []byte) kind {
 // kind is what the permissions say.
 func (a attrs) kind() kind {
 	if a.flags&attrMode == 0 {
-		return kindUnsaid
+		return kindUnreported
 	}
 	switch a.Mode & modeType {
 	case modeNone:
-		return kindUnsaid
+		return kindUnreported
 	case modeRegular:
 		return kindRegular
 	case modeFolder:
@@ -84,19 +84,19 @@ func (a attrs) kind() kind {
 }
 
 // formBytes are type and permissions in a line of `ls -l`.
-const formBytes = 10
+const longNameModeBytes = 10
 
 // kindOfForm is what a line of `ls -l` says.
-func kindOfForm(form []byte) kind {
-	if len(form) < formBytes {
-		return kindUnsaid
+func kindOfLongName(longName []byte) kind {
+	if len(longName) < longNameModeBytes {
+		return kindUnreported
 	}
-	for _, c := range form[1:formBytes] {
+	for _, c := range longName[1:longNameModeBytes] {
 		if !bytes.ContainsRune([]byte("rwxsStTlL-"), rune(c)) {
-			return kindUnsaid
+			return kindUnreported
 		}
 	}
-	switch form[0] {
+	switch longName[0] {
 	case '-':
 		return kindRegular
 	case 'd':
@@ -110,7 +110,7 @@ func kindOfForm(form []byte) kind {
 	case 's':
 		return kindSocket
 	default:
-		return kindUnsaid
+		return kindUnreported
 	}
 }
 
@@ -129,7 +129,7 @@ func (k kind) reason() string {
 		return "is a device"
 	case kindSocket:
 		return "is a socket"
-	case kindUnsaid:
+	case kindUnreported:
 		return "may be a file or a folder, its server does not say which"
 	default:
 		return "is of an unknown type"
@@ -138,7 +138,7 @@ func (k kind) reason() string {
 
 // reject says why a path must not be opened; empty for regular files of
 // possible size and for folders, which are not opened as files anyway.
-func reject(k kind, a attrs) string {
+func rejectReason(k kind, a attrs) string {
 	switch {
 	case k == kindFolder:
 		return ""
@@ -175,12 +175,12 @@ func shortName(name []byte) (short string, long int) {
 	if len(name) <= maxNameBytes {
 		return string(name), 0
 	}
-	return shortened(name), len(name)
+	return shorten(name), len(name)
 }
 
 // shortened is the beginning of what is too long and a digest of all of it: enough
 // to tell it from others and to know it again.
-func shortened(long []byte) string {
+func shorten(long []byte) string {
 	digest := sha256.Sum256(long)
 	return string(long[:keptBytes]) + "...sha256:" + hex.EncodeToString(digest[:16])
 }
@@ -202,12 +202,12 @@ func unsafeName(name string) string {
 }
 
 // unsafe says why the entry cannot be taken whatever it is; empty if it can.
-func (e entry) unsafe() string {
+func (e entry) unsafeReason() string {
 	switch {
-	case e.long > 0:
-		return fmt.Sprintf("has a name of %d bytes, shortened here", e.long)
-	case e.longPath > 0:
-		return fmt.Sprintf("has a path of %d bytes, shortened here", e.longPath)
+	case e.fullLen > 0:
+		return fmt.Sprintf("has a name of %d bytes, shortened here", e.fullLen)
+	case e.fullPathLen > 0:
+		return fmt.Sprintf("has a path of %d bytes, shortened here", e.fullPathLen)
 	default:
 		return unsafeName(e.name)
 	}

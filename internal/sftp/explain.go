@@ -18,8 +18,8 @@ import (
 // connectError is a failure before the first byte of SSH; what is the address
 // that was connected to, which is the proxy's where there is one.
 type connectError struct {
-	what string
-	err  error
+	address string
+	err     error
 }
 
 func (e *connectError) Error() string { return e.err.Error() }
@@ -58,7 +58,7 @@ func (d *dialer) explain(ctx context.Context, err error) error {
 	)
 	switch {
 	case ctx.Err() != nil:
-		return ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: connecting to %s was given up%s", name, to, why(ctx))
+		return ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: connecting to %s was given up%s", name, to, endReason(ctx))
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &hostKey):
@@ -77,7 +77,7 @@ func (d *dialer) explain(ctx context.Context, err error) error {
 }
 
 // why is the reason that was given for the end of ctx, if any was.
-func why(ctx context.Context) string {
+func endReason(ctx context.Context) string {
 	cause := context.Cause(ctx)
 	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
 		return ""
@@ -89,28 +89,28 @@ func why(ctx context.Context) string {
 func (d *dialer) explainConnect(e *connectError) error {
 	var (
 		dns      *net.DNSError
-		name, to = d.server.Name, e.what
+		name, to = d.server.Name, e.address
 	)
-	said := func(format string, args ...any) error {
+	failure := func(format string, args ...any) error {
 		return ingest.Wrap(ingest.KindTransient, e, "server %s: cannot connect to %s: %s", name, to, fmt.Sprintf(format, args...))
 	}
 	switch {
 	case errors.As(e.err, &dns) && dns.IsTimeout:
-		return said("the name servers do not answer; check this machine's DNS")
+		return failure("the name servers do not answer; check this machine's DNS")
 	case errors.As(e.err, &dns) && dns.IsNotFound:
-		return said("the name %s is not found, or has no address; check the spelling and this machine's DNS", ingest.Summary(dns.Name))
+		return failure("the name %s is not found, or has no address; check the spelling and this machine's DNS", ingest.Summary(dns.Name))
 	case errors.As(e.err, &dns):
-		return said("the name %s cannot be resolved (%s)", ingest.Summary(dns.Name), ingest.Summary(dns.Err))
+		return failure("the name %s cannot be resolved (%s)", ingest.Summary(dns.Name), ingest.Summary(dns.Err))
 	case errors.Is(e.err, syscall.ECONNREFUSED):
-		return said("the connection is refused; nothing listens on this port, or a firewall forbids it: check host and port")
+		return failure("the connection is refused; nothing listens on this port, or a firewall forbids it: check host and port")
 	case errors.Is(e.err, syscall.EHOSTUNREACH), errors.Is(e.err, syscall.ENETUNREACH):
-		return said("there is no route to it; check this machine's network and firewall")
+		return failure("there is no route to it; check this machine's network and firewall")
 	case errors.Is(e.err, syscall.ECONNRESET):
-		return said("the connection is reset; a firewall may forbid it, or the server is restarting")
+		return failure("the connection is reset; a firewall may forbid it, or the server is restarting")
 	case isTimeout(e.err):
-		return said("no answer within %s; a firewall may drop the packets, or the address is wrong: check host and port, or raise --connect-timeout", d.cfg.ConnectTimeout)
+		return failure("no answer within %s; a firewall may drop the packets, or the address is wrong: check host and port, or raise --connect-timeout", d.cfg.ConnectTimeout)
 	default:
-		return said("%s", ingest.Summary(e.err.Error()))
+		return failure("%s", ingest.Summary(e.err.Error()))
 	}
 }
 
@@ -119,22 +119,22 @@ func (d *dialer) explainHandshake(e *handshakeError) error {
 	timeout := e.timedOut || isTimeout(e.err)
 	spoke := strings.HasPrefix(e.greeting, "SSH-")
 	switch {
-	case spoke && !timeout && e.login != nil && e.login.refusal(e.err):
+	case spoke && !timeout && e.login != nil && e.login.isRefusal(e.err):
 		return d.explainRefusal(e.login, e.err)
 	case e.flooded:
-		// Each such log-in costs memory that does not come back, see meteredLine.drained,
+		// Each such log-in costs memory that does not come back, see meteredConn.readerStopped,
 		// so that it is not tried again by itself.
 		return ingest.Wrap(ingest.KindServer, e.err, "server %s: %s sends packets without end during log-in: ask the partner to stop that, then run `stevedore server test %s`", name, to, name)
-	case disconnected(e.err) && ownReason(e.err.Error()):
+	case disconnected(e.err) && isUnavailable(e.err.Error()):
 		return ingest.Wrap(ingest.KindTransient, &limitError{e.err}, "server %s: %s ended the connection during log-in, it says %s: it is full or busy; close other clients of the account, or set --max-connections",
-			name, to, quoted(farewell(e.err)))
+			name, to, quoted(disconnectMessage(e.err)))
 	case disconnected(e.err):
-		return ingest.Errorf(ingest.KindTransient, "server %s: %s ended the connection during log-in, it says %s", name, to, quoted(farewell(e.err)))
+		return ingest.Errorf(ingest.KindTransient, "server %s: %s ended the connection during log-in, it says %s", name, to, quoted(disconnectMessage(e.err)))
 	case spoke && timeout:
 		return ingest.Wrap(ingest.KindTransient, e.err,
 			"server %s: %s stopped answering while the connection was set up (%s); if the server is slow to log in, raise --login-timeout", name, to, d.cfg.HandshakeTimeout)
 	case spoke:
-		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: %s broke off while the connection was set up%s: %s", name, to, phase(e.login), ingest.Summary(e.err.Error()))
+		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: %s broke off while the connection was set up%s: %s", name, to, loginPhase(e.login), ingest.Summary(e.err.Error()))
 	case strings.TrimSpace(e.greeting) != "":
 		return ingest.Errorf(ingest.KindTransient, "server %s: %s is not an SSH server, it says %s: check host and port", name, to, quoted(e.greeting))
 	case timeout:
@@ -145,13 +145,13 @@ func (d *dialer) explainHandshake(e *handshakeError) error {
 }
 
 // phase says what was under way when a connection broke.
-func phase(a *loginAttempt) string {
+func loginPhase(a *loginAttempt) string {
 	switch {
 	case a == nil:
 		return ""
-	case a.sent:
+	case a.passwordSent:
 		return " after the password was sent"
-	case len(a.offered) > 0:
+	case len(a.offeredKeys) > 0:
 		return " after the key was offered"
 	}
 	return ""
@@ -165,7 +165,7 @@ func quoted(text string) string {
 }
 
 // farewell is what a server says in its disconnect message.
-func farewell(err error) string {
+func disconnectMessage(err error) string {
 	_, text, _ := strings.Cut(err.Error(), "ssh: disconnect, reason ")
 	_, text, _ = strings.Cut(text, ": ")
 	if plain, err := strconv.Unquote(text); err == nil { // x/crypto quotes it
@@ -181,27 +181,27 @@ func (d *dialer) explainRefusal(a *loginAttempt, err error) error {
 	if text := strings.Join(strings.Fields(a.banner), " "); text != "" {
 		banner = "; its banner says " + quoted(text)
 	}
-	refused := func(format string, args ...any) error {
+	refusal := func(format string, args ...any) error {
 		return ingest.Errorf(ingest.KindAuth, "server %s refused the credentials of user %s: %s%s", name, user, fmt.Sprintf(format, args...), banner)
 	}
 	check := fmt.Sprintf("check them with the partner, correct them, then run `stevedore server test %s`", name)
 	passed, allowed := a.state.PartialSuccessMethods, a.state.AllowedMethods
 	switch {
-	case a.factor != "":
-		return ingest.Errorf(ingest.KindAuth, "server %s asks user %s for a second factor (%s), which a machine cannot give: ask the partner for an account with password or key alone%s", name, user, quoted(a.factor), banner)
-	case a.expired(err):
+	case a.factorPrompt != "":
+		return ingest.Errorf(ingest.KindAuth, "server %s asks user %s for a second factor (%s), which a machine cannot give: ask the partner for an account with password or key alone%s", name, user, quoted(a.factorPrompt), banner)
+	case a.passwordExpired(err):
 		return ingest.Errorf(ingest.KindAuth, "server %s asks user %s to change the password, which has expired: agree on a new one with the partner and enter it (`stevedore server edit %s --password-file FILE`)%s", name, user, name, banner)
 	case disconnected(err) && strings.Contains(strings.ToLower(err.Error()), "too many authentication"):
-		return refused("it allows no more tries in one connection (%s); %s", quoted(farewell(err)), check)
+		return refusal("it allows no more tries in one connection (%s); %s", quoted(disconnectMessage(err)), check)
 	case disconnected(err):
-		return refused("it ended the connection and says %s; %s", quoted(farewell(err)), check)
+		return refusal("it ended the connection and says %s; %s", quoted(disconnectMessage(err)), check)
 	case len(passed) > 0:
 		return ingest.Errorf(ingest.KindAuth, "server %s accepted %s of user %s but wants a second factor (it takes %s): add what is missing, a password or a key, or ask the partner for an account without it%s",
-			name, strings.Join(passed, ", "), user, offers(allowed), banner)
-	case len(a.keys) > 0 && len(a.offered) == 0 && slices.Contains(allowed, methodKey):
+			name, strings.Join(passed, ", "), user, shortList(allowed), banner)
+	case len(a.keys) > 0 && len(a.offeredKeys) == 0 && slices.Contains(allowed, methodKey):
 		return ingest.Errorf(ingest.KindAuth, "server %s was not offered the key of user %s, because it takes none of the key's signature types; make an ed25519 key%s", name, user, legacyAdvice(d.server))
 	}
-	return refused("refused %s (it takes %s); %s%s", refusedMethods(a), offers(allowed), check, sha1Advice(a))
+	return refusal("refused %s (it takes %s); %s%s", refusedMethods(a), shortList(allowed), check, sha1Advice(a))
 }
 
 // refusedMethods names what the server refused.
@@ -210,8 +210,8 @@ func refusedMethods(a *loginAttempt) string {
 	for _, method := range a.state.TriedMethods {
 		switch {
 		case method == methodNone:
-		case method == methodKey && len(a.offered) > 0:
-			all = append(all, methodKey+" ("+strings.Join(slices.Compact(slices.Clone(a.offered)), ", ")+")")
+		case method == methodKey && len(a.offeredKeys) > 0:
+			all = append(all, methodKey+" ("+strings.Join(slices.Compact(slices.Clone(a.offeredKeys)), ", ")+")")
 		default:
 			all = append(all, method)
 		}
@@ -225,7 +225,7 @@ func refusedMethods(a *loginAttempt) string {
 
 // sha1Advice names the switch that may help an RSA key.
 func sha1Advice(a *loginAttempt) string {
-	rsa := slices.Contains(a.offered, ssh.KeyAlgoRSASHA256) || slices.Contains(a.offered, ssh.KeyAlgoRSA)
+	rsa := slices.Contains(a.offeredKeys, ssh.KeyAlgoRSASHA256) || slices.Contains(a.offeredKeys, ssh.KeyAlgoRSA)
 	if rsa && !a.server.LegacyAlgorithms {
 		return "; if the server is old and takes signatures with SHA-1 only (ssh-rsa)" + legacyAdvice(a.server)
 	}
@@ -244,12 +244,12 @@ func legacyAdvice(server ingest.Server) string {
 func (d *dialer) explainNoSFTP(err error, timedOut bool) error {
 	name, user := d.server.Name, d.server.Username
 	const limit = "it may limit the sessions or connections of a user: close other clients of the account, or lower --max-connections"
-	var refused *ssh.OpenChannelError
+	var openErr *ssh.OpenChannelError
 	switch {
 	case strings.Contains(err.Error(), "subsystem request failed"):
 		return ingest.Wrap(ingest.KindServer, err, "server %s lets user %s log in but gives no SFTP: ask the partner to enable it", name, user)
-	case errors.As(err, &refused):
-		return ingest.Wrap(ingest.KindTransient, &limitError{err}, "server %s lets user %s log in but refuses a session (%s, %s): %s", name, user, refused.Reason, quoted(refused.Message), limit)
+	case errors.As(err, &openErr):
+		return ingest.Wrap(ingest.KindTransient, &limitError{err}, "server %s lets user %s log in but refuses a session (%s, %s): %s", name, user, openErr.Reason, quoted(openErr.Message), limit)
 	case timedOut:
 		return ingest.Wrap(ingest.KindTransient, err, "server %s let user %s log in but opened no SFTP channel within %s; if the server is slow, raise --login-timeout", name, user, d.cfg.HandshakeTimeout)
 	}

@@ -15,10 +15,10 @@ type filter struct {
 	server ingest.Server
 	// names are globs for names of files in progress, folders those for names of
 	// folders that are not entered; in lower case.
-	names, folders []string
+	inProgressNames, inProgressFolders []string
 	// moved is the folder that the after-ingest action fills, if any: what is
 	// there has been taken.
-	moved string
+	moveTarget string
 }
 
 func newFilter(server ingest.Server) (filter, error) {
@@ -34,45 +34,45 @@ func newFilter(server ingest.Server) (filter, error) {
 	if !moves {
 		moved = ""
 	}
-	f := filter{server: server, moved: moved}
+	f := filter{server: server, moveTarget: moved}
 	for _, glob := range server.InProgress() {
 		glob, ofFolder := strings.CutSuffix(strings.ToLower(glob), "/")
 		if ofFolder {
-			f.folders = append(f.folders, glob)
+			f.inProgressFolders = append(f.inProgressFolders, glob)
 		} else {
-			f.names = append(f.names, glob)
+			f.inProgressNames = append(f.inProgressNames, glob)
 		}
 	}
 	return f, nil
 }
 
 // below is the path below the root folder, which globs are matched against.
-func (f filter) below(full string) string {
+func (f filter) relative(full string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(full, f.server.RootPath), "/")
 }
 
 // takes reports whether the path is included and not excluded.
-func (f filter) takes(full string) bool {
-	rel := f.below(full)
+func (f filter) includes(full string) bool {
+	rel := f.relative(full)
 	return (len(f.server.Include) == 0 || matchAny(f.server.Include, rel)) && !matchAny(f.server.Exclude, rel)
 }
 
 // excludes reports whether the path is excluded, whatever it is.
-func (f filter) excludes(full string) bool { return matchAny(f.server.Exclude, f.below(full)) }
+func (f filter) excludes(full string) bool { return matchAny(f.server.Exclude, f.relative(full)) }
 
 // enters reports whether the walk goes into the folder: not when it is
 // excluded itself, nor where taken or unfinished files are kept, nor where no file can match.
 func (f filter) enters(folder string) bool {
-	return folder != f.moved && !f.excludes(folder) && !matchAny(f.folders, strings.ToLower(path.Base(folder))) && f.leads(folder)
+	return folder != f.moveTarget && !f.excludes(folder) && !matchAny(f.inProgressFolders, strings.ToLower(path.Base(folder))) && f.mayContain(folder)
 }
 
 // reaches reports whether a listing comes to the file and takes it.
-func (f filter) reaches(full string) bool {
-	if !below(f.server.RootPath, full) || !f.takes(full) || f.inProgress(path.Base(full)) {
+func (f filter) wouldList(full string) bool {
+	if !isBelow(f.server.RootPath, full) || !f.includes(full) || f.inProgress(path.Base(full)) {
 		return false
 	}
 	depth := 0
-	for folder := path.Dir(full); below(f.server.RootPath, folder); folder = path.Dir(folder) {
+	for folder := path.Dir(full); isBelow(f.server.RootPath, folder); folder = path.Dir(folder) {
 		if depth++; depth > f.server.MaxDepth || !f.enters(folder) {
 			return false
 		}
@@ -81,17 +81,17 @@ func (f filter) reaches(full string) bool {
 }
 
 // leads reports whether a file below the folder can be included.
-func (f filter) leads(folder string) bool {
+func (f filter) mayContain(folder string) bool {
 	if len(f.server.Include) == 0 {
 		return true
 	}
-	names := strings.Split(f.below(folder), "/")
-	return slices.ContainsFunc(f.server.Include, func(glob string) bool { return globLeads(glob, names) })
+	names := strings.Split(f.relative(folder), "/")
+	return slices.ContainsFunc(f.server.Include, func(glob string) bool { return globMayMatchBelow(glob, names) })
 }
 
 // globLeads compares element by element. "**" goes anywhere; so does, to be safe, a
 // glob whose elements cannot be told apart.
-func globLeads(glob string, names []string) bool {
+func globMayMatchBelow(glob string, names []string) bool {
 	if groupWithSlash(glob) {
 		return true
 	}
@@ -131,15 +131,17 @@ func groupWithSlash(glob string) bool {
 }
 
 // inProgress reports whether the name is of a file still being written.
-func (f filter) inProgress(name string) bool { return matchAny(f.names, strings.ToLower(name)) }
+func (f filter) inProgress(name string) bool {
+	return matchAny(f.inProgressNames, strings.ToLower(name))
+}
 
 // delivers reports whether a file with the name of a companion is a delivery: one
 // that speaks of no file here and that an include glob names by its ending.
-func (f filter) delivers(full string, speaks bool) bool {
-	return !speaks && slices.ContainsFunc(f.server.Include, func(glob string) bool {
+func (f filter) isDelivery(full string, paired bool) bool {
+	return !paired && slices.ContainsFunc(f.server.Include, func(glob string) bool {
 		ending := path.Ext(glob)
 		return ending != "" && !strings.ContainsAny(ending, "*?[{") && strings.EqualFold(ending, path.Ext(full))
-	}) && f.takes(full)
+	}) && f.includes(full)
 }
 
 func validGlob(glob string) bool {

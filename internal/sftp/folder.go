@@ -11,36 +11,36 @@ import (
 )
 
 // limits bound one folder.
-type limits struct {
+type folderLimits struct {
 	entries int
 	bytes   int64
 }
 
-func (s *Session) folderLimits() limits {
-	return limits{entries: s.cfg.MaxEntriesPerFolder, bytes: s.cfg.MaxBytesPerFolder}
+func (s *Session) folderLimits() folderLimits {
+	return folderLimits{entries: s.cfg.MaxEntriesPerFolder, bytes: s.cfg.MaxBytesPerFolder}
 }
 
 // errFolderFull is a folder beyond its limits.
-var errFolderFull = errors.New("folder is too large")
+var errFolderTooLarge = errors.New("folder is too large")
 
 // After how many answers in a row without a new name a folder counts as ended: some
 // servers never say so, and send nothing or the same again. Others say so and send
 // empty answers in between, where all names of a page are hidden: a server that has ended
 // a folder as it should, or of which nothing is known yet, is asked for longer.
 const (
-	idleAnswers    = 3
-	idleOfUnknown  = 100
-	idleOfSpeaking = 1000
+	emptyRepliesNoEOF   = 3
+	emptyRepliesUnknown = 100
+	emptyRepliesWithEOF = 1000
 )
 
 // contents is what one folder has.
-type contents struct {
+type folderContents struct {
 	names []rawName
 	// why has reasons not to take entries, by their place.
-	why map[int]string
+	rejections map[int]string
 	// doubt is the failure with which the listing ended, if that may be the server's
 	// way to say that there is no more.
-	doubt error
+	endError error
 	// bytes is what the server sent.
 	bytes int64
 }
@@ -50,22 +50,22 @@ type entry struct {
 	rawName
 	path string
 	// longPath is how long the path was when it is shortened here; otherwise 0.
-	longPath int
+	fullPathLen int
 	// why says that it is not taken; empty if it may be.
-	why string
+	rejection string
 }
 
 // in returns the entries with their paths, which only one at a time has: a folder
 // may have a million entries and a long path.
-func (c *contents) in(folder string) iter.Seq2[int, entry] {
+func (c *folderContents) entries(folder string) iter.Seq2[int, entry] {
 	if folder == "/" {
 		folder = ""
 	}
 	return func(yield func(int, entry) bool) {
 		for i, raw := range c.names {
-			e := entry{rawName: raw, path: folder + "/" + raw.name, why: c.why[i]}
+			e := entry{rawName: raw, path: folder + "/" + raw.name, rejection: c.rejections[i]}
 			if len(e.path) > maxPathBytes {
-				e.path, e.longPath = shortened([]byte(e.path)), len(e.path)
+				e.path, e.fullPathLen = shorten([]byte(e.path)), len(e.path)
 			}
 			if !yield(i, e) {
 				return
@@ -75,46 +75,46 @@ func (c *contents) in(folder string) iter.Seq2[int, entry] {
 }
 
 // readFolder returns the entries of one folder without doubles.
-func (s *Session) readFolder(ctx context.Context, path string, most limits) (*contents, error) {
-	c := &contents{}
-	var broken *brokenOff
-	err := s.readCounted(ctx, path, most, &c.bytes, func(raw rawName) { c.names = append(c.names, raw) })
-	if errors.As(err, &broken) && s.conn.quirks.mayEnd(broken) {
-		c.doubt, err = broken, nil
+func (s *Session) readFolder(ctx context.Context, path string, limits folderLimits) (*folderContents, error) {
+	c := &folderContents{}
+	var interrupted *interruptedError
+	err := s.readNamesCounting(ctx, path, limits, &c.bytes, func(raw rawName) { c.names = append(c.names, raw) })
+	if errors.As(err, &interrupted) && s.conn.behavior.failureMayBeEOF(interrupted) {
+		c.endError, err = interrupted, nil
 	}
 	return c, err
 }
 
 // brokenOff is a failure in the midst of a folder.
-type brokenOff struct {
+type interruptedError struct {
 	err  error
 	seen int
 }
 
-func (b *brokenOff) Error() string {
+func (b *interruptedError) Error() string {
 	return fmt.Sprintf("its listing broke off after %d entries: %v", b.seen, b.err)
 }
-func (b *brokenOff) Unwrap() error { return b.err }
+func (b *interruptedError) Unwrap() error { return b.err }
 
 // readNames calls fn for each name in a folder but "." and "..", each once. It is
 // brokenOff when the server fails after it has opened the folder.
-func (s *Session) readNames(ctx context.Context, path string, most limits, fn func(rawName)) error {
+func (s *Session) readNames(ctx context.Context, path string, limits folderLimits, fn func(rawName)) error {
 	var bytes int64
-	return s.readCounted(ctx, path, most, &bytes, fn)
+	return s.readNamesCounting(ctx, path, limits, &bytes, fn)
 }
 
-func (s *Session) readCounted(ctx context.Context, path string, most limits, bytes *int64, fn func(rawName)) error {
-	answer, err := s.ask(ctx, packetOpendir, path)
+func (s *Session) readNamesCounting(ctx context.Context, path string, limits folderLimits, bytes *int64, fn func(rawName)) error {
+	answer, err := s.request(ctx, packetOpendir, path)
 	if err != nil {
 		return err
 	}
 	_, handle, ok := answer.body.bytes()
 	if answer.kind != packetHandle || !ok {
-		return errBadAnswer
+		return errUnexpectedReply
 	}
-	r := folderReader{session: s, path: path, handle: string(handle), most: most, bytes: bytes, fn: fn, known: make(map[string]struct{})}
+	r := folderReader{session: s, path: path, handle: string(handle), limits: limits, bytes: bytes, fn: fn, seen: make(map[string]struct{})}
 	err = r.run(ctx)
-	if err == nil || refusal(err) {
+	if err == nil || isReplyError(err) {
 		if closeErr := s.closeHandle(ctx, answer.body); closeErr != nil {
 			return closeErr
 		}
@@ -127,80 +127,80 @@ type folderReader struct {
 	session *Session
 	path    string
 	handle  string
-	most    limits
+	limits  folderLimits
 	bytes   *int64
 	fn      func(rawName)
-	known   map[string]struct{}
+	seen    map[string]struct{}
 	answers int
 }
 
 func (r *folderReader) run(ctx context.Context) error {
-	for idle := 0; idle < r.session.conn.quirks.idleAnswers(); r.answers++ {
-		answer, err := r.session.ask(ctx, packetReaddir, r.handle)
+	for empty := 0; empty < r.session.conn.behavior.maxEmptyReplies(); r.answers++ {
+		reply, err := r.session.request(ctx, packetReaddir, r.handle)
 		code, refused := statusOf(err)
 		switch {
 		case refused && code == statusEOF:
-			r.session.conn.quirks.sawEOF()
+			r.session.conn.behavior.recordEOF()
 			return nil
 		case refused:
-			return &brokenOff{err: err, seen: len(r.known)}
+			return &interruptedError{err: err, seen: len(r.seen)}
 		case err != nil:
 			return err
-		case answer.kind == packetStatus: // "OK": no more
+		case reply.kind == packetStatus: // "OK": no more
 			return nil
-		case answer.kind != packetName:
-			return errBadAnswer
+		case reply.kind != packetName:
+			return errUnexpectedReply
 		}
-		news, err := r.take(answer.body)
+		added, err := r.addNames(reply.body)
 		if err != nil {
 			return err
 		}
-		if idle++; news {
-			idle = 0
+		if empty++; added {
+			empty = 0
 		}
 	}
-	r.session.conn.quirks.endedIdly()
+	r.session.conn.behavior.recordEmptyEnd()
 	return nil
 }
 
 // take passes on the new names of an answer, and reports whether there were any.
-func (r *folderReader) take(body fields) (news bool, err error) {
-	if *r.bytes += int64(len(body)); *r.bytes > r.most.bytes {
-		return false, errFolderFull
+func (r *folderReader) addNames(body fields) (added bool, err error) {
+	if *r.bytes += int64(len(body)); *r.bytes > r.limits.bytes {
+		return false, errFolderTooLarge
 	}
 	full := false
 	_, err = body.names(func(raw rawName) {
-		raw.name = elementOf(r.path, raw)
-		if _, double := r.known[raw.name]; double || full {
+		raw.name = cleanName(r.path, raw)
+		if _, double := r.seen[raw.name]; double || full {
 			return
 		}
-		if len(r.known) >= r.most.entries+2 {
+		if len(r.seen) >= r.limits.entries+2 {
 			full = true
 			return
 		}
-		r.known[raw.name] = struct{}{}
-		news = true
+		r.seen[raw.name] = struct{}{}
+		added = true
 		if raw.name != "." && raw.name != ".." {
 			r.fn(raw)
 		}
 	})
 	if full {
-		err = errFolderFull
+		err = errFolderTooLarge
 	}
-	return news, err
+	return added, err
 }
 
 // elementOf is the name of an entry without what some servers put around it: the path of
 // the folder, "./", or a '/' behind the name of a folder.
-func elementOf(folder string, raw rawName) string {
-	if raw.long > 0 || !strings.Contains(raw.name, "/") {
+func cleanName(folder string, raw rawName) string {
+	if raw.fullLen > 0 || !strings.Contains(raw.name, "/") {
 		return raw.name
 	}
 	name, inside := strings.CutPrefix(raw.name, strings.TrimSuffix(folder, "/")+"/")
 	if !inside {
 		name = strings.TrimPrefix(name, "./")
 	}
-	if raw.kind == kindFolder || raw.kind == kindUnsaid {
+	if raw.kind == kindFolder || raw.kind == kindUnreported {
 		name = strings.TrimSuffix(name, "/")
 	}
 	if unsafeName(name) != "" && name != "." && name != ".." {
@@ -210,29 +210,29 @@ func elementOf(folder string, raw rawName) string {
 }
 
 // tooLarge says what is wrong with a folder beyond its limits.
-func (s *Session) tooLarge() string {
+func (s *Session) tooLargeText() string {
 	return fmt.Sprintf("has more than %d entries or %d MiB of names: ask the partner to split it or exclude it",
 		s.cfg.MaxEntriesPerFolder, s.cfg.MaxBytesPerFolder>>20)
 }
 
 // whyUnread says for people why a folder was not read.
-func (s *Session) whyUnread(err error) string {
+func (s *Session) unreadReason(err error) string {
 	var known *ingest.Error
-	var broken *brokenOff
+	var interrupted *interruptedError
 	switch {
 	case errors.As(err, &known):
 		return known.Message
-	case errors.Is(err, errFolderFull):
-		return s.tooLarge()
+	case errors.Is(err, errFolderTooLarge):
+		return s.tooLargeText()
 	case isPermission(err):
-		return "may not be read by user " + s.server.Username + words(err)
-	case errors.As(err, &broken) && broken.seen > 0:
-		return fmt.Sprintf("its listing broke off after %d entries%s", broken.seen, words(err))
-	case !errors.As(err, &broken) && absent(err):
+		return "may not be read by user " + s.server.Username + serverMessage(err)
+	case errors.As(err, &interrupted) && interrupted.seen > 0:
+		return fmt.Sprintf("its listing broke off after %d entries%s", interrupted.seen, serverMessage(err))
+	case !errors.As(err, &interrupted) && isNotExist(err):
 		return "was listed, but its server says that it does not exist"
-	case errors.Is(err, errBadNames), errors.Is(err, errBadAnswer), errors.Is(err, errPacketTooLarge):
+	case errors.Is(err, errMalformedReply), errors.Is(err, errUnexpectedReply), errors.Is(err, errPacketTooLarge):
 		return err.Error()
 	default:
-		return "cannot be read, its server fails" + words(err)
+		return "cannot be read, its server fails" + serverMessage(err)
 	}
 }

@@ -107,10 +107,10 @@ func (p pins) check(_ string, _ net.Addr, key ssh.PublicKey) error {
 	if p.match(key) {
 		return nil
 	}
-	return &hostKeyError{message: p.refusal(key)}
+	return &hostKeyError{message: p.mismatchMessage(key)}
 }
 
-func (p pins) refusal(key ssh.PublicKey) string {
+func (p pins) mismatchMessage(key ssh.PublicKey) string {
 	fingerprint := ssh.FingerprintSHA256(key)
 	approve := fmt.Sprintf("run `stevedore server test %s --approve %s`", p.server.Name, fingerprint)
 	for _, old := range p.expired {

@@ -26,7 +26,7 @@ func (c *conn) askLimits() *Limits {
 	}
 	answered := make(chan *Limits, 1)
 	go func() {
-		answer, err := c.wire.ask(packetExtended, limitsExtension)
+		answer, err := c.wire.request(packetExtended, limitsExtension)
 		if err != nil || answer.kind != packetExtendedReply {
 			answered <- nil
 			return
@@ -76,7 +76,7 @@ func (c *conn) setLimits(l *Limits) {
 
 // takeHandle waits until the server bears one more open file. A caller that waits for
 // as long as the server may be silent goes on all the same: it may hold the others.
-func (c *conn) takeHandle(ctx context.Context, wait time.Duration) (release func()) {
+func (c *conn) acquireHandle(ctx context.Context, wait time.Duration) (release func()) {
 	if c.handles == nil {
 		return func() {}
 	}

@@ -51,7 +51,7 @@ func (s *Session) List(ctx context.Context, request ingest.ListRequest, fn func(
 // would take it.
 func (s *Session) Takes(ctx context.Context) (func(path string) bool, error) {
 	f, err := s.filter(ctx)
-	return f.reaches, err
+	return f.wouldList, err
 }
 
 // filter is that of the server's settings, with its folders as the server knows them.
@@ -66,6 +66,6 @@ func (s *Session) filter(ctx context.Context) (filter, error) {
 	if err != nil {
 		return filter{}, err
 	}
-	f.moved, err = s.spelledBelow(ctx, root, f.moved)
+	f.moveTarget, err = s.underRoot(ctx, root, f.moveTarget)
 	return f, err
 }

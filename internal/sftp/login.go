@@ -49,34 +49,34 @@ type loginAttempt struct {
 	login
 	ctx context.Context
 	// broken reports whether the connection has failed.
-	broken func() bool
+	connFailed func() bool
 
 	// sent says that the password left, and id is its reservation.
-	sent bool
-	id   int64
+	passwordSent bool
+	reservation  int64
 	// refused says that the server has answered the password by a refusal.
-	refused bool
+	passwordRefused bool
 	// offered are the types of the keys that the server was asked about.
-	offered []string
+	offeredKeys []string
 	// tried is how many of login.keys were tried, asked how many questions were
 	// answered.
-	tried, asked int
+	triedKeys, answeredPrompts int
 	// state is that of the last call of next.
 	state ssh.ClientAuthContext
 	// untried says that something was left to try when the connection failed.
-	untried bool
+	interrupted bool
 	// factor is the question for a second factor, if there was one.
-	factor string
+	factorPrompt string
 	// failed ends the log-in for a reason of our own.
-	failed error
+	err error
 	// banner is what the server shows before a log-in, cut.
 	banner string
 	// banners and bannerBytes count what the server shows before a log-in.
 	banners, bannerBytes int
 }
 
-func (l login) begin(ctx context.Context, broken func() bool) *loginAttempt {
-	return &loginAttempt{login: l, ctx: ctx, broken: broken}
+func (l login) newAttempt(ctx context.Context, connFailed func() bool) *loginAttempt {
+	return &loginAttempt{login: l, ctx: ctx, connFailed: connFailed}
 }
 
 // next fits ssh.ClientConfig.AuthCallback: it is called after each method, the
@@ -85,21 +85,21 @@ func (l login) begin(ctx context.Context, broken func() bool) *loginAttempt {
 // the caller can tell a refusal from a broken connection.
 func (a *loginAttempt) next(state *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	a.state = *state
-	if a.failed != nil {
-		return nil, a.failed
+	if a.err != nil {
+		return nil, a.err
 	}
-	method := a.choose()
-	if method != nil && a.broken() {
+	method := a.nextMethod()
+	if method != nil && a.connFailed() {
 		// Whatever failed last, it is not known what the server would have said to
 		// the rest, and a password must not go into a dead connection.
-		a.untried = true
+		a.interrupted = true
 		return nil, nil
 	}
 	return method, nil
 }
 
 // choose returns what to try next, nil for nothing.
-func (a *loginAttempt) choose() ssh.AuthMethod {
+func (a *loginAttempt) nextMethod() ssh.AuthMethod {
 	passed := a.state.PartialSuccessMethods
 	if !slices.Contains(passed, methodKey) && a.allowed(methodKey) {
 		if method := a.nextKey(); method != nil {
@@ -118,7 +118,7 @@ func (a *loginAttempt) choose() ssh.AuthMethod {
 			return a.password, nil
 		})
 	case a.allowed(methodInteractive):
-		return ssh.KeyboardInteractive((&questions{attempt: a}).answer)
+		return ssh.KeyboardInteractive((&interactiveLogin{attempt: a}).answer)
 	}
 	return nil
 }
@@ -132,31 +132,31 @@ func (a *loginAttempt) allowed(method string) bool {
 // was asked about the key. All in all the server is asked at most four times, because
 // many end the connection after six refusals, the password's included.
 func (a *loginAttempt) nextKey() ssh.AuthMethod {
-	for a.tried < len(a.keys) {
-		offer := a.keys[a.tried]
-		a.tried++
-		if offer.fallback && len(a.offered) > 0 {
+	for a.triedKeys < len(a.keys) {
+		offer := a.keys[a.triedKeys]
+		a.triedKeys++
+		if offer.fallback && len(a.offeredKeys) > 0 {
 			continue
 		}
-		return ssh.PublicKeys(offer.signers(func(algorithm string) { a.offered = append(a.offered, algorithm) })...)
+		return ssh.PublicKeys(offer.signers(func(algorithm string) { a.offeredKeys = append(a.offeredKeys, algorithm) })...)
 	}
 	return nil
 }
 
 // reserve must succeed before the password is sent.
 func (a *loginAttempt) reserve() error {
-	if a.sent {
+	if a.passwordSent {
 		return errors.New("the password was sent already")
 	}
 	if a.budget != nil {
 		id, err := a.budget.ReservePassword(a.ctx, a.server)
 		if err != nil {
-			a.failed = err
+			a.err = err
 			return err
 		}
-		a.id = id
+		a.reservation = id
 	}
-	a.sent = true
+	a.passwordSent = true
 	return nil
 }
 
@@ -167,27 +167,27 @@ const settleTimeout = 20 * time.Second
 // sent after it. The error is why
 // it could not be recorded.
 func (a *loginAttempt) settle(fate ingest.PasswordFate) error {
-	if a.budget == nil || !a.sent && len(a.offered) == 0 {
+	if a.budget == nil || !a.passwordSent && len(a.offeredKeys) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), settleTimeout)
 	defer cancel()
-	if !a.sent {
-		if a.failed != nil || slices.Contains(a.state.PartialSuccessMethods, methodKey) {
+	if !a.passwordSent {
+		if a.err != nil || slices.Contains(a.state.PartialSuccessMethods, methodKey) {
 			return nil // the key was not what ended the log-in
 		}
 		return a.budget.SettleKey(ctx, a.server, fate)
 	}
-	return a.budget.SettlePassword(ctx, a.server, a.id, fate)
+	return a.budget.SettlePassword(ctx, a.server, a.reservation, fate)
 }
 
 // fate returns what became of the credentials of an attempt that ended with err.
 func (a *loginAttempt) fate(err error) ingest.PasswordFate {
 	passed := slices.Contains(a.state.PartialSuccessMethods, methodPassword) || slices.Contains(a.state.PartialSuccessMethods, methodInteractive)
 	switch {
-	case err == nil, passed, a.expired(err), a.factor != "" && !a.refused:
+	case err == nil, passed, a.passwordExpired(err), a.factorPrompt != "" && !a.passwordRefused:
 		return ingest.PasswordAccepted
-	case a.refused, a.refusal(err):
+	case a.passwordRefused, a.isRefusal(err):
 		return ingest.PasswordRefused
 	case a.ctx != nil && a.ctx.Err() != nil:
 		return ingest.PasswordAbandoned
@@ -198,47 +198,47 @@ func (a *loginAttempt) fate(err error) ingest.PasswordFate {
 
 // noMethodLeft is how x/crypto says that the last method was refused, and
 // nothing else went wrong.
-const noMethodLeft = "unable to authenticate, attempted methods"
+const noMethodLeftText = "unable to authenticate, attempted methods"
 
 // failureMessage is in its error when a server refuses keyboard-interactive
 // without a question.
-const failureMessage = "unexpected message type 51"
+const failureText = "unexpected message type 51"
 
 // refusal reports whether err, with which the log-in ended, is the server's
 // refusal of what it was offered. A broken connection is none, in whatever phase.
-func (a *loginAttempt) refusal(err error) bool {
+func (a *loginAttempt) isRefusal(err error) bool {
 	text := err.Error()
 	switch {
-	case a.refused, a.factor != "", a.expired(err):
+	case a.passwordRefused, a.factorPrompt != "", a.passwordExpired(err):
 		return true
-	case a.failed != nil, a.untried:
+	case a.err != nil, a.interrupted:
 		return false
-	case strings.Contains(text, noMethodLeft), strings.Contains(text, failureMessage):
+	case strings.Contains(text, noMethodLeftText), strings.Contains(text, failureText):
 		return true
-	case !disconnected(err), ownReason(text):
+	case !disconnected(err), isUnavailable(text):
 		return false
 	default:
 		// After a password every word of farewell is a refusal, unless it names another
 		// reason. Before it only those that speak of the log-in are.
-		return a.sent || refusalWords(text)
+		return a.passwordSent || mentionsLogin(text)
 	}
 }
 
 // gaveUp reports whether the log-in was ended on our side, by what the server said
 // and not by the line.
-func (a *loginAttempt) gaveUp(err error) bool {
+func (a *loginAttempt) endedByClient(err error) bool {
 	text := err.Error()
-	return a.failed != nil || a.refused || a.factor != "" || strings.Contains(text, noMethodLeft) ||
+	return a.err != nil || a.passwordRefused || a.factorPrompt != "" || strings.Contains(text, noMethodLeftText) ||
 		strings.Contains(text, "unexpected message type") || strings.Contains(text, "parse error in message type")
 }
 
 // changeRequest is in x/crypto's error when a server takes the password and asks for a
 // new one (SSH_MSG_USERAUTH_PASSWD_CHANGEREQ).
-const changeRequest = "unexpected message type 60"
+const changeRequestText = "unexpected message type 60"
 
 // expired reports whether the server wants the password changed.
-func (a *loginAttempt) expired(err error) bool {
-	return a.sent && a.asked == 0 && err != nil && strings.Contains(err.Error(), changeRequest)
+func (a *loginAttempt) passwordExpired(err error) bool {
+	return a.passwordSent && a.answeredPrompts == 0 && err != nil && strings.Contains(err.Error(), changeRequestText)
 }
 
 // disconnected reports whether the server has ended the connection by an
@@ -247,10 +247,10 @@ func disconnected(err error) bool { return strings.Contains(err.Error(), "ssh: d
 
 // refusalWords reports whether the text of a disconnect is about the log-in:
 // reasons 14 and 15 are "no more methods" and "illegal user name".
-func refusalWords(text string) bool {
+func mentionsLogin(text string) bool {
 	text = strings.ToLower(text)
-	for _, words := range []string{"reason 14:", "reason 15:", "authentication fail", "auth fail", "permission denied", "access denied"} {
-		if strings.Contains(text, words) {
+	for _, phrase := range []string{"reason 14:", "reason 15:", "authentication fail", "auth fail", "permission denied", "access denied"} {
+		if strings.Contains(text, phrase) {
 			return true
 		}
 	}
@@ -266,11 +266,11 @@ const (
 )
 
 // showBanner fits ssh.ClientConfig.BannerCallback.
-func (a *loginAttempt) showBanner(text string) error {
+func (a *loginAttempt) addBanner(text string) error {
 	a.banners++
 	if a.bannerBytes += len(text); a.banners > maxBanners || a.bannerBytes > maxBannerBytes {
-		a.failed = ingest.Errorf(ingest.KindServer, "server %s sends banners without end during log-in: ask the partner to stop that", a.server.Name)
-		return a.failed
+		a.err = ingest.Errorf(ingest.KindServer, "server %s sends banners without end during log-in: ask the partner to stop that", a.server.Name)
+		return a.err
 	}
 	if len(a.banner) < maxBanner {
 		a.banner += text[:min(len(text), maxBanner-len(a.banner))]

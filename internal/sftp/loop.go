@@ -11,17 +11,17 @@ import (
 
 // prints are what a folder is known again by, in whatever order its entries come:
 // names and kinds, and all of it with sizes and times.
-type prints struct {
+type fingerprint struct {
 	names, all uint64
-	folders    bool
+	hasFolders bool
 }
 
-var printSeed = maphash.MakeSeed()
+var fingerprintSeed = maphash.MakeSeed()
 
-func printsOf(c *contents) (p prints) {
+func fingerprintOf(c *folderContents) (p fingerprint) {
 	for _, raw := range c.names {
 		var h maphash.Hash
-		h.SetSeed(printSeed)
+		h.SetSeed(fingerprintSeed)
 		_, _ = h.WriteString(raw.name)
 		_ = h.WriteByte(byte(raw.kind))
 		p.names += h.Sum64()
@@ -30,102 +30,102 @@ func printsOf(c *contents) (p prints) {
 		binary.BigEndian.PutUint32(b[8:], raw.attrs.Mtime)
 		_, _ = h.Write(b[:])
 		p.all += h.Sum64()
-		p.folders = p.folders || raw.kind == kindFolder || raw.kind == kindUnsaid || raw.kind == kindSymlink
+		p.hasFolders = p.hasFolders || raw.kind == kindFolder || raw.kind == kindUnreported || raw.kind == kindSymlink
 	}
 	return p
 }
 
 // maxSuspects is with how many folders above a folder is compared.
-const maxSuspects = 4
+const maxComparedAncestors = 4
 
 // loop returns the folder above that this one is again, by a link or a mount; ""
 // for none. One with the same entries as a folder above is suspect; then the server
 // is asked for the true paths. One that does not know them is followed around: what
 // is the same at every turn, for as many as a real tree may have, is a loop.
-func (w *walk) loop(ctx context.Context, n *node, found *contents) (same string, err error) {
-	n.prints = printsOf(found)
-	if !n.prints.folders {
+func (w *walk) findLoop(ctx context.Context, n *node, found *folderContents) (path string, err error) {
+	n.fingerprint = fingerprintOf(found)
+	if !n.fingerprint.hasFolders {
 		return "", nil
 	}
-	suspects := 0
-	for above := n.parent; above != nil && suspects < maxSuspects; above = above.parent {
-		if above.prints.names != n.prints.names {
+	compared := 0
+	for ancestor := n.parent; ancestor != nil && compared < maxComparedAncestors; ancestor = ancestor.parent {
+		if ancestor.fingerprint.names != n.fingerprint.names {
 			continue
 		}
-		suspects++
-		is, err := w.isAgain(ctx, above, n)
+		compared++
+		same, err := w.isSameFolder(ctx, ancestor, n)
 		if err != nil {
 			return "", err
 		}
-		if is {
-			return w.path(above), nil
+		if same {
+			return w.path(ancestor), nil
 		}
 	}
 	return "", nil
 }
 
-func (w *walk) isAgain(ctx context.Context, above, n *node) (bool, error) {
-	s, upper, lower := w.session, w.path(above), w.path(n)
-	realUpper, err := s.realpath(ctx, upper)
+func (w *walk) isSameFolder(ctx context.Context, ancestor, n *node) (bool, error) {
+	s, ancestorPath, folderPath := w.session, w.path(ancestor), w.path(n)
+	realAncestor, err := s.realpath(ctx, ancestorPath)
 	if err == nil {
-		var realLower string
-		if realLower, err = s.realpath(ctx, lower); err == nil {
-			if realUpper == realLower {
+		var realFolder string
+		if realFolder, err = s.realpath(ctx, folderPath); err == nil {
+			if realAncestor == realFolder {
 				return true, nil
 			}
-			if realLower != lower {
+			if realFolder != folderPath {
 				return false, nil // the server knows links, and this is another folder
 			}
 		}
 	}
-	if err != nil && !refusal(err) {
+	if err != nil && !isReplyError(err) {
 		return false, err
 	}
-	return w.goesRound(ctx, above, n)
+	return w.repeats(ctx, ancestor, n)
 }
 
 // goesRound follows the way from the one folder to the other, step by step, for as many
 // turns as there may be folders in one another: those that only look alike end before.
-func (w *walk) goesRound(ctx context.Context, above, n *node) (bool, error) {
-	if above.prints.all != n.prints.all {
+func (w *walk) repeats(ctx context.Context, ancestor, n *node) (bool, error) {
+	if ancestor.fingerprint.all != n.fingerprint.all {
 		return false, nil
 	}
-	var way []*node // the folders of one turn, this one last
-	for at := n; at != above; at = at.parent {
-		way = append(way, at)
+	var turn []*node // the folders of one turn, this one last
+	for at := n; at != ancestor; at = at.parent {
+		turn = append(turn, at)
 	}
-	slices.Reverse(way)
+	slices.Reverse(turn)
 	at := w.path(n)
-	for step := range ingest.MaxDepth * len(way) {
-		is := way[step%len(way)]
-		if at += "/" + is.name; len(at) > maxPathBytes {
+	for step := range ingest.MaxDepth * len(turn) {
+		expected := turn[step%len(turn)]
+		if at += "/" + expected.name; len(at) > maxPathBytes {
 			return true, nil // no real tree has such paths
 		}
 		found, err := w.session.readFolder(ctx, at, w.limits())
-		if err != nil && !refusal(err) {
+		if err != nil && !isReplyError(err) {
 			return false, err
 		}
-		far := step/len(way) > followedLinks
+		deep := step/len(turn) > minFollowedTurns
 		if err != nil { // it was listed; a server that follows no more links fails
-			return far && !isPermission(err), nil
+			return deep && !isPermission(err), nil
 		}
-		if printsOf(found).all == is.prints.all {
+		if fingerprintOf(found).all == expected.fingerprint.all {
 			continue
 		}
-		if !far {
+		if !deep {
 			return false, nil
 		}
-		began, err := w.session.readFolder(ctx, w.path(is), w.limits())
+		original, err := w.session.readFolder(ctx, w.path(expected), w.limits())
 		if err != nil {
-			return false, unlessRefusal(err)
+			return false, ignoreReplyError(err)
 		}
-		return isRest(found, began, way[(step+1)%len(way)].name), nil
+		return isTruncatedCopy(found, original, turn[(step+1)%len(turn)].name), nil
 	}
 	return true, nil
 }
 
-func unlessRefusal(err error) error {
-	if refusal(err) {
+func ignoreReplyError(err error) error {
+	if isReplyError(err) {
 		return nil
 	}
 	return err
@@ -135,18 +135,18 @@ func unlessRefusal(err error) error {
 // follows no more links: links are shown as such or not at all, it does not go on to next,
 // and all else is as it was, by size and time, too. A tree that only looks alike ends in
 // something of its own.
-func isRest(found, began *contents, next string) bool {
-	before := make(map[string]rawName, len(began.names))
-	for _, raw := range began.names {
+func isTruncatedCopy(found, original *folderContents, next string) bool {
+	before := make(map[string]rawName, len(original.names))
+	for _, raw := range original.names {
 		before[raw.name] = raw
 	}
 	same := false
 	for _, raw := range found.names {
-		was, there := before[raw.name]
+		old, there := before[raw.name]
 		switch {
 		case raw.kind == kindSymlink && there:
 			same = same || raw.name == next
-		case raw.name == next || !there || raw.kind != was.kind || raw.attrs.Size != was.attrs.Size || raw.attrs.Mtime != was.attrs.Mtime:
+		case raw.name == next || !there || raw.kind != old.kind || raw.attrs.Size != old.attrs.Size || raw.attrs.Mtime != old.attrs.Mtime:
 			return false
 		default:
 			same = true
@@ -157,11 +157,11 @@ func isRest(found, began *contents, next string) bool {
 
 // followedLinks is how many turns a server goes along at least before it refuses a
 // path for the links in it: Linux follows 40, and a turn may have a few.
-const followedLinks = 10
+const minFollowedTurns = 10
 
 // lookups bounds the questions about single entries of one listing.
 type lookups struct {
-	asked, vain int
+	requested, useless int
 }
 
 const (
@@ -170,45 +170,45 @@ const (
 	maxLookups = 200_000
 	// maxVain is after how many entries of which the server says no more than in the
 	// listing it is not asked any further.
-	maxVain = 64
+	maxUselessLookups = 64
 	// looksAtOnce is how many are asked about at the same time.
-	looksAtOnce = 8
+	parallelLookups = 8
 )
 
 // resolve asks about the entries of which the listing does not say enough: what
 // they are, how large, how old, and where links lead.
-func (w *walk) resolve(ctx context.Context, at folder, found *contents) error {
+func (w *walk) resolveEntries(ctx context.Context, at folder, found *folderContents) error {
 	type question struct {
 		place int
 		entry entry
 	}
 	var open []question
-	for i, e := range found.in(at.path) {
-		if w.asksAbout(e) && w.lookups.asked < maxLookups {
-			w.lookups.asked++
+	for i, e := range found.entries(at.path) {
+		if w.needsLookup(e) && w.lookups.requested < maxLookups {
+			w.lookups.requested++
 			open = append(open, question{i, e})
 		}
-		if len(open) < looksAtOnce {
+		if len(open) < parallelLookups {
 			continue
 		}
-		if err := w.lookAll(ctx, len(open), func(n int) (int, entry) { return open[n].place, open[n].entry }, found); err != nil {
+		if err := w.lookUpAll(ctx, len(open), func(n int) (int, entry) { return open[n].place, open[n].entry }, found); err != nil {
 			return err
 		}
 		open = open[:0]
 	}
-	return w.lookAll(ctx, len(open), func(n int) (int, entry) { return open[n].place, open[n].entry }, found)
+	return w.lookUpAll(ctx, len(open), func(n int) (int, entry) { return open[n].place, open[n].entry }, found)
 }
 
 // asksAbout reports whether the entry must be looked at.
-func (w *walk) asksAbout(e entry) bool {
-	if e.unsafe() != "" || !w.filter.takes(e.path) && !w.filter.enters(e.path) {
+func (w *walk) needsLookup(e entry) bool {
+	if e.unsafeReason() != "" || !w.filter.includes(e.path) && !w.filter.enters(e.path) {
 		return false
 	}
 	switch e.kind {
-	case kindUnsaid:
+	case kindUnreported:
 		return true
 	case kindRegular:
-		return w.filter.takes(e.path) && (!e.attrs.sized() || !e.attrs.timed()) && w.lookups.vain < maxVain
+		return w.filter.includes(e.path) && (!e.attrs.hasSize() || !e.attrs.hasTime()) && w.lookups.useless < maxUselessLookups
 	case kindSymlink:
 		return w.filter.server.FollowLinks
 	default:
@@ -217,9 +217,9 @@ func (w *walk) asksAbout(e entry) bool {
 }
 
 // lookAll looks at several entries at once and puts in what it learns.
-func (w *walk) lookAll(ctx context.Context, n int, of func(int) (int, entry), found *contents) error {
+func (w *walk) lookUpAll(ctx context.Context, n int, of func(int) (int, entry), found *folderContents) error {
 	type answer struct {
-		looked
+		pathInfo
 		why string
 		err error
 	}
@@ -231,10 +231,10 @@ func (w *walk) lookAll(ctx context.Context, n int, of func(int) (int, entry), fo
 			_, e := of(i)
 			a := &answers[i]
 			if e.kind == kindSymlink {
-				a.looked, a.why, a.err = w.session.followed(ctx, e.path)
+				a.pathInfo, a.why, a.err = w.session.followLink(ctx, e.path)
 				return
 			}
-			a.looked, a.err = w.session.lookAgain(ctx, e)
+			a.pathInfo, a.err = w.session.statEntry(ctx, e)
 		}()
 	}
 	for range n {
@@ -243,61 +243,61 @@ func (w *walk) lookAll(ctx context.Context, n int, of func(int) (int, entry), fo
 	for i, a := range answers {
 		place, e := of(i)
 		switch {
-		case a.err != nil && !refusal(a.err):
+		case a.err != nil && !isReplyError(a.err):
 			return a.err
 		case a.why != "":
 			found.reject(place, a.why)
 		case a.err == nil:
-			w.learn(&found.names[place], e, a.looked)
+			w.completeEntry(&found.names[place], e, a.pathInfo)
 		default:
-			w.lookups.vain++
+			w.lookups.useless++
 		}
 	}
 	return nil
 }
 
 // lookAgain looks at an entry of which the listing says too little.
-func (s *Session) lookAgain(ctx context.Context, e entry) (looked, error) {
-	at, err := s.attributesBy(ctx, packetLstat, e.path)
-	if refusal(err) {
-		at, err = s.statUnlinked(ctx, e.path)
+func (s *Session) statEntry(ctx context.Context, e entry) (pathInfo, error) {
+	at, err := s.requestAttrs(ctx, packetLstat, e.path)
+	if isReplyError(err) {
+		at, err = s.statNoFollow(ctx, e.path)
 	}
-	if refusal(err) && e.kind == kindUnsaid {
-		at, err = looked{attrs: e.attrs}, nil
+	if isReplyError(err) && e.kind == kindUnreported {
+		at, err = pathInfo{attrs: e.attrs}, nil
 	}
-	if err == nil && at.kind == kindUnsaid && e.kind == kindUnsaid {
-		at.kind, err = s.tryAsFolder(ctx, e.path)
+	if err == nil && at.kind == kindUnreported && e.kind == kindUnreported {
+		at.kind, err = s.kindByOpening(ctx, e.path)
 	}
 	return at, err
 }
 
 // learn completes an entry.
-func (w *walk) learn(raw *rawName, before entry, at looked) {
+func (w *walk) completeEntry(raw *rawName, before entry, at pathInfo) {
 	if before.kind != kindRegular {
 		raw.kind = at.kind
-	} else if at.kind != kindUnsaid && at.kind != kindRegular {
+	} else if at.kind != kindUnreported && at.kind != kindRegular {
 		raw.kind = at.kind // the listing was wrong, or it has been replaced
 	}
 	if before.kind == kindSymlink {
 		raw.attrs = at.attrs
 		return
 	}
-	w.lookups.vain++
-	if at.attrs.sized() && !before.attrs.sized() {
-		raw.attrs.Size, raw.attrs.flags, w.lookups.vain = at.attrs.Size, raw.attrs.flags|attrSize, 0
+	w.lookups.useless++
+	if at.attrs.hasSize() && !before.attrs.hasSize() {
+		raw.attrs.Size, raw.attrs.flags, w.lookups.useless = at.attrs.Size, raw.attrs.flags|attrSize, 0
 	}
-	if at.attrs.timed() && !before.attrs.timed() {
-		raw.attrs.Mtime, raw.attrs.flags, w.lookups.vain = at.attrs.Mtime, raw.attrs.flags|attrTimes, 0
+	if at.attrs.hasTime() && !before.attrs.hasTime() {
+		raw.attrs.Mtime, raw.attrs.flags, w.lookups.useless = at.attrs.Mtime, raw.attrs.flags|attrTimes, 0
 	}
-	if before.kind == kindUnsaid && raw.kind != kindUnsaid {
-		w.lookups.vain = 0
+	if before.kind == kindUnreported && raw.kind != kindUnreported {
+		w.lookups.useless = 0
 	}
 }
 
 // reject gives a reason why an entry is not taken.
-func (c *contents) reject(place int, why string) {
-	if c.why == nil {
-		c.why = make(map[int]string)
+func (c *folderContents) reject(index int, reason string) {
+	if c.rejections == nil {
+		c.rejections = make(map[int]string)
 	}
-	c.why[place] = why
+	c.rejections[index] = reason
 }

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	// The two of x/crypto are left by log-ins that fail while the server goes on sending;
-	// see meteredLine.drained. Those of a connection that is open wait elsewhere.
+	// see meteredConn.readerStopped. Those of a connection that is open wait elsewhere.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("stevedore/internal/sftp_test.(*resolver).serve"),
 		goleak.IgnoreTopFunction("golang.org/x/crypto/ssh.(*handshakeTransport).readLoop"),
 		goleak.IgnoreTopFunction("golang.org/x/crypto/ssh.(*handshakeTransport).kexLoop"))

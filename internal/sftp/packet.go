@@ -35,8 +35,8 @@ const (
 )
 
 var (
-	errBadNames  = errors.New("the server's answer is malformed")
-	errBadAnswer = errors.New("the server gave an answer of another kind than asked for")
+	errMalformedReply  = errors.New("the server's answer is malformed")
+	errUnexpectedReply = errors.New("the server gave an answer of another kind than asked for")
 )
 
 // attrs are the attributes that a server gave; flags says which these are.
@@ -46,16 +46,16 @@ type attrs struct {
 	flags       uint32
 }
 
-func (a attrs) sized() bool { return a.flags&attrSize != 0 }
-func (a attrs) timed() bool { return a.flags&attrTimes != 0 }
+func (a attrs) hasSize() bool { return a.flags&attrSize != 0 }
+func (a attrs) hasTime() bool { return a.flags&attrTimes != 0 }
 
 // rawName is an entry of a folder as the server sent it.
 type rawName struct {
 	name string
 	// long is how long the name was when it is shortened here; otherwise 0.
-	long  int
-	kind  kind
-	attrs attrs
+	fullLen int
+	kind    kind
+	attrs   attrs
 }
 
 // fields reads SFTP's encoding; every method returns what is left.
@@ -91,13 +91,13 @@ func (f fields) entry() (fields, rawName, bool) {
 	if !ok {
 		return nil, rawName{}, false
 	}
-	f, longform, ok := f.bytes()
+	f, longName, ok := f.bytes()
 	if !ok {
 		return nil, rawName{}, false
 	}
 	f, a, ok := f.attributes()
-	raw := rawName{kind: kindOf(a, longform), attrs: a}
-	raw.name, raw.long = shortName(name)
+	raw := rawName{kind: kindOf(a, longName), attrs: a}
+	raw.name, raw.fullLen = shortName(name)
 	return f, raw, ok
 }
 
@@ -105,7 +105,7 @@ func (f fields) attributes() (_ fields, a attrs, ok bool) {
 	if f, a.flags, ok = f.uint32(); !ok {
 		return nil, a, false
 	}
-	if a.sized() {
+	if a.hasSize() {
 		f, a.Size, ok = f.uint64()
 	}
 	if ok && a.flags&attrOwner != 0 {
@@ -114,7 +114,7 @@ func (f fields) attributes() (_ fields, a attrs, ok bool) {
 	if ok && a.flags&attrMode != 0 {
 		f, a.Mode, ok = f.uint32()
 	}
-	if ok && a.timed() {
+	if ok && a.hasTime() {
 		var times uint64 // of access and of modification
 		f, times, ok = f.uint64()
 		a.Mtime = uint32(times)
@@ -135,12 +135,12 @@ func (f fields) attributes() (_ fields, a attrs, ok bool) {
 func (f fields) names(fn func(rawName)) (count uint32, err error) {
 	f, count, ok := f.uint32()
 	if !ok {
-		return 0, errBadNames
+		return 0, errMalformedReply
 	}
 	for range count {
 		var raw rawName
 		if f, raw, ok = f.entry(); !ok {
-			return count, errBadNames
+			return count, errMalformedReply
 		}
 		fn(raw)
 	}
@@ -151,11 +151,11 @@ func (f fields) names(fn func(rawName)) (count uint32, err error) {
 func (f fields) status() error {
 	f, code, ok := f.uint32()
 	if !ok {
-		return errBadAnswer
+		return errUnexpectedReply
 	}
 	if code == statusOK {
 		return nil
 	}
-	_, said, _ := f.bytes() // version 2 has no words
-	return &refused{code: code, said: string(said[:min(len(said), maxSaidBytes)])}
+	_, message, _ := f.bytes() // version 2 has no words
+	return &statusError{code: code, message: string(message[:min(len(message), maxMessageBytes)])}
 }

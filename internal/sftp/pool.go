@@ -20,10 +20,10 @@ type Pool struct {
 	closeOnce sync.Once
 	watchers  sync.WaitGroup
 
-	mu     sync.Mutex
-	closed bool
-	lanes  map[string]*lane // by server uuid
-	conns  map[*conn]struct{}
+	mu      sync.Mutex
+	closed  bool
+	servers map[string]*serverPool // by server uuid
+	conns   map[*conn]struct{}
 }
 
 // NewPool returns a pool without connections. It must be closed.
@@ -31,7 +31,7 @@ func NewPool(cfg Config, secrets Secrets) *Pool {
 	return &Pool{
 		cfg: cfg.withDefaults(), secrets: secrets,
 		closing: make(chan struct{}),
-		lanes:   make(map[string]*lane), conns: make(map[*conn]struct{}),
+		servers: make(map[string]*serverPool), conns: make(map[*conn]struct{}),
 	}
 }
 
@@ -54,27 +54,27 @@ func (p *Pool) Open(ctx context.Context, server ingest.Server) (*Session, error)
 	if err != nil {
 		return nil, err
 	}
-	l, err := p.enter(route)
+	sp, err := p.acquireServer(route)
 	if err != nil {
 		return nil, err
 	}
 	select {
-	case l.slots <- struct{}{}:
+	case sp.sessions <- struct{}{}:
 	case <-p.closing:
-		p.leave(server.UUID, l)
+		p.releaseServer(server.UUID, sp)
 		return nil, errPoolClosed()
 	case <-ctx.Done():
-		p.leave(server.UUID, l)
+		p.releaseServer(server.UUID, sp)
 		return nil, ingest.Wrap(ingest.KindTransient, context.Cause(ctx),
-			"server %s: gave up waiting for one of its %d sessions", server.Name, cap(l.slots))
+			"server %s: gave up waiting for one of its %d sessions", server.Name, cap(sp.sessions))
 	}
-	c, err := p.connection(ctx, l, route)
+	c, err := p.connection(ctx, sp, route)
 	if err != nil {
-		<-l.slots
-		p.leave(server.UUID, l)
+		<-sp.sessions
+		p.releaseServer(server.UUID, sp)
 		return nil, err
 	}
-	return &Session{cfg: p.cfg.of(server), server: server, conn: c, giveBack: func() { p.giveBack(server.UUID, l, c) }}, nil
+	return &Session{cfg: p.cfg.forServer(server), server: server, conn: c, release: func() { p.release(server.UUID, sp, c) }}, nil
 }
 
 // Close ends all connections, also those in use, and waits until they are gone.
@@ -96,49 +96,49 @@ func errPoolClosed() error {
 
 // enter returns the server's lane. Changed settings open another one; what the
 // old one has is not used again.
-func (p *Pool) enter(route []ingest.Server) (*lane, error) {
-	settings, server := settingsOf(route), route[0]
+func (p *Pool) acquireServer(route []ingest.Server) (*serverPool, error) {
+	settings, server := settingsDigest(route), route[0]
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return nil, errPoolClosed()
 	}
-	l := p.lanes[server.UUID]
-	if l == nil || l.settings != settings {
-		if l != nil {
-			l.retire()
+	sp := p.servers[server.UUID]
+	if sp == nil || sp.settings != settings {
+		if sp != nil {
+			sp.retire()
 		}
-		l = newLane(settings, server)
-		p.lanes[server.UUID] = l
+		sp = newServerPool(settings, server)
+		p.servers[server.UUID] = sp
 	}
-	l.users++
-	l.known = server.ConnectionLimit
-	return l, nil
+	sp.users++
+	sp.ledgerLimit = server.ConnectionLimit
+	return sp, nil
 }
 
 // leave forgets a lane that nobody needs: servers come and go.
-func (p *Pool) leave(uuid string, l *lane) {
+func (p *Pool) releaseServer(uuid string, sp *serverPool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l.users--
-	p.forget(uuid, l)
+	sp.users--
+	p.removeUnused(uuid, sp)
 }
 
-func (p *Pool) forget(uuid string, l *lane) {
-	if l.users == 0 && len(l.idle) == 0 && p.lanes[uuid] == l && !p.cfg.Now().Before(l.learnedUntil) {
-		delete(p.lanes, uuid)
+func (p *Pool) removeUnused(uuid string, sp *serverPool) {
+	if sp.users == 0 && len(sp.idle) == 0 && p.servers[uuid] == sp && !p.cfg.Now().Before(sp.learnedUntil) {
+		delete(p.servers, uuid)
 	}
 }
 
 // connection returns a healthy idle connection, makes one, or lets the session
 // share one that is in use.
-func (p *Pool) connection(ctx context.Context, l *lane, route []ingest.Server) (*conn, error) {
-	if c := p.atHand(ctx, l); c != nil {
+func (p *Pool) connection(ctx context.Context, sp *serverPool, route []ingest.Server) (*conn, error) {
+	if c := p.existing(ctx, sp); c != nil {
 		return c, nil
 	}
-	c, err := p.connect(ctx, l, route)
+	c, err := p.connect(ctx, sp, route)
 	if err != nil && ctx.Err() == nil {
-		if shared := p.shareInstead(l, err); shared != nil {
+		if shared := p.shareAfterFailure(sp, err); shared != nil {
 			return shared, nil
 		}
 	}
@@ -146,89 +146,89 @@ func (p *Pool) connection(ctx context.Context, l *lane, route []ingest.Server) (
 }
 
 // atHand returns a connection without making one, nil if there is none.
-func (p *Pool) atHand(ctx context.Context, l *lane) *conn {
-	for c := p.takeIdle(l); c != nil; c = p.takeIdle(l) {
+func (p *Pool) existing(ctx context.Context, sp *serverPool) *conn {
+	for c := p.takeIdle(sp); c != nil; c = p.takeIdle(sp) {
 		if c.alive(ctx) {
 			return c
 		}
 		c.kill()
-		p.put(l, c)
+		p.endUse(sp, c)
 	}
-	return p.share(l)
+	return p.shareAtLimit(sp)
 }
 
 // connect makes a connection when its turn has come. Those that waited for one
 // that failed meanwhile fail with it.
-func (p *Pool) connect(ctx context.Context, l *lane, route []ingest.Server) (*conn, error) {
-	came, server := time.Now(), route[0]
+func (p *Pool) connect(ctx context.Context, sp *serverPool, route []ingest.Server) (*conn, error) {
+	started, server := time.Now(), route[0]
 	select {
-	case l.turn <- struct{}{}:
+	case sp.connecting <- struct{}{}:
 	case <-p.closing:
 		return nil, errPoolClosed()
 	case <-ctx.Done():
 		return nil, ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: gave up waiting for its turn to connect", server.Name)
 	}
-	defer func() { <-l.turn }()
-	if l.failure != nil && l.failedAt.After(came) {
-		return nil, l.failure
+	defer func() { <-sp.connecting }()
+	if sp.lastErr != nil && sp.lastErrAt.After(started) {
+		return nil, sp.lastErr
 	}
-	if c := p.atHand(ctx, l); c != nil { // made or given back meanwhile
+	if c := p.existing(ctx, sp); c != nil { // made or given back meanwhile
 		return c, nil
 	}
 	d, err := newDialer(ctx, p.cfg, p.secrets, route)
 	if err != nil {
 		return nil, err
 	}
-	c, held, err := p.dial(ctx, l, d)
+	c, connLease, err := p.dial(ctx, sp, d)
 	if err != nil {
 		if ctx.Err() == nil {
-			l.failure, l.failedAt = err, time.Now()
+			sp.lastErr, sp.lastErrAt = err, time.Now()
 		}
 		return nil, err
 	}
-	return c, p.adopt(server.UUID, l, c, held)
+	return c, p.track(server.UUID, sp, c, connLease)
 }
 
 // dial takes a place among the connections that the server bears and connects. A
 // session that can share a connection does not wait for one.
-func (p *Pool) dial(ctx context.Context, l *lane, d *dialer) (*conn, place, error) {
+func (p *Pool) dial(ctx context.Context, sp *serverPool, d *dialer) (*conn, lease, error) {
 	p.mu.Lock()
-	wait, most := p.cfg.ConnectionWait, d.server.MaxConnections
-	if l.limit(p.cfg.Now()) < cap(l.slots) {
-		most = l.limit(p.cfg.Now())
+	wait, limit := p.cfg.ConnectionWait, d.server.MaxConnections
+	if sp.limit(p.cfg.Now()) < cap(sp.sessions) {
+		limit = sp.limit(p.cfg.Now())
 	}
-	if len(l.healthy()) > 0 {
+	if len(sp.healthy()) > 0 {
 		wait = 0
 	}
 	p.mu.Unlock()
-	held, err := takePlace(ctx, p.cfg, d.server, most, wait)
+	connLease, err := acquireLease(ctx, p.cfg, d.server, limit, wait)
 	if err != nil {
-		return nil, held, err
+		return nil, connLease, err
 	}
 	c, err := d.dial(ctx)
 	if err != nil {
-		held.leave()
+		connLease.release()
 		if ctx.Err() == nil {
-			err = p.learn(ctx, l, d.server, held.others, err)
+			err = p.learnLimit(ctx, sp, d.server, connLease.otherHolders, err)
 		}
 	}
-	return c, held, err
+	return c, connLease, err
 }
 
 // adopt takes note of a new connection and forgets it when it has ended.
-func (p *Pool) adopt(uuid string, l *lane, c *conn, held place) error {
+func (p *Pool) track(uuid string, sp *serverPool, c *conn, connLease lease) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.conns[c] = struct{}{}
-	l.use(c)
-	p.watchers.Go(func() { held.keep(c.ended) })
+	sp.addSession(c)
+	p.watchers.Go(func() { connLease.renewUntil(c.ended) })
 	p.watchers.Go(func() {
 		c.watchers.Wait()
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		delete(p.conns, c)
-		l.drop(c)
-		p.forget(uuid, l)
+		sp.removeIdle(c)
+		p.removeUnused(uuid, sp)
 	})
 	if p.closed {
 		c.kill()
@@ -237,57 +237,57 @@ func (p *Pool) adopt(uuid string, l *lane, c *conn, held place) error {
 	return nil
 }
 
-func (p *Pool) takeIdle(l *lane) *conn {
+func (p *Pool) takeIdle(sp *serverPool) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(l.idle) == 0 {
+	if len(sp.idle) == 0 {
 		return nil
 	}
-	c := l.idle[len(l.idle)-1]
-	l.drop(c)
-	l.use(c)
+	c := sp.idle[len(sp.idle)-1]
+	sp.removeIdle(c)
+	sp.addSession(c)
 	return c
 }
 
 // giveBack keeps a healthy connection for the next session.
-func (p *Pool) giveBack(uuid string, l *lane, c *conn) {
-	p.put(l, c)
-	<-l.slots
-	p.leave(uuid, l)
+func (p *Pool) release(uuid string, sp *serverPool, c *conn) {
+	p.endUse(sp, c)
+	<-sp.sessions
+	p.releaseServer(uuid, sp)
 }
 
 // put ends one use of a connection. With the last one it becomes idle, or ends if
 // it cannot be used again.
-func (p *Pool) put(l *lane, c *conn) {
+func (p *Pool) endUse(sp *serverPool, c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.sharers.Add(-1) > 0 {
+	if c.sessions.Add(-1) > 0 {
 		return
 	}
-	l.busy = slices.DeleteFunc(l.busy, func(other *conn) bool { return other == c })
-	if p.closed || l.retired || c.spoiled.Load() || c.tired.Load() {
+	sp.inUse = slices.DeleteFunc(sp.inUse, func(other *conn) bool { return other == c })
+	if p.closed || sp.retired || c.failed.Load() || c.draining.Load() {
 		c.kill()
 		return
 	}
-	l.idle = append(l.idle, c)
-	c.used = time.Now()
-	c.expiry = time.AfterFunc(p.idleTimeout(l), func() { p.expire(l, c) })
+	sp.idle = append(sp.idle, c)
+	c.lastUsed = time.Now()
+	c.idleTimer = time.AfterFunc(p.idleTimeout(sp), func() { p.expire(sp, c) })
 }
 
 // idleTimeout is short where other processes may wait for the connection.
-func (p *Pool) idleTimeout(l *lane) time.Duration {
-	if p.cfg.Connections != nil && l.limit(p.cfg.Now()) < cap(l.slots) {
-		return min(fewIdle, p.cfg.IdleTimeout)
+func (p *Pool) idleTimeout(sp *serverPool) time.Duration {
+	if p.cfg.Connections != nil && sp.limit(p.cfg.Now()) < cap(sp.sessions) {
+		return min(limitedIdleTimeout, p.cfg.IdleTimeout)
 	}
 	return p.cfg.IdleTimeout
 }
 
 // expire ends a connection that is still idle.
-func (p *Pool) expire(l *lane, c *conn) {
+func (p *Pool) expire(sp *serverPool, c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if slices.Contains(l.idle, c) {
-		l.drop(c)
+	if slices.Contains(sp.idle, c) {
+		sp.removeIdle(c)
 		c.kill()
 	}
 }

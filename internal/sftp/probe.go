@@ -92,27 +92,27 @@ func (p *Pool) ProbeWith(ctx context.Context, server ingest.Server, sample bool)
 	if err != nil {
 		return ProbeResult{}, err
 	}
-	held, err := takePlace(ctx, p.cfg, server, server.Connections(), p.cfg.ConnectionWait)
+	connLease, err := acquireLease(ctx, p.cfg, server, server.Connections(), p.cfg.ConnectionWait)
 	if err != nil {
 		return ProbeResult{}, err
 	}
 	start := time.Now()
 	c, err := d.dial(ctx)
-	result := d.seen()
+	result := d.hostInfo()
 	if err != nil {
-		held.leave()
-		if _, full := errors.AsType[*limitError](err); full && len(held.others) > 0 && ctx.Err() == nil {
-			err = busy(server, held.others)
+		connLease.release()
+		if _, full := errors.AsType[*limitError](err); full && len(connLease.otherHolders) > 0 && ctx.Err() == nil {
+			err = newBusyError(server, connLease.otherHolders)
 		}
 		return result, err
 	}
-	p.watchers.Go(func() { held.keep(c.ended) })
+	p.watchers.Go(func() { connLease.renewUntil(c.ended) })
 	defer func() {
 		c.kill()
 		c.watchers.Wait()
 	}()
 	result.LoginOK, result.Latency, result.ProbeDetails = true, time.Since(start), d.details(c)
-	session := &Session{cfg: d.cfg, server: server, conn: c, giveBack: c.kill}
+	session := &Session{cfg: d.cfg, server: server, conn: c, release: c.kill}
 	root, err := session.rootFolder(ctx)
 	if err != nil {
 		return result, err
@@ -130,7 +130,7 @@ func (p *Pool) ProbeWith(ctx context.Context, server ingest.Server, sample bool)
 
 // details returns what is known of a connection.
 func (d *dialer) details(c *conn) ProbeDetails {
-	details := ProbeDetails{Questions: d.questions, Limits: c.limits}
+	details := ProbeDetails{Questions: d.answeredPrompts, Limits: c.limits}
 	if negotiated, ok := c.ssh.Conn.(ssh.AlgorithmsConnMetadata); ok {
 		used := negotiated.Algorithms()
 		details.KeyExchange, details.HostKeyAlgorithm = used.KeyExchange, used.HostKey
@@ -170,7 +170,7 @@ func (s *Session) sample(ctx context.Context) (*Sample, error) {
 }
 
 // seen is what the server showed before any log-in.
-func (d *dialer) seen() ProbeResult {
+func (d *dialer) hostInfo() ProbeResult {
 	var r ProbeResult
 	if strings.HasPrefix(d.greeting, "SSH-") {
 		r.ServerVersion = ingest.DisplayPath(d.greeting)

@@ -22,16 +22,16 @@ func TestFarewells(t *testing.T) {
 		"ssh: handshake failed: ssh: disconnect, reason 2: Too many authentication failures for u": true,
 	} {
 		err := errors.New(text)
-		assert.Equal(t, before, (&loginAttempt{}).refusal(err), text)
-		after := &loginAttempt{sent: true}
-		assert.True(t, after.refusal(err), text)
+		assert.Equal(t, before, (&loginAttempt{}).isRefusal(err), text)
+		after := &loginAttempt{passwordSent: true}
+		assert.True(t, after.isRefusal(err), text)
 		assert.Equal(t, ingest.PasswordRefused, after.fate(err), text)
 	}
 	for _, err := range []error{
 		errors.New("ssh: handshake failed: ssh: disconnect, reason 12: x"),
 		errors.New("ssh: handshake failed: ssh: disconnect, reason 2: Maximum number of sessions reached"),
 		io.EOF, errors.New("read: connection reset by peer"), errors.New("ssh: authentication failed midway: EOF")} {
-		assert.False(t, (&loginAttempt{sent: true}).refusal(err), "%v", err)
-		assert.Equal(t, ingest.PasswordUnanswered, (&loginAttempt{sent: true}).fate(err), "%v", err)
+		assert.False(t, (&loginAttempt{passwordSent: true}).isRefusal(err), "%v", err)
+		assert.Equal(t, ingest.PasswordUnanswered, (&loginAttempt{passwordSent: true}).fate(err), "%v", err)
 	}
 }

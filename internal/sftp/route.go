@@ -45,7 +45,7 @@ func routeTo(ctx context.Context, directory Directory, server ingest.Server) ([]
 
 // connect returns a line to the server: directly, through its proxy, or through
 // its jump host.
-func (d *dialer) connect(ctx context.Context) (*meteredLine, error) {
+func (d *dialer) connect(ctx context.Context) (*meteredConn, error) {
 	if d.via != nil {
 		return d.jump(ctx)
 	}
@@ -58,20 +58,20 @@ func (d *dialer) connect(ctx context.Context) (*meteredLine, error) {
 	}
 	raw, err := tcp.DialContext(ctx, "tcp", d.address())
 	if err != nil {
-		return nil, &connectError{what: d.address(), err: err}
+		return nil, &connectError{address: d.address(), err: err}
 	}
-	return newLine(raw, nil), nil
+	return newMeteredConn(raw, nil), nil
 }
 
 // jump logs in to the jump host and opens a channel to the server.
-func (d *dialer) jump(ctx context.Context) (*meteredLine, error) {
+func (d *dialer) jump(ctx context.Context) (*meteredConn, error) {
 	guard := addressGuard{server: d.server, allowed: d.cfg.AllowNetworks}
 	if err := guard.checkLiteral(d.server.Host); err != nil {
 		return nil, err
 	}
-	host, err := d.via.reach(ctx, func(*conn) error { return nil })
+	host, err := d.via.establish(ctx, func(*conn) error { return nil })
 	if err != nil {
-		return nil, throughJump(d.server, d.via.server, err)
+		return nil, jumpHostError(d.server, d.via.server, err)
 	}
 	limit := time.AfterFunc(d.cfg.ConnectTimeout, host.kill)
 	raw, err := host.ssh.DialContext(ctx, "tcp", d.address())
@@ -84,12 +84,12 @@ func (d *dialer) jump(ctx context.Context) (*meteredLine, error) {
 		return nil, ingest.Wrap(ingest.KindTransient, err, "server %s: jump host %s cannot connect to %s: %s",
 			d.server.Name, d.via.server.Name, d.address(), ingest.Summary(err.Error()))
 	}
-	return newLine(raw, host), nil
+	return newMeteredConn(raw, host), nil
 }
 
 // throughProxy connects through a SOCKS5 or HTTP proxy, which resolves the
 // server's name: a name cannot be checked here, an address is.
-func (d *dialer) throughProxy(ctx context.Context, guard addressGuard, tcp *net.Dialer) (*meteredLine, error) {
+func (d *dialer) throughProxy(ctx context.Context, guard addressGuard, tcp *net.Dialer) (*meteredConn, error) {
 	if err := guard.checkLiteral(d.server.Host); err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (d *dialer) throughProxy(ctx context.Context, guard addressGuard, tcp *net.
 	if err != nil {
 		return nil, ingest.Errorf(ingest.KindServer, "server %s: proxy %s is not an address like socks5://host:port", d.server.Name, ingest.Summary(d.server.Proxy))
 	}
-	forward := &proxyDialer{Dialer: tcp, what: "its proxy " + to.Host}
+	forward := &proxyDialer{Dialer: tcp, name: "its proxy " + to.Host}
 	var raw net.Conn
 	if to.Scheme == "http" {
 		raw, err = d.connectHTTP(ctx, forward, to.Host)
@@ -108,17 +108,17 @@ func (d *dialer) throughProxy(ctx context.Context, guard addressGuard, tcp *net.
 	var known *ingest.Error
 	switch {
 	case err == nil:
-		return newLine(raw, nil), nil
+		return newMeteredConn(raw, nil), nil
 	case errors.As(err, &known):
 		return nil, known
 	case errors.As(err, &connect):
 		return nil, connect
 	case isTimeout(err), ctx.Err() != nil:
 		return nil, ingest.Wrap(ingest.KindTransient, err, "server %s: %s does not connect to %s within %s; check the proxy, or raise --connect-timeout",
-			d.server.Name, forward.what, d.address(), d.cfg.ConnectTimeout)
+			d.server.Name, forward.name, d.address(), d.cfg.ConnectTimeout)
 	default:
 		return nil, ingest.Wrap(ingest.KindTransient, err, "server %s: %s does not connect to %s: %s; check the proxy and what it allows",
-			d.server.Name, forward.what, d.address(), ingest.Summary(err.Error()))
+			d.server.Name, forward.name, d.address(), ingest.Summary(err.Error()))
 	}
 }
 
@@ -126,14 +126,14 @@ func (d *dialer) throughProxy(ctx context.Context, guard addressGuard, tcp *net.
 // one that refuses.
 type proxyDialer struct {
 	*net.Dialer
-	what string
+	name string
 }
 
 // DialContext implements proxy.ContextDialer.
 func (p *proxyDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	raw, err := p.Dialer.DialContext(ctx, network, address)
 	if err != nil {
-		return nil, &connectError{what: p.what, err: err}
+		return nil, &connectError{address: p.name, err: err}
 	}
 	return raw, nil
 }
@@ -148,11 +148,11 @@ func connectSOCKS(ctx context.Context, forward *proxyDialer, proxyAddress, addre
 	if err != nil {
 		return nil, err
 	}
-	able, ok := socks.(proxy.ContextDialer)
+	dialer, ok := socks.(proxy.ContextDialer)
 	if !ok {
 		return nil, errors.New("the SOCKS5 client takes no context")
 	}
-	return able.DialContext(ctx, "tcp", address)
+	return dialer.DialContext(ctx, "tcp", address)
 }
 
 // connectHTTP asks an HTTP proxy for a tunnel.
@@ -165,7 +165,7 @@ func (d *dialer) connectHTTP(ctx context.Context, forward *proxyDialer, proxyAdd
 	defer stop()
 	limited := &io.LimitedReader{R: raw, N: maxProxyAnswer}
 	reader := bufio.NewReader(limited)
-	if err := askTunnel(raw, reader, d.address()); err != nil {
+	if err := requestTunnel(raw, reader, d.address()); err != nil {
 		_ = raw.Close()
 		if limited.N <= 0 {
 			err = errors.New("its answer is too long")
@@ -182,7 +182,7 @@ func (d *dialer) connectHTTP(ctx context.Context, forward *proxyDialer, proxyAdd
 // maxProxyAnswer bounds the answer of a proxy.
 const maxProxyAnswer = 64 << 10
 
-func askTunnel(raw net.Conn, reader *bufio.Reader, address string) error {
+func requestTunnel(raw net.Conn, reader *bufio.Reader, address string) error {
 	request := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: address}, Host: address, Header: http.Header{}}
 	if err := request.Write(raw); err != nil {
 		return err

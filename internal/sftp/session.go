@@ -23,7 +23,7 @@ type Session struct {
 	cfg       Config
 	server    ingest.Server
 	conn      *conn
-	giveBack  func()
+	release   func()
 	closeOnce sync.Once
 	// files are those still open.
 	files atomic.Int32
@@ -37,7 +37,7 @@ type Session struct {
 // further and return at once.
 func (s *Session) OnAnswer(fn func()) { s.onAnswer = fn }
 
-func (s *Session) answered() {
+func (s *Session) notifyAnswer() {
 	if s.onAnswer != nil {
 		s.onAnswer()
 	}
@@ -50,11 +50,11 @@ func (s *Session) Close() error {
 		switch {
 		case s.files.Load() == 0:
 		case s.conn.shared():
-			s.conn.tired.Store(true)
+			s.conn.draining.Store(true)
 		default:
 			s.conn.kill() // the next user must not inherit handles
 		}
-		s.giveBack()
+		s.release()
 	})
 	return nil
 }
@@ -63,16 +63,16 @@ func (s *Session) Close() error {
 // settings allow it. What is there but must not be opened comes back with Rejected
 // set. KindNotFound: nothing there.
 func (s *Session) Stat(ctx context.Context, path string) (ingest.Observation, error) {
-	path, err := s.resolved(ctx, path)
+	path, err := s.expandHome(ctx, path)
 	if err != nil {
 		return ingest.Observation{}, err
 	}
-	seen, _, err := s.observation(ctx, path)
+	seen, _, err := s.observePath(ctx, path)
 	return seen, err
 }
 
 // patience is how long one exchange may bring nothing.
-func (s *Session) patience() time.Duration {
+func (s *Session) replyTimeout() time.Duration {
 	return cmp.Or(time.Duration(s.server.AnswerTimeout), s.cfg.NoProgress)
 }
 
@@ -82,7 +82,7 @@ func (s *Session) Remove(ctx context.Context, path string) error {
 	if err := s.mustBeRegular(ctx, path); err != nil {
 		return err
 	}
-	err := s.do(ctx, s.patience(), func() error { return s.conn.client.Remove(path) })
+	err := s.do(ctx, s.replyTimeout(), func() error { return s.conn.client.Remove(path) })
 	return s.explain(err, "remove", path)
 }
 
@@ -93,27 +93,27 @@ func (s *Session) Rename(ctx context.Context, from, to string) error {
 	if err := s.mustBeRegular(ctx, from); err != nil {
 		return err
 	}
-	to, err := s.resolved(ctx, to)
+	to, err := s.expandHome(ctx, to)
 	if err != nil {
 		return err
 	}
-	err = s.do(ctx, s.patience(), func() error { return s.conn.client.Rename(from, to) })
-	if absent(err) || refusal(err) && !isPermission(err) && s.noFolder(ctx, path.Dir(to)) {
+	err = s.do(ctx, s.replyTimeout(), func() error { return s.conn.client.Rename(from, to) })
+	if isNotExist(err) || isReplyError(err) && !isPermission(err) && s.folderMissing(ctx, path.Dir(to)) {
 		return ingest.Wrap(ingest.KindMissing, err, "server %s: cannot move %s to %s: create the target folder there",
 			s.server.Name, ingest.DisplayPath(from), ingest.DisplayPath(to))
 	}
-	if refusal(err) && !absent(err) && !isPermission(err) {
+	if isReplyError(err) && !isNotExist(err) && !isPermission(err) {
 		return ingest.Wrap(ingest.KindTransient, err, "server %s failed to move %s to %s%s",
-			s.server.Name, ingest.DisplayPath(from), ingest.DisplayPath(to), words(err))
+			s.server.Name, ingest.DisplayPath(from), ingest.DisplayPath(to), serverMessage(err))
 	}
 	return s.explain(err, "move", from)
 }
 
 // noFolder reports whether there is surely no such folder. Servers say "failure" to
 // much.
-func (s *Session) noFolder(ctx context.Context, path string) bool {
-	_, err := s.look(ctx, path)
-	return absent(err)
+func (s *Session) folderMissing(ctx context.Context, path string) bool {
+	_, err := s.lstat(ctx, path)
+	return isNotExist(err)
 }
 
 func (s *Session) mustBeRegular(ctx context.Context, path string) error {
@@ -131,10 +131,10 @@ func (s *Session) notRegular(path, reason string) error {
 // do runs one exchange with the server. The end of ctx, or of patience, closes
 // the SSH connection, which makes op return. The error is op's own unless one
 // of these was the reason.
-func (s *Session) do(ctx context.Context, patience time.Duration, op func() error) error {
-	g := s.guard(ctx, patience)
+func (s *Session) do(ctx context.Context, timeout time.Duration, op func() error) error {
+	g := s.guard(ctx, timeout)
 	err := g.end(op())
-	s.answered()
+	s.notifyAnswer()
 	return err
 }
 
@@ -142,26 +142,26 @@ func (s *Session) do(ctx context.Context, patience time.Duration, op func() erro
 type guard struct {
 	session  *Session
 	ctx      context.Context
-	patience time.Duration
+	timeout  time.Duration
 	timer    *time.Timer
 	timedOut atomic.Bool
 	ended    atomic.Bool
 	release  func() bool
 }
 
-func (s *Session) guard(ctx context.Context, patience time.Duration) *guard {
-	g := &guard{session: s, ctx: ctx, patience: patience}
-	g.timer = time.AfterFunc(patience, func() {
+func (s *Session) guard(ctx context.Context, timeout time.Duration) *guard {
+	g := &guard{session: s, ctx: ctx, timeout: timeout}
+	g.timer = time.AfterFunc(timeout, func() {
 		g.timedOut.Store(true)
 		s.conn.kill()
 	})
-	g.release = context.AfterFunc(ctx, g.abandon)
+	g.release = context.AfterFunc(ctx, g.cancel)
 	return g
 }
 
 // abandon ends what is guarded, because its context has ended. A connection that
 // others share is given a moment to answer first.
-func (g *guard) abandon() {
+func (g *guard) cancel() {
 	if !g.session.conn.shared() {
 		g.session.conn.kill()
 		return
@@ -174,7 +174,7 @@ func (g *guard) abandon() {
 }
 
 // moved says that something came from the server that brings the work forward.
-func (g *guard) moved() { g.timer.Reset(g.patience) }
+func (g *guard) progress() { g.timer.Reset(g.timeout) }
 
 // end stops guarding and says what the outcome really is.
 func (g *guard) end(err error) error {
@@ -193,10 +193,10 @@ func (g *guard) cause(err error) error {
 	s := g.session
 	shared := s.conn.shared()
 	switch {
-	case shared && g.ctx.Err() != nil && !s.conn.spoiled.Load():
-		s.conn.tired.Store(true) // a handle may be left open
+	case shared && g.ctx.Err() != nil && !s.conn.failed.Load():
+		s.conn.draining.Store(true) // a handle may be left open
 		return ingest.Wrap(ingest.KindTransient, context.Cause(g.ctx), "server %s: the work was ended", s.server.Name)
-	case err == nil, refusal(err):
+	case err == nil, isReplyError(err):
 		return err
 	}
 	// What the connection's state is after anything else nobody knows.
@@ -205,7 +205,7 @@ func (g *guard) cause(err error) error {
 	case g.ctx.Err() != nil:
 		return ingest.Wrap(ingest.KindTransient, context.Cause(g.ctx), "server %s: the work was ended", s.server.Name)
 	case g.timedOut.Load():
-		return ingest.Wrap(ingest.KindTransient, notEOF(err), "server %s brought nothing for %s, the connection was closed; if it is slow, raise --answer-timeout", s.server.Name, g.patience)
+		return ingest.Wrap(ingest.KindTransient, withoutEOF(err), "server %s brought nothing for %s, the connection was closed; if it is slow, raise --answer-timeout", s.server.Name, g.timeout)
 	default:
 		return err
 	}
@@ -217,21 +217,21 @@ func (s *Session) explain(err error, verb, path string) error {
 	switch {
 	case err == nil, errors.As(err, &known):
 		return err
-	case absent(err):
+	case isNotExist(err):
 		return ingest.Wrap(ingest.KindNotFound, err, "server %s has no %s", s.server.Name, ingest.DisplayPath(path))
 	case isPermission(err):
 		return ingest.Wrap(ingest.KindPermission, err, "server %s does not let user %s %s %s: ask the partner for the permission",
 			s.server.Name, s.server.Username, verb, ingest.DisplayPath(path))
-	case refusal(err):
-		return ingest.Wrap(ingest.KindTransient, err, "server %s failed to %s %s%s", s.server.Name, verb, ingest.DisplayPath(path), words(err))
+	case isReplyError(err):
+		return ingest.Wrap(ingest.KindTransient, err, "server %s failed to %s %s%s", s.server.Name, verb, ingest.DisplayPath(path), serverMessage(err))
 	default:
-		return ingest.Wrap(ingest.KindTransient, notEOF(err), "lost the connection to server %s while trying to %s %s", s.server.Name, verb, ingest.DisplayPath(path))
+		return ingest.Wrap(ingest.KindTransient, withoutEOF(err), "lost the connection to server %s while trying to %s %s", s.server.Name, verb, ingest.DisplayPath(path))
 	}
 }
 
 // notEOF keeps a lost connection from passing for the end of a file: a write to
 // a closed SSH channel fails with io.EOF.
-func notEOF(err error) error {
+func withoutEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return errors.New(err.Error())
 	}

@@ -20,7 +20,7 @@ func TestLostConnectionIsNotTheEndOfAFile(t *testing.T) {
 	t.Parallel()
 	s := &Session{server: ingest.Server{Name: "acme"}}
 	lost := fmt.Errorf("failed to send packet: %w", io.EOF)
-	assert.False(t, refusal(lost))
+	assert.False(t, isReplyError(lost))
 	err := s.explain(lost, "read", "/f")
 	assert.NotErrorIs(t, err, io.EOF)
 	assert.ErrorContains(t, err, "failed to send packet")

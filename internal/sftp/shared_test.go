@@ -196,7 +196,7 @@ func TestStatedLimits(t *testing.T) {
 		}
 		second <- err
 	}()
-	require.Eventually(t, func() bool { return waitingIn("(*conn).takeHandle") == 1 }, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return waitingIn("(*conn).acquireHandle") == 1 }, time.Minute, 5*time.Millisecond)
 	assert.EqualValues(t, 1, opened.Load(), "two of three handles are kept for folders")
 	require.NoError(t, f.Close())
 	require.NoError(t, <-second)

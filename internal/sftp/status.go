@@ -26,24 +26,24 @@ const (
 )
 
 // maxSaidBytes bounds what is kept of a server's words.
-const maxSaidBytes = 500
+const maxMessageBytes = 500
 
 // refused is a status other than OK with which the server answered.
-type refused struct {
-	code uint32
-	said string
+type statusError struct {
+	code    uint32
+	message string
 }
 
 // Error returns the server's words.
-func (r *refused) Error() string {
-	if r.said != "" {
-		return fmt.Sprintf("sftp: %q (status %d)", r.said, r.code)
+func (r *statusError) Error() string {
+	if r.message != "" {
+		return fmt.Sprintf("sftp: %q (status %d)", r.message, r.code)
 	}
 	return fmt.Sprintf("sftp: status %d", r.code)
 }
 
 // Is makes the statuses that mean one thing only the errors of package os.
-func (r *refused) Is(target error) bool {
+func (r *statusError) Is(target error) bool {
 	switch r.code {
 	case statusNoSuchFile, statusNoSuchPath:
 		return target == os.ErrNotExist
@@ -57,7 +57,7 @@ func (r *refused) Is(target error) bool {
 // statusOf returns the status that the server answered with, also when the SFTP
 // client asked. ok is false when it did not answer.
 func statusOf(err error) (code uint32, ok bool) {
-	var ours *refused
+	var ours *statusError
 	var theirs *sftp.StatusError
 	switch {
 	case errors.As(err, &ours):
@@ -79,37 +79,37 @@ func statusOf(err error) (code uint32, ok bool) {
 
 // refusal reports whether the server answered, but not as it was asked: the
 // connection is as good as before.
-func refusal(err error) bool {
+func isReplyError(err error) bool {
 	_, ok := statusOf(err)
-	return ok || errors.Is(err, errBadNames) || errors.Is(err, errBadAnswer) || errors.Is(err, errPacketTooLarge) ||
-		errors.Is(err, errFolderFull)
+	return ok || errors.Is(err, errMalformedReply) || errors.Is(err, errUnexpectedReply) || errors.Is(err, errPacketTooLarge) ||
+		errors.Is(err, errFolderTooLarge)
 }
 
 // absent reports whether the answer means without doubt that nothing is there.
-func absent(err error) bool { return errors.Is(err, os.ErrNotExist) }
+func isNotExist(err error) bool { return errors.Is(err, os.ErrNotExist) }
 
 // unsupported reports whether the server does not know the request.
-func unsupported(err error) bool {
+func isUnsupported(err error) bool {
 	code, ok := statusOf(err)
 	return ok && code == statusUnsupported
 }
 
 // words are the server's own on why it refused, which is all that people have to
 // go by; empty when there are none. Servers that have no reason say "Failure".
-func words(err error) string {
-	said := ""
-	var ours *refused
+func serverMessage(err error) string {
+	message := ""
+	var ours *statusError
 	var theirs *sftp.StatusError
 	switch {
 	case errors.As(err, &ours):
-		said = ours.said
+		message = ours.message
 	case errors.As(err, &theirs):
 		if quoted, err := strconv.QuotedPrefix(strings.TrimPrefix(theirs.Error(), "sftp: ")); err == nil {
-			said, _ = strconv.Unquote(quoted)
+			message, _ = strconv.Unquote(quoted)
 		}
 	}
-	if said == "" || strings.EqualFold(said, "failure") {
+	if message == "" || strings.EqualFold(message, "failure") {
 		return ""
 	}
-	return ": it says " + quoted(said)
+	return ": it says " + quoted(message)
 }

@@ -20,15 +20,15 @@ type walk struct {
 	// stack has the folders that are open, the root first.
 	stack []*frame
 	// below are the names of the folders to be entered, of the folder being read.
-	below []string
+	subfolders []string
 	// pending is how many bytes all names still to be entered have.
-	pending int64
+	pendingBytes int64
 
 	// tell says that the folder being read was not told of by an earlier listing.
-	tell bool
+	reporting bool
 
-	seen, bytes int64
-	unread      ingest.Unread
+	entries, bytes int64
+	unread         ingest.Unread
 	// doubtful are folders whose listing ended in a failure.
 	doubtful ingest.Unread
 	lookups  lookups
@@ -36,10 +36,10 @@ type walk struct {
 
 // node is a folder by its parent, so that its path need not be kept.
 type node struct {
-	parent *node
-	name   string
-	depth  int
-	prints prints
+	parent      *node
+	name        string
+	depth       int
+	fingerprint fingerprint
 }
 
 // frame is a folder that was read and whose folders are entered one after another.
@@ -90,10 +90,10 @@ func (w *walk) run(ctx context.Context) error {
 		}
 		name := top.folders[0]
 		top.folders[0], top.folders = "", top.folders[1:]
-		w.pending -= cost(name)
+		w.pendingBytes -= nameCost(name)
 		err = w.visit(ctx, &node{parent: top.node, name: name, depth: top.depth + 1})
 	}
-	if w.session.conn.quirks.knowsEOF() { // then the failures were failures
+	if w.session.conn.behavior.sendsEOF() { // then the failures were failures
 		w.unread.Join(w.doubtful)
 	}
 	return err
@@ -102,8 +102,8 @@ func (w *walk) run(ctx context.Context) error {
 // visit reads one folder. A fault that is the folder's own costs that folder only.
 func (w *walk) visit(ctx context.Context, n *node) error {
 	at := folder{path: w.path(n), depth: n.depth}
-	passed := w.passes(n)
-	if !passed {
+	resumed := w.leadsToStart(n)
+	if !resumed {
 		if giveUp := w.request.GiveUp; giveUp != "" && n.relative() == w.request.From && n.depth > 0 {
 			w.unread.Add(at.path, giveUp)
 			return nil
@@ -114,33 +114,33 @@ func (w *walk) visit(ctx context.Context, n *node) error {
 	}
 	found, err := w.session.readFolder(ctx, at.path, w.limits())
 	if err != nil {
-		return w.failed(ctx, at, err)
+		return w.folderError(ctx, at, err)
 	}
 	w.bytes += found.bytes
-	if err := w.bounded(at, found); err != nil {
+	if err := w.checkLimits(at, found); err != nil {
 		return err
 	}
-	if same, err := w.loop(ctx, n, found); err != nil || same != "" {
+	if same, err := w.findLoop(ctx, n, found); err != nil || same != "" {
 		if same != "" {
 			w.unread.Add(at.path, "is the same folder as "+ingest.DisplayPath(same))
 		}
 		return w.session.explain(err, "list", at.path)
 	}
-	if err := w.resolve(ctx, at, found); err != nil {
+	if err := w.resolveEntries(ctx, at, found); err != nil {
 		return w.session.explain(err, "list", at.path)
 	}
-	if found.doubt != nil {
-		w.doubtful.Add(at.path, w.session.whyUnread(found.doubt))
+	if found.endError != nil {
+		w.doubtful.Add(at.path, w.session.unreadReason(found.endError))
 	}
-	if err := w.report(at, found, !passed); err != nil {
+	if err := w.emit(at, found, !resumed); err != nil {
 		return err
 	}
-	w.enter(n, at)
+	w.pushSubfolders(n, at)
 	return nil
 }
 
 // passes reports whether the folder is only on the way to where the listing goes on.
-func (w *walk) passes(n *node) bool {
+func (w *walk) leadsToStart(n *node) bool {
 	if n.depth >= len(w.from) {
 		return false
 	}
@@ -153,19 +153,19 @@ func (w *walk) passes(n *node) bool {
 }
 
 // enter puts the folders of the one just read before the others still to be read.
-func (w *walk) enter(n *node, at folder) {
-	names := w.below
-	w.below = nil
+func (w *walk) pushSubfolders(n *node, at folder) {
+	names := w.subfolders
+	w.subfolders = nil
 	slices.Sort(names)
-	if w.passes(n) {
+	if w.leadsToStart(n) {
 		names = slices.DeleteFunc(names, func(name string) bool { return name < w.from[n.depth] })
 	}
 	var bytes int64
 	for _, name := range names {
-		bytes += cost(name)
+		bytes += nameCost(name)
 	}
-	if w.pending += bytes; w.pending > w.session.cfg.MaxBytesPerFolder {
-		w.pending -= bytes
+	if w.pendingBytes += bytes; w.pendingBytes > w.session.cfg.MaxBytesPerFolder {
+		w.pendingBytes -= bytes
 		w.unread.Add(at.path, "has too many folders, which were not entered")
 		return
 	}
@@ -175,22 +175,22 @@ func (w *walk) enter(n *node, at folder) {
 }
 
 // cost is what a name that waits takes of memory.
-func cost(name string) int64 { return int64(len(name)) + 16 }
+func nameCost(name string) int64 { return int64(len(name)) + 16 }
 
 // failed decides about a folder that was not read: an answer of the server costs
 // that folder, if it is not the root.
-func (w *walk) failed(ctx context.Context, at folder, err error) error {
+func (w *walk) folderError(ctx context.Context, at folder, err error) error {
 	s := w.session
 	switch {
-	case !refusal(err):
+	case !isReplyError(err):
 		return s.explain(err, "list", at.path)
-	case errors.Is(err, errFolderFull) && w.request.Brief:
-		return w.tooMuch()
+	case errors.Is(err, errFolderTooLarge) && w.request.Brief:
+		return w.briefError()
 	case at.depth > 0:
-		w.unread.Add(at.path, s.whyUnread(err))
+		w.unread.Add(at.path, s.unreadReason(err))
 		return nil
-	case errors.Is(err, errFolderFull):
-		return ingest.Errorf(ingest.KindInvalid, "server %s: folder %s %s", s.server.Name, ingest.DisplayPath(at.path), s.tooLarge())
+	case errors.Is(err, errFolderTooLarge):
+		return ingest.Errorf(ingest.KindInvalid, "server %s: folder %s %s", s.server.Name, ingest.DisplayPath(at.path), s.tooLargeText())
 	default:
 		return s.explainRoot(ctx, err, at.path)
 	}
@@ -203,26 +203,26 @@ const (
 )
 
 // limits are those of one folder.
-func (w *walk) limits() limits {
-	most := w.session.folderLimits()
+func (w *walk) limits() folderLimits {
+	limits := w.session.folderLimits()
 	if w.request.Brief {
-		most.entries, most.bytes = min(most.entries, briefEntries), min(most.bytes, briefBytes)
+		limits.entries, limits.bytes = min(limits.entries, briefEntries), min(limits.bytes, briefBytes)
 	}
-	return most
+	return limits
 }
 
-func (w *walk) tooMuch() error {
+func (w *walk) briefError() error {
 	return ingest.Errorf(ingest.KindTransient, "server %s shows too much for a brief listing", w.session.server.Name)
 }
 
 // bounded ends a listing without end.
-func (w *walk) bounded(at folder, found *contents) error {
+func (w *walk) checkLimits(at folder, found *folderContents) error {
 	cfg := w.session.cfg
-	w.seen += int64(len(found.names))
-	if w.request.Brief && w.seen > briefEntries {
-		return w.tooMuch()
+	w.entries += int64(len(found.names))
+	if w.request.Brief && w.entries > briefEntries {
+		return w.briefError()
 	}
-	if w.seen > cfg.MaxEntries || w.bytes > cfg.MaxBytes {
+	if w.entries > cfg.MaxEntries || w.bytes > cfg.MaxBytes {
 		return ingest.Errorf(ingest.KindInvalid,
 			"server %s shows more than %d entries or %d MiB of names, the listing was ended at %s: narrow --path or exclude folders",
 			w.session.server.Name, cfg.MaxEntries, cfg.MaxBytes>>20, ingest.DisplayPath(at.path))

@@ -22,12 +22,12 @@ type wire struct {
 
 	// Only the client's one reading goroutine touches these: the header that it
 	// has not taken yet and how much of a packet's body follows.
-	pass []byte
-	rest int
+	header   []byte
+	bodyLeft int
 
 	// out is what the client has written of a packet that is not whole yet.
 	writing sync.Mutex
-	out     []byte
+	partial []byte
 
 	mu      sync.Mutex
 	waiting map[uint32]chan<- reply
@@ -75,23 +75,23 @@ func (w *wire) Read(p []byte) (int, error) {
 func (w *wire) read(p []byte) (int, error) {
 	for {
 		switch {
-		case len(w.pass) > 0:
-			n := copy(p, w.pass)
-			w.pass = w.pass[n:]
+		case len(w.header) > 0:
+			n := copy(p, w.header)
+			w.header = w.header[n:]
 			return n, nil
-		case w.rest > 0:
-			n, err := w.source.Read(p[:min(len(p), w.rest)])
-			w.rest -= n
+		case w.bodyLeft > 0:
+			n, err := w.source.Read(p[:min(len(p), w.bodyLeft)])
+			w.bodyLeft -= n
 			return n, err
 		}
-		if err := w.next(); err != nil {
+		if err := w.nextPacket(); err != nil {
 			return 0, err
 		}
 	}
 }
 
 // next reads the head of a packet, and the whole of it when it is for us.
-func (w *wire) next() error {
+func (w *wire) nextPacket() error {
 	header := make([]byte, headerBytes)
 	if _, err := io.ReadFull(w.source, header[:4]); err != nil {
 		return err
@@ -105,48 +105,48 @@ func (w *wire) next() error {
 	}
 	kind := header[4]
 	size := int(length) - (headerBytes - 4)
-	waits := w.whose(binary.BigEndian.Uint32(header[5:]))
-	if waits == nil {
+	waiter := w.takeWaiter(binary.BigEndian.Uint32(header[5:]))
+	if waiter == nil {
 		if length > maxPacketBytes {
 			return fmt.Errorf("packet of %d bytes", length)
 		}
-		w.pass, w.rest = header, size
+		w.header, w.bodyLeft = header, size
 		if kind == packetData && size == 4 {
-			return w.noData()
+			return w.replaceEmptyData()
 		}
 		return nil
 	}
 	body, err := w.body(kind, size)
 	if errors.Is(err, errPacketTooLarge) && size <= maxSkippedBytes {
-		waits <- reply{err: errPacketTooLarge}
+		waiter <- reply{err: errPacketTooLarge}
 		return nil
 	}
 	if err != nil {
-		waits <- reply{err: err}
+		waiter <- reply{err: err}
 		return err
 	}
-	waits <- reply{kind: kind, body: body}
+	waiter <- reply{kind: kind, body: body}
 	return nil
 }
 
 // noData puts a refusal in the place of an answer with no byte, which the client
 // would ask for again without end. Some servers mean the end of the file by it.
-func (w *wire) noData() error {
+func (w *wire) replaceEmptyData() error {
 	count := make([]byte, 4)
 	if _, err := io.ReadFull(w.source, count); err != nil {
 		return err
 	}
-	w.rest = 0
+	w.bodyLeft = 0
 	if !bytes.Equal(count, make([]byte, 4)) {
-		w.pass = append(w.pass, count...) // the client finds it malformed
+		w.header = append(w.header, count...) // the client finds it malformed
 		return nil
 	}
 	const said = "an answer without a byte"
-	w.pass[4] = packetStatus
-	w.pass = binary.BigEndian.AppendUint32(w.pass, statusFailure)
-	w.pass = append(binary.BigEndian.AppendUint32(w.pass, uint32(len(said))), said...)
-	w.pass = binary.BigEndian.AppendUint32(w.pass, 0) // no language
-	binary.BigEndian.PutUint32(w.pass, uint32(len(w.pass)-4))
+	w.header[4] = packetStatus
+	w.header = binary.BigEndian.AppendUint32(w.header, statusFailure)
+	w.header = append(binary.BigEndian.AppendUint32(w.header, uint32(len(said))), said...)
+	w.header = binary.BigEndian.AppendUint32(w.header, 0) // no language
+	binary.BigEndian.PutUint32(w.header, uint32(len(w.header)-4))
 	return nil
 }
 
@@ -173,12 +173,12 @@ func (w *wire) body(kind byte, size int) (fields, error) {
 }
 
 // whose returns where the answer to the request goes; nil: to the client.
-func (w *wire) whose(id uint32) chan<- reply {
+func (w *wire) takeWaiter(id uint32) chan<- reply {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	waits := w.waiting[id]
+	waiter := w.waiting[id]
 	delete(w.waiting, id)
-	return waits
+	return waiter
 }
 
 // end fails all that wait, and what will be asked.
@@ -186,10 +186,10 @@ func (w *wire) end(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ended == nil {
-		w.ended = fmt.Errorf("the connection has ended: %w", notEOF(err))
+		w.ended = fmt.Errorf("the connection has ended: %w", withoutEOF(err))
 	}
-	for id, waits := range w.waiting {
-		waits <- reply{err: w.ended}
+	for id, waiter := range w.waiting {
+		waiter <- reply{err: w.ended}
 		delete(w.waiting, id)
 	}
 }
@@ -199,16 +199,16 @@ func (w *wire) end(err error) {
 func (w *wire) Write(p []byte) (int, error) {
 	w.writing.Lock()
 	defer w.writing.Unlock()
-	w.out = append(w.out, p...)
-	for len(w.out) >= 4 {
-		size := 4 + int(binary.BigEndian.Uint32(w.out))
-		if len(w.out) < size {
+	w.partial = append(w.partial, p...)
+	for len(w.partial) >= 4 {
+		size := 4 + int(binary.BigEndian.Uint32(w.partial))
+		if len(w.partial) < size {
 			break
 		}
-		if _, err := w.sink.Write(w.out[:size]); err != nil {
+		if _, err := w.sink.Write(w.partial[:size]); err != nil {
 			return 0, err
 		}
-		w.out = append(w.out[:0], w.out[size:]...)
+		w.partial = append(w.partial[:0], w.partial[size:]...)
 	}
 	return len(p), nil
 }
@@ -221,7 +221,7 @@ func (w *wire) Close() error {
 
 // ask sends a request, whose parameters are strings, and waits for the answer. A
 // status other than OK is an error. Only the end of the connection ends the wait.
-func (w *wire) ask(kind byte, parameters ...string) (reply, error) {
+func (w *wire) request(kind byte, parameters ...string) (reply, error) {
 	answer := make(chan reply, 1)
 	id, err := w.register(answer)
 	if err != nil {

@@ -50,9 +50,9 @@ func TestWireHandsAnswersOver(t *testing.T) {
 		_, err = got.body.names(func(raw rawName) { names = append(names, raw) })
 		require.NoError(t, err)
 		assert.Equal(t, []string{"a/b", "c"}, []string{names[0].name, names[1].name}, name)
-		assert.True(t, names[0].attrs.sized())
-		assert.False(t, names[1].attrs.sized())
-		_, err = w.ask(packetStat, "/")
+		assert.True(t, names[0].attrs.hasSize())
+		assert.False(t, names[1].attrs.hasSize())
+		_, err = w.request(packetStat, "/")
 		require.ErrorContains(t, err, "has ended", "nothing is asked after the end")
 	}
 }
@@ -87,19 +87,19 @@ func TestUnsafeNames(t *testing.T) {
 	for _, name := range []string{"a", "...", "..a", "a..", " ", "-rf", strings.Repeat("n", maxNameBytes)} {
 		assert.Empty(t, unsafeName(name), "%q", name)
 	}
-	assert.Contains(t, entry{rawName: rawName{name: "short", long: 5000}}.unsafe(), "5000 bytes")
-	assert.Contains(t, entry{rawName: rawName{name: "short"}, longPath: 5000}.unsafe(), "path of 5000 bytes")
+	assert.Contains(t, entry{rawName: rawName{name: "short", fullLen: 5000}}.unsafeReason(), "5000 bytes")
+	assert.Contains(t, entry{rawName: rawName{name: "short"}, fullPathLen: 5000}.unsafeReason(), "path of 5000 bytes")
 }
 
 // A path too long is known again by its digest, and never kept whole.
 func TestLongPaths(t *testing.T) {
 	t.Parallel()
 	folder := "/" + strings.Repeat("d", maxPathBytes)
-	c := contents{names: []rawName{{name: "a"}, {name: "b"}}}
+	c := folderContents{names: []rawName{{name: "a"}, {name: "b"}}}
 	paths := make(map[string]bool)
-	for _, e := range c.in(folder) {
+	for _, e := range c.entries(folder) {
 		assert.Less(t, len(e.path), 300)
-		assert.Equal(t, maxPathBytes+3, e.longPath)
+		assert.Equal(t, maxPathBytes+3, e.fullPathLen)
 		paths[e.path] = true
 	}
 	assert.Len(t, paths, 2)
@@ -122,12 +122,12 @@ func TestKindsOfEntries(t *testing.T) {
 		{attrs{}, "crw-r--r--", kindDevice},
 		{attrs{}, "srw-r--r--", kindSocket},
 		{attrs{}, "drwxr-xr-x+", kindFolder},
-		{attrs{}, "data-2026.csv", kindUnsaid},
-		{attrs{}, "d", kindUnsaid},
+		{attrs{}, "data-2026.csv", kindUnreported},
+		{attrs{}, "d", kindUnreported},
 		{mode(0o150000), "", kindUnknown},
-		{mode(0o100644), "drwxr-xr-x 2", kindUnsaid},
-		{mode(0o040755), "-rw-r--r-- 2", kindUnsaid},
-		{attrs{}, "", kindUnsaid},
+		{mode(0o100644), "drwxr-xr-x 2", kindUnreported},
+		{mode(0o040755), "-rw-r--r-- 2", kindUnreported},
+		{attrs{}, "", kindUnreported},
 	} {
 		assert.Equal(t, test.want, kindOf(test.attrs, []byte(test.form)), "%o %q", test.attrs.Mode, test.form)
 	}
@@ -165,7 +165,7 @@ func FuzzGlobLeads(f *testing.F) {
 			return
 		}
 		for n := 1; n < len(names); n++ {
-			if !globLeads(glob, names[:n]) {
+			if !globMayMatchBelow(glob, names[:n]) {
 				t.Fatalf("%q matches %q, but %q is not entered", glob, file, names[:n])
 			}
 		}

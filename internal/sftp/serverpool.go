@@ -13,28 +13,28 @@ import (
 )
 
 // lane is one server, as long as its settings stay the same.
-type lane struct {
+type serverPool struct {
 	settings [sha256.Size]byte
 	// slots bounds the sessions.
-	slots chan struct{}
+	sessions chan struct{}
 	// turn is held by who connects, one at a time: a password that is no longer
 	// right must not be refused to all the files in flight at once.
-	turn chan struct{}
+	connecting chan struct{}
 	// failure is how the last connecting failed, and when; the turn guards them.
-	failure  error
-	failedAt time.Time
+	lastErr   error
+	lastErrAt time.Time
 
 	// The pool's lock guards these.
 	idle    []*conn // the last was used last
-	busy    []*conn // in use by at least one session
+	inUse   []*conn // in use by at least one session
 	users   int     // sessions open or being opened
 	retired bool    // the settings have changed: no connection is kept
 	// most bounds the connections; learned, until learnedUntil, is how many the
 	// server was found to bear.
-	most, learned int
-	learnedUntil  time.Time
+	maxConns, learned int
+	learnedUntil      time.Time
 	// known is the bound that the ledger has, 0 for none.
-	known int
+	ledgerLimit int
 }
 
 // learnedFor is how long it is kept in mind that a server bears no more
@@ -42,65 +42,65 @@ type lane struct {
 // reason. limitFor is for refusals that look like a limit. The ledger keeps both
 // longer with each trial that is refused.
 const (
-	learnedFor = 10 * time.Minute
-	limitFor   = time.Hour
+	learnedTTL      = 10 * time.Minute
+	learnedLimitTTL = time.Hour
 )
 
-func newLane(settings [sha256.Size]byte, server ingest.Server) *lane {
+func newServerPool(settings [sha256.Size]byte, server ingest.Server) *serverPool {
 	sessions := max(server.MaxParallel, 1) + 1
 	server.ConnectionLimit = 0
-	most := cmp.Or(server.Connections(), sessions)
-	return &lane{settings: settings, slots: make(chan struct{}, sessions), turn: make(chan struct{}, 1), most: most}
+	maxConns := cmp.Or(server.Connections(), sessions)
+	return &serverPool{settings: settings, sessions: make(chan struct{}, sessions), connecting: make(chan struct{}, 1), maxConns: maxConns}
 }
 
 // use counts one more session on the connection.
-func (l *lane) use(c *conn) {
-	if c.sharers.Add(1) == 1 {
-		l.busy = append(l.busy, c)
+func (sp *serverPool) addSession(c *conn) {
+	if c.sessions.Add(1) == 1 {
+		sp.inUse = append(sp.inUse, c)
 	}
 }
 
 // limit is how many connections there may be now.
-func (l *lane) limit(now time.Time) int {
-	most := l.most
-	if l.known > 0 {
-		most = min(most, l.known)
+func (sp *serverPool) limit(now time.Time) int {
+	limit := sp.maxConns
+	if sp.ledgerLimit > 0 {
+		limit = min(limit, sp.ledgerLimit)
 	}
-	if l.learned > 0 && now.Before(l.learnedUntil) {
-		most = min(most, l.learned)
+	if sp.learned > 0 && now.Before(sp.learnedUntil) {
+		limit = min(limit, sp.learned)
 	}
-	return most
+	return limit
 }
 
 // healthy are the connections in use that others may share.
-func (l *lane) healthy() []*conn {
-	return slices.DeleteFunc(slices.Clone(l.busy), func(c *conn) bool { return c.spoiled.Load() || c.tired.Load() })
+func (sp *serverPool) healthy() []*conn {
+	return slices.DeleteFunc(slices.Clone(sp.inUse), func(c *conn) bool { return c.failed.Load() || c.draining.Load() })
 }
 
 // share returns a connection in use when there may be no more, and nil otherwise.
-func (p *Pool) share(l *lane) *conn {
+func (p *Pool) shareAtLimit(sp *serverPool) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	healthy := l.healthy()
-	if len(healthy) == 0 || len(healthy) < l.limit(p.cfg.Now()) {
+	healthy := sp.healthy()
+	if len(healthy) == 0 || len(healthy) < sp.limit(p.cfg.Now()) {
 		return nil
 	}
-	return l.leastUsed(healthy)
+	return sp.shareLeastUsed(healthy)
 }
 
 // shareInstead returns a connection in use after there could be no further one; nil
 // when the reason is not one that sharing helps against.
-func (p *Pool) shareInstead(l *lane, refused error) *conn {
-	if !mayBeLimit(refused) {
+func (p *Pool) shareAfterFailure(sp *serverPool, err error) *conn {
+	if !mayBeLimit(err) {
 		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	healthy := l.healthy()
+	healthy := sp.healthy()
 	if len(healthy) == 0 || p.closed {
 		return nil
 	}
-	return l.leastUsed(healthy)
+	return sp.shareLeastUsed(healthy)
 }
 
 // mayBeLimit reports whether the failure may be how a server refuses a connection too
@@ -112,68 +112,68 @@ func mayBeLimit(err error) bool {
 
 // learn keeps in mind how many connections the server bears, after it has refused one
 // more than this process and others had. It returns what to tell people.
-func (p *Pool) learn(ctx context.Context, l *lane, server ingest.Server, others []string, refused error) error {
+func (p *Pool) learnLimit(ctx context.Context, sp *serverPool, server ingest.Server, others []string, err error) error {
 	var limit *limitError
-	looksLikeLimit := errors.As(refused, &limit)
-	if !mayBeLimit(refused) || unreachable(refused) {
-		return refused
+	looksLikeLimit := errors.As(err, &limit)
+	if !mayBeLimit(err) || unreachable(err) {
+		return err
 	}
 	p.mu.Lock()
-	own := len(l.healthy())
-	bears, holds := max(own, len(others)), learnedFor
+	ours := len(sp.healthy())
+	conns, ttl := max(ours, len(others)), learnedTTL
 	if looksLikeLimit {
-		holds = limitFor
+		ttl = learnedLimitTTL
 	}
-	known := bears > 0 && (own > 0 || looksLikeLimit) && !p.closed
-	if known {
-		l.learned, l.learnedUntil = bears, p.cfg.Now().Add(holds)
+	plausible := conns > 0 && (ours > 0 || looksLikeLimit) && !p.closed
+	if plausible {
+		sp.learned, sp.learnedUntil = conns, p.cfg.Now().Add(ttl)
 	}
 	p.mu.Unlock()
-	if !known {
-		return refused
+	if !plausible {
+		return err
 	}
 	p.cfg.Log.WarnContext(ctx, "a server bears no more connections; sessions share them",
-		"server", server.Name, "connections", bears, "error", refused)
+		"server", server.Name, "connections", conns, "error", err)
 	if p.cfg.Connections != nil {
-		if err := p.cfg.Connections.LearnConnections(ctx, server.UUID, bears, holds); err != nil {
+		if err := p.cfg.Connections.LearnConnections(ctx, server.UUID, conns, ttl); err != nil {
 			p.cfg.Log.WarnContext(ctx, "cannot record how many connections a server bears", "server", server.Name, "error", err)
 		}
 	}
-	if own == 0 {
-		return busy(server, others)
+	if ours == 0 {
+		return newBusyError(server, others)
 	}
-	return refused
+	return err
 }
 
 // leastUsed counts one more session on the connection with the fewest.
-func (l *lane) leastUsed(conns []*conn) *conn {
-	c := slices.MinFunc(conns, func(a, b *conn) int { return cmp.Compare(a.sharers.Load(), b.sharers.Load()) })
-	l.use(c)
+func (sp *serverPool) shareLeastUsed(conns []*conn) *conn {
+	c := slices.MinFunc(conns, func(a, b *conn) int { return cmp.Compare(a.sessions.Load(), b.sessions.Load()) })
+	sp.addSession(c)
 	return c
 }
 
 // drop takes a connection from the idle ones, if it is there.
-func (l *lane) drop(c *conn) {
-	if i := slices.Index(l.idle, c); i >= 0 {
-		l.idle = slices.Delete(l.idle, i, i+1)
-		c.expiry.Stop()
+func (sp *serverPool) removeIdle(c *conn) {
+	if i := slices.Index(sp.idle, c); i >= 0 {
+		sp.idle = slices.Delete(sp.idle, i, i+1)
+		c.idleTimer.Stop()
 	}
 }
 
-func (l *lane) retire() {
-	l.retired = true
-	for _, c := range slices.Clone(l.idle) {
-		l.drop(c)
+func (sp *serverPool) retire() {
+	sp.retired = true
+	for _, c := range slices.Clone(sp.idle) {
+		sp.removeIdle(c)
 		c.kill()
 	}
-	for _, c := range l.busy {
-		c.tired.Store(true) // no other session may share it
+	for _, c := range sp.inUse {
+		c.draining.Store(true) // no other session may share it
 	}
 }
 
 // settingsOf digests all that a connection to the first server of the route is
 // made from. Root folder and globs are not in it: they matter to a listing only.
-func settingsOf(route []ingest.Server) [sha256.Size]byte {
+func settingsDigest(route []ingest.Server) [sha256.Size]byte {
 	var all []any
 	for _, server := range route {
 		all = append(all, server.Host, server.Port, server.Username, server.HostKeys, server.MaxParallel, server.LegacyAlgorithms,

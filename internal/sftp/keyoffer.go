@@ -18,10 +18,10 @@ type keyOffer struct {
 
 // signers returns what to offer; note is called with the type of each key about
 // which the server is asked.
-func (o keyOffer) signers(note func(algorithm string)) []ssh.Signer {
+func (o keyOffer) signers(observe func(algorithm string)) []ssh.Signer {
 	signers := make([]ssh.Signer, 0, len(o.algorithms))
-	for _, able := range o.algorithms {
-		signers = append(signers, noted{able, note})
+	for _, signer := range o.algorithms {
+		signers = append(signers, observedSigner{signer, observe})
 	}
 	return signers
 }
@@ -35,49 +35,49 @@ func keyOffers(text []byte, legacy bool) ([]keyOffer, error) {
 	if err != nil {
 		return nil, err
 	}
-	able, ok := signer.(ssh.AlgorithmSigner)
+	algorithmSigner, ok := signer.(ssh.AlgorithmSigner)
 	if !ok {
 		return nil, errors.New("the private key cannot be used: make an ed25519 key")
 	}
 	var offers []keyOffer
 	if certificate != nil {
-		certified, err := certificateSigner(certificate, able)
+		certified, err := certificateSigner(certificate, algorithmSigner)
 		if err != nil {
 			return nil, err
 		}
 		offers = append(offers, keyOffer{algorithms: []ssh.AlgorithmSigner{certified}})
 	}
 	if signer.PublicKey().Type() != ssh.KeyAlgoRSA {
-		return append(offers, keyOffer{algorithms: []ssh.AlgorithmSigner{able}}), nil
+		return append(offers, keyOffer{algorithms: []ssh.AlgorithmSigner{algorithmSigner}}), nil
 	}
-	announced, err := ssh.NewSignerWithAlgorithms(able, []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256})
+	announced, err := ssh.NewSignerWithAlgorithms(algorithmSigner, []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256})
 	if err != nil {
 		return nil, err
 	}
-	unannounced := []ssh.AlgorithmSigner{named{able, ssh.KeyAlgoRSASHA512}, named{able, ssh.KeyAlgoRSASHA256}}
+	unannounced := []ssh.AlgorithmSigner{renamedSigner{algorithmSigner, ssh.KeyAlgoRSASHA512}, renamedSigner{algorithmSigner, ssh.KeyAlgoRSASHA256}}
 	offers = append(offers, keyOffer{algorithms: []ssh.AlgorithmSigner{announced}}, keyOffer{algorithms: unannounced, fallback: true})
 	if legacy {
 		// Also when SHA-2 was refused: OpenSSH announces what it was built with, and
 		// not what it is set to take.
-		offers = append(offers, keyOffer{algorithms: []ssh.AlgorithmSigner{named{able, ssh.KeyAlgoRSA}}})
+		offers = append(offers, keyOffer{algorithms: []ssh.AlgorithmSigner{renamedSigner{algorithmSigner, ssh.KeyAlgoRSA}}})
 	}
 	return offers, nil
 }
 
 // certificateSigner returns a signer of the user certificate.
-func certificateSigner(certificate *ssh.Certificate, able ssh.AlgorithmSigner) (ssh.AlgorithmSigner, error) {
-	if able.PublicKey().Type() == ssh.KeyAlgoRSA {
-		sha2, err := ssh.NewSignerWithAlgorithms(able, []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256})
+func certificateSigner(certificate *ssh.Certificate, signer ssh.AlgorithmSigner) (ssh.AlgorithmSigner, error) {
+	if signer.PublicKey().Type() == ssh.KeyAlgoRSA {
+		sha2, err := ssh.NewSignerWithAlgorithms(signer, []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256})
 		if err != nil {
 			return nil, err
 		}
-		able = sha2
+		signer = sha2
 	}
-	signer, err := ssh.NewCertSigner(certificate, able)
+	certSigner, err := ssh.NewCertSigner(certificate, signer)
 	if err != nil {
 		return nil, errors.New("the certificate is not for this private key")
 	}
-	certified, ok := signer.(ssh.AlgorithmSigner)
+	certified, ok := certSigner.(ssh.AlgorithmSigner)
 	if !ok {
 		return nil, errors.New("the certificate's type cannot be used")
 	}
@@ -86,38 +86,38 @@ func certificateSigner(certificate *ssh.Certificate, able ssh.AlgorithmSigner) (
 
 // named is an RSA signer whose key goes by the name of one signature algorithm:
 // so x/crypto offers it whatever the server has announced.
-type named struct {
+type renamedSigner struct {
 	ssh.AlgorithmSigner
 	algorithm string
 }
 
 // PublicKey returns the key under the algorithm's name.
-func (n named) PublicKey() ssh.PublicKey {
-	return namedKey{n.AlgorithmSigner.PublicKey(), n.algorithm}
+func (n renamedSigner) PublicKey() ssh.PublicKey {
+	return renamedKey{n.AlgorithmSigner.PublicKey(), n.algorithm}
 }
 
 // Algorithms returns the one algorithm.
-func (n named) Algorithms() []string { return []string{n.algorithm} }
+func (n renamedSigner) Algorithms() []string { return []string{n.algorithm} }
 
 // namedKey is a public key under another name for its type.
-type namedKey struct {
+type renamedKey struct {
 	ssh.PublicKey
 	algorithm string
 }
 
 // Type returns the name.
-func (k namedKey) Type() string { return k.algorithm }
+func (k renamedKey) Type() string { return k.algorithm }
 
 // noted is a signer that calls note when its public key is sent.
-type noted struct {
+type observedSigner struct {
 	ssh.AlgorithmSigner
-	note func(algorithm string)
+	observe func(algorithm string)
 }
 
 // Algorithms implements ssh.MultiAlgorithmSigner.
-func (n noted) Algorithms() []string {
-	if several, ok := n.AlgorithmSigner.(ssh.MultiAlgorithmSigner); ok {
-		return several.Algorithms()
+func (n observedSigner) Algorithms() []string {
+	if multi, ok := n.AlgorithmSigner.(ssh.MultiAlgorithmSigner); ok {
+		return multi.Algorithms()
 	}
 	return []string{keyType(n.AlgorithmSigner.PublicKey())}
 }
@@ -131,22 +131,22 @@ func keyType(key ssh.PublicKey) string {
 }
 
 // PublicKey returns the key; marshalling it notes that it was sent.
-func (n noted) PublicKey() ssh.PublicKey {
-	return notedKey{n.AlgorithmSigner.PublicKey(), n.note}
+func (n observedSigner) PublicKey() ssh.PublicKey {
+	return observedKey{n.AlgorithmSigner.PublicKey(), n.observe}
 }
 
 // Sign implements ssh.Signer.
-func (n noted) Sign(random io.Reader, data []byte) (*ssh.Signature, error) {
+func (n observedSigner) Sign(random io.Reader, data []byte) (*ssh.Signature, error) {
 	return n.SignWithAlgorithm(random, data, n.Algorithms()[0])
 }
 
-type notedKey struct {
+type observedKey struct {
 	ssh.PublicKey
-	note func(algorithm string)
+	observe func(algorithm string)
 }
 
 // Marshal returns the key as it is sent.
-func (k notedKey) Marshal() []byte {
-	k.note(k.Type())
+func (k observedKey) Marshal() []byte {
+	k.observe(k.Type())
 	return k.PublicKey.Marshal()
 }

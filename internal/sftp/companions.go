@@ -11,49 +11,49 @@ import (
 type companions struct {
 	server ingest.Server
 	// in is the folder's path with a slash at its end.
-	in string
+	prefix string
 	// names are all entries of the folder; usable has the place of its regular files
 	// by name, excluded companions left out.
 	names  []rawName
 	usable map[string]int
 	// own has the best checksum file of each file that has one of its own.
-	own map[string]string
+	ownChecksum map[string]string
 	// speaks are the checksum files that speak of a file here.
-	speaks map[string]bool
+	paired map[string]bool
 	// plain says that there is a file that folder-wide companions speak of.
-	plain bool
+	hasData bool
 	// list is the best checksum file of the folder, listRank its rank.
-	list     string
-	listRank int
+	folderChecksum string
+	folderRank     int
 }
 
 // newCompanions pairs the companions among the files with what they speak of.
 // inProgress says which of the files do not count.
 func newCompanions(server ingest.Server, folder string, names []rawName, usable map[string]int, inProgress func(name string) bool) companions {
 	in := strings.TrimSuffix(folder, "/") + "/"
-	c := companions{server: server, in: in, names: names, usable: usable, own: map[string]string{}, speaks: map[string]bool{}}
+	c := companions{server: server, prefix: in, names: names, usable: usable, ownChecksum: map[string]string{}, paired: map[string]bool{}}
 	var lists, loose []string
 	for name := range usable {
 		sums, ok := ingest.ParseChecksumName(name)
 		switch {
 		case !ok:
-			c.plain = c.plain || !server.IsMarker(name) && !inProgress(name)
+			c.hasData = c.hasData || !server.IsMarker(name) && !inProgress(name)
 		case sums.Shared():
 			lists = append(lists, name)
 		case c.has(sums.Base):
-			c.claim(name, sums.Base)
+			c.pair(name, sums.Base)
 		default:
 			loose = append(loose, name)
 		}
 	}
-	c.claimLoose(loose)
+	c.pairInexact(loose)
 	for _, name := range lists {
-		if !c.plain {
+		if !c.hasData {
 			continue // it covers nothing here
 		}
-		c.speaks[name] = true
-		if sums, _ := ingest.ParseChecksumName(name); c.list == "" || before(sums.Rank, name, c.listRank, c.list) {
-			c.list, c.listRank = name, sums.Rank
+		c.paired[name] = true
+		if sums, _ := ingest.ParseChecksumName(name); c.folderChecksum == "" || ranksBefore(sums.Rank, name, c.folderRank, c.folderChecksum) {
+			c.folderChecksum, c.folderRank = name, sums.Rank
 		}
 	}
 	return c
@@ -65,23 +65,23 @@ func (c *companions) has(name string) bool {
 }
 
 // claim makes the checksum file speak of the file of the name.
-func (c *companions) claim(name, of string) {
-	c.speaks[name] = true
+func (c *companions) pair(name, file string) {
+	c.paired[name] = true
 	sums, _ := ingest.ParseChecksumName(name)
-	best, some := c.own[of]
-	if rank, _ := ingest.ParseChecksumName(best); !some || before(sums.Rank, name, rank.Rank, best) {
-		c.own[of] = name
+	best, some := c.ownChecksum[file]
+	if rank, _ := ingest.ParseChecksumName(best); !some || ranksBefore(sums.Rank, name, rank.Rank, best) {
+		c.ownChecksum[file] = name
 	}
 }
 
 // before orders checksum files by rank and, so that listings agree, by name.
-func before(rank int, name string, otherRank int, other string) bool {
+func ranksBefore(rank int, name string, otherRank int, other string) bool {
 	return rank < otherRank || rank == otherRank && name < other
 }
 
 // claimLoose finds the files of checksum files that spell the name in another case,
 // or leave out its extension ("a.sha256" for "a.csv"), where only one can be meant.
-func (c *companions) claimLoose(names []string) {
+func (c *companions) pairInexact(names []string) {
 	if len(names) == 0 {
 		return
 	}
@@ -100,7 +100,7 @@ func (c *companions) claimLoose(names []string) {
 		sums, _ := ingest.ParseChecksumName(name)
 		for _, meant := range [][]string{folded[strings.ToLower(sums.Base)], stems[sums.Base]} {
 			if len(meant) == 1 {
-				c.claim(name, meant[0])
+				c.pair(name, meant[0])
 				break
 			}
 		}
@@ -108,11 +108,11 @@ func (c *companions) claimLoose(names []string) {
 }
 
 // of returns the best checksum file for the file of the name, if any.
-func (c *companions) of(name string) ingest.Companion {
-	best, ok := c.own[name]
+func (c *companions) checksumFile(name string) ingest.Companion {
+	best, ok := c.ownChecksum[name]
 	rank, _ := ingest.ParseChecksumName(best)
-	if c.list != "" && (!ok || before(c.listRank, c.list, rank.Rank, best)) {
-		best, ok = c.list, true
+	if c.folderChecksum != "" && (!ok || ranksBefore(c.folderRank, c.folderChecksum, rank.Rank, best)) {
+		best, ok = c.folderChecksum, true
 	}
 	if !ok || best == name {
 		return ingest.Companion{}
@@ -121,16 +121,16 @@ func (c *companions) of(name string) ingest.Companion {
 }
 
 func (c *companions) companion(raw rawName) ingest.Companion {
-	seen := observe(c.in+raw.name, raw.attrs)
+	seen := observe(c.prefix+raw.name, raw.attrs)
 	return ingest.Companion{Path: seen.Path, Size: seen.Size, ModTime: seen.ModTime}
 }
 
 // marker returns the done-marker of the file at the path, if it is there.
 func (c *companions) marker(file string) ingest.Companion {
 	wanted := c.server.MarkerOf(file)
-	place, ok := c.usable[wanted[strings.LastIndexByte(wanted, '/')+1:]]
+	index, ok := c.usable[wanted[strings.LastIndexByte(wanted, '/')+1:]]
 	if wanted == "" || !ok {
 		return ingest.Companion{}
 	}
-	return c.companion(c.names[place])
+	return c.companion(c.names[index])
 }

@@ -28,14 +28,14 @@ type Connections interface {
 
 const (
 	// placeAgain is how soon a full server is looked at again.
-	placeAgain = 250 * time.Millisecond
+	leasePollInterval = 250 * time.Millisecond
 	// confirmEvery is how often a connection is confirmed.
-	confirmEvery = 30 * time.Second
+	leaseRenewInterval = 30 * time.Second
 	// placeTimeout bounds what is recorded of a connection that nobody waits for.
-	placeTimeout = 10 * time.Second
+	leaseUpdateTimeout = 10 * time.Second
 	// fewIdle is how long a connection is kept idle where other processes may wait
 	// for it.
-	fewIdle = 5 * time.Second
+	limitedIdleTimeout = 5 * time.Second
 )
 
 // defaultHolder names this process.
@@ -55,9 +55,9 @@ func (e *busyError) Error() string {
 }
 
 // busy is the error for a server without a free place.
-func busy(server ingest.Server, holders []string) error {
-	shown := make([]string, 0, maxShownOffers)
-	for _, holder := range holders[:min(len(holders), maxShownOffers)] {
+func newBusyError(server ingest.Server, holders []string) error {
+	shown := make([]string, 0, maxListed)
+	for _, holder := range holders[:min(len(holders), maxListed)] {
 		shown = append(shown, ingest.Summary(holder))
 	}
 	return ingest.Wrap(ingest.KindTransient, &busyError{holders},
@@ -66,74 +66,74 @@ func busy(server ingest.Server, holders []string) error {
 }
 
 // place is the right to one connection. The zero value has no ledger behind it.
-type place struct {
+type lease struct {
 	cfg    Config
 	server ingest.Server
 	id     string
 	// others are who had the server's other connections when the place was taken.
-	others []string
+	otherHolders []string
 }
 
 // takePlace waits for a place among those that the server bears.
-func takePlace(ctx context.Context, cfg Config, server ingest.Server, most int, wait time.Duration) (place, error) {
-	p := place{cfg: cfg, server: server}
+func acquireLease(ctx context.Context, cfg Config, server ingest.Server, limit int, wait time.Duration) (lease, error) {
+	l := lease{cfg: cfg, server: server}
 	if cfg.Connections == nil {
-		return p, nil
+		return l, nil
 	}
-	limit := time.NewTimer(wait)
-	defer limit.Stop()
+	timeout := time.NewTimer(wait)
+	defer timeout.Stop()
 	for {
 		var err error
-		if p.id, p.others, err = cfg.Connections.OpenConnection(ctx, server, cfg.Holder, most); err != nil || p.id != "" {
-			return p, err
+		if l.id, l.otherHolders, err = cfg.Connections.OpenConnection(ctx, server, cfg.Holder, limit); err != nil || l.id != "" {
+			return l, err
 		}
 		if wait <= 0 {
-			return p, busy(server, p.others)
+			return l, newBusyError(server, l.otherHolders)
 		}
 		select {
-		case <-time.After(placeAgain):
-		case <-limit.C:
-			return p, busy(server, p.others)
+		case <-time.After(leasePollInterval):
+		case <-timeout.C:
+			return l, newBusyError(server, l.otherHolders)
 		case <-ctx.Done():
-			return p, ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: gave up waiting for one of its connections (%s)",
-				server.Name, ingest.Summary(strings.Join(p.others, "; ")))
+			return l, ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: gave up waiting for one of its connections (%s)",
+				server.Name, ingest.Summary(strings.Join(l.otherHolders, "; ")))
 		}
 	}
 }
 
 // keep confirms the connection until it has ended, and then leaves the place.
-func (p place) keep(ended <-chan struct{}) {
-	defer p.leave()
-	if p.id == "" {
+func (l lease) renewUntil(ended <-chan struct{}) {
+	defer l.release()
+	if l.id == "" {
 		return
 	}
-	tick := time.NewTicker(confirmEvery)
+	tick := time.NewTicker(leaseRenewInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ended:
 			return
 		case <-tick.C:
-			p.record("confirm a connection", func(ctx context.Context) error {
-				return p.cfg.Connections.ConfirmConnection(ctx, p.server, p.cfg.Holder, p.id)
+			l.update("confirm a connection", func(ctx context.Context) error {
+				return l.cfg.Connections.ConfirmConnection(ctx, l.server, l.cfg.Holder, l.id)
 			})
 		}
 	}
 }
 
 // leave gives the place back.
-func (p place) leave() {
-	if p.id != "" {
-		p.record("record the end of a connection", func(ctx context.Context) error { return p.cfg.Connections.CloseConnection(ctx, p.id) })
+func (l lease) release() {
+	if l.id != "" {
+		l.update("record the end of a connection", func(ctx context.Context) error { return l.cfg.Connections.CloseConnection(ctx, l.id) })
 	}
 }
 
 // record makes a note that may fail: what is not confirmed is forgotten by itself.
-func (p place) record(what string, note func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(context.Background(), placeTimeout)
+func (l lease) update(what string, fn func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.Background(), leaseUpdateTimeout)
 	defer cancel()
-	if err := note(ctx); err != nil {
-		p.cfg.Log.WarnContext(ctx, "cannot "+what, "server", p.server.Name, "error", err)
+	if err := fn(ctx); err != nil {
+		l.cfg.Log.WarnContext(ctx, "cannot "+what, "server", l.server.Name, "error", err)
 	}
 }
 
@@ -145,17 +145,17 @@ func (e *limitError) Unwrap() error { return e.err }
 
 // ownReasons are in the last words of a server that ends a connection for a reason
 // other than the log-in: it is full, or about to stop.
-var ownReasons = []string{
+var unavailablePhrases = []string{
 	"reason 12:", "too many connections", "too many sessions", "too many users", "too many clients", "too many concurrent", "too many simultaneous",
 	"maximum number of", "max number of", "maximum connections", "connection limit", "session limit", "limit reached", "limit exceeded",
 	"already logged in", "already connected", "simultaneous", "shutting down", "shutdown", "maintenance", "try again later", "temporarily", "server is busy", "server too busy",
 }
 
 // ownReason reports whether the text of a disconnect names one.
-func ownReason(text string) bool {
+func isUnavailable(text string) bool {
 	text = strings.ToLower(text)
-	for _, words := range ownReasons {
-		if strings.Contains(text, words) {
+	for _, phrase := range unavailablePhrases {
+		if strings.Contains(text, phrase) {
 			return true
 		}
 	}
