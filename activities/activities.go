@@ -51,11 +51,11 @@ type Deps struct {
 type Activities struct {
 	Deps
 	// released wakes the dispatchers in this process.
-	released hints
+	released wakeups
 	// tries are the places of listings within workflow tasks.
-	tries chan struct{}
+	trySlots chan struct{}
 	// passes holds these listings back while this process starts scans.
-	passes startGate
+	startGate startGate
 	// shares divides this worker's transfers among servers.
 	shares *shares
 	// reads counts transfers that fail as they begin.
@@ -66,7 +66,7 @@ type Activities struct {
 
 // New returns the activities over the given world.
 func New(deps Deps) *Activities {
-	return &Activities{Deps: deps, tries: make(chan struct{}, triesAtOnce), shares: newShares(deps.MaxTransfers)}
+	return &Activities{Deps: deps, trySlots: make(chan struct{}, maxTryListings), shares: newShares(deps.MaxTransfers)}
 }
 
 // apply commits a change of the file, and wakes the dispatcher of its server, if
@@ -74,7 +74,7 @@ func New(deps Deps) *Activities {
 func (a *Activities) apply(ctx context.Context, file ingest.File, change ingest.Change) error {
 	err := a.Ledger.Apply(ctx, change)
 	if err == nil && change.FreeSlot {
-		a.released.tell(file.ServerUUID)
+		a.released.wake(file.ServerUUID)
 	}
 	return err
 }

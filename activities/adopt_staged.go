@@ -20,7 +20,7 @@ func originOf(file ingest.File) ingest.Origin {
 //
 // It is recorded as verified: a workflow before that step compares with the
 // partner's checksum in any case, and none after it could go back.
-func (a *Activities) forgotten(ctx context.Context, fileUUID string) (unknown bool, err error) {
+func (a *Activities) readoptStaged(ctx context.Context, fileUUID string) (unknown bool, err error) {
 	staged, err := a.Staging.Staged(ctx, fileUUID)
 	if ingest.IsKind(err, ingest.KindStagingLost) || err == nil && staged.Origin.ServerUUID == "" {
 		return true, nil // not whole, or staged by a version that did not say whose it is

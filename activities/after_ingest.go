@@ -27,35 +27,35 @@ func (a *Activities) AfterIngest(ctx context.Context, in AfterIngestInput) error
 	if err != nil {
 		return applicationError(err)
 	}
-	if !mayTidy(server, file) {
+	if !afterActionDue(server, file) {
 		return nil
 	}
-	return a.settleAfter(ctx, file, a.afterIngest(ctx, server, file))
+	return a.finishAfterIngest(ctx, file, a.afterIngest(ctx, server, file))
 }
 
 // mayTidy reports whether the source may be touched: its bytes are stored, proven
 // and announced, and the server's setting asks for it.
-func mayTidy(server ingest.Server, file ingest.File) bool {
+func afterActionDue(server ingest.Server, file ingest.File) bool {
 	return file.Status == ingest.StatusCompleted && file.Hash != "" && server.AfterIngest != ingest.AfterKeep
 }
 
 // shownTries is how many attempts may fail before a source that could not be
 // deleted or moved for a passing reason is shown as left.
-const shownTries = 3
+const attemptsBeforeLeft = 3
 
 // settleAfter keeps a failing action visible in the ledger without touching
 // the file's status: the file is safe whatever becomes of its source.
-func (a *Activities) settleAfter(ctx context.Context, file ingest.File, err error) error {
+func (a *Activities) finishAfterIngest(ctx context.Context, file ingest.File, err error) error {
 	kind := ingest.KindOf(err)
-	if err == nil || !kind.Permanent() && activity.GetInfo(ctx).Attempt < shownTries {
-		return a.settle(ctx, ingest.StepAfter, file, err)
+	if err == nil || !kind.Permanent() && activity.GetInfo(ctx).Attempt < attemptsBeforeLeft {
+		return a.finishStep(ctx, ingest.StepAfter, file, err)
 	}
 	failed := ingest.Failure{Step: ingest.StepAfter, Kind: kind, Message: message(err)}
 	if !kind.Permanent() {
 		if noteErr := a.apply(ctx, file, ingest.SourceLeft(file, failed.Message)); noteErr != nil && ctx.Err() == nil {
 			a.Log.WarnContext(ctx, "cannot note a source that is left", "file", file.UUID, "error", noteErr)
 		}
-		return a.settle(ctx, ingest.StepAfter, file, err)
+		return a.finishStep(ctx, ingest.StepAfter, file, err)
 	}
 	if noteErr := a.apply(ctx, file, ingest.SourceFailed(file, failed)); noteErr != nil {
 		return applicationError(noteErr)
@@ -64,19 +64,19 @@ func (a *Activities) settleAfter(ctx context.Context, file ingest.File, err erro
 }
 
 func (a *Activities) afterIngest(ctx context.Context, server ingest.Server, file ingest.File) (err error) {
-	under, motion := a.watchAs(ctx, watched{Total: file.Size, Lasts: true, Patience: a.patience(server)})
-	defer func() { err = motion.stop(err) }()
+	under, watchdog := a.startWatchdog(ctx, watchOptions{Total: file.Size, Resumable: true, StallTimeout: a.stallTimeout(server)})
+	defer func() { err = watchdog.stop(err) }()
 	source, err := a.open(under, server)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = source.Close() }()
-	return a.tidy(under, source, server, file)
+	return a.runAfterAction(under, source, server, file)
 }
 
 // tidy does the action and records it.
-func (a *Activities) tidy(ctx context.Context, source Source, server ingest.Server, file ingest.File) error {
-	t := tidying{moves: a.Ledger, source: source, server: server, file: file, details: map[string]any{"action": string(server.AfterIngest)}}
+func (a *Activities) runAfterAction(ctx context.Context, source Source, server ingest.Server, file ingest.File) error {
+	t := afterAction{moves: a.Ledger, source: source, server: server, file: file, details: map[string]any{"action": string(server.AfterIngest)}}
 	if err := t.run(ctx); err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (a *Activities) tidy(ctx context.Context, source Source, server ingest.Serv
 }
 
 // tidying is the after-ingest action on one source.
-type tidying struct {
+type afterAction struct {
 	moves  Moves
 	source Source
 	server ingest.Server
@@ -99,11 +99,11 @@ type tidying struct {
 // run does the action. A source that is gone was tidied by an attempt whose answer
 // was lost, or by the partner; one that is another version now is left for the
 // next scan.
-func (t *tidying) run(ctx context.Context) error {
-	switch err := untouched(ctx, t.source, t.file); {
+func (t *afterAction) run(ctx context.Context) error {
+	switch err := checkUnmodified(ctx, t.source, t.file); {
 	case ingest.KindOf(err) == ingest.KindNotFound:
 		t.details["found"] = ingest.FoundGone
-		if err := t.movedBefore(ctx); err != nil {
+		if err := t.freeLostTarget(ctx); err != nil {
 			return err
 		}
 		return t.companions(ctx, false)
@@ -121,7 +121,7 @@ func (t *tidying) run(ctx context.Context) error {
 		}
 		return t.companions(ctx, false)
 	}
-	to, err := t.moveAway(ctx, t.file.RemotePath, dir, func() error { return untouched(ctx, t.source, t.file) })
+	to, err := t.moveAway(ctx, t.file.RemotePath, dir, func() error { return checkUnmodified(ctx, t.source, t.file) })
 	switch {
 	case ingest.KindOf(err) == ingest.KindChanged:
 		t.details["found"] = "another version, which is left alone"

@@ -39,8 +39,8 @@ type AuditInput struct {
 // noteEvery is how often what was found is written; notePage how many
 // differences are written at once.
 const (
-	noteEvery = 2 * time.Second
-	notePage  = 500
+	recordInterval = 2 * time.Second
+	recordPage  = 500
 )
 
 // RunAudit carries an audit out. It may be tried again from the start by any
@@ -53,9 +53,9 @@ func (a *Activities) RunAudit(ctx context.Context, in AuditInput) error {
 	if err != nil {
 		return applicationError(err)
 	}
-	ctx, stop := beating(ctx, nil)
+	ctx, stop := startHeartbeat(ctx, nil)
 	defer stop()
-	notes := &auditNotes{audits: a.Audits, run: run.UUID, attempt: attempt}
+	notes := &auditRecorder{audits: a.Audits, run: run.UUID, attempt: attempt}
 	var late error // the first failure to write; it ends the audit with the next difference
 	counts, err := a.Auditor.Audit(ctx, run.Servers, run.Deep,
 		func(d ingest.AuditDifference) error {
@@ -73,7 +73,7 @@ func (a *Activities) RunAudit(ctx context.Context, in AuditInput) error {
 		err = notes.write(ctx)
 	}
 	if errors.Is(context.Cause(ctx), ingest.ErrStopped) {
-		return handOver(ingest.ErrStopped)
+		return drainError(ingest.ErrStopped)
 	}
 	if err != nil {
 		return applicationError(err)
@@ -89,7 +89,7 @@ func (a *Activities) EndAudit(ctx context.Context, in AuditInput) error {
 // beating heartbeats until stop is called, with the details that details returns;
 // nil for none. An audit may wait long for a server without counting anything. The context is cancelled with ErrStopped when the
 // worker shuts down.
-func beating(ctx context.Context, details func() any) (_ context.Context, stop func()) {
+func startHeartbeat(ctx context.Context, details func() any) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
 	go func() {
@@ -119,7 +119,7 @@ func beating(ctx context.Context, details func() any) (_ context.Context, stop f
 }
 
 // auditNotes writes what an attempt finds, in pages.
-type auditNotes struct {
+type auditRecorder struct {
 	audits  Audits
 	run     string
 	attempt int64
@@ -130,28 +130,28 @@ type auditNotes struct {
 	written time.Time
 }
 
-func (n *auditNotes) add(ctx context.Context, d ingest.AuditDifference) error {
+func (n *auditRecorder) add(ctx context.Context, d ingest.AuditDifference) error {
 	n.seq++
 	if n.seq > ingest.MaxAuditDifferences {
 		return nil // counted, not kept
 	}
 	d.Seq = n.seq
-	if n.unsaved = append(n.unsaved, d); len(n.unsaved) < notePage {
+	if n.unsaved = append(n.unsaved, d); len(n.unsaved) < recordPage {
 		return nil
 	}
 	return n.write(ctx)
 }
 
 // count keeps the counts, and writes them now and then for those who watch.
-func (n *auditNotes) count(ctx context.Context, counts ingest.AuditCounts) error {
+func (n *auditRecorder) count(ctx context.Context, counts ingest.AuditCounts) error {
 	n.counts = counts
-	if time.Since(n.written) < noteEvery {
+	if time.Since(n.written) < recordInterval {
 		return nil
 	}
 	return n.write(ctx)
 }
 
-func (n *auditNotes) write(ctx context.Context) error {
+func (n *auditRecorder) write(ctx context.Context) error {
 	if err := n.audits.NoteAudit(ctx, n.run, n.attempt, n.counts, n.unsaved); err != nil {
 		return err
 	}

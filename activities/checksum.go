@@ -16,7 +16,7 @@ type checksum struct {
 	digest string // lower-case hex
 	// unsure says that only the name without its folder, or in other letters, tells
 	// of which file it is: it proves by fitting, and says nothing else.
-	unsure bool
+	inexact bool
 }
 
 // maxSumsLine bounds a line of a checksum file: the longest path that a server may
@@ -24,7 +24,7 @@ type checksum struct {
 const maxSumsLine = 64 << 10
 
 // statement is what one line says of one file.
-type statement struct {
+type sumsEntry struct {
 	checksum
 	// names are the ways to read the name, the strictest first; none for a bare
 	// digest.
@@ -50,8 +50,8 @@ const (
 // hold. Names are compared as they are first, then without a folder of another
 // machine, then in any case of letters.
 func findChecksum(sidecar string, text []byte, file string) (want checksum, why string) {
-	about, _ := ingest.ParseChecksumName(path.Base(sidecar))
-	if about.Algo == ingest.AlgoUnsupported {
+	sums, _ := ingest.ParseChecksumName(path.Base(sidecar))
+	if sums.Algo == ingest.AlgoUnsupported {
 		return checksum{}, "is of an algorithm that is not supported"
 	}
 	lines, why := sumsLines(text)
@@ -60,27 +60,27 @@ func findChecksum(sidecar string, text []byte, file string) (want checksum, why 
 	}
 	best, found, unreadable := fitsNot, []checksum{}, false
 	for _, line := range lines {
-		said, ok := parseSumsLine(line, about.Algo)
+		entry, ok := parseSumsLine(line, sums.Algo)
 		if !ok {
 			unreadable = unreadable || mentions(line, path.Base(file))
 			continue
 		}
-		fit := said.fit(file, sidecar, about.Shared())
-		said.unsure = about.Shared() && (fit == fitsElsewhere || fit == fitsCase)
+		fit := entry.fit(file, sidecar, sums.Shared())
+		entry.inexact = sums.Shared() && (fit == fitsElsewhere || fit == fitsCase)
 		switch {
 		case fit > best || fit == fitsNot:
 		case fit < best:
-			best, found = fit, []checksum{said.checksum}
+			best, found = fit, []checksum{entry.checksum}
 		default:
-			found = append(found, said.checksum)
+			found = append(found, entry.checksum)
 		}
 	}
 	switch {
 	case len(found) > 0:
 		return strongest(found)
-	case unreadable || !about.Shared() && !namesOthers(lines, about.Algo):
-		return checksum{}, "has no " + algoLabel(about.Algo) + "digest of it that can be read"
-	case about.Shared():
+	case unreadable || !sums.Shared() && !hasNames(lines, sums.Algo):
+		return checksum{}, "has no " + algoLabel(sums.Algo) + "digest of it that can be read"
+	case sums.Shared():
 		return checksum{}, "does not list it"
 	default:
 		return checksum{}, "speaks of another file"
@@ -104,7 +104,7 @@ func strongest(found []checksum) (checksum, string) {
 }
 
 // fit says how well the statement fits the file.
-func (s statement) fit(file, sidecar string, shared bool) int {
+func (s sumsEntry) fit(file, sidecar string, shared bool) int {
 	if len(s.names) == 0 {
 		if shared {
 			return fitsNot
@@ -150,16 +150,16 @@ func fitOf(name, file, folder string) int {
 }
 
 // namesOthers reports whether a line of the checksum file names a file.
-func namesOthers(lines []string, algo string) bool {
+func hasNames(lines []string, algo string) bool {
 	for _, line := range lines {
-		if said, ok := parseSumsLine(line, algo); ok && len(said.names) > 0 {
+		if entry, ok := parseSumsLine(line, algo); ok && len(entry.names) > 0 {
 			return true
 		}
 	}
 	return false
 }
 
-// mentions reports whether a line that cannot be read is about the file of the name.
+// mentions reports whether a line that cannot be read is sums the file of the name.
 func mentions(line, name string) bool {
 	at := strings.Index(line, name)
 	if at < 0 {

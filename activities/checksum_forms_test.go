@@ -140,9 +140,9 @@ func TestUnsureChecksumsSayNothingElse(t *testing.T) {
 	other := strings.Repeat("0f", 32)
 	for _, line := range []string{`C:\old\a.csv`, "/srv/old/a.csv", "A.CSV"} {
 		got, _ := findChecksum("/in/SHA256SUMS", []byte(other+"  "+line+"\n"), "/in/a.csv")
-		assert.True(t, got.unsure, line)
+		assert.True(t, got.inexact, line)
 		got, _ = findChecksum("/in/a.csv.sha256", []byte(other+"  "+line+"\n"), "/in/a.csv")
-		assert.False(t, got.unsure, line)
+		assert.False(t, got.inexact, line)
 	}
 }
 

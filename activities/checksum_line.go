@@ -90,23 +90,23 @@ var (
 
 // parseSumsLine reads one line of a checksum file of the algorithm, which is empty
 // when only the line tells.
-func parseSumsLine(line, algo string) (said statement, ok bool) {
+func parseSumsLine(line, algo string) (entry sumsEntry, ok bool) {
 	line = strings.TrimLeft(line, " \t")
 	escaped := strings.HasPrefix(line, `\`)
 	if escaped {
 		line = line[1:]
 	}
-	for _, read := range []func(line, algo string) (statement, bool){readBSD, readPairs, readDigestFirst, readTagged, readDigestLast} {
-		if said, ok = read(line, algo); ok {
+	for _, read := range []func(line, algo string) (sumsEntry, bool){readBSD, readPairs, readDigestFirst, readTagged, readDigestLast} {
+		if entry, ok = read(line, algo); ok {
 			break
 		}
 	}
 	if escaped {
-		for i, name := range said.names {
-			said.names[i] = unescape(name)
+		for i, name := range entry.names {
+			entry.names[i] = unescape(name)
 		}
 	}
-	return said, ok
+	return entry, ok
 }
 
 // unescape undoes what GNU tools do to names with a line break or a backslash.
@@ -114,49 +114,49 @@ func unescape(name string) string {
 	return strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r").Replace(name)
 }
 
-func readBSD(line, _ string) (statement, bool) {
+func readBSD(line, _ string) (sumsEntry, bool) {
 	parts := bsdLine.FindStringSubmatch(line)
 	if parts == nil {
-		return statement{}, false
+		return sumsEntry{}, false
 	}
 	algo, known := tagAlgo(parts[1])
 	if !known {
-		return statement{}, false
+		return sumsEntry{}, false
 	}
 	sum, ok := readDigest(parts[3], algo)
-	return statement{checksum: sum, names: []string{parts[2]}}, ok
+	return sumsEntry{checksum: sum, names: []string{parts[2]}}, ok
 }
 
-func readPairs(line, algo string) (statement, bool) {
+func readPairs(line, algo string) (sumsEntry, bool) {
 	if !hexPairs.MatchString(strings.TrimSpace(line)) {
-		return statement{}, false
+		return sumsEntry{}, false
 	}
 	sum, ok := readDigest(strings.ReplaceAll(strings.TrimSpace(line), " ", ""), algo)
-	return statement{checksum: sum}, ok
+	return sumsEntry{checksum: sum}, ok
 }
 
 // readDigestFirst reads "digest  name": after the digest and a space, another space
 // or an asterisk says how the file was read, and all that follows is the name.
-func readDigestFirst(line, algo string) (statement, bool) {
+func readDigestFirst(line, algo string) (sumsEntry, bool) {
 	parts := digestFirst.FindStringSubmatch(line)
 	if parts == nil {
-		return statement{}, false
+		return sumsEntry{}, false
 	}
 	sum, ok := readDigest(parts[1], algo)
 	if !ok {
-		return statement{}, false
+		return sumsEntry{}, false
 	}
-	said, rest := statement{checksum: sum}, parts[3]
+	entry, rest := sumsEntry{checksum: sum}, parts[3]
 	if strings.TrimSpace(rest) == "" {
-		return said, true
+		return entry, true
 	}
 	if parts[2] != "" && (rest[0] == ' ' || rest[0] == '*') {
-		said.names = append(said.names, rest[1:])
+		entry.names = append(entry.names, rest[1:])
 	} else {
-		said.names = append(said.names, rest)
+		entry.names = append(entry.names, rest)
 	}
-	said.names = append(said.names, looseName(rest))
-	return said, true
+	entry.names = append(entry.names, looseName(rest))
+	return entry, true
 }
 
 // looseName takes away what may stand around a name.
@@ -169,33 +169,33 @@ func looseName(text string) string {
 	return name
 }
 
-func readTagged(line, algo string) (statement, bool) {
+func readTagged(line, algo string) (sumsEntry, bool) {
 	parts := taggedLine.FindStringSubmatch(line)
 	if parts == nil {
-		return statement{}, false
+		return sumsEntry{}, false
 	}
 	tag, known := tagAlgo(parts[1])
 	switch {
 	case known:
 		algo = tag
 	case !strings.EqualFold(parts[1], "hash"):
-		return statement{}, false
+		return sumsEntry{}, false
 	}
 	sum, ok := readDigest(parts[2], algo)
-	said := statement{checksum: sum}
+	entry := sumsEntry{checksum: sum}
 	if rest := parts[3]; strings.TrimSpace(rest) != "" {
-		said.names = []string{looseName(rest)}
+		entry.names = []string{looseName(rest)}
 	}
-	return said, ok
+	return entry, ok
 }
 
-func readDigestLast(line, algo string) (statement, bool) {
+func readDigestLast(line, algo string) (sumsEntry, bool) {
 	parts := digestLast.FindStringSubmatch(line)
 	if parts == nil {
-		return statement{}, false
+		return sumsEntry{}, false
 	}
 	sum, ok := readDigest(parts[2], algo)
-	return statement{checksum: sum, names: []string{parts[1], looseName(strings.TrimRight(parts[1], ",;:= \t"))}}, ok
+	return sumsEntry{checksum: sum, names: []string{parts[1], looseName(strings.TrimRight(parts[1], ",;:= \t"))}}, ok
 }
 
 // digestBytes is the length of a digest by algorithm.

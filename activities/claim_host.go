@@ -56,7 +56,7 @@ func (a *Activities) ClaimHost(ctx context.Context, in ClaimHostInput) (Host, er
 		}
 	}
 	if err != nil {
-		return Host{}, a.settle(ctx, ingest.StepDownload, file, err)
+		return Host{}, a.finishStep(ctx, ingest.StepDownload, file, err)
 	}
 	return Host{Queue: a.hostQueue(), Timeout: a.HostTimeout}, nil
 }

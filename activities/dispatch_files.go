@@ -15,7 +15,7 @@ import (
 const (
 	// startsAtOnce bounds the starts of workflows under way; a start takes some
 	// milliseconds of waiting for Temporal.
-	startsAtOnce = 16
+	maxStarts = 16
 	// reserveBatch bounds the slots reserved by one transaction.
 	reserveBatch = 64
 	// pollSoon and pollLate bound the time between two looks for free slots and
@@ -64,10 +64,10 @@ func (a *Activities) DispatchFiles(ctx context.Context, in DispatchFilesInput) (
 	if err != nil {
 		return DispatchFilesResult{}, applicationError(err)
 	}
-	wake, forget := a.released.listen(in.ServerUUID)
+	wake, forget := a.released.subscribe(in.ServerUUID)
 	defer forget()
 	d := &dispatcher{Activities: a, serverUUID: in.ServerUUID, fence: fence, wake: wake}
-	ctx, stop := beating(ctx, d.shown)
+	ctx, stop := startHeartbeat(ctx, d.heartbeatDetails)
 	defer stop()
 	err = d.run(ctx)
 	if context.Cause(ctx) == ingest.ErrStopped { //nolint:errorlint // the cause is never wrapped
@@ -98,7 +98,7 @@ type dispatcher struct {
 	waiting []ingest.Slot
 	// begun is when slots were last reserved of a server in trouble; zero when it was
 	// in none.
-	begun time.Time
+	lastPaced time.Time
 	// checked is when slots without a workflow were last looked for; zero: never.
 	checked time.Time
 }
@@ -116,7 +116,7 @@ func (d *dispatcher) run(ctx context.Context) error {
 			return err
 		}
 		d.progress.Store(&DispatchProgress{InFlight: got.InUse, Limit: got.Server.MaxParallel, Started: d.result.Started})
-		if over(got) {
+		if dispatchDone(got) {
 			d.result.DeferredFor = got.DeferredFor
 			d.result.Halt = haltOf(got.Server)
 			return nil
@@ -140,26 +140,26 @@ func (d *dispatcher) run(ctx context.Context) error {
 // try that fails in no time would be followed by hundreds of log-ins a minute.
 func (d *dispatcher) reserve(ctx context.Context) (ingest.Reservation, error) {
 	limit := reserveBatch
-	if d.paces() {
+	if d.paced() {
 		limit = 0
 	}
 	got, err := d.Slots.ReserveSlots(ctx, d.serverUUID, d.fence, limit)
 	switch {
 	case !got.Troubled:
-		d.begun = time.Time{}
+		d.lastPaced = time.Time{}
 	case len(got.Slots) > 0:
-		d.begun = time.Now()
+		d.lastPaced = time.Now()
 	}
 	return got, err
 }
 
 // over reports that nothing is in flight and nothing may be begun, now or soon.
-func over(got ingest.Reservation) bool {
+func dispatchDone(got ingest.Reservation) bool {
 	return got.InUse == 0 && (!got.Waiting || haltOf(got.Server) != Halt{})
 }
 
 // paces reports that the next file of a server in trouble is not yet begun.
-func (d *dispatcher) paces() bool { return time.Since(d.begun) < pollTroubled }
+func (d *dispatcher) paced() bool { return time.Since(d.lastPaced) < pollTroubled }
 
 // wait returns when a slot may have been released, and the next pause.
 func (d *dispatcher) wait(ctx context.Context, pause time.Duration) (time.Duration, error) {
@@ -181,7 +181,7 @@ func (d *dispatcher) wait(ctx context.Context, pause time.Duration) (time.Durati
 func (d *dispatcher) start(ctx context.Context, server ingest.Server, slots []ingest.Slot) error {
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(startsAtOnce)
+	group.SetLimit(maxStarts)
 	for _, slot := range slots {
 		group.Go(func() error {
 			started, err := d.Workflows.StartIngest(ctx, server, slot)
@@ -273,7 +273,7 @@ func (d *dispatcher) orphans(ctx context.Context, youngest time.Duration) (orpha
 	return orphans, err
 }
 
-func (d *dispatcher) shown() any {
+func (d *dispatcher) heartbeatDetails() any {
 	if now := d.progress.Load(); now != nil {
 		return *now
 	}
@@ -286,12 +286,12 @@ func haltOf(server ingest.Server) Halt {
 
 // hints wakes those who wait for something to happen to a server. The zero value
 // is ready; hints may be lost or come for nothing, so listeners poll as well.
-type hints struct {
+type wakeups struct {
 	mu        sync.Mutex
 	listeners map[string][]chan struct{}
 }
 
-func (h *hints) listen(serverUUID string) (hint <-chan struct{}, forget func()) {
+func (h *wakeups) subscribe(serverUUID string) (hint <-chan struct{}, forget func()) {
 	own := make(chan struct{}, 1)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -299,16 +299,16 @@ func (h *hints) listen(serverUUID string) (hint <-chan struct{}, forget func()) 
 		h.listeners = map[string][]chan struct{}{}
 	}
 	h.listeners[serverUUID] = append(h.listeners[serverUUID], own)
-	return own, func() { h.forget(serverUUID, own) }
+	return own, func() { h.unsubscribe(serverUUID, own) }
 }
 
-func (h *hints) forget(serverUUID string, own chan struct{}) {
+func (h *wakeups) unsubscribe(serverUUID string, own chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	drop(h.listeners, serverUUID, own)
+	removeChannel(h.listeners, serverUUID, own)
 }
 
-func (h *hints) tell(serverUUID string) {
+func (h *wakeups) wake(serverUUID string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, c := range h.listeners[serverUUID] {

@@ -28,7 +28,7 @@ type DownloadResult struct {
 // the bytes read must all agree with the version the ledger knows; otherwise
 // it is KindChanged, and the newer version gets a row of its own.
 func (a *Activities) Download(ctx context.Context, in DownloadInput) (DownloadResult, error) {
-	leave, err := a.turn(ctx, in.FileUUID)
+	leave, err := a.acquireTransfer(ctx, in.FileUUID)
 	if err != nil {
 		return DownloadResult{}, err
 	}
@@ -39,7 +39,7 @@ func (a *Activities) Download(ctx context.Context, in DownloadInput) (DownloadRe
 	}
 	staged, err := a.download(ctx, file, in.Slot)
 	if err != nil {
-		return DownloadResult{}, a.settle(ctx, ingest.StepDownload, file, err)
+		return DownloadResult{}, a.finishStep(ctx, ingest.StepDownload, file, err)
 	}
 	return DownloadResult{Size: staged.Size, SHA256: staged.SHA256}, nil
 }
@@ -68,7 +68,7 @@ func (a *Activities) download(ctx context.Context, file ingest.File, slot int64)
 	began := time.Now()
 	staged, err := a.stage(ctx, server, file)
 	if err != nil {
-		digest, err := a.adoptLeft(ctx, file, sourceGone(server, file, err))
+		digest, err := a.adoptUnrecorded(ctx, file, sourceGone(server, file, err))
 		return ingest.Staged{Size: file.Size, SHA256: digest}, err
 	}
 	if err := file.Accept(staged.SHA256); err != nil {
@@ -123,15 +123,15 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	if err := a.Staging.Reserve(ctx, file.UUID, file.Size); err != nil {
 		return ingest.Staged{}, err
 	}
-	ctx, motion := a.watchAs(ctx, watched{Total: file.Size, Lasts: true, Patience: a.patience(server)})
-	defer func() { err = motion.stop(err) }()
+	ctx, watchdog := a.startWatchdog(ctx, watchOptions{Total: file.Size, Resumable: true, StallTimeout: a.stallTimeout(server)})
+	defer func() { err = watchdog.stop(err) }()
 
 	source, err := a.open(ctx, server)
 	if err != nil {
 		return ingest.Staged{}, err
 	}
 	defer func() { _ = source.Close() }()
-	if err := sameVersion(ctx, source, file); err != nil {
+	if err := checkVersion(ctx, source, file); err != nil {
 		return ingest.Staged{}, err
 	}
 	remote, err := a.openFile(ctx, source, server, file)
@@ -140,10 +140,10 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	}
 	defer func() { _ = remote.Close() }()
 	staged, err := a.Staging.Fetch(ctx, ingest.Fetch{
-		FileUUID: file.UUID, Size: file.Size, ModTime: file.ModTime.Unix(), Shown: shownTime(remote, file), Origin: originOf(file),
+		FileUUID: file.UUID, Size: file.Size, ModTime: file.ModTime.Unix(), Shown: openTime(remote, file), Origin: originOf(file),
 		MinRate: server.MinRate, Silence: time.Duration(server.AnswerTimeout),
 		Resumed: func(offset int64) error { return a.apply(ctx, file, ingest.Resumed(file, offset)) },
-		Source:  remote, Progress: motion.report, Stop: activity.GetWorkerStopChannel(ctx),
+		Source:  remote, Progress: watchdog.report, Stop: activity.GetWorkerStopChannel(ctx),
 	})
 	if server.ReadOnce && ingest.IsKind(err, ingest.KindChanged) {
 		// A version that ends quietly comes again with a listing. This one may not.
@@ -156,19 +156,19 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	if server.ReadOnce {
 		return staged, nil // the file may be gone by now, and that is right
 	}
-	return staged, a.stillSame(ctx, source, remote, file)
+	return staged, a.recheckVersion(ctx, source, remote, file)
 }
 
 // stillSame is sameVersion after the bytes were read, while the file is open. Where a
 // new time alone is no new version, the time that the file has now is remembered:
 // reading may have changed it. Only if the open file has it, too: else what the path
 // shows is another file, which nobody has read.
-func (a *Activities) stillSame(ctx context.Context, source Source, remote RemoteFile, file ingest.File) error {
+func (a *Activities) recheckVersion(ctx context.Context, source Source, remote RemoteFile, file ingest.File) error {
 	var open ingest.Observation
 	var ok bool
 	if file.Timeless() {
 		var err error
-		if open, ok, err = told(ctx, remote); err != nil {
+		if open, ok, err = statOpen(ctx, remote); err != nil {
 			return afterOpen(err)
 		}
 	}
@@ -176,7 +176,7 @@ func (a *Activities) stillSame(ctx context.Context, source Source, remote Remote
 	if err != nil {
 		return afterOpen(err)
 	}
-	if err := isVersion(now, file); err != nil {
+	if err := compareVersion(now, file); err != nil {
 		return err
 	}
 	if now.ModTime.Unix() != file.ModTime.Unix() && ok && now.ModTime.Unix() == open.ModTime.Unix() {
@@ -195,38 +195,38 @@ func (a *Activities) openFile(ctx context.Context, source Source, server ingest.
 }
 
 // sameVersion checks that the path still shows the version the ledger knows.
-func sameVersion(ctx context.Context, source Source, file ingest.File) error {
+func checkVersion(ctx context.Context, source Source, file ingest.File) error {
 	now, err := source.Stat(ctx, file.RemotePath)
 	if err != nil {
 		return err
 	}
-	return isVersion(now, file)
+	return compareVersion(now, file)
 }
 
 // clocksDiffer is by how much the time of a file may be off that shows the present
 // moment.
-const clocksDiffer = 5 * time.Second
+const clockTolerance = 5 * time.Second
 
 // untouched is sameVersion for what is to be deleted or moved: also where a new
 // time alone is no new version, somebody may have replaced the file since it was
 // read. Its time must be one that it was read with, or the present moment at each
 // look.
-func untouched(ctx context.Context, source Source, file ingest.File) error {
+func checkUnmodified(ctx context.Context, source Source, file ingest.File) error {
 	now, err := source.Stat(ctx, file.RemotePath)
 	if err != nil {
 		return err
 	}
 	read := now.ModTime.Unix() == file.ShownTime.Unix() && !file.ShownTime.IsZero()
-	if file.Timeless() && (read || time.Since(now.ModTime).Abs() < clocksDiffer) {
-		return isVersion(now, file)
+	if file.Timeless() && (read || time.Since(now.ModTime).Abs() < clockTolerance) {
+		return compareVersion(now, file)
 	}
 	file.Identity = ingest.IdentitySizeTime
-	return isVersion(now, file)
+	return compareVersion(now, file)
 }
 
 // isVersion checks that what is seen now is the version the ledger knows. Where a
 // new time alone is no new version, only the size counts.
-func isVersion(now ingest.Observation, file ingest.File) error {
+func compareVersion(now ingest.Observation, file ingest.File) error {
 	if now.Rejected != "" {
 		return ingest.Errorf(ingest.KindChanged, "%s is no longer a regular file: %s", ingest.DisplayPath(file.RemotePath), now.Rejected)
 	}

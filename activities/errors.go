@@ -21,7 +21,7 @@ const TypeOtherHost = "other_host"
 
 // handOverDelay is how soon another attempt follows one that was stopped by a
 // shutdown: long enough for the worker to be gone, short enough not to be seen.
-const handOverDelay = 2 * time.Second
+const drainDelay = 2 * time.Second
 
 // Advance is the detail of an error that says whether the attempt got further
 // than the one before.
@@ -45,7 +45,7 @@ func applicationError(err error) error {
 	}
 	if errors.Is(err, ingest.ErrStopped) {
 		return temporal.NewApplicationErrorWithOptions("the worker is shutting down; progress is kept", TypeStopped,
-			temporal.ApplicationErrorOptions{NextRetryDelay: handOverDelay, Category: temporal.ApplicationErrorCategoryBenign})
+			temporal.ApplicationErrorOptions{NextRetryDelay: drainDelay, Category: temporal.ApplicationErrorCategoryBenign})
 	}
 	if errors.Is(err, context.Canceled) {
 		return temporal.NewCanceledError()
@@ -55,8 +55,8 @@ func applicationError(err error) error {
 	if kind == ingest.KindFenced {
 		options.Category = temporal.ApplicationErrorCategoryBenign
 	}
-	if soon := (early{}); errors.As(err, &soon) {
-		options.NextRetryDelay = earlyDelay
+	if soon := (provisional{}); errors.As(err, &soon) {
+		options.NextRetryDelay = provisionalDelay
 	}
 	if further := (advanced{}); errors.As(err, &further) {
 		options.NextRetryDelay, options.Details = advancedDelay, []any{Advance{Advanced: true}}
@@ -66,25 +66,25 @@ func applicationError(err error) error {
 
 // early is the error of what a partner may not have finished: it is tried again for
 // a bounded time before it becomes an error of the kind that waits for a person.
-type early struct {
+type provisional struct {
 	error
-	becomes ingest.Kind
+	finalKind ingest.Kind
 }
 
 // Unwrap returns the error that it is to Temporal.
-func (e early) Unwrap() error { return e.error }
+func (e provisional) Unwrap() error { return e.error }
 
 // granted is a refusal of what a server does for a file that it let be opened. A lock
 // or a quota is behind it more likely than a missing permission.
-type granted struct{ error }
+type refusedAfterOpen struct{ error }
 
 // Unwrap returns the refusal.
-func (g granted) Unwrap() error { return g.error }
+func (g refusedAfterOpen) Unwrap() error { return g.error }
 
 // afterOpen marks a refusal that came after the file was opened.
 func afterOpen(err error) error {
 	if err != nil && ingest.KindOf(err) == ingest.KindPermission {
-		return granted{err}
+		return refusedAfterOpen{err}
 	}
 	return err
 }
@@ -92,33 +92,33 @@ func afterOpen(err error) error {
 // mayPass makes of a refusal of the file to be fetched one that is tried again for a
 // while: servers on Windows refuse a file while its writer holds it, soon after it
 // was first seen; one that was opened is tried openedTries times in any case.
-func (a *Activities) mayPass(err error, file ingest.File, attempt int32) error {
+func (a *Activities) retryPermission(err error, file ingest.File, attempt int32) error {
 	if err == nil || ingest.KindOf(err) != ingest.KindPermission {
 		return err
 	}
 	until := file.StableSince.Add(a.ChecksumWait)
 	if time.Now().Before(until) {
-		return early{ingest.Wrap(ingest.KindTransient, err, "%s; it may be locked or still written: tried again until %s",
+		return provisional{ingest.Wrap(ingest.KindTransient, err, "%s; it may be locked or still written: tried again until %s",
 			message(err), until.UTC().Format(time.RFC3339)), ingest.KindPermission}
 	}
 	tries := file.Deferrals*ingest.RoundAttempts + int(attempt)
-	if errors.As(err, &granted{}) && tries < openedTries {
-		return early{ingest.Wrap(ingest.KindTransient, err, "%s; it may be locked: tried again, %d more times",
-			message(err), openedTries-tries), ingest.KindPermission}
+	if errors.As(err, &refusedAfterOpen{}) && tries < openedAttempts {
+		return provisional{ingest.Wrap(ingest.KindTransient, err, "%s; it may be locked: tried again, %d more times",
+			message(err), openedAttempts-tries), ingest.KindPermission}
 	}
 	return err
 }
 
 // openedTries is how often a file is tried that may be opened but not read. They are
 // spread over some minutes, by the deferrals between the rounds.
-const openedTries = 10
+const openedAttempts = 10
 
 // earlyDelay is how often such a thing is tried again.
-const earlyDelay = 10 * time.Second
+const provisionalDelay = 10 * time.Second
 
 // handOver is applicationError for steps with few attempts: that the worker
 // shuts down must not use one up, so the workflow begins the step anew.
-func handOver(err error) error {
+func drainError(err error) error {
 	if !errors.Is(err, ingest.ErrStopped) {
 		return applicationError(err)
 	}
@@ -137,7 +137,7 @@ func message(err error) string {
 
 // held reports that the attempt was ended because an operator paused or reset
 // the step. The server then schedules the next one, or holds it.
-func held(ctx context.Context) bool {
+func pausedOrReset(ctx context.Context) bool {
 	cause := context.Cause(ctx)
 	return errors.Is(cause, activity.ErrActivityPaused) || errors.Is(cause, activity.ErrActivityReset)
 }
@@ -145,7 +145,7 @@ func held(ctx context.Context) bool {
 // giveWay puts a file behind the others of its server: another try at once would
 // take as long, and keep a slot that others wait for. The workflow learns that it has
 // no slot any more, and ends until the file's time has come.
-func (a *Activities) giveWay(ctx context.Context, step ingest.Step, file ingest.File, cause error) error {
+func (a *Activities) deferFile(ctx context.Context, step ingest.Step, file ingest.File, cause error) error {
 	info := activity.GetInfo(ctx)
 	why := ingest.Failure{Step: step, Kind: ingest.KindOf(cause), Message: message(cause)}
 	key := info.WorkflowExecution.RunID + "/" + string(why.Kind)
@@ -157,40 +157,40 @@ func (a *Activities) giveWay(ctx context.Context, step ingest.Step, file ingest.
 
 // longTry is how long a try may take that is repeated at once: one that a server
 // left without an answer for longer has kept its slot long enough.
-const longTry = 10 * time.Second
+const longAttempt = 10 * time.Second
 
 // tookLong reports that an attempt to fetch a file has brought nothing for so long
 // that the file gives way.
-func tookLong(ctx context.Context, step ingest.Step, err error) bool {
+func tookTooLong(ctx context.Context, step ingest.Step, err error) bool {
 	info, _ := step.Info()
 	further := advanced{}
 	return info.Fetches && ingest.IsKind(err, ingest.KindTransient) && !errors.As(err, &further) &&
-		time.Since(activity.GetInfo(ctx).StartedTime) > longTry
+		time.Since(activity.GetInfo(ctx).StartedTime) > longAttempt
 }
 
 // settle turns a step's error into what Temporal sees, and on the way tells
 // the ledger why the step will be tried again, so that "attempt N, because"
 // has its answer in the database, too. Failing to write that note is not a
 // failure of the step.
-func (a *Activities) settle(ctx context.Context, step ingest.Step, file ingest.File, err error) error {
-	if err != nil && held(ctx) {
+func (a *Activities) finishStep(ctx context.Context, step ingest.Step, file ingest.File, err error) error {
+	if err != nil && pausedOrReset(ctx) {
 		return temporal.NewApplicationErrorWithOptions("an operator paused or reset this step; progress is kept", TypeStopped,
 			temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign, Cause: err})
 	}
 	if info, _ := step.Info(); info.Fetches {
-		err = a.mayPass(err, file, activity.GetInfo(ctx).Attempt)
+		err = a.retryPermission(err, file, activity.GetInfo(ctx).Attempt)
 	}
 	kind := ingest.KindOf(err)
 	if err == nil || kind.Permanent() || errors.Is(err, ingest.ErrStopped) || ctx.Err() != nil {
 		return applicationError(err)
 	}
-	if kind == ingest.KindSlow || tookLong(ctx, step, err) {
-		return applicationError(a.giveWay(ctx, step, file, err))
+	if kind == ingest.KindSlow || tookTooLong(ctx, step, err) {
+		return applicationError(a.deferFile(ctx, step, file, err))
 	}
-	soon := early{}
+	soon := provisional{}
 	waits := errors.As(err, &soon)
 	if waits {
-		kind = soon.becomes
+		kind = soon.finalKind
 	}
 	note := ingest.RetryScheduled(file, ingest.Failure{Step: step, Kind: kind, Message: message(err)}, activity.GetInfo(ctx).Attempt)
 	// What comes after the upload needs nothing of the server, or may wait long for

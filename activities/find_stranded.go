@@ -58,7 +58,7 @@ func (a *Activities) findStranded(ctx context.Context, in FindStrandedInput, rep
 		return result, err
 	}
 	result.AfterID, result.More = files[len(files)-1].ID, len(files) == in.Limit
-	carried, err := a.carried(ctx, files)
+	carried, err := a.withOpenWorkflow(ctx, files)
 	if err != nil {
 		return result, err
 	}
@@ -67,7 +67,7 @@ func (a *Activities) findStranded(ctx context.Context, in FindStrandedInput, rep
 		if carried[file.UUID] {
 			continue
 		}
-		if err := a.rescue(ctx, file, &result); err != nil {
+		if err := a.recoverFile(ctx, file, &result); err != nil {
 			return result, err
 		}
 	}
@@ -75,7 +75,7 @@ func (a *Activities) findStranded(ctx context.Context, in FindStrandedInput, rep
 }
 
 // carried are those of the files that have an open workflow.
-func (a *Activities) carried(ctx context.Context, files []ingest.File) (map[string]bool, error) {
+func (a *Activities) withOpenWorkflow(ctx context.Context, files []ingest.File) (map[string]bool, error) {
 	uuids := make([]string, len(files))
 	for i, file := range files {
 		uuids[i] = file.UUID
@@ -89,7 +89,7 @@ func (a *Activities) carried(ctx context.Context, files []ingest.File) (map[stri
 }
 
 // rescue brings one stranded file back on its way.
-func (a *Activities) rescue(ctx context.Context, file ingest.File, result *FindStrandedResult) error {
+func (a *Activities) recoverFile(ctx context.Context, file ingest.File, result *FindStrandedResult) error {
 	found := func(what string) {
 		result.Findings = append(result.Findings, file.ServerName+":"+ingest.DisplayPath(file.RemotePath)+" was "+string(file.Status)+" without a workflow: "+what)
 	}

@@ -44,14 +44,14 @@ func (a *Activities) IngestInMemory(ctx context.Context, in IngestInMemoryInput)
 	}
 	if file.Status == ingest.StatusDownloading {
 		if file, err = a.transferInMemory(ctx, server, file); err != nil {
-			return result, a.settle(ctx, ingest.StepTransfer, file, err)
+			return result, a.finishStep(ctx, ingest.StepTransfer, file, err)
 		}
 		a.freeStaging(ctx, file)
 	}
 	result.Notified, result.SourceAction = true, server.AfterIngest != ingest.AfterKeep
 	if file.Status != ingest.StatusCompleted {
 		err := a.notify(ctx, file, result.SourceAction)
-		result.Notified = a.settle(ctx, ingest.StepNotify, file, err) == nil // which is recorded, and tried again as a step of its own
+		result.Notified = a.finishStep(ctx, ingest.StepNotify, file, err) == nil // which is recorded, and tried again as a step of its own
 	}
 	return result, nil
 }
@@ -86,7 +86,7 @@ func (a *Activities) transferInMemory(ctx context.Context, server ingest.Server,
 	began := time.Now()
 	content, digest, proof, err := a.readInMemory(ctx, server, file)
 	if err != nil {
-		if _, err := a.adoptLeft(ctx, file, err); err != nil {
+		if _, err := a.adoptUnrecorded(ctx, file, err); err != nil {
 			return file, err
 		}
 		return a.Ledger.File(ctx, file.UUID)
@@ -122,7 +122,7 @@ func (a *Activities) readInMemory(ctx context.Context, server ingest.Server, fil
 		return nil, "", of, err
 	}
 	defer func() { _ = source.Close() }()
-	if err := sameVersion(ctx, source, file); err != nil {
+	if err := checkVersion(ctx, source, file); err != nil {
 		return nil, "", of, err
 	}
 	if content, digest, err = a.readWhole(ctx, source, server, file); err != nil {
@@ -131,12 +131,12 @@ func (a *Activities) readInMemory(ctx context.Context, server ingest.Server, fil
 	if err := file.Accept(digest); err != nil {
 		return nil, "", of, err
 	}
-	offered, err := a.offered(ctx, source, server, file)
+	found, err := a.checkSidecar(ctx, source, server, file)
 	if err != nil {
 		return nil, "", of, err
 	}
-	origin, err := offered.compare(file, a.digestsOf(content, digest))
-	return content, digest, proof{origin, offered.seen}, err
+	origin, err := found.compare(file, a.digestsOf(content, digest))
+	return content, digest, proof{origin, found.seen}, err
 }
 
 // readWhole reads the file between two looks at it; the second one is here.
@@ -150,5 +150,5 @@ func (a *Activities) readWhole(ctx context.Context, source Source, server ingest
 	if err != nil {
 		return nil, "", err
 	}
-	return content, digest, a.stillSame(ctx, source, remote, file)
+	return content, digest, a.recheckVersion(ctx, source, remote, file)
 }

@@ -11,7 +11,7 @@ import (
 // place is how far a listing came, for the attempt that goes on. It travels in the
 // heartbeats: folders are visited in the order of their names, so one name is
 // enough, however many folders there are.
-type place struct {
+type position struct {
 	// Folder is the one being read, below the root, as the server named it.
 	Folder []byte `json:"folder,omitempty"`
 	// Tries is how many attempts in a row ended in it.
@@ -38,29 +38,29 @@ const (
 	folderTries = 3
 	// deathsToSuspend is after how many workers that ended in the same folder in a
 	// row the server is suspended.
-	deathsToSuspend = 2
+	crashesToSuspend = 2
 )
 
 // givenUp is why a folder is not read any more.
-const givenUp = "was given up: the connection was lost each of the 3 times that it was read"
+const skippedFolder = "was given up: the connection was lost each of the 3 times that it was read"
 
 // placeOf returns where the attempt before left off; nil for the first.
-func placeOf(ctx context.Context) *place {
+func lastPosition(ctx context.Context) *position {
 	var last Progress
 	if !activity.HasHeartbeatDetails(ctx) || activity.GetHeartbeatDetails(ctx, &last) != nil {
 		return nil
 	}
-	return last.Place
+	return last.Position
 }
 
 // fatal returns why the server is suspended when the workers that listed it ended,
 // again and again, in the same folder. Others would follow.
-func (a *Activities) fatal(ctx context.Context, server ingest.Server, scanID int64, from *place) error {
-	if from == nil || from.Tries < deathsToSuspend {
+func (a *Activities) crashLoop(ctx context.Context, server ingest.Server, scanID int64, from *position) error {
+	if from == nil || from.Tries < crashesToSuspend {
 		return nil
 	}
 	deaths, err := a.Catalog.ScanDeaths(ctx, scanID)
-	if err != nil || deaths < deathsToSuspend {
+	if err != nil || deaths < crashesToSuspend {
 		return err
 	}
 	return ingest.Errorf(ingest.KindServer,
@@ -69,16 +69,16 @@ func (a *Activities) fatal(ctx context.Context, server ingest.Server, scanID int
 }
 
 // journey is a listing under way as the next attempt must know it.
-type journey struct {
-	motion *motion
-	from   place
+type positionTracker struct {
+	watchdog *watchdog
+	from   position
 	// now is where the listing is; what lies before is on record only once the batch
 	// is written, and only then now is told.
-	now place
+	now position
 }
 
-func newJourney(m *motion, from *place) *journey {
-	j := &journey{motion: m}
+func newPositionTracker(m *watchdog, from *position) *positionTracker {
+	j := &positionTracker{watchdog: m}
 	if from != nil {
 		j.from = *from
 	}
@@ -86,16 +86,16 @@ func newJourney(m *motion, from *place) *journey {
 }
 
 // request says how to go on.
-func (j *journey) request() ingest.ListRequest {
+func (j *positionTracker) request() ingest.ListRequest {
 	r := ingest.ListRequest{From: string(j.from.Folder), Doubtful: j.from.Doubtful}
 	if j.from.Tries >= folderTries {
-		r.GiveUp = givenUp
+		r.GiveUp = skippedFolder
 	}
 	return r
 }
 
 // entered notes the folder being read. written says that all before it is on record.
-func (j *journey) entered(folder string, counted place, written bool) {
+func (j *positionTracker) entered(folder string, counted position, written bool) {
 	tries := 1
 	if folder == string(j.from.Folder) {
 		tries += j.from.Tries
@@ -104,27 +104,27 @@ func (j *journey) entered(folder string, counted place, written bool) {
 	j.now = counted
 	j.now.Folder, j.now.Tries = []byte(folder), tries
 	if !first {
-		j.motion.keep()
+		j.watchdog.markProgress()
 	}
 	if written || first {
-		j.tell()
+		j.publish()
 	}
 	if first {
-		j.motion.beatNow()
+		j.watchdog.heartbeatNow()
 	}
 }
 
 // tell makes the place known to the next attempt.
-func (j *journey) tell() {
+func (j *positionTracker) publish() {
 	now := j.now
-	j.motion.place.Store(&now)
+	j.watchdog.position.Store(&now)
 }
 
 // unblamed takes back that the attempt ended in the folder: it was not its fault.
-func (j *journey) unblamed() {
-	if last := j.motion.place.Load(); last != nil && j.now.Tries > 0 {
+func (j *positionTracker) uncountTry() {
+	if last := j.watchdog.position.Load(); last != nil && j.now.Tries > 0 {
 		now := *last
 		now.Tries = max(now.Tries-1, 0)
-		j.motion.place.Store(&now)
+		j.watchdog.position.Store(&now)
 	}
 }

@@ -110,7 +110,7 @@ func (b *oddBench) attemptUnreached(t *testing.T) {
 	require.NotEmpty(t, b.attempt())
 	b.Edit(b.server.UUID, func(s *ingest.Server) { s.Port = b.tree.Port })
 	assert.Equal(t, before.Seen, b.scan().Seen, "it takes nothing back")
-	assert.NotNil(t, b.last.Place, "the next one knows how far the listing came")
+	assert.NotNil(t, b.last.Position, "the next one knows how far the listing came")
 }
 
 // attemptUnrecorded is an attempt whose ledger cannot be written.

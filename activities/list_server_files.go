@@ -54,7 +54,7 @@ type ListServerFilesResult struct {
 // A repeated attempt observes the same entries again, which changes nothing. A
 // paused server is left alone, and the result says so.
 func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInput) (ListServerFilesResult, error) {
-	server, halt, err := a.asked(ctx, in.ServerUUID)
+	server, halt, err := a.serverAndHalt(ctx, in.ServerUUID)
 	info := activity.GetInfo(ctx)
 	if err != nil || halt.Paused && info.Attempt == 1 {
 		return ListServerFilesResult{Paused: halt.Paused}, applicationError(err)
@@ -70,11 +70,11 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 			Failure: &ingest.Failure{Step: ingest.StepDiscover, Kind: ingest.KindTransient, Message: "server " + server.Name + " was paused meanwhile"},
 		}))
 	}
-	from := placeOf(ctx)
+	from := lastPosition(ctx)
 	err = a.recount(ctx, &in, scanID)
 	result := newListing(server, in, from)
 	if err == nil {
-		err = a.fatal(ctx, server, scanID, from)
+		err = a.crashLoop(ctx, server, scanID, from)
 	}
 	if err == nil {
 		err = unlessRefused(ctx, in.Refused, func() (err error) {
@@ -89,7 +89,7 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 	if finishErr := a.Catalog.FinishScan(ctx, finish); finishErr != nil {
 		err = finishErr
 	}
-	return result.ListServerFilesResult, handOver(err)
+	return result.ListServerFilesResult, drainError(err)
 }
 
 // scanResult is how a listing that ended with err is recorded.
@@ -127,7 +127,7 @@ type listing struct {
 
 // newListing returns what is known of a listing before an attempt at it: what earlier
 // ones counted. from may be nil.
-func newListing(server ingest.Server, in ListServerFilesInput, from *place) (l listing) {
+func newListing(server ingest.Server, in ListServerFilesInput, from *position) (l listing) {
 	l.key = in.key
 	l.ServerName, l.MaxParallel = server.Name, server.MaxParallel
 	l.Settle, l.ScanInterval = server.Settle, server.ScanInterval
@@ -148,17 +148,17 @@ func (a *Activities) recount(ctx context.Context, in *ListServerFilesInput, scan
 }
 
 // maxAside bounds what one listing notes of each reason for setting aside.
-const maxAside = 1000
+const maxIgnored = 1000
 
 // setAside counts an entry that is no delivery, and reports whether it is one of those
 // that are noted.
-func (l *listing) setAside(seen ingest.Observation) bool {
+func (l *listing) ignore(seen ingest.Observation) bool {
 	count := &l.alone
 	if seen.Aside == ingest.AsideInProgress {
 		count = &l.inProgress
 	}
 	*count++
-	return *count <= maxAside
+	return *count <= maxIgnored
 }
 
 func (l listing) counts() ingest.ScanCounts {
@@ -166,12 +166,12 @@ func (l listing) counts() ingest.ScanCounts {
 }
 
 // list lists the server from where an attempt before left off; from may be nil.
-func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServerFilesInput, from *place) (l listing, err error) {
+func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServerFilesInput, from *position) (l listing, err error) {
 	l = newListing(server, in, from)
 	l.began = time.Now()
-	watch := newSights(l.began, from)
-	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Yields: true, Sparse: true, Patience: a.patience(server), Place: from})
-	defer func() { err = motion.stop(err) }()
+	stats := newTimeStats(l.began, from)
+	ctx, watchdog := a.startWatchdog(ctx, watchOptions{StallMessage: noAnswer(server), StopsOnDrain: true, Sparse: true, StallTimeout: a.stallTimeout(server), Position: from})
+	defer func() { err = watchdog.stop(err) }()
 	open := a.open
 	if in.Force {
 		open = a.logIn
@@ -181,21 +181,21 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 		return l, err
 	}
 	defer func() { _ = source.Close() }()
-	source.OnAnswer(motion.moved)
+	source.OnAnswer(watchdog.markAlive)
 
 	r := recorder{
-		Activities: a, listing: &l, server: server, source: in.Source, motion: motion, journey: newJourney(motion, from), watch: watch,
+		Activities: a, listing: &l, server: server, source: in.Source, watchdog: watchdog, tracker: newPositionTracker(watchdog, from), stats: stats,
 	}
 	if err := r.run(ctx, source, in.try); err != nil {
 		return l, err
 	}
 	if l.unread.Count == 0 { // else nobody knows whether the file is there
-		a.tidyUp(ctx, source, server, &l)
+		a.cleanUp(ctx, source, server, &l)
 	}
-	if err := a.leaveOutAged(ctx, source, server); err != nil {
+	if err := a.endExcludedAged(ctx, source, server); err != nil {
 		return l, err
 	}
-	if l.note, err = a.Catalog.Judge(ctx, server, r.watch.listed(r.whole())); err != nil {
+	if l.note, err = a.Catalog.Judge(ctx, server, r.stats.result(r.complete())); err != nil {
 		return l, err
 	}
 	if l.Ready, l.Settling, err = a.Catalog.Promote(ctx, server); err == nil {

@@ -13,8 +13,8 @@ import (
 // then. unchanged is asked right before anything is touched. The name is kept in the
 // ledger from the look at it to the end of the move: RENAME overwrites on some
 // servers, and of two moves that found the name free one would lose its file.
-func (t *tidying) moveAway(ctx context.Context, from, dir string, unchanged func() error) (string, error) {
-	folder, err := t.folder(ctx, dir)
+func (t *afterAction) moveAway(ctx context.Context, from, dir string, unchanged func() error) (string, error) {
+	folder, err := t.targetFolder(ctx, dir)
 	if err != nil || t.inPlace {
 		return from, err
 	}
@@ -31,7 +31,7 @@ func (t *tidying) moveAway(ctx context.Context, from, dir string, unchanged func
 		}
 		replaces = !free && t.server.OnCollision == ingest.CollisionOverwrite && (movedFrom == "" || movedFrom == from)
 		if !free && !replaces {
-			if err := t.free(ctx, target, ""); err != nil {
+			if err := t.freeTarget(ctx, target, ""); err != nil {
 				return "", err
 			}
 		}
@@ -44,7 +44,7 @@ func (t *tidying) moveAway(ctx context.Context, from, dir string, unchanged func
 		name = ingest.UniqueName(t.file.UUID, name)
 	}
 	if err := unchanged(); err != nil {
-		return "", errors.Join(err, t.free(ctx, target, ""))
+		return "", errors.Join(err, t.freeTarget(ctx, target, ""))
 	}
 	to := path.Join(dir, name)
 	if replaces {
@@ -57,13 +57,13 @@ func (t *tidying) moveAway(ctx context.Context, from, dir string, unchanged func
 	if err := t.source.Rename(ctx, from, to); err != nil {
 		return "", err
 	}
-	return to, t.free(ctx, target, from)
+	return to, t.freeTarget(ctx, target, from)
 }
 
 // free ends that a name is kept. Where files are overwritten it records what was moved
 // there: only a later version of the same path may replace that. On other servers
 // nothing is replaced.
-func (t *tidying) free(ctx context.Context, target ingest.MoveTarget, movedFrom string) error {
+func (t *afterAction) freeTarget(ctx context.Context, target ingest.MoveTarget, movedFrom string) error {
 	if t.server.OnCollision != ingest.CollisionOverwrite {
 		movedFrom = ""
 	}
@@ -72,20 +72,20 @@ func (t *tidying) free(ctx context.Context, target ingest.MoveTarget, movedFrom 
 
 // movedBefore ends that a name is kept for a source that is gone: the answer to its
 // move was lost.
-func (t *tidying) movedBefore(ctx context.Context) error {
+func (t *afterAction) freeLostTarget(ctx context.Context) error {
 	dir, move := t.server.AfterIngest.MoveTo()
 	if !move {
 		return nil
 	}
-	folder, err := t.folder(ctx, dir)
+	folder, err := t.targetFolder(ctx, dir)
 	if err != nil {
 		return err
 	}
-	return t.free(ctx, t.server.MoveTarget(folder, path.Base(t.file.RemotePath)), t.file.RemotePath)
+	return t.freeTarget(ctx, t.server.MoveTarget(folder, path.Base(t.file.RemotePath)), t.file.RemotePath)
 }
 
 // isFree reports whether nothing has the name.
-func (t *tidying) isFree(ctx context.Context, name string) (bool, error) {
+func (t *afterAction) isFree(ctx context.Context, name string) (bool, error) {
 	_, err := t.source.Stat(ctx, name)
 	if ingest.IsKind(err, ingest.KindNotFound) {
 		return true, nil
@@ -96,7 +96,7 @@ func (t *tidying) isFree(ctx context.Context, name string) (bool, error) {
 // folder returns the folder to move to without links. It sets inPlace when that is the
 // one that is listed, however it is spelled: what is moved there would be found, and
 // taken, once more.
-func (t *tidying) folder(ctx context.Context, dir string) (string, error) {
+func (t *afterAction) targetFolder(ctx context.Context, dir string) (string, error) {
 	root, err := t.source.Real(ctx, t.server.RootPath)
 	if err != nil {
 		return "", err

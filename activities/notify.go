@@ -33,7 +33,7 @@ func (a *Activities) Notify(ctx context.Context, in NotifyInput) (NotifyResult, 
 	if file.Status == ingest.StatusCompleted {
 		return result, nil
 	}
-	return result, a.settle(ctx, ingest.StepNotify, file, a.notify(ctx, file, result.SourceAction))
+	return result, a.finishStep(ctx, ingest.StepNotify, file, a.notify(ctx, file, result.SourceAction))
 }
 
 func (a *Activities) notify(ctx context.Context, file ingest.File, sourceAction bool) error {
@@ -82,7 +82,7 @@ func (a *Activities) Renotify(ctx context.Context, in RenotifyInput) error {
 	}
 	receipt, err := a.announce(ctx, file)
 	if err != nil {
-		return a.settle(ctx, ingest.StepNotify, file, err)
+		return a.finishStep(ctx, ingest.StepNotify, file, err)
 	}
 	return applicationError(a.apply(ctx, file, ingest.Renotified(file, receipt, action)))
 }

@@ -23,14 +23,14 @@ func openVersion(ctx context.Context, source Source, file ingest.File) (RemoteFi
 	if err != nil {
 		return nil, err
 	}
-	if err := isOpened(remote, file); err != nil {
+	if err := checkOpened(remote, file); err != nil {
 		_ = remote.Close()
 		return nil, err
 	}
 	return remote, nil
 }
 
-func isOpened(remote io.ReaderAt, file ingest.File) error {
+func checkOpened(remote io.ReaderAt, file ingest.File) error {
 	told, can := remote.(SelfTold)
 	if !can {
 		return nil
@@ -42,14 +42,14 @@ func isOpened(remote io.ReaderAt, file ingest.File) error {
 	if seen.ModTime.Unix() == 0 { // it gives no time here
 		seen.ModTime = file.ModTime
 	}
-	return ingest.Wrap(ingest.KindChanged, isVersion(seen, file), "what was opened at %s is not what the path showed",
+	return ingest.Wrap(ingest.KindChanged, compareVersion(seen, file), "what was opened at %s is not what the path showed",
 		ingest.DisplayPath(file.RemotePath))
 }
 
 // shownTime returns the time, in Unix seconds, that the open file shows where another
 // time alone is no new version. Then it alone tells whether a transfer that resumes
 // reads the same file. 0 is unknown.
-func shownTime(remote RemoteFile, file ingest.File) int64 {
+func openTime(remote RemoteFile, file ingest.File) int64 {
 	if f, bounded := remote.(*boundedFile); bounded {
 		remote = f.RemoteFile
 	}
@@ -64,7 +64,7 @@ func shownTime(remote RemoteFile, file ingest.File) int64 {
 }
 
 // told asks the server what is open; ok is false when it does not say.
-func told(ctx context.Context, remote RemoteFile) (seen ingest.Observation, ok bool, err error) {
+func statOpen(ctx context.Context, remote RemoteFile) (seen ingest.Observation, ok bool, err error) {
 	if f, bounded := remote.(*boundedFile); bounded {
 		remote = f.RemoteFile
 	}

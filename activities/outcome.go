@@ -27,7 +27,7 @@ type ParkFileInput struct {
 // whole suspends the server.
 func (a *Activities) ParkFile(ctx context.Context, in ParkFileInput) (Outcome, error) {
 	if in.Kind == ingest.KindSameContent {
-		return a.aside(ctx, in, func(file ingest.File, why ingest.Failure) ingest.Change {
+		return a.changeFile(ctx, in, func(file ingest.File, why ingest.Failure) ingest.Change {
 			return ingest.Gone(file, ingest.StatusSuperseded, why)
 		})
 	}
@@ -36,7 +36,7 @@ func (a *Activities) ParkFile(ctx context.Context, in ParkFileInput) (Outcome, e
 			return Outcome{}, applicationError(err)
 		}
 	}
-	return a.aside(ctx, in, func(file ingest.File, why ingest.Failure) ingest.Change { return ingest.Failed(file, why) })
+	return a.changeFile(ctx, in, func(file ingest.File, why ingest.Failure) ingest.Change { return ingest.Failed(file, why) })
 }
 
 func (a *Activities) suspend(ctx context.Context, in ParkFileInput) error {
@@ -79,10 +79,10 @@ type CloseFileInput struct {
 
 // CloseFile records that the version is gone from the server.
 func (a *Activities) CloseFile(ctx context.Context, in CloseFileInput) (Outcome, error) {
-	return a.aside(ctx, in.ParkFileInput, func(file ingest.File, why ingest.Failure) ingest.Change { return ingest.Gone(file, in.Status, why) })
+	return a.changeFile(ctx, in.ParkFileInput, func(file ingest.File, why ingest.Failure) ingest.Change { return ingest.Gone(file, in.Status, why) })
 }
 
-func (a *Activities) aside(ctx context.Context, in ParkFileInput, changeOf func(ingest.File, ingest.Failure) ingest.Change) (Outcome, error) {
+func (a *Activities) changeFile(ctx context.Context, in ParkFileInput, changeOf func(ingest.File, ingest.Failure) ingest.Change) (Outcome, error) {
 	file, err := a.Ledger.Claim(ctx, in.FileUUID)
 	if err != nil {
 		return Outcome{}, applicationError(err)

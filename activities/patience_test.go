@@ -25,6 +25,6 @@ func TestTheWatchdogOutwaitsTheServersTimeouts(t *testing.T) {
 		server := ingest.Server{Options: ingest.Options{
 			ConnectTimeout: ingest.Duration(c.connect), LoginTimeout: ingest.Duration(c.login), AnswerTimeout: ingest.Duration(c.answer),
 		}}
-		assert.Equal(t, c.least, a.patience(server), "%+v", c)
+		assert.Equal(t, c.least, a.stallTimeout(server), "%+v", c)
 	}
 }

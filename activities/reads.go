@@ -36,7 +36,7 @@ func (f *readFailures) failed(uuid string) int {
 }
 
 // soFar returns how many have failed.
-func (f *readFailures) soFar(uuid string) int {
+func (f *readFailures) count(uuid string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.rows[uuid]
@@ -52,13 +52,13 @@ func (f *readFailures) succeeded(uuid string) {
 // the server bears. How it goes teaches how many these are.
 func (a *Activities) bounded(ctx context.Context, server ingest.Server, remote RemoteFile, size int64) RemoteFile {
 	f := limited(server, remote, size)
-	f.ctx, f.acts, f.over = ctx, a, false
+	f.ctx, f.acts, f.done = ctx, a, false
 	return f
 }
 
 // limited is bounded for a file that is too small to teach anything.
 func limited(server ingest.Server, remote RemoteFile, size int64) *boundedFile {
-	f := &boundedFile{RemoteFile: remote, server: server, size: size, over: true}
+	f := &boundedFile{RemoteFile: remote, server: server, size: size, done: true}
 	if window := server.Reads(); window > 0 {
 		f.slots = make(chan struct{}, window)
 	}
@@ -79,7 +79,7 @@ type boundedFile struct {
 	// outstanding reads now and at most, and how many were answered.
 	outstanding, most, answered int
 	// over is set by the first failure and by Close: nothing more is learned.
-	over bool
+	done bool
 }
 
 // ReadAt implements io.ReaderAt.
@@ -96,23 +96,23 @@ func (f *boundedFile) ReadAt(p []byte, off int64) (int, error) {
 	if n == 0 && off >= f.size && errors.Is(err, ingest.ErrRefused) {
 		err = io.EOF
 	}
-	f.took(err)
+	f.finish(err)
 	return n, afterOpen(err)
 }
 
 // Close implements io.Closer. Reads that it ends have not failed.
 func (f *boundedFile) Close() error {
 	f.mu.Lock()
-	if !f.over && f.answered >= f.most {
+	if !f.done && f.answered >= f.most {
 		f.acts.reads.succeeded(f.server.UUID)
 	}
-	f.over = true
+	f.done = true
 	f.mu.Unlock()
 	return f.RemoteFile.Close()
 }
 
 // took counts a read whose answer came, or did not.
-func (f *boundedFile) took(err error) {
+func (f *boundedFile) finish(err error) {
 	f.mu.Lock()
 	f.outstanding--
 	if err == nil || errors.Is(err, io.EOF) {
@@ -120,8 +120,8 @@ func (f *boundedFile) took(err error) {
 		f.mu.Unlock()
 		return
 	}
-	first, most, early := !f.over, f.most, f.answered < earlyReads*f.most
-	f.over = true
+	first, most, early := !f.done, f.most, f.answered < earlyReads*f.most
+	f.done = true
 	f.mu.Unlock()
 	switch {
 	case !first || f.ctx.Err() != nil || ingest.KindOf(err).Permanent():

@@ -29,7 +29,7 @@ const recheckPage = 500
 // RecheckSettling stats only the files that settle and makes those ready whose
 // size and time have stayed the same. A server that refuses is suspended.
 func (a *Activities) RecheckSettling(ctx context.Context, in RecheckSettlingInput) (RecheckSettlingResult, error) {
-	server, halt, err := a.asked(ctx, in.ServerUUID)
+	server, halt, err := a.serverAndHalt(ctx, in.ServerUUID)
 	if err != nil || halt.Paused {
 		return RecheckSettlingResult{Paused: halt.Paused}, applicationError(err)
 	}
@@ -43,18 +43,18 @@ func (a *Activities) RecheckSettling(ctx context.Context, in RecheckSettlingInpu
 			err = suspendErr
 		}
 	}
-	return result, handOver(err)
+	return result, drainError(err)
 }
 
 func (a *Activities) recheck(ctx context.Context, server ingest.Server) (r RecheckSettlingResult, err error) {
-	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Yields: true, Sparse: true, Patience: a.patience(server)})
-	defer func() { err = motion.stop(err) }()
+	ctx, watchdog := a.startWatchdog(ctx, watchOptions{StallMessage: noAnswer(server), StopsOnDrain: true, Sparse: true, StallTimeout: a.stallTimeout(server)})
+	defer func() { err = watchdog.stop(err) }()
 	source, err := a.open(ctx, server)
 	if err != nil {
 		return r, err
 	}
 	defer func() { _ = source.Close() }()
-	source.OnAnswer(motion.moved)
+	source.OnAnswer(watchdog.markAlive)
 	for after, looked := int64(0), int64(0); ; {
 		files, err := a.Catalog.Settling(ctx, server.UUID, after, recheckPage)
 		if err != nil {
@@ -64,37 +64,37 @@ func (a *Activities) recheck(ctx context.Context, server ingest.Server) (r Reche
 			break
 		}
 		after, looked = files[len(files)-1].ID, looked+int64(len(files))
-		vanished, err := a.lookAgain(ctx, server, source, files)
+		vanished, err := a.restat(ctx, server, source, files)
 		if err != nil {
 			return r, err
 		}
 		r.Vanished += vanished
-		motion.report(looked)
+		watchdog.report(looked)
 	}
 	r.Ready, r.Settling, err = a.Catalog.Promote(ctx, server)
 	return r, err
 }
 
 // lookAgain stats one page of files and records what it sees.
-func (a *Activities) lookAgain(ctx context.Context, server ingest.Server, source Source, files []ingest.File) (vanished int64, err error) {
-	files, vanished, err = a.leaveOut(ctx, source, files)
+func (a *Activities) restat(ctx context.Context, server ingest.Server, source Source, files []ingest.File) (vanished int64, err error) {
+	files, vanished, err = a.endExcluded(ctx, source, files)
 	if err != nil {
 		return vanished, err
 	}
 	seen := make([]ingest.Observation, 0, len(files))
-	beside := lookout{source: source, server: server, seen: map[string]ingest.Companion{}}
+	beside := companionFinder{source: source, server: server, seen: map[string]ingest.Companion{}}
 	for _, file := range files {
 		now, err := source.Stat(ctx, file.RemotePath)
 		switch {
 		case ingest.IsKind(err, ingest.KindNotFound):
-			if err := a.vanish(ctx, file); err != nil {
+			if err := a.markVanished(ctx, file); err != nil {
 				return vanished, err
 			}
 			vanished++
 		case err != nil:
 			return vanished, err
 		default:
-			if err := beside.add(ctx, file, &now); err != nil {
+			if err := beside.find(ctx, file, &now); err != nil {
 				return vanished, err
 			}
 			seen = append(seen, now)
@@ -106,7 +106,7 @@ func (a *Activities) lookAgain(ctx context.Context, server ingest.Server, source
 
 // leaveOut ends those of the files that the server's settings leave out since they were
 // changed, and returns the others.
-func (a *Activities) leaveOut(ctx context.Context, source Source, files []ingest.File) (left []ingest.File, ended int64, err error) {
+func (a *Activities) endExcluded(ctx context.Context, source Source, files []ingest.File) (left []ingest.File, ended int64, err error) {
 	takes, err := source.Takes(ctx)
 	if err != nil {
 		return nil, 0, err
@@ -126,7 +126,7 @@ func (a *Activities) leaveOut(ctx context.Context, source Source, files []ingest
 
 // leaveOutAged is leaveOut for all files of a server that promotes files without
 // having seen them again, because they only had to grow older.
-func (a *Activities) leaveOutAged(ctx context.Context, source Source, server ingest.Server) error {
+func (a *Activities) endExcludedAged(ctx context.Context, source Source, server ingest.Server) error {
 	if server.MinAge == 0 && server.SidecarWait == 0 {
 		return nil
 	}
@@ -136,7 +136,7 @@ func (a *Activities) leaveOutAged(ctx context.Context, source Source, server ing
 			return err
 		}
 		after = files[len(files)-1].ID
-		if _, _, err := a.leaveOut(ctx, source, files); err != nil {
+		if _, _, err := a.endExcluded(ctx, source, files); err != nil {
 			return err
 		}
 	}
@@ -144,7 +144,7 @@ func (a *Activities) leaveOutAged(ctx context.Context, source Source, server ing
 
 // lookout looks for the files beside others that a stat of them does not show. What
 // several share is looked at once.
-type lookout struct {
+type companionFinder struct {
 	source Source
 	server ingest.Server
 	seen   map[string]ingest.Companion
@@ -155,12 +155,12 @@ type lookout struct {
 var lateSidecars = []string{".sha256", ".sha512", ".md5"}
 
 // add notes the done-marker and the checksum file of the file, and what it waits for.
-func (l *lookout) add(ctx context.Context, file ingest.File, now *ingest.Observation) (err error) {
+func (l *companionFinder) find(ctx context.Context, file ingest.File, now *ingest.Observation) (err error) {
 	if now.Rejected != "" {
 		return nil
 	}
 	if marker := l.server.MarkerOf(file.RemotePath); marker != "" {
-		if now.Marker, err = l.look(ctx, marker); err != nil {
+		if now.Marker, err = l.stat(ctx, marker); err != nil {
 			return err
 		}
 	}
@@ -179,7 +179,7 @@ func (l *lookout) add(ctx context.Context, file ingest.File, now *ingest.Observa
 		candidates = append(candidates, path.Dir(file.RemotePath)+"/SHA256SUMS")
 	}
 	for _, candidate := range candidates {
-		found, err := l.look(ctx, candidate)
+		found, err := l.stat(ctx, candidate)
 		if err != nil {
 			return err
 		}
@@ -192,7 +192,7 @@ func (l *lookout) add(ctx context.Context, file ingest.File, now *ingest.Observa
 }
 
 // look returns the companion at the path, none if it is not there.
-func (l *lookout) look(ctx context.Context, path string) (ingest.Companion, error) {
+func (l *companionFinder) stat(ctx context.Context, path string) (ingest.Companion, error) {
 	if found, known := l.seen[path]; known {
 		return found, nil
 	}
@@ -209,6 +209,6 @@ func (l *lookout) look(ctx context.Context, path string) (ingest.Companion, erro
 	return ingest.Companion{}, nil
 }
 
-func (a *Activities) vanish(ctx context.Context, file ingest.File) error {
+func (a *Activities) markVanished(ctx context.Context, file ingest.File) error {
 	return a.Ledger.Apply(ctx, ingest.VanishedWhileSettling(file))
 }

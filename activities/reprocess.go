@@ -32,9 +32,9 @@ func (a *Activities) Reprocess(ctx context.Context, in ReprocessInput) (err erro
 		return applicationError(err)
 	}
 	if file.Status == ingest.StatusCompleted {
-		beat, stop := beating(ctx, nil)
+		ctx, stop := startHeartbeat(ctx, nil)
 		defer stop()
-		if err := a.mayReprocess(beat, server, file); err != nil {
+		if err := a.checkReprocess(ctx, server, file); err != nil {
 			return applicationError(err)
 		}
 	}
@@ -49,8 +49,8 @@ func (a *Activities) Reprocess(ctx context.Context, in ReprocessInput) (err erro
 }
 
 // mayReprocess says why a completed file cannot be ingested again, nil if it can.
-func (a *Activities) mayReprocess(ctx context.Context, server ingest.Server, file ingest.File) error {
-	if err := a.objectLost(ctx, file); err != nil {
+func (a *Activities) checkReprocess(ctx context.Context, server ingest.Server, file ingest.File) error {
+	if err := a.checkObjectLost(ctx, file); err != nil {
 		return err
 	}
 	source, err := a.open(ctx, server)
@@ -58,11 +58,11 @@ func (a *Activities) mayReprocess(ctx context.Context, server ingest.Server, fil
 		return err
 	}
 	defer func() { _ = source.Close() }()
-	err = sameVersion(ctx, source, file)
+	err = checkVersion(ctx, source, file)
 	switch ingest.KindOf(err) {
 	case ingest.KindNotFound:
 		return ingest.Wrap(ingest.KindSourceGone, err, "%s is gone from server %s%s: ask the partner to send it again, or put it back with its old time",
-			ingest.DisplayPath(file.RemotePath), server.Name, whyGone(server))
+			ingest.DisplayPath(file.RemotePath), server.Name, afterIngestHint(server))
 	case ingest.KindChanged:
 		return ingest.Wrap(ingest.KindSourceGone, err, "%s: what is there now is another version, with a file of its own here", message(err))
 	}
@@ -70,7 +70,7 @@ func (a *Activities) mayReprocess(ctx context.Context, server ingest.Server, fil
 }
 
 // whyGone adds what stevedore itself does to sources.
-func whyGone(server ingest.Server) string {
+func afterIngestHint(server ingest.Server) string {
 	if server.AfterIngest == ingest.AfterKeep {
 		return ""
 	}
@@ -79,7 +79,7 @@ func whyGone(server ingest.Server) string {
 
 // objectLost refuses a file whose object is there. One with other content is not
 // overwritten: only people can say whose it is.
-func (a *Activities) objectLost(ctx context.Context, file ingest.File) error {
+func (a *Activities) checkObjectLost(ctx context.Context, file ingest.File) error {
 	object, found, err := a.Objects.Head(ctx, file.Bucket, file.ObjectKey)
 	switch {
 	case ingest.IsKind(err, ingest.KindMissing): // the bucket is gone

@@ -55,7 +55,7 @@ func (in RequeueFileInput) change(server ingest.Server, file ingest.File) ingest
 		return ingest.Requeued(file, in.Slot, "it waits for a slot of its server", in.Key)
 	}
 	change := ingest.Deferred(file, *in.Deferred, in.Attempts, in.Slot, in.Key)
-	if in.mayMove(server, file) {
+	if in.canChangeHost(server, file) {
 		nowhere := ""
 		change.Set.StagedOn = &nowhere
 	}
@@ -64,12 +64,12 @@ func (in RequeueFileInput) change(server ingest.Server, file ingest.File) ingest
 
 // stubborn is how often in a row a file is put off, which takes some twenty minutes,
 // before another worker may try.
-const stubborn = 7
+const deferralsBeforeMove = 7
 
 // mayMove reports that another worker may take the file up: it may have the room
 // that this one has not, or reach a server that this one does not. What was
 // fetched here is then fetched again, so a file that is all here stays, and so
 // does one that its server gives away only once.
-func (in RequeueFileInput) mayMove(server ingest.Server, file ingest.File) bool {
-	return file.Hash == "" && !server.ReadOnce && (in.Deferred.Kind.Staging() || file.Deferrals >= stubborn)
+func (in RequeueFileInput) canChangeHost(server ingest.Server, file ingest.File) bool {
+	return file.Hash == "" && !server.ReadOnce && (in.Deferred.Kind.Staging() || file.Deferrals >= deferralsBeforeMove)
 }

@@ -16,15 +16,15 @@ import (
 // twice the most. The zero value lets everything run.
 type shares struct {
 	mu   sync.Mutex
-	most int
+	limit int
 	// running and waiting are by server; all counts what runs.
 	running map[string]int
 	waiting map[string][]chan struct{}
-	all     int
+	total     int
 }
 
 func newShares(most int) *shares {
-	return &shares{most: most, running: map[string]int{}, waiting: map[string][]chan struct{}{}}
+	return &shares{limit: most, running: map[string]int{}, waiting: map[string][]chan struct{}{}}
 }
 
 // TransfersAtOnce is how many tasks a worker takes to run at most so many transfers
@@ -33,26 +33,26 @@ func TransfersAtOnce(most int) int { return 3 * most }
 
 // assured is how many transfers of a server run although others take all there is,
 // and how many of it may wait in this process.
-func (s *shares) assured() int { return max(1, s.most/4) }
+func (s *shares) guaranteed() int { return max(1, s.limit/4) }
 
 func (s *shares) mayRun(server string) bool {
-	return s.all < s.most || s.running[server] < s.assured() && s.all < 2*s.most
+	return s.total < s.limit || s.running[server] < s.guaranteed() && s.total < 2*s.limit
 }
 
 // enter waits until a transfer of the server may run; leave must be called after it.
 // ok is false when enough of the server's transfers wait here already: they would
 // keep those of others out.
-func (s *shares) enter(ctx context.Context, server string) (leave func(), ok bool, err error) {
-	if s == nil || s.most <= 0 {
+func (s *shares) acquire(ctx context.Context, server string) (leave func(), ok bool, err error) {
+	if s == nil || s.limit <= 0 {
 		return func() {}, true, nil
 	}
 	s.mu.Lock()
 	if s.mayRun(server) {
 		s.start(server)
 		s.mu.Unlock()
-		return s.leaver(server), true, nil
+		return s.releaser(server), true, nil
 	}
-	if len(s.waiting[server]) >= s.assured() {
+	if len(s.waiting[server]) >= s.guaranteed() {
 		s.mu.Unlock()
 		return nil, false, nil
 	}
@@ -61,14 +61,14 @@ func (s *shares) enter(ctx context.Context, server string) (leave func(), ok boo
 	s.mu.Unlock()
 	select {
 	case <-turn:
-		return s.leaver(server), true, nil
+		return s.releaser(server), true, nil
 	case <-ctx.Done():
-		s.giveUp(server, turn)
+		s.cancelWait(server, turn)
 		return nil, false, context.Cause(ctx)
 	}
 }
 
-func (s *shares) leaver(server string) func() {
+func (s *shares) releaser(server string) func() {
 	return sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -78,13 +78,13 @@ func (s *shares) leaver(server string) func() {
 
 func (s *shares) start(server string) {
 	s.running[server]++
-	s.all++
+	s.total++
 }
 
 // stop ends a transfer and starts those whose turn has come: of the server that has
 // the fewest.
 func (s *shares) stop(server string) {
-	s.all--
+	s.total--
 	if s.running[server]--; s.running[server] == 0 {
 		delete(s.running, server)
 	}
@@ -99,26 +99,26 @@ func (s *shares) stop(server string) {
 			return
 		}
 		turn := s.waiting[next][0]
-		drop(s.waiting, next, turn)
+		removeChannel(s.waiting, next, turn)
 		s.start(next)
 		close(turn)
 	}
 }
 
 // giveUp takes back a wait; a turn that came meanwhile goes to another one.
-func (s *shares) giveUp(server string, turn chan struct{}) {
+func (s *shares) cancelWait(server string, turn chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
 	case <-turn:
 		s.stop(server)
 	default:
-		drop(s.waiting, server, turn)
+		removeChannel(s.waiting, server, turn)
 	}
 }
 
 // drop removes a channel of the server. The caller holds the lock of the map.
-func drop(channels map[string][]chan struct{}, server string, c chan struct{}) {
+func removeChannel(channels map[string][]chan struct{}, server string, c chan struct{}) {
 	left := slices.DeleteFunc(channels[server], func(other chan struct{}) bool { return other == c })
 	if channels[server] = left; len(left) == 0 {
 		delete(channels, server)
@@ -137,14 +137,14 @@ func shareDelay(attempt int32) time.Duration {
 
 // turn waits until the file may be transferred on this worker; leave must be called
 // when it was. The error is Temporal's.
-func (a *Activities) turn(ctx context.Context, fileUUID string) (leave func(), err error) {
+func (a *Activities) acquireTransfer(ctx context.Context, fileUUID string) (leave func(), err error) {
 	file, err := a.Ledger.File(ctx, fileUUID)
 	if err != nil {
 		return nil, applicationError(err)
 	}
-	waiting, stop := beating(ctx, nil)
+	waiting, stop := startHeartbeat(ctx, nil)
 	defer stop()
-	leave, ok, err := a.shares.enter(waiting, file.ServerUUID)
+	leave, ok, err := a.shares.acquire(waiting, file.ServerUUID)
 	switch {
 	case err != nil:
 		return nil, applicationError(err)

@@ -16,7 +16,7 @@ func TestSlowServersStarveNobody(t *testing.T) {
 	enter := func(server string) (leave func(), ok bool) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel() // whoever would wait gives up
-		leave, ok, err := s.enter(ctx, server)
+		leave, ok, err := s.acquire(ctx, server)
 		return leave, ok && err == nil
 	}
 	for i := range 8 {
@@ -40,7 +40,7 @@ func TestSlowServersStarveNobody(t *testing.T) {
 		enter(server)
 		enter(server)
 	}
-	require.Equal(t, 16, s.all, "twice the most is the most")
+	require.Equal(t, 16, s.total, "twice the most is the most")
 	_, ok = enter("last")
 	require.False(t, ok)
 }
@@ -48,19 +48,19 @@ func TestSlowServersStarveNobody(t *testing.T) {
 func TestTurnsGoToWhoHasTheFewest(t *testing.T) {
 	t.Parallel()
 	s := newShares(2)
-	hog, _, err := s.enter(t.Context(), "hog")
+	hog, _, err := s.acquire(t.Context(), "hog")
 	require.NoError(t, err)
-	_, _, err = s.enter(t.Context(), "hog")
+	_, _, err = s.acquire(t.Context(), "hog")
 	require.NoError(t, err)
-	_, _, err = s.enter(t.Context(), "one")
+	_, _, err = s.acquire(t.Context(), "one")
 	require.NoError(t, err)
-	_, _, err = s.enter(t.Context(), "two")
+	_, _, err = s.acquire(t.Context(), "two")
 	require.NoError(t, err)
 
 	came := make(chan string, 2)
 	for _, server := range []string{"hog", "three"} {
 		go func() {
-			if leave, ok, err := s.enter(t.Context(), server); ok && err == nil {
+			if leave, ok, err := s.acquire(t.Context(), server); ok && err == nil {
 				defer leave()
 				came <- server
 			}
@@ -71,7 +71,7 @@ func TestTurnsGoToWhoHasTheFewest(t *testing.T) {
 		defer s.mu.Unlock()
 		return len(s.waiting) == 2
 	}, 10*time.Second, time.Millisecond)
-	_, ok, err := s.enter(t.Context(), "hog")
+	_, ok, err := s.acquire(t.Context(), "hog")
 	require.NoError(t, err)
 	require.False(t, ok, "one of the server waits here; more would keep others out")
 	hog()
@@ -81,7 +81,7 @@ func TestTurnsGoToWhoHasTheFewest(t *testing.T) {
 func TestWithoutALimitAllRun(t *testing.T) {
 	t.Parallel()
 	for range 100 {
-		_, ok, err := newShares(0).enter(t.Context(), "any")
+		_, ok, err := newShares(0).acquire(t.Context(), "any")
 		require.True(t, ok)
 		require.NoError(t, err)
 	}

@@ -7,14 +7,14 @@ import (
 )
 
 // sights counts what is odd about the times in a listing.
-type sights struct {
+type timeStats struct {
 	began time.Time
 	ingest.Listed
 }
 
 // newSights goes on with what an attempt before has counted; from may be nil.
-func newSights(began time.Time, from *place) *sights {
-	s := &sights{began: began}
+func newTimeStats(began time.Time, from *position) *timeStats {
+	s := &timeStats{began: began}
 	if from != nil {
 		s.Seen, s.Same, s.NoTime, s.Future = from.Seen, from.Same, from.NoTime, from.Future
 	}
@@ -22,22 +22,22 @@ func newSights(began time.Time, from *place) *sights {
 }
 
 // ahead is more than clocks differ.
-const ahead = 24 * time.Hour
+const maxClockSkew = 24 * time.Hour
 
 // see takes one entry into account.
-func (s *sights) see(o ingest.Observation) {
+func (s *timeStats) add(o ingest.Observation) {
 	s.Seen++
 	switch {
 	case o.Rejected != "":
 	case o.ModTime.Unix() == 0:
 		s.NoTime++
-	case o.ModTime.After(s.began.Add(ahead)):
+	case o.ModTime.After(s.began.Add(maxClockSkew)):
 		s.Future++
 	}
 }
 
 // listed is how the listing went that ends now.
-func (s *sights) listed(whole bool) ingest.Listed {
+func (s *timeStats) result(whole bool) ingest.Listed {
 	l := s.Listed
 	l.Took, l.Whole = time.Since(s.began), whole
 	return l

@@ -57,7 +57,7 @@ type Halt struct {
 }
 
 // asked returns the server, and whether it is to be left alone.
-func (a *Activities) asked(ctx context.Context, serverUUID string) (ingest.Server, Halt, error) {
+func (a *Activities) serverAndHalt(ctx context.Context, serverUUID string) (ingest.Server, Halt, error) {
 	server, err := a.Ledger.Server(ctx, serverUUID)
 	if ingest.IsKind(err, ingest.KindMissing) {
 		return server, Halt{Paused: true}, nil // removed

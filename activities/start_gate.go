@@ -9,7 +9,7 @@ import (
 // startsFirst bounds how long a listing within a workflow task waits for the
 // starts of a pass. With TryLimit it stays below the 8 s after which the SDK
 // extends the workflow task, which costs history events.
-const startsFirst = 4 * time.Second
+const startGateTimeout = 4 * time.Second
 
 // startGate holds listings back while scans are started. Eager starts bring the
 // scans' workflow tasks into the process that starts them, where their listings

@@ -66,9 +66,9 @@ func (a *Activities) StartScans(ctx context.Context, in StartScansInput) (ScanSu
 	if activity.HasHeartbeatDetails(ctx) {
 		_ = activity.GetHeartbeatDetails(ctx, &p.at) // unreadable: from the start
 	}
-	ctx, stop := beating(ctx, p.shown)
+	ctx, stop := startHeartbeat(ctx, p.heartbeatDetails)
 	defer stop()
-	defer a.passes.enter()()
+	defer a.startGate.enter()()
 	for {
 		more, err := p.page(ctx)
 		if err != nil || !more {
@@ -96,9 +96,9 @@ func (p *pass) page(ctx context.Context) (more bool, err error) {
 	if err != nil || len(servers) == 0 {
 		return false, err
 	}
-	done := make([]scanned, len(servers))
+	done := make([]scanOutcome, len(servers))
 	group, starting := errgroup.WithContext(ctx)
-	group.SetLimit(startsAtOnce)
+	group.SetLimit(maxStarts)
 	for i, server := range servers {
 		group.Go(func() error {
 			done[i] = p.start(starting, server)
@@ -113,15 +113,15 @@ func (p *pass) page(ctx context.Context) (more bool, err error) {
 }
 
 // scanned is what became of one server's scan.
-type scanned int
+type scanOutcome int
 
 const (
-	scanFailed scanned = iota
+	scanFailed scanOutcome = iota
 	scanStarted
 	scanAsked
 )
 
-func (p *pass) start(ctx context.Context, server ingest.Server) scanned {
+func (p *pass) start(ctx context.Context, server ingest.Server) scanOutcome {
 	started, err := p.Workflows.StartScan(ctx, ServerRef{UUID: server.UUID, Name: server.Name}, p.in)
 	switch {
 	case err != nil:
@@ -134,7 +134,7 @@ func (p *pass) start(ctx context.Context, server ingest.Server) scanned {
 	}
 }
 
-func (p *pass) record(servers []ingest.Server, done []scanned) {
+func (p *pass) record(servers []ingest.Server, done []scanOutcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.at.AfterUUID = servers[len(servers)-1].UUID
@@ -155,7 +155,7 @@ func (p *pass) record(servers []ingest.Server, done []scanned) {
 	}
 }
 
-func (p *pass) shown() any {
+func (p *pass) heartbeatDetails() any {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.at

@@ -37,7 +37,7 @@ func (a *Activities) adoptKnown(ctx context.Context, file ingest.File) (bool, er
 		return false, err
 	}
 	if file.Status != ingest.StatusUploading {
-		if err := a.reading(ctx, file); err != nil {
+		if err := a.ensureDownloading(ctx, file); err != nil {
 			return false, err
 		}
 	}
@@ -61,13 +61,13 @@ func proven(file ingest.File, object ingest.Object) bool {
 //
 // The ledger has nothing of the object, so it is read, at most one part, and
 // compared with the hash in its metadata.
-func (a *Activities) adoptLeft(ctx context.Context, file ingest.File, cause error) (digest string, err error) {
+func (a *Activities) adoptUnrecorded(ctx context.Context, file ingest.File, cause error) (digest string, err error) {
 	kind := ingest.KindOf(cause)
 	gone := kind == ingest.KindNotFound || kind == ingest.KindChanged
 	if !gone || file.Hash != "" || file.Fence < 2 || file.Size > a.Direct.Copier.PartSizeOf(file.Size) {
 		return "", cause
 	}
-	object, found, err := a.leftObject(ctx, file)
+	object, found, err := a.unrecordedObject(ctx, file)
 	if err != nil {
 		return "", err
 	}
@@ -79,9 +79,9 @@ func (a *Activities) adoptLeft(ctx context.Context, file ingest.File, cause erro
 
 // leftObject returns the object of the file if its bytes are those of which its
 // metadata tells.
-func (a *Activities) leftObject(ctx context.Context, file ingest.File) (object ingest.Object, found bool, err error) {
-	ctx, motion := a.watchAs(ctx, watched{Total: file.Size, Yields: true})
-	defer func() { err = motion.stop(err) }()
+func (a *Activities) unrecordedObject(ctx context.Context, file ingest.File) (object ingest.Object, found bool, err error) {
+	ctx, watchdog := a.startWatchdog(ctx, watchOptions{Total: file.Size, StopsOnDrain: true})
+	defer func() { err = watchdog.stop(err) }()
 	object, found, err = a.Objects.Head(ctx, a.Objects.Bucket(), ingest.ObjectKey(file))
 	if err != nil || !found || object.SHA256 == "" {
 		return object, false, err
@@ -109,10 +109,10 @@ func (a *Activities) adoptParts(ctx context.Context, file ingest.File) (bool, er
 }
 
 func (a *Activities) completedObject(ctx context.Context, file ingest.File, cp ingest.TransferCheckpoint, digest string) (found *ingest.Object, err error) {
-	ctx, motion := a.watchAs(ctx, watched{Total: file.Size, Yields: true})
-	defer func() { err = motion.stop(err) }()
+	ctx, watchdog := a.startWatchdog(ctx, watchOptions{Total: file.Size, StopsOnDrain: true})
+	defer func() { err = watchdog.stop(err) }()
 	object, ok, err := a.Direct.Objects.Completed(ctx, ingest.CompleteUpload{
-		Key: ingest.ObjectKey(file), UploadID: cp.UploadID, Parts: cp.Parts, SHA256: digest, Moved: motion.moved,
+		Key: ingest.ObjectKey(file), UploadID: cp.UploadID, Parts: cp.Parts, SHA256: digest, Moved: watchdog.markAlive,
 	})
 	if err != nil || !ok {
 		return nil, err
@@ -122,7 +122,7 @@ func (a *Activities) completedObject(ctx context.Context, file ingest.File, cp i
 
 // adopt records an object of whose transfer the ledger has nothing.
 func (a *Activities) adopt(ctx context.Context, file ingest.File, object ingest.Object, digest string) error {
-	if err := a.reading(ctx, file); err != nil {
+	if err := a.ensureDownloading(ctx, file); err != nil {
 		return err
 	}
 	a.Log.InfoContext(ctx, "found the object of an earlier attempt", "file", file.UUID, "key", object.Key)
@@ -131,7 +131,7 @@ func (a *Activities) adopt(ctx context.Context, file ingest.File, object ingest.
 }
 
 // reading sets the status from which an object can be recorded.
-func (a *Activities) reading(ctx context.Context, file ingest.File) error {
+func (a *Activities) ensureDownloading(ctx context.Context, file ingest.File) error {
 	if file.Status == ingest.StatusDownloading {
 		return nil
 	}

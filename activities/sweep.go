@@ -62,7 +62,7 @@ func (a *Activities) SweepStaging(ctx context.Context, in SweepInput) (result Sw
 			return result, err
 		}
 		if unknown {
-			if unknown, err = a.forgotten(ctx, h.FileUUID); err != nil {
+			if unknown, err = a.readoptStaged(ctx, h.FileUUID); err != nil {
 				return result, err
 			}
 			if !unknown {
@@ -129,7 +129,7 @@ type CheckObjectsResult struct {
 // many rows make a page.
 const (
 	objectChecks    = 8
-	objectChecksRow = 500
+	objectPage = 500
 )
 
 // CheckObjects looks whether the objects of lately completed files are there,
@@ -139,13 +139,13 @@ func (a *Activities) CheckObjects(ctx context.Context, in CheckObjectsInput) (re
 	ctx, report, stop := a.watch(ctx, 0)
 	defer func() { err = applicationError(stop(err)) }()
 	for after := int64(0); ; {
-		files, err := a.Debris.CompletedWithin(ctx, in.Within, after, objectChecksRow)
+		files, err := a.Debris.CompletedWithin(ctx, in.Within, after, objectPage)
 		if err != nil || len(files) == 0 {
 			return result, err
 		}
 		after = files[len(files)-1].ID
 		report(after)
-		why, err := a.lookAtObjects(ctx, files)
+		why, err := a.checkObjectPage(ctx, files)
 		if err != nil {
 			return result, err
 		}
@@ -162,7 +162,7 @@ func (a *Activities) CheckObjects(ctx context.Context, in CheckObjectsInput) (re
 }
 
 // lookAtObjects says for each file what is wrong with its object, if anything.
-func (a *Activities) lookAtObjects(ctx context.Context, files []ingest.File) ([]string, error) {
+func (a *Activities) checkObjectPage(ctx context.Context, files []ingest.File) ([]string, error) {
 	why := make([]string, len(files))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(objectChecks)

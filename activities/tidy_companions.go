@@ -12,7 +12,7 @@ import (
 // as it was when the file was taken: it may be of the next version. What the server
 // refuses is noted, and no failure of the file's own action. renamed says that the file
 // was given another name where it was moved.
-func (t *tidying) companions(ctx context.Context, renamed bool) error {
+func (t *afterAction) companions(ctx context.Context, renamed bool) error {
 	if t.server.Companions == ingest.CompanionsStay {
 		return nil
 	}
@@ -36,7 +36,7 @@ func (t *tidying) companions(ctx context.Context, renamed bool) error {
 
 // companion deletes or moves one companion that is still the version on record, as
 // long as its file is not there again.
-func (t *tidying) companion(ctx context.Context, companion ingest.Companion, renamed bool) error {
+func (t *afterAction) companion(ctx context.Context, companion ingest.Companion, renamed bool) error {
 	unchanged := func() error {
 		_, err := t.source.Stat(ctx, t.file.RemotePath)
 		if err == nil {
@@ -51,7 +51,7 @@ func (t *tidying) companion(ctx context.Context, companion ingest.Companion, ren
 		}
 		return err
 	}
-	err := t.take(ctx, companion.Path, renamed, unchanged)
+	err := t.removeOrMove(ctx, companion.Path, renamed, unchanged)
 	if kind := ingest.KindOf(err); err != nil && (kind == ingest.KindNotFound || kind == ingest.KindChanged) {
 		return nil
 	}
@@ -59,7 +59,7 @@ func (t *tidying) companion(ctx context.Context, companion ingest.Companion, ren
 }
 
 // take deletes or moves a file beside the source.
-func (t *tidying) take(ctx context.Context, file string, renamed bool, unchanged func() error) error {
+func (t *afterAction) removeOrMove(ctx context.Context, file string, renamed bool, unchanged func() error) error {
 	dir, move := t.server.AfterIngest.MoveTo()
 	if !move {
 		if err := unchanged(); err != nil {

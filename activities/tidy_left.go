@@ -15,9 +15,9 @@ const (
 	// defaultLeftRetry is Deps.LeftRetry when not set.
 	defaultLeftRetry = time.Hour
 	// leftAtOnce bounds the sources that one listing tries.
-	leftAtOnce = 100
+	leftPage = 100
 	// tidyBudget is the time that a listing spends so; tryBudget within a workflow task.
-	tidyBudget = time.Minute
+	cleanUpBudget = time.Minute
 	tryBudget  = time.Second
 )
 
@@ -30,19 +30,19 @@ func (a *Activities) leftRetry() time.Duration { return cmp.Or(a.LeftRetry, defa
 // that is through: files that never settled, sources that could not be deleted or moved, and
 // companions whose file was. What fails here is tried again by a later listing, and is no failure of
 // this one.
-func (a *Activities) tidyUp(ctx context.Context, source Source, server ingest.Server, l *listing) {
-	budget := tidyBudget
+func (a *Activities) cleanUp(ctx context.Context, source Source, server ingest.Server, l *listing) {
+	budget := cleanUpBudget
 	if activity.GetInfo(ctx).IsLocalActivity {
 		budget = tryBudget
 	}
 	within, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
-	err := a.tidyUnsettled(within, source, server, l)
+	err := a.endUnsettled(within, source, server, l)
 	if err == nil {
-		err = a.tidyAlone(within, source, server, l)
+		err = a.cleanCompanions(within, source, server, l)
 	}
 	if err == nil {
-		err = a.tidySources(within, source, server)
+		err = a.retrySources(within, source, server)
 	}
 	if err != nil && ctx.Err() == nil {
 		a.Log.WarnContext(ctx, "cannot look after what is left on a server", "server", server.Name, "error", err)
@@ -52,9 +52,9 @@ func (a *Activities) tidyUp(ctx context.Context, source Source, server ingest.Se
 // tidyUnsettled ends files that never settled and are not on the server any more:
 // nobody has to decide about them. That the listing does not show them is no proof, its
 // patterns may have changed, so each is looked at.
-func (a *Activities) tidyUnsettled(ctx context.Context, source Source, server ingest.Server, l *listing) error {
+func (a *Activities) endUnsettled(ctx context.Context, source Source, server ingest.Server, l *listing) error {
 	for after := int64(0); ; {
-		files, err := a.Catalog.Unsettled(ctx, server.UUID, time.Since(l.began), after, leftAtOnce)
+		files, err := a.Catalog.Unsettled(ctx, server.UUID, time.Since(l.began), after, leftPage)
 		if err != nil || len(files) == 0 {
 			return err
 		}
@@ -66,7 +66,7 @@ func (a *Activities) tidyUnsettled(ctx context.Context, source Source, server in
 			case kind != ingest.KindNotFound:
 				return err
 			default:
-				if err := a.vanish(ctx, file); err != nil {
+				if err := a.markVanished(ctx, file); err != nil {
 					return err
 				}
 			}
@@ -75,19 +75,19 @@ func (a *Activities) tidyUnsettled(ctx context.Context, source Source, server in
 }
 
 // tidySources tries sources again that are left.
-func (a *Activities) tidySources(ctx context.Context, source Source, server ingest.Server) error {
+func (a *Activities) retrySources(ctx context.Context, source Source, server ingest.Server) error {
 	if server.AfterIngest == ingest.AfterKeep {
 		return nil
 	}
-	files, err := a.Catalog.SourcesLeft(ctx, server.UUID, a.leftRetry(), leftAtOnce)
+	files, err := a.Catalog.SourcesLeft(ctx, server.UUID, a.leftRetry(), leftPage)
 	if err != nil {
 		return err
 	}
 	for _, file := range files {
-		if !mayTidy(server, file) {
+		if !afterActionDue(server, file) {
 			continue
 		}
-		err := a.tidy(ctx, source, server, file)
+		err := a.runAfterAction(ctx, source, server, file)
 		switch {
 		case err == nil:
 		case !ingest.KindOf(err).Permanent() && ctx.Err() != nil:
@@ -102,7 +102,7 @@ func (a *Activities) tidySources(ctx context.Context, source Source, server inge
 }
 
 // tidyAlone looks after the companions without their file that the listing has shown.
-func (a *Activities) tidyAlone(ctx context.Context, source Source, server ingest.Server, l *listing) error {
+func (a *Activities) cleanCompanions(ctx context.Context, source Source, server ingest.Server, l *listing) error {
 	if l.alone == 0 {
 		return nil
 	}
@@ -122,7 +122,7 @@ func (a *Activities) tidyAlone(ctx context.Context, source Source, server ingest
 				ingest.DisplayPath(path.Ext(one.Path)) + "') to take such files"
 			rejected = append(rejected, one.Observation)
 		case spoken[i].Taken != "" && spoken[i].Open == 0:
-			if err := a.tidyCompanion(ctx, source, server, one, spoken[i]); err != nil {
+			if err := a.cleanCompanion(ctx, source, server, one, spoken[i]); err != nil {
 				return err
 			}
 		}
@@ -137,16 +137,16 @@ func (a *Activities) tidyAlone(ctx context.Context, source Source, server ingest
 
 // tidyCompanion does to a companion what was done to its file, if it is certain that
 // it speaks of what was taken: another one may be of a delivery that is on its way.
-func (a *Activities) tidyCompanion(ctx context.Context, source Source, server ingest.Server, one ingest.Alone, spoken ingest.Spoken) error {
+func (a *Activities) cleanCompanion(ctx context.Context, source Source, server ingest.Server, one ingest.Alone, spoken ingest.Spoken) error {
 	if server.AfterIngest == ingest.AfterKeep || server.Companions == ingest.CompanionsStay {
 		return nil
 	}
 	file, err := a.Ledger.File(ctx, spoken.Taken)
-	if err != nil || !mayTidy(server, file) {
+	if err != nil || !afterActionDue(server, file) {
 		return err
 	}
 	if !spoken.Recorded {
-		if certain, err := a.speaksOf(ctx, source, server, one, file); err != nil || !certain {
+		if certain, err := a.describesFile(ctx, source, server, one, file); err != nil || !certain {
 			return err
 		}
 	}
@@ -162,8 +162,8 @@ func (a *Activities) tidyCompanion(ctx context.Context, source Source, server in
 		}
 		return err
 	}
-	t := tidying{moves: a.Ledger, source: source, server: server, file: file, details: map[string]any{}}
-	err = t.take(ctx, one.Path, false, unchanged)
+	t := afterAction{moves: a.Ledger, source: source, server: server, file: file, details: map[string]any{}}
+	err = t.removeOrMove(ctx, one.Path, false, unchanged)
 	switch kind := ingest.KindOf(err); {
 	case err == nil:
 		a.Log.InfoContext(ctx, "a companion followed its file", "server", server.Name, "path", ingest.DisplayPath(one.Path), "file", file.UUID)
@@ -177,7 +177,7 @@ func (a *Activities) tidyCompanion(ctx context.Context, source Source, server in
 // speaksOf reports whether a companion that came or changed after its file was taken
 // speaks of that file. A done-marker does unless it is older; a checksum file does if
 // its digest is the file's, or if it has waited for long and is of another algorithm.
-func (a *Activities) speaksOf(ctx context.Context, source Source, server ingest.Server, one ingest.Alone, file ingest.File) (bool, error) {
+func (a *Activities) describesFile(ctx context.Context, source Source, server ingest.Server, one ingest.Alone, file ingest.File) (bool, error) {
 	if server.IsMarker(path.Base(one.Path)) {
 		return true, nil
 	}

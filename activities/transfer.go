@@ -65,7 +65,7 @@ type TransferInput struct {
 // the last look at the source agree; what disagrees ends the upload. A file of at
 // most one part is read into memory and stored by one request.
 func (a *Activities) Transfer(ctx context.Context, in TransferInput) error {
-	leave, err := a.turn(ctx, in.FileUUID)
+	leave, err := a.acquireTransfer(ctx, in.FileUUID)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (a *Activities) Transfer(ctx context.Context, in TransferInput) error {
 	if err != nil {
 		return applicationError(err)
 	}
-	return a.settle(ctx, ingest.StepTransfer, file, a.transfer(ctx, server, file))
+	return a.finishStep(ctx, ingest.StepTransfer, file, a.transfer(ctx, server, file))
 }
 
 // startTransfer claims the file and records that its bytes are about to be read,
@@ -106,7 +106,7 @@ func (a *Activities) transfer(ctx context.Context, server ingest.Server, file in
 	}
 	moved, err := a.moveDirectly(ctx, server, file, cp)
 	if err != nil {
-		_, err := a.adoptLeft(ctx, file, sourceGone(server, file, err))
+		_, err := a.adoptUnrecorded(ctx, file, sourceGone(server, file, err))
 		return err
 	}
 	fetched := ingest.Fetched{Mode: ingest.ModeDirect, Size: file.Size, SHA256: moved.sha256, Took: time.Since(began)}
@@ -133,13 +133,13 @@ const saveTimeout = 10 * time.Second
 
 // checkpoints returns what saves the checkpoints of a transfer. One is worth
 // writing even if the attempt was cancelled.
-func (a *Activities) checkpoints(ctx context.Context, file ingest.File, from int64, motion *motion) func(ingest.TransferCheckpoint) error {
+func (a *Activities) checkpoints(ctx context.Context, file ingest.File, from int64, watchdog *watchdog) func(ingest.TransferCheckpoint) error {
 	return func(cp ingest.TransferCheckpoint) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 		defer cancel()
 		err := a.Direct.Transfers.SaveTransfer(ctx, file.UUID, file.Fence, cp)
 		if err == nil && cp.Offset > from {
-			motion.keep()
+			watchdog.markProgress()
 		}
 		return err
 	}

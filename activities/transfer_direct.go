@@ -15,13 +15,13 @@ type directMove struct {
 	*Activities
 	server ingest.Server
 	file   ingest.File
-	motion *motion
+	watchdog *watchdog
 	source Source
 	remote RemoteFile
 	// shown is the time that the open file showed first, see shownTime.
-	shown int64
+	openTime int64
 	// offered is what the partner's checksum file says.
-	offered offer
+	sidecar sidecarCheck
 }
 
 // directResult is an object that a direct transfer made.
@@ -34,33 +34,33 @@ type directResult struct {
 // moveDirectly is stat, count, stat around the copy, as in a download, with the
 // partner's checksum and the completion of the upload at its end.
 func (a *Activities) moveDirectly(ctx context.Context, server ingest.Server, file ingest.File, cp ingest.TransferCheckpoint) (result directResult, err error) {
-	ctx, motion := a.watchAs(ctx, watched{Total: file.Size, Patience: a.patience(server)})
-	defer func() { err = motion.stop(err) }()
-	m := &directMove{Activities: a, server: server, file: file, motion: motion}
+	ctx, watchdog := a.startWatchdog(ctx, watchOptions{Total: file.Size, StallTimeout: a.stallTimeout(server)})
+	defer func() { err = watchdog.stop(err) }()
+	m := &directMove{Activities: a, server: server, file: file, watchdog: watchdog}
 	defer m.close()
 	if err = m.connect(ctx); err == nil {
 		// Read first: no byte can be read again for another algorithm.
-		m.offered, err = a.offered(ctx, m.source, server, file)
-		if err == nil && m.offered.broken {
+		m.sidecar, err = a.checkSidecar(ctx, m.source, server, file)
+		if err == nil && m.sidecar.sessionLost {
 			err = m.connect(ctx)
 		}
 	}
 	if err == nil {
-		if m.shown = shownTime(m.remote, file); cp.UploadID != "" && cp.Shown != m.shown {
-			m.forget(ctx, cp)
+		if m.openTime = openTime(m.remote, file); cp.UploadID != "" && cp.Shown != m.openTime {
+			m.dropUpload(ctx, cp)
 			cp = ingest.TransferCheckpoint{}
 		}
 	}
 	switch {
 	case err != nil:
 	case cp.UploadID == "" && file.Size <= a.Direct.Copier.PartSizeOf(file.Size):
-		result, err = m.whole(ctx)
+		result, err = m.storeSmall(ctx)
 	default:
-		result, err = m.parts(ctx, &cp)
+		result, err = m.storeParts(ctx, &cp)
 	}
 	switch ingest.KindOf(err) {
 	case ingest.KindChanged, ingest.KindSameContent, ingest.KindHashMismatch, ingest.KindNotFound:
-		m.forget(ctx, cp)
+		m.dropUpload(ctx, cp)
 	}
 	return result, err
 }
@@ -72,7 +72,7 @@ func (m *directMove) connect(ctx context.Context) (err error) {
 	if m.source, err = m.open(ctx, m.server); err != nil {
 		return err
 	}
-	if err := sameVersion(ctx, m.source, m.file); err != nil {
+	if err := checkVersion(ctx, m.source, m.file); err != nil {
 		return err
 	}
 	m.remote, err = m.openFile(ctx, m.source, m.server, m.file)
@@ -95,7 +95,7 @@ func (m *directMove) reconnect(ctx context.Context) (io.ReaderAt, error) {
 	if err := m.connect(ctx); err != nil {
 		return nil, err
 	}
-	if shown := shownTime(m.remote, m.file); shown != m.shown {
+	if shown := openTime(m.remote, m.file); shown != m.openTime {
 		return nil, ingest.Errorf(ingest.KindTransient, "%s shows another time than before the connection broke: it is read again from the beginning",
 			ingest.DisplayPath(m.file.RemotePath))
 	}
@@ -106,52 +106,52 @@ func (m *directMove) reconnect(ctx context.Context) (io.ReaderAt, error) {
 func (m *directMove) request(ctx context.Context) ingest.DirectTransfer {
 	return ingest.DirectTransfer{
 		Key: ingest.ObjectKey(m.file), Size: m.file.Size, MinRate: m.server.MinRate, Silence: time.Duration(m.server.AnswerTimeout), Source: m.remote, Reopen: m.reconnect,
-		Progress: m.motion.report, Moved: m.motion.moved, Stop: activity.GetWorkerStopChannel(ctx),
+		Progress: m.watchdog.report, Moved: m.watchdog.markAlive, Stop: activity.GetWorkerStopChannel(ctx),
 	}
 }
 
 // whole stores a file of at most one part by one request.
-func (m *directMove) whole(ctx context.Context) (directResult, error) {
+func (m *directMove) storeSmall(ctx context.Context) (directResult, error) {
 	small, err := m.Direct.Copier.Read(ctx, m.request(ctx))
 	if err != nil {
 		return directResult{}, err
 	}
 	defer small.Release()
-	origin, err := m.offered.compare(m.file, m.digestsOf(small.Body, small.SHA256))
+	origin, err := m.sidecar.compare(m.file, m.digestsOf(small.Body, small.SHA256))
 	if err != nil {
 		return directResult{}, err
 	}
-	if err := m.proven(ctx, small.SHA256); err != nil {
+	if err := m.checkRead(ctx, small.SHA256); err != nil {
 		return directResult{}, err
 	}
 	object, err := m.Objects.PutBytes(ctx, ingest.PutBytes{
-		Key: ingest.ObjectKey(m.file), Body: small.Body, SHA256: small.SHA256, Metadata: objectMetadata(m.file), Moved: m.motion.moved,
+		Key: ingest.ObjectKey(m.file), Body: small.Body, SHA256: small.SHA256, Metadata: objectMetadata(m.file), Moved: m.watchdog.markAlive,
 	})
-	return directResult{object: object, sha256: small.SHA256, proof: proof{origin, m.offered.seen}}, err
+	return directResult{object: object, sha256: small.SHA256, proof: proof{origin, m.sidecar.seen}}, err
 }
 
 // parts moves the file through a multipart upload. cp becomes the checkpoint
 // reached.
-func (m *directMove) parts(ctx context.Context, cp *ingest.TransferCheckpoint) (directResult, error) {
+func (m *directMove) storeParts(ctx context.Context, cp *ingest.TransferCheckpoint) (directResult, error) {
 	if err := m.resumeUpload(ctx, cp); err != nil {
 		return directResult{}, err
 	}
 	req := m.request(ctx)
 	req.UploadID, req.From = cp.UploadID, *cp
-	save := m.checkpoints(ctx, m.file, cp.Offset, m.motion)
+	save := m.checkpoints(ctx, m.file, cp.Offset, m.watchdog)
 	req.Save = func(cp ingest.TransferCheckpoint) error {
-		cp.Shown = m.shown
+		cp.Shown = m.openTime
 		return save(cp)
 	}
 	req.Resumed = func(offset int64) error { return m.apply(ctx, m.file, ingest.Resumed(m.file, offset)) }
-	if algo := m.offered.want.algo; algo != ingest.AlgoSHA256 {
+	if algo := m.sidecar.want.algo; algo != ingest.AlgoSHA256 {
 		req.Also = algo
 	}
 	moved, err := m.Direct.Copier.Copy(ctx, req)
 	if err != nil {
 		return directResult{}, err
 	}
-	origin, err := m.offered.compare(m.file, func(algo string) (string, error) {
+	origin, err := m.sidecar.compare(m.file, func(algo string) (string, error) {
 		if algo == ingest.AlgoSHA256 {
 			return moved.SHA256, nil
 		}
@@ -160,18 +160,18 @@ func (m *directMove) parts(ctx context.Context, cp *ingest.TransferCheckpoint) (
 	if err != nil {
 		return directResult{}, err
 	}
-	if err := m.proven(ctx, moved.SHA256); err != nil {
+	if err := m.checkRead(ctx, moved.SHA256); err != nil {
 		return directResult{}, err
 	}
 	object, err := m.Direct.Objects.CompleteUpload(ctx, ingest.CompleteUpload{
-		Key: req.Key, UploadID: req.UploadID, Parts: moved.Checkpoint.Parts, SHA256: moved.SHA256, Moved: m.motion.moved,
+		Key: req.Key, UploadID: req.UploadID, Parts: moved.Checkpoint.Parts, SHA256: moved.SHA256, Moved: m.watchdog.markAlive,
 	})
-	return directResult{object: object, sha256: moved.SHA256, proof: proof{origin, m.offered.seen}}, err
+	return directResult{object: object, sha256: moved.SHA256, proof: proof{origin, m.sidecar.seen}}, err
 }
 
 // proven checks that what was read is the version of the ledger, and a new one.
-func (m *directMove) proven(ctx context.Context, sha256 string) error {
-	if err := m.stillSame(ctx, m.source, m.remote, m.file); err != nil {
+func (m *directMove) checkRead(ctx context.Context, sha256 string) error {
+	if err := m.recheckVersion(ctx, m.source, m.remote, m.file); err != nil {
 		return err
 	}
 	return m.file.Accept(sha256)
@@ -190,7 +190,7 @@ func (m *directMove) resumeUpload(ctx context.Context, cp *ingest.TransferCheckp
 		if holds {
 			return m.uploadStarted(ctx, key)
 		}
-		m.forget(ctx, *cp)
+		m.dropUpload(ctx, *cp)
 	}
 	if m.file.Fence > 1 { // an earlier attempt may have died before it recorded its upload
 		if err := m.Direct.Objects.AbortUploads(ctx, key); err != nil {
@@ -201,7 +201,7 @@ func (m *directMove) resumeUpload(ctx context.Context, cp *ingest.TransferCheckp
 	if err != nil {
 		return err
 	}
-	*cp = ingest.TransferCheckpoint{UploadID: id, PartSize: m.Direct.Copier.PartSizeOf(m.file.Size), Shown: m.shown}
+	*cp = ingest.TransferCheckpoint{UploadID: id, PartSize: m.Direct.Copier.PartSizeOf(m.file.Size), Shown: m.openTime}
 	if err := m.Direct.Transfers.SaveTransfer(ctx, m.file.UUID, m.file.Fence, *cp); err != nil {
 		_ = m.Direct.Objects.AbortUpload(context.WithoutCancel(ctx), key, id)
 		return err
@@ -220,7 +220,7 @@ func (m *directMove) uploadStarted(ctx context.Context, key string) error {
 // forget ends an upload that will not be completed, so that its bytes take no
 // room and nothing resumes from them. Only the holder of the fence may: another
 // attempt may be using it. What fails is left for the reconciler.
-func (m *directMove) forget(ctx context.Context, cp ingest.TransferCheckpoint) {
+func (m *directMove) dropUpload(ctx context.Context, cp ingest.TransferCheckpoint) {
 	if cp.UploadID == "" {
 		return
 	}

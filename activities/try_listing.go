@@ -24,10 +24,10 @@ const (
 	slowListing = 3
 	// triesAtOnce bounds the listings within workflow tasks that compete for the
 	// processor: a pass starts a thousand in a few seconds.
-	triesAtOnce = 16
+	maxTryListings = 16
 	// tryHolds is how long a listing may hold its place among them. A server that
 	// does not answer costs no processor time and keeps none.
-	tryHolds = 250 * time.Millisecond
+	tryHoldTime = 250 * time.Millisecond
 )
 
 // Leftover is what ListServerFiles must know of a listing that was tried before.
@@ -47,7 +47,7 @@ type Leftover struct {
 // failed or was slow, without logging in to them. Only what is through, and what
 // fails permanently, is recorded.
 func (a *Activities) TryListing(ctx context.Context, in ListServerFilesInput) (ListServerFilesResult, error) {
-	a.passes.wait(ctx, startsFirst)
+	a.startGate.wait(ctx, startGateTimeout)
 	server, last, err := a.Catalog.ServerToScan(ctx, in.ServerUUID)
 	switch {
 	case ingest.IsKind(err, ingest.KindMissing), err == nil && !server.Active:
@@ -55,7 +55,7 @@ func (a *Activities) TryListing(ctx context.Context, in ListServerFilesInput) (L
 	case err != nil, server.State == ingest.ServerOK && server.LastError != "", last > a.tryLimit()/slowListing:
 		return ListServerFilesResult{}, notThrough(Leftover{})
 	}
-	endTurn, err := a.takeTurn(ctx)
+	endTurn, err := a.acquireTry(ctx)
 	if err != nil {
 		return ListServerFilesResult{}, notThrough(Leftover{})
 	}
@@ -92,11 +92,11 @@ func (l listing) leftover(failure *ingest.Failure) Leftover {
 
 // takeTurn waits for a place among the listings that compete for the processor.
 // The place is released after tryHolds, or when end is called before.
-func (a *Activities) takeTurn(ctx context.Context) (end func(), err error) {
+func (a *Activities) acquireTry(ctx context.Context) (end func(), err error) {
 	select {
-	case a.tries <- struct{}{}:
-		release := func() { <-a.tries }
-		held := time.AfterFunc(tryHolds, release)
+	case a.trySlots <- struct{}{}:
+		release := func() { <-a.trySlots }
+		held := time.AfterFunc(tryHoldTime, release)
 		return func() {
 			if held.Stop() {
 				release()

@@ -27,7 +27,7 @@ func (a *Activities) Upload(ctx context.Context, in UploadInput) error {
 	if ingest.KindOf(err) == ingest.KindHashMismatch {
 		_ = a.Staging.Discard(file.UUID)
 	}
-	return a.settle(ctx, ingest.StepUpload, file, err)
+	return a.finishStep(ctx, ingest.StepUpload, file, err)
 }
 
 func (a *Activities) upload(ctx context.Context, file ingest.File) error {
@@ -66,12 +66,12 @@ func (a *Activities) storeObject(ctx context.Context, file ingest.File) error {
 }
 
 func (a *Activities) put(ctx context.Context, file ingest.File, staged ingest.Staged, key string) (_ ingest.Object, err error) {
-	ctx, motion := a.watchAs(ctx, watched{Total: file.Size})
-	defer func() { err = motion.stop(err) }()
+	ctx, watchdog := a.startWatchdog(ctx, watchOptions{Total: file.Size})
+	defer func() { err = watchdog.stop(err) }()
 	return a.Objects.Put(ctx, ingest.Put{
 		Key: key, Path: staged.Path, Size: file.Size, SHA256: file.Hash,
 		Metadata: objectMetadata(file),
-		Stop:     activity.GetWorkerStopChannel(ctx), Progress: motion.report, Moved: motion.moved, Stored: motion.keep,
+		Stop:     activity.GetWorkerStopChannel(ctx), Progress: watchdog.report, Moved: watchdog.markAlive, Stored: watchdog.markProgress,
 	})
 }
 

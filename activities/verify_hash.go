@@ -39,7 +39,7 @@ func (a *Activities) VerifyHash(ctx context.Context, in VerifyHashInput) error {
 	if ingest.KindOf(err) == ingest.KindHashMismatch && in.HostQueue == a.hostQueue() {
 		err = errors.Join(err, a.Staging.Discard(file.UUID))
 	}
-	return a.settle(ctx, ingest.StepVerify, file, err)
+	return a.finishStep(ctx, ingest.StepVerify, file, err)
 }
 
 // errOtherHost: the staged bytes are needed and cannot be read here and now.
@@ -49,11 +49,11 @@ func (a *Activities) verify(ctx context.Context, file ingest.File, here bool) er
 	if stored(file) {
 		return nil
 	}
-	offered, err := a.fetchOffer(ctx, file)
+	found, err := a.fetchSidecar(ctx, file)
 	if err != nil {
 		return err
 	}
-	origin, err := offered.compare(file, func(algo string) (string, error) {
+	origin, err := found.compare(file, func(algo string) (string, error) {
 		if algo == file.HashAlgo {
 			return file.Hash, nil
 		}
@@ -66,15 +66,15 @@ func (a *Activities) verify(ctx context.Context, file ingest.File, here bool) er
 		return err
 	}
 	change := ingest.Verified(file, origin)
-	change.Set.Sidecar = offered.seen
+	change.Set.Sidecar = found.seen
 	return a.apply(ctx, file, change)
 }
 
 // stagedDigest reads the staged bytes again and checks their count.
 func (a *Activities) stagedDigest(ctx context.Context, file ingest.File, algo string) (digest string, err error) {
-	ctx, motion := a.watchAs(ctx, watched{Total: file.Size, Yields: true})
-	defer func() { err = motion.stop(err) }()
-	size, digests, err := a.Staging.Digests(ctx, file.UUID, motion.report, algo)
+	ctx, watchdog := a.startWatchdog(ctx, watchOptions{Total: file.Size, StopsOnDrain: true})
+	defer func() { err = watchdog.stop(err) }()
+	size, digests, err := a.Staging.Digests(ctx, file.UUID, watchdog.report, algo)
 	if err == nil && size != file.Size {
 		err = ingest.Errorf(ingest.KindHashMismatch, "%d bytes are staged of %d", size, file.Size)
 	}

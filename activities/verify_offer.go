@@ -10,7 +10,7 @@ import (
 )
 
 // offer is what the partner's checksum file says of a file.
-type offer struct {
+type sidecarCheck struct {
 	// want is the digest; the zero value where there is none.
 	want checksum
 	// seen is the checksum file as it was read; nil when none was.
@@ -21,11 +21,11 @@ type offer struct {
 	why string
 	// early says that the checksum file may not be what it will be: it is empty,
 	// cannot be read, or is of an earlier version.
-	early bool
+	premature bool
 	// stale says that it is older than the file or was there with an earlier version.
 	stale bool
 	// broken says that reading it may have cost the connection.
-	broken bool
+	sessionLost bool
 	// until is how long one that does not fit is looked at again.
 	until time.Time
 }
@@ -35,14 +35,14 @@ const originTransfer = "transfer"
 
 // unverified is the origin of a hash that was not compared with what the server
 // offers for it.
-func (o offer) unverified(why string) string {
+func (o sidecarCheck) unverified(why string) string {
 	return originTransfer + " (not verified: " + o.name + " " + why + ")"
 }
 
 // notYet is the error of a checksum that does not fit yet: it may be yesterday's, and
 // the one of today is on its way.
-func (o offer) notYet(file ingest.File, what string) error {
-	return early{ingest.Errorf(ingest.KindTransient, "the checksum file %s does not fit %s yet: %s; looked at again until %s",
+func (o sidecarCheck) pendingError(file ingest.File, what string) error {
+	return provisional{ingest.Errorf(ingest.KindTransient, "the checksum file %s does not fit %s yet: %s; looked at again until %s",
 		o.name, ingest.DisplayPath(file.RemotePath), what, o.until.UTC().Format(time.RFC3339)), ingest.KindHashMismatch}
 }
 
@@ -50,13 +50,13 @@ func (o offer) notYet(file ingest.File, what string) error {
 // it fits. One that does not is an error: to be looked at again for a time, then
 // KindHashMismatch. What belongs to an earlier version, or cannot be read, condemns
 // nothing and proves nothing: the origin says so.
-func (o offer) compare(file ingest.File, digest func(algo string) (string, error)) (origin string, err error) {
+func (o sidecarCheck) compare(file ingest.File, digest func(algo string) (string, error)) (origin string, err error) {
 	early := time.Now().Before(o.until)
 	switch {
 	case o.name == "":
 		return originTransfer, nil
-	case o.why != "" && o.early && early:
-		return "", o.notYet(file, "it "+o.why)
+	case o.why != "" && o.premature && early:
+		return "", o.pendingError(file, "it "+o.why)
 	case o.why != "":
 		return o.unverified(o.why), nil
 	}
@@ -69,10 +69,10 @@ func (o offer) compare(file ingest.File, digest func(algo string) (string, error
 		return o.name + " (" + label + ", weak)", nil
 	case got == o.want.digest:
 		return o.name, nil
-	case o.want.unsure:
+	case o.want.inexact:
 		return o.unverified("has a digest that does not fit, of a file of the same name in another folder or other letters"), nil
 	case early:
-		return "", o.notYet(file, label+" is "+o.want.digest+" there, "+got+" here")
+		return "", o.pendingError(file, label+" is "+o.want.digest+" there, "+got+" here")
 	case o.stale:
 		return o.unverified("is of an earlier version: it is older than the file, or was there before it"), nil
 	}
@@ -81,47 +81,47 @@ func (o offer) compare(file ingest.File, digest func(algo string) (string, error
 }
 
 // fetchOffer logs in for the checksum file, if the server offers one.
-func (a *Activities) fetchOffer(ctx context.Context, file ingest.File) (_ offer, err error) {
+func (a *Activities) fetchSidecar(ctx context.Context, file ingest.File) (_ sidecarCheck, err error) {
 	if file.Sidecar.Path == "" {
-		return offer{}, nil
+		return sidecarCheck{}, nil
 	}
 	server, err := a.Ledger.Server(ctx, file.ServerUUID)
 	if err != nil {
-		return offer{}, err
+		return sidecarCheck{}, err
 	}
-	ctx, motion := a.watchAs(ctx, watched{Silence: silence(server), Patience: sidecarTime + time.Minute, Yields: true})
-	defer func() { err = motion.stop(err) }()
+	ctx, watchdog := a.startWatchdog(ctx, watchOptions{StallMessage: noAnswer(server), StallTimeout: sidecarTime + time.Minute, StopsOnDrain: true})
+	defer func() { err = watchdog.stop(err) }()
 	source, err := a.open(ctx, server)
 	if err != nil {
-		return offer{}, err
+		return sidecarCheck{}, err
 	}
 	defer func() { _ = source.Close() }()
-	return a.offered(ctx, source, server, file)
+	return a.checkSidecar(ctx, source, server, file)
 }
 
 // offered reads what the server offers for the file.
-func (a *Activities) offered(ctx context.Context, source Source, server ingest.Server, file ingest.File) (offer, error) {
+func (a *Activities) checkSidecar(ctx context.Context, source Source, server ingest.Server, file ingest.File) (sidecarCheck, error) {
 	if file.Sidecar.Path == "" {
-		return offer{}, nil
+		return sidecarCheck{}, nil
 	}
-	o := offer{
+	o := sidecarCheck{
 		name:  ingest.DisplayPath(path.Base(file.Sidecar.Path)),
 		until: file.StableSince.Add(max(server.SidecarWait, a.ChecksumWait)),
 	}
-	text, now, err := a.readSidecar(ctx, source, server, file.Sidecar.Path, a.sidecars.soFar(file.UUID) > 0)
+	text, now, err := a.readSidecar(ctx, source, server, file.Sidecar.Path, a.sidecars.count(file.UUID) > 0)
 	o.stale = now.OlderThan(file.ModTime) || file.SidecarStale && now.SameVersion(file.Sidecar)
 	switch kind := ingest.KindOf(err); {
 	case err == nil:
 		a.sidecars.succeeded(file.UUID)
 		o.seen = &now
 		o.want, o.why = findChecksum(file.Sidecar.Path, text, file.RemotePath)
-		o.early = o.why == sumsEmpty || o.stale
+		o.premature = o.why == sumsEmpty || o.stale
 	case kind == ingest.KindNotFound:
-		o.why, o.early = "is gone", true
+		o.why, o.premature = "is gone", true
 	case kind.Permanent() && !kind.ServerLevel() && kind != ingest.KindFenced:
-		o.why, o.early = "cannot be read: "+message(err), kind != ingest.KindInvalid
+		o.why, o.premature = "cannot be read: "+message(err), kind != ingest.KindInvalid
 	case kind == ingest.KindTransient && ctx.Err() == nil:
-		return a.unreadable(o, file, err)
+		return a.sidecarUnreadable(o, file, err)
 	default:
 		return o, err
 	}
@@ -138,13 +138,13 @@ const (
 
 // unreadable is the offer of a server whose checksum file could not be read: an error
 // that says so, and after some tries one that has no digest.
-func (a *Activities) unreadable(o offer, file ingest.File, err error) (offer, error) {
+func (a *Activities) sidecarUnreadable(o sidecarCheck, file ingest.File, err error) (sidecarCheck, error) {
 	if tries := a.sidecars.failed(file.UUID); tries < sidecarTries {
 		return o, ingest.Wrap(ingest.KindTransient, err,
 			"the checksum file %s cannot be read: %s; ask the partner to mend or remove it; try %d of %d, then the file is taken as not verified",
 			o.name, message(err), tries, sidecarTries)
 	}
-	o.why, o.early, o.broken = "cannot be read: "+message(err), true, true
+	o.why, o.premature, o.sessionLost = "cannot be read: "+message(err), true, true
 	return o, nil
 }
 

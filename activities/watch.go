@@ -32,94 +32,94 @@ type Progress struct {
 	// Refused is what the server as a whole answered to a log-in, see unlessRefused.
 	Refused *ingest.Failure `json:"refused,omitempty"`
 	// Place is how far a listing came.
-	Place *place `json:"place,omitempty"`
+	Position *position `json:"place,omitempty"`
 }
 
 // watched says how a long step is watched over.
-type watched struct {
+type watchOptions struct {
 	// Total is the step's work in bytes; 0 when nobody knows.
 	Total int64
 	// Silence is what the watchdog says about the peer; empty: no byte moved.
-	Silence string
+	StallMessage string
 	// Patience is how long nothing may move; default NoProgress.
-	Patience time.Duration
+	StallTimeout time.Duration
 	// Lasts says that what is reported beyond the first report is there for the
 	// next attempt, too: see advanced.
-	Lasts bool
+	Resumable bool
 	// Sparse says that reports without progress follow sparseEvery. A cancellation
 	// arrives with a report.
 	Sparse bool
 	// Yields says that the step is ended as soon as its worker shuts down. Steps
 	// that have something to bring to an end first ask by themselves.
-	Yields bool
+	StopsOnDrain bool
 	// Place is how far an attempt before came with a listing; the next one must know it
 	// also if this one gets nowhere.
-	Place *place
+	Position *position
 }
 
-// motion is a long step under way, as its watchdog sees it.
-type motion struct {
-	watched
+// watchdog is a long step under way, as its watchdog sees it.
+type watchdog struct {
+	watchOptions
 	ctx    context.Context //nolint:containedctx // the activity's own, which tells its end from the watchdog's
-	under  context.Context //nolint:containedctx // what the step works with
+	stepCtx  context.Context //nolint:containedctx // what the step works with
 	cancel context.CancelCauseFunc
 	ended  chan struct{}
 
 	done  atomic.Int64 // as people see it
-	first atomic.Int64 // the first report and one more; 0 before it
-	signs atomic.Int64 // of life besides
-	kept  atomic.Bool  // something was done that the next attempt need not do
+	firstReport atomic.Int64 // the first report and one more; 0 before it
+	liveness atomic.Int64 // of life besides
+	progressed  atomic.Bool  // something was done that the next attempt need not do
 	// place is that of a listing, nil otherwise; at first watched.Place.
-	place atomic.Pointer[place]
+	position atomic.Pointer[position]
 }
 
 // watch is watchAs for a transfer whose reported bytes are checkpointed.
 func (a *Activities) watch(ctx context.Context, total int64) (under context.Context, report func(int64), stop func(error) error) {
-	under, m := a.watchAs(ctx, watched{Total: total, Lasts: true})
+	under, m := a.startWatchdog(ctx, watchOptions{Total: total, Resumable: true})
 	return under, m.report, m.stop
 }
 
 // watchAs heartbeats for a long step and ends it when nothing moves: it returns
 // a context that is cancelled when there is neither progress nor a sign of life
-// for its patience. The motion's stop must be called.
+// for its patience. The watchdog's stop must be called.
 //
 // Heartbeats use the activity's own context: reports made on a derived one are
 // lost when that ends first.
-func (a *Activities) watchAs(ctx context.Context, how watched) (context.Context, *motion) {
-	m := &motion{watched: how, ctx: ctx, ended: make(chan struct{})}
-	m.place.Store(how.Place)
-	m.under, m.cancel = context.WithCancelCause(ctx)
+func (a *Activities) startWatchdog(ctx context.Context, how watchOptions) (context.Context, *watchdog) {
+	m := &watchdog{watchOptions: how, ctx: ctx, ended: make(chan struct{})}
+	m.position.Store(how.Position)
+	m.stepCtx, m.cancel = context.WithCancelCause(ctx)
 	go func() {
 		defer close(m.ended)
-		m.beat(cmp.Or(how.Patience, a.NoProgress))
+		m.run(cmp.Or(how.StallTimeout, a.NoProgress))
 	}()
-	return m.under, m
+	return m.stepCtx, m
 }
 
 // report says how much is done. The same count again is no movement.
-func (m *motion) report(done int64) {
+func (m *watchdog) report(done int64) {
 	m.done.Store(done)
-	if !m.first.CompareAndSwap(0, done+1) && m.Lasts && done >= m.first.Load() {
-		m.kept.Store(true)
+	if !m.firstReport.CompareAndSwap(0, done+1) && m.Resumable && done >= m.firstReport.Load() {
+		m.progressed.Store(true)
 	}
 }
 
 // moved is a sign of life: something went on that the progress does not show.
-func (m *motion) moved() { m.signs.Add(1) }
+func (m *watchdog) markAlive() { m.liveness.Add(1) }
 
 // beatNow reports out of turn.
-func (m *motion) beatNow() {
-	activity.RecordHeartbeat(m.ctx, Progress{Done: m.done.Load(), Total: m.Total, Place: m.place.Load()})
+func (m *watchdog) heartbeatNow() {
+	activity.RecordHeartbeat(m.ctx, Progress{Done: m.done.Load(), Total: m.Total, Position: m.position.Load()})
 }
 
 // keep says that something is done that the next attempt need not do again.
-func (m *motion) keep() { m.kept.Store(true) }
+func (m *watchdog) markProgress() { m.progressed.Store(true) }
 
 // stop ends the watch and explains the step's error: what the watchdog did is a
 // transient error, not a cancellation, what a shutdown did is ErrStopped, and an
 // error after progress is advanced.
-func (m *motion) stop(err error) error {
-	cause := context.Cause(m.under)
+func (m *watchdog) stop(err error) error {
+	cause := context.Cause(m.stepCtx)
 	m.cancel(nil)
 	<-m.ended
 	switch {
@@ -130,7 +130,7 @@ func (m *motion) stop(err error) error {
 	case m.ctx.Err() == nil && isStalled(cause):
 		err = cause
 	}
-	if m.kept.Load() {
+	if m.progressed.Load() {
 		return advanced{err}
 	}
 	return err
@@ -153,30 +153,30 @@ type advanced struct{ error }
 
 func (a advanced) Unwrap() error { return a.error }
 
-func (m *motion) beat(patience time.Duration) {
+func (m *watchdog) run(patience time.Duration) {
 	tick := time.NewTicker(HeartbeatEvery)
 	defer tick.Stop()
 	lastDone, lastSigns, movedAt, reportedAt := int64(-1), int64(0), time.Now(), time.Now()
 	var speed meter
 	var stops <-chan struct{}
-	if m.Yields {
+	if m.StopsOnDrain {
 		stops = activity.GetWorkerStopChannel(m.ctx)
 	}
 	for {
-		done, signs := m.done.Load(), m.signs.Load()
+		done, signs := m.done.Load(), m.liveness.Load()
 		if !m.Sparse || done != lastDone || time.Since(reportedAt) >= sparseEvery-HeartbeatEvery/2 {
 			reportedAt = time.Now()
-			activity.RecordHeartbeat(m.ctx, Progress{Done: done, Total: m.Total, Rate: speed.at(reportedAt, done), Place: m.place.Load()})
+			activity.RecordHeartbeat(m.ctx, Progress{Done: done, Total: m.Total, Rate: speed.at(reportedAt, done), Position: m.position.Load()})
 		}
 		if done != lastDone || signs != lastSigns {
 			lastDone, lastSigns, movedAt = done, signs, time.Now()
 		}
 		if time.Since(movedAt) > patience {
-			m.cancel(stalled{m.silent(patience)})
+			m.cancel(stalled{m.stallError(patience)})
 			return
 		}
 		select {
-		case <-m.under.Done():
+		case <-m.stepCtx.Done():
 			return
 		case <-stops:
 			m.cancel(ingest.ErrStopped)
@@ -187,21 +187,21 @@ func (m *motion) beat(patience time.Duration) {
 }
 
 // silent says what stood still.
-func (m *motion) silent(patience time.Duration) error {
-	if m.Silence != "" {
-		return ingest.Errorf(ingest.KindTransient, "%s for %s: the connection is given up and made again", m.Silence, patience)
+func (m *watchdog) stallError(patience time.Duration) error {
+	if m.StallMessage != "" {
+		return ingest.Errorf(ingest.KindTransient, "%s for %s: the connection is given up and made again", m.StallMessage, patience)
 	}
 	return ingest.Errorf(ingest.KindTransient, "no byte moved for %s (%d of %d bytes done): the peer holds the connection but sends nothing",
 		patience, m.done.Load(), m.Total)
 }
 
 // silence is what the watchdog says about a server that is only asked things.
-func silence(server ingest.Server) string { return "server " + server.Name + " has answered nothing" }
+func noAnswer(server ingest.Server) string { return "server " + server.Name + " has answered nothing" }
 
 // patience is how long nothing may move in a step that works with the server, before
 // the watchdog ends it: longer than its sessions wait, which say it better, and longer
 // than a log-in may take.
-func (a *Activities) patience(server ingest.Server) time.Duration {
+func (a *Activities) stallTimeout(server ingest.Server) time.Duration {
 	patience := a.NoProgress
 	if server.AnswerTimeout > 0 {
 		patience = max(patience, time.Duration(server.AnswerTimeout)+HeartbeatEvery)

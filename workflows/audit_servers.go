@@ -18,7 +18,7 @@ type AuditServersInput struct {
 func AuditServers(ctx workflow.Context, in AuditServersInput) error {
 	workflow.SetCurrentDetails(ctx, "Compares servers, ledger, objects and announcements; what it finds is on the page of the audit.")
 	run := activities.AuditInput{RunUUID: in.RunUUID}
-	err := whole(withAudit(ctx), do.RunAudit, run, nil)
+	err := restartOnDrain(withAudit(ctx), do.RunAudit, run, nil)
 	if err == nil {
 		return nil
 	}
@@ -35,6 +35,6 @@ func withAudit(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 24 * time.Hour,
 		HeartbeatTimeout:    heartbeatTimeout,
-		RetryPolicy:         &brief,
+		RetryPolicy:         &limitedRetry,
 	})
 }

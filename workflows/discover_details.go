@@ -10,7 +10,7 @@ import (
 )
 
 // doing says what the scan waits for.
-func (d *discovery) doing() string {
+func (d *discovery) state() string {
 	switch {
 	case d.paused:
 		return "waits for the files in flight to end; its server is paused and no other is started"
@@ -36,7 +36,7 @@ func (d *discovery) describe(ctx workflow.Context, doing string) {
 	}
 	if d.listErr != nil {
 		_, message := failureOf(d.listErr)
-		text += "\n\nThe last listing failed: " + words(message) +
+		text += "\n\nThe last listing failed: " + quote(message) +
 			". The next scheduled scan tries again; what is wrong with the server says " + code("stevedore server test "+d.name) + "."
 	}
 	workflow.SetCurrentDetails(ctx, text+"\n\nTo list the server once more, now:"+

@@ -133,7 +133,7 @@ func (d *discovery) run(ctx workflow.Context) (DiscoverSummary, error) {
 		case workflow.GetInfo(ctx).GetContinueAsNewSuggested():
 			return d.summary, d.continueAsNew(ctx)
 		default:
-			d.describe(ctx, d.doing())
+			d.describe(ctx, d.state())
 			if err := d.wait(ctx); err != nil {
 				return d.summary, err
 			}
@@ -153,7 +153,7 @@ func (d *discovery) dispatch(ctx workflow.Context) {
 	d.deferred.stop()
 	d.deferred = nil
 	ctx, d.stop = workflow.WithCancel(ctx)
-	dispatching := about(withDispatcher(ctx), "start the ready files of server "+d.name)
+	dispatching := withSummary(withDispatcher(ctx), "start the ready files of server "+d.name)
 	d.dispatcher = workflow.ExecuteActivity(dispatching, do.DispatchFiles, activities.DispatchFilesInput{ServerUUID: d.in.ServerUUID})
 }
 
@@ -221,7 +221,7 @@ func (d *discovery) drainSignals() {
 		d.wake()
 	}
 	for asked := (Rescan{}); d.rescan.ReceiveAsync(&asked); asked = (Rescan{}) {
-		d.ask(asked)
+		d.requestListing(asked)
 	}
 }
 
@@ -231,7 +231,7 @@ func (d *discovery) wake() { d.backlog, d.suspended, d.paused = true, false, fal
 
 // ask schedules a listing and clears the suspension, because rescans are
 // requested only for servers that are due or that somebody has repaired.
-func (d *discovery) ask(asked Rescan) {
+func (d *discovery) requestListing(asked Rescan) {
 	if asked.Pass != "" {
 		if asked.Pass == d.in.Pass {
 			return

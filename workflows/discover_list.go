@@ -20,7 +20,7 @@ func (d *discovery) list(ctx workflow.Context) {
 	d.relist = nil
 	d.describe(ctx, "lists the server")
 	var result activities.ListServerFilesResult
-	result, d.listErr = d.walk(ctx)
+	result, d.listErr = d.listServer(ctx)
 	d.force = false
 	defer d.drainListing(ctx, began)
 	d.halt(result.Paused, d.listErr)
@@ -37,7 +37,7 @@ func (d *discovery) list(ctx workflow.Context) {
 
 // walk lists the server within the workflow task, where that takes moments, and
 // otherwise by an activity of its own, whose attempts and progress can be seen.
-func (d *discovery) walk(ctx workflow.Context) (result activities.ListServerFilesResult, err error) {
+func (d *discovery) listServer(ctx workflow.Context) (result activities.ListServerFilesResult, err error) {
 	in := activities.ListServerFilesInput{ServerUUID: d.in.ServerUUID, Source: d.in.Source, Force: d.force}
 	purpose := "list server " + d.name
 	err = workflow.ExecuteLocalActivity(withTryListing(ctx, purpose), do.TryListing, in).Get(ctx, &result)
@@ -50,7 +50,7 @@ func (d *discovery) walk(ctx workflow.Context) (result activities.ListServerFile
 	} else if permanent(err) {
 		return result, err
 	}
-	err = whole(about(withListing(ctx), purpose), do.ListServerFiles, in, &result)
+	err = restartOnDrain(withSummary(withListing(ctx), purpose), do.ListServerFiles, in, &result)
 	return result, err
 }
 
@@ -62,16 +62,16 @@ func (d *discovery) drainListing(ctx workflow.Context, began time.Time) {
 	slow := d.listErr == nil && d.server.ScanInterval > 0 && workflow.Now(ctx).Sub(began) >= d.server.ScanInterval
 	for asked := (Rescan{}); d.rescan.ReceiveAsync(&asked); asked = (Rescan{}) {
 		if !asked.Scheduled || slow {
-			d.ask(asked)
+			d.requestListing(asked)
 		}
 	}
 }
 
 // recheck looks at the settling files again.
 func (d *discovery) recheck(ctx workflow.Context) {
-	rechecking := about(withListing(ctx), fmt.Sprintf("look again at %d files that settle", d.settling))
+	rechecking := withSummary(withListing(ctx), fmt.Sprintf("look again at %d files that settle", d.settling))
 	var result activities.RecheckSettlingResult
-	err := whole(rechecking, do.RecheckSettling, activities.RecheckSettlingInput{ServerUUID: d.in.ServerUUID}, &result)
+	err := restartOnDrain(rechecking, do.RecheckSettling, activities.RecheckSettlingInput{ServerUUID: d.in.ServerUUID}, &result)
 	d.halt(result.Paused, err)
 	if err != nil || result.Paused {
 		d.listErr = err

@@ -34,14 +34,14 @@ func (t *timer) on(selector workflow.Selector, fired func()) {
 // wait blocks until something happens and takes note of it. Timers outlive a
 // call: setting and cancelling them each time would fill the history.
 func (d *discovery) wait(ctx workflow.Context) (err error) {
-	d.arm(ctx)
+	d.setTimers(ctx)
 	recheck := false
 	selector := workflow.NewSelector(ctx)
 	selector.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) { err = ctx.Err() })
 	selector.AddReceive(d.rescan, func(c workflow.ReceiveChannel, _ bool) {
 		var asked Rescan
 		c.Receive(ctx, &asked)
-		d.ask(asked)
+		d.requestListing(asked)
 	})
 	selector.AddReceive(d.freed, func(c workflow.ReceiveChannel, _ bool) {
 		c.Receive(ctx, nil)
@@ -61,7 +61,7 @@ func (d *discovery) wait(ctx workflow.Context) (err error) {
 }
 
 // arm sets the timers that the state asks for and that do not run yet.
-func (d *discovery) arm(ctx workflow.Context) {
+func (d *discovery) setTimers(ctx workflow.Context) {
 	if d.halted() {
 		d.settle.stop()
 		d.relist.stop()

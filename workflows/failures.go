@@ -12,7 +12,7 @@ import (
 )
 
 // silences say what it means that an activity did not answer.
-var silences = map[enumspb.TimeoutType]string{
+var timeoutMessages = map[enumspb.TimeoutType]string{
 	enumspb.TIMEOUT_TYPE_HEARTBEAT:         "the worker that did this step has not been heard of since: it died or is cut off",
 	enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START: "no worker took this step in time: none runs, or all are busy",
 	enumspb.TIMEOUT_TYPE_START_TO_CLOSE:    "this step took longer than it may",
@@ -29,7 +29,7 @@ func failureOf(err error) (ingest.Kind, string) {
 	}
 	var timeout *temporal.TimeoutError
 	if errors.As(err, &timeout) {
-		return ingest.KindTransient, silences[timeout.TimeoutType()]
+		return ingest.KindTransient, timeoutMessages[timeout.TimeoutType()]
 	}
 	return ingest.KindTransient, err.Error()
 }
@@ -79,7 +79,7 @@ func advanced(err error) bool {
 }
 
 // stopped reports that the worker was shut down, which is no failure of the step.
-func stopped(err error) bool {
+func drained(err error) bool {
 	if err == nil {
 		return false
 	}

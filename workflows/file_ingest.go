@@ -84,13 +84,13 @@ type fileIngest struct {
 
 func newFileIngest(ctx workflow.Context, in FileIngestInput) *fileIngest {
 	f := &fileIngest{
-		in: in, slot: in.Slot, tries: round, parked: in.Parked, status: ingest.StatusReady,
+		in: in, slot: in.Slot, tries: roundRetry, parked: in.Parked, status: ingest.StatusReady,
 		server: shownServer(ctx), path: shownPath(ctx),
 	}
 	if in.Parked != nil {
 		f.status = ingest.StatusError
 	}
-	f.use(in.Mode)
+	f.setMode(in.Mode)
 	if in.From != "" {
 		f.step = ingest.StepIn(f.mode, in.From)
 	}
@@ -98,7 +98,7 @@ func newFileIngest(ctx workflow.Context, in FileIngestInput) *fileIngest {
 }
 
 // use begins with the first step of the mode.
-func (f *fileIngest) use(mode ingest.Mode) {
+func (f *fileIngest) setMode(mode ingest.Mode) {
 	if !slices.Contains(ingest.Modes, mode) {
 		mode = ingest.ModeStaged
 	}
@@ -135,13 +135,13 @@ func (f *fileIngest) ingest(ctx workflow.Context) (ingest.Status, error) {
 		return ingest.StatusError, nil
 	}
 	for {
-		err := f.takeSteps(ctx)
+		err := f.runSteps(ctx)
 		if err == nil {
 			f.afterIngest(ctx)
 			return ingest.StatusCompleted, nil
 		}
-		if !f.mayWait(err) {
-			return f.setAside(ctx, err)
+		if !f.canRequeue(err) {
+			return f.recordFailure(ctx, err)
 		}
 		status, err := f.requeue(ctx, err)
 		if err != nil || status != ingest.StatusUploaded {
@@ -153,10 +153,10 @@ func (f *fileIngest) ingest(ctx workflow.Context) (ingest.Status, error) {
 
 // takeSteps does the steps of the mode from f.step on. It goes back to the first
 // one where that can repair what went wrong.
-func (f *fileIngest) takeSteps(ctx workflow.Context) error {
+func (f *fileIngest) runSteps(ctx workflow.Context) error {
 	for f.step != "" {
 		f.describe(ctx)
-		err := f.take(ctx)
+		err := f.runStep(ctx)
 		switch {
 		case err == nil:
 			f.step = ingest.StepAfterIn(f.mode, f.step)
@@ -170,7 +170,7 @@ func (f *fileIngest) takeSteps(ctx workflow.Context) error {
 }
 
 // take does one step. Those that read from the server need a slot.
-func (f *fileIngest) take(ctx workflow.Context) error {
+func (f *fileIngest) runStep(ctx workflow.Context) error {
 	if info, _ := f.step.Info(); info.Fetches && f.slot == 0 {
 		return errNoSlot
 	}
@@ -192,7 +192,7 @@ func (f *fileIngest) take(ctx workflow.Context) error {
 
 // mayWait reports that the file can be resumed later: it has no slot, or could
 // not be fetched for a round of attempts.
-func (f *fileIngest) mayWait(err error) bool {
+func (f *fileIngest) canRequeue(err error) bool {
 	info, _ := f.step.Info()
 	return isNoSlot(err) ||
 		info.Fetches && f.restages <= maxRestages && !permanent(err) && !temporal.IsCanceledError(err)
@@ -206,16 +206,16 @@ func (f *fileIngest) requeue(ctx workflow.Context, cause error) (ingest.Status, 
 	if !isNoSlot(cause) {
 		kind, message := failureOf(cause)
 		in.Deferred, in.Attempts = &ingest.Failure{Step: f.step, Kind: kind, Message: message}, ingest.RoundAttempts
-		purpose = "release the slot and try again later: " + words(message)
+		purpose = "release the slot and try again later: " + quote(message)
 	}
 	f.slot = 0
 	var outcome activities.Outcome
-	err := workflow.ExecuteActivity(about(withQuick(ctx), purpose), do.RequeueFile, in).Get(ctx, &outcome)
+	err := workflow.ExecuteActivity(withSummary(withQuick(ctx), purpose), do.RequeueFile, in).Get(ctx, &outcome)
 	return outcome.Status, err
 }
 
 // setAside records why the file left its way and returns the status it has now.
-func (f *fileIngest) setAside(ctx workflow.Context, cause error) (ingest.Status, error) {
+func (f *fileIngest) recordFailure(ctx workflow.Context, cause error) (ingest.Status, error) {
 	kind, message := failureOf(cause)
 	if temporal.IsCanceledError(cause) {
 		kind, message = "cancelled", "the workflow was cancelled; start the file again to go on"
@@ -234,7 +234,7 @@ func (f *fileIngest) setAside(ctx workflow.Context, cause error) (ingest.Status,
 	default:
 		// Whoever reads in the ledger that the file is in error may decide at once.
 		f.parked = &ingest.Failure{Step: f.step, Kind: kind, Message: message}
-		parking := about(withQuick(ctx), words(message))
+		parking := withSummary(withQuick(ctx), quote(message))
 		err = workflow.ExecuteActivity(parking, do.ParkFile, why).Get(ctx, &outcome)
 	}
 	if err == nil && temporal.IsCanceledError(cause) {
@@ -245,7 +245,7 @@ func (f *fileIngest) setAside(ctx workflow.Context, cause error) (ingest.Status,
 
 // close ends a version that is gone from the server, and frees its staging.
 func (f *fileIngest) close(ctx workflow.Context, why activities.ParkFileInput, status ingest.Status, outcome *activities.Outcome) error {
-	err := workflow.ExecuteActivity(about(withQuick(ctx), string(status)+": "+words(why.Message)), do.CloseFile,
+	err := workflow.ExecuteActivity(withSummary(withQuick(ctx), string(status)+": "+quote(why.Message)), do.CloseFile,
 		activities.CloseFileInput{ParkFileInput: why, Status: status}).Get(ctx, outcome)
 	f.discard(ctx)
 	return err
@@ -258,7 +258,7 @@ func (f *fileIngest) discard(ctx workflow.Context) {
 		return
 	}
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: ingest.TidyQueue(f.host.Queue), ScheduleToCloseTimeout: time.Minute, RetryPolicy: &brief, Summary: "free the staged bytes",
+		TaskQueue: ingest.TidyQueue(f.host.Queue), ScheduleToCloseTimeout: time.Minute, RetryPolicy: &limitedRetry, Summary: "free the staged bytes",
 	})
 	err := workflow.ExecuteActivity(ctx, do.DiscardStaged, activities.DiscardStagedInput{FileUUID: f.in.FileUUID}).Get(ctx, nil)
 	if err != nil {
@@ -267,7 +267,7 @@ func (f *fileIngest) discard(ctx workflow.Context) {
 }
 
 // reach sets the search attribute for the status, unless it is that already.
-func (f *fileIngest) reach(ctx workflow.Context, status ingest.Status) error {
+func (f *fileIngest) setStatus(ctx workflow.Context, status ingest.Status) error {
 	f.describe(ctx)
 	if f.status == status {
 		return nil
@@ -279,7 +279,7 @@ func (f *fileIngest) reach(ctx workflow.Context, status ingest.Status) error {
 // end closes the workflow once every update has its answer.
 func (f *fileIngest) end(ctx workflow.Context, status ingest.Status) (ingest.Status, error) {
 	f.ended = status
-	if err := f.reach(ctx, status); err != nil {
+	if err := f.setStatus(ctx, status); err != nil {
 		return status, err
 	}
 	return status, workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })

@@ -76,7 +76,7 @@ func (f *fileIngest) listen(ctx workflow.Context, name, action string) error {
 		f.describe(ctx)
 		return nil
 	}
-	options := workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, d Decision) error { return f.acceptable(d, action) }}
+	options := workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, d Decision) error { return f.validate(d, action) }}
 	if err := workflow.SetUpdateHandlerWithOptions(ctx, name, take, options); err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (f *fileIngest) listen(ctx workflow.Context, name, action string) error {
 			if d.Actor == "" {
 				d.Actor, d.Reason = "signal", "by hand: "+d.Reason
 			}
-			if err := f.acceptable(d, action); err != nil {
+			if err := f.validate(d, action); err != nil {
 				workflow.GetLogger(ctx).Warn("signal ignored", "signal", name, "error", err)
 				continue
 			}
@@ -101,7 +101,7 @@ func (f *fileIngest) listen(ctx workflow.Context, name, action string) error {
 }
 
 // acceptable says why a decision cannot be taken now, if it cannot.
-func (f *fileIngest) acceptable(d Decision, action string) error {
+func (f *fileIngest) validate(d Decision, action string) error {
 	switch {
 	case f.parked == nil:
 		return fmt.Errorf("the file is not parked: it is at step %s", f.step)
@@ -124,7 +124,7 @@ func (f *fileIngest) retrySteps() []ingest.Step { return ingest.RetryFrom(f.mode
 // decision into the ledger.
 func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) {
 	f.describe(ctx)
-	if err := f.reach(ctx, ingest.StatusError); err != nil {
+	if err := f.setStatus(ctx, ingest.StatusError); err != nil {
 		return "", err
 	}
 	d, err := f.awaitDecision(ctx)
@@ -136,7 +136,7 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 	}
 	f.decisions++
 	var outcome activities.Outcome
-	resuming := about(withQuick(ctx), d.action+" at step "+string(d.From)+", for "+words(d.Actor)+": "+words(d.Reason))
+	resuming := withSummary(withQuick(ctx), d.action+" at step "+string(d.From)+", for "+quote(d.Actor)+": "+quote(d.Reason))
 	err = workflow.ExecuteActivity(resuming, do.ResumeFile, activities.ResumeFileInput{
 		FileUUID: f.in.FileUUID, Action: d.action, From: d.From, Actor: d.Actor, Reason: d.Reason, Entry: d.Entry, Own: d.own,
 		Key: fmt.Sprintf("%s/%d", workflow.GetInfo(ctx).WorkflowExecution.RunID, f.decisions),
@@ -150,7 +150,7 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 		f.discard(ctx)
 		return outcome.Status, nil
 	}
-	return outcome.Status, f.reach(ctx, ingest.StatusReady)
+	return outcome.Status, f.setStatus(ctx, ingest.StatusReady)
 }
 
 // awaitDecision waits for an operator or, when the fault was the server's, for
@@ -176,7 +176,7 @@ func (f *fileIngest) awaitDecision(ctx workflow.Context) (decision, error) {
 // awaitServer waits until the server is active and not suspended.
 func (f *fileIngest) awaitServer(ctx workflow.Context) error {
 	in := activities.AwaitServerInput{ServerUUID: f.in.ServerUUID}
-	waiting := about(withQuick(ctx), "until server "+f.server+" is mended")
+	waiting := withSummary(withQuick(ctx), "until server "+f.server+" is mended")
 	return workflow.ExecuteActivity(waiting, do.AwaitServer, in).Get(ctx, nil)
 }
 
@@ -198,7 +198,7 @@ func (f *fileIngest) details() string {
 	case f.ended != "":
 		return f.title() + " is **" + string(f.ended) + "**: " + endings[f.ended] + "."
 	case f.parked != nil && f.decision != nil:
-		return f.title() + ": the decision **" + f.decision.action + "** of " + words(f.decision.Actor) + " is carried out."
+		return f.title() + ": the decision **" + f.decision.action + "** of " + quote(f.decision.Actor) + " is carried out."
 	case f.parked != nil:
 		return f.parkedDetails()
 	default:
@@ -212,7 +212,7 @@ func (f *fileIngest) title() string {
 	if name == "" {
 		name = f.in.FileUUID
 	}
-	title := code(cut(name, messageBytes)) + " (" + size(f.in.Size) + ")"
+	title := code(truncate(name, messageBytes)) + " (" + size(f.in.Size) + ")"
 	if f.server != "" {
 		title += " of server " + code(f.server)
 	}
@@ -245,25 +245,25 @@ func (f *fileIngest) stepDetails() string {
 	}
 	lines = append(lines, "A step that fails is tried again without end; the attempt, the last failure and the next try are among the pending activities. "+
 		"To hold the step, to let it go on, to try it again at once:")
-	of := f.of() + " --activity-type " + activities.ActivityOf[f.step]
+	of := f.workflowFlag() + " --activity-type " + activities.ActivityOf[f.step]
 	return strings.Join(lines, "\n\n") + commands(
 		"temporal activity pause "+of, "temporal activity unpause "+of, "temporal activity reset "+of)
 }
 
 func (f *fileIngest) parkedDetails() string {
 	text := f.title() + " **waits for an operator**: step " + string(f.parked.Step) + " failed with " + code(string(f.parked.Kind)) +
-		".\n\n" + words(f.parked.Message) + "\n\n"
+		".\n\n" + quote(f.parked.Message) + "\n\n"
 	if f.parked.Kind.ServerLevel() {
 		text += "The fault is the server's: it is suspended, and the file goes on by itself once " +
 			code("stevedore server test "+f.server) + " finds it mended. Or decide on this file now:"
 	} else {
 		text += "Mend the cause, then decide:"
 	}
-	decide := "temporal workflow update execute " + f.of() + ` --input '{"actor":"YOU","reason":"WHY"}' --name `
+	decide := "temporal workflow update execute " + f.workflowFlag() + ` --input '{"actor":"YOU","reason":"WHY"}' --name `
 	return text + commands(decide+UpdateRetry, decide+UpdateSkip) +
 		"\n\nWith `\"from\":\"" + string(ingest.FirstStep(f.mode)) + "\"` in its input a retry goes back to that step. The same: " +
 		code("stevedore file retry "+f.in.FileUUID) + "."
 }
 
 // of is how a command names this workflow.
-func (f *fileIngest) of() string { return "--workflow-id " + ingest.IngestWorkflowID(f.in.FileUUID) }
+func (f *fileIngest) workflowFlag() string { return "--workflow-id " + ingest.IngestWorkflowID(f.in.FileUUID) }

@@ -32,7 +32,7 @@ func (f *fileIngest) listenToReprocess(ctx workflow.Context) error {
 // it starts every ready file. When it is refused the file stays completed.
 func (f *fileIngest) reprocess(ctx workflow.Context) (ingest.Status, error) {
 	d := f.in.Reprocess
-	again := about(withReprocess(ctx), "ingest again, for "+words(d.Actor)+": "+words(d.Reason))
+	again := withSummary(withReprocess(ctx), "ingest again, for "+quote(d.Actor)+": "+quote(d.Reason))
 	err := workflow.ExecuteActivity(again, do.Reprocess, activities.ReprocessInput{
 		FileUUID: f.in.FileUUID, Actor: d.Actor, Reason: d.Reason, Entry: d.Entry, Key: workflow.GetInfo(ctx).WorkflowExecution.RunID,
 	}).Get(ctx, nil)
@@ -53,6 +53,6 @@ func withReprocess(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 2 * time.Minute,
 		HeartbeatTimeout:    heartbeatTimeout,
-		RetryPolicy:         &brief,
+		RetryPolicy:         &limitedRetry,
 	})
 }

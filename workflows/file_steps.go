@@ -35,9 +35,9 @@ func (f *fileIngest) inMemory(ctx workflow.Context) error {
 		return err
 	}
 	_, message := failureOf(err)
-	f.note = "Moving it in memory failed (" + words(message) + "); it goes on by staging."
-	f.use(ingest.ModeStaged)
-	f.tries = lastTry
+	f.note = "Moving it in memory failed (" + quote(message) + "); it goes on by staging."
+	f.setMode(ingest.ModeStaged)
+	f.tries = lastRoundRetry
 	return f.download(ctx)
 }
 
@@ -48,10 +48,10 @@ func (f *fileIngest) download(ctx workflow.Context) error {
 		return err
 	}
 	if f.host.Direct {
-		f.use(ingest.ModeDirect)
+		f.setMode(ingest.ModeDirect)
 		return f.transfer(ctx)
 	}
-	if err := f.reach(ctx, ingest.StatusDownloading); err != nil {
+	if err := f.setStatus(ctx, ingest.StatusDownloading); err != nil {
 		return err
 	}
 	in := activities.DownloadInput{FileUUID: f.in.FileUUID, Slot: f.slot}
@@ -62,18 +62,18 @@ func (f *fileIngest) download(ctx workflow.Context) error {
 
 // transfer moves the bytes straight into the object store, on any worker.
 func (f *fileIngest) transfer(ctx workflow.Context) error {
-	if err := f.reach(ctx, ingest.StatusDownloading); err != nil {
+	if err := f.setStatus(ctx, ingest.StatusDownloading); err != nil {
 		return err
 	}
 	in := activities.TransferInput{FileUUID: f.in.FileUUID, Slot: f.slot}
-	transferring := about(withTransfer(ctx, &f.tries), "transfer "+size(f.in.Size)+f.fromServer())
+	transferring := withSummary(withTransfer(ctx, &f.tries), "transfer "+size(f.in.Size)+f.fromServer())
 	return rounds(func() error { return workflow.ExecuteActivity(transferring, do.Transfer, in).Get(ctx, nil) })
 }
 
 // rounds repeats rounds of attempts while they bring the file further.
 func rounds(attempt func() error) error {
 	for {
-		if err := attempt(); !advanced(err) && !stopped(err) {
+		if err := attempt(); !advanced(err) && !drained(err) {
 			return err
 		}
 	}
@@ -83,18 +83,18 @@ func (f *fileIngest) verify(ctx workflow.Context) error {
 	in := activities.VerifyHashInput{FileUUID: f.in.FileUUID, HostQueue: f.host.Queue}
 	const purpose = "compare with the partner's checksum"
 	return localFirst(ctx, do.VerifyHash, purpose, in, nil, func() error {
-		if err := f.reach(ctx, ingest.StatusDownloaded); err != nil {
+		if err := f.setStatus(ctx, ingest.StatusDownloaded); err != nil {
 			return err
 		}
-		return f.onHost(ctx, ingest.UploadQueue(f.host.Queue), &patient, do.VerifyHash, purpose, in)
+		return f.onHost(ctx, ingest.UploadQueue(f.host.Queue), &unlimitedRetry, do.VerifyHash, purpose, in)
 	})
 }
 
 func (f *fileIngest) upload(ctx workflow.Context) error {
-	if err := f.reach(ctx, ingest.StatusUploading); err != nil {
+	if err := f.setStatus(ctx, ingest.StatusUploading); err != nil {
 		return err
 	}
-	return f.onHost(ctx, ingest.UploadQueue(f.host.Queue), &patient, do.Upload, "upload "+size(f.in.Size),
+	return f.onHost(ctx, ingest.UploadQueue(f.host.Queue), &unlimitedRetry, do.Upload, "upload "+size(f.in.Size),
 		activities.UploadInput{FileUUID: f.in.FileUUID})
 }
 
@@ -106,10 +106,10 @@ func (f *fileIngest) notify(ctx workflow.Context) error {
 	var result activities.NotifyResult
 	err := localFirst(ctx, do.Notify, purpose, in, &result, func() error {
 		f.note = "Stored. Waiting for the broker to accept the notification."
-		if err := f.reach(ctx, ingest.StatusUploaded); err != nil {
+		if err := f.setStatus(ctx, ingest.StatusUploaded); err != nil {
 			return err
 		}
-		return workflow.ExecuteActivity(about(withQuick(ctx), purpose), do.Notify, in).Get(ctx, &result)
+		return workflow.ExecuteActivity(withSummary(withQuick(ctx), purpose), do.Notify, in).Get(ctx, &result)
 	})
 	f.tidySource = result.SourceAction
 	return err
@@ -120,7 +120,7 @@ func (f *fileIngest) notify(ctx workflow.Context) error {
 func (f *fileIngest) renotify(ctx workflow.Context) (ingest.Status, error) {
 	f.step = ingest.StepNotify
 	f.describe(ctx)
-	again := about(withQuick(ctx), "once more, for "+words(f.in.Renotify.Actor)+": "+words(f.in.Renotify.Reason))
+	again := withSummary(withQuick(ctx), "once more, for "+quote(f.in.Renotify.Actor)+": "+quote(f.in.Renotify.Reason))
 	err := workflow.ExecuteActivity(again, do.Renotify, activities.RenotifyInput{
 		FileUUID: f.in.FileUUID, Actor: f.in.Renotify.Actor, Reason: f.in.Renotify.Reason, Entry: f.in.Renotify.Entry,
 		Key: workflow.GetInfo(ctx).WorkflowExecution.RunID,
@@ -143,7 +143,7 @@ func (f *fileIngest) afterIngest(ctx workflow.Context) {
 	in := activities.AfterIngestInput{FileUUID: f.in.FileUUID}
 	const purpose = "delete or move the source, as its server is set"
 	for {
-		err := workflow.ExecuteActivity(about(withTidy(ctx), purpose), do.AfterIngest, in).Get(ctx, nil)
+		err := workflow.ExecuteActivity(withSummary(withAfterIngest(ctx), purpose), do.AfterIngest, in).Get(ctx, nil)
 		if serverLevel(err) {
 			err = f.awaitServer(ctx)
 			if err == nil {
@@ -180,7 +180,7 @@ func (f *fileIngest) claimHost(ctx workflow.Context) error {
 	in := activities.ClaimHostInput{FileUUID: f.in.FileUUID, Size: f.in.Size}
 	purpose := "find a worker with room for " + size(f.in.Size)
 	return localFirst(ctx, do.ClaimHost, purpose, in, &f.host, func() error {
-		return workflow.ExecuteActivity(about(withClaim(ctx), purpose), do.ClaimHost, in).Get(ctx, &f.host)
+		return workflow.ExecuteActivity(withSummary(withClaim(ctx), purpose), do.ClaimHost, in).Get(ctx, &f.host)
 	})
 }
 
@@ -192,13 +192,13 @@ func (f *fileIngest) onHost(ctx workflow.Context, queue string, policy *temporal
 		return temporal.NewApplicationError("no host has the file staged", string(ingest.KindStagingLost))
 	}
 	for {
-		err := workflow.ExecuteActivity(about(withHost(ctx, queue, f.host.Timeout, policy), purpose), step, in).Get(ctx, nil)
+		err := workflow.ExecuteActivity(withSummary(withHost(ctx, queue, f.host.Timeout, policy), purpose), step, in).Get(ctx, nil)
 		if !hostTimedOut(err) {
 			return err
 		}
 		var check activities.CheckHostResult
 		in := activities.CheckHostInput{Queue: f.host.Queue}
-		asking := about(withQuick(ctx), "does "+f.host.Queue+" live?")
+		asking := withSummary(withQuick(ctx), "does "+f.host.Queue+" live?")
 		if err := workflow.ExecuteActivity(asking, do.CheckHost, in).Get(ctx, &check); err != nil {
 			return err
 		}

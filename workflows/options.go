@@ -20,14 +20,14 @@ const transferTimeout = 24 * time.Hour
 
 // patient retries without end, a minute apart at most: what is transient
 // passes, and giving up would lose the file.
-var patient = temporal.RetryPolicy{
+var unlimitedRetry = temporal.RetryPolicy{
 	InitialInterval:    time.Second,
 	BackoffCoefficient: 2,
 	MaximumInterval:    time.Minute,
 }
 
 // brief is for steps whose failure the next scheduled scan repairs.
-var brief = temporal.RetryPolicy{
+var limitedRetry = temporal.RetryPolicy{
 	InitialInterval:    time.Second,
 	BackoffCoefficient: 2,
 	MaximumInterval:    30 * time.Second,
@@ -36,7 +36,7 @@ var brief = temporal.RetryPolicy{
 
 // tidy is for what is left to do after a file is safe: it holds up nobody, and
 // a partner may count on it however long their server is away.
-var tidy = temporal.RetryPolicy{
+var afterIngestRetry = temporal.RetryPolicy{
 	InitialInterval:    time.Second,
 	BackoffCoefficient: 2,
 	MaximumInterval:    15 * time.Minute,
@@ -45,19 +45,19 @@ var tidy = temporal.RetryPolicy{
 // round is for bringing a file's bytes in, which takes a slot of its server: after
 // two tries without a byte the slot goes to another file. One round follows
 // another without end, after longer and longer times.
-var round = temporal.RetryPolicy{
+var roundRetry = temporal.RetryPolicy{
 	InitialInterval: time.Second,
 	MaximumAttempts: ingest.RoundAttempts,
 }
 
 // lastTry is round for a file of which one try has failed already.
-var lastTry = temporal.RetryPolicy{MaximumAttempts: ingest.RoundAttempts - 1}
+var lastRoundRetry = temporal.RetryPolicy{MaximumAttempts: ingest.RoundAttempts - 1}
 
 // withQuick is for activities that ask the database or Temporal something.
 func withQuick(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: time.Minute,
-		RetryPolicy:         &patient,
+		RetryPolicy:         &unlimitedRetry,
 	})
 }
 
@@ -67,7 +67,7 @@ func withStarts(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: time.Hour,
 		HeartbeatTimeout:    10 * time.Second,
-		RetryPolicy:         &patient,
+		RetryPolicy:         &unlimitedRetry,
 	})
 }
 
@@ -86,7 +86,7 @@ func withListing(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 6 * time.Hour,
 		HeartbeatTimeout:    heartbeatTimeout,
-		RetryPolicy:         &brief,
+		RetryPolicy:         &limitedRetry,
 	})
 }
 
@@ -96,7 +96,7 @@ func withDispatcher(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: transferTimeout,
 		HeartbeatTimeout:    10 * time.Second,
-		RetryPolicy:         &patient,
+		RetryPolicy:         &unlimitedRetry,
 		WaitForCancellation: true,
 	})
 }
@@ -113,7 +113,7 @@ func withTransfer(ctx workflow.Context, policy *temporal.RetryPolicy) workflow.C
 
 // withClaim is for finding a host with room.
 func withClaim(ctx workflow.Context) workflow.Context {
-	return workflow.WithRetryPolicy(withQuick(ctx), round)
+	return workflow.WithRetryPolicy(withQuick(ctx), roundRetry)
 }
 
 // withHost is for steps that need the staged bytes: they run on the worker
@@ -129,11 +129,11 @@ func withHost(ctx workflow.Context, queue string, wait time.Duration, policy *te
 }
 
 // withTidy is for the after-ingest action.
-func withTidy(ctx workflow.Context) workflow.Context {
+func withAfterIngest(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 10 * time.Minute,
 		HeartbeatTimeout:    heartbeatTimeout,
-		RetryPolicy:         &tidy,
+		RetryPolicy:         &afterIngestRetry,
 	})
 }
 

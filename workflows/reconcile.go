@@ -39,13 +39,13 @@ type ReconcileState struct {
 
 const (
 	// hostsWithin is how long a silent worker's staging is still asked for.
-	hostsWithin = 7 * 24 * time.Hour
+	hostMaxAge = 7 * 24 * time.Hour
 	// strandedPage is how many rows are looked at at once, and strandedPages
 	// how many times in a run: a fresh one goes on.
-	strandedPage  = 100
-	strandedPages = 50
+	orphanPage  = 100
+	orphanPages = 50
 	// hostPatience is how long a worker may take to begin with its sweep.
-	hostPatience = time.Minute
+	hostStartTimeout = time.Minute
 )
 
 func (in ReconcileInput) withDefaults() ReconcileInput {
@@ -72,16 +72,16 @@ func Reconcile(ctx workflow.Context, in ReconcileInput) (ingest.Reconciliation, 
 	if in.Carried != nil {
 		r.found, r.after = in.Carried.Found, in.Carried.AfterID
 	}
-	r.part(ctx, "files without a workflow", r.rescueStranded)
+	r.runPart(ctx, "files without a workflow", r.recoverFiles)
 	if r.more {
 		in.Carried = &ReconcileState{AfterID: r.after, Found: r.found}
 		return r.found, workflow.NewContinueAsNewError(ctx, NameReconcile, in)
 	}
-	r.part(ctx, "staging folders", r.sweepStaging)
-	r.part(ctx, "unfinished uploads", r.sweepUploads)
-	r.part(ctx, "objects", r.checkObjects)
+	r.runPart(ctx, "staging folders", r.sweepStaging)
+	r.runPart(ctx, "unfinished uploads", r.sweepUploads)
+	r.runPart(ctx, "objects", r.checkObjects)
 	r.describe(ctx, "has ended")
-	recording := about(withQuick(ctx), "keep what was found")
+	recording := withSummary(withQuick(ctx), "keep what was found")
 	err := workflow.ExecuteActivity(recording, do.RecordReconciliation, r.found).Get(ctx, nil)
 	return r.found, err
 }
@@ -95,25 +95,25 @@ type reconciliation struct {
 }
 
 // part looks at one part.
-func (r *reconciliation) part(ctx workflow.Context, name string, look func(workflow.Context) error) {
+func (r *reconciliation) runPart(ctx workflow.Context, name string, look func(workflow.Context) error) {
 	r.describe(ctx, "looks at "+name)
-	r.failed(name, look(ctx))
+	r.noteFailure(name, look(ctx))
 }
 
 // failed notes that a part could not be looked at.
-func (r *reconciliation) failed(name string, err error) {
+func (r *reconciliation) noteFailure(name string, err error) {
 	if err != nil {
 		_, message := failureOf(err)
 		r.found.Note(name + " could not be reconciled: " + message)
 	}
 }
 
-func (r *reconciliation) rescueStranded(ctx workflow.Context) error {
-	for range strandedPages {
+func (r *reconciliation) recoverFiles(ctx workflow.Context) error {
+	for range orphanPages {
 		r.more = false
-		in := activities.FindStrandedInput{Unchanged: r.in.Unchanged, Limit: strandedPage, AfterID: r.after}
+		in := activities.FindStrandedInput{Unchanged: r.in.Unchanged, Limit: orphanPage, AfterID: r.after}
 		var page activities.FindStrandedResult
-		finding := about(withSweep(ctx), "files on their way that no workflow carries")
+		finding := withSummary(withSweep(ctx), "files on their way that no workflow carries")
 		if err := workflow.ExecuteActivity(finding, do.FindStranded, in).Get(ctx, &page); err != nil {
 			return err
 		}
@@ -150,15 +150,15 @@ func (r *reconciliation) restart(ctx workflow.Context, files []activities.Strand
 
 func (r *reconciliation) sweepStaging(ctx workflow.Context) error {
 	var hosts activities.ListHostsResult
-	in := activities.ListHostsInput{Within: hostsWithin}
-	asking := about(withQuick(ctx), "which workers have staging folders?")
+	in := activities.ListHostsInput{Within: hostMaxAge}
+	asking := withSummary(withQuick(ctx), "which workers have staging folders?")
 	if err := workflow.ExecuteActivity(asking, do.ListHosts, in).Get(ctx, &hosts); err != nil {
 		return err
 	}
 	sweeps := make([]workflow.Future, len(hosts.Queues))
 	for i, queue := range hosts.Queues {
 		queue = ingest.TidyQueue(queue)
-		sweeping := about(withHostSweep(ctx, queue), "staged bytes nobody needs, "+queue)
+		sweeping := withSummary(withHostSweep(ctx, queue), "staged bytes nobody needs, "+queue)
 		sweeps[i] = workflow.ExecuteActivity(sweeping, do.SweepStaging,
 			activities.SweepInput{Age: r.in.StagingAge})
 	}
@@ -171,7 +171,7 @@ func (r *reconciliation) sweepStaging(ctx workflow.Context) error {
 			r.found.HostsSilent++
 			r.found.Note(hosts.Queues[i] + " does not answer: what its staging holds is not known")
 		} else {
-			r.failed("the staging of "+hosts.Queues[i], err)
+			r.noteFailure("the staging of "+hosts.Queues[i], err)
 		}
 	}
 	return nil
@@ -179,7 +179,7 @@ func (r *reconciliation) sweepStaging(ctx workflow.Context) error {
 
 func (r *reconciliation) sweepUploads(ctx workflow.Context) error {
 	var swept activities.SweepResult
-	sweeping := about(withSweep(ctx), "unfinished uploads nobody goes on with")
+	sweeping := withSummary(withSweep(ctx), "unfinished uploads nobody goes on with")
 	err := workflow.ExecuteActivity(sweeping, do.SweepUploads, activities.SweepInput{Age: r.in.UploadAge}).Get(ctx, &swept)
 	r.found.UploadsAborted += swept.Removed
 	r.found.Note(swept.Findings...)
@@ -188,7 +188,7 @@ func (r *reconciliation) sweepUploads(ctx workflow.Context) error {
 
 func (r *reconciliation) checkObjects(ctx workflow.Context) error {
 	var checked activities.CheckObjectsResult
-	checking := about(withSweep(ctx), "objects of files completed lately")
+	checking := withSummary(withSweep(ctx), "objects of files completed lately")
 	err := workflow.ExecuteActivity(checking, do.CheckObjects,
 		activities.CheckObjectsInput{Within: r.in.ObjectsWithin}).Get(ctx, &checked)
 	r.found.ObjectsMissing += checked.Missing
@@ -201,14 +201,14 @@ func withSweep(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: time.Hour,
 		HeartbeatTimeout:    heartbeatTimeout,
-		RetryPolicy:         &brief,
+		RetryPolicy:         &limitedRetry,
 	})
 }
 
 // withHostSweep is withSweep on a worker that may be gone.
 func withHostSweep(ctx workflow.Context, queue string) workflow.Context {
 	options := workflow.GetActivityOptions(withSweep(ctx))
-	options.TaskQueue, options.ScheduleToStartTimeout = queue, hostPatience
+	options.TaskQueue, options.ScheduleToStartTimeout = queue, hostStartTimeout
 	return workflow.WithActivityOptions(ctx, options)
 }
 
@@ -220,7 +220,7 @@ func (r *reconciliation) describe(ctx workflow.Context, doing string) {
 		doing, f.Requeued, f.Restarted, f.StagingRemoved, f.UploadsAborted, f.ObjectsMissing, f.HostsSilent)
 	var findings []string
 	for _, finding := range f.Findings {
-		findings = append(findings, words(finding))
+		findings = append(findings, quote(finding))
 	}
 	workflow.SetCurrentDetails(ctx, text+bullets(findings))
 }

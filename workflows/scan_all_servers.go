@@ -34,7 +34,7 @@ type ScanSummary = activities.ScanSummary
 func ScanAllServers(ctx workflow.Context, in ScanAllServersInput) (summary ScanSummary, err error) {
 	describeScan(ctx, summary, "starts the scans of servers that are due", in.Source)
 	execution := workflow.GetInfo(ctx).WorkflowExecution
-	starting := about(withStarts(ctx), "start the scans of servers that are due")
+	starting := withSummary(withStarts(ctx), "start the scans of servers that are due")
 	err = workflow.ExecuteActivity(starting, do.StartScans, activities.StartScansInput{
 		Pass: execution.RunID, Source: in.Source, Servers: in.Servers, Force: in.Force, Tick: in.Tick,
 	}).Get(ctx, &summary)

@@ -46,7 +46,7 @@ func (s Shown) Summary() string { return summary(code(s.Path)) }
 
 // Memo is returned with every listing of workflows; it cannot be searched.
 func (s Shown) Memo() map[string]any {
-	return map[string]any{MemoServer: s.ServerName, MemoPath: cut(s.Path, memoPathBytes), MemoSize: s.Size}
+	return map[string]any{MemoServer: s.ServerName, MemoPath: truncate(s.Path, memoPathBytes), MemoSize: s.Size}
 }
 
 // SearchAttributes are what workflows can be searched and counted by.
@@ -72,7 +72,7 @@ func shownPath(ctx workflow.Context) (path string) {
 }
 
 // about says beside an activity what it is for.
-func about(ctx workflow.Context, text string) workflow.Context {
+func withSummary(ctx workflow.Context, text string) workflow.Context {
 	options := workflow.GetActivityOptions(ctx)
 	options.Summary = summary(text)
 	return workflow.WithActivityOptions(ctx, options)
@@ -89,15 +89,15 @@ func code(text string) string {
 }
 
 // words is code for a message: what it quotes, it shows as quoted.
-func words(message string) string {
-	return code(strings.ReplaceAll(cut(message, messageBytes), "`", "'"))
+func quote(message string) string {
+	return code(strings.ReplaceAll(truncate(message, messageBytes), "`", "'"))
 }
 
 // summary cuts Markdown to Temporal's limit, which counts its JSON. What is cut
 // within a code span is closed.
 func summary(text string) string {
 	for limit := min(len(text), summaryBytes); ; limit -= 8 {
-		short := cut(text, limit)
+		short := truncate(text, limit)
 		if len(short) < len(text) {
 			short += "..."
 		}
@@ -125,7 +125,7 @@ func jsonBytes(text string) int {
 }
 
 // cut shortens to at most limit bytes without splitting a character.
-func cut(text string, limit int) string {
+func truncate(text string, limit int) string {
 	if len(text) <= limit {
 		return text
 	}
