@@ -512,7 +512,7 @@ type ClientInterface interface {
 	// GetMetrics Metrics for Prometheus
 	//
 	// How the whole stands, by the ledger, and what this process does.
-	// `docs/operations.md` lists the metrics. When the ledger or another part
+	// `docs/metrics.md` lists the metrics. When the ledger or another part
 	// cannot be asked, the answer says so and leaves out what it does not know.
 	//
 	// Corresponds with GET /metrics (the `GetMetrics` operationId).
@@ -1437,7 +1437,7 @@ func (c *Client) GetLiveness(ctx context.Context, reqEditors ...RequestEditorFn)
 // GetMetrics Metrics for Prometheus
 //
 // How the whole stands, by the ledger, and what this process does.
-// `docs/operations.md` lists the metrics. When the ledger or another part
+// `docs/metrics.md` lists the metrics. When the ledger or another part
 // cannot be asked, the answer says so and leaves out what it does not know.
 //
 // Corresponds with GET /metrics (the `GetMetrics` operationId).
@@ -4060,7 +4060,7 @@ type ClientWithResponsesInterface interface {
 	// GetMetricsWithResponse Metrics for Prometheus
 	//
 	// How the whole stands, by the ledger, and what this process does.
-	// `docs/operations.md` lists the metrics. When the ledger or another part
+	// `docs/metrics.md` lists the metrics. When the ledger or another part
 	// cannot be asked, the answer says so and leaves out what it does not know.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -6776,7 +6776,7 @@ func (c *ClientWithResponses) GetLivenessWithResponse(ctx context.Context, reqEd
 // GetMetricsWithResponse Metrics for Prometheus
 //
 // How the whole stands, by the ledger, and what this process does.
-// `docs/operations.md` lists the metrics. When the ledger or another part
+// `docs/metrics.md` lists the metrics. When the ledger or another part
 // cannot be asked, the answer says so and leaves out what it does not know.
 //
 // Returns a wrapper object for the known response body format(s).

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "write the tables of metrics in docs/operations.md anew")
+var update = flag.Bool("update", false, "write the tables of metrics in docs/metrics.md")
 
 // table is how the documentation lists metrics.
 func table(metrics []Metric) string {
@@ -29,7 +29,7 @@ func table(metrics []Metric) string {
 // TestDocumentationListsEveryMetric: operators read what is there.
 func TestDocumentationListsEveryMetric(t *testing.T) {
 	t.Parallel()
-	const path = "../../docs/operations.md"
+	const path = "../../docs/metrics.md"
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	documented := string(text)

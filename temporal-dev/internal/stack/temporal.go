@@ -48,7 +48,7 @@ func (s *Stack) temporalArgs() []string {
 //   - A kill -9 of the server loses nothing: its writes are in the page cache.
 //   - A power cut can lose the commits since the last checkpoint, at most about
 //     1,000 pages. It cannot corrupt the database. Reconcile starts the lost
-//     workflows again; see docs/operations.md.
+//     workflows again; see docs/upgrade.md.
 var sqlitePragmas = []string{"journal_mode=WAL", "synchronous=NORMAL"}
 
 // searchAttributes are those of stevedore, with their types. setup adds what is
