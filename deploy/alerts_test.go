@@ -23,9 +23,8 @@ type alertGroups struct {
 	}
 }
 
-// TestAlertsAskForMetricsThatThereAre: an alert about a metric that is called
-// otherwise never fires, and nobody notices.
-func TestAlertsAskForMetricsThatThereAre(t *testing.T) {
+// TestAlertsUseExistingMetrics: an alert on a misspelled metric or label never fires.
+func TestAlertsUseExistingMetrics(t *testing.T) {
 	t.Parallel()
 	var alerts alertGroups
 	decoder := yaml.NewDecoder(strings.NewReader(read(t, "alerts.yml")))
@@ -37,11 +36,11 @@ func TestAlertsAskForMetricsThatThereAre(t *testing.T) {
 	}
 	selector := regexp.MustCompile(`\b(stevedore_\w+|up)\b(?:\{([^}]*)\})?`)
 	matcher := regexp.MustCompile(`(\w+)(=~|!=|=)"([^"]*)"`)
-	asked := map[string]bool{}
+	seen := map[string]bool{}
 	for _, rule := range alerts.Groups[0].Rules {
 		require.Regexp(t, `^Stevedore[A-Z]`, rule.Alert)
-		require.False(t, asked[rule.Alert], "%s is there twice", rule.Alert)
-		asked[rule.Alert] = true
+		require.False(t, seen[rule.Alert], "%s is defined twice", rule.Alert)
+		seen[rule.Alert] = true
 		require.Contains(t, []string{"warning", "critical"}, rule.Labels["severity"], rule.Alert)
 		require.NotEmpty(t, rule.Annotations["summary"], rule.Alert)
 		require.NotEmpty(t, rule.Annotations["action"], rule.Alert)
@@ -63,7 +62,7 @@ func TestAlertsAskForMetricsThatThereAre(t *testing.T) {
 		}
 	}
 	for _, alert := range []string{"ServerLate", "FilesInError", "NothingCompletes", "StagingNearlyFull", "WorkerGone"} {
-		require.True(t, asked["Stevedore"+alert], alert)
+		require.True(t, seen["Stevedore"+alert], alert)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 	"stevedore/workflows"
 )
 
-// audit has everything compared and returns how it ended.
+// audit runs an audit of all servers and returns its record and discrepancies.
 func (h *cluster) audit() (ingest.AuditRun, []ingest.AuditDifference) {
 	h.T.Helper()
 	id := uuid.NewString()
@@ -28,7 +28,7 @@ func (h *cluster) audit() (ingest.AuditRun, []ingest.AuditDifference) {
 		ID: ingest.AuditWorkflowID(id), TaskQueue: h.Queue,
 	}, workflows.NameAuditServers, workflows.AuditServersInput{RunUUID: id})
 	require.NoError(h.T, err)
-	_ = run.Get(h.Ctx, nil) // how it ended is in the ledger
+	_ = run.Get(h.Ctx, nil) // the result is in the ledger
 	h.record("audit", ingest.AuditWorkflowID(id))
 	ended, err := h.Store.AuditRun(h.Ctx, id)
 	require.NoError(h.T, err)
@@ -37,29 +37,30 @@ func (h *cluster) audit() (ingest.AuditRun, []ingest.AuditDifference) {
 	return ended, found
 }
 
-// cutShort ends the first audit in the middle, as the death of a worker does.
-type cutShort struct {
+// failFirst fails the first attempt after it has reported something, as a killed
+// worker does.
+type failFirst struct {
 	activities.Auditor
 	attempts *atomic.Int32
 }
 
-func (c cutShort) Audit(ctx context.Context, servers []string, deep bool, report func(ingest.AuditDifference) error, progress func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
+func (c failFirst) Audit(ctx context.Context, servers []string, deep bool, report func(ingest.AuditDifference) error, progress func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
 	if c.attempts.Add(1) > 1 {
 		return c.Auditor.Audit(ctx, servers, deep, report, progress)
 	}
-	if err := report(ingest.AuditDifference{Mark: "+", What: "of the attempt that is cut short", Why: "x"}); err != nil {
+	if err := report(ingest.AuditDifference{Mark: "+", What: "reported by the failed attempt", Why: "x"}); err != nil {
 		return ingest.AuditCounts{}, err
 	}
 	progress(ingest.AuditCounts{Files: 99, Extra: 1})
-	return ingest.AuditCounts{}, ingest.Errorf(ingest.KindTransient, "the line was cut")
+	return ingest.AuditCounts{}, ingest.Errorf(ingest.KindTransient, "connection reset")
 }
 
-func TestAuditsAreCarriedOut(t *testing.T) {
+func TestAudit(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	var attempts atomic.Int32
 	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
-		d.Auditor = cutShort{d.Auditor, &attempts}
+		d.Auditor = failFirst{d.Auditor, &attempts}
 		return d
 	})
 	acme := h.AddServer("acme", nil)
@@ -71,7 +72,7 @@ func TestAuditsAreCarriedOut(t *testing.T) {
 
 	run, found := h.audit()
 	require.Equal(t, ingest.AuditCompleted, run.State, run.Error)
-	require.Empty(t, found, "what the attempt that was cut short found is gone")
+	require.Empty(t, found, "the results of the failed attempt are discarded")
 	require.EqualValues(t, 2, attempts.Load())
 	assert.Equal(t, ingest.AuditCounts{Sources: 2, Files: 2, Objects: 2, Bytes: 2}, run.AuditCounts)
 
@@ -84,18 +85,18 @@ func TestAuditsAreCarriedOut(t *testing.T) {
 	assert.EqualValues(t, 1, run.Missing)
 }
 
-// broken cannot compare anything.
-type broken struct{}
+// failingAuditor always fails permanently.
+type failingAuditor struct{}
 
-func (broken) Audit(context.Context, []string, bool, func(ingest.AuditDifference) error, func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
+func (failingAuditor) Audit(context.Context, []string, bool, func(ingest.AuditDifference) error, func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
 	return ingest.AuditCounts{}, ingest.Errorf(ingest.KindInvalid, "the object store refuses the key")
 }
 
-func TestAnAuditThatCannotBeSaysWhy(t *testing.T) {
+func TestAFailedAuditReportsTheReason(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
-		d.Auditor = broken{}
+		d.Auditor = failingAuditor{}
 		return d
 	})
 	run, _ := h.audit()
@@ -103,22 +104,22 @@ func TestAnAuditThatCannotBeSaysWhy(t *testing.T) {
 	require.Contains(t, run.Error, "the object store refuses the key")
 }
 
-// endless compares until it is told to stop.
-type endless struct{ begun, ended chan struct{} }
+// blockingAuditor runs until it is cancelled.
+type blockingAuditor struct{ begun, ended chan struct{} }
 
-func (e endless) Audit(ctx context.Context, _ []string, _ bool, _ func(ingest.AuditDifference) error, _ func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
+func (e blockingAuditor) Audit(ctx context.Context, _ []string, _ bool, _ func(ingest.AuditDifference) error, _ func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
 	e.begun <- struct{}{}
 	<-ctx.Done()
 	e.ended <- struct{}{}
 	return ingest.AuditCounts{}, ctx.Err()
 }
 
-// TestATerminatedAuditBlocksNoOther: whoever terminates an audit's workflow may start
-// another one at once, and the record says what became of the first.
-func TestATerminatedAuditBlocksNoOther(t *testing.T) {
+// TestATerminatedAuditDoesNotBlockTheNext: after its workflow is terminated, an audit
+// is recorded as failed and another one can start immediately.
+func TestATerminatedAuditDoesNotBlockTheNext(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
-	auditor := endless{make(chan struct{}, 2), make(chan struct{}, 2)}
+	h := newCluster(t)
+	auditor := blockingAuditor{make(chan struct{}, 2), make(chan struct{}, 2)}
 	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
 		d.Auditor = auditor
 		return d
@@ -131,7 +132,7 @@ func TestATerminatedAuditBlocksNoOther(t *testing.T) {
 	require.NoError(t, err)
 	<-auditor.begun
 	_, err = ops.StartAudit(h.Ctx, nil, false)
-	require.ErrorContains(t, err, "is running, and one runs at a time", "it does run")
+	require.ErrorContains(t, err, "is running, and one runs at a time")
 
 	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.AuditWorkflowID(first.UUID), "", "too long"))
 	second, err := ops.StartAudit(h.Ctx, nil, false)
@@ -141,20 +142,20 @@ func TestATerminatedAuditBlocksNoOther(t *testing.T) {
 	require.Equal(t, ingest.AuditFailed, ended.State)
 	require.Contains(t, ended.Error, "ended from outside")
 	<-auditor.begun
-	<-auditor.ended // the first one's worker has noticed
+	<-auditor.ended // the first attempt was cancelled
 
 	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.AuditWorkflowID(second.UUID), "", "too long"))
 	page, err := ops.ListAudits(h.Ctx, 0, 10)
 	require.NoError(t, err)
 	require.Len(t, page.Runs, 2)
-	require.Equal(t, ingest.AuditFailed, page.Runs[0].State, "the list says so without another one being started")
+	require.Equal(t, ingest.AuditFailed, page.Runs[0].State, "listing detects it, without a new audit")
 	<-auditor.ended
 
-	lost := uuid.NewString() // its process died before the workflow was started
+	lost := uuid.NewString() // recorded, but its workflow was never started
 	require.NoError(t, h.Store.AddAuditRun(h.Ctx, ingest.AuditRun{UUID: lost, Actor: "ann"}))
 	run, err := ops.ShowAudit(h.Ctx, lost)
 	require.NoError(t, err)
-	require.Equal(t, ingest.AuditRunning, run.State, "its workflow may be about to start")
+	require.Equal(t, ingest.AuditRunning, run.State, "its workflow may start any moment")
 	later := admin.New(admin.Deps{
 		Ledger: admin.Opened[admin.Ledger](h.Store), NewUUID: uuid.NewString, Now: func() time.Time { return time.Now().Add(2 * time.Minute) },
 		Engine: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue},

@@ -10,8 +10,8 @@ import (
 	"stevedore/internal/wiring"
 )
 
-// auditor carries out audits on connections of its own: they must not take those of
-// files.
+// auditor runs audits over connections of its own, so that an audit never uses up
+// the connections that transfers need.
 type auditor struct {
 	cfg config.Config
 	log *slog.Logger

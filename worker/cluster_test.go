@@ -6,10 +6,10 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// cluster adds to a sandbox.Cluster that histories can be recorded.
+// cluster is a sandbox.Cluster that can record histories.
 type cluster struct{ *sandbox.Cluster }
 
-func newHarbour(t *testing.T) *cluster {
+func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	return &cluster{sandbox.NewCluster(t)}
 }

@@ -24,10 +24,10 @@ import (
 	"stevedore/workflows"
 )
 
-// TestEverythingArrivesExactlyOnce has the demo's cases, and a second scan.
+// TestEverythingArrivesExactlyOnce ingests the demo's files and scans a second time.
 func TestEverythingArrivesExactlyOnce(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.StartWorker()
 	acme, globex := h.AddServer("acme", nil), h.AddServer("globex", nil)
 	acme.Write("orders.csv", sandbox.Random(48_213))
@@ -57,11 +57,10 @@ func TestEverythingArrivesExactlyOnce(t *testing.T) {
 	before := h.Files()
 	h.ScanAndWait()
 	assert.Equal(t, before, h.Files(), "a second scan changes nothing")
-	assert.Empty(t, h.AMQP.Messages(t), "and announces nothing")
+	assert.Empty(t, h.AMQP.Messages(t), "and publishes nothing")
 }
 
-// whileSettling does something once, before files that settle are looked at
-// again.
+// whileSettling calls do once, before settling files are checked again.
 type whileSettling struct {
 	activities.Catalog
 	once *sync.Once
@@ -73,9 +72,9 @@ func (c whileSettling) Settling(ctx context.Context, server string, after int64,
 	return c.Catalog.Settling(ctx, server, after, limit)
 }
 
-func TestAFileIsTakenOnlyOnceWhole(t *testing.T) {
+func TestAGrowingFileIsIngestedOnceSettled(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	acme := h.AddServer("acme", nil)
 	acme.Write("growing.log", sandbox.Random(1000))
 	grown := sandbox.Random(5000)
@@ -96,7 +95,7 @@ func TestAFileIsTakenOnlyOnceWhole(t *testing.T) {
 	assert.EqualValues(t, 1000, first[0].Size)
 	assert.Equal(t, ingest.StatusDiscovered, first[0].Status)
 	file := h.Completed(acme.Path("growing.log"))
-	assert.Equal(t, first[0].ID, file.ID, "what grows while it settles is one version")
+	assert.Equal(t, first[0].ID, file.ID, "a file that grows while settling is one version")
 	assert.Equal(t, sandbox.Digest(grown), file.Hash)
 	assert.Len(t, h.Files(), 1)
 }
@@ -105,7 +104,7 @@ func TestAFileIsTakenOnlyOnceWhole(t *testing.T) {
 // would lose it.
 func TestNewContentUnderAnOldNameIsAnotherVersion(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.StartWorker()
 	acme := h.AddServer("acme", nil)
 	acme.Write("daily.csv", sandbox.Random(100))
@@ -120,11 +119,10 @@ func TestNewContentUnderAnOldNameIsAnotherVersion(t *testing.T) {
 	assert.Len(t, h.S3.Objects(t), 2, "the old version is kept")
 }
 
-// TestAParkedFileWaitsForAnOperator also shows that it gives its place in the
-// server's window away.
+// TestAParkedFileWaitsForAnOperator also checks that it releases its slot.
 func TestAParkedFileWaitsForAnOperator(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.StartWorker()
 	acme := h.AddServer("acme", func(s *ingest.Server) { s.MaxParallel = 1 })
 	bad := sandbox.Random(3000)
@@ -159,16 +157,16 @@ func TestAParkedFileWaitsForAnOperator(t *testing.T) {
 	assert.Equal(t, "ann", sandbox.Detail(h.Events(parked.UUID), ingest.EventOperatorAction, "actor"))
 	last := h.Temporal.GetWorkflow(h.Ctx, id, "")
 	require.NoError(t, last.Get(h.Ctx, nil))
-	assert.NotEqual(t, update.RunID(), last.GetRunID(), "it is fetched again by a workflow that has a place in the window")
+	assert.NotEqual(t, update.RunID(), last.GetRunID(), "a new workflow, which holds a slot, fetches it again")
 	h.RequireExactlyOnce()
 	h.recordRun("file_ingest_parked", id, update.RunID())
 	h.record("discover_files_parked", ingest.DiscoverWorkflowID(parked.ServerUUID))
 }
 
-// TestABadServerDelaysNobody has every way a server can be wrong at once.
-func TestABadServerDelaysNobody(t *testing.T) {
+// TestBrokenServersDelayNoOther scans one good server among broken ones of every kind.
+func TestBrokenServersDelayNoOther(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.StartWorker()
 	good := h.AddServer("good", nil)
 	good.Write("a.csv", sandbox.Random(100))
@@ -194,7 +192,7 @@ func TestABadServerDelaysNobody(t *testing.T) {
 	for _, c := range []struct {
 		server ingest.Server
 		state  ingest.ServerState
-		says   string
+		reason string
 	}{
 		{wrongPassword, ingest.ServerSuspended, "refused"},
 		{changedKey, ingest.ServerSuspended, "SHA256:"},
@@ -204,14 +202,14 @@ func TestABadServerDelaysNobody(t *testing.T) {
 		now, err := h.Store.Server(h.Ctx, c.server.UUID)
 		require.NoError(t, err)
 		assert.Equal(t, c.state, now.State, c.server.Name)
-		assert.Contains(t, now.LastError, c.says, c.server.Name)
+		assert.Contains(t, now.LastError, c.reason, c.server.Name)
 		assert.NotContains(t, now.LastError, "\n")
 	}
 }
 
-func TestAMissingBucketIsWaitedForVisibly(t *testing.T) {
+func TestAMissingBucketIsRetriedAndReported(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.StartWorker()
 	acme := h.AddServer("acme", nil)
 	acme.Write("a.csv", sandbox.Random(100))
@@ -229,7 +227,7 @@ func TestAMissingBucketIsWaitedForVisibly(t *testing.T) {
 
 func TestFullStagingIsWaitedForVisibly(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.Cfg.Staging.ReserveBytes = 1 << 60
 	stop := h.StartWorker()
 	acme := h.AddServer("acme", sandbox.Staged)
@@ -245,11 +243,11 @@ func TestFullStagingIsWaitedForVisibly(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// TestAStoppedWorkerGoesOnWhereItStood: a shutdown in the middle of a download
-// keeps every byte, and the next worker on the same staging folder goes on.
-func TestAStoppedWorkerGoesOnWhereItStood(t *testing.T) {
+// TestAStoppedDownloadIsResumed: a shutdown during a download keeps every staged
+// byte, and the next worker on the same staging folder resumes there.
+func TestAStoppedDownloadIsResumed(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	var line *sandbox.Proxy
 	acme := h.AddServer("acme", func(s *ingest.Server) {
 		line = sandbox.NewProxy(t, s.Host, s.Port)
@@ -271,7 +269,7 @@ func TestAStoppedWorkerGoesOnWhereItStood(t *testing.T) {
 	assert.Greater(t, offset, float64(4<<20), "at least what had been staged was kept")
 }
 
-// stagedBytes is the length of the longest staged file.
+// stagedBytes returns the length of the longest staged file.
 func stagedBytes(dir string) (most int64) {
 	found, _ := filepath.Glob(filepath.Join(dir, "*", "data"))
 	for _, path := range found {
@@ -282,9 +280,9 @@ func stagedBytes(dir string) (most int64) {
 	return most
 }
 
-func TestTheSourceIsMovedOnlyAfterwards(t *testing.T) {
+func TestTheSourceIsMovedAfterIngest(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.StartWorker()
 	acme := h.AddServer("acme", func(s *ingest.Server) {
 		s.RootPath += "/in"
@@ -304,14 +302,13 @@ func TestTheSourceIsMovedOnlyAfterwards(t *testing.T) {
 	assert.True(t, bytes.Equal(sandbox.Random(100), moved))
 }
 
-// TestASmallFileNeedsFewEvents keeps the history of the common case small:
-// every event is a write in Temporal's database. On a starved machine a short
-// step may take so long that it gets an activity of its own, which says nothing
-// of the common case: the best of some files counts.
+// TestASmallFileNeedsFewEvents bounds the history of the common case, because every
+// event is a write in Temporal's database. The best of several files counts: on an
+// overloaded machine a short step may run as a regular activity.
 func TestASmallFileNeedsFewEvents(t *testing.T) {
 	t.Parallel()
 	const aim, tries = 25, 3
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.StartWorker()
 	acme := h.AddServer("acme", nil)
 	least := math.MaxInt
@@ -328,7 +325,7 @@ func TestASmallFileNeedsFewEvents(t *testing.T) {
 	assert.LessOrEqual(t, least, aim)
 }
 
-// events counts what is in a workflow's history.
+// events returns the number of events in a workflow's history.
 func (h *cluster) events(workflowID string) (n int) {
 	h.T.Helper()
 	history := h.Temporal.GetWorkflowHistory(h.Ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)

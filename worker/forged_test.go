@@ -21,8 +21,8 @@ import (
 	"stevedore/workflows"
 )
 
-// refusing is a broker that refuses the messages of files which are not allowed yet,
-// so that every action of an operator fits.
+// refusing is a broker that refuses the notifications of files that are not in
+// allowed. Files parked at that step accept every operator action.
 type refusing struct {
 	activities.Announcer
 	allowed *sync.Map
@@ -35,7 +35,7 @@ func (r refusing) Announce(ctx context.Context, a ingest.Announcement) (ingest.R
 	return r.Announcer.Announce(ctx, a)
 }
 
-// forgery is a message to Temporal that no part of stevedore has sent.
+// forgery sends a message to Temporal that does not come from stevedore's API.
 type forgery func(h *cluster, file ingest.File) error
 
 func forgedSignal(name string) forgery {
@@ -50,7 +50,7 @@ func forgedUpdate(name string) forgery {
 	}
 }
 
-// forgedStart starts the workflow of a completed file.
+// forgedStart completes the file, deletes its object and starts its workflow again.
 func forgedStart(ask func(*workflows.FileIngestInput, *workflows.Decision)) forgery {
 	return func(h *cluster, file ingest.File) error {
 		if err := h.Decide(file.UUID, workflows.UpdateRetry, workflows.Decision{Actor: "ann", Reason: "forged"}); err != nil {
@@ -73,8 +73,8 @@ func forgedStart(ask func(*workflows.FileIngestInput, *workflows.Decision)) forg
 	}
 }
 
-// forgeries are all ways by which an operator's action reaches a file, by the name
-// of the action. The signals of DiscoverFiles carry none.
+// forgeries returns, by operator action, every message that can carry the action to a
+// file. The signals of DiscoverFiles carry no actions.
 func forgeries() map[string][]forgery {
 	return map[string][]forgery{
 		workflows.UpdateRetry: {forgedSignal(workflows.UpdateRetry), forgedUpdate(workflows.UpdateRetry)},
@@ -87,14 +87,14 @@ func forgeries() map[string][]forgery {
 	}
 }
 
-// TestForgedActionsAreUnverified sends every action by every way that leads past the
-// API: it is carried out, and ledger and audit log say that nobody has checked who
-// asked for it.
+// TestForgedActionsAreUnverified sends every operator action to Temporal directly,
+// bypassing the API. The action is executed; ledger and audit log mark its actor as
+// unverified.
 func TestForgedActionsAreUnverified(t *testing.T) {
 	t.Parallel()
 	all := forgeries()
 	assert.ElementsMatch(t, updatesOfFiles(t), slices.Collect(maps.Keys(all)), "an update of a file that this test does not forge")
-	h := newHarbour(t)
+	h := newCluster(t)
 	var allowed sync.Map
 	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
 		d.Announcer = refusing{d.Announcer, &allowed}
@@ -139,11 +139,11 @@ func TestForgedActionsAreUnverified(t *testing.T) {
 		_ = h.Temporal.SignalWorkflow(h.Ctx, ingest.DiscoverWorkflowID(h.Files()[0].ServerUUID), "", signal, map[string]any{"actor": "ann"})
 		after, err := h.Store.AuditLog(h.Ctx, 0, 100)
 		require.NoError(t, err)
-		assert.Len(t, after, len(before), "%s decides nothing", signal)
+		assert.Len(t, after, len(before), "%s carries no operator action", signal)
 	}
 }
 
-// updatesOfFiles are the registered names of updates, which are FileIngest's.
+// updatesOfFiles returns the registered names of updates; all are FileIngest's.
 func updatesOfFiles(t *testing.T) (names []string) {
 	t.Helper()
 	text, err := os.ReadFile("../workflows/testdata/names.golden")

@@ -13,16 +13,16 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// heartbeatPatience bounds one report.
-const heartbeatPatience = 5 * time.Second
+// heartbeatTimeout bounds one heartbeat request.
+const heartbeatTimeout = 5 * time.Second
 
-// steadyHeartbeats keeps steps going while Temporal cannot be reached. The SDK
-// ends a step as soon as one report fails for as long as reports are apart,
-// which for reports that people watch is two seconds: every hiccup would break
-// all transfers. Here a report that does not arrive is forgotten, the next one
-// follows soon, and only an answer that the step is to end goes to the SDK. A
-// step that Temporal has given up meanwhile is fenced off in the ledger, and
-// learns of it with the first report that arrives.
+// steadyHeartbeats keeps steps running while Temporal is unreachable. The SDK
+// cancels an activity when one heartbeat fails for a heartbeat interval, which is
+// two seconds here because progress is shown live: every short outage would
+// break all transfers. This interceptor drops a failed heartbeat, since the next
+// one follows soon, and passes only a definite end of the step to the SDK. If
+// Temporal has timed the step out meanwhile, the fence in the ledger rejects its
+// writes, and the first heartbeat that arrives ends it.
 type steadyHeartbeats struct {
 	interceptor.WorkerInterceptorBase
 	temporal client.Client
@@ -59,25 +59,24 @@ func (o *steadyOutbound) RecordHeartbeat(ctx context.Context, details ...any) {
 	if info.IsLocalActivity || ctx.Err() != nil {
 		return
 	}
-	bounded, cancel := context.WithTimeout(ctx, heartbeatPatience)
+	bounded, cancel := context.WithTimeout(ctx, heartbeatTimeout)
 	defer cancel()
 	err := o.steady.temporal.RecordActivityHeartbeat(bounded, info.TaskToken, details...)
 	switch {
 	case err == nil, ctx.Err() != nil: // the step has just ended
-	case toEnd(err):
-		o.Next.RecordHeartbeat(ctx, details...) // asks once more, and ends the step
+	case endsStep(err):
+		o.Next.RecordHeartbeat(ctx, details...) // sends it again; the SDK then cancels the step
 	default:
-		o.steady.log.WarnContext(ctx, "a heartbeat did not arrive; the step goes on",
+		o.steady.log.WarnContext(ctx, "heartbeat failed; the step continues",
 			"step", info.ActivityType.Name, "workflow", info.WorkflowExecution.ID, "error", err)
 	}
 }
 
-// toEnd reports whether the answer to a report says that the step is to end:
-// it is cancelled, held by an operator, or not known any more. That the whole
-// namespace is not known is no such answer: a server that is short of time
-// says so, too.
-func toEnd(err error) bool {
-	var unknown *serviceerror.NotFound
+// endsStep reports whether the response to a heartbeat ends the step: it is
+// cancelled, paused or reset by an operator, or unknown to Temporal. An unknown
+// namespace does not end it: an overloaded server returns that error, too.
+func endsStep(err error) bool {
+	var notFound *serviceerror.NotFound
 	return temporal.IsCanceledError(err) || errors.Is(err, activity.ErrActivityPaused) || errors.Is(err, activity.ErrActivityReset) ||
-		errors.As(err, &unknown)
+		errors.As(err, &notFound)
 }

@@ -10,19 +10,19 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-func TestOnlyADefiniteAnswerEndsAStep(t *testing.T) {
+func TestOnlyADefiniteResponseEndsAStep(t *testing.T) {
 	t.Parallel()
 	for _, end := range []error{
 		temporal.NewCanceledError(), activity.ErrActivityPaused, activity.ErrActivityReset,
 		serviceerror.NewNotFound("activity not found"),
 	} {
-		assert.True(t, toEnd(end), "%v", end)
+		assert.True(t, endsStep(end), "%v", end)
 	}
 	for _, passing := range []error{
 		context.DeadlineExceeded, serviceerror.NewUnavailable("shard status unknown"), serviceerror.NewDeadlineExceeded("slow"),
 		serviceerror.NewNamespaceNotFound("default"), serviceerror.NewInternal("database is locked"),
 		serviceerror.NewResourceExhausted(0, "busy"),
 	} {
-		assert.False(t, toEnd(passing), "%v", passing)
+		assert.False(t, endsStep(passing), "%v", passing)
 	}
 }

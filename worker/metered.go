@@ -9,25 +9,25 @@ import (
 	"stevedore/internal/telemetry"
 )
 
-// metered returns the parts with counters around those that move files.
+// metered wraps the ledger and the sources with counters.
 func metered(d activities.Deps, metrics *telemetry.Worker) activities.Deps {
 	d.Ledger = meteredLedger{d.Ledger, metrics}
 	d.Sources = meteredSources{d.Sources, metrics}
 	return d
 }
 
-// claimed is where an attempt keeps the file that it has claimed: a change of the
-// file says neither its server nor its mode.
+// claimed holds the file that an attempt has claimed. Counters need its server and
+// mode, which an ingest.Change does not contain.
 type claimed struct{ file atomic.Pointer[ingest.File] }
 
 type claimedKey struct{}
 
-// withClaim returns the context of one attempt.
+// withClaim returns a context that holds the claim of one attempt.
 func withClaim(ctx context.Context) context.Context {
 	return context.WithValue(ctx, claimedKey{}, &claimed{})
 }
 
-// meteredLedger counts files as they are stored and completed.
+// meteredLedger counts stored and completed files.
 type meteredLedger struct {
 	activities.Ledger
 	metrics *telemetry.Worker
@@ -36,16 +36,16 @@ type meteredLedger struct {
 // Claim implements activities.Ledger.
 func (l meteredLedger) Claim(ctx context.Context, fileUUID string) (ingest.File, error) {
 	file, err := l.Ledger.Claim(ctx, fileUUID)
-	return keep(ctx, file, err)
+	return keepClaim(ctx, file, err)
 }
 
 // Take implements activities.Ledger.
 func (l meteredLedger) Take(ctx context.Context, change ingest.Change) (ingest.File, error) {
 	file, err := l.Ledger.Take(ctx, change)
-	return keep(ctx, file, err)
+	return keepClaim(ctx, file, err)
 }
 
-func keep(ctx context.Context, file ingest.File, err error) (ingest.File, error) {
+func keepClaim(ctx context.Context, file ingest.File, err error) (ingest.File, error) {
 	if attempt, ok := ctx.Value(claimedKey{}).(*claimed); ok && err == nil {
 		attempt.file.Store(&file)
 	}
@@ -70,7 +70,7 @@ func (l meteredLedger) Apply(ctx context.Context, change ingest.Change) error {
 	return nil
 }
 
-// meteredSources counts the bytes that are received.
+// meteredSources counts received bytes.
 type meteredSources struct {
 	activities.Sources
 	metrics *telemetry.Worker
@@ -106,8 +106,8 @@ type meteredFile struct {
 
 // Opened implements activities.SelfTold.
 func (f meteredFile) Opened() (seen ingest.Observation, ok bool) {
-	if told, can := f.RemoteFile.(activities.SelfTold); can {
-		return told.Opened()
+	if file, can := f.RemoteFile.(activities.SelfTold); can {
+		return file.Opened()
 	}
 	return seen, false
 }

@@ -25,7 +25,7 @@ import (
 	"stevedore/worker"
 )
 
-// scraped asks a worker as Prometheus does.
+// scraped requests the URL with the header Authorization.
 func scraped(t *testing.T, url, authorization string) (status int, text string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -39,7 +39,7 @@ func scraped(t *testing.T, url, authorization string) (status int, text string) 
 	return answer.StatusCode, string(body)
 }
 
-// value is that of one series.
+// value returns the value of one series.
 func value(t *testing.T, text, series string) float64 {
 	t.Helper()
 	_, rest, found := strings.Cut(text, "\n"+series+" ")
@@ -50,7 +50,7 @@ func value(t *testing.T, text, series string) float64 {
 	return number
 }
 
-// failsOnce is an object store that does not answer the first time.
+// failsOnce is an object store whose first Put fails with a transient error.
 type failsOnce struct {
 	activities.Objects
 	failed atomic.Bool
@@ -63,11 +63,11 @@ func (o *failsOnce) Put(ctx context.Context, req ingest.Put) (ingest.Object, err
 	return o.Objects.Put(ctx, req)
 }
 
-// TestMetricsTellWhatWasDone scrapes a worker that has moved files, one of them
-// with a second attempt.
-func TestMetricsTellWhatWasDone(t *testing.T) {
+// TestMetrics scrapes a worker that has ingested files, one of them with a second
+// attempt.
+func TestMetrics(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	metrics, err := telemetry.NewWorker("v-test")
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -92,7 +92,7 @@ func TestMetricsTellWhatWasDone(t *testing.T) {
 		stop()
 		require.NoError(t, <-ended)
 		_, err := net.Dial("tcp", listener.Addr().String())
-		require.Error(t, err, "nothing listens any more")
+		require.Error(t, err, "the listener is closed")
 	}()
 
 	acme, globex := h.AddServer("acme", sandbox.Staged), h.AddServer("globex", nil)
@@ -118,7 +118,7 @@ func TestMetricsTellWhatWasDone(t *testing.T) {
 	require.InDelta(t, 2, value(t, text, `stevedore_files_completed_total{server="acme"}`), 0)
 	require.InDelta(t, 1, value(t, text, `stevedore_files_completed_total{server="globex"}`), 0)
 	require.Zero(t, value(t, text, `stevedore_staging_files`))
-	// A machine that is short of time may need more attempts, and then more bytes.
+	// Minimums: on a slow machine more attempts may be needed, and then more bytes.
 	for series, least := range map[string]float64{
 		`stevedore_downloaded_bytes_total{server="acme"}`:                              101_000,
 		`stevedore_uploaded_bytes_total{server="acme"}`:                                101_000,
@@ -144,6 +144,6 @@ func TestMetricsTellWhatWasDone(t *testing.T) {
 		require.NotContains(t, text, secret)
 	}
 	for _, f := range h.Files() {
-		require.False(t, strings.Contains(text, f.UUID) || strings.Contains(text, f.Filename), "files are no labels")
+		require.False(t, strings.Contains(text, f.UUID) || strings.Contains(text, f.Filename), "no label identifies a file")
 	}
 }

@@ -14,9 +14,9 @@ import (
 	"stevedore/workflows"
 )
 
-func TestACompletedFileIsAnnouncedAgainUnderTheSameID(t *testing.T) {
+func TestRenotifyKeepsTheMessageID(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.StartWorker()
 	acme := h.AddServer("acme", nil)
 	acme.Write("a.csv", sandbox.Random(100))
@@ -38,8 +38,8 @@ func TestACompletedFileIsAnnouncedAgainUnderTheSameID(t *testing.T) {
 	assert.Equal(t, "ann", sandbox.Detail(h.Events(file.UUID), ingest.EventOperatorAction, "actor"))
 }
 
-// parkTwo brings two files into error: their checksum files are wrong until
-// they are there.
+// parkTwo brings two files into status error by wrong checksum files, then corrects
+// the checksum files.
 func parkTwo(t *testing.T, h *cluster) (paths []string) { return parkTwoOn(t, h, "acme") }
 
 func parkTwoOn(t *testing.T, h *cluster, server string) (paths []string) {
@@ -60,11 +60,11 @@ func parkTwoOn(t *testing.T, h *cluster, server string) (paths []string) {
 	return paths
 }
 
-// TestASignalByHandDecides is `temporal workflow signal --name retry`, with and
-// without an input.
-func TestASignalByHandDecides(t *testing.T) {
+// TestASignalFromTheTemporalCLIActs sends what `temporal workflow signal --name retry`
+// sends, with and without input.
+func TestASignalFromTheTemporalCLIActs(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.StartWorker()
 	paths := parkTwo(t, h)
 	a, b := h.Parked(paths[0]), h.Parked(paths[1])
@@ -76,7 +76,7 @@ func TestASignalByHandDecides(t *testing.T) {
 	assert.Equal(t, "signal", sandbox.Detail(h.Events(a.UUID), ingest.EventOperatorAction, "actor"))
 	assert.Equal(t, "not needed", sandbox.Detail(h.Events(b.UUID), ingest.EventOperatorAction, "reason"))
 
-	// Nobody has checked who that was: ledger and audit log say so.
+	// The actor was not authenticated: ledger and audit log mark it as unverified.
 	assert.Equal(t, false, sandbox.Detail(h.Events(b.UUID), ingest.EventOperatorAction, "verified"))
 	entries, err := h.Store.AuditLog(h.Ctx, 0, 10)
 	require.NoError(t, err)
@@ -87,11 +87,12 @@ func TestASignalByHandDecides(t *testing.T) {
 	}
 }
 
-// TestADecisionIsVerifiedOnce: by the entry that the API writes before it sends the
-// decision. Who finds that in a workflow's history cannot use it again.
-func TestADecisionIsVerifiedOnce(t *testing.T) {
+// TestAnAuditEntryVerifiesOneAction: the API writes an audit entry before it sends an
+// operator action, and that entry verifies the actor. Its key, which is visible in the
+// workflow's history, cannot be used a second time.
+func TestAnAuditEntryVerifiesOneAction(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.StartWorker()
 	paths := parkTwo(t, h)
 	a, b := h.Parked(paths[0]), h.Parked(paths[1])
@@ -109,20 +110,20 @@ func TestADecisionIsVerifiedOnce(t *testing.T) {
 	require.NoError(t, h.Decide(a.UUID, workflows.UpdateRetry, decision))
 	h.Completed(paths[0])
 	assert.Equal(t, true, verified(a))
-	vouched, err := h.Store.Vouch(h.Ctx, a.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Actor: "ann", Entry: entry.Key, Key: "another run"})
+	valid, err := h.Store.Vouch(h.Ctx, a.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Actor: "ann", Entry: entry.Key, Key: "another run"})
 	require.NoError(t, err)
-	assert.False(t, vouched, "it was used")
-	vouched, err = h.Store.Vouch(h.Ctx, a.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Actor: "eve", Entry: entry.Key, Key: "a third"})
+	assert.False(t, valid, "it was used")
+	valid, err = h.Store.Vouch(h.Ctx, a.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Actor: "eve", Entry: entry.Key, Key: "a third"})
 	require.NoError(t, err)
-	assert.False(t, vouched)
+	assert.False(t, valid)
 }
 
-func TestWhatDoesNotFitIsRefused(t *testing.T) {
+func TestInvalidOperatorActionsAreRefused(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.StartWorker()
 	file := h.Parked(parkTwo(t, h)[0])
-	for says, d := range map[string]struct {
+	for message, d := range map[string]struct {
 		update   string
 		decision workflows.Decision
 	}{
@@ -131,7 +132,7 @@ func TestWhatDoesNotFitIsRefused(t *testing.T) {
 		"nothing to announce":          {workflows.UpdateRenotify, workflows.Decision{Actor: "ann"}},
 		"use one of [download verify]": {workflows.UpdateRetry, workflows.Decision{Actor: "ann", From: "lunch"}},
 	} {
-		assert.ErrorContains(t, h.Decide(file.UUID, d.update, d.decision), says)
+		assert.ErrorContains(t, h.Decide(file.UUID, d.update, d.decision), message)
 	}
 	assert.False(t, slices.ContainsFunc(h.Events(file.UUID), func(e ingest.StoredEvent) bool { return e.Type == ingest.EventOperatorAction }))
 	assert.Error(t, h.Decide(uuid.NewString(), workflows.UpdateRetry, workflows.Decision{Actor: "ann"}), "no such file")

@@ -14,32 +14,33 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// readyFor is how long an answer is given again: anybody may ask.
+// readyFor is the lifetime of a cached answer. /readyz needs no token, so the
+// number of checks must not depend on the number of requests.
 const readyFor = 1500 * time.Millisecond
 
-// checks are the parts that a worker cannot do without and nothing else reports.
-func (w *world) checks() []admin.Check {
+// checks returns the checks of the parts that only this worker can report on.
+func (w *adapters) checks() []admin.Check {
 	return []admin.Check{
 		{Part: "postgres", Run: w.store.Ping},
 		{Part: "staging", Run: func(context.Context) error { return w.staging.Check() }},
 	}
 }
 
-// readiness answers /readyz with the state of each part.
+// readiness serves /readyz: the state of each part.
 type readiness struct {
 	ask func(context.Context) []admin.PartStatus
-	// recognized lets those read the reasons who have a token.
-	recognized *gate
-	now        func() time.Time
-	log        *slog.Logger
+	// gate decides who sees error messages: only callers with a token.
+	gate *gate
+	now  func() time.Time
+	log  *slog.Logger
 
 	mu       sync.Mutex
 	at       time.Time
 	statuses []admin.PartStatus
-	down     bool // as the log has it
+	down     bool // as last logged
 }
 
-// readyPart is one part in the answer.
+// readyPart is one part in the response.
 type readyPart struct {
 	Name    string `json:"name"`
 	Ready   bool   `json:"ready"`
@@ -48,29 +49,29 @@ type readyPart struct {
 
 // ServeHTTP implements http.Handler.
 func (r *readiness) ServeHTTP(w http.ResponseWriter, request *http.Request) {
-	answer := struct {
+	response := struct {
 		Status string      `json:"status"`
 		Parts  []readyPart `json:"parts"`
 	}{Status: "ready"}
 	status, statuses := http.StatusOK, r.latest(request.Context())
-	recognized := false
+	showErrors := false
 	if slices.ContainsFunc(statuses, func(part admin.PartStatus) bool { return part.Err != nil }) {
-		_, refused := r.recognized.check(request)
-		recognized = refused == nil
+		_, refused := r.gate.check(request)
+		showErrors = refused == nil
 	}
 	for _, part := range statuses {
 		shown := readyPart{Name: part.Part, Ready: part.Err == nil}
 		if part.Err != nil {
-			answer.Status, status = "not ready", http.StatusServiceUnavailable
-			if recognized {
+			response.Status, status = "not ready", http.StatusServiceUnavailable
+			if showErrors {
 				shown.Message = partMessage(part.Err)
 			}
 		}
-		answer.Parts = append(answer.Parts, shown)
+		response.Parts = append(response.Parts, shown)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer) // a client that is gone asks again
+	_ = json.NewEncoder(w).Encode(response) // fails only when the client is gone
 }
 
 // latest returns the state of the parts, at most readyFor old, and logs a change.
@@ -80,7 +81,7 @@ func (r *readiness) latest(ctx context.Context) []admin.PartStatus {
 	if r.statuses != nil && r.now().Sub(r.at) < readyFor {
 		return r.statuses
 	}
-	r.statuses, r.at = r.ask(context.WithoutCancel(ctx)), r.now() // each check has a time-out
+	r.statuses, r.at = r.ask(context.WithoutCancel(ctx)), r.now() // each check has a timeout
 	was := r.down
 	r.down = false
 	for _, part := range r.statuses {
@@ -97,7 +98,8 @@ func (r *readiness) latest(ctx context.Context) []admin.PartStatus {
 	return r.statuses
 }
 
-// partMessage keeps causes, which drivers word freely, out of the answer.
+// partMessage returns the message without its cause: drivers may put addresses or
+// user names there.
 func partMessage(err error) string {
 	var known *ingest.Error
 	if errors.As(err, &known) {

@@ -18,7 +18,7 @@ import (
 	"stevedore/workflows"
 )
 
-// reconcile runs the reconciler once and records its history.
+// reconcile runs a reconciliation and records its history.
 func (h *cluster) reconcile() ingest.Reconciliation {
 	h.T.Helper()
 	found := h.Reconcile()
@@ -26,8 +26,8 @@ func (h *cluster) reconcile() ingest.Reconciliation {
 	return found
 }
 
-// stall makes one step of every file wait until release is called, and tells
-// in reached that a file has come to it.
+// stall is an object store whose Put blocks until release is closed. It sends the key
+// to reached first.
 type stall struct {
 	activities.Objects
 	reached chan string
@@ -47,9 +47,9 @@ func (s stall) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
 	}
 }
 
-func TestTheReconcilerBringsStrandedFilesBack(t *testing.T) {
+func TestReconcileRequeuesFilesWithoutAWorkflow(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	reached, release := make(chan string, 1), make(chan struct{})
 	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
 		d.Objects = stall{d.Objects, reached, release}
@@ -60,7 +60,7 @@ func TestTheReconcilerBringsStrandedFilesBack(t *testing.T) {
 	summary := h.Scan()
 	file := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading })
 	<-reached
-	// The dispatcher would bring the file back by itself.
+	// Otherwise the dispatcher would requeue the file itself.
 	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.DiscoverWorkflowID(summary.Servers[0].UUID), "", "test"))
 	id := ingest.IngestWorkflowID(file.UUID)
 	assert.Zero(t, h.reconcile().Requeued, "it has a workflow")
@@ -69,7 +69,7 @@ func TestTheReconcilerBringsStrandedFilesBack(t *testing.T) {
 	found := h.reconcile()
 	assert.EqualValues(t, 1, found.Requeued)
 	assert.Contains(t, strings.Join(found.Findings, "\n"), "a.csv was uploading without a workflow")
-	assert.Zero(t, h.reconcile().Requeued, "once is enough")
+	assert.Zero(t, h.reconcile().Requeued, "it is requeued once")
 	close(release)
 	h.ScanAndWait()
 	h.Completed(acme.Path("a.csv"))
@@ -77,12 +77,12 @@ func TestTheReconcilerBringsStrandedFilesBack(t *testing.T) {
 	h.RequireExactlyOnce()
 	runs, err := h.Store.Reconciliations(h.Ctx, 10)
 	require.NoError(t, err)
-	assert.Len(t, runs, 3, "each run is on record")
+	assert.Len(t, runs, 3, "each run is recorded")
 }
 
-func TestTheReconcilerBringsAParkedFilesWorkflowBack(t *testing.T) {
+func TestReconcileRestartsTheWorkflowOfAParkedFile(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.StartWorker()
 	path := parkTwo(t, h)[0]
 	file := h.Parked(path)
@@ -95,16 +95,16 @@ func TestTheReconcilerBringsAParkedFilesWorkflowBack(t *testing.T) {
 	h.Completed(path)
 }
 
-func TestTheReconcilerAnnouncesWhatWasUploaded(t *testing.T) {
+func TestReconcileNotifiesUploadedFiles(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.AMQP.Delete(t)
 	stop := h.StartWorker()
 	acme := h.AddServer("acme", nil)
 	acme.Write("a.csv", sandbox.Random(1000))
 	h.Scan()
 	file := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusUploaded && f.ErrorMessage != "" })
-	stop() // an attempt under way would announce the file once the queue is there
+	stop() // a running attempt would publish as soon as the queue exists
 	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", "test"))
 	h.AMQP.Declare(t)
 	h.StartWorker()
@@ -114,9 +114,9 @@ func TestTheReconcilerAnnouncesWhatWasUploaded(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-func TestTheReconcilerSweepsDebrisAndSparesTheRest(t *testing.T) {
+func TestReconcileRemovesOrphansOnly(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.StartWorker()
 	acme := h.AddServer("acme", nil)
 	acme.Write("a.csv", sandbox.Random(1000))
@@ -129,7 +129,7 @@ func TestTheReconcilerSweepsDebrisAndSparesTheRest(t *testing.T) {
 	unknown := uuid.NewString()
 	for _, fileUUID := range []string{done.UUID, unknown, parked.UUID} {
 		require.NoError(t, os.MkdirAll(folder(fileUUID), 0o700))
-		require.NoError(t, os.WriteFile(filepath.Join(folder(fileUUID), "data"), []byte("debris"), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(folder(fileUUID), "data"), []byte("orphan"), 0o600))
 	}
 	begin := func(key string) (uploadID string) {
 		uploadID, err := h.S3.Core.NewMultipartUpload(h.Ctx, h.S3.Bucket, key, minio.PutObjectOptions{})
@@ -139,7 +139,7 @@ func TestTheReconcilerSweepsDebrisAndSparesTheRest(t *testing.T) {
 	begin(done.ObjectKey)
 	spared := ingest.ObjectKey(parked)
 	live := begin(spared)
-	foreign := begin("somebody/elses.bin")
+	foreign := begin("other/application.bin")
 	adopted := strings.Replace(done.ObjectKey, done.UUID, unknown, 1)
 	kept := begin(adopted)
 
@@ -154,7 +154,7 @@ func TestTheReconcilerSweepsDebrisAndSparesTheRest(t *testing.T) {
 	assert.Equal(t, 3, h.S3.OpenUploads(t))
 	assert.NoError(t, h.S3.Core.AbortMultipartUpload(h.Ctx, h.S3.Bucket, adopted, kept))
 	assert.NoError(t, h.S3.Core.AbortMultipartUpload(h.Ctx, h.S3.Bucket, spared, live))
-	assert.NoError(t, h.S3.Core.AbortMultipartUpload(h.Ctx, h.S3.Bucket, "somebody/elses.bin", foreign))
+	assert.NoError(t, h.S3.Core.AbortMultipartUpload(h.Ctx, h.S3.Bucket, "other/application.bin", foreign))
 
 	require.NoError(t, h.S3.Core.RemoveObject(h.Ctx, h.S3.Bucket, done.ObjectKey, minio.RemoveObjectOptions{}))
 	found = h.reconcile()

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// recordVariable names the folder that histories are recorded into, for
-// workflows/testdata/replay. It is set once for each release, from its code.
+// recordVariable names the variable with the folder to record histories into, for
+// workflows/testdata/replay. It is set once per release, to record its code.
 const recordVariable = "STEVEDORE_TEST_RECORD"
 
 // record writes the history of a workflow's latest run, if histories are being

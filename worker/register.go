@@ -9,8 +9,8 @@ import (
 	"stevedore/workflows"
 )
 
-// registerShared registers what any worker can do: all workflows, and the
-// activities that need no staged bytes.
+// registerShared registers all workflows and the activities that any worker can
+// run because they need no staged bytes.
 func registerShared(w sdkworker.Registry, acts *activities.Activities) {
 	for name, fn := range workflows.Registered() {
 		w.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
@@ -18,12 +18,12 @@ func registerShared(w sdkworker.Registry, acts *activities.Activities) {
 	registerActivities(w, acts.RegisteredShared())
 }
 
-// registerTransfers registers what the queue for direct transfers needs.
+// registerTransfers registers the activities of the queue for direct transfers.
 func registerTransfers(w sdkworker.Registry, acts *activities.Activities) {
 	registerActivities(w, acts.RegisteredTransfers())
 }
 
-// registerHost registers what only the worker with the staged bytes can do.
+// registerHost registers the activities that need the staged bytes of this host.
 func registerHost(w sdkworker.Registry, acts *activities.Activities) {
 	registerActivities(w, acts.RegisteredOnHost())
 }

@@ -18,7 +18,7 @@ import (
 
 func TestAFileWaitsForItsDoneMarker(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.StartWorker()
 	acme := h.AddServer("acme", func(s *ingest.Server) { s.DoneMarker = "*.done" })
 	acme.Write("a.csv", sandbox.Random(100))
@@ -33,15 +33,15 @@ func TestAFileWaitsForItsDoneMarker(t *testing.T) {
 	acme.Write("a.csv.done", nil)
 	h.AwaitScans(scan)
 	h.Completed(acme.Path("a.csv"))
-	assert.Len(t, h.Files(), 2, "markers are not taken")
+	assert.Len(t, h.Files(), 2, "markers are not ingested")
 	require.NoError(t, os.Remove(acme.Path("a.csv.done")))
 	require.NoError(t, os.Remove(acme.Path("b.csv.done")))
 	h.RequireExactlyOnce()
 }
 
-func TestALateChecksumFileIsWaitedForWithinBounds(t *testing.T) {
+func TestAFileWaitsForItsChecksumFileUntilTheTimeout(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.StartWorker()
 	waiting := func(wait time.Duration) func(*ingest.Server) {
 		return func(s *ingest.Server) { s.SidecarWait = wait }
@@ -62,9 +62,9 @@ func TestALateChecksumFileIsWaitedForWithinBounds(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-func TestATakenNameIsDealtWithAsAsked(t *testing.T) {
+func TestOnCollision(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.StartWorker()
 	moved := func(collision ingest.Collision) func(*ingest.Server) {
 		return func(s *ingest.Server) {
@@ -90,7 +90,7 @@ func TestATakenNameIsDealtWithAsAsked(t *testing.T) {
 	assert.Equal(t, "old", string(read(t, keep.Path("done/a.csv"))))
 	assert.Contains(t, sandbox.Detail(h.Events(kept.UUID), ingest.EventSourceDone, "found"), "left where it is")
 	h.ScanAndWait()
-	assert.Len(t, h.Files(), 2, "what stays is not taken again")
+	assert.Len(t, h.Files(), 2, "the remaining source is not ingested again")
 }
 
 func read(t *testing.T, path string) []byte {
@@ -100,11 +100,11 @@ func read(t *testing.T, path string) []byte {
 	return content
 }
 
-// TestAFailingAfterIngestActionSendsNothingRoundAgain: the file is safe, and
-// what is wrong with its source is told.
-func TestAFailingAfterIngestActionSendsNothingRoundAgain(t *testing.T) {
+// TestAFailedAfterIngestActionRepeatsNothing: the file stays completed, and the
+// failure is recorded as an event.
+func TestAFailedAfterIngestActionRepeatsNothing(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	h.StartWorker()
 	acme := h.AddServer("acme", func(s *ingest.Server) { s.AfterIngest = "move:/proc/nowhere" })
 	acme.Write("a.csv", sandbox.Random(100))
@@ -123,8 +123,8 @@ func TestAFailingAfterIngestActionSendsNothingRoundAgain(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// onceSource gives a file away when it is opened, as read-once servers do: the
-// open handle still reads.
+// onceSource removes a file when it is opened, as read-once servers do. The open
+// handle still reads it.
 type onceSource struct {
 	activities.Source
 	opened func(path string)
@@ -154,12 +154,12 @@ func TestFault23_AReadOnceServerIsOpenedOnce(t *testing.T) {
 		readOnce bool
 		ends     ingest.Status
 	}{
-		"switched on":  {true, ingest.StatusCompleted},
-		"switched off": {false, ingest.StatusVanished},
+		"read once":     {true, ingest.StatusCompleted},
+		"not read once": {false, ingest.StatusVanished},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHarbour(t)
+			h := newCluster(t)
 			acme := h.AddServer("acme", func(s *ingest.Server) { s.ReadOnce = c.readOnce })
 			content := sandbox.Random(300_000)
 			acme.Write("a.bin", content)
@@ -176,7 +176,7 @@ func TestFault23_AReadOnceServerIsOpenedOnce(t *testing.T) {
 			h.AwaitIngest(file.UUID)
 			assert.EqualValues(t, 1, opens.Load())
 			if c.readOnce {
-				acme.Write("a.bin", content) // for the oracle, which compares with the source
+				acme.Write("a.bin", content) // the exactly-once check compares with the source
 			}
 			h.RequireExactlyOnce()
 		})

@@ -1,6 +1,6 @@
-// Package worker runs the process that does the work: it fits the adapters to
-// the activities, registers workflows and activities, and polls the shared task
-// queue and those of its own host.
+// Package worker runs the worker process: it connects the adapters to the
+// activities, registers workflows and activities, and polls the shared task queue
+// and the queues of its own host.
 package worker
 
 import (
@@ -24,21 +24,22 @@ import (
 	"stevedore/internal/transfer"
 )
 
-// noProgress ends a transfer in which no byte moves for this long.
+// noProgress is the timeout of a transfer in which no byte moves.
 const noProgress = 2 * time.Minute
 
-// hostFresh is how long a host that says nothing counts as alive: it says so
-// every activities.HostBeat, and the database may be away for a moment.
+// hostFresh is the age at which a host's last heartbeat no longer counts as alive.
+// It allows for several lost ones of activities.HostBeat, because the database may
+// be down for a moment.
 const hostFresh = 90 * time.Second
 
-// Run connects to everything and works until ctx ends or a part fails for
-// good. On the way out running steps get STEVEDORE_WORKER_STOP_TIMEOUT to reach
-// a checkpoint. The version is told in metrics.
+// Run runs a worker until ctx ends or a part fails permanently. On shutdown,
+// running steps get STEVEDORE_WORKER_STOP_TIMEOUT to reach a checkpoint. The
+// version becomes a label of the metric stevedore_build_info.
 func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version string) error {
 	if err := cfg.Validate(config.ComponentWorker); err != nil {
 		return err
 	}
-	cfg.Worker = fitDescriptors(ctx, cfg.Worker, descriptors(), log)
+	cfg.Worker = fitDescriptors(ctx, cfg.Worker, descriptorLimit(), log)
 	metrics, err := telemetry.NewWorker(version)
 	if err != nil {
 		return err
@@ -55,22 +56,23 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	return RunWith(ctx, cfg, temporal, log, wiring)
 }
 
-// Wiring says how RunWith is put together.
+// Wiring holds the parts of a worker that the configuration does not set.
 type Wiring struct {
-	// TaskQueue is the shared queue; workers of one installation share it.
+	// TaskQueue is the shared task queue of all workers of an installation.
 	TaskQueue string
-	// BuildID names the program in histories; default a digest of it.
+	// BuildID identifies the program in histories. Default: the SDK's digest of it.
 	BuildID string
-	// Wrap, may be nil, puts something around the parts before they are used:
-	// tests let them fail there.
+	// Wrap, if not nil, replaces dependencies before the worker starts. Tests inject
+	// faults with it.
 	Wrap func(activities.Deps) activities.Deps
-	// Metrics count what the worker does; default metrics that nobody reads.
+	// Metrics receives the worker's metrics. Default: metrics that are not served.
 	Metrics *telemetry.Worker
-	// Scrapes, may be nil, is where metrics are asked for. RunWith closes it.
+	// Scrapes is the listener for /metrics, /livez and /readyz. With nil they are
+	// not served. RunWith closes it.
 	Scrapes net.Listener
 }
 
-// RunWith is Run over a given Temporal client and wiring.
+// RunWith is Run with a given Temporal client and wiring.
 func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log *slog.Logger, wiring Wiring) (err error) {
 	if wiring.Scrapes != nil {
 		defer func() { _ = wiring.Scrapes.Close() }()
@@ -80,7 +82,7 @@ func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log
 			return err
 		}
 	}
-	w, err := openWorld(ctx, cfg, log)
+	w, err := openAdapters(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -95,17 +97,17 @@ func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log
 		return err
 	}
 	if wiring.Scrapes != nil {
-		defer serveScrapes(ctx, wiring.Scrapes, scrapes(cfg, w, wiring.Metrics, log), log)()
+		defer serveMetrics(ctx, wiring.Scrapes, metricsHandler(cfg, w, wiring.Metrics, log), log)()
 	}
-	beats, still := context.WithCancel(ctx)
-	var beating sync.WaitGroup
-	beating.Go(func() { beat(beats, activities.HostBeat, acts.Debris, acts.Staging.HostID(), log) })
-	defer beating.Wait()
-	defer still()
+	heartbeats, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { heartbeatHost(heartbeats, activities.HostBeat, acts.Debris, acts.Staging.HostID(), log) })
+	defer running.Wait()
+	defer stop()
 	return poll(ctx, cfg, temporal, log, acts, wiring)
 }
 
-// poll registers everything and works until the context ends or a worker fails.
+// poll runs the Temporal workers until ctx ends or one of them fails.
 func poll(ctx context.Context, cfg config.Config, temporal client.Client, log *slog.Logger, acts *activities.Activities, wiring Wiring) error {
 	log.InfoContext(ctx, "worker starts", "task_queue", wiring.TaskQueue, "host", acts.Staging.HostID())
 	failed := make(chan error, workersPerHost)
@@ -121,45 +123,45 @@ func poll(ctx context.Context, cfg config.Config, temporal client.Client, log *s
 
 const (
 	workersPerHost = 5
-	// tidyingAtOnce is how many clean-ups run at a time; each takes moments.
-	tidyingAtOnce = 4
+	// maxCleanups is the concurrency limit of staging clean-ups; they are short.
+	maxCleanups = 4
 	// workflowPollers is the number of pollers for workflow tasks; the SDK's default
 	// is two. They serve starts that were not eager and tasks after the first.
 	workflowPollers = 8
-	// activitiesAtOnce bounds the activities of the shared queue: each server that
-	// has files in flight keeps a dispatcher there.
-	activitiesAtOnce = 4000
-	// workflowsAtOnce bounds the workflow tasks and local activities under way. A pass
-	// starts the scans of a thousand servers in a few seconds, each of which holds
-	// both until its server is listed: files must find room beside them.
-	workflowsAtOnce = 4000
+	// maxSharedActivities bounds concurrent activities of the shared queue. Each
+	// server with files in flight runs one dispatcher there.
+	maxSharedActivities = 4000
+	// maxWorkflowTasks bounds concurrent workflow tasks and local activities. A scan
+	// pass starts DiscoverFiles of a thousand servers within seconds, and each holds
+	// both until its server is listed; FileIngests need some beside them.
+	maxWorkflowTasks = 4000
 )
 
-// workers returns one worker for the shared queue, one for direct transfers and
-// one for each kind of work on this host, each with a limit of its own: transfers
-// in one direction take no slots from those in the other.
+// workers returns one worker for the shared queue, one for direct transfers, and
+// one for each kind of work on this host. Each has a limit of its own, so that
+// downloads and uploads do not compete for slots.
 func workers(cfg config.Config, temporal client.Client, acts *activities.Activities, taskQueue string, options sdkworker.Options) []sdkworker.Worker {
-	sharing := options
-	sharing.MaxConcurrentWorkflowTaskPollers = workflowPollers
-	sharing.MaxConcurrentActivityExecutionSize = activitiesAtOnce
-	sharing.MaxConcurrentWorkflowTaskExecutionSize = workflowsAtOnce
-	sharing.MaxConcurrentLocalActivityExecutionSize = workflowsAtOnce
-	shared := sdkworker.New(temporal, taskQueue, sharing)
+	sharedOptions := options
+	sharedOptions.MaxConcurrentWorkflowTaskPollers = workflowPollers
+	sharedOptions.MaxConcurrentActivityExecutionSize = maxSharedActivities
+	sharedOptions.MaxConcurrentWorkflowTaskExecutionSize = maxWorkflowTasks
+	sharedOptions.MaxConcurrentLocalActivityExecutionSize = maxWorkflowTasks
+	shared := sdkworker.New(temporal, taskQueue, sharedOptions)
 	registerShared(shared, acts)
 	all := []sdkworker.Worker{shared}
 	options.DisableWorkflowWorker = true
 	host := ingest.HostQueue(acts.Staging.HostID())
 	for _, kind := range []struct {
-		queue    string
-		atOnce   int
-		register func(sdkworker.Registry, *activities.Activities)
+		queue         string
+		maxConcurrent int
+		register      func(sdkworker.Registry, *activities.Activities)
 	}{
 		{ingest.TransferQueue(taskQueue), activities.TransfersAtOnce(cfg.Worker.MaxDownloads), registerTransfers},
 		{host, activities.TransfersAtOnce(cfg.Worker.MaxDownloads), registerHost},
 		{ingest.UploadQueue(host), cfg.Worker.MaxUploads, registerHost},
-		{ingest.TidyQueue(host), tidyingAtOnce, registerHost},
+		{ingest.TidyQueue(host), maxCleanups, registerHost},
 	} {
-		options.MaxConcurrentActivityExecutionSize = kind.atOnce
+		options.MaxConcurrentActivityExecutionSize = kind.maxConcurrent
 		w := sdkworker.New(temporal, kind.queue, options)
 		kind.register(w, acts)
 		all = append(all, w)
@@ -167,11 +169,11 @@ func workers(cfg config.Config, temporal client.Client, acts *activities.Activit
 	return all
 }
 
-// Activities returns the activities over the configured parts, without metrics;
-// workflows that they start run on the task queue. The caller calls closeWorld
-// when none of them runs any more.
-func Activities(ctx context.Context, cfg config.Config, temporal client.Client, taskQueue string, log *slog.Logger) (_ *activities.Activities, closeWorld func(), err error) {
-	w, err := openWorld(ctx, cfg, log)
+// Activities returns the activities over the configured adapters, without metrics.
+// Workflows that they start run on taskQueue. The caller calls closeAdapters after
+// the last activity has returned.
+func Activities(ctx context.Context, cfg config.Config, temporal client.Client, taskQueue string, log *slog.Logger) (_ *activities.Activities, closeAdapters func(), err error) {
+	w, err := openAdapters(ctx, cfg, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -179,7 +181,7 @@ func Activities(ctx context.Context, cfg config.Config, temporal client.Client, 
 }
 
 // activities returns the activities over the adapters.
-func (w *world) activities(cfg config.Config, temporal client.Client, taskQueue string, log *slog.Logger) *activities.Activities {
+func (w *adapters) activities(cfg config.Config, temporal client.Client, taskQueue string, log *slog.Logger) *activities.Activities {
 	return activities.New(activities.Deps{
 		Direct: activities.DirectDeps{Transfers: w.store, Objects: w.objects, Copier: w.direct},
 		Ledger: w.store, Catalog: w.store, Slots: w.store, Debris: w.store, Sources: sources{w.sftp}, Staging: w.staging,
@@ -193,8 +195,8 @@ func (w *world) activities(cfg config.Config, temporal client.Client, taskQueue 
 	})
 }
 
-// work runs the workers until the context ends or one fails. They are stopped
-// side by side: one after another, the second would get no time to checkpoint.
+// work runs the workers until ctx ends or one fails. It stops them concurrently:
+// one after another, the later ones would have no time left to checkpoint.
 func work(ctx context.Context, failed <-chan error, workers ...sdkworker.Worker) (err error) {
 	var started []sdkworker.Worker
 	for _, w := range workers {

@@ -20,7 +20,7 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// listings tells when a listing begins.
+// listings calls begun when a listing begins.
 type listings struct {
 	activities.Sources
 	begun func()
@@ -44,11 +44,11 @@ func (s listingSource) List(ctx context.Context, request ingest.ListRequest, fn 
 	return s.Source.List(ctx, request, fn)
 }
 
-// TestAStoppedWorkerHandsItsListingOver: the listing ends at once, counts as no
-// failure, and another worker lists anew with all attempts.
-func TestAStoppedWorkerHandsItsListingOver(t *testing.T) {
+// TestAStoppedListingIsHandedOff: the listing ends immediately without counting as a
+// failure, and another worker lists again with all attempts left.
+func TestAStoppedListingIsHandedOff(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	var line *sandbox.Proxy
 	acme := h.AddServer("acme", func(s *ingest.Server) {
 		line = sandbox.NewProxy(t, s.Host, s.Port)
@@ -58,11 +58,11 @@ func TestAStoppedWorkerHandsItsListingOver(t *testing.T) {
 		require.NoError(t, os.MkdirAll(acme.Path(fmt.Sprintf("%03d", i)), 0o755))
 	}
 	acme.Write("a.csv", sandbox.Random(100))
-	line.Spoil("latency", map[string]int{"latency": 100}) // two minutes at least
+	line.Spoil("latency", map[string]int{"latency": 100}) // the listing takes two minutes at least
 	begun := make(chan struct{})
 	once := sync.OnceFunc(func() { close(begun) })
 	var times atomic.Int64
-	second := func() { // the first is tried within the workflow task
+	second := func() { // the first listing is tried within the workflow task
 		if times.Add(1) > 1 {
 			once()
 		}
@@ -81,50 +81,49 @@ func TestAStoppedWorkerHandsItsListingOver(t *testing.T) {
 	}
 	began := time.Now()
 	stop()
-	assert.Less(t, time.Since(began), 30*time.Second, "it does not wait for the time-out")
+	assert.Less(t, time.Since(began), 30*time.Second, "it does not wait for the timeout")
 	line.Mend("latency")
 	server, err := h.Store.ServerByName(h.Ctx, "acme")
 	require.NoError(t, err)
-	assert.Empty(t, server.LastError, "a shutdown is no fault of the server")
-	broken, err := h.Store.LatestScan(h.Ctx, server.UUID)
+	assert.Empty(t, server.LastError, "a shutdown is not an error of the server")
+	stopped, err := h.Store.LatestScan(h.Ctx, server.UUID)
 	require.NoError(t, err)
-	assert.NotZero(t, broken.FinishedAt)
+	assert.NotZero(t, stopped.FinishedAt)
 
 	h.StartWorker()
 	h.AwaitScans(scan)
 	h.RequireExactlyOnce()
-	stopped, attempts := 0, int32(0)
+	failures, attempts := 0, int32(0)
 	history := h.Temporal.GetWorkflowHistory(h.Ctx, ingest.DiscoverWorkflowID(server.UUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for history.HasNext() {
 		event, err := history.Next()
 		require.NoError(t, err)
 		if event.GetActivityTaskFailedEventAttributes().GetFailure().GetApplicationFailureInfo().GetType() == activities.TypeStopped {
-			stopped++
+			failures++
 		}
 		attempts = max(attempts, event.GetActivityTaskStartedEventAttributes().GetAttempt())
 	}
-	assert.Equal(t, 1, stopped)
+	assert.Equal(t, 1, failures)
 	assert.EqualValues(t, 1, attempts, "no attempt is used up")
 }
 
-// storing tells when a part has become safe, with the request that it is of.
+// storing calls stored with the request whenever a part of an upload is stored.
 type storing struct {
 	activities.Objects
 	stored func(ingest.Put)
 }
 
 func (s storing) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
-	told := req.Stored
-	req.Stored = func() { told(); s.stored(req) }
+	next := req.Stored
+	req.Stored = func() { next(); s.stored(req) }
 	return s.Objects.Put(ctx, req)
 }
 
-// TestAStoppedWorkerHandsItsUploadOver: parts that are safe stay so, and no part
-// is sent twice.
-func TestAStoppedWorkerHandsItsUploadOver(t *testing.T) {
+// TestAStoppedUploadIsHandedOff: stored parts are kept, and no part is sent twice.
+func TestAStoppedUploadIsHandedOff(t *testing.T) {
 	t.Parallel()
 	const parts = 6 // of 16 MiB, three at a time
-	h := newHarbour(t)
+	h := newCluster(t)
 	host, text, err := net.SplitHostPort(h.S3.Endpoint)
 	require.NoError(t, err)
 	port, err := strconv.Atoi(text)
@@ -141,7 +140,7 @@ func TestAStoppedWorkerHandsItsUploadOver(t *testing.T) {
 		d.Objects = storing{d.Objects, func(put ingest.Put) {
 			stored.Add(1)
 			once()
-			select { // no part takes the place of this one before the upload is to stop
+			select { // hold this slot, so that no further part starts before the stop
 			case <-put.Stop:
 			case <-stopped:
 			}
@@ -159,7 +158,7 @@ func TestAStoppedWorkerHandsItsUploadOver(t *testing.T) {
 	}
 	began := time.Now()
 	stop()
-	assert.Less(t, time.Since(began), 50*time.Second, "it does not wait for the time-out")
+	assert.Less(t, time.Since(began), 50*time.Second, "it does not wait for the timeout")
 	close(stopped)
 	assert.Less(t, stored.Load(), int64(parts), "it was stopped in the middle")
 	file := h.File(acme.Path("large.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading })

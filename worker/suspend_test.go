@@ -14,7 +14,7 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// onFirst runs something once, before the first file's room is reserved.
+// onFirst calls do once, before staging space of the first file is reserved.
 type onFirst struct {
 	activities.Staging
 	once *sync.Once
@@ -26,12 +26,12 @@ func (s onFirst) Reserve(ctx context.Context, fileUUID string, size int64) error
 	return s.Staging.Reserve(ctx, fileUUID, size)
 }
 
-// TestAServersFaultSuspendsItAlone: its host key changes while files are on
-// their way. Only those in flight learn of it, no password is sent, others go
-// on, and the repair is all that is needed.
+// TestAServersFaultSuspendsItAlone changes a host key while files are in flight. Only
+// those files fail, no password is sent, other servers continue, and pinning the new
+// key is the only repair needed.
 func TestAServersFaultSuspendsItAlone(t *testing.T) {
 	t.Parallel()
-	h := newHarbour(t)
+	h := newCluster(t)
 	acme := h.AddServer("acme", func(s *ingest.Server) { s.MaxParallel, s.Transfer = 2, ingest.TransferStaged })
 	for i := range 6 {
 		acme.Write(fmt.Sprintf("%d.csv", i), sandbox.Random(1000+i))
@@ -50,7 +50,7 @@ func TestAServersFaultSuspendsItAlone(t *testing.T) {
 	for _, f := range h.Files() {
 		counts[f.Status]++
 	}
-	assert.LessOrEqual(t, counts[ingest.StatusError], 2, "%v: no more than the window found out", counts)
+	assert.LessOrEqual(t, counts[ingest.StatusError], 2, "%v: no more files than slots fail", counts)
 	assert.Equal(t, 6, counts[ingest.StatusError]+counts[ingest.StatusReady], "%v", counts)
 	globex := h.AddServer("globex", nil)
 	globex.Write("other.csv", sandbox.Random(77))

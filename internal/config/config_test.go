@@ -19,7 +19,7 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 )
 
-// A Config is what Temporal's envconfig looks variables up in.
+// Config implements the look-up of Temporal's envconfig.
 var _ envconfig.EnvLookup = Config{}
 
 func load(t *testing.T, opts Options) Config {
@@ -44,7 +44,7 @@ func setting(t *testing.T, c Config, name string) Setting {
 	return all[i]
 }
 
-// complete is an environment in which every component starts.
+// complete returns an environment in which every component starts.
 func complete() []string {
 	return []string{
 		"STEVEDORE_DATABASE_URL=postgres://u:canary-1@db:5432/stevedore?sslmode=disable",
@@ -68,7 +68,7 @@ func TestDefaults(t *testing.T) {
 	require.Empty(t, c.SFTP.AllowNetworks)
 }
 
-func TestOnlySecretsAndAddressesAreNeeded(t *testing.T) {
+func TestMinimalConfiguration(t *testing.T) {
 	t.Parallel()
 	c := load(t, Options{Environ: complete()})
 	for _, component := range []Component{ComponentWorker, ComponentAPI, ComponentSetup, ComponentMigrate, ComponentCLI, ComponentKeys, ComponentBreakGlass} {
@@ -94,11 +94,11 @@ func TestPrecedence(t *testing.T) {
 		require.Equal(t, c.S3.Bucket, s.Value)
 	}
 	c := load(t, Options{File: path, Environ: []string{name + "="}})
-	require.Equal(t, "from-file", c.S3.Bucket, "an empty variable is not set")
+	require.Equal(t, "from-file", c.S3.Bucket, "an empty variable counts as not set")
 	c = load(t, Options{Environ: []string{configFile + "=" + path}})
 	require.Equal(t, "from-file", c.S3.Bucket)
 	c = load(t, Options{File: path, Environ: []string{configFile + "=/not/there"}})
-	require.Equal(t, "from-file", c.S3.Bucket, "the flag names another file than the environment")
+	require.Equal(t, "from-file", c.S3.Bucket, "the flag takes precedence over the environment")
 }
 
 func TestFile(t *testing.T) {
@@ -131,14 +131,14 @@ func TestFlags(t *testing.T) {
 	require.ErrorContains(t, err, "--s3-buket")
 	for _, secret := range []string{"s3-secret-key", "token", "database-url", "amqp-url"} {
 		_, err := Load(Options{Flags: map[string]string{secret: "x"}})
-		require.Error(t, err, "%s would show in the process list", secret)
+		require.Error(t, err, "%s would be visible in the process list", secret)
 	}
 	c := load(t, Options{Flags: map[string]string{"api-url": "https://stevedore.example", "settle": "3s"}})
 	require.Equal(t, URL("https://stevedore.example"), c.Client.URL)
 	require.Equal(t, 3*time.Second, c.Scan.Settle)
 }
 
-func TestValidateReportsEverythingAtOnce(t *testing.T) {
+func TestValidateReportsAllProblems(t *testing.T) {
 	t.Parallel()
 	c := load(t, Options{Environ: []string{
 		"STEVEDORE_DATABASE_URL=mysql://u:canary@db/x",
@@ -194,7 +194,7 @@ func TestLists(t *testing.T) {
 func TestSecretsAreNeverPrinted(t *testing.T) {
 	t.Parallel()
 	c := load(t, Options{Environ: append(complete(), "STEVEDORE_TOKENN=canary-5")})
-	require.Equal(t, "canary-2", c.S3.SecretKey.Reveal(), "the test must hold the secret it looks for")
+	require.Equal(t, "canary-2", c.S3.SecretKey.Reveal(), "the configuration contains the secret that must not be printed")
 	var out bytes.Buffer
 	for _, v := range []any{c, &c, c.S3, &c.S3, c.Database, c.AMQP, c.API, c.S3.SecretKey, c.Database.URL, &c.Database.URL} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
@@ -234,7 +234,7 @@ func TestURLMasks(t *testing.T) {
 	}
 }
 
-func TestWarningsHelpWithTypos(t *testing.T) {
+func TestWarningsSuggestNames(t *testing.T) {
 	t.Parallel()
 	c := load(t, Options{Environ: []string{
 		"STEVEDORE_S3_BUKET=x", "STEVEDORE_NOTHING_LIKE_IT=x", "STEVEDORE_DEV_X=1", "STEVEDORE_TEST_X=1",
@@ -259,7 +259,7 @@ func TestTagsAreComplete(t *testing.T) {
 			seen[f.name] = true
 			require.NotEmpty(t, f.description, f.name)
 			require.Subset(t, components, f.required, f.name)
-			require.False(t, f.standard != "" && len(f.required) > 0, "%s has a default and is required", f.name)
+			require.False(t, f.defaultText != "" && len(f.required) > 0, "%s has a default and is required", f.name)
 		}
 	}
 	require.Empty(t, load(t, Options{}).found().malformed, "defaults must parse")
@@ -283,9 +283,9 @@ func TestMarkdownHasEveryVariable(t *testing.T) {
 	require.NotContains(t, text, "`--token`")
 }
 
-// TestBootstrapTokenCannotBeGuessed; one that the command line sends is
-// whoever's it is.
-func TestBootstrapTokenCannotBeGuessed(t *testing.T) {
+// TestBootstrapTokenHasAMinimumLength: the API requires it. The command line may send
+// shorter tokens.
+func TestBootstrapTokenHasAMinimumLength(t *testing.T) {
 	t.Parallel()
 	c := load(t, Options{Environ: append(complete(), "STEVEDORE_TOKEN="+strings.Repeat("x", 31))})
 	require.ErrorContains(t, c.Validate(ComponentAPI), "STEVEDORE_TOKEN has fewer than 32 characters")

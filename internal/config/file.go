@@ -8,13 +8,11 @@ import (
 	"strings"
 )
 
-// readFile reads KEY=value lines. Empty lines and lines that begin with "#" are
-// skipped, "export " in front of a key is allowed, and one pair of quotes
-// around a value is taken off.
+// readFile reads KEY=value lines. It skips empty lines and lines that begin with
+// "#", allows "export " before a key, and removes one pair of quotes around a value.
 //
-// Values are literal. The usual dotenv readers expand "$" in them, which turns
-// a good password into a wrong one without a word, and quote the file in their
-// errors, which prints it.
+// Values are literal. Common dotenv readers expand "$", which silently corrupts
+// passwords, and quote the file in their errors, which prints secrets.
 func readFile(path string) (map[string]string, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -40,7 +38,7 @@ func readFile(path string) (map[string]string, error) {
 	return values, nil
 }
 
-// unquote takes one pair of equal quotes off.
+// unquote removes one pair of equal quotes.
 func unquote(value string) string {
 	if n := len(value); n >= 2 && value[0] == value[n-1] && (value[0] == '"' || value[0] == '\'') {
 		return value[1 : n-1]

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,21 +12,20 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// Options says where Load looks.
+// Options holds the sources of Load.
 type Options struct {
-	// Environ is the environment as os.Environ gives it.
+	// Environ is the environment in the format of os.Environ.
 	Environ []string
-	// File is the configuration file of the --config flag; empty means the one
-	// STEVEDORE_CONFIG_FILE names, if any.
+	// File is the value of the --config flag. Default: STEVEDORE_CONFIG_FILE, or no file.
 	File string
-	// Flags are the command-line flags that were given, by name without dashes.
+	// Flags holds the command-line flags that were set, by name without dashes.
 	Flags map[string]string
 }
 
 // configFile is the variable that names the configuration file.
 const configFile = "STEVEDORE_CONFIG_FILE"
 
-// The places a value may come from.
+// The sources of a value.
 const (
 	sourceDefault = "default"
 	sourceFile    = "file"
@@ -33,22 +33,22 @@ const (
 	sourceFlag    = "flag"
 )
 
-// value is a raw value and where it came from.
+// value is an unparsed value with its source.
 type value struct {
 	text, source string
 }
 
-// loaded is what Load found. It holds secrets in clear and is never printed.
+// loaded holds unparsed values. It contains secrets in clear and is never printed.
 type loaded struct {
-	// values has every stevedore variable that is set, defaults included.
+	// values holds every stevedore variable that is set or has a default.
 	values map[string]value
 	// environ is the environment merged with the file, for other libraries.
 	environ map[string]string
-	// malformed are the values that could not be parsed.
+	// malformed lists the values that could not be parsed.
 	malformed []Problem
 }
 
-// found returns what Load found; nothing for a Config made otherwise.
+// found returns the values that Load read; none for a Config without Load.
 func (c Config) found() loaded {
 	if c.loaded == nil {
 		return loaded{}
@@ -56,14 +56,13 @@ func (c Config) found() loaded {
 	return c.loaded()
 }
 
-// Load reads the configuration: flags win over the environment, the
-// environment over the file, the file over defaults. An empty value counts as
-// not set. Values that are wrong are reported by Validate, all at once; Load
-// itself fails only when the file cannot be read or a flag is not known.
+// Load reads the configuration; the package comment states the precedence of its
+// sources. An empty value counts as not set. Invalid values are reported together by
+// Validate: Load fails only for an unreadable file or an unknown flag.
 func Load(opts Options) (Config, error) {
 	environ := env.ToMap(opts.Environ)
 	file := map[string]string{}
-	if path := firstNonEmpty(opts.File, environ[configFile]); path != "" {
+	if path := cmp.Or(opts.File, environ[configFile]); path != "" {
 		var err error
 		if file, err = readFile(path); err != nil {
 			return Config{}, err
@@ -76,7 +75,7 @@ func Load(opts Options) (Config, error) {
 	l := loaded{values: map[string]value{}, environ: maps.Clone(file)}
 	maps.Copy(l.environ, environ)
 	for _, f := range fields() {
-		l.set(f.name, f.standard, sourceDefault)
+		l.set(f.name, f.defaultText, sourceDefault)
 		l.set(f.name, file[f.name], sourceFile)
 		l.set(f.name, environ[f.name], sourceEnv)
 		l.set(f.name, flags[f.name], sourceFlag)
@@ -88,15 +87,15 @@ func Load(opts Options) (Config, error) {
 	return c, nil
 }
 
-// set overrides a value, unless the new one is empty.
+// set sets a value, unless the new one is empty.
 func (l loaded) set(name, text, source string) {
 	if text != "" {
 		l.values[name] = value{text: text, source: source}
 	}
 }
 
-// routeToQueue makes the default exchange deliver to the queue: it routes by
-// the queue's name.
+// routeToQueue sets the default of the routing key to the name of the queue, by which
+// the broker's default exchange routes.
 func (l loaded) routeToQueue() {
 	const key = "STEVEDORE_AMQP_ROUTING_KEY"
 	if l.values[key].text == "" {
@@ -104,9 +103,8 @@ func (l loaded) routeToQueue() {
 	}
 }
 
-// parse fills every section of the configuration and returns what could not be
-// parsed. Sections are parsed one by one, because the library names the field
-// that is wrong, and only within a section a field's name is unique.
+// parse fills c and returns the malformed values. It parses section by section: the
+// library reports the name of a field, which is unique only within its section.
 func parse(c *Config, values map[string]value) []Problem {
 	environ := make(map[string]string, len(values))
 	for name, v := range values {
@@ -126,13 +124,13 @@ func parse(c *Config, values map[string]value) []Problem {
 	return problems
 }
 
-// malformed turns the library's error into one that names the variable.
+// malformed converts an error of the library to one that names the variable.
 func malformed(section reflect.Type, err error, values map[string]value) Problem {
-	var wrong env.ParseError
-	if !errors.As(err, &wrong) {
-		return Problem{Message: err.Error()} // a mistake in our tags; a test finds it
+	var failure env.ParseError
+	if !errors.As(err, &failure) {
+		return Problem{Message: err.Error()} // invalid tags, which TestTagsAreComplete detects
 	}
-	field, _ := section.FieldByName(wrong.Name)
+	field, _ := section.FieldByName(failure.Name)
 	f := newField(field)
 	return Problem{
 		Variable: f.name,
@@ -140,7 +138,7 @@ func malformed(section reflect.Type, err error, values map[string]value) Problem
 	}
 }
 
-// kindOf names a type as people call it.
+// kindOf describes a type for users.
 func kindOf(t reflect.Type) string {
 	switch t.String() {
 	case "int", "int64":
@@ -156,7 +154,7 @@ func kindOf(t reflect.Type) string {
 	}
 }
 
-// flagValues returns the given flags by the name of their variable.
+// flagValues returns the values of flags by variable.
 func flagValues(flags map[string]string) (map[string]string, error) {
 	known := map[string]string{}
 	for _, f := range fields() {
@@ -175,20 +173,10 @@ func flagValues(flags map[string]string) (map[string]string, error) {
 	return values, nil
 }
 
-// firstNonEmpty returns the first text that is not empty.
-func firstNonEmpty(texts ...string) string {
-	for _, text := range texts {
-		if text != "" {
-			return text
-		}
-	}
-	return ""
-}
-
-// Environ returns the environment merged with the configuration file, in the
-// form of os.Environ. With LookupEnv it makes a Config the EnvLookup that the
-// Temporal SDK's envconfig takes, so that TEMPORAL_ variables may stand in the
-// file, too. It holds secrets in clear.
+// Environ returns the environment merged with the configuration file, in the format
+// of os.Environ. Environ and LookupEnv implement envconfig.EnvLookup of the Temporal
+// SDK, so that TEMPORAL_ variables may be set in the file, too. The result contains
+// secrets in clear.
 func (c Config) Environ() []string {
 	merged := c.found().environ
 	environ := make([]string, 0, len(merged))
@@ -198,8 +186,7 @@ func (c Config) Environ() []string {
 	return environ
 }
 
-// LookupEnv returns a variable of the environment or, failing that, of the
-// configuration file.
+// LookupEnv returns a variable of the environment or else of the configuration file.
 func (c Config) LookupEnv(name string) (string, bool) {
 	text, ok := c.found().environ[name]
 	return text, ok

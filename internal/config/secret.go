@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// mask stands for a secret wherever one would be printed.
+// mask replaces secrets in output.
 const mask = "***"
 
-// Secret is a string that no formatter, encoder or logger prints. An empty one
-// prints as empty, so that a missing secret can be told from a hidden one.
+// Secret is a string that formatters, encoders and loggers mask. The empty string
+// prints as empty, which distinguishes a missing secret from a hidden one.
 type Secret string
 
-// Reveal returns the secret itself, for the one place that needs it.
+// Reveal returns the secret in clear.
 func (s Secret) Reveal() string { return string(s) }
 
 // String returns a mask.
@@ -26,21 +26,21 @@ func (s Secret) String() string {
 	return mask
 }
 
-// Format prints a mask whatever the verb: those that do not fit a string, such
-// as %d, would print it in clear otherwise.
+// Format prints a mask for every verb. Without it, verbs that do not apply to
+// strings, such as %d, would print the secret in clear.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // LogValue returns a mask for slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText returns a mask for JSON and every other encoder.
+// MarshalText returns a mask for JSON and other encoders.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// URL is an address that may hold a password. It prints with the password
-// masked, and as a mask alone where it is not clear what is the password.
+// URL is an address that may contain a password. It prints with the password masked;
+// a URL that cannot be parsed reliably prints as a mask only.
 type URL string
 
-// Reveal returns the URL with its password, for the driver that dials it.
+// Reveal returns the URL with its password in clear.
 func (u URL) Reveal() string { return string(u) }
 
 // String returns the URL with its secrets masked.
@@ -49,8 +49,8 @@ func (u URL) String() string {
 		return ""
 	}
 	parsed, err := url.Parse(string(u))
-	// A password with an unescaped "/", "?" or "#" in it ends up in the port, the
-	// path, the query or the fragment; an "@" that is left over gives it away.
+	// A password with an unescaped "/", "?" or "#" is parsed as port, path, query or
+	// fragment. A remaining "@" reveals that.
 	if err != nil || parsed.Host == "" || parsed.Fragment != "" || parsed.User == nil && strings.Contains(string(u), "@") {
 		return mask
 	}
@@ -63,7 +63,7 @@ func (u URL) String() string {
 	return text
 }
 
-// maskQuery masks the values of parameters that drivers take passwords from.
+// maskQuery masks the values of parameters that may hold passwords.
 func maskQuery(query string) string {
 	params := strings.Split(query, "&")
 	for i, param := range params {
@@ -77,11 +77,11 @@ func maskQuery(query string) string {
 	return strings.Join(params, "&")
 }
 
-// Format masks whatever the verb.
+// Format prints the masked URL for every verb.
 func (u URL) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, u.String()) }
 
-// LogValue masks for slog.
+// LogValue returns the masked URL for slog.
 func (u URL) LogValue() slog.Value { return slog.StringValue(u.String()) }
 
-// MarshalText masks for JSON and every other encoder.
+// MarshalText returns the masked URL for JSON and other encoders.
 func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }

@@ -11,11 +11,11 @@ import (
 // prefix begins the name of every variable.
 const prefix = "STEVEDORE_"
 
-// field is what the tags say about one variable.
+// field holds the tags of one variable.
 type field struct {
-	name, flag, description, standard string
-	secret, url                       bool
-	required                          []string
+	name, flag, description, defaultText string
+	secret, url                          bool
+	required                             []string
 }
 
 // sections yields the structs of the configuration, in the order of Config.
@@ -41,27 +41,27 @@ func fields() []field {
 	return all
 }
 
-// newField reads the tags of a field. Secrets, and URLs which may hold one,
-// have no flag: every user of a machine can read its command lines. Only the
-// client's URL, which holds none, has.
+// newField reads the tags of a field. Secrets have no flag, because every user of a
+// machine can read its command lines; nor do URLs, which may hold one, except for
+// the API's URL.
 func newField(sf reflect.StructField) field {
 	f := field{
 		name:        sf.Tag.Get("env"),
 		description: sf.Tag.Get("doc"),
-		standard:    sf.Tag.Get("envDefault"),
+		defaultText: sf.Tag.Get("envDefault"),
 		secret:      sf.Type == reflect.TypeFor[Secret](),
 		url:         sf.Type == reflect.TypeFor[URL](),
 	}
 	if required := sf.Tag.Get("required"); required != "" {
 		f.required = strings.Split(required, ",")
 	}
-	if !f.secret && (!f.url || f.standard != "") {
+	if !f.secret && (!f.url || f.defaultText != "") {
 		f.flag = flagName(f.name)
 	}
 	return f
 }
 
-// show returns a value of the variable as it may be printed.
+// show returns the value in printable form, with secrets masked.
 func (f field) show(text string) string {
 	switch {
 	case f.secret:
@@ -73,10 +73,10 @@ func (f field) show(text string) string {
 	}
 }
 
-// Setting is one variable, for people. Value never holds a secret.
+// Setting describes one variable for users. Value never contains a secret.
 type Setting struct {
 	Name string `json:"name"`
-	// Flag is without dashes; empty when there is none.
+	// Flag has no leading dashes; empty for variables without a flag.
 	Flag string `json:"flag,omitempty"`
 	// Value is the effective value, with secrets masked.
 	Value string `json:"value"`
@@ -89,10 +89,10 @@ type Setting struct {
 	RequiredBy []string `json:"required_by,omitempty"`
 }
 
-// Settings returns every variable with its default, to make flags from.
+// Settings returns every variable with its default.
 func Settings() []Setting { return settings(nil) }
 
-// Effective returns every variable with its effective value and its source.
+// Effective returns every variable with its effective value and source.
 func (c Config) Effective() []Setting { return settings(c.found().values) }
 
 // settings returns all variables with the given values.
@@ -101,26 +101,26 @@ func settings(values map[string]value) []Setting {
 	for _, f := range fields() {
 		v, ok := values[f.name]
 		if !ok {
-			v = value{text: f.standard, source: sourceDefault}
+			v = value{text: f.defaultText, source: sourceDefault}
 		}
 		all = append(all, Setting{
 			Name: f.name, Flag: f.flag, Value: f.show(v.text), Source: v.source,
-			Description: f.description, Default: f.standard, Secret: f.secret || f.url && f.flag == "", RequiredBy: f.required,
+			Description: f.description, Default: f.defaultText, Secret: f.secret || f.url && f.flag == "", RequiredBy: f.required,
 		})
 	}
 	return all
 }
 
-// temporalVariables are read by the Temporal SDK, not by this package.
+// temporalVariables lists variables that the Temporal SDK reads.
 var temporalVariables = [][2]string{
-	{"TEMPORAL_ADDRESS", "Temporal frontend as host:port; default localhost:7233"},
+	{"TEMPORAL_ADDRESS", "Address of the Temporal frontend as host:port; default localhost:7233"},
 	{"TEMPORAL_NAMESPACE", "Namespace; default `default`"},
-	{"TEMPORAL_API_KEY", "API key; switches TLS on"},
-	{"TEMPORAL_TLS", "Whether to speak TLS: true or false"},
+	{"TEMPORAL_API_KEY", "API key; enables TLS"},
+	{"TEMPORAL_TLS", "Whether to use TLS: true or false"},
 	{"TEMPORAL_TLS_CLIENT_CERT_PATH", "Client certificate, PEM"},
 	{"TEMPORAL_TLS_CLIENT_KEY_PATH", "Key of the client certificate, PEM"},
 	{"TEMPORAL_TLS_SERVER_CA_CERT_PATH", "Certificate authority of the server, PEM"},
-	{"TEMPORAL_TLS_SERVER_NAME", "Name the server's certificate must have"},
+	{"TEMPORAL_TLS_SERVER_NAME", "Expected name in the server's certificate"},
 	{"TEMPORAL_CONFIG_FILE", "Temporal's own TOML configuration file"},
 	{"TEMPORAL_PROFILE", "Profile in that file"},
 }
@@ -130,10 +130,10 @@ func Markdown() string {
 	var b strings.Builder
 	b.WriteString("| Variable | Flag | Default | Required by | Meaning |\n|---|---|---|---|---|\n")
 	all := append(Settings(), Setting{
-		Name: configFile, Flag: "config", Description: "File with KEY=value lines; the environment and flags win over it",
+		Name: configFile, Flag: "config", Description: "File with KEY=value lines; flags and environment variables take precedence",
 	})
 	for _, s := range all {
-		flag := "none: it would show in the process list"
+		flag := "none: visible in the process list"
 		if s.Flag != "" {
 			flag = code("--" + s.Flag)
 		}
@@ -148,7 +148,7 @@ func Markdown() string {
 	return b.String()
 }
 
-// code sets text in code type; nothing stays nothing.
+// code formats text as Markdown code; the empty string stays empty.
 func code(text string) string {
 	if text == "" {
 		return ""
@@ -156,10 +156,10 @@ func code(text string) string {
 	return "`" + cell(text) + "`"
 }
 
-// cell keeps text from ending its table cell.
+// cell escapes text for a Markdown table cell.
 func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
 
-// requires reports whether the component does not start without the variable.
+// requires reports whether the component needs the variable to start.
 func (f field) requires(component Component) bool {
 	return slices.Contains(f.required, string(component))
 }

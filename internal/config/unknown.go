@@ -7,14 +7,11 @@ import (
 	"strings"
 )
 
-// othersVariables carry the prefix but are for people and tools, not for us.
-var othersVariables = []string{configFile}
+// toolPrefixes are the prefixes of variables of the development stack and of tests.
+var toolPrefixes = []string{"STEVEDORE_DEV_", "STEVEDORE_TEST_"}
 
-// othersPrefixes begin the variables of the development stack and of tests.
-var othersPrefixes = []string{"STEVEDORE_DEV_", "STEVEDORE_TEST_"}
-
-// Warnings returns a line for each STEVEDORE_ variable that nothing reads, with
-// the known name it may have been meant to be. Values are not shown.
+// Warnings returns a line for each unknown STEVEDORE_ variable, with the known
+// variable of the most similar name. Values are not shown.
 func (c Config) Warnings() []string {
 	var known []string
 	for _, f := range fields() {
@@ -22,7 +19,7 @@ func (c Config) Warnings() []string {
 	}
 	var warnings []string
 	for _, name := range slices.Sorted(maps.Keys(c.found().environ)) {
-		if !strings.HasPrefix(name, prefix) || slices.Contains(known, name) || others(name) {
+		if !strings.HasPrefix(name, prefix) || slices.Contains(known, name) || name == configFile || forTools(name) {
 			continue
 		}
 		warning := fmt.Sprintf("%s is not a variable of stevedore and has no effect", name)
@@ -34,14 +31,13 @@ func (c Config) Warnings() []string {
 	return warnings
 }
 
-// others reports whether a variable with our prefix is none of ours.
-func others(name string) bool {
-	return slices.Contains(othersVariables, name) ||
-		slices.ContainsFunc(othersPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+// forTools reports whether the variable is read by tools and tests only.
+func forTools(name string) bool {
+	return slices.ContainsFunc(toolPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
-// nearest returns the known name with the fewest edits to name; none when it
-// takes more than a typo's worth of them.
+// nearest returns the known name with the smallest edit distance to name, or "" when
+// it is more than 3.
 func nearest(name string, known []string) string {
 	best, fewest := "", 4
 	for _, candidate := range known {
@@ -52,8 +48,7 @@ func nearest(name string, known []string) string {
 	return best
 }
 
-// distance counts the insertions, deletions and replacements of bytes that turn
-// a into b (Levenshtein).
+// distance returns the Levenshtein distance of a and b in bytes.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -9,46 +9,46 @@ import (
 	"time"
 )
 
-// Problem is one variable that is missing or wrong.
+// Problem describes one missing or invalid variable.
 type Problem struct {
 	Variable string
-	// Message says what is wrong and what would be right, without secrets.
+	// Message describes the error and a valid value, without secrets.
 	Message string
 }
 
-// Error lists everything that keeps a component from starting.
+// Error lists all problems that prevent a component from starting.
 type Error struct {
 	Component Component
 	Problems  []Problem
 }
 
-// Error returns all problems, one a line.
+// Error returns all problems, one per line.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "configuration of %s: %d variable(s) missing or wrong", e.Component, len(e.Problems))
+	fmt.Fprintf(&b, "configuration of %s: %d variable(s) missing or invalid", e.Component, len(e.Problems))
 	for _, p := range e.Problems {
 		fmt.Fprintf(&b, "\n  %s %s", p.Variable, p.Message)
 	}
 	return b.String()
 }
 
-// problems collects at most one problem for each variable.
+// problems collects at most one problem per variable.
 type problems []Problem
 
-// add notes a problem, unless the variable has one already.
+// add adds a problem, unless the variable already has one.
 func (p *problems) add(variable, format string, args ...any) {
 	if !slices.ContainsFunc(*p, func(other Problem) bool { return other.Variable == variable }) {
 		*p = append(*p, Problem{Variable: variable, Message: fmt.Sprintf(format, args...)})
 	}
 }
 
-// minToken is how long the bootstrap token must be: whoever guesses it is an
-// admin. 32 hex digits hold 128 bits.
+// minToken is the minimum length of the bootstrap token, which is an admin's. 32 hex
+// digits hold 128 bits.
 const minToken = 32
 
-// Validate returns nil when the component can start, else an *Error with every
-// variable that is missing or wrong. Malformed values are reported to every
-// component: a typo is better found early than by the next one.
+// Validate returns nil when the component can start, else an *Error with every missing
+// or invalid variable. Malformed values are reported by every component, even by those
+// that do not use the variable, so that typos are found early.
 func (c Config) Validate(component Component) error {
 	values := c.found().values
 	found := problems(slices.Clone(c.found().malformed))
@@ -58,7 +58,7 @@ func (c Config) Validate(component Component) error {
 		}
 	}
 	if length := len(c.API.Token); component == ComponentAPI && length > 0 && length < minToken {
-		found.add("STEVEDORE_TOKEN", "has fewer than %d characters: make one with `openssl rand -hex 32`", minToken)
+		found.add("STEVEDORE_TOKEN", "has fewer than %d characters: generate one with `openssl rand -hex 32`", minToken)
 	}
 	c.checkAddresses(&found)
 	c.checkNumbers(&found)
@@ -68,13 +68,13 @@ func (c Config) Validate(component Component) error {
 	return &Error{Component: component, Problems: found}
 }
 
-// checkAddresses checks what is dialled or listened on.
+// checkAddresses checks URLs and host:port addresses.
 func (c Config) checkAddresses(found *problems) {
 	checkURL(found, "STEVEDORE_DATABASE_URL", c.Database.URL, "postgres", "postgresql")
 	checkURL(found, "STEVEDORE_AMQP_URL", c.AMQP.URL, "amqp", "amqps")
 	checkURL(found, "STEVEDORE_API_URL", c.Client.URL, "http", "https")
 	if strings.Contains(c.S3.Endpoint, "/") {
-		found.add("STEVEDORE_S3_ENDPOINT", "is %q: use host:port alone; STEVEDORE_S3_USE_TLS says whether it is https", c.S3.Endpoint)
+		found.add("STEVEDORE_S3_ENDPOINT", "is %q: use host:port without a scheme; STEVEDORE_S3_USE_TLS selects https", c.S3.Endpoint)
 	}
 	if _, port, err := net.SplitHostPort(c.API.Addr); err != nil || port == "" {
 		found.add("STEVEDORE_API_ADDR", "is %q: use host:port, e.g. 127.0.0.1:9000", c.API.Addr)
@@ -84,8 +84,8 @@ func (c Config) checkAddresses(found *problems) {
 	}
 }
 
-// checkURL checks the scheme and that there is a host. The value is not shown
-// where it cannot be parsed: it may be a password that broke it.
+// checkURL checks that the URL has an allowed scheme and a host. A value that cannot
+// be parsed is not shown, because its password may be the cause.
 func checkURL(found *problems, variable string, u URL, schemes ...string) {
 	if u == "" {
 		return
@@ -100,7 +100,7 @@ func checkURL(found *problems, variable string, u URL, schemes ...string) {
 	}
 }
 
-// checkNumbers checks sizes, counts and times.
+// checkNumbers checks sizes, counts and durations, and the log format.
 func (c Config) checkNumbers(found *problems) {
 	if c.Staging.ReserveBytes < 0 {
 		found.add("STEVEDORE_STAGING_RESERVE_BYTES", "is %d: use 0 or more bytes", c.Staging.ReserveBytes)

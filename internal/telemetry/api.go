@@ -9,14 +9,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// API is the metrics of the API's process. It is safe for concurrent use.
+// API holds the metrics of the API process. It is safe for concurrent use.
 type API struct {
 	process
 	requests *prometheus.HistogramVec
 	streams  prometheus.Gauge
 }
 
-// NewAPI returns the metrics of an API of the version.
+// NewAPI returns the metrics of an API process; version is a label of build_info.
 func NewAPI(version string) (*API, error) {
 	p, err := newProcess(version)
 	if err != nil {
@@ -31,11 +31,12 @@ func NewAPI(version string) (*API, error) {
 	return a, nil
 }
 
-// methods are those that have a label of their own: others are anybody's words.
+// methods are the possible values of the label method besides otherName. Clients may
+// send arbitrary methods, which must not create series.
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodPut, http.MethodDelete, http.MethodOptions}
 
-// Request counts a request that was answered. The route is a pattern of ours
-// and empty where none fitted; it is never what the caller wrote.
+// Request counts an answered request. route is the pattern of the matched route, empty
+// if none matched, and never the requested path.
 func (a *API) Request(method, route string, status int, took time.Duration) {
 	if !slices.Contains(methods, method) {
 		method = otherName
@@ -52,41 +53,41 @@ func (a *API) Stream() (closed func()) {
 	return a.streams.Dec
 }
 
-// State is how the whole stands when metrics are asked for.
+// State is the state of the installation at the time of a scrape.
 type State struct {
 	// Ledger is nil when it could not be read.
 	Ledger *Ledger
-	// Parts says which parts do their work.
+	// Parts reports by name whether a part is available.
 	Parts map[string]bool
 }
 
-// Ledger is what the ledger says.
+// Ledger holds the figures that come from the ledger.
 type Ledger struct {
-	// Files counts by status, those of which there are none included.
+	// Files counts files by status, with an entry for every status.
 	Files map[string]int64
-	// OldestInError and OldestInFlight are ages; 0 is that there is none.
+	// OldestInError and OldestInFlight are ages; 0 if there is no such file.
 	OldestInError, OldestInFlight time.Duration
-	// Servers are those that were not removed.
+	// Servers holds all servers that are not removed.
 	Servers []Server
 }
 
-// Server is how one server stands.
+// Server holds the figures of one server.
 type Server struct {
 	Name string
 	// State is ok, suspended or paused.
 	State string
 	Late  bool
-	// ScanAge is the time since the last scan; negative before the first.
+	// ScanAge is the time since the start of the last scan; negative before the first.
 	ScanAge time.Duration
-	// Left counts taken files whose source is left, InProgress and Alone the names
-	// that are not taken.
+	// Left counts ingested files whose source remains; InProgress and Alone count
+	// ignored names: files being written, and companions without their file.
 	Left, InProgress, Alone int64
-	// Unread counts folders that could not be read, Held changes that wait for a
-	// decision, Resent files that are there again.
+	// Unread counts unreadable folders, Held changes held for an operator, and Resent
+	// ingested files that are back on the server.
 	Unread, Held, Resent int64
 }
 
-// The states of a Server.
+// Values of Server.State.
 const (
 	ServerOK        = "ok"
 	ServerSuspended = "suspended"
@@ -110,11 +111,11 @@ func (s State) emit(emit emitter) {
 	emit.gauge(oldestFile, s.Ledger.OldestInError.Seconds(), "error")
 	emit.gauge(oldestFile, s.Ledger.OldestInFlight.Seconds(), "in_flight")
 	states := map[string]int{ServerOK: 0, ServerSuspended: 0, ServerPaused: 0}
-	told := map[string]bool{}
+	emitted := map[string]bool{}
 	for _, server := range s.Ledger.Servers {
 		states[server.State]++
-		if name := label(server.Name); !told[name] { // two of a name would spoil all
-			told[name] = true
+		if name := label(server.Name); !emitted[name] { // a duplicate series would fail the scrape
+			emitted[name] = true
 			server.emit(emit, name)
 		}
 	}

@@ -6,18 +6,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metric is one metric of ours, as it is documented.
+// Metric describes a stevedore metric. docs/metrics.md is generated from it.
 type Metric struct {
 	Name string
-	// Type is Prometheus's: gauge, counter or histogram.
+	// Type is gauge, counter or histogram.
 	Type string
-	// Labels are the names of its labels. None ever holds a path or a file's
-	// name: how many series there are does not grow with the files.
+	// Labels are label names. No label holds a path or file name, so that the number of
+	// series does not grow with the number of files.
 	Labels []string
 	Help   string
 }
 
-// desc is the metric for what is computed when it is asked for.
+// desc describes a metric whose value is computed on collection.
 func (m Metric) desc() *prometheus.Desc { return prometheus.NewDesc(m.Name, m.Help, m.Labels, nil) }
 
 func (m Metric) counter() *prometheus.CounterVec {
@@ -28,51 +28,51 @@ func (m Metric) histogram(buckets ...float64) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: m.Name, Help: m.Help, Buckets: buckets}, m.Labels)
 }
 
-// What every process tells.
+// Metrics of every process.
 var (
-	buildInfo   = Metric{"stevedore_build_info", "gauge", []string{"version", "goversion"}, "Always 1; the labels say what runs."}
-	poolConns   = Metric{"stevedore_database_connections", "gauge", []string{"state"}, "Connections to PostgreSQL that are in_use or idle."}
-	poolMax     = Metric{"stevedore_database_connections_max", "gauge", nil, "The most connections this process may open."}
-	poolAcquire = Metric{"stevedore_database_acquires_total", "counter", nil, "How often a connection was taken from the pool."}
-	poolWaited  = Metric{"stevedore_database_acquires_waited_total", "counter", nil, "How often nobody's connection was free and one had to be waited for."}
-	memoryMax   = Metric{"stevedore_memory_limit_bytes", "gauge", nil, "Memory above which the garbage collector works hardest: GOMEMLIMIT, else 90 % of the cgroup's limit; 0 for none."}
+	buildInfo   = Metric{"stevedore_build_info", "gauge", []string{"version", "goversion"}, "Always 1; the labels hold the version of the program and of Go."}
+	poolConns   = Metric{"stevedore_database_connections", "gauge", []string{"state"}, "Connections to PostgreSQL by state: in_use or idle."}
+	poolMax     = Metric{"stevedore_database_connections_max", "gauge", nil, "Limit of connections of this process."}
+	poolAcquire = Metric{"stevedore_database_acquires_total", "counter", nil, "Connections acquired from the pool."}
+	poolWaited  = Metric{"stevedore_database_acquires_waited_total", "counter", nil, "Acquires that had to wait for a free connection."}
+	memoryMax   = Metric{"stevedore_memory_limit_bytes", "gauge", nil, "Go's memory limit: GOMEMLIMIT, else 90 % of the cgroup's limit; 0 for none."}
 	memoryUsed  = Metric{"stevedore_memory_in_use_bytes", "gauge", nil, "Memory of this process that counts towards the limit."}
-	poolWait    = Metric{"stevedore_database_acquire_wait_seconds_total", "counter", nil, "Time spent until a connection was there."}
+	poolWait    = Metric{"stevedore_database_acquire_wait_seconds_total", "counter", nil, "Time spent acquiring connections."}
 )
 
-// What the API tells: how the whole stands, by the ledger, and itself.
+// Metrics of the API: the state of all servers and files, and of its own process.
 var (
-	ledgerUp        = Metric{"stevedore_ledger_up", "gauge", nil, "1 if the ledger could be read; if not, the metrics that come from it are absent."}
+	ledgerUp        = Metric{"stevedore_ledger_up", "gauge", nil, "1 if the ledger is readable; otherwise the metrics derived from it are absent."}
 	files           = Metric{"stevedore_files", "gauge", []string{"status"}, "Files in the ledger by status."}
-	oldestFile      = Metric{"stevedore_oldest_file_age_seconds", "gauge", []string{"state"}, "How long ago the first seen of the files in the state was seen, error or in_flight; 0 if there is none."}
+	oldestFile      = Metric{"stevedore_oldest_file_age_seconds", "gauge", []string{"state"}, "Time since the discovery of the oldest file in the state, error or in_flight; 0 if there is none."}
 	servers         = Metric{"stevedore_servers", "gauge", []string{"state"}, "Servers by state: ok, suspended or paused."}
-	serverLate      = Metric{"stevedore_server_late", "gauge", []string{"server"}, "1 if the server should have been scanned and was not, for half a minute."}
-	serverSuspended = Metric{"stevedore_server_suspended", "gauge", []string{"server"}, "1 if the server is left alone until somebody has mended it."}
-	serverScanAge   = Metric{"stevedore_server_last_scan_age_seconds", "gauge", []string{"server"}, "Time since the last scan of the server began; absent before the first."}
-	serverLeft      = Metric{"stevedore_server_sources_left", "gauge", []string{"server"}, "Taken files that should have been deleted or moved on the server and are still there."}
-	serverAside     = Metric{"stevedore_server_names_aside", "gauge", []string{"server", "reason"}, "Names that the last listing did not take: in_progress, or companion (a done-marker or checksum file without its file)."}
-	serverUnread    = Metric{"stevedore_server_unread_folders", "gauge", []string{"server"}, "Folders that the last listing that came to its end could not read."}
-	serverHeld      = Metric{"stevedore_server_changes_held", "gauge", []string{"server"}, "Known files that look new in a mass only by their times, and wait for somebody to decide."}
-	serverResent    = Metric{"stevedore_server_files_resent", "gauge", []string{"server"}, "Files that are on the server again, the same as before, after they were taken and deleted or moved."}
-	partUp          = Metric{"stevedore_part_up", "gauge", []string{"part"}, "1 if the part does its work: postgres, temporal, worker (any of them polls), keyset (the file fits the database), object_store, broker."}
-	requests        = Metric{"stevedore_http_request_duration_seconds", "histogram", []string{"method", "route", "status"}, "Time to answer requests, by the route's pattern; streams are not in it."}
-	streams         = Metric{"stevedore_http_streams", "gauge", nil, "Streams of changes that are open."}
+	serverLate      = Metric{"stevedore_server_late", "gauge", []string{"server"}, "1 if a scan of the server is overdue by more than half a minute."}
+	serverSuspended = Metric{"stevedore_server_suspended", "gauge", []string{"server"}, "1 if the server is suspended until an operator fixes it."}
+	serverScanAge   = Metric{"stevedore_server_last_scan_age_seconds", "gauge", []string{"server"}, "Time since the start of the last scan; absent before the first."}
+	serverLeft      = Metric{"stevedore_server_sources_left", "gauge", []string{"server"}, "Ingested files that should have been deleted or moved on the server but remain."}
+	serverAside     = Metric{"stevedore_server_names_aside", "gauge", []string{"server", "reason"}, "Names that the last listing ignored: in_progress, or companion (a done-marker or checksum file without its file)."}
+	serverUnread    = Metric{"stevedore_server_unread_folders", "gauge", []string{"server"}, "Folders that the last complete listing could not read."}
+	serverHeld      = Metric{"stevedore_server_changes_held", "gauge", []string{"server"}, "Known files held for an operator, because many at a time changed in nothing but their mtime."}
+	serverResent    = Metric{"stevedore_server_files_resent", "gauge", []string{"server"}, "Files that are back on the server, unchanged, after they were ingested and deleted or moved."}
+	partUp          = Metric{"stevedore_part_up", "gauge", []string{"part"}, "1 if the part is available: postgres, temporal, worker (at least one polls), keyset (it matches the database), object_store, broker."}
+	requests        = Metric{"stevedore_http_request_duration_seconds", "histogram", []string{"method", "route", "status"}, "Response time of requests by the route's pattern, without streams."}
+	streams         = Metric{"stevedore_http_streams", "gauge", nil, "Open streams of changes."}
 )
 
-// What a worker tells: what it has done since it was started.
+// Metrics of a worker since its start.
 var (
-	completed    = Metric{"stevedore_files_completed_total", "counter", []string{"server"}, "Files that were completed: stored, proven and announced."}
-	transferred  = Metric{"stevedore_files_transferred_total", "counter", []string{"mode"}, "Files whose object was stored and proven, by transfer mode: memory, staged or direct."}
-	downloaded   = Metric{"stevedore_downloaded_bytes_total", "counter", []string{"server"}, "Bytes received from servers, those received again included."}
-	uploaded     = Metric{"stevedore_uploaded_bytes_total", "counter", []string{"server"}, "Bytes of files that were stored and proven."}
-	attempts     = Metric{"stevedore_step_attempts_total", "counter", []string{"step"}, "Attempts at steps that have ended: discover (one listing of a server), download, verify, upload, notify, after_ingest."}
-	failures     = Metric{"stevedore_step_failures_total", "counter", []string{"step", "kind"}, "Attempts that failed, by kind of error. What was handed over, paused or cancelled has not failed."}
-	durations    = Metric{"stevedore_step_duration_seconds", "histogram", []string{"step"}, "Time that successful attempts took; for discover it is that of a scan's listing."}
-	stagingUp    = Metric{"stevedore_staging_up", "gauge", nil, "1 when the staging folder is there and can be written, 0 when not: /readyz of the worker says why."}
+	completed    = Metric{"stevedore_files_completed_total", "counter", []string{"server"}, "Completed files: stored, verified and notified."}
+	transferred  = Metric{"stevedore_files_transferred_total", "counter", []string{"mode"}, "Stored and verified files by transfer mode: memory, staged or direct."}
+	downloaded   = Metric{"stevedore_downloaded_bytes_total", "counter", []string{"server"}, "Bytes received from servers, including repeated ones."}
+	uploaded     = Metric{"stevedore_uploaded_bytes_total", "counter", []string{"server"}, "Bytes of stored and verified files."}
+	attempts     = Metric{"stevedore_step_attempts_total", "counter", []string{"step"}, "Finished attempts of steps: discover (one listing of a server), download, verify, upload, notify, after_ingest."}
+	failures     = Metric{"stevedore_step_failures_total", "counter", []string{"step", "kind"}, "Failed attempts by kind of error, without attempts that were handed off, paused or cancelled."}
+	durations    = Metric{"stevedore_step_duration_seconds", "histogram", []string{"step"}, "Duration of successful attempts; for discover, of a listing."}
+	stagingUp    = Metric{"stevedore_staging_up", "gauge", nil, "1 if the staging folder is available and writable, else 0; /readyz of the worker reports the reason."}
 	stagingSize  = Metric{"stevedore_staging_size_bytes", "gauge", nil, "Size of the volume that holds the staging folder."}
-	stagingFree  = Metric{"stevedore_staging_free_bytes", "gauge", nil, "What files may still take of it: free space without STEVEDORE_STAGING_RESERVE_BYTES."}
-	stagingInUse = Metric{"stevedore_staging_in_use_bytes", "gauge", nil, "What staged files take, room that is reserved for them included."}
-	stagingHeld  = Metric{"stevedore_staging_files", "gauge", nil, "Files that have something in staging."}
+	stagingFree  = Metric{"stevedore_staging_free_bytes", "gauge", nil, "Space left for files: free space without STEVEDORE_STAGING_RESERVE_BYTES."}
+	stagingInUse = Metric{"stevedore_staging_in_use_bytes", "gauge", nil, "Space of staged files, including reserved space."}
+	stagingHeld  = Metric{"stevedore_staging_files", "gauge", nil, "Files with data in staging."}
 
 	commonMetrics = []Metric{buildInfo, memoryMax, memoryUsed, poolConns, poolMax, poolAcquire, poolWaited, poolWait}
 	apiMetrics    = []Metric{
@@ -83,8 +83,8 @@ var (
 	}
 )
 
-// APIMetrics are what the API has of ours, WorkerMetrics what a worker has.
+// APIMetrics returns the stevedore_ metrics of the API.
 func APIMetrics() []Metric { return slices.Concat(apiMetrics, commonMetrics) }
 
-// WorkerMetrics see APIMetrics.
+// WorkerMetrics returns the stevedore_ metrics of a worker.
 func WorkerMetrics() []Metric { return slices.Concat(workerMetrics, commonMetrics) }

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "write the tables of metrics in docs/metrics.md")
+var update = flag.Bool("update", false, "update the tables of metrics in docs/metrics.md")
 
-// table is how the documentation lists metrics.
+// table returns the metrics as a Markdown table.
 func table(metrics []Metric) string {
 	var b strings.Builder
 	b.WriteString("| metric | type | labels | meaning |\n|---|---|---|---|\n")
@@ -26,7 +26,6 @@ func table(metrics []Metric) string {
 	return b.String()
 }
 
-// TestDocumentationListsEveryMetric: operators read what is there.
 func TestDocumentationListsEveryMetric(t *testing.T) {
 	t.Parallel()
 	const path = "../../docs/metrics.md"

@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// memoryShare of what the system lets this process use is the limit of Go's heap and
-// stacks; the rest is for what Go does not count.
+// memoryShare is the share of the cgroup's limit that is set as Go's memory limit. The
+// rest is for memory that the Go runtime does not count.
 const memoryShare = 0.9
 
-// LimitMemory makes the garbage collector work harder before the system would end the
-// process: near the memory limit of its cgroup, unless GOMEMLIMIT is set. It returns the
-// limit in bytes, 0 for none.
+// LimitMemory sets Go's memory limit to a share of the cgroup's limit, unless
+// GOMEMLIMIT is set, so that the garbage collector runs more often before the kernel
+// kills the process. It returns the limit in bytes, 0 for none.
 func LimitMemory() int64 {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		if limit := cgroupLimit("/"); limit > 0 {
@@ -26,7 +26,7 @@ func LimitMemory() int64 {
 	return memoryLimit()
 }
 
-// memoryLimit is the limit in force; 0 for none.
+// memoryLimit returns Go's memory limit in bytes, 0 for none.
 func memoryLimit() int64 {
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
 		return limit
@@ -34,15 +34,15 @@ func memoryLimit() int64 {
 	return 0
 }
 
-// memoryInUse is what counts towards the limit.
+// memoryInUse returns the bytes that count towards Go's memory limit.
 func memoryInUse() float64 {
 	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(samples)
 	return float64(samples[0].Value.Uint64()) - float64(samples[1].Value.Uint64())
 }
 
-// cgroupLimit returns the smallest memory limit of this process's cgroup and those
-// above it, in version 2 or 1; 0 for none. root is that of the file system.
+// cgroupLimit returns the smallest memory limit of this process's cgroup and its
+// ancestors in bytes, for cgroup version 2 or 1; 0 for none. root is the root folder.
 func cgroupLimit(root string) (limit int64) {
 	own, err := os.ReadFile(path.Join(root, "proc/self/cgroup"))
 	if err != nil {
@@ -70,8 +70,8 @@ func cgroupLimit(root string) (limit int64) {
 	return limit
 }
 
-// smaller returns the limit in the file if that is smaller. Version 1 writes none as a
-// number close to 2^63.
+// smaller returns the limit in the file if it is smaller than limit. Version 1 writes
+// "no limit" as a number close to 2^63.
 func smaller(limit int64, file string) int64 {
 	text, err := os.ReadFile(file)
 	if err != nil {

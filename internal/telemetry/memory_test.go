@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheSmallestMemoryLimitCounts(t *testing.T) {
+func TestCgroupLimitIsTheSmallest(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		files map[string]string

@@ -13,7 +13,7 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
-// process is what the metrics of every process have in common.
+// process holds the metrics that every process has.
 type process struct {
 	registry *prometheus.Registry
 	temporal client.MetricsHandler
@@ -34,20 +34,20 @@ func newProcess(version string) (process, error) {
 	return p, err
 }
 
-// Temporal is where a Temporal client and its workers count what they do.
+// Temporal returns the handler for metrics of the Temporal client and its workers.
 func (p process) Temporal() client.MetricsHandler { return p.temporal }
 
-// Pool is how a pool of connections to the database stands.
+// Pool is the state of a pool of database connections.
 type Pool struct {
 	InUse, Idle, Max int
-	// Acquires counts takings, Waited those that had to wait.
+	// Acquires counts acquired connections, Waited those that had to wait.
 	Acquires, Waited int64
-	// WaitSeconds is how long all takings took.
+	// WaitSeconds is the total time of all acquires.
 	WaitSeconds float64
 }
 
-// WatchPool has the pool's state among the metrics; ok is false while there is
-// no pool. It is called once.
+// WatchPool adds the pool's state to the metrics. ok is false while there is no pool.
+// Call it at most once.
 func (p process) WatchPool(state func() (pool Pool, ok bool)) {
 	p.registry.MustRegister(computed(func(emit emitter) {
 		pool, ok := state()
@@ -63,11 +63,11 @@ func (p process) WatchPool(state func() (pool Pool, ok bool)) {
 	}))
 }
 
-// ContentType is that of what Text returns.
+// ContentType is the content type of the result of Text.
 const ContentType = "text/plain; version=0.0.4; charset=utf-8"
 
-// text returns all metrics, and those of more collectors, in Prometheus's text
-// format. One that cannot be had is an error: a part would look like the whole.
+// text returns all metrics, including those of more collectors, in Prometheus's text
+// format. If one of them fails, so does text: an incomplete result would look complete.
 func (p process) text(more ...prometheus.Collector) ([]byte, error) {
 	others := prometheus.NewRegistry()
 	for _, c := range more {
@@ -89,7 +89,7 @@ func (p process) text(more ...prometheus.Collector) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// emitter takes values that are computed when metrics are asked for.
+// emitter receives values that are computed on collection.
 type emitter func(prometheus.Metric)
 
 func (e emitter) gauge(m Metric, value float64, labels ...string) {
@@ -100,10 +100,11 @@ func (e emitter) counter(m Metric, value float64, labels ...string) {
 	e(prometheus.MustNewConstMetric(m.desc(), prometheus.CounterValue, value, labels...))
 }
 
-// computed is a collector of such values.
+// computed is a collector of values computed on collection.
 type computed func(emitter)
 
-// Describe implements prometheus.Collector: what there is shows only later.
+// Describe implements prometheus.Collector. It describes nothing, because label values
+// are known only on collection.
 func (computed) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
@@ -112,17 +113,18 @@ func (c computed) Collect(to chan<- prometheus.Metric) {
 }
 
 const (
-	// maxLabel bounds a label's length in characters, maxNames how many names
-	// one process tells apart; the rest is otherName.
+	// maxLabel is the maximum length of a label value in characters. maxNames is the
+	// maximum number of servers with series of their own; further servers share
+	// otherName.
 	maxLabel  = 128
 	maxNames  = 1000
 	otherName = "other"
 )
 
-// label makes a text that people chose fit for a label: valid UTF-8 that moves
-// no cursor, and not endless.
+// label converts a user-defined name to a label value: valid UTF-8, printable
+// characters only, at most maxLabel of them.
 func label(text string) string {
-	shown := []rune(text) // which replaces what is not UTF-8
+	shown := []rune(text) // the conversion replaces invalid UTF-8
 	for i, r := range shown {
 		if !unicode.IsPrint(r) {
 			shown[i] = unicode.ReplacementChar
@@ -131,8 +133,8 @@ func label(text string) string {
 	return string(shown[:min(len(shown), maxLabel)])
 }
 
-// names bounds how many names a counter tells apart: each one stays for as
-// long as the process runs.
+// names limits the distinct names of counters, because series of a name exist until
+// the process ends.
 type names struct {
 	mu   sync.Mutex
 	seen map[string]bool

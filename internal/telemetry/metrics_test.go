@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// parsed reads the text format as Prometheus does.
+// parsed parses the text format with Prometheus's parser.
 func parsed(t *testing.T, text []byte) map[string]*dto.MetricFamily {
 	t.Helper()
 	parser := expfmt.NewTextParser(model.LegacyValidation)
@@ -24,8 +24,8 @@ func parsed(t *testing.T, text []byte) map[string]*dto.MetricFamily {
 	return families
 }
 
-// ours are the metrics that are in the catalogue, as it describes them.
-func ours(t *testing.T, families map[string]*dto.MetricFamily) (found []Metric) {
+// ownMetrics returns the stevedore_ metrics of a scrape as catalogue entries.
+func ownMetrics(t *testing.T, families map[string]*dto.MetricFamily) (found []Metric) {
 	t.Helper()
 	for name, family := range families {
 		if !strings.HasPrefix(name, "stevedore_") {
@@ -41,7 +41,7 @@ func ours(t *testing.T, families map[string]*dto.MetricFamily) (found []Metric) 
 	return found
 }
 
-// sorted is the catalogue in an order in which it can be compared.
+// sorted returns the metrics in a canonical order.
 func sorted(metrics []Metric) []Metric {
 	metrics = slices.Clone(metrics)
 	for i := range metrics {
@@ -87,22 +87,22 @@ func busyWorker(t *testing.T) *Worker {
 	return w
 }
 
-// TestCatalogueIsWhatIsTold: what the documentation is made from is what is
-// there, with its type, labels and help, and nothing else.
-func TestCatalogueIsWhatIsTold(t *testing.T) {
+// TestCatalogueMatchesTheScrape compares the catalogue, from which the documentation is
+// generated, with the metrics served: names, types, labels and help.
+func TestCatalogueMatchesTheScrape(t *testing.T) {
 	t.Parallel()
 	a, state := busyAPI(t)
 	text, err := a.Text(state)
 	require.NoError(t, err)
-	require.Equal(t, sorted(APIMetrics()), sorted(ours(t, parsed(t, text))))
+	require.Equal(t, sorted(APIMetrics()), sorted(ownMetrics(t, parsed(t, text))))
 	text, err = busyWorker(t).Text()
 	require.NoError(t, err)
-	require.Equal(t, sorted(WorkerMetrics()), sorted(ours(t, parsed(t, text))))
+	require.Equal(t, sorted(WorkerMetrics()), sorted(ownMetrics(t, parsed(t, text))))
 }
 
-// TestNamesAreAsPrometheusAsks: counters end in _total and nothing else does,
-// units are seconds and bytes, and each has a help text that is a sentence.
-func TestNamesAreAsPrometheusAsks(t *testing.T) {
+// TestPrometheusNamingConventions: counters, and only they, end in _total; units are
+// seconds and bytes; help texts are sentences.
+func TestPrometheusNamingConventions(t *testing.T) {
 	t.Parallel()
 	for _, m := range append(APIMetrics(), WorkerMetrics()...) {
 		require.Regexp(t, `^stevedore_[a-z_]+[a-z]$`, m.Name)
@@ -115,7 +115,7 @@ func TestNamesAreAsPrometheusAsks(t *testing.T) {
 	}
 }
 
-func TestStateOfTheWhole(t *testing.T) {
+func TestAPIState(t *testing.T) {
 	t.Parallel()
 	a, state := busyAPI(t)
 	closed := a.Stream()
@@ -138,12 +138,12 @@ func TestStateOfTheWhole(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(text), "\nstevedore_ledger_up 0\n")
 	require.Contains(t, string(text), "\nstevedore_http_streams 0\n")
-	require.NotContains(t, string(text), "stevedore_files{", "what is not known is not told as zero")
+	require.NotContains(t, string(text), "stevedore_files{", "unknown values are absent, not zero")
 }
 
-// TestHostileNamesSpoilNothing: names that people chose neither break the
-// format nor end the process, and two that look alike are not an error.
-func TestHostileNamesSpoilNothing(t *testing.T) {
+// TestHostileNamesDoNotBreakTheScrape: user-defined names break neither the format nor
+// the process, and two names with the same label value are not an error.
+func TestHostileNamesDoNotBreakTheScrape(t *testing.T) {
 	t.Parallel()
 	hostile := []string{"a\"} 1\nstevedore_files 9\n#", "\xff\xfe", "\xfe\xff", "tab\tesc\x1b[31m", "back\\slash", strings.Repeat("я", 500), ""}
 	a, _ := busyAPI(t)
@@ -163,15 +163,15 @@ func TestHostileNamesSpoilNothing(t *testing.T) {
 	require.NotRegexp(t, `[\x00-\x09\x0b-\x1f\x7f]`, string(text)+string(worked))
 	families := parsed(t, text)
 	require.Empty(t, families["stevedore_files"].GetMetric())
-	require.Len(t, families["stevedore_server_late"].GetMetric(), len(hostile)-1, "two of them look alike")
+	require.Len(t, families["stevedore_server_late"].GetMetric(), len(hostile)-1, "two of them have the same label value")
 	require.Contains(t, string(text), `{method="other",route="other",status="404"`)
 	for _, m := range parsed(t, worked)["stevedore_files_completed_total"].GetMetric() {
 		require.LessOrEqual(t, len([]rune(m.GetLabel()[0].GetValue())), maxLabel)
 	}
 }
 
-// TestNamesAreBounded: a process that runs for years does not tell apart more
-// servers than it can.
+// TestNamesAreBounded: the number of series is bounded, however many servers a
+// long-running process has seen.
 func TestNamesAreBounded(t *testing.T) {
 	t.Parallel()
 	w := busyWorker(t) // has acme
@@ -186,7 +186,7 @@ func TestNamesAreBounded(t *testing.T) {
 	require.Contains(t, string(text), `stevedore_files_completed_total{server="acme"} 2`)
 }
 
-func TestTemporalSDKCountsHere(t *testing.T) {
+func TestTemporalSDKMetrics(t *testing.T) {
 	t.Parallel()
 	w := busyWorker(t)
 	handler := w.Temporal().WithTags(map[string]string{"operation": "PollActivityTaskQueue"})

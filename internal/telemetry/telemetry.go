@@ -1,5 +1,4 @@
-// Package telemetry makes what a process tells of itself with: the logger that
-// it hands to its parts, and its metrics for Prometheus.
+// Package telemetry provides the logger and the Prometheus metrics of a process.
 package telemetry
 
 import (
@@ -9,9 +8,8 @@ import (
 	"stevedore/internal/config"
 )
 
-// NewLogger returns a logger that writes messages of cfg.Level and above to w,
-// as JSON lines with format "json" and as key=value text otherwise. The
-// Temporal SDK takes it through its own log.NewStructuredLogger.
+// NewLogger returns a logger that writes messages of cfg.Level and above to w, as JSON
+// lines for format "json" and as key=value text otherwise.
 func NewLogger(cfg config.Log, w io.Writer) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: cfg.Level}
 	if cfg.Format == "json" {

@@ -11,14 +11,13 @@ import (
 	"go.temporal.io/sdk/contrib/opentelemetry"
 )
 
-// temporalBuckets suit calls of milliseconds and activities of hours, in
-// seconds; OpenTelemetry's own are made for milliseconds.
+// temporalBuckets, in seconds, cover calls of milliseconds and activities of hours.
+// OpenTelemetry's default buckets are meant for milliseconds.
 var temporalBuckets = []float64{.005, .01, .05, .1, .5, 1, 5, 10, 60, 300, 1800, 7200}
 
-// newTemporal returns a handler for the Temporal SDK's metrics, temporal_*,
-// which are then among those of the registry. It goes by OpenTelemetry, which
-// the SDK speaks. The labels are those of the SDK: queues, names of workflows,
-// activities and calls, never ids.
+// newTemporal registers the Temporal SDK's metrics, temporal_*, and returns the handler
+// that receives them, by OpenTelemetry. Their labels are names of task queues,
+// workflows, activities and calls, never ids.
 func newTemporal(registry *prometheus.Registry) (client.MetricsHandler, error) {
 	exporter, err := otelprometheus.New(
 		otelprometheus.WithRegisterer(registry),
@@ -34,7 +33,7 @@ func newTemporal(registry *prometheus.Registry) (client.MetricsHandler, error) {
 	)))
 	return opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{
 		Meter: provider.Meter("temporal-sdk-go"), UseMonotonicCounters: true,
-		// A metric that cannot be had must not end the process.
+		// The default handler panics; a failed metric must not end the process.
 		OnError: func(error) {},
 	}), nil
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Worker is the metrics of a worker's process. It is safe for concurrent use.
+// Worker holds the metrics of a worker process. It is safe for concurrent use.
 type Worker struct {
 	process
 	completed, transferred, downloaded, uploaded, attempts, failures *prometheus.CounterVec
@@ -14,7 +14,7 @@ type Worker struct {
 	names                                                            names
 }
 
-// NewWorker returns the metrics of a worker of the version.
+// NewWorker returns the metrics of a worker process; version is a label of build_info.
 func NewWorker(version string) (*Worker, error) {
 	p, err := newProcess(version)
 	if err != nil {
@@ -33,12 +33,12 @@ func NewWorker(version string) (*Worker, error) {
 // Text returns all metrics in Prometheus's text format.
 func (w *Worker) Text() ([]byte, error) { return w.text() }
 
-// Completed counts a file of the server as completed.
+// Completed counts a completed file of the server.
 func (w *Worker) Completed(server string) {
 	w.completed.WithLabelValues(w.names.label(server)).Inc()
 }
 
-// Transferred counts a file whose object was stored in the mode.
+// Transferred counts a file stored in the transfer mode.
 func (w *Worker) Transferred(mode string) { w.transferred.WithLabelValues(mode).Inc() }
 
 // Downloaded returns a function that counts bytes received from the server.
@@ -47,13 +47,13 @@ func (w *Worker) Downloaded(server string) (add func(bytes int)) {
 	return func(bytes int) { counter.Add(float64(bytes)) }
 }
 
-// Uploaded counts bytes of a file of the server that was stored.
+// Uploaded counts the bytes of a stored file of the server.
 func (w *Worker) Uploaded(server string, bytes int64) {
 	w.uploaded.WithLabelValues(w.names.label(server)).Add(float64(bytes))
 }
 
-// Step counts an attempt at a step that has ended; kind is that of the error,
-// empty when it has not failed. Both are words of ours.
+// Step counts a finished attempt of a step. kind is the kind of its error, empty for
+// success. Both must come from fixed sets, because they are label values.
 func (w *Worker) Step(step, kind string) {
 	w.attempts.WithLabelValues(step).Inc()
 	if kind != "" {
@@ -61,21 +61,22 @@ func (w *Worker) Step(step, kind string) {
 	}
 }
 
-// StepTook notes how long a successful attempt took.
+// StepTook records the duration of a successful attempt.
 func (w *Worker) StepTook(step string, took time.Duration) {
 	w.durations.WithLabelValues(step).Observe(took.Seconds())
 }
 
 // Staging is the state of the staging folder.
 type Staging struct {
-	// Up: it is there and can be written. Without it nothing else is told.
+	// Up reports whether the folder is available and writable. If not, the other fields
+	// are not exported.
 	Up bool
-	// Size, Free and InUse are of its volume, in bytes.
+	// Size and Free describe the volume, InUse the staged files; in bytes.
 	Size, Free, InUse int64
 	Files             int
 }
 
-// WatchStaging has it among the metrics. It is called once.
+// WatchStaging adds the state of staging to the metrics. Call it at most once.
 func (w *Worker) WatchStaging(state func() Staging) {
 	w.registry.MustRegister(computed(func(emit emitter) {
 		s := state()

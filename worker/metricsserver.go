@@ -22,17 +22,17 @@ import (
 )
 
 const (
-	// askTimeout bounds how long the ledger is asked whose token it is.
-	askTimeout = 5 * time.Second
-	// trusted is how long a token that was good stays so while the ledger cannot
-	// be asked: that is when metrics are needed most.
+	// authTimeout bounds the look-up of a token in the ledger.
+	authTimeout = 5 * time.Second
+	// trusted is how long an accepted token stays accepted while the ledger is
+	// down: metrics are needed most during an outage.
 	trusted = time.Hour
 
 	scrapeReadTimeout = 5 * time.Second
 	scrapeTimeout     = 15 * time.Second
 )
 
-// listen returns a listener on the address, nil when there is none.
+// listen returns a listener on the address, or nil for an empty one.
 func listen(ctx context.Context, address string) (net.Listener, error) {
 	if address == "" {
 		return nil, nil
@@ -40,14 +40,13 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, ingest.Wrap(ingest.KindInvalid, err,
-			"cannot listen on %s: set STEVEDORE_WORKER_METRICS_ADDR to an address that is free, or to nothing", address)
+			"cannot listen on %s: set STEVEDORE_WORKER_METRICS_ADDR to a free address, or leave it empty to serve no metrics", address)
 	}
 	return listener, nil
 }
 
-// scrapes returns what serves /metrics, to those who have a token, /livez and
-// /readyz.
-func scrapes(cfg config.Config, w *world, metrics *telemetry.Worker, log *slog.Logger) http.Handler {
+// metricsHandler serves /livez, /readyz and, to requests with a token, /metrics.
+func metricsHandler(cfg config.Config, w *adapters, metrics *telemetry.Worker, log *slog.Logger) http.Handler {
 	ops := admin.New(admin.Deps{Ledger: admin.Opened[admin.Ledger](w.store), Checks: w.checks()})
 	g := &gate{bootstrap: cfg.API.Token.Reveal(), now: time.Now, ask: ops.Authenticate}
 	mux := http.NewServeMux()
@@ -55,7 +54,7 @@ func scrapes(cfg config.Config, w *world, metrics *telemetry.Worker, log *slog.L
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"status":"alive"}`+"\n")
 	})
-	mux.Handle("GET /readyz", &readiness{ask: ops.Ready, recognized: g, now: time.Now, log: log})
+	mux.Handle("GET /readyz", &readiness{ask: ops.Ready, gate: g, now: time.Now, log: log})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		if status, why := g.check(r); why != nil {
 			if status == http.StatusUnauthorized {
@@ -66,8 +65,8 @@ func scrapes(cfg config.Config, w *world, metrics *telemetry.Worker, log *slog.L
 		}
 		text, err := metrics.Text()
 		if err != nil {
-			log.ErrorContext(r.Context(), "cannot tell the metrics", "error", err)
-			http.Error(w, "the metrics cannot be told: the worker's log says why", http.StatusInternalServerError)
+			log.ErrorContext(r.Context(), "cannot collect metrics", "error", err)
+			http.Error(w, "cannot collect metrics; see the worker's log", http.StatusInternalServerError)
 			return
 		}
 		w.Header().Set("Content-Type", telemetry.ContentType)
@@ -76,8 +75,8 @@ func scrapes(cfg config.Config, w *world, metrics *telemetry.Worker, log *slog.L
 	return mux
 }
 
-// serveScrapes answers until stop is called.
-func serveScrapes(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) (stop func()) {
+// serveMetrics serves the handler on the listener until stop is called.
+func serveMetrics(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) (stop func()) {
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: scrapeReadTimeout, ReadTimeout: scrapeReadTimeout, WriteTimeout: scrapeTimeout,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
@@ -86,50 +85,52 @@ func serveScrapes(ctx context.Context, listener net.Listener, handler http.Handl
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			log.ErrorContext(ctx, "metrics are not served any more", "error", err)
+			log.ErrorContext(ctx, "metrics server failed", "error", err)
 		}
 	})
 	return func() {
-		_ = server.Close() // scrapes come again
+		_ = server.Close() // without draining: Prometheus scrapes again
 		serving.Wait()
 	}
 }
 
-// gate lets in whoever has a token, of any role: all may read.
+// gate admits requests with a valid token of any role: every role may read.
 type gate struct {
-	// bootstrap is the token of the configuration; may be empty.
+	// bootstrap is STEVEDORE_TOKEN; may be empty.
 	bootstrap string
-	// ask returns whose token it is, or admin.TokenRefused.
+	// ask returns the owner of a token, or admin.TokenRefused.
 	ask func(ctx context.Context, secret string) (ingest.Principal, error)
 	now func() time.Time
 
 	mu sync.Mutex
-	// good holds when tokens, by digest, were last said to be good.
-	good map[[sha256.Size]byte]time.Time
-	// strangers bounds how often the ledger is asked about tokens that are not among
-	// them: anybody may send some.
-	strangers *rate.Limiter
+	// accepted holds the time of the last successful check by the digest of a token.
+	accepted map[[sha256.Size]byte]time.Time
+	// unknown limits look-ups of tokens that were never accepted, so that guessing
+	// does not load the ledger.
+	unknown *rate.Limiter
 }
 
+// The limit of look-ups of unknown tokens: per second, and in a burst.
 const (
-	strangersRate  = 1
-	strangersBurst = 30
+	unknownTokenRate  = 1
+	unknownTokenBurst = 30
 )
 
-// mayAsk reports whether the ledger may be asked about the token.
+// mayAsk reports whether the token may be looked up in the ledger now.
 func (g *gate) mayAsk(digest [sha256.Size]byte) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.strangers == nil {
-		g.strangers = rate.NewLimiter(strangersRate, strangersBurst)
+	if g.unknown == nil {
+		g.unknown = rate.NewLimiter(unknownTokenRate, unknownTokenBurst)
 	}
-	_, known := g.good[digest]
-	return known || g.strangers.AllowN(g.now(), 1)
+	_, known := g.accepted[digest]
+	return known || g.unknown.AllowN(g.now(), 1)
 }
 
 var errNoToken = errors.New("send the header `Authorization: Bearer <token>`; `stevedore token create --role viewer` makes one")
 
-// check returns why a request is refused, and with which status.
+// check returns nil and 200 for an admitted request, else the reason and the HTTP
+// status of the refusal.
 func (g *gate) check(r *http.Request) (status int, why error) {
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	secret = strings.TrimSpace(secret)
@@ -143,7 +144,7 @@ func (g *gate) check(r *http.Request) (status int, why error) {
 	if !g.mayAsk(digest) {
 		return http.StatusTooManyRequests, errors.New("too many unknown tokens: wait a second")
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), authTimeout)
 	defer cancel()
 	principal, err := g.ask(ctx, secret)
 	refused := errors.As(err, &admin.TokenRefused{})
@@ -151,25 +152,25 @@ func (g *gate) check(r *http.Request) (status int, why error) {
 	defer g.mu.Unlock()
 	switch {
 	case err == nil && principal.Role.Allows(ingest.RoleViewer):
-		if g.good == nil {
-			g.good = map[[sha256.Size]byte]time.Time{}
+		if g.accepted == nil {
+			g.accepted = map[[sha256.Size]byte]time.Time{}
 		}
-		g.good[digest] = g.now()
+		g.accepted[digest] = g.now()
 		return http.StatusOK, nil
 	case err == nil:
 		return http.StatusForbidden, errors.New("this needs a token with the role viewer")
 	case refused:
-		delete(g.good, digest)
+		delete(g.accepted, digest)
 		return http.StatusUnauthorized, err
-	case g.now().Sub(g.good[digest]) < trusted:
+	case g.now().Sub(g.accepted[digest]) < trusted:
 		return http.StatusOK, nil
 	default:
-		return http.StatusServiceUnavailable, errors.New("the ledger, which knows the tokens, does not answer")
+		return http.StatusServiceUnavailable, errors.New("cannot check the token: the ledger is not available")
 	}
 }
 
-// watch has the state of the adapters among the metrics.
-func (w *world) watch(metrics *telemetry.Worker) {
+// watch adds the state of the adapters to the metrics.
+func (w *adapters) watch(metrics *telemetry.Worker) {
 	metrics.WatchPool(func() (telemetry.Pool, bool) {
 		s := w.store.PoolStats()
 		return telemetry.Pool{

@@ -14,7 +14,7 @@ import (
 	"stevedore/internal/telemetry"
 )
 
-// measuredSteps counts attempts at steps and how they end.
+// measuredSteps counts attempts of steps and their results.
 type measuredSteps struct {
 	interceptor.WorkerInterceptorBase
 	metrics *telemetry.Worker
@@ -38,7 +38,7 @@ func (i *measuredInbound) ExecuteActivity(ctx context.Context, in *interceptor.E
 	result, err := i.Next.ExecuteActivity(withClaim(ctx), in)
 	name := activity.GetInfo(ctx).ActivityType.Name
 	step, ok := activities.StepOf[name]
-	ok = ok && name != activities.NameClaimHost // which is only the way to a step
+	ok = ok && name != activities.NameClaimHost // it only routes a step to its host
 	if !ok || elsewhere(err) {
 		return result, err
 	}
@@ -49,18 +49,18 @@ func (i *measuredInbound) ExecuteActivity(ctx context.Context, in *interceptor.E
 	return result, err
 }
 
-// elsewhere reports whether an attempt only found out that another one is to do
-// the step.
+// elsewhere reports whether an attempt ended only because the step belongs to
+// another host or mode.
 func elsewhere(err error) bool {
 	var failure *temporal.ApplicationError
 	return errors.As(err, &failure) && (failure.Type() == activities.TypeOtherHost || failure.Type() == activities.TypeNotThrough)
 }
 
-// unknownKind is the kind of errors that are none of ours.
+// unknownKind is the label of errors without an ingest.Kind.
 const unknownKind = "unknown"
 
-// failureKind returns the kind of a failure, and nothing for success and for
-// attempts that somebody ended.
+// failureKind returns the kind of a failure. It is empty for success and for
+// attempts that were cancelled, stopped or paused.
 func failureKind(err error) string {
 	var failure *temporal.ApplicationError
 	switch {
@@ -69,10 +69,10 @@ func failureKind(err error) string {
 	case !errors.As(err, &failure):
 		return unknownKind
 	case failure.Type() == string(ingest.KindFenced):
-		return failure.Type() // benign, and yet worth knowing when there are many
+		return failure.Type() // benign, but many of them are a sign of trouble
 	case failure.Category() == temporal.ApplicationErrorCategoryBenign:
-		return "" // handed over, or held by an operator
+		return "" // stopped for a handoff, or paused by an operator
 	default:
-		return failure.Type() // a kind, see activities/errors.go
+		return failure.Type() // an ingest.Kind, see activities/errors.go
 	}
 }

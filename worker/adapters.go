@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"stevedore/activities"
@@ -17,28 +18,28 @@ import (
 	"stevedore/internal/transfer"
 )
 
-// statementTimeout bounds a statement of a worker: none takes more than seconds
-// unless something is wrong, and then it must not hold locks for ever.
+// statementTimeout bounds one SQL statement of a worker. Statements normally take
+// less than seconds; a stuck one must not hold locks for ever.
 const statementTimeout = 2 * time.Minute
 
-// world is the adapters that a worker works with.
-type world struct {
+// adapters holds the open adapters of a worker.
+type adapters struct {
 	store   *store.Store
 	sftp    *sftp.Pool
 	staging *transfer.Staging
 	objects *objstore.Store
 	bus     *amqp.Publisher
-	budget  *transfer.Budget    // for the bytes of files in memory, whatever the mode
-	ahead   *transfer.ReadAhead // for the outstanding reads of all transfers
+	budget  *transfer.Budget    // bounds file contents in memory, in every mode
+	ahead   *transfer.ReadAhead // bounds outstanding reads of all transfers
 	direct  *transfer.Direct
 	closers []func()
 }
 
-// openWorld opens every adapter. What is wrong with any of them is one error
-// that says what to do; the store's schema and the bucket are looked at first,
-// because a worker without them would only pile up retries.
-func openWorld(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *world, err error) {
-	w := &world{}
+// openAdapters opens every adapter, or returns the first error. It checks the
+// schema of the ledger and the keyset first: a worker that starts without them
+// would only accumulate retries.
+func openAdapters(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *adapters, err error) {
+	w := &adapters{}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -72,7 +73,7 @@ func openWorld(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *wor
 	return w, err
 }
 
-func (w *world) openLedger(ctx context.Context, cfg config.Config) (err error) {
+func (w *adapters) openLedger(ctx context.Context, cfg config.Config) (err error) {
 	w.store, err = store.New(ctx, store.Config{DatabaseURL: cfg.Database.URL.Reveal(), StatementTimeout: statementTimeout})
 	if err != nil {
 		return err
@@ -81,7 +82,7 @@ func (w *world) openLedger(ctx context.Context, cfg config.Config) (err error) {
 	return w.store.SchemaCurrent(ctx)
 }
 
-func (w *world) openTargets(cfg config.Config) (err error) {
+func (w *adapters) openTargets(cfg config.Config) (err error) {
 	w.objects, err = objstore.New(objstore.Config{
 		Endpoint: cfg.S3.Endpoint, AccessKey: cfg.S3.AccessKey, SecretKey: cfg.S3.SecretKey.Reveal(),
 		Bucket: cfg.S3.Bucket, Region: cfg.S3.Region, UseTLS: cfg.S3.UseTLS, Memory: w.budget,
@@ -100,17 +101,17 @@ func (w *world) openTargets(cfg config.Config) (err error) {
 	return nil
 }
 
-func (w *world) onClose(fn func()) { w.closers = append(w.closers, fn) }
+func (w *adapters) onClose(fn func()) { w.closers = append(w.closers, fn) }
 
-// close closes what was opened, last first.
-func (w *world) close() {
-	for i := len(w.closers) - 1; i >= 0; i-- {
-		w.closers[i]()
+// close closes the adapters in reverse order.
+func (w *adapters) close() {
+	for _, closer := range slices.Backward(w.closers) {
+		closer()
 	}
 }
 
-// sources fits the SFTP pool to the activities: Go does not let a method that
-// returns *sftp.Session stand for one that returns an interface.
+// sources adapts the SFTP pool to activities.Sources: a Go method that returns
+// *sftp.Session does not implement one that returns an interface.
 type sources struct{ pool *sftp.Pool }
 
 // Open implements activities.Sources.
@@ -122,7 +123,7 @@ func (s sources) Open(ctx context.Context, server ingest.Server) (activities.Sou
 	return source{session}, nil
 }
 
-// source fits a session likewise.
+// source adapts a session to activities.Source, for the same reason.
 type source struct{ *sftp.Session }
 
 // OpenFile implements activities.Source.
