@@ -49,6 +49,18 @@ func TestLinks(t *testing.T) {
 	require.Greater(t, links, 50, "the links were not found")
 }
 
+// TestDecisionsAreListed checks that the index of decisions names each of them.
+func TestDecisionsAreListed(t *testing.T) {
+	t.Parallel()
+	index, err := os.ReadFile("decisions/README.md")
+	require.NoError(t, err)
+	pages, err := filepath.Glob("decisions/0*.md")
+	require.NoError(t, err)
+	for _, page := range pages {
+		assert.Contains(t, string(index), "("+filepath.Base(page)+")")
+	}
+}
+
 // existing returns path, or a file in it if it is a folder, so that links to folders count as links to files.
 func existing(path string) string {
 	if inside, err := filepath.Glob(filepath.Join(path, "*.*")); err == nil && len(inside) > 0 {
