@@ -160,5 +160,5 @@ func TestDoubtsOutliveAPart(t *testing.T) {
 	assert.EqualValues(t, 3, scan.New)
 	require.EqualValues(t, 3, scan.Unread.Count, "%v", scan.Unread)
 	assert.Equal(t, "/in", scan.Unread.Folders[0].Path)
-	assert.Contains(t, scan.Unread.Folders[0].Reason, "broke off")
+	assert.Contains(t, scan.Unread.Folders[0].Reason, "its listing failed after")
 }

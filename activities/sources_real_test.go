@@ -61,7 +61,7 @@ func TestARefusalIsLearnedOnce(t *testing.T) {
 	assert.Equal(t, string(ingest.KindHostKey), b.download(first))
 	assert.Equal(t, ingest.ServerSuspended, b.now().State, "at once, not when the file is parked")
 	reason := b.now().LastError
-	assert.Contains(t, reason, "not a pinned one")
+	assert.Contains(t, reason, "which is not pinned")
 	assert.EqualValues(t, 1, door.came.Load())
 
 	assert.Equal(t, string(ingest.KindSuspended), b.download(second))

@@ -45,7 +45,7 @@ func TestAServersFaultSuspendsItAlone(t *testing.T) {
 	server, err := h.Store.ServerByName(h.Ctx, "acme")
 	require.NoError(t, err)
 	assert.Equal(t, ingest.ServerSuspended, server.State)
-	assert.Contains(t, server.LastError, "not a pinned one")
+	assert.Contains(t, server.LastError, "which is not pinned")
 	counts := map[ingest.Status]int{}
 	for _, f := range h.Files() {
 		counts[f.Status]++

@@ -12,8 +12,8 @@ var (
 	bomBE = []byte{0xfe, 0xff}
 )
 
-// clean removes what editors and mail programs add: byte order marks, UTF-16,
-// other line ends, white space around lines.
+// clean undoes changes by editors and mail programs: it converts UTF-16 and line endings
+// and removes byte order marks and white space around lines.
 func clean(text []byte) []byte {
 	text = Text(text)
 	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
@@ -36,8 +36,8 @@ func fromUTF16(text []byte, order binary.ByteOrder) []byte {
 	return []byte(string(utf16.Decode(units)))
 }
 
-// Text returns a text as UTF-8 without a byte order mark. What has no mark is
-// returned as it is.
+// Text converts UTF-16 with a byte order mark to UTF-8 and removes the byte order mark.
+// Other texts are returned unchanged.
 func Text(text []byte) []byte {
 	switch {
 	case bytes.HasPrefix(text, bomLE):

@@ -1,8 +1,8 @@
-// Package keyfile reads SSH private keys as partners and their tools write them:
-// OpenSSH, PKCS#1, PKCS#8 and PuTTY files, locked with a passphrase or not, with
-// the marks that editors leave, and with a user certificate after them.
+// Package keyfile reads SSH private keys in the formats of common tools: OpenSSH,
+// PKCS#1, PKCS#8 and PuTTY files, with or without a passphrase, with byte order marks and
+// white space of editors, and with a user certificate appended.
 //
-// Its errors are for people and never quote what they are about.
+// Its errors are user messages and never quote the input, which is secret.
 package keyfile
 
 import (
@@ -17,26 +17,26 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Input is a private key as it was given.
+// Input is a private key as entered by the user.
 type Input struct {
-	// Key is the text of the file. A line with a user certificate may follow.
+	// Key is the text of the key file, optionally followed by a user certificate line.
 	Key []byte
-	// Passphrase unlocks it; empty if it is not locked.
+	// Passphrase decrypts the key; empty for an unencrypted key.
 	Passphrase []byte
 	// Certificate is a user certificate ("ssh-ed25519-cert-v01@openssh.com AAAA...");
 	// empty if there is none.
 	Certificate []byte
 }
 
-// Errors that say what to give, too.
+// Errors of Read that callers distinguish.
 var (
-	ErrLocked          = errors.New("the private key is locked with a passphrase: give the passphrase as well, it is used once and not stored")
-	ErrWrongPassphrase = errors.New("the passphrase does not open the private key")
+	ErrLocked          = errors.New("the private key is encrypted: enter its passphrase, which is used once and not stored")
+	ErrWrongPassphrase = errors.New("the passphrase does not decrypt the private key")
 	ErrCertificate     = errors.New("the certificate cannot be used")
 )
 
-// Read returns the key in the form in which it is stored: unlocked, and followed
-// by the certificate, if there is one. Signers reads that form.
+// Read returns the key in the stored format, which Signers reads: unencrypted in OpenSSH
+// format, followed by the certificate, if any.
 func Read(in Input) ([]byte, error) {
 	text, lines := split(clean(in.Key))
 	if given := clean(in.Certificate); len(given) > 0 {
@@ -51,7 +51,7 @@ func Read(in Input) ([]byte, error) {
 	}
 	block, err := ssh.MarshalPrivateKey(key, "")
 	if err != nil {
-		return nil, errors.New("the private key is of a type that cannot be used: make an ed25519 key")
+		return nil, errors.New("the private key is of an unsupported type: create an ed25519 key")
 	}
 	stored := pem.EncodeToMemory(block)
 	if line := bytes.TrimSpace(lines); len(line) > 0 {
@@ -61,8 +61,8 @@ func Read(in Input) ([]byte, error) {
 	return stored, err
 }
 
-// Signers returns the signer of an unlocked key and its certificate, nil if none
-// follows the key.
+// Signers returns the signer of an unencrypted key, and the certificate that follows the
+// key, nil if there is none.
 func Signers(text []byte) (ssh.Signer, *ssh.Certificate, error) {
 	text, line := split(clean(text))
 	key, err := parse(text, nil)
@@ -71,7 +71,7 @@ func Signers(text []byte) (ssh.Signer, *ssh.Certificate, error) {
 	}
 	signer, err := ssh.NewSignerFromKey(key)
 	if err != nil {
-		return nil, nil, errors.New("the private key is of a type that cannot be used: make an ed25519 key")
+		return nil, nil, errors.New("the private key is of an unsupported type: create an ed25519 key")
 	}
 	if len(bytes.TrimSpace(line)) == 0 {
 		return signer, nil, nil
@@ -93,12 +93,12 @@ func parseCertificate(line []byte) (*ssh.Certificate, error) {
 	}
 	certificate, ok := public.(*ssh.Certificate)
 	if !ok || certificate.CertType != ssh.UserCert {
-		return nil, fmt.Errorf("%w: it is not a user certificate: give the file that ends with -cert.pub", ErrCertificate)
+		return nil, fmt.Errorf("%w: it is not a user certificate: enter the file that ends with -cert.pub", ErrCertificate)
 	}
 	return certificate, nil
 }
 
-// split separates a key from the line of a certificate after it.
+// split separates a key from the certificate line after it.
 func split(text []byte) (key, line []byte) {
 	at := bytes.LastIndex(text, []byte("\n-----END "))
 	if at < 0 {
@@ -115,7 +115,7 @@ func split(text []byte) (key, line []byte) {
 	return text[:end], text[end:]
 }
 
-// parse returns the key of a cleaned text.
+// parse returns the key in a text that clean has processed.
 func parse(text, passphrase []byte) (any, error) {
 	switch {
 	case len(text) == 0:
@@ -128,7 +128,7 @@ func parse(text, passphrase []byte) (any, error) {
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, errors.New("the private key cannot be read: give the whole file, in OpenSSH, PEM or PuTTY form")
+		return nil, errors.New("the private key cannot be read: enter the complete file, in OpenSSH, PEM or PuTTY format")
 	}
 	return parseBlock(block, passphrase)
 }
@@ -157,12 +157,12 @@ func parseBlock(block *pem.Block, passphrase []byte) (key any, err error) {
 			return nil, ErrWrongPassphrase
 		}
 	case err != nil:
-		return nil, fmt.Errorf("the private key cannot be read: it is damaged, or its form %q is not known; convert a copy with `ssh-keygen -p -f COPY`", shown(block.Type))
+		return nil, fmt.Errorf("the private key cannot be read: it is damaged, or its format %q is not supported; convert a copy with `ssh-keygen -p -f COPY`", shown(block.Type))
 	}
 	return usable(key)
 }
 
-// usable returns the key by value where x/crypto wants that.
+// usable returns the key in the type that x/crypto requires.
 func usable(key any) (any, error) {
 	switch k := key.(type) {
 	case *ed25519.PrivateKey:
@@ -172,7 +172,7 @@ func usable(key any) (any, error) {
 	}
 }
 
-// shown is a short text of the file's that is no secret.
+// shown truncates a text for a message. The text must not be secret.
 func shown(text string) string {
 	if len(text) > 40 {
 		text = text[:40]
@@ -180,14 +180,14 @@ func shown(text string) string {
 	return text
 }
 
-// notPrivate names the files that people give by mistake.
+// notPrivate returns an error for a public key or an X.509 certificate.
 func notPrivate(text []byte) error {
 	first, _, _ := bytes.Cut(text, []byte("\n"))
 	switch {
 	case bytes.HasPrefix(text, []byte("---- BEGIN SSH2 PUBLIC KEY")), bytes.Contains(first, []byte("BEGIN PUBLIC KEY")), bytes.Contains(first, []byte("BEGIN RSA PUBLIC KEY")):
 		return errPublic
 	case bytes.Contains(first, []byte("BEGIN CERTIFICATE")):
-		return errors.New("this is an X.509 certificate: give the private key")
+		return errors.New("this is an X.509 certificate: enter the private key")
 	}
 	if _, _, _, _, err := ssh.ParseAuthorizedKey(text); err == nil {
 		return errPublic
@@ -195,6 +195,6 @@ func notPrivate(text []byte) error {
 	return nil
 }
 
-var errSecurityKey = errors.New("this key is in a security key (FIDO), which a person must touch: make an ed25519 key without one")
+var errSecurityKey = errors.New("this key is on a security key (FIDO), which requires touch: create an ed25519 key without one")
 
-var errPublic = errors.New("this is a public key: give the private key, the file of the same name without .pub")
+var errPublic = errors.New("this is a public key: enter the private key, the file of the same name without .pub")

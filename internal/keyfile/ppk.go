@@ -5,7 +5,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // version 2 of the format has nothing better
+	"crypto/sha1" //nolint:gosec // required by version 2 of the format
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -18,21 +18,21 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// PuTTY's files, versions 2 and 3: https://the.earth.li/~sgtatham/putty/0.78/htmldoc/AppendixC.html
+// PuTTY key files, versions 2 and 3: https://the.earth.li/~sgtatham/putty/0.78/htmldoc/AppendixC.html
 
 const ppkMark = "PuTTY-User-Key-File-"
 
-// The most of what a file may ask for to derive its key: a file comes from outside.
+// Limits on the key derivation parameters, because the file is untrusted.
 const (
-	maxArgonKiB    = 256 << 10
-	maxArgonPasses = 1000
-	maxArgonLanes  = 64
-	maxPPKLines    = 1000
+	maxArgonKiB     = 256 << 10
+	maxArgonPasses  = 1000
+	maxArgonThreads = 64
+	maxPPKLines     = 1000
 )
 
 var errPPK = errors.New("the PuTTY key file cannot be read: it is damaged, or not of version 2 or 3; convert it with `puttygen KEY.ppk -O private-openssh -o KEY`")
 
-// ppk is a file as it was read.
+// ppk is a parsed PuTTY key file.
 type ppk struct {
 	version                        int
 	algorithm, encryption, comment string
@@ -40,7 +40,7 @@ type ppk struct {
 	fields                         map[string]string
 }
 
-// parsePPK returns the private key of the file.
+// parsePPK returns the private key in a PuTTY key file.
 func parsePPK(text, passphrase []byte) (any, error) {
 	f, err := readPPK(string(text))
 	if err != nil {
@@ -108,7 +108,7 @@ func readPPK(text string) (*ppk, error) {
 	return f, nil
 }
 
-// ppkKeys are what a passphrase gives.
+// ppkKeys are the keys derived from the passphrase.
 type ppkKeys struct{ cipher, iv, mac []byte }
 
 func (f *ppk) derive(passphrase []byte) (ppkKeys, error) {
@@ -123,9 +123,9 @@ func (f *ppk) derive(passphrase []byte) (ppkKeys, error) {
 	}
 	memory, err1 := strconv.Atoi(f.fields["Argon2-Memory"])
 	passes, err2 := strconv.Atoi(f.fields["Argon2-Passes"])
-	lanes, err3 := strconv.Atoi(f.fields["Argon2-Parallelism"])
+	threads, err3 := strconv.Atoi(f.fields["Argon2-Parallelism"])
 	salt, err4 := hex.DecodeString(f.fields["Argon2-Salt"])
-	if errors.Join(err1, err2, err3, err4) != nil || memory < 1 || memory > maxArgonKiB || passes < 1 || passes > maxArgonPasses || lanes < 1 || lanes > maxArgonLanes {
+	if errors.Join(err1, err2, err3, err4) != nil || memory < 1 || memory > maxArgonKiB || passes < 1 || passes > maxArgonPasses || threads < 1 || threads > maxArgonThreads {
 		return ppkKeys{}, errPPK
 	}
 	derive := argon2.IDKey
@@ -134,9 +134,9 @@ func (f *ppk) derive(passphrase []byte) (ppkKeys, error) {
 	case "Argon2i":
 		derive = argon2.Key
 	default:
-		return ppkKeys{}, errors.New("the PuTTY key file is locked by Argon2d, which cannot be used: save it anew with Argon2id, the default of puttygen")
+		return ppkKeys{}, errors.New("the PuTTY key file is encrypted with Argon2d, which is not supported: save it again with Argon2id, the default of puttygen")
 	}
-	out := derive(passphrase, salt, uint32(passes), uint32(memory), uint8(lanes), 80) //nolint:gosec // bounded above
+	out := derive(passphrase, salt, uint32(passes), uint32(memory), uint8(threads), 80) //nolint:gosec // bounded above
 	return ppkKeys{cipher: out[:32], iv: out[32:48], mac: out[48:]}, nil
 }
 
@@ -149,7 +149,7 @@ func (f *ppk) decrypt(keys ppkKeys) error {
 	return nil
 }
 
-// mac authenticates all of the file with the unlocked private part.
+// mac returns the authentication code of the file with the decrypted private part.
 func (f *ppk) mac(keys ppkKeys) []byte {
 	var covered bytes.Buffer
 	for _, part := range [][]byte{[]byte(f.algorithm), []byte(f.encryption), []byte(f.comment), f.public, f.private} {

@@ -10,7 +10,7 @@ import (
 	"math/big"
 )
 
-// blob reads the strings of an SSH blob; once it has failed it returns nothing.
+// blob reads the strings of an SSH blob. After a failure it returns nil.
 type blob struct {
 	rest   []byte
 	failed bool
@@ -33,10 +33,10 @@ func (b *blob) next() []byte {
 
 func (b *blob) number() *big.Int { return new(big.Int).SetBytes(b.next()) }
 
-// key builds the private key of an unlocked file.
+// key returns the private key of a decrypted file.
 func (f *ppk) key() (any, error) {
 	public, private := &blob{rest: f.public}, &blob{rest: f.private}
-	public.next() // the type once more
+	public.next() // the type
 	switch f.algorithm {
 	case "ssh-rsa":
 		return rsaKey(public, private)
@@ -49,7 +49,7 @@ func (f *ppk) key() (any, error) {
 	case "ecdsa-sha2-nistp521":
 		return ecdsaKey(elliptic.P521(), public, private)
 	default:
-		return nil, errors.New("the PuTTY key file holds a key of a type that cannot be used: make an ed25519 key")
+		return nil, errors.New("the PuTTY key file has a key of an unsupported type: create an ed25519 key")
 	}
 }
 

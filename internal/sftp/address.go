@@ -7,10 +7,10 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// allowVariable is where an operator allows a special network.
+// allowVariable is the environment variable that lists the allowed special networks.
 const allowVariable = "STEVEDORE_SFTP_ALLOW_NETWORKS"
 
-// specialNetworks are what netip has no predicate for, by the name people know.
+// specialNetworks are the special networks without a predicate in net/netip.
 var specialNetworks = []struct {
 	prefix netip.Prefix
 	name   string
@@ -20,22 +20,21 @@ var specialNetworks = []struct {
 	{netip.MustParsePrefix("198.18.0.0/15"), "benchmark"},
 	{netip.MustParsePrefix("240.0.0.0/4"), "reserved"},
 	{netip.MustParsePrefix("fec0::/10"), "site-local"},
-	// These carry an IPv4 address that a gateway takes out again, which may be
-	// any of the above.
+	// These embed an IPv4 address that a gateway extracts, which may be in any
+	// special network.
 	{netip.MustParsePrefix("64:ff9b::/96"), "translated"},
 	{netip.MustParsePrefix("64:ff9b:1::/48"), "translated"},
 	{netip.MustParsePrefix("2002::/16"), "translated"},
 }
 
-// addressGuard refuses to connect to addresses in special networks. It looks
-// at the address after the name was resolved, at the moment of connecting: a
-// name that answers differently the second time gains nothing.
+// addressGuard refuses connections to addresses in special networks. It checks the
+// resolved address at connect time, which defeats DNS rebinding.
 type addressGuard struct {
 	server  ingest.Server
 	allowed []netip.Prefix
 }
 
-// control fits net.Dialer.Control.
+// control implements net.Dialer.Control.
 func (g addressGuard) control(_, address string, _ syscall.RawConn) error {
 	target, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -44,7 +43,7 @@ func (g addressGuard) control(_, address string, _ syscall.RawConn) error {
 	return g.check(target.Addr())
 }
 
-// check refuses an address of a special network that is not allowed.
+// check returns an error for an address in a special network that is not allowed.
 func (g addressGuard) check(addr netip.Addr) error {
 	addr = plainAddress(addr)
 	network := specialNetwork(addr)
@@ -57,12 +56,12 @@ func (g addressGuard) check(addr netip.Addr) error {
 		}
 	}
 	return ingest.Errorf(ingest.KindForbiddenAddress,
-		"server %s: %s is at %s, a %s address, which is not allowed; if the server really is there, add %s to %s",
+		"server %s: %s resolves to %s, a %s address, which is not allowed; if this is intended, add %s to %s",
 		g.server.Name, g.server.Host, addr, network, netip.PrefixFrom(addr, addr.BitLen()), allowVariable)
 }
 
-// specialNetwork names the kind of network of an address that is not plainly
-// public; empty for public ones.
+// specialNetwork returns the name of the special network that contains the address,
+// and "" for a public address.
 func specialNetwork(addr netip.Addr) string {
 	switch {
 	case addr.IsLoopback():
@@ -84,9 +83,9 @@ func specialNetwork(addr netip.Addr) string {
 	return ""
 }
 
-// plainAddress returns the address without its zone, and an IPv4 address that is
-// written as an IPv6 one ("::ffff:127.0.0.1", or "::127.0.0.1" of old) as itself:
-// both are connected to as IPv4, or may be.
+// plainAddress removes the zone and converts IPv4-mapped ("::ffff:127.0.0.1") and
+// IPv4-compatible ("::127.0.0.1") addresses to IPv4, because the system may connect
+// to them by IPv4.
 func plainAddress(addr netip.Addr) netip.Addr {
 	addr = addr.WithZone("").Unmap()
 	if bytes := addr.As16(); addr.Is6() && compatible.Contains(addr) && (bytes[12] != 0 || bytes[13] != 0) {
@@ -95,5 +94,5 @@ func plainAddress(addr netip.Addr) netip.Addr {
 	return addr
 }
 
-// compatible are the IPv4-compatible addresses of old (RFC 4291, 2.5.5.1).
+// compatible is the prefix of the deprecated IPv4-compatible addresses (RFC 4291, 2.5.5.1).
 var compatible = netip.MustParsePrefix("::/96")

@@ -10,8 +10,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// offeredAlgorithms are the secure ones, and for legacy servers after them
-// those that are not: what both sides know of the secure ones is still preferred.
+// offeredAlgorithms returns the secure algorithms. With legacy set it appends the
+// insecure ones, so that a common secure algorithm is still preferred.
 func offeredAlgorithms(legacy bool) ssh.Algorithms {
 	offered := ssh.SupportedAlgorithms()
 	if !legacy {
@@ -25,8 +25,8 @@ func offeredAlgorithms(legacy bool) ssh.Algorithms {
 	return offered
 }
 
-// noCommonAlgorithm explains a negotiation that found nothing in common: what the
-// server offers, and whether a setting helps.
+// noCommonAlgorithm returns the error of a negotiation without a common algorithm: the
+// server's offers, and the setting that helps, if any.
 func noCommonAlgorithm(server ingest.Server, address string, e *ssh.AlgorithmNegotiationError) *ingest.Error {
 	kind, what := ingest.KindServer, e.What
 	if strings.Contains(what, "host key") {
@@ -46,7 +46,7 @@ func noCommonAlgorithm(server ingest.Server, address string, e *ssh.AlgorithmNeg
 		server.Name, address, what, peer, shortList(e.SupportedAlgorithms), advice)
 }
 
-// insecureOf are those of the server's that the legacy switch adds.
+// legacyOffers returns the server's algorithms that LegacyAlgorithms would enable.
 func legacyOffers(e *ssh.AlgorithmNegotiationError) (usable []string) {
 	old := ssh.InsecureAlgorithms()
 	all := slices.Concat(old.KeyExchanges, old.Ciphers, old.MACs, old.HostKeys)
@@ -58,10 +58,10 @@ func legacyOffers(e *ssh.AlgorithmNegotiationError) (usable []string) {
 	return usable
 }
 
-// maxShownOffers bounds how many algorithms a message shows.
+// maxListed bounds the items of a list in a message.
 const maxListed = 8
 
-// offers is a list of algorithms as a message shows it; a server may send anything.
+// shortList formats a list that a server sent for a message: bounded and escaped.
 func shortList(algorithms []string) string {
 	if len(algorithms) == 0 {
 		return "none"

@@ -2,22 +2,21 @@ package sftp
 
 import "sync"
 
-// quirks are what a server was found not to do, for as long as the connection lasts.
+// serverBehavior is the observed behavior of a server on one connection.
 type serverBehavior struct {
 	mu      sync.Mutex
 	missing map[byte]bool
-	// endsWithEOF: a folder has ended as it should; so a failure in one is a failure.
+	// missing are the packet types that the server does not support.
 	endsWithEOF bool
-	// endsWithFailure: a folder ended in a failure after some names, which may be how
-	// the server says that there are no more.
+	// endsWithEOF: a folder ended with EOF, so a failure is not a substitute for it.
 	endsWithFailure bool
-	// endsIdly: a folder ended only in answers without new names.
+	// endsWithEmpty: a folder ended only by replies without new names.
 	endsWithEmpty bool
-	// home is the user's home folder, once asked for.
+	// home is the user's home folder, empty until it is requested.
 	home string
 }
 
-// lacking reports whether requests of the kind are known to fail.
+// lacks reports whether requests of the type are known to fail.
 func (b *serverBehavior) lacks(kind byte) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -33,7 +32,7 @@ func (b *serverBehavior) markMissing(kind byte) {
 	b.missing[kind] = true
 }
 
-// sawEOF notes that a folder ended as it should; knowsEOF reports whether any did.
+// recordEOF records that a folder ended with EOF.
 func (b *serverBehavior) recordEOF() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -46,14 +45,15 @@ func (b *serverBehavior) sendsEOF() bool {
 	return b.endsWithEOF
 }
 
-// endedIdly notes that a folder ended only in answers without new names.
+// recordEmptyEnd records that a folder ended only by replies without new names.
 func (b *serverBehavior) recordEmptyEnd() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.endsWithEmpty = true
 }
 
-// idleAnswers is how many answers in a row without a new name end a folder.
+// maxEmptyReplies returns the number of consecutive replies without a new name that end
+// a folder.
 func (b *serverBehavior) maxEmptyReplies() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -67,8 +67,8 @@ func (b *serverBehavior) maxEmptyReplies() int {
 	}
 }
 
-// mayEnd reports whether the failure may be the server's way to end a folder: it has
-// never ended one as it should, and this one or another had names before.
+// failureMayBeEOF reports whether the failure may be the server's substitute for EOF: no
+// folder has ended with EOF, and this one or another listed names before a failure.
 func (b *serverBehavior) failureMayBeEOF(interrupted *interruptedError) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -182,7 +182,7 @@ func TestWhoIsToBlame(t *testing.T) {
 		},
 		"banner": {
 			ssh.ServerConfig{PasswordCallback: passwordIs("other"), BannerCallback: func(ssh.ConnMetadata) string { return "Account\x1b[2J expired\n" }},
-			ingest.KindAuth, ingest.PasswordRefused, []string{`its banner says "Account\x1b[2J expired"`},
+			ingest.KindAuth, ingest.PasswordRefused, []string{`banner: "Account\x1b[2J expired"`},
 		},
 		"second factor after the password": {
 			ssh.ServerConfig{PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
@@ -192,7 +192,7 @@ func TestWhoIsToBlame(t *testing.T) {
 		},
 		"keys only": {
 			ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) { return nil, errors.New("no") }},
-			ingest.KindAuth, "", []string{"it takes publickey"},
+			ingest.KindAuth, "", []string{"it accepts publickey"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -329,7 +329,7 @@ func TestSlowLogin(t *testing.T) {
 	counted := &budget{}
 	server.LoginTimeout = ingest.Duration(time.Second)
 	_, err := newPool(t, sftp.Config{Passwords: counted, HandshakeTimeout: time.Hour}, secrets{Password: []byte("pw")}).Open(deadline(t), server)
-	requireKind(t, err, ingest.KindTransient, "stopped answering", "1s", "--login-timeout")
+	requireKind(t, err, ingest.KindTransient, "stopped replying", "1s", "--login-timeout")
 	assert.Equal(t, map[ingest.PasswordFate]int{ingest.PasswordUnanswered: 1}, counted.seen())
 }
 
@@ -351,7 +351,7 @@ func TestAbandonedLogin(t *testing.T) {
 		cancel()
 	}()
 	_, err := newPool(t, sftp.Config{Passwords: counted}, secrets{Password: []byte("pw")}).Open(ctx, server)
-	requireKind(t, err, ingest.KindTransient, "given up")
+	requireKind(t, err, ingest.KindTransient, "canceled")
 	assert.Equal(t, map[ingest.PasswordFate]int{ingest.PasswordAbandoned: 1}, counted.seen())
 }
 
@@ -362,5 +362,5 @@ func TestNoConnection(t *testing.T) {
 	requireKind(t, err, ingest.KindTransient, "cannot connect to no-such-host.invalid:22: ")
 	assert.True(t, strings.Contains(err.Error(), "not found") || strings.Contains(err.Error(), "DNS"), "%v", err)
 	_, err = pool.Open(deadline(t), ingest.Server{Name: "acme", Host: "127.0.0.1", Port: 1})
-	requireKind(t, err, ingest.KindTransient, "the connection is refused; nothing listens on this port")
+	requireKind(t, err, ingest.KindTransient, "connection refused: no server listens on this port")
 }

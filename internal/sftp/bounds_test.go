@@ -49,6 +49,6 @@ func TestFoldersThatWaitAreBounded(t *testing.T) {
 	assert.Contains(t, seen, "z/f.csv")
 	require.NotZero(t, unread.Count)
 	for _, f := range unread.Folders {
-		assert.Equal(t, "has too many folders, which were not entered", f.Reason)
+		assert.Equal(t, "has too many subfolders, which were not listed", f.Reason)
 	}
 }

@@ -6,27 +6,25 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// PasswordBudget bounds how often a server is sent a password or offered a key that
-// it refuses, whoever logs in: servers lock accounts by counting refusals. The ledger keeps
-// it, so that it holds for all processes.
+// PasswordBudget bounds the refused passwords and keys of a server over all processes,
+// because servers lock accounts by counting refusals. The ledger implements it.
 type PasswordBudget interface {
-	// CheckPassword returns an error when ReservePassword would refuse now.
+	// CheckPassword returns the error that ReservePassword would return now.
 	CheckPassword(ctx context.Context, server ingest.Server) error
-	// ReservePassword must succeed before a password is sent. The error is of
-	// KindAuth when no more may be sent until the credentials are changed, and of
-	// KindTransient when one may be sent later.
+	// ReservePassword must succeed before a password is sent. The error is of KindAuth
+	// if the budget is exhausted until the credentials change, and of KindTransient if
+	// a password may be sent later.
 	ReservePassword(ctx context.Context, server ingest.Server) (id int64, err error)
-	// SettlePassword records what became of the reserved password.
+	// SettlePassword records the result of the reserved password.
 	SettlePassword(ctx context.Context, server ingest.Server, id int64, fate ingest.PasswordFate) error
-	// CheckKey returns an error of KindTransient while no key may be offered: servers
-	// block addresses by counting refusals.
+	// CheckKey returns an error of KindTransient while no key may be offered, because
+	// servers block addresses by counting refusals.
 	CheckKey(ctx context.Context, server ingest.Server) error
-	// SettleKey records what became of a key that was offered, when no password was
-	// sent after it.
+	// SettleKey records the result of an offered key if no password was sent after it.
 	SettleKey(ctx context.Context, server ingest.Server, fate ingest.PasswordFate) error
 }
 
-// Directory finds other servers, for jump hosts.
+// Directory looks up jump hosts.
 type Directory interface {
 	// ServerByName returns the server with the name, or an error of KindMissing.
 	ServerByName(ctx context.Context, name string) (ingest.Server, error)

@@ -8,8 +8,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// report notes the folders of one folder and, if it is to tell, passes on what is to
-// be recorded.
+// emit collects the subfolders of a folder and, if reporting, passes the observations to
+// fn.
 func (w *walk) emit(at folder, found *folderContents, reporting bool) error {
 	entries := found.entries(at.path)
 	w.reporting = reporting
@@ -26,8 +26,8 @@ func (w *walk) emit(at folder, found *folderContents, reporting bool) error {
 	return nil
 }
 
-// usable are the regular files that can be a companion or have one, by name with
-// their place. An excluded companion is not used.
+// companionCandidates returns the indexes of the regular files that can be or have a
+// companion, by name. Excluded companions are omitted.
 func (w *walk) companionCandidates(entries iter.Seq2[int, entry]) map[string]int {
 	usable := make(map[string]int)
 	for i, e := range entries {
@@ -39,13 +39,13 @@ func (w *walk) companionCandidates(entries iter.Seq2[int, entry]) map[string]int
 	return usable
 }
 
-// companion reports whether the name is that of a done-marker or checksum file.
+// isCompanion reports whether the name is that of a done-marker or checksum file.
 func (w *walk) isCompanion(name string) bool {
 	_, sums := ingest.ParseChecksumName(name)
 	return sums || w.filter.server.IsMarker(name)
 }
 
-// consider says what is to be recorded of an entry, if anything.
+// classify returns the observation of an entry; ok is false if there is none to record.
 func (w *walk) classify(at folder, e entry, pairs *companions) (seen ingest.Observation, ok bool) {
 	seen = observe(e.path, e.attrs)
 	switch {
@@ -65,7 +65,7 @@ func (w *walk) classify(at folder, e entry, pairs *companions) (seen ingest.Obse
 	}
 	seen.Rejected = cmp.Or(e.rejection, rejectReason(e.kind, e.attrs))
 	if seen.Rejected == "" && !e.attrs.hasSize() {
-		seen.Rejected = "comes without a size"
+		seen.Rejected = "has no size"
 	}
 	if seen.Rejected == "" {
 		seen.Sidecar, seen.Marker = pairs.checksumFile(e.name), pairs.marker(e.path)
@@ -85,17 +85,17 @@ func (w *walk) classifyFolder(at folder, e entry, seen ingest.Observation) (inge
 	case !w.filter.enters(e.path):
 		return seen, false
 	case at.depth == ingest.MaxDepth:
-		seen.Size, seen.Rejected = 0, "is a folder too deep to be listed"
+		seen.Size, seen.Rejected = 0, "is a folder beyond the maximum depth"
 		return seen, true
 	case at.depth == w.filter.server.MaxDepth:
-		return seen, false // as its operator asked
+		return seen, false // beyond the configured depth
 	}
 	w.subfolders = append(w.subfolders, e.name)
 	return seen, false
 }
 
-// alone sets a companion aside that speaks of no file that is there. Others are
-// named at what they speak of.
+// classifyCompanion returns an observation with Aside set for a companion without a
+// file. Paired companions are recorded with their file.
 func (w *walk) classifyCompanion(e entry, seen ingest.Observation, pairs *companions) (ingest.Observation, bool) {
 	in := e.path[:strings.LastIndexByte(e.path, '/')+1]
 	sums, isSums := ingest.ParseChecksumName(e.name)
@@ -114,7 +114,7 @@ func (w *walk) classifyCompanion(e entry, seen ingest.Observation, pairs *compan
 	return seen, true
 }
 
-// unmatched tells of an entry that the globs leave out, once.
+// noteUnmatched reports an entry that the globs leave out.
 func (w *walk) noteUnmatched(path string) {
 	if w.reporting && w.request.Unmatched != nil {
 		w.request.Unmatched(path)

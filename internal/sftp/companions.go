@@ -7,28 +7,30 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// companions knows which files of one folder speak of which others.
+// companions pairs the companions of one folder (checksum files, done-markers) with the
+// files that they belong to.
 type companions struct {
 	server ingest.Server
-	// in is the folder's path with a slash at its end.
+	// prefix is the folder's path with a trailing slash.
 	prefix string
-	// names are all entries of the folder; usable has the place of its regular files
-	// by name, excluded companions left out.
+	// names are all entries of the folder; usable has the indexes of its regular files
+	// by name, without excluded companions.
 	names  []rawName
 	usable map[string]int
-	// own has the best checksum file of each file that has one of its own.
+	// ownChecksum has the best checksum file of each file with its own one.
 	ownChecksum map[string]string
-	// speaks are the checksum files that speak of a file here.
+	// paired are the checksum files that belong to a file in the folder.
 	paired map[string]bool
-	// plain says that there is a file that folder-wide companions speak of.
+	// hasData reports whether the folder has a file that folder-wide companions can
+	// cover.
 	hasData bool
-	// list is the best checksum file of the folder, listRank its rank.
+	// folderChecksum is the best folder-wide checksum file, folderRank its rank.
 	folderChecksum string
 	folderRank     int
 }
 
-// newCompanions pairs the companions among the files with what they speak of.
-// inProgress says which of the files do not count.
+// newCompanions pairs the companions among the usable files. Files for which inProgress
+// is true do not count as data.
 func newCompanions(server ingest.Server, folder string, names []rawName, usable map[string]int, inProgress func(name string) bool) companions {
 	in := strings.TrimSuffix(folder, "/") + "/"
 	c := companions{server: server, prefix: in, names: names, usable: usable, ownChecksum: map[string]string{}, paired: map[string]bool{}}
@@ -49,7 +51,7 @@ func newCompanions(server ingest.Server, folder string, names []rawName, usable 
 	c.pairInexact(loose)
 	for _, name := range lists {
 		if !c.hasData {
-			continue // it covers nothing here
+			continue // it covers no file
 		}
 		c.paired[name] = true
 		if sums, _ := ingest.ParseChecksumName(name); c.folderChecksum == "" || ranksBefore(sums.Rank, name, c.folderRank, c.folderChecksum) {
@@ -64,7 +66,7 @@ func (c *companions) has(name string) bool {
 	return ok
 }
 
-// claim makes the checksum file speak of the file of the name.
+// pair pairs the checksum file with the file.
 func (c *companions) pair(name, file string) {
 	c.paired[name] = true
 	sums, _ := ingest.ParseChecksumName(name)
@@ -74,13 +76,13 @@ func (c *companions) pair(name, file string) {
 	}
 }
 
-// before orders checksum files by rank and, so that listings agree, by name.
+// ranksBefore orders checksum files by rank, then by name, so that the order is stable.
 func ranksBefore(rank int, name string, otherRank int, other string) bool {
 	return rank < otherRank || rank == otherRank && name < other
 }
 
-// claimLoose finds the files of checksum files that spell the name in another case,
-// or leave out its extension ("a.sha256" for "a.csv"), where only one can be meant.
+// pairInexact pairs checksum files whose name differs in case or omits the extension
+// ("a.sha256" for "a.csv"), if exactly one file matches.
 func (c *companions) pairInexact(names []string) {
 	if len(names) == 0 {
 		return
@@ -107,7 +109,7 @@ func (c *companions) pairInexact(names []string) {
 	}
 }
 
-// of returns the best checksum file for the file of the name, if any.
+// checksumFile returns the best checksum file for the file, if any.
 func (c *companions) checksumFile(name string) ingest.Companion {
 	best, ok := c.ownChecksum[name]
 	rank, _ := ingest.ParseChecksumName(best)
@@ -125,7 +127,7 @@ func (c *companions) companion(raw rawName) ingest.Companion {
 	return ingest.Companion{Path: seen.Path, Size: seen.Size, ModTime: seen.ModTime}
 }
 
-// marker returns the done-marker of the file at the path, if it is there.
+// marker returns the done-marker of the file at the path, if it exists.
 func (c *companions) marker(file string) ingest.Companion {
 	wanted := c.server.MarkerOf(file)
 	index, ok := c.usable[wanted[strings.LastIndexByte(wanted, '/')+1:]]

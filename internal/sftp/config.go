@@ -1,10 +1,10 @@
-// Package sftp reaches partners' SFTP servers: pinned host keys, bounded and
+// Package sftp is the client of partners' SFTP servers: pinned host keys, bounded and
 // reused connections, listings, and reads by offset.
 //
-// A server is a stranger. Nothing it sends is trusted to be small, honest or
-// to come at all: every exchange has a deadline, names are checked before they
-// become paths, and what hangs is ended by closing the SSH connection, because
-// closing anything above it can wait for the very answer that does not come.
+// Servers are untrusted: they may send too much, false data or nothing. Every request
+// has a deadline, and names are checked before they become paths. A request that hangs
+// is ended by closing the SSH connection, because closing a file or channel can wait
+// for the missing reply.
 package sftp
 
 import (
@@ -17,55 +17,54 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Config says how servers are treated. Zero fields get the defaults named.
+// Config configures a Pool. Zero fields get the stated defaults.
 type Config struct {
-	// ConnectTimeout bounds resolving the name and the TCP connection; default 20s.
+	// ConnectTimeout bounds name resolution and the TCP connection; default 20s.
 	ConnectTimeout time.Duration
-	// HandshakeTimeout bounds everything from the first byte to the ready SFTP
-	// channel, logging in included; default 1m: some
-	// servers ask a slow directory.
+	// HandshakeTimeout bounds the time from the TCP connection to the open SFTP
+	// channel, including the log-in; default 1m, because some servers authenticate
+	// against a slow directory service.
 	HandshakeTimeout time.Duration
-	// KeepaliveInterval is how often a silent connection is asked for a sign of
-	// life; default 15s. KeepaliveMisses is how many intervals may then pass
-	// without one byte before the connection is given up; default 3.
+	// KeepaliveInterval is the interval of keepalive requests on a silent connection;
+	// default 15s. KeepaliveMisses is the number of intervals without a byte after
+	// which the connection is closed; default 3.
 	KeepaliveInterval time.Duration
 	KeepaliveMisses   int
-	// IdleTimeout is how long an unused connection is kept; default 5m.
+	// IdleTimeout is the time after which an unused connection is closed; default 5m.
 	IdleTimeout time.Duration
-	// FreshUse is the time after its last use in which a connection is reused
-	// without asking the server first, which saves a round trip for each small file;
-	// default 1s. Servers that close idle connections wait longer.
+	// FreshUse is the time after its last use in which a connection is reused without
+	// a keepalive request, which saves a round trip for each small file; default 1s.
+	// Servers close idle connections later than that.
 	FreshUse time.Duration
-	// NoProgress is how long one exchange, one listing or one file may bring
-	// nothing new before its connection is closed; default 60s. A server that
-	// answers for ever without giving anything is caught by this alone.
+	// NoProgress is the time without new data after which the connection of a
+	// request, listing or file is closed; default 60s. It is the only bound on
+	// servers that reply for ever without data.
 	NoProgress time.Duration
-	// AllowNetworks are the loopback, private, link-local and other special
-	// networks in which a server may be; default none. Public addresses are
+	// AllowNetworks lists the loopback, private, link-local and other special
+	// networks in which servers are allowed; default none. Public addresses are
 	// always allowed.
 	AllowNetworks []netip.Prefix
-	// MaxEntriesPerFolder bounds one folder, which is held in memory while it
-	// is listed (about 300 bytes an entry); default 1,000,000.
+	// MaxEntriesPerFolder bounds one folder, which is held in memory (about 300 bytes
+	// per entry) while it is listed; default 1,000,000.
 	MaxEntriesPerFolder int
-	// MaxBytesPerFolder bounds what a server may send of one folder; default 256 MiB.
+	// MaxBytesPerFolder bounds the listing data of one folder; default 256 MiB.
 	MaxBytesPerFolder int64
-	// MaxEntries and MaxBytes bound one listing of one server, so that a server that makes
-	// up folders without end is noticed; default
-	// 10,000,000 and 4 GiB.
+	// MaxEntries and MaxBytes bound one listing of one server, because a server can
+	// generate endless folders; default 10,000,000 and 4 GiB.
 	MaxEntries, MaxBytes int64
-	// Passwords bounds refused log-ins over all processes; nil does not.
+	// Passwords bounds refused log-ins over all processes; nil sets no bound.
 	Passwords PasswordBudget
-	// Connections bounds connections over all processes; nil does not. Holder names
-	// this process to people; default host and process id. ConnectionWait is how long
-	// to wait for a free one; default 30s.
+	// Connections bounds connections over all processes; nil sets no bound. Holder is
+	// the display name of this process; default host and process id. ConnectionWait is
+	// the time to wait for a free connection; default 30s.
 	Connections    Connections
 	Holder         string
 	ConnectionWait time.Duration
-	// Directory finds jump hosts; nil refuses servers with one.
+	// Directory looks up jump hosts; nil refuses servers with a jump host.
 	Directory Directory
-	// Now returns the time by which pins expire; default time.Now.
+	// Now returns the current time, for the expiry of pins; default time.Now.
 	Now func() time.Time
-	// Log gets what cannot be recorded; nil discards.
+	// Log gets warnings, e.g. of failed ledger updates; nil discards them.
 	Log *slog.Logger
 }
 
@@ -111,7 +110,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// of returns the configuration with the server's own time-outs.
+// forServer returns the configuration with the server's own timeouts.
 func (c Config) forServer(server ingest.Server) Config {
 	if server.ConnectTimeout > 0 {
 		c.ConnectTimeout = time.Duration(server.ConnectTimeout)
@@ -128,8 +127,8 @@ func setDefault[T ~int | ~int64](field *T, value T) {
 	}
 }
 
-// Secrets opens the credentials of a server. They are asked for at each log-in
-// and not kept.
+// Secrets decrypts the credentials of a server. It is called for each log-in; the
+// credentials are not cached.
 type Secrets interface {
 	Credentials(ctx context.Context, server ingest.Server) (ingest.Credentials, error)
 }

@@ -12,11 +12,12 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// keepaliveRequest is what OpenSSH answers, and others refuse: either is a sign of life.
+// keepaliveRequest is OpenSSH's keepalive request. Other servers refuse it, and any
+// reply proves a live connection.
 const keepaliveRequest = "keepalive@openssh.com"
 
-// maxPing bounds the look at an idle connection before it is used again, as
-// KeepaliveInterval does: a server that takes longer is better reached anew.
+// maxPing bounds the check of an idle connection, in addition to KeepaliveInterval. If
+// the reply takes longer, a new connection is faster.
 const maxPing = 5 * time.Second
 
 // conn is an SSH connection with its one SFTP channel.
@@ -26,46 +27,46 @@ type conn struct {
 	ssh       *ssh.Client
 	client    *sftp.Client
 	wire      *wire
-	// quirks are what the server was found not to do.
+	// behavior is the observed behavior of the server.
 	behavior serverBehavior
-	// limits are what the server states, nil when it does not. handles bounds open
-	// files, nil without a bound; maxRead the bytes of a read, 0 without one.
+	// limits are the limits that the server reports, nil if it reports none. handles
+	// bounds open files, nil without a bound; maxRead bounds the bytes of a read
+	// request, 0 without a bound.
 	limits  *Limits
 	handles chan struct{}
 	maxRead int
-	// spoiled is set with the first fault; such a connection is not used again.
+	// failed is set by the first error; the connection is not used again.
 	failed atomic.Bool
-	// tired is set when no further session may use the connection; those that do
+	// draining is set when no further session may use the connection; the open ones
 	// finish.
 	draining atomic.Bool
-	// sharers counts the sessions that use the connection; the pool's lock guards
-	// changes.
+	// sessions counts the sessions on the connection; the pool's lock guards changes.
 	sessions atomic.Int32
-	// ended is closed when the SSH connection has ended, for whatever reason.
+	// ended is closed when the SSH connection has ended, for any reason.
 	ended chan struct{}
-	// watchers are this connection's own goroutines.
+	// watchers are the connection's goroutines.
 	watchers sync.WaitGroup
-	// asking and askingPath are set while the server owes an answer to ask.
+	// pinging and pingingPath are set while a request of ping is pending.
 	pinging, pingingPath atomic.Bool
-	// expiry ends the connection while it is idle, and used is when that began; the
-	// pool's lock guards them.
+	// idleTimer closes the idle connection, and lastUsed is the time of its last use;
+	// the pool's lock guards them.
 	idleTimer *time.Timer
 	lastUsed  time.Time
 }
 
-// kill closes the SSH connection, which ends everything that waits for the
-// server. It never blocks and may be called often.
+// kill closes the SSH connection, which ends all pending requests. It never blocks
+// and is idempotent.
 func (c *conn) kill() {
 	c.failed.Store(true)
 	_ = c.transport.Close()
 	_ = c.ssh.Close()
 }
 
-// shared reports whether more than one session uses the connection, which then
-// must not be killed for the sake of one.
+// shared reports whether more than one session uses the connection. A shared
+// connection must not be killed for one session.
 func (c *conn) shared() bool { return c.sessions.Load() > 1 }
 
-// watch starts to notice the end of the connection and its silence.
+// watch starts the goroutines that detect the end and the silence of the connection.
 func (c *conn) watch() {
 	c.watchers.Go(func() {
 		_ = c.ssh.Wait()
@@ -78,9 +79,9 @@ func (c *conn) watch() {
 	c.watchers.Go(c.keepAlive)
 }
 
-// keepAlive kills the connection when the server has not sent a byte for
-// KeepaliveMisses intervals after it was asked to. Any byte counts as life: on
-// a slow line the answer itself waits behind the data of a transfer.
+// keepAlive kills the connection if no byte arrives for KeepaliveMisses intervals
+// after a keepalive request. Any byte counts, because on a slow connection the reply
+// is queued behind the data of a transfer.
 func (c *conn) keepAlive() {
 	tick := time.NewTicker(c.cfg.KeepaliveInterval)
 	defer tick.Stop()
@@ -107,10 +108,9 @@ func (c *conn) keepAlive() {
 	}
 }
 
-// ask sends what a living server answers, and returns a channel that is closed
-// with the first answer or the connection's end. Some servers never answer
-// requests about the connection; all answer a request about a path. A question
-// of each kind that is still open is not asked again.
+// ping sends keepalive requests and returns a channel that is closed with the first
+// reply. Some servers never reply to global requests, but all reply to LSTAT. At most
+// one request of each type is pending.
 func (c *conn) ping() <-chan struct{} {
 	answered := make(chan struct{})
 	once := sync.OnceFunc(func() { close(answered) })
@@ -125,7 +125,7 @@ func (c *conn) ping() <-chan struct{} {
 	}
 	if c.client != nil && c.pingingPath.CompareAndSwap(false, true) {
 		c.watchers.Go(func() {
-			_, err := c.client.Lstat(".") // answered without names: a listing may be under way
+			_, err := c.client.Lstat(".") // its reply has no names, so it cannot disturb a listing
 			c.pingingPath.Store(false)
 			if err == nil || isReplyError(err) {
 				once()
@@ -135,8 +135,8 @@ func (c *conn) ping() <-chan struct{} {
 	return answered
 }
 
-// alive reports whether the connection can be used: it was used just now, or the
-// server answers. One that does not is killed by the time this returns.
+// alive reports whether the connection can be used: it was used within FreshUse, or
+// the server replies to a ping. It kills a connection without a reply.
 func (c *conn) alive(ctx context.Context) bool {
 	if time.Since(c.lastUsed) < c.cfg.FreshUse {
 		return !c.failed.Load()
@@ -154,19 +154,19 @@ func (c *conn) alive(ctx context.Context) bool {
 	return false
 }
 
-// greetingBytes is how much of a server's first words is kept for messages.
+// greetingBytes bounds the server's first bytes that are kept for messages.
 const greetingBytes = 120
 
-// meteredLine is a TCP connection that counts what comes in and remembers how
-// it began.
+// meteredConn is a net.Conn that counts received bytes and keeps the first ones.
 type meteredConn struct {
 	net.Conn
 	received atomic.Int64
-	// broken is set with the first error, and unread closed when reading has failed.
+	// broken is set by the first error, and readerDone is closed by the first read error.
 	broken     atomic.Bool
 	readerDone chan struct{}
 	readOnce   sync.Once
-	// under, may be nil, is the connection that carries this one, and ends with it.
+	// via is the connection to the jump host that carries this one, or nil. It is closed
+	// together with this one.
 	via        *conn
 	mu         sync.Mutex
 	firstBytes []byte
@@ -176,10 +176,9 @@ func newMeteredConn(raw net.Conn, via *conn) *meteredConn {
 	return &meteredConn{Conn: raw, via: via, readerDone: make(chan struct{})}
 }
 
-// drained reports whether the reader of a closed line has noticed its end. One that
-// is stuck with what the server has sent before never does: x/crypto keeps two
-// goroutines and up to 17 packets for ever when a log-in fails while the server goes
-// on sending.
+// readerStopped reports whether the reader of a closed connection has got the error.
+// A reader blocked on earlier packets never does: x/crypto leaks two goroutines and up
+// to 17 packets if a log-in fails while the server continues to send.
 func (c *meteredConn) readerStopped() bool {
 	timeout := time.NewTimer(readerStopTimeout)
 	defer timeout.Stop()
@@ -191,7 +190,7 @@ func (c *meteredConn) readerStopped() bool {
 	}
 }
 
-// drainTime is ample for a reader that has to do nothing but notice the end.
+// readerStopTimeout is ample for a reader that is not blocked.
 const readerStopTimeout = 5 * time.Second
 
 // Read implements net.Conn.
@@ -226,8 +225,8 @@ func (c *meteredConn) Close() error {
 	return err
 }
 
-// greeting is the first line the server sent, or its version line if that is
-// among the first bytes; empty if it said nothing.
+// greeting returns the server's SSH version line if it is among the first bytes, else
+// its first line. It is empty if the server sent nothing.
 func (c *meteredConn) greeting() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -15,26 +15,26 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// dialer makes connections to one server.
+// dialer connects to one server.
 type dialer struct {
 	cfg    Config
 	server ingest.Server
 	pins   pins
-	// via is the jump host, nil without one.
+	// via is the dialer of the jump host, nil without one.
 	via *dialer
 	// login is the zero value while no host key is pinned.
 	login login
-	// greeting is what the server said first, and presented its last host key;
-	// for probes. SSH hands over keys in a goroutine of its own.
+	// greeting is the server's first line, and presented its last host key; for
+	// probes. x/crypto calls the host key callback in another goroutine.
 	greeting  string
 	presented atomic.Pointer[ssh.PublicKey]
-	// questions is how many questions were answered in the last log-in.
+	// answeredPrompts is the number of prompts that the last log-in answered.
 	answeredPrompts int
 }
 
-// newDialer reads the server's pins, and its credentials only if there are any
-// pins: without one nothing is ever sent. The route is the server and the jump
-// hosts through which it is reached, the nearest last.
+// newDialer parses the server's pins and, only if there are any, its credentials:
+// without a pin nothing is sent. The route is the server followed by its jump hosts,
+// the nearest last.
 func newDialer(ctx context.Context, cfg Config, secrets Secrets, route []ingest.Server) (*dialer, error) {
 	server := route[0]
 	cfg = cfg.forServer(server)
@@ -52,7 +52,7 @@ func newDialer(ctx context.Context, cfg Config, secrets Secrets, route []ingest.
 		return d, nil
 	}
 	if len(pinned.algorithms(server.LegacyAlgorithms)) == 0 {
-		return nil, ingest.Errorf(ingest.KindHostKey, "server %s: its pinned host keys are all of types that are not secure: pin an ed25519, ecdsa or rsa key", server.Name)
+		return nil, ingest.Errorf(ingest.KindHostKey, "server %s: all pinned host keys are of insecure types: pin an ed25519, ecdsa or rsa key", server.Name)
 	}
 	creds, err := secrets.Credentials(ctx, server)
 	if err != nil {
@@ -61,7 +61,7 @@ func newDialer(ctx context.Context, cfg Config, secrets Secrets, route []ingest.
 	if d.login, err = newLogin(server, creds, cfg.Passwords); err != nil {
 		return nil, err
 	}
-	switch { // which spares the server a connection
+	switch { // an exhausted budget makes no connection
 	case cfg.Passwords == nil:
 	case len(d.login.keys) == 0:
 		err = cfg.Passwords.CheckPassword(ctx, server)
@@ -71,7 +71,7 @@ func newDialer(ctx context.Context, cfg Config, secrets Secrets, route []ingest.
 	return d, err
 }
 
-// newJump returns the dialer of the nearest jump host of the route.
+// newJumpDialer returns the dialer of the server's jump host.
 func newJumpDialer(ctx context.Context, cfg Config, secrets Secrets, route []ingest.Server) (*dialer, error) {
 	jump, err := newDialer(ctx, cfg, secrets, route[1:])
 	if err == nil && len(jump.pins.keys) == 0 {
@@ -80,8 +80,8 @@ func newJumpDialer(ctx context.Context, cfg Config, secrets Secrets, route []ing
 	return jump, jumpHostError(route[0], route[1], err)
 }
 
-// throughJump says that the error is of the jump host. Its kind stays: what is
-// wrong with the jump host is wrong with the server, too.
+// jumpHostError attributes err to the jump host. It keeps the kind, because a fault of
+// the jump host affects the server in the same way.
 func jumpHostError(server, jump ingest.Server, err error) error {
 	if err == nil {
 		return nil
@@ -97,8 +97,8 @@ func messageOf(server ingest.Server, err error) string {
 	return server.Name + ": " + ingest.Summary(err.Error())
 }
 
-// unusable makes a permanent failure to open the credentials the server's as a
-// whole: no file of it fares better.
+// credentialsError turns a permanent failure to decrypt the credentials into one of
+// KindServer, because it affects every file of the server.
 func credentialsError(server ingest.Server, err error) error {
 	kind := ingest.KindOf(err)
 	var known *ingest.Error
@@ -112,19 +112,18 @@ func (d *dialer) address() string {
 	return net.JoinHostPort(d.server.Host, strconv.Itoa(d.server.Port))
 }
 
-// dial connects, proves the host key, logs in and opens the SFTP channel.
+// dial connects, verifies the host key, logs in and opens the SFTP channel.
 func (d *dialer) dial(ctx context.Context) (*conn, error) {
 	return d.establish(ctx, (*conn).openChannel)
 }
 
-// reach connects, proves the host key, logs in and calls open, which makes the
-// connection ready.
+// establish connects, verifies the host key, logs in and calls open.
 func (d *dialer) establish(ctx context.Context, open func(*conn) error) (*conn, error) {
 	c, err := d.dialOnce(ctx, d.pins.algorithms(d.server.LegacyAlgorithms), open)
 	var negotiation *ssh.AlgorithmNegotiationError
 	if errors.As(err, &negotiation) && negotiation.What == "host key" && len(d.pins.keys) > 0 {
-		// The server has none of the pinned types. Which key it has instead is
-		// worth another look; the pins are compared there all the same.
+		// The server has no key of a pinned type. The second attempt learns its key for
+		// the message; the pins are checked there, too.
 		c, err = d.dialOnce(ctx, plainHostKeyAlgorithms(d.server.LegacyAlgorithms), open)
 	}
 	if err != nil {
@@ -133,13 +132,13 @@ func (d *dialer) establish(ctx context.Context, open func(*conn) error) (*conn, 
 	return c, nil
 }
 
-// attempt is one connection and what is built on it.
+// dialOnce makes one connection attempt.
 func (d *dialer) dialOnce(ctx context.Context, hostKeyAlgorithms []string, open func(*conn) error) (*conn, error) {
 	transport, err := d.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// One limit for all that follows: SSH's own timeout is for TCP only, and a
+	// The timer bounds the rest: ssh.ClientConfig.Timeout is for TCP only, and a
 	// connection through a jump host has no deadlines.
 	var timedOut atomic.Bool
 	limit := time.AfterFunc(d.cfg.HandshakeTimeout, func() {
@@ -168,7 +167,7 @@ func (d *dialer) dialOnce(ctx context.Context, hostKeyAlgorithms []string, open 
 	return c, nil
 }
 
-var errSlow = errors.New("it took too long")
+var errSlow = errors.New("timeout")
 
 func (d *dialer) handshake(ctx context.Context, transport *meteredConn, hostKeyAlgorithms []string, open func(*conn) error) (*conn, *loginAttempt, error) {
 	login := d.login.newAttempt(ctx, transport.broken.Load)
@@ -182,8 +181,8 @@ func (d *dialer) handshake(ctx context.Context, transport *meteredConn, hostKeyA
 		HostKeyAlgorithms: hostKeyAlgorithms,
 	})
 	if settleErr := login.settle(login.fate(err)); settleErr != nil {
-		// The reservation ends by itself; until then others wait for it.
-		d.cfg.Log.WarnContext(ctx, "cannot record what became of a password", "server", d.server.Name, "error", settleErr)
+		// The reservation expires; until then other log-ins wait.
+		d.cfg.Log.WarnContext(ctx, "cannot record the result of a log-in", "server", d.server.Name, "error", settleErr)
 	}
 	d.answeredPrompts = login.answeredPrompts
 	if err != nil {
@@ -224,7 +223,7 @@ func (c *conn) openChannel() error {
 	if err := session.RequestSubsystem("sftp"); err != nil {
 		return err
 	}
-	// What nobody reads fills the channel's window and stops the server.
+	// Unread stderr fills the channel's window and blocks the server.
 	go func() { _, _ = io.Copy(io.Discard, stderr) }()
 	c.wire = newWire(stdout, stdin)
 	if c.client, err = sftp.NewClientPipe(c.wire, c.wire, sftp.UseConcurrentReads(false)); err != nil {

@@ -11,15 +11,15 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// maxSize is more than any file has; servers that claim more are wrong or
-// want something allocated.
+// maxSize is the largest plausible file size in bytes. Larger sizes are errors or
+// attacks.
 const maxSize = 1 << 62
 
-// kind is what a path is.
+// kind is the file type of a path.
 type kind uint8
 
 const (
-	// kindUnsaid: the server has not said yet.
+	// kindUnreported: the server did not report a type.
 	kindUnreported kind = iota
 	kindRegular
 	kindFolder
@@ -30,7 +30,7 @@ const (
 	kindUnknown
 )
 
-// The file types in the permissions of SFTP version 3 are those of POSIX.
+// The file types in the permissions of SFTP version 3, as in POSIX.
 const (
 	modeType    = 0o170000
 	modeNone    = 0 // some servers send permissions without a type
@@ -43,9 +43,9 @@ const (
 	modeSocket  = 0o140000
 )
 
-// kindOf is what the attributes say of an entry, else the long form of its name,
-// which is a line of `ls -l`; kindUnsaid when neither does, or when they differ on
-// whether it is a folder.
+// kindOf returns the type from the attributes of an entry, else from its longname, a
+// line of `ls -l`. It is kindUnreported if neither has one, or if they disagree
+// whether the entry is a folder.
 func kindOf(a attrs, longName []byte) kind {
 	byMode, byLongName := a.kind(), kindOfLongName(longName)
 	switch {
@@ -58,7 +58,7 @@ func kindOf(a attrs, longName []byte) kind {
 	}
 }
 
-// kind is what the permissions say.
+// kind returns the type from the permissions.
 func (a attrs) kind() kind {
 	if a.flags&attrMode == 0 {
 		return kindUnreported
@@ -83,10 +83,10 @@ func (a attrs) kind() kind {
 	}
 }
 
-// formBytes are type and permissions in a line of `ls -l`.
+// longNameModeBytes is the length of type and permissions in a line of `ls -l`.
 const longNameModeBytes = 10
 
-// kindOfForm is what a line of `ls -l` says.
+// kindOfLongName returns the type from a line of `ls -l`.
 func kindOfLongName(longName []byte) kind {
 	if len(longName) < longNameModeBytes {
 		return kindUnreported
@@ -114,7 +114,7 @@ func kindOfLongName(longName []byte) kind {
 	}
 }
 
-// reason says why a path of the kind is not opened; empty for regular files.
+// reason returns why a path of the kind is not opened; empty for regular files.
 func (k kind) reason() string {
 	switch k {
 	case kindRegular:
@@ -130,14 +130,14 @@ func (k kind) reason() string {
 	case kindSocket:
 		return "is a socket"
 	case kindUnreported:
-		return "may be a file or a folder, its server does not say which"
+		return "may be a file or a folder: the server does not report the type"
 	default:
 		return "is of an unknown type"
 	}
 }
 
-// reject says why a path must not be opened; empty for regular files of
-// possible size and for folders, which are not opened as files anyway.
+// rejectReason returns why a path must not be opened. It is empty for regular files of
+// plausible size, and for folders, which are never opened as files.
 func rejectReason(k kind, a attrs) string {
 	switch {
 	case k == kindFolder:
@@ -151,7 +151,7 @@ func rejectReason(k kind, a attrs) string {
 	}
 }
 
-// observe is the observation of a path with these attributes.
+// observe returns the observation of a path with these attributes.
 func observe(path string, a attrs) ingest.Observation {
 	seen := ingest.Observation{Path: path, ModTime: time.Unix(int64(a.Mtime), 0).UTC()}
 	if a.Size <= maxSize {
@@ -161,35 +161,35 @@ func observe(path string, a attrs) ingest.Observation {
 }
 
 const (
-	// maxNameBytes is longer than the names of file systems and object stores are.
+	// maxNameBytes exceeds the longest name in file systems and object stores.
 	maxNameBytes = 1024
-	// maxPathBytes is the longest path that POSIX knows.
+	// maxPathBytes is PATH_MAX of POSIX systems.
 	maxPathBytes = 4096
-	// keptBytes is how much is kept of what is longer.
+	// keptBytes is the length of the kept prefix of longer names.
 	keptBytes = 200
 )
 
-// shortName returns a copy of the name, and how long it was if the copy is
-// shortened.
-func shortName(name []byte) (short string, long int) {
+// shortName returns a copy of the name. If the copy is shortened, fullLen is the
+// length of the name in bytes, otherwise 0.
+func shortName(name []byte) (short string, fullLen int) {
 	if len(name) <= maxNameBytes {
 		return string(name), 0
 	}
 	return shorten(name), len(name)
 }
 
-// shortened is the beginning of what is too long and a digest of all of it: enough
-// to tell it from others and to know it again.
+// shorten returns a prefix and a digest of the name, so that different long names
+// stay different.
 func shorten(long []byte) string {
 	digest := sha256.Sum256(long)
 	return string(long[:keptBytes]) + "...sha256:" + hex.EncodeToString(digest[:16])
 }
 
-// unsafeName says why a name cannot be one element of a path; empty if it can.
+// unsafeName returns why a name cannot be one element of a path; empty if it can.
 func unsafeName(name string) string {
 	switch {
 	case name == "" || name == "." || name == "..":
-		return fmt.Sprintf("has the name %q, which is not a file's", name)
+		return fmt.Sprintf("has the name %q, which is not a file name", name)
 	case strings.Contains(name, "/"):
 		return "has a name with '/', which could lead out of its folder"
 	case strings.ContainsRune(name, 0):
@@ -201,7 +201,7 @@ func unsafeName(name string) string {
 	}
 }
 
-// unsafe says why the entry cannot be taken whatever it is; empty if it can.
+// unsafeReason returns why the entry is rejected regardless of its type; empty if safe.
 func (e entry) unsafeReason() string {
 	switch {
 	case e.fullLen > 0:

@@ -15,8 +15,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// connectError is a failure before the first byte of SSH; what is the address
-// that was connected to, which is the proxy's where there is one.
+// connectError is a failure of the TCP connection. address is the dialed address: the
+// proxy's if there is one.
 type connectError struct {
 	address string
 	err     error
@@ -25,12 +25,12 @@ type connectError struct {
 func (e *connectError) Error() string { return e.err.Error() }
 func (e *connectError) Unwrap() error { return e.err }
 
-// handshakeError says how far a connection came.
+// handshakeError is a failure between the TCP connection and the open SFTP channel.
 type handshakeError struct {
 	greeting string
-	// timedOut says that it was ended because it took too long.
+	// timedOut reports whether HandshakeTimeout ended the connection.
 	timedOut bool
-	// flooded says that the server went on sending when the log-in had failed.
+	// flooded reports whether the server continued to send after the log-in failed.
 	flooded bool
 	login   *loginAttempt
 	err     error
@@ -39,13 +39,13 @@ type handshakeError struct {
 func (e *handshakeError) Error() string { return e.err.Error() }
 func (e *handshakeError) Unwrap() error { return e.err }
 
-// noSFTPError is a failure after a successful log-in.
+// noSFTPError is a failure to open the SFTP channel after a successful log-in.
 type noSFTPError struct{ err error }
 
 func (e *noSFTPError) Error() string { return e.err.Error() }
 func (e *noSFTPError) Unwrap() error { return e.err }
 
-// explain turns what went wrong into an error for people: the cause, and what to do.
+// explain turns err into an ingest.Error with the cause and the required action.
 func (d *dialer) explain(ctx context.Context, err error) error {
 	var (
 		known     *ingest.Error
@@ -58,7 +58,7 @@ func (d *dialer) explain(ctx context.Context, err error) error {
 	)
 	switch {
 	case ctx.Err() != nil:
-		return ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: connecting to %s was given up%s", name, to, endReason(ctx))
+		return ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: connecting to %s was canceled%s", name, to, endReason(ctx))
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &hostKey):
@@ -76,7 +76,7 @@ func (d *dialer) explain(ctx context.Context, err error) error {
 	}
 }
 
-// why is the reason that was given for the end of ctx, if any was.
+// endReason returns the cause of the end of ctx, if it has one.
 func endReason(ctx context.Context) string {
 	cause := context.Cause(ctx)
 	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
@@ -85,7 +85,7 @@ func endReason(ctx context.Context) string {
 	return ": " + ingest.Summary(cause.Error())
 }
 
-// explainConnect says why there is no TCP connection.
+// explainConnect returns the error of a failed TCP connection.
 func (d *dialer) explainConnect(e *connectError) error {
 	var (
 		dns      *net.DNSError
@@ -96,19 +96,19 @@ func (d *dialer) explainConnect(e *connectError) error {
 	}
 	switch {
 	case errors.As(e.err, &dns) && dns.IsTimeout:
-		return failure("the name servers do not answer; check this machine's DNS")
+		return failure("the name servers do not reply; check this machine's DNS")
 	case errors.As(e.err, &dns) && dns.IsNotFound:
-		return failure("the name %s is not found, or has no address; check the spelling and this machine's DNS", ingest.Summary(dns.Name))
+		return failure("the name %s is not found or has no address; check the spelling and this machine's DNS", ingest.Summary(dns.Name))
 	case errors.As(e.err, &dns):
 		return failure("the name %s cannot be resolved (%s)", ingest.Summary(dns.Name), ingest.Summary(dns.Err))
 	case errors.Is(e.err, syscall.ECONNREFUSED):
-		return failure("the connection is refused; nothing listens on this port, or a firewall forbids it: check host and port")
+		return failure("connection refused: no server listens on this port, or a firewall blocks it; check host and port")
 	case errors.Is(e.err, syscall.EHOSTUNREACH), errors.Is(e.err, syscall.ENETUNREACH):
-		return failure("there is no route to it; check this machine's network and firewall")
+		return failure("no route to host; check this machine's network and firewall")
 	case errors.Is(e.err, syscall.ECONNRESET):
-		return failure("the connection is reset; a firewall may forbid it, or the server is restarting")
+		return failure("connection reset: a firewall blocks it, or the server is restarting")
 	case isTimeout(e.err):
-		return failure("no answer within %s; a firewall may drop the packets, or the address is wrong: check host and port, or raise --connect-timeout", d.cfg.ConnectTimeout)
+		return failure("no reply within %s: a firewall drops the packets, or the address is wrong; check host and port, or raise --connect-timeout", d.cfg.ConnectTimeout)
 	default:
 		return failure("%s", ingest.Summary(e.err.Error()))
 	}
@@ -122,29 +122,28 @@ func (d *dialer) explainHandshake(e *handshakeError) error {
 	case spoke && !timeout && e.login != nil && e.login.isRefusal(e.err):
 		return d.explainRefusal(e.login, e.err)
 	case e.flooded:
-		// Each such log-in costs memory that does not come back, see meteredConn.readerStopped,
-		// so that it is not tried again by itself.
-		return ingest.Wrap(ingest.KindServer, e.err, "server %s: %s sends packets without end during log-in: ask the partner to stop that, then run `stevedore server test %s`", name, to, name)
+		// Not retried automatically: each such log-in leaks memory, see meteredConn.readerStopped.
+		return ingest.Wrap(ingest.KindServer, e.err, "server %s: %s sends endless packets during log-in: ask the partner to fix it, then run `stevedore server test %s`", name, to, name)
 	case disconnected(e.err) && isUnavailable(e.err.Error()):
-		return ingest.Wrap(ingest.KindTransient, &limitError{e.err}, "server %s: %s ended the connection during log-in, it says %s: it is full or busy; close other clients of the account, or set --max-connections",
+		return ingest.Wrap(ingest.KindTransient, &limitError{e.err}, "server %s: %s ended the connection during log-in with %s: it is at its limit or unavailable; close other clients of the account, or set --max-connections",
 			name, to, quoted(disconnectMessage(e.err)))
 	case disconnected(e.err):
-		return ingest.Errorf(ingest.KindTransient, "server %s: %s ended the connection during log-in, it says %s", name, to, quoted(disconnectMessage(e.err)))
+		return ingest.Errorf(ingest.KindTransient, "server %s: %s ended the connection during log-in with %s", name, to, quoted(disconnectMessage(e.err)))
 	case spoke && timeout:
 		return ingest.Wrap(ingest.KindTransient, e.err,
-			"server %s: %s stopped answering while the connection was set up (%s); if the server is slow to log in, raise --login-timeout", name, to, d.cfg.HandshakeTimeout)
+			"server %s: %s stopped replying during the handshake (%s); if the log-in is slow, raise --login-timeout", name, to, d.cfg.HandshakeTimeout)
 	case spoke:
-		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: %s broke off while the connection was set up%s: %s", name, to, loginPhase(e.login), ingest.Summary(e.err.Error()))
+		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: %s closed the connection during the handshake%s: %s", name, to, loginPhase(e.login), ingest.Summary(e.err.Error()))
 	case strings.TrimSpace(e.greeting) != "":
-		return ingest.Errorf(ingest.KindTransient, "server %s: %s is not an SSH server, it says %s: check host and port", name, to, quoted(e.greeting))
+		return ingest.Errorf(ingest.KindTransient, "server %s: %s is not an SSH server, it sent %s: check host and port", name, to, quoted(e.greeting))
 	case timeout:
-		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: %s takes connections but says nothing for %s: check that it is an SSH server, or raise --login-timeout", name, to, d.cfg.HandshakeTimeout)
+		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: %s accepts connections but sent nothing for %s: check that it is an SSH server, or raise --login-timeout", name, to, d.cfg.HandshakeTimeout)
 	default:
-		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: %s closed the connection at once: it is too busy, blocks this address, or is not an SSH server", name, to)
+		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: %s closed the connection immediately: it is overloaded, blocks this address, or is not an SSH server", name, to)
 	}
 }
 
-// phase says what was under way when a connection broke.
+// loginPhase returns the step of the log-in at which a connection broke.
 func loginPhase(a *loginAttempt) string {
 	switch {
 	case a == nil:
@@ -157,14 +156,13 @@ func loginPhase(a *loginAttempt) string {
 	return ""
 }
 
-// quoted is a server's own text as a message shows it: one harmless line in quotes,
-// of which the text itself has none.
+// quoted returns a server's text as one escaped line in quotes, without quotes inside.
 func quoted(text string) string {
 	text = strings.Trim(strings.Join(strings.Fields(text), " "), `"' `)
 	return `"` + ingest.Summary(strings.ReplaceAll(text, `"`, "'")) + `"`
 }
 
-// farewell is what a server says in its disconnect message.
+// disconnectMessage returns the text of the server's SSH_MSG_DISCONNECT.
 func disconnectMessage(err error) string {
 	_, text, _ := strings.Cut(err.Error(), "ssh: disconnect, reason ")
 	_, text, _ = strings.Cut(text, ": ")
@@ -174,12 +172,13 @@ func disconnectMessage(err error) string {
 	return text
 }
 
-// explainRefusal says what the server refused, and what it wants.
+// explainRefusal returns the error of a refused log-in: what was refused, and the
+// methods that the server accepts.
 func (d *dialer) explainRefusal(a *loginAttempt, err error) error {
 	name, user := d.server.Name, d.server.Username
 	banner := ""
 	if text := strings.Join(strings.Fields(a.banner), " "); text != "" {
-		banner = "; its banner says " + quoted(text)
+		banner = "; banner: " + quoted(text)
 	}
 	refusal := func(format string, args ...any) error {
 		return ingest.Errorf(ingest.KindAuth, "server %s refused the credentials of user %s: %s%s", name, user, fmt.Sprintf(format, args...), banner)
@@ -188,23 +187,23 @@ func (d *dialer) explainRefusal(a *loginAttempt, err error) error {
 	passed, allowed := a.state.PartialSuccessMethods, a.state.AllowedMethods
 	switch {
 	case a.factorPrompt != "":
-		return ingest.Errorf(ingest.KindAuth, "server %s asks user %s for a second factor (%s), which a machine cannot give: ask the partner for an account with password or key alone%s", name, user, quoted(a.factorPrompt), banner)
+		return ingest.Errorf(ingest.KindAuth, "server %s asks user %s for a second factor (%s), which stevedore does not support: ask the partner for an account with only a password or key%s", name, user, quoted(a.factorPrompt), banner)
 	case a.passwordExpired(err):
-		return ingest.Errorf(ingest.KindAuth, "server %s asks user %s to change the password, which has expired: agree on a new one with the partner and enter it (`stevedore server edit %s --password-file FILE`)%s", name, user, name, banner)
+		return ingest.Errorf(ingest.KindAuth, "server %s requires user %s to change the expired password: agree on a new one with the partner and set it (`stevedore server edit %s --password-file FILE`)%s", name, user, name, banner)
 	case disconnected(err) && strings.Contains(strings.ToLower(err.Error()), "too many authentication"):
-		return refusal("it allows no more tries in one connection (%s); %s", quoted(disconnectMessage(err)), check)
+		return refusal("too many attempts in one connection (%s); %s", quoted(disconnectMessage(err)), check)
 	case disconnected(err):
-		return refusal("it ended the connection and says %s; %s", quoted(disconnectMessage(err)), check)
+		return refusal("it ended the connection with %s; %s", quoted(disconnectMessage(err)), check)
 	case len(passed) > 0:
-		return ingest.Errorf(ingest.KindAuth, "server %s accepted %s of user %s but wants a second factor (it takes %s): add what is missing, a password or a key, or ask the partner for an account without it%s",
+		return ingest.Errorf(ingest.KindAuth, "server %s accepted %s of user %s but requires a second factor (it accepts %s): add the missing password or key, or ask the partner for an account without it%s",
 			name, strings.Join(passed, ", "), user, shortList(allowed), banner)
 	case len(a.keys) > 0 && len(a.offeredKeys) == 0 && slices.Contains(allowed, methodKey):
-		return ingest.Errorf(ingest.KindAuth, "server %s was not offered the key of user %s, because it takes none of the key's signature types; make an ed25519 key%s", name, user, legacyAdvice(d.server))
+		return ingest.Errorf(ingest.KindAuth, "server %s was not offered the key of user %s, because it accepts none of the key's signature types; create an ed25519 key%s", name, user, legacyAdvice(d.server))
 	}
-	return refusal("refused %s (it takes %s); %s%s", refusedMethods(a), shortList(allowed), check, sha1Advice(a))
+	return refusal("refused %s (it accepts %s); %s%s", refusedMethods(a), shortList(allowed), check, sha1Advice(a))
 }
 
-// refusedMethods names what the server refused.
+// refusedMethods lists the refused methods.
 func refusedMethods(a *loginAttempt) string {
 	var all []string
 	for _, method := range a.state.TriedMethods {
@@ -217,17 +216,17 @@ func refusedMethods(a *loginAttempt) string {
 		}
 	}
 	if len(all) == 0 {
-		return "a log-in without any of these"
+		return "a log-in without credentials"
 	}
 	slices.Sort(all)
 	return strings.Join(slices.Compact(all), ", ")
 }
 
-// sha1Advice names the switch that may help an RSA key.
+// sha1Advice suggests LegacyAlgorithms for an RSA key.
 func sha1Advice(a *loginAttempt) string {
 	rsa := slices.Contains(a.offeredKeys, ssh.KeyAlgoRSASHA256) || slices.Contains(a.offeredKeys, ssh.KeyAlgoRSA)
 	if rsa && !a.server.LegacyAlgorithms {
-		return "; if the server is old and takes signatures with SHA-1 only (ssh-rsa)" + legacyAdvice(a.server)
+		return "; if the server is old and accepts only SHA-1 signatures (ssh-rsa)" + legacyAdvice(a.server)
 	}
 	return ""
 }
@@ -239,21 +238,21 @@ func legacyAdvice(server ingest.Server) string {
 	return fmt.Sprintf(", `stevedore server edit %s --legacy-algorithms` allows them", server.Name)
 }
 
-// explainNoSFTP tells a server that is short of something from one that never
-// will give SFTP to the user.
+// explainNoSFTP distinguishes a server at its limit (transient) from one without SFTP
+// for the user (permanent).
 func (d *dialer) explainNoSFTP(err error, timedOut bool) error {
 	name, user := d.server.Name, d.server.Username
-	const limit = "it may limit the sessions or connections of a user: close other clients of the account, or lower --max-connections"
+	const limit = "it may limit sessions or connections per user: close other clients of the account, or lower --max-connections"
 	var openErr *ssh.OpenChannelError
 	switch {
 	case strings.Contains(err.Error(), "subsystem request failed"):
-		return ingest.Wrap(ingest.KindServer, err, "server %s lets user %s log in but gives no SFTP: ask the partner to enable it", name, user)
+		return ingest.Wrap(ingest.KindServer, err, "server %s accepts user %s but has no SFTP subsystem: ask the partner to enable it", name, user)
 	case errors.As(err, &openErr):
-		return ingest.Wrap(ingest.KindTransient, &limitError{err}, "server %s lets user %s log in but refuses a session (%s, %s): %s", name, user, openErr.Reason, quoted(openErr.Message), limit)
+		return ingest.Wrap(ingest.KindTransient, &limitError{err}, "server %s accepts user %s but refuses a session (%s, %s): %s", name, user, openErr.Reason, quoted(openErr.Message), limit)
 	case timedOut:
-		return ingest.Wrap(ingest.KindTransient, err, "server %s let user %s log in but opened no SFTP channel within %s; if the server is slow, raise --login-timeout", name, user, d.cfg.HandshakeTimeout)
+		return ingest.Wrap(ingest.KindTransient, err, "server %s accepted user %s but opened no SFTP channel within %s; if the server is slow, raise --login-timeout", name, user, d.cfg.HandshakeTimeout)
 	}
-	return ingest.Wrap(ingest.KindTransient, &limitError{err}, "server %s let user %s log in but closed the connection and opened no SFTP channel: %s", name, user, limit)
+	return ingest.Wrap(ingest.KindTransient, &limitError{err}, "server %s accepted user %s but closed the connection and opened no SFTP channel: %s", name, user, limit)
 }
 
 func isTimeout(err error) bool {
@@ -261,8 +260,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// unreachable reports whether err is of a connection that did not reach the
-// server at all.
+// unreachable reports whether err is a failure of the TCP connection.
 func unreachable(err error) bool {
 	var connect *connectError
 	return errors.As(err, &connect)

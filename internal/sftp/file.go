@@ -13,28 +13,28 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// File is an open regular file of a server. ReadAt may be called concurrently.
+// File is an open regular file on a server. ReadAt may be called concurrently.
 type File struct {
 	session *Session
 	remote  *sftp.File
 	guard   *guard
-	// release gives back the place among the files that the server lets be open.
+	// release releases the file's handle, see conn.acquireHandle.
 	release func()
-	// opened is what the server said of the open file; nil when it did not.
+	// openAttrs are the FSTAT attributes at open; nil if the server reported none.
 	openAttrs *attrs
 
 	mu sync.Mutex
-	// reading is how many ReadAt are under way.
+	// activeReads is the number of active ReadAt calls.
 	activeReads int
 	closed      bool
 }
 
-// OpenFile opens a regular file for reading. ctx governs the file until it is
-// closed: its end closes the connection under all reads. KindNotFound: it is
-// gone; KindChanged: there is something else than a regular file.
+// OpenFile opens a regular file for reading. ctx governs the file until Close: when it
+// ends, the connection is closed and all reads fail. The error is of KindNotFound if
+// the file does not exist, and of KindChanged if it is not a regular file.
 func (s *Session) OpenFile(ctx context.Context, path string) (*File, error) {
-	// Before it is opened, because opening a FIFO waits for its writer for
-	// ever; and afterwards, because only then it cannot change any more.
+	// The type is checked before the file is opened, because opening a FIFO blocks
+	// until it has a writer, and afterwards, because the path may change in between.
 	if err := s.mustBeRegular(ctx, path); err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (s *Session) OpenFile(ctx context.Context, path string) (*File, error) {
 	}
 	f.guard = s.guard(ctx, s.replyTimeout())
 	s.files.Add(1)
-	f.guard.timer.Stop() // nothing is being read yet
+	f.guard.timer.Stop() // no read is active
 	if reason != "" {
 		_ = f.Close()
 		return nil, s.notRegular(path, reason)
@@ -61,9 +61,9 @@ func (s *Session) OpenFile(ctx context.Context, path string) (*File, error) {
 	return f, nil
 }
 
-// irregular says why an open file is not a regular one, empty if it is, and what the
-// server tells of it. A server that cannot say what is open has said before what is
-// at the path.
+// fstat returns the attributes of an open file, and why it is not a regular file, empty
+// if it is. It returns nil if the server does not support FSTAT; the path was checked
+// before.
 func (s *Session) fstat(remote *sftp.File) (*attrs, string, error) {
 	if s.conn.behavior.lacks(packetFstat) {
 		return nil, "", nil
@@ -78,7 +78,7 @@ func (s *Session) fstat(remote *sftp.File) (*attrs, string, error) {
 	}
 	stat, ok := info.Sys().(*sftp.FileStat)
 	if !ok {
-		return nil, "", errors.New("the SFTP client gave no attributes")
+		return nil, "", errors.New("the SFTP client returned no attributes")
 	}
 	opened := &attrs{Size: stat.Size, Mode: stat.Mode, Mtime: stat.Mtime, flags: attrMode}
 	kind := opened.kind()
@@ -88,9 +88,9 @@ func (s *Session) fstat(remote *sftp.File) (*attrs, string, error) {
 	return opened, kind.reason(), nil
 }
 
-// Opened returns what the server said of the open file itself when it was opened;
-// ok is false when it did not, or gave no size: a server that leaves it out is not
-// told from one that has nothing in the file, which shows when it is read.
+// Opened returns the FSTAT result at open. ok is false if the server reported no
+// attributes or the size 0: the SFTP client does not distinguish an empty file from a
+// missing size.
 func (f *File) Opened() (seen ingest.Observation, ok bool) {
 	if f.openAttrs == nil || f.openAttrs.Size == 0 {
 		return seen, false
@@ -98,8 +98,8 @@ func (f *File) Opened() (seen ingest.Observation, ok bool) {
 	return observe(f.remote.Name(), *f.openAttrs), true
 }
 
-// Told asks the server once more what is open, see Opened: the path may show another
-// file by now. ok is false when it does not say.
+// Told returns the current FSTAT result of the open file, because the path may be
+// another file now. ok is false if the server reports none.
 func (f *File) Told(ctx context.Context) (seen ingest.Observation, ok bool, err error) {
 	var now *attrs
 	err = f.session.do(ctx, f.session.replyTimeout(), func() (err error) {
@@ -112,12 +112,11 @@ func (f *File) Told(ctx context.Context) (seen ingest.Observation, ok bool, err 
 	return observe(f.remote.Name(), *now), true, nil
 }
 
-// ReadAt implements io.ReaderAt: all of p, or less with an error, which is
-// io.EOF at the file's end; ingest.ErrRefused is in the chain of what the server
-// answered otherwise. Ask for at most 32 KiB, the most that every server
-// gives at once; larger reads are cut and run one after another. If none of
-// the reads under way brings a byte for the server's AnswerTimeout or Config.NoProgress, all of them fail
-// with KindTransient and the session has ended.
+// ReadAt implements io.ReaderAt. The error is io.EOF at the end of the file; an error
+// that the server replied with wraps ingest.ErrRefused. Reads should be at most 32 KiB,
+// the size that every server supports; larger ones are split and run sequentially. If
+// no active read gets a byte for the server's AnswerTimeout (default Config.NoProgress),
+// all of them fail with KindTransient and the session is unusable.
 func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, errors.New("negative offset")
@@ -133,8 +132,8 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// explainRead turns an error of a read at the offset into one for people. Who may
-// open a file is meant to read it: a refusal may be of a lock or a quota, and pass.
+// explainRead turns an error of a read at the offset into an ingest.Error. Because the
+// open succeeded, a refusal may be caused by a lock or a quota and be transient.
 func (f *File) explainRead(err error, off int64) error {
 	s, name := f.session, f.remote.Name()
 	if !isReplyError(err) {
@@ -142,7 +141,7 @@ func (f *File) explainRead(err error, off int64) error {
 	}
 	cause := fmt.Errorf("%w: %w", ingest.ErrRefused, err)
 	if isPermission(err) {
-		return ingest.Wrap(ingest.KindPermission, cause, "server %s let user %s open %s but refused to read at byte %d%s: ask the partner whether it is locked or a quota is used up",
+		return ingest.Wrap(ingest.KindPermission, cause, "server %s let user %s open %s but refused to read at byte %d%s; ask the partner whether the file is locked or a quota is exhausted",
 			s.server.Name, s.server.Username, ingest.DisplayPath(name), off, serverMessage(err))
 	}
 	var explained *ingest.Error
@@ -152,7 +151,8 @@ func (f *File) explainRead(err error, off int64) error {
 	return explained
 }
 
-// begin counts a read in, if the file is open. The first one starts the clock.
+// beginRead counts a read and reports whether the file is open. The first active read
+// starts the guard's timer.
 func (f *File) beginRead() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -165,8 +165,8 @@ func (f *File) beginRead() bool {
 	return true
 }
 
-// end counts a read out. With none left the clock stops: a reader that takes
-// its time is not the server's fault.
+// endRead ends a read of n bytes. Without active reads the timer stops, because a slow
+// caller is not the server's fault.
 func (f *File) endRead(n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -179,9 +179,8 @@ func (f *File) endRead(n int) {
 	}
 }
 
-// Close closes the file. Reads under way end with an error, because the
-// connection is closed as well then: the server's answer to them may never
-// come.
+// Close closes the file. With active reads it closes the connection, too, and they
+// fail, because the server may never reply to them.
 func (f *File) Close() error {
 	f.mu.Lock()
 	if f.closed {

@@ -10,21 +10,21 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// filter decides which paths of a server are taken into account.
+// filter selects paths by the server's patterns.
 type filter struct {
 	server ingest.Server
-	// names are globs for names of files in progress, folders those for names of
-	// folders that are not entered; in lower case.
+	// inProgressNames are globs for names of files in progress, inProgressFolders for
+	// folders that are not entered; both in lower case.
 	inProgressNames, inProgressFolders []string
-	// moved is the folder that the after-ingest action fills, if any: what is
-	// there has been taken.
+	// moveTarget is the target folder of the after-ingest move, if any: it has
+	// ingested files and is not entered.
 	moveTarget string
 }
 
 func newFilter(server ingest.Server) (filter, error) {
 	for _, glob := range slices.Concat(server.Include, server.Exclude, server.InProgress()) {
 		if !validGlob(glob) {
-			return filter{}, ingest.Errorf(ingest.KindInvalid, "server %s: glob %q is not valid; example: '**/*.csv'", server.Name, glob)
+			return filter{}, ingest.Errorf(ingest.KindInvalid, "server %s: pattern %q is not valid; example: '**/*.csv'", server.Name, glob)
 		}
 	}
 	if server.MaxDepth == 0 {
@@ -46,27 +46,27 @@ func newFilter(server ingest.Server) (filter, error) {
 	return f, nil
 }
 
-// below is the path below the root folder, which globs are matched against.
+// relative returns the path below the root folder, which the globs match.
 func (f filter) relative(full string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(full, f.server.RootPath), "/")
 }
 
-// takes reports whether the path is included and not excluded.
+// includes reports whether the path is included and not excluded.
 func (f filter) includes(full string) bool {
 	rel := f.relative(full)
 	return (len(f.server.Include) == 0 || matchAny(f.server.Include, rel)) && !matchAny(f.server.Exclude, rel)
 }
 
-// excludes reports whether the path is excluded, whatever it is.
+// excludes reports whether the path is excluded.
 func (f filter) excludes(full string) bool { return matchAny(f.server.Exclude, f.relative(full)) }
 
-// enters reports whether the walk goes into the folder: not when it is
-// excluded itself, nor where taken or unfinished files are kept, nor where no file can match.
+// enters reports whether the walk enters the folder. It skips excluded folders, the move
+// target, folders of files in progress, and folders without a possible match.
 func (f filter) enters(folder string) bool {
 	return folder != f.moveTarget && !f.excludes(folder) && !matchAny(f.inProgressFolders, strings.ToLower(path.Base(folder))) && f.mayContain(folder)
 }
 
-// reaches reports whether a listing comes to the file and takes it.
+// wouldList reports whether a listing reaches and includes the file.
 func (f filter) wouldList(full string) bool {
 	if !isBelow(f.server.RootPath, full) || !f.includes(full) || f.inProgress(path.Base(full)) {
 		return false
@@ -80,7 +80,7 @@ func (f filter) wouldList(full string) bool {
 	return true
 }
 
-// leads reports whether a file below the folder can be included.
+// mayContain reports whether a file below the folder can be included.
 func (f filter) mayContain(folder string) bool {
 	if len(f.server.Include) == 0 {
 		return true
@@ -89,8 +89,9 @@ func (f filter) mayContain(folder string) bool {
 	return slices.ContainsFunc(f.server.Include, func(glob string) bool { return globMayMatchBelow(glob, names) })
 }
 
-// globLeads compares element by element. "**" goes anywhere; so does, to be safe, a
-// glob whose elements cannot be told apart.
+// globMayMatchBelow reports whether the glob can match a path below the folder. It
+// compares element by element; it returns true at "**", and for a glob that cannot be
+// split into elements.
 func globMayMatchBelow(glob string, names []string) bool {
 	if groupWithSlash(glob) {
 		return true
@@ -107,8 +108,8 @@ func globMayMatchBelow(glob string, names []string) bool {
 	return true
 }
 
-// groupWithSlash reports whether '/' stands in braces, brackets or behind a
-// backslash, where it does not part elements.
+// groupWithSlash reports whether the glob has '/' in braces, in brackets or after a
+// backslash, where it does not separate elements.
 func groupWithSlash(glob string) bool {
 	depth := 0
 	for i := 0; i < len(glob); i++ {
@@ -130,13 +131,13 @@ func groupWithSlash(glob string) bool {
 	return false
 }
 
-// inProgress reports whether the name is of a file still being written.
+// inProgress reports whether the name is that of a file in progress.
 func (f filter) inProgress(name string) bool {
 	return matchAny(f.inProgressNames, strings.ToLower(name))
 }
 
-// delivers reports whether a file with the name of a companion is a delivery: one
-// that speaks of no file here and that an include glob names by its ending.
+// isDelivery reports whether a file named like a companion is a delivery: it belongs to
+// no file in its folder, and an include glob names its extension.
 func (f filter) isDelivery(full string, paired bool) bool {
 	return !paired && slices.ContainsFunc(f.server.Include, func(glob string) bool {
 		ending := path.Ext(glob)

@@ -10,7 +10,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// limits bound one folder.
+// folderLimits bound the listing of one folder.
 type folderLimits struct {
 	entries int
 	bytes   int64
@@ -20,43 +20,43 @@ func (s *Session) folderLimits() folderLimits {
 	return folderLimits{entries: s.cfg.MaxEntriesPerFolder, bytes: s.cfg.MaxBytesPerFolder}
 }
 
-// errFolderFull is a folder beyond its limits.
+// errFolderTooLarge is the error for a folder over its limits.
 var errFolderTooLarge = errors.New("folder is too large")
 
-// After how many answers in a row without a new name a folder counts as ended: some
-// servers never say so, and send nothing or the same again. Others say so and send
-// empty answers in between, where all names of a page are hidden: a server that has ended
-// a folder as it should, or of which nothing is known yet, is asked for longer.
+// The number of consecutive replies without a new name that end a listing. Some servers
+// never send EOF, but repeat empty replies or the same names. Others send EOF, and empty
+// replies before it if all names of a page are hidden. So the bound is high for servers
+// that are known to send EOF, and low for those known not to.
 const (
 	emptyRepliesNoEOF   = 3
 	emptyRepliesUnknown = 100
 	emptyRepliesWithEOF = 1000
 )
 
-// contents is what one folder has.
+// folderContents are the entries of one folder.
 type folderContents struct {
 	names []rawName
-	// why has reasons not to take entries, by their place.
+	// rejections are the reasons to reject entries, by index in names.
 	rejections map[int]string
-	// doubt is the failure with which the listing ended, if that may be the server's
-	// way to say that there is no more.
+	// endError is the failure that ended the listing, if it may be the server's
+	// substitute for EOF.
 	endError error
-	// bytes is what the server sent.
+	// bytes is the size of the server's replies.
 	bytes int64
 }
 
-// entry is one entry of a folder, as it is considered.
+// entry is one entry of a folder with its path.
 type entry struct {
 	rawName
 	path string
-	// longPath is how long the path was when it is shortened here; otherwise 0.
+	// fullPathLen is the length of the original path if path is shortened, otherwise 0.
 	fullPathLen int
-	// why says that it is not taken; empty if it may be.
+	// rejection is the reason to reject the entry, if any.
 	rejection string
 }
 
-// in returns the entries with their paths, which only one at a time has: a folder
-// may have a million entries and a long path.
+// entries iterates over the entries with their paths. Paths are built one at a time,
+// because a folder may have a million entries and a long path.
 func (c *folderContents) entries(folder string) iter.Seq2[int, entry] {
 	if folder == "/" {
 		folder = ""
@@ -74,7 +74,7 @@ func (c *folderContents) entries(folder string) iter.Seq2[int, entry] {
 	}
 }
 
-// readFolder returns the entries of one folder without doubles.
+// readFolder returns the entries of one folder without duplicates.
 func (s *Session) readFolder(ctx context.Context, path string, limits folderLimits) (*folderContents, error) {
 	c := &folderContents{}
 	var interrupted *interruptedError
@@ -85,19 +85,19 @@ func (s *Session) readFolder(ctx context.Context, path string, limits folderLimi
 	return c, err
 }
 
-// brokenOff is a failure in the midst of a folder.
+// interruptedError is a failure of READDIR.
 type interruptedError struct {
 	err  error
 	seen int
 }
 
 func (b *interruptedError) Error() string {
-	return fmt.Sprintf("its listing broke off after %d entries: %v", b.seen, b.err)
+	return fmt.Sprintf("its listing failed after %d entries: %v", b.seen, b.err)
 }
 func (b *interruptedError) Unwrap() error { return b.err }
 
-// readNames calls fn for each name in a folder but "." and "..", each once. It is
-// brokenOff when the server fails after it has opened the folder.
+// readNames calls fn once for each name in a folder except "." and "..". The error is an
+// interruptedError if the server fails after OPENDIR.
 func (s *Session) readNames(ctx context.Context, path string, limits folderLimits, fn func(rawName)) error {
 	var bytes int64
 	return s.readNamesCounting(ctx, path, limits, &bytes, fn)
@@ -122,7 +122,7 @@ func (s *Session) readNamesCounting(ctx context.Context, path string, limits fol
 	return err
 }
 
-// folderReader is the reading of an open folder.
+// folderReader reads an open folder.
 type folderReader struct {
 	session *Session
 	path    string
@@ -131,11 +131,10 @@ type folderReader struct {
 	bytes   *int64
 	fn      func(rawName)
 	seen    map[string]struct{}
-	answers int
 }
 
 func (r *folderReader) run(ctx context.Context) error {
-	for empty := 0; empty < r.session.conn.behavior.maxEmptyReplies(); r.answers++ {
+	for empty := 0; empty < r.session.conn.behavior.maxEmptyReplies(); {
 		reply, err := r.session.request(ctx, packetReaddir, r.handle)
 		code, refused := statusOf(err)
 		switch {
@@ -146,7 +145,7 @@ func (r *folderReader) run(ctx context.Context) error {
 			return &interruptedError{err: err, seen: len(r.seen)}
 		case err != nil:
 			return err
-		case reply.kind == packetStatus: // "OK": no more
+		case reply.kind == packetStatus: // OK instead of EOF
 			return nil
 		case reply.kind != packetName:
 			return errUnexpectedReply
@@ -163,7 +162,7 @@ func (r *folderReader) run(ctx context.Context) error {
 	return nil
 }
 
-// take passes on the new names of an answer, and reports whether there were any.
+// addNames passes the new names of a reply to fn and reports whether there were any.
 func (r *folderReader) addNames(body fields) (added bool, err error) {
 	if *r.bytes += int64(len(body)); *r.bytes > r.limits.bytes {
 		return false, errFolderTooLarge
@@ -190,8 +189,8 @@ func (r *folderReader) addNames(body fields) (added bool, err error) {
 	return added, err
 }
 
-// elementOf is the name of an entry without what some servers put around it: the path of
-// the folder, "./", or a '/' behind the name of a folder.
+// cleanName removes the additions of some servers from a name: the folder's path, "./",
+// and the trailing '/' of a folder.
 func cleanName(folder string, raw rawName) string {
 	if raw.fullLen > 0 || !strings.Contains(raw.name, "/") {
 		return raw.name
@@ -204,18 +203,18 @@ func cleanName(folder string, raw rawName) string {
 		name = strings.TrimSuffix(name, "/")
 	}
 	if unsafeName(name) != "" && name != "." && name != ".." {
-		return raw.name // shown as it was sent
+		return raw.name // rejected under the original name
 	}
 	return name
 }
 
-// tooLarge says what is wrong with a folder beyond its limits.
+// tooLargeText describes a folder over its limits.
 func (s *Session) tooLargeText() string {
 	return fmt.Sprintf("has more than %d entries or %d MiB of names: ask the partner to split it or exclude it",
 		s.cfg.MaxEntriesPerFolder, s.cfg.MaxBytesPerFolder>>20)
 }
 
-// whyUnread says for people why a folder was not read.
+// unreadReason returns why a folder was not read, for the user.
 func (s *Session) unreadReason(err error) string {
 	var known *ingest.Error
 	var interrupted *interruptedError
@@ -227,12 +226,12 @@ func (s *Session) unreadReason(err error) string {
 	case isPermission(err):
 		return "may not be read by user " + s.server.Username + serverMessage(err)
 	case errors.As(err, &interrupted) && interrupted.seen > 0:
-		return fmt.Sprintf("its listing broke off after %d entries%s", interrupted.seen, serverMessage(err))
+		return fmt.Sprintf("is incomplete: its listing failed after %d entries%s", interrupted.seen, serverMessage(err))
 	case !errors.As(err, &interrupted) && isNotExist(err):
-		return "was listed, but its server says that it does not exist"
+		return "was listed, but the server reports that it does not exist"
 	case errors.Is(err, errMalformedReply), errors.Is(err, errUnexpectedReply), errors.Is(err, errPacketTooLarge):
 		return err.Error()
 	default:
-		return "cannot be read, its server fails" + serverMessage(err)
+		return "cannot be read: the server failed" + serverMessage(err)
 	}
 }

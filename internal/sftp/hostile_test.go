@@ -210,7 +210,7 @@ func TestHostileNames(t *testing.T) {
 	for _, name := range []string{"x/..", "/", "../../etc/passwd", "a/b"} {
 		assert.Contains(t, rejected(name), "lead out of its folder", "%q", name)
 	}
-	assert.Contains(t, rejected(""), "not a file's")
+	assert.Contains(t, rejected(""), "not a file name")
 	assert.Contains(t, rejected("nul\x00.csv"), "NUL")
 	assert.Contains(t, rejected(shortened), "5000 bytes, shortened here")
 	assert.Empty(t, rejected("good.csv"))
@@ -248,10 +248,10 @@ func TestEndlessListings(t *testing.T) {
 		says    string
 	}{
 		"entries": {news, ingest.KindInvalid, "more than 50 entries"},
-		"silence": {always(0), ingest.KindTransient, "brought nothing for 4s, the connection was closed; if it is slow, raise --answer-timeout"},
+		"silence": {always(0), ingest.KindTransient, "sent no data for 4s, the connection was closed; if the server is slow, raise --answer-timeout"},
 		"lies":    {always(fxpName, uint32(1<<31), "f"), ingest.KindTransient, "malformed"},
-		"flood":   {always(fxpName, make([]byte, 9<<20)), ingest.KindTransient, "more than 8 MiB in one answer"},
-		"deluge":  {always(fxpName, make([]byte, 65<<20)), ingest.KindTransient, "more than 8 MiB in one answer"},
+		"flood":   {always(fxpName, make([]byte, 9<<20)), ingest.KindTransient, "more than 8 MiB in one reply"},
+		"deluge":  {always(fxpName, make([]byte, 65<<20)), ingest.KindTransient, "more than 8 MiB in one reply"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -280,7 +280,7 @@ func TestDeepFoldersEnd(t *testing.T) {
 	require.Len(t, seen, 1)
 	for path, at := range seen {
 		assert.Equal(t, 64, strings.Count(path, "/"))
-		assert.Contains(t, at.Rejected, "too deep")
+		assert.Contains(t, at.Rejected, "beyond the maximum depth")
 	}
 }
 
@@ -308,8 +308,8 @@ func TestReadsThatBringNothing(t *testing.T) {
 		said    string
 		refused bool
 	}{
-		"zero-length data": {always(fxpData, ""), `it says "an answer without a byte"`, true},
-		"silence":          {always(0), "brought nothing for 4s, the connection was closed; if it is slow, raise --answer-timeout", false},
+		"zero-length data": {always(fxpData, ""), `the server reports "empty DATA reply"`, true},
+		"silence":          {always(0), "sent no data for 4s, the connection was closed; if the server is slow, raise --answer-timeout", false},
 		"a refusal":        {status(statusFailure), "failed to read /in/f", true},
 		"no permission":    {status(3), "let user u open /in/f but refused to read at byte 0", true},
 	} {

@@ -13,11 +13,11 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// pins are the host keys that a server may present.
+// pins are the pinned host keys of a server.
 type pins struct {
 	server ingest.Server
 	keys   []ssh.PublicKey
-	// expired are those that no longer count.
+	// expired are the expired pins.
 	expired []expiredKey
 }
 
@@ -26,15 +26,14 @@ type expiredKey struct {
 	on  time.Time
 }
 
-// newPins reads the server's pinned keys. Those that expired before now do not
-// count.
+// newPins parses the server's pinned keys. now decides which have expired.
 func newPins(server ingest.Server, now time.Time) (pins, error) {
 	p := pins{server: server}
 	for i, line := range server.HostKeys {
 		key, comment, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
 		if err != nil {
-			// The parser quotes bytes of the line as they are.
-			return pins{}, ingest.Errorf(ingest.KindHostKey, "server %s: pinned host key %d is not a line like 'ssh-ed25519 AAAA...' (%s); pin the key anew",
+			// The parser's message quotes bytes of the line unescaped.
+			return pins{}, ingest.Errorf(ingest.KindHostKey, "server %s: pinned host key %d is not a line like 'ssh-ed25519 AAAA...' (%s); pin the key again",
 				server.Name, i+1, ingest.Summary(err.Error()))
 		}
 		expires, err := ingest.HostKeyExpiry(comment)
@@ -50,9 +49,9 @@ func newPins(server ingest.Server, now time.Time) (pins, error) {
 	return p, nil
 }
 
-// algorithms are the host key algorithms to ask for. They follow the types of
-// the pinned keys: a server with several keys would otherwise present one that
-// nobody pinned. Signatures with SHA-1 are asked for only of legacy servers.
+// algorithms returns the host key algorithms to negotiate, by the types of the pinned
+// keys: a server with several keys might otherwise present one that is not pinned.
+// SHA-1 signatures are included only for legacy servers.
 func (p pins) algorithms(legacy bool) []string {
 	supported := plainHostKeyAlgorithms(legacy)
 	if len(p.keys) == 0 {
@@ -73,9 +72,9 @@ func (p pins) algorithms(legacy bool) []string {
 	return wanted
 }
 
-// plainHostKeyAlgorithms are the secure ones, the kind that most partners
-// publish first, without certificates: what is pinned is a key. Those of legacy
-// servers come last.
+// plainHostKeyAlgorithms returns the host key algorithms without certificates, because
+// pins are plain keys. Ed25519, the most published type, is first; the insecure ones of
+// legacy servers are last.
 func plainHostKeyAlgorithms(legacy bool) []string {
 	algos := slices.DeleteFunc(offeredAlgorithms(legacy).HostKeys, func(algo string) bool {
 		return strings.Contains(algo, "-cert-")
@@ -101,8 +100,8 @@ func (p pins) match(key ssh.PublicKey) bool {
 	})
 }
 
-// check fits ssh.ClientConfig.HostKeyCallback. SSH calls it before anything of
-// ours is sent, so that an error from here means that no credentials left.
+// check implements ssh.HostKeyCallback. It is called before the log-in, so that an error
+// means that no credentials were sent.
 func (p pins) check(_ string, _ net.Addr, key ssh.PublicKey) error {
 	if p.match(key) {
 		return nil
@@ -115,24 +114,24 @@ func (p pins) mismatchMessage(key ssh.PublicKey) string {
 	approve := fmt.Sprintf("run `stevedore server test %s --approve %s`", p.server.Name, fingerprint)
 	for _, old := range p.expired {
 		if bytes.Equal(old.key.Marshal(), key.Marshal()) {
-			return fmt.Sprintf("server %s presents host key %s (%s), whose pin has expired on %s, so no credentials were sent; if the partner still uses it, %s",
+			return fmt.Sprintf("server %s presents host key %s (%s), whose pin expired on %s; no credentials were sent; if the partner still uses it, %s",
 				p.server.Name, fingerprint, key.Type(), old.on.Format(time.DateOnly), approve)
 		}
 	}
 	if len(p.keys) == 0 {
-		return fmt.Sprintf("server %s presents host key %s (%s), which is not pinned, so no credentials were sent; compare it with the partner's, then %s",
+		return fmt.Sprintf("server %s presents host key %s (%s), which is not pinned; no credentials were sent; compare it with the partner's fingerprint, then %s",
 			p.server.Name, fingerprint, key.Type(), approve)
 	}
-	return fmt.Sprintf("server %s presents host key %s (%s), which is not a pinned one: it may be an attack, so no credentials were sent; only if the partner confirms the new key, %s",
+	return fmt.Sprintf("server %s presents host key %s (%s), which is not pinned: this may be an attack; no credentials were sent; only if the partner confirms the new key, %s",
 		p.server.Name, fingerprint, key.Type(), approve)
 }
 
-// hostKeyError carries the refusal of a key out of the handshake.
+// hostKeyError is the error of a host key that is not pinned.
 type hostKeyError struct{ message string }
 
 func (e *hostKeyError) Error() string { return e.message }
 
-// keyLine is a key as it is pinned.
+// keyLine formats a key as a pin.
 func keyLine(key ssh.PublicKey) string {
 	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
 }

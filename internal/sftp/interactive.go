@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// maxQuestions bounds the rounds of questions of one log-in.
+// maxPromptRounds bounds the rounds of prompts of one log-in.
 const maxPromptRounds = 10
 
 var (
-	// factorWords are in questions for something that we do not have. They are
-	// looked for first: "one-time password" is not for the password.
+	// factorPattern matches prompts for a second factor. It is checked first, because
+	// "one-time password" also matches passwordPattern.
 	factorPattern = regexp.MustCompile(`(?i)\bcode|passcode|token|\botp\b|one[- ]?time|verif|\bpin\b|\bduo\b|factor|authenticator|challenge|captcha|\bкод|\bmfa\b|\b2fa\b|new password|change your password`)
-	// passwordWords and userWords are in questions for what we have.
+	// passwordPattern and userPattern match prompts for the password and the user name.
 	passwordPattern = regexp.MustCompile(`(?i)pass|kennwort|contrase|wachtwoord|hasło|heslo|senha|парол|pwd|密码`)
 	userPattern     = regexp.MustCompile(`(?i)user|login|log-in|account|benutzer|utilisateur|usuario|логин|пользователь|\bname\b`)
 )
 
-// questions answers the rounds of keyboard-interactive.
+// interactiveLogin answers the prompts of keyboard-interactive.
 type interactiveLogin struct {
 	attempt *loginAttempt
 	rounds  int
@@ -29,12 +29,12 @@ var (
 	errPasswordAgain = errors.New("the server asks for the password again")
 )
 
-// answer fits ssh.KeyboardInteractiveChallenge. All questions of a round are
-// looked at before anything is answered, so that a password is not sent to a
-// server that then wants more.
+// answer implements ssh.KeyboardInteractiveChallenge. It checks all prompts of a round
+// before it answers, so that a password is not sent to a server that also requires
+// a second factor.
 func (q *interactiveLogin) answer(_, _ string, prompts []string, echos []bool) ([]string, error) {
 	if q.rounds++; q.rounds > maxPromptRounds {
-		return nil, q.unexpectedPrompt("endless questions")
+		return nil, q.unexpectedPrompt("endless prompts")
 	}
 	answers := make([]string, len(prompts))
 	passwords := 0
@@ -59,7 +59,7 @@ func (q *interactiveLogin) answer(_, _ string, prompts []string, echos []bool) (
 		q.attempt.answeredPrompts += len(prompts)
 		return answers, nil
 	case q.attempt.passwordSent && passwordPattern.MatchString(strings.Join(prompts, " ")):
-		q.attempt.passwordRefused = true // it asks again within the same exchange
+		q.attempt.passwordRefused = true // the server repeats the prompt
 		return nil, errPasswordAgain
 	case q.attempt.passwordSent:
 		return nil, q.unexpectedPrompt(prompts[0])
@@ -71,7 +71,7 @@ func (q *interactiveLogin) answer(_, _ string, prompts []string, echos []bool) (
 	return answers, nil
 }
 
-// more ends the log-in because of a question for a person.
+// unexpectedPrompt ends the log-in because of a prompt that it cannot answer.
 func (q *interactiveLogin) unexpectedPrompt(prompt string) error {
 	q.attempt.factorPrompt = strings.TrimSpace(prompt[:min(len(prompt), maxBanner)])
 	return errSecondFactor

@@ -12,12 +12,12 @@ import (
 // keyOffer is one form in which a private key is offered to the server.
 type keyOffer struct {
 	algorithms []ssh.AlgorithmSigner
-	// fallback is for servers that were asked about no form before.
+	// fallback is set if the form is used only if no key was offered before.
 	fallback bool
 }
 
-// signers returns what to offer; note is called with the type of each key about
-// which the server is asked.
+// signers returns the signers to offer; observe is called with the type of each key that
+// is sent.
 func (o keyOffer) signers(observe func(algorithm string)) []ssh.Signer {
 	signers := make([]ssh.Signer, 0, len(o.algorithms))
 	for _, signer := range o.algorithms {
@@ -26,10 +26,10 @@ func (o keyOffer) signers(observe func(algorithm string)) []ssh.Signer {
 	return signers
 }
 
-// keyOffers returns the forms in which to offer the key, in order. x/crypto offers
-// an RSA key only with what the server announces, and not at all when it
-// announces nothing: for such servers each SHA-2 signature is tried by name. For
-// legacy servers SHA-1 comes last.
+// keyOffers returns the forms in which to offer the key, in order. x/crypto offers an RSA
+// key only with the algorithms of the server's server-sig-algs extension, and not at all
+// without it: for such servers each SHA-2 algorithm is offered separately. For legacy
+// servers SHA-1 comes last.
 func keyOffers(text []byte, legacy bool) ([]keyOffer, error) {
 	signer, certificate, err := keyfile.Signers(text)
 	if err != nil {
@@ -37,7 +37,7 @@ func keyOffers(text []byte, legacy bool) ([]keyOffer, error) {
 	}
 	algorithmSigner, ok := signer.(ssh.AlgorithmSigner)
 	if !ok {
-		return nil, errors.New("the private key cannot be used: make an ed25519 key")
+		return nil, errors.New("the private key cannot be used: create an ed25519 key")
 	}
 	var offers []keyOffer
 	if certificate != nil {
@@ -50,21 +50,21 @@ func keyOffers(text []byte, legacy bool) ([]keyOffer, error) {
 	if signer.PublicKey().Type() != ssh.KeyAlgoRSA {
 		return append(offers, keyOffer{algorithms: []ssh.AlgorithmSigner{algorithmSigner}}), nil
 	}
-	announced, err := ssh.NewSignerWithAlgorithms(algorithmSigner, []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256})
+	sha2Signer, err := ssh.NewSignerWithAlgorithms(algorithmSigner, []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256})
 	if err != nil {
 		return nil, err
 	}
-	unannounced := []ssh.AlgorithmSigner{renamedSigner{algorithmSigner, ssh.KeyAlgoRSASHA512}, renamedSigner{algorithmSigner, ssh.KeyAlgoRSASHA256}}
-	offers = append(offers, keyOffer{algorithms: []ssh.AlgorithmSigner{announced}}, keyOffer{algorithms: unannounced, fallback: true})
+	separate := []ssh.AlgorithmSigner{renamedSigner{algorithmSigner, ssh.KeyAlgoRSASHA512}, renamedSigner{algorithmSigner, ssh.KeyAlgoRSASHA256}}
+	offers = append(offers, keyOffer{algorithms: []ssh.AlgorithmSigner{sha2Signer}}, keyOffer{algorithms: separate, fallback: true})
 	if legacy {
-		// Also when SHA-2 was refused: OpenSSH announces what it was built with, and
-		// not what it is set to take.
+		// Also if SHA-2 was refused: OpenSSH lists the algorithms that it was built with,
+		// not those that it is configured to accept.
 		offers = append(offers, keyOffer{algorithms: []ssh.AlgorithmSigner{renamedSigner{algorithmSigner, ssh.KeyAlgoRSA}}})
 	}
 	return offers, nil
 }
 
-// certificateSigner returns a signer of the user certificate.
+// certificateSigner returns a signer for the user certificate.
 func certificateSigner(certificate *ssh.Certificate, signer ssh.AlgorithmSigner) (ssh.AlgorithmSigner, error) {
 	if signer.PublicKey().Type() == ssh.KeyAlgoRSA {
 		sha2, err := ssh.NewSignerWithAlgorithms(signer, []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256})
@@ -84,8 +84,8 @@ func certificateSigner(certificate *ssh.Certificate, signer ssh.AlgorithmSigner)
 	return certified, nil
 }
 
-// named is an RSA signer whose key goes by the name of one signature algorithm:
-// so x/crypto offers it whatever the server has announced.
+// renamedSigner is an RSA signer whose key type is the name of one signature algorithm,
+// so that x/crypto offers it regardless of the server's extensions.
 type renamedSigner struct {
 	ssh.AlgorithmSigner
 	algorithm string
@@ -99,16 +99,16 @@ func (n renamedSigner) PublicKey() ssh.PublicKey {
 // Algorithms returns the one algorithm.
 func (n renamedSigner) Algorithms() []string { return []string{n.algorithm} }
 
-// namedKey is a public key under another name for its type.
+// renamedKey is a public key with another type name.
 type renamedKey struct {
 	ssh.PublicKey
 	algorithm string
 }
 
-// Type returns the name.
+// Type returns the algorithm's name.
 func (k renamedKey) Type() string { return k.algorithm }
 
-// noted is a signer that calls note when its public key is sent.
+// observedSigner is a signer that calls observe when its public key is sent.
 type observedSigner struct {
 	ssh.AlgorithmSigner
 	observe func(algorithm string)
@@ -122,7 +122,7 @@ func (n observedSigner) Algorithms() []string {
 	return []string{keyType(n.AlgorithmSigner.PublicKey())}
 }
 
-// keyType is the type of a key, and of the key in a certificate.
+// keyType returns the type of a key, and for a certificate the type of its key.
 func keyType(key ssh.PublicKey) string {
 	if certificate, ok := key.(*ssh.Certificate); ok {
 		return certificate.Key.Type()
@@ -130,7 +130,7 @@ func keyType(key ssh.PublicKey) string {
 	return key.Type()
 }
 
-// PublicKey returns the key; marshalling it notes that it was sent.
+// PublicKey returns the key; marshalling it calls observe.
 func (n observedSigner) PublicKey() ssh.PublicKey {
 	return observedKey{n.AlgorithmSigner.PublicKey(), n.observe}
 }
@@ -145,7 +145,7 @@ type observedKey struct {
 	observe func(algorithm string)
 }
 
-// Marshal returns the key as it is sent.
+// Marshal calls observe and returns the key's wire format.
 func (k observedKey) Marshal() []byte {
 	k.observe(k.Type())
 	return k.PublicKey.Marshal()

@@ -98,7 +98,7 @@ func TestKeyAndPassword(t *testing.T) {
 	assert.Equal(t, 1, counted.seen()[ingest.PasswordRefused])
 	creds.Password = nil
 	_, err = newPool(t, sftp.Config{Passwords: counted}, creds).Open(deadline(t), server)
-	requireKind(t, err, ingest.KindAuth, "accepted publickey", "add what is missing")
+	requireKind(t, err, ingest.KindAuth, "accepted publickey", "add the missing password or key")
 	assert.Empty(t, counted.keyFates, "the key was taken")
 }
 

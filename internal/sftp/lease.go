@@ -12,33 +12,35 @@ import (
 )
 
 // Connections bounds the connections to a server over all processes, because servers
-// bound them by user or address, and records who has them. The ledger keeps it.
+// limit them by user or address, and records their holders. The ledger implements it.
 type Connections interface {
-	// OpenConnection records a connection that is about to be made, unless most are
-	// recorded; 0 has no bound. When full it returns no id and who holds them.
+	// OpenConnection records a connection before it is made, unless most are already
+	// recorded; 0 sets no bound. holders are the holders of the others. At the limit
+	// the id is empty.
 	OpenConnection(ctx context.Context, server ingest.Server, holder string, most int) (id string, holders []string, err error)
-	// ConfirmConnection must be called every minute while the connection stands.
+	// ConfirmConnection must be called at least every minute while the connection is
+	// open.
 	ConfirmConnection(ctx context.Context, server ingest.Server, holder, id string) error
-	// CloseConnection forgets the connection.
+	// CloseConnection deletes the record.
 	CloseConnection(ctx context.Context, id string) error
-	// LearnConnections records how many connections the server bears. It holds for the
-	// time given, and longer with each trial for more that is refused.
+	// LearnConnections records that the server accepts only most connections. The
+	// record expires after holds, and later with each further refused connection.
 	LearnConnections(ctx context.Context, serverUUID string, most int, holds time.Duration) error
 }
 
 const (
-	// placeAgain is how soon a full server is looked at again.
+	// leasePollInterval is the interval of attempts to get a lease.
 	leasePollInterval = 250 * time.Millisecond
-	// confirmEvery is how often a connection is confirmed.
+	// leaseRenewInterval is the interval of ConfirmConnection.
 	leaseRenewInterval = 30 * time.Second
-	// placeTimeout bounds what is recorded of a connection that nobody waits for.
+	// leaseUpdateTimeout bounds ledger updates in the background.
 	leaseUpdateTimeout = 10 * time.Second
-	// fewIdle is how long a connection is kept idle where other processes may wait
-	// for it.
+	// limitedIdleTimeout is the idle timeout of connections that other processes may
+	// wait for.
 	limitedIdleTimeout = 5 * time.Second
 )
 
-// defaultHolder names this process.
+// defaultHolder returns the default name of this process.
 var defaultHolder = sync.OnceValue(func() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -47,34 +49,34 @@ var defaultHolder = sync.OnceValue(func() string {
 	return fmt.Sprintf("%s, process %d", host, os.Getpid())
 })
 
-// busyError says that all connections which the server bears are in use.
+// busyError reports that all connections that the server accepts are in use.
 type busyError struct{ holders []string }
 
 func (e *busyError) Error() string {
 	return "all connections are in use: " + strings.Join(e.holders, "; ")
 }
 
-// busy is the error for a server without a free place.
+// newBusyError returns the error for a server at its connection limit.
 func newBusyError(server ingest.Server, holders []string) error {
 	shown := make([]string, 0, maxListed)
 	for _, holder := range holders[:min(len(holders), maxListed)] {
 		shown = append(shown, ingest.Summary(holder))
 	}
 	return ingest.Wrap(ingest.KindTransient, &busyError{holders},
-		"server %s: all %d connection(s) that it bears are in use (%s): try again when transfers and listings have ended; if the server bears more, raise the limit: `stevedore server edit %s --max-connections N`",
+		"server %s: all %d connection(s) are in use (%s): retry when transfers and listings have ended; if the server accepts more, raise the limit: `stevedore server edit %s --max-connections N`",
 		server.Name, len(holders), strings.Join(shown, "; "), server.Name)
 }
 
-// place is the right to one connection. The zero value has no ledger behind it.
+// lease is the right to one connection. Without an id there is no record in the ledger.
 type lease struct {
 	cfg    Config
 	server ingest.Server
 	id     string
-	// others are who had the server's other connections when the place was taken.
+	// otherHolders are the holders of the server's other connections at acquisition.
 	otherHolders []string
 }
 
-// takePlace waits for a place among those that the server bears.
+// acquireLease waits up to wait for a lease. limit bounds the server's leases, 0 does not.
 func acquireLease(ctx context.Context, cfg Config, server ingest.Server, limit int, wait time.Duration) (lease, error) {
 	l := lease{cfg: cfg, server: server}
 	if cfg.Connections == nil {
@@ -101,7 +103,7 @@ func acquireLease(ctx context.Context, cfg Config, server ingest.Server, limit i
 	}
 }
 
-// keep confirms the connection until it has ended, and then leaves the place.
+// renewUntil renews the lease until ended is closed, then releases it.
 func (l lease) renewUntil(ended <-chan struct{}) {
 	defer l.release()
 	if l.id == "" {
@@ -121,14 +123,14 @@ func (l lease) renewUntil(ended <-chan struct{}) {
 	}
 }
 
-// leave gives the place back.
+// release releases the lease.
 func (l lease) release() {
 	if l.id != "" {
 		l.update("record the end of a connection", func(ctx context.Context) error { return l.cfg.Connections.CloseConnection(ctx, l.id) })
 	}
 }
 
-// record makes a note that may fail: what is not confirmed is forgotten by itself.
+// update runs a ledger update and logs its error, because leases expire without renewal.
 func (l lease) update(what string, fn func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(context.Background(), leaseUpdateTimeout)
 	defer cancel()
@@ -137,21 +139,21 @@ func (l lease) update(what string, fn func(context.Context) error) {
 	}
 }
 
-// limitError marks a failure that is how servers refuse one connection too many.
+// limitError marks a failure that indicates the server's connection limit.
 type limitError struct{ err error }
 
 func (e *limitError) Error() string { return e.err.Error() }
 func (e *limitError) Unwrap() error { return e.err }
 
-// ownReasons are in the last words of a server that ends a connection for a reason
-// other than the log-in: it is full, or about to stop.
+// unavailablePhrases occur in the disconnect messages of servers that are at their limit
+// or shutting down, as opposed to a refused log-in.
 var unavailablePhrases = []string{
 	"reason 12:", "too many connections", "too many sessions", "too many users", "too many clients", "too many concurrent", "too many simultaneous",
 	"maximum number of", "max number of", "maximum connections", "connection limit", "session limit", "limit reached", "limit exceeded",
 	"already logged in", "already connected", "simultaneous", "shutting down", "shutdown", "maintenance", "try again later", "temporarily", "server is busy", "server too busy",
 }
 
-// ownReason reports whether the text of a disconnect names one.
+// isUnavailable reports whether the text of a disconnect has one of unavailablePhrases.
 func isUnavailable(text string) bool {
 	text = strings.ToLower(text)
 	for _, phrase := range unavailablePhrases {

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// limitsExtension is by which servers of OpenSSH's kind state their limits.
+// limitsExtension is OpenSSH's extension to report limits.
 const limitsExtension = "limits@openssh.com"
 
-// limitsTimeout bounds the wait for a server that offers its limits and does not
-// state them.
+// limitsTimeout bounds the wait for a server that offers the extension but does not
+// reply.
 const limitsTimeout = 5 * time.Second
 
-// Limits are what a server states of itself, in bytes and open handles; 0 is no
-// stated limit.
+// Limits are the limits that a server reports, in bytes and open handles; 0 means no
+// limit is reported.
 type Limits struct {
 	MaxPacket, MaxRead, MaxWrite, MaxHandles uint64
 }
 
-// askLimits asks for the limits of a server that offers to state them; nil of others.
+// askLimits requests the server's limits; nil if it does not offer the extension.
 func (c *conn) askLimits() *Limits {
 	if _, offered := c.client.HasExtension(limitsExtension); !offered {
 		return nil
@@ -41,7 +41,7 @@ func (c *conn) askLimits() *Limits {
 	}
 }
 
-// limits reads the answer; nil when it is too short.
+// limits decodes the reply; nil if it is too short.
 func (f fields) limits() *Limits {
 	var l Limits
 	var ok bool
@@ -54,13 +54,13 @@ func (f fields) limits() *Limits {
 }
 
 const (
-	// leastRead is the smallest read that is worth a request, whatever a server states.
+	// leastRead is the smallest read size, even if the server reports less.
 	leastRead = 1 << 10
-	// listingHandles are kept for folders, of which few are open.
+	// listingHandles is the number of handles reserved for folders.
 	listingHandles = 2
 )
 
-// setLimits keeps to the limits: files open at the same time, and bytes of a read.
+// setLimits applies the limits to open files and to the size of reads.
 func (c *conn) setLimits(l *Limits) {
 	c.limits = l
 	if l == nil {
@@ -74,8 +74,8 @@ func (c *conn) setLimits(l *Limits) {
 	}
 }
 
-// takeHandle waits until the server bears one more open file. A caller that waits for
-// as long as the server may be silent goes on all the same: it may hold the others.
+// acquireHandle waits until the server's limit allows one more open file. It proceeds
+// after the timeout anyway, because the caller itself may hold the other handles.
 func (c *conn) acquireHandle(ctx context.Context, wait time.Duration) (release func()) {
 	if c.handles == nil {
 		return func() {}
@@ -92,7 +92,7 @@ func (c *conn) acquireHandle(ctx context.Context, wait time.Duration) (release f
 	return func() {}
 }
 
-// readAt reads with requests of at most as many bytes as the server bears.
+// readAt splits a read into requests of at most maxRead bytes.
 func (c *conn) readAt(from io.ReaderAt, p []byte, off int64) (n int, err error) {
 	if c.maxRead == 0 {
 		return from.ReadAt(p, off)

@@ -185,8 +185,8 @@ func TestARootThatIsNoFolder(t *testing.T) {
 	require.NoError(t, os.Symlink(b.Path("nowhere"), b.Path("dangling")))
 	require.NoError(t, os.Symlink(b.Path("file.csv"), b.Path("to-file")))
 	for root, advice := range map[string]string{
-		"file.csv": "is a file: give its folder", "dangling": "is a link to nothing", "to-file": "is a link to what is no folder",
-		"nowhere": "is not there: check --path; the home folder of user",
+		"file.csv": "is a file: set --path to its folder", "dangling": "is a dangling link", "to-file": "is a link to something other than a folder",
+		"nowhere": "does not exist: check --path; the home folder of user",
 	} {
 		server := b.server
 		server.RootPath = b.Path(root)

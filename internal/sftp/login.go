@@ -12,7 +12,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// The methods of authentication, as SSH names them.
+// The names of SSH authentication methods.
 const (
 	methodNone        = "none"
 	methodKey         = "publickey"
@@ -36,42 +36,42 @@ func newLogin(server ingest.Server, creds ingest.Credentials, budget PasswordBud
 	}
 	var err error
 	if l.keys, err = keyOffers(creds.PrivateKey, server.LegacyAlgorithms); err != nil {
-		// The parser's own words are left out: they may quote the key.
+		// The message is from keyfile, whose errors never quote the key.
 		return login{}, ingest.Errorf(ingest.KindAuth, "server %s: %s", server.Name, err)
 	}
 	return l, nil
 }
 
-// loginAttempt is one log-in under way. It offers each credential once: servers
-// lock accounts by counting refusals. Its methods run on the goroutine that
-// connects.
+// loginAttempt is the state of one log-in. It offers each credential once, because
+// servers lock accounts by counting refusals. Its methods run on the connecting
+// goroutine.
 type loginAttempt struct {
 	login
 	ctx context.Context
-	// broken reports whether the connection has failed.
+	// connFailed reports whether the connection has failed.
 	connFailed func() bool
 
-	// sent says that the password left, and id is its reservation.
+	// passwordSent is set before the password is sent; reservation is its id in the budget.
 	passwordSent bool
 	reservation  int64
-	// refused says that the server has answered the password by a refusal.
+	// passwordRefused is set if keyboard-interactive asks for the password again.
 	passwordRefused bool
-	// offered are the types of the keys that the server was asked about.
+	// offeredKeys are the types of the offered keys.
 	offeredKeys []string
-	// tried is how many of login.keys were tried, asked how many questions were
-	// answered.
+	// triedKeys counts the tried entries of login.keys, answeredPrompts the answered
+	// prompts.
 	triedKeys, answeredPrompts int
-	// state is that of the last call of next.
+	// state is the state of the last call of next.
 	state ssh.ClientAuthContext
-	// untried says that something was left to try when the connection failed.
+	// interrupted is set if the connection failed while methods were left.
 	interrupted bool
-	// factor is the question for a second factor, if there was one.
+	// factorPrompt is the prompt for a second factor, if any.
 	factorPrompt string
-	// failed ends the log-in for a reason of our own.
+	// err is the client-side reason to end the log-in.
 	err error
-	// banner is what the server shows before a log-in, cut.
+	// banner is the beginning of the server's banners.
 	banner string
-	// banners and bannerBytes count what the server shows before a log-in.
+	// banners and bannerBytes count the server's banners.
 	banners, bannerBytes int
 }
 
@@ -79,10 +79,9 @@ func (l login) newAttempt(ctx context.Context, connFailed func() bool) *loginAtt
 	return &loginAttempt{login: l, ctx: ctx, connFailed: connFailed}
 }
 
-// next fits ssh.ClientConfig.AuthCallback: it is called after each method, the
-// first time after a log-in without any credentials. When nothing is left it
-// returns no method, and x/crypto returns the error of the last one, if any: so
-// the caller can tell a refusal from a broken connection.
+// next implements ssh.ClientConfig.AuthCallback. It is called after each method, first
+// after "none". If no method is left it returns nil, and x/crypto returns the error of
+// the last method, by which isRefusal distinguishes a refusal from a broken connection.
 func (a *loginAttempt) next(state *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	a.state = *state
 	if a.err != nil {
@@ -90,15 +89,15 @@ func (a *loginAttempt) next(state *ssh.ClientAuthContext) (ssh.AuthMethod, error
 	}
 	method := a.nextMethod()
 	if method != nil && a.connFailed() {
-		// Whatever failed last, it is not known what the server would have said to
-		// the rest, and a password must not go into a dead connection.
+		// The reply to the remaining methods is unknown, and a password must not be sent
+		// into a failed connection.
 		a.interrupted = true
 		return nil, nil
 	}
 	return method, nil
 }
 
-// choose returns what to try next, nil for nothing.
+// nextMethod returns the next method to try, nil if none is left.
 func (a *loginAttempt) nextMethod() ssh.AuthMethod {
 	passed := a.state.PartialSuccessMethods
 	if !slices.Contains(passed, methodKey) && a.allowed(methodKey) {
@@ -127,10 +126,9 @@ func (a *loginAttempt) allowed(method string) bool {
 	return slices.Contains(a.state.AllowedMethods, method)
 }
 
-// nextKey returns the next form in which to offer the key. A form that only
-// serves servers that take none of the earlier ones is left out once the server
-// was asked about the key. All in all the server is asked at most four times, because
-// many end the connection after six refusals, the password's included.
+// nextKey returns the next form in which to offer the key. Fallback forms are skipped if
+// a key was offered before. A log-in offers at most four keys, because many servers
+// close the connection after six refusals, including the password's.
 func (a *loginAttempt) nextKey() ssh.AuthMethod {
 	for a.triedKeys < len(a.keys) {
 		offer := a.keys[a.triedKeys]
@@ -146,7 +144,7 @@ func (a *loginAttempt) nextKey() ssh.AuthMethod {
 // reserve must succeed before the password is sent.
 func (a *loginAttempt) reserve() error {
 	if a.passwordSent {
-		return errors.New("the password was sent already")
+		return errors.New("the password was already sent")
 	}
 	if a.budget != nil {
 		id, err := a.budget.ReservePassword(a.ctx, a.server)
@@ -160,12 +158,11 @@ func (a *loginAttempt) reserve() error {
 	return nil
 }
 
-// settleTimeout bounds recording what became of a password.
+// settleTimeout bounds the ledger update by settle.
 const settleTimeout = 20 * time.Second
 
-// settle records what became of the password, or of the key when no password was
-// sent after it. The error is why
-// it could not be recorded.
+// settle records the result of the password, or of the key if no password was sent after
+// it.
 func (a *loginAttempt) settle(fate ingest.PasswordFate) error {
 	if a.budget == nil || !a.passwordSent && len(a.offeredKeys) == 0 {
 		return nil
@@ -174,14 +171,14 @@ func (a *loginAttempt) settle(fate ingest.PasswordFate) error {
 	defer cancel()
 	if !a.passwordSent {
 		if a.err != nil || slices.Contains(a.state.PartialSuccessMethods, methodKey) {
-			return nil // the key was not what ended the log-in
+			return nil // the key did not end the log-in
 		}
 		return a.budget.SettleKey(ctx, a.server, fate)
 	}
 	return a.budget.SettlePassword(ctx, a.server, a.reservation, fate)
 }
 
-// fate returns what became of the credentials of an attempt that ended with err.
+// fate returns the result for the credentials of an attempt that ended with err.
 func (a *loginAttempt) fate(err error) ingest.PasswordFate {
 	passed := slices.Contains(a.state.PartialSuccessMethods, methodPassword) || slices.Contains(a.state.PartialSuccessMethods, methodInteractive)
 	switch {
@@ -196,16 +193,16 @@ func (a *loginAttempt) fate(err error) ingest.PasswordFate {
 	}
 }
 
-// noMethodLeft is how x/crypto says that the last method was refused, and
-// nothing else went wrong.
+// noMethodLeftText is in x/crypto's error if the last method was refused without another
+// failure.
 const noMethodLeftText = "unable to authenticate, attempted methods"
 
-// failureMessage is in its error when a server refuses keyboard-interactive
-// without a question.
+// failureText is in x/crypto's error if a server refuses keyboard-interactive without a
+// prompt.
 const failureText = "unexpected message type 51"
 
-// refusal reports whether err, with which the log-in ended, is the server's
-// refusal of what it was offered. A broken connection is none, in whatever phase.
+// isRefusal reports whether err, the error of the log-in, is the server's refusal of the
+// credentials. A broken connection never is.
 func (a *loginAttempt) isRefusal(err error) bool {
 	text := err.Error()
 	switch {
@@ -218,35 +215,35 @@ func (a *loginAttempt) isRefusal(err error) bool {
 	case !disconnected(err), isUnavailable(text):
 		return false
 	default:
-		// After a password every word of farewell is a refusal, unless it names another
-		// reason. Before it only those that speak of the log-in are.
+		// After the password any SSH_MSG_DISCONNECT is a refusal, unless it names another
+		// reason. Before it, only one that mentions the log-in is.
 		return a.passwordSent || mentionsLogin(text)
 	}
 }
 
-// gaveUp reports whether the log-in was ended on our side, by what the server said
-// and not by the line.
+// endedByClient reports whether the client ended the log-in because of the server's
+// replies, not of a broken connection.
 func (a *loginAttempt) endedByClient(err error) bool {
 	text := err.Error()
 	return a.err != nil || a.passwordRefused || a.factorPrompt != "" || strings.Contains(text, noMethodLeftText) ||
 		strings.Contains(text, "unexpected message type") || strings.Contains(text, "parse error in message type")
 }
 
-// changeRequest is in x/crypto's error when a server takes the password and asks for a
-// new one (SSH_MSG_USERAUTH_PASSWD_CHANGEREQ).
+// changeRequestText is in x/crypto's error if a server accepts the password and requires
+// a new one (SSH_MSG_USERAUTH_PASSWD_CHANGEREQ).
 const changeRequestText = "unexpected message type 60"
 
-// expired reports whether the server wants the password changed.
+// passwordExpired reports whether the server requires a new password.
 func (a *loginAttempt) passwordExpired(err error) bool {
 	return a.passwordSent && a.answeredPrompts == 0 && err != nil && strings.Contains(err.Error(), changeRequestText)
 }
 
-// disconnected reports whether the server has ended the connection by an
+// disconnected reports whether the server ended the connection with
 // SSH_MSG_DISCONNECT. x/crypto does not export its error.
 func disconnected(err error) bool { return strings.Contains(err.Error(), "ssh: disconnect, reason ") }
 
-// refusalWords reports whether the text of a disconnect is about the log-in:
-// reasons 14 and 15 are "no more methods" and "illegal user name".
+// mentionsLogin reports whether the text of a disconnect is about the log-in. Reasons 14
+// and 15 are "no more auth methods available" and "illegal user name" (RFC 4253).
 func mentionsLogin(text string) bool {
 	text = strings.ToLower(text)
 	for _, phrase := range []string{"reason 14:", "reason 15:", "authentication fail", "auth fail", "permission denied", "access denied"} {
@@ -257,19 +254,19 @@ func mentionsLogin(text string) bool {
 	return false
 }
 
-// maxBanner bounds how much of a server's banner is kept, maxBanners how many of them
-// and maxBannerBytes how much a log-in may bring.
+// maxBanner bounds the kept bytes of banners; maxBanners and maxBannerBytes bound the
+// banners of a log-in.
 const (
 	maxBanner      = 200
 	maxBanners     = 1000
 	maxBannerBytes = 1 << 20
 )
 
-// showBanner fits ssh.ClientConfig.BannerCallback.
+// addBanner implements ssh.BannerCallback.
 func (a *loginAttempt) addBanner(text string) error {
 	a.banners++
 	if a.bannerBytes += len(text); a.banners > maxBanners || a.bannerBytes > maxBannerBytes {
-		a.err = ingest.Errorf(ingest.KindServer, "server %s sends banners without end during log-in: ask the partner to stop that", a.server.Name)
+		a.err = ingest.Errorf(ingest.KindServer, "server %s sends endless banners during log-in: ask the partner to fix it", a.server.Name)
 		return a.err
 	}
 	if len(a.banner) < maxBanner {

@@ -50,7 +50,7 @@ func TestKeyLogin(t *testing.T) {
 	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
 	b.open(t)
 	_, err := newPool(t, sftp.Config{}, secrets{Password: []byte("x")}).Open(deadline(t), b.server)
-	requireKind(t, err, ingest.KindAuth, "it takes publickey")
+	requireKind(t, err, ingest.KindAuth, "it accepts publickey")
 	_, err = newPool(t, sftp.Config{}, secrets{PrivateKey: []byte("canary")}).Open(deadline(t), b.server)
 	requireKind(t, err, ingest.KindAuth, "private key cannot be read")
 	assert.NotContains(t, err.Error(), "canary")
@@ -73,14 +73,14 @@ func TestLockedPrivateKey(t *testing.T) {
 	locked, err := ssh.MarshalPrivateKeyWithPassphrase(key, "", []byte("phrase"))
 	require.NoError(t, err)
 	_, err = newPool(t, sftp.Config{}, secrets{PrivateKey: pem.EncodeToMemory(locked)}).Open(deadline(t), b.server)
-	requireKind(t, err, ingest.KindAuth, "locked with a passphrase")
+	requireKind(t, err, ingest.KindAuth, "enter its passphrase")
 }
 
 func TestNoSFTP(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"Subsystem other /bin/false"}})
 	_, err := tryOpen(t, b.pool, b.server)
-	requireKind(t, err, ingest.KindServer, "gives no SFTP")
+	requireKind(t, err, ingest.KindServer, "has no SFTP subsystem")
 }
 
 // TestWhatIsWrongWithAWholeServer: what no file of the server could mend is said to be
@@ -198,12 +198,12 @@ func TestUnreachable(t *testing.T) {
 		serve func(net.Conn)
 		says  string
 	}{
-		"web server": {speak("HTTP/1.1 400 Bad Request\r\n\r\nsorry\n"), `not an SSH server, it says "HTTP/1.1 400 Bad Request"`},
+		"web server": {speak("HTTP/1.1 400 Bad Request\r\n\r\nsorry\n"), `not an SSH server, it sent "HTTP/1.1 400 Bad Request"`},
 		"too busy":   {speak("Exceeded MaxStartups\r\n"), "Exceeded MaxStartups"},
-		"hangs up":   {func(net.Conn) {}, "closed the connection at once"},
-		"black hole": {waitForEnd, "takes connections but says nothing"},
-		"half way":   {func(c net.Conn) { speak("SSH-2.0-tarpit\r\n")(c); waitForEnd(c) }, "stopped answering"},
-		"broken off": {speak("SSH-2.0-crash\r\n"), "broke off"},
+		"hangs up":   {func(net.Conn) {}, "closed the connection immediately"},
+		"black hole": {waitForEnd, "accepts connections but sent nothing"},
+		"half way":   {func(c net.Conn) { speak("SSH-2.0-tarpit\r\n")(c); waitForEnd(c) }, "stopped replying"},
+		"broken off": {speak("SSH-2.0-crash\r\n"), "closed the connection during the handshake"},
 		"escapes":    {speak("\x1b[2Jhello\n"), `"\x1b[2Jhello"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -224,7 +224,7 @@ func TestUnreachable(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		server := listen(t, func(c net.Conn) { cancel(); waitForEnd(c) })
 		_, err := newPool(t, sftp.Config{}, secrets{}).Open(ctx, server)
-		requireKind(t, err, ingest.KindTransient, "given up")
+		requireKind(t, err, ingest.KindTransient, "canceled")
 		require.ErrorIs(t, err, context.Canceled)
 	})
 }

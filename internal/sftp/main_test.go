@@ -80,7 +80,7 @@ func tryOpen(t *testing.T, pool *sftp.Pool, server ingest.Server) (session *sftp
 	t.Helper()
 	for range 3 {
 		session, err = pool.Open(deadline(t), server)
-		if err == nil || !strings.Contains(err.Error(), "closed the connection at once") {
+		if err == nil || !strings.Contains(err.Error(), "closed the connection immediately") {
 			break
 		}
 	}

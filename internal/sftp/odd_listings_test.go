@@ -170,7 +170,7 @@ func TestAnswersOfAnotherKind(t *testing.T) {
 				List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { seen++; return nil })
 			require.Error(t, err)
 			assert.Zero(t, seen)
-			assert.NotContains(t, err.Error(), "brought nothing")
+			assert.NotContains(t, err.Error(), "sent no data")
 		})
 	}
 }
@@ -204,7 +204,7 @@ func TestAnswersThatNobodyAskedFor(t *testing.T) {
 			session := open(t, newPool(t, sftp.Config{NoProgress: 20 * time.Second}, secrets{Password: []byte("pw")}), server)
 			_, err := session.List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { return nil })
 			requireKind(t, err, ingest.KindTransient)
-			assert.NotContains(t, err.Error(), "brought nothing")
+			assert.NotContains(t, err.Error(), "sent no data")
 		})
 	}
 }

@@ -121,7 +121,7 @@ func TestSizesThatNobodyTells(t *testing.T) {
 	seen, _ := b.seen(t)
 	require.Len(t, seen, 300)
 	for at, o := range seen {
-		assert.Equal(t, "comes without a size", o.Rejected, at)
+		assert.Equal(t, "has no size", o.Rejected, at)
 	}
 	assert.Less(t, len(b.Requests("LSTAT")), 100)
 }
@@ -249,7 +249,7 @@ func TestAFolderThatBreaksOff(t *testing.T) {
 	seen, unread := b.seen(t)
 	assert.Equal(t, []string{"1/a", "3/d"}, namesOf(seen))
 	require.EqualValues(t, 1, unread.Count)
-	assert.Equal(t, ingest.UnreadFolder{Path: "/in/2", Reason: "its listing broke off after 3 entries"}, unread.Folders[0])
+	assert.Equal(t, ingest.UnreadFolder{Path: "/in/2", Reason: "is incomplete: its listing failed after 3 entries"}, unread.Folders[0])
 }
 
 // One bad folder costs that folder only, and the right one is named.
@@ -289,7 +289,7 @@ func TestBadFoldersCostThemselvesOnly(t *testing.T) {
 		said[f.Path] = f.Reason
 	}
 	for folder, reason := range map[string]string{
-		"closed": "may not be read by user u", "endless": "more than 50 entries", "failing": "its server fails",
+		"closed": "may not be read by user u", "endless": "more than 50 entries", "failing": "the server failed",
 		"garbage": "malformed", "huge": "more than 8 MiB",
 	} {
 		assert.Contains(t, said["/in/"+folder], reason)
@@ -409,8 +409,8 @@ func TestFollowingLinks(t *testing.T) {
 	assert.Equal(t, []string{"dangling.csv", "file.csv", "folder/a.csv", "out", "out.csv", "real/a.csv"}, namesOf(seen))
 	assert.Empty(t, seen["file.csv"].Rejected)
 	assert.EqualValues(t, 4, seen["file.csv"].Size)
-	assert.Contains(t, seen["out.csv"].Rejected, "leads out of the root folder")
-	assert.Contains(t, seen["out"].Rejected, "leads out of the root folder")
+	assert.Contains(t, seen["out.csv"].Rejected, "to a target outside the root folder")
+	assert.Contains(t, seen["out"].Rejected, "to a target outside the root folder")
 	assert.Contains(t, seen["dangling.csv"].Rejected, "cannot be followed")
 	require.Len(t, unread.Folders, 1)
 	assert.Equal(t, ingest.UnreadFolder{Path: "/in/up", Reason: "is the same folder as /in"}, unread.Folders[0])
@@ -420,7 +420,7 @@ func TestFollowingLinks(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
 	_, err = s.OpenFile(ctx, "/in/out.csv")
-	requireKind(t, err, ingest.KindChanged, "leads out")
+	requireKind(t, err, ingest.KindChanged, "outside the root folder")
 	b.Be(services.OddWays{Request: refuse(services.StatusUnsupported, "REALPATH")})
 	_, err = b.open(t).OpenFile(ctx, "/in/file.csv")
 	requireKind(t, err, ingest.KindChanged, "cannot be followed")
@@ -503,7 +503,7 @@ func TestAnswerTimeoutOfTheServer(t *testing.T) {
 	defer once.Do(func() { close(hold) })
 	b.Be(services.OddWays{Request: func(services.OddRequest) uint32 { <-hold; return 0 }})
 	_, err := b.open(t).List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { return nil })
-	requireKind(t, err, ingest.KindTransient, "brought nothing for 1s")
+	requireKind(t, err, ingest.KindTransient, "sent no data for 1s")
 }
 
 // heapPeak runs fn and returns by how much the heap grew at most, in MiB.

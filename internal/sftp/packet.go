@@ -35,11 +35,11 @@ const (
 )
 
 var (
-	errMalformedReply  = errors.New("the server's answer is malformed")
-	errUnexpectedReply = errors.New("the server gave an answer of another kind than asked for")
+	errMalformedReply  = errors.New("the server sent a malformed reply")
+	errUnexpectedReply = errors.New("the server sent a reply of the wrong type")
 )
 
-// attrs are the attributes that a server gave; flags says which these are.
+// attrs are the attributes in a reply; flags are the attribute flags of SFTP.
 type attrs struct {
 	Size        uint64
 	Mode, Mtime uint32
@@ -49,16 +49,16 @@ type attrs struct {
 func (a attrs) hasSize() bool { return a.flags&attrSize != 0 }
 func (a attrs) hasTime() bool { return a.flags&attrTimes != 0 }
 
-// rawName is an entry of a folder as the server sent it.
+// rawName is an entry of a folder in a NAME reply.
 type rawName struct {
 	name string
-	// long is how long the name was when it is shortened here; otherwise 0.
+	// fullLen is the length of the original name if name is shortened, otherwise 0.
 	fullLen int
 	kind    kind
 	attrs   attrs
 }
 
-// fields reads SFTP's encoding; every method returns what is left.
+// fields decodes SFTP's encoding. Each method returns the remaining bytes first.
 type fields []byte
 
 func (f fields) uint32() (fields, uint32, bool) {
@@ -75,7 +75,7 @@ func (f fields) uint64() (fields, uint64, bool) {
 	return f[8:], binary.BigEndian.Uint64(f), true
 }
 
-// bytes returns a string where it lies, without a copy.
+// bytes returns a string without copying it.
 func (f fields) bytes() (fields, []byte, bool) {
 	f, n, ok := f.uint32()
 	if !ok || uint64(len(f)) < uint64(n) {
@@ -84,8 +84,8 @@ func (f fields) bytes() (fields, []byte, bool) {
 	return f[n:], f[:n], true
 }
 
-// entry reads a name, its long form and its attributes. The name is a copy, and
-// a short one: the packet is not kept.
+// entry decodes a name, its longname and its attributes. The name is a bounded copy, so
+// that the packet is not retained.
 func (f fields) entry() (fields, rawName, bool) {
 	f, name, ok := f.bytes()
 	if !ok {
@@ -131,7 +131,7 @@ func (f fields) attributes() (_ fields, a attrs, ok bool) {
 	return f, a, ok
 }
 
-// names calls fn for each entry of a NAME packet, and returns how many there were.
+// names calls fn for each entry of a NAME packet and returns their number.
 func (f fields) names(fn func(rawName)) (count uint32, err error) {
 	f, count, ok := f.uint32()
 	if !ok {
@@ -147,7 +147,7 @@ func (f fields) names(fn func(rawName)) (count uint32, err error) {
 	return count, nil
 }
 
-// status returns the error that a STATUS packet stands for; nil for OK.
+// status returns the error of a STATUS packet; nil for OK.
 func (f fields) status() error {
 	f, code, ok := f.uint32()
 	if !ok {
@@ -156,6 +156,6 @@ func (f fields) status() error {
 	if code == statusOK {
 		return nil
 	}
-	_, message, _ := f.bytes() // version 2 has no words
+	_, message, _ := f.bytes() // missing in version 2
 	return &statusError{code: code, message: string(message[:min(len(message), maxMessageBytes)])}
 }

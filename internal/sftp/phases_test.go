@@ -74,33 +74,33 @@ func TestHostilePhasesOfALogin(t *testing.T) {
 		fate   ingest.PasswordFate
 		says   string
 	}{
-		"silent after the version":             {after(versionLine, silently), ingest.KindTransient, "", "stopped answering"},
-		"silent in the key exchange":           {after(versionLine, func(r *rawSSH) error { return r.send(r.kexInit()) }, silently), ingest.KindTransient, "", "stopped answering"},
-		"silent after the key exchange":        {after(versionLine, (*rawSSH).kex, silently), ingest.KindTransient, "", "stopped answering"},
-		"silent before the log-in":             {after((*rawSSH).secure, silently), ingest.KindTransient, "", "stopped answering"},
-		"silent after the password":            {after((*rawSSH).secure, offeringOnly("password"), silently), ingest.KindTransient, ingest.PasswordUnanswered, "stopped answering"},
+		"silent after the version":             {after(versionLine, silently), ingest.KindTransient, "", "stopped replying"},
+		"silent in the key exchange":           {after(versionLine, func(r *rawSSH) error { return r.send(r.kexInit()) }, silently), ingest.KindTransient, "", "stopped replying"},
+		"silent after the key exchange":        {after(versionLine, (*rawSSH).kex, silently), ingest.KindTransient, "", "stopped replying"},
+		"silent before the log-in":             {after((*rawSSH).secure, silently), ingest.KindTransient, "", "stopped replying"},
+		"silent after the password":            {after((*rawSSH).secure, offeringOnly("password"), silently), ingest.KindTransient, ingest.PasswordUnanswered, "stopped replying"},
 		"silent after the log-in":              {after((*rawSSH).letIn, silently), ingest.KindTransient, ingest.PasswordAccepted, "opened no SFTP channel within"},
 		"silent in the channel":                {after((*rawSSH).letIn, channelOpened(rawWindow, rawChannelPacket), silently), ingest.KindTransient, ingest.PasswordAccepted, "opened no SFTP channel within"},
 		"a window of nothing":                  {after((*rawSSH).letIn, channelOpened(0, rawChannelPacket), silently), ingest.KindTransient, ingest.PasswordAccepted, "opened no SFTP channel within"},
 		"ignore without end, plain":            {after(versionLine, flooding([]byte{msgIgnore}, "x")), ingest.KindTransient, "", "server acme"},
-		"ignore without end":                   {after((*rawSSH).secure, flooding([]byte{msgIgnore}, strings.Repeat("x", 30_000))), ingest.KindTransient, "", "stopped answering"},
-		"debug without end":                    {after((*rawSSH).secure, flooding([]byte{msgDebug, 1}, strings.Repeat("x", 30_000), "")), ingest.KindTransient, "", "stopped answering"},
-		"banners without end":                  {after((*rawSSH).secure, flooding([]byte{msgAuthBanner}, "hello\x1b[2J", "")), ingest.KindServer, "", "without end during log-in"},
-		"huge banners":                         {after((*rawSSH).secure, flooding([]byte{msgAuthBanner}, strings.Repeat("x", 250_000), "")), ingest.KindServer, "", "without end during log-in"},
-		"extension information twice":          {after((*rawSSH).secure, flooding([]byte{msgExtInfo}, uint32(1), "x", "y")), ingest.KindServer, "", "packets without end"},
+		"ignore without end":                   {after((*rawSSH).secure, flooding([]byte{msgIgnore}, strings.Repeat("x", 30_000))), ingest.KindTransient, "", "stopped replying"},
+		"debug without end":                    {after((*rawSSH).secure, flooding([]byte{msgDebug, 1}, strings.Repeat("x", 30_000), "")), ingest.KindTransient, "", "stopped replying"},
+		"banners without end":                  {after((*rawSSH).secure, flooding([]byte{msgAuthBanner}, "hello\x1b[2J", "")), ingest.KindServer, "", "endless banners during log-in"},
+		"huge banners":                         {after((*rawSSH).secure, flooding([]byte{msgAuthBanner}, strings.Repeat("x", 250_000), "")), ingest.KindServer, "", "endless banners during log-in"},
+		"extension information twice":          {after((*rawSSH).secure, flooding([]byte{msgExtInfo}, uint32(1), "x", "y")), ingest.KindServer, "", "endless packets"},
 		"extension information that lies":      {after(versionLine, (*rawSSH).kex, sending([]byte{msgExtInfo}, uint32(0xffffffff), "x", "y"), silently), ingest.KindTransient, "", "server acme"},
 		"global requests without end":          {after((*rawSSH).letIn, flooding([]byte{msgGlobalRequest}, "x@y", []byte{1})), ingest.KindTransient, ingest.PasswordAccepted, "opened no SFTP channel"},
 		"channels without end":                 {after((*rawSSH).letIn, flooding([]byte{msgChannelOpen}, "session", uint32(9), uint32(9), uint32(9))), ingest.KindTransient, ingest.PasswordAccepted, "opened no SFTP channel"},
 		"key exchanges without end":            {after((*rawSSH).letIn, keysForever), ingest.KindTransient, ingest.PasswordAccepted, "opened no SFTP channel"},
 		"partial successes without end":        {after((*rawSSH).secure, partlyForever), ingest.KindAuth, ingest.PasswordAccepted, "second factor"},
-		"rounds of nothing without end":        {after((*rawSSH).secure, offeringOnly("keyboard-interactive"), flooding([]byte{msgAuth60}, "", "", "", uint32(0))), ingest.KindAuth, "", "endless questions"},
-		"a password that has to be changed":    {after((*rawSSH).secure, offeringOnly("password"), sending([]byte{msgAuth60}, "Your password has expired", ""), silently), ingest.KindAuth, ingest.PasswordAccepted, "change the password, which has expired"},
-		"disconnect before the password":       {after((*rawSSH).secure, sending([]byte{msgDisconnect}, uint32(11), farewell, ""), silently), ingest.KindTransient, "", `it says "go away\x1b[2J\a 'quoted' xxx`},
-		"disconnect after the password":        {after((*rawSSH).secure, offeringOnly("password"), sending([]byte{msgDisconnect}, uint32(11), farewell, ""), silently), ingest.KindAuth, ingest.PasswordRefused, `says "go away\x1b[2J\a 'quoted' xxx`},
-		"too many connections":                 {after((*rawSSH).secure, offeringOnly("password"), sending([]byte{msgDisconnect}, uint32(12), "Too many connections", ""), silently), ingest.KindTransient, ingest.PasswordUnanswered, "full or busy"},
-		"a packet that is too large":           {after((*rawSSH).secure, sending([]byte{msgIgnore}, strings.Repeat("x", 900_000)), silently), ingest.KindTransient, "", "broke off"},
-		"lines before the version for ever":    {func(r *rawSSH) error { return linesForever(r, "hello\r\n") }, ingest.KindTransient, "", `says "hello"`},
-		"one line before the version, endless": {func(r *rawSSH) error { return linesForever(r, "hello") }, ingest.KindTransient, "", `is not an SSH server, it says "hellohello`},
+		"rounds of nothing without end":        {after((*rawSSH).secure, offeringOnly("keyboard-interactive"), flooding([]byte{msgAuth60}, "", "", "", uint32(0))), ingest.KindAuth, "", "endless prompts"},
+		"a password that has to be changed":    {after((*rawSSH).secure, offeringOnly("password"), sending([]byte{msgAuth60}, "Your password has expired", ""), silently), ingest.KindAuth, ingest.PasswordAccepted, "change the expired password"},
+		"disconnect before the password":       {after((*rawSSH).secure, sending([]byte{msgDisconnect}, uint32(11), farewell, ""), silently), ingest.KindTransient, "", `log-in with "go away\x1b[2J\a 'quoted' xxx`},
+		"disconnect after the password":        {after((*rawSSH).secure, offeringOnly("password"), sending([]byte{msgDisconnect}, uint32(11), farewell, ""), silently), ingest.KindAuth, ingest.PasswordRefused, `it ended the connection with "go away\x1b[2J\a 'quoted' xxx`},
+		"too many connections":                 {after((*rawSSH).secure, offeringOnly("password"), sending([]byte{msgDisconnect}, uint32(12), "Too many connections", ""), silently), ingest.KindTransient, ingest.PasswordUnanswered, "at its limit or unavailable"},
+		"a packet that is too large":           {after((*rawSSH).secure, sending([]byte{msgIgnore}, strings.Repeat("x", 900_000)), silently), ingest.KindTransient, "", "closed the connection during the handshake"},
+		"lines before the version for ever":    {func(r *rawSSH) error { return linesForever(r, "hello\r\n") }, ingest.KindTransient, "", `it sent "hello"`},
+		"one line before the version, endless": {func(r *rawSSH) error { return linesForever(r, "hello") }, ingest.KindTransient, "", `is not an SSH server, it sent "hellohello`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -110,7 +110,7 @@ func TestHostilePhasesOfALogin(t *testing.T) {
 			began := time.Now()
 			_, err := pool.Open(deadline(t), server)
 			if name == "extension information twice" && ingest.IsKind(err, ingest.KindTransient) {
-				test.kind, test.says = ingest.KindTransient, "broke off" // the reader noticed the end in time
+				test.kind, test.says = ingest.KindTransient, "closed the connection during the handshake" // the reader noticed the end in time
 			}
 			requireKind(t, err, test.kind, test.says)
 			assert.Less(t, time.Since(began), 10*phaseTimeout)

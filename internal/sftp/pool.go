@@ -9,9 +9,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Pool holds connections to servers, each with at most MaxParallel+1: one for
-// every file in flight and one to list with. Where a server bears fewer, sessions
-// share connections. It is safe for concurrent use.
+// Pool holds the connections to servers. A server has at most MaxParallel+1 sessions: one
+// for each file in flight and one for listings. If the server accepts fewer connections,
+// sessions share them. It is safe for concurrent use.
 type Pool struct {
 	cfg     Config
 	secrets Secrets
@@ -26,7 +26,7 @@ type Pool struct {
 	conns   map[*conn]struct{}
 }
 
-// NewPool returns a pool without connections. It must be closed.
+// NewPool returns an empty pool. The caller must close it.
 func NewPool(cfg Config, secrets Secrets) *Pool {
 	return &Pool{
 		cfg: cfg.withDefaults(), secrets: secrets,
@@ -35,20 +35,20 @@ func NewPool(cfg Config, secrets Secrets) *Pool {
 	}
 }
 
-// Open returns a session of the caller's own, on an idle connection if there
-// is a healthy one. It waits for other sessions when the server has all it may
-// have. The session must be closed. Errors:
+// Open returns a session on an idle connection if there is a healthy one, else on a new
+// or shared one. It waits while all sessions of the server are in use. The caller must
+// close the session. Errors:
 //
 //   - KindHostKey: the presented key is not pinned; nothing was sent
 //   - KindAuth: the server refused the credentials
-//   - KindForbiddenAddress: its address is in a network that is not allowed
-//   - KindServer: it gives no SFTP to the user or offers no secure algorithms,
-//     or its stored credentials are damaged
-//   - KindTransient: it could not be reached, or ctx ended
+//   - KindForbiddenAddress: the server's address is in a network that is not allowed
+//   - KindServer: the server provides no SFTP or no secure algorithms, or its stored
+//     credentials are damaged
+//   - KindTransient: the server is not reachable, or ctx ended
 //
-// All that are permanent are ServerLevel: they are not about one file.
+// All permanent errors are ServerLevel: they affect all files of the server.
 //
-// There are no retries here: how soon to knock again is the caller's choice.
+// Open does not retry; the caller decides when to.
 func (p *Pool) Open(ctx context.Context, server ingest.Server) (*Session, error) {
 	route, err := routeTo(ctx, p.cfg.Directory, server)
 	if err != nil {
@@ -77,7 +77,7 @@ func (p *Pool) Open(ctx context.Context, server ingest.Server) (*Session, error)
 	return &Session{cfg: p.cfg.forServer(server), server: server, conn: c, release: func() { p.release(server.UUID, sp, c) }}, nil
 }
 
-// Close ends all connections, also those in use, and waits until they are gone.
+// Close closes all connections, including those in use, and waits until they have ended.
 func (p *Pool) Close() error {
 	p.closeOnce.Do(func() { close(p.closing) })
 	p.mu.Lock()
@@ -94,8 +94,8 @@ func errPoolClosed() error {
 	return ingest.Errorf(ingest.KindTransient, "the connections to SFTP servers are being closed")
 }
 
-// enter returns the server's lane. Changed settings open another one; what the
-// old one has is not used again.
+// acquireServer returns the server's pool and counts a user. Changed settings create
+// another one; the connections of the old one are not reused.
 func (p *Pool) acquireServer(route []ingest.Server) (*serverPool, error) {
 	settings, server := settingsDigest(route), route[0]
 	p.mu.Lock()
@@ -116,7 +116,8 @@ func (p *Pool) acquireServer(route []ingest.Server) (*serverPool, error) {
 	return sp, nil
 }
 
-// leave forgets a lane that nobody needs: servers come and go.
+// releaseServer uncounts a user and removes an unused server, because servers may be
+// deleted.
 func (p *Pool) releaseServer(uuid string, sp *serverPool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,8 +131,7 @@ func (p *Pool) removeUnused(uuid string, sp *serverPool) {
 	}
 }
 
-// connection returns a healthy idle connection, makes one, or lets the session
-// share one that is in use.
+// connection returns a healthy idle connection, a new one, or a shared one.
 func (p *Pool) connection(ctx context.Context, sp *serverPool, route []ingest.Server) (*conn, error) {
 	if c := p.existing(ctx, sp); c != nil {
 		return c, nil
@@ -145,7 +145,7 @@ func (p *Pool) connection(ctx context.Context, sp *serverPool, route []ingest.Se
 	return c, err
 }
 
-// atHand returns a connection without making one, nil if there is none.
+// existing returns an idle or shared connection, nil if there is none.
 func (p *Pool) existing(ctx context.Context, sp *serverPool) *conn {
 	for c := p.takeIdle(sp); c != nil; c = p.takeIdle(sp) {
 		if c.alive(ctx) {
@@ -157,8 +157,8 @@ func (p *Pool) existing(ctx context.Context, sp *serverPool) *conn {
 	return p.shareAtLimit(sp)
 }
 
-// connect makes a connection when its turn has come. Those that waited for one
-// that failed meanwhile fail with it.
+// connect makes a connection; attempts to one server are serialized. Callers that waited
+// for an attempt that failed return its error.
 func (p *Pool) connect(ctx context.Context, sp *serverPool, route []ingest.Server) (*conn, error) {
 	started, server := time.Now(), route[0]
 	select {
@@ -172,7 +172,7 @@ func (p *Pool) connect(ctx context.Context, sp *serverPool, route []ingest.Serve
 	if sp.lastErr != nil && sp.lastErrAt.After(started) {
 		return nil, sp.lastErr
 	}
-	if c := p.existing(ctx, sp); c != nil { // made or given back meanwhile
+	if c := p.existing(ctx, sp); c != nil { // made or released in the meantime
 		return c, nil
 	}
 	d, err := newDialer(ctx, p.cfg, p.secrets, route)
@@ -189,8 +189,8 @@ func (p *Pool) connect(ctx context.Context, sp *serverPool, route []ingest.Serve
 	return c, p.track(server.UUID, sp, c, connLease)
 }
 
-// dial takes a place among the connections that the server bears and connects. A
-// session that can share a connection does not wait for one.
+// dial acquires a lease and connects. If the session can share a connection it does not
+// wait for a lease.
 func (p *Pool) dial(ctx context.Context, sp *serverPool, d *dialer) (*conn, lease, error) {
 	p.mu.Lock()
 	wait, limit := p.cfg.ConnectionWait, d.server.MaxConnections
@@ -215,7 +215,7 @@ func (p *Pool) dial(ctx context.Context, sp *serverPool, d *dialer) (*conn, leas
 	return c, connLease, err
 }
 
-// adopt takes note of a new connection and forgets it when it has ended.
+// track registers a new connection until it has ended.
 func (p *Pool) track(uuid string, sp *serverPool, c *conn, connLease lease) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -249,15 +249,15 @@ func (p *Pool) takeIdle(sp *serverPool) *conn {
 	return c
 }
 
-// giveBack keeps a healthy connection for the next session.
+// release ends the session's use of its connection.
 func (p *Pool) release(uuid string, sp *serverPool, c *conn) {
 	p.endUse(sp, c)
 	<-sp.sessions
 	p.releaseServer(uuid, sp)
 }
 
-// put ends one use of a connection. With the last one it becomes idle, or ends if
-// it cannot be used again.
+// endUse uncounts a session of the connection. After the last one the connection becomes
+// idle, or is closed if it cannot be reused.
 func (p *Pool) endUse(sp *serverPool, c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -274,7 +274,7 @@ func (p *Pool) endUse(sp *serverPool, c *conn) {
 	c.idleTimer = time.AfterFunc(p.idleTimeout(sp), func() { p.expire(sp, c) })
 }
 
-// idleTimeout is short where other processes may wait for the connection.
+// idleTimeout returns a short timeout if other processes may wait for the connection.
 func (p *Pool) idleTimeout(sp *serverPool) time.Duration {
 	if p.cfg.Connections != nil && sp.limit(p.cfg.Now()) < cap(sp.sessions) {
 		return min(limitedIdleTimeout, p.cfg.IdleTimeout)
@@ -282,7 +282,7 @@ func (p *Pool) idleTimeout(sp *serverPool) time.Duration {
 	return p.cfg.IdleTimeout
 }
 
-// expire ends a connection that is still idle.
+// expire closes a connection that is still idle.
 func (p *Pool) expire(sp *serverPool, c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -248,7 +248,7 @@ func TestContextEndsReads(t *testing.T) {
 	<-reading
 	cancel()
 	err = <-failed
-	requireKind(t, err, ingest.KindTransient, "the work was ended")
+	requireKind(t, err, ingest.KindTransient, "the operation was canceled")
 	require.ErrorIs(t, err, context.Canceled)
 	require.NoError(t, f.Close())
 }

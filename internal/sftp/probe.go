@@ -11,78 +11,78 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// ProbeResult is how far a probe came. It is valid beside an error, too.
+// ProbeResult is the result of a probe. It is also valid together with an error.
 type ProbeResult struct {
-	// Fingerprint is the presented host key as ssh-keygen -l prints it
-	// ("SHA256:..."), and HostKeyLine the key as it is pinned
-	// ("ssh-ed25519 AAAA..."). Empty if the server presented none.
+	// Fingerprint is the fingerprint of the presented host key as in ssh-keygen -l
+	// ("SHA256:..."), and HostKeyLine the key in the format of a pin
+	// ("ssh-ed25519 AAAA..."). Both are empty if the server presented none.
 	Fingerprint string
 	HostKeyLine string
-	// Pinned says that this key is a pinned one.
+	// Pinned reports whether the presented key is pinned.
 	Pinned bool
-	// ServerVersion is how the server names itself, e.g. "SSH-2.0-OpenSSH_9.2";
-	// shown harmlessly.
+	// ServerVersion is the server's version line, e.g. "SSH-2.0-OpenSSH_9.2", escaped.
 	ServerVersion string
-	// LoginOK says that the credentials were accepted and SFTP is there.
+	// LoginOK reports whether the log-in succeeded and the SFTP channel is open.
 	LoginOK bool
-	// RootReadable says that the root folder could be listed; Entries is how
-	// many files, folders and others are directly in it.
+	// RootReadable reports whether the root folder could be listed; Entries is the
+	// number of entries in it.
 	RootReadable bool
 	Entries      int
-	// Latency is how long it took to connect and log in; zero without LoginOK.
+	// Latency is the time to connect and log in; zero without LoginOK.
 	Latency time.Duration
 	ProbeDetails
 }
 
-// ProbeDetails are known once the connection stands.
+// ProbeDetails describe an established connection.
 type ProbeDetails struct {
-	// KeyExchange, HostKeyAlgorithm, Cipher and MAC, of what the server sends, were
-	// negotiated; MAC is empty where the cipher needs none.
+	// KeyExchange, HostKeyAlgorithm, Cipher and MAC are the negotiated algorithms;
+	// Cipher and MAC are for the data from the server. MAC is empty if the cipher
+	// includes it.
 	KeyExchange, HostKeyAlgorithm, Cipher, MAC string
-	// Extensions are those of SFTP, of the known ones.
+	// Extensions are the server's SFTP extensions that are in knownExtensions.
 	Extensions []string
-	// Limits are what the server states of itself; nil when it does not.
+	// Limits are the limits that the server reports; nil if it reports none.
 	Limits *Limits
-	// Questions is how many questions were answered to log in.
+	// Questions is the number of prompts answered in the log-in.
 	Questions int
-	// Sample is what the patterns take; nil if it was not asked for.
+	// Sample is a sample of the matching files; nil if not requested.
 	Sample *Sample
 }
 
-// Sample is what the patterns take of a server.
+// Sample is a bounded listing with the server's patterns.
 type Sample struct {
 	// Taken and Rejected count files, Unreadable folders.
 	Taken, Rejected, Unreadable int64
-	// Paths are the first of those taken, shown harmlessly.
+	// Paths are the first paths of taken files, escaped.
 	Paths []string
-	// Unmatched is what the patterns leave out.
+	// Unmatched has the entries that the patterns leave out.
 	Unmatched ingest.Unmatched
-	// Complete says that all folders were listed.
+	// Complete reports whether all folders were listed.
 	Complete bool
 }
 
 const (
-	// samplePaths is how many paths a sample shows.
+	// samplePaths bounds the paths of a sample.
 	samplePaths = 20
-	// sampleTime bounds how long it lists.
+	// sampleTime bounds the time of its listing.
 	sampleTime = 15 * time.Second
 )
 
-// knownExtensions are those of SFTP that matter to somebody.
+// knownExtensions are the SFTP extensions that a probe reports.
 var knownExtensions = []string{
 	"posix-rename@openssh.com", "statvfs@openssh.com", "hardlink@openssh.com", "fsync@openssh.com", "lsetstat@openssh.com",
 	limitsExtension, "expand-path@openssh.com", "copy-data", "home-directory", "check-file", "md5-hash", "vendor-id", "versions",
 }
 
-// Probe connects anew and tries everything that a scan needs: the address, the
-// host key, the log-in, the root folder. Of a server without a pinned key, or
-// with another one, it returns the key and an error of KindHostKey; nothing is
-// sent to it. Other errors are as of Open and List.
+// Probe makes a new connection and checks everything that a scan needs: the address, the
+// host key, the log-in, the root folder. If the presented key is not pinned, it returns
+// the key and an error of KindHostKey, and sends no credentials. Other errors are as of
+// Open and List.
 func (p *Pool) Probe(ctx context.Context, server ingest.Server) (ProbeResult, error) {
 	return p.ProbeWith(ctx, server, false)
 }
 
-// ProbeWith is Probe that may also list for a sample of what the patterns take.
+// ProbeWith is Probe with an optional sample of the matching files.
 func (p *Pool) ProbeWith(ctx context.Context, server ingest.Server, sample bool) (ProbeResult, error) {
 	route, err := routeTo(ctx, p.cfg.Directory, server)
 	if err != nil {
@@ -128,7 +128,7 @@ func (p *Pool) ProbeWith(ctx context.Context, server ingest.Server, sample bool)
 	return result, err
 }
 
-// details returns what is known of a connection.
+// details describes the connection.
 func (d *dialer) details(c *conn) ProbeDetails {
 	details := ProbeDetails{Questions: d.answeredPrompts, Limits: c.limits}
 	if negotiated, ok := c.ssh.Conn.(ssh.AlgorithmsConnMetadata); ok {
@@ -144,7 +144,7 @@ func (d *dialer) details(c *conn) ProbeDetails {
 	return details
 }
 
-// sample lists what the patterns take, for as long as a person waits.
+// sample lists the matching files for at most sampleTime, because a user waits for it.
 func (s *Session) sample(ctx context.Context) (*Sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTime)
 	defer cancel()
@@ -163,13 +163,13 @@ func (s *Session) sample(ctx context.Context) (*Sample, error) {
 		return nil
 	})
 	found.Unreadable, found.Complete = unread.Count, err == nil
-	if ctx.Err() != nil { // what was found in the time is the answer
+	if ctx.Err() != nil { // a partial sample is a valid result
 		err = nil
 	}
 	return found, err
 }
 
-// seen is what the server showed before any log-in.
+// hostInfo returns the server's version and host key, which precede the log-in.
 func (d *dialer) hostInfo() ProbeResult {
 	var r ProbeResult
 	if strings.HasPrefix(d.greeting, "SSH-") {

@@ -130,10 +130,10 @@ func TestProxiesThatFail(t *testing.T) {
 		serve  func(net.Conn)
 		says   string
 	}{
-		"HTTP, wants a password":   {"http", saying("HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n"), `it answers "407 Proxy Authentication Required"`},
-		"HTTP, cannot connect":     {"http", saying("HTTP/1.1 502 Bad \"Gate\"way\x1b[2J\r\n\r\n"), `it answers "502 Bad 'Gate'way\x1b[2J"`},
+		"HTTP, wants a password":   {"http", saying("HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n"), `it responded "407 Proxy Authentication Required"`},
+		"HTTP, cannot connect":     {"http", saying("HTTP/1.1 502 Bad \"Gate\"way\x1b[2J\r\n\r\n"), `it responded "502 Bad 'Gate'way\x1b[2J"`},
 		"HTTP, garbage":            {"http", saying("\x00\xff garbage\r\n"), "check the proxy"},
-		"HTTP, headers for ever":   {"http", func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n"); linesUntilClosed(c, "X: y\r\n") }, "its answer is too long"},
+		"HTTP, headers for ever":   {"http", func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n"); linesUntilClosed(c, "X: y\r\n") }, "its response is too long"},
 		"HTTP, never answers":      {"http", waitForEnd, "raise --connect-timeout"},
 		"HTTP, hangs up":           {"http", saying(""), "check the proxy"},
 		"SOCKS5, wants a password": {"socks5", socks(0xff, 0, nil), "check the proxy"},

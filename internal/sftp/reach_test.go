@@ -259,7 +259,7 @@ func TestExpiredPins(t *testing.T) {
 	server.HostKeys = []string{line + " acme expires=2027-01-31"}
 	open(t, newPool(t, at(day), secrets{Password: []byte("pw")}), server)
 	_, err := newPool(t, at(day.Add(time.Hour)), secrets{Password: []byte("pw")}).Open(deadline(t), server)
-	requireKind(t, err, ingest.KindHostKey, "has expired on 2027-02-01", "--approve SHA256:")
+	requireKind(t, err, ingest.KindHostKey, "whose pin expired on 2027-02-01", "--approve SHA256:")
 	server.HostKeys = []string{line + " expires=soon"}
 	_, err = newPool(t, at(day), secrets{Password: []byte("pw")}).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindHostKey, "expires=2027-01-31")
@@ -352,7 +352,7 @@ func TestJumpHost(t *testing.T) {
 	require.NoError(t, session.Close())
 
 	for says, known := range map[string]directory{
-		"no server is called second": {first},
+		"its jump host second does not exist": {first},
 		"form a loop":                {func() ingest.Server { s := second; s.Jump = "second"; return s }()},
 		"may be an attack":           {first, func() ingest.Server { s := second; s.HostKeys = []string{target.HostKeyLine}; return s }()},
 		"its jump host":              {first, func() ingest.Server { s := second; s.HostKeys = nil; return s }()},

@@ -9,14 +9,14 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// rootFolder is the folder that is listed. One that begins with "~" is below the
-// user's home folder, which the server is asked for once for each connection. A
-// server that does not say takes relative paths, which mean the same.
+// rootFolder returns the folder to list. A leading "~" is the user's home folder, which
+// is requested once per connection. If the server does not report it, the path is
+// relative, which is equivalent.
 func (s *Session) rootFolder(ctx context.Context) (string, error) {
 	return s.expandHome(ctx, s.server.RootPath)
 }
 
-// resolved replaces a leading "~" by the home folder.
+// expandHome replaces a leading "~" with the home folder.
 func (s *Session) expandHome(ctx context.Context, at string) (string, error) {
 	rest, home := strings.CutPrefix(at, ingest.HomeRoot)
 	if !home || rest != "" && rest[0] != '/' {
@@ -24,7 +24,7 @@ func (s *Session) expandHome(ctx context.Context, at string) (string, error) {
 	}
 	base, err := s.homeFolder(ctx)
 	if err != nil {
-		return "", s.explain(err, "name the home folder of", at)
+		return "", s.explain(err, "resolve the home folder of", at)
 	}
 	return path.Join(base, rest), nil
 }
@@ -50,7 +50,7 @@ func (s *Session) homeFolder(ctx context.Context) (string, error) {
 	return home, nil
 }
 
-// explainRoot says why the root folder cannot be listed, and what to do.
+// explainRoot returns the error of a root folder that cannot be listed, with advice.
 func (s *Session) explainRoot(ctx context.Context, err error, root string) error {
 	explained := s.explain(err, "list its root folder", root)
 	if !isReplyError(err) || isPermission(err) {
@@ -62,21 +62,21 @@ func (s *Session) explainRoot(ctx context.Context, err error, root string) error
 	at, statErr := s.lstat(ctx, root)
 	switch {
 	case statErr == nil && at.kind == kindRegular:
-		return failure("is a file: give its folder with --path, and its name with --include")
+		return failure("is a file: set --path to its folder and --include to its name")
 	case statErr == nil && at.kind == kindSymlink:
 		if _, err := s.requestAttrs(ctx, packetStat, root); isNotExist(err) {
-			return failure("is a link to nothing: check --path")
+			return failure("is a dangling link: check --path")
 		}
-		return failure("is a link to what is no folder: check --path")
+		return failure("is a link to something other than a folder: check --path")
 	case isNotExist(statErr):
 		home, _ := s.homeFolder(ctx)
-		return failure("is not there: check --path; the home folder of user %s is %s", s.server.Username, ingest.DisplayPath(home))
+		return failure("does not exist: check --path; the home folder of user %s is %s", s.server.Username, ingest.DisplayPath(home))
 	default:
 		return explained
 	}
 }
 
-// Real returns the path without links; as it is where the server does not say.
+// Real returns the path with links resolved, or unchanged if the server cannot do so.
 func (s *Session) Real(ctx context.Context, at string) (string, error) {
 	at, err := s.expandHome(ctx, at)
 	if err != nil {
@@ -89,12 +89,12 @@ func (s *Session) Real(ctx context.Context, at string) (string, error) {
 	case err == nil, isReplyError(err):
 		return at, nil
 	default:
-		return "", s.explain(err, "ask for the folder of", at)
+		return "", s.explain(err, "resolve the path", at)
 	}
 }
 
-// spelledBelow returns the folder as paths below the root spell it; as it is when
-// it does not lie there, or the server does not say.
+// underRoot returns the folder's path with root as its prefix, even if the settings name
+// it by another link. It returns the folder unchanged if it is not below the root.
 func (s *Session) underRoot(ctx context.Context, root, folder string) (string, error) {
 	if folder == "" || isBelow(root, folder) {
 		return folder, nil
@@ -110,7 +110,7 @@ func (s *Session) underRoot(ctx context.Context, root, folder string) (string, e
 	return path.Join(root, strings.TrimPrefix(real, realRoot)), nil
 }
 
-// realpath asks for the path without links, "." and "..".
+// realpath requests the path without links, "." and "..".
 func (s *Session) realpath(ctx context.Context, at string) (string, error) {
 	if s.conn.behavior.lacks(packetRealpath) {
 		return "", &statusError{code: statusUnsupported}
@@ -133,7 +133,7 @@ func (s *Session) realpath(ctx context.Context, at string) (string, error) {
 	return string(name), nil
 }
 
-// below reports whether the path is in the folder, at any depth.
+// isBelow reports whether the path is in the folder, at any depth.
 func isBelow(folder, at string) bool {
 	rest, ok := strings.CutPrefix(at, folder)
 	return ok && rest != "" && (folder == "/" || rest[0] == '/')

@@ -22,17 +22,17 @@ import (
 // maxJumps bounds a chain of jump hosts.
 const maxJumps = 4
 
-// routeTo returns the server and its jump hosts, the nearest to us last.
+// routeTo returns the server and its jump hosts, the nearest last.
 func routeTo(ctx context.Context, directory Directory, server ingest.Server) ([]ingest.Server, error) {
 	route := []ingest.Server{server}
 	for at := server; at.Jump != ""; at = route[len(route)-1] {
 		if directory == nil || len(route) > maxJumps {
-			return nil, ingest.Errorf(ingest.KindServer, "server %s: more than %d jump hosts, or none can be used here", server.Name, maxJumps)
+			return nil, ingest.Errorf(ingest.KindServer, "server %s: more than %d jump hosts, or jump hosts are not supported here", server.Name, maxJumps)
 		}
 		jump, err := directory.ServerByName(ctx, at.Jump)
 		switch {
 		case ingest.IsKind(err, ingest.KindMissing):
-			return nil, ingest.Errorf(ingest.KindServer, "server %s: no server is called %s, its jump host: add it, or correct --jump", at.Name, at.Jump)
+			return nil, ingest.Errorf(ingest.KindServer, "server %s: its jump host %s does not exist: add it, or correct --jump", at.Name, at.Jump)
 		case err != nil:
 			return nil, err
 		case slices.ContainsFunc(route, func(s ingest.Server) bool { return s.UUID == jump.UUID }):
@@ -43,8 +43,7 @@ func routeTo(ctx context.Context, directory Directory, server ingest.Server) ([]
 	return route, nil
 }
 
-// connect returns a line to the server: directly, through its proxy, or through
-// its jump host.
+// connect connects to the server directly, through its proxy, or through its jump host.
 func (d *dialer) connect(ctx context.Context) (*meteredConn, error) {
 	if d.via != nil {
 		return d.jump(ctx)
@@ -87,15 +86,15 @@ func (d *dialer) jump(ctx context.Context) (*meteredConn, error) {
 	return newMeteredConn(raw, host), nil
 }
 
-// throughProxy connects through a SOCKS5 or HTTP proxy, which resolves the
-// server's name: a name cannot be checked here, an address is.
+// throughProxy connects through a SOCKS5 or HTTP proxy. The proxy resolves names, so
+// that only a literal address can be checked here.
 func (d *dialer) throughProxy(ctx context.Context, guard addressGuard, tcp *net.Dialer) (*meteredConn, error) {
 	if err := guard.checkLiteral(d.server.Host); err != nil {
 		return nil, err
 	}
 	to, err := url.Parse(d.server.Proxy)
 	if err != nil {
-		return nil, ingest.Errorf(ingest.KindServer, "server %s: proxy %s is not an address like socks5://host:port", d.server.Name, ingest.Summary(d.server.Proxy))
+		return nil, ingest.Errorf(ingest.KindServer, "server %s: proxy %s is not a URL like socks5://host:port", d.server.Name, ingest.Summary(d.server.Proxy))
 	}
 	forward := &proxyDialer{Dialer: tcp, name: "its proxy " + to.Host}
 	var raw net.Conn
@@ -114,16 +113,16 @@ func (d *dialer) throughProxy(ctx context.Context, guard addressGuard, tcp *net.
 	case errors.As(err, &connect):
 		return nil, connect
 	case isTimeout(err), ctx.Err() != nil:
-		return nil, ingest.Wrap(ingest.KindTransient, err, "server %s: %s does not connect to %s within %s; check the proxy, or raise --connect-timeout",
+		return nil, ingest.Wrap(ingest.KindTransient, err, "server %s: %s did not connect to %s within %s; check the proxy, or raise --connect-timeout",
 			d.server.Name, forward.name, d.address(), d.cfg.ConnectTimeout)
 	default:
-		return nil, ingest.Wrap(ingest.KindTransient, err, "server %s: %s does not connect to %s: %s; check the proxy and what it allows",
+		return nil, ingest.Wrap(ingest.KindTransient, err, "server %s: %s did not connect to %s: %s; check the proxy and its access rules",
 			d.server.Name, forward.name, d.address(), ingest.Summary(err.Error()))
 	}
 }
 
-// proxyDialer connects to the proxy, and tells a proxy that cannot be reached from
-// one that refuses.
+// proxyDialer connects to the proxy and marks its failures as connectError, which
+// distinguishes an unreachable proxy from one that refuses.
 type proxyDialer struct {
 	*net.Dialer
 	name string
@@ -150,12 +149,12 @@ func connectSOCKS(ctx context.Context, forward *proxyDialer, proxyAddress, addre
 	}
 	dialer, ok := socks.(proxy.ContextDialer)
 	if !ok {
-		return nil, errors.New("the SOCKS5 client takes no context")
+		return nil, errors.New("the SOCKS5 client does not support contexts")
 	}
 	return dialer.DialContext(ctx, "tcp", address)
 }
 
-// connectHTTP asks an HTTP proxy for a tunnel.
+// connectHTTP requests a tunnel from an HTTP proxy.
 func (d *dialer) connectHTTP(ctx context.Context, forward *proxyDialer, proxyAddress string) (net.Conn, error) {
 	raw, err := forward.DialContext(ctx, "tcp", proxyAddress)
 	if err != nil {
@@ -163,24 +162,24 @@ func (d *dialer) connectHTTP(ctx context.Context, forward *proxyDialer, proxyAdd
 	}
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer stop()
-	limited := &io.LimitedReader{R: raw, N: maxProxyAnswer}
+	limited := &io.LimitedReader{R: raw, N: maxProxyResponse}
 	reader := bufio.NewReader(limited)
 	if err := requestTunnel(raw, reader, d.address()); err != nil {
 		_ = raw.Close()
 		if limited.N <= 0 {
-			err = errors.New("its answer is too long")
+			err = errors.New("its response is too long")
 		}
 		return nil, err
 	}
-	limited.N = math.MaxInt64 // what follows is the server's
+	limited.N = math.MaxInt64 // the rest is the server's data
 	if !stop() {
 		return nil, ctx.Err()
 	}
 	return &tunnel{Conn: raw, reader: reader}, nil
 }
 
-// maxProxyAnswer bounds the answer of a proxy.
-const maxProxyAnswer = 64 << 10
+// maxProxyResponse bounds the response header of a proxy.
+const maxProxyResponse = 64 << 10
 
 func requestTunnel(raw net.Conn, reader *bufio.Reader, address string) error {
 	request := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: address}, Host: address, Header: http.Header{}}
@@ -193,12 +192,12 @@ func requestTunnel(raw net.Conn, reader *bufio.Reader, address string) error {
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode/100 != 2 {
-		return fmt.Errorf("it answers %s", quoted(response.Status))
+		return fmt.Errorf("it responded %s", quoted(response.Status))
 	}
 	return nil
 }
 
-// tunnel is a connection of which the beginning may be read already.
+// tunnel is a connection whose first bytes may be buffered in reader.
 type tunnel struct {
 	net.Conn
 	reader *bufio.Reader
@@ -207,8 +206,8 @@ type tunnel struct {
 // Read implements net.Conn.
 func (t *tunnel) Read(p []byte) (int, error) { return t.reader.Read(p) }
 
-// checkLiteral refuses a host that is the address of a special network. Where a
-// proxy or jump host connects, a name is resolved there and cannot be checked.
+// checkLiteral returns an error for a literal address in a special network that is not
+// allowed. Names pass: the proxy or jump host resolves them.
 func (g addressGuard) checkLiteral(host string) error {
 	addr, err := netip.ParseAddr(host)
 	if err != nil {

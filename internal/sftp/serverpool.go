@@ -12,35 +12,35 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// lane is one server, as long as its settings stay the same.
+// serverPool has the connections to one server. Changed settings replace it.
 type serverPool struct {
 	settings [sha256.Size]byte
-	// slots bounds the sessions.
+	// sessions bounds the sessions.
 	sessions chan struct{}
-	// turn is held by who connects, one at a time: a password that is no longer
-	// right must not be refused to all the files in flight at once.
+	// connecting serializes connection attempts: a password that has become invalid
+	// must not be refused once for each file in flight.
 	connecting chan struct{}
-	// failure is how the last connecting failed, and when; the turn guards them.
+	// lastErr is the error of the last failed attempt, at lastErrAt; connecting guards
+	// them.
 	lastErr   error
 	lastErrAt time.Time
 
 	// The pool's lock guards these.
-	idle    []*conn // the last was used last
+	idle    []*conn // the most recently used last
 	inUse   []*conn // in use by at least one session
 	users   int     // sessions open or being opened
-	retired bool    // the settings have changed: no connection is kept
-	// most bounds the connections; learned, until learnedUntil, is how many the
-	// server was found to bear.
+	retired bool    // the settings have changed: connections are not reused
+	// maxConns bounds the connections by the settings; learned is the server's own
+	// limit as observed, valid until learnedUntil.
 	maxConns, learned int
 	learnedUntil      time.Time
-	// known is the bound that the ledger has, 0 for none.
+	// ledgerLimit is the learned limit in the ledger, 0 for none.
 	ledgerLimit int
 }
 
-// learnedFor is how long it is kept in mind that a server bears no more
-// connections: other clients of the account, or a line that broke, may have been the
-// reason. limitFor is for refusals that look like a limit. The ledger keeps both
-// longer with each trial that is refused.
+// learnedTTL is the validity of a limit learned from any failure, which other clients of
+// the account or the network may have caused. learnedLimitTTL is for failures that look
+// like a connection limit. The ledger extends both with each further refusal.
 const (
 	learnedTTL      = 10 * time.Minute
 	learnedLimitTTL = time.Hour
@@ -53,14 +53,14 @@ func newServerPool(settings [sha256.Size]byte, server ingest.Server) *serverPool
 	return &serverPool{settings: settings, sessions: make(chan struct{}, sessions), connecting: make(chan struct{}, 1), maxConns: maxConns}
 }
 
-// use counts one more session on the connection.
+// addSession counts one more session on the connection.
 func (sp *serverPool) addSession(c *conn) {
 	if c.sessions.Add(1) == 1 {
 		sp.inUse = append(sp.inUse, c)
 	}
 }
 
-// limit is how many connections there may be now.
+// limit returns the current connection limit.
 func (sp *serverPool) limit(now time.Time) int {
 	limit := sp.maxConns
 	if sp.ledgerLimit > 0 {
@@ -72,12 +72,12 @@ func (sp *serverPool) limit(now time.Time) int {
 	return limit
 }
 
-// healthy are the connections in use that others may share.
+// healthy returns the connections in use that further sessions may share.
 func (sp *serverPool) healthy() []*conn {
 	return slices.DeleteFunc(slices.Clone(sp.inUse), func(c *conn) bool { return c.failed.Load() || c.draining.Load() })
 }
 
-// share returns a connection in use when there may be no more, and nil otherwise.
+// shareAtLimit returns a connection in use if the limit is reached, and nil otherwise.
 func (p *Pool) shareAtLimit(sp *serverPool) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -88,8 +88,8 @@ func (p *Pool) shareAtLimit(sp *serverPool) *conn {
 	return sp.shareLeastUsed(healthy)
 }
 
-// shareInstead returns a connection in use after there could be no further one; nil
-// when the reason is not one that sharing helps against.
+// shareAfterFailure returns a connection in use after a further one failed. It returns
+// nil if sharing does not help against the error.
 func (p *Pool) shareAfterFailure(sp *serverPool, err error) *conn {
 	if !mayBeLimit(err) {
 		return nil
@@ -103,15 +103,14 @@ func (p *Pool) shareAfterFailure(sp *serverPool, err error) *conn {
 	return sp.shareLeastUsed(healthy)
 }
 
-// mayBeLimit reports whether the failure may be how a server refuses a connection too
-// many.
+// mayBeLimit reports whether the failure may be caused by a connection limit.
 func mayBeLimit(err error) bool {
 	kind := ingest.KindOf(err)
 	return kind == ingest.KindTransient || kind == ingest.KindServer
 }
 
-// learn keeps in mind how many connections the server bears, after it has refused one
-// more than this process and others had. It returns what to tell people.
+// learnLimit records the server's connection limit after it has refused a connection in
+// addition to those of this process and of the other holders. It returns the error to report.
 func (p *Pool) learnLimit(ctx context.Context, sp *serverPool, server ingest.Server, others []string, err error) error {
 	var limit *limitError
 	looksLikeLimit := errors.As(err, &limit)
@@ -132,11 +131,11 @@ func (p *Pool) learnLimit(ctx context.Context, sp *serverPool, server ingest.Ser
 	if !plausible {
 		return err
 	}
-	p.cfg.Log.WarnContext(ctx, "a server bears no more connections; sessions share them",
+	p.cfg.Log.WarnContext(ctx, "connection limit of server learned; sessions share connections",
 		"server", server.Name, "connections", conns, "error", err)
 	if p.cfg.Connections != nil {
 		if err := p.cfg.Connections.LearnConnections(ctx, server.UUID, conns, ttl); err != nil {
-			p.cfg.Log.WarnContext(ctx, "cannot record how many connections a server bears", "server", server.Name, "error", err)
+			p.cfg.Log.WarnContext(ctx, "cannot record the connection limit of a server", "server", server.Name, "error", err)
 		}
 	}
 	if ours == 0 {
@@ -145,14 +144,14 @@ func (p *Pool) learnLimit(ctx context.Context, sp *serverPool, server ingest.Ser
 	return err
 }
 
-// leastUsed counts one more session on the connection with the fewest.
+// shareLeastUsed adds a session to the connection with the fewest and returns it.
 func (sp *serverPool) shareLeastUsed(conns []*conn) *conn {
 	c := slices.MinFunc(conns, func(a, b *conn) int { return cmp.Compare(a.sessions.Load(), b.sessions.Load()) })
 	sp.addSession(c)
 	return c
 }
 
-// drop takes a connection from the idle ones, if it is there.
+// removeIdle removes the connection from the idle ones, if present.
 func (sp *serverPool) removeIdle(c *conn) {
 	if i := slices.Index(sp.idle, c); i >= 0 {
 		sp.idle = slices.Delete(sp.idle, i, i+1)
@@ -167,12 +166,12 @@ func (sp *serverPool) retire() {
 		c.kill()
 	}
 	for _, c := range sp.inUse {
-		c.draining.Store(true) // no other session may share it
+		c.draining.Store(true)
 	}
 }
 
-// settingsOf digests all that a connection to the first server of the route is
-// made from. Root folder and globs are not in it: they matter to a listing only.
+// settingsDigest returns a digest of the settings that a connection depends on. Root
+// folder and globs are left out: only listings use them.
 func settingsDigest(route []ingest.Server) [sha256.Size]byte {
 	var all []any
 	for _, server := range route {

@@ -13,28 +13,25 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Session is one caller's use of a connection. Its methods may be called one
-// after another by one caller; files opened by it may be read concurrently.
+// Session is one caller's use of a connection. Its methods must not be called
+// concurrently; files opened by it may be read concurrently.
 //
-// When a context ends or the server is silent for too long the connection is
-// closed under the call, which then fails with KindTransient; the session is
-// of no use afterwards and another one must be opened.
+// If a context ends or the server does not reply in time, the connection is closed and
+// the call fails with KindTransient. The session is then unusable; open another one.
 type Session struct {
 	cfg       Config
 	server    ingest.Server
 	conn      *conn
 	release   func()
 	closeOnce sync.Once
-	// files are those still open.
+	// files is the number of open files.
 	files atomic.Int32
-	// onAnswer, may be nil, is told of what the server answers.
+	// onAnswer is called after each reply; may be nil.
 	onAnswer func()
 }
 
-// OnAnswer sets what is called when the server has answered something that
-// brings the work forward: names of a folder, a look at a file, any other
-// exchange, but not reads of files. It must be set before the session is used
-// further and return at once.
+// OnAnswer sets a function that is called after each reply of the server except to reads
+// of files. It must be set before the session's next request, and fn must not block.
 func (s *Session) OnAnswer(fn func()) { s.onAnswer = fn }
 
 func (s *Session) notifyAnswer() {
@@ -43,8 +40,8 @@ func (s *Session) notifyAnswer() {
 	}
 }
 
-// Close gives the connection back, or ends it if anything went wrong with it.
-// It never waits for the server and always returns nil.
+// Close returns the connection to the pool, or closes it after a failure. It never waits
+// for the server and always returns nil.
 func (s *Session) Close() error {
 	s.closeOnce.Do(func() {
 		switch {
@@ -52,16 +49,16 @@ func (s *Session) Close() error {
 		case s.conn.shared():
 			s.conn.draining.Store(true)
 		default:
-			s.conn.kill() // the next user must not inherit handles
+			s.conn.kill() // the next session must not inherit open handles
 		}
 		s.release()
 	})
 	return nil
 }
 
-// Stat looks at one path without following a symbolic link, unless the server's
-// settings allow it. What is there but must not be opened comes back with Rejected
-// set. KindNotFound: nothing there.
+// Stat returns the observation of a path. It follows a symbolic link only if the
+// server's settings allow it. Rejected is set if the path must not be opened. The error
+// is of KindNotFound if the path does not exist.
 func (s *Session) Stat(ctx context.Context, path string) (ingest.Observation, error) {
 	path, err := s.expandHome(ctx, path)
 	if err != nil {
@@ -71,14 +68,15 @@ func (s *Session) Stat(ctx context.Context, path string) (ingest.Observation, er
 	return seen, err
 }
 
-// patience is how long one exchange may bring nothing.
+// replyTimeout returns the time that a request may wait for its reply.
 func (s *Session) replyTimeout() time.Duration {
 	return cmp.Or(time.Duration(s.server.AnswerTimeout), s.cfg.NoProgress)
 }
 
-// Remove deletes a regular file, and nothing else. KindNotFound: it is gone.
+// Remove deletes a regular file. The error is of KindNotFound if it does not exist, and
+// of KindChanged if it is not a regular file.
 func (s *Session) Remove(ctx context.Context, path string) error {
-	// The client would try to remove a folder of the name, too.
+	// The client would also remove a folder.
 	if err := s.mustBeRegular(ctx, path); err != nil {
 		return err
 	}
@@ -87,8 +85,8 @@ func (s *Session) Remove(ctx context.Context, path string) error {
 }
 
 // Rename moves a regular file. It uses the rename of SFTP version 3, which must not
-// replace what is at the target. KindNotFound: the file is gone; KindMissing:
-// the target's folder does not exist.
+// replace an existing target. The error is of KindNotFound if the file does not exist,
+// and of KindMissing if the target's folder does not exist.
 func (s *Session) Rename(ctx context.Context, from, to string) error {
 	if err := s.mustBeRegular(ctx, from); err != nil {
 		return err
@@ -99,7 +97,7 @@ func (s *Session) Rename(ctx context.Context, from, to string) error {
 	}
 	err = s.do(ctx, s.replyTimeout(), func() error { return s.conn.client.Rename(from, to) })
 	if isNotExist(err) || isReplyError(err) && !isPermission(err) && s.folderMissing(ctx, path.Dir(to)) {
-		return ingest.Wrap(ingest.KindMissing, err, "server %s: cannot move %s to %s: create the target folder there",
+		return ingest.Wrap(ingest.KindMissing, err, "server %s: cannot move %s to %s: create the target folder on the server",
 			s.server.Name, ingest.DisplayPath(from), ingest.DisplayPath(to))
 	}
 	if isReplyError(err) && !isNotExist(err) && !isPermission(err) {
@@ -109,8 +107,8 @@ func (s *Session) Rename(ctx context.Context, from, to string) error {
 	return s.explain(err, "move", from)
 }
 
-// noFolder reports whether there is surely no such folder. Servers say "failure" to
-// much.
+// folderMissing reports whether the folder certainly does not exist, because servers
+// reply "failure" for several reasons.
 func (s *Session) folderMissing(ctx context.Context, path string) bool {
 	_, err := s.lstat(ctx, path)
 	return isNotExist(err)
@@ -128,9 +126,8 @@ func (s *Session) notRegular(path, reason string) error {
 	return ingest.Errorf(ingest.KindChanged, "server %s: %s is not a regular file: %s", s.server.Name, ingest.DisplayPath(path), reason)
 }
 
-// do runs one exchange with the server. The end of ctx, or of patience, closes
-// the SSH connection, which makes op return. The error is op's own unless one
-// of these was the reason.
+// do runs op, one request to the server. The end of ctx or of the timeout closes the SSH
+// connection, which makes op return, and determines the error.
 func (s *Session) do(ctx context.Context, timeout time.Duration, op func() error) error {
 	g := s.guard(ctx, timeout)
 	err := g.end(op())
@@ -138,7 +135,7 @@ func (s *Session) do(ctx context.Context, timeout time.Duration, op func() error
 	return err
 }
 
-// guard kills the connection when ctx ends or nothing has moved for patience.
+// guard kills the connection when ctx ends or there is no progress for timeout.
 type guard struct {
 	session  *Session
 	ctx      context.Context
@@ -159,8 +156,8 @@ func (s *Session) guard(ctx context.Context, timeout time.Duration) *guard {
 	return g
 }
 
-// abandon ends what is guarded, because its context has ended. A connection that
-// others share is given a moment to answer first.
+// cancel kills the connection after the end of ctx. On a shared connection it first
+// waits for the reply.
 func (g *guard) cancel() {
 	if !g.session.conn.shared() {
 		g.session.conn.kill()
@@ -173,45 +170,45 @@ func (g *guard) cancel() {
 	})
 }
 
-// moved says that something came from the server that brings the work forward.
+// progress restarts the timeout.
 func (g *guard) progress() { g.timer.Reset(g.timeout) }
 
-// end stops guarding and says what the outcome really is.
+// end stops the guard and returns the error with its cause.
 func (g *guard) end(err error) error {
 	g.timer.Stop()
 	g.ended.Store(true)
 	if !g.release() && !g.session.conn.shared() {
-		// The kill is under way already; done here it cannot come so late that
-		// it hits the connection's next user.
+		// cancel runs concurrently; without this call it could hit the connection's next
+		// session.
 		g.session.conn.kill()
 	}
 	return g.cause(err)
 }
 
-// cause replaces an error that this guard has brought about by its reason.
+// cause replaces an error that this guard has caused by the reason.
 func (g *guard) cause(err error) error {
 	s := g.session
 	shared := s.conn.shared()
 	switch {
 	case shared && g.ctx.Err() != nil && !s.conn.failed.Load():
 		s.conn.draining.Store(true) // a handle may be left open
-		return ingest.Wrap(ingest.KindTransient, context.Cause(g.ctx), "server %s: the work was ended", s.server.Name)
+		return ingest.Wrap(ingest.KindTransient, context.Cause(g.ctx), "server %s: the operation was canceled", s.server.Name)
 	case err == nil, isReplyError(err):
 		return err
 	}
-	// What the connection's state is after anything else nobody knows.
+	// The state of the connection is unknown.
 	s.conn.kill()
 	switch {
 	case g.ctx.Err() != nil:
-		return ingest.Wrap(ingest.KindTransient, context.Cause(g.ctx), "server %s: the work was ended", s.server.Name)
+		return ingest.Wrap(ingest.KindTransient, context.Cause(g.ctx), "server %s: the operation was canceled", s.server.Name)
 	case g.timedOut.Load():
-		return ingest.Wrap(ingest.KindTransient, withoutEOF(err), "server %s brought nothing for %s, the connection was closed; if it is slow, raise --answer-timeout", s.server.Name, g.timeout)
+		return ingest.Wrap(ingest.KindTransient, withoutEOF(err), "server %s sent no data for %s, the connection was closed; if the server is slow, raise --answer-timeout", s.server.Name, g.timeout)
 	default:
 		return err
 	}
 }
 
-// explain turns an error of the SFTP client into one for people.
+// explain turns an error of the SFTP client into an ingest.Error with advice.
 func (s *Session) explain(err error, verb, path string) error {
 	var known *ingest.Error
 	switch {
@@ -229,8 +226,8 @@ func (s *Session) explain(err error, verb, path string) error {
 	}
 }
 
-// notEOF keeps a lost connection from passing for the end of a file: a write to
-// a closed SSH channel fails with io.EOF.
+// withoutEOF removes io.EOF from the chain, because a write to a closed SSH channel fails
+// with io.EOF, which a reader would take for the end of the file.
 func withoutEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return errors.New(err.Error())

@@ -32,10 +32,10 @@ func TestTheServersOwnWordsAreTold(t *testing.T) {
 	t.Parallel()
 	s := &Session{server: ingest.Server{Name: "acme"}}
 	for text, want := range map[string]string{
-		"another program has it": `server acme failed to open /a: it says "another program has it"`,
+		"another program has it": `server acme failed to open /a: the server reports "another program has it"`,
 		"Failure":                `server acme failed to open /a`,
 		"":                       `server acme failed to open /a`,
-		"\x1b[2J\"gone":          `server acme failed to open /a: it says "\x1b[2J'gone"`,
+		"\x1b[2J\"gone":          `server acme failed to open /a: the server reports "\x1b[2J'gone"`,
 	} {
 		conn := answering(t, text)
 		var known *ingest.Error

@@ -156,9 +156,9 @@ func TestFullServersAreNotToBlame(t *testing.T) {
 	require.NoError(t, err)
 	pool := newPool(t, sftp.Config{Connections: places, HandshakeTimeout: phaseTimeout}, secrets{Password: []byte("pw")})
 	_, err = pool.Open(deadline(t), server)
-	requireKind(t, err, ingest.KindTransient, "broke off")
+	requireKind(t, err, ingest.KindTransient, "closed the connection during the handshake")
 	_, err = pool.Probe(deadline(t), server)
-	requireKind(t, err, ingest.KindTransient, "broke off")
+	requireKind(t, err, ingest.KindTransient, "closed the connection during the handshake")
 	assert.Equal(t, 1, places.count())
 	assert.Empty(t, places.learned)
 }

@@ -8,15 +8,15 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// looked is what is at a path.
+// pathInfo is the type and attributes of a path.
 type pathInfo struct {
 	kind  kind
 	attrs attrs
 }
 
-// look says what is at the path; a symbolic link is not followed. Servers that do
-// not know LSTAT are asked by STAT, and those whose answer means nothing by their
-// listing of the folder above. absent(err): nothing is there.
+// lstat returns the type and attributes of a path without following a symbolic link. It
+// falls back to STAT for servers without LSTAT, and to a listing of the parent folder if
+// the reply is ambiguous. isNotExist(err) means that the path does not exist.
 func (s *Session) lstat(ctx context.Context, path string) (pathInfo, error) {
 	at, err := s.lstatAttrs(ctx, path)
 	if err != nil || at.kind != kindUnreported {
@@ -42,7 +42,7 @@ func (s *Session) lstatAttrs(ctx context.Context, path string) (pathInfo, error)
 	return s.findInParent(ctx, path, err)
 }
 
-// attributesBy asks by LSTAT or STAT, unless the server is known to lack it.
+// requestAttrs sends LSTAT or STAT, unless the server is known not to support it.
 func (s *Session) requestAttrs(ctx context.Context, kind byte, path string) (pathInfo, error) {
 	if s.conn.behavior.lacks(kind) {
 		return pathInfo{}, &statusError{code: statusUnsupported}
@@ -61,7 +61,7 @@ func (s *Session) requestAttrs(ctx context.Context, kind byte, path string) (pat
 	return pathInfo{kind: a.kind(), attrs: a}, nil
 }
 
-// statUnlinked asks by STAT, which follows links, and then whether there is one.
+// statNoFollow sends STAT, which follows links, and then READLINK to detect a link.
 func (s *Session) statNoFollow(ctx context.Context, path string) (pathInfo, error) {
 	at, err := s.requestAttrs(ctx, packetStat, path)
 	if err != nil || s.conn.behavior.lacks(packetReadlink) {
@@ -78,8 +78,8 @@ func (s *Session) statNoFollow(ctx context.Context, path string) (pathInfo, erro
 	return at, nil
 }
 
-// lookAbove looks for the path in the folder above it: some servers say "failure"
-// or "permission denied" of what does not exist. err is what they said.
+// findInParent looks up the path in its parent folder, because some servers reply
+// "failure" or "permission denied" for a path that does not exist. err is that reply.
 func (s *Session) findInParent(ctx context.Context, full string, err error) (pathInfo, error) {
 	parent, name := path.Split(full)
 	if name == "" || parent == "" {
@@ -106,7 +106,7 @@ func (s *Session) findInParent(ctx context.Context, full string, err error) (pat
 	case !isReplyError(listErr):
 		return pathInfo{}, listErr
 	}
-	// The folder above may be what does not exist.
+	// The parent folder may not exist.
 	if _, parentErr := s.findInParent(ctx, path.Clean(parent), err); isNotExist(parentErr) {
 		return pathInfo{}, parentErr
 	}
@@ -118,8 +118,8 @@ func isPermission(err error) bool {
 	return ok && code == statusPermission
 }
 
-// tryAsFolder tells a folder from a file by opening it as one, when the server does
-// not say. One that may not be opened may be either.
+// kindByOpening distinguishes a folder from a file by OPENDIR, for servers that do not
+// report the type. If permission is denied the type stays unknown.
 func (s *Session) kindByOpening(ctx context.Context, path string) (kind, error) {
 	answer, err := s.request(ctx, packetOpendir, path)
 	switch {
@@ -136,8 +136,7 @@ func (s *Session) kindByOpening(ctx context.Context, path string) (kind, error) 
 	}
 }
 
-// closeHandle closes what an answer has the handle of; what the server says to that
-// does not matter.
+// closeHandle closes the handle in a reply. A failure status is ignored.
 func (s *Session) closeHandle(ctx context.Context, answer fields) error {
 	_, handle, ok := answer.bytes()
 	if !ok {
@@ -149,7 +148,7 @@ func (s *Session) closeHandle(ctx context.Context, answer fields) error {
 	return nil
 }
 
-// ask sends one request of our own; see wire.ask. The answer must come in time.
+// request sends one request within the reply timeout; see wire.request.
 func (s *Session) request(ctx context.Context, kind byte, parameters ...string) (answer reply, err error) {
 	err = s.do(ctx, s.replyTimeout(), func() (err error) {
 		answer, err = s.conn.wire.request(kind, parameters...)
@@ -158,8 +157,8 @@ func (s *Session) request(ctx context.Context, kind byte, parameters ...string) 
 	return answer, err
 }
 
-// followed is what is behind a symbolic link, if the server's settings allow to
-// follow it and it stays below the root folder; otherwise why it is not followed.
+// followLink returns the target's type and attributes if the server's settings allow
+// links and the target is below the root folder, otherwise the reason to reject it.
 func (s *Session) followLink(ctx context.Context, link string) (at pathInfo, rejection string, err error) {
 	if !s.server.FollowLinks {
 		return pathInfo{}, kindSymlink.reason(), nil
@@ -177,9 +176,9 @@ func (s *Session) followLink(ctx context.Context, link string) (at pathInfo, rej
 	case err != nil:
 		return s.linkError(err)
 	case target == link:
-		return pathInfo{}, "is a symbolic link, and its server does not say where it leads", nil
+		return pathInfo{}, "is a symbolic link, and the server does not report its target", nil
 	case target != realRoot && !isBelow(realRoot, target):
-		return pathInfo{}, "is a symbolic link that leads out of the root folder", nil
+		return pathInfo{}, "is a symbolic link to a target outside the root folder", nil
 	}
 	at, err = s.requestAttrs(ctx, packetStat, link)
 	if err != nil {
@@ -198,7 +197,7 @@ func (s *Session) linkError(err error) (pathInfo, string, error) {
 	return pathInfo{}, "is a symbolic link that cannot be followed" + serverMessage(err), nil
 }
 
-// observation is the look at a path as the ledger knows it.
+// observePath returns the observation of a path, following links if allowed.
 func (s *Session) observePath(ctx context.Context, path string) (ingest.Observation, kind, error) {
 	at, err := s.lstat(ctx, path)
 	rejection := ""

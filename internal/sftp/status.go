@@ -11,8 +11,7 @@ import (
 	"github.com/pkg/sftp"
 )
 
-// Status codes, of which version 3 has the first nine. Servers send the others all
-// the same.
+// Status codes. Those above 8 are not in version 3, but servers send them anyway.
 const (
 	statusOK             = 0
 	statusEOF            = 1
@@ -25,16 +24,16 @@ const (
 	statusNoSuchPath     = 10
 )
 
-// maxSaidBytes bounds what is kept of a server's words.
+// maxMessageBytes bounds the kept part of a server's error message.
 const maxMessageBytes = 500
 
-// refused is a status other than OK with which the server answered.
+// statusError is a STATUS reply other than OK.
 type statusError struct {
 	code    uint32
 	message string
 }
 
-// Error returns the server's words.
+// Error returns the server's message and the status code.
 func (r *statusError) Error() string {
 	if r.message != "" {
 		return fmt.Sprintf("sftp: %q (status %d)", r.message, r.code)
@@ -42,7 +41,7 @@ func (r *statusError) Error() string {
 	return fmt.Sprintf("sftp: status %d", r.code)
 }
 
-// Is makes the statuses that mean one thing only the errors of package os.
+// Is maps the unambiguous statuses to errors of package os.
 func (r *statusError) Is(target error) bool {
 	switch r.code {
 	case statusNoSuchFile, statusNoSuchPath:
@@ -54,8 +53,8 @@ func (r *statusError) Is(target error) bool {
 	}
 }
 
-// statusOf returns the status that the server answered with, also when the SFTP
-// client asked. ok is false when it did not answer.
+// statusOf returns the status of a reply to our requests or the SFTP client's. ok is
+// false if err is not from a reply.
 func statusOf(err error) (code uint32, ok bool) {
 	var ours *statusError
 	var theirs *sftp.StatusError
@@ -73,29 +72,29 @@ func statusOf(err error) (code uint32, ok bool) {
 	default:
 		return 0, false
 	}
-	// These two the client makes up.
+	// The client generates these two itself.
 	return code, code != statusNoConnection && code != statusConnectionLost
 }
 
-// refusal reports whether the server answered, but not as it was asked: the
-// connection is as good as before.
+// isReplyError reports whether err is a failed, malformed or too large reply, after which
+// the connection remains usable.
 func isReplyError(err error) bool {
 	_, ok := statusOf(err)
 	return ok || errors.Is(err, errMalformedReply) || errors.Is(err, errUnexpectedReply) || errors.Is(err, errPacketTooLarge) ||
 		errors.Is(err, errFolderTooLarge)
 }
 
-// absent reports whether the answer means without doubt that nothing is there.
+// isNotExist reports whether the reply is unambiguous that the path does not exist.
 func isNotExist(err error) bool { return errors.Is(err, os.ErrNotExist) }
 
-// unsupported reports whether the server does not know the request.
+// isUnsupported reports whether the server does not support the request.
 func isUnsupported(err error) bool {
 	code, ok := statusOf(err)
 	return ok && code == statusUnsupported
 }
 
-// words are the server's own on why it refused, which is all that people have to
-// go by; empty when there are none. Servers that have no reason say "Failure".
+// serverMessage returns the server's error message as a suffix for ours. It is empty if
+// the message is empty or only "Failure", which has no information.
 func serverMessage(err error) string {
 	message := ""
 	var ours *statusError
@@ -111,5 +110,5 @@ func serverMessage(err error) string {
 	if message == "" || strings.EqualFold(message, "failure") {
 		return ""
 	}
-	return ": it says " + quoted(message)
+	return ": the server reports " + quoted(message)
 }

@@ -9,7 +9,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// walk is one listing under way.
+// walk is the state of one listing.
 type walk struct {
 	session *Session
 	filter  filter
@@ -17,24 +17,24 @@ type walk struct {
 	fn      func(ingest.Observation) error
 	// from are the elements of request.From.
 	from []string
-	// stack has the folders that are open, the root first.
+	// stack has the folders with unvisited subfolders, the root first.
 	stack []*frame
-	// below are the names of the folders to be entered, of the folder being read.
+	// subfolders are the names of the subfolders to enter in the current folder.
 	subfolders []string
-	// pending is how many bytes all names still to be entered have.
+	// pendingBytes is the memory for the names of unvisited folders.
 	pendingBytes int64
 
-	// tell says that the folder being read was not told of by an earlier listing.
+	// reporting is false for folders whose entries an earlier listing has reported.
 	reporting bool
 
 	entries, bytes int64
 	unread         ingest.Unread
-	// doubtful are folders whose listing ended in a failure.
+	// doubtful are folders whose listing ended with a failure that may replace EOF.
 	doubtful ingest.Unread
 	lookups  lookups
 }
 
-// node is a folder by its parent, so that its path need not be kept.
+// node is a folder that refers to its parent, which saves the memory for its path.
 type node struct {
 	parent      *node
 	name        string
@@ -42,19 +42,19 @@ type node struct {
 	fingerprint fingerprint
 }
 
-// frame is a folder that was read and whose folders are entered one after another.
+// frame is a folder that was read, with its unvisited subfolders.
 type frame struct {
 	*node
 	folders []string
 }
 
-// folder is a folder being read.
+// folder is the current folder.
 type folder struct {
 	path  string
 	depth int
 }
 
-// relative is the path below the root folder.
+// relative returns the path below the root folder.
 func (n *node) relative() string {
 	if n.depth == 0 {
 		return ""
@@ -78,8 +78,8 @@ func (w *walk) path(n *node) string {
 	}
 }
 
-// run visits the folders in the order of their names, each before those in it, so
-// that one name says how far it came.
+// run visits the folders in the order of their names, each before its subfolders, so that
+// one path is enough to resume.
 func (w *walk) run(ctx context.Context) error {
 	err := w.visit(ctx, &node{})
 	for err == nil && len(w.stack) > 0 {
@@ -93,13 +93,13 @@ func (w *walk) run(ctx context.Context) error {
 		w.pendingBytes -= nameCost(name)
 		err = w.visit(ctx, &node{parent: top.node, name: name, depth: top.depth + 1})
 	}
-	if w.session.conn.behavior.sendsEOF() { // then the failures were failures
+	if w.session.conn.behavior.sendsEOF() { // the failures did not replace EOF
 		w.unread.Join(w.doubtful)
 	}
 	return err
 }
 
-// visit reads one folder. A fault that is the folder's own costs that folder only.
+// visit reads one folder. A failure of one folder does not end the walk.
 func (w *walk) visit(ctx context.Context, n *node) error {
 	at := folder{path: w.path(n), depth: n.depth}
 	resumed := w.leadsToStart(n)
@@ -139,7 +139,8 @@ func (w *walk) visit(ctx context.Context, n *node) error {
 	return nil
 }
 
-// passes reports whether the folder is only on the way to where the listing goes on.
+// leadsToStart reports whether the folder is an ancestor of the folder at which the
+// listing resumes.
 func (w *walk) leadsToStart(n *node) bool {
 	if n.depth >= len(w.from) {
 		return false
@@ -152,7 +153,7 @@ func (w *walk) leadsToStart(n *node) bool {
 	return true
 }
 
-// enter puts the folders of the one just read before the others still to be read.
+// pushSubfolders schedules the subfolders of the folder as the next to visit.
 func (w *walk) pushSubfolders(n *node, at folder) {
 	names := w.subfolders
 	w.subfolders = nil
@@ -166,7 +167,7 @@ func (w *walk) pushSubfolders(n *node, at folder) {
 	}
 	if w.pendingBytes += bytes; w.pendingBytes > w.session.cfg.MaxBytesPerFolder {
 		w.pendingBytes -= bytes
-		w.unread.Add(at.path, "has too many folders, which were not entered")
+		w.unread.Add(at.path, "has too many subfolders, which were not listed")
 		return
 	}
 	if len(names) > 0 {
@@ -174,11 +175,11 @@ func (w *walk) pushSubfolders(n *node, at folder) {
 	}
 }
 
-// cost is what a name that waits takes of memory.
+// nameCost returns the memory for the name of an unvisited folder.
 func nameCost(name string) int64 { return int64(len(name)) + 16 }
 
-// failed decides about a folder that was not read: an answer of the server costs
-// that folder, if it is not the root.
+// folderError handles a folder that was not read. A reply error of a folder other than
+// the root is recorded in unread and does not end the walk.
 func (w *walk) folderError(ctx context.Context, at folder, err error) error {
 	s := w.session
 	switch {
@@ -202,7 +203,7 @@ const (
 	briefBytes   = 8 << 20
 )
 
-// limits are those of one folder.
+// limits returns the limits of one folder.
 func (w *walk) limits() folderLimits {
 	limits := w.session.folderLimits()
 	if w.request.Brief {
@@ -212,10 +213,10 @@ func (w *walk) limits() folderLimits {
 }
 
 func (w *walk) briefError() error {
-	return ingest.Errorf(ingest.KindTransient, "server %s shows too much for a brief listing", w.session.server.Name)
+	return ingest.Errorf(ingest.KindTransient, "server %s has too many entries for a brief listing", w.session.server.Name)
 }
 
-// bounded ends a listing without end.
+// checkLimits returns an error if the listing exceeds its limits.
 func (w *walk) checkLimits(at folder, found *folderContents) error {
 	cfg := w.session.cfg
 	w.entries += int64(len(found.names))
@@ -224,7 +225,7 @@ func (w *walk) checkLimits(at folder, found *folderContents) error {
 	}
 	if w.entries > cfg.MaxEntries || w.bytes > cfg.MaxBytes {
 		return ingest.Errorf(ingest.KindInvalid,
-			"server %s shows more than %d entries or %d MiB of names, the listing was ended at %s: narrow --path or exclude folders",
+			"server %s lists more than %d entries or %d MiB of names, the listing stopped at %s: narrow --path or exclude folders",
 			w.session.server.Name, cfg.MaxEntries, cfg.MaxBytes>>20, ingest.DisplayPath(at.path))
 	}
 	return nil

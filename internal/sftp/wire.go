@@ -10,22 +10,23 @@ import (
 	"sync"
 )
 
-// wire is the SFTP channel, shared by the SFTP client and requests of our own.
-// The client shortens names to their last element, so that a hostile "x/.."
-// cannot be told from "..", drops which attributes there are, and ends the
-// connection at an answer of more than 256 KiB, which many servers send. So
-// folders and attributes are asked for here, with ids that the client does not
-// reach, and the client does the rest.
+// wire multiplexes the SFTP client (package pkg/sftp) and our own requests on the SFTP
+// channel. Our requests, with ids that the client does not reach, read folders and
+// attributes, because the client
+//
+//   - shortens names to their last element, so that a hostile "x/.." looks like "..",
+//   - drops the attribute flags, and
+//   - ends the connection at a reply of more than 256 KiB, which many servers send.
 type wire struct {
 	source *bufio.Reader
 	sink   io.WriteCloser
 
-	// Only the client's one reading goroutine touches these: the header that it
-	// has not taken yet and how much of a packet's body follows.
+	// header is the unread rest of a packet's header and bodyLeft the number of unread
+	// bytes of its body. Only the client's reading goroutine uses them.
 	header   []byte
 	bodyLeft int
 
-	// out is what the client has written of a packet that is not whole yet.
+	// partial is an incomplete packet that the client has written; writing guards it.
 	writing sync.Mutex
 	partial []byte
 
@@ -38,32 +39,30 @@ type wire struct {
 // reply is the answer to a request.
 type reply struct {
 	kind byte
-	body fields // what follows the id
+	body fields // without the id
 	err  error
 }
 
 const (
-	// firstID is that of our requests; the client counts up from 1.
+	// firstID is the first id of our requests; the client counts up from 1.
 	firstID = 1 << 31
-	// maxPacketBytes is the most that the client takes.
+	// maxPacketBytes is the client's limit.
 	maxPacketBytes = 256 << 10
-	// maxNamesBytes bounds an answer with names; servers are known to send 1 MB.
+	// maxNamesBytes bounds a NAME reply; some servers send 1 MB.
 	maxNamesBytes = 8 << 20
-	// maxSkippedBytes bounds an answer that is too large but read over, so that the
-	// connection lives on.
+	// maxSkippedBytes bounds a too large reply that is skipped to keep the connection.
 	maxSkippedBytes = 64 << 20
-	// headerBytes are a packet's length, its type and the request's id.
+	// headerBytes is the length of the header: packet length, type and request id.
 	headerBytes = 9
 )
 
-var errPacketTooLarge = errors.New("the server sent more than 8 MiB in one answer")
+var errPacketTooLarge = errors.New("the server sent more than 8 MiB in one reply")
 
 func newWire(source io.Reader, sink io.WriteCloser) *wire {
 	return &wire{source: bufio.NewReader(source), sink: sink, waiting: make(map[uint32]chan<- reply), lastID: firstID}
 }
 
-// Read implements io.Reader for the client. Answers to our own requests are
-// handed over on the way.
+// Read implements io.Reader for the client. It dispatches the replies to our requests.
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.read(p)
 	if err != nil {
@@ -90,14 +89,15 @@ func (w *wire) read(p []byte) (int, error) {
 	}
 }
 
-// next reads the head of a packet, and the whole of it when it is for us.
+// nextPacket reads the header of a packet, and the complete packet if it is a reply to
+// our request.
 func (w *wire) nextPacket() error {
 	header := make([]byte, headerBytes)
 	if _, err := io.ReadFull(w.source, header[:4]); err != nil {
 		return err
 	}
 	length := binary.BigEndian.Uint32(header)
-	if length < headerBytes-4 { // the rest of a head would be waited for in vain
+	if length < headerBytes-4 { // the rest of the header would never arrive
 		return errors.New("malformed packet")
 	}
 	if _, err := io.ReadFull(w.source, header[4:]); err != nil {
@@ -129,8 +129,8 @@ func (w *wire) nextPacket() error {
 	return nil
 }
 
-// noData puts a refusal in the place of an answer with no byte, which the client
-// would ask for again without end. Some servers mean the end of the file by it.
+// replaceEmptyData replaces an empty DATA reply by a failure, because the client would
+// repeat the request for ever. Some servers send it at the end of the file.
 func (w *wire) replaceEmptyData() error {
 	count := make([]byte, 4)
 	if _, err := io.ReadFull(w.source, count); err != nil {
@@ -138,20 +138,20 @@ func (w *wire) replaceEmptyData() error {
 	}
 	w.bodyLeft = 0
 	if !bytes.Equal(count, make([]byte, 4)) {
-		w.header = append(w.header, count...) // the client finds it malformed
+		w.header = append(w.header, count...) // the client reports it as malformed
 		return nil
 	}
-	const said = "an answer without a byte"
+	const message = "empty DATA reply"
 	w.header[4] = packetStatus
 	w.header = binary.BigEndian.AppendUint32(w.header, statusFailure)
-	w.header = append(binary.BigEndian.AppendUint32(w.header, uint32(len(said))), said...)
+	w.header = append(binary.BigEndian.AppendUint32(w.header, uint32(len(message))), message...)
 	w.header = binary.BigEndian.AppendUint32(w.header, 0) // no language
 	binary.BigEndian.PutUint32(w.header, uint32(len(w.header)-4))
 	return nil
 }
 
-// body reads the rest of a packet. Memory is taken as the bytes come, not as
-// they are promised.
+// body reads the rest of a packet. It allocates memory as bytes arrive, not by the length
+// in the header.
 func (w *wire) body(kind byte, size int) (fields, error) {
 	limit := maxPacketBytes
 	if kind == packetName {
@@ -172,7 +172,8 @@ func (w *wire) body(kind byte, size int) (fields, error) {
 	return body.Bytes(), nil
 }
 
-// whose returns where the answer to the request goes; nil: to the client.
+// takeWaiter removes and returns the channel for the reply to our request; nil if the
+// request is the client's.
 func (w *wire) takeWaiter(id uint32) chan<- reply {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -181,7 +182,7 @@ func (w *wire) takeWaiter(id uint32) chan<- reply {
 	return waiter
 }
 
-// end fails all that wait, and what will be asked.
+// end fails all pending and future requests.
 func (w *wire) end(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -194,8 +195,8 @@ func (w *wire) end(err error) {
 	}
 }
 
-// Write implements io.Writer for the client. Packets go out whole, because ours
-// go between them.
+// Write implements io.Writer for the client. It forwards only complete packets, so that
+// ours can be sent in between.
 func (w *wire) Write(p []byte) (int, error) {
 	w.writing.Lock()
 	defer w.writing.Unlock()
@@ -213,14 +214,14 @@ func (w *wire) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close implements io.Closer for the client, which has ended.
+// Close implements io.Closer for the client.
 func (w *wire) Close() error {
-	w.end(errors.New("it was closed"))
+	w.end(errors.New("closed by the client"))
 	return w.sink.Close()
 }
 
-// ask sends a request, whose parameters are strings, and waits for the answer. A
-// status other than OK is an error. Only the end of the connection ends the wait.
+// request sends a request with string parameters and waits for the reply. A status other
+// than OK is an error. Only the end of the connection ends the wait.
 func (w *wire) request(kind byte, parameters ...string) (reply, error) {
 	answer := make(chan reply, 1)
 	id, err := w.register(answer)

@@ -79,7 +79,7 @@ func (w writer) Write(p []byte) (int, error) { w(p); return len(p), nil }
 func TestUnsafeNames(t *testing.T) {
 	t.Parallel()
 	for name, says := range map[string]string{
-		"": "not a file's", ".": "not a file's", "..": "not a file's", "a/b": "lead out", "/": "lead out", "../x": "lead out",
+		"": "not a file name", ".": "not a file name", "..": "not a file name", "a/b": "lead out", "/": "lead out", "../x": "lead out",
 		"a\x00b": "NUL", strings.Repeat("n", maxNameBytes+1): "1025 bytes",
 	} {
 		assert.Contains(t, unsafeName(name), says, "%q", name)

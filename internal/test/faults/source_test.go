@@ -41,7 +41,7 @@ func TestFault02_DataWithoutBytesForEver(t *testing.T) {
 	odd.Be(services.OddHooks{Read: func([]byte, []byte, int64) (int, error) { return 0, nil }})
 	h.WriteOdd(odd, "odd", "a.bin", sandbox.Random(300_000))
 	scan := h.Scan()
-	waiting := h.FileWithin(2*sandbox.Patience, odd.Path("a.bin"), says("an answer without a byte"))
+	waiting := h.FileWithin(2*sandbox.Patience, odd.Path("a.bin"), says("empty DATA reply"))
 	assert.Equal(t, ingest.KindTransient, waiting.ErrorKind)
 	odd.Be(services.OddHooks{})
 	h.AwaitScans(scan)
