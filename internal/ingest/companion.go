@@ -109,13 +109,13 @@ func checksumNames() (suffixes, lists map[string]ChecksumName) {
 // ParseChecksumName tells whether a file of the name is, by its name, a checksum
 // file, and of what.
 func ParseChecksumName(name string) (ChecksumName, bool) {
-	lower := strings.ToLower(name)
-	if list, ok := checksumLists[lower]; ok {
+	if list, ok := checksumLists[strings.ToLower(name)]; ok {
 		return list, true
 	}
-	suffix := path.Ext(lower)
-	own, ok := checksumSuffixes[suffix]
-	own.Base = name[:len(name)-len(suffix)]
+	// Lower case can be longer than the name: it replaces bytes that are not UTF-8.
+	suffix := path.Ext(name)
+	own, ok := checksumSuffixes[strings.ToLower(suffix)]
+	own.Base = strings.TrimSuffix(name, suffix)
 	return own, ok && own.Base != ""
 }
 
