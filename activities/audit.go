@@ -40,7 +40,7 @@ type AuditInput struct {
 // differences are written at once.
 const (
 	recordInterval = 2 * time.Second
-	recordPage  = 500
+	recordPage     = 500
 )
 
 // RunAudit carries an audit out. It may be tried again from the start by any

@@ -71,7 +71,7 @@ func (a *Activities) crashLoop(ctx context.Context, server ingest.Server, scanID
 // journey is a listing under way as the next attempt must know it.
 type positionTracker struct {
 	watchdog *watchdog
-	from   position
+	from     position
 	// now is where the listing is; what lies before is on record only once the batch
 	// is written, and only then now is told.
 	now position

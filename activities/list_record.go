@@ -10,11 +10,11 @@ import (
 type recorder struct {
 	*Activities
 	*listing
-	server  ingest.Server
-	source  string
-	watchdog  *watchdog
-	tracker *positionTracker
-	stats   *timeStats
+	server   ingest.Server
+	source   string
+	watchdog *watchdog
+	tracker  *positionTracker
+	stats    *timeStats
 
 	batch []ingest.Observation
 	// aside is what is to be noted as set aside.

@@ -15,12 +15,12 @@ import (
 // whose transfers take for ever starve nobody; all together never run more than
 // twice the most. The zero value lets everything run.
 type shares struct {
-	mu   sync.Mutex
+	mu    sync.Mutex
 	limit int
 	// running and waiting are by server; all counts what runs.
 	running map[string]int
 	waiting map[string][]chan struct{}
-	total     int
+	total   int
 }
 
 func newShares(most int) *shares {

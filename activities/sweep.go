@@ -128,8 +128,8 @@ type CheckObjectsResult struct {
 // objectChecks is how many objects are asked for at the same time, and how
 // many rows make a page.
 const (
-	objectChecks    = 8
-	objectPage = 500
+	objectChecks = 8
+	objectPage   = 500
 )
 
 // CheckObjects looks whether the objects of lately completed files are there,

@@ -18,7 +18,7 @@ const (
 	leftPage = 100
 	// tidyBudget is the time that a listing spends so; tryBudget within a workflow task.
 	cleanUpBudget = time.Minute
-	tryBudget  = time.Second
+	tryBudget     = time.Second
 )
 
 // leftRetry is how long something that is left is left alone before a listing tries

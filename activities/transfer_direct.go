@@ -13,11 +13,11 @@ import (
 // directMove is one attempt to move a file directly.
 type directMove struct {
 	*Activities
-	server ingest.Server
-	file   ingest.File
+	server   ingest.Server
+	file     ingest.File
 	watchdog *watchdog
-	source Source
-	remote RemoteFile
+	source   Source
+	remote   RemoteFile
 	// shown is the time that the open file showed first, see shownTime.
 	openTime int64
 	// offered is what the partner's checksum file says.

@@ -60,14 +60,14 @@ type watchOptions struct {
 // watchdog is a long step under way, as its watchdog sees it.
 type watchdog struct {
 	watchOptions
-	ctx    context.Context //nolint:containedctx // the activity's own, which tells its end from the watchdog's
-	stepCtx  context.Context //nolint:containedctx // what the step works with
-	cancel context.CancelCauseFunc
-	ended  chan struct{}
+	ctx     context.Context //nolint:containedctx // the activity's own, which tells its end from the watchdog's
+	stepCtx context.Context //nolint:containedctx // what the step works with
+	cancel  context.CancelCauseFunc
+	ended   chan struct{}
 
-	done  atomic.Int64 // as people see it
+	done        atomic.Int64 // as people see it
 	firstReport atomic.Int64 // the first report and one more; 0 before it
-	liveness atomic.Int64 // of life besides
+	liveness    atomic.Int64 // of life besides
 	progressed  atomic.Bool  // something was done that the next attempt need not do
 	// place is that of a listing, nil otherwise; at first watched.Place.
 	position atomic.Pointer[position]

@@ -127,9 +127,9 @@ func TestInvalidOperatorActionsAreRefused(t *testing.T) {
 		update   string
 		decision workflows.Decision
 	}{
-		"say who decides":              {workflows.UpdateRetry, workflows.Decision{}},
+		"actor: required":              {workflows.UpdateRetry, workflows.Decision{}},
 		"failed at step verify":        {workflows.UpdateRetry, workflows.Decision{Actor: "ann", From: ingest.StepUpload}},
-		"nothing to announce":          {workflows.UpdateRenotify, workflows.Decision{Actor: "ann"}},
+		"no notification to publish":   {workflows.UpdateRenotify, workflows.Decision{Actor: "ann"}},
 		"use one of [download verify]": {workflows.UpdateRetry, workflows.Decision{Actor: "ann", From: "lunch"}},
 	} {
 		assert.ErrorContains(t, h.Decide(file.UUID, d.update, d.decision), message)

@@ -12,34 +12,35 @@ import (
 // DiscoverFilesInput names the server.
 type DiscoverFilesInput struct {
 	ServerUUID string `json:"server_uuid"`
-	// Source says who asked: "schedule" or "manual".
+	// Source is the origin of the scan: "schedule" or "manual".
 	Source string `json:"source"`
-	// Force lists a suspended server, too; it is for the first listing.
+	// Force makes the first listing try a suspended server, too.
 	Force bool `json:"force,omitempty"`
-	// Pass names the pass over all servers that started or last asked this scan.
+	// Pass is the ScanAllServers run that started this scan or last requested a listing.
 	Pass string `json:"pass,omitempty"`
 
-	// Carried is a run's state for the next one; leave it empty.
+	// Carried is the state carried over by continue-as-new; callers leave it nil.
 	Carried *DiscoverState `json:"carried,omitempty"`
 }
 
-// DiscoverState is what one run of DiscoverFiles hands to the next.
+// DiscoverState is the state that continue-as-new carries from one run of DiscoverFiles
+// to the next.
 type DiscoverState struct {
 	// Server is the server's settings as of the last listing.
 	Server   activities.ListServerFilesResult `json:"server"`
 	ListedAt time.Time                        `json:"listed_at"`
 	Settling int64                            `json:"settling,omitempty"`
 	Summary  DiscoverSummary                  `json:"summary"`
-	// Suspended says that the server was found at fault.
+	// Suspended: the server was found suspended.
 	Suspended bool `json:"suspended,omitempty"`
-	// Paused says that the server was found switched off or removed.
+	// Paused: the server was found paused or removed.
 	Paused bool `json:"paused,omitempty"`
-	// ListDue and Force are a rescan that was requested while the run ended.
+	// ListDue and Force hold a rescan that was requested while the run ended.
 	ListDue bool `json:"list_due,omitempty"`
 	Force   bool `json:"force,omitempty"`
 }
 
-// DiscoverSummary is what a scan did, all its runs together.
+// DiscoverSummary counts the work of a scan over all its runs.
 type DiscoverSummary struct {
 	Listings int   `json:"listings"`
 	Seen     int64 `json:"seen"`
@@ -48,28 +49,27 @@ type DiscoverSummary struct {
 	Settling int64 `json:"settling"`
 }
 
-// Rescan is the payload of SignalRescan; a signal by hand may leave it out.
+// Rescan is the optional payload of SignalRescan.
 type Rescan struct {
-	// Force lists a suspended server, too.
+	// Force makes the listing try a suspended server, too.
 	Force bool `json:"force,omitempty"`
-	// Pass names the pass over all servers that asks; empty for a person. A pass that
-	// is repeated after its worker has died asks only once.
+	// Pass is the ScanAllServers run that requests the listing; empty for a person.
+	// A pass that is retried after a worker crash requests one listing only.
 	Pass string `json:"pass,omitempty"`
-	// Scheduled says that the server is asked because it is due.
+	// Scheduled: requested because the server is due.
 	Scheduled bool `json:"scheduled,omitempty"`
 }
 
-// SlotFreed is the payload of SignalSlotFreed; a signal by hand may leave it out.
+// SlotFreed is the optional payload of SignalSlotFreed.
 type SlotFreed struct {
-	// FileUUID names a file that is ready and waits for a slot; may be empty.
+	// FileUUID is a ready file that waits for a slot; may be empty.
 	FileUUID string `json:"file_uuid"`
 }
 
-// DiscoverFiles lists a server, waits until its files have settled, and lets a
-// dispatcher start a FileIngest for each within the server's concurrency limit.
-// It runs while there is something to do and lists again at the server's interval
-// meanwhile, so that a long backlog does not hide new files. There is one per
-// server.
+// DiscoverFiles lists a server, waits until its files have settled, and runs a
+// dispatcher that starts a FileIngest for each within the server's concurrency limit.
+// While files are in flight it lists again at the server's scan interval, so that a
+// long backlog does not hide new files. There is one per server.
 func DiscoverFiles(ctx workflow.Context, in DiscoverFilesInput) (DiscoverSummary, error) {
 	d := newDiscovery(ctx, in)
 	return d.run(ctx)
@@ -79,24 +79,24 @@ func DiscoverFiles(ctx workflow.Context, in DiscoverFilesInput) (DiscoverSummary
 type discovery struct {
 	in     DiscoverFilesInput
 	server activities.ListServerFilesResult
-	name   string // the server's, for people
+	name   string // server name, for people
 
-	listedAt time.Time // when the last listing began, which the interval counts from
-	seenAt   time.Time // when it was through, which patience counts from
+	listedAt time.Time // start of the last listing; the scan interval counts from it
+	seenAt   time.Time // end of the last listing; the limit in finished counts from it
 	listDue  bool      // list as soon as possible
 	force    bool      // the next listing may try a suspended server
-	listErr  error     // the last listing failed: no more listings in this run
+	listErr  error     // error of the last listing; it ends the listings at the interval
 	relist   *timer    // runs while the dispatcher runs
 	settling int64     // files seen but not yet settled
 	settle   *timer    // runs while files settle
 
 	backlog    bool            // the ledger may hold ready files that no dispatcher has seen
-	dispatcher workflow.Future // of the activity; nil while none runs
+	dispatcher workflow.Future // the running DispatchFiles; nil when there is none
 	stop       workflow.CancelFunc
 	deferred   *timer // runs while files are deferred
 
-	suspended bool // the server is at fault: nothing more is listed or started until somebody asks
-	paused    bool // the server is switched off or removed: likewise
+	suspended bool // nothing is listed or started until a rescan or a ready file is signalled
+	paused    bool // paused or removed: same effect
 	summary   DiscoverSummary
 
 	rescan, freed workflow.ReceiveChannel
@@ -141,10 +141,9 @@ func (d *discovery) run(ctx workflow.Context) (DiscoverSummary, error) {
 	}
 }
 
-// dispatch runs the dispatcher while files may be ready. Before the first
-// successful listing of a scan nothing is known of the server, and nothing is
-// started. One that runs already sees new files by itself; when it ends just as
-// they come, backlog makes another one follow.
+// dispatch starts the dispatcher if files may be ready. It waits for the first
+// successful listing, which reads the server's settings. A running dispatcher picks up
+// new files by itself; if it ends just before they are ready, backlog starts another.
 func (d *discovery) dispatch(ctx workflow.Context) {
 	if d.dispatcher != nil || !d.backlog || d.halted() || d.listedAt.IsZero() {
 		return
@@ -157,7 +156,7 @@ func (d *discovery) dispatch(ctx workflow.Context) {
 	d.dispatcher = workflow.ExecuteActivity(dispatching, do.DispatchFiles, activities.DispatchFilesInput{ServerUUID: d.in.ServerUUID})
 }
 
-// dispatched notes how the dispatcher ended.
+// dispatched records the result of the dispatcher.
 func (d *discovery) dispatched(ctx workflow.Context) error {
 	var result activities.DispatchFilesResult
 	err := d.dispatcher.Get(ctx, &result)
@@ -174,10 +173,10 @@ func (d *discovery) dispatched(ctx workflow.Context) error {
 	return nil
 }
 
-// finished reports whether the run can exit without delaying any file. Files
-// that keep changing are left to the next scan once a whole scan interval has
-// passed: their observation goes on there. A listing that took longer than that
-// has not yet seen any of them twice.
+// finished reports whether the run can exit without delaying any file. Files that
+// still change after a scan interval are left to the next scan, which continues to
+// observe them. The interval counts from the end of the listing, because a listing
+// that takes longer has not yet seen any file twice.
 func (d *discovery) finished(ctx workflow.Context) bool {
 	if d.dispatcher != nil {
 		return false
@@ -188,14 +187,14 @@ func (d *discovery) finished(ctx workflow.Context) bool {
 	if d.deferred != nil || d.backlog && !d.listedAt.IsZero() {
 		return false
 	}
-	patience := max(d.server.ScanInterval, 2*d.server.Settle)
-	return d.settling == 0 || workflow.Now(ctx).Sub(d.seenAt) >= patience
+	limit := max(d.server.ScanInterval, 2*d.server.Settle)
+	return d.settling == 0 || workflow.Now(ctx).Sub(d.seenAt) >= limit
 }
 
-// continueAsNew ends the run for a fresh one. The dispatcher is stopped first;
-// the next run starts another, which finds the slots in the ledger and meets
-// again what this one failed with, if it lasts. A cancelled scan ends here: the
-// next run would not learn of it.
+// continueAsNew ends the run and starts the next. It stops the dispatcher first; the
+// next run starts another, which finds the reserved slots in the ledger. An error of
+// the stopped dispatcher is only logged: a lasting one occurs again. A cancelled scan
+// ends here, because the next run would not be cancelled.
 func (d *discovery) continueAsNew(ctx workflow.Context) error {
 	if d.dispatcher != nil {
 		d.stop()
@@ -214,8 +213,8 @@ func (d *discovery) continueAsNew(ctx workflow.Context) error {
 	return workflow.NewContinueAsNewError(ctx, NameDiscoverFiles, d.in)
 }
 
-// drainSignals takes what has arrived without waiting. It runs before a run
-// ends or continues as new, because a signal that is not read then is lost.
+// drainSignals reads buffered signals. It runs before a run ends or continues as
+// new, because an unread signal is lost then.
 func (d *discovery) drainSignals() {
 	for freed := (SlotFreed{}); d.freed.ReceiveAsync(&freed); freed = (SlotFreed{}) {
 		d.wake()
@@ -225,12 +224,12 @@ func (d *discovery) drainSignals() {
 	}
 }
 
-// wake notes that a file is ready. Whether its server may be used is read from
-// the ledger by the dispatcher.
+// wake records that a file is ready and clears the suspension: the dispatcher reads
+// from the ledger whether the server may be used.
 func (d *discovery) wake() { d.backlog, d.suspended, d.paused = true, false, false }
 
-// ask schedules a listing and clears the suspension, because rescans are
-// requested only for servers that are due or that somebody has repaired.
+// requestListing schedules a listing and clears the suspension, because rescans are
+// requested only for due, repaired or resumed servers. A pass requests only one.
 func (d *discovery) requestListing(asked Rescan) {
 	if asked.Pass != "" {
 		if asked.Pass == d.in.Pass {

@@ -11,23 +11,23 @@ import (
 	"stevedore/activities"
 )
 
-// list walks the server. A failure ends listing, not the files in flight; the
-// next scheduled scan tries again.
+// list lists the server. A failure does not stop the files in flight; the next
+// scheduled scan lists again.
 func (d *discovery) list(ctx workflow.Context) {
 	d.listDue = false
-	began := workflow.Now(ctx)
+	started := workflow.Now(ctx)
 	d.relist.stop()
 	d.relist = nil
 	d.describe(ctx, "lists the server")
 	var result activities.ListServerFilesResult
 	result, d.listErr = d.listServer(ctx)
 	d.force = false
-	defer d.drainListing(ctx, began)
+	defer d.drainListing(ctx, started)
 	d.halt(result.Paused, d.listErr)
 	if d.listErr != nil || result.Paused {
 		return
 	}
-	d.server, d.listedAt, d.seenAt, d.name = result, began, workflow.Now(ctx), result.ServerName
+	d.server, d.listedAt, d.seenAt, d.name = result, started, workflow.Now(ctx), result.ServerName
 	d.summary.Listings++
 	d.summary.Seen = result.Seen
 	d.summary.New += result.New
@@ -35,8 +35,8 @@ func (d *discovery) list(ctx workflow.Context) {
 	d.backlog = d.backlog || result.Dispatchable
 }
 
-// walk lists the server within the workflow task, where that takes moments, and
-// otherwise by an activity of its own, whose attempts and progress can be seen.
+// listServer lists within the workflow task if that takes moments, otherwise by an
+// activity, whose attempts and progress are visible.
 func (d *discovery) listServer(ctx workflow.Context) (result activities.ListServerFilesResult, err error) {
 	in := activities.ListServerFilesInput{ServerUUID: d.in.ServerUUID, Source: d.in.Source, Force: d.force}
 	purpose := "list server " + d.name
@@ -46,7 +46,7 @@ func (d *discovery) listServer(ctx workflow.Context) (result activities.ListServ
 	}
 	var app *temporal.ApplicationError
 	if errors.As(err, &app) && app.Type() == activities.TypeNotThrough {
-		_ = app.Details(&in.Leftover) // unreadable: nothing is left over
+		_ = app.Details(&in.Leftover) // unreadable details: nothing to carry over
 	} else if permanent(err) {
 		return result, err
 	}
@@ -54,12 +54,11 @@ func (d *discovery) listServer(ctx workflow.Context) (result activities.ListServ
 	return result, err
 }
 
-// drainListing reads the rescans that came while the server was listed. The
-// listing is what the schedule asks for; another one follows only if it succeeded
-// and took longer than the interval. A server that does not answer would otherwise
-// be listed without a pause.
-func (d *discovery) drainListing(ctx workflow.Context, began time.Time) {
-	slow := d.listErr == nil && d.server.ScanInterval > 0 && workflow.Now(ctx).Sub(began) >= d.server.ScanInterval
+// drainListing reads the rescans that arrived during the listing. The listing itself
+// serves scheduled ones; another follows only if it succeeded and took longer than the
+// interval. Otherwise an unreachable server would be listed without a pause.
+func (d *discovery) drainListing(ctx workflow.Context, started time.Time) {
+	slow := d.listErr == nil && d.server.ScanInterval > 0 && workflow.Now(ctx).Sub(started) >= d.server.ScanInterval
 	for asked := (Rescan{}); d.rescan.ReceiveAsync(&asked); asked = (Rescan{}) {
 		if !asked.Scheduled || slow {
 			d.requestListing(asked)
@@ -67,9 +66,9 @@ func (d *discovery) drainListing(ctx workflow.Context, began time.Time) {
 	}
 }
 
-// recheck looks at the settling files again.
+// recheck stats the settling files again.
 func (d *discovery) recheck(ctx workflow.Context) {
-	rechecking := withSummary(withListing(ctx), fmt.Sprintf("look again at %d files that settle", d.settling))
+	rechecking := withSummary(withListing(ctx), fmt.Sprintf("recheck %d settling files", d.settling))
 	var result activities.RecheckSettlingResult
 	err := restartOnDrain(rechecking, do.RecheckSettling, activities.RecheckSettlingInput{ServerUUID: d.in.ServerUUID}, &result)
 	d.halt(result.Paused, err)
@@ -82,8 +81,8 @@ func (d *discovery) recheck(ctx workflow.Context) {
 	d.setSettling(result.Settling)
 }
 
-// halt takes note of what an activity says about the server: switched off, or
-// at fault as a whole. Then nothing more of it is listed or started.
+// halt records that the server is paused or, from a server-level error, suspended.
+// Nothing more of it is listed or started then.
 func (d *discovery) halt(paused bool, err error) {
 	d.paused = d.paused || paused
 	if err == nil {

@@ -6,7 +6,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// timer is a workflow timer that can be told to be running.
+// timer is a cancellable workflow timer; nil means that none is running.
 type timer struct {
 	future workflow.Future
 	cancel workflow.CancelFunc
@@ -17,22 +17,22 @@ func newTimer(ctx workflow.Context, after time.Duration, purpose string) *timer 
 	return &timer{future: workflow.NewTimerWithOptions(ctx, after, workflow.TimerOptions{Summary: purpose}), cancel: cancel}
 }
 
-// stop cancels a running timer; a nil one is none.
+// stop cancels the timer. It accepts a nil receiver.
 func (t *timer) stop() {
 	if t != nil {
 		t.cancel()
 	}
 }
 
-// on makes the selector react to the timer, if there is one.
+// on registers fired with the selector. It accepts a nil receiver.
 func (t *timer) on(selector workflow.Selector, fired func()) {
 	if t != nil {
 		selector.AddFuture(t.future, func(workflow.Future) { fired() })
 	}
 }
 
-// wait blocks until something happens and takes note of it. Timers outlive a
-// call: setting and cancelling them each time would fill the history.
+// wait blocks until one event occurs and records it. Timers are kept between calls:
+// setting them anew each time would fill the history.
 func (d *discovery) wait(ctx workflow.Context) (err error) {
 	d.setTimers(ctx)
 	recheck := false
@@ -60,7 +60,7 @@ func (d *discovery) wait(ctx workflow.Context) (err error) {
 	return err
 }
 
-// arm sets the timers that the state asks for and that do not run yet.
+// setTimers starts the timers that the state requires and that are not running.
 func (d *discovery) setTimers(ctx workflow.Context) {
 	if d.halted() {
 		d.settle.stop()

@@ -11,17 +11,16 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// silences say what it means that an activity did not answer.
+// timeoutMessages explain an activity's timeout.
 var timeoutMessages = map[enumspb.TimeoutType]string{
-	enumspb.TIMEOUT_TYPE_HEARTBEAT:         "the worker that did this step has not been heard of since: it died or is cut off",
-	enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START: "no worker took this step in time: none runs, or all are busy",
-	enumspb.TIMEOUT_TYPE_START_TO_CLOSE:    "this step took longer than it may",
-	enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE: "this step was not done in time",
+	enumspb.TIMEOUT_TYPE_HEARTBEAT:         "no heartbeat from the worker that ran this step: it crashed or is disconnected",
+	enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START: "no worker started this step in time: none is running, or all are saturated",
+	enumspb.TIMEOUT_TYPE_START_TO_CLOSE:    "this step exceeded its timeout",
+	enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE: "this step was not completed in time",
 }
 
-// failureOf reads an activity's error: its kind and its line for people.
-// Errors are rebuilt on their way through the server, so only the type of the
-// ApplicationError can be compared.
+// failureOf returns the kind and the message of an activity's error. Temporal
+// rebuilds errors, so only the type of the ApplicationError can be compared.
 func failureOf(err error) (ingest.Kind, string) {
 	var app *temporal.ApplicationError
 	if errors.As(err, &app) {
@@ -34,13 +33,13 @@ func failureOf(err error) (ingest.Kind, string) {
 	return ingest.KindTransient, err.Error()
 }
 
-// hostTimedOut reports that no worker took the task in time.
+// hostTimedOut reports whether no worker started the task in time.
 func hostTimedOut(err error) bool {
 	var timeout *temporal.TimeoutError
 	return errors.As(err, &timeout) && timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START
 }
 
-// serverLevel reports that the fault is the server's as a whole.
+// serverLevel reports whether the error concerns the server as a whole.
 func serverLevel(err error) bool {
 	if err == nil {
 		return false
@@ -49,16 +48,16 @@ func serverLevel(err error) bool {
 	return kind.ServerLevel()
 }
 
-// permanent reports that an activity said that trying again cannot help.
+// permanent reports whether the activity returned a non-retryable error.
 func permanent(err error) bool {
 	var app *temporal.ApplicationError
 	return errors.As(err, &app) && app.NonRetryable()
 }
 
-// errNoSlot is why a file without a slot is not fetched.
+// errNoSlot stops a step that reads from the server without a slot.
 var errNoSlot = errors.New("it has no slot of its server")
 
-// isNoSlot reports that the ledger rejected the slot.
+// isNoSlot reports whether the file has no slot, or the ledger rejected it.
 func isNoSlot(err error) bool {
 	if err == nil || errors.Is(err, errNoSlot) {
 		return err != nil
@@ -67,8 +66,8 @@ func isNoSlot(err error) bool {
 	return kind == ingest.KindNoSlot
 }
 
-// advanced reports that the last attempt of a round failed after it had brought
-// some bytes in: it is worth another round at once.
+// advanced reports whether the last attempt of a round failed after it had
+// transferred some bytes: another round may follow immediately.
 func advanced(err error) bool {
 	var app *temporal.ApplicationError
 	if !errors.As(err, &app) || app.NonRetryable() || !app.HasDetails() {
@@ -78,7 +77,8 @@ func advanced(err error) bool {
 	return app.Details(&more) == nil && more.Advanced
 }
 
-// stopped reports that the worker was shut down, which is no failure of the step.
+// drained reports whether the attempt ended because its worker was shut down, which
+// is no failure of the step.
 func drained(err error) bool {
 	if err == nil {
 		return false
@@ -87,10 +87,9 @@ func drained(err error) bool {
 	return kind == activities.TypeStopped
 }
 
-// localFirst tries a short step within the workflow task and falls back to an
-// ordinary activity, whose attempts everybody can see, as soon as it meets
-// anything but success or a permanent error. purpose is the summary of the
-// local one.
+// localFirst tries a short step as a local activity with the summary purpose. If that
+// neither succeeds nor fails permanently, fallback runs the step as a regular activity,
+// so that retries are visible.
 func localFirst(ctx workflow.Context, activity any, purpose string, in, out any, fallback func() error) error {
 	err := workflow.ExecuteLocalActivity(withLocal(ctx, purpose), activity, in).Get(ctx, out)
 	if err == nil || temporal.IsCanceledError(err) {

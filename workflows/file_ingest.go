@@ -20,31 +20,31 @@ type FileIngestInput struct {
 	// Mode is the transfer mode; empty means staged.
 	Mode ingest.Mode `json:"mode,omitempty"`
 	// Slot is the reserved slot with which the file may be read from its server; 0
-	// means that it has none.
+	// means none.
 	Slot int64 `json:"slot,omitempty"`
-	// From is the step to begin with; empty means from the start.
+	// From is the first step; empty means the first step of the mode.
 	From ingest.Step `json:"from,omitempty"`
-	// Parked, when set, is the failure with which the file already waits for an
-	// operator: its earlier workflow is gone.
+	// Parked, when set, is the failure of a file that needs attention and whose
+	// earlier workflow is gone.
 	Parked *ingest.Failure `json:"parked,omitempty"`
-	// Renotify, when set, is an operator's wish to publish the notification of a
-	// completed file once more, and the only thing that is done.
+	// Renotify, when set, is an operator action: publish the notification of a
+	// completed file again, and do nothing else.
 	Renotify *Decision `json:"renotify,omitempty"`
-	// Reprocess, when set, is an operator's wish to ingest a completed file again
-	// whose object is lost: it is made ready again, and nothing else is done.
+	// Reprocess, when set, is an operator action: make a completed file whose object
+	// is lost ready again, and do nothing else.
 	Reprocess *Decision `json:"reprocess,omitempty"`
 }
 
-// FileIngestResult says how the file ended.
+// FileIngestResult is the final status of the workflow.
 type FileIngestResult struct {
 	Status ingest.Status `json:"status"`
 }
 
-// FileIngest carries one file version from its server into the object store
-// and publishes its notification. A permanent failure parks it: the workflow stays
-// open until an operator retries or skips the file. A file that cannot be fetched
-// now, or has no slot, is ready again: the workflow ends, and the
-// server's dispatcher starts another when a slot is free.
+// FileIngest moves one file version from its server into the object store and
+// publishes its notification. After a permanent failure the workflow stays open until
+// an operator retries or skips the file. A file that has no slot, or cannot be fetched
+// now, becomes ready again: the workflow ends, and the server's dispatcher starts
+// another when a slot is free.
 func FileIngest(ctx workflow.Context, in FileIngestInput) (FileIngestResult, error) {
 	f := newFileIngest(ctx, in)
 	if err := f.listenToOperators(ctx); err != nil {
@@ -58,33 +58,33 @@ func FileIngest(ctx workflow.Context, in FileIngestInput) (FileIngestResult, err
 type fileIngest struct {
 	in   FileIngestInput
 	mode ingest.Mode
-	step ingest.Step // "" once all are done
+	step ingest.Step // "" after the last step
 	slot int64       // 0: the file may not be read from its server
-	// tries is how often its bytes are asked for with the slot.
-	tries temporal.RetryPolicy
+	// retry is the policy of steps that read from the server.
+	retry temporal.RetryPolicy
 
-	server, path string        // for people; empty when the workflow was started by hand
-	status       ingest.Status // as the search attribute has it
-	note         string        // what else the details say
+	server, path string        // for people; empty if the workflow was started manually
+	status       ingest.Status // value of the search attribute
+	note         string        // additional text of the details
 	ended        ingest.Status // empty while it runs
 
-	host       activities.Host // where the staged bytes are; zero: nowhere yet
+	host       activities.Host // the host of the staged bytes; zero before ClaimHost
 	restages   int
 	mismatches int
-	tidySource bool // an after-ingest action follows
+	tidySource bool // the server has an after-ingest action
 
 	parked    *ingest.Failure
 	decision  *decision
 	decisions int
 
-	// reprocessed is set once the file is ready again; refused is why it is not.
+	// reprocessed is set once the file is ready again, refused if it cannot be.
 	reprocessed bool
 	refused     error
 }
 
 func newFileIngest(ctx workflow.Context, in FileIngestInput) *fileIngest {
 	f := &fileIngest{
-		in: in, slot: in.Slot, tries: roundRetry, parked: in.Parked, status: ingest.StatusReady,
+		in: in, slot: in.Slot, retry: roundRetry, parked: in.Parked, status: ingest.StatusReady,
 		server: shownServer(ctx), path: shownPath(ctx),
 	}
 	if in.Parked != nil {
@@ -97,7 +97,7 @@ func newFileIngest(ctx workflow.Context, in FileIngestInput) *fileIngest {
 	return f
 }
 
-// use begins with the first step of the mode.
+// setMode selects the mode and its first step.
 func (f *fileIngest) setMode(mode ingest.Mode) {
 	if !slices.Contains(ingest.Modes, mode) {
 		mode = ingest.ModeStaged
@@ -105,8 +105,8 @@ func (f *fileIngest) setMode(mode ingest.Mode) {
 	f.mode, f.step = mode, ingest.FirstStep(mode)
 }
 
-// run is the story of a file: it is ingested, and whenever it has failed it waits
-// for an operator and is ingested again.
+// run ingests the file. After each permanent failure it waits for an operator and
+// ingests again.
 func (f *fileIngest) run(ctx workflow.Context) (ingest.Status, error) {
 	if f.in.Renotify != nil {
 		return f.renotify(ctx)
@@ -127,9 +127,9 @@ func (f *fileIngest) run(ctx workflow.Context) (ingest.Status, error) {
 	return f.end(ctx, status)
 }
 
-// ingest takes the file as far as it goes and returns the status that it then has:
-// completed, or ready where it must wait for a slot or a better moment, or what a
-// permanent failure makes of it. A failed file stays as it is.
+// ingest runs the steps and returns the file's resulting status: completed, ready if
+// it must wait for a slot or is deferred, or the status of its permanent failure. A
+// failed file is not touched.
 func (f *fileIngest) ingest(ctx workflow.Context) (ingest.Status, error) {
 	if f.parked != nil {
 		return ingest.StatusError, nil
@@ -147,12 +147,12 @@ func (f *fileIngest) ingest(ctx workflow.Context) (ingest.Status, error) {
 		if err != nil || status != ingest.StatusUploaded {
 			return status, err
 		}
-		f.step = ingest.StepNotify // its object is there after all
+		f.step = ingest.StepNotify // its object was stored by another attempt
 	}
 }
 
-// takeSteps does the steps of the mode from f.step on. It goes back to the first
-// one where that can repair what went wrong.
+// runSteps runs the steps of the mode from f.step on. It restarts from the first one
+// where fetching again can repair the error.
 func (f *fileIngest) runSteps(ctx workflow.Context) error {
 	for f.step != "" {
 		f.describe(ctx)
@@ -169,7 +169,7 @@ func (f *fileIngest) runSteps(ctx workflow.Context) error {
 	return nil
 }
 
-// take does one step. Those that read from the server need a slot.
+// runStep runs one step. Steps that read from the server need a slot.
 func (f *fileIngest) runStep(ctx workflow.Context) error {
 	if info, _ := f.step.Info(); info.Fetches && f.slot == 0 {
 		return errNoSlot
@@ -190,16 +190,16 @@ func (f *fileIngest) runStep(ctx workflow.Context) error {
 	}
 }
 
-// mayWait reports that the file can be resumed later: it has no slot, or could
-// not be fetched for a round of attempts.
+// canRequeue reports whether the file can be resumed later: it has no slot, or could
+// not be fetched in a round of attempts.
 func (f *fileIngest) canRequeue(err error) bool {
 	info, _ := f.step.Info()
 	return isNoSlot(err) ||
 		info.Fetches && f.restages <= maxRestages && !permanent(err) && !temporal.IsCanceledError(err)
 }
 
-// requeue makes the file ready again and releases its slot. Its checkpoint stays
-// where it is, and the next workflow resumes from there.
+// requeue makes the file ready again and releases its slot. The checkpoint is kept,
+// and the next workflow resumes from it.
 func (f *fileIngest) requeue(ctx workflow.Context, cause error) (ingest.Status, error) {
 	in := activities.RequeueFileInput{FileUUID: f.in.FileUUID, Slot: f.slot, Key: workflow.GetInfo(ctx).WorkflowExecution.RunID}
 	purpose := "wait for a slot of the server"
@@ -214,11 +214,12 @@ func (f *fileIngest) requeue(ctx workflow.Context, cause error) (ingest.Status, 
 	return outcome.Status, err
 }
 
-// setAside records why the file left its way and returns the status it has now.
+// recordFailure records a permanent failure or a cancellation and returns the
+// resulting status.
 func (f *fileIngest) recordFailure(ctx workflow.Context, cause error) (ingest.Status, error) {
 	kind, message := failureOf(cause)
 	if temporal.IsCanceledError(cause) {
-		kind, message = "cancelled", "the workflow was cancelled; start the file again to go on"
+		kind, message = "cancelled", "the workflow was cancelled; start the file again to continue"
 		ctx, _ = workflow.NewDisconnectedContext(ctx)
 	}
 	why := activities.ParkFileInput{FileUUID: f.in.FileUUID, Step: f.step, Kind: kind, Message: message}
@@ -232,7 +233,7 @@ func (f *fileIngest) recordFailure(ctx workflow.Context, cause error) (ingest.St
 	case kind == ingest.KindChanged && info.Fetches:
 		err = f.close(ctx, why, ingest.StatusSuperseded, &outcome)
 	default:
-		// Whoever reads in the ledger that the file is in error may decide at once.
+		// Set before the ledger: an operator action may follow its commit immediately.
 		f.parked = &ingest.Failure{Step: f.step, Kind: kind, Message: message}
 		parking := withSummary(withQuick(ctx), quote(message))
 		err = workflow.ExecuteActivity(parking, do.ParkFile, why).Get(ctx, &outcome)
@@ -243,7 +244,7 @@ func (f *fileIngest) recordFailure(ctx workflow.Context, cause error) (ingest.St
 	return outcome.Status, err
 }
 
-// close ends a version that is gone from the server, and frees its staging.
+// close ends a version that is gone from the server and frees its staged bytes.
 func (f *fileIngest) close(ctx workflow.Context, why activities.ParkFileInput, status ingest.Status, outcome *activities.Outcome) error {
 	err := workflow.ExecuteActivity(withSummary(withQuick(ctx), string(status)+": "+quote(why.Message)), do.CloseFile,
 		activities.CloseFileInput{ParkFileInput: why, Status: status}).Get(ctx, outcome)
@@ -251,8 +252,8 @@ func (f *fileIngest) close(ctx workflow.Context, why activities.ParkFileInput, s
 	return err
 }
 
-// discard frees the staged bytes where they are. A host that does not answer
-// within a minute keeps them for the reconciler.
+// discard frees the staged bytes on their host. If the host does not respond within a
+// minute, reconciliation removes them.
 func (f *fileIngest) discard(ctx workflow.Context) {
 	if f.host.Queue == "" {
 		return
@@ -262,11 +263,11 @@ func (f *fileIngest) discard(ctx workflow.Context) {
 	})
 	err := workflow.ExecuteActivity(ctx, do.DiscardStaged, activities.DiscardStagedInput{FileUUID: f.in.FileUUID}).Get(ctx, nil)
 	if err != nil {
-		workflow.GetLogger(ctx).Warn("staged bytes stay for the reconciler", "file", f.in.FileUUID, "error", err)
+		workflow.GetLogger(ctx).Warn("staged bytes are left to reconciliation", "file", f.in.FileUUID, "error", err)
 	}
 }
 
-// reach sets the search attribute for the status, unless it is that already.
+// setStatus updates the search attribute if the status has changed.
 func (f *fileIngest) setStatus(ctx workflow.Context, status ingest.Status) error {
 	f.describe(ctx)
 	if f.status == status {
@@ -276,7 +277,7 @@ func (f *fileIngest) setStatus(ctx workflow.Context, status ingest.Status) error
 	return workflow.UpsertTypedSearchAttributes(ctx, searchStatus.ValueSet(string(status)))
 }
 
-// end closes the workflow once every update has its answer.
+// end closes the workflow after all update handlers have returned.
 func (f *fileIngest) end(ctx workflow.Context, status ingest.Status) (ingest.Status, error) {
 	f.ended = status
 	if err := f.setStatus(ctx, status); err != nil {

@@ -37,7 +37,7 @@ func TestMemoryModeFallsBackToStaging(t *testing.T) {
 				assert.Equal(t, ingest.ModeStaged, status.Mode)
 				assert.Equal(t, ingest.StepDownload, status.Step)
 				assert.Equal(t, hostQueue, status.Host)
-				assert.Contains(t, details(t, env), "Moving it in memory failed (`")
+				assert.Contains(t, details(t, env), "Transfer in memory failed (`")
 			}, 30*time.Second)
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeMemory))
 			assert.Equal(t, ingest.StatusCompleted, result(t, env))

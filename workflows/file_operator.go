@@ -12,41 +12,45 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Decision is what an operator says about a parked file.
+// Decision is an operator action on a failed file.
 type Decision struct {
-	// From is the step to retry from: download, verify, upload or notify, but
-	// none after the one that failed; empty means that one. Skip ignores it.
+	// From is the step to retry from, at or before the failed one; empty means the
+	// failed step. Skip ignores it.
 	From ingest.Step `json:"from,omitempty"`
-	// Actor and Reason go to the ledger. A signal by hand may leave them out.
+	// Actor and Reason are recorded in the ledger. A signal may omit them.
 	Actor  string `json:"actor"`
 	Reason string `json:"reason"`
-	// Entry is the key of the entry that API and command line write into the audit
-	// log before they send a decision. Without it nobody has checked who decides.
+	// Entry is the key of the audit log entry that the API writes before it sends
+	// the action. Without it the actor is not verified.
 	Entry string `json:"entry,omitempty"`
 }
+
+// ActionPending is the message that rejects an operator action while another one is
+// not yet recorded in the ledger.
+const ActionPending = "another action is in progress"
 
 // IngestStatus answers QueryStatus.
 type IngestStatus struct {
 	Step ingest.Step `json:"step"`
 	// Mode is the transfer mode.
 	Mode ingest.Mode `json:"mode"`
-	// Host is the task queue of the worker that has the staged bytes.
+	// Host is the task queue of the host of the staged bytes.
 	Host string `json:"host,omitempty"`
-	// Parked is set while the file waits for an operator.
+	// Parked is the failure of a file that needs attention; otherwise nil.
 	Parked *ingest.Failure `json:"parked,omitempty"`
-	// Restages counts how often the file was fetched anew.
+	// Restages counts how often the file was fetched again.
 	Restages int `json:"restages"`
 }
 
-// decision is a Decision and what it decides.
+// decision is a Decision with its action.
 type decision struct {
 	Decision
 	action string
-	// own: no operator decided, but this workflow.
+	// own: the workflow itself retries, because the server was repaired.
 	own bool
 }
 
-// listenToOperators makes the workflow answer queries and take operator actions.
+// listenToOperators registers the handlers of queries and operator actions.
 func (f *fileIngest) listenToOperators(ctx workflow.Context) error {
 	err := workflow.SetQueryHandler(ctx, QueryStatus, func() (IngestStatus, error) {
 		return IngestStatus{Step: f.step, Mode: f.mode, Host: f.host.Queue, Parked: f.parked, Restages: f.restages}, nil
@@ -66,7 +70,8 @@ func (f *fileIngest) listenToOperators(ctx workflow.Context) error {
 	return f.listenToReprocess(ctx)
 }
 
-// listen takes decisions as updates, which answer, and as signals, which do not.
+// listen accepts an operator action as an update, which returns an answer, and as a
+// signal, which does not.
 func (f *fileIngest) listen(ctx workflow.Context, name, action string) error {
 	take := func(ctx workflow.Context, d Decision) error {
 		if action == ingest.ActionRenotify {
@@ -88,7 +93,7 @@ func (f *fileIngest) listen(ctx workflow.Context, name, action string) error {
 				return
 			}
 			if d.Actor == "" {
-				d.Actor, d.Reason = "signal", "by hand: "+d.Reason
+				d.Actor, d.Reason = "signal", "signal: "+d.Reason
 			}
 			if err := f.validate(d, action); err != nil {
 				workflow.GetLogger(ctx).Warn("signal ignored", "signal", name, "error", err)
@@ -100,28 +105,28 @@ func (f *fileIngest) listen(ctx workflow.Context, name, action string) error {
 	return nil
 }
 
-// acceptable says why a decision cannot be taken now, if it cannot.
+// validate returns an error if the action is not possible now.
 func (f *fileIngest) validate(d Decision, action string) error {
 	switch {
 	case f.parked == nil:
-		return fmt.Errorf("the file is not parked: it is at step %s", f.step)
+		return fmt.Errorf("the file has not failed: it is at step %s", f.step)
 	case f.decision != nil:
-		return errors.New("a decision was taken already")
+		return errors.New(ActionPending)
 	case d.Actor == "":
-		return errors.New("actor: say who decides")
+		return errors.New("actor: required")
 	case d.From != "" && !slices.Contains(f.retrySteps(), d.From):
-		return fmt.Errorf("from %q: the file failed at step %s of mode %s: use one of %v", d.From, f.parked.Step, f.mode, f.retrySteps())
+		return fmt.Errorf("from %q: not a step to retry from; the file failed at step %s of mode %s: use one of %v", d.From, f.parked.Step, f.mode, f.retrySteps())
 	case action == ingest.ActionRenotify && f.parked.Step != ingest.StepNotify:
-		return fmt.Errorf("there is nothing to announce yet: the file failed at step %s", f.parked.Step)
+		return fmt.Errorf("no notification to publish yet: the file failed at step %s", f.parked.Step)
 	}
 	return nil
 }
 
-// retrySteps are the steps that an operator may name for a parked file.
+// retrySteps returns the steps from which the failed file can be retried.
 func (f *fileIngest) retrySteps() []ingest.Step { return ingest.RetryFrom(f.mode, f.parked.Step) }
 
-// awaitOperator parks the workflow until somebody decides, and carries the
-// decision into the ledger.
+// awaitOperator waits for an operator action on the failed file and records it in the
+// ledger.
 func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) {
 	f.describe(ctx)
 	if err := f.setStatus(ctx, ingest.StatusError); err != nil {
@@ -153,8 +158,8 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 	return outcome.Status, f.setStatus(ctx, ingest.StatusReady)
 }
 
-// awaitDecision waits for an operator or, when the fault was the server's, for
-// the server: its repair decides for all files that wait for it.
+// awaitDecision waits for an operator action. After a server-level failure it also
+// waits for the server: its repair retries all files that failed because of it.
 func (f *fileIngest) awaitDecision(ctx workflow.Context) (decision, error) {
 	repaired := false
 	if f.parked.Kind.ServerLevel() {
@@ -168,7 +173,7 @@ func (f *fileIngest) awaitDecision(ctx workflow.Context) (decision, error) {
 		return decision{}, err
 	}
 	if f.decision == nil {
-		f.decision = &decision{action: ingest.ActionRetry, own: true, Decision: Decision{Actor: "stevedore", Reason: "its server was mended"}}
+		f.decision = &decision{action: ingest.ActionRetry, own: true, Decision: Decision{Actor: "stevedore", Reason: "the server was repaired"}}
 	}
 	return *f.decision, nil
 }
@@ -176,21 +181,21 @@ func (f *fileIngest) awaitDecision(ctx workflow.Context) (decision, error) {
 // awaitServer waits until the server is active and not suspended.
 func (f *fileIngest) awaitServer(ctx workflow.Context) error {
 	in := activities.AwaitServerInput{ServerUUID: f.in.ServerUUID}
-	waiting := withSummary(withQuick(ctx), "until server "+f.server+" is mended")
+	waiting := withSummary(withQuick(ctx), "wait until server "+f.server+" is repaired")
 	return workflow.ExecuteActivity(waiting, do.AwaitServer, in).Get(ctx, nil)
 }
 
-// endings say how a file ended.
+// endings explain each final status.
 var endings = map[ingest.Status]string{
-	ingest.StatusCompleted:  "the object is in the store, proven and announced",
-	ingest.StatusReady:      "it waits for its turn, and another workflow of this id goes on with it",
-	ingest.StatusSkipped:    "an operator decided not to take it",
-	ingest.StatusVanished:   "it was gone from the server before it was taken",
-	ingest.StatusSuperseded: "another version replaced it on the server before it was taken",
+	ingest.StatusCompleted:  "stored, verified and notified",
+	ingest.StatusReady:      "waiting for a slot; another workflow with this id continues it",
+	ingest.StatusSkipped:    "an operator skipped it",
+	ingest.StatusVanished:   "it was removed from the server before it was fetched",
+	ingest.StatusSuperseded: "another version replaced it on the server before it was fetched",
 }
 
-// describe tells Temporal's Web UI, in Markdown, where the file stands and what
-// a person can do. It costs no history: the UI asks the worker for it.
+// describe sets the details in Temporal's Web UI, in Markdown: the state of the file
+// and the commands for an operator. Details are not part of the history.
 func (f *fileIngest) describe(ctx workflow.Context) { workflow.SetCurrentDetails(ctx, f.details()) }
 
 func (f *fileIngest) details() string {
@@ -198,7 +203,7 @@ func (f *fileIngest) details() string {
 	case f.ended != "":
 		return f.title() + " is **" + string(f.ended) + "**: " + endings[f.ended] + "."
 	case f.parked != nil && f.decision != nil:
-		return f.title() + ": the decision **" + f.decision.action + "** of " + quote(f.decision.Actor) + " is carried out."
+		return f.title() + ": action **" + f.decision.action + "** by " + quote(f.decision.Actor) + " is in progress."
 	case f.parked != nil:
 		return f.parkedDetails()
 	default:
@@ -206,7 +211,7 @@ func (f *fileIngest) details() string {
 	}
 }
 
-// title names the file.
+// title returns the file's name, size and server in Markdown.
 func (f *fileIngest) title() string {
 	name := f.path
 	if name == "" {
@@ -235,35 +240,37 @@ func (f *fileIngest) stepDetails() string {
 		lines[0] = fmt.Sprintf("%s **%s**, step %d of %d, transfer mode %s.", f.title(), info.Label, at+1, len(steps), f.mode)
 	}
 	if f.host.Queue != "" {
-		lines = append(lines, "Its bytes are staged by "+code(f.host.Queue)+".")
+		lines = append(lines, "Staged on "+code(f.host.Queue)+".")
 	}
 	if f.restages > 0 {
-		lines = append(lines, fmt.Sprintf("Fetched again %d times, of at most %d.", f.restages, maxRestages))
+		lines = append(lines, fmt.Sprintf("Fetched again %d times (limit %d).", f.restages, maxRestages))
 	}
 	if f.note != "" {
 		lines = append(lines, f.note)
 	}
-	lines = append(lines, "A step that fails is tried again without end; the attempt, the last failure and the next try are among the pending activities. "+
-		"To hold the step, to let it go on, to try it again at once:")
+	lines = append(lines, "Failed steps are retried. Pending activities show the attempt, the last failure and the next retry. "+
+		"To pause, resume or retry the step now:")
 	of := f.workflowFlag() + " --activity-type " + activities.ActivityOf[f.step]
 	return strings.Join(lines, "\n\n") + commands(
 		"temporal activity pause "+of, "temporal activity unpause "+of, "temporal activity reset "+of)
 }
 
 func (f *fileIngest) parkedDetails() string {
-	text := f.title() + " **waits for an operator**: step " + string(f.parked.Step) + " failed with " + code(string(f.parked.Kind)) +
+	text := f.title() + " **failed and needs attention**: step " + string(f.parked.Step) + ", error " + code(string(f.parked.Kind)) +
 		".\n\n" + quote(f.parked.Message) + "\n\n"
 	if f.parked.Kind.ServerLevel() {
-		text += "The fault is the server's: it is suspended, and the file goes on by itself once " +
-			code("stevedore server test "+f.server) + " finds it mended. Or decide on this file now:"
+		text += "The server is suspended. The file is retried automatically after " +
+			code("stevedore server test "+f.server) + " succeeds. To retry or skip this file now:"
 	} else {
-		text += "Mend the cause, then decide:"
+		text += "Fix the cause, then retry or skip the file:"
 	}
 	decide := "temporal workflow update execute " + f.workflowFlag() + ` --input '{"actor":"YOU","reason":"WHY"}' --name `
 	return text + commands(decide+UpdateRetry, decide+UpdateSkip) +
-		"\n\nWith `\"from\":\"" + string(ingest.FirstStep(f.mode)) + "\"` in its input a retry goes back to that step. The same: " +
+		"\n\nTo retry from the first step, add `\"from\":\"" + string(ingest.FirstStep(f.mode)) + "\"` to the input. The same from the command line: " +
 		code("stevedore file retry "+f.in.FileUUID) + "."
 }
 
-// of is how a command names this workflow.
-func (f *fileIngest) workflowFlag() string { return "--workflow-id " + ingest.IngestWorkflowID(f.in.FileUUID) }
+// workflowFlag returns the flag that selects this workflow in the temporal CLI.
+func (f *fileIngest) workflowFlag() string {
+	return "--workflow-id " + ingest.IngestWorkflowID(f.in.FileUUID)
+}

@@ -64,7 +64,7 @@ func TestAParkedFileIsRetriedFromWhereItFailed(t *testing.T) {
 			env.RegisterDelayedCallback(func() {
 				status := statusAnswer(t, env)
 				assert.Equal(t, &ingest.Failure{Step: ingest.StepUpload, Kind: ingest.KindConflict, Message: "it failed: conflict"}, status.Parked)
-				assert.Contains(t, details(t, env), "waits for an operator")
+				assert.Contains(t, details(t, env), "failed and needs attention")
 				got = act(env, bySignal, workflows.UpdateRetry, workflows.Decision{Actor: "ann", Reason: "cleared"})
 			}, time.Hour)
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
@@ -210,15 +210,15 @@ func TestActionsThatCannotBeTakenAreRejected(t *testing.T) {
 		want     string
 	}{
 		"unknown step": {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateRetry, by("lunch"),
-			`from "lunch": the file failed at step upload of mode staged: use one of [download verify upload]`},
+			`from "lunch": not a step to retry from; the file failed at step upload of mode staged: use one of [download verify upload]`},
 		"a later step": {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateRetry, by(ingest.StepNotify),
 			"use one of [download verify upload]"},
 		"a step of another mode": {ingest.ModeDirect, ingest.StepNotify, workflows.UpdateRetry, by(ingest.StepDownload),
 			"of mode direct: use one of [transfer notify]"},
 		"memory mode":       {ingest.ModeMemory, ingest.StepTransfer, workflows.UpdateRetry, by(ingest.StepNotify), "use one of [transfer]"},
-		"nobody":            {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateRetry, workflows.Decision{}, "actor: say who decides"},
+		"nobody":            {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateRetry, workflows.Decision{}, "actor: required"},
 		"not yet stored":    {ingest.ModeDirect, ingest.StepTransfer, workflows.UpdateRenotify, by(""), "failed at step transfer"},
-		"skip by nobody":    {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateSkip, workflows.Decision{}, "actor: say who decides"},
+		"skip by nobody":    {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateSkip, workflows.Decision{}, "actor: required"},
 		"renotify, but how": {ingest.ModeStaged, ingest.StepNotify, workflows.UpdateRenotify, by("lunch"), "use one of [download verify upload notify]"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -247,7 +247,7 @@ func TestActionsAreRejectedWhileTheFileIsAtWork(t *testing.T) {
 	}, time.Second)
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 	assert.Equal(t, ingest.StatusCompleted, result(t, env))
-	require.ErrorContains(t, got.rejected, "not parked: it is at step download")
+	require.ErrorContains(t, got.rejected, "has not failed: it is at step download")
 }
 
 // TestOneActionIsTakenAtATime: the first one counts, while it is recorded.
@@ -263,7 +263,7 @@ func TestOneActionIsTakenAtATime(t *testing.T) {
 	env.ExecuteWorkflow(workflows.NameFileIngest, parkedInput(ingest.ModeDirect, ingest.StepTransfer, ingest.KindPermission))
 	assert.Equal(t, ingest.StatusSkipped, result(t, env))
 	require.NoError(t, first.rejected)
-	require.ErrorContains(t, second.rejected, "taken already")
+	require.ErrorContains(t, second.rejected, workflows.ActionPending)
 }
 
 // parkedInput is that of a file that waited for an operator when its earlier

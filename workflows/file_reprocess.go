@@ -10,7 +10,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// listenToReprocess answers those who asked for a file to be ingested again.
+// listenToReprocess registers the update that returns the outcome of a reprocess action.
 func (f *fileIngest) listenToReprocess(ctx workflow.Context) error {
 	answer := func(ctx workflow.Context) error {
 		if err := workflow.Await(ctx, func() bool { return f.reprocessed || f.refused != nil }); err != nil {
@@ -21,18 +21,18 @@ func (f *fileIngest) listenToReprocess(ctx workflow.Context) error {
 	return workflow.SetUpdateHandlerWithOptions(ctx, UpdateReprocess, answer, workflow.UpdateHandlerOptions{
 		Validator: func(workflow.Context) error {
 			if f.in.Reprocess == nil {
-				return temporal.NewNonRetryableApplicationError("the file is being processed: look at it again", string(ingest.KindConflict), nil)
+				return temporal.NewNonRetryableApplicationError("the file is being processed: check its status, then try again", string(ingest.KindConflict), nil)
 			}
 			return nil
 		},
 	})
 }
 
-// reprocess makes a completed file ready again. Its server's dispatcher starts it as
-// it starts every ready file. When it is refused the file stays completed.
+// reprocess makes a completed file ready again; its server's dispatcher starts it
+// like any ready file. If that is refused the file stays completed.
 func (f *fileIngest) reprocess(ctx workflow.Context) (ingest.Status, error) {
 	d := f.in.Reprocess
-	again := withSummary(withReprocess(ctx), "ingest again, for "+quote(d.Actor)+": "+quote(d.Reason))
+	again := withSummary(withReprocess(ctx), "reprocess, by "+quote(d.Actor)+": "+quote(d.Reason))
 	err := workflow.ExecuteActivity(again, do.Reprocess, activities.ReprocessInput{
 		FileUUID: f.in.FileUUID, Actor: d.Actor, Reason: d.Reason, Entry: d.Entry, Key: workflow.GetInfo(ctx).WorkflowExecution.RunID,
 	}).Get(ctx, nil)
@@ -48,7 +48,7 @@ func (f *fileIngest) reprocess(ctx workflow.Context) (ingest.Status, error) {
 	return f.end(ctx, ingest.StatusReady)
 }
 
-// withReprocess is for a look at the server and the object while a person waits.
+// withReprocess is for checking server and object while the operator waits.
 func withReprocess(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 2 * time.Minute,

@@ -8,17 +8,16 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// maxRestages is how often a file is fetched again because its staged bytes were
-// lost or damaged, or its host was, before an operator is asked.
+// maxRestages bounds how often a file is fetched again because its staged bytes were
+// lost or damaged, or its host is gone. Then it needs attention.
 const maxRestages = 5
 
-// maxMismatches is how often a wrong hash is answered with a fresh download:
-// once can be a bad disk or cable, twice is a matter for people.
+// maxMismatches bounds how often a wrong hash leads to a fresh download: one may be a
+// bad disk or cable, a second needs attention.
 const maxMismatches = 1
 
-// inMemory does all steps of a small file within one workflow task. After
-// anything but success the file takes the steps of the staged mode, whose
-// attempts and reasons can be seen.
+// inMemory runs all steps of a small file within one workflow task. If that fails the
+// file continues in the staged mode, whose attempts and errors are visible.
 func (f *fileIngest) inMemory(ctx workflow.Context) error {
 	in := activities.IngestInMemoryInput{
 		FileUUID: f.in.FileUUID, ServerUUID: f.in.ServerUUID, Slot: f.slot, Size: f.in.Size,
@@ -28,21 +27,21 @@ func (f *fileIngest) inMemory(ctx workflow.Context) error {
 	switch {
 	case err == nil:
 		if f.tidySource = result.SourceAction; result.Notified {
-			f.step = ingest.StepNotify // which is done as well
+			f.step = ingest.StepNotify // done as well
 		}
 		return nil
 	case temporal.IsCanceledError(err), isNoSlot(err), serverLevel(err):
 		return err
 	}
 	_, message := failureOf(err)
-	f.note = "Moving it in memory failed (" + quote(message) + "); it goes on by staging."
+	f.note = "Transfer in memory failed (" + quote(message) + "); continues in staged mode."
 	f.setMode(ingest.ModeStaged)
-	f.tries = lastRoundRetry
+	f.retry = lastRoundRetry
 	return f.download(ctx)
 }
 
-// download brings the bytes into staging, round after round as long as some
-// come. A host without room may leave the file to a direct transfer.
+// download copies the file into staging, in rounds as long as they make progress. If
+// the host has no room, the file may be transferred directly.
 func (f *fileIngest) download(ctx workflow.Context) error {
 	if err := f.claimHost(ctx); err != nil {
 		return err
@@ -56,21 +55,21 @@ func (f *fileIngest) download(ctx workflow.Context) error {
 	}
 	in := activities.DownloadInput{FileUUID: f.in.FileUUID, Slot: f.slot}
 	return rounds(func() error {
-		return f.onHost(ctx, f.host.Queue, &f.tries, do.Download, "download "+size(f.in.Size)+f.fromServer(), in)
+		return f.onHost(ctx, f.host.Queue, &f.retry, do.Download, "download "+size(f.in.Size)+f.fromServer(), in)
 	})
 }
 
-// transfer moves the bytes straight into the object store, on any worker.
+// transfer copies the file directly into the object store, on any worker.
 func (f *fileIngest) transfer(ctx workflow.Context) error {
 	if err := f.setStatus(ctx, ingest.StatusDownloading); err != nil {
 		return err
 	}
 	in := activities.TransferInput{FileUUID: f.in.FileUUID, Slot: f.slot}
-	transferring := withSummary(withTransfer(ctx, &f.tries), "transfer "+size(f.in.Size)+f.fromServer())
+	transferring := withSummary(withTransfer(ctx, &f.retry), "transfer "+size(f.in.Size)+f.fromServer())
 	return rounds(func() error { return workflow.ExecuteActivity(transferring, do.Transfer, in).Get(ctx, nil) })
 }
 
-// rounds repeats rounds of attempts while they bring the file further.
+// rounds repeats rounds of attempts while they make progress.
 func rounds(attempt func() error) error {
 	for {
 		if err := attempt(); !advanced(err) && !drained(err) {
@@ -98,8 +97,8 @@ func (f *fileIngest) upload(ctx workflow.Context) error {
 		activities.UploadInput{FileUUID: f.in.FileUUID})
 }
 
-// notify publishes the notification. The activity releases the server's slot when
-// the broker does not take it at once: publishing does not use the server.
+// notify publishes the notification. The activity releases the server's slot if the
+// broker does not accept it immediately: publishing does not use the server.
 func (f *fileIngest) notify(ctx workflow.Context) error {
 	in := activities.NotifyInput{FileUUID: f.in.FileUUID}
 	const purpose = "publish the notification"
@@ -115,12 +114,12 @@ func (f *fileIngest) notify(ctx workflow.Context) error {
 	return err
 }
 
-// renotify publishes the notification of a completed file once more, with the
-// same message id.
+// renotify publishes the notification of a completed file again, with the same
+// message id.
 func (f *fileIngest) renotify(ctx workflow.Context) (ingest.Status, error) {
 	f.step = ingest.StepNotify
 	f.describe(ctx)
-	again := withSummary(withQuick(ctx), "once more, for "+quote(f.in.Renotify.Actor)+": "+quote(f.in.Renotify.Reason))
+	again := withSummary(withQuick(ctx), "publish again, by "+quote(f.in.Renotify.Actor)+": "+quote(f.in.Renotify.Reason))
 	err := workflow.ExecuteActivity(again, do.Renotify, activities.RenotifyInput{
 		FileUUID: f.in.FileUUID, Actor: f.in.Renotify.Actor, Reason: f.in.Renotify.Reason, Entry: f.in.Renotify.Entry,
 		Key: workflow.GetInfo(ctx).WorkflowExecution.RunID,
@@ -131,9 +130,9 @@ func (f *fileIngest) renotify(ctx workflow.Context) (ingest.Status, error) {
 	return f.end(ctx, ingest.StatusCompleted)
 }
 
-// afterIngest deletes or moves the source where its server is set so. The file is
-// safe by now: whatever goes wrong here is in the ledger, and never sends
-// the file round again.
+// afterIngest deletes or moves the source if the server's settings require it. The
+// file is stored and notified, so a failure is recorded and logged, and never fails
+// the file.
 func (f *fileIngest) afterIngest(ctx workflow.Context) {
 	if !f.tidySource {
 		return
@@ -141,7 +140,7 @@ func (f *fileIngest) afterIngest(ctx workflow.Context) {
 	f.step, f.note = ingest.StepAfter, ""
 	f.describe(ctx)
 	in := activities.AfterIngestInput{FileUUID: f.in.FileUUID}
-	const purpose = "delete or move the source, as its server is set"
+	const purpose = "delete or move the source"
 	for {
 		err := workflow.ExecuteActivity(withSummary(withAfterIngest(ctx), purpose), do.AfterIngest, in).Get(ctx, nil)
 		if serverLevel(err) {
@@ -157,7 +156,7 @@ func (f *fileIngest) afterIngest(ctx workflow.Context) {
 	}
 }
 
-// restage decides whether fetching the file again is the answer to err.
+// restage reports whether err is repaired by fetching the file again, and counts it.
 func (f *fileIngest) restage(err error) bool {
 	switch kind, _ := failureOf(err); {
 	case kind == ingest.KindHashMismatch && f.mismatches < maxMismatches:
@@ -171,8 +170,8 @@ func (f *fileIngest) restage(err error) bool {
 	return f.restages <= maxRestages
 }
 
-// claimHost finds a worker with room for the file, beginning with the one that
-// runs this workflow task.
+// claimHost finds a worker with room for the file, first the one that runs this
+// workflow task.
 func (f *fileIngest) claimHost(ctx workflow.Context) error {
 	if f.host.Queue != "" || f.host.Direct {
 		return nil
@@ -184,12 +183,12 @@ func (f *fileIngest) claimHost(ctx workflow.Context) error {
 	})
 }
 
-// onHost runs a step on the worker that has the staged bytes. Waiting too long
-// there is not yet its death: a saturated host still lives, and then the wait
-// goes on.
+// onHost runs a step on the host of the staged bytes. When the task waits too long in
+// the host's queue, onHost checks whether the host is alive: a saturated host is, and
+// the wait continues.
 func (f *fileIngest) onHost(ctx workflow.Context, queue string, policy *temporal.RetryPolicy, step any, purpose string, in any) error {
-	if f.host.Queue == "" { // a retry from a later step finds no host: fetch the file again
-		return temporal.NewApplicationError("no host has the file staged", string(ingest.KindStagingLost))
+	if f.host.Queue == "" { // a retry from a later step has no host: fetch the file again
+		return temporal.NewApplicationError("no host has staged the file", string(ingest.KindStagingLost))
 	}
 	for {
 		err := workflow.ExecuteActivity(withSummary(withHost(ctx, queue, f.host.Timeout, policy), purpose), step, in).Get(ctx, nil)
@@ -198,7 +197,7 @@ func (f *fileIngest) onHost(ctx workflow.Context, queue string, policy *temporal
 		}
 		var check activities.CheckHostResult
 		in := activities.CheckHostInput{Queue: f.host.Queue}
-		asking := withSummary(withQuick(ctx), "does "+f.host.Queue+" live?")
+		asking := withSummary(withQuick(ctx), "check whether "+f.host.Queue+" is alive")
 		if err := workflow.ExecuteActivity(asking, do.CheckHost, in).Get(ctx, &check); err != nil {
 			return err
 		}

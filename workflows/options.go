@@ -9,24 +9,23 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// heartbeatTimeout is how long a dead worker's transfer goes unnoticed.
+// heartbeatTimeout bounds the time until a transfer of a crashed worker is retried.
 // Activities heartbeat every 2 s.
 const heartbeatTimeout = 30 * time.Second
 
-// transferTimeout bounds one attempt of a step that moves bytes. Attempts are
-// ended much earlier by heartbeats and by the no-progress watchdog; this only
-// catches what neither sees, and a large file goes on from its checkpoint.
+// transferTimeout bounds one attempt of a step that moves bytes. Heartbeats and the
+// stall watchdog end attempts much earlier; a large file resumes from its checkpoint.
 const transferTimeout = 24 * time.Hour
 
-// patient retries without end, a minute apart at most: what is transient
-// passes, and giving up would lose the file.
+// unlimitedRetry retries forever, at most a minute apart: transient errors pass, and
+// giving up would lose the file.
 var unlimitedRetry = temporal.RetryPolicy{
 	InitialInterval:    time.Second,
 	BackoffCoefficient: 2,
 	MaximumInterval:    time.Minute,
 }
 
-// brief is for steps whose failure the next scheduled scan repairs.
+// limitedRetry is for steps whose failure the next scheduled run repairs.
 var limitedRetry = temporal.RetryPolicy{
 	InitialInterval:    time.Second,
 	BackoffCoefficient: 2,
@@ -34,26 +33,26 @@ var limitedRetry = temporal.RetryPolicy{
 	MaximumAttempts:    3,
 }
 
-// tidy is for what is left to do after a file is safe: it holds up nobody, and
-// a partner may count on it however long their server is away.
+// afterIngestRetry is for the after-ingest action. It delays no other file, and
+// partners rely on it however long their server is unreachable.
 var afterIngestRetry = temporal.RetryPolicy{
 	InitialInterval:    time.Second,
 	BackoffCoefficient: 2,
 	MaximumInterval:    15 * time.Minute,
 }
 
-// round is for bringing a file's bytes in, which takes a slot of its server: after
-// two tries without a byte the slot goes to another file. One round follows
-// another without end, after longer and longer times.
+// roundRetry is for steps that read from a server and use one of its slots: after two
+// attempts without a byte the file is deferred and its slot is released. Rounds repeat
+// forever, with increasing delays.
 var roundRetry = temporal.RetryPolicy{
 	InitialInterval: time.Second,
 	MaximumAttempts: ingest.RoundAttempts,
 }
 
-// lastTry is round for a file of which one try has failed already.
+// lastRoundRetry is roundRetry after one failed attempt.
 var lastRoundRetry = temporal.RetryPolicy{MaximumAttempts: ingest.RoundAttempts - 1}
 
-// withQuick is for activities that ask the database or Temporal something.
+// withQuick is for calls to the database or Temporal.
 func withQuick(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: time.Minute,
@@ -61,8 +60,8 @@ func withQuick(ctx workflow.Context) workflow.Context {
 	})
 }
 
-// withStarts is for starting the scans of all servers, which continues after the
-// last page when its worker dies.
+// withStarts is for starting the scans of all servers; a retry continues after the
+// last finished page.
 func withStarts(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: time.Hour,
@@ -71,8 +70,8 @@ func withStarts(ctx workflow.Context) workflow.Context {
 	})
 }
 
-// withTryListing is for the listing within the workflow task. Most of its time it
-// may wait for its turn among a thousand others.
+// withTryListing is for the listing within the workflow task. Most of the time it may
+// wait in the queue of a thousand others.
 func withTryListing(ctx workflow.Context, purpose string) workflow.Context {
 	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		StartToCloseTimeout: 30 * time.Second,
@@ -81,7 +80,7 @@ func withTryListing(ctx workflow.Context, purpose string) workflow.Context {
 	})
 }
 
-// withListing is for walks over a server.
+// withListing is for listing a server or its settling files.
 func withListing(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 6 * time.Hour,
@@ -90,8 +89,8 @@ func withListing(ctx workflow.Context) workflow.Context {
 	})
 }
 
-// withDispatcher is for the dispatcher of a server. It runs for as long as files
-// are in flight, and must be missed soon when its worker dies.
+// withDispatcher is for the dispatcher of a server. It runs as long as files are in
+// flight; the short heartbeat timeout replaces it soon after its worker crashes.
 func withDispatcher(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: transferTimeout,
@@ -101,7 +100,7 @@ func withDispatcher(ctx workflow.Context) workflow.Context {
 	})
 }
 
-// withTransfer is for a direct transfer: any worker of the queue may continue it.
+// withTransfer is for a direct transfer: any worker of the queue can continue it.
 func withTransfer(ctx workflow.Context, policy *temporal.RetryPolicy) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           ingest.TransferQueue(workflow.GetInfo(ctx).TaskQueueName),
@@ -116,8 +115,8 @@ func withClaim(ctx workflow.Context) workflow.Context {
 	return workflow.WithRetryPolicy(withQuick(ctx), roundRetry)
 }
 
-// withHost is for steps that need the staged bytes: they run on the worker
-// that has them, or time out waiting for it.
+// withHost is for steps that need the staged bytes: they run on the host that has
+// them, or time out waiting for it.
 func withHost(ctx workflow.Context, queue string, wait time.Duration, policy *temporal.RetryPolicy) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              queue,
@@ -137,9 +136,9 @@ func withAfterIngest(ctx workflow.Context) workflow.Context {
 	})
 }
 
-// withLocal is for the first try of a short step inside the workflow task: it
-// costs one history event instead of six. It must end well before the workflow
-// task's time-out of 10 s.
+// withLocal is for the first attempt of a short step within the workflow task, which
+// costs one history event instead of six. It must end well before the workflow task
+// timeout of 10 s.
 func withLocal(ctx workflow.Context, purpose string) workflow.Context {
 	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		StartToCloseTimeout: 5 * time.Second,

@@ -14,37 +14,38 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// ReconcileInput says how old something must be to count as debris. Zero
-// values mean the defaults.
+// ReconcileInput sets the minimum age of the items that reconciliation checks. Zero
+// values select the defaults.
 type ReconcileInput struct {
-	// Unchanged is for rows whose workflow may be gone; default 10 minutes.
+	// Unchanged is the minimum age of a row's last change; default 10 minutes.
 	Unchanged time.Duration `json:"unchanged,omitempty"`
-	// StagingAge and UploadAge are for what lies in staging and for unfinished
-	// uploads; defaults an hour and a day.
+	// StagingAge and UploadAge are the minimum ages of staged bytes and unfinished
+	// uploads; defaults 1 hour and 1 day.
 	StagingAge time.Duration `json:"staging_age,omitempty"`
 	UploadAge  time.Duration `json:"upload_age,omitempty"`
-	// ObjectsWithin is how far back objects are looked for; default a day.
+	// ObjectsWithin limits the object check to files completed this recently; default 1 day.
 	ObjectsWithin time.Duration `json:"objects_within,omitempty"`
 
-	// Carried is a run's state for the next one; leave it empty.
+	// Carried is the state carried over by continue-as-new; callers leave it nil.
 	Carried *ReconcileState `json:"carried,omitempty"`
 }
 
-// ReconcileState is what one run of Reconcile hands to the next.
+// ReconcileState is the state that continue-as-new carries from one run of Reconcile to
+// the next.
 type ReconcileState struct {
-	// AfterID is the last row that was looked at.
+	// AfterID is the cursor: the id of the last checked row.
 	AfterID int64                 `json:"after_id"`
 	Found   ingest.Reconciliation `json:"found"`
 }
 
 const (
-	// hostsWithin is how long a silent worker's staging is still asked for.
+	// hostMaxAge excludes workers that were not seen for this long from the sweep.
 	hostMaxAge = 7 * 24 * time.Hour
-	// strandedPage is how many rows are looked at at once, and strandedPages
-	// how many times in a run: a fresh one goes on.
+	// orphanPage is the page size of the search for orphaned files, orphanPages the
+	// number of pages before the run continues as new.
 	orphanPage  = 100
 	orphanPages = 50
-	// hostPatience is how long a worker may take to begin with its sweep.
+	// hostStartTimeout bounds the time until a worker starts its sweep.
 	hostStartTimeout = time.Minute
 )
 
@@ -61,10 +62,9 @@ func (in ReconcileInput) withDefaults() ReconcileInput {
 	return in
 }
 
-// Reconcile finds what faults have left behind: files whose workflow is gone,
-// staged bytes and unfinished uploads nobody comes back for, completed files
-// without an object. It repairs what is safe and reports the rest. What one
-// part cannot do does not keep the others from theirs.
+// Reconcile finds orphans: files whose workflow is gone, staged bytes and unfinished
+// uploads of finished files, completed files without an object. It repairs what is
+// safe and reports the rest. A part that fails does not stop the others.
 func Reconcile(ctx workflow.Context, in ReconcileInput) (ingest.Reconciliation, error) {
 	r := &reconciliation{in: in.withDefaults(), found: ingest.Reconciliation{
 		Key: workflow.GetInfo(ctx).WorkflowExecution.RunID, StartedAt: workflow.Now(ctx),
@@ -81,7 +81,7 @@ func Reconcile(ctx workflow.Context, in ReconcileInput) (ingest.Reconciliation, 
 	r.runPart(ctx, "unfinished uploads", r.sweepUploads)
 	r.runPart(ctx, "objects", r.checkObjects)
 	r.describe(ctx, "has ended")
-	recording := withSummary(withQuick(ctx), "keep what was found")
+	recording := withSummary(withQuick(ctx), "record the findings")
 	err := workflow.ExecuteActivity(recording, do.RecordReconciliation, r.found).Get(ctx, nil)
 	return r.found, err
 }
@@ -90,17 +90,17 @@ func Reconcile(ctx workflow.Context, in ReconcileInput) (ingest.Reconciliation, 
 type reconciliation struct {
 	in    ReconcileInput
 	found ingest.Reconciliation
-	after int64 // the last row that was looked at
-	more  bool  // there are rows after it
+	after int64 // cursor: id of the last checked row
+	more  bool  // there may be rows after it
 }
 
-// part looks at one part.
-func (r *reconciliation) runPart(ctx workflow.Context, name string, look func(workflow.Context) error) {
-	r.describe(ctx, "looks at "+name)
-	r.noteFailure(name, look(ctx))
+// runPart runs one part and records its failure.
+func (r *reconciliation) runPart(ctx workflow.Context, name string, check func(workflow.Context) error) {
+	r.describe(ctx, "is checking "+name)
+	r.noteFailure(name, check(ctx))
 }
 
-// failed notes that a part could not be looked at.
+// noteFailure records that a part could not be checked.
 func (r *reconciliation) noteFailure(name string, err error) {
 	if err != nil {
 		_, message := failureOf(err)
@@ -113,7 +113,7 @@ func (r *reconciliation) recoverFiles(ctx workflow.Context) error {
 		r.more = false
 		in := activities.FindStrandedInput{Unchanged: r.in.Unchanged, Limit: orphanPage, AfterID: r.after}
 		var page activities.FindStrandedResult
-		finding := withSummary(withSweep(ctx), "files on their way that no workflow carries")
+		finding := withSummary(withSweep(ctx), "find files in flight without a workflow")
 		if err := workflow.ExecuteActivity(finding, do.FindStranded, in).Get(ctx, &page); err != nil {
 			return err
 		}
@@ -128,7 +128,7 @@ func (r *reconciliation) recoverFiles(ctx workflow.Context) error {
 	return nil
 }
 
-// restart starts workflows and waits until each has: an abandoned child that
+// restart starts workflows and waits until each has started: an abandoned child that
 // has not started is lost when this run ends.
 func (r *reconciliation) restart(ctx workflow.Context, files []activities.Stranded) {
 	starts := make([]workflow.ChildWorkflowFuture, len(files))
@@ -151,14 +151,14 @@ func (r *reconciliation) restart(ctx workflow.Context, files []activities.Strand
 func (r *reconciliation) sweepStaging(ctx workflow.Context) error {
 	var hosts activities.ListHostsResult
 	in := activities.ListHostsInput{Within: hostMaxAge}
-	asking := withSummary(withQuick(ctx), "which workers have staging folders?")
+	asking := withSummary(withQuick(ctx), "list the workers with staging folders")
 	if err := workflow.ExecuteActivity(asking, do.ListHosts, in).Get(ctx, &hosts); err != nil {
 		return err
 	}
 	sweeps := make([]workflow.Future, len(hosts.Queues))
 	for i, queue := range hosts.Queues {
 		queue = ingest.TidyQueue(queue)
-		sweeping := withSummary(withHostSweep(ctx, queue), "staged bytes nobody needs, "+queue)
+		sweeping := withSummary(withHostSweep(ctx, queue), "remove orphaned staged bytes on "+queue)
 		sweeps[i] = workflow.ExecuteActivity(sweeping, do.SweepStaging,
 			activities.SweepInput{Age: r.in.StagingAge})
 	}
@@ -169,7 +169,7 @@ func (r *reconciliation) sweepStaging(ctx workflow.Context) error {
 		r.found.Note(swept.Findings...)
 		if hostTimedOut(err) {
 			r.found.HostsSilent++
-			r.found.Note(hosts.Queues[i] + " does not answer: what its staging holds is not known")
+			r.found.Note(hosts.Queues[i] + " does not respond: its staging was not checked")
 		} else {
 			r.noteFailure("the staging of "+hosts.Queues[i], err)
 		}
@@ -179,7 +179,7 @@ func (r *reconciliation) sweepStaging(ctx workflow.Context) error {
 
 func (r *reconciliation) sweepUploads(ctx workflow.Context) error {
 	var swept activities.SweepResult
-	sweeping := withSummary(withSweep(ctx), "unfinished uploads nobody goes on with")
+	sweeping := withSummary(withSweep(ctx), "abort orphaned uploads")
 	err := workflow.ExecuteActivity(sweeping, do.SweepUploads, activities.SweepInput{Age: r.in.UploadAge}).Get(ctx, &swept)
 	r.found.UploadsAborted += swept.Removed
 	r.found.Note(swept.Findings...)
@@ -188,7 +188,7 @@ func (r *reconciliation) sweepUploads(ctx workflow.Context) error {
 
 func (r *reconciliation) checkObjects(ctx workflow.Context) error {
 	var checked activities.CheckObjectsResult
-	checking := withSummary(withSweep(ctx), "objects of files completed lately")
+	checking := withSummary(withSweep(ctx), "check the objects of recently completed files")
 	err := workflow.ExecuteActivity(checking, do.CheckObjects,
 		activities.CheckObjectsInput{Within: r.in.ObjectsWithin}).Get(ctx, &checked)
 	r.found.ObjectsMissing += checked.Missing
@@ -196,7 +196,7 @@ func (r *reconciliation) checkObjects(ctx workflow.Context) error {
 	return err
 }
 
-// withSweep is for looking through many things; what fails is left to the next run.
+// withSweep is for checking many items; the next run repeats what failed.
 func withSweep(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: time.Hour,
@@ -212,11 +212,11 @@ func withHostSweep(ctx workflow.Context, queue string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, options)
 }
 
-// describe tells Temporal's Web UI what has been found so far.
+// describe sets the details in Temporal's Web UI.
 func (r *reconciliation) describe(ctx workflow.Context, doing string) {
 	f := r.found
-	text := fmt.Sprintf("The reconciler **%s**.\n\nFiles without a workflow: %d made ready again, %d given a workflow. "+
-		"Debris removed: %d staged, %d unfinished uploads. For people to see to: %d objects missing, %d workers silent.",
+	text := fmt.Sprintf("Reconciliation **%s**.\n\nFiles without a workflow: %d requeued, %d restarted. "+
+		"Orphans removed: %d staged files, %d unfinished uploads. Needs attention: %d missing objects, %d unresponsive workers.",
 		doing, f.Requeued, f.Restarted, f.StagingRemoved, f.UploadsAborted, f.ObjectsMissing, f.HostsSilent)
 	var findings []string
 	for _, finding := range f.Findings {
@@ -225,9 +225,9 @@ func (r *reconciliation) describe(ctx workflow.Context, doing string) {
 	workflow.SetCurrentDetails(ctx, text+bullets(findings))
 }
 
-// withIngest starts FileIngest as a child, for files that the reconciler brings
-// back. The server's uuid is the fairness key, so that where fairness is on one
-// server's backlog does not delay another's.
+// withIngest is for starting FileIngest as a child of Reconcile. The fairness key is
+// the server's uuid: with fairness enabled, one server's backlog does not delay
+// another's.
 func withIngest(ctx workflow.Context, file activities.ReadyFile, serverName, serverUUID string, status ingest.Status) workflow.Context {
 	shown := Shown{ServerName: serverName, Path: cmp.Or(file.Path, file.Summary), Size: file.Size, Status: status}
 	start := shown.start(file.UUID, serverUUID)
@@ -241,7 +241,7 @@ func withIngest(ctx workflow.Context, file activities.ReadyFile, serverName, ser
 	})
 }
 
-// StartIngest returns the options of a file's FileIngest, but for its task queue.
+// StartIngest returns the start options of a file's FileIngest, without the task queue.
 func StartIngest(file ingest.File, serverUUID string) client.StartWorkflowOptions {
 	shown := Shown{ServerName: file.ServerName, Path: ingest.DisplayPath(file.RemotePath), Size: file.Size, Status: file.Status}
 	return shown.start(file.UUID, serverUUID)

@@ -18,23 +18,23 @@ type ScanAllServersInput struct {
 	Servers []string `json:"servers,omitempty"`
 	// Force scans servers that are not due or are suspended, too.
 	Force bool `json:"force,omitempty"`
-	// Source says who asked: "schedule" or "manual".
+	// Source is the origin of the scan: "schedule" or "manual".
 	Source string `json:"source"`
-	// Tick is the interval of the schedule; 0 for a scan that was asked for.
+	// Tick is the interval of the schedule; 0 for a manual scan.
 	Tick time.Duration `json:"tick,omitempty"`
 }
 
-// ScanSummary counts what became of the servers' scans.
+// ScanSummary counts the results of one pass over the servers.
 type ScanSummary = activities.ScanSummary
 
-// ScanAllServers starts one DiscoverFiles for each server that is due and waits
-// only until each has started: a slow server delays no other. A server that is
-// being scanned already is asked to list once more. One activity does all of that:
-// a child workflow costs several times what a start by a client does.
+// ScanAllServers starts one DiscoverFiles for each due server, without waiting for its
+// end: a slow server delays no other. A server whose scan is running receives a rescan
+// signal. One activity starts them all, because a child workflow costs several times as
+// much as a start by a client.
 func ScanAllServers(ctx workflow.Context, in ScanAllServersInput) (summary ScanSummary, err error) {
-	describeScan(ctx, summary, "starts the scans of servers that are due", in.Source)
+	describeScan(ctx, summary, "is starting the scans of due servers", in.Source)
 	execution := workflow.GetInfo(ctx).WorkflowExecution
-	starting := withSummary(withStarts(ctx), "start the scans of servers that are due")
+	starting := withSummary(withStarts(ctx), "start the scans of due servers")
 	err = workflow.ExecuteActivity(starting, do.StartScans, activities.StartScansInput{
 		Pass: execution.RunID, Source: in.Source, Servers: in.Servers, Force: in.Force, Tick: in.Tick,
 	}).Get(ctx, &summary)
@@ -44,19 +44,19 @@ func ScanAllServers(ctx workflow.Context, in ScanAllServersInput) (summary ScanS
 	return summary, err
 }
 
-// describeScan tells Temporal's Web UI how far the scan is.
+// describeScan sets the details in Temporal's Web UI.
 func describeScan(ctx workflow.Context, s ScanSummary, doing, source string) {
 	var servers []string
 	for _, server := range s.Servers {
 		servers = append(servers, code(server.Name)+": "+code(ingest.DiscoverWorkflowID(server.UUID)))
 	}
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("This scan **%s**; it was asked for by: %s.\n\n"+
-		"Scans of servers: %d started, %d ran already and list once more, %d could not be started.",
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("This scan **%s**. Source: %s.\n\n"+
+		"Scans of servers: %d started, %d already running (rescan requested), %d could not be started.",
 		doing, code(source), s.Started, s.AlreadyRunning, s.Failed)+bullets(servers))
 }
 
-// StartDiscover returns the options to start a server's DiscoverFiles, but for its
-// task queue.
+// StartDiscover returns the start options of a server's DiscoverFiles, without the task
+// queue.
 func StartDiscover(server activities.ServerRef) client.StartWorkflowOptions {
 	return client.StartWorkflowOptions{
 		ID:                                       ingest.DiscoverWorkflowID(server.UUID),

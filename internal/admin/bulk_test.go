@@ -58,7 +58,7 @@ func TestRefusedFilesHideNoneBehindThem(t *testing.T) {
 func TestADecisionTakenBeforeIsNoRefusal(t *testing.T) {
 	t.Parallel()
 	b := inError(2)
-	b.engine.decideErr = ingest.Wrap(ingest.KindConflict, orchestrator.ErrDecided, "a decision was taken already")
+	b.engine.decideErr = ingest.Wrap(ingest.KindConflict, orchestrator.ErrDecided, workflows.ActionPending)
 	result, err := b.DecideAll(t.Context(), retryAll())
 	require.NoError(t, err)
 	require.Equal(t, BulkResult{Matched: 2, Done: 2}, result)

@@ -192,7 +192,7 @@ func (o Client) Decide(ctx context.Context, fileUUID, update string, d workflows
 	var refused *temporal.ApplicationError
 	if errors.As(err, &refused) {
 		var cause error
-		if refused.Message() == takenAlready {
+		if refused.Message() == workflows.ActionPending {
 			cause = ErrDecided
 		}
 		return &ingest.Error{Kind: ingest.KindConflict, Message: refused.Message(), Err: cause}
@@ -242,10 +242,6 @@ var ErrDecided = errors.New("a decision was taken before")
 func WithRequestKey(ctx context.Context, key string) context.Context {
 	return context.WithValue(ctx, requestKey{}, key)
 }
-
-// takenAlready is how package workflows refuses a second decision before the
-// first is in the ledger; a test compares the two.
-const takenAlready = "a decision was taken already"
 
 // StartIngest starts a FileIngest; one that is open already is KindConflict.
 func (o Client) StartIngest(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error {

@@ -164,7 +164,7 @@ func harmless(t *testing.T, metadata string) {
 	_, body, ok := strings.Cut(string(text), "<main>")
 	require.True(t, ok, "%s", text)
 	assert.Contains(t, body, `\x60x\x60 [c](http:) ![i](http:) &lt;img src=x&gt; &lt;script&gt;a&lt;/script&gt; $x$ **b**.csv</code>`)
-	assert.Contains(t, body, "<strong>waits for an operator</strong>")
+	assert.Contains(t, body, "<strong>failed and needs attention</strong>")
 	assert.Contains(t, body, "temporal workflow update execute")
 	assert.NotRegexp(t, `<(a|img|script|iframe)\b`, body)
 }

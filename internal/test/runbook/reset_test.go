@@ -32,7 +32,7 @@ func TestRecipesForResets(t *testing.T) {
 	// The last workflow task of a file that waits is where it began to wait.
 	out, err := p.shell("temporal workflow reset --workflow-id ingest/" + step.UUID + " --type LastWorkflowTask --reason test")
 	require.NoError(t, err, out)
-	p.until("file-details", has("**waits for an operator**"), "FILE_UUID", step.UUID)
+	p.until("file-details", has("**failed and needs attention**"), "FILE_UUID", step.UUID)
 
 	// The same from a step: the download that came last.
 	p.run("reset-step", "FILE_UUID", step.UUID, "EVENT_ID", lastDownload(t, p.run("show-steps", "FILE_UUID", step.UUID)))

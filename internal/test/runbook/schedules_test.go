@@ -112,7 +112,7 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 		return sandbox.Detail(h.Events(first.UUID), ingest.EventRequeued, "reason") != nil
 	})
 	h.File(first.RemotePath, func(f ingest.File) bool { return f.Status == ingest.StatusReady })
-	shows(p, "reconcile/by-hand", "The reconciler **has ended**", "0 objects missing", "run 'stevedore setup'")
+	shows(p, "reconcile/by-hand", "Reconciliation **has ended**", "0 missing objects", "run 'stevedore setup'")
 
 	// Everything ends as if nothing had been done to it.
 	require.NoError(t, h.S3.Core.MakeBucket(h.Ctx, h.S3.Bucket, minio.MakeBucketOptions{}))

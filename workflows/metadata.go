@@ -13,7 +13,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// The keys of a workflow's memo.
+// Keys of a workflow's memo.
 const (
 	MemoServer = "server"
 	MemoPath   = "path"
@@ -21,49 +21,57 @@ const (
 )
 
 const (
-	// summaryBytes is how long the JSON of a summary may be: Temporal takes 400
-	// bytes with the payload's own metadata.
+	// summaryBytes bounds the JSON of a summary. Temporal allows 400 bytes including
+	// the payload's metadata.
 	summaryBytes = 360
 	// memoPathBytes bounds a path in a memo, messageBytes a message in details.
 	memoPathBytes = 4096
 	messageBytes  = 1000
-	// bulletsBytes bounds a list; Temporal takes 20,000 bytes of details.
+	// bulletsBytes bounds a list; Temporal allows 20,000 bytes of details.
 	bulletsBytes = 15000
 )
 
-// Shown is what Temporal shows of a file from the start of its workflow.
+// The custom search attributes, typed.
+var (
+	searchServer = temporal.NewSearchAttributeKeyKeyword(ingest.SearchServer)
+	searchStatus = temporal.NewSearchAttributeKeyKeyword(ingest.SearchStatus)
+	searchSize   = temporal.NewSearchAttributeKeyInt64(ingest.SearchSize)
+)
+
+// Shown is the metadata of a file's workflow in Temporal: summary, memo and search
+// attributes.
 type Shown struct {
 	ServerName string
-	// Path is the path for people, see ingest.DisplayPath.
+	// Path is the display path, see ingest.DisplayPath.
 	Path string
 	// Size in bytes.
 	Size   int64
 	Status ingest.Status
 }
 
-// Summary is the path in Markdown, which Temporal's Web UI makes of summaries.
+// Summary returns the path in Markdown, which Temporal's Web UI renders.
 func (s Shown) Summary() string { return summary(code(s.Path)) }
 
-// Memo is returned with every listing of workflows; it cannot be searched.
+// Memo returns the workflow's memo, which listings include but cannot filter by.
 func (s Shown) Memo() map[string]any {
 	return map[string]any{MemoServer: s.ServerName, MemoPath: truncate(s.Path, memoPathBytes), MemoSize: s.Size}
 }
 
-// SearchAttributes are what workflows can be searched and counted by.
+// SearchAttributes returns the attributes by which workflows are searched and counted.
 func (s Shown) SearchAttributes() temporal.SearchAttributes {
 	return temporal.NewSearchAttributes(
 		searchServer.ValueSet(s.ServerName), searchStatus.ValueSet(string(s.Status)), searchSize.ValueSet(s.Size),
 	)
 }
 
-// shownServer is the name of the server that the workflow was started with;
-// one that was started by hand may have none.
+// shownServer returns the server name from the workflow's search attributes; empty if
+// it was started manually without them.
 func shownServer(ctx workflow.Context) string {
 	name, _ := workflow.GetTypedSearchAttributes(ctx).GetKeyword(searchServer)
 	return name
 }
 
-// shownPath is the path in the workflow's memo; it may have none.
+// shownPath returns the path from the workflow's memo; empty if there is none.
 func shownPath(ctx workflow.Context) (path string) {
 	if payload, ok := workflow.GetInfo(ctx).Memo.GetFields()[MemoPath]; ok {
 		_ = converter.GetDefaultDataConverter().FromPayload(payload, &path)
@@ -71,16 +79,16 @@ func shownPath(ctx workflow.Context) (path string) {
 	return path
 }
 
-// about says beside an activity what it is for.
+// withSummary sets the activity's summary in Temporal's Web UI.
 func withSummary(ctx workflow.Context, text string) workflow.Context {
 	options := workflow.GetActivityOptions(ctx)
 	options.Summary = summary(text)
 	return workflow.WithActivityOptions(ctx, options)
 }
 
-// code puts text that others chose, names of files above all, into a code
-// span, in which Markdown and HTML mean nothing. A backtick, which would end
-// it, is shown as DisplayPath shows bytes that are no text.
+// code returns text as a Markdown code span, in which untrusted text, such as file
+// names, is not interpreted. A backtick would end the span and is escaped like the
+// bytes that DisplayPath escapes.
 func code(text string) string {
 	if text == "" {
 		return "`-`"
@@ -88,13 +96,13 @@ func code(text string) string {
 	return "`" + strings.ReplaceAll(ingest.DisplayPath(text), "`", `\x60`) + "`"
 }
 
-// words is code for a message: what it quotes, it shows as quoted.
+// quote returns a message as a code span, truncated, with backticks as apostrophes.
 func quote(message string) string {
 	return code(strings.ReplaceAll(truncate(message, messageBytes), "`", "'"))
 }
 
-// summary cuts Markdown to Temporal's limit, which counts its JSON. What is cut
-// within a code span is closed.
+// summary truncates Markdown to Temporal's limit, which counts its JSON, and closes a
+// truncated code span.
 func summary(text string) string {
 	for limit := min(len(text), summaryBytes); ; limit -= 8 {
 		short := truncate(text, limit)
@@ -110,7 +118,7 @@ func summary(text string) string {
 	}
 }
 
-// jsonBytes is how long a line of text is as JSON.
+// jsonBytes returns the length of a line of text as JSON.
 func jsonBytes(text string) int {
 	n := len(text) + len(`""`)
 	for _, r := range text {
@@ -124,7 +132,7 @@ func jsonBytes(text string) int {
 	return n
 }
 
-// cut shortens to at most limit bytes without splitting a character.
+// truncate shortens text to at most limit bytes without splitting a character.
 func truncate(text string, limit int) string {
 	if len(text) <= limit {
 		return text
@@ -135,18 +143,18 @@ func truncate(text string, limit int) string {
 	return text[:max(limit, 0)]
 }
 
-// size is a number of bytes for people.
+// size formats a number of bytes.
 func size(bytes int64) string { return humanize.IBytes(uint64(max(bytes, 0))) }
 
-// commands are what a person may type, ready to be copied.
+// commands returns a Markdown block of shell commands.
 func commands(lines ...string) string { return "\n\n```sh\n" + strings.Join(lines, "\n") + "\n```" }
 
-// bullets are a list in Markdown, as far as there is room for it.
+// bullets returns a Markdown list of at most bulletsBytes.
 func bullets(lines []string) string {
 	text := ""
 	for i, line := range lines {
 		if len(text)+len(line) > bulletsBytes {
-			return text + fmt.Sprintf("\n- and %d more: see the result", len(lines)-i)
+			return text + fmt.Sprintf("\n- and %d more, see the result", len(lines)-i)
 		}
 		text += "\n- " + line
 	}
