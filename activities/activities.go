@@ -8,7 +8,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Deps are the outside world of Activities. All are required.
+// Deps are the dependencies of Activities. All interfaces are required.
 type Deps struct {
 	Ledger    Ledger
 	Catalog   Catalog
@@ -24,53 +24,52 @@ type Deps struct {
 	Audits    Audits
 	Auditor   Auditor
 	Log       *slog.Logger
-	// HostTimeout is how long a task may wait for this host before the host is
-	// asked for; after it a host nobody polls is given up.
+	// HostTimeout bounds how long a task may wait in a host's queue before the workflow
+	// checks whether the host is alive.
 	HostTimeout time.Duration
-	// HostFresh is how recently a host must have been seen to count as alive.
-	// Workers say that they live every HostBeat, also while all they can do is
-	// being done and they poll for nothing.
+	// HostFresh is the maximum age of the heartbeat of a host that counts as alive.
+	// Workers write one every HostBeat, also when they are saturated and poll nothing.
 	HostFresh time.Duration
-	// NoProgress ends a transfer in which no byte moves for this long, so that
-	// a peer that holds the line but sends nothing cannot hold a slot for ever.
+	// NoProgress bounds the time without a byte in a transfer, so that a silent peer
+	// cannot hold a slot forever.
 	NoProgress time.Duration
-	// ChecksumWait is how long after the first sight of a file a checksum file that
-	// does not fit it is looked at again; a server's SidecarWait may be longer.
+	// ChecksumWait is the grace period after a file was first seen in which a checksum
+	// file that does not match is read again; a server's SidecarWait may be longer.
 	ChecksumWait time.Duration
-	// LeftRetry is how long a source or companion that could not be deleted or moved
-	// is left alone before a listing tries it again; default 1h.
+	// LeftRetry is the delay before a listing retries to delete or move a source or
+	// companion; default 1 h.
 	LeftRetry time.Duration
-	// MaxTransfers is how many transfers run at once on this worker, see shares;
-	// default 0, which is any number.
+	// MaxTransfers bounds concurrent transfers on this worker, see shares; 0 means no
+	// bound.
 	MaxTransfers int
 	// TryLimit bounds a listing within a workflow task; default 3 s.
 	TryLimit time.Duration
 }
 
-// Activities implements every activity of stevedore.
+// Activities implements all activities. Its methods may be called concurrently.
 type Activities struct {
 	Deps
-	// released wakes the dispatchers in this process.
+	// released wakes the dispatchers of this process when a slot is released.
 	released wakeups
-	// tries are the places of listings within workflow tasks.
+	// trySlots bounds concurrent listings within workflow tasks.
 	trySlots chan struct{}
-	// passes holds these listings back while this process starts scans.
+	// startGate delays these listings while this process starts scans.
 	startGate startGate
-	// shares divides this worker's transfers among servers.
+	// shares limits this worker's transfers and divides them among servers.
 	shares *shares
-	// reads counts transfers that fail as they begin.
+	// reads counts, by server, transfers that fail soon after they start.
 	reads readFailures
-	// sidecars counts, by file, failures to read its checksum file.
+	// sidecars counts, by file, failures to read the checksum file.
 	sidecars readFailures
 }
 
-// New returns the activities over the given world.
+// New returns the activities with their dependencies.
 func New(deps Deps) *Activities {
 	return &Activities{Deps: deps, trySlots: make(chan struct{}, maxTryListings), shares: newShares(deps.MaxTransfers)}
 }
 
-// apply commits a change of the file, and wakes the dispatcher of its server, if
-// it runs in this process, when that released a slot.
+// apply commits a change of the file. If that releases a slot it wakes the server's
+// dispatcher, if it runs in this process.
 func (a *Activities) apply(ctx context.Context, file ingest.File, change ingest.Change) error {
 	err := a.Ledger.Apply(ctx, change)
 	if err == nil && change.FreeSlot {
@@ -79,8 +78,8 @@ func (a *Activities) apply(ctx context.Context, file ingest.File, change ingest.
 	return err
 }
 
-// HostBeat is how often a worker says that it lives.
+// HostBeat is the interval of a worker's heartbeat in the ledger.
 const HostBeat = 20 * time.Second
 
-// hostQueue is the task queue of this worker's staging volume.
+// hostQueue returns the task queue of this worker's staging volume.
 func (a *Activities) hostQueue() string { return ingest.HostQueue(a.Staging.HostID()) }

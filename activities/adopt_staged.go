@@ -7,23 +7,22 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// originOf is kept with the staged bytes of the file.
+// originOf returns the origin that is stored with the staged bytes of the file.
 func originOf(file ingest.File) ingest.Origin {
 	return ingest.Origin{ServerUUID: file.ServerUUID, Path: []byte(file.RemotePath), Sidecar: []byte(file.Sidecar.Path)}
 }
 
-// forgotten looks at a staged file that the ledger does not know: when an older
-// backup of it was restored and a workflow still carries the file, the file is
-// recorded again, and that workflow goes on with it. The bytes here may be the
-// only ones, because the partner may have removed the source. It reports whether
-// the file is still unknown.
+// readoptStaged handles a staged file that is missing in the ledger. If an older backup
+// of the ledger was restored and a workflow for the file is open, it records the file
+// again, and the workflow continues. The staged bytes may be the only copy, because the
+// source may have been removed. It reports whether the file is still unknown.
 //
-// It is recorded as verified: a workflow before that step compares with the
-// partner's checksum in any case, and none after it could go back.
+// The file is recorded as verified: a workflow before that step compares the partner's
+// checksum anyway, and a workflow after it could not continue from an earlier status.
 func (a *Activities) readoptStaged(ctx context.Context, fileUUID string) (unknown bool, err error) {
 	staged, err := a.Staging.Staged(ctx, fileUUID)
 	if ingest.IsKind(err, ingest.KindStagingLost) || err == nil && staged.Origin.ServerUUID == "" {
-		return true, nil // not whole, or staged by a version that did not say whose it is
+		return true, nil // incomplete, or staged by a version that did not record the origin
 	}
 	if err != nil {
 		return true, err

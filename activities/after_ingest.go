@@ -14,10 +14,9 @@ type AfterIngestInput struct {
 	FileUUID string `json:"file_uuid"`
 }
 
-// AfterIngest does with the source what the server's setting asks: nothing,
-// delete or move, and the same with its done-marker and checksum file. It acts only
-// on a completed file and only while the path still shows the version that was
-// taken; a newer one is left for the next scan.
+// AfterIngest applies the server's after-ingest setting to the source, its done-marker
+// and its checksum file: keep, delete or move. It acts only on a completed file, and
+// only while the path still shows the version that was ingested.
 func (a *Activities) AfterIngest(ctx context.Context, in AfterIngestInput) error {
 	file, err := a.Ledger.File(ctx, in.FileUUID)
 	if err != nil {
@@ -33,18 +32,18 @@ func (a *Activities) AfterIngest(ctx context.Context, in AfterIngestInput) error
 	return a.finishAfterIngest(ctx, file, a.afterIngest(ctx, server, file))
 }
 
-// mayTidy reports whether the source may be touched: its bytes are stored, proven
-// and announced, and the server's setting asks for it.
+// afterActionDue reports whether the source may be deleted or moved: the file is
+// stored, verified and notified, and the server's setting requires it.
 func afterActionDue(server ingest.Server, file ingest.File) bool {
 	return file.Status == ingest.StatusCompleted && file.Hash != "" && server.AfterIngest != ingest.AfterKeep
 }
 
-// shownTries is how many attempts may fail before a source that could not be
-// deleted or moved for a passing reason is shown as left.
+// attemptsBeforeLeft is the number of failed attempts after which a source that could
+// not be deleted or moved is shown as left, although the error is transient.
 const attemptsBeforeLeft = 3
 
-// settleAfter keeps a failing action visible in the ledger without touching
-// the file's status: the file is safe whatever becomes of its source.
+// finishAfterIngest records a failed action without changing the file's status: the
+// file is safe regardless of its source.
 func (a *Activities) finishAfterIngest(ctx context.Context, file ingest.File, err error) error {
 	kind := ingest.KindOf(err)
 	if err == nil || !kind.Permanent() && activity.GetInfo(ctx).Attempt < attemptsBeforeLeft {
@@ -53,7 +52,7 @@ func (a *Activities) finishAfterIngest(ctx context.Context, file ingest.File, er
 	failed := ingest.Failure{Step: ingest.StepAfter, Kind: kind, Message: message(err)}
 	if !kind.Permanent() {
 		if noteErr := a.apply(ctx, file, ingest.SourceLeft(file, failed.Message)); noteErr != nil && ctx.Err() == nil {
-			a.Log.WarnContext(ctx, "cannot note a source that is left", "file", file.UUID, "error", noteErr)
+			a.Log.WarnContext(ctx, "cannot record that a source is left", "file", file.UUID, "error", noteErr)
 		}
 		return a.finishStep(ctx, ingest.StepAfter, file, err)
 	}
@@ -74,7 +73,7 @@ func (a *Activities) afterIngest(ctx context.Context, server ingest.Server, file
 	return a.runAfterAction(under, source, server, file)
 }
 
-// tidy does the action and records it.
+// runAfterAction runs the action and records it.
 func (a *Activities) runAfterAction(ctx context.Context, source Source, server ingest.Server, file ingest.File) error {
 	t := afterAction{moves: a.Ledger, source: source, server: server, file: file, details: map[string]any{"action": string(server.AfterIngest)}}
 	if err := t.run(ctx); err != nil {
@@ -83,22 +82,22 @@ func (a *Activities) runAfterAction(ctx context.Context, source Source, server i
 	return a.apply(ctx, file, ingest.SourceDone(file, t.left, t.details))
 }
 
-// tidying is the after-ingest action on one source.
+// afterAction is the after-ingest action on one source.
 type afterAction struct {
 	moves  Moves
 	source Source
 	server ingest.Server
 	file   ingest.File
-	// details are what is to be told of it, left what of it is still there.
+	// details are recorded with the event; left, when not empty, is why a source or
+	// companion is still there.
 	details map[string]any
 	left    string
-	// inPlace says that files are to be moved to where they are listed, and stay.
+	// inPlace: the target is the listed folder itself, so files stay.
 	inPlace bool
 }
 
-// run does the action. A source that is gone was tidied by an attempt whose answer
-// was lost, or by the partner; one that is another version now is left for the
-// next scan.
+// run applies the action. A missing source was handled by an attempt whose result was
+// lost, or removed by the partner. Another version is left for the next scan.
 func (t *afterAction) run(ctx context.Context) error {
 	switch err := checkUnmodified(ctx, t.source, t.file); {
 	case ingest.KindOf(err) == ingest.KindNotFound:
@@ -108,14 +107,14 @@ func (t *afterAction) run(ctx context.Context) error {
 		}
 		return t.companions(ctx, false)
 	case ingest.KindOf(err) == ingest.KindChanged:
-		t.details["found"] = "another version, which is left alone"
+		t.details["found"] = "another version, not touched"
 		return nil
 	case err != nil:
 		return err
 	}
 	dir, move := t.server.AfterIngest.MoveTo()
 	if !move {
-		// untouched was the last thing asked: nothing comes between.
+		// The check directly precedes the removal: nothing may come between.
 		if err := t.source.Remove(ctx, t.file.RemotePath); err != nil && ingest.KindOf(err) != ingest.KindNotFound {
 			return err
 		}
@@ -124,16 +123,16 @@ func (t *afterAction) run(ctx context.Context) error {
 	to, err := t.moveAway(ctx, t.file.RemotePath, dir, func() error { return checkUnmodified(ctx, t.source, t.file) })
 	switch {
 	case ingest.KindOf(err) == ingest.KindChanged:
-		t.details["found"] = "another version, which is left alone"
+		t.details["found"] = "another version, not touched"
 		return nil
 	case err != nil:
 		return err
 	case t.inPlace:
-		t.details["found"] = "in " + ingest.DisplayPath(dir) + " already: it is the folder that is listed"
+		t.details["found"] = "already in " + ingest.DisplayPath(dir) + ": it is the listed folder"
 		return nil
 	case to == "":
-		t.left = "the name is taken in " + ingest.DisplayPath(dir)
-		t.details["found"] = "the name taken in " + ingest.DisplayPath(dir) + ", so the source was left where it is"
+		t.left = "the name exists in " + ingest.DisplayPath(dir)
+		t.details["found"] = "the name exists in " + ingest.DisplayPath(dir) + ", the source was not moved"
 		return nil
 	}
 	t.details["moved_to"] = ingest.DisplayPath(to)

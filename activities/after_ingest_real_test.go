@@ -438,7 +438,7 @@ func TestWhatIsMovedToWhereItIsListedIsTakenOnce(t *testing.T) {
 				require.Empty(t, b.after(f))
 				assert.Equal(t, tc.stays, b.there(file))
 				if tc.stays {
-					assert.Contains(t, sandbox.Detail(b.Events(f.UUID), ingest.EventSourceDone, "found"), "the folder that is listed")
+					assert.Contains(t, sandbox.Detail(b.Events(f.UUID), ingest.EventSourceDone, "found"), "the listed folder")
 				}
 			}
 			b.list(false)

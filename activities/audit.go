@@ -10,45 +10,45 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Audits is the record of audits.
+// Audits is the record of audits in the ledger.
 type Audits interface {
-	// BeginAudit makes the caller the one who carries the audit out and forgets
-	// what earlier attempts found; one that has ended is KindConflict.
+	// BeginAudit starts an attempt: it fences earlier attempts and deletes their
+	// findings. For an audit that has ended it returns KindConflict.
 	BeginAudit(ctx context.Context, runUUID string) (run ingest.AuditRun, attempt int64, err error)
-	// NoteAudit writes what was counted and found so far, or KindFenced.
+	// NoteAudit records counts and discrepancies, or returns KindFenced.
 	NoteAudit(ctx context.Context, runUUID string, attempt int64, counts ingest.AuditCounts, found []ingest.AuditDifference) error
-	// EndAudit closes it; failure is empty when it has reached its end.
+	// EndAudit closes the audit; failure is empty if it was completed.
 	EndAudit(ctx context.Context, runUUID, failure string) error
 }
 
-// Auditor compares servers, ledger, objects and announcements.
+// Auditor compares servers, ledger, objects and notifications.
 type Auditor interface {
-	// Audit tells each difference to report and what was counted to progress,
-	// neither of them concurrently; an error of report ends it. Servers are uuids;
-	// none means all.
+	// Audit passes each discrepancy to report and the counts so far to progress, never
+	// concurrently; an error of report ends the audit. Servers are uuids; none means
+	// all.
 	Audit(ctx context.Context, servers []string, deep bool, report func(ingest.AuditDifference) error, progress func(ingest.AuditCounts)) (ingest.AuditCounts, error)
 }
 
 // AuditInput names an audit.
 type AuditInput struct {
 	RunUUID string `json:"run_uuid"`
-	// Failure is why an audit is given up, for EndAudit.
+	// Failure is the reason of a failed audit, for EndAudit.
 	Failure string `json:"failure,omitempty"`
 }
 
-// noteEvery is how often what was found is written; notePage how many
-// differences are written at once.
+// recordInterval is the interval at which findings are recorded, recordPage the number
+// of discrepancies that are recorded at a time.
 const (
 	recordInterval = 2 * time.Second
 	recordPage     = 500
 )
 
-// RunAudit carries an audit out. It may be tried again from the start by any
-// worker: only the latest attempt writes.
+// RunAudit runs an audit. Any worker may retry it from the beginning: only the latest
+// attempt can write.
 func (a *Activities) RunAudit(ctx context.Context, in AuditInput) error {
 	run, attempt, err := a.Audits.BeginAudit(ctx, in.RunUUID)
 	if ingest.IsKind(err, ingest.KindConflict) {
-		return nil // an earlier attempt got as far as the end, and its answer was lost
+		return nil // an earlier attempt completed it, and its result was lost
 	}
 	if err != nil {
 		return applicationError(err)
@@ -81,14 +81,14 @@ func (a *Activities) RunAudit(ctx context.Context, in AuditInput) error {
 	return applicationError(a.Audits.EndAudit(ctx, run.UUID, ""))
 }
 
-// EndAudit closes an audit that cannot be carried out.
+// EndAudit records that an audit failed.
 func (a *Activities) EndAudit(ctx context.Context, in AuditInput) error {
 	return applicationError(a.Audits.EndAudit(ctx, in.RunUUID, in.Failure))
 }
 
-// beating heartbeats until stop is called, with the details that details returns;
-// nil for none. An audit may wait long for a server without counting anything. The context is cancelled with ErrStopped when the
-// worker shuts down.
+// startHeartbeat heartbeats until stop is called, with the values of details, which may
+// be nil. The returned context is cancelled with ErrStopped when the worker shuts down.
+// Steps that may wait long without progress use it.
 func startHeartbeat(ctx context.Context, details func() any) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
@@ -118,7 +118,7 @@ func startHeartbeat(ctx context.Context, details func() any) (_ context.Context,
 	}
 }
 
-// auditNotes writes what an attempt finds, in pages.
+// auditRecorder records the findings of an attempt in pages.
 type auditRecorder struct {
 	audits  Audits
 	run     string
@@ -142,7 +142,7 @@ func (n *auditRecorder) add(ctx context.Context, d ingest.AuditDifference) error
 	return n.write(ctx)
 }
 
-// count keeps the counts, and writes them now and then for those who watch.
+// count records the counts at most every recordInterval.
 func (n *auditRecorder) count(ctx context.Context, counts ingest.AuditCounts) error {
 	n.counts = counts
 	if time.Since(n.written) < recordInterval {

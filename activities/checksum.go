@@ -8,30 +8,30 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// checksum is what a partner says a file's digest is. The zero value is none.
+// checksum is the partner's digest of a file. The zero value means none.
 type checksum struct {
-	// algo is one of the domain's algorithms; BLAKE2b with another length than 64
-	// bytes has it behind, in bits: "blake2b-256".
+	// algo is one of the domain's algorithms; BLAKE2b with a length other than 64
+	// bytes has its bits as a suffix: "blake2b-256".
 	algo   string
 	digest string // lower-case hex
-	// unsure says that only the name without its folder, or in other letters, tells
-	// of which file it is: it proves by fitting, and says nothing else.
+	// inexact: the name matches only without its folder or in another case. Then a
+	// matching digest verifies the file, and a different one means nothing.
 	inexact bool
 }
 
-// maxSumsLine bounds a line of a checksum file: the longest path that a server may
-// have, escaped, and a digest fit.
+// maxSumsLine bounds a line of a checksum file: the longest escaped path and a digest
+// fit.
 const maxSumsLine = 64 << 10
 
-// statement is what one line says of one file.
+// sumsEntry is one parsed line of a checksum file.
 type sumsEntry struct {
 	checksum
-	// names are the ways to read the name, the strictest first; none for a bare
-	// digest.
+	// names are the possible readings of the name, the strictest first; none for a
+	// bare digest.
 	names []string
 }
 
-// How well a name of a checksum file fits a file: the least is the best.
+// How well a name in a checksum file matches a file, the best first.
 const (
 	fitsExactly = iota
 	fitsPath
@@ -42,13 +42,13 @@ const (
 	fitsNot
 )
 
-// findChecksum looks up the file at the remote path in the text of a checksum file.
-// Without one it says why, as what follows the checksum file's name.
+// findChecksum looks up the file at the remote path in the text of a checksum file. If
+// there is none, why completes a sentence that begins with the checksum file's name.
 //
-// It reads what the tools of GNU, BSD, OpenSSL and Windows write, with paths that
-// lead to the file, and a bare digest, which only a file's own checksum file may
-// hold. Names are compared as they are first, then without a folder of another
-// machine, then in any case of letters.
+// It accepts the formats of GNU, BSD, OpenSSL and Windows tools, with any path to the
+// file, and a bare digest, which only a file's own checksum file may contain. Names are
+// compared exactly first, then without the folder of another machine, then ignoring
+// case.
 func findChecksum(sidecar string, text []byte, file string) (want checksum, why string) {
 	sums, _ := ingest.ParseChecksumName(path.Base(sidecar))
 	if sums.Algo == ingest.AlgoUnsupported {
@@ -79,15 +79,16 @@ func findChecksum(sidecar string, text []byte, file string) (want checksum, why 
 	case len(found) > 0:
 		return strongest(found)
 	case unreadable || !sums.Shared() && !hasNames(lines, sums.Algo):
-		return checksum{}, "has no " + algoLabel(sums.Algo) + "digest of it that can be read"
+		return checksum{}, "has no readable " + algoLabel(sums.Algo) + "digest of the file"
 	case sums.Shared():
 		return checksum{}, "does not list it"
 	default:
-		return checksum{}, "speaks of another file"
+		return checksum{}, "lists another file"
 	}
 }
 
-// strongest returns the one that proves most, unless two of its algorithm differ.
+// strongest returns the checksum of the strongest algorithm, unless two of that
+// algorithm differ.
 func strongest(found []checksum) (checksum, string) {
 	best := found[0]
 	for _, c := range found[1:] {
@@ -97,13 +98,13 @@ func strongest(found []checksum) (checksum, string) {
 	}
 	for _, c := range found {
 		if c.algo == best.algo && c.digest != best.digest {
-			return checksum{}, fmt.Sprintf("gives two different %sdigests for it", algoLabel(best.algo))
+			return checksum{}, fmt.Sprintf("has two different %sdigests for the file", algoLabel(best.algo))
 		}
 	}
 	return best, ""
 }
 
-// fit says how well the statement fits the file.
+// fit returns how well the entry matches the file.
 func (s sumsEntry) fit(file, sidecar string, shared bool) int {
 	if len(s.names) == 0 {
 		if shared {
@@ -132,7 +133,7 @@ func fitOf(name, file, folder string) int {
 	case strings.Contains(name, "/") && path.Join(folder, name) == file, !strings.Contains(name, "..") && strings.HasSuffix(file, "/"+relative):
 		return fitsPath
 	}
-	// A path of the partner's own machine, of which only the name tells.
+	// A path on the partner's own machine: only the name can be compared.
 	slashed := strings.ReplaceAll(name, `\`, "/")
 	if path.IsAbs(slashed) || len(slashed) > 2 && slashed[1] == ':' && slashed[2] == '/' {
 		if path.Base(slashed) == base {
@@ -149,7 +150,7 @@ func fitOf(name, file, folder string) int {
 	return fitsNot
 }
 
-// namesOthers reports whether a line of the checksum file names a file.
+// hasNames reports whether any line of the checksum file names a file.
 func hasNames(lines []string, algo string) bool {
 	for _, line := range lines {
 		if entry, ok := parseSumsLine(line, algo); ok && len(entry.names) > 0 {
@@ -159,7 +160,7 @@ func hasNames(lines []string, algo string) bool {
 	return false
 }
 
-// mentions reports whether a line that cannot be read is sums the file of the name.
+// mentions reports whether an unreadable line contains the file name.
 func mentions(line, name string) bool {
 	at := strings.Index(line, name)
 	if at < 0 {

@@ -13,8 +13,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// sumsLines returns the lines of a checksum file that may say something, or why
-// there are none.
+// sumsLines returns the significant lines of a checksum file, or why there are none.
 func sumsLines(text []byte) (lines []string, why string) {
 	plain := string(plainText(text))
 	if !strings.Contains(plain, "\n") {
@@ -37,7 +36,7 @@ func sumsLines(text []byte) (lines []string, why string) {
 	return lines, emptyIf(lines)
 }
 
-// sumsEmpty is what a checksum file is that says nothing, perhaps not yet.
+// sumsEmpty describes a checksum file without entries, which may still be written.
 const sumsEmpty = "is empty"
 
 func emptyIf(lines []string) string {
@@ -47,8 +46,8 @@ func emptyIf(lines []string) string {
 	return ""
 }
 
-// plainText returns text in UTF-8, or in whatever single bytes it is. UTF-16 is known
-// by its mark, or by the zero bytes in its first characters, which are a digest.
+// plainText converts UTF-16 to UTF-8 and returns other encodings unchanged. It detects
+// UTF-16 by the byte order mark, or by zero bytes in the digest at the beginning.
 func plainText(text []byte) []byte {
 	switch {
 	case bytes.HasPrefix(text, []byte("\xef\xbb\xbf")):
@@ -80,16 +79,16 @@ var (
 	// "sha256:digest", "SHA-256 = digest", "sha256-digest" of the Web, "Hash : digest"
 	// and "SHA256   digest   name" of PowerShell.
 	taggedLine = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9]*(?:-[0-9]{1,3})?)(?:\s*[:=]\s*|-|\s+)(\S+)(\s.*)?$`)
-	// "digest  name" in all its spellings.
+	// "digest  name" in its variants.
 	digestFirst = regexp.MustCompile(`^(\S+?)(?:[,;]|(\s)|$)(.*)$`)
 	// "name digest", with a separator or without.
 	digestLast = regexp.MustCompile(`^(.*\S)\s*(?:\s|[,;:=])\s*(\S+)\s*$`)
-	// Bytes apart, as certutil writes them.
+	// Separated bytes, as certutil writes them.
 	hexPairs = regexp.MustCompile(`^[0-9A-Fa-f]{2}( [0-9A-Fa-f]{2}){15,}$`)
 )
 
-// parseSumsLine reads one line of a checksum file of the algorithm, which is empty
-// when only the line tells.
+// parseSumsLine parses one line of a checksum file. algo is the file's algorithm;
+// empty if the line states it.
 func parseSumsLine(line, algo string) (entry sumsEntry, ok bool) {
 	line = strings.TrimLeft(line, " \t")
 	escaped := strings.HasPrefix(line, `\`)
@@ -109,7 +108,7 @@ func parseSumsLine(line, algo string) (entry sumsEntry, ok bool) {
 	return entry, ok
 }
 
-// unescape undoes what GNU tools do to names with a line break or a backslash.
+// unescape reverts the escapes of GNU tools in names with a line break or backslash.
 func unescape(name string) string {
 	return strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\r`, "\r").Replace(name)
 }
@@ -135,8 +134,8 @@ func readPairs(line, algo string) (sumsEntry, bool) {
 	return sumsEntry{checksum: sum}, ok
 }
 
-// readDigestFirst reads "digest  name": after the digest and a space, another space
-// or an asterisk says how the file was read, and all that follows is the name.
+// readDigestFirst reads "digest  name". After the digest and a space follows a space or
+// an asterisk, which states the read mode, and then the name.
 func readDigestFirst(line, algo string) (sumsEntry, bool) {
 	parts := digestFirst.FindStringSubmatch(line)
 	if parts == nil {
@@ -159,7 +158,7 @@ func readDigestFirst(line, algo string) (sumsEntry, bool) {
 	return entry, true
 }
 
-// looseName takes away what may stand around a name.
+// looseName removes spaces, an asterisk and quotes around a name.
 func looseName(text string) string {
 	name := strings.TrimSpace(text)
 	name = strings.TrimPrefix(name, "*")
@@ -198,14 +197,14 @@ func readDigestLast(line, algo string) (sumsEntry, bool) {
 	return sumsEntry{checksum: sum, names: []string{parts[1], looseName(strings.TrimRight(parts[1], ",;:= \t"))}}, ok
 }
 
-// digestBytes is the length of a digest by algorithm.
+// digestBytes maps algorithms to the length of their digests in bytes.
 var digestBytes = map[string]int{
 	ingest.AlgoMD5: 16, ingest.AlgoSHA1: 20, ingest.AlgoSHA224: 28, ingest.AlgoSHA256: 32, ingest.AlgoSHA384: 48, ingest.AlgoSHA512: 64,
 	ingest.AlgoBLAKE2b: 64, "blake2b-160": 20, "blake2b-256": 32, "blake2b-384": 48, ingest.AlgoBLAKE2s: 32,
 }
 
-// algoStrength orders algorithms, the one that proves most first. By it a digest
-// without a name of its algorithm is known by its length, too.
+// algoStrength lists the algorithms, the strongest first. A digest without a stated
+// algorithm is assigned to the first one of its length.
 var algoStrength = []string{
 	ingest.AlgoSHA256, ingest.AlgoSHA512, ingest.AlgoSHA384, ingest.AlgoSHA224, ingest.AlgoBLAKE2b, "blake2b-384", "blake2b-256",
 	ingest.AlgoBLAKE2s, "blake2b-160", ingest.AlgoSHA1, ingest.AlgoMD5,
@@ -213,7 +212,7 @@ var algoStrength = []string{
 
 func algoRank(algo string) int { return slices.Index(algoStrength, algo) }
 
-// algoLabel is an algorithm for people, with a space behind; empty when unknown.
+// algoLabel returns an algorithm's display name and a space; empty if unknown.
 func algoLabel(algo string) string {
 	switch {
 	case algo == "":
@@ -229,7 +228,7 @@ func algoLabel(algo string) string {
 	}
 }
 
-// tagAlgo returns the algorithm of a name in a line, such as "SHA2-256" or "sha-1".
+// tagAlgo returns the algorithm of a tag in a line, such as "SHA2-256" or "sha-1".
 func tagAlgo(tag string) (string, bool) {
 	plain := strings.ToLower(tag)
 	if algo, ok := strings.CutPrefix(plain, "sha2-"); ok {
@@ -249,8 +248,8 @@ func tagAlgo(tag string) (string, bool) {
 	}
 }
 
-// readDigest reads a digest of the algorithm, in hex or base64. An empty algorithm
-// is known by the length.
+// readDigest reads a digest of the algorithm in hex or base64. An empty algorithm is
+// detected by the length.
 func readDigest(text, algo string) (checksum, bool) {
 	for _, raw := range digestReadings(text) {
 		for _, candidate := range algoStrength {
@@ -263,7 +262,7 @@ func readDigest(text, algo string) (checksum, bool) {
 	return checksum{}, false
 }
 
-// maxDigestText is longer than any digest's text.
+// maxDigestText exceeds the length of any digest's text.
 const maxDigestText = 200
 
 func digestReadings(text string) (all [][]byte) {

@@ -7,32 +7,28 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// ClaimHostInput names the file that looks for a host.
+// ClaimHostInput names the file for which a host is needed.
 type ClaimHostInput struct {
 	FileUUID string `json:"file_uuid"`
-	// Size in bytes, to be reserved on the host's staging volume.
+	// Size in bytes to reserve on the host's staging volume.
 	Size int64 `json:"size"`
 }
 
-// Host is a worker that has room for a file.
+// Host is a worker whose staging has room for a file.
 type Host struct {
-	// Queue is its own task queue.
+	// Queue is the host's own task queue.
 	Queue string `json:"queue"`
-	// Timeout is how long a task may wait in Queue before the host is doubted.
+	// Timeout bounds how long a task may wait in Queue before the host is checked.
 	Timeout time.Duration `json:"timeout"`
-	// Direct says that there is no room in staging and the file may be moved
-	// without it; then it is all there is.
+	// Direct: staging has no room and the file may be transferred directly; the other
+	// fields are empty.
 	Direct bool `json:"direct,omitempty"`
 }
 
-// ClaimHost finds the host for a file: the living one that has bytes of it
-// already, or else the worker that runs this, where it reserves room. It is
-// separate from Download so that a retried download goes back to where its
-// bytes are instead of to whoever is free. A host without room answers
-// KindStagingFull or KindStagingUnavailable, which is retried until some host has
-// it, and put on record:
-// a file that waits for disk space must not look like one that merely waits
-// for its turn.
+// ClaimHost returns the live host that already has bytes of the file, or else reserves
+// room on the worker that runs it. It is separate from Download so that retries run on
+// the host that has the bytes. If there is no room it returns KindStagingFull or
+// KindStagingUnavailable, and the ledger records that the file waits for disk space.
 func (a *Activities) ClaimHost(ctx context.Context, in ClaimHostInput) (Host, error) {
 	file, err := a.Ledger.File(ctx, in.FileUUID)
 	if err != nil {
@@ -66,21 +62,20 @@ type CheckHostInput struct {
 	Queue string `json:"queue"`
 }
 
-// CheckHostResult says whether the host lives.
+// CheckHostResult is the result of CheckHost.
 type CheckHostResult struct {
 	Alive bool `json:"alive"`
 }
 
-// CheckHost reports whether the host lives: one that is only busy must not be
-// taken for dead.
+// CheckHost reports whether the host is alive. A saturated host is.
 func (a *Activities) CheckHost(ctx context.Context, in CheckHostInput) (CheckHostResult, error) {
 	alive, err := a.alive(ctx, in.Queue)
 	return CheckHostResult{Alive: alive}, applicationError(err)
 }
 
-// alive reports whether a host gave a sign of life lately: in the ledger, or by
-// asking Temporal for work. Either alone may be missing: a host that has its
-// hands full asks for no work, and one may be cut off from the ledger.
+// alive reports whether a host wrote a heartbeat to the ledger recently or polls
+// Temporal. One is enough: a saturated host does not poll, and a host may have lost its
+// connection to the ledger.
 func (a *Activities) alive(ctx context.Context, queue string) (bool, error) {
 	seen, err := a.Debris.HostSeen(ctx, ingest.HostID(queue), a.HostFresh)
 	if err != nil || seen {
@@ -89,12 +84,12 @@ func (a *Activities) alive(ctx context.Context, queue string) (bool, error) {
 	return a.Workflows.Polled(ctx, queue)
 }
 
-// DiscardStagedInput names the file whose staged bytes are no longer wanted.
+// DiscardStagedInput names the file whose staged bytes are removed.
 type DiscardStagedInput struct {
 	FileUUID string `json:"file_uuid"`
 }
 
-// DiscardStaged removes what this host holds of the file.
+// DiscardStaged removes the staged bytes of the file on this host.
 func (a *Activities) DiscardStaged(_ context.Context, in DiscardStagedInput) error {
 	return applicationError(a.Staging.Discard(in.FileUUID))
 }

@@ -13,23 +13,23 @@ import (
 )
 
 const (
-	// startsAtOnce bounds the starts of workflows under way; a start takes some
-	// milliseconds of waiting for Temporal.
+	// maxStarts bounds concurrent starts of workflows; a start waits some milliseconds
+	// for Temporal.
 	maxStarts = 16
 	// reserveBatch bounds the slots reserved by one transaction.
 	reserveBatch = 64
-	// pollSoon and pollLate bound the time between two looks for free slots and
-	// ready files. Files that end in this process wake the dispatcher at once, so
-	// only those of other workers wait for a look.
+	// pollSoon and pollLate bound the interval between polls for free slots and ready
+	// files. Files that end in this process wake the dispatcher immediately; polling
+	// finds those of other workers.
 	pollSoon = 200 * time.Millisecond
 	pollLate = time.Second
-	// pollWaiting is the time between two tries to start a file whose workflow of
-	// before is just ending.
+	// pollWaiting is the interval between attempts to start a file whose previous
+	// workflow is ending.
 	pollWaiting = 50 * time.Millisecond
-	// pollTroubled is the time between two files that are begun of a server in
-	// trouble: some twenty a minute.
+	// pollTroubled is the interval between starts of files of a troubled server: about
+	// twenty a minute.
 	pollTroubled = 3 * time.Second
-	// orphanCheck is the time between two looks for slots without a workflow.
+	// orphanCheck is the interval between checks for slots without a workflow.
 	orphanCheck = 15 * time.Second
 )
 
@@ -38,24 +38,22 @@ type DispatchFilesInput struct {
 	ServerUUID string `json:"server_uuid"`
 }
 
-// DispatchFilesResult says why the dispatcher ended: no slot is in use and no
-// file may be started now.
+// DispatchFilesResult is returned once no slot is in use and no file may be started
+// now.
 type DispatchFilesResult struct {
-	// Started counts the workflows that were started.
+	// Started counts the started workflows.
 	Started int64 `json:"started"`
-	// DeferredFor is the time until the first deferred file may be taken up; 0
-	// when there is none.
+	// DeferredFor is the time until the first deferred file is due; 0 means none.
 	DeferredFor time.Duration `json:"deferred_for,omitempty"`
 	// Halt is set when the server is paused or suspended.
 	Halt
 }
 
-// DispatchFiles starts a FileIngest for each ready file of the server, at most
-// its concurrency limit at a time, and returns when all of them have released
-// their slots. Slots are reserved in the ledger before workflows are started, so
-// the limit holds across all workers, and a dispatcher that dies in between
-// leaves a slot that the next one finds. A dispatcher that was replaced while it
-// was frozen is fenced: it can reserve nothing more.
+// DispatchFiles starts a FileIngest for each ready file of the server, within its
+// concurrency limit, and returns when all of them have released their slots. It
+// reserves slots in the ledger before it starts workflows. So the limit holds across
+// all workers, and the next dispatcher finds the slots of one that crashed. A
+// dispatcher that was replaced is fenced and can reserve no slots.
 func (a *Activities) DispatchFiles(ctx context.Context, in DispatchFilesInput) (DispatchFilesResult, error) {
 	fence, err := a.Slots.TakeDispatch(ctx, in.ServerUUID)
 	if ingest.IsKind(err, ingest.KindMissing) {
@@ -76,12 +74,12 @@ func (a *Activities) DispatchFiles(ctx context.Context, in DispatchFilesInput) (
 	return d.result, applicationError(err)
 }
 
-// DispatchProgress is what a dispatcher shows in its heartbeats.
+// DispatchProgress is the heartbeat of a dispatcher.
 type DispatchProgress struct {
-	// InFlight is the number of the server's slots in use, of at most Limit.
+	// InFlight is the number of the server's slots in use; Limit bounds it.
 	InFlight int `json:"in_flight"`
 	Limit    int `json:"limit"`
-	// Started counts the workflows that this attempt has started.
+	// Started counts the workflows started by this attempt.
 	Started int64 `json:"started"`
 }
 
@@ -94,12 +92,12 @@ type dispatcher struct {
 	result     DispatchFilesResult
 	// progress is read by the goroutine that heartbeats.
 	progress atomic.Pointer[DispatchProgress]
-	// waiting are slots of files whose workflow of before has not ended yet.
+	// waiting are the slots of files whose previous workflow has not ended yet.
 	waiting []ingest.Slot
-	// begun is when slots were last reserved of a server in trouble; zero when it was
-	// in none.
+	// lastPaced is the time of the last reservation for a troubled server; zero if the
+	// server is not troubled.
 	lastPaced time.Time
-	// checked is when slots without a workflow were last looked for; zero: never.
+	// checked is the time of the last check for slots without a workflow; zero before.
 	checked time.Time
 }
 
@@ -136,8 +134,8 @@ func (d *dispatcher) run(ctx context.Context) error {
 	}
 }
 
-// reserve reserves slots, of a server in trouble one at a time and not at once: a
-// try that fails in no time would be followed by hundreds of log-ins a minute.
+// reserve reserves slots. For a troubled server it reserves one at a time, with pauses:
+// attempts that fail immediately would cause hundreds of log-ins a minute.
 func (d *dispatcher) reserve(ctx context.Context) (ingest.Reservation, error) {
 	limit := reserveBatch
 	if d.paced() {
@@ -153,15 +151,15 @@ func (d *dispatcher) reserve(ctx context.Context) (ingest.Reservation, error) {
 	return got, err
 }
 
-// over reports that nothing is in flight and nothing may be begun, now or soon.
+// dispatchDone reports whether nothing is in flight and no file may be started soon.
 func dispatchDone(got ingest.Reservation) bool {
 	return got.InUse == 0 && (!got.Waiting || haltOf(got.Server) != Halt{})
 }
 
-// paces reports that the next file of a server in trouble is not yet begun.
+// paced reports whether the next file of a troubled server must still wait.
 func (d *dispatcher) paced() bool { return time.Since(d.lastPaced) < pollTroubled }
 
-// wait returns when a slot may have been released, and the next pause.
+// wait returns the next pause when a slot may have been released.
 func (d *dispatcher) wait(ctx context.Context, pause time.Duration) (time.Duration, error) {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -175,9 +173,8 @@ func (d *dispatcher) wait(ctx context.Context, pause time.Duration) (time.Durati
 	}
 }
 
-// start starts workflows for slots. When one cannot be started the attempt ends,
-// and the next one finds its slot. A file whose workflow of before is just ending
-// is started as soon as it has.
+// start starts workflows for slots. If one cannot be started the attempt ends, and the
+// next one finds its slot. A file whose previous workflow is still ending is retried.
 func (d *dispatcher) start(ctx context.Context, server ingest.Server, slots []ingest.Slot) error {
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
@@ -200,8 +197,8 @@ func (d *dispatcher) start(ctx context.Context, server ingest.Server, slots []in
 	return group.Wait()
 }
 
-// startWaiting tries those again that could not be started because their
-// workflow of before was still running, unless they have lost their slot.
+// startWaiting retries the starts that found the previous workflow still open, unless
+// the file has lost its slot.
 func (d *dispatcher) startWaiting(ctx context.Context, server ingest.Server) error {
 	if len(d.waiting) == 0 {
 		return nil
@@ -219,13 +216,13 @@ func (d *dispatcher) startWaiting(ctx context.Context, server ingest.Server) err
 	return d.start(ctx, server, waiting)
 }
 
-// adopt finds slots without a workflow: an earlier dispatcher died before it
-// started one, or the workflow was terminated. Files that are not done get a
-// workflow, the slots of others are released.
+// adopt finds slots without a workflow: a dispatcher crashed before it started one, or
+// the workflow was terminated. It restarts unfinished files and releases the slots of
+// the others.
 func (d *dispatcher) adopt(ctx context.Context, server ingest.Server) error {
 	youngest := orphanCheck
 	if d.checked.IsZero() {
-		youngest = 0 // of an attempt that may have died just now
+		youngest = 0 // an earlier attempt may have crashed just now
 	} else if time.Since(d.checked) < orphanCheck {
 		return nil
 	}
@@ -247,8 +244,8 @@ func (d *dispatcher) adopt(ctx context.Context, server ingest.Server) error {
 	return d.start(ctx, server, restart)
 }
 
-// orphans returns the slots of at least the age whose files have no open
-// workflow. A slot that is released meanwhile is none: its file was just done.
+// orphans returns the slots of at least the given age whose files have no open
+// workflow. It reads the slots twice, because a file may finish in between.
 func (d *dispatcher) orphans(ctx context.Context, youngest time.Duration) (orphans []ingest.Slot, err error) {
 	before, err := d.Slots.Slots(ctx, d.serverUUID)
 	if err != nil || len(before) == 0 {
@@ -284,8 +281,8 @@ func haltOf(server ingest.Server) Halt {
 	return Halt{Paused: server.UUID == "" || !server.Active, Suspended: server.State == ingest.ServerSuspended}
 }
 
-// hints wakes those who wait for something to happen to a server. The zero value
-// is ready; hints may be lost or come for nothing, so listeners poll as well.
+// wakeups wakes subscribers of a server in this process. The zero value is ready.
+// Wake-ups may be lost or spurious, so subscribers poll as well.
 type wakeups struct {
 	mu        sync.Mutex
 	listeners map[string][]chan struct{}

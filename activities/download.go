@@ -10,10 +10,10 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// DownloadInput names the file to be brought into staging.
+// DownloadInput names the file to copy into staging.
 type DownloadInput struct {
 	FileUUID string `json:"file_uuid"`
-	// Slot is the one that the file must hold while it is read.
+	// Slot is the reserved slot with which the file may be read.
 	Slot int64 `json:"slot"`
 }
 
@@ -23,10 +23,10 @@ type DownloadResult struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Download copies the remote file into this host's staging folder, going on
-// from its last checkpoint. Size and modification time before and after and
-// the bytes read must all agree with the version the ledger knows; otherwise
-// it is KindChanged, and the newer version gets a row of its own.
+// Download copies the remote file into this host's staging, resuming from the last
+// checkpoint. Size and modification time before and after, and the number of bytes,
+// must match the version in the ledger; otherwise it returns KindChanged, and the newer
+// version is discovered as another file.
 func (a *Activities) Download(ctx context.Context, in DownloadInput) (DownloadResult, error) {
 	leave, err := a.acquireTransfer(ctx, in.FileUUID)
 	if err != nil {
@@ -58,8 +58,7 @@ func (a *Activities) download(ctx context.Context, file ingest.File, slot int64)
 	}
 	host := a.Staging.HostID()
 	if file.StagedOn != "" && (file.Hash != "" || server.ReadOnce) {
-		// What was taken there may be the only copy: until all of it is here, a
-		// retry must find its way back.
+		// That host may have the only copy: keep it recorded until all bytes are here.
 		host = file.StagedOn
 	}
 	if err := a.apply(ctx, file, ingest.Started(file, ingest.ModeStaged, slot, host)); err != nil {
@@ -72,15 +71,15 @@ func (a *Activities) download(ctx context.Context, file ingest.File, slot int64)
 		return ingest.Staged{Size: file.Size, SHA256: digest}, err
 	}
 	if err := file.Accept(staged.SHA256); err != nil {
-		// What is kept would be taken for the file's by the next attempt.
+		// The next attempt would take the staged bytes for the file's.
 		return ingest.Staged{}, errors.Join(err, a.Staging.Discard(file.UUID))
 	}
 	fetched := ingest.Fetched{Mode: ingest.ModeStaged, Path: staged.Path, Size: staged.Size, SHA256: staged.SHA256, Took: time.Since(began)}
 	return staged, a.apply(ctx, file, ingest.Downloaded(file, fetched, a.Staging.HostID()))
 }
 
-// alreadyStaged recognizes an earlier attempt that got as far as the commit
-// but whose answer was lost.
+// alreadyStaged recognizes an earlier attempt that was committed but whose result was
+// lost.
 func (a *Activities) alreadyStaged(ctx context.Context, file ingest.File) (ingest.Staged, bool) {
 	if file.Status != ingest.StatusDownloaded {
 		return ingest.Staged{}, false
@@ -89,9 +88,8 @@ func (a *Activities) alreadyStaged(ctx context.Context, file ingest.File) (inges
 	return staged, err == nil && staged.SHA256 == file.Hash && staged.Size == file.Size
 }
 
-// stage brings the bytes in. The server is not asked again for what an earlier
-// attempt has brought whole: a read-once server has it no more, and from others
-// it may have been taken away. What is staged is verified in any case.
+// stage copies the bytes into staging. It does not read completely staged bytes again
+// from the server, which may no longer have the file. Staged bytes are verified later.
 func (a *Activities) stage(ctx context.Context, server ingest.Server, file ingest.File) (ingest.Staged, error) {
 	if server.ReadOnce || file.Hash != "" {
 		staged, err := a.Staging.Staged(ctx, file.UUID)
@@ -102,23 +100,24 @@ func (a *Activities) stage(ctx context.Context, server ingest.Server, file inges
 	return a.fetchVersion(ctx, server, file)
 }
 
-// sourceGone tells a file that was never taken, and is gone or replaced, from
-// one whose bytes we had or may have had: that one must not end quietly.
+// sourceGone turns a missing or replaced source into KindSourceGone if bytes of the file
+// were or may have been read: it needs attention. A file that was never read ends as
+// vanished or superseded.
 func sourceGone(server ingest.Server, file ingest.File, err error) error {
 	kind := ingest.KindOf(err)
 	if kind != ingest.KindNotFound && kind != ingest.KindChanged {
 		return err
 	}
-	opened := server.ReadOnce && file.StagedOn != "" // it may have given its only copy to an earlier attempt
+	opened := server.ReadOnce && file.StagedOn != "" // an earlier attempt may have read the only copy
 	if file.Hash == "" && !opened {
 		return err
 	}
-	return ingest.Wrap(ingest.KindSourceGone, err, "%s is no longer on the server as it was taken, and its bytes are not on this worker: "+
-		"bring back the worker with staging volume %s and retry, or ask the partner to send the file again",
+	return ingest.Wrap(ingest.KindSourceGone, err, "%s was removed or replaced on the server after it was read, and its bytes are not on this worker; "+
+		"restore the worker with staging volume %s and retry, or ask the partner to send the file again",
 		ingest.DisplayPath(file.RemotePath), file.StagedOn)
 }
 
-// fetchVersion is stat, count, stat around the copy.
+// fetchVersion copies the file, with a stat before and after and a count of the bytes.
 func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, file ingest.File) (_ ingest.Staged, err error) {
 	if err := a.Staging.Reserve(ctx, file.UUID, file.Size); err != nil {
 		return ingest.Staged{}, err
@@ -146,23 +145,23 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 		Source:  remote, Progress: watchdog.report, Stop: activity.GetWorkerStopChannel(ctx),
 	})
 	if server.ReadOnce && ingest.IsKind(err, ingest.KindChanged) {
-		// A version that ends quietly comes again with a listing. This one may not.
-		return ingest.Staged{}, ingest.Wrap(ingest.KindSourceGone, err, "%s: %s; the server gives a file once and may have it no more: "+
-			"retry if it is still there, else ask the partner to send it again", ingest.DisplayPath(file.RemotePath), message(err))
+		// A superseded version is found again by a listing. This one may not be.
+		return ingest.Staged{}, ingest.Wrap(ingest.KindSourceGone, err, "%s: %s; the server provides each file once and may have removed it: "+
+			"retry if it is still there, otherwise ask the partner to send it again", ingest.DisplayPath(file.RemotePath), message(err))
 	}
 	if err != nil {
 		return ingest.Staged{}, err
 	}
 	if server.ReadOnce {
-		return staged, nil // the file may be gone by now, and that is right
+		return staged, nil // the server may have removed the file, as it should
 	}
 	return staged, a.recheckVersion(ctx, source, remote, file)
 }
 
-// stillSame is sameVersion after the bytes were read, while the file is open. Where a
-// new time alone is no new version, the time that the file has now is remembered:
-// reading may have changed it. Only if the open file has it, too: else what the path
-// shows is another file, which nobody has read.
+// recheckVersion is checkVersion after the bytes were read, while the file is open. If
+// the server's identity rule ignores times, it records a time that reading has changed.
+// The open file must show that time, too: otherwise the path shows another file, which
+// was not read.
 func (a *Activities) recheckVersion(ctx context.Context, source Source, remote RemoteFile, file ingest.File) error {
 	var open ingest.Observation
 	var ok bool
@@ -194,7 +193,7 @@ func (a *Activities) openFile(ctx context.Context, source Source, server ingest.
 	return a.bounded(ctx, server, remote, file.Size), nil
 }
 
-// sameVersion checks that the path still shows the version the ledger knows.
+// checkVersion returns KindChanged unless the path shows the version in the ledger.
 func checkVersion(ctx context.Context, source Source, file ingest.File) error {
 	now, err := source.Stat(ctx, file.RemotePath)
 	if err != nil {
@@ -203,14 +202,12 @@ func checkVersion(ctx context.Context, source Source, file ingest.File) error {
 	return compareVersion(now, file)
 }
 
-// clocksDiffer is by how much the time of a file may be off that shows the present
-// moment.
+// clockTolerance is the tolerance for a file whose time is always the current time.
 const clockTolerance = 5 * time.Second
 
-// untouched is sameVersion for what is to be deleted or moved: also where a new
-// time alone is no new version, somebody may have replaced the file since it was
-// read. Its time must be one that it was read with, or the present moment at each
-// look.
+// checkUnmodified is checkVersion before a file is deleted or moved. Where the identity
+// rule ignores times, it also requires a time that the file had when it was read, or
+// the current time: otherwise the file may have been replaced since.
 func checkUnmodified(ctx context.Context, source Source, file ingest.File) error {
 	now, err := source.Stat(ctx, file.RemotePath)
 	if err != nil {
@@ -224,8 +221,8 @@ func checkUnmodified(ctx context.Context, source Source, file ingest.File) error
 	return compareVersion(now, file)
 }
 
-// isVersion checks that what is seen now is the version the ledger knows. Where a
-// new time alone is no new version, only the size counts.
+// compareVersion returns KindChanged unless the observation is the version in the
+// ledger. Where the identity rule ignores times, only the size counts.
 func compareVersion(now ingest.Observation, file ingest.File) error {
 	if now.Rejected != "" {
 		return ingest.Errorf(ingest.KindChanged, "%s is no longer a regular file: %s", ingest.DisplayPath(file.RemotePath), now.Rejected)

@@ -11,30 +11,29 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TypeStopped is the type of the benign error with which an attempt hands over
-// when its worker shuts down.
+// TypeStopped is the type of the benign error of an attempt that ends because its
+// worker shuts down.
 const TypeStopped = "stopped"
 
-// TypeOtherHost is the type of the error with which a local activity says that
-// the staged file is not on the worker that runs the workflow.
+// TypeOtherHost is the type of the error of a local activity that needs staged bytes of
+// another host.
 const TypeOtherHost = "other_host"
 
-// handOverDelay is how soon another attempt follows one that was stopped by a
-// shutdown: long enough for the worker to be gone, short enough not to be seen.
+// drainDelay is the delay before the attempt after one that a shutdown ended: long
+// enough for the worker to exit.
 const drainDelay = 2 * time.Second
 
-// Advance is the detail of an error that says whether the attempt got further
-// than the one before.
+// Advance is the detail of an error; Advanced: the attempt made progress.
 type Advance struct {
 	Advanced bool `json:"advanced"`
 }
 
-// advancedDelay is how soon another attempt follows one that got further.
+// advancedDelay is the delay before the attempt after one that made progress.
 const advancedDelay = time.Second
 
-// applicationError is the only place where an error becomes a Temporal
-// ApplicationError. Its type is the ingest.Kind, because sentinel errors do
-// not survive the way through the server, and its message is the line for people.
+// applicationError converts any error to a Temporal ApplicationError. Its type is the
+// ingest.Kind, because Temporal rebuilds errors and does not preserve sentinels. Its
+// message is the one for people.
 func applicationError(err error) error {
 	if err == nil {
 		return nil
@@ -64,24 +63,24 @@ func applicationError(err error) error {
 	return temporal.NewApplicationErrorWithOptions(message(err), string(kind), options)
 }
 
-// early is the error of what a partner may not have finished: it is tried again for
-// a bounded time before it becomes an error of the kind that waits for a person.
+// provisional is an error that the partner may still resolve. It is retried for a
+// bounded time before it becomes permanent, with the kind finalKind.
 type provisional struct {
 	error
 	finalKind ingest.Kind
 }
 
-// Unwrap returns the error that it is to Temporal.
+// Unwrap returns the transient error.
 func (e provisional) Unwrap() error { return e.error }
 
-// granted is a refusal of what a server does for a file that it let be opened. A lock
-// or a quota is behind it more likely than a missing permission.
+// refusedAfterOpen is a permission error for a file that could be opened. Its cause is
+// more likely a lock or a quota than a missing permission.
 type refusedAfterOpen struct{ error }
 
-// Unwrap returns the refusal.
+// Unwrap returns the permission error.
 func (g refusedAfterOpen) Unwrap() error { return g.error }
 
-// afterOpen marks a refusal that came after the file was opened.
+// afterOpen marks a permission error that occurred after the file was opened.
 func afterOpen(err error) error {
 	if err != nil && ingest.KindOf(err) == ingest.KindPermission {
 		return refusedAfterOpen{err}
@@ -89,44 +88,44 @@ func afterOpen(err error) error {
 	return err
 }
 
-// mayPass makes of a refusal of the file to be fetched one that is tried again for a
-// while: servers on Windows refuse a file while its writer holds it, soon after it
-// was first seen; one that was opened is tried openedTries times in any case.
+// retryPermission makes permission errors of a file transient for a time: servers on
+// Windows refuse a new file while its writer has it open. A file that could be opened
+// is tried at least openedAttempts times.
 func (a *Activities) retryPermission(err error, file ingest.File, attempt int32) error {
 	if err == nil || ingest.KindOf(err) != ingest.KindPermission {
 		return err
 	}
 	until := file.StableSince.Add(a.ChecksumWait)
 	if time.Now().Before(until) {
-		return provisional{ingest.Wrap(ingest.KindTransient, err, "%s; it may be locked or still written: tried again until %s",
+		return provisional{ingest.Wrap(ingest.KindTransient, err, "%s; it may be locked or still being written: retried until %s",
 			message(err), until.UTC().Format(time.RFC3339)), ingest.KindPermission}
 	}
 	tries := file.Deferrals*ingest.RoundAttempts + int(attempt)
 	if errors.As(err, &refusedAfterOpen{}) && tries < openedAttempts {
-		return provisional{ingest.Wrap(ingest.KindTransient, err, "%s; it may be locked: tried again, %d more times",
+		return provisional{ingest.Wrap(ingest.KindTransient, err, "%s; it may be locked: retried, %d attempts left",
 			message(err), openedAttempts-tries), ingest.KindPermission}
 	}
 	return err
 }
 
-// openedTries is how often a file is tried that may be opened but not read. They are
-// spread over some minutes, by the deferrals between the rounds.
+// openedAttempts is the number of attempts for a file that can be opened but not read.
+// The deferrals between rounds spread them over some minutes.
 const openedAttempts = 10
 
-// earlyDelay is how often such a thing is tried again.
+// provisionalDelay is the delay between attempts after a provisional error.
 const provisionalDelay = 10 * time.Second
 
-// handOver is applicationError for steps with few attempts: that the worker
-// shuts down must not use one up, so the workflow begins the step anew.
+// drainError is applicationError for steps with few attempts: a shutdown of the worker
+// must not use one up, so the workflow restarts the step.
 func drainError(err error) error {
 	if !errors.Is(err, ingest.ErrStopped) {
 		return applicationError(err)
 	}
-	return temporal.NewApplicationErrorWithOptions("the worker is shutting down; another one begins anew", TypeStopped,
+	return temporal.NewApplicationErrorWithOptions("the worker is shutting down; the step is restarted on another worker", TypeStopped,
 		temporal.ApplicationErrorOptions{NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign})
 }
 
-// message returns the line for people of err.
+// message returns the error's message for people.
 func message(err error) string {
 	var e *ingest.Error
 	if errors.As(err, &e) {
@@ -135,16 +134,15 @@ func message(err error) string {
 	return ingest.DisplayPath(err.Error())
 }
 
-// held reports that the attempt was ended because an operator paused or reset
-// the step. The server then schedules the next one, or holds it.
+// pausedOrReset reports whether an operator paused or reset the step, which ended the
+// attempt. Temporal schedules the next one or keeps it paused.
 func pausedOrReset(ctx context.Context) bool {
 	cause := context.Cause(ctx)
 	return errors.Is(cause, activity.ErrActivityPaused) || errors.Is(cause, activity.ErrActivityReset)
 }
 
-// giveWay puts a file behind the others of its server: another try at once would
-// take as long, and keep a slot that others wait for. The workflow learns that it has
-// no slot any more, and ends until the file's time has come.
+// deferFile defers the file and releases its slot, because an immediate retry would take
+// as long again while other files wait. KindNoSlot then ends the workflow.
 func (a *Activities) deferFile(ctx context.Context, step ingest.Step, file ingest.File, cause error) error {
 	info := activity.GetInfo(ctx)
 	why := ingest.Failure{Step: step, Kind: ingest.KindOf(cause), Message: message(cause)}
@@ -155,12 +153,12 @@ func (a *Activities) deferFile(ctx context.Context, step ingest.Step, file inges
 	return ingest.Wrap(ingest.KindNoSlot, cause, "%s", why.Message)
 }
 
-// longTry is how long a try may take that is repeated at once: one that a server
-// left without an answer for longer has kept its slot long enough.
+// longAttempt is the duration after which a fruitless attempt is not repeated
+// immediately: it has held its slot long enough.
 const longAttempt = 10 * time.Second
 
-// tookLong reports that an attempt to fetch a file has brought nothing for so long
-// that the file gives way.
+// tookTooLong reports whether an attempt to fetch the file made no progress for longer
+// than longAttempt.
 func tookTooLong(ctx context.Context, step ingest.Step, err error) bool {
 	info, _ := step.Info()
 	further := advanced{}
@@ -168,10 +166,8 @@ func tookTooLong(ctx context.Context, step ingest.Step, err error) bool {
 		time.Since(activity.GetInfo(ctx).StartedTime) > longAttempt
 }
 
-// settle turns a step's error into what Temporal sees, and on the way tells
-// the ledger why the step will be tried again, so that "attempt N, because"
-// has its answer in the database, too. Failing to write that note is not a
-// failure of the step.
+// finishStep converts a step's error for Temporal and records in the ledger why the step
+// will be retried. A failure to record that does not fail the step.
 func (a *Activities) finishStep(ctx context.Context, step ingest.Step, file ingest.File, err error) error {
 	if err != nil && pausedOrReset(ctx) {
 		return temporal.NewApplicationErrorWithOptions("an operator paused or reset this step; progress is kept", TypeStopped,
@@ -193,11 +189,11 @@ func (a *Activities) finishStep(ctx context.Context, step ingest.Step, file inge
 		kind = soon.finalKind
 	}
 	note := ingest.RetryScheduled(file, ingest.Failure{Step: step, Kind: kind, Message: message(err)}, activity.GetInfo(ctx).Attempt)
-	// What comes after the upload needs nothing of the server, or may wait long for
-	// it, and so may staged bytes for their checksum: other files use the slot meanwhile.
+	// These steps do not read from the server, or may wait long for it or for the
+	// checksum file: other files use the slot meanwhile.
 	note.FreeSlot = step == ingest.StepNotify || step == ingest.StepAfter || step == ingest.StepVerify
 	if noteErr := a.apply(ctx, file, note); noteErr != nil {
-		a.Log.WarnContext(ctx, "cannot note the retry in the ledger", "file", file.UUID, "error", noteErr)
+		a.Log.WarnContext(ctx, "cannot record a retry in the ledger", "file", file.UUID, "error", noteErr)
 	}
 	return applicationError(err)
 }

@@ -10,30 +10,30 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// FindStrandedInput asks for files that nobody carries.
+// FindStrandedInput selects a page of files whose workflow may be gone.
 type FindStrandedInput struct {
-	// Unchanged is how long a row must not have changed to be looked at: the
-	// steps of a living workflow leave longer gaps only while they retry.
+	// Unchanged is the minimum age of a row's last change: an open workflow leaves
+	// longer gaps only while it retries.
 	Unchanged time.Duration `json:"unchanged"`
-	// AfterID is the cursor; 0 begins.
+	// AfterID is the cursor; 0 starts at the beginning.
 	AfterID int64 `json:"after_id,omitempty"`
-	// Limit is how many rows are looked at.
+	// Limit is the page size in rows.
 	Limit int `json:"limit"`
 }
 
-// Stranded is a file that needs a workflow.
+// Stranded is a file that needs a new workflow.
 type Stranded struct {
 	ReadyFile
 	ServerUUID string        `json:"server_uuid"`
 	ServerName string        `json:"server_name"`
 	Status     ingest.Status `json:"status"`
-	// From is the step to begin with, Parked the failure to wait with; one of
-	// them is set.
+	// From is the first step, or Parked the failure of a file that needs attention;
+	// one of them is set.
 	From   ingest.Step     `json:"from,omitempty"`
 	Parked *ingest.Failure `json:"parked,omitempty"`
 }
 
-// FindStrandedResult is what one page held.
+// FindStrandedResult is the result for one page.
 type FindStrandedResult struct {
 	Restart  []Stranded `json:"restart,omitempty"`
 	Requeued int64      `json:"requeued"`
@@ -42,10 +42,9 @@ type FindStrandedResult struct {
 	More     bool       `json:"more"`
 }
 
-// FindStranded looks for files on their way or in error whose workflow is gone:
-// terminated, timed out, or lost with Temporal's database. Those with bytes
-// still to be moved become ready again, so that they wait for their place in
-// the server's window like others. The rest is returned to be started.
+// FindStranded finds files in flight or in error whose workflow is gone: terminated,
+// timed out, or lost with Temporal's database. Files with bytes still to transfer become
+// ready again and wait for a slot. The others are returned, to be started.
 func (a *Activities) FindStranded(ctx context.Context, in FindStrandedInput) (FindStrandedResult, error) {
 	watched, report, stop := a.watch(ctx, int64(in.Limit))
 	result, err := a.findStranded(watched, in, report)
@@ -74,7 +73,7 @@ func (a *Activities) findStranded(ctx context.Context, in FindStrandedInput, rep
 	return result, nil
 }
 
-// carried are those of the files that have an open workflow.
+// withOpenWorkflow returns the uuids of the files that have an open workflow.
 func (a *Activities) withOpenWorkflow(ctx context.Context, files []ingest.File) (map[string]bool, error) {
 	uuids := make([]string, len(files))
 	for i, file := range files {
@@ -88,7 +87,7 @@ func (a *Activities) withOpenWorkflow(ctx context.Context, files []ingest.File) 
 	return carried, err
 }
 
-// rescue brings one stranded file back on its way.
+// recoverFile requeues one orphaned file, or adds it to the files to be restarted.
 func (a *Activities) recoverFile(ctx context.Context, file ingest.File, result *FindStrandedResult) error {
 	found := func(what string) {
 		result.Findings = append(result.Findings, file.ServerName+":"+ingest.DisplayPath(file.RemotePath)+" was "+string(file.Status)+" without a workflow: "+what)
@@ -100,11 +99,11 @@ func (a *Activities) recoverFile(ctx context.Context, file ingest.File, result *
 	switch {
 	case file.Status == ingest.StatusUploaded:
 		stranded.From = ingest.StepNotify
-		found("it is announced now")
+		found("its notification is published now")
 		result.Restart = append(result.Restart, stranded)
 	case file.Status == ingest.StatusError && file.ErrorKind != ingest.KindStranded:
 		stranded.Parked = &ingest.Failure{Step: cmp.Or(file.ErrorStep, ingest.StepDownload), Kind: file.ErrorKind, Message: file.ErrorMessage}
-		found("it waits for a decision again")
+		found("it needs attention again")
 		result.Restart = append(result.Restart, stranded)
 	default:
 		found("it is ready again")
@@ -114,8 +113,8 @@ func (a *Activities) recoverFile(ctx context.Context, file ingest.File, result *
 	return nil
 }
 
-// requeue makes a file ready by way of error, which every step may fall into.
-// The claim keeps out what may still run of the lost workflow.
+// requeue makes a file ready by way of error, which any status may become. The claim
+// fences attempts of the lost workflow that still run.
 func (a *Activities) requeue(ctx context.Context, file ingest.File) error {
 	file, err := a.Ledger.Claim(ctx, file.UUID)
 	if err != nil {
@@ -123,7 +122,7 @@ func (a *Activities) requeue(ctx context.Context, file ingest.File) error {
 	}
 	if file.Status != ingest.StatusError {
 		lost := ingest.Failure{
-			Step: ingest.StepDownload, Kind: ingest.KindStranded, Message: "its workflow ended from outside while it was " + string(file.Status),
+			Step: ingest.StepDownload, Kind: ingest.KindStranded, Message: "its workflow was terminated while the file was " + string(file.Status),
 		}
 		err = a.apply(ctx, file, ingest.Failed(file, lost))
 		if err != nil {
@@ -133,19 +132,18 @@ func (a *Activities) requeue(ctx context.Context, file ingest.File) error {
 	return a.apply(ctx, file, ingest.Requeued(file, 0, "its workflow was gone", "after round "+strconv.Itoa(file.Round)))
 }
 
-// ReadyFile is a file as far as the start of its workflow needs it.
+// ReadyFile has the file's fields that its workflow's start needs.
 type ReadyFile struct {
 	UUID string `json:"uuid"`
-	// Summary is the path for people, at most 400 bytes.
+	// Summary is the display path, at most 400 bytes.
 	Summary string `json:"summary"`
-	// Path is the path for people where Summary is only its beginning, at most
-	// 4,096 bytes.
+	// Path is the display path if Summary is truncated, at most 4,096 bytes.
 	Path string      `json:"path,omitempty"`
 	Size int64       `json:"size"`
 	Mode ingest.Mode `json:"mode,omitempty"`
 }
 
-// longPathBytes keeps a page of files small enough for Temporal.
+// longPathBytes bounds Path so that a page of files fits into Temporal's limits.
 const longPathBytes = 4096
 
 func readyFile(f ingest.File) ReadyFile {

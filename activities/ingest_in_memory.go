@@ -7,35 +7,34 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// IngestInMemoryInput names a small file and the slot it was started with.
+// IngestInMemoryInput names a small file and its reserved slot.
 type IngestInMemoryInput struct {
 	FileUUID string `json:"file_uuid"`
-	// ServerUUID is that of the file's server.
+	// ServerUUID is the uuid of the file's server.
 	ServerUUID string `json:"server_uuid"`
 	Slot       int64  `json:"slot"`
-	// Size in bytes is taken from the worker's memory budget.
+	// Size in bytes is acquired from the worker's memory budget.
 	Size int64 `json:"size"`
 }
 
-// IngestInMemoryResult says how far the file has come: its object is stored.
+// IngestInMemoryResult is returned once the object is stored.
 type IngestInMemoryResult struct {
-	// Notified says that the notification is confirmed and the file completed.
+	// Notified: the notification is confirmed and the file completed.
 	Notified bool `json:"notified"`
 	NotifyResult
 }
 
-// IngestInMemory does all steps of a small file in one go: it reads the file
-// whole, compares it with the partner's checksum, stores it by one request and
-// publishes its notification. Nothing is retried here: a failure is recorded, and
-// the workflow takes the ordinary steps, whose attempts can be seen.
+// IngestInMemory runs all steps of a small file: it reads the file into memory, compares
+// it with the partner's checksum, stores it by one request and publishes its
+// notification. It does not retry: it records a failure, and the workflow runs the
+// regular steps, whose attempts are visible.
 //
-// Three commits record a file: it was started, its object is proven, its
-// notification is confirmed. An attempt that dies in between is repeated from
-// the start and finds the object, or only has to notify.
+// Three commits record a file: started, object verified, notification confirmed. A
+// repeated attempt finds the object, or only publishes.
 func (a *Activities) IngestInMemory(ctx context.Context, in IngestInMemoryInput) (result IngestInMemoryResult, err error) {
 	release, err := a.Memory.Acquire(ctx, in.Size)
 	if err != nil {
-		return result, applicationError(ingest.Wrap(ingest.KindTransient, err, "no room in the worker's memory budget for %d bytes in time", in.Size))
+		return result, applicationError(ingest.Wrap(ingest.KindTransient, err, "the worker's memory budget had no room for %d bytes in time", in.Size))
 	}
 	defer release()
 	file, server, err := a.startInMemory(ctx, in)
@@ -51,14 +50,14 @@ func (a *Activities) IngestInMemory(ctx context.Context, in IngestInMemoryInput)
 	result.Notified, result.SourceAction = true, server.AfterIngest != ingest.AfterKeep
 	if file.Status != ingest.StatusCompleted {
 		err := a.notify(ctx, file, result.SourceAction)
-		result.Notified = a.finishStep(ctx, ingest.StepNotify, file, err) == nil // which is recorded, and tried again as a step of its own
+		result.Notified = a.finishStep(ctx, ingest.StepNotify, file, err) == nil // else the notify step retries
 	}
 	return result, nil
 }
 
-// startInMemory claims the file and records that its bytes are about to be read,
-// unless an earlier attempt has stored them. A file that has bytes in staging is
-// refused: they may be the only copy.
+// startInMemory claims the file and records the start of the transfer, unless an earlier
+// attempt has stored the object. It rejects a file with staged bytes: they may be the
+// only copy.
 func (a *Activities) startInMemory(ctx context.Context, in IngestInMemoryInput) (file ingest.File, server ingest.Server, err error) {
 	if server, err = a.Ledger.Server(ctx, in.ServerUUID); err != nil {
 		return file, server, err
@@ -79,9 +78,8 @@ func (a *Activities) startInMemory(ctx context.Context, in IngestInMemoryInput) 
 	}
 }
 
-// transferInMemory brings the bytes from the server into the object, unless an
-// earlier attempt has and they are gone, and returns the file as the ledger then
-// has it.
+// transferInMemory stores the file's object, unless an earlier attempt did and the
+// source is gone. It returns the file as recorded in the ledger.
 func (a *Activities) transferInMemory(ctx context.Context, server ingest.Server, file ingest.File) (ingest.File, error) {
 	began := time.Now()
 	content, digest, proof, err := a.readInMemory(ctx, server, file)
@@ -108,14 +106,14 @@ func (a *Activities) transferInMemory(ctx context.Context, server ingest.Server,
 	return file, nil
 }
 
-// proof is where the proof of a hash is from, and the checksum file that was read.
+// proof is the origin of a verified hash, and the checksum file that was read.
 type proof struct {
 	origin  string
 	sidecar *ingest.Companion
 }
 
-// readInMemory returns the bytes of the version that the ledger knows, proven by
-// stat, count, stat and by the partner's checksum, and where that came from.
+// readInMemory returns the file's bytes. It verifies them by a stat before and after,
+// their number, and the partner's checksum.
 func (a *Activities) readInMemory(ctx context.Context, server ingest.Server, file ingest.File) (content []byte, digest string, of proof, err error) {
 	source, err := a.open(ctx, server)
 	if err != nil {
@@ -139,7 +137,7 @@ func (a *Activities) readInMemory(ctx context.Context, server ingest.Server, fil
 	return content, digest, proof{origin, found.seen}, err
 }
 
-// readWhole reads the file between two looks at it; the second one is here.
+// readWhole reads the file and checks its version afterwards.
 func (a *Activities) readWhole(ctx context.Context, source Source, server ingest.Server, file ingest.File) ([]byte, string, error) {
 	remote, err := a.openFile(ctx, source, server, file)
 	if err != nil {

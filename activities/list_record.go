@@ -6,7 +6,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// recorder streams what a listing sees into the ledger.
+// recorder streams the entries of a listing into the ledger.
 type recorder struct {
 	*Activities
 	*listing
@@ -17,13 +17,13 @@ type recorder struct {
 	stats    *timeStats
 
 	batch []ingest.Observation
-	// aside is what is to be noted as set aside.
+	// ignored are the ignored entries to be recorded.
 	ignored []ingest.Observation
-	// broken is what went wrong on our side, as opposed to the server's.
+	// recordErr is a failure to record, as opposed to a failure of the server.
 	recordErr error
 }
 
-// run lists the server. try says that it is a try within a workflow task.
+// run lists the server. try: the listing runs within a workflow task.
 func (r *recorder) run(ctx context.Context, source Source, try bool) error {
 	before := r.tracker.from
 	request := r.tracker.request()
@@ -38,7 +38,7 @@ func (r *recorder) run(ctx context.Context, source Source, try bool) error {
 	r.unread = before.Unread
 	r.unread.Join(unread)
 	if r.recordErr == nil {
-		// What was seen before a failure is known all the same, and need not be seen again.
+		// Entries seen before a failure are recorded, so that they need not be read again.
 		if flushErr := r.flush(ctx); err == nil {
 			err = flushErr
 		}
@@ -52,14 +52,14 @@ func (r *recorder) run(ctx context.Context, source Source, try bool) error {
 	return err
 }
 
-// whole reports whether the listing showed all that is there: it did not go on from
-// where another one left off, and could read every folder.
+// complete reports whether the listing showed all entries: it did not resume an earlier
+// attempt and could read every folder.
 func (r *recorder) complete() bool {
 	return r.tracker.from.Tries == 0 && len(r.tracker.from.Folder) == 0 && r.unread.Count == 0
 }
 
-// counted is what is counted before the folder that is entered now, for the next
-// attempt. It is told once all of it is on record.
+// counted returns the counts before the folder being entered. They are published once
+// the entries are recorded.
 func (r *recorder) counted(doubtful ingest.Unread) position {
 	return position{
 		Seen: r.Seen + int64(len(r.batch)), New: r.New, Rejected: r.Rejected, InProgress: r.inProgress, Alone: r.alone,
@@ -82,7 +82,7 @@ func (r *recorder) add(ctx context.Context, seen ingest.Observation) error {
 	return r.flush(ctx)
 }
 
-// flush writes what was seen since the last time.
+// flush records the entries seen since the last flush.
 func (r *recorder) flush(ctx context.Context) error {
 	if len(r.ignored) > 0 {
 		if r.recordErr = r.Catalog.NoteAside(ctx, r.server.UUID, r.key, r.ignored); r.recordErr != nil {

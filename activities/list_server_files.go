@@ -11,24 +11,23 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// observeBatch is how many entries go to the database in one transaction.
+// observeBatch is the number of entries recorded in one transaction.
 const observeBatch = 500
 
 // ListServerFilesInput names the server to list.
 type ListServerFilesInput struct {
 	ServerUUID string `json:"server_uuid"`
-	// Source says who asked, for the discovered event: "schedule" or "manual".
+	// Source is the origin, for the discovered event: "schedule" or "manual".
 	Source string `json:"source"`
-	// Force tries a suspended server, too; otherwise it is KindSuspended.
+	// Force lists a suspended server, too; otherwise it is KindSuspended.
 	Force bool `json:"force,omitempty"`
 	Leftover
-	// try is set by TryListing; key names the listing, all of its attempts.
+	// try is set by TryListing; key names the listing over all its attempts.
 	try bool
 	key string
 }
 
-// ListServerFilesResult is what DiscoverFiles goes on with: counts and the
-// server's settings as they are now, never names of files.
+// ListServerFilesResult has counts and the server's current settings, never file names.
 type ListServerFilesResult struct {
 	Seen     int64 `json:"seen"`
 	New      int64 `json:"new"`
@@ -41,18 +40,17 @@ type ListServerFilesResult struct {
 	Settle       time.Duration `json:"settle"`
 	ScanInterval time.Duration `json:"scan_interval"`
 
-	// Dispatchable says that the ledger has ready or deferred files of the server, or
-	// slots in use: a dispatcher has something to do.
+	// Dispatchable: the ledger has ready or deferred files of the server, or slots in
+	// use.
 	Dispatchable bool `json:"dispatchable,omitempty"`
 
-	// Paused says that the server is switched off or removed and was not logged
-	// in to; then it is all there is.
+	// Paused: the server is paused or removed and was not contacted; the other fields
+	// are empty.
 	Paused bool `json:"paused,omitempty"`
 }
 
-// ListServerFiles walks the server and streams what it sees into the database.
-// A repeated attempt observes the same entries again, which changes nothing. A
-// paused server is left alone, and the result says so.
+// ListServerFiles lists the server and streams the entries into the ledger. Repeated
+// observations of an entry change nothing.
 func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInput) (ListServerFilesResult, error) {
 	server, halt, err := a.serverAndHalt(ctx, in.ServerUUID)
 	info := activity.GetInfo(ctx)
@@ -64,10 +62,10 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 	if err != nil {
 		return ListServerFilesResult{}, applicationError(err)
 	}
-	if halt.Paused { // since an attempt that has left the scan's row open
+	if halt.Paused { // since an attempt that left the scan's row open
 		return ListServerFilesResult{Paused: true}, applicationError(a.Catalog.FinishScan(ctx, ingest.ScanResult{
 			ScanID: scanID, ServerUUID: server.UUID, Broken: true,
-			Failure: &ingest.Failure{Step: ingest.StepDiscover, Kind: ingest.KindTransient, Message: "server " + server.Name + " was paused meanwhile"},
+			Failure: &ingest.Failure{Step: ingest.StepDiscover, Kind: ingest.KindTransient, Message: "server " + server.Name + " was paused during the listing"},
 		}))
 	}
 	from := lastPosition(ctx)
@@ -84,15 +82,15 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 	}
 	finish := scanResult(server, in, result, err)
 	finish.ScanID = scanID
-	// What was found must be on record, most of all that the server is to be
-	// left alone: without it the listing counts as not done and is done again.
+	// The result must be recorded, above all a suspension: otherwise the listing
+	// counts as failed and is repeated.
 	if finishErr := a.Catalog.FinishScan(ctx, finish); finishErr != nil {
 		err = finishErr
 	}
 	return result.ListServerFilesResult, drainError(err)
 }
 
-// scanResult is how a listing that ended with err is recorded.
+// scanResult returns the record of a listing that ended with err.
 func scanResult(server ingest.Server, in ListServerFilesInput, l listing, err error) ingest.ScanResult {
 	r := ingest.ScanResult{
 		ServerUUID: server.UUID, Counts: l.counts(), Unread: l.unread, Note: l.note, Entire: err == nil && l.unread.Count == 0,
@@ -107,17 +105,16 @@ func scanResult(server ingest.Server, in ListServerFilesInput, l listing, err er
 	return r
 }
 
-// suspends reports whether listing on schedule would do harm (locked accounts,
-// an endless listing) or cannot succeed before somebody has changed the server
-// or our settings.
+// suspends reports whether scheduled listings would do harm (locked accounts, endless
+// listings) or cannot succeed before the server or its settings are changed.
 func suspends(kind ingest.Kind) bool {
 	return kind.ServerLevel() && kind != ingest.KindSuspended || kind == ingest.KindInvalid
 }
 
-// listing adds to the result what only the scan row needs.
+// listing extends the result with the fields of the scan row.
 type listing struct {
 	ListServerFilesResult
-	// key names the listing, all of its attempts.
+	// key names the listing over all its attempts.
 	key               string
 	began             time.Time
 	unread            ingest.Unread
@@ -125,13 +122,13 @@ type listing struct {
 	note              string
 }
 
-// newListing returns what is known of a listing before an attempt at it: what earlier
-// ones counted. from may be nil.
+// newListing returns the state of a listing before an attempt, with the counts of
+// earlier attempts. from may be nil.
 func newListing(server ingest.Server, in ListServerFilesInput, from *position) (l listing) {
 	l.key = in.key
 	l.ServerName, l.MaxParallel = server.Name, server.MaxParallel
 	l.Settle, l.ScanInterval = server.Settle, server.ScanInterval
-	l.New, l.Rejected = in.New, in.Rejected // recorded before: known to this listing
+	l.New, l.Rejected = in.New, in.Rejected // already recorded
 	if from != nil {
 		l.Seen, l.New, l.Rejected = from.Seen, max(l.New, from.New), max(l.Rejected, from.Rejected)
 		l.inProgress, l.alone, l.unread = from.InProgress, from.Alone, from.Unread
@@ -139,19 +136,18 @@ func newListing(server ingest.Server, in ListServerFilesInput, from *position) (
 	return l
 }
 
-// recount adds to the input what earlier attempts at the listing put on record: one
-// that ended with its worker could not tell all of it.
+// recount adds the rows recorded by earlier attempts to the input: an attempt that
+// crashed may not have published all of them.
 func (a *Activities) recount(ctx context.Context, in *ListServerFilesInput, scanID int64) error {
 	news, rejected, err := a.Catalog.Recorded(ctx, scanID)
 	in.New, in.Rejected = in.New+news, in.Rejected+rejected
 	return err
 }
 
-// maxAside bounds what one listing notes of each reason for setting aside.
+// maxIgnored bounds the ignored entries of each reason that one listing records.
 const maxIgnored = 1000
 
-// setAside counts an entry that is no delivery, and reports whether it is one of those
-// that are noted.
+// ignore counts an entry that is no delivery, and reports whether it is to be recorded.
 func (l *listing) ignore(seen ingest.Observation) bool {
 	count := &l.alone
 	if seen.Aside == ingest.AsideInProgress {
@@ -165,7 +161,7 @@ func (l listing) counts() ingest.ScanCounts {
 	return ingest.ScanCounts{Seen: l.Seen, New: l.New, Settling: l.Settling, Rejected: l.Rejected, Errors: l.unread.Count, InProgress: l.inProgress, Alone: l.alone}
 }
 
-// list lists the server from where an attempt before left off; from may be nil.
+// list lists the server, resuming from the previous attempt's position; from may be nil.
 func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServerFilesInput, from *position) (l listing, err error) {
 	l = newListing(server, in, from)
 	l.began = time.Now()
@@ -189,7 +185,7 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 	if err := r.run(ctx, source, in.try); err != nil {
 		return l, err
 	}
-	if l.unread.Count == 0 { // else nobody knows whether the file is there
+	if l.unread.Count == 0 { // otherwise a missing file may be in an unread folder
 		a.cleanUp(ctx, source, server, &l)
 	}
 	if err := a.endExcludedAged(ctx, source, server); err != nil {

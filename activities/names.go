@@ -2,8 +2,8 @@ package activities
 
 import "stevedore/internal/ingest"
 
-// The registered names. Running workflows refer to them: a name is never
-// changed or given another meaning, only added (a golden test pins the list).
+// The registered names. Running workflows refer to them: names are only added, never
+// changed or reused (a golden test pins the list).
 const (
 	NameStartScans      = "StartScans"
 	NameTryListing      = "TryListing"
@@ -53,8 +53,7 @@ var StepOf = map[string]ingest.Step{
 	NameAfterIngest:     ingest.StepAfter,
 }
 
-// ActivityOf maps steps to the activity that does most of their work, and that
-// operators pause or reset.
+// ActivityOf maps steps to their main activity, which operators pause or reset.
 var ActivityOf = map[ingest.Step]string{
 	ingest.StepDownload: NameDownload,
 	ingest.StepVerify:   NameVerifyHash,

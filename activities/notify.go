@@ -11,15 +11,15 @@ type NotifyInput struct {
 	FileUUID string `json:"file_uuid"`
 }
 
-// NotifyResult says what is left to do.
+// NotifyResult is the result of Notify.
 type NotifyResult struct {
-	// SourceAction says that the server's setting asks for an after-ingest action.
+	// SourceAction: the server has an after-ingest action.
 	SourceAction bool `json:"source_action,omitempty"`
 }
 
-// Notify announces the file and completes it. The announcement goes out before
-// the commit, so a crash between the two sends it again: with the same message
-// id, which is how consumers know it for the same.
+// Notify publishes the notification and completes the file. It publishes before the
+// commit, so after a crash it publishes again with the same message id, by which
+// consumers recognize the duplicate.
 func (a *Activities) Notify(ctx context.Context, in NotifyInput) (NotifyResult, error) {
 	file, err := a.Ledger.Claim(ctx, in.FileUUID)
 	if err != nil {
@@ -38,49 +38,49 @@ func (a *Activities) Notify(ctx context.Context, in NotifyInput) (NotifyResult, 
 
 func (a *Activities) notify(ctx context.Context, file ingest.File, sourceAction bool) error {
 	if file.Status != ingest.StatusUploaded {
-		return ingest.Errorf(ingest.KindConflict, "file is %s, not uploaded: there is nothing to announce yet", file.Status)
+		return ingest.Errorf(ingest.KindConflict, "file is %s, not uploaded: no notification to publish yet", file.Status)
 	}
-	receipt, err := a.announce(ctx, file)
+	receipt, err := a.publish(ctx, file)
 	if err != nil {
 		return err
 	}
 	return a.apply(ctx, file, ingest.Completed(file, receipt, sourceAction))
 }
 
-func (a *Activities) announce(ctx context.Context, file ingest.File) (ingest.Receipt, error) {
+func (a *Activities) publish(ctx context.Context, file ingest.File) (ingest.Receipt, error) {
 	return a.Announcer.Announce(ctx, ingest.Announcement{
 		File: file, ServerName: file.ServerName,
 		Object: ingest.Object{Bucket: file.Bucket, Key: file.ObjectKey, Size: file.Size, SHA256: file.Hash, ETag: file.ETag},
 	})
 }
 
-// RenotifyInput is an operator's wish to announce a completed file again.
+// RenotifyInput is an operator action: publish the notification of a completed file again.
 type RenotifyInput struct {
 	FileUUID string `json:"file_uuid"`
-	// Actor and Reason go to the ledger.
+	// Actor and Reason are recorded in the ledger.
 	Actor  string `json:"actor"`
 	Reason string `json:"reason"`
-	// Key makes the wish unique, so that recording it twice is once.
+	// Key identifies the action, so that it is recorded once.
 	Key string `json:"key"`
-	// Entry is the key of the audit log's entry about it.
+	// Entry is the key of the audit log entry.
 	Entry string `json:"entry,omitempty"`
 }
 
-// Renotify announces a completed file once more: with the message id it always
-// has, so that a consumer that has seen it knows it again.
+// Renotify publishes the notification of a completed file again with the same message
+// id, by which consumers recognize a duplicate.
 func (a *Activities) Renotify(ctx context.Context, in RenotifyInput) error {
 	file, err := a.Ledger.File(ctx, in.FileUUID)
 	if err != nil {
 		return applicationError(err)
 	}
 	if file.Status != ingest.StatusCompleted {
-		return applicationError(ingest.Errorf(ingest.KindConflict, "file is %s, not completed: there is nothing to announce again", file.Status))
+		return applicationError(ingest.Errorf(ingest.KindConflict, "file is %s, not completed: no notification to publish again", file.Status))
 	}
 	action := ingest.OperatorAction{Action: ingest.ActionRenotify, Actor: in.Actor, Reason: in.Reason, Key: in.Key, Entry: in.Entry}
 	if action.Verified, err = a.Ledger.Vouch(ctx, file.UUID, action); err != nil {
 		return applicationError(err)
 	}
-	receipt, err := a.announce(ctx, file)
+	receipt, err := a.publish(ctx, file)
 	if err != nil {
 		return a.finishStep(ctx, ingest.StepNotify, file, err)
 	}

@@ -8,12 +8,12 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Outcome is the status a file has after an aside was recorded.
+// Outcome is a file's status after a change.
 type Outcome struct {
 	Status ingest.Status `json:"status"`
 }
 
-// ParkFileInput says which file waits for an operator, and why.
+// ParkFileInput names a file that failed permanently, and the failure.
 type ParkFileInput struct {
 	FileUUID string      `json:"file_uuid"`
 	Step     ingest.Step `json:"step"`
@@ -21,17 +21,16 @@ type ParkFileInput struct {
 	Message  string      `json:"message"`
 }
 
-// ParkFile puts the file into status error. A file that has reached an end by
-// another way stays there, and the outcome says so. One that turned out to be no new
-// version ends. A fault of the server as a
-// whole suspends the server.
+// ParkFile records a permanent failure: the file gets status error and needs attention.
+// A file that has already ended stays unchanged, as the outcome shows. One that is no
+// new version becomes superseded. A server-level failure suspends the server.
 func (a *Activities) ParkFile(ctx context.Context, in ParkFileInput) (Outcome, error) {
 	if in.Kind == ingest.KindSameContent {
 		return a.changeFile(ctx, in, func(file ingest.File, why ingest.Failure) ingest.Change {
 			return ingest.Gone(file, ingest.StatusSuperseded, why)
 		})
 	}
-	if in.Kind.ServerLevel() && in.Kind != ingest.KindSuspended { // that one has learned nothing new
+	if in.Kind.ServerLevel() && in.Kind != ingest.KindSuspended { // KindSuspended only repeats an earlier failure
 		if err := a.suspend(ctx, in); err != nil {
 			return Outcome{}, applicationError(err)
 		}
@@ -47,17 +46,16 @@ func (a *Activities) suspend(ctx context.Context, in ParkFileInput) error {
 	return a.Catalog.SuspendServer(ctx, file.ServerUUID, in.Message)
 }
 
-// AwaitServerInput names the server that a file waits for.
+// AwaitServerInput names the server to wait for.
 type AwaitServerInput struct {
 	ServerUUID string `json:"server_uuid"`
 }
 
-// typeSuspended is the type of the error with which a suspended server is
-// waited for.
+// typeSuspended is the type of AwaitServer's retryable error.
 const typeSuspended = "suspended"
 
-// AwaitServer succeeds once the server is active and not suspended. Until then
-// its error is retryable: waiting in retries costs no history.
+// AwaitServer succeeds once the server is active and not suspended. Until then its error
+// is retryable: retries, unlike timers, add nothing to the history.
 func (a *Activities) AwaitServer(ctx context.Context, in AwaitServerInput) error {
 	server, err := a.Ledger.Server(ctx, in.ServerUUID)
 	if err != nil {
@@ -66,18 +64,18 @@ func (a *Activities) AwaitServer(ctx context.Context, in AwaitServerInput) error
 	if server.Active && server.State == ingest.ServerOK {
 		return nil
 	}
-	return temporal.NewApplicationErrorWithOptions("server "+server.Name+" is suspended or paused: mend it and run `stevedore server test "+server.Name+"`",
+	return temporal.NewApplicationErrorWithOptions("server "+server.Name+" is suspended or paused: fix it and run `stevedore server test "+server.Name+"`",
 		typeSuspended, temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign})
 }
 
-// CloseFileInput says which file ends without being taken, how and why.
+// CloseFileInput names a file that is gone from its server, and the reason.
 type CloseFileInput struct {
 	ParkFileInput
 	// Status is vanished or superseded.
 	Status ingest.Status `json:"status"`
 }
 
-// CloseFile records that the version is gone from the server.
+// CloseFile records that the version is gone from its server.
 func (a *Activities) CloseFile(ctx context.Context, in CloseFileInput) (Outcome, error) {
 	return a.changeFile(ctx, in.ParkFileInput, func(file ingest.File, why ingest.Failure) ingest.Change { return ingest.Gone(file, in.Status, why) })
 }
@@ -94,25 +92,25 @@ func (a *Activities) changeFile(ctx context.Context, in ParkFileInput, changeOf 
 	return Outcome{Status: change.To}, applicationError(a.apply(ctx, file, change))
 }
 
-// ResumeFileInput is an operator's decision on a parked file.
+// ResumeFileInput is an operator action on a failed file.
 type ResumeFileInput struct {
 	FileUUID string `json:"file_uuid"`
 	// Action is retry, skip or renotify.
 	Action string `json:"action"`
-	// From is the step to go on from; only for retry.
+	// From is the step to continue from; only for retry.
 	From ingest.Step `json:"from,omitempty"`
-	// Actor and Reason go to the ledger.
+	// Actor and Reason are recorded in the ledger.
 	Actor  string `json:"actor"`
 	Reason string `json:"reason"`
-	// Key makes the decision unique, so that recording it twice is once.
+	// Key identifies the action, so that it is recorded once.
 	Key string `json:"key"`
-	// Entry is the key of the audit log's entry about it, see workflows.Decision.
+	// Entry is the key of the audit log entry, see workflows.Decision.
 	Entry string `json:"entry,omitempty"`
-	// Own: no operator decided, but the workflow.
+	// Own: the workflow itself retries, because the server was repaired.
 	Own bool `json:"own,omitempty"`
 }
 
-// ResumeFile records an operator's decision and moves the file accordingly.
+// ResumeFile records the action and changes the file's status accordingly.
 func (a *Activities) ResumeFile(ctx context.Context, in ResumeFileInput) (Outcome, error) {
 	action := ingest.OperatorAction{
 		Action: in.Action, From: in.From, Actor: in.Actor, Reason: in.Reason, Key: in.Key, Entry: in.Entry, Verified: in.Own,

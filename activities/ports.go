@@ -8,8 +8,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// The interfaces below are what activities need of the outside world, named by
-// capability. The worker package fits the adapters to them.
+// The interfaces below are the dependencies of activities, named by capability. Package
+// worker connects the adapters to them.
 
 // Ledger is the record of files and their events.
 type Ledger interface {
@@ -17,146 +17,142 @@ type Ledger interface {
 	File(ctx context.Context, fileUUID string) (ingest.File, error)
 	// Server returns the server, or an error of KindMissing.
 	Server(ctx context.Context, serverUUID string) (ingest.Server, error)
-	// Claim raises the file's fence and returns the file as it then is. Whoever
-	// held an older fence can no longer change the file.
+	// Claim increments the file's fence and returns the file. Writers holding an older
+	// fence are rejected.
 	Claim(ctx context.Context, fileUUID string) (ingest.File, error)
-	// Apply commits a change, or returns an error of KindFenced when a newer
-	// claim exists and of KindConflict when the transition is not allowed.
-	// Applying the same change twice is the same as once.
+	// Apply commits a change. It returns KindFenced if a newer claim exists and
+	// KindConflict if the transition is not allowed. It is idempotent.
 	Apply(ctx context.Context, change ingest.Change) error
-	// Take claims the file and, in the same commit, applies the change to it if its
-	// status is one of change.From. It returns the file as it is then. Without the
-	// slot that the change asks for it is KindNoSlot and changes nothing.
+	// Take claims the file and, in the same commit, applies the change if its status is
+	// one of change.From. It returns the resulting file. Without the slot that the
+	// change requires it returns KindNoSlot and changes nothing.
 	Take(ctx context.Context, change ingest.Change) (ingest.File, error)
-	// Reprocess makes a completed file ready again, or returns KindConflict. The same
-	// action twice is the same as once.
+	// Reprocess makes a completed file ready again, or returns KindConflict. It is
+	// idempotent for the same action.
 	Reprocess(ctx context.Context, fileUUID string, action ingest.OperatorAction) error
-	// Vouch reports whether an operator's action came by the API or the command line,
-	// and notes in the audit log one that did not.
+	// Vouch reports whether an operator action came from the API, which has written an
+	// audit log entry. It adds an entry for other actions.
 	Vouch(ctx context.Context, fileUUID string, action ingest.OperatorAction) (verified bool, err error)
 	Moves
 }
 
-// Moves keeps names on partners' servers for one move at a time.
+// Moves reserves names on partners' servers, one move at a time.
 type Moves interface {
-	// KeepTarget keeps the name for the file alone, until FreeTarget or for an hour.
-	// It reports false when another file has it, and else from which path the file came
-	// that was recorded there last.
+	// KeepTarget reserves the name for the file until FreeTarget, at most for an hour. It
+	// reports false if another file holds it. movedFrom is the source path of the file
+	// last recorded there.
 	KeepTarget(ctx context.Context, fileUUID string, target ingest.MoveTarget) (kept bool, movedFrom string, err error)
-	// FreeTarget gives the name back, if the file has it. movedFrom, when not empty,
-	// records that the file was moved there from that path.
+	// FreeTarget ends the file's reservation, if it has one. movedFrom, when not empty,
+	// records the path from which the file was moved there.
 	FreeTarget(ctx context.Context, fileUUID string, target ingest.MoveTarget, movedFrom string) error
 }
 
-// Reservations keep the concurrency limits of servers.
+// Reservations enforces the concurrency limits of servers.
 type Reservations interface {
 	// TakeDispatch makes the caller the server's only dispatcher.
 	TakeDispatch(ctx context.Context, serverUUID string) (fence int64, err error)
-	// ReserveSlots reserves slots for at most limit ready files, those first that
-	// have waited longest. KindFenced: another dispatcher has taken over.
+	// ReserveSlots reserves slots for at most limit ready files, the oldest first. It
+	// returns KindFenced if another dispatcher has taken over.
 	ReserveSlots(ctx context.Context, serverUUID string, fence int64, limit int) (ingest.Reservation, error)
 	// Slots returns the server's reserved slots.
 	Slots(ctx context.Context, serverUUID string) ([]ingest.Slot, error)
-	// ReleaseSlot releases one slot; none there is no error.
+	// ReleaseSlot releases one slot; a missing one is no error.
 	ReleaseSlot(ctx context.Context, fileUUID string, slot int64) error
 }
 
-// Catalog records what servers show.
+// Catalog records the contents of servers.
 type Catalog interface {
-	// DueServers returns active servers in order of uuid, starting after the
-	// given one. With force it returns those not yet due and suspended ones too.
+	// DueServers returns active servers in order of uuid, after the given one. With
+	// Force it includes servers that are not due or are suspended.
 	DueServers(ctx context.Context, q ingest.DueQuery) ([]ingest.Server, error)
-	// ServerToScan returns the server, or KindMissing, and how long its last listing
-	// took.
+	// ServerToScan returns the server and the duration of its last listing, or
+	// KindMissing.
 	ServerToScan(ctx context.Context, serverUUID string) (server ingest.Server, took time.Duration, err error)
 	// Dispatchable reports whether the server has ready or deferred files, or slots
 	// in use.
 	Dispatchable(ctx context.Context, serverUUID string) (bool, error)
-	// StartScan opens a scan row; the same key gives the same row.
+	// StartScan opens a scan row; the same key returns the same row.
 	StartScan(ctx context.Context, serverUUID, key string) (scanID int64, err error)
-	// Recorded is how many rows of files, new and rejected, were made since the scan
-	// began.
+	// Recorded returns the numbers of new and rejected files recorded since the scan
+	// started.
 	Recorded(ctx context.Context, scanID int64) (news, rejected int64, err error)
-	// ScanDeaths is how many attempts in a row before this one left the row open.
+	// ScanDeaths returns the number of consecutive earlier attempts that left the row open.
 	ScanDeaths(ctx context.Context, scanID int64) (int, error)
-	// FinishScan closes it and sets the server's last_scan_at, last_error and state.
-	// A listing that opened no row is recorded as a whole.
+	// FinishScan closes the row and updates the server's last_scan_at, last_error and
+	// state. A listing that opened no row is recorded completely.
 	FinishScan(ctx context.Context, scan ingest.ScanResult) error
-	// SuspendServer keeps the server from being scanned on schedule until a
-	// person has mended what the message says.
+	// SuspendServer excludes the server from scheduled scans until the problem in the
+	// message is fixed.
 	SuspendServer(ctx context.Context, serverUUID, message string) error
-	// LearnReadWindow records how many reads of one file the server bears.
+	// LearnReadWindow records how many concurrent reads of a file the server supports.
 	LearnReadWindow(ctx context.Context, serverUUID string, window int) error
-	// Observe records what a listing or stat saw; source goes into the
-	// discovered event. It returns the counts of new and rejected rows.
+	// Observe records the entries of a listing or recheck; source is recorded in the
+	// discovered event. It returns the numbers of new and rejected files.
 	Observe(ctx context.Context, serverUUID, source string, seen []ingest.Observation) (ingest.ScanCounts, error)
-	// NoteAside records what the listing of the key set aside. CompanionsDue returns
-	// the companions among it that are to be looked after now, TakenWith what the
-	// ledger has of the files they speak of.
+	// NoteAside records the ignored entries of the listing with the key. CompanionsDue
+	// returns the companions among them that are due for a check, TakenWith the
+	// ledger's state of the files they belong to.
 	NoteAside(ctx context.Context, serverUUID, key string, seen []ingest.Observation) error
 	CompanionsDue(ctx context.Context, serverUUID, key string, again time.Duration) ([]ingest.Alone, error)
 	TakenWith(ctx context.Context, serverUUID string, companions []ingest.Alone) ([]ingest.Spoken, error)
-	// SourcesLeft returns files whose sources are left and were not tried for the time.
+	// SourcesLeft returns files whose sources are left and were not retried within the time.
 	SourcesLeft(ctx context.Context, serverUUID string, untried time.Duration, limit int) ([]ingest.File, error)
-	// Judge decides, at the end of a listing, which of the files that are new only by
-	// their times are held for an operator, and returns what the listing noticed.
+	// Judge decides, at the end of a listing, which files that are new only by their
+	// times are held for an operator, and returns a note on the listing.
 	Judge(ctx context.Context, server ingest.Server, l ingest.Listed) (note string, err error)
 	// Settling returns discovered files in order of id, after the given one.
 	Settling(ctx context.Context, serverUUID string, afterID int64, limit int) ([]ingest.File, error)
-	// Unsettled returns files that never settled and that no listing has shown for the
-	// time, in order of id, after the given one.
+	// Unsettled returns files that never settled and were not listed within the time, in
+	// order of id, after the given one.
 	Unsettled(ctx context.Context, serverUUID string, unseen time.Duration, afterID int64, limit int) ([]ingest.File, error)
-	// Promote makes those discovered files ready that meet the server's rules,
-	// and returns how many it made ready and how many still settle.
+	// Promote makes discovered files ready that meet the server's rules. It returns how
+	// many became ready and how many still settle.
 	Promote(ctx context.Context, server ingest.Server) (promoted, settling int64, err error)
 }
 
-// Debris is what the reconciler asks the ledger.
+// Debris provides the ledger's data for reconciliation, and the heartbeats of workers.
 type Debris interface {
-	// Unmoved returns files on their way or in error whose row has not changed
-	// for the time, in order of id, after the given one.
+	// Unmoved returns files in flight or in error whose row has not changed within the
+	// time, in order of id, after the given one.
 	Unmoved(ctx context.Context, unchanged time.Duration, afterID int64, limit int) ([]ingest.File, error)
-	// CompletedWithin returns lately completed files, likewise.
+	// CompletedWithin returns files completed within the time, in the same order.
 	CompletedWithin(ctx context.Context, within time.Duration, afterID int64, limit int) ([]ingest.File, error)
-	// SeeHost notes that a worker lives; HostSeen reports whether one was seen
-	// within the time, and Hosts returns all that were.
+	// SeeHost records a worker's heartbeat. HostSeen reports whether there was one
+	// within the time; Hosts returns the hosts with one.
 	SeeHost(ctx context.Context, hostID string) error
 	HostSeen(ctx context.Context, hostID string, within time.Duration) (bool, error)
 	Hosts(ctx context.Context, within time.Duration) ([]string, error)
-	// Adopt gives the ledger back a file that it has forgotten. KindMissing or
-	// KindConflict: its server is not known or was removed, or another row has the
-	// version.
+	// Adopt records a file that is missing in the ledger. It returns KindMissing if its
+	// server is unknown or removed, and KindConflict if another row has the version.
 	Adopt(ctx context.Context, file ingest.Forgotten) error
-	// RecordReconciliation writes what a run did; the same key is written once.
+	// RecordReconciliation records the result of a run, once for each key.
 	RecordReconciliation(ctx context.Context, r ingest.Reconciliation) error
 }
 
 // Sources opens sessions on partners' servers.
 type Sources interface {
-	// Open logs in. Its permanent errors are ServerLevel.
+	// Open logs in. Its permanent errors are server-level.
 	Open(ctx context.Context, server ingest.Server) (Source, error)
 }
 
-// Source is a session on one server. Close gives it back.
+// Source is a session on a server. Close returns it to the pool.
 type Source interface {
-	// OnAnswer sets what is called, at once and often, when the server has
-	// answered something that brings the work forward: names of a folder, the
-	// look at a file. Reads of files are not told.
+	// OnAnswer sets a callback for answers that are progress: names of a folder, a
+	// stat. It is called often and must not block. Reads of files do not call it.
 	OnAnswer(fn func())
-	// List walks the server's root and calls fn for each entry to be recorded,
-	// rejected ones included. It returns which folders could not be read, also
-	// beside an error.
+	// List walks the server's root and calls fn for each entry to be recorded, including
+	// rejected ones. It returns the folders that could not be read, also with an error.
 	List(ctx context.Context, request ingest.ListRequest, fn func(ingest.Observation) error) (ingest.Unread, error)
-	// Takes returns what says of a file's path whether a listing by the server's
-	// present settings would take it.
+	// Takes returns a function that reports whether a listing by the server's current
+	// settings includes a file path.
 	Takes(ctx context.Context) (func(path string) bool, error)
-	// Stat looks at one path again: KindNotFound when it is gone.
+	// Stat stats a path; KindNotFound if it does not exist.
 	Stat(ctx context.Context, path string) (ingest.Observation, error)
-	// Real returns the path without links, as far as the server knows it.
+	// Real returns the path with links resolved, as far as the server supports it.
 	Real(ctx context.Context, path string) (string, error)
 	// OpenFile opens a regular file for reading.
 	OpenFile(ctx context.Context, path string) (RemoteFile, error)
-	// Remove and Rename are the after-ingest actions.
+	// Remove and Rename delete and move a file, for the after-ingest action.
 	Remove(ctx context.Context, path string) error
 	Rename(ctx context.Context, from, to string) error
 	Close() error
@@ -168,76 +164,76 @@ type RemoteFile interface {
 	io.Closer
 }
 
-// Staging is this worker's folder of files on their way.
+// Staging is this worker's folder for files in flight.
 type Staging interface {
-	// HostID names the staging volume; it survives restarts.
+	// HostID identifies the staging volume across restarts.
 	HostID() string
-	// Reserve makes sure that the file's bytes have room, or returns KindStagingFull.
+	// Reserve reserves room for the file, or returns KindStagingFull.
 	Reserve(ctx context.Context, fileUUID string, size int64) error
 	// Fetch copies the remote bytes in, resuming from the last checkpoint.
 	Fetch(ctx context.Context, req ingest.Fetch) (ingest.Staged, error)
-	// Staged returns a file whose bytes are all here, or KindStagingLost.
+	// Staged returns a completely staged file, or KindStagingLost.
 	Staged(ctx context.Context, fileUUID string) (ingest.Staged, error)
 	// Digests re-reads the staged bytes and returns their size and hex digests
 	// by the named algorithms, see ingest.AlgoSHA256.
 	Digests(ctx context.Context, fileUUID string, progress func(done int64), algos ...string) (size int64, digests map[string]string, err error)
-	// List returns the files that have something here.
+	// List returns the files that have data in staging.
 	List() ([]ingest.Held, error)
-	// Discard removes everything of the file; nothing there is no error.
+	// Discard removes all data of the file; no data is no error.
 	Discard(fileUUID string) error
 }
 
 // Objects is the object store.
 type Objects interface {
-	// Bucket is where objects go.
+	// Bucket returns the bucket for new objects.
 	Bucket() string
-	// Put stores the file under its key exactly once and proves it. Finding the
-	// same content there already is success; other content is KindConflict.
+	// Put stores the file under its key exactly once and verifies the object. An
+	// existing object with the same content is success, other content KindConflict.
 	Put(ctx context.Context, req ingest.Put) (ingest.Object, error)
-	// PutBytes is Put for a small file in memory, by one request.
+	// PutBytes is Put for a small file in memory, with one request.
 	PutBytes(ctx context.Context, req ingest.PutBytes) (ingest.Object, error)
-	// Head looks at an object; found is false when there is none. Digest reads it
-	// and returns the size and SHA-256 of its bytes.
+	// Head returns an object's metadata; found is false if it does not exist. Digest
+	// reads the object and returns the size and SHA-256 of its bytes.
 	Head(ctx context.Context, bucket, key string) (object ingest.Object, found bool, err error)
 	Digest(ctx context.Context, bucket, key string) (object ingest.Object, found bool, err error)
-	// Uploads calls fn for each unfinished upload of the bucket; Abort ends one.
+	// Uploads calls fn for each unfinished upload in the bucket; Abort aborts one.
 	Uploads(ctx context.Context, fn func(ingest.OpenUpload) error) error
 	Abort(ctx context.Context, upload ingest.OpenUpload) error
 }
 
-// Memory is the worker's budget for files moved in memory.
+// Memory is the worker's budget for transfers in memory.
 type Memory interface {
-	// Acquire takes size bytes of the budget, waiting until they are free or ctx
-	// ends. The caller calls release once.
+	// Acquire takes size bytes from the budget and waits until they are free or ctx
+	// ends. The caller must call release once.
 	Acquire(ctx context.Context, size int64) (release func(), err error)
-	// ReadWhole reads exactly size bytes with several reads outstanding and returns
-	// them with their SHA-256 in lower-case hex. A shorter or longer source is KindChanged, one
-	// below minRate bytes per second KindSlow; 0 is any rate. silence bounds the time
-	// without a byte; 0 is the default.
+	// ReadWhole reads exactly size bytes with concurrent reads. It returns them with
+	// their SHA-256 in lower-case hex. A shorter or longer source is KindChanged, one
+	// slower than minRate bytes per second KindSlow; 0 means any rate. silence bounds
+	// the time without a byte; 0 is the default.
 	ReadWhole(ctx context.Context, source io.ReaderAt, size, minRate int64, silence time.Duration) (content []byte, sha256 string, err error)
-	// Sum returns the digest of bytes in lower-case hex.
+	// Sum returns the digest of content in lower-case hex.
 	Sum(content []byte, algo string) (digest string, err error)
 }
 
-// Announcer tells consumers about completed files.
+// Announcer publishes notifications of completed files.
 type Announcer interface {
 	// Announce returns once the broker has confirmed and routed the message.
 	Announce(ctx context.Context, a ingest.Announcement) (ingest.Receipt, error)
 }
 
-// Workflows asks Temporal about what runs.
+// Workflows provides the operations on Temporal.
 type Workflows interface {
-	// OpenIngests returns those of the files that have an open FileIngest.
+	// OpenIngests returns the files that have an open FileIngest.
 	OpenIngests(ctx context.Context, fileUUIDs []string) ([]string, error)
 	// Polled reports whether any worker polls the task queue.
 	Polled(ctx context.Context, taskQueue string) (bool, error)
-	// StartIngest starts the file's FileIngest with its slot, and reports false when
-	// one runs already, which does not have that slot.
+	// StartIngest starts the file's FileIngest with its slot. It reports false if one is
+	// open already, which does not have that slot.
 	StartIngest(ctx context.Context, server ingest.Server, slot ingest.Slot) (started bool, err error)
-	// StartScan starts the server's DiscoverFiles, or asks the one that runs to list
-	// once more; started tells which. Only once for each pass.
+	// StartScan starts the server's DiscoverFiles and reports true, or requests another
+	// listing from the running one. Each pass has an effect only once.
 	StartScan(ctx context.Context, server ServerRef, pass StartScansInput) (started bool, err error)
-	// Wake makes the server's scan look for ready files now, and starts one if
-	// none runs.
+	// Wake makes the server's scan dispatch ready files now, and starts a scan if none
+	// is running.
 	Wake(ctx context.Context, server ingest.Server) error
 }

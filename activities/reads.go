@@ -9,22 +9,22 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Some servers end the connection, or answer no more, when more than so many reads
-// of a file are outstanding. That looks like a broken line. So a transfer that
-// fails before it has well begun, twice in a row, is tried with half as many.
+// Some servers close the connection or stop responding if too many reads of a file are
+// outstanding, which looks like a broken connection. After two consecutive transfers that
+// fail early, the next ones use half as many outstanding reads.
 
-// earlyReads is how many times the outstanding reads must have been answered for a
-// failure to be no sign of their number.
+// earlyReads defines an early failure: fewer answers than earlyReads times the
+// outstanding reads.
 const earlyReads = 2
 
-// readFailures counts, by the uuid of a server or a file, reads in a row that failed
-// in this process. The zero value is ready.
+// readFailures counts consecutive failed reads in this process, by the uuid of a server
+// or a file. The zero value is ready.
 type readFailures struct {
 	mu   sync.Mutex
 	rows map[string]int
 }
 
-// failed counts one more and returns how many these are.
+// failed counts a failure and returns the number of consecutive ones.
 func (f *readFailures) failed(uuid string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -35,7 +35,7 @@ func (f *readFailures) failed(uuid string) int {
 	return f.rows[uuid]
 }
 
-// soFar returns how many have failed.
+// count returns the number of consecutive failures.
 func (f *readFailures) count(uuid string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -48,15 +48,15 @@ func (f *readFailures) succeeded(uuid string) {
 	delete(f.rows, uuid)
 }
 
-// bounded returns the file, of size bytes, with at most as many reads outstanding as
-// the server bears. How it goes teaches how many these are.
+// bounded limits the outstanding reads of the file, of size bytes, to the server's limit.
+// The result of the transfer adapts that limit.
 func (a *Activities) bounded(ctx context.Context, server ingest.Server, remote RemoteFile, size int64) RemoteFile {
 	f := limited(server, remote, size)
 	f.ctx, f.acts, f.done = ctx, a, false
 	return f
 }
 
-// limited is bounded for a file that is too small to teach anything.
+// limited is bounded for a small file, whose result does not adapt the limit.
 func limited(server ingest.Server, remote RemoteFile, size int64) *boundedFile {
 	f := &boundedFile{RemoteFile: remote, server: server, size: size, done: true}
 	if window := server.Reads(); window > 0 {
@@ -65,20 +65,20 @@ func limited(server ingest.Server, remote RemoteFile, size int64) *boundedFile {
 	return f
 }
 
-// boundedFile is a remote file with a bound on outstanding reads. Behind its size
-// whatever the server answers that is no byte is the end: some say "failure".
+// boundedFile is a remote file with a limit of outstanding reads. It treats any refusal
+// to read at or after the end as EOF: some servers return SSH_FX_FAILURE there.
 type boundedFile struct {
 	RemoteFile
-	ctx    context.Context //nolint:containedctx // that of the file's use
+	ctx    context.Context //nolint:containedctx // of the transfer
 	acts   *Activities
 	server ingest.Server
 	size   int64
-	slots  chan struct{} // nil has no bound
+	slots  chan struct{} // nil: no limit
 
 	mu sync.Mutex
-	// outstanding reads now and at most, and how many were answered.
+	// outstanding is the current number of reads, most its maximum.
 	outstanding, most, answered int
-	// over is set by the first failure and by Close: nothing more is learned.
+	// done is set by the first failure and by Close: the limit is not adapted any more.
 	done bool
 }
 
@@ -100,7 +100,7 @@ func (f *boundedFile) ReadAt(p []byte, off int64) (int, error) {
 	return n, afterOpen(err)
 }
 
-// Close implements io.Closer. Reads that it ends have not failed.
+// Close implements io.Closer. Reads that it interrupts do not count as failures.
 func (f *boundedFile) Close() error {
 	f.mu.Lock()
 	if !f.done && f.answered >= f.most {
@@ -111,7 +111,7 @@ func (f *boundedFile) Close() error {
 	return f.RemoteFile.Close()
 }
 
-// took counts a read whose answer came, or did not.
+// finish counts the result of a read and adapts the limit after an early failure.
 func (f *boundedFile) finish(err error) {
 	f.mu.Lock()
 	f.outstanding--
@@ -129,10 +129,10 @@ func (f *boundedFile) finish(err error) {
 		f.acts.reads.succeeded(f.server.UUID)
 	case most > 1 && f.server.MaxReads == 0 && f.acts.reads.failed(f.server.UUID) > 1:
 		window := most / 2
-		f.acts.Log.WarnContext(f.ctx, "transfers of a server fail as they begin; fewer reads are outstanding from now on",
+		f.acts.Log.WarnContext(f.ctx, "transfers of a server fail early; reducing the outstanding reads",
 			"server", f.server.Name, "reads", window, "error", err)
 		if learnErr := f.acts.Catalog.LearnReadWindow(f.ctx, f.server.UUID, window); learnErr != nil {
-			f.acts.Log.WarnContext(f.ctx, "cannot record how many reads a server bears", "server", f.server.Name, "error", learnErr)
+			f.acts.Log.WarnContext(f.ctx, "cannot record the read window of a server", "server", f.server.Name, "error", learnErr)
 		}
 	}
 }

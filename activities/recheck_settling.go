@@ -7,27 +7,27 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// RecheckSettlingInput names the server whose settling files are looked at again.
+// RecheckSettlingInput names the server whose settling files are checked.
 type RecheckSettlingInput struct {
 	ServerUUID string `json:"server_uuid"`
 }
 
-// RecheckSettlingResult counts what became of them.
+// RecheckSettlingResult counts the files by result.
 type RecheckSettlingResult struct {
 	Ready    int64 `json:"ready"`
 	Settling int64 `json:"settling"`
 	Vanished int64 `json:"vanished"`
 
-	// Paused says that the server is switched off or removed and was not logged
-	// in to; then it is all there is.
+	// Paused: the server is paused or removed and was not contacted; the other fields
+	// are empty.
 	Paused bool `json:"paused,omitempty"`
 }
 
-// recheckPage is how many settling files are read from the database at once.
+// recheckPage is the page size for reading settling files from the ledger.
 const recheckPage = 500
 
-// RecheckSettling stats only the files that settle and makes those ready whose
-// size and time have stayed the same. A server that refuses is suspended.
+// RecheckSettling stats the settling files and makes those ready whose size and time
+// have not changed. A server-level error suspends the server.
 func (a *Activities) RecheckSettling(ctx context.Context, in RecheckSettlingInput) (RecheckSettlingResult, error) {
 	server, halt, err := a.serverAndHalt(ctx, in.ServerUUID)
 	if err != nil || halt.Paused {
@@ -75,7 +75,7 @@ func (a *Activities) recheck(ctx context.Context, server ingest.Server) (r Reche
 	return r, err
 }
 
-// lookAgain stats one page of files and records what it sees.
+// restat stats one page of files and records the observations.
 func (a *Activities) restat(ctx context.Context, server ingest.Server, source Source, files []ingest.File) (vanished int64, err error) {
 	files, vanished, err = a.endExcluded(ctx, source, files)
 	if err != nil {
@@ -104,8 +104,8 @@ func (a *Activities) restat(ctx context.Context, server ingest.Server, source So
 	return vanished, err
 }
 
-// leaveOut ends those of the files that the server's settings leave out since they were
-// changed, and returns the others.
+// endExcluded ends the files that the server's changed settings exclude, and returns the
+// others.
 func (a *Activities) endExcluded(ctx context.Context, source Source, files []ingest.File) (left []ingest.File, ended int64, err error) {
 	takes, err := source.Takes(ctx)
 	if err != nil {
@@ -124,8 +124,8 @@ func (a *Activities) endExcluded(ctx context.Context, source Source, files []ing
 	return left, ended, nil
 }
 
-// leaveOutAged is leaveOut for all files of a server that promotes files without
-// having seen them again, because they only had to grow older.
+// endExcludedAged is endExcluded for all settling files of a server with rules by which
+// files become ready without another stat.
 func (a *Activities) endExcludedAged(ctx context.Context, source Source, server ingest.Server) error {
 	if server.MinAge == 0 && server.SidecarWait == 0 {
 		return nil
@@ -142,19 +142,19 @@ func (a *Activities) endExcludedAged(ctx context.Context, source Source, server 
 	}
 }
 
-// lookout looks for the files beside others that a stat of them does not show. What
-// several share is looked at once.
+// companionFinder finds the companions of files, which a stat of the file does not show.
+// It stats each shared companion once.
 type companionFinder struct {
 	source Source
 	server ingest.Server
 	seen   map[string]ingest.Companion
 }
 
-// lateSidecars are the checksum files for which a file that has none is made to
-// wait, beside a SHA256SUMS in its folder.
+// lateSidecars are the suffixes of checksum files for which a file without one is made
+// to wait, in addition to a SHA256SUMS in its folder.
 var lateSidecars = []string{".sha256", ".sha512", ".md5"}
 
-// add notes the done-marker and the checksum file of the file, and what it waits for.
+// find adds to now the done-marker and checksum file of the file, and what it waits for.
 func (l *companionFinder) find(ctx context.Context, file ingest.File, now *ingest.Observation) (err error) {
 	if now.Rejected != "" {
 		return nil
@@ -191,7 +191,7 @@ func (l *companionFinder) find(ctx context.Context, file ingest.File, now *inges
 	return nil
 }
 
-// look returns the companion at the path, none if it is not there.
+// stat returns the companion at the path; the zero value if there is none.
 func (l *companionFinder) stat(ctx context.Context, path string) (ingest.Companion, error) {
 	if found, known := l.seen[path]; known {
 		return found, nil

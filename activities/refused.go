@@ -8,15 +8,14 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// unlessRefused runs fn, which logs in to a server, unless an earlier attempt
-// was refused as a whole: servers lock accounts by counting refusals, and the
-// attempt may be repeated only because the database could not note the first.
-// The refusal travels from attempt to attempt in the heartbeats; before, which may
-// be nil, is that of a listing that was tried within the workflow task.
+// unlessRefused runs fn, which logs in to a server, unless an earlier attempt got a
+// server-level refusal: servers lock accounts by counting refusals. Another attempt may
+// only be needed because the refusal could not be recorded. Attempts pass the refusal on
+// in their heartbeats; before, which may be nil, is that of TryListing.
 func unlessRefused(ctx context.Context, before *ingest.Failure, fn func() error) error {
 	last := Progress{Refused: before}
 	if activity.HasHeartbeatDetails(ctx) {
-		_ = activity.GetHeartbeatDetails(ctx, &last) // unreadable: as if there were none
+		_ = activity.GetHeartbeatDetails(ctx, &last) // unreadable details: no refusal
 	}
 	if last.Refused != nil {
 		return ingest.Errorf(last.Refused.Kind, "%s", last.Refused.Message)

@@ -2,7 +2,7 @@ package activities
 
 import "maps"
 
-// Registered returns every activity by its registered name.
+// Registered returns all activities by their registered names.
 func (a *Activities) Registered() map[string]any {
 	all := a.RegisteredOnHost()
 	maps.Copy(all, a.RegisteredShared())
@@ -10,9 +10,8 @@ func (a *Activities) Registered() map[string]any {
 	return all
 }
 
-// RegisteredShared returns the activities that any worker can run. VerifyHash
-// is among them as the local first try of a workflow whose worker happens to
-// be the file's host.
+// RegisteredShared returns the activities that any worker can run. It includes
+// VerifyHash, whose local first attempt may run on the host of the staged bytes.
 func (a *Activities) RegisteredShared() map[string]any {
 	return map[string]any{
 		NameStartScans:      a.StartScans,
@@ -50,8 +49,8 @@ func (a *Activities) RegisteredTransfers() map[string]any {
 	return map[string]any{NameTransfer: a.Transfer}
 }
 
-// RegisteredOnHost returns the activities that need the staged bytes and run
-// on the host's own queues.
+// RegisteredOnHost returns the activities that need the staged bytes and run on the
+// host's own queues.
 func (a *Activities) RegisteredOnHost() map[string]any {
 	return map[string]any{
 		NameDownload:      a.Download,

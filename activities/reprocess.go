@@ -6,22 +6,22 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// ReprocessInput is an operator's wish to ingest a completed file again.
+// ReprocessInput is an operator action: ingest a completed file again.
 type ReprocessInput struct {
 	FileUUID string `json:"file_uuid"`
-	// Actor and Reason go to the ledger.
+	// Actor and Reason are recorded in the ledger.
 	Actor  string `json:"actor"`
 	Reason string `json:"reason"`
-	// Key makes the wish unique, so that recording it twice is once.
+	// Key identifies the action, so that it is recorded once.
 	Key string `json:"key"`
-	// Entry is the key of the audit log's entry about it.
+	// Entry is the key of the audit log entry.
 	Entry string `json:"entry,omitempty"`
 }
 
-// Reprocess makes a completed file ready again whose object is lost, so that it is
-// fetched once more under the same row, key and message id. It is refused while the
-// object is there, because a key is written once, and when the source is no longer
-// the version that was taken. Then the file stays completed.
+// Reprocess makes a completed file whose object is lost ready again. It is fetched again
+// under the same row, key and message id. Reprocess rejects the action if the object
+// exists, because a key is written once, or if the source is gone or another version.
+// Then the file stays completed.
 func (a *Activities) Reprocess(ctx context.Context, in ReprocessInput) (err error) {
 	file, err := a.Ledger.File(ctx, in.FileUUID)
 	if err != nil {
@@ -48,7 +48,7 @@ func (a *Activities) Reprocess(ctx context.Context, in ReprocessInput) (err erro
 	return applicationError(a.Workflows.Wake(ctx, server))
 }
 
-// mayReprocess says why a completed file cannot be ingested again, nil if it can.
+// checkReprocess returns an error if a completed file cannot be ingested again.
 func (a *Activities) checkReprocess(ctx context.Context, server ingest.Server, file ingest.File) error {
 	if err := a.checkObjectLost(ctx, file); err != nil {
 		return err
@@ -61,24 +61,24 @@ func (a *Activities) checkReprocess(ctx context.Context, server ingest.Server, f
 	err = checkVersion(ctx, source, file)
 	switch ingest.KindOf(err) {
 	case ingest.KindNotFound:
-		return ingest.Wrap(ingest.KindSourceGone, err, "%s is gone from server %s%s: ask the partner to send it again, or put it back with its old time",
+		return ingest.Wrap(ingest.KindSourceGone, err, "%s is gone from server %s%s: ask the partner to send it again, or restore it with its old modification time",
 			ingest.DisplayPath(file.RemotePath), server.Name, afterIngestHint(server))
 	case ingest.KindChanged:
-		return ingest.Wrap(ingest.KindSourceGone, err, "%s: what is there now is another version, with a file of its own here", message(err))
+		return ingest.Wrap(ingest.KindSourceGone, err, "%s: the server has another version, which is a separate file", message(err))
 	}
 	return err
 }
 
-// whyGone adds what stevedore itself does to sources.
+// afterIngestHint returns the server's after-ingest action as a hint for a missing source.
 func afterIngestHint(server ingest.Server) string {
 	if server.AfterIngest == ingest.AfterKeep {
 		return ""
 	}
-	return ", which is set to " + ingest.DisplayPath(string(server.AfterIngest)) + " after ingest"
+	return ", which has the after-ingest action " + ingest.DisplayPath(string(server.AfterIngest))
 }
 
-// objectLost refuses a file whose object is there. One with other content is not
-// overwritten: only people can say whose it is.
+// checkObjectLost returns an error if the file's object exists. One with other content is
+// not overwritten: only an operator can decide about it.
 func (a *Activities) checkObjectLost(ctx context.Context, file ingest.File) error {
 	object, found, err := a.Objects.Head(ctx, file.Bucket, file.ObjectKey)
 	switch {
@@ -89,10 +89,10 @@ func (a *Activities) checkObjectLost(ctx context.Context, file ingest.File) erro
 	case !found:
 		return nil
 	case object.Size == file.Size && proven(file, object):
-		return ingest.Errorf(ingest.KindConflict, "object %s is there, and it is the file's: publish its notification again instead", file.ObjectKey)
+		return ingest.Errorf(ingest.KindConflict, "object %s exists with the file's content: publish its notification again instead", file.ObjectKey)
 	case file.Bucket != a.Objects.Bucket():
-		return nil // the new one goes elsewhere
+		return nil // the new object goes to another bucket
 	default:
-		return ingest.Errorf(ingest.KindConflict, "object %s is there with other content: move it away, then reprocess the file", file.ObjectKey)
+		return ingest.Errorf(ingest.KindConflict, "object %s exists with other content: move it away, then reprocess the file", file.ObjectKey)
 	}
 }

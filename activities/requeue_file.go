@@ -6,24 +6,23 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// RequeueFileInput names a file that gives up its place and waits for another.
+// RequeueFileInput names a file that becomes ready again and waits for another slot.
 type RequeueFileInput struct {
 	FileUUID string `json:"file_uuid"`
-	// Deferred, when set, is why the file could not be fetched: it is not taken
-	// up again for some time. Without it the file waits only for its turn.
+	// Deferred, when set, is why the file could not be fetched: it is deferred. Without
+	// it the file only waits for a slot.
 	Deferred *ingest.Failure `json:"deferred,omitempty"`
-	// Slot is the one that the file was started with; 0 when it has none any more.
+	// Slot is the slot with which the file was started; 0 if it has none.
 	Slot int64 `json:"slot,omitempty"`
-	// Attempts is how often it was tried, for the ledger.
+	// Attempts is the number of attempts, for the ledger.
 	Attempts int32 `json:"attempts,omitempty"`
-	// Key makes the wish unique, so that recording it twice is once.
+	// Key identifies the change, so that it is recorded once.
 	Key string `json:"key"`
 }
 
-// RequeueFile makes a file ready again, so that the scan of its server starts
-// it when its place in the server's window comes. For a file that is not put
-// off the scan is woken. One whose object is there needs no place, and stays as
-// it is.
+// RequeueFile makes a file ready again, so that its server's dispatcher starts it when a
+// slot is free. It wakes the scan unless the file is deferred. A file whose object is
+// stored needs no slot and stays unchanged.
 func (a *Activities) RequeueFile(ctx context.Context, in RequeueFileInput) (Outcome, error) {
 	outcome, err := a.requeueFile(ctx, in)
 	return outcome, applicationError(err)
@@ -62,14 +61,13 @@ func (in RequeueFileInput) change(server ingest.Server, file ingest.File) ingest
 	return change
 }
 
-// stubborn is how often in a row a file is put off, which takes some twenty minutes,
-// before another worker may try.
+// deferralsBeforeMove is the number of consecutive deferrals, over about twenty minutes,
+// after which another worker may continue the file.
 const deferralsBeforeMove = 7
 
-// mayMove reports that another worker may take the file up: it may have the room
-// that this one has not, or reach a server that this one does not. What was
-// fetched here is then fetched again, so a file that is all here stays, and so
-// does one that its server gives away only once.
+// canChangeHost reports whether another worker may continue the file: it may have room,
+// or reach the server. The bytes staged here are fetched again then. So a completely
+// staged file stays, and so does one of a server that provides each file only once.
 func (in RequeueFileInput) canChangeHost(server ingest.Server, file ingest.File) bool {
 	return file.Hash == "" && !server.ReadOnce && (in.Deferred.Kind.Staging() || file.Deferrals >= deferralsBeforeMove)
 }

@@ -10,14 +10,14 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// shares divides a worker's transfers among servers. Up to the most, transfers of
-// any server run. Beyond that each server is assured of a few, so that partners
-// whose transfers take for ever starve nobody; all together never run more than
-// twice the most. The zero value lets everything run.
+// shares limits a worker's transfers and divides them among servers. Up to limit,
+// transfers of any server run. Beyond it each server has a guaranteed share, so that
+// servers with slow transfers cannot block others; the total never exceeds twice the
+// limit. The zero value has no limit.
 type shares struct {
 	mu    sync.Mutex
 	limit int
-	// running and waiting are by server; all counts what runs.
+	// running and waiting are by server; total counts all running transfers.
 	running map[string]int
 	waiting map[string][]chan struct{}
 	total   int
@@ -27,21 +27,21 @@ func newShares(most int) *shares {
 	return &shares{limit: most, running: map[string]int{}, waiting: map[string][]chan struct{}{}}
 }
 
-// TransfersAtOnce is how many tasks a worker takes to run at most so many transfers
-// of its own accord: those that servers are assured of besides, and some that wait.
+// TransfersAtOnce returns how many transfer tasks a worker accepts with the limit most:
+// it includes the guaranteed shares beyond the limit, and waiting transfers.
 func TransfersAtOnce(most int) int { return 3 * most }
 
-// assured is how many transfers of a server run although others take all there is,
-// and how many of it may wait in this process.
+// guaranteed returns a server's share: the number of transfers that run beyond the limit,
+// and the number that may wait in this process.
 func (s *shares) guaranteed() int { return max(1, s.limit/4) }
 
 func (s *shares) mayRun(server string) bool {
 	return s.total < s.limit || s.running[server] < s.guaranteed() && s.total < 2*s.limit
 }
 
-// enter waits until a transfer of the server may run; leave must be called after it.
-// ok is false when enough of the server's transfers wait here already: they would
-// keep those of others out.
+// acquire waits until a transfer of the server may run; the caller must call leave after
+// it. ok is false if too many of the server's transfers are waiting already: they would
+// keep tasks of other servers out.
 func (s *shares) acquire(ctx context.Context, server string) (leave func(), ok bool, err error) {
 	if s == nil || s.limit <= 0 {
 		return func() {}, true, nil
@@ -81,8 +81,8 @@ func (s *shares) start(server string) {
 	s.total++
 }
 
-// stop ends a transfer and starts those whose turn has come: of the server that has
-// the fewest.
+// stop ends a transfer and starts waiting ones, first of the server with the fewest
+// running.
 func (s *shares) stop(server string) {
 	s.total--
 	if s.running[server]--; s.running[server] == 0 {
@@ -105,7 +105,7 @@ func (s *shares) stop(server string) {
 	}
 }
 
-// giveUp takes back a wait; a turn that came meanwhile goes to another one.
+// cancelWait ends a wait; if its turn has come meanwhile, it is passed on.
 func (s *shares) cancelWait(server string, turn chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,7 +117,7 @@ func (s *shares) cancelWait(server string, turn chan struct{}) {
 	}
 }
 
-// drop removes a channel of the server. The caller holds the lock of the map.
+// removeChannel removes a channel of the server. The caller holds the lock of the map.
 func removeChannel(channels map[string][]chan struct{}, server string, c chan struct{}) {
 	left := slices.DeleteFunc(channels[server], func(other chan struct{}) bool { return other == c })
 	if channels[server] = left; len(left) == 0 {
@@ -125,18 +125,18 @@ func removeChannel(channels map[string][]chan struct{}, server string, c chan st
 	}
 }
 
-// typeShare is the type of the error of a transfer that was not begun because its
-// server has its share of this worker.
+// typeShare is the error type of a transfer that was not started because its server has
+// reached its share of this worker.
 const typeShare = "share"
 
-// shareDelay is how soon a transfer that was not begun is tried again, perhaps on
-// another worker: longer with each attempt.
+// shareDelay is the delay before such a transfer is retried, perhaps on another worker;
+// it grows with the attempts.
 func shareDelay(attempt int32) time.Duration {
 	return min(time.Duration(attempt)*5*time.Second, time.Minute)
 }
 
-// turn waits until the file may be transferred on this worker; leave must be called
-// when it was. The error is Temporal's.
+// acquireTransfer waits until the file may be transferred on this worker; the caller must
+// call leave afterwards. Its errors are already converted for Temporal.
 func (a *Activities) acquireTransfer(ctx context.Context, fileUUID string) (leave func(), err error) {
 	file, err := a.Ledger.File(ctx, fileUUID)
 	if err != nil {
@@ -149,10 +149,10 @@ func (a *Activities) acquireTransfer(ctx context.Context, fileUUID string) (leav
 	case err != nil:
 		return nil, applicationError(err)
 	case !ok:
-		return nil, temporal.NewApplicationErrorWithOptions("the server has its share of this worker's transfers: the file waits for its turn", typeShare,
+		return nil, temporal.NewApplicationErrorWithOptions("the server has reached its share of this worker's transfers: the file waits", typeShare,
 			temporal.ApplicationErrorOptions{
 				NextRetryDelay: shareDelay(activity.GetInfo(ctx).Attempt), Category: temporal.ApplicationErrorCategoryBenign,
-				Details: []any{Advance{Advanced: true}}, // it is worth another round, however many it takes
+				Details: []any{Advance{Advanced: true}}, // waiting is no failure: rounds continue
 			})
 	}
 	return leave, nil

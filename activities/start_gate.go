@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// startsFirst bounds how long a listing within a workflow task waits for the
-// starts of a pass. With TryLimit it stays below the 8 s after which the SDK
-// extends the workflow task, which costs history events.
+// startGateTimeout bounds how long a listing within a workflow task waits for the starts
+// of a pass. With TryLimit it stays below 8 s, after which the SDK extends the workflow
+// task, which adds history events.
 const startGateTimeout = 4 * time.Second
 
-// startGate holds listings back while scans are started. Eager starts bring the
-// scans' workflow tasks into the process that starts them, where their listings
-// would take the processor from the starts of the others. The zero value is open.
+// startGate delays listings while scans are started. Eager starts deliver the scans'
+// workflow tasks to the process that starts them, where the listings would compete with
+// the remaining starts for the processor. The zero value is open.
 type startGate struct {
 	mu     sync.Mutex
 	passes int

@@ -20,51 +20,49 @@ const (
 
 // StartScansInput selects the servers of one pass.
 type StartScansInput struct {
-	// Pass names the pass. A scan that was started or asked by it is not asked again.
+	// Pass identifies the pass. It starts or signals each scan only once.
 	Pass string `json:"pass"`
-	// Source says who asked: "schedule" or "manual".
+	// Source is the origin of the scan: "schedule" or "manual".
 	Source string `json:"source"`
-	// Servers restricts to these names or uuids; empty means all.
+	// Servers restricts the pass to these names or uuids; empty means all.
 	Servers []string `json:"servers,omitempty"`
-	// Force takes servers that are not due or are suspended, too.
+	// Force includes servers that are not due or are suspended.
 	Force bool `json:"force,omitempty"`
-	// Tick is how often all servers are looked at, in nanoseconds; 0 when that is
-	// not known.
+	// Tick is the interval of the schedule, in nanoseconds; 0 if there is none.
 	Tick time.Duration `json:"tick,omitempty"`
 }
 
-// ServerRef is a server as far as a workflow needs it.
+// ServerRef identifies a server.
 type ServerRef struct {
 	UUID string `json:"uuid"`
 	Name string `json:"name"`
 }
 
-// ScanSummary counts what became of the servers' scans.
+// ScanSummary counts the results of a pass.
 type ScanSummary struct {
-	// Started scans are new; AlreadyRunning ones were asked to list again.
+	// Started scans are new; AlreadyRunning ones were signalled to list again.
 	Started        int `json:"started"`
 	AlreadyRunning int `json:"already_running"`
 	// Failed scans could not be started.
 	Failed int `json:"failed"`
-	// Servers are the first 200 whose scans were started or asked.
+	// Servers are the first 200 with a started or signalled scan.
 	Servers []ServerRef `json:"servers,omitempty"`
 }
 
-// PassProgress is what a pass shows in its heartbeats, and where the next attempt
-// continues.
+// PassProgress is the heartbeat of a pass, from which the next attempt continues.
 type PassProgress struct {
 	AfterUUID string      `json:"after_uuid,omitempty"`
 	Done      ScanSummary `json:"done"`
 }
 
-// StartScans starts the scan of each due server, and asks those that run to list
-// once more. It waits for none of them. An attempt that dies is continued after
-// the last page that was done; a scan of that page that is started or asked again
-// recognizes the pass. Listings within workflow tasks wait meanwhile, see startGate.
+// StartScans starts the scan of each due server and signals running ones to list again.
+// It waits for none of them. After a crash the next attempt continues after the last
+// finished page; scans that are started or signalled again recognize the pass. Listings
+// within workflow tasks wait meanwhile, see startGate.
 func (a *Activities) StartScans(ctx context.Context, in StartScansInput) (ScanSummary, error) {
 	p := &pass{Activities: a, in: in}
 	if activity.HasHeartbeatDetails(ctx) {
-		_ = activity.GetHeartbeatDetails(ctx, &p.at) // unreadable: from the start
+		_ = activity.GetHeartbeatDetails(ctx, &p.at) // unreadable details: start at the beginning
 	}
 	ctx, stop := startHeartbeat(ctx, p.heartbeatDetails)
 	defer stop()
@@ -86,9 +84,9 @@ type pass struct {
 	at PassProgress
 }
 
-// page starts the scans of the next page of servers and reports whether another
-// page may follow. A scan that cannot be started is counted, and its server is due
-// again at the next pass: one that Temporal refuses does not delay the others.
+// page starts the scans of the next page of servers and reports whether another page may
+// follow. A scan that cannot be started is counted and does not delay the others; its
+// server is due again at the next pass.
 func (p *pass) page(ctx context.Context) (more bool, err error) {
 	servers, err := p.Catalog.DueServers(ctx, ingest.DueQuery{
 		AfterUUID: p.at.AfterUUID, Limit: duePage, Servers: p.in.Servers, Force: p.in.Force, Tick: p.in.Tick,
@@ -112,7 +110,7 @@ func (p *pass) page(ctx context.Context) (more bool, err error) {
 	return len(servers) == duePage, nil
 }
 
-// scanned is what became of one server's scan.
+// scanOutcome is the result for one server.
 type scanOutcome int
 
 const (

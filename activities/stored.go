@@ -6,18 +6,16 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// stored reports whether the object is safe, so that the steps before have
-// nothing left to do: a workflow that was reset or started again for such a
-// file runs straight through to Notify.
+// stored reports whether the object is stored, so that the transfer steps have nothing
+// left to do: a reset or restarted workflow continues with Notify.
 func stored(file ingest.File) bool {
 	return file.Status == ingest.StatusUploaded || file.Status == ingest.StatusCompleted
 }
 
-// alreadyStored is stored, and recognizes an object that an earlier attempt made
-// of bytes that the ledger knows, and could not record: it died, or its commit
-// failed. The bytes are not needed a second time, and their source may be gone by
-// now. Where the ledger knows no bytes the store is not asked: it may be down, and
-// downloads do not need it.
+// alreadyStored is stored, and also recognizes an object that an earlier attempt stored
+// but could not record. The bytes need not be read again, and their source may be gone.
+// Without recorded bytes it does not query the object store, which may be unavailable
+// and is not needed for downloads.
 func (a *Activities) alreadyStored(ctx context.Context, file ingest.File) (bool, error) {
 	switch {
 	case stored(file):
@@ -30,7 +28,7 @@ func (a *Activities) alreadyStored(ctx context.Context, file ingest.File) (bool,
 	return false, nil
 }
 
-// adoptKnown records the object of a file whose hash is in the ledger.
+// adoptKnown records the existing object of a file whose hash is in the ledger.
 func (a *Activities) adoptKnown(ctx context.Context, file ingest.File) (bool, error) {
 	object, found, err := a.Objects.Head(ctx, file.Bucket, file.ObjectKey)
 	if err != nil || !found || object.Size != file.Size || !proven(file, object) {
@@ -44,8 +42,8 @@ func (a *Activities) adoptKnown(ctx context.Context, file ingest.File) (bool, er
 	return true, a.apply(ctx, file, ingest.Uploaded(file, object))
 }
 
-// proven reports whether the object has the content that the ledger knows: by the
-// hash in its metadata or, after a direct transfer, by the checksum of its parts.
+// proven reports whether the object has the content recorded in the ledger: by the hash
+// in its metadata or, after a direct transfer, by the checksum of its parts.
 func proven(file ingest.File, object ingest.Object) bool {
 	if object.SHA256 != "" {
 		return object.SHA256 == file.Hash
@@ -53,13 +51,13 @@ func proven(file ingest.File, object ingest.Object) bool {
 	return file.Checksum != "" && object.Checksum == file.Checksum
 }
 
-// adoptLeft answers cause, with which reading the source has ended. Where the file
-// is gone or replaced, an earlier attempt may have stored it by one request, which
-// is made only after all checks have passed, and have died before the ledger knew.
-// As long as the source shows the file it is read again instead: then the write
-// says whether the object holds the same.
+// adoptUnrecorded handles cause, the error that ended the reading of the source. If the
+// file is gone or replaced, an earlier attempt may have stored it by one request and
+// crashed before it could record that; it stores only after all checks have passed. While
+// the source still exists the file is read again instead, and the write compares it with
+// the object.
 //
-// The ledger has nothing of the object, so it is read, at most one part, and
+// The ledger has no hash of the object, so the object, at most one part, is read and
 // compared with the hash in its metadata.
 func (a *Activities) adoptUnrecorded(ctx context.Context, file ingest.File, cause error) (digest string, err error) {
 	kind := ingest.KindOf(cause)
@@ -77,8 +75,8 @@ func (a *Activities) adoptUnrecorded(ctx context.Context, file ingest.File, caus
 	return object.SHA256, a.adopt(ctx, file, object, object.SHA256)
 }
 
-// leftObject returns the object of the file if its bytes are those of which its
-// metadata tells.
+// unrecordedObject returns the object of the file if its bytes match the hash in its
+// metadata.
 func (a *Activities) unrecordedObject(ctx context.Context, file ingest.File) (object ingest.Object, found bool, err error) {
 	ctx, watchdog := a.startWatchdog(ctx, watchOptions{Total: file.Size, StopsOnDrain: true})
 	defer func() { err = watchdog.stop(err) }()
@@ -90,8 +88,8 @@ func (a *Activities) unrecordedObject(ctx context.Context, file ingest.File) (ob
 	return object, found && read.Size == file.Size && read.SHA256 == object.SHA256, err
 }
 
-// adoptParts records the object of a direct transfer in parts: its last
-// checkpoint, saved before the upload was completed, has the hash and the parts.
+// adoptParts records the object of a direct transfer in parts. The last checkpoint,
+// saved before the upload was completed, has the hash and the parts.
 func (a *Activities) adoptParts(ctx context.Context, file ingest.File) (bool, error) {
 	cp, found, err := a.Direct.Transfers.Transfer(ctx, file.UUID)
 	if err != nil || !found || cp.UploadID == "" || cp.Offset != file.Size {
@@ -99,7 +97,7 @@ func (a *Activities) adoptParts(ctx context.Context, file ingest.File) (bool, er
 	}
 	digest, ok := a.Direct.Copier.Digest(cp)
 	if !ok {
-		return false, nil // the transfer starts over
+		return false, nil // not resumable: the transfer restarts
 	}
 	object, err := a.completedObject(ctx, file, cp, digest)
 	if err != nil || object == nil {
@@ -120,17 +118,17 @@ func (a *Activities) completedObject(ctx context.Context, file ingest.File, cp i
 	return &object, nil
 }
 
-// adopt records an object of whose transfer the ledger has nothing.
+// adopt records an object whose transfer is not in the ledger.
 func (a *Activities) adopt(ctx context.Context, file ingest.File, object ingest.Object, digest string) error {
 	if err := a.ensureDownloading(ctx, file); err != nil {
 		return err
 	}
-	a.Log.InfoContext(ctx, "found the object of an earlier attempt", "file", file.UUID, "key", object.Key)
+	a.Log.InfoContext(ctx, "adopted the object of an earlier attempt", "file", file.UUID, "key", object.Key)
 	fetched := ingest.Fetched{Mode: file.Mode, Size: file.Size, SHA256: digest}
 	return a.transferred(ctx, file, fetched, proof{origin: originTransfer}, object)
 }
 
-// reading sets the status from which an object can be recorded.
+// ensureDownloading sets the status from which an object can be recorded.
 func (a *Activities) ensureDownloading(ctx context.Context, file ingest.File) error {
 	if file.Status == ingest.StatusDownloading {
 		return nil

@@ -10,28 +10,28 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// SweepInput says how old debris must be before it is removed: younger things
-// may belong to somebody who has not yet said so.
+// SweepInput sets the minimum age of what is removed: the owner of younger data may not
+// be recorded yet.
 type SweepInput struct {
 	Age time.Duration `json:"age"`
 }
 
-// SweepResult counts what was removed.
+// SweepResult is the result of a sweep.
 type SweepResult struct {
 	Removed  int64    `json:"removed"`
 	Findings []string `json:"findings,omitempty"`
 }
 
-// note keeps a finding while there is room.
+// note adds a finding, up to MaxFindings.
 func (r *SweepResult) note(format string, args ...any) {
 	if len(r.Findings) < ingest.MaxFindings {
 		r.Findings = append(r.Findings, fmt.Sprintf(format, args...))
 	}
 }
 
-// abandoned reports whether what is kept of the file can go: it has reached its
-// end. A file that the ledger does not know keeps it, and is reported: an older
-// backup of the ledger may have been restored, and this may be the only copy.
+// abandoned reports whether the data of the file can be removed because it has ended.
+// Data of an unknown file is kept and reported: an older backup of the ledger may have
+// been restored, and the data may be the only copy.
 func (a *Activities) abandoned(ctx context.Context, fileUUID string) (gone, unknown bool, err error) {
 	file, err := a.Ledger.File(ctx, fileUUID)
 	if ingest.IsKind(err, ingest.KindMissing) {
@@ -40,8 +40,8 @@ func (a *Activities) abandoned(ctx context.Context, fileUUID string) (gone, unkn
 	return err == nil && file.Status.Terminal(), false, err
 }
 
-// SweepStaging removes from this host's staging what belongs to files that
-// have reached their end. It also notes that the host lives.
+// SweepStaging removes the staged data of ended files from this host, and records the
+// host's heartbeat.
 func (a *Activities) SweepStaging(ctx context.Context, in SweepInput) (result SweepResult, err error) {
 	if err := a.Debris.SeeHost(ctx, a.Staging.HostID()); err != nil {
 		return result, applicationError(err)
@@ -66,10 +66,10 @@ func (a *Activities) SweepStaging(ctx context.Context, in SweepInput) (result Sw
 				return result, err
 			}
 			if !unknown {
-				result.note("staging of %s holds file %s, which the ledger had forgotten and a workflow still carries: it is in the ledger again", a.Staging.HostID(), h.FileUUID)
+				result.note("staging of %s holds file %s, which was missing in the ledger and has an open workflow: recorded again", a.Staging.HostID(), h.FileUUID)
 				continue
 			}
-			result.note("staging of %s holds file %s, which the ledger does not know: kept; remove it when no older backup of the ledger was restored", a.Staging.HostID(), h.FileUUID)
+			result.note("staging of %s holds file %s, which is not in the ledger: kept; remove it unless an older backup of the ledger was restored", a.Staging.HostID(), h.FileUUID)
 		}
 		if !gone {
 			continue
@@ -78,13 +78,13 @@ func (a *Activities) SweepStaging(ctx context.Context, in SweepInput) (result Sw
 			return result, err
 		}
 		result.Removed++
-		result.note("staging of %s held file %s, untouched for %s: removed", a.Staging.HostID(), h.FileUUID, h.Age.Round(time.Second))
+		result.note("staging of %s held file %s, unchanged for %s: removed", a.Staging.HostID(), h.FileUUID, h.Age.Round(time.Second))
 	}
 	return result, nil
 }
 
-// SweepUploads ends multipart uploads of files that have reached their end.
-// Keys that are not ours are left alone.
+// SweepUploads aborts multipart uploads of ended files. It ignores keys of other
+// applications.
 func (a *Activities) SweepUploads(ctx context.Context, in SweepInput) (result SweepResult, err error) {
 	ctx, report, stop := a.watch(ctx, 0)
 	defer func() { err = applicationError(stop(err)) }()
@@ -98,7 +98,7 @@ func (a *Activities) SweepUploads(ctx context.Context, in SweepInput) (result Sw
 		}
 		gone, unknown, err := a.abandoned(ctx, fileUUID)
 		if unknown {
-			result.note("the unfinished upload of %s is of a file that the ledger does not know: kept; abort it when no older backup of the ledger was restored", upload.Key)
+			result.note("the unfinished upload of %s belongs to a file that is not in the ledger: kept; abort it unless an older backup of the ledger was restored", upload.Key)
 		}
 		if err != nil || !gone {
 			return err
@@ -107,34 +107,34 @@ func (a *Activities) SweepUploads(ctx context.Context, in SweepInput) (result Sw
 			return err
 		}
 		result.Removed++
-		result.note("upload of %s was left unfinished for %s: ended", upload.Key, upload.Age.Round(time.Second))
+		result.note("upload of %s was unfinished for %s: aborted", upload.Key, upload.Age.Round(time.Second))
 		return nil
 	})
 	return result, err
 }
 
-// CheckObjectsInput says which files' objects are looked at.
+// CheckObjectsInput selects the files whose objects are checked.
 type CheckObjectsInput struct {
-	// Within is how long ago they were completed at most.
+	// Within is the maximum time since their completion.
 	Within time.Duration `json:"within"`
 }
 
-// CheckObjectsResult counts completed files without their object.
+// CheckObjectsResult counts completed files without an intact object.
 type CheckObjectsResult struct {
 	Missing  int64    `json:"missing"`
 	Findings []string `json:"findings,omitempty"`
 }
 
-// objectChecks is how many objects are asked for at the same time, and how
-// many rows make a page.
+// objectChecks bounds concurrent requests to the object store; objectPage is the page
+// size in rows.
 const (
 	objectChecks = 8
 	objectPage   = 500
 )
 
-// CheckObjects looks whether the objects of lately completed files are there,
-// with their size. What is missing is reported: only people can say whether it
-// was taken away on purpose. Older files are for the audit.
+// CheckObjects checks that the objects of recently completed files exist with their size.
+// It reports missing ones and repairs nothing, because they may have been removed on
+// purpose. The audit checks older files.
 func (a *Activities) CheckObjects(ctx context.Context, in CheckObjectsInput) (result CheckObjectsResult, err error) {
 	ctx, report, stop := a.watch(ctx, 0)
 	defer func() { err = applicationError(stop(err)) }()
@@ -161,7 +161,7 @@ func (a *Activities) CheckObjects(ctx context.Context, in CheckObjectsInput) (re
 	}
 }
 
-// lookAtObjects says for each file what is wrong with its object, if anything.
+// checkObjectPage returns for each file the problem with its object; empty if none.
 func (a *Activities) checkObjectPage(ctx context.Context, files []ingest.File) ([]string, error) {
 	why := make([]string, len(files))
 	group, ctx := errgroup.WithContext(ctx)
@@ -173,9 +173,9 @@ func (a *Activities) checkObjectPage(ctx context.Context, files []ingest.File) (
 			case err != nil:
 				return err
 			case !found:
-				why[i] = "its object " + file.ObjectKey + " is gone"
+				why[i] = "object " + file.ObjectKey + " is missing"
 			case object.Size != file.Size:
-				why[i] = fmt.Sprintf("its object %s has %d bytes, not %d", file.ObjectKey, object.Size, file.Size)
+				why[i] = fmt.Sprintf("object %s has %d bytes, not %d", file.ObjectKey, object.Size, file.Size)
 			}
 			return nil
 		})
@@ -183,17 +183,17 @@ func (a *Activities) checkObjectPage(ctx context.Context, files []ingest.File) (
 	return why, group.Wait()
 }
 
-// ListHostsInput bounds how long a host may have been silent to be known.
+// ListHostsInput sets the maximum age of a host's heartbeat.
 type ListHostsInput struct {
 	Within time.Duration `json:"within"`
 }
 
-// ListHostsResult is the task queues of the hosts.
+// ListHostsResult has the task queues of the hosts.
 type ListHostsResult struct {
 	Queues []string `json:"queues,omitempty"`
 }
 
-// ListHosts returns the queues of the workers that have been seen lately.
+// ListHosts returns the queues of the workers with a heartbeat within the time.
 func (a *Activities) ListHosts(ctx context.Context, in ListHostsInput) (ListHostsResult, error) {
 	hosts, err := a.Debris.Hosts(ctx, in.Within)
 	var result ListHostsResult
@@ -203,10 +203,10 @@ func (a *Activities) ListHosts(ctx context.Context, in ListHostsInput) (ListHost
 	return result, applicationError(err)
 }
 
-// RecordReconciliation writes down what a run found and did.
+// RecordReconciliation logs the findings of a run and records its result.
 func (a *Activities) RecordReconciliation(ctx context.Context, in ingest.Reconciliation) error {
 	for _, finding := range in.Findings {
-		a.Log.WarnContext(ctx, "reconciler", "finding", finding)
+		a.Log.WarnContext(ctx, "reconciliation", "finding", finding)
 	}
 	return applicationError(a.Debris.RecordReconciliation(ctx, in))
 }

@@ -7,63 +7,63 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// DirectDeps are what direct transfers need besides the other dependencies.
+// DirectDeps are the additional dependencies of direct transfers.
 type DirectDeps struct {
 	Transfers Transfers
 	Objects   DirectObjects
 	Copier    DirectCopier
 }
 
-// Transfers records how far direct transfers have come. See package store.
+// Transfers records the checkpoints of direct transfers. See package store.
 type Transfers interface {
 	// SaveTransfer records a checkpoint, or returns KindFenced when a newer claim exists.
 	SaveTransfer(ctx context.Context, fileUUID string, fence int64, cp ingest.TransferCheckpoint) error
-	// Transfer returns the file's last checkpoint, and whether there is one.
+	// Transfer returns the file's last checkpoint; found is false if there is none.
 	Transfer(ctx context.Context, fileUUID string) (cp ingest.TransferCheckpoint, found bool, err error)
-	// ForgetTransfer removes the checkpoint; none is no error.
+	// ForgetTransfer removes the checkpoint; a missing one is no error.
 	ForgetTransfer(ctx context.Context, fileUUID string) error
 }
 
-// DirectObjects is the object store as direct transfers use it. See package objstore.
+// DirectObjects is the object store for direct transfers. See package objstore.
 type DirectObjects interface {
 	// BeginUpload starts a multipart upload and returns its id.
 	BeginUpload(ctx context.Context, key string, metadata map[string]string) (uploadID string, err error)
 	// UploadHolds reports whether the upload is open and has the parts.
 	UploadHolds(ctx context.Context, key, uploadID string, parts []ingest.Part) (bool, error)
-	// CompleteUpload makes the parts an object exactly once and proves it. Completed
-	// returns the object if that was done before.
+	// CompleteUpload creates the object from the parts exactly once and verifies it.
+	// Completed returns the object if that was done before.
 	CompleteUpload(ctx context.Context, req ingest.CompleteUpload) (ingest.Object, error)
 	Completed(ctx context.Context, req ingest.CompleteUpload) (object ingest.Object, found bool, err error)
-	// AbortUpload ends an upload; one that is gone is no error. AbortUploads ends
-	// all of the key.
+	// AbortUpload aborts an upload; a missing one is no error. AbortUploads aborts all
+	// uploads of the key.
 	AbortUpload(ctx context.Context, key, uploadID string) error
 	AbortUploads(ctx context.Context, key string) error
 }
 
-// DirectCopier moves bytes. See package transfer.
+// DirectCopier copies bytes. See package transfer.
 type DirectCopier interface {
 	// PartSizeOf returns the part size for a file of size bytes.
 	PartSizeOf(size int64) int64
 	// Copy reads the source into parts; Read reads a file of one part into memory.
 	Copy(ctx context.Context, req ingest.DirectTransfer) (ingest.DirectResult, error)
 	Read(ctx context.Context, req ingest.DirectTransfer) (ingest.SmallFile, error)
-	// Digest returns the SHA-256 of the bytes in a checkpoint, and whether it can be
-	// resumed from.
+	// Digest returns the SHA-256 of the bytes up to a checkpoint; ok reports whether it
+	// can be resumed from.
 	Digest(cp ingest.TransferCheckpoint) (sha256 string, ok bool)
 }
 
-// TransferInput names the file to be moved directly.
+// TransferInput names the file to transfer directly.
 type TransferInput struct {
 	FileUUID string `json:"file_uuid"`
-	// Slot is the one that the file must hold while it is read.
+	// Slot is the reserved slot with which the file may be read.
 	Slot int64 `json:"slot"`
 }
 
-// Transfer moves the remote file straight into the parts of a multipart upload.
-// It resumes from the last checkpoint in the ledger, on whichever worker it runs.
-// Nothing is visible in the bucket before size, hash, the partner's checksum and
-// the last look at the source agree; what disagrees ends the upload. A file of at
-// most one part is read into memory and stored by one request.
+// Transfer copies the remote file directly into the parts of a multipart upload. It
+// resumes from the last checkpoint in the ledger, on any worker. Nothing is visible in
+// the bucket before size, hash, partner's checksum and a final stat of the source agree;
+// otherwise the upload is aborted. A file of at most one part is read into memory and
+// stored by one request.
 func (a *Activities) Transfer(ctx context.Context, in TransferInput) error {
 	leave, err := a.acquireTransfer(ctx, in.FileUUID)
 	if err != nil {
@@ -77,8 +77,8 @@ func (a *Activities) Transfer(ctx context.Context, in TransferInput) error {
 	return a.finishStep(ctx, ingest.StepTransfer, file, a.transfer(ctx, server, file))
 }
 
-// startTransfer claims the file and records that its bytes are about to be read,
-// unless they are stored.
+// startTransfer claims the file and records the start of the transfer, unless its object
+// is stored.
 func (a *Activities) startTransfer(ctx context.Context, in TransferInput) (file ingest.File, server ingest.Server, err error) {
 	if file, err = a.Ledger.File(ctx, in.FileUUID); err != nil {
 		return file, server, err
@@ -113,8 +113,8 @@ func (a *Activities) transfer(ctx context.Context, server ingest.Server, file in
 	return a.transferred(ctx, file, fetched, moved.proof, moved.object)
 }
 
-// transferred records the object. The checkpoint goes with it: what is left of it
-// after a crash goes when the file is completed.
+// transferred records the object and removes the checkpoint. A checkpoint that is left
+// by a crash is removed when the file is completed.
 func (a *Activities) transferred(ctx context.Context, file ingest.File, fetched ingest.Fetched, of proof, object ingest.Object) error {
 	change := ingest.Transferred(file, fetched, of.origin, object)
 	change.Set.Sidecar = of.sidecar
@@ -122,17 +122,17 @@ func (a *Activities) transferred(ctx context.Context, file ingest.File, fetched 
 		return err
 	}
 	if err := a.Direct.Transfers.ForgetTransfer(ctx, file.UUID); err != nil {
-		a.Log.WarnContext(ctx, "cannot forget a checkpoint", "file", file.UUID, "error", err)
+		a.Log.WarnContext(ctx, "cannot remove a checkpoint", "file", file.UUID, "error", err)
 	}
 	a.freeStaging(ctx, file)
 	return nil
 }
 
-// saveTimeout bounds the last checkpoint of an attempt whose context has ended.
+// saveTimeout bounds the last write of an attempt whose context has ended.
 const saveTimeout = 10 * time.Second
 
-// checkpoints returns what saves the checkpoints of a transfer. One is worth
-// writing even if the attempt was cancelled.
+// checkpoints returns a function that saves the checkpoints of a transfer, also after the
+// attempt was cancelled.
 func (a *Activities) checkpoints(ctx context.Context, file ingest.File, from int64, watchdog *watchdog) func(ingest.TransferCheckpoint) error {
 	return func(cp ingest.TransferCheckpoint) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)

@@ -18,28 +18,28 @@ type directMove struct {
 	watchdog *watchdog
 	source   Source
 	remote   RemoteFile
-	// shown is the time that the open file showed first, see shownTime.
+	// openTime is the modification time of the open file at first, see openTime.
 	openTime int64
-	// offered is what the partner's checksum file says.
+	// sidecar is the result of reading the partner's checksum file.
 	sidecar sidecarCheck
 }
 
-// directResult is an object that a direct transfer made.
+// directResult is the object of a direct transfer.
 type directResult struct {
 	object ingest.Object
 	sha256 string
 	proof
 }
 
-// moveDirectly is stat, count, stat around the copy, as in a download, with the
-// partner's checksum and the completion of the upload at its end.
+// moveDirectly copies the file with a stat before and after, as in a download, then
+// compares the partner's checksum and completes the upload.
 func (a *Activities) moveDirectly(ctx context.Context, server ingest.Server, file ingest.File, cp ingest.TransferCheckpoint) (result directResult, err error) {
 	ctx, watchdog := a.startWatchdog(ctx, watchOptions{Total: file.Size, StallTimeout: a.stallTimeout(server)})
 	defer func() { err = watchdog.stop(err) }()
 	m := &directMove{Activities: a, server: server, file: file, watchdog: watchdog}
 	defer m.close()
 	if err = m.connect(ctx); err == nil {
-		// Read first: no byte can be read again for another algorithm.
+		// Read it first: the bytes cannot be read again for another algorithm.
 		m.sidecar, err = a.checkSidecar(ctx, m.source, server, file)
 		if err == nil && m.sidecar.sessionLost {
 			err = m.connect(ctx)
@@ -65,8 +65,7 @@ func (a *Activities) moveDirectly(ctx context.Context, server ingest.Server, fil
 	return result, err
 }
 
-// connect opens the file in a new session, once it is sure that the path still
-// shows the version the ledger knows.
+// connect opens the file in a new session after it has checked the version at the path.
 func (m *directMove) connect(ctx context.Context) (err error) {
 	m.close()
 	if m.source, err = m.open(ctx, m.server); err != nil {
@@ -89,20 +88,20 @@ func (m *directMove) close() {
 	m.source, m.remote = nil, nil
 }
 
-// reconnect is connect for a transfer under way. A file with another time may be another
-// one: the next attempt begins it again.
+// reconnect is connect during a transfer. If the file has another time it may be another
+// file: the next attempt restarts the transfer.
 func (m *directMove) reconnect(ctx context.Context) (io.ReaderAt, error) {
 	if err := m.connect(ctx); err != nil {
 		return nil, err
 	}
 	if shown := openTime(m.remote, m.file); shown != m.openTime {
-		return nil, ingest.Errorf(ingest.KindTransient, "%s shows another time than before the connection broke: it is read again from the beginning",
+		return nil, ingest.Errorf(ingest.KindTransient, "%s has another modification time than before the connection broke: the transfer restarts",
 			ingest.DisplayPath(m.file.RemotePath))
 	}
 	return m.remote, nil
 }
 
-// request is what both ways have in common.
+// request returns the common part of both kinds of requests.
 func (m *directMove) request(ctx context.Context) ingest.DirectTransfer {
 	return ingest.DirectTransfer{
 		Key: ingest.ObjectKey(m.file), Size: m.file.Size, MinRate: m.server.MinRate, Silence: time.Duration(m.server.AnswerTimeout), Source: m.remote, Reopen: m.reconnect,
@@ -110,7 +109,7 @@ func (m *directMove) request(ctx context.Context) ingest.DirectTransfer {
 	}
 }
 
-// whole stores a file of at most one part by one request.
+// storeSmall stores a file of at most one part by one request.
 func (m *directMove) storeSmall(ctx context.Context) (directResult, error) {
 	small, err := m.Direct.Copier.Read(ctx, m.request(ctx))
 	if err != nil {
@@ -130,8 +129,7 @@ func (m *directMove) storeSmall(ctx context.Context) (directResult, error) {
 	return directResult{object: object, sha256: small.SHA256, proof: proof{origin, m.sidecar.seen}}, err
 }
 
-// parts moves the file through a multipart upload. cp becomes the checkpoint
-// reached.
+// storeParts stores the file by a multipart upload. It updates cp to the last checkpoint.
 func (m *directMove) storeParts(ctx context.Context, cp *ingest.TransferCheckpoint) (directResult, error) {
 	if err := m.resumeUpload(ctx, cp); err != nil {
 		return directResult{}, err
@@ -169,7 +167,7 @@ func (m *directMove) storeParts(ctx context.Context, cp *ingest.TransferCheckpoi
 	return directResult{object: object, sha256: moved.SHA256, proof: proof{origin, m.sidecar.seen}}, err
 }
 
-// proven checks that what was read is the version of the ledger, and a new one.
+// checkRead checks that the bytes are of the version in the ledger and are new content.
 func (m *directMove) checkRead(ctx context.Context, sha256 string) error {
 	if err := m.recheckVersion(ctx, m.source, m.remote, m.file); err != nil {
 		return err
@@ -177,9 +175,9 @@ func (m *directMove) checkRead(ctx context.Context, sha256 string) error {
 	return m.file.Accept(sha256)
 }
 
-// resumeUpload makes cp the checkpoint to continue from: the last one if the
-// store still has its parts, else the beginning of a new upload. The ledger knows
-// an upload before a byte goes into it.
+// resumeUpload sets cp to the checkpoint to resume from: the last one if the store still
+// has its parts, otherwise the start of a new upload. The ledger records an upload before
+// any byte is sent to it.
 func (m *directMove) resumeUpload(ctx context.Context, cp *ingest.TransferCheckpoint) error {
 	key := ingest.ObjectKey(m.file)
 	if cp.UploadID != "" {
@@ -192,7 +190,7 @@ func (m *directMove) resumeUpload(ctx context.Context, cp *ingest.TransferCheckp
 		}
 		m.dropUpload(ctx, *cp)
 	}
-	if m.file.Fence > 1 { // an earlier attempt may have died before it recorded its upload
+	if m.file.Fence > 1 { // an earlier attempt may have crashed before it recorded its upload
 		if err := m.Direct.Objects.AbortUploads(ctx, key); err != nil {
 			return err
 		}
@@ -209,7 +207,7 @@ func (m *directMove) resumeUpload(ctx context.Context, cp *ingest.TransferCheckp
 	return m.uploadStarted(ctx, key)
 }
 
-// uploadStarted records where the object goes, unless an earlier attempt has.
+// uploadStarted records the key of the object, unless an earlier attempt did.
 func (m *directMove) uploadStarted(ctx context.Context, key string) error {
 	if m.file.ObjectKey != "" {
 		return nil
@@ -217,9 +215,9 @@ func (m *directMove) uploadStarted(ctx context.Context, key string) error {
 	return m.apply(ctx, m.file, ingest.DirectUploadStarted(m.file, m.Objects.Bucket(), key))
 }
 
-// forget ends an upload that will not be completed, so that its bytes take no
-// room and nothing resumes from them. Only the holder of the fence may: another
-// attempt may be using it. What fails is left for the reconciler.
+// dropUpload aborts an upload that will not be completed, so that nothing resumes from
+// it. Only the holder of the fence may do so, because another attempt may be using it. A
+// failure is left to reconciliation.
 func (m *directMove) dropUpload(ctx context.Context, cp ingest.TransferCheckpoint) {
 	if cp.UploadID == "" {
 		return
@@ -234,6 +232,6 @@ func (m *directMove) dropUpload(ctx context.Context, cp ingest.TransferCheckpoin
 		err = m.Direct.Transfers.ForgetTransfer(ctx, m.file.UUID)
 	}
 	if err != nil {
-		m.Log.WarnContext(ctx, "cannot end an upload", "file", m.file.UUID, "error", err)
+		m.Log.WarnContext(ctx, "cannot abort an upload", "file", m.file.UUID, "error", err)
 	}
 }

@@ -12,40 +12,38 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TypeNotThrough is the type of the error with which TryListing leaves the listing
-// to ListServerFiles. Its detail is a Leftover.
+// TypeNotThrough is the type of the error with which TryListing leaves the listing to
+// ListServerFiles. Its detail is a Leftover.
 const TypeNotThrough = "not_through"
 
 const (
-	// defaultTryLimit is well below the time-out of a workflow task, 10 s.
+	// defaultTryLimit is well below the timeout of a workflow task, 10 s.
 	defaultTryLimit = 3 * time.Second
-	// slowListing: a server whose last listing took more than the limit divided by
-	// this, a second, is not tried within a workflow task.
+	// slowListing: TryListing leaves a server to ListServerFiles if its last listing
+	// took longer than the time limit divided by this, one second.
 	slowListing = 3
-	// triesAtOnce bounds the listings within workflow tasks that compete for the
+	// maxTryListings bounds the listings within workflow tasks that compete for the
 	// processor: a pass starts a thousand in a few seconds.
 	maxTryListings = 16
-	// tryHolds is how long a listing may hold its place among them. A server that
-	// does not answer costs no processor time and keeps none.
+	// tryHoldTime bounds how long a listing occupies its place. A server that does not
+	// respond uses no processor time and must not occupy one.
 	tryHoldTime = 250 * time.Millisecond
 )
 
-// Leftover is what ListServerFiles must know of a listing that was tried before.
+// Leftover is the result of an unfinished TryListing, for ListServerFiles.
 type Leftover struct {
-	// Refused is what the server as a whole answered to the log-in: it must not be
-	// logged in to again.
+	// Refused is a server-level refusal of the log-in, which must not be repeated.
 	Refused *ingest.Failure `json:"refused,omitempty"`
-	// New and Rejected are the rows that it has recorded: to the next listing these
-	// files are known.
+	// New and Rejected count the rows it recorded, which the next listing finds already
+	// known.
 	New      int64 `json:"recorded_new,omitempty"`
 	Rejected int64 `json:"recorded_rejected,omitempty"`
 }
 
-// TryListing is ListServerFiles for the servers that are listed in moments. It
-// runs within the workflow task and leaves to ListServerFiles what is not through
-// within 3 s, what fails for a transient reason, and servers whose last listing
-// failed or was slow, without logging in to them. Only what is through, and what
-// fails permanently, is recorded.
+// TryListing lists a server within the workflow task, which is cheaper. It leaves the
+// listing to ListServerFiles if it is not complete within TryLimit or fails transiently,
+// or, without a log-in, if the last listing failed or was slow. It records only complete
+// and permanently failed listings.
 func (a *Activities) TryListing(ctx context.Context, in ListServerFilesInput) (ListServerFilesResult, error) {
 	a.startGate.wait(ctx, startGateTimeout)
 	server, last, err := a.Catalog.ServerToScan(ctx, in.ServerUUID)
@@ -74,14 +72,13 @@ func (a *Activities) TryListing(ctx context.Context, in ListServerFilesInput) (L
 	if finishErr := a.Catalog.FinishScan(ctx, finish); finishErr != nil {
 		return ListServerFilesResult{}, notThrough(result.leftover(finish.Failure))
 	}
-	if err != nil { // the SDK logs failures of ordinary activities only
+	if err != nil { // the SDK logs failures of regular activities only
 		activity.GetLogger(ctx).Warn("cannot list a server", "server", server.Name, "error", err)
 	}
 	return result.ListServerFilesResult, applicationError(err)
 }
 
-// leftover returns what ListServerFiles must know of the listing that ended with
-// the failure, which may be nil.
+// leftover returns the result to hand to ListServerFiles; failure may be nil.
 func (l listing) leftover(failure *ingest.Failure) Leftover {
 	left := Leftover{New: l.New, Rejected: l.Rejected}
 	if failure != nil && failure.Kind.ServerLevel() {
@@ -90,8 +87,8 @@ func (l listing) leftover(failure *ingest.Failure) Leftover {
 	return left
 }
 
-// takeTurn waits for a place among the listings that compete for the processor.
-// The place is released after tryHolds, or when end is called before.
+// acquireTry waits for a place among the listings within workflow tasks. The place is
+// released after tryHoldTime, or when end is called before.
 func (a *Activities) acquireTry(ctx context.Context) (end func(), err error) {
 	select {
 	case a.trySlots <- struct{}{}:
@@ -107,10 +104,10 @@ func (a *Activities) acquireTry(ctx context.Context) (end func(), err error) {
 	}
 }
 
-// tryLimit bounds a listing within a workflow task.
+// tryLimit returns the time limit of a listing within a workflow task.
 func (a *Activities) tryLimit() time.Duration { return cmp.Or(a.TryLimit, defaultTryLimit) }
 
 func notThrough(left Leftover) error {
-	return temporal.NewApplicationErrorWithOptions("the server is listed by an activity of its own", TypeNotThrough,
+	return temporal.NewApplicationErrorWithOptions("the server is listed by ListServerFiles", TypeNotThrough,
 		temporal.ApplicationErrorOptions{NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Details: []any{left}})
 }

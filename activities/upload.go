@@ -10,14 +10,14 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// UploadInput names the verified file.
+// UploadInput names the verified file to store.
 type UploadInput struct {
 	FileUUID string `json:"file_uuid"`
 }
 
-// Upload writes the staged file to the object store, exactly once, proves the
-// object and then frees the staging room. The room is freed after the ledger's
-// commit: until then the staged bytes are the only copy we can vouch for.
+// Upload stores the staged file in the object store exactly once, verifies the object and
+// frees the staged bytes. It frees them after the ledger's commit, because until then they
+// are the only recorded copy.
 func (a *Activities) Upload(ctx context.Context, in UploadInput) error {
 	file, err := a.Ledger.Claim(ctx, in.FileUUID)
 	if err != nil {
@@ -40,9 +40,8 @@ func (a *Activities) upload(ctx context.Context, file ingest.File) error {
 	return nil
 }
 
-// freeStaging discards what this worker has staged of a stored file: by this mode
-// of transfer, or by one that the file was begun in before. What cannot be
-// discarded is garbage for the reconciler: the object is safe.
+// freeStaging discards the staged bytes of a stored file, which an attempt in another
+// transfer mode may have left. A failure is left to reconciliation: the object is stored.
 func (a *Activities) freeStaging(ctx context.Context, file ingest.File) {
 	if err := a.Staging.Discard(file.UUID); err != nil {
 		a.Log.WarnContext(ctx, "cannot free staging", "file", file.UUID, "error", err)
@@ -75,7 +74,7 @@ func (a *Activities) put(ctx context.Context, file ingest.File, staged ingest.St
 	})
 }
 
-// objectMetadata is stored with the object, beside its hash.
+// objectMetadata returns the object's metadata, without its hash.
 func objectMetadata(file ingest.File) map[string]string {
 	return map[string]string{
 		"server": file.ServerName, "path": file.RemotePath,

@@ -11,22 +11,21 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// VerifyHashInput names the staged file and the host it is on.
+// VerifyHashInput names the staged file and its host.
 type VerifyHashInput struct {
 	FileUUID string `json:"file_uuid"`
 	// HostQueue is the queue of the host that staged the file.
 	HostQueue string `json:"host_queue"`
 }
 
-// localVerifyBytes is the largest file whose staged bytes are read again within a
-// workflow task; even a slow disk does it in a second.
+// localVerifyBytes is the size limit for reading staged bytes again within a workflow
+// task; a slow disk needs a second for it.
 const localVerifyBytes = 16 << 20
 
-// VerifyHash compares the hash that was computed while the bytes came in with the
-// partner's checksum file, where the server offers one. The staged bytes are read
-// again only when that uses another algorithm; whether they still have the
-// hash is checked while they are uploaded, before the object becomes visible.
-// What fails is discarded, so that nothing but a fresh download can follow.
+// VerifyHash compares the hash computed during the download with the partner's checksum
+// file, if there is one. It reads the staged bytes again only for another algorithm;
+// Upload checks them before the object becomes visible. After a mismatch it discards the
+// staged bytes, so that they are fetched again.
 func (a *Activities) VerifyHash(ctx context.Context, in VerifyHashInput) error {
 	file, err := a.Ledger.Claim(ctx, in.FileUUID)
 	if err != nil {
@@ -42,7 +41,7 @@ func (a *Activities) VerifyHash(ctx context.Context, in VerifyHashInput) error {
 	return a.finishStep(ctx, ingest.StepVerify, file, err)
 }
 
-// errOtherHost: the staged bytes are needed and cannot be read here and now.
+// errOtherHost: the staged bytes are needed, on their host or outside a workflow task.
 var errOtherHost = errors.New("staged bytes are needed")
 
 func (a *Activities) verify(ctx context.Context, file ingest.File, here bool) error {
@@ -70,7 +69,7 @@ func (a *Activities) verify(ctx context.Context, file ingest.File, here bool) er
 	return a.apply(ctx, file, change)
 }
 
-// stagedDigest reads the staged bytes again and checks their count.
+// stagedDigest reads the staged bytes again and checks their number.
 func (a *Activities) stagedDigest(ctx context.Context, file ingest.File, algo string) (digest string, err error) {
 	ctx, watchdog := a.startWatchdog(ctx, watchOptions{Total: file.Size, StopsOnDrain: true})
 	defer func() { err = watchdog.stop(err) }()
@@ -81,7 +80,7 @@ func (a *Activities) stagedDigest(ctx context.Context, file ingest.File, algo st
 	return digests[algo], err
 }
 
-// digestsOf computes digests of bytes in memory whose SHA-256 is known.
+// digestsOf returns a function that computes digests of content, whose SHA-256 is given.
 func (a *Activities) digestsOf(content []byte, sha256 string) func(algo string) (string, error) {
 	return func(algo string) (string, error) {
 		if algo == ingest.AlgoSHA256 {
@@ -91,9 +90,8 @@ func (a *Activities) digestsOf(content []byte, sha256 string) func(algo string) 
 	}
 }
 
-// readChunks reads in small pieces: from a server that answers with a byte at a time a
-// larger one would not be through before the connection counts as dead. A byte behind
-// the end is KindChanged.
+// readChunks reads in small pieces: a server that sends a byte at a time would exceed the
+// answer timeout with larger ones. A byte after the end is KindChanged.
 func readChunks(r io.ReaderAt, size int64) ([]byte, error) {
 	text, chunk := make([]byte, size+1), max(size/64, 1)
 	for off := int64(0); off <= size; {
@@ -104,7 +102,7 @@ func readChunks(r io.ReaderAt, size int64) ([]byte, error) {
 		n, err := r.ReadAt(text[off:end], off)
 		switch off += int64(n); {
 		case off > size:
-			return nil, ingest.Errorf(ingest.KindChanged, "the server states %d bytes, but it goes on", size)
+			return nil, ingest.Errorf(ingest.KindChanged, "the server states %d bytes, but the file is longer", size)
 		case off == size && end > size:
 			return text[:size], nil
 		case err != nil && off < end:

@@ -149,7 +149,7 @@ func TestReconcileRemovesOrphansOnly(t *testing.T) {
 	assert.NoDirExists(t, folder(done.UUID))
 	assert.DirExists(t, folder(parked.UUID), "its workflow is open")
 	assert.DirExists(t, folder(unknown), "an older backup of the ledger may have been restored")
-	assert.Equal(t, 2, strings.Count(strings.Join(found.Findings, "\n"), "does not know"))
+	assert.Equal(t, 2, strings.Count(strings.Join(found.Findings, "\n"), "not in the ledger"))
 	assert.EqualValues(t, 1, found.UploadsAborted)
 	assert.Equal(t, 3, h.S3.OpenUploads(t))
 	assert.NoError(t, h.S3.Core.AbortMultipartUpload(h.Ctx, h.S3.Bucket, adopted, kept))
@@ -159,6 +159,6 @@ func TestReconcileRemovesOrphansOnly(t *testing.T) {
 	require.NoError(t, h.S3.Core.RemoveObject(h.Ctx, h.S3.Bucket, done.ObjectKey, minio.RemoveObjectOptions{}))
 	found = h.reconcile()
 	assert.EqualValues(t, 1, found.ObjectsMissing)
-	assert.Contains(t, strings.Join(found.Findings, "\n"), "is gone")
+	assert.Contains(t, strings.Join(found.Findings, "\n"), "is missing")
 	assert.Zero(t, found.StagingRemoved+found.UploadsAborted)
 }

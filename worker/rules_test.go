@@ -88,7 +88,7 @@ func TestOnCollision(t *testing.T) {
 	assert.Equal(t, content, read(t, overwrite.Path("done/a.csv")))
 	assert.Equal(t, content, read(t, keep.Path("in/a.csv")))
 	assert.Equal(t, "old", string(read(t, keep.Path("done/a.csv"))))
-	assert.Contains(t, sandbox.Detail(h.Events(kept.UUID), ingest.EventSourceDone, "found"), "left where it is")
+	assert.Contains(t, sandbox.Detail(h.Events(kept.UUID), ingest.EventSourceDone, "found"), "the source was not moved")
 	h.ScanAndWait()
 	assert.Len(t, h.Files(), 2, "the remaining source is not ingested again")
 }

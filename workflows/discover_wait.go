@@ -32,7 +32,7 @@ func (t *timer) on(selector workflow.Selector, fired func()) {
 }
 
 // wait blocks until one event occurs and records it. Timers are kept between calls:
-// setting them anew each time would fill the history.
+// setting them again each time would fill the history.
 func (d *discovery) wait(ctx workflow.Context) (err error) {
 	d.setTimers(ctx)
 	recheck := false

@@ -128,10 +128,10 @@ func TestFault76_NothingToReprocess(t *testing.T) {
 		kind ingest.Kind
 		says string
 	}{
-		{there, ingest.KindConflict, "is there, and it is the file's"},
-		{other, ingest.KindConflict, "is there with other content"},
+		{there, ingest.KindConflict, "exists with the file's content"},
+		{other, ingest.KindConflict, "exists with other content"},
 		{changed, ingest.KindSourceGone, "another version"},
-		{deleted, ingest.KindSourceGone, "set to delete after ingest"},
+		{deleted, ingest.KindSourceGone, "after-ingest action delete"},
 	} {
 		err := reprocess(h, c.file)
 		assert.Equal(t, c.kind, ingest.KindOf(err), "%v", err)

@@ -82,12 +82,12 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 	acme.Write("second.csv", sandbox.Random(200))
 	p.run("rescan", "SERVER_UUID", first.ServerUUID)
 	second := stuck("second.csv")
-	shows(p, "discover/"+first.ServerUUID, "`acme` **waits for the files in flight; its dispatcher starts those that are ready**", "at most 4 are in flight at a time",
+	shows(p, "discover/"+first.ServerUUID, "`acme` **waits for the files in flight; its dispatcher starts ready files**", "Concurrency limit: 4.",
 		"temporal workflow signal --workflow-id discover/"+first.ServerUUID+" --name rescan")
 	shows(p, "ingest/"+second.UUID, "**is being uploaded**, step 3 of 4", "temporal activity pause --workflow-id ingest/"+second.UUID+" --activity-type Upload")
 	scan, err := p.shell(`temporal workflow list --query 'WorkflowType="ScanAllServers"'`)
 	require.NoError(t, err)
-	shows(p, regexp.MustCompile(`scan/schedule\S+`).FindString(scan), "This scan **has ended**; it was asked for by: `schedule`", "1 started", "`acme`: `discover/")
+	shows(p, regexp.MustCompile(`scan/schedule\S+`).FindString(scan), "This scan **has ended**. Source: `schedule`", "1 started", "`acme`: `discover/")
 
 	// One workflow is terminated: the dispatcher starts another for its slot.
 	p.run("terminate", "FILE_UUID", first.UUID)

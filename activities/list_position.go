@@ -8,17 +8,17 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// place is how far a listing came, for the attempt that goes on. It travels in the
-// heartbeats: folders are visited in the order of their names, so one name is
-// enough, however many folders there are.
+// position is the progress of a listing, from which the next attempt resumes. It is
+// part of the heartbeats. Folders are visited in the order of their names, so one name
+// is sufficient.
 type position struct {
-	// Folder is the one being read, below the root, as the server named it.
+	// Folder is the folder being read, below the root, as the server named it.
 	Folder []byte `json:"folder,omitempty"`
-	// Tries is how many attempts in a row ended in it.
+	// Tries is the number of consecutive attempts that ended in it.
 	Tries int `json:"tries,omitempty"`
-	// What was counted of the folders before: entries, those set aside, those with odd
-	// times. New and Rejected also count what is on record of this folder, which will be
-	// known when it is read again.
+	// Counts of the folders before it: entries, ignored ones, and those with unusual
+	// times. New and Rejected include recorded entries of this folder, which are known
+	// when it is read again.
 	Seen       int64 `json:"seen,omitempty"`
 	New        int64 `json:"new,omitempty"`
 	Same       int64 `json:"same,omitempty"`
@@ -27,24 +27,25 @@ type position struct {
 	Alone      int64 `json:"alone,omitempty"`
 	NoTime     int64 `json:"no_time,omitempty"`
 	Future     int64 `json:"future,omitempty"`
-	// Unread are the folders that could not be read, Doubtful those of which nobody
-	// knows yet.
+	// Unread are the folders that could not be read, Doubtful those that may be
+	// incomplete.
 	Unread   ingest.Unread `json:"unread,omitzero"`
 	Doubtful ingest.Unread `json:"doubtful,omitzero"`
 }
 
 const (
-	// folderTries is after how many attempts that ended in it a folder is given up.
+	// folderTries is the number of attempts that may end in a folder before it is
+	// skipped.
 	folderTries = 3
-	// deathsToSuspend is after how many workers that ended in the same folder in a
-	// row the server is suspended.
+	// crashesToSuspend is the number of consecutive workers that may crash in the same
+	// folder before the server is suspended.
 	crashesToSuspend = 2
 )
 
-// givenUp is why a folder is not read any more.
-const skippedFolder = "was given up: the connection was lost each of the 3 times that it was read"
+// skippedFolder is the reason for which a folder is not read.
+const skippedFolder = "skipped: the connection was lost in each of 3 attempts to read it"
 
-// placeOf returns where the attempt before left off; nil for the first.
+// lastPosition returns the position of the previous attempt; nil for the first attempt.
 func lastPosition(ctx context.Context) *position {
 	var last Progress
 	if !activity.HasHeartbeatDetails(ctx) || activity.GetHeartbeatDetails(ctx, &last) != nil {
@@ -53,8 +54,8 @@ func lastPosition(ctx context.Context) *position {
 	return last.Position
 }
 
-// fatal returns why the server is suspended when the workers that listed it ended,
-// again and again, in the same folder. Others would follow.
+// crashLoop returns an error that suspends the server if its listing repeatedly crashed
+// workers in the same folder. More workers would crash.
 func (a *Activities) crashLoop(ctx context.Context, server ingest.Server, scanID int64, from *position) error {
 	if from == nil || from.Tries < crashesToSuspend {
 		return nil
@@ -64,16 +65,16 @@ func (a *Activities) crashLoop(ctx context.Context, server ingest.Server, scanID
 		return err
 	}
 	return ingest.Errorf(ingest.KindServer,
-		"server %s: its listing ended the worker %d times in a row, in folder %s: see the workers' logs and memory, exclude the folder, then run `stevedore server test %s`",
+		"server %s: its listing crashed the worker %d times in a row, in folder %s; check the workers' logs and memory, exclude the folder, then run `stevedore server test %s`",
 		server.Name, deaths, ingest.DisplayPath("/"+string(from.Folder)), server.Name)
 }
 
-// journey is a listing under way as the next attempt must know it.
+// positionTracker tracks the position of a running listing for the next attempt.
 type positionTracker struct {
 	watchdog *watchdog
 	from     position
-	// now is where the listing is; what lies before is on record only once the batch
-	// is written, and only then now is told.
+	// now is the current position. It is published once the batch before it is
+	// recorded.
 	now position
 }
 
@@ -85,7 +86,7 @@ func newPositionTracker(m *watchdog, from *position) *positionTracker {
 	return j
 }
 
-// request says how to go on.
+// request returns the request that resumes the listing.
 func (j *positionTracker) request() ingest.ListRequest {
 	r := ingest.ListRequest{From: string(j.from.Folder), Doubtful: j.from.Doubtful}
 	if j.from.Tries >= folderTries {
@@ -94,7 +95,7 @@ func (j *positionTracker) request() ingest.ListRequest {
 	return r
 }
 
-// entered notes the folder being read. written says that all before it is on record.
+// entered records the folder being read. written: everything before it is recorded.
 func (j *positionTracker) entered(folder string, counted position, written bool) {
 	tries := 1
 	if folder == string(j.from.Folder) {
@@ -114,13 +115,14 @@ func (j *positionTracker) entered(folder string, counted position, written bool)
 	}
 }
 
-// tell makes the place known to the next attempt.
+// publish passes the position to the next attempt by the heartbeats.
 func (j *positionTracker) publish() {
 	now := j.now
 	j.watchdog.position.Store(&now)
 }
 
-// unblamed takes back that the attempt ended in the folder: it was not its fault.
+// uncountTry reverts the count of the current attempt: it did not fail because of the
+// folder.
 func (j *positionTracker) uncountTry() {
 	if last := j.watchdog.position.Load(); last != nil && j.now.Tries > 0 {
 		now := *last

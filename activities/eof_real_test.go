@@ -112,7 +112,7 @@ func TestARefusalInTheMiddleOfAFileMayPass(t *testing.T) {
 				}
 				return services.HonestRead(content, buf, off)
 			}})
-			for wait, said := range map[time.Duration]string{time.Hour: "tried again until", 0: "tried again, 9 more times"} {
+			for wait, said := range map[time.Duration]string{time.Hour: "retried until", 0: "retried, 9 attempts left"} {
 				b.acts.ChecksumWait = wait
 				require.Equal(t, string(ingest.KindTransient), b.fetches()[mode](f))
 				now := b.file(f)

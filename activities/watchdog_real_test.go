@@ -124,9 +124,9 @@ func TestASilentServerIsSaidSo(t *testing.T) {
 	b.behind().Spoil("timeout", map[string]int{"timeout": 0})
 	b.acts.NoProgress = time.Millisecond
 	_, err := b.env.ExecuteActivity(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID})
-	require.ErrorContains(t, err, "server acme has answered nothing for 1ms")
+	require.ErrorContains(t, err, "server acme did not respond for 1ms")
 	_, err = b.env.ExecuteActivity(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID})
-	require.ErrorContains(t, err, "server acme has answered nothing for 1ms")
+	require.ErrorContains(t, err, "server acme did not respond for 1ms")
 }
 
 // nextDelay runs a step that fails and returns how soon it asks to be tried

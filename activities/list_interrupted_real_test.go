@@ -90,7 +90,7 @@ func TestAListingThatIsCutGoesOn(t *testing.T) {
 	assert.EqualValues(t, folders-1, scan.New)
 	assert.EqualValues(t, folders-1, scan.Seen)
 	want := ingest.Unread{Count: 1, Folders: []ingest.UnreadFolder{
-		{Path: "/in/07", Reason: "was given up: the connection was lost each of the 3 times that it was read"},
+		{Path: "/in/07", Reason: "skipped: the connection was lost in each of 3 attempts to read it"},
 	}}
 	assert.Equal(t, want, scan.Unread)
 	assert.EqualValues(t, 1, scan.Errors)
@@ -175,7 +175,7 @@ func TestAListingThatEndsWorkersSuspends(t *testing.T) {
 	assert.Equal(t, string(ingest.KindServer), b.attempt())
 	now := b.now()
 	assert.Equal(t, ingest.ServerSuspended, now.State)
-	assert.Contains(t, now.LastError, "its listing ended the worker")
+	assert.Contains(t, now.LastError, "its listing crashed the worker")
 	assert.Contains(t, now.LastError, "in folder /b")
 }
 

@@ -7,11 +7,10 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// companions does to the done-marker and the checksum file what was done to their
-// file. Those that several files share stay for the others, and so does what is not
-// as it was when the file was taken: it may be of the next version. What the server
-// refuses is noted, and no failure of the file's own action. renamed says that the file
-// was given another name where it was moved.
+// companions applies the file's action to its done-marker and checksum file. It skips
+// companions that other files share, and ones that have changed since the file was
+// ingested, because they may belong to the next version. A refusal is recorded and does
+// not fail the file's own action. renamed: the file got another name at its target.
 func (t *afterAction) companions(ctx context.Context, renamed bool) error {
 	if t.server.Companions == ingest.CompanionsStay {
 		return nil
@@ -34,13 +33,13 @@ func (t *afterAction) companions(ctx context.Context, renamed bool) error {
 	return nil
 }
 
-// companion deletes or moves one companion that is still the version on record, as
-// long as its file is not there again.
+// companion deletes or moves one companion if it is still the recorded version and its
+// file has not reappeared.
 func (t *afterAction) companion(ctx context.Context, companion ingest.Companion, renamed bool) error {
 	unchanged := func() error {
 		_, err := t.source.Stat(ctx, t.file.RemotePath)
 		if err == nil {
-			return ingest.Errorf(ingest.KindChanged, "%s is there again", ingest.DisplayPath(t.file.RemotePath))
+			return ingest.Errorf(ingest.KindChanged, "%s exists again", ingest.DisplayPath(t.file.RemotePath))
 		}
 		if ingest.KindOf(err) != ingest.KindNotFound {
 			return err
@@ -58,7 +57,7 @@ func (t *afterAction) companion(ctx context.Context, companion ingest.Companion,
 	return err
 }
 
-// take deletes or moves a file beside the source.
+// removeOrMove deletes or moves a companion.
 func (t *afterAction) removeOrMove(ctx context.Context, file string, renamed bool, unchanged func() error) error {
 	dir, move := t.server.AfterIngest.MoveTo()
 	if !move {
@@ -67,7 +66,7 @@ func (t *afterAction) removeOrMove(ctx context.Context, file string, renamed boo
 		}
 		return t.source.Remove(ctx, file)
 	}
-	if renamed { // they stay together
+	if renamed { // the companion gets the same prefix
 		if err := unchanged(); err != nil {
 			return err
 		}
@@ -75,7 +74,7 @@ func (t *afterAction) removeOrMove(ctx context.Context, file string, renamed boo
 	}
 	to, err := t.moveAway(ctx, file, dir, unchanged)
 	if err == nil && to == "" {
-		t.left = "the name of its companion " + ingest.DisplayPath(path.Base(file)) + " is taken in " + ingest.DisplayPath(dir)
+		t.left = "the name of its companion " + ingest.DisplayPath(path.Base(file)) + " exists in " + ingest.DisplayPath(dir)
 	}
 	return err
 }

@@ -105,11 +105,11 @@ func TestWhatCannotBeReadIsSaid(t *testing.T) {
 	}{
 		"empty":       {"a.bin.sha256", "", "a.bin.sha256 is empty", true},
 		"not listed":  {"SHA256SUMS", sandbox.Digest(nil) + "  b.bin\n", "SHA256SUMS does not list it", false},
-		"unreadable":  {"SHA256SUMS", "xyz  a.bin\n", "SHA256SUMS has no SHA-256 digest of it that can be read", false},
-		"another":     {"a.bin.sha256", sandbox.Digest(nil) + "  b.bin\n", "a.bin.sha256 speaks of another file", false},
+		"unreadable":  {"SHA256SUMS", "xyz  a.bin\n", "SHA256SUMS has no readable SHA-256 digest of the file", false},
+		"another":     {"a.bin.sha256", sandbox.Digest(nil) + "  b.bin\n", "a.bin.sha256 lists another file", false},
 		"unsupported": {"a.bin.sfv", "a.bin DEADBEEF\n", "a.bin.sfv is of an algorithm that is not supported", false},
 		"two": {"SHA256SUMS", sandbox.Digest(nil) + "  a.bin\n" + sandbox.Digest([]byte("content")) + "  a.bin\n",
-			"SHA256SUMS gives two different SHA-256 digests for it", false},
+			"SHA256SUMS has two different SHA-256 digests for the file", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -170,7 +170,7 @@ func TestAFileThatMayNotBeOpenedYetIsTriedAgain(t *testing.T) {
 			b.acts.ChecksumWait = time.Hour
 			require.Equal(t, string(ingest.KindTransient), way(b, f))
 			assert.Equal(t, ingest.KindPermission, b.file(f).ErrorKind)
-			assert.Contains(t, b.file(f).ErrorMessage, "not allowed; it may be locked or still written: tried again until")
+			assert.Contains(t, b.file(f).ErrorMessage, "not allowed; it may be locked or still being written: retried until")
 			b.acts.ChecksumWait = 0
 			require.Equal(t, string(ingest.KindPermission), way(b, f))
 			m.refuse = nil

@@ -12,24 +12,24 @@ import (
 )
 
 const (
-	// defaultLeftRetry is Deps.LeftRetry when not set.
+	// defaultLeftRetry is the default of Deps.LeftRetry.
 	defaultLeftRetry = time.Hour
-	// leftAtOnce bounds the sources that one listing tries.
+	// leftPage bounds the sources that one listing retries.
 	leftPage = 100
-	// tidyBudget is the time that a listing spends so; tryBudget within a workflow task.
+	// cleanUpBudget bounds the time that a listing spends on clean-up; tryBudget does
+	// so within a workflow task.
 	cleanUpBudget = time.Minute
 	tryBudget     = time.Second
 )
 
-// leftRetry is how long something that is left is left alone before a listing tries
-// it again. A checksum file without a file has been there for as long before it is
-// shown as rejected, or, where its file was taken and nothing tells, follows it.
+// leftRetry returns the delay before a listing retries what is left. It is also the age
+// at which a checksum file without a file is recorded as rejected, or follows its file if
+// their relation cannot be verified.
 func (a *Activities) leftRetry() time.Duration { return cmp.Or(a.LeftRetry, defaultLeftRetry) }
 
-// tidyUp looks after what earlier actions left behind, in the session of a listing
-// that is through: files that never settled, sources that could not be deleted or moved, and
-// companions whose file was. What fails here is tried again by a later listing, and is no failure of
-// this one.
+// cleanUp continues unfinished work in the session of a complete listing: files that never
+// settled, sources that could not be deleted or moved, and companions of such sources. A
+// failure does not fail the listing; a later one retries.
 func (a *Activities) cleanUp(ctx context.Context, source Source, server ingest.Server, l *listing) {
 	budget := cleanUpBudget
 	if activity.GetInfo(ctx).IsLocalActivity {
@@ -45,13 +45,13 @@ func (a *Activities) cleanUp(ctx context.Context, source Source, server ingest.S
 		err = a.retrySources(within, source, server)
 	}
 	if err != nil && ctx.Err() == nil {
-		a.Log.WarnContext(ctx, "cannot look after what is left on a server", "server", server.Name, "error", err)
+		a.Log.WarnContext(ctx, "cannot clean up on a server", "server", server.Name, "error", err)
 	}
 }
 
-// tidyUnsettled ends files that never settled and are not on the server any more:
-// nobody has to decide about them. That the listing does not show them is no proof, its
-// patterns may have changed, so each is looked at.
+// endUnsettled ends files that never settled and are gone from the server, so that they
+// need no attention. It stats each file, because the listing may have excluded it by
+// changed patterns.
 func (a *Activities) endUnsettled(ctx context.Context, source Source, server ingest.Server, l *listing) error {
 	for after := int64(0); ; {
 		files, err := a.Catalog.Unsettled(ctx, server.UUID, time.Since(l.began), after, leftPage)
@@ -74,7 +74,7 @@ func (a *Activities) endUnsettled(ctx context.Context, source Source, server ing
 	}
 }
 
-// tidySources tries sources again that are left.
+// retrySources retries the after-ingest action on sources that are left.
 func (a *Activities) retrySources(ctx context.Context, source Source, server ingest.Server) error {
 	if server.AfterIngest == ingest.AfterKeep {
 		return nil
@@ -101,7 +101,7 @@ func (a *Activities) retrySources(ctx context.Context, source Source, server ing
 	return nil
 }
 
-// tidyAlone looks after the companions without their file that the listing has shown.
+// cleanCompanions handles the listed companions without a file.
 func (a *Activities) cleanCompanions(ctx context.Context, source Source, server ingest.Server, l *listing) error {
 	if l.alone == 0 {
 		return nil
@@ -118,8 +118,8 @@ func (a *Activities) cleanCompanions(ctx context.Context, source Source, server 
 	for i, one := range due {
 		switch {
 		case !spoken[i].Known && one.For >= a.leftRetry():
-			one.Rejected = "speaks of a file that is not there: no delivery. Include its ending by name (--include '**/*" +
-				ingest.DisplayPath(path.Ext(one.Path)) + "') to take such files"
+			one.Rejected = "belongs to a file that does not exist: not a delivery. To ingest such files, include their suffix (--include '**/*" +
+				ingest.DisplayPath(path.Ext(one.Path)) + "')"
 			rejected = append(rejected, one.Observation)
 		case spoken[i].Taken != "" && spoken[i].Open == 0:
 			if err := a.cleanCompanion(ctx, source, server, one, spoken[i]); err != nil {
@@ -135,8 +135,8 @@ func (a *Activities) cleanCompanions(ctx context.Context, source Source, server 
 	return err
 }
 
-// tidyCompanion does to a companion what was done to its file, if it is certain that
-// it speaks of what was taken: another one may be of a delivery that is on its way.
+// cleanCompanion applies the file's action to a companion that certainly belongs to the
+// ingested version: others may belong to a delivery in progress.
 func (a *Activities) cleanCompanion(ctx context.Context, source Source, server ingest.Server, one ingest.Alone, spoken ingest.Spoken) error {
 	if server.AfterIngest == ingest.AfterKeep || server.Companions == ingest.CompanionsStay {
 		return nil
@@ -153,7 +153,7 @@ func (a *Activities) cleanCompanion(ctx context.Context, source Source, server i
 	unchanged := func() error {
 		if one.Of != "" {
 			if _, err := source.Stat(ctx, one.Of); ingest.KindOf(err) != ingest.KindNotFound || err == nil {
-				return ingest.Errorf(ingest.KindChanged, "%s is there again", ingest.DisplayPath(one.Of))
+				return ingest.Errorf(ingest.KindChanged, "%s exists again", ingest.DisplayPath(one.Of))
 			}
 		}
 		now, err := source.Stat(ctx, one.Path)
@@ -166,7 +166,7 @@ func (a *Activities) cleanCompanion(ctx context.Context, source Source, server i
 	err = t.removeOrMove(ctx, one.Path, false, unchanged)
 	switch kind := ingest.KindOf(err); {
 	case err == nil:
-		a.Log.InfoContext(ctx, "a companion followed its file", "server", server.Name, "path", ingest.DisplayPath(one.Path), "file", file.UUID)
+		a.Log.InfoContext(ctx, "deleted or moved a companion after its file", "server", server.Name, "path", ingest.DisplayPath(one.Path), "file", file.UUID)
 		return nil
 	case kind == ingest.KindNotFound, kind == ingest.KindChanged, !kind.Permanent():
 		return nil
@@ -174,9 +174,9 @@ func (a *Activities) cleanCompanion(ctx context.Context, source Source, server i
 	return a.apply(ctx, file, ingest.SourceLeft(file, message(err)))
 }
 
-// speaksOf reports whether a companion that came or changed after its file was taken
-// speaks of that file. A done-marker does unless it is older; a checksum file does if
-// its digest is the file's, or if it has waited for long and is of another algorithm.
+// describesFile reports whether a companion that appeared or changed after its file was
+// ingested belongs to that file. A done-marker does. A checksum file does if its digest
+// is the file's, or if it uses another algorithm and is older than leftRetry.
 func (a *Activities) describesFile(ctx context.Context, source Source, server ingest.Server, one ingest.Alone, file ingest.File) (bool, error) {
 	if server.IsMarker(path.Base(one.Path)) {
 		return true, nil

@@ -7,17 +7,18 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// SelfTold is a remote file of which the server says what is open, which need not be
-// what its path showed just before.
+// SelfTold is a remote file with a stat of the open file, which may differ from the
+// earlier stat of its path.
 type SelfTold interface {
-	// Opened returns that; ok is false when the server does not say.
+	// Opened returns the stat made at opening; ok is false if the server does not
+	// support it.
 	Opened() (seen ingest.Observation, ok bool)
-	// Told asks the server again.
+	// Told stats the open file again.
 	Told(ctx context.Context) (seen ingest.Observation, ok bool, err error)
 }
 
-// openVersion opens the file if what is open is the version that the ledger knows:
-// between the look at the path and the opening there may have come another one.
+// openVersion opens the file and checks that the open file is the version in the ledger:
+// it may have been replaced between the stat of the path and the opening.
 func openVersion(ctx context.Context, source Source, file ingest.File) (RemoteFile, error) {
 	remote, err := source.OpenFile(ctx, file.RemotePath)
 	if err != nil {
@@ -39,16 +40,16 @@ func checkOpened(remote io.ReaderAt, file ingest.File) error {
 	if !ok {
 		return nil
 	}
-	if seen.ModTime.Unix() == 0 { // it gives no time here
+	if seen.ModTime.Unix() == 0 { // the server has no time for open files
 		seen.ModTime = file.ModTime
 	}
-	return ingest.Wrap(ingest.KindChanged, compareVersion(seen, file), "what was opened at %s is not what the path showed",
+	return ingest.Wrap(ingest.KindChanged, compareVersion(seen, file), "%s was replaced on the server while it was opened",
 		ingest.DisplayPath(file.RemotePath))
 }
 
-// shownTime returns the time, in Unix seconds, that the open file shows where another
-// time alone is no new version. Then it alone tells whether a transfer that resumes
-// reads the same file. 0 is unknown.
+// openTime returns the modification time of the open file in Unix seconds, if the
+// server's identity rule ignores times; otherwise, or if it is unknown, 0. A resumed
+// transfer compares it to detect a replaced file.
 func openTime(remote RemoteFile, file ingest.File) int64 {
 	if f, bounded := remote.(*boundedFile); bounded {
 		remote = f.RemoteFile
@@ -63,7 +64,7 @@ func openTime(remote RemoteFile, file ingest.File) int64 {
 	return 0
 }
 
-// told asks the server what is open; ok is false when it does not say.
+// statOpen stats the open file; ok is false if the server does not support it.
 func statOpen(ctx context.Context, remote RemoteFile) (seen ingest.Observation, ok bool, err error) {
 	if f, bounded := remote.(*boundedFile); bounded {
 		remote = f.RemoteFile

@@ -9,53 +9,53 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// offer is what the partner's checksum file says of a file.
+// sidecarCheck is the result of reading the partner's checksum file of a file.
 type sidecarCheck struct {
-	// want is the digest; the zero value where there is none.
+	// want is the digest; the zero value if there is none.
 	want checksum
-	// seen is the checksum file as it was read; nil when none was.
+	// seen is the checksum file that was read; nil if none was.
 	seen *ingest.Companion
-	// name is the checksum file's, for people; empty when the server offers none.
+	// name is the checksum file's display name; empty if there is none.
 	name string
-	// why there is no digest, as what follows the name.
+	// why there is no digest; it completes a sentence that begins with name.
 	why string
-	// early says that the checksum file may not be what it will be: it is empty,
-	// cannot be read, or is of an earlier version.
+	// premature: the checksum file may still change, because it is empty, unreadable or
+	// of an earlier version.
 	premature bool
-	// stale says that it is older than the file or was there with an earlier version.
+	// stale: it is older than the file, or existed with an earlier version.
 	stale bool
-	// broken says that reading it may have cost the connection.
+	// sessionLost: reading it may have broken the connection.
 	sessionLost bool
-	// until is how long one that does not fit is looked at again.
+	// until is the end of the grace period for one that does not match.
 	until time.Time
 }
 
-// originTransfer is the origin of a hash that only the transfer itself proves.
+// originTransfer is the origin of a hash that was only computed during the transfer.
 const originTransfer = "transfer"
 
-// unverified is the origin of a hash that was not compared with what the server
-// offers for it.
+// unverified returns the origin of a hash that could not be compared with the checksum
+// file.
 func (o sidecarCheck) unverified(why string) string {
 	return originTransfer + " (not verified: " + o.name + " " + why + ")"
 }
 
-// notYet is the error of a checksum that does not fit yet: it may be yesterday's, and
-// the one of today is on its way.
+// pendingError returns the provisional error for a checksum file that does not match yet:
+// it may be of an earlier version and about to be replaced.
 func (o sidecarCheck) pendingError(file ingest.File, what string) error {
 	return provisional{ingest.Errorf(ingest.KindTransient, "the checksum file %s does not fit %s yet: %s; looked at again until %s",
 		o.name, ingest.DisplayPath(file.RemotePath), what, o.until.UTC().Format(time.RFC3339)), ingest.KindHashMismatch}
 }
 
-// compare returns where the proof of the file's hash is from: the checksum file, if
-// it fits. One that does not is an error: to be looked at again for a time, then
-// KindHashMismatch. What belongs to an earlier version, or cannot be read, condemns
-// nothing and proves nothing: the origin says so.
+// compare returns the origin of the verified hash: the checksum file, if it matches. A
+// mismatch is a provisional error during the grace period, then KindHashMismatch. A
+// checksum file that is unreadable or of an earlier version neither verifies nor fails
+// the file; the origin states that.
 func (o sidecarCheck) compare(file ingest.File, digest func(algo string) (string, error)) (origin string, err error) {
-	early := time.Now().Before(o.until)
+	grace := time.Now().Before(o.until)
 	switch {
 	case o.name == "":
 		return originTransfer, nil
-	case o.why != "" && o.premature && early:
+	case o.why != "" && o.premature && grace:
 		return "", o.pendingError(file, "it "+o.why)
 	case o.why != "":
 		return o.unverified(o.why), nil
@@ -70,17 +70,17 @@ func (o sidecarCheck) compare(file ingest.File, digest func(algo string) (string
 	case got == o.want.digest:
 		return o.name, nil
 	case o.want.inexact:
-		return o.unverified("has a digest that does not fit, of a file of the same name in another folder or other letters"), nil
-	case early:
-		return "", o.pendingError(file, label+" is "+o.want.digest+" there, "+got+" here")
+		return o.unverified("has a different digest for a file of this name in another folder or in another case"), nil
+	case grace:
+		return "", o.pendingError(file, label+" is "+o.want.digest+" there, computed "+got)
 	case o.stale:
-		return o.unverified("is of an earlier version: it is older than the file, or was there before it"), nil
+		return o.unverified("is of an earlier version: it is older than the file, or existed before it"), nil
 	}
-	return "", ingest.Errorf(ingest.KindHashMismatch, "%s does not match the partner's %s: %s is %s there, %s here; ask the partner which is right",
+	return "", ingest.Errorf(ingest.KindHashMismatch, "%s does not match the partner's %s: %s is %s there, computed %s; ask the partner which is right",
 		ingest.DisplayPath(file.RemotePath), o.name, label, o.want.digest, got)
 }
 
-// fetchOffer logs in for the checksum file, if the server offers one.
+// fetchSidecar logs in and reads the checksum file, if there is one.
 func (a *Activities) fetchSidecar(ctx context.Context, file ingest.File) (_ sidecarCheck, err error) {
 	if file.Sidecar.Path == "" {
 		return sidecarCheck{}, nil
@@ -99,7 +99,7 @@ func (a *Activities) fetchSidecar(ctx context.Context, file ingest.File) (_ side
 	return a.checkSidecar(ctx, source, server, file)
 }
 
-// offered reads what the server offers for the file.
+// checkSidecar reads the checksum file of the file, if there is one.
 func (a *Activities) checkSidecar(ctx context.Context, source Source, server ingest.Server, file ingest.File) (sidecarCheck, error) {
 	if file.Sidecar.Path == "" {
 		return sidecarCheck{}, nil
@@ -117,7 +117,7 @@ func (a *Activities) checkSidecar(ctx context.Context, source Source, server ing
 		o.want, o.why = findChecksum(file.Sidecar.Path, text, file.RemotePath)
 		o.premature = o.why == sumsEmpty || o.stale
 	case kind == ingest.KindNotFound:
-		o.why, o.premature = "is gone", true
+		o.why, o.premature = "is missing", true
 	case kind.Permanent() && !kind.ServerLevel() && kind != ingest.KindFenced:
 		o.why, o.premature = "cannot be read: "+message(err), kind != ingest.KindInvalid
 	case kind == ingest.KindTransient && ctx.Err() == nil:
@@ -129,33 +129,32 @@ func (a *Activities) checkSidecar(ctx context.Context, source Source, server ing
 }
 
 const (
-	// sidecarTries is how often in a row reading a checksum file may fail, each time
-	// after the server let us in, before the file is taken without it.
+	// sidecarTries is the number of consecutive failures to read a checksum file, after
+	// a successful log-in, before the file is ingested without it.
 	sidecarTries = 4
-	// sidecarTime bounds one try: a digest that comes by one byte a second is read.
+	// sidecarTime bounds one attempt, and allows for a server that sends one byte per second.
 	sidecarTime = 3 * time.Minute
 )
 
-// unreadable is the offer of a server whose checksum file could not be read: an error
-// that says so, and after some tries one that has no digest.
+// sidecarUnreadable returns an error with the cause, and after sidecarTries failures a
+// sidecarCheck without a digest.
 func (a *Activities) sidecarUnreadable(o sidecarCheck, file ingest.File, err error) (sidecarCheck, error) {
 	if tries := a.sidecars.failed(file.UUID); tries < sidecarTries {
 		return o, ingest.Wrap(ingest.KindTransient, err,
-			"the checksum file %s cannot be read: %s; ask the partner to mend or remove it; try %d of %d, then the file is taken as not verified",
+			"the checksum file %s cannot be read: %s; ask the partner to fix or remove it; attempt %d of %d, then the file is ingested as not verified",
 			o.name, message(err), tries, sidecarTries)
 	}
 	o.why, o.premature, o.sessionLost = "cannot be read: "+message(err), true, true
 	return o, nil
 }
 
-// maxSidecarBytes bounds a checksum file: a SHA256SUMS of 10,000 long names fits.
+// maxSidecarBytes bounds a checksum file: a SHA256SUMS with 10,000 long names fits.
 const maxSidecarBytes = 4 << 20
 
-// readSidecar reads a checksum file, carefully where an earlier try has failed. One that is
-// longer than the server states is KindChanged: what it says of the file may be in the
-// rest.
+// readSidecar reads a checksum file; carefully, with small reads, after a failure. A file
+// longer than stated is KindChanged, because its entry may be in the rest.
 func (a *Activities) readSidecar(ctx context.Context, source Source, server ingest.Server, sidecar string, carefully bool) (text []byte, now ingest.Companion, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, sidecarTime, ingest.Errorf(ingest.KindTransient, "it took longer than %s", sidecarTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, sidecarTime, ingest.Errorf(ingest.KindTransient, "reading took longer than %s", sidecarTime))
 	defer cancel()
 	seen, err := source.Stat(ctx, sidecar)
 	if err != nil {
@@ -166,7 +165,7 @@ func (a *Activities) readSidecar(ctx context.Context, source Source, server inge
 	case seen.Rejected != "":
 		return nil, now, ingest.Errorf(ingest.KindInvalid, "it %s", seen.Rejected)
 	case seen.Size > maxSidecarBytes:
-		return nil, now, ingest.Errorf(ingest.KindInvalid, "it has %d bytes, more than %d", seen.Size, maxSidecarBytes)
+		return nil, now, ingest.Errorf(ingest.KindInvalid, "its size is %d bytes, the limit is %d", seen.Size, maxSidecarBytes)
 	}
 	remote, err := source.OpenFile(ctx, sidecar)
 	if err != nil {

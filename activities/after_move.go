@@ -8,11 +8,10 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// moveAway renames a file into dir and returns where it is then: "" when it stays,
-// because the name is taken there and that is what the server's setting asks for
-// then. unchanged is asked right before anything is touched. The name is kept in the
-// ledger from the look at it to the end of the move: RENAME overwrites on some
-// servers, and of two moves that found the name free one would lose its file.
+// moveAway renames a file into dir and returns its new path; "" if the name exists and
+// the server's setting is to keep the file then. It calls unchanged right before the
+// move. The ledger reserves the name during the move: some servers overwrite on RENAME,
+// and of two concurrent moves to a free name one file would be lost.
 func (t *afterAction) moveAway(ctx context.Context, from, dir string, unchanged func() error) (string, error) {
 	folder, err := t.targetFolder(ctx, dir)
 	if err != nil || t.inPlace {
@@ -48,8 +47,8 @@ func (t *afterAction) moveAway(ctx context.Context, from, dir string, unchanged 
 	}
 	to := path.Join(dir, name)
 	if replaces {
-		// SFTP's own rename does not replace. Between the two calls the folder
-		// has neither; the file itself is safe with us.
+		// SFTP's RENAME does not replace. Between the two calls the folder has neither
+		// file; the new one is already stored.
 		if err := t.source.Remove(ctx, to); err != nil && ingest.KindOf(err) != ingest.KindNotFound {
 			return "", err
 		}
@@ -60,9 +59,8 @@ func (t *afterAction) moveAway(ctx context.Context, from, dir string, unchanged 
 	return to, t.freeTarget(ctx, target, from)
 }
 
-// free ends that a name is kept. Where files are overwritten it records what was moved
-// there: only a later version of the same path may replace that. On other servers
-// nothing is replaced.
+// freeTarget ends the reservation of a name. On servers that overwrite it records the
+// moved file's path: only a later version of the same path may replace it.
 func (t *afterAction) freeTarget(ctx context.Context, target ingest.MoveTarget, movedFrom string) error {
 	if t.server.OnCollision != ingest.CollisionOverwrite {
 		movedFrom = ""
@@ -70,8 +68,8 @@ func (t *afterAction) freeTarget(ctx context.Context, target ingest.MoveTarget, 
 	return t.moves.FreeTarget(ctx, t.file.UUID, target, movedFrom)
 }
 
-// movedBefore ends that a name is kept for a source that is gone: the answer to its
-// move was lost.
+// freeLostTarget ends the reservation for a source that is gone: the result of its move
+// was lost.
 func (t *afterAction) freeLostTarget(ctx context.Context) error {
 	dir, move := t.server.AfterIngest.MoveTo()
 	if !move {
@@ -84,7 +82,7 @@ func (t *afterAction) freeLostTarget(ctx context.Context) error {
 	return t.freeTarget(ctx, t.server.MoveTarget(folder, path.Base(t.file.RemotePath)), t.file.RemotePath)
 }
 
-// isFree reports whether nothing has the name.
+// isFree reports whether the name does not exist.
 func (t *afterAction) isFree(ctx context.Context, name string) (bool, error) {
 	_, err := t.source.Stat(ctx, name)
 	if ingest.IsKind(err, ingest.KindNotFound) {
@@ -93,9 +91,8 @@ func (t *afterAction) isFree(ctx context.Context, name string) (bool, error) {
 	return false, err
 }
 
-// folder returns the folder to move to without links. It sets inPlace when that is the
-// one that is listed, however it is spelled: what is moved there would be found, and
-// taken, once more.
+// targetFolder resolves the links in the target folder. It sets inPlace if that is the
+// listed folder itself: a moved file would be found, and ingested, again.
 func (t *afterAction) targetFolder(ctx context.Context, dir string) (string, error) {
 	root, err := t.source.Real(ctx, t.server.RootPath)
 	if err != nil {

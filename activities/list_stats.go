@@ -6,13 +6,13 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// sights counts what is odd about the times in a listing.
+// timeStats counts unusual modification times in a listing.
 type timeStats struct {
 	began time.Time
 	ingest.Listed
 }
 
-// newSights goes on with what an attempt before has counted; from may be nil.
+// newTimeStats continues the counts of an earlier attempt; from may be nil.
 func newTimeStats(began time.Time, from *position) *timeStats {
 	s := &timeStats{began: began}
 	if from != nil {
@@ -21,10 +21,10 @@ func newTimeStats(began time.Time, from *position) *timeStats {
 	return s
 }
 
-// ahead is more than clocks differ.
+// maxClockSkew is the limit beyond which a time is in the future.
 const maxClockSkew = 24 * time.Hour
 
-// see takes one entry into account.
+// add counts one entry.
 func (s *timeStats) add(o ingest.Observation) {
 	s.Seen++
 	switch {
@@ -36,7 +36,7 @@ func (s *timeStats) add(o ingest.Observation) {
 	}
 }
 
-// listed is how the listing went that ends now.
+// result returns the statistics of the listing, which ends now.
 func (s *timeStats) result(whole bool) ingest.Listed {
 	l := s.Listed
 	l.Took, l.Whole = time.Since(s.began), whole

@@ -65,7 +65,7 @@ func TestAChecksumFileThatCannotBeReadIsGivenUpVisibly(t *testing.T) {
 					assert.Contains(t, now.ErrorMessage, "the checksum file a.bin.sha256 cannot be read: ")
 					assert.Regexp(t, "server odd |no bytes came for", now.ErrorMessage, "the cause")
 					assert.Contains(t, now.ErrorMessage, "ask the partner")
-					assert.Contains(t, now.ErrorMessage, fmt.Sprintf("try %d of 4", try+1))
+					assert.Contains(t, now.ErrorMessage, fmt.Sprintf("attempt %d of 4", try+1))
 				}
 				require.Empty(t, way(b, f))
 				assert.Contains(t, sandbox.Detail(b.Events(f.UUID), ingest.EventVerified, "source"), "transfer (not verified: a.bin.sha256 cannot be read: ")
