@@ -1,6 +1,6 @@
 // Package deploy_test checks the files for Docker without Docker: it loads
-// docker-compose.yml with the library that Compose itself uses and holds it
-// against what stevedore's configuration asks for.
+// docker-compose.yml with Compose's own library and compares it with the
+// configuration that stevedore requires.
 package deploy_test
 
 import (
@@ -28,16 +28,16 @@ import (
 	"stevedore/internal/config"
 )
 
-// runFirst is what people read who start without their secrets.
+// runFirst is the error message of Compose without the file of secrets.
 const runFirst = "run deploy/make-env.sh first"
 
-// components are the services that run stevedore, as whom.
+// components maps the services that run stevedore to their component.
 var components = map[string]config.Component{
 	"setup": config.ComponentSetup, "worker": config.ComponentWorker, "api": config.ComponentAPI,
 }
 
-// listens are the ports of images that are not ours; those of minio, api and
-// sftp follow from their settings.
+// listens has the ports of third-party images; those of minio, api and sftp are
+// derived from their settings.
 var listens = map[string][]string{
 	"postgres": {"5432"}, "rabbitmq": {"5672", "15672"}, "temporal": {"7233"}, "temporal-ui": {"8080"},
 }
@@ -78,8 +78,8 @@ func secrets(t *testing.T) map[string]string {
 	return made
 }
 
-// load interpolates with the given variables alone: nothing of the machine's
-// environment gets in.
+// load interpolates only the given variables, without the environment of the
+// machine.
 func load(t *testing.T, text string, variables map[string]string) (*types.Project, error) {
 	t.Helper()
 	root, err := filepath.Abs("..")
@@ -110,7 +110,7 @@ func (s subject) get(service, name string) string {
 	return ""
 }
 
-// check returns what is wrong, a sentence each.
+// check returns the errors, one sentence each.
 type check func(t *testing.T, s subject) []string
 
 var checks = map[string]check{
@@ -143,8 +143,8 @@ func TestComposeFile(t *testing.T) {
 	}
 }
 
-// checkConfiguration lets each service read the environment it would have, and
-// nothing else.
+// checkConfiguration reads the configuration of each service from the
+// service's environment only.
 func checkConfiguration(t *testing.T, s subject) (wrong []string) {
 	for name, component := range components {
 		service := s.project.Services[name]
@@ -233,7 +233,7 @@ func checkLifecycle(t *testing.T, s subject) (wrong []string) {
 	return wrong
 }
 
-// mounts returns a service's named volumes by where they are mounted.
+// mounts returns a service's named volumes by mount point.
 func mounts(service types.ServiceConfig) map[string]types.ServiceVolumeConfig {
 	found := map[string]types.ServiceVolumeConfig{}
 	for _, volume := range service.Volumes {
@@ -264,14 +264,14 @@ func checkVolumes(_ *testing.T, s subject) (wrong []string) {
 	}
 	for name := range s.project.Volumes {
 		if !used[name] {
-			wrong = append(wrong, "nobody mounts volume "+name)
+			wrong = append(wrong, "no service mounts volume "+name)
 		}
 	}
 	return wrong
 }
 
-// checkKeyset wants one keyset for all, which only setup writes, and a staging
-// volume that is the worker's alone.
+// checkKeyset requires one shared keyset that only setup writes, and a staging
+// volume that only the worker mounts.
 func checkKeyset(_ *testing.T, s subject) (wrong []string) {
 	volumes := map[string]bool{}
 	for name := range components {
@@ -363,8 +363,8 @@ func checkImages(_ *testing.T, s subject) (wrong []string) {
 
 var passwordLike = regexp.MustCompile(`(PASSWORD|PASS|PWD|SECRET|SECRET_KEY|TOKEN)$`)
 
-// checkSecrets wants every password to be one of the generated values: what is
-// not was written down in the file.
+// checkSecrets requires every password to be a generated value, so that the
+// file contains none.
 func checkSecrets(_ *testing.T, s subject) (wrong []string) {
 	generated := slices.Collect(maps.Values(s.secrets))
 	used := map[string]bool{}
@@ -393,8 +393,8 @@ func checkSecrets(_ *testing.T, s subject) (wrong []string) {
 	return wrong
 }
 
-// checkMissingEnv takes away all secrets, then empties each alone: what is
-// refused when empty is refused when unset, too.
+// checkMissingEnv removes all secrets, then empties each one. Compose refuses
+// unset variables like empty ones.
 func checkMissingEnv(t *testing.T, s subject) (wrong []string) {
 	without := []map[string]string{{}}
 	for name := range s.secrets {
@@ -410,7 +410,7 @@ func checkMissingEnv(t *testing.T, s subject) (wrong []string) {
 	return wrong
 }
 
-// checkAddresses looks at everything a service dials.
+// checkAddresses checks every address that a service dials.
 func checkAddresses(t *testing.T, s subject) (wrong []string) {
 	dial := func(from, variable, address string) {
 		host, port, err := net.SplitHostPort(address)
@@ -448,7 +448,7 @@ func shareNetwork(a, b types.ServiceConfig) bool {
 	return false
 }
 
-// checkCredentials wants both sides of each login to agree.
+// checkCredentials requires equal credentials on both sides of each login.
 func checkCredentials(t *testing.T, s subject) (wrong []string) {
 	agree := func(what, client, server string) {
 		if client != server || client == "" {
@@ -480,8 +480,8 @@ func checkCredentials(t *testing.T, s subject) (wrong []string) {
 	return wrong
 }
 
-// checkNetworks wants the demo server to be all that stevedore may reach at
-// private addresses.
+// checkNetworks requires that the demo server is the only private address that
+// stevedore may reach.
 func checkNetworks(t *testing.T, s subject) (wrong []string) {
 	if got := slices.Collect(maps.Keys(s.project.Services["sftp"].Networks)); !slices.Equal(got, []string{"partners"}) {
 		wrong = append(wrong, fmt.Sprintf("the demo server is in %v", got))
@@ -500,7 +500,7 @@ func checkNetworks(t *testing.T, s subject) (wrong []string) {
 	return wrong
 }
 
-// TestChecksNotice breaks the file once for each thing that is looked for.
+// TestChecksNotice breaks the file once for each check.
 func TestChecksNotice(t *testing.T) {
 	t.Parallel()
 	made, text := secrets(t), composeFile(t)
@@ -521,7 +521,7 @@ func TestChecksNotice(t *testing.T) {
 		"no restart":           {"lifecycle", "restart: unless-stopped", `restart: "no"`, "postgres restarts"},
 		"short grace":          {"lifecycle", "stop_grace_period: 60s\n    depends_on:\n      setup", "stop_grace_period: 30s\n    depends_on:\n      setup", "the worker is killed"},
 		"undeclared volume":    {"volumes", "\n  staging:\n", "\n", "staging"},
-		"unused volume":        {"volumes", "\n  staging:\n", "\n  staging:\n  spare:\n", "nobody mounts volume spare"},
+		"unused volume":        {"volumes", "\n  staging:\n", "\n  staging:\n  spare:\n", "no service mounts volume spare"},
 		"no such file":         {"volumes", "./deploy/postgres/init.sh", "./deploy/postgres/none.sh", "which is no file"},
 		"keyset elsewhere":     {"keyset", "keys/keyset.json", "keyset.json", "has no volume at"},
 		"keyset not shared":    {"keyset", "keys:/var/lib/stevedore/keys:ro", "sftp-keys:/var/lib/stevedore/keys:ro", "on 2 volumes"},
@@ -530,7 +530,7 @@ func TestChecksNotice(t *testing.T) {
 		"staging not kept":     {"keyset", "staging:/var/lib/stevedore/staging", "staging:/elsewhere", "on no volume"},
 		"published everywhere": {"ports", "127.0.0.1:${API_PORT", "0.0.0.0:${API_PORT", `api publishes port 9000 on "0.0.0.0"`},
 		"published twice":      {"ports", "PORT:-9002", "PORT:-9000", "publish port 9000"},
-		"nobody listens":       {"ports", "-8233}:8080", "-8233}:8081", "does not listen on port 8081"},
+		"no listener":          {"ports", "-8233}:8080", "-8233}:8081", "does not listen on port 8081"},
 		"no tag":               {"images", "postgres:15.18-bookworm", "postgres", "uses postgres,"},
 		"latest":               {"images", "temporalio/ui:2.42.1", "temporalio/ui:latest", "ui:latest"},
 		"major only":           {"images", "postgres:15.18-bookworm", "postgres:15", "uses postgres:15,"},
@@ -609,8 +609,8 @@ func TestMakeEnv(t *testing.T) {
 	require.Contains(t, out, "lacks API_TOKEN:")
 }
 
-// TestExampleDocumentsEveryVariable holds compose.env.example against what the
-// compose file reads: secrets, and the defaults of the rest.
+// TestExampleDocumentsEveryVariable compares compose.env.example with the
+// variables of the compose file: secrets, and defaults of the others.
 func TestExampleDocumentsEveryVariable(t *testing.T) {
 	t.Parallel()
 	documented := map[string]string{}
@@ -680,8 +680,8 @@ func TestDockerfiles(t *testing.T) {
 	}
 }
 
-// TestBuilderSeesEveryPackage notices a folder that .dockerignore keeps from
-// the builder although the binary needs it.
+// TestBuilderSeesEveryPackage fails if .dockerignore excludes a folder that the
+// binary needs.
 func TestBuilderSeesEveryPackage(t *testing.T) {
 	t.Parallel()
 	ignore := strings.Split(read(t, "..", ".dockerignore"), "\n")

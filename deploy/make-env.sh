@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes the file of secrets that docker-compose.yml asks for.
+# Creates the file of secrets that docker-compose.yml requires.
 #
 #   deploy/make-env.sh [FILE]      default: deploy/compose.env
 #
-# compose.env.example is the template: what is empty there gets a random value.
-# A file that exists is never changed, because its passwords are in volumes by
-# now; when it lacks a variable of the template the script says so and fails.
+# compose.env.example is the template: its empty variables get random values. An
+# existing file is never changed, because volumes have its passwords; if it lacks
+# a variable of the template, the script fails with an error.
 set -euo pipefail
 umask 077
 

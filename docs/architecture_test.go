@@ -1,4 +1,4 @@
-// Package docs_test holds the documentation to the code.
+// Package docs_test compares the documentation with the code.
 package docs_test
 
 import (
@@ -14,13 +14,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "write the picture into architecture.md")
+var update = flag.Bool("update", false, "update the picture in architecture.md")
 
-// support is what only tests import.
+// support lists the packages that only tests import.
 var support = []string{"internal/test/services", "internal/test/sandbox", "internal/test/faults", "internal/test/runbook", "docs", "deploy"}
 
 // TestArchitecturePicture compares the picture of imports in architecture.md with the
-// imports of the code. An arrow is left out where a longer way leads to the same package.
+// imports of the code. The picture omits an import if a longer path leads to the same package.
 func TestArchitecturePicture(t *testing.T) {
 	t.Parallel()
 	const begin, end = "<!-- imports: go test ./docs -update -->\n", "<!-- end of imports -->\n"
@@ -38,7 +38,7 @@ func TestArchitecturePicture(t *testing.T) {
 	require.Equal(t, want, string(text), "run `go test ./docs -update`")
 }
 
-// imports returns the packages of the module and what they import of it.
+// imports returns the packages of the module with their imports of it.
 func imports(t *testing.T) map[string][]string {
 	t.Helper()
 	list := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...")
@@ -62,7 +62,7 @@ func imports(t *testing.T) map[string][]string {
 	return graph
 }
 
-// reduce leaves out arrows that a longer way makes unnecessary.
+// reduce removes imports that are implied by a longer path.
 func reduce(graph map[string][]string) map[string][]string {
 	reaches := func(from, to string) bool {
 		var look func(at string) bool
