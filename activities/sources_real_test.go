@@ -104,7 +104,7 @@ func TestAPausedServerIsNotAsked(t *testing.T) {
 	b.ready("a.csv", sandbox.Random(10))
 	door := b.doorman()
 	require.NoError(t, b.Store.PauseServer(b.Ctx, b.server.UUID))
-	scans, err := b.Store.Scans(b.Ctx, b.server.UUID, 10)
+	scans, err := b.Store.ScansBefore(b.Ctx, b.server.UUID, 0, 10)
 	require.NoError(t, err)
 
 	var listed activities.ListServerFilesResult
@@ -119,7 +119,7 @@ func TestAPausedServerIsNotAsked(t *testing.T) {
 	}
 	assert.Equal(t, activities.DispatchFilesResult{Halt: activities.Halt{Paused: true}}, dispatch())
 	assert.Zero(t, door.came.Load())
-	after, err := b.Store.Scans(b.Ctx, b.server.UUID, 10)
+	after, err := b.Store.ScansBefore(b.Ctx, b.server.UUID, 0, 10)
 	require.NoError(t, err)
 	assert.Equal(t, scans, after, "it was not scanned")
 

@@ -321,7 +321,7 @@ func TestAListingSaysWhatIsOddAboutTimes(t *testing.T) {
 		require.Empty(t, b.run(list, activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "manual"}))
 		scan, err := b.Store.LatestScan(b.Ctx, b.server.UUID)
 		require.NoError(t, err)
-		assert.Equal(t, "1 of 3 entries have no modification time: replacements of the same size cannot be noticed; "+
+		assert.Equal(t, "1 of 3 entries have no modification time: replacements of the same size cannot be detected; "+
 			"1 file has a modification time in the future", scan.Note, list)
 	}
 	for name, note := range map[string]string{

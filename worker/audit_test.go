@@ -132,7 +132,7 @@ func TestATerminatedAuditDoesNotBlockTheNext(t *testing.T) {
 	require.NoError(t, err)
 	<-auditor.begun
 	_, err = ops.StartAudit(h.Ctx, nil, false)
-	require.ErrorContains(t, err, "is running, and one runs at a time")
+	require.ErrorContains(t, err, "is running, and only one may run at a time")
 
 	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.AuditWorkflowID(first.UUID), "", "too long"))
 	second, err := ops.StartAudit(h.Ctx, nil, false)

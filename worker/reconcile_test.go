@@ -75,7 +75,7 @@ func TestReconcileRequeuesFilesWithoutAWorkflow(t *testing.T) {
 	h.Completed(acme.Path("a.csv"))
 	assert.NotNil(t, sandbox.Detail(h.Events(file.UUID), ingest.EventRequeued, "reason"))
 	h.RequireExactlyOnce()
-	runs, err := h.Store.Reconciliations(h.Ctx, 10)
+	runs, err := h.Store.ReconciliationsBefore(h.Ctx, 0, 10)
 	require.NoError(t, err)
 	assert.Len(t, runs, 3, "each run is recorded")
 }

@@ -8,8 +8,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// The fence is above any that an attempt may still hold from before the ledger was
-// restored: they count from 0 by one.
+// The fence exceeds every fence that an attempt from before the restore can hold: those count
+// up from 0 by one.
 const adoptFile = `
 INSERT INTO files (file_uuid, server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime, sidecar_raw, status,
 	transfer_mode, staged_on, file_hash, hash_algo, fence)
@@ -22,9 +22,9 @@ INSERT INTO file_events (file_id, event_type, fact_key, details)
 SELECT $1, e.type, e.key, e.details::jsonb FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS e (type, key, details, n) ORDER BY e.n
 ON CONFLICT DO NOTHING`
 
-// Adopt gives the ledger back a file that it has forgotten, with the events that
-// its row must have. KindMissing or KindConflict: its server is not known or was
-// removed, or another row has the version. Once it is there, it is KindConflict.
+// Adopt inserts a row, with the events it requires, for a staged file that is missing from the
+// ledger. It returns KindMissing or KindConflict if the server is unknown or removed, or if
+// another row has the version. A repeated call returns KindConflict.
 func (s *Store) Adopt(ctx context.Context, file ingest.Forgotten) error {
 	id, err := validUUID("file with uuid", file.FileUUID)
 	if err != nil {
@@ -47,19 +47,19 @@ func (s *Store) Adopt(ctx context.Context, file ingest.Forgotten) error {
 			return err
 		}
 		path := string(file.Path)
-		var row []int64
+		var ids []int64
 		rows, err := tx.Query(ctx, adoptFile, id, serverID, ingest.DisplayPath(path), file.Path, ingest.DisplayPath(baseName(path)),
 			file.Staged.Size, file.ModTime, nonNil(file.Sidecar), cleanText(file.Host), file.Staged.SHA256)
 		if err == nil {
-			row, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+			ids, err = pgx.CollectRows(rows, pgx.RowTo[int64])
 		}
 		if err != nil {
 			return err
 		}
-		if len(row) == 0 {
-			return ingest.Errorf(ingest.KindConflict, "the ledger has a row of %s already", ingest.DisplayPath(path))
+		if len(ids) == 0 {
+			return ingest.Errorf(ingest.KindConflict, "the ledger already has a row for %s", ingest.DisplayPath(path))
 		}
-		_, err = tx.Exec(ctx, adoptEvents, row[0], events.types, events.keys, events.details)
+		_, err = tx.Exec(ctx, adoptEvents, ids[0], events.types, events.keys, events.details)
 		return err
 	})
 }

@@ -13,27 +13,26 @@ func (s *Store) Claim(ctx context.Context, fileUUID string) (ingest.File, error)
 	return s.Take(ctx, ingest.Change{FileUUID: fileUUID})
 }
 
-// Take raises the file's fence and, in the same transaction, applies the change
-// under the new fence if the file is in one of the statuses of change.From; an
-// empty From accepts every status, change.Fence is ignored. It returns the file
-// after the change. Errors are those of Apply; then the fence stays the same.
+// Take claims the file, and in the same transaction applies the change under the new fence if
+// the file has one of the statuses in change.From. An empty From accepts every status;
+// change.Fence is ignored. Take returns the file after the change. Errors are those of Apply;
+// the fence is not raised on error.
 func (s *Store) Take(ctx context.Context, change ingest.Change) (ingest.File, error) {
 	return s.record(ctx, change, true)
 }
 
-// Apply commits a change with its events, all or nothing. It returns
-// KindFenced when a newer claim exists, KindNoSlot when the file does not hold
-// the slot of the change, KindConflict when the status may not change so, and
-// KindMissing when there is no such file. Applying the same change twice is the
-// same as once: events are facts of their round, and a change that begins a new
-// round is recognized by its first event's key.
+// Apply commits a change and its events atomically. It returns KindFenced when a newer claim
+// exists, KindNoSlot when the file does not hold the slot of the change, KindConflict when the
+// status transition is not allowed, and KindMissing when the file does not exist. Apply is
+// idempotent: an event is unique within its round, and a change that begins a round is
+// recognized by the key of its first event.
 func (s *Store) Apply(ctx context.Context, change ingest.Change) error {
 	_, err := s.record(ctx, change, false)
 	return err
 }
 
-// record has the change committed together with those of concurrent callers. A
-// caller whose context ends stops waiting; its change may still be committed.
+// record commits the change together with those of concurrent callers. When ctx ends, record
+// stops waiting, but the change may still be committed.
 func (s *Store) record(ctx context.Context, change ingest.Change, take bool) (ingest.File, error) {
 	r, err := newRequest(ctx, change, take)
 	if err != nil {
@@ -50,9 +49,9 @@ func (s *Store) record(ctx context.Context, change ingest.Change, take bool) (in
 	}
 }
 
-// request is a change that waits to be committed.
+// request is a pending change.
 type request struct {
-	// ctx is the caller's: a request whose caller has left is dropped.
+	// ctx is the caller's context. A request is dropped once it ends.
 	ctx    context.Context
 	id     string
 	change ingest.Change
@@ -72,7 +71,7 @@ func newRequest(ctx context.Context, change ingest.Change, take bool) (*request,
 		return nil, err
 	}
 	if change.NewRound && (len(change.Events) == 0 || change.Events[0].Key == "") {
-		return nil, ingest.Errorf(ingest.KindInvalid, "a change that begins a new round needs an event with a key: without it a repetition cannot be recognized")
+		return nil, ingest.Errorf(ingest.KindInvalid, "a change that begins a new round needs an event with a key, which identifies repetitions")
 	}
 	facts, err := newFacts(change.Events)
 	if err != nil {
@@ -81,7 +80,7 @@ func newRequest(ctx context.Context, change ingest.Change, take bool) (*request,
 	return &request{ctx: ctx, id: id, change: change, facts: facts, take: take, done: make(chan struct{})}, nil
 }
 
-// facts are events as arguments, one list per column.
+// facts are events in query arguments, one list per column.
 type facts struct {
 	types, keys, details []string
 }

@@ -23,7 +23,7 @@ func TestClaimRaisesTheFence(t *testing.T) {
 	assert.Equal(t, "acme", second.ServerName)
 
 	late := ingest.Change{FileUUID: f.UUID, Fence: first.Fence, To: ingest.StatusDownloading, Events: []ingest.Event{{Type: ingest.EventDownloadStarted}}}
-	requireKind(t, ingest.KindFenced, b.Apply(t.Context(), late), "attempt 1 changes nothing more")
+	requireKind(t, ingest.KindFenced, b.Apply(t.Context(), late), "attempt 1 must stop")
 	assert.Equal(t, ingest.StatusReady, b.only(t).Status)
 	types, _ := b.story(t, f.UUID)
 	assert.NotContains(t, types, ingest.EventDownloadStarted)

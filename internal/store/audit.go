@@ -8,32 +8,31 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// What ended without an object has nothing to be audited.
+// Files that ended without an object are not audited.
 const filesWithoutKey = `SELECT ` + fileColumns + fromFiles + `
 WHERE f.minio_object_key IS NULL AND f.status <> ALL ('{skipped,vanished,superseded,rejected}') AND f.id > $1
 	AND (cardinality($2::text[]) = 0 OR f.server_uuid = ANY ($2::text[]::uuid[]))
 ORDER BY f.id LIMIT $3`
 
-// The collation is that of the index files_object_key and of object stores'
-// listings: bytes.
+// Byte order, as in the index files_object_key and in listings of object stores.
 const filesByKey = `SELECT ` + fileColumns + fromFiles + `
 WHERE f.minio_object_key COLLATE "C" > $1
 	AND (cardinality($2::text[]) = 0 OR f.server_uuid = ANY ($2::text[]::uuid[]))
 ORDER BY f.minio_object_key COLLATE "C" LIMIT $3`
 
-// HistoriesWithoutKey returns a page of the files that have no object key, in
-// order of id, without those that ended untaken. Of completed files it returns
-// the events asked for.
+// HistoriesWithoutKey returns a page of the files without an object key, ordered by id. It
+// excludes skipped, vanished, superseded and rejected files. Completed files carry their events
+// of the types q.Events.
 func (s *Store) HistoriesWithoutKey(ctx context.Context, q ingest.HistoryQuery) ([]ingest.History, error) {
-	files, err := s.manyFiles(ctx, "list files without object", filesWithoutKey, q.AfterID, nonNil(q.Servers), pageSize(q.Limit))
+	files, err := s.manyFiles(ctx, "list files without an object", filesWithoutKey, q.AfterID, nonNil(q.Servers), pageSize(q.Limit))
 	if err != nil {
 		return nil, err
 	}
 	return s.histories(ctx, files, q.Events)
 }
 
-// HistoriesByKey returns a page of the files that have an object key, in byte
-// order of the keys. Of completed files it returns the events asked for.
+// HistoriesByKey returns a page of the files with an object key, in byte order of the keys.
+// Completed files carry their events of the types q.Events.
 func (s *Store) HistoriesByKey(ctx context.Context, q ingest.HistoryQuery) ([]ingest.History, error) {
 	files, err := s.manyFiles(ctx, "list files by object", filesByKey, q.AfterKey, nonNil(q.Servers), pageSize(q.Limit))
 	if err != nil {
@@ -46,14 +45,14 @@ const eventsOfFiles = `
 SELECT file_id, id, event_type, timestamp FROM file_events
 WHERE file_id = ANY ($1) AND event_type = ANY ($2) ORDER BY id`
 
-// histories adds the events. They are read after the rows, so that a row that
-// says completed has all that led there.
+// histories adds the events. They are read after the rows, so that the events of a completed
+// row are all there.
 func (s *Store) histories(ctx context.Context, files []ingest.File, types []ingest.EventType) ([]ingest.History, error) {
 	all := make([]ingest.History, len(files))
-	place := make(map[int64]int, len(files))
+	index := make(map[int64]int, len(files))
 	var completed []int64
 	for i, file := range files {
-		all[i].File, place[file.ID] = file, i
+		all[i].File, index[file.ID] = file, i
 		if file.Status == ingest.StatusCompleted {
 			completed = append(completed, file.ID)
 		}
@@ -76,7 +75,7 @@ func (s *Store) histories(ctx context.Context, files []ingest.File, types []inge
 		var file int64
 		var e ingest.StoredEvent
 		_, err = pgx.ForEachRow(rows, []any{&file, &e.ID, &e.Type, &e.Timestamp}, func() error {
-			history := &all[place[file]]
+			history := &all[index[file]]
 			history.Events = append(history.Events, e)
 			return nil
 		})
@@ -87,7 +86,7 @@ func (s *Store) histories(ctx context.Context, files []ingest.File, types []inge
 
 const hasObjectKey = `SELECT EXISTS (SELECT FROM files WHERE minio_object_key COLLATE "C" = $1)`
 
-// HasObjectKey reports whether a file has the object key.
+// HasObjectKey reports whether a file in the ledger has the object key.
 func (s *Store) HasObjectKey(ctx context.Context, key string) (has bool, err error) {
 	err = s.retry(ctx, "look for an object key", func() error {
 		return s.pool.QueryRow(ctx, hasObjectKey, cleanText(key)).Scan(&has)
@@ -95,8 +94,7 @@ func (s *Store) HasObjectKey(ctx context.Context, key string) (has bool, err err
 	return has, err
 }
 
-// Like selectKnown, one probe of an index each, however many versions a path
-// has had.
+// As in selectKnown, each branch is one index probe, however many versions a path has.
 const filesSeen = `
 WITH o AS (
 	SELECT size, mtime, sha256(path) AS path FROM unnest($2::bytea[], $3::bigint[], $4::timestamptz[]) AS o (path, size, mtime)
@@ -117,15 +115,14 @@ WITH o AS (
 )
 SELECT ` + fileColumns + ` FROM known JOIN files f USING (id) JOIN sftp_servers s ON s.server_uuid = f.server_uuid`
 
-// FilesSeen returns what the ledger has of the observed paths: the files that
-// are the observed versions by the server's rule or as listings show them, those that
-// settle as another one or never, and rejections.
-// They come in no order.
+// FilesSeen returns the rows of the observed paths, in no order: the observed versions, by the
+// server's identity rule or as listings show them, other settling versions, unsettled files and
+// rejections.
 func (s *Store) FilesSeen(ctx context.Context, serverUUID string, seen []ingest.Observation) ([]ingest.File, error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil || len(seen) == 0 {
 		return nil, err
 	}
 	c := columnsOf(id, distinct(seen))
-	return s.manyFiles(ctx, "look up what the server shows", filesSeen, id, c.paths, c.sizes, c.mtimes)
+	return s.manyFiles(ctx, "look up observed files", filesSeen, id, c.paths, c.sizes, c.mtimes)
 }

@@ -12,25 +12,25 @@ import (
 )
 
 const (
-	// Old audits go, and those whose process died before it could begin.
-	forgetAudits = `DELETE FROM audit_runs WHERE started_at < now() - interval '90 days'`
-	loseAudits   = `
-UPDATE audit_runs SET state = 'failed', finished_at = now(), error = 'it was never carried out: start another'
+	// failLostAudits fails audits whose process died before it began them.
+	deleteOldAudits = `DELETE FROM audit_runs WHERE started_at < now() - interval '90 days'`
+	failLostAudits  = `
+UPDATE audit_runs SET state = 'failed', finished_at = now(), error = 'the audit was never carried out: start another'
 WHERE state = 'running' AND started_at < now() - interval '2 days'`
 
 	insertAuditRun = `
 INSERT INTO audit_runs (run_uuid, actor, servers, deep) VALUES ($1, $2, $3, $4) ON CONFLICT (run_uuid) DO NOTHING`
 )
 
-// AddAuditRun records an audit that is about to begin; the same one is recorded
-// once.
+// AddAuditRun records an audit before it begins. It is idempotent, and returns KindConflict
+// while another audit runs.
 func (s *Store) AddAuditRun(ctx context.Context, run ingest.AuditRun) error {
 	id, err := validUUID("audit with uuid", run.UUID)
 	if err != nil {
 		return err
 	}
 	return s.inTx(ctx, "record an audit", func(tx pgx.Tx) error {
-		for _, statement := range []string{forgetAudits, loseAudits} {
+		for _, statement := range []string{deleteOldAudits, failLostAudits} {
 			if _, err := tx.Exec(ctx, statement); err != nil {
 				return err
 			}
@@ -44,15 +44,15 @@ func (s *Store) AddAuditRun(ctx context.Context, run ingest.AuditRun) error {
 }
 
 const (
-	// auditLock is the advisory lock of who records an audit.
+	// auditLock serializes the recording of audits.
 	auditLock = `SELECT pg_advisory_xact_lock(7305514219)`
-	// An audit takes a day at most.
+	// An audit is bounded to a day.
 	runningAudit = `
 SELECT run_uuid, actor FROM audit_runs WHERE state = 'running' AND run_uuid <> $1 AND started_at > now() - interval '25 hours' LIMIT 1`
 )
 
-// refuseSecondAudit is KindConflict while another audit runs: each reads the whole
-// ledger and lists servers, so two would take from the files what one does not.
+// refuseSecondAudit returns KindConflict while another audit runs: each reads the whole ledger
+// and lists servers, which slows the ingest of files.
 func refuseSecondAudit(ctx context.Context, tx pgx.Tx, runUUID string) error {
 	if _, err := tx.Exec(ctx, auditLock); err != nil {
 		return err
@@ -65,20 +65,19 @@ func refuseSecondAudit(ctx context.Context, tx pgx.Tx, runUUID string) error {
 	if err != nil {
 		return err
 	}
-	return ingest.Errorf(ingest.KindConflict, "audit %s of %s is running, and one runs at a time: wait for its end, or cancel its workflow", other, actor)
+	return ingest.Errorf(ingest.KindConflict, "audit %s of %s is running, and only one may run at a time: wait for its end, or cancel its workflow", other, actor)
 }
 
 const (
-	// The attempt starts over: what an earlier one has written goes.
+	// Each attempt starts again from the beginning.
 	beginAudit = `
 UPDATE audit_runs SET attempt = attempt + 1, sources = 0, files = 0, objects = 0, bytes = 0, pending = 0, missing = 0, extra = 0, wrong = 0
 WHERE run_uuid = $1 AND state = 'running' RETURNING id, attempt`
-	dropDifferences = `DELETE FROM audit_differences WHERE run_id = $1`
+	deleteDifferences = `DELETE FROM audit_differences WHERE run_id = $1`
 )
 
-// BeginAudit makes the caller the one who carries the audit out, and returns the
-// number of the attempt; earlier attempts can change nothing any more. An audit
-// that has ended is KindConflict.
+// BeginAudit starts an attempt of the audit and returns its number. Earlier attempts are
+// fenced. It returns KindConflict if the audit has ended.
 func (s *Store) BeginAudit(ctx context.Context, runUUID string) (run ingest.AuditRun, attempt int64, err error) {
 	if run, err = s.AuditRun(ctx, runUUID); err != nil {
 		return run, 0, err
@@ -92,7 +91,7 @@ func (s *Store) BeginAudit(ctx context.Context, runUUID string) (run ingest.Audi
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, dropDifferences, id)
+		_, err = tx.Exec(ctx, deleteDifferences, id)
 		return err
 	})
 	return run, attempt, err
@@ -111,10 +110,10 @@ FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::te
 ON CONFLICT (run_id, seq) DO NOTHING`
 )
 
-// NoteAudit writes what the attempt has counted and found so far; found holds
-// what is new since. An attempt that is over is KindFenced.
+// NoteAudit records the attempt's counts and the discrepancies found since the last call. It
+// returns KindFenced if a newer attempt has begun or the audit has ended.
 func (s *Store) NoteAudit(ctx context.Context, runUUID string, attempt int64, counts ingest.AuditCounts, found []ingest.AuditDifference) error {
-	return s.inTx(ctx, "note what an audit found", func(tx pgx.Tx) error {
+	return s.inTx(ctx, "record discrepancies of an audit", func(tx pgx.Tx) error {
 		id, err := countAuditRun(ctx, tx, runUUID, attempt, counts)
 		if err != nil || len(found) == 0 {
 			return err
@@ -146,8 +145,8 @@ func countAuditRun(ctx context.Context, tx pgx.Tx, runUUID string, attempt int64
 
 const endAudit = `UPDATE audit_runs SET state = $2, finished_at = now(), error = nullif($3, '') WHERE run_uuid = $1 AND state = 'running'`
 
-// EndAudit closes an audit; failure is why it did not reach its end, or empty.
-// One that has ended stays as it is.
+// EndAudit closes an audit; failure is the reason of a failed one, empty on success. An audit
+// that has ended is not changed.
 func (s *Store) EndAudit(ctx context.Context, runUUID, failure string) error {
 	state := ingest.AuditCompleted
 	if failure != "" {
@@ -190,8 +189,8 @@ func (s *Store) AuditRun(ctx context.Context, runUUID string) (run ingest.AuditR
 	return run, err
 }
 
-// AuditRuns returns audits, the latest first, from before the given id; 0 begins
-// with the latest.
+// AuditRuns returns audits with ids below beforeID, newest first; beforeID 0 starts with the
+// newest.
 func (s *Store) AuditRuns(ctx context.Context, beforeID int64, limit int) (runs []ingest.AuditRun, err error) {
 	err = s.retry(ctx, "list audits", func() error {
 		rows, err := s.pool.Query(ctx, auditRunColumns+`WHERE $1 = 0 OR id < $1 ORDER BY id DESC LIMIT $2`, beforeID, pageSize(limit))
@@ -208,9 +207,9 @@ const differencesPage = `
 SELECT d.seq, d.mark, d.what, d.why, d.server, d.path, coalesce(d.file_uuid::text, ''), d.sides
 FROM audit_differences d JOIN audit_runs r ON r.id = d.run_id WHERE r.run_uuid = $1 AND d.seq > $2 ORDER BY d.seq LIMIT $3`
 
-// AuditDifferences returns what an audit found, after the given number.
+// AuditDifferences returns the discrepancies of an audit with sequence numbers above afterSeq.
 func (s *Store) AuditDifferences(ctx context.Context, runUUID string, afterSeq int64, limit int) (found []ingest.AuditDifference, err error) {
-	err = s.retry(ctx, "list differences", func() error {
+	err = s.retry(ctx, "list discrepancies", func() error {
 		rows, err := s.pool.Query(ctx, differencesPage, runUUID, afterSeq, pageSize(limit))
 		if err != nil {
 			return err

@@ -12,7 +12,7 @@ const insertAudit = `
 INSERT INTO audit_log (entry_key, actor, role, action, target, details) VALUES ($1, $2, $3, $4, $5, $6::jsonb)
 ON CONFLICT (entry_key) DO NOTHING`
 
-// Record adds an entry to the audit log; the same key is written once.
+// Record adds an entry to the audit log. An entry with the same key is written once.
 func (s *Store) Record(ctx context.Context, e ingest.AuditEntry) error {
 	details, err := cleanDetails(e.Details)
 	if err != nil {
@@ -28,8 +28,8 @@ const auditPage = `
 SELECT id, entry_key, at, actor, role, action, target, details FROM audit_log
 WHERE id < $1 ORDER BY id DESC LIMIT $2`
 
-// AuditLog returns entries, the latest first, from before the given id; 0
-// begins with the latest. limit is the page size: default 100, at most 1000.
+// AuditLog returns entries with ids below beforeID, newest first; beforeID 0 starts with the
+// newest. limit is the page size: default 100, at most 1000.
 func (s *Store) AuditLog(ctx context.Context, beforeID int64, limit int) (entries []ingest.AuditEntry, err error) {
 	err = s.retry(ctx, "read the audit log", func() error {
 		rows, err := s.pool.Query(ctx, auditPage, planned([]any{before(beforeID), pageSize(limit)})...)

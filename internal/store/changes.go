@@ -11,19 +11,18 @@ import (
 )
 
 const (
-	// beginWait bounds how long a new reader waits for transactions that are
-	// open, beginPoll is how often it looks.
+	// beginWait bounds how long a new reader waits for open transactions; beginPoll is the polling
+	// interval.
 	beginWait = 10 * time.Second
 	beginPoll = 20 * time.Millisecond
 )
 
-// LastEventID returns an id from which EventsAfter gives every event that is
-// committed after this call: none with a lower id is under way any more. It
-// waits for transactions that are writing events, up to 10 s; those that last
-// longer are KindTransient.
+// LastEventID returns an id from which EventsAfter returns every event committed after this
+// call. It waits up to 10 s for transactions that are writing events, then returns
+// KindTransient.
 func (s *Store) LastEventID(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, beginWait, ingest.Errorf(ingest.KindTransient,
-		"a transaction has been writing events for %s: try again", beginWait))
+		"a transaction has been writing events for over %s: try again", beginWait))
 	defer cancel()
 	id, open, err := s.writers(ctx)
 	tick := time.NewTicker(beginPoll)
@@ -36,7 +35,7 @@ func (s *Store) LastEventID(ctx context.Context) (int64, error) {
 		}
 		var now []string
 		_, now, err = s.writers(ctx)
-		open = both(open, now)
+		open = intersect(open, now)
 	}
 	return id, err
 }
@@ -47,36 +46,36 @@ FROM (SELECT * FROM file_events WHERE id > $1 ORDER BY id LIMIT $2) e
 JOIN files f ON f.id = e.file_id JOIN sftp_servers s ON s.server_uuid = f.server_uuid
 ORDER BY e.id`
 
-// EventsAfter returns the events of all files after the given id, in the order
-// of ids, none left out. limit is the page size: default 100, at most 1000.
+// EventsAfter returns the events of all files with ids above afterID, ordered by id and without
+// gaps. limit is the page size: default 100, at most 1000.
 //
-// Ids are given out in one order and committed in another. What follows a
-// missing id is held back until that id is settled: its transaction has ended,
-// so that its event is there or never will be.
+// Ids are assigned in one order and committed in another. So events after a missing id are
+// withheld until the watermark passes that id: its transaction has ended, with or without the
+// event.
 func (s *Store) EventsAfter(ctx context.Context, afterID int64, limit int) ([]ingest.LedgerEvent, error) {
-	for tried := false; ; tried = true {
-		settled := s.settled.upTo()
+	for retried := false; ; retried = true {
+		watermark := s.watermark.current()
 		events, err := s.readEvents(ctx, afterID, limit)
 		if err != nil {
 			return nil, err
 		}
-		held := firstHeld(events, afterID, settled)
-		if held == len(events) || tried {
-			return events[:held], nil
+		withheld := firstWithheld(events, afterID, watermark)
+		if withheld == len(events) || retried {
+			return events[:withheld], nil
 		}
-		// What is settled only now may have come between: it is read again.
-		if err := s.settle(ctx, events[held].ID); err != nil {
+		// Events below the new watermark may be missing from this page: read it again.
+		if err := s.advanceWatermark(ctx, events[withheld].ID); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// firstHeld returns the index of the first event behind an id that is missing
-// and not settled; all that is missing up to settled is missing for good.
-func firstHeld(events []ingest.LedgerEvent, afterID, settled int64) int {
+// firstWithheld returns the index of the first event after a missing id above the watermark.
+// Ids missing up to the watermark stay missing.
+func firstWithheld(events []ingest.LedgerEvent, afterID, watermark int64) int {
 	last := afterID
 	for i, e := range events {
-		if e.ID != last+1 && e.ID > settled+1 {
+		if e.ID != last+1 && e.ID > watermark+1 {
 			return i
 		}
 		last = e.ID
@@ -85,7 +84,7 @@ func firstHeld(events []ingest.LedgerEvent, afterID, settled int64) int {
 }
 
 func (s *Store) readEvents(ctx context.Context, afterID int64, limit int) (events []ingest.LedgerEvent, err error) {
-	err = s.retry(ctx, "list what happened", func() error {
+	err = s.retry(ctx, "list events", func() error {
 		rows, err := s.pool.Query(ctx, eventsAfter, planned([]any{afterID, pageSize(limit)})...)
 		if err != nil {
 			return err
@@ -100,7 +99,7 @@ func (s *Store) readEvents(ctx context.Context, afterID int64, limit int) (event
 	return events, err
 }
 
-// both returns what is in both lists.
-func both(a, b []string) []string {
-	return slices.DeleteFunc(a, func(one string) bool { return !slices.Contains(b, one) })
+// intersect returns the elements of a that are in b; it reuses a.
+func intersect(a, b []string) []string {
+	return slices.DeleteFunc(a, func(e string) bool { return !slices.Contains(b, e) })
 }

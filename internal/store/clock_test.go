@@ -48,7 +48,7 @@ func TestFault82_TheClockGoesBack(t *testing.T) {
 	b.observe(t, seen("/settling", 1))
 	note, err := b.Judge(ctx, b.server, ingest.Listed{Seen: 1})
 	require.NoError(t, err)
-	assert.Contains(t, note, "the database's clock went back: the scan before began ")
+	assert.Contains(t, note, "the database's clock was set back: the previous scan began ")
 	b.pass(t, time.Minute)
 	b.observe(t, seen("/settling", 1))
 	promoted, _ := b.promote(t, 10*time.Second)

@@ -11,31 +11,31 @@ import (
 )
 
 const (
-	// maxGroups is how many groups are committed at the same time, and maxGroup how
-	// many requests are in each at most.
+	// maxGroups is the number of groups committed concurrently, maxGroup the number of requests per
+	// group.
 	maxGroups = 2
 	maxGroup  = 64
-	// groupTimeout keeps a group from waiting for ever for a database that does not
-	// answer. A request that is committed alone has its caller's patience.
+	// groupTimeout bounds the commit of a group when the database does not respond. A request
+	// committed alone is bounded by its caller's context.
 	groupTimeout = 30 * time.Second
 )
 
-// committer gathers requests into groups. While a group is being committed,
-// further requests gather for the next: a lone caller never waits for others, and
-// many callers share a commit.
+// committer batches requests into groups. While a group is being committed, further requests
+// queue for the next one. So a single caller never waits for others, and many callers share a
+// commit.
 type committer struct {
 	mu      sync.Mutex
 	waiting []*request
-	// busy holds the uuids of the files that are being changed. Requests of one file
-	// are committed one after the other, in their order.
+	// busy holds the uuids of files with a request being committed. Requests of one file are
+	// committed in order.
 	busy   map[string]bool
 	groups int
 	closed bool
-	// running counts the goroutines that commit.
+	// running tracks the goroutines that commit.
 	running sync.WaitGroup
 }
 
-// submit has the request committed; r.done is closed when it has a result.
+// submit queues the request; r.done is closed when it has a result.
 func (s *Store) submit(r *request) error {
 	if r.ctx.Err() != nil {
 		return r.ended()
@@ -44,14 +44,15 @@ func (s *Store) submit(r *request) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return ingest.Errorf(ingest.KindTransient, "%s: the connections to the ledger are closed", r.op())
+		return ingest.Errorf(ingest.KindTransient, "%s: the ledger is closed", r.op())
 	}
 	c.waiting = append(c.waiting, r)
 	s.start()
 	return nil
 }
 
-// start begins to commit what waits if there are not enough groups; c.mu is held.
+// start starts a committing goroutine if requests are waiting and fewer than maxGroups run;
+// c.mu is held.
 func (s *Store) start() {
 	c := &s.commits
 	if c.groups < maxGroups && len(c.waiting) > 0 {
@@ -60,7 +61,7 @@ func (s *Store) start() {
 	}
 }
 
-// stopCommits refuses further requests and returns once all others have results.
+// stopCommits rejects further requests and returns once all others have results.
 func (s *Store) stopCommits() {
 	s.commits.mu.Lock()
 	s.commits.closed = true
@@ -68,7 +69,7 @@ func (s *Store) stopCommits() {
 	s.commits.running.Wait()
 }
 
-// commitWaiting commits group after group until no request waits.
+// commitWaiting commits groups until no request waits.
 func (s *Store) commitWaiting() {
 	for requests := s.commits.next(); len(requests) > 0; requests = s.commits.next() {
 		ctx, cancel := whileAwaited(requests)
@@ -77,8 +78,8 @@ func (s *Store) commitWaiting() {
 	}
 }
 
-// next returns the requests of the next group: at most one for each file, none for a
-// file that is being changed. Without any the goroutine ends.
+// next returns the requests of the next group: at most one per file, and none of busy files. If
+// there are none, the goroutine ends.
 func (c *committer) next() (requests []*request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -106,14 +107,14 @@ func (c *committer) next() (requests []*request) {
 	return requests
 }
 
-// finish hands out the results of the requests, but for those set aside, and lets
-// the next requests of their files proceed.
-func (s *Store) finish(requests, aside []*request) {
+// finish publishes the results of the requests, except the deferred ones, and unblocks the next
+// requests of their files.
+func (s *Store) finish(requests, deferred []*request) {
 	c := &s.commits
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range requests {
-		if slices.Contains(aside, r) {
+		if slices.Contains(deferred, r) {
 			continue
 		}
 		delete(c.busy, r.id)
@@ -122,11 +123,11 @@ func (s *Store) finish(requests, aside []*request) {
 	s.start()
 }
 
-// whileAwaited returns a context that ends when no caller waits any more, or after
+// whileAwaited returns a context that ends when all callers have stopped waiting, or after
 // groupTimeout.
 func whileAwaited(requests []*request) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), groupTimeout,
-		ingest.Errorf(ingest.KindTransient, "PostgreSQL has not answered for %s", groupTimeout))
+		ingest.Errorf(ingest.KindTransient, "PostgreSQL has not responded for %s", groupTimeout))
 	var awaited atomic.Int64
 	awaited.Store(int64(len(requests)))
 	stops := make([]func() bool, len(requests))

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// expireConnections forgets what killed processes have left.
+	// expireConnections deletes the connections of killed processes.
 	expireConnections = `DELETE FROM server_connections WHERE server_uuid = $1 AND confirmed < now() - interval '2 minutes'`
 
 	connectionHolders = `
@@ -19,21 +19,21 @@ SELECT holder || ' since ' || to_char(began AT TIME ZONE 'UTC', 'HH24:MI:SS"Z"')
 
 	openConnection = `INSERT INTO server_connections (connection_uuid, server_uuid, holder) VALUES ($1, $2, $3)`
 
-	// confirmConnection also brings back what counted as left by a killed process.
+	// confirmConnection also restores a connection that was expired.
 	confirmConnection = `
 INSERT INTO server_connections (connection_uuid, server_uuid, holder) SELECT $1, server_uuid, $3 FROM sftp_servers WHERE server_uuid = $2
 ON CONFLICT (connection_uuid) DO UPDATE SET confirmed = now()`
 
-	// outgrowLimit forgets a limit that was tried upward and did not hold.
-	outgrowLimit = `
+	// clearLimit clears an expired limit once more connections than the limit are open.
+	clearLimit = `
 UPDATE sftp_servers s SET connection_limit = NULL, connection_limit_until = NULL, connection_limit_tries = 0
 WHERE server_uuid = $1 AND connection_limit_until < now()
 	AND connection_limit < (SELECT count(*) FROM server_connections c WHERE c.server_uuid = s.server_uuid)`
 
 	closeConnection = `DELETE FROM server_connections WHERE connection_uuid = $1`
 
-	// learnConnections counts a trial once that several processes make.
-	learnConnections = `
+	// setConnectionLimit counts a probe once, even when several processes make it.
+	setConnectionLimit = `
 UPDATE sftp_servers SET
 	connection_limit = CASE WHEN connection_limit_until > now() THEN least(connection_limit, $2::int) ELSE $2 END,
 	connection_limit_tries = CASE WHEN connection_limit_until > now() THEN connection_limit_tries ELSE connection_limit_tries + 1 END,
@@ -42,14 +42,14 @@ UPDATE sftp_servers SET
 WHERE server_uuid = $1`
 )
 
-// OpenConnection records that the process holder is about to connect to the server,
-// unless most processes' connections are recorded; 0 has no bound. When full it
-// returns no id and who holds them, as people are shown it. A connection must be
-// confirmed every minute and closed at its end.
+// OpenConnection records a connection of the process holder to the server before it is opened.
+// If most connections are recorded already, it returns an empty id and their holders, for
+// display; most 0 means no bound. The connection must be confirmed every minute and closed at
+// its end.
 func (s *Store) OpenConnection(ctx context.Context, server ingest.Server, holder string, most int) (id string, holders []string, err error) {
 	err = s.inTx(ctx, "record a connection", func(tx pgx.Tx) error {
 		id, holders = "", nil
-		// Connections of one server are counted one after another.
+		// The lock serializes the counting of a server's connections.
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('server_connections ' || $1, 0))`, server.UUID); err != nil {
 			return err
 		}
@@ -70,32 +70,31 @@ func (s *Store) OpenConnection(ctx context.Context, server ingest.Server, holder
 	return id, holders, err
 }
 
-// ConfirmConnection records that the connection still stands. One that goes beyond
-// a limit that was learned and has ended shows that the server bears more.
+// ConfirmConnection records that the connection is still open. If it exceeds an expired learned
+// limit, it clears that limit, because the server accepts more.
 func (s *Store) ConfirmConnection(ctx context.Context, server ingest.Server, holder, id string) error {
 	return s.inTx(ctx, "confirm a connection", func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, confirmConnection, id, server.UUID, cleanText(holder)); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, outgrowLimit, server.UUID)
+		_, err := tx.Exec(ctx, clearLimit, server.UUID)
 		return err
 	})
 }
 
-// CloseConnection forgets the connection.
+// CloseConnection deletes the connection.
 func (s *Store) CloseConnection(ctx context.Context, id string) error {
-	return s.retry(ctx, "forget a connection", func() error {
+	return s.retry(ctx, "delete a connection", func() error {
 		_, err := s.pool.Exec(ctx, closeConnection, id)
 		return err
 	})
 }
 
-// LearnConnections records that the server bears no more than so many connections.
-// It holds for the time given at first, and twice as long with each trial that is
-// refused, up to 24 hours.
-func (s *Store) LearnConnections(ctx context.Context, serverUUID string, most int, holds time.Duration) error {
-	return s.retry(ctx, "record how many connections a server bears", func() error {
-		_, err := s.pool.Exec(ctx, learnConnections, serverUUID, max(most, 1), holds.Seconds())
+// LearnConnections records that the server accepts at most so many connections. The limit is
+// valid for the duration validFor, doubled with each refused probe, up to 24 hours.
+func (s *Store) LearnConnections(ctx context.Context, serverUUID string, most int, validFor time.Duration) error {
+	return s.retry(ctx, "record the connection limit", func() error {
+		_, err := s.pool.Exec(ctx, setConnectionLimit, serverUUID, max(most, 1), validFor.Seconds())
 		return err
 	})
 }

@@ -9,21 +9,21 @@ import (
 	"stevedore/internal/ingest"
 )
 
-const takeDispatch = `
+const registerDispatcher = `
 INSERT INTO dispatchers AS d (server_uuid, fence) SELECT server_uuid, 1 FROM sftp_servers WHERE server_uuid = $1
 ON CONFLICT (server_uuid) DO UPDATE SET fence = d.fence + 1
 RETURNING fence`
 
-// TakeDispatch makes the caller the only dispatcher of the server and returns
-// its fence. Dispatchers with an older fence are refused from then on.
+// TakeDispatch makes the caller the server's only dispatcher and returns its fence. Dispatchers
+// holding an older fence are rejected.
 func (s *Store) TakeDispatch(ctx context.Context, serverUUID string) (fence int64, err error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
 		return 0, err
 	}
-	err = s.inBatch(ctx, "take the dispatch of server "+id, func(b *pgx.Batch) {
-		b.Queue(lockDispatch, id) // a reservation under way is finished first
-		b.Queue(takeDispatch, id).QueryRow(func(row pgx.Row) error {
+	err = s.inBatch(ctx, "register a dispatcher of server "+id, func(b *pgx.Batch) {
+		b.Queue(lockDispatch, id) // waits for a running reservation
+		b.Queue(registerDispatcher, id).QueryRow(func(row pgx.Row) error {
 			err := row.Scan(&fence)
 			if errors.Is(err, pgx.ErrNoRows) {
 				return errNo("server with uuid", id)
@@ -34,7 +34,7 @@ func (s *Store) TakeDispatch(ctx context.Context, serverUUID string) (fence int6
 	return fence, err
 }
 
-// dispatchState reads all that a dispatcher must know, in one snapshot.
+// dispatchState reads the state of a server's dispatch in one snapshot.
 const dispatchState = `
 SELECT ` + serverColumns + `, coalesce(d.fence, 0),
 	(SELECT count(*) FROM slots x WHERE x.server_uuid = $1),
@@ -44,7 +44,7 @@ SELECT ` + serverColumns + `, coalesce(d.fence, 0),
 FROM sftp_servers s LEFT JOIN dispatchers d ON d.server_uuid = s.server_uuid
 WHERE s.server_uuid = $1`
 
-// state is a Reservation without slots, and what decides whether there may be any.
+// state is a Reservation without slots, and the current dispatcher's fence.
 type state struct {
 	ingest.Reservation
 	fence int64
@@ -60,18 +60,18 @@ func scanState(row pgx.CollectableRow) (st state, err error) {
 
 func (st state) check(fence int64) error {
 	if st.fence != fence {
-		return ingest.Errorf(ingest.KindFenced, "server %s is dispatched by dispatcher %d now: dispatcher %d reserves nothing more",
+		return ingest.Errorf(ingest.KindFenced, "server %s has a newer dispatcher %d: dispatcher %d must stop",
 			st.Server.Name, st.fence, fence)
 	}
 	return nil
 }
 
-// ReserveSlots reserves slots for at most limit files of the server: the ready
-// files that have waited longest. While others wait, files that were deferred have at
-// most half of the slots; of a server in trouble one file is begun at a time. A server has at most MaxParallel slots, however
-// many callers reserve concurrently; an inactive or suspended server gets none.
-// fence must be that of the current dispatcher, otherwise the error is KindFenced.
-// A call that can reserve nothing writes nothing.
+// ReserveSlots reserves slots for at most limit ready files of the server, those waiting
+// longest first. Deferred files hold at most half of the slots while fresh ones wait. A server
+// in trouble starts one file at a time. A server has at most MaxParallel slots, however many
+// callers reserve concurrently; an inactive or suspended server gets none. fence must be that
+// of the current dispatcher, otherwise the error is KindFenced. A call that can reserve nothing
+// writes nothing.
 func (s *Store) ReserveSlots(ctx context.Context, serverUUID string, fence int64, limit int) (ingest.Reservation, error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
@@ -91,25 +91,25 @@ func queueState(b *pgx.Batch, serverUUID string, st *state) {
 }
 
 const (
-	// While it is held, only releases change the number of the server's slots. An
-	// advisory lock, because a row lock would make a transaction that reserves
+	// lockDispatch serializes reservations: while it is held, the server's slots can only be
+	// released. It is an advisory lock, because a row lock makes a transaction that reserves
 	// nothing write to disk.
 	lockDispatch = `SELECT pg_advisory_xact_lock(hashtextextended('dispatch ' || $1, 0))`
 
-	// A server is in trouble when so many of its files were deferred within the last
-	// minute: each try costs it a connection and a log-in. Files without room in
-	// staging have cost it none. A file that was deferred lately has its time ahead.
+	// isTroubled reports whether 10 files of the server were deferred within the last minute: each
+	// retry costs the server a connection and a log-in. Files deferred for lack of staging space do
+	// not count, as they cost none. The bound on not_before excludes deferrals that are due.
 	isTroubled = `
 SELECT count(*) >= 10 FROM (
 	SELECT FROM files f
 	WHERE f.server_uuid = $1 AND f.status = 'ready' AND f.not_before > now() - interval '1 minute'
 		AND f.updated_at > now() - interval '1 minute' AND f.error_kind IS DISTINCT FROM 'staging_full'
-	LIMIT 10) AS lately`
+	LIMIT 10) AS recent`
 
-	// Files that another transaction is changing are skipped: they may leave the
-	// status that was read. Both kinds take their turns by time.
+	// Files locked by another transaction are skipped, because their status may be changing. Fresh
+	// and deferred files are merged by time.
 	reserveSlots = `
-WITH room AS (
+WITH capacity AS (
 	SELECT greatest(least($3, CASE WHEN (` + isTroubled + `) THEN 1 END,
 			s.max_parallel - (SELECT count(*) FROM slots x WHERE x.server_uuid = $1)), 0) AS slots,
 		greatest(s.max_parallel / 2, 1) - (
@@ -119,18 +119,18 @@ WITH room AS (
 ), fresh AS (
 	SELECT f.id, f.server_uuid, f.created_at AS since FROM files f
 	WHERE ` + isFresh + firstFresh + `
-	LIMIT coalesce((SELECT slots FROM room), 0)
+	LIMIT coalesce((SELECT slots FROM capacity), 0)
 	FOR NO KEY UPDATE OF f SKIP LOCKED
 ), deferred AS (
 	SELECT f.id, f.server_uuid, f.not_before AS since FROM files f
 	WHERE ` + isDue + firstDue + `
-	LIMIT coalesce((SELECT greatest(least(slots, deferred), slots - (SELECT count(*) FROM fresh), 0) FROM room), 0)
+	LIMIT coalesce((SELECT greatest(least(slots, deferred), slots - (SELECT count(*) FROM fresh), 0) FROM capacity), 0)
 	FOR NO KEY UPDATE OF f SKIP LOCKED
-), turn AS (
+), next AS (
 	SELECT * FROM (SELECT * FROM fresh UNION ALL SELECT * FROM deferred) AS waiting
-	ORDER BY since, id LIMIT coalesce((SELECT slots FROM room), 0)
+	ORDER BY since, id LIMIT coalesce((SELECT slots FROM capacity), 0)
 ), reserved AS (
-	INSERT INTO slots (file_id, server_uuid) SELECT id, server_uuid FROM turn ORDER BY since, id RETURNING file_id, slot
+	INSERT INTO slots (file_id, server_uuid) SELECT id, server_uuid FROM next ORDER BY since, id RETURNING file_id, slot
 )
 SELECT r.slot, 0::float8, ` + fileColumns + `
 FROM reserved r JOIN files f ON f.id = r.file_id JOIN sftp_servers s ON s.server_uuid = f.server_uuid ORDER BY r.slot`
@@ -159,7 +159,7 @@ SELECT x.slot, extract(epoch FROM now() - x.reserved_at)::float8, ` + fileColumn
 FROM slots x JOIN files f ON f.id = x.file_id JOIN sftp_servers s ON s.server_uuid = f.server_uuid
 WHERE x.server_uuid = $1 ORDER BY x.slot`
 
-// Slots returns the current slots of the server in the order of their numbers.
+// Slots returns the slots of the server, ordered by number.
 func (s *Store) Slots(ctx context.Context, serverUUID string) (slots []ingest.Slot, err error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
@@ -186,8 +186,8 @@ func scanSlot(row pgx.CollectableRow) (slot ingest.Slot, err error) {
 
 const releaseSlot = `DELETE FROM slots x USING files f WHERE f.file_uuid = $1 AND x.file_id = f.id AND x.slot = $2`
 
-// ReleaseSlot releases the slot of the file if it is the one with the number.
-// Releasing a slot that does not exist is no error.
+// ReleaseSlot releases the file's slot if it has the given number. Releasing a slot that does
+// not exist is not an error.
 func (s *Store) ReleaseSlot(ctx context.Context, fileUUID string, slot int64) error {
 	id, err := validUUID("file with uuid", fileUUID)
 	if err != nil {

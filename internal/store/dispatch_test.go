@@ -145,10 +145,10 @@ func TestAFrozenDispatcherIsRefused(t *testing.T) {
 	current := b.dispatcher(t)
 	require.Equal(t, frozen.fence+1, current.fence)
 	_, err := b.ReserveSlots(t.Context(), b.server.UUID, frozen.fence, 1)
-	requireKind(t, ingest.KindFenced, err, "dispatcher 1 reserves nothing more")
+	requireKind(t, ingest.KindFenced, err, "dispatcher 1 must stop")
 	require.Len(t, current.reserve(t, 1).Slots, 1)
 	_, err = b.ReserveSlots(t.Context(), b.server.UUID, frozen.fence, 0)
-	requireKind(t, ingest.KindFenced, err, "dispatcher 1 reserves nothing more")
+	requireKind(t, ingest.KindFenced, err, "dispatcher 1 must stop")
 
 	// One that froze between its look and its reservation.
 	holding, err := b.db.Begin(t.Context())
@@ -165,7 +165,7 @@ func TestAFrozenDispatcherIsRefused(t *testing.T) {
 	}()
 	b.waitForLock(t)
 	require.NoError(t, holding.Commit(t.Context()))
-	requireKind(t, ingest.KindFenced, <-done, "dispatcher 2 reserves nothing more")
+	requireKind(t, ingest.KindFenced, <-done, "dispatcher 2 must stop")
 	slots, err := b.Slots(t.Context(), b.server.UUID)
 	require.NoError(t, err)
 	require.Len(t, slots, 1)

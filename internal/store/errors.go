@@ -10,7 +10,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// PostgreSQL's error codes that are told apart, and prefixes of whole classes.
+// PostgreSQL error codes and class prefixes that are handled, and advice for error messages.
 const (
 	codeSerialization   = "40001"
 	codeDeadlock        = "40P01"
@@ -33,9 +33,9 @@ const (
 	adviceServerRunning = "check that it runs and that STEVEDORE_DATABASE_URL names it"
 )
 
-// explain turns what pgx returned into an error with a kind and one line for
-// people. Trouble with the database itself is never of a permanent kind: it
-// says nothing about the file or server that the caller works on.
+// explain converts a pgx error into an ingest.Error with a kind and a one-line message.
+// Problems of the database itself are never of a permanent kind, because they are independent
+// of the file or server.
 func (s *Store) explain(op string, err error) error {
 	var known *ingest.Error
 	if errors.As(err, &known) {
@@ -48,7 +48,7 @@ func (s *Store) explain(op string, err error) error {
 	case errors.As(err, &connect):
 		return s.explainConnect(connect, pg, err)
 	case isPg:
-		return s.explainAnswer(op, pg, err)
+		return s.explainResponse(op, pg, err)
 	case connectionLost(err):
 		return ingest.Wrap(ingest.KindTransient, err, "%s: lost the connection to PostgreSQL at %s", op, s.address)
 	default:
@@ -56,7 +56,7 @@ func (s *Store) explain(op string, err error) error {
 	}
 }
 
-// explainConnect: pg is nil when nobody answered at all.
+// explainConnect converts an error of connecting; pg is nil when there was no response.
 func (s *Store) explainConnect(connect *pgconn.ConnectError, pg *pgconn.PgError, err error) error {
 	switch {
 	case pg == nil:
@@ -67,11 +67,11 @@ func (s *Store) explainConnect(connect *pgconn.ConnectError, pg *pgconn.PgError,
 		return ingest.Wrap(ingest.KindTransient, err, "PostgreSQL at %s has no database %q: create it or %s",
 			s.address, connect.Config.Database, adviceDatabaseURL)
 	default:
-		return ingest.Wrap(ingest.KindTransient, err, "PostgreSQL at %s takes no connection: %s", s.address, pg.Message)
+		return ingest.Wrap(ingest.KindTransient, err, "PostgreSQL at %s refuses connections: %s", s.address, pg.Message)
 	}
 }
 
-func (s *Store) explainAnswer(op string, pg *pgconn.PgError, err error) error {
+func (s *Store) explainResponse(op string, pg *pgconn.PgError, err error) error {
 	kind := ingest.KindTransient
 	switch pg.Code {
 	case codeNoTable, codeNoColumn:
@@ -88,13 +88,13 @@ func (s *Store) explainAnswer(op string, pg *pgconn.PgError, err error) error {
 			kind = ingest.KindInvalid
 		}
 	}
-	return ingest.Wrap(kind, err, "%s: PostgreSQL says: %s", op, pg.Message)
+	return ingest.Wrap(kind, err, "%s: PostgreSQL: %s", op, pg.Message)
 }
 
 func errOldSchema(cause error) error {
 	return &ingest.Error{
 		Kind: ingest.KindMissing, Err: cause,
-		Message: "the database has not the tables this version needs: " + adviceMigrate,
+		Message: "the database lacks tables that this version needs: " + adviceMigrate,
 	}
 }
 
@@ -104,8 +104,8 @@ func violates(err error, constraint string) bool {
 	return errors.As(err, &pg) && pg.Code == codeUnique && pg.ConstraintName == constraint
 }
 
-// validUUID returns text in the usual form of a uuid. What is not one names
-// nothing we have: what says which kind of thing was looked for.
+// validUUID returns text as a canonical uuid. Text that is not a uuid is KindMissing; what
+// names the kind of object in the message.
 func validUUID(what, text string) (string, error) {
 	id, err := uuid.Parse(text)
 	if err != nil {

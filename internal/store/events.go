@@ -13,9 +13,8 @@ SELECT e.id, e.event_type, e.timestamp, e.details
 FROM file_events e JOIN files f ON f.id = e.file_id
 WHERE f.file_uuid = $1 AND e.id > $2 ORDER BY e.id LIMIT $3`
 
-// Events returns the file's events in the order they were recorded, after the
-// given id. limit is the page size: default 100, at most 1000. A file that does
-// not exist is KindMissing.
+// Events returns the file's events with ids above afterID, in the order of recording. limit is
+// the page size: default 100, at most 1000. It returns KindMissing if the file does not exist.
 func (s *Store) Events(ctx context.Context, fileUUID string, afterID int64, limit int) (events []ingest.StoredEvent, err error) {
 	id, err := validUUID("file with uuid", fileUUID)
 	if err != nil {

@@ -54,8 +54,8 @@ const MaxGroup = maxGroup
 
 // The bounds of what a page and a count look at.
 const (
-	PageLooks     = pageLooks
-	CountLooks    = countLooks
+	PageLooks     = pageScan
+	CountLooks    = countScan
 	MaxCandidates = maxCandidates
 	MaxSpread     = maxSpread
 )

@@ -19,10 +19,10 @@ const fileColumns = `f.id, f.file_uuid, f.server_uuid, s.name, f.remote_path_raw
 	coalesce(f.minio_bucket, ''), coalesce(f.minio_object_key, ''), coalesce(f.minio_etag, ''), coalesce(f.object_checksum, ''),
 	coalesce(f.transfer_mode, ''), coalesce(f.staged_on, ''), f.not_before, f.deferrals, f.fence, f.round, f.stable_since, f.created_at, f.updated_at, f.completed_at,
 	CASE WHEN s.after_ingest = 'keep' THEN '' ELSE coalesce(f.source_left, '') END, f.source_left_at,
-	` + sightColumns
+	` + observationColumns
 
-// waitsFor is what a settling file waits for, for people: what keeps it from being
-// taken, else, for some time, its checksum file.
+// waitsFor describes what a settling file waits for: the recorded reason, or else its checksum
+// file within sidecar_wait.
 const waitsFor = `coalesce(f.waits_for, CASE
 	WHEN f.status = 'discovered' AND s.sidecar_wait > interval '0' AND f.hold IS DISTINCT FROM 'held' AND (f.sidecar_raw IS NULL OR f.sidecar_stale)
 		AND f.last_seen_at - f.stable_since >= s.settle
@@ -32,17 +32,17 @@ const waitsFor = `coalesce(f.waits_for, CASE
 
 const fromFiles = ` FROM files f JOIN sftp_servers s ON s.server_uuid = f.server_uuid `
 
-// fileRow is a row of fileColumns as it is read.
+// fileRow holds the scanned columns of fileColumns.
 type fileRow struct {
 	file                 ingest.File
 	path                 []byte
 	sidecar, marker      companionRow
 	notBefore, completed *time.Time
 	leftAt               *time.Time
-	sight                sightRow
+	observation          observationRow
 }
 
-// targets returns where the columns go, in their order.
+// targets returns the scan targets in column order.
 func (r *fileRow) targets() []any {
 	f := &r.file
 	return append([]any{
@@ -51,10 +51,10 @@ func (r *fileRow) targets() []any {
 		&f.Hash, &f.HashAlgo, &f.AnnouncedHash, &f.ErrorStep, &f.ErrorKind, &f.ErrorMessage, &f.Bucket, &f.ObjectKey, &f.ETag, &f.Checksum,
 		&f.Mode, &f.StagedOn, &r.notBefore, &f.Deferrals, &f.Fence, &f.Round, &f.StableSince, &f.CreatedAt, &f.UpdatedAt, &r.completed,
 		&f.SourceLeft, &r.leftAt,
-	}, r.sight.targets()...)
+	}, r.observation.targets()...)
 }
 
-// read returns the file that was read.
+// read converts the row to a file.
 func (r *fileRow) read() ingest.File {
 	f := r.file
 	f.RemotePath, f.Sidecar, f.Marker = string(r.path), r.sidecar.read(), r.marker.read()
@@ -62,7 +62,7 @@ func (r *fileRow) read() ingest.File {
 	f.ModTime, f.StableSince, f.CompletedAt = f.ModTime.UTC(), f.StableSince.UTC(), utc(r.completed)
 	f.NotBefore, f.SourceLeftAt = utc(r.notBefore), utc(r.leftAt)
 	f.CreatedAt, f.UpdatedAt = f.CreatedAt.UTC(), f.UpdatedAt.UTC()
-	f.Sight = r.sight.read()
+	f.Sight = r.observation.read()
 	if f.Status == ingest.StatusDiscovered && f.WaitsFor == "" {
 		f.WaitsFor = f.Waiting()
 	}
@@ -75,8 +75,8 @@ func scanFile(row pgx.CollectableRow) (ingest.File, error) {
 	return r.read(), err
 }
 
-// baseName returns what follows the last slash. It is not path.Base, which
-// would tidy up names that the server means as they are.
+// baseName returns the part after the last slash. path.Base would clean the path, but names on
+// servers are used verbatim.
 func baseName(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
 const fileByUUID = `SELECT ` + fileColumns + fromFiles + `WHERE f.file_uuid = $1`
@@ -90,7 +90,7 @@ func (s *Store) File(ctx context.Context, fileUUID string) (ingest.File, error) 
 	return s.oneFile(ctx, "read file", fileByUUID, id)
 }
 
-// oneFile runs a query that takes a file's uuid and returns that file.
+// oneFile runs a query with a file's uuid as its only argument and returns that file.
 func (s *Store) oneFile(ctx context.Context, op, query, id string) (file ingest.File, err error) {
 	err = s.retry(ctx, op, func() error {
 		rows, err := s.pool.Query(ctx, query, id)
@@ -119,16 +119,16 @@ func (s *Store) manyFiles(ctx context.Context, op, query string, args ...any) (f
 }
 
 const (
-	// minPrefix keeps a slip of the finger from naming a file.
+	// minPrefix reduces the risk that a typing error matches a file.
 	minPrefix = 4
 	uuidHex   = 32
 )
 
-// A prefix is a range of uuids, so that the unique index finds it.
+// A prefix is a range of uuids, which the unique index serves.
 const filesByRange = `SELECT ` + fileColumns + fromFiles + `WHERE f.file_uuid BETWEEN $1 AND $2 ORDER BY f.file_uuid LIMIT 2`
 
-// FindFile returns the file whose uuid is or begins with the text, of which at
-// least 4 hex digits must be given. None is KindMissing, several are KindConflict.
+// FindFile returns the file whose uuid equals or begins with the text, which needs at least 4
+// hex digits. No match is KindMissing, several are KindConflict.
 func (s *Store) FindFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error) {
 	low, high, err := uuidRange(uuidOrPrefix)
 	if err != nil {
@@ -141,12 +141,12 @@ func (s *Store) FindFile(ctx context.Context, uuidOrPrefix string) (ingest.File,
 	case len(files) == 0:
 		return ingest.File{}, errNo("file with uuid", uuidOrPrefix)
 	case len(files) > 1:
-		return ingest.File{}, ingest.Errorf(ingest.KindConflict, "more than one file's uuid begins with %q: give more digits", uuidOrPrefix)
+		return ingest.File{}, ingest.Errorf(ingest.KindConflict, "several uuids begin with %q: give more digits", uuidOrPrefix)
 	}
 	return files[0], nil
 }
 
-// uuidRange returns the first and last uuid that begin with the prefix.
+// uuidRange returns the lowest and highest uuid with the prefix.
 func uuidRange(prefix string) (low, high string, err error) {
 	digits := strings.ReplaceAll(prefix, "-", "")
 	if len(digits) < minPrefix || len(digits) > uuidHex {
@@ -155,15 +155,14 @@ func uuidRange(prefix string) (low, high string, err error) {
 	rest := uuidHex - len(digits)
 	first, err := uuid.Parse(digits + strings.Repeat("0", rest))
 	if err != nil {
-		return "", "", ingest.Errorf(ingest.KindInvalid, "file %q: a uuid has only the digits 0-9 and a-f", prefix)
+		return "", "", ingest.Errorf(ingest.KindInvalid, "file %q: a uuid contains only the digits 0-9 and a-f", prefix)
 	}
 	last, err := uuid.Parse(digits + strings.Repeat("f", rest))
 	return first.String(), last.String(), err
 }
 
-// Files returns files in the filter's order, those it selects. A server that
-// does not exist is KindMissing. Where the filter is a path or a time it may
-// read all files to find them; FilesPage does not.
+// Files returns the files that the filter selects, in its order. An unknown server is
+// KindMissing. With a path or a time in the filter it may read all files; FilesPage does not.
 func (s *Store) Files(ctx context.Context, filter ingest.FileFilter) ([]ingest.File, error) {
 	where, args, err := s.conditions(ctx, filter)
 	if err != nil {
@@ -174,7 +173,7 @@ func (s *Store) Files(ctx context.Context, filter ingest.FileFilter) ([]ingest.F
 	return s.manyFiles(ctx, "list files", query, args...)
 }
 
-// CountMatching returns how many files the filter selects, whatever its limit.
+// CountMatching returns the number of files that the filter selects, regardless of its limit.
 func (s *Store) CountMatching(ctx context.Context, filter ingest.FileFilter) (n int64, err error) {
 	where, args, err := s.conditions(ctx, filter)
 	if err != nil {
@@ -186,8 +185,8 @@ func (s *Store) CountMatching(ctx context.Context, filter ingest.FileFilter) (n 
 	return n, err
 }
 
-// conditions has only those in its text that are asked for, so that each
-// combination gets a plan of its own with the index that serves it.
+// conditions returns the WHERE clause of the filter and its arguments. It contains only the
+// conditions in use, so that each combination gets a plan with the index that serves it.
 func (s *Store) conditions(ctx context.Context, filter ingest.FileFilter) (text string, args []any, err error) {
 	where := []string{"true"}
 	add := func(condition string, arg any) {
@@ -240,7 +239,7 @@ func (s *Store) conditions(ctx context.Context, filter ingest.FileFilter) (text 
 	return strings.Join(where, " AND "), args, nil
 }
 
-// isLeft selects the files of FileFilter.Left.
+// isLeft is the condition of FileFilter.Left.
 const isLeft = `f.source_left IS NOT NULL AND EXISTS (
 	SELECT FROM sftp_servers k WHERE k.server_uuid = f.server_uuid AND k.after_ingest <> 'keep')`
 
@@ -252,7 +251,7 @@ func statusNames(statuses []ingest.Status) []string {
 	return names
 }
 
-// Totals and changes that are not folded yet, see migration 00009.
+// Totals plus deltas that are not folded yet, see migration 00009.
 const countFiles = `
 SELECT server_uuid, status, sum(files)::bigint
 FROM (
@@ -265,8 +264,8 @@ FROM (
 WHERE cardinality($1::text[]) = 0 OR server_uuid = ANY ($1::text[]::uuid[])
 GROUP BY server_uuid, status HAVING sum(files) <> 0`
 
-// CountFilesByServer returns how many files of each server are in each status,
-// by server uuid; no uuids means all servers. Absent means none.
+// CountFilesByServer returns the number of files per server uuid and status; no uuids means all
+// servers. Absent means 0.
 func (s *Store) CountFilesByServer(ctx context.Context, serverUUIDs []string) (counts map[string]map[ingest.Status]int64, err error) {
 	err = s.retry(ctx, "count files", func() error {
 		rows, err := s.pool.Query(ctx, countFiles, nonNil(serverUUIDs))
@@ -289,8 +288,8 @@ func (s *Store) CountFilesByServer(ctx context.Context, serverUUIDs []string) (c
 	return counts, err
 }
 
-// CountFiles returns how many files of the servers are in each status, summed;
-// no uuids means all servers. Absent means none.
+// CountFiles returns the number of files of the servers per status; no uuids means all servers.
+// Absent means 0.
 func (s *Store) CountFiles(ctx context.Context, serverUUIDs []string) (map[ingest.Status]int64, error) {
 	byServer, err := s.CountFilesByServer(ctx, serverUUIDs)
 	if err != nil {

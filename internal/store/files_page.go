@@ -9,19 +9,18 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// FilesPage returns a page of the files that the filter selects, in its order.
-// It looks at a bounded number of files, see ingest.FilePage. A server that does
-// not exist is KindMissing.
+// FilesPage returns a page of the files that the filter selects, in its order. It examines a
+// bounded number of files, see ingest.FilePage. An unknown server is KindMissing.
 func (s *Store) FilesPage(ctx context.Context, filter ingest.FileFilter) (page ingest.FilePage, err error) {
-	l, err := s.listing(ctx, filter)
-	if err != nil || l.none {
+	q, err := s.fileQuery(ctx, filter)
+	if err != nil || q.empty {
 		return page, err
 	}
 	limit := pageSize(filter.Limit)
 	err = s.retry(ctx, "list files", func() error {
-		// In one snapshot, so that nothing comes between the page and its edge.
+		// One snapshot, so that the page and its edge are consistent.
 		return pgx.BeginTxFunc(ctx, s.pool, snapshot, func(tx pgx.Tx) error {
-			page, err = l.fetch(ctx, tx, limit)
+			page, err = q.fetch(ctx, tx, limit)
 			return err
 		})
 	})
@@ -30,14 +29,14 @@ func (s *Store) FilesPage(ctx context.Context, filter ingest.FileFilter) (page i
 
 var snapshot = pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 
-func (l *listing) fetch(ctx context.Context, tx pgx.Tx, limit int) (page ingest.FilePage, err error) {
-	looks, bounded := l.share(pageLooks), *l
-	if len(l.rest) > 0 && !l.few {
-		if page.Next, err = bounded.narrow(ctx, tx, looks); err != nil {
+func (q *fileQuery) fetch(ctx context.Context, tx pgx.Tx, limit int) (page ingest.FilePage, err error) {
+	scan, bounded := q.share(pageScan), *q
+	if len(q.filters) > 0 && !q.selective {
+		if page.Next, err = bounded.narrow(ctx, tx, scan); err != nil {
 			return page, err
 		}
 	}
-	rows, err := tx.Query(ctx, bounded.page(limit+1, looks), planned(bounded.args)...) // one more tells whether another page follows
+	rows, err := tx.Query(ctx, bounded.page(limit+1, scan), planned(bounded.args)...) // one extra row shows whether another page follows
 	if err != nil {
 		return page, err
 	}
@@ -49,37 +48,37 @@ func (l *listing) fetch(ctx context.Context, tx pgx.Tx, limit int) (page ingest.
 	return page, err
 }
 
-// narrow leaves no more than looks files to each branch, and returns the last id
-// there is then; 0 when nothing was cut off.
-func (l *listing) narrow(ctx context.Context, tx pgx.Tx, looks int) (int64, error) {
+// narrow restricts the id range so that each branch examines at most scan files. It returns the
+// last id of the range, or 0 when nothing was cut off.
+func (q *fileQuery) narrow(ctx context.Context, tx pgx.Tx, scan int) (int64, error) {
 	var edge *int64
-	if err := tx.QueryRow(ctx, l.edge(looks), planned(l.args[:l.indexed])...).Scan(&edge); err != nil || edge == nil {
+	if err := tx.QueryRow(ctx, q.edge(scan), planned(q.args[:q.indexed])...).Scan(&edge); err != nil || edge == nil {
 		return 0, err
 	}
-	l.args = slices.Clone(l.args)
-	if l.order == direction(ingest.OrderNewest) {
-		l.args[0] = *edge
+	q.args = slices.Clone(q.args)
+	if q.order == direction(ingest.OrderNewest) {
+		q.args[0] = *edge
 	} else {
-		l.args[1] = *edge
+		q.args[1] = *edge
 	}
 	return *edge, nil
 }
 
-// CountUpTo returns how many files the filter selects, whatever its limit,
-// counting at most so many and looking at a bounded number.
+// CountUpTo returns the number of files that the filter selects, regardless of its limit. It
+// counts at most limit files and examines a bounded number.
 func (s *Store) CountUpTo(ctx context.Context, filter ingest.FileFilter, limit int64) (count ingest.Count, err error) {
 	filter.AfterID = 0
-	l, err := s.listing(ctx, filter)
-	if err != nil || l.none {
+	q, err := s.fileQuery(ctx, filter)
+	if err != nil || q.empty {
 		return count, err
 	}
 	err = s.retry(ctx, "count files", func() error {
-		var fit, looked int64
-		looks := l.share(countLooks)
-		if err := s.pool.QueryRow(ctx, l.count(int(limit)+1, looks), planned(l.args)...).Scan(&fit, &looked); err != nil {
+		var matched, examined int64
+		scan := q.share(countScan)
+		if err := s.pool.QueryRow(ctx, q.count(int(limit)+1, scan), planned(q.args)...).Scan(&matched, &examined); err != nil {
 			return err
 		}
-		count = ingest.Count{N: min(fit, limit), More: fit > limit || looked == int64(looks) && !l.few}
+		count = ingest.Count{N: min(matched, limit), More: matched > limit || examined == int64(scan) && !q.selective}
 		return nil
 	})
 	return count, err

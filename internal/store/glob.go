@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// globPattern returns a glob as PostgreSQL's regular expression: '*' and '?'
-// stop at slashes, '**' does not. One that does not begin with a slash may match
-// the end of a path.
+// globPattern converts a glob to a PostgreSQL regular expression. '*' and '?' do not match
+// slashes, '**' does. A glob without a leading slash matches the end of a path.
 func globPattern(glob string) string {
 	var b strings.Builder
 	b.WriteString("^")

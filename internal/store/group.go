@@ -10,25 +10,23 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// group is requests that are committed in one transaction, at most one for each
-// file.
+// group is a set of requests committed in one transaction, at most one per file.
 type group struct {
 	requests []*request
-	// wait is whether to wait for files that another transaction has locked.
+	// wait makes the transaction wait for files locked by others; otherwise it skips them.
 	wait bool
 
-	// What one try read and decided.
+	// The results of one attempt.
 	rows     map[string]lockedFile
 	recorded map[string]bool
 	outcomes []outcome
 	taken    map[int64]ingest.File
 }
 
-// commitGroup commits the requests in one transaction, again from the start when
-// it failed for a passing reason, and sets their results. It returns those whose
-// files are missing or locked, none with wait, and the number of rows added to
-// file_deltas.
-func (s *Store) commitGroup(ctx context.Context, requests []*request, wait bool) (aside []*request, moves int64, err error) {
+// commitGroup commits the requests in one transaction, retrying after transient errors, and
+// sets their results. It returns the requests whose files are missing or locked (none if wait
+// is set) and the number of rows added to file_deltas.
+func (s *Store) commitGroup(ctx context.Context, requests []*request, wait bool) (deferred []*request, moves int64, err error) {
 	op := requests[0].op()
 	if len(requests) > 1 {
 		op = fmt.Sprintf("record changes of %d files", len(requests))
@@ -45,12 +43,12 @@ func (s *Store) commitGroup(ctx context.Context, requests []*request, wait bool)
 	return g.finish(), g.moves(), nil
 }
 
-// try is one transaction in two round trips: read and lock, then write and commit.
+// try runs one transaction in two round trips: read and lock, then write and commit.
 func (g *group) try(ctx context.Context, conn *pgxpool.Conn) error {
 	if err := conn.SendBatch(ctx, g.lock()).Close(); err != nil {
 		return err
 	}
-	g.judge()
+	g.evaluate()
 	err := conn.SendBatch(ctx, g.write()).Close()
 	if violates(err, "files_object_key") && len(g.outcomes) == 1 {
 		return ingest.Wrap(ingest.KindConflict, err, "object key %q belongs to another file", *g.outcomes[0].change.Set.ObjectKey)
@@ -58,8 +56,8 @@ func (g *group) try(ctx context.Context, conn *pgxpool.Conn) error {
 	return err
 }
 
-// lock queues what begins the transaction. Each statement has a snapshot of its
-// own: those after the lock see what was committed before it was granted.
+// lock queues the first half of the transaction. Each statement has its own snapshot, so those
+// after the lock see everything committed before it was granted.
 func (g *group) lock() *pgx.Batch {
 	b := &pgx.Batch{}
 	b.BeginTx(readCommitted)
@@ -123,19 +121,19 @@ func (g *group) readRecorded(rows pgx.Rows) error {
 	return err
 }
 
-// judge computes the verdicts by the rules of the domain.
-func (g *group) judge() {
+// evaluate decides all requests.
+func (g *group) evaluate() {
 	g.outcomes = g.outcomes[:0]
 	for _, r := range g.requests {
 		if row, locked := g.rows[r.id]; locked {
-			g.outcomes = append(g.outcomes, judge(r, row, g.recorded[r.id]))
+			g.outcomes = append(g.outcomes, evaluate(r, row, g.recorded[r.id]))
 		}
 	}
 }
 
-// finish sets the results of a committed group, and returns the requests whose
-// files were not locked.
-func (g *group) finish() (aside []*request) {
+// finish sets the results of a committed group and returns the requests whose files were not
+// locked.
+func (g *group) finish() (deferred []*request) {
 	for _, o := range g.outcomes {
 		o.request.err, o.request.file = o.err, g.taken[o.row.id]
 	}
@@ -146,14 +144,14 @@ func (g *group) finish() (aside []*request) {
 		if g.wait {
 			r.err = errNo("file with uuid", r.id)
 		} else {
-			aside = append(aside, r)
+			deferred = append(deferred, r)
 		}
 	}
-	return aside
+	return deferred
 }
 
-// moves returns how many different moves between statuses were committed: each
-// is one row of file_deltas.
+// moves returns the number of distinct status transitions per server: each is one row of
+// file_deltas.
 func (g *group) moves() int64 {
 	type move struct {
 		server   string

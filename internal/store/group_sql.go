@@ -1,10 +1,8 @@
 package store
 
-// The statements of a group commit. Each takes lists: one element for each file
-// or event.
+// The statements of a group commit. Each takes lists with one element per file or event.
 
-// Rows that another transaction has locked are left out, so that a group never
-// waits, and so never deadlocks.
+// Groups skip rows locked by other transactions, so that they never wait and never deadlock.
 const lockFiles = `
 SELECT id, file_uuid::text, server_uuid::text, status, fence, round FROM files
 WHERE file_uuid = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`
@@ -14,14 +12,14 @@ const lockFreeFiles = lockFiles + ` SKIP LOCKED`
 const slotsOfFiles = `
 SELECT f.file_uuid::text, x.slot FROM slots x JOIN files f ON f.id = x.file_id WHERE f.file_uuid = ANY ($1::uuid[])`
 
-// A fact of any round.
+// Matches a fact in any round.
 const recordedFacts = `
 SELECT w.uuid::text FROM unnest($1::uuid[], $2::text[], $3::text[]) AS w (uuid, type, key)
 WHERE EXISTS (
 	SELECT FROM files f JOIN file_events e ON e.file_id = f.id AND e.event_type = w.type AND e.fact_key = w.key
 	WHERE f.file_uuid = w.uuid)`
 
-// A null leaves the column, an empty text clears it.
+// Null leaves a column unchanged, an empty text clears it.
 const updateFiles = `
 UPDATE files f SET
 	fence = c.fence,
@@ -67,7 +65,7 @@ FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::text[]) WITH OR
 ORDER BY e.n
 ON CONFLICT (file_id, event_type, fact_key, round) DO NOTHING`
 
-// 0 stands for the file's slot, whatever its number.
+// Slot 0 matches any slot of the file.
 const freeSlots = `
 DELETE FROM slots x USING unnest($1::bigint[], $2::bigint[]) AS c (id, slot)
 WHERE x.file_id = c.id AND (c.slot = 0 OR x.slot = c.slot)`

@@ -52,7 +52,7 @@ func TestBadChangesOfAGroupHarmNoOther(t *testing.T) {
 			spoil(&changes[40])
 
 			errs := b.Together(t.Context(), changes...)
-			requireKind(t, ingest.KindFenced, errs[3], "belongs to attempt 0 now")
+			requireKind(t, ingest.KindFenced, errs[3], "was claimed by attempt 0")
 			requireKind(t, ingest.KindConflict, errs[11], "is ready and cannot become completed")
 			requireKind(t, ingest.KindMissing, errs[19], "no file with uuid")
 			requireKind(t, ingest.KindNoSlot, errs[27], "does not hold slot 1")

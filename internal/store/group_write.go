@@ -9,7 +9,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// write queues what the outcomes write, and ends the transaction.
+// write queues the statements that record the outcomes and end the transaction.
 func (g *group) write() *pgx.Batch {
 	b := &pgx.Batch{}
 	g.taken = nil
@@ -46,7 +46,7 @@ func (g *group) write() *pgx.Batch {
 		b.Queue(filesByID, taken).Query(g.readTaken)
 	}
 	if b.Len() == 0 {
-		b.Queue(rollback) // not to wait for the disk
+		b.Queue(rollback) // avoids a disk flush
 	} else {
 		b.Queue(commit)
 	}
@@ -62,7 +62,7 @@ func (g *group) readTaken(rows pgx.Rows) error {
 	return err
 }
 
-// texts is a column of texts; null where a change leaves the value.
+// texts is a text column; null leaves the value unchanged.
 type texts []*string
 
 func (t *texts) add(value *string) { *t = append(*t, value) }
@@ -76,7 +76,7 @@ func (t *texts) addIf(set bool, value string) {
 	*t = append(*t, &value)
 }
 
-// orEmpty returns the text, and none for nil.
+// orEmpty returns the text, or "" for nil.
 func orEmpty(text *string) string {
 	if text == nil {
 		return ""
@@ -84,7 +84,7 @@ func orEmpty(text *string) string {
 	return *text
 }
 
-// fileChanges are rows of files to be updated, one list for each column.
+// fileChanges are updates of files, one list per column.
 type fileChanges struct {
 	ids, fences                                           []int64
 	rounds                                                []int
@@ -133,7 +133,7 @@ func (c *fileChanges) queue(b *pgx.Batch) {
 	}
 }
 
-// eventRows are rows of file_events, one list for each column.
+// eventRows are rows of file_events, one list per column.
 type eventRows struct {
 	files  []int64
 	rounds []int

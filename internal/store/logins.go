@@ -15,11 +15,11 @@ const (
 	currentLogin = `SELECT host, port, username, password_encrypted FROM sftp_servers WHERE server_uuid = $1 AND removed_at IS NULL FOR SHARE`
 	beginLogins  = `INSERT INTO server_logins (server_uuid) VALUES ($1) ON CONFLICT (server_uuid) DO NOTHING`
 
-	// expireLogins counts what killed processes have left as unanswered.
+	// expireLogins counts the attempts of killed processes as unanswered.
 	expireLogins = `
-WITH left_over AS (DELETE FROM server_login_attempts WHERE server_uuid = $1 AND began < now() - interval '10 minutes' RETURNING id)
-UPDATE server_logins SET unanswered = unanswered + (SELECT count(*) FROM left_over),
-	not_before = CASE WHEN EXISTS (SELECT FROM left_over) THEN now() + interval '10 seconds' ELSE not_before END
+WITH expired AS (DELETE FROM server_login_attempts WHERE server_uuid = $1 AND began < now() - interval '10 minutes' RETURNING id)
+UPDATE server_logins SET unanswered = unanswered + (SELECT count(*) FROM expired),
+	not_before = CASE WHEN EXISTS (SELECT FROM expired) THEN now() + interval '10 seconds' ELSE not_before END
 WHERE server_uuid = $1`
 
 	readLogins = `
@@ -32,36 +32,36 @@ FROM server_logins l WHERE server_uuid = $1`
 	endLogin     = `DELETE FROM server_login_attempts WHERE id = $1 AND server_uuid = $2`
 	forgetLogins = `DELETE FROM server_logins WHERE server_uuid = $1`
 
-	acceptLogin = `UPDATE server_logins SET refused = 0, unanswered = 0, not_before = NULL, accepted = true WHERE server_uuid = $1`
-	refuseLogin = `UPDATE server_logins SET refused = least(refused + 1, 2), unanswered = 0, not_before = NULL WHERE server_uuid = $1`
-	// A reset is no refusal, but may hide one.
-	loseLogin = `UPDATE server_logins SET unanswered = unanswered + 1, not_before = now() + login_pause(unanswered, accepted) WHERE server_uuid = $1`
+	recordAccepted = `UPDATE server_logins SET refused = 0, unanswered = 0, not_before = NULL, accepted = true WHERE server_uuid = $1`
+	recordRefused  = `UPDATE server_logins SET refused = least(refused + 1, 2), unanswered = 0, not_before = NULL WHERE server_uuid = $1`
+	// A connection reset is not a refusal, but may hide one.
+	recordUnanswered = `UPDATE server_logins SET unanswered = unanswered + 1, not_before = now() + login_pause(unanswered, accepted) WHERE server_uuid = $1`
 
 	sameKey = `
 SELECT EXISTS (SELECT FROM sftp_servers WHERE server_uuid = $1 AND removed_at IS NULL AND host = $2 AND port = $3 AND username = $4
 	AND private_key_encrypted IS NOT DISTINCT FROM $5 FOR SHARE)`
-	acceptKey = `
+	recordAcceptedKey = `
 UPDATE server_logins SET keys_refused = 0, keys_unanswered = 0, keys_not_before = NULL, accepted = true
 WHERE server_uuid = $1 AND NOT (accepted AND keys_refused = 0 AND keys_unanswered = 0)`
-	refuseKey = `
+	recordRefusedKey = `
 UPDATE server_logins SET keys_refused = keys_refused + 1, keys_unanswered = 0,
 	keys_not_before = CASE WHEN keys_refused + 1 >= 3 THEN now() + interval '15 minutes' END
 WHERE server_uuid = $1`
-	loseKey = `UPDATE server_logins SET keys_unanswered = keys_unanswered + 1, keys_not_before = now() + login_pause(keys_unanswered, accepted) WHERE server_uuid = $1`
+	recordUnansweredKey = `UPDATE server_logins SET keys_unanswered = keys_unanswered + 1, keys_not_before = now() + login_pause(keys_unanswered, accepted) WHERE server_uuid = $1`
 )
 
 const (
 	// reserveWait bounds how long a log-in waits for others to end.
 	reserveWait = 30 * time.Second
-	// reserveAgain is how soon they are looked at again.
-	reserveAgain = 200 * time.Millisecond
+	// reservePoll is the polling interval.
+	reservePoll = 200 * time.Millisecond
 )
 
-// errLoginsUnderWay says that as many passwords are being sent as may be refused.
-var errLoginsUnderWay = errors.New("other log-ins are under way")
+// errLoginsInFlight reports that the passwords being sent, if refused, reach the limit.
+var errLoginsInFlight = errors.New("other log-ins are in flight")
 
-// CheckPassword returns an error when ReservePassword would refuse the password
-// now, other than for log-ins under way.
+// CheckPassword returns the error with which ReservePassword would refuse the password now, not
+// counting log-ins in flight.
 func (s *Store) CheckPassword(ctx context.Context, server ingest.Server) error {
 	l, err := s.logins(ctx, server)
 	if err != nil {
@@ -70,8 +70,8 @@ func (s *Store) CheckPassword(ctx context.Context, server ingest.Server) error {
 	return l.check(server)
 }
 
-// CheckKey returns an error of KindTransient when the server's key must not be
-// offered yet, because it was refused or not answered several times.
+// CheckKey returns KindTransient if the server's key must not be offered yet, because it was
+// refused or unanswered several times.
 func (s *Store) CheckKey(ctx context.Context, server ingest.Server) error {
 	l, err := s.logins(ctx, server)
 	if err != nil {
@@ -92,17 +92,17 @@ func (s *Store) logins(ctx context.Context, server ingest.Server) (l logins, err
 	return l, err
 }
 
-// SettleKey records what became of a key that was offered. One that has been changed
-// meanwhile is forgotten.
-func (s *Store) SettleKey(ctx context.Context, server ingest.Server, fate ingest.PasswordFate) error {
-	record := loseKey
-	switch fate {
+// SettleKey records the outcome of an offered key. The outcome is ignored if the key was
+// changed meanwhile.
+func (s *Store) SettleKey(ctx context.Context, server ingest.Server, outcome ingest.PasswordFate) error {
+	record := recordUnansweredKey
+	switch outcome {
 	case ingest.PasswordAbandoned:
 		return nil
 	case ingest.PasswordAccepted:
-		record = acceptKey
+		record = recordAcceptedKey
 	case ingest.PasswordRefused:
-		record = refuseKey
+		record = recordRefusedKey
 	}
 	return s.inTx(ctx, "record a log-in by key", func(tx pgx.Tx) error {
 		var same bool
@@ -118,11 +118,10 @@ func (s *Store) SettleKey(ctx context.Context, server ingest.Server, fate ingest
 	})
 }
 
-// ReservePassword reserves one of the passwords that the server may still refuse,
-// before it is sent. While as many are under way it waits. The errors are of
-// KindAuth when none is left until the credentials are changed, and of
-// KindTransient when the server was changed since the caller read it, or when the
-// last ones were not answered.
+// ReservePassword reserves one of the password attempts that may still be refused, before the
+// password is sent. It waits while log-ins in flight use all of them. It returns KindAuth if
+// none is left until the credentials are changed, and KindTransient if the server was changed
+// since the caller read it, or if recent attempts were unanswered.
 func (s *Store) ReservePassword(ctx context.Context, server ingest.Server) (id int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, reserveWait)
 	defer cancel()
@@ -131,13 +130,13 @@ func (s *Store) ReservePassword(ctx context.Context, server ingest.Server) (id i
 			id, err = reservePassword(ctx, tx, server)
 			return err
 		})
-		if !errors.Is(err, errLoginsUnderWay) {
+		if !errors.Is(err, errLoginsInFlight) {
 			return id, err
 		}
 		select {
-		case <-time.After(reserveAgain):
+		case <-time.After(reservePoll):
 		case <-ctx.Done():
-			return 0, ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: other log-ins are under way whose outcome is awaited", server.Name)
+			return 0, ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: waiting for other log-ins to end", server.Name)
 		}
 	}
 }
@@ -151,7 +150,7 @@ func reservePassword(ctx context.Context, tx pgx.Tx, server ingest.Server) (id i
 	case err != nil:
 		return 0, err
 	case now.Host != server.Host || now.Port != server.Port || now.Username != server.Username || !bytes.Equal(now.PasswordEncrypted, server.PasswordEncrypted):
-		return 0, ingest.Errorf(ingest.KindTransient, "server %s was changed while it was logged in to: it is tried again as it is now", server.Name)
+		return 0, ingest.Errorf(ingest.KindTransient, "server %s was changed during the log-in: the log-in is retried with the new settings", server.Name)
 	}
 	if _, err := tx.Exec(ctx, beginLogins, server.UUID); err != nil {
 		return 0, err
@@ -166,24 +165,24 @@ func reservePassword(ctx context.Context, tx pgx.Tx, server ingest.Server) (id i
 	if err := l.check(server); err != nil {
 		return 0, err
 	}
-	if l.refused+l.underWay >= ingest.MaxRefusedPasswords {
-		return 0, errLoginsUnderWay
+	if l.refused+l.inFlight >= ingest.MaxRefusedPasswords {
+		return 0, errLoginsInFlight
 	}
 	err = tx.QueryRow(ctx, beginLogin, server.UUID).Scan(&id)
 	return id, err
 }
 
-// logins is what is known of one server's log-ins.
+// logins is the log-in state of a server.
 type logins struct {
-	refused, underWay int
-	// accepted says that some log-in with the present credentials succeeded.
+	refused, inFlight int
+	// accepted reports that a log-in with the current credentials succeeded.
 	accepted       bool
 	password, keys pauseState
-	// keysRefused counts log-ins in a row that ended with a refusal of the key.
+	// keysRefused counts consecutive log-ins with a refused key.
 	keysRefused int
 }
 
-// pauseState is about log-ins in a row that the server did not answer.
+// pauseState counts consecutive unanswered log-ins.
 type pauseState struct {
 	unanswered int
 	notBefore  time.Time
@@ -196,68 +195,68 @@ func (l *logins) read(ctx context.Context, db interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }, serverUUID string) error {
 	return db.QueryRow(ctx, readLogins, serverUUID).Scan(&l.refused, &l.password.unanswered, &l.password.notBefore, &l.password.waits, &l.accepted,
-		&l.keysRefused, &l.keys.unanswered, &l.keys.notBefore, &l.keys.waits, &l.underWay)
+		&l.keysRefused, &l.keys.unanswered, &l.keys.notBefore, &l.keys.waits, &l.inFlight)
 }
 
-// check returns why no password may be sent now.
+// check returns the reason why no password may be sent now, or nil.
 func (l *logins) check(server ingest.Server) error {
-	const entered = "enter it again, even if it is the same (`stevedore server edit %s --password-file FILE`)"
+	const entered = "enter the password again, even if unchanged (`stevedore server edit %s --password-file FILE`)"
 	p := l.password
 	switch {
 	case l.refused >= ingest.MaxRefusedPasswords:
 		return ingest.Errorf(ingest.KindAuth,
-			"server %s has refused the credentials of user %s %d times, so the password is not sent again, because servers lock accounts: check it with the partner, then "+entered,
+			"server %s refused the credentials of user %s %d times; the password is not sent again, because servers lock accounts: check it with the partner, then "+entered,
 			server.Name, server.Username, l.refused, server.Name)
 	case p.waits && p.unanswered > 1 && !l.accepted:
 		return ingest.Errorf(ingest.KindTransient,
-			"server %s ends the connection after the password, %d times in a row, and no log-in with it ever succeeded: probably the password is wrong or the account locked, so the next log-in waits until %s: check it with the partner; to try at once "+entered,
+			"server %s closed the connection after the password, %d times in a row, and no log-in with it has succeeded: the password is probably wrong or the account locked. The next log-in waits until %s: check the password with the partner; to retry immediately, "+entered,
 			server.Name, p.unanswered, p.until(), server.Name)
 	case p.waits:
 		return ingest.Errorf(ingest.KindTransient,
-			"server %s: the connection broke %d time(s) in a row after the password was sent, so the next log-in waits until %s: servers lock accounts",
+			"server %s: the connection broke %d time(s) in a row after the password was sent; the next log-in waits until %s, because servers lock accounts",
 			server.Name, p.unanswered, p.until())
 	}
 	return nil
 }
 
-// checkKey returns why the key must not be offered now.
+// checkKey returns the reason why the key must not be offered now, or nil.
 func (l *logins) checkKey(server ingest.Server) error {
-	const check = "to try at once enter it again, even if it is the same (`stevedore server edit %s --private-key-file FILE`)"
+	const check = "to retry immediately, enter the key again, even if unchanged (`stevedore server edit %s --private-key-file FILE`)"
 	switch {
 	case !l.keys.waits:
 		return nil
 	case l.keysRefused > 0 && l.keys.unanswered == 0:
 		return ingest.Errorf(ingest.KindTransient,
-			"server %s has refused the key of user %s %d times, so the next log-in waits until %s, because servers block addresses: check with the partner that the public key is installed; "+check,
+			"server %s refused the key of user %s %d times; the next log-in waits until %s, because servers block addresses: check with the partner that the public key is installed; "+check,
 			server.Name, server.Username, l.keysRefused, l.keys.until(), server.Name)
 	case !l.accepted && l.keys.unanswered > 1:
 		return ingest.Errorf(ingest.KindTransient,
-			"server %s ends the connection after the key was offered, %d times in a row, and no log-in with it ever succeeded: probably it does not take the key or blocks this address, so the next log-in waits until %s: check with the partner; "+check,
+			"server %s closed the connection after the key was offered, %d times in a row, and no log-in with it has succeeded: it probably rejects the key or blocks this address. The next log-in waits until %s: check with the partner; "+check,
 			server.Name, l.keys.unanswered, l.keys.until(), server.Name)
 	default:
 		return ingest.Errorf(ingest.KindTransient,
-			"server %s: the connection broke %d time(s) in a row after the key was offered, so the next log-in waits until %s: servers block addresses",
+			"server %s: the connection broke %d time(s) in a row after the key was offered; the next log-in waits until %s, because servers block addresses",
 			server.Name, l.keys.unanswered, l.keys.until())
 	}
 }
 
-// SettlePassword records what became of a reserved password. One whose credentials
-// have been changed meanwhile is forgotten.
-func (s *Store) SettlePassword(ctx context.Context, server ingest.Server, id int64, fate ingest.PasswordFate) error {
-	record := loseLogin
-	switch fate {
+// SettlePassword records the outcome of a reserved password. The outcome is ignored if the
+// credentials were changed meanwhile.
+func (s *Store) SettlePassword(ctx context.Context, server ingest.Server, id int64, outcome ingest.PasswordFate) error {
+	record := recordUnanswered
+	switch outcome {
 	case ingest.PasswordAccepted:
-		record = acceptLogin
+		record = recordAccepted
 	case ingest.PasswordRefused:
-		record = refuseLogin
+		record = recordRefused
 	}
 	return s.inTx(ctx, "record a log-in", func(tx pgx.Tx) error {
-		// The lock comes first, as in ReservePassword.
+		// Lock first, in the same order as ReservePassword.
 		if _, err := tx.Exec(ctx, `SELECT FROM server_logins WHERE server_uuid = $1 FOR UPDATE`, server.UUID); err != nil {
 			return err
 		}
 		tag, err := tx.Exec(ctx, endLogin, id, server.UUID)
-		if err != nil || tag.RowsAffected() == 0 || fate == ingest.PasswordAbandoned {
+		if err != nil || tag.RowsAffected() == 0 || outcome == ingest.PasswordAbandoned {
 			return err
 		}
 		_, err = tx.Exec(ctx, record, server.UUID)
@@ -265,14 +264,14 @@ func (s *Store) SettlePassword(ctx context.Context, server ingest.Server, id int
 	})
 }
 
-// A bound that was found before holds until it is forgotten.
-const learnReadWindow = `
+// A recent limit is only lowered, until it expires.
+const setReadWindow = `
 UPDATE sftp_servers SET read_window_at = now(),
 	read_window = CASE WHEN read_window_at > now() - interval '7 days' THEN least(read_window, $2::int) ELSE $2 END
 WHERE server_uuid = $1`
 
-// LearnReadWindow records how many outstanding reads of one file the server bears,
-// 1 to 64.
+// LearnReadWindow records the number of outstanding reads of one file that the server accepts,
+// clamped to 1..64.
 func (s *Store) LearnReadWindow(ctx context.Context, serverUUID string, window int) error {
-	return s.changeServer(ctx, "record the read window", serverUUID, learnReadWindow, min(max(window, 1), 64))
+	return s.changeServer(ctx, "record the read window", serverUUID, setReadWindow, min(max(window, 1), 64))
 }

@@ -180,7 +180,7 @@ func TestLoginsInAnHourOfAWrongPassword(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, b.SettlePassword(t.Context(), b.server, id, ingest.PasswordUnanswered))
 	err = b.CheckPassword(t.Context(), b.server)
-	requireKind(t, ingest.KindTransient, err, "ends the connection after the password, 8 times in a row")
+	requireKind(t, ingest.KindTransient, err, "closed the connection after the password, 8 times in a row")
 	require.ErrorContains(t, err, "wrong or the account locked")
 	require.ErrorContains(t, err, "--password-file")
 
@@ -230,7 +230,7 @@ func TestKeysThatAreNotTaken(t *testing.T) {
 	_, err = b.db.Exec(ctx, "UPDATE server_logins SET keys_not_before = now()")
 	require.NoError(t, err)
 	settle(ingest.PasswordUnanswered)
-	requireKind(t, ingest.KindTransient, b.CheckKey(ctx, b.server), "ends the connection after the key was offered, 2 times")
+	requireKind(t, ingest.KindTransient, b.CheckKey(ctx, b.server), "closed the connection after the key was offered, 2 times")
 	var pause time.Duration
 	require.NoError(t, b.db.QueryRow(ctx, "SELECT keys_not_before - now() FROM server_logins").Scan(&pause))
 	assert.Greater(t, pause, 19*time.Minute)

@@ -459,7 +459,7 @@ func TestListingAndLookDisagree(t *testing.T) {
 			for range 3 {
 				note, promoted, settling := b.listed(t, as)
 				require.Zero(t, promoted+settling)
-				require.Contains(t, note, "1 file is listed with another size or time")
+				require.Contains(t, note, "1 file is listed with a size or time that differs")
 			}
 			b.only(t)
 			really.Size = 1001 // it is really replaced
@@ -597,7 +597,7 @@ func TestTheNotesOfAListing(t *testing.T) {
 	b := setup(t)
 	note, err := b.Judge(t.Context(), b.server, ingest.Listed{Seen: 3, NoTime: 2, Future: 1})
 	require.NoError(t, err)
-	assert.Equal(t, "2 of 3 entries have no modification time: replacements of the same size cannot be noticed; 1 file has a modification time in the future", note)
+	assert.Equal(t, "2 of 3 entries have no modification time: replacements of the same size cannot be detected; 1 file has a modification time in the future", note)
 	scan, err := b.StartScan(t.Context(), b.server.UUID, "k")
 	require.NoError(t, err)
 	require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{ScanID: scan, ServerUUID: b.server.UUID, Note: note}))

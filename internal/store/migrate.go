@@ -14,14 +14,13 @@ import (
 	"stevedore/migrations"
 )
 
-// Waiting for another process that migrates: how often to look and how many times.
+// The polling interval and the number of polls while another process migrates.
 const (
 	lockPollSeconds = 1
 	lockPolls       = 300
 )
 
-// Migrate brings the schema up to what this program needs. Several processes
-// may call it at once: they take turns.
+// Migrate migrates the schema to the version of this program. Concurrent calls are serialized.
 func Migrate(ctx context.Context, dsn string) error {
 	return withProvider(ctx, dsn, func(s *Store, p *goose.Provider) error {
 		if err := s.checkLineage(ctx); err != nil {
@@ -32,7 +31,7 @@ func Migrate(ctx context.Context, dsn string) error {
 	})
 }
 
-// Down takes the whole schema away with all data. It is for tests.
+// Down drops the whole schema with all data. It is for tests.
 func Down(ctx context.Context, dsn string) error {
 	return withProvider(ctx, dsn, func(_ *Store, p *goose.Provider) error {
 		_, err := p.DownTo(ctx, 0)
@@ -41,7 +40,7 @@ func Down(ctx context.Context, dsn string) error {
 }
 
 func withProvider(ctx context.Context, dsn string, use func(*Store, *goose.Provider) error) error {
-	// The pool's connection is checked first, because its errors are explained.
+	// New connects first, because its errors are explained.
 	s, err := New(ctx, Config{DatabaseURL: dsn, MaxConns: 2})
 	if err != nil {
 		return err
@@ -64,12 +63,12 @@ func withProvider(ctx context.Context, dsn string, use func(*Store, *goose.Provi
 	return nil
 }
 
-// appliedVersions reads goose's own table; a version taken down has no row there.
+// appliedVersions reads goose's own table; a reverted version has no row there.
 const appliedVersions = `SELECT coalesce(array_agg(version_id) FILTER (WHERE is_applied AND version_id > 0), '{}') FROM goose_db_version`
 
-// SchemaCurrent returns nil when the schema is at least the one this program
-// was built for, and otherwise an error that says what to do. A newer schema
-// is fine: during an upgrade old processes continue for a while.
+// SchemaCurrent returns nil if the schema is at least that of this program, and otherwise an
+// error with advice. A newer schema is accepted: during an upgrade old processes continue for a
+// while.
 func (s *Store) SchemaCurrent(ctx context.Context) error {
 	applied, missing, err := s.schema(ctx)
 	switch {
@@ -83,12 +82,11 @@ func (s *Store) SchemaCurrent(ctx context.Context) error {
 	}
 }
 
-// checkLineage refuses a database of a release whose migrations were others: they
-// cannot be continued.
+// checkLineage rejects a database with the migrations of an incompatible older release.
 func (s *Store) checkLineage(ctx context.Context) error {
 	applied, missing, err := s.schema(ctx)
 	if ingest.IsKind(err, ingest.KindMissing) {
-		return nil // no migration has run yet
+		return nil // no migration has run
 	}
 	if err == nil && len(missing) > 0 && slices.Max(append(applied, 0)) > slices.Max(missing) {
 		return errOtherLineage()
@@ -101,7 +99,7 @@ func errOtherLineage() error {
 		"the database has the schema of an older release, which cannot be migrated to this one: create an empty database and set STEVEDORE_DATABASE_URL to it")
 }
 
-// schema returns the versions that the database has, and those that are missing.
+// schema returns the applied versions and the missing ones.
 func (s *Store) schema(ctx context.Context) (applied, missing []int64, err error) {
 	needed, err := neededVersions()
 	if err != nil {

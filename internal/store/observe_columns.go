@@ -9,7 +9,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// columns are entries as the database takes them, one list per column.
+// columns are entries in query arguments, one list per column.
 type columns struct {
 	ids, sizes         []int64
 	paths              [][]byte
@@ -22,11 +22,11 @@ type columns struct {
 	tries, deliveries  []int
 	sinces             []*time.Time
 	likes, shifts      []*int64
-	holds, whys        []string
+	holds, failures    []string
 	lookFirst          []bool
 }
 
-// versionColumns returns what identifies the entries among the files of a server.
+// versionColumns returns the columns that identify the versions of a server.
 func versionColumns(entries []entry) (paths [][]byte, sizes []int64, mtimes []time.Time) {
 	for _, e := range entries {
 		paths, sizes, mtimes = append(paths, []byte(e.Path)), append(sizes, e.Size), append(mtimes, e.ModTime)
@@ -49,7 +49,7 @@ func columnsOf(serverUUID string, entries []entry) columns {
 		c.looks, c.clocks, c.tries = append(c.looks, e.looks), append(c.clocks, e.clock), append(c.tries, e.tries)
 		c.sinces, c.deliveries = append(c.sinces, timeOrNull(e.since)), append(c.deliveries, e.delivery)
 		c.likes, c.shifts, c.holds = append(c.likes, e.likes), append(c.shifts, e.shift), append(c.holds, string(e.hold))
-		c.whys, c.lookFirst = append(c.whys, e.why), append(c.lookFirst, e.lookFirst)
+		c.failures, c.lookFirst = append(c.failures, e.failure), append(c.lookFirst, e.lookFirst)
 	}
 	return c
 }
@@ -61,10 +61,8 @@ func timeOrNull(t time.Time) *time.Time {
 	return &t
 }
 
-// versionUUID names the file version. It follows from what identifies the
-// version, so that a ledger restored from an older backup gives the same files
-// the same uuids, and with them the same objects and messages. A further delivery
-// of the version has a name of its own.
+// versionUUID derives the file's uuid from the identity of the version and its delivery. So a
+// ledger restored from an older backup assigns the same uuids, object keys and message ids.
 func versionUUID(serverUUID string, e entry) string {
 	name := fmt.Appendf(nil, "%d/%d/%s", e.Size, e.ModTime.Unix(), e.Path)
 	if e.delivery > 0 {

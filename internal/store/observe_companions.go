@@ -10,40 +10,38 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// versionsLooked bounds the versions of a path that a companion is compared with.
-const versionsLooked = 20
+// maxVersions bounds the versions of a path that a companion is compared with.
+const maxVersions = 20
 
-// companionsBefore finds which companions were there with other versions of the
-// observed paths, and which were found stale with the observed one. A companion that
-// was too old for a version is used up by it only if that was taken all the same:
-// one that came before its file is older than each state that is half-written, and
-// not than a file that gets its old time at the end. $6 are the rows
-// that stand for the observed version whatever size and time they have, 0 if none;
-// $7 says that what such a row says of its own companions does not count.
-const companionsBefore = `
+// recordedCompanions finds the companions recorded with other versions of the observed paths, and
+// those found stale with the observed version. A companion older than a version is used up by
+// it only if that version was ingested: a companion uploaded before its file is older than
+// every half-written state, but not older than a file whose original time is restored at the
+// end. $6 are the rows that hold the observed version regardless of size and time, 0 for none.
+// $7 ignores the stale flags of those rows.
+const recordedCompanions = `
 WITH o AS (
-	SELECT n, size, mtime, own, anew, sha256(path) AS path
-	FROM unnest($2::bytea[], $3::bigint[], $4::timestamptz[], $6::bigint[], $7::bool[]) WITH ORDINALITY AS o (path, size, mtime, own, anew, n)
+	SELECT n, size, mtime, own, aliased, sha256(path) AS path
+	FROM unnest($2::bytea[], $3::bigint[], $4::timestamptz[], $6::bigint[], $7::bool[]) WITH ORDINALITY AS o (path, size, mtime, own, aliased, n)
 )
 SELECT o.n, f.sidecar_raw, coalesce(f.sidecar_size, 0), f.sidecar_mtime,
-	CASE WHEN f.other THEN f.taken OR NOT f.sidecar_stale ELSE f.sidecar_stale AND f.told END,
+	CASE WHEN f.other THEN f.ingested OR NOT f.sidecar_stale ELSE f.sidecar_stale AND f.reliable END,
 	f.marker_raw, coalesce(f.marker_size, 0), f.marker_mtime,
-	CASE WHEN f.other THEN f.taken OR NOT f.marker_stale ELSE f.marker_stale AND f.told END
+	CASE WHEN f.other THEN f.ingested OR NOT f.marker_stale ELSE f.marker_stale AND f.reliable END
 FROM o CROSS JOIN LATERAL (
-	SELECT v.*, (v.size_bytes, v.mtime) <> (o.size, o.mtime) AND v.id <> o.own AS other, NOT (o.anew AND v.id = o.own) AS told,
+	SELECT v.*, (v.size_bytes, v.mtime) <> (o.size, o.mtime) AND v.id <> o.own AS other, NOT (o.aliased AND v.id = o.own) AS reliable,
 		NOT (v.status IN ('discovered', 'vanished') OR v.status = 'superseded' AND v.error_kind IS DISTINCT FROM 'same_content'
-			OR v.status = 'error' AND v.error_kind = 'unsettled') AS taken FROM files v
+			OR v.status = 'error' AND v.error_kind = 'unsettled') AS ingested FROM files v
 	WHERE v.server_uuid = $1 AND v.remote_path_sha256 = o.path ORDER BY v.id DESC LIMIT $5
 ) f
 WHERE f.sidecar_raw IS NOT NULL OR f.marker_raw IS NOT NULL`
 
-// judgeCompanions finds the companions that belong to an earlier version of their
-// file, as the ledger knows it, or are older than the file. A file whose marker
-// does not count waits. Where times tell no versions apart, they do not tell how old
-// a companion is either. A look at a file that shows it otherwise than the listing did
-// makes its companions those of an earlier version; where listings go on to show it as
-// before, they always did, and it has not changed.
-func (p *plan) judgeCompanions(ctx context.Context, tx pgx.Tx, serverUUID string) error {
+// markStaleCompanions marks companions that belong to an earlier version of their file or are
+// older than the file. A file with a stale marker waits. If times do not distinguish versions,
+// they do not indicate the age of a companion either. A STAT that differs from the listing
+// marks the companions as belonging to an earlier version; if listings continue to show the
+// file as before, it has not changed.
+func (p *plan) markStaleCompanions(ctx context.Context, tx pgx.Tx, serverUUID string) error {
 	var all []*entry
 	var touched int
 	for n, list := range [][]entry{p.touch, p.regrow, p.relapse, p.revive, p.insert} {
@@ -61,14 +59,14 @@ func (p *plan) judgeCompanions(ctx context.Context, tx pgx.Tx, serverUUID string
 	if len(all) == 0 {
 		return nil
 	}
-	copied, own, anew := make([]entry, len(all)), make([]int64, len(all)), make([]bool, len(all))
+	copied, own, aliased := make([]entry, len(all)), make([]int64, len(all)), make([]bool, len(all))
 	for i, e := range all {
-		if copied[i], anew[i] = *e, e.aliased; i < touched {
+		if copied[i], aliased[i] = *e, e.aliased; i < touched {
 			own[i] = e.id
 		}
 	}
 	paths, sizes, mtimes := versionColumns(copied)
-	rows, err := tx.Query(ctx, companionsBefore, serverUUID, paths, sizes, mtimes, versionsLooked, own, anew)
+	rows, err := tx.Query(ctx, recordedCompanions, serverUUID, paths, sizes, mtimes, maxVersions, own, aliased)
 	if err != nil {
 		return err
 	}
@@ -77,11 +75,11 @@ func (p *plan) judgeCompanions(ctx context.Context, tx pgx.Tx, serverUUID string
 	var sidecarOld, markerOld *bool
 	_, err = pgx.ForEachRow(rows, append(append([]any{&n}, append(sidecar.targets(), &sidecarOld)...), append(marker.targets(), &markerOld)...), func() error {
 		e := all[n-1]
-		e.sidecarStale = e.sidecarStale || *sidecarOld && onRecord(e.Sidecar, sidecar.read())
-		if *markerOld && onRecord(e.Marker, marker.read()) {
+		e.sidecarStale = e.sidecarStale || *sidecarOld && sameCompanion(e.Sidecar, sidecar.read())
+		if *markerOld && sameCompanion(e.Marker, marker.read()) {
 			e.markerStale = true
 			if e.WaitsFor == "" {
-				e.WaitsFor = "a new done-marker " + ingest.DisplayPath(e.Marker.Path) + ": the one there belongs to an earlier version of the file"
+				e.WaitsFor = "a new done-marker " + ingest.DisplayPath(e.Marker.Path) + ": the present one belongs to an earlier version of the file"
 			}
 		}
 		return nil
@@ -89,13 +87,13 @@ func (p *plan) judgeCompanions(ctx context.Context, tx pgx.Tx, serverUUID string
 	return err
 }
 
-// onRecord reports whether the companion is the one on record. A server that knows no
-// times does not tell.
-func onRecord(now, before ingest.Companion) bool {
+// sameCompanion reports whether both are the same companion. Without a modification time this
+// cannot be determined, so the result is false.
+func sameCompanion(now, before ingest.Companion) bool {
 	return now.Path != "" && now.ModTime.Unix() > 0 && now.SameVersion(before)
 }
 
-// companionRow are the columns of a companion as they are read.
+// companionRow holds the scanned columns of a companion.
 type companionRow struct {
 	path     []byte
 	size     int64
@@ -111,7 +109,7 @@ func (r *companionRow) read() ingest.Companion {
 	return ingest.Companion{Path: string(r.path), Size: r.size, ModTime: utc(r.modified)}
 }
 
-// companionColumns are companions as the database takes them.
+// companionColumns are companions in query arguments.
 type companionColumns struct {
 	paths [][]byte
 	sizes []*int64
@@ -119,18 +117,18 @@ type companionColumns struct {
 	stale []bool
 }
 
-func (c *companionColumns) add(one ingest.Companion, stale bool) {
-	c.paths, c.stale = append(c.paths, []byte(one.Path)), append(c.stale, stale)
-	if one.Path == "" {
+func (c *companionColumns) add(companion ingest.Companion, stale bool) {
+	c.paths, c.stale = append(c.paths, []byte(companion.Path)), append(c.stale, stale)
+	if companion.Path == "" {
 		c.sizes, c.times = append(c.sizes, nil), append(c.times, nil)
 		return
 	}
-	c.sizes, c.times = append(c.sizes, &one.Size), append(c.times, &one.ModTime)
+	c.sizes, c.times = append(c.sizes, &companion.Size), append(c.times, &companion.ModTime)
 }
 
 func (c *companionColumns) args() []any { return []any{c.paths, c.sizes, c.times, c.stale} }
 
-// orNull are the paths with null for none.
+// orNull returns the paths, null for no companion.
 func (c *companionColumns) orNull() [][]byte {
 	paths := slices.Clone(c.paths)
 	for i, size := range c.sizes {

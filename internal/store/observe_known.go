@@ -9,7 +9,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// settlingRow is what the ledger has of a version that is not taken yet.
+// settlingRow is the row of a version that is not ingested yet.
 type settlingRow struct {
 	id                     int64
 	size                   int64
@@ -18,62 +18,62 @@ type settlingRow struct {
 	tries                  int
 	stableSince, unsettled time.Time
 	lastSeen               time.Time
-	// said is the message of its last error.
-	said string
+	// lastError is the message of its last error.
+	lastError string
 }
 
-// known is what the ledger has of an observed path.
+// known is the state of an observed path in the ledger.
 type known struct {
-	// version is the row of the observed version and status its status; 0 if none.
-	// Of several deliveries it is the last.
+	// version is the row of the observed version and status its status; 0 if none. Of several
+	// deliveries it is the last.
 	version int64
 	status  ingest.Status
-	// delivery is the version's number, closed the kind of error it was closed with.
-	delivery int
-	closed   ingest.Kind
-	said     string
-	tries    int
-	// gone says that the source was deleted or moved after the version was taken,
-	// back in how many listings it was seen since, shown that listings show it otherwise.
+	// delivery is the number of that delivery, closed the kind of error that closed it.
+	delivery  int
+	closed    ingest.Kind
+	lastError string
+	tries     int
+	// gone reports that the source was deleted or moved after ingest, shown that listings show the
+	// version differently. back is the number of listings that have shown it again.
 	gone, shown bool
 	back        int
-	// longGone says that it was deleted or moved more than a day ago.
+	// longGone reports that the source was deleted or moved more than a day ago.
 	longGone bool
-	// settling is the discovered row of another version of the path, unsettled the
-	// row that says that the path never settles; id 0 if none.
+	// settling is the discovered row of another version of the path, unsettled the error row of a
+	// path that never settles; id 0 if none.
 	settling, unsettled settlingRow
-	// alias is the row whose version listings show so; 0 if none.
+	// alias is the row whose version listings show like the observation; 0 if none.
 	alias       int64
 	aliasStatus ingest.Status
 	aliasGone   bool
-	// rejected says that the path is on record as rejected.
+	// rejected reports that the path has a rejected row.
 	rejected bool
-	// past is what became of the path before, where there is no row of the version.
+	// past is the history of the path, if the observed version has no live row.
 	past past
 }
 
-// past is what became of a path before.
+// past is the history of a path.
 type past struct {
-	// taken is the latest completed row; 0 if none.
-	taken int64
-	size  int64
-	mtime time.Time
-	gone  bool
-	// readFrom and readTo are between when it was read, by the database's clock.
+	// completed is the latest completed row; 0 if none.
+	completed int64
+	size      int64
+	mtime     time.Time
+	gone      bool
+	// readFrom and readTo bound the time of its ingest, by the database's clock.
 	readFrom, readTo time.Time
 	// latest and latestSize are the status and size of the latest row.
 	latest     ingest.Status
 	latestSize int64
-	// same is the latest row if it was the same content under another time; 0 if not.
+	// same is the latest row if it has the same content under another time, otherwise 0.
 	same int64
-	// last is the latest row if it was found changed while it was read, tries how
-	// often in a row that was so; 0 if none. said is what was found.
-	last  int64
-	tries int
-	said  string
+	// last is the latest row if the file changed while it was read, otherwise 0. tries counts such
+	// attempts in a row, lastError is the message of the last one.
+	last      int64
+	tries     int
+	lastError string
 }
 
-// The roles in which a row is known, see selectKnown.
+// The relations between a row and an observation, see selectKnown.
 const (
 	roleVersion = iota
 	roleSettling
@@ -88,10 +88,10 @@ const knownColumns = `f.id, f.status, f.size_bytes, f.mtime, f.looks, f.clock_lo
 
 const knownOf = ` FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND `
 
-// selectKnown finds for each observation the rows of the same version, the
-// version of the path that settles, the path's rejection, the version that listings
-// show so, and the row of a path that never settles: one probe of an index each,
-// however many versions the path has had.
+// selectKnown returns for each observation the row of the same version, the settling version of
+// the path, its rejection, the version that listings show like the observation, and the row of
+// a path that never settles. Each branch is one index probe, however many versions the path
+// has.
 const selectKnown = `
 WITH o AS (
 	SELECT n, size, mtime, sha256(path) AS path
@@ -110,8 +110,8 @@ SELECT o.n, 3, ` + knownColumns + knownOf + `f.shown_mtime = o.mtime AND f.shown
 UNION ALL
 SELECT o.n, 4, ` + knownColumns + knownOf + `f.status = 'error' AND f.error_kind = 'unsettled'`
 
-// selectPast finds what became of paths before. The sum keeps the planner from
-// going through the rows of all paths in order of id.
+// selectPast returns the history of paths. Ordering by id + 0 keeps the planner from scanning
+// all rows in order of id.
 const selectPast = `
 WITH o AS (
 	SELECT n, sha256(path) AS path FROM unnest($2::bytea[]) WITH ORDINALITY AS o (path, n)
@@ -148,9 +148,9 @@ func knownRows(ctx context.Context, db querier, serverUUID string, entries []ent
 	var k known
 	_, err = pgx.ForEachRow(rows, []any{
 		&n, &role, &r.id, &k.status, &r.size, &r.mtime, &r.looks, &r.clockLooks, &r.stableSince, &r.unsettled,
-		&r.lastSeen, &k.delivery, &k.closed, &r.tries, &k.gone, &k.shown, &k.back, &k.longGone, &r.said,
+		&r.lastSeen, &k.delivery, &k.closed, &r.tries, &k.gone, &k.shown, &k.back, &k.longGone, &r.lastError,
 	}, func() error {
-		found[n-1].note(role, r, k) // ordinality counts from 1
+		found[n-1].add(role, r, k) // ordinality counts from 1
 		return nil
 	})
 	if err != nil {
@@ -159,13 +159,13 @@ func knownRows(ctx context.Context, db querier, serverUUID string, entries []ent
 	return found, addPast(ctx, db, serverUUID, entries, found)
 }
 
-// note takes one row into account.
-func (k *known) note(role int, r settlingRow, row known) {
+// add records a row by its role.
+func (k *known) add(role int, r settlingRow, row known) {
 	switch role {
 	case roleVersion:
 		if k.version == 0 || row.delivery >= k.delivery {
 			k.version, k.status, k.delivery, k.closed, k.tries = r.id, row.status, row.delivery, row.closed, r.tries
-			k.gone, k.shown, k.back, k.longGone, k.said = row.gone, row.shown, row.back, row.longGone, r.said
+			k.gone, k.shown, k.back, k.longGone, k.lastError = row.gone, row.shown, row.back, row.longGone, r.lastError
 		}
 	case roleSettling:
 		k.settling = r
@@ -178,8 +178,7 @@ func (k *known) note(role int, r settlingRow, row known) {
 	}
 }
 
-// addPast looks up what became of the paths before where that matters: where the
-// ledger has no live row of the observed version.
+// addPast reads the history of paths without a live row of the observed version.
 func addPast(ctx context.Context, db querier, serverUUID string, entries []entry, found []known) error {
 	var at []int
 	var paths [][]byte
@@ -198,7 +197,7 @@ func addPast(ctx context.Context, db querier, serverUUID string, entries []entry
 	}
 	var n int64
 	var p past
-	_, err = pgx.ForEachRow(rows, []any{&n, &p.taken, &p.size, &p.mtime, &p.gone, &p.readFrom, &p.readTo, &p.latest, &p.latestSize, &p.same, &p.last, &p.tries, &p.said}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&n, &p.completed, &p.size, &p.mtime, &p.gone, &p.readFrom, &p.readTo, &p.latest, &p.latestSize, &p.same, &p.last, &p.tries, &p.lastError}, func() error {
 		found[at[n-1]].past = p
 		return nil
 	})

@@ -8,102 +8,100 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// entry is an observation as it is recorded, and the row it is about, if any.
+// entry is an observation and the row it belongs to, if any.
 type entry struct {
 	ingest.Observation
-	// id is the row to be changed, 0 for a new one.
+	// id is the row to change, 0 for a new one.
 	id int64
-	// sidecarStale and markerStale say that the companion is not of this version.
+	// sidecarStale and markerStale report that the companion belongs to another version.
 	sidecarStale, markerStale bool
-	// aliased says that it is how listings show the version of the row.
+	// aliased reports that the observation shows the version of the row as listings do.
 	aliased bool
-	// looks and clock are how often in a row it changed, since when; see ingest.Sight.
+	// looks and clock count changes in a row since that time, see ingest.Sight.
 	looks, clock int
 	since        time.Time
-	// likes is the completed version that it differs from only in its time, by shift
-	// seconds; hold says what that means.
+	// likes is the completed version that differs only in its time, by shift seconds; hold is the
+	// resulting state.
 	likes, shift *int64
 	hold         ingest.Hold
-	// tries is how often in a row it was found changed; lookFirst asks for a look at
-	// the file itself before it is taken up again.
+	// tries counts ingests in a row during which the file changed. lookFirst requires a STAT of the
+	// file before the next one.
 	tries     int
 	lookFirst bool
-	// why it is given up; empty: it is not.
-	why      string
+	// failure is the reason to give the file up; empty if it is not given up.
+	failure  string
 	delivery int
 }
 
-// distinct makes observations fit to be recorded: a listing can hold a name
-// twice, of which the later one counts; times are whole seconds; a size that
-// cannot be is a reason to reject.
+// distinct normalizes observations: of a name listed twice the later entry counts, times are
+// truncated to seconds, and a negative size is a reason to reject.
 func distinct(seen []ingest.Observation) []entry {
 	entries := make([]entry, 0, len(seen))
-	place := make(map[string]int, len(seen))
+	index := make(map[string]int, len(seen))
 	for _, o := range seen {
 		o.ModTime = o.ModTime.UTC().Truncate(time.Second)
 		if o.Size < 0 && o.Rejected == "" {
-			o.Rejected = fmt.Sprintf("size %d cannot be", o.Size)
+			o.Rejected = fmt.Sprintf("invalid size %d", o.Size)
 		}
 		o.Size = max(o.Size, 0)
-		if i, twice := place[o.Path]; twice {
+		if i, twice := index[o.Path]; twice {
 			entries[i].Observation = o
 			continue
 		}
-		place[o.Path] = len(entries)
+		index[o.Path] = len(entries)
 		entries = append(entries, entry{Observation: o})
 	}
 	return entries
 }
 
-// rules are what decides besides the ledger.
+// rules are the inputs of a decision other than the ledger.
 type rules struct {
 	identity ingest.Identity
 	resent   ingest.Resent
-	// never says that changes are never held.
-	never bool
-	// look says that the files themselves were looked at, one by one, which counts
-	// more than what a listing shows.
-	look bool
-	// now is the database's.
+	// neverHold disables holding of changes.
+	neverHold bool
+	// stat reports that the observations are STATs of single files, which override listings.
+	stat bool
+	// now is the time of the database's clock.
 	now time.Time
 }
 
-// timeless says that a new time alone is no new version.
+// timeless reports whether a new time alone is not a new version.
 func (r rules) timeless() bool {
 	return r.identity.Timeless()
 }
 
-// plan says what is to be done with which rows.
+// plan lists the changes to rows.
 type plan struct {
 	rules
-	// supersede: another version is on the server while they settle.
+	// supersede: settling rows whose path shows another version now.
 	supersede []entry
-	// touch: seen again, unchanged.
+	// touch: settling rows seen again unchanged.
 	touch []entry
-	// regrow: still being written; they settle anew, as the same file.
+	// regrow: rows still being written; they restart settling as the same file.
 	regrow []entry
-	// relapse: found changed while they were read, once too often.
+	// relapse: rows found changed during ingest too often.
 	relapse []entry
-	// revive: on the server again after they were gone.
+	// revive: closed rows whose version is on the server again.
 	revive []entry
-	// alias: listings show them so; entries without a path: they agree again.
+	// alias: rows that listings show differently than a STAT; entries without a path clear that.
 	alias []entry
-	// resend: completed ones that are there again after they were deleted or moved.
+	// resend: completed rows shown again after their source was deleted or moved.
 	resend []entry
-	// insert: never seen before.
+	// insert: new versions.
 	insert []entry
-	// same counts the versions that were taken and are there as before.
+	// same counts the ingested versions that are unchanged on the server.
 	same int64
-	// unrecorded are rejected ones that get no row.
+	// unrecorded counts rejected entries without a row.
 	unrecorded int64
 }
 
-// empty reports whether there is nothing to be done.
+// empty reports whether the plan has no changes.
 func (p plan) empty() bool {
 	return len(p.supersede)+len(p.touch)+len(p.regrow)+len(p.relapse)+len(p.revive)+len(p.alias)+len(p.resend)+len(p.insert) == 0
 }
 
-// decide compares what was seen with what is known.
+// decide plans the changes for the entries, given their state in the ledger.
 func decide(r rules, entries []entry, ledger []known) plan {
 	p := plan{rules: r}
 	for i, e := range entries {
@@ -120,29 +118,29 @@ func (p *plan) accept(e entry, k known) {
 	live := k.version != 0 && k.status != ingest.StatusVanished && k.status != ingest.StatusSuperseded
 	switch {
 	case live:
-		p.again(e, k)
-	case k.alias != 0 && !p.look:
-		p.asListed(e, k)
+		p.known(e, k)
+	case k.alias != 0 && !p.stat:
+		p.aliased(e, k)
 	case k.version != 0:
-		p.again(e, k)
+		p.known(e, k)
 	case k.settling.id != 0:
 		p.changed(e, k, k.settling)
 	case k.unsettled.id != 0:
 		p.changed(e, k, k.unsettled)
 	default:
-		p.first(e, k)
+		p.unknown(e, k)
 	}
 }
 
-// again: the version has a row. If a newer one of the path settles, the server
-// has gone back behind it, or the listing that found that one was wrong.
-func (p *plan) again(e entry, k known) {
+// known handles a version that has a row. A newer settling version of the path is superseded:
+// the server has reverted it, or the listing that found it was wrong.
+func (p *plan) known(e entry, k known) {
 	if k.settling.id != 0 {
 		p.supersede = append(p.supersede, e.of(k.settling.id))
-		if p.look {
+		if p.stat {
 			p.alias = append(p.alias, e.of(k.version).showing(k.settling.size, k.settling.mtime))
 		}
-	} else if k.shown && !p.look {
+	} else if k.shown && !p.stat {
 		p.alias = append(p.alias, e.of(k.version).showing(0, time.Time{}))
 	}
 	if k.status == ingest.StatusCompleted || k.status == ingest.StatusSuperseded && k.closed == ingest.KindSameContent {
@@ -151,35 +149,35 @@ func (p *plan) again(e entry, k known) {
 	switch {
 	case k.status == ingest.StatusDiscovered, k.version == k.unsettled.id:
 		p.touch = append(p.touch, e.of(k.version))
-	case k.status == ingest.StatusCompleted && k.gone && !p.look:
-		p.isBack(e, k)
+	case k.status == ingest.StatusCompleted && k.gone && !p.stat:
+		p.sentAgain(e, k)
 	case k.status == ingest.StatusSuperseded && k.closed == ingest.KindSameContent:
 	case k.status == ingest.StatusVanished, k.status == ingest.StatusSuperseded:
-		p.isThereAgain(e, k)
+		p.reappeared(e, k)
 	}
 }
 
-// isThereAgain: a version that was gone is on the server again. One that was found
-// changed while it was read, though the server shows it as before, is looked at
-// itself before it is taken up again, and not too often.
-func (p *plan) isThereAgain(e entry, k known) {
+// reappeared handles a closed version that is on the server again. If the file changed while it
+// was read but shows the same version, a STAT is required before the next ingest, and the
+// number of ingests is limited.
+func (p *plan) reappeared(e entry, k known) {
 	if p.sameBefore(e, k.past) {
 		return
 	}
 	e = p.like(e, k.past).of(k.version)
 	e.delivery = k.delivery
 	if k.status == ingest.StatusSuperseded && k.closed == ingest.KindChanged {
-		e.tries, e.lookFirst = k.tries+1, !p.look
+		e.tries, e.lookFirst = k.tries+1, !p.stat
 	}
 	if e.tries >= ingest.ChangedTries {
-		p.relapse = append(p.relapse, e.failed(ingest.AlwaysChanged(e.tries, k.said)))
+		p.relapse = append(p.relapse, e.failed(ingest.AlwaysChanged(e.tries, k.lastError)))
 	} else {
 		p.revive = append(p.revive, e)
 	}
 }
 
-// asListed: listings show the version of another row so.
-func (p *plan) asListed(e entry, k known) {
+// aliased handles an observation that matches a row as listings show it.
+func (p *plan) aliased(e entry, k known) {
 	if k.settling.id != 0 && k.settling.id != k.alias {
 		p.supersede = append(p.supersede, e.of(k.settling.id))
 	}
@@ -194,13 +192,13 @@ func (p *plan) asListed(e entry, k known) {
 	}
 }
 
-// isBack: the source of a completed version was deleted or moved, and it is there
-// again. A listing that began before may show it once more; so it counts from the
-// second one on.
+// sentAgain handles a completed version whose source was deleted or moved and is shown again.
+// It counts from the second listing, because a listing that began before the deletion may show
+// it once more.
 //
-// A server may say that it has deleted and have not: from some deliveries on, each
-// needs a day since the one before.
-func (p *plan) isBack(e entry, k known) {
+// A server may report a deletion that it did not carry out. So after quickDeliveries
+// deliveries, each further one requires a day since the previous deletion.
+func (p *plan) sentAgain(e entry, k known) {
 	e = e.of(k.version)
 	if p.resent == ingest.ResentDeliver && k.back > 0 && (k.delivery < quickDeliveries || k.longGone) {
 		e.delivery = k.delivery + 1
@@ -210,10 +208,10 @@ func (p *plan) isBack(e entry, k known) {
 	p.resend = append(p.resend, e)
 }
 
-// quickDeliveries is how many further deliveries of a version may follow at once.
+// quickDeliveries is the number of further deliveries of a version accepted without delay.
 const quickDeliveries = 3
 
-// changed: the path settles as another version, or has never settled.
+// changed handles a path whose settling or unsettled row has another version.
 func (p *plan) changed(e entry, k known, was settlingRow) {
 	e = e.of(was.id)
 	if p.timeless() && was.size == e.Size {
@@ -222,7 +220,7 @@ func (p *plan) changed(e entry, k known, was settlingRow) {
 	}
 	e = p.like(e, k.past)
 	e.looks, e.clock, e.since = was.looks+1, 0, was.unsettled
-	if e.since.After(p.now) { // the clock went back
+	if e.since.After(p.now) { // the clock was set back
 		e.since = p.now
 	}
 	moved := e.ModTime.Sub(was.mtime)
@@ -237,64 +235,65 @@ func (p *plan) changed(e entry, k known, was settlingRow) {
 		sight := ingest.Sight{Looks: e.looks, ClockLooks: e.clock, UnsettledSince: e.since}
 		e = e.failed(sight.Unsettled())
 		if was.tries >= ingest.ChangedTries {
-			e = e.failed(cmp.Or(was.said, ingest.AlwaysChanged(was.tries, "")))
+			e = e.failed(cmp.Or(was.lastError, ingest.AlwaysChanged(was.tries, "")))
 		}
 	}
 	p.regrow = append(p.regrow, e)
 }
 
-// clockTolerance is how far the time of a file and of the look at it may be apart
-// for one that shows the present moment: both are in whole seconds.
+// clockTolerance is the largest difference between the elapsed time and the change of a file's
+// time for a file that shows the current time: both are in whole seconds.
 const clockTolerance = 2 * time.Second
 
-// first: nothing of the path is on its way.
-func (p *plan) first(e entry, k known) {
+// unknown handles a version without a live row of its path.
+func (p *plan) unknown(e entry, k known) {
 	if p.sameBefore(e, k.past) {
 		return
 	}
 	e = p.like(e, k.past)
 	if e.likes != nil && k.past.same != 0 && p.timeless() {
-		p.revive = append(p.revive, e.of(k.past.same)) // one row for all times that this content has
+		p.revive = append(p.revive, e.of(k.past.same)) // one row for all times of this content
 		return
 	}
 	if k.past.last != 0 {
 		e.tries = k.past.tries + 1
 	}
 	if e.tries >= ingest.ChangedTries {
-		p.relapse = append(p.relapse, e.of(k.past.last).failed(ingest.AlwaysChanged(e.tries, k.past.said)))
+		p.relapse = append(p.relapse, e.of(k.past.last).failed(ingest.AlwaysChanged(e.tries, k.past.lastError)))
 		return
 	}
 	p.insert = append(p.insert, e)
 }
 
-// sameBefore: by the server's rule it is the version that is on its way or was
-// taken, unless that was deleted or moved since: then what is there now is another
-// delivery.
+// sameBefore reports whether the entry is the version in flight or ingested, by the server's
+// identity rule. After the source was deleted or moved, a completed version does not count,
+// because the file is another delivery.
 func (p *plan) sameBefore(e entry, before past) bool {
 	if p.timeless() && !before.latest.Terminal() && before.latest != "" && before.latestSize == e.Size {
 		return true
 	}
-	return p.identity == ingest.IdentitySize && before.taken != 0 && before.size == e.Size && !before.gone
+	return p.identity == ingest.IdentitySize && before.completed != 0 && before.size == e.Size && !before.gone
 }
 
-// like notes that the version differs from the one that was taken only in its time.
+// like sets likes, shift and hold if the entry differs from the completed version only in its
+// time.
 func (p *plan) like(e entry, before past) entry {
-	if before.taken == 0 || before.gone || before.size != e.Size || before.mtime.Equal(e.ModTime) {
+	if before.completed == 0 || before.gone || before.size != e.Size || before.mtime.Equal(e.ModTime) {
 		return e
 	}
-	e.likes, e.shift = &before.taken, new(int64(e.ModTime.Sub(before.mtime)/time.Second))
+	e.likes, e.shift = &before.completed, new(int64(e.ModTime.Sub(before.mtime)/time.Second))
 	switch {
-	case p.timeless(), p.never:
+	case p.timeless(), p.neverHold:
 	case e.ModTime.After(before.readFrom.Add(-clockTolerance)) && e.ModTime.Before(before.readTo.Add(clockTolerance)):
-		e.hold = ingest.HoldHeld // its time is that of our own reading
+		e.hold = ingest.HoldHeld // reading the file changed its time
 	default:
 		e.hold = ingest.HoldUnjudged
 	}
 	return e
 }
 
-// reject: what settles under the path must not become ready, because there is
-// something else now. A path is put on record as rejected once.
+// reject supersedes settling versions of the path, because the entry has replaced them. A path
+// is recorded as rejected once.
 func (p *plan) reject(e entry, k known) {
 	if k.settling.id != 0 {
 		p.supersede = append(p.supersede, e.of(k.settling.id))
@@ -316,14 +315,13 @@ func (e entry) of(row int64) entry {
 	return e
 }
 
-// failed returns the entry as one that is given up.
-func (e entry) failed(why string) entry {
-	e.why = why
+// failed returns the entry with a reason to give it up.
+func (e entry) failed(reason string) entry {
+	e.failure = reason
 	return e
 }
 
-// showing returns the entry with what listings show; a size of 0 and no time: the
-// version itself.
+// showing returns the entry with the size and time of listings; zero values clear them.
 func (e entry) showing(size int64, at time.Time) entry {
 	e.Size, e.ModTime = size, at
 	return e

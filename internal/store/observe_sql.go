@@ -1,16 +1,15 @@
 package store
 
-// The statements that carry out a plan. All but the last take the same lists, of
-// which each uses its part. All check the status again: a file that an operator
-// moved in the meantime is left alone, and the next listing sees it as it then is.
-// Times are the statement's, not the transaction's, which may have waited for
-// another listing.
+// The statements that execute a plan. All but the last take the same lists and use some of
+// them. Each checks the status again, so that a file changed by an operator meanwhile is not
+// touched; the next listing handles its new state. Times are those of the statement, because
+// the transaction may have waited for another listing.
 
 const observedRows = `
 FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::uuid[], $5::text[], $6::bytea[], $7::bigint[], $8::timestamptz[], $9::bool[],
 	$10::bytea[], $11::bigint[], $12::timestamptz[], $13::bool[], $14::int[], $15::int[], $16::timestamptz[],
 	$17::bigint[], $18::bigint[], $19::text[], $20::int[], $21::bool[], $22::text[])
-	AS o (id, size, mtime, uuid, waits, ` + companionArgs + `, looks, clocks, since, likes, shift, hold, tries, look_first, why)
+	AS o (id, size, mtime, uuid, waits, ` + companionArgs + `, looks, clocks, since, likes, shift, hold, tries, look_first, failure)
 WHERE f.id = o.id AND `
 
 const (
@@ -20,20 +19,20 @@ const (
 		marker_raw = nullif(o.marker, ''), marker_size = o.marker_size, marker_mtime = o.marker_mtime, marker_stale = o.marker_stale`
 )
 
-// notTaken are the rows that settle, or would if they ever did.
-const notTaken = `(f.status = 'discovered' OR f.status = 'error' AND f.error_kind = 'unsettled')`
+// unsettledRows are the settling rows, including those given up as unsettled.
+const unsettledRows = `(f.status = 'discovered' OR f.status = 'error' AND f.error_kind = 'unsettled')`
 
 const supersedeRows = `
-WITH gone AS (
+WITH superseded AS (
 	UPDATE files f SET status = 'superseded', hold = NULL` + observedRows + `f.status = 'discovered'
 	RETURNING f.id, f.round
 )
 INSERT INTO file_events (file_id, round, event_type, details)
-SELECT id, round, 'superseded', jsonb_build_object('step', 'discover') FROM gone
+SELECT id, round, 'superseded', jsonb_build_object('step', 'discover') FROM superseded
 ON CONFLICT DO NOTHING`
 
-// A file that stayed the same for longer than times are exact begins to count anew.
-// A clock that went back must not make it wait until it has caught up.
+// A file unchanged for longer than the precision of times resets its counters. stable_since is
+// bounded by the current time, so that a clock set back does not delay the file.
 const touchRows = `
 UPDATE files f SET last_seen_at = statement_timestamp(), stable_since = least(f.stable_since, statement_timestamp()),
 	` + setCompanions + `, waits_for = nullif(o.waits, ''), look_first = f.look_first AND NOT $23::bool,
@@ -41,38 +40,38 @@ UPDATE files f SET last_seen_at = statement_timestamp(), stable_since = least(f.
 	clock_looks = CASE WHEN f.stable_since < statement_timestamp() - interval '2 seconds' AND f.status = 'discovered' THEN 0 ELSE f.clock_looks END,
 	unsettled_since = CASE WHEN f.stable_since < statement_timestamp() - interval '2 seconds' AND f.status = 'discovered' THEN NULL
 		ELSE f.unsettled_since END` +
-	observedRows + notTaken
+	observedRows + unsettledRows
 
-// $23: the file itself was looked at; a listing showed it as it was before.
+// $23 reports a STAT: the listing showed the file unchanged.
 const regrowRows = `
-WITH grown AS (
+WITH changed AS (
 	UPDATE files f SET file_uuid = o.uuid, size_bytes = o.size, mtime = o.mtime, ` + setCompanions + `,
 		waits_for = nullif(o.waits, ''), looks = o.looks, clock_looks = o.clocks, unsettled_since = o.since,
 		likes_id = o.likes, time_shift = o.shift, hold = nullif(o.hold, ''), look_first = f.look_first AND NOT $23::bool,
 		shown_size = CASE WHEN $23 THEN coalesce(f.shown_size, f.size_bytes) END,
 		shown_mtime = CASE WHEN $23 THEN coalesce(f.shown_mtime, f.mtime) END,
 		stable_since = statement_timestamp(), last_seen_at = statement_timestamp(),
-		status = CASE WHEN o.why = '' THEN f.status ELSE 'error' END,
-		error_step = CASE WHEN o.why = '' THEN NULL ELSE 'discover' END,
-		error_kind = CASE WHEN o.why = '' THEN NULL ELSE 'unsettled' END,
-		error_message = nullif(o.why, '')` +
-	observedRows + notTaken + `
-	RETURNING f.id, f.round, o.why
+		status = CASE WHEN o.failure = '' THEN f.status ELSE 'error' END,
+		error_step = CASE WHEN o.failure = '' THEN NULL ELSE 'discover' END,
+		error_kind = CASE WHEN o.failure = '' THEN NULL ELSE 'unsettled' END,
+		error_message = nullif(o.failure, '')` +
+	observedRows + unsettledRows + `
+	RETURNING f.id, f.round, o.failure
 )
 INSERT INTO file_events (file_id, round, event_type, fact_key, details)
-SELECT id, round, 'error', 'discover', jsonb_build_object('step', 'discover', 'kind', 'unsettled', 'message', why) FROM grown WHERE why <> ''
+SELECT id, round, 'error', 'discover', jsonb_build_object('step', 'discover', 'kind', 'unsettled', 'message', failure) FROM changed WHERE failure <> ''
 ON CONFLICT DO NOTHING`
 
-// What a new round leaves behind. Its fence keeps an attempt of the old round out.
+// The assignments of a new round. The raised fence rejects an attempt of the old round.
 const newRound = `round = f.round + 1, fence = f.fence + 1, ` + setCompanions + `, waits_for = nullif(o.waits, ''),
 		stable_since = statement_timestamp(), last_seen_at = statement_timestamp(), looks = 0, clock_looks = 0, unsettled_since = NULL,
 		likes_id = o.likes, time_shift = o.shift, hold = nullif(o.hold, ''), tries = o.tries, look_first = o.look_first,
 		file_hash = NULL, hash_algo = NULL, not_before = NULL, deferrals = 0`
 
-// A version that is back begins a new round, so that its events can be written
-// again. Its row may have been that of the same content under another time.
+// A version that reappears starts a new round, so that its events can be recorded again. Its
+// row may have held the same content under another time.
 const reviveRows = `
-WITH back AS (
+WITH reopened AS (
 	UPDATE files f SET status = 'discovered', file_uuid = o.uuid, size_bytes = o.size, mtime = o.mtime, ` + newRound + `,
 		minio_bucket = CASE WHEN f.file_uuid = o.uuid THEN f.minio_bucket END,
 		minio_object_key = CASE WHEN f.file_uuid = o.uuid THEN f.minio_object_key END,
@@ -83,23 +82,23 @@ WITH back AS (
 	RETURNING f.id, f.round, f.remote_path
 )
 INSERT INTO file_events (file_id, round, event_type, details)
-SELECT id, round, 'discovered', jsonb_build_object('path', remote_path, 'source', $23::text) FROM back`
+SELECT id, round, 'discovered', jsonb_build_object('path', remote_path, 'source', $23::text) FROM reopened`
 
-// A path that was found changed too often keeps its latest row, whatever version it
-// shows: it has one row, not one for each time.
+// A path that changed too often keeps its latest row for all its versions, instead of one row
+// for each time.
 const relapseRows = `
-WITH back AS (
+WITH reopened AS (
 	UPDATE files f SET status = 'error', file_uuid = o.uuid, size_bytes = o.size, mtime = o.mtime, ` + newRound + `,
 		minio_bucket = NULL, minio_object_key = NULL, minio_etag = NULL, object_checksum = NULL,
-		error_step = 'discover', error_kind = 'unsettled', error_message = o.why` +
+		error_step = 'discover', error_kind = 'unsettled', error_message = o.failure` +
 	observedRows + `f.status = 'superseded'
-	RETURNING f.id, f.round, f.remote_path, o.why
+	RETURNING f.id, f.round, f.remote_path, o.failure
 ), seen AS (
 	INSERT INTO file_events (file_id, round, event_type, details)
-	SELECT id, round, 'discovered', jsonb_build_object('path', remote_path, 'source', $23::text) FROM back
+	SELECT id, round, 'discovered', jsonb_build_object('path', remote_path, 'source', $23::text) FROM reopened
 )
 INSERT INTO file_events (file_id, round, event_type, fact_key, details)
-SELECT id, round, 'error', 'discover', jsonb_build_object('step', 'discover', 'kind', 'unsettled', 'message', why) FROM back`
+SELECT id, round, 'error', 'discover', jsonb_build_object('step', 'discover', 'kind', 'unsettled', 'message', failure) FROM reopened`
 
 const aliasRows = `
 UPDATE files f SET shown_size = CASE WHEN o.mtime > '0002-01-01' THEN o.size END,
@@ -110,12 +109,10 @@ const resendRows = `
 UPDATE files f SET resent_looks = f.resent_looks + 1, resent_at = statement_timestamp()` +
 	observedRows + `f.status = 'completed'`
 
-// A further delivery takes the place of the one before: that one is not on the
-// server any more.
+// A further delivery replaces the previous one, whose source is gone.
 const redeliveredRows = `UPDATE files SET resent_looks = 0, resent_at = NULL WHERE id = ANY ($1::bigint[])`
 
-// Ids follow the order of the listing. A row that somebody else wrote in the
-// meantime counts as known.
+// Ids follow the order of the listing. A row inserted concurrently counts as known.
 const insertRows = `
 WITH o AS (
 	SELECT * FROM unnest($3::bytea[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], $8::text[], $9::uuid[], $10::text[],
@@ -132,7 +129,7 @@ WITH o AS (
 	FROM o ORDER BY n
 	ON CONFLICT DO NOTHING
 	RETURNING id, remote_path_raw, remote_path, status
-), told AS (
+), recorded AS (
 	INSERT INTO file_events (file_id, event_type, details)
 	SELECT f.id, f.status, CASE f.status
 		WHEN 'rejected' THEN jsonb_build_object('reason', o.reason)

@@ -9,11 +9,11 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// waitForPartner counts what is left of servers: files that wait for what only the
-// partner can do, and others that stevedore works on. One that is held waits for an
-// operator. A checksum file that does not fit is looked at again for some time.
-const waitForPartner = `
-WITH left_over AS (
+// partnerWaits counts the unfinished files of servers: those that wait for the partner, and
+// the others. Held files wait for an operator and are excluded. A mismatching checksum file is
+// read again for some time, so it may still change.
+const partnerWaits = `
+WITH unfinished AS (
 	SELECT f.server_uuid, ` + waitsFor + ` AS wanted, f.hold IS NOT DISTINCT FROM 'held' AS held,
 		f.status IN ('downloading', 'downloaded') AND coalesce(f.error_message, '') LIKE 'the checksum file % looked at again until %' AS misfit, f.error_message
 	FROM files f JOIN sftp_servers s ON s.server_uuid = f.server_uuid
@@ -24,17 +24,17 @@ WITH left_over AS (
 		count(*) FILTER (WHERE wanted LIKE 'at least %' AND NOT held) AS small,
 		coalesce(min(CASE WHEN wanted <> '' THEN wanted ELSE error_message END) FILTER (WHERE (wanted <> '' OR misfit) AND NOT held), '') AS example,
 		count(*) FILTER (WHERE wanted = '' AND NOT misfit AND NOT held) AS others
-	FROM left_over GROUP BY server_uuid
+	FROM unfinished GROUP BY server_uuid
 )
 SELECT c.server_uuid, c.files, c.markers, c.small, c.example, c.others, coalesce((
 	SELECT max(started_at) FROM scans x WHERE x.server_uuid = c.server_uuid AND x.finished_at IS NOT NULL AND x.error IS NULL), 'epoch')
 FROM counted c`
 
-// WaitForPartner returns what of the servers waits for what only the partner can do,
-// by server uuid; absent means that nothing of it is under way.
+// WaitForPartner returns the number of files that wait for an action of the partner, by server
+// uuid; absent means no unfinished files.
 func (s *Store) WaitForPartner(ctx context.Context, serverUUIDs []string) (all map[string]ingest.PartnerWait, err error) {
-	err = s.retry(ctx, "see what waits for partners", func() error {
-		rows, err := s.pool.Query(ctx, waitForPartner, nonNil(serverUUIDs))
+	err = s.retry(ctx, "count files that wait for partners", func() error {
+		rows, err := s.pool.Query(ctx, partnerWaits, nonNil(serverUUIDs))
 		if err != nil {
 			return err
 		}

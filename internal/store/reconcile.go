@@ -9,46 +9,46 @@ import (
 	"stevedore/internal/ingest"
 )
 
-const strandedFiles = `SELECT ` + fileColumns + fromFiles + `
+const unchangedFiles = `SELECT ` + fileColumns + fromFiles + `
 WHERE f.status IN ('downloading', 'downloaded', 'verified', 'uploading', 'uploaded', 'error')
 	AND (f.updated_at < now() - $1::interval OR f.updated_at > now() + interval '1 minute')
 	AND f.error_kind IS DISTINCT FROM 'unsettled' AND f.id > $2 ORDER BY f.id LIMIT $3`
 
-// Unmoved returns files that are on their way or in error and whose row has
-// not changed for the time, in order of id, after the given one. Most of them
-// wait rightly: only their workflows know. Rows of the future were written before
-// the clock went back. Files that never settle have no workflow and need none.
+// Unmoved returns files in flight or in error whose row has not changed for the duration, with
+// ids above afterID, ordered by id. Most are waiting legitimately, which only their workflows
+// can confirm. Rows with a time in the future, written before the clock was set back, are
+// included. Unsettled files are excluded, as they have no workflow.
 func (s *Store) Unmoved(ctx context.Context, unchanged time.Duration, afterID int64, limit int) ([]ingest.File, error) {
-	return s.manyFiles(ctx, "list files that do not move", strandedFiles, unchanged, afterID, limit)
+	return s.manyFiles(ctx, "list unchanged files", unchangedFiles, unchanged, afterID, limit)
 }
 
-const completedFiles = `SELECT ` + fileColumns + fromFiles + `
+const completedWithin = `SELECT ` + fileColumns + fromFiles + `
 WHERE f.status = 'completed' AND f.completed_at >= now() - $1::interval AND f.id > $2 ORDER BY f.id LIMIT $3`
 
-// CompletedWithin returns files that were completed within the time, in order
-// of id, after the given one.
+// CompletedWithin returns files completed within the duration, with ids above afterID, ordered
+// by id.
 func (s *Store) CompletedWithin(ctx context.Context, within time.Duration, afterID int64, limit int) ([]ingest.File, error) {
-	return s.manyFiles(ctx, "list completed files", completedFiles, within, afterID, limit)
+	return s.manyFiles(ctx, "list completed files", completedWithin, within, afterID, limit)
 }
 
-const seeHost = `
+const upsertHost = `
 INSERT INTO worker_hosts (host_id) VALUES ($1)
 ON CONFLICT (host_id) DO UPDATE SET last_seen = now()`
 
-// SeeHost notes that a worker with the staging volume lives.
+// SeeHost records a heartbeat of the worker with the staging volume.
 func (s *Store) SeeHost(ctx context.Context, hostID string) error {
-	return s.retry(ctx, "note a worker", func() error {
-		_, err := s.pool.Exec(ctx, seeHost, cleanText(hostID))
+	return s.retry(ctx, "record a worker", func() error {
+		_, err := s.pool.Exec(ctx, upsertHost, cleanText(hostID))
 		return err
 	})
 }
 
 const hostSeen = `SELECT EXISTS (SELECT FROM worker_hosts WHERE host_id = $1 AND last_seen >= now() - $2::interval)`
 
-// HostSeen reports whether the worker with the staging volume was seen within
-// the time, by the database's clock.
+// HostSeen reports whether the worker with the staging volume sent a heartbeat within the
+// duration, by the database's clock.
 func (s *Store) HostSeen(ctx context.Context, hostID string, within time.Duration) (seen bool, err error) {
-	err = s.retry(ctx, "look for a worker", func() error {
+	err = s.retry(ctx, "look up a worker", func() error {
 		return s.pool.QueryRow(ctx, hostSeen, cleanText(hostID), within).Scan(&seen)
 	})
 	return seen, err
@@ -56,7 +56,7 @@ func (s *Store) HostSeen(ctx context.Context, hostID string, within time.Duratio
 
 const knownHosts = `SELECT host_id FROM worker_hosts WHERE last_seen >= now() - $1::interval ORDER BY host_id`
 
-// Hosts returns the ids of the staging volumes that were seen within the time.
+// Hosts returns the ids of the staging volumes with a heartbeat within the duration.
 func (s *Store) Hosts(ctx context.Context, within time.Duration) (hosts []string, err error) {
 	err = s.retry(ctx, "list workers", func() error {
 		rows, err := s.pool.Query(ctx, knownHosts, within)
@@ -74,7 +74,7 @@ INSERT INTO reconciliations (run_key, started_at, requeued, restarted, uploads_a
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (run_key) DO NOTHING`
 
-// RecordReconciliation writes what a run did; the same key is written once.
+// RecordReconciliation records the results of a run. A run with the same key is written once.
 func (s *Store) RecordReconciliation(ctx context.Context, r ingest.Reconciliation) error {
 	return s.retry(ctx, "record a reconciliation", func() error {
 		_, err := s.pool.Exec(ctx, recordReconciliation, cleanText(r.Key), r.StartedAt, r.Requeued, r.Restarted,
@@ -83,14 +83,15 @@ func (s *Store) RecordReconciliation(ctx context.Context, r ingest.Reconciliatio
 	})
 }
 
-const lastReconciliations = `
-SELECT run_key, started_at, requeued, restarted, uploads_aborted, staging_removed, objects_missing, hosts_silent, findings
-FROM reconciliations ORDER BY id DESC LIMIT $1`
+const reconciliationsBefore = `
+SELECT id, run_key, started_at, finished_at, requeued, restarted, uploads_aborted, staging_removed, objects_missing, hosts_silent, findings
+FROM reconciliations WHERE id < $1 ORDER BY id DESC LIMIT $2`
 
-// Reconciliations returns the latest runs, newest first.
-func (s *Store) Reconciliations(ctx context.Context, limit int) (runs []ingest.Reconciliation, err error) {
+// ReconciliationsBefore returns runs with ids below beforeID, newest first; beforeID 0 starts
+// with the newest. limit is the page size: default 100, at most 1000.
+func (s *Store) ReconciliationsBefore(ctx context.Context, beforeID int64, limit int) (runs []ingest.Reconciliation, err error) {
 	err = s.retry(ctx, "list reconciliations", func() error {
-		rows, err := s.pool.Query(ctx, lastReconciliations, pageSize(limit))
+		rows, err := s.pool.Query(ctx, reconciliationsBefore, planned([]any{before(beforeID), pageSize(limit)})...)
 		if err != nil {
 			return err
 		}
@@ -101,8 +102,8 @@ func (s *Store) Reconciliations(ctx context.Context, limit int) (runs []ingest.R
 }
 
 func scanReconciliation(row pgx.CollectableRow) (r ingest.Reconciliation, err error) {
-	err = row.Scan(&r.Key, &r.StartedAt, &r.Requeued, &r.Restarted, &r.UploadsAborted, &r.StagingRemoved,
+	err = row.Scan(&r.ID, &r.Key, &r.StartedAt, &r.FinishedAt, &r.Requeued, &r.Restarted, &r.UploadsAborted, &r.StagingRemoved,
 		&r.ObjectsMissing, &r.HostsSilent, &r.Findings)
-	r.StartedAt = r.StartedAt.UTC()
+	r.StartedAt, r.FinishedAt = r.StartedAt.UTC(), r.FinishedAt.UTC()
 	return r, err
 }

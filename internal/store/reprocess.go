@@ -9,9 +9,8 @@ import (
 )
 
 const (
-	// The hash stays: with it a source that goes away meanwhile is an error, not a
-	// file that vanished. Where the object was is forgotten: the bucket may be another
-	// one now.
+	// announced_hash keeps the hash: with it a missing source is an error, not a vanished file. The
+	// object's location is cleared, as the bucket may have changed.
 	reprocessFile = `
 UPDATE files SET status = 'ready', round = round + 1, fence = fence + 1, announced_hash = coalesce(announced_hash, file_hash),
 	minio_bucket = NULL, minio_object_key = NULL, minio_etag = NULL, object_checksum = NULL, transfer_mode = NULL, staged_on = NULL,
@@ -27,9 +26,9 @@ SELECT EXISTS (SELECT FROM files f JOIN file_events e ON e.file_id = f.id
 	WHERE f.file_uuid = $1 AND e.event_type = $2 AND e.fact_key = $3)`
 )
 
-// Reprocess makes a completed file ready again, in a new round, with the operator's
-// action as its first event. A file that is not completed is KindConflict; the same
-// action, by its key, twice is the same as once.
+// Reprocess makes a completed file ready again, in a new round whose first event is the
+// operator action. It returns KindConflict if the file is not completed. It is idempotent by
+// the key of the action.
 func (s *Store) Reprocess(ctx context.Context, fileUUID string, action ingest.OperatorAction) error {
 	id, err := validUUID("file with uuid", fileUUID)
 	if err != nil {

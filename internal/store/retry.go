@@ -16,21 +16,20 @@ import (
 )
 
 const (
-	// maxAttempts and firstPause bridge a deadlock, a restarted pooler or a
-	// cut connection, about 0.6 s in all. Longer outages are for the caller,
-	// who knows how long it may wait.
+	// maxAttempts and firstPause bridge a deadlock, a restarted pooler or a lost connection, about
+	// 0.6 s in total. Longer outages are left to the caller's retries.
 	maxAttempts = 6
 	firstPause  = 20 * time.Millisecond
 )
 
-// inTx runs fn in a transaction, again from the start when it failed for a
-// passing reason; fn must set what it returns anew on every run.
+// inTx runs fn in a transaction and repeats it after transient errors; fn must reset its
+// results on every run.
 func (s *Store) inTx(ctx context.Context, op string, fn func(tx pgx.Tx) error) error {
 	return s.retry(ctx, op, func() error { return pgx.BeginFunc(ctx, s.pool, fn) })
 }
 
-// retry runs fn until it succeeds or fails for a lasting reason, and turns the
-// error into one for people; op says what was tried, "claim file ...".
+// retry runs fn until it succeeds or fails permanently, and explains the error; op names the
+// operation, such as "claim file ...".
 func (s *Store) retry(ctx context.Context, op string, fn func() error) error {
 	pause := firstPause
 	for attempt := 1; ; attempt++ {
@@ -41,10 +40,10 @@ func (s *Store) retry(ctx context.Context, op string, fn func() error) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s: %w", op, context.Cause(ctx))
 		}
-		if attempt == maxAttempts || !passing(err) {
+		if attempt == maxAttempts || !transient(err) {
 			return s.explain(op, err)
 		}
-		// Half of the pause is random, so that two that collided part.
+		// Jitter separates callers that collided.
 		timer := time.NewTimer(pause/2 + rand.N(pause/2))
 		select {
 		case <-timer.C:
@@ -55,8 +54,8 @@ func (s *Store) retry(ctx context.Context, op string, fn func() error) error {
 	}
 }
 
-// passing reports whether running the whole transaction again may help.
-func passing(err error) bool {
+// transient reports whether repeating the whole transaction may succeed.
+func transient(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch pg.Code {
@@ -69,31 +68,30 @@ func passing(err error) bool {
 	return errors.As(err, &connect) || pgconn.SafeToRetry(err) || connectionLost(err)
 }
 
-// connectionLost reports whether the connection broke while in use. When that
-// was during COMMIT, nobody knows whether it happened.
+// connectionLost reports whether the connection broke during use. After a loss during COMMIT,
+// the outcome is unknown.
 func connectionLost(err error) bool {
 	var network *net.OpError
 	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, pgconn.ErrConnClosed)
 }
 
-// readCommitted does not depend on the database's default: statements after a
-// lock must see what was committed before it was granted.
+// readCommitted overrides the database's default: statements after a lock must see everything
+// committed before it was granted.
 var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
 
 const (
 	commit   = `commit`
 	rollback = `rollback`
 
-	// byIndex is for transactions that look up short lists of rows: each statement is
-	// planned once for lists of any length, and by index. A plan that was made while
-	// a table was small would otherwise read all of it for each list, and would be
-	// kept until the table is analyzed, a minute after it has grown.
+	// byIndex is for transactions that look up short lists of rows: it forces generic plans that
+	// use indexes. Otherwise a plan made while a table was small reads all of it for each list, and
+	// stays cached until the table is analyzed, a minute after it has grown.
 	byIndex = `SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`
 )
 
-// inBatch runs the queued statements as one transaction and in one round trip,
-// again from the start when it failed for a passing reason.
+// inBatch runs the queued statements as one transaction in one round trip, repeated after
+// transient errors.
 func (s *Store) inBatch(ctx context.Context, op string, queue func(b *pgx.Batch)) error {
 	return s.retry(ctx, op, func() error {
 		return s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
@@ -107,11 +105,11 @@ func (s *Store) inBatch(ctx context.Context, op string, queue func(b *pgx.Batch)
 	})
 }
 
-// orRollback ends the transaction that err has left open, so that the connection
-// can be used again.
+// orRollback rolls back the transaction that a failed statement left open, so that the
+// connection can be reused.
 func orRollback(ctx context.Context, conn *pgxpool.Conn, err error) error {
 	if err != nil && !conn.Conn().IsClosed() && conn.Conn().PgConn().TxStatus() != 'I' {
-		_, _ = conn.Exec(ctx, rollback) // if it fails, the pool closes the connection
+		_, _ = conn.Exec(ctx, rollback) // on failure, the pool closes the connection
 	}
 	return err
 }

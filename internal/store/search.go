@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	// maxCandidates is how many files an index may name before going through
-	// files in order is taken to be as good, and maxSpread of how many it tells
-	// between which ids they lie: those of one day's folder lie together.
+	// maxCandidates is the number of files up to which an index lookup is preferred to a scan in
+	// order of id. maxSpread is the number up to which the lookup restricts the id range: files of
+	// one day's folder have adjacent ids.
 	maxCandidates = 2000
 	maxSpread     = 50_000
-	// indexedRunes is how much of paths and names is in their indexes.
+	// indexedRunes is the length of the indexed prefix of paths and names.
 	indexedRunes = 200
-	// aboveAll sorts behind every character that a displayed path can have.
+	// aboveAll sorts after every character that a display path can contain.
 	aboveAll = "\U0010FFFF"
 )
 
@@ -35,8 +35,8 @@ const (
 	filesByUUIDRange = `SELECT id FROM files WHERE file_uuid BETWEEN $1 AND $2 ORDER BY file_uuid LIMIT $3`
 )
 
-// withUUID returns the ids of the files that the filter names by uuid; the first
-// of them when there are too many, which takes a prefix that nobody can mean.
+// withUUID returns the ids of the files that the filter selects by uuid, at most maxCandidates.
+// Only a prefix too short to be useful matches more.
 func (s *Store) withUUID(ctx context.Context, filter ingest.FileFilter) (ids []int64, err error) {
 	low, high := uuid.Nil.String(), uuid.Max.String()
 	if filter.UUID != "" {
@@ -48,7 +48,7 @@ func (s *Store) withUUID(ctx context.Context, filter ingest.FileFilter) (ids []i
 	if len(filter.UUIDs) > 0 {
 		query, args = filesByUUID, append([]any{filter.UUIDs}, args...)
 	}
-	err = s.retry(ctx, "look for a uuid", func() error {
+	err = s.retry(ctx, "look up uuids", func() error {
 		rows, err := s.pool.Query(ctx, query, planned(args)...)
 		if err != nil {
 			return err
@@ -59,21 +59,21 @@ func (s *Store) withUUID(ctx context.Context, filter ingest.FileFilter) (ids []i
 	return nonNil(ids), err
 }
 
-// candidates are the files that may fit uuids or a glob.
+// candidates are the files that may match uuids or a glob.
 type candidates struct {
-	// ids are all of them if they are few.
-	ids []int64
-	few bool
-	// They lie between first and last.
+	// ids holds all candidates if complete is true.
+	ids      []int64
+	complete bool
+	// first and last bound the ids of the candidates.
 	first, last int64
 }
 
-// candidates looks up the files that have the filter's uuids, or whose path or
-// name begins as its glob does.
+// candidates looks up the files that have the filter's uuids, or whose path or name has the
+// literal prefix of its glob.
 func (s *Store) candidates(ctx context.Context, filter ingest.FileFilter) (found candidates, err error) {
 	found = candidates{first: 1, last: lastID}
 	if filter.UUID != "" || len(filter.UUIDs) > 0 {
-		found.few = true
+		found.complete = true
 		found.ids, err = s.withUUID(ctx, filter)
 		return found, err
 	}
@@ -82,16 +82,16 @@ func (s *Store) candidates(ctx context.Context, filter ingest.FileFilter) (found
 		if try.prefix == "" {
 			continue
 		}
-		err = s.retry(ctx, "look for a path", func() error { return s.named(ctx, try.column, try.prefix, &found) })
-		if err != nil || found.few {
+		err = s.retry(ctx, "look up a path", func() error { return s.withPrefix(ctx, try.column, try.prefix, &found) })
+		if err != nil || found.complete {
 			return found, err
 		}
 	}
 	return found, nil
 }
 
-// named narrows what was found to the files whose column begins with the prefix.
-func (s *Store) named(ctx context.Context, column, prefix string, found *candidates) error {
+// withPrefix restricts found to the files whose column has the prefix.
+func (s *Store) withPrefix(ctx context.Context, column, prefix string, found *candidates) error {
 	between := []any{prefix, prefix + aboveAll}
 	rows, err := s.pool.Query(ctx, fmt.Sprintf(filesByText, column), planned(append(between, maxCandidates+1))...)
 	if err != nil {
@@ -102,7 +102,7 @@ func (s *Store) named(ctx context.Context, column, prefix string, found *candida
 		return err
 	}
 	if len(ids) <= maxCandidates {
-		found.ids, found.few = nonNil(ids), true
+		found.ids, found.complete = nonNil(ids), true
 		return nil
 	}
 	var first, last, n int64
@@ -113,8 +113,8 @@ func (s *Store) named(ctx context.Context, column, prefix string, found *candida
 	return err
 }
 
-// literals returns what every path that fits the glob begins with, and every
-// file name; empty when that may be anything.
+// literals returns the literal prefix of every path, and of every file name, that matches the
+// glob; empty when there is none.
 func literals(glob string) (path, name string) {
 	const wildcards = "*?"
 	before := func(text string) string {
@@ -131,7 +131,7 @@ func literals(glob string) (path, name string) {
 		path = before(glob)
 	}
 	last := baseName(glob)
-	if !strings.Contains(last, "**") { // which would reach across slashes
+	if !strings.Contains(last, "**") { // matches across slashes
 		name = before(last)
 	}
 	return path, name
@@ -146,11 +146,11 @@ FROM (
 ) s
 WHERE span >= $1 AND span < $2`
 
-// spanLength is that of migration 00009.
+// spanLength is the length of a span in migration 00009.
 const spanLength = 10 * time.Minute
 
-// idsOf returns between which ids the files lie that the filter's cursor and
-// times leave; first is above last when there are none.
+// idsOf returns the range of ids that the filter's cursor and times leave; first exceeds last
+// when it is empty.
 func (s *Store) idsOf(ctx context.Context, filter ingest.FileFilter) (first, last int64, err error) {
 	first, last = 1, lastID
 	if !filter.From.IsZero() || !filter.To.IsZero() {
@@ -158,7 +158,7 @@ func (s *Store) idsOf(ctx context.Context, filter ingest.FileFilter) (first, las
 		if to.IsZero() {
 			to = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 		}
-		err = s.retry(ctx, "look for a time", func() error {
+		err = s.retry(ctx, "look up a time range", func() error {
 			return s.pool.QueryRow(ctx, idsOfSpans, filter.From.UTC().Truncate(spanLength), to.UTC()).Scan(&first, &last)
 		})
 	}

@@ -21,11 +21,9 @@ UPDATE sftp_servers SET name = $2, host = $3, port = $4, username = $5, password
 WHERE server_uuid = $1`
 )
 
-// EditServer changes the server with the uuid to what edit makes of it; edit
-// sees the row under a lock, may refuse with an error, and may be called again.
-// Changed credentials, host, port or user forget refused log-ins, unless ctx is
-// ingest.WithResealing.
-// A taken name is KindConflict.
+// EditServer replaces the server with the result of edit. edit receives the row under a lock,
+// may refuse with an error, and may be called again. Changing credentials, host, port or user
+// resets the refused log-ins, unless ctx is ingest.WithResealing. A taken name is KindConflict.
 func (s *Store) EditServer(ctx context.Context, serverUUID string, edit func(ingest.Server) (ingest.Server, error)) (edited ingest.Server, err error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
@@ -58,7 +56,7 @@ func (s *Store) EditServer(ctx context.Context, serverUUID string, edit func(ing
 	return edited, err
 }
 
-// sameLogin reports whether the change leaves all that a refused log-in was about.
+// sameLogin reports whether refused log-ins of x also apply to y.
 func sameLogin(x, y ingest.Server) bool {
 	return x.Host == y.Host && x.Port == y.Port && x.Username == y.Username &&
 		bytes.Equal(x.PasswordEncrypted, y.PasswordEncrypted) && bytes.Equal(x.PrivateKeyEncrypted, y.PrivateKeyEncrypted)
@@ -77,29 +75,27 @@ func lockServerToEdit(ctx context.Context, tx pgx.Tx, id string) (ingest.Server,
 }
 
 const (
-	// lockServerFully keeps out rows that would refer to the server.
+	// lockServerFully blocks inserts of rows that refer to the server.
 	lockServerFully = serverByUUID + ` AND s.removed_at IS NULL FOR UPDATE`
 
 	countServerFiles = `
-SELECT count(*), count(*) FILTER (WHERE status <> ALL ('{completed,skipped,vanished,superseded,rejected}')), count(*) FILTER (WHERE ` + notBegun + `)
+SELECT count(*), count(*) FILTER (WHERE status <> ALL ('{completed,skipped,vanished,superseded,rejected}')), count(*) FILTER (WHERE ` + notStarted + `)
 FROM files f WHERE server_uuid = $1`
 
 	deleteServerScans = `DELETE FROM scans WHERE server_uuid = $1`
 	deleteServer      = `DELETE FROM sftp_servers WHERE server_uuid = $1`
 
-	// The name becomes free; the row stays for the sake of its files.
+	// Renaming frees the name; files still refer to the row.
 	retireServer = `
 UPDATE sftp_servers SET removed_at = now(), is_active = false, password_encrypted = NULL, private_key_encrypted = NULL,
 	last_error = NULL, state = 'ok', name = left(name, 45) || '.removed-' || left(server_uuid::text, 8)
 WHERE server_uuid = $1`
 )
 
-// RemoveServer removes a server if check, which sees it under a lock, agrees.
-// Files that are on their way, or wait for an operator, make it KindConflict. Those
-// that have not begun are skipped for the operator if the server is paused.
-// The ledger keeps what it has recorded: a server that showed files stays as a
-// row without credentials, under another name, that nobody lists. Removing a
-// server that is gone is no error.
+// RemoveServer removes a server if check, which receives it under a lock, returns nil. Files in
+// flight or failed make it KindConflict. Files that have not started are skipped if the server
+// is paused. A server with files keeps its row, renamed, without credentials and unlisted,
+// because the ledger keeps its history. Removing a missing server is not an error.
 func (s *Store) RemoveServer(ctx context.Context, serverUUID string, by ingest.OperatorAction, check func(ingest.Server) error) error {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
@@ -135,19 +131,19 @@ func (s *Store) RemoveServer(ctx context.Context, serverUUID string, by ingest.O
 }
 
 func removeServer(ctx context.Context, tx pgx.Tx, server ingest.Server) error {
-	var files, open, notBegun int64
-	if err := tx.QueryRow(ctx, countServerFiles, server.UUID).Scan(&files, &open, &notBegun); err != nil {
+	var files, open, notStarted int64
+	if err := tx.QueryRow(ctx, countServerFiles, server.UUID).Scan(&files, &open, &notStarted); err != nil {
 		return err
 	}
 	statement := retireServer
 	switch {
-	case open > notBegun:
+	case open > notStarted:
 		return ingest.Errorf(ingest.KindConflict,
-			"server %s has %d file(s) on their way or waiting for an operator: pause it, let those on their way end, and retry or skip those in error",
-			server.Name, open-notBegun)
-	case notBegun > 0:
+			"server %s has %d file(s) in flight or failed: pause it, wait for those in flight, and retry or skip the failed ones",
+			server.Name, open-notStarted)
+	case notStarted > 0:
 		return ingest.Errorf(ingest.KindConflict,
-			"server %s is not paused and has %d file(s) that have not begun: pause it, and they are skipped with its removal", server.Name, notBegun)
+			"server %s is not paused and has %d file(s) that have not started: pause it, then remove it to skip them", server.Name, notStarted)
 	case files == 0:
 		if _, err := tx.Exec(ctx, deleteServerScans, server.UUID); err != nil {
 			return err

@@ -11,8 +11,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// fallbackScanInterval is used when neither the operator nor the configuration
-// named one.
+// fallbackScanInterval is the default when neither the operator nor the configuration sets one.
 const fallbackScanInterval = time.Minute
 
 const serverColumns = `s.id, s.server_uuid, s.name, s.host, s.port, s.username, s.password_encrypted, s.private_key_encrypted,
@@ -22,13 +21,13 @@ const serverColumns = `s.id, s.server_uuid, s.name, s.host, s.port, s.username, 
 	CASE WHEN s.read_window_at > now() - interval '7 days' THEN s.read_window ELSE 0 END,
 	CASE WHEN s.connection_limit_until > now() THEN s.connection_limit ELSE 0 END`
 
-// serverRow is a row of serverColumns as it is read.
+// serverRow holds the scanned columns of serverColumns.
 type serverRow struct {
 	server   ingest.Server
 	lastScan *time.Time
 }
 
-// targets returns where the columns go, in their order.
+// targets returns the scan targets in column order.
 func (r *serverRow) targets() []any {
 	v := &r.server
 	return []any{
@@ -39,7 +38,7 @@ func (r *serverRow) targets() []any {
 	}
 }
 
-// read returns the server that was read.
+// read converts the row to a server.
 func (r *serverRow) read() ingest.Server {
 	v := r.server
 	v.LastScanAt, v.CreatedAt, v.UpdatedAt = utc(r.lastScan), v.CreatedAt.UTC(), v.UpdatedAt.UTC()
@@ -52,7 +51,7 @@ func scanServer(row pgx.CollectableRow) (ingest.Server, error) {
 	return r.read(), err
 }
 
-// utc returns the time in UTC, and the zero time for NULL.
+// utc returns the time in UTC; NULL is the zero time.
 func utc(t *time.Time) time.Time {
 	if t == nil {
 		return time.Time{}
@@ -60,8 +59,7 @@ func utc(t *time.Time) time.Time {
 	return t.UTC()
 }
 
-// The uuid decides whether the row is there already: then an earlier attempt's
-// answer was lost.
+// A row with the same uuid is that of an earlier attempt whose response was lost.
 const insertServer = `
 INSERT INTO sftp_servers (server_uuid, name, host, port, username, password_encrypted, private_key_encrypted, host_keys,
 	root_path, include_globs, exclude_globs, max_parallel, settle, scan_interval, after_ingest, is_active, state,
@@ -69,11 +67,10 @@ INSERT INTO sftp_servers (server_uuid, name, host, port, username, password_encr
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
 ON CONFLICT (server_uuid) DO NOTHING`
 
-// AddServer records a server and returns it as stored. The caller may preset
-// the UUID, because credentials are sealed with it; otherwise a new one is
-// made. Empty settings get their defaults. A taken name is KindConflict,
-// settings that cannot be are KindInvalid. Adding the same UUID with the same
-// name again returns the row that is there.
+// AddServer records a server and returns the stored row. The caller may set the UUID, because
+// credentials are sealed with it; an empty one is generated. Empty settings get their defaults.
+// A taken name is KindConflict, invalid settings are KindInvalid. Adding the same UUID and name
+// again returns the existing row.
 func (s *Store) AddServer(ctx context.Context, server ingest.Server) (ingest.Server, error) {
 	server = server.WithDefaults(ingest.ServerDefaults{ScanInterval: fallbackScanInterval})
 	if err := errors.Join(server.Validate()...); err != nil {
@@ -97,7 +94,7 @@ func (s *Store) AddServer(ctx context.Context, server ingest.Server) (ingest.Ser
 		}
 		added, err = pgx.CollectExactlyOneRow(rows, scanServer)
 		if err == nil && added.Name != server.Name {
-			return ingest.Errorf(ingest.KindConflict, "server uuid %s belongs to server %q already", added.UUID, added.Name)
+			return ingest.Errorf(ingest.KindConflict, "server uuid %s already belongs to server %q", added.UUID, added.Name)
 		}
 		return err
 	})
@@ -115,7 +112,7 @@ func serverArgs(id string, v ingest.Server) []any {
 
 func explainTakenName(err error, name string) error {
 	if violates(err, "sftp_servers_name_key") {
-		return ingest.Wrap(ingest.KindConflict, err, "a server named %q exists already: choose another name, or remove that one first", name)
+		return ingest.Wrap(ingest.KindConflict, err, "a server named %q already exists: choose another name, or remove that server first", name)
 	}
 	return err
 }
@@ -131,7 +128,7 @@ func (s *Store) Server(ctx context.Context, serverUUID string) (ingest.Server, e
 	return s.oneServer(ctx, errNo("server with uuid", id), serverByUUID, id)
 }
 
-// A server whose name looks like another's uuid is still found by its name.
+// The name takes precedence over an equal uuid.
 const serverByName = `
 SELECT ` + serverColumns + ` FROM sftp_servers s
 WHERE (s.name = $1 OR s.server_uuid::text = lower($1)) AND s.removed_at IS NULL
@@ -148,7 +145,7 @@ func (s *Store) ServerByName(ctx context.Context, nameOrUUID string) (ingest.Ser
 	return server, err
 }
 
-// serverNamed is ServerByName without what waits for a person.
+// serverNamed is ServerByName without Attention.
 func (s *Store) serverNamed(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
 	name := cleanText(nameOrUUID)
 	return s.oneServer(ctx, errNo("server named", name), serverByName, name)
@@ -183,8 +180,8 @@ func (s *Store) manyServers(ctx context.Context, query string, args ...any) (ser
 
 const serversPage = `SELECT ` + serverColumns + ` FROM sftp_servers s WHERE s.name > $1 AND s.removed_at IS NULL ORDER BY s.name LIMIT $2`
 
-// Servers returns servers in byte order of their names, after the given one.
-// limit is the page size: default 100, at most 1000.
+// Servers returns servers with names after afterName, in byte order. limit is the page size:
+// default 100, at most 1000.
 func (s *Store) Servers(ctx context.Context, afterName string, limit int) ([]ingest.Server, error) {
 	servers, err := s.manyServers(ctx, serversPage, cleanText(afterName), pageSize(limit))
 	if err != nil {
@@ -197,13 +194,11 @@ func (s *Store) Servers(ctx context.Context, afterName string, limit int) ([]ing
 	return servers, err
 }
 
-// A server is due somewhat sooner than its interval ($5, see ingest.ScanTolerance):
-// its last scan began some time after the tick that it was due at, and a schedule
-// that ticks at the same interval would find the server not quite due every other
-// time. Where the tick is not known, that is a tenth of the interval.
-// A scan that failed is repeated after five minutes at the latest: a server
-// that is scanned once a day must not lose a day by being away for a moment. A scan
-// that began in the future was before the clock went back.
+// A server is due somewhat before its interval ends ($5, see ingest.ScanTolerance): its last
+// scan began some time after the schedule's tick, so a schedule with the same interval would
+// skip every other tick. If the tick is unknown, the tolerance is a tenth of the interval. A
+// failed scan is repeated after at most five minutes, so that a short outage does not delay a
+// daily scan by a day. A scan that began in the future ran before the clock was set back.
 const dueServers = `
 SELECT ` + serverColumns + ` FROM sftp_servers s
 WHERE s.is_active
@@ -214,8 +209,8 @@ WHERE s.is_active
 	AND s.server_uuid > $3
 ORDER BY s.server_uuid LIMIT $4`
 
-// DueServers returns active servers to be scanned, in order of uuid. With
-// Force it returns those not yet due and suspended ones too; inactive ones never.
+// DueServers returns active servers to be scanned, ordered by uuid. With Force it includes
+// suspended servers and those not yet due, but never inactive ones.
 func (s *Store) DueServers(ctx context.Context, q ingest.DueQuery) ([]ingest.Server, error) {
 	after := uuid.Nil.String()
 	if q.AfterUUID != "" {

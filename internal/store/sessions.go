@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	forgetSessions = `DELETE FROM console_sessions WHERE expires_at < now()`
+	deleteExpiredSessions = `DELETE FROM console_sessions WHERE expires_at < now()`
 
 	insertSession = `
 INSERT INTO console_sessions (session_sha256, token_sha256, expires_at) VALUES ($1, $2, now() + $3)
 ON CONFLICT (session_sha256) DO NOTHING`
 )
 
-// OpenSession records a console session, by the digest of its cookie, for the
-// token with the digest. It ends after the duration.
+// OpenSession records a console session, identified by the digest of its cookie, for the token
+// with the digest. It expires after the duration.
 func (s *Store) OpenSession(ctx context.Context, session, token [32]byte, lasts time.Duration) error {
 	return s.inTx(ctx, "open a session", func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, forgetSessions); err != nil {
+		if _, err := tx.Exec(ctx, deleteExpiredSessions); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, insertSession, session[:], token[:], lasts)
@@ -32,8 +32,8 @@ func (s *Store) OpenSession(ctx context.Context, session, token [32]byte, lasts 
 
 const sessionToken = `SELECT token_sha256 FROM console_sessions WHERE session_sha256 = $1 AND expires_at > now()`
 
-// SessionToken returns the digest of the token that the session stands for, or
-// KindMissing when it has ended.
+// SessionToken returns the digest of the session's token, or KindMissing if the session has
+// ended.
 func (s *Store) SessionToken(ctx context.Context, session [32]byte) (token [32]byte, err error) {
 	err = s.retry(ctx, "look up a session", func() error {
 		var digest []byte
@@ -49,7 +49,7 @@ func (s *Store) SessionToken(ctx context.Context, session [32]byte) (token [32]b
 
 const closeSession = `DELETE FROM console_sessions WHERE session_sha256 = $1`
 
-// CloseSession ends a session; one that has ended is no error.
+// CloseSession ends a session. A session that has ended is not an error.
 func (s *Store) CloseSession(ctx context.Context, session [32]byte) error {
 	return s.retry(ctx, "close a session", func() error {
 		_, err := s.pool.Exec(ctx, closeSession, session[:])

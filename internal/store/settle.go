@@ -7,40 +7,38 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Counting reads the table as it was before the statement, hence the
-// subtraction. Files that an operator decides about are not waited for. One that
-// was given up is taken as soon as it has stayed the same; one that was found
-// changed too often, only after a time that grows.
+// counted reads the table as before the statement, hence the subtraction. Held files are
+// excluded. An unsettled file is promoted once it has been unchanged for 2 s, and one that
+// changed too often while it was read only after a growing delay.
 const promoteFiles = `
-WITH stayed AS (
+WITH candidates AS (
 	SELECT id, last_seen_at - stable_since AS unchanged FROM files
 	WHERE server_uuid = $1 AND waits_for IS NULL AND NOT look_first AND coalesce(hold, 'free') = 'free'
 		AND (status = 'discovered' OR status = 'error' AND error_kind = 'unsettled')
 ), settled AS (
 	UPDATE files f SET status = 'ready', hold = NULL, error_step = NULL, error_kind = NULL, error_message = NULL
-	FROM stayed s
+	FROM candidates s
 	WHERE f.id = s.id AND s.unchanged >= $2
 		AND (f.tries < $5 OR s.unchanged >= least(interval '1 hour' * power(2, least(f.tries - $5, 10)), interval '1 day'))
 		AND (f.mtime <= statement_timestamp() - $3::interval OR s.unchanged >= $3)
 		AND (f.sidecar_raw IS NOT NULL AND NOT f.sidecar_stale OR s.unchanged >= $2 + $4::interval)
 		AND (f.status = 'discovered' OR f.error_kind = 'unsettled' AND s.unchanged >= interval '2 seconds')
 	RETURNING f.id, f.round, f.error_kind
-), told AS (
+), recorded AS (
 	INSERT INTO file_events (file_id, round, event_type, details)
 	SELECT id, round, 'settled', jsonb_build_object('settle_sec', extract(epoch FROM $2::interval)::float8) FROM settled ORDER BY id
 	ON CONFLICT DO NOTHING
 ), counted AS (
 	SELECT (SELECT count(*) FROM settled) AS promoted,
-		(SELECT count(*) FROM settled s JOIN files f ON f.id = s.id AND f.status = 'discovered') AS taken,
+		(SELECT count(*) FROM settled s JOIN files f ON f.id = s.id AND f.status = 'discovered') AS discovered,
 		(SELECT count(*) FROM files WHERE server_uuid = $1 AND status = 'discovered' AND hold IS DISTINCT FROM 'held') AS before
 )
-SELECT promoted, greatest(before - taken, 0) FROM counted`
+SELECT promoted, greatest(before - discovered, 0) FROM counted`
 
-// Promote makes those of the server's discovered files ready that were seen, by
-// the database's clock, unchanged for its settle time and that meet its other
-// rules: done-marker, age, wait for a checksum file. It returns how many it
-// made ready and how many still settle; those that wait for an operator's decision
-// do not.
+// Promote makes those of the server's discovered files ready that were unchanged for its settle
+// time, by the database's clock, and meet its other rules: done-marker, age, wait for a
+// checksum file. It returns the number of files made ready and the number still settling,
+// without held files.
 func (s *Store) Promote(ctx context.Context, server ingest.Server) (promoted, settling int64, err error) {
 	id, err := validUUID("server with uuid", server.UUID)
 	if err != nil {
@@ -59,8 +57,7 @@ func (s *Store) Promote(ctx context.Context, server ingest.Server) (promoted, se
 const settlingFiles = `SELECT ` + fileColumns + fromFiles + `
 WHERE f.server_uuid = $1 AND f.status = 'discovered' AND f.id > $2 ORDER BY f.id LIMIT $3`
 
-// Settling returns discovered files in order of id, after the given one, at
-// most limit.
+// Settling returns at most limit discovered files with ids above afterID, ordered by id.
 func (s *Store) Settling(ctx context.Context, serverUUID string, afterID int64, limit int) ([]ingest.File, error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil || limit <= 0 {
@@ -73,8 +70,8 @@ const unsettledFiles = `SELECT ` + fileColumns + fromFiles + `
 WHERE f.server_uuid = $1 AND f.status = 'error' AND f.error_kind = 'unsettled'
 	AND f.last_seen_at < statement_timestamp() - $2::interval AND f.id > $3 ORDER BY f.id LIMIT $4`
 
-// Unsettled returns files that never settled and that no listing has shown for the
-// time, in order of id, after the given one, at most limit.
+// Unsettled returns at most limit files that never settled and that no listing has shown for
+// the duration, with ids above afterID, ordered by id.
 func (s *Store) Unsettled(ctx context.Context, serverUUID string, unseen time.Duration, afterID int64, limit int) ([]ingest.File, error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil || limit <= 0 {
@@ -83,10 +80,9 @@ func (s *Store) Unsettled(ctx context.Context, serverUUID string, unseen time.Du
 	return s.manyFiles(ctx, "list files that never settled", unsettledFiles, id, unseen, afterID, limit)
 }
 
-// Ready files that wait for a slot of server $1 are fresh, or were deferred and their
-// time has come. Each kind has an index, files_fresh and files_deferred, so that a
-// thousand of the others are not read on the way. What lies further ahead than any
-// deferral was written before the clock went back.
+// Ready files without a slot are fresh, or deferred and due. Each kind has an index,
+// files_fresh and files_deferred, so that the other kind is not read. A not_before beyond the
+// longest deferral was written before the clock was set back.
 const (
 	isReady    = `f.server_uuid = $1 AND f.status = 'ready' AND NOT EXISTS (SELECT FROM slots x WHERE x.file_id = f.id)`
 	isFresh    = isReady + ` AND f.not_before IS NULL`
@@ -95,17 +91,17 @@ const (
 	firstDue   = ` ORDER BY f.not_before, f.id`
 )
 
-// untilDeferred is the number of seconds until the first deferred file of server $1
-// may be started; null when there is none.
+// untilDeferred is the number of seconds until the first deferred file of server $1 is due;
+// null when there is none.
 const untilDeferred = `
 SELECT extract(epoch FROM f.not_before - now())::float8 FROM files f
 WHERE f.server_uuid = $1 AND f.status = 'ready' AND f.not_before > now() AND f.not_before <= now() + interval '16 minutes'` +
 	firstDue + ` LIMIT 1`
 
-// seconds returns a number of seconds as a duration.
+// seconds converts seconds to a duration.
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 
-// waitFor returns the seconds as a duration, at least a millisecond; 0 for null.
+// waitFor converts seconds to a duration of at least a millisecond; null is 0.
 func waitFor(until *float64) time.Duration {
 	if until == nil {
 		return 0

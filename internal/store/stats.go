@@ -17,11 +17,11 @@ FROM (
 	SELECT server_uuid, hour, completed, bytes, failures FROM file_hours WHERE hour >= $1
 	UNION ALL
 	SELECT server_uuid, hour, completed, bytes, failures FROM file_deltas WHERE hour >= $1
-) happened
+) counts
 GROUP BY server_uuid, hour`
 
-// Stats says where all files stand and what happened in the last hours. What it
-// costs does not depend on how many files there are.
+// Stats returns the number of files by status and the counts of the last hours. Its cost does
+// not depend on the number of files.
 func (s *Store) Stats(ctx context.Context) (stats ingest.Stats, err error) {
 	var unfolded int64
 	err = s.retry(ctx, "read the database's clock", func() error {
@@ -43,7 +43,7 @@ func (s *Store) Stats(ctx context.Context) (stats ingest.Stats, err error) {
 	if stats.OldestInFlight, err = s.oldest(ctx, ingest.InFlight...); err != nil {
 		return stats, err
 	}
-	if unfolded >= foldEvery { // the process that appended them may be gone
+	if unfolded >= foldEvery { // the process that appended them may have ended
 		_ = s.fold(ctx)
 	}
 	return stats, nil
@@ -59,7 +59,7 @@ func (s *Store) oldest(ctx context.Context, statuses ...ingest.Status) (*ingest.
 
 func (s *Store) hourStats(ctx context.Context, at time.Time) (hours map[string][]ingest.HourStats, err error) {
 	first := ingest.NoHours(at)[0].Start
-	err = s.retry(ctx, "read what happened by the hour", func() error {
+	err = s.retry(ctx, "read hourly counts", func() error {
 		rows, err := s.pool.Query(ctx, hourStats, first)
 		if err != nil {
 			return err
@@ -71,7 +71,7 @@ func (s *Store) hourStats(ctx context.Context, at time.Time) (hours map[string][
 			h.Start = h.Start.UTC()
 			i := int(h.Start.Sub(first) / time.Hour)
 			if i >= ingest.StatsHours {
-				return nil // another hour has begun meanwhile
+				return nil // a new hour has begun since
 			}
 			if hours[server] == nil {
 				hours[server] = ingest.NoHours(at)

@@ -1,9 +1,9 @@
-// Package store keeps the ledger of servers, files, events and scans in
-// PostgreSQL. It is the only package with SQL.
+// Package store records servers, files, events and scans in PostgreSQL, the ledger. It is the
+// only package with SQL.
 //
-// Every method may be repeated: a transaction that fails for a passing reason
-// is run again as a whole, also when the connection was lost while it
-// committed, because doing any of them twice leaves the same rows as once.
+// Every method is idempotent: a transaction that fails with a transient error, including a
+// connection lost during commit, runs again from the start and leaves the same rows as a single
+// run.
 package store
 
 import (
@@ -21,24 +21,24 @@ import (
 )
 
 const (
-	// defaultMaxConns suits a worker with some dozens of activities: each
-	// holds a connection for milliseconds only.
+	// defaultMaxConns suits a worker with dozens of activities: each holds a connection for
+	// milliseconds.
 	defaultMaxConns = 10
-	// connectTimeout makes a wrong address an error and not a silence. A
-	// connect_timeout in the URL takes precedence.
+	// connectTimeout bounds connecting to a wrong address. A connect_timeout in the URL takes
+	// precedence.
 	connectTimeout = 5 * time.Second
-	// idleInTransaction frees the locks of a client that died with an open
-	// transaction on a network that does not tell.
+	// idleInTransaction releases the locks of a client that died with an open transaction, when the
+	// network does not report its end.
 	idleInTransaction = "60s"
 )
 
-// Config says how to reach the database.
+// Config configures the connection to the database.
 type Config struct {
 	// DatabaseURL is a PostgreSQL URL or key=value string; required.
 	DatabaseURL string
 	// MaxConns bounds the connections of this process; default 10.
 	MaxConns int32
-	// StatementTimeout ends statements that run longer; default 0, which is none. A
+	// StatementTimeout cancels statements that run longer; default 0, no timeout. A
 	// statement_timeout in the URL takes precedence.
 	StatementTimeout time.Duration
 }
@@ -48,16 +48,16 @@ type Store struct {
 	pool *pgxpool.Pool
 	// address is host:port for messages.
 	address string
-	// settled is up to where events are.
-	settled settled
-	// unfolded counts what this process appended to file_deltas since it folded.
+	// watermark is the id up to which events are final.
+	watermark watermark
+	// unfolded counts the rows that this process appended to file_deltas since its last fold.
 	unfolded atomic.Int64
-	// commits gathers changes of files.
+	// commits batches changes of files.
 	commits committer
 }
 
-// New connects and checks that the database answers. Whether its schema is
-// current is for SchemaCurrent to say, so that New also serves set-up.
+// New connects and checks that the database responds. It does not check the schema, so that it
+// also serves migrations; see SchemaCurrent.
 func New(ctx context.Context, cfg Config) (*Store, error) {
 	pc, err := pgxpool.ParseConfig(cfg.DatabaseURL)
 	if err != nil || cfg.DatabaseURL == "" {
@@ -71,7 +71,7 @@ func New(ctx context.Context, cfg Config) (*Store, error) {
 		pc.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	setDefault(pc.ConnConfig.RuntimeParams, "application_name", "stevedore")
-	// Compiling takes longer than the short queries here.
+	// JIT compilation takes longer than the short queries here.
 	setDefault(pc.ConnConfig.RuntimeParams, "jit", "off")
 	if cfg.StatementTimeout > 0 {
 		setDefault(pc.ConnConfig.RuntimeParams, "statement_timeout", strconv.FormatInt(cfg.StatementTimeout.Milliseconds(), 10))
@@ -91,8 +91,7 @@ func New(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// errBadURL leaves out the URL and what the parser said of it: both may hold
-// the password.
+// errBadURL omits the URL and the parser's message: both may contain the password.
 func errBadURL() error {
 	return ingest.Errorf(ingest.KindInvalid,
 		"STEVEDORE_DATABASE_URL is not a PostgreSQL URL: use postgres://user:password@host:port/database")
@@ -104,16 +103,16 @@ func setDefault(params map[string]string, key, value string) {
 	}
 }
 
-// PoolStats is how the connections of this process stand.
+// PoolStats are statistics of the connection pool of this process.
 type PoolStats struct {
 	InUse, Idle, Max int
-	// Acquires counts how often one was taken, Waited how often none was free;
-	// WaitTime is how long all of that took.
+	// Acquires counts acquired connections, Waited those that waited for a free one. WaitTime is
+	// the total time to acquire.
 	Acquires, Waited int64
 	WaitTime         time.Duration
 }
 
-// PoolStats says how the connections stand. It asks nobody.
+// PoolStats returns the statistics of the pool, without a query.
 func (s *Store) PoolStats() PoolStats {
 	stat := s.pool.Stat()
 	return PoolStats{
@@ -122,14 +121,13 @@ func (s *Store) PoolStats() PoolStats {
 	}
 }
 
-// Close commits the changes that wait and closes all connections. It waits for
-// those in use.
+// Close commits pending changes, waits for connections in use, and closes all of them.
 func (s *Store) Close() {
 	s.stopCommits()
 	s.pool.Close()
 }
 
-// Ping checks that the database answers.
+// Ping checks that the database responds.
 func (s *Store) Ping(ctx context.Context) error {
 	return s.retry(ctx, "ping the database", func() error { return s.pool.Ping(ctx) })
 }

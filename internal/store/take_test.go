@@ -75,9 +75,9 @@ func TestTakeWithAnotherSlotChangesNothing(t *testing.T) {
 		}
 		before := b.only(t)
 		_, err := b.Take(t.Context(), change)
-		requireKind(t, ingest.KindNoSlot, err, "must wait for another slot")
+		requireKind(t, ingest.KindNoSlot, err, "waits for another slot")
 		assert.Equal(t, before, b.only(t), name)
-		requireKind(t, ingest.KindNoSlot, b.Apply(t.Context(), change), "must wait for another slot")
+		requireKind(t, ingest.KindNoSlot, b.Apply(t.Context(), change), "waits for another slot")
 		assert.Equal(t, before, b.only(t), name)
 	}
 	current, err := b.Slots(t.Context(), b.server.UUID)

@@ -10,17 +10,16 @@ import (
 	"unicode/utf8"
 )
 
-// maxFactKey keeps keys well below what fits into an index entry.
+// maxFactKey keeps keys well below the size limit of an index entry.
 const maxFactKey = 500
 
-// cleanText makes text that others wrote acceptable to PostgreSQL, which takes
-// no NUL and nothing but UTF-8: one bad byte in a server's message must not
-// keep its file from being parked.
+// cleanText replaces invalid UTF-8 and NUL, which PostgreSQL rejects: a bad byte in a server's
+// message must not prevent the recording of a file's failure.
 func cleanText(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, string(utf8.RuneError)), "\x00", string(utf8.RuneError))
 }
 
-// cleanKey returns a fact key as it is stored; a very long one by its digest.
+// cleanKey returns the stored form of a fact key: the digest of a very long one.
 func cleanKey(key string) string {
 	if key = cleanText(key); len(key) <= maxFactKey {
 		return key
@@ -29,7 +28,7 @@ func cleanKey(key string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// cleanDetails returns details as JSON that jsonb takes: it knows no NUL.
+// cleanDetails encodes details as JSON without NUL, which jsonb rejects.
 func cleanDetails(details map[string]any) (string, error) {
 	if details == nil {
 		return "{}", nil
@@ -41,8 +40,7 @@ func cleanDetails(details map[string]any) (string, error) {
 	return string(replaceNUL(encoded)), nil
 }
 
-// replaceNUL replaces the escape of NUL, and not the end of an escaped
-// backslash that happens to be followed by u0000.
+// replaceNUL replaces escaped NULs, but not an escaped backslash followed by u0000.
 func replaceNUL(encoded []byte) []byte {
 	const nul, replacement = `\u0000`, `\ufffd`
 	for i := 0; i < len(encoded); i++ {
@@ -52,13 +50,13 @@ func replaceNUL(encoded []byte) []byte {
 		if bytes.HasPrefix(encoded[i:], []byte(nul)) {
 			copy(encoded[i:], replacement)
 		}
-		i++ // what is escaped is no backslash of its own
+		i++ // skip the escaped character
 	}
 	return encoded
 }
 
-// nonNil turns nil into the empty list: to SQL a nil slice is NULL, and
-// nothing is ever unequal to NULL.
+// nonNil converts nil to an empty list: a nil slice is NULL in SQL, and comparisons with NULL
+// are never true.
 func nonNil[T any](list []T) []T {
 	if list == nil {
 		return []T{}
@@ -66,7 +64,7 @@ func nonNil[T any](list []T) []T {
 	return list
 }
 
-// nullIfEmpty stores empty bytes as NULL.
+// nullIfEmpty converts empty bytes to NULL.
 func nullIfEmpty(b []byte) []byte {
 	if len(b) == 0 {
 		return nil
@@ -79,10 +77,18 @@ const (
 	maxPage     = 1000
 )
 
-// pageSize returns the limit of a list asked for by a person: 0 means 100.
+// pageSize returns the page size for a requested limit: default 100, at most 1000.
 func pageSize(limit int) int {
 	if limit <= 0 {
 		return defaultPage
 	}
 	return min(limit, maxPage)
+}
+
+// before returns the exclusive upper bound of a page's ids; 0 means no bound.
+func before(id int64) int64 {
+	if id == 0 {
+		return lastID
+	}
+	return id
 }

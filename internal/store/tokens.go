@@ -20,8 +20,8 @@ func scanToken(row pgx.CollectableRow) (ingest.Token, error) {
 	return t, err
 }
 
-// The digest is random, so the same one again is the same request again. A
-// name whose token has expired is free: that token is revoked on the way.
+// The digest is random, so the same digest means a repeated request. The name of an expired
+// token is free: that token is revoked first.
 const (
 	retireExpired = `
 UPDATE api_tokens SET revoked_at = now() WHERE name = $1 AND revoked_at IS NULL AND expires_at <= now()`
@@ -32,8 +32,8 @@ ON CONFLICT (token_sha256) DO UPDATE SET name = excluded.name
 RETURNING ` + tokenColumns
 )
 
-// AddToken records a token by the SHA-256 of its secret. A name that a valid
-// token has is KindConflict.
+// AddToken records a token by the SHA-256 of its secret. It returns KindConflict if a valid
+// token has the name.
 func (s *Store) AddToken(ctx context.Context, digest [32]byte, token ingest.Token) (added ingest.Token, err error) {
 	var expires *time.Time
 	if !token.ExpiresAt.IsZero() {
@@ -49,15 +49,14 @@ func (s *Store) AddToken(ctx context.Context, digest [32]byte, token ingest.Toke
 		}
 		added, err = pgx.CollectExactlyOneRow(rows, scanToken)
 		if violates(err, "api_tokens_live_name") {
-			return ingest.Wrap(ingest.KindConflict, err, "a token named %q exists already: revoke it first or choose another name", token.Name)
+			return ingest.Wrap(ingest.KindConflict, err, "a token named %q already exists: revoke it first or choose another name", token.Name)
 		}
 		return err
 	})
 	return added, err
 }
 
-// The time of use is written at most once a minute, so that reading stays
-// cheap.
+// The time of use is written at most once a minute, so that most requests only read.
 const useToken = `
 WITH found AS (SELECT id FROM api_tokens WHERE token_sha256 = $1), used AS (
 	UPDATE api_tokens t SET last_used_at = now() FROM found
@@ -66,8 +65,8 @@ WITH found AS (SELECT id FROM api_tokens WHERE token_sha256 = $1), used AS (
 SELECT ` + tokenColumns + `, revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 FROM api_tokens JOIN found USING (id)`
 
-// UseToken returns the token whose secret has the digest and whether it is
-// valid now, and notes that it was used. None is KindMissing.
+// UseToken returns the token whose secret has the digest, records its use, and reports whether
+// it is valid. An unknown digest is KindMissing.
 func (s *Store) UseToken(ctx context.Context, digest [32]byte) (token ingest.Token, valid bool, err error) {
 	err = s.retry(ctx, "look up a token", func() error {
 		var expires, revoked, used *time.Time
@@ -84,8 +83,8 @@ func (s *Store) UseToken(ctx context.Context, digest [32]byte) (token ingest.Tok
 
 const allTokens = `SELECT ` + tokenColumns + ` FROM api_tokens ORDER BY id DESC LIMIT $1`
 
-// Tokens returns the tokens, revoked ones too, the latest first. limit is the
-// page size: default 100, at most 1000.
+// Tokens returns all tokens including revoked ones, newest first. limit is the page size:
+// default 100, at most 1000.
 func (s *Store) Tokens(ctx context.Context, limit int) (tokens []ingest.Token, err error) {
 	err = s.retry(ctx, "list tokens", func() error {
 		rows, err := s.pool.Query(ctx, allTokens, pageSize(limit))
@@ -98,14 +97,14 @@ func (s *Store) Tokens(ctx context.Context, limit int) (tokens []ingest.Token, e
 	return tokens, err
 }
 
-// Of several with the name only the latest can be valid still.
+// Of several tokens with the name, only the newest can be valid.
 const revokeToken = `
 UPDATE api_tokens SET revoked_at = coalesce(revoked_at, now())
 WHERE id = (SELECT id FROM api_tokens WHERE name = $1 ORDER BY id DESC LIMIT 1)
 RETURNING ` + tokenColumns
 
-// RevokeToken ends the token with the name and returns it; one that is revoked
-// already stays as it is. None is KindMissing.
+// RevokeToken revokes the token with the name and returns it. It does not change a revoked
+// token. An unknown name is KindMissing.
 func (s *Store) RevokeToken(ctx context.Context, name string) (token ingest.Token, err error) {
 	err = s.retry(ctx, "revoke a token", func() error {
 		rows, err := s.pool.Query(ctx, revokeToken, cleanText(name))

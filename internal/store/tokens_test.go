@@ -26,7 +26,7 @@ func TestTokens(t *testing.T) {
 	require.NoError(t, err, "the same request again")
 	require.Equal(t, added, again)
 	_, err = b.AddToken(ctx, sha256.Sum256([]byte("two")), token)
-	requireKind(t, ingest.KindConflict, err, "exists already")
+	requireKind(t, ingest.KindConflict, err, "already exists")
 
 	used, valid, err := b.UseToken(ctx, digest)
 	require.NoError(t, err)

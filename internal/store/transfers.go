@@ -11,11 +11,11 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// maxParts is the most that a multipart upload can have.
+// maxParts is the limit of S3 for a multipart upload.
 const maxParts = 10_000
 
-// The lock keeps claims out until the checkpoint is committed. A row is written
-// only under the current fence of a file that has not ended.
+// The lock blocks claims until the checkpoint is committed. A row is written only under the
+// current fence of a file that has not ended.
 const saveTransfer = `
 WITH f AS (SELECT id, fence, status FROM files WHERE file_uuid = $1 FOR SHARE), saved AS (
 	INSERT INTO transfers (file_id, upload_id, part_size, parts, next_offset, hash_state, shown_mtime)
@@ -25,10 +25,9 @@ WITH f AS (SELECT id, fence, status FROM files WHERE file_uuid = $1 FOR SHARE), 
 )
 SELECT fence, status FROM f`
 
-// SaveTransfer records the checkpoint of a direct transfer, in place of the one
-// before. fence must be the file's current one, otherwise the error is
-// KindFenced. Checkpoints of files that have ended are refused with KindConflict;
-// impossible ones are KindInvalid. With 10,000 parts it writes about 0.9 MB.
+// SaveTransfer replaces the checkpoint of a direct transfer. fence must be the file's current
+// fence, otherwise the error is KindFenced. It returns KindConflict if the file has ended, and
+// KindInvalid for an inconsistent checkpoint. With 10,000 parts it writes about 0.9 MB.
 func (s *Store) SaveTransfer(ctx context.Context, fileUUID string, fence int64, cp ingest.TransferCheckpoint) error {
 	id, err := validUUID("file with uuid", fileUUID)
 	if err != nil {
@@ -51,7 +50,7 @@ func (s *Store) SaveTransfer(ctx context.Context, fileUUID string, fence int64, 
 		case current != fence:
 			return errFenced(id, current, fence)
 		case status.Terminal():
-			return ingest.Errorf(ingest.KindConflict, "file %s is %s: its transfer is over", id, status)
+			return ingest.Errorf(ingest.KindConflict, "file %s is %s: its transfer has ended", id, status)
 		}
 		return nil
 	})
@@ -61,7 +60,7 @@ const transferOfFile = `
 SELECT t.upload_id, t.part_size, t.parts, t.next_offset, t.hash_state, t.shown_mtime
 FROM transfers t JOIN files f ON f.id = t.file_id WHERE f.file_uuid = $1`
 
-// Transfer returns the file's last checkpoint, and whether there is one.
+// Transfer returns the file's last checkpoint and whether there is one.
 func (s *Store) Transfer(ctx context.Context, fileUUID string) (cp ingest.TransferCheckpoint, found bool, err error) {
 	id, err := validUUID("file with uuid", fileUUID)
 	if err != nil {
@@ -85,34 +84,34 @@ func (s *Store) Transfer(ctx context.Context, fileUUID string) (cp ingest.Transf
 
 const forgetTransfer = `DELETE FROM transfers t USING files f WHERE f.file_uuid = $1 AND t.file_id = f.id`
 
-// ForgetTransfer removes the file's checkpoint, so that its next transfer begins
-// at the first byte. Removing none is no error.
+// ForgetTransfer deletes the file's checkpoint, so that its next transfer starts at offset 0. A
+// missing checkpoint is not an error.
 func (s *Store) ForgetTransfer(ctx context.Context, fileUUID string) error {
 	id, err := validUUID("file with uuid", fileUUID)
 	if err != nil {
 		return err
 	}
-	return s.retry(ctx, "forget the checkpoint of file "+id, func() error {
+	return s.retry(ctx, "delete the checkpoint of file "+id, func() error {
 		_, err := s.pool.Exec(ctx, forgetTransfer, id)
 		return err
 	})
 }
 
-// packParts returns the parts as the column holds them: two texts for each.
-// Numbers and sizes follow from the order, the part size and the offset.
+// packParts encodes the parts for the column: two texts each. Numbers and sizes follow from the
+// order, the part size and the offset.
 func packParts(cp ingest.TransferCheckpoint) (packed []byte, err error) {
 	texts := make([]string, 0, 2*len(cp.Parts))
 	total := int64(0)
 	for i, part := range cp.Parts {
 		last := i == len(cp.Parts)-1
 		if part.Number != i+1 || part.Size <= 0 || part.Size > cp.PartSize || part.Size < cp.PartSize && !last {
-			return nil, fmt.Errorf("part %d of %d bytes follows part %d, part size is %d", part.Number, part.Size, i, cp.PartSize)
+			return nil, fmt.Errorf("part %d of %d bytes follows part %d; the part size is %d", part.Number, part.Size, i, cp.PartSize)
 		}
 		total += part.Size
 		texts = append(texts, cleanText(part.ETag), cleanText(part.SHA256))
 	}
 	if len(cp.Parts) > maxParts || total != cp.Offset {
-		return nil, fmt.Errorf("%d parts of %d bytes, at offset %d", len(cp.Parts), total, cp.Offset)
+		return nil, fmt.Errorf("%d parts of %d bytes do not match offset %d", len(cp.Parts), total, cp.Offset)
 	}
 	return json.Marshal(texts)
 }

@@ -72,7 +72,7 @@ func TestCheckpointsAreFenced(t *testing.T) {
 	require.NoError(t, b.SaveTransfer(ctx, old.UUID, old.Fence, cp))
 	_, err = b.Claim(ctx, old.UUID)
 	require.NoError(t, err)
-	requireKind(t, ingest.KindFenced, b.SaveTransfer(ctx, old.UUID, old.Fence, checkpoint(t, 2)), "attempt 1 changes nothing more")
+	requireKind(t, ingest.KindFenced, b.SaveTransfer(ctx, old.UUID, old.Fence, checkpoint(t, 2)), "attempt 1 must stop")
 	b.requireTransfer(t, old.UUID, cp)
 	requireKind(t, ingest.KindMissing, b.SaveTransfer(ctx, uuid.NewString(), 1, cp), "no file")
 }
@@ -118,7 +118,7 @@ func TestCheckpointsEndWithTheirFile(t *testing.T) {
 		}
 		b.walk(t, f.UUID, end)
 		b.requireTransfer(t, f.UUID, ingest.TransferCheckpoint{})
-		requireKind(t, ingest.KindConflict, b.SaveTransfer(ctx, f.UUID, f.Fence, cp), "its transfer is over")
+		requireKind(t, ingest.KindConflict, b.SaveTransfer(ctx, f.UUID, f.Fence, cp), "its transfer has ended")
 		b.requireTransfer(t, f.UUID, ingest.TransferCheckpoint{})
 	}
 }
@@ -140,7 +140,7 @@ func TestCheckpointsAndClaimsTakeTurns(t *testing.T) {
 	go func() { saved <- b.SaveTransfer(ctx, f.UUID, f.Fence, checkpoint(t, 1)) }()
 	b.waitForLock(t)
 	require.NoError(t, claiming.Commit(ctx))
-	requireKind(t, ingest.KindFenced, <-saved, "attempt 1 changes nothing more")
+	requireKind(t, ingest.KindFenced, <-saved, "attempt 1 must stop")
 	b.requireTransfer(t, f.UUID, ingest.TransferCheckpoint{})
 }
 

@@ -87,7 +87,7 @@ func TestAttentionSaysWhatIsPutOff(t *testing.T) {
 	for _, f := range all[:2] {
 		b.putOff1(t, f.UUID, ingest.KindTransient)
 	}
-	assert.Regexp(t, `^2 could not be fetched and are tried again, the next after \S+Z: `+all[0].RemotePath+`: it stutters$`, b.attention(t).PutOff)
+	assert.Regexp(t, `^2 could not be fetched and are retried, the next after \S+Z: `+all[0].RemotePath+`: it stutters$`, b.attention(t).PutOff)
 }
 
 // putOff1 defers the file for the kind of failure.

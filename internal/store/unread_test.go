@@ -28,7 +28,7 @@ func TestUnreadFoldersAreKept(t *testing.T) {
 	id, err := b.StartScan(ctx, b.server.UUID, "one")
 	require.NoError(t, err)
 	assert.Equal(t, unread, finish(ingest.ScanResult{ScanID: id, Unread: unread}).Unread)
-	scan, err := b.Scan(ctx, id)
+	scan, err := b.LatestScan(ctx, b.server.UUID)
 	require.NoError(t, err)
 	assert.Equal(t, unread, scan.Unread)
 	scans, err := b.ScansBefore(ctx, "", 0, 10)

@@ -49,7 +49,7 @@ func TestManyScansAskedForAtOnce(t *testing.T) {
 			return err == nil && status.State == admin.ScanCompleted
 		}, sandbox.Patience, 100*time.Millisecond)
 	}
-	rows, err := h.Store.Scans(h.Ctx, runsServer(t, h), 1000)
+	rows, err := h.Store.ScansBefore(h.Ctx, runsServer(t, h), 0, 1000)
 	require.NoError(t, err)
 	t.Logf("%d requests became %d scans and %d listings", asked, len(scans), len(rows))
 	assert.LessOrEqual(t, len(scans), 12, "two in each turn of two seconds")

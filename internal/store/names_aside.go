@@ -10,8 +10,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// noteAside adds to what is known to be set aside on a server. $8 is the listing.
-const noteAside = `
+// An ignored entry is a file in progress, or a companion without its file. upsertIgnored
+// records the ignored entries of listing $8.
+const upsertIgnored = `
 INSERT INTO names_aside AS a (server_uuid, path_raw, path, reason, size_bytes, mtime, of_raw, listing)
 SELECT $1, path, display, reason, size, mtime, nullif(of, ''), $8
 FROM unnest($2::bytea[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::bytea[]) AS o (path, display, reason, size, mtime, of)
@@ -21,8 +22,8 @@ ON CONFLICT (server_uuid, path_sha256) DO UPDATE SET
 	size_bytes = excluded.size_bytes, mtime = excluded.mtime, reason = excluded.reason, of_raw = excluded.of_raw,
 	listing = excluded.listing, last_seen_at = now()`
 
-// NoteAside records what a listing of the server set aside. key names the listing, all
-// of its attempts, as for StartScan. What it has not shown is forgotten by FinishScan.
+// NoteAside records the ignored entries of a listing. key identifies the listing across its
+// attempts, as for StartScan. FinishScan deletes the entries that the listing did not show.
 func (s *Store) NoteAside(ctx context.Context, serverUUID, key string, seen []ingest.Observation) error {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil || len(seen) == 0 {
@@ -34,13 +35,13 @@ func (s *Store) NoteAside(ctx context.Context, serverUUID, key string, seen []in
 	for i, e := range entries {
 		reasons[i], ofs[i] = string(e.Aside), []byte(e.Of)
 	}
-	return s.retry(ctx, "note what is set aside", func() error {
-		_, err := s.pool.Exec(ctx, noteAside, id, c.paths, c.displays, reasons, c.sizes, c.mtimes, ofs, cleanText(key))
+	return s.retry(ctx, "record ignored entries", func() error {
+		_, err := s.pool.Exec(ctx, upsertIgnored, id, c.paths, c.displays, reasons, c.sizes, c.mtimes, ofs, cleanText(key))
 		return err
 	})
 }
 
-// Companions of the future were looked after before the clock went back.
+// A time in the future was written before the clock was set back.
 const companionsDue = `
 WITH due AS (
 	UPDATE names_aside SET tried_at = now()
@@ -49,9 +50,9 @@ WITH due AS (
 )
 SELECT path_raw, of_raw, size_bytes, mtime, greatest(extract(epoch FROM now() - first_seen_at), 0)::float8 FROM due ORDER BY first_seen_at, path_raw`
 
-// CompanionsDue returns the companions without a file that the listing has shown and
-// that nobody has looked after within the time, with how long each has been there
-// unchanged. They count as looked after from then on.
+// CompanionsDue returns the companions without a file that the listing showed and that were not
+// tried within the interval again, with how long each has been unchanged. It marks them as
+// tried.
 func (s *Store) CompanionsDue(ctx context.Context, serverUUID, key string, again time.Duration) (due []ingest.Alone, err error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
@@ -75,14 +76,14 @@ func (s *Store) CompanionsDue(ctx context.Context, serverUUID, key string, again
 	return due, err
 }
 
-// takenWith finds the files that companions speak of: by their path, by what was
-// recorded with them, and for one that covers a folder by that, as far as $7 of them.
-// A file is taken when its source was deleted or moved.
-const takenWith = `
+// filesOfCompanions finds the files of each companion: by path, by the companion recorded with the
+// file, and for a companion of a whole folder, at most $7 files of that folder. A file is taken
+// when its source was deleted or moved.
+const filesOfCompanions = `
 WITH o AS (
 	SELECT n, path, of, size, mtime, folder
 	FROM unnest($2::bytea[], $3::bytea[], $4::bigint[], $5::timestamptz[], $6::text[]) WITH ORDINALITY AS o (path, of, size, mtime, folder, n)
-), spoken AS (
+), matched AS (
 	SELECT o.n, f.id FROM o JOIN files f ON o.of <> '' AND f.server_uuid = $1 AND f.remote_path_sha256 = sha256(o.of)
 	UNION
 	SELECT o.n, f.id FROM o JOIN files f ON f.server_uuid = $1 AND f.sidecar_raw IS NOT NULL AND sha256(f.sidecar_raw) = sha256(o.path)
@@ -94,23 +95,23 @@ WITH o AS (
 		ORDER BY m.path LIMIT $7
 	) m JOIN files f ON f.id = m.file_id
 	WHERE f.server_uuid = $1 AND position('/' IN substr(f.remote_path, length(o.folder) + 1)) = 0
-), known AS (
+), candidate AS (
 	SELECT o.n, f.id, f.file_uuid,
 		f.status = 'completed' AND f.source_left IS NULL AND EXISTS (SELECT FROM file_events e WHERE e.file_id = f.id AND e.event_type = 'source_done') AS taken,
 		(f.sidecar_raw, f.sidecar_size, f.sidecar_mtime) = (o.path, o.size, o.mtime) AS as_sidecar,
 		(f.marker_raw, f.marker_size, f.marker_mtime) = (o.path, o.size, o.mtime) AS as_marker,
 		f.status NOT IN ('completed', 'skipped', 'vanished', 'superseded', 'rejected') OR f.source_left IS NOT NULL AS open
-	FROM o JOIN spoken USING (n) JOIN files f USING (id)
+	FROM o JOIN matched USING (n) JOIN files f USING (id)
 )
 SELECT n, count(*) FILTER (WHERE open), coalesce(bool_or(taken AND (as_sidecar OR as_marker)), false),
 	coalesce((array_agg(file_uuid::text ORDER BY id DESC) FILTER (WHERE taken))[1], ''), count(*)
-FROM known GROUP BY n ORDER BY n`
+FROM candidate GROUP BY n ORDER BY n`
 
-// namesLooked bounds the files of a folder that a companion is compared with.
-const namesLooked = 10_000
+// maxFolderFiles bounds the files of a folder that a companion is compared with.
+const maxFolderFiles = 10_000
 
-// folderOf returns the folder that a companion covers, as paths are displayed; empty
-// for one of a single file, and where the index does not reach.
+// folderOf returns the display path of the folder that a companion covers. It is empty for the
+// companion of a single file, and where the path exceeds the indexed prefix.
 func folderOf(c ingest.Alone) string {
 	folder := ingest.DisplayPath(c.Path[:len(c.Path)-len(baseName(c.Path))])
 	if c.Of != "" || utf8.RuneCountInString(folder) >= indexedRunes {
@@ -119,8 +120,7 @@ func folderOf(c ingest.Alone) string {
 	return folder
 }
 
-// TakenWith returns what the ledger has of the files that the companions speak of,
-// in their order.
+// TakenWith returns, for each companion in order, the state of its files in the ledger.
 func (s *Store) TakenWith(ctx context.Context, serverUUID string, companions []ingest.Alone) (all []ingest.Spoken, err error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil || len(companions) == 0 {
@@ -134,8 +134,8 @@ func (s *Store) TakenWith(ctx context.Context, serverUUID string, companions []i
 		paths, ofs = append(paths, []byte(c.Path)), append(ofs, []byte(c.Of))
 		sizes, mtimes, folders = append(sizes, c.Size), append(mtimes, c.ModTime), append(folders, folderOf(c))
 	}
-	err = s.retry(ctx, "look up what companions speak of", func() error {
-		rows, err := s.pool.Query(ctx, takenWith, id, paths, ofs, sizes, mtimes, folders, namesLooked)
+	err = s.retry(ctx, "look up files of companions", func() error {
+		rows, err := s.pool.Query(ctx, filesOfCompanions, id, paths, ofs, sizes, mtimes, folders, maxFolderFiles)
 		if err != nil {
 			return err
 		}
@@ -147,8 +147,8 @@ func (s *Store) TakenWith(ctx context.Context, serverUUID string, companions []i
 		}
 		_, err = pgx.ForEachRow(rows, []any{&n, &one.Open, &one.Recorded, &one.Taken, &one.files}, func() error {
 			one.Known = true
-			if one.files >= namesLooked {
-				one.Open++ // there may be more
+			if one.files >= maxFolderFiles {
+				one.Open++ // the limit may hide more
 			}
 			all[n-1] = one.Spoken
 			return nil
@@ -161,34 +161,34 @@ func (s *Store) TakenWith(ctx context.Context, serverUUID string, companions []i
 const sourcesLeft = `SELECT ` + fileColumns + fromFiles + `
 WHERE f.server_uuid = $1 AND f.source_left IS NOT NULL AND f.source_left_at < now() - $2::interval ORDER BY f.id LIMIT $3`
 
-// SourcesLeft returns files whose sources should have been deleted or moved and are
-// still there, and that nobody has tried for the time.
+// SourcesLeft returns files whose source should have been deleted or moved but still exists,
+// and was not tried within the interval.
 func (s *Store) SourcesLeft(ctx context.Context, serverUUID string, untried time.Duration, limit int) ([]ingest.File, error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
 		return nil, err
 	}
-	return s.manyFiles(ctx, "list sources that are left", sourcesLeft, id, untried, limit)
+	return s.manyFiles(ctx, "list remaining sources", sourcesLeft, id, untried, limit)
 }
 
-// leftByServer bounds the sources that are counted: more is as bad.
+// The count of sources is capped: it is only a warning.
 const leftByServer = `
-WITH left_behind AS (
+WITH remaining AS (
 	SELECT f.server_uuid FROM files f WHERE f.source_left IS NOT NULL LIMIT 100000
-), aside AS (
+), ignored AS (
 	SELECT server_uuid, count(*) FILTER (WHERE reason = 'in_progress') AS in_progress, count(*) FILTER (WHERE reason = 'companion') AS alone,
 		(array_agg(path ORDER BY first_seen_at))[1] AS oldest, min(first_seen_at) AS since
 	FROM names_aside GROUP BY server_uuid
 )
-SELECT s.server_uuid, (SELECT count(*) FROM left_behind l WHERE l.server_uuid = s.server_uuid AND s.after_ingest <> 'keep'),
+SELECT s.server_uuid, (SELECT count(*) FROM remaining l WHERE l.server_uuid = s.server_uuid AND s.after_ingest <> 'keep'),
 	coalesce(a.in_progress, 0), coalesce(a.alone, 0), coalesce(a.oldest, ''), a.since
-FROM sftp_servers s LEFT JOIN aside a USING (server_uuid)
-WHERE a.server_uuid IS NOT NULL OR s.server_uuid IN (SELECT server_uuid FROM left_behind)`
+FROM sftp_servers s LEFT JOIN ignored a USING (server_uuid)
+WHERE a.server_uuid IS NOT NULL OR s.server_uuid IN (SELECT server_uuid FROM remaining)`
 
-// LeftByServer returns what is on servers and nobody takes away, by server uuid;
-// absent means nothing.
+// LeftByServer returns the remaining sources and ignored entries of each server, by server
+// uuid; absent means none.
 func (s *Store) LeftByServer(ctx context.Context) (left map[string]ingest.ServerLeft, err error) {
-	err = s.retry(ctx, "count what is left on servers", func() error {
+	err = s.retry(ctx, "count remaining files on servers", func() error {
 		rows, err := s.pool.Query(ctx, leftByServer)
 		if err != nil {
 			return err
@@ -207,17 +207,17 @@ func (s *Store) LeftByServer(ctx context.Context) (left map[string]ingest.Server
 	return left, err
 }
 
-const asideOfServer = `
+const ignoredOfServer = `
 SELECT path, reason, size_bytes, mtime, first_seen_at FROM names_aside WHERE server_uuid = $1 ORDER BY first_seen_at, path_sha256 LIMIT $2`
 
-// AsideOf returns what the server's last listing set aside, the oldest first.
+// AsideOf returns the ignored entries of the server's last listing, oldest first.
 func (s *Store) AsideOf(ctx context.Context, serverUUID string, limit int) (all []ingest.AsideName, err error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
 		return nil, err
 	}
-	err = s.retry(ctx, "list what is set aside", func() error {
-		rows, err := s.pool.Query(ctx, asideOfServer, id, pageSize(limit))
+	err = s.retry(ctx, "list ignored entries", func() error {
+		rows, err := s.pool.Query(ctx, ignoredOfServer, id, pageSize(limit))
 		if err != nil {
 			return err
 		}

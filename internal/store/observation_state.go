@@ -6,19 +6,19 @@ import (
 	"stevedore/internal/ingest"
 )
 
-const sightColumns = `coalesce(f.shown_size, 0), f.shown_mtime, f.looks, f.clock_looks, f.unsettled_since, coalesce(f.hold, ''), 
+const observationColumns = `coalesce(f.shown_size, 0), f.shown_mtime, f.looks, f.clock_looks, f.unsettled_since, coalesce(f.hold, ''), 
 	coalesce((SELECT k.file_hash FROM files k WHERE k.id = f.likes_id), ''), coalesce(s.options->>'identity', ''),
 	coalesce(f.time_shift, 0), f.source_gone_at, CASE WHEN f.resent_looks > 1 THEN f.resent_at END, f.delivery`
 
-// sightRow is the part of a row of fileColumns that tells of looks.
-type sightRow struct {
+// observationRow is the part of fileColumns that scans into ingest.Sight.
+type observationRow struct {
 	sight                          ingest.Sight
 	shift                          int64
 	shown, unsettled, gone, resent *time.Time
 }
 
-// targets returns where the columns go, in their order.
-func (r *sightRow) targets() []any {
+// targets returns the scan targets in column order.
+func (r *observationRow) targets() []any {
 	v := &r.sight
 	return []any{
 		&v.ShownSize, &r.shown, &v.Looks, &v.ClockLooks, &r.unsettled, &v.Hold, &v.KnownHash, &v.Identity,
@@ -26,8 +26,8 @@ func (r *sightRow) targets() []any {
 	}
 }
 
-// read returns what was read.
-func (r *sightRow) read() ingest.Sight {
+// read converts the row to a Sight.
+func (r *observationRow) read() ingest.Sight {
 	v := r.sight
 	v.ShownTime, v.UnsettledSince, v.SourceGoneAt, v.ResentAt = utc(r.shown), utc(r.unsettled), utc(r.gone), utc(r.resent)
 	v.TimeShift = time.Duration(r.shift) * time.Second

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	forgetOldAnswers = `DELETE FROM api_answers WHERE begun_at < now() - interval '24 hours'`
+	expireAnswers = `DELETE FROM api_answers WHERE begun_at < now() - interval '24 hours'`
 
-	// One that never ended belonged to a process that died: it is begun anew.
+	// An unfinished request belongs to a process that died, so it starts again.
 	beginAnswer = `
 INSERT INTO api_answers AS a (principal, idempotency_key, request_digest) VALUES ($1, $2, $3)
 ON CONFLICT (principal, idempotency_key) DO UPDATE SET begun_at = now(), request_digest = excluded.request_digest
@@ -23,12 +23,12 @@ RETURNING true`
 SELECT request_digest, coalesce(status, 0), headers, body FROM api_answers WHERE principal = $1 AND idempotency_key = $2`
 )
 
-// BeginAnswer notes that a request with the key is under way and returns true;
-// if one was before, it returns false and what is known of it. Keys are
-// forgotten after 24 hours.
+// BeginAnswer records that a request with the key is in progress and reports true. If the key
+// is already recorded, it reports false and returns the recorded state. Keys expire after 24
+// hours.
 func (s *Store) BeginAnswer(ctx context.Context, key ingest.AnswerKey, digest []byte) (known ingest.Answer, begun bool, err error) {
-	err = s.inTx(ctx, "note a request", func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, forgetOldAnswers); err != nil {
+	err = s.inTx(ctx, "record a request", func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, expireAnswers); err != nil {
 			return err
 		}
 		err := tx.QueryRow(ctx, beginAnswer, key.Principal, cleanText(key.Key), digest).Scan(&begun)
@@ -43,20 +43,20 @@ func (s *Store) BeginAnswer(ctx context.Context, key ingest.AnswerKey, digest []
 }
 
 const (
-	keepAnswer = `
+	storeAnswer = `
 UPDATE api_answers SET status = $3, headers = $4, body = $5 WHERE principal = $1 AND idempotency_key = $2 AND status IS NULL`
-	dropAnswer = `DELETE FROM api_answers WHERE principal = $1 AND idempotency_key = $2 AND status IS NULL`
+	deleteAnswer = `DELETE FROM api_answers WHERE principal = $1 AND idempotency_key = $2 AND status IS NULL`
 )
 
-// KeepAnswer stores what a request was answered. Status 0 forgets the request,
-// so that it may be tried again.
+// KeepAnswer stores the response to a request. Status 0 deletes the record, so that the request
+// may be retried.
 func (s *Store) KeepAnswer(ctx context.Context, key ingest.AnswerKey, answer ingest.Answer) error {
-	return s.retry(ctx, "keep an answer", func() error {
+	return s.retry(ctx, "store a response", func() error {
 		if answer.Status == 0 {
-			_, err := s.pool.Exec(ctx, dropAnswer, key.Principal, cleanText(key.Key))
+			_, err := s.pool.Exec(ctx, deleteAnswer, key.Principal, cleanText(key.Key))
 			return err
 		}
-		_, err := s.pool.Exec(ctx, keepAnswer, key.Principal, cleanText(key.Key), answer.Status, answer.Headers, nonNil(answer.Body))
+		_, err := s.pool.Exec(ctx, storeAnswer, key.Principal, cleanText(key.Key), answer.Status, answer.Headers, nonNil(answer.Body))
 		return err
 	})
 }

@@ -6,33 +6,33 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// lockedFile is the part of a row that decides whether a change may be made.
+// lockedFile is the part of a row that determines whether a change is allowed.
 type lockedFile struct {
 	id     int64
 	server string
 	status ingest.Status
 	fence  int64
 	round  int
-	// slot is the number of the file's slot, 0 for none; it is read only for
-	// changes that require one.
+	// slot is the number of the file's slot, 0 for none. It is read only for changes that require a
+	// slot.
 	slot int64
 }
 
-// outcome is the verdict on a request.
+// outcome is the decision on a request.
 type outcome struct {
 	request *request
-	// err is why the request is refused; then nothing is written.
+	// err is the reason for a refusal; then nothing is written.
 	err error
-	// change and facts are what is written, under the fence and round of row. Both
-	// are empty when there is nothing to write but a raised fence.
+	// change and facts are written under the fence and round of row. Both are empty if only the
+	// fence is raised.
 	row    lockedFile
 	change ingest.Change
 	facts  facts
 }
 
-// judge returns the verdict on the request for the locked row. recorded reports
-// whether the change begins a round that the ledger has already.
-func judge(r *request, row lockedFile, recorded bool) outcome {
+// evaluate decides the request for the locked row. recorded reports whether the ledger already
+// has the round that the change begins.
+func evaluate(r *request, row lockedFile, recorded bool) outcome {
 	o := outcome{request: r, row: row}
 	change := r.change
 	if r.take {
@@ -55,7 +55,7 @@ func judge(r *request, row lockedFile, recorded bool) outcome {
 	return o
 }
 
-// refusal returns why the change must not be made; nil when it may.
+// refusal returns the reason why the change is not allowed, or nil.
 func refusal(fileUUID string, row lockedFile, change ingest.Change) error {
 	switch {
 	case change.Fence != 0 && change.Fence != row.fence:
@@ -76,22 +76,22 @@ func lacksSlot(row lockedFile, change ingest.Change) bool {
 // needsSlot reports whether the change requires a slot.
 func needsSlot(change ingest.Change) bool { return change.Slot != 0 && !change.FreeSlot }
 
-// updates reports whether the row of files is written. Events and slots alone
-// leave it, and with it updated_at.
+// updates reports whether the row in files is written. Events and slots alone do not change it,
+// nor updated_at.
 func (o outcome) updates() bool {
 	return o.err == nil && (o.request.take || o.change.To != "" || o.change.NewRound || o.change.Set != (ingest.Columns{}))
 }
 
-// gotBytes reports whether the change records that all bytes were read: that ends
-// a series of deferrals.
+// gotBytes reports whether the change records a complete read, which ends a series of
+// deferrals.
 func (o outcome) gotBytes() bool {
 	return o.change.To == ingest.StatusDownloaded || o.change.To == ingest.StatusUploaded
 }
 
 func errFenced(fileUUID string, current, fence int64) error {
-	return ingest.Errorf(ingest.KindFenced, "file %s belongs to attempt %d now: attempt %d changes nothing more", fileUUID, current, fence)
+	return ingest.Errorf(ingest.KindFenced, "file %s was claimed by attempt %d: attempt %d must stop", fileUUID, current, fence)
 }
 
 func errNoSlot(fileUUID string, slot int64) error {
-	return ingest.Errorf(ingest.KindNoSlot, "file %s does not hold slot %d: it must wait for another slot", fileUUID, slot)
+	return ingest.Errorf(ingest.KindNoSlot, "file %s does not hold slot %d: it waits for another slot", fileUUID, slot)
 }

@@ -12,29 +12,28 @@ import (
 )
 
 const (
-	// The parts of what is held: each time by which some files moved, and what moved
-	// by something else.
+	// heldParts groups held files by shift. Shifts of fewer than $2 files form one part, null.
 	heldParts = `
 SELECT CASE WHEN files >= $2 THEN time_shift END AS part, sum(files)::bigint FROM (
 	SELECT time_shift, count(*) AS files FROM files WHERE server_uuid = $1 AND hold = 'held' GROUP BY time_shift
 ) m GROUP BY part`
 
-	heldAlone = `
+	heldOthers = `
 SELECT remote_path, time_shift FROM files WHERE server_uuid = $1 AND hold = 'held' AND time_shift IN (` + fewMoved + `$2)
 ORDER BY id LIMIT $3`
 
 	fewMoved = `SELECT time_shift FROM files WHERE server_uuid = $1 AND hold = 'held' GROUP BY time_shift HAVING count(*) < `
 
-	// ofPart selects a part: $5 says which, $6 is its shift.
+	// ofPart is the condition for part $5, whose shift is $6.
 	ofPart = `
 	AND ($5 IN ('', 'all') OR $5 = 'others' AND f.time_shift IN (` + fewMoved + `$7) OR $5 NOT IN ('', 'all', 'others') AND f.time_shift = $6)`
 )
 
-// heldExamples is how many files are named that moved as few others did.
+// heldExamples is the number of example files of the part "others".
 const heldExamples = 5
 
-// addParts says of what each server's held changes consist.
-func addParts(ctx context.Context, db querier, all map[string]ingest.Attention) error {
+// addHeldParts adds the parts of each server's held changes.
+func addHeldParts(ctx context.Context, db querier, all map[string]ingest.Attention) error {
 	for server, a := range all {
 		if a.Held.Files == 0 {
 			continue
@@ -49,7 +48,7 @@ func addParts(ctx context.Context, db querier, all map[string]ingest.Attention) 
 	return nil
 }
 
-// partsOf returns the parts of a server's held changes, the largest first.
+// partsOf returns the parts of a server's held changes, largest first.
 func partsOf(ctx context.Context, db querier, serverUUID string) ([]ingest.HeldPart, error) {
 	rows, err := db.Query(ctx, heldParts, serverUUID, ingest.FewMoved)
 	if err != nil {
@@ -81,7 +80,7 @@ func partsOf(ctx context.Context, db querier, serverUUID string) ([]ingest.HeldP
 }
 
 func examplesOf(ctx context.Context, db querier, serverUUID string) ([]ingest.HeldFile, error) {
-	rows, err := db.Query(ctx, heldAlone, serverUUID, ingest.FewMoved, heldExamples)
+	rows, err := db.Query(ctx, heldOthers, serverUUID, ingest.FewMoved, heldExamples)
 	if err != nil {
 		return nil, err
 	}
@@ -94,26 +93,26 @@ func examplesOf(ctx context.Context, db querier, serverUUID string) ([]ingest.He
 }
 
 const (
-	takeChanges = `
+	releaseHeld = `
 WITH decided AS (
-	UPDATE files f SET hold = 'free' WHERE server_uuid = $1 AND hold = 'held' AND ` + notTaken + ofPart + ` RETURNING id, round
-), told AS (
+	UPDATE files f SET hold = 'free' WHERE server_uuid = $1 AND hold = 'held' AND ` + unsettledRows + ofPart + ` RETURNING id, round
+), recorded AS (
 	INSERT INTO file_events (file_id, round, event_type, fact_key, details)
 	SELECT id, round, 'operator_action', $2, jsonb_build_object('action', 'take', 'actor', $3::text, 'reason', $4::text) FROM decided ORDER BY id
 	ON CONFLICT DO NOTHING
 )
 SELECT count(*) FROM decided`
 
-	sameChanges = `
+	supersedeHeld = `
 WITH decided AS (
 	UPDATE files f SET hold = NULL, status = 'superseded', error_step = 'discover', error_kind = 'same_content',
-		error_message = 'an operator decided that it is the version that was taken before, under another time'
+		error_message = 'an operator marked it as the version ingested before, with another time'
 	WHERE server_uuid = $1 AND hold = 'held' AND status = 'discovered'` + ofPart + ` RETURNING id, round
-), told AS (
+), recorded AS (
 	INSERT INTO file_events (file_id, round, event_type, fact_key, details)
 	SELECT id, round, 'operator_action', $2, jsonb_build_object('action', 'same', 'actor', $3::text, 'reason', $4::text) FROM decided ORDER BY id
 	ON CONFLICT DO NOTHING
-), ended AS (
+), closed AS (
 	INSERT INTO file_events (file_id, round, event_type, details)
 	SELECT id, round, 'superseded', jsonb_build_object('step', 'discover') FROM decided ORDER BY id
 	ON CONFLICT DO NOTHING
@@ -121,10 +120,9 @@ WITH decided AS (
 SELECT count(*) FROM decided`
 )
 
-// DecideChanges carries out what an operator decides about a part of the server's
-// held changes, see ingest.ParsePart, and returns how many files that were. A decision
-// that names no part is about the only one: where there are several it is
-// KindConflict. key makes the decision unique.
+// DecideChanges applies an operator action to a part of the server's held changes, see
+// ingest.ParsePart, and returns the number of files changed. An empty part selects the only
+// one; if there are several, it is KindConflict. key makes the action idempotent.
 func (s *Store) DecideChanges(
 	ctx context.Context, serverUUID string, decision ingest.ChangesDecision, part, actor, reason, key string,
 ) (files int64, err error) {
@@ -136,15 +134,15 @@ func (s *Store) DecideChanges(
 	if err != nil {
 		return 0, err
 	}
-	statement := takeChanges
+	statement := releaseHeld
 	switch decision {
 	case ingest.ChangesTake:
 	case ingest.ChangesSame:
-		statement = sameChanges
+		statement = supersedeHeld
 	default:
 		return 0, ingest.Errorf(ingest.KindInvalid, "decision %q: use %s or %s", decision, ingest.ChangesTake, ingest.ChangesSame)
 	}
-	err = s.inTx(ctx, "decide about held changes", func(tx pgx.Tx) error {
+	err = s.inTx(ctx, "change held files", func(tx pgx.Tx) error {
 		if err := lockServerRow(ctx, tx, id); err != nil {
 			return err
 		}
@@ -161,8 +159,8 @@ func (s *Store) DecideChanges(
 	return files, err
 }
 
-// onePart refuses a decision about things of several kinds: among files that a clock
-// has moved may be one that was really replaced.
+// onePart returns KindConflict if there are several parts: files moved by a clock change may
+// include one that was really replaced.
 func onePart(ctx context.Context, db querier, serverUUID string) error {
 	parts, err := partsOf(ctx, db, serverUUID)
 	if err != nil || len(parts) < 2 {
@@ -172,5 +170,5 @@ func onePart(ctx context.Context, db querier, serverUUID string) error {
 	for _, p := range parts {
 		held.Files += p.Files
 	}
-	return ingest.Errorf(ingest.KindConflict, "%s: name it, such as %s, or %s", held, parts[0].Name(), ingest.PartAll)
+	return ingest.Errorf(ingest.KindConflict, "%s: name the part, such as %s, or %s", held, parts[0].Name(), ingest.PartAll)
 }

@@ -8,25 +8,25 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// vouched: the audit log has the entry that the API writes before it sends an
-// operator's action, and no other action has named it.
-const vouched = `
+// isVerified reports whether the audit log has the entry that the API writes before it sends an
+// operator action, and no other action refers to that entry.
+const isVerified = `
 SELECT EXISTS (SELECT FROM audit_log WHERE entry_key = $1 AND target = $2 AND action = 'file.' || $3 AND actor = $4)
 	AND NOT EXISTS (
 		SELECT FROM file_events e JOIN files f ON f.id = e.file_id
 		WHERE f.file_uuid = $5 AND e.event_type = 'operator_action' AND e.details->>'entry' = $6 AND e.fact_key <> $7)`
 
-// Vouch reports whether an operator's action came by the API or the command line,
-// which record it before they send it. One that reached Temporal otherwise is noted
-// in the audit log, once: nobody has checked who asked for it.
+// Vouch reports whether an operator action came through the API or the command line, which
+// record it before they send it. An action sent to Temporal directly is recorded in the audit
+// log once, as unverified: its sender was not authorized.
 func (s *Store) Vouch(ctx context.Context, fileUUID string, action ingest.OperatorAction) (verified bool, err error) {
 	id, err := validUUID("file with uuid", fileUUID)
 	if err != nil {
 		return false, err
 	}
 	if entry, err := uuid.Parse(action.Entry); err == nil {
-		err = s.retry(ctx, "look who asked for an action", func() error {
-			return s.pool.QueryRow(ctx, vouched, entry.String(), id, action.Action, cleanText(action.Actor), id, entry.String(), action.Key).Scan(&verified)
+		err = s.retry(ctx, "verify an operator action", func() error {
+			return s.pool.QueryRow(ctx, isVerified, entry.String(), id, action.Action, cleanText(action.Actor), id, entry.String(), action.Key).Scan(&verified)
 		})
 		if err != nil || verified {
 			return verified, err

@@ -105,7 +105,7 @@ func TestEachPartIsDecidedAlone(t *testing.T) {
 	}
 	_, err = decide(ingest.ChangesSame, "")
 	require.True(t, ingest.IsKind(err, ingest.KindConflict), "%v", err)
-	require.ErrorContains(t, err, "name it, such as 1h0m0s, or all")
+	require.ErrorContains(t, err, "name the part, such as 1h0m0s, or all")
 	_, err = decide(ingest.ChangesSame, "an hour")
 	require.True(t, ingest.IsKind(err, ingest.KindInvalid), "%v", err)
 	for _, tc := range []struct {
