@@ -23,7 +23,7 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// keys are one of each kind that is used.
+// keys returns one key of each supported type.
 func keys(t *testing.T) map[string]any {
 	t.Helper()
 	_, ed, err := ed25519.GenerateKey(rand.Reader)
@@ -45,7 +45,7 @@ func fingerprint(t *testing.T, key any) string {
 	return ssh.FingerprintSHA256(signer.PublicKey())
 }
 
-// requireRead reads what was given, and what is stored of it again.
+// requireRead reads the input, then the stored format, and returns the latter.
 func requireRead(t *testing.T, in keyfile.Input, key any) []byte {
 	t.Helper()
 	stored, err := keyfile.Read(in)
@@ -60,7 +60,7 @@ func requireRead(t *testing.T, in keyfile.Input, key any) []byte {
 	return stored
 }
 
-func TestForms(t *testing.T) {
+func TestFormats(t *testing.T) {
 	t.Parallel()
 	phrase := []byte("open sesame")
 	for name, key := range keys(t) {
@@ -78,7 +78,7 @@ func TestForms(t *testing.T) {
 		}
 		if r, ok := key.(*rsa.PrivateKey); ok {
 			forms["PKCS#1"] = pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(r)})
-			//nolint:staticcheck // what OpenSSL wrote for decades
+			//nolint:staticcheck // the old format of OpenSSL
 			block, err := x509.EncryptPEMBlock(rand.Reader, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(r), phrase, x509.PEMCipherAES128)
 			require.NoError(t, err)
 			forms["PKCS#1 locked"] = pem.EncodeToMemory(block)
@@ -101,7 +101,7 @@ func TestForms(t *testing.T) {
 	}
 }
 
-func TestMarksOfEditors(t *testing.T) {
+func TestEditorArtifacts(t *testing.T) {
 	t.Parallel()
 	key := keys(t)["ed25519"]
 	plain := string(services.PEM(t, key))
@@ -122,28 +122,28 @@ func TestMarksOfEditors(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoPrivateKey(t *testing.T) {
+func TestInvalidKeys(t *testing.T) {
 	t.Parallel()
 	key := keys(t)["ed25519"]
 	signer, err := ssh.NewSignerFromKey(key)
 	require.NoError(t, err)
-	for name, test := range map[string]struct{ text, says string }{
+	for name, test := range map[string]struct{ text, message string }{
 		"public":      {string(ssh.MarshalAuthorizedKey(signer.PublicKey())), "this is a public key"},
 		"RFC 4716":    {"---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----\n", "this is a public key"},
 		"PEM public":  {"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "this is a public key"},
 		"X.509":       {"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "X.509 certificate"},
 		"empty":       {" \n", "is empty"},
-		"anything":    {"canary", "cannot be read"},
+		"no key":      {"canary", "cannot be read"},
 		"damaged":     {"-----BEGIN OPENSSH PRIVATE KEY-----\nY2FuYXJ5\n-----END OPENSSH PRIVATE KEY-----\n", "damaged"},
 		"broken ppk":  {"PuTTY-User-Key-File-3: ssh-ed25519\ncanary\n", "PuTTY key file cannot be read"},
 		"ppk of 1":    {"PuTTY-User-Key-File-1: ssh-rsa\nEncryption: none\n", "PuTTY key file cannot be read"},
-		"greedy ppk":  {"PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: aes256-cbc\nKey-Derivation: Argon2id\nArgon2-Memory: 4000000000\nArgon2-Passes: 1\nArgon2-Parallelism: 1\nArgon2-Salt: 00\n", "PuTTY key file cannot be read"},
+		"costly ppk":  {"PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: aes256-cbc\nKey-Derivation: Argon2id\nArgon2-Memory: 4000000000\nArgon2-Passes: 1\nArgon2-Parallelism: 1\nArgon2-Salt: 00\n", "PuTTY key file cannot be read"},
 		"endless ppk": {"PuTTY-User-Key-File-3: ssh-ed25519\nPublic-Lines: 999999999\n", "PuTTY key file cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := keyfile.Read(keyfile.Input{Key: []byte(test.text), Passphrase: []byte("p")})
-			require.ErrorContains(t, err, test.says)
+			require.ErrorContains(t, err, test.message)
 			assert.NotContains(t, err.Error(), "canary")
 		})
 	}
@@ -163,12 +163,12 @@ func TestCertificates(t *testing.T) {
 			requireRead(t, keyfile.Input{Key: append(services.PEM(t, all[name]), line...)}, all[name])
 		})
 	}
-	for says, line := range map[string][]byte{
+	for message, line := range map[string][]byte{
 		"another key": certify(t, all["p256"], ssh.UserCert), "user certificate": certify(t, all["ed25519"], ssh.HostCert), "not one line": []byte("x"),
 	} {
 		_, err := keyfile.Read(keyfile.Input{Key: services.PEM(t, all["ed25519"]), Certificate: line})
 		require.ErrorIs(t, err, keyfile.ErrCertificate)
-		require.ErrorContains(t, err, says)
+		require.ErrorContains(t, err, message)
 	}
 }
 
@@ -185,8 +185,8 @@ func certify(t *testing.T, key any, kind uint32) []byte {
 	return ssh.MarshalAuthorizedKey(certificate)
 }
 
-// TestPuTTY reads the files in testdata, which puttygen 0.78 wrote: of every kind
-// of key, versions 2 and 3, locked by "open sesame" and not.
+// TestPuTTY reads the files in testdata, written by puttygen 0.78: every key type,
+// versions 2 and 3, unencrypted and encrypted with "open sesame".
 func TestPuTTY(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.ppk")
@@ -240,7 +240,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// TestSecurityKeys: the handle of a key that a person must touch is refused by name.
+// TestSecurityKeys checks the error for keys on FIDO security keys.
 func TestSecurityKeys(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"} {

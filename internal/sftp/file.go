@@ -107,7 +107,7 @@ func (f *File) Told(ctx context.Context) (seen ingest.Observation, ok bool, err 
 		return err
 	})
 	if err != nil || now == nil {
-		return seen, false, f.session.explain(err, "look at", f.remote.Name())
+		return seen, false, f.session.explain(err, "stat", f.remote.Name())
 	}
 	return observe(f.remote.Name(), *now), true, nil
 }

@@ -9,7 +9,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// FuzzUnsafeName: a name that is accepted is one element of a path: it stays in
+// FuzzUnsafeName checks that an accepted name is one path element, so that it stays in
 // its folder.
 func FuzzUnsafeName(f *testing.F) {
 	for _, name := range []string{"", ".", "..", "a", "a/b", "../a", "a/..", "\x00", "a\x00b", `..\a`, "\xff", "\u2215", strings.Repeat("a", 5000)} {
@@ -18,25 +18,25 @@ func FuzzUnsafeName(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string) {
 		reason := unsafeName(name)
 		if strings.ContainsAny(reason, "\r\n\x1b\x00") || len(reason) > 500 {
-			t.Errorf("%q is refused with %q", name, reason)
+			t.Errorf("%q is rejected with %q", name, reason)
 		}
 		const folder = "/in/a"
 		full := path.Join(folder, name)
 		if reason == "" && (path.Dir(full) != folder || path.Base(full) != name || strings.ContainsRune(name, 0)) {
-			t.Errorf("%q is taken, and leads to %q", name, full)
+			t.Errorf("%q is accepted and resolves to %q", name, full)
 		}
 	})
 }
 
-// FuzzFilter: globs that are accepted never panic, and a path that is excluded is
-// not taken.
+// FuzzFilter checks that valid globs never panic, and that a glob matches the same paths
+// as include and as exclude.
 func FuzzFilter(f *testing.F) {
 	for _, glob := range []string{"**/*.csv", "*", "**", "[a-z]*", "{a,b}/**", `\*`, "[", "a[^", strings.Repeat("*a", 30), strings.Repeat("**/", 30) + "b"} {
 		f.Add(glob, "a/b.csv")
 	}
 	f.Fuzz(func(t *testing.T, glob, name string) {
 		if len(glob) > 100 || len(name) > 500 {
-			t.Skip("longer ones only take longer")
+			t.Skip("longer inputs are only slower")
 		}
 		server := ingest.Server{Name: "acme", RootPath: "/in", Include: []string{glob}}
 		taken, err := newFilter(server)
@@ -58,7 +58,7 @@ func FuzzFilter(f *testing.F) {
 	})
 }
 
-// FuzzHostKeys: a line is a key, or refused with a message that fits on one line.
+// FuzzHostKeys checks that a line is parsed as a key or rejected with a one-line message.
 func FuzzHostKeys(f *testing.F) {
 	for _, line := range []string{
 		"", "#", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1kqgJ2bHj9x3L0G0N1pDq5QvEXqXh1M5YkGq6dX3Y7", "acme.com ssh-rsa AAAA", "ssh-rsa AAAA= a\nb", "ecdsa-sha2-nistp256 AAAA",
@@ -80,7 +80,8 @@ func FuzzHostKeys(f *testing.F) {
 	})
 }
 
-// FuzzPrivateKey: a key is used, or refused with a message that holds nothing of it.
+// FuzzPrivateKey checks that a key is accepted, or rejected with a message that does not
+// quote it.
 func FuzzPrivateKey(f *testing.F) {
 	for _, key := range []string{
 		"-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----\n",

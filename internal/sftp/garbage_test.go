@@ -25,18 +25,17 @@ import (
 )
 
 const (
-	// garbagePatience bounds one operation on a server that talks nonsense: the
-	// deadlines below, each some times over, on a slow machine.
-	garbagePatience = time.Minute
-	// garbageHeap is what a dozen such servers may make us allocate at once, theirs and
-	// what waits for the garbage collector on a busy machine included.
+	// garbageTimeout bounds one operation: several of the timeouts below, on a slow
+	// machine.
+	garbageTimeout = time.Minute
+	// garbageHeap bounds the heap with a dozen servers and their clients, including
+	// uncollected garbage on a busy machine.
 	garbageHeap = 768 << 20
 )
 
-// TestGarbage talks to servers whose answers are changed at random: whatever
-// comes, an operation ends, with an error that says what kind it is of, and
-// leaves nothing behind. make fuzz takes new seeds for STEVEDORE_TEST_GARBAGE (a
-// duration); STEVEDORE_TEST_SEED repeats one.
+// TestGarbage uses servers whose replies are randomly corrupted. It checks that each
+// operation ends with an error of a kind and without leaks. make fuzz uses new seeds for
+// STEVEDORE_TEST_GARBAGE (a duration); STEVEDORE_TEST_SEED repeats one.
 func TestGarbage(t *testing.T) { //nolint:paralleltest // it counts goroutines and memory
 	before := goleak.IgnoreCurrent()
 	next, limit := garbageSeeds(t)
@@ -46,7 +45,7 @@ func TestGarbage(t *testing.T) { //nolint:paralleltest // it counts goroutines a
 	for range 12 {
 		group.Go(func() {
 			for seed, more := next(); more && !t.Failed(); seed, more = next() {
-				meetGarbage(t, seed)
+				testGarbageServer(t, seed)
 				done.Add(1)
 			}
 		})
@@ -57,8 +56,8 @@ func TestGarbage(t *testing.T) { //nolint:paralleltest // it counts goroutines a
 	goleak.VerifyNone(t, before)
 }
 
-// garbageSeeds returns what gives the seeds: a few that are always the same, the
-// one asked for, or new ones until the time is over.
+// garbageSeeds returns a generator of seeds: fixed ones, the one of STEVEDORE_TEST_SEED,
+// or random ones until STEVEDORE_TEST_GARBAGE has passed.
 func garbageSeeds(t *testing.T) (next func() (seed uint64, more bool), limit time.Duration) {
 	t.Helper()
 	var n atomic.Uint64
@@ -76,8 +75,7 @@ func garbageSeeds(t *testing.T) (next func() (seed uint64, more bool), limit tim
 	return func() (uint64, bool) { seed := n.Add(1); return seed, seed <= 60 }, 0
 }
 
-// watchHeap returns a function that ends the watch and returns the highest size
-// that was seen.
+// watchHeap monitors the heap. highest stops it and returns the maximum in bytes.
 func watchHeap(t *testing.T) (highest func() uint64) {
 	t.Helper()
 	stop, ended := make(chan struct{}), make(chan struct{})
@@ -106,8 +104,8 @@ func watchHeap(t *testing.T) (highest func() uint64) {
 	}
 }
 
-// meetGarbage does everything that a worker does with a server.
-func meetGarbage(t *testing.T, seed uint64) {
+// testGarbageServer runs all operations of a worker on a server with the seed.
+func testGarbageServer(t *testing.T, seed uint64) {
 	peer := services.StartGarbage(t, seed)
 	peer.Spoilt = 2 + int(seed%40)
 	pool := sftp.NewPool(sftp.Config{
@@ -115,25 +113,25 @@ func meetGarbage(t *testing.T, seed uint64) {
 		MaxEntriesPerFolder: 1000, MaxEntries: 5000,
 	}, secrets{Password: []byte("p")})
 	server := peer.Server(fmt.Sprint("garbage ", seed), uuid.NewString())
-	g := garbled{t: t, seed: seed, root: server.RootPath}
-	for range 3 { // what one has spoilt must not be what the next one gets
+	g := garbageCheck{t: t, seed: seed, root: server.RootPath}
+	for range 3 { // a session must not inherit a failed connection
 		g.visit(pool, server)
 	}
-	g.check("close the pool", pool.Close())
+	g.checkErr("close the pool", pool.Close())
 	peer.Close()
 }
 
-// garbled checks what comes out of talking to a garbage server.
-type garbled struct {
+// garbageCheck checks the results of operations on a garbage server.
+type garbageCheck struct {
 	t    *testing.T
 	seed uint64
 	root string
 }
 
-// visit opens a session and uses it for everything.
-func (g garbled) visit(pool *sftp.Pool, server ingest.Server) {
+// visit opens a session and runs all operations.
+func (g garbageCheck) visit(pool *sftp.Pool, server ingest.Server) {
 	var session *sftp.Session
-	g.within("open", func(ctx context.Context) (err error) {
+	g.run("open", func(ctx context.Context) (err error) {
 		session, err = pool.Open(ctx, server)
 		return err
 	})
@@ -141,24 +139,24 @@ func (g garbled) visit(pool *sftp.Pool, server ingest.Server) {
 		return
 	}
 	defer func() { _ = session.Close() }()
-	g.within("list", func(ctx context.Context) error {
-		_, err := session.List(ctx, ingest.ListRequest{}, g.seen)
+	g.run("list", func(ctx context.Context) error {
+		_, err := session.List(ctx, ingest.ListRequest{}, g.checkEntry)
 		return err
 	})
-	g.within("stat", func(ctx context.Context) error {
+	g.run("stat", func(ctx context.Context) error {
 		seen, err := session.Stat(ctx, "/in/00.csv")
 		if err == nil && seen.Size < 0 {
 			g.t.Errorf("seed %d: size %d", g.seed, seen.Size)
 		}
 		return err
 	})
-	g.within("read", func(ctx context.Context) error { return g.read(ctx, session) })
-	g.within("rename", func(ctx context.Context) error { return session.Rename(ctx, "/in/02.csv", "/in/done/02.csv") })
-	g.within("remove", func(ctx context.Context) error { return session.Remove(ctx, "/in/04.csv") })
+	g.run("read", func(ctx context.Context) error { return g.read(ctx, session) })
+	g.run("rename", func(ctx context.Context) error { return session.Rename(ctx, "/in/02.csv", "/in/done/02.csv") })
+	g.run("remove", func(ctx context.Context) error { return session.Remove(ctx, "/in/04.csv") })
 }
 
-// read reads a file as transfers do.
-func (g garbled) read(ctx context.Context, session *sftp.Session) error {
+// read reads a file like a transfer.
+func (g garbageCheck) read(ctx context.Context, session *sftp.Session) error {
 	file, err := session.OpenFile(ctx, "/in/deep/03.csv")
 	if err != nil {
 		return err
@@ -180,33 +178,33 @@ func (g garbled) read(ctx context.Context, session *sftp.Session) error {
 	return nil
 }
 
-// seen checks what a listing gives: entries in the root folder, bounded.
-func (g garbled) seen(o ingest.Observation) error {
+// checkEntry checks that an observation is below the root folder and bounded.
+func (g garbageCheck) checkEntry(o ingest.Observation) error {
 	if !strings.HasPrefix(o.Path, g.root+"/") || strings.Contains(o.Path+"/", "/../") || o.Size < 0 || len(o.Path) > 64<<10 {
 		g.t.Errorf("seed %d: seen %.300q of %d bytes", g.seed, o.Path, o.Size)
 	}
 	return nil
 }
 
-// within does something that must end in time.
-func (g garbled) within(what string, do func(ctx context.Context) error) {
+// run runs an operation and checks that it ends in time.
+func (g garbageCheck) run(what string, do func(ctx context.Context) error) {
 	ctx, cancel := context.WithCancel(g.t.Context())
 	defer cancel()
 	began := time.Now()
-	hangs := time.AfterFunc(garbagePatience, func() {
+	hangs := time.AfterFunc(garbageTimeout, func() {
 		g.t.Errorf("seed %d: %s hangs", g.seed, what)
 		cancel()
 	})
 	defer hangs.Stop()
-	g.check(what, do(ctx))
-	if took := time.Since(began); took > garbagePatience/2 {
+	g.checkErr(what, do(ctx))
+	if took := time.Since(began); took > garbageTimeout/2 {
 		g.t.Logf("seed %d: %s took %s", g.seed, what, took)
 	}
 }
 
-// check checks an error: of a kind, one line, and not an allocation's worth of the
+// checkErr checks that an error has a kind, is one line, and quotes a bounded part of the
 // server's bytes.
-func (g garbled) check(what string, err error) {
+func (g garbageCheck) checkErr(what string, err error) {
 	var known *ingest.Error
 	switch {
 	case err == nil:

@@ -25,7 +25,7 @@ import (
 	"stevedore/internal/sftp"
 )
 
-// The packets of SFTP version 3 that the servers below know.
+// Packet types and status codes of SFTP version 3.
 const (
 	fxpInit, fxpVersion                  = 1, 2
 	fxpOpen, fxpClose, fxpRead, fxpLstat = 3, 4, 5, 7
@@ -37,14 +37,14 @@ const (
 	flagSize, flagMode                 = 1, 4
 )
 
-// answer is a reply: its type and what follows the request's id. A zero type
-// is no reply at all.
+// answer is a reply: its type and its body after the request id. A zero type means no
+// reply.
 type answer struct {
 	kind byte
 	body []byte
 }
 
-// hostile answers requests as it pleases; a missing answer is "OK".
+// hostile maps request types to functions that return the reply; the default is "OK".
 type hostile map[byte]func() answer
 
 func status(code uint32) func() answer {
@@ -55,7 +55,7 @@ func always(kind byte, parts ...any) func() answer {
 	return func() answer { return answer{kind, join(parts...)} }
 }
 
-// names is a folder's listing: all entries once, then the end.
+// names returns the replies of READDIR: all entries, then EOF.
 func names(entries ...any) func() answer {
 	sent := false
 	return func() answer {
@@ -87,7 +87,7 @@ func join(parts ...any) []byte {
 
 func file(size uint64) []byte { return join(uint32(flagSize|flagMode), size, uint32(0o100644)) }
 
-// serve speaks SFTP on a channel.
+// serve serves SFTP on a channel.
 func (h hostile) serve(channel ssh.Channel) {
 	for {
 		var header [9]byte
@@ -114,18 +114,18 @@ func (h hostile) serve(channel ssh.Channel) {
 	}
 }
 
-// fakeSSH is an SSH server in this process that lets everybody in who knows
-// the password "pw" and serves SFTP as told.
+// fakeSSH starts an SSH server in this process that authenticates by config and calls
+// serve for each channel.
 func fakeSSH(t *testing.T, config *ssh.ServerConfig, serve func(ssh.Channel)) ingest.Server {
 	t.Helper()
 	return fakeSSHWith(t, config, serve, ssh.DiscardRequests)
 }
 
-// fakeMute is fakeSSH that never answers requests about the connection.
-func fakeMute(t *testing.T, config *ssh.ServerConfig, serve func(ssh.Channel)) ingest.Server {
+// fakeSSHWithoutReplies is fakeSSH that never replies to global requests.
+func fakeSSHWithoutReplies(t *testing.T, config *ssh.ServerConfig, serve func(ssh.Channel)) ingest.Server {
 	t.Helper()
 	return fakeSSHWith(t, config, serve, func(requests <-chan *ssh.Request) {
-		for range requests { //nolint:revive // nothing is the answer
+		for range requests { //nolint:revive // no reply is sent
 		}
 	})
 }
@@ -188,7 +188,7 @@ func password() *ssh.ServerConfig {
 	}}
 }
 
-// openHostile returns a session on a server that answers as given.
+// openHostile returns a session on a server with the replies h.
 func openHostile(t *testing.T, cfg sftp.Config, h hostile) *sftp.Session {
 	t.Helper()
 	return open(t, newPool(t, cfg, secrets{Password: []byte("pw")}), fakeSSH(t, password(), h.serve))
@@ -229,7 +229,7 @@ func TestHostileAttributes(t *testing.T) {
 	seen, _ := list(t, session, "/in")
 	assert.Contains(t, seen["huge"].Rejected, "impossible size of 9223372036854775808")
 	assert.Zero(t, seen["huge"].Size)
-	assert.Contains(t, seen["sizeless"].Rejected, "impossible size", "the look at it has one")
+	assert.Contains(t, seen["sizeless"].Rejected, "impossible size", "LSTAT reports one")
 	assert.Empty(t, seen["typeless"].Rejected)
 	assert.Contains(t, seen["odd"].Rejected, "unknown type")
 
@@ -245,11 +245,11 @@ func TestEndlessListings(t *testing.T) {
 	for name, test := range map[string]struct {
 		readdir func() answer
 		kind    ingest.Kind
-		says    string
+		message string
 	}{
 		"entries": {news, ingest.KindInvalid, "more than 50 entries"},
 		"silence": {always(0), ingest.KindTransient, "sent no data for 4s, the connection was closed; if the server is slow, raise --answer-timeout"},
-		"lies":    {always(fxpName, uint32(1<<31), "f"), ingest.KindTransient, "malformed"},
+		"count":   {always(fxpName, uint32(1<<31), "f"), ingest.KindTransient, "malformed"},
 		"flood":   {always(fxpName, make([]byte, 9<<20)), ingest.KindTransient, "more than 8 MiB in one reply"},
 		"deluge":  {always(fxpName, make([]byte, 65<<20)), ingest.KindTransient, "more than 8 MiB in one reply"},
 	} {
@@ -258,7 +258,7 @@ func TestEndlessListings(t *testing.T) {
 			cfg := sftp.Config{MaxEntriesPerFolder: 50, NoProgress: 4 * time.Second}
 			session := openHostile(t, cfg, hostile{fxpOpendir: always(fxpHandle, "h"), fxpReaddir: test.readdir})
 			_, err := session.List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { return nil })
-			requireKind(t, err, test.kind, test.says)
+			requireKind(t, err, test.kind, test.message)
 		})
 	}
 }
@@ -301,11 +301,11 @@ func TestUnreadableFolders(t *testing.T) {
 	requireKind(t, err, ingest.KindPermission, "does not let user u list its root folder /in")
 }
 
-func TestReadsThatBringNothing(t *testing.T) {
+func TestReadsWithoutData(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		read    func() answer
-		said    string
+		message string
 		refused bool
 	}{
 		"zero-length data": {always(fxpData, ""), `the server reports "empty DATA reply"`, true},
@@ -326,17 +326,17 @@ func TestReadsThatBringNothing(t *testing.T) {
 			if name == "no permission" {
 				kind = ingest.KindPermission
 			}
-			requireKind(t, err, kind, tc.said)
+			requireKind(t, err, kind, tc.message)
 			assert.Equal(t, tc.refused, errors.Is(err, ingest.ErrRefused))
 			require.NoError(t, f.Close())
 			_, err = session.Stat(deadline(t), "/in/f")
-			assert.Equal(t, tc.refused, err == nil, "a refusal leaves the connection as it was: %v", err)
+			assert.Equal(t, tc.refused, err == nil, "the connection survives a refusal: %v", err)
 		})
 	}
 }
 
-// slowly answers after delay, or when the test ends.
-func slowly(t *testing.T, delay time.Duration, react func() answer) func() answer {
+// delayed replies after delay, or when the test ends.
+func delayed(t *testing.T, delay time.Duration, react func() answer) func() answer {
 	t.Helper()
 	return func() answer {
 		select {
@@ -347,17 +347,17 @@ func slowly(t *testing.T, delay time.Duration, react func() answer) func() answe
 	}
 }
 
-// A slow server is not a silent one: together these take longer than NoProgress.
-func TestSlowServersAreWaitedFor(t *testing.T) {
+// TestSlowServers checks that NoProgress applies to each reply, not to their sum.
+func TestSlowServers(t *testing.T) {
 	t.Parallel()
 	const answers = 15
 	left := answers
 	h := hostile{
 		fxpLstat: always(fxpAttrs, file(9)), fxpFstat: always(fxpAttrs, file(9)), fxpOpen: always(fxpHandle, "h"),
 		fxpOpendir: always(fxpHandle, "h"),
-		fxpRead:    slowly(t, 500*time.Millisecond, always(fxpData, "x")),
+		fxpRead:    delayed(t, 500*time.Millisecond, always(fxpData, "x")),
 	}
-	h[fxpReaddir] = slowly(t, 500*time.Millisecond, func() answer {
+	h[fxpReaddir] = delayed(t, 500*time.Millisecond, func() answer {
 		if left--; left < 0 {
 			return status(statusEOF)()
 		}
@@ -370,7 +370,7 @@ func TestSlowServersAreWaitedFor(t *testing.T) {
 	f, err := session.OpenFile(deadline(t), "/in/f")
 	require.NoError(t, err)
 	var wg sync.WaitGroup
-	for i := range answers { // all asked for at once, answered one after another
+	for i := range answers { // concurrent requests, sequential replies
 		wg.Go(func() {
 			_, err := f.ReadAt(make([]byte, 1), int64(i))
 			assert.NoError(t, err)
@@ -380,7 +380,7 @@ func TestSlowServersAreWaitedFor(t *testing.T) {
 	require.NoError(t, f.Close())
 }
 
-func TestShortReadsAreFilledUp(t *testing.T) {
+func TestShortReads(t *testing.T) {
 	t.Parallel()
 	sent := 0
 	session := openHostile(t, sftp.Config{}, hostile{
@@ -410,7 +410,7 @@ func TestReadPermissionDenied(t *testing.T) {
 	_, err := session.OpenFile(deadline(t), "/in/f")
 	requireKind(t, err, ingest.KindPermission, "does not let user u open /in/f")
 	_, err = session.Stat(deadline(t), "/in/f")
-	require.NoError(t, err, "a refusal leaves the connection as it was")
+	require.NoError(t, err, "the connection survives a refusal")
 }
 
 func TestKeyboardInteractivePassword(t *testing.T) {
@@ -435,7 +435,7 @@ func TestKeyboardInteractivePassword(t *testing.T) {
 	requireKind(t, err, ingest.KindAuth, "refused keyboard-interactive")
 	assert.Equal(t, 2, asked)
 
-	// Where a password was refused it is not tried once more in another way.
+	// A refused password is not sent again by another method.
 	both := &ssh.ServerConfig{
 		KeyboardInteractiveCallback: config.KeyboardInteractiveCallback,
 		PasswordCallback:            password().PasswordCallback,
@@ -447,7 +447,7 @@ func TestKeyboardInteractivePassword(t *testing.T) {
 
 func TestLoginWithoutSFTP(t *testing.T) {
 	t.Parallel()
-	server := fakeSSH(t, password(), func(c ssh.Channel) {}) // the channel ends at once
+	server := fakeSSH(t, password(), func(c ssh.Channel) {}) // the channel ends immediately
 	_, err := newPool(t, sftp.Config{}, secrets{Password: []byte("pw")}).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindTransient, "opened no SFTP channel")
 }

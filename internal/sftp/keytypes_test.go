@@ -19,7 +19,7 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// keygen makes a key pair by ssh-keygen and returns the private key's file.
+// keygen creates a key pair by ssh-keygen and returns the path of the private key.
 func keygen(t *testing.T, args ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "key")
@@ -35,7 +35,7 @@ func read(t *testing.T, path string) []byte {
 	return text
 }
 
-// TestKeyTypes: host keys and user keys of each type that OpenSSH takes.
+// TestKeyTypes checks host keys and user keys of each type that OpenSSH supports.
 func TestKeyTypes(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{
@@ -46,7 +46,7 @@ func TestKeyTypes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			host, user := keygen(t, args...), keygen(t, args...)
-			b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"HostKey " + host, "AuthorizedKeysFile " + user + ".pub"}})
+			b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{Config: []string{"HostKey " + host, "AuthorizedKeysFile " + user + ".pub"}})
 			b.server.HostKeys = []string{strings.TrimSpace(string(read(t, host+".pub")))}
 			session, err := tryOpen(t, newPool(t, sftp.Config{}, secrets{PrivateKey: read(t, user)}), b.server)
 			require.NoError(t, err)
@@ -56,14 +56,14 @@ func TestKeyTypes(t *testing.T) {
 	}
 }
 
-// TestHostCertificate: a server that also has a certificate shows its plain key to
-// those who have pinned that.
+// TestHostCertificate checks that a pinned plain key matches on a server that also has a
+// host certificate.
 func TestHostCertificate(t *testing.T) {
 	t.Parallel()
 	authority, host := keygen(t, "-t", "ed25519"), keygen(t, "-t", "ed25519")
 	out, err := exec.Command("ssh-keygen", "-q", "-s", authority, "-I", "host", "-h", "-n", "127.0.0.1", host+".pub").CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"HostKey " + host, "HostCertificate " + host + "-cert.pub"}})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{Config: []string{"HostKey " + host, "HostCertificate " + host + "-cert.pub"}})
 	b.server.HostKeys = []string{b.HostKeyLine, strings.TrimSpace(string(read(t, host+".pub")))}
 	b.open(t)
 	b.server.HostKeys = []string{"@cert-authority * " + string(read(t, authority+".pub"))}
@@ -71,7 +71,7 @@ func TestHostCertificate(t *testing.T) {
 	requireKind(t, err, ingest.KindHostKey, "pinned host key 1")
 }
 
-// TestSmallRSAKeys: OpenSSH takes none below 1024 bits, others may take that.
+// TestSmallRSAKeys checks a key of 1024 bits, the minimum of OpenSSH.
 func TestSmallRSAKeys(t *testing.T) {
 	t.Parallel()
 	path := keygen(t, "-t", "rsa", "-b", "1024")
@@ -82,29 +82,29 @@ func TestSmallRSAKeys(t *testing.T) {
 	open(t, newPool(t, sftp.Config{}, secrets{PrivateKey: read(t, path)}), keyServer(t, public, ssh.KeyAlgoRSASHA512))
 }
 
-// TestKeyAndPassword: a server may ask for both, in this order, and gets both.
+// TestKeyAndPassword checks a server that requires a key and then a password.
 func TestKeyAndPassword(t *testing.T) {
 	t.Parallel()
-	counted := &budget{}
+	counted := &fakeBudget{}
 	server := fakeSSH(t, &ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) {
 		return nil, &ssh.PartialSuccessError{Next: ssh.ServerAuthCallbacks{PasswordCallback: passwordIs("pw")}}
 	}}, hostile{}.serve)
 	creds := secrets{PrivateKey: pemKey(t), Password: []byte("pw")}
 	open(t, newPool(t, sftp.Config{Passwords: counted}, creds), server)
-	assert.Equal(t, map[ingest.PasswordFate]int{ingest.PasswordAccepted: 1}, counted.seen())
+	assert.Equal(t, map[ingest.PasswordFate]int{ingest.PasswordAccepted: 1}, counted.results())
 	creds.Password = []byte("wrong")
 	_, err := newPool(t, sftp.Config{Passwords: counted}, creds).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindAuth)
-	assert.Equal(t, 1, counted.seen()[ingest.PasswordRefused])
+	assert.Equal(t, 1, counted.results()[ingest.PasswordRefused])
 	creds.Password = nil
 	_, err = newPool(t, sftp.Config{Passwords: counted}, creds).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindAuth, "accepted publickey", "add the missing password or key")
-	assert.Empty(t, counted.keyFates, "the key was taken")
+	assert.Empty(t, counted.keyFates, "the key was accepted")
 }
 
-// TestRefusedKeysAreCounted: each log-in that ends with the key's refusal counts once,
-// however many forms it was offered in, and these are few; before a waiting key there
-// is no connection.
+// TestRefusedKeysAreCounted checks that a log-in that ends with the refusal of the key
+// counts once and offers it in few forms, and that no connection is made while the budget
+// blocks the key.
 func TestRefusedKeysAreCounted(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -116,7 +116,7 @@ func TestRefusedKeysAreCounted(t *testing.T) {
 		return nil, errors.New("unknown")
 	}}, hostile{}.serve)
 	server.LegacyAlgorithms = true
-	counted := &budget{}
+	counted := &fakeBudget{}
 	creds := secrets{PrivateKey: read(t, keygen(t, "-t", "rsa", "-b", "2048"))}
 	pool := newPool(t, sftp.Config{Passwords: counted}, creds)
 	for range 2 {
@@ -126,15 +126,15 @@ func TestRefusedKeysAreCounted(t *testing.T) {
 	assert.Equal(t, []ingest.PasswordFate{ingest.PasswordRefused, ingest.PasswordRefused}, counted.keyFates)
 	assert.LessOrEqual(t, offered, 2*4)
 	offered = 0
-	counted.noKey = ingest.Errorf(ingest.KindTransient, "the key waits")
+	counted.keyErr = ingest.Errorf(ingest.KindTransient, "the key is blocked")
 	_, err := pool.Open(deadline(t), server)
-	requireKind(t, err, ingest.KindTransient, "the key waits")
+	requireKind(t, err, ingest.KindTransient, "the key is blocked")
 	assert.Zero(t, offered)
-	counted.noKey = nil
+	counted.keyErr = nil
 
-	// A line that ends after the key was offered is no refusal, but may hide one.
+	// A connection that ends after the key was offered may hide a refusal.
 	counted.keyFates = nil
-	silent := serveRaw(t, after((*rawSSH).secure, offeringOnly("publickey")))
+	silent := serveRaw(t, sequence((*rawSSH).handshake, awaitMethod("publickey")))
 	_, err = newPool(t, sftp.Config{Passwords: counted}, secrets{PrivateKey: pemKey(t)}).Open(deadline(t), silent)
 	requireKind(t, err, ingest.KindTransient, "after the key was offered")
 	assert.Equal(t, []ingest.PasswordFate{ingest.PasswordUnanswered}, counted.keyFates)

@@ -18,9 +18,9 @@ import (
 	"stevedore/internal/test/services"
 )
 
-func TestListShowsNestedAndOddNames(t *testing.T) {
+func TestListNestedAndUnusualNames(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	names := []string{"a.csv", "in/b.csv", "in/deep/er/c.csv", "отчёт за март.csv", "caf\xe9.csv", "new\nline.csv", "пап ка/ф.csv", "e\u0301.csv", "\u00e9.csv"}
 	for _, name := range names {
 		b.Write(name, []byte(name))
@@ -39,9 +39,9 @@ func TestListShowsNestedAndOddNames(t *testing.T) {
 	}
 }
 
-func TestListRejectsWhatIsNoRegularFile(t *testing.T) {
+func TestListRejectsIrregularFiles(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	b.Write("real.csv", []byte("x"))
 	require.NoError(t, os.Symlink("real.csv", b.Path("link.csv")))
 	require.NoError(t, os.Symlink("/etc/passwd", b.Path("out.csv")))
@@ -64,7 +64,7 @@ func TestListRejectsWhatIsNoRegularFile(t *testing.T) {
 	assert.Contains(t, seen["pipe.csv"].Rejected, "FIFO")
 	assert.Contains(t, seen["sock.csv"].Rejected, "socket")
 
-	// None of them is opened, and none of them hangs.
+	// OpenFile rejects each of them without hanging.
 	for _, name := range []string{"link.csv", "pipe.csv", "sock.csv"} {
 		_, err := session.OpenFile(deadline(t), b.Path(name))
 		requireKind(t, err, ingest.KindChanged, "not a regular file")
@@ -73,9 +73,9 @@ func TestListRejectsWhatIsNoRegularFile(t *testing.T) {
 	requireKind(t, err, ingest.KindChanged, "is a folder")
 }
 
-func TestListCaps(t *testing.T) {
+func TestListLimits(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{MaxEntriesPerFolder: 10, MaxEntries: 15}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{MaxEntriesPerFolder: 10, MaxEntries: 15}, services.SSHDOptions{})
 	for i := range 8 {
 		b.Write(string(rune('a'+i)), nil)
 		b.Write("in/"+string(rune('a'+i)), nil)
@@ -87,7 +87,7 @@ func TestListCaps(t *testing.T) {
 		b.Write("in/more"+string(rune('a'+i)), nil)
 	}
 	unread, err := b.open(t).List(deadline(t), ingest.ListRequest{}, ignore)
-	require.NoError(t, err, "a folder without end costs that folder only")
+	require.NoError(t, err, "a too large folder does not end the listing")
 	require.Len(t, unread.Folders, 1)
 	assert.Equal(t, b.Path("in"), unread.Folders[0].Path)
 	assert.Contains(t, unread.Folders[0].Reason, "more than 10 entries")
@@ -96,9 +96,9 @@ func TestListCaps(t *testing.T) {
 	requireKind(t, err, ingest.KindInvalid, "more than 10 entries", "split")
 }
 
-func TestListEndsWithItsReader(t *testing.T) {
+func TestListStopsOnCallbackError(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	b.Write("a", nil)
 	b.Write("b", nil)
 	full := errors.New("full")
@@ -114,7 +114,7 @@ func TestListEndsWithItsReader(t *testing.T) {
 
 func TestStatRemoveRename(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	b.Write("a.csv", []byte("abc"))
 	b.Write("taken.csv", []byte("other"))
 	require.NoError(t, os.Mkdir(b.Path("folder"), 0o755))
@@ -130,7 +130,7 @@ func TestStatRemoveRename(t *testing.T) {
 	assert.DirExists(t, b.Path("folder"))
 	requireKind(t, session.Remove(ctx, b.Path("gone")), ingest.KindNotFound)
 	requireKind(t, session.Rename(ctx, b.Path("a.csv"), b.Path("none/a.csv")), ingest.KindMissing, "create the target folder")
-	require.ErrorContains(t, session.Rename(ctx, b.Path("a.csv"), b.Path("taken.csv")), "/taken.csv", "a file must not be replaced, and the message names it")
+	require.ErrorContains(t, session.Rename(ctx, b.Path("a.csv"), b.Path("taken.csv")), "/taken.csv", "an existing file is not replaced, and the message names it")
 	assert.FileExists(t, b.Path("a.csv"))
 
 	session = b.open(t)
@@ -139,10 +139,11 @@ func TestStatRemoveRename(t *testing.T) {
 	assert.NoFileExists(t, b.Path("folder/a.csv"))
 }
 
-// TestListTellsWhatThePatternsLeaveOut: a pattern that fits nothing is a slip.
-func TestListTellsWhatThePatternsLeaveOut(t *testing.T) {
+// TestListReportsUnmatchedEntries checks the note on entries that no pattern matches,
+// because a pattern without matches is probably a mistake.
+func TestListReportsUnmatchedEntries(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	for _, name := range []string{"a.csv", "b.txt", "x/c.csv", "done/d.csv", ".part"} {
 		b.Write(name, []byte("1"))
 	}
@@ -151,12 +152,12 @@ func TestListTellsWhatThePatternsLeaveOut(t *testing.T) {
 		include, exclude []string
 		note             string
 	}{
-		"all fit":     {nil, nil, ""},
-		"one":         {[]string{"**/*.csv"}, nil, "1 entry is left out by the patterns, e.g. " + b.Path("b.txt")},
-		"a folder":    {[]string{"*"}, nil, "1 entry is left out by the patterns, e.g. " + b.Path("x") + "/"},
-		"excluded":    {nil, []string{"x"}, "1 entry is left out by the patterns, e.g. " + b.Path("x") + "/"},
-		"other case":  {[]string{"**/*.CSV"}, nil, "leave out everything, 3 entries, e.g. "},
-		"no such way": {[]string{"y/*.csv"}, nil, "leave out everything, 3 entries, e.g. "},
+		"all match":      {nil, nil, ""},
+		"one":            {[]string{"**/*.csv"}, nil, "1 entry is left out by the patterns, e.g. " + b.Path("b.txt")},
+		"a folder":       {[]string{"*"}, nil, "1 entry is left out by the patterns, e.g. " + b.Path("x") + "/"},
+		"excluded":       {nil, []string{"x"}, "1 entry is left out by the patterns, e.g. " + b.Path("x") + "/"},
+		"other case":     {[]string{"**/*.CSV"}, nil, "leave out everything, 3 entries, e.g. "},
+		"no such folder": {[]string{"y/*.csv"}, nil, "leave out everything, 3 entries, e.g. "},
 	} {
 		server := b.server
 		server.Include, server.Exclude = tc.include, tc.exclude
@@ -177,10 +178,10 @@ func TestListTellsWhatThePatternsLeaveOut(t *testing.T) {
 	}
 }
 
-// TestARootThatIsNoFolder is said with what to do.
-func TestARootThatIsNoFolder(t *testing.T) {
+// TestRootIsNoFolder checks that the errors have advice.
+func TestRootIsNoFolder(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	b.Write("file.csv", nil)
 	require.NoError(t, os.Symlink(b.Path("nowhere"), b.Path("dangling")))
 	require.NoError(t, os.Symlink(b.Path("file.csv"), b.Path("to-file")))

@@ -42,12 +42,12 @@ func TestPasswordLogin(t *testing.T) {
 	requireKind(t, err, ingest.KindAuth, "server acme refused the credentials of user partner", "refused password", "stevedore server test acme")
 	assert.NotContains(t, err.Error(), "canary")
 	sshd.AwaitLog("Failed password for partner")
-	assert.Equal(t, 1, strings.Count(sshd.Log(), "Failed password for partner"), "one guess is one guess: accounts get locked")
+	assert.Equal(t, 1, strings.Count(sshd.Log(), "Failed password for partner"), "the password is sent once, because servers lock accounts")
 }
 
 func TestKeyLogin(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	b.open(t)
 	_, err := newPool(t, sftp.Config{}, secrets{Password: []byte("x")}).Open(deadline(t), b.server)
 	requireKind(t, err, ingest.KindAuth, "it accepts publickey")
@@ -59,7 +59,7 @@ func TestKeyLogin(t *testing.T) {
 func TestRSAClientKey(t *testing.T) {
 	t.Parallel()
 	path := rsaKey(t)
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"AuthorizedKeysFile " + path + ".pub"}})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{Config: []string{"AuthorizedKeysFile " + path + ".pub"}})
 	private, err := os.ReadFile(path)
 	require.NoError(t, err)
 	open(t, newPool(t, sftp.Config{}, secrets{PrivateKey: private}), b.server)
@@ -67,7 +67,7 @@ func TestRSAClientKey(t *testing.T) {
 
 func TestLockedPrivateKey(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)
 	locked, err := ssh.MarshalPrivateKeyWithPassphrase(key, "", []byte("phrase"))
@@ -78,26 +78,26 @@ func TestLockedPrivateKey(t *testing.T) {
 
 func TestNoSFTP(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"Subsystem other /bin/false"}})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{Config: []string{"Subsystem other /bin/false"}})
 	_, err := tryOpen(t, b.pool, b.server)
 	requireKind(t, err, ingest.KindServer, "has no SFTP subsystem")
 }
 
-// TestWhatIsWrongWithAWholeServer: what no file of the server could mend is said to be
-// the server's fault, also when the fault is in what we have stored of it.
-func TestWhatIsWrongWithAWholeServer(t *testing.T) {
+// TestServerLevelErrors checks that faults that affect all files are of KindServer, also
+// damaged stored credentials.
+func TestServerLevelErrors(t *testing.T) {
 	t.Parallel()
-	insecure := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"Ciphers aes128-cbc"}})
+	insecure := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{Config: []string{"Ciphers aes128-cbc"}})
 	_, err := insecure.pool.Open(deadline(t), insecure.server)
 	requireKind(t, err, ingest.KindServer, "offers no secure")
-	damaged := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	damaged := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	pool := sftp.NewPool(sftp.Config{AllowNetworks: loopback()}, damagedSecrets{})
 	t.Cleanup(func() { require.NoError(t, pool.Close()) })
 	_, err = pool.Open(deadline(t), damaged.server)
 	requireKind(t, err, ingest.KindServer, "server acme: password is damaged")
 }
 
-// damagedSecrets cannot be opened.
+// damagedSecrets returns a permanent error.
 type damagedSecrets struct{}
 
 func (damagedSecrets) Credentials(context.Context, ingest.Server) (ingest.Credentials, error) {
@@ -106,7 +106,7 @@ func (damagedSecrets) Credentials(context.Context, ingest.Server) (ingest.Creden
 
 func TestUnpinnedHostKey(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	b.server.HostKeys = nil
 	_, err := tryOpen(t, b.pool, b.server)
 	requireKind(t, err, ingest.KindHostKey, "not pinned", fingerprint(t, b.HostKeyLine), "stevedore server test acme --approve SHA256:")
@@ -115,14 +115,15 @@ func TestUnpinnedHostKey(t *testing.T) {
 
 func TestChangedHostKey(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	old := b.HostKeyLine
 	b.RotateHostKey()
 	_, err := tryOpen(t, b.pool, b.server)
 	requireKind(t, err, ingest.KindHostKey, "may be an attack", fingerprint(t, b.HostKeyLine))
 	requireNoAuth(t, b.SSHD)
 
-	// A pin of another type is a changed key, too: not a failed negotiation.
+	// A pin of another type is also reported as a changed key, not as a failed
+	// negotiation.
 	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	pin, err := ssh.NewPublicKey(other.Public())
@@ -132,7 +133,7 @@ func TestChangedHostKey(t *testing.T) {
 	requireKind(t, err, ingest.KindHostKey, "may be an attack", fingerprint(t, b.HostKeyLine))
 	requireNoAuth(t, b.SSHD)
 
-	// A second pin lets the partner change keys without an interruption.
+	// A second pin allows the partner to change keys without an interruption.
 	b.server.HostKeys = []string{old, b.HostKeyLine}
 	b.open(t)
 }
@@ -146,7 +147,7 @@ func TestBrokenPin(t *testing.T) {
 
 func TestProbe(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	b.Write("a", nil)
 	b.Write("in/b", nil)
 	want := sftp.ProbeResult{Fingerprint: fingerprint(t, b.HostKeyLine), HostKeyLine: b.HostKeyLine}
@@ -191,26 +192,26 @@ func TestProbe(t *testing.T) {
 
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
-	speak := func(text string) func(net.Conn) {
+	sendText := func(text string) func(net.Conn) {
 		return func(c net.Conn) { _, _ = c.Write([]byte(text)) }
 	}
 	for name, test := range map[string]struct {
-		serve func(net.Conn)
-		says  string
+		serve   func(net.Conn)
+		message string
 	}{
-		"web server": {speak("HTTP/1.1 400 Bad Request\r\n\r\nsorry\n"), `not an SSH server, it sent "HTTP/1.1 400 Bad Request"`},
-		"too busy":   {speak("Exceeded MaxStartups\r\n"), "Exceeded MaxStartups"},
-		"hangs up":   {func(net.Conn) {}, "closed the connection immediately"},
+		"web server": {sendText("HTTP/1.1 400 Bad Request\r\n\r\nsorry\n"), `not an SSH server, it sent "HTTP/1.1 400 Bad Request"`},
+		"too busy":   {sendText("Exceeded MaxStartups\r\n"), "Exceeded MaxStartups"},
+		"closes":     {func(net.Conn) {}, "closed the connection immediately"},
 		"black hole": {waitForEnd, "accepts connections but sent nothing"},
-		"half way":   {func(c net.Conn) { speak("SSH-2.0-tarpit\r\n")(c); waitForEnd(c) }, "stopped replying"},
-		"broken off": {speak("SSH-2.0-crash\r\n"), "closed the connection during the handshake"},
-		"escapes":    {speak("\x1b[2Jhello\n"), `"\x1b[2Jhello"`},
+		"half-open":  {func(c net.Conn) { sendText("SSH-2.0-tarpit\r\n")(c); waitForEnd(c) }, "stopped replying"},
+		"crashes":    {sendText("SSH-2.0-crash\r\n"), "closed the connection during the handshake"},
+		"escapes":    {sendText("\x1b[2Jhello\n"), `"\x1b[2Jhello"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pool := newPool(t, sftp.Config{HandshakeTimeout: 5 * time.Second}, secrets{})
 			_, err := pool.Open(deadline(t), listen(t, test.serve))
-			requireKind(t, err, ingest.KindTransient, "server acme", "127.0.0.1:", test.says)
+			requireKind(t, err, ingest.KindTransient, "server acme", "127.0.0.1:", test.message)
 		})
 	}
 	t.Run("dead", func(t *testing.T) {
@@ -219,7 +220,7 @@ func TestUnreachable(t *testing.T) {
 		_, err := newPool(t, sftp.Config{}, secrets{}).Open(deadline(t), server)
 		requireKind(t, err, ingest.KindTransient, "cannot connect to 127.0.0.1:1", "refused")
 	})
-	t.Run("given up", func(t *testing.T) {
+	t.Run("canceled", func(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancel(t.Context())
 		server := listen(t, func(c net.Conn) { cancel(); waitForEnd(c) })
@@ -245,7 +246,7 @@ func TestForbiddenAddresses(t *testing.T) {
 	}
 }
 
-// listen is a server that accepts a connection, does as told and hangs up.
+// listen starts a TCP server that calls serve for each connection and closes it.
 func listen(t *testing.T, serve func(net.Conn)) ingest.Server {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -259,7 +260,7 @@ func listen(t *testing.T, serve func(net.Conn)) ingest.Server {
 			}
 			go func() {
 				defer func() { _ = conn.Close() }()
-				// What was sent must be read, or closing resets the connection.
+				// Unread data would make Close reset the connection.
 				_, _ = bufio.NewReader(conn).ReadString('\n')
 				serve(conn)
 			}()
@@ -287,8 +288,8 @@ func fingerprint(t *testing.T, line string) string {
 	return ssh.FingerprintSHA256(key)
 }
 
-// requireNoAuth looks into the server's log: it saw a connection, and nobody
-// who began to log in.
+// requireNoAuth checks by the server's log that a client connected but did not start to
+// authenticate.
 func requireNoAuth(t *testing.T, sshd *services.SSHD) {
 	t.Helper()
 	sshd.AwaitLog("Connection from 127.0.0.1")
@@ -298,7 +299,7 @@ func requireNoAuth(t *testing.T, sshd *services.SSHD) {
 	}
 }
 
-// rsaKey makes a host key that nobody has pinned and returns its file.
+// rsaKey creates an RSA key pair and returns the path of the private key.
 func rsaKey(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "rsa")
@@ -307,19 +308,19 @@ func rsaKey(t *testing.T) string {
 	return path
 }
 
-// heldSecrets returns credentials once they are released.
-type heldSecrets struct {
+// blockedSecrets returns credentials after released is closed.
+type blockedSecrets struct {
 	secrets
 	released chan struct{}
 }
 
-func (s heldSecrets) Credentials(ctx context.Context, server ingest.Server) (ingest.Credentials, error) {
+func (s blockedSecrets) Credentials(ctx context.Context, server ingest.Server) (ingest.Credentials, error) {
 	<-s.released
 	return s.secrets.Credentials(ctx, server)
 }
 
-// waitingIn counts the goroutines that wait in the method of package sftp.
-func waitingIn(method string) (n int) {
+// goroutinesIn counts the goroutines that are blocked in the method of package sftp.
+func goroutinesIn(method string) (n int) {
 	var stacks strings.Builder
 	_ = pprof.Lookup("goroutine").WriteTo(&stacks, 2)
 	for stack := range strings.SplitSeq(stacks.String(), "\n\n") {
@@ -330,15 +331,15 @@ func waitingIn(method string) (n int) {
 	return n
 }
 
-// TestARefusalIsForAllThatWait: the files in flight when a password stops being
-// right make one refusal, not one each.
-func TestARefusalIsForAllThatWait(t *testing.T) {
+// TestRefusalAppliesToWaitingSessions checks that an invalid password is refused once for
+// all waiting sessions, not once for each.
+func TestRefusalAppliesToWaitingSessions(t *testing.T) {
 	t.Parallel()
 	sshd := services.StartSSHD(t, services.SSHDOptions{Password: "right"})
 	server := sshd.Server("acme", uuid.NewString())
 	server.MaxParallel = 8
-	held := heldSecrets{secrets{Password: []byte("wrong")}, make(chan struct{})}
-	pool := sftp.NewPool(sftp.Config{AllowNetworks: loopback()}, held)
+	blocked := blockedSecrets{secrets{Password: []byte("wrong")}, make(chan struct{})}
+	pool := sftp.NewPool(sftp.Config{AllowNetworks: loopback()}, blocked)
 	t.Cleanup(func() { require.NoError(t, pool.Close()) })
 	var all errgroup.Group
 	for range server.MaxParallel {
@@ -348,9 +349,9 @@ func TestARefusalIsForAllThatWait(t *testing.T) {
 			return nil
 		})
 	}
-	// One has its turn to connect; the others must have come before it fails.
-	require.Eventually(t, func() bool { return waitingIn("(*Pool).connect") >= server.MaxParallel-1 }, time.Minute, 5*time.Millisecond)
-	close(held.released)
+	// One session connects; the others must wait for it before it fails.
+	require.Eventually(t, func() bool { return goroutinesIn("(*Pool).connect") >= server.MaxParallel-1 }, time.Minute, 5*time.Millisecond)
+	close(blocked.released)
 	require.NoError(t, all.Wait())
 	const refused = "Failed password for partner"
 	sshd.AwaitLog(refused)
@@ -359,5 +360,5 @@ func TestARefusalIsForAllThatWait(t *testing.T) {
 	_, err := pool.Open(deadline(t), server)
 	requireKind(t, err, ingest.KindAuth)
 	sshd.AwaitLogged(2, refused)
-	assert.Equal(t, 2, strings.Count(sshd.Log(), refused), "who comes later is let try: %s", sshd.Log())
+	assert.Equal(t, 2, strings.Count(sshd.Log(), refused), "later sessions try again: %s", sshd.Log())
 }

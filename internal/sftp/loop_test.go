@@ -16,8 +16,9 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// pathWays are servers that know true paths, that only tidy them up, and that know none.
-func pathWays(follow bool) map[string]services.OddWays {
+// pathBehaviors are servers whose REALPATH resolves links, only cleans paths, or is not
+// supported.
+func pathBehaviors(follow bool) map[string]services.OddWays {
 	return map[string]services.OddWays{
 		"true paths":  {FollowsLinks: follow},
 		"plain paths": {FollowsLinks: follow, PlainPaths: true},
@@ -25,15 +26,15 @@ func pathWays(follow bool) map[string]services.OddWays {
 	}
 }
 
-// Deep trees of folders that look alike, of a few names, are read whole: chains of one
-// name, with copies of the same file on the way, that end in a file of a common name.
+// TestDeepTreesAreNoLoops checks that deep chains of similar folders, with copies of the
+// same file, are listed completely.
 func TestDeepTreesAreNoLoops(t *testing.T) {
 	t.Parallel()
-	for name, ways := range pathWays(false) {
+	for name, ways := range pathBehaviors(false) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(12) {
-				b, r := newOddBench(t, sftp.Config{}), rand.New(rand.NewPCG(seed, 1))
+				b, r := newOddFixture(t, sftp.Config{}), rand.New(rand.NewPCG(seed, 1))
 				var want []string
 				put := func(at, content string) {
 					if !b.Has(at) {
@@ -55,28 +56,28 @@ func TestDeepTreesAreNoLoops(t *testing.T) {
 				b.Be(ways)
 				seen, unread := b.seen(t)
 				slices.Sort(want)
-				assert.Equal(t, want, namesOf(seen), "seed %d", seed)
+				assert.Equal(t, want, sortedPaths(seen), "seed %d", seed)
 				assert.Zero(t, unread.Count, "seed %d: %v", seed, unread)
 			}
 		})
 	}
 }
 
-// A chain of equal folders whose end may not be read, is younger, or is a file of the
-// chain's own name is none either.
+// TestEndsOfChainsAreNoLoops checks chains of equal folders whose last one is not
+// readable, has a file of another size, or has a file with the chain's name.
 func TestEndsOfChainsAreNoLoops(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat("d/", 15)
-	for name, end := range map[string]func(b *oddBench) services.OddWays{
-		"a file of the name": func(b *oddBench) services.OddWays { b.File(deep+"d", "x"); return services.OddWays{} },
-		"a copy of another size": func(b *oddBench) services.OddWays {
+	for name, end := range map[string]func(b *oddFixture) services.OddWays{
+		"a file of the name": func(b *oddFixture) services.OddWays { b.File(deep+"d", "x"); return services.OddWays{} },
+		"a copy of another size": func(b *oddFixture) services.OddWays {
 			for i := range 15 {
 				b.File(strings.Repeat("d/", i)+"f", "12")
 			}
 			b.File(deep+"f", "123")
 			return services.OddWays{}
 		},
-		"may not be read": func(b *oddBench) services.OddWays {
+		"may not be read": func(b *oddFixture) services.OddWays {
 			b.Folder(deep)
 			return services.OddWays{Request: func(r services.OddRequest) uint32 {
 				if r.Op == "OPENDIR" && r.Path == strings.TrimSuffix("/in/"+deep, "/") {
@@ -88,7 +89,7 @@ func TestEndsOfChainsAreNoLoops(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newOddBench(t, sftp.Config{})
+			b := newOddFixture(t, sftp.Config{})
 			ways := end(b)
 			ways.PlainPaths = true
 			b.Be(ways)
@@ -100,22 +101,22 @@ func TestEndsOfChainsAreNoLoops(t *testing.T) {
 	}
 }
 
-// Whatever links lead to folders above, every file is seen at its place, and the listing
-// ends long before its bounds.
+// TestRandomLoopsEnd checks trees with random links to ancestors: every file is listed at
+// its own path, and the listing ends long before its limits.
 func TestRandomLoopsEnd(t *testing.T) {
 	t.Parallel()
-	for name, ways := range pathWays(true) {
+	for name, ways := range pathBehaviors(true) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(12) {
-				b, r := newOddBench(t, sftp.Config{}), rand.New(rand.NewPCG(seed, 2))
+				b, r := newOddFixture(t, sftp.Config{}), rand.New(rand.NewPCG(seed, 2))
 				folders, files := []string{""}, []string{}
 				for i := range 3 + r.IntN(4) {
 					at := path.Join(folders[r.IntN(len(folders))], fmt.Sprint("f", i))
 					folders, files = append(folders, at), append(files, at+"/x.csv")
 					b.File(at+"/x.csv", strings.Repeat("x", i+1))
 				}
-				for i := range 1 + r.IntN(2) { // each into a folder on its own way
+				for i := range 1 + r.IntN(2) { // each to an ancestor
 					in := folders[r.IntN(len(folders))]
 					to := in
 					for range r.IntN(3) {

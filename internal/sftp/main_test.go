@@ -20,14 +20,15 @@ func TestMain(m *testing.M) {
 	if err := rebinding.install(); err != nil {
 		panic(err)
 	}
-	// The two of x/crypto are left by log-ins that fail while the server goes on sending;
-	// see meteredConn.readerStopped. Those of a connection that is open wait elsewhere.
+	// x/crypto leaks these two goroutines if a log-in fails while the server continues to
+	// send; see meteredConn.readerStopped. On an open connection they block in other
+	// functions.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("stevedore/internal/sftp_test.(*resolver).serve"),
 		goleak.IgnoreTopFunction("golang.org/x/crypto/ssh.(*handshakeTransport).readLoop"),
 		goleak.IgnoreTopFunction("golang.org/x/crypto/ssh.(*handshakeTransport).kexLoop"))
 }
 
-// secrets are the credentials of every server of a test.
+// secrets are the credentials of all servers of a test.
 type secrets ingest.Credentials
 
 func (s secrets) Credentials(context.Context, ingest.Server) (ingest.Credentials, error) {
@@ -46,21 +47,21 @@ func newPool(t *testing.T, cfg sftp.Config, creds secrets) *sftp.Pool {
 	return pool
 }
 
-// bench is a real OpenSSH server and a pool that may use it.
-type bench struct {
+// sshdFixture is a real OpenSSH server and a pool with its credentials.
+type sshdFixture struct {
 	*services.SSHD
 	server ingest.Server
 	pool   *sftp.Pool
 }
 
-func newBench(t *testing.T, cfg sftp.Config, o services.SSHDOptions) *bench {
+func newSSHDFixture(t *testing.T, cfg sftp.Config, o services.SSHDOptions) *sshdFixture {
 	t.Helper()
 	sshd := services.StartSSHD(t, o)
 	creds := secrets{PrivateKey: sshd.PrivateKeyPEM}
-	return &bench{SSHD: sshd, server: sshd.Server("acme", uuid.NewString()), pool: newPool(t, cfg, creds)}
+	return &sshdFixture{SSHD: sshd, server: sshd.Server("acme", uuid.NewString()), pool: newPool(t, cfg, creds)}
 }
 
-func (b *bench) open(t *testing.T) *sftp.Session {
+func (b *sshdFixture) open(t *testing.T) *sftp.Session {
 	t.Helper()
 	return open(t, b.pool, b.server)
 }
@@ -73,9 +74,8 @@ func open(t *testing.T, pool *sftp.Pool, server ingest.Server) *sftp.Session {
 	return session
 }
 
-// tryOpen opens a session. A machine that is short of time sometimes lets sshd's
-// process for a connection die before it has said anything: that is not what
-// any test is about.
+// tryOpen opens a session. It retries because on a loaded machine sshd sometimes closes a
+// connection before it has sent anything, which no test is about.
 func tryOpen(t *testing.T, pool *sftp.Pool, server ingest.Server) (session *sftp.Session, err error) {
 	t.Helper()
 	for range 3 {
@@ -87,7 +87,7 @@ func tryOpen(t *testing.T, pool *sftp.Pool, server ingest.Server) (session *sftp
 	return session, err
 }
 
-// deadline bounds what a test waits for.
+// deadline returns a context that bounds the waits of a test.
 func deadline(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -95,7 +95,8 @@ func deadline(t *testing.T) context.Context {
 	return ctx
 }
 
-// list returns what the server shows, by path below root.
+// list returns the observations of a listing by path below root, and the number of
+// unreadable folders.
 func list(t *testing.T, session *sftp.Session, root string) (map[string]ingest.Observation, int64) {
 	t.Helper()
 	seen := make(map[string]ingest.Observation)
@@ -109,11 +110,11 @@ func list(t *testing.T, session *sftp.Session, root string) (map[string]ingest.O
 	return seen, unread.Count
 }
 
-func requireKind(t *testing.T, err error, kind ingest.Kind, says ...string) {
+func requireKind(t *testing.T, err error, kind ingest.Kind, message ...string) {
 	t.Helper()
 	require.Error(t, err)
 	require.Equal(t, kind, ingest.KindOf(err), "%v", err)
-	for _, text := range says {
+	for _, text := range message {
 		require.ErrorContains(t, err, text)
 	}
 	require.NotContains(t, err.Error(), "\n")

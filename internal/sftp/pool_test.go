@@ -21,9 +21,9 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// requireLogins checks how many connections the server has let in. sshd writes its
-// log in its own time.
-func (b *bench) requireLogins(t *testing.T, n int) {
+// requireLogins checks the number of accepted log-ins. sshd writes its log
+// asynchronously.
+func (b *sshdFixture) requireLogins(t *testing.T, n int) {
 	t.Helper()
 	const text = "Accepted publickey for"
 	b.AwaitLogged(n, text)
@@ -32,17 +32,17 @@ func (b *bench) requireLogins(t *testing.T, n int) {
 
 func TestPoolReusesConnections(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	for range 3 {
 		session := b.open(t)
 		_, err := session.Stat(deadline(t), b.Path("gone"))
 		requireKind(t, err, ingest.KindNotFound)
 		require.NoError(t, session.Close())
-		require.NoError(t, session.Close(), "twice is once")
+		require.NoError(t, session.Close(), "Close is idempotent")
 	}
 	b.requireLogins(t, 1)
 
-	// Other folders and globs go over the same connection, other settings do not.
+	// Other folders and globs use the same connection, other settings do not.
 	b.server.RootPath = "/"
 	require.NoError(t, b.open(t).Close())
 	b.requireLogins(t, 1)
@@ -53,7 +53,7 @@ func TestPoolReusesConnections(t *testing.T) {
 
 func TestPoolBoundsConnections(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	b.server.MaxParallel = 2
 	first, second, third := b.open(t), b.open(t), b.open(t)
 
@@ -79,25 +79,25 @@ func TestPoolBoundsConnections(t *testing.T) {
 	b.requireLogins(t, 3)
 }
 
-func TestPoolEndsIdleConnections(t *testing.T) {
+func TestPoolClosesIdleConnections(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{IdleTimeout: 50 * time.Millisecond}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{IdleTimeout: 50 * time.Millisecond}, services.SSHDOptions{})
 	require.NoError(t, b.open(t).Close())
 	require.Eventually(t, func() bool { return len(b.Sessions()) == 0 }, time.Minute, 10*time.Millisecond)
 }
 
-func TestPoolNoticesEndedIdleConnections(t *testing.T) {
+func TestPoolDetectsEndedConnections(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	require.NoError(t, b.open(t).Close())
 	b.Restart()
 	_, err := b.open(t).Stat(deadline(t), b.Root)
 	require.NoError(t, err)
 }
 
-func TestPoolAsksIdleConnectionsForASignOfLife(t *testing.T) {
+func TestPoolPingsIdleConnections(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{KeepaliveInterval: 5 * time.Second, FreshUse: time.Nanosecond}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{KeepaliveInterval: 5 * time.Second, FreshUse: time.Nanosecond}, services.SSHDOptions{})
 	require.NoError(t, b.open(t).Close())
 	pids := b.Sessions()
 	for _, pid := range pids {
@@ -113,7 +113,7 @@ func TestPoolAsksIdleConnectionsForASignOfLife(t *testing.T) {
 
 func TestClosedPool(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	session := b.open(t)
 	require.NoError(t, b.pool.Close())
 	_, err := session.Stat(deadline(t), b.Root)
@@ -122,7 +122,7 @@ func TestClosedPool(t *testing.T) {
 	requireKind(t, err, ingest.KindTransient, "being closed")
 }
 
-// readAll reads a file as a transfer does: several reads of 32 KiB at once.
+// readAll reads a file like a transfer: by concurrent reads of 32 KiB.
 func readAll(f io.ReaderAt, size int) ([]byte, error) {
 	const chunk, readers = 32 << 10, 16
 	got, offsets := make([]byte, size), make(chan int)
@@ -155,7 +155,7 @@ func random(size int) []byte {
 
 func TestConcurrentReadsThroughRekeying(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"RekeyLimit 1M"}})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{Config: []string{"RekeyLimit 1M"}})
 	content := random(8<<20 + 7)
 	b.Write("f", content)
 	f, err := b.open(t).OpenFile(deadline(t), b.Path("f"))
@@ -168,7 +168,7 @@ func TestConcurrentReadsThroughRekeying(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrClosed)
 }
 
-// A connection that is lost must never look like the end of the file.
+// TestKilledWhileReading checks that a lost connection is never reported as io.EOF.
 func TestKilledWhileReading(t *testing.T) {
 	t.Parallel()
 	for name, config := range map[string][]string{
@@ -177,7 +177,7 @@ func TestKilledWhileReading(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: config})
+			b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{Config: config})
 			b.Write("f", random(1<<20))
 			session := b.open(t)
 			f, err := session.OpenFile(deadline(t), b.Path("f"))
@@ -209,9 +209,9 @@ func TestKilledWhileReading(t *testing.T) {
 	}
 }
 
-func TestStoppedServerIsNoticedByKeepalive(t *testing.T) {
+func TestKeepaliveDetectsStoppedServer(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{KeepaliveInterval: 2 * time.Second, NoProgress: time.Hour}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{KeepaliveInterval: 2 * time.Second, NoProgress: time.Hour}, services.SSHDOptions{})
 	b.Write("f", random(100))
 	session := b.open(t)
 	f, err := session.OpenFile(deadline(t), b.Path("f"))
@@ -253,7 +253,7 @@ func TestContextEndsReads(t *testing.T) {
 	require.NoError(t, f.Close())
 }
 
-func TestCloseEndsReadsThatHang(t *testing.T) {
+func TestCloseEndsHangingReads(t *testing.T) {
 	t.Parallel()
 	reading := make(chan struct{}, 8)
 	session := openHostile(t, sftp.Config{}, hostile{
@@ -274,7 +274,7 @@ func TestCloseEndsReadsThatHang(t *testing.T) {
 
 func TestServerWithOldSignaturesOnly(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"HostKeyAlgorithms ssh-rsa", "HostKey " + rsaKey(t)}})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{Config: []string{"HostKeyAlgorithms ssh-rsa", "HostKey " + rsaKey(t)}})
 	_, err := b.pool.Open(deadline(t), b.server)
 	requireKind(t, err, ingest.KindHostKey, "offers no secure host key")
 }
@@ -282,17 +282,17 @@ func TestServerWithOldSignaturesOnly(t *testing.T) {
 func TestRSAHostKeyIsPinnedWithSHA2(t *testing.T) {
 	t.Parallel()
 	path := rsaKey(t)
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"HostKey " + path}})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{Config: []string{"HostKey " + path}})
 	line, err := os.ReadFile(path + ".pub")
 	require.NoError(t, err)
-	// The server has an ed25519 key, too; the pin decides which one it shows.
+	// The server also has an ed25519 key; the pin selects the presented one.
 	b.server.HostKeys = []string{string(line)}
 	b.open(t)
 }
 
 func TestOneSessionIsEnough(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"MaxSessions 1"}})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{Config: []string{"MaxSessions 1"}})
 	b.Write("f", []byte("x"))
 	session := b.open(t)
 	seen, _ := list(t, session, b.Root)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,8 +19,8 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// proxyThat accepts connections and serves each as told.
-func proxyThat(t *testing.T, serve func(net.Conn)) string {
+// startProxy calls serve for each connection and returns its address.
+func startProxy(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -41,8 +40,8 @@ func proxyThat(t *testing.T, serve func(net.Conn)) string {
 	return listener.Addr().String()
 }
 
-// socks is a SOCKS5 proxy (RFC 1928) that offers a method and answers requests with a
-// code; with both 0 it connects and counts.
+// socks serves SOCKS5 (RFC 1928) with an authentication method and a reply code; if both
+// are 0 it connects and counts the tunnel.
 func socks(method, code byte, tunnels *atomic.Int32) func(net.Conn) {
 	return func(near net.Conn) {
 		head := make([]byte, 2)
@@ -108,16 +107,15 @@ func TestSOCKS5Proxy(t *testing.T) {
 	server := fakeSSH(t, &ssh.ServerConfig{PasswordCallback: passwordIs("pw")}, hostile{fxpLstat: always(fxpAttrs, file(9))}.serve)
 	for _, host := range []string{"127.0.0.1", "localhost"} { // a name is resolved by the proxy
 		var tunnels atomic.Int32
-		server.Host, server.Proxy = host, "socks5://"+proxyThat(t, socks(0, 0, &tunnels))
+		server.Host, server.Proxy = host, "socks5://"+startProxy(t, socks(0, 0, &tunnels))
 		_, err := open(t, newPool(t, sftp.Config{}, secrets{Password: []byte("pw")}), server).Stat(deadline(t), "/in/f")
 		require.NoError(t, err)
 		assert.EqualValues(t, 1, tunnels.Load())
 	}
 }
 
-// TestProxiesThatFail: the proxy is named as the cause, never the server, and the
-// password is not sent.
-func TestProxiesThatFail(t *testing.T) {
+// TestProxyFailures checks that the error names the proxy, and that no password is sent.
+func TestProxyFailures(t *testing.T) {
 	t.Parallel()
 	saying := func(text string) func(net.Conn) {
 		return func(c net.Conn) {
@@ -126,58 +124,50 @@ func TestProxiesThatFail(t *testing.T) {
 		}
 	}
 	for name, test := range map[string]struct {
-		scheme string
-		serve  func(net.Conn)
-		says   string
+		scheme  string
+		serve   func(net.Conn)
+		message string
 	}{
-		"HTTP, wants a password":   {"http", saying("HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n"), `it responded "407 Proxy Authentication Required"`},
+		"HTTP, needs a password":   {"http", saying("HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n"), `it responded "407 Proxy Authentication Required"`},
 		"HTTP, cannot connect":     {"http", saying("HTTP/1.1 502 Bad \"Gate\"way\x1b[2J\r\n\r\n"), `it responded "502 Bad 'Gate'way\x1b[2J"`},
 		"HTTP, garbage":            {"http", saying("\x00\xff garbage\r\n"), "check the proxy"},
-		"HTTP, headers for ever":   {"http", func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n"); linesUntilClosed(c, "X: y\r\n") }, "its response is too long"},
-		"HTTP, never answers":      {"http", waitForEnd, "raise --connect-timeout"},
+		"HTTP, endless headers":    {"http", func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n"); _ = linesForever(c, "X: y\r\n") }, "its response is too long"},
+		"HTTP, never responds":     {"http", waitForEnd, "raise --connect-timeout"},
 		"HTTP, hangs up":           {"http", saying(""), "check the proxy"},
-		"SOCKS5, wants a password": {"socks5", socks(0xff, 0, nil), "check the proxy"},
+		"SOCKS5, needs a password": {"socks5", socks(0xff, 0, nil), "check the proxy"},
 		"SOCKS5, forbids":          {"socks5", socks(0, 2, nil), "not allowed"},
 		"SOCKS5, host unreachable": {"socks5", socks(0, 4, nil), "host unreachable"},
 		"SOCKS5, refused":          {"socks5", socks(0, 5, nil), "connection refused"},
 		"SOCKS5, unknown code":     {"socks5", socks(0, 99, nil), "check the proxy"},
 		"SOCKS5, garbage":          {"socks5", saying("HTTP/1.1 400 Bad Request\r\n\r\n"), "check the proxy"},
-		"SOCKS5, never answers":    {"socks5", waitForEnd, "raise --connect-timeout"},
+		"SOCKS5, never replies":    {"socks5", waitForEnd, "raise --connect-timeout"},
 		"SOCKS5, hangs up":         {"socks5", saying(""), "check the proxy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address := proxyThat(t, test.serve)
-			counted := &budget{}
+			address := startProxy(t, test.serve)
+			counted := &fakeBudget{}
 			server := ingest.Server{
 				UUID: "1", Name: "acme", Username: "u", RootPath: "/in", MaxParallel: 1, Host: "127.0.0.1", Port: 22,
 				Options: ingest.Options{Proxy: test.scheme + "://" + address},
 			}
 			began := time.Now()
 			_, err := newPool(t, sftp.Config{ConnectTimeout: 2 * time.Second, Passwords: counted}, secrets{Password: []byte("pw")}).Open(deadline(t), server)
-			requireKind(t, err, ingest.KindTransient, "its proxy "+address, test.says)
+			requireKind(t, err, ingest.KindTransient, "its proxy "+address, test.message)
 			assert.Less(t, time.Since(began), time.Minute)
 			assert.Less(t, len(err.Error()), 2000)
 			assert.NotContains(t, err.Error(), "\x1b")
-			assert.Empty(t, counted.seen())
+			assert.Empty(t, counted.results())
 		})
 	}
 }
 
-func linesUntilClosed(c net.Conn, line string) {
-	for block := strings.Repeat(line, 1000); ; {
-		if _, err := io.WriteString(c, block); err != nil {
-			return
-		}
-	}
-}
-
-// TestJumpHostsThatAreNotScanned: a bastion is often paused, or suspended because it
-// has no SFTP; it is used all the same. One that refuses is named.
-func TestJumpHostsThatAreNotScanned(t *testing.T) {
+// TestPausedJumpHosts checks that a jump host is used even if it is paused, or suspended
+// because it has no SFTP, and that errors name it.
+func TestPausedJumpHosts(t *testing.T) {
 	t.Parallel()
 	bastion := services.StartSSHD(t, services.SSHDOptions{Config: []string{"Subsystem other /bin/false"}})
-	target := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	target := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	target.server.Jump = "bastion"
 	jump := bastion.Server("bastion", "1")
 	jump.Active, jump.State = false, ingest.ServerSuspended
@@ -190,7 +180,7 @@ func TestJumpHostsThatAreNotScanned(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, session.Close())
 
-	for says, change := range map[string]func(*ingest.Server){
+	for message, change := range map[string]func(*ingest.Server){
 		"its jump host: server bastion: cannot connect": func(s *ingest.Server) { s.Port = 1 },
 		"its jump host: server bastion refused":         func(s *ingest.Server) { s.UUID = target.server.UUID },
 		"run `stevedore server test bastion` first":     func(s *ingest.Server) { s.HostKeys = nil },
@@ -204,7 +194,7 @@ func TestJumpHostsThatAreNotScanned(t *testing.T) {
 			"1": bastion.PrivateKeyPEM, "other": target.PrivateKeyPEM, target.server.UUID: target.PrivateKeyPEM,
 		})
 		_, err := other.Open(deadline(t), target.server)
-		require.ErrorContains(t, err, says)
+		require.ErrorContains(t, err, message)
 		require.NoError(t, other.Close())
 	}
 }

@@ -52,8 +52,8 @@ const (
 	rawSFTPVersionBody = "\x00\x00\x00\x05\x02\x00\x00\x00\x03"
 )
 
-// rawSSH is the server's side of an SSH connection, packet by packet, for what no
-// library's server will send.
+// rawSSH is the server side of an SSH connection at packet level, for packets that no
+// library sends.
 type rawSSH struct {
 	net.Conn
 	reader      *bufio.Reader
@@ -61,15 +61,15 @@ type rawSSH struct {
 	version     string
 	theirs      string
 	session     []byte
-	kept        [][]byte // packets that came amid a key exchange
+	queued      [][]byte // packets received during a key exchange
 	in, out     cipher.AEAD
 	inIV, outIV [12]byte
 }
 
-var errRaw = errors.New("the client has ended the connection")
+var errRaw = errors.New("the client closed the connection")
 
-// serveRaw starts a server whose connections run script; the version line is sent by
-// the script's calls of start.
+// serveRaw starts a server that runs script for each connection. The script sends the
+// version line by start.
 func serveRaw(t *testing.T, script func(*rawSSH) error) ingest.Server {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
@@ -97,7 +97,7 @@ func serveRaw(t *testing.T, script func(*rawSSH) error) ingest.Server {
 	}
 }
 
-// start exchanges versions; line is all that is sent.
+// start exchanges versions and sends line as ours.
 func (r *rawSSH) start(line string) error {
 	if _, err := r.Write([]byte(line)); err != nil {
 		return err
@@ -169,7 +169,7 @@ func (r *rawSSH) receive() ([]byte, error) {
 	return packet[1 : len(packet)-int(packet[0])], nil
 }
 
-// await reads until a packet of the kind comes, and drops others.
+// await reads up to a packet of the type and drops others.
 func (r *rawSSH) await(kind byte) ([]byte, error) {
 	for {
 		packet, err := r.next()
@@ -179,25 +179,25 @@ func (r *rawSSH) await(kind byte) ([]byte, error) {
 	}
 }
 
-// awaitKex reads until a packet of a key exchange comes. The client may have sent others
-// before it noticed the exchange: they are kept for later.
+// awaitKex reads up to a packet of a key exchange. It queues other packets, which the
+// client may have sent before.
 func (r *rawSSH) awaitKex(kind byte) ([]byte, error) {
 	for {
 		packet, err := r.receive()
 		if err != nil || packet[0] == kind {
 			return packet, err
 		}
-		r.kept = append(r.kept, packet)
+		r.queued = append(r.queued, packet)
 	}
 }
 
-// next returns a kept packet, or the next one of the line.
+// next returns a queued packet, or reads one.
 func (r *rawSSH) next() ([]byte, error) {
-	if len(r.kept) == 0 {
+	if len(r.queued) == 0 {
 		return r.receive()
 	}
-	packet := r.kept[0]
-	r.kept = r.kept[1:]
+	packet := r.queued[0]
+	r.queued = r.queued[1:]
 	return packet, nil
 }
 
@@ -210,7 +210,7 @@ func (r *rawSSH) kexInit() []byte {
 	return append(body, 0, 0, 0, 0, 0)
 }
 
-// kex exchanges keys, also once more.
+// kex runs a key exchange, the first one or a further one.
 func (r *rawSSH) kex() error {
 	ours := r.kexInit()
 	if err := r.send(ours); err != nil {
@@ -281,8 +281,8 @@ func gcm(key []byte) cipher.AEAD {
 	return aead
 }
 
-// secure comes as far as the first request to log in.
-func (r *rawSSH) secure() error {
+// handshake runs the protocol up to the first authentication request.
+func (r *rawSSH) handshake() error {
 	if err := r.start(r.version + "\r\n"); err != nil {
 		return err
 	}
@@ -295,9 +295,8 @@ func (r *rawSSH) secure() error {
 	return r.send([]byte{msgServiceAccept}, "ssh-userauth")
 }
 
-// offering answers requests to log in by what methods there are, until one of them
-// comes.
-func (r *rawSSH) offering(method string) error {
+// awaitMethod refuses authentication requests, offering only method, until one uses it.
+func (r *rawSSH) awaitMethod(method string) error {
 	for {
 		request, err := r.await(msgAuthRequest)
 		if err != nil {
@@ -316,7 +315,7 @@ func (r *rawSSH) refuse(methods string, partly bool) error {
 	return r.send([]byte{msgAuthFailure}, methods, []byte{byte(map[bool]int{true: 1}[partly])})
 }
 
-// authMethod is the third string of a request to log in.
+// authMethod returns the third string of an authentication request.
 func authMethod(request []byte) string {
 	rest := request[1:]
 	for range 2 {
@@ -325,12 +324,12 @@ func authMethod(request []byte) string {
 	return string(rest[4 : 4+binary.BigEndian.Uint32(rest)])
 }
 
-// letIn takes any password.
-func (r *rawSSH) letIn() error {
-	if err := r.secure(); err != nil {
+// acceptPassword runs the handshake and accepts any password.
+func (r *rawSSH) acceptPassword() error {
+	if err := r.handshake(); err != nil {
 		return err
 	}
-	if err := r.offering("password"); err != nil {
+	if err := r.awaitMethod("password"); err != nil {
 		return err
 	}
 	return r.send([]byte{msgAuthSuccess})
@@ -350,7 +349,7 @@ func (r *rawSSH) channel(window, packet uint32) error {
 	return r.send([]byte{msgChannelSuccess}, uint32(0))
 }
 
-// sftp answers SFTP's first packet, and each further one by a status.
+// sftp replies to SFTP's INIT packet, and to each further one with attributes.
 func (r *rawSSH) sftp() error {
 	var stream []byte
 	for {
@@ -373,7 +372,7 @@ func (r *rawSSH) sftp() error {
 	}
 }
 
-// silent waits for the client to give up.
+// silent reads until the client closes the connection.
 func (r *rawSSH) silent() error {
 	for {
 		if _, err := r.receive(); err != nil {

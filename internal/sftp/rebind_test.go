@@ -17,20 +17,19 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// rebindingName is answered by rebinding, all other names as ever.
+// rebindingName is the only name that rebinding resolves.
 const rebindingName = "partner.rebinds.test."
 
-// TestFault64_ForbiddenHosts: an address of ours is refused however it is
-// written and whoever says that it is the partner's.
+// TestFault64_ForbiddenHosts checks that local addresses are refused in every notation.
 func TestFault64_ForbiddenHosts(t *testing.T) {
 	t.Parallel()
 	sshd := services.StartSSHD(t, services.SSHDOptions{})
-	outside := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} // not this machine
+	outside := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} // not a local network
 	pool := newPool(t, sftp.Config{AllowNetworks: outside}, secrets{PrivateKey: sshd.PrivateKeyPEM})
 	for host, plain := range map[string]bool{
 		"169.254.169.254": true, "[::ffff:169.254.169.254]": false, "127.0.0.1": true, "localhost": true, "::1": true,
-		// What only some resolvers take for an address need not be refused as
-		// one; that nobody is called counts.
+		// Notations that only some resolvers accept may fail with another error; no
+		// connection must be made.
 		"127.1": false, "2130706433": false, "0x7f000001": false, "0177.0.0.1": false, "127.0.0.1.": false,
 	} {
 		server := sshd.Server("acme", uuid.NewString())
@@ -41,15 +40,15 @@ func TestFault64_ForbiddenHosts(t *testing.T) {
 			requireKind(t, err, ingest.KindForbiddenAddress, "STEVEDORE_SFTP_ALLOW_NETWORKS")
 		}
 	}
-	// sshd writes its log in its own time, and in the order of the calls: the last
-	// one is allowed.
+	// sshd writes its log asynchronously, in the order of the connections: the last one
+	// is allowed.
 	open(t, newPool(t, sftp.Config{}, secrets{PrivateKey: sshd.PrivateKeyPEM}), sshd.Server("acme", uuid.NewString()))
 	sshd.AwaitLog("Accepted publickey for")
-	require.Equal(t, 1, strings.Count(sshd.Log(), "Connection from"), "somebody came through:\n%s", sshd.Log())
+	require.Equal(t, 1, strings.Count(sshd.Log(), "Connection from"), "a forbidden connection was made:\n%s", sshd.Log())
 }
 
-// TestFault64_NameThatRebinds: a name that led to an allowed address when it
-// was looked at, and to another one later, is judged each time anew.
+// TestFault64_NameThatRebinds checks that each connection checks the address that the name
+// resolves to at that time.
 func TestFault64_NameThatRebinds(t *testing.T) {
 	t.Parallel()
 	sshd := services.StartSSHD(t, services.SSHDOptions{})
@@ -74,10 +73,10 @@ func TestFault64_NameThatRebinds(t *testing.T) {
 // rebinding is a name server on the loopback interface.
 var rebinding resolver
 
-// resolver answers for rebindingName only.
+// resolver resolves only rebindingName.
 type resolver struct{ answer atomic.Value }
 
-// install makes it the process's own, to its end: Go has one resolver for all.
+// install makes it the resolver of the process, because net.DefaultResolver is global.
 func (r *resolver) install() error {
 	line, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -109,13 +108,13 @@ func (r *resolver) serve(line net.PacketConn) {
 	}
 }
 
-// fill makes the question its answer. There is no other name, and no IPv6.
+// fill adds the answer to the question. There is no other name, and no IPv6.
 func (r *resolver) fill(m *dnsmessage.Message) {
 	question := m.Questions[0]
 	m.Response, m.Additionals = true, nil
-	answer, told := r.answer.Load().(func() [4]byte)
+	answer, ok := r.answer.Load().(func() [4]byte)
 	switch {
-	case !told || question.Name.String() != rebindingName:
+	case !ok || question.Name.String() != rebindingName:
 		m.RCode = dnsmessage.RCodeNameError
 	case question.Type == dnsmessage.TypeA:
 		m.Answers = []dnsmessage.Resource{{

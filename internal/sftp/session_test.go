@@ -14,9 +14,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// A write to a channel that was closed fails so. Taken for the file's end, it
-// would cut the file short.
-func TestLostConnectionIsNotTheEndOfAFile(t *testing.T) {
+// TestLostConnectionIsNotEOF checks that io.EOF of a write to a closed channel is not
+// passed on, because the reader would take it for the end of the file.
+func TestLostConnectionIsNotEOF(t *testing.T) {
 	t.Parallel()
 	s := &Session{server: ingest.Server{Name: "acme"}}
 	lost := fmt.Errorf("failed to send packet: %w", io.EOF)
@@ -27,8 +27,9 @@ func TestLostConnectionIsNotTheEndOfAFile(t *testing.T) {
 	assert.Equal(t, ingest.KindTransient, ingest.KindOf(err))
 }
 
-// TestTheServersOwnWordsAreTold: they are all that people have to go by.
-func TestTheServersOwnWordsAreTold(t *testing.T) {
+// TestErrorsIncludeServerMessage checks that errors quote the server's message, often the
+// only hint at the cause.
+func TestErrorsIncludeServerMessage(t *testing.T) {
 	t.Parallel()
 	s := &Session{server: ingest.Server{Name: "acme"}}
 	for text, want := range map[string]string{
@@ -37,16 +38,16 @@ func TestTheServersOwnWordsAreTold(t *testing.T) {
 		"":                       `server acme failed to open /a`,
 		"\x1b[2J\"gone":          `server acme failed to open /a: the server reports "\x1b[2J'gone"`,
 	} {
-		conn := answering(t, text)
+		conn := serverError(t, text)
 		var known *ingest.Error
 		require.ErrorAs(t, s.explain(conn, "open", "/a"), &known)
 		assert.Equal(t, want, known.Message)
 	}
 }
 
-// answering is the error of a request that a server answers with a failure of
-// the text; the SFTP client makes such errors itself only.
-func answering(t *testing.T, text string) error {
+// serverError returns the SFTP client's error for a failure status with the text. The
+// client does not export a constructor.
+func serverError(t *testing.T, text string) error {
 	t.Helper()
 	near, far := net.Pipe()
 	server := sftp.NewRequestServer(far, sftp.Handlers{FileGet: failing{text}, FilePut: failing{text}, FileCmd: failing{text}, FileList: failing{text}})
@@ -59,7 +60,7 @@ func answering(t *testing.T, text string) error {
 	return err
 }
 
-// failing is a server that fails at everything.
+// failing is a server that fails every request.
 type failing struct{ text string }
 
 func (f failing) Fileread(*sftp.Request) (io.ReaderAt, error)   { return nil, errors.New(f.text) }

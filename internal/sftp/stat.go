@@ -205,7 +205,7 @@ func (s *Session) observePath(ctx context.Context, path string) (ingest.Observat
 		at, rejection, err = s.followLink(ctx, path)
 	}
 	if err != nil {
-		return ingest.Observation{}, kindUnreported, s.explain(err, "look at", path)
+		return ingest.Observation{}, kindUnreported, s.explain(err, "stat", path)
 	}
 	seen := observe(path, at.attrs)
 	switch {

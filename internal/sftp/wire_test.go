@@ -24,15 +24,16 @@ type noSink struct{ io.Writer }
 
 func (noSink) Close() error { return nil }
 
-// Answers go to who asked, however the bytes come.
-func TestWireHandsAnswersOver(t *testing.T) {
+// TestWireDispatchesReplies checks that replies reach the client or our request by id,
+// for every fragmentation of the stream.
+func TestWireDispatchesReplies(t *testing.T) {
 	t.Parallel()
 	theirs := bytes.Join([][]byte{packet(2, number(3)), packet(103, number(1), text("data")), packet(101, number(2), number(0))}, nil)
 	all := append(number(attrSize|attrOwner|attrMode|attrTimes|attrExtended), make([]byte, 28)...)
 	all = append(append(append(all, number(1)...), text("k")...), text("v")...)
 	ours := packet(packetName, number(firstID+1), number(2), text("a/b"), text("long"), all, text("c"), text(""), number(attrMode), number(0o100644))
 	for name, wrap := range map[string]func(io.Reader) io.Reader{
-		"at once": func(r io.Reader) io.Reader { return r }, "by the byte": iotest.OneByteReader, "with its end": iotest.DataErrReader,
+		"unfragmented": func(r io.Reader) io.Reader { return r }, "byte by byte": iotest.OneByteReader, "data with EOF": iotest.DataErrReader,
 	} {
 		stream := append(append(bytes.Clone(theirs), ours...), theirs...)
 		var sent bytes.Buffer
@@ -53,15 +54,16 @@ func TestWireHandsAnswersOver(t *testing.T) {
 		assert.True(t, names[0].attrs.hasSize())
 		assert.False(t, names[1].attrs.hasSize())
 		_, err = w.request(packetStat, "/")
-		require.ErrorContains(t, err, "has ended", "nothing is asked after the end")
+		require.ErrorContains(t, err, "has ended", "no request is sent after the end")
 	}
 }
 
-// What the client writes in pieces goes out whole, so that ours fits between.
-func TestWireSendsWholePackets(t *testing.T) {
+// TestWireSendsCompletePackets checks that fragments of the client's packets are
+// assembled, so that our packets can be sent in between.
+func TestWireSendsCompletePackets(t *testing.T) {
 	t.Parallel()
 	var writes []string
-	w := newWire(strings.NewReader(""), noSink{writer(func(p []byte) { writes = append(writes, string(p)) })})
+	w := newWire(strings.NewReader(""), noSink{writerFunc(func(p []byte) { writes = append(writes, string(p)) })})
 	first, second := packet(3, number(1), text("name")), packet(4, number(2), text("h"))
 	both := append(bytes.Clone(first), second...)
 	for i := range both {
@@ -71,18 +73,19 @@ func TestWireSendsWholePackets(t *testing.T) {
 	assert.Equal(t, []string{string(first), string(second)}, writes)
 }
 
-type writer func(p []byte)
+type writerFunc func(p []byte)
 
-func (w writer) Write(p []byte) (int, error) { w(p); return len(p), nil }
+func (w writerFunc) Write(p []byte) (int, error) { w(p); return len(p), nil }
 
-// Each of these must be refused, whoever else looks at names.
+// TestUnsafeNames checks that unsafe names are rejected here, independently of checks
+// elsewhere.
 func TestUnsafeNames(t *testing.T) {
 	t.Parallel()
-	for name, says := range map[string]string{
+	for name, message := range map[string]string{
 		"": "not a file name", ".": "not a file name", "..": "not a file name", "a/b": "lead out", "/": "lead out", "../x": "lead out",
 		"a\x00b": "NUL", strings.Repeat("n", maxNameBytes+1): "1025 bytes",
 	} {
-		assert.Contains(t, unsafeName(name), says, "%q", name)
+		assert.Contains(t, unsafeName(name), message, "%q", name)
 	}
 	for _, name := range []string{"a", "...", "..a", "a..", " ", "-rf", strings.Repeat("n", maxNameBytes)} {
 		assert.Empty(t, unsafeName(name), "%q", name)
@@ -91,7 +94,7 @@ func TestUnsafeNames(t *testing.T) {
 	assert.Contains(t, entry{rawName: rawName{name: "short"}, fullPathLen: 5000}.unsafeReason(), "path of 5000 bytes")
 }
 
-// A path too long is known again by its digest, and never kept whole.
+// TestLongPaths checks that a long path is replaced by a prefix and a digest.
 func TestLongPaths(t *testing.T) {
 	t.Parallel()
 	folder := "/" + strings.Repeat("d", maxPathBytes)

@@ -21,26 +21,26 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// oddBench is a tree on an odd server, and a pool that may use it.
-type oddBench struct {
+// oddFixture is a tree on a server with unusual behavior, and a pool with its credentials.
+type oddFixture struct {
 	*services.OddTree
 	server ingest.Server
 	pool   *sftp.Pool
 }
 
-func newOddBench(t *testing.T, cfg sftp.Config) *oddBench {
+func newOddFixture(t *testing.T, cfg sftp.Config) *oddFixture {
 	t.Helper()
 	tree := services.StartOddTree(t)
-	return &oddBench{
+	return &oddFixture{
 		OddTree: tree, server: tree.Server("acme", uuid.NewString()),
 		pool: newPool(t, cfg, secrets{Password: []byte(tree.Password)}),
 	}
 }
 
-func (b *oddBench) open(t *testing.T) *sftp.Session { t.Helper(); return open(t, b.pool, b.server) }
+func (b *oddFixture) open(t *testing.T) *sftp.Session { t.Helper(); return open(t, b.pool, b.server) }
 
-// listing lists as asked and returns what was seen by path below /in.
-func (b *oddBench) listing(t *testing.T, session *sftp.Session, request ingest.ListRequest) (map[string]ingest.Observation, ingest.Unread, error) {
+// listing returns the observations of a listing by path below /in.
+func (b *oddFixture) listing(t *testing.T, session *sftp.Session, request ingest.ListRequest) (map[string]ingest.Observation, ingest.Unread, error) {
 	t.Helper()
 	seen := make(map[string]ingest.Observation)
 	unread, err := session.List(deadline(t), request, func(o ingest.Observation) error {
@@ -50,14 +50,14 @@ func (b *oddBench) listing(t *testing.T, session *sftp.Session, request ingest.L
 	return seen, unread, err
 }
 
-func (b *oddBench) seen(t *testing.T) (map[string]ingest.Observation, ingest.Unread) {
+func (b *oddFixture) seen(t *testing.T) (map[string]ingest.Observation, ingest.Unread) {
 	t.Helper()
 	seen, unread, err := b.listing(t, b.open(t), ingest.ListRequest{})
 	require.NoError(t, err)
 	return seen, unread
 }
 
-func namesOf(seen map[string]ingest.Observation) []string { return slices.Sorted(maps.Keys(seen)) }
+func sortedPaths(seen map[string]ingest.Observation) []string { return slices.Sorted(maps.Keys(seen)) }
 
 func refuse(status uint32, ops ...string) func(services.OddRequest) uint32 {
 	return func(r services.OddRequest) uint32 {
@@ -68,9 +68,9 @@ func refuse(status uint32, ops ...string) func(services.OddRequest) uint32 {
 	}
 }
 
-// Whatever a server leaves out, folders are entered, files are taken with their
-// size, and links are not followed.
-func TestServersThatSayLittle(t *testing.T) {
+// TestIncompleteAttributes checks that types and sizes are found out for listings without
+// attributes: folders are entered, files have their size, links are not followed.
+func TestIncompleteAttributes(t *testing.T) {
 	t.Parallel()
 	lstat := refuse(services.StatusUnsupported, "LSTAT")
 	for name, ways := range map[string]services.OddWays{
@@ -86,7 +86,7 @@ func TestServersThatSayLittle(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newOddBench(t, sftp.Config{})
+			b := newOddFixture(t, sftp.Config{})
 			b.File("a.csv", "1234")
 			b.File("sub/deep/b.csv", "12")
 			b.Folder("sub/looks-like-a-file.csv")
@@ -98,7 +98,7 @@ func TestServersThatSayLittle(t *testing.T) {
 				assert.Contains(t, seen["link.csv"].Rejected, "symbolic link")
 			}
 			delete(seen, "link.csv")
-			require.Equal(t, []string{"a.csv", "sub/deep/b.csv"}, namesOf(seen))
+			require.Equal(t, []string{"a.csv", "sub/deep/b.csv"}, sortedPaths(seen))
 			assert.EqualValues(t, 4, seen["a.csv"].Size)
 			assert.EqualValues(t, 2, seen["sub/deep/b.csv"].Size)
 			assert.InDelta(t, time.Now().Add(-time.Hour).Unix(), seen["a.csv"].ModTime.Unix(), 60)
@@ -109,11 +109,11 @@ func TestServersThatSayLittle(t *testing.T) {
 	}
 }
 
-// A file whose size cannot be learned is rejected in sight, and the server is not
-// asked about each of thousands.
-func TestSizesThatNobodyTells(t *testing.T) {
+// TestUnreportedSizes checks that files of unknown size are rejected, and that useless
+// lookups stop.
+func TestUnreportedSizes(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t, sftp.Config{})
+	b := newOddFixture(t, sftp.Config{})
 	for i := range 300 {
 		b.File(fmt.Sprintf("%03d", i), "x")
 	}
@@ -126,27 +126,28 @@ func TestSizesThatNobodyTells(t *testing.T) {
 	assert.Less(t, len(b.Requests("LSTAT")), 100)
 }
 
-// Files are read where the server cannot say what a path or an open file is.
+// TestReadingWithoutStat checks that files are read from servers without LSTAT, STAT or
+// FSTAT.
 func TestReadingWithoutStat(t *testing.T) {
 	t.Parallel()
 	for name, ways := range map[string]services.OddWays{
-		"no FSTAT":                  {Request: refuse(services.StatusUnsupported, "FSTAT")},
-		"FSTAT fails":               {Request: refuse(services.StatusFailure, "FSTAT")},
-		"no LSTAT":                  {Request: refuse(services.StatusUnsupported, "LSTAT", "FSTAT")},
-		"no LSTAT, STAT, REALPATH":  {Request: refuse(services.StatusUnsupported, "LSTAT", "STAT", "FSTAT", "REALPATH", "READLINK")},
-		"LSTAT and STAT fail":       {Request: refuse(services.StatusFailure, "LSTAT", "STAT")},
-		"no types":                  {NoTypes: true},
-		"no types in what is asked": {NoTypes: true, NoAttrs: true, NoLong: true},
+		"no FSTAT":                 {Request: refuse(services.StatusUnsupported, "FSTAT")},
+		"FSTAT fails":              {Request: refuse(services.StatusFailure, "FSTAT")},
+		"no LSTAT":                 {Request: refuse(services.StatusUnsupported, "LSTAT", "FSTAT")},
+		"no LSTAT, STAT, REALPATH": {Request: refuse(services.StatusUnsupported, "LSTAT", "STAT", "FSTAT", "REALPATH", "READLINK")},
+		"LSTAT and STAT fail":      {Request: refuse(services.StatusFailure, "LSTAT", "STAT")},
+		"no types":                 {NoTypes: true},
+		"no types in any reply":    {NoTypes: true, NoAttrs: true, NoLong: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newOddBench(t, sftp.Config{})
+			b := newOddFixture(t, sftp.Config{})
 			b.File("a.csv", "1234")
 			b.Folder("sub")
 			b.Link("link.csv", "/in/a.csv")
 			b.Be(ways)
 			s, ctx := b.open(t), deadline(t)
-			for range 2 { // the second time by what was learned
+			for range 2 { // the second time with the observed behavior
 				seen, err := s.Stat(ctx, "/in/a.csv")
 				require.NoError(t, err)
 				assert.Empty(t, seen.Rejected)
@@ -171,13 +172,14 @@ func TestReadingWithoutStat(t *testing.T) {
 	}
 }
 
-// What does not exist is found not to exist, whatever the server says to it.
-func TestWordsForNothingThere(t *testing.T) {
+// TestStatusOfMissingPaths checks that a missing path is KindNotFound for every status
+// that servers send.
+func TestStatusOfMissingPaths(t *testing.T) {
 	t.Parallel()
 	for _, missing := range []uint32{services.StatusNoSuchFile, services.StatusFailure, services.StatusPermission, 5, 10, 17} {
 		t.Run(fmt.Sprint(missing), func(t *testing.T) {
 			t.Parallel()
-			b := newOddBench(t, sftp.Config{})
+			b := newOddFixture(t, sftp.Config{})
 			b.File("a.csv", "1")
 			b.Folder("done")
 			b.Be(services.OddWays{Missing: missing})
@@ -198,17 +200,17 @@ func TestWordsForNothingThere(t *testing.T) {
 	}
 }
 
-// A refusal about what is there stays one.
-func TestRefusalsOfWhatIsThere(t *testing.T) {
+// TestRefusedStatOfExistingFile checks that a refusal for an existing path stays one.
+func TestRefusedStatOfExistingFile(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t, sftp.Config{})
+	b := newOddFixture(t, sftp.Config{})
 	b.File("a.csv", "1")
 	b.Be(services.OddWays{Request: refuse(services.StatusPermission, "LSTAT", "STAT")})
 	_, err := b.open(t).Stat(deadline(t), "/in/a.csv")
 	requireKind(t, err, ingest.KindPermission)
 }
 
-func TestWaysToEndAFolder(t *testing.T) {
+func TestEndsOfFolders(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]uint32{
 		"EOF": 0, "OK": services.EndOK, "empty": services.EndEmpty, "again": services.EndAgain, "failure": services.StatusFailure,
@@ -216,7 +218,7 @@ func TestWaysToEndAFolder(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newOddBench(t, sftp.Config{})
+			b := newOddFixture(t, sftp.Config{})
 			for i := range 250 {
 				b.File(fmt.Sprintf("%03d", i), "x")
 			}
@@ -230,10 +232,11 @@ func TestWaysToEndAFolder(t *testing.T) {
 	}
 }
 
-// A server that ends folders as it should and fails in one has failed there.
-func TestAFolderThatBreaksOff(t *testing.T) {
+// TestFailureWithinFolder checks that a failure is not taken for EOF on a server that
+// sends EOF.
+func TestFailureWithinFolder(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t, sftp.Config{})
+	b := newOddFixture(t, sftp.Config{})
 	for _, name := range []string{"1/a", "2/b", "2/c", "3/d"} {
 		b.File(name, "x")
 	}
@@ -247,15 +250,16 @@ func TestAFolderThatBreaksOff(t *testing.T) {
 		return 0
 	}})
 	seen, unread := b.seen(t)
-	assert.Equal(t, []string{"1/a", "3/d"}, namesOf(seen))
+	assert.Equal(t, []string{"1/a", "3/d"}, sortedPaths(seen))
 	require.EqualValues(t, 1, unread.Count)
 	assert.Equal(t, ingest.UnreadFolder{Path: "/in/2", Reason: "is incomplete: its listing failed after 3 entries"}, unread.Folders[0])
 }
 
-// One bad folder costs that folder only, and the right one is named.
-func TestBadFoldersCostThemselvesOnly(t *testing.T) {
+// TestBadFoldersDoNotEndListing checks that bad folders are reported by name and do not
+// affect the others.
+func TestBadFoldersDoNotEndListing(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t, sftp.Config{MaxEntriesPerFolder: 50})
+	b := newOddFixture(t, sftp.Config{MaxEntriesPerFolder: 50})
 	for _, folder := range []string{"a", "closed", "endless", "failing", "garbage", "huge", "m", "z"} {
 		b.File(folder+"/f.csv", "1")
 	}
@@ -282,26 +286,27 @@ func TestBadFoldersCostThemselvesOnly(t *testing.T) {
 		},
 	})
 	seen, unread := b.seen(t)
-	assert.Equal(t, []string{"a/f.csv", "m/f.csv", "z/f.csv"}, namesOf(seen))
+	assert.Equal(t, []string{"a/f.csv", "m/f.csv", "z/f.csv"}, sortedPaths(seen))
 	assert.EqualValues(t, 5, unread.Count)
-	said := make(map[string]string)
+	reasons := make(map[string]string)
 	for _, f := range unread.Folders {
-		said[f.Path] = f.Reason
+		reasons[f.Path] = f.Reason
 	}
 	for folder, reason := range map[string]string{
 		"closed": "may not be read by user u", "endless": "more than 50 entries", "failing": "the server failed",
 		"garbage": "malformed", "huge": "more than 8 MiB",
 	} {
-		assert.Contains(t, said["/in/"+folder], reason)
+		assert.Contains(t, reasons["/in/"+folder], reason)
 	}
-	assert.Equal(t, 1, b.Requests("")[0].Conn, "one connection bore all of it")
+	assert.Equal(t, 1, b.Requests("")[0].Conn, "one connection was used for all folders")
 }
 
-// Real servers send more than the 256 KiB that the SFTP client takes.
-func TestLargeAnswers(t *testing.T) {
+// TestLargeReplies checks replies above the 256 KiB limit of the SFTP client, as real
+// servers send.
+func TestLargeReplies(t *testing.T) {
 	t.Parallel()
 	const files = 12_000
-	b := newOddBench(t, sftp.Config{})
+	b := newOddFixture(t, sftp.Config{})
 	b.Be(services.OddWays{Names: func(_ string, n int) []byte {
 		if n > 0 {
 			return nil
@@ -317,10 +322,10 @@ func TestLargeAnswers(t *testing.T) {
 	f := seen[fmt.Sprintf("%080d.csv", 0)]
 	assert.EqualValues(t, 7, f.Size)
 	_, err := b.open(t).Stat(deadline(t), "/in")
-	require.NoError(t, err, "the connection lives on")
+	require.NoError(t, err, "the connection stays usable")
 }
 
-// Only folders that can hold a match are opened.
+// TestPatternsPruneTheWalk checks that only folders with a possible match are opened.
 func TestPatternsPruneTheWalk(t *testing.T) {
 	t.Parallel()
 	for glob, folders := range map[string][]string{
@@ -333,7 +338,7 @@ func TestPatternsPruneTheWalk(t *testing.T) {
 		"**/x.csv":        {"/in", "/in/a", "/in/a/b", "/in/a/b/c", "/in/a/d", "/in/q"},
 		"a/b/c/none/*.md": {"/in", "/in/a", "/in/a/b", "/in/a/b/c"},
 	} {
-		b := newOddBench(t, sftp.Config{})
+		b := newOddFixture(t, sftp.Config{})
 		for _, at := range []string{"x.csv", "a/x.csv", "a/b/x.csv", "a/b/c/x.csv", "a/d/x.csv", "q/x.csv"} {
 			b.File(at, "1")
 		}
@@ -347,7 +352,8 @@ func TestPatternsPruneTheWalk(t *testing.T) {
 	}
 }
 
-// A folder inside itself is noticed before its files are seen twice.
+// TestLoops checks that a folder inside itself is detected before its files are listed
+// twice.
 func TestLoops(t *testing.T) {
 	t.Parallel()
 	for name, ways := range map[string]services.OddWays{
@@ -357,7 +363,7 @@ func TestLoops(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newOddBench(t, sftp.Config{})
+			b := newOddFixture(t, sftp.Config{})
 			b.File("a.csv", "1")
 			b.Link("loop", "/in")
 			b.File("x/b.csv", "1")
@@ -366,7 +372,7 @@ func TestLoops(t *testing.T) {
 			b.Link("y/to-x", "/in/x")
 			b.Be(ways)
 			seen, unread := b.seen(t)
-			assert.Equal(t, []string{"a.csv", "x/b.csv", "x/to-y/c.csv", "y/c.csv", "y/to-x/b.csv"}, namesOf(seen))
+			assert.Equal(t, []string{"a.csv", "x/b.csv", "x/to-y/c.csv", "y/c.csv", "y/to-x/b.csv"}, sortedPaths(seen))
 			require.Len(t, unread.Folders, 3)
 			assert.Contains(t, unread.Folders[0].Reason, "is the same folder as /in")
 			assert.Less(t, len(b.Requests("OPENDIR")), 20+3*ingest.MaxDepth)
@@ -374,24 +380,24 @@ func TestLoops(t *testing.T) {
 	}
 }
 
-// Folders that only look alike are none.
-func TestFoldersThatLookAlike(t *testing.T) {
+// TestSimilarFolders checks that folders with equal entries are not taken for loops.
+func TestSimilarFolders(t *testing.T) {
 	t.Parallel()
 	for _, plain := range []bool{false, true} {
-		b := newOddBench(t, sftp.Config{})
+		b := newOddFixture(t, sftp.Config{})
 		deep := strings.Repeat("d/", 20) + "f.csv"
 		b.File("a/a/a/f.csv", "1")
 		b.File(deep, "1")
 		b.Be(services.OddWays{PlainPaths: plain})
 		seen, unread := b.seen(t)
-		assert.Equal(t, []string{"a/a/a/f.csv", deep}, namesOf(seen))
+		assert.Equal(t, []string{"a/a/a/f.csv", deep}, sortedPaths(seen))
 		assert.Zero(t, unread.Count)
 	}
 }
 
 func TestFollowingLinks(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t, sftp.Config{})
+	b := newOddFixture(t, sftp.Config{})
 	b.File("real/a.csv", "1234")
 	b.File("../outside/secret.csv", "x")
 	b.Link("file.csv", "/in/real/a.csv")
@@ -401,12 +407,12 @@ func TestFollowingLinks(t *testing.T) {
 	b.Link("out", "/outside")
 	b.Link("dangling.csv", "/in/none.csv")
 	seen, _ := b.seen(t)
-	assert.Equal(t, []string{"dangling.csv", "file.csv", "folder", "out", "out.csv", "real/a.csv", "up"}, namesOf(seen))
+	assert.Equal(t, []string{"dangling.csv", "file.csv", "folder", "out", "out.csv", "real/a.csv", "up"}, sortedPaths(seen))
 	assert.Contains(t, seen["file.csv"].Rejected, "not followed")
 
 	b.server.FollowLinks = true
 	seen, unread := b.seen(t)
-	assert.Equal(t, []string{"dangling.csv", "file.csv", "folder/a.csv", "out", "out.csv", "real/a.csv"}, namesOf(seen))
+	assert.Equal(t, []string{"dangling.csv", "file.csv", "folder/a.csv", "out", "out.csv", "real/a.csv"}, sortedPaths(seen))
 	assert.Empty(t, seen["file.csv"].Rejected)
 	assert.EqualValues(t, 4, seen["file.csv"].Size)
 	assert.Contains(t, seen["out.csv"].Rejected, "to a target outside the root folder")
@@ -428,12 +434,12 @@ func TestFollowingLinks(t *testing.T) {
 
 func TestRootBelowHome(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t, sftp.Config{})
-	b.File("../sub/a.csv", "1234") // its home folder is "/"
+	b := newOddFixture(t, sftp.Config{})
+	b.File("../sub/a.csv", "1234") // the home folder is "/"
 	b.File("../sub/old/b.csv", "1")
 	b.server.RootPath, b.server.Include, b.server.Exclude = "~/sub", []string{"**/*.csv"}, []string{"old"}
 	seen, _ := b.seen(t)
-	assert.Equal(t, []string{"/sub/a.csv"}, namesOf(seen))
+	assert.Equal(t, []string{"/sub/a.csv"}, sortedPaths(seen))
 	assert.Len(t, b.Requests("REALPATH"), 1)
 
 	probe, err := b.pool.Probe(deadline(t), b.server)
@@ -445,14 +451,14 @@ func TestRootBelowHome(t *testing.T) {
 	_, _, err = b.listing(t, b.open(t), ingest.ListRequest{})
 	require.NoError(t, err)
 	opened := b.Requests("OPENDIR")
-	assert.Equal(t, "sub", opened[len(opened)-1].Path, "relative, which means the same")
+	assert.Equal(t, "sub", opened[len(opened)-1].Path, "relative to the home folder")
 }
 
-// A server that cuts the connection again and again is listed in the end: each
-// listing goes on at the folder where the last one was.
-func TestListingGoesOnWhereItWasCut(t *testing.T) {
+// TestListingResumes checks that a listing completes on a server that cuts connections,
+// because each attempt resumes at the folder of the last one.
+func TestListingResumes(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t, sftp.Config{})
+	b := newOddFixture(t, sftp.Config{})
 	var want []string
 	for i := range 10 {
 		for j := range 5 {
@@ -487,16 +493,16 @@ func TestListingGoesOnWhereItWasCut(t *testing.T) {
 	}
 
 	b.Be(services.OddWays{})
-	got, unread, err := b.listing(t, b.open(t), ingest.ListRequest{From: "9/3", GiveUp: "takes the connection with it"})
+	got, unread, err := b.listing(t, b.open(t), ingest.ListRequest{From: "9/3", GiveUp: "cuts the connection"})
 	require.NoError(t, err)
-	assert.Equal(t, []string{"9/4/f.csv"}, namesOf(got))
-	assert.Equal(t, []ingest.UnreadFolder{{Path: "/in/9/3", Reason: "takes the connection with it"}}, unread.Folders)
+	assert.Equal(t, []string{"9/4/f.csv"}, sortedPaths(got))
+	assert.Equal(t, []ingest.UnreadFolder{{Path: "/in/9/3", Reason: "cuts the connection"}}, unread.Folders)
 }
 
-// The time-out of the server's own settings counts, not the worker's.
-func TestAnswerTimeoutOfTheServer(t *testing.T) {
+// TestServerAnswerTimeout checks that the server's AnswerTimeout overrides NoProgress.
+func TestServerAnswerTimeout(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t, sftp.Config{NoProgress: time.Hour})
+	b := newOddFixture(t, sftp.Config{NoProgress: time.Hour})
 	b.server.AnswerTimeout = ingest.Duration(time.Second)
 	hold := make(chan struct{})
 	var once sync.Once
@@ -506,7 +512,7 @@ func TestAnswerTimeoutOfTheServer(t *testing.T) {
 	requireKind(t, err, ingest.KindTransient, "sent no data for 1s")
 }
 
-// heapPeak runs fn and returns by how much the heap grew at most, in MiB.
+// heapPeak runs fn and returns the maximum growth of the heap in MiB.
 func heapPeak(fn func()) float64 {
 	var before, now runtime.MemStats
 	defer debug.SetGCPercent(debug.SetGCPercent(10)) // garbage is not what is measured
@@ -533,10 +539,10 @@ func heapPeak(fn func()) float64 {
 	return (float64(peak) - float64(before.HeapAlloc)) / (1 << 20)
 }
 
-// Little on the wire must not cost much memory: deep folders with long names and
-// many entries in the deepest, names and attributes without end.
+// TestMemoryIsBounded checks the memory for deep folders with long names, for many
+// entries, and for endless names and attributes.
 func TestMemoryIsBounded(t *testing.T) { //nolint:paralleltest // it measures the process's heap
-	b := newOddBench(t, sftp.Config{MaxBytesPerFolder: 16 << 20})
+	b := newOddFixture(t, sftp.Config{MaxBytesPerFolder: 16 << 20})
 	b.File("long/f", "1")
 	b.Be(services.OddWays{Names: func(folder string, n int) []byte {
 		long := strings.Repeat("n", 1000)
@@ -578,6 +584,6 @@ func TestMemoryIsBounded(t *testing.T) { //nolint:paralleltest // it measures th
 	})
 	t.Logf("%d entries, peak %.0f MiB, %v", seen, peak, unread.Count)
 	assert.EqualValues(t, 3, unread.Count)
-	// 4 GB were sent. What was read and is not collected yet counts, too.
+	// 4 GB were sent. The peak includes uncollected garbage.
 	assert.Less(t, peak, 256.0)
 }

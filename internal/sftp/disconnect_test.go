@@ -10,10 +10,10 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TestFarewells: after a password every SSH_MSG_DISCONNECT is a refusal, unless it
-// names another reason; before it, and of a broken connection, only words about the
-// log-in are. What is no refusal counts as not answered: it may hide one.
-func TestFarewells(t *testing.T) {
+// TestDisconnectMessages checks that after the password every SSH_MSG_DISCONNECT is a
+// refusal, unless it names another reason, and that before it only one that mentions the
+// log-in is. Other errors count as unanswered, because they may hide a refusal.
+func TestDisconnectMessages(t *testing.T) {
 	t.Parallel()
 	for text, before := range map[string]bool{
 		"ssh: handshake failed: ssh: disconnect, reason 11: Bye":                                   false,

@@ -23,21 +23,24 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// budget is a PasswordBudget that counts, and bounds nothing unless left is set.
-type budget struct {
-	mu    sync.Mutex
-	fates map[ingest.PasswordFate]int
-	none  error
-	// keyFates are in the order in which they came.
+// fakeBudget is a PasswordBudget that counts results. It sets no bound unless passwordErr
+// or keyErr is set.
+type fakeBudget struct {
+	mu          sync.Mutex
+	fates       map[ingest.PasswordFate]int
+	passwordErr error
+	// keyFates are the results of keys in order.
 	keyFates []ingest.PasswordFate
-	noKey    error
+	keyErr   error
 }
 
-func (b *budget) CheckPassword(context.Context, ingest.Server) error { return b.none }
+func (b *fakeBudget) CheckPassword(context.Context, ingest.Server) error { return b.passwordErr }
 
-func (b *budget) ReservePassword(context.Context, ingest.Server) (int64, error) { return 1, b.none }
+func (b *fakeBudget) ReservePassword(context.Context, ingest.Server) (int64, error) {
+	return 1, b.passwordErr
+}
 
-func (b *budget) SettlePassword(_ context.Context, _ ingest.Server, _ int64, fate ingest.PasswordFate) error {
+func (b *fakeBudget) SettlePassword(_ context.Context, _ ingest.Server, _ int64, fate ingest.PasswordFate) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.fates == nil {
@@ -47,38 +50,39 @@ func (b *budget) SettlePassword(_ context.Context, _ ingest.Server, _ int64, fat
 	return nil
 }
 
-func (b *budget) CheckKey(context.Context, ingest.Server) error { return b.noKey }
+func (b *fakeBudget) CheckKey(context.Context, ingest.Server) error { return b.keyErr }
 
-func (b *budget) SettleKey(_ context.Context, _ ingest.Server, fate ingest.PasswordFate) error {
+func (b *fakeBudget) SettleKey(_ context.Context, _ ingest.Server, fate ingest.PasswordFate) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.keyFates = append(b.keyFates, fate)
 	return nil
 }
 
-func (b *budget) seen() map[ingest.PasswordFate]int {
+func (b *fakeBudget) results() map[ingest.PasswordFate]int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.fates
 }
 
-// cutter is a TCP relay that breaks a connection after so many bytes of one
+// cuttingRelay is a TCP relay that breaks a connection after a number of bytes in one
 // direction.
-type cutter struct {
+type cuttingRelay struct {
 	port int
-	// after is how many bytes pass, negative for all; reset sends RST and not FIN.
+	// after is the number of relayed bytes, negative for all; reset sends RST instead
+	// of FIN.
 	after   atomic.Int64
 	answers atomic.Bool // counts the server's bytes, not the client's
 	reset   atomic.Bool
 	cut     atomic.Int64 // connections broken
 }
 
-func newCutter(t *testing.T, to int) *cutter {
+func newCuttingRelay(t *testing.T, to int) *cuttingRelay {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
-	c := &cutter{port: listener.Addr().(*net.TCPAddr).Port}
+	c := &cuttingRelay{port: listener.Addr().(*net.TCPAddr).Port}
 	go func() {
 		for {
 			near, err := listener.Accept()
@@ -91,7 +95,7 @@ func newCutter(t *testing.T, to int) *cutter {
 	return c
 }
 
-func (c *cutter) relay(near net.Conn, address string) {
+func (c *cuttingRelay) relay(near net.Conn, address string) {
 	far, err := net.Dial("tcp", address)
 	if err != nil {
 		_ = near.Close()
@@ -120,15 +124,15 @@ func (c *cutter) relay(near net.Conn, address string) {
 	pass(near, far, answers)
 }
 
-// TestFault80ConnectionsThatBreakDuringLogin breaks the connection after each few
-// bytes of a log-in, in both directions, by FIN and by RST. No broken connection
-// is a refusal, and none uses a password up.
+// TestFault80ConnectionsThatBreakDuringLogin breaks the connection after each 11 bytes of
+// a log-in, in both directions, by FIN and by RST. No broken connection counts as a
+// refusal of the password.
 func TestFault80ConnectionsThatBreakDuringLogin(t *testing.T) {
 	t.Parallel()
 	server := fakeSSH(t, &ssh.ServerConfig{PasswordCallback: passwordIs("pw")}, hostile{}.serve)
-	relay := newCutter(t, server.Port)
+	relay := newCuttingRelay(t, server.Port)
 	server.Port = relay.port
-	counted := &budget{}
+	counted := &fakeBudget{}
 	for _, answers := range []bool{false, true} {
 		for _, reset := range []bool{false, true} {
 			relay.answers.Store(answers)
@@ -146,12 +150,12 @@ func TestFault80ConnectionsThatBreakDuringLogin(t *testing.T) {
 				}
 				require.NoError(t, pool.Close())
 			}
-			require.True(t, through, "the log-in ends")
+			require.True(t, through, "the log-in succeeds in the end")
 		}
 	}
 	assert.Greater(t, relay.cut.Load(), int64(300))
-	assert.Zero(t, counted.seen()[ingest.PasswordRefused])
-	assert.Positive(t, counted.seen()[ingest.PasswordUnanswered], "some broke after the password")
+	assert.Zero(t, counted.results()[ingest.PasswordRefused])
+	assert.Positive(t, counted.results()[ingest.PasswordUnanswered], "some connections broke after the password")
 }
 
 func passwordIs(right string) func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
@@ -163,14 +167,14 @@ func passwordIs(right string) func(ssh.ConnMetadata, []byte) (*ssh.Permissions, 
 	}
 }
 
-// TestWhoIsToBlame: only what the server says of the credentials is about them.
-func TestWhoIsToBlame(t *testing.T) {
+// TestLoginErrors checks the error, and the result for the credentials, of failed log-ins.
+func TestLoginErrors(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		config ssh.ServerConfig
-		kind   ingest.Kind
-		fate   ingest.PasswordFate
-		says   []string
+		config  ssh.ServerConfig
+		kind    ingest.Kind
+		fate    ingest.PasswordFate
+		message []string
 	}{
 		"wrong password": {
 			ssh.ServerConfig{PasswordCallback: passwordIs("other")},
@@ -186,7 +190,7 @@ func TestWhoIsToBlame(t *testing.T) {
 		},
 		"second factor after the password": {
 			ssh.ServerConfig{PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
-				return nil, &ssh.PartialSuccessError{Next: ssh.ServerAuthCallbacks{KeyboardInteractiveCallback: nobody}}
+				return nil, &ssh.PartialSuccessError{Next: ssh.ServerAuthCallbacks{KeyboardInteractiveCallback: refuseInteractive}}
 			}},
 			ingest.KindAuth, ingest.PasswordAccepted, []string{"accepted password", "second factor", "keyboard-interactive"},
 		},
@@ -197,25 +201,25 @@ func TestWhoIsToBlame(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			counted := &budget{}
+			counted := &fakeBudget{}
 			server := fakeSSH(t, &test.config, hostile{}.serve)
 			_, err := newPool(t, sftp.Config{Passwords: counted}, secrets{Password: []byte("pw-canary")}).Open(deadline(t), server)
-			requireKind(t, err, test.kind, test.says...)
+			requireKind(t, err, test.kind, test.message...)
 			assert.NotContains(t, err.Error(), "canary")
 			want := map[ingest.PasswordFate]int{test.fate: 1}
 			if test.fate == "" {
 				want = nil
 			}
-			assert.Equal(t, want, counted.seen())
+			assert.Equal(t, want, counted.results())
 		})
 	}
 }
 
-func nobody(ssh.ConnMetadata, ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+func refuseInteractive(ssh.ConnMetadata, ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
 	return nil, errors.New("no")
 }
 
-// TestNoPasswordWithoutBudget: nothing is sent, not even a connection made.
+// TestNoPasswordWithoutBudget checks that no connection is made without a budget.
 func TestNoPasswordWithoutBudget(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
@@ -223,11 +227,11 @@ func TestNoPasswordWithoutBudget(t *testing.T) {
 		asked.Add(1)
 		return nil, nil
 	}}, hostile{}.serve)
-	spent := &budget{none: ingest.Errorf(ingest.KindAuth, "spent")}
+	spent := &fakeBudget{passwordErr: ingest.Errorf(ingest.KindAuth, "spent")}
 	_, err := newPool(t, sftp.Config{Passwords: spent}, secrets{Password: []byte("pw")}).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindAuth, "spent")
 	assert.Zero(t, asked.Load())
-	// With a key as well the server is asked, and the password is kept back.
+	// With a key the server is contacted, but the password is not sent.
 	_, err = newPool(t, sftp.Config{Passwords: spent}, secrets{Password: []byte("pw"), PrivateKey: pemKey(t)}).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindAuth, "spent")
 	assert.Zero(t, asked.Load())
@@ -240,35 +244,35 @@ func pemKey(t *testing.T) []byte {
 	return services.PEM(t, key)
 }
 
-// TestQuestions: the password goes to questions for a password, once, and to no
-// server that asks for more.
-func TestQuestions(t *testing.T) {
+// TestKeyboardInteractivePrompts checks that the password answers only a password prompt,
+// once, and never if the same round asks for a second factor.
+func TestKeyboardInteractivePrompts(t *testing.T) {
 	t.Parallel()
 	type question struct {
 		text string
 		echo bool
 	}
 	for name, test := range map[string]struct {
-		rounds [][]question
-		want   [][]string
-		says   string
-		fate   ingest.PasswordFate
+		rounds  [][]question
+		want    [][]string
+		message string
+		fate    ingest.PasswordFate
 	}{
-		"password":           {[][]question{{{"Password: ", false}}}, [][]string{{"pw"}}, "", ingest.PasswordAccepted},
-		"unnamed":            {[][]question{{{"u@host's secret: ", false}}}, [][]string{{"pw"}}, "", ingest.PasswordAccepted},
-		"user and password":  {[][]question{{{"User name: ", true}, {"Password: ", false}}}, [][]string{{"u", "pw"}}, "", ingest.PasswordAccepted},
-		"one after another":  {[][]question{{{"login: ", true}}, {{"Password: ", false}}}, [][]string{{"u"}, {"pw"}}, "", ingest.PasswordAccepted},
-		"greetings":          {[][]question{{}, {{"Password: ", false}}, {}}, [][]string{nil, {"pw"}, nil}, "", ingest.PasswordAccepted},
-		"echoed":             {[][]question{{{"Password: ", true}}}, [][]string{{"pw"}}, "", ingest.PasswordAccepted},
-		"then a code":        {[][]question{{{"Password: ", false}}, {{"Verification code: ", false}}}, [][]string{{"pw"}}, `second factor ("Verification code:")`, ingest.PasswordAccepted},
-		"then anything":      {[][]question{{{"Password: ", false}}, {{"Answer: ", false}}}, [][]string{{"pw"}}, `second factor ("Answer:")`, ingest.PasswordAccepted},
-		"both together":      {[][]question{{{"Password: ", false}, {"Code: ", false}}}, nil, `second factor ("Code:")`, ""},
-		"one-time password":  {[][]question{{{"One-time password: ", false}}}, nil, "second factor", ""},
-		"a question":         {[][]question{{{"Favourite colour? ", true}}}, nil, "second factor", ""},
-		"password again":     {[][]question{{{"Password: ", false}}, {{"Password: ", false}}}, [][]string{{"pw"}}, "refused", ingest.PasswordRefused},
-		"password twice":     {[][]question{{{"Password: ", false}, {"Password: ", false}}}, nil, "second factor", ""},
-		"new password":       {[][]question{{{"Password: ", false}}, {{"New password: ", false}}}, [][]string{{"pw"}}, "second factor", ingest.PasswordAccepted},
-		"questions for ever": {[][]question{{{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}}, nil, "endless", ""},
+		"password":          {[][]question{{{"Password: ", false}}}, [][]string{{"pw"}}, "", ingest.PasswordAccepted},
+		"unnamed":           {[][]question{{{"u@host's secret: ", false}}}, [][]string{{"pw"}}, "", ingest.PasswordAccepted},
+		"user and password": {[][]question{{{"User name: ", true}, {"Password: ", false}}}, [][]string{{"u", "pw"}}, "", ingest.PasswordAccepted},
+		"one after another": {[][]question{{{"login: ", true}}, {{"Password: ", false}}}, [][]string{{"u"}, {"pw"}}, "", ingest.PasswordAccepted},
+		"greetings":         {[][]question{{}, {{"Password: ", false}}, {}}, [][]string{nil, {"pw"}, nil}, "", ingest.PasswordAccepted},
+		"echoed":            {[][]question{{{"Password: ", true}}}, [][]string{{"pw"}}, "", ingest.PasswordAccepted},
+		"then a code":       {[][]question{{{"Password: ", false}}, {{"Verification code: ", false}}}, [][]string{{"pw"}}, `second factor ("Verification code:")`, ingest.PasswordAccepted},
+		"then anything":     {[][]question{{{"Password: ", false}}, {{"Answer: ", false}}}, [][]string{{"pw"}}, `second factor ("Answer:")`, ingest.PasswordAccepted},
+		"both together":     {[][]question{{{"Password: ", false}, {"Code: ", false}}}, nil, `second factor ("Code:")`, ""},
+		"one-time password": {[][]question{{{"One-time password: ", false}}}, nil, "second factor", ""},
+		"a question":        {[][]question{{{"Favourite colour? ", true}}}, nil, "second factor", ""},
+		"password again":    {[][]question{{{"Password: ", false}}, {{"Password: ", false}}}, [][]string{{"pw"}}, "refused", ingest.PasswordRefused},
+		"password twice":    {[][]question{{{"Password: ", false}, {"Password: ", false}}}, nil, "second factor", ""},
+		"new password":      {[][]question{{{"Password: ", false}}, {{"New password: ", false}}}, [][]string{{"pw"}}, "second factor", ingest.PasswordAccepted},
+		"endless prompts":   {[][]question{{{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}}, nil, "endless", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -291,13 +295,13 @@ func TestQuestions(t *testing.T) {
 				return nil, nil
 			}}
 			server := fakeSSH(t, config, hostile{}.serve)
-			counted := &budget{}
+			counted := &fakeBudget{}
 			session, err := newPool(t, sftp.Config{Passwords: counted}, secrets{Password: []byte("pw")}).Open(deadline(t), server)
-			if test.says == "" {
+			if test.message == "" {
 				require.NoError(t, err)
 				require.NoError(t, session.Close())
 			} else {
-				requireKind(t, err, ingest.KindAuth, test.says)
+				requireKind(t, err, ingest.KindAuth, test.message)
 			}
 			got := <-answers
 			if test.want != nil {
@@ -309,15 +313,15 @@ func TestQuestions(t *testing.T) {
 				assert.NotContains(t, fmt.Sprint(got), "pw")
 			}
 			if test.fate == "" {
-				assert.Empty(t, counted.seen())
+				assert.Empty(t, counted.results())
 			} else {
-				assert.Equal(t, map[ingest.PasswordFate]int{test.fate: 1}, counted.seen())
+				assert.Equal(t, map[ingest.PasswordFate]int{test.fate: 1}, counted.results())
 			}
 		})
 	}
 }
 
-// TestSlowLogin: a server may take the time that its settings give it.
+// TestSlowLogin checks that the server's LoginTimeout overrides the configuration.
 func TestSlowLogin(t *testing.T) {
 	t.Parallel()
 	released := make(chan struct{})
@@ -326,15 +330,15 @@ func TestSlowLogin(t *testing.T) {
 		return nil, nil
 	}}, hostile{}.serve)
 	defer close(released)
-	counted := &budget{}
+	counted := &fakeBudget{}
 	server.LoginTimeout = ingest.Duration(time.Second)
 	_, err := newPool(t, sftp.Config{Passwords: counted, HandshakeTimeout: time.Hour}, secrets{Password: []byte("pw")}).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindTransient, "stopped replying", "1s", "--login-timeout")
-	assert.Equal(t, map[ingest.PasswordFate]int{ingest.PasswordUnanswered: 1}, counted.seen())
+	assert.Equal(t, map[ingest.PasswordFate]int{ingest.PasswordUnanswered: 1}, counted.results())
 }
 
-// TestAbandonedLogin: a log-in whose work is ended on our side says nothing of the
-// server, so that the next one need not wait.
+// TestAbandonedLogin checks that a log-in canceled by the client is not counted against
+// the server, so that the next one need not wait.
 func TestAbandonedLogin(t *testing.T) {
 	t.Parallel()
 	asked, released := make(chan struct{}, 1), make(chan struct{})
@@ -344,7 +348,7 @@ func TestAbandonedLogin(t *testing.T) {
 		return nil, nil
 	}}, hostile{}.serve)
 	defer close(released)
-	counted := &budget{}
+	counted := &fakeBudget{}
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		<-asked
@@ -352,7 +356,7 @@ func TestAbandonedLogin(t *testing.T) {
 	}()
 	_, err := newPool(t, sftp.Config{Passwords: counted}, secrets{Password: []byte("pw")}).Open(ctx, server)
 	requireKind(t, err, ingest.KindTransient, "canceled")
-	assert.Equal(t, map[ingest.PasswordFate]int{ingest.PasswordAbandoned: 1}, counted.seen())
+	assert.Equal(t, map[ingest.PasswordFate]int{ingest.PasswordAbandoned: 1}, counted.results())
 }
 
 func TestNoConnection(t *testing.T) {

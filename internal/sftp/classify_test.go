@@ -15,17 +15,15 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// deliveries leaves out what a listing sets aside.
-func deliveries(seen map[string]ingest.Observation) map[string]ingest.Observation {
+// withoutAside removes the entries with Aside set.
+func withoutAside(seen map[string]ingest.Observation) map[string]ingest.Observation {
 	maps.DeleteFunc(seen, func(_ string, o ingest.Observation) bool { return o.Aside != "" })
 	return seen
 }
 
-func shown(seen map[string]ingest.Observation) []string { return slices.Sorted(maps.Keys(seen)) }
-
 func TestListGlobs(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	for _, name := range []string{"a.csv", "b.txt", "c.csv.part", "D.CSV.TMP", "in/d.csv", "in/e.csv.filepart", "old/f.csv", "old/x.tmp", "done/g.csv", "in/done/h.csv"} {
 		b.Write(name, nil)
 	}
@@ -34,22 +32,22 @@ func TestListGlobs(t *testing.T) {
 	b.server.AfterIngest = ingest.AfterIngest("move:" + b.Path("done"))
 
 	seen, _ := list(t, b.open(t), b.Root)
-	assert.Equal(t, ingest.AsideInProgress, seen["D.CSV.TMP"].Aside, "whatever is included")
-	assert.NotContains(t, seen, "old/x.tmp", "an excluded one is not even counted")
-	assert.ElementsMatch(t, []string{"a.csv", "in/d.csv", "in/done/h.csv"}, shown(deliveries(seen)))
+	assert.Equal(t, ingest.AsideInProgress, seen["D.CSV.TMP"].Aside, "regardless of the includes")
+	assert.NotContains(t, seen, "old/x.tmp", "excluded files in progress are not counted")
+	assert.ElementsMatch(t, []string{"a.csv", "in/d.csv", "in/done/h.csv"}, sortedPaths(withoutAside(seen)))
 
 	b.server.Include, b.server.Exclude = nil, []string{"in", "old", "done"}
 	seen, _ = list(t, b.open(t), b.Root)
-	assert.ElementsMatch(t, []string{"a.csv", "b.txt"}, shown(deliveries(seen)))
+	assert.ElementsMatch(t, []string{"a.csv", "b.txt"}, sortedPaths(withoutAside(seen)))
 
 	b.server.Include = []string{"[a"}
 	_, err := b.open(t).List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { return nil })
 	requireKind(t, err, ingest.KindInvalid, `"[a"`)
 }
 
-// TestNamesInProgress are those of rsync, WinSCP, ProFTPD, Pure-FTPd, NiFi, Camel,
-// HDFS, Flink, browsers, editors, NFS, FUSE and desktops, and names of deliveries
-// that resemble them.
+// TestNamesInProgress checks the temporary names of rsync, WinSCP, ProFTPD, Pure-FTPd,
+// NiFi, Camel, HDFS, Flink, browsers, editors, NFS, FUSE and desktops, and similar names
+// of deliveries.
 func TestNamesInProgress(t *testing.T) {
 	t.Parallel()
 	unfinished := []string{
@@ -65,7 +63,7 @@ func TestNamesInProgress(t *testing.T) {
 		"a.csv", "template.csv", "partial.csv", "a.part1.rar", "uploaded.csv", "temperatures.csv", "temp_readings.csv", "lock.csv", "blocks.lockers",
 		"tmpfile", "inprogress.csv", "in.csv", "departures.txt", "a.parts", "b.download.csv", "sub.tmp/a.csv", "tmp_2026/a.csv",
 	}
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	for _, name := range slices.Concat(unfinished, real) {
 		b.Write(name, []byte("half"))
 	}
@@ -76,8 +74,8 @@ func TestNamesInProgress(t *testing.T) {
 			aside++
 		}
 	}
-	assert.Equal(t, len(unfinished)-3, aside, "each is counted, but those in folders that are not entered")
-	assert.ElementsMatch(t, real, shown(deliveries(seen)))
+	assert.Equal(t, len(unfinished)-3, aside, "each is counted except those in folders that are not entered")
+	assert.ElementsMatch(t, real, sortedPaths(withoutAside(seen)))
 
 	b.server.InProgressNames = []string{"*.busy", "Hold/"}
 	for _, name := range []string{"x.BUSY", "hold/y.csv"} {
@@ -86,7 +84,7 @@ func TestNamesInProgress(t *testing.T) {
 	seen, _ = list(t, b.open(t), b.Root)
 	assert.Equal(t, ingest.AsideInProgress, seen["x.BUSY"].Aside)
 	assert.NotContains(t, seen, "hold/y.csv")
-	assert.Empty(t, seen["big.csv.tmp"].Aside, "a list of its own is instead of the default")
+	assert.Empty(t, seen["big.csv.tmp"].Aside, "the server's list replaces the default")
 
 	b.server.InProgressNames = []string{ingest.InProgressDefault, "*.busy"}
 	seen, _ = list(t, b.open(t), b.Root)
@@ -100,7 +98,7 @@ func TestNamesInProgress(t *testing.T) {
 
 func TestListPairsCompanions(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	for _, name := range []string{
 		"own/a.csv", "own/a.csv.sha256", "own/a.csv.md5", "own/lonely.sha256",
 		"sums/b.csv", "sums/b.csv.md5", "sums/c.csv", "sums/SHA256SUMS", "sums/MD5SUMS",
@@ -114,13 +112,13 @@ func TestListPairsCompanions(t *testing.T) {
 
 	seen, _ := list(t, b.open(t), b.Root)
 
-	got, alone := make(map[string]string), make(map[string]string)
+	got, aside := make(map[string]string), make(map[string]string)
 	for name, o := range seen {
 		switch o.Aside {
 		case "":
 			got[name] = o.Sidecar.Path
 		case ingest.AsideCompanion:
-			alone[name] = o.Of
+			aside[name] = o.Of
 		}
 	}
 	assert.Equal(t, map[string]string{
@@ -137,19 +135,19 @@ func TestListPairsCompanions(t *testing.T) {
 	}, got)
 	assert.Equal(t, map[string]string{
 		"own/lonely.sha256": b.Path("own/lonely"), "empty/SHA256SUMS": "", "other/h.sha256": b.Path("other/h"), "busy/SHA256SUMS": "",
-	}, alone, "a checksum file without its file is no delivery")
+	}, aside, "a checksum file without its file is not a delivery")
 
 	b.server.Exclude, b.server.Include = nil, []string{"**/*.csv", "**/*.md5"}
 	b.Write("own/only.md5", nil)
 	seen, _ = list(t, b.open(t), b.Root)
-	assert.Contains(t, shown(deliveries(seen)), "own/only.md5", "an include that names the ending asks for it")
-	assert.NotContains(t, shown(seen), "own/a.csv.md5", "which is about a file")
+	assert.Contains(t, sortedPaths(withoutAside(seen)), "own/only.md5", "an include that names the extension makes it a delivery")
+	assert.NotContains(t, sortedPaths(seen), "own/a.csv.md5", "it belongs to a file")
 }
 
-// TestMarkersMustBeYounger: the marker of an earlier delivery does not count.
+// TestMarkersMustBeYounger checks that the marker of an earlier delivery is ignored.
 func TestMarkersMustBeYounger(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	when := time.Now().Add(-time.Hour).Truncate(time.Second)
 	at := func(name string, seconds int) {
 		b.Write(name, []byte("12345"))
@@ -177,7 +175,7 @@ func TestMarkersMustBeYounger(t *testing.T) {
 
 	b.server.DoneMarker, b.server.MinSize = "stale.csv.done", 6
 	seen, _ = list(t, b.open(t), b.Root)
-	assert.Contains(t, seen["fresh.csv"].WaitsFor, "older than the file", "one marker for all, and a file that came after it")
+	assert.Contains(t, seen["fresh.csv"].WaitsFor, "older than the file", "one marker for all files, and a file newer than it")
 	b.server.DoneMarker = ""
 	seen, _ = list(t, b.open(t), b.Root)
 	assert.Contains(t, seen["fresh.csv"].WaitsFor, "at least 6 bytes")

@@ -28,7 +28,7 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// keyServer takes one key, signed by one of the algorithms, which it announces.
+// keyServer starts a server that accepts one key with the listed signature algorithms.
 func keyServer(t *testing.T, key ssh.PublicKey, algorithms ...string) ingest.Server {
 	t.Helper()
 	return fakeSSH(t, &ssh.ServerConfig{
@@ -91,9 +91,9 @@ func TestUserCertificate(t *testing.T) {
 	open(t, newPool(t, sftp.Config{}, secrets{PrivateKey: append(plain, ssh.MarshalAuthorizedKey(certificate)...)}), server)
 }
 
-// TestOldAlgorithms: the message names what the server offers, and the switch only
-// where it helps; with the switch the log-in works.
-func TestOldAlgorithms(t *testing.T) {
+// TestLegacyAlgorithms checks that the message names the server's algorithms and the flag,
+// and that the log-in succeeds with the flag.
+func TestLegacyAlgorithms(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		config ssh.Config
@@ -115,11 +115,10 @@ func TestOldAlgorithms(t *testing.T) {
 	}
 }
 
-// TestUnsupportedAlgorithms: what nothing helps against is named without advice
-// that would not help either.
+// TestUnsupportedAlgorithms checks that the flag is not suggested where it does not help.
 func TestUnsupportedAlgorithms(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"Ciphers aes256-cbc,aes192-cbc"}})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{Config: []string{"Ciphers aes256-cbc,aes192-cbc"}})
 	for _, legacy := range []bool{false, true} {
 		b.server.LegacyAlgorithms = legacy
 		_, err := tryOpen(t, b.pool, b.server)
@@ -128,8 +127,8 @@ func TestUnsupportedAlgorithms(t *testing.T) {
 	}
 }
 
-// TestLegacyOffEndsWeakConnections: a pooled connection that was made with the
-// switch is not used after it went off.
+// TestLegacyOffEndsWeakConnections checks that a connection made with the flag is not
+// reused after the flag is cleared.
 func TestLegacyOffEndsWeakConnections(t *testing.T) {
 	t.Parallel()
 	server := fakeSSH(t, &ssh.ServerConfig{Config: ssh.Config{Ciphers: []string{ssh.InsecureCipherAES128CBC}}, PasswordCallback: passwordIs("pw")}, hostile{}.serve)
@@ -143,15 +142,14 @@ func TestLegacyOffEndsWeakConnections(t *testing.T) {
 	require.NoError(t, busy.Close())
 }
 
-// limited serves at most so many SFTP channels at a time, and ends the connection
-// of each further one.
-type limited struct {
+// limitedServer serves at most `most` SFTP channels at a time and closes further ones.
+type limitedServer struct {
 	most         int32
 	now, refused atomic.Int32
 	logins       atomic.Int32
 }
 
-func (l *limited) server(t *testing.T) ingest.Server {
+func (l *limitedServer) server(t *testing.T) ingest.Server {
 	return fakeSSH(t, &ssh.ServerConfig{PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
 		l.logins.Add(1)
 		return nil, nil
@@ -166,14 +164,14 @@ func (l *limited) server(t *testing.T) ingest.Server {
 	})
 }
 
-// TestServersThatLimitConnections: sessions share what the server bears, and no
-// session fails because of the limit.
-func TestServersThatLimitConnections(t *testing.T) {
+// TestServerConnectionLimits checks that sessions share the connections that the server
+// accepts, and that none fails because of the limit.
+func TestServerConnectionLimits(t *testing.T) {
 	t.Parallel()
 	for most := int32(1); most <= 2; most++ {
 		t.Run(fmt.Sprint(most), func(t *testing.T) {
 			t.Parallel()
-			l := &limited{most: most}
+			l := &limitedServer{most: most}
 			server := l.server(t)
 			server.MaxParallel = 8
 			pool := newPool(t, sftp.Config{}, secrets{Password: []byte("pw")})
@@ -201,12 +199,12 @@ func TestServersThatLimitConnections(t *testing.T) {
 
 func TestMaxConnections(t *testing.T) {
 	t.Parallel()
-	l := &limited{most: 1}
+	l := &limitedServer{most: 1}
 	server := l.server(t)
 	server.MaxParallel, server.MaxConnections = 8, 1
 	pool := newPool(t, sftp.Config{}, secrets{Password: []byte("pw")})
 	first, second := open(t, pool, server), open(t, pool, server)
-	// A context that ends takes only its own work with it.
+	// The end of a context does not affect the other session.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := second.Stat(ctx, "/in/f")
@@ -219,10 +217,11 @@ func TestMaxConnections(t *testing.T) {
 	assert.Zero(t, l.refused.Load())
 }
 
-// TestOneFileAtATimeIsOneConnection: listing and fetching share it.
+// TestOneFileAtATimeIsOneConnection checks that with MaxParallel 1 a listing and a
+// transfer share one connection.
 func TestOneFileAtATimeIsOneConnection(t *testing.T) {
 	t.Parallel()
-	l := &limited{most: 1}
+	l := &limitedServer{most: 1}
 	server := l.server(t)
 	pool := newPool(t, sftp.Config{}, secrets{Password: []byte("pw")})
 	open(t, pool, server)
@@ -230,16 +229,16 @@ func TestOneFileAtATimeIsOneConnection(t *testing.T) {
 	assert.EqualValues(t, 1, l.logins.Load())
 }
 
-// TestServersThatNeverAnswerGlobalRequests: their idle connections are used again,
-// and those in use are not ended.
-func TestServersThatNeverAnswerGlobalRequests(t *testing.T) {
+// TestUnansweredGlobalRequests checks that servers without replies to global requests
+// keep their connections.
+func TestUnansweredGlobalRequests(t *testing.T) {
 	t.Parallel()
 	var logins atomic.Int32
 	config := &ssh.ServerConfig{PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
 		logins.Add(1)
 		return nil, nil
 	}}
-	server := fakeMute(t, config, hostile{fxpLstat: always(fxpAttrs, file(9))}.serve)
+	server := fakeSSHWithoutReplies(t, config, hostile{fxpLstat: always(fxpAttrs, file(9))}.serve)
 	pool := newPool(t, sftp.Config{FreshUse: time.Nanosecond, KeepaliveInterval: 100 * time.Millisecond}, secrets{Password: []byte("pw")})
 	for range 3 {
 		session := open(t, pool, server)
@@ -265,7 +264,7 @@ func TestExpiredPins(t *testing.T) {
 	requireKind(t, err, ingest.KindHostKey, "expires=2027-01-31")
 }
 
-// proxyServer is an HTTP proxy that counts the tunnels it opens.
+// proxyServer starts an HTTP proxy that counts its tunnels.
 func proxyServer(t *testing.T, status int) (address string, tunnels *atomic.Int32) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -325,7 +324,7 @@ func TestHTTPProxy(t *testing.T) {
 	}
 }
 
-// directory finds servers by name.
+// directory is a Directory of fixed servers.
 type directory []ingest.Server
 
 func (d directory) ServerByName(_ context.Context, name string) (ingest.Server, error) {
@@ -337,9 +336,9 @@ func (d directory) ServerByName(_ context.Context, name string) (ingest.Server, 
 
 func TestJumpHost(t *testing.T) {
 	t.Parallel()
-	// A real one forwards, and in two steps.
+	// Two hops, forwarded by real OpenSSH servers.
 	bastion := services.StartSSHD(t, services.SSHDOptions{})
-	target := newBench(t, sftp.Config{}, services.SSHDOptions{})
+	target := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	first, second := bastion.Server("first", "1"), bastion.Server("second", "2")
 	second.Jump = "first"
 	target.server.Jump = "second"
@@ -351,17 +350,17 @@ func TestJumpHost(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, session.Close())
 
-	for says, known := range map[string]directory{
+	for message, known := range map[string]directory{
 		"its jump host second does not exist": {first},
-		"form a loop":                {func() ingest.Server { s := second; s.Jump = "second"; return s }()},
-		"may be an attack":           {first, func() ingest.Server { s := second; s.HostKeys = []string{target.HostKeyLine}; return s }()},
-		"its jump host":              {first, func() ingest.Server { s := second; s.HostKeys = nil; return s }()},
+		"form a loop":                         {func() ingest.Server { s := second; s.Jump = "second"; return s }()},
+		"may be an attack":                    {first, func() ingest.Server { s := second; s.HostKeys = []string{target.HostKeyLine}; return s }()},
+		"its jump host":                       {first, func() ingest.Server { s := second; s.HostKeys = nil; return s }()},
 	} {
 		other := sftp.NewPool(sftp.Config{AllowNetworks: loopback(), Directory: known}, keys)
 		_, err := other.Open(deadline(t), target.server)
 		require.Error(t, err)
 		assert.True(t, ingest.KindOf(err).ServerLevel(), "%v", err)
-		require.ErrorContains(t, err, says)
+		require.ErrorContains(t, err, message)
 		require.NoError(t, other.Close())
 	}
 	private := target.server
@@ -370,15 +369,15 @@ func TestJumpHost(t *testing.T) {
 	requireKind(t, err, ingest.KindForbiddenAddress, "10.9.9.9")
 }
 
-// keysByUUID are credentials by server.
+// keysByUUID has the private keys by server.
 type keysByUUID map[string][]byte
 
 func (k keysByUUID) Credentials(_ context.Context, server ingest.Server) (ingest.Credentials, error) {
 	return ingest.Credentials{PrivateKey: k[server.UUID]}, nil
 }
 
-// TestForbiddenAddressesBehindProxies: an address is checked in every form in which
-// it can be written, also where somebody else connects to it.
+// TestForbiddenAddressesBehindProxies checks literal addresses in all notations, even if
+// the proxy makes the connection.
 func TestForbiddenAddressesBehindProxies(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t, sftp.Config{}, secrets{})
@@ -389,19 +388,19 @@ func TestForbiddenAddressesBehindProxies(t *testing.T) {
 		_, err := pool.Open(deadline(t), ingest.Server{Name: "acme", Host: host, Port: 22, Options: ingest.Options{Proxy: "http://127.0.0.1:1"}})
 		requireKind(t, err, ingest.KindForbiddenAddress, network)
 	}
-	// What is allowed as IPv4 is allowed in its other forms.
+	// An allowed IPv4 address is also allowed in its IPv6 notation.
 	_, err := pool.Open(deadline(t), ingest.Server{Name: "acme", Host: "::ffff:127.0.0.1", Port: 22, Options: ingest.Options{Proxy: "http://127.0.0.1:1"}})
 	requireKind(t, err, ingest.KindTransient, "its proxy")
 }
 
-// TestOpenSSHThatTakesSHA1Only: it announces every signature that it was built with,
-// whatever it is set to take.
-func TestOpenSSHThatTakesSHA1Only(t *testing.T) {
+// TestOpenSSHWithSHA1Only checks an OpenSSH server that accepts only SHA-1 but lists
+// every signature algorithm it was built with.
+func TestOpenSSHWithSHA1Only(t *testing.T) {
 	t.Parallel()
 	path := rsaKey(t)
 	key, err := os.ReadFile(path)
 	require.NoError(t, err)
-	b := newBench(t, sftp.Config{}, services.SSHDOptions{Config: []string{"PubkeyAcceptedAlgorithms ssh-rsa", "AuthorizedKeysFile " + path + ".pub"}})
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{Config: []string{"PubkeyAcceptedAlgorithms ssh-rsa", "AuthorizedKeysFile " + path + ".pub"}})
 	pool := newPool(t, sftp.Config{}, secrets{PrivateKey: key})
 
 	_, err = tryOpen(t, pool, b.server)

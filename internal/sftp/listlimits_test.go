@@ -13,11 +13,11 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// The bytes of one listing are bounded over its folders, each of which is within its own
-// bounds.
+// TestBytesOfAListingAreBounded checks the limit over all folders of a listing, each of
+// which is within its own limit.
 func TestBytesOfAListingAreBounded(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t, sftp.Config{MaxBytes: 1 << 20})
+	b := newOddFixture(t, sftp.Config{MaxBytes: 1 << 20})
 	for i := range 40 {
 		b.File(fmt.Sprintf("%02d/f", i), "1")
 	}
@@ -32,11 +32,11 @@ func TestBytesOfAListingAreBounded(t *testing.T) {
 	requireKind(t, err, ingest.KindInvalid, "1 MiB of names")
 }
 
-// The names of folders that wait to be entered are bounded: the folder with too many is
-// told, and what was found before is kept.
-func TestFoldersThatWaitAreBounded(t *testing.T) {
+// TestUnvisitedFoldersAreBounded checks that a folder with too many subfolders is
+// reported and that the rest of the listing is kept.
+func TestUnvisitedFoldersAreBounded(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t, sftp.Config{MaxBytesPerFolder: 64 << 10})
+	b := newOddFixture(t, sftp.Config{MaxBytesPerFolder: 64 << 10})
 	for i := range 200 {
 		b.Folder(fmt.Sprintf("a/%0200d", i))
 		b.Folder(fmt.Sprintf("a/%0200d/%0200d", 0, i))
