@@ -104,7 +104,7 @@ type ResumeFileInput struct {
 	Reason string `json:"reason"`
 	// Key identifies the action, so that it is recorded once.
 	Key string `json:"key"`
-	// Entry is the key of the audit log entry, see workflows.Decision.
+	// Entry is the key of the audit log entry, see workflows.OperatorAction.
 	Entry string `json:"entry,omitempty"`
 	// Own: the workflow itself retries, because the server was repaired.
 	Own bool `json:"own,omitempty"`

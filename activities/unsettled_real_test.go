@@ -32,7 +32,7 @@ func TestAnUnsettledFileThatIsGoneVanishes(t *testing.T) {
 	statuses := func() (all []ingest.Status) {
 		page, err := b.Store.FilesPage(b.Ctx, ingest.FileFilter{Server: "odd"})
 		require.NoError(t, err)
-		for _, f := range page.Files {
+		for _, f := range page.Items {
 			all = append(all, f.Status)
 		}
 		return all
@@ -55,5 +55,5 @@ func TestAnUnsettledFileThatIsGoneVanishes(t *testing.T) {
 	assert.Equal(t, []ingest.Status{ingest.StatusVanished, ingest.StatusError, ingest.StatusReady}, statuses())
 	page, err := b.Store.FilesPage(b.Ctx, ingest.FileFilter{Server: "odd"})
 	require.NoError(t, err)
-	assert.Equal(t, "gone before it was settled", page.Files[0].ErrorMessage)
+	assert.Equal(t, "gone before it was settled", page.Items[0].ErrorMessage)
 }

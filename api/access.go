@@ -5,13 +5,13 @@ import (
 	"time"
 
 	"stevedore/api/openapi"
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 )
 
 // ListTokens returns all tokens without their secrets.
 func (h handlers) ListTokens(ctx context.Context, _ openapi.ListTokensRequestObject) (openapi.ListTokensResponseObject, error) {
-	tokens, err := h.ops.ListTokens(ctx)
+	tokens, err := h.access.ListTokens(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -25,7 +25,7 @@ func (h handlers) ListTokens(ctx context.Context, _ openapi.ListTokensRequestObj
 
 // CreateToken makes a token and shows its secret, once.
 func (h handlers) CreateToken(ctx context.Context, req openapi.CreateTokenRequestObject) (openapi.CreateTokenResponseObject, error) {
-	in := admin.NewToken{Name: req.Body.Name, Role: ingest.Role(req.Body.Role)}
+	in := access.NewToken{Name: req.Body.Name, Role: ingest.Role(req.Body.Role)}
 	if days := req.Body.ExpiresInDays; days != nil {
 		in.Expires = time.Duration(*days) * 24 * time.Hour
 	}
@@ -34,7 +34,7 @@ func (h handlers) CreateToken(ctx context.Context, req openapi.CreateTokenReques
 			in.Expires = d
 		}
 	}
-	token, secret, err := h.ops.CreateToken(ctx, in)
+	token, secret, err := h.access.CreateToken(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func (h handlers) CreateToken(ctx context.Context, req openapi.CreateTokenReques
 
 // RevokeToken ends a token.
 func (h handlers) RevokeToken(ctx context.Context, req openapi.RevokeTokenRequestObject) (openapi.RevokeTokenResponseObject, error) {
-	token, err := h.ops.RevokeToken(ctx, req.Name)
+	token, err := h.access.RevokeToken(ctx, req.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -56,12 +56,12 @@ func (h handlers) ListAuditLog(ctx context.Context, req openapi.ListAuditLogRequ
 	if err != nil {
 		return nil, err
 	}
-	page, err := h.ops.AuditLog(ctx, before, pageLimit(req.Params.Limit))
+	page, err := h.access.AuditLog(ctx, before, pageLimit(req.Params.Limit))
 	if err != nil {
 		return nil, err
 	}
 	answer := openapi.AuditPage{Entries: []openapi.AuditEntry{}, NextCursor: cursorAuditLog.write(page.Next)}
-	for _, entry := range page.Entries {
+	for _, entry := range page.Items {
 		answer.Entries = append(answer.Entries, openapi.FromAudit(entry))
 	}
 	return openapi.ListAuditLog200JSONResponse(answer), nil

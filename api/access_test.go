@@ -118,7 +118,7 @@ func TestFault66_ForwardedForIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})
 	stopped := time.Unix(1, 0) // no wrong token is forgotten meanwhile
-	b.handler = NewHandler(Deps{Operations: b.ops, Token: testToken, Log: b.logger(), Now: func() time.Time { return stopped }})
+	b.handler = NewHandler(Deps{Operations: b.ops, Access: b.ops, Token: testToken, Log: b.logger(), Now: func() time.Time { return stopped }})
 	b.call("GET", "/api/v1/servers", "", "X-Forwarded-For", "6.6.6.6", "X-Real-Ip", "6.6.6.6", "X-Request-Id", "forged\nline")
 	require.NotContains(t, b.log.String(), "6.6.6.6")
 	require.NotContains(t, b.log.String(), "forged")
@@ -142,7 +142,7 @@ func TestForwardedForIsBelievedOfTrustedProxies(t *testing.T) {
 	b := setup(&fakeOperations{})
 	stopped := time.Unix(1, 0)
 	b.handler = NewHandler(Deps{
-		Operations: b.ops, Token: testToken, Log: b.logger(), Now: func() time.Time { return stopped },
+		Operations: b.ops, Access: b.ops, Token: testToken, Log: b.logger(), Now: func() time.Time { return stopped },
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("fd00::/8")}, // httptest's is in the first
 	})
 	wrong := func(forwarded string) int {
@@ -191,7 +191,7 @@ func TestKnownTokensDoNotWaitBehindUnknownOnes(t *testing.T) {
 func TestRequestsAreLimitedByPrincipal(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})
-	b.handler = NewHandler(Deps{Operations: b.ops, Token: testToken, Log: quiet(), RequestsPerSecond: 0.01})
+	b.handler = NewHandler(Deps{Operations: b.ops, Access: b.ops, Token: testToken, Log: quiet(), RequestsPerSecond: 0.01})
 	require.Equal(t, 200, b.call("GET", "/api/v1/servers", "").Code)
 	answer := b.call("GET", "/api/v1/servers", "")
 	requireProblem(t, answer, 429, codeRateLimited)

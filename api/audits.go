@@ -28,7 +28,7 @@ func (h handlers) StartAudit(ctx context.Context, req openapi.StartAuditRequestO
 
 // GetAudit says how an audit goes.
 func (h handlers) GetAudit(ctx context.Context, req openapi.GetAuditRequestObject) (openapi.GetAuditResponseObject, error) {
-	run, err := h.ops.ShowAudit(ctx, req.AuditUUID.String())
+	run, err := h.ops.GetAudit(ctx, req.AuditUUID.String())
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func (h handlers) ListAudits(ctx context.Context, req openapi.ListAuditsRequestO
 		return nil, err
 	}
 	answer := openapi.AuditRunPage{Audits: []openapi.AuditRun{}, NextCursor: cursorAudits.write(page.Next)}
-	for _, run := range page.Runs {
+	for _, run := range page.Items {
 		answer.Audits = append(answer.Audits, openapi.FromAuditRun(run))
 	}
 	return openapi.ListAudits200JSONResponse(answer), nil
@@ -63,7 +63,7 @@ func (h handlers) ListAuditDifferences(ctx context.Context, req openapi.ListAudi
 		return nil, err
 	}
 	answer := openapi.AuditDifferencePage{Differences: []openapi.AuditDifference{}, NextCursor: cursorDifferences.write(page.Next)}
-	for _, difference := range page.Differences {
+	for _, difference := range page.Items {
 		answer.Differences = append(answer.Differences, openapi.FromAuditDifference(difference))
 	}
 	return openapi.ListAuditDifferences200JSONResponse(answer), nil

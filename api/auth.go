@@ -13,7 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"stevedore/api/console"
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 )
 
@@ -63,7 +63,7 @@ type guard struct {
 	// compared, so that neither content nor length shows in the time it takes.
 	bootstrap     [sha256.Size]byte
 	bootstrapName string
-	ops           Operations
+	ops           access.Access
 	limits        *limits
 	lookups       *lookups
 	// specified returns openapi.yaml's path for a route pattern.
@@ -89,10 +89,10 @@ func (g guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 				"this needs a token with the role %s; %s has the role %s", needed, principal.Name, principal.Role))
 		}
 		c.Set(principalName, principal.Name)
-		ctx := context.WithValue(admin.As(c.Request().Context(), principal), stillAllowedKey{}, func() error {
+		ctx := context.WithValue(access.As(c.Request().Context(), principal), stillAllowedKey{}, func() error {
 			again, err := g.principal(c)
 			if err == nil && !again.Role.Allows(needed) {
-				err = admin.TokenRefused{}
+				err = access.ErrRefused
 			}
 			return err
 		})
@@ -150,7 +150,7 @@ func (g guard) principal(c echo.Context) (ingest.Principal, error) {
 	scheme, given, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
 	given = strings.TrimSpace(given)
 	if scheme == "" {
-		if principal, err := g.session(c.Request()); err == nil || !errors.As(err, &admin.TokenRefused{}) {
+		if principal, err := g.session(c.Request()); err == nil || !errors.Is(err, access.ErrRefused) {
 			return principal, err
 		}
 	}
@@ -161,7 +161,7 @@ func (g guard) principal(c echo.Context) (ingest.Principal, error) {
 	switch {
 	case wait > 0:
 		return principal, tooMany(c, wait)
-	case errors.As(err, &admin.TokenRefused{}):
+	case errors.Is(err, access.ErrRefused):
 		return principal, unauthorized(c, err.Error())
 	}
 	return principal, err
@@ -179,8 +179,8 @@ func (g guard) token(ctx context.Context, address, secret string) (p ingest.Prin
 	if err != nil {
 		return p, 0, err
 	}
-	p, err = g.ops.Authenticate(ctx, secret)
-	refused := errors.As(err, &admin.TokenRefused{})
+	p, err = g.ops.Authenticate(ctx, digest)
+	refused := errors.Is(err, access.ErrRefused)
 	leave(err == nil, refused)
 	if refused {
 		wait, _ = g.limits.failed(address)
@@ -192,7 +192,7 @@ func (g guard) token(ctx context.Context, address, secret string) (p ingest.Prin
 func (g guard) session(r *http.Request) (ingest.Principal, error) {
 	cookie, ok := console.Session(r)
 	if !ok {
-		return ingest.Principal{}, admin.TokenRefused{}
+		return ingest.Principal{}, access.ErrRefused
 	}
 	digest, err := g.ops.SessionToken(r.Context(), cookie)
 	if err != nil {
@@ -201,7 +201,7 @@ func (g guard) session(r *http.Request) (ingest.Principal, error) {
 	if g.isBootstrap(digest) {
 		return g.bootstrapPrincipal(digest), nil
 	}
-	return g.ops.AuthenticateDigest(r.Context(), digest)
+	return g.ops.Authenticate(r.Context(), digest)
 }
 
 func (g guard) bootstrapPrincipal(digest [sha256.Size]byte) ingest.Principal {

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// operations are all of openapi.yaml, by "METHOD path".
-func operations(t *testing.T) map[string]*openapi3.Operation {
+// specified returns all operations of openapi.yaml, by "METHOD path".
+func specified(t *testing.T) map[string]*openapi3.Operation {
 	t.Helper()
 	doc, err := openapi3.NewLoader().LoadFromData(specification)
 	require.NoError(t, err)
@@ -35,7 +35,7 @@ func operations(t *testing.T) map[string]*openapi3.Operation {
 // covered.
 func TestEveryRequestIsBounded(t *testing.T) {
 	t.Parallel()
-	for name, operation := range operations(t) {
+	for name, operation := range specified(t) {
 		for _, parameter := range operation.Parameters {
 			requireBounded(t, name+" parameter "+parameter.Value.Name, parameter.Value.Schema, 0)
 		}
@@ -87,8 +87,8 @@ func TestEveryPageIsBounded(t *testing.T) {
 	// Servers and tokens are as many as admins have added by hand; of tokens 1,000 are
 	// listed.
 	bounded := []string{"GET /api/v1/overview", "GET /readyz", "GET /api/v1/servers", "GET /api/v1/tokens"}
-	for _, name := range slices.Sorted(maps.Keys(operations(t))) {
-		operation := operations(t)[name]
+	for _, name := range slices.Sorted(maps.Keys(specified(t))) {
+		operation := specified(t)[name]
 		answer := operation.Responses.Value("200")
 		if answer == nil || answer.Value.Content.Get("application/json") == nil || slices.Contains(bounded, name) {
 			continue
@@ -115,8 +115,8 @@ func TestEveryPageIsBounded(t *testing.T) {
 func TestLargeRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})
-	b.handler = NewHandler(Deps{Operations: b.ops, Token: testToken, Log: b.logger(), RequestsPerSecond: 1e6})
-	for name, operation := range operations(t) {
+	b.handler = NewHandler(Deps{Operations: b.ops, Access: b.ops, Token: testToken, Log: b.logger(), RequestsPerSecond: 1e6})
+	for name, operation := range specified(t) {
 		method, path, _ := strings.Cut(name, " ")
 		for _, parameter := range []string{"{server}", "{name}"} {
 			path = strings.ReplaceAll(path, parameter, "acme")

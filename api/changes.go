@@ -10,8 +10,9 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"stevedore/api/openapi"
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 )
 
 const (
@@ -29,7 +30,7 @@ const (
 
 // ListChanges streams what happens to files.
 func (h handlers) ListChanges(ctx context.Context, req openapi.ListChangesRequestObject) (openapi.ListChangesResponseObject, error) {
-	closed, ok := h.limits.openStream(admin.Who(ctx).Name)
+	closed, ok := h.limits.openStream(access.From(ctx).Name)
 	if !ok {
 		return nil, echo.NewHTTPError(http.StatusTooManyRequests, fmt.Sprintf("%d streams are open with this token: close some", maxStreams))
 	}
@@ -45,7 +46,7 @@ func (h handlers) ListChanges(ctx context.Context, req openapi.ListChangesReques
 // begin finds out where a stream begins. What is wrong now can still be said
 // with a status.
 func (h handlers) begin(ctx context.Context, req openapi.ListChangesRequestObject) (stream changes, err error) {
-	stream = changes{ctx: ctx, ops: h.ops, stopping: h.stopping, now: h.now, open: h.metrics.Stream, patience: changesPatience}
+	stream = changes{ctx: ctx, events: h.ops, stopping: h.stopping, now: h.now, open: h.metrics.Stream, patience: changesPatience}
 	if req.Params.LastEventID != nil {
 		stream.last = *req.Params.LastEventID
 	} else if stream.last, err = h.ops.LastEventID(ctx); err != nil {
@@ -58,7 +59,7 @@ func (h handlers) begin(ctx context.Context, req openapi.ListChangesRequestObjec
 // changes is the answer to ListChanges.
 type changes struct {
 	ctx      context.Context
-	ops      Operations
+	events   operations.Events
 	stopping <-chan struct{}
 	last     int64
 	first    []ingest.LedgerEvent
@@ -124,7 +125,7 @@ func (s changes) VisitListChangesResponse(w http.ResponseWriter) error {
 			checked = s.now()
 		}
 		var err error
-		if events, err = s.ops.EventsAfter(s.ctx, s.last, changesPage); err != nil {
+		if events, err = s.events.EventsAfter(s.ctx, s.last, changesPage); err != nil {
 			return nil //nolint:nilerr // the answer has begun: the client comes again
 		}
 	}

@@ -13,12 +13,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 )
 
 // endless has always more to tell.
-type endless struct{ Operations }
+type endless struct{ operations.Events }
 
 func (endless) EventsAfter(_ context.Context, after int64, limit int) (events []ingest.LedgerEvent, err error) {
 	for i := range limit {
@@ -39,7 +39,7 @@ func TestWhoDoesNotReadIsDropped(t *testing.T) {
 	dropped := make(chan struct{})
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		stream := changes{
-			ctx: r.Context(), ops: endless{}, now: time.Now, closed: func() { close(dropped) }, open: func() func() { return func() {} },
+			ctx: r.Context(), events: endless{}, now: time.Now, closed: func() { close(dropped) }, open: func() func() { return func() {} },
 			patience: 50 * time.Millisecond,
 		}
 		_ = stream.VisitListChangesResponse(w)
@@ -86,7 +86,7 @@ func TestTestsOfServersHaveTheirTime(t *testing.T) {
 		case <-r.Context().Done():
 		case <-time.After(4 * short): // a slow log-in
 		}
-		_, _ = fmt.Fprint(w, time.Until(end) > admin.MaxTest/2)
+		_, _ = fmt.Fprint(w, time.Until(end) > operations.MaxTest/2)
 	}), short))
 	server.Config.WriteTimeout = 2 * short
 	server.Start()

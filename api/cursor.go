@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 )
 
 // cursorOf makes and reads the opaque cursors of one listing: what is in them
@@ -86,7 +86,7 @@ func invalid(field, message string) error {
 // before.
 func pageLimit(limit *int) int {
 	if limit == nil {
-		return admin.DefaultPage
+		return operations.DefaultPage
 	}
 	return *limit
 }

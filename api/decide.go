@@ -6,30 +6,31 @@ import (
 	"strings"
 
 	"stevedore/api/openapi"
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/workflows"
 )
 
-func decision(reason string, from *openapi.StepName) workflows.Decision {
-	d := workflows.Decision{Reason: reason}
+func decision(reason string, from *openapi.StepName) workflows.OperatorAction {
+	d := workflows.OperatorAction{Reason: reason}
 	if from != nil {
 		d.From = ingest.Step(*from)
 	}
 	return d
 }
 
-func (h handlers) decide(ctx context.Context, fileUUID string, action admin.Action, d workflows.Decision) (openapi.File, error) {
+func (h handlers) decide(ctx context.Context, fileUUID string, action operations.Action, d workflows.OperatorAction) (openapi.File, error) {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
-	d.Actor = admin.Who(ctx).Name
-	file, err := h.ops.Decide(ctx, fileUUID, action, d)
+	d.Actor = access.From(ctx).Name
+	file, err := h.ops.ActOnFile(ctx, fileUUID, action, d)
 	return openapi.FromFile(file), err
 }
 
 // RetryFile sends a file on its way again.
 func (h handlers) RetryFile(ctx context.Context, req openapi.RetryFileRequestObject) (openapi.RetryFileResponseObject, error) {
-	file, err := h.decide(ctx, req.FileUUID.String(), admin.Retry, decision(req.Body.Reason, req.Body.From))
+	file, err := h.decide(ctx, req.FileUUID.String(), operations.Retry, decision(req.Body.Reason, req.Body.From))
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +39,7 @@ func (h handlers) RetryFile(ctx context.Context, req openapi.RetryFileRequestObj
 
 // SkipFile gives a file up.
 func (h handlers) SkipFile(ctx context.Context, req openapi.SkipFileRequestObject) (openapi.SkipFileResponseObject, error) {
-	file, err := h.decide(ctx, req.FileUUID.String(), admin.Skip, decision(req.Body.Reason, nil))
+	file, err := h.decide(ctx, req.FileUUID.String(), operations.Skip, decision(req.Body.Reason, nil))
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +48,7 @@ func (h handlers) SkipFile(ctx context.Context, req openapi.SkipFileRequestObjec
 
 // RenotifyFile announces a file again.
 func (h handlers) RenotifyFile(ctx context.Context, req openapi.RenotifyFileRequestObject) (openapi.RenotifyFileResponseObject, error) {
-	file, err := h.decide(ctx, req.FileUUID.String(), admin.Renotify, decision(req.Body.Reason, nil))
+	file, err := h.decide(ctx, req.FileUUID.String(), operations.Renotify, decision(req.Body.Reason, nil))
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func (h handlers) RenotifyFile(ctx context.Context, req openapi.RenotifyFileRequ
 
 // ReprocessFile ingests a completed file again.
 func (h handlers) ReprocessFile(ctx context.Context, req openapi.ReprocessFileRequestObject) (openapi.ReprocessFileResponseObject, error) {
-	file, err := h.decide(ctx, req.FileUUID.String(), admin.Reprocess, decision(req.Body.Reason, nil))
+	file, err := h.decide(ctx, req.FileUUID.String(), operations.Reprocess, decision(req.Body.Reason, nil))
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +69,7 @@ func (h handlers) RetryFiles(ctx context.Context, req openapi.RetryFilesRequestO
 	if req.Body.Filter.Status != nil {
 		return nil, invalid("status", "status: only files in error are retried; leave it out")
 	}
-	result, err := h.decideAll(ctx, admin.Retry, *req.Body)
+	result, err := h.decideAll(ctx, operations.Retry, *req.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -80,29 +81,29 @@ func (h handlers) SkipFiles(ctx context.Context, req openapi.SkipFilesRequestObj
 	if req.Body.From != nil {
 		return nil, invalid("from", "from: only a retry goes on from a step; leave it out")
 	}
-	result, err := h.decideAll(ctx, admin.Skip, *req.Body)
+	result, err := h.decideAll(ctx, operations.Skip, *req.Body)
 	if err != nil {
 		return nil, err
 	}
 	return openapi.SkipFiles200JSONResponse(result), nil
 }
 
-func (h handlers) decideAll(ctx context.Context, action admin.Action, body openapi.BulkDecision) (openapi.BulkResult, error) {
+func (h handlers) decideAll(ctx context.Context, action operations.Action, body openapi.BulkDecision) (openapi.BulkResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
 	filter, err := selection(body.Filter, "filter.path")
 	if err != nil {
 		return openapi.BulkResult{}, err
 	}
-	request := admin.BulkRequest{
-		Filter: filter, Action: action, Decision: decision(body.Reason, body.From), Expected: body.ExpectedCount,
+	request := operations.BulkRequest{
+		Filter: filter, Action: action, Details: decision(body.Reason, body.From), Expected: body.ExpectedCount,
 		DryRun: body.DryRun != nil && *body.DryRun,
 	}
-	request.Decision.Actor = admin.Who(ctx).Name
+	request.Details.Actor = access.From(ctx).Name
 	if body.Cursor != nil {
 		request.Cursor = *body.Cursor
 	}
-	result, err := h.ops.DecideAll(ctx, request)
+	result, err := h.ops.ActOnFiles(ctx, request)
 	if err != nil {
 		return openapi.BulkResult{}, err
 	}
@@ -137,7 +138,7 @@ func selection(s openapi.FileSelection, pathField string) (filter ingest.FileFil
 	}
 	if s.Path != nil {
 		filter.Path = *s.Path
-		if !admin.ValidGlob(filter.Path) {
+		if !operations.ValidGlob(filter.Path) {
 			err = invalid(pathField, fmt.Sprintf("path %q: not a valid glob; example: '**/*.csv'", ingest.Summary(filter.Path)))
 		}
 	}

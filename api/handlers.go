@@ -7,69 +7,20 @@ import (
 	"time"
 
 	"stevedore/api/openapi"
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/ingest"
-	"stevedore/internal/orchestrator"
+	"stevedore/internal/operations"
 	"stevedore/internal/telemetry"
-	"stevedore/workflows"
 )
 
 //go:embed openapi.yaml
 var specification []byte
 
-// Operations is what the API does, see package admin.
-type Operations interface {
-	Scan(ctx context.Context, servers []string) (admin.ScanRun, error)
-	ScanStatus(ctx context.Context, requestUUID string) (admin.ScanStatus, error)
-	ListServers(ctx context.Context) ([]ingest.Server, error)
-	ShowServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
-	ListFiles(ctx context.Context, filter ingest.FileFilter) (admin.FilePage, error)
-	CountUpTo(ctx context.Context, filter ingest.FileFilter, limit int64) (ingest.Count, error)
-	ShowFile(ctx context.Context, fileUUID string) (ingest.File, error)
-	Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error)
-	EventsPage(ctx context.Context, fileUUID string, afterID int64, limit int) (admin.EventPage, error)
-	Progress(ctx context.Context, files []ingest.File) map[string]orchestrator.Progress
-	Ready(ctx context.Context) []admin.PartStatus
-	Overview(ctx context.Context) (admin.Overview, error)
-
-	AddServer(ctx context.Context, in admin.NewServer) (ingest.Server, error)
-	EditServer(ctx context.Context, nameOrUUID, version string, edit admin.ServerEdit) (ingest.Server, error)
-	RemoveServer(ctx context.Context, nameOrUUID, version string) (ingest.Server, error)
-	PauseServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
-	DecideChanges(ctx context.Context, nameOrUUID string, decision ingest.ChangesDecision, part, reason string) (int64, error)
-	ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
-	TestServer(ctx context.Context, nameOrUUID string, ask admin.TestRequest) (admin.TestResult, error)
-	Decide(ctx context.Context, uuidOrPrefix string, action admin.Action, d workflows.Decision) (ingest.File, error)
-	DecideAll(ctx context.Context, req admin.BulkRequest) (admin.BulkResult, error)
-	ListScans(ctx context.Context, server string, beforeID int64, limit int) (admin.ScanPage, error)
-	ListReconciliations(ctx context.Context, beforeID int64, limit int) (admin.ReconciliationPage, error)
-	StartAudit(ctx context.Context, servers []string, deep bool) (ingest.AuditRun, error)
-	ShowAudit(ctx context.Context, runUUID string) (ingest.AuditRun, error)
-	ListAudits(ctx context.Context, beforeID int64, limit int) (admin.AuditRunPage, error)
-	AuditDifferences(ctx context.Context, runUUID string, afterSeq int64, limit int) (admin.DifferencePage, error)
-	LastEventID(ctx context.Context) (int64, error)
-	EventsAfter(ctx context.Context, afterID int64, limit int) ([]ingest.LedgerEvent, error)
-	BeginAnswer(ctx context.Context, key ingest.AnswerKey, digest []byte) (known ingest.Answer, begun bool, err error)
-	KeepAnswer(ctx context.Context, key ingest.AnswerKey, answer ingest.Answer) error
-
-	// Authenticate returns whose token the secret is, or admin.TokenRefused.
-	Authenticate(ctx context.Context, secret string) (ingest.Principal, error)
-	// AuthenticateDigest does so for a token's digest.
-	AuthenticateDigest(ctx context.Context, digest [32]byte) (ingest.Principal, error)
-	// Sessions of the console, see package admin.
-	OpenSession(ctx context.Context, token [32]byte) (cookie string, err error)
-	SessionToken(ctx context.Context, cookie string) (token [32]byte, err error)
-	CloseSession(ctx context.Context, cookie string) error
-	CreateToken(ctx context.Context, in admin.NewToken) (ingest.Token, string, error)
-	ListTokens(ctx context.Context) ([]ingest.Token, error)
-	RevokeToken(ctx context.Context, name string) (ingest.Token, error)
-	AuditLog(ctx context.Context, beforeID int64, limit int) (admin.AuditPage, error)
-}
-
 // handlers answers the requests of openapi.StrictServerInterface. Errors go up as
 // they are; problem.go makes the answer.
 type handlers struct {
-	ops          Operations
+	ops          operations.Operations
+	access       access.Access
 	startTimeout time.Duration
 	// stopping is closed when streams are to end; may be nil.
 	stopping <-chan struct{}
@@ -111,7 +62,7 @@ func (h handlers) StartScan(ctx context.Context, req openapi.StartScanRequestObj
 
 // GetScan says how a scan goes.
 func (h handlers) GetScan(ctx context.Context, req openapi.GetScanRequestObject) (openapi.GetScanResponseObject, error) {
-	status, err := h.ops.ScanStatus(ctx, req.ScanUUID.String())
+	status, err := h.ops.GetScan(ctx, req.ScanUUID.String())
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +81,7 @@ func (h handlers) ListFiles(ctx context.Context, req openapi.ListFilesRequestObj
 	}
 	cursors, _, _ := filesCursor(filter.Order)
 	answer := openapi.FilePage{Files: []openapi.File{}, NextCursor: cursors.write(page.Next)}
-	for _, file := range page.Files {
+	for _, file := range page.Items {
 		answer.Files = append(answer.Files, openapi.FromFile(file))
 	}
 	return openapi.ListFiles200JSONResponse(answer), nil
@@ -169,7 +120,7 @@ func (h handlers) GetOverview(ctx context.Context, _ openapi.GetOverviewRequestO
 
 // GetFile returns one file.
 func (h handlers) GetFile(ctx context.Context, req openapi.GetFileRequestObject) (openapi.GetFileResponseObject, error) {
-	file, err := h.ops.ShowFile(ctx, req.FileUUID.String())
+	file, err := h.ops.GetFile(ctx, req.FileUUID.String())
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +129,7 @@ func (h handlers) GetFile(ctx context.Context, req openapi.GetFileRequestObject)
 
 // GetFileProgress says how the step under way stands.
 func (h handlers) GetFileProgress(ctx context.Context, req openapi.GetFileProgressRequestObject) (openapi.GetFileProgressResponseObject, error) {
-	file, err := h.ops.ShowFile(ctx, req.FileUUID.String())
+	file, err := h.ops.GetFile(ctx, req.FileUUID.String())
 	if err != nil {
 		return nil, err
 	}
@@ -195,12 +146,12 @@ func (h handlers) ListFileEvents(ctx context.Context, req openapi.ListFileEvents
 	if err != nil {
 		return nil, err
 	}
-	page, err := h.ops.EventsPage(ctx, req.FileUUID.String(), after, pageLimit(req.Params.Limit))
+	page, err := h.ops.ListFileEvents(ctx, req.FileUUID.String(), after, pageLimit(req.Params.Limit))
 	if err != nil {
 		return nil, err
 	}
 	list := openapi.EventList{Events: []openapi.Event{}, NextCursor: cursorEvents.write(page.Next)}
-	for _, event := range page.Events {
+	for _, event := range page.Items {
 		list.Events = append(list.Events, openapi.FromEvent(event))
 	}
 	return openapi.ListFileEvents200JSONResponse(list), nil

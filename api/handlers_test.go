@@ -18,8 +18,9 @@ import (
 
 	"stevedore/activities"
 	"stevedore/api/openapi"
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/workflows"
 )
 
@@ -31,32 +32,33 @@ const (
 
 // fakeOperations answers with what a test puts in.
 type fakeOperations struct {
-	Operations // panics at what is not faked
+	operations.Operations // panics at what is not faked
+	access.Access
 
 	scanned  []string
 	err      error
 	panicked bool
-	status   admin.ScanStatus
+	status   operations.ScanStatus
 	servers  []ingest.Server
 	files    []ingest.File
 	filter   ingest.FileFilter
 	events   []ingest.StoredEvent
 	asked    int
-	parts    []admin.PartStatus
+	parts    []operations.PartStatus
 
 	// by records the principals of changes.
 	by        []string
-	token     admin.NewToken
+	token     access.NewToken
 	tokens    []ingest.Token
-	auditPage admin.AuditPage
+	auditPage ingest.Page[ingest.AuditEntry]
 }
 
-func (f *fakeOperations) Scan(_ context.Context, servers []string) (admin.ScanRun, error) {
+func (f *fakeOperations) StartScan(_ context.Context, servers []string) (operations.ScanRun, error) {
 	f.scanned = append([]string{}, servers...)
-	return admin.ScanRun{UUID: scanUUID, WorkflowID: "scan/" + scanUUID, RunID: "run-1"}, f.err
+	return operations.ScanRun{UUID: scanUUID, WorkflowID: "scan/" + scanUUID, RunID: "run-1"}, f.err
 }
 
-func (f *fakeOperations) ScanStatus(context.Context, string) (admin.ScanStatus, error) {
+func (f *fakeOperations) GetScan(context.Context, string) (operations.ScanStatus, error) {
 	return f.status, f.err
 }
 
@@ -67,64 +69,66 @@ func (f *fakeOperations) ListServers(context.Context) ([]ingest.Server, error) {
 	return f.servers, f.err
 }
 
-func (f *fakeOperations) ShowServer(context.Context, string) (ingest.Server, error) {
+func (f *fakeOperations) GetServer(context.Context, string) (ingest.Server, error) {
 	if len(f.servers) == 0 {
 		return ingest.Server{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no server is called %q", "x")
 	}
 	return f.servers[0], f.err
 }
 
-func (f *fakeOperations) ListFiles(_ context.Context, filter ingest.FileFilter) (admin.FilePage, error) {
+func (f *fakeOperations) ListFiles(_ context.Context, filter ingest.FileFilter) (ingest.Page[ingest.File], error) {
 	f.filter = filter
-	page := admin.FilePage{}
+	page := ingest.Page[ingest.File]{}
 	for _, file := range f.files {
-		if file.ID > filter.AfterID && len(page.Files) < filter.Limit {
-			page.Files = append(page.Files, file)
+		if file.ID > filter.AfterID && len(page.Items) < filter.Limit {
+			page.Items = append(page.Items, file)
 		}
 	}
-	if n := len(page.Files); n > 0 && page.Files[n-1].ID < f.files[len(f.files)-1].ID {
-		page.Next = page.Files[n-1].ID
+	if n := len(page.Items); n > 0 && page.Items[n-1].ID < f.files[len(f.files)-1].ID {
+		page.Next = page.Items[n-1].ID
 	}
 	return page, f.err
 }
 
-func (f *fakeOperations) ShowFile(context.Context, string) (ingest.File, error) {
+func (f *fakeOperations) GetFile(context.Context, string) (ingest.File, error) {
 	if len(f.files) == 0 {
 		return ingest.File{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no file has the uuid")
 	}
 	return f.files[0], f.err
 }
 
-func (f *fakeOperations) EventsPage(_ context.Context, _ string, after int64, limit int) (admin.EventPage, error) {
-	var page admin.EventPage
+func (f *fakeOperations) ListFileEvents(_ context.Context, _ string, after int64, limit int) (ingest.Page[ingest.StoredEvent], error) {
+	var page ingest.Page[ingest.StoredEvent]
 	for _, event := range f.events {
 		switch {
 		case event.ID <= after:
-		case len(page.Events) < limit:
-			page.Events = append(page.Events, event)
+		case len(page.Items) < limit:
+			page.Items = append(page.Items, event)
 		default:
-			page.Next = page.Events[limit-1].ID
+			page.Next = page.Items[limit-1].ID
 		}
 	}
 	return page, f.err
 }
 
-func (f *fakeOperations) Events(context.Context, string) ([]ingest.StoredEvent, error) {
+func (f *fakeOperations) FileEvents(context.Context, string) ([]ingest.StoredEvent, error) {
 	return f.events, f.err
 }
 
-func (f *fakeOperations) Authenticate(_ context.Context, secret string) (ingest.Principal, error) {
-	if role, ok := strings.CutPrefix(secret, "stv_"); ok {
-		return ingest.Principal{Name: role + "-1", Role: ingest.Role(role)}, nil
+func (f *fakeOperations) Authenticate(_ context.Context, digest access.Digest) (ingest.Principal, error) {
+	for _, role := range append([]ingest.Role{"wizard"}, ingest.Roles...) {
+		if digest == access.DigestOf("stv_"+string(role)) {
+			return ingest.Principal{Name: string(role) + "-1", Role: role}, nil
+		}
 	}
-	if secret == "unreachable" {
+	if digest == access.DigestOf("unreachable") {
 		return ingest.Principal{}, ingest.Errorf(ingest.KindTransient, "cannot reach PostgreSQL")
 	}
-	return ingest.Principal{}, admin.TokenRefused{}
+	return ingest.Principal{}, access.ErrRefused
 }
 
-func (f *fakeOperations) CreateToken(ctx context.Context, in admin.NewToken) (ingest.Token, string, error) {
-	f.by = append(f.by, admin.Who(ctx).Name)
+func (f *fakeOperations) CreateToken(ctx context.Context, in access.NewToken) (ingest.Token, string, error) {
+	f.by = append(f.by, access.From(ctx).Name)
 	f.token = in
 	return ingest.Token{Name: in.Name, Role: in.Role}, "stv_secret", f.err
 }
@@ -135,11 +139,11 @@ func (f *fakeOperations) RevokeToken(_ context.Context, name string) (ingest.Tok
 	return ingest.Token{Name: name, Role: ingest.RoleViewer, RevokedAt: time.Unix(1, 0)}, f.err
 }
 
-func (f *fakeOperations) AuditLog(_ context.Context, before int64, limit int) (admin.AuditPage, error) {
+func (f *fakeOperations) AuditLog(_ context.Context, before int64, limit int) (ingest.Page[ingest.AuditEntry], error) {
 	return f.auditPage, f.err
 }
 
-func (f *fakeOperations) Ready(context.Context) []admin.PartStatus {
+func (f *fakeOperations) Ready(context.Context) []operations.PartStatus {
 	f.asked++
 	return f.parts
 }
@@ -153,7 +157,7 @@ type testBundle struct {
 
 func setup(ops *fakeOperations) *testBundle {
 	b := &testBundle{ops: ops, log: &bytes.Buffer{}}
-	b.handler = NewHandler(Deps{Operations: ops, Token: testToken, Log: b.logger()})
+	b.handler = NewHandler(Deps{Operations: ops, Access: ops, Token: testToken, Log: b.logger()})
 	return b
 }
 
@@ -300,11 +304,11 @@ func TestPanicIsAProblem(t *testing.T) {
 
 func TestReadinessNamesThePartThatIsDown(t *testing.T) {
 	t.Parallel()
-	b := setup(&fakeOperations{parts: []admin.PartStatus{
+	b := setup(&fakeOperations{parts: []operations.PartStatus{
 		{Part: "postgres"}, {Part: "broker", Err: ingest.Wrap(ingest.KindTransient, errors.New("canary"), "cannot reach mq:5672 as u")},
 	}})
 	now := time.Unix(1, 0)
-	b.handler = NewHandler(Deps{Operations: b.ops, Token: testToken, Log: b.logger(), Now: func() time.Time { return now }})
+	b.handler = NewHandler(Deps{Operations: b.ops, Access: b.ops, Token: testToken, Log: b.logger(), Now: func() time.Time { return now }})
 	for _, stranger := range []string{"", "Bearer nope", "Bearer unreachable"} {
 		answer := b.call("GET", "/readyz", "", "Authorization", stranger)
 		require.Equal(t, 503, answer.Code)
@@ -443,9 +447,9 @@ func TestEventsPageByOpaqueCursor(t *testing.T) {
 func TestScanStatus(t *testing.T) {
 	t.Parallel()
 	ref := activities.ServerRef{UUID: fileUUID, Name: "acme"}
-	b := setup(&fakeOperations{status: admin.ScanStatus{
-		UUID: scanUUID, WorkflowID: "scan/" + scanUUID, State: admin.ScanFailed, Summary: workflows.ScanSummary{Started: 1},
-		Servers: []admin.ScanServerStatus{{Server: ref, State: admin.ScanFailed, Err: ingest.Errorf(ingest.KindAuth, "password refused")}},
+	b := setup(&fakeOperations{status: operations.ScanStatus{
+		UUID: scanUUID, WorkflowID: "scan/" + scanUUID, State: operations.ScanFailed, Summary: workflows.ScanSummary{Started: 1},
+		Servers: []operations.ScanServerStatus{{Server: ref, State: operations.ScanFailed, Err: ingest.Errorf(ingest.KindAuth, "password refused")}},
 	}})
 	scan := decode[openapi.Scan](t, b.call("GET", "/api/v1/scans/"+scanUUID, ""))
 	require.Equal(t, openapi.ScanFailed, scan.State)

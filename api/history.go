@@ -21,7 +21,7 @@ func (h handlers) ListScans(ctx context.Context, req openapi.ListScansRequestObj
 		return nil, err
 	}
 	answer := openapi.ScanList{Scans: []openapi.Listing{}, NextCursor: cursorScans.write(page.Next)}
-	for _, scan := range page.Scans {
+	for _, scan := range page.Items {
 		answer.Scans = append(answer.Scans, openapi.FromListing(scan))
 	}
 	return openapi.ListScans200JSONResponse(answer), nil
@@ -38,7 +38,7 @@ func (h handlers) ListReconciliations(ctx context.Context, req openapi.ListRecon
 		return nil, err
 	}
 	answer := openapi.ReconciliationPage{Reconciliations: []openapi.Reconciliation{}, NextCursor: cursorReconciliations.write(page.Next)}
-	for _, run := range page.Runs {
+	for _, run := range page.Items {
 		answer.Reconciliations = append(answer.Reconciliations, openapi.FromReconciliation(run))
 	}
 	return openapi.ListReconciliations200JSONResponse(answer), nil

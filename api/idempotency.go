@@ -11,8 +11,9 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 )
 
@@ -32,8 +33,8 @@ var (
 // the first one was. Answers that say that something of ours failed are not
 // kept: trying again may help.
 type repeats struct {
-	ops Operations
-	log *slog.Logger
+	answers operations.Answers
+	log     *slog.Logger
 	// digestKey keys digests of requests, whose bodies may hold passwords.
 	digestKey []byte
 }
@@ -50,8 +51,8 @@ func (r repeats) check(next echo.HandlerFunc) echo.HandlerFunc {
 			return err
 		}
 		ctx := c.Request().Context()
-		key := ingest.AnswerKey{Principal: answersOf(admin.Who(ctx)), Key: given}
-		known, begun, err := r.ops.BeginAnswer(ctx, key, digest)
+		key := ingest.AnswerKey{Principal: answersOf(access.From(ctx)), Key: given}
+		known, begun, err := r.answers.BeginAnswer(ctx, key, digest)
 		switch {
 		case err != nil:
 			return err
@@ -92,7 +93,7 @@ func (r repeats) first(c echo.Context, key ingest.AnswerKey, next echo.HandlerFu
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), keepTimeout)
 		defer cancel()
-		if err := r.ops.KeepAnswer(ctx, key, answer); err != nil {
+		if err := r.answers.KeepAnswer(ctx, key, answer); err != nil {
 			r.log.WarnContext(ctx, "cannot keep an answer", "error", err)
 		}
 	}()

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/telemetry"
 )
 
@@ -17,7 +17,7 @@ func TestMetricsTellWhatWaitsForAPerson(t *testing.T) {
 	t.Parallel()
 	server := ingest.Server{Name: "acme", Active: true, Unread: ingest.Unread{Count: 3}, Left: ingest.ServerLeft{Sources: 4}}
 	server.Attention.Held.Files, server.Attention.Resent = 5, 6
-	measured := measuredServer(admin.ServerOverview{Server: server}, time.Unix(1, 0))
+	measured := measuredServer(operations.ServerOverview{Server: server}, time.Unix(1, 0))
 	metrics, err := telemetry.NewAPI("v1")
 	require.NoError(t, err)
 	text, err := metrics.Text(telemetry.State{Ledger: &telemetry.Ledger{Servers: []telemetry.Server{measured}}})

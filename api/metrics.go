@@ -10,8 +10,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"stevedore/api/openapi"
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/telemetry"
 	"stevedore/internal/wiring"
 )
@@ -51,7 +51,7 @@ func (m metricsAnswer) VisitGetMetricsResponse(w http.ResponseWriter) error {
 	return err
 }
 
-func measuredLedger(o admin.Overview) *telemetry.Ledger {
+func measuredLedger(o operations.Overview) *telemetry.Ledger {
 	ledger := &telemetry.Ledger{Files: map[string]int64{}}
 	for _, status := range ingest.Statuses {
 		ledger.Files[string(status)] = o.Files[status]
@@ -68,7 +68,7 @@ func measuredLedger(o admin.Overview) *telemetry.Ledger {
 	return ledger
 }
 
-func measuredServer(s admin.ServerOverview, at time.Time) telemetry.Server {
+func measuredServer(s operations.ServerOverview, at time.Time) telemetry.Server {
 	measured := telemetry.Server{Name: s.Server.Name, State: telemetry.ServerOK, Late: s.Late, ScanAge: -1,
 		Left: s.Server.Left.Sources, InProgress: s.Server.Left.InProgress, Alone: s.Server.Left.Alone,
 		Unread: s.Server.Unread.Count, Held: s.Server.Attention.Held.Files, Resent: s.Server.Attention.Resent}

@@ -20,8 +20,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/api/openapi"
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/store"
 	"stevedore/internal/test/services"
 )
@@ -67,9 +68,10 @@ func BenchmarkPages(b *testing.B) {
 		require.NoError(b, err)
 	}
 	// What Temporal adds to files in flight is bounded by a time-out and left out.
-	ops := admin.New(admin.Deps{Ledger: admin.Opened[admin.Ledger](ledger), Engine: &fakeEngine{}})
+	ops := operations.New(operations.Deps{Ledger: operations.Provide[operations.Ledger](ledger), Orchestrator: &fakeEngine{}})
+	tokens := access.New(operations.Provide[access.Ledger](ledger))
 	handler := NewHandler(Deps{
-		Operations: ops, Token: testToken, Log: quiet(), RequestsPerSecond: 1e6,
+		Operations: ops, Access: tokens, Token: testToken, Log: quiet(), RequestsPerSecond: 1e6,
 	})
 	var timings []timing
 	var first string
@@ -80,7 +82,7 @@ func BenchmarkPages(b *testing.B) {
 				return fmt.Sprintf("%d KiB", get(b, handler, page[1]).Body.Len()>>10)
 			}))
 		}
-		cookie, err := ops.OpenSession(b.Context(), sha256.Sum256([]byte(testToken)))
+		cookie, err := tokens.OpenSession(b.Context(), sha256.Sum256([]byte(testToken)))
 		require.NoError(b, err)
 		for _, page := range consolePages(b, handler, rows) {
 			timings = append(timings, measure("console: "+page[0], func() string {
@@ -90,7 +92,7 @@ func BenchmarkPages(b *testing.B) {
 		first = firstLoad(b, handler, cookie)
 		for _, name := range slices.Sorted(maps.Keys(counts)) {
 			timings = append(timings, measure("count up to 10,000: "+name, func() string {
-				count, err := ops.CountUpTo(b.Context(), counts[name], 10_000)
+				count, err := ops.CountFiles(b.Context(), counts[name], 10_000)
 				require.NoError(b, err)
 				return fmt.Sprintf("%+v", count)
 			}))

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"stevedore/api/openapi"
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 )
 
 // readyFor is how long an answer of all parts is given again: anybody may ask,
@@ -52,14 +52,14 @@ type readiness struct {
 
 	mu    sync.Mutex
 	at    time.Time
-	parts []admin.PartStatus
+	parts []operations.PartStatus
 	// told is what the log was told last.
 	told string
 }
 
 // ask returns what the parts answer, or answered a moment ago. Whoever comes
 // meanwhile waits for the same answers, whether or not the first one stays.
-func (r *readiness) ask(ctx context.Context, ops Operations) []admin.PartStatus {
+func (r *readiness) ask(ctx context.Context, ops operations.Monitor) []operations.PartStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.parts == nil || r.now().Sub(r.at) >= readyFor {
@@ -90,7 +90,7 @@ func (r *readiness) tell(ctx context.Context) {
 }
 
 // readyMessage keeps causes, which drivers word freely, out of the answer.
-func readyMessage(status admin.PartStatus) string {
+func readyMessage(status operations.PartStatus) string {
 	var known *ingest.Error
 	if errors.As(status.Err, &known) {
 		return firstLine(known.Message)

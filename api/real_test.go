@@ -13,9 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
 
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/store"
 	"stevedore/internal/test/services"
@@ -26,7 +27,7 @@ import (
 type fakeEngine struct {
 	// endAudit, may be nil, ends an audit as soon as it is started: one runs at a time.
 	endAudit func(ctx context.Context, runUUID, failure string) error
-	admin.Engine
+	operations.Orchestrator
 
 	mu      sync.Mutex
 	decided []string
@@ -56,7 +57,7 @@ func (e *fakeEngine) DescribeScan(context.Context, string) (orchestrator.Executi
 	return orchestrator.Execution{RunID: "run-1", Running: true, StartedAt: time.Unix(1, 0)}, e.failure()
 }
 
-func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workflows.Decision) error {
+func (e *fakeEngine) Act(_ context.Context, fileUUID, update string, d workflows.OperatorAction) error {
 	e.mu.Lock()
 	e.decided = append(e.decided, update+" "+fileUUID+" by "+d.Actor)
 	err := e.err
@@ -67,7 +68,7 @@ func (e *fakeEngine) Decide(_ context.Context, fileUUID, update string, d workfl
 	return err
 }
 
-func (e *fakeEngine) Decided(context.Context, string, string) (bool, error) { return false, nil }
+func (e *fakeEngine) Accepted(context.Context, string, string) (bool, error) { return false, nil }
 
 func (e *fakeEngine) IngestProgress(context.Context, string) (orchestrator.Progress, bool, error) {
 	return orchestrator.Progress{Step: ingest.StepDownload, Attempt: 1, Running: true, Done: 1, Total: 2, Rate: 1}, true, nil
@@ -91,11 +92,11 @@ func (e *fakeEngine) Reprocess(context.Context, ingest.File, workflows.FileInges
 }
 
 // fakeProber presents one key and lets in whoever has pinned it.
-type fakeProber struct{ presented admin.Probed }
+type fakeProber struct{ presented operations.ProbeResult }
 
-func (p fakeProber) Probe(_ context.Context, s ingest.Server, _ bool) (admin.Probed, error) {
+func (p fakeProber) Probe(_ context.Context, s ingest.Server, _ bool) (operations.ProbeResult, error) {
 	for _, line := range s.HostKeys {
-		if admin.Fingerprint(line) == p.presented.Fingerprint {
+		if operations.Fingerprint(line) == p.presented.Fingerprint {
 			return p.presented, nil
 		}
 	}
@@ -118,7 +119,8 @@ func (fakeSealer) Check(context.Context, credentials.Canaries) error { return ni
 // server is faked.
 type realBundle struct {
 	*testBundle
-	admin  *admin.Admin
+	admin  *operations.Service
+	tokens *access.Service
 	store  *store.Store
 	engine *fakeEngine
 	prober fakeProber
@@ -135,15 +137,15 @@ func setupReal(t *testing.T) *realBundle {
 	require.NoError(t, err)
 	b := &realBundle{testBundle: setup(&fakeOperations{}), store: ledger, engine: &fakeEngine{}}
 	line := string(ssh.MarshalAuthorizedKey(key))
-	b.prober.presented = admin.Probed{Fingerprint: ssh.FingerprintSHA256(key), KeyLine: line[:len(line)-1], Software: "SSH-2.0-x", Entries: 3}
-	ops := admin.New(admin.Deps{
-		Ledger: admin.Opened[admin.Ledger](ledger), Sealer: admin.Opened[admin.Sealer](fakeSealer{}),
-		Prober: admin.Opened[admin.Prober](b.prober), Engine: b.engine, NewUUID: uuid.NewString,
-		Checks:   []admin.Check{{Part: "temporal", Run: func(context.Context) error { return b.engine.failure() }}},
+	b.prober.presented = operations.ProbeResult{Fingerprint: ssh.FingerprintSHA256(key), KeyLine: line[:len(line)-1], Software: "SSH-2.0-x", Entries: 3}
+	ops := operations.New(operations.Deps{
+		Ledger: operations.Provide[operations.Ledger](ledger), Sealer: operations.Provide[operations.Sealer](fakeSealer{}),
+		Prober: operations.Provide[operations.Prober](b.prober), Orchestrator: b.engine, NewUUID: uuid.NewString,
+		Checks:   []operations.Check{{Part: "temporal", Run: func(context.Context) error { return b.engine.failure() }}},
 		Defaults: ingest.ServerDefaults{Settle: 10 * time.Second, ScanInterval: time.Minute},
 	})
-	b.admin = ops
-	b.handler = NewHandler(Deps{Operations: ops, StartTimeout: time.Minute, Token: testToken, Log: quiet(), RequestsPerSecond: 1e6})
+	b.admin, b.tokens = ops, access.New(operations.Provide[access.Ledger](ledger))
+	b.handler = NewHandler(Deps{Operations: ops, Access: b.tokens, StartTimeout: time.Minute, Token: testToken, Log: quiet(), RequestsPerSecond: 1e6})
 	return b
 }
 

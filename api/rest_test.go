@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/api/openapi"
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 )
 
 const acme = `{"name":"acme","host":"sftp.example.com","username":"u","password":"canary-secret"}`
@@ -346,7 +346,7 @@ func TestStreamsEndWithTheirToken(t *testing.T) {
 	b := setupReal(t)
 	var clock atomic.Int64
 	listening := httptest.NewServer(NewHandler(Deps{
-		Operations: b.admin, Token: testToken, Log: quiet(), Now: func() time.Time { return time.Unix(clock.Load(), 0) },
+		Operations: b.admin, Access: b.tokens, Token: testToken, Log: quiet(), Now: func() time.Time { return time.Unix(clock.Load(), 0) },
 	}))
 	defer listening.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -396,8 +396,8 @@ func TestVersionNamesSettingsOnly(t *testing.T) {
 	server := ingest.Server{Name: "a", Active: true}
 	scanned := server
 	scanned.LastScanAt, scanned.LastError, scanned.UpdatedAt = time.Unix(1, 0), "x", time.Unix(1, 0)
-	require.Equal(t, admin.ServerVersion(server), admin.ServerVersion(scanned))
+	require.Equal(t, operations.ServerVersion(server), operations.ServerVersion(scanned))
 	paused := server
 	paused.Active = false
-	require.NotEqual(t, admin.ServerVersion(server), admin.ServerVersion(paused))
+	require.NotEqual(t, operations.ServerVersion(server), operations.ServerVersion(paused))
 }

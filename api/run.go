@@ -53,7 +53,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	}
 	metrics.WatchPool(func() (telemetry.Pool, bool) { return pool(parts) })
 	handler := NewHandler(Deps{
-		Operations: parts.Operations(), Token: cfg.API.Token.Reveal(), Log: log, Stopping: ctx.Done(),
+		Operations: parts.Operations(), Access: parts.Access(), Token: cfg.API.Token.Reveal(), Log: log, Stopping: ctx.Done(),
 		TrustedProxies: cfg.API.TrustedProxies, Metrics: metrics,
 		Version: buildVersion(), TemporalUI: temporalUI(cfg), S3Console: cfg.Client.S3Console.Reveal(),
 	})
@@ -78,7 +78,7 @@ func ServePrivately(ctx context.Context, cfg config.Config, log *slog.Logger, ve
 		return "", "", nil, errors.Join(err, listener.Close())
 	}
 	token = rand.Text()
-	handler := NewHandler(Deps{Operations: parts.Operations(), Token: token, TokenName: actor, Log: log, Metrics: metrics, Version: version})
+	handler := NewHandler(Deps{Operations: parts.Operations(), Access: parts.Access(), Token: token, TokenName: actor, Log: log, Metrics: metrics, Version: version})
 	ctx, cancel := context.WithCancel(ctx)
 	served := make(chan struct{})
 	go func() {

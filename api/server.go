@@ -19,8 +19,9 @@ import (
 
 	"stevedore/api/console"
 	"stevedore/api/openapi"
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/telemetry"
 )
 
@@ -38,7 +39,8 @@ const (
 
 // Deps is what the handler works with.
 type Deps struct {
-	Operations Operations
+	Operations operations.Operations
+	Access     access.Access
 	// Token is the bootstrap admin's; it must not be empty.
 	Token string
 	// TokenName names the bootstrap admin in the audit log; default ingest.BootstrapToken.
@@ -79,7 +81,7 @@ func NewHandler(d Deps) http.Handler {
 	}
 	programs, access := newPrograms(d)
 	pages := console.New(console.Deps{
-		Operations: d.Operations, Door: door{access}, Log: d.Log, Version: d.Version, TemporalUI: d.TemporalUI, S3Console: d.S3Console,
+		Operations: d.Operations, Access: d.Access, Door: door{access}, Log: d.Log, Version: d.Version, TemporalUI: d.TemporalUI, S3Console: d.S3Console,
 		Served: d.Metrics.Request,
 	})
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -96,7 +98,7 @@ func NewHandler(d Deps) http.Handler {
 const testGrace = 10 * time.Second
 
 // errTestTime says why a test ends before the server's own time-outs.
-var errTestTime = fmt.Errorf("a test by the API ends after %s; where the service runs, `stevedore server test --via local` has no such limit", admin.MaxTest)
+var errTestTime = fmt.Errorf("a test by the API ends after %s; where the service runs, `stevedore server test --via local` has no such limit", operations.MaxTest)
 
 // withDeadline gives each request an end, so that none holds a connection of the
 // database or a partner's server for ever. Streams end by themselves; tests of
@@ -109,7 +111,7 @@ func withDeadline(next http.Handler, timeout time.Duration) http.Handler {
 		}
 		limit, cause := timeout, error(nil)
 		if console.TestsServer(r) {
-			limit, cause = admin.MaxTest, errTestTime
+			limit, cause = operations.MaxTest, errTestTime
 			// A writer without deadlines has none that must be moved.
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limit + testGrace))
 		}
@@ -140,7 +142,7 @@ func newPrograms(d Deps) (*echo.Echo, guard) {
 	registered := routes{EchoRouter: e, specified: map[string]string{}}
 	specified := func(pattern string) string { return registered.specified[pattern] }
 	access := guard{
-		bootstrap: sha256.Sum256([]byte(d.Token)), bootstrapName: cmp.Or(d.TokenName, ingest.BootstrapToken), ops: d.Operations,
+		bootstrap: sha256.Sum256([]byte(d.Token)), bootstrapName: cmp.Or(d.TokenName, ingest.BootstrapToken), ops: d.Access,
 		limits: newLimits(d.RequestsPerSecond, d.Now), lookups: newLookups(), specified: specified,
 	}
 	e.Pre(splitAction)
@@ -157,10 +159,10 @@ func newPrograms(d Deps) (*echo.Echo, guard) {
 		access.check,
 		requireJSON,
 		newChecker(specified).check,
-		repeats{ops: d.Operations, log: d.Log, digestKey: access.bootstrap[:]}.check,
+		repeats{answers: d.Operations, log: d.Log, digestKey: access.bootstrap[:]}.check,
 	)
 	openapi.RegisterHandlers(registered, openapi.NewStrictHandler(handlers{
-		ops: d.Operations, startTimeout: d.StartTimeout, stopping: d.Stopping, limits: access.limits, now: d.Now, metrics: d.Metrics,
+		ops: d.Operations, access: d.Access, startTimeout: d.StartTimeout, stopping: d.Stopping, limits: access.limits, now: d.Now, metrics: d.Metrics,
 		ready: &readiness{now: d.Now, log: d.Log},
 	}, nil))
 	return e, access

@@ -10,8 +10,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"stevedore/api/openapi"
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 )
 
 // actionTimeout bounds what waits for a workflow's answer; it is below the server's
@@ -19,7 +19,7 @@ import (
 const actionTimeout = 20 * time.Second
 
 func etag(s ingest.Server) *string {
-	tag := `"` + admin.ServerVersion(s) + `"`
+	tag := `"` + operations.ServerVersion(s) + `"`
 	return &tag
 }
 
@@ -55,7 +55,7 @@ func (h handlers) ListServers(ctx context.Context, _ openapi.ListServersRequestO
 
 // GetServer returns one server.
 func (h handlers) GetServer(ctx context.Context, req openapi.GetServerRequestObject) (openapi.GetServerResponseObject, error) {
-	server, err := h.ops.ShowServer(ctx, req.NameOrUUID)
+	server, err := h.ops.GetServer(ctx, req.NameOrUUID)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (h handlers) CreateServer(ctx context.Context, req openapi.CreateServerRequ
 	if err != nil {
 		return nil, err
 	}
-	in := admin.NewServer{Credentials: ingest.Credentials{Password: edit.Password, PrivateKey: edit.PrivateKey}, KeyExtras: edit.KeyExtras}
+	in := operations.NewServer{Credentials: ingest.Credentials{Password: edit.Password, PrivateKey: edit.PrivateKey}, KeyExtras: edit.KeyExtras}
 	in.Server.Settle = -1 // what the configuration says
 	edit.Settings(&in.Server)
 	server, err := h.ops.AddServer(ctx, in)
@@ -134,7 +134,7 @@ func (h handlers) DecideChanges(ctx context.Context, req openapi.DecideChangesRe
 	if req.Body.Part != nil {
 		part = *req.Body.Part
 	}
-	n, err := h.ops.DecideChanges(ctx, req.NameOrUUID, ingest.ChangesDecision(req.Body.Decision), part, req.Body.Reason)
+	n, err := h.ops.ResolveChanges(ctx, req.NameOrUUID, ingest.ChangesDecision(req.Body.Decision), part, req.Body.Reason)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func (h handlers) DecideChanges(ctx context.Context, req openapi.DecideChangesRe
 // TestServer connects to a server, for as long as its time-outs let it. That it cannot be reached or logged in to is
 // an answer and no failure to answer.
 func (h handlers) TestServer(ctx context.Context, req openapi.TestServerRequestObject) (openapi.TestServerResponseObject, error) {
-	result, err := h.ops.TestServer(ctx, req.NameOrUUID, admin.TestRequest{Sample: orFalse(req.Params.Sample)})
+	result, err := h.ops.TestServer(ctx, req.NameOrUUID, operations.TestRequest{Sample: orFalse(req.Params.Sample)})
 	if err != nil && (result.Server.UUID == "" || !about(err)) {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (h handlers) TestServer(ctx context.Context, req openapi.TestServerRequestO
 // ApproveHostKey pins the key with the fingerprint. Where the server presents
 // another nothing is pinned, and that is a conflict.
 func (h handlers) ApproveHostKey(ctx context.Context, req openapi.ApproveHostKeyRequestObject) (openapi.ApproveHostKeyResponseObject, error) {
-	ask := admin.TestRequest{Approve: req.Body.Fingerprint, Sample: orFalse(req.Params.Sample)}
+	ask := operations.TestRequest{Approve: req.Body.Fingerprint, Sample: orFalse(req.Params.Sample)}
 	if req.Body.Expires != nil {
 		ask.Expires = *req.Body.Expires
 	}
@@ -186,7 +186,7 @@ func (h handlers) ScanServer(ctx context.Context, req openapi.ScanServerRequestO
 func (h handlers) scan(ctx context.Context, servers []string) (openapi.ScanAccepted, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.startTimeout)
 	defer cancel()
-	run, err := h.ops.Scan(ctx, servers)
+	run, err := h.ops.StartScan(ctx, servers)
 	if err != nil {
 		return openapi.ScanAccepted{}, err
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/api/openapi"
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 )
 
 func loadSpecification(t *testing.T) *openapi3.T {
@@ -31,7 +31,7 @@ func TestSpecificationIsValid(t *testing.T) {
 
 func TestServedRoutesAreThoseOfTheSpecification(t *testing.T) {
 	t.Parallel()
-	programs, _ := newPrograms(Deps{Operations: &fakeOperations{}, Token: "x", Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	programs, _ := newPrograms(Deps{Operations: &fakeOperations{}, Access: &fakeOperations{}, Token: "x", Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	served := map[string]bool{}
 	for _, route := range programs.Routes() {
 		served[route.Method+" "+route.Path] = true
@@ -91,7 +91,7 @@ func TestSpecificationListsStatusesStatesAndSteps(t *testing.T) {
 	for _, status := range ingest.Statuses {
 		require.True(t, openapi.FileStatus(status).Valid(), status)
 	}
-	for _, state := range []admin.ScanState{admin.ScanRunning, admin.ScanCompleted, admin.ScanFailed} {
+	for _, state := range []operations.ScanState{operations.ScanRunning, operations.ScanCompleted, operations.ScanFailed} {
 		require.True(t, openapi.ScanState(state).Valid(), state)
 	}
 	schemas := loadSpecification(t).Components.Schemas

@@ -13,8 +13,8 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"stevedore/activities"
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
@@ -124,9 +124,9 @@ func TestATerminatedAuditDoesNotBlockTheNext(t *testing.T) {
 		d.Auditor = auditor
 		return d
 	})
-	ops := admin.New(admin.Deps{
-		Ledger: admin.Opened[admin.Ledger](h.Store), NewUUID: uuid.NewString,
-		Engine: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue},
+	ops := operations.New(operations.Deps{
+		Ledger: operations.Provide[operations.Ledger](h.Store), NewUUID: uuid.NewString,
+		Orchestrator: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue},
 	})
 	first, err := ops.StartAudit(h.Ctx, nil, false)
 	require.NoError(t, err)
@@ -137,7 +137,7 @@ func TestATerminatedAuditDoesNotBlockTheNext(t *testing.T) {
 	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.AuditWorkflowID(first.UUID), "", "too long"))
 	second, err := ops.StartAudit(h.Ctx, nil, false)
 	require.NoError(t, err)
-	ended, err := ops.ShowAudit(h.Ctx, first.UUID)
+	ended, err := ops.GetAudit(h.Ctx, first.UUID)
 	require.NoError(t, err)
 	require.Equal(t, ingest.AuditFailed, ended.State)
 	require.Contains(t, ended.Error, "ended from outside")
@@ -147,20 +147,20 @@ func TestATerminatedAuditDoesNotBlockTheNext(t *testing.T) {
 	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.AuditWorkflowID(second.UUID), "", "too long"))
 	page, err := ops.ListAudits(h.Ctx, 0, 10)
 	require.NoError(t, err)
-	require.Len(t, page.Runs, 2)
-	require.Equal(t, ingest.AuditFailed, page.Runs[0].State, "listing detects it, without a new audit")
+	require.Len(t, page.Items, 2)
+	require.Equal(t, ingest.AuditFailed, page.Items[0].State, "listing detects it, without a new audit")
 	<-auditor.ended
 
 	lost := uuid.NewString() // recorded, but its workflow was never started
 	require.NoError(t, h.Store.AddAuditRun(h.Ctx, ingest.AuditRun{UUID: lost, Actor: "ann"}))
-	run, err := ops.ShowAudit(h.Ctx, lost)
+	run, err := ops.GetAudit(h.Ctx, lost)
 	require.NoError(t, err)
 	require.Equal(t, ingest.AuditRunning, run.State, "its workflow may start any moment")
-	later := admin.New(admin.Deps{
-		Ledger: admin.Opened[admin.Ledger](h.Store), NewUUID: uuid.NewString, Now: func() time.Time { return time.Now().Add(2 * time.Minute) },
-		Engine: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue},
+	later := operations.New(operations.Deps{
+		Ledger: operations.Provide[operations.Ledger](h.Store), NewUUID: uuid.NewString, Now: func() time.Time { return time.Now().Add(2 * time.Minute) },
+		Orchestrator: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue},
 	})
-	run, err = later.ShowAudit(h.Ctx, lost)
+	run, err = later.GetAudit(h.Ctx, lost)
 	require.NoError(t, err)
 	require.Equal(t, ingest.AuditFailed, run.State)
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"log/slog"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/wiring"
 )
 
@@ -21,5 +21,5 @@ type auditor struct {
 func (a auditor) Audit(ctx context.Context, servers []string, deep bool, report func(ingest.AuditDifference) error, progress func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
 	parts := wiring.New(a.cfg, a.log, wiring.Options{})
 	defer parts.Close()
-	return parts.Operations().Audit(ctx, admin.AuditRequest{Servers: servers, Deep: deep, Progress: progress}, report)
+	return parts.Operations().Audit(ctx, operations.AuditRequest{Servers: servers, Deep: deep, Progress: progress}, report)
 }

@@ -149,7 +149,7 @@ func TestAParkedFileWaitsForAnOperator(t *testing.T) {
 	acme.Write("a-bad.dat.sha256", []byte(sandbox.Digest(bad)+"  a-bad.dat\n"))
 	update, err := h.Temporal.UpdateWorkflow(h.Ctx, client.UpdateWorkflowOptions{
 		WorkflowID: id, UpdateName: workflows.UpdateRetry, WaitForStage: client.WorkflowUpdateStageCompleted,
-		Args: []any{workflows.Decision{From: ingest.StepDownload, Actor: "ann", Reason: "partner sent a new checksum"}},
+		Args: []any{workflows.OperatorAction{From: ingest.StepDownload, Actor: "ann", Reason: "partner sent a new checksum"}},
 	})
 	require.NoError(t, err)
 	require.NoError(t, update.Get(h.Ctx, nil))

@@ -40,20 +40,20 @@ type forgery func(h *cluster, file ingest.File) error
 
 func forgedSignal(name string) forgery {
 	return func(h *cluster, file ingest.File) error {
-		return h.Temporal.SignalWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", name, workflows.Decision{Actor: "ann", Reason: "forged"})
+		return h.Temporal.SignalWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", name, workflows.OperatorAction{Actor: "ann", Reason: "forged"})
 	}
 }
 
 func forgedUpdate(name string) forgery {
 	return func(h *cluster, file ingest.File) error {
-		return h.Decide(file.UUID, name, workflows.Decision{Actor: "ann", Reason: "forged"})
+		return h.Decide(file.UUID, name, workflows.OperatorAction{Actor: "ann", Reason: "forged"})
 	}
 }
 
 // forgedStart completes the file, deletes its object and starts its workflow again.
-func forgedStart(ask func(*workflows.FileIngestInput, *workflows.Decision)) forgery {
+func forgedStart(ask func(*workflows.FileIngestInput, *workflows.OperatorAction)) forgery {
 	return func(h *cluster, file ingest.File) error {
-		if err := h.Decide(file.UUID, workflows.UpdateRetry, workflows.Decision{Actor: "ann", Reason: "forged"}); err != nil {
+		if err := h.Decide(file.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "forged"}); err != nil {
 			return err
 		}
 		completed := h.Completed(file.RemotePath)
@@ -62,7 +62,7 @@ func forgedStart(ask func(*workflows.FileIngestInput, *workflows.Decision)) forg
 			return err
 		}
 		in := workflows.FileIngestInput{FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size}
-		ask(&in, &workflows.Decision{Actor: "ann", Reason: "forged"})
+		ask(&in, &workflows.OperatorAction{Actor: "ann", Reason: "forged"})
 		run, err := h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{
 			ID: ingest.IngestWorkflowID(file.UUID), TaskQueue: h.Queue,
 		}, workflows.NameFileIngest, in)
@@ -81,9 +81,9 @@ func forgeries() map[string][]forgery {
 		workflows.UpdateSkip:  {forgedSignal(workflows.UpdateSkip), forgedUpdate(workflows.UpdateSkip)},
 		workflows.UpdateRenotify: {
 			forgedSignal(workflows.UpdateRenotify), forgedUpdate(workflows.UpdateRenotify),
-			forgedStart(func(in *workflows.FileIngestInput, d *workflows.Decision) { in.Renotify = d }),
+			forgedStart(func(in *workflows.FileIngestInput, d *workflows.OperatorAction) { in.Renotify = d }),
 		},
-		workflows.UpdateReprocess: {forgedStart(func(in *workflows.FileIngestInput, d *workflows.Decision) { in.Reprocess = d })},
+		workflows.UpdateReprocess: {forgedStart(func(in *workflows.FileIngestInput, d *workflows.OperatorAction) { in.Reprocess = d })},
 	}
 }
 

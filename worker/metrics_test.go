@@ -15,9 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/activities"
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/telemetry"
 	"stevedore/internal/test/sandbox"
@@ -110,8 +111,8 @@ func TestMetrics(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, status)
 		require.NotContains(t, text, "stevedore_")
 	}
-	_, token, err := admin.New(admin.Deps{Ledger: admin.Opened[admin.Ledger](h.Store)}).
-		CreateToken(h.Ctx, admin.NewToken{Name: "prometheus", Role: ingest.RoleViewer})
+	_, token, err := access.New(operations.Provide[access.Ledger](h.Store)).
+		CreateToken(h.Ctx, access.NewToken{Name: "prometheus", Role: ingest.RoleViewer})
 	require.NoError(t, err)
 	status, text = scraped(t, url+"/metrics", "Bearer "+token)
 	require.Equal(t, http.StatusOK, status, text)

@@ -15,9 +15,10 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/telemetry"
 )
 
@@ -47,8 +48,9 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 
 // metricsHandler serves /livez, /readyz and, to requests with a token, /metrics.
 func metricsHandler(cfg config.Config, w *adapters, metrics *telemetry.Worker, log *slog.Logger) http.Handler {
-	ops := admin.New(admin.Deps{Ledger: admin.Opened[admin.Ledger](w.store), Checks: w.checks()})
-	g := &gate{bootstrap: cfg.API.Token.Reveal(), now: time.Now, ask: ops.Authenticate}
+	ops := operations.New(operations.Deps{Checks: w.checks()})
+	tokens := access.New(func(context.Context) (access.Ledger, error) { return w.store, nil })
+	g := &gate{bootstrap: cfg.API.Token.Reveal(), now: time.Now, ask: tokens.Authenticate}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -98,8 +100,8 @@ func serveMetrics(ctx context.Context, listener net.Listener, handler http.Handl
 type gate struct {
 	// bootstrap is STEVEDORE_TOKEN; may be empty.
 	bootstrap string
-	// ask returns the owner of a token, or admin.TokenRefused.
-	ask func(ctx context.Context, secret string) (ingest.Principal, error)
+	// ask returns the owner of a token, or access.ErrRefused.
+	ask func(ctx context.Context, digest access.Digest) (ingest.Principal, error)
 	now func() time.Time
 
 	mu sync.Mutex
@@ -146,8 +148,8 @@ func (g *gate) check(r *http.Request) (status int, why error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), authTimeout)
 	defer cancel()
-	principal, err := g.ask(ctx, secret)
-	refused := errors.As(err, &admin.TokenRefused{})
+	principal, err := g.ask(ctx, digest)
+	refused := errors.Is(err, access.ErrRefused)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {

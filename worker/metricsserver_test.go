@@ -14,7 +14,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"stevedore/activities"
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 )
 
@@ -33,7 +33,9 @@ func TestTokensWhileTheLedgerIsDown(t *testing.T) {
 	role := ingest.RoleViewer
 	g := &gate{
 		bootstrap: "bootstrap", now: func() time.Time { return now },
-		ask: func(context.Context, string) (ingest.Principal, error) { return ingest.Principal{Role: role}, err },
+		ask: func(context.Context, access.Digest) (ingest.Principal, error) {
+			return ingest.Principal{Role: role}, err
+		},
 	}
 	require.Equal(t, 200, ask(g, "Bearer good"))
 	require.Equal(t, 200, ask(g, "bearer good"), "the scheme's case does not matter")
@@ -53,7 +55,7 @@ func TestTokensWhileTheLedgerIsDown(t *testing.T) {
 
 	err = nil
 	require.Equal(t, 200, ask(g, "Bearer good"))
-	err = admin.TokenRefused{}
+	err = access.ErrRefused
 	require.Equal(t, 401, ask(g, "Bearer good"))
 	err = errors.New("away")
 	require.Equal(t, 503, ask(g, "Bearer good"), "a revoked token is no longer trusted")
@@ -102,12 +104,12 @@ func TestUnknownTokensAreLimited(t *testing.T) {
 	t.Parallel()
 	asked := 0
 	now := time.Unix(1_700_000_000, 0)
-	g := &gate{now: func() time.Time { return now }, ask: func(_ context.Context, secret string) (ingest.Principal, error) {
+	g := &gate{now: func() time.Time { return now }, ask: func(_ context.Context, digest access.Digest) (ingest.Principal, error) {
 		asked++
-		if secret == "good" {
+		if digest == access.DigestOf("good") {
 			return ingest.Principal{Role: ingest.RoleViewer}, nil
 		}
-		return ingest.Principal{}, admin.TokenRefused{}
+		return ingest.Principal{}, access.ErrRefused
 	}}
 	require.Equal(t, 200, ask(g, "Bearer good"))
 	for i := range 1000 {

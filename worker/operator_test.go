@@ -29,7 +29,7 @@ func TestRenotifyKeepsTheMessageID(t *testing.T) {
 		ID: ingest.IngestWorkflowID(file.UUID), TaskQueue: h.Queue,
 	}, workflows.NameFileIngest, workflows.FileIngestInput{
 		FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size,
-		Renotify: &workflows.Decision{Actor: "ann", Reason: "the consumer lost its queue"},
+		Renotify: &workflows.OperatorAction{Actor: "ann", Reason: "the consumer lost its queue"},
 	})
 	require.NoError(t, err)
 	require.NoError(t, run.Get(h.Ctx, nil))
@@ -98,7 +98,7 @@ func TestAnAuditEntryVerifiesOneAction(t *testing.T) {
 	a, b := h.Parked(paths[0]), h.Parked(paths[1])
 	entry := ingest.AuditEntry{Key: uuid.NewString(), Actor: "ann", Role: ingest.RoleOperator, Action: "file.retry", Target: a.UUID}
 	require.NoError(t, h.Store.Record(h.Ctx, entry))
-	decision := workflows.Decision{Actor: "ann", Reason: "again", Entry: entry.Key}
+	decision := workflows.OperatorAction{Actor: "ann", Reason: "again", Entry: entry.Key}
 	verified := func(f ingest.File) any {
 		return sandbox.LastDetail(h.Events(f.UUID), ingest.EventOperatorAction, "verified")
 	}
@@ -125,15 +125,15 @@ func TestInvalidOperatorActionsAreRefused(t *testing.T) {
 	file := h.Parked(parkTwo(t, h)[0])
 	for message, d := range map[string]struct {
 		update   string
-		decision workflows.Decision
+		decision workflows.OperatorAction
 	}{
-		"actor: required":              {workflows.UpdateRetry, workflows.Decision{}},
-		"failed at step verify":        {workflows.UpdateRetry, workflows.Decision{Actor: "ann", From: ingest.StepUpload}},
-		"no notification to publish":   {workflows.UpdateRenotify, workflows.Decision{Actor: "ann"}},
-		"use one of [download verify]": {workflows.UpdateRetry, workflows.Decision{Actor: "ann", From: "lunch"}},
+		"actor: required":              {workflows.UpdateRetry, workflows.OperatorAction{}},
+		"failed at step verify":        {workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", From: ingest.StepUpload}},
+		"no notification to publish":   {workflows.UpdateRenotify, workflows.OperatorAction{Actor: "ann"}},
+		"use one of [download verify]": {workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", From: "lunch"}},
 	} {
 		assert.ErrorContains(t, h.Decide(file.UUID, d.update, d.decision), message)
 	}
 	assert.False(t, slices.ContainsFunc(h.Events(file.UUID), func(e ingest.StoredEvent) bool { return e.Type == ingest.EventOperatorAction }))
-	assert.Error(t, h.Decide(uuid.NewString(), workflows.UpdateRetry, workflows.Decision{Actor: "ann"}), "no such file")
+	assert.Error(t, h.Decide(uuid.NewString(), workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}), "no such file")
 }

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 )
 
 // readyFor is the lifetime of a cached answer. /readyz needs no token, so the
@@ -19,8 +19,8 @@ import (
 const readyFor = 1500 * time.Millisecond
 
 // checks returns the checks of the parts that only this worker can report on.
-func (w *adapters) checks() []admin.Check {
-	return []admin.Check{
+func (w *adapters) checks() []operations.Check {
+	return []operations.Check{
 		{Part: "postgres", Run: w.store.Ping},
 		{Part: "staging", Run: func(context.Context) error { return w.staging.Check() }},
 	}
@@ -28,7 +28,7 @@ func (w *adapters) checks() []admin.Check {
 
 // readiness serves /readyz: the state of each part.
 type readiness struct {
-	ask func(context.Context) []admin.PartStatus
+	ask func(context.Context) []operations.PartStatus
 	// gate decides who sees error messages: only callers with a token.
 	gate *gate
 	now  func() time.Time
@@ -36,7 +36,7 @@ type readiness struct {
 
 	mu       sync.Mutex
 	at       time.Time
-	statuses []admin.PartStatus
+	statuses []operations.PartStatus
 	down     bool // as last logged
 }
 
@@ -55,7 +55,7 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	}{Status: "ready"}
 	status, statuses := http.StatusOK, r.latest(request.Context())
 	showErrors := false
-	if slices.ContainsFunc(statuses, func(part admin.PartStatus) bool { return part.Err != nil }) {
+	if slices.ContainsFunc(statuses, func(part operations.PartStatus) bool { return part.Err != nil }) {
 		_, refused := r.gate.check(request)
 		showErrors = refused == nil
 	}
@@ -75,7 +75,7 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 }
 
 // latest returns the state of the parts, at most readyFor old, and logs a change.
-func (r *readiness) latest(ctx context.Context) []admin.PartStatus {
+func (r *readiness) latest(ctx context.Context) []operations.PartStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.statuses != nil && r.now().Sub(r.at) < readyFor {

@@ -29,10 +29,10 @@ type FileIngestInput struct {
 	Parked *ingest.Failure `json:"parked,omitempty"`
 	// Renotify, when set, is an operator action: publish the notification of a
 	// completed file again, and do nothing else.
-	Renotify *Decision `json:"renotify,omitempty"`
+	Renotify *OperatorAction `json:"renotify,omitempty"`
 	// Reprocess, when set, is an operator action: make a completed file whose object
 	// is lost ready again, and do nothing else.
-	Reprocess *Decision `json:"reprocess,omitempty"`
+	Reprocess *OperatorAction `json:"reprocess,omitempty"`
 }
 
 // FileIngestResult is the final status of the workflow.

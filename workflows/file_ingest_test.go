@@ -348,7 +348,7 @@ func TestRenotifyPublishesOnceMore(t *testing.T) {
 		return in.FileUUID == fileUUID && in.Actor == "ann" && in.Reason == "lost" && in.Key != ""
 	})).Return(nil).Once()
 	env.ExecuteWorkflow(workflows.NameFileIngest, workflows.FileIngestInput{
-		FileUUID: fileUUID, ServerUUID: serverUUID, Renotify: &workflows.Decision{Actor: "ann", Reason: "lost"},
+		FileUUID: fileUUID, ServerUUID: serverUUID, Renotify: &workflows.OperatorAction{Actor: "ann", Reason: "lost"},
 	})
 	assert.Equal(t, ingest.StatusCompleted, result(t, env))
 	assert.Equal(t, []string{"Renotify", "Renotify"}, *steps)

@@ -12,8 +12,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Decision is an operator action on a failed file.
-type Decision struct {
+// OperatorAction is an operator action on a failed file.
+type OperatorAction struct {
 	// From is the step to retry from, at or before the failed one; empty means the
 	// failed step. Skip ignores it.
 	From ingest.Step `json:"from,omitempty"`
@@ -42,9 +42,9 @@ type IngestStatus struct {
 	Restages int `json:"restages"`
 }
 
-// decision is a Decision with its action.
+// decision is an OperatorAction with the name of its action.
 type decision struct {
-	Decision
+	OperatorAction
 	action string
 	// own: the workflow itself retries, because the server was repaired.
 	own bool
@@ -73,21 +73,21 @@ func (f *fileIngest) listenToOperators(ctx workflow.Context) error {
 // listen accepts an operator action as an update, which returns an answer, and as a
 // signal, which does not.
 func (f *fileIngest) listen(ctx workflow.Context, name, action string) error {
-	take := func(ctx workflow.Context, d Decision) error {
+	take := func(ctx workflow.Context, d OperatorAction) error {
 		if action == ingest.ActionRenotify {
 			d.From = ingest.StepNotify
 		}
-		f.decision = &decision{Decision: d, action: action}
+		f.decision = &decision{OperatorAction: d, action: action}
 		f.describe(ctx)
 		return nil
 	}
-	options := workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, d Decision) error { return f.validate(d, action) }}
+	options := workflow.UpdateHandlerOptions{Validator: func(_ workflow.Context, d OperatorAction) error { return f.validate(d, action) }}
 	if err := workflow.SetUpdateHandlerWithOptions(ctx, name, take, options); err != nil {
 		return err
 	}
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for {
-			var d Decision
+			var d OperatorAction
 			workflow.GetSignalChannel(ctx, name).Receive(ctx, &d)
 			if ctx.Err() != nil {
 				return
@@ -106,7 +106,7 @@ func (f *fileIngest) listen(ctx workflow.Context, name, action string) error {
 }
 
 // validate returns an error if the action is not possible now.
-func (f *fileIngest) validate(d Decision, action string) error {
+func (f *fileIngest) validate(d OperatorAction, action string) error {
 	switch {
 	case f.parked == nil:
 		return fmt.Errorf("the file has not failed: it is at step %s", f.step)
@@ -173,7 +173,7 @@ func (f *fileIngest) awaitDecision(ctx workflow.Context) (decision, error) {
 		return decision{}, err
 	}
 	if f.decision == nil {
-		f.decision = &decision{action: ingest.ActionRetry, own: true, Decision: Decision{Actor: "stevedore", Reason: "the server was repaired"}}
+		f.decision = &decision{action: ingest.ActionRetry, own: true, OperatorAction: OperatorAction{Actor: "stevedore", Reason: "the server was repaired"}}
 	}
 	return *f.decision, nil
 }

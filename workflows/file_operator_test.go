@@ -34,11 +34,11 @@ func expectResumed(env *testsuite.TestWorkflowEnvironment, action string, from i
 func skipLater(env *testsuite.TestWorkflowEnvironment) {
 	expect(env, activities.NameResumeFile, activities.Outcome{Status: ingest.StatusSkipped}).Once()
 	env.OnActivity(activities.NameDiscardStaged, anything, anything).Return(nil).Maybe()
-	env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.UpdateSkip, workflows.Decision{Actor: "ann"}) }, time.Hour)
+	env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.UpdateSkip, workflows.OperatorAction{Actor: "ann"}) }, time.Hour)
 }
 
 // act performs an operator action by its update or its signal.
-func act(env *testsuite.TestWorkflowEnvironment, bySignal bool, name string, d workflows.Decision) *answer {
+func act(env *testsuite.TestWorkflowEnvironment, bySignal bool, name string, d workflows.OperatorAction) *answer {
 	got := &answer{}
 	if bySignal {
 		env.SignalWorkflow(name, d)
@@ -65,7 +65,7 @@ func TestAParkedFileIsRetriedFromWhereItFailed(t *testing.T) {
 				status := statusAnswer(t, env)
 				assert.Equal(t, &ingest.Failure{Step: ingest.StepUpload, Kind: ingest.KindConflict, Message: "it failed: conflict"}, status.Parked)
 				assert.Contains(t, details(t, env), "failed and needs attention")
-				got = act(env, bySignal, workflows.UpdateRetry, workflows.Decision{Actor: "ann", Reason: "cleared"})
+				got = act(env, bySignal, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "cleared"})
 			}, time.Hour)
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 			assert.Equal(t, ingest.StatusCompleted, result(t, env))
@@ -85,12 +85,12 @@ func TestAParkedFileIsSkipped(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		bySignal bool
-		decision workflows.Decision
+		decision workflows.OperatorAction
 		actor    string
 	}{
-		"update":           {false, workflows.Decision{Actor: "ann"}, "ann"},
-		"signal":           {true, workflows.Decision{Actor: "ann"}, "ann"},
-		"signal, no actor": {true, workflows.Decision{}, "signal"},
+		"update":           {false, workflows.OperatorAction{Actor: "ann"}, "ann"},
+		"signal":           {true, workflows.OperatorAction{Actor: "ann"}, "ann"},
+		"signal, no actor": {true, workflows.OperatorAction{}, "signal"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -120,7 +120,7 @@ func TestARetryMayGoBack(t *testing.T) {
 	expectResumed(env, ingest.ActionRetry, ingest.StepVerify, "ann", ingest.StatusDownloaded)
 	allGoesWell(env)
 	env.RegisterDelayedCallback(func() {
-		act(env, false, workflows.UpdateRetry, workflows.Decision{From: ingest.StepVerify, Actor: "ann"})
+		act(env, false, workflows.UpdateRetry, workflows.OperatorAction{From: ingest.StepVerify, Actor: "ann"})
 	}, time.Hour)
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 	assert.Equal(t, ingest.StatusCompleted, result(t, env))
@@ -146,7 +146,7 @@ func TestAStepOfAnotherModeBeginsTheFileAgain(t *testing.T) {
 				want := []string{"RequeueFile"}
 				if name == "parked" {
 					expectResumed(env, ingest.ActionRetry, ingest.StepTransfer, "ann", ingest.StatusReady)
-					env.RegisterDelayedCallback(func() { act(env, false, workflows.UpdateRetry, workflows.Decision{Actor: "ann"}) }, time.Hour)
+					env.RegisterDelayedCallback(func() { act(env, false, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}) }, time.Hour)
 					want = []string{"ResumeFile", "RequeueFile"}
 				}
 				allGoesWell(env)
@@ -171,7 +171,7 @@ func TestARetryHasAllItsTries(t *testing.T) {
 	expectResumed(env, ingest.ActionRetry, ingest.StepUpload, "ann", ingest.StatusVerified)
 	expectRequeue(env, 0, nil) // the slot was released, and the bytes must be fetched again
 	allGoesWell(env)
-	env.RegisterDelayedCallback(func() { act(env, false, workflows.UpdateRetry, workflows.Decision{Actor: "ann"}) }, time.Hour)
+	env.RegisterDelayedCallback(func() { act(env, false, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}) }, time.Hour)
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 	assert.Equal(t, ingest.StatusReady, result(t, env))
 	assert.Equal(t, []string{"ParkFile", "ResumeFile", "RequeueFile"}, (*steps)[len(*steps)-3:])
@@ -189,7 +189,7 @@ func TestANotificationIsPublishedAgain(t *testing.T) {
 			expectParked(env, ingest.StepNotify, ingest.KindInvalid)
 			expectResumed(env, ingest.ActionRenotify, ingest.StepNotify, "ann", ingest.StatusUploaded)
 			allGoesWell(env)
-			env.RegisterDelayedCallback(func() { act(env, bySignal, workflows.UpdateRenotify, workflows.Decision{Actor: "ann"}) }, time.Hour)
+			env.RegisterDelayedCallback(func() { act(env, bySignal, workflows.UpdateRenotify, workflows.OperatorAction{Actor: "ann"}) }, time.Hour)
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeDirect))
 			assert.Equal(t, ingest.StatusCompleted, result(t, env))
 			assert.Equal(t, slices.Concat(directSteps, []string{"ParkFile", "ResumeFile", "local Notify"}), *steps)
@@ -201,12 +201,14 @@ func TestANotificationIsPublishedAgain(t *testing.T) {
 // file's mode has.
 func TestActionsThatCannotBeTakenAreRejected(t *testing.T) {
 	t.Parallel()
-	by := func(from ingest.Step) workflows.Decision { return workflows.Decision{From: from, Actor: "ann"} }
+	by := func(from ingest.Step) workflows.OperatorAction {
+		return workflows.OperatorAction{From: from, Actor: "ann"}
+	}
 	for name, tc := range map[string]struct {
 		mode     ingest.Mode
 		failed   ingest.Step
 		action   string
-		decision workflows.Decision
+		decision workflows.OperatorAction
 		want     string
 	}{
 		"unknown step": {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateRetry, by("lunch"),
@@ -216,9 +218,9 @@ func TestActionsThatCannotBeTakenAreRejected(t *testing.T) {
 		"a step of another mode": {ingest.ModeDirect, ingest.StepNotify, workflows.UpdateRetry, by(ingest.StepDownload),
 			"of mode direct: use one of [transfer notify]"},
 		"memory mode":       {ingest.ModeMemory, ingest.StepTransfer, workflows.UpdateRetry, by(ingest.StepNotify), "use one of [transfer]"},
-		"nobody":            {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateRetry, workflows.Decision{}, "actor: required"},
+		"nobody":            {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateRetry, workflows.OperatorAction{}, "actor: required"},
 		"not yet stored":    {ingest.ModeDirect, ingest.StepTransfer, workflows.UpdateRenotify, by(""), "failed at step transfer"},
-		"skip by nobody":    {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateSkip, workflows.Decision{}, "actor: required"},
+		"skip by nobody":    {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateSkip, workflows.OperatorAction{}, "actor: required"},
 		"renotify, but how": {ingest.ModeStaged, ingest.StepNotify, workflows.UpdateRenotify, by("lunch"), "use one of [download verify upload notify]"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -242,8 +244,8 @@ func TestActionsAreRejectedWhileTheFileIsAtWork(t *testing.T) {
 	allGoesWell(env)
 	got := &answer{}
 	env.RegisterDelayedCallback(func() {
-		got = act(env, false, workflows.UpdateSkip, workflows.Decision{Actor: "ann"})
-		act(env, true, workflows.UpdateSkip, workflows.Decision{})
+		got = act(env, false, workflows.UpdateSkip, workflows.OperatorAction{Actor: "ann"})
+		act(env, true, workflows.UpdateSkip, workflows.OperatorAction{})
 	}, time.Second)
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 	assert.Equal(t, ingest.StatusCompleted, result(t, env))
@@ -256,9 +258,9 @@ func TestOneActionIsTakenAtATime(t *testing.T) {
 	env := newEnv(t)
 	expect(env, activities.NameResumeFile, activities.Outcome{Status: ingest.StatusSkipped}).After(time.Minute).Once()
 	first, second := &answer{}, &answer{}
-	env.RegisterDelayedCallback(func() { first = act(env, false, workflows.UpdateSkip, workflows.Decision{Actor: "ann"}) }, time.Hour)
+	env.RegisterDelayedCallback(func() { first = act(env, false, workflows.UpdateSkip, workflows.OperatorAction{Actor: "ann"}) }, time.Hour)
 	env.RegisterDelayedCallback(func() {
-		second = act(env, false, workflows.UpdateRetry, workflows.Decision{Actor: "bob"})
+		second = act(env, false, workflows.UpdateRetry, workflows.OperatorAction{Actor: "bob"})
 	}, time.Hour+time.Second)
 	env.ExecuteWorkflow(workflows.NameFileIngest, parkedInput(ingest.ModeDirect, ingest.StepTransfer, ingest.KindPermission))
 	assert.Equal(t, ingest.StatusSkipped, result(t, env))
@@ -307,7 +309,7 @@ func TestAFileIsParkedAgain(t *testing.T) {
 				status := statusAnswer(t, env)
 				assert.Equal(t, tc.mode, status.Mode)
 				assert.Equal(t, tc.step, status.Parked.Step)
-				act(env, false, workflows.UpdateRetry, workflows.Decision{Actor: "ann"})
+				act(env, false, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"})
 			}, time.Hour)
 			env.ExecuteWorkflow(workflows.NameFileIngest, parkedInput(tc.mode, tc.step, ingest.KindPermission))
 			assert.Equal(t, tc.end, result(t, env))
@@ -335,7 +337,7 @@ func TestAFileOfASuspendedServerGoesOnByItself(t *testing.T) {
 			expectRequeue(env, 0, nil)
 			if tc.operator {
 				env.RegisterDelayedCallback(func() {
-					act(env, false, workflows.UpdateRetry, workflows.Decision{Actor: "ann"})
+					act(env, false, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"})
 				}, time.Minute)
 			}
 			env.ExecuteWorkflow(workflows.NameFileIngest, parkedInput(ingest.ModeStaged, ingest.StepDownload, ingest.KindAuth))

@@ -191,7 +191,7 @@ func TestAFileThatLostItsSlotIsNotFetchedAgain(t *testing.T) {
 			expectResumed(env, ingest.ActionRetry, fetch.step, "ann", ingest.StatusReady)
 			expectRequeue(env, 0, nil)
 			allGoesWell(env)
-			env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.UpdateRetry, workflows.Decision{Actor: "ann"}) }, time.Hour)
+			env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}) }, time.Hour)
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(mode))
 			assert.Equal(t, ingest.StatusReady, result(t, env))
 			assert.Equal(t, append(fetched, ingest.StatusError, ingest.StatusReady), *statuses)

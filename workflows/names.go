@@ -23,7 +23,7 @@ const (
 	SignalSlotFreed = "slot-freed"
 
 	// UpdateRetry and UpdateSkip retry or skip a failed file and return whether the
-	// action was accepted. Payload: Decision. The signals of the same names do the same
+	// action was accepted. Payload: OperatorAction. The signals of the same names do the same
 	// without an answer, for the temporal CLI and batches. UpdateRenotify retries only
 	// the notification.
 	UpdateRetry    = "retry"

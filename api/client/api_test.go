@@ -21,10 +21,11 @@ import (
 	"stevedore/api"
 	"stevedore/api/client"
 	"stevedore/api/openapi"
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/config"
 	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/store"
 	"stevedore/internal/test/services"
@@ -35,7 +36,7 @@ const bootstrap = "canary-bootstrap"
 
 // engine ends every scan at once.
 type engine struct {
-	admin.Engine
+	operations.Orchestrator
 
 	mu      sync.Mutex
 	decided []string
@@ -75,13 +76,13 @@ func (e *engine) DescribeServer(context.Context, string) (orchestrator.Execution
 	return orchestrator.Execution{Err: ingest.Errorf(ingest.KindAuth, "the password was refused")}, nil
 }
 
-func (e *engine) Decided(context.Context, string, string) (bool, error) { return false, nil }
+func (e *engine) Accepted(context.Context, string, string) (bool, error) { return false, nil }
 
 func (e *engine) IngestProgress(_ context.Context, fileUUID string) (orchestrator.Progress, bool, error) {
 	return e.progress, fileUUID == e.travels, nil
 }
 
-func (e *engine) Decide(_ context.Context, fileUUID, update string, d workflows.Decision) error {
+func (e *engine) Act(_ context.Context, fileUUID, update string, d workflows.OperatorAction) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if fileUUID == e.away {
@@ -104,7 +105,7 @@ func (sealer) Check(context.Context, credentials.Canaries) error { return nil }
 // bundle is the API on a real ledger, and a client of it.
 type bundle struct {
 	*client.API
-	admin  *admin.Admin
+	admin  *operations.Service
 	ledger *store.Store
 	engine *engine
 	url    string
@@ -116,15 +117,15 @@ func setup(t *testing.T) *bundle {
 	require.NoError(t, err)
 	t.Cleanup(ledger.Close)
 	b := &bundle{ledger: ledger, engine: &engine{}}
-	b.admin = admin.New(admin.Deps{
-		Ledger: admin.Opened[admin.Ledger](ledger), Sealer: admin.Opened[admin.Sealer](sealer{}), Engine: b.engine, NewUUID: uuid.NewString,
-		Checks: []admin.Check{{Part: admin.PartWorker, Run: func(context.Context) error {
+	b.admin = operations.New(operations.Deps{
+		Ledger: operations.Provide[operations.Ledger](ledger), Sealer: operations.Provide[operations.Sealer](sealer{}), Orchestrator: b.engine, NewUUID: uuid.NewString,
+		Checks: []operations.Check{{Part: operations.PartWorker, Run: func(context.Context) error {
 			return ingest.Errorf(ingest.KindTransient, "no worker polls")
 		}}},
 		Defaults: ingest.ServerDefaults{Settle: 10 * time.Second, ScanInterval: time.Minute},
 	})
 	log := slog.New(slog.DiscardHandler)
-	server := httptest.NewServer(api.NewHandler(api.Deps{Operations: b.admin, StartTimeout: time.Minute, Token: bootstrap, Log: log, RequestsPerSecond: 1e6}))
+	server := httptest.NewServer(api.NewHandler(api.Deps{Operations: b.admin, Access: access.New(operations.Provide[access.Ledger](ledger)), StartTimeout: time.Minute, Token: bootstrap, Log: log, RequestsPerSecond: 1e6}))
 	t.Cleanup(server.Close)
 	b.url = server.URL
 	b.API = newClient(t, server.URL, bootstrap)
@@ -150,7 +151,7 @@ func TestServerLife(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "10s", added.Settle, "the service's default")
 	require.Equal(t, "staged", added.Transfer)
-	there, err := b.admin.ShowServer(ctx, "acme")
+	there, err := b.admin.GetServer(ctx, "acme")
 	require.NoError(t, err)
 	require.Equal(t, openapi.FromServer(there), added)
 	_, err = b.AddServer(ctx, openapi.ServerSettings{Name: ptr("not a name")})
@@ -226,7 +227,7 @@ func TestFilesAndActions(t *testing.T) {
 	params.Order = ptr(openapi.FileOrder(ingest.OrderNewest))
 	require.Equal(t, []string{"/in/b.csv", odd}, list(), "the latest first")
 	for _, file := range files {
-		there, err := b.admin.ShowFile(ctx, file.UUID)
+		there, err := b.admin.GetFile(ctx, file.UUID)
 		require.NoError(t, err)
 		short, err := b.File(ctx, file.UUID[:10])
 		require.NoError(t, err)
@@ -239,7 +240,7 @@ func TestFilesAndActions(t *testing.T) {
 	events, err := b.Events(ctx, files[0].UUID)
 	require.NoError(t, err)
 	require.EqualValues(t, ingest.EventError, events[len(events)-1].EventType)
-	there, err := b.admin.Events(ctx, files[0].UUID)
+	there, err := b.admin.FileEvents(ctx, files[0].UUID)
 	require.NoError(t, err)
 	require.Len(t, events, len(there))
 
@@ -298,7 +299,7 @@ func TestScanIsAwaited(t *testing.T) {
 	require.Equal(t, []openapi.ScanState{openapi.ScanRunning}, states)
 	require.Equal(t, string(ingest.KindAuth), *scan.Servers[0].ErrorKind)
 	require.EqualValues(t, 1, scan.Servers[0].Files["error"])
-	require.ErrorContains(t, b.CheckPart(ctx, admin.PartWorker), "no worker polls")
+	require.ErrorContains(t, b.CheckPart(ctx, operations.PartWorker), "no worker polls")
 	require.NoError(t, b.CheckPart(ctx, "another"))
 }
 

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/api/openapi"
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 )
 
 // TestAudit waits for an audit of two pages of differences that ends while it
@@ -27,7 +27,7 @@ func TestAudit(t *testing.T) {
 		Source: ingest.AuditSide{State: ingest.SideSame, Size: &size, ModTime: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
 		Ledger: ingest.AuditSide{State: ingest.SideExtra, Status: ingest.StatusCompleted, SHA256: "abc", Count: 2}, Object: ingest.AuditSide{State: ingest.SideMissing},
 	}
-	found := make([]ingest.AuditDifference, admin.MaxPage+1)
+	found := make([]ingest.AuditDifference, operations.MaxPage+1)
 	for i := range found {
 		found[i] = ingest.AuditDifference{Seq: int64(i + 1), Mark: "-", What: fmt.Sprintf("acme:/%d", i), Why: "gone", Server: "acme", Path: fmt.Sprintf("/%d", i), Sides: sides}
 	}
@@ -51,7 +51,7 @@ func TestAudit(t *testing.T) {
 	run, differences, err := audit(openapi.AuditRequest{}, "")
 	require.NoError(t, err)
 	require.Len(t, differences, len(found), "all pages")
-	require.Equal(t, openapi.FromAuditDifference(found[admin.MaxPage]), differences[admin.MaxPage])
+	require.Equal(t, openapi.FromAuditDifference(found[operations.MaxPage]), differences[operations.MaxPage])
 	require.EqualValues(t, 2000, run.Files)
 	require.EqualValues(t, len(found), run.Differences)
 	require.Equal(t, openapi.AuditCompleted, run.State)

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strconv"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
 
@@ -33,7 +32,7 @@ func (c *Console) startAudit(r *http.Request, v *view) (answer, error) {
 const differencesPerPage = 200
 
 func (c *Console) audit(r *http.Request, v *view) (answer, error) {
-	run, err := c.d.Operations.ShowAudit(r.Context(), r.PathValue("audit"))
+	run, err := c.d.Operations.GetAudit(r.Context(), r.PathValue("audit"))
 	if err != nil {
 		return answer{}, err
 	}
@@ -72,7 +71,7 @@ func markWord(mark ingest.AuditMark) string {
 }
 
 // moreDifferences is where the page goes on.
-func moreDifferences(run ingest.AuditRun, page admin.DifferencePage) string {
+func moreDifferences(run ingest.AuditRun, page ingest.Page[ingest.AuditDifference]) string {
 	return "/audits/" + run.UUID + "?after=" + strconv.FormatInt(page.Next, 10)
 }
 

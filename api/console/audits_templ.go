@@ -10,11 +10,10 @@ import templruntime "github.com/a-h/templ/runtime"
 
 import (
 	"fmt"
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
 
-func auditsView(v *view, page admin.AuditRunPage, servers []ingest.Server, before int64) templ.Component {
+func auditsView(v *view, page ingest.Page[ingest.AuditRun], servers []ingest.Server, before int64) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -201,7 +200,7 @@ func auditsView(v *view, page admin.AuditRunPage, servers []ingest.Server, befor
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if len(page.Runs) == 0 {
+		if len(page.Items) == 0 {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "<div class=\"empty\"><p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -315,7 +314,7 @@ func auditsView(v *view, page admin.AuditRunPage, servers []ingest.Server, befor
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			for _, run := range page.Runs {
+			for _, run := range page.Items {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 27, "<tr data-href=\"")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -620,7 +619,7 @@ func auditBadge(v *view, run ingest.AuditRun) templ.Component {
 	})
 }
 
-func auditView(v *view, run ingest.AuditRun, page admin.DifferencePage) templ.Component {
+func auditView(v *view, run ingest.AuditRun, page ingest.Page[ingest.AuditDifference]) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -786,8 +785,8 @@ func auditView(v *view, run ingest.AuditRun, page admin.DifferencePage) templ.Co
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if len(page.Differences) > 0 {
-			templ_7745c5c3_Err = differenceTable(v, page.Differences).Render(ctx, templ_7745c5c3_Buffer)
+		if len(page.Items) > 0 {
+			templ_7745c5c3_Err = differenceTable(v, page.Items).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

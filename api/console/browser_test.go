@@ -92,7 +92,7 @@ func (p *person) serve(settings []string) {
 	p.t.Cleanup(parts.Close)
 	stopping, stop := context.WithCancel(context.Background())
 	served := httptest.NewServer(api.NewHandler(api.Deps{
-		Operations: parts.Operations(), Token: token, Log: services.Logger(p.t), Stopping: stopping.Done(), TemporalUI: "http://127.0.0.1:8233/namespaces/default", S3Console: "http://127.0.0.1:9003",
+		Operations: parts.Operations(), Access: parts.Access(), Token: token, Log: services.Logger(p.t), Stopping: stopping.Done(), TemporalUI: "http://127.0.0.1:8233/namespaces/default", S3Console: "http://127.0.0.1:9003",
 	}))
 	p.t.Cleanup(served.Close)
 	p.t.Cleanup(stop)

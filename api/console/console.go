@@ -12,58 +12,17 @@ import (
 	"github.com/google/uuid"
 	"github.com/klauspost/compress/gzhttp"
 
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/ingest"
-	"stevedore/internal/orchestrator"
-	"stevedore/workflows"
+	"stevedore/internal/operations"
 )
-
-// Operations is what the pages show and do, see package admin.
-type Operations interface {
-	Overview(ctx context.Context) (admin.Overview, error)
-	Ready(ctx context.Context) []admin.PartStatus
-
-	ListServers(ctx context.Context) ([]ingest.Server, error)
-	ShowServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
-	AddServer(ctx context.Context, in admin.NewServer) (ingest.Server, error)
-	EditServer(ctx context.Context, nameOrUUID, version string, edit admin.ServerEdit) (ingest.Server, error)
-	RemoveServer(ctx context.Context, nameOrUUID, version string) (ingest.Server, error)
-	PauseServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
-	DecideChanges(ctx context.Context, nameOrUUID string, decision ingest.ChangesDecision, part, reason string) (int64, error)
-	ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
-	TestServer(ctx context.Context, nameOrUUID string, ask admin.TestRequest) (admin.TestResult, error)
-	Scan(ctx context.Context, servers []string) (admin.ScanRun, error)
-
-	ListFiles(ctx context.Context, filter ingest.FileFilter) (admin.FilePage, error)
-	CountUpTo(ctx context.Context, filter ingest.FileFilter, limit int64) (ingest.Count, error)
-	ShowFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error)
-	Events(ctx context.Context, fileUUID string) ([]ingest.StoredEvent, error)
-	Progress(ctx context.Context, files []ingest.File) map[string]orchestrator.Progress
-	Decide(ctx context.Context, uuidOrPrefix string, action admin.Action, d workflows.Decision) (ingest.File, error)
-	DecideAll(ctx context.Context, req admin.BulkRequest) (admin.BulkResult, error)
-
-	ListScans(ctx context.Context, server string, beforeID int64, limit int) (admin.ScanPage, error)
-	ListReconciliations(ctx context.Context, beforeID int64, limit int) (admin.ReconciliationPage, error)
-	AuditLog(ctx context.Context, beforeID int64, limit int) (admin.AuditPage, error)
-
-	StartAudit(ctx context.Context, servers []string, deep bool) (ingest.AuditRun, error)
-	ShowAudit(ctx context.Context, runUUID string) (ingest.AuditRun, error)
-	ListAudits(ctx context.Context, beforeID int64, limit int) (admin.AuditRunPage, error)
-	AuditDifferences(ctx context.Context, runUUID string, afterSeq int64, limit int) (admin.DifferencePage, error)
-
-	CreateToken(ctx context.Context, in admin.NewToken) (ingest.Token, string, error)
-	ListTokens(ctx context.Context) ([]ingest.Token, error)
-	RevokeToken(ctx context.Context, name string) (ingest.Token, error)
-	OpenSession(ctx context.Context, token [32]byte) (cookie string, err error)
-	CloseSession(ctx context.Context, cookie string) error
-}
 
 // Door is who lets people in.
 type Door interface {
 	// Session returns who is logged in with the request's cookie, or
-	// admin.TokenRefused.
+	// access.ErrRefused.
 	Session(r *http.Request) (ingest.Principal, error)
-	// Token returns whose token the secret is, or admin.TokenRefused; wait says
+	// Token returns whose token the secret is, or access.ErrRefused; wait says
 	// that the address has tried too many wrong ones.
 	Token(ctx context.Context, address, secret string) (p ingest.Principal, wait time.Duration, err error)
 	// Take counts a principal's request; wait says that it is one too many.
@@ -72,7 +31,8 @@ type Door interface {
 
 // Deps is what the console works with.
 type Deps struct {
-	Operations Operations
+	Operations operations.Operations
+	Access     access.Access
 	Door       Door
 	Log        *slog.Logger
 	// Version is the program's, shown at the foot of each page.
@@ -102,7 +62,7 @@ var static embed.FS
 const bodyLimit = 256 << 10
 
 // pageTimeout bounds what stands between a request and its page, but for tests of
-// partners' servers, which have admin.MaxTest.
+// partners' servers, which have operations.MaxTest.
 const pageTimeout = 25 * time.Second
 
 // TestsServer reports whether the request, of a page or of the API, tests a partner's
@@ -234,7 +194,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == healthPath:
 		timeout = healthTimeout
 	case TestsServer(r):
-		timeout = admin.MaxTest
+		timeout = operations.MaxTest
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()

@@ -18,8 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/html"
 
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
@@ -29,7 +30,8 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // fake is everything behind the pages. What a test does not expect panics.
 type fake struct {
 	changes []string
-	Operations
+	operations.Operations
+	access.Access
 
 	who         ingest.Principal
 	unknown     error // why nobody can tell who asks
@@ -38,7 +40,7 @@ type fake struct {
 	files       []ingest.File
 	events      []ingest.StoredEvent
 	progress    map[string]orchestrator.Progress
-	parts       []admin.PartStatus
+	parts       []operations.PartStatus
 	entries     []ingest.AuditEntry
 	scans       []ingest.Scan
 	audits      []ingest.AuditRun
@@ -48,10 +50,10 @@ type fake struct {
 	err     error
 	done    []string
 	filter  ingest.FileFilter
-	added   admin.NewServer
-	edit    admin.ServerEdit
-	tested  admin.TestResult
-	bulk    admin.BulkRequest
+	added   operations.NewServer
+	edit    operations.ServerEdit
+	tested  operations.TestResult
+	bulk    operations.BulkRequest
 	matched int64
 	// next is the cursor of a decision on several files.
 	next string
@@ -62,14 +64,14 @@ func (f *fake) Session(*http.Request) (ingest.Principal, error) {
 		return ingest.Principal{}, f.unknown
 	}
 	if f.who.Name == "" {
-		return f.who, admin.TokenRefused{}
+		return f.who, access.ErrRefused
 	}
 	return f.who, nil
 }
 
 func (f *fake) Token(_ context.Context, _, secret string) (ingest.Principal, time.Duration, error) {
 	if secret != "right" {
-		return ingest.Principal{}, 0, admin.TokenRefused{}
+		return ingest.Principal{}, 0, access.ErrRefused
 	}
 	return ingest.Principal{Name: "ann", Role: ingest.RoleAdmin}, 0, nil
 }
@@ -77,17 +79,17 @@ func (f *fake) Token(_ context.Context, _, secret string) (ingest.Principal, tim
 func (f *fake) Take(string) (time.Duration, bool) { return time.Second, !f.refused }
 
 func (f *fake) OpenSession(ctx context.Context, _ [32]byte) (string, error) {
-	f.done = append(f.done, "log in "+admin.Who(ctx).Name)
+	f.done = append(f.done, "log in "+access.From(ctx).Name)
 	return "cookie-value", nil
 }
 
-func (f *fake) Overview(context.Context) (admin.Overview, error) {
-	o := admin.Overview{At: noon, Files: map[ingest.Status]int64{ingest.StatusError: 2}, Hours: ingest.NoHours(noon)}
+func (f *fake) Overview(context.Context) (operations.Overview, error) {
+	o := operations.Overview{At: noon, Files: map[ingest.Status]int64{ingest.StatusError: 2}, Hours: ingest.NoHours(noon)}
 	if f.hours != nil {
 		o.Hours = f.hours
 	}
 	for _, server := range f.servers {
-		o.Servers = append(o.Servers, admin.ServerOverview{Server: server, Files: o.Files, Hours: o.Hours, Late: server.Name == "late"})
+		o.Servers = append(o.Servers, operations.ServerOverview{Server: server, Files: o.Files, Hours: o.Hours, Late: server.Name == "late"})
 	}
 	if len(f.files) > 0 {
 		o.OldestInError = &f.files[0]
@@ -95,14 +97,16 @@ func (f *fake) Overview(context.Context) (admin.Overview, error) {
 	return o, f.err
 }
 
-func (f *fake) Ready(context.Context) []admin.PartStatus             { return f.parts }
+func (f *fake) Ready(context.Context) []operations.PartStatus        { return f.parts }
 func (f *fake) ListServers(context.Context) ([]ingest.Server, error) { return f.servers, f.err }
 func (f *fake) ListTokens(context.Context) ([]ingest.Token, error) {
 	return []ingest.Token{{Name: "ci", Role: ingest.RoleViewer}}, nil
 }
-func (f *fake) Events(context.Context, string) ([]ingest.StoredEvent, error) { return f.events, nil }
+func (f *fake) FileEvents(context.Context, string) ([]ingest.StoredEvent, error) {
+	return f.events, nil
+}
 
-func (f *fake) ShowServer(_ context.Context, name string) (ingest.Server, error) {
+func (f *fake) GetServer(_ context.Context, name string) (ingest.Server, error) {
 	for _, server := range f.servers {
 		if server.Name == name {
 			return server, nil
@@ -111,12 +115,12 @@ func (f *fake) ShowServer(_ context.Context, name string) (ingest.Server, error)
 	return ingest.Server{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no server is called %q", name)
 }
 
-func (f *fake) AddServer(_ context.Context, in admin.NewServer) (ingest.Server, error) {
+func (f *fake) AddServer(_ context.Context, in operations.NewServer) (ingest.Server, error) {
 	f.added = in
 	return in.Server, f.err
 }
 
-func (f *fake) EditServer(_ context.Context, name, version string, edit admin.ServerEdit) (ingest.Server, error) {
+func (f *fake) EditServer(_ context.Context, name, version string, edit operations.ServerEdit) (ingest.Server, error) {
 	f.edit = edit
 	f.done = append(f.done, "edit "+name+" "+version)
 	server := f.servers[0]
@@ -124,46 +128,46 @@ func (f *fake) EditServer(_ context.Context, name, version string, edit admin.Se
 	return server, f.err
 }
 
-func (f *fake) TestServer(_ context.Context, _ string, ask admin.TestRequest) (admin.TestResult, error) {
+func (f *fake) TestServer(_ context.Context, _ string, ask operations.TestRequest) (operations.TestResult, error) {
 	f.done = append(f.done, "test "+ask.Approve)
 	return f.tested, f.err
 }
 
-func (f *fake) ListFiles(_ context.Context, filter ingest.FileFilter) (admin.FilePage, error) {
+func (f *fake) ListFiles(_ context.Context, filter ingest.FileFilter) (ingest.Page[ingest.File], error) {
 	f.filter = filter
-	return admin.FilePage{Files: f.files, Next: 7}, f.err
+	return ingest.Page[ingest.File]{Items: f.files, Next: 7}, f.err
 }
 
-func (f *fake) CountUpTo(context.Context, ingest.FileFilter, int64) (ingest.Count, error) {
+func (f *fake) CountFiles(context.Context, ingest.FileFilter, int64) (ingest.Count, error) {
 	return ingest.Count{N: int64(len(f.files))}, nil
 }
 
-func (f *fake) ShowFile(context.Context, string) (ingest.File, error) { return f.files[0], nil }
+func (f *fake) GetFile(context.Context, string) (ingest.File, error) { return f.files[0], nil }
 
 func (f *fake) Progress(context.Context, []ingest.File) map[string]orchestrator.Progress {
 	return f.progress
 }
 
-func (f *fake) Decide(_ context.Context, id string, action admin.Action, d workflows.Decision) (ingest.File, error) {
+func (f *fake) ActOnFile(_ context.Context, id string, action operations.Action, d workflows.OperatorAction) (ingest.File, error) {
 	f.done = append(f.done, string(action)+" "+id+" from "+string(d.From)+" by "+d.Actor+": "+d.Reason)
 	return ingest.File{UUID: id}, f.err
 }
 
-func (f *fake) DecideAll(_ context.Context, req admin.BulkRequest) (admin.BulkResult, error) {
+func (f *fake) ActOnFiles(_ context.Context, req operations.BulkRequest) (operations.BulkResult, error) {
 	f.bulk = req
-	return admin.BulkResult{Matched: f.matched, Done: f.matched, Next: f.next}, f.err
+	return operations.BulkResult{Matched: f.matched, Done: f.matched, Next: f.next}, f.err
 }
 
-func (f *fake) ListScans(context.Context, string, int64, int) (admin.ScanPage, error) {
-	return admin.ScanPage{Scans: f.scans}, nil
+func (f *fake) ListScans(context.Context, string, int64, int) (ingest.Page[ingest.Scan], error) {
+	return ingest.Page[ingest.Scan]{Items: f.scans}, nil
 }
 
-func (f *fake) ListReconciliations(context.Context, int64, int) (admin.ReconciliationPage, error) {
-	return admin.ReconciliationPage{Runs: []ingest.Reconciliation{{StartedAt: noon, FinishedAt: noon, Requeued: 2, Findings: []string{"x"}}}}, nil
+func (f *fake) ListReconciliations(context.Context, int64, int) (ingest.Page[ingest.Reconciliation], error) {
+	return ingest.Page[ingest.Reconciliation]{Items: []ingest.Reconciliation{{StartedAt: noon, FinishedAt: noon, Requeued: 2, Findings: []string{"x"}}}}, nil
 }
 
-func (f *fake) AuditLog(context.Context, int64, int) (admin.AuditPage, error) {
-	return admin.AuditPage{Entries: f.entries}, nil
+func (f *fake) AuditLog(context.Context, int64, int) (ingest.Page[ingest.AuditEntry], error) {
+	return ingest.Page[ingest.AuditEntry]{Items: f.entries}, nil
 }
 
 func (f *fake) StartAudit(_ context.Context, servers []string, deep bool) (ingest.AuditRun, error) {
@@ -171,26 +175,26 @@ func (f *fake) StartAudit(_ context.Context, servers []string, deep bool) (inges
 	return ingest.AuditRun{UUID: "a1"}, f.err
 }
 
-func (f *fake) ShowAudit(context.Context, string) (ingest.AuditRun, error) {
+func (f *fake) GetAudit(context.Context, string) (ingest.AuditRun, error) {
 	return ingest.AuditRun{UUID: "a1", State: ingest.AuditCompleted, StartedAt: noon, AuditCounts: ingest.AuditCounts{Files: 7, Missing: 1}}, nil
 }
 
-func (f *fake) ListAudits(context.Context, int64, int) (admin.AuditRunPage, error) {
-	return admin.AuditRunPage{Runs: f.audits}, nil
+func (f *fake) ListAudits(context.Context, int64, int) (ingest.Page[ingest.AuditRun], error) {
+	return ingest.Page[ingest.AuditRun]{Items: f.audits}, nil
 }
 
-func (f *fake) AuditDifferences(context.Context, string, int64, int) (admin.DifferencePage, error) {
-	return admin.DifferencePage{Differences: f.differences, Next: 1}, nil
+func (f *fake) AuditDifferences(context.Context, string, int64, int) (ingest.Page[ingest.AuditDifference], error) {
+	return ingest.Page[ingest.AuditDifference]{Items: f.differences, Next: 1}, nil
 }
 
-func (f *fake) CreateToken(_ context.Context, in admin.NewToken) (ingest.Token, string, error) {
+func (f *fake) CreateToken(_ context.Context, in access.NewToken) (ingest.Token, string, error) {
 	return ingest.Token{Name: in.Name, Role: in.Role}, "stv_secret", f.err
 }
 
 // as returns a console with somebody of the role logged in.
 func as(role ingest.Role) (*fake, *Console) {
 	f := &fake{who: ingest.Principal{Name: "ann", Role: role}}
-	return f, New(Deps{Operations: f, Door: f, Log: slog.New(slog.DiscardHandler), Version: "v1", TemporalUI: "http://temporal/namespaces/x", S3Console: "http://minio/", Now: func() time.Time { return noon }})
+	return f, New(Deps{Operations: f, Access: f, Door: f, Log: slog.New(slog.DiscardHandler), Version: "v1", TemporalUI: "http://temporal/namespaces/x", S3Console: "http://minio/", Now: func() time.Time { return noon }})
 }
 
 func get(c *Console, path string, headers ...string) *httptest.ResponseRecorder {
@@ -423,8 +427,8 @@ func TestDecidingOnSeveralFiles(t *testing.T) {
 	done := post(c, "/files/decide", form)
 	require.Contains(t, done.Body.String(), "3 files were decided on.")
 	require.EqualValues(t, 3, *f.bulk.Expected, "what was shown is what is done")
-	require.Equal(t, "the partner called", f.bulk.Decision.Reason)
-	require.Equal(t, "ann", f.bulk.Decision.Actor)
+	require.Equal(t, "the partner called", f.bulk.Details.Reason)
+	require.Equal(t, "ann", f.bulk.Details.Actor)
 	require.NotContains(t, done.Body.String(), "decide once more")
 
 	f.next = "17"
@@ -546,7 +550,7 @@ func TestColumnsHaveHeads(t *testing.T) {
 func TestApprovingAHostKey(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleAdmin)
-	f.tested = admin.TestResult{Server: f.servers[0], Presented: admin.Probed{Fingerprint: "SHA256:abc", Software: hostile}}
+	f.tested = operations.TestResult{Server: f.servers[0], Presented: operations.ProbeResult{Fingerprint: "SHA256:abc", Software: hostile}}
 	f.err = ingest.Errorf(ingest.KindHostKey, "its key is not pinned")
 	c.d.Operations = overviewOf{f}
 	page := post(c, "/servers/acme/test", nil)
@@ -563,13 +567,15 @@ func TestApprovingAHostKey(t *testing.T) {
 // overviewOf fails at nothing but the test of a server.
 type overviewOf struct{ *fake }
 
-func (o overviewOf) Overview(context.Context) (admin.Overview, error) { return admin.Overview{}, nil }
+func (o overviewOf) Overview(context.Context) (operations.Overview, error) {
+	return operations.Overview{}, nil
+}
 
 func TestPartsThatAreDownAreNamed(t *testing.T) {
 	t.Parallel()
 	f, c := as(ingest.RoleViewer)
 	require.Empty(t, strings.TrimSpace(get(c, "/health").Body.String()))
-	f.parts = []admin.PartStatus{{Part: "worker", Err: ingest.Errorf(ingest.KindTransient, "no worker polls: start one")}, {Part: "postgres"}}
+	f.parts = []operations.PartStatus{{Part: "worker", Err: ingest.Errorf(ingest.KindTransient, "no worker polls: start one")}, {Part: "postgres"}}
 	body := get(c, "/health").Body.String()
 	require.Contains(t, body, "no worker polls: start one")
 	require.NotContains(t, body, "PostgreSQL")
@@ -586,14 +592,14 @@ func TestPartsThatAreDownAreNamed(t *testing.T) {
 func TestOpenPagesLearnThatPostgreSQLIsDown(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleAdmin)
-	f.parts = []admin.PartStatus{{Part: "broker", Err: ingest.Errorf(ingest.KindTransient, "inner-address refuses")}}
+	f.parts = []operations.PartStatus{{Part: "broker", Err: ingest.Errorf(ingest.KindTransient, "inner-address refuses")}}
 	f.unknown = ingest.Errorf(ingest.KindTransient, "cannot reach PostgreSQL at inner-address")
 	answer := get(c, "/health", "Hx-Request", "true")
 	require.Equal(t, http.StatusOK, answer.Code)
 	require.Contains(t, answer.Body.String(), "<strong>PostgreSQL:</strong> it does not answer")
 	require.NotContains(t, answer.Body.String(), "inner-address")
 	require.Equal(t, http.StatusServiceUnavailable, get(c, "/files").Code)
-	f.unknown = admin.TokenRefused{}
+	f.unknown = access.ErrRefused
 	expired := get(c, "/health", "Hx-Request", "true")
 	require.Equal(t, http.StatusUnauthorized, expired.Code)
 	require.Equal(t, "true", expired.Header().Get("Hx-Refresh"))

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
@@ -26,11 +26,11 @@ type timelineEvent struct {
 }
 
 func (c *Console) file(r *http.Request, v *view) (answer, error) {
-	file, err := c.d.Operations.ShowFile(r.Context(), r.PathValue("file"))
+	file, err := c.d.Operations.GetFile(r.Context(), r.PathValue("file"))
 	if err != nil {
 		return answer{}, err
 	}
-	events, err := c.d.Operations.Events(r.Context(), file.UUID)
+	events, err := c.d.Operations.FileEvents(r.Context(), file.UUID)
 	if err != nil {
 		return answer{}, err
 	}
@@ -93,7 +93,7 @@ func (p filePage) next(v *view) said {
 func (p filePage) cli() string { return "stevedore file show " + p.file.UUID }
 
 // fileDecisions are the forms of one file's page.
-var fileDecisions = map[string]admin.Action{"retry": admin.Retry, "skip": admin.Skip, "renotify": admin.Renotify, "reprocess": admin.Reprocess}
+var fileDecisions = map[string]operations.Action{"retry": operations.Retry, "skip": operations.Skip, "renotify": operations.Renotify, "reprocess": operations.Reprocess}
 
 func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
 	action, known := fileDecisions[r.PostFormValue("action")]
@@ -101,15 +101,15 @@ func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
 		return answer{}, tell(ingest.KindInvalid, nil, "The action is none of those that are offered.")
 	}
 	back := answer{goTo: "/files/" + r.PathValue("file")}
-	decision := workflows.Decision{Actor: v.who.Name, Reason: strings.TrimSpace(r.PostFormValue("reason"))}
+	decision := workflows.OperatorAction{Actor: v.who.Name, Reason: strings.TrimSpace(r.PostFormValue("reason"))}
 	if decision.Reason == "" {
 		back.notice, back.bad = plain(v.T("Say why: it goes into the files' history.")), true
 		return back, nil
 	}
-	if action == admin.Retry {
+	if action == operations.Retry {
 		decision.From = ingest.Step(r.PostFormValue("from"))
 	}
-	file, err := c.d.Operations.Decide(r.Context(), r.PathValue("file"), action, decision)
+	file, err := c.d.Operations.ActOnFile(r.Context(), r.PathValue("file"), action, decision)
 	switch {
 	case err != nil && ingest.KindOf(err).Permanent():
 		back.notice, back.bad = v.said(err), true
@@ -119,11 +119,11 @@ func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
 	}
 	back.goTo = "/files/" + file.UUID
 	switch action {
-	case admin.Retry:
+	case operations.Retry:
 		back.notice = plain(v.T("It goes on."))
-	case admin.Skip:
+	case operations.Skip:
 		back.notice = plain(v.T("It is skipped."))
-	case admin.Reprocess:
+	case operations.Reprocess:
 		back.notice = plain(v.T("It is ingested again."))
 	default:
 		back.notice = plain(v.T("It is announced again."))

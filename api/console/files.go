@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
@@ -146,7 +146,7 @@ func (c *Console) fillFiles(ctx context.Context, page *filesPage, filter ingest.
 	group.Go(func() error {
 		found, err := c.d.Operations.ListFiles(ctx, filter)
 		if err == nil {
-			page.files, page.next = found.Files, found.Next
+			page.files, page.next = found.Items, found.Next
 			page.progress = c.d.Operations.Progress(ctx, page.files)
 		}
 		return err
@@ -158,14 +158,14 @@ func (c *Console) fillFiles(ctx context.Context, page *filesPage, filter ingest.
 	counted := filter
 	counted.AfterID = 0
 	group.Go(func() (err error) {
-		page.matching, err = c.d.Operations.CountUpTo(ctx, counted, countMost)
+		page.matching, err = c.d.Operations.CountFiles(ctx, counted, countMost)
 		return err
 	})
 	if statuses := waitingOf(filter.Statuses); len(statuses) > 0 {
 		waiting := counted
 		waiting.Statuses = statuses
 		group.Go(func() (err error) {
-			page.waiting, err = c.d.Operations.CountUpTo(ctx, waiting, countMost)
+			page.waiting, err = c.d.Operations.CountFiles(ctx, waiting, countMost)
 			return err
 		})
 	}
@@ -191,7 +191,7 @@ func (c *Console) decideFiles(r *http.Request, v *view) (answer, error) {
 		return answer{}, err
 	}
 	if r.PostForm.Get("confirmed") == "" {
-		count, err := c.d.Operations.DecideAll(r.Context(), bulk.request(v, nil, true))
+		count, err := c.d.Operations.ActOnFiles(r.Context(), bulk.request(v, nil, true))
 		if err != nil {
 			return answer{}, err
 		}
@@ -202,9 +202,9 @@ func (c *Console) decideFiles(r *http.Request, v *view) (answer, error) {
 	if bulk.reason == "" {
 		return answer{title: v.T("Decide on files"), body: bulkForm(v, bulk, plain(v.T("Say why: it goes into the files' history."))), status: http.StatusBadRequest}, nil
 	}
-	result, err := c.d.Operations.DecideAll(r.Context(), bulk.request(v, &bulk.count, false))
+	result, err := c.d.Operations.ActOnFiles(r.Context(), bulk.request(v, &bulk.count, false))
 	if ingest.IsKind(err, ingest.KindConflict) {
-		fresh, recount := c.d.Operations.DecideAll(r.Context(), bulk.request(v, nil, true))
+		fresh, recount := c.d.Operations.ActOnFiles(r.Context(), bulk.request(v, nil, true))
 		if recount != nil {
 			return answer{}, recount
 		}
@@ -219,7 +219,7 @@ func (c *Console) decideFiles(r *http.Request, v *view) (answer, error) {
 
 // bulk is a decision on several files.
 type bulk struct {
-	action  admin.Action
+	action  operations.Action
 	query   fileQuery
 	uuids   []string
 	reason  string
@@ -237,8 +237,8 @@ func readBulk(form url.Values) (b bulk, err error) {
 		return b, tell(ingest.KindInvalid, nil, "The filter could not be read.")
 	}
 	b = bulk{query: readFileQuery(values), reason: strings.TrimSpace(form.Get("reason")), from: ingest.Step(form.Get("from"))}
-	switch b.action = admin.Action(form.Get("action")); b.action {
-	case admin.Retry, admin.Skip:
+	switch b.action = operations.Action(form.Get("action")); b.action {
+	case operations.Retry, operations.Skip:
 	default:
 		return b, tell(ingest.KindInvalid, nil, "The action is none of those that are offered.")
 	}
@@ -257,15 +257,15 @@ func readBulk(form url.Values) (b bulk, err error) {
 // retryFrom returns the steps of all modes, because the files may be of any; the
 // workflow rejects a step that does not fit its file. It is empty for a skip.
 func (b bulk) retryFrom() []ingest.Step {
-	if b.action != admin.Retry {
+	if b.action != operations.Retry {
 		return nil
 	}
 	return ingest.RetrySteps()
 }
 
-func (b bulk) request(v *view, expected *int64, dry bool) admin.BulkRequest {
-	return admin.BulkRequest{
+func (b bulk) request(v *view, expected *int64, dry bool) operations.BulkRequest {
+	return operations.BulkRequest{
 		Filter: b.filter, Action: b.action, DryRun: dry, Expected: expected, Cursor: b.cursor,
-		Decision: workflows.Decision{From: b.from, Actor: v.who.Name, Reason: b.reason},
+		Details: workflows.OperatorAction{From: b.from, Actor: v.who.Name, Reason: b.reason},
 	}
 }

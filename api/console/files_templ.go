@@ -9,8 +9,8 @@ import "github.com/a-h/templ"
 import templruntime "github.com/a-h/templ/runtime"
 
 import (
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 )
 
@@ -1465,7 +1465,7 @@ func bulkForm(v *view, b bulk, problem said) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if b.action == admin.Retry {
+		if b.action == operations.Retry {
 			var templ_7745c5c3_Var80 string
 			templ_7745c5c3_Var80, templ_7745c5c3_Err = templ.JoinStringErrs(v.T("Retry %d files", b.count))
 			if templ_7745c5c3_Err != nil {
@@ -1553,7 +1553,7 @@ func bulkForm(v *view, b bulk, problem said) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if b.action == admin.Retry {
+			if b.action == operations.Retry {
 				var templ_7745c5c3_Var85 string
 				templ_7745c5c3_Var85, templ_7745c5c3_Err = templ.JoinStringErrs(v.T("They go on from the step that failed, or from the one you name."))
 				if templ_7745c5c3_Err != nil {
@@ -1603,7 +1603,7 @@ func bulkForm(v *view, b bulk, problem said) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if b.action == admin.Retry {
+			if b.action == operations.Retry {
 				var templ_7745c5c3_Var88 string
 				templ_7745c5c3_Var88, templ_7745c5c3_Err = templ.JoinStringErrs(v.T("Retry %d files", b.count))
 				if templ_7745c5c3_Err != nil {
@@ -1902,7 +1902,7 @@ func reasonFields(v *view, steps []ingest.Step, chosen ingest.Step, reason strin
 	})
 }
 
-func bulkDone(v *view, b bulk, result admin.BulkResult) templ.Component {
+func bulkDone(v *view, b bulk, result operations.BulkResult) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 // DecideChanges remembers the decision.
-func (f *fake) DecideChanges(_ context.Context, name string, decision ingest.ChangesDecision, part, reason string) (int64, error) {
+func (f *fake) ResolveChanges(_ context.Context, name string, decision ingest.ChangesDecision, part, reason string) (int64, error) {
 	f.changes = append(f.changes, name+" "+string(decision)+" "+part+" "+reason)
 	return 300, nil
 }

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strconv"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 )
 
@@ -14,8 +13,8 @@ const historyPerPage = 50
 // scansPage is what the page of scans shows.
 type scansPage struct {
 	server string
-	scans  admin.ScanPage
-	runs   admin.ReconciliationPage
+	scans  ingest.Page[ingest.Scan]
+	runs   ingest.Page[ingest.Reconciliation]
 	before int64
 }
 
@@ -40,7 +39,7 @@ func (c *Console) scans(r *http.Request, v *view) (answer, error) {
 }
 
 func (c *Console) changes(r *http.Request, v *view) (answer, error) {
-	page, err := c.d.Operations.AuditLog(r.Context(), before(r), historyPerPage)
+	page, err := c.d.Access.AuditLog(r.Context(), before(r), historyPerPage)
 	if err != nil {
 		return answer{}, err
 	}

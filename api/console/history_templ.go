@@ -11,7 +11,6 @@ import templruntime "github.com/a-h/templ/runtime"
 import (
 	"fmt"
 	"net/url"
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
 	"strings"
 )
@@ -128,7 +127,7 @@ func scansView(v *view, page scansPage) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = scanTable(v, page.scans.Scans, true).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = scanTable(v, page.scans.Items, true).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -171,7 +170,7 @@ func scansView(v *view, page scansPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = reconciliations(v, page.runs.Runs).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = reconciliations(v, page.runs.Items).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1102,7 +1101,7 @@ func pageHref(path, server string, before int64) string {
 	return path + "?" + values.Encode()
 }
 
-func changesView(v *view, page admin.AuditPage, before int64) templ.Component {
+func changesView(v *view, page ingest.Page[ingest.AuditEntry], before int64) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -1153,7 +1152,7 @@ func changesView(v *view, page admin.AuditPage, before int64) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if len(page.Entries) == 0 {
+		if len(page.Items) == 0 {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 94, "<div class=\"empty\"><p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
@@ -1241,7 +1240,7 @@ func changesView(v *view, page admin.AuditPage, before int64) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			for _, entry := range page.Entries {
+			for _, entry := range page.Items {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 102, "<tr><td data-label=\"")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"strings"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 )
 
 func (c *Console) overview(r *http.Request, v *view) (answer, error) {
@@ -28,7 +28,7 @@ func total(hours []ingest.HourStats) (sum ingest.HourStats) {
 }
 
 // attention lists the servers that are not in order.
-func attention(o admin.Overview) (list []admin.ServerOverview) {
+func attention(o operations.Overview) (list []operations.ServerOverview) {
 	for _, s := range o.Servers {
 		switch healthOf(s.Server, s.Late).class {
 		case "bad", "warn":

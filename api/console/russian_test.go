@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/html"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 )
 
@@ -93,11 +93,11 @@ func spoken() (*fake, *Console) {
 	f.progress = map[string]orchestrator.Progress{"1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(time.Minute), Failure: english, Done: 1, Total: 2, Rate: 1, Running: true}}
 	f.entries = []ingest.AuditEntry{{At: noon, Actor: "ann", Role: ingest.RoleAdmin, Action: "server.edit", Target: "acme", Details: map[string]any{"role": english}}}
 	f.scans = []ingest.Scan{{ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: english}, {ServerName: "acme", StartedAt: noon}}
-	f.parts = []admin.PartStatus{
-		{Part: admin.PartPostgres, Err: errors.New(english)}, {Part: admin.PartTemporal, Err: errors.New(english)}, {Part: admin.PartWorker, Err: errors.New(english)},
-		{Part: admin.PartObjectStore, Err: errors.New(english)}, {Part: admin.PartBroker, Err: errors.New(english)},
+	f.parts = []operations.PartStatus{
+		{Part: operations.PartPostgres, Err: errors.New(english)}, {Part: operations.PartTemporal, Err: errors.New(english)}, {Part: operations.PartWorker, Err: errors.New(english)},
+		{Part: operations.PartObjectStore, Err: errors.New(english)}, {Part: operations.PartBroker, Err: errors.New(english)},
 	}
-	f.tested = admin.TestResult{Server: server, Presented: admin.Probed{Fingerprint: "SHA256:1", Software: english}}
+	f.tested = operations.TestResult{Server: server, Presented: operations.ProbeResult{Fingerprint: "SHA256:1", Software: english}}
 	return f, c
 }
 

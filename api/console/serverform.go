@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 )
 
 // serverForm is a server's settings as they are typed, and what is wrong with
@@ -73,12 +73,12 @@ func (c *Console) newServer(_ *http.Request, v *view) (answer, error) {
 }
 
 func (c *Console) editServer(r *http.Request, v *view) (answer, error) {
-	server, err := c.d.Operations.ShowServer(r.Context(), r.PathValue("server"))
+	server, err := c.d.Operations.GetServer(r.Context(), r.PathValue("server"))
 	if err != nil {
 		return answer{}, err
 	}
 	form := serverForm{
-		name: server.Name, version: admin.ServerVersion(server), values: valuesOf(server),
+		name: server.Name, version: operations.ServerVersion(server), values: valuesOf(server),
 		hasPassword: len(server.PasswordEncrypted) > 0, hasKey: len(server.PrivateKeyEncrypted) > 0,
 	}
 	return answer{title: server.Name, body: serverFormView(v, form)}, nil
@@ -110,7 +110,7 @@ func valuesOf(s ingest.Server) url.Values {
 }
 
 // read returns what sets the typed settings of a server. What cannot be read
-// at all is noted in wrong; the rest is judged by package admin.
+// at all is noted in wrong; the rest is judged by package operations.
 func (f *serverForm) read(v *view) func(*ingest.Server) {
 	f.wrong = map[string][]said{}
 	number := func(field string) int {
@@ -190,7 +190,7 @@ func (c *Console) addServer(r *http.Request, v *view) (answer, error) {
 		again.body = serverFormView(v, form.again())
 		return again, nil
 	}
-	in := admin.NewServer{Credentials: ingest.Credentials{Password: []byte(r.PostFormValue("password")), PrivateKey: keyOf(r)}, KeyExtras: extrasOf(r)}
+	in := operations.NewServer{Credentials: ingest.Credentials{Password: []byte(r.PostFormValue("password")), PrivateKey: keyOf(r)}, KeyExtras: extrasOf(r)}
 	settings(&in.Server)
 	server, err := c.d.Operations.AddServer(r.Context(), in)
 	switch {
@@ -211,7 +211,7 @@ func (c *Console) saveServer(r *http.Request, v *view) (answer, error) {
 	}
 	form.name, form.version = r.PathValue("server"), r.PostFormValue("version")
 	form.hasPassword, form.hasKey = r.PostFormValue("has_password") != "", r.PostFormValue("has_key") != ""
-	edit := admin.ServerEdit{Settings: form.read(v), Password: replaced(r, "password", []byte(r.PostFormValue("password"))), PrivateKey: replaced(r, "private_key", keyOf(r)), KeyExtras: extrasOf(r)}
+	edit := operations.ServerEdit{Settings: form.read(v), Password: replaced(r, "password", []byte(r.PostFormValue("password"))), PrivateKey: replaced(r, "private_key", keyOf(r)), KeyExtras: extrasOf(r)}
 	again := answer{title: form.name, status: http.StatusBadRequest}
 	if len(form.wrong) > 0 {
 		again.body = serverFormView(v, form.again())
@@ -259,8 +259,8 @@ func keyOf(r *http.Request) []byte {
 }
 
 // extrasOf is the passphrase of the pasted key.
-func extrasOf(r *http.Request) admin.KeyExtras {
-	return admin.KeyExtras{Passphrase: []byte(r.PostFormValue("passphrase"))}
+func extrasOf(r *http.Request) operations.KeyExtras {
+	return operations.KeyExtras{Passphrase: []byte(r.PostFormValue("passphrase"))}
 }
 
 // replaced is the credential that an edit sets: nil leaves the one there is,
@@ -277,7 +277,7 @@ func replaced(r *http.Request, field string, given []byte) []byte {
 }
 
 func keyPinned(s ingest.Server, fingerprint string) bool {
-	return slices.ContainsFunc(s.HostKeys, func(line string) bool { return admin.Fingerprint(line) == fingerprint })
+	return slices.ContainsFunc(s.HostKeys, func(line string) bool { return operations.Fingerprint(line) == fingerprint })
 }
 
 // action is where the form is sent, back where it is left to.

@@ -7,14 +7,14 @@ import (
 	"strings"
 	"time"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 )
 
 // serversPage is the list of servers with what the overview knows of them.
 type serversPage struct {
 	servers []ingest.Server
-	facts   map[string]admin.ServerOverview
+	facts   map[string]operations.ServerOverview
 }
 
 func (c *Console) servers(r *http.Request, v *view) (answer, error) {
@@ -29,8 +29,8 @@ func (c *Console) servers(r *http.Request, v *view) (answer, error) {
 	return answer{title: v.T("Servers"), body: serverList(v, serversPage{servers: servers, facts: byServer(overview)})}, nil
 }
 
-func byServer(o admin.Overview) map[string]admin.ServerOverview {
-	facts := map[string]admin.ServerOverview{}
+func byServer(o operations.Overview) map[string]operations.ServerOverview {
+	facts := map[string]operations.ServerOverview{}
 	for _, server := range o.Servers {
 		facts[server.Server.UUID] = server
 	}
@@ -40,15 +40,15 @@ func byServer(o admin.Overview) map[string]admin.ServerOverview {
 // serverPage is what the page of one server shows.
 type serverPage struct {
 	server ingest.Server
-	facts  admin.ServerOverview
+	facts  operations.ServerOverview
 	scans  []ingest.Scan
 	// test is what a test has just found out, and problem how it failed.
-	test    *admin.TestResult
+	test    *operations.TestResult
 	problem said
 }
 
 func (c *Console) server(r *http.Request, v *view) (answer, error) {
-	server, err := c.d.Operations.ShowServer(r.Context(), r.PathValue("server"))
+	server, err := c.d.Operations.GetServer(r.Context(), r.PathValue("server"))
 	if err != nil {
 		return answer{}, err
 	}
@@ -65,7 +65,7 @@ func (c *Console) showServer(r *http.Request, v *view, page serverPage) (answer,
 	if err != nil {
 		return answer{}, err
 	}
-	page.scans = scans.Scans
+	page.scans = scans.Items
 	return answer{title: page.server.Name, body: serverView(v, page)}, nil
 }
 
@@ -78,13 +78,13 @@ func (c *Console) approveKey(r *http.Request, v *view) (answer, error) {
 }
 
 // negotiated shows what was negotiated.
-func negotiated(d admin.ProbeDetails) string {
+func negotiated(d operations.ProbeDetails) string {
 	all := []string{d.KeyExchange, d.HostKeyAlgorithm, d.Cipher, d.MAC}
 	return ingest.DisplayPath(strings.Join(slices.DeleteFunc(all, func(name string) bool { return name == "" }), ", "))
 }
 
 func (c *Console) test(r *http.Request, v *view, approve string) (answer, error) {
-	result, err := c.d.Operations.TestServer(r.Context(), r.PathValue("server"), admin.TestRequest{Approve: approve, Sample: r.PostFormValue("sample") != ""})
+	result, err := c.d.Operations.TestServer(r.Context(), r.PathValue("server"), operations.TestRequest{Approve: approve, Sample: r.PostFormValue("sample") != ""})
 	if err != nil && result.Server.UUID == "" {
 		return answer{}, err
 	}
@@ -105,7 +105,7 @@ func (c *Console) scanAll(r *http.Request, v *view) (answer, error) {
 }
 
 func (c *Console) scan(r *http.Request, v *view, servers []string, back string) (answer, error) {
-	_, err := c.d.Operations.Scan(r.Context(), servers)
+	_, err := c.d.Operations.StartScan(r.Context(), servers)
 	switch {
 	case ingest.IsKind(err, ingest.KindInvalid), ingest.IsKind(err, ingest.KindConflict):
 		return answer{goTo: back, notice: v.said(err), bad: true}, nil
@@ -143,7 +143,7 @@ func (c *Console) decideChanges(r *http.Request, v *view) (answer, error) {
 		back.notice, back.bad = plain(v.T("Say why: it goes into the history.")), true
 		return back, nil
 	}
-	n, err := c.d.Operations.DecideChanges(r.Context(), name, decision, r.PostFormValue("part"), reason)
+	n, err := c.d.Operations.ResolveChanges(r.Context(), name, decision, r.PostFormValue("part"), reason)
 	switch {
 	case ingest.IsKind(err, ingest.KindInvalid), ingest.IsKind(err, ingest.KindConflict):
 		back.notice, back.bad = v.said(err), true

@@ -9,8 +9,8 @@ import "github.com/a-h/templ"
 import templruntime "github.com/a-h/templ/runtime"
 
 import (
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"strings"
 )
 
@@ -627,7 +627,7 @@ func serverTable(v *view, page serversPage) templ.Component {
 	})
 }
 
-func serverBadge(v *view, s ingest.Server, facts admin.ServerOverview) templ.Component {
+func serverBadge(v *view, s ingest.Server, facts operations.ServerOverview) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -2128,7 +2128,7 @@ func serverSettings(v *view, s ingest.Server) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var120 string
-				templ_7745c5c3_Var120, templ_7745c5c3_Err = templ.JoinStringErrs(admin.Fingerprint(key))
+				templ_7745c5c3_Var120, templ_7745c5c3_Err = templ.JoinStringErrs(operations.Fingerprint(key))
 				if templ_7745c5c3_Err != nil {
 					return templ.Error{Err: templ_7745c5c3_Err, FileName: `servers.templ`, Line: 288, Col: 47}
 				}
@@ -2730,7 +2730,7 @@ func removeForm(v *view, s ingest.Server) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var158 string
-		templ_7745c5c3_Var158, templ_7745c5c3_Err = templ.JoinStringErrs(admin.ServerVersion(s))
+		templ_7745c5c3_Var158, templ_7745c5c3_Err = templ.JoinStringErrs(operations.ServerVersion(s))
 		if templ_7745c5c3_Err != nil {
 			return templ.Error{Err: templ_7745c5c3_Err, FileName: `servers.templ`, Line: 365, Col: 69}
 		}

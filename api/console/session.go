@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"strings"
 
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 )
 
 // toLogin sends a browser to the log-in page, and back afterwards. Scripts that
@@ -62,7 +62,7 @@ func (c *Console) logIn(w http.ResponseWriter, r *http.Request) {
 	case wait > 0:
 		refuse(http.StatusTooManyRequests, plain(v.T("Too many wrong tokens from this address: wait a moment.")))
 		return
-	case errors.As(err, &admin.TokenRefused{}):
+	case errors.Is(err, access.ErrRefused):
 		refuse(http.StatusUnauthorized, plain(v.T("This token is unknown, expired or revoked.")))
 		return
 	case err != nil:
@@ -70,20 +70,20 @@ func (c *Console) logIn(w http.ResponseWriter, r *http.Request) {
 		refuse(statusOf(err), v.said(err))
 		return
 	}
-	cookie, err := c.d.Operations.OpenSession(admin.As(r.Context(), who), sha256.Sum256([]byte(secret)))
+	cookie, err := c.d.Access.OpenSession(access.As(r.Context(), who), sha256.Sum256([]byte(secret)))
 	if err != nil {
 		c.d.Log.ErrorContext(r.Context(), "cannot log in", "error", err)
 		refuse(statusOf(err), v.said(err))
 		return
 	}
-	setCookie(w, r, sessionCookie, cookie, int(admin.SessionLasts.Seconds()), http.SameSiteStrictMode)
+	setCookie(w, r, sessionCookie, cookie, int(access.SessionDuration.Seconds()), http.SameSiteStrictMode)
 	http.Redirect(w, r, next, http.StatusSeeOther)
 }
 
 // logOut ends the session.
 func (c *Console) logOut(r *http.Request, _ *view) (answer, error) {
 	if cookie, ok := Session(r); ok {
-		if err := c.d.Operations.CloseSession(r.Context(), cookie); err != nil {
+		if err := c.d.Access.CloseSession(r.Context(), cookie); err != nil {
 			return answer{}, err
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 )
 
@@ -29,7 +29,7 @@ func (c *Console) tokens(r *http.Request, v *view) (answer, error) {
 }
 
 func (c *Console) showTokens(r *http.Request, v *view, page tokensPage) (a answer, err error) {
-	page.tokens, err = c.d.Operations.ListTokens(r.Context())
+	page.tokens, err = c.d.Access.ListTokens(r.Context())
 	a = answer{title: v.T("Tokens"), body: tokensView(v, page)}
 	if len(page.wrong) > 0 {
 		a.status = http.StatusBadRequest
@@ -41,7 +41,7 @@ func (c *Console) createToken(r *http.Request, v *view) (answer, error) {
 	page := tokensPage{
 		name: strings.TrimSpace(r.PostFormValue("name")), role: ingest.Role(r.PostFormValue("role")), days: strings.TrimSpace(r.PostFormValue("days")),
 	}
-	in := admin.NewToken{Name: page.name, Role: page.role}
+	in := access.NewToken{Name: page.name, Role: page.role}
 	if page.days != "" {
 		days, err := strconv.Atoi(page.days)
 		if err != nil || days < 1 || days > 3650 {
@@ -50,7 +50,7 @@ func (c *Console) createToken(r *http.Request, v *view) (answer, error) {
 		}
 		in.Expires = time.Duration(days) * 24 * time.Hour
 	}
-	token, secret, err := c.d.Operations.CreateToken(r.Context(), in)
+	token, secret, err := c.d.Access.CreateToken(r.Context(), in)
 	var invalid *ingest.InvalidError
 	switch {
 	case errors.As(err, &invalid):
@@ -68,7 +68,7 @@ func (c *Console) createToken(r *http.Request, v *view) (answer, error) {
 }
 
 func (c *Console) revokeToken(r *http.Request, v *view) (answer, error) {
-	token, err := c.d.Operations.RevokeToken(r.Context(), r.PathValue("name"))
+	token, err := c.d.Access.RevokeToken(r.Context(), r.PathValue("name"))
 	return answer{goTo: "/tokens", notice: plain(v.T("The token %s is revoked.", token.Name))}, err
 }
 

@@ -12,8 +12,9 @@ import (
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 )
 
 // view is what every page knows besides its own matter.
@@ -96,7 +97,7 @@ func (c *Console) page(role ingest.Role, handle handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v := c.view(r)
 		who, err := c.d.Door.Session(r)
-		if errors.As(err, &admin.TokenRefused{}) {
+		if errors.Is(err, access.ErrRefused) {
 			toLogin(w, r)
 			return
 		}
@@ -110,7 +111,7 @@ func (c *Console) page(role ingest.Role, handle handler) http.HandlerFunc {
 			http.Error(w, v.T("Too many requests: wait a moment."), http.StatusTooManyRequests)
 			return
 		}
-		r = r.WithContext(admin.As(r.Context(), who))
+		r = r.WithContext(access.As(r.Context(), who))
 		if !who.Role.Allows(role) {
 			c.fail(w, r, v, tell(ingest.KindPermission, errForbidden, "This needs a token with the role %s; %s has the role %s.", role, who.Name, who.Role))
 			return
@@ -133,7 +134,7 @@ func (c *Console) unknown(w http.ResponseWriter, r *http.Request, v *view, err e
 		return
 	}
 	c.d.Log.ErrorContext(r.Context(), "nobody can be recognized", "error", err)
-	down := partDown{part: admin.PartPostgres, name: v.T(partNames[admin.PartPostgres]), message: plain(v.T("it does not answer, so pages cannot be shown."))}
+	down := partDown{part: operations.PartPostgres, name: v.T(partNames[operations.PartPostgres]), message: plain(v.T("it does not answer, so pages cannot be shown."))}
 	c.write(w, r, v, answer{body: healthBanner(v, []partDown{down}), bare: true})
 }
 

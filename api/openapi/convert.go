@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"time"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 )
 
@@ -60,7 +60,7 @@ func waitsFor(f ingest.File) *string {
 func FromServer(s ingest.Server) Server {
 	keys := []HostKey{}
 	for _, line := range s.HostKeys {
-		keys = append(keys, HostKey{Key: line, Fingerprint: admin.Fingerprint(line)})
+		keys = append(keys, HostKey{Key: line, Fingerprint: operations.Fingerprint(line)})
 	}
 	shown := Server{
 		ServerUUID: s.UUID, Name: s.Name, Host: s.Host, Port: s.Port, Username: s.Username,
@@ -99,7 +99,7 @@ func FromEvent(e ingest.StoredEvent) Event {
 }
 
 // FromScan returns how a scan stands as the API shows it.
-func FromScan(s admin.ScanStatus) Scan {
+func FromScan(s operations.ScanStatus) Scan {
 	servers := []ScanServer{}
 	for _, server := range s.Servers {
 		servers = append(servers, fromScanServer(server))
@@ -115,7 +115,7 @@ func FromScan(s admin.ScanStatus) Scan {
 	return scan
 }
 
-func fromScanServer(s admin.ScanServerStatus) ScanServer {
+func fromScanServer(s operations.ScanServerStatus) ScanServer {
 	server := ScanServer{ServerUUID: s.Server.UUID, Server: s.Server.Name, State: ScanState(s.State), Waits: orNull(s.Waits), Files: map[string]int64{}}
 	for status, n := range s.Files {
 		server.Files[string(status)] = n

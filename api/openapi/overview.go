@@ -1,12 +1,12 @@
 package openapi
 
 import (
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 )
 
 // FromOverview returns the overview as the API shows it.
-func FromOverview(o admin.Overview) Overview {
+func FromOverview(o operations.Overview) Overview {
 	servers := []ServerOverview{}
 	for _, s := range o.Servers {
 		servers = append(servers, ServerOverview{

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"time"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 )
 
 // Edit returns the edit that sets the given fields.
-func (b ServerSettings) Edit() (edit admin.ServerEdit, err error) {
+func (b ServerSettings) Edit() (edit operations.ServerEdit, err error) {
 	edit.Settings, err = b.Apply()
 	if b.Password != nil {
 		edit.Password = []byte(*b.Password)
@@ -117,7 +117,7 @@ func set[T any](to *T, value *T) {
 }
 
 // FromTest returns a server test as the API shows it; err is how it ended.
-func FromTest(r admin.TestResult, err error) ServerTest {
+func FromTest(r operations.TestResult, err error) ServerTest {
 	test := ServerTest{
 		Ok: err == nil, Fingerprint: orNull(r.Presented.Fingerprint), HostKey: orNull(r.Presented.KeyLine),
 		Pinned: r.Pinned, Resumed: r.Resumed, Software: orNull(ingest.DisplayPath(r.Presented.Software)), Entries: r.Presented.Entries,

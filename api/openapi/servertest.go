@@ -3,11 +3,11 @@ package openapi
 import (
 	"math"
 
-	"stevedore/internal/admin"
+	"stevedore/internal/operations"
 )
 
 // setDetails sets what is known once a connection stands.
-func (t *ServerTest) setDetails(d admin.ProbeDetails) {
+func (t *ServerTest) setDetails(d operations.ProbeDetails) {
 	if d.KeyExchange != "" {
 		t.Algorithms = &ServerAlgorithms{KeyExchange: d.KeyExchange, HostKey: d.HostKeyAlgorithm, Cipher: d.Cipher, Mac: d.MAC}
 		t.Extensions, t.Questions = &d.Extensions, &d.Questions

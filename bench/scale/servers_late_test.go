@@ -46,7 +46,7 @@ func (f *fleet) watchLateness() *lateness {
 	parts := wiring.New(cfg, log, wiring.Options{TaskQueue: f.Queue})
 	f.T.Cleanup(parts.Close)
 	l := &lateness{f: f, late: map[string]bool{}}
-	l.api = httptest.NewServer(api.NewHandler(api.Deps{Operations: parts.Operations(), Token: apiToken, Log: log}))
+	l.api = httptest.NewServer(api.NewHandler(api.Deps{Operations: parts.Operations(), Access: parts.Access(), Token: apiToken, Log: log}))
 	f.T.Cleanup(l.api.Close)
 	ended, stopping := make(chan struct{}), make(chan struct{})
 	l.stop = sync.OnceFunc(func() {

@@ -10,8 +10,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/api"
+	"stevedore/internal/access"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 )
 
 // TestExitCodes: exit codes and messages survive the way through the API.
@@ -68,13 +70,19 @@ func TestNothingListens(t *testing.T) {
 	require.Contains(t, got.errors, "cannot reach the API at http://127.0.0.1:1")
 }
 
+// serviceFake is what fakeOperations and the types that embed it fake.
+type serviceFake interface {
+	operations.Operations
+	access.Access
+}
+
 // privately serves the fake as the private API of break-glass.
-func privately(t *testing.T, ops api.Operations, actor *string) with {
+func privately(t *testing.T, ops serviceFake, actor *string) with {
 	t.Helper()
 	return func(a *app) {
 		a.servePrivately = func(_ context.Context, _ config.Config, log *slog.Logger, name string) (string, string, func(), error) {
 			*actor = name
-			server := httptest.NewServer(api.NewHandler(api.Deps{Operations: ops, Token: "one-time", TokenName: name, Log: log}))
+			server := httptest.NewServer(api.NewHandler(api.Deps{Operations: ops, Access: ops, Token: "one-time", TokenName: name, Log: log}))
 			return server.URL, "one-time", server.Close, nil
 		}
 	}

@@ -16,9 +16,9 @@ import (
 
 	"stevedore/activities"
 	"stevedore/api/openapi"
-	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/wiring"
 )
 
@@ -121,12 +121,12 @@ func TestServerTestShowsTheKeyBesideTheError(t *testing.T) {
 	t.Parallel()
 	ops := world()
 	print := "SHA256:" + strings.Repeat("a", 43)
-	ops.tested.Presented = admin.Probed{Fingerprint: print, KeyLine: "ssh-ed25519 AAAA"}
+	ops.tested.Presented = operations.ProbeResult{Fingerprint: print, KeyLine: "ssh-ed25519 AAAA"}
 	ops.tested.Server = ops.servers[0]
 	ops.err = ingest.Errorf(ingest.KindHostKey, "not pinned yet")
 	got := execute(t, ops, args("server", "test", "acme", "--approve", print, "--expires", "2027-01-31", "-o", "json"))
 	require.Equal(t, exitPermanent, got.code, got.errors)
-	require.Equal(t, admin.TestRequest{Approve: print, Expires: "2027-01-31"}, ops.asked)
+	require.Equal(t, operations.TestRequest{Approve: print, Expires: "2027-01-31"}, ops.asked)
 	require.JSONEq(t, `{"server":"acme","server_uuid":"`+testUUID+`","ok":false,"fingerprint":"`+print+`","host_key":"ssh-ed25519 AAAA",
 		"software":null,"entries":0,"latency_ms":0,
 		"pinned":false,"resumed":false,"error_kind":"host_key","error":"not pinned yet"}`, got.out)
@@ -183,17 +183,17 @@ func TestScanWait(t *testing.T) {
 // scannedWorld has a scan of one server that fails with err and leaves so many files in
 // error.
 func scannedWorld(err error, failed int64) *fakeOperations {
-	server := admin.ScanServerStatus{
-		Server: activities.ServerRef{UUID: testUUID, Name: "acme"}, State: admin.ScanCompleted, Err: err,
+	server := operations.ScanServerStatus{
+		Server: activities.ServerRef{UUID: testUUID, Name: "acme"}, State: operations.ScanCompleted, Err: err,
 		Files: map[ingest.Status]int64{ingest.StatusCompleted: 2, ingest.StatusError: failed},
 	}
 	if err != nil {
-		server.State = admin.ScanFailed
+		server.State = operations.ScanFailed
 	}
 	return &fakeOperations{
-		run: admin.ScanRun{UUID: testUUID, WorkflowID: "scan/s1", RunID: "r1", Servers: 1},
-		status: admin.ScanStatus{
-			UUID: testUUID, WorkflowID: "scan/s1", RunID: "r1", State: admin.ScanCompleted, Servers: []admin.ScanServerStatus{server},
+		run: operations.ScanRun{UUID: testUUID, WorkflowID: "scan/s1", RunID: "r1", Servers: 1},
+		status: operations.ScanStatus{
+			UUID: testUUID, WorkflowID: "scan/s1", RunID: "r1", State: operations.ScanCompleted, Servers: []operations.ScanServerStatus{server},
 		},
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/api/openapi"
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
@@ -61,13 +61,13 @@ func TestBulkDecisionsCountAndAsk(t *testing.T) {
 	require.Equal(t, "retry: 3 of 3 file(s)\n", got.out)
 	require.Len(t, ops.bulk, 3, "counted, and decided on in two requests")
 	three := int64(3)
-	want := admin.BulkRequest{
+	want := operations.BulkRequest{
 		Filter: ingest.FileFilter{
 			Server: "acme", Path: "*.csv", Hash: strings.ToLower(hash),
 			From: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 1, 1, 23, 0, 0, 0, time.UTC),
 		},
-		Action: admin.Retry, Expected: &three,
-		Decision: workflows.Decision{Reason: "it is back", From: ingest.StepUpload, Actor: ingest.BootstrapToken},
+		Action: operations.Retry, Expected: &three,
+		Details: workflows.OperatorAction{Reason: "it is back", From: ingest.StepUpload, Actor: ingest.BootstrapToken},
 	}
 	require.Equal(t, want, ops.bulk[1], "what was asked about is what is done")
 	require.Equal(t, "behind-2", ops.bulk[2].Cursor)
@@ -145,7 +145,7 @@ type watchedWorld struct {
 	leaves bool
 }
 
-func (w *watchedWorld) ListFiles(_ context.Context, filter ingest.FileFilter) (admin.FilePage, error) {
+func (w *watchedWorld) ListFiles(_ context.Context, filter ingest.FileFilter) (ingest.Page[ingest.File], error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.filter = filter
@@ -158,12 +158,12 @@ func (w *watchedWorld) ListFiles(_ context.Context, filter ingest.FileFilter) (a
 		w.stop()
 	}
 	if w.leaves && w.looks > 3 {
-		return admin.FilePage{}, nil
+		return ingest.Page[ingest.File]{}, nil
 	}
-	return admin.FilePage{Files: []ingest.File{file}}, nil
+	return ingest.Page[ingest.File]{Items: []ingest.File{file}}, nil
 }
 
-func (w *watchedWorld) ShowFile(context.Context, string) (ingest.File, error) {
+func (w *watchedWorld) GetFile(context.Context, string) (ingest.File, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	file := sampleFile()

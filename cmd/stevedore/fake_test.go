@@ -14,9 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/api"
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/wiring"
 	"stevedore/workflows"
@@ -26,32 +27,33 @@ const testUUID = "0f0f0f0f-1111-4222-8333-444444444444"
 
 // fakeOperations is behind the API that the commands call. It returns what a test sets.
 type fakeOperations struct {
-	api.Operations
+	operations.Operations
+	access.Access
 
 	err      error
 	decided  []string
 	changes  string
 	refused  map[string]error
-	added    admin.NewServer
+	added    operations.NewServer
 	servers  []ingest.Server
-	tested   admin.TestResult
-	asked    admin.TestRequest
+	tested   operations.TestResult
+	asked    operations.TestRequest
 	scanned  []string
-	run      admin.ScanRun
-	status   admin.ScanStatus
+	run      operations.ScanRun
+	status   operations.ScanStatus
 	filter   ingest.FileFilter
 	files    []ingest.File
 	events   []ingest.StoredEvent
 	progress map[string]orchestrator.Progress
 
-	edit    admin.ServerEdit
+	edit    operations.ServerEdit
 	removed string
-	bulk    []admin.BulkRequest
+	bulk    []operations.BulkRequest
 	matched int64
 	refuses bool
 	bulkErr error
 
-	token  admin.NewToken
+	token  access.NewToken
 	tokens []ingest.Token
 
 	audited     []string
@@ -61,7 +63,7 @@ type fakeOperations struct {
 
 	steps   []wiring.StepReport
 	only    []string
-	rotated admin.RotateRequest
+	rotated operations.RotateRequest
 	closed  bool
 }
 
@@ -73,15 +75,15 @@ func (f *fakeOperations) Setup(_ context.Context, report func(wiring.StepReport)
 	return f.err
 }
 
-func (f *fakeOperations) RotateKey(_ context.Context, req admin.RotateRequest) (admin.RotateResult, error) {
+func (f *fakeOperations) RotateKey(_ context.Context, req operations.RotateRequest) (operations.RotateResult, error) {
 	f.rotated = req
-	return admin.RotateResult{NewKey: true, Servers: 3, Resealed: 3}, f.err
+	return operations.RotateResult{NewKey: true, Servers: 3, Resealed: 3}, f.err
 }
 
 func (f *fakeOperations) Close() { f.closed = true }
 
-func (f *fakeOperations) Authenticate(context.Context, string) (ingest.Principal, error) {
-	return ingest.Principal{}, admin.TokenRefused{}
+func (f *fakeOperations) Authenticate(context.Context, access.Digest) (ingest.Principal, error) {
+	return ingest.Principal{}, access.ErrRefused
 }
 
 func (f *fakeOperations) BeginAnswer(context.Context, ingest.AnswerKey, []byte) (ingest.Answer, bool, error) {
@@ -92,7 +94,7 @@ func (f *fakeOperations) KeepAnswer(context.Context, ingest.AnswerKey, ingest.An
 	return nil
 }
 
-func (f *fakeOperations) AddServer(_ context.Context, in admin.NewServer) (ingest.Server, error) {
+func (f *fakeOperations) AddServer(_ context.Context, in operations.NewServer) (ingest.Server, error) {
 	f.added = in
 	in.Server.UUID = testUUID
 	return in.Server, f.err
@@ -102,7 +104,7 @@ func (f *fakeOperations) ListServers(context.Context) ([]ingest.Server, error) {
 	return f.servers, f.err
 }
 
-func (f *fakeOperations) ShowServer(_ context.Context, name string) (ingest.Server, error) {
+func (f *fakeOperations) GetServer(_ context.Context, name string) (ingest.Server, error) {
 	for _, s := range f.servers {
 		if s.Name == name || s.UUID == name {
 			return s, nil
@@ -111,9 +113,9 @@ func (f *fakeOperations) ShowServer(_ context.Context, name string) (ingest.Serv
 	return ingest.Server{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no server is called %q", name)
 }
 
-func (f *fakeOperations) EditServer(ctx context.Context, name, version string, edit admin.ServerEdit) (ingest.Server, error) {
-	s, err := f.ShowServer(ctx, name)
-	if err == nil && version != admin.ServerVersion(s) {
+func (f *fakeOperations) EditServer(ctx context.Context, name, version string, edit operations.ServerEdit) (ingest.Server, error) {
+	s, err := f.GetServer(ctx, name)
+	if err == nil && version != operations.ServerVersion(s) {
 		err = ingest.ErrStale
 	}
 	f.edit = edit
@@ -121,19 +123,19 @@ func (f *fakeOperations) EditServer(ctx context.Context, name, version string, e
 }
 
 func (f *fakeOperations) RemoveServer(ctx context.Context, name, version string) (ingest.Server, error) {
-	s, err := f.ShowServer(ctx, name)
-	if err == nil && version != admin.ServerVersion(s) {
+	s, err := f.GetServer(ctx, name)
+	if err == nil && version != operations.ServerVersion(s) {
 		err = ingest.ErrStale
 	}
 	f.removed = name
 	return s, errors.Join(err, f.err)
 }
 
-// DecideAll handles two files per request and refuses the first of them when refuses is
+// ActOnFiles handles two files per request and refuses the first of them when refuses is
 // set.
-func (f *fakeOperations) DecideAll(_ context.Context, req admin.BulkRequest) (admin.BulkResult, error) {
+func (f *fakeOperations) ActOnFiles(_ context.Context, req operations.BulkRequest) (operations.BulkResult, error) {
 	f.bulk = append(f.bulk, req)
-	result := admin.BulkResult{Matched: f.matched, Remaining: f.matched}
+	result := operations.BulkResult{Matched: f.matched, Remaining: f.matched}
 	if req.DryRun {
 		return result, f.err
 	}
@@ -144,73 +146,73 @@ func (f *fakeOperations) DecideAll(_ context.Context, req admin.BulkRequest) (ad
 	}
 	if f.refuses {
 		result.Done--
-		result.Failed, result.Failures = 1, []admin.BulkFailure{{FileUUID: fmt.Sprintf("refused-%d", len(f.bulk)), Message: "no"}}
+		result.Failed, result.Failures = 1, []operations.BulkFailure{{FileUUID: fmt.Sprintf("refused-%d", len(f.bulk)), Message: "no"}}
 	}
 	result.Err = f.bulkErr
 	return result, f.err
 }
 
-func (f *fakeOperations) TestServer(_ context.Context, _ string, ask admin.TestRequest) (admin.TestResult, error) {
+func (f *fakeOperations) TestServer(_ context.Context, _ string, ask operations.TestRequest) (operations.TestResult, error) {
 	f.asked = ask
 	return f.tested, f.err
 }
 
-func (f *fakeOperations) DecideChanges(_ context.Context, name string, decision ingest.ChangesDecision, part, reason string) (int64, error) {
+func (f *fakeOperations) ResolveChanges(_ context.Context, name string, decision ingest.ChangesDecision, part, reason string) (int64, error) {
 	f.changes = strings.Join([]string{name, string(decision) + part, reason}, " ")
 	return 300, f.err
 }
 
 func (f *fakeOperations) PauseServer(ctx context.Context, name string) (ingest.Server, error) {
-	s, err := f.ShowServer(ctx, name)
+	s, err := f.GetServer(ctx, name)
 	s.Active = false
 	return s, err
 }
 
 func (f *fakeOperations) ResumeServer(ctx context.Context, name string) (ingest.Server, error) {
-	s, err := f.ShowServer(ctx, name)
+	s, err := f.GetServer(ctx, name)
 	s.Active = true
 	return s, err
 }
 
-func (f *fakeOperations) Scan(_ context.Context, servers []string) (admin.ScanRun, error) {
+func (f *fakeOperations) StartScan(_ context.Context, servers []string) (operations.ScanRun, error) {
 	f.scanned = servers
 	return f.run, f.err
 }
 
 // ScanStatus returns a running scan first.
-func (f *fakeOperations) ScanStatus(context.Context, string) (admin.ScanStatus, error) {
+func (f *fakeOperations) GetScan(context.Context, string) (operations.ScanStatus, error) {
 	status := f.status
 	if status.State != "" {
 		f.status.State = ""
-		status.State = admin.ScanRunning
+		status.State = operations.ScanRunning
 		status.Servers = nil
 		for _, server := range f.status.Servers {
-			server.State, server.Err, server.Files = admin.ScanRunning, nil, map[ingest.Status]int64{ingest.StatusDownloading: 1}
+			server.State, server.Err, server.Files = operations.ScanRunning, nil, map[ingest.Status]int64{ingest.StatusDownloading: 1}
 			status.Servers = append(status.Servers, server)
 		}
 		return status, nil
 	}
-	status.State = admin.ScanCompleted
+	status.State = operations.ScanCompleted
 	return status, nil
 }
 
-func (f *fakeOperations) Ready(context.Context) []admin.PartStatus { return nil }
+func (f *fakeOperations) Ready(context.Context) []operations.PartStatus { return nil }
 
-func (f *fakeOperations) ListFiles(_ context.Context, filter ingest.FileFilter) (admin.FilePage, error) {
+func (f *fakeOperations) ListFiles(_ context.Context, filter ingest.FileFilter) (ingest.Page[ingest.File], error) {
 	if filter.UUID == "" {
 		f.filter = filter
-		return admin.FilePage{Files: f.files}, f.err
+		return ingest.Page[ingest.File]{Items: f.files}, f.err
 	}
-	page := admin.FilePage{}
+	page := ingest.Page[ingest.File]{}
 	for _, file := range f.files {
 		if strings.HasPrefix(file.UUID, filter.UUID) {
-			page.Files = append(page.Files, file)
+			page.Items = append(page.Items, file)
 		}
 	}
 	return page, nil
 }
 
-func (f *fakeOperations) ShowFile(_ context.Context, uuid string) (ingest.File, error) {
+func (f *fakeOperations) GetFile(_ context.Context, uuid string) (ingest.File, error) {
 	for _, file := range f.files {
 		if file.UUID == uuid {
 			return file, nil
@@ -229,11 +231,11 @@ func (f *fakeOperations) Progress(_ context.Context, files []ingest.File) map[st
 	return progress
 }
 
-func (f *fakeOperations) EventsPage(context.Context, string, int64, int) (admin.EventPage, error) {
-	return admin.EventPage{Events: f.events}, f.err
+func (f *fakeOperations) ListFileEvents(context.Context, string, int64, int) (ingest.Page[ingest.StoredEvent], error) {
+	return ingest.Page[ingest.StoredEvent]{Items: f.events}, f.err
 }
 
-func (f *fakeOperations) Decide(_ context.Context, uuid string, action admin.Action, d workflows.Decision) (ingest.File, error) {
+func (f *fakeOperations) ActOnFile(_ context.Context, uuid string, action operations.Action, d workflows.OperatorAction) (ingest.File, error) {
 	f.decided = append(f.decided, fmt.Sprintf("%s %s from %q because %s", action, uuid[:4], d.From, d.Reason))
 	if err := f.refused[uuid[:4]]; err != nil {
 		return ingest.File{}, err
@@ -241,7 +243,7 @@ func (f *fakeOperations) Decide(_ context.Context, uuid string, action admin.Act
 	return ingest.File{UUID: uuid, RemotePath: "/in/a.csv"}, f.err
 }
 
-func (f *fakeOperations) CreateToken(_ context.Context, in admin.NewToken) (ingest.Token, string, error) {
+func (f *fakeOperations) CreateToken(_ context.Context, in access.NewToken) (ingest.Token, string, error) {
 	f.token = in
 	return ingest.Token{Name: in.Name, Role: in.Role}, "stv_shown", f.err
 }
@@ -258,7 +260,7 @@ func (f *fakeOperations) RevokeToken(_ context.Context, name string) (ingest.Tok
 	return ingest.Token{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no token is called %q", name)
 }
 
-// StartAudit returns a running audit, ShowAudit its end.
+// StartAudit returns a running audit, GetAudit its end.
 func (f *fakeOperations) StartAudit(_ context.Context, servers []string, deep bool) (ingest.AuditRun, error) {
 	f.audited, f.deep = servers, deep
 	return ingest.AuditRun{
@@ -266,7 +268,7 @@ func (f *fakeOperations) StartAudit(_ context.Context, servers []string, deep bo
 	}, f.err
 }
 
-func (f *fakeOperations) ShowAudit(context.Context, string) (ingest.AuditRun, error) {
+func (f *fakeOperations) GetAudit(context.Context, string) (ingest.AuditRun, error) {
 	run := f.audit
 	run.UUID = testUUID
 	if run.State == "" {
@@ -275,8 +277,8 @@ func (f *fakeOperations) ShowAudit(context.Context, string) (ingest.AuditRun, er
 	return run, nil
 }
 
-func (f *fakeOperations) AuditDifferences(context.Context, string, int64, int) (admin.DifferencePage, error) {
-	return admin.DifferencePage{Differences: f.differences}, nil
+func (f *fakeOperations) AuditDifferences(context.Context, string, int64, int) (ingest.Page[ingest.AuditDifference], error) {
+	return ingest.Page[ingest.AuditDifference]{Items: f.differences}, nil
 }
 
 // call is the outcome of one call of the program.
@@ -296,7 +298,8 @@ func environ(lines ...string) with { return func(a *app) { a.environ = append(a.
 
 // backend is what a test puts behind the API and in place of the service's parts.
 type backend interface {
-	api.Operations
+	operations.Operations
+	access.Access
 	installation
 }
 
@@ -309,7 +312,7 @@ func executeIn(t *testing.T, ctx context.Context, ops backend, line []string, op
 	t.Helper()
 	const token = "canary-token"
 	server := httptest.NewServer(api.NewHandler(api.Deps{
-		Operations: ops, StartTimeout: time.Minute, Token: token, Log: slog.New(slog.DiscardHandler), RequestsPerSecond: 1e6,
+		Operations: ops, Access: ops, StartTimeout: time.Minute, Token: token, Log: slog.New(slog.DiscardHandler), RequestsPerSecond: 1e6,
 	}))
 	defer server.Close()
 	var out, errs bytes.Buffer

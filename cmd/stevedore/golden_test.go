@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/activities"
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
@@ -74,16 +74,16 @@ func world() *fakeOperations {
 			{Name: "ci", Role: ingest.RoleOperator, CreatedBy: "cli:ann", CreatedAt: at, LastUsedAt: at},
 			{Name: "old", Role: ingest.RoleViewer, CreatedBy: "bootstrap", CreatedAt: at, RevokedAt: at},
 		},
-		run: admin.ScanRun{UUID: "5f0f0f0f-1111-4222-8333-444444444444", WorkflowID: "scan/5f", RunID: "r1", Servers: 1},
-		status: admin.ScanStatus{
-			UUID: "5f0f0f0f-1111-4222-8333-444444444444", WorkflowID: "scan/5f", RunID: "r1", State: admin.ScanCompleted, StartedAt: at,
+		run: operations.ScanRun{UUID: "5f0f0f0f-1111-4222-8333-444444444444", WorkflowID: "scan/5f", RunID: "r1", Servers: 1},
+		status: operations.ScanStatus{
+			UUID: "5f0f0f0f-1111-4222-8333-444444444444", WorkflowID: "scan/5f", RunID: "r1", State: operations.ScanCompleted, StartedAt: at,
 			Summary: workflows.ScanSummary{Started: 1},
-			Servers: []admin.ScanServerStatus{{
-				Server: activities.ServerRef{UUID: testUUID, Name: "acme"}, State: admin.ScanCompleted,
+			Servers: []operations.ScanServerStatus{{
+				Server: activities.ServerRef{UUID: testUUID, Name: "acme"}, State: operations.ScanCompleted,
 				Files: map[ingest.Status]int64{ingest.StatusCompleted: 2, ingest.StatusError: 1},
 			}},
 		},
-		tested:  admin.TestResult{Server: ingest.Server{UUID: testUUID, Name: "acme", RootPath: "/"}, Presented: admin.Probed{Fingerprint: "SHA256:abc", KeyLine: "ssh-ed25519 AAAA", Software: "SSH-2.0-x\x1b[1m", Entries: 3}},
+		tested:  operations.TestResult{Server: ingest.Server{UUID: testUUID, Name: "acme", RootPath: "/"}, Presented: operations.ProbeResult{Fingerprint: "SHA256:abc", KeyLine: "ssh-ed25519 AAAA", Software: "SSH-2.0-x\x1b[1m", Entries: 3}},
 		matched: 3,
 	}
 }

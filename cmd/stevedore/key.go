@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/config"
+	"stevedore/internal/operations"
 )
 
 const keyRotateLong = `Adds a fresh key to the keyset file and seals the credentials of all servers
@@ -35,7 +35,7 @@ func (a *app) keyCommand() *cobra.Command {
 }
 
 func (a *app) keyRotateCommand() *cobra.Command {
-	var req admin.RotateRequest
+	var req operations.RotateRequest
 	cmd := &cobra.Command{
 		Use: "rotate", Short: "Add a key and seal all credentials anew with it", Long: keyRotateLong, Args: none,
 		Example: "  stevedore key rotate",
@@ -59,7 +59,7 @@ func (a *app) keyRotateCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) printRotation(r admin.RotateResult, keyOnly bool) error {
+func (a *app) printRotation(r operations.RotateResult, keyOnly bool) error {
 	result := rotateResult{NewKey: r.NewKey, Servers: r.Servers, Resealed: r.Resealed, Failed: append([]string{}, r.Failed...)}
 	return a.printOne(result, func(w io.Writer) {
 		if r.NewKey {

@@ -5,9 +5,10 @@ import (
 	"log/slog"
 	osuser "os/user"
 
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/telemetry"
 	"stevedore/internal/wiring"
 )
@@ -15,14 +16,14 @@ import (
 // installation is what commands do on the parts of the service themselves.
 type installation interface {
 	Setup(ctx context.Context, report func(wiring.StepReport), only ...string) error
-	RotateKey(ctx context.Context, req admin.RotateRequest) (admin.RotateResult, error)
+	RotateKey(ctx context.Context, req operations.RotateRequest) (operations.RotateResult, error)
 	Close()
 }
 
 // installed is an installation on the configured parts.
 type installed struct {
 	*wiring.Parts
-	*admin.Admin
+	*operations.Service
 }
 
 // withParts runs fn on the parts of the service that the configuration names.
@@ -38,7 +39,7 @@ func (a *app) withParts(ctx context.Context, name string, component config.Compo
 	parts := a.open(cfg, log)
 	defer parts.Close()
 	// Read access to the configuration is full access.
-	err = fn(admin.As(ctx, ingest.Principal{Name: user(), Role: ingest.RoleAdmin}), parts)
+	err = fn(access.As(ctx, ingest.Principal{Name: user(), Role: ingest.RoleAdmin}), parts)
 	if err != nil {
 		log.Debug("command failed", "error", err)
 	}

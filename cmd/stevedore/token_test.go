@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 )
 
@@ -17,7 +17,7 @@ func TestTokenCreatePrintsTheSecretAlone(t *testing.T) {
 	require.Equal(t, 0, got.code, got.errors)
 	require.Equal(t, "stv_shown\n", got.out)
 	require.NotContains(t, got.errors, "stv_")
-	require.Equal(t, admin.NewToken{Name: "ci", Role: ingest.RoleOperator, Expires: 30 * 24 * time.Hour}, ops.token)
+	require.Equal(t, access.NewToken{Name: "ci", Role: ingest.RoleOperator, Expires: 30 * 24 * time.Hour}, ops.token)
 	for _, wrong := range []string{"30", "-1d", "0d", "x", "d"} {
 		require.Equal(t, 2, execute(t, ops, args("token", "create", "--name", "ci", "--role", "viewer", "--expires", wrong)).code, wrong)
 	}

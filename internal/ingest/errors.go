@@ -189,3 +189,20 @@ func (e *InvalidError) Error() string {
 	}
 	return strings.Join(problems, "; ")
 }
+
+// FieldErrors collects the invalid fields of a request.
+type FieldErrors []FieldError
+
+// Add adds a problem of the field.
+func (f *FieldErrors) Add(field, format string, args ...any) {
+	*f = append(*f, FieldError{Field: field, Message: fmt.Sprintf(format, args...)})
+}
+
+// Err returns nil without problems, otherwise an error of KindInvalid with the message
+// around an *InvalidError.
+func (f FieldErrors) Err(message string) error {
+	if len(f) == 0 {
+		return nil
+	}
+	return Wrap(KindInvalid, &InvalidError{Fields: f}, "%s", message)
+}

@@ -74,15 +74,6 @@ const (
 	OrderNewest FileOrder = "newest"
 )
 
-// FilePage is one page of a listing of files.
-type FilePage struct {
-	Files []File
-	// Next is the AfterID to go on with; 0 on the last page. A page with a Next
-	// may hold fewer files than the limit, even none: a listing stops looking
-	// for files that fit a path or a time once it has read many that do not.
-	Next int64
-}
-
 // Count is how many files a filter selects, as far as they were counted.
 type Count struct {
 	N int64

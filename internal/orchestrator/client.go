@@ -174,10 +174,10 @@ func (o Client) Health(ctx context.Context, namespace string) error {
 	return classify(err)
 }
 
-// Decide sends an operator's action to the workflow of a failed file, by the name of its
+// Act sends an operator's action to the workflow of a failed file, by the name of its
 // update, and waits until it is accepted or refused. A second action before the first is
-// in the ledger is ErrDecided.
-func (o Client) Decide(ctx context.Context, fileUUID, update string, d workflows.Decision) error {
+// in the ledger is ErrActionPending.
+func (o Client) Act(ctx context.Context, fileUUID, update string, d workflows.OperatorAction) error {
 	c, err := o.connect(ctx)
 	if err != nil {
 		return err
@@ -193,16 +193,16 @@ func (o Client) Decide(ctx context.Context, fileUUID, update string, d workflows
 	if errors.As(err, &refused) {
 		var cause error
 		if refused.Message() == workflows.ActionPending {
-			cause = ErrDecided
+			cause = ErrActionPending
 		}
 		return &ingest.Error{Kind: ingest.KindConflict, Message: refused.Message(), Err: cause}
 	}
 	return classify(err)
 }
 
-// Decided reports whether the action of this request, see WithRequestKey, was accepted
+// Accepted reports whether the action of this request, see WithRequestKey, was accepted
 // before.
-func (o Client) Decided(ctx context.Context, fileUUID, update string) (bool, error) {
+func (o Client) Accepted(ctx context.Context, fileUUID, update string) (bool, error) {
 	id := updateID(ctx, fileUUID, update)
 	if id == "" {
 		return false, nil
@@ -233,9 +233,9 @@ func updateID(ctx context.Context, fileUUID, update string) string {
 
 type requestKey struct{}
 
-// ErrDecided is in the chain of the error for an action on a file for which another one
+// ErrActionPending is in the chain of the error for an action on a file for which another one
 // was accepted that the ledger does not show yet.
-var ErrDecided = errors.New("a decision was taken before")
+var ErrActionPending = errors.New("a decision was taken before")
 
 // WithRequestKey returns a context for a request that may be sent again: a
 // decision that it asks for is taken once. The key must be the caller's alone.

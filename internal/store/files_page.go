@@ -10,8 +10,8 @@ import (
 )
 
 // FilesPage returns a page of the files that the filter selects, in its order. It examines a
-// bounded number of files, see ingest.FilePage. An unknown server is KindMissing.
-func (s *Store) FilesPage(ctx context.Context, filter ingest.FileFilter) (page ingest.FilePage, err error) {
+// bounded number of files, see ingest.Page[ingest.File]. An unknown server is KindMissing.
+func (s *Store) FilesPage(ctx context.Context, filter ingest.FileFilter) (page ingest.Page[ingest.File], err error) {
 	q, err := s.fileQuery(ctx, filter)
 	if err != nil || q.empty {
 		return page, err
@@ -29,7 +29,7 @@ func (s *Store) FilesPage(ctx context.Context, filter ingest.FileFilter) (page i
 
 var snapshot = pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 
-func (q *fileQuery) fetch(ctx context.Context, tx pgx.Tx, limit int) (page ingest.FilePage, err error) {
+func (q *fileQuery) fetch(ctx context.Context, tx pgx.Tx, limit int) (page ingest.Page[ingest.File], err error) {
 	scan, bounded := q.share(pageScan), *q
 	if len(q.filters) > 0 && !q.selective {
 		if page.Next, err = bounded.narrow(ctx, tx, scan); err != nil {
@@ -40,10 +40,10 @@ func (q *fileQuery) fetch(ctx context.Context, tx pgx.Tx, limit int) (page inges
 	if err != nil {
 		return page, err
 	}
-	page.Files, err = pgx.CollectRows(rows, scanFile)
-	if len(page.Files) > limit {
-		page.Files = page.Files[:limit]
-		page.Next = page.Files[limit-1].ID
+	page.Items, err = pgx.CollectRows(rows, scanFile)
+	if len(page.Items) > limit {
+		page.Items = page.Items[:limit]
+		page.Next = page.Items[limit-1].ID
 	}
 	return page, err
 }

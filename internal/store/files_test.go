@@ -54,7 +54,7 @@ func TestPagesOfBothOrdersWhileFilesArrive(t *testing.T) {
 		for more := true; more; {
 			page, err := b.FilesPage(t.Context(), filter)
 			require.NoError(t, err)
-			got = append(got, uuids(page.Files)...)
+			got = append(got, uuids(page.Items)...)
 			filter.AfterID, more = page.Next, page.Next != 0
 			if len(arriving) > 0 {
 				b.observe(t, arriving[0])

@@ -38,7 +38,7 @@ func (b *testBundle) walkPages(t require.TestingT, filter ingest.FileFilter) (al
 	for {
 		page, err := b.FilesPage(context.Background(), filter)
 		require.NoError(t, err)
-		all = append(all, uuids(page.Files)...)
+		all = append(all, uuids(page.Items)...)
 		if filter.AfterID = page.Next; page.Next == 0 {
 			return all
 		}
@@ -97,7 +97,7 @@ func TestPageEndsWhenItHasLookedAtMany(t *testing.T) {
 			require.NotEmpty(t, want)
 			first, err := b.FilesPage(t.Context(), filter)
 			require.NoError(t, err)
-			require.Less(t, len(first.Files), len(want))
+			require.Less(t, len(first.Items), len(want))
 			require.NotZero(t, first.Next)
 			require.Equal(t, uuids(want), b.walkPages(t, filter))
 		}
@@ -262,15 +262,15 @@ func TestFilesAreListedByUUID(t *testing.T) {
 	for _, order := range []ingest.FileOrder{ingest.OrderOldest, ingest.OrderNewest} {
 		page, err := b.FilesPage(ctx, ingest.FileFilter{Order: order, UUIDs: []string{files[0].UUID, files[2].UUID, uuid.NewString()}})
 		require.NoError(t, err)
-		require.Len(t, page.Files, 2)
+		require.Len(t, page.Items, 2)
 		page, err = b.FilesPage(ctx, ingest.FileFilter{Order: order, UUID: files[1].UUID[:10]})
 		require.NoError(t, err)
-		require.Len(t, page.Files, 1)
-		require.Equal(t, files[1].UUID, page.Files[0].UUID)
+		require.Len(t, page.Items, 1)
+		require.Equal(t, files[1].UUID, page.Items[0].UUID)
 	}
 	page, err := b.FilesPage(ctx, ingest.FileFilter{UUIDs: []string{files[0].UUID}, Path: "/nowhere"})
 	require.NoError(t, err)
-	require.Empty(t, page.Files, "all that is given must fit")
+	require.Empty(t, page.Items, "all that is given must fit")
 	count, err := b.CountUpTo(ctx, ingest.FileFilter{UUIDs: []string{files[0].UUID}}, 10)
 	require.NoError(t, err)
 	require.Equal(t, ingest.Count{N: 1}, count)

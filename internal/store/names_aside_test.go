@@ -145,7 +145,7 @@ func TestSourcesLeft(t *testing.T) {
 		require.NoError(t, err)
 		all, err := b.Files(t.Context(), filter)
 		require.NoError(t, err)
-		assert.Equal(t, uuids(all), uuids(page.Files))
+		assert.Equal(t, uuids(all), uuids(page.Items))
 		return len(all)
 	}
 	assert.Zero(t, left(ingest.FileFilter{}), "its server keeps sources")

@@ -266,16 +266,16 @@ func (b *planBundle) changes(t *testing.T) {
 	page, err := b.FilesPage(ctx, ingest.FileFilter{Statuses: []ingest.Status{ingest.StatusReady}, Limit: store.MaxGroup})
 	require.NoError(t, err)
 	var started, skipped []ingest.Change
-	for _, f := range page.Files {
+	for _, f := range page.Items {
 		change := ingest.Started(f, ingest.ModeStaged, 0, "host")
 		change.From = []ingest.Status{ingest.StatusReady}
 		started = append(started, change)
 		skipped = append(skipped, ingest.Decided(f.UUID, ingest.OperatorAction{Action: ingest.ActionSkip, Key: "k"}))
 	}
-	server := page.Files[len(page.Files)/2].ServerUUID
+	server := page.Items[len(page.Items)/2].ServerUUID
 	fence, err := b.TakeDispatch(ctx, server)
 	require.NoError(t, err)
-	few := float64(6 * len(page.Files))
+	few := float64(6 * len(page.Items))
 	b.requireBounded(t, "reserve", 12, func() error { _, err := b.ReserveSlots(ctx, server, fence, 4); return err })
 	b.requireBounded(t, "slots", 8, func() error { _, err := b.Slots(ctx, server); return err })
 	b.requireBounded(t, "take", few, func() error { return errors.Join(b.Together(ctx, started...)...) })
@@ -288,7 +288,7 @@ func (b *planBundle) otherListings(t *testing.T, limit int) {
 	ctx := t.Context()
 	page, err := b.FilesPage(ctx, ingest.FileFilter{AfterID: int64(b.rows / 2), Limit: 1})
 	require.NoError(t, err)
-	file := page.Files[0]
+	file := page.Items[0]
 	last, err := b.ServerByName(ctx, "server-19")
 	require.NoError(t, err)
 	for name, try := range map[string]struct {
@@ -297,8 +297,8 @@ func (b *planBundle) otherListings(t *testing.T, limit int) {
 	}{
 		"file by uuid":        {1, func() error { _, err := b.File(ctx, file.UUID); return err }},
 		"file by prefix":      {2, func() error { _, err := b.FindFile(ctx, file.UUID[:13]); return err }},
-		"next ready files":    {float64(limit), func() error { _, err := b.ReadyFiles(ctx, page.Files[0].ServerUUID, nil, limit); return err }},
-		"next put off":        {1, func() error { _, err := b.NextDeferred(ctx, page.Files[0].ServerUUID); return err }},
+		"next ready files":    {float64(limit), func() error { _, err := b.ReadyFiles(ctx, page.Items[0].ServerUUID, nil, limit); return err }},
+		"next put off":        {1, func() error { _, err := b.NextDeferred(ctx, page.Items[0].ServerUUID); return err }},
 		"events of a file":    {7, func() error { _, err := b.Events(ctx, file.UUID, 0, limit); return err }},
 		"scans":               {100, func() error { _, err := b.ScansBefore(ctx, "", 0, limit); return err }},
 		"scans, later page":   {100, func() error { _, err := b.ScansBefore(ctx, "", 500, limit); return err }},

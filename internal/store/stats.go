@@ -51,10 +51,10 @@ func (s *Store) Stats(ctx context.Context) (stats ingest.Stats, err error) {
 
 func (s *Store) oldest(ctx context.Context, statuses ...ingest.Status) (*ingest.File, error) {
 	page, err := s.FilesPage(ctx, ingest.FileFilter{Statuses: statuses, Limit: 1})
-	if err != nil || len(page.Files) == 0 {
+	if err != nil || len(page.Items) == 0 {
 		return nil, err
 	}
-	return &page.Files[0], nil
+	return &page.Items[0], nil
 }
 
 func (s *Store) hourStats(ctx context.Context, at time.Time) (hours map[string][]ingest.HourStats, err error) {

@@ -15,20 +15,20 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/stretchr/testify/require"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/audit"
 	"stevedore/internal/config"
 	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/objstore"
+	"stevedore/internal/operations"
 	"stevedore/internal/store"
 	"stevedore/internal/test/services"
 )
 
 // audited is a ledger, a bucket and SFTP servers of the test's own, and the
-// Admin that audits them.
+// Service that audits them.
 type audited struct {
-	*admin.Admin
+	*operations.Service
 	t       *testing.T
 	store   *store.Store
 	objects *objstore.Store
@@ -51,7 +51,7 @@ func newAudited(t *testing.T) *audited {
 	}})
 	require.NoError(t, err)
 	p := newParts(cfg, quiet)
-	w.Admin = p.Operations()
+	w.Service = p.Operations()
 	t.Cleanup(p.Close)
 	w.store, err = p.store.get(t.Context())
 	require.NoError(t, err)
@@ -136,7 +136,7 @@ func (w *audited) complete(rel string, content []byte) ingest.File {
 }
 
 // audit returns the differences, with the folder and long numbers left out.
-func (w *audited) audit(req admin.AuditRequest) ([]string, ingest.AuditCounts) {
+func (w *audited) audit(req operations.AuditRequest) ([]string, ingest.AuditCounts) {
 	w.t.Helper()
 	var lines []string
 	summary, err := w.Audit(w.t.Context(), req, func(d audit.Difference) error {
@@ -162,7 +162,7 @@ func TestAuditOfACleanWorldFindsNothing(t *testing.T) {
 	w.uploaded("on-its-way.csv", []byte("12"))
 	w.sshd.Write("young.csv", []byte("just written"))
 	for _, deep := range []bool{false, true} {
-		lines, summary := w.audit(admin.AuditRequest{Deep: deep})
+		lines, summary := w.audit(operations.AuditRequest{Deep: deep})
 		require.Empty(t, lines)
 		require.EqualValues(t, 8, summary.Files)
 		require.EqualValues(t, 8, summary.Objects)
@@ -214,7 +214,7 @@ func TestAuditFindsEachDifferenceOnce(t *testing.T) {
 	}
 	check := func(deep bool, want ...string) {
 		slices.Sort(want)
-		lines, _ := w.audit(admin.AuditRequest{Deep: deep})
+		lines, _ := w.audit(operations.AuditRequest{Deep: deep})
 		require.Len(t, lines, len(want), "%q", lines)
 		for i := range want {
 			require.True(t, strings.HasPrefix(lines[i], want[i]), "%s\n%s", lines[i], want[i])
@@ -228,10 +228,10 @@ func TestAuditFindsEachDifferenceOnce(t *testing.T) {
 	}
 	check(true, append(want, "! acme:/damaged.csv: object "+damaged.ObjectKey+" has bytes of SHA-256 ")...)
 
-	lines, _ := w.audit(admin.AuditRequest{Servers: []string{"paused", paused.UUID}})
+	lines, _ := w.audit(operations.AuditRequest{Servers: []string{"paused", paused.UUID}})
 	require.Len(t, lines, 1, "a named server is logged in to even if it is paused")
 	require.Contains(t, lines[0], "! paused:"+down.Root)
-	_, err = w.Audit(ctx, admin.AuditRequest{Servers: []string{"nobody"}}, nil)
+	_, err = w.Audit(ctx, operations.AuditRequest{Servers: []string{"nobody"}}, nil)
 	require.ErrorIs(t, err, ingest.ErrNotFound)
 }
 
@@ -243,10 +243,10 @@ func TestAuditDoesNotLogInToSuspendedServers(t *testing.T) {
 	require.NoError(t, w.store.FinishScan(t.Context(), ingest.ScanResult{
 		ScanID: scan, ServerUUID: w.server.UUID, Suspend: true, Failure: &ingest.Failure{Kind: ingest.KindAuth, Message: "refused the password"},
 	}))
-	lines, _ := w.audit(admin.AuditRequest{})
+	lines, _ := w.audit(operations.AuditRequest{})
 	require.Len(t, lines, 1)
 	require.Contains(t, lines[0], "it is suspended (refused the password): run `stevedore server test acme`")
 	require.NotContains(t, w.sshd.Log(), "Accepted publickey")
-	lines, _ = w.audit(admin.AuditRequest{Servers: []string{"acme"}})
+	lines, _ = w.audit(operations.AuditRequest{Servers: []string{"acme"}})
 	require.Empty(t, lines)
 }

@@ -3,28 +3,28 @@ package wiring
 import (
 	"context"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/credentials"
+	"stevedore/internal/operations"
 	"stevedore/internal/store"
 )
 
 // checks asks about the object store and the broker only where this process
 // knows how to reach them; only workers must.
-func (p *Parts) checks() []admin.Check {
-	engine := p.engine()
-	checks := []admin.Check{
-		{Part: admin.PartPostgres, Run: p.checkDatabase},
-		{Part: admin.PartTemporal, Run: func(ctx context.Context) error { return engine.Health(ctx, p.namespace) }},
-		{Part: admin.PartWorker, Run: engine.CheckWorker},
+func (p *Parts) checks() []operations.Check {
+	temporal := p.orchestrator()
+	checks := []operations.Check{
+		{Part: operations.PartPostgres, Run: p.checkDatabase},
+		{Part: operations.PartTemporal, Run: func(ctx context.Context) error { return temporal.Health(ctx, p.namespace) }},
+		{Part: operations.PartWorker, Run: temporal.CheckWorker},
 	}
 	if p.cfg.Credentials.KeysetFile != "" {
-		checks = append(checks, admin.Check{Part: admin.PartKeyset, Run: p.checkCanary})
+		checks = append(checks, operations.Check{Part: operations.PartKeyset, Run: p.checkCanary})
 	}
 	if p.cfg.S3.Endpoint != "" {
-		checks = append(checks, admin.Check{Part: admin.PartObjectStore, Run: p.checkObjects})
+		checks = append(checks, operations.Check{Part: operations.PartObjectStore, Run: p.checkObjects})
 	}
 	if p.cfg.AMQP.URL != "" {
-		checks = append(checks, admin.Check{Part: admin.PartBroker, Run: p.checkBroker})
+		checks = append(checks, operations.Check{Part: operations.PartBroker, Run: p.checkBroker})
 	}
 	return checks
 }

@@ -15,10 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/test/services"
 )
@@ -74,13 +74,13 @@ func TestScheduleChangesAndStaysPaused(t *testing.T) {
 	defer cancel()
 	temporal, err := p.temporal.get(ctx)
 	require.NoError(t, err)
-	done, err := p.engine().EnsureSchedule(ctx, orchestrator.Scanning(time.Hour))
+	done, err := p.orchestrator().EnsureSchedule(ctx, orchestrator.Scanning(time.Hour))
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(done, "created"), done)
 	schedule := temporal.ScheduleClient().GetHandle(ctx, ingest.ScheduleID)
 	require.NoError(t, schedule.Pause(ctx, client.SchedulePauseOptions{Note: "test"}))
 
-	done, err = p.engine().EnsureSchedule(ctx, orchestrator.Scanning(2*time.Hour))
+	done, err = p.orchestrator().EnsureSchedule(ctx, orchestrator.Scanning(2*time.Hour))
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(done, "changed") && strings.Contains(done, "paused"), done)
 	described, err := schedule.Describe(ctx)
@@ -95,11 +95,11 @@ func TestReadyOnRealPartsNamesThoseThatAreDown(t *testing.T) {
 	for _, part := range realParts(t).Operations().Ready(context.Background()) {
 		status[part.Part] = part.Err
 	}
-	require.NoError(t, status[admin.PartPostgres])
-	require.NoError(t, status[admin.PartTemporal])
-	require.ErrorContains(t, status[admin.PartWorker], "stevedore worker")
-	require.ErrorContains(t, status[admin.PartObjectStore], "bucket")
-	require.ErrorContains(t, status[admin.PartBroker], "queue")
+	require.NoError(t, status[operations.PartPostgres])
+	require.NoError(t, status[operations.PartTemporal])
+	require.ErrorContains(t, status[operations.PartWorker], "stevedore worker")
+	require.ErrorContains(t, status[operations.PartObjectStore], "bucket")
+	require.ErrorContains(t, status[operations.PartBroker], "queue")
 }
 
 // TestFault74_ForeignKeyset: a keyset of another installation is refused by set-up,
@@ -112,8 +112,8 @@ func TestFault74_ForeignKeyset(t *testing.T) {
 	mine, err := os.ReadFile(path)
 	require.NoError(t, err)
 	ours := p.Operations()
-	add := func(a *admin.Admin, name string) error {
-		_, err := a.AddServer(ctx, admin.NewServer{
+	add := func(a *operations.Service, name string) error {
+		_, err := a.AddServer(ctx, operations.NewServer{
 			Server:      ingest.Server{Name: name, Host: "sftp.example.com", Username: "u", ScanInterval: time.Minute},
 			Credentials: ingest.Credentials{Password: []byte("pw")},
 		})
@@ -127,13 +127,13 @@ func TestFault74_ForeignKeyset(t *testing.T) {
 	for name, parts := range map[string]*Parts{"running": p, "started": newParts(p.cfg, quiet)} {
 		require.ErrorContains(t, parts.CheckKeyset(ctx), "not the one of this database", name)
 		checks := parts.checks()
-		i := slices.IndexFunc(checks, func(c admin.Check) bool { return c.Part == admin.PartKeyset })
+		i := slices.IndexFunc(checks, func(c operations.Check) bool { return c.Part == operations.PartKeyset })
 		require.ErrorContains(t, checks[i].Run(ctx), "not the one of this database", name)
 		a := parts.Operations()
 		err := add(a, "refused")
 		require.Equal(t, ingest.KindInvalid, ingest.KindOf(err), name)
 		require.ErrorContains(t, err, "not the one of this database", name)
-		_, err = a.RotateKey(ctx, admin.RotateRequest{})
+		_, err = a.RotateKey(ctx, operations.RotateRequest{})
 		require.ErrorContains(t, err, "not the one of this database", name)
 	}
 

@@ -14,21 +14,21 @@ import (
 
 // steps are what Setup does.
 func (p *Parts) steps() []Step {
-	engine := p.engine()
+	temporal := p.orchestrator()
 	return []Step{
 		{Name: StepDatabase, Run: p.migrate},
 		{Name: "keyset", Needs: StepDatabase, Run: p.ensureKeyset},
 		{Name: "bucket", Run: p.ensureBucket},
 		{Name: "broker", Run: p.ensureTopology},
 		{Name: "search attributes", Run: func(ctx context.Context) (string, error) {
-			return engine.EnsureSearchAttributes(ctx, p.namespace)
+			return temporal.EnsureSearchAttributes(ctx, p.namespace)
 		}},
 		{Name: "schedule", Needs: "search attributes", Run: func(ctx context.Context) (string, error) {
-			scanning, err := engine.EnsureSchedule(ctx, orchestrator.Scanning(p.cfg.Scan.Interval))
+			scanning, err := temporal.EnsureSchedule(ctx, orchestrator.Scanning(p.cfg.Scan.Interval))
 			if err != nil {
 				return "", err
 			}
-			reconciling, err := engine.EnsureSchedule(ctx, orchestrator.Reconciling())
+			reconciling, err := temporal.EnsureSchedule(ctx, orchestrator.Reconciling())
 			return scanning + "; " + reconciling, err
 		}},
 	}

@@ -9,13 +9,14 @@ import (
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
 
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/amqp"
 	"stevedore/internal/audit"
 	"stevedore/internal/config"
 	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/objstore"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/sftp"
 	"stevedore/internal/store"
@@ -45,21 +46,26 @@ func New(cfg config.Config, log *slog.Logger, options Options) *Parts {
 	return p
 }
 
-// Operations returns what operators can do, on the parts.
-func (p *Parts) Operations() *admin.Admin {
-	return admin.New(admin.Deps{
-		Ledger:   func(ctx context.Context) (admin.Ledger, error) { return p.store.get(ctx) },
-		Sealer:   func(ctx context.Context) (admin.Sealer, error) { return p.sealer.get(ctx) },
-		Keys:     func(ctx context.Context) (admin.Keyring, error) { return p.sealer.get(ctx) },
-		Prober:   func(context.Context) (admin.Prober, error) { return prober{p}, nil },
-		Engine:   p.engine(),
-		Record:   func(ctx context.Context) (audit.Ledger, error) { return p.store.get(ctx) },
-		Objects:  func(ctx context.Context) (audit.Objects, error) { return p.objects.get(ctx) },
-		Lister:   p.lister,
-		Checks:   p.checks(),
-		Defaults: ingest.ServerDefaults{Settle: p.cfg.Scan.Settle, ScanInterval: p.cfg.Scan.Interval},
-		NewUUID:  uuid.NewString,
+// Operations returns the operator's operations on the parts.
+func (p *Parts) Operations() *operations.Service {
+	return operations.New(operations.Deps{
+		Ledger:       func(ctx context.Context) (operations.Ledger, error) { return p.store.get(ctx) },
+		Sealer:       func(ctx context.Context) (operations.Sealer, error) { return p.sealer.get(ctx) },
+		Keyring:      func(ctx context.Context) (operations.Keyring, error) { return p.sealer.get(ctx) },
+		Prober:       func(context.Context) (operations.Prober, error) { return prober{p}, nil },
+		Orchestrator: p.orchestrator(),
+		AuditLedger:  func(ctx context.Context) (audit.Ledger, error) { return p.store.get(ctx) },
+		Objects:      func(ctx context.Context) (audit.Objects, error) { return p.objects.get(ctx) },
+		Lister:       p.lister,
+		Checks:       p.checks(),
+		Defaults:     ingest.ServerDefaults{Settle: p.cfg.Scan.Settle, ScanInterval: p.cfg.Scan.Interval},
+		NewUUID:      uuid.NewString,
 	})
+}
+
+// Access returns tokens, sessions and the audit log on the parts.
+func (p *Parts) Access() *access.Service {
+	return access.New(func(ctx context.Context) (access.Ledger, error) { return p.store.get(ctx) })
 }
 
 // Parts are the adapters, each opened when it is first needed.
@@ -118,7 +124,7 @@ func (p *Parts) Pool() (store.PoolStats, bool) {
 	return db.PoolStats(), true
 }
 
-func (p *Parts) engine() orchestrator.Client {
+func (p *Parts) orchestrator() orchestrator.Client {
 	return orchestrator.Client{Connect: p.temporal.get, TaskQueue: p.taskQueue}
 }
 
@@ -135,15 +141,15 @@ type prober struct{ p *Parts }
 
 // Probe implements Prober with a connection of its own, so that a test never
 // finds a connection that worked earlier.
-func (t prober) Probe(ctx context.Context, server ingest.Server, sample bool) (admin.Probed, error) {
+func (t prober) Probe(ctx context.Context, server ingest.Server, sample bool) (operations.ProbeResult, error) {
 	cfg, secrets, err := t.p.sftp(ctx)
 	if err != nil {
-		return admin.Probed{}, err
+		return operations.ProbeResult{}, err
 	}
 	pool := sftp.NewPool(cfg, secrets)
 	defer func() { _ = pool.Close() }()
 	r, err := pool.ProbeWith(ctx, server, sample)
-	return admin.Probed{
+	return operations.ProbeResult{
 		Fingerprint: r.Fingerprint, KeyLine: r.HostKeyLine, Software: r.ServerVersion, Entries: r.Entries, Latency: r.Latency,
 		ProbeDetails: r.ProbeDetails,
 	}, err
@@ -151,7 +157,7 @@ func (t prober) Probe(ctx context.Context, server ingest.Server, sample bool) (a
 
 // lister opens the keyset at once: without it no server could be listed, which
 // is not the servers' fault.
-func (p *Parts) lister(ctx context.Context) (admin.Lister, error) {
+func (p *Parts) lister(ctx context.Context) (operations.Lister, error) {
 	cfg, secrets, err := p.sftp(ctx)
 	return lister{cfg, secrets}, err
 }

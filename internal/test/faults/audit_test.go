@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/wiring"
 )
@@ -29,7 +29,7 @@ func TestFault46_ObjectDeletedLater(t *testing.T) {
 	parts := wiring.New(h.Cfg, slog.New(slog.DiscardHandler), wiring.Options{})
 	t.Cleanup(parts.Close)
 	run := func() (found []ingest.AuditDifference) {
-		_, err := parts.Operations().Audit(h.Ctx, admin.AuditRequest{Deep: true}, func(d ingest.AuditDifference) error {
+		_, err := parts.Operations().Audit(h.Ctx, operations.AuditRequest{Deep: true}, func(d ingest.AuditDifference) error {
 			found = append(found, d)
 			return nil
 		})

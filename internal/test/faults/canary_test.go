@@ -30,10 +30,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"stevedore/api"
-	"stevedore/internal/admin"
 	"stevedore/internal/config"
 	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/test/services"
 	"stevedore/internal/wiring"
@@ -85,7 +85,7 @@ type canaries struct {
 	t       *testing.T
 	h       *sandbox.Cluster
 	base    string
-	ops     *admin.Admin
+	ops     *operations.Service
 	log     *safeBuffer
 	secrets map[string]string
 	looks   int
@@ -115,7 +115,7 @@ func newCanaries(t *testing.T, h *sandbox.Cluster) *canaries {
 	parts := wiring.New(cfg, log, wiring.Options{TaskQueue: h.Queue})
 	t.Cleanup(parts.Close)
 	stopping, stop := context.WithCancel(context.Background())
-	served := httptest.NewServer(api.NewHandler(api.Deps{Operations: parts.Operations(), StartTimeout: sandbox.Patience, Token: c.secrets["api token"], Log: log, Stopping: stopping.Done()}))
+	served := httptest.NewServer(api.NewHandler(api.Deps{Operations: parts.Operations(), Access: parts.Access(), StartTimeout: sandbox.Patience, Token: c.secrets["api token"], Log: log, Stopping: stopping.Done()}))
 	t.Cleanup(served.Close)
 	t.Cleanup(stop)
 	c.base, c.ops = served.URL, parts.Operations()
@@ -255,7 +255,7 @@ func (c *canaries) rotateKeys() {
 		}
 	}
 	keys("key of the keyset")
-	_, err := c.ops.RotateKey(c.h.Ctx, admin.RotateRequest{})
+	_, err := c.ops.RotateKey(c.h.Ctx, operations.RotateRequest{})
 	require.NoError(c.t, err)
 	keys("rotated key of the keyset")
 }

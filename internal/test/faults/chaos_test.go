@@ -194,7 +194,7 @@ func (s *storm) takenOver() (n int) {
 // the end, and sent on its way again. Nothing else may be parked.
 func (s *storm) help(f ingest.File) {
 	require.Equal(s.T, ingest.KindStagingLost, f.ErrorKind, "%s: %s", f.RemotePath, f.ErrorMessage)
-	if s.Decide(f.UUID, workflows.UpdateRetry, workflows.Decision{Actor: "ann", Reason: "the storm is over"}) == nil {
+	if s.Decide(f.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "the storm is over"}) == nil {
 		s.deeds["retry"]++
 	}
 }

@@ -110,7 +110,7 @@ func killParked(t *testing.T, point string, size int, change func(*ingest.Server
 	parked := h.Parked(acme.Path("a.bin"))
 	acme.Write("a.bin.sha256", []byte(sandbox.Digest(content)+"  a.bin\n"))
 	require.NoError(t, h.Temporal.SignalWorkflow(h.Ctx, ingest.IngestWorkflowID(parked.UUID), "", workflows.UpdateRetry,
-		workflows.Decision{From: ingest.FirstStep(parked.Mode), Actor: "ann", Reason: "a new checksum"}))
+		workflows.OperatorAction{From: ingest.FirstStep(parked.Mode), Actor: "ann", Reason: "a new checksum"}))
 	if strings.HasSuffix(point, "ready") {
 		first.RequireCrashed()
 		h.StartProcess(sandbox.ProcessOptions{})

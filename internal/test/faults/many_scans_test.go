@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/test/sandbox"
 )
@@ -23,17 +23,17 @@ func TestManyScansAskedForAtOnce(t *testing.T) {
 	tree := h.AddTree("odd", func(s *ingest.Server) { s.Settle = 0 })
 	tree.File("a.csv", "1")
 	h.StartWorker()
-	ops := admin.New(admin.Deps{
-		Ledger: admin.Opened[admin.Ledger](h.Store),
-		Engine: orchestrator.Client{Connect: admin.Opened[client.Client](h.Temporal), TaskQueue: h.Queue},
+	ops := operations.New(operations.Deps{
+		Ledger:       operations.Provide[operations.Ledger](h.Store),
+		Orchestrator: orchestrator.Client{Connect: operations.Provide[client.Client](h.Temporal), TaskQueue: h.Queue},
 	})
 	const asked = 200
-	runs := make([]admin.ScanRun, asked)
+	runs := make([]operations.ScanRun, asked)
 	var wg sync.WaitGroup
 	for i := range asked {
 		wg.Go(func() {
 			var err error
-			runs[i], err = ops.Scan(h.Ctx, []string{"odd"})
+			runs[i], err = ops.StartScan(h.Ctx, []string{"odd"})
 			assert.NoError(t, err)
 		})
 	}
@@ -45,8 +45,8 @@ func TestManyScansAskedForAtOnce(t *testing.T) {
 		}
 		scans[run.UUID] = true
 		require.Eventually(t, func() bool {
-			status, err := ops.ScanStatus(h.Ctx, run.UUID)
-			return err == nil && status.State == admin.ScanCompleted
+			status, err := ops.GetScan(h.Ctx, run.UUID)
+			return err == nil && status.State == operations.ScanCompleted
 		}, sandbox.Patience, 100*time.Millisecond)
 	}
 	rows, err := h.Store.ScansBefore(h.Ctx, runsServer(t, h), 0, 1000)

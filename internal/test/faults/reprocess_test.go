@@ -12,9 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
-	"stevedore/internal/admin"
+	"stevedore/internal/access"
 	"stevedore/internal/audit"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/wiring"
@@ -22,19 +23,19 @@ import (
 )
 
 // operator is Ann, who uses the API of the world.
-func operator(h *sandbox.Cluster) (context.Context, *admin.Admin) {
-	ops := admin.New(admin.Deps{
-		Ledger: admin.Opened[admin.Ledger](h.Store),
-		Engine: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue},
+func operator(h *sandbox.Cluster) (context.Context, *operations.Service) {
+	ops := operations.New(operations.Deps{
+		Ledger:       operations.Provide[operations.Ledger](h.Store),
+		Orchestrator: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue},
 	})
-	return admin.As(h.Ctx, ingest.Principal{Name: "ann", Role: ingest.RoleOperator}), ops
+	return access.As(h.Ctx, ingest.Principal{Name: "ann", Role: ingest.RoleOperator}), ops
 }
 
 // reprocess asks for the file to be ingested again, once its workflow has ended.
 func reprocess(h *sandbox.Cluster, file ingest.File) error {
 	h.AwaitIngest(file.UUID)
 	ctx, ops := operator(h)
-	_, err := ops.Decide(ctx, file.UUID, admin.Reprocess, workflows.Decision{Reason: "the object was deleted"})
+	_, err := ops.ActOnFile(ctx, file.UUID, operations.Reprocess, workflows.OperatorAction{Reason: "the object was deleted"})
 	return err
 }
 
@@ -93,7 +94,7 @@ func missing(h *sandbox.Cluster) (uuids []string) {
 	h.T.Helper()
 	parts := wiring.New(h.Cfg, slog.New(slog.DiscardHandler), wiring.Options{})
 	defer parts.Close()
-	_, err := parts.Operations().Audit(h.Ctx, admin.AuditRequest{}, func(d audit.Difference) error {
+	_, err := parts.Operations().Audit(h.Ctx, operations.AuditRequest{}, func(d audit.Difference) error {
 		if d.Mark == audit.Missing {
 			uuids = append(uuids, d.FileUUID)
 		}
@@ -169,7 +170,7 @@ func TestFault76_OtherContentIsNotAnnounced(t *testing.T) {
 
 			rewrite(t, acme.Path("a.bin"), content, file.ModTime)
 			ctx, ops := operator(h)
-			_, err := ops.Decide(ctx, file.UUID, admin.Retry, workflows.Decision{Reason: "the partner restored it"})
+			_, err := ops.ActOnFile(ctx, file.UUID, operations.Retry, workflows.OperatorAction{Reason: "the partner restored it"})
 			require.NoError(t, err)
 			again(h, file)
 			h.RequireExactlyOnce()

@@ -317,7 +317,7 @@ func TestFault22_PermissionDeniedOnOneFile(t *testing.T) {
 	h.AwaitIngest(h.Completed(odd.Path("open.csv")).UUID)
 
 	odd.Be(services.OddHooks{})
-	require.NoError(t, h.Decide(parked.UUID, workflows.UpdateRetry, workflows.Decision{Actor: "ann", Reason: "the partner opened it"}))
+	require.NoError(t, h.Decide(parked.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "the partner opened it"}))
 	h.AwaitIngest(h.Completed(odd.Path("closed.csv")).UUID)
 	h.RequireExactlyOnce()
 }

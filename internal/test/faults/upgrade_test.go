@@ -45,7 +45,7 @@ func TestFault79_UpgradedInFlight(t *testing.T) {
 	line.Mend("bandwidth")
 	h.StartWorkerWired(h.Cfg, worker.Wiring{BuildID: "after"})
 	acme.Write("parked.bin.sha256", []byte(sandbox.Digest(sandbox.Random(1000))+"  parked.bin\n"))
-	require.NoError(t, h.Decide(parked.UUID, workflows.UpdateRetry, workflows.Decision{Actor: "ann", Reason: "corrected"}))
+	require.NoError(t, h.Decide(parked.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "corrected"}))
 	h.AwaitScans(scan)
 	h.AwaitScans(late)
 	for _, path := range []string{acme.Path("parked.bin"), acme.Path("settling.bin"), slow.Path("moving.bin")} {

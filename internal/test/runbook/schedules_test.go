@@ -11,8 +11,8 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"stevedore/activities"
-	"stevedore/internal/admin"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/test/services"
@@ -33,7 +33,7 @@ func newInstallationWith(t *testing.T, wrap func(activities.Deps) activities.Dep
 	h := &sandbox.Cluster{Sandbox: sandbox.New(t), Queue: ingest.TaskQueue}
 	var namespace string
 	h.Temporal, namespace = services.TemporalNamespace(t)
-	engine := orchestrator.Client{Connect: admin.Opened[client.Client](h.Temporal)}
+	engine := orchestrator.Client{Connect: operations.Provide[client.Client](h.Temporal)}
 	_, err := engine.EnsureSearchAttributes(h.Ctx, namespace)
 	require.NoError(t, err)
 	for _, schedule := range []orchestrator.Recurring{orchestrator.Scanning(20 * time.Hour), orchestrator.Reconciling()} {
@@ -129,7 +129,7 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 	// A workflow that is started to announce a file again shows the same.
 	require.NoError(t, engine.StartIngest(h.Ctx, h.Completed(first.RemotePath), workflows.FileIngestInput{
 		FileUUID: first.UUID, ServerUUID: first.ServerUUID, Size: first.Size,
-		Renotify: &workflows.Decision{Actor: "ann", Reason: "the consumer lost its queue"},
+		Renotify: &workflows.OperatorAction{Actor: "ann", Reason: "the consumer lost its queue"},
 	}))
 	h.AwaitIngest(first.UUID)
 	described := p.run("describe-file", "FILE_UUID", first.UUID)

@@ -148,7 +148,7 @@ func (h *Cluster) Parked(path string) ingest.File {
 }
 
 // Decide sends an operator's decision to a parked file and waits for the answer.
-func (h *Cluster) Decide(fileUUID, update string, d workflows.Decision) error {
+func (h *Cluster) Decide(fileUUID, update string, d workflows.OperatorAction) error {
 	h.T.Helper()
 	handle, err := h.Temporal.UpdateWorkflow(h.Ctx, client.UpdateWorkflowOptions{
 		WorkflowID: ingest.IngestWorkflowID(fileUUID), UpdateName: update,

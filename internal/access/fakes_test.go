@@ -1,0 +1,70 @@
+package access
+
+import (
+	"context"
+	"time"
+
+	"stevedore/internal/ingest"
+)
+
+// fakeToken is a token with its digest.
+type fakeToken struct {
+	digest Digest
+	token  ingest.Token
+}
+
+// fakeLedger is a Ledger in memory.
+type fakeLedger struct {
+	Ledger   // panics at what is not faked
+	tokens   []fakeToken
+	audited  []ingest.AuditEntry
+	auditErr error
+}
+
+func (l *fakeLedger) AddToken(_ context.Context, digest [32]byte, token ingest.Token) (ingest.Token, error) {
+	l.tokens = append(l.tokens, fakeToken{digest, token})
+	return token, nil
+}
+
+func (l *fakeLedger) UseToken(_ context.Context, digest [32]byte) (ingest.Token, bool, error) {
+	for _, t := range l.tokens {
+		if t.digest == digest {
+			return t.token, t.token.RevokedAt.IsZero(), nil
+		}
+	}
+	return ingest.Token{}, false, ingest.Errorf(ingest.KindMissing, "no such token")
+}
+
+func (l *fakeLedger) Tokens(context.Context, int) (tokens []ingest.Token, err error) {
+	for _, t := range l.tokens {
+		tokens = append(tokens, t.token)
+	}
+	return tokens, nil
+}
+
+func (l *fakeLedger) RevokeToken(_ context.Context, name string) (ingest.Token, error) {
+	for i := range l.tokens {
+		if l.tokens[i].token.Name == name {
+			l.tokens[i].token.RevokedAt = time.Now()
+			return l.tokens[i].token, nil
+		}
+	}
+	return ingest.Token{}, ingest.Errorf(ingest.KindMissing, "no token")
+}
+
+func (l *fakeLedger) Record(_ context.Context, e ingest.AuditEntry) error {
+	l.audited = append(l.audited, e)
+	return l.auditErr
+}
+
+// bundle is a Service on fakes.
+type bundle struct {
+	*Service
+	ledger *fakeLedger
+}
+
+func setup() *bundle {
+	b := &bundle{ledger: &fakeLedger{}}
+	b.Service = New(func(context.Context) (Ledger, error) { return b.ledger, nil })
+	return b
+}

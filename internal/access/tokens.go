@@ -1,0 +1,104 @@
+package access
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"stevedore/internal/ingest"
+)
+
+const (
+	// secretPrefix lets people and secret scanners recognize a token.
+	secretPrefix = "stv_"
+	// maxTokens bounds a list of tokens.
+	maxTokens = 1000
+	// maxTokenAge refuses an expiry that is practically never, usually a typing error.
+	maxTokenAge = 10 * 365 * 24 * time.Hour
+)
+
+// NewToken describes a token to create.
+type NewToken struct {
+	Name string
+	Role ingest.Role
+	// Expires is how long the token is valid; 0 means until it is revoked.
+	Expires time.Duration
+}
+
+// CreateToken implements Tokens.
+func (s *Service) CreateToken(ctx context.Context, in NewToken) (token ingest.Token, secret string, err error) {
+	if err := in.check(); err != nil {
+		return token, "", err
+	}
+	token = ingest.Token{Name: in.Name, Role: in.Role, CreatedBy: From(ctx).Name}
+	details := map[string]any{"role": in.Role}
+	if in.Expires > 0 {
+		token.ExpiresAt = s.now().Add(in.Expires).UTC().Truncate(time.Second)
+		details["expires_at"] = token.ExpiresAt
+	}
+	ledger, err := s.ledger(ctx)
+	if err != nil {
+		return token, "", err
+	}
+	if _, err := Record(ctx, ledger, "token.create", in.Name, details); err != nil {
+		return token, "", err
+	}
+	secret = secretPrefix + newSecret()
+	token, err = ledger.AddToken(ctx, DigestOf(secret), token)
+	if err != nil {
+		return token, "", fmt.Errorf("add token %q: %w", in.Name, err)
+	}
+	return token, secret, nil
+}
+
+func (in NewToken) check() error {
+	var wrong ingest.FieldErrors
+	if !ingest.ValidName(in.Name) || in.Name == ingest.BootstrapToken || in.Name == ingest.Unverified {
+		wrong.Add("name", "name %q: use 1 to 63 letters, digits, '-', '_' or '.', but not %q", ingest.Summary(in.Name), ingest.BootstrapToken)
+	}
+	if _, err := ingest.ParseRole(string(in.Role)); err != nil {
+		wrong.Add("role", "%s", err)
+	}
+	if in.Expires < 0 || in.Expires > maxTokenAge {
+		wrong.Add("expires", "expires %s: use more than 0s and at most %d days", in.Expires, int(maxTokenAge.Hours()/24))
+	}
+	return wrong.Err("cannot make the token")
+}
+
+// ListTokens implements Tokens.
+func (s *Service) ListTokens(ctx context.Context) ([]ingest.Token, error) {
+	ledger, err := s.ledger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return ledger.Tokens(ctx, maxTokens)
+}
+
+// RevokeToken implements Tokens.
+func (s *Service) RevokeToken(ctx context.Context, name string) (ingest.Token, error) {
+	ledger, err := s.ledger(ctx)
+	if err != nil {
+		return ingest.Token{}, err
+	}
+	if _, err := Record(ctx, ledger, "token.revoke", name, nil); err != nil {
+		return ingest.Token{}, err
+	}
+	token, err := ledger.RevokeToken(ctx, name)
+	if isMissing(err) {
+		return ingest.Token{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no token is called %q: `stevedore token list` shows all", ingest.Summary(name))
+	}
+	return token, err
+}
+
+// Authenticate implements Tokens.
+func (s *Service) Authenticate(ctx context.Context, digest Digest) (ingest.Principal, error) {
+	ledger, err := s.ledger(ctx)
+	if err != nil {
+		return ingest.Principal{}, err
+	}
+	token, valid, err := ledger.UseToken(ctx, digest)
+	if isMissing(err) || err == nil && !valid {
+		return ingest.Principal{}, ErrRefused
+	}
+	return ingest.Principal{Name: token.Name, Role: token.Role, TokenID: ingest.TokenID(digest)}, err
+}

@@ -1,0 +1,73 @@
+package access
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+)
+
+func TestTokensAreMadeUsedAndRevoked(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	ctx := As(t.Context(), ingest.Principal{Name: "ann", Role: ingest.RoleAdmin})
+	token, secret, err := b.CreateToken(ctx, NewToken{Name: "ci", Role: ingest.RoleOperator, Expires: 24 * time.Hour})
+	require.NoError(t, err)
+	require.Equal(t, "ann", token.CreatedBy)
+	require.WithinDuration(t, time.Now().Add(24*time.Hour), token.ExpiresAt, time.Minute)
+	require.True(t, strings.HasPrefix(secret, "stv_"))
+	require.Len(t, secret, len("stv_")+43, "256 random bits")
+
+	who, err := b.Authenticate(ctx, DigestOf(secret))
+	require.NoError(t, err)
+	require.Equal(t, ingest.Principal{Name: "ci", Role: ingest.RoleOperator, TokenID: ingest.TokenID(DigestOf(secret))}, who)
+	_, err = b.Authenticate(ctx, DigestOf(secret+"x"))
+	require.ErrorIs(t, err, ErrRefused)
+
+	_, err = b.RevokeToken(ctx, "ci")
+	require.NoError(t, err)
+	_, err = b.Authenticate(ctx, DigestOf(secret))
+	require.ErrorIs(t, err, ErrRefused)
+	_, err = b.RevokeToken(ctx, "nobody")
+	require.ErrorIs(t, err, ingest.ErrNotFound)
+
+	var log []string
+	for _, e := range b.ledger.audited {
+		log = append(log, e.Actor+" "+e.Action+" "+e.Target)
+		require.NotContains(t, e.Details, secret)
+	}
+	require.Equal(t, []string{"ann token.create ci", "ann token.revoke ci", "ann token.revoke nobody"}, log)
+}
+
+func TestTokensThatCannotBe(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	_, _, err := b.CreateToken(t.Context(), NewToken{Name: "bootstrap", Role: "king", Expires: -1})
+	var wrong *ingest.InvalidError
+	require.ErrorAs(t, err, &wrong)
+	require.Len(t, wrong.Fields, 3)
+	require.Empty(t, b.ledger.audited)
+}
+
+// TestNoTokenWithoutAnEntry: while the audit log cannot be written, no token is created.
+func TestNoTokenWithoutAnEntry(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	b.ledger.auditErr = errors.New("full")
+	_, _, err := b.CreateToken(t.Context(), NewToken{Name: "x", Role: ingest.RoleAdmin})
+	require.ErrorContains(t, err, "full")
+	require.Empty(t, b.ledger.tokens)
+}
+
+func TestRoles(t *testing.T) {
+	t.Parallel()
+	require.True(t, ingest.RoleAdmin.Allows(ingest.RoleViewer))
+	require.True(t, ingest.RoleOperator.Allows(ingest.RoleOperator))
+	require.False(t, ingest.RoleViewer.Allows(ingest.RoleOperator))
+	require.False(t, ingest.Role("king").Allows(ingest.RoleViewer))
+	require.False(t, ingest.RoleAdmin.Allows("king"))
+}

@@ -1,0 +1,108 @@
+package operations
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"stevedore/internal/audit"
+	"stevedore/internal/ingest"
+)
+
+// listedAtOnce bounds the servers that are listed side by side, so that one
+// that does not answer holds up few others.
+const listedAtOnce = 4
+
+// AuditRequest says what is compared.
+type AuditRequest struct {
+	// Servers restricts the audit to these names or uuids; empty means all.
+	Servers []string
+	// Deep reads every object again instead of trusting its metadata.
+	Deep bool
+	// Progress, may be nil, is called often with the counts so far.
+	Progress func(ingest.AuditCounts)
+}
+
+// Audit compares what servers show with the ledger, and the ledger with the
+// object store and with the announcements on record, and calls fn for each
+// difference, never concurrently. It changes nothing and may run at any time:
+// what is on its way is pending and no difference. Memory does not grow with
+// the number of files, except that a server's listing holds one folder.
+//
+// The counts are valid beside an error, too. A server that does not exist is an
+// ErrNotFound.
+func (s *Service) Audit(ctx context.Context, req AuditRequest, fn func(ingest.AuditDifference) error) (ingest.AuditCounts, error) {
+	servers, err := s.audited(ctx, req.Servers)
+	if err != nil {
+		return ingest.AuditCounts{}, err
+	}
+	auditor := &audit.Auditor{Deep: req.Deep, Now: s.d.Now, Report: fn, Progress: req.Progress}
+	if auditor.Ledger, err = s.d.AuditLedger(ctx); err != nil {
+		return ingest.AuditCounts{}, err
+	}
+	if auditor.Objects, err = s.d.Objects(ctx); err != nil {
+		return ingest.AuditCounts{}, err
+	}
+	if len(req.Servers) > 0 {
+		for _, server := range servers {
+			auditor.Servers = append(auditor.Servers, server.UUID)
+		}
+	}
+	if err = auditor.Stored(ctx); err == nil {
+		err = s.listAll(ctx, auditor, servers, len(req.Servers) > 0)
+	}
+	return auditor.Counts(), err
+}
+
+// audited returns the servers that were asked for, each once.
+func (s *Service) audited(ctx context.Context, names []string) (servers []ingest.Server, err error) {
+	if len(names) == 0 {
+		return s.ListServers(ctx)
+	}
+	for _, name := range names {
+		server, err := s.GetServer(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(servers, func(s ingest.Server) bool { return s.UUID == server.UUID }) {
+			servers = append(servers, server)
+		}
+	}
+	return servers, nil
+}
+
+// listAll compares what the servers show with the ledger. Without named servers it
+// leaves out paused ones, and reports suspended ones as not compared.
+func (s *Service) listAll(ctx context.Context, auditor *audit.Auditor, servers []ingest.Server, named bool) error {
+	lister, err := s.d.Lister(ctx)
+	if err != nil {
+		return err
+	}
+	failures := make([]string, len(servers))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(listedAtOnce)
+	for i, server := range servers {
+		switch {
+		case !named && !server.Active:
+			continue
+		case !named && server.State == ingest.ServerSuspended:
+			failures[i] = fmt.Sprintf("it is suspended (%s): run `stevedore server test %s`", server.LastError, server.Name)
+			continue
+		}
+		group.Go(func() (err error) {
+			failures[i], err = auditor.Listed(ctx, server, func(ctx context.Context, fn func(ingest.Observation) error) (ingest.Unread, error) {
+				return lister.List(ctx, server, fn)
+			})
+			return err
+		})
+	}
+	err = group.Wait()
+	for i, failure := range failures {
+		if failure != "" && err == nil {
+			err = auditor.Unlisted(servers[i], failure)
+		}
+	}
+	return err
+}

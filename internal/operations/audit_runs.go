@@ -1,0 +1,131 @@
+package operations
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"stevedore/internal/access"
+	"stevedore/internal/ingest"
+)
+
+// closeTimeout bounds noting that an audit could not begin.
+const closeTimeout = 5 * time.Second
+
+// StartAudit has the servers, names or uuids, compared with ledger, objects and
+// announcements; none means all. It returns at once.
+func (s *Service) StartAudit(ctx context.Context, servers []string, deep bool) (ingest.AuditRun, error) {
+	run := ingest.AuditRun{UUID: s.d.NewUUID(), Actor: access.From(ctx).Name, Deep: deep}
+	names := []string{}
+	if len(servers) > 0 {
+		asked, err := s.audited(ctx, servers)
+		if err != nil {
+			return ingest.AuditRun{}, err
+		}
+		for _, server := range asked {
+			run.Servers, names = append(run.Servers, server.UUID), append(names, server.Name)
+		}
+	}
+	ledger, err := s.d.Ledger(ctx)
+	if err != nil {
+		return ingest.AuditRun{}, err
+	}
+	if err := s.closeLostAudits(ctx, ledger); err != nil {
+		return ingest.AuditRun{}, err
+	}
+	if _, err := s.record(ctx, "audit.start", run.UUID, map[string]any{"servers": names, "deep": deep}); err != nil {
+		return ingest.AuditRun{}, err
+	}
+	if err := ledger.AddAuditRun(ctx, run); err != nil {
+		return ingest.AuditRun{}, err
+	}
+	if err := s.d.Orchestrator.StartAudit(ctx, run.UUID); err != nil {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		return ingest.AuditRun{}, errors.Join(err, ledger.EndAudit(closing, run.UUID, "it could not be started: "+ingest.Message(err)))
+	}
+	return ledger.AuditRun(ctx, run.UUID)
+}
+
+// GetAudit returns an audit, or an ErrNotFound.
+func (s *Service) GetAudit(ctx context.Context, runUUID string) (ingest.AuditRun, error) {
+	ledger, err := s.d.Ledger(ctx)
+	if err != nil {
+		return ingest.AuditRun{}, err
+	}
+	run, err := ledger.AuditRun(ctx, runUUID)
+	if isMissing(err) {
+		return run, notFound("no audit has the uuid %q", ingest.Summary(runUUID))
+	}
+	if err != nil {
+		return run, err
+	}
+	return s.closeIfLost(ctx, ledger, run)
+}
+
+// startGrace is how long after an audit was recorded its workflow may be missing:
+// it is started after the record is written.
+const startGrace = time.Minute
+
+// lostAudit is why an audit without a workflow has ended.
+const lostAudit = "its workflow was ended from outside: start another audit"
+
+// closeIfLost closes an audit whose workflow was terminated, and returns it as it is
+// now. While Temporal does not answer it stays as it is.
+func (s *Service) closeIfLost(ctx context.Context, ledger Ledger, run ingest.AuditRun) (ingest.AuditRun, error) {
+	if run.State != ingest.AuditRunning {
+		return run, nil
+	}
+	asking, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	running, err := s.d.Orchestrator.AuditRunning(asking, run.UUID)
+	switch {
+	case ingest.IsKind(err, ingest.KindMissing) && s.d.Now().Sub(run.StartedAt) > startGrace:
+	case err != nil, running:
+		return run, nil
+	}
+	if err := ledger.EndAudit(ctx, run.UUID, lostAudit); err != nil {
+		return run, err
+	}
+	return ledger.AuditRun(ctx, run.UUID)
+}
+
+// recentAudits is how many audits are looked at for one that still runs: one runs
+// at a time.
+const recentAudits = 10
+
+// closeLostAudits closes audits whose workflow was terminated, so that they do not
+// keep another one from being started.
+func (s *Service) closeLostAudits(ctx context.Context, ledger Ledger) error {
+	runs, err := ledger.AuditRuns(ctx, 0, recentAudits)
+	for i := 0; i < len(runs) && err == nil; i++ {
+		_, err = s.closeIfLost(ctx, ledger, runs[i])
+	}
+	return err
+}
+
+// ListAudits implements Audits.
+func (s *Service) ListAudits(ctx context.Context, beforeID int64, limit int) (page ingest.Page[ingest.AuditRun], err error) {
+	ledger, err := s.d.Ledger(ctx)
+	if err != nil {
+		return page, err
+	}
+	runs, err := ledger.AuditRuns(ctx, beforeID, limit)
+	for i := 0; i < len(runs) && err == nil; i++ {
+		runs[i], err = s.closeIfLost(ctx, ledger, runs[i])
+	}
+	return ingest.PageOf(runs, limit, func(r ingest.AuditRun) int64 { return r.ID }), err
+}
+
+// AuditDifferences implements Audits.
+func (s *Service) AuditDifferences(ctx context.Context, runUUID string, afterSeq int64, limit int) (page ingest.Page[ingest.AuditDifference], err error) {
+	if _, err := s.GetAudit(ctx, runUUID); err != nil {
+		return page, err
+	}
+	ledger, err := s.d.Ledger(ctx)
+	if err != nil {
+		return page, err
+	}
+	found, err := ledger.AuditDifferences(ctx, runUUID, afterSeq, limit)
+	return ingest.PageOf(found, limit, func(d ingest.AuditDifference) int64 { return d.Seq }), err
+}

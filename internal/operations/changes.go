@@ -1,0 +1,44 @@
+package operations
+
+import (
+	"context"
+
+	"stevedore/internal/access"
+	"stevedore/internal/ingest"
+)
+
+// DecideChanges carries out a decision about the changes of a server that are
+// held, or a part of them, see ingest.ParsePart, and returns how many files that were;
+// 0 where nothing is held. What is to be taken is scanned for at once.
+func (s *Service) ResolveChanges(ctx context.Context, nameOrUUID string, decision ingest.ChangesDecision, part, reason string) (int64, error) {
+	server, err := s.GetServer(ctx, nameOrUUID)
+	if err != nil {
+		return 0, err
+	}
+	ledger, err := s.d.Ledger(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if decision != ingest.ChangesTake && decision != ingest.ChangesSame {
+		return 0, ingest.Errorf(ingest.KindInvalid, "decision %q: use %s or %s", decision, ingest.ChangesTake, ingest.ChangesSame)
+	}
+	if _, err := ingest.ParsePart(part); err != nil {
+		return 0, err
+	}
+	if server.Attention.Held.Files == 0 {
+		return 0, nil
+	}
+	reason = ingest.DisplayPath(reason) // it is shown in many places: as one line that can be seen
+	details := map[string]any{
+		"server_uuid": server.UUID, "decision": decision, "part": part, "reason": reason, "files": server.Attention.Held.Files, "held": server.Attention.HeldReason,
+	}
+	if _, err := s.record(ctx, "server.changes", server.Name, details); err != nil {
+		return 0, err
+	}
+	n, err := ledger.DecideChanges(ctx, server.UUID, decision, part, access.From(ctx).Name, reason, s.d.NewUUID())
+	if err == nil && decision == ingest.ChangesTake && server.Active && server.State == ingest.ServerOK {
+		// Without it they are taken with the next scan on schedule.
+		_, _ = s.StartScan(ctx, []string{server.UUID})
+	}
+	return n, err
+}

@@ -1,0 +1,132 @@
+package operations
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	by := workflows.OperatorAction{Actor: "ann", Reason: "mended"}
+	for name, c := range map[string]struct {
+		status  ingest.Status
+		action  Action
+		answer  error
+		kind    ingest.Kind
+		says    string
+		decided int
+		ingests int
+		taken   bool
+	}{
+		"retry of a parked file":       {status: ingest.StatusError, action: Retry, decided: 1},
+		"skip of a parked file":        {status: ingest.StatusError, action: Skip, decided: 1},
+		"retry of one that travels":    {status: ingest.StatusDownloading, action: Retry, kind: ingest.KindConflict, says: "is downloading"},
+		"retry whose answer was lost":  {status: ingest.StatusDownloading, action: Retry, taken: true},
+		"skip of a completed one":      {status: ingest.StatusCompleted, action: Skip, kind: ingest.KindConflict, says: "is completed"},
+		"renotify of a completed one":  {status: ingest.StatusCompleted, action: Renotify, ingests: 1},
+		"renotify of one that travels": {status: ingest.StatusUploading, action: Renotify, kind: ingest.KindConflict, says: "is uploading"},
+		"renotify of a parked one":     {status: ingest.StatusError, action: Renotify, decided: 1},
+		"parked, but its workflow gone": {
+			status: ingest.StatusError, action: Retry, answer: ingest.Errorf(ingest.KindMissing, "gone"),
+			kind: ingest.KindConflict, says: "reconciler", decided: 1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup()
+			b.engine.decideErr, b.engine.taken = c.answer, c.taken
+			b.ledger.files = []ingest.File{{ID: 1, UUID: "uuid-1", RemotePath: "/in/a.csv", Status: c.status}}
+			_, err := b.ActOnFile(t.Context(), "uuid-1", c.action, by)
+			assert.Len(t, b.engine.decided, c.decided)
+			assert.Len(t, b.engine.ingests, c.ingests)
+			if c.kind == "" {
+				require.NoError(t, err)
+				return
+			}
+			assert.Equal(t, c.kind, ingest.KindOf(err))
+			assert.ErrorContains(t, err, c.says)
+		})
+	}
+}
+
+// TestAReasonIsOneLineThatCanBeSeen: it goes into the ledger, the audit log and
+// Temporal, and from there to terminals.
+func TestAReasonIsOneLineThatCanBeSeen(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	b.ledger.files = []ingest.File{{ID: 1, UUID: "uuid-1", RemotePath: "/in/a.csv", Status: ingest.StatusError}}
+	_, err := b.ActOnFile(t.Context(), "uuid-1", Skip, workflows.OperatorAction{Actor: "ann", Reason: "two\nlines\x7f\x1b[2Jпочинено"})
+	require.NoError(t, err)
+	assert.Equal(t, `two\nlines\x7f\x1b[2Jпочинено`, b.engine.reason)
+}
+
+// TestADecisionOnAFileThatNeverSettled: no workflow has carried it, so one is begun
+// that waits for the decision.
+func TestADecisionOnAFileThatNeverSettled(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	b.engine.decide = func(string) error {
+		if len(b.engine.ingests) == 0 {
+			return ingest.Errorf(ingest.KindMissing, "gone")
+		}
+		return nil
+	}
+	b.ledger.files = []ingest.File{{
+		ID: 1, UUID: "uuid-1", RemotePath: "/in/a.csv", Status: ingest.StatusError,
+		ErrorStep: ingest.StepDiscover, ErrorKind: ingest.KindUnsettled, ErrorMessage: "it changed",
+	}}
+	_, err := b.ActOnFile(t.Context(), "uuid-1", Skip, workflows.OperatorAction{Actor: "ann", Reason: "a log"})
+	require.NoError(t, err)
+	require.Len(t, b.engine.ingests, 1)
+	assert.Equal(t, &ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindUnsettled, Message: "it changed"}, b.engine.ingests[0].Parked)
+	assert.Len(t, b.engine.decided, 2)
+}
+
+// TestAFileThatHasNotBegunCanBeSkipped: its server may be paused, or what it waits for
+// may never come.
+func TestAFileThatHasNotBegunCanBeSkipped(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	b.ledger.files = []ingest.File{
+		{ID: 1, UUID: "uuid-1", RemotePath: "/in/a.csv", Status: ingest.StatusDiscovered},
+		{ID: 2, UUID: "uuid-2", RemotePath: "/in/b.csv", Status: ingest.StatusReady},
+		{ID: 3, UUID: "uuid-3", RemotePath: "/in/c.csv", Status: ingest.StatusDownloading},
+	}
+	b.ledger.begun = "uuid-2"
+	_, err := b.ActOnFile(t.Context(), "uuid-1", Skip, workflows.OperatorAction{Reason: "never comes"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"uuid-1 never comes"}, b.ledger.decided)
+	require.Equal(t, "file.skip", b.ledger.audited[0].Action)
+	_, err = b.ActOnFile(t.Context(), "uuid-2", Skip, workflows.OperatorAction{Reason: "x"})
+	require.ErrorContains(t, err, "has just begun")
+	_, err = b.ActOnFile(t.Context(), "uuid-1", Retry, workflows.OperatorAction{Reason: "x"})
+	require.ErrorContains(t, err, "can be skipped")
+	_, err = b.ActOnFile(t.Context(), "uuid-3", Skip, workflows.OperatorAction{Reason: "x"})
+	require.ErrorContains(t, err, "skip is for files that are error")
+
+	bulk := func(filter ingest.FileFilter, action Action) int64 {
+		result, err := b.ActOnFiles(t.Context(), BulkRequest{Filter: filter, Action: action, DryRun: true})
+		require.NoError(t, err)
+		return result.Matched
+	}
+	all := ingest.FileFilter{Statuses: []ingest.Status{ingest.StatusError, ingest.StatusDiscovered, ingest.StatusDownloading}}
+	require.EqualValues(t, 1, bulk(all, Skip), "by the status that is named")
+	require.EqualValues(t, 0, bulk(all, Retry))
+	require.EqualValues(t, 0, bulk(ingest.FileFilter{}, Skip), "a filter alone means files in error")
+	require.EqualValues(t, 2, bulk(ingest.FileFilter{UUIDs: []string{"uuid-1", "uuid-2", "uuid-3"}}, Skip))
+}
+
+// SkipNotBegun skips all but the one that has begun.
+func (l *fakeLedger) SkipNotBegun(_ context.Context, file ingest.File, by ingest.OperatorAction) (bool, error) {
+	if file.UUID == l.begun {
+		return false, nil
+	}
+	l.decided = append(l.decided, file.UUID+" "+by.Reason)
+	return true, nil
+}

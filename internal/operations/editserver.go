@@ -1,0 +1,165 @@
+package operations
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"stevedore/internal/access"
+	"stevedore/internal/ingest"
+)
+
+// AnyVersion is a server's version when the caller does not mind which.
+const AnyVersion = "*"
+
+// checkVersion takes one version, or several separated by commas of which one
+// must be the server's.
+func checkVersion(server ingest.Server, version string) error {
+	is := ServerVersion(server)
+	for one := range strings.SplitSeq(version, ",") {
+		if one == AnyVersion || one == is {
+			return nil
+		}
+	}
+	return ingest.Wrap(ingest.KindConflict, ingest.ErrStale, "server %s was changed since you read it: read it again", server.Name)
+}
+
+// ServerEdit changes a server.
+type ServerEdit struct {
+	// Settings, may be nil, changes settings; it may be called several times.
+	Settings func(*ingest.Server)
+	// Password and PrivateKey replace the credentials: nil leaves one as it is,
+	// an empty one removes it.
+	Password, PrivateKey []byte
+	// KeyExtras come with a private key that is set.
+	KeyExtras
+}
+
+// EditServer changes a server that is still of the version, and returns it. A
+// suspended one is scanned again when what is edited may have been the reason.
+// The errors are those of AddServer, ingest.ErrNotFound and ingest.ErrStale.
+func (s *Service) EditServer(ctx context.Context, nameOrUUID, version string, edit ServerEdit) (ingest.Server, error) {
+	server, err := s.GetServer(ctx, nameOrUUID)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	if err := checkVersion(server, version); err != nil {
+		return ingest.Server{}, err
+	}
+	seen := ServerVersion(server)
+	edited, err := s.edited(ctx, server, edit)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	if ServerVersion(edited) == seen {
+		return server, nil
+	}
+	ledger, err := s.d.Ledger(ctx)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	details := map[string]any{"server_uuid": server.UUID, "changes": changes(server, edited)}
+	if edit.Password != nil || edit.PrivateKey != nil {
+		details["credentials"] = "changed"
+	}
+	if _, err := s.record(ctx, "server.edit", server.Name, details); err != nil {
+		return ingest.Server{}, err
+	}
+	return ledger.EditServer(ctx, server.UUID, func(current ingest.Server) (ingest.Server, error) {
+		if err := checkVersion(current, seen); err != nil {
+			return current, err
+		}
+		changed := edited
+		changed.State, changed.LastError = current.State, current.LastError
+		if current.State == ingest.ServerSuspended && mayMend(current, changed) {
+			changed.State, changed.LastError = ingest.ServerOK, ""
+		}
+		return changed, nil
+	})
+}
+
+// edited returns what the edit makes of the server, checked and sealed.
+func (s *Service) edited(ctx context.Context, server ingest.Server, edit ServerEdit) (ingest.Server, error) {
+	before := server
+	if edit.Settings != nil {
+		edit.Settings(&server)
+	}
+	wrong := checkSettings(server)
+	key, wrongKey := storedKey(edit.PrivateKey, edit.KeyExtras)
+	wrong = append(wrong, wrongKey...)
+	if server.Jump != before.Jump || server.Name != before.Name {
+		wrong = append(wrong, s.checkJump(ctx, server)...)
+	}
+	if server.Name != before.Name {
+		if err := s.jumpedThrough(ctx, before); err != nil {
+			return server, err
+		}
+	}
+	if edit.Password != nil {
+		server.PasswordEncrypted = nil
+	}
+	if edit.PrivateKey != nil {
+		server.PrivateKeyEncrypted = nil
+	}
+	if len(server.PasswordEncrypted)+len(server.PrivateKeyEncrypted)+len(edit.Password)+len(edit.PrivateKey) == 0 {
+		wrong.Add("credentials", "credentials: a password, a private key or both must be left")
+	}
+	checkPassword(&wrong, edit.Password)
+	askAgain(&wrong, before, server)
+	if err := wrong.Err("cannot edit the server"); err != nil {
+		return server, err
+	}
+	if moved(before, server) {
+		if err := s.checkOverlap(ctx, server); err != nil {
+			return server, err
+		}
+	}
+	server, err := s.keepSealed(ctx, before, server)
+	if err != nil || len(edit.Password)+len(edit.PrivateKey) == 0 {
+		return server, err
+	}
+	err = s.seal(ctx, &server, ingest.Credentials{Password: edit.Password, PrivateKey: key})
+	return server, err
+}
+
+// mayMend reports whether a change can be the repair of a server's fault.
+func mayMend(before, after ingest.Server) bool {
+	changed := changes(before, after)
+	for _, field := range []string{"host", "port", "username", "host_keys", "root_path", "legacy_algorithms", "max_depth", "proxy", "jump", "connect_timeout", "login_timeout", "max_connections"} {
+		if _, is := changed[field]; is {
+			return true
+		}
+	}
+	return string(before.PasswordEncrypted) != string(after.PasswordEncrypted) ||
+		string(before.PrivateKeyEncrypted) != string(after.PrivateKeyEncrypted)
+}
+
+// RemoveServer removes a server that is still of the version and has no file on
+// its way or waiting for an operator. Those of a paused one that have not begun are
+// skipped. Its files stay in the ledger.
+func (s *Service) RemoveServer(ctx context.Context, nameOrUUID, version string) (ingest.Server, error) {
+	server, err := s.GetServer(ctx, nameOrUUID)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	if err := checkVersion(server, version); err != nil {
+		return ingest.Server{}, err
+	}
+	ledger, err := s.d.Ledger(ctx)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	if err := s.jumpedThrough(ctx, server); err != nil {
+		return ingest.Server{}, err
+	}
+	entry, err := s.record(ctx, "server.remove", server.Name, map[string]any{"server_uuid": server.UUID})
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	by := ingest.OperatorAction{Action: ingest.ActionSkip, Actor: access.From(ctx).Name, Reason: "server removed", Key: entry, Entry: entry, Verified: true}
+	err = ledger.RemoveServer(ctx, server.UUID, by, func(current ingest.Server) error { return checkVersion(current, version) })
+	if err != nil {
+		return ingest.Server{}, fmt.Errorf("remove server %q: %w", server.Name, err)
+	}
+	return server, nil
+}

@@ -1,0 +1,110 @@
+package operations
+
+import (
+	"context"
+
+	"stevedore/internal/ingest"
+)
+
+// Page sizes of file listings.
+const (
+	DefaultPage = 100
+	MaxPage     = 1000
+)
+
+// ListFiles returns one page. A server in the filter may be a name or a uuid;
+// one that does not exist is an ErrNotFound, not an empty list.
+func (s *Service) ListFiles(ctx context.Context, filter ingest.FileFilter) (ingest.Page[ingest.File], error) {
+	ledger, err := s.resolve(ctx, &filter)
+	if err != nil {
+		return ingest.Page[ingest.File]{}, err
+	}
+	if filter.Limit <= 0 {
+		filter.Limit = DefaultPage
+	}
+	filter.Limit = min(filter.Limit, MaxPage)
+	page, err := ledger.FilesPage(ctx, filter)
+	return cutPage(page), err
+}
+
+// maxPageBytes bounds the texts of a page: partners choose names of 4 KiB, which grow
+// when they are shown.
+const maxPageBytes = 4 << 20
+
+// cutPage ends a page before its texts are too long. The rest is the next page.
+func cutPage(page ingest.Page[ingest.File]) ingest.Page[ingest.File] {
+	size := 0
+	for i, file := range page.Items {
+		size += len(ingest.DisplayPath(file.RemotePath)) + len(ingest.DisplayPath(file.Filename)) + len(file.ErrorMessage) + len(file.WaitsFor)
+		if size > maxPageBytes && i > 0 {
+			page.Items, page.Next = page.Items[:i], page.Items[i-1].ID
+			break
+		}
+	}
+	return page
+}
+
+// CountUpTo returns how many files the filter selects, counting at most so many.
+// It ends soon whatever the filter: More says that it did not come to the end,
+// because there are more than limit files or because too many had to be looked at.
+func (s *Service) CountFiles(ctx context.Context, filter ingest.FileFilter, limit int64) (ingest.Count, error) {
+	ledger, err := s.resolve(ctx, &filter)
+	if err != nil {
+		return ingest.Count{}, err
+	}
+	return ledger.CountUpTo(ctx, filter, limit)
+}
+
+// resolve returns the ledger, and puts the server's uuid in place of its name.
+func (s *Service) resolve(ctx context.Context, filter *ingest.FileFilter) (Ledger, error) {
+	if filter.Server != "" {
+		server, err := s.GetServer(ctx, filter.Server)
+		if err != nil {
+			return nil, err
+		}
+		filter.Server = server.UUID
+	}
+	return s.d.Ledger(ctx)
+}
+
+// GetFile returns the file with the uuid, or with a uuid that begins so if
+// there is only one.
+func (s *Service) GetFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error) {
+	ledger, err := s.d.Ledger(ctx)
+	if err != nil {
+		return ingest.File{}, err
+	}
+	file, err := ledger.FindFile(ctx, uuidOrPrefix)
+	if isMissing(err) {
+		return ingest.File{}, notFound("no file has the uuid %q: `stevedore file list` shows all", ingest.Summary(uuidOrPrefix))
+	}
+	return file, err
+}
+
+// ListFileEvents implements Files.
+func (s *Service) ListFileEvents(ctx context.Context, uuidOrPrefix string, afterID int64, limit int) (page ingest.Page[ingest.StoredEvent], err error) {
+	file, err := s.GetFile(ctx, uuidOrPrefix)
+	if err != nil {
+		return page, err
+	}
+	ledger, err := s.d.Ledger(ctx)
+	if err != nil {
+		return page, err
+	}
+	events, err := ledger.Events(ctx, file.UUID, afterID, limit)
+	return ingest.PageOf(events, limit, func(e ingest.StoredEvent) int64 { return e.ID }), err
+}
+
+// FileEvents implements Files.
+func (s *Service) FileEvents(ctx context.Context, uuidOrPrefix string) (events []ingest.StoredEvent, err error) {
+	for after := int64(0); ; {
+		page, err := s.ListFileEvents(ctx, uuidOrPrefix, after, pageSize)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, page.Items...)
+		if after = page.Next; after == 0 {
+			return events, nil
+		}
+	}
+}

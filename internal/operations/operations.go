@@ -1,0 +1,172 @@
+package operations
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"stevedore/internal/access"
+	"stevedore/internal/audit"
+	"stevedore/internal/credentials"
+	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
+	"stevedore/internal/sftp"
+	"stevedore/workflows"
+)
+
+// Sealer encrypts a server's credentials. They are bound to where they may be
+// sent, see credentials.WhereOf.
+type Sealer interface {
+	Seal(field string, server ingest.Server, plaintext []byte) ([]byte, error)
+	// Reseal opens the credentials of from and seals them for to, the same server
+	// after a change.
+	Reseal(from, to ingest.Server) (ingest.Server, error)
+	// Check refuses a keyset that is not the ledger's.
+	Check(ctx context.Context, canaries credentials.Canaries) error
+}
+
+// Prober logs in to a server and looks at its root folder once. Without a
+// pinned key that fits it must not send credentials; it then returns what the
+// server presented together with an error of KindHostKey.
+type Prober interface {
+	Probe(ctx context.Context, server ingest.Server, sample bool) (ProbeResult, error)
+}
+
+// ProbeResult is how far a probe came. It is valid beside an error, too.
+type ProbeResult struct {
+	// Fingerprint is that of the presented host key, "SHA256:...", as
+	// ssh-keygen -l prints it; empty when the connection did not get that far.
+	Fingerprint string
+	// KeyLine is the key as one authorized_keys line.
+	KeyLine string
+	// Software is how the server names itself, "SSH-2.0-...".
+	Software string
+	// Entries is how many entries the root folder has.
+	Entries int
+	// Latency is how long connecting and logging in took.
+	Latency time.Duration
+	ProbeDetails
+}
+
+// What a probe finds beyond the host key is as the SFTP adapter has it.
+type (
+	// ProbeDetails are what people who look into a server want to see.
+	ProbeDetails = sftp.ProbeDetails
+	// Limits are what a server states of itself.
+	Limits = sftp.Limits
+	// Sample is what the patterns take of a server.
+	Sample = sftp.Sample
+)
+
+// Lister goes through what a server shows, with the filters that scans use.
+type Lister interface {
+	// List calls fn for each entry and returns which folders could not be
+	// read; an error of fn ends it and is returned as it is.
+	List(ctx context.Context, server ingest.Server, fn func(ingest.Observation) error) (ingest.Unread, error)
+}
+
+// Orchestrator starts and describes workflows. Its errors are of KindTransient while
+// Temporal is unreachable.
+type Orchestrator interface {
+	// StartScan starts ScanAllServers with the workflow id after the delay and returns the
+	// run id. It does nothing when a workflow with the id was started before.
+	StartScan(ctx context.Context, workflowID string, in workflows.ScanAllServersInput, delay time.Duration) (runID string, err error)
+	// DescribeScan returns the state of a ScanAllServers without waiting for it.
+	DescribeScan(ctx context.Context, workflowID string) (orchestrator.Execution, error)
+	// DescribeServer returns the state of a server's DiscoverFiles without waiting for it.
+	DescribeServer(ctx context.Context, serverUUID string) (orchestrator.Execution, error)
+	// Act sends an operator action to the workflow of a failed file by the name of its
+	// update, and waits until it is accepted or refused.
+	Act(ctx context.Context, fileUUID, update string, action workflows.OperatorAction) error
+	// Accepted reports whether the action of the same request, see
+	// orchestrator.WithRequestKey, was accepted before.
+	Accepted(ctx context.Context, fileUUID, update string) (bool, error)
+	// IngestProgress returns the progress of an open FileIngest's current step; known is
+	// false while no step is in progress.
+	IngestProgress(ctx context.Context, fileUUID string) (progress orchestrator.Progress, known bool, err error)
+	// StartAudit starts the AuditServers of an audit.
+	StartAudit(ctx context.Context, runUUID string) error
+	// AuditRunning reports whether the workflow of an audit runs; KindMissing when there is
+	// none.
+	AuditRunning(ctx context.Context, runUUID string) (bool, error)
+	// StartIngest starts a FileIngest; when one is open it returns KindConflict.
+	StartIngest(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error
+	// Reprocess starts a FileIngest that makes a completed file ready again, and waits
+	// until that is accepted or refused.
+	Reprocess(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error
+}
+
+// Check asks one part whether it can do its work.
+type Check struct {
+	// Part is its name, e.g. "postgres".
+	Part string
+	// Run returns nil, or one line that says what is wrong and what to do.
+	Run func(ctx context.Context) error
+}
+
+// Provider returns a dependency. It is called for each operation, so that operations
+// which do not need the dependency work while it is down. It returns the same value once
+// the dependency was opened.
+type Provider[T any] func(ctx context.Context) (T, error)
+
+// Provide returns a Provider of a dependency that is open.
+func Provide[T any](dependency T) Provider[T] {
+	return func(context.Context) (T, error) { return dependency, nil }
+}
+
+// Deps are the dependencies of a Service. Those that no called operation uses may be nil.
+type Deps struct {
+	Ledger Provider[Ledger]
+	Sealer Provider[Sealer]
+	// Keyring is what RotateKey changes.
+	Keyring      Provider[Keyring]
+	Prober       Provider[Prober]
+	Orchestrator Orchestrator
+	// AuditLedger, Objects and Lister are compared by audits.
+	AuditLedger Provider[audit.Ledger]
+	Objects     Provider[audit.Objects]
+	Lister      Provider[Lister]
+	// Checks are the dependencies whose health Ready reports.
+	Checks []Check
+	// Defaults fill in settings that an operator leaves out. Their scan interval is the
+	// schedule's and decides whether a server is late.
+	Defaults ingest.ServerDefaults
+	// NewUUID returns a random version 4 UUID.
+	NewUUID func() string
+	// Now is the clock; default time.Now. The age of files in audits and the shared scans
+	// are measured with it.
+	Now func() time.Time
+}
+
+func notFound(format string, args ...any) error {
+	return ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, format, args...)
+}
+
+// isMissing reports whether the ledger has no such row. An error with a cause is
+// about the ledger itself, such as a schema that is too old.
+func isMissing(err error) bool {
+	var known *ingest.Error
+	return errors.As(err, &known) && known.Kind == ingest.KindMissing && known.Err == nil
+}
+
+// Service implements Operations. It is safe for concurrent use.
+type Service struct{ d Deps }
+
+var _ Operations = (*Service)(nil)
+
+// New returns a Service with the dependencies.
+func New(d Deps) *Service {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	return &Service{d}
+}
+
+// record adds an entry about the context's principal to the audit log, see access.Record.
+func (s *Service) record(ctx context.Context, action, target string, details map[string]any) (key string, err error) {
+	ledger, err := s.d.Ledger(ctx)
+	if err != nil {
+		return "", err
+	}
+	return access.Record(ctx, ledger, action, target, details)
+}

@@ -1,0 +1,54 @@
+package operations
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+)
+
+// The same place under two names announces each file twice.
+func TestServersThatOverlapAreRefused(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	other := ingest.Server{UUID: "u1", Name: "acme", Host: "sftp.example", Username: "u", Active: true}.WithDefaults(ingest.ServerDefaults{})
+	b := setup(other)
+	add := NewServer{Server: ingest.Server{Name: "second", Host: "SFTP.example", Username: "u", RootPath: "/in"}, Credentials: ingest.Credentials{Password: []byte("p")}}
+	_, err := b.AddServer(ctx, add)
+	require.Equal(t, ingest.KindConflict, ingest.KindOf(err))
+	require.ErrorContains(t, err, "server acme takes files from the same place")
+	require.ErrorContains(t, err, "--allow-overlap")
+
+	add.Server.AllowOverlap = true
+	added, err := b.AddServer(ctx, add)
+	require.NoError(t, err)
+	require.True(t, added.AllowOverlap)
+
+	edit := func(change func(*ingest.Server)) error {
+		_, err := b.EditServer(ctx, "acme", AnyVersion, ServerEdit{Settings: change, Password: []byte("q")})
+		return err
+	}
+	require.NoError(t, edit(func(s *ingest.Server) { s.MaxParallel = 8 }), "what is not about the place can be edited")
+	err = edit(func(s *ingest.Server) { s.RootPath = "/in/sub" })
+	require.Equal(t, ingest.KindConflict, ingest.KindOf(err))
+	require.ErrorContains(t, err, "server second")
+	require.NoError(t, edit(func(s *ingest.Server) { s.RootPath = "/out" }))
+	err = edit(func(s *ingest.Server) { s.AfterIngest = "move:/in" })
+	require.ErrorContains(t, err, "where this one moves them")
+	require.NoError(t, edit(func(s *ingest.Server) { s.AfterIngest, s.AllowOverlap = "move:/in", true }))
+	require.Equal(t, ingest.KindConflict, ingest.KindOf(edit(func(s *ingest.Server) { s.AllowOverlap = false })))
+}
+
+// EditServer changes a row as the store does.
+func (l *fakeLedger) EditServer(_ context.Context, uuid string, edit func(ingest.Server) (ingest.Server, error)) (ingest.Server, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := l.find(uuid)
+	changed, err := edit(l.servers[i])
+	if err == nil {
+		l.servers[i] = changed
+	}
+	return changed, err
+}

@@ -1,0 +1,95 @@
+package operations
+
+import (
+	"context"
+	"time"
+
+	"stevedore/internal/ingest"
+)
+
+// Overview is the state of everything at a glance.
+type Overview struct {
+	// At is when it was so, by the database's clock.
+	At time.Time
+	// Files counts by status, those of removed servers included; absent means none.
+	Files map[ingest.Status]int64
+	// InFlight is how many files are being worked on.
+	InFlight int64
+	// Hours are the last 24, the current one included, the oldest first.
+	Hours []ingest.HourStats
+	// Servers are those that were not removed, by name.
+	Servers []ServerOverview
+	// OldestInError is the file that was seen first of those that wait for an
+	// operator, OldestInFlight of those in flight; nil when there is none.
+	OldestInError, OldestInFlight *ingest.File
+}
+
+// ServerOverview is how one server stands.
+type ServerOverview struct {
+	Server ingest.Server
+	// Late says that it should have been scanned and was not, see ingest.Server.
+	Late     bool
+	Files    map[ingest.Status]int64
+	InFlight int64
+	// Hours are those of the Overview.
+	Hours []ingest.HourStats
+}
+
+// Overview returns the state of everything. It costs the same however many
+// files there are.
+func (s *Service) Overview(ctx context.Context) (Overview, error) {
+	ledger, err := s.d.Ledger(ctx)
+	if err != nil {
+		return Overview{}, err
+	}
+	servers, err := s.ListServers(ctx)
+	if err != nil {
+		return Overview{}, err
+	}
+	stats, err := ledger.Stats(ctx)
+	if err != nil {
+		return Overview{}, err
+	}
+	o := Overview{
+		At: stats.At, Files: map[ingest.Status]int64{}, Hours: ingest.NoHours(stats.At),
+		OldestInError: stats.OldestInError, OldestInFlight: stats.OldestInFlight,
+	}
+	for _, counts := range stats.Files {
+		for status, n := range counts {
+			o.Files[status] += n
+		}
+	}
+	for _, hours := range stats.Hours {
+		for i, hour := range hours {
+			o.Hours[i].Completed += hour.Completed
+			o.Hours[i].Bytes += hour.Bytes
+			o.Hours[i].Failures += hour.Failures
+		}
+	}
+	o.InFlight = inFlight(o.Files)
+	for _, server := range servers {
+		o.Servers = append(o.Servers, s.serverOverview(server, stats))
+	}
+	return o, nil
+}
+
+func (s *Service) serverOverview(server ingest.Server, stats ingest.Stats) ServerOverview {
+	o := ServerOverview{
+		Server: server, Late: server.Late(stats.At, s.d.Defaults.ScanInterval), Files: stats.Files[server.UUID], Hours: stats.Hours[server.UUID],
+		InFlight: inFlight(stats.Files[server.UUID]),
+	}
+	if o.Files == nil {
+		o.Files = map[ingest.Status]int64{}
+	}
+	if o.Hours == nil {
+		o.Hours = ingest.NoHours(stats.At)
+	}
+	return o
+}
+
+func inFlight(files map[ingest.Status]int64) (n int64) {
+	for _, status := range ingest.InFlight {
+		n += files[status]
+	}
+	return n
+}

@@ -1,0 +1,38 @@
+package operations
+
+import (
+	"errors"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/keyfile"
+)
+
+// KeyExtras come with a private key that is entered. Neither is stored by itself:
+// the passphrase unlocks the key once, the certificate is stored with the key.
+type KeyExtras struct {
+	Passphrase, Certificate []byte
+}
+
+// storedKey returns a private key as it is stored, and what is wrong with what was
+// given. It never quotes the key.
+func storedKey(given []byte, extras KeyExtras) (key []byte, wrong ingest.FieldErrors) {
+	if len(given) == 0 {
+		if len(extras.Passphrase) > 0 {
+			wrong.Add("passphrase", "passphrase: give the private key that it unlocks, too")
+		}
+		if len(extras.Certificate) > 0 {
+			wrong.Add("certificate", "certificate: give its private key, too, also when that one is stored already")
+		}
+		return given, wrong
+	}
+	key, err := keyfile.Read(keyfile.Input{Key: given, Passphrase: extras.Passphrase, Certificate: extras.Certificate})
+	switch {
+	case errors.Is(err, keyfile.ErrLocked), errors.Is(err, keyfile.ErrWrongPassphrase):
+		wrong.Add("passphrase", "passphrase: %s", err)
+	case errors.Is(err, keyfile.ErrCertificate):
+		wrong.Add("certificate", "certificate: %s", err)
+	case err != nil:
+		wrong.Add("private_key", "private key: %s", err)
+	}
+	return key, wrong
+}

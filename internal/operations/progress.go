@@ -1,0 +1,62 @@
+package operations
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/orchestrator"
+)
+
+const (
+	// progressTimeout bounds what a page waits for Temporal: without an answer
+	// it shows what the ledger knows.
+	progressTimeout = 2 * time.Second
+	// progressAtOnce bounds the questions under way.
+	progressAtOnce = 16
+)
+
+// Progress returns how the files' steps stand, by uuid. Files that are not
+// under way, and those that Temporal does not tell about in time, are left out.
+func (s *Service) Progress(ctx context.Context, files []ingest.File) map[string]orchestrator.Progress {
+	ctx, cancel := context.WithTimeout(ctx, progressTimeout)
+	defer cancel()
+	answers := make([]*orchestrator.Progress, len(files))
+	var group errgroup.Group
+	group.SetLimit(progressAtOnce)
+	for i, file := range files {
+		if !file.Status.InFlight() {
+			continue
+		}
+		if file.Status == ingest.StatusReady && file.Deferrals > 0 {
+			answers[i] = putOff(file)
+			continue
+		}
+		group.Go(func() error {
+			if progress, known, err := s.d.Orchestrator.IngestProgress(ctx, file.UUID); err == nil && known {
+				answers[i] = &progress
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // none of them fails
+	found := map[string]orchestrator.Progress{}
+	for i, answer := range answers {
+		if answer != nil {
+			found[files[i].UUID] = *answer
+		}
+	}
+	return found
+}
+
+// putOff is how a file stands that waits for its next round: no workflow is at
+// it meanwhile.
+func putOff(file ingest.File) *orchestrator.Progress {
+	return &orchestrator.Progress{
+		Step: cmp.Or(file.ErrorStep, ingest.StepDownload), Attempt: file.Deferrals*ingest.RoundAttempts + 1, NextTry: file.NotBefore,
+		Failure: file.ErrorMessage, Total: file.Size,
+	}
+}

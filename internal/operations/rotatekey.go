@@ -1,0 +1,184 @@
+package operations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"stevedore/internal/credentials"
+	"stevedore/internal/ingest"
+)
+
+// Keyring seals and opens credentials, and adds keys.
+type Keyring interface {
+	Sealer
+	// Open decrypts what Seal made for the same field and server.
+	Open(field string, server ingest.Server, sealed []byte) ([]byte, error)
+	// Current reports whether the value was sealed with the key that seals now.
+	Current(sealed []byte) bool
+	// Rotate adds a fresh key, which seals from now on; older ones still open.
+	Rotate() error
+	// RenewCanary seals the keyset's canary with the newest key.
+	RenewCanary(ctx context.Context, canaries credentials.Canaries) error
+}
+
+// RotateRequest says how far a rotation goes.
+type RotateRequest struct {
+	// KeyOnly adds the key and leaves the credentials for a later rotation: time
+	// to bring the keyset file to every host.
+	KeyOnly bool
+	// Progress, may be nil, is called after each server.
+	Progress func(done, total int)
+}
+
+// RotateResult says what a rotation did.
+type RotateResult struct {
+	// NewKey is false when an earlier rotation was brought to its end instead.
+	NewKey bool
+	// Servers is how many have credentials, Resealed how many of them were
+	// sealed anew.
+	Servers, Resealed int
+	// Failed are servers whose credentials cannot be opened, by name.
+	Failed []string
+}
+
+// RotateKey adds a key and seals all credentials anew with it. It may be
+// stopped at any moment and asked for again: as long as credentials are sealed
+// with an older key, it goes on with them instead of adding another. Each
+// server changes in a transaction of its own and works all the time.
+func (s *Service) RotateKey(ctx context.Context, req RotateRequest) (result RotateResult, err error) {
+	keys, err := s.d.Keyring(ctx)
+	if err != nil {
+		return result, err
+	}
+	ledger, err := s.d.Ledger(ctx)
+	if err != nil {
+		return result, err
+	}
+	if err := keys.Check(ctx, ledger); err != nil {
+		return result, err
+	}
+	servers, err := s.sealedServers(ctx, keys)
+	if err != nil {
+		return result, err
+	}
+	result.Failed = servers.unopened
+	result.Servers, result.NewKey = len(servers.opened)+len(servers.unopened), len(servers.behind) == 0
+	details := map[string]any{"new_key": result.NewKey, "servers": result.Servers, "key_only": req.KeyOnly}
+	if _, err := s.record(ctx, "key.rotate", "keyset", details); err != nil {
+		return result, err
+	}
+	if result.NewKey {
+		if err := keys.Rotate(); err != nil {
+			return result, err
+		}
+		servers.behind = servers.opened
+	}
+	if req.KeyOnly {
+		return result, nil
+	}
+	if err := s.resealAll(ctx, keys, servers.behind, req.Progress, &result); err != nil {
+		return result, err
+	}
+	return result, keys.RenewCanary(ctx, ledger)
+}
+
+// sealedServers are the servers with credentials.
+type sealedServers struct {
+	opened []ingest.Server
+	// behind are those of them that an older key sealed.
+	behind []ingest.Server
+	// unopened are the names of those that no key opens. They must not count as
+	// behind: they would keep every rotation from adding a key.
+	unopened []string
+}
+
+func (s *Service) sealedServers(ctx context.Context, keys Keyring) (found sealedServers, err error) {
+	servers, err := s.ListServers(ctx)
+	for _, server := range servers {
+		if len(server.PasswordEncrypted)+len(server.PrivateKeyEncrypted) == 0 {
+			continue
+		}
+		current, err := allCurrent(keys, server)
+		if err != nil {
+			found.unopened = append(found.unopened, server.Name)
+			continue
+		}
+		found.opened = append(found.opened, server)
+		if !current {
+			found.behind = append(found.behind, server)
+		}
+	}
+	return found, err
+}
+
+// allCurrent reports whether the newest key sealed all that the server has; the
+// error says what cannot be opened.
+func allCurrent(keys Keyring, server ingest.Server) (current bool, err error) {
+	current = true
+	for field, value := range map[string][]byte{
+		credentials.FieldPassword: server.PasswordEncrypted, credentials.FieldPrivateKey: server.PrivateKeyEncrypted,
+	} {
+		if len(value) == 0 {
+			continue
+		}
+		if _, err := keys.Open(field, server, value); err != nil {
+			return false, err
+		}
+		current = current && keys.Current(value)
+	}
+	return current, nil
+}
+
+func (s *Service) resealAll(ctx context.Context, keys Keyring, servers []ingest.Server, progress func(done, total int), result *RotateResult) error {
+	ledger, err := s.d.Ledger(ctx)
+	if err != nil {
+		return err
+	}
+	for i, server := range servers {
+		_, err := ledger.EditServer(ingest.WithResealing(ctx), server.UUID, func(current ingest.Server) (ingest.Server, error) { return reseal(keys, current) })
+		var unopened unopenedError
+		switch {
+		case errors.As(err, &unopened):
+			result.Failed = append(result.Failed, server.Name)
+		case isMissing(err): // removed meanwhile
+		case err != nil:
+			return fmt.Errorf("seal the credentials of server %q anew: %w", server.Name, err)
+		default:
+			result.Resealed++
+		}
+		if progress != nil {
+			progress(i+1, len(servers))
+		}
+	}
+	if len(result.Failed) > 0 {
+		return ingest.Errorf(ingest.KindInvalid,
+			"the credentials of %d server(s) cannot be opened and were left as they are: set them anew with `stevedore server edit %s --password-file FILE`, or restore the keyset file they were sealed with",
+			len(result.Failed), result.Failed[0])
+	}
+	return nil
+}
+
+// unopenedError is about credentials that no key of the set opens.
+type unopenedError struct{ error }
+
+// Unwrap returns the cause.
+func (e unopenedError) Unwrap() error { return e.error }
+
+func reseal(keys Keyring, server ingest.Server) (ingest.Server, error) {
+	for field, value := range map[string]*[]byte{
+		credentials.FieldPassword: &server.PasswordEncrypted, credentials.FieldPrivateKey: &server.PrivateKeyEncrypted,
+	} {
+		if len(*value) == 0 || keys.Current(*value) {
+			continue
+		}
+		plaintext, err := keys.Open(field, server, *value)
+		if err != nil {
+			return server, unopenedError{err}
+		}
+		if *value, err = keys.Seal(field, server, plaintext); err != nil {
+			return server, err
+		}
+	}
+	return server, nil
+}

@@ -1,0 +1,137 @@
+package operations
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+	"stevedore/workflows"
+)
+
+// sourceManual marks scans that a person asked for.
+const sourceManual = "manual"
+
+// ScanRun is a scan that has been handed to Temporal.
+type ScanRun struct {
+	// UUID names the request, WorkflowID and RunID its ScanAllServers.
+	UUID       string
+	WorkflowID string
+	RunID      string
+	// Suspended servers are not part of the scan: trying them again before a
+	// person has mended them gets accounts locked.
+	Suspended []ingest.Server
+	// Servers counts those that the scan was asked for.
+	Servers int
+}
+
+// Scan starts a scan and returns at once. Without servers (names or uuids) it
+// is for all active ones, due or not, except those that are suspended; these
+// are scanned when named. An unknown server is an ErrNotFound, one
+// that is switched off an error of KindInvalid. Requests for the same servers in quick
+// succession share one scan, which begins after them; see takeTurn.
+func (s *Service) StartScan(ctx context.Context, servers []string) (ScanRun, error) {
+	var run ScanRun
+	in := workflows.ScanAllServersInput{Force: true, Source: sourceManual}
+	asked, err := s.askedFor(ctx, servers, &run)
+	if err != nil {
+		return ScanRun{}, err
+	}
+	if len(servers) > 0 || len(run.Suspended) > 0 { // otherwise all
+		in.Servers = uuidsOf(asked)
+	}
+	when, err := s.takeTurn(ctx, asked)
+	if err != nil {
+		return ScanRun{}, fmt.Errorf("start the scan: %w", err)
+	}
+	run.UUID, run.WorkflowID, run.Servers = when.uuid, ingest.ScanWorkflowID(when.uuid), len(asked)
+	if _, err := s.record(ctx, "scan.start", run.UUID, map[string]any{"servers": servers}); err != nil {
+		return ScanRun{}, err
+	}
+	run.RunID, err = s.d.Orchestrator.StartScan(ctx, run.WorkflowID, in, when.delay)
+	if err != nil {
+		return ScanRun{}, fmt.Errorf("start the scan: %w", err)
+	}
+	return run, nil
+}
+
+// askedFor returns the servers that a scan is for.
+func (s *Service) askedFor(ctx context.Context, names []string, run *ScanRun) ([]ingest.Server, error) {
+	if len(names) > 0 {
+		return s.named(ctx, names)
+	}
+	return s.scannable(ctx, run)
+}
+
+func uuidsOf(servers []ingest.Server) []string {
+	uuids := make([]string, len(servers))
+	for i, server := range servers {
+		uuids[i] = server.UUID
+	}
+	return uuids
+}
+
+func (s *Service) named(ctx context.Context, names []string) ([]ingest.Server, error) {
+	var servers []ingest.Server
+	for _, name := range names {
+		server, err := s.GetServer(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if !server.Active {
+			return nil, ingest.Errorf(ingest.KindInvalid,
+				"server %s is paused: run `stevedore server resume %s` first", server.Name, server.Name)
+		}
+		if !slices.ContainsFunc(servers, func(other ingest.Server) bool { return other.UUID == server.UUID }) {
+			servers = append(servers, server)
+		}
+	}
+	return servers, nil
+}
+
+// scannable returns all servers that may be scanned without being named, and notes in
+// run which are left out.
+func (s *Service) scannable(ctx context.Context, run *ScanRun) (scannable []ingest.Server, err error) {
+	servers, err := s.ListServers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, server := range servers {
+		switch {
+		case !server.Active:
+		case server.State == ingest.ServerSuspended:
+			run.Suspended = append(run.Suspended, server)
+		default:
+			scannable = append(scannable, server)
+		}
+	}
+	if len(run.Suspended) > 0 && len(scannable) == 0 {
+		first := run.Suspended[0]
+		return nil, ingest.Errorf(ingest.KindOf(suspendedError(first)), "nothing to scan: every active server is suspended: %s", suspendedError(first))
+	}
+	return scannable, nil
+}
+
+// suspendedError says why a server is suspended and how to mend it.
+func suspendedError(server ingest.Server) error {
+	advice := fmt.Sprintf("mend it and run `stevedore server test %s`", server.Name)
+	return ingest.Errorf(ingest.KindAuth, "server %s is suspended: %s", server.Name, cmp.Or(withoutName(server.LastError, server.Name), advice))
+}
+
+func serverUUIDs(servers []activities.ServerRef) []string {
+	uuids := make([]string, len(servers))
+	for i, server := range servers {
+		uuids[i] = server.UUID
+	}
+	return uuids
+}
+
+// withoutName takes "server X: " or "server X " off a message that is going to
+// stand behind it.
+func withoutName(message, name string) string {
+	rest, _ := strings.CutPrefix(message, "server "+name)
+	return strings.TrimLeft(rest, ": ")
+}

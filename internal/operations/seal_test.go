@@ -1,0 +1,77 @@
+package operations
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
+)
+
+// TestAnEditAsksForTheCredentialAgain: who edits a server cannot have its stored
+// password sent to a host of their choice, and neither can who writes to the row.
+func TestAnEditAsksForTheCredentialAgain(t *testing.T) {
+	t.Parallel()
+	r, ctx := setupRotating(t), t.Context()
+	pin, _ := newKey(t, "")
+	other, _ := newKey(t, "")
+	_, err := r.EditServer(ctx, "a", AnyVersion, ServerEdit{
+		Settings: func(s *ingest.Server) { s.HostKeys = []string{pin} }, Password: []byte("password of a"),
+	})
+	require.NoError(t, err)
+	for field, change := range map[string]func(*ingest.Server){
+		"host":      func(s *ingest.Server) { s.Host = "evil.example.com" },
+		"port":      func(s *ingest.Server) { s.Port = 2222 },
+		"username":  func(s *ingest.Server) { s.Username = "x" },
+		"host_keys": func(s *ingest.Server) { s.HostKeys = []string{pin, other} },
+		"proxy":     func(s *ingest.Server) { s.Proxy = "socks5://evil.example.com:1080" },
+		"jump":      func(s *ingest.Server) { s.Jump = "b" },
+	} {
+		_, err := r.EditServer(ctx, "a", AnyVersion, ServerEdit{Settings: change})
+		var invalid *ingest.InvalidError
+		require.ErrorAs(t, err, &invalid, field)
+		require.Equal(t, "password", invalid.Fields[0].Field, field)
+		require.Contains(t, invalid.Fields[0].Message, field+" of the server changed")
+		_, err = r.EditServer(ctx, "a", AnyVersion, ServerEdit{Settings: change, PrivateKey: []byte{}})
+		require.ErrorAs(t, err, &invalid, field, "to give another credential is not to give this one")
+		_, err = r.EditServer(ctx, "a", AnyVersion, ServerEdit{Settings: change, Password: []byte("password of a")})
+		require.NoError(t, err, field)
+		r.requireAll(t, 3)
+		_, err = r.EditServer(ctx, "a", AnyVersion, ServerEdit{Password: []byte("password of a"), Settings: func(s *ingest.Server) {
+			s.Host, s.Port, s.Username, s.HostKeys, s.Proxy, s.Jump = "sftp.example.com", 22, "u", []string{pin}, "", ""
+		}})
+		require.NoError(t, err)
+	}
+	// What sends it to nobody new needs no secret.
+	_, err = r.EditServer(ctx, "a", AnyVersion, ServerEdit{Settings: func(s *ingest.Server) { s.HostKeys, s.RootPath = nil, "/in" }})
+	require.NoError(t, err)
+	r.requireAll(t, 3)
+}
+
+// TestAnApprovalSealsAnew: an operator approves a key without knowing the secret, but
+// not for a row that somebody changed behind our back.
+func TestAnApprovalSealsAnew(t *testing.T) {
+	t.Parallel()
+	r, ctx := setupRotating(t), t.Context()
+	line, _ := newKey(t, "")
+	prober := &fakeProber{presented: ProbeResult{Fingerprint: Fingerprint(line), KeyLine: line}}
+	r.d.Prober = Provide[Prober](prober)
+	_, err := r.TestServer(ctx, "a", TestRequest{Approve: Fingerprint(line)})
+	require.NoError(t, err)
+	r.requireAll(t, 3)
+
+	server, err := r.GetServer(ctx, "b")
+	require.NoError(t, err)
+	_, err = r.ledger.EditServer(ctx, server.UUID, func(s ingest.Server) (ingest.Server, error) {
+		s.Host = "evil.example.com"
+		return s, nil
+	})
+	require.NoError(t, err)
+	_, err = r.TestServer(ctx, "b", TestRequest{Approve: Fingerprint(line)})
+	require.ErrorContains(t, err, "sent to nobody")
+	server, err = r.GetServer(ctx, "b")
+	require.NoError(t, err)
+	require.Empty(t, server.HostKeys)
+	_, err = r.RotateKey(ctx, RotateRequest{})
+	require.ErrorContains(t, err, "server edit b --password-file", "a rotation does not launder it")
+}

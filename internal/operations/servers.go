@@ -1,0 +1,215 @@
+package operations
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"golang.org/x/crypto/ssh"
+
+	"stevedore/internal/ingest"
+)
+
+// NewServer is a server to be added, with its secrets in clear.
+type NewServer struct {
+	// Server holds the settings; UUID and encrypted fields are set by AddServer.
+	Server ingest.Server
+	// Credentials holds a password, a private key or both.
+	Credentials ingest.Credentials
+	// KeyExtras are what the private key needs to be read.
+	KeyExtras
+}
+
+// AddServer checks the settings, seals the credentials and records the server.
+// The errors are of KindInvalid, wrapping an *ingest.InvalidError with every problem,
+// and of KindConflict when the name is taken.
+func (s *Service) AddServer(ctx context.Context, in NewServer) (ingest.Server, error) {
+	server := in.Server.WithDefaults(s.d.Defaults)
+	server.UUID = s.d.NewUUID()
+	server.Active = true
+	key, more := storedKey(in.Credentials.PrivateKey, in.KeyExtras)
+	in.Credentials.PrivateKey = key
+	more = append(more, s.checkJump(ctx, server)...)
+	if err := checkServer(server, in.Credentials, more); err != nil {
+		return ingest.Server{}, err
+	}
+	if err := s.checkOverlap(ctx, server); err != nil {
+		return ingest.Server{}, err
+	}
+	if err := s.seal(ctx, &server, in.Credentials); err != nil {
+		return ingest.Server{}, err
+	}
+	ledger, err := s.d.Ledger(ctx)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	if _, err := s.record(ctx, "server.create", server.Name, map[string]any{"server_uuid": server.UUID, "settings": settingsOf(server)}); err != nil {
+		return ingest.Server{}, err
+	}
+	added, err := ledger.AddServer(ctx, server)
+	if err != nil {
+		return ingest.Server{}, fmt.Errorf("add server %q: %w", server.Name, err)
+	}
+	return added, nil
+}
+
+// checkServer returns everything that is wrong with a server that has, or is
+// about to get, the credentials; more is what was found before.
+func checkServer(server ingest.Server, creds ingest.Credentials, more ingest.FieldErrors) error {
+	wrong := append(checkSettings(server), more...)
+	checkPassword(&wrong, creds.Password)
+	wrongKey := slices.ContainsFunc(more, func(f ingest.FieldError) bool { return f.Field != "jump" })
+	if len(creds.Password) == 0 && len(creds.PrivateKey) == 0 && !wrongKey {
+		wrong.Add("credentials", "credentials: give a password, a private key or both")
+	}
+	return wrong.Err("cannot add the server")
+}
+
+// checkPassword refuses a password with a NUL byte: no server can be given one, and it
+// comes with a file in UTF-16.
+func checkPassword(wrong *ingest.FieldErrors, password []byte) {
+	if bytes.IndexByte(password, 0) >= 0 {
+		wrong.Add("password", "password: it holds a NUL byte; is the file in UTF-16? Save it as UTF-8")
+	}
+}
+
+func checkSettings(server ingest.Server) (wrong ingest.FieldErrors) {
+	for _, err := range server.Validate() {
+		var field ingest.FieldError
+		_ = errors.As(err, &field)
+		wrong.Add(field.Field, "%s", err)
+	}
+	checkGlobs(&wrong, "include", server.Include)
+	checkGlobs(&wrong, "exclude", server.Exclude)
+	checkGlobs(&wrong, "in_progress_names", server.InProgressNames)
+	for _, line := range server.HostKeys {
+		if _, err := parseHostKey(line); err != nil {
+			wrong.Add("host_keys", "%s", err)
+		}
+	}
+	return wrong
+}
+
+// ValidGlob reports whether a pattern of paths can be read.
+func ValidGlob(glob string) bool { return doublestar.ValidatePattern(glob) }
+
+func checkGlobs(wrong *ingest.FieldErrors, field string, globs []string) {
+	for _, glob := range globs {
+		if glob == "" || !ValidGlob(glob) {
+			wrong.Add(field, "%s %q: not a valid glob; example: '**/*.csv'", field, glob)
+		} else if ingest.GlobChoices(glob) > ingest.MaxGlobChoices {
+			wrong.Add(field, "%s %q: more than %d combinations of alternatives; use several globs", field, ingest.Summary(glob), ingest.MaxGlobChoices)
+		}
+	}
+}
+
+// parseHostKey reads one "type base64" line. A known_hosts line, which begins
+// with a host name, is a frequent mistake.
+func parseHostKey(line string) (ssh.PublicKey, error) {
+	key, comment, options, rest, err := ssh.ParseAuthorizedKey([]byte(line))
+	if err != nil || len(options) > 0 || len(strings.TrimSpace(string(rest))) > 0 {
+		return nil, fmt.Errorf("host key %q: use one line like 'ssh-ed25519 AAAA...', without a host name before it", ingest.Summary(line))
+	}
+	if _, err := ingest.HostKeyExpiry(comment); err != nil {
+		return nil, fmt.Errorf("host key %q: %w", ingest.Summary(line), err)
+	}
+	return key, nil
+}
+
+// Fingerprint returns a pinned key's fingerprint, "SHA256:..."; empty for a
+// line that is no key.
+func Fingerprint(keyLine string) string {
+	key, err := parseHostKey(keyLine)
+	if err != nil {
+		return ""
+	}
+	return ssh.FingerprintSHA256(key)
+}
+
+// pageSize is how many rows are asked for at once when all are wanted.
+const pageSize = 1000
+
+// ListServers returns all servers, by name.
+func (s *Service) ListServers(ctx context.Context) ([]ingest.Server, error) {
+	ledger, err := s.d.Ledger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	left, err := ledger.LeftByServer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var servers []ingest.Server
+	for after := ""; ; {
+		page, err := ledger.Servers(ctx, after, pageSize)
+		if err != nil {
+			return nil, err
+		}
+		for _, server := range page {
+			server.Left = left[server.UUID]
+			servers = append(servers, server)
+		}
+		if len(page) < pageSize {
+			return servers, nil
+		}
+		after = page[len(page)-1].Name
+	}
+}
+
+// GetServer returns the server with the name or uuid, or an ErrNotFound.
+func (s *Service) GetServer(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
+	ledger, err := s.d.Ledger(ctx)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	server, err := ledger.ServerByName(ctx, nameOrUUID)
+	if isMissing(err) {
+		return ingest.Server{}, notFound("no server is called %q: `stevedore server list` shows all", ingest.Summary(nameOrUUID))
+	}
+	if err != nil {
+		return server, err
+	}
+	left, err := ledger.LeftByServer(ctx)
+	server.Left = left[server.UUID]
+	return server, err
+}
+
+// ReadServer returns the server with the name or uuid, and the version that
+// EditServer and RemoveServer ask for.
+func (s *Service) ReadServer(ctx context.Context, nameOrUUID string) (server ingest.Server, version string, err error) {
+	server, err = s.GetServer(ctx, nameOrUUID)
+	return server, ServerVersion(server), err
+}
+
+// PauseServer switches a server off: it is not listed any more. Files that were
+// found go on.
+func (s *Service) PauseServer(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
+	return s.switchServer(ctx, nameOrUUID, "server.pause", Ledger.PauseServer)
+}
+
+// ResumeServer switches a server on and ends a suspension.
+func (s *Service) ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
+	return s.switchServer(ctx, nameOrUUID, "server.resume", Ledger.ResumeServer)
+}
+
+func (s *Service) switchServer(ctx context.Context, nameOrUUID, action string, change func(Ledger, context.Context, string) error) (ingest.Server, error) {
+	server, err := s.GetServer(ctx, nameOrUUID)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	ledger, err := s.d.Ledger(ctx)
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	if _, err := s.record(ctx, action, server.Name, map[string]any{"server_uuid": server.UUID}); err != nil {
+		return ingest.Server{}, err
+	}
+	if err := change(ledger, ctx, server.UUID); err != nil {
+		return ingest.Server{}, fmt.Errorf("switch server %q: %w", server.Name, err)
+	}
+	return s.GetServer(ctx, server.UUID)
+}
