@@ -78,6 +78,11 @@ var parts = []part{
 		globs: []string{"/usr/lib/*/libnss_wrapper.so*", "/usr/lib64/libnss_wrapper.so*", "/usr/lib/libnss_wrapper.so*"},
 	},
 	{
+		// The example consumer in Python needs it.
+		name: "pika", debs: []string{"python3-pika"}, tests: true,
+		globs: []string{"/usr/lib/python3*/dist-packages/pika/__init__.py", "/usr/lib/python3*/site-packages/pika/__init__.py"},
+	},
+	{
 		// Opens the console's pages as people do.
 		name: "Chromium", debs: []string{"chromium", "fonts-dejavu-core"}, tests: true,
 		globs: []string{"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium"},
@@ -219,15 +224,15 @@ func byHand(m machine, lacks []missing) string {
 // elsewhere names the command for systems whose packages we do not install.
 func elsewhere(m machine) string {
 	for _, tool := range [][2]string{
-		{"dnf", "sudo dnf install postgresql-server rabbitmq-server openssh-server nss_wrapper chromium"},
-		{"pacman", "sudo pacman -S postgresql rabbitmq openssh nss_wrapper chromium"},
-		{"brew", "brew install postgresql@15 rabbitmq && brew install --cask chromium"},
+		{"dnf", "sudo dnf install postgresql-server rabbitmq-server openssh-server nss_wrapper python3-pika chromium"},
+		{"pacman", "sudo pacman -S postgresql rabbitmq openssh nss_wrapper python-pika chromium"},
+		{"brew", "brew install postgresql@15 rabbitmq && brew install --cask chromium && pip3 install pika"},
 	} {
 		if m.look(tool[0]) != "" {
 			return tool[1]
 		}
 	}
-	return "your system's package manager: PostgreSQL 15+, RabbitMQ 3.10+, OpenSSH server; for tests also nss_wrapper and Chromium"
+	return "your system's package manager: PostgreSQL 15+, RabbitMQ 3.10+, OpenSSH server; for tests also nss_wrapper, pika (Python) and Chromium"
 }
 
 // installScript installs the packages without starting their services, which

@@ -17,6 +17,7 @@ func debian() map[string]string {
 		"/usr/sbin/sshd":                                  "",
 		"/usr/bin/ssh-keygen":                             "",
 		"/usr/lib/x86_64-linux-gnu/libnss_wrapper.so.0.3": "",
+		"/usr/lib/python3/dist-packages/pika/__init__.py": "",
 		"/usr/bin/chromium":                               "",
 	}
 }
