@@ -49,7 +49,7 @@ func TestAnEditReachesFilesThatSettle(t *testing.T) {
 			}
 			now := b.file(file)
 			assert.Equal(t, ingest.StatusVanished, now.Status)
-			assert.Contains(t, now.ErrorMessage, "leave it out")
+			assert.Contains(t, now.ErrorMessage, "excluded by changed server settings")
 
 			b.set(func(s *ingest.Server) {
 				s.Options, s.Include, s.Exclude, s.RootPath = before.Options, nil, nil, before.RootPath

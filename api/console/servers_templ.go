@@ -1776,7 +1776,7 @@ func testResult(v *view, page serverPage) templ.Component {
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var98 string
-					templ_7745c5c3_Var98, templ_7745c5c3_Err = templ.JoinStringErrs(v.T("%d entries are left out by the patterns, e.g. %s", sample.Unmatched.Count, sample.Unmatched.Example))
+					templ_7745c5c3_Var98, templ_7745c5c3_Err = templ.JoinStringErrs(v.T("%d entries are excluded by the patterns, e.g. %s", sample.Unmatched.Count, sample.Unmatched.Example))
 					if templ_7745c5c3_Err != nil {
 						return templ.Error{Err: templ_7745c5c3_Err, FileName: `servers.templ`, Line: 241, Col: 118}
 					}

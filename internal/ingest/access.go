@@ -7,30 +7,31 @@ import (
 	"time"
 )
 
-// Role says what a caller may do. Each role may do what those before it may.
+// Role is a set of permissions in the API. Each role includes the permissions of
+// the weaker ones.
 type Role string
 
-// The roles.
+// The roles, weakest first.
 const (
-	// RoleViewer reads.
+	// RoleViewer may read everything but the audit log.
 	RoleViewer Role = "viewer"
-	// RoleOperator also acts on files and scans, tests and pauses servers.
+	// RoleOperator may also act on files, start scans, and test and pause servers.
 	RoleOperator Role = "operator"
-	// RoleAdmin also changes servers and tokens, and reads the audit log.
+	// RoleAdmin may also change servers and tokens, and read the audit log.
 	RoleAdmin Role = "admin"
 )
 
-// Roles lists every role, the weakest first.
+// Roles lists all roles, weakest first.
 var Roles = []Role{RoleViewer, RoleOperator, RoleAdmin}
 
-// Allows reports whether the role is the needed one or a stronger one. An
-// unknown role allows nothing.
+// Allows reports whether r includes the permissions of needed. An unknown role
+// allows nothing.
 func (r Role) Allows(needed Role) bool {
 	has, needs := slices.Index(Roles, r), slices.Index(Roles, needed)
 	return has >= 0 && needs >= 0 && has >= needs
 }
 
-// ParseRole returns the role named by text, or an error that lists the names.
+// ParseRole returns the role named text. Its error lists the valid names.
 func ParseRole(text string) (Role, error) {
 	if r := Role(text); slices.Contains(Roles, r) {
 		return r, nil
@@ -38,51 +39,51 @@ func ParseRole(text string) (Role, error) {
 	return "", fmt.Errorf("role %q: use viewer, operator or admin", text)
 }
 
-// Principal is who asks.
+// Principal is the authenticated caller of an API request.
 type Principal struct {
 	Name string
 	Role Role
-	// TokenID tells tokens apart that had the same name one after the other; empty
-	// for who came without one.
+	// TokenID distinguishes successive tokens of the same name; empty for a principal
+	// without a token.
 	TokenID string
 }
 
-// TokenID returns the id of the token with the SHA-256 digest.
+// TokenID returns the token's public id, which is derived from the SHA-256 digest
+// of its secret.
 func TokenID(digest [32]byte) string { return hex.EncodeToString(digest[:8]) }
 
-// BootstrapToken is the name of the token in the configuration; no other may
-// have it.
+// BootstrapToken is the name of the token in the configuration. It is reserved.
 const BootstrapToken = "bootstrap"
 
 // Token is a bearer token of the API without its secret.
 type Token struct {
 	Name string
 	Role Role
-	// ExpiresAt is zero when it is valid until revoked.
+	// ExpiresAt is zero for a token that is valid until revoked.
 	ExpiresAt time.Time
-	// RevokedAt is zero while it is valid, LastUsedAt when it never was used; the
-	// latter is right to about a minute.
+	// RevokedAt is zero while the token is valid. LastUsedAt is zero for an unused
+	// token, and accurate to about a minute.
 	RevokedAt  time.Time
 	LastUsedAt time.Time
 	CreatedAt  time.Time
-	// CreatedBy is the name of the principal that made it.
+	// CreatedBy is the name of the principal that created the token.
 	CreatedBy string
 }
 
-// AuditEntry says who asked for a change.
+// AuditEntry is a row of the audit log: a change requested by a principal.
 type AuditEntry struct {
 	ID int64
-	// Key is a uuid by which a repeated write is known.
+	// Key is a uuid. A second write with the same key is ignored.
 	Key string
 	At  time.Time
-	// Actor and Role are the principal's.
+	// Actor is the name of the principal, Role its role at that time.
 	Actor string
 	Role  Role
-	// Action is what was asked for, e.g. "server.pause"; Target is what it was
-	// done to, e.g. a server's name.
+	// Action is the requested change, e.g. "server.pause"; Target is its object, e.g.
+	// the server's name.
 	Action string
 	Target string
-	// Details holds no secrets.
+	// Details depend on the action; they never contain secrets.
 	Details map[string]any
 }
 

@@ -2,7 +2,7 @@ package ingest
 
 import "time"
 
-// AuditState says how far an audit has come.
+// AuditState is the progress of an audit.
 type AuditState string
 
 // The states of an audit.
@@ -12,58 +12,57 @@ const (
 	AuditFailed    AuditState = "failed"
 )
 
-// AuditRun is an audit that somebody asked for.
+// AuditRun is an audit requested by a principal.
 type AuditRun struct {
 	ID   int64
 	UUID string
-	// Actor is who asked for it.
+	// Actor is the name of the principal that requested it.
 	Actor string
-	// Servers are the uuids of those that are compared; empty means all.
+	// Servers are the uuids of the compared servers; empty means all.
 	Servers []string
-	// Deep reads every object again instead of trusting its metadata.
+	// Deep re-reads every object instead of trusting its metadata.
 	Deep      bool
 	State     AuditState
 	StartedAt time.Time
-	// FinishedAt is zero while it runs.
+	// FinishedAt is zero while the audit runs.
 	FinishedAt time.Time
 	AuditCounts
-	// Error is why it did not reach its end, as one line.
+	// Error is the one-line reason why the audit failed; empty otherwise.
 	Error string
 }
 
-// AuditCounts is what an audit has compared and found.
+// AuditCounts counts compared items and discrepancies.
 type AuditCounts struct {
-	// Sources are entries that servers showed, Files rows of the ledger, Objects
-	// what the store listed, Bytes the size of the objects looked at.
+	// Sources counts entries listed on servers, Files rows of the ledger, Objects the
+	// objects in the store. Bytes is the total size of the compared objects.
 	Sources, Files, Objects, Bytes int64
-	// Pending files are on their way or too young to be known.
+	// Pending counts files in flight and files too recent to compare.
 	Pending int64
-	// Missing, Extra and Wrong count the differences by their marks: what should
-	// be there is not; what should not be there is; it differs.
+	// Missing, Extra and Wrong count discrepancies by mark, see AuditMark.
 	Missing, Extra, Wrong int64
 }
 
-// Differences is how many there are.
+// Differences returns the number of discrepancies.
 func (c AuditCounts) Differences() int64 { return c.Missing + c.Extra + c.Wrong }
 
-// MaxAuditDifferences is how many differences of an audit are kept; all are
-// counted.
+// MaxAuditDifferences is the number of discrepancies stored for one audit. Further
+// ones are only counted.
 const MaxAuditDifferences = 10_000
 
-// AuditMark classifies a difference in one character.
+// AuditMark classifies a discrepancy in one character.
 type AuditMark string
 
 // The marks.
 const (
-	// AuditMissing: an expected thing does not exist.
+	// AuditMissing: an expected item does not exist.
 	AuditMissing AuditMark = "-"
-	// AuditExtra: something exists, or exists once more, that should not.
+	// AuditExtra: an unexpected item, or a duplicate, exists.
 	AuditExtra AuditMark = "+"
-	// AuditWrong: it exists and differs, or needs attention.
+	// AuditWrong: the item exists but differs, or needs attention.
 	AuditWrong AuditMark = "!"
 )
 
-// Count adds a difference with the mark to the counts.
+// Count adds one discrepancy with the mark.
 func (c *AuditCounts) Count(mark AuditMark) {
 	switch mark {
 	case AuditMissing:
@@ -75,28 +74,28 @@ func (c *AuditCounts) Count(mark AuditMark) {
 	}
 }
 
-// AuditDifference is one difference that an audit found. All texts are safe to print.
+// AuditDifference is one discrepancy. All texts are safe to print.
 type AuditDifference struct {
-	// Seq numbers the differences of an audit from 1.
+	// Seq numbers the discrepancies of an audit from 1.
 	Seq  int64
 	Mark AuditMark
-	// What names the file or thing, Why is one line.
+	// What names the file or other item; Why is the one-line explanation.
 	What, Why string
-	// Server, Path and FileUUID are set where they apply.
+	// Server, Path and FileUUID identify the file; empty where they do not apply.
 	Server, Path, FileUUID string
-	// Sides is what each place has of it.
+	// Sides describes the item in each compared place.
 	Sides AuditSides
 }
 
-// String returns the difference as one line.
+// String returns the discrepancy as one line.
 func (d AuditDifference) String() string { return string(d.Mark) + " " + d.What + ": " + d.Why }
 
-// SideState says how a place stands to what it should have.
+// SideState compares one place with its expected content.
 type SideState string
 
 // The states of a side.
 const (
-	// SideUnknown: it was not compared, or does not matter here.
+	// SideUnknown: not compared, or irrelevant to this discrepancy.
 	SideUnknown SideState = ""
 	SideSame    SideState = "same"
 	SideMissing SideState = "missing"
@@ -104,8 +103,7 @@ const (
 	SideWrong   SideState = "wrong"
 )
 
-// Word is the state as programs read it: "unknown", "same", "missing", "extra"
-// or "wrong".
+// Word returns the state for APIs: "unknown", "same", "missing", "extra" or "wrong".
 func (s SideState) Word() string {
 	if s == SideUnknown {
 		return "unknown"
@@ -113,7 +111,7 @@ func (s SideState) Word() string {
 	return string(s)
 }
 
-// Sign is the state in one character: "?", "=", "-", "+" or "!".
+// Sign returns the state as one character: "?", "=", "-", "+" or "!".
 func (s SideState) Sign() string {
 	switch s {
 	case SideSame:
@@ -129,21 +127,22 @@ func (s SideState) Sign() string {
 	}
 }
 
-// AuditSide is what one place has of the thing that a difference is about.
+// AuditSide describes the item of a discrepancy in one place.
 type AuditSide struct {
 	State SideState `json:"state,omitempty"`
-	// Status is the file's in the ledger, empty elsewhere.
+	// Status is the file's status in the ledger; empty for other places.
 	Status Status `json:"status,omitempty"`
-	// Size in bytes, nil when it is not known; SHA256 and ModTime are empty then.
+	// Size is in bytes, nil when unknown; SHA256 and ModTime are then empty.
 	Size    *int64    `json:"size,omitempty"`
 	SHA256  string    `json:"sha256,omitempty"`
 	ModTime time.Time `json:"mod_time,omitzero"`
-	// Count is how many there are where there is more than one.
+	// Count is the number of copies where there is more than one, else 0.
 	Count int64 `json:"count,omitempty"`
 }
 
-// AuditSides are the four places that an audit compares. The announcement is
-// the one on record: what consumers have taken from a queue is no longer there.
+// AuditSides are the four compared places. Announcement is the notification as
+// recorded in the ledger, because consumers have removed the message from the
+// queue.
 type AuditSides struct {
 	Source       AuditSide `json:"source,omitzero"`
 	Ledger       AuditSide `json:"ledger,omitzero"`

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// The constructors below make every change that a file goes through. They are the
-// only place that knows which status, columns, event and detail keys belong
-// together; EventKeys documents the keys, and a test compares the two.
+// The constructors below create every ledger change of a file. They alone define
+// which status, columns, event and detail keys belong together. EventKeys
+// documents the keys; a test compares the two.
 
-// EventKeys are the detail keys of each event type. Consumers of the ledger read
-// them: keys are added, never renamed or removed.
+// EventKeys lists the detail keys of each event type. Consumers read them: keys
+// may be added, but never renamed or removed.
 var EventKeys = map[EventType][]string{
 	EventDiscovered:      {"path", "source"},
 	EventSettled:         {"settle_sec"},
@@ -32,21 +32,21 @@ var EventKeys = map[EventType][]string{
 	EventOperatorAction:  {"action", "actor", "reason", "verified"},
 }
 
-// of returns an empty change of the file, as the holder of its fence makes it.
+// of returns an empty change of the file with its fence.
 func of(file File) Change { return Change{FileUUID: file.UUID, Fence: file.Fence} }
 
-// with returns the change with one more event.
+// with returns the change with an additional event.
 func (c Change) with(event EventType, key string, details map[string]any) Change {
 	c.Events = append(c.Events, Event{Type: event, Key: key, Details: details})
 	return c
 }
 
-// noFailure clears the file's last failure.
+// noFailure returns the value that clears the file's last failure.
 func noFailure() *Failure { return &Failure{} }
 
-// Started records that the bytes of a file are about to be read in the mode. With
-// a slot other than 0 it is refused unless the file holds that slot. stagedOn is
-// the id of the staging volume, empty where nothing is staged.
+// Started records the start of reading in the mode. If slot is not 0, the change
+// is rejected unless the file holds that slot. stagedOn is the id of the staging
+// volume, empty for other modes.
 func Started(file File, mode Mode, slot int64, stagedOn string) Change {
 	c := of(file).with(EventDownloadStarted, "", map[string]any{"server": file.ServerName})
 	c.To, c.Slot = StatusDownloading, slot
@@ -54,21 +54,21 @@ func Started(file File, mode Mode, slot int64, stagedOn string) Change {
 	return c
 }
 
-// Resumed records the offset in bytes from which a copy continues. It is a change
-// of its own because a large file may take hours from then on.
+// Resumed records the offset in bytes at which a copy resumes. It is a separate
+// change because the rest of a large file may take hours.
 func Resumed(file File, offset int64) Change {
 	return of(file).with(EventDownloadResumed, strconv.FormatInt(offset, 10), map[string]any{"offset": offset})
 }
 
-// Fetched is what is known of the bytes once all of them were read.
+// Fetched describes the bytes of a file after all of them were read.
 type Fetched struct {
 	Mode Mode
-	// Path is the local path in staged mode.
+	// Path is the local path; only used in ModeStaged.
 	Path string
-	// Size in bytes; SHA256 in lower-case hex.
+	// Size is in bytes; SHA256 is in lower-case hex.
 	Size   int64
 	SHA256 string
-	// Took is how long reading took.
+	// Took is the duration of the read.
 	Took time.Duration
 }
 
@@ -78,10 +78,10 @@ func (f Fetched) details() map[string]any {
 	}
 }
 
-// hashAlgo is the one algorithm of File.Hash.
+// hashAlgo is the only algorithm of File.Hash.
 const hashAlgo = "sha256"
 
-// Downloaded records that all bytes are in staging on the host.
+// Downloaded records that all bytes are staged on the volume with the id host.
 func Downloaded(file File, fetched Fetched, host string) Change {
 	algo := hashAlgo
 	c := of(file).with(EventDownloaded, fetched.SHA256, fetched.details())
@@ -90,8 +90,8 @@ func Downloaded(file File, fetched Fetched, host string) Change {
 	return c
 }
 
-// Adopted are the events of a file that the ledger has forgotten and that is staged
-// whole: those that its row had before.
+// Adopted returns the events for a completely staged file that is missing in the
+// ledger, e.g. after a restore. They are the same as those of its lost row.
 func Adopted(file Forgotten, server string) []Event {
 	fetched := Fetched{Path: file.Staged.Path, Size: file.Staged.Size, SHA256: file.Staged.SHA256}
 	return []Event{
@@ -103,8 +103,8 @@ func Adopted(file Forgotten, server string) []Event {
 	}
 }
 
-// Verified records that size and hash agree. Source is where the expected hash
-// came from: "transfer", or the name of the partner's checksum file.
+// Verified records that size and hash match. source is the origin of the expected
+// hash: "transfer", or the name of the partner's checksum file.
 func Verified(file File, source string) Change {
 	c := of(file).verified(file.Hash, source)
 	c.To, c.Set = StatusVerified, Columns{Error: noFailure()}
@@ -115,7 +115,7 @@ func (c Change) verified(hash, source string) Change {
 	return c.with(EventVerified, hash, map[string]any{"algo": hashAlgo, "hash": hash, "source": source})
 }
 
-// UploadStarted records where the object goes, before any byte of it does.
+// UploadStarted records the object's location before its first byte is sent.
 func UploadStarted(file File, bucket, key string) Change {
 	c := of(file).uploadStarted(bucket, key)
 	c.To = StatusUploading
@@ -127,13 +127,13 @@ func (c Change) uploadStarted(bucket, key string) Change {
 	return c.with(EventUploadStart, "", map[string]any{"target_bucket": bucket, "target_key": key})
 }
 
-// DirectUploadStarted records where the object goes while its bytes are still
-// being read: the status stays downloading.
+// DirectUploadStarted records the object's location in direct mode. The status
+// stays downloading, because the bytes are still being read.
 func DirectUploadStarted(file File, bucket, key string) Change {
 	return of(file).uploadStarted(bucket, key)
 }
 
-// Uploaded records that the object is in the store and proven.
+// Uploaded records that the object is stored and verified.
 func Uploaded(file File, object Object) Change {
 	c := of(file).uploaded(object)
 	c.Set.Error = noFailure()
@@ -146,8 +146,8 @@ func (c Change) uploaded(object Object) Change {
 	return c.with(EventUploaded, object.Key, map[string]any{"bucket": object.Bucket, "key": object.Key, "etag": object.ETag})
 }
 
-// Transferred records in one change what Downloaded, Verified, UploadStarted and
-// Uploaded record in four: the bytes went from the server into the object.
+// Transferred records in one change that the bytes were moved from the server into
+// the object. It equals Downloaded, Verified, UploadStarted and Uploaded.
 func Transferred(file File, fetched Fetched, source string, object Object) Change {
 	algo := hashAlgo
 	c := of(file).
@@ -160,29 +160,28 @@ func Transferred(file File, fetched Fetched, source string, object Object) Chang
 }
 
 // Completed records that the broker has confirmed the notification. It releases
-// the file's slot unless an after-ingest action is to follow, which uses the
-// server.
+// the file's slot unless an after-ingest action follows, which uses the server.
 func Completed(file File, receipt Receipt, sourceAction bool) Change {
 	c := of(file).with(EventNotified, receipt.MessageID, map[string]any{"queue": receipt.Queue, "message_id": receipt.MessageID})
 	c.To, c.FreeSlot, c.Set.Error = StatusCompleted, !sourceAction, noFailure()
 	return c
 }
 
-// Renotified records that a completed file was announced once more for an
-// operator.
+// Renotified records that an operator had the notification of a completed file
+// published again.
 func Renotified(file File, receipt Receipt, action OperatorAction) Change {
 	c := of(file).with(EventOperatorAction, action.Key, action.by(map[string]any{"queue": receipt.Queue, "message_id": receipt.MessageID}))
 	c.Set.Error = noFailure()
 	return c
 }
 
-// SourceDone records the after-ingest action and releases the slot. Details hold
-// "action" and, where they apply, "moved_to" and "found"; left is what of the source
-// is still there all the same, empty for nothing.
+// SourceDone records the after-ingest action and releases the slot. details
+// contain "action" and, where they apply, "moved_to" and "found". left is the
+// reason why the source is still on the server; empty if it is not.
 func SourceDone(file File, left string, details map[string]any) Change {
 	key := ""
 	if left != "" {
-		key = "left" // and once more when it is done after all
+		key = "left" // a later success is another event
 	}
 	c := of(file).with(EventSourceDone, key, details)
 	c.To, c.FreeSlot, c.Set.SourceLeft = file.Status, true, &left
@@ -192,26 +191,26 @@ func SourceDone(file File, left string, details map[string]any) Change {
 	return c
 }
 
-// FoundGone is what SourceDone tells as "found" where the source was gone already.
+// FoundGone is the detail "found" of SourceDone for a source that was already gone.
 const FoundGone = "gone already"
 
-// SourceFailed records that the after-ingest action failed permanently. The
-// status stays: the file is safe.
+// SourceFailed records that the after-ingest action failed permanently. The status
+// stays completed, because the object is safe.
 func SourceFailed(file File, failure Failure) Change {
 	c := of(file).with(EventError, string(failure.Step), failure.details())
 	c.FreeSlot, c.Set.SourceLeft = true, &failure.Message
 	return c
 }
 
-// SourceLeft records that the source is still where it was, and why.
+// SourceLeft records the reason why the source is still on the server.
 func SourceLeft(file File, why string) Change {
 	c := of(file)
 	c.FreeSlot, c.Set.SourceLeft = true, &why
 	return c
 }
 
-// TimeMoved records that the server shows another time of the file since it was
-// read, where a new time alone is no new version.
+// TimeMoved records a new modification time of a version that is identified
+// without its time.
 func TimeMoved(file File, to time.Time) Change {
 	c := of(file)
 	c.Set.ShownTime = &to
@@ -222,7 +221,7 @@ func (f Failure) details() map[string]any {
 	return map[string]any{"step": f.Step, "kind": f.Kind, "message": f.Message}
 }
 
-// RetryScheduled records why a step is tried again.
+// RetryScheduled records why a step is retried.
 func RetryScheduled(file File, failure Failure, attempt int32) Change {
 	details := failure.details()
 	details["attempt"] = attempt
@@ -231,11 +230,11 @@ func RetryScheduled(file File, failure Failure, attempt int32) Change {
 	return c
 }
 
-// Failed records that the file waits for an operator, and releases its slot.
+// Failed records that the file needs an operator, and releases its slot.
 func Failed(file File, failure Failure) Change { return ended(file, StatusError, EventError, failure) }
 
-// Gone records that the version is not on the server any more: vanished or
-// superseded.
+// Gone records that the version is no longer on the server; status is
+// StatusVanished or StatusSuperseded.
 func Gone(file File, status Status, failure Failure) Change {
 	event := EventVanished
 	if status == StatusSuperseded {
@@ -250,8 +249,8 @@ func ended(file File, to Status, event EventType, failure Failure) Change {
 	return c
 }
 
-// VanishedWhileSettling records that a file went away before it was settled, also one
-// that was given up because it never did.
+// VanishedWhileSettling records that a file was removed from the server before it
+// settled, or after it failed with KindUnsettled.
 func VanishedWhileSettling(file File) Change {
 	failure := Failure{Step: StepDiscover, Kind: KindNotFound, Message: "gone before it was settled"}
 	c := Change{FileUUID: file.UUID}.with(EventVanished, "", failure.details())
@@ -262,50 +261,50 @@ func VanishedWhileSettling(file File) Change {
 	return c
 }
 
-// LeftOut records that the server's settings leave a file out that was not settled
-// yet. It is taken up again when they do not any more, as one that vanished is.
+// LeftOut records that changed server settings exclude a file that had not
+// settled. Like a vanished file, it is discovered again when the settings include
+// it.
 func LeftOut(file File) Change {
-	failure := Failure{Step: StepDiscover, Kind: KindNotFound, Message: "the server's settings leave it out since they were changed: root folder, patterns, depth or names in progress"}
+	failure := Failure{Step: StepDiscover, Kind: KindNotFound, Message: "excluded by changed server settings: root folder, patterns, depth or names of files in progress"}
 	c := Change{FileUUID: file.UUID}.with(EventVanished, "", failure.details())
 	c.To, c.Set.Error = StatusVanished, &failure
 	return c
 }
 
-// The actions of an operator on a file.
+// The operator actions on a file.
 const (
 	ActionRetry    = "retry"
 	ActionSkip     = "skip"
 	ActionRenotify = "renotify"
-	// ActionReprocess ingests a completed file again whose object is lost.
+	// ActionReprocess ingests a completed file again because its object is lost.
 	ActionReprocess = "reprocess"
 )
 
-// OperatorAction is an operator's action on a failed file.
+// OperatorAction is an action of an operator on a file.
 type OperatorAction struct {
-	// Action is one of ActionRetry to ActionReprocess.
+	// Action is one of the Action constants.
 	Action string
-	// From is the step to retry from.
+	// From is the step to retry from; only used by ActionRetry.
 	From Step
-	// Actor and Reason go to the ledger.
+	// Actor and Reason are recorded in the ledger.
 	Actor, Reason string
-	// Key makes the action unique, so that recording it twice is once.
+	// Key identifies the action. It is recorded once.
 	Key string
-	// Entry is the key of the audit log's entry about the action; empty for one that
-	// did not come by the API or the command line.
+	// Entry is the key of the action's entry in the audit log; empty for an action
+	// sent directly to Temporal.
 	Entry string
-	// Verified says that the entry was found, or that nobody but stevedore acted.
+	// Verified reports whether the entry exists, or the action is stevedore's own.
 	Verified bool
 }
 
-// Unverified is the actor of the audit log for actions that reached Temporal by
-// another way than the API and the command line. What they say of themselves is
-// not checked.
+// Unverified is the actor in the audit log for actions sent directly to Temporal.
+// Their stated actor is not authenticated.
 const Unverified = "unverified"
 
-// Details returns who did what, as the event has it.
+// Details returns the details of the event.
 func (a OperatorAction) Details() map[string]any { return a.by(map[string]any{"from": a.From}) }
 
-// by returns who acted, for an event.
+// by adds the actor to the details of an event.
 func (a OperatorAction) by(details map[string]any) map[string]any {
 	details["action"], details["actor"], details["reason"], details["verified"] = a.Action, a.Actor, a.Reason, a.Verified
 	if a.Entry != "" {
@@ -314,12 +313,12 @@ func (a OperatorAction) by(details map[string]any) map[string]any {
 	return details
 }
 
-// Reprocessed is the first event of a file that is ingested again.
+// Reprocessed returns the first event of a file that is ingested again.
 func Reprocessed(action OperatorAction) Event {
 	return Event{Type: EventOperatorAction, Key: action.Key, Details: action.by(map[string]any{})}
 }
 
-// Decided records an operator's action and sets the status that follows.
+// Decided records an operator action and sets the resulting status.
 func Decided(fileUUID string, action OperatorAction) Change {
 	c := Change{FileUUID: fileUUID}.with(EventOperatorAction, action.Key, action.Details())
 	c.To, c.NewRound, c.FreeSlot, c.Set.Error = StatusSkipped, true, true, noFailure()
@@ -332,8 +331,8 @@ func Decided(fileUUID string, action OperatorAction) Change {
 	return c
 }
 
-// Requeued records that the file is ready again and waits for a slot. Slot, when
-// not 0, is the only one that is released.
+// Requeued records that the file is ready again and waits for a slot. If slot is
+// not 0, only that slot is released.
 func Requeued(file File, slot int64, reason, key string) Change {
 	c := of(file).with(EventRequeued, key, map[string]any{"reason": reason})
 	c.To, c.NewRound, c.Slot, c.FreeSlot = StatusReady, true, slot, true
@@ -341,8 +340,9 @@ func Requeued(file File, slot int64, reason, key string) Change {
 	return c
 }
 
-// Deferred records that the file could not be fetched: it is ready again, not
-// before some time, and its slot is released.
+// Deferred records that the file could not be fetched and is deferred: it is ready
+// again, but not before File.NotBefore. Its slot is released. attempts is the
+// number of failed attempts.
 func Deferred(file File, failure Failure, attempts int32, slot int64, key string) Change {
 	details := failure.details()
 	details["attempts"] = attempts
@@ -352,7 +352,7 @@ func Deferred(file File, failure Failure, attempts int32, slot int64, key string
 	return c
 }
 
-// SlotReleased releases the slot of a file that does not use its server any more.
+// SlotReleased releases the slot of a file that no longer uses its server.
 func SlotReleased(file File) Change {
 	c := of(file)
 	c.FreeSlot = true

@@ -17,25 +17,25 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// madeBySQL lists the events that the ledger's own statements write.
+// madeBySQL lists the events written by the ledger's own SQL.
 var madeBySQL = []ingest.EventType{ingest.EventDiscovered, ingest.EventSettled, ingest.EventRejected}
 
-// changeCase is one use of a constructor.
+// changeCase is one call of a constructor.
 type changeCase struct {
-	// constructor is its name in change.go.
+	// constructor is the function's name in change.go.
 	constructor string
-	// from are the statuses of files that it is used for.
+	// from are the statuses in which the constructor is used.
 	from   []ingest.Status
 	change func(ingest.File) ingest.Change
-	// to is the status afterwards; empty means that it stays.
+	// to is the resulting status; empty means unchanged.
 	to     ingest.Status
 	events []ingest.EventType
-	// frees reports that the slot is released.
+	// frees reports whether the slot is released.
 	frees bool
 }
 
 var (
-	working = []ingest.Status{ // statuses of files that are not stored yet
+	working = []ingest.Status{ // statuses before the object is stored
 		ingest.StatusDownloading, ingest.StatusDownloaded, ingest.StatusVerified, ingest.StatusUploading,
 	}
 	failure = ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindTransient, Message: "connection reset"}
@@ -124,8 +124,8 @@ func decided(action string, from ingest.Step, to ingest.Status) changeCase {
 	}, to, []ingest.EventType{ingest.EventOperatorAction}, true}
 }
 
-// TestChanges: a change has the status, events and detail keys that belong
-// together, and the status can follow those of the files it is used for.
+// TestChanges checks status, events and detail keys of each change, and that the
+// status transition is allowed.
 func TestChanges(t *testing.T) {
 	t.Parallel()
 	for _, tc := range changeCases() {
@@ -140,7 +140,7 @@ func TestChanges(t *testing.T) {
 				}
 				assert.Equal(t, tc.frees, change.FreeSlot, "releases the slot")
 				if change.NewRound {
-					assert.NotEmpty(t, change.Events[0].Key, "the ledger knows a repeated round by this key")
+					assert.NotEmpty(t, change.Events[0].Key, "the ledger detects a repeated round by this key")
 				}
 				assertDocumented(t, tc.events, change.Events)
 			})
@@ -155,7 +155,7 @@ func assertDocumented(t *testing.T, want []ingest.EventType, events []ingest.Eve
 		types = append(types, event.Type)
 		require.Contains(t, ingest.EventKeys, event.Type)
 		for _, key := range ingest.EventKeys[event.Type] {
-			assert.Contains(t, event.Details, key, "%s: consumers of the ledger read it", event.Type)
+			assert.Contains(t, event.Details, key, "%s: consumers read this key", event.Type)
 		}
 		_, err := json.Marshal(event.Details)
 		assert.NoError(t, err)
@@ -163,8 +163,8 @@ func assertDocumented(t *testing.T, want []ingest.EventType, events []ingest.Eve
 	assert.Equal(t, want, types)
 }
 
-// TestChangesOfWorkflowsAreFenced: only operators and the recheck of settling
-// files change a file that they have not claimed.
+// Only operator actions and the recheck of settling files change a file without
+// claiming it.
 func TestChangesOfWorkflowsAreFenced(t *testing.T) {
 	t.Parallel()
 	unfenced := []string{"Decided", "VanishedWhileSettling", "LeftOut"}
@@ -174,9 +174,8 @@ func TestChangesOfWorkflowsAreFenced(t *testing.T) {
 	}
 }
 
-// TestEachConstructorIsInTheTable: an exported function of change.go that
-// returns a Change is in changeCases, and each event type is made by one of them
-// or by SQL.
+// Every exported function of change.go that returns a Change must be in
+// changeCases, and every event type must be made by one of them or by SQL.
 func TestEachConstructorIsInTheTable(t *testing.T) {
 	t.Parallel()
 	tested, made := map[string]bool{}, map[ingest.EventType]bool{}
@@ -212,7 +211,7 @@ func constructors(t *testing.T) (names []string) {
 	return names
 }
 
-// TestEachEventTypeIsDocumented: every constant of event.go has its keys.
+// Every event type in event.go must be in EventKeys.
 func TestEachEventTypeIsDocumented(t *testing.T) {
 	t.Parallel()
 	var types []ingest.EventType
@@ -240,9 +239,8 @@ func parse(t *testing.T, file string) *ast.File {
 	return parsed
 }
 
-// TestADirectTransferRecordsWhatAStagedOneDoes: consumers of the ledger see the
-// same facts and columns, whatever the mode.
-func TestADirectTransferRecordsWhatAStagedOneDoes(t *testing.T) {
+// Consumers must see the same events and columns in every transfer mode.
+func TestDirectTransferRecordsSameEventsAsStaged(t *testing.T) {
 	t.Parallel()
 	file := ingest.File{UUID: "u", Hash: fetched.SHA256}
 	staged := fetched
@@ -265,8 +263,7 @@ func TestADirectTransferRecordsWhatAStagedOneDoes(t *testing.T) {
 	assert.Equal(t, ingest.Failure{}, *set.Error, "an earlier failure is cleared")
 }
 
-// TestSourceGone: which outcomes of an after-ingest action say that the source is
-// not on the server any more.
+// Only some results of an after-ingest action imply that the source is gone.
 func TestSourceGone(t *testing.T) {
 	t.Parallel()
 	file := ingest.File{Status: ingest.StatusCompleted}

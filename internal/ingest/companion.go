@@ -6,45 +6,46 @@ import (
 	"time"
 )
 
-// Companion is a file beside another that speaks of it: its done-marker or its
-// checksum file. The zero value is none.
+// Companion is a file that accompanies another one: its done-marker or its
+// checksum file. The zero value means none.
 type Companion struct {
 	// Path is the absolute remote path as raw bytes.
 	Path string
-	// Size in bytes and ModTime in whole seconds tell one version from another.
+	// Size in bytes and ModTime in whole seconds identify the version.
 	Size    int64
 	ModTime time.Time
 }
 
-// SameVersion reports whether both are the same file, unchanged.
+// SameVersion reports whether both are the same unchanged file.
 func (c Companion) SameVersion(other Companion) bool {
 	return c.Path == other.Path && c.Size == other.Size && c.ModTime.Unix() == other.ModTime.Unix()
 }
 
-// OlderThan reports whether the companion was written before a file of the time,
-// so that it speaks of an earlier version. Whole seconds that are equal fit, and
-// so does a server that knows no times.
+// OlderThan reports whether the companion was written before the file's time, and
+// so belongs to an earlier version. It is false for equal seconds and for a server
+// without modification times.
 func (c Companion) OlderThan(file time.Time) bool {
 	return c.ModTime.Unix() > 0 && c.ModTime.Unix() < file.Unix()
 }
 
-// ChecksumName is what the name of a checksum file tells.
+// ChecksumName describes a checksum file by its name.
 type ChecksumName struct {
-	// Base is the name of the file that it speaks of, or that without its extension;
-	// empty for one that covers its folder.
+	// Base is the name of the file that it covers, with or without the extension;
+	// empty for a checksum file that covers its folder.
 	Base string
-	// Algo is the algorithm; empty when only its lines tell. AlgoUnsupported is one
-	// that is not compared.
+	// Algo is the algorithm, one of the Algo constants; empty when only the content
+	// names it.
 	Algo string
-	// Rank orders them: the lowest is the best to have.
+	// Rank orders checksum files of the same file: the lowest is preferred.
 	Rank int
 }
 
-// Shared reports whether it covers a folder.
+// Shared reports whether the checksum file covers a folder.
 func (n ChecksumName) Shared() bool { return n.Base == "" }
 
-// The algorithms of checksum files. MD5 and SHA-1 are weak: they find damage, and
-// prove nothing against somebody who wants to deceive.
+// The algorithms of checksum files. MD5 and SHA-1 are weak: they detect damage,
+// but not deliberate changes. AlgoUnsupported stands for algorithms that are not
+// computed.
 const (
 	AlgoSHA224      = "sha224"
 	AlgoSHA256      = hashAlgo
@@ -57,10 +58,10 @@ const (
 	AlgoUnsupported = "unsupported"
 )
 
-// WeakAlgo reports whether a match by the algorithm finds damage only.
+// WeakAlgo reports whether the algorithm detects damage only.
 func WeakAlgo(algo string) bool { return algo == AlgoMD5 || algo == AlgoSHA1 }
 
-// checksumAlgos maps how names of checksum files spell algorithms, best first.
+// checksumAlgos maps spellings in names of checksum files to algorithms, best first.
 var checksumAlgos = []struct{ spelled, algo string }{
 	{"sha256", AlgoSHA256}, {"sha512", AlgoSHA512}, {"sha384", AlgoSHA384}, {"sha224", AlgoSHA224},
 	{"b2", AlgoBLAKE2b}, {"blake2b", AlgoBLAKE2b}, {"blake2", AlgoBLAKE2b}, {"blake2s", AlgoBLAKE2s}, {"sha2", AlgoSHA256},
@@ -69,7 +70,7 @@ var checksumAlgos = []struct{ spelled, algo string }{
 	{"sfv", AlgoUnsupported}, {"crc", AlgoUnsupported}, {"crc32", AlgoUnsupported},
 }
 
-// Ranks of checksum files: a file's own before its folder's, strong before weak.
+// Ranks of checksum files: the file's own before its folder's, strong before weak.
 const (
 	rankOwn = 100 * iota
 	rankFolder
@@ -81,7 +82,7 @@ const (
 var checksumSuffixes, checksumLists = checksumNames()
 
 // checksumNames returns, in lower case, the suffixes of a file's own checksum file
-// and the names of those that cover a folder.
+// and the names of checksum files that cover a folder.
 func checksumNames() (suffixes, lists map[string]ChecksumName) {
 	suffixes, lists = map[string]ChecksumName{}, map[string]ChecksumName{}
 	for i, a := range checksumAlgos {
@@ -106,8 +107,8 @@ func checksumNames() (suffixes, lists map[string]ChecksumName) {
 	return suffixes, lists
 }
 
-// ParseChecksumName tells whether a file of the name is, by its name, a checksum
-// file, and of what.
+// ParseChecksumName parses name as that of a checksum file, and reports whether it
+// is one.
 func ParseChecksumName(name string) (ChecksumName, bool) {
 	if list, ok := checksumLists[strings.ToLower(name)]; ok {
 		return list, true
@@ -119,34 +120,34 @@ func ParseChecksumName(name string) (ChecksumName, bool) {
 	return own, ok && own.Base != ""
 }
 
-// Alone is a companion without a file that it speaks of.
+// Alone is a companion without the file that it accompanies.
 type Alone struct {
 	Observation
-	// For is how long it has been there unchanged.
+	// For is the time since it was first seen unchanged.
 	For time.Duration
 }
 
-// Spoken is what the ledger has of the files that a companion speaks of.
+// Spoken summarizes the ledger's files that a companion accompanies.
 type Spoken struct {
-	// Known says that there are any.
+	// Known reports whether there are any.
 	Known bool
-	// Open is how many are not done, or have their source left.
+	// Open counts files that are not terminal, or whose source is still on the server.
 	Open int64
-	// Recorded says that the companion, as it is, was there when one was taken whose
-	// source has been deleted or moved. Taken is the uuid of the last of those; empty
-	// when there is none.
+	// Recorded reports whether the companion, in its current version, accompanied a
+	// completed file whose source has been deleted or moved. Taken is the uuid of the
+	// latest such file; empty when there is none.
 	Recorded bool
 	Taken    string
 }
 
-// AsideName is a name that a listing has set aside.
+// AsideName is an entry that a listing counted but did not record as a file.
 type AsideName struct {
-	// Path is for people.
+	// Path is escaped for display.
 	Path   string
 	Reason Aside
-	// Size in bytes and ModTime as the server says.
+	// Size in bytes and ModTime are the server's.
 	Size    int64
 	ModTime time.Time
-	// Since is when it was first seen so.
+	// Since is the time when the entry was first seen in this version.
 	Since time.Time
 }

@@ -2,8 +2,8 @@ package ingest
 
 import "strconv"
 
-// Counted returns the number with the words for one or for several, "1 file is" or
-// "2 files are".
+// Counted returns n with the words for its singular or plural: "1 file is", "2
+// files are".
 func Counted(n int64, one, several string) string {
 	if n == 1 {
 		return "1 " + one

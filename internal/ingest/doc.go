@@ -1,5 +1,5 @@
-// Package ingest is the domain of stevedore: what a server, a file and its
-// states are, how one file version is named in every system it passes through,
-// and which kinds of errors exist. It imports the standard library only, so
-// that every other package can speak its language without pulling in a driver.
+// Package ingest is the domain of stevedore: servers, files and their states,
+// events and ledger changes, identifiers shared with other systems, and kinds of
+// errors. It imports only the standard library, so that every other package can
+// use it without importing a driver.
 package ingest

@@ -6,76 +6,75 @@ import (
 	"strings"
 )
 
-// Kind classifies an error by what can be done about it. It is also the type
-// of the Temporal ApplicationError the error becomes, so names are fixed.
+// Kind classifies an error by the required reaction. It is also the type of the
+// Temporal ApplicationError, so the names are fixed.
 type Kind string
 
-// The kinds of errors. Those that Permanent reports are not retried.
+// The kinds of errors.
 const (
-	// KindTransient: the network, a server or a store hiccuped; trying again helps.
+	// KindTransient: a network, server or store failure; a retry helps.
 	KindTransient Kind = "transient"
-	// KindSlow: the server stayed below its minimum rate; the file goes on later.
+	// KindSlow: the server stayed below its minimum rate; the file is resumed later.
 	KindSlow Kind = "slow"
-	// KindAuth: the server refused the credentials; more tries lock accounts.
+	// KindAuth: the server rejected the credentials; retries may lock the account.
 	KindAuth Kind = "auth"
-	// KindHostKey: the server's host key is not pinned or not the pinned one.
+	// KindHostKey: the server's host key does not match a pinned one.
 	KindHostKey Kind = "host_key"
-	// KindServer: the server as a whole cannot be used until somebody changes it
-	// or our settings of it: it gives no SFTP, has no secure algorithms, or its
-	// stored credentials are damaged.
+	// KindServer: the server cannot be used until it or its settings are changed: no
+	// SFTP, no secure algorithms, or damaged stored credentials.
 	KindServer Kind = "server"
-	// KindSuspended: the server is suspended and was not logged in to.
+	// KindSuspended: the server is suspended; no connection was made.
 	KindSuspended Kind = "suspended"
-	// KindPermission: the server or store refuses access to this one thing.
+	// KindPermission: the server or store denied access to this item.
 	KindPermission Kind = "permission"
-	// KindNotFound: the remote file is gone.
+	// KindNotFound: the remote file does not exist.
 	KindNotFound Kind = "not_found"
-	// KindChanged: the remote file is no longer the version that was seen.
+	// KindChanged: the remote file is no longer the recorded version.
 	KindChanged Kind = "changed"
-	// KindUnsettled: the remote file never stays the same, or never agrees with what
-	// the server says of it. It is taken once it does.
+	// KindUnsettled: the remote file keeps changing, or never matches the server's
+	// attributes. It is ingested once it settles.
 	KindUnsettled Kind = "unsettled"
-	// KindSameContent: the remote file has a new time and the content of the version
-	// that was taken before.
+	// KindSameContent: the remote file has a new time and the content of an ingested
+	// version.
 	KindSameContent Kind = "same_content"
-	// KindHashMismatch: bytes and the hash they should have differ.
+	// KindHashMismatch: the bytes differ from their expected hash.
 	KindHashMismatch Kind = "hash_mismatch"
-	// KindStagingLost: staged bytes are missing or shorter than the ledger says.
+	// KindStagingLost: staged bytes are missing or fewer than recorded.
 	KindStagingLost Kind = "staging_lost"
-	// KindStagingFull: the staging volume has no room for the file now.
+	// KindStagingFull: the staging volume has no space for the file at present.
 	KindStagingFull Kind = "staging_full"
-	// KindStagingUnavailable: the staging folder is not the one that the worker opened,
-	// or cannot be written; once it is back everything goes on.
+	// KindStagingUnavailable: the staging folder was replaced or is not writable. Work
+	// resumes when it is available again.
 	KindStagingUnavailable Kind = "staging_unavailable"
-	// KindSourceGone: the remote file is gone or replaced after its bytes had
-	// been taken, and they are not where they were left: only people can say
-	// whether a worker still has them or the partner must send them again.
+	// KindSourceGone: the remote file is gone or replaced after its bytes were read,
+	// and the staged bytes are lost. An operator must find the worker that has them,
+	// or ask the partner to send the file again.
 	KindSourceGone Kind = "source_gone"
-	// KindUnsafeName: the remote name could escape its folder or cannot be used.
+	// KindUnsafeName: the remote name could escape its folder or is invalid.
 	KindUnsafeName Kind = "unsafe_name"
 	// KindForbiddenAddress: the server's address is in a network that is not allowed.
 	KindForbiddenAddress Kind = "forbidden_address"
-	// KindMissing: something of ours that must exist (bucket, exchange, row) does not.
+	// KindMissing: a required item of ours (bucket, exchange, row) does not exist.
 	KindMissing Kind = "missing"
-	// KindConflict: another writer got there first with different content.
+	// KindConflict: another writer was first, with different content.
 	KindConflict Kind = "conflict"
-	// KindFenced: another attempt owns the file; this one must stop and change
-	// nothing. It may be tried again: an attempt that woke up late can take the
-	// file from the one that counts, which must then be able to take it back.
+	// KindFenced: another attempt owns the file; this one must stop without changes.
+	// It is retried, because a late attempt may have claimed the file from the current
+	// one, which must then claim it again.
 	KindFenced Kind = "fenced"
-	// KindNoSlot: the file does not hold the slot that it was started with; it must
-	// wait for another one and changes nothing.
+	// KindNoSlot: the file does not hold its slot; it must wait for another one
+	// without changes.
 	KindNoSlot Kind = "no_slot"
-	// KindStranded: the file's workflow ended from outside; the reconciler
-	// brings it back on its way.
+	// KindStranded: the file's workflow was ended from outside; reconciliation
+	// restarts it.
 	KindStranded Kind = "stranded"
-	// KindInvalid: the request or configuration itself is wrong.
+	// KindInvalid: the request or configuration is invalid.
 	KindInvalid Kind = "invalid"
 )
 
-// Permanent reports whether trying the same thing again cannot help.
-// KindMissing and those of staging are not permanent: once somebody creates the
-// bucket or repairs the disk, the waiting retry goes on by itself.
+// Permanent reports whether retries are useless. KindMissing and the kinds of
+// staging are not permanent: the retry succeeds once the bucket is created or the
+// disk is repaired.
 func (k Kind) Permanent() bool {
 	switch k {
 	case KindTransient, KindSlow, KindStagingFull, KindStagingUnavailable, KindMissing, KindFenced, "":
@@ -85,14 +84,14 @@ func (k Kind) Permanent() bool {
 	}
 }
 
-// Staging reports whether the fault is the staging's of one worker: another worker
-// may have room for the file.
+// Staging reports whether the failure is local to one worker's staging. Another
+// worker may have space for the file.
 func (k Kind) Staging() bool {
 	return k == KindStagingFull || k == KindStagingUnavailable
 }
 
-// ServerLevel reports whether the fault is the server's as a whole: every file
-// of it would meet the same, and more tries may lock its account.
+// ServerLevel reports whether the failure affects every file of the server. More
+// attempts may lock its account.
 func (k Kind) ServerLevel() bool {
 	switch k {
 	case KindAuth, KindHostKey, KindForbiddenAddress, KindServer, KindSuspended:
@@ -102,13 +101,13 @@ func (k Kind) ServerLevel() bool {
 	}
 }
 
-// Error is an error with a kind and a message for people. The message is one
-// line that says what is wrong and what to do; the cause is for operators.
+// Error is an error with a kind and a message for users. The message is one line
+// with the problem and the remedy; the cause is for operators.
 type Error struct {
 	Kind Kind
-	// Message is one line without secrets, e.g. "server refused the password: check ...".
+	// Message is one line without secrets: "server refused the password: check ...".
 	Message string
-	// Err is the cause, may be nil.
+	// Err is the cause; nil for none.
 	Err error
 }
 
@@ -117,7 +116,7 @@ func (e *Error) Error() string {
 	if e.Err == nil {
 		return e.Message
 	}
-	// Causes quote what a server has sent, some as it came.
+	// Causes may quote raw bytes from a server.
 	return e.Message + ": " + DisplayPath(e.Err.Error())
 }
 
@@ -129,7 +128,7 @@ func Errorf(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
 }
 
-// Wrap returns an Error of the kind around err. A nil err gives nil.
+// Wrap returns an Error of the kind with err as its cause, or nil if err is nil.
 func Wrap(kind Kind, err error, format string, args ...any) error {
 	if err == nil {
 		return nil
@@ -137,8 +136,8 @@ func Wrap(kind Kind, err error, format string, args ...any) error {
 	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...), Err: err}
 }
 
-// KindOf returns the kind of the outermost Error in err's chain, and
-// KindTransient when there is none: what nobody classified is worth a retry.
+// KindOf returns the kind of the first Error in err's chain. Without one it
+// returns KindTransient, because unclassified errors are worth a retry.
 func KindOf(err error) Kind {
 	var e *Error
 	if errors.As(err, &e) {
@@ -147,19 +146,18 @@ func KindOf(err error) Kind {
 	return KindTransient
 }
 
-// IsKind reports whether err is an error of the kind; nil is none.
+// IsKind reports whether err is not nil and of the kind.
 func IsKind(err error, kind Kind) bool { return err != nil && KindOf(err) == kind }
 
-// ErrRefused is in the chain of an error of a read that the server has answered, but
-// with neither bytes nor the end of the file: the connection is as good as before.
+// ErrRefused is in the chain of a failed read that the server answered with an
+// error. The connection remains usable.
 var ErrRefused = errors.New("the server refused the read")
 
-// ErrStopped is returned by long copies that were asked to stop: all progress
-// is checkpointed and another attempt goes on from there.
+// ErrStopped is returned by copies that were asked to stop. Their progress is
+// checkpointed, and another attempt resumes.
 var ErrStopped = errors.New("stopped at a checkpoint")
 
-// Message returns the line for people of an error: the message of the first *Error in
-// its chain, or else its text.
+// Message returns the message of the first Error in err's chain, or else err's text.
 func Message(err error) string {
 	var known *Error
 	if errors.As(err, &known) {
@@ -168,20 +166,20 @@ func Message(err error) string {
 	return err.Error()
 }
 
-// ErrNotFound is in the chain of errors about servers, files, scans and tokens that
-// do not exist. KindMissing alone may also be a part of the system that is missing.
+// ErrNotFound is in the chain of errors about missing servers, files, scans and
+// tokens. KindMissing alone may also concern a missing part of the system.
 var ErrNotFound = errors.New("not found")
 
-// ErrStale is in the chain of errors about a server that was changed since the caller
-// read it.
+// ErrStale is in the chain of errors about a server that was changed since the
+// caller read it.
 var ErrStale = errors.New("changed meanwhile")
 
-// InvalidError lists all invalid fields of a request.
+// InvalidError lists the invalid fields of a request.
 type InvalidError struct {
 	Fields []FieldError
 }
 
-// Error returns all problems on one line.
+// Error returns all messages on one line.
 func (e *InvalidError) Error() string {
 	problems := make([]string, len(e.Fields))
 	for i, field := range e.Fields {

@@ -2,60 +2,63 @@ package ingest
 
 import "time"
 
-// EventType names a fact in the ledger. The first six and their detail keys
-// are read by existing consumers and never change.
+// EventType is the type of an event in the ledger. Existing consumers read the
+// types and their detail keys: they never change.
 type EventType string
 
-// The events of a file, in the order they usually happen.
+// The events of a file, in their usual order. Braces list the detail keys.
 const (
-	// EventDiscovered {path, source}: first sight.
+	// EventDiscovered {path, source}: first seen.
 	EventDiscovered EventType = "discovered"
-	// EventSettled {settle_sec}: unchanged for the settle time.
+	// EventSettled {settle_sec}: settled.
 	EventSettled EventType = "settled"
-	// EventDownloadStarted {server}.
+	// EventDownloadStarted {server}: reading starts.
 	EventDownloadStarted EventType = "download_started"
-	// EventDownloadResumed {offset}: went on from a checkpoint, offset in bytes.
+	// EventDownloadResumed {offset}: resumed from a checkpoint at the offset in bytes.
 	EventDownloadResumed EventType = "download_resumed"
-	// EventDownloaded {size_mb, duration_sec, temp_path}.
+	// EventDownloaded {size_mb, duration_sec, temp_path}: all bytes read.
 	EventDownloaded EventType = "downloaded"
-	// EventVerified {algo, hash, source}: source is "transfer" or the sidecar's name.
+	// EventVerified {algo, hash, source}: source is "transfer" or the checksum file's
+	// name.
 	EventVerified EventType = "verified"
-	// EventUploadStart {target_bucket, target_key}.
+	// EventUploadStart {target_bucket, target_key}: the upload starts.
 	EventUploadStart EventType = "minio_upload_start"
-	// EventUploaded {bucket, key, etag}.
+	// EventUploaded {bucket, key, etag}: the object is stored and verified.
 	EventUploaded EventType = "minio_uploaded"
-	// EventNotified {queue, message_id}.
+	// EventNotified {queue, message_id}: the broker confirmed the notification.
 	EventNotified EventType = "amqp_notify_sent"
-	// EventRetryScheduled {step, kind, message, attempt}: a step failed and is tried again.
+	// EventRetryScheduled {step, kind, message, attempt}: a step failed and is retried.
 	EventRetryScheduled EventType = "retry_scheduled"
-	// EventError {step, kind, message}: parked, or the reason of a terminal state.
+	// EventError {step, kind, message}: a step failed permanently.
 	EventError EventType = "error"
-	// EventVanished {step}, EventSuperseded {step}, EventRejected {reason}: why it was not taken.
+	// EventVanished {step, kind, message}, EventSuperseded {step, kind, message} and
+	// EventRejected {reason}: why the file is not ingested.
 	EventVanished   EventType = "vanished"
 	EventSuperseded EventType = "superseded"
 	EventRejected   EventType = "rejected"
-	// EventSourceDone {action, moved_to}: the after-ingest action is done.
+	// EventSourceDone {action, moved_to, found}: the after-ingest action is done.
 	EventSourceDone EventType = "source_done"
-	// EventRequeued {reason}: it is ready again and waits for its turn.
+	// EventRequeued {reason}: the file is ready again and waits for a slot.
 	EventRequeued EventType = "requeued"
-	// EventDeferred {step, kind, message, attempts}: it could not be fetched for
-	// so many attempts; it is ready again, not before some time, and others go first.
+	// EventDeferred {step, kind, message, attempts}: the attempts to fetch the file
+	// failed and it is deferred.
 	EventDeferred EventType = "deferred"
-	// EventOperatorAction {action, from, actor, reason}.
+	// EventOperatorAction {action, from, actor, reason, verified, entry}: an operator
+	// acted.
 	EventOperatorAction EventType = "operator_action"
 )
 
-// Event is one fact about a file.
+// Event is an event to record about a file.
 type Event struct {
 	Type EventType
-	// Details is marshaled to JSON with the keys listed at the type.
+	// Details are stored as JSON with the keys listed at the type.
 	Details map[string]any
-	// Key tells facts of one type apart within a round; a second event with
-	// the same file, round, type and key is the same fact and is not written.
+	// Key distinguishes events of one type within a round. A second event with the
+	// same file, round, type and key is not recorded.
 	Key string
 }
 
-// StoredEvent is an event as the ledger returns it.
+// StoredEvent is a recorded event.
 type StoredEvent struct {
 	ID        int64
 	Type      EventType
@@ -63,61 +66,60 @@ type StoredEvent struct {
 	Details   map[string]any
 }
 
-// Change is one step's outcome: a status, the columns that come with it and
-// its events. All of it is committed in one transaction or not at all.
+// Change is the result of one step: status, columns and events. The ledger commits
+// it in one transaction.
 type Change struct {
 	FileUUID string
-	// Fence must be the file's current one; 0 means the change is an
-	// operator's and is not fenced.
+	// Fence must be the file's current fence. 0 disables the check, for operator actions.
 	Fence int64
-	// To is the status afterwards; empty means that it stays.
+	// To is the new status; empty keeps the current one.
 	To Status
-	// Events are appended unless the ledger has them already.
+	// Events are recorded unless the ledger has them already.
 	Events []Event
-	// Set holds columns to write; nil fields stay as they are.
+	// Set contains the columns to write.
 	Set Columns
-	// From, when not empty, restricts Take to files in one of these statuses: others
-	// are only claimed.
+	// From, when not empty, restricts Take to files in one of these statuses. Files in
+	// another status are claimed without the change.
 	From []Status
-	// Slot, when not 0, is the slot that the file must hold: otherwise the change is
-	// rejected with KindNoSlot. With FreeSlot it is only the slot to be released.
+	// Slot, when not 0, must be the file's slot, else the change is rejected with
+	// KindNoSlot. With FreeSlot it restricts the release to that slot instead.
 	Slot int64
-	// FreeSlot releases the file's slot, whatever its number when Slot is 0.
+	// FreeSlot releases the file's slot: any slot when Slot is 0.
 	FreeSlot bool
-	// NewRound starts another round: what follows may be recorded again.
+	// NewRound increments File.Round, so that events can be recorded again.
 	NewRound bool
-	// Defer keeps the file from being taken up again for some time: a minute
-	// after the first time, then twice as long each time, a quarter of an hour
-	// at most. Downloaded bytes or an operator's decision end that.
+	// Defer increments File.Deferrals and sets File.NotBefore: 10 seconds after the
+	// first deferral, twice as long each time, at most 15 minutes. Downloaded bytes or
+	// an operator action reset both.
 	Defer bool
 }
 
-// Columns are the columns a step may set. A nil pointer leaves the value.
+// Columns are the columns that a step may set. A nil pointer keeps the value.
 type Columns struct {
 	Hash      *string
 	HashAlgo  *string
 	Bucket    *string
 	ObjectKey *string
 	ETag      *string
-	// Checksum is the store's own checksum of the object, see File.Checksum.
+	// Checksum is the store's checksum of the object, see File.Checksum.
 	Checksum *string
 	Mode     *Mode
-	// StagedOn is the id of the host that has, or had, bytes of the file; empty clears it.
+	// StagedOn is the staging volume's id, see File.StagedOn; empty clears it.
 	StagedOn *string
-	// Sidecar is the checksum file that was compared, as it was.
+	// Sidecar is the checksum file that was compared.
 	Sidecar *Companion
-	// SourceLeft says why the source is still where it was; empty clears it.
+	// SourceLeft is the reason why the source is still on the server; empty clears it.
 	SourceLeft *string
-	// SourceGone notes that the source is not on the server any more.
+	// SourceGone records that the source is no longer on the server.
 	SourceGone bool
-	// ShownTime is the time that the server shows of the version.
+	// ShownTime is the time in listings, see Sight.ShownTime.
 	ShownTime *time.Time
 	// Error sets error_step, error_kind and error_message; a pointer to the zero
 	// Failure clears them.
 	Error *Failure
 }
 
-// Failure is why a step failed, for people.
+// Failure is the failure of a step; Message is one line for users.
 type Failure struct {
 	Step    Step   `json:"step"`
 	Kind    Kind   `json:"kind"`

@@ -8,125 +8,128 @@ import (
 	"unicode/utf8"
 )
 
-// File is one version of one remote file: a server, a path, a size and a
-// modification time. Another size or time under the same path is another File.
+// File is one version of one remote file, identified by server, path, size and
+// modification time. Another size or time at the same path is another File, unless
+// the server's Identity states otherwise.
 type File struct {
-	// ID is the database's number, used for ordering and cursors only.
+	// ID is the row's id, used only for ordering and cursors.
 	ID int64
-	// UUID names the file version everywhere outside the database.
+	// UUID identifies the file version outside the database.
 	UUID string
-	// ServerUUID and ServerName name the server it was seen on.
+	// ServerUUID and ServerName identify its server.
 	ServerUUID string
 	ServerName string
-	// RemotePath is the absolute path on the server, byte for byte as the
-	// server gave it; it may hold anything but NUL. Use DisplayPath for people.
+	// RemotePath is the absolute path on the server as raw bytes; it may contain
+	// anything but NUL. Use DisplayPath for output.
 	RemotePath string
 	// Filename is the last element of RemotePath.
 	Filename string
 	// Size is in bytes.
 	Size int64
-	// ModTime is the server's modification time; SFTP knows whole seconds.
+	// ModTime is the server's modification time, in whole seconds (the resolution of
+	// SFTP).
 	ModTime time.Time
-	// Sidecar is the checksum file that the server offers, Marker the done-marker that
-	// was there for it; either may be none.
+	// Sidecar is the file's checksum file, Marker its done-marker; zero for none.
 	Sidecar, Marker Companion
-	// SidecarStale says that the checksum file, as it was seen, is older than this
-	// version or was there with an earlier one: it counts only if it fits.
+	// SidecarStale reports whether the checksum file is older than this version, or
+	// was seen with an earlier one. A mismatch with a stale checksum file is ignored.
 	SidecarStale bool
-	// SourceLeft says why the source was not deleted or moved as its server's setting
-	// asks, as one line; SourceLeftAt is when that was last tried.
+	// SourceLeft is the one-line reason why the source was not deleted or moved as
+	// configured; empty otherwise. SourceLeftAt is the time of the last attempt.
 	SourceLeft   string
 	SourceLeftAt time.Time
-	// WaitsFor is what a settling file waits for besides time, as one line.
+	// WaitsFor is the one-line condition, besides the settle time, that a settling
+	// file waits for, e.g. its done-marker.
 	WaitsFor string
-	// Status is where the file stands.
+	// Status is the file's state.
 	Status Status
-	// Hash is the lower-case hex digest by HashAlgo ("sha256") of the bytes
-	// taken; empty until downloaded.
+	// Hash is the digest of the ingested bytes by HashAlgo ("sha256"), in lower-case
+	// hex; empty until downloaded.
 	Hash     string
 	HashAlgo string
-	// AnnouncedHash is the hash that was announced before an operator had the file
-	// ingested again; empty for most files. What is read now must have it.
+	// AnnouncedHash is the hash in the notification sent before an operator
+	// reprocessed the file; empty for other files. The bytes read now must match it.
 	AnnouncedHash string
-	// ErrorStep, ErrorKind and ErrorMessage hold the last failure while it
-	// matters: cleared when a later step succeeds.
+	// ErrorStep, ErrorKind and ErrorMessage describe the last failure. They are
+	// cleared when a later step succeeds.
 	ErrorStep    Step
 	ErrorKind    Kind
 	ErrorMessage string
-	// Bucket, ObjectKey and ETag say where the object is; set from upload on.
+	// Bucket, ObjectKey and ETag locate the object; set when the upload starts.
 	Bucket    string
 	ObjectKey string
 	ETag      string
-	// Checksum is the store's own SHA-256 checksum of the object, in base64; empty
-	// when the store keeps none. For a file moved directly it is that of its parts
-	// ("...-N" for N parts) and with Hash the proof of the object, because its
-	// metadata was written before the hash was known.
+	// Checksum is the store's SHA-256 checksum of the object, in base64; empty when
+	// the store has none. For a direct transfer it is the composite checksum of the
+	// parts ("...-N" for N parts). Together with Hash it then proves the object,
+	// because the metadata was written before the hash was known.
 	Checksum string
-	// Mode is how the bytes were or are being moved; empty until that begins.
+	// Mode is the transfer mode; empty until the transfer starts.
 	Mode Mode
-	// NotBefore is when a ready file whose last tries failed may be taken up
-	// again, by the database's clock; zero means at once.
+	// NotBefore is the earliest time, by the database's clock, for the next attempt of
+	// a deferred file; zero means no wait.
 	NotBefore time.Time
-	// Deferrals is how often in a row it was put off so, each time after at most
-	// RoundAttempts tries.
+	// Deferrals is the number of consecutive deferrals, each after at most
+	// RoundAttempts attempts.
 	Deferrals int
-	// StagedOn is the id of the worker's staging volume that has, or had, bytes
-	// of the file; empty while nobody has begun.
+	// StagedOn is the id of the staging volume that stores, or stored, bytes of the
+	// file; empty before the first download.
 	StagedOn string
-	// Fence is the number of the attempt that owns the file. Every claim raises
-	// it, and a writer with an older number is refused.
+	// Fence is the number of the current attempt. Every claim increments it; changes
+	// with an older fence are rejected.
 	Fence int64
-	// Round counts how often an operator sent the file round again; facts of
-	// one round are recorded once.
+	// Round counts the restarts of the file, by operators or deferrals. Each event is
+	// recorded once a round.
 	Round int
-	// StableSince is when this size and time were first seen, by the database's clock.
+	// StableSince is the time, by the database's clock, when this size and time were
+	// first seen.
 	StableSince time.Time
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
-	// CompletedAt is zero until the file is completed.
+	// CompletedAt is the time of completion; zero before.
 	CompletedAt time.Time
-	// Sight is what looks at the server told.
+	// Sight describes what listings and stats showed of the file.
 	Sight
 }
 
-// Observation is what one listing or stat said about one path.
+// Observation is the result of one listing or stat for one path.
 type Observation struct {
 	// Path is the absolute remote path as raw bytes.
 	Path string
 	// Size is in bytes; never negative.
 	Size int64
-	// ModTime in whole seconds.
+	// ModTime is in whole seconds.
 	ModTime time.Time
-	// Sidecar is the best checksum file that covers this one, Marker the done-marker
-	// that counts for it; either may be none.
+	// Sidecar is the preferred checksum file that covers the file, Marker its valid
+	// done-marker; zero for none.
 	Sidecar, Marker Companion
-	// WaitsFor, when not empty, says what is missing before the file may be
-	// taken, e.g. its done-marker.
+	// WaitsFor, when not empty, is the condition that the file waits for, e.g. its
+	// done-marker.
 	WaitsFor string
-	// Rejected, when not empty, says why this entry must not be opened.
+	// Rejected, when not empty, is the reason why the entry must not be opened.
 	Rejected string
-	// Unrecorded keeps a rejected entry from getting a row, if it has none: there
-	// were too many in one listing.
+	// Unrecorded prevents a new row for a rejected entry: the listing has recorded
+	// MaxNewRejected already.
 	Unrecorded bool
-	// Aside, when not empty, says that the entry is no delivery: it is counted and
-	// shown, and gets no row. Of a companion without its file, Of is that file's path
-	// where the name tells it.
+	// Aside, when not empty, is the reason why the entry is not ingested. Such entries
+	// are counted and shown, but get no row. Of is the path of the file that a
+	// companion without its file accompanies, where its name states it.
 	Aside Aside
 	Of    string
 }
 
-// Aside is why an entry is no delivery.
+// Aside is the reason why an entry is not ingested.
 type Aside string
 
-// The entries that are no deliveries: names of files that are still being written,
-// and done-markers and checksum files without a file that they speak of.
+// The reasons: AsideInProgress marks names of files in progress, AsideCompanion
+// done-markers and checksum files without the file that they accompany.
 const (
 	AsideInProgress Aside = "in_progress"
 	AsideCompanion  Aside = "companion"
 )
 
-// DisplayPath returns a remote path as one harmless line of valid UTF-8:
-// control, bidirectional and invalid bytes are shown escaped.
+// DisplayPath returns a raw path as one line of valid UTF-8. Control,
+// bidirectional and invalid bytes are escaped.
 func DisplayPath(raw string) string {
 	var b strings.Builder
 	for i := 0; i < len(raw); {
@@ -145,13 +148,13 @@ func DisplayPath(raw string) string {
 	return b.String()
 }
 
-// safeNameBytes bounds the last element of an object key: object stores on
-// file systems take at most 255 bytes, and some add a suffix of their own.
+// safeNameBytes is the maximum length of the last element of an object key. Object
+// stores on file systems accept at most 255 bytes, and some append a suffix.
 const safeNameBytes = 180
 
-// SafeName returns name as it appears in object keys: Unicode letters, digits
-// and "-_.()+@=" stay, everything else becomes "_"; never empty, "." or "..";
-// at most 180 bytes, with the extension kept where it is short.
+// SafeName returns name as used in object keys. Unicode letters, digits and
+// "-_.()+@=" are kept, other characters become "_". The result is never empty, "."
+// or "..", and at most 180 bytes long; a short extension is kept.
 func SafeName(name string) string {
 	var b strings.Builder
 	for _, r := range name {
@@ -170,7 +173,7 @@ func SafeName(name string) string {
 	return safe
 }
 
-// shorten cuts the stem of a name so that it fits safeNameBytes.
+// shorten truncates the stem of a name to fit safeNameBytes.
 func shorten(name string) string {
 	if len(name) <= safeNameBytes {
 		return name
@@ -193,10 +196,9 @@ func truncate(s string, limit int) string {
 	return s[:limit]
 }
 
-// ObjectKey returns the key the file has in the object store:
-// files/YYYY/MM/<file_uuid>/<safe name>. Year and month are those of the
-// file's modification time in UTC: like the uuid they follow from the version
-// alone, so that whoever ingests it again finds the object that is there.
+// ObjectKey returns the file's key in the object store:
+// files/YYYY/MM/<file_uuid>/<safe name>, by its modification time in UTC. It
+// depends on the version alone, so that another attempt finds an existing object.
 func ObjectKey(f File) string {
 	return "files/" + f.ModTime.UTC().Format("2006/01") + "/" + f.UUID + "/" + SafeName(f.Filename)
 }

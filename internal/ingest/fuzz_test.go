@@ -16,8 +16,8 @@ var fuzzNames = []string{
 	strings.Repeat("a", 5000), strings.Repeat("\xff", 300), strings.Repeat("ü", 200) + ".tar.gz", "con:", `a\x00b`, "-rf", "=cmd|' /C calc'!A0", "<script>",
 }
 
-// FuzzDisplayPath: what is shown of a path is one line that does nothing to a
-// terminal, a page or a log, and no more than a bounded multiple of it.
+// FuzzDisplayPath checks that the result is one line that is harmless to
+// terminals, pages and logs, and bounded in length.
 func FuzzDisplayPath(f *testing.F) {
 	for _, name := range fuzzNames {
 		f.Add(name)
@@ -35,8 +35,8 @@ func FuzzDisplayPath(f *testing.F) {
 		if again := DisplayPath(shown); again != shown {
 			t.Errorf("%q is shown as %q, and that as %q", raw, shown, again)
 		}
-		if said := Wrap(KindTransient, errors.New(raw), "it failed").Error(); said != "it failed: "+shown {
-			t.Errorf("an error says %q", said)
+		if text := Wrap(KindTransient, errors.New(raw), "it failed").Error(); text != "it failed: "+shown {
+			t.Errorf("error text %q", text)
 		}
 		if s := Summary(raw); len(s) > summaryBytes || !utf8.ValidString(s) {
 			t.Errorf("%q has the summary %q", raw, s)
@@ -44,7 +44,7 @@ func FuzzDisplayPath(f *testing.F) {
 	})
 }
 
-// FuzzSafeName: a name in an object key is one element of a path, never empty.
+// FuzzSafeName checks that the result is a single, non-empty path element.
 func FuzzSafeName(f *testing.F) {
 	for _, name := range fuzzNames {
 		f.Add(name)
@@ -64,8 +64,8 @@ func FuzzSafeName(f *testing.F) {
 	})
 }
 
-// FuzzOptions: what is stored of a server's options reads back as it was, and only
-// valid ones are taken.
+// FuzzOptions checks that valid options survive a round trip through JSON, and
+// that invalid ones are rejected with one-line errors.
 func FuzzOptions(f *testing.F) {
 	for _, text := range []string{
 		"{}", "null", `{"min_size":1}`, `{"min_size":-1}`, `{"login_timeout":"1h"}`, `{"login_timeout":5}`, `{"in_progress":["*.part"]}`,

@@ -1,14 +1,14 @@
 package ingest
 
-// MaxGlobChoices bounds the combinations of alternatives in a glob. A matcher tries
-// each of them, and partners choose the names that it tries them on.
+// MaxGlobChoices bounds the combinations of alternatives in a glob. A matcher
+// tries each of them on names chosen by the partner.
 const MaxGlobChoices = 256
 
-// GlobChoices returns how many combinations of alternatives a glob has: those of
-// "{a,b}/{c,d,e}" are 6. It stops counting above MaxGlobChoices.
+// GlobChoices returns the number of combinations of alternatives in a glob:
+// "{a,b}/{c,d,e}" has 6. It stops counting above MaxGlobChoices.
 func GlobChoices(glob string) int {
 	product := 1
-	var open []int // alternatives of the groups that are not closed yet
+	var open []int // alternatives of each open group
 	for i := 0; i < len(glob) && product <= MaxGlobChoices; i++ {
 		last := len(open) - 1
 		switch {

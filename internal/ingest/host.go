@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// wrongHost says what is wrong with the host and what to write; empty if nothing is.
-func wrongHost(host string) string {
+// hostAdvice returns what to write instead of an invalid host; empty for a valid one.
+func hostAdvice(host string) string {
 	_, behind, scheme := strings.Cut(host, "://")
 	user, at, account := strings.Cut(host, "@")
 	name, port, hasPort := strings.Cut(host, ":")
@@ -20,11 +20,11 @@ func wrongHost(host string) string {
 		behind, _, _ = strings.Cut(behind, "/")
 		return "use the name alone, without a scheme or a path: " + behind
 	case account:
-		return "give " + user + " as the user name, and " + at + " alone as the host"
+		return "use " + user + " as the user name and " + at + " as the host"
 	case strings.ContainsAny(host, "[]"):
-		return "use an IPv6 address without brackets, such as 2001:db8::1; the port is a setting of its own"
+		return "use an IPv6 address without brackets, such as 2001:db8::1; the port is a separate setting"
 	case hasPort && strings.Trim(port, "0123456789") == "":
-		return "give " + name + " alone as the host; the port is a setting of its own"
+		return "use " + name + " as the host; the port is a separate setting"
 	case strings.ContainsAny(host, ":/ \t\n"):
 		return "use a DNS name or an IP address, without spaces, ':' or '/'"
 	default:

@@ -6,12 +6,13 @@ import (
 	"time"
 )
 
-// expiresMark is in the comment of a pinned host key that counts until a day:
-// "ssh-ed25519 AAAA... expires=2027-01-31".
+// expiresMark is the prefix of the expiry date in the comment of a pinned host
+// key: "ssh-ed25519 AAAA... expires=2027-01-31".
 const expiresMark = "expires="
 
-// HostKeyExpiry returns the time, in UTC, from which on a pinned key with the
-// comment no longer counts: the end of the day it names. The zero time is never.
+// HostKeyExpiry returns the time, in UTC, at which a pinned key with the comment
+// expires: the end of the named day. It returns the zero time for a key without
+// expiry.
 func HostKeyExpiry(comment string) (time.Time, error) {
 	for word := range strings.FieldsSeq(comment) {
 		day, found := strings.CutPrefix(word, expiresMark)

@@ -2,13 +2,13 @@ package ingest
 
 import "strings"
 
-// Names shared by whoever starts, signals or finds a workflow.
+// Names shared by all code that starts, signals or finds workflows.
 const (
-	// TaskQueue is where workflows and every activity that needs no staging run.
+	// TaskQueue is the task queue of workflows and of activities that need no staging.
 	TaskQueue = "stevedore"
-	// ScheduleID is the Temporal Schedule that scans all servers.
+	// ScheduleID is the id of the Temporal Schedule that scans all servers.
 	ScheduleID = "scan-all-servers"
-	// ReconcileScheduleID is the one that looks for debris.
+	// ReconcileScheduleID is the id of the Temporal Schedule for reconciliation.
 	ReconcileScheduleID = "reconcile"
 	// SearchServer, SearchStatus (Keyword) and SearchSize (Int, bytes) are the
 	// custom search attributes of FileIngest.
@@ -23,39 +23,40 @@ const (
 	tidySuffix   = "-tidy"
 )
 
-// HostQueue returns the task queue of the worker whose staging volume has the
-// id, for downloads. Those that bring bytes in, those that send them out and
-// those that clean up have a queue each, so that none waits behind another kind.
+// HostQueue returns the task queue for downloads of the worker whose staging
+// volume has the id. Downloads, uploads and cleanup have separate queues, so that
+// none waits behind another.
 func HostQueue(hostID string) string { return hostPrefix + hostID }
 
-// HostID returns the id in a HostQueue.
+// HostID returns the staging volume's id from the name of a HostQueue.
 func HostID(hostQueue string) string { return strings.TrimPrefix(hostQueue, hostPrefix) }
 
-// UploadQueue returns the same host's queue for what reads staged bytes, and
-// TidyQueue the one for what removes them.
+// UploadQueue returns the task queue for uploads and verification on the same worker.
 func UploadQueue(hostQueue string) string { return hostQueue + uploadSuffix }
 
-// TidyQueue returns the host's queue for short work on its staging folder.
+// TidyQueue returns the task queue for cleanup on the same worker.
 func TidyQueue(hostQueue string) string { return hostQueue + tidySuffix }
 
-// TransferQueue returns the task queue for direct transfers of those workers that
-// share the queue: a queue of its own bounds how many each of them carries out.
+// TransferQueue returns the task queue for direct transfers of the workers that
+// share sharedQueue. A separate queue bounds the number of transfers of each
+// worker.
 func TransferQueue(sharedQueue string) string { return sharedQueue + "-transfers" }
 
-// DiscoverWorkflowID returns the workflow id of a server's DiscoverFiles.
+// DiscoverWorkflowID returns the workflow id of DiscoverFiles for a server.
 func DiscoverWorkflowID(serverUUID string) string { return "discover/" + serverUUID }
 
-// IngestWorkflowID returns the workflow id of a file version's FileIngest.
+// IngestWorkflowID returns the workflow id of FileIngest for a file version.
 func IngestWorkflowID(fileUUID string) string { return "ingest/" + fileUUID }
 
-// AuditWorkflowID returns the workflow id of an audit.
+// AuditWorkflowID returns the workflow id of an audit run.
 func AuditWorkflowID(runUUID string) string { return "audit/" + runUUID }
 
-// ScanWorkflowID returns the workflow id of a scan asked for by a person.
+// ScanWorkflowID returns the workflow id of a scan requested through the API.
 func ScanWorkflowID(requestUUID string) string { return "scan/" + requestUUID }
 
-// summaryBytes is Temporal's limit for a static summary.
+// summaryBytes is Temporal's limit for a workflow's static summary.
 const summaryBytes = 400
 
-// Summary returns a path as Temporal shows it beside a workflow.
+// Summary returns the path escaped for display and cut to the length of a Temporal
+// summary.
 func Summary(path string) string { return truncate(DisplayPath(path), summaryBytes) }

@@ -17,14 +17,14 @@ import (
 
 func TestStatusTransitions(t *testing.T) {
 	t.Parallel()
-	t.Run("the way through is allowed step by step", func(t *testing.T) {
+	t.Run("the usual order is allowed step by step", func(t *testing.T) {
 		t.Parallel()
 		way := ingest.Statuses[:8]
 		for i := 1; i < len(way); i++ {
 			assert.True(t, way[i-1].CanBecome(way[i]), "%s -> %s", way[i-1], way[i])
 		}
 	})
-	t.Run("no step is left out", func(t *testing.T) {
+	t.Run("no step can be skipped", func(t *testing.T) {
 		t.Parallel()
 		assert.False(t, ingest.StatusReady.CanBecome(ingest.StatusUploaded))
 		assert.False(t, ingest.StatusDownloaded.CanBecome(ingest.StatusUploading))
@@ -61,9 +61,9 @@ func TestErrorKinds(t *testing.T) {
 	err := fmt.Errorf("step: %w", ingest.Wrap(ingest.KindAuth, cause, "the server refused"))
 	assert.Equal(t, ingest.KindAuth, ingest.KindOf(err))
 	require.ErrorIs(t, err, cause)
-	assert.Equal(t, ingest.KindTransient, ingest.KindOf(cause), "what nobody classified is retried")
+	assert.Equal(t, ingest.KindTransient, ingest.KindOf(cause), "unclassified errors are retried")
 	require.NoError(t, ingest.Wrap(ingest.KindAuth, nil, "nothing"))
-	assert.False(t, ingest.KindFenced.Permanent(), "the attempt that counts must be able to take the file back")
+	assert.False(t, ingest.KindFenced.Permanent(), "the current attempt must be able to claim the file again")
 	assert.True(t, ingest.KindHostKey.Permanent())
 }
 
@@ -74,7 +74,7 @@ func TestObjectKey(t *testing.T) {
 	assert.Equal(t, "files/2025/12/u/отчёт_за_май.csv", ingest.ObjectKey(f), "year and month are UTC's")
 }
 
-func TestSafeNameIsAlwaysOnePathElement(t *testing.T) {
+func TestSafeNameIsOnePathElement(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		name := string(rapid.SliceOf(rapid.Byte()).Draw(t, "name"))
@@ -93,15 +93,15 @@ func TestSafeNameKeepsTheExtension(t *testing.T) {
 	assert.True(t, utf8.ValidString(safe))
 }
 
-func TestDisplayPathIsOneHarmlessLine(t *testing.T) {
+func TestDisplayPathEscapes(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, "/a b/ю", ingest.DisplayPath("/a b/ю"))
 	assert.Equal(t, `/\xff\n\x1b[31m`, ingest.DisplayPath("/\xff\n\x1b[31m"))
-	assert.Equal(t, `/x\u202egpj`, ingest.DisplayPath("/x\u202egpj"), "a right-to-left mark does not reorder what people read")
+	assert.Equal(t, `/x\u202egpj`, ingest.DisplayPath("/x\u202egpj"), "a right-to-left mark must not reorder text")
 	assert.LessOrEqual(t, len(ingest.Summary(strings.Repeat("ж", 1000))), 400)
 }
 
-func TestMarkersBesideTheFilesThatAreTaken(t *testing.T) {
+func TestIncludeThatDoesNotMatchMarkers(t *testing.T) {
 	t.Parallel()
 	for _, include := range []string{"**", "**/*", "*.csv", "a*", "{a,b}/**", "**/*.[ct]sv", "a.done/*.csv"} {
 		s := ingest.Server{Name: "acme", Host: "h", Username: "u", DoneMarker: "*.done", Include: []string{include}}.WithDefaults(ingest.ServerDefaults{})
@@ -148,14 +148,14 @@ func TestServerValidate(t *testing.T) {
 		"settle":         func(s *ingest.Server) { s.Settle = 25 * time.Hour },
 		"scan-interval":  func(s *ingest.Server) { s.ScanInterval = time.Millisecond },
 		"scan-interval ": func(s *ingest.Server) { s.ScanInterval = 0 },
-		"done-marker \"*.csv\": include \"**/*.{txt,csv}\" takes such files": func(s *ingest.Server) {
+		"done-marker \"*.csv\": include \"**/*.{txt,csv}\" matches such files": func(s *ingest.Server) {
 			s.DoneMarker, s.Include = "*.csv", []string{"**/*.xml", "**/*.{txt,csv}"}
 		},
 		"done-marker \"_SUCCESS\": include \"a/_SUCCESS\"": func(s *ingest.Server) { s.DoneMarker, s.Include = "_SUCCESS", []string{"a/_SUCCESS"} },
 		"after-ingest":  func(s *ingest.Server) { s.AfterIngest = "move:relative" },
 		"after-ingest ": func(s *ingest.Server) { s.AfterIngest = "burn" },
 
-		`host sftp.example.com\u200b holds a character that cannot be seen`: func(s *ingest.Server) { s.Host += "\u200b" },
+		`host sftp.example.com\u200b holds an invisible character`: func(s *ingest.Server) { s.Host += "\u200b" },
 		`username u\x7f holds`:            func(s *ingest.Server) { s.Username += "\x7f" },
 		`path /in\u202e holds`:            func(s *ingest.Server) { s.RootPath = "/in\u202e" },
 		`include *.csv\u00a0 holds`:       func(s *ingest.Server) { s.Include = []string{"*.txt", "*.csv\u00a0"} },

@@ -2,36 +2,35 @@ package ingest
 
 import "slices"
 
-// DefaultInProgressNames are the names that clients and servers give to files while
-// they write them, and what desktops leave behind. They are globs for the last
-// element of a path, in any case of letters; one that ends in '/' is for folders,
-// which are then not entered.
+// DefaultInProgressNames returns the default globs for names of files in progress:
+// temporary names used by clients and servers, and files left by desktops. Globs
+// match the last element of a path, ignoring case. A glob that ends in '/' matches
+// folders; matching folders are not listed.
 func DefaultInProgressNames() []string { return slices.Clone(defaultInProgress) }
 
 var defaultInProgress = []string{
 	// Any dot-file: rsync (.name.Ab12Cd), NiFi and Camel (.name), ProFTPD and lftp
 	// (.in.name.), Pure-FTPd, GNOME, Syncthing, NFS and FUSE (.nfs..., .fuse_hidden...),
-	// and what desktops keep (.DS_Store, ._name).
-	// A name that begins with two dots is nobody's; it is taken.
+	// and desktop files (.DS_Store, ._name). Names that begin with two dots are
+	// ingested: no client uses them for temporary files.
 	".[!.]*",
-	// Ends: WinSCP, Cyberduck, rclone, browsers, download managers, MFT products.
+	// Suffixes: WinSCP, Cyberduck, rclone, browsers, download managers, MFT products.
 	"*.filepart", "*.part", "*.partial", "*.tmp", "*.temp", "*.crdownload", "*.download", "*.downloading",
 	"*.opdownload", "*.aria2", "*.!ut", "*.bc!", "*.!qb", "*.upload", "*.uploading", "*.uploadtemp", "*.writing", "*.inprogress",
 	"*.in_progress", "*.in-progress", "*.incomplete", "*.pending", "*.wip", "*.sending", "*.transferring",
 	"*.xfer", "*.copying", "*.ftptmp", "*._copying_", "*.lock", "*.lck", "*.camellock", "*.swp", "*.swo", "*.swx", "*.kate-swp",
 	"*~", "*.sb-????????-??????",
-	// In the middle: name.tmp.csv, Flink's and Hadoop's name.inprogress.uuid.
+	// Infixes: name.tmp.csv, and name.inprogress.uuid of Flink and Hadoop.
 	"*.tmp.*", "*.inprogress.*",
-	// Beginnings: tempnam, Office and Windows (~$name, ~name), Emacs (#name#).
+	// Prefixes: tempnam, Office and Windows (~$name, ~name), Emacs (#name#).
 	"tmp.*", "tmp_*", "_tmp_*", "_tmp.*", "~[!.]*", "#*#",
 	"thumbs.db", "ehthumbs.db", "desktop.ini",
-	// Folders of unfinished files and of what was thrown away.
+	// Folders for temporary and deleted files.
 	".~tmp~/", ".rsync-partial/", ".rsync-tmp/", ".inprogress/", ".stversions/", ".trash*/", "_temporary/", "__macosx/",
 	"@eadir/", "#recycle/", "$recycle.bin/", "lost+found/",
 }
 
-// InProgress returns the globs of Options.InProgressNames with the default
-// written out.
+// InProgress returns Options.InProgressNames with InProgressDefault expanded.
 func (o Options) InProgress() []string {
 	if o.InProgressNames == nil {
 		return DefaultInProgressNames()
@@ -47,8 +46,8 @@ func (o Options) InProgress() []string {
 	return globs
 }
 
-// WaitsForSize says what a file that is smaller than the server's least size waits
-// for; empty when it is large enough.
+// WaitsForSize returns what a file of the size in bytes waits for: the server's
+// MinSize, or "" when it is large enough.
 func (s Server) WaitsForSize(size int64) string {
 	if size >= s.MinSize {
 		return ""

@@ -5,83 +5,84 @@ import (
 	"slices"
 )
 
-// ListRequest says how a server is listed.
+// ListRequest is a request to list a server.
 type ListRequest struct {
-	// From is the folder at which the listing goes on: its path below the root, with
-	// '/' between the names as the server sent them. What comes before it is passed
-	// over. Empty begins at the root.
+	// From is the folder at which to resume: its raw path below the root, with '/'
+	// between names. Earlier folders are skipped. Empty starts at the root.
 	From string
-	// GiveUp, when not empty, is why From itself is not read any more.
+	// GiveUp, when not empty, is the reason to skip the folder From itself.
 	GiveUp string
-	// Brief bounds the listing to what is read in moments; more is an error of
-	// KindTransient.
+	// Brief limits the listing to a few entries and a short time. A larger listing
+	// fails with KindTransient.
 	Brief bool
-	// Doubtful are folders of earlier attempts whose listing ended in a failure, which
-	// may be how the server ends folders.
+	// Doubtful are the folders of earlier attempts whose listing ended with a failure
+	// that may be the server's way to end a folder.
 	Doubtful Unread
-	// Entered, may be nil, is told each folder before it is read, as in From, and what
-	// of the folders before could not be read, or is in doubt.
+	// Entered, if not nil, is called before each folder is read, with its path as in
+	// From, and with the unread and doubtful folders so far.
 	Entered func(folder string, unread, doubtful Unread)
-	// Unmatched, may be nil, is told the path of each file that the globs leave out,
-	// and of each folder that is not entered for them; with a '/' at its end.
+	// Unmatched, if not nil, is called with the path of each file excluded by the
+	// globs, and of each folder skipped because of them, which ends in '/'.
 	Unmatched func(path string)
 }
 
-// Unmatched is what the globs of a server leave out.
+// Unmatched summarizes the entries excluded by a server's globs.
 type Unmatched struct {
-	// Count is how many files, and folders that were not entered.
+	// Count is the number of excluded files and skipped folders.
 	Count int64
-	// Example is the first of them.
+	// Example is the path of the first one, escaped for display.
 	Example string
 }
 
-// Add takes one into account.
+// Add counts the entry at the raw path.
 func (u *Unmatched) Add(path string) {
 	if u.Count++; u.Count == 1 {
 		u.Example = DisplayPath(path)
 	}
 }
 
-// Note says what is left out of a listing that has taken so many entries; empty when
-// nothing is. Globs that leave out everything are hardly meant so.
-func (u Unmatched) Note(taken int64) string {
+// Note returns a sentence about the excluded entries of a listing with the
+// number of matched entries; empty when none is excluded. It warns when the globs
+// exclude everything, which is hardly intended.
+func (u Unmatched) Note(matched int64) string {
 	switch {
 	case u.Count == 0:
 		return ""
-	case taken == 0:
-		return fmt.Sprintf("the patterns leave out everything, %s, e.g. %s: check --include and --exclude", Counted(u.Count, "entry", "entries"), u.Example)
+	case matched == 0:
+		return fmt.Sprintf("the patterns exclude everything, %s, e.g. %s: check --include and --exclude", Counted(u.Count, "entry", "entries"), u.Example)
 	default:
-		return fmt.Sprintf("%s left out by the patterns, e.g. %s", Counted(u.Count, "entry is", "entries are"), u.Example)
+		return fmt.Sprintf("%s excluded by the patterns, e.g. %s", Counted(u.Count, "entry is", "entries are"), u.Example)
 	}
 }
 
-// Unread is what a listing has not seen.
+// Unread lists the folders that a listing could not read.
 type Unread struct {
-	// Count is how many folders; Folders are at most MaxUnread of them.
+	// Count is the number of folders; Folders holds at most MaxUnread of them.
 	Count   int64          `json:"count"`
 	Folders []UnreadFolder `json:"folders,omitempty"`
 }
 
 // UnreadFolder is a folder that could not be read.
 type UnreadFolder struct {
-	// Path is for display, and shortened when it is long.
+	// Path is escaped for display and truncated.
 	Path string `json:"path"`
-	// Reason is one line that goes on after the path: "may not be read by ...".
+	// Reason is one line that continues the path: "may not be read by ...".
 	Reason string `json:"reason"`
 }
 
 const (
-	// MaxNewRejected is how many rejected entries one listing puts on record.
+	// MaxNewRejected is the number of new rejected entries that one listing records.
 	MaxNewRejected = 1_000
-	// MaxRejected is how many a server can have there; others are only counted.
+	// MaxRejected is the number of rejected entries recorded for one server. Further
+	// ones are only counted.
 	MaxRejected = 10_000
-	// MaxUnread is how many unreadable folders are named of one listing.
+	// MaxUnread is the number of unread folders recorded for one listing.
 	MaxUnread = 100
-	// maxUnreadPath and maxUnreadReason bound what is kept of each, in bytes.
+	// maxUnreadPath and maxUnreadReason bound the recorded texts, in bytes.
 	maxUnreadPath, maxUnreadReason = 250, 250
 )
 
-// Add notes a folder by its raw path.
+// Add adds a folder by its raw path.
 func (u *Unread) Add(path, reason string) {
 	u.Count++
 	if len(u.Folders) < MaxUnread {
@@ -89,9 +90,9 @@ func (u *Unread) Add(path, reason string) {
 	}
 }
 
-// Join notes what another listing, of other folders, has not seen.
+// Join adds the unread folders of another listing of other folders.
 func (u *Unread) Join(other Unread) {
 	u.Count += other.Count
-	// Not in place: others may have the same list.
+	// Not in place: other values may share the slice.
 	u.Folders = slices.Concat(u.Folders, other.Folders[:min(len(other.Folders), MaxUnread-len(u.Folders))])
 }

@@ -2,18 +2,17 @@ package ingest
 
 import "context"
 
-// MaxRefusedPasswords is how many refused passwords a server sees at most for each
-// change of its credentials. A person may try once more after the first refusal,
-// and many servers lock an account after three.
+// MaxRefusedPasswords is the number of refused passwords that a server sees at
+// most for one version of its credentials. It allows one retry by an operator;
+// many servers lock an account after three.
 const MaxRefusedPasswords = 2
 
-// PasswordFate is what became of a password that was about to be sent, or of a key
-// that was offered.
+// PasswordFate is the outcome of sending a password or offering a key.
 type PasswordFate string
 
-// The fates. Unanswered: the connection broke before the server had answered,
-// which is no refusal, but may hide one. Abandoned: our side ended the log-in, because
-// its work was ended; that says nothing.
+// The outcomes. PasswordUnanswered: the connection broke before the server
+// answered, which may hide a refusal. PasswordAbandoned: stevedore closed the
+// connection, so nothing is known.
 const (
 	PasswordAccepted   PasswordFate = "accepted"
 	PasswordRefused    PasswordFate = "refused"
@@ -23,11 +22,11 @@ const (
 
 type resealing struct{}
 
-// WithResealing returns a context for changes that seal the same credentials
-// with another key.
+// WithResealing returns a context that marks changes as re-encryption of the same
+// credentials.
 func WithResealing(ctx context.Context) context.Context {
 	return context.WithValue(ctx, resealing{}, true)
 }
 
-// Resealing reports whether ctx is WithResealing.
+// Resealing reports whether ctx was made by WithResealing.
 func Resealing(ctx context.Context) bool { return ctx.Value(resealing{}) != nil }

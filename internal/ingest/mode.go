@@ -2,28 +2,28 @@ package ingest
 
 import "fmt"
 
-// Mode is how the bytes of a file travel from its server into the object store.
+// Mode is the transfer mode: the path of a file's bytes from the server to the
+// object store.
 type Mode string
 
 // The transfer modes.
 const (
-	// ModeMemory: a small file is read whole, checked, stored by one request and
-	// announced at once. Nothing is written to a local disk.
+	// ModeMemory reads a small file into memory, verifies it and stores it by one
+	// request. It does not write to local disk.
 	ModeMemory Mode = "memory"
-	// ModeStaged: the bytes are brought into a worker's staging folder, verified
-	// there and uploaded. It needs room on the staging volume, and needs the source
-	// only once.
+	// ModeStaged copies the file to a worker's staging folder, verifies it there and
+	// uploads it. It needs space on the staging volume and reads the source only once.
 	ModeStaged Mode = "staged"
-	// ModeDirect: the bytes go from the server straight into the parts of a
-	// multipart upload. The progress is in the ledger, so that any worker can go on.
+	// ModeDirect streams the file from the server into the parts of a multipart
+	// upload. Its checkpoint is in the ledger, so that any worker can resume it.
 	ModeDirect Mode = "direct"
 )
 
-// Modes lists every mode.
+// Modes lists all transfer modes.
 var Modes = []Mode{ModeMemory, ModeStaged, ModeDirect}
 
-// TempPath is what the event "downloaded" says about where the bytes are: the
-// path of the staged file, or the mode where there is no file.
+// TempPath returns "temp_path" of the event "downloaded": the path of the staged
+// file, or the mode followed by ':' where there is none.
 func (m Mode) TempPath(staged string) string {
 	if m == ModeStaged {
 		return staged
@@ -31,21 +31,21 @@ func (m Mode) TempPath(staged string) string {
 	return string(m) + ":"
 }
 
-// TransferSetting is a server's choice of mode.
+// TransferSetting is a server's rule for choosing the transfer mode.
 type TransferSetting string
 
-// The settings of a server.
+// The settings of Server.Transfer.
 const (
-	// TransferAuto takes memory for small files, direct for very large ones and
-	// where staging has no room, and staged for all others.
+	// TransferAuto selects memory for small files, direct for very large ones and
+	// where staging is full, and staged for all others.
 	TransferAuto TransferSetting = "auto"
-	// TransferStaged takes staged for every file.
+	// TransferStaged selects staged for every file.
 	TransferStaged TransferSetting = "staged"
-	// TransferDirect takes direct for every file that is not small.
+	// TransferDirect selects memory for small files and direct for all others.
 	TransferDirect TransferSetting = "direct"
 )
 
-// Validate says what is wrong with the setting, if anything.
+// Validate returns an error that lists the valid settings.
 func (t TransferSetting) Validate() error {
 	switch t {
 	case TransferAuto, TransferStaged, TransferDirect:
@@ -55,17 +55,17 @@ func (t TransferSetting) Validate() error {
 	}
 }
 
-// ModeLimits are the sizes, in bytes, that decide about the mode of a file.
+// ModeLimits are the size limits, in bytes, of the transfer modes.
 type ModeLimits struct {
-	// Memory is the largest file that is moved in memory; 0 switches the mode off.
+	// Memory is the largest size for ModeMemory; 0 leaves the mode to empty files.
 	Memory int64
-	// Direct is the size above which auto takes direct.
+	// Direct is the size above which TransferAuto selects ModeDirect.
 	Direct int64
 }
 
-// ModeFor chooses the mode of a file of the size in bytes. A read-once server
-// gives its bytes away when they are read: they are staged, so that a failure
-// after that does not lose them.
+// ModeFor returns the mode for a file of the size in bytes. Files of a read-once
+// server are staged, so that a later failure does not lose bytes that cannot be
+// re-read.
 func (s Server) ModeFor(size int64, limits ModeLimits) Mode {
 	switch {
 	case s.ReadOnce || s.Transfer == TransferStaged:
@@ -79,6 +79,5 @@ func (s Server) ModeFor(size int64, limits ModeLimits) Mode {
 	}
 }
 
-// MayGoDirect reports whether a file that finds no room in staging may be moved
-// directly instead.
+// MayGoDirect reports whether a file may be moved directly when staging is full.
 func (s Server) MayGoDirect() bool { return !s.ReadOnce && s.Transfer != TransferStaged }

@@ -43,8 +43,8 @@ func TestModeFor(t *testing.T) {
 	}
 }
 
-// TestMayGoDirect: bytes that are given away once, and those of a server that is
-// set to staged, wait for room in staging.
+// Files of read-once servers, and of servers set to staged, must wait for space in
+// staging.
 func TestMayGoDirect(t *testing.T) {
 	t.Parallel()
 	assert.True(t, ingest.Server{Transfer: ingest.TransferAuto}.MayGoDirect())

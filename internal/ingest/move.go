@@ -8,12 +8,13 @@ import (
 	"unicode/utf8"
 )
 
-// MoveTarget stands for a name on a partner's server to which a file is moved.
+// MoveTarget identifies a name on a partner's server to which a file is moved. It
+// is a digest of the server's address and the path.
 type MoveTarget [sha256.Size]byte
 
-// MoveTarget returns the key of a name in a folder of the server, which is given
-// without links. Servers of one place share names, whatever they are called here, and
-// names that differ by case alone are one: on many servers they are.
+// MoveTarget returns the key of a name in a folder; the folder's path must not
+// contain symbolic links. Servers with the same address and user share keys. Case
+// is ignored, because many servers ignore it.
 func (s Server) MoveTarget(folder, name string) MoveTarget {
 	return sha256.Sum256([]byte(strings.Join([]string{
 		strings.ToLower(s.Host), strconv.Itoa(s.Port), s.Username, strings.ToLower(path.Join(folder, name)),
@@ -21,14 +22,14 @@ func (s Server) MoveTarget(folder, name string) MoveTarget {
 }
 
 const (
-	// maxName is the longest name of a file that common file systems take, in bytes.
+	// maxName is the maximum length of a file name on common file systems, in bytes.
 	maxName = 255
-	// nameSpare is left for the endings of companions when a name is shortened.
+	// nameSpare is reserved for the suffixes of companions when a name is shortened.
 	nameSpare = 16
 )
 
-// UniqueName returns the name with the file's uuid in front. One that would be too
-// long for a file system loses bytes before its ending.
+// UniqueName returns the name prefixed with the file's uuid. A result that is too
+// long for a file system is shortened before its extension.
 func UniqueName(uuid, name string) string {
 	unique := uuid + "-" + name
 	if len(unique) <= maxName {
@@ -45,8 +46,9 @@ func UniqueName(uuid, name string) string {
 	return unique[:cut] + ending
 }
 
-// NameBeside returns what a companion is called beside a file that was given a
-// UniqueName: as the file is, with its own ending, where its name begins with the file's.
+// NameBeside returns the name of a companion of a file that was renamed by
+// UniqueName. It is the new name of the file with the companion's suffix, if the
+// companion's name begins with the file's.
 func NameBeside(uuid, file, companion string) string {
 	if ending, ok := strings.CutPrefix(companion, file); ok {
 		if name := UniqueName(uuid, file) + ending; len(name) <= maxName {

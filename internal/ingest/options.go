@@ -9,78 +9,81 @@ import (
 	"time"
 )
 
-// Options are the settings that only some servers need. The zero value of each is
-// its default. They are stored as one JSON object; API, command line, console and
-// audit log read OptionTable.
+// Options are the rarely used settings of a server. The zero value of each is its
+// default. They are stored as one JSON object and described by OptionTable, which
+// the API, command line, console and audit log use.
 type Options struct {
-	// InProgressNames are globs for names of files that are still being written;
-	// such files are not taken. They are matched against the name, in any case of
-	// letters. InProgressDefault stands for DefaultInProgressNames; nil is a list
-	// of it alone, an empty list means none.
+	// InProgressNames are globs for names of files in progress, which are not
+	// ingested. They match the last element of the path, ignoring case.
+	// InProgressDefault in the list stands for DefaultInProgressNames. Default nil,
+	// which means InProgressDefault alone; an empty list means no globs.
 	InProgressNames []string `json:"in_progress_names,omitzero"`
-	// MinSize in bytes: a smaller file counts as still being written; default 0.
+	// MinSize is the minimum size in bytes; smaller files count as in progress.
+	// Default 0.
 	MinSize int64 `json:"min_size,omitzero"`
-	// Companions says what becomes of the done-marker and the checksum file of a
-	// file that is deleted or moved after ingest; default CompanionsFollow.
+	// Companions selects what happens to the done-marker and checksum file of a file
+	// that is deleted or moved after ingest. Default CompanionsFollow.
 	Companions Companions `json:"companions,omitzero"`
-	// Identity says what makes a version of a file; default IdentitySizeTime.
+	// Identity selects the attributes that identify a version. Default IdentitySizeTime.
 	Identity Identity `json:"identity,omitzero"`
-	// HoldChanges is how many known files may look new in one listing before all of
-	// them are held for an operator; default 0, which means DefaultHoldChanges; -1
-	// never holds.
+	// HoldChanges is the number of known files that may look new in one listing. If
+	// more do, all of them are held for an operator. Default 0, which means
+	// DefaultHoldChanges; -1 disables holding.
 	HoldChanges int `json:"hold_changes,omitzero"`
-	// Resent says what a file means that is on the server again, with the same size
-	// and time, after it was deleted or moved there; default ResentShow.
+	// Resent selects the reaction to an unchanged file that reappears after it was
+	// deleted or moved on the server. Default ResentShow.
 	Resent Resent `json:"resent,omitzero"`
-	// FollowLinks takes files behind symbolic links that stay below the root
-	// folder; default false: links are listed as rejected.
+	// FollowLinks ingests files behind symbolic links that point below the root
+	// folder. Default false: symbolic links are rejected.
 	FollowLinks bool `json:"follow_links,omitzero"`
-	// ConnectTimeout bounds the TCP connection, LoginTimeout everything from the
-	// first byte to the ready SFTP channel, AnswerTimeout how long one exchange may
-	// bring nothing. Default 0: those of the worker.
+	// ConnectTimeout bounds the TCP connection, LoginTimeout the time from the first
+	// byte to the open SFTP channel, and AnswerTimeout the time without data during
+	// one exchange. Default 0, which means the worker's timeouts.
 	ConnectTimeout Duration `json:"connect_timeout,omitzero"`
 	LoginTimeout   Duration `json:"login_timeout,omitzero"`
 	AnswerTimeout  Duration `json:"answer_timeout,omitzero"`
 	// MaxConnections bounds the connections of all processes to the server; listings
-	// and transfers share them. Default 0: as many as files in flight, and one more, or
-	// as the server is found to bear; one where files are taken one at a time.
+	// and transfers share them. Default 0, which means MaxParallel and one more, or
+	// the measured limit of the server; 1 when MaxParallel is 1.
 	MaxConnections int `json:"max_connections,omitzero"`
-	// MaxReads bounds the outstanding read requests of one file; default 0: as many
-	// as the server is found to bear.
+	// MaxReads bounds the outstanding read requests of one file. Default 0, which
+	// means the measured limit of the server.
 	MaxReads int `json:"max_reads,omitzero"`
-	// MinRate in bytes per second: a transfer that stays below it for a minute is
-	// ended and tried again later, so that it holds no place for long; default 0: any.
+	// MinRate is the minimum rate in bytes per second. A transfer below it for a
+	// minute is ended and deferred, so that it does not hold a slot. Default 0, which
+	// disables the check.
 	MinRate int64 `json:"min_rate,omitzero"`
-	// Proxy is the address of a SOCKS5 or HTTP proxy, socks5://host:port or
-	// http://host:port; default none.
+	// Proxy is the address of a SOCKS5 or HTTP proxy: socks5://host:port or
+	// http://host:port. Default none.
 	Proxy string `json:"proxy,omitzero"`
-	// Jump is the name of another server of stevedore through whose SSH connection
-	// this one is reached; default none.
+	// Jump is the name of another server of stevedore, whose SSH connection is used to
+	// reach this one. Default none.
 	Jump string `json:"jump,omitzero"`
-	// AllowOverlap lets the server take files that another one here may take, too:
-	// each of the two announces them. See Server.Overlap.
+	// AllowOverlap permits a server that may ingest the same files as another one;
+	// each of the two then publishes a notification. Default false. See
+	// Server.Overlap.
 	AllowOverlap bool `json:"allow_overlap,omitzero"`
 }
 
 // InProgressDefault stands for DefaultInProgressNames in Options.InProgressNames.
 const InProgressDefault = "default"
 
-// DefaultHoldChanges is what Options.HoldChanges is when not set.
+// DefaultHoldChanges is the number meant by Options.HoldChanges 0.
 const DefaultHoldChanges = 100
 
-// Companions is what becomes of a file's done-marker and checksum file.
+// Companions selects what happens to a file's done-marker and checksum file.
 type Companions string
 
-// The choices for companions: they are deleted or moved with their file, or stay.
+// The choices for companions: delete or move them with their file, or leave them.
 const (
 	CompanionsFollow Companions = "follow"
 	CompanionsStay   Companions = "stay"
 )
 
-// Identity is what makes a version of a file.
+// Identity selects the attributes that identify a version of a file.
 type Identity string
 
-// The identities. With IdentitySize a new time alone makes no new version; with
+// The identities. With IdentitySize a new time alone makes no new version. With
 // IdentitySizeHash a file with a new time is read, and is a new version only if
 // its content differs.
 const (
@@ -89,23 +92,22 @@ const (
 	IdentitySizeHash Identity = "size+hash"
 )
 
-// Resent is what a file means that is there again, unchanged, after it was taken
-// away.
+// Resent selects the reaction to an unchanged file that reappears.
 type Resent string
 
-// The meanings: an operator is shown that it is there, or it is delivered again.
+// The reactions: report the file to operators, or ingest it again.
 const (
 	ResentShow    Resent = "show"
 	ResentDeliver Resent = "deliver"
 )
 
-// Duration is a time.Duration that is written like "1m30s" in JSON.
+// Duration is a time.Duration that JSON represents as a string like "1m30s".
 type Duration time.Duration
 
-// MarshalText writes the duration as time.Duration does.
+// MarshalText formats the duration as time.Duration.String does.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
-// UnmarshalText reads what time.ParseDuration reads.
+// UnmarshalText parses the duration as time.ParseDuration does.
 func (d *Duration) UnmarshalText(text []byte) error {
 	parsed, err := time.ParseDuration(string(text))
 	*d = Duration(parsed)
@@ -114,44 +116,44 @@ func (d *Duration) UnmarshalText(text []byte) error {
 
 // OptionInfo describes one of the Options.
 type OptionInfo struct {
-	// Field is its name in the API and in the ledger; the flag is the same with '-'.
+	// Field is the name in API and ledger.
 	Field string
-	// Label is a short name for forms, Help one line that says what is right.
+	// Label is the label in forms, Help a one-line description.
 	Label, Help string
-	// Choices, if any, are the only values; the first one is the default.
+	// Choices are the valid values, the default first; empty when values are not limited.
 	Choices []string
 }
 
-// OptionTable lists all Options in the order in which people see them.
+// OptionTable lists all Options in display order.
 var OptionTable = []OptionInfo{
-	{"in_progress_names", "Names of files in progress", "Globs for names that are still being written. Empty takes those of common clients, '-' alone means none.", nil},
-	{"min_size", "Minimum size", "A smaller file, in bytes, counts as still being written.", nil},
-	{"companions", "Markers and checksum files", "Done-markers and checksum files follow a file that is deleted or moved, or stay.", []string{string(CompanionsFollow), string(CompanionsStay)}},
-	{"identity", "A new version is", "What makes a version: size and time, size alone, or size and content.", []string{string(IdentitySizeTime), string(IdentitySize), string(IdentitySizeHash)}},
-	{"hold_changes", "Hold changes above", "If more known files than this look new at once, they wait for an operator; 0 takes the default of 100, -1 never holds.", nil},
-	{"resent", "Same file again", "A file that is there again unchanged after it was deleted or moved: show it, or deliver it again.", []string{string(ResentShow), string(ResentDeliver)}},
-	{"follow_links", "Follow symbolic links", "Take files behind links that stay below the root folder.", nil},
-	{"connect_timeout", "Connect timeout", "Longest time for the TCP connection; 0s takes the worker's.", nil},
-	{"login_timeout", "Log-in timeout", "Longest time from the first byte to the ready SFTP channel; 0s takes the worker's.", nil},
-	{"answer_timeout", "Answer timeout", "How long the server may bring nothing; 0s takes the worker's.", nil},
-	{"max_connections", "Connections at most", "Most connections of all workers, tests and audits together; listings and transfers share them. 0: as many as the server bears.", nil},
-	{"max_reads", "Outstanding reads at most", "Most outstanding reads of one file; 0: as many as the server bears.", nil},
-	{"min_rate", "Minimum rate", "Bytes per second; a slower transfer gives its place to others. 0: any.", nil},
-	{"proxy", "Proxy", "Address of a proxy, socks5://host:port or http://host:port.", nil},
-	{"jump", "Jump host", "Name of another server here, through which this one is reached.", nil},
-	{"allow_overlap", "Allow overlap", "Another server here may take the same files; each of the two announces them.", nil},
+	{"in_progress_names", "Names of files in progress", "Globs for names of unfinished files. Empty uses the list for common clients, '-' uses none.", nil},
+	{"min_size", "Minimum size", "In bytes; smaller files count as in progress.", nil},
+	{"companions", "Done-markers and checksum files", "Delete or move done-markers and checksum files with their file, or leave them.", []string{string(CompanionsFollow), string(CompanionsStay)}},
+	{"identity", "Version identity", "Attributes that identify a version: size and time, size alone, or size and content.", []string{string(IdentitySizeTime), string(IdentitySize), string(IdentitySizeHash)}},
+	{"hold_changes", "Hold changes above", "If more known files than this look new in one listing, they are held for an operator; 0 uses the default of 100, -1 disables.", nil},
+	{"resent", "Reappeared files", "An unchanged file that reappears after it was deleted or moved: report it, or ingest it again.", []string{string(ResentShow), string(ResentDeliver)}},
+	{"follow_links", "Follow symbolic links", "Ingest files behind links that point below the root folder.", nil},
+	{"connect_timeout", "Connect timeout", "Timeout of the TCP connection; 0s uses the worker's.", nil},
+	{"login_timeout", "Log-in timeout", "Timeout from the first byte to the open SFTP channel; 0s uses the worker's.", nil},
+	{"answer_timeout", "Response timeout", "Longest time without data from the server; 0s uses the worker's.", nil},
+	{"max_connections", "Maximum connections", "Connections of all workers, tests and audits together; listings and transfers share them. 0 detects the server's limit.", nil},
+	{"max_reads", "Maximum outstanding reads", "Outstanding reads of one file. 0 detects the server's limit.", nil},
+	{"min_rate", "Minimum rate", "Bytes per second; a slower transfer is deferred. 0 disables.", nil},
+	{"proxy", "Proxy", "Address of a proxy: socks5://host:port or http://host:port.", nil},
+	{"jump", "Jump host", "Name of another configured server through which this one is reached.", nil},
+	{"allow_overlap", "Allow overlap", "Allow another server to ingest the same files; both publish notifications.", nil},
 }
 
-// Flag is the name of the option on the command line.
+// Flag returns the name of the option on the command line.
 func (i OptionInfo) Flag() string { return strings.ReplaceAll(i.Field, "_", "-") }
 
-// Switch reports whether the option is on or off.
+// Switch reports whether the option is a boolean.
 func (i OptionInfo) Switch() bool { return i.of(&Options{}).Kind() == reflect.Bool }
 
-// List reports whether the option is a list of texts.
+// List reports whether the option is a list of strings.
 func (i OptionInfo) List() bool { return i.of(&Options{}).Kind() == reflect.Slice }
 
-// of returns the option's field of o.
+// of returns the option's field in o.
 func (i OptionInfo) of(o *Options) reflect.Value {
 	value := reflect.ValueOf(o).Elem()
 	for n := range value.NumField() {
@@ -159,13 +161,13 @@ func (i OptionInfo) of(o *Options) reflect.Value {
 			return value.Field(n)
 		}
 	}
-	panic("no option is called " + i.Field) // OptionTable is part of the program, and a test reads all of it
+	panic("no option is called " + i.Field) // OptionTable is static and tested
 }
 
 // IsSet reports whether the option differs from its default.
 func (i OptionInfo) IsSet(o Options) bool { return !i.of(&o).IsZero() }
 
-// Text returns the option as people write it, one line for each entry of a list.
+// Text returns the option's value as text, with one line for each element of a list.
 func (i OptionInfo) Text(o Options) string {
 	switch value := i.of(&o); {
 	case value.IsZero() && len(i.Choices) > 0:
@@ -183,7 +185,7 @@ func (i OptionInfo) Text(o Options) string {
 	}
 }
 
-// SetText sets the option from what people write; an empty text sets the default.
+// SetText sets the option from its text form; an empty text sets the default.
 func (i OptionInfo) SetText(o *Options, text string) error {
 	value, text := i.of(o), strings.TrimSpace(text)
 	switch {
@@ -216,7 +218,7 @@ func (i OptionInfo) SetText(o *Options, text string) error {
 	return nil
 }
 
-// listOf returns the lines of text; "-" is a list without any.
+// listOf returns the non-empty lines of text; "-" is an empty list.
 func listOf(text string) []string {
 	list := []string{}
 	for line := range strings.Lines(text) {
@@ -227,7 +229,7 @@ func listOf(text string) []string {
 	return list
 }
 
-// Value returns the option as it stands in JSON; a default is written out.
+// Value returns the option's value for JSON, with the default filled in.
 func (i OptionInfo) Value(o Options) any {
 	switch value := i.of(&o); {
 	case value.IsZero() && len(i.Choices) > 0:
@@ -239,7 +241,7 @@ func (i OptionInfo) Value(o Options) any {
 	}
 }
 
-// OptionValues returns all options by field, see OptionInfo.Value.
+// OptionValues returns the values of all options by field, see OptionInfo.Value.
 func (o Options) OptionValues() map[string]any {
 	values := make(map[string]any, len(OptionTable))
 	for _, info := range OptionTable {
@@ -248,8 +250,8 @@ func (o Options) OptionValues() map[string]any {
 	return values
 }
 
-// NormalizeOptions makes what names its default the zero value, so that equal options are
-// the same.
+// NormalizeOptions replaces explicit defaults by the zero value, so that equal
+// options compare equal.
 func (o *Options) NormalizeOptions() {
 	for _, info := range OptionTable {
 		switch value := info.of(o); {
@@ -261,7 +263,7 @@ func (o *Options) NormalizeOptions() {
 	}
 }
 
-// validateOptions returns what is wrong with them, each a FieldError.
+// validateOptions returns a FieldError for each invalid option.
 func (s Server) validateOptions() (errs []error) {
 	bad := func(field, format string, args ...any) { errs = append(errs, fieldErrorf(field, format, args...)) }
 	for _, info := range OptionTable {
@@ -288,6 +290,6 @@ func (s Server) validateOptions() (errs []error) {
 	return append(errs, s.validateRoute()...)
 }
 
-// maxAnswerTimeout bounds the time-outs of a server. A listing that says nothing for
-// longer cannot be told from a dead one.
+// maxAnswerTimeout bounds the timeouts of a server. A longer pause in a listing
+// cannot be distinguished from a dead connection.
 const maxAnswerTimeout = 30 * time.Minute

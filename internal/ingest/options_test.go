@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each field of Options has a row in the table, and each row a field.
+// Each field of Options must have a row in the table, and each row a field.
 func TestOptionTableHasEveryOption(t *testing.T) {
 	t.Parallel()
 	var fields, rows []string
@@ -27,8 +27,7 @@ func TestOptionTableHasEveryOption(t *testing.T) {
 	assert.Equal(t, fields, rows)
 }
 
-// What an option's text is when it is set is what it is when it is read, in a form
-// as well as in JSON.
+// Options must survive a round trip through text and through JSON.
 func TestOptionsKeepTheirText(t *testing.T) {
 	t.Parallel()
 	texts := map[string]string{
@@ -56,10 +55,10 @@ func TestOptionsKeepTheirText(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(encoded, &read))
 	read.NormalizeOptions()
-	assert.Equal(t, Options{}, read, "every default is written out, and read back as default")
+	assert.Equal(t, Options{}, read, "explicit defaults are read back as defaults")
 }
 
-func TestOptionsThatCannotBe(t *testing.T) {
+func TestInvalidOptions(t *testing.T) {
 	t.Parallel()
 	for _, info := range OptionTable {
 		if wrong := map[bool]string{true: "perhaps"}[info.Switch()]; wrong != "" {

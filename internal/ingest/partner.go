@@ -5,24 +5,25 @@ import (
 	"time"
 )
 
-// PartnerWait is what of a server waits for what only its partner can do.
+// PartnerWait summarizes a server's files that wait for the partner.
 type PartnerWait struct {
-	// Files counts what waits, Markers those of them that wait for a done-marker and
-	// Small those for more bytes. Others counts files that are on their way.
+	// Files counts waiting files. Of them, Markers wait for a done-marker, Small for
+	// more bytes, and the rest for a checksum file. Others counts files that stevedore
+	// still works on.
 	Files, Markers, Small, Others int64
-	// Example is what one of them waits for.
+	// Example is the condition that one of the files waits for.
 	Example string
-	// ListedAt is when the last listing that reached its end began.
+	// ListedAt is the start of the latest listing that read every folder.
 	ListedAt time.Time
 }
 
-// Only reports whether nothing but the partner can bring the server's files further,
-// by a listing that began since then.
+// Only reports whether all unfinished files wait for the partner, by a listing
+// that began no earlier than since.
 func (w PartnerWait) Only(since time.Time) bool {
 	return w.Files > 0 && w.Others == 0 && !w.ListedAt.Before(since)
 }
 
-// String says what waits as one line; empty when nothing does.
+// String returns the summary as one line; empty when no file waits.
 func (w PartnerWait) String() string {
 	if w.Files == 0 {
 		return ""

@@ -4,8 +4,8 @@ import (
 	"strings"
 )
 
-// validateGlobs refuses globs that can match nothing, which would leave files out
-// without a word.
+// validateGlobs rejects globs that cannot match anything, because they would
+// silently exclude files.
 func (s Server) validateGlobs() (errs []error) {
 	for _, globs := range []struct {
 		field string
@@ -20,24 +20,24 @@ func (s Server) validateGlobs() (errs []error) {
 	return errs
 }
 
-// neverMatches says why no path below the root folder can fit the glob as it is meant,
-// and what to write; empty if one can.
+// neverMatches returns why no path below the root folder can match the glob, with
+// a correction; empty if a path can.
 func neverMatches(glob string) string {
 	switch {
 	case strings.Trim(glob, " ") != glob:
-		return "begins or ends with a space: leave it out"
+		return "begins or ends with a space: remove it"
 	case strings.HasPrefix(glob, "/"):
-		return "paths begin below the server's folder, without '/': use " + quoted(strings.TrimLeft(glob, "/"))
+		return "paths are relative to the server's folder: use " + quoted(strings.TrimLeft(glob, "/"))
 	case strings.HasSuffix(glob, "/"):
-		return "names a folder, and patterns are for files: use " + quoted(strings.TrimRight(glob, "/")+"/**")
+		return "is a folder, and patterns match files: use " + quoted(strings.TrimRight(glob, "/")+"/**")
 	case separator(glob):
-		return `'\' does not part folders: use '/', and [*] for a star in a name`
+		return `'\' does not separate folders: use '/', and [*] for a literal star`
 	case severalGlobs(glob):
-		return "holds several patterns: give each by itself, and [,] for a comma in a name"
+		return "contains several patterns: pass each separately; use [,] for a literal comma"
 	}
 	for element := range strings.SplitSeq(glob, "/") {
 		if glob != "" && (element == "" || element == "." || element == "..") {
-			return "no path holds '//', './' or '../': leave it out"
+			return "no path contains '//', './' or '../': remove it"
 		}
 	}
 	return ""
@@ -45,8 +45,8 @@ func neverMatches(glob string) string {
 
 func quoted(text string) string { return "'" + text + "'" }
 
-// separator reports whether a backslash stands before something that need not be
-// quoted so.
+// separator reports whether the glob has a backslash before a character that needs
+// no escape.
 func separator(glob string) bool {
 	for rest := glob; ; {
 		_, after, found := strings.Cut(rest, `\`)
@@ -60,8 +60,8 @@ func separator(glob string) bool {
 	}
 }
 
-// severalGlobs reports whether the glob is a list with commas. A comma may be part of
-// names, but hardly where what is on each side looks like a pattern or a file name.
+// severalGlobs reports whether the glob is a comma-separated list. A comma may be
+// part of a name, but hardly where each side looks like a pattern or a file name.
 func severalGlobs(glob string) bool {
 	parts := outerCommas(glob)
 	for _, part := range parts {
@@ -72,7 +72,7 @@ func severalGlobs(glob string) bool {
 	return len(parts) > 1
 }
 
-// outerCommas splits at commas outside of braces and brackets.
+// outerCommas splits at commas outside braces and brackets.
 func outerCommas(glob string) (parts []string) {
 	depth, from := 0, 0
 	for i := 0; i < len(glob); i++ {
@@ -92,12 +92,13 @@ func outerCommas(glob string) (parts []string) {
 	return append(parts, glob[from:])
 }
 
-// wildcards are replaced to get a name that fits a glob.
+// wildcards replaces wildcards to make a name that matches a glob.
 var wildcards = strings.NewReplacer("*", "x", "?", "x")
 
-// marksItself reports whether all names that fit the glob, or one of its alternatives,
-// are those of done-markers. Classes of characters are not looked into.
-func (s Server) marksItself(glob string) bool {
+// includesMarkers reports whether all names that match the glob, or one of its
+// alternatives, are names of done-markers. It returns false for globs with
+// character classes.
+func (s Server) includesMarkers(glob string) bool {
 	for _, one := range alternatives(glob) {
 		name := one[strings.LastIndexByte(one, '/')+1:]
 		if !strings.ContainsAny(name, `[\`) && s.IsMarker(wildcards.Replace(name)) {
@@ -107,11 +108,11 @@ func (s Server) marksItself(glob string) bool {
 	return false
 }
 
-// alternatives returns what the braces of a glob stand for; a glob with too many of
-// them is refused elsewhere.
+// alternatives expands the braces of a glob. A glob with too many combinations is
+// returned unchanged; validation rejects it elsewhere.
 func alternatives(glob string) (all []string) {
 	before, rest, found := strings.Cut(glob, "{")
-	end := closing(rest)
+	end := closingBrace(rest)
 	if !found || end < 0 || GlobChoices(glob) > MaxGlobChoices {
 		return []string{glob}
 	}
@@ -121,8 +122,8 @@ func alternatives(glob string) (all []string) {
 	return all
 }
 
-// closing is where the brace ends that was opened before the text, or -1.
-func closing(text string) int {
+// closingBrace returns the index of the brace that closes the one before the text, or -1.
+func closingBrace(text string) int {
 	depth := 1
 	for i := range len(text) {
 		switch text[i] {

@@ -2,48 +2,49 @@ package ingest
 
 import "time"
 
-// Held is a file that has something in a worker's staging.
+// Held is a file with data in a worker's staging folder.
 type Held struct {
 	FileUUID string
-	// Age is the time since anything of the file was written.
+	// Age is the time since the last write.
 	Age time.Duration
 }
 
-// OpenUpload is a multipart upload that was begun and not ended.
+// OpenUpload is an unfinished multipart upload.
 type OpenUpload struct {
 	Key      string
 	UploadID string
-	// Age is the time since it was begun, by the store's clock.
+	// Age is the time since it was created, by the store's clock.
 	Age time.Duration
 }
 
-// Reconciliation is what one run of the reconciler found and did.
+// Reconciliation is the result of one reconciliation.
 type Reconciliation struct {
-	// ID and FinishedAt are the database's.
+	// ID and FinishedAt are set by the database.
 	ID         int64     `json:"-"`
 	FinishedAt time.Time `json:"-"`
-	// Key names the run.
+	// Key identifies the run.
 	Key       string    `json:"key"`
 	StartedAt time.Time `json:"started_at"`
-	// Requeued files stood on their way without a workflow and are ready again;
-	// Restarted ones got a workflow that goes on where they stood.
+	// Requeued counts files in flight without a workflow that are ready again;
+	// Restarted counts files whose workflow was restarted to resume them.
 	Requeued  int64 `json:"requeued"`
 	Restarted int64 `json:"restarted"`
-	// UploadsAborted and StagingRemoved count debris that is gone now.
+	// UploadsAborted counts aborted orphaned uploads, StagingRemoved removed orphans
+	// in staging.
 	UploadsAborted int64 `json:"uploads_aborted"`
 	StagingRemoved int64 `json:"staging_removed"`
-	// ObjectsMissing counts completed files without their object, HostsSilent
-	// workers whose staging nobody could look at. People must see to them.
+	// ObjectsMissing counts completed files without an object, HostsSilent workers
+	// whose staging could not be checked. Both need attention.
 	ObjectsMissing int64 `json:"objects_missing"`
 	HostsSilent    int64 `json:"hosts_silent"`
-	// Findings has one line for each thing, up to MaxFindings.
+	// Findings has one line for each item, at most MaxFindings.
 	Findings []string `json:"findings,omitempty"`
 }
 
-// MaxFindings bounds the lines of a Reconciliation; counts go on.
+// MaxFindings bounds Reconciliation.Findings; the counts are complete.
 const MaxFindings = 200
 
-// Merge adds what another part of the run found.
+// Merge adds the result of another part of the run.
 func (r *Reconciliation) Merge(other Reconciliation) {
 	r.Requeued += other.Requeued
 	r.Restarted += other.Restarted
@@ -54,14 +55,14 @@ func (r *Reconciliation) Merge(other Reconciliation) {
 	r.Note(other.Findings...)
 }
 
-// Note adds lines while there is room.
+// Note adds lines up to MaxFindings.
 func (r *Reconciliation) Note(lines ...string) {
 	room := max(0, MaxFindings-len(r.Findings))
 	r.Findings = append(r.Findings, lines[:min(room, len(lines))]...)
 }
 
-// FileOfKey returns the uuid in an object key made by ObjectKey, and false for
-// keys of others.
+// FileOfKey returns the file's uuid in an object key made by ObjectKey, and false
+// for other keys.
 func FileOfKey(key string) (fileUUID string, ok bool) {
 	const uuidAt, uuidLen = len("files/2006/01/"), 36
 	if len(key) <= uuidAt+uuidLen+1 || key[:6] != "files/" || key[10] != '/' || key[13] != '/' || key[uuidAt+uuidLen] != '/' {

@@ -1,27 +1,28 @@
 package ingest
 
-// AnswerKey names a request that may be sent again.
+// AnswerKey is an idempotency key of an API request.
 type AnswerKey struct {
-	// Principal is who sent it, by name and token: keys of others are other keys.
+	// Principal is the caller, by name and token id. Keys of different principals are
+	// independent.
 	Principal string
 	Key       string
 }
 
-// Answer is what a request was answered.
+// Answer is the stored response to a request with an idempotency key.
 type Answer struct {
-	// RequestDigest tells whether the same was asked for.
+	// RequestDigest detects another request with the same key.
 	RequestDigest []byte
-	// Status is the HTTP status; 0 while the request is under way.
+	// Status is the HTTP status; 0 while the request is in progress.
 	Status  int
 	Headers map[string]string
 	Body    []byte
 }
 
-// LedgerEvent is an event with the file that it is about.
+// LedgerEvent is an event with its file.
 type LedgerEvent struct {
 	StoredEvent
 	FileUUID   string
 	ServerName string
-	// Status is the file's now.
+	// Status is the file's current status.
 	Status Status
 }

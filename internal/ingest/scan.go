@@ -6,119 +6,118 @@ import "time"
 type Scan struct {
 	ID         int64
 	ServerUUID string
-	// ServerName is set in listings of several servers' scans.
+	// ServerName is only set in lists of scans of several servers.
 	ServerName string
 	StartedAt  time.Time
 	// FinishedAt is zero while the scan runs.
 	FinishedAt time.Time
 	ScanCounts
-	// Unread is what could not be read; Errors is its count.
+	// Unread lists the folders that could not be read.
 	Unread Unread
-	// Error is one line, empty when the listing reached its end.
+	// Error is the one-line reason why the listing failed; empty otherwise.
 	Error string
-	// Note is what the listing noticed that is no failure, one line.
+	// Note is a one-line remark of a listing that is not a failure; empty for none.
 	Note string
 }
 
-// ScanCounts counts what one listing saw.
+// ScanCounts are the counts of one listing.
 type ScanCounts struct {
-	// Seen is all entries taken into account; New those without a row before.
+	// Seen counts recorded entries, New those without an earlier row.
 	Seen int64
 	New  int64
-	// Same is how many of them show a version that was taken, as it was.
+	// Same counts entries that are unchanged ingested versions.
 	Same int64
-	// Settling is how many files of the server wait for the settle time.
+	// Settling counts the server's files that have not settled.
 	Settling int64
-	// Rejected counts unsafe entries; Errors folders that could not be read.
+	// Rejected counts unsafe entries, Errors folders that could not be read.
 	Rejected int64
 	Errors   int64
-	// InProgress counts names of files in progress, Alone done-markers and checksum
-	// files without a file that they speak of. Neither is in Seen.
+	// InProgress counts names of files in progress, Alone companions without their
+	// file. Seen includes neither.
 	InProgress int64
 	Alone      int64
 }
 
-// FileFilter selects files in listings. Zero fields select all.
+// FileFilter selects files of a list. Zero fields select all.
 type FileFilter struct {
 	Server   string // name or uuid
 	Statuses []Status
-	// Path is a glob, '*' within a folder and '**' across; without a leading
-	// slash it may match the end of a path.
+	// Path is a glob: '*' matches within a folder, '**' across folders. Without a
+	// leading slash it also matches the end of a path.
 	Path string
-	// From and To bound when the file was first seen; To is not included.
+	// From (inclusive) and To (exclusive) bound the time when the file was first seen.
 	From, To time.Time
-	// Hash is the lower-case hex digest of the content.
+	// Hash is the digest of the content in lower-case hex.
 	Hash string
-	// Left selects completed files whose source should have been deleted or moved and
-	// is still there.
+	// Left selects completed files whose source is still on the server although it
+	// should have been deleted or moved.
 	Left bool
-	// UUID is how the file's uuid begins, at least 4 hex digits.
+	// UUID is a prefix of the file's uuid, at least 4 hex digits.
 	UUID string
-	// UUIDs names single files.
+	// UUIDs selects single files.
 	UUIDs []string
-	// Order is that of the listing; default OrderOldest.
+	// Order is the order of the list; default OrderOldest.
 	Order FileOrder
-	// AfterID is the keyset cursor, the last ID before: files with a larger ID,
-	// or, newest first, with a smaller one. 0 begins.
+	// AfterID is the keyset cursor, the last ID of the previous page. 0 selects the
+	// first page.
 	AfterID int64
 	// Limit is the page size; default 100, at most 1000.
 	Limit int
 }
 
-// FileOrder is the order of a listing of files.
+// FileOrder is the order of a list of files.
 type FileOrder string
 
-// The orders: by first sight, in which ids are given out.
+// The orders, by the time when a file was first seen.
 const (
 	OrderOldest FileOrder = "oldest"
 	OrderNewest FileOrder = "newest"
 )
 
-// Count is how many files a filter selects, as far as they were counted.
+// Count is the number of files that a filter selects, up to a limit.
 type Count struct {
 	N int64
-	// More says that counting stopped before the end: there are at least N.
+	// More reports that counting stopped early: there are at least N files.
 	More bool
 }
 
-// DueQuery selects servers to be scanned.
+// DueQuery selects a page of servers to scan.
 type DueQuery struct {
 	// AfterUUID is the keyset cursor.
 	AfterUUID string
 	Limit     int
-	// Servers, when not empty, restricts to these uuids or names.
+	// Servers restricts the page to these uuids or names; empty selects all.
 	Servers []string
-	// Force takes servers that are not due or are suspended, too.
+	// Force includes servers that are suspended or not due.
 	Force bool
-	// Tick is the time between two scans of all servers, see Server.ScanGap; 0 when
-	// it is not known.
+	// Tick is the interval of ScanAllServers, see Server.ScanGap; 0 if unknown.
 	Tick time.Duration
 }
 
-// ScanResult closes a scan.
+// ScanResult is the result of a scan.
 type ScanResult struct {
-	// ScanID is the row that the listing opened. 0 stands for a listing that opened
-	// none: its row is written with Key as its name, begun Took ago.
+	// ScanID is the id of the scan's row. With 0, a new row is written with the key
+	// Key and a start Took ago.
 	ScanID     int64
 	Key        string
 	Took       time.Duration
 	ServerUUID string
 	Counts     ScanCounts
 	Unread     Unread
-	// Failure is nil when the listing reached its end. Suspend stops scheduled
-	// scans of the server until a person has mended it.
+	// Failure is nil when the listing succeeded. Suspend suspends the server, which
+	// stops scheduled scans until an operator repairs it.
 	Failure *Failure
 	Suspend bool
-	// Mends says that the server was suspended when the listing began, which was
-	// made by force: success ends the suspension. One that came meanwhile is about something that the
-	// listing, logged in long ago, knows nothing of, and stays.
+	// Mends reports that the server was suspended when this forced listing began, so
+	// that success ends the suspension. A suspension that began later is kept, because
+	// a listing with an older log-in does not disprove it.
 	Mends bool
-	// Broken says that we broke the listing off ourselves: the server's state is
-	// left as it is.
+	// Broken reports that stevedore aborted the listing, which leaves the server's
+	// state unchanged.
 	Broken bool
-	// Entire says that the listing, all of its attempts together, has read every folder:
-	// what it did not show is not there.
+	// Entire reports that the attempts of the listing together read every folder, so
+	// that files that it did not show do not exist.
 	Entire bool
-	// Note is what the listing noticed, see Scan.
+	// Note is the remark of the listing, see Scan.Note.
 	Note string
 }

@@ -8,104 +8,103 @@ import (
 	"time"
 )
 
-// ServerState says whether a server is scanned.
+// ServerState is the state of a server as determined by scans.
 type ServerState string
 
-// The states of a server, beside its is_active switch, which is an operator's.
+// The states of a server. They are independent of Server.Active, which operators set.
 const (
-	// ServerOK: scanned when due.
+	// ServerOK: the server is scanned when due.
 	ServerOK ServerState = "ok"
-	// ServerSuspended: a fault that only a person can mend (credentials, host
-	// key); not scanned on schedule until it is repaired and tested or edited.
+	// ServerSuspended: log-in failed because of credentials or the host key. Scheduled
+	// scans stop until an operator repairs and then tests or edits the server.
 	ServerSuspended ServerState = "suspended"
 )
 
-// Server is a partner's SFTP server and how to treat it.
+// Server is a partner's SFTP server with its settings.
 type Server struct {
 	ID   int64
 	UUID string
-	// Name is unique, for people, logs and search attributes.
+	// Name is unique; it is used in output, logs and search attributes.
 	Name string
-	// Host is a DNS name or IP address; Port is 22 by default.
+	// Host is a DNS name or IP address; Port defaults to 22.
 	Host     string
 	Port     int
 	Username string
-	// PasswordEncrypted and PrivateKeyEncrypted are sealed by package credentials with
-	// the server's uuid as associated data; empty when not used.
+	// PasswordEncrypted and PrivateKeyEncrypted are encrypted by package credentials
+	// with the server's uuid as associated data; empty when unused.
 	PasswordEncrypted   []byte `json:"-"`
 	PrivateKeyEncrypted []byte `json:"-"`
-	// HostKeys are the pinned keys, one authorized_keys line each
-	// ("ssh-ed25519 AAAA..."). A server without one is never logged in to.
+	// HostKeys are the pinned host keys, each an authorized_keys line ("ssh-ed25519
+	// AAAA..."). Without one no connection is made.
 	HostKeys []string
-	// RootPath is the folder that is listed: absolute, or below the user's home
-	// folder on the server as "~" or "~/dir"; default "/".
+	// RootPath is the listed folder: an absolute path, or "~" or "~/dir" for the
+	// user's home folder on the server. Default "/".
 	RootPath string
-	// Include and Exclude are doublestar globs matched against the path below
-	// RootPath. Empty Include takes all; Exclude wins.
+	// Include and Exclude are doublestar globs for the path below RootPath. An empty
+	// Include matches all files; Exclude takes precedence.
 	Include []string
 	Exclude []string
-	// MaxParallel bounds the files of this server in flight across all
-	// workers; default 4, at most MaxParallelLimit.
+	// MaxParallel is the concurrency limit: the number of files of this server in
+	// flight on all workers. Default 4, at most MaxParallelLimit.
 	MaxParallel int
-	// Settle is how long size and time must stay unchanged before a file is taken.
+	// Settle is the time without a change of size and time after which a file is
+	// ready; at most 24 hours.
 	Settle time.Duration
-	// MinAge is how old a file must be before it is taken, by its modification
-	// time or, where the server's clock is wrong, by how long it was seen
-	// unchanged; default 0, at most 7 days.
+	// MinAge is the minimum age of a file, by its modification time or, if the
+	// server's clock is wrong, by the time without a change. Default 0, at most 7
+	// days.
 	MinAge time.Duration
-	// DoneMarker names the file that says that another one is whole: "*" stands
-	// for that file's name ("*.done"); without one it speaks for its folder
-	// ("_SUCCESS"). Empty: files need no marker. Markers are not ingested.
+	// DoneMarker is the name of the file that marks another one as complete. "*"
+	// stands for that file's name ("*.done"); without it the marker covers its folder
+	// ("_SUCCESS"). Markers are not ingested. Default empty: files need no marker.
 	DoneMarker string
-	// SidecarWait is how long after the settle time a file without a checksum
-	// file waits for one; default 0, at most 7 days.
+	// SidecarWait is the time after the settle time that a file waits for a checksum
+	// file. Default 0, at most 7 days.
 	SidecarWait time.Duration
-	// MaxDepth is how many folders below RootPath are entered; default 64, which
-	// is also the most.
+	// MaxDepth is the depth of listed folders below RootPath. Default and maximum 64.
 	MaxDepth int
-	// Transfer chooses how bytes travel; default auto.
+	// Transfer is the rule for choosing the transfer mode; default TransferAuto.
 	Transfer TransferSetting
-	// ReadOnce is for servers that give a file away when it is opened: it is
-	// opened once and not looked at afterwards. A connection lost half-way then
-	// loses the file for good, and size is all that can be checked.
+	// ReadOnce is for servers that remove a file when it is opened. Such a file is
+	// opened once and verified by its size only. A connection lost during the download
+	// loses the file. Default false.
 	ReadOnce bool
-	// LegacyAlgorithms also offers, after the secure ones, what SSH servers of
-	// old need: SHA-1 signatures (ssh-rsa), key exchanges and MACs.
+	// LegacyAlgorithms also offers, with lower preference, SHA-1 signatures (ssh-rsa),
+	// key exchanges and MACs for old SSH servers. Default false.
 	LegacyAlgorithms bool
-	// ScanInterval is the least time between scheduled scans.
+	// ScanInterval is the minimum interval of scheduled scans; default 1 minute.
 	ScanInterval time.Duration
-	// AfterIngest says what happens to the source afterwards.
+	// AfterIngest is the action on the source of a completed file; default AfterKeep.
 	AfterIngest AfterIngest
-	// OnCollision says what a move does when the name is taken there.
+	// OnCollision is the action of a move whose target exists; default CollisionRename.
 	OnCollision Collision
-	// Options are the settings that only some servers need.
+	// Options are the rarely used settings.
 	Options
-	// Active is the operator's switch.
+	// Active is set by operators; an inactive server is paused.
 	Active bool
 	State  ServerState
-	// LastError is the last scan's failure as one line; empty after success.
+	// LastError is the one-line failure of the last scan; empty after success.
 	LastError string
-	// Unread is what the last scan that reached its end could not read.
+	// Unread lists the folders that the last complete scan could not read.
 	Unread Unread
-	// Attention is what waits for a person; set only where servers are shown.
+	// Attention lists what needs an operator; only set for display.
 	Attention Attention
-	// LastScanAt is when the last scan began; zero when never.
+	// LastScanAt is the start of the last scan; zero before the first.
 	LastScanAt time.Time
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
-	// Left is filled in where servers are shown to people.
+	// Left describes remaining files on the server; only set for display.
 	Left ServerLeft
-	// ReadWindow is how many outstanding reads of one file the server was found to
-	// bear within the last week; 0 when there is no known bound.
+	// ReadWindow is the measured limit of outstanding reads of one file within the
+	// last week; 0 for none.
 	ReadWindow int
-	// ConnectionLimit is how many connections the server was found to bear, by all
-	// processes together; 0 when there is no known bound, or when it is time to try
-	// for more.
+	// ConnectionLimit is the measured limit of connections of all processes; 0 for
+	// none, or when a higher number is due to be tried.
 	ConnectionLimit int
 }
 
-// Reads is how many reads of one file may be outstanding; 0 means the worker's
-// default.
+// Reads returns the maximum number of outstanding reads of one file; 0 means the
+// worker's default.
 func (s Server) Reads() int {
 	if s.MaxReads > 0 {
 		return s.MaxReads
@@ -113,9 +112,9 @@ func (s Server) Reads() int {
 	return s.ReadWindow
 }
 
-// Connections is how many connections all processes together may have to the
-// server; 0 has no bound of its own. Who wants one file at a time often has a
-// server that lets a user in once.
+// Connections returns the maximum number of connections of all processes to the
+// server; 0 means no limit of its own. It is 1 with MaxParallel 1, because such
+// servers often allow one session for each user.
 func (s Server) Connections() int {
 	most := s.MaxConnections
 	if most == 0 && s.MaxParallel <= 1 {
@@ -127,34 +126,34 @@ func (s Server) Connections() int {
 	return most
 }
 
-// ServerLeft is what is on a server and nobody takes away, by the last listing.
+// ServerLeft describes the files remaining on a server, by the last listing.
 type ServerLeft struct {
-	// Sources counts taken files that should have been deleted or moved and are
-	// still there.
+	// Sources counts ingested files that are still there although they should have
+	// been deleted or moved.
 	Sources int64
-	// InProgress counts names of files in progress, Alone companions without a file.
+	// InProgress counts names of files in progress, Alone companions without their file.
 	InProgress, Alone int64
-	// Oldest is the one of them that has been there unchanged for longest, as shown to
-	// people, and OldestSince when it was first seen; empty when there is none.
+	// Oldest is the path, escaped for display, of the one among InProgress and Alone
+	// that has not changed for the longest time; empty for none. OldestSince is when
+	// it was first seen.
 	Oldest      string
 	OldestSince time.Time
 }
 
-// Stale reports whether one of the names is there for so long that hardly anybody
-// writes it any more.
+// Stale reports whether the oldest name is so old that it is probably abandoned.
 func (l ServerLeft) Stale(at time.Time) bool {
 	return !l.OldestSince.IsZero() && at.Sub(l.OldestSince) > staleName
 }
 
-// staleName is how long a file may be written before it is said.
+// staleName is the age of a name in progress after which it is reported.
 const staleName = 24 * time.Hour
 
-// Credentials are a server's secrets in clear. They live in memory only.
+// Credentials are a server's decrypted secrets. They exist in memory only.
 type Credentials struct {
-	// Password is empty when the server is reached by key alone.
+	// Password is empty for log-in by key alone.
 	Password []byte
-	// PrivateKey is PEM, unencrypted, which the line of a user certificate may
-	// follow; empty when unused.
+	// PrivateKey is an unencrypted PEM key, optionally followed by the line of a user
+	// certificate; empty when unused.
 	PrivateKey []byte
 }
 
@@ -164,25 +163,25 @@ func (Credentials) String() string { return "[credentials]" }
 // GoString hides the secrets from %#v.
 func (Credentials) GoString() string { return "[credentials]" }
 
-// AfterIngest says what is done with the source once a file is safe:
-// "keep" (default), "delete", or "move:/dir".
+// AfterIngest is the action on the source of a completed file: "keep" (default),
+// "delete", or "move:/dir".
 type AfterIngest string
 
-// AfterKeep leaves the source as it is.
+// AfterKeep leaves the source on the server.
 const AfterKeep AfterIngest = "keep"
 
-// AfterDelete removes the source.
+// AfterDelete deletes the source.
 const AfterDelete AfterIngest = "delete"
 
-// afterMovePrefix begins a move action; the rest is the folder.
+// afterMovePrefix is the prefix of a move action, before the folder.
 const afterMovePrefix = "move:"
 
-// MoveTo returns the folder of a move action.
+// MoveTo returns the folder of a move action; ok is false for other actions.
 func (a AfterIngest) MoveTo() (dir string, ok bool) {
 	return strings.CutPrefix(string(a), afterMovePrefix)
 }
 
-// Validate says what is wrong with the action, if anything.
+// Validate returns an error that lists the valid actions.
 func (a AfterIngest) Validate() error {
 	if a == AfterKeep || a == AfterDelete {
 		return nil
@@ -193,28 +192,29 @@ func (a AfterIngest) Validate() error {
 	return fmt.Errorf("after-ingest %q: use keep, delete or move:/absolute/dir", a)
 }
 
-// Collision says what the after-ingest move does when the name is taken.
+// Collision is the action of an after-ingest move whose target exists.
 type Collision string
 
-// The ways to deal with a taken name. Rename puts the file's uuid in front,
-// Overwrite replaces what is there, Keep leaves the source where it is.
+// The actions: CollisionRename prefixes the target's name with the file's uuid,
+// CollisionOverwrite replaces the target, CollisionKeep leaves the source in
+// place.
 const (
 	CollisionRename    Collision = "rename"
 	CollisionOverwrite Collision = "overwrite"
 	CollisionKeep      Collision = "keep"
 )
 
-// MaxParallelLimit is the most of Server.MaxParallel.
+// MaxParallelLimit is the maximum of Server.MaxParallel.
 const MaxParallelLimit = 256
 
-// HomeRoot begins a RootPath below the user's home folder on the server.
+// HomeRoot is the first character of a RootPath in the user's home folder.
 const HomeRoot = "~"
 
-// MaxDepth is the default and the most of Server.MaxDepth.
+// MaxDepth is the default and maximum of Server.MaxDepth.
 const MaxDepth = 64
 
-// MarkerOf returns the raw path of the done-marker for the file at path, and
-// "" when none is needed or the file is itself a marker of the kind.
+// MarkerOf returns the raw path of the done-marker for the file, or "" when none
+// is needed.
 func (s Server) MarkerOf(file string) string {
 	if s.DoneMarker == "" {
 		return ""
@@ -223,8 +223,9 @@ func (s Server) MarkerOf(file string) string {
 	return file[:slash] + strings.Replace(s.DoneMarker, "*", file[slash:], 1)
 }
 
-// WaitsForMarker says what a file waits for whose marker is none, or is older than
-// the file, where times count; empty when the marker counts.
+// WaitsForMarker returns the condition that a file waits for when marker is zero
+// or, unless times are ignored, older than the file. It returns "" when the marker
+// is valid.
 func (s Server) WaitsForMarker(file string, modified time.Time, marker Companion) string {
 	switch path := s.MarkerOf(file); {
 	case path == "":
@@ -238,8 +239,8 @@ func (s Server) WaitsForMarker(file string, modified time.Time, marker Companion
 	}
 }
 
-// MarkedBy returns the path of the file that a done-marker of the name in the
-// folder speaks for; "" when it speaks for the folder.
+// MarkedBy returns the path of the file that a done-marker with the name covers,
+// or "" when the marker covers its folder.
 func (s Server) MarkedBy(folder, name string) string {
 	before, after, each := strings.Cut(s.DoneMarker, "*")
 	if !each {
@@ -248,11 +249,10 @@ func (s Server) MarkedBy(folder, name string) string {
 	return folder + name[len(before):len(name)-len(after)]
 }
 
-// MarkerEach reports whether each file has a done-marker of its own.
+// MarkerEach reports whether each file has its own done-marker.
 func (s Server) MarkerEach() bool { return strings.Contains(s.DoneMarker, "*") }
 
-// IsMarker reports whether a file of the name is a done-marker and not one to
-// be taken.
+// IsMarker reports whether name is that of a done-marker, which is not ingested.
 func (s Server) IsMarker(name string) bool {
 	before, after, each := strings.Cut(s.DoneMarker, "*")
 	switch {
@@ -265,14 +265,14 @@ func (s Server) IsMarker(name string) bool {
 	}
 }
 
-// ServerDefaults are used for what an operator left out.
+// ServerDefaults are configured defaults of server settings.
 type ServerDefaults struct {
 	Settle time.Duration
-	// ScanInterval is a minute when not set.
+	// ScanInterval defaults to 1 minute.
 	ScanInterval time.Duration
 }
 
-// WithDefaults returns s with empty fields filled in.
+// WithDefaults returns s with defaults for unset fields. A negative Settle is unset.
 func (s Server) WithDefaults(d ServerDefaults) Server {
 	if s.Port == 0 {
 		s.Port = 22

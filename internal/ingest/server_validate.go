@@ -10,17 +10,18 @@ import (
 	"unicode/utf8"
 )
 
-// maxWait bounds how long a file may be made to wait by the server's settings.
+// maxWait bounds the waiting times in a server's settings.
 const maxWait = 7 * 24 * time.Hour
 
-// minScanInterval is the least time between scans: a shorter one only loads the server.
+// minScanInterval is the minimum of Server.ScanInterval; a shorter one only adds
+// load.
 const minScanInterval = time.Second
 
-// FieldError is what is wrong with one field of a request.
+// FieldError is an invalid field of a request.
 type FieldError struct {
-	// Field is its name as the API writes it, e.g. "max_parallel".
+	// Field is the field's name in the API, e.g. "max_parallel".
 	Field string
-	// Message is one line that says what would be right.
+	// Message is one line that states the valid values.
 	Message string
 }
 
@@ -31,15 +32,15 @@ func fieldErrorf(field, format string, args ...any) FieldError {
 	return FieldError{Field: field, Message: fmt.Sprintf(format, args...)}
 }
 
-// Validate returns all that is wrong with the server's settings, each a
-// FieldError that says what would be right. Globs are checked by their matcher.
+// Validate returns a FieldError for each invalid setting. Globs are also checked
+// by their matcher, elsewhere.
 func (s Server) Validate() []error {
 	var errs []error
 	bad := func(field, format string, args ...any) { errs = append(errs, fieldErrorf(field, format, args...)) }
 	if !ValidName(s.Name) {
 		bad("name", "name %q: use 1 to 63 letters, digits, '-', '_' or '.'", s.Name)
 	}
-	if why := wrongHost(s.Host); why != "" {
+	if why := hostAdvice(s.Host); why != "" {
 		bad("host", "host %q: %s", s.Host, why)
 	}
 	if s.Port < 1 || s.Port > 65535 {
@@ -66,8 +67,8 @@ func (s Server) Validate() []error {
 	return slices.Concat(errs, s.validateTarget(), s.validateText(), s.validateGlobs(), s.validateRules(), s.validateOptions())
 }
 
-// validateText refuses what cannot be seen: it comes with pasted text, and
-// nobody would find out why a host or folder is unknown.
+// validateText rejects invisible characters. They come from pasted text and would
+// make a host or folder mysteriously unknown.
 func (s Server) validateText() (errs []error) {
 	for _, setting := range []struct {
 		field, name string
@@ -83,14 +84,14 @@ func (s Server) validateText() (errs []error) {
 			if unseen < 0 && utf8.ValidString(text) {
 				continue
 			}
-			errs = append(errs, fieldErrorf(setting.field, "%s %s holds a character that cannot be seen: type it anew", setting.name, Summary(text)))
+			errs = append(errs, fieldErrorf(setting.field, "%s %s holds an invisible character: type it again", setting.name, Summary(text)))
 			break
 		}
 	}
 	return errs
 }
 
-// validateRules checks when a file may be taken.
+// validateRules checks the conditions for ingesting a file.
 func (s Server) validateRules() (errs []error) {
 	bad := func(field, format string, args ...any) { errs = append(errs, fieldErrorf(field, format, args...)) }
 	if s.MinAge < 0 || s.MinAge > maxWait {
@@ -103,11 +104,11 @@ func (s Server) validateRules() (errs []error) {
 		bad("max_depth", "max-depth %d: use 1 to %d", s.MaxDepth, MaxDepth)
 	}
 	if strings.Contains(s.DoneMarker, "/") || s.DoneMarker == "*" || strings.Count(s.DoneMarker, "*") > 1 || len(s.DoneMarker) > 255 {
-		bad("done_marker", "done-marker %q: use a file name, '*' for the name of the file it speaks for, e.g. '*.done'", s.DoneMarker)
+		bad("done_marker", "done-marker %q: use a file name in which '*' is the name of the marked file, e.g. '*.done'", s.DoneMarker)
 	}
 	for _, glob := range s.Include {
-		if s.marksItself(glob) {
-			bad("done_marker", "done-marker %q: include %q takes such files, and a file cannot be its own marker: use another name, e.g. '*.done'", s.DoneMarker, glob)
+		if s.includesMarkers(glob) {
+			bad("done_marker", "done-marker %q: include %q matches such files, but a file cannot be its own marker: use another name, e.g. '*.done'", s.DoneMarker, glob)
 			break
 		}
 	}
@@ -122,8 +123,8 @@ func (s Server) validateRules() (errs []error) {
 	return errs
 }
 
-// notNameRune reports runes that a server name may not hold: names appear in
-// metrics, search attributes and shell commands unquoted.
+// notNameRune reports whether a name must not contain the rune. Names are used
+// unquoted in metrics, search attributes and shell commands.
 func notNameRune(r rune) bool {
 	return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", r)
 }

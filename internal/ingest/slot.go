@@ -2,32 +2,30 @@ package ingest
 
 import "time"
 
-// Slot is a reserved place among the files of a server that are in flight. At
-// most MaxParallel of a server exist at a time, whoever reserves them.
+// Slot is a reservation for one file in flight of a server. At most MaxParallel
+// slots of a server exist at a time.
 type Slot struct {
-	// Number is unique for ever. The step that reads from the server is refused
-	// without the right one, so that a workflow that was started late or twice
-	// cannot exceed the limit.
+	// Number is unique and never reused. Steps that read from the server must present
+	// it, so that late or duplicate workflows cannot exceed the concurrency limit.
 	Number int64
 	File   File
-	// Age is the time since it was reserved, by the database's clock.
+	// Age is the time since the reservation, by the database's clock.
 	Age time.Duration
 }
 
-// Reservation is what a dispatcher got when it asked for slots.
+// Reservation is the result of a dispatcher's request for slots.
 type Reservation struct {
-	// Server is the server as it is now.
+	// Server is the server with its current settings.
 	Server Server
-	// Slots are the new ones, for the files that have waited longest.
+	// Slots are the new slots, for the oldest ready files.
 	Slots []Slot
-	// InUse counts the server's slots, the new ones included.
+	// InUse counts the server's slots, including the new ones.
 	InUse int
-	// Waiting says that more files are ready than got a slot.
+	// Waiting reports whether more files are ready than slots were reserved.
 	Waiting bool
-	// Troubled says that many of the server's files were deferred within the last
-	// minute: one file at a time is begun, and not at once.
+	// Troubled reports whether many files of the server were deferred in the last
+	// minute. The dispatcher then starts one file at a time, after a pause.
 	Troubled bool
-	// DeferredFor is how long until the first of the deferred files may be taken
-	// up; 0 when there is none.
+	// DeferredFor is the time until the next deferred file is due; 0 for none.
 	DeferredFor time.Duration
 }

@@ -2,36 +2,34 @@ package ingest
 
 import "time"
 
-// StatsHours is how many hours Stats and its servers look back, the current one
-// included.
+// StatsHours is the number of hours covered by Stats, including the current one.
 const StatsHours = 24
 
-// HourStats is what happened in one hour.
+// HourStats are the statistics of one hour.
 type HourStats struct {
 	// Start is the beginning of the hour in UTC.
 	Start time.Time
-	// Completed counts files and Bytes their sizes.
+	// Completed counts completed files; Bytes is their total size.
 	Completed, Bytes int64
-	// Failures counts events of type error.
+	// Failures counts events of type EventError.
 	Failures int64
 }
 
-// Stats is where all files stand and what happened lately.
+// Stats counts files by status, with hourly statistics.
 type Stats struct {
-	// At is when it was so, by the database's clock.
+	// At is the time of the statistics, by the database's clock.
 	At time.Time
-	// Files counts by server uuid and status; absent means none. Servers that
-	// were removed are in it.
+	// Files counts files by server uuid and status, including removed servers; zero
+	// counts are absent.
 	Files map[string]map[Status]int64
-	// Hours holds, by server uuid, StatsHours hours, the oldest first. A server
-	// without any is absent.
+	// Hours holds, by server uuid, StatsHours hours, oldest first. Servers without
+	// activity are absent.
 	Hours map[string][]HourStats
-	// OldestInError and OldestInFlight are the files that were seen first; nil
-	// when there is none.
+	// OldestInError and OldestInFlight are the files seen first; nil for none.
 	OldestInError, OldestInFlight *File
 }
 
-// NoHours returns the hours up to the given time, in which nothing happened.
+// NoHours returns StatsHours hours without activity that end with the hour of at.
 func NoHours(at time.Time) []HourStats {
 	hours := make([]HourStats, StatsHours)
 	first := at.UTC().Truncate(time.Hour).Add(-(StatsHours - 1) * time.Hour)
@@ -41,18 +39,18 @@ func NoHours(at time.Time) []HourStats {
 	return hours
 }
 
-// lateGrace is how much later than expected a scan may begin: one of many
-// servers waits some seconds for its turn.
+// lateGrace is the tolerated delay of a scan: with many servers a scan starts some
+// seconds later.
 const lateGrace = 30 * time.Second
 
-// ScanTolerance is how much sooner than its interval a server is due when all
-// servers are looked at every tick. Its last scan began some time after the tick
-// that it was due at. Almost half a tick makes it due at the tick that is nearest
-// to its interval, however long that took.
+// ScanTolerance returns how much earlier than its interval a server is due when
+// servers are checked every tick. A scan starts some time after the tick at which
+// it was due. Almost half a tick selects the tick closest to the interval despite
+// that delay.
 func ScanTolerance(tick time.Duration) time.Duration { return tick * 9 / 20 }
 
-// ScanGap returns the time between two scheduled scans of the server when all
-// servers are looked at every tick.
+// ScanGap returns the time between two scheduled scans of the server when servers
+// are checked every tick.
 func (s Server) ScanGap(tick time.Duration) time.Duration {
 	if tick <= 0 {
 		return s.ScanInterval
@@ -61,10 +59,9 @@ func (s Server) ScanGap(tick time.Duration) time.Duration {
 	return max(ticks, 1) * tick
 }
 
-// Late reports whether the server should have been scanned by then and was not:
-// more than ScanGap and half a minute have gone since the last scan began, or
-// since the server was added. Servers that are not scanned on schedule are never
-// late.
+// Late reports whether a scheduled scan is overdue: more than ScanGap and
+// lateGrace have passed since the last scan began or the server was added. It is
+// false for servers that are not scanned on schedule.
 func (s Server) Late(at time.Time, tick time.Duration) bool {
 	if !s.Active || s.State == ServerSuspended {
 		return false

@@ -31,8 +31,8 @@ func TestLateServers(t *testing.T) {
 	}
 }
 
-// TestScanGap: a server is scanned at the tick that is nearest to its interval,
-// and an interval that has doubled is late.
+// A server is scanned at the tick closest to its interval; a scan is late after
+// twice the interval.
 func TestScanGap(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ interval, tick, want time.Duration }{

@@ -5,54 +5,54 @@ import (
 	"slices"
 )
 
-// Status says where one file version stands. The zero value is no status.
+// Status is the state of one file version. The zero value is no status.
 type Status string
 
-// The states of a file. The way through runs from StatusDiscovered to
-// StatusCompleted; the others stand beside it and say why a file is not on it.
+// The states of a file. A file normally passes from StatusDiscovered through
+// StatusUploaded to StatusCompleted.
 const (
-	// StatusDiscovered: seen on the server, not yet known to be whole.
+	// StatusDiscovered: seen on the server, waiting to settle.
 	StatusDiscovered Status = "discovered"
-	// StatusReady: unchanged for the settle time, waiting for its turn.
+	// StatusReady: settled, waiting for a slot.
 	StatusReady Status = "ready"
-	// StatusDownloading: bytes are being read into a worker's staging folder.
+	// StatusDownloading: bytes are being read from the server.
 	StatusDownloading Status = "downloading"
 	// StatusDownloaded: all bytes are in staging and synced to disk.
 	StatusDownloaded Status = "downloaded"
-	// StatusVerified: size and hash of the staged bytes are proven.
+	// StatusVerified: the staged bytes match the expected size and hash.
 	StatusVerified Status = "verified"
 	// StatusUploading: bytes are being written to the object store.
 	StatusUploading Status = "uploading"
-	// StatusUploaded: the object is complete and its size and hash are proven.
+	// StatusUploaded: the object is complete and has the expected size and hash.
 	StatusUploaded Status = "uploaded"
-	// StatusCompleted: the broker has confirmed the announcement.
+	// StatusCompleted: the broker has confirmed the notification.
 	StatusCompleted Status = "completed"
-	// StatusError: parked; an operator must retry or skip it.
+	// StatusError: failed permanently; an operator must retry or skip it.
 	StatusError Status = "error"
-	// StatusSkipped: an operator decided not to take it.
+	// StatusSkipped: an operator decided not to ingest it.
 	StatusSkipped Status = "skipped"
-	// StatusVanished: gone from the server before it was taken.
+	// StatusVanished: removed from the server before it was ingested.
 	StatusVanished Status = "vanished"
-	// StatusSuperseded: replaced on the server by another version before it was taken.
+	// StatusSuperseded: replaced on the server by another version before it was ingested.
 	StatusSuperseded Status = "superseded"
-	// StatusRejected: its name or kind is unsafe; it is never opened.
+	// StatusRejected: its name or type is unsafe; it is never opened.
 	StatusRejected Status = "rejected"
 )
 
-// Statuses lists every status, the way through first.
+// Statuses lists all statuses, in the usual order of a file and then the others.
 var Statuses = []Status{
 	StatusDiscovered, StatusReady, StatusDownloading, StatusDownloaded, StatusVerified,
 	StatusUploading, StatusUploaded, StatusCompleted,
 	StatusError, StatusSkipped, StatusVanished, StatusSuperseded, StatusRejected,
 }
 
-// transitions is the state machine. Steps backwards to downloading exist
-// because staged bytes can be lost with their host or found damaged, those to
-// ready because a file that cannot be fetched now gives its place to others, and
-// the one from there to uploaded because its object may turn out to be there; the
-// way from error leads to the step an operator names. A version that vanished or
-// was superseded is taken up again when the server shows it again; one that was
-// superseded again and again becomes an error.
+// transitions is the state machine. The less obvious transitions:
+//   - back to downloading: staged bytes were lost with their host or found damaged;
+//   - back to ready: the file is deferred;
+//   - downloading to uploaded: memory and direct mode, or the object exists already;
+//   - from error: an operator names the step, or the file changes on the server;
+//   - vanished or superseded to discovered: the server shows the version again;
+//   - superseded to error: the file was found changed again and again.
 var transitions = map[Status][]Status{
 	StatusDiscovered:  {StatusReady, StatusError, StatusSkipped, StatusVanished, StatusSuperseded},
 	StatusReady:       {StatusDownloading, StatusError, StatusSkipped, StatusVanished, StatusSuperseded},
@@ -72,10 +72,10 @@ var transitions = map[Status][]Status{
 	StatusRejected:   {},
 }
 
-// Transitions returns every allowed pair of different statuses, in the order
-// of Statuses. The database holds the same table; a test compares the two. The one
-// from completed to ready is an operator's alone, when the object is lost: no step of
-// a file may make it, so CanBecome does not know it.
+// Transitions returns every allowed pair of different statuses, in the order of
+// Statuses. The database has the same table; a test compares the two. It includes
+// completed to ready, which only an operator action makes (reprocess), so
+// CanBecome excludes it.
 func Transitions() [][2]Status {
 	var pairs [][2]Status
 	for _, from := range Statuses {
@@ -89,13 +89,14 @@ func Transitions() [][2]Status {
 	return pairs
 }
 
-// CanBecome reports whether a file in status s may move to next. Staying in
-// the same status is allowed: a retried step says again what it said before.
+// CanBecome reports whether a step may change a file's status from s to next. The
+// same status is allowed, because a retried step repeats its change.
 func (s Status) CanBecome(next Status) bool {
 	return s == next || slices.Contains(transitions[s], next)
 }
 
-// InFlight reports whether a FileIngest works on files of the status.
+// InFlight reports whether files of the status have a FileIngest, or are waiting
+// for one.
 func (s Status) InFlight() bool {
 	switch s {
 	case StatusReady, StatusDownloading, StatusDownloaded, StatusVerified, StatusUploading, StatusUploaded:
@@ -105,8 +106,7 @@ func (s Status) InFlight() bool {
 	}
 }
 
-// Terminal reports whether nothing more happens to a file by itself and no
-// operator is awaited.
+// Terminal reports whether the file needs neither further steps nor an operator.
 func (s Status) Terminal() bool {
 	switch s {
 	case StatusCompleted, StatusSkipped, StatusVanished, StatusSuperseded, StatusRejected:
@@ -116,16 +116,15 @@ func (s Status) Terminal() bool {
 	}
 }
 
-// RoundAttempts is how many tries to fetch a file make a round: when none of
-// them brings a byte, its slot goes to another file. A line that was cut once is
-// forgiven at once; what fails twice waits without a slot.
+// RoundAttempts is the number of attempts to fetch a file without progress after
+// which it is deferred and its slot released. One retry with the slot covers a
+// broken connection.
 const RoundAttempts = 2
 
-// InFlight lists the statuses of files that are being worked on.
+// InFlight lists the statuses of files between the first byte and the notification.
 var InFlight = []Status{StatusDownloading, StatusDownloaded, StatusVerified, StatusUploading, StatusUploaded}
 
-// ParseStatus returns the status named by text, or an error that lists the
-// valid names.
+// ParseStatus returns the status named text. Its error lists the valid names.
 func ParseStatus(text string) (Status, error) {
 	if s := Status(text); slices.Contains(Statuses, s) {
 		return s, nil

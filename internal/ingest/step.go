@@ -2,7 +2,7 @@ package ingest
 
 import "slices"
 
-// Step names a step of a file, as operators name it in "retry from".
+// Step is a step in the processing of a file.
 type Step string
 
 // The steps of a file.
@@ -11,45 +11,44 @@ const (
 	StepDownload Step = "download"
 	StepVerify   Step = "verify"
 	StepUpload   Step = "upload"
-	// StepTransfer moves the bytes without staging them: it is download, verify
-	// and upload in one.
+	// StepTransfer moves the bytes without staging; it combines download, verify and
+	// upload.
 	StepTransfer Step = "transfer"
 	StepNotify   Step = "notify"
-	// StepAfter is the after-ingest action; a file cannot be retried from it.
+	// StepAfter is the after-ingest action. A file cannot be retried from it.
 	StepAfter Step = "after_ingest"
 )
 
-// StepInfo is one row of the table of steps.
+// StepInfo describes a step in the table Steps.
 type StepInfo struct {
 	Step Step
-	// Modes are those whose files take the step.
+	// Modes are the transfer modes that include the step.
 	Modes []Mode
-	// Working is the status of a file while the step is at work.
+	// Working is the file's status during the step.
 	Working Status
-	// Entry is the status that a file has when the step is about to begin; a retry
-	// from the step sets it.
+	// Entry is the file's status before the step. A retry from the step sets it.
 	Entry Status
-	// Label says what happens, after "the file ".
+	// Label describes the step for display; it continues "the file ".
 	Label string
-	// Event records that the step is done.
+	// Event is recorded when the step is done.
 	Event EventType
-	// Fetches says that the step reads from the partner's server, and so needs one
-	// of its slots.
+	// Fetches reports whether the step reads from the partner's server and so needs a
+	// slot.
 	Fetches bool
 }
 
-// Steps is the story of a file, in order. Workflow, details, API, console,
-// command line and worker read it; a step that is not in it does not exist.
+// Steps lists the steps of a file in order. It is the only definition of them:
+// workflow, API, console, command line and worker use it.
 var Steps = []StepInfo{
 	{StepDownload, []Mode{ModeStaged}, StatusDownloading, StatusReady, "is being downloaded", EventDownloaded, true},
 	{StepVerify, []Mode{ModeStaged}, StatusDownloaded, StatusDownloaded, "is being verified", EventVerified, false},
 	{StepUpload, []Mode{ModeStaged}, StatusUploading, StatusVerified, "is being uploaded", EventUploaded, false},
 	{StepTransfer, []Mode{ModeMemory, ModeDirect}, StatusDownloading, StatusReady, "is being transferred", EventUploaded, true},
-	{StepNotify, Modes, StatusUploaded, StatusUploaded, "is being announced", EventNotified, false},
+	{StepNotify, Modes, StatusUploaded, StatusUploaded, "is stored; its notification is being published", EventNotified, false},
 	{StepAfter, Modes, StatusCompleted, StatusCompleted, "is completed; its source is being deleted or moved", EventSourceDone, false},
 }
 
-// Info returns the step's row; false for StepDiscover and unknown steps.
+// Info returns the step's description; false for StepDiscover and unknown steps.
 func (s Step) Info() (StepInfo, bool) {
 	i := stepAt(Steps, s)
 	if i < 0 {
@@ -58,8 +57,7 @@ func (s Step) Info() (StepInfo, bool) {
 	return Steps[i], true
 }
 
-// StepsOf returns the steps of files of the mode that an operator can retry
-// from, in order.
+// StepsOf returns the steps of the mode from which an operator can retry, in order.
 func StepsOf(mode Mode) []StepInfo {
 	var steps []StepInfo
 	for _, info := range Steps {
@@ -70,12 +68,11 @@ func StepsOf(mode Mode) []StepInfo {
 	return steps
 }
 
-// FirstStep is where files of the mode begin.
+// FirstStep returns the first step of the mode.
 func FirstStep(mode Mode) Step { return StepsOf(mode)[0].Step }
 
-// StepIn returns the step if an operator can retry files of the mode from it, and
-// otherwise the first step: what a step of another mode has done need not be
-// there, so only the beginning is sure.
+// StepIn returns the step if an operator can retry from it in the mode, and the
+// first step otherwise: the results of steps of another mode may be missing.
 func StepIn(mode Mode, step Step) Step {
 	if stepAt(StepsOf(mode), step) < 0 {
 		return FirstStep(mode)
@@ -84,7 +81,7 @@ func StepIn(mode Mode, step Step) Step {
 }
 
 // StepAfterIn returns the step that follows in the mode; "" after the last. After
-// a step of another mode the first one follows, see StepIn.
+// a step of another mode it is the first step, see StepIn.
 func StepAfterIn(mode Mode, step Step) Step {
 	steps := StepsOf(mode)
 	switch at := stepAt(steps, step); {
@@ -95,14 +92,14 @@ func StepAfterIn(mode Mode, step Step) Step {
 	}
 }
 
-// stepAt returns the step's index, -1 where there is none.
+// stepAt returns the step's index, or -1.
 func stepAt(steps []StepInfo, step Step) int {
 	return slices.IndexFunc(steps, func(info StepInfo) bool { return info.Step == step })
 }
 
-// RetryFrom lists the steps that an operator may name for a file that failed at
-// the step: those of its mode that come no later. It is empty while the file has
-// no mode.
+// RetryFrom returns the steps from which an operator may retry a file that failed
+// at the given step: the steps of its mode up to that one. It is empty before the
+// file has a mode.
 func RetryFrom(mode Mode, failed Step) []Step {
 	var steps []Step
 	for _, info := range StepsOf(mode) {
@@ -111,10 +108,10 @@ func RetryFrom(mode Mode, failed Step) []Step {
 			return steps
 		}
 	}
-	return steps[:min(1, len(steps))] // it failed at a step of another mode: only the beginning is sure
+	return steps[:min(1, len(steps))] // it failed at a step of another mode
 }
 
-// RetrySteps lists the steps of all modes that an operator can retry from, in
+// RetrySteps returns the steps of all modes from which an operator can retry, in
 // the order of Steps.
 func RetrySteps() []Step {
 	var steps []Step

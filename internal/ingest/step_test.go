@@ -9,8 +9,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// stories are the steps of each mode, as operators name them.
-var stories = map[ingest.Mode][]ingest.Step{
+// stepsByMode lists the steps of each mode.
+var stepsByMode = map[ingest.Mode][]ingest.Step{
 	ingest.ModeMemory: {ingest.StepTransfer, ingest.StepNotify},
 	ingest.ModeStaged: {ingest.StepDownload, ingest.StepVerify, ingest.StepUpload, ingest.StepNotify},
 	ingest.ModeDirect: {ingest.StepTransfer, ingest.StepNotify},
@@ -18,8 +18,8 @@ var stories = map[ingest.Mode][]ingest.Step{
 
 func TestStepsFollowOneAnother(t *testing.T) {
 	t.Parallel()
-	assert.Len(t, stories, len(ingest.Modes))
-	for mode, want := range stories {
+	assert.Len(t, stepsByMode, len(ingest.Modes))
+	for mode, want := range stepsByMode {
 		var got []ingest.Step
 		for _, info := range ingest.StepsOf(mode) {
 			got = append(got, info.Step)
@@ -34,11 +34,11 @@ func TestStepsFollowOneAnother(t *testing.T) {
 	}
 }
 
-// TestAStepOfAnotherModeIsNotTheEnd: what another mode's step has done is not
-// sure to be there, so the file begins again, and never counts as done.
-func TestAStepOfAnotherModeIsNotTheEnd(t *testing.T) {
+// Results of another mode's steps may be missing, so the file must restart and
+// never count as done.
+func TestStepOfAnotherModeRestarts(t *testing.T) {
 	t.Parallel()
-	for mode, steps := range stories {
+	for mode, steps := range stepsByMode {
 		for _, info := range ingest.Steps {
 			own := slices.Contains(steps, info.Step)
 			if info.Step == ingest.StepAfter {
@@ -57,15 +57,15 @@ func TestAStepOfAnotherModeIsNotTheEnd(t *testing.T) {
 			assert.Equal(t, steps[0], ingest.StepIn(mode, none), "%q in %s", none, mode)
 			assert.Equal(t, steps[0], ingest.StepAfterIn(mode, none), "after %q in %s", none, mode)
 		}
-		assert.Equal(t, steps[0], ingest.StepIn(mode, ingest.StepAfter), "no file begins with it")
+		assert.Equal(t, steps[0], ingest.StepIn(mode, ingest.StepAfter), "no file starts with it")
 	}
 }
 
-// TestRetryFrom: an operator may go back, never forward, and to nothing that the
-// mode does not have.
+// An operator may retry from an earlier step of the file's mode, never from a
+// later one.
 func TestRetryFrom(t *testing.T) {
 	t.Parallel()
-	for mode, steps := range stories {
+	for mode, steps := range stepsByMode {
 		for i, failed := range steps {
 			assert.Equal(t, steps[:i+1], ingest.RetryFrom(mode, failed), "%s at %s", mode, failed)
 		}
@@ -75,13 +75,13 @@ func TestRetryFrom(t *testing.T) {
 	}
 	assert.Equal(t, []ingest.Step{ingest.StepTransfer}, ingest.RetryFrom(ingest.ModeDirect, ingest.StepUpload))
 	assert.Equal(t, []ingest.Step{ingest.StepDownload}, ingest.RetryFrom(ingest.ModeStaged, ingest.StepTransfer))
-	assert.Empty(t, ingest.RetryFrom("", ingest.StepDownload), "it has no mode yet")
+	assert.Empty(t, ingest.RetryFrom("", ingest.StepDownload), "no mode yet")
 	assert.Equal(t, []ingest.Step{
 		ingest.StepDownload, ingest.StepVerify, ingest.StepUpload, ingest.StepTransfer, ingest.StepNotify,
 	}, ingest.RetrySteps())
 }
 
-// TestStepTable: what the ledger allows agrees with the table of steps.
+// The table of steps must agree with the allowed transitions.
 func TestStepTable(t *testing.T) {
 	t.Parallel()
 	seen := map[ingest.Step]bool{}

@@ -18,7 +18,7 @@ func TestServersThatOverlapAreRefused(t *testing.T) {
 	add := NewServer{Server: ingest.Server{Name: "second", Host: "SFTP.example", Username: "u", RootPath: "/in"}, Credentials: ingest.Credentials{Password: []byte("p")}}
 	_, err := b.AddServer(ctx, add)
 	require.Equal(t, ingest.KindConflict, ingest.KindOf(err))
-	require.ErrorContains(t, err, "server acme takes files from the same place")
+	require.ErrorContains(t, err, "server acme ingests the same files")
 	require.ErrorContains(t, err, "--allow-overlap")
 
 	add.Server.AllowOverlap = true
@@ -36,7 +36,7 @@ func TestServersThatOverlapAreRefused(t *testing.T) {
 	require.ErrorContains(t, err, "server second")
 	require.NoError(t, edit(func(s *ingest.Server) { s.RootPath = "/out" }))
 	err = edit(func(s *ingest.Server) { s.AfterIngest = "move:/in" })
-	require.ErrorContains(t, err, "where this one moves them")
+	require.ErrorContains(t, err, "where this server moves its files")
 	require.NoError(t, edit(func(s *ingest.Server) { s.AfterIngest, s.AllowOverlap = "move:/in", true }))
 	require.Equal(t, ingest.KindConflict, ingest.KindOf(edit(func(s *ingest.Server) { s.AllowOverlap = false })))
 }

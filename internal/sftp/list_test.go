@@ -153,11 +153,11 @@ func TestListReportsUnmatchedEntries(t *testing.T) {
 		note             string
 	}{
 		"all match":      {nil, nil, ""},
-		"one":            {[]string{"**/*.csv"}, nil, "1 entry is left out by the patterns, e.g. " + b.Path("b.txt")},
-		"a folder":       {[]string{"*"}, nil, "1 entry is left out by the patterns, e.g. " + b.Path("x") + "/"},
-		"excluded":       {nil, []string{"x"}, "1 entry is left out by the patterns, e.g. " + b.Path("x") + "/"},
-		"other case":     {[]string{"**/*.CSV"}, nil, "leave out everything, 3 entries, e.g. "},
-		"no such folder": {[]string{"y/*.csv"}, nil, "leave out everything, 3 entries, e.g. "},
+		"one":            {[]string{"**/*.csv"}, nil, "1 entry is excluded by the patterns, e.g. " + b.Path("b.txt")},
+		"a folder":       {[]string{"*"}, nil, "1 entry is excluded by the patterns, e.g. " + b.Path("x") + "/"},
+		"excluded":       {nil, []string{"x"}, "1 entry is excluded by the patterns, e.g. " + b.Path("x") + "/"},
+		"other case":     {[]string{"**/*.CSV"}, nil, "exclude everything, 3 entries, e.g. "},
+		"no such folder": {[]string{"y/*.csv"}, nil, "exclude everything, 3 entries, e.g. "},
 	} {
 		server := b.server
 		server.Include, server.Exclude = tc.include, tc.exclude

@@ -95,8 +95,8 @@ func TestEachPartIsDecidedAlone(t *testing.T) {
 	note, err := b.Judge(t.Context(), b.server, ingest.Listed{Seen: 16})
 	require.NoError(t, err)
 	for _, text := range []string{
-		"40 known files look new", "20 moved by exactly 1h0m0s, 12 moved by exactly 24h0m0s, 8 moved by something else each (",
-		fmt.Sprintf("%s by 32m32s", all[32].Path), "...). They are held until somebody decides about each",
+		"40 known files look new", "20 moved by exactly 1h0m0s, 12 moved by exactly 24h0m0s, 8 moved by different amounts (",
+		fmt.Sprintf("%s by 32m32s", all[32].Path), "...); held until an operator decides about each",
 	} {
 		assert.Contains(t, note, text)
 	}

@@ -310,7 +310,7 @@ func TestATimeThatFollowsTheClock(t *testing.T) {
 	}
 	f := b.only(t)
 	require.Equal(t, ingest.StatusDiscovered, f.Status)
-	require.Contains(t, f.WaitsFor, "the present moment at each look; set `--identity size`")
+	require.Contains(t, f.WaitsFor, "the current time at each observation; set `--identity size`")
 	for range ingest.UnsettledLooks {
 		b.exec(t, "UPDATE files SET unsettled_since = unsettled_since - interval '7 minutes'")
 		look()
@@ -318,7 +318,7 @@ func TestATimeThatFollowsTheClock(t *testing.T) {
 	f = b.only(t)
 	require.Equal(t, ingest.StatusError, f.Status)
 	require.Equal(t, ingest.KindUnsettled, f.ErrorKind)
-	require.Contains(t, f.ErrorMessage, "the server shows the present moment as its time; set `--identity size`")
+	require.Contains(t, f.ErrorMessage, "the server reports the current time as its time; set `--identity size`")
 	types, _ := b.story(t, f.UUID)
 	for range 5 {
 		look()
@@ -406,7 +406,7 @@ func TestAFileThatChangesAtEachRead(t *testing.T) {
 			require.LessOrEqual(t, len(files), ingest.ChangedTries+1)
 			f := files[len(files)-1]
 			require.Equal(t, ingest.StatusError, f.Status)
-			require.Contains(t, f.ErrorMessage, fmt.Sprintf("it was taken up %d times and each time found changed", ingest.ChangedTries))
+			require.Contains(t, f.ErrorMessage, fmt.Sprintf("it changed during each of %d attempts to read it", ingest.ChangedTries))
 			require.Contains(t, f.ErrorMessage, "(the last time: the file goes on)")
 			types, _ := b.story(t, f.UUID)
 			require.Zero(t, scan())

@@ -165,7 +165,7 @@ func TestFault76_OtherContentIsNotAnnounced(t *testing.T) {
 			require.NoError(t, reprocess(h, file))
 			failed := h.Parked(file.RemotePath)
 			assert.Equal(t, ingest.KindHashMismatch, failed.ErrorKind)
-			assert.Contains(t, failed.ErrorMessage, "other content than was announced")
+			assert.Contains(t, failed.ErrorMessage, "differs from the content of its published notification")
 			assert.Empty(t, h.AMQP.Messages(t), "nothing is announced")
 
 			rewrite(t, acme.Path("a.bin"), content, file.ModTime)

@@ -9,7 +9,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// onlyError returns the one field error of the server; empty if it is valid.
+// onlyError returns the only field error of the server; empty for a valid server.
 func onlyError(t *testing.T, s ingest.Server) string {
 	t.Helper()
 	errs := s.Validate()
@@ -24,12 +24,12 @@ func validServer() ingest.Server {
 	return ingest.Server{Name: "acme", Host: "sftp.example.com", Username: "u", Active: true}.WithDefaults(ingest.ServerDefaults{})
 }
 
-// A pattern that can match nothing leaves files out without a word.
-func TestPatternsThatMatchNothingAreRefused(t *testing.T) {
+// A pattern that cannot match anything silently excludes files.
+func TestPatternsThatMatchNothingAreRejected(t *testing.T) {
 	t.Parallel()
 	for glob, advice := range map[string]string{
 		"/x/**": "use 'x/**'", "./x/*.csv": "'./'", " x/**": "space", "x/** ": "space", "x/y/": "use 'x/y/**'",
-		`x\y\*.csv`: "use '/'", `x\*.csv`: "use '/'", `x\`: "use '/'", "**/*.csv,**/*.txt": "each by itself", "a.csv, b.csv": "each by itself",
+		`x\y\*.csv`: "use '/'", `x\*.csv`: "use '/'", `x\`: "use '/'", "**/*.csv,**/*.txt": "each separately", "a.csv, b.csv": "each separately",
 		"x//y": "'//'", "x/../y": "'../'", "x/.": "'./'", "//": "''",
 	} {
 		for field, set := range map[string]func(*ingest.Server){
@@ -52,12 +52,12 @@ func TestPatternsThatMatchNothingAreRefused(t *testing.T) {
 	}
 }
 
-func TestAHostIsAHostAlone(t *testing.T) {
+func TestHostValidation(t *testing.T) {
 	t.Parallel()
 	for host, advice := range map[string]string{
-		"": "use a DNS name", "h:22": "give h alone", "127.0.0.1:2222": "give 127.0.0.1 alone", "sftp://h/in": "a path: h", "sftp://h": "a path: h",
-		"ann@h": "give ann as the user name, and h alone", "h h": "without spaces", " h": "without spaces", "[]": "brackets", "[::1]": "brackets",
-		"[::1]:22": "brackets", "h/in": "'/'", "::1::2": "':'", "h:": "give h alone",
+		"": "use a DNS name", "h:22": "use h as the host", "127.0.0.1:2222": "use 127.0.0.1 as the host", "sftp://h/in": "a path: h", "sftp://h": "a path: h",
+		"ann@h": "use ann as the user name and h as the host", "h h": "without spaces", " h": "without spaces", "[]": "brackets", "[::1]": "brackets",
+		"[::1]:22": "brackets", "h/in": "'/'", "::1::2": "':'", "h:": "use h as the host",
 	} {
 		s := validServer()
 		s.Host = host
@@ -70,7 +70,7 @@ func TestAHostIsAHostAlone(t *testing.T) {
 	}
 }
 
-func TestWhatWasTakenIsNotMovedToWhereItIsTaken(t *testing.T) {
+func TestMoveIntoListedFolderIsRejected(t *testing.T) {
 	t.Parallel()
 	for _, dir := range []string{"/in", "/in/", "/in/.", "/in/x/.."} {
 		s := validServer()
@@ -79,12 +79,12 @@ func TestWhatWasTakenIsNotMovedToWhereItIsTaken(t *testing.T) {
 	}
 	s := validServer()
 	s.RootPath, s.AfterIngest = "/in", "move:/in"
-	assert.Contains(t, onlyError(t, s), "is the folder that is listed")
+	assert.Contains(t, onlyError(t, s), "is the listed folder")
 	s.AfterIngest = "move:/in/done"
-	assert.Empty(t, onlyError(t, s), "a folder below is left out of the listing")
+	assert.Empty(t, onlyError(t, s), "a target folder below the root is not listed")
 }
 
-// Two owners of one source announce each file twice.
+// Two servers with the same source would publish each file twice.
 func TestServersThatOverlap(t *testing.T) {
 	t.Parallel()
 	place := func(change func(*ingest.Server)) ingest.Server {
@@ -102,18 +102,18 @@ func TestServersThatOverlap(t *testing.T) {
 		change func(*ingest.Server)
 		why    string
 	}{
-		"the same":          {acme, func(*ingest.Server) {}, "same place"},
-		"another spelling":  {acme, func(s *ingest.Server) { s.Host = "SFTP.Example.com." }, "same place"},
+		"the same":          {acme, func(*ingest.Server) {}, "ingests the same files"},
+		"another spelling":  {acme, func(s *ingest.Server) { s.Host = "SFTP.Example.com." }, "ingests the same files"},
 		"below":             {acme, func(s *ingest.Server) { s.RootPath = "/in/sub" }, "/in/sub"},
-		"all":               {acme, func(s *ingest.Server) { s.RootPath = "/" }, "same place"},
-		"by another way":    {acme, func(s *ingest.Server) { s.Jump = "gate" }, "same place"},
-		"home":              {acme, func(s *ingest.Server) { s.RootPath = "~" }, "same place"},
-		"other patterns":    {acme, func(s *ingest.Server) { s.Include = []string{"*.csv"} }, "same place"},
+		"all":               {acme, func(s *ingest.Server) { s.RootPath = "/" }, "ingests the same files"},
+		"by another way":    {acme, func(s *ingest.Server) { s.Jump = "gate" }, "ingests the same files"},
+		"home":              {acme, func(s *ingest.Server) { s.RootPath = "~" }, "ingests the same files"},
+		"other patterns":    {acme, func(s *ingest.Server) { s.Include = []string{"*.csv"} }, "ingests the same files"},
 		"paused":            {acme, func(s *ingest.Server) { s.Active = false }, "which is paused"},
-		"target":            {moving, func(s *ingest.Server) { s.RootPath = "/b" }, "where this one moves them"},
-		"source":            {acme, func(s *ingest.Server) { s.RootPath, s.AfterIngest = "/x", "move:/in/again" }, "where this one takes them"},
-		"IPv4 in IPv6":      {local, func(s *ingest.Server) { s.Host = "::ffff:10.0.0.5" }, "same place"},
-		"homes":             {home, func(s *ingest.Server) { s.RootPath = "~" }, "same place"},
+		"target":            {moving, func(s *ingest.Server) { s.RootPath = "/b" }, "where this server moves its files"},
+		"source":            {acme, func(s *ingest.Server) { s.RootPath, s.AfterIngest = "/x", "move:/in/again" }, "where this server ingests them"},
+		"IPv4 in IPv6":      {local, func(s *ingest.Server) { s.Host = "::ffff:10.0.0.5" }, "ingests the same files"},
+		"homes":             {home, func(s *ingest.Server) { s.RootPath = "~" }, "ingests the same files"},
 		"another port":      {acme, func(s *ingest.Server) { s.Port = 22 }, ""},
 		"another user":      {acme, func(s *ingest.Server) { s.Username = "v" }, ""},
 		"another host":      {acme, func(s *ingest.Server) { s.Host = "example.com" }, ""},
@@ -125,6 +125,6 @@ func TestServersThatOverlap(t *testing.T) {
 		other := place(tc.change)
 		assert.Contains(t, tc.x.Overlap(other), tc.why, name)
 		assert.Equal(t, tc.why == "", tc.x.Overlap(other) == "", name)
-		assert.Equal(t, tc.why == "", other.Overlap(tc.x) == "", "%s, the other way round", name)
+		assert.Equal(t, tc.why == "", other.Overlap(tc.x) == "", "%s, reversed", name)
 	}
 }
