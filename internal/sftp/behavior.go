@@ -4,11 +4,13 @@ import "sync"
 
 // serverBehavior is the observed behavior of a server on one connection.
 type serverBehavior struct {
-	mu      sync.Mutex
-	missing map[byte]bool
+	mu sync.Mutex
 	// missing are the packet types that the server does not support.
-	endsWithEOF bool
+	missing map[byte]bool
 	// endsWithEOF: a folder ended with EOF, so a failure is not a substitute for it.
+	endsWithEOF bool
+	// endsWithFailure: a folder ended with a failure after some names, which may be a
+	// substitute for EOF.
 	endsWithFailure bool
 	// endsWithEmpty: a folder ended only by replies without new names.
 	endsWithEmpty bool

@@ -156,9 +156,9 @@ func TestFailedConnectionsReleaseLeases(t *testing.T) {
 	require.NoError(t, err)
 	pool := newPool(t, sftp.Config{Connections: registry, HandshakeTimeout: phaseTimeout}, secrets{Password: []byte("pw")})
 	_, err = pool.Open(deadline(t), server)
-	requireKind(t, err, ingest.KindTransient, "closed the connection during the handshake")
+	requireKind(t, err, ingest.KindTransient, "the handshake with")
 	_, err = pool.Probe(deadline(t), server)
-	requireKind(t, err, ingest.KindTransient, "closed the connection during the handshake")
+	requireKind(t, err, ingest.KindTransient, "the handshake with")
 	assert.Equal(t, 1, registry.count())
 	assert.Empty(t, registry.learned)
 }

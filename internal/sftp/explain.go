@@ -133,7 +133,7 @@ func (d *dialer) explainHandshake(e *handshakeError) error {
 		return ingest.Wrap(ingest.KindTransient, e.err,
 			"server %s: %s stopped replying during the handshake (%s); if the log-in is slow, raise --login-timeout", name, to, d.cfg.HandshakeTimeout)
 	case spoke:
-		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: %s closed the connection during the handshake%s: %s", name, to, loginPhase(e.login), ingest.Summary(e.err.Error()))
+		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: the handshake with %s failed%s: %s", name, to, loginPhase(e.login), ingest.Summary(e.err.Error()))
 	case strings.TrimSpace(e.greeting) != "":
 		return ingest.Errorf(ingest.KindTransient, "server %s: %s is not an SSH server, it sent %s: check host and port", name, to, quoted(e.greeting))
 	case timeout:

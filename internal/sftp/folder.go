@@ -77,8 +77,9 @@ func (c *folderContents) entries(folder string) iter.Seq2[int, entry] {
 // readFolder returns the entries of one folder without duplicates.
 func (s *Session) readFolder(ctx context.Context, path string, limits folderLimits) (*folderContents, error) {
 	c := &folderContents{}
+	var err error
+	c.bytes, err = s.readNames(ctx, path, limits, func(raw rawName) { c.names = append(c.names, raw) })
 	var interrupted *interruptedError
-	err := s.readNamesCounting(ctx, path, limits, &c.bytes, func(raw rawName) { c.names = append(c.names, raw) })
 	if errors.As(err, &interrupted) && s.conn.behavior.failureMayBeEOF(interrupted) {
 		c.endError, err = interrupted, nil
 	}
@@ -91,35 +92,30 @@ type interruptedError struct {
 	seen int
 }
 
-func (b *interruptedError) Error() string {
-	return fmt.Sprintf("its listing failed after %d entries: %v", b.seen, b.err)
+func (e *interruptedError) Error() string {
+	return fmt.Sprintf("its listing failed after %d entries: %v", e.seen, e.err)
 }
-func (b *interruptedError) Unwrap() error { return b.err }
+func (e *interruptedError) Unwrap() error { return e.err }
 
-// readNames calls fn once for each name in a folder except "." and "..". The error is an
-// interruptedError if the server fails after OPENDIR.
-func (s *Session) readNames(ctx context.Context, path string, limits folderLimits, fn func(rawName)) error {
-	var bytes int64
-	return s.readNamesCounting(ctx, path, limits, &bytes, fn)
-}
-
-func (s *Session) readNamesCounting(ctx context.Context, path string, limits folderLimits, bytes *int64, fn func(rawName)) error {
+// readNames calls fn once for each name in a folder except "." and "..", and returns the
+// size of the replies. The error is an interruptedError if the server fails after OPENDIR.
+func (s *Session) readNames(ctx context.Context, path string, limits folderLimits, fn func(rawName)) (bytes int64, err error) {
 	answer, err := s.request(ctx, packetOpendir, path)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	_, handle, ok := answer.body.bytes()
 	if answer.kind != packetHandle || !ok {
-		return errUnexpectedReply
+		return 0, errUnexpectedReply
 	}
-	r := folderReader{session: s, path: path, handle: string(handle), limits: limits, bytes: bytes, fn: fn, seen: make(map[string]struct{})}
+	r := folderReader{session: s, path: path, handle: string(handle), limits: limits, fn: fn, seen: make(map[string]struct{})}
 	err = r.run(ctx)
 	if err == nil || isReplyError(err) {
 		if closeErr := s.closeHandle(ctx, answer.body); closeErr != nil {
-			return closeErr
+			return r.bytes, closeErr
 		}
 	}
-	return err
+	return r.bytes, err
 }
 
 // folderReader reads an open folder.
@@ -128,7 +124,7 @@ type folderReader struct {
 	path    string
 	handle  string
 	limits  folderLimits
-	bytes   *int64
+	bytes   int64
 	fn      func(rawName)
 	seen    map[string]struct{}
 }
@@ -164,7 +160,7 @@ func (r *folderReader) run(ctx context.Context) error {
 
 // addNames passes the new names of a reply to fn and reports whether there were any.
 func (r *folderReader) addNames(body fields) (added bool, err error) {
-	if *r.bytes += int64(len(body)); *r.bytes > r.limits.bytes {
+	if r.bytes += int64(len(body)); r.bytes > r.limits.bytes {
 		return false, errFolderTooLarge
 	}
 	full := false

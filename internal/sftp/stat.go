@@ -87,7 +87,7 @@ func (s *Session) findInParent(ctx context.Context, full string, err error) (pat
 	}
 	var at pathInfo
 	found := false
-	listErr := s.readNames(ctx, path.Clean(parent), s.folderLimits(), func(raw rawName) {
+	_, listErr := s.readNames(ctx, path.Clean(parent), s.folderLimits(), func(raw rawName) {
 		if raw.name == name && !found {
 			found, at = true, pathInfo{kind: raw.kind, attrs: raw.attrs}
 		}

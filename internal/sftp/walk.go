@@ -102,8 +102,8 @@ func (w *walk) run(ctx context.Context) error {
 // visit reads one folder. A failure of one folder does not end the walk.
 func (w *walk) visit(ctx context.Context, n *node) error {
 	at := folder{path: w.path(n), depth: n.depth}
-	resumed := w.leadsToStart(n)
-	if !resumed {
+	reported := w.leadsToStart(n)
+	if !reported {
 		if giveUp := w.request.GiveUp; giveUp != "" && n.relative() == w.request.From && n.depth > 0 {
 			w.unread.Add(at.path, giveUp)
 			return nil
@@ -132,7 +132,7 @@ func (w *walk) visit(ctx context.Context, n *node) error {
 	if found.endError != nil {
 		w.doubtful.Add(at.path, w.session.unreadReason(found.endError))
 	}
-	if err := w.emit(at, found, !resumed); err != nil {
+	if err := w.emit(at, found, !reported); err != nil {
 		return err
 	}
 	w.pushSubfolders(n, at)
