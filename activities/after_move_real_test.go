@@ -78,7 +78,7 @@ func TestMovesOfOneNameDoNotMeet(t *testing.T) {
 			// No move ends before all have begun.
 			var begun sync.WaitGroup
 			begun.Add(count)
-			b.tree.Be(services.OddWays{Request: func(r services.OddRequest) uint32 {
+			b.tree.SetFaults(services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
 				if r.Op == "RENAME" {
 					begun.Done()
 					begun.Wait()
@@ -162,7 +162,7 @@ func TestALongNameIsShortenedWhereItIsTaken(t *testing.T) {
 	b.tree.File("done/"+name, "taken")
 	b.tree.File(name+".done", "")
 	f := b.takeAll(name)[0]
-	b.tree.Be(services.OddWays{Request: func(r services.OddRequest) uint32 {
+	b.tree.SetFaults(services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
 		if len(path.Base(r.Path)) > 255 {
 			return services.StatusFailure
 		}

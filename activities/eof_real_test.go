@@ -16,7 +16,7 @@ import (
 )
 
 // oddReady writes files to an odd server and lists it: they are ready.
-func (b *bench) oddReady(odd *services.OddSFTP, name string, content []byte) ingest.File {
+func (b *bench) oddReady(odd *services.FaultySFTP, name string, content []byte) ingest.File {
 	b.T.Helper()
 	odd.Write(name, content)
 	server, err := b.Store.ServerByName(b.Ctx, "odd")
@@ -35,14 +35,14 @@ func TestAFileLongerThanItsServerSays(t *testing.T) {
 			t.Run(mode, func(t *testing.T) {
 				t.Parallel()
 				b := newDirectBench(t)
-				odd := b.AddOdd("odd", func(s *ingest.Server) { s.Settle = 0 })
-				odd.Be(services.OddHooks{Size: func(string, int64) int64 { return stated }})
+				odd := b.AddFaulty("odd", func(s *ingest.Server) { s.Settle = 0 })
+				odd.SetFaults(services.SFTPFaults{Size: func(string, int64) int64 { return stated }})
 				f := b.oddReady(odd, "a.bin", sandbox.Random(int(stated)+5000))
 				require.Equal(t, stated, f.Size)
 				require.Equal(t, string(ingest.KindChanged), b.fetches()[mode](f))
 				b.requireNothingVisible(f)
-				odd.Be(services.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
-					return services.HonestRead(content[:stated], buf, off)
+				odd.SetFaults(services.SFTPFaults{Read: func(content, buf []byte, off int64) (int, error) {
+					return services.CorrectRead(content[:stated], buf, off)
 				}, Size: func(string, int64) int64 { return stated }})
 				require.Empty(t, b.fetches()[mode](f), "it ends where the server says")
 			})
@@ -61,14 +61,14 @@ func TestTheEndInTheWordsOfServers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			odd := b.AddOdd("odd", func(s *ingest.Server) { s.Settle = 0 })
+			odd := b.AddFaulty("odd", func(s *ingest.Server) { s.Settle = 0 })
 			var asked atomic.Int64
-			odd.Be(services.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
+			odd.SetFaults(services.SFTPFaults{Read: func(content, buf []byte, off int64) (int, error) {
 				if off >= int64(len(content)) {
 					asked.Add(1)
 					return 0, end
 				}
-				return services.HonestRead(content, buf, off)
+				return services.CorrectRead(content, buf, off)
 			}})
 			var n int64
 			for mode, fetch := range b.fetches() {
@@ -90,8 +90,8 @@ func TestTheEndInTheWordsOfServers(t *testing.T) {
 func TestAReadOnceServerThatStatesTooLittle(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
-	odd := b.AddOdd("odd", func(s *ingest.Server) { s.Settle, s.ReadOnce = 0, true })
-	odd.Be(services.OddHooks{Size: func(string, int64) int64 { return 1000 }})
+	odd := b.AddFaulty("odd", func(s *ingest.Server) { s.Settle, s.ReadOnce = 0, true })
+	odd.SetFaults(services.SFTPFaults{Size: func(string, int64) int64 { return 1000 }})
 	require.Equal(t, string(ingest.KindSourceGone), b.download(b.oddReady(odd, "a.bin", sandbox.Random(5000))))
 }
 
@@ -104,13 +104,13 @@ func TestARefusalInTheMiddleOfAFileMayPass(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			odd := b.AddOdd("odd", func(s *ingest.Server) { s.Settle = 0 })
+			odd := b.AddFaulty("odd", func(s *ingest.Server) { s.Settle = 0 })
 			f := b.oddReady(odd, "a.bin", sandbox.Random(200_000))
-			odd.Be(services.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
+			odd.SetFaults(services.SFTPFaults{Read: func(content, buf []byte, off int64) (int, error) {
 				if off >= 32<<10 {
 					return 0, pkgsftp.ErrSSHFxPermissionDenied
 				}
-				return services.HonestRead(content, buf, off)
+				return services.CorrectRead(content, buf, off)
 			}})
 			for wait, said := range map[time.Duration]string{time.Hour: "retried until", 0: "retried, 9 attempts left"} {
 				b.acts.ChecksumWait = wait
@@ -120,7 +120,7 @@ func TestARefusalInTheMiddleOfAFileMayPass(t *testing.T) {
 				assert.Contains(t, now.ErrorMessage, "let user u open /in/a.bin but refused to read at byte ")
 				assert.Contains(t, now.ErrorMessage, said)
 			}
-			odd.Be(services.OddHooks{})
+			odd.SetFaults(services.SFTPFaults{})
 			require.Empty(t, b.fetches()[mode](f))
 		})
 	}

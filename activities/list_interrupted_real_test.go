@@ -20,7 +20,7 @@ import (
 // oddBench is a bench whose server is an odd one, and what attempts hand on.
 type oddBench struct {
 	*bench
-	tree *services.OddTree
+	tree *services.FaultyTree
 	last activities.Progress
 }
 
@@ -75,9 +75,9 @@ func TestAListingThatIsCutGoesOn(t *testing.T) {
 	for i := range folders {
 		b.tree.File(fmt.Sprintf("%02d/f.csv", i), "1")
 	}
-	b.tree.Be(services.OddWays{Request: func(r services.OddRequest) uint32 {
+	b.tree.SetFaults(services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
 		if r.N > 30 || r.Op == "READDIR" && r.Path == "/in/07" {
-			return services.CutLine
+			return services.CutConnection
 		}
 		return 0
 	}})
@@ -101,17 +101,17 @@ func TestAListingThatIsCutGoesOn(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, want, listed[0].Unread)
 
-	b.tree.Be(services.OddWays{})
+	b.tree.SetFaults(services.TreeFaults{})
 	b.last = activities.Progress{}
 	require.Empty(t, b.attempt())
 	assert.Zero(t, b.now().Unread.Count, "it can be read again")
 	assert.True(t, catalog.last.Whole)
 
 	once := true
-	b.tree.Be(services.OddWays{Request: func(r services.OddRequest) uint32 {
+	b.tree.SetFaults(services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
 		if r.Op == "READDIR" && r.Path == "/in/07" && once {
 			once = false
-			return services.CutLine
+			return services.CutConnection
 		}
 		return 0
 	}})
@@ -157,9 +157,9 @@ func TestAListingThatEndsWorkersSuspends(t *testing.T) {
 	b.tree.File("a/f.csv", "1")
 	b.tree.File("b/f.csv", "1")
 	deadly := "/in/a"
-	b.tree.Be(services.OddWays{Request: func(r services.OddRequest) uint32 {
+	b.tree.SetFaults(services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
 		if r.Op == "READDIR" && r.Path == deadly {
-			return services.CutLine
+			return services.CutConnection
 		}
 		return 0
 	}})
@@ -204,7 +204,7 @@ const observedAtOnce = 500
 func TestATryIsBrief(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)
-	b.tree.Be(services.OddWays{Names: func(_ string, n int) []byte {
+	b.tree.SetFaults(services.TreeFaults{Names: func(_ string, n int) []byte {
 		if n > 300 {
 			return nil
 		}

@@ -39,10 +39,10 @@ func (b *oddBench) aside() (paths []string) {
 }
 
 // cutAfter lets each connection end after so many requests.
-func cutAfter(n int) services.OddWays {
-	return services.OddWays{Request: func(r services.OddRequest) uint32 {
+func cutAfter(n int) services.TreeFaults {
+	return services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
 		if r.N > n {
-			return services.CutLine
+			return services.CutConnection
 		}
 		return 0
 	}}
@@ -67,7 +67,7 @@ func TestAListingInPartsIsAsGoodAsOne(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := forest(t, folders)
-			b.tree.Be(cutAfter(20))
+			b.tree.SetFaults(cutAfter(20))
 			catalog := &attempts{Catalog: b.acts.Catalog, key: "one"}
 			b.acts.Catalog = catalog
 			attempts := 1
@@ -144,10 +144,10 @@ func TestDoubtsOutliveAPart(t *testing.T) {
 		b.tree.File(name, "1")
 	}
 	cut := true
-	b.tree.Be(services.OddWays{PerAnswer: 5, Request: func(r services.OddRequest) uint32 {
+	b.tree.SetFaults(services.TreeFaults{PerAnswer: 5, Request: func(r services.TreeRequest) uint32 {
 		switch {
 		case r.Op == "OPENDIR" && r.Path == "/in/c" && cut:
-			return services.CutLine
+			return services.CutConnection
 		case r.Op == "READDIR" && r.Conn == 1 && len(b.tree.Requests("READDIR"))%2 == 0:
 			return services.StatusFailure // after one answer each
 		}

@@ -50,7 +50,7 @@ func newBenchOf(t *testing.T, world *sandbox.Sandbox) *bench {
 	acts, closeWorld, err := worker.Activities(b.Ctx, b.Cfg, temporalClient, ingest.TaskQueue, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(closeWorld)
-	acts.TryLimit = sandbox.Patience
+	acts.TryLimit = sandbox.Timeout
 	b.acts = acts
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))

@@ -20,10 +20,10 @@ import (
 
 // oddSidecar is a bench with a file on an odd server and its checksum file, which
 // must be of 64 bytes.
-func oddSidecar(t *testing.T) (*directBench, *services.OddSFTP, ingest.File) {
+func oddSidecar(t *testing.T) (*directBench, *services.FaultySFTP, ingest.File) {
 	t.Helper()
 	b := newDirectBench(t)
-	odd := b.AddOdd("odd", func(s *ingest.Server) { s.Settle, s.AnswerTimeout = 0, ingest.Duration(time.Second) })
+	odd := b.AddFaulty("odd", func(s *ingest.Server) { s.Settle, s.AnswerTimeout = 0, ingest.Duration(time.Second) })
 	server, err := b.Store.ServerByName(b.Ctx, "odd")
 	require.NoError(t, err)
 	b.server = server
@@ -38,17 +38,17 @@ func oddSidecar(t *testing.T) (*directBench, *services.OddSFTP, ingest.File) {
 // after some the file is taken, and it is said that nothing has verified it.
 func TestAChecksumFileThatCannotBeReadIsGivenUpVisibly(t *testing.T) {
 	t.Parallel()
-	for fault, be := range map[string]func(end <-chan struct{}) services.OddHooks{
-		"hangs": func(end <-chan struct{}) services.OddHooks {
-			return services.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
+	for fault, be := range map[string]func(end <-chan struct{}) services.SFTPFaults{
+		"hangs": func(end <-chan struct{}) services.SFTPFaults {
+			return services.SFTPFaults{Read: func(content, buf []byte, off int64) (int, error) {
 				if len(content) == 64 {
 					<-end
 				}
-				return services.HonestRead(content, buf, off)
+				return services.CorrectRead(content, buf, off)
 			}}
 		},
-		"cuts": func(<-chan struct{}) services.OddHooks {
-			return services.OddHooks{Wait: func(path string, _ <-chan struct{}) bool { return strings.HasSuffix(path, ".sha256") }}
+		"cuts": func(<-chan struct{}) services.SFTPFaults {
+			return services.SFTPFaults{Wait: func(path string, _ <-chan struct{}) bool { return strings.HasSuffix(path, ".sha256") }}
 		},
 	} {
 		for name, way := range ways {
@@ -57,7 +57,7 @@ func TestAChecksumFileThatCannotBeReadIsGivenUpVisibly(t *testing.T) {
 				b, odd, f := oddSidecar(t)
 				end := make(chan struct{})
 				defer close(end)
-				odd.Be(be(end))
+				odd.SetFaults(be(end))
 				b.acts.ChecksumWait = 0
 				for try := range 3 {
 					require.Equal(t, string(ingest.KindTransient), way(b, f))
@@ -79,12 +79,12 @@ func TestAChecksumFileThatCannotBeReadIsGivenUpVisibly(t *testing.T) {
 func TestAChecksumFileThatDripsIsRead(t *testing.T) {
 	t.Parallel()
 	b, odd, f := oddSidecar(t)
-	odd.Be(services.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
+	odd.SetFaults(services.SFTPFaults{Read: func(content, buf []byte, off int64) (int, error) {
 		if len(content) == 64 && off < 64 {
 			<-time.After(30 * time.Millisecond)
 			buf = buf[:1]
 		}
-		return services.HonestRead(content, buf, off)
+		return services.CorrectRead(content, buf, off)
 	}})
 	require.Empty(t, b.download(f))
 	var beats atomic.Int64
@@ -100,7 +100,7 @@ func TestAChecksumFileThatDripsIsRead(t *testing.T) {
 func TestAFileThatWaitsForItsChecksumHasNoSlot(t *testing.T) {
 	t.Parallel()
 	b, odd, f := oddSidecar(t)
-	odd.Be(services.OddHooks{Wait: func(path string, _ <-chan struct{}) bool { return strings.HasSuffix(path, ".sha256") }})
+	odd.SetFaults(services.SFTPFaults{Wait: func(path string, _ <-chan struct{}) bool { return strings.HasSuffix(path, ".sha256") }})
 	fence, err := b.Store.TakeDispatch(b.Ctx, b.server.UUID)
 	require.NoError(t, err)
 	got, err := b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 1)

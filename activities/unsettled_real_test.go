@@ -38,7 +38,7 @@ func TestAnUnsettledFileThatIsGoneVanishes(t *testing.T) {
 		return all
 	}
 	require.True(t, b.tree.Drop("0.csv"))
-	b.tree.Be(services.OddWays{Request: func(r services.OddRequest) uint32 {
+	b.tree.SetFaults(services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
 		if r.Op == "READDIR" {
 			return services.StatusPermission
 		}
@@ -48,7 +48,7 @@ func TestAnUnsettledFileThatIsGoneVanishes(t *testing.T) {
 	require.NotEmpty(t, b.attempt())
 	assert.Equal(t, ingest.StatusError, statuses()[0], "a listing that failed tells nothing")
 
-	b.tree.Be(services.OddWays{})
+	b.tree.SetFaults(services.TreeFaults{})
 	b.Edit(b.server.UUID, func(s *ingest.Server) { s.Exclude = []string{"1.csv"} })
 	b.last = activities.Progress{}
 	require.Empty(t, b.attempt())

@@ -24,7 +24,7 @@ const impatience = 10 * time.Second
 // far puts a line with a round trip of 60 ms before the bench's server.
 func (b *bench) far() {
 	b.T.Helper()
-	b.behind().Spoil("latency", map[string]int{"latency": 60})
+	b.behind().AddToxic("latency", map[string]int{"latency": 60})
 	b.acts.NoProgress = impatience
 }
 
@@ -109,7 +109,7 @@ func TestASlowStoreIsNoSilence(t *testing.T) {
 	require.Empty(t, b.download(f))
 	require.Empty(t, b.verify(f))
 
-	line.SpoilUp("bandwidth", map[string]int{"rate": 700})
+	line.AddToxicUp("bandwidth", map[string]int{"rate": 700})
 	b.acts.NoProgress = impatience
 	began := time.Now()
 	require.Empty(t, b.upload(f))
@@ -121,7 +121,7 @@ func TestASlowStoreIsNoSilence(t *testing.T) {
 func TestASilentServerIsSaidSo(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.behind().Spoil("timeout", map[string]int{"timeout": 0})
+	b.behind().AddToxic("timeout", map[string]int{"timeout": 0})
 	b.acts.NoProgress = time.Millisecond
 	_, err := b.env.ExecuteActivity(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID})
 	require.ErrorContains(t, err, "server acme did not respond for 1ms")
@@ -147,14 +147,14 @@ func TestADownloadThatGotFurtherIsTriedAtOnce(t *testing.T) {
 	b := newBench(t)
 	f := b.ready("large.bin", sandbox.Random(8<<20))
 	line := b.behind()
-	line.Spoil("limit_data", map[string]int{"bytes": 3 << 20})
+	line.AddToxic("limit_data", map[string]int{"bytes": 3 << 20})
 	in := activities.DownloadInput{FileUUID: f.UUID}
 	assert.Equal(t, time.Second, b.nextDelay(activities.NameDownload, in))
 	assert.Equal(t, time.Second, b.nextDelay(activities.NameDownload, in), "further than the checkpoint")
 	line.Cut()
 	assert.Zero(t, b.nextDelay(activities.NameDownload, in), "nothing came")
 	line.Restore()
-	line.Mend("limit_data") // how much each attempt kept depends on the machine
+	line.RemoveToxic("limit_data") // how much each attempt kept depends on the machine
 	require.Empty(t, b.download(f))
 	require.Empty(t, b.verify(f))
 }
@@ -165,10 +165,10 @@ func TestAnUploadThatGotFurtherIsTriedAtOnce(t *testing.T) {
 	f := b.ready("large.bin", sandbox.Random(17<<20)) // a large part and a small one
 	require.Empty(t, b.download(f))
 	require.Empty(t, b.verify(f))
-	line.SpoilUp("limit_data", map[string]int{"bytes": 3 << 20})
+	line.AddToxicUp("limit_data", map[string]int{"bytes": 3 << 20})
 	in := activities.UploadInput{FileUUID: f.UUID}
 	assert.Equal(t, time.Second, b.nextDelay(activities.NameUpload, in), "the small part is safe")
 	assert.Zero(t, b.nextDelay(activities.NameUpload, in), "the large one does not get through")
-	line.Mend("limit_data")
+	line.RemoveToxic("limit_data")
 	require.Empty(t, b.upload(f))
 }

@@ -60,7 +60,7 @@ func awaitPollers(ctx context.Context, t *testing.T, temporal client.Client, que
 		sandbox.Eventually(t, func() bool {
 			described, err := temporal.DescribeTaskQueue(ctx, queue, kind)
 			return err == nil && len(described.GetPollers()) > 0
-		}, sandbox.Patience, sandbox.Patience/1000, "no worker polls")
+		}, sandbox.Timeout, sandbox.Timeout/1000, "no worker polls")
 	}
 }
 

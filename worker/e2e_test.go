@@ -253,14 +253,14 @@ func TestAStoppedDownloadIsResumed(t *testing.T) {
 		line = sandbox.NewProxy(t, s.Host, s.Port)
 		s.Port = line.Port
 	})
-	line.Spoil("bandwidth", map[string]int{"rate": 1 << 10}) // 20 s are left when the worker stops
+	line.AddToxic("bandwidth", map[string]int{"rate": 1 << 10}) // 20 s are left when the worker stops
 	acme.Write("large.bin", sandbox.Random(24<<20))
 	stop := h.StartWorker()
 	scan := h.Scan()
 	staged := filepath.Join(h.Cfg.Staging.Dir, "files")
-	sandbox.Eventually(t, func() bool { return stagedBytes(staged) > 4<<20 }, sandbox.Patience, 20*time.Millisecond)
+	sandbox.Eventually(t, func() bool { return stagedBytes(staged) > 4<<20 }, sandbox.Timeout, 20*time.Millisecond)
 	stop()
-	line.Mend("bandwidth")
+	line.RemoveToxic("bandwidth")
 	h.StartWorker()
 	h.AwaitScans(scan)
 	h.RequireExactlyOnce()

@@ -46,14 +46,14 @@ func forgedSignal(name string) forgery {
 
 func forgedUpdate(name string) forgery {
 	return func(h *cluster, file ingest.File) error {
-		return h.Decide(file.UUID, name, workflows.OperatorAction{Actor: "ann", Reason: "forged"})
+		return h.SendUpdate(file.UUID, name, workflows.OperatorAction{Actor: "ann", Reason: "forged"})
 	}
 }
 
 // forgedStart completes the file, deletes its object and starts its workflow again.
 func forgedStart(ask func(*workflows.FileIngestInput, *workflows.OperatorAction)) forgery {
 	return func(h *cluster, file ingest.File) error {
-		if err := h.Decide(file.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "forged"}); err != nil {
+		if err := h.SendUpdate(file.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "forged"}); err != nil {
 			return err
 		}
 		completed := h.Completed(file.RemotePath)
@@ -124,7 +124,7 @@ func TestForgedActionsAreUnverified(t *testing.T) {
 					}
 				}
 				return last.Details["action"] == action
-			}, sandbox.Patience, 50*time.Millisecond, path)
+			}, sandbox.Timeout, 50*time.Millisecond, path)
 			assert.Equal(t, false, last.Details["verified"], path)
 			entries, err := h.Store.AuditLog(h.Ctx, 0, 100)
 			require.NoError(t, err)

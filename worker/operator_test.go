@@ -103,11 +103,11 @@ func TestAnAuditEntryVerifiesOneAction(t *testing.T) {
 		return sandbox.LastDetail(h.Events(f.UUID), ingest.EventOperatorAction, "verified")
 	}
 
-	require.NoError(t, h.Decide(b.UUID, workflows.UpdateSkip, decision))
+	require.NoError(t, h.SendUpdate(b.UUID, workflows.UpdateSkip, decision))
 	h.File(paths[1], func(f ingest.File) bool { return f.Status == ingest.StatusSkipped })
 	assert.Equal(t, false, verified(b), "the entry is about another file and action")
 
-	require.NoError(t, h.Decide(a.UUID, workflows.UpdateRetry, decision))
+	require.NoError(t, h.SendUpdate(a.UUID, workflows.UpdateRetry, decision))
 	h.Completed(paths[0])
 	assert.Equal(t, true, verified(a))
 	valid, err := h.Store.Vouch(h.Ctx, a.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Actor: "ann", Entry: entry.Key, Key: "another run"})
@@ -132,8 +132,8 @@ func TestInvalidOperatorActionsAreRefused(t *testing.T) {
 		"no notification to publish":   {workflows.UpdateRenotify, workflows.OperatorAction{Actor: "ann"}},
 		"use one of [download verify]": {workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", From: "lunch"}},
 	} {
-		assert.ErrorContains(t, h.Decide(file.UUID, d.update, d.decision), message)
+		assert.ErrorContains(t, h.SendUpdate(file.UUID, d.update, d.decision), message)
 	}
 	assert.False(t, slices.ContainsFunc(h.Events(file.UUID), func(e ingest.StoredEvent) bool { return e.Type == ingest.EventOperatorAction }))
-	assert.Error(t, h.Decide(uuid.NewString(), workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}), "no such file")
+	assert.Error(t, h.SendUpdate(uuid.NewString(), workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}), "no such file")
 }

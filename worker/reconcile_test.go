@@ -87,11 +87,11 @@ func TestReconcileRestartsTheWorkflowOfAParkedFile(t *testing.T) {
 	path := parkTwo(t, h)[0]
 	file := h.Parked(path)
 	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", "test"))
-	require.ErrorContains(t, h.Decide(file.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}), "")
+	require.ErrorContains(t, h.SendUpdate(file.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}), "")
 
 	assert.EqualValues(t, 1, h.reconcile().Restarted)
 	assert.Zero(t, h.reconcile().Restarted)
-	require.NoError(t, h.Decide(file.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}))
+	require.NoError(t, h.SendUpdate(file.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}))
 	h.Completed(path)
 }
 

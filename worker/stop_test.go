@@ -58,7 +58,7 @@ func TestAStoppedListingIsHandedOff(t *testing.T) {
 		require.NoError(t, os.MkdirAll(acme.Path(fmt.Sprintf("%03d", i)), 0o755))
 	}
 	acme.Write("a.csv", sandbox.Random(100))
-	line.Spoil("latency", map[string]int{"latency": 100}) // the listing takes two minutes at least
+	line.AddToxic("latency", map[string]int{"latency": 100}) // the listing takes two minutes at least
 	begun := make(chan struct{})
 	once := sync.OnceFunc(func() { close(begun) })
 	var times atomic.Int64
@@ -82,7 +82,7 @@ func TestAStoppedListingIsHandedOff(t *testing.T) {
 	began := time.Now()
 	stop()
 	assert.Less(t, time.Since(began), 30*time.Second, "it does not wait for the timeout")
-	line.Mend("latency")
+	line.RemoveToxic("latency")
 	server, err := h.Store.ServerByName(h.Ctx, "acme")
 	require.NoError(t, err)
 	assert.Empty(t, server.LastError, "a shutdown is not an error of the server")
@@ -132,7 +132,7 @@ func TestAStoppedUploadIsHandedOff(t *testing.T) {
 	h.Cfg.S3.Endpoint = line.Address()
 	acme := h.AddServer("acme", nil)
 	acme.Write("large.bin", sandbox.Random(parts*16<<20))
-	line.SpoilUp("bandwidth", map[string]int{"rate": 2 << 10})
+	line.AddToxicUp("bandwidth", map[string]int{"rate": 2 << 10})
 	var stored atomic.Int64
 	begun, stopped := make(chan struct{}), make(chan struct{})
 	once := sync.OnceFunc(func() { close(begun) })
@@ -167,7 +167,7 @@ func TestAStoppedUploadIsHandedOff(t *testing.T) {
 	require.Len(t, described.GetPendingActivities(), 1)
 	assert.Equal(t, activities.TypeStopped, described.GetPendingActivities()[0].GetLastFailure().GetApplicationFailureInfo().GetType())
 
-	line.Mend("bandwidth")
+	line.RemoveToxic("bandwidth")
 	h.StartWorkerWith(h.Cfg, watching)
 	h.AwaitScans(scan)
 	h.RequireExactlyOnce()

@@ -118,7 +118,7 @@ func (p *person) browse() {
 
 func (p *person) do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, sandbox.Patience)
+	ctx, cancel := context.WithTimeout(p.ctx, sandbox.Timeout)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		p.photo("failure")
@@ -135,7 +135,7 @@ func (p *person) is(condition string) bool {
 // until waits for a condition of the page.
 func (p *person) until(condition string) {
 	p.t.Helper()
-	if !assert.Eventually(p.t, func() bool { return p.is(condition) }, sandbox.Patience, tick, condition) {
+	if !assert.Eventually(p.t, func() bool { return p.is(condition) }, sandbox.Timeout, tick, condition) {
 		p.photo("failure")
 		require.Fail(p.t, condition, p.text())
 	}

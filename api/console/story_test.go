@@ -243,8 +243,8 @@ func TestAPersonSeesBytesMoveAndWhyAFileWaits(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t)
 	p.StartWorker()
-	acme, globex := p.AddOdd("acme", nil), p.AddOdd("globex", nil)
-	p.AddOdd("initech", nil)
+	acme, globex := p.AddFaulty("acme", nil), p.AddFaulty("globex", nil)
+	p.AddFaulty("initech", nil)
 	p.earlier("acme", 40)
 	p.earlier("globex", 15)
 	for i, name := range []string{"orders-20.csv", "orders-21.csv", "invoice-4711.pdf", "stock-warehouse-3.xml"} {
@@ -263,14 +263,14 @@ func TestAPersonSeesBytesMoveAndWhyAFileWaits(t *testing.T) {
 	acme.Write("payments-batch-118.dat.sha256", []byte(sandbox.Digest([]byte("something else"))+"  payments-batch-118.dat\n"))
 	globex.Write("locked.csv", []byte("locked"))
 	done := make(chan struct{})
-	acme.Be(services.OddHooks{Read: func(content, buf []byte, off int64) (int, error) {
+	acme.SetFaults(services.SFTPFaults{Read: func(content, buf []byte, off int64) (int, error) {
 		select { // slow until it was seen: minutes, even with eight reads at a time
 		case <-done:
 		case <-time.After(2 * time.Second):
 		}
-		return services.HonestRead(content, buf, off)
+		return services.CorrectRead(content, buf, off)
 	}})
-	globex.Be(services.OddHooks{Open: func(path string) error {
+	globex.SetFaults(services.SFTPFaults{Open: func(path string) error {
 		if strings.HasSuffix(path, "locked.csv") {
 			return errors.New("another program has it")
 		}
@@ -295,7 +295,7 @@ func TestAPersonSeesBytesMoveAndWhyAFileWaits(t *testing.T) {
 	p.sees("What happens next: attempt")
 	p.photo("file-waiting")
 	close(done)
-	globex.Be(services.OddHooks{})
+	globex.SetFaults(services.SFTPFaults{})
 	p.sees("Nothing: it is in the object store and announced.")
 	p.AwaitIngest(p.Completed(acme.Path("backup-archive.tar")).UUID)
 	p.spoilt(arrived)

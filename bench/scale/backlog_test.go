@@ -36,7 +36,7 @@ func TestScaleBacklog(t *testing.T) {
 	t.Parallel()
 	n := backlogSize(t)
 	h := sandbox.NewCluster(t)
-	h.Allow(scale.Size(5*sandbox.Patience, 3*time.Hour))
+	h.SetTimeout(scale.Size(5*sandbox.Timeout, 3*time.Hour))
 	sshd := services.StartSSHD(t, services.SSHDOptions{})
 	makeBacklog(t, sshd, n)
 	h.Expect(sshd, "acme")

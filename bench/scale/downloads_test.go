@@ -33,7 +33,7 @@ func TestScaleDownloads(t *testing.T) {
 	t.Parallel()
 	files, size := scale.Size(50, 500), scale.Size(1<<20, 20_000_000)
 	h := sandbox.NewCluster(t)
-	h.Allow(scale.Size(3*sandbox.Patience, time.Hour))
+	h.SetTimeout(scale.Size(3*sandbox.Timeout, time.Hour))
 	enough := files * 9 / 10
 	g := newGate(t, enough)
 	doors := serveDownloads(h, g, files, size)
@@ -96,7 +96,7 @@ func awaitOpen(h *sandbox.Cluster, g *gate) {
 	h.T.Helper()
 	select {
 	case <-g.open:
-	case <-time.After(scale.Size(2*sandbox.Patience, 5*sandbox.Patience)):
+	case <-time.After(scale.Size(2*sandbox.Timeout, 5*sandbox.Timeout)):
 		h.T.Fatalf("only %d downloads of %d are under way", g.held.Load(), g.enough)
 	}
 }
@@ -117,7 +117,7 @@ func fairnessOf(t *testing.T, doors []*door, total int64) float64 {
 			}
 		}
 		return false
-	}, scale.Size(2*sandbox.Patience, 20*sandbox.Patience), 5*time.Millisecond, "no server has sent its files")
+	}, scale.Size(2*sandbox.Timeout, 20*sandbox.Timeout), 5*time.Millisecond, "no server has sent its files")
 	took := time.Since(began).Seconds()
 	var sum, squares float64
 	for i, d := range doors {

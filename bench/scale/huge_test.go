@@ -147,7 +147,7 @@ func (h *huge) kill(worker *sandbox.Process, run hugeRun, number int) {
 	if !run.staged {
 		h.requireNothingStaged(run.hosts)
 	}
-	sandbox.Eventually(h.T, func() bool { return !h.file.Open() }, sandbox.Patience, time.Millisecond, "the server holds the file of a dead client open")
+	sandbox.Eventually(h.T, func() bool { return !h.file.Open() }, sandbox.Timeout, time.Millisecond, "the server holds the file of a dead client open")
 	if !scale.Full() {
 		h.missWorker(run.step)
 	}

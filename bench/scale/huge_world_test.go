@@ -25,7 +25,7 @@ import (
 type huge struct {
 	*sandbox.Cluster
 	content *services.Pattern
-	file    *services.Made
+	file    *services.GeneratedFile
 	path    string
 	// patience bounds each wait; peak is the most memory of a worker, in bytes.
 	patience time.Duration
@@ -60,10 +60,10 @@ func newHuge(t *testing.T, content *services.Pattern, mode func(*ingest.Server))
 	t.Helper()
 	h := &huge{Cluster: sandbox.NewCluster(t), content: content}
 	const slowest = 10_000_000 // bytes a second, on a busy machine
-	h.patience = sandbox.Patience + time.Duration(content.Size()/slowest)*time.Second
-	h.Allow(5*sandbox.Patience + 2*h.patience)
-	odd := h.AddOdd("acme", func(s *ingest.Server) { s.Settle = 0; mode(s) })
-	h.file, h.path = odd.Make("huge.bin", content), odd.Path("huge.bin")
+	h.patience = sandbox.Timeout + time.Duration(content.Size()/slowest)*time.Second
+	h.SetTimeout(5*sandbox.Timeout + 2*h.patience)
+	odd := h.AddFaulty("acme", func(s *ingest.Server) { s.Settle = 0; mode(s) })
+	h.file, h.path = odd.AddGenerated("huge.bin", content), odd.Path("huge.bin")
 	go content.SHA256() // it takes a while
 	return h
 }
@@ -129,7 +129,7 @@ func (h *huge) missWorker(activity string) {
 	sandbox.Eventually(h.T, func() bool {
 		now = h.attempt(id, activity)
 		return now != before
-	}, sandbox.Patience, 20*time.Millisecond, "the dead worker is not missed")
+	}, sandbox.Timeout, 20*time.Millisecond, "the dead worker is not missed")
 	if now > before { // else it was the last attempt of its round, and the file is deferred
 		h.setHeartbeat(id, activity, 30*time.Second)
 	}

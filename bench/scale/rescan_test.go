@@ -38,7 +38,7 @@ const (
 func TestScaleRescan(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.Allow(scale.Size(5*sandbox.Patience, time.Hour))
+	h.SetTimeout(scale.Size(5*sandbox.Timeout, time.Hour))
 	k := &knownFiles{t: t, n: scale.Size(20_000, 1_000_000), ledger: rescanLedger(t, h)}
 	k.sshd = services.StartSSHD(t, services.SSHDOptions{})
 	require.NoError(t, k.make())
@@ -55,7 +55,7 @@ func TestScaleRescan(t *testing.T) {
 	require.Equal(t, before, k.fingerprint(), "rows were changed or added")
 	require.LessOrEqual(t, first.events, rescanEvents)
 	require.LessOrEqual(t, worker.PeakMemory(), int64(rescanMemory))
-	require.LessOrEqual(t, first.took, scale.Size(sandbox.Patience, time.Minute))
+	require.LessOrEqual(t, first.took, scale.Size(sandbox.Timeout, time.Minute))
 
 	changed := k.change()
 	second := rescan(h, worker, server.UUID)

@@ -115,7 +115,7 @@ func (l *lateness) count(servers map[string]bool) (n int) {
 func (l *lateness) require() {
 	l.f.T.Helper()
 	sandbox.Eventually(l.f.T, func() bool { return l.count(l.f.silent) == len(l.f.silent) },
-		2*l.f.size.interval+lateAfter+sandbox.Patience, time.Second, "silent servers are not shown as late")
+		2*l.f.size.interval+lateAfter+sandbox.Timeout, time.Second, "silent servers are not shown as late")
 	l.stop()
 	assert.Zero(l.f.T, l.count(l.f.healthy), "healthy servers were shown as late")
 }

@@ -57,7 +57,7 @@ func TestScaleServers(t *testing.T) {
 			fleetSize{servers: 1000, silent: 50, slow: 20, files: 100, openSSH: 5, interval: time.Minute, passes: 3},
 		),
 	}
-	f.Allow(20 * time.Minute)
+	f.SetTimeout(20 * time.Minute)
 	f.connect()
 	f.addServers()
 	f.measure()
@@ -79,9 +79,9 @@ func (f *fleet) addServers() {
 	f.T.Helper()
 	never := make(chan struct{})
 	f.T.Cleanup(func() { close(never) })
-	empty, slow, mute := services.StartOddSFTP(f.T), services.StartOddSFTP(f.T), services.StartOddSFTP(f.T)
-	slow.Be(services.OddHooks{Before: func() { time.Sleep(slowAnswer) }})
-	mute.Be(services.OddHooks{Before: func() { <-never }})
+	empty, slow, mute := services.StartFaultySFTP(f.T), services.StartFaultySFTP(f.T), services.StartFaultySFTP(f.T)
+	slow.SetFaults(services.SFTPFaults{Before: func() { time.Sleep(slowAnswer) }})
+	mute.SetFaults(services.SFTPFaults{Before: func() { <-never }})
 	port := f.blackHole()
 	sshd := services.StartSSHD(f.T, services.SSHDOptions{})
 	for i := range f.size.servers {
@@ -93,9 +93,9 @@ func (f *fleet) addServers() {
 		case i < f.size.silent+f.size.slow:
 			f.add(slow, name, 0)
 		case i < f.size.silent+f.size.slow+f.size.files:
-			own := services.StartOddSFTP(f.T)
+			own := services.StartFaultySFTP(f.T)
 			f.healthy[f.add(own, name, 0)] = true
-			f.WriteOdd(own, name, "a.bin", sandbox.Random(1000+i))
+			f.WriteFaulty(own, name, "a.bin", sandbox.Random(1000+i))
 		case i >= f.size.servers-f.size.openSSH:
 			f.healthy[f.addFolder(sshd, name, sandbox.Random(1000+i))] = true
 		default:
@@ -105,7 +105,7 @@ func (f *fleet) addServers() {
 }
 
 // add registers a server at the odd one, or at another port.
-func (f *fleet) add(odd *services.OddSFTP, name string, port int) string {
+func (f *fleet) add(odd *services.FaultySFTP, name string, port int) string {
 	f.T.Helper()
 	server := odd.Server(name, uuid.NewString())
 	server.Settle, server.ScanInterval = time.Second, f.size.interval
@@ -224,7 +224,7 @@ func (f *fleet) passes() (all []pass) {
 
 func (f *fleet) awaitPasses(n int) {
 	f.T.Helper()
-	sandbox.Eventually(f.T, func() bool { return len(f.passes()) >= n }, time.Duration(2*n)*f.size.interval+sandbox.Patience,
+	sandbox.Eventually(f.T, func() bool { return len(f.passes()) >= n }, time.Duration(2*n)*f.size.interval+sandbox.Timeout,
 		500*time.Millisecond, "pass %d does not end", n)
 	f.awaitListings(n)
 }
@@ -239,7 +239,7 @@ func (f *fleet) awaitListings(n int) {
 			}
 		}
 		return len(f.listings()) == len(f.healthy)
-	}, 2*f.size.interval+sandbox.Patience, time.Second, "healthy servers are not listed %d times", n)
+	}, 2*f.size.interval+sandbox.Timeout, time.Second, "healthy servers are not listed %d times", n)
 }
 
 // listings returns when the listings of each healthy server began, in order.

@@ -79,7 +79,7 @@ type steady struct {
 func newSteady(t *testing.T, lasts time.Duration) *steady {
 	t.Helper()
 	s := &steady{Cluster: sandbox.NewCluster(t), random: rand.New(rand.NewPCG(1, 2)), peers: scale.Peers{}}
-	s.Allow(lasts + 10*sandbox.Patience)
+	s.SetTimeout(lasts + 10*sandbox.Timeout)
 	// The order matters: of a short run, write gives all large files to the second.
 	for i, mode := range []ingest.TransferSetting{ingest.TransferStaged, ingest.TransferDirect} {
 		sshd := s.AddServer([]string{"acme", "globex"}[i], func(v *ingest.Server) { v.Transfer, v.Settle = mode, time.Second })
@@ -163,7 +163,7 @@ func (s *steady) finish() {
 			}
 		}
 		return done[ingest.ModeMemory]+done[ingest.ModeStaged]+done[ingest.ModeDirect] == s.written
-	}, 5*sandbox.Patience, time.Second, "not every file arrives")
+	}, 5*sandbox.Timeout, time.Second, "not every file arrives")
 	scale.Figure(s.T, "steady: files by transfer mode: %v", done)
 	for _, mode := range []ingest.Mode{ingest.ModeMemory, ingest.ModeStaged, ingest.ModeDirect} {
 		assert.Positive(s.T, done[mode], "no file was moved in mode %s", mode)

@@ -111,7 +111,7 @@ type workersRound struct {
 func newWorkersRound(t *testing.T, load workersLoad, workers int) *workersRound {
 	t.Helper()
 	r := &workersRound{Cluster: sandbox.NewCluster(t), load: load}
-	r.Allow(scale.Size(3*sandbox.Patience, 20*time.Minute))
+	r.SetTimeout(scale.Size(3*sandbox.Timeout, 20*time.Minute))
 	for i := range load.servers {
 		r.serve(bench.ServerName(i))
 	}
@@ -130,7 +130,7 @@ func (r *workersRound) serve(name string) {
 		s.Settle, s.MaxParallel, s.Transfer = 0, r.load.parallel, r.load.transfer
 		if r.load.rate > 0 {
 			line := sandbox.NewProxy(r.T, s.Host, s.Port)
-			line.Spoil("bandwidth", map[string]int{"rate": r.load.rate})
+			line.AddToxic("bandwidth", map[string]int{"rate": r.load.rate})
 			s.Port = line.Port
 		}
 	})
@@ -168,7 +168,7 @@ func (r *workersRound) awaitPollers() {
 	sandbox.Eventually(r.T, func() bool {
 		found, err := r.Temporal.DescribeTaskQueue(r.Ctx, r.Queue, enumspb.TASK_QUEUE_TYPE_ACTIVITY)
 		return err == nil && len(found.GetPollers()) == len(r.processes)
-	}, sandbox.Patience, 50*time.Millisecond, "not every worker asks for activities")
+	}, sandbox.Timeout, 50*time.Millisecond, "not every worker asks for activities")
 }
 
 // measure moves all files and returns the rate in files per second.

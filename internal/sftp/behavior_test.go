@@ -23,16 +23,16 @@ import (
 
 // oddFixture is a tree on a server with unusual behavior, and a pool with its credentials.
 type oddFixture struct {
-	*services.OddTree
+	*services.FaultyTree
 	server ingest.Server
 	pool   *sftp.Pool
 }
 
 func newOddFixture(t *testing.T, cfg sftp.Config) *oddFixture {
 	t.Helper()
-	tree := services.StartOddTree(t)
+	tree := services.StartFaultyTree(t)
 	return &oddFixture{
-		OddTree: tree, server: tree.Server("acme", uuid.NewString()),
+		FaultyTree: tree, server: tree.Server("acme", uuid.NewString()),
 		pool: newPool(t, cfg, secrets{Password: []byte(tree.Password)}),
 	}
 }
@@ -59,8 +59,8 @@ func (b *oddFixture) seen(t *testing.T) (map[string]ingest.Observation, ingest.U
 
 func sortedPaths(seen map[string]ingest.Observation) []string { return slices.Sorted(maps.Keys(seen)) }
 
-func refuse(status uint32, ops ...string) func(services.OddRequest) uint32 {
-	return func(r services.OddRequest) uint32 {
+func refuse(status uint32, ops ...string) func(services.TreeRequest) uint32 {
+	return func(r services.TreeRequest) uint32 {
 		if slices.Contains(ops, r.Op) {
 			return status
 		}
@@ -73,7 +73,7 @@ func refuse(status uint32, ops ...string) func(services.OddRequest) uint32 {
 func TestIncompleteAttributes(t *testing.T) {
 	t.Parallel()
 	lstat := refuse(services.StatusUnsupported, "LSTAT")
-	for name, ways := range map[string]services.OddWays{
+	for name, ways := range map[string]services.TreeFaults{
 		"honest":                {},
 		"no types":              {NoTypes: true},
 		"no types nor names":    {NoTypes: true, NoLong: true},
@@ -91,7 +91,7 @@ func TestIncompleteAttributes(t *testing.T) {
 			b.File("sub/deep/b.csv", "12")
 			b.Folder("sub/looks-like-a-file.csv")
 			b.Link("link.csv", "/in/a.csv")
-			b.Be(ways)
+			b.SetFaults(ways)
 			seen, unread := b.seen(t)
 			assert.Zero(t, unread.Count)
 			if !strings.HasPrefix(name, "no types") || !ways.NoLong {
@@ -117,7 +117,7 @@ func TestUnreportedSizes(t *testing.T) {
 	for i := range 300 {
 		b.File(fmt.Sprintf("%03d", i), "x")
 	}
-	b.Be(services.OddWays{NoSizes: true})
+	b.SetFaults(services.TreeFaults{NoSizes: true})
 	seen, _ := b.seen(t)
 	require.Len(t, seen, 300)
 	for at, o := range seen {
@@ -130,7 +130,7 @@ func TestUnreportedSizes(t *testing.T) {
 // FSTAT.
 func TestReadingWithoutStat(t *testing.T) {
 	t.Parallel()
-	for name, ways := range map[string]services.OddWays{
+	for name, ways := range map[string]services.TreeFaults{
 		"no FSTAT":                 {Request: refuse(services.StatusUnsupported, "FSTAT")},
 		"FSTAT fails":              {Request: refuse(services.StatusFailure, "FSTAT")},
 		"no LSTAT":                 {Request: refuse(services.StatusUnsupported, "LSTAT", "FSTAT")},
@@ -145,7 +145,7 @@ func TestReadingWithoutStat(t *testing.T) {
 			b.File("a.csv", "1234")
 			b.Folder("sub")
 			b.Link("link.csv", "/in/a.csv")
-			b.Be(ways)
+			b.SetFaults(ways)
 			s, ctx := b.open(t), deadline(t)
 			for range 2 { // the second time with the observed behavior
 				seen, err := s.Stat(ctx, "/in/a.csv")
@@ -182,7 +182,7 @@ func TestStatusOfMissingPaths(t *testing.T) {
 			b := newOddFixture(t, sftp.Config{})
 			b.File("a.csv", "1")
 			b.Folder("done")
-			b.Be(services.OddWays{Missing: missing})
+			b.SetFaults(services.TreeFaults{Missing: missing})
 			s, ctx := b.open(t), deadline(t)
 			for _, at := range []string{"/in/gone.csv", "/in/none/gone.csv", "/nowhere/at/all.csv"} {
 				_, err := s.Stat(ctx, at)
@@ -205,7 +205,7 @@ func TestRefusedStatOfExistingFile(t *testing.T) {
 	t.Parallel()
 	b := newOddFixture(t, sftp.Config{})
 	b.File("a.csv", "1")
-	b.Be(services.OddWays{Request: refuse(services.StatusPermission, "LSTAT", "STAT")})
+	b.SetFaults(services.TreeFaults{Request: refuse(services.StatusPermission, "LSTAT", "STAT")})
 	_, err := b.open(t).Stat(deadline(t), "/in/a.csv")
 	requireKind(t, err, ingest.KindPermission)
 }
@@ -224,7 +224,7 @@ func TestEndsOfFolders(t *testing.T) {
 			}
 			b.File("sub/a.csv", "1")
 			b.Folder("void")
-			b.Be(services.OddWays{End: end})
+			b.SetFaults(services.TreeFaults{End: end})
 			seen, unread := b.seen(t)
 			assert.Zero(t, unread.Count, "%v", unread)
 			assert.Len(t, seen, 251)
@@ -241,7 +241,7 @@ func TestFailureWithinFolder(t *testing.T) {
 		b.File(name, "x")
 	}
 	answers := 0
-	b.Be(services.OddWays{PerAnswer: 3, Request: func(r services.OddRequest) uint32 {
+	b.SetFaults(services.TreeFaults{PerAnswer: 3, Request: func(r services.TreeRequest) uint32 {
 		if r.Op == "READDIR" && r.Path == "/in/2" {
 			if answers++; answers > 1 {
 				return services.StatusFailure
@@ -263,8 +263,8 @@ func TestBadFoldersDoNotEndListing(t *testing.T) {
 	for _, folder := range []string{"a", "closed", "endless", "failing", "garbage", "huge", "m", "z"} {
 		b.File(folder+"/f.csv", "1")
 	}
-	b.Be(services.OddWays{
-		Request: func(r services.OddRequest) uint32 {
+	b.SetFaults(services.TreeFaults{
+		Request: func(r services.TreeRequest) uint32 {
 			switch {
 			case r.Op == "OPENDIR" && r.Path == "/in/closed":
 				return services.StatusPermission
@@ -307,7 +307,7 @@ func TestLargeReplies(t *testing.T) {
 	t.Parallel()
 	const files = 12_000
 	b := newOddFixture(t, sftp.Config{})
-	b.Be(services.OddWays{Names: func(_ string, n int) []byte {
+	b.SetFaults(services.TreeFaults{Names: func(_ string, n int) []byte {
 		if n > 0 {
 			return nil
 		}
@@ -356,7 +356,7 @@ func TestPatternsPruneTheWalk(t *testing.T) {
 // twice.
 func TestLoops(t *testing.T) {
 	t.Parallel()
-	for name, ways := range map[string]services.OddWays{
+	for name, ways := range map[string]services.TreeFaults{
 		"true paths":  {FollowsLinks: true},
 		"plain paths": {FollowsLinks: true, PlainPaths: true},
 		"no paths":    {FollowsLinks: true, Request: refuse(services.StatusUnsupported, "REALPATH")},
@@ -370,7 +370,7 @@ func TestLoops(t *testing.T) {
 			b.Link("x/to-y", "/in/y")
 			b.File("y/c.csv", "1")
 			b.Link("y/to-x", "/in/x")
-			b.Be(ways)
+			b.SetFaults(ways)
 			seen, unread := b.seen(t)
 			assert.Equal(t, []string{"a.csv", "x/b.csv", "x/to-y/c.csv", "y/c.csv", "y/to-x/b.csv"}, sortedPaths(seen))
 			require.Len(t, unread.Folders, 3)
@@ -388,7 +388,7 @@ func TestSimilarFolders(t *testing.T) {
 		deep := strings.Repeat("d/", 20) + "f.csv"
 		b.File("a/a/a/f.csv", "1")
 		b.File(deep, "1")
-		b.Be(services.OddWays{PlainPaths: plain})
+		b.SetFaults(services.TreeFaults{PlainPaths: plain})
 		seen, unread := b.seen(t)
 		assert.Equal(t, []string{"a/a/a/f.csv", deep}, sortedPaths(seen))
 		assert.Zero(t, unread.Count)
@@ -427,7 +427,7 @@ func TestFollowingLinks(t *testing.T) {
 	require.NoError(t, f.Close())
 	_, err = s.OpenFile(ctx, "/in/out.csv")
 	requireKind(t, err, ingest.KindChanged, "outside the root folder")
-	b.Be(services.OddWays{Request: refuse(services.StatusUnsupported, "REALPATH")})
+	b.SetFaults(services.TreeFaults{Request: refuse(services.StatusUnsupported, "REALPATH")})
 	_, err = b.open(t).OpenFile(ctx, "/in/file.csv")
 	requireKind(t, err, ingest.KindChanged, "cannot be followed")
 }
@@ -446,7 +446,7 @@ func TestRootBelowHome(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 2, probe.Entries)
 
-	b.Be(services.OddWays{Request: refuse(services.StatusUnsupported, "REALPATH")})
+	b.SetFaults(services.TreeFaults{Request: refuse(services.StatusUnsupported, "REALPATH")})
 	b.server.Name, b.server.UUID = "other", uuid.NewString()
 	_, _, err = b.listing(t, b.open(t), ingest.ListRequest{})
 	require.NoError(t, err)
@@ -467,9 +467,9 @@ func TestListingResumes(t *testing.T) {
 			want = append(want, at)
 		}
 	}
-	b.Be(services.OddWays{Request: func(r services.OddRequest) uint32 {
+	b.SetFaults(services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
 		if r.N > 30 {
-			return services.CutLine
+			return services.CutConnection
 		}
 		return 0
 	}})
@@ -492,7 +492,7 @@ func TestListingResumes(t *testing.T) {
 		assert.Equal(t, 1, times, at)
 	}
 
-	b.Be(services.OddWays{})
+	b.SetFaults(services.TreeFaults{})
 	got, unread, err := b.listing(t, b.open(t), ingest.ListRequest{From: "9/3", GiveUp: "cuts the connection"})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"9/4/f.csv"}, sortedPaths(got))
@@ -507,7 +507,7 @@ func TestServerAnswerTimeout(t *testing.T) {
 	hold := make(chan struct{})
 	var once sync.Once
 	defer once.Do(func() { close(hold) })
-	b.Be(services.OddWays{Request: func(services.OddRequest) uint32 { <-hold; return 0 }})
+	b.SetFaults(services.TreeFaults{Request: func(services.TreeRequest) uint32 { <-hold; return 0 }})
 	_, err := b.open(t).List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { return nil })
 	requireKind(t, err, ingest.KindTransient, "sent no data for 1s")
 }
@@ -544,7 +544,7 @@ func heapPeak(fn func()) float64 {
 func TestMemoryIsBounded(t *testing.T) { //nolint:paralleltest // it measures the process's heap
 	b := newOddFixture(t, sftp.Config{MaxBytesPerFolder: 16 << 20})
 	b.File("long/f", "1")
-	b.Be(services.OddWays{Names: func(folder string, n int) []byte {
+	b.SetFaults(services.TreeFaults{Names: func(folder string, n int) []byte {
 		long := strings.Repeat("n", 1000)
 		switch depth := strings.Count(folder, "/"); {
 		case n >= 20_000:
@@ -568,7 +568,7 @@ func TestMemoryIsBounded(t *testing.T) { //nolint:paralleltest // it measures th
 			}
 			return body
 		}
-	}, Request: func(r services.OddRequest) uint32 {
+	}, Request: func(r services.TreeRequest) uint32 {
 		if r.Op == "OPENDIR" {
 			b.Folder("../" + r.Path)
 		}

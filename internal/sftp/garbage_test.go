@@ -107,7 +107,7 @@ func watchHeap(t *testing.T) (highest func() uint64) {
 // testGarbageServer runs all operations of a worker on a server with the seed.
 func testGarbageServer(t *testing.T, seed uint64) {
 	peer := services.StartGarbage(t, seed)
-	peer.Spoilt = 2 + int(seed%40)
+	peer.CorruptPercent = 2 + int(seed%40)
 	pool := sftp.NewPool(sftp.Config{
 		AllowNetworks: loopback(), HandshakeTimeout: 2 * time.Second, NoProgress: time.Second, KeepaliveInterval: time.Second, KeepaliveMisses: 1,
 		MaxEntriesPerFolder: 1000, MaxEntries: 5000,

@@ -22,7 +22,7 @@ func TestBytesOfAListingAreBounded(t *testing.T) {
 		b.File(fmt.Sprintf("%02d/f", i), "1")
 	}
 	wide := join(uint32(1), "f", strings.Repeat("w", 50_000), file(1))
-	b.Be(services.OddWays{Names: func(folder string, n int) []byte {
+	b.SetFaults(services.TreeFaults{Names: func(folder string, n int) []byte {
 		if folder != "/in" && n == 0 {
 			return wide
 		}
@@ -43,7 +43,7 @@ func TestUnvisitedFoldersAreBounded(t *testing.T) {
 	}
 	b.File("a/f.csv", "1")
 	b.File("z/f.csv", "1")
-	b.Be(services.OddWays{NoLong: true})
+	b.SetFaults(services.TreeFaults{NoLong: true})
 	seen, unread, err := b.listing(t, b.open(t), ingest.ListRequest{})
 	require.NoError(t, err)
 	assert.Contains(t, seen, "z/f.csv")

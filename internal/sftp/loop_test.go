@@ -18,8 +18,8 @@ import (
 
 // pathBehaviors are servers whose REALPATH resolves links, only cleans paths, or is not
 // supported.
-func pathBehaviors(follow bool) map[string]services.OddWays {
-	return map[string]services.OddWays{
+func pathBehaviors(follow bool) map[string]services.TreeFaults {
+	return map[string]services.TreeFaults{
 		"true paths":  {FollowsLinks: follow},
 		"plain paths": {FollowsLinks: follow, PlainPaths: true},
 		"no paths":    {FollowsLinks: follow, Request: refuse(services.StatusUnsupported, "REALPATH")},
@@ -53,7 +53,7 @@ func TestDeepTreesAreNoLoops(t *testing.T) {
 					}
 					put(at+"/"+[]string{"f.csv", "c.csv"}[r.IntN(2)]+strings.Repeat("x", r.IntN(2)), "the end")
 				}
-				b.Be(ways)
+				b.SetFaults(ways)
 				seen, unread := b.seen(t)
 				slices.Sort(want)
 				assert.Equal(t, want, sortedPaths(seen), "seed %d", seed)
@@ -68,18 +68,18 @@ func TestDeepTreesAreNoLoops(t *testing.T) {
 func TestEndsOfChainsAreNoLoops(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat("d/", 15)
-	for name, end := range map[string]func(b *oddFixture) services.OddWays{
-		"a file of the name": func(b *oddFixture) services.OddWays { b.File(deep+"d", "x"); return services.OddWays{} },
-		"a copy of another size": func(b *oddFixture) services.OddWays {
+	for name, end := range map[string]func(b *oddFixture) services.TreeFaults{
+		"a file of the name": func(b *oddFixture) services.TreeFaults { b.File(deep+"d", "x"); return services.TreeFaults{} },
+		"a copy of another size": func(b *oddFixture) services.TreeFaults {
 			for i := range 15 {
 				b.File(strings.Repeat("d/", i)+"f", "12")
 			}
 			b.File(deep+"f", "123")
-			return services.OddWays{}
+			return services.TreeFaults{}
 		},
-		"may not be read": func(b *oddFixture) services.OddWays {
+		"may not be read": func(b *oddFixture) services.TreeFaults {
 			b.Folder(deep)
-			return services.OddWays{Request: func(r services.OddRequest) uint32 {
+			return services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
 				if r.Op == "OPENDIR" && r.Path == strings.TrimSuffix("/in/"+deep, "/") {
 					return services.StatusPermission
 				}
@@ -92,7 +92,7 @@ func TestEndsOfChainsAreNoLoops(t *testing.T) {
 			b := newOddFixture(t, sftp.Config{})
 			ways := end(b)
 			ways.PlainPaths = true
-			b.Be(ways)
+			b.SetFaults(ways)
 			_, unread := b.seen(t)
 			for _, f := range unread.Folders {
 				assert.NotContains(t, f.Reason, "same folder")
@@ -124,7 +124,7 @@ func TestRandomLoopsEnd(t *testing.T) {
 					}
 					b.Link(path.Join(in, fmt.Sprint("l", i)), path.Join("/in", to))
 				}
-				b.Be(ways)
+				b.SetFaults(ways)
 				seen, unread, err := b.listing(t, b.open(t), ingest.ListRequest{})
 				require.NoError(t, err)
 				for _, file := range files {

@@ -77,7 +77,7 @@ func TestUnusualListings(t *testing.T) {
 			b := newOddFixture(t, sftp.Config{})
 			b.File("a.csv", "1234567")
 			b.File("sub/b.csv", "1")
-			b.Be(services.OddWays{Names: tc.names})
+			b.SetFaults(services.TreeFaults{Names: tc.names})
 			seen, unread := b.seen(t)
 			want := slices.Clone(tc.seen)
 			if slices.Contains(sortedPaths(seen), "sub/b.csv") && !slices.Contains(want, "sub/b.csv") {
@@ -122,7 +122,7 @@ func TestNamesLikePaths(t *testing.T) {
 	for _, name := range odd {
 		body = append(body, join(name, "", plain(1))...)
 	}
-	b.Be(services.OddWays{Names: pages(body)})
+	b.SetFaults(services.TreeFaults{Names: pages(body)})
 	seen, _ := b.seen(t)
 	assert.Len(t, seen, len(odd), "%v", sortedPaths(seen))
 	for at, o := range seen {
@@ -139,7 +139,7 @@ func TestExtremeTimes(t *testing.T) {
 	for _, at := range times {
 		body = append(body, join(fmt.Sprint(at), "", attributes(1, 0o100644, at))...)
 	}
-	b.Be(services.OddWays{Names: pages(body)})
+	b.SetFaults(services.TreeFaults{Names: pages(body)})
 	seen, _ := b.seen(t)
 	for _, at := range times {
 		assert.EqualValues(t, at, seen[fmt.Sprint(at)].ModTime.Unix())
@@ -235,7 +235,7 @@ func TestFolderBecomesFile(t *testing.T) {
 	b.File("a/f.csv", "1")
 	b.File("b/f.csv", "1")
 	var once sync.Once
-	b.Be(services.OddWays{Request: func(r services.OddRequest) uint32 {
+	b.SetFaults(services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
 		if r.Op == "OPENDIR" && r.Path == "/in/a" {
 			once.Do(func() { b.Drop("a/f.csv"); b.File("a", "123") })
 		}

@@ -37,7 +37,7 @@ func TestFault52_BrokerDownTenMinutes(t *testing.T) {
 	long(t)
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.Allow(25 * time.Minute)
+	h.SetTimeout(25 * time.Minute)
 	began := time.Now()
 	brokerDown(t, h, 15) // 1 s, 2 s, 4 s ... and then a minute each
 	assert.Greater(t, time.Since(began), 9*time.Minute)
@@ -75,7 +75,7 @@ func waitForBroker(t *testing.T, h *sandbox.Cluster, says string, attempts int32
 			return f.Status == ingest.StatusUploaded && strings.Contains(f.ErrorMessage, says)
 		})
 		sandbox.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= attempts },
-			time.Duration(attempts)*sandbox.Patience, tick)
+			time.Duration(attempts)*sandbox.Timeout, tick)
 		requireRetryOnRecord(t, h, waiting.UUID, "")
 	}
 	return scan, paths

@@ -79,7 +79,7 @@ func TestFault57_KillAtRandomBytes(t *testing.T) {
 	}
 	random := seeded(t, seeds(t)[0])
 	h := sandbox.NewCluster(t)
-	h.Allow(10 * sandbox.Patience)
+	h.SetTimeout(10 * sandbox.Timeout)
 	acme, sftp := slowServer(h, "acme", 96<<10)
 	content := sandbox.Random(int(size))
 	acme.Write("large.bin", content)
@@ -89,13 +89,13 @@ func TestFault57_KillAtRandomBytes(t *testing.T) {
 	scan := h.ScanAsync()
 	for i := range kills {
 		offset := i*size/kills + random.Int64N(size/kills)
-		awaitStagedWithin(t, 4*sandbox.Patience, h.Cfg.Staging.Dir, offset)
+		awaitStagedWithin(t, 4*sandbox.Timeout, h.Cfg.Staging.Dir, offset)
 		worker.Kill()
 		t.Logf("killed at %d MiB of the download", stagedBytes(h.Cfg.Staging.Dir)>>20)
 		worker = h.StartProcess(sandbox.ProcessOptions{})
 	}
-	sftp.Mend("bandwidth")
-	file := h.FileWithin(4*sandbox.Patience, acme.Path("large.bin"), completed)
+	sftp.RemoveToxic("bandwidth")
+	file := h.FileWithin(4*sandbox.Timeout, acme.Path("large.bin"), completed)
 	h.AwaitScans(scan())
 	h.AwaitIngest(file.UUID)
 	worker.Terminate()
@@ -118,24 +118,24 @@ func TestAKilledUploadReadsNothingAgain(t *testing.T) {
 	const size, kills = 1 << 30, 3
 	random := seeded(t, seeds(t)[0])
 	h := sandbox.NewCluster(t)
-	h.Allow(10 * sandbox.Patience)
+	h.SetTimeout(10 * sandbox.Timeout)
 	acme, sftp := slowServer(h, "acme", 1<<20)
 	acme.Write("large.bin", sandbox.Random(size))
 	host, port := split(t, h.S3.Endpoint)
 	store := sandbox.NewProxy(t, host, port)
-	store.SpoilUp("bandwidth", map[string]int{"rate": 48 << 10})
+	store.AddToxicUp("bandwidth", map[string]int{"rate": 48 << 10})
 	options := sandbox.ProcessOptions{Env: []string{"STEVEDORE_S3_ENDPOINT=" + store.Address()}}
 	worker := h.StartProcess(options)
 	scan := h.ScanAsync()
 	for i := range int64(kills) {
 		offset := i*size/kills + random.Int64N(size/kills)
-		sandbox.Eventually(t, func() bool { return store.Sent() > offset }, 4*sandbox.Patience, tick, "the upload does not go on")
+		sandbox.Eventually(t, func() bool { return store.Sent() > offset }, 4*sandbox.Timeout, tick, "the upload does not go on")
 		worker.Kill()
 		t.Logf("killed when %.0f MiB had been sent, with %d parts in the store", mib(store.Sent()), h.S3.OpenParts(t))
 		worker = h.StartProcess(options)
 	}
-	store.Mend("bandwidth")
-	file := h.FileWithin(4*sandbox.Patience, acme.Path("large.bin"), completed)
+	store.RemoveToxic("bandwidth")
+	file := h.FileWithin(4*sandbox.Timeout, acme.Path("large.bin"), completed)
 	h.AwaitScans(scan())
 	h.AwaitIngest(file.UUID)
 	worker.Terminate()
@@ -171,7 +171,7 @@ func TestRollingRestart(t *testing.T) {
 	first, second := h.StartProcess(sandbox.ProcessOptions{}), h.StartProcess(sandbox.ProcessOptions{Env: []string{variable}})
 	scan := h.Scan()
 	// To lose all of this would cost more than is allowed below.
-	sandbox.Eventually(t, func() bool { return stagedBytes(h.Cfg.Staging.Dir)+stagedBytes(other) > 40<<20 }, sandbox.Patience, 5*time.Millisecond)
+	sandbox.Eventually(t, func() bool { return stagedBytes(h.Cfg.Staging.Dir)+stagedBytes(other) > 40<<20 }, sandbox.Timeout, 5*time.Millisecond)
 
 	firstTook := first.Terminate()
 	assert.Less(t, firstTook, h.Cfg.Worker.StopTimeout)
@@ -179,7 +179,7 @@ func TestRollingRestart(t *testing.T) {
 	secondTook := second.Terminate()
 	assert.Less(t, secondTook, h.Cfg.Worker.StopTimeout)
 	second = h.StartProcess(sandbox.ProcessOptions{Env: []string{variable}})
-	sftp.Mend("bandwidth")
+	sftp.RemoveToxic("bandwidth")
 	h.AwaitScans(scan)
 	for _, f := range h.Files() {
 		h.AwaitIngest(h.Completed(f.RemotePath).UUID)

@@ -115,7 +115,7 @@ func newCanaries(t *testing.T, h *sandbox.Cluster) *canaries {
 	parts := wiring.New(cfg, log, wiring.Options{TaskQueue: h.Queue})
 	t.Cleanup(parts.Close)
 	stopping, stop := context.WithCancel(context.Background())
-	served := httptest.NewServer(api.NewHandler(api.Deps{Operations: parts.Operations(), Access: parts.Access(), StartTimeout: sandbox.Patience, Token: c.secrets["api token"], Log: log, Stopping: stopping.Done()}))
+	served := httptest.NewServer(api.NewHandler(api.Deps{Operations: parts.Operations(), Access: parts.Access(), StartTimeout: sandbox.Timeout, Token: c.secrets["api token"], Log: log, Stopping: stopping.Done()}))
 	t.Cleanup(served.Close)
 	t.Cleanup(stop)
 	c.base, c.ops = served.URL, parts.Operations()

@@ -54,7 +54,7 @@ func TestFault63_Chaos(t *testing.T) {
 
 func chaos(t *testing.T, seed uint64, lasts time.Duration) {
 	s := newStorm(t, seed)
-	s.Allow(lasts + 7*sandbox.Patience)
+	s.SetTimeout(lasts + 7*sandbox.Timeout)
 	over := time.Now().Add(lasts)
 	scans := s.keepScanning()
 	for time.Now().Before(over) {
@@ -77,7 +77,7 @@ func newStorm(t *testing.T, seed uint64) *storm {
 			s.lines[name], v.Port = line, line.Port
 		}))
 		// A large file takes some seconds: it can be cut in its middle.
-		s.lines[name].Spoil("bandwidth", map[string]int{"rate": 8 << 10})
+		s.lines[name].AddToxic("bandwidth", map[string]int{"rate": 8 << 10})
 	}
 	address := func(part, hostport string) string {
 		host, port := split(t, hostport)
@@ -135,7 +135,7 @@ func (s *storm) strike() {
 		do   func()
 	}{
 		{"write", s.write},
-		{"blink", func() { s.lines[names[s.random.IntN(len(names))]].Blink() }},
+		{"blink", func() { s.lines[names[s.random.IntN(len(names))]].CutConnections() }},
 		{"outage", func() {
 			line := s.lines[names[s.random.IntN(len(names))]]
 			line.Cut()
@@ -194,7 +194,7 @@ func (s *storm) takenOver() (n int) {
 // the end, and sent on its way again. Nothing else may be parked.
 func (s *storm) help(f ingest.File) {
 	require.Equal(s.T, ingest.KindStagingLost, f.ErrorKind, "%s: %s", f.RemotePath, f.ErrorMessage)
-	if s.Decide(f.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "the storm is over"}) == nil {
+	if s.SendUpdate(f.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "the storm is over"}) == nil {
 		s.deeds["retry"]++
 	}
 }
@@ -240,7 +240,7 @@ func (s *storm) keepScanning() (wait func() time.Duration) {
 				all = all && f.Status == ingest.StatusCompleted
 			}
 			return all
-		}, 4*sandbox.Patience, time.Second, "not everything arrives")
+		}, 4*sandbox.Timeout, time.Second, "not everything arrives")
 		took := time.Since(began)
 		close(stop)
 		<-ended
@@ -250,7 +250,7 @@ func (s *storm) keepScanning() (wait func() time.Duration) {
 		sandbox.Eventually(s.T, func() bool {
 			s.raiseTheDead()
 			return s.Reconcile().HostsSilent == 0 && s.staged() == 0
-		}, sandbox.Patience, time.Second, "what was taken over is never swept")
+		}, sandbox.Timeout, time.Second, "what was taken over is never swept")
 		return took
 	}
 }

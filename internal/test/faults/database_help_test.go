@@ -57,7 +57,7 @@ func awaitBlockedBy(t *testing.T, h *sandbox.Cluster, holder *pgx.Conn) {
 		err := watcher.QueryRow(h.Ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))`,
 			int32(holder.PgConn().PID())).Scan(&blocked)
 		return assert.NoError(t, err) && blocked
-	}, sandbox.Patience, tick, "nobody waits for the lock")
+	}, sandbox.Timeout, tick, "nobody waits for the lock")
 }
 
 // setReadOnly makes every session of the test's database read-only, or able to
@@ -114,7 +114,7 @@ func copyDatabase(t *testing.T, h *sandbox.Cluster) string {
 // administer does something on a connection of its own, also in a clean-up.
 func administer(t *testing.T, target *pgx.ConnConfig, do func(*pgx.Conn) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), sandbox.Patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), sandbox.Timeout)
 	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, target)
 	require.NoError(t, err)

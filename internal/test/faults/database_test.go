@@ -96,7 +96,7 @@ func terminateUntil(t *testing.T, h *sandbox.Cluster, admin *pgx.Conn, done func
 			blow, pause = time.Now().Add(pause), pause*11/10
 		}
 		return done()
-	}, 4*sandbox.Patience, 5*tick, "not everything arrives") // what fails again and again waits longer and longer
+	}, 4*sandbox.Timeout, 5*tick, "not everything arrives") // what fails again and again waits longer and longer
 	return terminated
 }
 
@@ -138,7 +138,7 @@ func TestFault49_Deadlock(t *testing.T) {
 	awaitBlockedBy(t, h, admin)
 	_, err = tx.Exec(h.Ctx, "SELECT FROM sftp_servers FOR NO KEY UPDATE")
 	require.NoError(t, err)
-	sandbox.Eventually(t, func() bool { return wire.heard(saysDeadlock) > 0 }, sandbox.Patience, tick, "PostgreSQL ended nobody")
+	sandbox.Eventually(t, func() bool { return wire.heard(saysDeadlock) > 0 }, sandbox.Timeout, tick, "PostgreSQL ended nobody")
 	require.NoError(t, tx.Commit(h.Ctx))
 
 	h.AwaitScans(scan)

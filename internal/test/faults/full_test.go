@@ -66,7 +66,7 @@ func TestFault50_DatabaseFull(t *testing.T) {
 			}
 		}
 		return false
-	}, sandbox.Patience, 10*tick, "the database never was full")
+	}, sandbox.Timeout, 10*tick, "the database never was full")
 	told, safe := announced(t, h), 0
 	for _, f := range h.Files() {
 		if f.Status == ingest.StatusUploaded || f.Status == ingest.StatusCompleted {

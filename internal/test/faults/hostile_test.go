@@ -35,10 +35,10 @@ func TestFault25_NamesThatLeadElsewhere(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.StartWorker()
-	odd := h.AddOdd("odd", nil)
-	odd.Be(services.OddHooks{Names: []string{"..", ".", "x/..", "/", "", "../../etc/passwd", "a/b", "twice", "twice"}})
-	h.WriteOdd(odd, "odd", "twice", sandbox.Random(1)) // listed once more, with another time
-	h.WriteOdd(odd, "odd", "good.csv", sandbox.Random(100))
+	odd := h.AddFaulty("odd", nil)
+	odd.SetFaults(services.SFTPFaults{Names: []string{"..", ".", "x/..", "/", "", "../../etc/passwd", "a/b", "twice", "twice"}})
+	h.WriteFaulty(odd, "odd", "twice", sandbox.Random(1)) // listed once more, with another time
+	h.WriteFaulty(odd, "odd", "good.csv", sandbox.Random(100))
 	h.ScanAndWait()
 	file := h.Completed(odd.Path("good.csv"))
 	h.AwaitIngest(file.UUID)
@@ -121,15 +121,15 @@ func TestFault29_ImpossibleSize(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.StartWorker()
-	odd := h.AddOdd("odd", nil)
-	odd.Be(services.OddHooks{Size: func(path string, size int64) int64 {
+	odd := h.AddFaulty("odd", nil)
+	odd.SetFaults(services.SFTPFaults{Size: func(path string, size int64) int64 {
 		if path == odd.Path("huge.bin") {
 			return -1 // on the wire 2^64 - 1
 		}
 		return size
 	}})
 	odd.Write("huge.bin", sandbox.Random(10))
-	h.WriteOdd(odd, "odd", "good.csv", sandbox.Random(100))
+	h.WriteFaulty(odd, "odd", "good.csv", sandbox.Random(100))
 	h.ScanAndWait()
 	h.File(odd.Path("huge.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusRejected })
 	requireNothingElse(t, h, odd.Path("good.csv"))
@@ -141,23 +141,23 @@ func TestFault30_HugePacket(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.StartWorker()
-	odd := h.AddOdd("odd", nil)
+	odd := h.AddFaulty("odd", nil)
 	var sent atomic.Int32
-	odd.Be(services.OddHooks{Huge: func(read int) int {
+	odd.SetFaults(services.SFTPFaults{Huge: func(read int) int {
 		if read < 30 {
 			return 0
 		}
 		sent.Add(1)
 		return 300 << 10
 	}})
-	h.WriteOdd(odd, "odd", "a.bin", sandbox.Random(3<<20))
+	h.WriteFaulty(odd, "odd", "a.bin", sandbox.Random(3<<20))
 	scan := h.Scan()
 	waiting := h.File(odd.Path("a.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
 	assert.Equal(t, ingest.KindTransient, waiting.ErrorKind)
 	assert.NotContains(t, waiting.ErrorMessage, "\n")
 	assert.Positive(t, sent.Load())
 
-	odd.Be(services.OddHooks{})
+	odd.SetFaults(services.SFTPFaults{})
 	h.AwaitScans(scan)
 	h.AwaitIngest(h.Completed(odd.Path("a.bin")).UUID)
 	requireRetryOnRecord(t, h, waiting.UUID, "")

@@ -34,7 +34,7 @@ func lineTo(h *sandbox.Cluster, name string, rate int, edit func(*ingest.Server)
 			edit(s)
 		}
 	})
-	line.Spoil("bandwidth", map[string]int{"rate": rate})
+	line.AddToxic("bandwidth", map[string]int{"rate": rate})
 	return sshd, line
 }
 
@@ -58,7 +58,7 @@ func stagedBytes(dir string) (most int64) {
 
 func awaitStaged(t *testing.T, dir string, bytes int64) {
 	t.Helper()
-	awaitStagedWithin(t, sandbox.Patience, dir, bytes)
+	awaitStagedWithin(t, sandbox.Timeout, dir, bytes)
 }
 
 func awaitStagedWithin(t *testing.T, patience time.Duration, dir string, bytes int64) {
@@ -126,7 +126,7 @@ func TestADeadHostsFilesAreFinishedByAnother(t *testing.T) {
 	h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty, variable}})
 	dead.Kill()
 	began := time.Now()
-	line.Mend("bandwidth")
+	line.RemoveToxic("bandwidth")
 	h.AwaitScans(scan)
 	took := time.Since(began)
 	figure(t, "dead host: its file was finished by another %s after its death", seconds(took))
@@ -137,7 +137,7 @@ func TestADeadHostsFilesAreFinishedByAnother(t *testing.T) {
 
 	h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty}})
 	sandbox.Eventually(t, func() bool { return h.Reconcile().HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
-		sandbox.Patience, time.Second, "the half file is swept when its host is back")
+		sandbox.Timeout, time.Second, "the half file is swept when its host is back")
 	h.RequireExactlyOnce()
 }
 
@@ -169,7 +169,7 @@ func TestFault59_TemporalIsAway(t *testing.T) {
 	temporal.Cut()
 	back := time.AfterFunc(away, func() {
 		temporal.Restore()
-		sftp.Mend("bandwidth")
+		sftp.RemoveToxic("bandwidth")
 	})
 	defer back.Stop()
 	h.AwaitScans(scan)
@@ -243,13 +243,13 @@ func TestSlowPartnersStarveNobody(t *testing.T) {
 		}
 		return n
 	}
-	sandbox.Eventually(t, func() bool { return downloading() >= 2 }, sandbox.Patience, 50*time.Millisecond, "the slow ones never begin")
+	sandbox.Eventually(t, func() bool { return downloading() >= 2 }, sandbox.Timeout, 50*time.Millisecond, "the slow ones never begin")
 	good.Write("good.csv", sandbox.Random(100))
 	h.Scan()
 	h.AwaitIngest(h.Completed(good.Path("good.csv")).UUID)
 	assert.GreaterOrEqual(t, downloading(), 2, "the slow ones were not done before")
 	for _, line := range lines {
-		line.Mend("bandwidth")
+		line.RemoveToxic("bandwidth")
 	}
 	for _, f := range h.Files() {
 		h.AwaitIngest(f.UUID)

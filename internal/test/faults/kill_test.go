@@ -125,9 +125,9 @@ func killParked(t *testing.T, point string, size int, change func(*ingest.Server
 // there.
 func killVanished(t *testing.T, point string, size int, change func(*ingest.Server)) {
 	h := sandbox.NewCluster(t)
-	odd := h.AddOdd("odd", change)
+	odd := h.AddFaulty("odd", change)
 	odd.Write("a.bin", sandbox.Random(size))
-	odd.Be(services.OddHooks{Open: func(string) error { return os.ErrNotExist }})
+	odd.SetFaults(services.SFTPFaults{Open: func(string) error { return os.ErrNotExist }})
 	first := h.StartProcess(sandbox.ProcessOptions{Crash: point})
 	scan := h.ScanAsync()
 	first.RequireCrashed()

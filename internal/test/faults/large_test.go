@@ -54,12 +54,12 @@ func TestFault18_ManyEntries(t *testing.T) {
 	worker := h.StartProcess(sandbox.ProcessOptions{})
 	h.Scan()
 	h.AwaitIngest(h.Completed(globex.Path("one.csv")).UUID)
-	sandbox.Eventually(t, func() bool { return h.Count() >= many }, 4*sandbox.Patience, sandbox.Patience/100)
+	sandbox.Eventually(t, func() bool { return h.Count() >= many }, 4*sandbox.Timeout, sandbox.Timeout/100)
 	var done []ingest.File
 	sandbox.Eventually(t, func() bool {
 		done = completedOf(t, h, server.UUID, enough)
 		return len(done) == enough
-	}, 4*sandbox.Patience, sandbox.Patience/100, "none of the many arrive")
+	}, 4*sandbox.Timeout, sandbox.Timeout/100, "none of the many arrive")
 	peak := worker.PeakMemory()
 	figure(t, "fault 18: %d entries: %.0f MiB of memory, %.0f MiB for one small file", many, mib(peak), mib(small))
 	assert.Less(t, peak, small+listingMemory)
@@ -73,7 +73,7 @@ func TestFault18_ManyEntries(t *testing.T) {
 		h.OtherSources = append(h.OtherSources, audit.Source{Server: "acme", Path: f.RemotePath, SHA256: sandbox.Digest(nil)})
 	}
 	h.StopWorkers()
-	h.Leave = func(f ingest.File) bool { return f.ServerUUID == server.UUID && !judged[f.UUID] }
+	h.Ignore = func(f ingest.File) bool { return f.ServerUUID == server.UUID && !judged[f.UUID] }
 	h.RequireExactlyOnce()
 }
 
@@ -93,15 +93,15 @@ func TestFault19_EndlessListing(t *testing.T) {
 	globex := h.AddServer("globex", nil)
 	small := smallWork(t, h, globex)
 	worker := h.StartProcess(sandbox.ProcessOptions{})
-	odd := h.AddOdd("odd", nil)
-	odd.Be(services.OddHooks{Endless: true})
+	odd := h.AddFaulty("odd", nil)
+	odd.SetFaults(services.SFTPFaults{Endless: true})
 	globex.Write("one.csv", sandbox.Random(100))
 	h.Scan()
 	h.AwaitIngest(h.Completed(globex.Path("one.csv")).UUID)
 	sandbox.Eventually(t, func() bool {
 		server, err := h.Store.ServerByName(h.Ctx, "odd")
 		return err == nil && server.State == ingest.ServerSuspended && strings.Contains(server.LastError, "more than")
-	}, 4*sandbox.Patience, sandbox.Patience/100)
+	}, 4*sandbox.Timeout, sandbox.Timeout/100)
 	peak := worker.PeakMemory()
 	figure(t, "fault 19: a listing without end: %.0f MiB of memory, %.0f MiB for one small file", mib(peak), mib(small))
 	// A folder is in memory while it is listed, up to a million entries.
@@ -116,7 +116,7 @@ func TestFault17_SixGiB(t *testing.T) {
 	t.Parallel()
 	const size = 6 << 30
 	h := sandbox.NewCluster(t)
-	h.Allow(15 * sandbox.Patience)
+	h.SetTimeout(15 * sandbox.Timeout)
 	acme := h.AddServer("acme", nil)
 	small := smallWork(t, h, acme)
 	acme.Write("huge.bin", nil)
@@ -124,7 +124,7 @@ func TestFault17_SixGiB(t *testing.T) {
 	worker := h.StartProcess(sandbox.ProcessOptions{})
 	scan := h.Scan()
 	began := time.Now()
-	file := h.FileWithin(10*sandbox.Patience, acme.Path("huge.bin"), completed)
+	file := h.FileWithin(10*sandbox.Timeout, acme.Path("huge.bin"), completed)
 	took := time.Since(began)
 	h.AwaitScans(scan)
 	h.AwaitIngest(file.UUID)

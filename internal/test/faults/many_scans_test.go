@@ -47,7 +47,7 @@ func TestManyScansAskedForAtOnce(t *testing.T) {
 		require.Eventually(t, func() bool {
 			status, err := ops.GetScan(h.Ctx, run.UUID)
 			return err == nil && status.State == operations.ScanCompleted
-		}, sandbox.Patience, 100*time.Millisecond)
+		}, sandbox.Timeout, 100*time.Millisecond)
 	}
 	rows, err := h.Store.ScansBefore(h.Ctx, runsServer(t, h), 0, 1000)
 	require.NoError(t, err)

@@ -171,7 +171,7 @@ func await(t *testing.T, c <-chan struct{}, what string) {
 	t.Helper()
 	select {
 	case <-c:
-	case <-time.After(sandbox.Patience):
+	case <-time.After(sandbox.Timeout):
 		t.Fatal(what)
 	}
 }

@@ -45,7 +45,7 @@ func TestFault38_KillBetweenParts(t *testing.T) {
 	scan := h.ScanAsync()
 	sandbox.Eventually(t, func() bool {
 		return proxy.taken("1") == 1 && proxy.taken("2") == 1 && held.Load() > 0
-	}, sandbox.Patience, tick)
+	}, sandbox.Timeout, tick)
 	first.Kill()
 	proxy.harm(nil, nil)
 	close(killed)
@@ -211,7 +211,7 @@ func TestFault42_StoreFull(t *testing.T) {
 			scan := h.Scan()
 			waiting := h.File(acme.Path("a.bin"), says("no room for bucket "+h.S3.Bucket))
 			assert.Equal(t, ingest.StatusUploading, waiting.Status)
-			sandbox.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= 3 }, sandbox.Patience, tick)
+			sandbox.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= 3 }, sandbox.Timeout, tick)
 			assert.FileExists(t, acme.Path("a.bin"), "the source is the only copy")
 
 			proxy.harm(nil, nil)
@@ -269,7 +269,7 @@ func TestFault44_KeysRevoked(t *testing.T) {
 	waiting := h.File(acme.Path("a.bin"), says("refuses our access key"))
 	assert.Equal(t, ingest.StatusUploading, waiting.Status)
 	assert.NotContains(t, waiting.ErrorMessage, h.S3.SecretKey)
-	sandbox.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= 3 }, sandbox.Patience, tick)
+	sandbox.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= 3 }, sandbox.Timeout, tick)
 	assert.Positive(t, proxy.refused("InvalidAccessKeyId"))
 
 	proxy.harm(nil, nil)

@@ -72,7 +72,7 @@ func TestFault61_AScheduleOverlaps(t *testing.T) {
 		require.Len(t, now.Info.RunningWorkflows, 1)
 		scan = now.Info.RunningWorkflows[0].WorkflowID
 		return true
-	}, sandbox.Patience, 5*tick, "the schedule never was due while its scan ran")
+	}, sandbox.Timeout, 5*tick, "the schedule never was due while its scan ran")
 	remove()
 	close(asked)
 	var summary workflows.ScanSummary

@@ -82,7 +82,7 @@ func (b *ownBroker) start() {
 			_ = conn.Close()
 		}
 		return err == nil
-	}, sandbox.Patience, 10*tick, "the broker does not start")
+	}, sandbox.Timeout, 10*tick, "the broker does not start")
 }
 
 // look gives the test a channel to look into the queue, also after start.

@@ -48,7 +48,7 @@ func newOwnStore(t *testing.T, h *sandbox.Cluster, folder string) *ownStore {
 	o.start(s.AccessKey)
 	sandbox.Eventually(t, func() bool {
 		return s.Core.MakeBucket(h.Ctx, s.Bucket, minio.MakeBucketOptions{}) == nil
-	}, sandbox.Patience, 5*tick, "the store does not start")
+	}, sandbox.Timeout, 5*tick, "the store does not start")
 	return o
 }
 
@@ -85,7 +85,7 @@ func TestFault44_KeyReallyRevoked(t *testing.T) {
 	h.StartWorker()
 	scan := h.Scan()
 	await(t, reached, "the fourth part is never sent")
-	sandbox.Eventually(t, func() bool { return proxy.taken("1")+proxy.taken("2")+proxy.taken("3") == 3 }, sandbox.Patience, tick)
+	sandbox.Eventually(t, func() bool { return proxy.taken("1")+proxy.taken("2")+proxy.taken("3") == 3 }, sandbox.Timeout, tick)
 	store.stop()
 	store.start("another-access-key")
 	close(revoked)

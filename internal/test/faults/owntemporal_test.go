@@ -80,7 +80,7 @@ func (o *ownTemporal) start() {
 		defer c.Close()
 		_, err = c.WorkflowService().DescribeNamespace(o.t.Context(), describeDefault)
 		return err == nil
-	}, sandbox.Patience, 5*tick, "the Temporal server does not start", o.log)
+	}, sandbox.Timeout, 5*tick, "the Temporal server does not start", o.log)
 }
 
 func (o *ownTemporal) log() string {

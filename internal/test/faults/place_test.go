@@ -21,15 +21,15 @@ func TestAFileThatCannotBeFetchedHoldsUpNoOther(t *testing.T) {
 	long(t)
 	h := sandbox.NewCluster(t)
 	h.StartWorker()
-	odd := h.AddOdd("odd", func(s *ingest.Server) { s.MaxParallel, s.ScanInterval = 1, 24*time.Hour })
-	odd.Be(services.OddHooks{Open: func(path string) error {
+	odd := h.AddFaulty("odd", func(s *ingest.Server) { s.MaxParallel, s.ScanInterval = 1, 24*time.Hour })
+	odd.SetFaults(services.SFTPFaults{Open: func(path string) error {
 		if path == odd.Path("a.csv") {
 			return sftp.ErrSSHFxFailure
 		}
 		return nil
 	}})
-	h.WriteOdd(odd, "odd", "a.csv", sandbox.Random(10))
-	h.WriteOdd(odd, "odd", "b.csv", sandbox.Random(20))
+	h.WriteFaulty(odd, "odd", "a.csv", sandbox.Random(10))
+	h.WriteFaulty(odd, "odd", "b.csv", sandbox.Random(20))
 	h.Scan()
 	const aRound = 8 * time.Minute
 	h.FileWithin(aRound, odd.Path("b.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
@@ -37,7 +37,7 @@ func TestAFileThatCannotBeFetchedHoldsUpNoOther(t *testing.T) {
 	assert.False(t, put.NotBefore.IsZero())
 	assert.NotEmpty(t, put.ErrorMessage)
 
-	odd.Be(services.OddHooks{})
+	odd.SetFaults(services.SFTPFaults{})
 	h.FileWithin(aRound, odd.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 	h.RequireExactlyOnce()
 }

@@ -27,7 +27,7 @@ func TestFault35_PowerLoss(t *testing.T) {
 		line = sandbox.NewProxy(t, s.Host, s.Port)
 		s.Port, s.Transfer = line.Port, ingest.TransferStaged
 	})
-	line.Spoil("bandwidth", map[string]int{"rate": 6 << 10})
+	line.AddToxic("bandwidth", map[string]int{"rate": 6 << 10})
 	content := sandbox.Random(80 << 20)
 	acme.Write("a.bin", content)
 	env := []string{"STEVEDORE_STAGING_DIR=" + disk.dir}
@@ -40,7 +40,7 @@ func TestFault35_PowerLoss(t *testing.T) {
 	for at := int64(21 << 20); after == before && at < int64(len(content)); at += 18 << 20 {
 		sandbox.Eventually(t, func() bool {
 			return fileExists(filepath.Join(staged, "checkpoint.json")) && longestStaged(disk.dir) > at
-		}, sandbox.Patience, tick, "the download does not go on")
+		}, sandbox.Timeout, tick, "the download does not go on")
 		worker.Kill()
 		before = intact(t, filepath.Join(staged, "data"), content)
 		disk.cutPower()
@@ -50,7 +50,7 @@ func TestFault35_PowerLoss(t *testing.T) {
 	figure(t, "fault 35: %.1f MiB were staged, %.1f MiB are left after the loss of power", mib(before), mib(after))
 	require.Less(t, after, before, "the kernel wrote everything back each time: nothing was lost, so nothing is tested")
 
-	line.Mend("bandwidth")
+	line.RemoveToxic("bandwidth")
 	h.AwaitScans(scan())
 	h.AwaitIngest(file.UUID)
 	offset, _ := sandbox.LastDetail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)

@@ -101,7 +101,7 @@ func TestFault68_RowChangedBySQL(t *testing.T) {
 		sandbox.Eventually(t, func() bool {
 			now, err = h.Store.Server(h.Ctx, ids[fault])
 			return err == nil && now.LastError != ""
-		}, sandbox.Patience, tick, fault)
+		}, sandbox.Timeout, tick, fault)
 		assert.Contains(t, now.LastError, f.says, fault)
 		assert.Equal(t, !f.transient, now.State == ingest.ServerSuspended, "%s: %s", fault, now.LastError)
 	}

@@ -76,7 +76,7 @@ func loseStaging(t *testing.T, spoil func(*testing.T, string) func(), kind inges
 	h.Completed(globex.Path("small.csv"))
 	later := h.File(acme.Path("later.bin"), func(f ingest.File) bool { return f.ErrorKind == kind })
 	assert.Contains(t, later.ErrorMessage, says)
-	sandbox.Eventually(t, func() bool { return strings.Contains(ready(), says) }, sandbox.Patience, tick, "readyz does not say why")
+	sandbox.Eventually(t, func() bool { return strings.Contains(ready(), says) }, sandbox.Timeout, tick, "readyz does not say why")
 	assert.Contains(t, scrape(t, listener.Addr().String()+"/metrics", h.Cfg.API.Token.Reveal()), "\nstevedore_staging_up 0\n")
 
 	proxy.harm(nil, nil)
@@ -86,7 +86,7 @@ func loseStaging(t *testing.T, spoil func(*testing.T, string) func(), kind inges
 	h.Completed(acme.Path("whole.bin"))
 	h.Completed(acme.Path("later.bin"))
 	h.AwaitIngest(whole.UUID)
-	sandbox.Eventually(t, func() bool { return ready() == "" }, sandbox.Patience, tick, "readyz does not recover")
+	sandbox.Eventually(t, func() bool { return ready() == "" }, sandbox.Timeout, tick, "readyz does not recover")
 	assert.Contains(t, scrape(t, listener.Addr().String()+"/metrics", h.Cfg.API.Token.Reveal()), "\nstevedore_staging_up 1\n")
 	assert.EqualValues(t, 2, fetches.Load(), "each file was fetched once")
 	h.RequireExactlyOnce()

@@ -133,7 +133,7 @@ func TestFault72_AForeignObjectIsNotAdopted(t *testing.T) {
 			require.Equal(t, ingest.KindConflict, file.ErrorKind, file.ErrorMessage)
 			require.NoError(t, h.Temporal.SignalWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", workflows.UpdateRetry,
 				workflows.OperatorAction{From: ingest.FirstStep(file.Mode), Actor: "ann", Reason: "once more"}))
-			sandbox.Eventually(t, func() bool { return sandbox.Count(h.Events(file.UUID), ingest.EventError) == 2 }, sandbox.Patience, tick, "the second try does not fail")
+			sandbox.Eventually(t, func() bool { return sandbox.Count(h.Events(file.UUID), ingest.EventError) == 2 }, sandbox.Timeout, tick, "the second try does not fail")
 			assert.Equal(t, ingest.KindConflict, h.Parked(acme.Path("a.bin")).ErrorKind)
 		})
 	}

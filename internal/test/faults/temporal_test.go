@@ -40,7 +40,7 @@ func TestFault59_TemporalKilled(t *testing.T) {
 	h.StartProcess(sandbox.ProcessOptions{Env: []string{variable}})
 	scan := h.Scan()
 	large := h.File(slow.Path("large.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
-	sandbox.Eventually(t, func() bool { return completedFiles(h) >= small/10 }, sandbox.Patience, tick, "the small files do not arrive")
+	sandbox.Eventually(t, func() bool { return completedFiles(h) >= small/10 }, sandbox.Timeout, tick, "the small files do not arrive")
 	acknowledged := keepStarting(h)
 	before := historyLengths(h)
 	own.kill()
@@ -60,8 +60,8 @@ func TestFault59_TemporalKilled(t *testing.T) {
 		_, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, id, "")
 		require.NoError(t, err, "the start of %s was acknowledged and is lost", id)
 	}
-	line.Mend("bandwidth")
-	acmeLine.Mend("bandwidth")
+	line.RemoveToxic("bandwidth")
+	acmeLine.RemoveToxic("bandwidth")
 	h.AwaitScans(scan)
 	for _, f := range h.Files() {
 		h.AwaitIngest(h.Completed(f.RemotePath).UUID)
@@ -77,7 +77,7 @@ func TestFault59_TemporalKilled(t *testing.T) {
 func TestFault59_TemporalRestoredFromAnOlderCopy(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.Allow(8 * sandbox.Patience)
+	h.SetTimeout(8 * sandbox.Timeout)
 	own, variable := newOwnTemporal(t, h)
 	slow, line := slowServer(h, "slow", 32) // minutes for each file, until it is fast again
 	acme := h.AddServer("acme", nil)
@@ -93,20 +93,20 @@ func TestFault59_TemporalRestoredFromAnOlderCopy(t *testing.T) {
 	writeSmall(acme, "lost", 20)
 	h.Scan()
 	lost := h.File(slow.Path("lost.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
-	sandbox.Eventually(t, func() bool { return completedFiles(h) >= 15 }, sandbox.Patience, tick, "the files after the copy do not arrive")
+	sandbox.Eventually(t, func() bool { return completedFiles(h) >= 15 }, sandbox.Timeout, tick, "the files after the copy do not arrive")
 	own.kill()
 	own.putBack(older)
 	own.start()
 	require.True(t, hasWorkflow(h, copiedFile.UUID), "the copy has no workflow of the file that was in flight")
 	require.False(t, hasWorkflow(h, lost.UUID), "the copy is not from before: this tests nothing")
 
-	line.Mend("bandwidth")
+	line.RemoveToxic("bandwidth")
 	requeued := int64(0)
 	sandbox.Eventually(t, func() bool {
 		requeued += h.Reconcile().Requeued
 		h.Scan()
 		return len(h.Files()) == 32 && completedFiles(h) == 32
-	}, 3*sandbox.Patience, 2*time.Second, "not every file arrives")
+	}, 3*sandbox.Timeout, 2*time.Second, "not every file arrives")
 	assert.Positive(t, requeued, "nothing was brought back")
 	for _, f := range h.Files() {
 		if hasWorkflow(h, f.UUID) { // those of files that were done before the loss are gone
@@ -114,7 +114,7 @@ func TestFault59_TemporalRestoredFromAnOlderCopy(t *testing.T) {
 		}
 	}
 	sandbox.Eventually(t, func() bool { return h.Reconcile().HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
-		sandbox.Patience, time.Second, "what was staged is never swept")
+		sandbox.Timeout, time.Second, "what was staged is never swept")
 	figure(t, "fault 59: with an older copy of Temporal's database %d files were brought back", requeued)
 	h.RequireExactlyOnce()
 }

@@ -25,24 +25,24 @@ var odds = map[string]func(done <-chan struct{}) (cut bool){
 
 // badFiles starts a server with room for four files that does so for files whose
 // names begin with "bad".
-func badFiles(h *sandbox.Cluster, how func(done <-chan struct{}) bool, change func(*ingest.Server)) *services.OddSFTP {
-	odd := h.AddOdd("odd", func(s *ingest.Server) {
+func badFiles(h *sandbox.Cluster, how func(done <-chan struct{}) bool, change func(*ingest.Server)) *services.FaultySFTP {
+	odd := h.AddFaulty("odd", func(s *ingest.Server) {
 		s.MaxParallel, s.Settle, s.ScanInterval = 4, 0, 24*time.Hour
 		if change != nil {
 			change(s)
 		}
 	})
-	odd.Be(services.OddHooks{Wait: func(path string, done <-chan struct{}) bool {
+	odd.SetFaults(services.SFTPFaults{Wait: func(path string, done <-chan struct{}) bool {
 		return strings.HasPrefix(path, odd.Path("bad")) && how(done)
 	}})
 	return odd
 }
 
 // writeMany writes files that are expected to arrive.
-func writeMany(h *sandbox.Cluster, odd *services.OddSFTP, name string, n int) (paths []string) {
+func writeMany(h *sandbox.Cluster, odd *services.FaultySFTP, name string, n int) (paths []string) {
 	for i := range n {
 		file := fmt.Sprintf("%s%02d.csv", name, i)
-		h.WriteOdd(odd, "odd", file, sandbox.Random(100+i))
+		h.WriteFaulty(odd, "odd", file, sandbox.Random(100+i))
 		paths = append(paths, odd.Path(file))
 	}
 	return paths
@@ -76,7 +76,7 @@ func TestBadFilesLeaveTheirSlotsToGoodOnes(t *testing.T) {
 						assert.EqualValues(t, 1, sandbox.Detail(h.Events(f.UUID), ingest.EventDeferred, "attempts"), "a second try would take as long")
 					}
 				}
-				odd.Be(services.OddHooks{})
+				odd.SetFaults(services.SFTPFaults{})
 				for _, path := range bad {
 					h.FileWithin(3*time.Minute, path, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 				}
@@ -102,7 +102,7 @@ func TestAServerWhoseFilesAreAllBadIsNotStormed(t *testing.T) {
 	took, logins := time.Since(began), odd.Logins()-before
 	t.Logf("%d log-ins in %s", logins, took)
 	require.Less(t, float64(logins), 60*max(took.Minutes(), 1))
-	odd.Be(services.OddHooks{})
+	odd.SetFaults(services.SFTPFaults{})
 	for _, path := range bad {
 		h.FileWithin(5*time.Minute, path, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 	}

@@ -33,19 +33,19 @@ func TestFault79_UpgradedInFlight(t *testing.T) {
 	slow.Write("moving.bin", sandbox.Random(8<<20))
 	scan := h.Scan()
 	h.File(slow.Path("moving.bin"), func(ingest.File) bool { return true })
-	line.Spoil("bandwidth", map[string]int{"rate": 1 << 9})
+	line.AddToxic("bandwidth", map[string]int{"rate": 1 << 9})
 	moving := h.File(slow.Path("moving.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
-	sandbox.Eventually(t, func() bool { return longestStaged(h.Cfg.Staging.Dir) > 100<<10 }, sandbox.Patience, tick)
+	sandbox.Eventually(t, func() bool { return longestStaged(h.Cfg.Staging.Dir) > 100<<10 }, sandbox.Timeout, tick)
 	acme.Write("settling.bin", sandbox.Random(3000))
 	late := h.Scan()
 	h.File(acme.Path("settling.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDiscovered })
 	runs := []string{runOf(h, parked.UUID), runOf(h, moving.UUID)} // a file that is fetched again gets another one
 	stop()
 
-	line.Mend("bandwidth")
+	line.RemoveToxic("bandwidth")
 	h.StartWorkerWired(h.Cfg, worker.Wiring{BuildID: "after"})
 	acme.Write("parked.bin.sha256", []byte(sandbox.Digest(sandbox.Random(1000))+"  parked.bin\n"))
-	require.NoError(t, h.Decide(parked.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "corrected"}))
+	require.NoError(t, h.SendUpdate(parked.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "corrected"}))
 	h.AwaitScans(scan)
 	h.AwaitScans(late)
 	for _, path := range []string{acme.Path("parked.bin"), acme.Path("settling.bin"), slow.Path("moving.bin")} {

@@ -34,7 +34,7 @@ func TestFault45_OrphanUploads(t *testing.T) {
 	}, nil)
 	acme.Write("live.bin", sandbox.Random(40<<20))
 	scan := h.Scan()
-	sandbox.Eventually(t, func() bool { return proxy.taken("1") == 1 && proxy.taken("2") == 1 }, sandbox.Patience, tick)
+	sandbox.Eventually(t, func() bool { return proxy.taken("1") == 1 && proxy.taken("2") == 1 }, sandbox.Timeout, tick)
 	orphan, err := h.S3.Core.NewMultipartUpload(h.Ctx, h.S3.Bucket, done.ObjectKey, minio.PutObjectOptions{})
 	require.NoError(t, err)
 	_, err = h.S3.Core.PutObjectPart(h.Ctx, h.S3.Bucket, done.ObjectKey, orphan, 1, bytes.NewReader([]byte("left")), 4, minio.PutObjectPartOptions{})

@@ -29,7 +29,7 @@ func TestFault58_AZombieChangesNothing(t *testing.T) {
 		scan := h.Scan()
 		awaitStaged(t, h.Cfg.Staging.Dir, 4<<20)
 		zombie.Signal(syscall.SIGSTOP)
-		line.Mend("bandwidth")
+		line.RemoveToxic("bandwidth")
 		variable, _ := staging(h)
 		h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty, variable}})
 		h.AwaitScans(scan)
@@ -57,7 +57,7 @@ func TestFault58_AZombieChangesNothing(t *testing.T) {
 		h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty, variable}})
 		h.Completed(acme.Path("a.bin"))
 		close(release) // what the zombie had begun to send arrives in the end
-		sandbox.Eventually(t, func() bool { return queued(t, h) == 2 }, sandbox.Patience, tick, "the zombie's message never came")
+		sandbox.Eventually(t, func() bool { return queued(t, h) == 2 }, sandbox.Timeout, tick, "the zombie's message never came")
 		h.AwaitScans(scan)
 		requireHarmless(t, h, zombie, acme)
 	})
@@ -120,7 +120,7 @@ func requireHarmless(t *testing.T, h *sandbox.Cluster, zombie *sandbox.Process, 
 	events := h.Events(file.UUID)
 	zombie.Signal(syscall.SIGCONT)
 	sandbox.Eventually(t, func() bool { return h.Reconcile().HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
-		sandbox.Patience, time.Second, "the zombie has given up and its staging is swept")
+		sandbox.Timeout, time.Second, "the zombie has given up and its staging is swept")
 	assert.Equal(t, events, h.Events(file.UUID))
 	h.RequireExactlyOnce()
 }

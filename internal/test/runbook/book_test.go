@@ -147,7 +147,7 @@ func (p *person) until(name string, fits func(out string) bool, words ...string)
 		printed, err := p.enter(name, words)
 		out = printed
 		return err == nil && fits(out)
-	}, 3*sandbox.Patience, time.Second, "recipe %s never prints what it should", name)
+	}, 3*sandbox.Timeout, time.Second, "recipe %s never prints what it should", name)
 	return out
 }
 

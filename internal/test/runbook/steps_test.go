@@ -57,7 +57,7 @@ func TestRecipesForStepsThatAreTriedAgain(t *testing.T) {
 
 	p.until("describe-file", func(out string) bool { return attempt(out) >= 4 }, "FILE_UUID", hurried.UUID)
 	p.run("reset-activity", "FILE_UUID", hurried.UUID)
-	sandbox.Eventually(t, func() bool { return tries.beganAnew("hurried.bin") }, sandbox.Patience, 20*time.Millisecond, "the tries go on counting")
+	sandbox.Eventually(t, func() bool { return tries.beganAnew("hurried.bin") }, sandbox.Timeout, 20*time.Millisecond, "the tries go on counting")
 
 	require.NoError(t, y.S3.Core.MakeBucket(y.Ctx, y.S3.Bucket, minio.MakeBucketOptions{}))
 	y.Completed(hurried.RemotePath)

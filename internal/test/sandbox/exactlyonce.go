@@ -20,7 +20,7 @@ func (r *Sandbox) RequireExactlyOnce() {
 	var evidence audit.Evidence
 	leftUUIDs, leftKeys := map[string]bool{}, map[string]bool{}
 	for _, f := range r.Files() {
-		if r.Leave != nil && r.Leave(f) {
+		if r.Ignore != nil && r.Ignore(f) {
 			leftUUIDs[f.UUID], leftKeys[f.ObjectKey] = true, true
 			continue
 		}

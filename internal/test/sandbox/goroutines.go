@@ -52,7 +52,7 @@ func (p *Process) Goroutines(text string) (n int) {
 		var err error
 		stacks, err = os.ReadFile(p.goroutines)
 		return err == nil
-	}, Patience, 5*time.Millisecond, "the worker process does not tell its goroutines")
+	}, Timeout, 5*time.Millisecond, "the worker process does not tell its goroutines")
 	require.Contains(p.t, string(stacks), "goroutine ")
 	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
 		if strings.Contains(stack, text) {

@@ -96,5 +96,5 @@ func (h *Cluster) requireNothingOpen() {
 			}
 		}
 		return len(left) == 0
-	}, Patience, 50*time.Millisecond, "workers have ended and left %s", func() string { return strings.Join(left, "; ") })
+	}, Timeout, 50*time.Millisecond, "workers have ended and left %s", func() string { return strings.Join(left, "; ") })
 }

@@ -68,7 +68,7 @@ func work(ctx context.Context, log *slog.Logger, wiring worker.Wiring) error {
 // dial tries again where a service manager would start the worker again: a server
 // that is starved of time may take longer for its first answer than a worker waits.
 func dial(ctx context.Context, cfg config.Config, log *slog.Logger) (temporal client.Client, err error) {
-	for deadline := time.Now().Add(Patience); time.Now().Before(deadline) && ctx.Err() == nil; {
+	for deadline := time.Now().Add(Timeout); time.Now().Before(deadline) && ctx.Err() == nil; {
 		if temporal, err = orchestrator.Dial(ctx, cfg, log); err == nil {
 			break
 		}
@@ -159,7 +159,7 @@ func (p *Process) AwaitEnd() {
 	p.t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(Patience):
+	case <-time.After(Timeout):
 		p.t.Fatalf("the worker process does not end; its log:\n%s", p.tail())
 	}
 }

@@ -50,12 +50,12 @@ func (l *Proxy) Address() string { return joined(l.Host, l.Port) }
 // Spoil adds a toxic to what the service sends, e.g. "bandwidth" with rate in
 // KiB per second, "latency" with latency in ms, "limit_data" with bytes,
 // "timeout" with timeout 0 for a black hole, "reset_peer", "slicer".
-func (l *Proxy) Spoil(toxic string, attributes map[string]int) {
+func (l *Proxy) AddToxic(toxic string, attributes map[string]int) {
 	l.spoil(toxic, "downstream", attributes)
 }
 
 // SpoilUp is Spoil for what is sent to the service.
-func (l *Proxy) SpoilUp(toxic string, attributes map[string]int) {
+func (l *Proxy) AddToxicUp(toxic string, attributes map[string]int) {
 	l.spoil(toxic, "upstream", attributes)
 }
 
@@ -71,7 +71,7 @@ func (l *Proxy) spoil(toxic, stream string, attributes map[string]int) {
 }
 
 // Mend takes a toxic away again.
-func (l *Proxy) Mend(toxic string) {
+func (l *Proxy) RemoveToxic(toxic string) {
 	l.t.Helper()
 	require.NoError(l.t, l.proxy.Toxics.RemoveToxic(l.t.Context(), toxic))
 }
@@ -95,7 +95,7 @@ func (l *Proxy) Restore() {
 }
 
 // Blink ends every connection; new ones are taken at once.
-func (l *Proxy) Blink() {
+func (l *Proxy) CutConnections() {
 	l.Cut()
 	l.Restore()
 }

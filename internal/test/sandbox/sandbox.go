@@ -24,9 +24,9 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// Patience bounds every wait; it is long because machines that run all tests
+// Timeout bounds every wait; it is long because machines that run all tests
 // at once are slow, and costs nothing when all is well.
-const Patience = 2 * time.Minute
+const Timeout = 2 * time.Minute
 
 // scanInterval is also how long a scan stays for files that settle. No schedule
 // scans again here, and a busy machine takes its time.
@@ -55,7 +55,7 @@ type Sandbox struct {
 	// Leave, may be nil, names rows that the verdict leaves out, with their
 	// objects, messages and staged bytes: those of files that the test knows not
 	// to be done.
-	Leave func(ingest.File) bool
+	Ignore func(ingest.File) bool
 
 	sources []*services.SSHD
 	names   []string
@@ -69,7 +69,7 @@ func New(t *testing.T) *Sandbox {
 	t.Helper()
 	r := &Sandbox{T: t, S3: services.Bucket(t), AMQP: services.Queue(t)}
 	dsn := services.Database(t)
-	r.Allow(5 * Patience)
+	r.SetTimeout(5 * Timeout)
 	dir := t.TempDir()
 	keys := filepath.Join(dir, "keys.json")
 	require.NoError(t, credentials.Generate(keys))
@@ -96,7 +96,7 @@ func New(t *testing.T) *Sandbox {
 }
 
 // Allow gives the test so much time from now on, instead of ten minutes.
-func (r *Sandbox) Allow(most time.Duration) {
+func (r *Sandbox) SetTimeout(most time.Duration) {
 	ctx, cancel := context.WithTimeout(r.T.Context(), most)
 	r.T.Cleanup(cancel)
 	r.Ctx = ctx
@@ -217,7 +217,7 @@ func (r *Sandbox) Pin(serverUUID string, keys ...string) {
 // condition, and returns it.
 func (r *Sandbox) File(path string, ok func(ingest.File) bool) (found ingest.File) {
 	r.T.Helper()
-	return r.FileWithin(Patience, path, ok)
+	return r.FileWithin(Timeout, path, ok)
 }
 
 // FileWithin is File for what takes its time.
@@ -267,24 +267,24 @@ func (r *Sandbox) Events(fileUUID string) []ingest.StoredEvent {
 	return events
 }
 
-// AddOdd starts an odd SFTP server and registers it; change may be nil. Its
-// files are written with WriteOdd, so that the oracle knows of them.
-func (r *Sandbox) AddOdd(name string, change func(*ingest.Server)) *services.OddSFTP {
+// AddFaulty starts an odd SFTP server and registers it; change may be nil. Its
+// files are written with WriteFaulty, so that the oracle knows of them.
+func (r *Sandbox) AddFaulty(name string, change func(*ingest.Server)) *services.FaultySFTP {
 	r.T.Helper()
-	odd := services.StartOddSFTP(r.T)
-	r.registerOdd(odd, name, change)
+	odd := services.StartFaultySFTP(r.T)
+	r.registerFaulty(odd, name, change)
 	return odd
 }
 
-// AddTree is AddOdd for a server with a tree of folders.
-func (r *Sandbox) AddTree(name string, change func(*ingest.Server)) *services.OddTree {
+// AddTree is AddFaulty for a server with a tree of folders.
+func (r *Sandbox) AddTree(name string, change func(*ingest.Server)) *services.FaultyTree {
 	r.T.Helper()
-	tree := services.StartOddTree(r.T)
-	r.registerOdd(tree.OddSFTP, name, change)
+	tree := services.StartFaultyTree(r.T)
+	r.registerFaulty(tree.FaultySFTP, name, change)
 	return tree
 }
 
-func (r *Sandbox) registerOdd(odd *services.OddSFTP, name string, change func(*ingest.Server)) {
+func (r *Sandbox) registerFaulty(odd *services.FaultySFTP, name string, change func(*ingest.Server)) {
 	r.T.Helper()
 	server := odd.Server(name, uuid.NewString())
 	server.Settle, server.ScanInterval, server.Transfer = 2*time.Second, scanInterval, transferOfAll()
@@ -298,8 +298,8 @@ func (r *Sandbox) registerOdd(odd *services.OddSFTP, name string, change func(*i
 	require.NoError(r.T, err)
 }
 
-// WriteOdd writes a file that is expected to arrive.
-func (r *Sandbox) WriteOdd(odd *services.OddSFTP, server, name string, content []byte) {
+// WriteFaulty writes a file that is expected to arrive.
+func (r *Sandbox) WriteFaulty(odd *services.FaultySFTP, server, name string, content []byte) {
 	odd.Write(name, content)
 	r.OtherSources = append(r.OtherSources, audit.Source{
 		Server: server, Path: odd.Path(name), Size: int64(len(content)), SHA256: Digest(content),

@@ -118,7 +118,7 @@ func (h *Cluster) start(id, name string, input any) (run client.WorkflowRun) {
 	Eventually(h.T, func() bool {
 		run, err = h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{ID: id, TaskQueue: h.Queue}, name, input)
 		return err == nil
-	}, Patience, 200*time.Millisecond, "%s does not start: %s", id, func() string { return err.Error() })
+	}, Timeout, 200*time.Millisecond, "%s does not start: %s", id, func() string { return err.Error() })
 	return run
 }
 
@@ -148,7 +148,7 @@ func (h *Cluster) Parked(path string) ingest.File {
 }
 
 // Decide sends an operator's decision to a parked file and waits for the answer.
-func (h *Cluster) Decide(fileUUID, update string, d workflows.OperatorAction) error {
+func (h *Cluster) SendUpdate(fileUUID, update string, d workflows.OperatorAction) error {
 	h.T.Helper()
 	handle, err := h.Temporal.UpdateWorkflow(h.Ctx, client.UpdateWorkflowOptions{
 		WorkflowID: ingest.IngestWorkflowID(fileUUID), UpdateName: update,

@@ -28,8 +28,8 @@ type Garbage struct {
 	Port        int
 	Password    string
 	HostKeyLine string
-	// Spoilt is how many of a hundred answers are changed.
-	Spoilt int
+	// CorruptPercent is how many of a hundred answers are changed.
+	CorruptPercent int
 
 	seed     uint64
 	handlers sftp.Handlers
@@ -54,7 +54,7 @@ func StartGarbage(t testing.TB, seed uint64) *Garbage {
 	require.NoError(t, err)
 	g := &Garbage{
 		Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port, Password: "p", HostKeyLine: authorizedLine(signer.PublicKey()),
-		Spoilt: 10, seed: seed, handlers: sftp.InMemHandler(), listener: listener, conns: map[net.Conn]bool{},
+		CorruptPercent: 10, seed: seed, handlers: sftp.InMemHandler(), listener: listener, conns: map[net.Conn]bool{},
 		config: &ssh.ServerConfig{PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) { return nil, nil }},
 	}
 	g.config.AddHostKey(signer)
@@ -144,7 +144,7 @@ func (g *Garbage) talk(conn net.Conn, random *rand.Rand) {
 		})
 		g.serve.Go(func() {
 			defer func() { _ = channel.Close() }()
-			spoiler := &spoiler{Channel: channel, random: random, spoilt: g.Spoilt}
+			spoiler := &spoiler{Channel: channel, random: random, spoilt: g.CorruptPercent}
 			_ = sftp.NewRequestServer(spoiler, g.handlers).Serve()
 		})
 	}

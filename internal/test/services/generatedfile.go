@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Made is a file of an odd server whose content is computed when it is read. It
+// GeneratedFile is a file of an odd server whose content is computed when it is read. It
 // records what is read.
-type Made struct {
+type GeneratedFile struct {
 	content interface {
 		io.ReaderAt
 		Size() int64
@@ -30,23 +30,23 @@ type Reading struct {
 }
 
 // Make puts a file of any size there, modified now.
-func (o *OddSFTP) Make(name string, content *Pattern) *Made {
-	made := &Made{content: content, moved: make(chan struct{})}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.made[o.Path(name)], o.times[o.Path(name)] = made, time.Now()
+func (s *FaultySFTP) AddGenerated(name string, content *Pattern) *GeneratedFile {
+	made := &GeneratedFile{content: content, moved: make(chan struct{})}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.made[s.Path(name)], s.times[s.Path(name)] = made, time.Now()
 	return made
 }
 
 // Hold lets reads at the offset or beyond wait until the next call; 0 is none.
-func (m *Made) Hold(off int64) {
+func (m *GeneratedFile) Hold(off int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	close(m.moved)
 	m.hold, m.moved = off, make(chan struct{})
 }
 
-func (m *Made) await(off int64) {
+func (m *GeneratedFile) await(off int64) {
 	for {
 		m.mu.Lock()
 		hold, moved := m.hold, m.moved
@@ -59,7 +59,7 @@ func (m *Made) await(off int64) {
 }
 
 // Readings returns those in which something was read, in order of opening.
-func (m *Made) Readings() (all []Reading) {
+func (m *GeneratedFile) Readings() (all []Reading) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.readings {
@@ -71,7 +71,7 @@ func (m *Made) Readings() (all []Reading) {
 }
 
 // Open reports whether the file is open.
-func (m *Made) Open() bool {
+func (m *GeneratedFile) Open() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.readings {
@@ -83,29 +83,29 @@ func (m *Made) Open() bool {
 }
 
 // Read is how many bytes were read so far, those that were read again included.
-func (m *Made) Read() (n int64) {
+func (m *GeneratedFile) Read() (n int64) {
 	for _, r := range m.Readings() {
 		n += r.Bytes
 	}
 	return n
 }
 
-func (m *Made) open() *openMade {
+func (m *GeneratedFile) open() *openGenerated {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := &Reading{Open: true}
 	m.readings = append(m.readings, r)
-	return &openMade{Made: m, reading: r}
+	return &openGenerated{GeneratedFile: m, reading: r}
 }
 
-// openMade is a made file that is open.
-type openMade struct {
-	*Made
+// openGenerated is a made file that is open.
+type openGenerated struct {
+	*GeneratedFile
 	reading *Reading
 }
 
 // ReadAt implements io.ReaderAt.
-func (f *openMade) ReadAt(buf []byte, off int64) (int, error) {
+func (f *openGenerated) ReadAt(buf []byte, off int64) (int, error) {
 	f.await(off)
 	n, err := f.content.ReadAt(buf, off)
 	f.mu.Lock()
@@ -121,7 +121,7 @@ func (f *openMade) ReadAt(buf []byte, off int64) (int, error) {
 }
 
 // Close implements io.Closer.
-func (f *openMade) Close() error {
+func (f *openGenerated) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reading.Open = false

@@ -9,21 +9,21 @@ import (
 // dataPacket is the type of the answer to a read, SSH_FXP_DATA.
 const dataPacket = 103
 
-// oddChannel puts packets in the place of others that the library would never
+// faultyChannel puts packets in the place of others that the library would never
 // send.
-type oddChannel struct {
+type faultyChannel struct {
 	ssh.Channel
-	server *OddSFTP
+	server *FaultySFTP
 }
 
 // Write sends one packet, or the beginning of one: the library writes what it
 // has of it at once.
-func (c *oddChannel) Write(p []byte) (int, error) {
+func (c *faultyChannel) Write(p []byte) (int, error) {
 	if len(p) < 9 || p[4] != dataPacket {
 		return c.Channel.Write(p)
 	}
 	c.server.mu.Lock()
-	huge, reads := c.server.hooks.Huge, c.server.reads
+	huge, reads := c.server.faults.Huge, c.server.reads
 	c.server.mu.Unlock()
 	if huge == nil {
 		return c.Channel.Write(p)

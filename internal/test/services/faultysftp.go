@@ -1,0 +1,343 @@
+package services
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pkg/sftp"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ssh"
+
+	"stevedore/internal/ingest"
+)
+
+// FaultySFTP is an SFTP server in this process for what OpenSSH will not do. It
+// serves one folder of files in memory, honestly as long as its faults are nil.
+type FaultySFTP struct {
+	Host        string
+	Port        int
+	Password    string
+	HostKeyLine string
+
+	mu     sync.Mutex
+	faults SFTPFaults
+	files  map[string][]byte
+	made   map[string]*GeneratedFile
+	times  map[string]time.Time
+	reads  int
+	// logins counts connections whose user was let in.
+	logins int
+	// raw, may be nil, speaks SFTP in the place of the library.
+	raw func(io.ReadWriter)
+}
+
+// SFTPFaults are the ways in which it is odd; nil ones are honest.
+type SFTPFaults struct {
+	// Before is called before each listing and stat, e.g. to wait.
+	Before func()
+	// Read may answer a read itself: n bytes of buf, or an error.
+	Read func(content, buf []byte, off int64) (int, error)
+	// Open may refuse to open a path.
+	Open func(path string) error
+	// Wait is called before a path is opened, e.g. to give no answer, and may say that
+	// the connection is cut instead. done is closed when the connection ends.
+	Wait func(path string, done <-chan struct{}) (cut bool)
+	// Names are listed besides the files, as they are.
+	Names []string
+	// Endless makes the listing go on for ever with made-up names.
+	Endless bool
+	// Size may lie about a file's size.
+	Size func(path string, size int64) int64
+	// Huge may put a packet of so many bytes in the place of the answer to the
+	// n-th read, from 1; 0 is none.
+	Huge func(read int) (bytes int)
+}
+
+// faultyRoot is the folder that it serves.
+const faultyRoot = "/in"
+
+// StartFaultySFTP starts the server; it ends with the test.
+func StartFaultySFTP(t testing.TB) *FaultySFTP {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	signer, err := ssh.NewSignerFromKey(private)
+	require.NoError(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	s := &FaultySFTP{
+		Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port, Password: rand.Text(),
+		HostKeyLine: authorizedLine(signer.PublicKey()), files: map[string][]byte{}, made: map[string]*GeneratedFile{}, times: map[string]time.Time{},
+	}
+	config := &ssh.ServerConfig{PasswordCallback: func(_ ssh.ConnMetadata, given []byte) (*ssh.Permissions, error) {
+		if string(given) != s.Password {
+			return nil, errors.New("wrong password")
+		}
+		return nil, nil
+	}}
+	config.AddHostKey(signer)
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go s.serve(conn, config)
+		}
+	}()
+	return s
+}
+
+// Server returns the settings to reach it, with the host key pinned.
+func (s *FaultySFTP) Server(name, uuid string) ingest.Server {
+	return ingest.Server{
+		UUID: uuid, Name: name, Host: s.Host, Port: s.Port, Username: "u", HostKeys: []string{s.HostKeyLine},
+		RootPath: faultyRoot, MaxParallel: 4, AfterIngest: ingest.AfterKeep, Active: true, State: ingest.ServerOK,
+	}
+}
+
+// Path is the absolute path of a file.
+func (s *FaultySFTP) Path(name string) string { return faultyRoot + "/" + name }
+
+// Write puts a file there, modified now.
+func (s *FaultySFTP) Write(name string, content []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.files[s.Path(name)], s.times[s.Path(name)] = content, time.Now()
+}
+
+// Be changes how the server is odd.
+func (s *FaultySFTP) SetFaults(faults SFTPFaults) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = faults
+}
+
+// Reads counts the read requests so far.
+func (s *FaultySFTP) Reads() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads
+}
+
+// Logins counts the log-ins so far.
+func (s *FaultySFTP) Logins() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.logins
+}
+
+func (s *FaultySFTP) serve(conn net.Conn, config *ssh.ServerConfig) {
+	defer func() { _ = conn.Close() }()
+	login, channels, requests, err := ssh.NewServerConn(conn, config)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	s.logins++
+	s.mu.Unlock()
+	done := make(chan struct{})
+	defer close(done)
+	reader := faultyConn{s, login, done}
+	go ssh.DiscardRequests(requests)
+	for offer := range channels {
+		channel, requests, err := offer.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			for request := range requests {
+				_ = request.Reply(request.Type == "subsystem", nil)
+			}
+		}()
+		go func() {
+			defer func() { _ = channel.Close() }()
+			if s.raw != nil {
+				s.raw(channel)
+				return
+			}
+			_ = sftp.NewRequestServer(&faultyChannel{Channel: channel, server: s}, sftp.Handlers{FileGet: reader, FilePut: s, FileCmd: s, FileList: s}).Serve()
+		}()
+	}
+}
+
+// faultyConn opens files for one connection.
+type faultyConn struct {
+	*FaultySFTP
+	conn ssh.Conn
+	done <-chan struct{}
+}
+
+// Fileread opens a file, unless the server is odd first.
+func (r faultyConn) Fileread(request *sftp.Request) (io.ReaderAt, error) {
+	r.mu.Lock()
+	wait := r.faults.Wait
+	r.mu.Unlock()
+	if wait != nil && wait(request.Filepath, r.done) {
+		_ = r.conn.Close()
+		return nil, io.ErrUnexpectedEOF
+	}
+	return r.FaultySFTP.Fileread(request)
+}
+
+// Fileread opens a file.
+func (s *FaultySFTP) Fileread(r *sftp.Request) (io.ReaderAt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	content, ok := s.files[r.Filepath]
+	made := s.made[r.Filepath]
+	if !ok && made == nil {
+		return nil, os.ErrNotExist
+	}
+	if s.faults.Open != nil {
+		if err := s.faults.Open(r.Filepath); err != nil {
+			return nil, err
+		}
+	}
+	if made != nil {
+		return made.open(), nil
+	}
+	return faultyFile{s, content}, nil
+}
+
+// Filewrite refuses: partners' servers are only read here.
+func (s *FaultySFTP) Filewrite(*sftp.Request) (io.WriterAt, error) { return nil, os.ErrPermission }
+
+// Filecmd refuses likewise.
+func (s *FaultySFTP) Filecmd(*sftp.Request) error { return os.ErrPermission }
+
+// Filelist lists the folder, or stats one path.
+func (s *FaultySFTP) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
+	s.mu.Lock()
+	before := s.faults.Before
+	s.mu.Unlock()
+	if before != nil {
+		before()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.Method == "List" {
+		return s.listing(), nil
+	}
+	if r.Filepath == faultyRoot {
+		return faultyListing{infos: []os.FileInfo{faultyInfo{name: path.Base(faultyRoot), mode: fs.ModeDir | 0o755}}}, nil
+	}
+	if _, ok := s.times[r.Filepath]; !ok {
+		return nil, os.ErrNotExist
+	}
+	return faultyListing{infos: []os.FileInfo{s.info(r.Filepath)}}, nil
+}
+
+func (s *FaultySFTP) listing() faultyListing {
+	var l faultyListing
+	for path := range s.times {
+		l.infos = append(l.infos, s.info(path))
+	}
+	for _, name := range s.faults.Names {
+		l.infos = append(l.infos, faultyInfo{name: name, size: 1, mode: 0o644, at: time.Unix(1, 0)})
+	}
+	slices.SortFunc(l.infos, func(a, b os.FileInfo) int { return int(a.ModTime().Sub(b.ModTime())) })
+	l.endless = s.faults.Endless
+	return l
+}
+
+func (s *FaultySFTP) info(file string) faultyInfo {
+	size := int64(len(s.files[file]))
+	if made := s.made[file]; made != nil {
+		size = made.content.Size()
+	}
+	if s.faults.Size != nil {
+		size = s.faults.Size(file, size)
+	}
+	return faultyInfo{name: file[len(faultyRoot)+1:], size: size, mode: 0o644, at: s.times[file]}
+}
+
+// faultyFile is an open file.
+type faultyFile struct {
+	server  *FaultySFTP
+	content []byte
+}
+
+// ReadAt answers one read request.
+func (f faultyFile) ReadAt(buf []byte, off int64) (int, error) {
+	f.server.mu.Lock()
+	f.server.reads++
+	read := f.server.faults.Read
+	f.server.mu.Unlock()
+	if read != nil {
+		return read(f.content, buf, off)
+	}
+	return CorrectRead(f.content, buf, off)
+}
+
+// CorrectRead reads as a good server does.
+func CorrectRead(content, buf []byte, off int64) (int, error) {
+	if off >= int64(len(content)) {
+		return 0, io.EOF
+	}
+	n := copy(buf, content[off:])
+	if n < len(buf) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// faultyListing is what a listing shows.
+type faultyListing struct {
+	infos   []os.FileInfo
+	endless bool
+}
+
+// ListAt gives the next entries.
+func (l faultyListing) ListAt(to []os.FileInfo, off int64) (n int, err error) {
+	for n < len(to) {
+		at := off + int64(n)
+		switch {
+		case at < int64(len(l.infos)):
+			to[n] = l.infos[at]
+		case l.endless:
+			to[n] = faultyInfo{name: rand.Text(), size: 1, mode: 0o644, at: time.Unix(1, 0)}
+		default:
+			return n, io.EOF
+		}
+		n++
+	}
+	return n, nil
+}
+
+// faultyInfo is one entry.
+type faultyInfo struct {
+	name string
+	size int64
+	mode fs.FileMode
+	at   time.Time
+}
+
+// Name is as the server sends it.
+func (i faultyInfo) Name() string { return i.name }
+
+// Size is in bytes.
+func (i faultyInfo) Size() int64 { return i.size }
+
+// Mode is the kind of file.
+func (i faultyInfo) Mode() fs.FileMode { return i.mode }
+
+// ModTime is the modification time.
+func (i faultyInfo) ModTime() time.Time { return i.at }
+
+// IsDir tells a folder.
+func (i faultyInfo) IsDir() bool { return i.mode.IsDir() }
+
+// Sys has nothing more.
+func (i faultyInfo) Sys() any { return nil }
