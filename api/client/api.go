@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -18,7 +19,7 @@ import (
 const (
 	// requestTimeout exceeds the time limit of every handler of the API.
 	requestTimeout = 45 * time.Second
-	// testTimeout does so for the test of a server, whose log-in may be slow.
+	// testTimeout is the requestTimeout of server tests, whose log-in may be slow.
 	testTimeout = 5*time.Minute + 30*time.Second
 	// maxRepeats bounds how often a request is repeated while its first attempt runs.
 	maxRepeats = 20
@@ -42,7 +43,6 @@ type Config struct {
 // API calls the REST API. It is safe for concurrent use.
 type API struct {
 	raw  *Client
-	url  string
 	poll time.Duration
 }
 
@@ -62,9 +62,8 @@ func New(cfg Config) (*API, error) {
 	if cfg.RetryAfter <= 0 {
 		cfg.RetryAfter = 2 * time.Second
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	caller := caller{token: cfg.Token, retryAfter: cfg.RetryAfter, http: &http.Client{
-		Transport: transport, Timeout: requestTimeout,
+	caller := caller{url: base, token: cfg.Token, retryAfter: cfg.RetryAfter, http: &http.Client{
+		Transport: http.DefaultTransport.(*http.Transport).Clone(), Timeout: requestTimeout,
 		// Following a redirect would send the token, or a password in the body, to
 		// another address.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -73,19 +72,41 @@ func New(cfg Config) (*API, error) {
 	if err != nil {
 		return nil, ingest.Wrap(ingest.KindInvalid, err, "STEVEDORE_API_URL cannot be used: use http://host:port or https://host")
 	}
-	return &API{raw: raw, url: base, poll: cfg.Poll}, nil
+	return &API{raw: raw, poll: cfg.Poll}, nil
 }
 
-// caller adds the token to requests and repeats those whose connection failed.
+// caller adds the token to requests, repeats those whose connection failed, and turns
+// failures into errors with kinds.
 type caller struct {
 	http       *http.Client
-	token      string
+	url, token string
 	retryAfter time.Duration
 }
 
-// Do implements HttpRequestDoer. It repeats requests without effect and requests with
-// an Idempotency-Key once when the connection failed.
+// Do implements HttpRequestDoer. It reads the whole body; a response with an error
+// status is an error.
 func (c caller) Do(request *http.Request) (*http.Response, error) {
+	response, err := c.call(request)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
+	_ = response.Body.Close()
+	// The body of a failed readiness check lists the parts.
+	notReady := response.StatusCode == http.StatusServiceUnavailable && request.URL.Path == "/readyz"
+	switch {
+	case err != nil:
+		return nil, c.unreachable(err)
+	case response.StatusCode >= 300 && !notReady:
+		return nil, c.refusal(request.Context(), response, body)
+	}
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	return response, nil
+}
+
+// call repeats requests without effect and requests with an Idempotency-Key once when
+// the connection failed.
+func (c caller) call(request *http.Request) (*http.Response, error) {
 	request.Header.Set("Authorization", "Bearer "+c.token)
 	request.Header.Set("User-Agent", "stevedore-cli")
 	// The response with a token's secret is not stored and cannot be repeated.

@@ -34,21 +34,21 @@ import (
 
 const bootstrap = "canary-bootstrap"
 
-// engine ends every scan at once.
+// engine ends each scan immediately.
 type engine struct {
 	operations.Orchestrator
 
 	mu      sync.Mutex
 	decided []string
-	// travels is the one file whose step is under way, as progress says.
-	travels  string
+	// running is the file whose step runs, with this progress.
+	running  string
 	progress orchestrator.Progress
-	// away is a file about which no decision can be taken now.
-	away    string
-	servers []activities.ServerRef
-	// asked counts how often the server's scan was asked for: it runs at first.
-	asked int
-	// audit is the one that was started.
+	// unavailable is a file on which actions fail.
+	unavailable string
+	servers     []activities.ServerRef
+	// described counts the descriptions of the server's scan; it runs in the first one.
+	described int
+	// audit is the uuid of the started audit.
 	audit string
 }
 
@@ -70,7 +70,7 @@ func (e *engine) DescribeScan(context.Context, string) (orchestrator.Execution, 
 func (e *engine) DescribeServer(context.Context, string) (orchestrator.Execution, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.asked++; e.asked == 1 {
+	if e.described++; e.described == 1 {
 		return orchestrator.Execution{Running: true}, nil
 	}
 	return orchestrator.Execution{Err: ingest.Errorf(ingest.KindAuth, "the password was refused")}, nil
@@ -79,13 +79,13 @@ func (e *engine) DescribeServer(context.Context, string) (orchestrator.Execution
 func (e *engine) Accepted(context.Context, string, string) (bool, error) { return false, nil }
 
 func (e *engine) IngestProgress(_ context.Context, fileUUID string) (orchestrator.Progress, bool, error) {
-	return e.progress, fileUUID == e.travels, nil
+	return e.progress, fileUUID == e.running, nil
 }
 
 func (e *engine) Act(_ context.Context, fileUUID, update string, d workflows.OperatorAction) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if fileUUID == e.away {
+	if fileUUID == e.unavailable {
 		return ingest.Errorf(ingest.KindTransient, "Temporal does not answer")
 	}
 	e.decided = append(e.decided, update+" by "+d.Actor+" because "+d.Reason)
@@ -139,7 +139,7 @@ func newClient(t *testing.T, url, token string) *client.API {
 	return c
 }
 
-// TestServerLife: the client returns what the ledger holds, and refuses changes of a
+// TestServerLife: the client returns the servers of the ledger, and refuses changes of a
 // version that the caller has not read.
 func TestServerLife(t *testing.T) {
 	t.Parallel()
@@ -184,7 +184,7 @@ func TestServerLife(t *testing.T) {
 
 func ptr[T any](value T) *T { return &value }
 
-// parked records files of a server and parks them.
+// parked records files of a server and fails them.
 func (b *bundle) parked(t *testing.T, paths ...string) (ingest.Server, []ingest.File) {
 	t.Helper()
 	ctx := t.Context()
@@ -216,11 +216,12 @@ func TestFilesAndActions(t *testing.T) {
 	_, files := b.parked(t, odd, "/in/b.csv", "/in/c.txt")
 	params := openapi.ListFilesParams{Server: ptr("acme"), Status: &[]openapi.FileStatus{"error"}, Path: ptr("*.csv")}
 	list := func() (paths []string) {
-		require.NoError(t, b.EachFile(ctx, params, 0, func(f openapi.File) error {
-			raw, err := base64.StdEncoding.DecodeString(f.RemotePathBase64)
+		for file, err := range b.Files(ctx, params, 0) {
+			require.NoError(t, err)
+			raw, err := base64.StdEncoding.DecodeString(file.RemotePathBase64)
+			require.NoError(t, err)
 			paths = append(paths, string(raw))
-			return err
-		}))
+		}
 		return paths
 	}
 	require.Equal(t, []string{odd, "/in/b.csv"}, list(), "byte for byte")
@@ -244,20 +245,20 @@ func TestFilesAndActions(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, events, len(there))
 
-	require.NoError(t, b.RetryFile(ctx, files[0].UUID, openapi.RetryDecision{Reason: "bucket is back", From: ptr(openapi.StepName(ingest.StepUpload))}))
+	require.NoError(t, b.ActOnFile(ctx, client.Retry, files[0].UUID, "bucket is back", ptr(openapi.StepName(ingest.StepUpload))))
 	require.Equal(t, []string{"retry by bootstrap because bucket is back"}, b.engine.decided)
 	decision := openapi.BulkDecision{Filter: openapi.FileSelection{Path: ptr("*.csv")}, Reason: "old", ExpectedCount: ptr(int64(3))}
-	_, err = b.SkipFiles(ctx, decision)
+	_, err = b.ActOnFiles(ctx, client.Skip, decision)
 	require.Equal(t, ingest.KindConflict, ingest.KindOf(err))
 	decision.ExpectedCount = ptr(int64(2))
-	b.engine.away = files[1].UUID
-	result, err := b.SkipFiles(ctx, decision)
+	b.engine.unavailable = files[1].UUID
+	result, err := b.ActOnFiles(ctx, client.Skip, decision)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, result.Done)
 	require.EqualValues(t, 1, result.Remaining)
 	require.Contains(t, *result.Error, "Temporal does not answer")
-	b.engine.away, decision.ExpectedCount, decision.Cursor = "", nil, result.NextCursor
-	result, err = b.SkipFiles(ctx, decision)
+	b.engine.unavailable, decision.ExpectedCount, decision.Cursor = "", nil, result.NextCursor
+	result, err = b.ActOnFiles(ctx, client.Skip, decision)
 	require.NoError(t, err)
 	require.Equal(t, openapi.BulkResult{Matched: 1, Done: 1, Failures: []openapi.BulkFailure{}}, result)
 }
@@ -274,7 +275,7 @@ func TestProgress(t *testing.T) {
 	for _, file := range files {
 		shown = append(shown, openapi.FromFile(file))
 	}
-	b.engine.travels = files[0].UUID
+	b.engine.running = files[0].UUID
 	for _, progress := range []orchestrator.Progress{
 		{Step: ingest.StepDownload, Attempt: 2, Running: true, Failure: "cut", Host: "h", Done: 3, Total: 9, Rate: 1.5},
 		{Step: ingest.StepUpload, Attempt: 7, Paused: true, NextTry: time.Unix(1_800_000_000, 0).UTC()},
@@ -334,8 +335,8 @@ func TestTokenIsAskedFor(t *testing.T) {
 	require.ErrorContains(t, err, "STEVEDORE_TOKEN is not set")
 }
 
-// TestTokenStaysWithItsHost: neither the token nor what a request holds goes
-// where a redirect points, not even on the same machine.
+// TestTokenStaysWithItsHost: neither the token nor the body of a request is sent to the
+// target of a redirect, even on the same machine.
 func TestTokenStaysWithItsHost(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
@@ -354,12 +355,12 @@ func TestTokenStaysWithItsHost(t *testing.T) {
 	require.Zero(t, asked.Load())
 }
 
-// flaky drops the first connections before they are answered.
+// flaky drops the first connections without a response.
 type flaky struct {
 	mu   sync.Mutex
 	drop int
 	keys []string
-	// answers are given to those that are not dropped.
+	// answers are the responses to the other requests.
 	answers []http.HandlerFunc
 }
 
@@ -377,7 +378,7 @@ func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer(w, r)
 }
 
-func TestLostAnswerIsAskedForOnce(t *testing.T) {
+func TestRequestWithoutResponseIsRepeated(t *testing.T) {
 	t.Parallel()
 	accepted := func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(202)
@@ -402,8 +403,7 @@ func TestLostAnswerIsAskedForOnce(t *testing.T) {
 	}
 	require.NoError(t, uuid.Validate(strings.Fields(service.keys[0])[1]))
 
-	// Each with connections of its own: Go repeats by itself what failed on one
-	// that was used before.
+	// New clients, because Go itself repeats requests on reused connections.
 	service.keys, service.drop = nil, 2
 	_, err = newClient(t, server.URL, "t").StartScan(t.Context(), []string{"acme"})
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
@@ -431,8 +431,8 @@ func TestOtherServicesAreRecognized(t *testing.T) {
 	}
 }
 
-// TestPrivateAPI is what `stevedore break-glass` uses: its caller is in the audit log
-// under the user's name, and nothing listens afterwards.
+// TestPrivateAPI: the private API of `stevedore break-glass` records the user's name, and
+// nothing listens afterwards.
 func TestPrivateAPI(t *testing.T) {
 	t.Parallel()
 	keys := filepath.Join(t.TempDir(), "keyset.json")

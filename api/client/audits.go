@@ -2,8 +2,7 @@ package client
 
 import (
 	"context"
-
-	"github.com/google/uuid"
+	"iter"
 
 	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
@@ -11,54 +10,44 @@ import (
 
 // StartAudit starts an audit. It does not wait.
 func (c *API) StartAudit(ctx context.Context, request openapi.AuditRequest) (openapi.AuditRun, error) {
-	return reply[openapi.AuditRun]{c}.of(c.raw.StartAudit(ctx, nil, request))
+	return read[openapi.AuditRun](c.raw.StartAudit(ctx, nil, request))
+}
+
+// Audits returns all audits, the latest first, and ends at the first error. A positive
+// limit bounds their number.
+func (c *API) Audits(ctx context.Context, limit int) iter.Seq2[openapi.AuditRun, error] {
+	return items(limit, func(size int, cursor *string) ([]openapi.AuditRun, *string, error) {
+		page, err := read[openapi.AuditRunPage](c.raw.ListAudits(ctx, &openapi.ListAuditsParams{Limit: &size, Cursor: cursor}))
+		return page.Audits, page.NextCursor, err
+	})
 }
 
 // WaitAudit polls an audit until it has ended and calls progress with every response.
-// An audit that failed is an error; the run is valid beside it. The audit continues
-// when the caller stops waiting.
-func (c *API) WaitAudit(ctx context.Context, run openapi.AuditRun, progress func(openapi.AuditRun)) (openapi.AuditRun, error) {
-	id, err := uuid.Parse(run.AuditUUID)
+// An audit that failed is an error. The audit continues when the caller stops waiting.
+// The last response is valid beside an error.
+func (c *API) WaitAudit(ctx context.Context, auditUUID string, progress func(openapi.AuditRun)) (openapi.AuditRun, error) {
+	id, err := parseUUID("audit", auditUUID)
 	if err != nil {
-		return run, c.unreadable(err)
+		return openapi.AuditRun{}, err
 	}
-	for run.State == openapi.AuditRunning {
-		progress(run)
-		if err := sleep(ctx, c.poll); err != nil {
-			return run, err
-		}
-		next, err := reply[openapi.AuditRun]{c}.of(c.raw.GetAudit(ctx, id))
-		if err != nil {
-			return run, err
-		}
-		run = next
+	run, err := wait(ctx, c.poll, func() (openapi.AuditRun, bool, error) {
+		run, err := read[openapi.AuditRun](c.raw.GetAudit(ctx, id))
+		return run, run.State == openapi.AuditRunning, err
+	}, progress)
+	if err == nil && run.State == openapi.AuditFailed {
+		err = ingest.Errorf(ingest.KindTransient, "audit %s failed: %s", auditUUID, orZero(run.Error))
 	}
-	if run.State == openapi.AuditFailed {
-		return run, ingest.Errorf(ingest.KindTransient, "audit %s failed: %s", run.AuditUUID, orZero(run.Error))
-	}
-	return run, nil
+	return run, err
 }
 
-// EachDifference calls fn for each difference that an audit found, page by page, until
-// fn returns an error.
-func (c *API) EachDifference(ctx context.Context, auditUUID string, fn func(openapi.AuditDifference) error) error {
-	id, err := uuid.Parse(auditUUID)
-	if err != nil {
-		return c.unreadable(err)
-	}
-	size := pageSize
-	for params := (openapi.ListAuditDifferencesParams{Limit: &size}); ; {
-		page, err := reply[openapi.AuditDifferencePage]{c}.of(c.raw.ListAuditDifferences(ctx, id, &params))
+// Differences returns the differences that an audit found, and ends at the first error.
+func (c *API) Differences(ctx context.Context, auditUUID string) iter.Seq2[openapi.AuditDifference, error] {
+	return items(0, func(size int, cursor *string) ([]openapi.AuditDifference, *string, error) {
+		id, err := parseUUID("audit", auditUUID)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		for _, difference := range page.Differences {
-			if err := fn(difference); err != nil {
-				return err
-			}
-		}
-		if params.Cursor = page.NextCursor; params.Cursor == nil {
-			return nil
-		}
-	}
+		page, err := read[openapi.AuditDifferencePage](c.raw.ListAuditDifferences(ctx, id, &openapi.ListAuditDifferencesParams{Limit: &size, Cursor: cursor}))
+		return page.Differences, page.NextCursor, err
+	})
 }

@@ -12,8 +12,8 @@ import (
 	"stevedore/internal/operations"
 )
 
-// TestAudit waits for an audit of two pages of differences that ends while it
-// is watched, and for one that fails.
+// TestAudit waits for an audit that ends with two pages of differences, and for an audit
+// that fails.
 func TestAudit(t *testing.T) {
 	t.Parallel()
 	b, ctx := setup(t), t.Context()
@@ -35,17 +35,17 @@ func TestAudit(t *testing.T) {
 	audit := func(request openapi.AuditRequest, failure string) (openapi.AuditRun, []openapi.AuditDifference, error) {
 		run, err := b.StartAudit(ctx, request)
 		require.NoError(t, err)
-		run, err = b.WaitAudit(ctx, run, func(openapi.AuditRun) {
+		run, err = b.WaitAudit(ctx, run.AuditUUID, func(openapi.AuditRun) {
 			_, attempt, err := b.ledger.BeginAudit(ctx, b.engine.audit)
 			require.NoError(t, err)
 			require.NoError(t, b.ledger.NoteAudit(ctx, b.engine.audit, attempt, counts, found))
 			require.NoError(t, b.ledger.EndAudit(ctx, b.engine.audit, failure))
 		})
 		var differences []openapi.AuditDifference
-		require.NoError(t, b.EachDifference(ctx, run.AuditUUID, func(d openapi.AuditDifference) error {
-			differences = append(differences, d)
-			return nil
-		}))
+		for difference, readErr := range b.Differences(ctx, run.AuditUUID) {
+			require.NoError(t, readErr)
+			differences = append(differences, difference)
+		}
 		return run, differences, err
 	}
 	run, differences, err := audit(openapi.AuditRequest{}, "")
@@ -56,8 +56,8 @@ func TestAudit(t *testing.T) {
 	require.EqualValues(t, len(found), run.Differences)
 	require.Equal(t, openapi.AuditCompleted, run.State)
 
-	run, differences, err = audit(openapi.AuditRequest{Servers: &[]string{"acme"}}, "the store is away")
-	require.ErrorContains(t, err, "the store is away")
-	require.Len(t, differences, len(found), "what it found before it failed")
+	run, differences, err = audit(openapi.AuditRequest{Servers: &[]string{"acme"}}, "the store is down")
+	require.ErrorContains(t, err, "the store is down")
+	require.Len(t, differences, len(found), "the differences before the failure")
 	require.Len(t, run.ServerUuids, 1)
 }

@@ -1,10 +1,10 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -13,46 +13,28 @@ import (
 	"stevedore/internal/ingest"
 )
 
-const howToToken = "ask an admin for a token, which `stevedore token create` makes, and set STEVEDORE_TOKEN to it"
+const howToToken = "ask an admin for a token (`stevedore token create`) and set STEVEDORE_TOKEN to it"
 
-// maxAnswer exceeds the largest response, a page of 1,000 files.
-const maxAnswer = 64 << 20
+// maxBody exceeds the largest response, a page of 1,000 files.
+const maxBody = 64 << 20
 
-// reply decodes responses with a body of type T.
-type reply[T any] struct{ c *API }
-
-// of decodes a response, or returns the error that it describes.
-func (r reply[T]) of(response *http.Response, err error) (T, error) {
-	value, _, err := r.withHeader(response, err)
-	return value, err
-}
-
-func (r reply[T]) withHeader(response *http.Response, err error) (value T, header http.Header, _ error) {
+// read decodes the body of a response; err is the error of the request.
+func read[T any](response *http.Response, err error) (value T, _ error) {
 	if err != nil {
-		return value, nil, r.c.unanswered(err)
+		return value, err
 	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	switch {
-	case err != nil:
-		return value, nil, r.c.unanswered(err)
-	case response.StatusCode == http.StatusNoContent:
-		return value, response.Header, nil
-	case response.StatusCode >= 300:
-		return value, nil, r.c.refused(response, body)
+	if response.StatusCode == http.StatusNoContent {
+		return value, nil
 	}
-	if err := json.Unmarshal(body, &value); err != nil {
-		return value, nil, r.c.unreadable(err)
+	if err := json.NewDecoder(response.Body).Decode(&value); err != nil {
+		return value, ingest.Wrap(ingest.KindInvalid, err,
+			"the response of %s is not one of stevedore's API: check STEVEDORE_API_URL and the versions of API and command line", response.Request.URL.Scheme+"://"+response.Request.URL.Scheme+"://"+response.Request.URL.Host)
 	}
-	return value, response.Header, nil
+	return value, nil
 }
 
-func (c *API) unreadable(err error) error {
-	return ingest.Wrap(ingest.KindInvalid, err, "the answer of %s cannot be read: check that STEVEDORE_API_URL names stevedore's API, of this version", c.url)
-}
-
-// unanswered describes a request without a response.
-func (c *API) unanswered(err error) error {
+// unreachable describes a request without a response.
+func (c caller) unreachable(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -61,31 +43,48 @@ func (c *API) unanswered(err error) error {
 	if errors.As(err, &sending) { // omits the URL, which the message has already
 		cause = sending.Err.Error()
 	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		cause = "no response in time"
+	}
 	return ingest.Wrap(ingest.KindTransient, err,
 		"cannot reach the API at %s: %s; start it with `stevedore api` or set STEVEDORE_API_URL", c.url, ingest.Summary(cause))
 }
 
-// refused returns the error that a response with an error status describes.
-func (c *API) refused(response *http.Response, body []byte) error {
+// refusal returns the error that a response with an error status describes.
+func (c caller) refusal(ctx context.Context, response *http.Response, body []byte) error {
 	var problem openapi.Problem
 	mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if mediaType == "application/problem+json" && json.Unmarshal(body, &problem) == nil && problem.Code != "" {
+		if problem.Code == "unavailable" {
+			problem.Detail = cmp.Or(c.noWorker(ctx), problem.Detail)
+		}
 		return c.problem(problem)
 	}
 	status := response.StatusCode
 	switch {
-	case status >= 300 && status < 400:
-		return ingest.Errorf(ingest.KindInvalid, "%s answered with a redirect to %s, where the token was not sent: set STEVEDORE_API_URL to the API's own address",
+	case status < 400:
+		return ingest.Errorf(ingest.KindInvalid, "%s redirects to %s, where the token was not sent: set STEVEDORE_API_URL to the API's own address",
 			c.url, ingest.Summary(response.Header.Get("Location")))
 	case status >= 500 || status == http.StatusTooManyRequests:
-		return ingest.Errorf(ingest.KindTransient, "%s answered %s, and not as stevedore's API does: something before it may be in trouble; try again", c.url, ingest.Summary(response.Status))
+		return ingest.Errorf(ingest.KindTransient, "%s returned %s, which is not a response of stevedore's API: check the proxy before it and try again", c.url, ingest.Summary(response.Status))
 	}
-	return ingest.Errorf(ingest.KindInvalid, "%s answered %s, and not as stevedore's API does: check STEVEDORE_API_URL", c.url, ingest.Summary(response.Status))
+	return ingest.Errorf(ingest.KindInvalid, "%s returned %s, which is not a response of stevedore's API: check STEVEDORE_API_URL", c.url, ingest.Summary(response.Status))
+}
+
+// noWorker returns the reason why no worker runs, or nothing. Without a worker Temporal
+// times out, and the API can report only that.
+func (c caller) noWorker(ctx context.Context) string {
+	raw := &Client{Server: c.url + "/", Client: c}
+	var down *ingest.Error
+	if errors.As((&API{raw: raw}).CheckPart(ctx, "worker"), &down) {
+		return down.Message
+	}
+	return ""
 }
 
 // problem maps a problem's code to an error with a kind. Codes are never renamed; a
 // code of a later release is mapped by its status.
-func (c *API) problem(p openapi.Problem) error {
+func (c caller) problem(p openapi.Problem) error {
 	detail := ingest.DisplayPath(p.Detail)
 	switch p.Code {
 	case "invalid_request":
@@ -100,7 +99,7 @@ func (c *API) problem(p openapi.Problem) error {
 	case "not_found":
 		return ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "%s", detail)
 	case "unauthorized":
-		return ingest.Errorf(ingest.KindAuth, "%s does not take the token in STEVEDORE_TOKEN: it is unknown, expired or revoked; %s", c.url, howToToken)
+		return ingest.Errorf(ingest.KindAuth, "%s does not accept the token in STEVEDORE_TOKEN: it is unknown, expired or revoked; %s", c.url, howToToken)
 	case "forbidden":
 		return ingest.Errorf(ingest.KindAuth, "%s; %s", detail, howToToken)
 	case "conflict", "idempotency_key_reused":

@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"iter"
+	"net/http"
 	"sync"
 	"time"
 
@@ -12,74 +14,57 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// EachFile calls fn for each file that the parameters select, page by page, until fn
-// returns an error. A positive limit bounds the number of files; the limit in params
-// is not used.
-func (c *API) EachFile(ctx context.Context, params openapi.ListFilesParams, limit int, fn func(openapi.File) error) error {
-	for seen := 0; ; {
-		size := pageSize
-		if limit > 0 {
-			size = min(size, limit-seen)
-		}
-		params.Limit = &size
-		page, err := reply[openapi.FilePage]{c}.of(c.raw.ListFiles(ctx, &params))
-		if err != nil {
-			return err
-		}
-		for _, file := range page.Files {
-			if err := fn(file); err != nil {
-				return err
-			}
-		}
-		seen += len(page.Files)
-		if page.NextCursor == nil || limit > 0 && seen >= limit {
-			return nil
-		}
-		params.Cursor = page.NextCursor
-	}
+// Files returns the files that the parameters select, page by page, and ends at the
+// first error. A positive limit bounds the number of files; the limit in params is not
+// used.
+func (c *API) Files(ctx context.Context, params openapi.ListFilesParams, limit int) iter.Seq2[openapi.File, error] {
+	return items(limit, func(size int, cursor *string) ([]openapi.File, *string, error) {
+		params.Limit, params.Cursor = &size, cursor
+		page, err := read[openapi.FilePage](c.raw.ListFiles(ctx, &params))
+		return page.Files, page.NextCursor, err
+	})
 }
 
 // File returns the file with the uuid, or the only file whose uuid has the prefix.
-func (c *API) File(ctx context.Context, uuidOrPrefix string) (openapi.File, error) {
+func (c *API) File(ctx context.Context, uuidOrPrefix string) (file openapi.File, _ error) {
 	if id, err := uuid.Parse(uuidOrPrefix); err == nil {
-		return reply[openapi.File]{c}.of(c.raw.GetFile(ctx, id))
+		return read[openapi.File](c.raw.GetFile(ctx, id))
 	}
-	var found []openapi.File
-	err := c.EachFile(ctx, openapi.ListFilesParams{UUID: &uuidOrPrefix}, 2, func(f openapi.File) error {
-		found = append(found, f)
-		return nil
-	})
-	name := ingest.Summary(uuidOrPrefix)
-	switch {
-	case ingest.IsKind(err, ingest.KindInvalid):
-		return openapi.File{}, ingest.Errorf(ingest.KindInvalid, "file %q: give a uuid, or at least its first 4 hex digits", name)
-	case err != nil:
-		return openapi.File{}, err
-	case len(found) == 0:
-		return openapi.File{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no file has the uuid %q: `stevedore file list` lists all files", name)
-	case len(found) > 1:
-		return openapi.File{}, ingest.Errorf(ingest.KindConflict, "more than one file has a uuid that starts with %q: give more digits", name)
+	name, found := ingest.Summary(uuidOrPrefix), 0
+	for candidate, err := range c.Files(ctx, openapi.ListFilesParams{UUID: &uuidOrPrefix}, 2) {
+		if ingest.IsKind(err, ingest.KindInvalid) {
+			return file, ingest.Errorf(ingest.KindInvalid, "file %q: use a uuid, or at least its first 4 hex digits", name)
+		}
+		if err != nil {
+			return file, err
+		}
+		file, found = candidate, found+1
 	}
-	return found[0], nil
+	switch found {
+	case 0:
+		return file, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no file has the uuid %q: `stevedore file list` lists all files", name)
+	case 1:
+		return file, nil
+	}
+	return openapi.File{}, ingest.Errorf(ingest.KindConflict, "more than one file has a uuid that starts with %q: use more digits", name)
 }
 
 // Events returns the events of a file, oldest first.
 func (c *API) Events(ctx context.Context, fileUUID string) (events []openapi.Event, err error) {
-	id, err := uuid.Parse(fileUUID)
+	id, err := parseUUID("file", fileUUID)
 	if err != nil {
-		return nil, ingest.Errorf(ingest.KindInvalid, "file %q: give a uuid", ingest.Summary(fileUUID))
+		return nil, err
 	}
-	size := pageSize
-	for params := (openapi.ListFileEventsParams{Limit: &size}); ; {
-		page, err := reply[openapi.EventList]{c}.of(c.raw.ListFileEvents(ctx, id, &params))
+	for event, err := range items(0, func(size int, cursor *string) ([]openapi.Event, *string, error) {
+		page, err := read[openapi.EventList](c.raw.ListFileEvents(ctx, id, &openapi.ListFileEventsParams{Limit: &size, Cursor: cursor}))
+		return page.Events, page.NextCursor, err
+	}) {
 		if err != nil {
 			return nil, err
 		}
-		events = append(events, page.Events...)
-		if params.Cursor = page.NextCursor; params.Cursor == nil {
-			return events, nil
-		}
+		events = append(events, event)
 	}
+	return events, nil
 }
 
 const (
@@ -105,11 +90,11 @@ func (c *API) Progress(ctx context.Context, files []openapi.File) map[string]ope
 			continue
 		}
 		group.Go(func() error {
-			answer, err := reply[openapi.FileProgress]{c}.of(c.raw.GetFileProgress(ctx, id))
-			if err == nil && answer.Progress != nil {
+			shown, err := read[openapi.FileProgress](c.raw.GetFileProgress(ctx, id))
+			if err == nil && shown.Progress != nil {
 				mu.Lock()
 				defer mu.Unlock()
-				found[file.FileUUID] = *answer.Progress
+				found[file.FileUUID] = *shown.Progress
 			}
 			return nil
 		})
@@ -118,52 +103,45 @@ func (c *API) Progress(ctx context.Context, files []openapi.File) map[string]ope
 	return found
 }
 
-// RetryFile restarts a failed file from a step; nil is the failed step.
-func (c *API) RetryFile(ctx context.Context, fileUUID string, decision openapi.RetryDecision) error {
-	id, err := uuid.Parse(fileUUID)
+// Action is an operator action on files.
+type Action string
+
+// The operator actions. Retry and Skip are for failed files, Renotify and Reprocess for
+// completed ones.
+const (
+	Retry     Action = "retry"
+	Skip      Action = "skip"
+	Renotify  Action = "renotify"
+	Reprocess Action = "reprocess"
+)
+
+// ActOnFile carries out the action on a file. The step is where a Retry resumes; nil is
+// the failed step.
+func (c *API) ActOnFile(ctx context.Context, action Action, fileUUID, reason string, step *openapi.StepName) error {
+	id, err := parseUUID("file", fileUUID)
 	if err != nil {
-		return c.unreadable(err)
+		return err
 	}
-	_, err = reply[openapi.File]{c}.of(c.raw.RetryFile(ctx, id, nil, decision))
+	var response *http.Response
+	switch decision := (openapi.Decision{Reason: reason}); action {
+	case Retry:
+		response, err = c.raw.RetryFile(ctx, id, nil, openapi.RetryDecision{Reason: reason, From: step})
+	case Skip:
+		response, err = c.raw.SkipFile(ctx, id, nil, decision)
+	case Renotify:
+		response, err = c.raw.RenotifyFile(ctx, id, nil, decision)
+	case Reprocess:
+		response, err = c.raw.ReprocessFile(ctx, id, nil, decision)
+	}
+	_, err = read[openapi.File](response, err)
 	return err
 }
 
-// SkipFile ends a failed file as skipped.
-func (c *API) SkipFile(ctx context.Context, fileUUID string, decision openapi.Decision) error {
-	id, err := uuid.Parse(fileUUID)
-	if err != nil {
-		return c.unreadable(err)
+// ActOnFiles retries, or with Skip skips, up to 500 of the failed files that the
+// decision's filter selects.
+func (c *API) ActOnFiles(ctx context.Context, action Action, decision openapi.BulkDecision) (openapi.BulkResult, error) {
+	if action == Skip {
+		return read[openapi.BulkResult](c.raw.SkipFiles(ctx, nil, decision))
 	}
-	_, err = reply[openapi.File]{c}.of(c.raw.SkipFile(ctx, id, nil, decision))
-	return err
-}
-
-// RenotifyFile publishes the notification of a file again.
-func (c *API) RenotifyFile(ctx context.Context, fileUUID string, decision openapi.Decision) error {
-	id, err := uuid.Parse(fileUUID)
-	if err != nil {
-		return c.unreadable(err)
-	}
-	_, err = reply[openapi.File]{c}.of(c.raw.RenotifyFile(ctx, id, nil, decision))
-	return err
-}
-
-// ReprocessFile ingests a completed file again whose object is lost.
-func (c *API) ReprocessFile(ctx context.Context, fileUUID string, decision openapi.Decision) error {
-	id, err := uuid.Parse(fileUUID)
-	if err != nil {
-		return c.unreadable(err)
-	}
-	_, err = reply[openapi.File]{c}.of(c.raw.ReprocessFile(ctx, id, nil, decision))
-	return err
-}
-
-// RetryFiles retries up to 500 of the failed files that the decision's filter selects.
-func (c *API) RetryFiles(ctx context.Context, decision openapi.BulkDecision) (openapi.BulkResult, error) {
-	return reply[openapi.BulkResult]{c}.of(c.raw.RetryFiles(ctx, nil, decision))
-}
-
-// SkipFiles skips up to 500 of the failed files that the decision's filter selects.
-func (c *API) SkipFiles(ctx context.Context, decision openapi.BulkDecision) (openapi.BulkResult, error) {
-	return reply[openapi.BulkResult]{c}.of(c.raw.SkipFiles(ctx, nil, decision))
+	return read[openapi.BulkResult](c.raw.RetryFiles(ctx, nil, decision))
 }

@@ -3,9 +3,7 @@ package client
 import (
 	"cmp"
 	"context"
-	"net/http"
-
-	"github.com/google/uuid"
+	"iter"
 
 	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
@@ -18,41 +16,45 @@ func (c *API) StartScan(ctx context.Context, servers []string) (openapi.ScanAcce
 	if len(servers) > 0 {
 		body.Servers = &servers
 	}
-	return reply[openapi.ScanAccepted]{c}.of(c.raw.StartScan(ctx, nil, body))
+	return read[openapi.ScanAccepted](c.raw.StartScan(ctx, nil, body))
+}
+
+// Scan returns a scan.
+func (c *API) Scan(ctx context.Context, scanUUID string) (openapi.Scan, error) {
+	id, err := parseUUID("scan", scanUUID)
+	if err != nil {
+		return openapi.Scan{}, err
+	}
+	return read[openapi.Scan](c.raw.GetScan(ctx, id))
 }
 
 // WaitScan polls a scan until each server has been listed and each file found has ended
-// or failed. It calls progress with every response.
+// or failed. It calls progress with every response. The last response is valid beside an
+// error.
 func (c *API) WaitScan(ctx context.Context, scanUUID string, progress func(openapi.Scan)) (openapi.Scan, error) {
-	id, err := uuid.Parse(scanUUID)
-	if err != nil {
-		return openapi.Scan{}, c.unreadable(err)
+	scan, err := wait(ctx, c.poll, func() (openapi.Scan, bool, error) {
+		scan, err := c.Scan(ctx, scanUUID)
+		return scan, scan.State == openapi.ScanRunning, err
+	}, progress)
+	if err == nil && scan.Error != nil {
+		err = ingest.Errorf(ingest.KindTransient, "scan %s failed: %s", scanUUID, *scan.Error)
 	}
-	for {
-		scan, err := reply[openapi.Scan]{c}.of(c.raw.GetScan(ctx, id))
-		switch {
-		case err != nil:
-			return openapi.Scan{}, err
-		case scan.State != openapi.ScanRunning && scan.Error != nil:
-			return scan, ingest.Errorf(ingest.KindTransient, "scan %s failed: %s", scanUUID, *scan.Error)
-		case scan.State != openapi.ScanRunning:
-			return scan, nil
-		}
-		progress(scan)
-		if err := sleep(ctx, c.poll); err != nil {
-			return scan, err
-		}
-	}
+	return scan, err
+}
+
+// Listings returns the listings of all servers, the latest first, and ends at the first
+// error.
+func (c *API) Listings(ctx context.Context) iter.Seq2[openapi.Listing, error] {
+	return items(0, func(size int, cursor *string) ([]openapi.Listing, *string, error) {
+		page, err := read[openapi.ScanList](c.raw.ListScans(ctx, &openapi.ListScansParams{Limit: &size, Cursor: cursor}))
+		return page.Scans, page.NextCursor, err
+	})
 }
 
 // CheckPart returns an error when a part of the service is down, by its name in the
 // API's readiness.
 func (c *API) CheckPart(ctx context.Context, part string) error {
-	response, err := c.raw.GetReadiness(ctx)
-	if err == nil && response.StatusCode == http.StatusServiceUnavailable {
-		response.StatusCode = http.StatusOK // the body lists the parts
-	}
-	readiness, err := reply[struct{ Parts []openapi.Part }]{c}.of(response, err)
+	readiness, err := read[struct{ Parts []openapi.Part }](c.raw.GetReadiness(ctx))
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"net/http"
 	"strings"
 
 	"stevedore/api/openapi"
@@ -13,34 +14,34 @@ const AnyVersion = "*"
 
 // AddServer adds a server.
 func (c *API) AddServer(ctx context.Context, settings openapi.ServerSettings) (openapi.Server, error) {
-	return reply[openapi.Server]{c}.of(c.raw.CreateServer(ctx, nil, settings))
+	return read[openapi.Server](c.raw.CreateServer(ctx, nil, settings))
 }
 
 // ListServers returns all servers in order of name.
 func (c *API) ListServers(ctx context.Context) ([]openapi.Server, error) {
-	list, err := reply[openapi.ServerList]{c}.of(c.raw.ListServers(ctx))
+	list, err := read[openapi.ServerList](c.raw.ListServers(ctx))
 	return list.Servers, err
 }
 
 // Server returns the server with the name or uuid, and its version for EditServer and
 // RemoveServer.
 func (c *API) Server(ctx context.Context, nameOrUUID string) (server openapi.Server, version string, err error) {
-	server, header, err := reply[openapi.Server]{c}.withHeader(c.raw.GetServer(ctx, nameOrUUID))
-	if err != nil {
-		return server, "", err
+	response, err := c.raw.GetServer(ctx, nameOrUUID)
+	if server, err = read[openapi.Server](response, err); err == nil {
+		version = strings.Trim(response.Header.Get("ETag"), `"`)
 	}
-	return server, strings.Trim(header.Get("ETag"), `"`), nil
+	return server, version, err
 }
 
 // EditServer changes the given settings of a server. A server of another version is
 // ErrStale.
 func (c *API) EditServer(ctx context.Context, nameOrUUID, version string, settings openapi.ServerSettings) (openapi.Server, error) {
-	return reply[openapi.Server]{c}.of(c.raw.EditServer(ctx, nameOrUUID, &openapi.EditServerParams{IfMatch: ifMatch(version)}, settings))
+	return read[openapi.Server](c.raw.EditServer(ctx, nameOrUUID, &openapi.EditServerParams{IfMatch: ifMatch(version)}, settings))
 }
 
 // RemoveServer removes a server. A server of another version is ErrStale.
 func (c *API) RemoveServer(ctx context.Context, nameOrUUID, version string) error {
-	_, err := reply[struct{}]{c}.of(c.raw.RemoveServer(ctx, nameOrUUID, &openapi.RemoveServerParams{IfMatch: ifMatch(version)}))
+	_, err := read[struct{}](c.raw.RemoveServer(ctx, nameOrUUID, &openapi.RemoveServerParams{IfMatch: ifMatch(version)}))
 	return err
 }
 
@@ -53,17 +54,17 @@ func ifMatch(version string) *openapi.IfMatch {
 
 // PauseServer stops scans of a server.
 func (c *API) PauseServer(ctx context.Context, nameOrUUID string) (openapi.Server, error) {
-	return reply[openapi.Server]{c}.of(c.raw.PauseServer(ctx, nameOrUUID, nil))
+	return read[openapi.Server](c.raw.PauseServer(ctx, nameOrUUID, nil))
 }
 
 // ResumeServer ends a pause or a suspension.
 func (c *API) ResumeServer(ctx context.Context, nameOrUUID string) (openapi.Server, error) {
-	return reply[openapi.Server]{c}.of(c.raw.ResumeServer(ctx, nameOrUUID, nil))
+	return read[openapi.Server](c.raw.ResumeServer(ctx, nameOrUUID, nil))
 }
 
 // DecideChanges resolves the held changes of a server and returns the number of files.
 func (c *API) DecideChanges(ctx context.Context, nameOrUUID string, decision openapi.ChangesDecision) (int64, error) {
-	decided, err := reply[openapi.ChangesDecided]{c}.of(c.raw.DecideChanges(ctx, nameOrUUID, nil, decision))
+	decided, err := read[openapi.ChangesDecided](c.raw.DecideChanges(ctx, nameOrUUID, nil, decision))
 	return decided.Files, err
 }
 
@@ -71,25 +72,16 @@ func (c *API) DecideChanges(ctx context.Context, nameOrUUID string, decision ope
 // the presented host key first. The result is valid beside an error about the
 // partner's server.
 func (c *API) TestServer(ctx context.Context, nameOrUUID string, approval openapi.HostKeyApproval, sample bool) (openapi.ServerTest, error) {
-	read := reply[openapi.ServerTest]{c}
-	var test openapi.ServerTest
+	var response *http.Response
 	var err error
 	if approval.Fingerprint == "" {
-		test, err = read.of(c.raw.TestServer(ctx, nameOrUUID, &openapi.TestServerParams{Sample: &sample}))
+		response, err = c.raw.TestServer(ctx, nameOrUUID, &openapi.TestServerParams{Sample: &sample})
 	} else {
-		test, err = read.of(c.raw.ApproveHostKey(ctx, nameOrUUID, &openapi.ApproveHostKeyParams{Sample: &sample}, approval))
+		response, err = c.raw.ApproveHostKey(ctx, nameOrUUID, &openapi.ApproveHostKeyParams{Sample: &sample}, approval)
 	}
+	test, err := read[openapi.ServerTest](response, err)
 	if err == nil && !test.Ok {
 		err = ingest.Errorf(ingest.Kind(orZero(test.ErrorKind)), "%s", orZero(test.Error))
 	}
 	return test, err
-}
-
-// orZero returns the value that the pointer holds, or the zero value.
-func orZero[T any](value *T) T {
-	if value == nil {
-		var zero T
-		return zero
-	}
-	return *value
 }

@@ -15,21 +15,21 @@ import (
 // daemon is a process that runs until its context ends.
 type daemon func(ctx context.Context, cfg config.Config, log *slog.Logger) error
 
-// app is one call of the program and the world around it.
+// app is one call of the program, with its environment.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	environ        []string
-	// terminal says that a person watches stderr: only then progress is shown.
-	terminal bool
-	// screen says the same of stdout: only then tables are coloured or redrawn.
-	screen bool
-	// person says that somebody can be asked: stdin and stderr are terminals.
-	person bool
-	// interval is how often --watch looks.
-	interval time.Duration
+	// stdoutSize and stderrSize return the size of the terminal in characters, and
+	// zeros for a pipe or file. A nil function is a pipe.
+	stdoutSize, stderrSize func() (width, height int)
+	// interactive reports whether a person can answer questions.
+	interactive bool
+	// refresh is the interval of --watch.
+	refresh time.Duration
 	// poll is the interval at which running scans and audits are polled.
 	poll time.Duration
+	now  func() time.Time
 	// open opens the parts of the service, servePrivately an API for one command.
 	open           func(cfg config.Config, log *slog.Logger) installation
 	servePrivately privateAPI
@@ -41,8 +41,8 @@ type app struct {
 	format      format
 	configFile  string
 	configFlags map[string]*string
-	// started says that flags and arguments were understood.
-	started bool
+	// parsed reports whether flags and arguments are valid.
+	parsed bool
 }
 
 // run executes the command line and returns the exit code.
@@ -57,8 +57,8 @@ func (a *app) run(ctx context.Context, args []string) int {
 	case errors.As(err, &status):
 		return int(status)
 	}
-	if !a.started {
-		err = usageError{fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())}
+	if !a.parsed {
+		err = usageErrorf("%w; see `%s --help`", err, cmd.CommandPath())
 	}
 	fmt.Fprintf(a.stderr, "stevedore: %s\n", message(err))
 	return exitCode(err)
@@ -67,7 +67,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 func (a *app) configuration() (config.Config, error) {
 	flags := map[string]string{}
 	for name, value := range a.configFlags {
-		if value != nil && *value != "" {
+		if *value != "" {
 			flags[name] = *value
 		}
 	}
@@ -76,4 +76,19 @@ func (a *app) configuration() (config.Config, error) {
 		return cfg, ingest.Errorf(ingest.KindInvalid, "%s", err)
 	}
 	return cfg, nil
+}
+
+// configurationFor returns the configuration, valid for the component. Errors name the
+// command instead of the component, whose needs several commands share.
+func (a *app) configurationFor(command string, component config.Component) (config.Config, error) {
+	cfg, err := a.configuration()
+	if err != nil {
+		return cfg, err
+	}
+	err = cfg.Validate(component)
+	var wrong *config.Error
+	if errors.As(err, &wrong) {
+		err = &config.Error{Component: config.Component("`" + command + "`"), Problems: wrong.Problems}
+	}
+	return cfg, err
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,60 +17,101 @@ func (a *app) auditCommand() *cobra.Command {
 	var servers []string
 	var deep bool
 	cmd := &cobra.Command{
-		Use: "audit", Short: "Compare servers, ledger, objects and announcements",
-		Long: `Compares what the servers show with the ledger, and the ledger with the object
-store and with the recorded notifications. A worker does the comparing. It
-changes nothing and may run at any time. One line per difference, with the state
-of each place at its end:
+		Use: "audit", Short: "Compare servers, ledger, objects and notifications",
+		Long: `Compares the listings of servers with the ledger, and the ledger with the object
+store and the recorded notifications. A worker runs the audit. It changes nothing
+and may run at any time. Prints one line for each difference, with the state of
+each place at its end:
 
-  -  missing   what should be there is not
-  +  extra     something is there that should not be
-  !  wrong     it is there and differs, or waits for somebody
+  -  missing   it should exist and does not
+  +  extra     it exists and should not
+  !  wrong     it exists and differs, or needs attention
 
-Files on their way are pending and no difference. Paused and suspended servers
-are logged in to only when they are named. Objects without a file are looked for
-only when no server is named. Exit code 9: there are differences; with any other
-but 0 the audit did not reach its end.`,
+Files in flight are pending and no difference. Paused and suspended servers are
+listed only when named. Objects without a file are looked for only when no server
+is named.
+
+Exit code 9 means differences. With all other codes but 0 the audit is incomplete.`,
 		Example: "  stevedore audit\n  stevedore audit --server acme --deep",
-		Args:    none,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			request := openapi.AuditRequest{Deep: &deep}
-			if len(servers) > 0 {
-				request.Servers = &servers
+		Args:    noSuchCommand,
+		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
+			run, err := api.StartAudit(ctx, openapi.AuditRequest{Deep: &deep, Servers: givenList(servers)})
+			if err != nil {
+				return err
 			}
-			return a.withAPI("audit", func(api *client.API) error { return a.audit(cmd.Context(), api, request) })
-		},
+			unlisted, err := unlistedServers(ctx, api, run)
+			if err != nil {
+				return err
+			}
+			progress := &progress{app: a}
+			progress.audit(run)
+			worker := workerCheck{app: a}
+			ended, err := api.WaitAudit(ctx, run.AuditUUID, func(r openapi.AuditRun) {
+				worker.check(ctx, api)
+				progress.audit(r)
+			})
+			progress.end()
+			if ended.AuditUUID != "" {
+				run = ended
+			}
+			if ctx.Err() != nil {
+				a.note("stopped waiting; the audit continues: see `stevedore audit show %s`", run.AuditUUID)
+			}
+			return a.reportAudit(ctx, api, run, unlisted, err)
+		}),
 	}
-	cmd.Flags().StringArrayVar(&servers, "server", nil, "only the server with this `NAME` or uuid; may be repeated")
-	a.completeServers(cmd, "server")
-	cmd.Flags().BoolVar(&deep, "deep", false, "read every object again instead of trusting its metadata")
+	a.addServers(cmd, &servers)
+	cmd.Flags().BoolVar(&deep, "deep", false, "read each object again instead of trusting its metadata")
+	cmd.AddCommand(a.auditListCommand(), a.completeArgs(a.auditShowCommand(), auditUUIDs))
 	return cmd
 }
 
-// audit starts an audit, waits for its end and prints the differences.
-func (a *app) audit(ctx context.Context, api *client.API, request openapi.AuditRequest) error {
-	run, err := api.StartAudit(ctx, request)
-	if err != nil {
-		return err
+func givenList(list []string) *[]string {
+	if len(list) == 0 {
+		return nil
 	}
-	servers, err := auditServers(ctx, api, run)
-	if err != nil {
-		return err
+	return &list
+}
+
+func (a *app) auditListCommand() *cobra.Command {
+	var limit int
+	cmd := &cobra.Command{
+		Use: "list", Short: "List audits, the latest first", Args: none,
+		Example: "  stevedore audit list --limit 5",
+		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
+			return printAll(a.newList("UUID", "STARTED", "STATE", "FILES", "DIFFERENCES", "BY"), api.Audits(ctx, max(0, limit)),
+				"no audits yet: start one with `stevedore audit`", func(r openapi.AuditRun) []string {
+					return []string{r.AuditUUID, a.when(r.StartedAt), string(r.State), fmt.Sprint(r.Files), fmt.Sprint(r.Differences), dash(r.Actor)}
+				})
+		}),
 	}
-	progress := newProgress(a)
-	run, err = api.WaitAudit(ctx, run, progress.audit)
-	progress.end()
-	report := auditReport{app: a}
-	if readErr := api.EachDifference(ctx, run.AuditUUID, report.add); readErr != nil {
-		err = errors.Join(err, readErr)
+	cmd.Flags().IntVar(&limit, "limit", 20, "at most `N` audits; 0 is all")
+	return cmd
+}
+
+func (a *app) auditShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "show UUID|latest", Short: "Show the differences that an audit found",
+		Long: `Shows an audit by its uuid, a prefix of it, or "latest": its differences and its
+summary. The exit codes are those of "stevedore audit".`,
+		Example: "  stevedore audit show latest", Args: exactly("audit uuid, or latest,"),
+		RunE: a.calling(func(ctx context.Context, api *client.API, args []string) error {
+			for run, err := range api.Audits(ctx, 0) {
+				switch {
+				case err != nil:
+					return err
+				case args[0] != latest && !strings.HasPrefix(run.AuditUUID, args[0]):
+					continue
+				case run.State == openapi.AuditRunning:
+					err = ingest.Errorf(ingest.KindTransient, "audit %s is running", run.AuditUUID)
+				case run.State == openapi.AuditFailed:
+					err = ingest.Errorf(ingest.KindTransient, "audit %s failed: %s", run.AuditUUID, value(run.Error))
+				}
+				return a.reportAudit(ctx, api, run, nil, err)
+			}
+			return ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no audit has the uuid %q: `stevedore audit list` lists all audits", safe(args[0]))
+		}),
 	}
-	if printErr := report.end(auditResult{AuditRun: run, Unlisted: servers, Complete: err == nil}, err); printErr != nil {
-		return printErr
-	}
-	if err == nil && run.Differences > 0 {
-		return differencesError{run.Differences}
-	}
-	return err
 }
 
 // differenceResult is a difference as JSON.
@@ -86,21 +125,21 @@ type differenceResult struct {
 type auditResult struct {
 	Type string `json:"type,omitempty"`
 	openapi.AuditRun
-	// Complete reports whether the audit reached its end and all differences were read.
+	// Complete reports whether the audit has ended and all differences were read.
 	Complete bool             `json:"complete"`
 	Unlisted []unlistedResult `json:"unlisted_servers"`
 }
 
-// unlistedResult is a server that an audit of all servers does not log in to.
+// unlistedResult is a server that an audit of all servers does not list.
 type unlistedResult struct {
 	Server     string `json:"server"`
 	ServerUUID string `json:"server_uuid"`
 	Reason     string `json:"reason"`
 }
 
-// auditServers returns the paused and suspended servers, which an audit of all servers
-// does not log in to.
-func auditServers(ctx context.Context, api *client.API, run openapi.AuditRun) ([]unlistedResult, error) {
+// unlistedServers returns the paused and suspended servers, which an audit of all
+// servers does not list.
+func unlistedServers(ctx context.Context, api *client.API, run openapi.AuditRun) ([]unlistedResult, error) {
 	unlisted := []unlistedResult{}
 	if len(run.ServerUuids) > 0 {
 		return unlisted, nil
@@ -117,82 +156,81 @@ func auditServers(ctx context.Context, api *client.API, run openapi.AuditRun) ([
 	return unlisted, err
 }
 
-// auditReport writes differences one by one and the summary last. As json it
-// is one object, whole even when the audit ended early.
-type auditReport struct {
-	app   *app
-	count int
-}
-
-func (r *auditReport) add(d openapi.AuditDifference) error {
-	r.count++
-	if r.app.format == formatTable {
-		_, err := fmt.Fprintf(r.app.stdout, "%s  %s  %s%s\n", d.Mark, safe(d.What), oneLine(d.Why), sidesText(d.Sides))
-		return err
+// reportAudit prints the differences and the summary, and returns err, or an error for
+// the differences. It prints as much as can be read, also after an error.
+func (a *app) reportAudit(ctx context.Context, api *client.API, run openapi.AuditRun, unlisted []unlistedResult, err error) error {
+	differences := []differenceResult{} // the service stores a limited number
+	for d, readErr := range api.Differences(context.WithoutCancel(ctx), run.AuditUUID) {
+		if readErr != nil {
+			err = errors.Join(err, readErr)
+			break
+		}
+		differences = append(differences, differenceResult{AuditDifference: d})
 	}
-	result := differenceResult{AuditDifference: d}
-	if r.app.format == formatJSONL {
-		result.Type = "difference"
-		return r.app.encode(result)
+	summary := auditResult{AuditRun: run, Complete: err == nil, Unlisted: append([]unlistedResult{}, unlisted...)}
+	if err != nil && summary.Error == nil {
+		summary.Error = given(message(err))
 	}
-	before := ",\n    "
-	if r.count == 1 {
-		before = "{\n  \"differences\": [\n    "
+	if printErr := a.showAudit(differences, summary); printErr != nil {
+		return printErr
 	}
-	return r.write(before, result)
-}
-
-func (r *auditReport) end(result auditResult, err error) error {
-	if err != nil && result.Error == nil {
-		result.Error = given(message(err))
+	if err == nil && run.Differences > 0 {
+		return differencesError{run.Differences}
 	}
-	switch r.app.format {
-	case formatTable:
-		return r.app.printOne(nil, func(w io.Writer) { printAudit(w, result, int64(r.count)) })
-	case formatJSONL:
-		result.Type = "summary"
-		return r.app.encode(result)
-	}
-	before := "\n  ],\n  \"summary\": "
-	if r.count == 0 {
-		before = "{\n  \"differences\": [],\n  \"summary\": "
-	}
-	if err := r.write(before, result); err != nil {
-		return err
-	}
-	_, err = io.WriteString(r.app.stdout, "\n}\n")
 	return err
 }
 
-// write writes a value on one line after some text.
-func (r *auditReport) write(before string, value any) error {
-	var line strings.Builder
-	encoder := json.NewEncoder(&line)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
-		return err
+func (a *app) showAudit(differences []differenceResult, summary auditResult) error {
+	if a.format != formatJSONL {
+		result := map[string]any{"differences": differences, "summary": summary}
+		return a.show(result, func(t *table) { rowsOfAudit(t, differences, summary) })
 	}
-	_, err := io.WriteString(r.app.stdout, before+strings.TrimSuffix(line.String(), "\n"))
-	return err
+	for _, d := range differences {
+		d.Type = "difference"
+		if err := a.encode(d); err != nil {
+			return err
+		}
+	}
+	summary.Type = "summary"
+	return a.encode(summary)
 }
 
-// printAudit prints the summary; shown is how many differences are above it.
-func printAudit(w io.Writer, r auditResult, shown int64) {
-	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+func rowsOfAudit(t *table, differences []differenceResult, r auditResult) {
+	for _, d := range differences {
+		t.text("%s  %s  %s%s", d.Mark, safe(d.What), oneLine(d.Why), sidesText(d.Sides))
+	}
 	if r.Differences > 0 {
-		fmt.Fprintln(w)
+		t.text("")
 	}
-	row("files checked", "%d, %s (%d bytes) in the object store", r.Files, size(r.Bytes), r.Bytes)
-	row("on servers", "%d entries", r.Sources)
-	row("pending", "%d", r.Pending)
-	row("differences", "%d: %d missing (-), %d extra (+), %d wrong (!)", r.Differences, r.Missing, r.Extra, r.Wrong)
-	if shown < r.Differences {
-		row("shown", "%d of them: the service keeps no more", shown)
+	t.columns()
+	t.row("files checked", fmt.Sprintf("%d, %s (%d bytes) in the object store", r.Files, size(r.Bytes), r.Bytes))
+	t.row("on servers", fmt.Sprintf("%d entries", r.Sources))
+	t.row("pending", fmt.Sprint(r.Pending))
+	t.row("differences", fmt.Sprintf("%d: %d missing (-), %d extra (+), %d wrong (!)", r.Differences, r.Missing, r.Extra, r.Wrong))
+	if shown := int64(len(differences)); shown < r.Differences {
+		t.row("shown", fmt.Sprintf("%d of them: the service stores no more", shown))
 	}
 	for _, u := range r.Unlisted {
-		row("not listed", "%s: %s", safe(u.Server), safe(u.Reason))
+		t.row("not listed", safe(u.Server)+": "+safe(u.Reason))
 	}
 	if !r.Complete {
-		row("NOT COMPLETE", "%s", safe(value(r.Error)))
+		t.row("NOT COMPLETE", safe(value(r.Error)))
 	}
+}
+
+// sidesText returns the compared places, each with its sign; empty for none.
+func sidesText(s openapi.AuditSides) string {
+	var compared []string
+	for _, side := range []struct {
+		name  string
+		state openapi.AuditSideState
+	}{{"source", s.Source.State}, {"ledger", s.Ledger.State}, {"object", s.Object.State}, {"notification", s.Announcement.State}} {
+		if side.state != openapi.SideUnknown {
+			compared = append(compared, side.name+" "+ingest.SideState(side.state).Sign())
+		}
+	}
+	if len(compared) == 0 {
+		return ""
+	}
+	return "  [" + strings.Join(compared, ", ") + "]"
 }

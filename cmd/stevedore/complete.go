@@ -8,69 +8,108 @@ import (
 	"github.com/spf13/cobra"
 
 	"stevedore/api/client"
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
-// completeTimeout is how long somebody waits for a completion at most.
-const completeTimeout = 2 * time.Second
+const (
+	// completeTimeout bounds the time of a completion.
+	completeTimeout = 2 * time.Second
+	// maxCompletions bounds the completions of one word.
+	maxCompletions = 50
+	// latest is the argument for the latest scan or audit.
+	latest = "latest"
+)
 
-// complete offers fixed values for a flag.
-func complete(cmd *cobra.Command, flag string, values ...string) {
-	// The only error is a flag that does not exist, which a test would show.
-	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+// completer calls add with values for the word that begins with the prefix.
+type completer func(ctx context.Context, api *client.API, prefix string, add func(value, description string)) error
+
+// completeValues completes fixed values of a flag.
+func completeValues[T ~string](cmd *cobra.Command, flag string, values []T) {
+	var texts []string
+	for _, value := range values {
+		texts = append(texts, string(value))
+	}
+	// The only error is an unknown flag, which the tests of help texts would show.
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(texts, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// completeServers offers the servers' names for a flag.
-func (a *app) completeServers(cmd *cobra.Command, flag string) {
-	_ = cmd.RegisterFlagCompletionFunc(flag, a.serverNames)
+// completeFlag completes the values of a flag by calling the API.
+func (a *app) completeFlag(cmd *cobra.Command, flag string, values completer) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, a.completion(values))
 }
 
-// completeServer offers the servers' names for the command's argument.
-func (a *app) completeServer(cmd *cobra.Command) *cobra.Command {
+// completeArgs completes the arguments of a command by calling the API.
+func (a *app) completeArgs(cmd *cobra.Command, values completer) *cobra.Command {
+	complete := a.completion(values)
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 {
+		if len(args) > 0 && cmd.Args(cmd, append(args, prefix)) != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return a.serverNames(cmd, args, prefix)
+		return complete(cmd, args, prefix)
 	}
 	return cmd
 }
 
-// serverNames asks for the names; whatever goes wrong, there are none.
-func (a *app) serverNames(cmd *cobra.Command, _ []string, prefix string) (names []string, _ cobra.ShellCompDirective) {
-	ctx, cancel := context.WithTimeout(cmd.Context(), completeTimeout)
-	defer cancel()
-	_ = a.withAPI("completion", func(api *client.API) error {
-		servers, err := api.ListServers(ctx)
-		for _, server := range servers {
-			if strings.HasPrefix(server.Name, prefix) && ingest.ValidName(server.Name) {
-				names = append(names, server.Name)
-			}
+// completion returns no values when the API cannot be called.
+func (a *app) completion(values completer) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, prefix string) (found []string, _ cobra.ShellCompDirective) {
+		ctx, cancel := context.WithTimeout(cmd.Context(), completeTimeout)
+		defer cancel()
+		_ = a.withAPI(cmd.CommandPath(), func(api *client.API) error {
+			return values(ctx, api, prefix, func(value, description string) {
+				if strings.HasPrefix(value, prefix) && len(found) < maxCompletions {
+					found = append(found, cobra.CompletionWithDesc(value, safe(description)))
+				}
+			})
+		})
+		return found, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func serverNames(ctx context.Context, api *client.API, _ string, add func(value, description string)) error {
+	servers, err := api.ListServers(ctx)
+	for _, server := range servers {
+		if ingest.ValidName(server.Name) {
+			add(server.Name, serverState(server)+", "+address(server))
 		}
-		return err
-	})
-	return names, cobra.ShellCompDirectiveNoFileComp
-}
-
-// stepNames are the steps that a file can be retried from.
-func stepNames() []string {
-	var names []string
-	for _, step := range ingest.RetrySteps() {
-		names = append(names, string(step))
 	}
-	return names
+	return err
 }
 
-// oneOf lists two or more choices as help texts and errors do: "a, b or c".
-func oneOf(choices []string) string {
-	last := len(choices) - 1
-	return strings.Join(choices[:last], ", ") + " or " + choices[last]
-}
-
-func statusNames() []string {
-	var names []string
-	for _, status := range ingest.Statuses {
-		names = append(names, string(status))
+// fileUUIDs completes the latest files, or those whose uuid has the prefix once it is
+// long enough for the API.
+func fileUUIDs(ctx context.Context, api *client.API, prefix string, add func(value, description string)) error {
+	params := openapi.ListFilesParams{Order: given(openapi.FileOrder(ingest.OrderNewest))}
+	if len(prefix) >= 4 {
+		params = openapi.ListFilesParams{UUID: &prefix}
 	}
-	return names
+	for file, err := range api.Files(ctx, params, maxCompletions) {
+		if err != nil {
+			return err
+		}
+		add(file.FileUUID, string(file.Status)+" "+file.Server+":"+file.RemotePath)
+	}
+	return nil
+}
+
+func auditUUIDs(ctx context.Context, api *client.API, _ string, add func(value, description string)) error {
+	add(latest, "the latest audit")
+	for run, err := range api.Audits(ctx, maxCompletions) {
+		if err != nil {
+			return err
+		}
+		add(run.AuditUUID, string(run.State)+" "+clock(run.StartedAt))
+	}
+	return nil
+}
+
+func tokenNames(ctx context.Context, api *client.API, _ string, add func(value, description string)) error {
+	tokens, err := api.ListTokens(ctx)
+	for _, token := range tokens {
+		if token.State == "valid" {
+			add(token.Name, string(token.Role))
+		}
+	}
+	return err
 }

@@ -13,10 +13,10 @@ func (a *app) configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Print the effective configuration with secrets masked",
-		Long: `Prints every variable with its effective value and where it comes from: a
-flag, the environment, the file or its default. Secrets are masked.
+		Long: `Prints each variable with its effective value and its source: a flag, the
+environment, the file or the default. Secrets are masked.
 
-The flags below work on every command.`,
+The flags below work on all commands.`,
 		Example: "  stevedore config -o jsonl",
 		Args:    noSuchCommand,
 		RunE:    func(*cobra.Command, []string) error { return a.showConfig() },
@@ -42,13 +42,9 @@ func (a *app) showConfig() error {
 	if err != nil {
 		return err
 	}
-	settings := a.newList("VARIABLE", "VALUE", "SOURCE")
-	for _, s := range cfg.Effective() {
-		if err := settings.add(s, s.Name, dash(s.Value), s.Source); err != nil {
-			return err
-		}
-	}
-	if err := settings.end(""); err != nil {
+	err = printAll(a.newList("VARIABLE", "VALUE", "SOURCE"), all(cfg.Effective(), nil), "",
+		func(s config.Setting) []string { return []string{s.Name, dash(s.Value), s.Source} })
+	if err != nil {
 		return err
 	}
 	for _, warning := range cfg.Warnings() {

@@ -10,16 +10,17 @@ import (
 // errDeclined ends a command that a person did not confirm.
 var errDeclined = errors.New("nothing was changed")
 
-// confirm asks a person whether to go on; yes goes on without asking. Where
-// nobody can be asked, not even by mistake, only yes does.
-func (a *app) confirm(question string, yes bool) error {
-	if yes {
+// confirm asks a person to confirm the action, unless yes is set. Without a terminal it
+// is a usage error, so that a script must set yes.
+func (a *app) confirm(yes bool, format string, args ...any) error {
+	action := fmt.Sprintf(format, args...)
+	switch {
+	case yes:
 		return nil
+	case !a.interactive:
+		return usageErrorf("%s: confirm with --yes; there is no terminal to ask on", action)
 	}
-	if !a.person {
-		return usageError{fmt.Errorf("%s: confirm with --yes, there is no terminal to ask on", question)}
-	}
-	fmt.Fprintf(a.stderr, "%s? [y/N] ", question)
+	fmt.Fprintf(a.stderr, "%s? [y/N] ", action)
 	line, _ := bufio.NewReader(a.stdin).ReadString('\n')
 	switch strings.ToLower(strings.TrimSpace(line)) {
 	case "y", "yes":

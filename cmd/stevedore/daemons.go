@@ -8,24 +8,21 @@ import (
 )
 
 func (a *app) workerCommand() *cobra.Command {
-	return a.daemonCommand("worker", "Run a worker: it moves the files", config.ComponentWorker, a.runWorker)
+	return a.daemonCommand("worker", "Run a worker, which transfers the files", config.ComponentWorker, a.runWorker)
 }
 
 func (a *app) apiCommand() *cobra.Command {
 	return a.daemonCommand("api", "Run the REST API", config.ComponentAPI, a.runAPI)
 }
 
-// daemonCommand runs until the process is told to stop. Its log goes to
-// stderr, and so do warnings about variables that nothing reads.
+// daemonCommand returns a command that runs until the process receives a signal. Its log
+// and warnings about unknown variables go to stderr.
 func (a *app) daemonCommand(name, short string, component config.Component, run daemon) *cobra.Command {
 	return &cobra.Command{
 		Use: name, Short: short, Args: none, Example: "  stevedore " + name,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.configuration()
+			cfg, err := a.configurationFor(cmd.CommandPath(), component)
 			if err != nil {
-				return err
-			}
-			if err := validate(cfg, name, component); err != nil {
 				return err
 			}
 			log := telemetry.NewLogger(cfg.Log, a.stderr)
@@ -33,7 +30,7 @@ func (a *app) daemonCommand(name, short string, component config.Component, run 
 				log.Warn(warning)
 			}
 			if limit := telemetry.LimitMemory(); limit > 0 {
-				log.Info("memory is limited", "limit_bytes", limit)
+				log.Info("memory limit set", "limit_bytes", limit)
 			}
 			return run(cmd.Context(), cfg, log)
 		},

@@ -22,20 +22,21 @@ const (
 	exitDifferences = 9
 )
 
-// differencesError says that an audit came to its end and found something.
+// differencesError is the error of a complete audit that found differences.
 type differencesError struct{ count int64 }
 
-// Error returns one line.
+// Error implements error.
 func (e differencesError) Error() string { return fmt.Sprintf("%d difference(s) found", e.count) }
 
-// usageError is a command line that cannot be understood or carried out as it
-// is written.
+// usageError is the error of an invalid command line.
 type usageError struct{ error }
 
 // Unwrap returns the cause.
 func (e usageError) Unwrap() error { return e.error }
 
-// exitCode says what a script may do about the error.
+func usageErrorf(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// exitCode returns the exit code of the error.
 func exitCode(err error) int {
 	var (
 		usage       usageError
@@ -64,8 +65,8 @@ func exitCode(err error) int {
 	}
 }
 
-// worse returns the error that matters more: one that trying again may mend
-// matters least.
+// worse returns the more severe error. Errors that a retry may resolve are the least
+// severe.
 func worse(a, b error) error {
 	order := []int{exitOK, exitRetryable, exitUsage, exitNotFound, exitPermanent, exitOther}
 	if slices.Index(order, exitCode(a)) >= slices.Index(order, exitCode(b)) {
@@ -74,8 +75,8 @@ func worse(a, b error) error {
 	return b
 }
 
-// message returns the one line that people read. A known error's own message
-// is made for them; its cause, which a driver worded, is logged at debug level.
+// message returns the one line for people. The message of a known error is complete; its
+// cause, in the words of a driver, is logged at debug level.
 func message(err error) string {
 	var (
 		invalid *ingest.InvalidError
@@ -84,7 +85,7 @@ func message(err error) string {
 	)
 	switch {
 	case errors.As(err, &wrong):
-		lines := strings.Split(wrong.Error(), "\n") // one a variable
+		lines := strings.Split(wrong.Error(), "\n") // one for each variable
 		for i, line := range lines {
 			lines[i] = safe(line)
 		}
@@ -100,16 +101,5 @@ func message(err error) string {
 	}
 }
 
-// oneLine makes text that may hold what a server or file is called harmless.
+// oneLine makes text harmless that may quote a server or the name of a file.
 func oneLine(text string) string { return safe(strings.Join(strings.Fields(text), " ")) }
-
-// validate names the command in the error instead of the component whose needs
-// it shares.
-func validate(cfg config.Config, name string, component config.Component) error {
-	err := cfg.Validate(component)
-	var wrong *config.Error
-	if errors.As(err, &wrong) {
-		return &config.Error{Component: config.Component("`stevedore " + name + "`"), Problems: wrong.Problems}
-	}
-	return err
-}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +26,12 @@ import (
 )
 
 const testUUID = "0f0f0f0f-1111-4222-8333-444444444444"
+
+// serviceFake is the interfaces behind the API.
+type serviceFake interface {
+	operations.Operations
+	access.Access
+}
 
 // fakeOperations is behind the API that the commands call. It returns what a test sets.
 type fakeOperations struct {
@@ -55,6 +63,9 @@ type fakeOperations struct {
 
 	token  access.NewToken
 	tokens []ingest.Token
+
+	listings []ingest.Scan
+	parts    []operations.PartStatus
 
 	audited     []string
 	deep        bool
@@ -196,7 +207,7 @@ func (f *fakeOperations) GetScan(context.Context, string) (operations.ScanStatus
 	return status, nil
 }
 
-func (f *fakeOperations) Ready(context.Context) []operations.PartStatus { return nil }
+func (f *fakeOperations) Ready(context.Context) []operations.PartStatus { return f.parts }
 
 func (f *fakeOperations) ListFiles(_ context.Context, filter ingest.FileFilter) (ingest.Page[ingest.File], error) {
 	if filter.UUID == "" {
@@ -281,6 +292,15 @@ func (f *fakeOperations) AuditDifferences(context.Context, string, int64, int) (
 	return ingest.Page[ingest.AuditDifference]{Items: f.differences}, nil
 }
 
+func (f *fakeOperations) ListAudits(ctx context.Context, _ int64, _ int) (ingest.Page[ingest.AuditRun], error) {
+	run, err := f.GetAudit(ctx, "")
+	return ingest.Page[ingest.AuditRun]{Items: []ingest.AuditRun{run}}, err
+}
+
+func (f *fakeOperations) ListScans(context.Context, string, int64, int) (ingest.Page[ingest.Scan], error) {
+	return ingest.Page[ingest.Scan]{Items: f.listings}, f.err
+}
+
 // call is the outcome of one call of the program.
 type call struct {
 	code        int
@@ -290,16 +310,26 @@ type call struct {
 // with changes the app before it runs.
 type with func(*app)
 
-func terminal(a *app) { a.terminal = true }
+func terminal(a *app) { a.stderrSize = func() (int, int) { return 120, 40 } }
+
+// onScreen runs the program on a terminal of the width.
+func onScreen(width int) with {
+	return func(a *app) { a.stdoutSize = func() (int, int) { return width, 40 } }
+}
+
+func args(line ...string) []string { return line }
+
+func person(answer string) with {
+	return func(a *app) { a.interactive, a.stdin = true, strings.NewReader(answer) }
+}
 
 func stdin(text string) with { return func(a *app) { a.stdin = strings.NewReader(text) } }
 
 func environ(lines ...string) with { return func(a *app) { a.environ = append(a.environ, lines...) } }
 
-// backend is what a test puts behind the API and in place of the service's parts.
+// backend is the fake behind the API and in place of the service's parts.
 type backend interface {
-	operations.Operations
-	access.Access
+	serviceFake
 	installation
 }
 
@@ -311,13 +341,14 @@ func execute(t *testing.T, ops backend, line []string, options ...with) call {
 func executeIn(t *testing.T, ctx context.Context, ops backend, line []string, options ...with) call {
 	t.Helper()
 	const token = "canary-token"
-	server := httptest.NewServer(api.NewHandler(api.Deps{
-		Operations: ops, Access: ops, StartTimeout: time.Minute, Token: token, Log: slog.New(slog.DiscardHandler), RequestsPerSecond: 1e6,
-	}))
+	handler := sync.OnceValue(func() http.Handler { // takes most of the time of a call without requests
+		return api.NewHandler(api.Deps{Operations: ops, Access: ops, StartTimeout: time.Minute, Token: token, Log: slog.New(slog.DiscardHandler), RequestsPerSecond: 1e6})
+	})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler().ServeHTTP(w, r) }))
 	defer server.Close()
 	var out, errs bytes.Buffer
 	a := &app{
-		stdin: strings.NewReader(""), stdout: &out, stderr: &errs, poll: time.Millisecond,
+		stdin: strings.NewReader(""), stdout: &out, stderr: &errs, poll: time.Millisecond, now: time.Now,
 		environ: []string{"STEVEDORE_API_URL=" + server.URL, "STEVEDORE_TOKEN=" + token, "STEVEDORE_DATABASE_URL=postgres://u:canary-password@127.0.0.1:1/x"},
 		open:    func(config.Config, *slog.Logger) installation { return ops },
 	}

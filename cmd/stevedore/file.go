@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"strings"
-	"time"
+	"context"
 
 	"github.com/spf13/cobra"
 
@@ -14,102 +11,86 @@ import (
 )
 
 func (a *app) fileCommand() *cobra.Command {
-	commands := append([]*cobra.Command{a.fileListCommand(), a.fileShowCommand()}, a.decideCommands()...)
-	return group("file", "List files, show what happened to them, decide on those in error", commands...)
+	cmd := group("file", "List and show files; retry, skip, renotify and reprocess them", a.fileListCommand())
+	for _, named := range append(a.fileActionCommands(), a.fileShowCommand()) {
+		cmd.AddCommand(a.completeArgs(named, fileUUIDs))
+	}
+	return cmd
 }
 
 func (a *app) fileListCommand() *cobra.Command {
 	var selected selectFlags
-	var statuses []string
+	var statuses []openapi.FileStatus
 	var limit int
 	var watch, newest, left bool
 	cmd := &cobra.Command{
-		Use: "list", Short: "List files, in order of first sight or the latest first", Args: none,
-		Long: `Lists the files that all given filters select, in order of first sight, or
-with --newest the other way round.
+		Use: "list", Short: "List files in the order in which they were first seen", Args: none,
+		Long: `Lists the files that match all given filters, in the order in which they were
+first seen; with --newest, the latest first. On a terminal, columns fit its width
+and uuids are short; a pipe gets complete values.
 
-With --watch it goes on until it is stopped, and shows files under way or in
-error unless --status says otherwise: on a terminal the list again and again,
-with how far each is, its attempt and why it waits; elsewhere a line for each
-change and a last one for a file that leaves the list.`,
+--watch shows files that are in flight or failed, or the given --status, until it
+is interrupted: on a terminal a table with progress, attempts and reasons;
+elsewhere a line for each change, and a last line for a file that leaves the list.`,
 		Example: `  stevedore file list --server acme --status error
   stevedore file list --path '**/*.csv' --from 24h -o jsonl
   stevedore file list --newest --limit 20
   stevedore file list --watch`,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			selection, err := selected.read(time.Now())
-			if err != nil {
+		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
+			selection, err := selected.selection(a.now())
+			switch {
+			case err != nil:
 				return err
+			case limit < 0:
+				return usageErrorf("--limit %d: use 1 or more, or 0 for all", limit)
+			case watch && a.format == formatJSON:
+				return errEndlessArray
 			}
 			params := openapi.ListFilesParams{
 				Server: selection.Server, Path: selection.Path, From: selection.From, To: selection.To, Hash: selection.Hash, Left: given(left),
 			}
-			if params.Status, err = parseStatuses(statuses); err != nil {
-				return err
-			}
 			if newest {
 				params.Order = given(openapi.FileOrder(ingest.OrderNewest))
 			}
-			switch {
-			case limit < 0:
-				return usageError{fmt.Errorf("--limit %d: use 1 or more, or 0 for all", limit)}
-			case watch && a.format == formatJSON:
-				return usageError{errNoEnd}
+			if len(statuses) > 0 {
+				params.Status = &statuses
 			}
 			if watch {
-				return a.withAPI("file list", func(api *client.API) error { return a.watchFiles(cmd.Context(), api, params, limit) })
+				return a.watchFiles(ctx, api, params, limit)
 			}
-			return a.withAPI("file list", func(api *client.API) error {
-				rows := a.newFileList()
-				err := api.EachFile(cmd.Context(), params, limit, func(f openapi.File) error { return rows.add(f, fileCells(f)...) })
-				if err != nil {
-					return err
-				}
-				return rows.end("no such files: `stevedore scan --wait` looks for new ones")
-			})
-		},
+			return printAll(a.newList("UUID", "SERVER", "PATH", "SIZE", "STATUS", "UPDATED", "ERROR"), api.Files(ctx, params, limit),
+				"no files match: `stevedore scan --wait` looks for new files", a.fileCells)
+		}),
 	}
-	cmd.Flags().StringArrayVar(&statuses, "status", nil, "only files in this `STATUS`; may be repeated or separated by commas")
-	complete(cmd, "status", statusNames()...)
-	selected.register(a, cmd, "from", "to")
-	cmd.Flags().BoolVar(&left, "left", false, "only files whose source should have been deleted or moved and is still there")
-	cmd.Flags().BoolVar(&newest, "newest", false, "the latest first")
-	cmd.Flags().BoolVar(&watch, "watch", false, "go on showing what changes")
-	cmd.Flags().IntVar(&limit, "limit", 0, "at most so many files; 0 is all")
+	flags := cmd.Flags()
+	addChoice(cmd, flags, "status", "", "only files in this `STATUS`; may be repeated or separated by commas", &choice[openapi.FileStatus]{
+		values: fileStatuses(func(ingest.Status) bool { return true }), list: true, set: func(s openapi.FileStatus) { statuses = append(statuses, s) },
+	})
+	selected.register(a, cmd)
+	flags.BoolVar(&left, "left", false, "only ingested files whose source could not be deleted or moved")
+	flags.BoolVar(&newest, "newest", false, "the latest first")
+	flags.BoolVar(&watch, "watch", false, "show changes until interrupted")
+	flags.IntVar(&limit, "limit", 0, "at most `N` files; 0 is all")
 	return cmd
 }
 
-// errNoEnd says why a JSON array cannot be watched.
-var errNoEnd = errors.New("--watch has no end, and a JSON array needs one: use -o jsonl")
+var errEndlessArray = usageErrorf("--watch is endless and a JSON array is not: use -o jsonl")
 
-func (a *app) newFileList() *list {
-	return a.newList("UUID", "SERVER", "PATH", "SIZE", "STATUS", "UPDATED", "ERROR")
-}
-
-func fileCells(f openapi.File) []string {
-	wrong := value(f.ErrorMessage)
-	if f.SourceLeft != nil {
-		wrong = "source left: " + *f.SourceLeft
-	}
-	return []string{
-		f.FileUUID, safe(f.Server), safe(f.RemotePath), size(f.SizeBytes), string(f.Status), clock(f.UpdatedAt), dash(wrong),
-	}
-}
-
-// parseStatuses returns nil when no status is given.
-func parseStatuses(texts []string) (*[]openapi.FileStatus, error) {
-	var statuses []openapi.FileStatus
-	for _, text := range texts {
-		for name := range strings.SplitSeq(text, ",") {
-			status, err := ingest.ParseStatus(strings.TrimSpace(name))
-			if err != nil {
-				return nil, usageError{fmt.Errorf("--status: %w", err)}
-			}
+// fileStatuses returns the statuses that the function selects.
+func fileStatuses(selects func(ingest.Status) bool) (statuses []openapi.FileStatus) {
+	for _, status := range ingest.Statuses {
+		if selects(status) {
 			statuses = append(statuses, openapi.FileStatus(status))
 		}
 	}
-	if len(statuses) == 0 {
-		return nil, nil //nolint:nilnil // no filter
+	return statuses
+}
+
+// fileCells returns the cells of a file in a list; the last one is the error.
+func (a *app) fileCells(f openapi.File) []string {
+	failure := value(f.ErrorMessage)
+	if f.SourceLeft != nil {
+		failure = "source left: " + *f.SourceLeft
 	}
-	return &statuses, nil
+	return []string{f.FileUUID, safe(f.Server), safe(f.RemotePath), size(f.SizeBytes), string(f.Status), a.when(f.UpdatedAt), dash(failure)}
 }

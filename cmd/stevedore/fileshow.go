@@ -1,12 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,64 +19,54 @@ import (
 	"stevedore/internal/orchestrator"
 )
 
-// temporalUI names the variable with the address of Temporal's Web UI.
+// temporalUI is the variable with the address of Temporal's Web UI.
 const temporalUI = "STEVEDORE_TEMPORAL_UI_URL"
 
 // fileResult is a file with its history as JSON.
 type fileResult struct {
 	openapi.File
-	// Progress is null when no step is under way.
+	// Progress is null when no step runs.
 	Progress *openapi.Progress `json:"progress"`
 	Events   []openapi.Event   `json:"events"`
-	// WorkflowURL is empty unless the address of Temporal's Web UI is known.
+	// WorkflowURL is empty unless the address of Temporal's Web UI is configured.
 	WorkflowURL string `json:"workflow_url"`
 }
 
 func (a *app) fileShowCommand() *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
-		Use: "show UUID", Short: "Show a file, its object and what happened to it",
-		Long: `Shows a file by its uuid, or the beginning of it: where it is, which attempt
-of which step runs or when and why the next one comes, and what happened.
+		Use: "show UUID", Short: "Show a file, its object and its history",
+		Long: `Shows a file by its uuid or a prefix of it: its state, its object, the current
+step with the attempt and the time and reason of the next one, and its history.
 
-With --watch it prints what happens to the file, as it happens, until the file
-has ended its way or waits for an operator.`,
+--watch prints events as they happen, until the file has ended or failed.`,
 		Example: "  stevedore file show 0ab5fe59",
 		Args:    exactly("file uuid"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: a.calling(func(ctx context.Context, api *client.API, args []string) error {
 			if watch && a.format == formatJSON {
-				return usageError{errNoEnd}
+				return errEndlessArray
 			}
-			return a.withAPI("file show", func(api *client.API) error {
-				file, err := api.File(cmd.Context(), args[0])
-				if ingest.KindOf(err) == ingest.KindInvalid {
-					return usageError{err}
-				}
-				if err != nil {
-					return err
-				}
-				if watch {
-					return a.watchFile(cmd.Context(), api, file)
-				}
-				events, err := api.Events(cmd.Context(), file.FileUUID)
-				if err != nil {
-					return err
-				}
-				result := fileResult{File: file, Events: events, WorkflowURL: a.workflowURL(file.WorkflowID)}
-				if progress, running := api.Progress(cmd.Context(), []openapi.File{file})[file.FileUUID]; running {
-					result.Progress = &progress
-				}
-				return a.printOne(result, func(w io.Writer) {
-					printFile(w, file, result.WorkflowURL)
-					if result.Progress != nil {
-						printProgress(w, *result.Progress, time.Now())
-					}
-					printEvents(w, events)
-				})
-			})
-		},
+			file, err := api.File(ctx, args[0])
+			switch {
+			case ingest.IsKind(err, ingest.KindInvalid):
+				return usageError{err}
+			case err != nil:
+				return err
+			case watch:
+				return a.watchFile(ctx, api, file)
+			}
+			events, err := api.Events(ctx, file.FileUUID)
+			if err != nil {
+				return err
+			}
+			result := fileResult{File: file, Events: events, WorkflowURL: a.workflowURL(file.WorkflowID)}
+			if progress, running := api.Progress(ctx, []openapi.File{file})[file.FileUUID]; running {
+				result.Progress = &progress
+			}
+			return a.show(result, func(t *table) { result.rows(t, a.now()) })
+		}),
 	}
-	cmd.Flags().BoolVar(&watch, "watch", false, "print what happens to it until it has ended its way")
+	cmd.Flags().BoolVar(&watch, "watch", false, "print events until the file has ended or failed")
 	return cmd
 }
 
@@ -85,87 +76,75 @@ func (a *app) workflowURL(workflowID string) string {
 		return ""
 	}
 	base, _ := cfg.LookupEnv(temporalUI)
-	base = strings.TrimSuffix(base, "/")
 	if base == "" {
 		return ""
 	}
-	return base + "/namespaces/" + url.PathEscape(orchestrator.Namespace(cfg)) + "/workflows/" + url.PathEscape(workflowID)
+	return strings.TrimSuffix(base, "/") + "/namespaces/" + url.PathEscape(orchestrator.Namespace(cfg)) + "/workflows/" + url.PathEscape(workflowID)
 }
 
-func printFile(w io.Writer, f openapi.File, workflowURL string) {
-	row := func(name, value string) { fmt.Fprintf(w, "%s\t%s\n", name, value) }
-	optional := func(name string, text *string) {
-		if text != nil {
-			row(name, safe(*text))
+// rows adds the file and its history to a table.
+func (f fileResult) rows(t *table, now time.Time) {
+	optional := func(name, text string) {
+		if text != "" {
+			t.row(name, safe(text))
 		}
 	}
-	row("uuid", f.FileUUID)
-	row("server", safe(f.Server))
-	row("path", safe(f.RemotePath))
-	row("size", fmt.Sprintf("%s (%d bytes)", size(f.SizeBytes), f.SizeBytes))
-	row("modified", clock(f.Mtime))
-	row("status", string(f.Status))
-	optional("waits for", f.WaitsFor)
-	optional("source left", f.SourceLeft)
+	t.row("uuid", f.FileUUID)
+	t.row("server", safe(f.Server))
+	t.row("path", safe(f.RemotePath))
+	t.row("size", fmt.Sprintf("%s (%d bytes)", size(f.SizeBytes), f.SizeBytes))
+	t.row("modified", clock(f.Mtime))
+	t.row("status", string(f.Status))
+	optional("waits for", value(f.WaitsFor))
+	optional("source left", value(f.SourceLeft))
 	for _, note := range f.Notes {
-		row("note", safe(note))
+		t.row("note", safe(note))
 	}
 	if f.ErrorMessage != nil {
-		row("error", fmt.Sprintf("%s (%s)", safe(*f.ErrorMessage), value(f.ErrorKind)))
+		t.row("error", fmt.Sprintf("%s (%s)", safe(*f.ErrorMessage), value(f.ErrorKind)))
 	}
-	optional("mode", f.Mode)
-	if f.FileHash != nil {
-		row("hash", value(f.HashAlgo)+" "+*f.FileHash)
+	optional("mode", value(f.Mode))
+	optional("hash", strings.Join(nonEmpty(value(f.HashAlgo), value(f.FileHash)), " "))
+	optional("object", strings.Join(nonEmpty(value(f.Bucket), value(f.ObjectKey)), "/"))
+	optional("object checksum (parts)", value(f.ObjectChecksum))
+	t.row("workflow", f.WorkflowID)
+	optional("", f.WorkflowURL)
+	if p := f.Progress; p != nil {
+		t.row("step", p.Step+", "+attempt(*p, now))
+		if p.TotalBytes != nil {
+			t.row("progress", fmt.Sprintf("%s (%s of %s)", transferred(*p), size(value(p.DoneBytes)), size(*p.TotalBytes)))
+		}
+		optional("host", value(p.Host))
 	}
-	if f.ObjectKey != nil {
-		row("object", safe(value(f.Bucket)+"/"+*f.ObjectKey))
-	}
-	optional("object checksum (parts)", f.ObjectChecksum)
-	row("workflow", f.WorkflowID)
-	if workflowURL != "" {
-		row("", workflowURL)
-	}
-}
-
-// printProgress says what happens now, or when and why it will.
-func printProgress(w io.Writer, p openapi.Progress, now time.Time) {
-	fmt.Fprintf(w, "step\t%s, %s\n", p.Step, tries(p, now))
-	if p.TotalBytes != nil {
-		fmt.Fprintf(w, "progress\t%s (%s of %s)\n", moved(p), size(value(p.DoneBytes)), size(*p.TotalBytes))
-	}
-	if p.Host != nil {
-		fmt.Fprintf(w, "host\t%s\n", safe(*p.Host))
-	}
-}
-
-func printEvents(w io.Writer, events []openapi.Event) {
-	fmt.Fprintln(w)
-	fmt.Fprintln(w, "TIME\tAFTER\tEVENT\tDETAILS")
+	t.text("")
+	t.columns("TIME", "AFTER", "EVENT", "DETAILS")
 	before := time.Time{}
-	for _, event := range events {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", clock(event.Timestamp), after(before, event.Timestamp), event.EventType, details(event.Details))
+	for _, event := range f.Events {
+		t.row(clock(event.Timestamp), since(before, event.Timestamp), event.EventType, details(event.Details))
 		before = event.Timestamp
 	}
 }
 
-// after is the time since the event before.
-func after(before, now time.Time) string {
+// since returns the time since the event before.
+func since(before, now time.Time) string {
 	if before.IsZero() {
 		return ""
 	}
 	return "+" + now.Sub(before).Round(time.Millisecond).String()
 }
 
-// details lists an event's details in order of their names.
+// details lists the details of an event in the order of their names.
 func details(values map[string]any) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		text, ok := values[name].(string)
-		if !ok {
-			encoded, err := json.Marshal(values[name])
-			if err != nil {
-				continue
-			}
+		var text string
+		switch typed := values[name].(type) {
+		case string:
+			text = typed
+		case float64:
+			text = strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(typed, 'f', 3, 64), "0"), ".")
+		default:
+			encoded, _ := json.Marshal(typed) // it was JSON before
 			text = string(encoded)
 		}
 		parts = append(parts, name+"="+text)

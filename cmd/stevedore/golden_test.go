@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
@@ -19,26 +21,38 @@ import (
 	"stevedore/workflows"
 )
 
-var update = flag.Bool("update", false, "write testdata/*.golden anew")
+var update = flag.Bool("update", false, "rewrite testdata/*.golden")
 
-// hostileName is everything that has ever moved a cursor or a column.
+// hostileName has control characters that move the cursor or columns.
 const hostileName = "/in/a\xff\tb\x1b[31m\u202egnp.exe\u200f<script>=cmd|' /C calc'!A0\r\n.csv"
 
-// golden compares what a command leaves behind with testdata/NAME.golden.
-func golden(t *testing.T, name string, got call) {
+// golden compares a transcript with testdata/NAME.golden.
+func golden(t *testing.T, name, transcript string) {
 	t.Helper()
-	text := fmt.Sprintf("exit code %d\n--- stdout\n%s--- stderr\n%s", got.code, got.out, got.errors)
+	require.NotContains(t, transcript, "\x1b", "control characters are escaped")
 	path := filepath.Join("testdata", name+".golden")
 	if *update {
 		require.NoError(t, os.MkdirAll("testdata", 0o755))
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+		require.NoError(t, os.WriteFile(path, []byte(transcript), 0o644))
 	}
 	want, err := os.ReadFile(path)
-	require.NoError(t, err, "run `go test ./cmd/stevedore -update` and read what it writes")
-	require.Equal(t, string(want), text)
+	require.NoError(t, err, "run `go test ./cmd/stevedore -update` and review testdata")
+	require.Equal(t, string(want), transcript)
 }
 
-// world is what the commands of the golden tests find.
+// transcript returns a call as a shell shows it.
+func (c call) transcript(title string) string {
+	text := "$ " + title + "\n" + c.out
+	if c.errors != "" {
+		text += "--- stderr\n" + c.errors
+	}
+	if c.code != 0 {
+		text += fmt.Sprintf("--- exit code %d\n", c.code)
+	}
+	return text + "\n"
+}
+
+// world returns the servers, files and tokens of the golden tests.
 func world() *fakeOperations {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	hostile := ingest.File{
@@ -46,11 +60,13 @@ func world() *fakeOperations {
 		Filename: hostileName[4:], Size: 3 << 20, ModTime: at, Status: ingest.StatusError, ErrorKind: ingest.KindPermission,
 		ErrorMessage: "the server said \x1b]0;owned\a: ask the partner", CreatedAt: at, UpdatedAt: at.Add(time.Minute),
 	}
-	travels := sampleFile()
-	travels.UUID, travels.Status = "3f0f0f0f-1111-4222-8333-444444444444", ingest.StatusDownloading
-	travels.Mode, travels.Checksum = ingest.ModeDirect, "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=-3"
-	return &fakeOperations{
-		progress: map[string]orchestrator.Progress{travels.UUID: {
+	inFlight := sampleFile()
+	inFlight.UUID, inFlight.Status = "3f0f0f0f-1111-4222-8333-444444444444", ingest.StatusDownloading
+	inFlight.Mode, inFlight.Checksum = ingest.ModeDirect, "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=-3"
+	ops := sampleAudit()
+	*ops = fakeOperations{
+		audit: ops.audit, differences: ops.differences,
+		progress: map[string]orchestrator.Progress{inFlight.UUID: {
 			Step: ingest.StepTransfer, Attempt: 3, Running: true, Done: 512, Total: 2048, Rate: 128,
 			Failure: "the server hung up\x1b[2J", Host: "host-1",
 		}},
@@ -65,7 +81,7 @@ func world() *fakeOperations {
 				State: ingest.ServerSuspended, LastError: "the password was refused\r\nfor \u202eu", RootPath: "/", CreatedAt: at, UpdatedAt: at,
 			},
 		},
-		files: []ingest.File{sampleFile(), hostile, travels},
+		files: []ingest.File{sampleFile(), hostile, inFlight},
 		events: []ingest.StoredEvent{
 			{ID: 1, Type: ingest.EventDiscovered, Timestamp: at, Details: map[string]any{"path": hostileName, "source": "manual"}},
 			{ID: 2, Type: ingest.EventDownloaded, Timestamp: at.Add(1500 * time.Millisecond), Details: map[string]any{"size_mb": 2.5}},
@@ -85,97 +101,110 @@ func world() *fakeOperations {
 		},
 		tested:  operations.TestResult{Server: ingest.Server{UUID: testUUID, Name: "acme", RootPath: "/"}, Presented: operations.ProbeResult{Fingerprint: "SHA256:abc", KeyLine: "ssh-ed25519 AAAA", Software: "SSH-2.0-x\x1b[1m", Entries: 3}},
 		matched: 3,
+		listings: []ingest.Scan{
+			{ID: 2, ServerUUID: testUUID, ServerName: "acme", StartedAt: at.Add(time.Minute), FinishedAt: at.Add(time.Hour), ScanCounts: ingest.ScanCounts{Seen: 12, New: 3, Settling: 1, InProgress: 2}, Note: "2 files match no pattern\x1b"},
+			{ID: 1, ServerUUID: testUUID, ServerName: "acme", StartedAt: at.Add(-time.Hour), FinishedAt: at},
+		},
 	}
+	for _, s := range []ingest.Server{
+		{Name: "initech", Active: true, HostKeys: []string{"ssh-ed25519 AAAA"}, State: ingest.ServerOK, LastError: "server initech: cannot connect to h:22: the name h is not found; check the spelling"},
+		{Name: "hooli", Active: true, HostKeys: []string{"ssh-ed25519 AAAA"}, State: ingest.ServerOK},
+		{Name: "umbrella", HostKeys: []string{"ssh-ed25519 AAAA"}, State: ingest.ServerSuspended},
+	} {
+		s.UUID, s.Host, s.Port, s.Username = "9f0f0f0f-0000-4222-8333-444444444444", "h", 22, "u"
+		ops.servers = append(ops.servers, s)
+	}
+	ops.servers[1].HostKeys = []string{"ssh-ed25519 AAAA"}
+	return ops
 }
 
-func TestGoldenOutput(t *testing.T) {
+// TestGolden has a transcript for each group of commands. "80: " runs the command on a
+// terminal of 80 columns.
+func TestGolden(t *testing.T) {
 	t.Parallel()
-	for name, line := range map[string][]string{
-		"server-list":  args("server", "list"),
-		"server-show":  args("server", "show", "acme"),
-		"server-test":  args("server", "test", "acme"),
-		"server-rm":    args("server", "rm", "acme", "--yes"),
-		"file-list":    args("file", "list"),
-		"file-show":    args("file", "show", "1f0f"),
-		"file-travels": args("file", "show", "3f0f"),
-		"token-list":   args("token", "list"),
-		"scan-wait":    args("scan", "--wait"),
-		"file-dry-run": args("file", "retry", "--server", "acme", "--dry-run"),
-		"key-rotate":   args("key", "rotate", "--keyset-file", "/k"),
+	for group, lines := range map[string][]string{
+		"server": {
+			"server list", "80: server list", "120: server list", "server list -o json", "server list -o jsonl", "server show acme", "80: server show globex", "server show acme -o json",
+			"server test acme", "server test acme -o json", "server rm acme --yes", "server pause acme", "server resume acme", "server changes acme", "server show unknown\x1b[31m",
+			"server edit acme --port x", "server add --transfer strem", "server add --follow-links=maybe", "server add --settle 10", "server add --min-size 1e3", "server add --identity sise",
+			"server test acme --expires 30d", "server test acme --approve MD5:00", "server rm acme", "server edit acme",
+		},
+		"file": {
+			"file list", "80: file list", "120: file list", "file list -o json", "file list -o jsonl", "file show 1f0f", "80: file show 1f0f", "file show 3f0f", "file show 3f0f -o json",
+			"file retry --server acme --dry-run", "file retry --server acme --dry-run -o json", "file retry 1f0f --step downlod", "file list --status eror,ready", "file list --from yesterday",
+			"file list --limit many", "file list --watch -o json", "file list --sever acme", "file list --hash abc", "file show zz", "file list --watch=perhaps", "file skip", "file lst",
+		},
+		"scan":  {"scan", "scan --wait", "scan --wait -o json", "scan show latest", "80: scan show latest", "scan show 5f0f0f0f-1111-4222-8333-444444444444", "scan show latest -o jsonl", "scan show 5f0f", "scan shw"},
+		"audit": {"audit", "audit --server acme --deep", "audit -o json", "audit -o jsonl", "audit list", "80: audit list", "audit show latest", "audit show ffff", "audit acme"},
+		"token": {"token list", "80: token list", "token list -o json", "token revoke ci --yes", "token revoke ci", "token create --name ci --role admn", "token create --name ci --role viewer --expires 30", "token revoke unknown --yes"},
+		"other": {"key rotate --keyset-file /k", "key rotate --keyset-file /k -o json", "sevrer list", "-o yaml version", "-x", "version now"},
 	} {
-		for _, form := range []string{"table", "json", "jsonl"} {
-			t.Run(name+"-"+form, func(t *testing.T) {
-				t.Parallel()
-				got := execute(t, world(), append(line, "-o", form))
-				for _, text := range []string{got.out, got.errors} {
-					require.NotContains(t, text, "\x1b", "nothing drives the terminal")
-					// JSON is for programs, and tells what there is.
-					require.False(t, form == "table" && strings.Contains(text, "\u202e"))
-				}
-				golden(t, name+"-"+form, got)
-			})
-		}
-	}
-}
-
-func TestGoldenErrors(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		line []string
-		err  error
-	}{
-		"no-such-command": {args("sevrer"), nil},
-		"no-such-flag":    {args("file", "list", "--sever", "acme"), nil},
-		"no-such-server":  {args("server", "show", "nobody\x1b[31m"), nil},
-		"unreachable":     {args("server", "list"), ingest.Errorf(ingest.KindTransient, "cannot reach PostgreSQL at h: connection refused; is it running?")},
-		"invalid": {args("server", "add", "--name", "-"), ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: []ingest.FieldError{
-			{Field: "name", Message: "name \"-\": use letters"}, {Field: "host", Message: "host: is missing"}}}, "cannot add the server")},
-		"unconfirmed":   {args("server", "rm", "acme"), nil},
-		"stale":         {args("server", "edit", "acme", "--port", "23"), ingest.Wrap(ingest.KindConflict, ingest.ErrStale, "server acme was changed since you read it: read it again")},
-		"no-json-watch": {args("file", "list", "--watch", "-o", "json"), nil},
-		"odd-step":      {args("file", "retry", "0f0f", "--from", "after_ingest"), nil},
-		"odd-time":      {args("file", "list", "--from", "yesterday"), nil},
-	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(group, func(t *testing.T) {
 			t.Parallel()
-			ops := world()
-			ops.err = tc.err
-			got := execute(t, ops, tc.line)
-			require.NotZero(t, got.code)
-			require.NotContains(t, got.errors, "\x1b")
-			golden(t, "error-"+name, got)
+			var text strings.Builder
+			for _, line := range lines {
+				width, command, onTerminal := strings.Cut(line, ": ")
+				if !onTerminal {
+					width, command = "0", line
+				}
+				columns, err := strconv.Atoi(width)
+				require.NoError(t, err)
+				got := execute(t, world(), strings.Fields(command), onScreen(columns), environ("NO_COLOR=1"), clockAt)
+				text.WriteString(got.transcript(line))
+				for printed := range strings.Lines(got.out) {
+					require.True(t, columns == 0 || strings.Contains(command, "show") || runewidth.StringWidth(printed) <= columns, printed)
+				}
+				for _, internal := range []string{"strconv", "parsing", "unmarshal", "invalid UUID", "pflag"} {
+					require.NotContains(t, got.errors, internal)
+				}
+			}
+			golden(t, group, strings.ReplaceAll(text.String(), "\x1b[31m\n", "\n"))
 		})
 	}
 }
 
-// TestGoldenHelp: every command explains itself, with an example.
+// clockAt makes the distances of times in tables constant.
+func clockAt(a *app) {
+	a.now = func() time.Time { return time.Date(2026, 1, 3, 3, 4, 5, 0, time.UTC) }
+}
+
+// TestGoldenHelp: each command has an example.
 func TestGoldenHelp(t *testing.T) {
 	t.Parallel()
-	a := &app{stdin: strings.NewReader("")}
+	var text strings.Builder
 	var walk func(cmd *cobra.Command)
 	walk = func(cmd *cobra.Command) {
-		line := strings.Fields(cmd.CommandPath())[1:]
-		t.Run(strings.Join(append([]string{"help"}, line...), "-"), func(t *testing.T) {
-			got := execute(t, world(), append(line, "--help"))
-			if !cmd.HasSubCommands() {
-				require.Contains(t, got.out, "Examples:\n", "give one")
-			}
-			golden(t, strings.Join(append([]string{"help"}, line...), "-"), got)
-		})
+		line := append(strings.Fields(cmd.CommandPath())[1:], "--help")
+		got := execute(t, world(), line)
+		require.True(t, cmd.HasSubCommands() || strings.Contains(got.out, "Examples:\n"), cmd.CommandPath())
+		got.out, _, _ = strings.Cut(got.out, "\nGlobal Flags:")
+		text.WriteString(got.transcript(strings.Join(line, " ")))
 		for _, inner := range cmd.Commands() {
 			walk(inner)
 		}
 	}
-	walk(a.rootCommand())
+	walk((&app{stdin: strings.NewReader("")}).rootCommand())
+	golden(t, "help", text.String())
 }
 
-func TestColoursAreForScreensOnly(t *testing.T) {
+func TestColours(t *testing.T) {
 	t.Parallel()
-	screen := func(a *app) { a.screen = true }
+	screen := onScreen(120)
 	require.Contains(t, execute(t, world(), args("file", "list"), screen).out, "\x1b[31merror\x1b[0m")
 	require.NotContains(t, execute(t, world(), args("file", "list", "-o", "json"), screen).out, "\x1b")
 	for _, off := range []string{"NO_COLOR=1", "TERM=dumb"} {
 		require.NotContains(t, execute(t, world(), args("file", "list"), screen, environ(off)).out, "\x1b")
 	}
-	require.Contains(t, execute(t, world(), args("file", "list"), screen, environ("NO_COLOR=")).out, "\x1b", "an empty NO_COLOR says nothing")
+	require.Contains(t, execute(t, world(), args("file", "list"), screen, environ("NO_COLOR=")).out, "\x1b", "an empty NO_COLOR has no effect")
+}
+
+func TestClipPath(t *testing.T) {
+	t.Parallel()
+	for width, want := range map[int]string{
+		40: "/outbox/2026/01/report-of-january.csv", 30: "/outbox…/report-of-january.csv", 24: "/…/report-of-january.csv", 12: "repor…ry.csv",
+	} {
+		got := clipPath("/outbox/2026/01/report-of-january.csv", width)
+		require.LessOrEqual(t, runewidth.StringWidth(got), width)
+		require.Equal(t, want, got)
+	}
 }

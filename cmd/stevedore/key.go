@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -11,16 +9,15 @@ import (
 	"stevedore/internal/operations"
 )
 
-const keyRotateLong = `Adds a fresh key to the keyset file and seals the credentials of all servers
-anew with it. It may be stopped at any moment and repeated: a rotation that was
-stopped is brought to its end, without another key. Servers work all the time;
-worker and API take the new file up by themselves.
+const keyRotateLong = `Adds a new key to the keyset file and re-encrypts the credentials of all servers
+with it. An interrupted rotation may be repeated: it continues with the key that
+it added. Servers are used meanwhile; worker and API reload the file.
 
-Older keys stay in the file, since backups of the database need them. Back the
-file up afterwards, apart from the database.
+Older keys stay in the file, because backups of the database need them. Back up
+the file afterwards, in another place than the database.
 
-Where several hosts have a copy of the file, add the key with --key-only, copy
-the file to all of them, and then run the command again.`
+If several hosts have a copy of the file: add the key with --key-only, copy the
+file to all hosts, then run the command again.`
 
 // rotateResult is a rotation as JSON.
 type rotateResult struct {
@@ -37,40 +34,40 @@ func (a *app) keyCommand() *cobra.Command {
 func (a *app) keyRotateCommand() *cobra.Command {
 	var req operations.RotateRequest
 	cmd := &cobra.Command{
-		Use: "rotate", Short: "Add a key and seal all credentials anew with it", Long: keyRotateLong, Args: none,
+		Use: "rotate", Short: "Add a key and re-encrypt all credentials with it", Long: keyRotateLong, Args: none,
 		Example: "  stevedore key rotate",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withParts(cmd.Context(), "key rotate", config.ComponentKeys, func(ctx context.Context, parts installation) error {
-				progress := newProgress(a)
+			return a.withParts(cmd.Context(), cmd.CommandPath(), config.ComponentKeys, func(ctx context.Context, parts installation) error {
+				progress := &progress{app: a}
 				req.Progress = progress.rotation
 				result, err := parts.RotateKey(ctx, req)
 				progress.end()
 				if err != nil && result.Resealed == 0 {
 					return err
 				}
-				if printErr := a.printRotation(result, req.KeyOnly); printErr != nil {
+				if printErr := a.showRotation(result, req.KeyOnly); printErr != nil {
 					return printErr
 				}
 				return err
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&req.KeyOnly, "key-only", false, "add the key and leave the credentials for the next run")
+	cmd.Flags().BoolVar(&req.KeyOnly, "key-only", false, "add the key; the next run re-encrypts the credentials")
 	return cmd
 }
 
-func (a *app) printRotation(r operations.RotateResult, keyOnly bool) error {
+func (a *app) showRotation(r operations.RotateResult, keyOnly bool) error {
 	result := rotateResult{NewKey: r.NewKey, Servers: r.Servers, Resealed: r.Resealed, Failed: append([]string{}, r.Failed...)}
-	return a.printOne(result, func(w io.Writer) {
+	return a.show(result, func(t *table) {
 		if r.NewKey {
-			fmt.Fprintln(w, "a new key was added to the keyset file: back it up")
+			t.text("added a new key to the keyset file: back it up")
 		} else {
-			fmt.Fprintln(w, "an earlier rotation goes on: no key was added")
+			t.text("continued an earlier rotation: no key was added")
 		}
 		if keyOnly {
-			fmt.Fprintln(w, "copy the file to every host, then run `stevedore key rotate`")
+			t.text("copy the file to each host, then run `stevedore key rotate`")
 			return
 		}
-		fmt.Fprintf(w, "%d of %d server(s) with credentials were sealed anew\n", r.Resealed, r.Servers)
+		t.text("re-encrypted the credentials of %d of %d server(s)", r.Resealed, r.Servers)
 	})
 }

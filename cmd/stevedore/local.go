@@ -13,26 +13,23 @@ import (
 	"stevedore/internal/wiring"
 )
 
-// installation is what commands do on the parts of the service themselves.
+// installation provides the operations that use the parts of the service directly.
 type installation interface {
 	Setup(ctx context.Context, report func(wiring.StepReport), only ...string) error
 	RotateKey(ctx context.Context, req operations.RotateRequest) (operations.RotateResult, error)
 	Close()
 }
 
-// installed is an installation on the configured parts.
+// installed is an installation of the configured parts.
 type installed struct {
 	*wiring.Parts
 	*operations.Service
 }
 
 // withParts runs fn on the parts of the service that the configuration names.
-func (a *app) withParts(ctx context.Context, name string, component config.Component, fn func(ctx context.Context, parts installation) error) error {
-	cfg, err := a.configuration()
+func (a *app) withParts(ctx context.Context, command string, component config.Component, fn func(ctx context.Context, parts installation) error) error {
+	cfg, err := a.configurationFor(command, component)
 	if err != nil {
-		return err
-	}
-	if err := validate(cfg, name, component); err != nil {
 		return err
 	}
 	log := a.logger(cfg)
@@ -46,8 +43,8 @@ func (a *app) withParts(ctx context.Context, name string, component config.Compo
 	return err
 }
 
-// logger returns a logger for commands: silent unless the level is debug, because
-// errors already hold what people need.
+// logger returns a logger for commands. It is silent unless the level is debug, because
+// messages of errors are complete.
 func (a *app) logger(cfg config.Config) *slog.Logger {
 	if cfg.Log.Level <= slog.LevelDebug {
 		return telemetry.NewLogger(cfg.Log, a.stderr)

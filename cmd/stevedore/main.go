@@ -1,8 +1,8 @@
-// Command stevedore is the one binary: the worker, the REST API, and what
-// operators need at the command line.
+// Command stevedore is the worker, the REST API and the command line of stevedore.
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"os"
@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/mattn/go-isatty"
+	"golang.org/x/term"
 
 	"stevedore/api"
 	"stevedore/internal/config"
@@ -22,10 +22,11 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	a := &app{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(),
-		terminal: isatty.IsTerminal(os.Stderr.Fd()),
-		person:   isatty.IsTerminal(os.Stdin.Fd()) && isatty.IsTerminal(os.Stderr.Fd()),
-		interval: time.Second,
-		screen:   isatty.IsTerminal(os.Stdout.Fd()),
+		stdoutSize:  terminalSize(os.Stdout),
+		stderrSize:  terminalSize(os.Stderr),
+		interactive: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
+		refresh:     time.Second,
+		now:         time.Now,
 		open: func(cfg config.Config, log *slog.Logger) installation {
 			parts := wiring.New(cfg, log, wiring.Options{})
 			return installed{parts, parts.Operations()}
@@ -43,4 +44,16 @@ func main() {
 	code := a.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
+}
+
+// terminalSize returns a function that returns the size of the file's terminal, and
+// zeros when the file is no terminal.
+func terminalSize(file *os.File) func() (width, height int) {
+	return func() (int, int) {
+		if !term.IsTerminal(int(file.Fd())) {
+			return 0, 0
+		}
+		width, height, _ := term.GetSize(int(file.Fd())) // a pseudo-terminal may have none
+		return cmp.Or(width, 80), cmp.Or(height, 24)
+	}
 }

@@ -4,9 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
+	"iter"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -14,43 +13,31 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// format is how results are written to stdout.
+// format is the format of results on stdout. Everything else goes to stderr.
 type format string
 
-// The formats. JSON goes alone to stdout; everything else goes to stderr.
 const (
 	formatTable format = "table"
 	formatJSON  format = "json"
 	formatJSONL format = "jsonl"
 )
 
-// Set implements pflag.Value.
-func (f *format) Set(text string) error {
-	switch format(text) {
-	case formatTable, formatJSON, formatJSONL:
-		*f = format(text)
-		return nil
+// show prints one result: value as JSON, or the table that fill makes.
+func (a *app) show(value any, fill func(t *table)) error {
+	if a.format != formatTable {
+		return a.encode(value)
 	}
-	return fmt.Errorf("use table, json or jsonl")
+	t := a.newTable()
+	fill(t)
+	return t.print(a.stdout)
 }
 
-// String implements pflag.Value.
-func (f *format) String() string { return string(*f) }
-
-// Type implements pflag.Value.
-func (f *format) Type() string { return "format" }
-
-// printOne writes one result: as JSON, or by the function that tells it to people.
-func (a *app) printOne(value any, table func(w io.Writer)) error {
-	if a.format == formatTable {
-		w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-		table(w)
-		return w.Flush()
-	}
-	return a.encode(value)
+// showText prints one result: value as JSON, or a line of text.
+func (a *app) showText(value any, format string, args ...any) error {
+	return a.show(value, func(t *table) { t.text(format, args...) })
 }
 
-// encode writes one JSON value: indented alone, on one line as jsonl.
+// encode writes one JSON value, on one line as jsonl.
 func (a *app) encode(value any) error {
 	encoder := json.NewEncoder(a.stdout)
 	encoder.SetEscapeHTML(false)
@@ -60,57 +47,32 @@ func (a *app) encode(value any) error {
 	return encoder.Encode(value)
 }
 
-// list writes results one by one, so that a long listing starts at once and
-// needs no memory.
+// list prints results one by one, so that JSON of any length needs no memory.
 type list struct {
-	app     *app
-	columns []string
-	table   *tabwriter.Writer
-	count   int
-	// painted is the index of the column that is coloured, or -1.
-	painted int
+	app   *app
+	table *table
+	count int
 }
 
-func (a *app) newList(columns ...string) *list {
-	l := &list{app: a, columns: columns, painted: -1}
-	if a.coloured() {
-		l.painted = slices.IndexFunc(columns, func(c string) bool { return c == "STATUS" || c == "STATE" })
-	}
-	if a.format == formatTable {
-		l.table = tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	}
-	return l
+func (a *app) newList(titles ...string) *list {
+	t := a.newTable()
+	t.columns(titles...)
+	return &list{app: a, table: t}
 }
 
-// add writes one result: value as JSON, or its cells as a row.
+// add prints one result: value as JSON, or a row of cells.
 func (l *list) add(value any, cells ...string) error {
 	l.count++
 	switch l.app.format {
 	case formatTable:
-		if l.count == 1 {
-			fmt.Fprintln(l.table, l.row(l.columns))
-		}
-		fmt.Fprintln(l.table, l.row(cells))
+		l.table.row(cells...)
 		return nil
-	case formatJSON:
-		return l.addToArray(value)
-	default:
+	case formatJSONL:
 		return l.app.encode(value)
 	}
-}
-
-func (l *list) row(cells []string) string {
-	if l.painted >= 0 {
-		cells = slices.Clone(cells)
-		cells[l.painted] = paint(cells[l.painted])
-	}
-	return strings.Join(cells, "\t")
-}
-
-func (l *list) addToArray(value any) error {
-	before := ",\n  "
+	separator := ",\n  "
 	if l.count == 1 {
-		before = "[\n  "
+		separator = "[\n  "
 	}
 	var line strings.Builder
 	encoder := json.NewEncoder(&line)
@@ -118,36 +80,63 @@ func (l *list) addToArray(value any) error {
 	if err := encoder.Encode(value); err != nil {
 		return err
 	}
-	_, err := io.WriteString(l.app.stdout, before+strings.TrimSuffix(line.String(), "\n"))
+	_, err := io.WriteString(l.app.stdout, separator+strings.TrimSuffix(line.String(), "\n"))
 	return err
 }
 
-// end finishes the listing. Where there was nothing, people are told what to
-// do next.
-func (l *list) end(nothing string) error {
+// end completes the list. The text for an empty list goes to stderr.
+func (l *list) end(empty string) error {
 	switch {
+	case l.app.format == formatTable && l.count == 0:
+		l.app.note("%s", empty)
+		return nil
 	case l.app.format == formatTable:
-		if l.count == 0 {
-			fmt.Fprintln(l.app.stderr, nothing)
-		}
-		return l.table.Flush()
-	case l.app.format == formatJSON && l.count == 0:
-		_, err := io.WriteString(l.app.stdout, "[]\n")
-		return err
-	case l.app.format == formatJSON:
-		_, err := io.WriteString(l.app.stdout, "\n]\n")
-		return err
+		return l.table.print(l.app.stdout)
+	case l.app.format == formatJSONL:
+		return nil
 	}
-	return nil
+	end := "\n]\n"
+	if l.count == 0 {
+		end = "[]\n"
+	}
+	_, err := io.WriteString(l.app.stdout, end)
+	return err
 }
 
-// note tells people something that is not the result.
+// printAll prints the items as they arrive: as JSON, or as a table with a row each.
+func printAll[T any](l *list, items iter.Seq2[T, error], empty string, cells func(T) []string) error {
+	for item, err := range items {
+		if err != nil {
+			return err
+		}
+		if err := l.add(item, cells(item)...); err != nil {
+			return err
+		}
+	}
+	return l.end(empty)
+}
+
+// all returns the items, or the error of the call that returned them.
+func all[T any](items []T, err error) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for _, item := range items {
+			if !yield(item, nil) {
+				return
+			}
+		}
+		if err != nil {
+			var none T
+			yield(none, err)
+		}
+	}
+}
+
+// note prints a line for people that is not part of the result.
 func (a *app) note(format string, args ...any) {
 	fmt.Fprintf(a.stderr, format+"\n", args...)
 }
 
-// safe makes text from elsewhere harmless in a table: tabs and control
-// characters would move columns or the cursor.
+// safe escapes control characters, which could move the cursor or columns.
 func safe(text string) string { return ingest.DisplayPath(text) }
 
 func size(bytes int64) string { return humanize.IBytes(uint64(max(bytes, 0))) }
@@ -159,10 +148,69 @@ func clock(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05Z")
 }
 
-// dash stands for nothing in a table.
+// when returns a time for a cell: on a terminal its distance, which is short.
+func (a *app) when(t time.Time) string {
+	if a.width() == 0 || t.IsZero() {
+		return clock(t)
+	}
+	distance, unit := a.now().Sub(t), "s"
+	ahead := distance < 0
+	n := int64(distance.Abs().Seconds())
+	for _, larger := range []struct {
+		factor int64
+		unit   string
+	}{{60, "m"}, {60, "h"}, {24, "d"}} {
+		if n < 2*larger.factor {
+			break
+		}
+		n, unit = n/larger.factor, larger.unit
+	}
+	if ahead {
+		return fmt.Sprintf("in %d%s", n, unit)
+	}
+	return fmt.Sprintf("%d%s ago", n, unit)
+}
+
+// dash returns the safe text, or "-" for an empty cell.
 func dash(text string) string {
 	if text == "" {
 		return "-"
 	}
 	return safe(text)
+}
+
+func yesNo(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
+}
+
+// nonEmpty returns the texts that are not empty.
+func nonEmpty(texts ...string) []string {
+	kept := []string{}
+	for _, text := range texts {
+		if text != "" {
+			kept = append(kept, text)
+		}
+	}
+	return kept
+}
+
+// given returns a pointer to the value, and nil for the zero value.
+func given[T comparable](value T) *T {
+	var zero T
+	if value == zero {
+		return nil
+	}
+	return &value
+}
+
+// value returns the value that the pointer holds; nil is the zero value.
+func value[T any](pointer *T) T {
+	if pointer == nil {
+		var zero T
+		return zero
+	}
+	return *pointer
 }

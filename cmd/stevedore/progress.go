@@ -2,45 +2,64 @@ package main
 
 import (
 	"fmt"
-	"sync/atomic"
+	"strings"
 	"time"
 
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
+	"github.com/mattn/go-runewidth"
 
 	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
-// eraseLine moves to the line's start and clears what stood there.
-const eraseLine = "\r\x1b[K"
+const (
+	// eraseLine moves to the start of the line and clears it.
+	eraseLine = "\r\x1b[K"
+	// pipeInterval is the least time between lines of progress in a pipe.
+	pipeInterval = 10 * time.Second
+	barWidth     = 20
+)
 
-// plainEvery is how often a pipe gets a line of progress.
-const plainEvery = 10 * time.Second
-
-// barWidth leaves room for the text behind a bar.
-const barWidth = 20
-
-// progress keeps one line on a terminal up to date; a pipe gets a plain line
-// now and then.
+// progress keeps one line on a terminal up to date. A pipe gets a line now and then.
 type progress struct {
-	app   *app
-	shown bool
-	// last is the plain line that was printed last, at the time.
+	app *app
+	// last is the last line in a pipe, printed at the time at.
 	last string
 	at   time.Time
-
-	bars    *mpb.Progress
-	bar     *mpb.Bar
-	refresh chan any
-	text    atomic.Pointer[string]
 }
 
-func newProgress(a *app) *progress { return &progress{app: a} }
+// show replaces the line on a terminal.
+func (p *progress) show(format string, args ...any) {
+	if p.app.stderrSize == nil {
+		return
+	}
+	if width, _ := p.app.stderrSize(); width > 0 {
+		fmt.Fprint(p.app.stderr, eraseLine+runewidth.Truncate(fmt.Sprintf(format, args...), width-1, "…"))
+		p.last = eraseLine
+	}
+}
+
+// end removes the line from a terminal.
+func (p *progress) end() {
+	if p.last == eraseLine {
+		fmt.Fprint(p.app.stderr, eraseLine)
+	}
+}
 
 func (p *progress) scan(s openapi.Scan) {
-	text := "starting ..."
-	var total, ended int64
+	text, ended, total := scanProgress(s)
+	bar := strings.Repeat("=", int(ended*barWidth/max(total, 1)))
+	p.show("[%-*s] %s", barWidth, bar, text)
+	if p.last != eraseLine && text != p.last && time.Since(p.at) >= pipeInterval {
+		p.last, p.at = text, time.Now()
+		p.app.note("%s", text)
+	}
+}
+
+// scanProgress describes a running scan, with the numbers of ended files and of all.
+func scanProgress(s openapi.Scan) (text string, ended, total int64) {
+	if len(s.Servers) == 0 {
+		return "starting ...", 0, 0
+	}
 	listed, files := 0, map[string]int64{}
 	for _, server := range s.Servers {
 		if server.State != openapi.ScanRunning {
@@ -54,63 +73,25 @@ func (p *progress) scan(s openapi.Scan) {
 			}
 		}
 	}
-	if len(s.Servers) > 0 {
-		text = fmt.Sprintf("%d of %d servers done; files: %s", listed, len(s.Servers), counts(files))
-	}
-	if !p.app.terminal {
-		p.line(text)
-		return
-	}
-	p.draw(text, ended, total)
-}
-
-// line prints what is new, but not too often.
-func (p *progress) line(text string) {
-	if text == p.last || time.Since(p.at) < plainEvery {
-		return
-	}
-	p.last, p.at = text, time.Now()
-	p.app.note("%s", text)
-}
-
-// draw shows a bar with the text behind it.
-func (p *progress) draw(text string, done, total int64) {
-	p.text.Store(&text)
-	if p.bars == nil {
-		p.refresh = make(chan any)
-		p.bars = mpb.New(mpb.WithOutput(p.app.stderr), mpb.WithManualRefresh(p.refresh))
-		p.bar = p.bars.New(0, mpb.BarStyle(), mpb.BarWidth(barWidth), mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return *p.text.Load() })))
-	}
-	p.bar.SetTotal(max(total, 1), false)
-	p.bar.SetCurrent(done)
-	p.refresh <- time.Now()
+	return fmt.Sprintf("%d of %d servers done; files: %s", listed, len(s.Servers), counts(files)), ended, total
 }
 
 func (p *progress) audit(s openapi.AuditRun) {
-	if !p.app.terminal {
-		return
-	}
-	p.shown = true
-	fmt.Fprintf(p.app.stderr, "%s%d files, %d objects, %d entries on servers compared; %d difference(s)",
-		eraseLine, s.Files, s.Objects, s.Sources, s.Differences)
+	p.show("%d files, %d objects, %d entries on servers compared; %d difference(s)", s.Files, s.Objects, s.Sources, s.Differences)
 }
 
-func (p *progress) rotation(done, total int) {
-	if !p.app.terminal {
-		return
-	}
-	p.shown = true
-	fmt.Fprintf(p.app.stderr, "%s%d of %d servers sealed anew", eraseLine, done, total)
-}
+func (p *progress) rotation(done, total int) { p.show("%d of %d servers re-encrypted", done, total) }
 
-// end takes the line away.
-func (p *progress) end() {
-	if p.bars != nil {
-		p.bar.Abort(true)
-		p.bars.Wait()
-		p.bars = nil
+// counts lists the numbers of files by status, in the order of the statuses.
+func counts(files map[string]int64) string {
+	var parts []string
+	for _, status := range ingest.Statuses {
+		if n := files[string(status)]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, status))
+		}
 	}
-	if p.shown {
-		fmt.Fprint(p.app.stderr, eraseLine)
+	if len(parts) == 0 {
+		return "none"
 	}
+	return strings.Join(parts, ", ")
 }

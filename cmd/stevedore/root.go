@@ -8,34 +8,39 @@ import (
 	"stevedore/internal/config"
 )
 
-const rootLong = `stevedore unloads files from partners' SFTP servers into object storage, as
-durable workflows on Temporal: nothing lost, nothing twice, always explainable.
+const rootLong = `stevedore moves files from partners' SFTP servers into object storage, as durable
+workflows on Temporal: each version of a file is stored and notified exactly once.
 
 Commands call the API at STEVEDORE_API_URL with the token in STEVEDORE_TOKEN.
-worker, api, setup, migrate, key and break-glass use the service's configuration.
+worker, api, setup, migrate, key and break-glass use the configuration of the
+service instead.
 
 Exit codes: 0 ok, 1 other, 2 usage, 3 not found, 5 retryable, 6 not retryable,
 9 differences found.`
 
-// rootCommand builds the tree of commands.
+// rootCommand returns the tree of commands.
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "stevedore",
 		Short:         "Durable SFTP to object storage ingestion",
 		Long:          rootLong,
+		Version:       readVersion().String(),
 		Args:          noSuchCommand,
 		RunE:          showHelp,
 		SilenceErrors: true, SilenceUsage: true,
-		PersistentPreRun: func(*cobra.Command, []string) { a.started = true },
+		PersistentPreRun: func(*cobra.Command, []string) { a.parsed = true },
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(flagError)
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	a.format = formatTable
-	root.PersistentFlags().VarP(&a.format, "output", "o", "table, json or jsonl")
-	root.PersistentFlags().StringVar(&a.configFile, "config", "", "`FILE` with KEY=value lines; the environment wins over it")
+	addChoice(root, root.PersistentFlags(), "output", "o", "`FORMAT`: table, json or jsonl", &choice[format]{
+		values: []format{formatTable, formatJSON, formatJSONL}, fallback: formatTable, set: func(f format) { a.format = f },
+	})
+	root.PersistentFlags().StringVar(&a.configFile, "config", "", "`FILE` with KEY=value lines; variables of the environment override it")
 	a.addConfigFlags(root)
-	complete(root, "output", "table", "json", "jsonl")
 	root.AddCommand(
 		a.setupCommand(), a.migrateCommand(), a.workerCommand(), a.apiCommand(), a.serverCommand(),
 		a.scanCommand(), a.fileCommand(), a.auditCommand(), a.tokenCommand(), a.keyCommand(), a.breakGlassCommand(),
@@ -44,8 +49,8 @@ func (a *app) rootCommand() *cobra.Command {
 	return root
 }
 
-// addConfigFlags makes a flag of every variable that is no secret. They work
-// everywhere, and the help of `stevedore config` shows them.
+// addConfigFlags adds a flag for each variable that is not secret. They work on all
+// commands; the help of `stevedore config` shows them.
 func (a *app) addConfigFlags(root *cobra.Command) {
 	a.configFlags = map[string]*string{}
 	for _, setting := range config.Settings() {
@@ -57,41 +62,41 @@ func (a *app) addConfigFlags(root *cobra.Command) {
 	}
 }
 
-// group returns a command that only holds others.
+// group returns a command with subcommands only.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: noSuchCommand, RunE: showHelp}
 	cmd.AddCommand(commands...)
 	return cmd
 }
 
-// noSuchCommand refuses what cobra would take for arguments.
+// noSuchCommand rejects arguments: they are misspelled commands.
 func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	cmd.SuggestionsMinimumDistance = 2
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		return fmt.Errorf("unknown command %q, did you mean %q?", args[0], near[0])
+	var names []string
+	for _, known := range cmd.Commands() {
+		names = append(names, known.Name())
 	}
-	return fmt.Errorf("unknown command %q", args[0])
+	return fmt.Errorf("unknown command %q%s", args[0], didYouMean(args[0], names))
 }
 
 func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
-// exactly asks for one argument of the given name.
+// exactly requires one argument of the given name.
 func exactly(name string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return fmt.Errorf("give one %s, not %d", name, len(args))
+			return fmt.Errorf("expected one %s, got %d", name, len(args))
 		}
 		return nil
 	}
 }
 
-// none refuses arguments.
+// none rejects arguments.
 func none(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("takes no argument %q", args[0])
+		return fmt.Errorf("unexpected argument %q", args[0])
 	}
 	return nil
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"io"
+	"context"
 
 	"github.com/spf13/cobra"
 
@@ -12,11 +10,11 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// changesResult is what is held, or was decided, as JSON.
+// changesResult is the held changes of a server, or the result of an action, as JSON.
 type changesResult struct {
 	Server     string `json:"server"`
 	ServerUUID string `json:"server_uuid"`
-	// Files is how many are held or were decided about.
+	// Files is the number of files that are held, or that the action resolved.
 	Files    int64                  `json:"files"`
 	Held     string                 `json:"held"`
 	Decision ingest.ChangesDecision `json:"decision"`
@@ -26,59 +24,57 @@ func (a *app) serverChangesCommand() *cobra.Command {
 	var take, same bool
 	var part, reason string
 	cmd := &cobra.Command{
-		Use: "changes NAME", Short: "Show or decide about known files that look new only by their times", Args: exactly("server name or uuid"),
+		Use: "changes NAME", Short: "Show or resolve held changes: known files of which only the time differs",
 		Long: `Shows the known files of a server that are held, because many of them look new
-at once and only their times are others: a change to summer time, a restored
-backup, a copied folder. What moved by the same time is one part.
+in one listing and only their times differ: a change to summer time, a restored
+backup, a copied folder. Files whose times moved by the same amount are one part.
 
-With --take they are new versions, and are taken and announced. With --same
-they are the versions that were taken before: nothing is announced, and these
-times are known from then on. Where there are several parts, --part says
-which: a time such as 1h or -1h, others for the files that moved as few others
-did, or all. The threshold is the server's setting hold-changes.`,
+--take ingests them as new versions. --same keeps them as the versions that were
+ingested before, and records the new times; nothing is notified. With several
+parts, --part selects one: the amount, such as 1h or -1h, "others" for files that
+moved by rare amounts, or "all". The setting hold-changes is the threshold.`,
 		Example: "  stevedore server changes acme\n  stevedore server changes acme --same --reason 'summer time'",
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: a.calling(func(ctx context.Context, api *client.API, args []string) error {
 			decision := map[bool]ingest.ChangesDecision{take: ingest.ChangesTake, same: ingest.ChangesSame}[true]
-			if take && same {
-				return usageError{errors.New("--take and --same exclude each other")}
+			switch {
+			case take && same:
+				return usageErrorf("--take and --same exclude each other")
+			case decision != "" && reason == "":
+				return usageErrorf("--reason is missing: the history of the files records it")
 			}
-			if decision != "" && reason == "" {
-				return usageError{errors.New("--reason is missing: it goes into the files' history")}
+			server, _, err := api.Server(ctx, args[0])
+			if err != nil {
+				return err
 			}
-			return a.withAPI("server changes", func(api *client.API) error {
-				server, _, err := api.Server(cmd.Context(), args[0])
-				if err != nil {
+			result := changesResult{
+				Server: server.Name, ServerUUID: server.ServerUUID, Files: server.HeldChanges, Held: value(server.HeldReason), Decision: decision,
+			}
+			if decision != "" {
+				request := openapi.ChangesDecision{Decision: openapi.ChangesDecisionDecision(decision), Part: given(part), Reason: reason}
+				if result.Files, err = api.DecideChanges(ctx, server.ServerUUID, request); err != nil {
 					return err
 				}
-				result := changesResult{
-					Server: server.Name, ServerUUID: server.ServerUUID, Files: server.HeldChanges, Held: value(server.HeldReason), Decision: decision,
-				}
-				if decision != "" {
-					request := openapi.ChangesDecision{Decision: openapi.ChangesDecisionDecision(decision), Part: given(part), Reason: reason}
-					if result.Files, err = api.DecideChanges(cmd.Context(), server.ServerUUID, request); err != nil {
-						return err
-					}
-				}
-				return a.printOne(result, func(w io.Writer) { printChanges(w, result) })
-			})
-		},
+			}
+			return a.showText(result, "%s", result)
+		}),
 	}
-	cmd.Flags().BoolVar(&take, "take", false, "take them as new versions")
-	cmd.Flags().BoolVar(&same, "same", false, "they are the versions that were taken before")
-	cmd.Flags().StringVar(&part, "part", "", "`PART` that is decided about: a time by which files moved, others, or all")
-	cmd.Flags().StringVar(&reason, "reason", "", "`WHY`; goes into the files' history")
+	cmd.Flags().BoolVar(&take, "take", false, "ingest them as new versions")
+	cmd.Flags().BoolVar(&same, "same", false, "keep them as the versions that were ingested before")
+	cmd.Flags().StringVar(&part, "part", "", "only this `PART`: an amount such as 1h, others, or all")
+	addReason(cmd, &reason)
 	return cmd
 }
 
-func printChanges(w io.Writer, r changesResult) {
+// String returns the result as text.
+func (r changesResult) String() string {
+	files := ingest.Counted(r.Files, "file", "files") + " of " + safe(r.Server)
 	switch {
 	case r.Decision == ingest.ChangesTake:
-		fmt.Fprintf(w, "%s of %s taken as new versions\n", ingest.Counted(r.Files, "file", "files"), safe(r.Server))
+		return files + " will be ingested as new versions"
 	case r.Decision == ingest.ChangesSame:
-		fmt.Fprintf(w, "%s of %s kept as versions that were taken before\n", ingest.Counted(r.Files, "file", "files"), safe(r.Server))
+		return files + " kept as versions that were ingested before"
 	case r.Files == 0:
-		fmt.Fprintf(w, "nothing of %s is held\n", safe(r.Server))
-	default:
-		fmt.Fprintf(w, "%s\ndecide with --take or --same and --reason WHY\n", safe(r.Held))
+		return "no changes of " + safe(r.Server) + " are held"
 	}
+	return safe(r.Held) + "\nresolve with --take or --same and --reason WHY"
 }

@@ -2,10 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,27 +25,32 @@ func (a *app) serverTestCommand() *cobra.Command {
 	var expires string
 	var sample bool
 	cmd := &cobra.Command{
-		Use: "test NAME", Short: "Connect, compare the host key, log in and look at the root folder",
-		Long: `Connects to the server as a worker would. Without a pinned host key no
-credentials are sent: the key that the server shows is printed, and --approve
-with its fingerprint pins it, after you have compared it with what the partner
-says. Success ends a suspension.`,
+		Use: "test NAME", Short: "Connect to a server, compare its host key, log in and list the root folder",
+		Long: `Connects to the server as a worker does. Without a pinned host key no
+credentials are sent: the command prints the presented key. Compare its
+fingerprint with the partner's, then pin it with --approve. A successful test
+ends a suspension.`,
 		Example: "  stevedore server test acme\n  stevedore server test acme --approve SHA256:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg",
-		Args:    exactly("server name or uuid"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: a.calling(func(ctx context.Context, api *client.API, args []string) error {
 			if print := approval.Fingerprint; print != "" && !strings.HasPrefix(print, "SHA256:") {
-				return usageError{fmt.Errorf("--approve %q: use a fingerprint like SHA256:n4bQgYhM..., as `ssh-keygen -l` prints it", safe(print))}
+				return usageErrorf("--approve %q: use a fingerprint like SHA256:n4bQgYhM..., as `ssh-keygen -l` prints it", safe(print))
 			}
 			if expires != "" && approval.Fingerprint == "" {
-				return usageError{errors.New("--expires needs --approve: it is the expiry of the key that is approved")}
+				return usageErrorf("--expires requires --approve: it is the expiry of the approved key")
 			}
-			approval.Expires = given(expires)
-			return a.withAPI("server test", func(api *client.API) error { return a.testServer(cmd.Context(), api, args[0], approval, sample) })
-		},
+			last, err := parseTime("expires", expires, a.now(), 1)
+			if err != nil {
+				return err
+			}
+			if !last.IsZero() {
+				approval.Expires = given(last.Format(time.DateOnly))
+			}
+			return a.testServer(ctx, api, args[0], approval, sample)
+		}),
 	}
-	cmd.Flags().StringVar(&approval.Fingerprint, "approve", "", "pin the presented host key if it has this `FINGERPRINT`, beside those that are pinned")
-	cmd.Flags().StringVar(&expires, "expires", "", "with --approve: the last `DAY` on which the key counts, 2027-01-31")
-	cmd.Flags().BoolVar(&sample, "sample", false, "also list what the patterns take, for at most 15 seconds")
+	cmd.Flags().StringVar(&approval.Fingerprint, "approve", "", "pin the presented host key if it has this `FINGERPRINT`; pinned keys stay")
+	cmd.Flags().StringVar(&expires, "expires", "", "with --approve: `TIME` of expiry of the key, 365d or 2027-01-31; the key is valid on that day (default never)")
+	cmd.Flags().BoolVar(&sample, "sample", false, "also list files that match the patterns, for at most 15 seconds")
 	return cmd
 }
 
@@ -59,44 +63,47 @@ func (a *app) testServer(ctx context.Context, api *client.API, name string, appr
 	if err != nil && test.Error == nil {
 		return err // there is no result
 	}
-	if printErr := a.printTest(server, test); printErr != nil {
+	if printErr := a.showTest(server, test); printErr != nil {
 		return printErr
 	}
 	return err
 }
 
-func (a *app) printTest(server openapi.Server, test openapi.ServerTest) error {
-	return a.printOne(testResult{server.Name, server.ServerUUID, test}, func(w io.Writer) {
+func (a *app) showTest(server openapi.Server, test openapi.ServerTest) error {
+	return a.show(testResult{server.Name, server.ServerUUID, test}, func(t *table) {
 		if test.Fingerprint != nil {
-			fmt.Fprintf(w, "fingerprint\t%s\nhost key\t%s\n", *test.Fingerprint, safe(value(test.HostKey)))
+			t.row("fingerprint", *test.Fingerprint)
+			t.row("host key", safe(value(test.HostKey)))
 		}
 		if test.Pinned {
-			fmt.Fprintln(w, "pinned\tyes")
+			t.row("pinned", "yes")
 		}
 		if test.Resumed {
-			fmt.Fprintln(w, "suspension\tended")
+			t.row("suspension", "ended")
 		}
-		if test.Ok {
-			fmt.Fprintf(w, "software\t%s\n", dash(value(test.Software)))
-			fmt.Fprintf(w, "login\tok in %d ms; %s has %s\n", test.LatencyMs, safe(server.RootPath), ingest.Counted(int64(test.Entries), "entry", "entries"))
-			printDetails(w, test)
+		if !test.Ok {
+			t.row("result", "FAILED")
+			return
 		}
+		t.row("software", dash(value(test.Software)))
+		t.row("login", fmt.Sprintf("ok in %d ms; %s has %s", test.LatencyMs, safe(server.RootPath), ingest.Counted(int64(test.Entries), "entry", "entries")))
+		rowsOfDetails(t, test)
 	})
 }
 
-// printDetails prints the negotiated algorithms and the sample.
-func printDetails(w io.Writer, test openapi.ServerTest) {
+// rowsOfDetails adds the negotiated algorithms and the sample.
+func rowsOfDetails(t *table, test openapi.ServerTest) {
 	if a := test.Algorithms; a != nil {
-		fmt.Fprintf(w, "algorithms\t%s, %s, %s%s\n", safe(a.KeyExchange), safe(a.HostKey), safe(a.Cipher), prefixed(", ", safe(a.Mac)))
+		t.row("algorithms", safe(strings.Join(nonEmpty(a.KeyExchange, a.HostKey, a.Cipher, a.Mac), ", ")))
 	}
 	if extensions := value(test.Extensions); len(extensions) > 0 {
-		fmt.Fprintf(w, "extensions\t%s\n", safe(strings.Join(extensions, ", ")))
+		t.row("extensions", safe(strings.Join(extensions, ", ")))
 	}
 	if l := test.Limits; l != nil {
-		fmt.Fprintf(w, "limits\tpacket %d, read %d, write %d bytes; %d open handles\n", l.MaxPacket, l.MaxRead, l.MaxWrite, l.MaxHandles)
+		t.row("limits", fmt.Sprintf("packet %d, read %d, write %d bytes; %d open handles", l.MaxPacket, l.MaxRead, l.MaxWrite, l.MaxHandles))
 	}
 	if questions := value(test.Questions); questions > 0 {
-		fmt.Fprintf(w, "questions\t%d answered\n", questions)
+		t.row("questions", fmt.Sprintf("%d answered", questions))
 	}
 	s := test.Sample
 	if s == nil {
@@ -106,20 +113,10 @@ func printDetails(w io.Writer, test openapi.ServerTest) {
 	if !s.Complete {
 		least = "at least "
 	}
-	fmt.Fprintf(w, "sample\t%s%s taken, %d rejected, %s not read\n", least, ingest.Counted(s.Taken, "file is", "files are"), s.Rejected,
-		ingest.Counted(s.Unreadable, "folder is", "folders are"))
-	left := ingest.Unmatched{Count: s.LeftOut, Example: value(s.LeftOutExample)}
-	if note := left.Note(s.Taken); note != "" {
-		fmt.Fprintf(w, "\t%s\n", safe(note))
+	t.row("sample", fmt.Sprintf("%s%s, %d rejected, %s", least, ingest.Counted(s.Taken, "file matches", "files match"), s.Rejected,
+		ingest.Counted(s.Unreadable, "unreadable folder", "unreadable folders")))
+	excluded := ingest.Unmatched{Count: s.LeftOut, Example: value(s.LeftOutExample)}
+	for _, line := range append(nonEmpty(excluded.Note(s.Taken)), s.Paths...) {
+		t.row("", safe(line))
 	}
-	for _, path := range s.Paths {
-		fmt.Fprintf(w, "\t%s\n", safe(path))
-	}
-}
-
-func prefixed(before, text string) string {
-	if text == "" {
-		return ""
-	}
-	return before + text
 }

@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"io"
-
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -13,27 +10,11 @@ import (
 )
 
 func (a *app) setupCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "setup",
-		Short:   "Prepare the database, keyset, bucket, queue and Temporal; may be repeated",
-		Example: "  stevedore setup",
-		Args:    none,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.setUp(cmd.Context(), "setup", config.ComponentSetup)
-		},
-	}
+	return a.stepsCommand("setup", "Prepare the database, keyset, bucket, queue and Temporal; safe to repeat", config.ComponentSetup)
 }
 
 func (a *app) migrateCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "migrate",
-		Short:   "Bring the database schema up to date; may be repeated",
-		Example: "  stevedore migrate",
-		Args:    none,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.setUp(cmd.Context(), "migrate", config.ComponentMigrate, wiring.StepDatabase)
-		},
-	}
+	return a.stepsCommand("migrate", "Update the database schema; safe to repeat", config.ComponentMigrate, wiring.StepDatabase)
 }
 
 // stepResult is a setup step as JSON.
@@ -45,42 +26,38 @@ type stepResult struct {
 	Error   string `json:"error"`
 }
 
-// setUp reports each step as it ends: some take a while.
-func (a *app) setUp(ctx context.Context, name string, component config.Component, only ...string) error {
-	return a.withParts(ctx, name, component, func(ctx context.Context, parts installation) error {
-		steps := []stepResult{}
-		err := parts.Setup(ctx, func(report wiring.StepReport) {
-			step := newStepResult(report)
-			steps = append(steps, step)
-			switch a.format {
-			case formatTable:
-				printStep(a.stdout, step)
-			case formatJSONL:
-				_ = a.encode(step)
-			}
-		}, only...)
-		if a.format == formatJSON {
-			_ = a.encode(steps)
-		}
-		return err
-	})
+// stepsCommand returns a command that runs the given setup steps, or all of them.
+func (a *app) stepsCommand(name, short string, component config.Component, only ...string) *cobra.Command {
+	return &cobra.Command{
+		Use: name, Short: short, Example: "  stevedore " + name, Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withParts(cmd.Context(), cmd.CommandPath(), component, func(ctx context.Context, parts installation) error {
+				steps := []stepResult{}
+				err := parts.Setup(ctx, func(report wiring.StepReport) {
+					steps = append(steps, a.showStep(report))
+				}, only...)
+				if a.format == formatJSON {
+					_ = a.encode(steps)
+				}
+				return err
+			})
+		},
+	}
 }
 
-func newStepResult(report wiring.StepReport) stepResult {
+// showStep prints a step when it ends, because some steps take long.
+func (a *app) showStep(report wiring.StepReport) stepResult {
 	step := stepResult{Step: report.Name, OK: report.Err == nil, Skipped: report.Skipped, Done: report.Done}
+	mark, text := "ok     ", step.Done
 	if report.Err != nil {
 		step.Error = message(report.Err)
-	}
-	return step
-}
-
-func printStep(w io.Writer, step stepResult) {
-	mark, text := "ok     ", step.Done
-	switch {
-	case step.Skipped:
-		mark, text = "skipped", step.Error
-	case !step.OK:
 		mark, text = "FAILED ", step.Error
 	}
-	fmt.Fprintf(w, "%s  %-17s  %s\n", mark, step.Step, safe(text))
+	if step.Skipped {
+		mark = "skipped"
+	}
+	if a.format != formatJSON {
+		_ = a.showText(step, "%s  %-17s  %s", mark, step.Step, safe(text))
+	}
+	return step
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -12,7 +11,7 @@ import (
 // version is set by the linker on release builds.
 var version = ""
 
-// buildVersion says what was built.
+// buildVersion describes the build.
 type buildVersion struct {
 	Version  string `json:"version"`
 	Commit   string `json:"commit"`
@@ -21,14 +20,17 @@ type buildVersion struct {
 	Platform string `json:"platform"`
 }
 
+// String returns the version for people, on one line.
+func (v buildVersion) String() string {
+	return fmt.Sprintf("stevedore %s (%s, %s, commit %s)", v.Version, v.Go, v.Platform, dash(v.Commit))
+}
+
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print what was built", Args: none, Example: "  stevedore version -o json",
+		Use: "version", Short: "Print the version", Args: none, Example: "  stevedore version -o json",
 		RunE: func(*cobra.Command, []string) error {
 			v := readVersion()
-			return a.printOne(v, func(w io.Writer) {
-				fmt.Fprintf(w, "stevedore %s (%s, %s, commit %s)\n", v.Version, v.Go, v.Platform, dash(v.Commit))
-			})
+			return a.showText(v, "%s", v)
 		},
 	}
 }

@@ -13,101 +13,97 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// clearScreen begins a screen anew.
-const clearScreen = "\x1b[H\x1b[2J"
+const (
+	clearScreen = "\x1b[H\x1b[2J"
+	// maxWatched bounds the files of a watched list.
+	maxWatched = 1000
+	// headerLines are the lines of a screen that are not files.
+	headerLines = 5
+)
 
-// maxWatched bounds how many files are looked at again and again.
-const maxWatched = 1000
-
-// underWay are the statuses that --watch shows when none is asked for.
-var underWay = func() (statuses []openapi.FileStatus) {
-	for _, status := range ingest.Statuses {
-		if !status.Terminal() {
-			statuses = append(statuses, openapi.FileStatus(status))
-		}
-	}
-	return statuses
-}()
-
-// watchFiles shows the files until it is stopped: on a screen the whole list
-// again and again, elsewhere a line for each change.
-func (a *app) watchFiles(ctx context.Context, api *client.API, params openapi.ListFilesParams, limit int) error {
-	if params.Status == nil {
-		params.Status = &underWay
-	}
-	if limit <= 0 || limit > maxWatched {
-		limit = maxWatched
-	}
-	seen := watched{}
+// watch calls look at intervals until it returns true or ctx ends, which is no error.
+func (a *app) watch(ctx context.Context, look func() (done bool, err error)) error {
 	for {
-		var files []openapi.File
-		err := api.EachFile(ctx, params, limit, func(f openapi.File) error {
-			files = append(files, f)
-			return nil
-		})
-		if err == nil {
-			err = a.showWatched(ctx, api, files, seen)
-		}
-		if err == nil {
-			err = a.showGone(ctx, api, files, *params.Status, seen)
-		}
-		if err != nil && ctx.Err() == nil {
+		done, err := look()
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // an interrupt is the usual end
+		case err != nil || done:
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return nil // stopping it is how it ends
-		case <-time.After(a.interval):
+			return nil
+		case <-time.After(a.refresh):
 		}
 	}
 }
 
-// watched holds when the files that were printed had changed, by uuid.
-type watched map[string]time.Time
-
-func (a *app) drawn() bool { return a.format == formatTable && a.screen }
-
-func (a *app) showWatched(ctx context.Context, api *client.API, files []openapi.File, seen watched) error {
-	if a.drawn() {
-		return a.drawWatched(files, progressOf(ctx, api, files))
+// watchFiles shows the files until it is interrupted: on a terminal as a table that is
+// redrawn, elsewhere with a line for each change.
+func (a *app) watchFiles(ctx context.Context, api *client.API, params openapi.ListFilesParams, limit int) error {
+	if params.Status == nil {
+		statuses := fileStatuses(func(status ingest.Status) bool { return !status.Terminal() })
+		params.Status = &statuses
 	}
+	if limit <= 0 || limit > maxWatched {
+		limit = maxWatched
+	}
+	seen := map[string]time.Time{}
+	return a.watch(ctx, func() (bool, error) {
+		var files []openapi.File
+		for file, err := range api.Files(ctx, params, limit) {
+			if err != nil {
+				return false, err
+			}
+			files = append(files, file)
+		}
+		if a.format == formatTable && a.width() > 0 {
+			return false, a.drawFiles(files, progressOf(ctx, api, files))
+		}
+		return false, a.showChanged(ctx, api, files, *params.Status, seen)
+	})
+}
+
+// drawFiles redraws the screen with the files that fit it.
+func (a *app) drawFiles(files []openapi.File, progress map[string]openapi.Progress) error {
+	_, height := a.stdoutSize()
+	shown := files[:min(len(files), max(1, height-headerLines))]
+	t := a.newTable()
+	t.columns("UUID", "SERVER", "PATH", "SIZE", "STATUS", "UPDATED", "PROGRESS")
+	for _, file := range shown {
+		var p *openapi.Progress
+		if running, ok := progress[file.FileUUID]; ok {
+			p = &running
+		}
+		cells := a.fileCells(file)
+		cells[len(cells)-1] = fileProgress(file, p, a.now())
+		t.row(cells...)
+	}
+	if more := len(files) - len(shown); more > 0 {
+		t.text("and %d more", more)
+	}
+	if len(files) == 0 {
+		t.text("no files are in flight or failed")
+	}
+	fmt.Fprintf(a.stdout, "%s%s  %d file(s); Ctrl-C ends\n\n", clearScreen, a.now().UTC().Format(time.TimeOnly+"Z"), len(files))
+	return t.print(a.stdout)
+}
+
+// showChanged prints a line for each file that changed, and a last line for files that
+// left the list because their status changed. Files beyond the limit of the list are
+// not ended.
+func (a *app) showChanged(ctx context.Context, api *client.API, files []openapi.File, statuses []openapi.FileStatus, seen map[string]time.Time) error {
+	listed := map[string]bool{}
 	for _, file := range files {
+		listed[file.FileUUID] = true
 		if file.UpdatedAt.Equal(seen[file.FileUUID]) {
 			continue
 		}
 		seen[file.FileUUID] = file.UpdatedAt
-		if err := a.showLine(file); err != nil {
+		if err := a.showFileLine(file); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// drawWatched draws the screen anew.
-func (a *app) drawWatched(files []openapi.File, progress map[string]openapi.Progress) error {
-	now := time.Now()
-	fmt.Fprintf(a.stdout, "%s%s  %d file(s); Ctrl-C ends\n\n", clearScreen, now.UTC().Format(time.TimeOnly+"Z"), len(files))
-	rows := a.newList("UUID", "SERVER", "PATH", "SIZE", "STATUS", "UPDATED", "HOW IT STANDS")
-	for _, file := range files {
-		p, known := progress[file.FileUUID]
-		cells := fileCells(file)
-		cells[len(cells)-1] = stands(file, p, known, now)
-		if err := rows.add(file, cells...); err != nil {
-			return err
-		}
-	}
-	return rows.end("nothing is under way")
-}
-
-// showGone prints a last line for files that the list no longer has because
-// they are in another status now. Those that only fell off its end stay.
-func (a *app) showGone(ctx context.Context, api *client.API, files []openapi.File, statuses []openapi.FileStatus, seen watched) error {
-	if a.drawn() {
-		return nil
-	}
-	listed := map[string]bool{}
-	for _, file := range files {
-		listed[file.FileUUID] = true
 	}
 	for _, uuid := range slices.Sorted(maps.Keys(seen)) {
 		if listed[uuid] {
@@ -121,74 +117,48 @@ func (a *app) showGone(ctx context.Context, api *client.API, files []openapi.Fil
 			continue
 		}
 		delete(seen, uuid)
-		if err := a.showLine(file); err != nil {
+		if err := a.showFileLine(file); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (a *app) showLine(file openapi.File) error {
-	if a.format == formatJSONL {
-		return a.encode(file)
-	}
-	_, err := fmt.Fprintln(a.stdout, strings.Join(fileCells(file), "  "))
-	return err
+func (a *app) showFileLine(file openapi.File) error {
+	return a.showText(file, "%s", strings.Join(a.fileCells(file), "  "))
 }
 
-// watchFile prints what happens to a file until it has ended its way or waits
-// for an operator.
+// watchFile prints the events of a file until the file has ended or failed.
 func (a *app) watchFile(ctx context.Context, api *client.API, file openapi.File) error {
 	last, before := int64(0), time.Time{}
 	if a.format == formatTable {
 		fmt.Fprintf(a.stdout, "%s  %s  %s\n", file.FileUUID, safe(file.Server), safe(file.RemotePath))
 	}
-	for {
-		// Read before its events: what ended it is then among them.
+	return a.watch(ctx, func() (bool, error) {
+		// Read before its events, so that these include the event that ended it.
 		file, err := api.File(ctx, file.FileUUID)
 		if err != nil {
-			return stopped(ctx, err)
+			return false, err
 		}
 		events, err := api.Events(ctx, file.FileUUID)
 		if err != nil {
-			return stopped(ctx, err)
+			return false, err
 		}
 		for _, event := range events {
 			if event.ID <= last {
 				continue
 			}
-			last = event.ID
-			if err := a.showEvent(event, before); err != nil {
-				return err
+			line := fmt.Sprintf("%s  %-10s  %-20s  %s", clock(event.Timestamp), since(before, event.Timestamp), event.EventType, details(event.Details))
+			if err := a.showText(event, "%s", line); err != nil {
+				return false, err
 			}
-			before = event.Timestamp
+			last, before = event.ID, event.Timestamp
 		}
-		if status := ingest.Status(file.Status); status.Terminal() || status == ingest.StatusError {
-			if a.format == formatTable {
-				fmt.Fprintf(a.stdout, "%s  %s\n", file.Status, dash(value(file.ErrorMessage)))
-			}
-			return nil
+		status := ingest.Status(file.Status)
+		ended := status.Terminal() || status == ingest.StatusError
+		if ended && a.format == formatTable {
+			fmt.Fprintf(a.stdout, "%s  %s\n", file.Status, dash(value(file.ErrorMessage)))
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(a.interval):
-		}
-	}
-}
-
-// stopped is no error when a person stopped it.
-func stopped(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
-	return nil
-}
-
-func (a *app) showEvent(event openapi.Event, before time.Time) error {
-	if a.format == formatJSONL {
-		return a.encode(event)
-	}
-	_, err := fmt.Fprintf(a.stdout, "%s  %-10s  %-20s  %s\n", clock(event.Timestamp), after(before, event.Timestamp), event.EventType, details(event.Details))
-	return err
+		return ended, nil
+	})
 }

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"stevedore/api/client"
+	"stevedore/internal/config"
+)
+
+// withAPI runs fn with a client of the API that the configuration names.
+func (a *app) withAPI(command string, fn func(api *client.API) error) error {
+	cfg, err := a.configuration()
+	if err != nil {
+		return err
+	}
+	api, err := client.New(client.Config{URL: cfg.Client.URL.Reveal(), Token: cfg.API.Token.Reveal(), Poll: a.poll})
+	if err != nil {
+		return err
+	}
+	if _, err := a.configurationFor(command, config.ComponentCLI); err != nil {
+		return err
+	}
+	return fn(api)
+}
+
+// calling returns the function of a command that calls the API.
+func (a *app) calling(fn func(ctx context.Context, api *client.API, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		return a.withAPI(cmd.CommandPath(), func(api *client.API) error { return fn(cmd.Context(), api, args) })
+	}
+}
+
+const breakGlassLong = `Runs another command without a running API: starts a private API in this
+process, on a loopback address and with a one-time token, and runs the command
+against it. Requires the configuration of the service. The ledger's audit log
+records the user of the operating system.
+
+For emergencies only. Use a running API otherwise.`
+
+// exitStatus is the exit code of a command that has printed its own error.
+type exitStatus int
+
+// Error implements error. It is never printed.
+func (e exitStatus) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// privateAPI serves the API to one caller until stop is called.
+type privateAPI func(ctx context.Context, cfg config.Config, log *slog.Logger, actor string) (url, token string, stop func(), err error)
+
+func (a *app) breakGlassCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "break-glass -- COMMAND...", Short: "Run a command without a running API, in an emergency", Long: breakGlassLong,
+		Example: "  stevedore break-glass -- file retry 0ab5fe59 --reason 'the API is down'",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := a.configurationFor(cmd.CommandPath(), config.ComponentBreakGlass)
+			if err != nil {
+				return err
+			}
+			url, token, stop, err := a.servePrivately(cmd.Context(), cfg, a.logger(cfg), user())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			inner := *a
+			inner.parsed = false
+			inner.environ = append(slices.Clone(a.environ), "STEVEDORE_API_URL="+url, "STEVEDORE_TOKEN="+token)
+			if a.configFile != "" {
+				args = append([]string{"--config", a.configFile}, args...)
+			}
+			if code := inner.run(cmd.Context(), args); code != exitOK {
+				return exitStatus(code)
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/api/client"
+	"stevedore/api/openapi"
+	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
+	"stevedore/internal/orchestrator"
+	"stevedore/workflows"
+)
+
+func sampleFile() ingest.File {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	return ingest.File{
+		UUID: testUUID, ServerUUID: "s", ServerName: "acme", RemotePath: "/in/a\xff\t=cmd.csv", Filename: "a\xff\t=cmd.csv", Size: 2048,
+		ModTime: at, Status: ingest.StatusCompleted, Hash: "ab", HashAlgo: "sha256", Bucket: "b", ObjectKey: "files/k", CreatedAt: at, UpdatedAt: at,
+	}
+}
+
+func TestFileListJSON(t *testing.T) {
+	t.Parallel()
+	ops := &fakeOperations{files: []ingest.File{sampleFile(), sampleFile()}}
+	got := execute(t, ops, args("file", "list", "-o", "json", "--status", "completed,error", "--status", "ready", "--server", "acme", "--limit", "5"))
+	require.Equal(t, 0, got.code, got.errors)
+	require.Equal(t, ingest.FileFilter{Server: "acme", Statuses: []ingest.Status{"completed", "error", "ready"}, Limit: 5, Order: ops.filter.Order}, ops.filter)
+	var files []map[string]any
+	require.NoError(t, json.Unmarshal([]byte(got.out), &files))
+	require.Len(t, files, 2)
+	for _, key := range []string{
+		"file_uuid", "server", "server_uuid", "remote_path", "filename", "size_bytes", "mtime", "status", "file_hash", "hash_algo",
+		"bucket", "object_key", "error_kind", "error_message", "created_at", "updated_at",
+	} {
+		require.Contains(t, files[0], key)
+	}
+	require.Equal(t, `/in/a\xff\t=cmd.csv`, files[0]["remote_path"])
+	require.Nil(t, files[0]["error_kind"])
+}
+
+func TestFileListFilters(t *testing.T) {
+	t.Parallel()
+	ops := world()
+	before := time.Now().Add(-48 * time.Hour)
+	got := execute(t, ops, args("file", "list", "--newest", "--path", "/in/*", "--from", "2d", "--to", "1h"))
+	require.Equal(t, 0, got.code, got.errors)
+	require.Equal(t, "/in/*", ops.filter.Path)
+	require.Equal(t, ingest.OrderNewest, ops.filter.Order)
+	require.WithinDuration(t, before, ops.filter.From, time.Minute)
+	require.WithinDuration(t, time.Now().Add(-time.Hour), ops.filter.To, time.Minute)
+}
+
+func TestFileActions(t *testing.T) {
+	t.Parallel()
+	ops := decidable()
+	got := execute(t, ops, args("file", "retry", "0f0f", "1e1e", "--step", "upload", "--reason", "bucket is back"))
+	require.Equal(t, 0, got.code, got.errors)
+	require.Equal(t, []string{`retry 0f0f from "upload" because bucket is back`, `retry 1e1e from "upload" because bucket is back`}, ops.decided)
+	require.Equal(t, 3, strings.Count(got.out, "\n"), got.out)
+	require.Contains(t, got.out, "/in/a.csv")
+	require.Empty(t, got.errors)
+
+	require.Equal(t, 2, execute(t, ops, args("file", "skip")).code, "which file?")
+	require.Equal(t, 2, execute(t, ops, args("file", "skip", "0f0f", "--step", "upload")).code)
+	ops.err = ingest.Errorf(ingest.KindConflict, "/in/a.csv is completed: only a file in error waits for a decision")
+	got = execute(t, ops, args("file", "renotify", "0f0f"))
+	require.Equal(t, 6, got.code)
+	require.Contains(t, got.errors, "is completed")
+}
+
+func decidable() *fakeOperations {
+	ops := &fakeOperations{}
+	for _, prefix := range []string{"0f0f", "1e1e", "2d2d"} {
+		ops.files = append(ops.files, ingest.File{UUID: prefix + testUUID[4:], RemotePath: "/in/a.csv", Status: ingest.StatusError})
+	}
+	return ops
+}
+
+// TestActionsContinueAfterARefusal: the exit code is that of the most severe error.
+func TestActionsContinueAfterARefusal(t *testing.T) {
+	t.Parallel()
+	ops := decidable()
+	ops.refused = map[string]error{
+		"0f0f": ingest.Errorf(ingest.KindTransient, "Temporal does not answer"),
+		"1e1e": ingest.Errorf(ingest.KindConflict, "it is completed\x1b[2J"),
+	}
+	got := execute(t, ops, args("file", "retry", "0f0f", "1e1e", "2d2d", "-o", "json"))
+	require.Equal(t, 6, got.code)
+	require.Len(t, ops.decided, 3)
+	var results []actionResult
+	require.NoError(t, json.Unmarshal([]byte(got.out), &results))
+	require.Equal(t, []actionResult{
+		{Action: client.Retry, FileUUID: ops.files[0].UUID, RemotePath: "/in/a.csv", ErrorKind: ingest.KindTransient, Error: "Temporal does not answer"},
+		{Action: client.Retry, FileUUID: ops.files[1].UUID, RemotePath: "/in/a.csv", ErrorKind: ingest.KindConflict, Error: `it is completed\x1b[2J`},
+		{Action: client.Retry, FileUUID: ops.files[2].UUID, RemotePath: "/in/a.csv", Done: true},
+	}, results)
+	require.Contains(t, got.errors, `it is completed\x1b[2J`)
+	require.NotContains(t, got.errors, "\x1b")
+
+	delete(ops.refused, "1e1e")
+	got = execute(t, ops, args("file", "retry", "0f0f", "2d2d"))
+	require.Equal(t, 5, got.code)
+	require.Contains(t, got.out, "refused: Temporal does not answer")
+}
+
+func TestFileShow(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	ops := &fakeOperations{files: []ingest.File{sampleFile()}, events: []ingest.StoredEvent{
+		{ID: 1, Type: ingest.EventDiscovered, Timestamp: at, Details: map[string]any{"path": "/in/a", "source": "manual"}},
+		{ID: 2, Type: ingest.EventDownloaded, Timestamp: at.Add(1500 * time.Millisecond), Details: map[string]any{"size_mb": 2.5}},
+	}}
+	ui := environ("STEVEDORE_TEMPORAL_UI_URL=http://127.0.0.1:8233/")
+	got := execute(t, ops, args("file", "show", testUUID[:6]), ui)
+	require.Equal(t, 0, got.code, got.errors)
+	for _, want := range []string{"b/files/k", "sha256 ab", "+1.5s", "path=/in/a source=manual", "size_mb=2.5", "workflows/ingest%2F" + testUUID} {
+		require.Contains(t, got.out, want)
+	}
+	var shown map[string]any
+	require.NoError(t, json.Unmarshal([]byte(execute(t, ops, args("file", "show", testUUID, "-o", "json")).out), &shown))
+	require.Equal(t, "ingest/"+testUUID, shown["workflow_id"])
+	require.Len(t, shown["events"], 2)
+	require.Equal(t, exitNotFound, execute(t, ops, args("file", "show", "ffff")).code)
+}
+
+func TestBulkActionsCountAndAsk(t *testing.T) {
+	t.Parallel()
+	ops := world()
+	hash := strings.Repeat("AB", 32)
+	got := execute(t, ops, args("file", "retry", "--server", "acme", "--path", "*.csv", "--hash", hash, "--from", "2026-01-01",
+		"--to", "2026-01-02T00:00:00+01:00", "--step", "upload", "--reason", "it is back"), person("y\n"))
+	require.Equal(t, 0, got.code, got.errors)
+	require.Contains(t, got.errors, "retry 3 failed file(s)? [y/N]")
+	require.Equal(t, "retry: 3 of 3 file(s)\n", got.out)
+	require.Len(t, ops.bulk, 3, "counted, then two requests")
+	three := int64(3)
+	want := operations.BulkRequest{
+		Filter: ingest.FileFilter{
+			Server: "acme", Path: "*.csv", Hash: strings.ToLower(hash),
+			From: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 1, 1, 23, 0, 0, 0, time.UTC),
+		},
+		Action: operations.Retry, Expected: &three,
+		Details: workflows.OperatorAction{Reason: "it is back", From: ingest.StepUpload, Actor: ingest.BootstrapToken},
+	}
+	require.Equal(t, want, ops.bulk[1], "the action is the confirmed one")
+	require.Equal(t, "behind-2", ops.bulk[2].Cursor)
+
+	ops = world()
+	require.Equal(t, 1, execute(t, ops, args("file", "skip", "--all"), person("n\n")).code)
+	require.Len(t, ops.bulk, 1, "only counted")
+}
+
+// TestBulkActionsAddUp: the result counts all requests, also when a later one fails.
+func TestBulkActionsAddUp(t *testing.T) {
+	t.Parallel()
+	ops := world()
+	ops.matched, ops.refuses = 5, true
+	got := execute(t, ops, args("file", "retry", "--all", "--yes"))
+	require.Equal(t, 6, got.code)
+	require.Contains(t, got.out, "retry: 2 of 5 file(s)\n")
+	require.Contains(t, got.out, "refused-2")
+	require.Contains(t, got.out, "refused-4")
+	require.Contains(t, got.errors, "refused for 3 file(s) and not tried for 0")
+
+	ops = world()
+	ops.bulkErr = ingest.Errorf(ingest.KindTransient, "Temporal does not answer")
+	got = execute(t, ops, args("file", "retry", "--all", "--yes", "-o", "json"))
+	require.Equal(t, 5, got.code)
+	require.Contains(t, got.out, `"done": 2`)
+	require.Contains(t, got.out, `"remaining": 1`)
+	require.Contains(t, got.errors, "Temporal does not answer")
+}
+
+type watchedWorld struct {
+	*fakeOperations
+
+	mu sync.Mutex
+	// looks counts listings, shows single files.
+	looks, shows int
+	stop         context.CancelFunc
+	// leaves says that the file is completed in the end, and leaves the list.
+	leaves bool
+}
+
+func (w *watchedWorld) ListFiles(_ context.Context, filter ingest.FileFilter) (ingest.Page[ingest.File], error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.filter = filter
+	file := sampleFile()
+	file.Status = ingest.StatusDownloading
+	if w.looks++; w.looks > 2 {
+		file.Status, file.UpdatedAt = ingest.StatusVerified, file.UpdatedAt.Add(time.Second)
+	}
+	if w.looks >= 5 {
+		w.stop()
+	}
+	if w.leaves && w.looks > 3 {
+		return ingest.Page[ingest.File]{}, nil
+	}
+	return ingest.Page[ingest.File]{Items: []ingest.File{file}}, nil
+}
+
+func (w *watchedWorld) GetFile(context.Context, string) (ingest.File, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	file := sampleFile()
+	file.Status = ingest.StatusDownloading
+	if w.shows++; w.shows > 2 || w.looks > 3 {
+		file.Status = ingest.StatusCompleted
+		w.events = world().events
+	}
+	return file, nil
+}
+
+func watch(t *testing.T, screen bool, line ...string) (call, *watchedWorld) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	w := &watchedWorld{fakeOperations: &fakeOperations{events: world().events[:1]}, stop: cancel, leaves: !screen}
+	w.progress = map[string]orchestrator.Progress{testUUID: {Attempt: 2, Running: true, Done: 45, Total: 100, Rate: 5}}
+	got := executeIn(t, ctx, w, line, func(a *app) {
+		a.refresh = time.Millisecond
+		if screen {
+			onScreen(120)(a)
+		}
+	})
+	return got, w
+}
+
+func TestWatchPrintsChanges(t *testing.T) {
+	t.Parallel()
+	got, w := watch(t, false, "file", "list", "--watch")
+	require.Equal(t, 0, got.code, got.errors)
+	require.NotContains(t, w.filter.Statuses, ingest.StatusCompleted)
+	require.Contains(t, w.filter.Statuses, ingest.StatusError)
+	lines := strings.Split(strings.TrimSpace(got.out), "\n")
+	require.Len(t, lines, 3, "one for each change: %s", got.out)
+	require.Contains(t, lines[0], "downloading")
+	require.Contains(t, lines[1], "verified")
+	require.Contains(t, lines[2], "completed", "it has left the list")
+
+	got, _ = watch(t, true, "file", "list", "--watch")
+	drawn := strings.Count(got.out, clearScreen)
+	require.GreaterOrEqual(t, drawn, 4, "the stop may interrupt the last one")
+	require.Equal(t, drawn, strings.Count(got.out, "45%, 5 B/s, 11s left, attempt 2"), got.out)
+
+	got, _ = watch(t, false, "file", "show", testUUID, "--watch")
+	require.Equal(t, 0, got.code, got.errors)
+	require.Equal(t, 1, strings.Count(got.out, "discovered"))
+	require.Contains(t, got.out, "size_mb=2.5")
+	require.Contains(t, got.out, "completed  -\n")
+}
+
+func TestFileProgress(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	file := openapi.FromFile(ingest.File{Status: ingest.StatusDownloading})
+	waits := orchestrator.Progress{Attempt: 3, NextTry: now.Add(12 * time.Second), Failure: "the server hung up\x1b[2J"}
+	for want, p := range map[string]orchestrator.Progress{
+		`attempt 3, next try in 12s, because: the server hung up\x1b[2J`: waits,
+		"attempt 1": {Attempt: 1, Running: true},
+		"50%, 1.0 KiB/s, 1s left, attempt 2, because: cut": {Attempt: 2, Running: true, Done: 1024, Total: 2048, Rate: 1024, Failure: "cut"},
+		"attempt 2 waits for a worker":                     {Attempt: 2},
+		"attempt 2, paused in Temporal, because: cut":      {Attempt: 2, Paused: true, Failure: "cut"},
+	} {
+		require.Equal(t, want, fileProgress(file, openapi.FromProgress(p), now))
+	}
+	require.Equal(t, "-", fileProgress(file, nil, now))
+	require.Equal(t, "denied", fileProgress(openapi.FromFile(ingest.File{Status: ingest.StatusError, ErrorMessage: "denied"}), nil, now))
+	require.Equal(t, "waits for a.done", fileProgress(openapi.FromFile(ingest.File{Status: ingest.StatusDiscovered, WaitsFor: "a.done"}), nil, now))
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"stevedore/api/client"
+	"stevedore/api/openapi"
+	"stevedore/internal/ingest"
+)
+
+// maxProgress bounds the files of a screen whose progress is requested: each request is
+// a call to Temporal.
+const maxProgress = 50
+
+// progressOf returns the progress of the first files in flight by uuid.
+func progressOf(ctx context.Context, api *client.API, files []openapi.File) map[string]openapi.Progress {
+	var running []openapi.File
+	for _, file := range files {
+		if ingest.Status(file.Status).InFlight() && len(running) < maxProgress {
+			running = append(running, file)
+		}
+	}
+	return api.Progress(ctx, running)
+}
+
+// fileProgress describes in one cell what the step of a file does, or why the file
+// waits. Without a running step p is nil.
+func fileProgress(f openapi.File, p *openapi.Progress, now time.Time) string {
+	switch {
+	case f.SourceLeft != nil:
+		return "source left: " + safe(*f.SourceLeft)
+	case f.ErrorMessage != nil:
+		return safe(*f.ErrorMessage)
+	case f.WaitsFor != nil:
+		return "waits for " + safe(*f.WaitsFor)
+	case p == nil:
+		return "-"
+	}
+	return strings.Join(nonEmpty(transferred(*p), attempt(*p, now)), ", ")
+}
+
+// transferred returns the percentage, the rate and the remaining time of a step; empty
+// while these are unknown.
+func transferred(p openapi.Progress) string {
+	if p.TotalBytes == nil {
+		return ""
+	}
+	done, total := value(p.DoneBytes), *p.TotalBytes
+	parts := []string{fmt.Sprintf("%d%%", min(done, total)*100/total)}
+	if p.BytesPerSecond != nil {
+		parts = append(parts, size(int64(*p.BytesPerSecond))+"/s")
+	}
+	if p.EtaSeconds != nil {
+		parts = append(parts, (time.Duration(*p.EtaSeconds)*time.Second).String()+" left")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// attempt returns the number of the attempt, the time of the next one and the last error.
+func attempt(p openapi.Progress, now time.Time) string {
+	text := fmt.Sprintf("attempt %d", p.Attempt)
+	switch {
+	case p.Paused:
+		text += ", paused in Temporal"
+	case p.NextAttemptAt != nil:
+		text += fmt.Sprintf(", next try in %s", max(0, p.NextAttemptAt.Sub(now).Round(time.Second)))
+	case !p.Running:
+		text += " waits for a worker"
+	}
+	if p.Failure != nil {
+		text += ", because: " + safe(*p.Failure)
+	}
+	return text
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"stevedore/api/openapi"
+)
+
+// choice is the value of a flag with fixed values.
+type choice[T ~string] struct {
+	values []T
+	// list accepts several values, separated by commas or in several flags.
+	list bool
+	// fallback is the default in help texts.
+	fallback T
+	set      func(T)
+}
+
+// String implements pflag.Value.
+func (c *choice[T]) String() string { return string(c.fallback) }
+
+// Set implements pflag.Value.
+func (c *choice[T]) Set(text string) error {
+	parts := []string{text}
+	if c.list {
+		parts = strings.Split(text, ",")
+	}
+	for _, part := range parts {
+		value := T(strings.TrimSpace(part))
+		if !slices.Contains(c.values, value) {
+			return fmt.Errorf("use %s%s", oneOf(c.values), didYouMean(string(value), c.values))
+		}
+		c.set(value)
+	}
+	return nil
+}
+
+// Type implements pflag.Value.
+func (c *choice[T]) Type() string { return "string" }
+
+// addChoice adds a flag and completes its values.
+func addChoice[T ~string](cmd *cobra.Command, flags *pflag.FlagSet, name, short, usage string, c *choice[T]) {
+	flags.VarP(c, name, short, usage)
+	completeValues(cmd, name, c.values)
+}
+
+// oneOf returns the values as text: "a, b or c".
+func oneOf[T ~string](values []T) string {
+	var text strings.Builder
+	for i, value := range values {
+		switch {
+		case i == 0:
+		case i == len(values)-1:
+			text.WriteString(" or ")
+		default:
+			text.WriteString(", ")
+		}
+		text.WriteString(string(value))
+	}
+	return text.String()
+}
+
+// didYouMean returns a hint at the value that the text may be a misspelling of.
+func didYouMean[T ~string](text string, values []T) string {
+	// Cobra compares the names of commands only.
+	known := &cobra.Command{SuggestionsMinimumDistance: 2}
+	for _, value := range values {
+		known.AddCommand(&cobra.Command{Use: string(value), Run: func(*cobra.Command, []string) {}})
+	}
+	if near := known.SuggestionsFor(text); text != "" && len(near) > 0 {
+		return fmt.Sprintf("; did you mean %q?", near[0])
+	}
+	return ""
+}
+
+// flagError describes a flag that cannot be parsed, without the words of libraries.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	var invalid *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown):
+		name := unknown.GetSpecifiedName()
+		if unknown.GetSpecifiedShortnames() != "" {
+			return fmt.Errorf("unknown flag -%s", name)
+		}
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		return fmt.Errorf("unknown flag --%s%s", safe(name), strings.Replace(didYouMean(name, names), `"`, `"--`, 1))
+	case errors.As(err, &invalid):
+		flag := invalid.GetFlag()
+		advice := map[string]string{"int": "use a whole number", "duration": "use a duration such as 10s or 5m", "bool": "use true or false"}[flag.Value.Type()]
+		if advice == "" {
+			advice = strings.TrimPrefix(invalid.Unwrap().Error(), fmt.Sprintf("%s %q: ", flag.Name, invalid.GetValue()))
+		}
+		return fmt.Errorf("--%s %q: %s", flag.Name, safe(invalid.GetValue()), advice)
+	}
+	return err
+}
+
+// addYes adds the flag that confirms in advance.
+func addYes(cmd *cobra.Command, yes *bool) {
+	cmd.Flags().BoolVarP(yes, "yes", "y", false, "do not ask for confirmation")
+}
+
+// addServers adds the flag that selects servers.
+func (a *app) addServers(cmd *cobra.Command, servers *[]string) {
+	cmd.Flags().StringArrayVar(servers, "server", nil, "only the server with this `NAME` or uuid; may be repeated")
+	a.completeFlag(cmd, "server", serverNames)
+}
+
+// selectFlags are the flags that select files.
+type selectFlags struct{ server, path, hash, from, to string }
+
+func (f *selectFlags) register(a *app, cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.server, "server", "", "only files of the server with this `NAME` or uuid")
+	flags.StringVar(&f.path, "path", "", "only files whose path matches the `GLOB`: '*' within a folder, '**' across, e.g. '**/*.csv'")
+	flags.StringVar(&f.from, "from", "", "only files first seen at this `TIME` or later: 2026-01-31, 2026-01-31T12:00:00Z, or 24h or 7d ago")
+	flags.StringVar(&f.to, "to", "", "only files first seen before this `TIME`")
+	flags.StringVar(&f.hash, "hash", "", "only files whose content has this `SHA-256`")
+	a.completeFlag(cmd, "server", serverNames)
+}
+
+// empty reports whether the flags select all files.
+func (f *selectFlags) empty() bool { return *f == selectFlags{} }
+
+// selection returns the selection that the flags describe.
+func (f *selectFlags) selection(now time.Time) (s openapi.FileSelection, err error) {
+	hash := strings.ToLower(f.hash)
+	if hash != "" && (len(hash) != 64 || strings.Trim(hash, "0123456789abcdef") != "") {
+		return s, usageErrorf("--hash %q: use a SHA-256 of 64 hex digits", safe(f.hash))
+	}
+	from, err := parseTime("from", f.from, now, -1)
+	if err != nil {
+		return s, err
+	}
+	to, err := parseTime("to", f.to, now, -1)
+	return openapi.FileSelection{Server: given(f.server), Path: given(f.path), Hash: given(hash), From: given(from), To: given(to)}, err
+}
+
+// parseTime parses a date, a time, or a distance from now such as 24h or 7d, which the
+// sign makes one of the past (-1) or the future (1).
+func parseTime(flag, text string, now time.Time, sign time.Duration) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	const day = 24 * time.Hour
+	distance, err := time.ParseDuration(text)
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		var n int
+		n, err = strconv.Atoi(days)
+		distance = time.Duration(min(n, 100_000)) * day // more does not fit; the API refuses it
+	}
+	if err != nil || distance <= 0 {
+		return time.Time{}, usageErrorf("--%s %q: use a time such as 2026-01-31, 2026-01-31T12:00:00Z, 24h or 7d", flag, safe(text))
+	}
+	return now.Add(sign * distance).UTC(), nil
+}
+
+// addReason adds the flag for the reason of an action.
+func addReason(cmd *cobra.Command, reason *string) {
+	cmd.Flags().StringVar(reason, "reason", "", "`WHY`; the history of the files records it")
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"stevedore/activities"
+	"stevedore/api/openapi"
+	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
+)
+
+func TestScanWait(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		err    error
+		failed int64
+		held   int64
+		code   int
+	}{
+		"done":         {nil, 0, 0, exitOK},
+		"failed":       {nil, 1, 0, exitPermanent},
+		"held":         {nil, 0, 300, exitPermanent},
+		"unreachable":  {ingest.Errorf(ingest.KindTransient, "connection refused"), 0, 0, exitRetryable},
+		"worst":        {ingest.Errorf(ingest.KindTransient, "connection refused"), 1, 300, exitPermanent},
+		"bad password": {ingest.Errorf(ingest.KindAuth, "server acme: refused"), 1, 0, exitPermanent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ops := scannedWorld(tc.err, tc.failed)
+			ops.servers = []ingest.Server{{UUID: testUUID, Name: "acme"}, {UUID: "other", Name: "other"}}
+			ops.servers[0].Attention.Held.Files, ops.servers[1].Attention.Held.Files = tc.held, 7
+			if tc.code == exitPermanent {
+				ops.servers[0].Unread.Count = 2
+			}
+			got := execute(t, ops, args("scan", "--server", "acme", "--wait", "-o", "json"))
+			require.Equal(t, tc.code, got.code, got.errors)
+			require.Equal(t, []string{"acme"}, ops.scanned)
+			require.NotContains(t, got.errors, "\x1b", "progress is for terminals")
+			require.Equal(t, tc.failed > 0, strings.Contains(got.errors, "file list --status error"))
+			require.Equal(t, tc.held > 0, strings.Contains(got.errors, "300 file(s) are held: `stevedore server changes acme`"))
+			require.Equal(t, tc.code == exitPermanent, strings.Contains(got.errors, "2 folder(s) could not be read"))
+			require.NotContains(t, got.errors, "other")
+			var result openapi.Scan
+			require.NoError(t, json.Unmarshal([]byte(got.out), &result))
+			require.Equal(t, "scan/s1", result.WorkflowID)
+			require.EqualValues(t, 2, result.Servers[0].Files["completed"])
+			require.Equal(t, tc.err != nil, result.Servers[0].Error != nil)
+			if tc.err != nil {
+				require.Contains(t, got.errors, "server acme was not scanned: ")
+				require.NotContains(t, got.errors, "acme: acme")
+			}
+		})
+	}
+	ops := scannedWorld(nil, 0)
+	got := execute(t, ops, args("scan", "--wait"), terminal)
+	require.Contains(t, got.errors, "0 of 1 servers done; files: 1 downloading")
+	require.Contains(t, got.out, "2 completed")
+}
+
+func scannedWorld(err error, failed int64) *fakeOperations {
+	server := operations.ScanServerStatus{
+		Server: activities.ServerRef{UUID: testUUID, Name: "acme"}, State: operations.ScanCompleted, Err: err,
+		Files: map[ingest.Status]int64{ingest.StatusCompleted: 2, ingest.StatusError: failed},
+	}
+	if err != nil {
+		server.State = operations.ScanFailed
+	}
+	return &fakeOperations{
+		run: operations.ScanRun{UUID: testUUID, WorkflowID: "scan/s1", RunID: "r1", Servers: 1},
+		status: operations.ScanStatus{
+			UUID: testUUID, WorkflowID: "scan/s1", RunID: "r1", State: operations.ScanCompleted, Servers: []operations.ScanServerStatus{server},
+		},
+	}
+}
+
+func TestScanWaitShowsWhatWasNotRead(t *testing.T) {
+	t.Parallel()
+	for _, folders := range []int{0, 2, 25} {
+		ops := scannedWorld(nil, 0)
+		ops.servers = []ingest.Server{{UUID: "other", Name: "other"}, {UUID: testUUID, Name: "acme"}}
+		ops.servers[0].Unread.Add("/elsewhere", "is closed")
+		for i := range folders {
+			ops.servers[1].Unread.Add(fmt.Sprintf("/in/%02d", i), "may not be read by user u\x1b")
+		}
+		got := execute(t, ops, args("scan", "--wait"))
+		require.NotContains(t, got.out+got.errors, "elsewhere")
+		if folders == 0 {
+			require.Equal(t, exitOK, got.code, got.errors)
+			continue
+		}
+		require.Equal(t, exitPermanent, got.code, got.errors)
+		require.Contains(t, got.errors, fmt.Sprintf("%d folder(s) could not be read: `stevedore server show acme`", folders))
+		require.Regexp(t, `acme +unreadable +/in/01 may not be read by user u`, got.out)
+		require.NotContains(t, got.out, "\x1b")
+		require.Equal(t, folders == 25, strings.Contains(got.out, "and 15 more folders"))
+
+		got = execute(t, ops, args("scan", "--wait", "-o", "json"))
+		var result scanResult
+		require.NoError(t, json.Unmarshal([]byte(got.out), &result))
+		require.Len(t, result.Unreadable["acme"], folders)
+	}
+}
+
+func TestScanWithoutWait(t *testing.T) {
+	t.Parallel()
+	ops := scannedWorld(nil, 0)
+	ops.run.Suspended = []ingest.Server{{Name: "bad"}}
+	got := execute(t, ops, args("scan", "-o", "json"))
+	require.JSONEq(t, `{"scan_uuid":"`+testUUID+`","workflow_id":"scan/s1","run_id":"r1","servers":1,"suspended":["bad"],
+		"status_url":"/api/v1/scans/`+testUUID+`"}`, got.out)
+	require.Contains(t, got.errors, "stevedore server test bad")
+	got = execute(t, ops, args("scan", "--wait"))
+	require.Equal(t, exitPermanent, got.code, "a suspended server was not scanned")
+}
