@@ -63,14 +63,14 @@ func (a *Activities) finishAfterIngest(ctx context.Context, file ingest.File, er
 }
 
 func (a *Activities) afterIngest(ctx context.Context, server ingest.Server, file ingest.File) (err error) {
-	under, watchdog := a.startWatchdog(ctx, watchOptions{Total: file.Size, Resumable: true, StallTimeout: a.stallTimeout(server)})
+	ctx, watchdog := a.startWatchdog(ctx, watchOptions{Total: file.Size, Resumable: true, StallTimeout: a.stallTimeout(server)})
 	defer func() { err = watchdog.stop(err) }()
-	source, err := a.open(under, server)
+	source, err := a.open(ctx, server)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = source.Close() }()
-	return a.runAfterAction(under, source, server, file)
+	return a.runAfterAction(ctx, source, server, file)
 }
 
 // runAfterAction runs the action and records it.

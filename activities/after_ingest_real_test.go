@@ -17,65 +17,85 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// meddled are sources with which something happens while they are used.
-type meddled struct {
+// hookedSources are sources with hooks on their sessions. Hooks may be nil.
+type hookedSources struct {
 	activities.Sources
-	// looked is called after each look at a path; refuse, when set, answers each
-	// removal, move and opening. Either may be nil.
-	looked func(path string)
+	// onStat is called after each stat; refuse returns the result of each removal, move
+	// and opening, if it is an error.
+	onStat func(path string)
 	refuse func(op, path string) error
-	asked  atomic.Int64
+	// onOpen and onClose are called after a file was opened or closed.
+	onOpen, onClose func(path string)
+	calls           atomic.Int64
 }
 
-func (m *meddled) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
+func (m *hookedSources) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
 	source, err := m.Sources.Open(ctx, server)
-	return meddledSource{source, m}, err
+	return hookedSource{source, m}, err
 }
 
-type meddledSource struct {
+type hookedSource struct {
 	activities.Source
-	*meddled
+	*hookedSources
 }
 
-func (m meddledSource) Stat(ctx context.Context, path string) (ingest.Observation, error) {
+func (m hookedSource) Stat(ctx context.Context, path string) (ingest.Observation, error) {
 	seen, err := m.Source.Stat(ctx, path)
-	if m.looked != nil {
-		m.looked(path)
+	if m.onStat != nil {
+		m.onStat(path)
 	}
 	return seen, err
 }
 
-func (m meddledSource) refused(op, path string) error {
+func (m hookedSource) refused(op, path string) error {
 	if m.refuse == nil {
 		return nil
 	}
-	m.asked.Add(1)
+	m.calls.Add(1)
 	return m.refuse(op, path)
 }
 
-func (m meddledSource) Remove(ctx context.Context, path string) error {
+func (m hookedSource) Remove(ctx context.Context, path string) error {
 	if err := m.refused("remove", path); err != nil {
 		return err
 	}
 	return m.Source.Remove(ctx, path)
 }
 
-func (m meddledSource) Rename(ctx context.Context, from, to string) error {
+func (m hookedSource) Rename(ctx context.Context, from, to string) error {
 	if err := m.refused("move", from); err != nil {
 		return err
 	}
 	return m.Source.Rename(ctx, from, to)
 }
 
-func (m meddledSource) OpenFile(ctx context.Context, path string) (activities.RemoteFile, error) {
+func (m hookedSource) OpenFile(ctx context.Context, path string) (activities.RemoteFile, error) {
 	if err := m.refused("open", path); err != nil {
 		return nil, err
 	}
-	return m.Source.OpenFile(ctx, path)
+	file, err := m.Source.OpenFile(ctx, path)
+	if err == nil && m.onOpen != nil {
+		m.onOpen(path)
+	}
+	if err == nil && m.onClose != nil {
+		file = closingFile{file, func() { m.onClose(path) }}
+	}
+	return file, err
 }
 
-func (b *bench) meddle() *meddled {
-	m := &meddled{Sources: b.acts.Sources}
+type closingFile struct {
+	activities.RemoteFile
+	closed func()
+}
+
+func (f closingFile) Close() error {
+	err := f.RemoteFile.Close()
+	f.closed()
+	return err
+}
+
+func (b *bench) hookSources() *hookedSources {
+	m := &hookedSources{Sources: b.acts.Sources}
 	b.acts.Sources = m
 	return m
 }
@@ -83,15 +103,16 @@ func (b *bench) meddle() *meddled {
 // set changes the settings of the server.
 func (b *bench) set(change func(*ingest.Server)) {
 	b.T.Helper()
-	_, err := b.Store.EditServer(b.Ctx, b.server.UUID, func(s ingest.Server) (ingest.Server, error) {
+	var err error
+	b.server, err = b.Store.EditServer(b.Ctx, b.server.UUID, func(s ingest.Server) (ingest.Server, error) {
 		change(&s)
 		return s, nil
 	})
 	require.NoError(b.T, err)
 }
 
-// through takes a file that is ready all the way.
-func (b *bench) through(f ingest.File) ingest.File {
+// ingest runs all steps of a ready file.
+func (b *bench) ingest(f ingest.File) ingest.File {
 	b.T.Helper()
 	for _, step := range []func(ingest.File) string{b.download, b.verify, b.upload, b.notify} {
 		require.Empty(b.T, step(f))
@@ -113,7 +134,7 @@ func (b *bench) file(f ingest.File) ingest.File {
 	return now
 }
 
-// write puts a file there, so many seconds from the time that all of them count from.
+// write writes a file whose time is the given number of seconds after a common base.
 func (b *bench) write(name, content string, seconds int) {
 	b.T.Helper()
 	b.sshd.Write(name, []byte(content))
@@ -121,14 +142,14 @@ func (b *bench) write(name, content string, seconds int) {
 	require.NoError(b.T, os.Chtimes(b.sshd.Path(name), at, at))
 }
 
-func (b *bench) there(name string) bool {
+func (b *bench) exists(name string) bool {
 	_, err := os.Stat(b.sshd.Path(name))
 	return err == nil
 }
 
-// TestNothingIsDeletedOrMovedThatWasNotTaken: nothing before the file is completed,
-// and no other version, also when it comes at the last moment.
-func TestNothingIsDeletedOrMovedThatWasNotTaken(t *testing.T) {
+// TestOnlyIngestedVersionsAreDeletedOrMoved: the file must be completed, and the source must
+// still be the same version at the last moment.
+func TestOnlyIngestedVersionsAreDeletedOrMoved(t *testing.T) {
 	t.Parallel()
 	for name, action := range map[string]string{"delete": "delete", "move": "move:"} {
 		t.Run(name, func(t *testing.T) {
@@ -145,14 +166,14 @@ func TestNothingIsDeletedOrMovedThatWasNotTaken(t *testing.T) {
 			early := b.ready("early.csv", []byte("12345"))
 			for _, step := range []func(ingest.File) string{b.download, b.verify, b.upload} {
 				require.Empty(t, b.after(early))
-				require.True(t, b.there("early.csv"), "it is not completed")
+				require.True(t, b.exists("early.csv"), "it is not completed")
 				require.Empty(t, step(early))
 			}
 			require.Empty(t, b.after(early))
-			require.True(t, b.there("early.csv"), "its object is stored, and nobody knows yet")
+			require.True(t, b.exists("early.csv"), "its object is stored, but not yet notified")
 			require.Empty(t, b.notify(early))
 			require.Empty(t, b.after(early))
-			assert.False(t, b.there("early.csv"))
+			assert.False(t, b.exists("early.csv"))
 
 			for version, change := range map[string]func(name string){
 				"longer": func(name string) { b.write(name, "123456", 0) },
@@ -160,73 +181,73 @@ func TestNothingIsDeletedOrMovedThatWasNotTaken(t *testing.T) {
 			} {
 				name := version + ".csv"
 				b.write(name, "12345", 0)
-				f := b.through(b.ready("other-"+name, []byte("1")))
+				f := b.ingest(b.ready("other-"+name, []byte("1")))
 				require.Empty(t, b.after(f))
-				f = b.through(b.File(b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+				f = b.ingest(b.File(b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
 				change(name)
 				require.Empty(t, b.after(f))
-				assert.True(t, b.there(name), version)
+				assert.True(t, b.exists(name), version)
 				assert.Contains(t, sandbox.Detail(b.Events(f.UUID), ingest.EventSourceDone, "found"), "another version")
 			}
 		})
 	}
 }
 
-// TestAMoveLooksAtTheVersionLast: the look at the target takes time.
-func TestAMoveLooksAtTheVersionLast(t *testing.T) {
+// TestAMoveChecksTheVersionLast: checking the target takes time.
+func TestAMoveChecksTheVersionLast(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.set(func(s *ingest.Server) {
 		s.AfterIngest, s.OnCollision = ingest.AfterIngest("move:"+b.sshd.Path("done")), ingest.CollisionOverwrite
 	})
 	b.sshd.Write("done/a.csv", []byte("what was there"))
-	f := b.through(b.ready("a.csv", []byte("12345")))
-	m := b.meddle()
-	m.looked = func(looked string) {
+	f := b.ingest(b.ready("a.csv", []byte("12345")))
+	m := b.hookSources()
+	m.onStat = func(looked string) {
 		if path.Dir(looked) == b.sshd.Path("done") {
 			b.sshd.Write("a.csv", []byte("the next one"))
 		}
 	}
 	require.Empty(t, b.after(f))
-	assert.True(t, b.there("a.csv"))
+	assert.True(t, b.exists("a.csv"))
 	content, err := os.ReadFile(b.sshd.Path("done/a.csv"))
 	require.NoError(t, err)
 	assert.Equal(t, "what was there", string(content))
 }
 
-// TestASourceThatIsLeftIsShown, and tried again by later listings.
+// TestASourceThatIsLeftIsShown, and retried by later listings.
 func TestASourceThatIsLeftIsShown(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.set(func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
-	m := b.meddle()
-	f := b.through(b.ready("a.csv", []byte("12345")))
-	refuse := func(string, string) error { return ingest.Errorf(ingest.KindPermission, "the partner says no") }
+	m := b.hookSources()
+	f := b.ingest(b.ready("a.csv", []byte("12345")))
+	refuse := func(string, string) error { return ingest.Errorf(ingest.KindPermission, "refused by the partner") }
 	m.refuse = refuse
 	require.Equal(t, string(ingest.KindPermission), b.after(f))
 	now := b.file(f)
 	assert.Equal(t, ingest.StatusCompleted, now.Status)
-	assert.Equal(t, "the partner says no", now.SourceLeft)
+	assert.Equal(t, "refused by the partner", now.SourceLeft)
 	assert.WithinDuration(t, time.Now(), now.SourceLeftAt, time.Hour)
 
-	asked := m.asked.Load()
+	calls := m.calls.Load()
 	require.Empty(t, b.list(false))
-	assert.Equal(t, asked, m.asked.Load(), "not at every listing")
+	assert.Equal(t, calls, m.calls.Load(), "not at every listing")
 	b.acts.LeftRetry = time.Nanosecond
 	require.Empty(t, b.list(false))
-	assert.Equal(t, asked+1, m.asked.Load())
+	assert.Equal(t, calls+1, m.calls.Load())
 	assert.NotEmpty(t, b.file(f).SourceLeft)
 	b.set(func(s *ingest.Server) { s.AfterIngest = ingest.AfterKeep })
-	assert.Empty(t, b.file(f).SourceLeft, "its server wants it to stay")
+	assert.Empty(t, b.file(f).SourceLeft, "its server keeps sources now")
 	b.set(func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
 	m.refuse = nil
 	require.Empty(t, b.list(false))
 	assert.Empty(t, b.file(f).SourceLeft)
-	assert.False(t, b.there("a.csv"))
+	assert.False(t, b.exists("a.csv"))
 }
 
-// TestCompanionsFollowTheirFile: at once, late, and shared ones after the last file.
-// Those of a delivery that is on its way stay.
+// TestCompanionsFollowTheirFile, also late ones, and shared ones after the last file.
+// Companions of a delivery in progress stay.
 func TestCompanionsFollowTheirFile(t *testing.T) {
 	t.Parallel()
 	for name, action := range map[string]string{"delete": "delete", "move": "move:", "stay": "delete"} {
@@ -257,18 +278,18 @@ func TestCompanionsFollowTheirFile(t *testing.T) {
 				return b.File(b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
 			}
 			first, second := ready("a.csv"), ready("b.csv")
-			require.Empty(t, b.after(b.through(first)))
+			require.Empty(t, b.after(b.ingest(first)))
 			moved := func(name string) bool {
 				_, err := os.Stat(filepath.Join(done, name))
 				return err == nil
 			}
 			for _, companion := range []string{"a.csv.done", "a.csv.sha256"} {
-				assert.Equal(t, !follow, b.there(companion), companion)
+				assert.Equal(t, !follow, b.exists(companion), companion)
 				assert.Equal(t, name == "move", moved(companion), companion)
 			}
 			require.Empty(t, b.list(false))
-			assert.True(t, b.there("SHA256SUMS"), "b.csv is still to be taken")
-			assert.True(t, b.there("a.csv.md5"), "nobody knows of what it is")
+			assert.True(t, b.exists("SHA256SUMS"), "b.csv is not ingested yet")
+			assert.True(t, b.exists("a.csv.md5"), "its digest does not match")
 
 			b.write("a.csv.sha256", sandbox.Digest([]byte("content of a.csv")), 3) // late
 			b.write("a.csv.done", "", 3)
@@ -276,14 +297,14 @@ func TestCompanionsFollowTheirFile(t *testing.T) {
 			b.acts.LeftRetry = time.Nanosecond
 			require.Empty(t, b.list(false))
 			for _, companion := range []string{"a.csv.done", "a.csv.sha256"} {
-				assert.Equal(t, !follow, b.there(companion), companion)
+				assert.Equal(t, !follow, b.exists(companion), companion)
 			}
-			assert.True(t, b.there("a.csv.sha512"))
-			require.Empty(t, b.after(b.through(second)))
+			assert.True(t, b.exists("a.csv.sha512"))
+			require.Empty(t, b.after(b.ingest(second)))
 			require.Empty(t, b.list(false))
 			require.Empty(t, b.list(false))
-			assert.Equal(t, !follow, b.there("SHA256SUMS"))
-			assert.Equal(t, !follow, b.there("a.csv.md5"), "it waited for long")
+			assert.Equal(t, !follow, b.exists("SHA256SUMS"))
+			assert.Equal(t, !follow, b.exists("a.csv.md5"), "it exists for longer than LeftRetry")
 			scan, err := b.Store.LatestScan(b.Ctx, b.server.UUID)
 			require.NoError(t, err)
 			assert.NotZero(t, scan.Alone)
@@ -297,9 +318,9 @@ func TestCompanionsFollowTheirFile(t *testing.T) {
 	}
 }
 
-// TestAMarkerIsOfOneVersion: that of the first delivery does not let the second be
-// taken while it is still being written.
-func TestAMarkerIsOfOneVersion(t *testing.T) {
+// TestADoneMarkerCoversOneVersion: the marker of the first delivery does not release the
+// second, which is still being written.
+func TestADoneMarkerCoversOneVersion(t *testing.T) {
 	t.Parallel()
 	for name, second := range map[string]int{"older marker": 10, "times preserved": -10} {
 		t.Run(name, func(t *testing.T) {
@@ -309,7 +330,7 @@ func TestAMarkerIsOfOneVersion(t *testing.T) {
 			b.write("a.csv", "first", 0)
 			b.write("a.csv.done", "", 1)
 			require.Empty(t, b.list(false))
-			b.through(b.File(b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+			b.ingest(b.File(b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
 			b.write("a.csv", "second half", second)
 			require.Empty(t, b.list(false))
 			require.Empty(t, b.run(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
@@ -327,8 +348,8 @@ func TestAMarkerIsOfOneVersion(t *testing.T) {
 	}
 }
 
-// TestALoneChecksumFileIsShown: rejected, with what makes it a delivery.
-func TestALoneChecksumFileIsShown(t *testing.T) {
+// TestAChecksumFileWithoutAFileIsRejected, and the reason has the setting to ingest it.
+func TestAChecksumFileWithoutAFileIsRejected(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.write("delivery.md5", "d41d8cd98f00b204e9800998ecf8427e", 0)
@@ -336,10 +357,10 @@ func TestALoneChecksumFileIsShown(t *testing.T) {
 	require.Empty(t, b.list(false))
 	files, err := b.Store.Files(b.Ctx, ingest.FileFilter{Server: "acme"})
 	require.NoError(t, err)
-	assert.Empty(t, files, "its file may be on its way")
-	aside, err := b.Store.AsideOf(b.Ctx, b.server.UUID, 10)
+	assert.Empty(t, files, "its file may still arrive")
+	ignored, err := b.Store.AsideOf(b.Ctx, b.server.UUID, 10)
 	require.NoError(t, err)
-	assert.Len(t, aside, 2)
+	assert.Len(t, ignored, 2)
 	b.acts.LeftRetry = time.Nanosecond
 	require.Empty(t, b.list(false))
 	f := b.File(b.sshd.Path("delivery.md5"), func(ingest.File) bool { return true })
@@ -349,13 +370,12 @@ func TestALoneChecksumFileIsShown(t *testing.T) {
 	require.NoError(t, os.Remove(b.sshd.Path("delivery.md5")))
 	require.NoError(t, os.Remove(b.sshd.Path("SHA256SUMS")))
 	require.Empty(t, b.list(false))
-	aside, err = b.Store.AsideOf(b.Ctx, b.server.UUID, 10)
+	ignored, err = b.Store.AsideOf(b.Ctx, b.server.UUID, 10)
 	require.NoError(t, err)
-	assert.Empty(t, aside)
+	assert.Empty(t, ignored)
 }
 
-// TestAnEmptyFileIsNotAnnouncedFirst where a least size is set.
-func TestAnEmptyFileIsNotAnnouncedFirst(t *testing.T) {
+func TestAFileBelowTheMinimumSizeWaits(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.set(func(s *ingest.Server) { s.MinSize = 1 })
@@ -371,7 +391,7 @@ func TestAnEmptyFileIsNotAnnouncedFirst(t *testing.T) {
 	assert.Len(t, files, 1)
 }
 
-// TestCompanionsStayWithANewVersion that came right after its predecessor went.
+// TestCompanionsStayWithANewVersion that arrives right after the file was removed.
 func TestCompanionsStayWithANewVersion(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -379,21 +399,21 @@ func TestCompanionsStayWithANewVersion(t *testing.T) {
 	b.write("a.csv", "first", 0)
 	b.write("a.csv.done", "", 1)
 	require.Empty(t, b.list(false))
-	f := b.through(b.File(b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+	f := b.ingest(b.File(b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
 	require.NoError(t, os.Remove(b.sshd.Path("a.csv")))
-	m := b.meddle()
-	m.looked = func(path string) {
-		if path == b.sshd.Path("a.csv") && !b.there("a.csv") {
+	m := b.hookSources()
+	m.onStat = func(path string) {
+		if path == b.sshd.Path("a.csv") && !b.exists("a.csv") {
 			b.write("a.csv", "second", 1)
 		}
 	}
 	require.Empty(t, b.after(f))
-	assert.True(t, b.there("a.csv"))
-	assert.True(t, b.there("a.csv.done"))
+	assert.True(t, b.exists("a.csv"))
+	assert.True(t, b.exists("a.csv.done"))
 }
 
-// TestAStaleChecksumFileIsWaitedFor where the server is set to wait for one.
-func TestAStaleChecksumFileIsWaitedFor(t *testing.T) {
+// TestAFileWaitsForANewChecksumFile if the server is set to wait for one.
+func TestAFileWaitsForANewChecksumFile(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.set(func(s *ingest.Server) { s.SidecarWait = time.Hour })
@@ -410,9 +430,9 @@ func TestAStaleChecksumFileIsWaitedFor(t *testing.T) {
 	assert.Equal(t, b.sshd.Path("SHA256SUMS"), f.Sidecar.Path)
 }
 
-// TestWhatIsMovedToWhereItIsListedIsTakenOnce: each move would give the file a new
-// name, and a file of a new name is taken. Only the server knows where links lead.
-func TestWhatIsMovedToWhereItIsListedIsTakenOnce(t *testing.T) {
+// TestAMoveIntoTheListedFolderIsNotIngestedAgain: each move would give the file a new name,
+// and it would be ingested again. Only the server can resolve links.
+func TestAMoveIntoTheListedFolderIsNotIngestedAgain(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		target string
@@ -434,9 +454,9 @@ func TestWhatIsMovedToWhereItIsListedIsTakenOnce(t *testing.T) {
 				s.RootPath, s.AfterIngest = b.sshd.Path("in"), ingest.AfterIngest("move:"+b.sshd.Path(tc.target))
 			})
 			for _, file := range []string{"in/a.csv", "in/sub/b.csv"} {
-				f := b.through(b.ready(file, []byte("12345")))
+				f := b.ingest(b.ready(file, []byte("12345")))
 				require.Empty(t, b.after(f))
-				assert.Equal(t, tc.stays, b.there(file))
+				assert.Equal(t, tc.stays, b.exists(file))
 				if tc.stays {
 					assert.Contains(t, sandbox.Detail(b.Events(f.UUID), ingest.EventSourceDone, "found"), "the listed folder")
 				}
@@ -445,7 +465,7 @@ func TestWhatIsMovedToWhereItIsListedIsTakenOnce(t *testing.T) {
 			b.list(false)
 			all, err := b.Store.Files(b.Ctx, ingest.FileFilter{})
 			require.NoError(t, err)
-			assert.Len(t, all, 2, "nothing was taken again")
+			assert.Len(t, all, 2, "nothing was ingested again")
 		})
 	}
 }

@@ -19,21 +19,21 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// takeAll takes the files of an odd server, each of which has its path as content.
-func (b *oddBench) takeAll(paths ...string) (files []ingest.File) {
+// ingestAll ingests files of an odd server, each with its path as content.
+func (b *oddBench) ingestAll(paths ...string) (files []ingest.File) {
 	b.T.Helper()
 	for _, p := range paths {
 		b.tree.File(p, p)
 	}
 	require.Empty(b.T, b.list(false))
 	for _, p := range paths {
-		files = append(files, b.through(b.File(b.tree.Path(p), func(f ingest.File) bool { return f.Status == ingest.StatusReady })))
+		files = append(files, b.ingest(b.File(b.tree.Path(p), func(f ingest.File) bool { return f.Status == ingest.StatusReady })))
 	}
 	return files
 }
 
-// moveAll does the after-ingest action of the files, all at once.
-func (b *oddBench) moveAll(files []ingest.File) {
+// runAfterIngest runs the after-ingest actions of the files concurrently.
+func (b *oddBench) runAfterIngest(files []ingest.File) {
 	b.T.Helper()
 	var all sync.WaitGroup
 	for _, f := range files {
@@ -48,7 +48,7 @@ func (b *oddBench) moveAll(files []ingest.File) {
 	all.Wait()
 }
 
-// movedTo is where the file is by its history, and what is there.
+// movedTo returns the recorded target of the move, and the content there.
 func (b *oddBench) movedTo(f ingest.File) (to, content string) {
 	b.T.Helper()
 	to, _ = sandbox.Detail(b.Events(f.UUID), ingest.EventSourceDone, "moved_to").(string)
@@ -56,9 +56,8 @@ func (b *oddBench) movedTo(f ingest.File) (to, content string) {
 	return to, content
 }
 
-// TestMovesOfOneNameDoNotMeet: where RENAME overwrites and takes time, files of one
-// name that are moved at the same moment all arrive.
-func TestMovesOfOneNameDoNotMeet(t *testing.T) {
+// TestConcurrentMovesToOneName: no file is lost, even if RENAME overwrites and takes time.
+func TestConcurrentMovesToOneName(t *testing.T) {
 	t.Parallel()
 	for _, collision := range []ingest.Collision{ingest.CollisionRename, ingest.CollisionOverwrite} {
 		t.Run(string(collision), func(t *testing.T) {
@@ -73,9 +72,9 @@ func TestMovesOfOneNameDoNotMeet(t *testing.T) {
 			for i := range count {
 				paths = append(paths, fmt.Sprintf("f%d/a.csv", i))
 			}
-			files := b.takeAll(paths...)
+			files := b.ingestAll(paths...)
 
-			// No move ends before all have begun.
+			// No move ends before all have started.
 			var begun sync.WaitGroup
 			begun.Add(count)
 			b.tree.SetFaults(services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
@@ -85,32 +84,32 @@ func TestMovesOfOneNameDoNotMeet(t *testing.T) {
 				}
 				return 0
 			}})
-			b.moveAll(files)
+			b.runAfterIngest(files)
 
 			var names []string
 			for i, f := range files {
 				to, content := b.movedTo(f)
-				assert.Equal(t, paths[i], content, "%s is where the history says", paths[i])
+				assert.Equal(t, paths[i], content, "%s is at the recorded path", paths[i])
 				names = append(names, path.Base(to))
 			}
 			slices.Sort(names)
 			assert.Len(t, slices.Compact(names), count)
-			assert.Contains(t, names, "a.csv", "one has its own name")
+			assert.Contains(t, names, "a.csv", "one keeps its name")
 		})
 	}
 }
 
-// TestOverwriteIsOfOnePath: `overwrite` replaces an earlier version of the same path
-// and what the partner has put there, and no file of another folder.
-func TestOverwriteIsOfOnePath(t *testing.T) {
+// TestOverwriteReplacesTheSamePathOnly: `overwrite` replaces an earlier version of the same
+// path and files of the partner, but no file of another folder.
+func TestOverwriteReplacesTheSamePathOnly(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)
 	b.set(func(s *ingest.Server) { s.AfterIngest, s.OnCollision = "move:/in/done", ingest.CollisionOverwrite })
 	b.tree.Folder("done")
 	b.tree.File("done/a.csv", "the partner's")
-	files := b.takeAll("f0/a.csv", "f1/a.csv")
+	files := b.ingestAll("f0/a.csv", "f1/a.csv")
 	for _, f := range files {
-		b.moveAll([]ingest.File{f})
+		b.runAfterIngest([]ingest.File{f})
 	}
 	first, content := b.movedTo(files[0])
 	assert.Equal(t, "/in/done/a.csv", first)
@@ -121,58 +120,57 @@ func TestOverwriteIsOfOnePath(t *testing.T) {
 
 	b.tree.File("f0/a.csv", "longer: a new version")
 	require.Empty(t, b.list(false))
-	again := b.through(b.File("/in/f0/a.csv", func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
-	b.moveAll([]ingest.File{again})
+	again := b.ingest(b.File("/in/f0/a.csv", func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+	b.runAfterIngest([]ingest.File{again})
 	to, content := b.movedTo(again)
 	assert.Equal(t, "/in/done/a.csv", to)
 	assert.Equal(t, "longer: a new version", content)
 
-	require.True(t, b.tree.Drop("done/a.csv"), "the partner takes it away")
+	require.True(t, b.tree.Drop("done/a.csv"), "the partner removes it")
 	b.tree.File("f1/a.csv", "also a new version")
 	require.Empty(t, b.list(false))
-	other := b.through(b.File("/in/f1/a.csv", func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
-	b.moveAll([]ingest.File{other})
+	other := b.ingest(b.File("/in/f1/a.csv", func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+	b.runAfterIngest([]ingest.File{other})
 	to, _ = b.movedTo(other)
 	assert.Equal(t, "/in/done/a.csv", to, "the name is free again")
 }
 
-// TestANameIsFreeAgain: the name is kept for no longer than the move takes.
-func TestANameIsFreeAgain(t *testing.T) {
+// TestATargetNameIsReleased after the move.
+func TestATargetNameIsReleased(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)
 	b.set(func(s *ingest.Server) { s.AfterIngest = "move:/in/done" })
 	b.tree.Folder("done")
 	for _, p := range []string{"f0/a.csv", "f1/a.csv"} {
-		f := b.takeAll(p)
-		b.moveAll(f)
+		f := b.ingestAll(p)
+		b.runAfterIngest(f)
 		to, content := b.movedTo(f[0])
 		assert.Equal(t, "/in/done/a.csv", to)
 		assert.Equal(t, p, content)
-		require.True(t, b.tree.Drop("done/a.csv"), "the partner takes it away")
+		require.True(t, b.tree.Drop("done/a.csv"), "the partner removes it")
 	}
 }
 
-// TestALongNameIsShortenedWhereItIsTaken: with the uuid in front it would be longer
-// than file systems take.
-func TestALongNameIsShortenedWhereItIsTaken(t *testing.T) {
+// TestALongNameIsShortened: with the uuid as prefix it would exceed the limit of file systems.
+func TestALongNameIsShortened(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)
 	b.set(func(s *ingest.Server) { s.AfterIngest, s.DoneMarker = "move:/in/done", "*.done" })
 	name := strings.Repeat("ж", 120) + ".csv"
 	b.tree.File("done/"+name, "taken")
 	b.tree.File(name+".done", "")
-	f := b.takeAll(name)[0]
+	f := b.ingestAll(name)[0]
 	b.tree.SetFaults(services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
 		if len(path.Base(r.Path)) > 255 {
 			return services.StatusFailure
 		}
 		return 0
 	}})
-	b.moveAll([]ingest.File{f})
+	b.runAfterIngest([]ingest.File{f})
 	to, content := b.movedTo(f)
 	assert.Equal(t, name, content)
 	assert.LessOrEqual(t, len(path.Base(to)), 255)
 	assert.True(t, strings.HasPrefix(path.Base(to), f.UUID+"-ж") && strings.HasSuffix(to, "ж.csv"), to)
 	_, there := b.tree.Content(to + ".done")
-	assert.True(t, there, "its done-marker is beside it")
+	assert.True(t, there, "its done-marker has the same prefix")
 }

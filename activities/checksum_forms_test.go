@@ -18,7 +18,7 @@ import (
 
 func hexOf(sum []byte) string { return hex.EncodeToString(sum) }
 
-// utf16Of is text as Windows writes it.
+// utf16Of encodes text as Windows tools do.
 func utf16Of(text string, order binary.AppendByteOrder, mark bool) string {
 	units := utf16.Encode([]rune(text))
 	if mark {
@@ -31,9 +31,8 @@ func utf16Of(text string, order binary.AppendByteOrder, mark bool) string {
 	return string(out)
 }
 
-// TestChecksumFilesAsPeopleWriteThem, each of the file /in/sub/a.csv unless it says
-// otherwise.
-func TestChecksumFilesAsPeopleWriteThem(t *testing.T) {
+// TestChecksumFileFormats, each for the file /in/sub/a.csv unless stated otherwise.
+func TestChecksumFileFormats(t *testing.T) {
 	t.Parallel()
 	content := []byte("hello,world\n")
 	s256, s512, m5, s1 := sha256.Sum256(content), sha512.Sum512(content), md5.Sum(content), sha1.Sum(content)
@@ -134,8 +133,8 @@ func TestChecksumFilesAsPeopleWriteThem(t *testing.T) {
 	}
 }
 
-// A name of another machine's folder, or in other letters, proves by fitting only.
-func TestUnsureChecksumsSayNothingElse(t *testing.T) {
+// TestInexactMatches: names in another machine's folder or in another case.
+func TestInexactMatches(t *testing.T) {
 	t.Parallel()
 	other := strings.Repeat("0f", 32)
 	for _, line := range []string{`C:\old\a.csv`, "/srv/old/a.csv", "A.CSV"} {
@@ -146,8 +145,7 @@ func TestUnsureChecksumsSayNothingElse(t *testing.T) {
 	}
 }
 
-// FuzzFindChecksum: nothing that a partner writes ends a worker or gives a digest of
-// another length.
+// FuzzFindChecksum: no text causes a panic or a digest of another length.
 func FuzzFindChecksum(f *testing.F) {
 	f.Add("SHA256SUMS", []byte(strings.Repeat("ab", 32)+"  a.csv\n"), "a.csv")
 	f.Add("a.csv.b2", []byte("\xff\xfea\x00"), "a.csv")

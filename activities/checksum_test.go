@@ -41,7 +41,7 @@ func TestFindChecksum(t *testing.T) {
 	}
 }
 
-func TestFindChecksumTakesAnyText(t *testing.T) {
+func TestFindChecksumAcceptsAnyText(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.SliceOf(rapid.Byte()).Draw(t, "text")

@@ -22,9 +22,9 @@ const (
 	tryBudget     = time.Second
 )
 
-// leftRetry returns the delay before a listing retries what is left. It is also the age
-// at which a checksum file without a file is recorded as rejected, or follows its file if
-// their relation cannot be verified.
+// leftRetry returns the delay before a listing retries a left source or companion. It is
+// also the age at which a checksum file without a file is recorded as rejected, or follows
+// its file if their relation cannot be verified.
 func (a *Activities) leftRetry() time.Duration { return cmp.Or(a.LeftRetry, defaultLeftRetry) }
 
 // cleanUp continues unfinished work in the session of a complete listing: files that never

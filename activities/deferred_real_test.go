@@ -12,16 +12,15 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// tooSlow is a staging into which nothing comes fast enough.
-type tooSlow struct{ activities.Staging }
+// slowStaging is a staging with a transfer below the minimum rate.
+type slowStaging struct{ activities.Staging }
 
-func (tooSlow) Fetch(_ context.Context, req ingest.Fetch) (ingest.Staged, error) {
+func (slowStaging) Fetch(_ context.Context, req ingest.Fetch) (ingest.Staged, error) {
 	return ingest.Staged{}, ingest.Errorf(ingest.KindSlow, "below its minimum rate of %d", req.MinRate)
 }
 
-// TestASlowFileGivesWay: it has no slot any more, waits for some time behind the
-// others, and the ledger says why.
-func TestASlowFileGivesWay(t *testing.T) {
+// TestASlowFileIsDeferred: it releases its slot and waits, and the ledger has the reason.
+func TestASlowFileIsDeferred(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.Edit(b.server.UUID, func(s *ingest.Server) { s.MinRate = 4711 })
@@ -31,7 +30,7 @@ func TestASlowFileGivesWay(t *testing.T) {
 	got, err := b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 1)
 	require.NoError(t, err)
 	require.Len(t, got.Slots, 1)
-	b.acts.Staging = tooSlow{b.acts.Staging}
+	b.acts.Staging = slowStaging{b.acts.Staging}
 	require.Equal(t, string(ingest.KindNoSlot), b.run(activities.NameDownload, activities.DownloadInput{FileUUID: f.UUID, Slot: got.Slots[0].Number}))
 
 	require.Equal(t, ingest.StatusReady, b.status(f))

@@ -17,9 +17,9 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// starts is Temporal as a dispatcher sees it. A started file runs until the test
-// ends it, or as onStart says.
-type starts struct {
+// fakeStarts mocks Temporal for a dispatcher. Started files run until the test ends them, or
+// as onStart defines.
+type fakeStarts struct {
 	activities.Workflows
 	mu      sync.Mutex
 	started []ingest.Slot
@@ -27,7 +27,7 @@ type starts struct {
 	onStart func(ingest.Slot) error
 }
 
-func (s *starts) StartIngest(_ context.Context, _ ingest.Server, slot ingest.Slot) (bool, error) {
+func (s *fakeStarts) StartIngest(_ context.Context, _ ingest.Server, slot ingest.Slot) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open[slot.File.UUID] {
@@ -40,7 +40,7 @@ func (s *starts) StartIngest(_ context.Context, _ ingest.Server, slot ingest.Slo
 	return true, nil
 }
 
-func (s *starts) OpenIngests(_ context.Context, uuids []string) (open []string, _ error) {
+func (s *fakeStarts) OpenIngests(_ context.Context, uuids []string) (open []string, _ error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, uuid := range uuids {
@@ -57,7 +57,7 @@ func (b *bench) dispatch() (result activities.DispatchFilesResult) {
 	return result
 }
 
-// complete brings a started file to its end, as its workflow does.
+// complete completes a started file, as its workflow would.
 func (b *bench) complete(slot ingest.Slot) error {
 	step := func(change ingest.Change) error {
 		file, err := b.Store.Claim(b.Ctx, slot.File.UUID)
@@ -74,8 +74,7 @@ func (b *bench) complete(slot ingest.Slot) error {
 		step(ingest.Completed(f, ingest.Receipt{MessageID: "m"}, false)))
 }
 
-// TestADispatcherKeepsTheLimit: all files are started, never more at a time than
-// the server may have.
+// TestADispatcherKeepsTheLimit: all files are started, within the server's concurrency limit.
 func TestADispatcherKeepsTheLimit(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -84,7 +83,7 @@ func TestADispatcherKeepsTheLimit(t *testing.T) {
 	}
 	b.ready("z.csv", sandbox.Random(5))
 	most := 0
-	temporal := &starts{Workflows: b.acts.Workflows}
+	temporal := &fakeStarts{Workflows: b.acts.Workflows}
 	temporal.onStart = func(slot ingest.Slot) error {
 		slots, err := b.Store.Slots(b.Ctx, b.server.UUID)
 		most = max(most, len(slots))
@@ -98,8 +97,8 @@ func TestADispatcherKeepsTheLimit(t *testing.T) {
 	assert.Empty(t, slots)
 }
 
-// TestADispatcherStartsWhatAnotherReserved: it died between the two.
-func TestADispatcherStartsWhatAnotherReserved(t *testing.T) {
+// TestADispatcherStartsReservedSlots of an earlier dispatcher that crashed.
+func TestADispatcherStartsReservedSlots(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	f := b.ready("a.csv", sandbox.Random(10))
@@ -108,19 +107,19 @@ func TestADispatcherStartsWhatAnotherReserved(t *testing.T) {
 	got, err := b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 10)
 	require.NoError(t, err)
 	require.Len(t, got.Slots, 1)
-	temporal := &starts{Workflows: b.acts.Workflows, onStart: b.complete}
+	temporal := &fakeStarts{Workflows: b.acts.Workflows, onStart: b.complete}
 	b.acts.Workflows = temporal
 	b.dispatch()
 	require.Len(t, temporal.started, 1)
 	assert.Equal(t, got.Slots[0].Number, temporal.started[0].Number)
 	assert.Equal(t, ingest.StatusCompleted, b.status(f))
 	_, err = b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 10)
-	assert.True(t, ingest.IsKind(err, ingest.KindFenced), "the first one wakes up: %v", err)
+	assert.True(t, ingest.IsKind(err, ingest.KindFenced), "the earlier dispatcher is fenced: %v", err)
 }
 
-// TestADispatcherReleasesSlotsNobodyUses: the workflow ended without releasing
-// its slot; its file is done or failed.
-func TestADispatcherReleasesSlotsNobodyUses(t *testing.T) {
+// TestADispatcherReleasesOrphanedSlots: the workflow ended without releasing its slot, and
+// its file is done or failed.
+func TestADispatcherReleasesOrphanedSlots(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	f := b.ready("a.csv", sandbox.Random(10))
@@ -129,23 +128,23 @@ func TestADispatcherReleasesSlotsNobodyUses(t *testing.T) {
 	_, err = b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 10)
 	require.NoError(t, err)
 	require.NoError(t, b.Store.Apply(b.Ctx, ingest.Change{FileUUID: f.UUID, To: ingest.StatusError}))
-	temporal := &starts{Workflows: b.acts.Workflows}
+	temporal := &fakeStarts{Workflows: b.acts.Workflows}
 	b.acts.Workflows = temporal
 	assert.Zero(t, b.dispatch().Started)
 	assert.Empty(t, temporal.started)
 }
 
-// TestAFileWhoseWorkflowJustEndsIsStartedThen: it was retried by an operator and
-// has its slot before the workflow of before has ended.
-func TestAFileWhoseWorkflowJustEndsIsStartedThen(t *testing.T) {
+// TestAFileIsStartedAfterItsPreviousWorkflow: an operator retried it, and it has a slot before
+// the previous workflow has ended.
+func TestAFileIsStartedAfterItsPreviousWorkflow(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	f := b.ready("a.csv", sandbox.Random(10))
-	temporal := &starts{Workflows: b.acts.Workflows, open: map[string]bool{f.UUID: true}, onStart: b.complete}
-	asked := make(chan struct{})
-	b.acts.Workflows = &ending{starts: temporal, asked: asked}
+	temporal := &fakeStarts{Workflows: b.acts.Workflows, open: map[string]bool{f.UUID: true}, onStart: b.complete}
+	rejected := make(chan struct{})
+	b.acts.Workflows = &rejectedStarts{fakeStarts: temporal, rejected: rejected}
 	go func() {
-		<-asked
+		<-rejected
 		temporal.mu.Lock()
 		defer temporal.mu.Unlock()
 		delete(temporal.open, f.UUID)
@@ -154,24 +153,24 @@ func TestAFileWhoseWorkflowJustEndsIsStartedThen(t *testing.T) {
 	assert.True(t, slices.ContainsFunc(temporal.started, func(s ingest.Slot) bool { return s.File.UUID == f.UUID }))
 }
 
-// ending tells when a start was refused.
-type ending struct {
-	*starts
-	once  sync.Once
-	asked chan struct{}
+// rejectedStarts closes rejected at the first rejected start.
+type rejectedStarts struct {
+	*fakeStarts
+	once     sync.Once
+	rejected chan struct{}
 }
 
-func (e *ending) StartIngest(ctx context.Context, server ingest.Server, slot ingest.Slot) (bool, error) {
-	started, err := e.starts.StartIngest(ctx, server, slot)
+func (e *rejectedStarts) StartIngest(ctx context.Context, server ingest.Server, slot ingest.Slot) (bool, error) {
+	started, err := e.fakeStarts.StartIngest(ctx, server, slot)
 	if !started {
-		e.once.Do(func() { close(e.asked) })
+		e.once.Do(func() { close(e.rejected) })
 	}
 	return started, err
 }
 
-// TestADispatcherAsksAServerInTroubleSlowly: of many files that fail at once each has
-// its turn, the later ones with a pause in between.
-func TestADispatcherAsksAServerInTroubleSlowly(t *testing.T) {
+// TestADispatcherPacesATroubledServer: all files that fail immediately are started once before
+// any is started again, the later ones with a pause in between.
+func TestADispatcherPacesATroubledServer(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	const files = 15
@@ -180,7 +179,7 @@ func TestADispatcherAsksAServerInTroubleSlowly(t *testing.T) {
 	}
 	require.Empty(t, b.list(false))
 	var begun []time.Time
-	temporal := &starts{Workflows: b.acts.Workflows, onStart: func(slot ingest.Slot) error {
+	temporal := &fakeStarts{Workflows: b.acts.Workflows, onStart: func(slot ingest.Slot) error {
 		begun = append(begun, time.Now())
 		file, err := b.Store.Claim(b.Ctx, slot.File.UUID)
 		if err != nil {
@@ -197,6 +196,6 @@ func TestADispatcherAsksAServerInTroubleSlowly(t *testing.T) {
 	for _, slot := range temporal.started[:files] {
 		turns[slot.File.UUID] = true
 	}
-	assert.Len(t, turns, files, "all have their turn before one has its second")
+	assert.Len(t, turns, files, "each file is started before any is started twice")
 	assert.Greater(t, begun[files-1].Sub(begun[files-2]), 2*time.Second)
 }

@@ -71,7 +71,7 @@ func (a *Activities) download(ctx context.Context, file ingest.File, slot int64)
 		return ingest.Staged{Size: file.Size, SHA256: digest}, err
 	}
 	if err := file.Accept(staged.SHA256); err != nil {
-		// The next attempt would take the staged bytes for the file's.
+		// Otherwise the next attempt would accept the staged bytes.
 		return ingest.Staged{}, errors.Join(err, a.Staging.Discard(file.UUID))
 	}
 	fetched := ingest.Fetched{Mode: ingest.ModeStaged, Path: staged.Path, Size: staged.Size, SHA256: staged.SHA256, Took: time.Since(began)}

@@ -16,7 +16,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// openAudit is an audit that must not be ended.
+// openAudit is an audit that must not end.
 type openAudit struct{ t *testing.T }
 
 func (openAudit) BeginAudit(context.Context, string) (ingest.AuditRun, int64, error) {
@@ -28,21 +28,21 @@ func (openAudit) NoteAudit(context.Context, string, int64, ingest.AuditCounts, [
 }
 
 func (a openAudit) EndAudit(context.Context, string, string) error {
-	a.t.Error("the audit was ended")
+	a.t.Error("the audit has ended")
 	return nil
 }
 
-// longAuditor compares until its context ends, and begins with a shutdown.
+// longAuditor shuts the worker down and runs until its context ends.
 type longAuditor struct{ stop chan struct{} }
 
 func (l longAuditor) Audit(ctx context.Context, _ []string, _ bool, _ func(ingest.AuditDifference) error, _ func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
 	close(l.stop)
 	<-ctx.Done()
-	return ingest.AuditCounts{}, ingest.Wrap(ingest.KindTransient, ctx.Err(), "the work was ended")
+	return ingest.AuditCounts{}, ingest.Wrap(ingest.KindTransient, ctx.Err(), "the audit was interrupted")
 }
 
-// TestAStoppingWorkerHandsItsAuditOver at once, and no attempt is used up.
-func TestAStoppingWorkerHandsItsAuditOver(t *testing.T) {
+// TestAnAuditIsRestartedOnDrain immediately, without using up an attempt.
+func TestAnAuditIsRestartedOnDrain(t *testing.T) {
 	t.Parallel()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
@@ -55,5 +55,5 @@ func TestAStoppingWorkerHandsItsAuditOver(t *testing.T) {
 	var app *temporal.ApplicationError
 	require.ErrorAs(t, err, &app)
 	assert.Equal(t, activities.TypeStopped, app.Type())
-	assert.True(t, app.NonRetryable(), "the workflow begins it anew")
+	assert.True(t, app.NonRetryable(), "the workflow restarts it")
 }

@@ -11,9 +11,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TestAnEditReachesFilesThatSettle: what the settings leave out is not taken although
-// it was seen before, and is seen again when they are changed back.
-func TestAnEditReachesFilesThatSettle(t *testing.T) {
+// TestChangedSettingsExcludeSettlingFiles: excluded files end although they were seen before,
+// and are found again when the settings are reverted.
+func TestChangedSettingsExcludeSettlingFiles(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(b *bench, s *ingest.Server){
 		"include":        func(_ *bench, s *ingest.Server) { s.Include = []string{"**/*.csv"} },
@@ -42,7 +42,7 @@ func TestAnEditReachesFilesThatSettle(t *testing.T) {
 				s.MinAge = 0
 				change(b, s)
 			})
-			if name == "by age" { // it has only to grow older
+			if name == "by age" { // no recheck needed
 				require.Empty(t, b.list(false))
 			} else {
 				require.Empty(t, b.run(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))

@@ -89,8 +89,8 @@ func (a *Activities) withOpenWorkflow(ctx context.Context, files []ingest.File) 
 
 // recoverFile requeues one orphaned file, or adds it to the files to be restarted.
 func (a *Activities) recoverFile(ctx context.Context, file ingest.File, result *FindStrandedResult) error {
-	found := func(what string) {
-		result.Findings = append(result.Findings, file.ServerName+":"+ingest.DisplayPath(file.RemotePath)+" was "+string(file.Status)+" without a workflow: "+what)
+	found := func(action string) {
+		result.Findings = append(result.Findings, file.ServerName+":"+ingest.DisplayPath(file.RemotePath)+" was "+string(file.Status)+" without a workflow: "+action)
 	}
 	stranded := Stranded{
 		ReadyFile:  readyFile(file),

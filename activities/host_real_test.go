@@ -15,34 +15,32 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// deaf is Temporal with a host that asks for no work.
-type deaf struct {
+// unpolled mocks Temporal with a host that does not poll.
+type unpolled struct {
 	activities.Workflows
 	woken int
 }
 
-func (*deaf) Polled(context.Context, string) (bool, error) { return false, nil }
+func (*unpolled) Polled(context.Context, string) (bool, error) { return false, nil }
 
-func (d *deaf) Wake(context.Context, ingest.Server) error {
+func (d *unpolled) Wake(context.Context, ingest.Server) error {
 	d.woken++
 	return nil
 }
 
-// value runs an activity and returns its result.
+// value runs an activity that must succeed and returns its result.
 func value[T any](b *bench, name string, in any) (out T) {
 	b.T.Helper()
-	result, err := b.env.ExecuteActivity(name, in)
-	require.NoError(b.T, err)
-	require.NoError(b.T, result.Get(&out))
+	b.get(name, in, &out)
 	return out
 }
 
-// TestABusyHostLives: one whose every hand is full asks for no work, but says
-// in the ledger that it lives. One that says nothing for too long is dead.
-func TestABusyHostLives(t *testing.T) {
+// TestASaturatedHostIsAlive: it does not poll, but writes heartbeats to the ledger. A host
+// without recent heartbeats is dead.
+func TestASaturatedHostIsAlive(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.acts.Workflows = &deaf{Workflows: b.acts.Workflows}
+	b.acts.Workflows = &unpolled{Workflows: b.acts.Workflows}
 	f := b.ready("a.bin", sandbox.Random(5000))
 	require.NoError(t, b.Store.SeeHost(b.Ctx, "another"))
 	b.stagedOn(f, "another")
@@ -57,37 +55,37 @@ func TestABusyHostLives(t *testing.T) {
 	assert.Equal(t, ingest.HostQueue(b.acts.Staging.HostID()), value[activities.Host](b, activities.NameClaimHost, claim).Queue)
 }
 
-// polling is Temporal with a host that asks for work.
-type polling struct{ activities.Workflows }
+// polled mocks Temporal with a host that polls.
+type polled struct{ activities.Workflows }
 
-func (polling) Polled(context.Context, string) (bool, error) { return true, nil }
+func (polled) Polled(context.Context, string) (bool, error) { return true, nil }
 
-// TestAHostThatAsksForWorkLives, though the ledger has not heard of it for long: it
-// may be cut off from the ledger alone.
-func TestAHostThatAsksForWorkLives(t *testing.T) {
+// TestAPollingHostIsAlive although it has no recent heartbeat: it may have lost its
+// connection to the ledger.
+func TestAPollingHostIsAlive(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.acts.Workflows = polling{b.acts.Workflows}
+	b.acts.Workflows = polled{b.acts.Workflows}
 	f := b.ready("a.bin", sandbox.Random(5000))
 	b.stagedOn(f, "another")
 	there := ingest.HostQueue("another")
 	assert.True(t, value[activities.CheckHostResult](b, activities.NameCheckHost, activities.CheckHostInput{Queue: there}).Alive)
 	claim := activities.ClaimHostInput{FileUUID: f.UUID, Size: f.Size}
-	assert.Equal(t, there, value[activities.Host](b, activities.NameClaimHost, claim).Queue, "nobody fetches its bytes again")
+	assert.Equal(t, there, value[activities.Host](b, activities.NameClaimHost, claim).Queue, "its bytes are not fetched again")
 }
 
-// stagedOn makes the ledger say where a file's bytes are.
+// stagedOn records the host of a file's staged bytes.
 func (b *bench) stagedOn(f ingest.File, hostID string) {
 	b.T.Helper()
 	require.NoError(b.T, b.Store.Apply(b.Ctx, ingest.Change{FileUUID: f.UUID, Set: ingest.Columns{StagedOn: &hostID}}))
 }
 
-// TestADeferredFileWaitsAndKeepsItsBytes: it is ready again, not before some
-// time, and on the host that has its bytes.
+// TestADeferredFileWaitsAndKeepsItsBytes: it is ready again after some time, on the host of
+// its staged bytes.
 func TestADeferredFileWaitsAndKeepsItsBytes(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	temporal := &deaf{Workflows: b.acts.Workflows}
+	temporal := &unpolled{Workflows: b.acts.Workflows}
 	b.acts.Workflows = temporal
 	f := b.ready("a.bin", sandbox.Random(5000))
 	require.NoError(t, os.Chmod(b.sshd.Path("a.bin"), 0o600))
@@ -97,12 +95,12 @@ func TestADeferredFileWaitsAndKeepsItsBytes(t *testing.T) {
 		FileUUID: f.UUID, Key: "run 1", Attempts: 10,
 		Deferred: &ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindTransient, Message: "it stutters"},
 	}
-	for range 2 { // its answer may be lost
+	for range 2 { // a result may be lost
 		require.Equal(t, ingest.StatusReady, value[activities.Outcome](b, activities.NameRequeueFile, requeue).Status)
 	}
 	now, err := b.Store.File(b.Ctx, f.UUID)
 	require.NoError(t, err)
-	assert.WithinRange(t, now.NotBefore, time.Now(), time.Now().Add(10*time.Second), "once put off, not twice")
+	assert.WithinRange(t, now.NotBefore, time.Now(), time.Now().Add(10*time.Second), "deferred once, not twice")
 	assert.Equal(t, "it stutters", now.ErrorMessage)
 	assert.Equal(t, ingest.StepDownload, now.ErrorStep)
 	assert.Equal(t, b.acts.Staging.HostID(), now.StagedOn)
@@ -110,7 +108,7 @@ func TestADeferredFileWaitsAndKeepsItsBytes(t *testing.T) {
 	dispatched := value[activities.DispatchFilesResult](b, activities.NameDispatchFiles, activities.DispatchFilesInput{ServerUUID: b.server.UUID})
 	assert.Zero(t, dispatched.Started)
 	assert.InDelta(t, 5*time.Second, dispatched.DeferredFor, float64(5*time.Second))
-	assert.Zero(t, temporal.woken, "nobody need hurry")
+	assert.Zero(t, temporal.woken, "a deferred file does not wake the scan")
 
 	requeue.Deferred, requeue.Key = nil, "run 2"
 	require.Equal(t, ingest.StatusReady, value[activities.Outcome](b, activities.NameRequeueFile, requeue).Status)
@@ -123,9 +121,9 @@ func TestADeferredFileWaitsAndKeepsItsBytes(t *testing.T) {
 	assert.Equal(t, ingest.StatusDownloaded, now.Status)
 }
 
-// TestWhatWasTakenNeverVanishes: once its bytes were here, a file whose source
-// is gone is for people to decide on, unless the bytes or the object are there.
-func TestWhatWasTakenNeverVanishes(t *testing.T) {
+// TestAFetchedFileNeverVanishes: once its bytes were fetched, a file without source needs
+// attention, unless the bytes or the object are available.
+func TestAFetchedFileNeverVanishes(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	lost, kept, stored := b.ready("lost.bin", sandbox.Random(5000)), b.ready("kept.bin", sandbox.Random(6000)), b.ready("stored.bin", sandbox.Random(7000))
@@ -139,19 +137,19 @@ func TestWhatWasTakenNeverVanishes(t *testing.T) {
 	assert.Equal(t, string(ingest.KindSourceGone), b.download(lost))
 	now, err := b.Store.File(b.Ctx, lost.UUID)
 	require.NoError(t, err)
-	assert.Equal(t, "another", now.StagedOn, "a retry finds its way back to the only copy")
+	assert.Equal(t, "another", now.StagedOn, "the host of the only copy stays recorded")
 
 	require.Empty(t, b.download(kept), "its bytes are here")
 	require.Empty(t, b.verify(kept))
 
 	b.putWithoutCommit(stored)
 	require.NoError(t, b.acts.Staging.Discard(stored.UUID))
-	b.acts.Workflows = &deaf{Workflows: b.acts.Workflows}
+	b.acts.Workflows = &unpolled{Workflows: b.acts.Workflows}
 	requeue := activities.RequeueFileInput{FileUUID: stored.UUID, Key: "run 1"}
 	require.Equal(t, ingest.StatusReady, value[activities.Outcome](b, activities.NameRequeueFile, requeue).Status)
 	require.Empty(t, b.download(stored), "its object is there")
 	requeue.Key = "run 2"
-	require.Equal(t, ingest.StatusUploaded, value[activities.Outcome](b, activities.NameRequeueFile, requeue).Status, "it needs no place any more")
+	require.Equal(t, ingest.StatusUploaded, value[activities.Outcome](b, activities.NameRequeueFile, requeue).Status, "it needs no slot")
 	assert.Equal(t, ingest.StatusUploaded, b.status(stored))
 	require.Empty(t, b.verify(stored))
 	require.Empty(t, b.upload(stored))
@@ -159,47 +157,36 @@ func TestWhatWasTakenNeverVanishes(t *testing.T) {
 	assert.Equal(t, ingest.StatusCompleted, b.status(stored))
 }
 
-// putWithoutCommit uploads a file and then forgets it, as a host does that dies
-// between the store's answer and the ledger's.
+// putWithoutCommit uploads a file without recording it, as a host that crashes after the
+// store's response.
 func (b *bench) putWithoutCommit(f ingest.File) {
 	b.T.Helper()
-	b.acts.Ledger = &forgetful{Ledger: b.acts.Ledger}
+	ledger := b.acts.Ledger
+	b.acts.Ledger = failingLedger{ledger, ingest.StatusUploaded}
 	_, err := b.env.ExecuteActivity(activities.NameUpload, activities.UploadInput{FileUUID: f.UUID})
 	require.Error(b.T, err)
-	b.acts.Ledger = b.acts.Ledger.(*forgetful).Ledger
+	b.acts.Ledger = ledger
 	require.Equal(b.T, ingest.StatusUploading, b.status(f))
 }
 
-// forgetful is a ledger that is away when a file is uploaded.
-type forgetful struct{ activities.Ledger }
-
-func (l *forgetful) Apply(ctx context.Context, change ingest.Change) error {
-	if change.To == ingest.StatusUploaded {
-		return ingest.Errorf(ingest.KindTransient, "the ledger is away")
-	}
-	return l.Ledger.Apply(ctx, change)
-}
-
-// TestAReadOnceServersFileIsNotTakenForNeverSeen: it may have given its only
-// copy to an attempt that died.
-func TestAReadOnceServersFileIsNotTakenForNeverSeen(t *testing.T) {
+// TestAReadOnceFileNeedsAttentionOnceOpened: a crashed attempt may have read the only copy.
+func TestAReadOnceFileNeedsAttentionOnceOpened(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	server := b.Register(b.sshd, "once", func(s *ingest.Server) { s.Settle, s.ReadOnce = 0, true })
 	b.server = server
 	f := b.ready("a.bin", sandbox.Random(5000))
 	require.NoError(t, os.Remove(b.sshd.Path("a.bin")))
-	assert.Equal(t, string(ingest.KindNotFound), b.download(f), "nobody had begun")
-	assert.Equal(t, string(ingest.KindSourceGone), b.download(f), "an attempt had begun")
+	assert.Equal(t, string(ingest.KindNotFound), b.download(f), "no attempt had opened it")
+	assert.Equal(t, string(ingest.KindSourceGone), b.download(f), "an earlier attempt may have opened it")
 }
 
-// TestAFileStaysWhereItsBytesAre, unless another worker may do what this one
-// cannot and nothing is lost by it.
-func TestAFileStaysWhereItsBytesAre(t *testing.T) {
+// TestAFileStaysOnItsHost, unless another worker may succeed and no bytes are lost.
+func TestAFileStaysOnItsHost(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	once := b.Register(b.sshd, "once", func(s *ingest.Server) { s.Settle, s.ReadOnce = 0, true })
-	putOff := func(f ingest.File, n int, kind ingest.Kind) string {
+	deferTimes := func(f ingest.File, n int, kind ingest.Kind) string {
 		for i := range n {
 			require.NoError(t, b.Store.Apply(b.Ctx, ingest.Change{FileUUID: f.UUID, To: ingest.StatusDownloading}))
 			require.Equal(t, ingest.StatusReady, value[activities.Outcome](b, activities.NameRequeueFile, activities.RequeueFileInput{
@@ -210,14 +197,14 @@ func TestAFileStaysWhereItsBytesAre(t *testing.T) {
 		require.NoError(t, err)
 		return now.StagedOn
 	}
-	full, stubborn := b.ready("full.bin", sandbox.Random(5000)), b.ready("stubborn.bin", sandbox.Random(6000))
+	full, often := b.ready("full.bin", sandbox.Random(5000)), b.ready("often.bin", sandbox.Random(6000))
 	b.server = once
-	given := b.ready("given.bin", sandbox.Random(7000))
-	for _, f := range []ingest.File{full, stubborn, given} {
+	readOnce := b.ready("once.bin", sandbox.Random(7000))
+	for _, f := range []ingest.File{full, often, readOnce} {
 		b.stagedOn(f, "another")
 	}
-	assert.Empty(t, putOff(full, 1, ingest.KindStagingFull), "another worker may have room")
-	assert.Equal(t, "another", putOff(stubborn, 7, ingest.KindTransient))
-	assert.Empty(t, putOff(stubborn, 8, ingest.KindTransient), "another worker may reach the server")
-	assert.Equal(t, "another", putOff(given, 9, ingest.KindStagingFull), "the server may have given it away")
+	assert.Empty(t, deferTimes(full, 1, ingest.KindStagingFull), "another worker may have room")
+	assert.Equal(t, "another", deferTimes(often, 7, ingest.KindTransient))
+	assert.Empty(t, deferTimes(often, 8, ingest.KindTransient), "another worker may reach the server")
+	assert.Equal(t, "another", deferTimes(readOnce, 9, ingest.KindStagingFull), "the server may have removed it")
 }

@@ -17,7 +17,7 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// oddBench is a bench whose server is an odd one, and what attempts hand on.
+// oddBench is a bench with an odd server. It passes heartbeats from attempt to attempt.
 type oddBench struct {
 	*bench
 	tree *services.FaultyTree
@@ -39,7 +39,7 @@ func newOddBench(t *testing.T) *oddBench {
 	return b
 }
 
-// attempt lists the server as the next attempt of one activity does.
+// attempt lists the server as the next attempt of one activity.
 func (b *oddBench) attempt() (kind string) {
 	b.T.Helper()
 	b.env.SetHeartbeatDetails(b.last)
@@ -53,23 +53,23 @@ func (b *oddBench) scan() ingest.Scan {
 	return scan
 }
 
-// judged is a catalog that keeps how the last listing went that came to its end.
-type judged struct {
+// recordedListing is a catalog that records the statistics of the last complete listing.
+type recordedListing struct {
 	activities.Catalog
 	last ingest.Listed
 }
 
-func (c *judged) Judge(ctx context.Context, server ingest.Server, l ingest.Listed) (string, error) {
+func (c *recordedListing) Judge(ctx context.Context, server ingest.Server, l ingest.Listed) (string, error) {
 	c.last = l
 	return c.Catalog.Judge(ctx, server, l)
 }
 
-// A server that cuts the connection after a few requests is listed in the end, and
-// a folder that always takes the connection with it is given up.
-func TestAListingThatIsCutGoesOn(t *testing.T) {
+// TestAnInterruptedListingResumes until it is complete. It skips a folder that always breaks
+// the connection.
+func TestAnInterruptedListingResumes(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)
-	catalog := &judged{Catalog: b.acts.Catalog}
+	catalog := &recordedListing{Catalog: b.acts.Catalog}
 	b.acts.Catalog = catalog
 	const folders = 20
 	for i := range folders {
@@ -118,40 +118,40 @@ func TestAListingThatIsCutGoesOn(t *testing.T) {
 	require.NotEmpty(t, b.attempt())
 	require.Empty(t, b.attempt())
 	assert.Zero(t, b.now().Unread.Count)
-	assert.False(t, catalog.last.Whole, "it has not seen again what the first attempt saw")
+	assert.False(t, catalog.last.Whole, "it did not repeat the folders of the first attempt")
 }
 
-// attempts is a catalog to which all listings are attempts of one. Those that die
-// leave their row open, as when their worker ends.
-type attempts struct {
+// oneListing is a catalog to which all listings are attempts of one. With crash set they leave
+// their row open, as after a crash of the worker.
+type oneListing struct {
 	activities.Catalog
-	// key is the listing's, whose attempts the test environment does not know as such.
-	key string
-	die bool
+	// key identifies the listing; the test environment has no attempts.
+	key   string
+	crash bool
 }
 
-func (c *attempts) StartScan(ctx context.Context, serverUUID, _ string) (int64, error) {
+func (c *oneListing) StartScan(ctx context.Context, serverUUID, _ string) (int64, error) {
 	return c.Catalog.StartScan(ctx, serverUUID, c.key)
 }
 
-func (c *attempts) NoteAside(ctx context.Context, serverUUID, _ string, seen []ingest.Observation) error {
+func (c *oneListing) NoteAside(ctx context.Context, serverUUID, _ string, seen []ingest.Observation) error {
 	return c.Catalog.NoteAside(ctx, serverUUID, c.key, seen)
 }
 
-func (c *attempts) CompanionsDue(ctx context.Context, serverUUID, _ string, again time.Duration) ([]ingest.Alone, error) {
+func (c *oneListing) CompanionsDue(ctx context.Context, serverUUID, _ string, again time.Duration) ([]ingest.Alone, error) {
 	return c.Catalog.CompanionsDue(ctx, serverUUID, c.key, again)
 }
 
-func (c *attempts) FinishScan(ctx context.Context, scan ingest.ScanResult) error {
-	if c.die {
-		return ingest.Errorf(ingest.KindTransient, "the worker has ended")
+func (c *oneListing) FinishScan(ctx context.Context, scan ingest.ScanResult) error {
+	if c.crash {
+		return ingest.Errorf(ingest.KindTransient, "the worker has crashed")
 	}
 	return c.Catalog.FinishScan(ctx, scan)
 }
 
-// A listing that ends the worker in the same folder twice in a row suspends its
-// server; one that gets further in between does not.
-func TestAListingThatEndsWorkersSuspends(t *testing.T) {
+// TestAListingThatCrashesWorkersSuspends: two consecutive crashes in the same folder suspend
+// the server; crashes in different folders do not.
+func TestAListingThatCrashesWorkersSuspends(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)
 	b.tree.File("a/f.csv", "1")
@@ -163,7 +163,7 @@ func TestAListingThatEndsWorkersSuspends(t *testing.T) {
 		}
 		return 0
 	}})
-	catalog := &attempts{Catalog: b.acts.Catalog, key: "one", die: true}
+	catalog := &oneListing{Catalog: b.acts.Catalog, key: "one", crash: true}
 	b.acts.Catalog = catalog
 	require.NotEmpty(t, b.attempt())
 	deadly = "/in/b"
@@ -171,7 +171,7 @@ func TestAListingThatEndsWorkersSuspends(t *testing.T) {
 	require.NotEmpty(t, b.attempt())
 	assert.Equal(t, ingest.ServerOK, b.now().State, "once in one folder, once in another")
 
-	catalog.die = false
+	catalog.crash = false
 	assert.Equal(t, string(ingest.KindServer), b.attempt())
 	now := b.now()
 	assert.Equal(t, ingest.ServerSuspended, now.State)
@@ -179,7 +179,7 @@ func TestAListingThatEndsWorkersSuspends(t *testing.T) {
 	assert.Contains(t, now.LastError, "in folder /b")
 }
 
-// Rejected entries do not fill the ledger, and go on to be counted.
+// TestRejectedEntriesAreLimited: they do not fill the ledger, but are all counted.
 func TestRejectedEntriesAreLimited(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)
@@ -194,14 +194,14 @@ func TestRejectedEntriesAreLimited(t *testing.T) {
 	rejected := ingest.FileFilter{Server: "odd", Statuses: []ingest.Status{ingest.StatusRejected}}
 	count, err := b.Store.CountMatching(b.Ctx, rejected)
 	require.NoError(t, err)
-	assert.Less(t, count, int64(ingest.MaxNewRejected+observedAtOnce))
+	assert.Less(t, count, int64(ingest.MaxNewRejected+observeBatch))
 }
 
-// observedAtOnce is how many entries go to the ledger together.
-const observedAtOnce = 500
+// observeBatch is the number of entries recorded in one transaction.
+const observeBatch = 500
 
-// A try within a workflow task is left when the server shows much.
-func TestATryIsBrief(t *testing.T) {
+// TestTryListingIsBounded: it is left to the activity if the server returns many entries.
+func TestTryListingIsBounded(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)
 	b.tree.SetFaults(services.TreeFaults{Names: func(_ string, n int) []byte {

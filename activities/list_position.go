@@ -78,55 +78,55 @@ type positionTracker struct {
 	now position
 }
 
-func newPositionTracker(m *watchdog, from *position) *positionTracker {
-	j := &positionTracker{watchdog: m}
+func newPositionTracker(w *watchdog, from *position) *positionTracker {
+	t := &positionTracker{watchdog: w}
 	if from != nil {
-		j.from = *from
+		t.from = *from
 	}
-	return j
+	return t
 }
 
 // request returns the request that resumes the listing.
-func (j *positionTracker) request() ingest.ListRequest {
-	r := ingest.ListRequest{From: string(j.from.Folder), Doubtful: j.from.Doubtful}
-	if j.from.Tries >= folderTries {
+func (t *positionTracker) request() ingest.ListRequest {
+	r := ingest.ListRequest{From: string(t.from.Folder), Doubtful: t.from.Doubtful}
+	if t.from.Tries >= folderTries {
 		r.GiveUp = skippedFolder
 	}
 	return r
 }
 
 // entered records the folder being read. written: everything before it is recorded.
-func (j *positionTracker) entered(folder string, counted position, written bool) {
+func (t *positionTracker) entered(folder string, counted position, written bool) {
 	tries := 1
-	if folder == string(j.from.Folder) {
-		tries += j.from.Tries
+	if folder == string(t.from.Folder) {
+		tries += t.from.Tries
 	}
-	first := j.now.Tries == 0
-	j.now = counted
-	j.now.Folder, j.now.Tries = []byte(folder), tries
+	first := t.now.Tries == 0
+	t.now = counted
+	t.now.Folder, t.now.Tries = []byte(folder), tries
 	if !first {
-		j.watchdog.markProgress()
+		t.watchdog.markProgress()
 	}
 	if written || first {
-		j.publish()
+		t.publish()
 	}
 	if first {
-		j.watchdog.heartbeatNow()
+		t.watchdog.heartbeatNow()
 	}
 }
 
 // publish passes the position to the next attempt by the heartbeats.
-func (j *positionTracker) publish() {
-	now := j.now
-	j.watchdog.position.Store(&now)
+func (t *positionTracker) publish() {
+	now := t.now
+	t.watchdog.position.Store(&now)
 }
 
 // uncountTry reverts the count of the current attempt: it did not fail because of the
 // folder.
-func (j *positionTracker) uncountTry() {
-	if last := j.watchdog.position.Load(); last != nil && j.now.Tries > 0 {
+func (t *positionTracker) uncountTry() {
+	if last := t.watchdog.position.Load(); last != nil && t.now.Tries > 0 {
 		now := *last
 		now.Tries = max(now.Tries-1, 0)
-		j.watchdog.position.Store(&now)
+		t.watchdog.position.Store(&now)
 	}
 }

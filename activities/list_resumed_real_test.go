@@ -14,7 +14,7 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// forest is a server with folders that each have a file, a file in progress and a
+// forest returns a server with folders that each have a file, a file in progress, and a
 // checksum file without a file.
 func forest(t *testing.T, folders int) *oddBench {
 	t.Helper()
@@ -28,7 +28,7 @@ func forest(t *testing.T, folders int) *oddBench {
 	return b
 }
 
-func (b *oddBench) aside() (paths []string) {
+func (b *oddBench) ignored() (paths []string) {
 	b.T.Helper()
 	all, err := b.Store.AsideOf(b.Ctx, b.server.UUID, 1000)
 	require.NoError(b.T, err)
@@ -38,7 +38,7 @@ func (b *oddBench) aside() (paths []string) {
 	return paths
 }
 
-// cutAfter lets each connection end after so many requests.
+// cutAfter closes each connection after n requests.
 func cutAfter(n int) services.TreeFaults {
 	return services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
 		if r.N > n {
@@ -48,16 +48,15 @@ func cutAfter(n int) services.TreeFaults {
 	}}
 }
 
-// However often a listing is cut, what it counts and notes is what one that is not cut
-// does: also when the server cannot be reached in between, our own side breaks, or a
-// worker ends before it told anything.
-func TestAListingInPartsIsAsGoodAsOne(t *testing.T) {
+// TestAResumedListingCountsLikeOne that was not interrupted: also if the server cannot be
+// reached in between, the ledger is unavailable, or heartbeats are lost.
+func TestAResumedListingCountsLikeOne(t *testing.T) {
 	t.Parallel()
 	const folders = 15
 	for name, between := range map[string]func(t *testing.T, b *oddBench, attempt int){
-		"cut":            func(*testing.T, *oddBench, int) {},
-		"not reached":    func(t *testing.T, b *oddBench, _ int) { t.Helper(); b.attemptUnreached(t) },
-		"ledger is away": func(t *testing.T, b *oddBench, n int) { t.Helper(); b.attemptUnrecorded(t, n) },
+		"cut":                   func(*testing.T, *oddBench, int) {},
+		"unreachable":           func(t *testing.T, b *oddBench, _ int) { t.Helper(); b.attemptUnreached(t) },
+		"ledger is unavailable": func(t *testing.T, b *oddBench, n int) { t.Helper(); b.attemptUnrecorded(t, n) },
 		"heartbeats are lost": func(_ *testing.T, b *oddBench, n int) {
 			if n == 3 {
 				b.last = activities.Progress{}
@@ -68,7 +67,7 @@ func TestAListingInPartsIsAsGoodAsOne(t *testing.T) {
 			t.Parallel()
 			b := forest(t, folders)
 			b.tree.SetFaults(cutAfter(20))
-			catalog := &attempts{Catalog: b.acts.Catalog, key: "one"}
+			catalog := &oneListing{Catalog: b.acts.Catalog, key: "one"}
 			b.acts.Catalog = catalog
 			attempts := 1
 			for ; b.attempt() != ""; attempts++ {
@@ -81,7 +80,7 @@ func TestAListingInPartsIsAsGoodAsOne(t *testing.T) {
 				ID: scan.ID, ServerUUID: scan.ServerUUID, StartedAt: scan.StartedAt, FinishedAt: scan.FinishedAt, Note: scan.Note,
 				ScanCounts: ingest.ScanCounts{Seen: 2 * folders, New: folders, Rejected: folders, InProgress: folders, Alone: folders},
 			}, scan)
-			assert.Len(t, b.aside(), 2*folders)
+			assert.Len(t, b.ignored(), 2*folders)
 
 			catalog.key = "two"
 			require.True(t, b.tree.Drop("00/g.csv.part"))
@@ -91,53 +90,53 @@ func TestAListingInPartsIsAsGoodAsOne(t *testing.T) {
 				require.Less(t, attempts, 40)
 			}
 			assert.Greater(t, attempts, 1)
-			assert.Len(t, b.aside(), 2*folders-2, "what no part shows is forgotten, the rest stays")
-			assert.NotContains(t, b.aside(), "/in/00/g.csv.part")
-			assert.NotContains(t, b.aside(), "/in/12/h.csv.sha256")
+			assert.Len(t, b.ignored(), 2*folders-2, "names that no attempt listed are removed")
+			assert.NotContains(t, b.ignored(), "/in/00/g.csv.part")
+			assert.NotContains(t, b.ignored(), "/in/12/h.csv.sha256")
 		})
 	}
 }
 
-// attemptUnreached is an attempt that finds no server.
+// attemptUnreached is an attempt that cannot reach the server.
 func (b *oddBench) attemptUnreached(t *testing.T) {
 	t.Helper()
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	port := nobody.Addr().(*net.TCPAddr).Port
-	require.NoError(t, nobody.Close())
+	port := listener.Addr().(*net.TCPAddr).Port
+	require.NoError(t, listener.Close())
 	before := b.scan()
 	b.Edit(b.server.UUID, func(s *ingest.Server) { s.Port = port })
 	require.NotEmpty(t, b.attempt())
 	b.Edit(b.server.UUID, func(s *ingest.Server) { s.Port = b.tree.Port })
-	assert.Equal(t, before.Seen, b.scan().Seen, "it takes nothing back")
-	assert.NotNil(t, b.last.Position, "the next one knows how far the listing came")
+	assert.Equal(t, before.Seen, b.scan().Seen, "the counts are kept")
+	assert.NotNil(t, b.last.Position, "the position is kept for the next attempt")
 }
 
-// attemptUnrecorded is an attempt whose ledger cannot be written.
+// attemptUnrecorded is an attempt with an unavailable ledger.
 func (b *oddBench) attemptUnrecorded(t *testing.T, n int) {
 	t.Helper()
 	healthy := b.acts.Catalog
-	b.acts.Catalog = unwritable{healthy}
+	b.acts.Catalog = unwritableCatalog{healthy}
 	defer func() { b.acts.Catalog = healthy }()
 	if n <= 2 {
 		require.NotEmpty(t, b.attempt())
 	}
 }
 
-// unwritable is a catalog that takes no observations.
-type unwritable struct{ activities.Catalog }
+// unwritableCatalog is a catalog that cannot record observations.
+type unwritableCatalog struct{ activities.Catalog }
 
-func (unwritable) Observe(context.Context, string, string, []ingest.Observation) (ingest.ScanCounts, error) {
-	return ingest.ScanCounts{}, ingest.Errorf(ingest.KindTransient, "the ledger is away")
+func (unwritableCatalog) Observe(context.Context, string, string, []ingest.Observation) (ingest.ScanCounts, error) {
+	return ingest.ScanCounts{}, ingest.Errorf(ingest.KindTransient, "the ledger is unavailable")
 }
 
-func (unwritable) NoteAside(context.Context, string, string, []ingest.Observation) error {
-	return ingest.Errorf(ingest.KindTransient, "the ledger is away")
+func (unwritableCatalog) NoteAside(context.Context, string, string, []ingest.Observation) error {
+	return ingest.Errorf(ingest.KindTransient, "the ledger is unavailable")
 }
 
-// A folder of which an earlier part did not know whether its failure was its end is
-// unread once a later part knows.
-func TestDoubtsOutliveAPart(t *testing.T) {
+// TestDoubtfulFoldersAreCarriedOver: a later attempt can tell that folders of an earlier one
+// were incomplete.
+func TestDoubtfulFoldersAreCarriedOver(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)
 	for _, name := range []string{"a/f.csv", "b/f.csv", "c/f.csv"} {

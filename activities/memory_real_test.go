@@ -12,8 +12,8 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// TestInMemoryNamesTheServerOfTheLedger: the workflow may have been started by a
-// person, without the search attribute that has the name.
+// TestInMemoryNamesTheServerOfTheLedger: a manually started workflow may lack the search
+// attribute with the name.
 func TestInMemoryNamesTheServerOfTheLedger(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -23,8 +23,8 @@ func TestInMemoryNamesTheServerOfTheLedger(t *testing.T) {
 	assert.Equal(t, "acme", sandbox.Detail(b.Events(f.UUID), ingest.EventDownloadStarted, "server"))
 }
 
-// TestAFileThatEndsInAnotherModeLeavesNothingStaged: a worker that stopped after
-// it had reserved room for a file leaves the folder to whoever stores the file.
+// TestAFileThatEndsInAnotherModeLeavesNothingStaged: a worker may have stopped after it had
+// reserved room for the file.
 func TestAFileThatEndsInAnotherModeLeavesNothingStaged(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -12,29 +12,28 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// reluctantLedger does not commit what brings the file to a status.
-type reluctantLedger struct {
+// failingLedger cannot record changes to the status.
+type failingLedger struct {
 	activities.Ledger
 	status ingest.Status
 }
 
-func (l reluctantLedger) Apply(ctx context.Context, change ingest.Change) error {
+func (l failingLedger) Apply(ctx context.Context, change ingest.Change) error {
 	if change.To == l.status {
-		return ingest.Errorf(ingest.KindTransient, "the ledger is away")
+		return ingest.Errorf(ingest.KindTransient, "the ledger is unavailable")
 	}
 	return l.Ledger.Apply(ctx, change)
 }
 
-// TestStagedBytesStayUntilTheirObjectIsOnRecord: until then they are the only copy
-// that the ledger knows of.
-func TestStagedBytesStayUntilTheirObjectIsOnRecord(t *testing.T) {
+// TestStagedBytesStayUntilTheirObjectIsRecorded: until then they are the only recorded copy.
+func TestStagedBytesStayUntilTheirObjectIsRecorded(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	f := b.ready("a.bin", sandbox.Random(5000))
 	require.Empty(t, b.download(f))
 	require.Empty(t, b.verify(f))
 	ledger := b.acts.Ledger
-	b.acts.Ledger = reluctantLedger{ledger, ingest.StatusUploaded}
+	b.acts.Ledger = failingLedger{ledger, ingest.StatusUploaded}
 	assert.Equal(t, string(ingest.KindTransient), b.upload(f))
 	assert.Len(t, b.S3.Objects(t), 1)
 	assert.FileExists(t, b.staged(f))
@@ -43,9 +42,8 @@ func TestStagedBytesStayUntilTheirObjectIsOnRecord(t *testing.T) {
 	assert.NoFileExists(t, b.staged(f))
 }
 
-// TestOnlyAStoredFileIsAnnounced: and one that is completed is not announced again
-// by a step that comes late.
-func TestOnlyAStoredFileIsAnnounced(t *testing.T) {
+// TestOnlyAStoredFileIsNotified, and a completed one is not notified again by a late step.
+func TestOnlyAStoredFileIsNotified(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	f := b.ready("a.bin", sandbox.Random(5000))
@@ -56,9 +54,9 @@ func TestOnlyAStoredFileIsAnnounced(t *testing.T) {
 	assert.Equal(t, string(ingest.KindConflict), b.notify(f), "%s", b.status(f))
 	assert.Empty(t, b.AMQP.Messages(t))
 	require.Empty(t, b.upload(f))
-	// The message is sent, and the commit does not come: the next attempt sends the same.
+	// The message is sent, and the commit fails: the next attempt sends the same message.
 	ledger := b.acts.Ledger
-	b.acts.Ledger = reluctantLedger{ledger, ingest.StatusCompleted}
+	b.acts.Ledger = failingLedger{ledger, ingest.StatusCompleted}
 	assert.Equal(t, string(ingest.KindTransient), b.notify(f))
 	b.acts.Ledger = ledger
 	require.Equal(t, ingest.StatusUploaded, b.status(f))
@@ -70,9 +68,8 @@ func TestOnlyAStoredFileIsAnnounced(t *testing.T) {
 	assert.Equal(t, messages[0].ID, messages[1].ID)
 }
 
-// TestAServersFaultIsOnRecord: a listing that is refused, or can only fail,
-// suspends its server, and one that is transient does not.
-func TestAServersFaultIsOnRecord(t *testing.T) {
+// TestAServerLevelErrorSuspends the server; a transient error does not.
+func TestAServerLevelErrorSuspends(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		spoil func(b *bench)
@@ -83,7 +80,7 @@ func TestAServersFaultIsOnRecord(t *testing.T) {
 			b.sshd.RotateHostKey()
 			b.sshd.KillSessions()
 		}, ingest.KindHostKey, ingest.ServerSuspended},
-		"nobody listens": {func(b *bench) { b.sshd.Stop() }, ingest.KindTransient, ingest.ServerOK},
+		"not listening": {func(b *bench) { b.sshd.Stop() }, ingest.KindTransient, ingest.ServerOK},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -15,8 +15,8 @@ import (
 	"stevedore/internal/transfer"
 )
 
-// narrow is a server that breaks the connection when more reads than limit are
-// outstanding, or after so many answers, and a ledger that learns.
+// narrow is a server that breaks the connection when more than limit reads are outstanding,
+// or after a number of answers, and a catalog that records the learned limit.
 type narrow struct {
 	Source
 	Catalog
@@ -41,7 +41,7 @@ type narrowFile struct {
 	outstanding, answered atomic.Int64
 	broken                atomic.Bool
 	once                  sync.Once
-	full                  chan struct{} // closed when the limit is passed, or as many reads are there as ever will
+	full                  chan struct{} // closed when the limit is exceeded or the window is full
 }
 
 var errLost = ingest.Errorf(ingest.KindTransient, "lost the connection")
@@ -68,7 +68,7 @@ func (f *narrowFile) ReadAt(p []byte, off int64) (int, error) {
 
 func (f *narrowFile) Close() error { return nil }
 
-// attempt transfers the file as a step does.
+// attempt transfers the file like a step.
 func (n *narrow) attempt(t *testing.T, a *Activities) error {
 	file, err := n.OpenFile(t.Context(), "/f")
 	require.NoError(t, err)
@@ -86,9 +86,8 @@ func newNarrow(limit, answers int64) (*narrow, *Activities) {
 	return n, &Activities{Deps: Deps{Catalog: n, Log: slog.New(slog.DiscardHandler)}}
 }
 
-// TestOutstandingReadsAreFoundByHalves: a server that bears few reads at a time is
-// asked for fewer until the file arrives; each attempt at the most halves them.
-func TestOutstandingReadsAreFoundByHalves(t *testing.T) {
+// TestOutstandingReadsAreHalved until the file can be read.
+func TestOutstandingReadsAreHalved(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []int64{64, 16, 5, 1} {
 		n, a := newNarrow(limit, 0)
@@ -105,9 +104,9 @@ func TestOutstandingReadsAreFoundByHalves(t *testing.T) {
 	}
 }
 
-// TestBrokenLinesAreNoSignOfOutstandingReads: what breaks after many answers is the
-// line, and a setting stays as it is.
-func TestBrokenLinesAreNoSignOfOutstandingReads(t *testing.T) {
+// TestBrokenConnectionsDoNotReduceReads: a failure after many answers does not depend on the
+// number of reads. A configured limit does not change either.
+func TestBrokenConnectionsDoNotReduceReads(t *testing.T) {
 	t.Parallel()
 	n, a := newNarrow(64, 200)
 	for range 5 {

@@ -26,7 +26,7 @@ import (
 	"stevedore/worker"
 )
 
-// bench runs single activities over real parts.
+// bench runs single activities with real adapters and services.
 type bench struct {
 	*sandbox.Sandbox
 	acts   *activities.Activities
@@ -40,16 +40,16 @@ func newBench(t *testing.T) *bench {
 	return newBenchOf(t, sandbox.New(t))
 }
 
-// newBenchOf is newBench for a world whose settings were changed.
-func newBenchOf(t *testing.T, world *sandbox.Sandbox) *bench {
+// newBenchOf is newBench for a sandbox with changed settings.
+func newBenchOf(t *testing.T, box *sandbox.Sandbox) *bench {
 	t.Helper()
-	b := &bench{Sandbox: world}
+	b := &bench{Sandbox: box}
 	b.sshd = services.StartSSHD(t, services.SSHDOptions{})
 	b.server = b.Register(b.sshd, "acme", func(s *ingest.Server) { s.Settle = 0 })
 	temporalClient, _ := services.Temporal(t)
-	acts, closeWorld, err := worker.Activities(b.Ctx, b.Cfg, temporalClient, ingest.TaskQueue, slog.New(slog.DiscardHandler))
+	acts, closeAll, err := worker.Activities(b.Ctx, b.Cfg, temporalClient, ingest.TaskQueue, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	t.Cleanup(closeWorld)
+	t.Cleanup(closeAll)
 	acts.TryLimit = sandbox.Timeout
 	b.acts = acts
 	var suite testsuite.WorkflowTestSuite
@@ -61,7 +61,7 @@ func newBenchOf(t *testing.T, world *sandbox.Sandbox) *bench {
 	return b
 }
 
-// run runs an activity and returns the type of the error it ends with.
+// run runs an activity and returns the type of its error; empty if it succeeds.
 func (b *bench) run(name string, in any) string {
 	b.T.Helper()
 	_, err := b.env.ExecuteActivity(name, in)
@@ -110,9 +110,9 @@ func (b *bench) notify(f ingest.File) string {
 	return b.run(activities.NameNotify, activities.NotifyInput{FileUUID: f.UUID})
 }
 
-// TestEachStepTwiceIsOnce runs every step again after it has succeeded, as
-// Temporal does when an answer is lost.
-func TestEachStepTwiceIsOnce(t *testing.T) {
+// TestStepsAreIdempotent runs every step again after it has succeeded, as Temporal does when
+// a result is lost.
+func TestStepsAreIdempotent(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	f := b.ready("a.csv", sandbox.Random(1000))
@@ -120,7 +120,7 @@ func TestEachStepTwiceIsOnce(t *testing.T) {
 		require.Empty(t, step(f))
 		require.Empty(t, step(f))
 	}
-	// A workflow that is started anew for a file that is through changes nothing.
+	// A restarted workflow of a completed file changes nothing.
 	for _, step := range []func(ingest.File) string{b.download, b.verify, b.upload, b.notify} {
 		require.Empty(t, step(f))
 	}
@@ -129,7 +129,7 @@ func TestEachStepTwiceIsOnce(t *testing.T) {
 	assert.Len(t, b.S3.Objects(t), 1)
 	assert.NoFileExists(t, b.staged(f))
 	events := b.Events(f.UUID)
-	assert.Len(t, events, 8, "no event is doubled")
+	assert.Len(t, events, 8, "no duplicate events")
 	keys := map[ingest.EventType][]string{}
 	for _, e := range events {
 		keys[e.Type] = slices.Sorted(maps.Keys(e.Details))
@@ -152,7 +152,7 @@ func TestDownloadRefusesAnotherVersion(t *testing.T) {
 	assert.Equal(t, string(ingest.KindChanged), b.download(grown))
 	require.NoError(t, os.Remove(b.sshd.Path("gone.csv")))
 	assert.Equal(t, string(ingest.KindNotFound), b.download(gone))
-	assert.Equal(t, ingest.StatusDownloading, b.status(gone), "closing it is the workflow's decision")
+	assert.Equal(t, ingest.StatusDownloading, b.status(gone), "the workflow closes it")
 }
 
 func TestABitFlippedInStagingIsFetchedAgain(t *testing.T) {
@@ -181,7 +181,7 @@ func flip(t *testing.T, path string) {
 	require.NoError(t, os.WriteFile(path, content, 0o600))
 }
 
-func TestStagingWipedIsSaidSo(t *testing.T) {
+func TestLostStagingIsReported(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	f := b.ready("a.bin", sandbox.Random(5000))
@@ -193,27 +193,27 @@ func TestStagingWipedIsSaidSo(t *testing.T) {
 	require.Empty(t, b.verify(f))
 }
 
-// zombieLedger lets another attempt claim the file between a step's own claim
-// and its first write: what a worker that was asleep does to nobody.
-type zombieLedger struct {
+// overtakenLedger lets another attempt claim the file between a step's own claim and its
+// first write, as after a long pause of the worker.
+type overtakenLedger struct {
 	activities.Ledger
 	overtake func()
 }
 
-func (z zombieLedger) Claim(ctx context.Context, uuid string) (ingest.File, error) {
+func (z overtakenLedger) Claim(ctx context.Context, uuid string) (ingest.File, error) {
 	f, err := z.Ledger.Claim(ctx, uuid)
 	z.overtake()
 	return f, err
 }
 
-func TestAZombieChangesNothing(t *testing.T) {
+func TestAFencedAttemptChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	f := b.ready("a.bin", sandbox.Random(5000))
 	require.Empty(t, b.download(f))
 	require.Empty(t, b.verify(f))
 	ledger := b.acts.Ledger
-	b.acts.Ledger = zombieLedger{Ledger: ledger, overtake: func() {
+	b.acts.Ledger = overtakenLedger{Ledger: ledger, overtake: func() {
 		_, err := ledger.Claim(b.Ctx, f.UUID)
 		require.NoError(t, err)
 	}}
@@ -224,8 +224,8 @@ func TestAZombieChangesNothing(t *testing.T) {
 	require.Empty(t, b.upload(f))
 }
 
-// TestOnlyTheHostReadsStagedBytesAgain: a checksum by another algorithm needs
-// them, one by SHA-256 was computed while they came in.
+// TestOnlyTheHostReadsStagedBytesAgain: a checksum by another algorithm needs them; the
+// SHA-256 was computed during the download.
 func TestOnlyTheHostReadsStagedBytesAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -246,7 +246,7 @@ func TestOnlyTheHostReadsStagedBytesAgain(t *testing.T) {
 	assert.Equal(t, "b.bin.sha256", sandbox.Detail(b.Events(same.UUID), ingest.EventVerified, "source"))
 }
 
-func TestParkedAndResumedIsInTheLedger(t *testing.T) {
+func TestParkAndResumeAreRecorded(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	f := b.ready("a.bin", sandbox.Random(10))
@@ -255,11 +255,11 @@ func TestParkedAndResumedIsInTheLedger(t *testing.T) {
 		require.Empty(t, b.run(activities.NameParkFile, why))
 	}
 	assert.Equal(t, ingest.StatusError, b.status(f))
-	decision := activities.ResumeFileInput{
+	resume := activities.ResumeFileInput{
 		FileUUID: f.UUID, Action: ingest.ActionRetry, From: ingest.StepDownload, Actor: "ann", Reason: "allowed now", Key: "run/1",
 	}
 	for range 2 {
-		require.Empty(t, b.run(activities.NameResumeFile, decision))
+		require.Empty(t, b.run(activities.NameResumeFile, resume))
 	}
 	now, err := b.Store.File(b.Ctx, f.UUID)
 	require.NoError(t, err)
@@ -273,7 +273,7 @@ func TestParkedAndResumedIsInTheLedger(t *testing.T) {
 	assert.Equal(t, []ingest.EventType{ingest.EventDiscovered, ingest.EventSettled, ingest.EventError, ingest.EventOperatorAction}, types)
 }
 
-func TestAVanishedFileIsSeenWhileItSettles(t *testing.T) {
+func TestASettlingFileVanishes(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	_, err := b.Store.Observe(b.Ctx, b.server.UUID, "manual", []ingest.Observation{{Path: b.sshd.Path("never.csv"), Size: 1}})
@@ -282,8 +282,8 @@ func TestAVanishedFileIsSeenWhileItSettles(t *testing.T) {
 	b.File(b.sshd.Path("never.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusVanished })
 }
 
-// TestARefusalWhileFilesSettleSuspends: the next scan would only be refused
-// again, and so would another attempt whose predecessor could not say so.
+// TestARefusalWhileFilesSettleSuspends: other log-ins would be refused, too, including that of
+// an attempt after one that could not record the refusal.
 func TestARefusalWhileFilesSettleSuspends(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -296,7 +296,7 @@ func TestARefusalWhileFilesSettleSuspends(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, ingest.ServerSuspended, now.State)
 
-	b.sshd.Stop() // from here on any log-in fails with another kind
+	b.sshd.Stop() // from here on a log-in fails with another kind
 	b.env.SetHeartbeatDetails(activities.Progress{Refused: &ingest.Failure{Kind: ingest.KindHostKey, Message: "another key"}})
 	require.Equal(t, string(ingest.KindHostKey), b.run(activities.NameRecheckSettling, in))
 	require.Equal(t, string(ingest.KindHostKey), b.run(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID}))

@@ -154,7 +154,7 @@ type companionFinder struct {
 // to wait, in addition to a SHA256SUMS in its folder.
 var lateSidecars = []string{".sha256", ".sha512", ".md5"}
 
-// find adds to now the done-marker and checksum file of the file, and what it waits for.
+// find adds the done-marker and checksum file of the file to now, and its WaitsFor.
 func (l *companionFinder) find(ctx context.Context, file ingest.File, now *ingest.Observation) (err error) {
 	if now.Rejected != "" {
 		return nil

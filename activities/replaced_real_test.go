@@ -15,25 +15,25 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// TestAResumedTransferIsOfOneFile: where another time alone is no new version, a file
-// that was replaced by another of the same size while the connection was broken is not
-// mixed with it, between two attempts and within one.
-func TestAResumedTransferIsOfOneFile(t *testing.T) {
+// TestAResumedTransferDoesNotMixFiles: with an identity rule that ignores times, a file of the
+// same size may replace the source while the connection is broken, between two attempts or
+// within one.
+func TestAResumedTransferDoesNotMixFiles(t *testing.T) {
 	t.Parallel()
 	const size = 4*directPart + 5
 	for name, within := range map[string]bool{"between attempts": false, "within an attempt": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			b.identify(ingest.IdentitySize)
+			b.setIdentity(ingest.IdentitySize)
 			b.sshd.Write("a.bin", sandbox.Random(size))
-			b.aged("a.bin", time.Hour)
+			b.touch("a.bin", time.Hour)
 			f := b.ready("a.bin", sandbox.Random(size))
 			other := sandbox.Random(size)
 			slices.Reverse(other)
 			replace := func() {
 				b.sshd.Write("new", other)
-				b.aged("new", time.Minute)
+				b.touch("new", time.Minute)
 				require.NoError(t, os.Rename(b.sshd.Path("new"), b.sshd.Path("a.bin")))
 			}
 			if within {
@@ -57,7 +57,7 @@ func TestAResumedTransferIsOfOneFile(t *testing.T) {
 			sum := sha256.Sum256(other)
 			objects := b.S3.Objects(t)
 			require.Len(t, objects, 1)
-			assert.Equal(t, hex.EncodeToString(sum[:]), objects[0].SHA256, "all bytes of one file")
+			assert.Equal(t, hex.EncodeToString(sum[:]), objects[0].SHA256, "all bytes are of one file")
 			assert.Nil(t, sandbox.Detail(b.Events(f.UUID), ingest.EventDownloadResumed, "offset"))
 		})
 	}

@@ -24,8 +24,8 @@ func (b *bench) try() (result activities.ListServerFilesResult, kind string) {
 	return result, kind
 }
 
-// TestTryListing records a listing that is through, with what the dispatcher must
-// know, and leaves a server whose last listing failed to the activity.
+// TestTryListing records a complete listing and whether files can be dispatched. It leaves a
+// server whose last listing failed to the activity.
 func TestTryListing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -44,49 +44,48 @@ func TestTryListing(t *testing.T) {
 	assert.True(t, result.Dispatchable, "a file is ready")
 
 	require.NoError(t, b.Store.FinishScan(b.Ctx, ingest.ScanResult{
-		Key: "failed", ServerUUID: b.server.UUID, Failure: &ingest.Failure{Kind: ingest.KindTransient, Message: "it was away"},
+		Key: "failed", ServerUUID: b.server.UUID, Failure: &ingest.Failure{Kind: ingest.KindTransient, Message: "it was unavailable"},
 	}))
-	door := b.doorman()
+	logins := b.countLogins()
 	_, kind = b.try()
 	assert.Equal(t, activities.TypeNotThrough, kind)
-	assert.Zero(t, door.came.Load(), "it was not logged in to")
+	assert.Zero(t, logins.count.Load(), "it was not logged in to")
 	require.Empty(t, b.list(false))
 	_, kind = b.try()
 	assert.Empty(t, kind, "it has recovered")
 }
 
-// TestTryListingIsRefusedOnce: the refusal is on record, and no other log-in
-// follows.
+// TestTryListingIsRefusedOnce: the refusal is recorded, and no other log-in follows.
 func TestTryListingIsRefusedOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.sshd.RotateHostKey()
 	b.sshd.KillSessions()
-	door := b.doorman()
+	logins := b.countLogins()
 	require.Equal(t, string(ingest.KindHostKey), b.run(activities.NameTryListing, activities.ListServerFilesInput{ServerUUID: b.server.UUID}))
 	assert.Equal(t, ingest.ServerSuspended, b.now().State)
 	_, kind := b.try()
 	assert.Equal(t, string(ingest.KindSuspended), kind)
-	assert.EqualValues(t, 1, door.came.Load())
+	assert.EqualValues(t, 1, logins.count.Load())
 }
 
-// endless is a ledger that records no end of a scan.
-type endless struct{ activities.Catalog }
+// unfinishedScans is a catalog that cannot record the end of a scan.
+type unfinishedScans struct{ activities.Catalog }
 
-func (endless) FinishScan(context.Context, ingest.ScanResult) error {
-	return ingest.Errorf(ingest.KindTransient, "the ledger is away")
+func (unfinishedScans) FinishScan(context.Context, ingest.ScanResult) error {
+	return ingest.Errorf(ingest.KindTransient, "the ledger is unavailable")
 }
 
-// TestAListingThatWasLeftOverCountsItsFiles: the files that it has recorded are
-// known to the one that follows, and new in its summary.
-func TestAListingThatWasLeftOverCountsItsFiles(t *testing.T) {
+// TestAnUnfinishedTryCountsItsFiles: its recorded files are known to the next listing and
+// still count as new.
+func TestAnUnfinishedTryCountsItsFiles(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	for i := range 3 {
 		b.sshd.Write(fmt.Sprintf("%d.csv", i), sandbox.Random(10))
 	}
 	ledger := b.acts.Catalog
-	b.acts.Catalog = endless{ledger}
+	b.acts.Catalog = unfinishedScans{ledger}
 	in := activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "manual"}
 	_, err := b.env.ExecuteActivity(activities.NameTryListing, in)
 	var left *temporal.ApplicationError
@@ -104,25 +103,25 @@ func TestAListingThatWasLeftOverCountsItsFiles(t *testing.T) {
 	assert.Equal(t, ingest.ScanCounts{Seen: 4, New: 4}, scan.ScanCounts)
 }
 
-// scans is Temporal as a pass sees it.
-type scans struct {
+// fakeScans mocks Temporal for a pass.
+type fakeScans struct {
 	activities.Workflows
 	mu    sync.Mutex
-	asked map[string]int // by server name
+	calls map[string]int // by server name
 }
 
-func (s *scans) StartScan(_ context.Context, server activities.ServerRef, _ activities.StartScansInput) (bool, error) {
+func (s *fakeScans) StartScan(_ context.Context, server activities.ServerRef, _ activities.StartScansInput) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked[server.Name]++
+	s.calls[server.Name]++
 	if server.Name == "server-003" {
-		return false, ingest.Errorf(ingest.KindTransient, "Temporal refuses it")
+		return false, ingest.Errorf(ingest.KindTransient, "refused by Temporal")
 	}
-	return s.asked[server.Name] == 1, nil
+	return s.calls[server.Name] == 1, nil
 }
 
-// TestStartScansReachesEveryServer: page by page, and one that cannot be started
-// delays no other. An attempt continues after the last page of the one before.
+// TestStartScansReachesEveryServer in pages. A scan that cannot be started delays no other,
+// and a retry continues after the last page.
 func TestStartScansReachesEveryServer(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -130,11 +129,11 @@ func TestStartScansReachesEveryServer(t *testing.T) {
 		_, err := b.Store.AddServer(b.Ctx, ingest.Server{Name: fmt.Sprintf("server-%03d", i), Host: "h", Username: "u", Active: true})
 		require.NoError(t, err)
 	}
-	temporal := &scans{asked: map[string]int{}}
+	temporal := &fakeScans{calls: map[string]int{}}
 	b.acts.Workflows = temporal
 	var sum activities.ScanSummary
 	b.get(activities.NameStartScans, activities.StartScansInput{Pass: "p"}, &sum)
-	assert.Len(t, temporal.asked, 451)
+	assert.Len(t, temporal.calls, 451)
 	assert.Equal(t, 450, sum.Started)
 	assert.Equal(t, 1, sum.Failed)
 	assert.Len(t, sum.Servers, 200)
@@ -149,8 +148,8 @@ func TestStartScansReachesEveryServer(t *testing.T) {
 		last = page[len(page)-1].UUID
 	}
 	b.env.SetHeartbeatDetails(activities.PassProgress{AfterUUID: last, Done: activities.ScanSummary{Started: 400}})
-	temporal.asked = map[string]int{}
+	temporal.calls = map[string]int{}
 	b.get(activities.NameStartScans, activities.StartScansInput{Pass: "p"}, &sum)
-	assert.Len(t, temporal.asked, 51)
+	assert.Len(t, temporal.calls, 51)
 	assert.Equal(t, 451, sum.Started+sum.Failed)
 }

@@ -8,44 +8,44 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSlowServersStarveNobody: two servers whose transfers never end hold all that a
-// worker runs of its own accord; a third one is served all the same.
-func TestSlowServersStarveNobody(t *testing.T) {
+// TestSlowServersDoNotBlockOthers: two servers whose transfers never end use up the limit, and
+// a third one still gets its share.
+func TestSlowServersDoNotBlockOthers(t *testing.T) {
 	t.Parallel()
 	s := newShares(8)
-	enter := func(server string) (leave func(), ok bool) {
+	acquire := func(server string) (leave func(), ok bool) {
 		ctx, cancel := context.WithCancel(t.Context())
-		cancel() // whoever would wait gives up
+		cancel() // do not wait
 		leave, ok, err := s.acquire(ctx, server)
 		return leave, ok && err == nil
 	}
 	for i := range 8 {
-		_, ok := enter([]string{"slow", "slower"}[i%2])
+		_, ok := acquire([]string{"slow", "slower"}[i%2])
 		require.True(t, ok)
 	}
-	_, ok := enter("slow")
-	require.False(t, ok, "it has more than it is assured of")
-	first, ok := enter("good")
+	_, ok := acquire("slow")
+	require.False(t, ok, "it has more than its share")
+	first, ok := acquire("good")
 	require.True(t, ok)
-	second, ok := enter("good")
+	second, ok := acquire("good")
 	require.True(t, ok)
-	_, ok = enter("good")
-	require.False(t, ok, "assured is a quarter")
+	_, ok = acquire("good")
+	require.False(t, ok, "a share is a quarter of the limit")
 	first()
 	first()
-	_, ok = enter("good")
-	require.True(t, ok, "what has left makes room, once")
+	_, ok = acquire("good")
+	require.True(t, ok, "releasing a transfer twice frees one place")
 	second()
 	for _, server := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
-		enter(server)
-		enter(server)
+		acquire(server)
+		acquire(server)
 	}
-	require.Equal(t, 16, s.total, "twice the most is the most")
-	_, ok = enter("last")
+	require.Equal(t, 16, s.total, "at most twice the limit")
+	_, ok = acquire("last")
 	require.False(t, ok)
 }
 
-func TestTurnsGoToWhoHasTheFewest(t *testing.T) {
+func TestTheServerWithTheFewestTransfersIsNext(t *testing.T) {
 	t.Parallel()
 	s := newShares(2)
 	hog, _, err := s.acquire(t.Context(), "hog")
@@ -73,7 +73,7 @@ func TestTurnsGoToWhoHasTheFewest(t *testing.T) {
 	}, 10*time.Second, time.Millisecond)
 	_, ok, err := s.acquire(t.Context(), "hog")
 	require.NoError(t, err)
-	require.False(t, ok, "one of the server waits here; more would keep others out")
+	require.False(t, ok, "one of the server is waiting already")
 	hog()
 	require.Equal(t, "three", <-came)
 }

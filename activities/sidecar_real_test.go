@@ -12,8 +12,8 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// ways are the three modes as far as the partner's checksum is compared.
-var ways = map[string]func(b *directBench, f ingest.File) string{
+// modes are the steps that compare the partner's checksum, by transfer mode.
+var modes = map[string]func(b *directBench, f ingest.File) string{
 	"memory": func(b *directBench, f ingest.File) string {
 		return b.run(activities.NameIngestInMemory, activities.IngestInMemoryInput{FileUUID: f.UUID, ServerUUID: f.ServerUUID, Size: f.Size})
 	},
@@ -26,23 +26,23 @@ var ways = map[string]func(b *directBench, f ingest.File) string{
 	"direct": func(b *directBench, f ingest.File) string { return b.transfer(f) },
 }
 
-// day makes yesterday's delivery known, and today's with yesterday's checksum.
-func (b *directBench) day(content string, seconds int) ingest.File {
+// redeliver ingests a file and replaces it, with the old checksum file in place.
+func (b *directBench) redeliver(content string, seconds int) ingest.File {
 	b.T.Helper()
 	b.write("a.bin", "monday", 0)
 	b.write("a.bin.sha256", sandbox.Digest([]byte("monday")), 1)
 	require.Empty(b.T, b.list(false))
-	b.through(b.File(b.sshd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+	b.ingest(b.File(b.sshd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
 	b.write("a.bin", content, seconds)
 	require.Empty(b.T, b.list(false))
 	return b.File(b.sshd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
 }
 
-// TestAChecksumThatDoesNotFitYetIsLookedAtAgain, in every mode. Yesterday's never
-// condemns; today's does after the time.
-func TestAChecksumThatDoesNotFitYetIsLookedAtAgain(t *testing.T) {
+// TestAMismatchIsProvisional in every mode. A checksum file of an earlier version never fails
+// the file; a current one does after the grace period.
+func TestAMismatchIsProvisional(t *testing.T) {
 	t.Parallel()
-	for name, way := range ways {
+	for name, compare := range modes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
@@ -50,58 +50,58 @@ func TestAChecksumThatDoesNotFitYetIsLookedAtAgain(t *testing.T) {
 			if name == "memory" {
 				content = content[:5000]
 			}
-			f := b.day(content, 60)
+			f := b.redeliver(content, 60)
 			assert.True(t, f.SidecarStale)
 			b.acts.ChecksumWait = time.Hour
 			for range 2 {
-				require.Equal(t, string(ingest.KindTransient), way(b, f))
+				require.Equal(t, string(ingest.KindTransient), compare(b, f))
 				now := b.file(f)
 				assert.Equal(t, ingest.KindHashMismatch, now.ErrorKind)
-				assert.Contains(t, now.ErrorMessage, "does not fit")
-				assert.Contains(t, now.ErrorMessage, "looked at again until")
+				assert.Contains(t, now.ErrorMessage, "does not match")
+				assert.Contains(t, now.ErrorMessage, "checked again until")
 				assert.False(t, now.Status.Terminal())
 			}
 			sent := b.parts.sent.Load()
 			b.write("a.bin.sha256", sandbox.Digest([]byte(content)), 61)
-			require.Empty(t, way(b, f))
+			require.Empty(t, compare(b, f))
 			assert.Equal(t, "a.bin.sha256", sandbox.Detail(b.Events(f.UUID), ingest.EventVerified, "source"))
 			assert.Empty(t, b.file(f).ErrorMessage)
-			assert.Equal(t, sent, b.parts.sent.Load(), "no byte is moved again")
+			assert.Equal(t, sent, b.parts.sent.Load(), "no byte is transferred again")
 
-			f = b.day2("wednesday", -60) // older than the checksum of before, which is recorded
+			f = b.replace("wednesday", -60) // older than the recorded checksum file
 			b.acts.ChecksumWait = 0
-			require.Empty(t, way(b, f))
+			require.Empty(t, compare(b, f))
 			assert.Contains(t, sandbox.Detail(b.Events(f.UUID), ingest.EventVerified, "source"), "transfer (not verified: a.bin.sha256 is of an earlier version")
 
-			f = b.day2("thursday", 100)
+			f = b.replace("thursday", 100)
 			b.write("a.bin.sha256", sandbox.Digest([]byte("friday")), 101)
 			b.acts.ChecksumWait = time.Hour
-			require.Equal(t, string(ingest.KindTransient), way(b, f))
+			require.Equal(t, string(ingest.KindTransient), compare(b, f))
 			b.acts.ChecksumWait = 0
-			require.Equal(t, string(ingest.KindHashMismatch), way(b, f))
+			require.Equal(t, string(ingest.KindHashMismatch), compare(b, f))
 			b.set(func(s *ingest.Server) { s.SidecarWait = time.Hour })
-			if name != "staged" { // whose bytes are discarded by now
-				require.Equal(t, string(ingest.KindTransient), way(b, f), "the server's own patience is longer")
+			if name != "staged" { // whose bytes are discarded
+				require.Equal(t, string(ingest.KindTransient), compare(b, f), "the server's own wait is longer")
 			}
 		})
 	}
 }
 
-// day2 replaces the file and lists it.
-func (b *directBench) day2(content string, seconds int) ingest.File {
+// replace replaces the file and lists it.
+func (b *directBench) replace(content string, seconds int) ingest.File {
 	b.T.Helper()
 	b.write("a.bin", content, seconds)
 	require.Empty(b.T, b.list(false))
 	return b.File(b.sshd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
 }
 
-// TestWhatCannotBeReadIsSaid: a checksum file that says nothing of the file proves
-// nothing, and the ledger says why.
-func TestWhatCannotBeReadIsSaid(t *testing.T) {
+// TestUnusableChecksumFilesAreRecorded: the file is not verified, and the ledger has the
+// reason.
+func TestUnusableChecksumFilesAreRecorded(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		file, text, says string
-		early            bool
+		file, text, why string
+		premature       bool
 	}{
 		"empty":       {"a.bin.sha256", "", "a.bin.sha256 is empty", true},
 		"not listed":  {"SHA256SUMS", sandbox.Digest(nil) + "  b.bin\n", "SHA256SUMS does not list it", false},
@@ -113,18 +113,18 @@ func TestWhatCannotBeReadIsSaid(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for mode, way := range ways {
+			for mode, compare := range modes {
 				b := newDirectBench(t)
 				b.write("a.bin", "content", 0)
 				b.write(c.file, c.text, 1)
 				require.Empty(t, b.list(false))
 				f := b.File(b.sshd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
-				if b.acts.ChecksumWait = time.Hour; c.early {
-					require.Equal(t, string(ingest.KindTransient), way(b, f), mode)
+				if b.acts.ChecksumWait = time.Hour; c.premature {
+					require.Equal(t, string(ingest.KindTransient), compare(b, f), mode)
 					b.acts.ChecksumWait = 0
 				}
-				require.Empty(t, way(b, f), mode)
-				assert.Equal(t, "transfer (not verified: "+c.says+")", sandbox.Detail(b.Events(f.UUID), ingest.EventVerified, "source"), mode)
+				require.Empty(t, compare(b, f), mode)
+				assert.Equal(t, "transfer (not verified: "+c.why+")", sandbox.Detail(b.Events(f.UUID), ingest.EventVerified, "source"), mode)
 				if testing.Short() || name != "empty" {
 					break
 				}
@@ -133,15 +133,14 @@ func TestWhatCannotBeReadIsSaid(t *testing.T) {
 	}
 }
 
-// TestAChecksumFileThatMayNotBeOpenedCondemnsNothing, nor one that is no file.
-func TestAChecksumFileThatMayNotBeOpenedCondemnsNothing(t *testing.T) {
+func TestAnUnreadableChecksumFileDoesNotFailTheFile(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
 	b.write("a.bin", "content", 0)
 	b.write("a.bin.sha256", sandbox.Digest(nil), 1)
 	require.Empty(t, b.list(false))
 	f := b.File(b.sshd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
-	b.meddle().refuse = func(op, path string) error {
+	b.hookSources().refuse = func(op, path string) error {
 		if path == b.sshd.Path("a.bin.sha256") {
 			return ingest.Errorf(ingest.KindPermission, "it is locked")
 		}
@@ -154,27 +153,27 @@ func TestAChecksumFileThatMayNotBeOpenedCondemnsNothing(t *testing.T) {
 	assert.Equal(t, "transfer (not verified: a.bin.sha256 cannot be read: it is locked)", sandbox.Detail(b.Events(f.UUID), ingest.EventVerified, "source"))
 }
 
-// TestAFileThatMayNotBeOpenedYetIsTriedAgain: its writer may hold it.
-func TestAFileThatMayNotBeOpenedYetIsTriedAgain(t *testing.T) {
+// TestAPermissionErrorIsProvisional: a writer may have the file open.
+func TestAPermissionErrorIsProvisional(t *testing.T) {
 	t.Parallel()
-	for name, way := range ways {
+	for name, compare := range modes {
 		if name == "staged" {
-			way = func(b *directBench, f ingest.File) string { return b.download(f) }
+			compare = func(b *directBench, f ingest.File) string { return b.download(f) }
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
 			f := b.ready("a.bin", []byte("content"))
-			m := b.meddle()
+			m := b.hookSources()
 			m.refuse = func(string, string) error { return ingest.Errorf(ingest.KindPermission, "not allowed") }
 			b.acts.ChecksumWait = time.Hour
-			require.Equal(t, string(ingest.KindTransient), way(b, f))
+			require.Equal(t, string(ingest.KindTransient), compare(b, f))
 			assert.Equal(t, ingest.KindPermission, b.file(f).ErrorKind)
 			assert.Contains(t, b.file(f).ErrorMessage, "not allowed; it may be locked or still being written: retried until")
 			b.acts.ChecksumWait = 0
-			require.Equal(t, string(ingest.KindPermission), way(b, f))
+			require.Equal(t, string(ingest.KindPermission), compare(b, f))
 			m.refuse = nil
-			require.Empty(t, way(b, f))
+			require.Empty(t, compare(b, f))
 		})
 	}
 }

@@ -18,8 +18,7 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// oddSidecar is a bench with a file on an odd server and its checksum file, which
-// must be of 64 bytes.
+// oddSidecar returns a bench with a file on an odd server and its checksum file of 64 bytes.
 func oddSidecar(t *testing.T) (*directBench, *services.FaultySFTP, ingest.File) {
 	t.Helper()
 	b := newDirectBench(t)
@@ -34,9 +33,9 @@ func oddSidecar(t *testing.T) (*directBench, *services.FaultySFTP, ingest.File) 
 	return b, odd, b.File(odd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
 }
 
-// TestAChecksumFileThatCannotBeReadIsGivenUpVisibly: each try says why in the row, and
-// after some the file is taken, and it is said that nothing has verified it.
-func TestAChecksumFileThatCannotBeReadIsGivenUpVisibly(t *testing.T) {
+// TestAnUnreadableChecksumFileIsSkipped: each attempt records the reason, and after the last
+// one the file is ingested as not verified.
+func TestAnUnreadableChecksumFileIsSkipped(t *testing.T) {
 	t.Parallel()
 	for fault, be := range map[string]func(end <-chan struct{}) services.SFTPFaults{
 		"hangs": func(end <-chan struct{}) services.SFTPFaults {
@@ -51,7 +50,7 @@ func TestAChecksumFileThatCannotBeReadIsGivenUpVisibly(t *testing.T) {
 			return services.SFTPFaults{Wait: func(path string, _ <-chan struct{}) bool { return strings.HasSuffix(path, ".sha256") }}
 		},
 	} {
-		for name, way := range ways {
+		for name, compare := range modes {
 			t.Run(fault+" "+name, func(t *testing.T) {
 				t.Parallel()
 				b, odd, f := oddSidecar(t)
@@ -60,14 +59,14 @@ func TestAChecksumFileThatCannotBeReadIsGivenUpVisibly(t *testing.T) {
 				odd.SetFaults(be(end))
 				b.acts.ChecksumWait = 0
 				for try := range 3 {
-					require.Equal(t, string(ingest.KindTransient), way(b, f))
+					require.Equal(t, string(ingest.KindTransient), compare(b, f))
 					now := b.file(f)
 					assert.Contains(t, now.ErrorMessage, "the checksum file a.bin.sha256 cannot be read: ")
 					assert.Regexp(t, "server odd |no bytes came for", now.ErrorMessage, "the cause")
 					assert.Contains(t, now.ErrorMessage, "ask the partner")
 					assert.Contains(t, now.ErrorMessage, fmt.Sprintf("attempt %d of 4", try+1))
 				}
-				require.Empty(t, way(b, f))
+				require.Empty(t, compare(b, f))
 				assert.Contains(t, sandbox.Detail(b.Events(f.UUID), ingest.EventVerified, "source"), "transfer (not verified: a.bin.sha256 cannot be read: ")
 				assert.Empty(t, b.file(f).ErrorMessage)
 			})
@@ -75,8 +74,8 @@ func TestAChecksumFileThatCannotBeReadIsGivenUpVisibly(t *testing.T) {
 	}
 }
 
-// TestAChecksumFileThatDripsIsRead: it takes longer than the server may be silent.
-func TestAChecksumFileThatDripsIsRead(t *testing.T) {
+// TestASlowChecksumFileIsRead: it takes longer than the answer timeout.
+func TestASlowChecksumFileIsRead(t *testing.T) {
 	t.Parallel()
 	b, odd, f := oddSidecar(t)
 	odd.SetFaults(services.SFTPFaults{Read: func(content, buf []byte, off int64) (int, error) {
@@ -91,12 +90,12 @@ func TestAChecksumFileThatDripsIsRead(t *testing.T) {
 	b.env.SetOnActivityHeartbeatListener(func(*activity.Info, converter.EncodedValues) { beats.Add(1) })
 	require.Equal(t, string(ingest.KindTransient), b.verify(f))
 	require.Empty(t, b.verify(f))
-	assert.Positive(t, beats.Load(), "an attempt that is silent counts as dead after 30 s")
+	assert.Positive(t, beats.Load(), "an attempt without heartbeats times out after 30 s")
 	assert.Equal(t, "a.bin.sha256", sandbox.Detail(b.Events(f.UUID), ingest.EventVerified, "source"))
 }
 
-// TestAFileThatWaitsForItsChecksumHasNoSlot: its bytes are here, and others of its
-// server may be read.
+// TestAFileThatWaitsForItsChecksumHasNoSlot: its bytes are staged, and other files of its
+// server may use the slot.
 func TestAFileThatWaitsForItsChecksumHasNoSlot(t *testing.T) {
 	t.Parallel()
 	b, odd, f := oddSidecar(t)

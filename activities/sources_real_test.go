@@ -13,25 +13,25 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// doorman counts those who log in, and may do something before each.
-type doorman struct {
+// loginCounter counts log-ins and calls before, which may be nil, before each.
+type loginCounter struct {
 	activities.Sources
-	came   atomic.Int64
+	count  atomic.Int64
 	before func()
 }
 
-func (d *doorman) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
-	d.came.Add(1)
+func (d *loginCounter) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
+	d.count.Add(1)
 	if d.before != nil {
 		d.before()
 	}
 	return d.Sources.Open(ctx, server)
 }
 
-func (b *bench) doorman() *doorman {
-	d := &doorman{Sources: b.acts.Sources}
-	b.acts.Sources = d
-	return d
+func (b *bench) countLogins() *loginCounter {
+	l := &loginCounter{Sources: b.acts.Sources}
+	b.acts.Sources = l
+	return l
 }
 
 func (b *bench) now() ingest.Server {
@@ -45,36 +45,36 @@ func (b *bench) list(force bool) string {
 	return b.run(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "manual", Force: force})
 }
 
-// TestARefusalIsLearnedOnce: servers lock accounts by counting refusals, so the
-// first of many files that is refused spares the others the same.
-func TestARefusalIsLearnedOnce(t *testing.T) {
+// TestARefusalIsNotRepeated: servers lock accounts by counting refusals, so the first refusal
+// stops the log-ins of other files.
+func TestARefusalIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	first, second := b.ready("1.csv", sandbox.Random(10)), b.ready("2.csv", sandbox.Random(11))
 	b.sshd.Write("signed.csv.sha256", []byte(sandbox.Digest(sandbox.Random(20))+"  signed.csv\n"))
 	signed := b.ready("signed.csv", sandbox.Random(20))
 	require.Empty(t, b.download(signed))
-	door := b.doorman()
+	logins := b.countLogins()
 	b.sshd.RotateHostKey()
 	b.sshd.KillSessions()
 
 	assert.Equal(t, string(ingest.KindHostKey), b.download(first))
-	assert.Equal(t, ingest.ServerSuspended, b.now().State, "at once, not when the file is parked")
+	assert.Equal(t, ingest.ServerSuspended, b.now().State, "immediately, not when the file is parked")
 	reason := b.now().LastError
 	assert.Contains(t, reason, "which is not pinned")
-	assert.EqualValues(t, 1, door.came.Load())
+	assert.EqualValues(t, 1, logins.count.Load())
 
 	assert.Equal(t, string(ingest.KindSuspended), b.download(second))
 	assert.Equal(t, string(ingest.KindSuspended), b.verify(signed), "its checksum file would have to be read")
 	assert.Equal(t, string(ingest.KindSuspended), b.list(false))
 	assert.Equal(t, string(ingest.KindSuspended), b.run(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
-	assert.EqualValues(t, 1, door.came.Load(), "nobody else logs in")
+	assert.EqualValues(t, 1, logins.count.Load(), "no other log-in")
 	require.Empty(t, b.run(activities.NameParkFile, activities.ParkFileInput{FileUUID: second.UUID, Step: ingest.StepDownload, Kind: ingest.KindSuspended, Message: "suspended"}))
-	assert.Equal(t, reason, b.now().LastError, "what was learned stays on record")
+	assert.Equal(t, reason, b.now().LastError, "the first reason stays recorded")
 
-	// Force tries all the same, and finds it mended or not.
+	// Force tries again.
 	assert.Equal(t, string(ingest.KindHostKey), b.list(true))
-	assert.EqualValues(t, 2, door.came.Load())
+	assert.EqualValues(t, 2, logins.count.Load())
 	b.server.HostKeys = []string{b.sshd.HostKeyLine}
 	b.Edit(b.server.UUID, func(s *ingest.Server) { s.HostKeys = b.server.HostKeys })
 	require.Equal(t, ingest.ServerSuspended, b.now().State)
@@ -84,25 +84,25 @@ func TestARefusalIsLearnedOnce(t *testing.T) {
 	require.Empty(t, b.verify(signed))
 }
 
-// TestARefusalOfOldSettingsSuspendsNothing: the operator was faster.
+// TestARefusalOfOldSettingsSuspendsNothing: the operator changed them during the log-in.
 func TestARefusalOfOldSettingsSuspendsNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	f := b.ready("a.csv", sandbox.Random(10))
 	b.sshd.RotateHostKey()
 	b.sshd.KillSessions()
-	door := b.doorman()
-	door.before = func() { b.Pin(b.server.UUID, b.sshd.HostKeyLine) }
+	logins := b.countLogins()
+	logins.before = func() { b.Pin(b.server.UUID, b.sshd.HostKeyLine) }
 	assert.Equal(t, string(ingest.KindTransient), b.download(f))
 	assert.Equal(t, ingest.ServerOK, b.now().State)
 	require.Empty(t, b.download(f))
 }
 
-func TestAPausedServerIsNotAsked(t *testing.T) {
+func TestAPausedServerIsNotContacted(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.ready("a.csv", sandbox.Random(10))
-	door := b.doorman()
+	logins := b.countLogins()
 	require.NoError(t, b.Store.PauseServer(b.Ctx, b.server.UUID))
 	scans, err := b.Store.ScansBefore(b.Ctx, b.server.UUID, 0, 10)
 	require.NoError(t, err)
@@ -118,7 +118,7 @@ func TestAPausedServerIsNotAsked(t *testing.T) {
 		return result
 	}
 	assert.Equal(t, activities.DispatchFilesResult{Halt: activities.Halt{Paused: true}}, dispatch())
-	assert.Zero(t, door.came.Load())
+	assert.Zero(t, logins.count.Load())
 	after, err := b.Store.ScansBefore(b.Ctx, b.server.UUID, 0, 10)
 	require.NoError(t, err)
 	assert.Equal(t, scans, after, "it was not scanned")
@@ -128,7 +128,7 @@ func TestAPausedServerIsNotAsked(t *testing.T) {
 	assert.Equal(t, activities.DispatchFilesResult{Halt: activities.Halt{Suspended: true}}, dispatch())
 
 	b.get(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: "99999999-9999-4999-8999-999999999999"}, &listed)
-	assert.True(t, listed.Paused, "one that was removed is not asked, either")
+	assert.True(t, listed.Paused, "a removed server is not contacted, either")
 }
 
 // get runs an activity that must succeed.

@@ -9,9 +9,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// The watchdog never ends what the server's own time-outs still allow: theirs is the
-// better message.
-func TestTheWatchdogOutwaitsTheServersTimeouts(t *testing.T) {
+// TestTheStallTimeoutExceedsTheServersTimeouts, whose errors are more specific.
+func TestTheStallTimeoutExceedsTheServersTimeouts(t *testing.T) {
 	t.Parallel()
 	a := New(Deps{NoProgress: 2 * time.Minute})
 	for _, c := range []struct{ connect, login, answer, least time.Duration }{

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestListingsWaitForThePassesThatStartScans: for all of them, and not for long.
-func TestListingsWaitForThePassesThatStartScans(t *testing.T) {
+// TestListingsWaitForPasses that start scans, for a bounded time.
+func TestListingsWaitForPasses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var gate startGate
@@ -18,8 +18,8 @@ func TestListingsWaitForThePassesThatStartScans(t *testing.T) {
 			gate.wait(t.Context(), atMost)
 			return time.Since(began)
 		}
-		assert.Zero(t, waited(time.Minute), "no pass starts scans")
-		for range 2 { // the gate is used again
+		assert.Zero(t, waited(time.Minute), "no pass is running")
+		for range 2 { // the gate is reusable
 			time.AfterFunc(time.Second, gate.enter())
 			time.AfterFunc(2*time.Second, gate.enter())
 			assert.Equal(t, 2*time.Second, waited(time.Minute))

@@ -10,7 +10,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// SweepInput sets the minimum age of what is removed: the owner of younger data may not
+// SweepInput sets the minimum age of the data to remove: the owner of younger data may not
 // be recorded yet.
 type SweepInput struct {
 	Age time.Duration `json:"age"`

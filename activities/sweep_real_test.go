@@ -12,8 +12,8 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// TestASweepLeavesWhatIsYoung: it may belong to somebody who has not yet said so.
-func TestASweepLeavesWhatIsYoung(t *testing.T) {
+// TestASweepKeepsYoungData, whose owner may not be recorded yet.
+func TestASweepKeepsYoungData(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	f := b.ready("a.bin", sandbox.Random(5000))

@@ -20,18 +20,18 @@ import (
 	"stevedore/internal/transfer"
 )
 
-// directPart is the smallest part of S3.
+// directPart is S3's minimum part size.
 const directPart = 5 << 20
 
-// directBench runs Transfer over real parts, with means to disturb it.
+// directBench runs Transfer with real services and hooks to disturb it.
 type directBench struct {
 	*bench
 	objects *objstore.Store
 	parts   *countedParts
-	copier  *disturbed
+	copier  *hookedCopier
 }
 
-// countedParts counts what goes to the store, and refuses parts when told to.
+// countedParts counts the bytes sent to the store and can refuse parts.
 type countedParts struct {
 	activities.DirectObjects
 	writer interface {
@@ -47,20 +47,20 @@ func (c *countedParts) PutPart(ctx context.Context, req ingest.PutPart) (ingest.
 		c.before(req.Number)
 	}
 	if n := c.refuse.Load(); n > 0 && int64(req.Number) >= n {
-		return ingest.Part{}, errors.New("the store is away")
+		return ingest.Part{}, errors.New("the store is unavailable")
 	}
 	part, err := c.writer.PutPart(ctx, req)
 	c.sent.Add(part.Size)
 	return part, err
 }
 
-// disturbed is a copier after whose work something happens.
-type disturbed struct {
+// hookedCopier calls after, which may be nil, after a copy.
+type hookedCopier struct {
 	activities.DirectCopier
 	after func() error
 }
 
-func (d *disturbed) Copy(ctx context.Context, req ingest.DirectTransfer) (ingest.DirectResult, error) {
+func (d *hookedCopier) Copy(ctx context.Context, req ingest.DirectTransfer) (ingest.DirectResult, error) {
 	result, err := d.DirectCopier.Copy(ctx, req)
 	if err == nil && d.after != nil {
 		err = d.after()
@@ -80,7 +80,7 @@ func newDirectBench(t *testing.T) *directBench {
 	b.parts = &countedParts{DirectObjects: b.objects, writer: b.objects}
 	direct, err := transfer.NewDirect(transfer.DirectConfig{Parts: b.parts, PartSize: directPart, SaveBytes: 1})
 	require.NoError(t, err)
-	b.copier = &disturbed{DirectCopier: direct}
+	b.copier = &hookedCopier{DirectCopier: direct}
 	b.acts.Direct = activities.DirectDeps{Transfers: b.Store, Objects: b.parts, Copier: b.copier}
 	return b
 }
@@ -90,14 +90,14 @@ func (b *directBench) transfer(f ingest.File) string {
 	return b.run(activities.NameTransfer, activities.TransferInput{FileUUID: f.UUID})
 }
 
-// requireNothingVisible checks that an unsuccessful transfer left nothing behind.
+// requireNothingVisible checks that a failed transfer left no object, upload or checkpoint.
 func (b *directBench) requireNothingVisible(f ingest.File) {
 	b.T.Helper()
 	assert.Empty(b.T, b.S3.Objects(b.T))
 	assert.Zero(b.T, b.S3.OpenUploads(b.T))
 	_, found, err := b.Store.Transfer(b.Ctx, f.UUID)
 	require.NoError(b.T, err)
-	assert.False(b.T, found, "the checkpoint is gone with the upload")
+	assert.False(b.T, found, "the checkpoint is removed with the upload")
 }
 
 func TestTransferMovesAFileDirectly(t *testing.T) {
@@ -108,7 +108,7 @@ func TestTransferMovesAFileDirectly(t *testing.T) {
 			b := newDirectBench(t)
 			f := b.ready("a.bin", sandbox.Random(size))
 			require.Empty(t, b.transfer(f))
-			require.Empty(t, b.transfer(f), "an answer may be lost")
+			require.Empty(t, b.transfer(f), "a result may be lost")
 			now, err := b.Store.File(b.Ctx, f.UUID)
 			require.NoError(t, err)
 			assert.Equal(t, ingest.StatusUploaded, now.Status)
@@ -129,7 +129,7 @@ func TestTransferMovesAFileDirectly(t *testing.T) {
 	}
 }
 
-// Another worker resumes from the ledger, whatever became of the first one.
+// TestTransferResumesFromTheLedger on any worker.
 func TestTransferResumesFromTheLedger(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
@@ -154,25 +154,12 @@ func TestTransferResumesFromTheLedger(t *testing.T) {
 	assert.False(t, found)
 }
 
-// countedSources counts log-ins.
-type countedSources struct {
-	activities.Sources
-	opened atomic.Int64
-}
-
-func (c *countedSources) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
-	c.opened.Add(1)
-	return c.Sources.Open(ctx, server)
-}
-
-// A connection that breaks is made again within the attempt: nothing of a part
-// that is half read is lost.
+// TestTransferReconnects within the attempt, without losing the bytes of a partly read part.
 func TestTransferReconnects(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
 	f := b.ready("a.bin", sandbox.Random(8*directPart))
-	counted := &countedSources{Sources: b.acts.Sources}
-	b.acts.Sources = counted
+	logins := b.countLogins()
 	b.parts.before = func(number int) {
 		if number == 1 || number == 4 {
 			b.sshd.KillSessions()
@@ -181,12 +168,12 @@ func TestTransferReconnects(t *testing.T) {
 	require.Empty(t, b.transfer(f))
 	assert.Equal(t, ingest.StatusUploaded, b.status(f))
 	assert.EqualValues(t, 8*directPart, b.parts.sent.Load())
-	assert.GreaterOrEqual(t, counted.opened.Load(), int64(2))
+	assert.GreaterOrEqual(t, logins.count.Load(), int64(2))
 	assert.Empty(t, sandbox.Detail(b.Events(f.UUID), ingest.EventRetryScheduled, "kind"), "it was one attempt")
 }
 
-// An upload that the store no longer has is begun again.
-func TestTransferBeginsAgainWithoutItsUpload(t *testing.T) {
+// TestTransferRestartsWithoutItsUpload, which the store has lost.
+func TestTransferRestartsWithoutItsUpload(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
 	f := b.ready("a.bin", sandbox.Random(3*directPart))
@@ -221,7 +208,8 @@ func TestTransferComparesThePartnersChecksum(t *testing.T) {
 	}
 }
 
-// The last look at the source comes before anything is visible.
+// TestTransferOfAFileThatChanges: the last check of the source precedes the completion of the
+// upload.
 func TestTransferOfAFileThatChanges(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -243,14 +231,16 @@ func TestTransferOfAFileThatChanges(t *testing.T) {
 	}
 }
 
-// The object was made, but the ledger could not be told; then the source went.
+// TestTransferFindsItsObject: the object was stored but not recorded; then the source was
+// removed.
 func TestTransferFindsItsObject(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
 	f := b.ready("a.bin", sandbox.Random(2*directPart))
-	b.acts.Ledger = &forgetful{Ledger: b.acts.Ledger}
+	ledger := b.acts.Ledger
+	b.acts.Ledger = failingLedger{ledger, ingest.StatusUploaded}
 	require.NotEmpty(t, b.transfer(f))
-	b.acts.Ledger = b.acts.Ledger.(*forgetful).Ledger
+	b.acts.Ledger = ledger
 	require.Len(t, b.S3.Objects(t), 1)
 	require.Equal(t, ingest.StatusDownloading, b.status(f))
 	require.NoError(t, os.Remove(b.sshd.Path("a.bin")))
@@ -259,8 +249,7 @@ func TestTransferFindsItsObject(t *testing.T) {
 	assert.Len(t, b.S3.Objects(t), 1)
 }
 
-// An attempt that lost its fence changes nothing, not even when it finds that
-// the file has changed.
+// TestTransferThatLostItsFence changes nothing, even if it finds that the file has changed.
 func TestTransferThatLostItsFence(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
@@ -270,7 +259,7 @@ func TestTransferThatLostItsFence(t *testing.T) {
 		return errors.Join(err, os.Truncate(b.sshd.Path("a.bin"), 7))
 	}
 	require.Equal(t, string(ingest.KindChanged), b.transfer(f))
-	assert.Equal(t, 1, b.S3.OpenUploads(t), "the upload is another attempt's now")
+	assert.Equal(t, 1, b.S3.OpenUploads(t), "the upload belongs to another attempt now")
 	cp, found, err := b.Store.Transfer(b.Ctx, f.UUID)
 	require.NoError(t, err)
 	assert.True(t, found)
@@ -285,7 +274,7 @@ func TestTransferNeedsItsSlot(t *testing.T) {
 	assert.Equal(t, ingest.StatusReady, b.status(f))
 }
 
-// Another writer's object is left unchanged.
+// TestTransferDoesNotReplaceAnObject of another writer.
 func TestTransferDoesNotReplaceAnObject(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)

@@ -14,8 +14,8 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// A file that was given up as unsettled and is taken away from the server vanishes with
-// the next listing; one that is only not listed any more stays for a person.
+// TestAnUnsettledFileThatIsGoneVanishes with the next listing. A file that is only excluded
+// still needs attention.
 func TestAnUnsettledFileThatIsGoneVanishes(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)
@@ -46,7 +46,7 @@ func TestAnUnsettledFileThatIsGoneVanishes(t *testing.T) {
 	}})
 	b.last = activities.Progress{}
 	require.NotEmpty(t, b.attempt())
-	assert.Equal(t, ingest.StatusError, statuses()[0], "a listing that failed tells nothing")
+	assert.Equal(t, ingest.StatusError, statuses()[0], "a failed listing changes nothing")
 
 	b.tree.SetFaults(services.TreeFaults{})
 	b.Edit(b.server.UUID, func(s *ingest.Server) { s.Exclude = []string{"1.csv"} })

@@ -42,7 +42,7 @@ func (o sidecarCheck) unverified(why string) string {
 // pendingError returns the provisional error for a checksum file that does not match yet:
 // it may be of an earlier version and about to be replaced.
 func (o sidecarCheck) pendingError(file ingest.File, what string) error {
-	return provisional{ingest.Errorf(ingest.KindTransient, "the checksum file %s does not fit %s yet: %s; looked at again until %s",
+	return provisional{ingest.Errorf(ingest.KindTransient, "the checksum file %s does not match %s yet: %s; checked again until %s",
 		o.name, ingest.DisplayPath(file.RemotePath), what, o.until.UTC().Format(time.RFC3339)), ingest.KindHashMismatch}
 }
 
@@ -76,7 +76,7 @@ func (o sidecarCheck) compare(file ingest.File, digest func(algo string) (string
 	case o.stale:
 		return o.unverified("is of an earlier version: it is older than the file, or existed before it"), nil
 	}
-	return "", ingest.Errorf(ingest.KindHashMismatch, "%s does not match the partner's %s: %s is %s there, computed %s; ask the partner which is right",
+	return "", ingest.Errorf(ingest.KindHashMismatch, "%s does not match the partner's %s: %s is %s there, computed %s; ask the partner which one is correct",
 		ingest.DisplayPath(file.RemotePath), o.name, label, o.want.digest, got)
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,143 +16,108 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// whileRead does something to a file once it is open.
-type whileRead struct {
-	activities.Sources
-	do func(path string)
-}
+// whenRead calls do after each opening of a file.
+func (b *bench) whenRead(do func(path string)) { b.hookSources().onOpen = do }
 
-func (w whileRead) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
-	source, err := w.Sources.Open(ctx, server)
-	return whileReadSource{source, w.do}, err
-}
-
-type whileReadSource struct {
-	activities.Source
-	do func(path string)
-}
-
-func (s whileReadSource) OpenFile(ctx context.Context, path string) (activities.RemoteFile, error) {
-	file, err := s.Source.OpenFile(ctx, path)
-	if err == nil {
-		s.do(path)
-	}
-	return file, err
-}
-
-// whenRead has the file's content and time changed each time it is read.
-func (b *bench) whenRead(do func(path string)) { b.acts.Sources = whileRead{b.acts.Sources, do} }
-
-// identified is a bench whose server has the rule.
-func (b *bench) identify(by ingest.Identity) {
+// setIdentity sets the server's identity rule.
+func (b *bench) setIdentity(by ingest.Identity) {
 	b.T.Helper()
-	b.change(func(s *ingest.Server) { s.Identity = by })
-}
-
-func (b *bench) change(change func(*ingest.Server)) {
-	b.T.Helper()
-	var err error
-	b.server, err = b.Store.EditServer(b.Ctx, b.server.UUID, func(s ingest.Server) (ingest.Server, error) {
-		change(&s)
-		return s, nil
-	})
-	require.NoError(b.T, err)
+	b.set(func(s *ingest.Server) { s.Identity = by })
 }
 
 func (b *bench) inMemory(f ingest.File) string {
 	return b.run(activities.NameIngestInMemory, activities.IngestInMemoryInput{FileUUID: f.UUID, ServerUUID: f.ServerUUID, Size: f.Size})
 }
 
-// fetches are the steps that read from a server, by mode.
-func (b *directBench) fetches() map[string]func(ingest.File) string {
+// fetchers returns the steps that read from a server, by mode.
+func (b *directBench) fetchers() map[string]func(ingest.File) string {
 	return map[string]func(ingest.File) string{"staged": b.download, "direct": b.transfer, "memory": b.inMemory}
 }
 
-// aged sets the time of a file, so that it is another one at each call.
-func (b *bench) aged(name string, age time.Duration) {
+// touch sets a file's time to the given age.
+func (b *bench) touch(name string, age time.Duration) {
 	b.T.Helper()
 	at := time.Now().Add(-age)
 	require.NoError(b.T, os.Chtimes(b.sshd.Path(name), at, at))
 }
 
-// TestAReplacementOfTheSameSizeWhileItIsRead is not taken, in any mode.
-func TestAReplacementOfTheSameSizeWhileItIsRead(t *testing.T) {
+// TestAReplacementOfTheSameSizeIsDetected while the file is read, in any mode.
+func TestAReplacementOfTheSameSizeIsDetected(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"staged", "direct", "memory"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
 			b.sshd.Write("a.bin", sandbox.Random(5000))
-			b.aged("a.bin", time.Hour)
+			b.touch("a.bin", time.Hour)
 			f := b.ready("a.bin", sandbox.Random(5000))
 			b.whenRead(func(path string) {
 				require.NoError(t, os.WriteFile(path, bytes.Repeat([]byte("x"), 5000), 0o600))
-				b.aged("a.bin", time.Minute)
+				b.touch("a.bin", time.Minute)
 			})
-			require.Equal(t, string(ingest.KindChanged), b.fetches()[mode](f))
+			require.Equal(t, string(ingest.KindChanged), b.fetchers()[mode](f))
 			require.Empty(t, b.S3.Objects(t))
 			require.Equal(t, ingest.StatusDownloading, b.status(f))
 		})
 	}
 }
 
-// swapped shows a path as it was, whatever is there now.
-type swapped struct{ activities.Sources }
+// staleStat returns the first stat of each path again.
+type staleStat struct{ activities.Sources }
 
-func (s swapped) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
+func (s staleStat) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
 	source, err := s.Sources.Open(ctx, server)
-	return &swappedSource{Source: source, shown: map[string]ingest.Observation{}}, err
+	return &staleStatSource{Source: source, first: map[string]ingest.Observation{}}, err
 }
 
-type swappedSource struct {
+type staleStatSource struct {
 	activities.Source
-	shown map[string]ingest.Observation
+	first map[string]ingest.Observation
 }
 
-func (s *swappedSource) Stat(ctx context.Context, path string) (ingest.Observation, error) {
-	if seen, ok := s.shown[path]; ok {
+func (s *staleStatSource) Stat(ctx context.Context, path string) (ingest.Observation, error) {
+	if seen, ok := s.first[path]; ok {
 		return seen, nil
 	}
 	seen, err := s.Source.Stat(ctx, path)
-	s.shown[path] = seen
+	s.first[path] = seen
 	return seen, err
 }
 
-func (s *swappedSource) OpenFile(ctx context.Context, path string) (activities.RemoteFile, error) {
+func (s *staleStatSource) OpenFile(ctx context.Context, path string) (activities.RemoteFile, error) {
 	if err := os.Chtimes(path, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
 		return nil, err
 	}
 	return s.Source.OpenFile(ctx, path)
 }
 
-// TestWhatIsOpenedIsNotWhatThePathShowed: another file came between the look and the
-// opening, and was gone again afterwards.
-func TestWhatIsOpenedIsNotWhatThePathShowed(t *testing.T) {
+// TestAReplacementBeforeOpeningIsDetected: the path has the old version again afterwards.
+func TestAReplacementBeforeOpeningIsDetected(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"staged", "direct", "memory"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
 			f := b.ready("a.bin", sandbox.Random(5000))
-			b.acts.Sources = swapped{b.acts.Sources}
-			require.Equal(t, string(ingest.KindChanged), b.fetches()[mode](f))
+			b.acts.Sources = staleStat{b.acts.Sources}
+			require.Equal(t, string(ingest.KindChanged), b.fetchers()[mode](f))
 			require.Empty(t, b.S3.Objects(t))
 		})
 	}
 }
 
-// TestReadingMovesTheTime: each read gives the file a new time. Where that means
-// nothing, it is taken once, is no new version afterwards, and may be deleted.
-func TestReadingMovesTheTime(t *testing.T) {
+// TestReadingChangesTheTime: each read changes the file's time. With an identity rule that
+// ignores times it is ingested once and may be deleted.
+func TestReadingChangesTheTime(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"staged", "direct", "memory"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			b.identify(ingest.IdentitySize)
+			b.setIdentity(ingest.IdentitySize)
 			f := b.ready("a.bin", sandbox.Random(5000))
-			b.whenRead(func(string) { b.aged("a.bin", time.Hour) })
-			require.Empty(t, b.fetches()[mode](f))
+			b.whenRead(func(string) { b.touch("a.bin", time.Hour) })
+			require.Empty(t, b.fetchers()[mode](f))
 			if mode == "staged" {
 				require.Empty(t, b.verify(f))
 				require.Empty(t, b.upload(f))
@@ -167,21 +131,20 @@ func TestReadingMovesTheTime(t *testing.T) {
 			require.NoError(t, err)
 			require.NotZero(t, now.ShownTime)
 
-			b.change(func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
-			b.aged("a.bin", 2*time.Hour) // somebody has replaced it since
+			b.set(func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
+			b.touch("a.bin", 2*time.Hour) // as if it had been replaced
 			require.Empty(t, b.run(activities.NameAfterIngest, activities.AfterIngestInput{FileUUID: f.UUID}))
-			require.FileExists(t, b.sshd.Path("a.bin"), "it was never read so")
+			require.FileExists(t, b.sshd.Path("a.bin"), "it was not read with this time")
 		})
 	}
 }
 
-// TestDeletedAsItWasRead: its time is the one that it had after it was read.
-func TestDeletedAsItWasRead(t *testing.T) {
+func TestAFileIsDeletedWithTheTimeAfterReading(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
-	b.change(func(s *ingest.Server) { s.Identity, s.AfterIngest = ingest.IdentitySize, ingest.AfterDelete })
+	b.set(func(s *ingest.Server) { s.Identity, s.AfterIngest = ingest.IdentitySize, ingest.AfterDelete })
 	f := b.ready("a.bin", sandbox.Random(500))
-	b.whenRead(func(string) { b.aged("a.bin", time.Hour) })
+	b.whenRead(func(string) { b.touch("a.bin", time.Hour) })
 	require.Empty(t, b.inMemory(f))
 	require.Empty(t, b.run(activities.NameAfterIngest, activities.AfterIngestInput{FileUUID: f.UUID}))
 	require.NoFileExists(t, b.sshd.Path("a.bin"))
@@ -190,15 +153,14 @@ func TestDeletedAsItWasRead(t *testing.T) {
 	require.NotZero(t, now.SourceGoneAt)
 }
 
-// TestSameContentUnderANewTime is read and not announced a second time; other
-// content is.
+// TestSameContentUnderANewTime is read, but not notified again. Other content is.
 func TestSameContentUnderANewTime(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"staged", "direct", "memory"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			b.identify(ingest.IdentitySizeHash)
+			b.setIdentity(ingest.IdentitySizeHash)
 			size := 5000
 			if mode == "direct" {
 				size = 2*directPart + 77
@@ -213,7 +175,7 @@ func TestSameContentUnderANewTime(t *testing.T) {
 			}
 			require.Len(t, b.AMQP.Messages(t), 1)
 			again := func(age time.Duration) ingest.File {
-				b.aged("a.bin", age)
+				b.touch("a.bin", age)
 				require.Empty(t, b.list(false))
 				for _, f := range b.Files() {
 					if f.Status == ingest.StatusReady {
@@ -225,13 +187,13 @@ func TestSameContentUnderANewTime(t *testing.T) {
 			}
 			for _, age := range []time.Duration{time.Hour, 2 * time.Hour} {
 				f := again(age)
-				require.Equal(t, string(ingest.KindSameContent), b.fetches()[mode](f))
+				require.Equal(t, string(ingest.KindSameContent), b.fetchers()[mode](f))
 				outcome := value[activities.Outcome](b.bench, activities.NameParkFile, activities.ParkFileInput{
 					FileUUID: f.UUID, Step: ingest.StepDownload, Kind: ingest.KindSameContent, Message: "the same",
 				})
 				require.Equal(t, ingest.StatusSuperseded, outcome.Status)
 				require.Empty(t, b.list(false))
-				require.Len(t, b.Files(), 2, "one row for all its times")
+				require.Len(t, b.Files(), 2, "one row for all later times")
 				require.Len(t, b.S3.Objects(t), 1)
 				require.Zero(t, b.S3.OpenUploads(t))
 			}
@@ -239,14 +201,13 @@ func TestSameContentUnderANewTime(t *testing.T) {
 			other[7]++
 			require.NoError(t, os.WriteFile(b.sshd.Path("a.bin"), other, 0o600))
 			f := again(3 * time.Hour)
-			require.Empty(t, b.fetches()[mode](f))
+			require.Empty(t, b.fetchers()[mode](f))
 		})
 	}
 }
 
-// TestAnObjectOfOtherContentIsNotTakenForTheFiles: neither of another size, nor
-// of the same size with another hash, nor without one.
-func TestAnObjectOfOtherContentIsNotTakenForTheFiles(t *testing.T) {
+// TestAnObjectWithOtherContentIsNotAdopted: another size, another hash, or no hash.
+func TestAnObjectWithOtherContentIsNotAdopted(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		size int
@@ -265,7 +226,7 @@ func TestAnObjectOfOtherContentIsNotTakenForTheFiles(t *testing.T) {
 			options := minio.PutObjectOptions{UserMetadata: map[string]string{}}
 			if tc.hash {
 				options.UserMetadata["Sha256"] = sandbox.Digest(other)
-				if tc.size != 5000 { // only its size gives it away
+				if tc.size != 5000 { // differs in its size only
 					options.UserMetadata["Sha256"] = sandbox.Digest(sandbox.Random(5000))
 				}
 			}
@@ -277,45 +238,30 @@ func TestAnObjectOfOtherContentIsNotTakenForTheFiles(t *testing.T) {
 	}
 }
 
-// loses is a ledger that is away when a file is downloaded, once.
-type loses struct {
-	activities.Ledger
-	once sync.Once
-}
-
-func (l *loses) Apply(ctx context.Context, change ingest.Change) error {
-	var err error
-	if change.To == ingest.StatusDownloaded {
-		l.once.Do(func() { err = ingest.Errorf(ingest.KindTransient, "the ledger is away") })
-	}
-	if err != nil {
-		return err
-	}
-	return l.Ledger.Apply(ctx, change)
-}
-
-// TestAReadOnceServerIsNotAskedAgain for what is staged whole.
-func TestAReadOnceServerIsNotAskedAgain(t *testing.T) {
+// TestAReadOnceServerIsReadOnce: completely staged bytes are not read again.
+func TestAReadOnceServerIsReadOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.change(func(s *ingest.Server) { s.ReadOnce = true })
+	b.set(func(s *ingest.Server) { s.ReadOnce = true })
 	f := b.ready("a.bin", sandbox.Random(5000))
-	b.acts.Ledger = &loses{Ledger: b.acts.Ledger}
+	ledger := b.acts.Ledger
+	b.acts.Ledger = failingLedger{ledger, ingest.StatusDownloaded}
 	require.Equal(t, string(ingest.KindTransient), b.download(f))
-	door := b.doorman()
+	b.acts.Ledger = ledger
+	logins := b.countLogins()
 	require.Empty(t, b.download(f))
-	require.Zero(t, door.came.Load())
+	require.Zero(t, logins.count.Load())
 	require.Equal(t, ingest.StatusDownloaded, b.status(f))
 }
 
-// TestAListingSaysWhatIsOddAboutTimes: none at all, and those of the far future.
-func TestAListingSaysWhatIsOddAboutTimes(t *testing.T) {
+// TestAListingNotesUnusualTimes: missing ones, and ones in the future.
+func TestAListingNotesUnusualTimes(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.sshd.Write("none.csv", sandbox.Random(10))
 	require.NoError(t, os.Chtimes(b.sshd.Path("none.csv"), time.Unix(0, 0), time.Unix(0, 0)))
 	b.sshd.Write("future.csv", sandbox.Random(10))
-	b.aged("future.csv", -70*365*24*time.Hour)
+	b.touch("future.csv", -70*365*24*time.Hour)
 	b.sshd.Write("good.csv", sandbox.Random(10))
 	for _, list := range []string{activities.NameListServerFiles, activities.NameTryListing} {
 		require.Empty(t, b.run(list, activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "manual"}))
@@ -334,16 +280,16 @@ func TestAListingSaysWhatIsOddAboutTimes(t *testing.T) {
 	}
 }
 
-// TestAListingHoldsWhatLooksNew: all times have moved by an hour. Nothing of it is
-// made ready, by the listing or by looks at single files.
-func TestAListingHoldsWhatLooksNew(t *testing.T) {
+// TestAListingHoldsFilesThatLookNew: all times have moved by an hour. Neither the listing nor
+// rechecks make the files ready.
+func TestAListingHoldsFilesThatLookNew(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.change(func(s *ingest.Server) { s.HoldChanges = 2 })
+	b.set(func(s *ingest.Server) { s.HoldChanges = 2 })
 	names := []string{"a.csv", "b.csv", "c.csv"}
 	for _, name := range names {
 		b.sshd.Write(name, sandbox.Random(100))
-		b.aged(name, 5*time.Hour)
+		b.touch(name, 5*time.Hour)
 	}
 	require.Empty(t, b.list(false))
 	for _, f := range b.Files() {
@@ -365,9 +311,8 @@ func TestAListingHoldsWhatLooksNew(t *testing.T) {
 	assert.Len(t, b.AMQP.Messages(t), 3)
 }
 
-// TestReplacedWhileItIsReadIsNotDeleted: a file that is renamed over the one that is
-// being read, and one that comes right after. Both have its size, and nobody has read
-// them.
+// TestReplacedWhileItIsReadIsNotDeleted: another file of the same size replaces the file while
+// it is read or right after.
 func TestReplacedWhileItIsReadIsNotDeleted(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"staged", "direct", "memory"} {
@@ -375,21 +320,21 @@ func TestReplacedWhileItIsReadIsNotDeleted(t *testing.T) {
 			t.Run(mode, func(t *testing.T) {
 				t.Parallel()
 				b := newDirectBench(t)
-				b.change(func(s *ingest.Server) { s.Identity, s.AfterIngest = ingest.IdentitySize, ingest.AfterDelete })
+				b.set(func(s *ingest.Server) { s.Identity, s.AfterIngest = ingest.IdentitySize, ingest.AfterDelete })
 				b.sshd.Write("a.bin", sandbox.Random(500))
-				b.aged("a.bin", time.Hour)
+				b.touch("a.bin", time.Hour)
 				f := b.ready("a.bin", sandbox.Random(500))
 				replace := func(path string) {
 					b.sshd.Write("new", bytes.Repeat([]byte("x"), 500))
-					b.aged("new", time.Minute)
+					b.touch("new", time.Minute)
 					require.NoError(t, os.Rename(b.sshd.Path("new"), path))
 				}
 				if closing {
-					b.acts.Sources = whenClosed{b.acts.Sources, replace}
+					b.hookSources().onClose = replace
 				} else {
 					b.whenRead(replace)
 				}
-				require.Empty(t, b.fetches()[mode](f))
+				require.Empty(t, b.fetchers()[mode](f))
 				if mode == "staged" {
 					require.Empty(t, b.verify(f))
 					require.Empty(t, b.upload(f))
@@ -400,36 +345,4 @@ func TestReplacedWhileItIsReadIsNotDeleted(t *testing.T) {
 			})
 		}
 	}
-}
-
-// whenClosed does something to a file right after it is closed.
-type whenClosed struct {
-	activities.Sources
-	do func(path string)
-}
-
-func (w whenClosed) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
-	source, err := w.Sources.Open(ctx, server)
-	return whenClosedSource{source, w.do}, err
-}
-
-type whenClosedSource struct {
-	activities.Source
-	do func(path string)
-}
-
-func (s whenClosedSource) OpenFile(ctx context.Context, path string) (activities.RemoteFile, error) {
-	file, err := s.Source.OpenFile(ctx, path)
-	return whenClosedFile{file, func() { s.do(path) }}, err
-}
-
-type whenClosedFile struct {
-	activities.RemoteFile
-	do func()
-}
-
-func (f whenClosedFile) Close() error {
-	err := f.RemoteFile.Close()
-	f.do()
-	return err
 }

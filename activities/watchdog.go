@@ -68,16 +68,16 @@ type watchdog struct {
 
 	done        atomic.Int64 // reported progress
 	firstReport atomic.Int64 // first reported progress plus 1; 0 before it
-	liveness    atomic.Int64 // counts activity that is no progress
+	liveness    atomic.Int64 // counts activity other than progress
 	progressed  atomic.Bool  // the next attempt has less to do
 	// position of a listing, nil otherwise; initially watchOptions.Position.
 	position atomic.Pointer[position]
 }
 
 // watch starts a watchdog for a step whose reported progress is kept for the next attempt.
-func (a *Activities) watch(ctx context.Context, total int64) (under context.Context, report func(int64), stop func(error) error) {
-	under, m := a.startWatchdog(ctx, watchOptions{Total: total, Resumable: true})
-	return under, m.report, m.stop
+func (a *Activities) watch(ctx context.Context, total int64) (stepCtx context.Context, report func(int64), stop func(error) error) {
+	stepCtx, w := a.startWatchdog(ctx, watchOptions{Total: total, Resumable: true})
+	return stepCtx, w.report, w.stop
 }
 
 // startWatchdog heartbeats for a long step. It returns a context that is cancelled when
@@ -85,51 +85,51 @@ func (a *Activities) watch(ctx context.Context, total int64) (under context.Cont
 //
 // Heartbeats use the activity's own context, because those on a derived context are lost
 // when that ends first.
-func (a *Activities) startWatchdog(ctx context.Context, how watchOptions) (context.Context, *watchdog) {
-	m := &watchdog{watchOptions: how, ctx: ctx, ended: make(chan struct{})}
-	m.position.Store(how.Position)
-	m.stepCtx, m.cancel = context.WithCancelCause(ctx)
+func (a *Activities) startWatchdog(ctx context.Context, options watchOptions) (context.Context, *watchdog) {
+	w := &watchdog{watchOptions: options, ctx: ctx, ended: make(chan struct{})}
+	w.position.Store(options.Position)
+	w.stepCtx, w.cancel = context.WithCancelCause(ctx)
 	go func() {
-		defer close(m.ended)
-		m.run(cmp.Or(how.StallTimeout, a.NoProgress))
+		defer close(w.ended)
+		w.run(cmp.Or(options.StallTimeout, a.NoProgress))
 	}()
-	return m.stepCtx, m
+	return w.stepCtx, w
 }
 
 // report sets the progress. An unchanged value is no activity.
-func (m *watchdog) report(done int64) {
-	m.done.Store(done)
-	if !m.firstReport.CompareAndSwap(0, done+1) && m.Resumable && done >= m.firstReport.Load() {
-		m.progressed.Store(true)
+func (w *watchdog) report(done int64) {
+	w.done.Store(done)
+	if !w.firstReport.CompareAndSwap(0, done+1) && w.Resumable && done >= w.firstReport.Load() {
+		w.progressed.Store(true)
 	}
 }
 
-// markAlive records activity that is no progress.
-func (m *watchdog) markAlive() { m.liveness.Add(1) }
+// markAlive records activity other than progress.
+func (w *watchdog) markAlive() { w.liveness.Add(1) }
 
 // heartbeatNow sends a heartbeat immediately.
-func (m *watchdog) heartbeatNow() {
-	activity.RecordHeartbeat(m.ctx, Progress{Done: m.done.Load(), Total: m.Total, Position: m.position.Load()})
+func (w *watchdog) heartbeatNow() {
+	activity.RecordHeartbeat(w.ctx, Progress{Done: w.done.Load(), Total: w.Total, Position: w.position.Load()})
 }
 
 // markProgress records that the next attempt has less to do.
-func (m *watchdog) markProgress() { m.progressed.Store(true) }
+func (w *watchdog) markProgress() { w.progressed.Store(true) }
 
 // stop ends the watchdog and returns the step's error. A stall is a transient error, a
 // shutdown is ErrStopped, and an error after progress is wrapped in advanced.
-func (m *watchdog) stop(err error) error {
-	cause := context.Cause(m.stepCtx)
-	m.cancel(nil)
-	<-m.ended
+func (w *watchdog) stop(err error) error {
+	cause := context.Cause(w.stepCtx)
+	w.cancel(nil)
+	<-w.ended
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(cause, ingest.ErrStopped), errors.Is(cause, worker.ErrWorkerShutdown):
 		err = ingest.ErrStopped
-	case m.ctx.Err() == nil && isStalled(cause):
+	case w.ctx.Err() == nil && isStalled(cause):
 		err = cause
 	}
-	if m.progressed.Load() {
+	if w.progressed.Load() {
 		return advanced{err}
 	}
 	return err
@@ -151,33 +151,33 @@ type advanced struct{ error }
 
 func (a advanced) Unwrap() error { return a.error }
 
-func (m *watchdog) run(timeout time.Duration) {
+func (w *watchdog) run(timeout time.Duration) {
 	tick := time.NewTicker(HeartbeatEvery)
 	defer tick.Stop()
 	lastDone, lastLiveness, movedAt, reportedAt := int64(-1), int64(0), time.Now(), time.Now()
 	var speed meter
 	var stops <-chan struct{}
-	if m.StopsOnDrain {
-		stops = activity.GetWorkerStopChannel(m.ctx)
+	if w.StopsOnDrain {
+		stops = activity.GetWorkerStopChannel(w.ctx)
 	}
 	for {
-		done, liveness := m.done.Load(), m.liveness.Load()
-		if !m.Sparse || done != lastDone || time.Since(reportedAt) >= sparseEvery-HeartbeatEvery/2 {
+		done, liveness := w.done.Load(), w.liveness.Load()
+		if !w.Sparse || done != lastDone || time.Since(reportedAt) >= sparseEvery-HeartbeatEvery/2 {
 			reportedAt = time.Now()
-			activity.RecordHeartbeat(m.ctx, Progress{Done: done, Total: m.Total, Rate: speed.at(reportedAt, done), Position: m.position.Load()})
+			activity.RecordHeartbeat(w.ctx, Progress{Done: done, Total: w.Total, Rate: speed.at(reportedAt, done), Position: w.position.Load()})
 		}
 		if done != lastDone || liveness != lastLiveness {
 			lastDone, lastLiveness, movedAt = done, liveness, time.Now()
 		}
 		if time.Since(movedAt) > timeout {
-			m.cancel(stalled{m.stallError(timeout)})
+			w.cancel(stalled{w.stallError(timeout)})
 			return
 		}
 		select {
-		case <-m.stepCtx.Done():
+		case <-w.stepCtx.Done():
 			return
 		case <-stops:
-			m.cancel(ingest.ErrStopped)
+			w.cancel(ingest.ErrStopped)
 			return
 		case <-tick.C:
 		}
@@ -185,12 +185,12 @@ func (m *watchdog) run(timeout time.Duration) {
 }
 
 // stallError returns the error for a stall.
-func (m *watchdog) stallError(timeout time.Duration) error {
-	if m.StallMessage != "" {
-		return ingest.Errorf(ingest.KindTransient, "%s for %s: closing the connection and retrying", m.StallMessage, timeout)
+func (w *watchdog) stallError(timeout time.Duration) error {
+	if w.StallMessage != "" {
+		return ingest.Errorf(ingest.KindTransient, "%s for %s: closing the connection and retrying", w.StallMessage, timeout)
 	}
 	return ingest.Errorf(ingest.KindTransient, "no byte moved for %s (%d of %d bytes done): the peer keeps the connection open but sends nothing",
-		timeout, m.done.Load(), m.Total)
+		timeout, w.done.Load(), w.Total)
 }
 
 // noAnswer returns the StallMessage of steps that only send requests to the server.

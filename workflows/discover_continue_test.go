@@ -14,8 +14,8 @@ import (
 	"stevedore/workflows"
 )
 
-// continued runs the scan, which must continue as new, and returns the next run's
-// input.
+// continued runs the scan, which must continue as new, and returns the input of the next
+// run.
 func (s *script) continued(t *testing.T) workflows.DiscoverFilesInput {
 	t.Helper()
 	s.run(workflows.DiscoverFilesInput{Force: true})
@@ -27,8 +27,8 @@ func (s *script) continued(t *testing.T) workflows.DiscoverFilesInput {
 	return in
 }
 
-// TestDiscoverFilesContinuesAsNew: when the history has grown long, the run stops
-// its dispatcher and carries what it has learned to the next one.
+// TestDiscoverFilesContinuesAsNew: when the history is long, the run stops its dispatcher
+// and carries its state to the next one.
 func TestDiscoverFilesContinuesAsNew(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
@@ -49,9 +49,9 @@ func TestDiscoverFilesContinuesAsNew(t *testing.T) {
 	assert.False(t, carried.Suspended || carried.Paused || carried.ListDue || carried.Force)
 }
 
-// TestTheNextRunGoesOn: with a dispatcher at once, a listing when the interval
-// has passed, and the settle time.
-func TestTheNextRunGoesOn(t *testing.T) {
+// TestNextRunContinues starts a dispatcher immediately, lists at the end of the interval
+// and keeps the settle time.
+func TestNextRunContinues(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		carried workflows.DiscoverState
@@ -75,23 +75,23 @@ func TestTheNextRunGoesOn(t *testing.T) {
 			var summary workflows.DiscoverSummary
 			require.NoError(t, s.env.GetWorkflowResult(&summary))
 			assert.Equal(t, tc.want, s.log)
-			assert.Equal(t, tc.forced, s.forced, "force was for the first listing of the first run")
-			assert.Equal(t, 4+s.asked["list"], summary.Listings)
-			assert.EqualValues(t, 100+2*min(1, s.asked["dispatch"]), summary.Started)
+			assert.Equal(t, tc.forced, s.forced, "force applied to the first listing of the first run")
+			assert.Equal(t, 4+s.calls["list"], summary.Listings)
+			assert.EqualValues(t, 100+2*min(1, s.calls["dispatch"]), summary.Started)
 		})
 	}
 }
 
-// TestARescanIsNotLostBetweenRuns: it comes while the run waits for its dispatcher
-// to stop.
+// TestARescanIsNotLostBetweenRuns: it arrives while the run waits for its dispatcher to
+// stop.
 func TestARescanIsNotLostBetweenRuns(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
 	s.dispatchers = []dispatcher{{takes: time.Hour}}
 	s.at(30*time.Second, func() {
 		s.env.SetContinueAsNewSuggested(true)
-		s.env.SignalWorkflow(workflows.SignalSlotFreed, nil)                        // the run begins to stop
-		s.env.SignalWorkflow(workflows.SignalRescan, workflows.Rescan{Force: true}) // before its dispatcher has
+		s.env.SignalWorkflow(workflows.SignalSlotFreed, nil)                        // the run starts to stop
+		s.env.SignalWorkflow(workflows.SignalRescan, workflows.Rescan{Force: true}) // its dispatcher still runs
 	})
 	in := s.continued(t)
 	assert.Equal(t, []string{"0s list", "0s dispatch", "30s cancel DispatchFiles", "30s end"}, s.log)
@@ -99,21 +99,21 @@ func TestARescanIsNotLostBetweenRuns(t *testing.T) {
 	assert.True(t, in.Carried.Force)
 }
 
-// TestADispatcherThatFailsAsItIsStoppedDoesNotEndTheScan: what lasts, the next one
-// meets again.
-func TestADispatcherThatFailsAsItIsStoppedDoesNotEndTheScan(t *testing.T) {
+// TestErrorOfAStoppedDispatcherDoesNotEndTheScan: a lasting error occurs again in the next
+// dispatcher.
+func TestErrorOfAStoppedDispatcherDoesNotEndTheScan(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
 	s.dispatchers = []dispatcher{{takes: 30 * time.Second, err: failure(ingest.KindInvalid), ending: func() {
 		s.env.SetContinueAsNewSuggested(true)
-		// It is read in the same workflow task as the failure, and before it.
+		// The workflow task with the failure reads this signal first.
 		s.env.SignalWorkflowSkippingWorkflowTask(workflows.SignalSlotFreed, nil)
 	}}}
 	s.continued(t)
 	assert.Equal(t, []string{"0s list", "0s dispatch", "30s end"}, s.log)
 }
 
-// TestACancellationIsNotLostBetweenRuns: the next run would not learn of it.
+// TestACancellationIsNotLostBetweenRuns: the next run would not be cancelled.
 func TestACancellationIsNotLostBetweenRuns(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)

@@ -9,7 +9,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// state returns, for people, what the scan waits for.
+// state returns the state of the scan for people.
 func (d *discovery) state() string {
 	switch {
 	case d.paused:
@@ -23,7 +23,7 @@ func (d *discovery) state() string {
 	case d.deferred != nil:
 		return "waits until deferred files are due"
 	default:
-		return "looks for ready files"
+		return "checks for ready files"
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 	"stevedore/workflows"
 )
 
-// TestDiscoverFilesDispatchesForEachFileThatIsReady: a dispatcher may have looked
-// for the last time just before.
+// TestDiscoverFilesDispatchesForEachFileThatIsReady: the dispatcher may have polled for the
+// last time just before.
 func TestDiscoverFilesDispatchesForEachFileThatIsReady(t *testing.T) {
 	t.Parallel()
 	wake := func(after time.Duration) func(*script) {
@@ -76,8 +76,8 @@ func TestDiscoverFilesDispatchesForEachFileThatIsReady(t *testing.T) {
 	}
 }
 
-// TestDiscoverFilesDispatchesAfterASignalByHand: it may be without a payload.
-func TestDiscoverFilesDispatchesAfterASignalByHand(t *testing.T) {
+// TestDiscoverFilesDispatchesAfterASignalWithoutPayload sends the signal as a person may.
+func TestDiscoverFilesDispatchesAfterASignalWithoutPayload(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
 	s.dispatchers = []dispatcher{{takes: 15 * time.Second}}
@@ -86,9 +86,8 @@ func TestDiscoverFilesDispatchesAfterASignalByHand(t *testing.T) {
 	assert.Equal(t, []string{"0s list", "0s dispatch", "15s dispatch", "15s end"}, s.log)
 }
 
-// TestDiscoverFilesStaysForDeferredFiles: the server may not be scanned again for
-// a day.
-func TestDiscoverFilesStaysForDeferredFiles(t *testing.T) {
+// TestDiscoverFilesWaitsForDeferredFiles: the next scan may be a day later.
+func TestDiscoverFilesWaitsForDeferredFiles(t *testing.T) {
 	t.Parallel()
 	deferred := dispatcher{takes: time.Minute, result: activities.DispatchFilesResult{Started: 1, DeferredFor: 4 * time.Minute}}
 	done := dispatcher{takes: time.Minute, result: activities.DispatchFilesResult{Started: 1}}
@@ -130,8 +129,8 @@ func TestDiscoverFilesEndsWithAFailedDispatcher(t *testing.T) {
 	assert.Equal(t, []string{"0s list", "0s dispatch", "5s end"}, s.log)
 }
 
-// TestDiscoverFilesRetriesADispatcher: a worker that stops, a database that is
-// away and a dispatcher that took over by mistake do not end the scan.
+// TestDiscoverFilesRetriesADispatcher: a shutdown, an unavailable database and a fenced
+// dispatcher do not end the scan.
 func TestDiscoverFilesRetriesADispatcher(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
@@ -144,15 +143,15 @@ func TestDiscoverFilesRetriesADispatcher(t *testing.T) {
 	assert.Equal(t, []string{"0s list", "0s dispatch", "1s dispatch", "3s dispatch", "7s dispatch", "7s end"}, s.log)
 }
 
-// TestDiscoverFilesNoticesADeadDispatcherSoon: until then no file is started.
-func TestDiscoverFilesNoticesADeadDispatcherSoon(t *testing.T) {
+// TestDiscoverFilesReplacesACrashedDispatcherSoon: until then no file is started.
+func TestDiscoverFilesReplacesACrashedDispatcherSoon(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
-	options := watchOptions(s.env)
+	options := recordOptions(s.env)
 	s.summary(t)
 	dispatching := options.of(t, activities.NameDispatchFiles)
 	assert.LessOrEqual(t, dispatching.HeartbeatTimeout, 10*time.Second)
-	assert.Zero(t, dispatching.RetryPolicy.MaximumAttempts, "another worker takes over, however often")
+	assert.Zero(t, dispatching.RetryPolicy.MaximumAttempts, "another worker takes over, without limit")
 	assert.True(t, dispatching.WaitForCancellation, "the next run starts another one")
 }
 
@@ -167,7 +166,7 @@ func TestDiscoverFilesEndsWhenCancelled(t *testing.T) {
 	assert.Equal(t, "20s end", s.log[len(s.log)-1])
 }
 
-// TestTheHistoryOfAScanStaysSmall: what files do while a dispatcher runs adds
+// TestTheHistoryOfAScanStaysSmall: files that become ready while a dispatcher runs add
 // signals, and neither timers nor activities.
 func TestTheHistoryOfAScanStaysSmall(t *testing.T) {
 	t.Parallel()

@@ -25,8 +25,7 @@ func TestDiscoverFilesListsAgainDuringALongBacklog(t *testing.T) {
 	assert.Equal(t, workflows.DiscoverSummary{Listings: 3, Seen: 7, Started: 7}, summary)
 }
 
-// TestDiscoverFilesWithoutAnIntervalListsOnce: the server is scanned only when
-// somebody asks.
+// TestDiscoverFilesWithoutAnIntervalListsOnce: the server is scanned on request only.
 func TestDiscoverFilesWithoutAnIntervalListsOnce(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
@@ -36,8 +35,8 @@ func TestDiscoverFilesWithoutAnIntervalListsOnce(t *testing.T) {
 	assert.Equal(t, []string{"0s list", "0s dispatch", "10h0m0s end"}, s.log)
 }
 
-// TestDiscoverFilesWaitsTheSettleTime: the time that a listing takes does not
-// count as time in which files kept changing.
+// TestDiscoverFilesWaitsTheSettleTime: the duration of a listing does not count as time in
+// which files kept changing.
 func TestDiscoverFilesWaitsTheSettleTime(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -60,9 +59,9 @@ func TestDiscoverFilesWaitsTheSettleTime(t *testing.T) {
 	}
 }
 
-// TestDiscoverFilesLooksTwiceAfterAVerySlowListing: the listing took longer than
-// the patience with files that keep changing, and has seen each of them once.
-func TestDiscoverFilesLooksTwiceAfterAVerySlowListing(t *testing.T) {
+// TestDiscoverFilesRechecksAfterASlowListing: the listing took longer than the time limit
+// for changing files, but saw each file only once.
+func TestDiscoverFilesRechecksAfterASlowListing(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
 	s.listings = []listing{{takes: 3 * time.Minute, settling: 1}}
@@ -72,7 +71,7 @@ func TestDiscoverFilesLooksTwiceAfterAVerySlowListing(t *testing.T) {
 	assert.Contains(t, s.log, "3m10s dispatch")
 }
 
-func TestDiscoverFilesLeavesAFileThatKeepsGrowingToTheNextScan(t *testing.T) {
+func TestDiscoverFilesLeavesGrowingFilesToTheNextScan(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
 	s.settings.Settle = 25 * time.Second
@@ -124,9 +123,9 @@ func TestDiscoverFilesReportsAFailedListing(t *testing.T) {
 	}
 }
 
-// TestDiscoverFilesBeginsAListingAnewWhenItsWorkerStops: replacing workers one by
-// one must not use up the attempts of a listing.
-func TestDiscoverFilesBeginsAListingAnewWhenItsWorkerStops(t *testing.T) {
+// TestDiscoverFilesRestartsAListingOnDrain: a rolling restart of workers must not use up
+// the attempts of a listing.
+func TestDiscoverFilesRestartsAListingOnDrain(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
 	for range 10 {
@@ -158,8 +157,8 @@ func TestDiscoverFilesListsAgainWhenAsked(t *testing.T) {
 	}
 }
 
-// TestARescanDuringAListingFollowsIt: the listing may have passed the new file,
-// or found the server as it was before its repair.
+// TestARescanDuringAListingFollowsIt: the listing may have missed the new file, or used the
+// server before its repair.
 func TestARescanDuringAListingFollowsIt(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -182,8 +181,7 @@ func TestARescanDuringAListingFollowsIt(t *testing.T) {
 	}
 }
 
-// TestDiscoverFilesListsAtTheIntervalOfTheLastListing: one that was asked for
-// counts, too.
+// TestDiscoverFilesListsAtTheIntervalOfTheLastListing: a requested listing counts, too.
 func TestDiscoverFilesListsAtTheIntervalOfTheLastListing(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)

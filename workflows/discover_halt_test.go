@@ -12,8 +12,8 @@ import (
 	"stevedore/workflows"
 )
 
-// TestDiscoverFilesStopsWhenItsServerIsPausedOrSuspended: whichever activity says
-// so, nothing more is listed or started, and the run ends when its dispatcher has.
+// TestDiscoverFilesStopsWhenItsServerIsPausedOrSuspended, as any activity may report:
+// nothing more is listed or started, and the run ends after its dispatcher.
 func TestDiscoverFilesStopsWhenItsServerIsPausedOrSuspended(t *testing.T) {
 	t.Parallel()
 	const never = 10 * time.Hour
@@ -66,8 +66,7 @@ func TestDiscoverFilesStopsWhenItsServerIsPausedOrSuspended(t *testing.T) {
 	}
 }
 
-// TestARescanEndsASuspension: it is requested only for servers that are due or
-// that somebody has repaired.
+// TestARescanEndsASuspension: it is requested only for due or repaired servers.
 func TestARescanEndsASuspension(t *testing.T) {
 	t.Parallel()
 	for name, forced := range map[string]bool{"due": false, "by force": true} {
@@ -81,12 +80,12 @@ func TestARescanEndsASuspension(t *testing.T) {
 			assert.Equal(t, []string{
 				"0s list", "0s dispatch", "1m0s list", "5m0s list", "6m0s list", "7m0s list", "7m0s dispatch", "7m0s end",
 			}, s.log)
-			assert.Equal(t, []bool{false, false, forced, false, false}, s.forced, "force is for one listing")
+			assert.Equal(t, []bool{false, false, forced, false, false}, s.forced, "force applies to one listing")
 		})
 	}
 }
 
-// TestAReadyFileOfASuspendedServerIsLeftToTheDispatcher: it reads from the ledger
+// TestAReadyFileOfASuspendedServerIsLeftToTheDispatcher, which reads from the ledger
 // whether the server may be used.
 func TestAReadyFileOfASuspendedServerIsLeftToTheDispatcher(t *testing.T) {
 	t.Parallel()
@@ -116,8 +115,8 @@ func TestAReadyFileOfASuspendedServerIsLeftToTheDispatcher(t *testing.T) {
 	}
 }
 
-// TestDetailsOfAScan: they tell people what the scan waits for, and why its last
-// listing failed.
+// TestDetailsOfAScan: the details have the state of the scan and the failure of its last
+// listing.
 func TestDetailsOfAScan(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)

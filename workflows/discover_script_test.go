@@ -16,29 +16,29 @@ import (
 	"stevedore/workflows"
 )
 
-// script is what a server and its ledger do behind DiscoverFiles, and a record of
-// what the workflow asked of them and when, by the environment's clock. The
-// environment runs mocks beside the workflow, hence the lock.
+// script mocks the server and ledger of a DiscoverFiles. It records the calls of the
+// workflow with their times on the environment's clock. The environment runs mocks
+// concurrently with the workflow, hence the lock.
 type script struct {
 	sync.Mutex
 	env   *testsuite.TestWorkflowEnvironment
 	began time.Time
-	// settings are returned by each listing, beside its own counts.
+	// settings are returned by each listing, with its own counts.
 	settings activities.ListServerFilesResult
-	// The n-th entry is for the n-th call; further calls find nothing and take no
-	// time, and so does a dispatcher beyond its script.
+	// The n-th entry is the result of the n-th call; further calls return immediately
+	// and empty.
 	listings []listing
-	// tries are listings within the workflow task; without one each is left to an
+	// tries are the results of TryListing; without one the listing is left to the
 	// activity.
 	tries       []listing
 	rechecks    []recheck
 	dispatchers []dispatcher
 
 	log    []string // e.g. "1m0s list"
-	forced []bool   // what each listing was asked
-	// refused is what each listing was told of the one before it.
+	forced []bool   // Force of each listing
+	// refused is the earlier refusal passed to each listing.
 	refused []*ingest.Failure
-	asked   map[string]int
+	calls   map[string]int
 }
 
 type listing struct {
@@ -56,26 +56,26 @@ type recheck struct {
 	err    error
 }
 
-// dispatcher runs until the files that it has started are done.
+// dispatcher runs until the files it has started are done.
 type dispatcher struct {
 	takes  time.Duration
 	result activities.DispatchFilesResult
 	err    error
-	// ending, may be nil, is called just before the workflow learns the result.
+	// ending, which may be nil, is called just before the workflow gets the result.
 	ending func()
 }
 
 func newScript(t *testing.T) *script {
 	t.Helper()
 	s := &script{
-		env: newEnv(t), asked: map[string]int{},
+		env: newEnv(t), calls: map[string]int{},
 		settings: activities.ListServerFilesResult{ServerName: "acme", MaxParallel: 3, Settle: 10 * time.Second, ScanInterval: time.Minute, Dispatchable: true},
 	}
 	s.began = s.env.Now()
 	s.env.OnActivity(activities.NameTryListing, mock.Anything, mock.Anything).Return(
 		func(context.Context, activities.ListServerFilesInput) (activities.ListServerFilesResult, error) {
 			if len(s.tries) == 0 {
-				return activities.ListServerFilesResult{}, notThrough(activities.Leftover{})
+				return activities.ListServerFilesResult{}, listingIncomplete(activities.Leftover{})
 			}
 			l := next(s, "try", s.tries)
 			return s.listed(l), l.err
@@ -103,11 +103,11 @@ func newScript(t *testing.T) *script {
 			}
 			return d.result, d.err
 		}).Maybe()
-	s.env.SetOnActivityCanceledListener(func(info *activityInfo) { s.note("cancel " + info.ActivityType.Name) })
+	s.env.SetOnActivityCanceledListener(func(info *activityInfo) { s.record("cancel " + info.ActivityType.Name) })
 	return s
 }
 
-// listed is the result of a listing.
+// listed returns the result of a listing.
 func (s *script) listed(l listing) activities.ListServerFilesResult {
 	if l.paused {
 		return activities.ListServerFilesResult{Paused: true}
@@ -118,45 +118,45 @@ func (s *script) listed(l listing) activities.ListServerFilesResult {
 	return result
 }
 
-// notThrough is the error with which a listing is left to an activity.
-func notThrough(left activities.Leftover) error {
+// listingIncomplete returns the error with which TryListing leaves a listing to the activity.
+func listingIncomplete(left activities.Leftover) error {
 	return temporal.NewApplicationErrorWithOptions("elsewhere", activities.TypeNotThrough,
 		temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{left}})
 }
 
-// next notes that a call begins and returns its entry.
+// next records the start of a call and returns its entry.
 func next[T any](s *script, what string, entries []T) T {
-	s.note(what)
+	s.record(what)
 	s.Lock()
-	s.asked[what]++
+	s.calls[what]++
 	s.Unlock()
 	return current(s, what, entries)
 }
 
-// current returns the entry of the call under way.
+// current returns the entry of the running call.
 func current[T any](s *script, what string, entries []T) (entry T) {
 	s.Lock()
 	defer s.Unlock()
-	if n := s.asked[what]; n <= len(entries) {
+	if n := s.calls[what]; n <= len(entries) {
 		entry = entries[n-1]
 	}
 	return entry
 }
 
-func (s *script) note(what string) {
+func (s *script) record(what string) {
 	s.Lock()
 	defer s.Unlock()
 	s.log = append(s.log, s.env.Now().Sub(s.began).String()+" "+what)
 }
 
-// at calls fn when so much time has passed.
+// at calls fn after the given time.
 func (s *script) at(after time.Duration, fn func()) { s.env.RegisterDelayedCallback(fn, after) }
 
-// run executes the scan and notes its end.
+// run executes the scan and records its end.
 func (s *script) run(in workflows.DiscoverFilesInput) {
 	in.ServerUUID, in.Source = serverUUID, "schedule"
 	s.env.ExecuteWorkflow(workflows.NameDiscoverFiles, in)
-	s.note("end")
+	s.record("end")
 }
 
 // summary runs the scan, which must succeed, and returns its result.

@@ -12,9 +12,8 @@ import (
 	"stevedore/workflows"
 )
 
-// TestAScanWithoutNewsIsOneLocalActivity: a dispatcher follows only where the
-// ledger has something for it.
-func TestAScanWithoutNewsIsOneLocalActivity(t *testing.T) {
+// TestAnIdleScanIsOneLocalActivity: a dispatcher runs only if the ledger has files for it.
+func TestAnIdleScanIsOneLocalActivity(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		try    listing
@@ -26,7 +25,7 @@ func TestAScanWithoutNewsIsOneLocalActivity(t *testing.T) {
 		"settling":   {listing{seen: 9, idle: true, settling: 1}, 0, []string{"local TryListing", "RecheckSettling", "DispatchFiles"}},
 		"paused":     {listing{paused: true}, 0, []string{"local TryListing"}},
 		"refused":    {listing{err: failure(ingest.KindAuth)}, 0, []string{"local TryListing"}},
-		"left over":  {listing{err: notThrough(activities.Leftover{})}, 0, []string{"local TryListing", "ListServerFiles", "DispatchFiles"}},
+		"left over":  {listing{err: listingIncomplete(activities.Leftover{})}, 0, []string{"local TryListing", "ListServerFiles", "DispatchFiles"}},
 		"has failed": {listing{err: failure(ingest.KindTransient)}, 0, []string{"local TryListing", "ListServerFiles", "DispatchFiles"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -41,22 +40,21 @@ func TestAScanWithoutNewsIsOneLocalActivity(t *testing.T) {
 	}
 }
 
-// TestARefusalIsNotRepeatedByTheActivity: where it could not be recorded, the
-// activity records it and does not log in again.
+// TestARefusalIsNotRepeatedByTheActivity: the activity records a refusal that TryListing
+// could not record, and does not log in again.
 func TestARefusalIsNotRepeatedByTheActivity(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
 	refused := &ingest.Failure{Step: ingest.StepDiscover, Kind: ingest.KindAuth, Message: "no"}
-	s.tries = []listing{{err: notThrough(activities.Leftover{Refused: refused})}}
+	s.tries = []listing{{err: listingIncomplete(activities.Leftover{Refused: refused})}}
 	s.listings = []listing{{err: failure(ingest.KindAuth)}}
 	s.run(workflows.DiscoverFilesInput{})
 	require.ErrorContains(t, s.env.GetWorkflowError(), "auth")
 	require.Equal(t, []*ingest.Failure{refused}, s.refused)
 }
 
-// TestAPassAsksAScanOnce: one that is repeated after its worker has died finds the
-// scan that it has started or asked before.
-func TestAPassAsksAScanOnce(t *testing.T) {
+// TestAPassSignalsAScanOnce: a pass that is retried after a crash has no second effect.
+func TestAPassSignalsAScanOnce(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
 	s.dispatchers = []dispatcher{{takes: 50 * time.Second}}
@@ -68,9 +66,9 @@ func TestAPassAsksAScanOnce(t *testing.T) {
 	assert.Equal(t, []string{"0s list", "0s dispatch", "2s list", "4s list", "5s list", "50s dispatch", "50s end"}, s.log)
 }
 
-// TestTheScheduleAsksForNoSecondListing: what it asks for while a server is listed
-// is that listing. A server that does not answer is left alone until the next tick.
-func TestTheScheduleAsksForNoSecondListing(t *testing.T) {
+// TestScheduledRescansDoNotRepeatAListing that is running, unless it succeeds and takes
+// longer than the interval.
+func TestScheduledRescansDoNotRepeatAListing(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		first listing

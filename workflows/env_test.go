@@ -31,9 +31,8 @@ const (
 	hostQueue  = "stevedore-host-a"
 )
 
-// newEnv returns a time-skipping environment with every workflow and activity
-// registered under its name. Activities are mocked: one that a test does not
-// expect panics, so no step can slip in unseen.
+// newEnv returns a time-skipping environment in which every workflow and activity is
+// registered under its name. Activities are mocked: an unexpected one panics.
 func newEnv(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
@@ -54,7 +53,7 @@ func newEnv(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	return env
 }
 
-// failure is an activity's error as applicationError makes it.
+// failure returns an activity's error as applicationError converts it.
 func failure(kind ingest.Kind) error {
 	return temporal.NewApplicationErrorWithOptions("it failed: "+string(kind), string(kind),
 		temporal.ApplicationErrorOptions{NonRetryable: kind.Permanent()})
@@ -70,9 +69,9 @@ type (
 	encoded      = converter.EncodedValues
 )
 
-// stepsOf records each attempt of an activity as it begins: its name, with
-// "local " before it where it runs within the workflow task, and with its queue
-// behind where that is not the workflow's.
+// stepsOf records the start of each attempt of an activity: its name, with the prefix
+// "local " for local activities, and with its queue as suffix if that is not the
+// workflow's.
 func stepsOf(env *testsuite.TestWorkflowEnvironment) *[]string {
 	var steps []string
 	env.SetOnActivityStartedListener(func(info *activityInfo, _ context.Context, _ encoded) {
@@ -88,7 +87,7 @@ func stepsOf(env *testsuite.TestWorkflowEnvironment) *[]string {
 	return &steps
 }
 
-// statusesOf records what the workflow sets its search attribute to.
+// statusesOf records the values of the workflow's search attribute.
 func statusesOf(env *testsuite.TestWorkflowEnvironment) *[]ingest.Status {
 	var statuses []ingest.Status
 	key := temporal.NewSearchAttributeKeyKeyword(ingest.SearchStatus)
@@ -99,7 +98,7 @@ func statusesOf(env *testsuite.TestWorkflowEnvironment) *[]ingest.Status {
 	return &statuses
 }
 
-// details returns what Temporal's Web UI shows of the running workflow.
+// details returns the current details of the running workflow.
 func details(t *testing.T, env *testsuite.TestWorkflowEnvironment) string {
 	t.Helper()
 	value, err := env.QueryWorkflow("__temporal_workflow_metadata")
@@ -109,7 +108,7 @@ func details(t *testing.T, env *testsuite.TestWorkflowEnvironment) string {
 	return metadata.GetCurrentDetails()
 }
 
-// activityOptions are those with which each activity was last scheduled.
+// activityOptions are the options with which each activity was last scheduled.
 type activityOptions map[string]workflow.ActivityOptions
 
 func (o activityOptions) of(t *testing.T, name string) workflow.ActivityOptions {
@@ -118,46 +117,46 @@ func (o activityOptions) of(t *testing.T, name string) workflow.ActivityOptions 
 	return o[name]
 }
 
-// watchOptions records the options of activities.
-func watchOptions(env *testsuite.TestWorkflowEnvironment) activityOptions {
+// recordOptions records the options of activities.
+func recordOptions(env *testsuite.TestWorkflowEnvironment) activityOptions {
 	seen := activityOptions{}
-	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&optionsWatch{seen: seen}}})
+	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&optionsRecorder{seen: seen}}})
 	return seen
 }
 
-type optionsWatch struct {
+type optionsRecorder struct {
 	interceptor.WorkerInterceptorBase
 	seen activityOptions
 }
 
-func (w *optionsWatch) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
-	in := &inboundWatch{watch: w}
+func (w *optionsRecorder) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+	in := &inboundRecorder{recorder: w}
 	in.Next = next
 	return in
 }
 
-type inboundWatch struct {
+type inboundRecorder struct {
 	interceptor.WorkflowInboundInterceptorBase
-	watch *optionsWatch
+	recorder *optionsRecorder
 }
 
-func (in *inboundWatch) Init(outbound interceptor.WorkflowOutboundInterceptor) error {
-	out := &outboundWatch{watch: in.watch}
+func (in *inboundRecorder) Init(outbound interceptor.WorkflowOutboundInterceptor) error {
+	out := &outboundRecorder{recorder: in.recorder}
 	out.Next = outbound
 	return in.Next.Init(out)
 }
 
-type outboundWatch struct {
+type outboundRecorder struct {
 	interceptor.WorkflowOutboundInterceptorBase
-	watch *optionsWatch
+	recorder *optionsRecorder
 }
 
-func (out *outboundWatch) ExecuteActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
-	out.watch.seen[name] = workflow.GetActivityOptions(ctx)
+func (out *outboundRecorder) ExecuteActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
+	out.recorder.seen[name] = workflow.GetActivityOptions(ctx)
 	return out.Next.ExecuteActivity(ctx, name, args...)
 }
 
-// answer collects what an update was answered.
+// answer records the result of an update.
 type answer struct {
 	rejected  error
 	completed bool

@@ -11,8 +11,8 @@ import (
 	"stevedore/workflows"
 )
 
-// TestAFileWithoutRoomInStagingIsTransferred: ClaimHost says that it may be.
-func TestAFileWithoutRoomInStagingIsTransferred(t *testing.T) {
+// TestAFileWithoutRoomInStagingIsTransferredDirectly if ClaimHost allows it.
+func TestAFileWithoutRoomInStagingIsTransferredDirectly(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		mode  ingest.Mode
@@ -31,7 +31,7 @@ func TestAFileWithoutRoomInStagingIsTransferred(t *testing.T) {
 			expect(env, activities.NameClaimHost, activities.Host{Direct: true}).Once()
 			env.OnActivity(activities.NameTransfer, anything, activities.TransferInput{FileUUID: fileUUID, Slot: slot}).
 				Return(nil).After(time.Minute).Once()
-			allGoesWell(env)
+			mockSuccess(env)
 			env.RegisterDelayedCallback(func() {
 				status := statusAnswer(t, env)
 				assert.Equal(t, workflows.IngestStatus{Step: ingest.StepTransfer, Mode: ingest.ModeDirect}, status)
@@ -45,7 +45,7 @@ func TestAFileWithoutRoomInStagingIsTransferred(t *testing.T) {
 	}
 }
 
-// TestADirectTransferIsRepeatedOnceAfterAMismatch: once can be a bad line.
+// TestADirectTransferIsRepeatedOnceAfterAMismatch: one may be a damaged connection.
 func TestADirectTransferIsRepeatedOnceAfterAMismatch(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
@@ -53,22 +53,22 @@ func TestADirectTransferIsRepeatedOnceAfterAMismatch(t *testing.T) {
 	fails(env, activities.NameTransfer, failure(ingest.KindHashMismatch), 2)
 	expectParked(env, ingest.StepTransfer, ingest.KindHashMismatch)
 	skipLater(env)
-	allGoesWell(env)
+	mockSuccess(env)
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeDirect))
 	assert.Equal(t, ingest.StatusSkipped, result(t, env))
 	assert.Equal(t, []string{directSteps[0], directSteps[0], "ParkFile", "ResumeFile"}, *steps, "nothing is staged, so nothing is discarded")
 }
 
-// TestADirectTransferIsBounded: a transfer of a dead worker is continued soon by
-// another one, and one without progress gives its slot to another file.
+// TestADirectTransferIsBounded: another worker continues it soon after a crash, and without
+// progress it releases its slot.
 func TestADirectTransferIsBounded(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
-	options := watchOptions(env)
-	allGoesWell(env)
+	options := recordOptions(env)
+	mockSuccess(env)
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeDirect))
 	transferring := options.of(t, activities.NameTransfer)
 	assert.Equal(t, 30*time.Second, transferring.HeartbeatTimeout)
 	assert.EqualValues(t, ingest.RoundAttempts, transferring.RetryPolicy.MaximumAttempts)
-	assert.Zero(t, transferring.ScheduleToStartTimeout, "any worker may take it, however late")
+	assert.Zero(t, transferring.ScheduleToStartTimeout, "any worker may start it, at any time")
 }

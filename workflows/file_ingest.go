@@ -73,9 +73,9 @@ type fileIngest struct {
 	mismatches int
 	tidySource bool // the server has an after-ingest action
 
-	parked    *ingest.Failure
-	decision  *decision
-	decisions int
+	parked  *ingest.Failure
+	pending *pendingAction
+	actions int
 
 	// reprocessed is set once the file is ready again, refused if it cannot be.
 	reprocessed bool

@@ -27,9 +27,9 @@ func ingestInput(mode ingest.Mode) workflows.FileIngestInput {
 	return workflows.FileIngestInput{FileUUID: fileUUID, ServerUUID: serverUUID, Size: size, Mode: mode, Slot: slot}
 }
 
-// allGoesWell mocks the steps that a test did not mock before. What reads from the
-// server must show the slot.
-func allGoesWell(env *testsuite.TestWorkflowEnvironment) {
+// mockSuccess mocks the steps that a test has not mocked before. Steps that read from the
+// server must pass the slot.
+func mockSuccess(env *testsuite.TestWorkflowEnvironment) {
 	env.OnActivity(activities.NameIngestInMemory, mock.Anything, activities.IngestInMemoryInput{
 		FileUUID: fileUUID, ServerUUID: serverUUID, Slot: slot, Size: size,
 	}).Return(activities.IngestInMemoryResult{Notified: true}, nil).Maybe()
@@ -42,7 +42,7 @@ func allGoesWell(env *testsuite.TestWorkflowEnvironment) {
 	env.OnActivity(activities.NameNotify, mock.Anything, activities.NotifyInput{FileUUID: fileUUID}).Return(activities.NotifyResult{}, nil).Maybe()
 }
 
-// fails mocks so many attempts of an activity without a result that fail.
+// fails mocks the given number of failed attempts of an activity without a result.
 func fails(env *testsuite.TestWorkflowEnvironment, name string, err error, times int) {
 	env.OnActivity(name, mock.Anything, mock.Anything).Return(err).Times(times)
 }
@@ -74,9 +74,9 @@ var (
 	directSteps = []string{"Transfer@stevedore-transfers", "local Notify"}
 )
 
-// TestFileIngestTakesTheStepsOfItsMode: these and no others, in this order, and
-// the search attribute follows them.
-func TestFileIngestTakesTheStepsOfItsMode(t *testing.T) {
+// TestFileIngestRunsTheStepsOfItsMode, only these and in this order, and updates the search
+// attribute.
+func TestFileIngestRunsTheStepsOfItsMode(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		in       workflows.FileIngestInput
@@ -95,7 +95,7 @@ func TestFileIngestTakesTheStepsOfItsMode(t *testing.T) {
 			t.Parallel()
 			env := newEnv(t)
 			steps, statuses := stepsOf(env), statusesOf(env)
-			allGoesWell(env)
+			mockSuccess(env)
 			env.ExecuteWorkflow(workflows.NameFileIngest, tc.in)
 			assert.Equal(t, ingest.StatusCompleted, result(t, env))
 			assert.Equal(t, tc.steps, *steps)
@@ -104,15 +104,15 @@ func TestFileIngestTakesTheStepsOfItsMode(t *testing.T) {
 	}
 }
 
-// TestFileIngestVerifiesOnTheHost: the workflow task may run on another worker
-// than the one that has the staged bytes.
+// TestFileIngestVerifiesOnTheHost: the workflow task may run on another worker than the host
+// of the staged bytes.
 func TestFileIngestVerifiesOnTheHost(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
 	steps, statuses := stepsOf(env), statusesOf(env)
 	fails(env, activities.NameVerifyHash, temporal.NewNonRetryableApplicationError("not here", activities.TypeOtherHost, nil), 1)
 	env.OnActivity(activities.NameVerifyHash, mock.Anything, activities.VerifyHashInput{FileUUID: fileUUID, HostQueue: hostQueue}).Return(nil).Once()
-	allGoesWell(env)
+	mockSuccess(env)
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 	assert.Equal(t, ingest.StatusCompleted, result(t, env))
 	assert.Equal(t, []string{"local VerifyHash", "VerifyHash@" + hostQueue + "-uploads"}, (*steps)[2:4])
@@ -121,14 +121,14 @@ func TestFileIngestVerifiesOnTheHost(t *testing.T) {
 	}, *statuses)
 }
 
-// TestFileIngestTellsThatTheBrokerIsAway: the object is in the store, and the
-// attempts to publish its notification can be seen.
-func TestFileIngestTellsThatTheBrokerIsAway(t *testing.T) {
+// TestFileIngestShowsAnUnavailableBroker: the object is stored, and the attempts to publish
+// are visible.
+func TestFileIngestShowsAnUnavailableBroker(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
 	steps, statuses := stepsOf(env), statusesOf(env)
 	failsWith(env, activities.NameNotify, activities.NotifyResult{}, failure(ingest.KindTransient), 6) // 1+2+4+8+16 s
-	allGoesWell(env)
+	mockSuccess(env)
 	env.RegisterDelayedCallback(func() {
 		assert.Equal(t, ingest.StepNotify, statusAnswer(t, env).Step)
 		assert.Contains(t, details(t, env), "Stored. Waiting for the broker")
@@ -154,16 +154,15 @@ func TestFileIngestRunsTheAfterIngestAction(t *testing.T) {
 				expect(env, activities.NameNotify, activities.NotifyResult{SourceAction: true}).Once()
 			}
 			fails(env, activities.NameAfterIngest, failure(ingest.KindPermission), 1)
-			allGoesWell(env)
+			mockSuccess(env)
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(mode))
-			assert.Equal(t, ingest.StatusCompleted, result(t, env), "a failed action does not undo a safe file")
+			assert.Equal(t, ingest.StatusCompleted, result(t, env), "a failed action does not fail the file")
 			assert.Equal(t, activities.NameAfterIngest, (*steps)[len(*steps)-1])
 		})
 	}
 }
 
-// TestFileIngestDoesTheAfterIngestActionOnceItsServerIsRepaired: a partner counts
-// on it, however long their server refuses us.
+// TestFileIngestDoesTheAfterIngestActionOnceItsServerIsRepaired: partners rely on it.
 func TestFileIngestDoesTheAfterIngestActionOnceItsServerIsRepaired(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
@@ -173,7 +172,7 @@ func TestFileIngestDoesTheAfterIngestActionOnceItsServerIsRepaired(t *testing.T)
 	fails(env, activities.NameAfterIngest, failure(ingest.KindTransient), 8)
 	env.OnActivity(activities.NameAfterIngest, mock.Anything, activities.AfterIngestInput{FileUUID: fileUUID}).Return(nil).Once()
 	env.OnActivity(activities.NameAwaitServer, mock.Anything, activities.AwaitServerInput{ServerUUID: serverUUID}).Return(nil).Once()
-	allGoesWell(env)
+	mockSuccess(env)
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeDirect))
 	assert.Equal(t, ingest.StatusCompleted, result(t, env))
 	assert.Equal(t, []string{"AfterIngest", "AwaitServer", "AfterIngest"}, (*steps)[2:5])
@@ -208,7 +207,7 @@ func TestFileIngestEndsWhenTheVersionIsGone(t *testing.T) {
 				env.OnActivity(activities.NameCloseFile, mock.Anything, mock.MatchedBy(func(in activities.CloseFileInput) bool {
 					return in.Status == status && in.Kind == kind && in.Step == step
 				})).Return(activities.Outcome{Status: status}, nil).Once()
-				allGoesWell(env)
+				mockSuccess(env)
 				env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(mode))
 				assert.Equal(t, status, result(t, env))
 				assert.Equal(t, []ingest.Status{ingest.StatusDownloading, status}, *statuses)
@@ -217,20 +216,19 @@ func TestFileIngestEndsWhenTheVersionIsGone(t *testing.T) {
 	}
 }
 
-func TestFileIngestFetchesAgainWhatStagingLost(t *testing.T) {
+func TestFileIngestFetchesLostStagingAgain(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
 	steps := stepsOf(env)
 	fails(env, activities.NameUpload, failure(ingest.KindStagingLost), 1)
-	allGoesWell(env)
+	mockSuccess(env)
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 	assert.Equal(t, ingest.StatusCompleted, result(t, env))
-	assert.Equal(t, append(stagedSteps[:4:4], stagedSteps...), *steps, "and looks for a host again")
+	assert.Equal(t, append(stagedSteps[:4:4], stagedSteps...), *steps, "it claims a host again")
 }
 
-// TestFileIngestAsksAnOperatorInTheEnd: fetching again does not repair what
-// happens each time.
-func TestFileIngestAsksAnOperatorInTheEnd(t *testing.T) {
+// TestFileIngestParksAfterRepeatedFailures that fetching again does not repair.
+func TestFileIngestParksAfterRepeatedFailures(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		step      ingest.Step
@@ -240,8 +238,8 @@ func TestFileIngestAsksAnOperatorInTheEnd(t *testing.T) {
 	}{
 		"a second mismatch":           {ingest.StepVerify, activities.NameVerifyHash, ingest.KindHashMismatch, 2},
 		"staging lost six times":      {ingest.StepUpload, activities.NameUpload, ingest.KindStagingLost, 6},
-		"a checksum file is changed":  {ingest.StepVerify, activities.NameVerifyHash, ingest.KindChanged, 1}, // which is not said of the file
-		"what was taken is not found": {ingest.StepUpload, activities.NameUpload, ingest.KindNotFound, 1},
+		"a checksum file is changed":  {ingest.StepVerify, activities.NameVerifyHash, ingest.KindChanged, 1}, // not the file itself
+		"a fetched file is not found": {ingest.StepUpload, activities.NameUpload, ingest.KindNotFound, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -249,7 +247,7 @@ func TestFileIngestAsksAnOperatorInTheEnd(t *testing.T) {
 			steps := stepsOf(env)
 			fails(env, tc.activity, failure(tc.kind), tc.downloads)
 			expectParked(env, tc.step, tc.kind)
-			allGoesWell(env)
+			mockSuccess(env)
 			skipLater(env)
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 			assert.Equal(t, ingest.StatusSkipped, result(t, env))
@@ -258,22 +256,22 @@ func TestFileIngestAsksAnOperatorInTheEnd(t *testing.T) {
 	}
 }
 
-// TestWhatIsStoredOrAnnouncedIsTriedWithoutEnd: the bytes are there, and no
-// operator could do more.
-func TestWhatIsStoredOrAnnouncedIsTriedWithoutEnd(t *testing.T) {
+// TestStepsAfterTheTransferAreRetriedForever: the bytes are fetched, and an operator could
+// do no more.
+func TestStepsAfterTheTransferAreRetriedForever(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{activities.NameVerifyHash, activities.NameUpload, activities.NameNotify} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			env := newEnv(t)
 			steps := stepsOf(env)
-			const tries = 9 // the environment gives up a little later
+			const tries = 9 // the test environment stops a little later
 			if name == activities.NameNotify {
 				failsWith(env, name, activities.NotifyResult{}, failure(ingest.KindTransient), tries)
 			} else {
 				fails(env, name, failure(ingest.KindTransient), tries)
 			}
-			allGoesWell(env)
+			mockSuccess(env)
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 			assert.Equal(t, ingest.StatusCompleted, result(t, env))
 			assert.Equal(t, 1, count(*steps, "Download@"+hostQueue))
@@ -290,9 +288,9 @@ func count(steps []string, name string) (n int) {
 	return n
 }
 
-// TestFileIngestTellsABusyHostFromADeadOne: waiting too long in a host's queue is
-// not yet its death.
-func TestFileIngestTellsABusyHostFromADeadOne(t *testing.T) {
+// TestFileIngestDistinguishesSaturatedFromDeadHosts when a task waits too long in a host's
+// queue.
+func TestFileIngestDistinguishesSaturatedFromDeadHosts(t *testing.T) {
 	t.Parallel()
 	timeout := temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
 	env := newEnv(t)
@@ -303,7 +301,7 @@ func TestFileIngestTellsABusyHostFromADeadOne(t *testing.T) {
 	failsWith(env, activities.NameDownload, activities.DownloadResult{}, timeout, 2)
 	expect(env, activities.NameCheckHost, activities.CheckHostResult{Alive: true}).Once()
 	expect(env, activities.NameCheckHost, activities.CheckHostResult{Alive: false}).Once()
-	allGoesWell(env)
+	mockSuccess(env)
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 	assert.Equal(t, ingest.StatusCompleted, result(t, env))
 	assert.Equal(t, []string{
@@ -312,12 +310,12 @@ func TestFileIngestTellsABusyHostFromADeadOne(t *testing.T) {
 	}, (*steps)[:7])
 }
 
-// TestFileIngestWaitsForItsHostAsLongAsTheHostSays: then it asks whether it lives.
-func TestFileIngestWaitsForItsHostAsLongAsTheHostSays(t *testing.T) {
+// TestFileIngestUsesTheTimeoutOfItsHost before it checks whether the host is alive.
+func TestFileIngestUsesTheTimeoutOfItsHost(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
-	options := watchOptions(env)
-	allGoesWell(env)
+	options := recordOptions(env)
+	mockSuccess(env)
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 	assert.Equal(t, ingest.StatusCompleted, result(t, env))
 	for _, name := range []string{activities.NameDownload, activities.NameUpload} {
@@ -325,21 +323,21 @@ func TestFileIngestWaitsForItsHostAsLongAsTheHostSays(t *testing.T) {
 	}
 }
 
-// TestACancelledFileIngestIsParked: the ledger says how to go on.
+// TestACancelledFileIngestIsParked, and the ledger has the reason.
 func TestACancelledFileIngestIsParked(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
 	expect(env, activities.NameDownload, activities.DownloadResult{}).After(time.Hour)
 	expectParked(env, ingest.StepDownload, "cancelled")
-	allGoesWell(env)
+	mockSuccess(env)
 	env.RegisterDelayedCallback(env.CancelWorkflow, time.Minute)
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 	var cancelled *temporal.CanceledError
 	require.ErrorAs(t, env.GetWorkflowError(), &cancelled)
 }
 
-// TestRenotifyPublishesOnceMore: and does nothing else.
-func TestRenotifyPublishesOnceMore(t *testing.T) {
+// TestRenotifyOnlyPublishes and runs no other step.
+func TestRenotifyOnlyPublishes(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
 	steps := stepsOf(env)

@@ -14,8 +14,8 @@ import (
 	"stevedore/workflows"
 )
 
-// TestMemoryModeFallsBackToStaging: whatever failed, the steps, their attempts and
-// the reason can then be seen.
+// TestMemoryModeFallsBackToStaging after any failure, so that attempts and errors are
+// visible.
 func TestMemoryModeFallsBackToStaging(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{
@@ -31,7 +31,7 @@ func TestMemoryModeFallsBackToStaging(t *testing.T) {
 			steps, statuses := stepsOf(env), statusesOf(env)
 			failsWith(env, activities.NameIngestInMemory, activities.IngestInMemoryResult{}, err, 1)
 			expect(env, activities.NameDownload, activities.DownloadResult{}).After(time.Minute)
-			allGoesWell(env)
+			mockSuccess(env)
 			env.RegisterDelayedCallback(func() {
 				status := statusAnswer(t, env)
 				assert.Equal(t, ingest.ModeStaged, status.Mode)
@@ -47,8 +47,7 @@ func TestMemoryModeFallsBackToStaging(t *testing.T) {
 	}
 }
 
-// TestMemoryModeLeavesTheNotificationToItsStep: the object is stored, and the
-// broker did not take the notification at once.
+// TestMemoryModeLeavesTheNotificationToItsStep if the broker does not accept it immediately.
 func TestMemoryModeLeavesTheNotificationToItsStep(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
@@ -63,9 +62,9 @@ func TestMemoryModeLeavesTheNotificationToItsStep(t *testing.T) {
 	assert.Equal(t, []ingest.Status{ingest.StatusUploaded, ingest.StatusCompleted}, *statuses)
 }
 
-// TestMemoryModeDoesNotAskARefusingServerAgain: another log-in may lock the
-// account. The file goes on by itself once its server is repaired.
-func TestMemoryModeDoesNotAskARefusingServerAgain(t *testing.T) {
+// TestMemoryModeDoesNotLogInAgainAfterARefusal: another log-in may lock the account. The
+// file is retried after its server is repaired.
+func TestMemoryModeDoesNotLogInAgainAfterARefusal(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []ingest.Kind{
 		ingest.KindAuth, ingest.KindHostKey, ingest.KindForbiddenAddress, ingest.KindServer, ingest.KindSuspended,

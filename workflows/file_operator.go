@@ -42,12 +42,12 @@ type IngestStatus struct {
 	Restages int `json:"restages"`
 }
 
-// decision is an OperatorAction with the name of its action.
-type decision struct {
+// pendingAction is an OperatorAction with the name of its action.
+type pendingAction struct {
 	OperatorAction
 	action string
-	// own: the workflow itself retries, because the server was repaired.
-	own bool
+	// automatic: the workflow itself retries, because the server was repaired.
+	automatic bool
 }
 
 // listenToOperators registers the handlers of queries and operator actions.
@@ -77,7 +77,7 @@ func (f *fileIngest) listen(ctx workflow.Context, name, action string) error {
 		if action == ingest.ActionRenotify {
 			d.From = ingest.StepNotify
 		}
-		f.decision = &decision{OperatorAction: d, action: action}
+		f.pending = &pendingAction{OperatorAction: d, action: action}
 		f.describe(ctx)
 		return nil
 	}
@@ -110,7 +110,7 @@ func (f *fileIngest) validate(d OperatorAction, action string) error {
 	switch {
 	case f.parked == nil:
 		return fmt.Errorf("the file has not failed: it is at step %s", f.step)
-	case f.decision != nil:
+	case f.pending != nil:
 		return errors.New(ActionPending)
 	case d.Actor == "":
 		return errors.New("actor: required")
@@ -132,24 +132,24 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 	if err := f.setStatus(ctx, ingest.StatusError); err != nil {
 		return "", err
 	}
-	d, err := f.awaitDecision(ctx)
+	d, err := f.awaitAction(ctx)
 	if err != nil {
 		return "", err
 	}
 	if d.From == "" {
 		d.From = ingest.StepIn(f.mode, f.parked.Step)
 	}
-	f.decisions++
+	f.actions++
 	var outcome activities.Outcome
-	resuming := withSummary(withQuick(ctx), d.action+" at step "+string(d.From)+", for "+quote(d.Actor)+": "+quote(d.Reason))
+	resuming := withSummary(withQuick(ctx), d.action+" at step "+string(d.From)+", by "+quote(d.Actor)+": "+quote(d.Reason))
 	err = workflow.ExecuteActivity(resuming, do.ResumeFile, activities.ResumeFileInput{
-		FileUUID: f.in.FileUUID, Action: d.action, From: d.From, Actor: d.Actor, Reason: d.Reason, Entry: d.Entry, Own: d.own,
-		Key: fmt.Sprintf("%s/%d", workflow.GetInfo(ctx).WorkflowExecution.RunID, f.decisions),
+		FileUUID: f.in.FileUUID, Action: d.action, From: d.From, Actor: d.Actor, Reason: d.Reason, Entry: d.Entry, Own: d.automatic,
+		Key: fmt.Sprintf("%s/%d", workflow.GetInfo(ctx).WorkflowExecution.RunID, f.actions),
 	}).Get(ctx, &outcome)
 	if err != nil {
 		return "", err
 	}
-	f.parked, f.decision, f.step = nil, nil, d.From
+	f.parked, f.pending, f.step = nil, nil, d.From
 	f.restages, f.mismatches, f.note = 0, 0, ""
 	if outcome.Status == ingest.StatusSkipped {
 		f.discard(ctx)
@@ -158,9 +158,9 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 	return outcome.Status, f.setStatus(ctx, ingest.StatusReady)
 }
 
-// awaitDecision waits for an operator action. After a server-level failure it also
+// awaitAction waits for an operator action. After a server-level failure it also
 // waits for the server: its repair retries all files that failed because of it.
-func (f *fileIngest) awaitDecision(ctx workflow.Context) (decision, error) {
+func (f *fileIngest) awaitAction(ctx workflow.Context) (pendingAction, error) {
 	repaired := false
 	if f.parked.Kind.ServerLevel() {
 		ctx, cancel := workflow.WithCancel(ctx)
@@ -169,13 +169,13 @@ func (f *fileIngest) awaitDecision(ctx workflow.Context) (decision, error) {
 			repaired = f.awaitServer(ctx) == nil
 		})
 	}
-	if err := workflow.Await(ctx, func() bool { return f.decision != nil || repaired }); err != nil {
-		return decision{}, err
+	if err := workflow.Await(ctx, func() bool { return f.pending != nil || repaired }); err != nil {
+		return pendingAction{}, err
 	}
-	if f.decision == nil {
-		f.decision = &decision{action: ingest.ActionRetry, own: true, OperatorAction: OperatorAction{Actor: "stevedore", Reason: "the server was repaired"}}
+	if f.pending == nil {
+		f.pending = &pendingAction{action: ingest.ActionRetry, automatic: true, OperatorAction: OperatorAction{Actor: "stevedore", Reason: "the server was repaired"}}
 	}
-	return *f.decision, nil
+	return *f.pending, nil
 }
 
 // awaitServer waits until the server is active and not suspended.
@@ -202,8 +202,8 @@ func (f *fileIngest) details() string {
 	switch {
 	case f.ended != "":
 		return f.title() + " is **" + string(f.ended) + "**: " + endings[f.ended] + "."
-	case f.parked != nil && f.decision != nil:
-		return f.title() + ": action **" + f.decision.action + "** by " + quote(f.decision.Actor) + " is in progress."
+	case f.parked != nil && f.pending != nil:
+		return f.title() + ": action **" + f.pending.action + "** by " + quote(f.pending.Actor) + " is in progress."
 	case f.parked != nil:
 		return f.parkedDetails()
 	default:

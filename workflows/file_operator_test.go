@@ -15,22 +15,21 @@ import (
 	"stevedore/workflows"
 )
 
-// expectParked mocks the step that records the failure with which the file waits
-// for an operator.
+// expectParked mocks the recording of a permanent failure.
 func expectParked(env *testsuite.TestWorkflowEnvironment, step ingest.Step, kind ingest.Kind) {
 	env.OnActivity(activities.NameParkFile, anything, mock.MatchedBy(func(in activities.ParkFileInput) bool {
 		return in.FileUUID == fileUUID && in.Step == step && in.Kind == kind && in.Message != ""
 	})).Return(activities.Outcome{Status: ingest.StatusError}, nil).Once()
 }
 
-// expectResumed mocks the step that records an operator's action.
+// expectResumed mocks the recording of an operator action.
 func expectResumed(env *testsuite.TestWorkflowEnvironment, action string, from ingest.Step, actor string, to ingest.Status) {
 	env.OnActivity(activities.NameResumeFile, anything, mock.MatchedBy(func(in activities.ResumeFileInput) bool {
 		return in.FileUUID == fileUUID && in.Action == action && in.From == from && in.Actor == actor && in.Key != ""
 	})).Return(activities.Outcome{Status: to}, nil).Once()
 }
 
-// skipLater skips the parked file after an hour.
+// skipLater skips the failed file after an hour.
 func skipLater(env *testsuite.TestWorkflowEnvironment) {
 	expect(env, activities.NameResumeFile, activities.Outcome{Status: ingest.StatusSkipped}).Once()
 	env.OnActivity(activities.NameDiscardStaged, anything, anything).Return(nil).Maybe()
@@ -48,7 +47,7 @@ func act(env *testsuite.TestWorkflowEnvironment, bySignal bool, name string, d w
 	return got
 }
 
-// TestAParkedFileIsRetriedFromWhereItFailed: the staged bytes are used again.
+// TestAParkedFileIsRetriedFromWhereItFailed with the same staged bytes.
 func TestAParkedFileIsRetriedFromWhereItFailed(t *testing.T) {
 	t.Parallel()
 	for name, bySignal := range map[string]bool{"update": false, "signal": true} {
@@ -59,7 +58,7 @@ func TestAParkedFileIsRetriedFromWhereItFailed(t *testing.T) {
 			fails(env, activities.NameUpload, failure(ingest.KindConflict), 1)
 			expectParked(env, ingest.StepUpload, ingest.KindConflict)
 			expectResumed(env, ingest.ActionRetry, ingest.StepUpload, "ann", ingest.StatusVerified)
-			allGoesWell(env)
+			mockSuccess(env)
 			var got *answer
 			env.RegisterDelayedCallback(func() {
 				status := statusAnswer(t, env)
@@ -80,12 +79,12 @@ func TestAParkedFileIsRetriedFromWhereItFailed(t *testing.T) {
 	}
 }
 
-// TestAParkedFileIsSkipped: its staged bytes are removed where they are.
+// TestAParkedFileIsSkipped, and its staged bytes are removed from their host.
 func TestAParkedFileIsSkipped(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		bySignal bool
-		decision workflows.OperatorAction
+		action   workflows.OperatorAction
 		actor    string
 	}{
 		"update":           {false, workflows.OperatorAction{Actor: "ann"}, "ann"},
@@ -100,8 +99,8 @@ func TestAParkedFileIsSkipped(t *testing.T) {
 			expectParked(env, ingest.StepUpload, ingest.KindConflict)
 			expectResumed(env, ingest.ActionSkip, ingest.StepUpload, tc.actor, ingest.StatusSkipped)
 			env.OnActivity(activities.NameDiscardStaged, anything, activities.DiscardStagedInput{FileUUID: fileUUID}).Return(nil).Once()
-			allGoesWell(env)
-			env.RegisterDelayedCallback(func() { act(env, tc.bySignal, workflows.UpdateSkip, tc.decision) }, time.Hour)
+			mockSuccess(env)
+			env.RegisterDelayedCallback(func() { act(env, tc.bySignal, workflows.UpdateSkip, tc.action) }, time.Hour)
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 			assert.Equal(t, ingest.StatusSkipped, result(t, env))
 			assert.Equal(t, "DiscardStaged@"+hostQueue+"-tidy", (*steps)[len(*steps)-1])
@@ -110,7 +109,7 @@ func TestAParkedFileIsSkipped(t *testing.T) {
 	}
 }
 
-// TestARetryMayGoBack: to any earlier step of the mode.
+// TestARetryMayGoBack to any earlier step of the mode.
 func TestARetryMayGoBack(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
@@ -118,7 +117,7 @@ func TestARetryMayGoBack(t *testing.T) {
 	fails(env, activities.NameUpload, failure(ingest.KindConflict), 1)
 	expectParked(env, ingest.StepUpload, ingest.KindConflict)
 	expectResumed(env, ingest.ActionRetry, ingest.StepVerify, "ann", ingest.StatusDownloaded)
-	allGoesWell(env)
+	mockSuccess(env)
 	env.RegisterDelayedCallback(func() {
 		act(env, false, workflows.UpdateRetry, workflows.OperatorAction{From: ingest.StepVerify, Actor: "ann"})
 	}, time.Hour)
@@ -127,9 +126,9 @@ func TestARetryMayGoBack(t *testing.T) {
 	assert.Equal(t, slices.Concat(stagedSteps[:4], []string{"ParkFile", "ResumeFile"}, stagedSteps[2:]), *steps)
 }
 
-// TestAStepOfAnotherModeBeginsTheFileAgain: a file that failed in staged mode may
-// have another mode by the time its workflow is started again.
-func TestAStepOfAnotherModeBeginsTheFileAgain(t *testing.T) {
+// TestAStepOfAnotherModeRestartsTheFile: a file that failed in staged mode may have another
+// mode when its workflow is started again.
+func TestAStepOfAnotherModeRestartsTheFile(t *testing.T) {
 	t.Parallel()
 	for _, step := range []ingest.Step{ingest.StepDownload, ingest.StepVerify, ingest.StepUpload} {
 		for name, in := range map[string]func(*workflows.FileIngestInput){
@@ -149,7 +148,7 @@ func TestAStepOfAnotherModeBeginsTheFileAgain(t *testing.T) {
 					env.RegisterDelayedCallback(func() { act(env, false, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}) }, time.Hour)
 					want = []string{"ResumeFile", "RequeueFile"}
 				}
-				allGoesWell(env)
+				mockSuccess(env)
 				input := ingestInput(ingest.ModeMemory)
 				input.Slot = 0
 				in(&input)
@@ -161,8 +160,8 @@ func TestAStepOfAnotherModeBeginsTheFileAgain(t *testing.T) {
 	}
 }
 
-// TestARetryHasAllItsTries: those of before do not count against it.
-func TestARetryHasAllItsTries(t *testing.T) {
+// TestARetryResetsTheLimits of earlier failures.
+func TestARetryResetsTheLimits(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
 	steps := stepsOf(env)
@@ -170,7 +169,7 @@ func TestARetryHasAllItsTries(t *testing.T) {
 	expectParked(env, ingest.StepUpload, ingest.KindStagingLost)
 	expectResumed(env, ingest.ActionRetry, ingest.StepUpload, "ann", ingest.StatusVerified)
 	expectRequeue(env, 0, nil) // the slot was released, and the bytes must be fetched again
-	allGoesWell(env)
+	mockSuccess(env)
 	env.RegisterDelayedCallback(func() { act(env, false, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}) }, time.Hour)
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 	assert.Equal(t, ingest.StatusReady, result(t, env))
@@ -188,7 +187,7 @@ func TestANotificationIsPublishedAgain(t *testing.T) {
 			failsWith(env, activities.NameNotify, activities.NotifyResult{}, failure(ingest.KindInvalid), 1)
 			expectParked(env, ingest.StepNotify, ingest.KindInvalid)
 			expectResumed(env, ingest.ActionRenotify, ingest.StepNotify, "ann", ingest.StatusUploaded)
-			allGoesWell(env)
+			mockSuccess(env)
 			env.RegisterDelayedCallback(func() { act(env, bySignal, workflows.UpdateRenotify, workflows.OperatorAction{Actor: "ann"}) }, time.Hour)
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeDirect))
 			assert.Equal(t, ingest.StatusCompleted, result(t, env))
@@ -197,19 +196,18 @@ func TestANotificationIsPublishedAgain(t *testing.T) {
 	}
 }
 
-// TestActionsThatCannotBeTakenAreRejected: the answer says why, and which steps the
-// file's mode has.
-func TestActionsThatCannotBeTakenAreRejected(t *testing.T) {
+// TestInvalidActionsAreRejected with the reason and the steps of the file's mode.
+func TestInvalidActionsAreRejected(t *testing.T) {
 	t.Parallel()
 	by := func(from ingest.Step) workflows.OperatorAction {
 		return workflows.OperatorAction{From: from, Actor: "ann"}
 	}
 	for name, tc := range map[string]struct {
-		mode     ingest.Mode
-		failed   ingest.Step
-		action   string
-		decision workflows.OperatorAction
-		want     string
+		mode   ingest.Mode
+		failed ingest.Step
+		update string
+		action workflows.OperatorAction
+		want   string
 	}{
 		"unknown step": {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateRetry, by("lunch"),
 			`from "lunch": not a step to retry from; the file failed at step upload of mode staged: use one of [download verify upload]`},
@@ -218,17 +216,17 @@ func TestActionsThatCannotBeTakenAreRejected(t *testing.T) {
 		"a step of another mode": {ingest.ModeDirect, ingest.StepNotify, workflows.UpdateRetry, by(ingest.StepDownload),
 			"of mode direct: use one of [transfer notify]"},
 		"memory mode":       {ingest.ModeMemory, ingest.StepTransfer, workflows.UpdateRetry, by(ingest.StepNotify), "use one of [transfer]"},
-		"nobody":            {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateRetry, workflows.OperatorAction{}, "actor: required"},
+		"no actor":          {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateRetry, workflows.OperatorAction{}, "actor: required"},
 		"not yet stored":    {ingest.ModeDirect, ingest.StepTransfer, workflows.UpdateRenotify, by(""), "failed at step transfer"},
-		"skip by nobody":    {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateSkip, workflows.OperatorAction{}, "actor: required"},
-		"renotify, but how": {ingest.ModeStaged, ingest.StepNotify, workflows.UpdateRenotify, by("lunch"), "use one of [download verify upload notify]"},
+		"skip, no actor":    {ingest.ModeStaged, ingest.StepUpload, workflows.UpdateSkip, workflows.OperatorAction{}, "actor: required"},
+		"renotify, unknown": {ingest.ModeStaged, ingest.StepNotify, workflows.UpdateRenotify, by("lunch"), "use one of [download verify upload notify]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			env := newEnv(t)
 			skipLater(env)
 			got := &answer{}
-			env.RegisterDelayedCallback(func() { env.UpdateWorkflow(tc.action, "", got, tc.decision) }, time.Minute)
+			env.RegisterDelayedCallback(func() { env.UpdateWorkflow(tc.update, "", got, tc.action) }, time.Minute)
 			env.ExecuteWorkflow(workflows.NameFileIngest, parkedInput(tc.mode, tc.failed, ingest.KindConflict))
 			assert.Equal(t, ingest.StatusSkipped, result(t, env))
 			require.ErrorContains(t, got.rejected, tc.want)
@@ -237,11 +235,11 @@ func TestActionsThatCannotBeTakenAreRejected(t *testing.T) {
 	}
 }
 
-func TestActionsAreRejectedWhileTheFileIsAtWork(t *testing.T) {
+func TestActionsAreRejectedUnlessTheFileHasFailed(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
 	expect(env, activities.NameDownload, activities.DownloadResult{}).After(time.Minute)
-	allGoesWell(env)
+	mockSuccess(env)
 	got := &answer{}
 	env.RegisterDelayedCallback(func() {
 		got = act(env, false, workflows.UpdateSkip, workflows.OperatorAction{Actor: "ann"})
@@ -252,8 +250,9 @@ func TestActionsAreRejectedWhileTheFileIsAtWork(t *testing.T) {
 	require.ErrorContains(t, got.rejected, "has not failed: it is at step download")
 }
 
-// TestOneActionIsTakenAtATime: the first one counts, while it is recorded.
-func TestOneActionIsTakenAtATime(t *testing.T) {
+// TestOneActionAtATime: the first one is accepted, the second rejected until the first is
+// recorded.
+func TestOneActionAtATime(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
 	expect(env, activities.NameResumeFile, activities.Outcome{Status: ingest.StatusSkipped}).After(time.Minute).Once()
@@ -268,8 +267,7 @@ func TestOneActionIsTakenAtATime(t *testing.T) {
 	require.ErrorContains(t, second.rejected, workflows.ActionPending)
 }
 
-// parkedInput is that of a file that waited for an operator when its earlier
-// workflow was lost.
+// parkedInput returns the input for a failed file whose earlier workflow was lost.
 func parkedInput(mode ingest.Mode, step ingest.Step, kind ingest.Kind) workflows.FileIngestInput {
 	return workflows.FileIngestInput{
 		FileUUID: fileUUID, ServerUUID: serverUUID, Size: size, Mode: mode,
@@ -277,8 +275,8 @@ func parkedInput(mode ingest.Mode, step ingest.Step, kind ingest.Kind) workflows
 	}
 }
 
-// TestAFileIsParkedAgain: it waits without doing anything, and what has to be
-// fetched after a retry waits for a slot.
+// TestAFileIsParkedAgain: a new workflow for a failed file waits for an operator. After a
+// retry, steps that read from the server wait for a slot.
 func TestAFileIsParkedAgain(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -302,7 +300,7 @@ func TestAFileIsParkedAgain(t *testing.T) {
 			if tc.end == ingest.StatusReady {
 				expectRequeue(env, 0, nil)
 			}
-			allGoesWell(env)
+			mockSuccess(env)
 			env.RegisterDelayedCallback(func() {
 				assert.Empty(t, *steps)
 				assert.Empty(t, *statuses, "it was started with status error")
@@ -320,9 +318,8 @@ func TestAFileIsParkedAgain(t *testing.T) {
 	}
 }
 
-// TestAFileOfASuspendedServerGoesOnByItself: its repair decides for all files that
-// wait for it, unless an operator was first.
-func TestAFileOfASuspendedServerGoesOnByItself(t *testing.T) {
+// TestAFileOfARepairedServerIsRetried automatically, unless an operator acts first.
+func TestAFileOfARepairedServerIsRetried(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		operator bool

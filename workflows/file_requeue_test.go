@@ -16,8 +16,8 @@ import (
 
 const anything = mock.Anything
 
-// expectRequeue mocks the step that makes the file ready again and releases the
-// slot; deferred, when set, is why it could not be fetched.
+// expectRequeue mocks the step that makes the file ready again and releases the slot.
+// deferred, when set, is the reason of a deferral.
 func expectRequeue(env *testsuite.TestWorkflowEnvironment, slot int64, deferred *ingest.Failure) *testsuite.MockCallWrapper {
 	return env.OnActivity(activities.NameRequeueFile, anything, mock.MatchedBy(func(in activities.RequeueFileInput) bool {
 		attempts := int32(0)
@@ -28,7 +28,8 @@ func expectRequeue(env *testsuite.TestWorkflowEnvironment, slot int64, deferred 
 	})).Return(activities.Outcome{Status: ingest.StatusReady}, nil).Once()
 }
 
-// fetching is how the bytes of a file are read in a mode.
+// fetching is the step that reads a file's bytes in a mode, and a function that mocks its
+// failure.
 type fetching struct {
 	step ingest.Step
 	fail func(env *testsuite.TestWorkflowEnvironment, err error, times int)
@@ -46,11 +47,10 @@ var fetchings = map[ingest.Mode]fetching{
 	}},
 }
 
-// retried are the modes whose fetching is retried in rounds.
+// retried are the modes whose transfers are retried in rounds.
 var retried = []ingest.Mode{ingest.ModeStaged, ingest.ModeDirect}
 
-// TestAFileThatCannotBeFetchedIsDeferred: it must not keep others of its server
-// waiting.
+// TestAFileThatCannotBeFetchedIsDeferred: it must not block other files of its server.
 func TestAFileThatCannotBeFetchedIsDeferred(t *testing.T) {
 	t.Parallel()
 	for _, mode := range retried {
@@ -60,7 +60,7 @@ func TestAFileThatCannotBeFetchedIsDeferred(t *testing.T) {
 			statuses := statusesOf(env)
 			fetchings[mode].fail(env, failure(ingest.KindTransient), ingest.RoundAttempts)
 			expectRequeue(env, slot, &ingest.Failure{Step: fetchings[mode].step, Kind: ingest.KindTransient, Message: "it failed: transient"})
-			allGoesWell(env)
+			mockSuccess(env)
 			began := env.Now()
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(mode))
 			assert.Equal(t, ingest.StatusReady, result(t, env))
@@ -70,7 +70,7 @@ func TestAFileThatCannotBeFetchedIsDeferred(t *testing.T) {
 	}
 }
 
-// TestAFileForWhichNoWorkerHasRoomIsDeferred: it does not keep its slot meanwhile.
+// TestAFileForWhichNoWorkerHasRoomIsDeferred and releases its slot.
 func TestAFileForWhichNoWorkerHasRoomIsDeferred(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
@@ -79,11 +79,11 @@ func TestAFileForWhichNoWorkerHasRoomIsDeferred(t *testing.T) {
 	expectRequeue(env, slot, &ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindStagingFull, Message: "it failed: staging_full"})
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 	assert.Equal(t, ingest.StatusReady, result(t, env))
-	assert.Empty(t, *statuses, "it was ready all the time")
+	assert.Empty(t, *statuses, "it was always ready")
 }
 
-// TestAFileKeepsItsSlotWhileItAdvances: a line that is cut again and again is
-// slow, not dead, and a worker that stops is no failure of the server.
+// TestAFileKeepsItsSlotWhileItAdvances: interrupted connections and shutdowns of workers are
+// no failures of the server.
 func TestAFileKeepsItsSlotWhileItAdvances(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{
@@ -96,7 +96,7 @@ func TestAFileKeepsItsSlotWhileItAdvances(t *testing.T) {
 				t.Parallel()
 				env := newEnv(t)
 				fetchings[mode].fail(env, err, 3*ingest.RoundAttempts+5)
-				allGoesWell(env)
+				mockSuccess(env)
 				env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(mode))
 				assert.Equal(t, ingest.StatusCompleted, result(t, env))
 			})
@@ -104,8 +104,7 @@ func TestAFileKeepsItsSlotWhileItAdvances(t *testing.T) {
 	}
 }
 
-// TestAFileWithoutASlotIsNotFetched: it waits for the dispatcher, and is not
-// deferred.
+// TestAFileWithoutASlotIsNotFetched: it waits for the dispatcher and is not deferred.
 func TestAFileWithoutASlotIsNotFetched(t *testing.T) {
 	t.Parallel()
 	for _, mode := range ingest.Modes {
@@ -124,8 +123,7 @@ func TestAFileWithoutASlotIsNotFetched(t *testing.T) {
 	}
 }
 
-// TestAFileWhoseSlotIsRejectedWaitsForAnother: the ledger knows no such slot, e.g.
-// because the workflow was started late.
+// TestAFileWhoseSlotIsRejectedWaitsForAnother, e.g. because the workflow was started late.
 func TestAFileWhoseSlotIsRejectedWaitsForAnother(t *testing.T) {
 	t.Parallel()
 	for _, mode := range ingest.Modes {
@@ -135,7 +133,7 @@ func TestAFileWhoseSlotIsRejectedWaitsForAnother(t *testing.T) {
 			steps := stepsOf(env)
 			fetchings[mode].fail(env, failure(ingest.KindNoSlot), 1)
 			expectRequeue(env, slot, nil)
-			allGoesWell(env)
+			mockSuccess(env)
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(mode))
 			assert.Equal(t, ingest.StatusReady, result(t, env))
 			assert.Equal(t, "RequeueFile", (*steps)[len(*steps)-1])
@@ -144,9 +142,8 @@ func TestAFileWhoseSlotIsRejectedWaitsForAnother(t *testing.T) {
 	}
 }
 
-// TestARequeuedFileMayHaveEndedOtherwise: its object may be in the store, or an
-// operator may have decided.
-func TestARequeuedFileMayHaveEndedOtherwise(t *testing.T) {
+// TestARequeuedFileMayHaveEnded: its object may be stored, or an operator may have acted.
+func TestARequeuedFileMayHaveEnded(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[ingest.Status]struct {
 		end  ingest.Status
@@ -161,7 +158,7 @@ func TestARequeuedFileMayHaveEndedOtherwise(t *testing.T) {
 			env := newEnv(t)
 			steps := stepsOf(env)
 			expectRequeue(env, 0, nil).Return(activities.Outcome{Status: status}, nil)
-			allGoesWell(env)
+			mockSuccess(env)
 			in := ingestInput(ingest.ModeStaged)
 			in.Slot = 0
 			env.ExecuteWorkflow(workflows.NameFileIngest, in)
@@ -171,8 +168,8 @@ func TestARequeuedFileMayHaveEndedOtherwise(t *testing.T) {
 	}
 }
 
-// TestAFileThatLostItsSlotIsNotFetchedAgain: it was released while the broker was
-// away or an operator was awaited, so what must be fetched waits for another one.
+// TestAFileThatLostItsSlotIsNotFetchedAgain: the slot was released while the file waited for
+// an operator.
 func TestAFileThatLostItsSlotIsNotFetchedAgain(t *testing.T) {
 	t.Parallel()
 	for _, mode := range ingest.Modes {
@@ -190,7 +187,7 @@ func TestAFileThatLostItsSlotIsNotFetchedAgain(t *testing.T) {
 			expectParked(env, fetch.step, ingest.KindPermission)
 			expectResumed(env, ingest.ActionRetry, fetch.step, "ann", ingest.StatusReady)
 			expectRequeue(env, 0, nil)
-			allGoesWell(env)
+			mockSuccess(env)
 			env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}) }, time.Hour)
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(mode))
 			assert.Equal(t, ingest.StatusReady, result(t, env))

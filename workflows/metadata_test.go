@@ -14,8 +14,8 @@ import (
 	"stevedore/workflows"
 )
 
-// TestASummaryIsInertAndShort: names of files are the partner's choice, and a
-// summary that is too long could keep the workflow from being started.
+// TestASummaryIsInertAndShort: file names are untrusted, and Temporal rejects starts with
+// long summaries.
 func TestASummaryIsInertAndShort(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]string{
@@ -47,8 +47,8 @@ func TestAMemoHoldsTheWholePath(t *testing.T) {
 	assert.Len(t, workflows.Shown{Path: strings.Repeat("a", 10_000)}.Memo()[workflows.MemoPath], 4096)
 }
 
-// TestStartIngest: what is started for a file can be found by its server, status
-// and size, and cannot be started twice.
+// TestStartIngest: the workflow can be searched by server, status and size, and cannot be
+// started twice.
 func TestStartIngest(t *testing.T) {
 	t.Parallel()
 	start := workflows.StartIngest(ingest.File{

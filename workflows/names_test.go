@@ -17,8 +17,8 @@ import (
 	"stevedore/workflows"
 )
 
-// TestRegisteredNames pins the names that running workflows refer to. A name
-// that disappears from the golden file strands every open workflow that uses it.
+// TestRegisteredNames pins the names that running workflows refer to. Without a name in the
+// golden file, open workflows that use it cannot continue.
 func TestRegisteredNames(t *testing.T) {
 	t.Parallel()
 	var names []string
@@ -38,8 +38,8 @@ func TestRegisteredNames(t *testing.T) {
 	assert.Equal(t, string(want), strings.Join(names, "\n")+"\n")
 }
 
-// TestActivitiesAreNamedAsTheirMethods: workflows call activities by method, and
-// the SDK makes the name of it.
+// TestActivitiesAreNamedAsTheirMethods: workflows refer to activities by method, and the SDK
+// derives the name from it.
 func TestActivitiesAreNamedAsTheirMethods(t *testing.T) {
 	t.Parallel()
 	for name, fn := range (&activities.Activities{}).Registered() {
@@ -49,8 +49,8 @@ func TestActivitiesAreNamedAsTheirMethods(t *testing.T) {
 	}
 }
 
-// TestStepsHaveActivities: operators pause the activity of a step, and progress
-// and metrics find the step of an activity.
+// TestStepsHaveActivities: operators pause the activity of a step; progress and metrics map
+// activities to steps.
 func TestStepsHaveActivities(t *testing.T) {
 	t.Parallel()
 	registered := (&activities.Activities{}).Registered()
@@ -66,8 +66,8 @@ func TestStepsHaveActivities(t *testing.T) {
 	}
 }
 
-// TestHostActivitiesAreRegisteredWhereTheyAreScheduled: a queue whose workers do
-// not know an activity would fail it for ever.
+// TestHostActivitiesAreRegisteredWhereTheyAreScheduled: on a queue whose workers have not
+// registered an activity it would fail forever.
 func TestHostActivitiesAreRegisteredWhereTheyAreScheduled(t *testing.T) {
 	t.Parallel()
 	a := &activities.Activities{}

@@ -196,7 +196,7 @@ func (r *reconciliation) checkObjects(ctx workflow.Context) error {
 	return err
 }
 
-// withSweep is for checking many items; the next run repeats what failed.
+// withSweep is for checking many items; the next run repeats failed ones.
 func withSweep(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: time.Hour,

@@ -17,17 +17,17 @@ import (
 	"stevedore/workflows"
 )
 
-// nothingElseToReconcile mocks the parts of a reconciliation that find nothing.
-func nothingElseToReconcile(env *testsuite.TestWorkflowEnvironment) {
+// mockEmptyReconciliation mocks the parts of a reconciliation without findings.
+func mockEmptyReconciliation(env *testsuite.TestWorkflowEnvironment) {
 	expect(env, activities.NameListHosts, activities.ListHostsResult{}).Maybe()
 	expect(env, activities.NameSweepUploads, activities.SweepResult{}).Maybe()
 	expect(env, activities.NameCheckObjects, activities.CheckObjectsResult{}).Maybe()
 	env.OnActivity(activities.NameRecordReconciliation, anything, anything).Return(nil).Maybe()
 }
 
-// TestReconcileGoesOnWhereARunEnded: however many files wait rightly, those
-// after them are looked at, too.
-func TestReconcileGoesOnWhereARunEnded(t *testing.T) {
+// TestReconcileContinuesAsNew after a number of pages, so that any number of files is
+// checked.
+func TestReconcileContinuesAsNew(t *testing.T) {
 	t.Parallel()
 	const pages = 120
 	seen := 0
@@ -40,7 +40,7 @@ func TestReconcileGoesOnWhereARunEnded(t *testing.T) {
 				seen++
 				return activities.FindStrandedResult{AfterID: int64(seen), More: seen < pages, Requeued: 1}, nil
 			})
-		nothingElseToReconcile(env)
+		mockEmptyReconciliation(env)
 		env.ExecuteWorkflow(workflows.NameReconcile, in)
 		var next *workflow.ContinueAsNewError
 		if !assert.LessOrEqual(t, runs, 10) || !errors.As(env.GetWorkflowError(), &next) {
@@ -55,9 +55,8 @@ func TestReconcileGoesOnWhereARunEnded(t *testing.T) {
 	assert.Equal(t, pages, seen)
 }
 
-// TestReconcileStartsWhatLostItsWorkflow: in the mode in which it was moved, and
-// without a slot.
-func TestReconcileStartsWhatLostItsWorkflow(t *testing.T) {
+// TestReconcileRestartsOrphanedFiles in their mode and without a slot.
+func TestReconcileRestartsOrphanedFiles(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
 	why := &ingest.Failure{Step: ingest.StepTransfer, Kind: ingest.KindPermission, Message: "denied"}
@@ -76,7 +75,7 @@ func TestReconcileStartsWhatLostItsWorkflow(t *testing.T) {
 	} {
 		env.OnWorkflow(workflows.NameFileIngest, mock.Anything, in).Return(workflows.FileIngestResult{}, nil).Once()
 	}
-	nothingElseToReconcile(env)
+	mockEmptyReconciliation(env)
 	env.ExecuteWorkflow(workflows.NameReconcile, workflows.ReconcileInput{})
 	require.NoError(t, env.GetWorkflowError())
 	var found ingest.Reconciliation
@@ -84,18 +83,18 @@ func TestReconcileStartsWhatLostItsWorkflow(t *testing.T) {
 	assert.EqualValues(t, 2, found.Restarted)
 }
 
-// TestReconcileCountsWhatHasStarted: it waits for each start, because one that has
-// not happened is lost when the run ends.
-func TestReconcileCountsWhatHasStarted(t *testing.T) {
+// TestReconcileCountsStartedWorkflows: it waits for each start, because a pending one is
+// lost when the run ends.
+func TestReconcileCountsStartedWorkflows(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
 	file := activities.Stranded{
 		ReadyFile: activities.ReadyFile{UUID: fileUUID, Summary: "/a", Size: size, Mode: ingest.ModeStaged}, ServerUUID: serverUUID, ServerName: "acme",
 	}
 	expect(env, activities.NameFindStranded, activities.FindStrandedResult{Restart: []activities.Stranded{file, file}}).Once()
-	// It runs while the second is started, which is therefore refused.
+	// It is running when the second is started, which is therefore rejected.
 	env.OnWorkflow(workflows.NameFileIngest, mock.Anything, mock.Anything).Return(workflows.FileIngestResult{}, nil).After(time.Hour)
-	nothingElseToReconcile(env)
+	mockEmptyReconciliation(env)
 	env.ExecuteWorkflow(workflows.NameReconcile, workflows.ReconcileInput{})
 	require.NoError(t, env.GetWorkflowError())
 	var found ingest.Reconciliation

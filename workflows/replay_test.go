@@ -13,9 +13,9 @@ import (
 	"stevedore/workflows"
 )
 
-// TestReplay replays the histories of every release: a workflow that is open
-// while a new version is deployed must go on under it. Fixtures are recorded
-// from a release's own code, never from a branch, and never changed.
+// TestReplay replays the histories of every release: open workflows must continue after an
+// upgrade. Fixtures are recorded from a release's own code, never from a branch, and never
+// changed.
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	fixtures, err := filepath.Glob("testdata/replay/*/*.json")

@@ -12,7 +12,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// ScanAllServersInput selects what to scan.
+// ScanAllServersInput selects the servers to scan.
 type ScanAllServersInput struct {
 	// Servers restricts the scan to these names or uuids; empty means all.
 	Servers []string `json:"servers,omitempty"`

@@ -12,8 +12,8 @@ import (
 	"stevedore/workflows"
 )
 
-// TestScanAllServersIsOneActivity: it is named by the run, so that the scans that
-// it has asked recognize it when its worker dies.
+// TestScanAllServersIsOneActivity: its pass is the run id, by which scans recognize a retry
+// after a crash.
 func TestScanAllServersIsOneActivity(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)

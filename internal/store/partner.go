@@ -15,7 +15,7 @@ import (
 const partnerWaits = `
 WITH unfinished AS (
 	SELECT f.server_uuid, ` + waitsFor + ` AS wanted, f.hold IS NOT DISTINCT FROM 'held' AS held,
-		f.status IN ('downloading', 'downloaded') AND coalesce(f.error_message, '') LIKE 'the checksum file % looked at again until %' AS misfit, f.error_message
+		f.status IN ('downloading', 'downloaded') AND coalesce(f.error_message, '') LIKE 'the checksum file % checked again until %' AS misfit, f.error_message
 	FROM files f JOIN sftp_servers s ON s.server_uuid = f.server_uuid
 	WHERE f.server_uuid = ANY ($1::text[]::uuid[]) AND f.status IN ('discovered', 'ready', 'downloading', 'downloaded', 'verified', 'uploading', 'uploaded')
 ), counted AS (

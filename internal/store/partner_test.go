@@ -22,7 +22,7 @@ func TestWhatWaitsForThePartner(t *testing.T) {
 	misfit := b.ready(t, "/misfit")
 	b.exec(t, `UPDATE files SET status = 'downloading' WHERE file_uuid = $1`, misfit.UUID)
 	b.exec(t, `UPDATE files SET status = 'downloaded', error_kind = 'transient',
-		error_message = 'the checksum file misfit.md5 does not fit /misfit yet: x; looked at again until T' WHERE file_uuid = $1`, misfit.UUID)
+		error_message = 'the checksum file misfit.md5 does not match /misfit yet: x; checked again until T' WHERE file_uuid = $1`, misfit.UUID)
 	waits, err := b.WaitForPartner(ctx, []string{b.server.UUID})
 	require.NoError(t, err)
 	one := waits[b.server.UUID]
