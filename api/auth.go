@@ -2,17 +2,13 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
-	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
-	"stevedore/api/console"
+	"stevedore/api/web"
 	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 )
@@ -55,178 +51,73 @@ func neededRole(method, path string) ingest.Role {
 	}
 }
 
-const askForToken = "send the header `Authorization: Bearer <token>`; `stevedore token create` makes one, and STEVEDORE_TOKEN is an admin's"
-
-// guard lets a request pass only with a token whose role is enough.
+// guard requires a token or a session whose role is sufficient for the route.
 type guard struct {
-	// bootstrap is the digest of the token in the configuration. Digests are
-	// compared, so that neither content nor length shows in the time it takes.
-	bootstrap     [sha256.Size]byte
-	bootstrapName string
-	ops           access.Access
-	limits        *limits
-	lookups       *lookups
+	*access.Guard
 	// specified returns openapi.yaml's path for a route pattern.
 	specified func(pattern string) string
 }
 
 func (g guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		r := c.Request()
+		web.InfoOf(r.Context()).Route = g.specified(c.Path())
 		if openPaths[c.Path()] {
-			g.recognize(c)
+			c.SetRequest(g.recognize(r))
 			return next(c)
 		}
-		principal, err := g.principal(c)
+		principal, err := web.Principal(r, g.Guard)
 		if err != nil {
 			return err
 		}
-		if wait, ok := g.limits.take(principal.Name); !ok {
-			return tooMany(c, wait)
+		if err := g.Take(principal.Name); err != nil {
+			return err
 		}
-		needed := neededRole(c.Request().Method, g.specified(c.Path()))
+		needed := neededRole(r.Method, g.specified(c.Path()))
 		if !principal.Role.Allows(needed) {
-			return echo.NewHTTPError(http.StatusForbidden, fmt.Sprintf(
+			return web.Refuse(http.StatusForbidden, fmt.Sprintf(
 				"this needs a token with the role %s; %s has the role %s", needed, principal.Name, principal.Role))
 		}
-		c.Set(principalName, principal.Name)
-		ctx := context.WithValue(access.As(c.Request().Context(), principal), stillAllowedKey{}, func() error {
-			again, err := g.principal(c)
+		web.InfoOf(r.Context()).Principal = principal.Name
+		ctx := context.WithValue(access.As(r.Context(), principal), stillAllowedKey{}, func() error {
+			again, err := web.Principal(r, g.Guard)
 			if err == nil && !again.Role.Allows(needed) {
 				err = access.ErrRefused
 			}
 			return err
 		})
-		c.SetRequest(c.Request().WithContext(ctx))
+		c.SetRequest(r.WithContext(ctx))
 		return next(c)
 	}
 }
 
-// recognizeTimeout bounds what a probe waits for to learn who asks: the ledger
-// may be what is down.
+// recognizeTimeout bounds the check of a probe's token: the ledger may be down.
 const recognizeTimeout = time.Second
 
-// recognize notes who asks where nobody has to say so: those who do are told
-// more.
-func (g guard) recognize(c echo.Context) {
-	if c.Path() != "/readyz" {
-		return
+// recognize marks a request to /readyz that has a valid token: its response contains error
+// messages.
+func (g guard) recognize(r *http.Request) *http.Request {
+	if r.URL.Path != "/readyz" {
+		return r
 	}
-	before := c.Request()
-	ctx, cancel := context.WithTimeout(before.Context(), recognizeTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), recognizeTimeout)
 	defer cancel()
-	c.SetRequest(before.WithContext(ctx))
-	_, err := g.principal(c)
-	c.Response().Header().Del(echo.HeaderWWWAuthenticate)
-	c.Response().Header().Del("Retry-After")
-	c.SetRequest(before)
-	if err == nil {
-		c.SetRequest(before.WithContext(context.WithValue(before.Context(), recognizedKey{}, true)))
+	if _, err := web.Principal(r.WithContext(ctx), g.Guard); err != nil {
+		return r
 	}
+	return r.WithContext(context.WithValue(r.Context(), recognizedKey{}, true))
 }
 
-// recognizedKey is where probes find that a valid token came with them.
+// recognizedKey marks the context of a probe with a valid token.
 type recognizedKey struct{}
 
-// stillAllowedKey is where long answers find how to ask again whether they may
-// go on.
+// stillAllowedKey is the context key of a stream's check of its credentials.
 type stillAllowedKey struct{}
 
-// stillAllowed returns an error when the credentials with which the request came
-// are not taken any more.
+// stillAllowed returns an error once the credentials of the request are refused.
 func stillAllowed(ctx context.Context) error {
 	if check, ok := ctx.Value(stillAllowedKey{}).(func() error); ok {
 		return check()
 	}
 	return nil
-}
-
-// principalName is where the access log finds who asked.
-const principalName = "principal"
-
-// principal returns who asks: by a token in the header, or by the cookie of a
-// person who is logged in to the console. Writes with a cookie are safe from
-// other web sites, see refuseCrossOrigin.
-func (g guard) principal(c echo.Context) (ingest.Principal, error) {
-	scheme, given, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
-	given = strings.TrimSpace(given)
-	if scheme == "" {
-		if principal, err := g.session(c.Request()); err == nil || !errors.Is(err, access.ErrRefused) {
-			return principal, err
-		}
-	}
-	if !strings.EqualFold(scheme, "Bearer") || given == "" {
-		return ingest.Principal{}, unauthorized(c, askForToken)
-	}
-	principal, wait, err := g.token(c.Request().Context(), c.RealIP(), given)
-	switch {
-	case wait > 0:
-		return principal, tooMany(c, wait)
-	case errors.Is(err, access.ErrRefused):
-		return principal, unauthorized(c, err.Error())
-	}
-	return principal, err
-}
-
-// token returns whose token the secret is. A valid one always passes, wherever
-// it comes from: many share an address. Whoever tries wrong ones is slowed down
-// by address, and wait says how long.
-func (g guard) token(ctx context.Context, address, secret string) (p ingest.Principal, wait time.Duration, err error) {
-	digest := sha256.Sum256([]byte(secret))
-	if g.isBootstrap(digest) {
-		return g.bootstrapPrincipal(digest), 0, nil
-	}
-	leave, err := g.lookups.enter(ctx, digest)
-	if err != nil {
-		return p, 0, err
-	}
-	p, err = g.ops.Authenticate(ctx, digest)
-	refused := errors.Is(err, access.ErrRefused)
-	leave(err == nil, refused)
-	if refused {
-		wait, _ = g.limits.failed(address)
-	}
-	return p, wait, err
-}
-
-// session returns who is logged in to the console with the request's cookie.
-func (g guard) session(r *http.Request) (ingest.Principal, error) {
-	cookie, ok := console.Session(r)
-	if !ok {
-		return ingest.Principal{}, access.ErrRefused
-	}
-	digest, err := g.ops.SessionToken(r.Context(), cookie)
-	if err != nil {
-		return ingest.Principal{}, err
-	}
-	if g.isBootstrap(digest) {
-		return g.bootstrapPrincipal(digest), nil
-	}
-	return g.ops.Authenticate(r.Context(), digest)
-}
-
-func (g guard) bootstrapPrincipal(digest [sha256.Size]byte) ingest.Principal {
-	return ingest.Principal{Name: g.bootstrapName, Role: ingest.RoleAdmin, TokenID: ingest.TokenID(digest)}
-}
-
-// door lets people into the console by the guard's rules.
-type door struct{ guard }
-
-// Session implements console.Door.
-func (d door) Session(r *http.Request) (ingest.Principal, error) { return d.session(r) }
-
-// Token implements console.Door.
-func (d door) Token(ctx context.Context, address, secret string) (ingest.Principal, time.Duration, error) {
-	return d.token(ctx, address, secret)
-}
-
-// Take implements console.Door.
-func (d door) Take(principal string) (time.Duration, bool) { return d.limits.take(principal) }
-
-func (g guard) isBootstrap(digest [sha256.Size]byte) bool {
-	return subtle.ConstantTimeCompare(digest[:], g.bootstrap[:]) == 1
-}
-
-func unauthorized(c echo.Context, detail string) error {
-	c.Response().Header().Set(echo.HeaderWWWAuthenticate, `Bearer realm="stevedore"`)
-	return echo.NewHTTPError(http.StatusUnauthorized, detail)
 }

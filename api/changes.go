@@ -7,9 +7,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/labstack/echo/v4"
-
 	"stevedore/api/openapi"
+	"stevedore/api/web"
 	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
@@ -30,9 +29,9 @@ const (
 
 // ListChanges streams what happens to files.
 func (h handlers) ListChanges(ctx context.Context, req openapi.ListChangesRequestObject) (openapi.ListChangesResponseObject, error) {
-	closed, ok := h.limits.openStream(access.From(ctx).Name)
+	closed, ok := h.guard.OpenStream(access.From(ctx).Name)
 	if !ok {
-		return nil, echo.NewHTTPError(http.StatusTooManyRequests, fmt.Sprintf("%d streams are open with this token: close some", maxStreams))
+		return nil, web.Refuse(http.StatusTooManyRequests, fmt.Sprintf("%d streams are open with this token: close some", access.MaxStreams))
 	}
 	stream, err := h.begin(ctx, req)
 	if err != nil {

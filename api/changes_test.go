@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -58,59 +57,14 @@ func TestWhoDoesNotReadIsDropped(t *testing.T) {
 	}
 }
 
-// TestEveryRequestHasAnEnd but streams.
-func TestEveryRequestHasAnEnd(t *testing.T) {
+// TestEveryRequestHasATimeLimit but streams; a server test has more time than others.
+func TestEveryRequestHasATimeLimit(t *testing.T) {
 	t.Parallel()
-	var ends map[string]bool
-	handler := withDeadline(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, has := r.Context().Deadline()
-		ends[r.URL.Path] = has
-	}), time.Minute)
-	ends = map[string]bool{}
-	for _, path := range []string{"/", "/files", "/api/v1/files", "/files/scan", streamPath} {
-		request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, path, nil)
-		require.NoError(t, err)
-		handler.ServeHTTP(nil, request)
-	}
-	require.Equal(t, map[string]bool{"/": true, "/files": true, "/api/v1/files": true, "/files/scan": true, streamPath: false}, ends)
-}
-
-// TestTestsOfServersHaveTheirTime: a log-in may take longer than any other request,
-// and its answer still arrives.
-func TestTestsOfServersHaveTheirTime(t *testing.T) {
-	t.Parallel()
-	const short = 50 * time.Millisecond
-	server := httptest.NewUnstartedServer(withDeadline(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		end, _ := r.Context().Deadline()
-		select {
-		case <-r.Context().Done():
-		case <-time.After(4 * short): // a slow log-in
-		}
-		_, _ = fmt.Fprint(w, time.Until(end) > operations.MaxTest/2)
-	}), short))
-	server.Config.WriteTimeout = 2 * short
-	server.Start()
-	t.Cleanup(server.Close)
-	for path, want := range map[string]string{
-		"/api/v1/servers/acme:test": "true", "/api/v1/servers/acme:approve-host-key": "true",
-		"/servers/acme/test": "true", "/servers/acme/approve": "true",
-		"/api/v1/servers/acme:pause": "", "/servers/acme/pause": "",
+	for path, want := range map[string]time.Duration{
+		"/api/v1/files": handlerTimeout, "/files/scan": handlerTimeout, "/api/v1/servers/acme:pause": handlerTimeout, streamPath: 0,
+		"/api/v1/servers/acme:test": operations.MaxTest, "/api/v1/servers/acme:approve-host-key": operations.MaxTest,
 	} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+path, nil)
-		require.NoError(t, err)
-		answer, err := server.Client().Do(request)
-		if want == "" {
-			if err == nil {
-				body, _ := io.ReadAll(answer.Body)
-				require.NoError(t, answer.Body.Close())
-				require.NotEqual(t, "true", string(body), path)
-			}
-			continue
-		}
-		require.NoError(t, err, path)
-		body, err := io.ReadAll(answer.Body)
-		require.NoError(t, err)
-		require.NoError(t, answer.Body.Close())
-		require.Equal(t, want, string(body), path)
+		limit, _ := timeout(httptest.NewRequest(http.MethodPost, path, nil))
+		require.Equal(t, want, limit, path)
 	}
 }

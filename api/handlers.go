@@ -25,7 +25,7 @@ type handlers struct {
 	// stopping is closed when streams are to end; may be nil.
 	stopping <-chan struct{}
 	metrics  *telemetry.API
-	limits   *limits
+	guard    *access.Guard
 	ready    *readiness
 	now      func() time.Time
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"stevedore/api/web"
 	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
@@ -25,8 +26,8 @@ var replayedHeaders = []string{echo.HeaderContentType, echo.HeaderLocation, "ETa
 
 // errKeyReused and errKeyInUse say why a key is not taken.
 var (
-	errKeyReused = echo.NewHTTPError(http.StatusUnprocessableEntity, "this Idempotency-Key was used for another request: take a new one")
-	errKeyInUse  = echo.NewHTTPError(http.StatusConflict, "the first request with this Idempotency-Key is still under way: ask again in a second")
+	errKeyReused = web.Refuse(http.StatusUnprocessableEntity, "this Idempotency-Key was used for another request: take a new one")
+	errKeyInUse  = web.Refuse(http.StatusConflict, "the first request with this Idempotency-Key is still under way: ask again in a second")
 )
 
 // repeats answers a request that is sent again with the same Idempotency-Key as

@@ -3,11 +3,8 @@ package api
 import (
 	"context"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/labstack/echo/v4"
 
 	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
@@ -91,24 +88,4 @@ func pool(parts *wiring.Parts) (telemetry.Pool, bool) {
 		InUse: stats.InUse, Idle: stats.Idle, Max: stats.Max,
 		Acquires: stats.Acquires, Waited: stats.Waited, WaitSeconds: stats.WaitTime.Seconds(),
 	}, ok
-}
-
-// measureRequests notes how long requests take, by openapi.yaml's paths. It comes
-// before what answers errors.
-func measureRequests(metrics *telemetry.API, specified func(pattern string) string) echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			began := time.Now()
-			err := next(c)
-			if !isStream(c.Response().Header()) {
-				metrics.Request(c.Request().Method, specified(c.Path()), c.Response().Status, time.Since(began))
-			}
-			return err
-		}
-	}
-}
-
-// isStream reports whether an answer lasts for as long as its reader likes.
-func isStream(answer http.Header) bool {
-	return strings.HasPrefix(answer.Get(echo.HeaderContentType), "text/event-stream")
 }

@@ -1,7 +1,7 @@
 package api
 
 import (
-	"context"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"stevedore/api/openapi"
+	"stevedore/api/web"
 	"stevedore/internal/ingest"
 )
 
@@ -41,33 +42,52 @@ func newProblem(status int, code, detail string) openapi.Problem {
 	return openapi.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
 }
 
-// problemFor says what a caller is told about an error. Errors that nobody
-// classified keep their text to themselves: it may name inner addresses.
+// statusCodes are the codes of problems by their status.
+var statusCodes = map[int]string{
+	http.StatusBadRequest: codeInvalid, http.StatusUnauthorized: codeUnauthorized, http.StatusForbidden: codeForbidden,
+	http.StatusNotFound: codeNotFound, http.StatusMethodNotAllowed: codeMethod, http.StatusConflict: codeConflict,
+	http.StatusPreconditionFailed: codePrecondition, http.StatusRequestEntityTooLarge: codeTooLarge,
+	http.StatusUnsupportedMediaType: codeMediaType, http.StatusUnprocessableEntity: codeKeyReused,
+	http.StatusPreconditionRequired: codeNoIfMatch, http.StatusTooManyRequests: codeRateLimited,
+	http.StatusServiceUnavailable: codeUnavailable,
+}
+
+// problemFor returns the problem for an error. The text of unclassified errors is not in
+// it: it may contain internal addresses.
 func problemFor(err error) openapi.Problem {
 	var (
-		refused *echo.HTTPError
+		refused *web.Error
+		large   *http.MaxBytesError
 		known   *ingest.Error
 		invalid *ingest.InvalidError
 	)
+	status, detail := web.Status(err), ""
 	switch {
 	case errors.As(err, &refused):
-		return refusedProblem(refused)
-	case errors.Is(err, ingest.ErrStale):
-		return newProblem(http.StatusPreconditionFailed, codePrecondition, kindMessage(err))
+		detail = refused.Detail
+	case errors.As(err, &large):
+		detail = fmt.Sprintf("the body is too large: send at most %dK", large.Limit>>10)
 	case errors.As(err, &known):
-		problem := kindProblem(known, errors.Is(err, ingest.ErrNotFound))
-		if errors.As(err, &invalid) {
-			problem = fieldProblem(problem, invalid.Fields)
-		}
-		return problem
-	case errors.Is(err, context.DeadlineExceeded):
-		return newProblem(http.StatusServiceUnavailable, codeUnavailable, "a part of stevedore did not answer in time: GET /readyz says which; try again")
+		detail = known.Message
+	case status == http.StatusServiceUnavailable:
+		detail = "a part of stevedore did not answer in time: GET /readyz says which; try again"
+	case status < http.StatusInternalServerError: // from the guard
+		detail = err.Error()
 	default:
-		return newProblem(http.StatusInternalServerError, codeInternal, "something went wrong inside stevedore: its log has the request id")
+		detail = "something went wrong inside stevedore: its log has the request id"
 	}
+	code := cmp.Or(statusCodes[status], codeInvalid)
+	if status == http.StatusInternalServerError {
+		code = codeInternal
+	}
+	problem := newProblem(status, code, detail)
+	if errors.As(err, &invalid) {
+		problem = fieldProblem(problem, invalid.Fields)
+	}
+	return problem
 }
 
-// fieldProblem adds what is wrong with each field, and says it in one line.
+// fieldProblem adds the problems of each field, and all of them in one line.
 func fieldProblem(problem openapi.Problem, fields []ingest.FieldError) openapi.Problem {
 	list := []openapi.FieldError{}
 	for _, field := range fields {
@@ -80,68 +100,26 @@ func fieldProblem(problem openapi.Problem, fields []ingest.FieldError) openapi.P
 	return problem
 }
 
-// kindMessage returns the message made for people.
-func kindMessage(err error) string {
-	var known *ingest.Error
-	if errors.As(err, &known) {
-		return known.Message
+// fromEcho returns the error with those of the router and of the generated code as
+// *web.Error.
+func fromEcho(err error) error {
+	var (
+		refused *web.Error
+		large   *http.MaxBytesError
+		router  *echo.HTTPError
+	)
+	if errors.As(err, &refused) || errors.As(err, &large) || !errors.As(err, &router) || router.Code >= http.StatusInternalServerError {
+		return err
 	}
-	return err.Error()
-}
-
-// kindProblem needs to know what is missing: what the caller asked for is 404,
-// a part of ours, such as a table, is 503.
-func kindProblem(err *ingest.Error, notFound bool) openapi.Problem {
-	status, code := http.StatusInternalServerError, codeInternal
-	switch {
-	case err.Kind == ingest.KindInvalid:
-		status, code = http.StatusBadRequest, codeInvalid
-	case err.Kind == ingest.KindMissing:
-		status, code = http.StatusServiceUnavailable, codeUnavailable
-		if notFound {
-			status, code = http.StatusNotFound, codeNotFound
-		}
-	case err.Kind.Permanent(): // somebody must change something first
-		status, code = http.StatusConflict, codeConflict
-	case err.Kind != "":
-		status, code = http.StatusServiceUnavailable, codeUnavailable
-	}
-	return newProblem(status, code, err.Message)
-}
-
-// refusedProblem translates what echo and the generated code refuse.
-func refusedProblem(err *echo.HTTPError) openapi.Problem {
-	detail := fmt.Sprint(err.Message)
-	code := codeInvalid
-	switch err.Code {
-	case http.StatusUnauthorized:
-		code = codeUnauthorized
-	case http.StatusForbidden:
-		code = codeForbidden
+	detail := fmt.Sprint(router.Message)
+	switch router.Code {
 	case http.StatusNotFound:
-		code, detail = codeNotFound, "there is nothing at this path: GET /openapi.yaml lists what is"
+		detail = "there is nothing at this path: GET /openapi.yaml lists what is"
 	case http.StatusMethodNotAllowed:
-		code, detail = codeMethod, "this path does not take this method: see the Allow header and GET /openapi.yaml"
-	case http.StatusRequestEntityTooLarge:
-		code, detail = codeTooLarge, fmt.Sprintf("the body is too large: send at most %s", bodyLimit)
-	case http.StatusUnsupportedMediaType:
-		code = codeMediaType
-	case http.StatusTooManyRequests:
-		code = codeRateLimited
-	case http.StatusConflict:
-		code = codeConflict
-	case http.StatusUnprocessableEntity:
-		code = codeKeyReused
-	case http.StatusPreconditionFailed:
-		code = codePrecondition
-	case http.StatusPreconditionRequired:
-		code = codeNoIfMatch
+		detail = "this path does not take this method: see the Allow header and GET /openapi.yaml"
 	}
-	if err.Code >= http.StatusInternalServerError {
-		code, detail = codeInternal, "something went wrong inside stevedore: its log has the request id"
-	}
-	// The generated code quotes what it was given.
-	return newProblem(err.Code, code, ingest.DisplayPath(firstLine(detail)))
+	// The generated code quotes its input.
+	return web.Refuse(router.Code, ingest.DisplayPath(firstLine(detail)))
 }
 
 func firstLine(text string) string {
@@ -149,36 +127,27 @@ func firstLine(text string) string {
 	return line
 }
 
-// answerProblem is echo's HTTPErrorHandler.
-func answerProblem(log *slog.Logger) echo.HTTPErrorHandler {
-	return func(err error, c echo.Context) {
-		if c.Response().Committed {
-			return
-		}
-		problem := problemFor(err)
-		id := c.Response().Header().Get(echo.HeaderXRequestID)
-		if id != "" {
-			problem.RequestID = &id
-		}
-		ctx := c.Request().Context()
-		if problem.Status >= http.StatusInternalServerError {
-			log.ErrorContext(ctx, "request failed", "request_id", id, "error", err)
-		}
-		if err := writeProblem(c, problem.Status, problem); err != nil {
-			log.WarnContext(ctx, "cannot send the answer", "request_id", id, "error", err)
-		}
+// writeProblem writes the problem for an error.
+func writeProblem(log *slog.Logger, w http.ResponseWriter, r *http.Request, err error) {
+	problem := problemFor(err)
+	id := web.InfoOf(r.Context()).ID
+	if id != "" {
+		problem.RequestID = &id
 	}
-}
-
-// writeProblem takes what is to be sent as a problem document.
-func writeProblem(c echo.Context, status int, problem any) error {
+	if problem.Status >= http.StatusInternalServerError {
+		log.ErrorContext(r.Context(), "request failed", "request_id", id, "error", err)
+	}
+	web.SetHeaders(w.Header(), err)
+	w.Header().Set("Content-Type", problemType)
+	w.WriteHeader(problem.Status)
+	if r.Method == http.MethodHead {
+		return
+	}
 	body, err := json.Marshal(problem)
+	if err == nil {
+		_, err = w.Write(body)
+	}
 	if err != nil {
-		return fmt.Errorf("encode problem: %w", err)
+		log.WarnContext(r.Context(), "cannot send the answer", "request_id", id, "error", err)
 	}
-	if c.Request().Method == http.MethodHead {
-		c.Response().Header().Set(echo.HeaderContentType, problemType)
-		return c.NoContent(status)
-	}
-	return c.Blob(status, problemType, body)
 }

@@ -3,7 +3,6 @@ package api
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/api/openapi"
+	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
 )
@@ -219,7 +219,7 @@ func TestRequestsMayBeSentAgain(t *testing.T) {
 	b.engine.err = nil
 	require.Equal(t, 202, b.call("POST", "/files/scan", "", "Idempotency-Key", "k2").Code, "what failed on our side may be tried again")
 
-	key := ingest.AnswerKey{Principal: answersOf(guard{bootstrapName: ingest.BootstrapToken}.bootstrapPrincipal(sha256.Sum256([]byte(testToken)))), Key: "k3"}
+	key := ingest.AnswerKey{Principal: answersOf(ingest.Principal{Name: ingest.BootstrapToken, TokenID: ingest.TokenID(access.DigestOf(testToken))}), Key: "k3"}
 	_, begun, err := b.store.BeginAnswer(t.Context(), key, []byte("other"))
 	require.NoError(t, err)
 	require.True(t, begun)
@@ -371,7 +371,7 @@ func TestStreamsOfATokenAreLimited(t *testing.T) {
 	defer cancel()
 	first, leave := context.WithCancel(ctx)
 	require.Equal(t, 200, b.listen(t, first, listening.URL, testToken).StatusCode)
-	for range maxStreams - 1 {
+	for range access.MaxStreams - 1 {
 		require.Equal(t, 200, b.listen(t, ctx, listening.URL, testToken).StatusCode)
 	}
 	require.Equal(t, 429, b.listen(t, ctx, listening.URL, testToken).StatusCode)

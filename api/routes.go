@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"stevedore/api/openapi"
+	"stevedore/api/web"
 )
 
 // routes registers openapi.yaml's paths with echo. Those that end in an action,
@@ -79,7 +80,7 @@ func splitAction(next echo.HandlerFunc) echo.HandlerFunc {
 			escaped := found[1] + "/:" + found[2]
 			path, err := url.PathUnescape(escaped)
 			if err != nil {
-				return echo.NewHTTPError(http.StatusBadRequest, "the path is not encoded as a URL's")
+				return web.Refuse(http.StatusBadRequest, "the path is not encoded as a URL's")
 			}
 			if u.Path, u.RawPath = path, ""; u.EscapedPath() != escaped {
 				u.RawPath = escaped

@@ -7,9 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/labstack/echo/v4"
-
 	"stevedore/api/openapi"
+	"stevedore/api/web"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
 )
@@ -35,7 +34,7 @@ func version(ifMatch *string) (string, error) {
 		}
 	}
 	if len(tags) == 0 {
-		return "", echo.NewHTTPError(http.StatusPreconditionRequired, "send `If-Match` with the ETag of the server as you read it, or `*`")
+		return "", web.Refuse(http.StatusPreconditionRequired, "send `If-Match` with the ETag of the server as you read it, or `*`")
 	}
 	return strings.Join(tags, ","), nil
 }

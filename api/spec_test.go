@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
 
 	"stevedore/api/openapi"
@@ -33,7 +34,7 @@ func TestServedRoutesAreThoseOfTheSpecification(t *testing.T) {
 	t.Parallel()
 	programs, _ := newPrograms(Deps{Operations: &fakeOperations{}, Access: &fakeOperations{}, Token: "x", Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	served := map[string]bool{}
-	for _, route := range programs.Routes() {
+	for _, route := range programs.Handler.(*echo.Echo).Routes() {
 		served[route.Method+" "+route.Path] = true
 	}
 	braces := regexp.MustCompile(`\{(\w+)\}`)

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"stevedore/api/web"
 )
 
 // requireJSON refuses bodies of another type. Without it a form, which is what
@@ -17,7 +19,7 @@ func requireJSON(next echo.HandlerFunc) echo.HandlerFunc {
 		r := c.Request()
 		mediaType, _, _ := strings.Cut(r.Header.Get(echo.HeaderContentType), ";")
 		if r.ContentLength != 0 && !strings.EqualFold(strings.TrimSpace(mediaType), echo.MIMEApplicationJSON) {
-			return echo.NewHTTPError(http.StatusUnsupportedMediaType, "send the body as JSON with `Content-Type: application/json`, or none")
+			return web.Refuse(http.StatusUnsupportedMediaType, "send the body as JSON with `Content-Type: application/json`, or none")
 		}
 		return next(c)
 	}
@@ -33,17 +35,17 @@ func (strictJSON) Deserialize(c echo.Context, into any) error {
 	decoder := json.NewDecoder(c.Request().Body)
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(into)
-	var refused *echo.HTTPError
+	var large *http.MaxBytesError
 	switch {
 	case errors.Is(err, io.EOF): // an empty body of unknown length
 		return nil
-	case errors.As(err, &refused): // from the body limit
-		return refused
+	case errors.As(err, &large):
+		return large
 	case err != nil:
-		return echo.NewHTTPError(http.StatusBadRequest, "the body is not the JSON that is expected here: "+err.Error())
+		return web.Refuse(http.StatusBadRequest, "the body is not the JSON that is expected here: "+err.Error())
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return echo.NewHTTPError(http.StatusBadRequest, "the body holds more than one JSON value")
+		return web.Refuse(http.StatusBadRequest, "the body holds more than one JSON value")
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/labstack/echo/v4"
 
+	"stevedore/api/web"
 	"stevedore/internal/ingest"
 )
 
@@ -57,12 +58,12 @@ func unholdable(c echo.Context, route *routers.Route) ([]ingest.FieldError, erro
 // readBody reads the body and puts it back.
 func readBody(c echo.Context) ([]byte, error) {
 	body, err := io.ReadAll(c.Request().Body)
-	var refused *echo.HTTPError
-	if errors.As(err, &refused) { // from the body limit
-		return nil, refused
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return nil, large
 	}
 	if err != nil {
-		return nil, echo.NewHTTPError(http.StatusBadRequest, "the body could not be read")
+		return nil, web.Refuse(http.StatusBadRequest, "the body could not be read")
 	}
 	c.Request().Body = io.NopCloser(bytes.NewReader(body))
 	return body, nil

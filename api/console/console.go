@@ -1,7 +1,6 @@
 package console
 
 import (
-	"context"
 	"embed"
 	"errors"
 	"log/slog"
@@ -9,32 +8,21 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/klauspost/compress/gzhttp"
 
+	"stevedore/api/web"
 	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
 )
 
-// Door is who lets people in.
-type Door interface {
-	// Session returns who is logged in with the request's cookie, or
-	// access.ErrRefused.
-	Session(r *http.Request) (ingest.Principal, error)
-	// Token returns whose token the secret is, or access.ErrRefused; wait says
-	// that the address has tried too many wrong ones.
-	Token(ctx context.Context, address, secret string) (p ingest.Principal, wait time.Duration, err error)
-	// Take counts a principal's request; wait says that it is one too many.
-	Take(principal string) (wait time.Duration, ok bool)
-}
-
 // Deps is what the console works with.
 type Deps struct {
 	Operations operations.Operations
 	Access     access.Access
-	Door       Door
-	Log        *slog.Logger
+	// Guard checks sessions and tokens.
+	Guard *access.Guard
+	Log   *slog.Logger
 	// Version is the program's, shown at the foot of each page.
 	Version string
 	// TemporalUI, may be empty, is where Temporal's Web UI shows workflows:
@@ -44,9 +32,6 @@ type Deps struct {
 	S3Console string
 	// Now is the clock; default time.Now.
 	Now func() time.Time
-	// Served, may be nil, is told of each request that was answered: by its route,
-	// see Route, which is "" where there is no page.
-	Served func(method, route string, status int, took time.Duration)
 }
 
 // Console serves the pages.
@@ -58,20 +43,9 @@ type Console struct {
 //go:embed static
 var static embed.FS
 
-// bodyLimit is far above the largest form: a private key and some globs.
-const bodyLimit = 256 << 10
-
 // pageTimeout bounds what stands between a request and its page, but for tests of
 // partners' servers, which have operations.MaxTest.
 const pageTimeout = 25 * time.Second
-
-// TestsServer reports whether the request, of a page or of the API, tests a partner's
-// server, which takes as long as the server takes to log in.
-func TestsServer(r *http.Request) bool {
-	page := strings.HasPrefix(r.URL.Path, "/servers/") && (strings.HasSuffix(r.URL.Path, "/test") || strings.HasSuffix(r.URL.Path, "/approve"))
-	program := strings.HasPrefix(r.URL.Path, "/api/v1/servers/") && (strings.HasSuffix(r.URL.Path, ":test") || strings.HasSuffix(r.URL.Path, ":approve-host-key"))
-	return r.Method == http.MethodPost && (page || program)
-}
 
 // healthPath is asked for again and again by every open page, so its answer
 // must come before the next question: healthTimeout is above what a check of
@@ -146,69 +120,58 @@ func (c *Console) routes() []route {
 	}
 }
 
-// Route returns the pattern of the page that a request is for, without the
-// method; "/" is that of all for which there is no page.
+// Site returns the console for web.Handler.
+func (c *Console) Site() web.Site {
+	return web.Site{
+		Handler: c, Fail: c.failSite, Timeout: timeout,
+		Headers: map[string]string{ // browsers must not run or load what the console does not serve
+			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+				"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+			"Referrer-Policy":            "same-origin",
+			"Cross-Origin-Opener-Policy": "same-origin",
+		},
+	}
+}
+
+// timeout returns the time limit of a request, see web.Site.
+func timeout(r *http.Request) (time.Duration, error) {
+	path := r.URL.Path
+	switch {
+	case path == healthPath:
+		return healthTimeout, nil
+	case r.Method == http.MethodPost && strings.HasPrefix(path, "/servers/") && (strings.HasSuffix(path, "/test") || strings.HasSuffix(path, "/approve")):
+		return operations.MaxTest, operations.ErrMaxTest
+	default:
+		return pageTimeout, nil
+	}
+}
+
+// failSite writes the page for an error outside a page.
+func (c *Console) failSite(w http.ResponseWriter, r *http.Request, err error) {
+	v := c.view(r)
+	switch {
+	case errors.Is(err, web.ErrPanic):
+		http.Error(w, v.T("Something went wrong inside stevedore: its log has the request id %s.", web.InfoOf(r.Context()).ID), http.StatusInternalServerError)
+	case errors.Is(err, web.ErrCrossOrigin):
+		c.fail(w, r, v, tell(ingest.KindInvalid, errForbidden, "A form from another web site is not taken."))
+	default:
+		c.fail(w, r, v, err)
+	}
+}
+
+// Route returns the pattern of the request's page without the method; "/" when there is
+// no page.
 func (c *Console) Route(r *http.Request) string {
 	_, pattern := c.mux.Handler(r)
 	return pattern[strings.IndexByte(pattern, ' ')+1:]
 }
 
-// served tells of a request that was answered.
-func (c *Console) served(r *http.Request, status int, took time.Duration) {
-	if c.d.Served == nil {
-		return
-	}
-	route := c.Route(r)
-	if route == "/" {
-		route = "" // no page
-	}
-	c.d.Served(r.Method, route, status, took)
-}
-
 // ServeHTTP implements http.Handler.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	started, id := time.Now(), uuid.NewString()
-	recorded := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-	w.Header().Set("X-Request-Id", id)
-	harden(w.Header())
-	defer func() {
-		if p := recover(); p != nil {
-			c.d.Log.ErrorContext(r.Context(), "panic in the console", "request_id", id, "panic", p)
-			http.Error(recorded, c.view(r).T("Something went wrong inside stevedore: its log has the request id %s.", id), http.StatusInternalServerError)
-		}
-		level := slog.LevelInfo
-		if strings.HasPrefix(r.URL.Path, "/static/") {
-			level = slog.LevelDebug
-		}
-		c.d.Log.Log(r.Context(), level, "page", "method", r.Method, "path", r.URL.Path, "status", recorded.status,
-			"duration", time.Since(started), "peer", r.RemoteAddr, "request_id", id)
-		c.served(r, recorded.status, time.Since(started))
-	}()
-	if err := http.NewCrossOriginProtection().Check(r); err != nil {
-		c.fail(recorded, r, c.view(r), tell(ingest.KindInvalid, errForbidden, "A form from another web site is not taken."))
-		return
+	if route := c.Route(r); route != "/" {
+		web.InfoOf(r.Context()).Route = route
 	}
-	r.Body = http.MaxBytesReader(recorded, r.Body, bodyLimit)
-	timeout := pageTimeout
-	switch {
-	case r.URL.Path == healthPath:
-		timeout = healthTimeout
-	case TestsServer(r):
-		timeout = operations.MaxTest
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), timeout)
-	defer cancel()
-	c.mux.ServeHTTP(recorded, r.WithContext(ctx))
-}
-
-// harden keeps a browser from running or loading what is not ours.
-func harden(header http.Header) {
-	header.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "+
-		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Referrer-Policy", "same-origin")
-	header.Set("Cross-Origin-Opener-Policy", "same-origin")
-	header.Set("Cache-Control", "no-store")
+	c.mux.ServeHTTP(w, r)
 }
 
 // staticFiles serves what is the same for everybody.
@@ -226,41 +189,5 @@ func staticFiles() http.Handler {
 	})
 }
 
-// statusWriter remembers the status for the log.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader implements http.ResponseWriter.
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap is for http.ResponseController.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
 // errNoPage is for addresses that lead nowhere.
 var errNoPage = tell(ingest.KindMissing, ingest.ErrNotFound, "There is no page at this address.")
-
-// statusOf is the HTTP status of an error.
-func statusOf(err error) int {
-	var large *http.MaxBytesError
-	switch {
-	case errors.Is(err, ingest.ErrNotFound):
-		return http.StatusNotFound
-	case errors.Is(err, errForbidden):
-		return http.StatusForbidden
-	case errors.As(err, &large):
-		return http.StatusRequestEntityTooLarge
-	}
-	switch kind := ingest.KindOf(err); {
-	case kind == ingest.KindInvalid:
-		return http.StatusBadRequest
-	case kind.Permanent():
-		return http.StatusConflict
-	default:
-		return http.StatusServiceUnavailable
-	}
-}

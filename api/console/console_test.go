@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/html"
 
+	"stevedore/api/web"
 	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
@@ -35,7 +36,6 @@ type fake struct {
 
 	who         ingest.Principal
 	unknown     error // why nobody can tell who asks
-	refused     bool
 	servers     []ingest.Server
 	files       []ingest.File
 	events      []ingest.StoredEvent
@@ -59,24 +59,29 @@ type fake struct {
 	next string
 }
 
-func (f *fake) Session(*http.Request) (ingest.Principal, error) {
-	if f.unknown != nil {
-		return ingest.Principal{}, f.unknown
+// The digests of the fake's tokens: of the session that each request carries, and of a
+// person who logs in.
+var (
+	sessionToken = access.DigestOf("session")
+	loginToken   = access.DigestOf("right")
+)
+
+func (f *fake) SessionToken(_ context.Context, cookie string) (access.Digest, error) {
+	if f.unknown == nil && (f.who.Name == "" || cookie != "valid") {
+		return access.Digest{}, access.ErrRefused
 	}
-	if f.who.Name == "" {
-		return f.who, access.ErrRefused
-	}
-	return f.who, nil
+	return sessionToken, f.unknown
 }
 
-func (f *fake) Token(_ context.Context, _, secret string) (ingest.Principal, time.Duration, error) {
-	if secret != "right" {
-		return ingest.Principal{}, 0, access.ErrRefused
+func (f *fake) Authenticate(_ context.Context, digest access.Digest) (ingest.Principal, error) {
+	switch digest {
+	case sessionToken:
+		return f.who, nil
+	case loginToken:
+		return ingest.Principal{Name: "ann", Role: ingest.RoleAdmin}, nil
 	}
-	return ingest.Principal{Name: "ann", Role: ingest.RoleAdmin}, 0, nil
+	return ingest.Principal{}, access.ErrRefused
 }
-
-func (f *fake) Take(string) (time.Duration, bool) { return time.Second, !f.refused }
 
 func (f *fake) OpenSession(ctx context.Context, _ [32]byte) (string, error) {
 	f.done = append(f.done, "log in "+access.From(ctx).Name)
@@ -194,7 +199,13 @@ func (f *fake) CreateToken(_ context.Context, in access.NewToken) (ingest.Token,
 // as returns a console with somebody of the role logged in.
 func as(role ingest.Role) (*fake, *Console) {
 	f := &fake{who: ingest.Principal{Name: "ann", Role: role}}
-	return f, New(Deps{Operations: f, Access: f, Door: f, Log: slog.New(slog.DiscardHandler), Version: "v1", TemporalUI: "http://temporal/namespaces/x", S3Console: "http://minio/", Now: func() time.Time { return noon }})
+	return f, New(Deps{Operations: f, Access: f, Guard: access.NewGuard(access.GuardConfig{Access: f, Token: "bootstrap", RequestsPerSecond: 1e6}), Log: slog.New(slog.DiscardHandler), Version: "v1", TemporalUI: "http://temporal/namespaces/x", S3Console: "http://minio/", Now: func() time.Time { return noon }})
+}
+
+// exhaust uses up the request rate of the person who is logged in.
+func exhaust(f *fake, c *Console) {
+	c.d.Guard = access.NewGuard(access.GuardConfig{Access: f, Token: "bootstrap", RequestsPerSecond: 1e-6})
+	_ = c.d.Guard.Take(f.who.Name)
 }
 
 func get(c *Console, path string, headers ...string) *httptest.ResponseRecorder {
@@ -211,8 +222,11 @@ func send(c *Console, r *http.Request, headers []string) *httptest.ResponseRecor
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
+	for _, prefix := range []string{"", "__Host-"} {
+		r.AddCookie(&http.Cookie{Name: prefix + web.SessionCookie, Value: "valid"})
+	}
 	w := httptest.NewRecorder()
-	c.ServeHTTP(w, r)
+	web.Handler(web.Config{Log: c.d.Log}, func(*http.Request) web.Site { return c.Site() }).ServeHTTP(w, r)
 	return w
 }
 
@@ -284,7 +298,7 @@ func TestLoggingIn(t *testing.T) {
 	planted := httptest.NewRequest("GET", "/", nil)
 	planted.Header.Set("X-Forwarded-Proto", "https")
 	planted.AddCookie(&http.Cookie{Name: "stevedore_session", Value: "planted by another host of the domain"})
-	_, ok := Session(planted)
+	_, ok := web.Cookie(planted, web.SessionCookie)
 	require.False(t, ok)
 	for _, next := range []string{"https://evil.example/", "//evil.example", `/\evil.example`, "javascript:alert(1)", "/\r\nX: y"} {
 		require.Equal(t, "/", post(c, "/login", url.Values{"token": {"right"}, "next": {next}}).Header().Get("Location"), next)
@@ -581,9 +595,9 @@ func TestPartsThatAreDownAreNamed(t *testing.T) {
 	require.NotContains(t, body, "PostgreSQL")
 	f.err = io.ErrUnexpectedEOF
 	answer := get(c, "/servers")
-	require.Equal(t, http.StatusServiceUnavailable, answer.Code)
+	require.Equal(t, http.StatusInternalServerError, answer.Code)
 	require.NotContains(t, answer.Body.String(), "unexpected EOF", "inner errors stay inside")
-	f.refused = true
+	exhaust(f, c)
 	require.Equal(t, http.StatusTooManyRequests, get(c, "/servers").Code)
 }
 

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/text/language"
 	"golang.org/x/text/message/catalog"
 
+	"stevedore/api/web"
 	"stevedore/internal/ingest"
 )
 
@@ -18,7 +19,7 @@ var matcher = language.NewMatcher(languages)
 // languageOf returns the language that a person chose, or the browser prefers.
 func languageOf(r *http.Request) language.Tag {
 	chosen := ""
-	if cookie, ok := readCookie(r, languageCookie); ok {
+	if cookie, ok := web.Cookie(r, languageCookie); ok {
 		chosen = cookie
 	}
 	_, i := language.MatchStrings(matcher, chosen, r.Header.Get("Accept-Language"))

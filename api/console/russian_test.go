@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/html"
 
+	"stevedore/api/web"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
@@ -145,7 +146,7 @@ func TestEveryRefusalIsRussian(t *testing.T) {
 	refusal("to", http.StatusBadRequest, get(c, "/files?to=x", inRussian...))
 	refusal("language", http.StatusBadRequest, post(c, "/language", url.Values{"language": {"!"}}, inRussian...))
 	refusal("other site", http.StatusForbidden, post(c, "/scan", nil, append(inRussian, "Sec-Fetch-Site", "cross-site")...))
-	refusal("too large", http.StatusRequestEntityTooLarge, post(c, "/servers", url.Values{"name": {strings.Repeat("x", bodyLimit)}}, inRussian...))
+	refusal("too large", http.StatusRequestEntityTooLarge, post(c, "/servers", url.Values{"name": {strings.Repeat("x", web.MaxBody)}}, inRussian...))
 	refusal("no files", http.StatusBadRequest, post(c, "/files/decide", url.Values{"action": {"retry"}}, inRussian...))
 	refusal("no action", http.StatusBadRequest, post(c, "/files/decide", nil, inRussian...))
 	refusal("no action", http.StatusBadRequest, post(c, "/files/1/decide", nil, inRussian...))
@@ -154,9 +155,11 @@ func TestEveryRefusalIsRussian(t *testing.T) {
 	refusal("numbers", http.StatusBadRequest, post(c, "/servers", url.Values{"port": {"x"}, "settle": {"x"}}, inRussian...))
 	f.who.Role = ingest.RoleViewer
 	refusal("role", http.StatusForbidden, get(c, "/tokens", inRussian...))
-	f.who.Role, f.refused = ingest.RoleAdmin, true
+	f.who.Role = ingest.RoleAdmin
+	guard := c.d.Guard
+	exhaust(f, c)
 	refusal("too many", http.StatusTooManyRequests, get(c, "/files", inRussian...))
-	f.refused, f.unknown = false, errors.New("PostgreSQL is away")
+	c.d.Guard, f.unknown = guard, ingest.Errorf(ingest.KindTransient, "PostgreSQL is away")
 	refusal("no session", http.StatusServiceUnavailable, get(c, "/files", inRussian...))
 	refusal("no session", http.StatusOK, get(c, "/health", inRussian...))
 }

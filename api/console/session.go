@@ -1,13 +1,12 @@
 package console
 
 import (
-	"crypto/sha256"
 	"errors"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 
+	"stevedore/api/web"
 	"stevedore/internal/access"
 )
 
@@ -38,7 +37,7 @@ func localPath(next string) string {
 
 func (c *Console) loginPage(w http.ResponseWriter, r *http.Request) {
 	next := localPath(r.URL.Query().Get("next"))
-	if _, err := c.d.Door.Session(r); err == nil {
+	if _, err := web.Session(r, c.d.Guard); err == nil {
 		http.Redirect(w, r, next, http.StatusSeeOther)
 		return
 	}
@@ -57,9 +56,10 @@ func (c *Console) logIn(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusBadRequest, plain(v.T("Paste a token.")))
 		return
 	}
-	who, wait, err := c.d.Door.Token(r.Context(), address(r), secret)
+	who, err := c.d.Guard.Token(r.Context(), web.Address(r), secret)
+	var tooMany *access.TooManyError
 	switch {
-	case wait > 0:
+	case errors.As(err, &tooMany):
 		refuse(http.StatusTooManyRequests, plain(v.T("Too many wrong tokens from this address: wait a moment.")))
 		return
 	case errors.Is(err, access.ErrRefused):
@@ -67,35 +67,27 @@ func (c *Console) logIn(w http.ResponseWriter, r *http.Request) {
 		return
 	case err != nil:
 		c.d.Log.ErrorContext(r.Context(), "cannot log in", "error", err)
-		refuse(statusOf(err), v.said(err))
+		refuse(web.Status(err), v.said(err))
 		return
 	}
-	cookie, err := c.d.Access.OpenSession(access.As(r.Context(), who), sha256.Sum256([]byte(secret)))
+	cookie, err := c.d.Access.OpenSession(access.As(r.Context(), who), access.DigestOf(secret))
 	if err != nil {
 		c.d.Log.ErrorContext(r.Context(), "cannot log in", "error", err)
-		refuse(statusOf(err), v.said(err))
+		refuse(web.Status(err), v.said(err))
 		return
 	}
-	setCookie(w, r, sessionCookie, cookie, int(access.SessionDuration.Seconds()), http.SameSiteStrictMode)
+	setCookie(w, r, web.SessionCookie, cookie, int(access.SessionDuration.Seconds()), http.SameSiteStrictMode)
 	http.Redirect(w, r, next, http.StatusSeeOther)
 }
 
 // logOut ends the session.
 func (c *Console) logOut(r *http.Request, _ *view) (answer, error) {
-	if cookie, ok := Session(r); ok {
+	if cookie, ok := web.Cookie(r, web.SessionCookie); ok {
 		if err := c.d.Access.CloseSession(r.Context(), cookie); err != nil {
 			return answer{}, err
 		}
 	}
 	return answer{goTo: "/login"}, nil
-}
-
-func address(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }
 
 func leaveNotice(w http.ResponseWriter, r *http.Request, notice said, bad bool) {
@@ -107,7 +99,7 @@ func leaveNotice(w http.ResponseWriter, r *http.Request, notice said, bad bool) 
 }
 
 func takeNotice(r *http.Request) (notice said, bad bool) {
-	cookie, ok := readCookie(r, noticeCookie)
+	cookie, ok := web.Cookie(r, noticeCookie)
 	if !ok {
 		return notice, false
 	}

@@ -2,7 +2,6 @@ package console
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 
+	"stevedore/api/web"
 	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
@@ -90,13 +90,13 @@ type answer struct {
 type handler func(r *http.Request, v *view) (answer, error)
 
 // errForbidden is in the chain of errors about roles.
-var errForbidden = errors.New("forbidden")
+var errForbidden = web.Refuse(http.StatusForbidden, "forbidden")
 
 // page lets in who may and writes what the handler makes.
 func (c *Console) page(role ingest.Role, handle handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v := c.view(r)
-		who, err := c.d.Door.Session(r)
+		who, err := web.Session(r, c.d.Guard)
 		if errors.Is(err, access.ErrRefused) {
 			toLogin(w, r)
 			return
@@ -106,8 +106,9 @@ func (c *Console) page(role ingest.Role, handle handler) http.HandlerFunc {
 			return
 		}
 		v.who = who
-		if wait, ok := c.d.Door.Take(who.Name); !ok {
-			w.Header().Set("Retry-After", fmt.Sprint(max(1, int(wait.Seconds()))))
+		web.InfoOf(r.Context()).Principal = who.Name
+		if err := c.d.Guard.Take(who.Name); err != nil {
+			web.SetHeaders(w.Header(), err)
 			http.Error(w, v.T("Too many requests: wait a moment."), http.StatusTooManyRequests)
 			return
 		}
@@ -142,7 +143,7 @@ func (c *Console) unknown(w http.ResponseWriter, r *http.Request, v *view, err e
 func (c *Console) view(r *http.Request) *view {
 	lang := languageOf(r)
 	scheme := "http"
-	if Secure(r) {
+	if web.Secure(r) {
 		scheme = "https"
 	}
 	v := &view{
@@ -180,9 +181,9 @@ func (c *Console) write(w http.ResponseWriter, r *http.Request, v *view, a answe
 
 // fail writes a page that says what went wrong.
 func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *view, err error) {
-	status := statusOf(err)
+	status := web.Status(err)
 	if status >= http.StatusInternalServerError {
-		c.d.Log.ErrorContext(r.Context(), "page failed", "path", r.URL.Path, "request_id", w.Header().Get("X-Request-Id"), "error", err)
+		c.d.Log.ErrorContext(r.Context(), "page failed", "path", r.URL.Path, "request_id", web.InfoOf(r.Context()).ID, "error", err)
 	}
 	c.write(w, r, v, answer{title: v.T("Not done"), body: failure(v, v.said(err)), status: status})
 }

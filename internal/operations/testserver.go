@@ -2,6 +2,7 @@ package operations
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -22,6 +23,9 @@ type TestResult struct {
 // MaxTest bounds a server test that is waited for by HTTP. Within it the server's own
 // time-outs count.
 const MaxTest = 5 * time.Minute
+
+// ErrMaxTest is the cause of the end of a server test after MaxTest.
+var ErrMaxTest = fmt.Errorf("a server test by the API ends after %s", MaxTest)
 
 // TestRequest says what a server test does beside connecting and logging in.
 type TestRequest struct {

@@ -1,40 +1,48 @@
-package api
+package access
 
 import (
 	"fmt"
 	"math"
-	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
-	"github.com/labstack/echo/v4"
 	"golang.org/x/time/rate"
 )
 
 const (
-	// defaultRate is far above what people and their scripts do.
+	// defaultRate is far above what people and their scripts need.
 	defaultRate = 100
 	burstFactor = 3
-	// failureRate bounds the wrong tokens that one address may try.
+	// failureRate bounds the wrong tokens per second from one address.
 	failureRate  = 1
 	failureBurst = 30
-	// maxStreams is how many streams of changes a principal may have open: each
-	// asks the ledger every second.
-	maxStreams = 32
-	// maxLimiters bounds what is remembered; forgetting gives a fresh burst.
+	// MaxStreams bounds the open streams of a principal: each queries the ledger every
+	// second.
+	MaxStreams = 32
+	// maxLimiters bounds the memory for limiters; deleting one gives a new burst.
 	maxLimiters = 10_000
 )
 
-// limits bounds what one principal asks for and holds open, and how many wrong
-// tokens one address tries.
+// TooManyError refuses a request that exceeds a rate limit.
+type TooManyError struct{ Wait time.Duration }
+
+// Seconds returns how long to wait, at least 1.
+func (e *TooManyError) Seconds() int { return max(1, int(math.Ceil(e.Wait.Seconds()))) }
+
+// Error returns one line.
+func (e *TooManyError) Error() string {
+	return fmt.Sprintf("too many requests: wait %d s", e.Seconds())
+}
+
+// limits bounds the requests and open streams of each principal, and the wrong tokens from
+// each address.
 type limits struct {
 	mu         sync.Mutex
 	perSecond  float64
 	principals map[string]*rate.Limiter
 	addresses  map[string]*rate.Limiter
 	now        func() time.Time
-	// streams counts those that are open, by principal.
+	// streams counts open streams by principal.
 	streams map[string]int
 }
 
@@ -45,31 +53,29 @@ func newLimits(perSecond float64, now func() time.Time) *limits {
 	return &limits{perSecond: perSecond, principals: map[string]*rate.Limiter{}, addresses: map[string]*rate.Limiter{}, now: now, streams: map[string]int{}}
 }
 
-// take counts a principal's request; if it is one too many it says how long to
-// wait.
-func (l *limits) take(principal string) (wait time.Duration, ok bool) {
+// take counts a principal's request. It returns a *TooManyError over the limit.
+func (l *limits) take(principal string) error {
 	limiter := l.limiter(l.principals, principal, l.perSecond, int(math.Ceil(l.perSecond*burstFactor)))
 	if limiter.AllowN(l.now(), 1) {
-		return 0, true
+		return nil
 	}
-	return time.Duration(float64(time.Second) / l.perSecond), false
+	return &TooManyError{Wait: time.Duration(float64(time.Second) / l.perSecond)}
 }
 
-// failed counts a wrong token; if the address has tried too many it says how
-// long to wait.
-func (l *limits) failed(address string) (wait time.Duration, ok bool) {
+// failed counts a wrong token. It returns a *TooManyError over the address's limit.
+func (l *limits) failed(address string) error {
 	if l.limiter(l.addresses, address, failureRate, failureBurst).AllowN(l.now(), 1) {
-		return 0, true
+		return nil
 	}
-	return time.Second / failureRate, false
+	return &TooManyError{Wait: time.Second / failureRate}
 }
 
-// openStream counts a stream that a principal opens, until it is closed; false
-// when there are too many.
+// openStream counts a stream of the principal until closed is called; ok is false when the
+// principal has MaxStreams.
 func (l *limits) openStream(principal string) (closed func(), ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.streams[principal] >= maxStreams {
+	if l.streams[principal] >= MaxStreams {
 		return nil, false
 	}
 	l.streams[principal]++
@@ -94,10 +100,4 @@ func (l *limits) limiter(of map[string]*rate.Limiter, name string, perSecond flo
 		of[name] = limiter
 	}
 	return limiter
-}
-
-func tooMany(c echo.Context, wait time.Duration) error {
-	seconds := max(1, int(math.Ceil(wait.Seconds())))
-	c.Response().Header().Set("Retry-After", strconv.Itoa(seconds))
-	return echo.NewHTTPError(http.StatusTooManyRequests, fmt.Sprintf("too many requests: wait %d s", seconds))
 }
