@@ -1,10 +1,9 @@
-// Package amqp tells consumers over AMQP 0-9-1 (RabbitMQ) that a file is in the
-// object store, and returns only when the broker has both routed and stored
-// the message.
+// Package amqp publishes notifications about stored files over AMQP 0-9-1
+// (RabbitMQ). It returns only when the broker has routed and stored the message.
 //
-// Whatever goes wrong between sending and the broker's confirmation leaves the
-// outcome unknown. The caller then announces again; the message id, which
-// depends on the file alone, lets consumers drop the repetition.
+// After a failure between sending and the broker's confirmation the result is
+// unknown. The caller then publishes again; the message id, which depends on the
+// file alone, lets consumers drop the duplicate.
 package amqp
 
 import (
@@ -24,32 +23,32 @@ import (
 const (
 	defaultConfirmTimeout = 30 * time.Second
 	defaultDialTimeout    = 10 * time.Second
-	// closeTimeout bounds a polite goodbye; a broker that is stuck gets none.
+	// closeTimeout bounds a graceful close; a blocked broker gets none.
 	closeTimeout = 3 * time.Second
 )
 
-// Config says where announcements go.
+// Config configures the destination of notifications.
 type Config struct {
-	// URL is amqp:// or amqps:// with user, password and virtual host. The
-	// password never appears in errors.
+	// URL is amqp:// or amqps:// with user, password and virtual host. The password
+	// never appears in errors.
 	URL string
-	// Exchange is published to; empty means the default exchange, which routes
-	// to the queue that the routing key names.
+	// Exchange is the exchange to publish to; empty means the default exchange, which
+	// routes to the queue named by the routing key.
 	Exchange string
-	// RoutingKey of each message; default: Queue.
+	// RoutingKey is the routing key of each message; default Queue.
 	RoutingKey string
-	// Queue is what EnsureTopology declares and Ping looks for.
+	// Queue is the queue that EnsureTopology declares and Ping checks.
 	Queue string
-	// ConfirmTimeout is how long the broker may take to confirm a message;
-	// default 30 s. After it the connection is thought dead and cut.
+	// ConfirmTimeout is the time for the broker to confirm a message; default 30 s.
+	// After it the connection is considered dead and closed.
 	ConfirmTimeout time.Duration
 	// DialTimeout bounds connecting, including the log-in; default 10 s.
 	DialTimeout time.Duration
 }
 
-// Publisher announces files. It connects when first needed and again after
-// each failure, shares one connection among all callers, and is safe for
-// concurrent use. Close it when done.
+// Publisher publishes notifications. It connects on first use and after each
+// failure, shares one connection among all callers, and is safe for concurrent
+// use. The caller must close it.
 type Publisher struct {
 	cfg Config
 	uri amqp091.URI
@@ -57,7 +56,7 @@ type Publisher struct {
 	// life ends with Close and stops dialing and watching.
 	life context.Context
 	end  context.CancelFunc
-	// running counts the goroutines that make and watch connections.
+	// running counts the goroutines that open and watch connections.
 	running sync.WaitGroup
 	dials   singleflight.Group
 
@@ -66,9 +65,10 @@ type Publisher struct {
 	closed bool
 }
 
-// New returns a publisher after checking the configuration. It does not connect.
+// New returns a publisher, or KindInvalid for a wrong configuration. It does not
+// connect.
 func New(cfg Config) (*Publisher, error) {
-	// The parser's error may quote the URL, and with it the password.
+	// The parser's error may quote the URL with its password.
 	uri, err := amqp091.ParseURI(cfg.URL)
 	if err != nil {
 		return nil, ingest.Errorf(ingest.KindInvalid, "the broker's URL (STEVEDORE_AMQP_URL) is not valid: use amqp://user:password@host:5672/vhost")
@@ -77,7 +77,7 @@ func New(cfg Config) (*Publisher, error) {
 		cfg.RoutingKey = cfg.Queue
 	}
 	if cfg.RoutingKey == "" && cfg.Exchange == "" {
-		return nil, ingest.Errorf(ingest.KindInvalid, "announcements need a queue or an exchange: set STEVEDORE_AMQP_QUEUE or STEVEDORE_AMQP_EXCHANGE")
+		return nil, ingest.Errorf(ingest.KindInvalid, "notifications need a queue or an exchange: set STEVEDORE_AMQP_QUEUE or STEVEDORE_AMQP_EXCHANGE")
 	}
 	if cfg.ConfirmTimeout <= 0 {
 		cfg.ConfirmTimeout = defaultConfirmTimeout
@@ -90,11 +90,10 @@ func New(cfg Config) (*Publisher, error) {
 	return p, nil
 }
 
-// Announce returns once the broker has routed the message to a queue and
-// confirmed that it is stored. KindMissing means that nothing takes the
-// message: the exchange, queue or binding is missing. KindTransient means that
-// the broker is away, blocked or silent and the message may or may not be
-// there: announce again.
+// Announce publishes the notification and returns once the broker has routed it to
+// a queue and confirmed that it is stored. KindMissing means that the exchange,
+// queue or binding is missing. KindTransient means that the broker is unavailable,
+// blocked or silent, and the message may or may not be stored: publish again.
 func (p *Publisher) Announce(ctx context.Context, a ingest.Announcement) (ingest.Receipt, error) {
 	msg, err := message(a)
 	if err != nil {
@@ -107,12 +106,12 @@ func (p *Publisher) Announce(ctx context.Context, a ingest.Announcement) (ingest
 	ctx, cancel := context.WithTimeoutCause(ctx, p.cfg.ConfirmTimeout, errSilent)
 	defer cancel()
 	if err := l.publish(ctx, msg); err != nil {
-		return ingest.Receipt{}, p.explain(ctx, err, "announce the file")
+		return ingest.Receipt{}, p.explain(ctx, err, "publish the notification")
 	}
 	return ingest.Receipt{Queue: p.destination(), MessageID: msg.MessageId}, nil
 }
 
-// destination names where messages go: the queue, or exchange/key.
+// destination returns where messages are published: the queue, or exchange/key.
 func (p *Publisher) destination() string {
 	if p.cfg.Exchange == "" {
 		return p.cfg.RoutingKey
@@ -120,14 +119,14 @@ func (p *Publisher) destination() string {
 	return p.cfg.Exchange + "/" + p.cfg.RoutingKey
 }
 
-// address is the broker's host:port, for errors.
+// address returns the broker's host:port for errors.
 func (p *Publisher) address() string {
 	return net.JoinHostPort(p.uri.Host, strconv.Itoa(p.uri.Port))
 }
 
-// connect returns the live connection, making one if needed. Callers that come
-// while it is made wait for the same one and share its error, so that a broker
-// that is away is not called once per file.
+// connect returns the open connection, or opens one. Concurrent callers share the
+// attempt and its error, so that an unavailable broker is not dialed once per
+// file.
 func (p *Publisher) connect(ctx context.Context) (*link, error) {
 	p.mu.Lock()
 	l, closed := p.link, p.closed
@@ -150,7 +149,7 @@ func (p *Publisher) connect(ctx context.Context) (*link, error) {
 	}
 }
 
-// dial makes a connection; singleflight sees to it that one dial runs at a time.
+// dial opens a connection; singleflight serializes dials.
 func (p *Publisher) dial() (*link, error) {
 	p.mu.Lock()
 	l, closed := p.link, p.closed
@@ -176,8 +175,8 @@ func (p *Publisher) dial() (*link, error) {
 	return l, nil
 }
 
-// Close ends the connection. Announcements that wait fail with the outcome
-// unknown. It is safe to call more than once.
+// Close closes the connection. Waiting calls fail with an unknown result. It is
+// idempotent.
 func (p *Publisher) Close() error {
 	p.end()
 	p.mu.Lock()

@@ -51,7 +51,7 @@ func setup(t *testing.T, change ...func(*amqp.Config)) bundle {
 	return bundle{mq: mq, cable: c, pub: pub}
 }
 
-func announcement(path string) ingest.Announcement {
+func notification(path string) ingest.Announcement {
 	file := ingest.File{
 		UUID: uuid.NewString(), ServerUUID: "0192aa00-0000-7000-8000-00000000000a", ServerName: "acme",
 		RemotePath: path, Filename: path[strings.LastIndexByte(path, '/')+1:], Size: 42,
@@ -84,10 +84,10 @@ func (b bundle) requireEmpty(t *testing.T) {
 	require.False(t, ok, "the queue is empty")
 }
 
-func TestAnnounceDeliversOnceWithAllFields(t *testing.T) {
+func TestPublishDeliversOnceWithAllFields(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	a := announcement("/out/отчёт.csv")
+	a := notification("/out/отчёт.csv")
 	receipt, err := b.pub.Announce(t.Context(), a)
 	require.NoError(t, err)
 	require.Equal(t, ingest.Receipt{Queue: b.mq.Queue, MessageID: amqp.MessageID(a.File.UUID)}, receipt)
@@ -106,11 +106,11 @@ func TestAnnounceDeliversOnceWithAllFields(t *testing.T) {
 		receipt.MessageID, a.Object.Key, a.File.UUID, a.Object.Key), string(msg.Body))
 }
 
-func TestHostilePathIsHarmlessAndExact(t *testing.T) {
+func TestHostilePathIsEscapedAndExact(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	raw := "/out/\xffbad\n\u202ename"
-	_, err := b.pub.Announce(t.Context(), announcement(raw))
+	_, err := b.pub.Announce(t.Context(), notification(raw))
 	require.NoError(t, err)
 	var event struct {
 		Data struct {
@@ -125,10 +125,10 @@ func TestHostilePathIsHarmlessAndExact(t *testing.T) {
 	require.NotContains(t, event.Data.Filename, "\n")
 }
 
-func TestRepetitionIsTheSameMessage(t *testing.T) {
+func TestDuplicateIsTheSameMessage(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	a := announcement("/out/a.csv")
+	a := notification("/out/a.csv")
 	_, err := b.pub.Announce(t.Context(), a)
 	require.NoError(t, err)
 	a.File.UpdatedAt, a.File.Round = time.Now(), 3
@@ -153,13 +153,13 @@ func TestUnroutableIsNotDelivered(t *testing.T) {
 	require.NoError(t, b.pub.Ping(t.Context()))
 	b.mq.Delete(t)
 	require.Equal(t, ingest.KindMissing, ingest.KindOf(b.pub.Ping(t.Context())))
-	_, err := b.pub.Announce(t.Context(), announcement("/out/a.csv"))
+	_, err := b.pub.Announce(t.Context(), notification("/out/a.csv"))
 	require.Equal(t, ingest.KindMissing, ingest.KindOf(err), "%v", err)
 	require.ErrorContains(t, err, "declare queue "+b.mq.Queue)
 	require.ErrorContains(t, err, "run `stevedore setup`")
 
 	b.mq.Declare(t)
-	_, err = b.pub.Announce(t.Context(), announcement("/out/a.csv"))
+	_, err = b.pub.Announce(t.Context(), notification("/out/a.csv"))
 	require.NoError(t, err)
 	b.take(t)
 }
@@ -169,7 +169,7 @@ func TestExchange(t *testing.T) {
 	exchange := "test-x-" + uuid.NewString()
 	b := setup(t, func(cfg *amqp.Config) { cfg.Exchange, cfg.RoutingKey = exchange, "files.done" })
 	t.Cleanup(func() { _ = b.mq.Channel.ExchangeDelete(exchange, false, false) })
-	a := announcement("/out/a.csv")
+	a := notification("/out/a.csv")
 
 	_, err := b.pub.Announce(t.Context(), a)
 	require.Equal(t, ingest.KindMissing, ingest.KindOf(err), "%v", err)
@@ -180,7 +180,7 @@ func TestExchange(t *testing.T) {
 	_, err = b.pub.Announce(t.Context(), a)
 	require.ErrorContains(t, err, "bind a queue to exchange "+exchange)
 
-	require.NoError(t, b.pub.EnsureTopology(t.Context()), "an exchange of another type is used as it is")
+	require.NoError(t, b.pub.EnsureTopology(t.Context()), "an exchange of another type is used unchanged")
 	require.NoError(t, b.pub.EnsureTopology(t.Context()))
 	receipt, err := b.pub.Announce(t.Context(), a)
 	require.NoError(t, err)
@@ -191,7 +191,7 @@ func TestExchange(t *testing.T) {
 func TestEnsureTopology(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	require.NoError(t, b.pub.EnsureTopology(t.Context()), "the queue is there already")
+	require.NoError(t, b.pub.EnsureTopology(t.Context()), "the queue exists already")
 	b.mq.Delete(t)
 	require.NoError(t, b.pub.EnsureTopology(t.Context()))
 	b.mq.Declare(t) // fails unless it is a durable quorum queue
@@ -202,12 +202,12 @@ func TestEnsureTopology(t *testing.T) {
 	err = b.pub.EnsureTopology(t.Context())
 	require.Equal(t, ingest.KindInvalid, ingest.KindOf(err), "%v", err)
 	require.ErrorContains(t, err, "queue "+b.mq.Queue+" exists")
-	// The refusal does not harm the channel that announces.
-	_, err = b.pub.Announce(t.Context(), announcement("/out/a.csv"))
+	// The failed declaration must not close the publishing channel.
+	_, err = b.pub.Announce(t.Context(), notification("/out/a.csv"))
 	require.NoError(t, err)
 }
 
-func TestManyAnnounceSideBySide(t *testing.T) {
+func TestConcurrentPublish(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const files = 1500
@@ -215,7 +215,7 @@ func TestManyAnnounceSideBySide(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range files {
 		group.Go(func() {
-			receipt, err := b.pub.Announce(context.Background(), announcement(fmt.Sprintf("/out/%d.csv", i)))
+			receipt, err := b.pub.Announce(context.Background(), notification(fmt.Sprintf("/out/%d.csv", i)))
 			if err != nil {
 				t.Errorf("file %d: %v", i, err)
 			}
@@ -231,10 +231,10 @@ func TestManyAnnounceSideBySide(t *testing.T) {
 	b.requireEmpty(t)
 }
 
-// Unroutable and good messages on one channel do not take each other's fate.
-// Some end unknown: RabbitMQ may close connections that write to a quorum
-// queue while it is deleted.
-func TestReturnsAreToldApart(t *testing.T) {
+// Unroutable and routable messages on one channel are distinguished. Some results
+// are unknown: RabbitMQ may close connections that write to a quorum queue while
+// it is deleted.
+func TestReturnsAreMatched(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	var group sync.WaitGroup
@@ -249,7 +249,7 @@ func TestReturnsAreToldApart(t *testing.T) {
 					return
 				default:
 				}
-				_, err := b.pub.Announce(context.Background(), announcement("/out/a.csv"))
+				_, err := b.pub.Announce(context.Background(), notification("/out/a.csv"))
 				mu.Lock()
 				switch {
 				case err == nil:
@@ -274,10 +274,10 @@ func TestReturnsAreToldApart(t *testing.T) {
 	group.Wait()
 }
 
-func TestRecoversFromACutConnection(t *testing.T) {
+func TestRecoversFromABrokenConnection(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	a := announcement("/out/a.csv")
+	a := notification("/out/a.csv")
 	_, err := b.pub.Announce(t.Context(), a)
 	require.NoError(t, err)
 	b.cable.cut(true)
@@ -291,9 +291,9 @@ func TestRecoversFromACutConnection(t *testing.T) {
 	require.Equal(t, b.take(t).MessageId, b.take(t).MessageId)
 }
 
-// Cut again and again while many announce: each caller gets an answer, and
-// whatever was confirmed is in the queue.
-func TestNothingConfirmedIsLostOverCuts(t *testing.T) {
+// With repeatedly broken connections every caller gets a result, and every
+// confirmed message is in the queue.
+func TestConfirmedMessagesSurviveBrokenConnections(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	confirmed := make(chan string, 400)
@@ -301,7 +301,7 @@ func TestNothingConfirmedIsLostOverCuts(t *testing.T) {
 	for i := range 40 {
 		group.Go(func() {
 			for j := range 10 {
-				a := announcement(fmt.Sprintf("/out/%d-%d.csv", i, j))
+				a := notification(fmt.Sprintf("/out/%d-%d.csv", i, j))
 				for {
 					receipt, err := b.pub.Announce(context.Background(), a)
 					if err == nil {
@@ -309,7 +309,7 @@ func TestNothingConfirmedIsLostOverCuts(t *testing.T) {
 						break
 					}
 					if ingest.KindOf(err) != ingest.KindTransient {
-						t.Errorf("announce: %v", err)
+						t.Errorf("publish: %v", err)
 						return
 					}
 				}
@@ -338,16 +338,16 @@ func TestNothingConfirmedIsLostOverCuts(t *testing.T) {
 	require.Equal(t, 400, count)
 }
 
-func TestSilentBrokerIsGivenUp(t *testing.T) {
+func TestSilentBrokerTimesOut(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(cfg *amqp.Config) { cfg.ConfirmTimeout = 8 * time.Second }) // below the 15 s of a missing heartbeat
-	a := announcement("/out/a.csv")
+	a := notification("/out/a.csv")
 	require.NoError(t, b.pub.Ping(t.Context()))
 	b.cable.jam()
 	_, err := b.pub.Announce(t.Context(), a)
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
-	require.ErrorContains(t, err, "did not answer within 8s")
-	// The connection is still jammed: the very next call makes another one.
+	require.ErrorContains(t, err, "did not respond within 8s")
+	// The connection is still blocked: the next call opens another one.
 	_, err = b.pub.Announce(t.Context(), a)
 	require.NoError(t, err)
 }
@@ -360,7 +360,7 @@ func TestCancelStopsPromptly(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	begun := time.Now()
-	_, err := b.pub.Announce(ctx, announcement("/out/a.csv"))
+	_, err := b.pub.Announce(ctx, notification("/out/a.csv"))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Less(t, time.Since(begun), patience/2, "it does not wait for the confirmation")
 }
@@ -376,13 +376,13 @@ func TestErrorsNeverShowThePassword(t *testing.T) {
 	pub, err := amqp.New(amqp.Config{URL: "amqp://u:hushhush@" + address + "/", Queue: "q"})
 	require.NoError(t, err)
 	defer pub.Close()
-	_, err = pub.Announce(t.Context(), announcement("/a"))
+	_, err = pub.Announce(t.Context(), notification("/a"))
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
 	require.ErrorContains(t, err, "the broker at "+address+" cannot be reached")
 	require.NotContains(t, err.Error(), "hushhush")
 }
 
-func TestRefusedLogInIsNamed(t *testing.T) {
+func TestRejectedLogIn(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(cfg *amqp.Config) {
 		broker, _ := url.Parse(cfg.URL)
@@ -391,7 +391,7 @@ func TestRefusedLogInIsNamed(t *testing.T) {
 	})
 	err := b.pub.Ping(t.Context())
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
-	require.ErrorContains(t, err, "refuses us")
+	require.ErrorContains(t, err, "denied access")
 	require.NotContains(t, err.Error(), "hushhush")
 }
 
@@ -401,10 +401,10 @@ func TestCloseEndsEverything(t *testing.T) {
 	require.NoError(t, b.pub.Ping(t.Context()))
 	b.cable.jam()
 	result := make(chan error, 1)
-	go func() { _, err := b.pub.Announce(context.Background(), announcement("/a")); result <- err }()
+	go func() { _, err := b.pub.Announce(context.Background(), notification("/a")); result <- err }()
 	require.NoError(t, b.pub.Close())
 	require.NoError(t, b.pub.Close())
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(<-result))
-	_, err := b.pub.Announce(t.Context(), announcement("/a"))
+	_, err := b.pub.Announce(t.Context(), notification("/a"))
 	require.ErrorContains(t, err, "closed")
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// cable carries connections to the broker, and can be cut or jammed.
+// cable forwards connections to the broker, and can cut or jam them.
 type cable struct {
 	listener net.Listener
 	target   string
@@ -78,7 +78,7 @@ func (c *cable) carry(to, from net.Conn, jammed <-chan struct{}) {
 	}
 }
 
-// cut ends all connections; refuse keeps new ones out, too.
+// cut closes all connections; refuse also rejects new ones.
 func (c *cable) cut(refuse bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,7 +89,7 @@ func (c *cable) cut(refuse bool) {
 	}
 }
 
-// jam stops all traffic of the connections there are, without closing them.
+// jam stops all traffic of the current connections without closing them.
 func (c *cable) jam() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,9 +12,9 @@ import (
 	amqp091 "github.com/rabbitmq/amqp091-go"
 )
 
-// inFlight bounds unconfirmed messages. It stays far below the room for
-// returned messages, so that the client library, which drops what finds no
-// room, never does: a lost return would pass for a delivery.
+// inFlight bounds unconfirmed messages. It is far below the capacity for returned
+// messages, because the client library drops returns without capacity, and a lost
+// return would count as a delivery.
 const (
 	inFlight   = 512
 	returnRoom = 8 * inFlight
@@ -25,14 +25,14 @@ type link struct {
 	cfg  Config
 	conn *amqp091.Connection
 	ch   *amqp091.Channel
-	// wire is the network connection; closing it frees whatever is stuck in it.
+	// wire is the network connection; closing it ends blocked writes.
 	wire net.Conn
 	// slots holds one token per unconfirmed message.
 	slots   chan struct{}
 	returns chan amqp091.Return
 	blocks  chan amqp091.Blocking
 	closes  chan *amqp091.Error
-	// dead is closed when the link can no longer be used; cause says why.
+	// dead is closed when the link is no longer usable; cause is the reason.
 	dead chan struct{}
 
 	mu      sync.Mutex
@@ -41,10 +41,10 @@ type link struct {
 	block   *block
 }
 
-// attempt is one message on its way.
+// attempt is one message in flight.
 type attempt struct{ returned bool }
 
-// block is a time in which the broker takes no messages. reason may be read
+// block is a period in which the broker accepts no messages. reason may be read
 // once begun is closed.
 type block struct {
 	begun  chan struct{}
@@ -53,8 +53,8 @@ type block struct {
 
 func newBlock() *block { return &block{begun: make(chan struct{})} }
 
-// wire is a network connection whose writes cannot hang: a broker that is out
-// of memory stops reading, and the client library would wait for ever.
+// wire is a network connection with a write timeout: a broker that is out of
+// memory stops reading, and the client library would wait forever.
 type wire struct {
 	net.Conn
 	timeout time.Duration
@@ -84,7 +84,7 @@ func open(ctx context.Context, cfg Config) (*link, error) {
 			if err != nil {
 				return nil, err
 			}
-			// The library clears the deadline once the log-in is through.
+			// The library clears the deadline after the log-in.
 			deadline, _ := ctx.Deadline()
 			l.wire = wire{Conn: raw, timeout: cfg.ConfirmTimeout}
 			return l.wire, raw.SetDeadline(deadline)
@@ -112,7 +112,7 @@ func (l *link) prepare() (err error) {
 		return fmt.Errorf("open a channel: %w", err)
 	}
 	if err := l.ch.Confirm(false); err != nil {
-		return fmt.Errorf("ask for confirmations: %w", err)
+		return fmt.Errorf("enable confirmations: %w", err)
 	}
 	l.returns = l.ch.NotifyReturn(make(chan amqp091.Return, returnRoom))
 	l.closes = l.ch.NotifyClose(make(chan *amqp091.Error, 1))
@@ -148,7 +148,8 @@ func (l *link) watch(ctx context.Context) {
 	}
 }
 
-// hangUp says goodbye if the broker listens, and cuts the wire if not.
+// hangUp closes the connection gracefully if the broker responds, and otherwise
+// closes the wire.
 func (l *link) hangUp() {
 	cut := time.AfterFunc(closeTimeout, func() { _ = l.wire.Close() })
 	defer cut.Stop()
@@ -156,7 +157,7 @@ func (l *link) hangUp() {
 	_ = l.wire.Close()
 }
 
-// fail marks the link dead. The first cause stays.
+// fail marks the link dead. The first cause is kept.
 func (l *link) fail(cause error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -175,14 +176,14 @@ func (l *link) alive() bool {
 	}
 }
 
-// why returns the cause of death.
+// why returns the reason why the link is dead.
 func (l *link) why() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.cause
 }
 
-// noteBlock takes note of whether the broker takes messages.
+// noteBlock records whether the broker accepts messages.
 func (l *link) noteBlock(state amqp091.Blocking) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -196,15 +197,14 @@ func (l *link) noteBlock(state amqp091.Blocking) {
 	}
 }
 
-// nextBlock returns the block that holds, or the one to come.
+// nextBlock returns the current block, or the next one.
 func (l *link) nextBlock() *block {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.block
 }
 
-// refusing returns the broker's word that it takes no messages now, if it has
-// given it.
+// refusing returns the broker's block error; nil when it accepts messages.
 func (l *link) refusing() error {
 	block := l.nextBlock()
 	select {
@@ -215,9 +215,9 @@ func (l *link) refusing() error {
 	}
 }
 
-// await waits for done and gives up when the context ends, the link dies or
-// the broker blocks. A broker that says nothing for the whole time-out is
-// thought dead, so that the next announcement gets a new connection.
+// await waits for done and fails when the context ends, the link dies or the
+// broker blocks. A broker without a response within the timeout is considered
+// dead, so that the next call opens a new connection.
 func (l *link) await(ctx context.Context, done <-chan struct{}) error {
 	block := l.nextBlock()
 	select {

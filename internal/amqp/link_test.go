@@ -11,9 +11,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// The broker's word ends waits at once and keeps new messages back until it
-// takes it back.
-func TestBlockedBrokerIsNotWaitedFor(t *testing.T) {
+// The broker's block report ends waits immediately and holds new messages back
+// until it is withdrawn.
+func TestBlockedBrokerEndsWaits(t *testing.T) {
 	t.Parallel()
 	l := &link{dead: make(chan struct{}), block: newBlock()}
 	require.NoError(t, l.refusing())
@@ -31,7 +31,7 @@ func TestBlockedBrokerIsNotWaitedFor(t *testing.T) {
 	require.Error(t, err)
 	p, newErr := New(Config{URL: "amqp://u:hushhush@h:5672/", Queue: "q"})
 	require.NoError(t, newErr)
-	shown := p.explain(context.Background(), err, "announce the file")
+	shown := p.explain(context.Background(), err, "publish the notification")
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(shown))
 	require.ErrorContains(t, shown, "broker blocked: low on memory")
 

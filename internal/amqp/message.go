@@ -13,22 +13,23 @@ import (
 )
 
 const (
-	// EventType is the CloudEvents type of an announcement, and the AMQP
-	// message type. Another shape of the data gets another number.
+	// EventType is the CloudEvents type of a notification and the AMQP message type.
+	// An incompatible change of the data gets another number.
 	EventType = "stevedore.file.completed.v1"
-	// ContentType is that of a CloudEvent in structured mode.
+	// ContentType is the type of a CloudEvent in structured mode.
 	ContentType = event.ApplicationCloudEventsJSON
-	// sourcePrefix comes before the server's name in the CloudEvents source.
+	// sourcePrefix precedes the server's name in the CloudEvents source.
 	sourcePrefix = "stevedore/"
 	appID        = "stevedore"
 )
 
-// messageNamespace is the UUID namespace of message ids. Consumers remember
-// ids to tell repetitions from news, so it never changes.
+// messageNamespace is the UUID namespace of message ids. It never changes, because
+// consumers use the ids to detect duplicates.
 var messageNamespace = uuid.MustParse("7d0b6a3c-52f1-4e0e-9a64-3f1f6a1c8e27")
 
-// MessageID returns the id under which a file is announced, however often: the
-// UUIDv5 of the file's uuid in the namespace 7d0b6a3c-52f1-4e0e-9a64-3f1f6a1c8e27.
+// MessageID returns the id of a file's notification, the same for each
+// publication: the UUIDv5 of the file's uuid in the namespace
+// 7d0b6a3c-52f1-4e0e-9a64-3f1f6a1c8e27.
 func MessageID(fileUUID string) string {
 	if id, err := uuid.Parse(fileUUID); err == nil {
 		fileUUID = id.String()
@@ -36,13 +37,13 @@ func MessageID(fileUUID string) string {
 	return uuid.NewSHA1(messageNamespace, []byte(fileUUID)).String()
 }
 
-// data is the announcement's payload. Consumers read these names.
+// data is the payload of a notification. Consumers read these names.
 type data struct {
 	FileUUID   string `json:"file_uuid"`
 	Server     string `json:"server"`
 	ServerUUID string `json:"server_uuid"`
-	// Path is one line of UTF-8 for people. PathBase64 holds the raw bytes, and
-	// is there only when Path is not exactly those.
+	// Path is escaped for display. PathBase64 contains the raw bytes; it is only
+	// present when they differ from Path.
 	Path       string    `json:"path"`
 	PathBase64 []byte    `json:"path_base64,omitempty"`
 	Filename   string    `json:"filename"`
@@ -66,9 +67,9 @@ func dataOf(a ingest.Announcement) data {
 	return d
 }
 
-// message makes the message of an announcement. It depends on the file alone,
-// so that a repetition is the same message byte for byte; the time is the one
-// of the ledger row for that reason, not the time of sending.
+// message returns the message of a notification. It depends only on the file, so
+// that a duplicate is identical byte by byte; its time is therefore that of the
+// ledger row.
 func message(a ingest.Announcement) (amqp091.Publishing, error) {
 	id := MessageID(a.File.UUID)
 	e := event.New()
@@ -78,14 +79,14 @@ func message(a ingest.Announcement) (amqp091.Publishing, error) {
 	e.SetSubject(a.Object.Key)
 	e.SetTime(a.File.CreatedAt.UTC())
 	if err := e.SetData(event.ApplicationJSON, dataOf(a)); err != nil {
-		return amqp091.Publishing{}, fmt.Errorf("encode announcement of file %s: %w", a.File.UUID, err)
+		return amqp091.Publishing{}, fmt.Errorf("encode notification of file %s: %w", a.File.UUID, err)
 	}
 	if err := e.Validate(); err != nil {
-		return amqp091.Publishing{}, ingest.Wrap(ingest.KindInvalid, err, "file %s cannot be announced", a.File.UUID)
+		return amqp091.Publishing{}, ingest.Wrap(ingest.KindInvalid, err, "notification of file %s cannot be encoded", a.File.UUID)
 	}
 	body, err := json.Marshal(e)
 	if err != nil {
-		return amqp091.Publishing{}, fmt.Errorf("encode announcement of file %s: %w", a.File.UUID, err)
+		return amqp091.Publishing{}, fmt.Errorf("encode notification of file %s: %w", a.File.UUID, err)
 	}
 	return amqp091.Publishing{
 		ContentType: ContentType, DeliveryMode: amqp091.Persistent, MessageId: id, Type: EventType,

@@ -7,8 +7,8 @@ import (
 	amqp091 "github.com/rabbitmq/amqp091-go"
 )
 
-// publish sends a message and waits until the broker has routed and confirmed
-// it. Many callers publish side by side.
+// publish sends a message and waits until the broker has routed and confirmed it.
+// Calls run concurrently.
 func (l *link) publish(ctx context.Context, msg amqp091.Publishing) error {
 	select {
 	case l.slots <- struct{}{}:
@@ -18,7 +18,7 @@ func (l *link) publish(ctx context.Context, msg amqp091.Publishing) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	// A blocked broker would not read the message: do not hand it one.
+	// Do not send to a blocked broker, which would not read the message.
 	if err := l.refusing(); err != nil {
 		return err
 	}
@@ -40,9 +40,9 @@ func (l *link) publish(ctx context.Context, msg amqp091.Publishing) error {
 	return nil
 }
 
-// send writes the message. The library's call takes no context and can hang in
-// the network, so it has a goroutine of its own, which the wire's write
-// time-out ends at the latest.
+// send writes the message. The library's call takes no context and may block in
+// the network, so it runs in a separate goroutine, which the wire's write timeout
+// ends at the latest.
 func (l *link) send(ctx context.Context, msg amqp091.Publishing) (*amqp091.DeferredConfirmation, error) {
 	var confirm *amqp091.DeferredConfirmation
 	var err error
@@ -61,8 +61,9 @@ func (l *link) send(ctx context.Context, msg amqp091.Publishing) (*amqp091.Defer
 	return confirm, err
 }
 
-// refusal explains a negative confirmation. The library gives one to every
-// waiting message when the channel ends; then the channel's end is the reason.
+// refusal returns the reason of a negative confirmation. When the channel ends,
+// the library negatively confirms every waiting message; then the channel's end is
+// the reason.
 func (l *link) refusal(ctx context.Context) error {
 	if !l.ch.IsClosed() {
 		return errNack
@@ -94,10 +95,10 @@ func (l *link) forget(id string, mine *attempt) {
 	l.pending[id] = left
 }
 
-// wasReturned reports whether the message came back as unroutable. The broker
-// returns a message before it confirms it, so whatever concerns mine is in the
-// channel by now. A return names its message by id only: where one message is
-// on its way twice both count as returned, which errs towards sending again.
+// wasReturned reports whether the message was returned as unroutable. The broker
+// returns a message before it confirms it, so the return has arrived by now.
+// Returns identify messages by id only: if one message is in flight twice, both
+// count as returned, which errs towards publishing again.
 func (l *link) wasReturned(mine *attempt) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

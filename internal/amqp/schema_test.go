@@ -17,7 +17,7 @@ func TestNotificationsFitTheirSchema(t *testing.T) {
 	schema := notificationSchema(t)
 	b := setup(t)
 	for _, path := range []string{"/out/a.csv", "/out/\xffbad\nname"} {
-		a := announcement(path)
+		a := notification(path)
 		a.Object.SHA256 = strings.Repeat("0f", 32)
 		_, err := b.pub.Announce(t.Context(), a)
 		require.NoError(t, err)

@@ -10,10 +10,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// EnsureTopology declares what announcements need, unless it is there: the
-// durable quorum queue, and the exchange and the binding where an exchange is
-// named. An exchange that exists is used as it is, whatever its type. A queue
-// that exists with other settings is an error of KindInvalid.
+// EnsureTopology declares the durable quorum queue and, if an exchange is
+// configured, the exchange and the binding. It is idempotent. An existing exchange
+// of any type is used. An existing queue with other settings is KindInvalid.
 func (p *Publisher) EnsureTopology(ctx context.Context) error {
 	if p.cfg.Queue != "" {
 		err := p.ask(ctx, func(ch *amqp091.Channel) error {
@@ -59,8 +58,8 @@ func (p *Publisher) ensureExchange(ctx context.Context) error {
 	return nil
 }
 
-// Ping reports whether an announcement would have somewhere to go: the broker
-// answers, takes messages, and has the queue and the exchange.
+// Ping checks that notifications can be published: the broker responds, accepts
+// messages, and has the queue and the exchange.
 func (p *Publisher) Ping(ctx context.Context) error {
 	err := p.ask(ctx, func(ch *amqp091.Channel) error {
 		if p.cfg.Exchange != "" {
@@ -80,8 +79,8 @@ func (p *Publisher) Ping(ctx context.Context) error {
 	return nil
 }
 
-// ask runs a question on a channel of its own, because the broker closes the
-// channel of a question it says no to, and the channel for messages must live.
+// ask runs a query on a separate channel, because the broker closes the channel
+// after a failed query, and the publishing channel must stay open.
 func (p *Publisher) ask(ctx context.Context, question func(*amqp091.Channel) error) error {
 	l, err := p.connect(ctx)
 	if err != nil {

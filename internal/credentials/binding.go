@@ -8,9 +8,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Where is what a server's credentials are bound to: where they are sent, as
-// whom, and by which key the receiver proves itself. Each name is the field of
-// the API.
+// Where is the binding of a server's credentials: the receiver, the user and the
+// keys that authenticate the receiver. The JSON names are those of the API.
 type Where struct {
 	Host     string   `json:"host"`
 	Port     int      `json:"port"`
@@ -20,8 +19,8 @@ type Where struct {
 	Jump     string   `json:"jump,omitempty"`
 }
 
-// WhereOf returns what the server's credentials are bound to. Of a pinned key
-// only type and key count, not its comment nor the order of the pins.
+// WhereOf returns the binding of the server's credentials. Of a pinned key only
+// its type and value count, not its comment or position.
 func WhereOf(server ingest.Server) Where {
 	where := Where{
 		Host: server.Host, Port: server.Port, Username: server.Username,
@@ -36,9 +35,9 @@ func WhereOf(server ingest.Server) Where {
 	return where
 }
 
-// Moved returns the fields that a change from one to the other sets so that the
-// credentials could reach somebody else. Pins that are removed are not among
-// them: fewer receivers are trusted.
+// Moved returns the changed fields because of which the credentials could reach
+// another receiver. Removed pins are not included, because they reduce the trusted
+// receivers.
 func (w Where) Moved(to Where) (fields []string) {
 	for _, field := range []struct {
 		name string
@@ -55,22 +54,21 @@ func (w Where) Moved(to Where) (fields []string) {
 	return fields
 }
 
-// place is the associated data of a sealed value: table, column, row and where
-// the value may be sent. It is part of every sealed value's authentication: a
-// change of it makes all that was sealed before unreadable.
+// place returns the associated data of an encrypted value: table, column, row and
+// binding. A change of its format makes existing values unreadable.
 func place(field string, server ingest.Server) []byte {
-	bound, _ := json.Marshal(WhereOf(server)) // texts and numbers: cannot fail
+	bound, _ := json.Marshal(WhereOf(server)) // cannot fail for these types
 	return append([]byte("sftp_servers/"+field+"/"+server.UUID+"\n"), bound...)
 }
 
-// unboundPlace is the associated data that version 0.2 sealed with, which did
-// not bind a value to where it may be sent. It tells old values from damaged ones.
+// unboundPlace returns the associated data of version 0.2, which did not bind
+// values to a receiver. It distinguishes old values from damaged ones.
 func unboundPlace(field string, server ingest.Server) []byte {
 	return []byte("sftp_servers/" + field + "/" + server.UUID)
 }
 
-// Reseal opens the credentials of from and seals them for to, which is the same
-// server after a change. Fields that it does not use stay empty.
+// Reseal decrypts the credentials of from and encrypts them for to, which is the
+// same server after a change. Unused fields stay empty.
 func (v *Sealer) Reseal(from, to ingest.Server) (ingest.Server, error) {
 	plain, err := v.openAll(from)
 	if err != nil {

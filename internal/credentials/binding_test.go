@@ -11,9 +11,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TestACredentialIsBoundToWhereItGoes: whoever changes the row of a server gets no
-// password sent anywhere.
-func TestACredentialIsBoundToWhereItGoes(t *testing.T) {
+// Changing a server's row must not send its password to another receiver.
+func TestCredentialsAreBoundToTheirReceiver(t *testing.T) {
 	t.Parallel()
 	v, _ := open(t)
 	sealed, err := v.Seal(credentials.FieldPassword, serverA, []byte("pw"))
@@ -32,8 +31,8 @@ func TestACredentialIsBoundToWhereItGoes(t *testing.T) {
 		change(&changed)
 		_, err := v.Credentials(t.Context(), changed)
 		require.Equal(t, ingest.KindInvalid, ingest.KindOf(err), name)
-		require.ErrorContains(t, err, "sent to nobody", name)
-		require.ErrorContains(t, err, changed.Host, "the message says where it would have gone")
+		require.ErrorContains(t, err, "was not sent", name)
+		require.ErrorContains(t, err, changed.Host, "the message names the receiver")
 		_, err = v.Reseal(changed, serverA)
 		require.Error(t, err, name)
 	}
@@ -44,7 +43,7 @@ func TestACredentialIsBoundToWhereItGoes(t *testing.T) {
 	require.Equal(t, "pw", string(creds.Password))
 }
 
-func TestResealMovesWhatIsSealed(t *testing.T) {
+func TestReseal(t *testing.T) {
 	t.Parallel()
 	v, _ := open(t)
 	password, err := v.Seal(credentials.FieldPassword, serverA, []byte("pw"))
@@ -61,13 +60,13 @@ func TestResealMovesWhatIsSealed(t *testing.T) {
 	require.Equal(t, "pw PEM", string(creds.Password)+" "+string(creds.PrivateKey))
 }
 
-func TestMovedNamesWhatCouldReachSomebodyElse(t *testing.T) {
+func TestMovedListsNewReceivers(t *testing.T) {
 	t.Parallel()
 	is := credentials.WhereOf(serverA)
 	require.Empty(t, is.Moved(is))
 	fewer := serverA
 	fewer.HostKeys = fewer.HostKeys[:1]
-	require.Empty(t, is.Moved(credentials.WhereOf(fewer)), "one receiver less")
+	require.Empty(t, is.Moved(credentials.WhereOf(fewer)), "one receiver fewer")
 	other := ingest.Server{Host: "h", Port: 1, Username: "x", HostKeys: []string{"ssh-rsa C"}}
 	other.Proxy, other.Jump = "socks5://p:1", "j"
 	require.Equal(t, []string{"host", "port", "username", "host_keys", "proxy", "jump"}, is.Moved(credentials.WhereOf(other)))
@@ -85,7 +84,7 @@ func (c *canaries) KeepKeysetCanary(_ context.Context, earlier, sealed []byte) (
 	return c.kept, nil
 }
 
-func TestAForeignKeysetIsRefused(t *testing.T) {
+func TestForeignKeysetIsRejected(t *testing.T) {
 	t.Parallel()
 	v, path := open(t)
 	foreign, foreignPath := open(t)
@@ -94,18 +93,18 @@ func TestAForeignKeysetIsRefused(t *testing.T) {
 	require.NoError(t, v.Check(t.Context(), ledger))
 	err := foreign.Check(t.Context(), ledger)
 	require.Equal(t, ingest.KindInvalid, ingest.KindOf(err))
-	require.ErrorContains(t, err, "not the one of this database")
+	require.ErrorContains(t, err, "does not belong to this database")
 
-	// The file is replaced under a process that runs.
+	// The file is replaced while a process runs.
 	sealed, err := v.Seal(credentials.FieldPassword, serverA, []byte("pw"))
 	require.NoError(t, err)
 	mine := replace(t, path, foreignPath)
 	_, err = v.Seal(credentials.FieldPassword, serverA, []byte("pw"))
-	require.Equal(t, ingest.KindInvalid, ingest.KindOf(err), "nothing is sealed with keys that nobody else has")
-	require.ErrorContains(t, err, "put the right file back")
+	require.Equal(t, ingest.KindInvalid, ingest.KindOf(err), "no value is encrypted with foreign keys")
+	require.ErrorContains(t, err, "restore the right file")
 	require.Error(t, v.Check(t.Context(), ledger))
 	_, err = v.Open(credentials.FieldPassword, serverA, sealed)
-	require.NoError(t, err, "what is known goes on working")
+	require.NoError(t, err, "the loaded keys remain usable")
 	theirs, err := foreign.Seal(credentials.FieldPassword, serverA, []byte("pw"))
 	require.NoError(t, err)
 	_, err = v.Open(credentials.FieldPassword, serverB, theirs)
@@ -117,7 +116,8 @@ func TestAForeignKeysetIsRefused(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// replace puts the content of one file into another and returns what was there.
+// replace writes the content of one file into another and returns the previous
+// content.
 func replace(t *testing.T, path, by string) []byte {
 	t.Helper()
 	was, err := os.ReadFile(path)
@@ -129,7 +129,7 @@ func replace(t *testing.T, path, by string) []byte {
 	return was
 }
 
-func TestTheCanaryFollowsARotation(t *testing.T) {
+func TestCanaryFollowsRotation(t *testing.T) {
 	t.Parallel()
 	v, path := open(t)
 	ledger := &canaries{}

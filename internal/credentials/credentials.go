@@ -1,10 +1,11 @@
-// Package credentials seals the credentials of partners' servers, so that the
-// database and its backups hold nothing a thief could log in with.
+// Package credentials encrypts the credentials of partners' servers, so that the
+// database and its backups contain no usable secrets.
 //
-// A sealed value is bound to the place it belongs to and to where it may be sent:
-// it opens only as the same field of the same server with the same host, port,
-// user name and host keys. Moving it to another row, or pointing its row at another
-// host, would send a partner's password to somebody else, and is refused.
+// An encrypted value is bound to its place and its receiver: it can be decrypted
+// only as the same field of the same server with the same host, port, user name
+// and host keys. A value that was moved to another row, or whose row was pointed
+// at another host, is rejected, because the partner's password would be sent to
+// another receiver.
 package credentials
 
 import (
@@ -24,33 +25,33 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// The fields of a server that are sealed.
+// The encrypted fields of a server.
 const (
 	FieldPassword   = "password"
 	FieldPrivateKey = "private_key"
 )
 
-// Sealer seals and opens with the keys of one keyset file. When the file is
-// replaced by one with more keys, see Rotate, it takes them up. It is safe for
+// Sealer encrypts and decrypts with the keys of one keyset file. It reloads the
+// file when it is replaced by one with more keys, see Rotate. It is safe for
 // concurrent use.
 type Sealer struct {
 	path string
 	ring atomic.Pointer[ring]
 }
 
-// ring is the keyset as it was read.
+// ring is a loaded keyset.
 type ring struct {
 	aead tink.AEAD
-	// keys holds the ids of the keys in the set, to tell "sealed by another
-	// keyset" from "sealed for another row".
+	// keys are the ids of the keys in the set, to distinguish "encrypted by another
+	// keyset" from "encrypted for another row".
 	keys map[uint32]bool
-	// primary is the id of the key that seals.
+	// primary is the id of the encryption key.
 	primary uint32
 	file    os.FileInfo
 }
 
-// Open reads the keyset file. The file must be a regular file that only its
-// owner can read; anything else is an error that says how to mend it.
+// Open reads the keyset file, which must be a regular file readable only by its
+// owner. Errors contain the remedy.
 func Open(path string) (*Sealer, error) {
 	read, err := readRing(path)
 	if err != nil {
@@ -62,10 +63,10 @@ func Open(path string) (*Sealer, error) {
 }
 
 func readRing(path string) (*ring, error) {
-	// Looked at first: a file that is replaced in between is read again later.
+	// Stat first: a file that is replaced in between is read again later.
 	file, err := os.Stat(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, ingest.Wrap(ingest.KindInvalid, err, "keyset file %s cannot be looked at", path)
+		return nil, ingest.Wrap(ingest.KindInvalid, err, "keyset file %s cannot be inspected", path)
 	}
 	handle, err := load(path)
 	if err != nil {
@@ -73,7 +74,7 @@ func readRing(path string) (*ring, error) {
 	}
 	primitive, err := aead.New(handle)
 	if err != nil {
-		return nil, ingest.Wrap(ingest.KindInvalid, err, "keyset file %s holds no usable encryption keys: restore it from your backup", path)
+		return nil, ingest.Wrap(ingest.KindInvalid, err, "keyset file %s contains no usable encryption keys: restore it from your backup", path)
 	}
 	keys := make(map[uint32]bool, handle.Len())
 	for i := range handle.Len() {
@@ -85,13 +86,13 @@ func readRing(path string) (*ring, error) {
 	}
 	primary, err := handle.Primary()
 	if err != nil {
-		return nil, ingest.Wrap(ingest.KindInvalid, err, "keyset file %s names no key to seal with: restore it from your backup", path)
+		return nil, ingest.Wrap(ingest.KindInvalid, err, "keyset file %s has no primary key: restore it from your backup", path)
 	}
 	return &ring{aead: primitive, keys: keys, primary: primary.KeyID(), file: file}, nil
 }
 
-// reread returns the keys of the file if it was replaced, and otherwise, or when
-// it cannot be read, those that are known.
+// reread returns the keys of the file if it was replaced and is readable, and
+// otherwise the loaded keys.
 func (v *Sealer) reread() (candidate *ring, replaced bool) {
 	known := v.ring.Load()
 	file, err := os.Stat(v.path)
@@ -104,9 +105,9 @@ func (v *Sealer) reread() (candidate *ring, replaced bool) {
 	return known, false
 }
 
-// current returns the keys to seal with. A file that was replaced is taken up only
-// if it still opens what the known keys sealed: the keys of another installation
-// would seal what nobody else can open.
+// current returns the keys for encryption. A replaced file is accepted only if it
+// decrypts values of the loaded keys: with the keys of another installation the
+// values would be unreadable for everyone else.
 func (v *Sealer) current() (*ring, error) {
 	known := v.ring.Load()
 	candidate, replaced := v.reread()
@@ -115,13 +116,13 @@ func (v *Sealer) current() (*ring, error) {
 	}
 	if !candidate.succeeds(known) {
 		return nil, ingest.Errorf(ingest.KindInvalid,
-			"keyset file %s was replaced by one that does not open what was sealed before: put the right file back, or restart after a key was retired", v.path)
+			"keyset file %s was replaced by one that does not decrypt existing values: restore the right file, or restart after a key was retired", v.path)
 	}
 	v.ring.Store(candidate)
 	return candidate, nil
 }
 
-// succeeds reports whether r opens what the earlier keys seal.
+// succeeds reports whether r decrypts values of the earlier keys.
 func (r *ring) succeeds(earlier *ring) bool {
 	probe := []byte("probe")
 	sealed, err := earlier.aead.Encrypt(probe, probe)
@@ -132,7 +133,7 @@ func (r *ring) succeeds(earlier *ring) bool {
 	return err == nil
 }
 
-// Current reports whether the value was sealed with the key that seals now.
+// Current reports whether the value is encrypted with the primary key.
 func (v *Sealer) Current(sealed []byte) bool {
 	id, ok := keyID(sealed)
 	keys, err := v.current()
@@ -142,7 +143,7 @@ func (v *Sealer) Current(sealed []byte) bool {
 	return ok && id == keys.primary
 }
 
-// Rotate adds a fresh key to the file, see the function, and takes it up.
+// Rotate adds a fresh key to the file, see the function Rotate, and loads it.
 func (v *Sealer) Rotate() error {
 	if err := Rotate(v.path); err != nil {
 		return err
@@ -154,9 +155,9 @@ func (v *Sealer) Rotate() error {
 	return err
 }
 
-// Seal encrypts plaintext as the field of the server, bound to WhereOf it. An empty
-// plaintext is sealed, too; callers that mean "none" store nothing. A keyset file
-// that was replaced by that of another installation is refused with KindInvalid.
+// Seal encrypts plaintext as the field of the server, bound to WhereOf(server). An
+// empty plaintext is encrypted, too; callers store nothing instead. If the keyset
+// file was replaced by that of another installation, the error is KindInvalid.
 func (v *Sealer) Seal(field string, server ingest.Server, plaintext []byte) ([]byte, error) {
 	keys, err := v.current()
 	if err != nil {
@@ -164,20 +165,20 @@ func (v *Sealer) Seal(field string, server ingest.Server, plaintext []byte) ([]b
 	}
 	sealed, err := keys.aead.Encrypt(plaintext, place(field, server))
 	if err != nil {
-		return nil, fmt.Errorf("seal %s of server %s: %w", field, server.UUID, err)
+		return nil, fmt.Errorf("encrypt %s of server %s: %w", field, server.UUID, err)
 	}
 	return sealed, nil
 }
 
-// Open decrypts what Seal made for the same field and server. The error is of
-// KindMissing when this keyset lacks the key, because another worker or a
-// restored file may have it, and of KindInvalid when the value was sealed for
-// another server, field or WhereOf, or is damaged.
+// Open decrypts a value that Seal returned for the same field and server. The
+// error is KindMissing when the keyset lacks the key, which another worker or a
+// restored file may have. It is KindInvalid when the value is damaged or was
+// encrypted for another server, field or binding.
 func (v *Sealer) Open(field string, server ingest.Server, sealed []byte) ([]byte, error) {
 	keys := v.ring.Load()
 	id, ok := keyID(sealed)
 	if ok && !keys.keys[id] {
-		// It may have been added since. A file without it teaches nothing.
+		// The key may have been added since. A file without it is ignored.
 		if read, _ := v.reread(); read.keys[id] {
 			keys = read
 			v.ring.Store(read)
@@ -189,20 +190,19 @@ func (v *Sealer) Open(field string, server ingest.Server, sealed []byte) ([]byte
 	}
 	if ok && !keys.keys[id] {
 		return nil, ingest.Errorf(ingest.KindMissing,
-			"%s of server %s was sealed with key %d, which keyset file %s does not hold: restore the keyset file it was sealed with",
+			"%s of server %s is encrypted with key %d, which keyset file %s does not contain: restore the keyset file with that key",
 			field, server.UUID, id, v.path)
 	}
 	if _, err := keys.aead.Decrypt(sealed, unboundPlace(field, server)); err == nil {
 		return nil, ingest.Errorf(ingest.KindInvalid,
-			"%s of server %s was sealed by an older version, which did not bind it to its host: set it again", field, server.UUID)
+			"%s of server %s was encrypted by an older version without binding to the host: set it again", field, server.UUID)
 	}
 	return nil, ingest.Errorf(ingest.KindInvalid,
-		"%s of server %s cannot be opened and was sent to nobody: it was not set for %s@%s, port %d, with these host keys, proxy and jump host, or it is damaged or belongs to another server or field; check who changed the row, then set it again with `stevedore server edit`",
+		"%s of server %s cannot be decrypted and was not sent: it was not set for %s@%s, port %d, with these host keys, proxy and jump host, or it is damaged or belongs to another server or field; check who changed the row, then set it again with `stevedore server edit`",
 		field, server.UUID, server.Username, server.Host, server.Port)
 }
 
-// Credentials opens the secrets of the server. Fields the server does not use
-// stay empty.
+// Credentials decrypts the secrets of the server. Unused fields stay empty.
 func (v *Sealer) Credentials(_ context.Context, server ingest.Server) (ingest.Credentials, error) {
 	return v.openAll(server)
 }
@@ -229,8 +229,8 @@ func (v *Sealer) openAll(server ingest.Server) (ingest.Credentials, error) {
 	return creds, nil
 }
 
-// keyID returns the id of the key a value was sealed with: Tink puts one
-// version byte and the id, big-endian, before the ciphertext.
+// keyID returns the id of the key of an encrypted value: Tink puts one version
+// byte and the id, big-endian, before the ciphertext.
 func keyID(sealed []byte) (uint32, bool) {
 	const version, prefix = 1, 5
 	if len(sealed) < prefix || sealed[0] != version {
@@ -239,7 +239,7 @@ func keyID(sealed []byte) (uint32, bool) {
 	return binary.BigEndian.Uint32(sealed[1:prefix]), true
 }
 
-// load reads a keyset file after checking that nobody else can.
+// load reads a keyset file after checking that only its owner can.
 func load(path string) (*keyset.Handle, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -251,7 +251,7 @@ func load(path string) (*keyset.Handle, error) {
 	defer func() { _ = file.Close() }() // only read
 	info, err := file.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("look at keyset file %s: %w", path, err)
+		return nil, fmt.Errorf("stat keyset file %s: %w", path, err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, ingest.Errorf(ingest.KindInvalid, "keyset file %s is not a regular file", path)
@@ -261,7 +261,7 @@ func load(path string) (*keyset.Handle, error) {
 	}
 	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(file))
 	if err != nil {
-		// The cause is left out: a parser may quote what it read.
+		// The cause is omitted: a parser may quote the content.
 		return nil, ingest.Errorf(ingest.KindInvalid, "keyset file %s is damaged: restore it from your backup", path)
 	}
 	return handle, nil

@@ -20,7 +20,7 @@ const (
 	uuidB = "0192aa00-0000-7000-8000-00000000000b"
 )
 
-// The servers that credentials are sealed for.
+// The servers of the credentials.
 var (
 	serverA = serverAt(uuidA)
 	serverB = serverAt(uuidB)
@@ -40,7 +40,7 @@ func open(t *testing.T) (*credentials.Sealer, string) {
 	return v, path
 }
 
-func TestSealedValueOpensInItsPlaceOnly(t *testing.T) {
+func TestValueOpensInItsPlaceOnly(t *testing.T) {
 	t.Parallel()
 	v, _ := open(t)
 	secret := []byte("correct horse")
@@ -156,7 +156,7 @@ func TestGenerateNeverOverwrites(t *testing.T) {
 	require.Len(t, entries, 1, "temporary files are removed")
 }
 
-func TestOpenSaysWhatToDo(t *testing.T) {
+func TestOpenErrorsContainTheRemedy(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	_, err := credentials.Open(filepath.Join(folder, "none.json"))
@@ -199,7 +199,7 @@ func TestRotateKeepsOldValuesReadable(t *testing.T) {
 	require.False(t, rotated.Current(sealed))
 	require.ErrorContains(t, credentials.Rotate(filepath.Join(t.TempDir(), "none")), "does not exist")
 
-	// A process that runs on takes the new key up when it meets it.
+	// A running process loads the new key when it first needs it.
 	got, err = old.Open(credentials.FieldPassword, serverA, fresh)
 	require.NoError(t, err)
 	require.Equal(t, "after", string(got))
@@ -208,8 +208,8 @@ func TestRotateKeepsOldValuesReadable(t *testing.T) {
 	require.True(t, rotated.Current(again))
 }
 
-// TestADamagedFileDoesNotStopWhoReadIt: the keys that are known go on working.
-func TestADamagedFileDoesNotStopWhoReadIt(t *testing.T) {
+// The loaded keys remain usable when the file is damaged.
+func TestDamagedFileKeepsLoadedKeys(t *testing.T) {
 	t.Parallel()
 	v, path := open(t)
 	sealed, err := v.Seal(credentials.FieldPassword, serverA, []byte("x"))

@@ -6,30 +6,29 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// serversPage is how many servers are looked at in one query.
+// serversPage is the page size for reading servers.
 const serversPage = 500
 
-// Canaries keeps one value that this installation's keyset has sealed.
+// Canaries stores one value that was encrypted by this installation's keyset.
 type Canaries interface {
-	// KeysetCanary returns the value, nil when there is none yet.
+	// KeysetCanary returns the value; nil for none.
 	KeysetCanary(ctx context.Context) (sealed []byte, err error)
-	// KeepKeysetCanary keeps the value instead of the earlier one, nil for none,
-	// and returns what is kept: that of another process which was first.
+	// KeepKeysetCanary replaces the earlier value, nil for none, and returns the
+	// stored value, which may be that of a concurrent process.
 	KeepKeysetCanary(ctx context.Context, earlier, sealed []byte) (kept []byte, err error)
 }
 
-// Ledger is what a keyset must fit.
+// Ledger stores the values that a keyset must decrypt.
 type Ledger interface {
 	Canaries
-	// Servers returns servers by name, page by page.
+	// Servers returns a page of servers, ordered by name.
 	Servers(ctx context.Context, afterName string, limit int) ([]ingest.Server, error)
 }
 
-// Fits refuses, with KindInvalid, a keyset that lacks a key which still seals a
-// server's credentials, and one of another installation. Both are mistakes of the
-// deployment: they are to show at once, wherever the file was brought, and not one
-// by one as partners' files fail to come. Credentials that are damaged concern
-// their server alone and are not looked for.
+// Fits returns KindInvalid for a keyset that lacks a key of a server's
+// credentials, or belongs to another installation. Both are deployment errors and
+// must be reported at start, not file by file. Damaged credentials concern only
+// their server and are not checked.
 func (v *Sealer) Fits(ctx context.Context, ledger Ledger) error {
 	keys, _ := v.reread()
 	for after := ""; ; {
@@ -53,7 +52,7 @@ func (v *Sealer) fits(keys *ring, server ingest.Server) error {
 	for _, sealed := range [][]byte{server.PasswordEncrypted, server.PrivateKeyEncrypted} {
 		if key, ok := keyID(sealed); ok && !keys.keys[key] {
 			return ingest.Errorf(ingest.KindInvalid,
-				"credentials of server %s are sealed with key %d, which keyset file %s does not hold: put the key back, run `stevedore key rotate`, which seals all anew, and only then retire it",
+				"credentials of server %s are encrypted with key %d, which keyset file %s does not contain: restore the key, run `stevedore key rotate`, which re-encrypts all credentials, and then retire it",
 				server.Name, key, v.path)
 		}
 	}
@@ -63,8 +62,9 @@ func (v *Sealer) fits(keys *ring, server ingest.Server) error {
 // canaryPlace is the associated data of the canary.
 const canaryPlace = "keyset_canary"
 
-// Check refuses, with KindInvalid, a keyset that does not open the canary. The
-// first keyset of an installation makes it. It takes up a replaced file that does.
+// Check returns KindInvalid for a keyset that does not decrypt the canary. The
+// first keyset of an installation creates it. A replaced file that decrypts it is
+// loaded.
 func (v *Sealer) Check(ctx context.Context, canaries Canaries) error {
 	keys, _ := v.reread()
 	kept, err := canaries.KeysetCanary(ctx)
@@ -76,13 +76,13 @@ func (v *Sealer) Check(ctx context.Context, canaries Canaries) error {
 	}
 	if _, err := keys.aead.Decrypt(kept, []byte(canaryPlace)); err != nil {
 		return ingest.Errorf(ingest.KindInvalid,
-			"keyset file %s is not the one of this database: nothing is sealed with it; put back the file that the stored credentials were sealed with", v.path)
+			"keyset file %s does not belong to this database and is not used: restore the file with which the stored credentials were encrypted", v.path)
 	}
 	v.ring.Store(keys)
 	return nil
 }
 
-// RenewCanary seals the canary with the newest key, so that older ones can be
+// RenewCanary encrypts the canary with the newest key, so that older ones can be
 // retired.
 func (v *Sealer) RenewCanary(ctx context.Context, canaries Canaries) error {
 	if err := v.Check(ctx, canaries); err != nil {

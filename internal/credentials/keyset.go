@@ -16,36 +16,36 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// keysetMode lets the owner alone read and write.
+// keysetMode allows only the owner to read and write.
 const keysetMode = 0o600
 
-// Generate creates a keyset file with one fresh AES-256-GCM key, mode 0600.
-// It never overwrites: when the path is taken the error is of KindConflict and
-// satisfies errors.Is(err, fs.ErrExist), because losing a keyset means losing
-// every credential sealed with it. The file appears whole or not at all.
+// Generate creates a keyset file with one fresh AES-256-GCM key, mode 0600. It
+// never overwrites a file, because a lost keyset makes all its credentials
+// unreadable: for an existing path the error is KindConflict and satisfies
+// errors.Is(err, fs.ErrExist). The file appears atomically.
 func Generate(path string) error {
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
-		return fmt.Errorf("make an encryption key: %w", err)
+		return fmt.Errorf("create an encryption key: %w", err)
 	}
 	temp, err := stage(path, handle)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(temp) }()
-	// Link, unlike Rename, fails when the name is taken.
+	// Link, unlike Rename, fails for an existing name.
 	if err := os.Link(temp, path); errors.Is(err, fs.ErrExist) {
-		return ingest.Wrap(ingest.KindConflict, fs.ErrExist, "keyset file %s exists already and is kept", path)
+		return ingest.Wrap(ingest.KindConflict, fs.ErrExist, "keyset file %s exists already and was not changed", path)
 	} else if err != nil {
 		return fmt.Errorf("create keyset file %s: %w", path, err)
 	}
 	return syncFolder(path)
 }
 
-// Rotate adds a fresh key to the keyset file and makes it the one that seals.
-// Older keys stay, so what they sealed still opens, in backups of the database,
-// too. Rotations wait for each other: none can lose another's key. A Sealer that
-// is open notices the new file when it next needs it.
+// Rotate adds a fresh key to the keyset file and makes it primary. Older keys are
+// kept, so that existing values, also in backups, stay readable. A lock serializes
+// rotations, so that no key is lost. An open Sealer detects the new file when it
+// next needs it.
 func Rotate(path string) error {
 	unlock, err := lockFolder(path)
 	if err != nil {
@@ -59,7 +59,7 @@ func Rotate(path string) error {
 	manager := keyset.NewManagerFromHandle(handle)
 	id, err := manager.Add(aead.AES256GCMKeyTemplate())
 	if err != nil {
-		return fmt.Errorf("make an encryption key: %w", err)
+		return fmt.Errorf("create an encryption key: %w", err)
 	}
 	if err := manager.SetPrimary(id); err != nil {
 		return fmt.Errorf("make key %d the primary key: %w", id, err)
@@ -79,8 +79,8 @@ func Rotate(path string) error {
 	return syncFolder(path)
 }
 
-// lockFolder keeps other rotations out of the folder that holds path. The lock
-// goes with the process, and leaves no file behind.
+// lockFolder locks the folder of path against other rotations. The lock ends with
+// the process and leaves no file.
 func lockFolder(path string) (unlock func(), err error) {
 	folder, err := os.Open(filepath.Dir(path))
 	if err != nil {
@@ -99,16 +99,16 @@ func lockFolder(path string) (unlock func(), err error) {
 	return func() { _ = folder.Close() }, nil
 }
 
-// stage writes the keyset to a synced temporary file beside path.
+// stage writes the keyset to a synced temporary file in the folder of path.
 func stage(path string, handle *keyset.Handle) (temp string, err error) {
 	var content bytes.Buffer
 	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&content)); err != nil {
 		return "", fmt.Errorf("encode the keyset: %w", err)
 	}
-	// CreateTemp makes the file with mode 0600 before the first byte is in it.
+	// CreateTemp creates the file with mode 0600 before the first byte is written.
 	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return "", ingest.Wrap(ingest.KindInvalid, err, "cannot write beside keyset file %s: create the folder, owned by this user", path)
+		return "", ingest.Wrap(ingest.KindInvalid, err, "cannot write to the folder of keyset file %s: create the folder, owned by this user", path)
 	}
 	defer func() {
 		if err != nil {
@@ -123,7 +123,7 @@ func stage(path string, handle *keyset.Handle) (temp string, err error) {
 	return file.Name(), nil
 }
 
-// syncFolder makes a new directory entry survive a power cut.
+// syncFolder makes a new directory entry durable.
 func syncFolder(path string) error {
 	folder, err := os.Open(filepath.Dir(path))
 	if err != nil {

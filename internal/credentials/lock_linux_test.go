@@ -14,9 +14,9 @@ import (
 	"stevedore/internal/credentials"
 )
 
-// TestARotationWaitsForAnother: without the lock two could read the same keyset, and
-// the second would write it without the first one's key.
-func TestARotationWaitsForAnother(t *testing.T) {
+// Without the lock two rotations could read the same keyset, and the second would
+// drop the first one's key.
+func TestRotationWaitsForAnother(t *testing.T) {
 	t.Parallel()
 	_, path := open(t)
 	folder, err := os.Open(filepath.Dir(path))
@@ -40,7 +40,7 @@ func TestARotationWaitsForAnother(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
-// waiting reports whether somebody waits for a lock on the file.
+// waiting reports whether a process waits for a lock on the file.
 func waiting(t *testing.T, inode uint64) bool {
 	locks, err := os.ReadFile("/proc/locks")
 	require.NoError(t, err)

@@ -25,10 +25,10 @@ type Sight struct {
 	TimeShift time.Duration
 	// Identity is the server's current rule.
 	Identity Identity
-	// SourceGoneAt is when the ingested file's source was deleted or moved, by the
+	// SourceGoneAt is the time when the ingested file's source was deleted or moved, by the
 	// database's clock; zero if it was not.
 	SourceGoneAt time.Time
-	// ResentAt is when the server last showed the same version again after
+	// ResentAt is the time when the server last showed the same version again after
 	// SourceGoneAt; zero if it did not.
 	ResentAt time.Time
 	// Delivery numbers the deliveries of the same version from 0, see ResentDeliver.
@@ -175,7 +175,7 @@ type HeldChanges struct {
 	Files      int64
 	// Parts are the groups of files to decide about, largest first.
 	Parts []HeldPart
-	// Since is when the first of the files was seen; Example is the path of one.
+	// Since is the time when the first of the files was seen; Example is the path of one.
 	Since   time.Time
 	Example string
 }

@@ -16,25 +16,24 @@ import (
 )
 
 const (
-	// probeKey is where the store is tried out before the first write of a
-	// process. What is written there is removed; where our key may not remove
-	// objects, one stays.
+	// probeKey is the object with which a store is tested before the first write of a
+	// process. It is removed afterwards, unless our key may not delete objects.
 	probeKey = "stevedore-probe"
-	// damagedKey is what a store must not take, because its checksum is wrong.
+	// damagedKey is sent with a wrong checksum; the store must reject it.
 	damagedKey = probeKey + "-damaged"
-	// probeTries is how many writes must succeed before a store counts as one that
-	// replaces objects: other workers, which try the same probe, may remove it
-	// between two of ours. probePause keeps them apart.
+	// probeTries is the number of successful writes after which a store counts as one
+	// that replaces objects. More than one, because other workers use the same probe
+	// and may remove it in between. probePause separates the attempts.
 	probeTries = 8
 	probePause = 50 * time.Millisecond
-	// probePart is unlike the numbers of real parts, for those who read logs.
+	// probePart differs from the numbers of real parts, to be recognizable in logs.
 	probePart = 9999
 )
 
-// probeBody is small; S3 takes a last part of any size.
+// probeBody is small; S3 accepts a last part of any size.
 var probeBody = []byte("stevedore checks that this store creates objects once")
 
-// Digests of probeBody, and of something else.
+// Digests of probeBody and of other bytes.
 var (
 	probeSum      = sha256.Sum256(probeBody)
 	probeSHA256   = hex.EncodeToString(probeSum[:])
@@ -43,18 +42,18 @@ var (
 	wrongChecksum = hexToBase64(hex.EncodeToString(wrongSum[:]))
 )
 
-// errUnfit says that the store lacks what exactly-once needs.
+// errUnfit marks a store without conditional writes.
 var errUnfit = errors.New("store is unfit")
 
-// abilities are what the store does with one kind of write.
+// abilities are the abilities of the store for one kind of write.
 type abilities struct {
-	// checksums: it compares the bytes with the SHA-256 in a header, which the
-	// signature covers, refuses others, and returns that SHA-256. Without, requests
-	// carry an MD5 and sign a SHA-256, and what was stored is proven by a HEAD.
+	// checksums: the store verifies and returns the SHA-256 in a signed header.
+	// Otherwise requests carry an MD5 and a signed SHA-256, and a HEAD proves the
+	// result.
 	checksums bool
 }
 
-// trial finds out abilities once. A failed trial is repeated by the next caller.
+// trial determines abilities once. The next caller repeats a failed trial.
 type trial struct {
 	known atomic.Pointer[abilities]
 	turn  chan struct{}
@@ -62,7 +61,7 @@ type trial struct {
 
 func newTrial() *trial { return &trial{turn: make(chan struct{}, 1)} }
 
-// result returns the abilities; callers wait for a trial under way.
+// result returns the abilities; callers wait for a trial in progress.
 func (t *trial) result(ctx context.Context, run func(context.Context) (abilities, error)) (abilities, error) {
 	if known := t.known.Load(); known != nil {
 		return *known, nil
@@ -83,17 +82,18 @@ func (t *trial) result(ctx context.Context, run func(context.Context) (abilities
 	return found, err
 }
 
-// wholeAbilities returns what the store does with objects of one request.
+// wholeAbilities returns the abilities for objects written by one request.
 func (s *Store) wholeAbilities(ctx context.Context) (abilities, error) {
 	return s.wholes.result(ctx, s.tryWhole)
 }
 
-// partAbilities returns what the store does with multipart uploads.
+// partAbilities returns the abilities for multipart uploads.
 func (s *Store) partAbilities(ctx context.Context) (abilities, error) {
 	return s.parts.result(ctx, s.tryParts)
 }
 
-// tryWhole creates an object until that is refused, which the second time must.
+// tryWhole writes the probe object until the store refuses, which must happen on
+// the second write.
 func (s *Store) tryWhole(ctx context.Context) (abilities, error) {
 	able, err := s.comparesWhole(ctx)
 	if err != nil {
@@ -127,14 +127,14 @@ func (s *Store) tryWhole(ctx context.Context) (abilities, error) {
 		}
 	}
 	if refused {
-		return able, ingest.Errorf(ingest.KindTransient, "object %s was removed by others each time it was looked at: it is tried again", probeKey)
+		return able, ingest.Errorf(ingest.KindTransient, "object %s was removed by others before each check: the check is repeated", probeKey)
 	}
 	return able, s.unfit("PUT")
 }
 
-// comparesWhole sends an object whose checksum is wrong. A store that takes it
-// keeps checksums and does not compare them; one that answers anything but a bad
-// request does not take such objects from us. Neither gets them.
+// comparesWhole sends an object with a wrong checksum. A store that accepts it
+// does not verify checksums; one that answers anything but "bad request" does not
+// accept them from us. Neither is sent checksums.
 func (s *Store) comparesWhole(ctx context.Context) (abilities, error) {
 	_, err := s.sendWhole(ctx, ingest.PutBytes{Key: damagedKey, Body: probeBody}, wrongChecksum)
 	switch {
@@ -149,18 +149,18 @@ func (s *Store) comparesWhole(ctx context.Context) (abilities, error) {
 	return abilities{}, s.explain(ctx, err, "write object "+damagedKey)
 }
 
-// lookAtProbe reads the checksum of a probe that was left behind or is another
-// worker's, who may have removed it by now.
+// lookAtProbe reads the checksum of an earlier probe or of another worker's. found
+// is false if it was removed meanwhile.
 func (s *Store) lookAtProbe(ctx context.Context) (checksum string, there bool, err error) {
 	info, err := s.core.StatObject(ctx, s.bucket, probeKey, minio.StatObjectOptions{Checksum: true})
 	if minio.ToErrorResponse(err).Code == minio.NoSuchKey {
 		return "", false, nil
 	}
-	return info.ChecksumSHA256, true, s.explain(ctx, err, "look at object "+probeKey)
+	return info.ChecksumSHA256, true, s.explain(ctx, err, "stat object "+probeKey)
 }
 
-// pause waits before the next try of a trial, longer each time and not as long
-// as another worker does.
+// pause waits before the next attempt, longer each time and with random variation,
+// so that workers do not stay in step.
 func pause(ctx context.Context, try int) error {
 	if try < 2 {
 		return nil
@@ -173,8 +173,8 @@ func pause(ctx context.Context, try int) error {
 	}
 }
 
-// createProbe writes the probe unless it exists. Stores that refuse the header
-// of a checksum get the object without, and able says so.
+// createProbe writes the probe unless it exists. If the store rejects the checksum
+// header, the probe is written without it and able is updated.
 func (s *Store) createProbe(ctx context.Context, able *abilities) (minio.UploadInfo, error) {
 	req := ingest.PutBytes{Key: probeKey, Body: probeBody, SHA256: probeSHA256}
 	if able.checksums {
@@ -187,8 +187,8 @@ func (s *Store) createProbe(ctx context.Context, able *abilities) (minio.UploadI
 	return s.sendWhole(ctx, req, "")
 }
 
-// tryParts completes an upload over the probe until that is refused. A store
-// that replaces objects in one kind of write is used for none.
+// tryParts completes an upload over the probe until the store refuses. A store
+// that replaces objects in one kind of write is not used at all.
 func (s *Store) tryParts(ctx context.Context) (abilities, error) {
 	whole, err := s.wholeAbilities(ctx)
 	if err != nil {
@@ -215,8 +215,8 @@ func (s *Store) tryParts(ctx context.Context) (abilities, error) {
 	return abilities{}, s.unfit("CompleteMultipartUpload")
 }
 
-// tryUpload reports whether the store has the abilities in uploads, and whether
-// completing one over an object was refused.
+// tryUpload reports whether the store has the abilities in uploads, and whether it
+// refused to complete one over an existing object.
 func (s *Store) tryUpload(ctx context.Context, able abilities) (fits, once bool, err error) {
 	id, err := s.beginUpload(ctx, probeKey, nil, "", able)
 	if err != nil {
@@ -241,7 +241,7 @@ func (s *Store) tryUpload(ctx context.Context, able abilities) (fits, once bool,
 	return true, false, err
 }
 
-// unlessRefused returns nil instead of an error that may be due to the checksum.
+// unlessRefused returns nil for an error that may be caused by the checksum.
 func unlessRefused(err error, able abilities) error {
 	if able.checksums && err != nil && declined(err) {
 		return nil
@@ -249,26 +249,25 @@ func unlessRefused(err error, able abilities) error {
 	return err
 }
 
-// remove tidies up after a trial; nothing depends on it.
+// remove cleans up after a trial; errors do not matter.
 func (s *Store) remove(ctx context.Context, key string) {
 	_ = s.core.RemoveObject(context.WithoutCancel(ctx), s.bucket, key, minio.RemoveObjectOptions{})
 }
 
-// refusesRequest reports whether the store finds the request bad.
+// refusesRequest reports whether the store rejects the request as invalid.
 func refusesRequest(err error) bool {
 	return minio.ToErrorResponse(err).StatusCode == http.StatusBadRequest
 }
 
-// declined reports whether the store has answered that it does not take the
-// request, for whatever reason: it may be worth another try with less in it, whose
-// answer says more.
+// declined reports whether the store rejected the request for any reason. A
+// simpler request may then succeed, or fail with a more specific reason.
 func declined(err error) bool {
 	code := minio.ToErrorResponse(err).StatusCode
 	return code >= 400 && code < 500 && code != http.StatusTooManyRequests && code != http.StatusRequestTimeout || code == http.StatusNotImplemented
 }
 
-// unfit is the error for a store that would replace objects. It is transient:
-// files wait visibly until the store is another one.
+// unfit returns the error for a store that replaces objects. It is transient, so
+// that files wait until the store is changed.
 func (s *Store) unfit(request string) error {
 	return ingest.Wrap(ingest.KindTransient, errUnfit,
 		"the store at %s ignores If-None-Match in %s requests, so that two writers could replace each other's objects: nothing is written to it; use a store with conditional writes or a newer version of this one",

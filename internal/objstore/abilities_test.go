@@ -11,9 +11,9 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// TestWorkersTryTheStoreTogether starts workers at the same time. Each finds out
-// what the store does with the same probe, and removes it.
-func TestWorkersTryTheStoreTogether(t *testing.T) {
+// Workers start concurrently; each tests the store with the same probe and removes
+// it.
+func TestConcurrentTrials(t *testing.T) {
 	t.Parallel()
 	const workers, rounds = 8, 3
 	s3 := services.Bucket(t)

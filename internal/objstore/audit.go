@@ -14,15 +14,15 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// readStall is how long an object that is read back may bring nothing new.
+// readStall is the longest time without a byte while an object is read.
 const readStall = time.Minute
 
-// List calls fn for each object under the prefix in byte order of the keys, as
-// S3 promises, a page in memory at a time. SHA256 is left out: a listing does
-// not have it. An error of fn ends the listing and is returned as it is.
+// List calls fn for each object under the prefix in byte order of the keys, as S3
+// guarantees. It holds one page in memory. SHA256 is empty, because listings do
+// not contain it. An error of fn ends the listing and is returned unchanged.
 func (s *Store) List(ctx context.Context, prefix string, fn func(ingest.Object) error) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the lister when fn has had enough
+	defer cancel() // ends the lister when fn fails
 	for info := range s.core.Client.ListObjects(ctx, s.bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
 		if info.Err != nil {
 			return s.explain(ctx, info.Err, "list objects under "+prefix)
@@ -31,30 +31,30 @@ func (s *Store) List(ctx context.Context, prefix string, fn func(ingest.Object) 
 			return err
 		}
 	}
-	return ctx.Err() // a listing that was cancelled just ends
+	return ctx.Err() // a cancelled listing ends without an error
 }
 
-// Head returns an object of any bucket with its size, the SHA-256 in its
-// metadata and the store's own checksum, each empty when there is none; found is
-// false when there is no such object or bucket.
+// Head returns an object of any bucket with its size, the SHA-256 in its metadata
+// and the store's checksum, each empty if absent. found is false for a missing
+// object or bucket.
 func (s *Store) Head(ctx context.Context, bucket, key string) (object ingest.Object, found bool, err error) {
 	info, err := s.core.StatObject(ctx, bucket, key, minio.StatObjectOptions{Checksum: true})
 	if absent(err) {
 		return object, false, nil
 	}
 	if err != nil {
-		return object, false, s.explain(ctx, err, "look at object "+key)
+		return object, false, s.explain(ctx, err, "stat object "+key)
 	}
 	return objectOf(bucket, key, info), true, nil
 }
 
-// Digest reads an object of any bucket from its first to its last byte and
-// returns it with the number and the SHA-256 of the bytes that came.
+// Digest reads an object of any bucket completely and returns it with the number
+// of bytes and their SHA-256.
 func (s *Store) Digest(ctx context.Context, bucket, key string) (object ingest.Object, found bool, err error) {
 	return s.read(ctx, bucket, key, nil)
 }
 
-// read is Digest, which calls moved, if not nil, when bytes came.
+// read implements Digest. moved, if not nil, is called when bytes arrive.
 func (s *Store) read(ctx context.Context, bucket, key string, moved func()) (object ingest.Object, found bool, err error) {
 	for range requestTries {
 		object, err = s.digest(ctx, bucket, key, moved)
@@ -89,7 +89,7 @@ func (s *Store) digest(ctx context.Context, bucket, key string, moved func()) (i
 	return ingest.Object{Bucket: bucket, Key: key, Size: n, SHA256: hex.EncodeToString(sum.Sum(nil)), ETag: info.ETag}, nil
 }
 
-// patient is a hash that tells a watchdog about each write.
+// patient is a hash that resets a watchdog on each write.
 type patient struct {
 	hash.Hash
 	watchdog *time.Timer
@@ -105,7 +105,7 @@ func (p patient) Write(b []byte) (int, error) {
 	return p.Hash.Write(b)
 }
 
-// absent reports whether the answer is that there is no such object.
+// absent reports whether the error means that the object does not exist.
 func absent(err error) bool {
 	switch minio.ToErrorResponse(err).Code {
 	case minio.NoSuchKey, minio.NoSuchBucket:

@@ -53,8 +53,8 @@ func TestListComesInByteOrder(t *testing.T) {
 	require.Equal(t, 1, seen)
 }
 
-// More objects than one page of a listing has.
-func TestListGoesOnOverPages(t *testing.T) {
+// More objects than one page of a listing.
+func TestListPages(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const n = 1003
@@ -90,7 +90,7 @@ func TestHeadAndDigest(t *testing.T) {
 			require.Equal(t, req.SHA256, object.SHA256)
 		}
 
-		// Other bytes under the same metadata: only reading them tells.
+		// Only reading detects other bytes under the same metadata.
 		if size == 1000 {
 			content[0]++
 			b.s3.Replace(t, req.Key, content)
@@ -105,7 +105,7 @@ func TestHeadAndDigest(t *testing.T) {
 	}
 }
 
-func TestHeadAndDigestOfWhatIsNotThere(t *testing.T) {
+func TestHeadAndDigestOfMissingObject(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, bucket := range []string{b.s3.Bucket, b.s3.Bucket + "-none"} {
@@ -118,8 +118,8 @@ func TestHeadAndDigestOfWhatIsNotThere(t *testing.T) {
 	}
 }
 
-// A connection that breaks while an object is read is no verdict on the object.
-func TestDigestBeginsAgainWhenItIsCutOff(t *testing.T) {
+// A connection that breaks during a read proves nothing about the object.
+func TestDigestRetriesBrokenRead(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	req, _ := stage(t, 3<<20, 50)

@@ -26,19 +26,19 @@ func benchStore(b *testing.B) *objstore.Store {
 	return store
 }
 
-// cpuTime is what this process has used so far. The store's is not in it.
+// cpuTime returns the processor time of this process, without the store's.
 func cpuTime() time.Duration {
 	var used syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used)
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
-// reportCPU adds the processor time of an operation to the result.
+// reportCPU adds the processor time per operation to the result.
 func reportCPU(b *testing.B, before time.Duration) {
 	b.ReportMetric(float64(cpuTime()-before)/1e6/float64(b.N), "cpu-ms/op")
 }
 
-// BenchmarkPutBytes stores small objects, one and many at a time.
+// BenchmarkPutBytes stores small objects, sequentially and concurrently.
 func BenchmarkPutBytes(b *testing.B) {
 	for _, size := range []int{10 << 10, 1 << 20} {
 		for _, parallel := range []int{1, 16} {

@@ -1,7 +1,7 @@
 package objstore
 
 import (
-	"crypto/md5" //nolint:gosec // the ETag of S3 is an MD5; it proves nothing where a SHA-256 is at hand
+	"crypto/md5" //nolint:gosec // S3's ETag is an MD5; only used without a SHA-256
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -11,14 +11,15 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Headers of S3's checksums. The client library sends them for objects when
-// they stand among the metadata.
+// Headers of S3's checksums. The client library sends them when they are in the
+// metadata.
 const (
 	checksumHeader    = "x-amz-checksum-sha256"
 	checksumAlgorithm = "x-amz-checksum-algorithm"
 )
 
-// hexToBase64 returns a digest as S3 writes checksums; empty for what is no hex.
+// hexToBase64 returns a hex digest in the base64 form of S3 checksums; empty for
+// invalid hex.
 func hexToBase64(digest string) string {
 	raw, err := hex.DecodeString(digest)
 	if err != nil {
@@ -32,11 +33,11 @@ func md5Base64(body []byte) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// isComposite reports whether a checksum or ETag is made of those of N parts.
+// isComposite reports whether a checksum or ETag is composed of those of parts.
 func isComposite(checksum string) bool { return strings.Contains(checksum, "-") }
 
 // withCount adds the number of parts to a composite checksum, which some stores
-// leave out. The ETag tells whether the object was made of parts.
+// omit. The ETag shows whether the object consists of parts.
 func withCount(checksum, etag string) string {
 	at := strings.LastIndexByte(etag, '-')
 	if checksum == "" || isComposite(checksum) || at < 0 {
@@ -45,9 +46,9 @@ func withCount(checksum, etag string) string {
 	return checksum + etag[at:]
 }
 
-// compositeChecksum returns the SHA-256 checksum of an object made of the parts:
-// the SHA-256 over their SHA-256, in base64, "-" and their number. It is empty
-// when a part has none. Source: Amazon S3 User Guide, "Checking object
+// compositeChecksum returns the SHA-256 checksum of an object that consists of the
+// parts: the SHA-256 over their SHA-256, in base64, "-" and their number. It is
+// empty when a part has none. Source: Amazon S3 User Guide, "Checking object
 // integrity", composite checksums.
 func compositeChecksum(parts []ingest.Part) string {
 	all := sha256.New()
@@ -61,9 +62,9 @@ func compositeChecksum(parts []ingest.Part) string {
 	return base64.StdEncoding.EncodeToString(all.Sum(nil)) + "-" + strconv.Itoa(len(parts))
 }
 
-// compositeETag returns the ETag of an object made of the parts: the MD5 over
-// their MD5, in hex, "-" and their number. It is empty when a part's ETag is no
-// MD5, as in encrypted buckets.
+// compositeETag returns the ETag of an object that consists of the parts: the MD5
+// over their MD5, in hex, "-" and their number. It is empty when a part's ETag is
+// not an MD5, as in encrypted buckets.
 func compositeETag(parts []ingest.Part) string {
 	all := md5.New() //nolint:gosec // see the import
 	for _, part := range parts {
@@ -76,7 +77,7 @@ func compositeETag(parts []ingest.Part) string {
 	return hex.EncodeToString(all.Sum(nil)) + "-" + strconv.Itoa(len(parts))
 }
 
-// proves reports whether the object's checksum, or for want of one its ETag, is
+// proves reports whether the object's checksum or, without one, its ETag equals
 // that of the parts.
 func proves(object ingest.Object, parts []ingest.Part) bool {
 	if len(parts) == 0 {

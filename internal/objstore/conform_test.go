@@ -12,13 +12,12 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// conform checks what the rest of the product relies on, on any store that
-// returns checksums or does not.
+// conform checks the required behavior on stores with and without checksums.
 func conform(t *testing.T, store *objstore.Store, s3 services.S3, checksums bool) {
 	t.Helper()
 	ctx := t.Context()
 	require.NoError(t, store.Ping(ctx))
-	require.Empty(t, s3.Objects(t), "nothing is left of the trial")
+	require.Empty(t, s3.Objects(t), "the trial leaves no objects")
 	require.Zero(t, s3.OpenUploads(t))
 	t.Run("memory", func(t *testing.T) { conformMemory(t, store, s3) })
 	t.Run("staged", func(t *testing.T) { conformStaged(t, store, s3) })
@@ -35,7 +34,7 @@ func conform(t *testing.T, store *objstore.Store, s3 services.S3, checksums bool
 		require.NoError(t, store.List(ctx, "", func(o ingest.Object) error { keys = append(keys, o.Key); return nil }))
 		require.Len(t, keys, 8)
 		require.IsIncreasing(t, keys)
-		require.Zero(t, s3.OpenUploads(t), "no upload is left behind")
+		require.Zero(t, s3.OpenUploads(t), "no upload remains")
 	})
 }
 
@@ -100,13 +99,13 @@ func conformDirect(t *testing.T, store *objstore.Store, s3 services.S3) {
 		require.False(t, holds)
 		_, found, err := store.Head(t.Context(), s3.Bucket, d.Key)
 		require.NoError(t, err)
-		require.False(t, found, "nothing is visible before it is complete")
+		require.False(t, found, "the object is invisible until complete")
 
 		object, err := store.CompleteUpload(t.Context(), d.CompleteUpload)
 		require.NoError(t, err)
 		requireObject(t, store, s3, object, d.content)
 		again, err := store.CompleteUpload(t.Context(), d.CompleteUpload)
-		require.NoError(t, err, "an answer may be lost")
+		require.NoError(t, err, "a response may be lost")
 		require.Equal(t, object, again)
 		there, found, err := store.Completed(t.Context(), d.CompleteUpload)
 		require.NoError(t, err)
@@ -124,13 +123,13 @@ func conformDirect(t *testing.T, store *objstore.Store, s3 services.S3) {
 	}
 }
 
-// requireObject checks an object by every way to ask.
+// requireObject checks an object with every method.
 func requireObject(t *testing.T, store *objstore.Store, s3 services.S3, object ingest.Object, content []byte) {
 	t.Helper()
 	head, found, err := store.Head(t.Context(), s3.Bucket, object.Key)
 	require.NoError(t, err)
 	require.True(t, found)
-	require.Equal(t, object, head, "what was returned is what a HEAD returns")
+	require.Equal(t, object, head, "the result equals that of a HEAD")
 	require.EqualValues(t, len(content), head.Size)
 	read, found, err := store.Digest(t.Context(), s3.Bucket, object.Key)
 	require.NoError(t, err)
@@ -138,7 +137,7 @@ func requireObject(t *testing.T, store *objstore.Store, s3 services.S3, object i
 	require.Equal(t, hexSum(content), read.SHA256)
 }
 
-// direct is a direct transfer whose parts are in the store.
+// direct is a direct transfer whose parts are stored.
 type direct struct {
 	ingest.CompleteUpload
 	content []byte
@@ -178,7 +177,7 @@ func TestVersityGWConforms(t *testing.T) {
 	conformOn(t, services.VersityGW(t))
 }
 
-// TestS3DoubleConforms: what tests at size rely on is as strict as a real store.
+// The test double must be as strict as a real store.
 func TestS3DoubleConforms(t *testing.T) {
 	t.Parallel()
 	conformOn(t, services.StartS3Double(t, nil).S3)

@@ -8,9 +8,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// BeginUpload starts a multipart upload for a direct transfer and returns its
-// id. The metadata is stored with the object; the SHA-256 is not in it, because
-// it is not known yet.
+// BeginUpload starts a multipart upload for a direct transfer and returns its id.
+// The metadata is stored with the object, without the SHA-256, which is not known
+// yet.
 func (s *Store) BeginUpload(ctx context.Context, key string, metadata map[string]string) (uploadID string, err error) {
 	able, err := s.partAbilities(ctx)
 	if err != nil {
@@ -20,9 +20,8 @@ func (s *Store) BeginUpload(ctx context.Context, key string, metadata map[string
 	return uploadID, s.explain(ctx, err, "start the upload of "+key)
 }
 
-// PutPart stores one part of a direct transfer, whose bytes the store compares
-// with their SHA-256. An upload that is gone is KindTransient: the transfer must
-// begin another one.
+// PutPart stores one part of a direct transfer; the store verifies its SHA-256. A
+// missing upload is KindTransient: the transfer must start another one.
 func (s *Store) PutPart(ctx context.Context, req ingest.PutPart) (ingest.Part, error) {
 	able, err := s.partAbilities(ctx)
 	if err != nil {
@@ -36,7 +35,7 @@ func (s *Store) PutPart(ctx context.Context, req ingest.PutPart) (ingest.Part, e
 	return stored, err
 }
 
-// UploadHolds reports whether the upload is open and has the parts.
+// UploadHolds reports whether the upload is open and contains the parts.
 func (s *Store) UploadHolds(ctx context.Context, key, uploadID string, parts []ingest.Part) (bool, error) {
 	stored, _, found, err := s.storedParts(ctx, key, uploadID)
 	if err != nil || !found {
@@ -51,12 +50,12 @@ func (s *Store) UploadHolds(ctx context.Context, key, uploadID string, parts []i
 	return true, nil
 }
 
-// CompleteUpload makes the parts of a direct transfer an object, exactly once,
-// and proves it: the store's checksum of the object must be that of the parts.
-// The same content there already, from an attempt whose answer was lost or from
-// another mode, is success; other content is left unchanged and is KindConflict.
-// When the upload is gone and there is no object, the error is KindTransient and
-// the transfer must begin again.
+// CompleteUpload makes an object of the parts of a direct transfer, exactly once,
+// and verifies it: the store's checksum of the object must be that of the parts.
+// An existing object with the same content counts as success, because an earlier
+// attempt may have lost the response. Other content is kept and is KindConflict.
+// If both upload and object are missing, the error is KindTransient and the
+// transfer must restart.
 func (s *Store) CompleteUpload(ctx context.Context, req ingest.CompleteUpload) (ingest.Object, error) {
 	want := directContent(req)
 	answer, err := s.complete(ctx, req.Key, req.UploadID, req.Parts)
@@ -73,13 +72,13 @@ func (s *Store) CompleteUpload(ctx context.Context, req ingest.CompleteUpload) (
 	case found != nil:
 		return *found, nil
 	}
-	// Two writers met, or the parts are gone. S3 wants the upload begun again then.
+	// A concurrent writer won, or the parts are missing. S3 then requires a new upload.
 	_ = s.AbortUpload(ctx, req.Key, req.UploadID)
 	return ingest.Object{}, s.uploadGone(req.Key)
 }
 
-// Completed returns the object if it is made of the parts or has their bytes;
-// found is false when there is none. Other content is KindConflict.
+// Completed returns the object if it consists of the parts or has their bytes;
+// found is false without an object. Other content is KindConflict.
 func (s *Store) Completed(ctx context.Context, req ingest.CompleteUpload) (object ingest.Object, found bool, err error) {
 	there, err := s.find(ctx, directContent(req))
 	if err != nil || there == nil {
@@ -88,7 +87,7 @@ func (s *Store) Completed(ctx context.Context, req ingest.CompleteUpload) (objec
 	return *there, true, nil
 }
 
-// AbortUpload ends an upload and frees its parts; one that is gone is no error.
+// AbortUpload ends an upload and frees its parts. It is idempotent.
 func (s *Store) AbortUpload(ctx context.Context, key, uploadID string) error {
 	return s.Abort(ctx, ingest.OpenUpload{Key: key, UploadID: uploadID})
 }
@@ -111,8 +110,8 @@ func directContent(req ingest.CompleteUpload) content {
 }
 
 func (s *Store) uploadGone(key string) error {
-	return ingest.Errorf(ingest.KindTransient, "the upload of %s is gone from the store at %s: the transfer begins again", key, s.endpoint)
+	return ingest.Errorf(ingest.KindTransient, "the upload of %s is missing in the store at %s: the transfer restarts", key, s.endpoint)
 }
 
-// trimQuotes strips the quotes that ETags have in XML.
+// trimQuotes removes the quotes around ETags in XML.
 func trimQuotes(etag string) string { return strings.Trim(etag, `"`) }

@@ -33,7 +33,7 @@ func TestDirectUploadIsProvenByItsAnswer(t *testing.T) {
 	require.Regexp(t, `=-3$`, object.Checksum)
 }
 
-func TestLostAnswerToCompleteIsNoConflict(t *testing.T) {
+func TestLostResponseToCompleteIsNoConflict(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	d := beginDirect(t, b.store, key, []int{partSize, 5}, 2)
@@ -48,15 +48,15 @@ func TestLostAnswerToCompleteIsNoConflict(t *testing.T) {
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(err), "%v", err)
 	b.proxy.harm(nil, nil)
 	object, err := b.store.CompleteUpload(t.Context(), d.CompleteUpload)
-	require.NoError(t, err, "the upload is gone, the object is ours")
+	require.NoError(t, err, "the upload is missing, the object is ours")
 	requireObject(t, b.store, b.s3, object, d.content)
 
 	require.NoError(t, b.s3.Core.RemoveObject(t.Context(), b.s3.Bucket, key, minio.RemoveObjectOptions{}))
 	_, err = b.store.CompleteUpload(t.Context(), d.CompleteUpload)
-	require.ErrorContains(t, err, "the transfer begins again")
+	require.ErrorContains(t, err, "the transfer restarts")
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
 	_, err = b.store.PutPart(t.Context(), ingest.PutPart{Key: key, UploadID: d.UploadID, Number: 1, SHA256: sha256.Sum256(nil)})
-	require.ErrorContains(t, err, "the transfer begins again")
+	require.ErrorContains(t, err, "the transfer restarts")
 }
 
 // The key is taken just before the upload is completed.
@@ -83,7 +83,7 @@ func TestDirectUploadDoesNotReplaceAnObject(t *testing.T) {
 	require.True(t, string(other.content) == string(got))
 }
 
-// The same bytes are the same object, however they came.
+// The same bytes are the same object in every mode.
 func TestModesRecognizeEachOthersObjects(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -105,7 +105,7 @@ func TestModesRecognizeEachOthersObjects(t *testing.T) {
 	requireObject(t, b.store, b.s3, object, content)
 }
 
-func TestDamagedPartIsRefused(t *testing.T) {
+func TestDamagedPartIsRejected(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	id, err := b.store.BeginUpload(t.Context(), key, nil)
@@ -119,10 +119,10 @@ func TestDamagedPartIsRefused(t *testing.T) {
 	body := bytes.Repeat([]byte("x"), 1000)
 	_, err = b.store.PutPart(t.Context(), ingest.PutPart{Key: key, UploadID: id, Number: 1, Body: body, SHA256: sha256.Sum256(body)})
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
-	require.ErrorContains(t, err, "refused damaged bytes")
+	require.ErrorContains(t, err, "rejected damaged bytes")
 }
 
-// An upload that was begun before parts carried checksums is resumed.
+// An upload from a version without part checksums is resumed.
 func TestPutResumesAnUploadWithoutChecksums(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -138,8 +138,8 @@ func TestPutResumesAnUploadWithoutChecksums(t *testing.T) {
 	b.requireStored(t, req, content, object)
 }
 
-// A bit that flips in staging while the file is uploaded is found before the
-// object is visible.
+// A bit that flips in staging during the upload is detected before the object is
+// visible.
 func TestBitFlippedWhileUploadedIsFound(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(cfg *objstore.Config) { cfg.Parallel = 1 })

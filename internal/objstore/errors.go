@@ -13,18 +13,16 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// errRaced says that the key or the upload is no longer as it was found:
-// another worker, or our own request whose answer was lost, got there first.
-// The remedy is always to look again.
+// errRaced reports that the key or the upload changed since it was read, by
+// another worker or by our own request whose response was lost. The remedy is to
+// read again.
 var errRaced = errors.New("key or upload changed while it was written")
 
-// explain gives err a kind and one line that names the store and the remedy.
-// doing says what was tried, e.g. "write part 3 of files/x". The line stands
-// alone: the ledger keeps it without the cause.
-//
-// A refused key is transient on purpose: it is a fault of the whole
-// installation, so files wait visibly and go on by themselves once it is
-// mended, instead of each being parked for an operator.
+// explain returns err with a kind and a one-line message that names the store and
+// the remedy. doing describes the operation, e.g. "write part 3 of files/x". The
+// ledger stores the message without the cause. A rejected access key is transient
+// on purpose: it concerns the whole installation, so files wait visibly and
+// continue once it is fixed, instead of each failing.
 func (s *Store) explain(ctx context.Context, err error, doing string) error {
 	if err == nil {
 		return nil
@@ -41,26 +39,26 @@ func (s *Store) explain(ctx context.Context, err error, doing string) error {
 	case minio.NoSuchBucket:
 		return s.bucketMissing(err)
 	case "BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch":
-		return ingest.Wrap(ingest.KindTransient, err, "the store at %s refused damaged bytes (%s): they are sent again", s.endpoint, doing)
+		return ingest.Wrap(ingest.KindTransient, err, "the store at %s rejected damaged bytes (%s): they are sent again", s.endpoint, doing)
 	case "RequestTimeTooSkewed":
 		return ingest.Wrap(ingest.KindTransient, err, "the clocks of this host and of the store at %s differ too much: synchronize them", s.endpoint)
 	case "XMinioStorageFull", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded":
-		return ingest.Wrap(ingest.KindTransient, err, "the store at %s has no room for bucket %s (%s): free or add storage", s.endpoint, s.bucket, doing)
+		return ingest.Wrap(ingest.KindTransient, err, "the store at %s has no space for bucket %s (%s): free or add storage", s.endpoint, s.bucket, doing)
 	case minio.EntityTooSmall:
-		return ingest.Wrap(ingest.KindTransient, err, "the store at %s wants larger parts than those of %d bytes (%s): set a larger part size, or use a store with the minimum of S3, 5 MiB",
+		return ingest.Wrap(ingest.KindTransient, err, "the store at %s requires larger parts than %d bytes (%s): set a larger part size, or use a store with the minimum of S3, 5 MiB",
 			s.endpoint, s.partSize, doing)
 	case minio.NotImplemented:
 		return ingest.Wrap(ingest.KindInvalid, err, "the store at %s cannot %s: it must support multipart uploads and If-None-Match", s.endpoint, doing)
 	}
 	if refused(resp) {
 		return ingest.Wrap(ingest.KindTransient, err,
-			"the store at %s refuses our access key (%s): check STEVEDORE_S3_ACCESS_KEY and STEVEDORE_S3_SECRET_KEY, and that the key may read, write and list uploads in bucket %s",
+			"the store at %s rejected the access key (%s): check STEVEDORE_S3_ACCESS_KEY and STEVEDORE_S3_SECRET_KEY, and that the key may read, write and list uploads in bucket %s",
 			s.endpoint, doing, s.bucket)
 	}
 	if unreachable(err) {
 		return ingest.Wrap(ingest.KindTransient, err, "the store at %s cannot be reached (%s): check that it runs and STEVEDORE_S3_ENDPOINT", s.endpoint, doing)
 	}
-	return ingest.Errorf(ingest.KindTransient, "the store at %s did not %s (%v): it is tried again", s.endpoint, doing, bare(err))
+	return ingest.Errorf(ingest.KindTransient, "the store at %s failed to %s (%v): it is retried", s.endpoint, doing, bare(err))
 }
 
 func (s *Store) bucketMissing(cause error) error {
@@ -71,8 +69,8 @@ func (s *Store) bucketMissing(cause error) error {
 	}
 }
 
-// refused reports whether the answer is about who we are. A HEAD is answered
-// without a body, so the status may be all there is.
+// refused reports whether the error concerns our identity. A HEAD has no response
+// body, so the status may be the only information.
 func refused(resp minio.ErrorResponse) bool {
 	switch resp.Code {
 	case minio.AccessDenied, "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccountProblem":
@@ -81,7 +79,7 @@ func refused(resp minio.ErrorResponse) bool {
 	return resp.StatusCode == http.StatusForbidden || resp.StatusCode == http.StatusUnauthorized
 }
 
-// bare strips the request's URL, which says nothing that doing does not.
+// bare removes the request's URL, because doing describes the operation.
 func bare(err error) error {
 	var request *url.Error
 	if errors.As(err, &request) {
@@ -96,7 +94,7 @@ func unreachable(err error) bool {
 	return errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial"
 }
 
-// raced reports whether the store's answer means errRaced.
+// raced reports whether the store's error means errRaced.
 func raced(err error) bool {
 	resp := minio.ToErrorResponse(err)
 	switch resp.Code {

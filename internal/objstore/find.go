@@ -9,27 +9,27 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// content is what an object must hold to be the one asked for.
+// content is the expected content of an object.
 type content struct {
 	key  string
 	size int64
-	// sha256 is that of all bytes in lower-case hex.
+	// sha256 is the hash of all bytes in lower-case hex.
 	sha256 string
-	// parts are those of a direct transfer; nil for other objects.
+	// parts are the parts of a direct transfer; nil for other objects.
 	parts []ingest.Part
-	// moved, may be nil, is called while an object is read back.
+	// moved, if not nil, is called while an object is read.
 	moved func()
 }
 
-// find returns the object under the key if it holds the content, nil if there
-// is none, and KindConflict if the key holds something else.
+// find returns the object under the key if it has the content, nil if there is
+// none, and KindConflict if it has other content.
 func (s *Store) find(ctx context.Context, want content) (*ingest.Object, error) {
 	info, err := s.core.StatObject(ctx, s.bucket, want.key, minio.StatObjectOptions{Checksum: true})
 	if minio.ToErrorResponse(err).Code == minio.NoSuchKey {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, s.explain(ctx, err, "look at object "+want.key)
+		return nil, s.explain(ctx, err, "stat object "+want.key)
 	}
 	object := objectOf(s.bucket, want.key, info)
 	same, err := s.same(ctx, object, want)
@@ -44,14 +44,14 @@ func (s *Store) find(ctx context.Context, want content) (*ingest.Object, error) 
 
 func (s *Store) conflict(want content, object ingest.Object) error {
 	return ingest.Errorf(ingest.KindConflict,
-		"object %s in bucket %s holds other content (%d bytes, sha256 %q; expected %d bytes, sha256 %q): it was left unchanged; find out who wrote it, then remove it and retry, or skip the file",
+		"object %s in bucket %s has other content (%d bytes, sha256 %q; expected %d bytes, sha256 %q): it was not changed; find its writer, then remove it and retry, or skip the file",
 		want.key, s.bucket, object.Size, object.SHA256, want.size, want.sha256)
 }
 
-// same reports whether the object holds the content. The cheapest proof that
-// the object allows decides: the store's checksum, the SHA-256 in its metadata,
-// the ETag. Where there is none, as for an object of a direct transfer with
-// other part boundaries, the object is read.
+// same reports whether the object has the content, by the cheapest available
+// proof: the store's checksum, the SHA-256 in its metadata, or the ETag. Without
+// one, as for an object of a direct transfer with other part boundaries, the
+// object is read.
 func (s *Store) same(ctx context.Context, object ingest.Object, want content) (bool, error) {
 	if object.Size != want.size {
 		return false, nil
@@ -69,7 +69,7 @@ func (s *Store) same(ctx context.Context, object ingest.Object, want content) (b
 	return found && read.Size == want.size && read.SHA256 == want.sha256, err
 }
 
-// objectOf returns what a HEAD answered.
+// objectOf returns the object described by a HEAD response.
 func objectOf(bucket, key string, info minio.ObjectInfo) ingest.Object {
 	return ingest.Object{
 		Bucket: bucket, Key: key, Size: info.Size, SHA256: digestOf(info), ETag: info.ETag,
@@ -77,8 +77,7 @@ func objectOf(bucket, key string, info minio.ObjectInfo) ingest.Object {
 	}
 }
 
-// digestOf reads our digest from the metadata, whose keys come back in
-// whatever case the store likes.
+// digestOf returns our digest from the metadata. Stores change the case of its keys.
 func digestOf(info minio.ObjectInfo) string {
 	for key, value := range info.UserMetadata {
 		if strings.EqualFold(key, sha256Key) {

@@ -12,13 +12,12 @@ const (
 	maxPartSize = 5 << 30
 	maxParts    = 10_000
 	maxObject   = 5 << 40
-	// defaultPartSize keeps a lost part cheap and the number of requests low.
+	// defaultPartSize limits the cost of a lost part and the number of requests.
 	defaultPartSize = 16 << 20
 )
 
-// layout cuts a file into parts. It depends on the file's size and the
-// configured part size alone, so that every attempt cuts in the same places
-// and finds its predecessors' parts.
+// layout divides a file into parts. It depends only on the file's size and the
+// configured part size, so that every attempt finds the parts of earlier ones.
 type layout struct {
 	size     int64
 	partSize int64

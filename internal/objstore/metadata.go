@@ -7,21 +7,21 @@ import (
 )
 
 const (
-	// sha256Key names the digest in an object's metadata: lower-case hex, plain.
+	// sha256Key is the key of the digest in an object's metadata: lower-case hex.
 	sha256Key = "sha256"
-	// metadataPrefix comes before each key on the wire and counts.
+	// metadataPrefix precedes each key on the wire and counts towards the limit.
 	metadataPrefix = "X-Amz-Meta-"
-	// metadataBytes is the room S3 gives to all keys and values of an object.
+	// metadataBytes is S3's limit for all keys and values of an object.
 	metadataBytes = 2048
-	// truncatedKey lists the keys whose values had to be cut.
+	// truncatedKey lists the keys of truncated values.
 	truncatedKey = "truncated"
 )
 
-// userMetadata returns what is stored with an object; sha256 is empty where it
-// is not known yet. S3 carries metadata in
-// HTTP headers, which are ASCII: every byte but ASCII letters, digits and
-// "-_.~/:+=@,()" is percent-encoded, so any URL decoder gives the exact bytes
-// back. Where the whole would be refused as too large, the longest values are
+// userMetadata returns the metadata of an object; sha256 is empty if not known
+// yet. S3 carries metadata in HTTP headers, which are ASCII: every byte except
+// ASCII letters, digits and "-_.~/:+=@,()" is percent-encoded. If the total
+// exceeds the limit, the longest values are truncated and their keys listed in
+// "truncated"; the ledger has the complete values.
 // cut and their keys named in "truncated"; the ledger has them whole.
 func userMetadata(values map[string]string, sha256 string) map[string]string {
 	encoded := map[string]string{}
@@ -44,7 +44,7 @@ func userMetadata(values map[string]string, sha256 string) map[string]string {
 	return encoded
 }
 
-// room returns how many bytes are left; negative when there are too many.
+// room returns the number of remaining bytes; negative above the limit.
 func room(encoded map[string]string) int {
 	left := metadataBytes
 	for key, value := range encoded {
@@ -53,7 +53,7 @@ func room(encoded map[string]string) int {
 	return left
 }
 
-// longestFirst returns the keys whose values may be cut.
+// longestFirst returns the keys whose values may be truncated.
 func longestFirst(encoded map[string]string) []string {
 	keys := slices.Sorted(maps.Keys(encoded))
 	keys = slices.DeleteFunc(keys, func(key string) bool { return key == sha256Key })
@@ -77,8 +77,8 @@ func encodeValue(value string) string {
 	return b.String()
 }
 
-// cutEncoded shortens an encoded value to at most limit bytes without leaving
-// half an escape behind.
+// cutEncoded truncates an encoded value to at most limit bytes without splitting
+// an escape sequence.
 func cutEncoded(value string, limit int) string {
 	if len(value) <= limit {
 		return value

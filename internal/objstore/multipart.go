@@ -17,22 +17,22 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// errForeign says that an unfinished upload holds bytes that are not ours.
+// errForeign reports that an unfinished upload contains other bytes.
 var errForeign = errors.New("upload holds other bytes")
 
 // upload is an unfinished multipart upload.
 type upload struct {
 	id string
-	// able says whether its parts carry checksums: not those of an upload that
-	// was begun by a version that did not send them.
+	// able reports whether its parts carry checksums: not for an upload that was
+	// started by a version without them.
 	able abilities
-	// present are its parts by number.
+	// present are the stored parts by number.
 	present map[int]minio.ObjectPart
 }
 
-// writeParts resumes an unfinished upload of the key, or starts one, sends what
-// is missing and completes it. On failure the upload stays, so that the next
-// attempt finds the parts.
+// writeParts resumes an unfinished upload of the key, or starts one, sends the
+// missing parts and completes it. On failure the upload is kept for the next
+// attempt.
 func (w *writer) writeParts(ctx context.Context) (ingest.Object, error) {
 	for {
 		upload, err := w.openUpload(ctx)
@@ -51,7 +51,7 @@ func (w *writer) writeParts(ctx context.Context) (ingest.Object, error) {
 	}
 }
 
-// completeParts makes the parts an object, unless the key has one by now.
+// completeParts makes an object of the parts, unless the key has one.
 func (w *writer) completeParts(ctx context.Context, upload upload, parts []ingest.Part) (ingest.Object, error) {
 	answer, err := w.complete(ctx, w.req.Key, upload.id, parts)
 	if err != nil && raced(err) {
@@ -61,7 +61,7 @@ func (w *writer) completeParts(ctx context.Context, upload upload, parts []inges
 		return ingest.Object{}, w.explain(ctx, err, "complete the upload of "+w.req.Key)
 	}
 	object, err := w.completed(ctx, w.content(parts), answer)
-	object.SHA256 = w.req.SHA256 // what the upload was begun with
+	object.SHA256 = w.req.SHA256 // from the upload's metadata
 	return object, err
 }
 
@@ -79,10 +79,10 @@ func (w *writer) openUpload(ctx context.Context) (upload, error) {
 	return upload{id: id, able: able}, w.explain(ctx, err, "start the upload of "+w.req.Key)
 }
 
-// resume returns the oldest unfinished upload of the key that has parts. The id
-// is empty when there is none: an upload without parts saves nothing, and may
-// carry another content's metadata. One with checksums is not for a store that
-// does not compare them: its parts would be sent with nothing else.
+// resume returns the oldest unfinished upload of the key with parts; the id is
+// empty for none. Uploads without parts are ignored, because they may carry
+// metadata of other content. Uploads with checksums are ignored for a store that
+// does not verify them, because their parts would carry no other digest.
 func (w *writer) resume(ctx context.Context, may abilities) (upload, error) {
 	uploads, err := w.unfinished(ctx, w.req.Key)
 	if err != nil {
@@ -127,9 +127,9 @@ func (s *Store) unfinished(ctx context.Context, key string) ([]minio.ObjectMulti
 	return found, nil
 }
 
-// sendParts reads the file once, part after part, skips those that are in the
-// store already and hands the others to at most parallel senders. The parts come
-// back only if the whole file has the promised SHA-256.
+// sendParts reads the file once, skips parts that are in the store and passes the
+// others to at most parallel senders. It returns the parts only if the file has
+// the expected SHA-256.
 func (w *writer) sendParts(ctx context.Context, to upload) ([]ingest.Part, error) {
 	w.progress.restart()
 	whole := sha256.New()
@@ -137,7 +137,7 @@ func (w *writer) sendParts(ctx context.Context, to upload) ([]ingest.Part, error
 	round.senders, round.sending = errgroup.WithContext(ctx)
 	round.senders.SetLimit(w.parallel)
 	walkErr := round.walk()
-	// A sender's failure cancels the walk, so it is the one that explains.
+	// A sender's failure cancels the reader, so its error is the reason.
 	if err := round.senders.Wait(); err != nil {
 		return nil, err
 	}
@@ -153,14 +153,14 @@ func (w *writer) sendParts(ctx context.Context, to upload) ([]ingest.Part, error
 	return round.parts, nil
 }
 
-// round is one walk through the file.
+// round is one pass over the file.
 type round struct {
 	*writer
 	to      upload
 	parts   []ingest.Part
 	whole   hash.Hash
 	senders *errgroup.Group
-	sending context.Context //nolint:containedctx // the senders' own
+	sending context.Context //nolint:containedctx // of the senders
 	left    atomic.Bool     // a part was not sent, because the worker stops
 }
 
@@ -189,8 +189,8 @@ func (r *round) walk() error {
 	return nil
 }
 
-// sendStaged sends a part, unless the worker began to stop while the part waited
-// for its turn. That is no error: one would end the parts under way.
+// sendStaged sends a part, unless the worker stopped while the part waited. That
+// is not an error, which would end the parts in flight.
 func (r *round) sendStaged(number int, body []byte) error {
 	if r.stopping() {
 		r.left.Store(true)
@@ -207,7 +207,7 @@ func (r *round) sendStaged(number int, body []byte) error {
 	return nil
 }
 
-// keepPart accepts a part that the store has, if it is the local bytes'.
+// keepPart accepts a stored part if it has the local bytes.
 func (w *writer) keepPart(stored minio.ObjectPart, body []byte) (ingest.Part, error) {
 	same := stored.Size == int64(len(body))
 	if stored.ChecksumSHA256 != "" {

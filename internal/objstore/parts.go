@@ -13,7 +13,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// listPage is how many parts or uploads one request lists; S3's maximum.
+// listPage is the number of parts or uploads in one list request; S3's maximum.
 const listPage = 1000
 
 // part is one part of an upload in memory.
@@ -31,7 +31,7 @@ func partOf(number int, body []byte) part {
 func (p part) hex() string      { return hex.EncodeToString(p.sha256[:]) }
 func (p part) checksum() string { return base64.StdEncoding.EncodeToString(p.sha256[:]) }
 
-// stored is the part as the store has taken it.
+// stored is the part as returned by the store.
 func (p part) stored(answer minio.ObjectPart) ingest.Part {
 	return ingest.Part{Number: p.number, Size: int64(len(p.body)), ETag: answer.ETag, SHA256: answer.ChecksumSHA256}
 }
@@ -45,8 +45,8 @@ func (s *Store) beginUpload(ctx context.Context, key string, metadata map[string
 	return s.core.NewMultipartUpload(ctx, s.bucket, key, opts)
 }
 
-// putPart writes one part, with the digest as sendWhole has it. Damage in transit
-// is refused.
+// putPart writes one part, with the digest as in sendWhole. Damage in transit is
+// rejected.
 func (s *Store) putPart(ctx context.Context, key, uploadID string, p part, able abilities) (minio.ObjectPart, error) {
 	opts := minio.PutObjectPartOptions{DisableContentSha256: signGivenDigest}
 	if able.checksums {
@@ -58,8 +58,8 @@ func (s *Store) putPart(ctx context.Context, key, uploadID string, p part, able 
 	return s.core.PutObjectPart(ctx, s.bucket, key, uploadID, p.number, bodyOf(p.body, p.moved), int64(len(p.body)), opts)
 }
 
-// sendPart is putPart with errors for people. A checksum that is not the part's
-// must not get into an object.
+// sendPart is putPart with user-readable errors. It rejects a wrong checksum,
+// which must not get into an object.
 func (s *Store) sendPart(ctx context.Context, key, uploadID string, p part, able abilities) (ingest.Part, error) {
 	answer, err := s.putPart(ctx, key, uploadID, p, able)
 	doing := fmt.Sprintf("write part %d of %s", p.number, key)
@@ -76,7 +76,7 @@ func (s *Store) sendPart(ctx context.Context, key, uploadID string, p part, able
 	return p.stored(answer), nil
 }
 
-// complete makes the parts an object, unless the key has one.
+// complete makes an object of the parts, unless the key has one.
 func (s *Store) complete(ctx context.Context, key, uploadID string, parts []ingest.Part) (minio.UploadInfo, error) {
 	list := make([]minio.CompletePart, len(parts))
 	for i, part := range parts {
@@ -87,8 +87,8 @@ func (s *Store) complete(ctx context.Context, key, uploadID string, parts []inge
 	return s.core.CompleteMultipartUpload(ctx, s.bucket, key, uploadID, list, opts)
 }
 
-// completed returns the object that completing an upload made, which is proven
-// by the composite checksum in the answer, or else by what a HEAD returns.
+// completed returns the object created by completing an upload. It is proven by
+// the composite checksum in the response, or else by a HEAD.
 func (s *Store) completed(ctx context.Context, want content, answer minio.UploadInfo) (ingest.Object, error) {
 	checksum := withCount(answer.ChecksumSHA256, answer.ETag)
 	if checksum == "" || checksum != compositeChecksum(want.parts) {
@@ -97,8 +97,8 @@ func (s *Store) completed(ctx context.Context, want content, answer minio.Upload
 	return ingest.Object{Bucket: s.bucket, Key: want.key, Size: want.size, ETag: answer.ETag, Checksum: checksum}, nil
 }
 
-// storedParts lists the parts of an upload by number, and whether they were
-// uploaded with checksums. found is false when there is no such upload.
+// storedParts returns the parts of an upload by number, and whether they were
+// uploaded with checksums. found is false for a missing upload.
 func (s *Store) storedParts(ctx context.Context, key, uploadID string) (parts map[int]minio.ObjectPart, able abilities, found bool, err error) {
 	parts = map[int]minio.ObjectPart{}
 	for marker := 0; ; {

@@ -9,9 +9,8 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// TestUploadsOfOtherKeysAreNotOurs: stores list unfinished uploads by prefix, and
-// one key may begin as another ends.
-func TestUploadsOfOtherKeysAreNotOurs(t *testing.T) {
+// Stores list unfinished uploads by prefix, and one key may be a prefix of another.
+func TestUploadsOfOtherKeysAreIgnored(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(*testing.T) services.S3{
 		"double":    func(t *testing.T) services.S3 { return services.StartS3Double(t, nil).S3 },
@@ -33,7 +32,7 @@ func TestUploadsOfOtherKeysAreNotOurs(t *testing.T) {
 			require.NoError(t, err)
 			requireObject(t, store, s3, object, content)
 			parts, err := s3.Core.ListObjectParts(t.Context(), s3.Bucket, longer, other.UploadID, 0, 10)
-			require.NoError(t, err, "the other key's upload is there")
+			require.NoError(t, err, "the other key's upload still exists")
 			require.Len(t, parts.ObjectParts, 1)
 		})
 	}

@@ -6,9 +6,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// progress counts the bytes that are safe in the store and reports them one
-// call at a time, although parts finish side by side. The count never falls:
-// a round that starts over is reported once it is past the last one.
+// progress counts the stored bytes and serializes the reports of concurrent parts.
+// The reported count never decreases: a repeated round is reported once it exceeds
+// the last count.
 type progress struct {
 	moved  func() // may be nil
 	stored func() // may be nil
@@ -23,7 +23,7 @@ func newProgress(req ingest.Put) *progress {
 	return &progress{report: req.Progress, moved: req.Moved, stored: req.Stored}
 }
 
-// restart begins a round that counts from zero.
+// restart starts a round that counts from zero.
 func (p *progress) restart() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -33,7 +33,7 @@ func (p *progress) restart() {
 // add counts n more bytes.
 func (p *progress) add(n int64) {
 	if p.moved != nil {
-		p.moved() // a round that starts over is not reported, and moves all the same
+		p.moved() // a repeated round also counts as activity
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -56,7 +56,7 @@ func (p *progress) tell(now int64) {
 	p.report(now)
 }
 
-// sent counts n more bytes that this call has made safe.
+// sent counts n more bytes stored by this call.
 func (p *progress) sent(n int64) {
 	p.add(n)
 	if p.stored != nil {

@@ -16,18 +16,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// proxy stands between the store's client and the real store, counts what goes
-// up and does harm when told to.
+// proxy is between the client and the real store. It counts uploads and injects
+// faults.
 type proxy struct {
 	// partBytes and partCount count the bodies of part and whole-object requests.
 	partBytes atomic.Int64
 	partCount atomic.Int64
 
 	mu sync.Mutex
-	// before, may be nil, sees each request and may change it; false cuts the
-	// connection without asking the store.
+	// before, if not nil, sees each request and may change it; false closes the
+	// connection without forwarding.
 	before func(*http.Request) bool
-	// drop, may be nil, says whether the store's answer is cut off.
+	// drop, if not nil, reports whether to drop the store's response.
 	drop func(*http.Request) bool
 }
 
@@ -93,7 +93,7 @@ func isComplete(r *http.Request) bool {
 	return r.Method == http.MethodPost && r.URL.Query().Has("uploadId")
 }
 
-// flipByte damages the body of a request in the middle.
+// flipByte damages one byte in the middle of a request body.
 func flipByte(t *testing.T, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	require.NoError(t, err)

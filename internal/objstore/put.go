@@ -9,25 +9,23 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// writeTries is how often Put starts over when the key or its upload changed
-// under it. Each round means that somebody else made progress.
+// writeTries is the number of attempts of Put when the key or its upload changes
+// concurrently. Each one means that another writer made progress.
 const writeTries = 5
 
-// Put stores the file under its key exactly once and proves it by the checksum
-// that the store returns, or else by a HEAD. The same content there already, from
-// an earlier attempt or a concurrent one, is success; other content is left
-// unchanged and is KindConflict.
+// Put stores the file under its key exactly once. It verifies the object by the
+// checksum that the store returns, or else by a HEAD. An existing object with the
+// same content counts as success; other content is kept and is KindConflict.
 //
-// The bytes are read once: they are hashed, part by part and as a whole, and
-// sent from memory. Nothing becomes visible before the whole has the promised
+// The bytes are read once: they are hashed, for each part and in total, and sent
+// from memory. The object becomes visible only if the total has the expected
 // SHA-256.
 //
-// A file over one part goes up in parts. After a failure, which may come at any
-// moment, the parts that are in the store are found by the next Put and only
-// the missing ones are sent, and also after req.Stop, which gives
-// ErrStopped. Errors are of KindHashMismatch when the local bytes are not those
-// that Size and SHA256 promise, KindStagingLost when the file is gone,
-// KindMissing when the bucket is, and otherwise KindTransient.
+// A file larger than one part is sent in parts. After a failure or req.Stop, which
+// returns ErrStopped, the next Put sends only the missing parts. Errors are
+// KindHashMismatch when the local bytes do not match Size and SHA256,
+// KindStagingLost when the file is missing, KindMissing when the bucket is
+// missing, and otherwise KindTransient.
 func (s *Store) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
 	layout, err := s.layOut(req.Size)
 	if err != nil {
@@ -45,21 +43,21 @@ func (s *Store) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) 
 	return object, stopped(ctx, err)
 }
 
-// writer is one Put under way.
+// writer is the state of one Put.
 type writer struct {
 	*Store
 	req    ingest.Put
 	file   *os.File
 	layout layout
-	// foreign holds unfinished uploads whose parts are not ours: they are never
-	// written to, since somebody else may complete them.
+	// foreign lists unfinished uploads with other parts. They are never written to,
+	// because another writer may complete them.
 	foreign  map[string]bool
 	progress *progress
 }
 
 func (w *writer) run(ctx context.Context) (ingest.Object, error) {
 	for range writeTries {
-		// Looked at first: sending a large file only to be refused costs more.
+		// Check first: sending a large file only to be rejected costs more.
 		found, err := w.find(ctx, w.content(nil))
 		if err != nil {
 			return ingest.Object{}, err
@@ -95,7 +93,7 @@ func (w *writer) content(parts []ingest.Part) content {
 func openStaged(req ingest.Put) (*os.File, error) {
 	file, err := os.Open(req.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ingest.Wrap(ingest.KindStagingLost, err, "the staged file is gone: it must be downloaded again")
+		return nil, ingest.Wrap(ingest.KindStagingLost, err, "the staged file is missing: it must be downloaded again")
 	}
 	if err != nil {
 		return nil, ingest.Wrap(ingest.KindTransient, err, "the staged file cannot be opened: check the staging folder")
@@ -106,12 +104,12 @@ func openStaged(req ingest.Put) (*os.File, error) {
 	}
 	_ = file.Close()
 	if err != nil {
-		return nil, ingest.Wrap(ingest.KindTransient, err, "the staged file cannot be looked at: check the staging folder")
+		return nil, ingest.Wrap(ingest.KindTransient, err, "stat of the staged file failed: check the staging folder")
 	}
 	return nil, ingest.Errorf(ingest.KindHashMismatch, "the staged file has %d bytes instead of %d: staged bytes changed", info.Size(), req.Size)
 }
 
-// writeWhole sends the file in one request.
+// writeWhole sends the file by one request.
 func (w *writer) writeWhole(ctx context.Context) (ingest.Object, error) {
 	buffer, err := w.load(ctx, 1, nil)
 	if err != nil {
@@ -134,9 +132,8 @@ func (w *writer) changed(got string) error {
 	return ingest.Errorf(ingest.KindHashMismatch, "the staged bytes have sha256 %s instead of %s: staged bytes changed, nothing was stored", got, w.req.SHA256)
 }
 
-// finish removes what earlier attempts left unfinished under the key and
-// reports the end. Nothing depends on it: what cannot be removed now is
-// garbage for the reconciler.
+// finish removes unfinished uploads of earlier attempts and reports the end.
+// Errors do not matter: reconciliation removes orphans.
 func (w *writer) finish(ctx context.Context) {
 	w.progress.done(w.req.Size)
 	if w.layout.count == 1 {

@@ -29,7 +29,7 @@ const (
 	key      = "files/2026/11/0192aa00-0000-7000-8000-000000000001/report.csv"
 )
 
-// bundle is a store behind a proxy, on a bucket of the test's own.
+// bundle is a store behind a proxy, with its own bucket.
 type bundle struct {
 	s3    services.S3
 	proxy *proxy
@@ -50,14 +50,14 @@ func setup(t *testing.T, change ...func(*objstore.Config)) bundle {
 	store, err := objstore.New(cfg)
 	require.NoError(t, err)
 	t.Cleanup(store.Close)
-	_ = store.Ping(t.Context()) // the probes are not what tests count
+	_ = store.Ping(t.Context()) // tests do not count the probes
 	p.partBytes.Store(0)
 	p.partCount.Store(0)
 	return bundle{s3: s3, proxy: p, store: store}
 }
 
-// stage writes size pseudo-random bytes to a file and returns the request to
-// put them and the bytes.
+// stage writes size pseudo-random bytes to a file and returns the request and the
+// bytes.
 func stage(t testing.TB, size int, seed byte) (ingest.Put, []byte) {
 	t.Helper()
 	content := make([]byte, size)
@@ -71,7 +71,7 @@ func stage(t testing.TB, size int, seed byte) (ingest.Put, []byte) {
 	}, content
 }
 
-// stored reads what is under the key, past the proxy.
+// stored reads the object under the key, bypassing the proxy.
 func (b bundle) stored(t *testing.T) ([]byte, minio.ObjectInfo) {
 	t.Helper()
 	body, info, _, err := b.s3.Core.GetObject(t.Context(), b.s3.Bucket, key, minio.GetObjectOptions{})
@@ -93,12 +93,12 @@ func (b bundle) unfinished(t *testing.T) int {
 func (b bundle) requireStored(t *testing.T, req ingest.Put, content []byte, object ingest.Object) {
 	t.Helper()
 	got, info := b.stored(t)
-	require.True(t, string(content) == string(got), "the stored bytes are the local ones")
+	require.True(t, string(content) == string(got), "the stored bytes equal the local ones")
 	require.Equal(t, ingest.Object{Bucket: b.s3.Bucket, Key: key, Size: req.Size, SHA256: req.SHA256, ETag: info.ETag, Checksum: object.Checksum}, object)
 	require.Zero(t, b.unfinished(t))
 }
 
-func TestPutStoresAndProves(t *testing.T) {
+func TestPutStoresAndVerifies(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]int{
 		"empty": 0, "one byte": 1, "one part exactly": partSize, "one byte over a part": partSize + 1, "several parts": 3*partSize + 77,
@@ -143,7 +143,7 @@ func TestPutTwiceSendsNothingAgain(t *testing.T) {
 	}
 }
 
-func TestPutRefusesToReplaceOtherContent(t *testing.T) {
+func TestPutKeepsOtherContent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	first, content := stage(t, 1000, 3)
@@ -157,8 +157,7 @@ func TestPutRefusesToReplaceOtherContent(t *testing.T) {
 	b.requireStored(t, first, content, object)
 }
 
-// The key is taken between our look and our write: the store must refuse the
-// write itself.
+// The key is taken between the check and the write: the store must reject the write.
 func TestCreateOnceIsEnforcedByTheStore(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]int{"small": 100, "parts": partSize + 1} {
@@ -171,7 +170,7 @@ func TestCreateOnceIsEnforcedByTheStore(t *testing.T) {
 			b.proxy.harm(func(r *http.Request) bool {
 				if r.Method == http.MethodPut && !r.URL.Query().Has("partNumber") || isComplete(r) {
 					once.Do(func() {
-						// Another program's writer, which leaves our upload alone.
+						// The writer of another program, which does not touch our upload.
 						_, err := b.s3.Core.PutObject(context.Background(), b.s3.Bucket, key, bytes.NewReader(content), theirs.Size, "", "", minio.PutObjectOptions{})
 						if err != nil {
 							t.Errorf("the other writer: %v", err)
@@ -202,7 +201,7 @@ func TestPutResumesWithoutSendingStoredParts(t *testing.T) {
 	}, nil)
 	_, err := b.store.Put(ctx, req)
 	require.ErrorIs(t, err, context.Canceled)
-	require.EqualValues(t, 3*partSize, b.proxy.partBytes.Load(), "three parts went up before the kill")
+	require.EqualValues(t, 3*partSize, b.proxy.partBytes.Load(), "three parts were sent before the kill")
 	require.Equal(t, 1, b.unfinished(t))
 
 	b.proxy.harm(nil, nil)
@@ -212,12 +211,12 @@ func TestPutResumesWithoutSendingStoredParts(t *testing.T) {
 	object, err := b.store.Put(t.Context(), req)
 	require.NoError(t, err)
 	require.EqualValues(t, 2*partSize+123, b.proxy.partBytes.Load(), "only the missing parts were sent")
-	require.EqualValues(t, partSize, first.Load(), "parts found count as progress")
+	require.EqualValues(t, partSize, first.Load(), "existing parts count as progress")
 	b.requireStored(t, req, content, object)
 }
 
-// Told to stop, Put lets the parts under way become safe, begins no other, and
-// the next call goes on from there.
+// After a stop, Put finishes the parts in flight and starts no other; the next
+// call resumes.
 func TestPutStopsBetweenParts(t *testing.T) {
 	t.Parallel()
 	for name, parallel := range map[string]int{"one by one": 1, "side by side": 2} {
@@ -238,8 +237,8 @@ func TestPutStopsBetweenParts(t *testing.T) {
 			_, err := b.store.Put(t.Context(), stopping)
 			require.ErrorIs(t, err, ingest.ErrStopped)
 			sent := b.proxy.partBytes.Load()
-			require.GreaterOrEqual(t, sent, int64(2*partSize), "what was under way is safe")
-			require.LessOrEqual(t, sent, int64(3*partSize), "nothing is begun after it")
+			require.GreaterOrEqual(t, sent, int64(2*partSize), "the parts in flight are stored")
+			require.LessOrEqual(t, sent, int64(3*partSize), "no part starts after the stop")
 
 			b.proxy.partBytes.Store(0)
 			object, err := b.store.Put(t.Context(), req)
@@ -250,7 +249,7 @@ func TestPutStopsBetweenParts(t *testing.T) {
 	}
 }
 
-// A store that hangs does not hold up a worker that stops.
+// A hanging store must not delay a worker that stops.
 func TestPutStopsWaitingForAStoreThatHangs(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]int{"small": 4096, "parts": 2*partSize + 1} {
@@ -276,8 +275,8 @@ func TestPutStopsWaitingForAStoreThatHangs(t *testing.T) {
 	}
 }
 
-// An upload with parts of other bytes belongs to somebody else: it is neither
-// used nor written to, and goes once the object is there.
+// An upload with parts of other bytes is neither used nor written to, and is
+// removed once the object exists.
 func TestPutLeavesForeignUploadsAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -346,7 +345,7 @@ func TestConcurrentPutsOfDifferentContentHaveOneWinner(t *testing.T) {
 	require.Equal(t, reqs[winner].SHA256, info.UserMetadata["Sha256"])
 }
 
-func TestDamageOnTheWayIsRefused(t *testing.T) {
+func TestDamageInTransitIsRejected(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]int{"small": 4096, "parts": 2*partSize + 1} {
 		t.Run(name, func(t *testing.T) {
@@ -361,7 +360,7 @@ func TestDamageOnTheWayIsRefused(t *testing.T) {
 			}, nil)
 			_, err := b.store.Put(t.Context(), req)
 			require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
-			require.ErrorContains(t, err, "refused damaged bytes")
+			require.ErrorContains(t, err, "rejected damaged bytes")
 			b.proxy.harm(nil, nil)
 			object, err := b.store.Put(t.Context(), req)
 			require.NoError(t, err)
@@ -370,7 +369,7 @@ func TestDamageOnTheWayIsRefused(t *testing.T) {
 	}
 }
 
-func TestLostAnswerIsNotAConflict(t *testing.T) {
+func TestLostResponseIsNotAConflict(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]int{"small": 4096, "parts": 2*partSize + 1} {
 		t.Run(name, func(t *testing.T) {
@@ -380,8 +379,7 @@ func TestLostAnswerIsNotAConflict(t *testing.T) {
 			written := func(r *http.Request) bool {
 				return isComplete(r) || size < partSize && r.Method == http.MethodPut
 			}
-			// All answers are lost until the test says otherwise: the write, its
-			// repetitions and the looks at what became of it.
+			// All responses are lost at first: of the write, its retries and the reads after it.
 			var wrote atomic.Bool
 			b.proxy.harm(nil, func(r *http.Request) bool {
 				if written(r) {
@@ -399,7 +397,7 @@ func TestLostAnswerIsNotAConflict(t *testing.T) {
 			require.Zero(t, b.proxy.partBytes.Load())
 			b.requireStored(t, req, content, object)
 
-			// One lost answer alone is not even noticed by the caller.
+			// The client itself retries after a single lost response.
 			require.NoError(t, b.s3.Core.RemoveObject(t.Context(), b.s3.Bucket, key, minio.RemoveObjectOptions{}))
 			var dropped atomic.Bool
 			b.proxy.harm(nil, func(r *http.Request) bool { return written(r) && dropped.CompareAndSwap(false, true) })
@@ -482,8 +480,8 @@ func TestMetadataHoldsAnyPath(t *testing.T) {
 		require.NoError(t, err, name)
 		require.Equal(t, path, got, name)
 	}
-	// The longest path that SFTP servers on Linux give, in a script that takes
-	// three characters a byte: stored, with as much of the path as fits.
+	// The longest path of SFTP servers on Linux, at three bytes a character: stored
+	// with a truncated path.
 	req, _ := stage(t, 2*partSize, 16)
 	for len(req.Metadata["path"]) < 4096 {
 		req.Metadata["path"] += "/ж"

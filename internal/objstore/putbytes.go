@@ -11,19 +11,19 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// maxWhole is the largest object that S3 takes in one request.
+// maxWhole is S3's limit for an object written by one request.
 const maxWhole = 5 << 30
 
-// signGivenDigest makes the client sign the digest it is given, or that there is
-// none, instead of cutting the body into chunks that are signed one by one.
+// signGivenDigest makes the client sign the given digest, or its absence, instead
+// of signing the body in chunks.
 const signGivenDigest = true
 
-// PutBytes stores a small file by one request, exactly once: the store compares
-// the body with its SHA-256, returns that as the object's checksum, which is the
-// proof, and refuses to replace an object. Only a store that returns no checksum
-// is asked with a HEAD. The same content there already, which is what a repeated
-// request finds after its answer was lost, is success; other content is left
-// unchanged and is KindConflict. All other errors are those of Put.
+// PutBytes stores a small file by one request, exactly once. The store verifies
+// the body's SHA-256, returns it as the object's checksum, and refuses to replace
+// an object. If the store returns no checksum, a HEAD verifies the object. An
+// existing object with the same content counts as success, because the response of
+// an earlier attempt may have been lost. Other content is kept and is
+// KindConflict. Other errors are as for Put.
 func (s *Store) PutBytes(ctx context.Context, req ingest.PutBytes) (ingest.Object, error) {
 	if len(req.Body) > maxWhole {
 		return ingest.Object{}, ingest.Errorf(ingest.KindInvalid, "%d bytes do not fit into one request", len(req.Body))
@@ -35,7 +35,7 @@ func contentOf(req ingest.PutBytes) content {
 	return content{key: req.Key, size: int64(len(req.Body)), sha256: req.SHA256, moved: req.Moved}
 }
 
-// putOnce writes the object, or finds the same one.
+// putOnce writes the object, or finds an identical one.
 func (s *Store) putOnce(ctx context.Context, req ingest.PutBytes) (ingest.Object, error) {
 	able, err := s.wholeAbilities(ctx)
 	if err != nil {
@@ -57,13 +57,13 @@ func (s *Store) putOnce(ctx context.Context, req ingest.PutBytes) (ingest.Object
 	return ingest.Object{}, contested(req.Key)
 }
 
-// contested is the error for a key that never holds still.
+// contested returns the error for a key that keeps changing.
 func contested(key string) error {
 	return ingest.Errorf(ingest.KindTransient, "object %s changed %d times while it was written: another writer uses the same key", key, writeTries)
 }
 
-// putWhole sends the request once and proves the object. It returns errRaced
-// when the store has an object under the key.
+// putWhole sends the request once and verifies the object. It returns errRaced
+// when the key has an object.
 func (s *Store) putWhole(ctx context.Context, req ingest.PutBytes, able abilities) (ingest.Object, error) {
 	checksum, sent := hexToBase64(req.SHA256), ""
 	if able.checksums {
@@ -88,8 +88,8 @@ func (s *Store) putWhole(ctx context.Context, req ingest.PutBytes, able abilitie
 	}, nil
 }
 
-// proveBytes reads an object back that was sent with nothing but a checksum to a
-// store that then did not return it: it is not the store that was tried.
+// proveBytes reads the object back when the store did not return the checksum that
+// it returned during the trial.
 func (s *Store) proveBytes(ctx context.Context, want content) (ingest.Object, error) {
 	read, found, err := s.read(ctx, s.bucket, want.key, want.moved)
 	switch {
@@ -101,9 +101,9 @@ func (s *Store) proveBytes(ctx context.Context, want content) (ingest.Object, er
 	return s.prove(ctx, want)
 }
 
-// sendWhole makes the request. A checksum stands in a header that is signed, so
-// that the body need not be: stores would hash it twice. Without a checksum the
-// body's SHA-256 is signed, and its MD5 stored.
+// sendWhole makes the request. The checksum is in a signed header, so that the
+// body need not be signed: stores would hash it twice. Without a checksum the
+// body's SHA-256 is signed and its MD5 sent.
 func (s *Store) sendWhole(ctx context.Context, req ingest.PutBytes, checksum string) (minio.UploadInfo, error) {
 	opts, signed, md5 := objectOptions(req.Metadata, req.SHA256), "", ""
 	if checksum != "" {
@@ -116,27 +116,28 @@ func (s *Store) sendWhole(ctx context.Context, req ingest.PutBytes, checksum str
 	return s.core.PutObject(ctx, s.bucket, req.Key, bodyOf(req.Body, req.Moved), int64(len(req.Body)), md5, signed, opts)
 }
 
-// prove asks the store what it has, where its answer to the write did not say.
+// prove verifies the stored object by a HEAD where the response to the write does
+// not.
 func (s *Store) prove(ctx context.Context, want content) (ingest.Object, error) {
 	found, err := s.find(ctx, want)
 	if err != nil {
 		return ingest.Object{}, err
 	}
 	if found == nil {
-		return ingest.Object{}, ingest.Errorf(ingest.KindTransient, "the store at %s does not have object %s, which it has just taken: it is written again", s.endpoint, want.key)
+		return ingest.Object{}, ingest.Errorf(ingest.KindTransient, "the store at %s does not return object %s, which it has just accepted: it is written again", s.endpoint, want.key)
 	}
 	return *found, nil
 }
 
-// objectOptions are those of whatever creates the object. "If-None-Match: *",
-// which makes the store refuse to replace one, goes with the request that makes
-// the object visible: not every store takes it at the start of an upload.
+// objectOptions are the options of requests that create objects. "If-None-Match:
+// *", which prevents replacing one, is sent with the request that makes the object
+// visible, because not every store accepts it at the start of an upload.
 func objectOptions(metadata map[string]string, sha256 string) minio.PutObjectOptions {
 	return minio.PutObjectOptions{UserMetadata: userMetadata(metadata, sha256), ContentType: "application/octet-stream"}
 }
 
-// bodyOf returns a request's body, which calls moved, if not nil, when bytes are
-// taken from it. It can be sought: otherwise requests are not repeated.
+// bodyOf returns a request body that calls moved, if not nil, when it is read. It
+// supports seeking, which the client needs for retries.
 func bodyOf(body []byte, moved func()) io.ReadSeeker {
 	if moved == nil {
 		return bytes.NewReader(body)
@@ -145,7 +146,7 @@ func bodyOf(body []byte, moved func()) io.ReadSeeker {
 }
 
 type watchedBody struct {
-	bytes *bytes.Reader // not embedded: its WriteTo would not call moved
+	bytes *bytes.Reader // not embedded, because WriteTo would bypass moved
 	moved func()
 }
 

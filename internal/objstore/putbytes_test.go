@@ -24,7 +24,7 @@ func small(t testing.TB, size int, seed byte) ingest.PutBytes {
 	return ingest.PutBytes{Key: key, Body: content, SHA256: req.SHA256, Metadata: req.Metadata}
 }
 
-// requests counts what the store is asked, by method.
+// requests counts requests to the store by method.
 type requests struct {
 	mu     sync.Mutex
 	counts map[string]int
@@ -43,7 +43,7 @@ func (r *requests) note(req *http.Request) bool {
 func (b bundle) requireHolds(t *testing.T, req ingest.PutBytes, object ingest.Object) {
 	t.Helper()
 	got, info := b.stored(t)
-	require.True(t, string(req.Body) == string(got), "the stored bytes are those given")
+	require.True(t, string(req.Body) == string(got), "the stored bytes equal the body")
 	sum := sha256.Sum256(req.Body)
 	require.Equal(t, ingest.Object{
 		Bucket: b.s3.Bucket, Key: key, Size: int64(len(req.Body)), SHA256: hex.EncodeToString(sum[:]), ETag: info.ETag,
@@ -74,7 +74,7 @@ func TestPutBytesIsOneRequest(t *testing.T) {
 	}
 }
 
-func TestPutBytesRefusesToReplaceOtherContent(t *testing.T) {
+func TestPutBytesKeepsOtherContent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	first := small(t, 1000, 2)
@@ -87,7 +87,7 @@ func TestPutBytesRefusesToReplaceOtherContent(t *testing.T) {
 	b.requireHolds(t, first, object)
 }
 
-func TestPutBytesSurvivesLostAnswers(t *testing.T) {
+func TestPutBytesSurvivesLostResponses(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	req := small(t, 4096, 4)
@@ -105,12 +105,12 @@ func TestPutBytesSurvivesLostAnswers(t *testing.T) {
 	var dropped atomic.Bool
 	b.proxy.harm(nil, func(r *http.Request) bool { return isPut(r) && dropped.CompareAndSwap(false, true) })
 	object, err = b.store.PutBytes(t.Context(), req)
-	require.NoError(t, err, "one lost answer is not even noticed by the caller")
+	require.NoError(t, err, "the client itself retries after one lost response")
 	require.True(t, dropped.Load())
 	b.requireHolds(t, req, object)
 }
 
-func TestPutBytesRefusesDamage(t *testing.T) {
+func TestPutBytesRejectsDamage(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	req := small(t, 4096, 5)
@@ -122,14 +122,14 @@ func TestPutBytesRefusesDamage(t *testing.T) {
 	}, nil)
 	_, err := b.store.PutBytes(t.Context(), req)
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
-	require.ErrorContains(t, err, "refused damaged bytes")
+	require.ErrorContains(t, err, "rejected damaged bytes")
 	_, found, err := b.store.Head(t.Context(), b.s3.Bucket, key)
 	require.NoError(t, err)
 	require.False(t, found)
 }
 
-// What a direct transfer made has no SHA-256 in its metadata: it is read.
-func TestPutBytesRecognizesTheSameContentOfAnotherMaking(t *testing.T) {
+// The object of a direct transfer has no SHA-256 in its metadata, so it is read.
+func TestPutBytesRecognizesObjectOfDirectTransfer(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	req := small(t, 5000, 6)

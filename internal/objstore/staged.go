@@ -9,18 +9,18 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// readSize is how much of the file is read and hashed between two looks at the
-// context. It fits the processor's cache, so that hashing finds it there.
+// readSize is the number of bytes that are read and hashed between two checks of
+// the context. It fits the processor's cache.
 const readSize = 256 << 10
 
-// buffer holds one part of a staged file.
+// buffer is the memory of one part of a staged file.
 type buffer struct {
 	body    []byte
 	release func()
 }
 
-// load reads a part into memory and adds it to whole, if not nil. A file that
-// ends early was cut.
+// load reads a part into memory and adds it to whole, if not nil. A file that ends
+// early was truncated.
 func (w *writer) load(ctx context.Context, number int, whole hash.Hash) (buffer, error) {
 	section := w.layout.section(w.file, number)
 	b, err := w.newBuffer(ctx, section.Size())
@@ -55,8 +55,8 @@ func readError(err error) error {
 	}
 }
 
-// newBuffer returns size bytes once the shared memory has them free. Parts of
-// the usual size are used again.
+// newBuffer returns size bytes within the memory budget. Buffers of the usual size
+// are reused.
 func (s *Store) newBuffer(ctx context.Context, size int64) (buffer, error) {
 	free := func() {}
 	if s.memory != nil {

@@ -7,8 +7,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// until returns a context that is cancelled with ErrStopped some time after
-// stop was closed: what is under way then may still become safe.
+// until returns a context that is cancelled with ErrStopped some time after stop
+// was closed, so that requests in flight can finish.
 func (s *Store) until(ctx context.Context, stop <-chan struct{}) (_ context.Context, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
@@ -28,7 +28,7 @@ func (s *Store) until(ctx context.Context, stop <-chan struct{}) (_ context.Cont
 	return ctx, func() { cancel(nil) }
 }
 
-// stopped is the reason for an error that the end of the grace has made.
+// stopped returns ErrStopped for an error caused by the end of the grace period.
 func stopped(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause == ingest.ErrStopped { //nolint:errorlint // the cause is never wrapped
 		return cause
@@ -36,7 +36,7 @@ func stopped(ctx context.Context, err error) error {
 	return err
 }
 
-// stopping reports whether no part is to be begun any more.
+// stopping reports whether no further part may start.
 func (w *writer) stopping() bool {
 	select {
 	case <-w.req.Stop:

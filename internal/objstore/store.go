@@ -1,10 +1,10 @@
-// Package objstore writes staged files to an S3 object store so that each key
-// is written once, no byte is sent twice without need, and what the store
-// holds is proven before anybody is told about it.
+// Package objstore writes files to an S3 object store. Each key is written once,
+// no byte is sent twice without need, and objects are verified before they are
+// reported as stored.
 //
-// The store itself carries all state: an unfinished multipart upload is found
-// again by its key and its parts are compared with the local bytes, so that an
-// upload goes on after any crash, on any worker that has the file.
+// The store itself holds all state: an unfinished multipart upload is found by its
+// key and its parts are compared with the local bytes, so that an upload resumes
+// after any crash, on any worker that has the file.
 package objstore
 
 import (
@@ -22,48 +22,49 @@ import (
 )
 
 const (
-	// defaultRegion is what MinIO and most others answer to.
+	// defaultRegion is accepted by MinIO and most other stores.
 	defaultRegion = "us-east-1"
-	// defaultParallel suits one gigabit line: three parts on the way hide the
+	// defaultParallel suits a 1 Gbit/s connection: three parts in flight hide the
 	// round trip and the store's commit of each part.
 	defaultParallel = 3
-	// defaultStopGrace lets a part of the default size get through a line of 1 MiB/s.
+	// defaultStopGrace is long enough for a part of the default size at 1 MiB/s.
 	defaultStopGrace = 20 * time.Second
-	// requestTries is how often one request is sent before Put gives up. Few:
-	// the caller retries without end and shows each failure.
+	// requestTries is the number of attempts of one request. It is low, because the
+	// caller retries without limit and records each failure.
 	requestTries = 3
 )
 
-// Config says where the store is and how to write to it.
+// Config configures the object store.
 type Config struct {
 	// Endpoint is "host:port" or "host", without a scheme.
 	Endpoint string
 	// AccessKey and SecretKey sign requests. They never appear in errors.
 	AccessKey string
 	SecretKey string
-	// Bucket is where all objects go.
+	// Bucket is the bucket of all objects.
 	Bucket string
-	// Region is the bucket's; default "us-east-1", which MinIO accepts.
+	// Region is the bucket's region; default "us-east-1", which MinIO accepts.
 	Region string
-	// UseTLS speaks HTTPS.
+	// UseTLS enables HTTPS; default false.
 	UseTLS bool
-	// PartSize in bytes is the part size of multipart uploads, and the largest
-	// file that is sent in one request. Default 16 MiB, at least 5 MiB (a rule
-	// of S3); it is doubled for files that would have more than 10,000 parts.
+	// PartSize is the part size of multipart uploads in bytes, and the largest file
+	// that is sent by one request. Default 16 MiB, at least 5 MiB (a rule of S3); it
+	// is doubled for files with more than 10,000 parts.
 	PartSize int64
-	// StopGrace is how long requests that are under way when Put is to stop may
-	// take to end; default 20s, half of what a stopping worker waits.
+	// StopGrace is the time for requests in flight to finish after Put was stopped;
+	// default 20 s, half of a worker's stop timeout.
 	StopGrace time.Duration
-	// Parallel is how many parts of one file are sent at the same time; default 3.
+	// Parallel is the number of concurrently sent parts of one file; default 3.
 	Parallel int
-	// Memory bounds the buffers of all uploads of staged files together; nil does
-	// not. One upload takes at most Parallel + 1 parts.
+	// Memory bounds the buffers of all uploads of staged files; nil is unlimited. One
+	// upload uses at most Parallel + 1 parts.
 	Memory Memory
 }
 
-// Memory is an amount of memory that several users share.
+// Memory is a memory budget shared by several users.
 type Memory interface {
-	// Acquire waits until so many bytes are free, and returns what gives them back.
+	// Acquire waits until the bytes are available and returns a function that releases
+	// them.
 	Acquire(ctx context.Context, bytes int64) (release func(), err error)
 }
 
@@ -96,8 +97,8 @@ func New(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare connections to the object store: %w", err)
 	}
-	// A worker sends many small objects side by side. With the library's 16 idle
-	// connections most of them would be closed after each request.
+	// A worker sends many small objects concurrently. With the library's 16 idle
+	// connections most connections would be closed after each request.
 	transport.MaxIdleConnsPerHost = transport.MaxIdleConns
 	core, err := minio.NewCore(cfg.Endpoint, &minio.Options{
 		Creds:      credentials.NewStaticV4(cfg.AccessKey, cfg.SecretKey, ""),
@@ -132,20 +133,20 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Bucket is where objects go.
+// Bucket returns the bucket of all objects.
 func (s *Store) Bucket() string { return s.bucket }
 
-// Close gives up idle connections.
+// Close closes idle connections.
 func (s *Store) Close() { s.transport.CloseIdleConnections() }
 
-// Ping reports whether the store answers, accepts our key and has the bucket,
-// and whether objects and multipart uploads are created once in it. The latter
-// is tried out by writing probes, until it has succeeded once; a key that may
-// only read is not refused for that.
+// Ping checks that the store responds, accepts our key and has the bucket, and
+// that objects and multipart uploads are created only once in it. The latter is
+// tested by writing probes until the test succeeds once; a read-only key is
+// accepted.
 func (s *Store) Ping(ctx context.Context) error {
 	exists, err := s.core.BucketExists(ctx, s.bucket)
 	if err != nil {
-		return s.explain(ctx, err, "look for bucket "+s.bucket)
+		return s.explain(ctx, err, "find bucket "+s.bucket)
 	}
 	if !exists {
 		return s.bucketMissing(nil)
@@ -165,7 +166,7 @@ func (s *Store) EnsureBucket(ctx context.Context) error {
 	err = s.core.MakeBucket(ctx, s.bucket, minio.MakeBucketOptions{Region: s.region})
 	switch minio.ToErrorResponse(err).Code {
 	case minio.BucketAlreadyOwnedByYou, minio.BucketAlreadyExists:
-		// Somebody was faster. Ping says whether it is ours to use.
+		// Created concurrently. Ping reports whether we may use it.
 		return s.Ping(ctx)
 	}
 	return s.explain(ctx, err, "create bucket "+s.bucket)

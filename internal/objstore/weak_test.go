@@ -25,29 +25,29 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// weak is a store that lacks something: the real one, behind a proxy that hides it.
+// weak is a real store behind a proxy that removes some of its abilities.
 type weak struct {
-	// drop are request headers that it ignores, deaf whether it fails requests
-	// that have them instead.
+	// drop are request headers that it ignores; deaf makes it fail requests with them
+	// instead.
 	drop []string
 	deaf []string
-	// only, may be nil, restricts drop to some requests.
+	// only, if not nil, restricts drop to some requests.
 	only func(*http.Request) bool
-	// blind: it takes the checksum of what arrives, whatever the client's was.
+	// blind: it computes the checksum of the received bytes, whatever the client sent.
 	blind bool
-	// signed: it takes no objects whose body is not signed.
+	// signed: it rejects objects whose body is not signed.
 	signed bool
-	// damages, may be nil, says in which requests it flips a bit.
+	// damages, if not nil, selects requests in which it flips a bit.
 	damages func(*http.Request) bool
 	// silent: it returns no checksums.
 	silent bool
-	// minPart is its smallest part in bytes; 0 is S3's.
+	// minPart is its minimum part size in bytes; 0 means S3's.
 	minPart int64
 }
 
 var checksumElement = regexp.MustCompile(`<Checksum(SHA256|Algorithm|Type)>[^<]*</Checksum(SHA256|Algorithm|Type)>`)
 
-// start returns a store of ours on it.
+// start returns a Store that uses it.
 func (w weak) start(t *testing.T) (*objstore.Store, services.S3) {
 	t.Helper()
 	s3 := services.Bucket(t)
@@ -122,8 +122,8 @@ func flip(t *testing.T, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 }
 
-// A store that no longer does what it did when it was tried is read back.
-func TestStoreThatChangesItsWays(t *testing.T) {
+// Objects are read back from a store that no longer behaves as in the trial.
+func TestStoreThatChangesItsBehavior(t *testing.T) {
 	t.Parallel()
 	for name, damaged := range map[string]bool{"takes what was sent": false, "takes other bytes": true} {
 		t.Run(name, func(t *testing.T) {
@@ -177,8 +177,8 @@ func (w weak) answer(resp *http.Response) error {
 	return nil
 }
 
-// A store without checksums, or one that compares none, gets MD5s, and what it
-// has is asked for by HEAD.
+// A store without checksums, or one that does not verify them, gets MD5s, and
+// objects are verified by HEAD.
 func TestStoreWithoutChecksums(t *testing.T) {
 	t.Parallel()
 	for name, w := range map[string]weak{
@@ -195,8 +195,8 @@ func TestStoreWithoutChecksums(t *testing.T) {
 	}
 }
 
-// A store that replaces objects is recognized before anything is written to it.
-func TestStoreThatReplacesObjectsIsRefused(t *testing.T) {
+// A store that replaces objects is detected before the first write.
+func TestStoreThatReplacesObjectsIsRejected(t *testing.T) {
 	t.Parallel()
 	isPut := func(r *http.Request) bool { return r.Method == http.MethodPut }
 	for name, c := range map[string]struct {
@@ -214,7 +214,7 @@ func TestStoreThatReplacesObjectsIsRefused(t *testing.T) {
 			large, _ := stage(t, 2*partSize, 1)
 			_, err := store.Put(t.Context(), large)
 			require.ErrorContains(t, err, c.text)
-			require.Equal(t, ingest.KindTransient, ingest.KindOf(err), "files wait until the store is another one")
+			require.Equal(t, ingest.KindTransient, ingest.KindOf(err), "files wait until the store is changed")
 			_, err = store.BeginUpload(t.Context(), key, nil)
 			require.ErrorContains(t, err, c.text)
 			_, err = store.PutBytes(t.Context(), small(t, 100, 2))
@@ -223,7 +223,7 @@ func TestStoreThatReplacesObjectsIsRefused(t *testing.T) {
 				return
 			}
 			require.ErrorContains(t, err, c.text)
-			require.Empty(t, s3.Objects(t), "nothing is left of the trial")
+			require.Empty(t, s3.Objects(t), "the trial leaves no objects")
 			require.Zero(t, s3.OpenUploads(t))
 		})
 	}
@@ -235,5 +235,5 @@ func TestStoreWithLargerPartsIsNamed(t *testing.T) {
 	require.NoError(t, store.Ping(t.Context()))
 	large, _ := stage(t, 2*partSize, 1)
 	_, err := store.Put(t.Context(), large)
-	require.ErrorContains(t, err, "wants larger parts")
+	require.ErrorContains(t, err, "requires larger parts")
 }

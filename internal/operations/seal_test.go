@@ -68,7 +68,7 @@ func TestAnApprovalSealsAnew(t *testing.T) {
 	})
 	require.NoError(t, err)
 	_, err = r.TestServer(ctx, "b", TestRequest{Approve: Fingerprint(line)})
-	require.ErrorContains(t, err, "sent to nobody")
+	require.ErrorContains(t, err, "was not sent")
 	server, err = r.GetServer(ctx, "b")
 	require.NoError(t, err)
 	require.Empty(t, server.HostKeys)

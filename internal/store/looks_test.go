@@ -407,7 +407,7 @@ func TestAFileThatChangesAtEachRead(t *testing.T) {
 			f := files[len(files)-1]
 			require.Equal(t, ingest.StatusError, f.Status)
 			require.Contains(t, f.ErrorMessage, fmt.Sprintf("it changed during each of %d attempts to read it", ingest.ChangedTries))
-			require.Contains(t, f.ErrorMessage, "(the last time: the file goes on)")
+			require.Contains(t, f.ErrorMessage, "(last attempt: the file goes on)")
 			types, _ := b.story(t, f.UUID)
 			require.Zero(t, scan())
 			after, _ := b.story(t, b.files(t)[len(files)-1].UUID)

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// allocate sets blocks for size bytes aside without changing the file's length,
-// so that a length never promises bytes that were not written.
+// allocate reserves blocks for size bytes without changing the file's length, so
+// that the length only counts written bytes.
 func allocate(f *os.File, size int64) error {
 	for {
 		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, size)

@@ -8,5 +8,5 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// allocate is for Linux only; elsewhere the check of the free space has to do.
+// allocate is only supported on Linux; elsewhere only the free space is checked.
 func allocate(*os.File, int64) error { return unix.EOPNOTSUPP }

@@ -35,7 +35,7 @@ func BenchmarkFetch(b *testing.B) {
 	}
 }
 
-// BenchmarkCeiling is what the disk and the hash allow: one copy, one fsync.
+// BenchmarkCeiling measures the limit of disk and hash: one copy, one fsync.
 func BenchmarkCeiling(b *testing.B) {
 	want := content(benchSize)
 	path := filepath.Join(b.TempDir(), "data")
@@ -53,14 +53,14 @@ func BenchmarkCeiling(b *testing.B) {
 	}
 }
 
-// nullStore takes parts and keeps nothing.
+// nullStore discards parts.
 type nullStore struct{}
 
 func (nullStore) PutPart(_ context.Context, req ingest.PutPart) (ingest.Part, error) {
 	return ingest.Part{Number: req.Number, Size: int64(len(req.Body)), ETag: "x"}, nil
 }
 
-// BenchmarkDirect moves from memory into parts: two hashes and two copies a byte.
+// BenchmarkDirect copies from memory into parts: two hashes and two copies per byte.
 func BenchmarkDirect(b *testing.B) {
 	want := content(benchSize)
 	d, err := NewDirect(DirectConfig{Parts: nullStore{}})
@@ -75,7 +75,7 @@ func BenchmarkDirect(b *testing.B) {
 	b.ReportMetric(float64((cpuTime()-before).Microseconds())/1e3/float64(b.N), "cpu-ms/op")
 }
 
-// cpuTime is what this process has used so far.
+// cpuTime returns the processor time of this process.
 func cpuTime() time.Duration {
 	var used syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used)

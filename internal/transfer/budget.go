@@ -11,14 +11,14 @@ import (
 const DefaultBudget = 128 << 20
 
 // Budget is an amount of memory that several transfers share. It is safe for
-// concurrent use. Holders must not wait for more while they keep others from
-// giving back: a transfer hands a full buffer on before it asks for the next.
+// concurrent use. To avoid deadlock, a transfer hands a full buffer on before it
+// acquires the next one.
 type Budget struct {
 	size int64
 	free *semaphore.Weighted
 }
 
-// NewBudget returns a budget of so many bytes; 0 means DefaultBudget.
+// NewBudget returns a budget in bytes; 0 means DefaultBudget.
 func NewBudget(bytes int64) *Budget {
 	if bytes <= 0 {
 		bytes = DefaultBudget
@@ -26,9 +26,9 @@ func NewBudget(bytes int64) *Budget {
 	return &Budget{size: bytes, free: semaphore.NewWeighted(bytes)}
 }
 
-// Acquire waits until so many bytes are free, first come first served, and
-// returns what gives them back; calling that more than once is harmless. A
-// request larger than the budget gets all of it. The error is that of ctx.
+// Acquire waits until the bytes are available, in the order of the calls, and
+// returns a function that releases them, which may be called more than once. A
+// request larger than the budget acquires all of it. The error is that of ctx.
 func (b *Budget) Acquire(ctx context.Context, bytes int64) (release func(), err error) {
 	bytes = min(max(bytes, 0), b.size)
 	if err := b.free.Acquire(ctx, bytes); err != nil {

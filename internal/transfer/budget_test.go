@@ -28,7 +28,7 @@ func TestBudgetBoundsAllTransfers(t *testing.T) {
 		}
 		to := sink{before: func(context.Context, int) error {
 			count(1)
-			time.Sleep(time.Second) // all that can be under way is
+			time.Sleep(time.Second) // until everything possible is in flight
 			count(-1)
 			return nil
 		}}
@@ -45,7 +45,7 @@ func TestBudgetBoundsAllTransfers(t *testing.T) {
 		group.Wait()
 		require.Equal(t, 3, most)
 		release, err := budget.Acquire(t.Context(), 3*testPart)
-		require.NoError(t, err, "everything was given back")
+		require.NoError(t, err, "all memory was released")
 		release()
 	})
 }
@@ -95,5 +95,5 @@ func TestReadIntoMemory(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err = budget.Acquire(ctx, 10_000)
-	require.NoError(t, err, "everything was given back")
+	require.NoError(t, err, "all memory was released")
 }

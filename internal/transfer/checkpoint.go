@@ -15,47 +15,47 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// algoSHA256 is the one hash a copy computes.
+// algoSHA256 is the only hash algorithm of checkpoints.
 const algoSHA256 = "sha256"
 
-// version is what a file version is known by: bytes and Unix seconds.
+// version identifies a file version: size in bytes and times in Unix seconds.
 type version struct {
 	Size    int64 `json:"size"`
 	ModTime int64 `json:"mtime"`
 	Shown   int64 `json:"shown,omitempty"`
 }
 
-// checkpoint is how far a copy has come. The zero value is the beginning.
+// checkpoint is the progress of a copy. The zero value is the beginning.
 type checkpoint struct {
 	Version version `json:"version"`
-	// Origin says whose bytes they are.
+	// Origin is the source of the bytes.
 	Origin ingest.Origin `json:"origin,omitzero"`
-	// Offset bytes are on disk and in the hash.
+	// Offset is the number of bytes on disk and in the hash.
 	Offset int64 `json:"offset"`
-	// Algo names the hash; State is its marshaled state after Offset bytes.
+	// Algo is the hash algorithm; State is its marshaled state after Offset bytes.
 	Algo  string `json:"algo"`
 	State []byte `json:"state"`
-	// Digest is the finished hash in hex; set when the copy is complete.
+	// Digest is the hash of all bytes in hex; set when the copy is complete.
 	Digest string `json:"digest,omitempty"`
 }
 
-// sealed is a checkpoint as it is on disk, with a checksum of its own: a
-// hash state with a flipped bit would be taken for a good one otherwise.
+// sealed is the form of a checkpoint on disk. Its checksum detects a damaged hash
+// state, which would otherwise be accepted.
 type sealed struct {
 	Checkpoint json.RawMessage `json:"checkpoint"`
 	CRC32C     uint32          `json:"crc32c"`
 }
 
-// castagnoli is hardware-supported and the usual choice for storage.
+// castagnoli has hardware support.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// errUnusable marks a checkpoint that cannot be gone on from.
+// errUnusable marks a checkpoint from which a copy cannot resume.
 var errUnusable = errors.New("checkpoint is unusable")
 
 // complete reports whether the copy has all bytes.
 func (c checkpoint) complete() bool { return c.Digest != "" }
 
-// snapshot returns the checkpoint of a copy that has hashed offset bytes.
+// snapshot returns the checkpoint after offset hashed bytes.
 func snapshot(v version, offset int64, h hash.Hash) (checkpoint, error) {
 	state, err := h.(encoding.BinaryMarshaler).MarshalBinary()
 	if err != nil {
@@ -64,14 +64,14 @@ func snapshot(v version, offset int64, h hash.Hash) (checkpoint, error) {
 	return checkpoint{Version: v, Offset: offset, Algo: algoSHA256, State: state}, nil
 }
 
-// finish returns the checkpoint of a copy that has hashed everything.
+// finish returns the checkpoint of a complete copy.
 func finish(v version, h hash.Hash) (checkpoint, error) {
 	c, err := snapshot(v, v.Size, h)
 	c.Digest = hex.EncodeToString(h.Sum(nil))
 	return c, err
 }
 
-// hash returns the hash as it was at the checkpoint.
+// hash returns the hash in its state at the checkpoint.
 func (c checkpoint) hash() (hash.Hash, error) {
 	h := sha256.New()
 	if c.Offset == 0 {
@@ -83,7 +83,7 @@ func (c checkpoint) hash() (hash.Hash, error) {
 	return h, nil
 }
 
-// encode returns the checkpoint as it is written to disk.
+// encode returns the form of the checkpoint on disk.
 func (c checkpoint) encode() ([]byte, error) {
 	body, err := json.Marshal(c)
 	if err != nil {
@@ -92,14 +92,14 @@ func (c checkpoint) encode() ([]byte, error) {
 	return json.Marshal(sealed{Checkpoint: body, CRC32C: crc32.Checksum(body, castagnoli)})
 }
 
-// decode reads what encode wrote, or returns errUnusable.
+// decode parses the result of encode, or returns errUnusable.
 func decode(text []byte) (checkpoint, error) {
 	var s sealed
 	if err := json.Unmarshal(text, &s); err != nil {
 		return checkpoint{}, fmt.Errorf("%w: %w", errUnusable, err)
 	}
 	if crc32.Checksum(s.Checkpoint, castagnoli) != s.CRC32C {
-		return checkpoint{}, fmt.Errorf("%w: its checksum differs", errUnusable)
+		return checkpoint{}, fmt.Errorf("%w: checksum mismatch", errUnusable)
 	}
 	var c checkpoint
 	if err := json.Unmarshal(s.Checkpoint, &c); err != nil {
@@ -111,8 +111,9 @@ func decode(text []byte) (checkpoint, error) {
 	return c, nil
 }
 
-// load returns the folder's checkpoint, checked against the length of the
-// data. Without one it returns fs.ErrNotExist; errUnusable when it lies.
+// load returns the folder's checkpoint, checked against the length of the data. It
+// returns fs.ErrNotExist without a checkpoint, and errUnusable for an inconsistent
+// one.
 func (f folder) load() (checkpoint, error) {
 	text, err := os.ReadFile(f.checkpoint())
 	if err != nil {
@@ -125,22 +126,22 @@ func (f folder) load() (checkpoint, error) {
 	info, err := os.Stat(f.data())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return checkpoint{}, fmt.Errorf("%w: its data is gone", errUnusable)
+		return checkpoint{}, fmt.Errorf("%w: the data file is missing", errUnusable)
 	case err != nil:
 		return checkpoint{}, err
 	case info.Size() < c.Offset, c.complete() && info.Size() != c.Version.Size:
-		return checkpoint{}, fmt.Errorf("%w: it speaks of %d bytes, the data has %d", errUnusable, c.Offset, info.Size())
+		return checkpoint{}, fmt.Errorf("%w: it records %d bytes, the data file has %d", errUnusable, c.Offset, info.Size())
 	}
 	return c, nil
 }
 
-// resume returns the checkpoint to go on from: the folder's own if it is whole
-// and of the version asked for, else the beginning.
+// resume returns the checkpoint to resume from: the folder's if it is usable and
+// of the requested version, else the beginning.
 func (s *Staging) resume(f folder, req ingest.Fetch) (checkpoint, hash.Hash, error) {
 	want := version{Size: req.Size, ModTime: req.ModTime, Shown: req.Shown}
 	c, err := f.load()
 	if err == nil && c.Version != want {
-		err = fmt.Errorf("%w: it is of another version", errUnusable)
+		err = fmt.Errorf("%w: it belongs to another version", errUnusable)
 	}
 	var h hash.Hash
 	if err == nil {
@@ -150,7 +151,7 @@ func (s *Staging) resume(f folder, req ingest.Fetch) (checkpoint, hash.Hash, err
 	case err == nil:
 		return c, h, nil
 	case errors.Is(err, errUnusable):
-		s.cfg.Logger.Warn("starting the copy over", "file_uuid", req.FileUUID, "reason", err.Error())
+		s.cfg.Logger.Warn("restarting the copy", "file_uuid", req.FileUUID, "reason", err.Error())
 	case !errors.Is(err, fs.ErrNotExist):
 		return checkpoint{}, nil, fmt.Errorf("read the checkpoint: %w", err)
 	}

@@ -15,21 +15,21 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// errDied is what a failpoint returns to end everything there.
+// errDied is returned by failpoints to simulate a crash.
 var errDied = errors.New("died here")
 
-// crashModel drives fetches of one file through deaths and faults.
+// crashModel runs fetches of one file through crashes and faults.
 type crashModel struct {
 	want    []byte
 	cfg     Config
-	reached int64 // most bytes any attempt had done when the last one ended
+	reached int64 // most bytes of any attempt so far
 }
 
-// slack is how far a checkpoint may be behind: the configured bytes, plus one
-// chunk for each half of them, because offsets move in chunks.
+// slack is the maximum lag of a checkpoint: the configured bytes, plus one chunk for
+// each half of them, because offsets advance in chunks.
 func (m *crashModel) slack() int64 { return m.cfg.CheckpointBytes + 2*int64(m.cfg.ChunkSize) }
 
-// attempt runs one fetch in one life of the worker.
+// attempt runs one fetch in one lifetime of the worker.
 func (m *crashModel) attempt(rt *rapid.T, source io.ReaderAt, failpoint func(string) error) error {
 	s, err := Open(m.cfg)
 	require.NoError(rt, err)
@@ -57,8 +57,8 @@ func (m *crashModel) attempt(rt *rapid.T, source io.ReaderAt, failpoint func(str
 	return nil
 }
 
-// tear leaves behind what a power cut may: anything between the checkpoint's
-// offset and the size, past which no copy ever writes.
+// tear leaves a possible state after a power loss: any length between the
+// checkpoint's offset and the size, which no copy exceeds.
 func (m *crashModel) tear(rt *rapid.T) {
 	f := (&Staging{cfg: m.cfg}).mustFolder()
 	c, err := f.load()
@@ -85,8 +85,8 @@ func (s *Staging) mustFolder() folder {
 	return f
 }
 
-// dieAt returns a failpoint that dies at the nth point and stays dead, so that
-// nothing is tidied up afterwards.
+// dieAt returns a failpoint that fails at the nth point and all later ones, so
+// that no cleanup happens.
 func dieAt(n int64) func(string) error {
 	var seen atomic.Int64
 	return func(string) error {
@@ -97,7 +97,7 @@ func dieAt(n int64) func(string) error {
 	}
 }
 
-// faulty cuts the reads off at a random offset in a random way.
+// faulty ends the reads at a random offset with a random fault.
 func faulty(rt *rapid.T, want []byte) io.ReaderAt {
 	cut := rapid.Int64Range(0, int64(len(want))).Draw(rt, "cut")
 	given := rapid.IntRange(0, 100).Draw(rt, "bytes before the cut")
@@ -111,9 +111,9 @@ func faulty(rt *rapid.T, want []byte) io.ReaderAt {
 	}}
 }
 
-// However often the source fails and the worker dies, wherever in a save and
-// whatever the disk then holds behind the checkpoint, the staged bytes and
-// their hash are right, and no more than a checkpoint's worth is read again.
+// After any number of source failures and crashes, at any point of a save and with
+// any data after the checkpoint, the staged bytes and their hash are correct, and
+// at most CheckpointBytes are re-read.
 func TestFetchSurvivesAnyCrash(t *testing.T) {
 	t.Parallel()
 	var deaths, faults, resumed int
@@ -154,14 +154,13 @@ func TestFetchSurvivesAnyCrash(t *testing.T) {
 	require.Positive(t, resumed, "nothing was resumed: the test proves nothing")
 }
 
-// A death between the steps of one save leaves the checkpoint before or the
-// one after, never less.
+// A crash within a save leaves the previous checkpoint or the new one.
 func TestDeathInsideASave(t *testing.T) {
 	t.Parallel()
 	want := content(10_000)
 	for _, c := range []struct {
 		point string
-		from  int64 // where the next attempt may go on
+		from  int64 // possible offsets of the next attempt
 	}{
 		{pointDataSynced, 4000},
 		{pointBeforeRename, 4000},
@@ -197,8 +196,7 @@ func TestDeathInsideASave(t *testing.T) {
 	}
 }
 
-// The error of a save that fails in the background ends the copy, and no later
-// save of the same copy is trusted.
+// The error of a failed background save ends the copy; no later save is trusted.
 func TestFailedSaveEndsTheCopy(t *testing.T) {
 	t.Parallel()
 	s := open(t, Config{ChunkSize: 1000, Window: 1, CheckpointBytes: 4000})

@@ -2,7 +2,7 @@ package transfer
 
 import (
 	"crypto/md5"  //nolint:gosec // partners' checksum files use it; never a proof by itself
-	"crypto/sha1" //nolint:gosec // likewise
+	"crypto/sha1" //nolint:gosec // as above
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
@@ -16,8 +16,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// newHash returns a hash by the domain's name of its algorithm. That of BLAKE2b with
-// another length than 64 bytes has the length in bits behind.
+// newHash returns the hash for one of ingest's algorithm names. The name of
+// BLAKE2b with another length than 64 bytes has the length in bits as a suffix.
 func newHash(algo string) (hash.Hash, error) {
 	switch algo {
 	case ingest.AlgoSHA256:
@@ -45,7 +45,7 @@ func newHash(algo string) (hash.Hash, error) {
 	return nil, ingest.Errorf(ingest.KindInvalid, "unknown hash algorithm %q", algo)
 }
 
-// Sum returns the digest of content in memory in lower-case hex.
+// Sum returns the digest of content in lower-case hex.
 func (Memory) Sum(content []byte, algo string) (string, error) {
 	h, err := newHash(algo)
 	if err != nil {

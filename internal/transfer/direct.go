@@ -13,53 +13,56 @@ import (
 const (
 	// DefaultPartSize keeps a lost part cheap; S3's minimum is 5 MiB.
 	DefaultPartSize = 8 << 20
-	// DefaultPartsInFlight hide the store's commit of a part behind the next one.
+	// DefaultPartsInFlight overlaps the store's commit of a part with the next upload.
 	DefaultPartsInFlight = 2
-	// DefaultSaveInterval bounds what a kill costs in time.
+	// DefaultSaveInterval bounds the time that is repeated after a kill.
 	DefaultSaveInterval = time.Second
-	// DefaultSaveBytes bounds it in bytes for files up to 64 GiB; of larger ones it
-	// is a thousandth. A save writes the list of all parts, so fewer are better.
+	// DefaultSaveBytes bounds the repeated bytes for files up to 64 GiB; for larger
+	// ones the bound is a thousandth of the size. A save writes the list of all parts,
+	// so fewer saves are better.
 	DefaultSaveBytes = 64 << 20
-	// DefaultStopGrace lets a part get through a line of 1 MiB/s.
+	// DefaultStopGrace is long enough for a part at 1 MiB/s.
 	DefaultStopGrace = 20 * time.Second
 
 	// maxParts is S3's limit for the parts of an object.
 	maxParts = 10_000
 )
 
-// PartWriter stores the parts of multipart uploads. See package objstore.
+// PartWriter stores parts of multipart uploads. Package objstore implements it.
 type PartWriter interface {
 	PutPart(ctx context.Context, req ingest.PutPart) (ingest.Part, error)
 }
 
-// DirectConfig says how files are moved without a local disk. Parts is required;
-// zero values of the others mean their defaults.
+// DirectConfig configures transfers without a local disk. Parts is required; zero
+// values of the others mean their defaults.
 type DirectConfig struct {
 	Parts PartWriter
-	// Budget bounds the part buffers of all transfers; default is one of its own.
+	// Budget bounds the part buffers of all transfers; default a separate budget.
 	Budget *Budget
-	// PartSize in bytes of files up to 10,000 parts; default 8 MiB. See PartSizeOf.
+	// PartSize is the part size in bytes for files up to 10,000 parts; default 8 MiB.
+	// See PartSizeOf.
 	PartSize int64
-	// PartsInFlight is how many parts of one file are sent at once; default 2.
+	// PartsInFlight is the number of concurrently sent parts of one file; default 2.
 	PartsInFlight int
-	// ChunkSize, Window, ReadAhead, NoProgress and DrainTimeout are those of Config.
+	// ChunkSize, Window, ReadAhead, NoProgress and DrainTimeout are as in Config.
 	ChunkSize    int
 	Window       int
 	ReadAhead    *ReadAhead
 	NoProgress   time.Duration
 	DrainTimeout time.Duration
-	// PaceWindow is how long a source may stay below its minimum rate; default 1 m.
+	// PaceWindow is the time that a source may stay below its minimum rate; default 1
+	// min.
 	PaceWindow time.Duration
-	// StopGrace is how long parts under way may take to be stored after the
-	// transfer was stopped or has failed; default 20 s.
+	// StopGrace is the time for parts in flight to be stored after the transfer was
+	// stopped or has failed; default 20 s.
 	StopGrace time.Duration
-	// SaveInterval is the longest time between two checkpoints while parts are
-	// stored; default 1 s. SaveBytes stored since the last one also make one, or a
-	// thousandth of the file if that is more; default 64 MiB. No part is begun that
-	// far twice beyond the last checkpoint in the ledger. See MostReadAgain.
+	// SaveInterval is the longest time between two checkpoints while parts are stored;
+	// default 1 s. SaveBytes is the number of stored bytes after which a checkpoint is
+	// due, or a thousandth of the file if that is more; default 64 MiB. No part is
+	// started more than twice that beyond the saved checkpoint. See MostReadAgain.
 	SaveInterval time.Duration
 	SaveBytes    int64
-	// Logger gets checkpoints that could not be used; nil discards.
+	// Logger logs unusable checkpoints; nil discards.
 	Logger *slog.Logger
 }
 
@@ -70,7 +73,7 @@ type Direct struct {
 	buffers sync.Pool // of *[]byte with PartSize bytes
 }
 
-// NewDirect returns a Direct, or what is wrong with the configuration.
+// NewDirect returns a Direct, or KindInvalid for a wrong configuration.
 func NewDirect(cfg DirectConfig) (*Direct, error) {
 	if cfg.Parts == nil {
 		return nil, ingest.Errorf(ingest.KindInvalid, "direct transfers need an object store")
@@ -102,9 +105,9 @@ func NewDirect(cfg DirectConfig) (*Direct, error) {
 }
 
 // PartSizeOf returns the part size for a file of size bytes: the configured one,
-// doubled until at most 10,000 parts are needed. A part is in memory as a whole:
-// files over 1.25 TiB have parts larger than the default budget and take all of
-// it, one part at a time.
+// doubled until at most 10,000 parts are needed. Each part is in memory: the parts
+// of files over 1.25 TiB are larger than the default budget, so one at a time is
+// sent.
 func (d *Direct) PartSizeOf(size int64) int64 {
 	part := d.cfg.PartSize
 	for (size+part-1)/part > maxParts {
@@ -113,37 +116,35 @@ func (d *Direct) PartSizeOf(size int64) int64 {
 	return part
 }
 
-// MostReadAgain returns how many bytes of a file of size bytes a killed worker
-// can cost: twice what makes a checkpoint due, the parts under way, the part
-// being filled and the reads ahead.
+// MostReadAgain returns the maximum number of bytes that are re-read after a
+// worker was killed: twice the bytes between checkpoints, the parts in flight, the
+// part being filled and the outstanding reads.
 func (d *Direct) MostReadAgain(size int64) int64 {
 	parts := int64(d.cfg.PartsInFlight+1) * d.PartSizeOf(size)
 	return 2*max(d.cfg.SaveBytes, size/1000) + parts + int64(d.cfg.Window*d.cfg.ChunkSize)
 }
 
 // Copy reads exactly req.Size bytes from the source, in order and pipelined, and
-// stores them as the parts of the upload while it hashes them. It returns once
-// all parts are stored, the checkpoint that lists them is saved and the source has
-// answered that nothing follows them. Whether it has grown since is for the caller
-// to stat, and nothing is visible in the
-// store until the caller completes the upload.
+// stores them as the parts of the upload while hashing them. It returns after all
+// parts are stored, the checkpoint with all parts is saved, and the source has
+// reported the end of the file. The caller must stat the source for later growth,
+// and complete the upload: until then the store shows nothing.
 //
-// Files of at most one part are better moved by Read and one request; Copy makes
-// them an upload of one part. An empty file is KindInvalid.
+// A file of at most one part is better moved by Read and one request; Copy makes
+// an upload of one part. An empty file is KindInvalid.
 //
-// A checkpoint holds the stored parts without a gap, and the state of the hash
-// at their end. It is saved at least every SaveInterval while parts are stored,
-// so that a kill costs what came since then and the parts under way. Whatever
-// ends Copy early, parts under way get StopGrace to be stored and the progress is
-// saved: ctx (its error), req.Stop (ingest.ErrStopped), a failed read or part
-// (its error), no bytes for NoProgress (KindTransient). A source that ends before
-// req.Size or goes on behind it is KindChanged.
+// A checkpoint contains the contiguous stored parts and the hash state at their
+// end. It is saved at least every SaveInterval while parts are stored. If Copy
+// ends early, parts in flight get StopGrace and the progress is saved. Reasons are
+// ctx (its error), req.Stop (ingest.ErrStopped), a failed read or part (its
+// error), and no bytes for NoProgress (KindTransient). A source that is shorter or
+// longer than req.Size is KindChanged.
 //
-// Copy does not wait for reads that hang: after an error the caller closes the
+// Copy does not wait for hanging reads: after an error the caller closes the
 // source, which ends them.
 func (d *Direct) Copy(ctx context.Context, req ingest.DirectTransfer) (ingest.DirectResult, error) {
 	if req.Size <= 0 || req.Source == nil || req.Save == nil || req.UploadID == "" {
-		return ingest.DirectResult{}, ingest.Errorf(ingest.KindInvalid, "direct transfer of %s needs an upload, a source, a place for checkpoints and a size, got %d bytes", req.Key, req.Size)
+		return ingest.DirectResult{}, ingest.Errorf(ingest.KindInvalid, "direct transfer of %s needs an upload id, a source, a checkpoint function and a size, got %d bytes", req.Key, req.Size)
 	}
 	from, hashes, err := d.resume(req)
 	if err != nil {
@@ -166,9 +167,9 @@ func (d *Direct) Copy(ctx context.Context, req ingest.DirectTransfer) (ingest.Di
 	return ingest.DirectResult{Checkpoint: m.out.stored, SHA256: digest, Also: also, ResumedFrom: from.Offset}, nil
 }
 
-// Read reads exactly req.Size bytes into memory taken from the budget, with the
-// same guards as Copy: Source, Reopen, Progress and Stop of the request apply.
-// It is for files that are stored by one request.
+// Read reads exactly req.Size bytes into memory from the budget, with the same
+// checks as Copy: Source, Reopen, Progress and Stop of the request apply. It is
+// for files that are stored by one request.
 func (d *Direct) Read(ctx context.Context, req ingest.DirectTransfer) (ingest.SmallFile, error) {
 	if req.Size < 0 || req.Source == nil {
 		return ingest.SmallFile{}, ingest.Errorf(ingest.KindInvalid, "reading %s needs a source and a size, got %d bytes", req.Key, req.Size)
@@ -192,13 +193,13 @@ func (d *Direct) Read(ctx context.Context, req ingest.DirectTransfer) (ingest.Sm
 	return ingest.SmallFile{Body: buffer.body, SHA256: digest, Release: buffer.release}, nil
 }
 
-// partBuffer holds the bytes of one part.
+// partBuffer is the memory of one part.
 type partBuffer struct {
 	body    []byte
 	release func()
 }
 
-// buffer returns size bytes of the budget. Those of the usual size are reused.
+// buffer acquires size bytes from the budget. Buffers of the usual size are reused.
 func (d *Direct) buffer(ctx context.Context, size int64) (partBuffer, error) {
 	free, err := d.cfg.Budget.Acquire(ctx, size)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// What a kill can cost is bounded in bytes, however slow the ledger or one part is.
+// The cost of a kill is bounded in bytes, however slow the ledger or a part is.
 func TestDirectNeverRunsFarAheadOfItsCheckpoint(t *testing.T) {
 	t.Parallel()
 	for name, slow := range map[string]struct{ save, part bool }{
@@ -54,9 +54,9 @@ func neverFarAhead(t *testing.T, slowSave, slowPart bool) {
 		defer close(ended)
 		result, err = d.Copy(t.Context(), req)
 	}()
-	synctest.Wait() // until everything waits for what is slow
+	synctest.Wait() // until everything is blocked
 	require.LessOrEqual(t, high.Load(), d.MostReadAgain(int64(len(want))))
-	require.Greater(t, high.Load(), int64(2*8*testPart), "it goes on meanwhile")
+	require.Greater(t, high.Load(), int64(2*8*testPart), "the transfer continues meanwhile")
 	close(release)
 	<-ended
 	require.NoError(t, err)

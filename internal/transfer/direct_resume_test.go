@@ -16,8 +16,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// A kill leaves a call behind that never returns. Another worker resumes from
-// the checkpoint while the first still hangs.
+// A killed worker leaves a call that never returns. Another worker must resume
+// from the checkpoint while the first one hangs.
 func TestDirectResumesAfterAKill(t *testing.T) {
 	t.Parallel()
 	var to sink
@@ -54,13 +54,13 @@ func TestDirectResumesAfterAKill(t *testing.T) {
 	requireDirect(t, &to, &second, result, want)
 	require.EqualValues(t, 6*testPart, result.ResumedFrom)
 	require.EqualValues(t, 6*testPart, resumed)
-	require.EqualValues(t, len(want)-6*testPart+1, read.Load(), "nothing before the checkpoint is read again; one more asks for the end")
+	require.EqualValues(t, len(want)-6*testPart+1, read.Load(), "no byte before the checkpoint is re-read; one more read finds the end")
 	close(hang)
 	require.Error(t, <-ended)
 }
 
-// Of a file as large as 100 GB, three kills cost at most a hundredth. All sizes
-// are a thousandth of the real ones.
+// Three kills during a 100 GB file cost at most one hundredth. All sizes are
+// scaled down by 1000.
 func TestThreeKillsCostAtMostAHundredth(t *testing.T) {
 	t.Parallel()
 	want := content(100_000_000)
@@ -105,7 +105,7 @@ func TestThreeKillsCostAtMostAHundredth(t *testing.T) {
 	require.Less(t, again, int64(len(want)/100))
 }
 
-func TestDirectStopStoresWhatIsUnderWay(t *testing.T) {
+func TestDirectStopStoresPartsInFlight(t *testing.T) {
 	t.Parallel()
 	var kept saved
 	want := content(10 * testPart)
@@ -122,7 +122,7 @@ func TestDirectStopStoresWhatIsUnderWay(t *testing.T) {
 	req.Stop = stop
 	_, err := newDirect(t, &to, func(cfg *DirectConfig) { cfg.PartsInFlight = 1 }).Copy(t.Context(), req)
 	require.ErrorIs(t, err, ingest.ErrStopped)
-	require.GreaterOrEqual(t, kept.get().Offset, int64(3*testPart), "the part under way is stored and saved")
+	require.GreaterOrEqual(t, kept.get().Offset, int64(3*testPart), "the part in flight is stored and saved")
 	require.Less(t, kept.get().Offset, int64(10*testPart))
 
 	var second saved
@@ -133,7 +133,7 @@ func TestDirectStopStoresWhatIsUnderWay(t *testing.T) {
 	requireDirect(t, &to, &second, result, want)
 }
 
-// A store that hangs does not hold up a worker that stops.
+// A hanging store must not delay a worker that stops.
 func TestDirectStopEndsAStoreThatHangs(t *testing.T) {
 	t.Parallel()
 	var kept saved
@@ -150,8 +150,8 @@ func TestDirectStopEndsAStoreThatHangs(t *testing.T) {
 	require.ErrorIs(t, err, ingest.ErrStopped)
 }
 
-// A line that breaks before any part is complete gets the file through, as long
-// as every connection brings bytes.
+// A connection that breaks within each part must not prevent progress, as long as
+// every connection returns bytes.
 func TestDirectReconnectsWithinAPart(t *testing.T) {
 	t.Parallel()
 	var to sink
@@ -179,7 +179,7 @@ func TestDirectReconnectsWithinAPart(t *testing.T) {
 	requireDirect(t, &to, &kept, result, want)
 	require.Equal(t, 16, connections)
 
-	// One that brings nothing is the caller's to wait for.
+	// A connection without any byte is an error for the caller.
 	connections = 0
 	req.Source = broken(0)
 	req.Reopen = func(context.Context) (io.ReaderAt, error) { connections++; return broken(-1000), nil }
@@ -193,7 +193,7 @@ func TestDirectReconnectsWithinAPart(t *testing.T) {
 	require.Equal(t, ingest.KindChanged, ingest.KindOf(err))
 }
 
-func TestDirectEndsWhenACheckpointIsRefused(t *testing.T) {
+func TestDirectEndsWhenACheckpointIsRejected(t *testing.T) {
 	t.Parallel()
 	var to sink
 	var kept saved
@@ -209,7 +209,7 @@ func TestDirectEndsWhenACheckpointIsRefused(t *testing.T) {
 	require.Less(t, len(to.parts), 100)
 }
 
-func TestDirectStartsOverWithoutAUsableCheckpoint(t *testing.T) {
+func TestDirectRestartsWithoutAUsableCheckpoint(t *testing.T) {
 	t.Parallel()
 	want := content(5*testPart + 10)
 	var kept saved
@@ -252,7 +252,7 @@ func TestDirectStartsOverWithoutAUsableCheckpoint(t *testing.T) {
 	}
 }
 
-// A checkpoint of all parts needs no byte more, and the answer that there is none.
+// With a checkpoint of all parts no byte is read except the check for the end.
 func TestDirectOfStoredPartsReadsNothing(t *testing.T) {
 	t.Parallel()
 	var to sink
@@ -263,7 +263,7 @@ func TestDirectOfStoredPartsReadsNothing(t *testing.T) {
 	req := directOf(want, &kept)
 	req.From = kept.get()
 	req.Source = source{answer: func(_ []byte, off int64) (int, error) {
-		require.EqualValues(t, len(want), off, "read again")
+		require.EqualValues(t, len(want), off, "re-read")
 		return 0, io.EOF
 	}}
 	result, err := newDirect(t, &to).Copy(t.Context(), req)
@@ -272,7 +272,7 @@ func TestDirectOfStoredPartsReadsNothing(t *testing.T) {
 	require.Equal(t, first.Checkpoint, result.Checkpoint)
 }
 
-// On a slow line the interval makes checkpoints.
+// On a slow connection the interval triggers checkpoints.
 func TestDirectSavesByTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// A partner's MD5 is computed with the SHA-256, across a resumption too.
+// The partner's MD5 is computed together with the SHA-256, also after a resume.
 func TestDirectAlsoComputesMD5(t *testing.T) {
 	t.Parallel()
 	var to sink
@@ -44,7 +44,7 @@ func TestDirectAlsoComputesMD5(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, sha(want), digest)
 
-	// A checkpoint without the MD5 that is wanted now is no use.
+	// A checkpoint without the required MD5 is unusable.
 	plain := directOf(want, &kept)
 	_, err = newDirect(t, &to).Copy(t.Context(), plain)
 	require.NoError(t, err)

@@ -25,7 +25,7 @@ import (
 type sink struct {
 	mu    sync.Mutex
 	parts map[int][]byte
-	// before, may be nil, is asked before a part is stored; its error is returned.
+	// before, if not nil, is called before a part is stored; its error is returned.
 	before func(ctx context.Context, number int) error
 }
 
@@ -53,7 +53,7 @@ func (s *sink) PutPart(ctx context.Context, req ingest.PutPart) (ingest.Part, er
 	}, nil
 }
 
-// object joins the parts that the checkpoint lists.
+// object joins the parts of the checkpoint.
 func (s *sink) object(c ingest.TransferCheckpoint) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,7 +64,7 @@ func (s *sink) object(c ingest.TransferCheckpoint) []byte {
 	return all
 }
 
-// saved keeps the checkpoints of a transfer.
+// saved records the checkpoints of a transfer.
 type saved struct {
 	mu   sync.Mutex
 	last ingest.TransferCheckpoint
@@ -84,7 +84,7 @@ func (s *saved) get() ingest.TransferCheckpoint {
 	return s.last
 }
 
-// Small sizes make many parts of few bytes.
+// Small sizes make many small parts.
 const (
 	testChunk = 100
 	testPart  = 1000
@@ -101,7 +101,7 @@ func newDirect(t testing.TB, to PartWriter, change ...func(*DirectConfig)) *Dire
 	return d
 }
 
-// directOf asks for the whole of b.
+// directOf returns a request for all of b.
 func directOf(b []byte, kept *saved) ingest.DirectTransfer {
 	return ingest.DirectTransfer{Key: "key", UploadID: "upload", Size: int64(len(b)), Source: bytes.NewReader(b), Save: kept.save}
 }
@@ -152,10 +152,10 @@ func TestDirectSourceErrors(t *testing.T) {
 		text string
 	}{
 		"ends early":    {10, io.EOF, ingest.KindChanged, "shrank while it was read: it ends at byte 5010"},
-		"short":         {10, nil, ingest.KindTransient, "source is broken"},
+		"short":         {10, nil, ingest.KindTransient, "invalid source"},
 		"reset":         {0, errors.New("connection reset"), ingest.KindTransient, "connection reset"},
 		"classified":    {0, denied, ingest.KindPermission, "denied"},
-		"nothing, zero": {0, nil, ingest.KindTransient, "source is broken"},
+		"nothing, zero": {0, nil, ingest.KindTransient, "invalid source"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -172,7 +172,7 @@ func TestDirectSourceErrors(t *testing.T) {
 			_, err := newDirect(t, &to).Copy(t.Context(), req)
 			require.ErrorContains(t, err, c.text)
 			require.Equal(t, c.kind, ingest.KindOf(err))
-			require.EqualValues(t, 5000, kept.get().Offset, "what was read before is stored and saved")
+			require.EqualValues(t, 5000, kept.get().Offset, "the bytes read before are stored and saved")
 		})
 	}
 }
@@ -190,7 +190,7 @@ func TestDirectPartFails(t *testing.T) {
 	req := directOf(want, &kept)
 	_, err := newDirect(t, &to).Copy(t.Context(), req)
 	require.ErrorContains(t, err, "the store is full")
-	require.EqualValues(t, 3*testPart, kept.get().Offset, "parts behind a gap do not count")
+	require.EqualValues(t, 3*testPart, kept.get().Offset, "parts after a gap do not count")
 
 	to.before = nil
 	again := directOf(want, &kept)
@@ -200,11 +200,11 @@ func TestDirectPartFails(t *testing.T) {
 	requireDirect(t, &to, &kept, result, want)
 }
 
-func TestDirectGivesUpWithoutProgress(t *testing.T) {
+func TestDirectFailsWithoutProgress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		to := sink{before: func(context.Context, int) error {
-			time.Sleep(3 * time.Minute) // a slow store is no stalled source
+			time.Sleep(3 * time.Minute) // a slow store is not a stalled source
 			return nil
 		}}
 		var kept saved
@@ -226,7 +226,7 @@ func TestDirectGivesUpWithoutProgress(t *testing.T) {
 	})
 }
 
-func TestDirectRefusesBadRequests(t *testing.T) {
+func TestDirectRejectsInvalidRequests(t *testing.T) {
 	t.Parallel()
 	d := newDirect(t, &sink{})
 	var kept saved

@@ -11,8 +11,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// flock takes an exclusive lock on f, or returns EWOULDBLOCK when another open
-// file holds it, be it of this or another process.
+// flock locks f exclusively. It returns EWOULDBLOCK when another open file of this
+// or another process holds the lock.
 func flock(f *os.File) error {
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -22,9 +22,9 @@ func flock(f *os.File) error {
 	}
 }
 
-// writeAtomic replaces the file at path: a crash at any moment leaves the old
-// content or the new, on disk. The failpoint, may be nil, is called before and
-// after the rename.
+// writeAtomic replaces the file at path durably: after a crash it has the old or
+// the new content. The failpoint, if not nil, is called before and after the
+// rename.
 func writeAtomic(path string, content []byte, failpoint func(string) error) error {
 	tmp := path + ".tmp"
 	if err := writeSynced(tmp, content); err != nil {
@@ -42,7 +42,7 @@ func writeAtomic(path string, content []byte, failpoint func(string) error) erro
 	return syncDir(filepath.Dir(path))
 }
 
-// writeSynced writes a file and waits until its content is on disk.
+// writeSynced writes a file and syncs it to disk.
 func writeSynced(path string, content []byte) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -64,8 +64,8 @@ func syncDir(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// diskError gives an error of the local disk its kind: a full disk waits for
-// people, all else is worth another try.
+// diskError classifies an error of the local disk: a full volume is
+// KindStagingFull, other errors are transient.
 func diskError(err error, doing string) error {
 	switch {
 	case err == nil:
@@ -77,7 +77,7 @@ func diskError(err error, doing string) error {
 	}
 }
 
-// The points between the steps of a save at which tests let it die.
+// The points of a save at which tests simulate a crash.
 const (
 	pointDataSynced   = "data synced"
 	pointBeforeRename = "before rename"

@@ -1,23 +1,23 @@
-// Package transfer copies remote files into a staging folder so that a copy can
-// be killed at any moment and goes on from its last checkpoint.
+// Package transfer copies remote files into staging, memory or the parts of an
+// upload. A copy can be killed at any moment and resumes from its last checkpoint.
 //
-// A checkpoint holds the offset reached and the marshaled state of the SHA-256
-// over the bytes before it, so that nothing is read twice to hash it. Three
-// rules make it trustworthy:
+// A checkpoint contains the offset and the marshaled state of the SHA-256 over the
+// bytes before it, so that no byte is read twice for hashing. Three rules make it
+// reliable:
 //
-//   - data is fsynced before the checkpoint that speaks of it is renamed in, so
-//     a checkpoint never promises bytes the disk does not have;
-//   - a resumed copy cuts the data back to the checkpoint's offset, so bytes
-//     written after it, whole or torn, never count;
-//   - after one failed checkpoint the copy makes no other: a kernel may report
-//     a lost write once only, and a later fsync that succeeds proves nothing.
+//   - data is synced before the checkpoint that records it is renamed, so a
+//     checkpoint never records bytes that are not on disk;
+//   - a resumed copy truncates the data to the checkpoint's offset, which drops
+//     bytes written later, complete or torn;
+//   - after a failed checkpoint the copy writes no other one, because a kernel may
+//     report a lost write only once, and a later successful fsync proves nothing.
 //
-// The layout on disk is
+// The layout on disk is:
 //
-//	DIR/lock                       held by the one worker process that uses DIR
-//	DIR/host-id                    the volume's id, made on first use
+//	DIR/lock                       locked by the worker process that uses DIR
+//	DIR/host-id                    the volume's id, created on first use
 //	DIR/files/UUID/data            the bytes
 //	DIR/files/UUID/checkpoint.json
 //
-// A file's folder is itself what an attempt locks; there is no lock file in it.
+// An attempt locks the file's folder itself; there is no lock file in it.
 package transfer

@@ -12,8 +12,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// wholeModes are all ways to read a file, from the beginning or, where that is
-// possible, from a checkpoint at its end. They return the digest.
+// wholeModes are all ways to read a file, from the beginning or, where possible,
+// from a checkpoint at its end. They return the digest.
 var wholeModes = map[string]func(ctx context.Context, t *testing.T, of []byte, from io.ReaderAt) (string, error){
 	"memory": func(ctx context.Context, _ *testing.T, of []byte, from io.ReaderAt) (string, error) {
 		_, digest, err := Memory{}.ReadWhole(ctx, from, int64(len(of)), 0, 0)
@@ -58,10 +58,10 @@ var wholeModes = map[string]func(ctx context.Context, t *testing.T, of []byte, f
 	},
 }
 
-// errLine is the error of a connection that broke.
+// errLine is the error of a broken connection.
 var errLine = errors.New("the line broke")
 
-// breaksAtTheEnd gives all bytes and no answer to whether there are more.
+// breaksAtTheEnd returns all bytes, but fails instead of reporting the end.
 func breaksAtTheEnd(of []byte) io.ReaderAt {
 	return source{answer: func(p []byte, off int64) (int, error) {
 		if off == int64(len(of)) {
@@ -79,9 +79,9 @@ func copyParts(ctx context.Context, t *testing.T, of []byte, from io.ReaderAt, a
 	return result.SHA256, err
 }
 
-// TestAFileLongerThanStatedIsNotCutShort: in every mode, of every size, also where
-// only the end was left to be read.
-func TestAFileLongerThanStatedIsNotCutShort(t *testing.T) {
+// A file that is longer than reported must not be truncated, in any mode and size,
+// and also when only the end is left to read.
+func TestLongerFileIsNotTruncated(t *testing.T) {
 	t.Parallel()
 	for mode, read := range wholeModes {
 		for _, size := range []int{0, 1, testChunk, 7*testChunk + 3} {
@@ -91,14 +91,14 @@ func TestAFileLongerThanStatedIsNotCutShort(t *testing.T) {
 			longer := content(size + 5000)
 			_, err := read(t.Context(), t, longer[:size], source{content: longer})
 			require.True(t, ingest.IsKind(err, ingest.KindChanged), "%s, size %d: %v", mode, size, err)
-			require.ErrorContains(t, err, "bytes, but the file goes on")
+			require.ErrorContains(t, err, "bytes, but the file is longer")
 		}
 	}
 }
 
-// TestTheEndIsAskedForOnce: one request more, of one byte, whatever servers say
-// there that is no byte.
-func TestTheEndIsAskedForOnce(t *testing.T) {
+// The end costs one additional read of one byte, for all ways in which servers
+// report it.
+func TestEndIsReadOnce(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]error{"EOF": io.EOF, "nothing": nil} {
 		for mode, read := range wholeModes {
@@ -127,8 +127,8 @@ func TestTheEndIsAskedForOnce(t *testing.T) {
 	}
 }
 
-// TestTheEndAddsNoRoundTrip: it is asked for while the last bytes are under way.
-func TestTheEndAddsNoRoundTrip(t *testing.T) {
+// The read of the end is outstanding together with the last bytes.
+func TestEndAddsNoRoundTrip(t *testing.T) {
 	t.Parallel()
 	want := content(3 * testChunk) // and the end fit the window
 	for mode, read := range wholeModes {

@@ -13,18 +13,18 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Fetch copies the remote bytes into staging, going on from the last checkpoint
-// of the same version. It reads exactly req.Size bytes and returns once they
-// are on disk and the source has answered that nothing follows them; whether it
-// has grown since is for the caller to stat.
+// Fetch copies the remote bytes into staging, resuming from the last checkpoint of
+// the same version. It reads exactly req.Size bytes and returns after they are
+// synced to disk and the source has reported the end of the file. The caller must
+// stat the source for later growth.
 //
-// Whatever ends it early, the progress is kept first: ctx (its error),
-// req.Stop (ingest.ErrStopped), a failed read (its error), no bytes for the
-// configured time (KindTransient). A source that ends before req.Size or goes on
-// behind it is KindChanged; a full disk KindStagingFull; an attempt on the same file that
-// still runs KindTransient.
+// If Fetch ends early, the progress is saved. Reasons are ctx (its error),
+// req.Stop (ingest.ErrStopped), a failed read (its error), and no bytes for the
+// configured time (KindTransient). A source that is shorter or longer than
+// req.Size is KindChanged, a full disk KindStagingFull, and another running
+// attempt on the file KindTransient.
 //
-// Fetch does not wait for reads that hang: after an error the caller closes the
+// Fetch does not wait for hanging reads: after an error the caller closes the
 // source, which ends them.
 func (s *Staging) Fetch(ctx context.Context, req ingest.Fetch) (staged ingest.Staged, err error) {
 	defer s.explain(&err)
@@ -54,13 +54,13 @@ func (s *Staging) Fetch(ctx context.Context, req ingest.Fetch) (staged ingest.St
 	return ingest.Staged{Path: f.data(), Size: req.Size, SHA256: digest, ResumedFrom: from.Offset}, nil
 }
 
-// copy fetches what is missing after the checkpoint and returns the digest.
+// copy fetches the bytes after the checkpoint and returns the digest.
 func (s *Staging) copy(ctx context.Context, f folder, req ingest.Fetch, from checkpoint, h hash.Hash) (string, error) {
 	data, err := s.openData(f, from.Offset, req.Size)
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = data.Close() }() // what counts is synced before
+	defer func() { _ = data.Close() }() // synced before
 	c := &copying{
 		cfg: s.cfg, req: req, data: data, hash: h, version: from.Version, offset: from.Offset,
 		saver: &saver{folder: f, data: data, begun: from.Offset, failpoint: s.failpoint},
@@ -72,20 +72,20 @@ func (s *Staging) copy(ctx context.Context, f folder, req ingest.Fetch, from che
 	return c.finish()
 }
 
-// copying is one Fetch under way.
+// copying is the state of one Fetch.
 type copying struct {
 	cfg     Config
 	req     ingest.Fetch
 	data    *os.File
 	hash    hash.Hash
 	version version
-	// offset is how many bytes are written and hashed.
+	// offset is the number of written and hashed bytes.
 	offset int64
 	saver  *saver
 	pace   *pace
 }
 
-// run copies until all bytes are written or something ends it.
+// run copies until all bytes are written or an error ends it.
 func (c *copying) run(ctx context.Context) error {
 	p := newPipeline(c.req.Source, c.offset, c.req.Size, c.cfg.ChunkSize, c.cfg.Window, c.cfg.ReadAhead)
 	defer p.close(c.cfg.DrainTimeout)
@@ -111,7 +111,8 @@ func (c *copying) run(ctx context.Context) error {
 	return nil
 }
 
-// await returns nil once the chunk's read has ended.
+// await waits for the chunk's read, and handles checkpoints and time limits
+// meanwhile.
 func (c *copying) await(ctx context.Context, head *chunk, saveTick, stalled <-chan time.Time) error {
 	over := c.pace.wait()
 	for {
@@ -131,14 +132,14 @@ func (c *copying) await(ctx context.Context, head *chunk, saveTick, stalled <-ch
 			return ingest.ErrStopped
 		case <-stalled:
 			c.pace.arrived()
-			return c.pace.stalled(ingest.Errorf(ingest.KindTransient, "no bytes came for %s at byte %d of %d: the connection is given up and made again"+slowHint, cmp.Or(c.req.Silence, c.cfg.NoProgress), c.offset, c.req.Size))
+			return c.pace.stalled(ingest.Errorf(ingest.KindTransient, "no bytes came for %s at byte %d of %d: the connection is closed and reopened"+slowHint, cmp.Or(c.req.Silence, c.cfg.NoProgress), c.offset, c.req.Size))
 		case err := <-c.saver.running:
 			if err := c.saver.ended(err); err != nil {
 				return err
 			}
 		case <-saveTick:
 			if c.saver.running != nil {
-				continue // waiting here for a slow disk would look like a stalled source
+				continue // waiting for a slow disk would look like a stalled source
 			}
 			if err := c.save(); err != nil {
 				return err
@@ -147,7 +148,7 @@ func (c *copying) await(ctx context.Context, head *chunk, saveTick, stalled <-ch
 	}
 }
 
-// take writes and hashes the bytes of a read that has ended.
+// take writes and hashes the bytes of a completed read.
 func (c *copying) take(head *chunk) error {
 	if err := head.check(); err != nil {
 		return err
@@ -165,15 +166,15 @@ func (c *copying) take(head *chunk) error {
 	return nil
 }
 
-// check says whether the read gave all it was asked for. io.ReaderAt promises
-// an error otherwise; a source that breaks the promise must not shift bytes.
+// check returns an error unless the read returned all requested bytes. io.ReaderAt
+// requires an error otherwise, but a broken source must not shift bytes.
 //
-// Behind the end only a byte proves that the file goes on. A server that says
-// "failure" there, or gives nothing, means the end: see activities.boundedFile.
+// Past the end only a returned byte proves that the file is longer. A failure, or
+// no data, means the end: see activities.boundedFile.
 func (c *chunk) check() error {
 	switch {
 	case c.past && c.n == 1:
-		return ingest.Errorf(ingest.KindChanged, "the server states %d bytes, but the file goes on", c.off)
+		return ingest.Errorf(ingest.KindChanged, "the server reports %d bytes, but the file is longer", c.off)
 	case c.past && c.n == 0 && (c.err == nil || errors.Is(c.err, io.EOF)):
 		return nil
 	case c.past && c.n == 0:
@@ -181,7 +182,7 @@ func (c *chunk) check() error {
 	case c.n == len(c.buf) && (c.err == nil || errors.Is(c.err, io.EOF)):
 		return nil
 	case c.n < 0 || c.n > len(c.buf) || c.err == nil:
-		return fmt.Errorf("source is broken: a read of %d bytes at %d gave %d without an error", len(c.buf), c.off, c.n)
+		return fmt.Errorf("invalid source: a read of %d bytes at %d returned %d without an error", len(c.buf), c.off, c.n)
 	case errors.Is(c.err, io.EOF):
 		return ingest.Errorf(ingest.KindChanged, "remote file shrank while it was read: it ends at byte %d", c.off+int64(c.n))
 	default:
@@ -189,15 +190,15 @@ func (c *chunk) check() error {
 	}
 }
 
-// progress tells the caller how far the copy is.
+// progress reports the offset to the caller.
 func (c *copying) progress() {
 	if c.req.Progress != nil {
 		c.req.Progress(c.offset)
 	}
 }
 
-// save begins a checkpoint of what is written so far, unless there is one. It
-// waits for the one before, so that a kill costs at most CheckpointBytes.
+// save starts a checkpoint of the written bytes, unless it exists. It waits for
+// the previous one, so that a kill costs at most CheckpointBytes.
 func (c *copying) save() error {
 	if c.offset == c.saver.begun {
 		return nil

@@ -48,12 +48,12 @@ func sha(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// fetchOf asks for the whole of b.
+// fetchOf returns a request for all of b.
 func fetchOf(b []byte) ingest.Fetch {
 	return ingest.Fetch{FileUUID: fileUUID, Size: int64(len(b)), ModTime: 1700000000, Source: bytes.NewReader(b)}
 }
 
-// requireStaged checks that exactly want is staged, by every way to ask.
+// requireStaged checks with every method that exactly want is staged.
 func requireStaged(t require.TestingT, s *Staging, want []byte) {
 	staged, err := s.Staged(context.Background(), fileUUID)
 	require.NoError(t, err)
@@ -68,7 +68,7 @@ func requireStaged(t require.TestingT, s *Staging, want []byte) {
 	require.Equal(t, sha(want), digests["sha256"])
 }
 
-// source scripts how reads are answered; nil answer reads content.
+// source scripts the results of reads; a nil answer reads content.
 type source struct {
 	content []byte
 	answer  func(p []byte, off int64) (int, error)
@@ -108,7 +108,7 @@ func TestFetchOfStagedFileReadsNothing(t *testing.T) {
 	require.Equal(t, sha(want), staged.SHA256)
 }
 
-// Reads that end in the reverse of their order must still be written in order.
+// Reads that end in reverse order must be written in order.
 func TestFetchPutsReadsInOrder(t *testing.T) {
 	t.Parallel()
 	const chunk, window = 512, 8
@@ -173,9 +173,9 @@ func TestFetchReadErrors(t *testing.T) {
 		text string
 	}{
 		"ends early":     {n: 10, err: io.EOF, kind: ingest.KindChanged, text: "shrank while it was read: it ends at byte 3010"},
-		"short, nil":     {n: 10, kind: ingest.KindTransient, text: "source is broken"},
-		"nothing, nil":   {n: 0, kind: ingest.KindTransient, text: "source is broken"},
-		"too much":       {n: 5000, kind: ingest.KindTransient, text: "source is broken"},
+		"short, nil":     {n: 10, kind: ingest.KindTransient, text: "invalid source"},
+		"nothing, nil":   {n: 0, kind: ingest.KindTransient, text: "invalid source"},
+		"too much":       {n: 5000, kind: ingest.KindTransient, text: "invalid source"},
 		"other error":    {n: 10, err: broken, kind: ingest.KindTransient, is: broken},
 		"classified one": {err: denied, kind: ingest.KindPermission, is: denied},
 		"torn":           {n: 999, err: io.ErrUnexpectedEOF, kind: ingest.KindTransient},
@@ -202,13 +202,13 @@ func TestFetchReadErrors(t *testing.T) {
 
 			staged, err := s.Fetch(t.Context(), fetchOf(want))
 			require.NoError(t, err)
-			require.Equal(t, int64(3000), staged.ResumedFrom, "progress before the error is kept")
+			require.Equal(t, int64(3000), staged.ResumedFrom, "progress before the error is saved")
 			requireStaged(t, s, want)
 		})
 	}
 }
 
-func TestFetchAnotherVersionStartsOver(t *testing.T) {
+func TestFetchAnotherVersionRestarts(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*ingest.Fetch){
 		"time":  func(f *ingest.Fetch) { f.ModTime++ },
@@ -229,7 +229,7 @@ func TestFetchAnotherVersionStartsOver(t *testing.T) {
 	}
 }
 
-func TestFetchStopAndCancelKeepProgress(t *testing.T) {
+func TestFetchStopAndCancelSaveProgress(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		end  func(cancel func(), stop chan struct{})
@@ -266,12 +266,12 @@ func TestFetchStopAndCancelKeepProgress(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, int64(4000), staged.ResumedFrom)
 			requireStaged(t, s, want)
-			close(closed) // what the hung reads wait for; no goroutine may be left
+			close(closed) // ends the hanging reads; no goroutine may remain
 		})
 	}
 }
 
-func TestFetchGivesUpWithoutProgress(t *testing.T) {
+func TestFetchFailsWithoutProgress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, Config{ChunkSize: 1000, Window: 2, NoProgress: time.Minute})
@@ -298,7 +298,7 @@ func TestFetchGivesUpWithoutProgress(t *testing.T) {
 	})
 }
 
-// On a slow line the interval, not the bytes, makes checkpoints.
+// On a slow connection the interval triggers checkpoints, not the bytes.
 func TestFetchCheckpointsByTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -324,7 +324,7 @@ func TestFetchCheckpointsByTime(t *testing.T) {
 	})
 }
 
-func TestFetchRefusesSecondAttempt(t *testing.T) {
+func TestFetchRejectsSecondAttempt(t *testing.T) {
 	t.Parallel()
 	s := open(t, Config{})
 	want := content(10)
@@ -355,7 +355,7 @@ func TestFetchRefusesSecondAttempt(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-func TestFetchRefusesBadRequests(t *testing.T) {
+func TestFetchRejectsInvalidRequests(t *testing.T) {
 	t.Parallel()
 	s := open(t, Config{})
 	good := fetchOf(nil)
@@ -373,5 +373,5 @@ func TestFetchRefusesBadRequests(t *testing.T) {
 	}
 	held, err := s.List()
 	require.NoError(t, err)
-	require.Empty(t, held, "a refused request leaves nothing behind")
+	require.Empty(t, held, "a rejected request leaves no files")
 }

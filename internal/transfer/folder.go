@@ -12,21 +12,21 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// folder is where one file is staged.
+// folder is the staging folder of one file.
 type folder struct {
 	path string
-	// handle is the open, locked folder; nil when it was only looked at.
+	// handle is the open, locked folder; nil without a lock.
 	handle *os.File
 }
 
 func (f folder) data() string       { return filepath.Join(f.path, "data") }
 func (f folder) checkpoint() string { return filepath.Join(f.path, "checkpoint.json") }
 
-// unlock lets another attempt in.
+// unlock releases the lock.
 func (f folder) unlock() { _ = f.handle.Close() } // opened for reading only
 
-// folder returns where the file is staged, once the staging folder is known to be
-// the one that was opened.
+// folder returns the file's folder after verifying that the staging folder is the
+// opened one.
 func (s *Staging) folder(fileUUID string) (folder, error) {
 	if err := s.present(); err != nil {
 		return folder{}, err
@@ -34,16 +34,15 @@ func (s *Staging) folder(fileUUID string) (folder, error) {
 	return s.named(fileUUID)
 }
 
-// named returns where the file is staged, without touching the disk.
+// named returns the file's folder without accessing the disk.
 func (s *Staging) named(fileUUID string) (folder, error) {
 	if !validUUID(fileUUID) {
-		return folder{}, ingest.Errorf(ingest.KindInvalid, "%q is not the uuid of a file", fileUUID)
+		return folder{}, ingest.Errorf(ingest.KindInvalid, "invalid file uuid %q", fileUUID)
 	}
 	return folder{path: filepath.Join(s.cfg.Dir, "files", fileUUID)}, nil
 }
 
-// lockFolder returns the file's folder, made if missing, locked against every
-// other attempt.
+// lockFolder creates the file's folder if it is missing, and locks it.
 func (s *Staging) lockFolder(fileUUID string) (folder, error) {
 	f, err := s.folder(fileUUID)
 	if err != nil {
@@ -61,8 +60,8 @@ func (s *Staging) lockFolder(fileUUID string) (folder, error) {
 	}
 }
 
-// lock locks an existing folder. It returns fs.ErrNotExist when there is none,
-// and KindTransient when another attempt holds it.
+// lock locks an existing folder. It returns fs.ErrNotExist for a missing one, and
+// KindTransient when another attempt holds the lock.
 func (f folder) lock() (folder, error) {
 	handle, err := os.Open(f.path)
 	if err != nil {
@@ -76,8 +75,8 @@ func (f folder) lock() (folder, error) {
 	return f, nil
 }
 
-// lockHandle locks the open folder and makes sure that it still is the one the
-// path names: it may have been removed while it was being locked.
+// lockHandle locks the open folder and verifies that it is still at its path: it
+// may have been removed before the lock.
 func (f folder) lockHandle() error {
 	if err := flock(f.handle); errors.Is(err, unix.EWOULDBLOCK) {
 		return ingest.Errorf(ingest.KindTransient, "another attempt still holds the staged file %s", filepath.Base(f.path))
@@ -98,7 +97,7 @@ func (f folder) lockHandle() error {
 	return nil
 }
 
-// makeDurable makes a folder whose name survives a crash.
+// makeDurable creates a folder and syncs its name.
 func makeDurable(path string) error {
 	err := os.Mkdir(path, 0o700)
 	if errors.Is(err, fs.ErrExist) {

@@ -11,21 +11,22 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Memory reads files whole within a budget.
+// Memory reads complete files into memory within a budget.
 type Memory struct {
 	*Budget
-	// ReadAhead, may be nil, bounds the outstanding reads of all transfers.
+	// ReadAhead bounds the outstanding reads of all transfers; nil is unlimited.
 	ReadAhead *ReadAhead
-	// PaceWindow is how long a source may stay below its minimum rate; default
+	// PaceWindow is the time that a source may stay below its minimum rate; default
 	// DefaultPaceWindow.
 	PaceWindow time.Duration
 }
 
-// ReadWhole reads exactly size bytes of the source, with several reads of at most
-// 32 KiB outstanding, and returns them with their SHA-256 in lower-case hex. A
-// source that ends before or goes on behind them is KindChanged; one that stays below minRate bytes per
-// second, 0 for any, for a minute is KindSlow. Reads that hang end when the caller
-// closes the source. silence bounds the time without a byte; 0 is DefaultNoProgress.
+// ReadWhole reads exactly size bytes from the source, with several outstanding
+// reads of at most 32 KiB, and returns them with their SHA-256 in lower-case hex.
+// A shorter or longer source is KindChanged. A rate below minRate bytes per second
+// for a minute is KindSlow; 0 disables the check. silence bounds the time without
+// a byte; 0 means DefaultNoProgress. Hanging reads end when the caller closes the
+// source.
 func (m Memory) ReadWhole(ctx context.Context, source io.ReaderAt, size, minRate int64, silence time.Duration) (content []byte, digest string, err error) {
 	content = make([]byte, 0, size)
 	p := newPipeline(source, 0, size, DefaultChunkSize, DefaultWindow, m.ReadAhead)
@@ -49,8 +50,8 @@ func (m Memory) ReadWhole(ctx context.Context, source io.ReaderAt, size, minRate
 	return content, hex.EncodeToString(sum[:]), nil
 }
 
-// await waits for the read, for as long as the source keeps to its minimum rate and
-// brings a byte within silence.
+// await waits for the read while the source keeps its minimum rate and returns a
+// byte within silence.
 func await(ctx context.Context, head *chunk, pace *pace, silence time.Duration) error {
 	stalled := time.NewTimer(silence)
 	defer stalled.Stop()

@@ -11,18 +11,17 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// move reads one file in order: into the parts that its sender stores, or into
-// one buffer that it keeps.
+// move reads one file in order, either into parts for its sender or into one buffer.
 type move struct {
 	*Direct
 	req    ingest.DirectTransfer
 	source io.ReaderAt
 	sums   sums
-	// offset is how many bytes were read and hashed.
+	// offset is the number of bytes read and hashed.
 	offset int64
-	// out takes full parts; nil for a file that stays in memory.
+	// out stores full parts; nil for a file that stays in memory.
 	out *sender
-	// part is being filled, with filled bytes; nil between two parts.
+	// part is the part being filled, with filled bytes; nil between two parts.
 	part   *partBuffer
 	filled int
 	pace   *pace
@@ -32,9 +31,9 @@ func newMove(d *Direct, req ingest.DirectTransfer, from ingest.TransferCheckpoin
 	return &move{Direct: d, req: req, source: req.Source, sums: hashes, offset: from.Offset, pace: newPace(req.MinRate, d.cfg.PaceWindow)}
 }
 
-// run reads until all bytes were handed on or something ends it. A connection
-// that breaks is made again as long as each one brings bytes: otherwise a line
-// that breaks once in every part would never get a part through.
+// run reads until all bytes are handed on or an error ends it. A broken connection
+// is reopened as long as each one returned bytes: otherwise a connection that
+// breaks once during each part would never complete a part.
 func (m *move) run(ctx context.Context) error {
 	defer m.drop()
 	for {
@@ -54,13 +53,13 @@ type lineError struct{ error }
 
 func (e lineError) Unwrap() error { return e.error }
 
-// broken reports whether another connection may bring what this one did not.
+// broken reports whether a new connection may succeed.
 func (m *move) broken(ctx context.Context, err error) bool {
 	_, line := err.(lineError) //nolint:errorlint // made by this package and not wrapped
 	return line && ctx.Err() == nil && !ingest.KindOf(err).Permanent()
 }
 
-// drop gives back the memory of a part that is not complete.
+// drop releases the memory of an incomplete part.
 func (m *move) drop() {
 	if m.part != nil && m.out != nil {
 		m.part.release()
@@ -86,7 +85,7 @@ func (m *move) pump(ctx context.Context) error {
 			return err
 		}
 		p.release()
-		stalled.Reset(silence) // here: waiting for the store is not the source's fault
+		stalled.Reset(silence) // after take, so that waiting for the store does not count
 		if err := m.pace.took(head.n); err != nil {
 			return err
 		}
@@ -94,7 +93,7 @@ func (m *move) pump(ctx context.Context) error {
 	return nil
 }
 
-// take hashes bytes and puts them into parts.
+// take hashes the bytes and appends them to parts.
 func (m *move) take(ctx context.Context, bytes []byte) error {
 	m.sums.write(bytes)
 	m.offset += int64(len(bytes))
@@ -116,7 +115,7 @@ func (m *move) take(ctx context.Context, bytes []byte) error {
 	return nil
 }
 
-// nextPart takes memory for the part that begins at the offset.
+// nextPart acquires memory for the part that starts at the offset.
 func (m *move) nextPart(ctx context.Context, offset int64) error {
 	acquiring, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -143,9 +142,9 @@ func (m *move) nextPart(ctx context.Context, offset int64) error {
 	return nil
 }
 
-// handOn gives the full part to the sender once that has a hand free.
+// handOn passes the full part to the sender once it has a free slot.
 func (m *move) handOn(ctx context.Context) error {
-	if err := m.await(ctx, m.out.hands, nil, nil); err != nil {
+	if err := m.await(ctx, m.out.tokens, nil, nil); err != nil {
 		return err
 	}
 	part := *m.part
@@ -153,7 +152,7 @@ func (m *move) handOn(ctx context.Context) error {
 	return m.out.send(part, m.sums)
 }
 
-// awaitSource is await for bytes of the source, which must keep its pace.
+// awaitSource is await for bytes of the source, which must keep its minimum rate.
 func (m *move) awaitSource(ctx context.Context, ready <-chan struct{}, stalled <-chan time.Time) error {
 	for {
 		over := m.pace.wait()
@@ -170,11 +169,10 @@ func (m *move) awaitSource(ctx context.Context, ready <-chan struct{}, stalled <
 	}
 }
 
-// errPaceOver says that a window of the pace is over.
+// errPaceOver reports the end of a pace window.
 var errPaceOver = errors.New("the window of the pace is over")
 
-// await returns nil once ready can be received from. Meanwhile it looks after
-// what the sender has stored.
+// await waits until ready receives. Meanwhile it processes results of the sender.
 func (m *move) await(ctx context.Context, ready <-chan struct{}, stalled, over <-chan time.Time) error {
 	var events senderEvents
 	if m.out != nil {
@@ -192,7 +190,7 @@ func (m *move) await(ctx context.Context, ready <-chan struct{}, stalled, over <
 			return errPaceOver
 		case <-stalled:
 			m.pace.arrived()
-			return m.pace.stalled(lineError{ingest.Errorf(ingest.KindTransient, "no bytes came for %s at byte %d of %d: the connection is closed and made again"+slowHint, cmp.Or(m.req.Silence, m.cfg.NoProgress), m.offset, m.req.Size)})
+			return m.pace.stalled(lineError{ingest.Errorf(ingest.KindTransient, "no bytes came for %s at byte %d of %d: the connection is closed and reopened"+slowHint, cmp.Or(m.req.Silence, m.cfg.NoProgress), m.offset, m.req.Size)})
 		case result := <-events.results:
 			if err := m.out.took(result); err != nil {
 				return err
@@ -210,7 +208,7 @@ func (m *move) await(ctx context.Context, ready <-chan struct{}, stalled, over <
 	}
 }
 
-// progress tells the caller how far the transfer is.
+// progress reports the offset to the caller.
 func (m *move) progress() {
 	if m.req.Progress != nil {
 		m.req.Progress(m.offset)

@@ -6,17 +6,16 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// DefaultPaceWindow is how long a source may stay below the minimum rate.
+// DefaultPaceWindow is the time that a source may stay below the minimum rate.
 const DefaultPaceWindow = time.Minute
 
-// slowHint is what helps against a source that is only slow to begin.
+// slowHint is the advice for slow servers.
 const slowHint = "; if the server is slow, raise --answer-timeout"
 
 // pace ends a transfer whose source stays below a minimum rate for a window. Only
-// the time that is waited for the source counts: a slow store or disk is not its
-// fault.
+// the time spent waiting for the source counts, not that of a slow store or disk.
 type pace struct {
-	least  int64 // bytes per second; 0 for any
+	least  int64 // bytes per second; 0 disables the check
 	window time.Duration
 	bytes  int64
 	waited time.Duration
@@ -30,8 +29,8 @@ func newPace(least int64, window time.Duration) *pace {
 	return &pace{least: least, window: window, timer: timer}
 }
 
-// wait begins to wait for the source. The channel, nil where any rate will do, gets
-// a time when the window is over.
+// wait starts waiting for the source. The channel receives at the end of the
+// window; it is nil without a minimum rate.
 func (p *pace) wait() (over <-chan time.Time) {
 	p.since = time.Now()
 	if p.least <= 0 {
@@ -41,14 +40,14 @@ func (p *pace) wait() (over <-chan time.Time) {
 	return p.timer.C
 }
 
-// arrived notes that the wait is over.
+// arrived ends the wait.
 func (p *pace) arrived() {
 	p.timer.Stop()
 	p.waited += time.Since(p.since)
 }
 
-// took notes that bytes came. The error, of KindSlow, says that the window is over
-// and that they were too few.
+// took counts received bytes. It returns KindSlow at the end of a window with too
+// few bytes.
 func (p *pace) took(bytes int) error {
 	p.bytes += int64(bytes)
 	if p.least <= 0 || p.waited < p.window {
@@ -62,8 +61,8 @@ func (p *pace) took(bytes int) error {
 	return p.slow(rate)
 }
 
-// stalled returns the error of a source that brings nothing at all: err, or where
-// there is a minimum rate that of one that is slow, whose file gives way to others.
+// stalled returns the error for a source that returns nothing: err or, below the
+// minimum rate, KindSlow, which defers the file.
 func (p *pace) stalled(err error) error {
 	if p.least <= 0 || float64(p.bytes) >= float64(p.least)*p.waited.Seconds() {
 		return err
@@ -72,6 +71,6 @@ func (p *pace) stalled(err error) error {
 }
 
 func (p *pace) slow(rate float64) error {
-	return ingest.Errorf(ingest.KindSlow, "the server sent %.0f bytes/s for %s, below its minimum rate of %d (--min-rate): the file is tried again later, from where it stopped",
+	return ingest.Errorf(ingest.KindSlow, "the server sent %.0f bytes/s for %s, below its minimum rate of %d (--min-rate): the file is deferred and resumed later",
 		rate, p.window, p.least)
 }

@@ -10,7 +10,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// dripping answers one read of b every tick.
+// dripping returns one byte every tick.
 func dripping(t *testing.T, b []byte, every time.Duration) source {
 	tick := time.NewTicker(every)
 	t.Cleanup(tick.Stop)
@@ -20,8 +20,8 @@ func dripping(t *testing.T, b []byte, every time.Duration) source {
 	}}
 }
 
-// TestASlowFetchEndsAndIsResumed: a partner who sends drop by drop holds no slot.
-func TestASlowFetchEndsAndIsResumed(t *testing.T) {
+// A slow source must not hold a slot; the fetch resumes later.
+func TestSlowFetchEndsAndResumes(t *testing.T) {
 	t.Parallel()
 	b := content(40 * DefaultChunkSize)
 	s := open(t, Config{PaceWindow: 50 * time.Millisecond, Window: 1})
@@ -37,13 +37,13 @@ func TestASlowFetchEndsAndIsResumed(t *testing.T) {
 	req.MinRate, req.Resumed = 1, func(offset int64) error { resumed = offset; return nil }
 	_, err = s.Fetch(t.Context(), req)
 	require.NoError(t, err)
-	require.Positive(t, resumed, "what came is kept")
+	require.Positive(t, resumed, "progress is saved")
 	requireStaged(t, s, b)
 }
 
-// TestASilentSourceWithAMinimumRateIsSlow, too: it must not hold its slot for the
-// tries that a broken line deserves.
-func TestASilentSourceWithAMinimumRateIsSlow(t *testing.T) {
+// A silent source below its minimum rate is slow, too: it must not hold its slot
+// for the attempts of a broken connection.
+func TestSilentSourceWithMinimumRateIsSlow(t *testing.T) {
 	t.Parallel()
 	b := content(10)
 	hang := make(chan struct{})
@@ -60,7 +60,7 @@ func TestASilentSourceWithAMinimumRateIsSlow(t *testing.T) {
 	}
 }
 
-func TestASlowDirectTransferEnds(t *testing.T) {
+func TestSlowDirectTransferEnds(t *testing.T) {
 	t.Parallel()
 	b := content(40 * DefaultChunkSize)
 	to, kept := &sink{}, &saved{}
@@ -76,8 +76,8 @@ func TestASlowDirectTransferEnds(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestASlowStoreIsNotTheSourcesFault: only the wait for the source counts.
-func TestASlowStoreIsNotTheSourcesFault(t *testing.T) {
+// Only the time spent waiting for the source counts.
+func TestPaceIgnoresSlowStore(t *testing.T) {
 	t.Parallel()
 	p := newPace(1000, time.Hour)
 	p.wait()
@@ -91,11 +91,11 @@ func TestASlowStoreIsNotTheSourcesFault(t *testing.T) {
 	p.wait()
 	p.since = p.since.Add(-time.Hour)
 	p.arrived()
-	require.NoError(t, p.took(1000*3700), "each window counts for itself")
+	require.NoError(t, p.took(1000*3700), "windows are independent")
 }
 
-// TestASlowFileInMemoryIsSlow, too, whether it drips or is silent.
-func TestASlowFileInMemoryIsSlow(t *testing.T) {
+// A slow or silent source in memory mode is slow.
+func TestSlowFileInMemory(t *testing.T) {
 	t.Parallel()
 	b := content(40 * DefaultChunkSize)
 	m := Memory{PaceWindow: 50 * time.Millisecond}

@@ -7,46 +7,46 @@ import (
 	"time"
 )
 
-// chunk is one read of known length. Between issue and done only the reading
-// goroutine touches it, afterwards only the consumer.
+// chunk is one read of known length. Only the reading goroutine accesses it before
+// done, and only the consumer afterwards.
 type chunk struct {
 	off int64
-	buf []byte // exactly the bytes asked for
-	// past says that it is the read behind the last byte.
+	buf []byte // exactly the requested bytes
+	// past marks the read past the last byte.
 	past bool
 	n    int
 	err  error
 	done chan struct{} // receives once when the read has ended
 }
 
-// pipeline keeps several reads of a source outstanding and hands their results
-// out in order of offset. Its methods are for one consumer.
+// pipeline keeps several reads of a source outstanding and returns their results
+// in order of offset. Its methods are for one consumer.
 //
-// Every read has an explicit length that ends at or before end, so a read that
-// gives less than asked cannot go unnoticed. The last one asks for a byte behind
-// end: servers state sizes that are too small, and then nothing else tells that
-// the file goes on. It is outstanding with the reads before it.
+// Every read has an explicit length that ends at or before end, so that a short
+// read is detected. The last read requests a byte past end, because some servers
+// report sizes that are too small. It is outstanding together with the reads
+// before it.
 type pipeline struct {
 	source    io.ReaderAt
 	next, end int64
-	// asked says that the read behind the end was begun.
+	// asked reports whether the read past the end was started.
 	asked  bool
 	size   int
 	window int
 	ahead  *ReadAhead
-	// outstanding are the chunks not yet released, in order of offset, and spare
-	// the buffers of those that are.
+	// outstanding are the chunks not yet released, in order of offset; spare are the
+	// buffers of released ones.
 	outstanding []*chunk
 	spare       []*chunk
 	readers     sync.WaitGroup
 }
 
-// newPipeline starts reading [start, end), and the end itself, in chunks of size bytes, with at most
-// window reads outstanding, and as many as ahead, may be nil, allows. The caller
-// must close it.
+// newPipeline starts reading [start, end), and one byte past it, in chunks of size
+// bytes. At most window reads are outstanding, and as many as ahead allows; nil is
+// unlimited. The caller must close it.
 func newPipeline(source io.ReaderAt, start, end int64, size, window int, ahead *ReadAhead) *pipeline {
 	p := &pipeline{
-		// The last chunk may be shorter, but a file of one chunk has no longer one.
+		// A file of one chunk needs no full-size buffer.
 		source: source, next: start, end: end, size: int(min(int64(size), end-start)), window: window, ahead: ahead,
 	}
 	ahead.join()
@@ -54,7 +54,7 @@ func newPipeline(source io.ReaderAt, start, end int64, size, window int, ahead *
 	return p
 }
 
-// fill starts as many reads as are allowed.
+// fill starts as many reads as allowed.
 func (p *pipeline) fill() {
 	for p.next < p.end && len(p.outstanding) < p.window && p.ahead.take(int64(p.size), len(p.outstanding)) {
 		var c *chunk
@@ -81,8 +81,8 @@ func (p *pipeline) begin(c *chunk) {
 	})
 }
 
-// head returns the oldest chunk not yet released, or nil at the end. The
-// consumer waits for its done before it looks into it.
+// head returns the oldest chunk not yet released, or nil at the end. The consumer
+// waits for done before it accesses the result.
 func (p *pipeline) head() *chunk {
 	if len(p.outstanding) == 0 {
 		return nil
@@ -90,26 +90,24 @@ func (p *pipeline) head() *chunk {
 	return p.outstanding[0]
 }
 
-// release gives the head's buffer back for the next read. A buffer that the
-// share no longer covers is left to the garbage collector.
+// release returns the head's buffer for the next read. A buffer beyond the
+// transfer's share is left to the garbage collector.
 func (p *pipeline) release() {
 	released := p.outstanding[0]
 	p.outstanding = slices.Delete(p.outstanding, 0, 1)
 	if released.past {
-		return // it is the last one
+		return // the last chunk
 	}
 	p.spare = append(p.spare[:0], released)
 	p.ahead.give(int64(p.size))
 	p.fill()
 }
 
-// bytes are what a read that was checked has brought: all that it was to, and
-// nothing behind the end.
+// bytes returns the bytes of a checked read; none past the end.
 func (c *chunk) bytes() []byte { return c.buf[:c.n] }
 
-// close waits for reads under way, at most for patience. A read that hangs ends
-// when the caller closes the source; until then it owns its buffer, which no
-// other pipeline shares.
+// close waits at most patience for reads in flight. A hanging read ends when the
+// caller closes the source; until then it owns its buffer.
 func (p *pipeline) close(patience time.Duration) {
 	ended := make(chan struct{})
 	go func() {

@@ -11,9 +11,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Check reports whether the folder is the one that was opened and can be written.
-// The error says what a person must do; it is KindStagingUnavailable or
-// KindStagingFull.
+// Check verifies that the folder is the opened one and writable. Its errors,
+// KindStagingUnavailable or KindStagingFull, contain the remedy.
 func (s *Staging) Check() error {
 	if err := s.present(); err != nil {
 		return err
@@ -26,13 +25,13 @@ func (s *Staging) Check() error {
 	err = diskError(err, "write to the staging folder")
 	s.explain(&err)
 	if err != nil && ingest.KindOf(err) == ingest.KindTransient {
-		return unavailable(err, "staging folder %s cannot be written: repair its volume", s.cfg.Dir)
+		return unavailable(err, "staging folder %s is not writable: repair its volume", s.cfg.Dir)
 	}
 	return err
 }
 
-// explain replaces an error, or the finding that bytes are lost, by its cause when
-// the folder itself is away or read-only. Bytes on a volume that is away are not
+// explain replaces an error, such as KindStagingLost, by its cause when the
+// staging folder is missing or read-only: the bytes on an unmounted volume are not
 // lost.
 func (s *Staging) explain(err *error) {
 	if *err == nil {
@@ -50,11 +49,11 @@ func (s *Staging) explain(err *error) {
 	}
 }
 
-// present reports whether the folder is the one that was opened. A volume that was
-// away is locked again when it is back, because another worker may have taken it.
+// present verifies that the folder is the opened one. A remounted volume is locked
+// again, because another worker may use it now.
 func (s *Staging) present() error {
-	s.place.Lock()
-	defer s.place.Unlock()
+	s.lockMu.Lock()
+	defer s.lockMu.Unlock()
 	held, err := s.lock.Stat()
 	if err != nil {
 		return fmt.Errorf("stat the lock of the staging folder: %w", err)
@@ -65,7 +64,7 @@ func (s *Staging) present() error {
 	}
 	id, err := readHostID(s.cfg.Dir)
 	if err != nil {
-		return unavailable(err, "staging folder %s has lost its volume %s: mount the volume again; if its content is gone, restart the worker",
+		return unavailable(err, "staging folder %s has lost its volume %s: remount the volume; if its content is lost, restart the worker",
 			s.cfg.Dir, s.hostID)
 	}
 	if id != s.hostID {

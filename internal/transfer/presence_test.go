@@ -11,9 +11,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TestAFolderThatIsAwayIsNotEmpty: no method takes a folder without the id for its
-// own, and all work again when it is back, under a lock of its own.
-func TestAFolderThatIsAwayIsNotEmpty(t *testing.T) {
+// Without its volume, no method uses the folder as an empty one. All work again
+// under a new lock when the volume is back.
+func TestUnmountedFolderIsNotEmpty(t *testing.T) {
 	t.Parallel()
 	for name, replace := range map[string]func(t *testing.T, dir string){
 		"gone":    func(*testing.T, string) {},
@@ -51,14 +51,13 @@ func TestAFolderThatIsAwayIsNotEmpty(t *testing.T) {
 			require.NoError(t, s.Check())
 			held, err := s.List()
 			require.NoError(t, err)
-			require.Len(t, held, 1, "what was staged is there")
+			require.Len(t, held, 1, "the staged file is present")
 		})
 	}
 }
 
-// TestAFolderThatComesBackIsLockedAgain: a copy of the volume has the id and not the
-// lock.
-func TestAFolderThatComesBackIsLockedAgain(t *testing.T) {
+// A copy of the volume has the id but not the lock.
+func TestRemountedFolderIsLockedAgain(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "staging")
 	s := open(t, Config{Dir: dir})

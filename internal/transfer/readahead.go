@@ -6,22 +6,20 @@ import "sync"
 // transfers of a worker: the full window of 32 transfers.
 const DefaultReadAhead = 64 << 20
 
-// minWindow is the number of outstanding reads that every transfer may have
-// however many there are, so that none waits for another one: with one read
-// alone the line is idle while the bytes are written.
+// minWindow is the number of outstanding reads that every transfer may always
+// have. With a single read the connection would be idle while bytes are written.
 const minWindow = 2
 
-// ReadAhead shares memory for outstanding reads among transfers. Each transfer
-// may always have minWindow reads, and more as long as it has less than its equal
-// share of the total. So the memory is at most the total and minWindow reads of
-// each transfer, whatever their number. It never blocks, and is safe for
-// concurrent use. Nil is unlimited.
+// ReadAhead shares memory for outstanding reads among transfers. Each transfer may
+// have minWindow reads, and more up to an equal share of the total. So the memory
+// is at most the total plus minWindow reads of each transfer. It never blocks and
+// is safe for concurrent use. Nil is unlimited.
 type ReadAhead struct {
 	mu                     sync.Mutex
 	total, used, transfers int64
 }
 
-// NewReadAhead returns a ReadAhead of so many bytes; 0 means DefaultReadAhead.
+// NewReadAhead returns a ReadAhead of the size in bytes; 0 means DefaultReadAhead.
 func NewReadAhead(bytes int64) *ReadAhead {
 	if bytes <= 0 {
 		bytes = DefaultReadAhead
@@ -29,7 +27,7 @@ func NewReadAhead(bytes int64) *ReadAhead {
 	return &ReadAhead{total: bytes}
 }
 
-// join counts a transfer in, and leave out again.
+// join adds a transfer; leave removes it.
 func (r *ReadAhead) join()  { r.count(1) }
 func (r *ReadAhead) leave() { r.count(-1) }
 
@@ -42,8 +40,8 @@ func (r *ReadAhead) count(n int64) {
 	r.transfers += n
 }
 
-// take reserves a read of so many bytes for a transfer that has outstanding reads
-// of that size, and reports whether it may be made.
+// take reserves a read of the size in bytes for a transfer with outstanding reads
+// of that size, and reports whether it is allowed.
 func (r *ReadAhead) take(bytes int64, outstanding int) bool {
 	if r == nil {
 		return true
@@ -60,7 +58,7 @@ func (r *ReadAhead) take(bytes int64, outstanding int) bool {
 	return true
 }
 
-// give returns what take has reserved.
+// give returns the reservation of take.
 func (r *ReadAhead) give(bytes int64) {
 	if r == nil {
 		return

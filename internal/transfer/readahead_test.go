@@ -13,8 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// taken takes reads of one byte until one is refused, and returns how many there
-// are.
+// taken takes reads of one byte until one is rejected, and returns their number.
 func taken(r *ReadAhead, outstanding int) int {
 	for r.take(1, outstanding) {
 		outstanding++
@@ -22,8 +21,8 @@ func taken(r *ReadAhead, outstanding int) int {
 	return outstanding
 }
 
-// TestReadAheadLimits: a transfer has its equal share of the total and not one read
-// more, and beyond the total only its two reads.
+// A transfer gets exactly its equal share of the total and, beyond the total, only
+// minWindow reads.
 func TestReadAheadLimits(t *testing.T) {
 	t.Parallel()
 	for transfers, want := range map[int]int{1: 100, 2: 50, 3: 33, 7: 14, 50: 2, 1000: minWindow} {
@@ -45,7 +44,7 @@ func TestReadAheadLimits(t *testing.T) {
 	require.True(t, r.take(1, 1))
 	for range 2 {
 		r.give(1)
-		assert.False(t, r.take(1, minWindow), "the two reads of the second are beyond the total")
+		assert.False(t, r.take(1, minWindow), "the two reads of the second exceed the total")
 	}
 	r.give(1)
 	assert.True(t, r.take(1, minWindow))
@@ -71,7 +70,7 @@ func reading(r *ReadAhead, of []byte) *pipeline {
 	return newPipeline(bytes.NewReader(of), 0, int64(len(of)), aheadChunk, aheadWindow, r)
 }
 
-// readOne waits for the oldest chunk, appends it and releases it; false at the end.
+// readOne waits for the oldest chunk, appends and releases it; false at the end.
 func readOne(t *testing.T, p *pipeline, to *[]byte) bool {
 	head := p.head()
 	if head == nil {
@@ -84,9 +83,8 @@ func readOne(t *testing.T, p *pipeline, to *[]byte) bool {
 	return true
 }
 
-// TestASmallFileIsReadWhileLargeOnesHoldEverything: a hundred large files hold the
-// whole total and none of them moves.
-func TestASmallFileIsReadWhileLargeOnesHoldEverything(t *testing.T) {
+// A hundred large files use the whole total and make no progress.
+func TestSmallFileIsReadWhileLargeOnesUseTheTotal(t *testing.T) {
 	t.Parallel()
 	const large, total = 100, 800 * aheadChunk
 	r := NewReadAhead(total)
@@ -96,19 +94,20 @@ func TestASmallFileIsReadWhileLargeOnesHoldEverything(t *testing.T) {
 	for i := range all {
 		all[i] = reading(r, body)
 	}
-	require.GreaterOrEqual(t, r.used, int64(total), "they hold everything")
+	require.GreaterOrEqual(t, r.used, int64(total), "they use the total")
 
 	var got []byte
 	want := content(5*aheadChunk + 3)
 	small := reading(r, want)
-	require.Len(t, small.outstanding, minWindow, "it waits for no other")
+	require.Len(t, small.outstanding, minWindow, "it does not wait for others")
 	for readOne(t, small, &got) {
-		require.LessOrEqual(t, len(small.outstanding), minWindow+1, "the one behind the end needs no share")
+		require.LessOrEqual(t, len(small.outstanding), minWindow+1, "the read past the end needs no share")
 	}
 	require.Equal(t, want, got)
 	small.close(time.Second)
 
-	// Once the large ones move, each comes down to its share and another has as much.
+	// When the large files progress, each shrinks to its share and the new one grows
+	// to it.
 	const share = 800 / (large + 1)
 	another := reading(r, body)
 	for range aheadWindow {
@@ -134,7 +133,7 @@ func TestASmallFileIsReadWhileLargeOnesHoldEverything(t *testing.T) {
 	requireFree(t, r)
 }
 
-// requireFree checks that no transfer counts any more and none has memory.
+// requireFree checks that no transfer or memory is counted.
 func requireFree(t *testing.T, r *ReadAhead) {
 	t.Helper()
 	r.mu.Lock()
@@ -143,7 +142,7 @@ func requireFree(t *testing.T, r *ReadAhead) {
 	require.Zero(t, r.transfers, "transfers")
 }
 
-// TestReadAheadIsReleased: however a transfer ends, in every mode.
+// Reads are released at every kind of end, in every mode.
 func TestReadAheadIsReleased(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("the line broke")

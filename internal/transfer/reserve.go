@@ -13,10 +13,10 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Reserve makes sure that a file of size bytes has room, leaving
-// Config.ReserveBytes of the volume free, and takes the room at once where the
-// file system can. Bytes the file already has count. It may be repeated.
-// Without room it returns KindStagingFull and keeps nothing of a new file.
+// Reserve reserves space for a file of size bytes while leaving
+// Config.ReserveBytes of the volume free. Blocks are allocated where the file
+// system supports it. Bytes that the file already has count. It is idempotent.
+// Without space it returns KindStagingFull and leaves nothing of a new file.
 func (s *Staging) Reserve(ctx context.Context, fileUUID string, size int64) (err error) {
 	defer s.explain(&err)
 	if size < 0 {
@@ -34,25 +34,25 @@ func (s *Staging) Reserve(ctx context.Context, fileUUID string, size int64) (err
 	if err != nil {
 		return diskError(err, "create staged data")
 	}
-	defer func() { _ = data.Close() }() // a reservation, not data: Fetch renews what is lost
-	s.room.Lock()
-	defer s.room.Unlock()
+	defer func() { _ = data.Close() }() // only a reservation: Fetch repeats it
+	s.spaceMu.Lock()
+	defer s.spaceMu.Unlock()
 	if err := s.reserve(data, size); err != nil {
 		return errors.Join(err, f.removeIfEmpty())
 	}
 	return nil
 }
 
-// openData opens the file's data for a copy that goes on at offset: what is
-// behind it is cut off, and the rest of size is reserved again, because cutting
-// frees blocks reserved before.
+// openData opens the file's data for a copy that resumes at offset. It truncates
+// the data to offset and then repeats the reservation for size, because truncation
+// frees reserved blocks.
 func (s *Staging) openData(f folder, offset, size int64) (*os.File, error) {
 	data, err := os.OpenFile(f.data(), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, diskError(err, "create staged data")
 	}
-	s.room.Lock()
-	defer s.room.Unlock()
+	s.spaceMu.Lock()
+	defer s.spaceMu.Unlock()
 	err = cut(data, offset)
 	if err == nil {
 		err = s.reserve(data, size)
@@ -63,7 +63,7 @@ func (s *Staging) openData(f folder, offset, size int64) (*os.File, error) {
 	return data, nil
 }
 
-// cut shortens the data to length, if it is longer.
+// cut truncates longer data to length.
 func cut(data *os.File, length int64) error {
 	info, err := data.Stat()
 	if err != nil {
@@ -72,11 +72,11 @@ func cut(data *os.File, length int64) error {
 	if info.Size() <= length {
 		return nil
 	}
-	return diskError(data.Truncate(length), "cut staged data to the checkpoint")
+	return diskError(data.Truncate(length), "truncate staged data to the checkpoint")
 }
 
-// reserve takes the blocks that data still needs for size bytes. The caller
-// holds room, so that two files are not promised the same space.
+// reserve allocates the blocks that data still needs for size bytes. The caller
+// holds spaceMu, so that two files never reserve the same space.
 func (s *Staging) reserve(data *os.File, size int64) error {
 	info, err := data.Stat()
 	if err != nil {
@@ -96,9 +96,9 @@ func (s *Staging) reserve(data *os.File, size int64) error {
 	err = allocate(data, size)
 	switch {
 	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
-		return nil // the check above has to do
+		return nil // only the check above
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		// Give back what was got before the space ran out.
+		// Free the blocks allocated before the space ran out.
 		return v.full(missing, s.cfg.ReserveBytes, errors.Join(err, data.Truncate(info.Size())))
 	case err != nil:
 		return fmt.Errorf("reserve %d bytes: %w", size, err)
@@ -106,15 +106,15 @@ func (s *Staging) reserve(data *os.File, size int64) error {
 	return nil
 }
 
-// allocated returns the bytes the volume has set aside for a file.
+// allocated returns the bytes allocated for a file.
 func allocated(info fs.FileInfo) int64 {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		return stat.Blocks * 512 // the unit of st_blocks, whatever the block size
+		return stat.Blocks * 512 // st_blocks counts units of 512 bytes
 	}
 	return 0
 }
 
-// removeIfEmpty removes the folder of a file of which no byte was ever staged.
+// removeIfEmpty removes the folder of a file without staged bytes.
 func (f folder) removeIfEmpty() error {
 	if _, err := os.Stat(f.checkpoint()); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -125,33 +125,33 @@ func (f folder) removeIfEmpty() error {
 	return os.RemoveAll(f.path)
 }
 
-// volume is the space of the file system that holds the staging folder, in bytes.
+// volume is the space, in bytes, of the file system of the staging folder.
 type volume struct {
 	dir         string
 	free, total int64
 }
 
-// statVolume asks for it. Free is what an ordinary user may take.
+// statVolume returns the volume's space. free excludes space reserved for root.
 func statVolume(dir string) (volume, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
-		return volume{}, fmt.Errorf("ask for the free space of %s: %w", dir, err)
+		return volume{}, fmt.Errorf("get the free space of %s: %w", dir, err)
 	}
-	block := int64(st.Bsize) //nolint:unconvert // its type differs between systems
+	block := int64(st.Bsize) //nolint:unconvert // the type depends on the system
 	return volume{dir: dir, free: int64(st.Bavail) * block, total: int64(st.Blocks) * block}, nil
 }
 
-// Usage is how much of the staging volume is taken.
+// Usage is the use of the staging volume.
 type Usage struct {
-	// Size is the volume's, Free what files may still take: without the reserve,
-	// and never negative. InUse is what staged files take, room that is reserved
-	// for them included. All are in bytes.
+	// Size is the size of the volume. Free is the space for further files, without the
+	// reserve, and never negative. InUse is the space of staged files including
+	// reservations. All are in bytes.
 	Size, Free, InUse int64
-	// Files is how many files have something here.
+	// Files is the number of files with data in staging.
 	Files int
 }
 
-// Usage looks at the volume and at each staged file.
+// Usage measures the volume and every staged file.
 func (s *Staging) Usage() (u Usage, err error) {
 	defer s.explain(&err)
 	v, err := statVolume(s.cfg.Dir)
@@ -168,19 +168,19 @@ func (s *Staging) Usage() (u Usage, err error) {
 		if err != nil {
 			return Usage{}, err
 		}
-		if info, err := os.Stat(f.data()); err == nil { // it may be discarded meanwhile
+		if info, err := os.Stat(f.data()); err == nil { // it may be discarded concurrently
 			u.InUse += max(allocated(info), info.Size())
 		}
 	}
 	return u, nil
 }
 
-// full returns the error for people: who must do what.
+// full returns KindStagingFull with the remedy.
 func (v volume) full(missing, reserve int64, cause error) error {
 	what := fmt.Sprintf("staging volume of %s is full: the file needs %d more bytes, %d are free and %d are kept in reserve", v.dir, missing, v.free, reserve)
-	remedy := "free space or enlarge the volume, the file then goes on by itself"
+	remedy := "free space or enlarge the volume, then the file continues automatically"
 	if missing > v.total-reserve {
-		remedy = fmt.Sprintf("the volume has %d bytes and can never hold it: enlarge it or lower STEVEDORE_STAGING_RESERVE_BYTES", v.total)
+		remedy = fmt.Sprintf("the volume has only %d bytes: enlarge it or lower STEVEDORE_STAGING_RESERVE_BYTES", v.total)
 	}
 	return &ingest.Error{Kind: ingest.KindStagingFull, Message: what + ": " + remedy, Err: cause}
 }

@@ -11,8 +11,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// sums are the hashes of a direct transfer: SHA-256 and, for a partner's
-// checksum file, a further one.
+// sums are the hashes of a direct transfer: SHA-256 and an optional second one for
+// the partner's checksum file.
 type sums struct {
 	sha256 hash.Hash
 	also   hash.Hash // nil for none
@@ -43,7 +43,7 @@ func (s sums) digests() (sha256, also string) {
 	return hex.EncodeToString(s.sha256.Sum(nil)), also
 }
 
-// marshal returns the state of SHA-256, followed by that of the further hash.
+// marshal returns the SHA-256 state, followed by that of the second hash.
 func (s sums) marshal() ([]byte, error) {
 	state, err := s.sha256.(encoding.BinaryMarshaler).MarshalBinary()
 	if err == nil && s.also != nil {
@@ -57,8 +57,8 @@ func (s sums) marshal() ([]byte, error) {
 	return state, nil
 }
 
-// unmarshal continues from a state. It must have the same hashes, or more when
-// only SHA-256 is wanted.
+// unmarshal restores a state. It must contain the second hash if sums has one; an
+// additional second hash is ignored.
 func (s sums) unmarshal(state []byte) error {
 	fresh, err := s.sha256.(encoding.BinaryMarshaler).MarshalBinary() // all states of a hash are of one length
 	if err != nil || len(state) < len(fresh) {
@@ -75,7 +75,7 @@ func (s sums) unmarshal(state []byte) error {
 }
 
 // Digest returns the SHA-256, in lower-case hex, of the bytes in a checkpoint, and
-// whether its hash state is of use.
+// reports whether its hash state is valid.
 func (d *Direct) Digest(c ingest.TransferCheckpoint) (sha256 string, ok bool) {
 	s, err := newSums("")
 	if err == nil && c.Offset > 0 {
@@ -88,8 +88,8 @@ func (d *Direct) Digest(c ingest.TransferCheckpoint) (sha256 string, ok bool) {
 	return sha256, true
 }
 
-// resume returns the checkpoint to continue from with its hashes: the request's
-// if it agrees with itself, else the beginning of the same upload.
+// resume returns the checkpoint to resume from with its hashes: the request's if
+// it is consistent, else the beginning of the same upload.
 func (d *Direct) resume(req ingest.DirectTransfer) (ingest.TransferCheckpoint, sums, error) {
 	s, err := newSums(req.Also)
 	if err != nil {
@@ -106,17 +106,17 @@ func (d *Direct) resume(req ingest.DirectTransfer) (ingest.TransferCheckpoint, s
 	if err == nil {
 		return req.From, s, nil
 	}
-	d.cfg.Logger.Warn("the transfer starts over", "key", req.Key, "reason", err.Error())
+	d.cfg.Logger.Warn("restarting the transfer", "key", req.Key, "reason", err.Error())
 	s, err = newSums(req.Also)
 	return start, s, err
 }
 
-// checkTransfer says why a checkpoint cannot be resumed from, if it cannot.
+// checkTransfer returns why a checkpoint cannot be resumed.
 func checkTransfer(req ingest.DirectTransfer) error {
 	c := req.From
 	switch {
 	case c.UploadID != req.UploadID:
-		return fmt.Errorf("%w: it is of another upload", errUnusable)
+		return fmt.Errorf("%w: it belongs to another upload", errUnusable)
 	case c.PartSize <= 0 || c.Offset <= 0 || c.Offset > req.Size:
 		return fmt.Errorf("%w: %d of %d bytes in parts of %d", errUnusable, c.Offset, req.Size, c.PartSize)
 	}

@@ -2,23 +2,23 @@ package transfer
 
 import "os"
 
-// saver writes checkpoints while the copy goes on: an fsync of megabytes takes
-// long enough to drain the pipeline. At most one save runs at a time. After one
-// has failed all later ones fail, too, see the package comment.
+// saver writes checkpoints concurrently with the copy, because an fsync of
+// megabytes takes long enough to drain the pipeline. At most one save runs at a
+// time. After a failed one all later ones fail; see the package comment.
 type saver struct {
 	folder    folder
 	data      *os.File
 	failpoint func(string) error
-	// begun is the offset of the newest checkpoint, written or being written.
+	// begun is the offset of the newest checkpoint, written or in progress.
 	begun int64
-	// running receives the outcome of the save under way; nil when none is.
+	// running receives the result of the save in progress; nil for none.
 	running chan error
 	// err is the first failure.
 	err error
 }
 
-// begin waits for the save under way and starts the next. What was written
-// before begin is on disk when the checkpoint is.
+// begin waits for the save in progress and starts the next one. Everything written
+// before begin is on disk before the checkpoint.
 func (s *saver) begin(cp checkpoint) error {
 	if err := s.wait(); err != nil {
 		return err
@@ -30,7 +30,7 @@ func (s *saver) begin(cp checkpoint) error {
 	return nil
 }
 
-// wait returns once no save is under way.
+// wait waits for the save in progress.
 func (s *saver) wait() error {
 	if s.running == nil {
 		return s.err
@@ -38,14 +38,14 @@ func (s *saver) wait() error {
 	return s.ended(<-s.running)
 }
 
-// ended notes the outcome of the save that was under way.
+// ended records the result of the save.
 func (s *saver) ended(err error) error {
 	s.running = nil
 	s.err = err
 	return err
 }
 
-// save makes the data durable, then the checkpoint that speaks of it.
+// save syncs the data, then writes the checkpoint.
 func (s *saver) save(cp checkpoint) error {
 	if err := s.data.Sync(); err != nil {
 		return diskError(err, "sync staged data")

@@ -9,30 +9,31 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// sender stores the parts of one upload side by side and keeps the checkpoint.
+// sender stores the parts of one upload concurrently and maintains the checkpoint.
 // Its methods are for one goroutine.
 type sender struct {
 	cfg DirectConfig
 	req ingest.DirectTransfer
-	ctx context.Context //nolint:containedctx // that of the parts under way
-	// stored are the parts without a gap, which is what a checkpoint may list.
+	ctx context.Context //nolint:containedctx // of the parts in flight
+	// stored are the contiguous stored parts, as listed in the checkpoint.
 	stored ingest.TransferCheckpoint
-	// later holds stored parts behind a gap, states the hash at the end of parts.
-	later  map[int]ingest.Part
-	states map[int][]byte
-	// next is the number of the next part; flying counts those under way.
-	next, flying int
-	hands        chan struct{} // one for each part that may be begun
-	idle         int           // hands that are not in the channel and hold no part
-	results      chan partResult
+	// outOfOrder holds stored parts after a gap; states holds the hash state at the end of
+	// each part.
+	outOfOrder map[int]ingest.Part
+	states     map[int][]byte
+	// next is the number of the next part; inFlight is the number of parts in flight.
+	next, inFlight int
+	tokens         chan struct{} // one token for each part that may start
+	idle           int           // tokens not in the channel and without a part
+	results        chan partResult
 
 	ticker *time.Ticker
-	// begun is the offset of the newest save, written or being written, at its time.
-	begun   int64
-	begunAt time.Time
-	saved   int64      // the offset of the newest save that is written
-	saving  chan error // receives the outcome of the save under way; nil when none is
-	failed  error      // of the first save that failed
+	// begun is the offset of the newest save, written or in progress, started at startedAt.
+	begun     int64
+	startedAt time.Time
+	saved     int64      // the offset of the newest written save
+	saving    chan error // receives the result of the save in progress; nil for none
+	failed    error      // the error of the first failed save
 }
 
 type partResult struct {
@@ -40,7 +41,7 @@ type partResult struct {
 	err  error
 }
 
-// senderEvents are what the goroutine that owns a sender listens to.
+// senderEvents are the channels to which the sender's goroutine listens.
 type senderEvents struct {
 	results <-chan partResult
 	saved   <-chan error
@@ -50,9 +51,9 @@ type senderEvents struct {
 func newSender(ctx context.Context, d *Direct, req ingest.DirectTransfer, from ingest.TransferCheckpoint) *sender {
 	s := &sender{
 		cfg: d.cfg, req: req, ctx: ctx, stored: from, next: len(from.Parts) + 1,
-		later: map[int]ingest.Part{}, states: map[int][]byte{},
-		hands: make(chan struct{}, d.cfg.PartsInFlight), results: make(chan partResult, d.cfg.PartsInFlight),
-		ticker: time.NewTicker(d.cfg.SaveInterval), begun: from.Offset, begunAt: time.Now(), saved: from.Offset, idle: d.cfg.PartsInFlight,
+		outOfOrder: map[int]ingest.Part{}, states: map[int][]byte{},
+		tokens: make(chan struct{}, d.cfg.PartsInFlight), results: make(chan partResult, d.cfg.PartsInFlight),
+		ticker: time.NewTicker(d.cfg.SaveInterval), begun: from.Offset, startedAt: time.Now(), saved: from.Offset, idle: d.cfg.PartsInFlight,
 	}
 	s.lend()
 	return s
@@ -63,7 +64,7 @@ func (s *sender) events() senderEvents {
 }
 
 // send stores the next part, whose last byte was the last one hashed. The caller
-// has taken a hand.
+// has received a token.
 func (s *sender) send(part partBuffer, hashes sums) error {
 	state, err := hashes.marshal()
 	if err != nil {
@@ -72,7 +73,7 @@ func (s *sender) send(part partBuffer, hashes sums) error {
 	}
 	number := s.next
 	s.next++
-	s.flying++
+	s.inFlight++
 	s.states[number] = state
 	go func() {
 		stored, err := s.cfg.Parts.PutPart(s.ctx, ingest.PutPart{
@@ -84,63 +85,63 @@ func (s *sender) send(part partBuffer, hashes sums) error {
 	return nil
 }
 
-// took notes the outcome of a part and saves if enough has come together.
+// took records the result of a part and saves a checkpoint if it is due.
 func (s *sender) took(result partResult) error {
-	s.flying--
+	s.inFlight--
 	s.idle++
 	defer s.lend()
 	if result.err != nil {
 		return result.err
 	}
-	s.later[result.part.Number] = result.part
+	s.outOfOrder[result.part.Number] = result.part
 	for {
 		number := len(s.stored.Parts) + 1
-		part, ok := s.later[number]
+		part, ok := s.outOfOrder[number]
 		if !ok {
 			break
 		}
-		// Only ever appended to: checkpoints share the array.
+		// Append only: checkpoints share the array.
 		s.stored.Parts = append(s.stored.Parts, part)
 		s.stored.Offset += part.Size
 		s.stored.HashState = s.states[number]
-		delete(s.later, number)
+		delete(s.outOfOrder, number)
 		delete(s.states, number)
 	}
 	s.save(s.due())
 	return nil
 }
 
-// lend makes idle hands available, unless a kill would cost too much already: a
-// ledger that is slow to save slows the transfer down.
+// lend makes idle tokens available, unless too many bytes are unsaved: a slow
+// ledger slows the transfer down.
 func (s *sender) lend() {
 	for s.idle > 0 && s.sent()-s.saved < 2*s.saveBytes() {
 		s.idle--
-		s.hands <- struct{}{} // never blocks: there is a place for every hand
+		s.tokens <- struct{}{} // never blocks: the channel has capacity for all tokens
 	}
 }
 
-// sent is the offset up to which parts were begun.
+// sent returns the offset up to which parts were started.
 func (s *sender) sent() int64 { return int64(s.next-1) * s.stored.PartSize }
 
-// saveBytes is how many bytes that are stored and not saved make a save due.
+// saveBytes returns the number of unsaved stored bytes after which a save is due.
 func (s *sender) saveBytes() int64 { return max(s.cfg.SaveBytes, s.req.Size/1000) }
 
 func (s *sender) due() bool {
-	return s.stored.Offset-s.begun >= s.saveBytes() || time.Since(s.begunAt) >= s.cfg.SaveInterval
+	return s.stored.Offset-s.begun >= s.saveBytes() || time.Since(s.startedAt) >= s.cfg.SaveInterval
 }
 
-// save begins a save if it is due, there is something new and none is under way.
+// save starts a save if it is due, there is progress and none is running.
 func (s *sender) save(due bool) {
 	if !due || s.saving != nil || s.failed != nil || s.stored.Offset == s.begun {
 		return
 	}
-	s.begun, s.begunAt = s.stored.Offset, time.Now()
+	s.begun, s.startedAt = s.stored.Offset, time.Now()
 	saving, checkpoint := make(chan error, 1), s.stored
 	s.saving = saving
 	go func() { saving <- s.req.Save(checkpoint) }()
 }
 
-// ended notes the outcome of the save that was under way.
+// ended records the result of the save.
 func (s *sender) ended(err error) error {
 	s.saving = nil
 	if s.failed == nil {
@@ -154,9 +155,9 @@ func (s *sender) ended(err error) error {
 	return err
 }
 
-// finish waits for the parts under way and saves what is stored. It returns
-// cause, or what went wrong on the way if that is nil. After a failure parts get
-// the grace only, and none once ctx has ended.
+// finish waits for the parts in flight and saves the progress. It returns cause,
+// or the first error meanwhile if cause is nil. After a failure parts get
+// StopGrace, and none once ctx has ended.
 func (s *sender) finish(ctx context.Context, cause error, cancel context.CancelFunc) error {
 	defer s.ticker.Stop()
 	cause = s.drain(ctx, cause, cancel)
@@ -170,14 +171,14 @@ func (s *sender) finish(ctx context.Context, cause error, cancel context.CancelF
 	return cause
 }
 
-// drain waits for the parts under way.
+// drain waits for the parts in flight.
 func (s *sender) drain(ctx context.Context, cause error, cancel context.CancelFunc) error {
 	grace := time.NewTimer(s.cfg.StopGrace)
 	defer grace.Stop()
 	stop, done := s.req.Stop, ctx.Done()
-	for s.flying > 0 {
+	for s.inFlight > 0 {
 		if cause == nil {
-			grace.Reset(s.cfg.StopGrace) // it begins with the failure
+			grace.Reset(s.cfg.StopGrace) // it starts with the failure
 		}
 		select {
 		case result := <-s.results:
@@ -192,14 +193,14 @@ func (s *sender) drain(ctx context.Context, cause error, cancel context.CancelFu
 			}
 		case <-stop:
 			stop, cause = nil, first(cause, ingest.ErrStopped)
-		case <-done: // and with it the parts
+		case <-done: // this also ends the parts
 			done, cause = nil, first(cause, fmt.Errorf("transfer ended while parts were stored: %w", ctx.Err()))
 		}
 	}
 	return cause
 }
 
-// first returns the first error that is one.
+// first returns the first non-nil error.
 func first(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {

@@ -12,9 +12,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// However the bytes travel, a source may be silent for as long as its own setting
-// says, which the message names; without one, for as long as the configuration says.
-func TestASourceIsWaitedForAsItsSettingSays(t *testing.T) {
+// In every mode the limit for silence is the source's own setting, or the
+// configured one without it. The message names it.
+func TestSilenceSetting(t *testing.T) {
 	t.Parallel()
 	want := content(3000)
 	ways := map[string]func(t *testing.T, from io.ReaderAt, silence time.Duration) error{
@@ -52,9 +52,9 @@ func TestASourceIsWaitedForAsItsSettingSays(t *testing.T) {
 					}}
 				}
 				require.NoError(t, read(t, after(4*time.Minute), 5*time.Minute))
-				for silence, says := range map[time.Duration]string{0: "for 1m0s", 10 * time.Second: "for 10s"} {
+				for silence, text := range map[time.Duration]string{0: "for 1m0s", 10 * time.Second: "for 10s"} {
 					err := read(t, after(4*time.Minute), silence)
-					require.ErrorContains(t, err, "no bytes came "+says)
+					require.ErrorContains(t, err, "no bytes came "+text)
 					require.ErrorContains(t, err, "raise --answer-timeout")
 					require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
 				}

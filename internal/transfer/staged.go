@@ -15,7 +15,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Staged returns a file whose bytes are all here, or KindStagingLost.
+// Staged returns the file if all its bytes are staged, or KindStagingLost.
 func (s *Staging) Staged(ctx context.Context, fileUUID string) (staged ingest.Staged, err error) {
 	defer s.explain(&err)
 	f, err := s.folder(fileUUID)
@@ -39,15 +39,14 @@ func (s *Staging) Staged(ctx context.Context, fileUUID string) (staged ingest.St
 	}, nil
 }
 
-// lost is the error for staged bytes that are not there.
+// lost returns the error for missing staged bytes.
 func lost(fileUUID string, cause error) error {
-	return ingest.Wrap(ingest.KindStagingLost, cause, "staged bytes of %s are not on this worker: fetch the file again", fileUUID)
+	return ingest.Wrap(ingest.KindStagingLost, cause, "staged bytes of %s are missing on this worker: the file must be fetched again", fileUUID)
 }
 
-// Digests re-reads the staged bytes and returns how many there are and their
-// lower-case hex digests by the named algorithms. Progress, may be nil,
-// is called with the bytes read so far. Missing data is
-// KindStagingLost.
+// Digests re-reads the staged bytes and returns their number and their digests by
+// the algorithms, in lower-case hex. progress, if not nil, is called with the
+// number of bytes read. Missing data is KindStagingLost.
 func (s *Staging) Digests(ctx context.Context, fileUUID string, progress func(done int64), algos ...string) (size int64, digests map[string]string, err error) {
 	defer s.explain(&err)
 	f, err := s.folder(fileUUID)
@@ -77,7 +76,7 @@ func (s *Staging) Digests(ctx context.Context, fileUUID string, progress func(do
 	return size, digests, nil
 }
 
-// newHashes returns a hash for each algorithm and a writer that feeds them all.
+// newHashes returns a hash for each algorithm and a writer to all of them.
 func newHashes(algos []string) (map[string]hash.Hash, io.Writer, error) {
 	hashes := make(map[string]hash.Hash, len(algos))
 	var writers []io.Writer
@@ -95,11 +94,10 @@ func newHashes(algos []string) (map[string]hash.Hash, io.Writer, error) {
 	return hashes, io.MultiWriter(writers...), nil
 }
 
-// readBufferSize is large enough that reading costs nothing beside hashing, and
-// small enough that cancelling is felt at once.
+// readBufferSize makes reading cheap compared to hashing, and cancellation prompt.
 const readBufferSize = 1 << 20
 
-// readAll feeds everything in r to w, until ctx ends.
+// readAll copies r to w until ctx ends.
 func readAll(ctx context.Context, r io.Reader, w io.Writer, progress func(int64)) (total int64, err error) {
 	buf := make([]byte, readBufferSize)
 	for {
@@ -123,8 +121,8 @@ func readAll(ctx context.Context, r io.Reader, w io.Writer, progress func(int64)
 	}
 }
 
-// Discard removes everything of the file; nothing there is no error. While an
-// attempt still fetches the file it returns KindTransient and removes nothing.
+// Discard removes the file's data; it is idempotent. While an attempt fetches the
+// file it returns KindTransient and removes nothing.
 func (s *Staging) Discard(fileUUID string) (err error) {
 	defer s.explain(&err)
 	f, err := s.folder(fileUUID)
@@ -139,16 +137,16 @@ func (s *Staging) Discard(fileUUID string) (err error) {
 		return err
 	}
 	defer f.unlock()
-	// A crash that undoes the removal gives back a whole file or an unusable
-	// checkpoint; both are noticed, so there is nothing to sync.
+	// A crash that undoes the removal leaves a complete file or an unusable
+	// checkpoint. Both are detected, so no sync is needed.
 	if err := os.RemoveAll(f.path); err != nil {
 		return fmt.Errorf("discard staged file: %w", err)
 	}
 	return nil
 }
 
-// List returns the files held in staging, in order of uuid. Foreign names in
-// the folder are left out. The reconciler discards what nobody owns.
+// List returns the files with data in staging, in order of uuid, ignoring foreign
+// names. Reconciliation discards orphans.
 func (s *Staging) List() (held []ingest.Held, err error) {
 	defer s.explain(&err)
 	if err := s.present(); err != nil {
@@ -170,8 +168,8 @@ func (s *Staging) List() (held []ingest.Held, err error) {
 	return held, nil
 }
 
-// touched returns when anything of the file was last written; zero when it has
-// been discarded meanwhile.
+// touched returns the time of the last write to the file's data; zero if it was
+// discarded concurrently.
 func (f folder) touched() time.Time {
 	var newest time.Time
 	for _, path := range []string{f.path, f.data(), f.checkpoint()} {

@@ -17,7 +17,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-func TestDamagedStagingStartsOver(t *testing.T) {
+func TestDamagedStagingRestarts(t *testing.T) {
 	t.Parallel()
 	want := content(5000)
 	for name, damage := range map[string]func(t *testing.T, f folder){
@@ -28,7 +28,7 @@ func TestDamagedStagingStartsOver(t *testing.T) {
 			require.NoError(t, err)
 			digest := []byte(sha(want))
 			wrong := bytes.Clone(digest)
-			wrong[0] ^= 1 // still a digest by its looks
+			wrong[0] ^= 1 // still has the form of a digest
 			require.Contains(t, string(text), string(digest))
 			text = bytes.Replace(text, digest, wrong, 1)
 			require.NoError(t, os.WriteFile(f.checkpoint(), text, 0o600))
@@ -55,10 +55,9 @@ func TestDamagedStagingStartsOver(t *testing.T) {
 	}
 }
 
-// TestACheckpointWithoutItsBytesIsNotGoneOnFrom: of a copy that was cut, the
-// checkpoint speaks of bytes that the disk has lost. What would be written behind
-// them has the right hash, and a hole in front.
-func TestACheckpointWithoutItsBytesIsNotGoneOnFrom(t *testing.T) {
+// The checkpoint of truncated data records bytes that the disk has lost. Resuming
+// from it would leave a hole under a correct hash.
+func TestCheckpointWithoutItsBytesIsNotResumed(t *testing.T) {
 	t.Parallel()
 	want := content(5000)
 	s := open(t, Config{ChunkSize: 1000, Window: 1, CheckpointBytes: 1000})
@@ -111,7 +110,7 @@ func TestDigests(t *testing.T) {
 func TestDiscardAndList(t *testing.T) {
 	t.Parallel()
 	s := open(t, Config{})
-	require.NoError(t, s.Discard(fileUUID), "nothing there is no error")
+	require.NoError(t, s.Discard(fileUUID), "discard is idempotent")
 	_, err := s.Fetch(t.Context(), fetchOf(content(10)))
 	require.NoError(t, err)
 	require.NoError(t, os.Mkdir(filepath.Join(s.cfg.Dir, "files", "foreign"), 0o700))

@@ -19,58 +19,58 @@ import (
 
 // Defaults of Config, and the limit of ChunkSize.
 const (
-	// DefaultChunkSize is also the largest allowed: SFTP servers may answer a
-	// longer request with 32 KiB and call it whole.
+	// DefaultChunkSize is also the maximum: SFTP servers may answer a longer request
+	// with 32 KiB only.
 	DefaultChunkSize = 32 << 10
-	// DefaultWindow of outstanding reads fills 2 MiB of bandwidth-delay product.
+	// DefaultWindow of outstanding reads covers 2 MiB of bandwidth-delay product.
 	DefaultWindow = 64
-	// DefaultCheckpointBytes bounds the cost of a kill to a second or two of a
-	// fast line.
+	// DefaultCheckpointBytes bounds the bytes repeated after a kill.
 	DefaultCheckpointBytes = 32 << 20
-	// DefaultCheckpointInterval bounds it in time on a slow line.
+	// DefaultCheckpointInterval bounds the repeated time on a slow connection.
 	DefaultCheckpointInterval = 10 * time.Second
-	// DefaultNoProgress is how long a source may give nothing.
+	// DefaultNoProgress is the longest time without a byte from a source.
 	DefaultNoProgress = time.Minute
-	// DefaultDrainTimeout is how long an ending Fetch waits for reads under way.
+	// DefaultDrainTimeout is the time that an ending Fetch waits for reads in flight.
 	DefaultDrainTimeout = time.Second
 )
 
-// Config says where and how files are staged. Only Dir is required; zero
-// values of the others mean their defaults.
+// Config configures staging. Only Dir is required; zero values of the others mean
+// their defaults.
 type Config struct {
-	// Dir is the staging folder. It is made, with mode 0700, if it is missing.
+	// Dir is the staging folder. It is created with mode 0700 if it is missing.
 	Dir string
-	// ReserveBytes of the volume are always left free; default 0.
+	// ReserveBytes is the space on the volume that is always left free; default 0.
 	ReserveBytes int64
 	// ChunkSize is the length of one read in bytes; default and maximum 32 KiB.
 	ChunkSize int
-	// Window is how many reads are outstanding at once; default 64. A Fetch
-	// takes at most Window x ChunkSize bytes of memory for buffers.
+	// Window is the number of outstanding reads; default 64. A Fetch uses at most
+	// Window x ChunkSize bytes for buffers.
 	Window int
-	// ReadAhead bounds the memory for outstanding reads of all transfers that share
-	// it; default nil, which is unlimited.
+	// ReadAhead bounds the memory for outstanding reads of all transfers; default nil,
+	// which is unlimited.
 	ReadAhead *ReadAhead
-	// CheckpointBytes is the most that a killed copy reads again; default 32 MiB.
-	// A checkpoint is begun every half of it and written while the copy goes
-	// on, but never more than one at a time.
+	// CheckpointBytes is the maximum number of bytes that are re-read after a kill;
+	// default 32 MiB. A checkpoint is started after each half of it and written
+	// concurrently, one at a time.
 	CheckpointBytes int64
-	// CheckpointInterval is the longest time between two checkpoints while
-	// bytes arrive; default 10 s.
+	// CheckpointInterval is the longest time between two checkpoints while bytes
+	// arrive; default 10 s.
 	CheckpointInterval time.Duration
-	// NoProgress is how long a source may give no bytes before Fetch fails with
-	// KindTransient; default 1 min. It catches servers that answer for ever
+	// NoProgress is the longest time without a byte from a source before Fetch fails
+	// with KindTransient; default 1 min. It detects servers that respond endlessly
 	// without data.
 	NoProgress time.Duration
-	// PaceWindow is how long a source may stay below its minimum rate; default 1 min.
+	// PaceWindow is the time that a source may stay below its minimum rate; default 1
+	// min.
 	PaceWindow time.Duration
-	// DrainTimeout is how long an ending Fetch waits for reads that are still
-	// under way; default 1 s.
+	// DrainTimeout is the time that an ending Fetch waits for reads in flight; default
+	// 1 s.
 	DrainTimeout time.Duration
-	// Logger hears of checkpoints that had to be thrown away; nil discards.
+	// Logger logs discarded checkpoints; nil discards.
 	Logger *slog.Logger
 }
 
-// withDefaults returns c completed, or what is wrong with it.
+// withDefaults returns c with defaults, or KindInvalid for a wrong configuration.
 func (c Config) withDefaults() (Config, error) {
 	if c.Dir == "" {
 		return c, ingest.Errorf(ingest.KindInvalid, "no staging folder is configured: set STEVEDORE_STAGING_DIR")
@@ -108,23 +108,23 @@ func setDefault[T comparable](value *T, standard T) {
 	}
 }
 
-// Staging is a folder of files on their way. One process uses it at a time;
-// its methods may be called concurrently.
+// Staging is the folder of files between download and upload. One process uses it
+// at a time; its methods are safe for concurrent use.
 type Staging struct {
 	cfg    Config
 	hostID string
-	// place guards lock, which is renewed when the volume was away.
-	place sync.Mutex
-	lock  *os.File
-	// room serialises what changes how much of the volume is promised.
-	room sync.Mutex
-	// failpoint is called between the steps of a save; an error ends the save
-	// there as a kill would. Nil outside tests.
+	// lockMu guards lock, which is replaced when the volume was remounted.
+	lockMu sync.Mutex
+	lock   *os.File
+	// spaceMu serializes reservations.
+	spaceMu sync.Mutex
+	// failpoint is called at the points of a save; an error ends the save there as a
+	// crash would. Nil outside tests.
 	failpoint func(point string) error
 }
 
-// Open makes or reopens a staging folder and locks it until Close. It fails
-// when another process has it open.
+// Open creates or opens a staging folder and locks it until Close. It fails when
+// another process has locked it.
 func Open(cfg Config) (*Staging, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -144,20 +144,20 @@ func Open(cfg Config) (*Staging, error) {
 	return &Staging{cfg: cfg, hostID: id, lock: lock}, nil
 }
 
-// Close gives the folder free for another process. No other method may run or
-// be called afterwards.
+// Close releases the folder for other processes. No other method may be running or
+// called afterwards.
 func (s *Staging) Close() error {
-	s.place.Lock()
-	defer s.place.Unlock()
+	s.lockMu.Lock()
+	defer s.lockMu.Unlock()
 	return s.lock.Close()
 }
 
-// HostID returns the staging volume's id, a UUID made when the folder was first
-// used. It names the volume, not the process, and so survives restarts.
+// HostID returns the staging volume's id, a UUID created on first use. It
+// identifies the volume, not the process, and so survives restarts.
 func (s *Staging) HostID() string { return s.hostID }
 
-// lockDir takes the lock of the whole staging folder. The kernel gives it free
-// when the process ends, however it ends.
+// lockDir locks the staging folder. The kernel releases the lock when the process
+// ends.
 func lockDir(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -174,8 +174,8 @@ func lockDir(dir string) (*os.File, error) {
 	return nil, fmt.Errorf("lock the staging folder %s: %w", dir, err)
 }
 
-// hostID returns the id kept in dir, made on first use. The caller holds the
-// folder's lock.
+// hostID returns the id stored in dir, which is created on first use. The caller
+// holds the folder's lock.
 func hostID(dir string) (string, error) {
 	id, err := readHostID(dir)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -183,14 +183,14 @@ func hostID(dir string) (string, error) {
 	}
 	id = uuid.NewString()
 	if err := writeAtomic(hostIDPath(dir), []byte(id+"\n"), nil); err != nil {
-		return "", fmt.Errorf("keep the staging folder's id: %w", err)
+		return "", fmt.Errorf("store the staging folder's id: %w", err)
 	}
 	return id, nil
 }
 
 func hostIDPath(dir string) string { return filepath.Join(dir, "host-id") }
 
-// readHostID returns the id kept in dir.
+// readHostID returns the id stored in dir.
 func readHostID(dir string) (string, error) {
 	path := hostIDPath(dir)
 	text, err := os.ReadFile(path)
@@ -199,13 +199,13 @@ func readHostID(dir string) (string, error) {
 	}
 	id := strings.TrimSpace(string(text))
 	if !validUUID(id) {
-		return "", ingest.Errorf(ingest.KindInvalid, "%s does not hold an id: remove it to get a new one (files staged here will be fetched again)", path)
+		return "", ingest.Errorf(ingest.KindInvalid, "%s does not contain an id: remove it to create a new one (staged files will be fetched again)", path)
 	}
 	return id, nil
 }
 
-// validUUID reports whether id is a UUID in its usual form, which also makes it
-// a harmless file name.
+// validUUID reports whether id is a UUID in canonical form, and so also a safe
+// file name.
 func validUUID(id string) bool {
 	parsed, err := uuid.Parse(id)
 	return err == nil && parsed.String() == id

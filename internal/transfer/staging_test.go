@@ -30,17 +30,17 @@ func TestHostIDSurvivesRestart(t *testing.T) {
 	require.NotEqual(t, id, open(t, Config{}).HostID())
 }
 
-func TestOpenRefusesDamagedHostID(t *testing.T) {
+func TestOpenRejectsDamagedHostID(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "host-id"), []byte("\x00\x00"), 0o600))
 	_, err := Open(Config{Dir: dir})
-	require.ErrorContains(t, err, "remove it to get a new one")
+	require.ErrorContains(t, err, "remove it to create a new one")
 	require.NoError(t, os.Remove(filepath.Join(dir, "host-id")))
-	open(t, Config{Dir: dir}) // the refusal gave the lock back
+	open(t, Config{Dir: dir}) // the failed Open released the lock
 }
 
-func TestOpenRefusesSecondWorker(t *testing.T) {
+func TestOpenRejectsSecondWorker(t *testing.T) {
 	t.Parallel()
 	s := open(t, Config{})
 	_, err := Open(Config{Dir: s.cfg.Dir})
@@ -48,7 +48,7 @@ func TestOpenRefusesSecondWorker(t *testing.T) {
 	require.Equal(t, ingest.KindInvalid, ingest.KindOf(err))
 }
 
-func TestOpenRefusesBadConfig(t *testing.T) {
+func TestOpenRejectsInvalidConfig(t *testing.T) {
 	t.Parallel()
 	_, err := Open(Config{})
 	require.ErrorContains(t, err, "STEVEDORE_STAGING_DIR")
@@ -58,7 +58,7 @@ func TestOpenRefusesBadConfig(t *testing.T) {
 	require.ErrorContains(t, err, "negative")
 }
 
-func TestReserveTakesRoomOnce(t *testing.T) {
+func TestReserveAllocatesOnce(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("blocks are reserved on Linux only")
@@ -72,11 +72,11 @@ func TestReserveTakesRoomOnce(t *testing.T) {
 	require.NoError(t, err)
 	info, err := os.Stat(f.data())
 	require.NoError(t, err)
-	require.Zero(t, info.Size(), "room is no data")
+	require.Zero(t, info.Size(), "a reservation adds no data")
 	require.GreaterOrEqual(t, allocated(info), int64(size))
 	require.Less(t, allocated(info), int64(2*size))
 
-	// A copy that cuts a torn tail off reserves again what that gave back.
+	// A copy that truncates a torn tail must repeat the reservation.
 	require.NoError(t, os.WriteFile(f.data(), content(5000), 0o600))
 	data, err := s.openData(f, 100, size)
 	require.NoError(t, err)
@@ -87,32 +87,32 @@ func TestReserveTakesRoomOnce(t *testing.T) {
 	require.GreaterOrEqual(t, allocated(info), int64(size))
 }
 
-func TestReserveRefusesWhatHasNoRoom(t *testing.T) {
+func TestReserveRejectsWithoutSpace(t *testing.T) {
 	t.Parallel()
 	s := open(t, Config{ReserveBytes: math.MaxInt64 / 2})
 	err := s.Reserve(t.Context(), fileUUID, 1000)
 	require.Equal(t, ingest.KindStagingFull, ingest.KindOf(err))
 	require.ErrorContains(t, err, "the file needs 1000 more bytes")
-	require.ErrorContains(t, err, "can never hold it")
+	require.ErrorContains(t, err, "has only")
 	held, err := s.List()
 	require.NoError(t, err)
 	require.Empty(t, held)
 
 	_, err = s.Fetch(t.Context(), fetchOf(content(10)))
-	require.Equal(t, ingest.KindStagingFull, ingest.KindOf(err), "a fetch keeps the reserve, too")
+	require.Equal(t, ingest.KindStagingFull, ingest.KindOf(err), "a fetch respects the reserve")
 }
 
-func TestReserveSaysWaitWhenRoomMayCome(t *testing.T) {
+func TestReserveMessageWhenSpaceMayBeFreed(t *testing.T) {
 	t.Parallel()
 	v, err := statVolume(t.TempDir())
 	require.NoError(t, err)
-	s := open(t, Config{ReserveBytes: v.total - 1000}) // more than is free, less than there is
+	s := open(t, Config{ReserveBytes: v.total - 1000}) // more than free, less than total
 	err = s.Reserve(t.Context(), fileUUID, 1000)
 	require.Equal(t, ingest.KindStagingFull, ingest.KindOf(err))
-	require.ErrorContains(t, err, "goes on by itself")
+	require.ErrorContains(t, err, "continues automatically")
 }
 
-func TestReserveKeepsStagedBytesOfAFileThatHasNoRoom(t *testing.T) {
+func TestReserveWithoutSpaceKeepsStagedBytes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s, err := Open(Config{Dir: dir})
@@ -123,7 +123,7 @@ func TestReserveKeepsStagedBytesOfAFileThatHasNoRoom(t *testing.T) {
 	require.NoError(t, s.Close())
 
 	s = open(t, Config{Dir: dir, ReserveBytes: math.MaxInt64 / 2})
-	require.NoError(t, s.Reserve(t.Context(), fileUUID, 5000), "bytes it has need no room")
+	require.NoError(t, s.Reserve(t.Context(), fileUUID, 5000), "staged bytes need no further space")
 	require.Error(t, s.Reserve(t.Context(), fileUUID, 50_000_000))
 	requireStaged(t, s, want)
 }
@@ -137,7 +137,7 @@ func TestDiskErrors(t *testing.T) {
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(diskError(unix.EIO, "write")))
 }
 
-func TestUsageCountsWhatIsTakenAndLeft(t *testing.T) {
+func TestUsage(t *testing.T) {
 	t.Parallel()
 	s := open(t, Config{})
 	before, err := s.Usage()
@@ -165,5 +165,5 @@ func TestUsageCountsWhatIsTakenAndLeft(t *testing.T) {
 
 	full, err := open(t, Config{ReserveBytes: math.MaxInt64}).Usage()
 	require.NoError(t, err)
-	require.Zero(t, full.Free, "a reserve larger than what is free leaves nothing, and not less")
+	require.Zero(t, full.Free, "free space is never negative")
 }

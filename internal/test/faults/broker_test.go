@@ -137,7 +137,7 @@ func TestFault55_QueueDeleted(t *testing.T) {
 	assert.Contains(t, waiting.ErrorMessage, "declare queue "+h.AMQP.Queue)
 	h.AMQP.Declare(t)
 	h.AwaitIngest(waiting.UUID)
-	requireRetryOnRecord(t, h, waiting.UUID, "no queue takes announcements")
+	requireRetryOnRecord(t, h, waiting.UUID, "no queue receives notifications")
 	h.RequireExactlyOnce()
 }
 
@@ -154,7 +154,7 @@ func TestFault55_BindingDeleted(t *testing.T) {
 	assert.Contains(t, waiting.ErrorMessage, "bind a queue to exchange "+exchange)
 	require.NoError(t, h.AMQP.Channel.QueueBind(h.AMQP.Queue, "files", exchange, false, nil))
 	h.AwaitIngest(waiting.UUID)
-	requireRetryOnRecord(t, h, waiting.UUID, "no queue takes announcements")
+	requireRetryOnRecord(t, h, waiting.UUID, "no queue receives notifications")
 	h.RequireExactlyOnce()
 }
 

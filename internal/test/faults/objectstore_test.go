@@ -243,7 +243,7 @@ func TestFault43_PartDamagedOnTheWay(t *testing.T) {
 			}, nil)
 			file := ingestOne(h, size)
 			assert.Equal(t, 1, proxy.refused("XAmzContentChecksumMismatch"), "the store took damaged bytes")
-			requireRetryOnRecord(t, h, file.UUID, "refused damaged bytes")
+			requireRetryOnRecord(t, h, file.UUID, "rejected damaged bytes")
 			h.RequireExactlyOnce()
 		})
 	}
@@ -266,7 +266,7 @@ func TestFault44_KeysRevoked(t *testing.T) {
 	acme.Write("a.bin", sandbox.Random(40<<20))
 	h.StartWorker()
 	scan := h.Scan()
-	waiting := h.File(acme.Path("a.bin"), says("refuses our access key"))
+	waiting := h.File(acme.Path("a.bin"), says("rejected the access key"))
 	assert.Equal(t, ingest.StatusUploading, waiting.Status)
 	assert.NotContains(t, waiting.ErrorMessage, h.S3.SecretKey)
 	sandbox.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= 3 }, sandbox.Timeout, tick)
@@ -277,7 +277,7 @@ func TestFault44_KeysRevoked(t *testing.T) {
 	// The answer to the first part may be lost when the second is refused; the
 	// store has it all the same.
 	assert.LessOrEqual(t, proxy.taken("1"), 1, "what was in the store before is kept")
-	requireRetryOnRecord(t, h, waiting.UUID, "refuses our access key")
+	requireRetryOnRecord(t, h, waiting.UUID, "rejected the access key")
 	h.RequireExactlyOnce()
 }
 

@@ -91,7 +91,7 @@ func TestFault44_KeyReallyRevoked(t *testing.T) {
 	close(revoked)
 	waiting := h.File(acme.Path("a.bin"), func(f ingest.File) bool {
 		attempt, _ := runningStep(h, f.UUID)
-		return attempt >= 3 && strings.Contains(f.ErrorMessage, "refuses our access key")
+		return attempt >= 3 && strings.Contains(f.ErrorMessage, "rejected the access key")
 	})
 	assert.Equal(t, ingest.StatusUploading, waiting.Status)
 	assert.NotContains(t, waiting.ErrorMessage, h.S3.SecretKey)

@@ -32,7 +32,7 @@ type rowWorld struct {
 	server ingest.Server
 }
 
-const bound = "sent to nobody"
+const bound = "was not sent"
 
 func none(*rowWorld) []any { return nil }
 

@@ -78,7 +78,7 @@ func TestFault68_RowPointedElsewhere(t *testing.T) {
 	now, err := h.Store.Server(h.Ctx, server.UUID)
 	require.NoError(t, err)
 	assert.Equal(t, ingest.ServerSuspended, now.State)
-	for _, says := range []string{"sent to nobody", fmt.Sprintf("port %d", evil.Port), "stevedore server edit"} {
+	for _, says := range []string{"was not sent", fmt.Sprintf("port %d", evil.Port), "stevedore server edit"} {
 		assert.Contains(t, now.LastError, says)
 	}
 	assert.NotContains(t, evil.Log(), "assword for", "nothing is sent to anybody")
@@ -106,7 +106,7 @@ func TestFault69_KeyRetiredTooEarly(t *testing.T) {
 	err = worker.RunWith(h.Ctx, h.Cfg, h.Temporal, services.Logger(t), worker.Wiring{TaskQueue: h.Queue})
 	require.Error(t, err)
 	assert.Equal(t, ingest.KindInvalid, ingest.KindOf(err))
-	for _, says := range []string{"server acme", keyset, "put the key back", "stevedore key rotate"} {
+	for _, says := range []string{"server acme", keyset, "restore the key", "stevedore key rotate"} {
 		require.ErrorContains(t, err, says)
 	}
 
