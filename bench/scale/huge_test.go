@@ -39,7 +39,7 @@ func TestScaleHuge(t *testing.T) {
 		h.UseStore(store.S3, store.Objects)
 		h.ingest(hugeRun{
 			step: activities.NameTransfer, kills: 3, hosts: []string{h.Cfg.Staging.Dir, t.TempDir()},
-			cost: directCost(t, content.Size()), seen: store.Received, wrong: store.Wrong,
+			cost: directCost(t, content.Size()), seen: store.Received, wrong: store.Errors,
 		})
 		h.requireObject(store.Objects()[0].Checksum)
 	})

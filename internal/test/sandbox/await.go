@@ -7,10 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Eventually waits until the condition holds and looks every tick. Unlike
-// testify's it asks in the test's own goroutine, so that a condition may use
-// what ends the test when it fails. A func() string among the reasons is asked
-// at the end.
+// Eventually checks the condition every tick until it holds or the time is over. Unlike
+// testify's Eventually it runs the condition in the test's goroutine, so that the
+// condition may call t.FailNow. A func() string in why is evaluated on failure.
 func Eventually(t testing.TB, holds func() bool, within, tick time.Duration, why ...any) {
 	t.Helper()
 	deadline := time.NewTimer(within)
@@ -26,7 +25,7 @@ func Eventually(t testing.TB, holds func() bool, within, tick time.Duration, why
 					why[i] = ask()
 				}
 			}
-			require.FailNow(t, "this never came true within "+within.String(), why...)
+			require.FailNow(t, "condition not met within "+within.String(), why...)
 		}
 	}
 }

@@ -10,10 +10,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// CrashPointsOf returns the boundaries of all steps of the mode at which a worker
-// process can be told to kill itself: before and after everything that a file
-// leaves outside the process. "after" the last of a step is before Temporal hears
-// of it.
+// CrashPointsOf returns the crash points of the mode: before and after every external
+// effect of a file. "After" the last effect of a step is before Temporal records its
+// completion.
 func CrashPointsOf(mode ingest.Mode) (points []string) {
 	steps := map[ingest.Mode][]string{
 		ingest.ModeMemory: {"ledger downloading", "put", "ledger uploaded"},
@@ -26,7 +25,7 @@ func CrashPointsOf(mode ingest.Mode) (points []string) {
 		[]string{"observe", "promote", "finish scan", "reserve slots", "start ingest"},
 		steps[mode],
 		[]string{"announce", "ledger completed", "rename", "remove"},
-		// Parking, an operator's retry, and the end of a file that is gone.
+		// Parking, retry by an operator, and a vanished file.
 		[]string{"ledger error", "ledger ready", "ledger vanished"},
 	) {
 		points = append(points, "before "+name, "after "+name)
@@ -37,16 +36,16 @@ func CrashPointsOf(mode ingest.Mode) (points []string) {
 // crashPoint kills the process when it is reached.
 type crashPoint string
 
-// at may be the crash point.
+// at kills the process if point is the crash point.
 func (c crashPoint) at(point string) {
 	if string(c) == point {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {} // the signal may take a moment; nothing must happen in it
+		select {} // do nothing until the signal arrives
 	}
 }
 
-// around runs fn between the points before and after it. A failed call has no
-// after: the fault to be made is the loss of a success.
+// around calls fn between the points before and after it. A failed call does not reach
+// the point after it, because the fault under test is the loss of a success.
 func around[T any](c crashPoint, name string, fn func() (T, error)) (T, error) {
 	c.at("before " + name)
 	result, err := fn()
@@ -61,7 +60,8 @@ func aroundErr(c crashPoint, name string, fn func() error) error {
 	return err
 }
 
-// crashAt wraps the parts so that the process dies at the point; "" is nowhere.
+// crashAt returns a wrapper of dependencies that kills the process at the point, or nil
+// for "".
 func crashAt(point string) func(activities.Deps) activities.Deps {
 	if point == "" {
 		return nil
@@ -87,12 +87,12 @@ type crashLedger struct {
 	c crashPoint
 }
 
-// Apply may be the crash point.
+// Apply implements its interface with crash points.
 func (l crashLedger) Apply(ctx context.Context, change ingest.Change) error {
 	return aroundErr(l.c, "ledger "+string(change.To), func() error { return l.Ledger.Apply(ctx, change) })
 }
 
-// Take may be the crash point.
+// Take implements its interface with crash points.
 func (l crashLedger) Take(ctx context.Context, change ingest.Change) (ingest.File, error) {
 	return around(l.c, "ledger "+string(change.To), func() (ingest.File, error) { return l.Ledger.Take(ctx, change) })
 }
@@ -117,7 +117,7 @@ type crashWorkflows struct {
 	c crashPoint
 }
 
-// StartIngest may be the crash point.
+// StartIngest implements its interface with crash points.
 func (w crashWorkflows) StartIngest(ctx context.Context, server ingest.Server, slot ingest.Slot) (bool, error) {
 	return around(w.c, "start ingest", func() (bool, error) { return w.Workflows.StartIngest(ctx, server, slot) })
 }
@@ -127,12 +127,12 @@ type crashCatalog struct {
 	c crashPoint
 }
 
-// Observe may be the crash point.
+// Observe implements its interface with crash points.
 func (k crashCatalog) Observe(ctx context.Context, server, source string, seen []ingest.Observation) (ingest.ScanCounts, error) {
 	return around(k.c, "observe", func() (ingest.ScanCounts, error) { return k.Catalog.Observe(ctx, server, source, seen) })
 }
 
-// Promote may be the crash point.
+// Promote implements its interface with crash points.
 func (k crashCatalog) Promote(ctx context.Context, server ingest.Server) (promoted, settling int64, err error) {
 	err = aroundErr(k.c, "promote", func() error {
 		promoted, settling, err = k.Catalog.Promote(ctx, server)
@@ -141,7 +141,7 @@ func (k crashCatalog) Promote(ctx context.Context, server ingest.Server) (promot
 	return promoted, settling, err
 }
 
-// FinishScan may be the crash point.
+// FinishScan implements its interface with crash points.
 func (k crashCatalog) FinishScan(ctx context.Context, scan ingest.ScanResult) error {
 	return aroundErr(k.c, "finish scan", func() error { return k.Catalog.FinishScan(ctx, scan) })
 }
@@ -151,17 +151,17 @@ type crashStaging struct {
 	c crashPoint
 }
 
-// Reserve may be the crash point.
+// Reserve implements its interface with crash points.
 func (s crashStaging) Reserve(ctx context.Context, file string, size int64) error {
 	return aroundErr(s.c, "reserve", func() error { return s.Staging.Reserve(ctx, file, size) })
 }
 
-// Fetch may be the crash point.
+// Fetch implements its interface with crash points.
 func (s crashStaging) Fetch(ctx context.Context, req ingest.Fetch) (ingest.Staged, error) {
 	return around(s.c, "fetch", func() (ingest.Staged, error) { return s.Staging.Fetch(ctx, req) })
 }
 
-// Digests may be the crash point.
+// Digests implements its interface with crash points.
 func (s crashStaging) Digests(ctx context.Context, file string, progress func(int64), algos ...string) (size int64, digests map[string]string, err error) {
 	err = aroundErr(s.c, "digests", func() error {
 		size, digests, err = s.Staging.Digests(ctx, file, progress, algos...)
@@ -170,7 +170,7 @@ func (s crashStaging) Digests(ctx context.Context, file string, progress func(in
 	return size, digests, err
 }
 
-// Discard may be the crash point.
+// Discard implements its interface with crash points.
 func (s crashStaging) Discard(file string) error {
 	return aroundErr(s.c, "discard", func() error { return s.Staging.Discard(file) })
 }
@@ -180,12 +180,12 @@ type crashObjects struct {
 	c crashPoint
 }
 
-// Put may be the crash point.
+// Put implements its interface with crash points.
 func (o crashObjects) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
 	return around(o.c, "put", func() (ingest.Object, error) { return o.Objects.Put(ctx, req) })
 }
 
-// PutBytes may be the crash point.
+// PutBytes implements its interface with crash points.
 func (o crashObjects) PutBytes(ctx context.Context, req ingest.PutBytes) (ingest.Object, error) {
 	return around(o.c, "put", func() (ingest.Object, error) { return o.Objects.PutBytes(ctx, req) })
 }
@@ -195,7 +195,7 @@ type crashAnnouncer struct {
 	c crashPoint
 }
 
-// Announce may be the crash point.
+// Announce implements its interface with crash points.
 func (a crashAnnouncer) Announce(ctx context.Context, m ingest.Announcement) (ingest.Receipt, error) {
 	return around(a.c, "announce", func() (ingest.Receipt, error) { return a.Announcer.Announce(ctx, m) })
 }
@@ -205,7 +205,7 @@ type crashSources struct {
 	c crashPoint
 }
 
-// Open may be the crash point.
+// Open implements its interface with crash points.
 func (s crashSources) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
 	source, err := s.Sources.Open(ctx, server)
 	if err != nil {
@@ -219,12 +219,12 @@ type crashSource struct {
 	c crashPoint
 }
 
-// Rename may be the crash point.
+// Rename implements its interface with crash points.
 func (s crashSource) Rename(ctx context.Context, from, to string) error {
 	return aroundErr(s.c, "rename", func() error { return s.Source.Rename(ctx, from, to) })
 }
 
-// Remove may be the crash point.
+// Remove implements its interface with crash points.
 func (s crashSource) Remove(ctx context.Context, path string) error {
 	return aroundErr(s.c, "remove", func() error { return s.Source.Remove(ctx, path) })
 }
@@ -234,12 +234,12 @@ type crashDirect struct {
 	c crashPoint
 }
 
-// BeginUpload may be the crash point.
+// BeginUpload implements its interface with crash points.
 func (d crashDirect) BeginUpload(ctx context.Context, key string, metadata map[string]string) (string, error) {
 	return around(d.c, "begin upload", func() (string, error) { return d.DirectObjects.BeginUpload(ctx, key, metadata) })
 }
 
-// CompleteUpload may be the crash point.
+// CompleteUpload implements its interface with crash points.
 func (d crashDirect) CompleteUpload(ctx context.Context, req ingest.CompleteUpload) (ingest.Object, error) {
 	return around(d.c, "complete upload", func() (ingest.Object, error) { return d.DirectObjects.CompleteUpload(ctx, req) })
 }
@@ -249,7 +249,7 @@ type crashTransfers struct {
 	c crashPoint
 }
 
-// SaveTransfer may be the crash point.
+// SaveTransfer implements its interface with crash points.
 func (t crashTransfers) SaveTransfer(ctx context.Context, file string, fence int64, cp ingest.TransferCheckpoint) error {
 	return aroundErr(t.c, "save transfer", func() error { return t.Transfers.SaveTransfer(ctx, file, fence, cp) })
 }

@@ -7,10 +7,10 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// logTimeout bounds what a test that failed says of its world.
+// logTimeout bounds the collection of diagnostics of a failed test.
 const logTimeout = 10 * time.Second
 
-// logState logs how far everything came in a test that failed.
+// logState logs the servers, files and events of a failed test.
 func (r *Sandbox) logState() {
 	if !r.T.Failed() {
 		return
@@ -23,7 +23,7 @@ func (r *Sandbox) logState() {
 		r.T.Logf("server %s is %s, last scan at %v: %s", s.Name, s.State, s.LastScanAt, s.LastError)
 	}
 	files, err := r.Store.Files(ctx, ingest.FileFilter{Limit: 20})
-	r.T.Logf("the ledger has these files, or more (%v):", err)
+	r.T.Logf("the first files of the ledger (%v):", err)
 	for _, f := range files {
 		r.T.Logf("file %s %s is %s in round %d: %s", f.UUID, ingest.DisplayPath(f.RemotePath), f.Status, f.Round, f.ErrorMessage)
 		events, _ := r.Store.Events(ctx, f.UUID, 0, 50)
@@ -33,7 +33,7 @@ func (r *Sandbox) logState() {
 	}
 }
 
-// logScans logs what Temporal knows of the scans in a test that failed.
+// logScans logs the workflows of scans of a failed test.
 func (h *Cluster) logScans() {
 	if !h.T.Failed() {
 		return
@@ -46,7 +46,7 @@ func (h *Cluster) logScans() {
 	}
 }
 
-// logWorkflow logs what a workflow waits for and the last of its history.
+// logWorkflow logs the pending work of a workflow and the end of its history.
 func (h *Cluster) logWorkflow(ctx context.Context, id string) {
 	now, err := h.Temporal.DescribeWorkflowExecution(ctx, id, "")
 	if err != nil {

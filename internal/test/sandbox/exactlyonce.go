@@ -14,25 +14,27 @@ import (
 	"stevedore/internal/audit"
 )
 
-// RequireExactlyOnce is the verdict of the oracle.
+// RequireExactlyOnce requires that an audit finds no discrepancy between the sources, the
+// ledger, the objects and the notifications, and that nothing is left in staging. It
+// consumes the messages of the queue.
 func (r *Sandbox) RequireExactlyOnce() {
 	r.T.Helper()
 	var evidence audit.Evidence
-	leftUUIDs, leftKeys := map[string]bool{}, map[string]bool{}
+	ignoredUUIDs, ignoredKeys := map[string]bool{}, map[string]bool{}
 	for _, f := range r.Files() {
 		if r.Ignore != nil && r.Ignore(f) {
-			leftUUIDs[f.UUID], leftKeys[f.ObjectKey] = true, true
+			ignoredUUIDs[f.UUID], ignoredKeys[f.ObjectKey] = true, true
 			continue
 		}
 		evidence.Rows = append(evidence.Rows, audit.Row{File: f, Events: r.Events(f.UUID)})
 	}
-	evidence.Objects = slices.DeleteFunc(r.storedObjects(), func(o audit.StoredObject) bool { return leftKeys[o.Key] })
-	evidence.Messages = slices.DeleteFunc(r.AMQP.Messages(r.T), func(m audit.Message) bool { return leftKeys[m.Key] })
+	evidence.Objects = slices.DeleteFunc(r.storedObjects(), func(o audit.StoredObject) bool { return ignoredKeys[o.Key] })
+	evidence.Messages = slices.DeleteFunc(r.AMQP.Messages(r.T), func(m audit.Message) bool { return ignoredKeys[m.Key] })
 	evidence.OpenUploads = r.S3.OpenUploads(r.T)
 	for _, dir := range append([]string{r.Cfg.Staging.Dir}, r.OtherStaging...) {
 		staged, err := os.ReadDir(filepath.Join(dir, "files"))
 		require.NoError(r.T, err)
-		staged = slices.DeleteFunc(staged, func(e os.DirEntry) bool { return leftUUIDs[e.Name()] })
+		staged = slices.DeleteFunc(staged, func(e os.DirEntry) bool { return ignoredUUIDs[e.Name()] })
 		evidence.Staged += len(staged)
 	}
 	require.Empty(r.T, audit.Judge(r.sourceFiles(), evidence))
@@ -45,7 +47,7 @@ func (r *Sandbox) storedObjects() []audit.StoredObject {
 	return r.S3.Objects(r.T)
 }
 
-// sourceFiles reads what the servers hold, checksum files aside.
+// sourceFiles returns the files on the servers, without checksum files.
 func (r *Sandbox) sourceFiles() (files []audit.Source) {
 	r.T.Helper()
 	for i, sshd := range r.sources {
@@ -62,7 +64,7 @@ func (r *Sandbox) sourceFiles() (files []audit.Source) {
 	return append(files, r.OtherSources...)
 }
 
-// digestFile reads a file that may be larger than memory.
+// digestFile hashes a file without loading it into memory.
 func digestFile(path string) (size int64, digest string, err error) {
 	file, err := os.Open(path)
 	if err != nil {

@@ -13,12 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// goroutinesVariable names the file into which a worker process writes its
-// goroutines when it gets SIGUSR1.
+// goroutinesVariable names the file to which a worker process writes its goroutines on
+// SIGUSR1.
 const goroutinesVariable = "STEVEDORE_TEST_GOROUTINES"
 
-// tellGoroutines does so until the process ends.
-func tellGoroutines() {
+// dumpGoroutines writes the goroutines on every SIGUSR1 until the process ends.
+func dumpGoroutines() {
 	path := os.Getenv(goroutinesVariable)
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGUSR1)
@@ -35,14 +35,14 @@ func tellGoroutines() {
 	}()
 }
 
-// goroutinesFile is a new process's file for its goroutines.
+// goroutinesFile returns a new file name for the goroutines of a process.
 func goroutinesFile(t *testing.T) string {
 	t.Helper()
 	return filepath.Join(t.TempDir(), "goroutines")
 }
 
-// Goroutines counts those goroutines of the process in whose stacks the text
-// occurs, e.g. the path of a package.
+// Goroutines returns the number of goroutines of the process whose stacks contain the
+// text, for example the path of a package.
 func (p *Process) Goroutines(text string) (n int) {
 	p.t.Helper()
 	_ = os.Remove(p.goroutines)
@@ -52,7 +52,7 @@ func (p *Process) Goroutines(text string) (n int) {
 		var err error
 		stacks, err = os.ReadFile(p.goroutines)
 		return err == nil
-	}, Timeout, 5*time.Millisecond, "the worker process does not tell its goroutines")
+	}, Timeout, 5*time.Millisecond, "the worker process does not write its goroutines")
 	require.Contains(p.t, string(stacks), "goroutine ")
 	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
 		if strings.Contains(stack, text) {

@@ -14,33 +14,31 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// WorkerName is what the connections of a sandbox's workers to the database are
-// called there.
+// WorkerName is the application_name of database connections of a sandbox's workers.
 const WorkerName = "sandbox-worker"
 
-// databaseVariable tells worker processes of the database.
 const databaseVariable = "STEVEDORE_DATABASE_URL="
 
-// asWorker is the address of a database for a worker.
+// asWorker returns the URL of the database with the application_name of workers.
 func asWorker(t *testing.T, dsn string) string {
 	t.Helper()
 	u, err := url.Parse(dsn)
 	require.NoError(t, err)
 	query := u.Query()
 	query.Set("application_name", WorkerName)
-	// PostgreSQL does not take a + for a space.
+	// PostgreSQL does not decode + as a space.
 	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20")
 	return u.String()
 }
 
-// asWorkerConfig is cfg for a worker.
+// asWorkerConfig returns cfg with the database URL of workers.
 func asWorkerConfig(t *testing.T, cfg config.Config) config.Config {
 	t.Helper()
 	cfg.Database.URL = config.URL(asWorker(t, cfg.Database.URL.Reveal()))
 	return cfg
 }
 
-// asWorkerEnv is env for a worker.
+// asWorkerEnv returns env with the database URL of workers.
 func asWorkerEnv(t *testing.T, env []string) []string {
 	t.Helper()
 	for i, variable := range env {
@@ -51,8 +49,8 @@ func asWorkerEnv(t *testing.T, env []string) []string {
 	return env
 }
 
-// RequireExactlyOnce is how tests of the whole end: the verdict of the oracle,
-// then all workers are stopped, and none of them may have left a connection.
+// RequireExactlyOnce ends an end-to-end test: it audits the results, stops all workers,
+// and requires that they have closed their connections.
 func (h *Cluster) RequireExactlyOnce() {
 	h.T.Helper()
 	h.RequireExactlyOnceSoFar()
@@ -60,13 +58,13 @@ func (h *Cluster) RequireExactlyOnce() {
 	h.requireNothingOpen()
 }
 
-// RequireExactlyOnceSoFar is the verdict alone, for tests that go on.
+// RequireExactlyOnceSoFar only audits the results, for tests that continue.
 func (h *Cluster) RequireExactlyOnceSoFar() {
 	h.T.Helper()
 	h.Sandbox.RequireExactlyOnce()
 }
 
-// StopWorkers ends all workers of this world in an orderly way.
+// StopWorkers stops all workers gracefully.
 func (h *Cluster) StopWorkers() {
 	h.T.Helper()
 	for _, stop := range h.stops {
@@ -83,8 +81,8 @@ func (h *Cluster) StopWorkers() {
 	h.processes = nil
 }
 
-// requireNothingOpen waits until no server has a session and the database no
-// connection of a worker any more. What is on a line takes a moment to end.
+// requireNothingOpen waits until no SFTP server has a session and the database has no
+// connection of a worker. Closing takes a moment.
 func (h *Cluster) requireNothingOpen() {
 	h.T.Helper()
 	var left []string
@@ -96,5 +94,5 @@ func (h *Cluster) requireNothingOpen() {
 			}
 		}
 		return len(left) == 0
-	}, Timeout, 50*time.Millisecond, "workers have ended and left %s", func() string { return strings.Join(left, "; ") })
+	}, Timeout, 50*time.Millisecond, "after the workers ended there remain %s", func() string { return strings.Join(left, "; ") })
 }

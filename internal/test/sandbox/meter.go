@@ -9,18 +9,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// meter passes connections on to a service and counts what goes both ways.
+// meter forwards connections to a service and counts the bytes in both directions.
 type meter struct {
 	listener net.Listener
 	service  string
-	// received is what the service sent, sent what was sent to it.
+	// received counts bytes from the service, sent bytes to it.
 	received, sent atomic.Int64
 
 	mu sync.Mutex
-	// open are the clients' ends of the connections that stand.
+	// open holds the client side of open connections.
 	open map[net.Conn]struct{}
-	// limit is how much of received passes before released is closed; a nil
-	// released means no limit.
+	// limit is the value of received up to which data is forwarded until released is
+	// closed. Without released there is no limit.
 	limit    int64
 	released chan struct{}
 }
@@ -59,15 +59,15 @@ func (m *meter) serve() {
 	}
 }
 
-// connections is how many stand now.
+// connections returns the number of open connections.
 func (m *meter) connections() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.open)
 }
 
-// reset ends every connection with an RST to the client instead of a FIN, as a
-// machine does that has lost its memory of it.
+// reset closes every connection with an RST to the client instead of a FIN, like a
+// machine that has rebooted.
 func (m *meter) reset() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -79,8 +79,7 @@ func (m *meter) reset() {
 	}
 }
 
-// holdAfter lets so many more bytes of the service pass, and further ones after
-// release.
+// holdAfter limits data from the service to further bytes until release.
 func (m *meter) holdAfter(bytes int64) (release func()) {
 	released := make(chan struct{})
 	m.mu.Lock()
@@ -89,7 +88,7 @@ func (m *meter) holdAfter(bytes int64) (release func()) {
 	return sync.OnceFunc(func() { close(released) })
 }
 
-// wait blocks while the total received is beyond the limit.
+// wait blocks while the received total exceeds the limit.
 func (m *meter) wait(total int64) {
 	m.mu.Lock()
 	limit, released := m.limit, m.released
@@ -99,7 +98,7 @@ func (m *meter) wait(total int64) {
 	}
 }
 
-// pass copies until either side ends, and then ends both.
+// pass copies until either side is closed, then closes both.
 func (m *meter) pass(from, to net.Conn, count *atomic.Int64) {
 	defer func() { _, _ = from.Close(), to.Close() }()
 	buffer := make([]byte, 64<<10)

@@ -24,14 +24,14 @@ import (
 	"stevedore/worker"
 )
 
-// The variables by which a test tells a worker process what to be.
+// Variables that configure a worker process.
 const (
 	queueVariable = "STEVEDORE_TEST_QUEUE"
 	crashVariable = "STEVEDORE_TEST_CRASH"
 )
 
-// Main is TestMain for packages that start worker processes: the test binary
-// started with a queue is a worker, and otherwise runs the tests.
+// Main is the TestMain of packages that start worker processes. A test binary started
+// with a queue runs a worker; otherwise it runs the tests.
 func Main(m *testing.M) {
 	if queue := os.Getenv(queueVariable); queue != "" {
 		os.Exit(runWorker(queue, os.Getenv(crashVariable)))
@@ -39,11 +39,11 @@ func Main(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// runWorker is `stevedore worker`, but for its queue and where it crashes.
+// runWorker is `stevedore worker` with another queue and a crash point.
 func runWorker(queue, crash string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	tellGoroutines()
+	dumpGoroutines()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	if err := work(ctx, log, worker.Wiring{TaskQueue: queue, Wrap: crashAt(crash)}); err != nil {
 		log.Error("the worker failed", "error", err)
@@ -65,23 +65,23 @@ func work(ctx context.Context, log *slog.Logger, wiring worker.Wiring) error {
 	return worker.RunWith(ctx, cfg, temporal, log, wiring)
 }
 
-// dial tries again where a service manager would start the worker again: a server
-// that is starved of time may take longer for its first answer than a worker waits.
+// dial retries, where in production a service manager restarts the worker: the first
+// response of an overloaded server may take longer than a worker waits.
 func dial(ctx context.Context, cfg config.Config, log *slog.Logger) (temporal client.Client, err error) {
 	for deadline := time.Now().Add(Timeout); time.Now().Before(deadline) && ctx.Err() == nil; {
 		if temporal, err = orchestrator.Dial(ctx, cfg, log); err == nil {
 			break
 		}
-		log.Warn("the worker does not reach Temporal yet", "error", err)
+		log.Warn("cannot connect to Temporal yet", "error", err)
 	}
 	return temporal, err
 }
 
-// ProcessOptions say how a worker process differs from the plain one.
+// ProcessOptions configures a worker process.
 type ProcessOptions struct {
-	// Crash names the point at which it kills itself, see crashAt.
+	// Crash is the crash point at which it kills itself, see crashAt. Default: none.
 	Crash string
-	// Env are further variables; they win over the sandbox's.
+	// Env holds further variables; they take precedence over the sandbox's.
 	Env []string
 }
 
@@ -91,7 +91,7 @@ type Process struct {
 	cmd   *exec.Cmd
 	log   string
 	ended chan struct{}
-	// goroutines is the file that it writes its goroutines into.
+	// goroutines is the file of dumpGoroutines.
 	goroutines string
 }
 
@@ -122,23 +122,23 @@ func (h *Cluster) StartProcess(o ProcessOptions) *Process {
 	return p
 }
 
-// foreign is the environment without stevedore's own variables, which speak of
-// the test stack and not of the test's part of it.
+// foreign returns the environment without stevedore's variables, which refer to the
+// test stack and not to the resources of this test.
 func foreign() []string {
 	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "STEVEDORE_") })
 }
 
-// Signal sends a signal; a process that has ended is no error.
+// Signal sends a signal. A process that has ended is not an error.
 func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 
-// Kill ends it with SIGKILL and waits until it is gone.
+// Kill sends SIGKILL and waits for the end of the process.
 func (p *Process) Kill() {
 	p.Signal(syscall.SIGCONT)
 	p.Signal(syscall.SIGKILL)
 	<-p.ended
 }
 
-// Terminate asks it to end and returns how long that took.
+// Terminate sends SIGTERM, waits for the end of the process and returns the time taken.
 func (p *Process) Terminate() time.Duration {
 	p.t.Helper()
 	began := time.Now()
@@ -148,7 +148,7 @@ func (p *Process) Terminate() time.Duration {
 	return time.Since(began)
 }
 
-// tail is the end of the process's log.
+// tail returns the end of the process's log.
 func (p *Process) tail() string {
 	text, _ := os.ReadFile(p.log)
 	return string(text[max(0, len(text)-2000):])
@@ -173,7 +173,7 @@ func (p *Process) RequireCrashed() {
 		"%s", fmt.Sprintf("the worker ended with %s instead of a crash", p.cmd.ProcessState))
 }
 
-// Running reports whether the process has not ended.
+// Running reports whether the process is running.
 func (p *Process) Running() bool {
 	select {
 	case <-p.ended:
@@ -186,7 +186,7 @@ func (p *Process) Running() bool {
 // Pid returns the process id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// PeakMemory is the most memory in bytes that the process has had so far.
+// PeakMemory returns the peak resident memory of the process in bytes.
 func (p *Process) PeakMemory() int64 {
 	p.t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
@@ -198,11 +198,11 @@ func (p *Process) PeakMemory() int64 {
 			return kib << 10
 		}
 	}
-	p.t.Fatal("the system does not tell the peak memory")
+	p.t.Fatal("no VmHWM in /proc/PID/status")
 	return 0
 }
 
-// Log is all that the process has written.
+// Log returns the output of the process.
 func (p *Process) Log() []byte {
 	p.t.Helper()
 	text, err := os.ReadFile(p.log)

@@ -1,5 +1,5 @@
-// Package sandbox gives a test a whole world of its own over real parts: ledger,
-// keyset, store, queue and SFTP servers, and the verdict of the oracle at the end.
+// Package sandbox gives a test an isolated environment on real services: ledger, keyset,
+// bucket, queue, task queue, SFTP servers and workers. It audits the results at the end.
 package sandbox
 
 import (
@@ -24,21 +24,19 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// Timeout bounds every wait; it is long because machines that run all tests
-// at once are slow, and costs nothing when all is well.
+// Timeout bounds every wait. It is long because machines that run all tests are slow.
 const Timeout = 2 * time.Minute
 
-// scanInterval is also how long a scan stays for files that settle. No schedule
-// scans again here, and a busy machine takes its time.
+// scanInterval is also the time a scan waits for settling files. It is long because no
+// schedule scans again here.
 const scanInterval = 5 * time.Minute
 
-// Sandbox is one test's own world.
+// Sandbox is the isolated environment of one test.
 type Sandbox struct {
 	T *testing.T
-	// Ctx ends with the test, and before the test binary's own time-out.
+	// Ctx ends with the test or after its timeout, see SetTimeout.
 	Ctx context.Context
-	// Cfg is a worker's configuration for this world; a test may change it
-	// before it uses it.
+	// Cfg is a worker's configuration; a test may change it before starting workers.
 	Cfg config.Config
 	// Env is the environment that Cfg was loaded from, for worker processes.
 	Env    []string
@@ -47,24 +45,23 @@ type Sandbox struct {
 	S3     services.S3
 	AMQP   services.AMQP
 
-	// OtherStaging are the staging folders of further workers, for the verdict.
+	// OtherStaging lists the staging folders of further workers, for the audit.
 	OtherStaging []string
-	// OtherSources are files of odd servers that are expected to arrive.
+	// OtherSources lists expected files besides those on OpenSSH servers.
 	OtherSources []audit.Source
 
-	// Leave, may be nil, names rows that the verdict leaves out, with their
-	// objects, messages and staged bytes: those of files that the test knows not
-	// to be done.
+	// Ignore, if not nil, reports whether the audit skips a file with its object,
+	// message and staged bytes, because the test expects it to be unfinished.
 	Ignore func(ingest.File) bool
 
 	sources []*services.SSHD
 	names   []string
-	objects func() []audit.StoredObject // nil: those of S3, read
-	// dsn is the database's address, whatever line workers take there.
+	objects func() []audit.StoredObject // default: read from S3
+	// dsn is the direct URL of the database, even if workers use a proxy.
 	dsn string
 }
 
-// New makes the world. It skips the test under -short.
+// New creates a sandbox. It skips the test under -short.
 func New(t *testing.T) *Sandbox {
 	t.Helper()
 	r := &Sandbox{T: t, S3: services.Bucket(t), AMQP: services.Queue(t)}
@@ -85,7 +82,7 @@ func New(t *testing.T) *Sandbox {
 		"STEVEDORE_KEYSET_FILE=" + keys, "STEVEDORE_SFTP_ALLOW_NETWORKS=127.0.0.0/8",
 		"STEVEDORE_WORKER_STOP_TIMEOUT=20s", "STEVEDORE_TRANSFER_CHECKSUM_WAIT=0s",
 	}
-	if transferOfAll() == ingest.TransferDirect {
+	if defaultTransfer() == ingest.TransferDirect {
 		r.Env = append(r.Env, "STEVEDORE_TRANSFER_MEMORY_LIMIT=0")
 	}
 	r.Cfg, err = config.Load(config.Options{Environ: r.Env})
@@ -95,15 +92,15 @@ func New(t *testing.T) *Sandbox {
 	return r
 }
 
-// Allow gives the test so much time from now on, instead of ten minutes.
-func (r *Sandbox) SetTimeout(most time.Duration) {
-	ctx, cancel := context.WithTimeout(r.T.Context(), most)
+// SetTimeout sets the timeout of Ctx from now on. Default: ten minutes from New.
+func (r *Sandbox) SetTimeout(timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(r.T.Context(), timeout)
 	r.T.Cleanup(cancel)
 	r.Ctx = ctx
 }
 
-// UseStore makes another object store that of the world. objects, may be nil,
-// returns what it holds, where reading all of it takes too long.
+// UseStore replaces the object store. objects, if not nil, returns its objects, for
+// stores that are too large to read.
 func (r *Sandbox) UseStore(s services.S3, objects func() []audit.StoredObject) {
 	r.S3, r.objects = s, objects
 	r.Cfg.S3.Endpoint, r.Cfg.S3.AccessKey, r.Cfg.S3.SecretKey, r.Cfg.S3.Bucket = s.Endpoint, s.AccessKey, config.Secret(s.SecretKey), s.Bucket
@@ -111,7 +108,7 @@ func (r *Sandbox) UseStore(s services.S3, objects func() []audit.StoredObject) {
 		"STEVEDORE_S3_ENDPOINT="+s.Endpoint, "STEVEDORE_S3_ACCESS_KEY="+s.AccessKey, "STEVEDORE_S3_SECRET_KEY="+s.SecretKey, "STEVEDORE_S3_BUCKET="+s.Bucket)
 }
 
-// UseDatabase lets the world go on with another ledger. Cfg keeps its address.
+// UseDatabase replaces the ledger, but not its URL in Cfg.
 func (r *Sandbox) UseDatabase(dsn string) {
 	r.T.Helper()
 	ledger, err := store.New(r.Ctx, store.Config{DatabaseURL: dsn, MaxConns: 3})
@@ -128,45 +125,43 @@ func (r *Sandbox) AddServer(name string, change func(*ingest.Server)) *services.
 	return sshd
 }
 
-// Adopt registers a server that runs already, and its files are expected to
-// arrive; change may be nil.
+// Adopt registers a running server whose files are expected to arrive; change may be
+// nil.
 func (r *Sandbox) Adopt(sshd *services.SSHD, name string, change func(*ingest.Server)) ingest.Server {
 	r.T.Helper()
 	r.Expect(sshd, name)
 	return r.Register(sshd, name, change)
 }
 
-// transferOfAll is the transfer setting of servers whose test does not choose one:
-// STEVEDORE_TEST_TRANSFER, by which `make chaos` runs every fault in every mode.
-// With "direct" no file is moved in memory. Empty is the default.
-func transferOfAll() ingest.TransferSetting {
+// defaultTransfer returns the transfer setting of servers without one from their test:
+// STEVEDORE_TEST_TRANSFER, with which `make chaos` runs every fault in every mode. With
+// "direct" no file is transferred in memory. Empty selects the product's default.
+func defaultTransfer() ingest.TransferSetting {
 	return ingest.TransferSetting(os.Getenv("STEVEDORE_TEST_TRANSFER"))
 }
 
-// InMemory is a change for AddServer and the like: small files are moved in memory,
-// whatever mode a run of all faults has chosen, unless that is direct.
+// InMemory, for AddServer, transfers small files in memory even if
+// STEVEDORE_TEST_TRANSFER is staged.
 func InMemory(s *ingest.Server) { s.Transfer = ingest.TransferAuto }
 
-// Staged is a change for AddServer and the like: all files of the server are
-// staged. Without one small files are moved in memory.
+// Staged, for AddServer, stages all files of the server. By default small files are
+// transferred in memory.
 func Staged(s *ingest.Server) { s.Transfer = ingest.TransferStaged }
 
-// Direct is like Staged for direct transfers; small files are still moved in
-// memory.
+// Direct, for AddServer, transfers files directly, except small ones in memory.
 func Direct(s *ingest.Server) { s.Transfer = ingest.TransferDirect }
 
-// Expect makes the verdict count on a server's files, by whomever it is
-// registered.
+// Expect makes the audit expect the files of a server that the test registers itself.
 func (r *Sandbox) Expect(sshd *services.SSHD, name string) {
 	r.sources, r.names = append(r.sources, sshd), append(r.names, name)
 }
 
-// Register adds a server that runs already and whose files are not expected to
-// arrive; change may be nil.
+// Register registers a running server whose files are not expected to arrive; change may
+// be nil.
 func (r *Sandbox) Register(sshd *services.SSHD, name string, change func(*ingest.Server)) ingest.Server {
 	r.T.Helper()
 	server := sshd.Server(name, uuid.NewString())
-	server.Settle, server.ScanInterval, server.Transfer = 2*time.Second, scanInterval, transferOfAll()
+	server.Settle, server.ScanInterval, server.Transfer = 2*time.Second, scanInterval, defaultTransfer()
 	if change != nil {
 		change(&server)
 	}
@@ -182,8 +177,8 @@ func (r *Sandbox) Register(sshd *services.SSHD, name string, change func(*ingest
 	return server
 }
 
-// Seal encrypts a server's secret as the ledger keeps it. The server must have the
-// host, port, user name and host keys that it is to be used with.
+// Seal encrypts a server's secret for the ledger. The ciphertext is bound to the host,
+// port, user name and host keys of the server.
 func (r *Sandbox) Seal(server ingest.Server, field string, secret []byte) []byte {
 	r.T.Helper()
 	sealed, err := r.Sealer.Seal(field, server, secret)
@@ -191,7 +186,7 @@ func (r *Sandbox) Seal(server ingest.Server, field string, secret []byte) []byte
 	return sealed
 }
 
-// Edit changes a server as an operator who has its credentials does.
+// Edit changes a server like an operator who enters its credentials again.
 func (r *Sandbox) Edit(serverUUID string, change func(*ingest.Server)) ingest.Server {
 	r.T.Helper()
 	edited, err := r.Store.EditServer(r.Ctx, serverUUID, func(s ingest.Server) (ingest.Server, error) {
@@ -203,7 +198,7 @@ func (r *Sandbox) Edit(serverUUID string, change func(*ingest.Server)) ingest.Se
 	return edited
 }
 
-// Pin replaces a server's host keys as an operator does who approves them.
+// Pin replaces a server's host keys like an operator who approves them.
 func (r *Sandbox) Pin(serverUUID string, keys ...string) {
 	r.T.Helper()
 	require.NoError(r.T, r.Store.SetHostKeys(r.Ctx, serverUUID, func(s ingest.Server) (ingest.Server, error) {
@@ -213,15 +208,14 @@ func (r *Sandbox) Pin(serverUUID string, keys ...string) {
 	}))
 }
 
-// File waits until the ledger has a row for the path that satisfies the
-// condition, and returns it.
+// File waits for a file with the path that satisfies the condition and returns it.
 func (r *Sandbox) File(path string, ok func(ingest.File) bool) (found ingest.File) {
 	r.T.Helper()
 	return r.FileWithin(Timeout, path, ok)
 }
 
-// FileWithin is File for what takes its time.
-func (r *Sandbox) FileWithin(patience time.Duration, path string, ok func(ingest.File) bool) (found ingest.File) {
+// FileWithin is File with another timeout.
+func (r *Sandbox) FileWithin(timeout time.Duration, path string, ok func(ingest.File) bool) (found ingest.File) {
 	r.T.Helper()
 	var last []ingest.File
 	Eventually(r.T, func() bool {
@@ -236,47 +230,47 @@ func (r *Sandbox) FileWithin(patience time.Duration, path string, ok func(ingest
 			}
 		}
 		return false
-	}, patience, 100*time.Millisecond, "no such row for %s", path)
+	}, timeout, 100*time.Millisecond, "no such row for %s", path)
 	return found
 }
 
 // Files returns every row of the ledger.
 func (r *Sandbox) Files() (files []ingest.File) {
 	r.T.Helper()
-	const atOnce = 1000
+	const pageSize = 1000
 	for after := int64(0); ; {
-		page, err := r.Store.Files(r.Ctx, ingest.FileFilter{AfterID: after, Limit: atOnce})
+		page, err := r.Store.Files(r.Ctx, ingest.FileFilter{AfterID: after, Limit: pageSize})
 		require.NoError(r.T, err)
-		if files = append(files, page...); len(page) < atOnce {
+		if files = append(files, page...); len(page) < pageSize {
 			return files
 		}
 		after = page[len(page)-1].ID
 	}
 }
 
-// Count is how many rows the ledger has.
+// Count returns the number of files in the ledger.
 func (r *Sandbox) Count() int {
 	r.T.Helper()
 	return len(r.Files())
 }
 
-// Events returns what happened to a file.
+// Events returns the events of a file.
 func (r *Sandbox) Events(fileUUID string) []ingest.StoredEvent {
 	events, err := r.Store.Events(r.Ctx, fileUUID, 0, 1000)
 	require.NoError(r.T, err)
 	return events
 }
 
-// AddFaulty starts an odd SFTP server and registers it; change may be nil. Its
-// files are written with WriteFaulty, so that the oracle knows of them.
+// AddFaulty starts a FaultySFTP and registers it; change may be nil. The audit expects
+// only files added with WriteFaulty.
 func (r *Sandbox) AddFaulty(name string, change func(*ingest.Server)) *services.FaultySFTP {
 	r.T.Helper()
-	odd := services.StartFaultySFTP(r.T)
-	r.registerFaulty(odd, name, change)
-	return odd
+	server := services.StartFaultySFTP(r.T)
+	r.registerFaulty(server, name, change)
+	return server
 }
 
-// AddTree is AddFaulty for a server with a tree of folders.
+// AddTree starts a FaultyTree and registers it; change may be nil.
 func (r *Sandbox) AddTree(name string, change func(*ingest.Server)) *services.FaultyTree {
 	r.T.Helper()
 	tree := services.StartFaultyTree(r.T)
@@ -284,29 +278,29 @@ func (r *Sandbox) AddTree(name string, change func(*ingest.Server)) *services.Fa
 	return tree
 }
 
-func (r *Sandbox) registerFaulty(odd *services.FaultySFTP, name string, change func(*ingest.Server)) {
+func (r *Sandbox) registerFaulty(faulty *services.FaultySFTP, name string, change func(*ingest.Server)) {
 	r.T.Helper()
-	server := odd.Server(name, uuid.NewString())
-	server.Settle, server.ScanInterval, server.Transfer = 2*time.Second, scanInterval, transferOfAll()
+	server := faulty.Server(name, uuid.NewString())
+	server.Settle, server.ScanInterval, server.Transfer = 2*time.Second, scanInterval, defaultTransfer()
 	if change != nil {
 		change(&server)
 	}
 	if len(server.PasswordEncrypted) == 0 {
-		server.PasswordEncrypted = r.Seal(server, credentials.FieldPassword, []byte(odd.Password))
+		server.PasswordEncrypted = r.Seal(server, credentials.FieldPassword, []byte(faulty.Password))
 	}
 	_, err := r.Store.AddServer(r.Ctx, server)
 	require.NoError(r.T, err)
 }
 
-// WriteFaulty writes a file that is expected to arrive.
-func (r *Sandbox) WriteFaulty(odd *services.FaultySFTP, server, name string, content []byte) {
-	odd.Write(name, content)
+// WriteFaulty adds a file that is expected to arrive.
+func (r *Sandbox) WriteFaulty(faulty *services.FaultySFTP, server, name string, content []byte) {
+	faulty.Write(name, content)
 	r.OtherSources = append(r.OtherSources, audit.Source{
-		Server: server, Path: odd.Path(name), Size: int64(len(content)), SHA256: Digest(content),
+		Server: server, Path: faulty.Path(name), Size: int64(len(content)), SHA256: Digest(content),
 	})
 }
 
-// Random returns n bytes that compress badly and are the same in every run.
+// Random returns n incompressible bytes, the same in every run.
 func Random(n int) []byte {
 	content := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{byte(n)}).Read(content)
@@ -319,14 +313,17 @@ func Digest(content []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// LastDetail is Detail of the last event of the type.
+// LastDetail returns a detail of the last event of the type, or nil.
 func LastDetail(events []ingest.StoredEvent, of ingest.EventType, key string) any {
-	backwards := slices.Clone(events)
-	slices.Reverse(backwards)
-	return Detail(backwards, of, key)
+	for _, e := range slices.Backward(events) {
+		if e.Type == of {
+			return e.Details[key]
+		}
+	}
+	return nil
 }
 
-// Count returns how many of the events are of the type.
+// Count returns the number of events of the type.
 func Count(events []ingest.StoredEvent, of ingest.EventType) (n int) {
 	for _, e := range events {
 		if e.Type == of {
@@ -336,7 +333,7 @@ func Count(events []ingest.StoredEvent, of ingest.EventType) (n int) {
 	return n
 }
 
-// Detail returns one detail of the first event of the type, or nil.
+// Detail returns a detail of the first event of the type, or nil.
 func Detail(events []ingest.StoredEvent, of ingest.EventType, key string) any {
 	for _, e := range events {
 		if e.Type == of {

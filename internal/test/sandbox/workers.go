@@ -21,17 +21,17 @@ import (
 type Cluster struct {
 	*Sandbox
 	Temporal client.Client
-	// Queue is the shared task queue of this world's workers.
+	// Queue is the shared task queue of the cluster's workers.
 	Queue string
 	// LastScan is the workflow id of the last scan.
 	LastScan string
 
-	// stops end the workers in this process; processes are the others.
+	// stops stop the workers in this process; processes are the other workers.
 	stops     []func()
 	processes []*Process
 }
 
-// NewCluster makes the world; no worker runs yet.
+// NewCluster creates a cluster without workers.
 func NewCluster(t *testing.T) *Cluster {
 	t.Helper()
 	h := &Cluster{Sandbox: New(t)}
@@ -43,14 +43,14 @@ func NewCluster(t *testing.T) *Cluster {
 // StartWorker runs a worker in this process until stop is called or the test ends.
 func (h *Cluster) StartWorker() (stop func()) { return h.StartWorkerWith(h.Cfg, nil) }
 
-// StartWorkerWith runs a worker with other settings, and with wrap, which may
-// be nil, around its parts.
+// StartWorkerWith runs a worker with other settings and with dependencies replaced by
+// wrap, which may be nil.
 func (h *Cluster) StartWorkerWith(cfg config.Config, wrap func(activities.Deps) activities.Deps) (stop func()) {
 	h.T.Helper()
 	return h.StartWorkerWired(cfg, worker.Wiring{Wrap: wrap})
 }
 
-// StartWorkerWired is StartWorkerWith with more of the wiring.
+// StartWorkerWired is StartWorkerWith with a wiring, whose TaskQueue is replaced.
 func (h *Cluster) StartWorkerWired(cfg config.Config, wiring worker.Wiring) (stop func()) {
 	h.T.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(h.Ctx))
@@ -77,8 +77,8 @@ func (h *Cluster) Scan() workflows.ScanSummary {
 	return h.ScanAsync()()
 }
 
-// ScanAsync starts a scan and returns a function that waits for its summary:
-// for tests whose worker dies meanwhile.
+// ScanAsync starts a scan and returns a function that waits for its summary, for tests
+// whose worker is killed meanwhile.
 func (h *Cluster) ScanAsync() (summary func() workflows.ScanSummary) {
 	h.T.Helper()
 	h.LastScan = ingest.ScanWorkflowID(uuid.NewString())
@@ -98,7 +98,7 @@ func (h *Cluster) AwaitScans(summary workflows.ScanSummary) {
 	}
 }
 
-// ScanAndWait scans and waits until nothing is left to do.
+// ScanAndWait scans all servers and waits until their DiscoverFiles have ended.
 func (h *Cluster) ScanAndWait() {
 	h.T.Helper()
 	h.AwaitScans(h.Scan())
@@ -110,8 +110,8 @@ func (h *Cluster) AwaitIngest(fileUUID string) {
 	require.NoError(h.T, h.Temporal.GetWorkflow(h.Ctx, ingest.IngestWorkflowID(fileUUID), "").Get(h.Ctx, nil))
 }
 
-// start starts a workflow of the world's workers. A server that is starved of
-// time says all kinds of things; asking again for the same id gives the same run.
+// start starts a workflow. It retries all errors, because an overloaded server returns
+// many kinds. Starting the same id again returns the same run.
 func (h *Cluster) start(id, name string, input any) (run client.WorkflowRun) {
 	h.T.Helper()
 	var err error
@@ -122,7 +122,7 @@ func (h *Cluster) start(id, name string, input any) (run client.WorkflowRun) {
 	return run
 }
 
-// Reconcile runs the reconciler once. Debris counts as such at once.
+// Reconcile runs a reconciliation that considers orphans of any age.
 func (h *Cluster) Reconcile() (found ingest.Reconciliation) {
 	h.T.Helper()
 	run := h.start(ReconcileID(h), workflows.NameReconcile, workflows.ReconcileInput{
@@ -132,7 +132,7 @@ func (h *Cluster) Reconcile() (found ingest.Reconciliation) {
 	return found
 }
 
-// ReconcileID is the workflow id of the world's reconciler.
+// ReconcileID returns the workflow id of the cluster's reconciliation.
 func ReconcileID(h *Cluster) string { return "reconcile/" + h.Queue }
 
 // Completed waits until the file at path is completed and returns it.
@@ -141,13 +141,13 @@ func (h *Cluster) Completed(path string) ingest.File {
 	return h.File(path, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 }
 
-// Parked waits until the file at path waits for an operator and returns it.
+// Parked waits until the file at path is in status error and returns it.
 func (h *Cluster) Parked(path string) ingest.File {
 	h.T.Helper()
 	return h.File(path, func(f ingest.File) bool { return f.Status == ingest.StatusError })
 }
 
-// Decide sends an operator's decision to a parked file and waits for the answer.
+// SendUpdate sends an operator action to a file's workflow and waits for its result.
 func (h *Cluster) SendUpdate(fileUUID, update string, d workflows.OperatorAction) error {
 	h.T.Helper()
 	handle, err := h.Temporal.UpdateWorkflow(h.Ctx, client.UpdateWorkflowOptions{

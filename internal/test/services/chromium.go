@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// chromiums are the names by which systems know the browser. The last one may be
-// a stub that asks for a snap.
+// chromiums are the names of the browser's executable on different systems. The last
+// one may be a stub that asks for a snap.
 var chromiums = []string{"chromium", "google-chrome", "chromium-browser"}
 
 // Chromium returns the browser's path. It skips the test under -short.

@@ -19,14 +19,14 @@ import (
 	"stevedore/internal/audit"
 )
 
-// objectReaders is how many objects are read at a time.
+// objectReaders is the number of objects read concurrently.
 const objectReaders = 8
 
-// objectPatience bounds the reading of one object: 10 GB on a busy machine.
-const objectPatience = 10 * time.Minute
+// objectTimeout bounds reading one object: 10 GB on a busy machine.
+const objectTimeout = 10 * time.Minute
 
-// Objects reads every object of the bucket and hashes it. It is bounded by object,
-// not as a whole: there may be a hundred thousand.
+// Objects reads and hashes every object of the bucket. Each object has a timeout; the
+// whole has none, because there may be a hundred thousand.
 func (s S3) Objects(t testing.TB) []audit.StoredObject {
 	t.Helper()
 	var objects []audit.StoredObject
@@ -56,7 +56,7 @@ func (s S3) Objects(t testing.TB) []audit.StoredObject {
 }
 
 func (s S3) read(ctx context.Context, key string) (audit.StoredObject, error) {
-	ctx, cancel := context.WithTimeout(ctx, objectPatience)
+	ctx, cancel := context.WithTimeout(ctx, objectTimeout)
 	defer cancel()
 	body, err := s.Core.Client.GetObject(ctx, s.Bucket, key, minio.GetObjectOptions{})
 	if err != nil {
@@ -100,14 +100,14 @@ func (s S3) OpenParts(t testing.TB) (n int) {
 		}
 		parts, err := s.Core.ListObjectParts(ctx, s.Bucket, upload.Key, upload.UploadID, 0, 1000)
 		if err != nil {
-			continue // it has just been completed
+			continue // completed since it was listed
 		}
 		n += len(parts.ObjectParts)
 	}
 	return n
 }
 
-// Messages takes every message out of the queue.
+// Messages consumes all messages of the queue.
 func (q AMQP) Messages(t testing.TB) []audit.Message {
 	t.Helper()
 	var messages []audit.Message
@@ -126,7 +126,7 @@ func (q AMQP) Messages(t testing.TB) []audit.Message {
 			} `json:"data"`
 		}
 		if err := json.Unmarshal(delivery.Body, &envelope); err != nil {
-			t.Fatalf("message %s is no JSON: %v", delivery.MessageId, err)
+			t.Fatalf("message %s is not JSON: %v", delivery.MessageId, err)
 		}
 		messages = append(messages, audit.Message{ID: delivery.MessageId, Key: envelope.Data.Key, SHA256: envelope.Data.SHA256})
 	}

@@ -6,20 +6,16 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// dataPacket is the type of the answer to a read, SSH_FXP_DATA.
-const dataPacket = 103
-
-// faultyChannel puts packets in the place of others that the library would never
-// send.
+// faultyChannel replaces packets by ones that the library would never send.
 type faultyChannel struct {
 	ssh.Channel
 	server *FaultySFTP
 }
 
-// Write sends one packet, or the beginning of one: the library writes what it
-// has of it at once.
+// Write sends a packet or the beginning of one: the library writes the header and the
+// data of large packets separately.
 func (c *faultyChannel) Write(p []byte) (int, error) {
-	if len(p) < 9 || p[4] != dataPacket {
+	if len(p) < 9 || p[4] != typeData {
 		return c.Channel.Write(p)
 	}
 	c.server.mu.Lock()

@@ -21,8 +21,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// FaultySFTP is an SFTP server in this process for what OpenSSH will not do. It
-// serves one folder of files in memory, honestly as long as its faults are nil.
+// FaultySFTP is an SFTP server in this process that serves one folder of files in memory
+// and injects faults that OpenSSH cannot produce.
 type FaultySFTP struct {
 	Host        string
 	Port        int
@@ -32,41 +32,42 @@ type FaultySFTP struct {
 	mu     sync.Mutex
 	faults SFTPFaults
 	files  map[string][]byte
-	made   map[string]*GeneratedFile
-	times  map[string]time.Time
-	reads  int
-	// logins counts connections whose user was let in.
+	// generated holds the files whose content is computed on reading.
+	generated map[string]*GeneratedFile
+	times     map[string]time.Time
+	reads     int
+	// logins counts successful log-ins.
 	logins int
-	// raw, may be nil, speaks SFTP in the place of the library.
+	// raw, if not nil, serves the channel instead of the library.
 	raw func(io.ReadWriter)
 }
 
-// SFTPFaults are the ways in which it is odd; nil ones are honest.
+// SFTPFaults are the faults of a FaultySFTP. The zero value is a correct server.
 type SFTPFaults struct {
-	// Before is called before each listing and stat, e.g. to wait.
+	// Before is called before each listing and stat, for example to block.
 	Before func()
-	// Read may answer a read itself: n bytes of buf, or an error.
+	// Read answers reads: n bytes in buf, or an error.
 	Read func(content, buf []byte, off int64) (int, error)
-	// Open may refuse to open a path.
+	// Open returns the error of opening a path, nil to open it.
 	Open func(path string) error
-	// Wait is called before a path is opened, e.g. to give no answer, and may say that
-	// the connection is cut instead. done is closed when the connection ends.
+	// Wait is called before a path is opened, for example to block, and reports whether
+	// to cut the connection. done is closed when the connection ends.
 	Wait func(path string, done <-chan struct{}) (cut bool)
-	// Names are listed besides the files, as they are.
+	// Names are additional names in listings, sent unchanged.
 	Names []string
-	// Endless makes the listing go on for ever with made-up names.
+	// Endless makes listings endless, with random names.
 	Endless bool
-	// Size may lie about a file's size.
+	// Size returns the reported size of a file.
 	Size func(path string, size int64) int64
-	// Huge may put a packet of so many bytes in the place of the answer to the
-	// n-th read, from 1; 0 is none.
+	// Huge returns the size of a packet to send as the response to the n-th read, from
+	// 1; 0 sends the correct response.
 	Huge func(read int) (bytes int)
 }
 
-// faultyRoot is the folder that it serves.
+// faultyRoot is the served folder.
 const faultyRoot = "/in"
 
-// StartFaultySFTP starts the server; it ends with the test.
+// StartFaultySFTP starts the server. It ends with the test.
 func StartFaultySFTP(t testing.TB) *FaultySFTP {
 	t.Helper()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
@@ -77,7 +78,7 @@ func StartFaultySFTP(t testing.TB) *FaultySFTP {
 	require.NoError(t, err)
 	s := &FaultySFTP{
 		Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port, Password: rand.Text(),
-		HostKeyLine: authorizedLine(signer.PublicKey()), files: map[string][]byte{}, made: map[string]*GeneratedFile{}, times: map[string]time.Time{},
+		HostKeyLine: authorizedLine(signer.PublicKey()), files: map[string][]byte{}, generated: map[string]*GeneratedFile{}, times: map[string]time.Time{},
 	}
 	config := &ssh.ServerConfig{PasswordCallback: func(_ ssh.ConnMetadata, given []byte) (*ssh.Permissions, error) {
 		if string(given) != s.Password {
@@ -99,7 +100,7 @@ func StartFaultySFTP(t testing.TB) *FaultySFTP {
 	return s
 }
 
-// Server returns the settings to reach it, with the host key pinned.
+// Server returns the settings to connect to it, with the host key pinned.
 func (s *FaultySFTP) Server(name, uuid string) ingest.Server {
 	return ingest.Server{
 		UUID: uuid, Name: name, Host: s.Host, Port: s.Port, Username: "u", HostKeys: []string{s.HostKeyLine},
@@ -107,31 +108,31 @@ func (s *FaultySFTP) Server(name, uuid string) ingest.Server {
 	}
 }
 
-// Path is the absolute path of a file.
+// Path returns the absolute path of a file.
 func (s *FaultySFTP) Path(name string) string { return faultyRoot + "/" + name }
 
-// Write puts a file there, modified now.
+// Write adds a file, modified now.
 func (s *FaultySFTP) Write(name string, content []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.files[s.Path(name)], s.times[s.Path(name)] = content, time.Now()
 }
 
-// Be changes how the server is odd.
+// SetFaults replaces the faults of the server.
 func (s *FaultySFTP) SetFaults(faults SFTPFaults) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = faults
 }
 
-// Reads counts the read requests so far.
+// Reads returns the number of read requests so far.
 func (s *FaultySFTP) Reads() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.reads
 }
 
-// Logins counts the log-ins so far.
+// Logins returns the number of log-ins so far.
 func (s *FaultySFTP) Logins() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -179,7 +180,7 @@ type faultyConn struct {
 	done <-chan struct{}
 }
 
-// Fileread opens a file, unless the server is odd first.
+// Fileread opens a file after the fault Wait.
 func (r faultyConn) Fileread(request *sftp.Request) (io.ReaderAt, error) {
 	r.mu.Lock()
 	wait := r.faults.Wait
@@ -196,8 +197,8 @@ func (s *FaultySFTP) Fileread(r *sftp.Request) (io.ReaderAt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	content, ok := s.files[r.Filepath]
-	made := s.made[r.Filepath]
-	if !ok && made == nil {
+	generated := s.generated[r.Filepath]
+	if !ok && generated == nil {
 		return nil, os.ErrNotExist
 	}
 	if s.faults.Open != nil {
@@ -205,19 +206,19 @@ func (s *FaultySFTP) Fileread(r *sftp.Request) (io.ReaderAt, error) {
 			return nil, err
 		}
 	}
-	if made != nil {
-		return made.open(), nil
+	if generated != nil {
+		return generated.open(), nil
 	}
 	return faultyFile{s, content}, nil
 }
 
-// Filewrite refuses: partners' servers are only read here.
+// Filewrite always fails: the server is read-only.
 func (s *FaultySFTP) Filewrite(*sftp.Request) (io.WriterAt, error) { return nil, os.ErrPermission }
 
-// Filecmd refuses likewise.
+// Filecmd always fails, for the same reason.
 func (s *FaultySFTP) Filecmd(*sftp.Request) error { return os.ErrPermission }
 
-// Filelist lists the folder, or stats one path.
+// Filelist lists the folder or stats a path.
 func (s *FaultySFTP) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 	s.mu.Lock()
 	before := s.faults.Before
@@ -254,8 +255,8 @@ func (s *FaultySFTP) listing() faultyListing {
 
 func (s *FaultySFTP) info(file string) faultyInfo {
 	size := int64(len(s.files[file]))
-	if made := s.made[file]; made != nil {
-		size = made.content.Size()
+	if generated := s.generated[file]; generated != nil {
+		size = generated.content.Size()
 	}
 	if s.faults.Size != nil {
 		size = s.faults.Size(file, size)
@@ -269,7 +270,7 @@ type faultyFile struct {
 	content []byte
 }
 
-// ReadAt answers one read request.
+// ReadAt answers a read request.
 func (f faultyFile) ReadAt(buf []byte, off int64) (int, error) {
 	f.server.mu.Lock()
 	f.server.reads++
@@ -281,7 +282,7 @@ func (f faultyFile) ReadAt(buf []byte, off int64) (int, error) {
 	return CorrectRead(f.content, buf, off)
 }
 
-// CorrectRead reads as a good server does.
+// CorrectRead answers a read like a correct server.
 func CorrectRead(content, buf []byte, off int64) (int, error) {
 	if off >= int64(len(content)) {
 		return 0, io.EOF
@@ -293,13 +294,13 @@ func CorrectRead(content, buf []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// faultyListing is what a listing shows.
+// faultyListing is the content of a listing.
 type faultyListing struct {
 	infos   []os.FileInfo
 	endless bool
 }
 
-// ListAt gives the next entries.
+// ListAt implements sftp.ListerAt.
 func (l faultyListing) ListAt(to []os.FileInfo, off int64) (n int, err error) {
 	for n < len(to) {
 		at := off + int64(n)
@@ -316,7 +317,7 @@ func (l faultyListing) ListAt(to []os.FileInfo, off int64) (n int, err error) {
 	return n, nil
 }
 
-// faultyInfo is one entry.
+// faultyInfo is an entry of a listing.
 type faultyInfo struct {
 	name string
 	size int64
@@ -324,20 +325,20 @@ type faultyInfo struct {
 	at   time.Time
 }
 
-// Name is as the server sends it.
+// Name implements fs.FileInfo.
 func (i faultyInfo) Name() string { return i.name }
 
-// Size is in bytes.
+// Size implements fs.FileInfo.
 func (i faultyInfo) Size() int64 { return i.size }
 
-// Mode is the kind of file.
+// Mode implements fs.FileInfo.
 func (i faultyInfo) Mode() fs.FileMode { return i.mode }
 
-// ModTime is the modification time.
+// ModTime implements fs.FileInfo.
 func (i faultyInfo) ModTime() time.Time { return i.at }
 
-// IsDir tells a folder.
+// IsDir implements fs.FileInfo.
 func (i faultyInfo) IsDir() bool { return i.mode.IsDir() }
 
-// Sys has nothing more.
+// Sys implements fs.FileInfo.
 func (i faultyInfo) Sys() any { return nil }

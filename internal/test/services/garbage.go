@@ -19,16 +19,15 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Garbage is an SFTP server in this process whose answers are those of a good one,
-// of which some are changed at random: bits flipped, cut, longer, repeated, left
-// out, of another type, for another request, or not SFTP at all. The seed repeats
-// what it does, as far as the requests do.
+// Garbage is an in-process SFTP server that corrupts some of its responses at random:
+// flipped bytes, shorter, longer, repeated, missing, of another type, with wrong lengths
+// or numbers, or no SFTP at all. The same seed and requests give the same responses.
 type Garbage struct {
 	Host        string
 	Port        int
 	Password    string
 	HostKeyLine string
-	// CorruptPercent is how many of a hundred answers are changed.
+	// CorruptPercent is the share of corrupted responses in percent. Default: 10.
 	CorruptPercent int
 
 	seed     uint64
@@ -37,13 +36,13 @@ type Garbage struct {
 	config   *ssh.ServerConfig
 
 	mu    sync.Mutex
-	conns map[net.Conn]bool // nil once it is closed
-	came  uint64
+	conns map[net.Conn]bool // nil after Close
+	count uint64            // connections so far
 	serve sync.WaitGroup
 }
 
-// StartGarbage starts the server with some files and folders in /in. It ends with
-// Close, and with the test.
+// StartGarbage starts the server with some files and folders in /in. It ends with Close
+// or with the test.
 func StartGarbage(t testing.TB, seed uint64) *Garbage {
 	t.Helper()
 	_, private, err := ed25519.GenerateKey(cryptorand.Reader)
@@ -64,7 +63,7 @@ func StartGarbage(t testing.TB, seed uint64) *Garbage {
 	return g
 }
 
-// fill makes two folders with some files.
+// fill creates folders with some files.
 func (g *Garbage) fill() error {
 	for _, folder := range []string{"/in", "/in/deep", "/in/done"} {
 		if err := g.handlers.FileCmd.Filecmd(sftp.NewRequest("Mkdir", folder)); err != nil {
@@ -85,7 +84,7 @@ func (g *Garbage) fill() error {
 	return nil
 }
 
-// Server returns the settings to reach it.
+// Server returns the settings to connect to it.
 func (g *Garbage) Server(name, uuid string) ingest.Server {
 	return ingest.Server{
 		UUID: uuid, Name: name, Host: g.Host, Port: g.Port, Username: "u", HostKeys: []string{g.HostKeyLine},
@@ -93,7 +92,7 @@ func (g *Garbage) Server(name, uuid string) ingest.Server {
 	}
 }
 
-// Close ends the server and every connection, and waits for that.
+// Close closes the server and its connections, and waits for their goroutines.
 func (g *Garbage) Close() {
 	_ = g.listener.Close()
 	g.mu.Lock()
@@ -118,8 +117,8 @@ func (g *Garbage) accept() {
 			return
 		}
 		g.conns[conn] = true
-		g.came++
-		random := rand.New(rand.NewPCG(g.seed, g.came))
+		g.count++
+		random := rand.New(rand.NewPCG(g.seed, g.count))
 		g.serve.Go(func() { g.talk(conn, random) })
 		g.mu.Unlock()
 	}
@@ -144,25 +143,25 @@ func (g *Garbage) talk(conn net.Conn, random *rand.Rand) {
 		})
 		g.serve.Go(func() {
 			defer func() { _ = channel.Close() }()
-			spoiler := &spoiler{Channel: channel, random: random, spoilt: g.CorruptPercent}
-			_ = sftp.NewRequestServer(spoiler, g.handlers).Serve()
+			corrupted := &corrupter{Channel: channel, random: random, percent: g.CorruptPercent}
+			_ = sftp.NewRequestServer(corrupted, g.handlers).Serve()
 		})
 	}
 }
 
-// spoiler changes some of the packets that are written to a channel.
-type spoiler struct {
+// corrupter corrupts some of the packets written to a channel.
+type corrupter struct {
 	ssh.Channel
-	spoilt int
+	percent int
 
-	mu     sync.Mutex // answers are written by several goroutines
+	mu     sync.Mutex // several goroutines write responses
 	random *rand.Rand
-	packet []byte // the one that is being written
+	packet []byte // written but not sent yet
 	ended  bool
 }
 
-// Write takes packets, also in pieces, and sends each when it is whole.
-func (s *spoiler) Write(p []byte) (int, error) {
+// Write collects pieces of packets and sends each packet when it is complete.
+func (s *corrupter) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
@@ -170,32 +169,32 @@ func (s *spoiler) Write(p []byte) (int, error) {
 	}
 	s.packet = append(s.packet, p...)
 	for len(s.packet) >= 4 {
-		whole := 4 + int(binary.BigEndian.Uint32(s.packet))
-		if len(s.packet) < whole {
+		size := 4 + int(binary.BigEndian.Uint32(s.packet))
+		if len(s.packet) < size {
 			break
 		}
-		out := s.packet[:whole:whole]
-		s.packet = s.packet[whole:]
-		if s.random.IntN(100) < s.spoilt {
-			out = s.spoil(out)
+		out := s.packet[:size:size]
+		s.packet = s.packet[size:]
+		if s.random.IntN(100) < s.percent {
+			out = s.corrupt(out)
 		}
 		if _, err := s.Channel.Write(out); err != nil {
 			return 0, err
 		}
 		if s.ended {
 			_ = s.Close()
-			return 0, errors.New("the server hangs up")
+			return 0, errors.New("connection closed by the server")
 		}
 	}
 	return len(p), nil
 }
 
-// spoil returns what is sent in the packet's place. Its length is mended where
-// only what follows is to be wrong.
-func (s *spoiler) spoil(packet []byte) []byte {
+// corrupt returns a replacement for the packet. Its length field is correct unless the
+// length itself is the fault.
+func (s *corrupter) corrupt(packet []byte) []byte {
 	body := packet[4:]
 	switch s.random.IntN(11) {
-	case 0, 1: // other bytes
+	case 0, 1: // random bytes
 		for range 1 + s.random.IntN(4) {
 			body[s.random.IntN(len(body))] = byte(s.random.Uint32())
 		}
@@ -204,25 +203,25 @@ func (s *spoiler) spoil(packet []byte) []byte {
 		return framed(body[:1+s.random.IntN(len(body))])
 	case 3: // longer
 		return framed(append(body, s.noise(s.random.IntN(2000))...))
-	case 4: // of another type
+	case 4: // another type
 		body[0] = byte(99 + s.random.IntN(8))
 		return packet
-	case 5: // twice
+	case 5: // repeated
 		return append(packet, packet...)
-	case 6: // never
+	case 6: // missing
 		return nil
-	case 7: // a length that is not so
+	case 7: // a wrong length
 		binary.BigEndian.PutUint32(packet, []uint32{0, 1, 4, 1 << 18, 1<<18 + 1, 1 << 20, 1 << 31, 1<<32 - 1}[s.random.IntN(8)])
 		return packet
-	case 8: // of noise, for the right request
+	case 8: // noise, with the id of the request
 		size := s.random.IntN(1 << s.random.IntN(18))
 		return framed(append(body[:min(5, len(body)):min(5, len(body))], s.noise(size)...))
-	case 9: // a number within it that is very large
+	case 9: // a very large number inside
 		if len(body) >= 13 {
 			binary.BigEndian.PutUint32(body[5+4*s.random.IntN((len(body)-9)/4):], 1<<(16+s.random.UintN(16))-1)
 		}
 		return packet
-	default: // nothing ever again
+	default: // noise, then the end of the connection
 		s.ended = true
 		return s.noise(s.random.IntN(100))
 	}
@@ -232,7 +231,7 @@ func framed(body []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)
 }
 
-func (s *spoiler) noise(size int) []byte {
+func (s *corrupter) noise(size int) []byte {
 	noise := make([]byte, size)
 	for i := range noise {
 		noise[i] = byte(s.random.Uint32())

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// GeneratedFile is a file of an odd server whose content is computed when it is read. It
-// records what is read.
+// GeneratedFile is a file of a FaultySFTP whose content is computed on reading. It
+// records the ranges that are read.
 type GeneratedFile struct {
 	content interface {
 		io.ReaderAt
@@ -16,29 +16,29 @@ type GeneratedFile struct {
 
 	mu       sync.Mutex
 	readings []*Reading
-	hold     int64 // 0 is none
+	hold     int64 // 0: none
 	moved    chan struct{}
 }
 
-// Reading is what was read of a file between opening and closing it, in bytes.
+// Reading records the reads between opening and closing a file.
 type Reading struct {
-	// First is the lowest offset, High the end of the highest read, Bytes how many
-	// were sent; all 0 when nothing was read.
+	// First is the lowest offset, High the end of the highest read, and Bytes the number
+	// of bytes sent. All are 0 if nothing was read.
 	First, High, Bytes int64
-	// Open says that it is not closed yet.
+	// Open reports whether the file is still open.
 	Open bool
 }
 
 // Make puts a file of any size there, modified now.
 func (s *FaultySFTP) AddGenerated(name string, content *Pattern) *GeneratedFile {
-	made := &GeneratedFile{content: content, moved: make(chan struct{})}
+	generated := &GeneratedFile{content: content, moved: make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.made[s.Path(name)], s.times[s.Path(name)] = made, time.Now()
-	return made
+	s.generated[s.Path(name)], s.times[s.Path(name)] = generated, time.Now()
+	return generated
 }
 
-// Hold lets reads at the offset or beyond wait until the next call; 0 is none.
+// Hold blocks reads at or beyond the offset until the next call; 0 blocks none.
 func (m *GeneratedFile) Hold(off int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -58,7 +58,7 @@ func (m *GeneratedFile) await(off int64) {
 	}
 }
 
-// Readings returns those in which something was read, in order of opening.
+// Readings returns the readings with at least one byte, in order of opening.
 func (m *GeneratedFile) Readings() (all []Reading) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -82,7 +82,7 @@ func (m *GeneratedFile) Open() bool {
 	return false
 }
 
-// Read is how many bytes were read so far, those that were read again included.
+// Read returns the number of bytes read so far, including repeated ones.
 func (m *GeneratedFile) Read() (n int64) {
 	for _, r := range m.Readings() {
 		n += r.Bytes
@@ -98,7 +98,7 @@ func (m *GeneratedFile) open() *openGenerated {
 	return &openGenerated{GeneratedFile: m, reading: r}
 }
 
-// openGenerated is a made file that is open.
+// openGenerated is an open GeneratedFile.
 type openGenerated struct {
 	*GeneratedFile
 	reading *Reading

@@ -9,11 +9,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// LedgerServers is how many servers FillLedger adds, "server-00" and so on. The
-// last one was there only at the beginning.
+// LedgerServers is the number of servers that FillLedger adds: "server-00" and so on.
+// The last one only has files from the beginning of the period.
 const LedgerServers = 20
 
-// ledgerBatch bounds what one statement writes.
+// ledgerBatch is the maximum number of files per statement.
 const ledgerBatch = 100_000
 
 const fillServers = `
@@ -59,9 +59,8 @@ INSERT INTO reconciliations (run_key, started_at) SELECT 'run-' || i, now() FROM
 INSERT INTO api_tokens (name, token_sha256, role, created_by, revoked_at)
 SELECT 'token-' || i, sha256(i::text::bytea), 'viewer', 'ann', now() FROM generate_series(1, %[1]d) i`
 
-// FillLedger writes so many files with six events each, and scans, audit entries
-// and so on in proportion, into an empty database, and brings its statistics up
-// to date.
+// FillLedger fills an empty database with files, six events per file, and scans, audit
+// entries and so on in proportion. It then updates the statistics of the planner.
 func FillLedger(t testing.TB, dsn string, files int) {
 	t.Helper()
 	ctx := context.Background()
@@ -74,7 +73,7 @@ func FillLedger(t testing.TB, dsn string, files int) {
 	}
 	exec("SET jit = off")
 	exec(fillServers, LedgerServers)
-	// Looking up each event's file one by one would take most of the time.
+	// Checking the foreign key row by row would take most of the time.
 	exec("ALTER TABLE file_events DROP CONSTRAINT file_events_file_id_fkey")
 	for first := 1; first <= files; first += ledgerBatch {
 		last := min(first+ledgerBatch-1, files)

@@ -7,11 +7,10 @@ import (
 	"testing"
 )
 
-// keptLines bounds what a test that failed tells of its parts' logs.
+// keptLines is the number of log lines that a failed test shows.
 const keptLines = 300
 
-// Logger keeps the last lines that are written to it and shows them when the
-// test has failed: what a worker saw is not to be guessed afterwards.
+// Logger returns a logger whose last lines are shown if the test fails.
 func Logger(t testing.TB) *slog.Logger {
 	t.Helper()
 	kept := &lastLines{}
@@ -23,13 +22,13 @@ func Logger(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(kept, nil))
 }
 
-// lastLines is a writer of lines that forgets the first ones.
+// lastLines is a writer that keeps the last lines.
 type lastLines struct {
 	mu    sync.Mutex
 	lines []string
 }
 
-// Write takes one line.
+// Write appends one line.
 func (l *lastLines) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -40,7 +39,7 @@ func (l *lastLines) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// String returns what is kept.
+// String returns the kept lines.
 func (l *lastLines) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

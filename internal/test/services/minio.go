@@ -13,22 +13,22 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// S3 is a bucket of one test's own.
+// S3 is a bucket of a single test.
 type S3 struct {
-	// Endpoint is host:port; UseTLS says how to speak to it.
+	// Endpoint is host:port; UseTLS selects https.
 	Endpoint  string
 	AccessKey string
 	SecretKey string
 	Region    string
 	UseTLS    bool
-	// Bucket is the test's bucket; it and all in it goes when the test ends.
+	// Bucket is removed with its objects when the test ends.
 	Bucket string
-	// Core looks into the bucket behind the back of the code under test.
+	// Core is the test's own client for the bucket.
 	Core *minio.Core
 }
 
-// Bucket makes a bucket for the test on the object store named by
-// STEVEDORE_S3_*. It skips the test under -short.
+// Bucket creates a bucket for the test on the object store of STEVEDORE_S3_*. It skips
+// the test under -short.
 func Bucket(t testing.TB) S3 {
 	t.Helper()
 	s := S3{
@@ -42,7 +42,7 @@ func Bucket(t testing.TB) S3 {
 	return s.create(t)
 }
 
-// create makes the bucket, which is removed when the test ends.
+// create creates the bucket, which is removed when the test ends.
 func (s S3) create(t testing.TB) S3 {
 	t.Helper()
 	core, err := minio.NewCore(s.Endpoint, &minio.Options{
@@ -65,13 +65,13 @@ func (s S3) create(t testing.TB) S3 {
 	return s
 }
 
-// removePatience is enough for a bucket of 100,000 objects.
-const removePatience = 10 * time.Minute
+// removeTimeout is enough for a bucket of 100,000 objects.
+const removeTimeout = 10 * time.Minute
 
-// remove empties the bucket, unfinished uploads included, and removes it. A
-// bucket that the test removed itself is fine.
+// remove removes the bucket with its objects and unfinished uploads. A bucket that the
+// test has already removed is not an error.
 func (s S3) remove() error {
-	ctx, cancel := context.WithTimeout(context.Background(), removePatience)
+	ctx, cancel := context.WithTimeout(context.Background(), removeTimeout)
 	defer cancel()
 	if exists, err := s.Core.BucketExists(ctx, s.Bucket); err != nil || !exists {
 		return err

@@ -14,10 +14,9 @@ import (
 // patternBlock is the length of a pattern's block in bytes.
 const patternBlock = 4096
 
-// Pattern is content that is computed from its offset: random bytes that repeat
-// in each block, with the block's number mixed into each word, so that bytes at a
-// wrong place are noticed. Nothing of it is kept, so it can have any size. It is
-// safe for concurrent use.
+// Pattern is content of any size that is computed from the offset and takes no memory:
+// random bytes that repeat in each block, with the number of the block mixed into each
+// word. Check therefore detects misplaced bytes. It is safe for concurrent use.
 type Pattern struct {
 	size   int64
 	words  [patternBlock / 8]uint64
@@ -35,7 +34,7 @@ func NewPattern(size int64) *Pattern {
 	return p
 }
 
-// Size is in bytes.
+// Size returns the size in bytes.
 func (p *Pattern) Size() int64 { return p.size }
 
 // ReadAt implements io.ReaderAt.
@@ -67,7 +66,7 @@ func (p *Pattern) fill(buf []byte, off int64) {
 	}
 }
 
-// block computes a whole block.
+// block computes one block.
 func (p *Pattern) block(to []byte, number int64) {
 	key := uint64(number+1) * 0x9e3779b97f4a7c15 // odd, so that no two blocks share a key
 	to = to[:patternBlock]
@@ -76,7 +75,8 @@ func (p *Pattern) block(to []byte, number int64) {
 	}
 }
 
-// Check compares bytes with the content at the offset. scratch is at least as long.
+// Check compares body with the content at the offset. scratch is a buffer of at least
+// the same length.
 func (p *Pattern) Check(body []byte, off int64, scratch []byte) error {
 	want := scratch[:len(body)]
 	if _, err := p.ReadAt(want, off); err != nil {
@@ -89,10 +89,10 @@ func (p *Pattern) Check(body []byte, off int64, scratch []byte) error {
 	for body[at] == want[at] {
 		at++
 	}
-	return fmt.Errorf("byte %d is not the source's", off+int64(at))
+	return fmt.Errorf("byte %d differs from the source", off+int64(at))
 }
 
-// SHA256 returns the digest of the whole content in hex. The first call computes it.
+// SHA256 returns the digest of the content in hex. The first call computes it.
 func (p *Pattern) SHA256() string { return p.digest() }
 
 func (p *Pattern) sum() string {

@@ -11,7 +11,7 @@ import (
 	"stevedore/internal/test/services"
 )
 
-func TestPatternIsTheSameHoweverItIsRead(t *testing.T) {
+func TestPatternReadAt(t *testing.T) {
 	t.Parallel()
 	p := services.NewPattern(100_003)
 	whole, err := io.ReadAll(io.NewSectionReader(p, 0, p.Size()))
@@ -30,9 +30,9 @@ func TestPatternIsTheSameHoweverItIsRead(t *testing.T) {
 	require.Equal(t, hex.EncodeToString(sum[:]), p.SHA256())
 }
 
-// TestPatternNoticesWhatIsMisplaced: every word of a block differs from the same
-// word of another one.
-func TestPatternNoticesWhatIsMisplaced(t *testing.T) {
+// TestPatternDetectsMisplacedBytes: every word of a block differs from the same word of
+// any other block.
+func TestPatternDetectsMisplacedBytes(t *testing.T) {
 	t.Parallel()
 	p, scratch := services.NewPattern(1<<40), make([]byte, 64)
 	for _, off := range []int64{0, 4096, 512 << 20, 100e9} {
@@ -44,7 +44,7 @@ func TestPatternNoticesWhatIsMisplaced(t *testing.T) {
 			require.Error(t, p.Check(body, other, scratch))
 		}
 		body[63] ^= 1
-		require.ErrorContains(t, p.Check(body, off, scratch), "is not the source's")
+		require.ErrorContains(t, p.Check(body, off, scratch), "differs from the source")
 	}
 }
 

@@ -13,17 +13,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The ports of FreePort. They are below those that Linux chooses by itself
-// (net.ipv4.ip_local_port_range, 32768 and above), so that no connection and no
-// listener on port 0 takes one before its server listens, or while the server is
-// stopped. Each process has blocks of its own.
+// The ports of FreePort are below Linux's ephemeral ports (net.ipv4.ip_local_port_range,
+// 32768 and above). No connection or listener on port 0 can take one before its server
+// listens, or while the server is stopped. Each process has blocks of its own.
 const (
 	firstPort, blockPorts, blocks = 12_000, 100, 200
 	lastPort                      = firstPort + blockPorts*blocks
 )
 
-// ports are those of this process: next is the first one that was not returned,
-// end the end of its block.
+// ports is the block of this process: next is the next port to return, end the end of
+// the block.
 var ports struct {
 	sync.Mutex
 	next, end int
@@ -45,16 +44,16 @@ func FreePort(t testing.TB) int {
 		ports.next++
 		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
-			continue // another program has it
+			continue // in use by another program
 		}
 		require.NoError(t, listener.Close())
 		return port
 	}
 }
 
-// lockBlock locks a block of ports until the process ends, and returns its first
-// one. The search begins at a place of the process's own: a block whose process
-// has just ended may still have servers.
+// lockBlock locks a block of ports until the process ends and returns its first port.
+// The search starts at a position derived from the process id, because servers of a
+// process that has just ended may still use its block.
 func lockBlock(dir string) (first int, err error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return 0, fmt.Errorf("reserve ports: %w", err)
@@ -70,5 +69,5 @@ func lockBlock(dir string) (first int, err error) {
 		}
 		_ = syscall.Close(fd)
 	}
-	return 0, fmt.Errorf("reserve ports: other processes have all of %d to %d", firstPort, lastPort-1)
+	return 0, fmt.Errorf("reserve ports: all ports from %d to %d are locked by other processes", firstPort, lastPort-1)
 }

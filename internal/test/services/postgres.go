@@ -1,5 +1,6 @@
-// Package services gives each test its own piece of the real services, and takes
-// it away when the test ends. The services' addresses come from the environment.
+// Package services creates isolated resources on real services for a test: a database,
+// bucket, queue, task queue or server, removed when the test ends. The addresses of the
+// services come from the environment.
 package services
 
 import (
@@ -26,22 +27,21 @@ import (
 )
 
 const (
-	// databaseVariable names the server on which tests make their databases;
-	// its user needs CREATEDB.
+	// databaseVariable holds the URL of the server on which tests create their
+	// databases; its user needs CREATEDB.
 	databaseVariable = "STEVEDORE_DATABASE_URL"
-	// templateLock is the advisory lock under which the template is made: the
-	// test binaries of several packages run side by side.
+	// templateLock is the advisory lock for creating the template: the test binaries of
+	// several packages run concurrently.
 	templateLock = 7305514217
-	// databaseTimeout is generous: a machine that runs all tests at once is slow.
+	// databaseTimeout is long because the machine runs all tests.
 	databaseTimeout = 2 * time.Minute
 )
 
-// template makes the migrated template once per process.
+// template creates the template database once per process.
 var template = sync.OnceValues(makeTemplate)
 
-// Database returns the address of a database of the test's own, empty and with
-// the current schema. It is dropped when the test ends. Without a server the
-// test fails, or is skipped under -short.
+// Database returns the URL of an empty database with the current schema. It is dropped
+// when the test ends. Without a server the test fails; under -short it is skipped.
 func Database(t testing.TB) string {
 	t.Helper()
 	if testing.Short() {
@@ -52,7 +52,7 @@ func Database(t testing.TB) string {
 		t.Fatalf("%s is not set: run `make test`", databaseVariable)
 	}
 	from, err := template()
-	require.NoError(t, err, "make the template database")
+	require.NoError(t, err, "create the template database")
 	name := "t_" + strings.ReplaceAll(uuid.NewString(), "-", "")
 	require.NoError(t, administer("CREATE DATABASE "+name+" TEMPLATE "+from))
 	t.Cleanup(func() {
@@ -65,8 +65,7 @@ func Database(t testing.TB) string {
 	return dsn
 }
 
-// Connections describes the connections to the database of those who call
-// themselves so (application_name).
+// Connections describes the connections to the database with the application_name.
 func Connections(t testing.TB, dsn, application string) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), databaseTimeout)
@@ -82,7 +81,7 @@ func Connections(t testing.TB, dsn, application string) []string {
 	return found
 }
 
-// administer runs one statement on the server's own database.
+// administer runs one statement on the default database of the server.
 func administer(statement string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), databaseTimeout)
 	defer cancel()
@@ -95,9 +94,8 @@ func administer(statement string) error {
 	return err
 }
 
-// makeTemplate returns the name of a database with the current schema. The
-// name holds the migrations' digest, so that all processes share one and a
-// changed schema gets another.
+// makeTemplate returns the name of a database with the current schema. The name contains
+// the digest of the migrations, so that all processes share one per schema.
 func makeTemplate() (name string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), databaseTimeout)
 	defer cancel()
@@ -106,7 +104,7 @@ func makeTemplate() (name string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("connect to PostgreSQL: run `make test`: %w", err)
 	}
-	// Closing the connection gives the lock back.
+	// Closing the connection releases the lock.
 	defer func() { _ = conn.Close(ctx) }()
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(templateLock)); err != nil {
 		return "", fmt.Errorf("lock the template: %w", err)
@@ -124,8 +122,8 @@ func makeTemplate() (name string, err error) {
 	return name, buildTemplate(ctx, conn, server, name)
 }
 
-// buildTemplate migrates under another name first, so that a run that was
-// killed half-way leaves no half template.
+// buildTemplate migrates a draft and renames it, so that a killed run leaves no
+// incomplete template.
 func buildTemplate(ctx context.Context, conn *pgx.Conn, server, name string) error {
 	draft := name + "_draft"
 	for _, statement := range []string{"DROP DATABASE IF EXISTS " + draft + " WITH (FORCE)", "CREATE DATABASE " + draft} {
@@ -182,7 +180,6 @@ func withDatabase(server, database string) (string, error) {
 		return "", fmt.Errorf("%s must be a URL, postgres://user:password@host:port/database", databaseVariable)
 	}
 	u.Path = "/" + database
-	// A machine that runs all tests at once is slow.
 	query := u.Query()
 	query.Set("connect_timeout", strconv.Itoa(int(databaseTimeout.Seconds())))
 	u.RawQuery = query.Encode()

@@ -9,14 +9,14 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// AMQP is a queue of one test's own.
+// AMQP is a queue of a single test.
 type AMQP struct {
 	// URL is the broker's, with credentials.
 	URL string
-	// Queue is a durable quorum queue; it goes when the test ends.
+	// Queue is a durable quorum queue, deleted when the test ends.
 	Queue string
-	// Channel looks into the queue behind the back of the code under test. A
-	// channel is not safe for concurrent use.
+	// Channel is the test's own connection to the queue. It is not safe for concurrent
+	// use.
 	Channel *amqp.Channel
 }
 
@@ -47,7 +47,7 @@ func (q AMQP) Declare(t testing.TB) {
 	}
 }
 
-// Delete removes the queue and what is in it.
+// Delete deletes the queue with its messages.
 func (q AMQP) Delete(t testing.TB) {
 	t.Helper()
 	if _, err := q.Channel.QueueDelete(q.Queue, false, false, false); err != nil {
@@ -55,9 +55,9 @@ func (q AMQP) Delete(t testing.TB) {
 	}
 }
 
-// setting returns the environment variable that names a part of the test
-// stack. Tests that need one are skipped under -short and fail without it, so
-// that a run that tested nothing is not taken for one that passed.
+// setting returns an environment variable of the test stack. Under -short it skips the
+// test. Without the variable the test fails, so that a run without services cannot
+// pass.
 func setting(t testing.TB, name string) string {
 	t.Helper()
 	if testing.Short() {

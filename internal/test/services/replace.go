@@ -9,8 +9,8 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// Replace puts other bytes under a key and leaves the metadata as it is, as a
-// damaged disk or a careless hand would.
+// Replace replaces an object's bytes and keeps its metadata, like a damaged disk or an
+// operator's mistake.
 func (s S3) Replace(t testing.TB, key string, content []byte) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

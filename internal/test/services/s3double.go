@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,18 +17,17 @@ import (
 	"stevedore/internal/audit"
 )
 
-// minPart is S3's smallest part but for the last, in bytes.
+// minPart is S3's minimum size of a part other than the last, in bytes.
 const minPart = 5 << 20
 
-// S3Double is an object store in this process that holds one bucket. It is strict
-// where S3 is: it compares what arrives with its checksums, creates objects once
-// where it is asked to, and completes uploads of the parts that it has. It
-// verifies no signatures.
+// S3Double is an in-process test double of an object store with one bucket. Like S3 it
+// verifies checksums, honours If-None-Match, and completes uploads only from parts that
+// it holds. It does not verify signatures.
 type S3Double struct {
-	// S3 is how to reach it.
+	// S3 holds its address and credentials.
 	S3 S3
-	// content, may be nil, is what every part must be made of. Then bytes are
-	// compared as they arrive, and dropped.
+	// content, if not nil, is the expected content of all multipart uploads. Their bytes
+	// are then compared on arrival and not kept.
 	content *Pattern
 
 	received atomic.Int64
@@ -36,21 +36,21 @@ type S3Double struct {
 	objects map[string]*doubleObject
 	uploads map[string]*doubleUpload
 	begun   int
-	wrong   []string
+	errors  []string
 }
 
-// doubleObject is a stored object. body is nil when its bytes were dropped.
+// doubleObject is a stored object. body is nil if its bytes were not kept.
 type doubleObject struct {
 	size     int64
 	etag     string
 	checksum string
 	metadata http.Header
 	body     []byte
-	made     *Pattern
+	pattern  *Pattern // content in place of body
 }
 
-// StartS3Double starts it; it ends with the test. content, may be nil, is what
-// all multipart uploads must hold; without, all bytes are kept in memory.
+// StartS3Double starts the server, which ends with the test. content, if not nil, is the
+// expected content of multipart uploads; otherwise all bytes are kept in memory.
 func StartS3Double(t testing.TB, content *Pattern) *S3Double {
 	t.Helper()
 	d := &S3Double{content: content, objects: map[string]*doubleObject{}, uploads: map[string]*doubleUpload{}}
@@ -70,32 +70,32 @@ func StartS3Double(t testing.TB, content *Pattern) *S3Double {
 	return d
 }
 
-// Received is how many bytes the fullest upload has had in parts. Parts that are
-// stored again do not count, so it shows how far a file has come.
+// Received returns the bytes of the largest upload so far. Repeated parts do not count,
+// so it measures the progress of a file.
 func (d *S3Double) Received() int64 { return d.received.Load() }
 
-// Wrong lists what arrived and was not what it must be.
-func (d *S3Double) Wrong() []string {
+// Errors returns the differences between received and expected content.
+func (d *S3Double) Errors() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return append([]string(nil), d.wrong...)
+	return slices.Clone(d.errors)
 }
 
-func (d *S3Double) complain(format string, args ...any) {
+func (d *S3Double) addError(format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.wrong = append(d.wrong, fmt.Sprintf(format, args...))
+	d.errors = append(d.errors, fmt.Sprintf(format, args...))
 }
 
-// Objects returns what S3.Objects does without reading any object: every byte of
-// those made of parts was compared when it arrived.
+// Objects returns the same as S3.Objects without reading the objects: the bytes of
+// multipart uploads were compared on arrival.
 func (d *S3Double) Objects() (all []audit.StoredObject) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for key, o := range d.objects {
 		stored := audit.StoredObject{Key: key, Size: o.size, MetaSHA256: o.metadata.Get("X-Amz-Meta-Sha256"), Checksum: o.checksum}
-		if o.made != nil {
-			stored.SHA256 = o.made.SHA256()
+		if o.pattern != nil {
+			stored.SHA256 = o.pattern.SHA256()
 		}
 		all = append(all, stored)
 	}
@@ -127,7 +127,7 @@ func (d *S3Double) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// upload does what concerns one upload.
+// upload handles requests about an upload.
 func (d *S3Double) upload(w http.ResponseWriter, r *http.Request, key string, query map[string][]string) {
 	d.mu.Lock()
 	up := d.uploads[query["uploadId"][0]]

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// object does what concerns one object.
+// object handles requests about an object.
 func (d *S3Double) object(w http.ResponseWriter, r *http.Request, key string) {
 	switch r.Method {
 	case http.MethodPut:
@@ -52,7 +52,7 @@ func (d *S3Double) putObject(w http.ResponseWriter, r *http.Request, key string)
 	w.Header().Set(sha256Header, o.checksum)
 }
 
-// create stores the object, unless the request is to create one and there is one.
+// create stores the object. It reports false for If-None-Match and an existing object.
 func (d *S3Double) create(key string, o *doubleObject, header http.Header) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -85,10 +85,10 @@ func (d *S3Double) getObject(w http.ResponseWriter, r *http.Request, key string)
 		return
 	}
 	var body io.Reader = bytes.NewReader(o.body)
-	if o.made != nil {
-		body = io.NewSectionReader(o.made, 0, o.size)
+	if o.pattern != nil {
+		body = io.NewSectionReader(o.pattern, 0, o.size)
 	}
-	_, _ = io.Copy(w, body) // a reader that has gone does not matter
+	_, _ = io.Copy(w, body) // fails only when the client is gone
 }
 
 func (d *S3Double) listObjects(w http.ResponseWriter, prefix string) {
@@ -104,14 +104,14 @@ func (d *S3Double) listObjects(w http.ResponseWriter, prefix string) {
 	answer(w, list)
 }
 
-// sha256Header is that of S3's checksum, metadataHeader begins those of metadata.
+// sha256Header is the header of S3's checksum; metadataHeader is the prefix of metadata.
 const (
 	sha256Header   = "X-Amz-Checksum-Sha256"
 	metadataHeader = "X-Amz-Meta-"
 )
 
-// mismatch compares a body's SHA-256 with what the request promises, in its
-// signature, in its checksum, or in both.
+// mismatch compares a body's SHA-256 with the signed hash and the checksum of the
+// request. It returns an S3 error code, or "" if they match.
 func mismatch(header http.Header, sum []byte) (code string) {
 	signed, checksum := header.Get("X-Amz-Content-Sha256"), header.Get(sha256Header)
 	if signed != hex.EncodeToString(sum) && (signed != "UNSIGNED-PAYLOAD" || checksum == "") {

@@ -26,8 +26,8 @@ type doubleUpload struct {
 
 	mu       sync.Mutex
 	parts    map[int]*doublePart
-	received int64 // of parts that were new
-	partSize int64 // of the first part that arrived; every part but the last has it
+	received int64 // bytes, without repeated parts
+	partSize int64 // size of the first part received; only the last part may be smaller
 }
 
 // doublePart is a stored part.
@@ -35,11 +35,11 @@ type doublePart struct {
 	size int64
 	off  int64
 	sum  [sha256.Size]byte
-	body []byte // nil when dropped
+	body []byte // nil if not kept
 }
 
-// etag is no MD5, as in encrypted buckets of S3: computing one costs more than all
-// else here.
+// etag is not an MD5, as in encrypted buckets of S3. Computing MD5 would dominate the
+// run time.
 func (p *doublePart) etag() string     { return hex.EncodeToString(p.sum[:16]) }
 func (p *doublePart) checksum() string { return base64.StdEncoding.EncodeToString(p.sum[:]) }
 
@@ -72,7 +72,7 @@ func (d *S3Double) putPart(w http.ResponseWriter, r *http.Request, up *doubleUpl
 	}
 	if code != "" {
 		if up.key != probeKey {
-			d.complain("part %d of upload %s: %s %v", number, up.id, code, err)
+			d.addError("part %d of upload %s: %s %v", number, up.id, code, err)
 		}
 		fail(w, http.StatusBadRequest, code)
 		return
@@ -90,19 +90,19 @@ func (d *S3Double) putPart(w http.ResponseWriter, r *http.Request, up *doubleUpl
 	}
 }
 
-// errCut says that the sender has gone.
+// errCut is returned when the body ends early.
 var errCut = errors.New("the body ended early")
 
-// scratches are what bodies are read and compared with.
-var scratches = sync.Pool{New: func() any { return new([2][256 << 10]byte) }}
+// buffers holds pairs of buffers, to read bodies and to compare them.
+var buffers = sync.Pool{New: func() any { return new([2][256 << 10]byte) }}
 
-// receive reads a part. Its bytes are compared with the content, or kept.
+// receive reads a part and compares or keeps its bytes.
 func (d *S3Double) receive(r *http.Request, up *doubleUpload, number int) (*doublePart, error) {
 	part := &doublePart{size: r.ContentLength, off: up.offset(number, r.ContentLength, d.content)}
-	sum, scratch := sha256.New(), scratches.Get().(*[2][256 << 10]byte)
-	defer scratches.Put(scratch)
+	sum, scratch := sha256.New(), buffers.Get().(*[2][256 << 10]byte)
+	defer buffers.Put(scratch)
 	var kept bytes.Buffer
-	var wrong error
+	var mismatch error
 	for at := int64(0); at < part.size; {
 		piece := scratch[0][:min(int64(len(scratch[0])), part.size-at)]
 		if _, err := io.ReadFull(r.Body, piece); err != nil {
@@ -111,20 +111,22 @@ func (d *S3Double) receive(r *http.Request, up *doubleUpload, number int) (*doub
 		sum.Write(piece)
 		if d.content == nil || up.key == probeKey {
 			kept.Write(piece)
-		} else if wrong == nil {
-			wrong = d.content.Check(piece, part.off+at, scratch[1][:])
+		} else if mismatch == nil {
+			mismatch = d.content.Check(piece, part.off+at, scratch[1][:])
 		}
 		at += int64(len(piece))
 	}
 	sum.Sum(part.sum[:0])
 	part.body = kept.Bytes()
-	return part, wrong
+	return part, mismatch
 }
 
-// probeKey is where the product tries out a store; what it writes there is its own.
+// probeKey is the key with which stevedore probes the features of a store. Its content
+// is arbitrary.
 const probeKey = "stevedore-probe"
 
-// offset is where a part lies in its file: all parts but the last are of one size.
+// offset returns the position of a part in its file: all parts but the last have the
+// same size.
 func (up *doubleUpload) offset(number int, size int64, content *Pattern) int64 {
 	up.mu.Lock()
 	defer up.mu.Unlock()
@@ -193,7 +195,7 @@ func (d *S3Double) complete(w http.ResponseWriter, r *http.Request, up *doubleUp
 	answer(w, doubleCompleted{Bucket: d.S3.Bucket, Key: up.key, ETag: quoted(object.etag), ChecksumSHA256: object.checksum})
 }
 
-// assemble makes the listed parts an object, or returns what is wrong with them.
+// assemble builds an object of the listed parts, or returns an S3 error code.
 func (d *S3Double) assemble(up *doubleUpload, list []doublePartEntry) (*doubleObject, string) {
 	up.mu.Lock()
 	defer up.mu.Unlock()
@@ -209,7 +211,7 @@ func (d *S3Double) assemble(up *doubleUpload, list []doublePartEntry) (*doubleOb
 		case part.size < minPart && i < len(list)-1:
 			return nil, "EntityTooSmall"
 		case part.body == nil && part.off != object.size:
-			d.complain("part %d of upload %s follows %d bytes, its own are those at %d", entry.PartNumber, up.id, object.size, part.off)
+			d.addError("part %d of upload %s follows %d bytes, but its content belongs at %d", entry.PartNumber, up.id, object.size, part.off)
 			return nil, "InvalidPart"
 		}
 		sums.Write(part.sum[:])
@@ -223,9 +225,9 @@ func (d *S3Double) assemble(up *doubleUpload, list []doublePartEntry) (*doubleOb
 		object.checksum = base64.StdEncoding.EncodeToString(sums.Sum(nil)) + count
 	}
 	if d.content != nil && up.key != probeKey {
-		object.made = d.content
+		object.pattern = d.content
 		if object.size != d.content.Size() {
-			d.complain("upload %s is completed with %d of %d bytes", up.id, object.size, d.content.Size())
+			d.addError("upload %s is completed with %d of %d bytes", up.id, object.size, d.content.Size())
 		}
 	}
 	return object, ""

@@ -2,7 +2,7 @@ package services
 
 import "encoding/xml"
 
-// What the double of an object store answers about uploads, and is sent.
+// Requests and responses of S3Double about multipart uploads.
 
 type doubleBegun struct {
 	XMLName  xml.Name `xml:"InitiateMultipartUploadResult"`

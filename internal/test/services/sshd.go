@@ -22,45 +22,43 @@ import (
 )
 
 const (
-	// sshdProgram must be run by its absolute path: it starts itself again for
-	// every connection.
+	// sshdProgram is absolute because sshd executes itself for every connection.
 	sshdProgram = "/usr/sbin/sshd"
-	// sshdRuntimeDir is where sshd locks up what needs no rights, if root runs it.
+	// sshdRuntimeDir is the privilege separation folder of sshd when run by root.
 	sshdRuntimeDir = "/run/sshd"
-	// sshdPatience bounds how long sshd may take to listen, or to write its log,
-	// on a machine that runs all tests at once.
-	sshdPatience = 2 * time.Minute
+	// sshdTimeout bounds the start of sshd and its log writes, on a machine that runs
+	// all tests.
+	sshdTimeout = 2 * time.Minute
 )
 
-// SSHDOptions says how an SSHD differs from the plain one.
+// SSHDOptions configures an SSHD.
 type SSHDOptions struct {
-	// Password, when not empty, lets a user "partner" log in by it; needs root
-	// and libnss-wrapper. Without it the current user logs in by PrivateKeyPEM.
+	// Password, if not empty, enables password log-in for the user "partner". It needs
+	// root and libnss-wrapper. Otherwise the current user logs in with PrivateKeyPEM.
 	Password string
-	// Config are further lines for sshd_config, e.g. "MaxSessions 1".
+	// Config holds further lines of sshd_config, e.g. "MaxSessions 1".
 	Config []string
 }
 
-// SSHD is a real OpenSSH server on the loopback interface that serves one
-// folder by SFTP. Its methods fail the test when they cannot do their work.
+// SSHD is an OpenSSH server on the loopback interface that serves one folder by SFTP.
+// Its methods fail the test on errors.
 type SSHD struct {
-	// Host and Port are where it listens, User who logs in.
 	Host string
 	Port int
 	User string
-	// Password is the one that is right; empty without password log-ins.
+	// Password is the correct password; empty without password log-in.
 	Password string
 	// PrivateKeyPEM is a client key that is always accepted.
 	PrivateKeyPEM []byte
-	// HostKeyLine is the current host key as it is pinned.
+	// HostKeyLine is the current host key in the format of pinned keys.
 	HostKeyLine string
-	// Root is the folder to be filled and listed, as an absolute path.
+	// Root is the absolute path of the served folder.
 	Root string
 
 	t       testing.TB
 	dir     string
 	log     string
-	wrapper []string // environment with the made-up users, if any
+	wrapper []string // environment with the virtual user, if any
 
 	mu      sync.Mutex
 	process *exec.Cmd
@@ -95,7 +93,7 @@ func StartSSHD(t testing.TB, o SSHDOptions) *SSHD {
 	return s
 }
 
-// Server returns the settings to reach it, with the host key pinned.
+// Server returns the settings to connect to it, with the host key pinned.
 func (s *SSHD) Server(name, uuid string) ingest.Server {
 	return ingest.Server{
 		UUID: uuid, Name: name, Host: s.Host, Port: s.Port, Username: s.User, HostKeys: []string{s.HostKeyLine},
@@ -106,9 +104,9 @@ func (s *SSHD) Server(name, uuid string) ingest.Server {
 // Path returns the absolute path of a file below Root.
 func (s *SSHD) Path(rel string) string { return s.Root + "/" + rel }
 
-// Write creates a file below Root with its folders. A checksum file is some seconds
-// younger: partners write it after its file, tests before, so that no listing shows
-// the file alone.
+// Write creates a file below Root with its folders. A checksum file gets an mtime a few
+// seconds later: partners write it after its file, but tests write it first, so that no
+// listing shows the file without it.
 func (s *SSHD) Write(rel string, content []byte) {
 	s.t.Helper()
 	path := s.Path(rel)
@@ -120,7 +118,7 @@ func (s *SSHD) Write(rel string, content []byte) {
 	}
 }
 
-// RotateHostKey gives the server another host key; a running one is restarted.
+// RotateHostKey replaces the host key and restarts a running server.
 func (s *SSHD) RotateHostKey() {
 	s.t.Helper()
 	private, public := newSSHKey(s.t)
@@ -146,27 +144,26 @@ func (s *SSHD) Start() {
 	s.mu.Lock()
 	s.process = process
 	s.mu.Unlock()
-	// A trial connection would be one of Sessions for a while, and take one of
-	// MaxStartups.
+	// A trial connection would count as one of Sessions and MaxStartups for a while.
 	s.await("sshd does not listen", func() bool {
 		return strings.Contains(s.Log()[before.Size():], "Server listening on "+s.Host)
 	})
 }
 
-// Stop ends the listener in an orderly way; connections stay.
+// Stop terminates the listener and keeps connections.
 func (s *SSHD) Stop() { s.end(false, syscall.SIGTERM) }
 
-// Kill ends the listener and all its connections at once.
+// Kill kills the listener and all connections.
 func (s *SSHD) Kill() { s.end(true, os.Kill) }
 
-// Restart kills everything and starts again on the same port.
+// Restart kills the listener and all connections, and starts again on the same port.
 func (s *SSHD) Restart() {
 	s.t.Helper()
 	s.Kill()
 	s.Start()
 }
 
-// KillSessions ends all connections; the listener stays.
+// KillSessions kills all connections and keeps the listener.
 func (s *SSHD) KillSessions() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,8 +172,8 @@ func (s *SSHD) KillSessions() {
 	}
 }
 
-// Pid returns the process id of the listener, whose descendants serve the
-// connections; 0 when it is stopped.
+// Pid returns the process id of the listener, whose descendants serve the connections;
+// 0 if it is stopped.
 func (s *SSHD) Pid() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,7 +183,7 @@ func (s *SSHD) Pid() int {
 	return s.process.Process.Pid
 }
 
-// Sessions returns the process ids that serve connections, to be signalled.
+// Sessions returns the ids of the processes that serve connections.
 func (s *SSHD) Sessions() []int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -196,11 +193,10 @@ func (s *SSHD) Sessions() []int {
 	return descendants(s.process.Process.Pid)
 }
 
-// Freeze stops the listener and all connections in the middle of what they do;
-// Thaw lets them go on.
+// Freeze suspends the listener and all connections with SIGSTOP until Thaw.
 func (s *SSHD) Freeze() { s.signal(syscall.SIGSTOP) }
 
-// Thaw undoes Freeze.
+// Thaw resumes a frozen server.
 func (s *SSHD) Thaw() { s.signal(syscall.SIGCONT) }
 
 func (s *SSHD) signal(how os.Signal) {
@@ -211,17 +207,17 @@ func (s *SSHD) signal(how os.Signal) {
 	}
 }
 
-// Log returns what the server has logged so far, at level DEBUG1.
+// Log returns the server's log so far, at level DEBUG1.
 func (s *SSHD) Log() string {
 	text, err := os.ReadFile(s.log)
 	require.NoError(s.t, err)
 	return string(text)
 }
 
-// AwaitLog waits until the log holds text: sshd writes it in its own time.
+// AwaitLog waits until the log contains text.
 func (s *SSHD) AwaitLog(text string) { s.AwaitLogged(1, text) }
 
-// AwaitLogged waits until the log holds text at least times times.
+// AwaitLogged waits until the log contains text at least times times.
 func (s *SSHD) AwaitLogged(times int, text string) {
 	s.t.Helper()
 	s.await(fmt.Sprintf("the log does not have %q %d times", text, times), func() bool {
@@ -245,26 +241,26 @@ func (s *SSHD) end(sessions bool, how os.Signal) {
 	}
 	var children []int
 	if sessions {
-		// A connection that comes now would outlive the listener.
+		// A connection accepted from now on would outlive the listener.
 		_ = process.Process.Signal(syscall.SIGSTOP)
 		children = descendants(process.Process.Pid)
 	}
 	_ = process.Process.Signal(how)
 	signalAll(children, how)
-	_ = process.Wait() // killed on purpose: its status says nothing
+	_ = process.Wait() // the exit status of a killed process is irrelevant
 	s.await("the processes of connections do not end", func() bool { return !slices.ContainsFunc(children, running) })
 }
 
 func (s *SSHD) await(what string, condition func() bool) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), sshdPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), sshdTimeout)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !condition() {
 		select {
 		case <-ctx.Done():
-			s.t.Fatalf("%s within %s; its log:\n%s", what, sshdPatience, s.Log())
+			s.t.Fatalf("%s within %s; its log:\n%s", what, sshdTimeout, s.Log())
 		case <-tick.C:
 		}
 	}
@@ -290,11 +286,11 @@ func (s *SSHD) configure(o SSHDOptions) {
 		"PidFile none", "StrictModes no", "UsePAM no", "UseDNS no", "PermitRootLogin yes", "LogLevel DEBUG1",
 		"PasswordAuthentication " + passwords, "KbdInteractiveAuthentication no",
 	}
-	// Of all keywords this one alone may not come twice.
+	// Subsystem must not be repeated.
 	if !strings.Contains(strings.Join(o.Config, "\n"), "Subsystem ") {
 		lines = append(lines, "Subsystem sftp internal-sftp")
 	}
-	// sshd takes the first of contradicting lines, so that the test's win.
+	// sshd uses the first value of a keyword, so the test's lines take precedence.
 	text := strings.Join(append(append([]string{}, o.Config...), lines...), "\n") + "\n"
 	require.NoError(s.t, os.WriteFile(filepath.Join(s.dir, "sshd_config"), []byte(text), 0o600))
 }

@@ -17,15 +17,15 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// sshdPartner is the user made up for password log-ins.
+// sshdPartner is the virtual user for password log-ins.
 const sshdPartner = "partner"
 
-// nssWrapper is where Debian and others put the library that shows a process
-// other users than the machine has.
+// nssWrapper lists the paths of libnss_wrapper, a library that replaces the users of
+// the machine for one process.
 var nssWrapper = []string{"/usr/lib/*/libnss_wrapper.so", "/usr/lib64/libnss_wrapper.so", "/usr/lib/libnss_wrapper.so"}
 
-// wrapUsers makes up a user with the password and returns the environment in
-// which sshd knows it. The machine's own users are not touched.
+// wrapUsers creates a virtual user with the password and returns the environment in
+// which sshd accepts it. The machine's users are not changed.
 func wrapUsers(t testing.TB, dir, password string) []string {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -43,7 +43,7 @@ func wrapUsers(t testing.TB, dir, password string) []string {
 	crypt := exec.Command("openssl", "passwd", "-6", "-stdin")
 	crypt.Stdin = strings.NewReader(password + "\n")
 	hash, err := crypt.Output()
-	require.NoError(t, err, "openssl makes the password's hash")
+	require.NoError(t, err, "hash the password with openssl")
 
 	env := []string{"LD_PRELOAD=" + library}
 	for name, line := range map[string]string{
@@ -72,9 +72,8 @@ func newSSHKey(t testing.TB) (private []byte, public ssh.PublicKey) {
 	return pem.EncodeToMemory(block), public
 }
 
-// descendants returns the children of a process, their children and so on.
-// sshd puts every connection into a session of its own, so that a process
-// group does not hold them.
+// descendants returns the children of a process, their children and so on. sshd starts
+// a session for every connection, so a process group does not contain them.
 func descendants(pid int) []int {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	var found []int
@@ -89,7 +88,7 @@ func descendants(pid int) []int {
 	return found
 }
 
-// running reports whether the process has not ended. A zombie has.
+// running reports whether the process runs. A zombie does not.
 func running(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, state, found := strings.Cut(string(stat), ") ")
@@ -99,7 +98,7 @@ func running(pid int) bool {
 func signalAll(pids []int, how os.Signal) {
 	for _, pid := range pids {
 		if process, err := os.FindProcess(pid); err == nil {
-			_ = process.Signal(how) // gone already is fine
+			_ = process.Signal(how) // it may have ended
 		}
 	}
 }

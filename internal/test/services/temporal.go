@@ -20,23 +20,23 @@ import (
 	"stevedore/internal/orchestrator"
 )
 
-// temporalPatience is generous: a server that runs beside all tests is slow.
-const temporalPatience = 2 * time.Minute
+// temporalTimeout is long because the server shares the machine with all tests.
+const temporalTimeout = 2 * time.Minute
 
-// patient waits for the server's first answer for longer than the SDK's 5 s, and
-// is otherwise how the product connects.
-var patient = client.ConnectionOptions{GetSystemInfoTimeout: temporalPatience, GrpcCompression: orchestrator.Compression}
+// connection waits longer than the SDK's 5 s for the server's first response. Otherwise
+// it equals the product's connection.
+var connection = client.ConnectionOptions{GetSystemInfoTimeout: temporalTimeout, GrpcCompression: orchestrator.Compression}
 
-// Temporal connects to the server of TEMPORAL_ADDRESS and returns a task queue
-// of the test's own. Tests share the namespace: workflow ids hold random
-// uuids, so only the queue must differ. It skips the test under -short.
+// Temporal connects to the server of TEMPORAL_ADDRESS and returns a task queue for the
+// test. Tests share the namespace: workflow ids contain random uuids, so only the queue
+// must differ. It skips the test under -short.
 func Temporal(t testing.TB) (c client.Client, taskQueue string) {
 	t.Helper()
 	address := setting(t, "TEMPORAL_ADDRESS")
-	ctx, cancel := context.WithTimeout(context.Background(), temporalPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), temporalTimeout)
 	defer cancel()
 	c, err := client.DialContext(ctx, client.Options{
-		HostPort: address, Logger: sdklog.NewStructuredLogger(Logger(t)), ConnectionOptions: patient,
+		HostPort: address, Logger: sdklog.NewStructuredLogger(Logger(t)), ConnectionOptions: connection,
 	})
 	if err != nil {
 		t.Fatalf("connect to Temporal at %s: %v", address, err)
@@ -46,11 +46,11 @@ func Temporal(t testing.TB) (c client.Client, taskQueue string) {
 	return c, "test-" + strings.ToLower(rand.Text())
 }
 
-// addSearchAttributes adds what may be there already: tests of several processes
-// race here.
+// addSearchAttributes adds the search attributes. They may exist, because tests of
+// several processes do this concurrently.
 func addSearchAttributes(ctx context.Context, t testing.TB, c client.Client) {
 	t.Helper()
-	insist(ctx, t, "add search attributes", func() error {
+	retryUntilDone(ctx, t, "add search attributes", func() error {
 		_, err := c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
 			Namespace: client.DefaultNamespace,
 			SearchAttributes: map[string]enumspb.IndexedValueType{
@@ -66,25 +66,24 @@ func addSearchAttributes(ctx context.Context, t testing.TB, c client.Client) {
 	})
 }
 
-// TemporalNamespace returns a client of a namespace of the test's own, for what
-// has the same id in every installation, like schedules. It has no search
-// attributes yet.
+// TemporalNamespace returns a client of a new namespace, for tests of objects that have
+// the same id in every installation, such as schedules. It has no search attributes.
 func TemporalNamespace(t testing.TB) (c client.Client, namespace string) {
 	t.Helper()
 	address := setting(t, "TEMPORAL_ADDRESS")
-	ctx, cancel := context.WithTimeout(context.Background(), temporalPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), temporalTimeout)
 	defer cancel()
 	namespace = "test-" + strings.ToLower(rand.Text())
 	c, err := client.DialContext(ctx, client.Options{
-		HostPort: address, Namespace: namespace, Logger: sdklog.NewStructuredLogger(Logger(t)), ConnectionOptions: patient,
+		HostPort: address, Namespace: namespace, Logger: sdklog.NewStructuredLogger(Logger(t)), ConnectionOptions: connection,
 	})
 	if err != nil {
 		t.Fatalf("connect to Temporal at %s: %v", address, err)
 	}
 	t.Cleanup(c.Close)
 	registerNamespace(ctx, t, c, namespace)
-	// Temporal's services learn of a namespace one after another.
-	insist(ctx, t, "use namespace "+namespace, func() error {
+	// The caches of Temporal's services see a new namespace one after another.
+	retryUntilDone(ctx, t, "use namespace "+namespace, func() error {
 		_, err := c.DescribeTaskQueue(ctx, ingest.TaskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW)
 		return err
 	})
@@ -93,19 +92,19 @@ func TemporalNamespace(t testing.TB) (c client.Client, namespace string) {
 
 func registerNamespace(ctx context.Context, t testing.TB, c client.Client, namespace string) {
 	t.Helper()
-	insist(ctx, t, "register namespace "+namespace, func() error {
+	retryUntilDone(ctx, t, "register namespace "+namespace, func() error {
 		_, err := c.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
 			Namespace: namespace, WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
 		})
 		if exists := (*serviceerror.NamespaceAlreadyExists)(nil); errors.As(err, &exists) {
-			return nil // an answer was lost
+			return nil // a previous attempt succeeded, but its response was lost
 		}
 		return err
 	})
 }
 
-// insist asks again as long as the server is too busy to answer.
-func insist(ctx context.Context, t testing.TB, what string, ask func() error) {
+// retryUntilDone repeats the call until it succeeds, because a busy server fails requests.
+func retryUntilDone(ctx context.Context, t testing.TB, what string, ask func() error) {
 	t.Helper()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()

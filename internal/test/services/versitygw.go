@@ -15,11 +15,11 @@ import (
 	"time"
 )
 
-// versityPatience is how long versitygw may take to listen, on a busy machine.
-const versityPatience = 2 * time.Minute
+// versityTimeout bounds the start of versitygw, on a machine that runs all tests.
+const versityTimeout = 2 * time.Minute
 
-// VersityGW starts versitygw, an S3 server by others than MinIO's, and makes a
-// bucket on it. Both end with the test. It skips the test under -short.
+// VersityGW starts versitygw, an S3 server independent of MinIO, and creates a bucket.
+// Both are removed when the test ends. It skips the test under -short.
 func VersityGW(t testing.TB) S3 {
 	t.Helper()
 	if testing.Short() {
@@ -41,15 +41,15 @@ func VersityGW(t testing.TB) S3 {
 		_ = server.Process.Kill()
 		_ = server.Wait()
 	})
-	if err := dialUntil(s.Endpoint, versityPatience); err != nil {
+	if err := awaitListener(s.Endpoint, versityTimeout); err != nil {
 		t.Fatalf("versitygw does not listen: %v\n%s", err, log)
 	}
 	return s.create(t)
 }
 
-// dialUntil waits until something listens at the address.
-func dialUntil(address string, patience time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+// awaitListener waits until the address accepts connections.
+func awaitListener(address string, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -66,7 +66,7 @@ func dialUntil(address string, patience time.Duration) error {
 	}
 }
 
-// program returns the path of a program that the Makefile builds into bin/.
+// program returns the path of a program that the Makefile builds in bin/.
 func program(t testing.TB, name string) string {
 	t.Helper()
 	dir, err := os.Getwd()
