@@ -112,6 +112,14 @@ func TestNoWorker(t *testing.T) {
 	require.Contains(t, got.errors, "no worker polls")
 	require.NotContains(t, got.out+got.errors, "Temporal does not answer")
 	require.Equal(t, 1, strings.Count(execute(t, ops, args("scan", "--wait")).errors, "no worker polls"), "noted once")
+
+	ops = world()
+	ops.status.Servers = nil
+	slow := func(a *app) {
+		at := time.Now()
+		a.now = func() time.Time { at = at.Add(time.Minute); return at }
+	}
+	require.Contains(t, execute(t, ops, args("scan", "--wait"), slow).errors, "no worker has started the scan for 25s")
 }
 
 // privately serves the fake as the private API of break-glass.

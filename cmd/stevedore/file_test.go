@@ -185,7 +185,7 @@ type watchedWorld struct {
 	// looks counts listings, shows single files.
 	looks, shows int
 	stop         context.CancelFunc
-	// leaves says that the file is completed in the end, and leaves the list.
+	// leaves makes the file complete in the end, so that it leaves the list.
 	leaves bool
 }
 

@@ -106,7 +106,7 @@ func (f fileResult) rows(t *table, now time.Time) {
 	optional("mode", value(f.Mode))
 	optional("hash", strings.Join(nonEmpty(value(f.HashAlgo), value(f.FileHash)), " "))
 	optional("object", strings.Join(nonEmpty(value(f.Bucket), value(f.ObjectKey)), "/"))
-	optional("object checksum (parts)", value(f.ObjectChecksum))
+	optional("object checksum", value(f.ObjectChecksum))
 	t.row("workflow", f.WorkflowID)
 	optional("", f.WorkflowURL)
 	if p := f.Progress; p != nil {

@@ -89,6 +89,9 @@ func exactly(name string) cobra.PositionalArgs {
 		if len(args) != 1 {
 			return fmt.Errorf("expected one %s, got %d", name, len(args))
 		}
+		if args[0] == "" {
+			return fmt.Errorf("the %s is empty", name)
+		}
 		return nil
 	}
 }

@@ -66,32 +66,42 @@ be later, or when files wait for the partner, for example for a done-marker.`,
 // workerInterval is the interval at which a waiting command looks for a worker.
 const workerInterval = 10 * time.Second
 
-// workerCheck notes when no worker polls, and when one polls again. Without a worker a
-// scan makes no progress, which would look like a hang.
+// startTimeout is the time after which a scan that has not started is reported. The API
+// reports a stopped worker only after a minute and a half.
+const startTimeout = 25 * time.Second
+
+// workerCheck notes once that no worker polls. Without a worker a scan makes no progress,
+// which would look like a hang.
 type workerCheck struct {
-	app  *app
-	last string
-	at   time.Time
+	app   *app
+	noted bool
+	at    time.Time
+}
+
+func (w *workerCheck) note(text string) {
+	if !w.noted {
+		w.app.note("%s", text)
+	}
+	w.noted = true
 }
 
 func (w *workerCheck) check(ctx context.Context, api *client.API) {
 	if time.Since(w.at) < workerInterval {
 		return
 	}
-	text := ""
-	if err := api.CheckPart(ctx, operations.PartWorker); err != nil {
-		text = message(err)
+	w.at = time.Now()
+	if err := api.CheckPart(ctx, operations.PartWorker); err != nil && ctx.Err() == nil {
+		w.note(message(err))
 	}
-	if text != w.last && ctx.Err() == nil {
-		w.app.note("%s", strings.Join(nonEmpty(text, map[bool]string{text == "": "a worker polls again"}[true]), ""))
-	}
-	w.last, w.at = text, time.Now()
 }
 
 func (a *app) waitScan(ctx context.Context, api *client.API, accepted openapi.ScanAccepted, worker *workerCheck) error {
-	progress := &progress{app: a}
+	progress, begun := &progress{app: a}, a.now()
 	scan, err := api.WaitScan(ctx, accepted.ScanUUID, func(s openapi.Scan) {
 		worker.check(ctx, api)
+		if len(s.Servers) == 0 && a.now().Sub(begun) > startTimeout {
+			worker.note("no worker has started the scan for " + startTimeout.String() + ": check that `stevedore worker` runs")
+		}
 		progress.scan(s)
 	})
 	progress.end()
@@ -115,7 +125,7 @@ func (a *app) waitScan(ctx context.Context, api *client.API, accepted openapi.Sc
 			result.Unreadable[server.Name] = server.Unreadable
 		}
 	}
-	if err := a.show(result, func(t *table) { rowsOfScan(t, scan, servers) }); err != nil {
+	if err := a.show(result, func(t *table) { a.rowsOfScan(t, scan, servers) }); err != nil {
 		return err
 	}
 	return result.err(servers)
@@ -124,16 +134,16 @@ func (a *app) waitScan(ctx context.Context, api *client.API, accepted openapi.Sc
 // shownUnreadable bounds the printed unreadable folders of one server.
 const shownUnreadable = 10
 
-func rowsOfScan(t *table, scan openapi.Scan, servers []openapi.Server) {
+func (a *app) rowsOfScan(t *table, scan openapi.Scan, servers []openapi.Server) {
 	if len(scan.Servers) > 0 {
-		t.columns("SERVER", "RESULT", "FILES")
+		t.columns("SERVER", "FILES", "RESULT")
 	}
 	for _, server := range scan.Servers {
 		result := "ok"
 		if server.State == openapi.ScanFailed {
-			result = "FAILED: " + safe(value(server.Error))
+			result = "FAILED: " + safe(a.cause(server.Server, value(server.Error)))
 		}
-		t.row(safe(server.Server), result, counts(server.Files))
+		t.row(safe(server.Server), counts(server.Files), result)
 	}
 	t.columns()
 	for _, server := range servers {

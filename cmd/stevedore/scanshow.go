@@ -112,7 +112,7 @@ func (a *app) rowsOfListings(t *table, r scanShowResult) {
 		result := "ok"
 		switch {
 		case l.Error != nil:
-			result = "FAILED: " + safe(*l.Error)
+			result = "FAILED: " + safe(a.cause(l.Server, *l.Error))
 		case l.FinishedAt == nil:
 			result = "running"
 		}

@@ -40,24 +40,24 @@ func (a *app) serverListCommand() *cobra.Command {
 			}
 			return printAll(a.newList(titles...), all(api.ListServers(ctx)), "no servers yet: add one with `stevedore server add`",
 				func(s openapi.Server) []string {
-					lastError := dash(value(s.LastError))
-					if a.width() > 0 {
-						lastError = dash(causeOf(s))
-					}
+					lastError := dash(a.cause(s.Name, value(s.LastError)))
 					return []string{safe(s.Name), address(s), serverState(s), a.when(value(s.LastScanAt)), lastError, s.ServerUUID}[:len(titles)]
 				})
 		}),
 	}
 }
 
-// causeOf returns the last error of a server without its name and address, which the
-// list has in other columns.
-func causeOf(s openapi.Server) string {
-	cause := value(s.LastError)
-	for _, prefix := range []string{"server " + s.Name, ": ", " ", "cannot connect to " + address(s) + ": "} {
-		cause = strings.TrimPrefix(cause, prefix)
+// cause returns the error of a server for a cell. On a terminal it begins with the cause:
+// the name and address of the server are in other columns, and the end may be clipped.
+func (a *app) cause(server, text string) string {
+	if a.width() == 0 {
+		return text
 	}
-	return cause
+	text = strings.TrimLeft(strings.TrimPrefix(text, "server "+server), ": ")
+	if _, after, ok := strings.Cut(text, ": "); ok && strings.HasPrefix(text, "cannot connect to ") {
+		return after
+	}
+	return text
 }
 
 func (a *app) serverShowCommand() *cobra.Command {

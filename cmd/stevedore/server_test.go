@@ -102,7 +102,7 @@ func TestServerEditSendsOnlyWhatWasGiven(t *testing.T) {
 	require.Nil(t, ops.edit.Password)
 	require.Equal(t, 2, execute(t, world(), args("server", "edit", "acme")).code)
 	require.Equal(t, 2, execute(t, world(), args("server", "edit", "acme", "--no-password", "--password-file", "x")).code)
-	require.Equal(t, 3, execute(t, world(), args("server", "edit", "nobody", "--port", "23")).code)
+	require.Equal(t, 3, execute(t, world(), args("server", "edit", "unknown", "--port", "23")).code)
 }
 
 func TestServerRemoveAsks(t *testing.T) {
