@@ -1,9 +1,8 @@
 -- Trigger functions that several tables use.
 
 -- +goose Up
--- created_at and updated_at belong to the database: no client can backdate a row
--- or forget to mark it as updated. Only a trigger before each row can replace the
--- values of a statement.
+-- The database maintains created_at and updated_at, so that no client can backdate a row or
+-- omit an update. Only a BEFORE ROW trigger can replace the values of a statement.
 -- +goose StatementBegin
 CREATE FUNCTION set_row_times() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

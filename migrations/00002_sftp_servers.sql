@@ -12,7 +12,7 @@ CREATE TABLE sftp_servers (
     -- Sealed with server_uuid as associated data: useless in another row.
     password_encrypted    bytea,
     private_key_encrypted bytea,
-    -- One authorized_keys line each. Without one, no login is attempted.
+    -- One authorized_keys line per key. Without a key, no login is attempted.
     host_keys             text[] NOT NULL DEFAULT '{}',
     legacy_algorithms     boolean NOT NULL DEFAULT false,
     root_path             text NOT NULL DEFAULT '/',
@@ -35,7 +35,7 @@ CREATE TABLE sftp_servers (
     state                 text NOT NULL DEFAULT 'ok',
     last_error            text,
     last_scan_at          timestamptz,
-    -- A removed server has no credentials and another name; its files refer to it.
+    -- A removed server has another name and no credentials; its files still refer to it.
     removed_at            timestamptz,
     created_at            timestamptz NOT NULL DEFAULT now(),
     updated_at            timestamptz NOT NULL DEFAULT now(),

@@ -1,6 +1,6 @@
--- The state machine of a file, as rows, so that the database refuses what the
--- program forbids, whichever client writes. It equals the table in
--- internal/ingest; a test compares the two. Staying in a status is always allowed.
+-- The state machine of a file, so that the database rejects forbidden transitions by any
+-- client. It equals the table in internal/ingest; a test compares them. Keeping a status is
+-- always allowed.
 
 -- +goose Up
 CREATE TABLE file_status_transitions (

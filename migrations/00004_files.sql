@@ -5,33 +5,34 @@ CREATE TABLE files (
     id                 bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     file_uuid          uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE,
     server_uuid        uuid NOT NULL REFERENCES sftp_servers (server_uuid) ON DELETE RESTRICT,
-    -- remote_path and filename are for people: one harmless line each. The
-    -- path itself may be any bytes and is remote_path_raw.
+    -- remote_path and filename are display texts of one line each. The path itself may be any
+    -- bytes and is stored in remote_path_raw.
     remote_path        text NOT NULL,
     remote_path_raw    bytea NOT NULL,
-    -- Stands for the raw path in indexes: an index entry has room for less
-    -- than 2704 bytes, and a partner's path may be longer.
+    -- Replaces the raw path in indexes: an index entry is limited to 2704 bytes, and a path may
+    -- be longer.
     remote_path_sha256 bytea NOT NULL GENERATED ALWAYS AS (sha256(remote_path_raw)) STORED,
     filename           text NOT NULL,
     size_bytes         bigint NOT NULL,
     mtime              timestamptz NOT NULL,
-    -- Raw path of the checksum file that the server offers for this one.
+    -- Raw path of the file's checksum file.
     sidecar_raw        bytea,
     status             text NOT NULL DEFAULT 'discovered',
     -- Settling: when this size and mtime were first and last seen.
     stable_since       timestamptz NOT NULL DEFAULT now(),
     last_seen_at       timestamptz NOT NULL DEFAULT now(),
-    -- What a settling file waits for besides time, for people; null: nothing.
+    -- The condition that a settling file waits for, for display; null: only time.
     waits_for          text,
-    -- Number of the attempt that owns the file; writers with an older one are refused.
+    -- The number of the attempt that claimed the file; writers with an older fence are
+    -- rejected.
     fence              bigint NOT NULL DEFAULT 0,
-    -- How often the file was restarted; a fact is recorded once per round.
+    -- The number of restarts; a fact is recorded once per round.
     round              integer NOT NULL DEFAULT 0,
     -- A ready file is not started before this time.
     not_before         timestamptz,
-    -- Deferrals in a row: each lasts longer than the one before.
+    -- Consecutive deferrals: each lasts longer than the previous one.
     deferrals          integer NOT NULL DEFAULT 0,
-    -- How the bytes are moved; null until that begins.
+    -- The transfer mode; null until the transfer begins.
     transfer_mode      text,
     -- The staging volume that has, or had, bytes of the file.
     staged_on          text,
@@ -56,7 +57,7 @@ CREATE TABLE files (
     CONSTRAINT files_transfer_mode CHECK (transfer_mode IN ('memory', 'staged', 'direct')),
     CONSTRAINT files_counters CHECK (least(fence, round, deferrals) >= 0),
     CONSTRAINT files_completed_at CHECK (completed_at IS NULL OR status = 'completed')
-    -- Room in each page, so that updates of columns without index touch no index.
+    -- Free space in each page, so that updates of unindexed columns touch no index.
 ) WITH (fillfactor = 85);
 
 -- A path settles as one version at a time, and is rejected once, not once per listing.
@@ -72,8 +73,7 @@ CREATE INDEX files_by_server_status ON files (server_uuid, status, id);
 CREATE INDEX files_by_hash ON files (file_hash, id) WHERE file_hash IS NOT NULL;
 -- A server's queue of ready files.
 CREATE INDEX files_turn ON files (server_uuid, coalesce(not_before, created_at), id) WHERE status = 'ready';
--- Reconciliation pages through the files in flight or failed, and through those
--- completed lately.
+-- Reconciliation pages through the files in flight or failed, and the recently completed ones.
 CREATE INDEX files_unfinished ON files (id)
     WHERE status IN ('downloading', 'downloaded', 'verified', 'uploading', 'uploaded', 'error');
 CREATE INDEX files_by_completion ON files (completed_at, id) WHERE status = 'completed';
@@ -81,8 +81,8 @@ CREATE INDEX files_by_completion ON files (completed_at, id) WHERE status = 'com
 CREATE TRIGGER files_times BEFORE UPDATE ON files
     FOR EACH ROW EXECUTE FUNCTION set_row_times();
 
--- Once per statement: a group of changes costs one look at the transitions. By
--- hash join, because a listing updates a thousand rows in one statement.
+-- Once per statement: a group of changes reads the transitions once. With a hash join, because
+-- a listing updates a thousand rows in one statement.
 -- +goose StatementBegin
 CREATE FUNCTION check_file_statuses() RETURNS trigger LANGUAGE plpgsql SET enable_nestloop = off AS $$
 DECLARE

@@ -4,7 +4,7 @@
 CREATE TABLE scans (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     server_uuid uuid NOT NULL REFERENCES sftp_servers (server_uuid) ON DELETE RESTRICT,
-    -- Names the listing, so that a repeated attempt continues in the same row.
+    -- Identifies the listing, so that a repeated attempt continues in the same row.
     scan_key    text NOT NULL UNIQUE,
     started_at  timestamptz NOT NULL DEFAULT now(),
     -- Null while the listing runs.
@@ -16,7 +16,7 @@ CREATE TABLE scans (
     rejected    bigint NOT NULL DEFAULT 0,
     -- Folders that could not be read.
     errors      bigint NOT NULL DEFAULT 0,
-    -- One line, null when the listing reached its end.
+    -- One line; null when the listing completed.
     error       text,
     CONSTRAINT scans_key CHECK (scan_key <> ''),
     CONSTRAINT scans_counts CHECK (least(seen, new, settling, rejected, errors) >= 0)

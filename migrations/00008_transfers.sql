@@ -7,8 +7,8 @@ CREATE TABLE transfers (
     -- The multipart upload in the object store; empty before it is created.
     upload_id   text NOT NULL,
     part_size   bigint NOT NULL,
-    -- Two texts for each stored part: its ETag and its SHA-256 in base64. All
-    -- parts but the last have part_size bytes, next_offset bytes in all.
+    -- Two texts per stored part: its ETag and its SHA-256 in base64. All parts but the last
+    -- have part_size bytes, next_offset bytes in total.
     parts       jsonb NOT NULL,
     next_offset bigint NOT NULL,
     -- Marshaled SHA-256 state over the first next_offset bytes.

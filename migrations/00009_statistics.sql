@@ -1,14 +1,13 @@
--- The number of files in each status and the events of each hour, without
--- counting all files for each question. Writers append their changes to
--- file_deltas, so that none waits for another's counter; from time to time the
--- rows are folded into the three tables of totals. Totals and unfolded rows
+-- The number of files in each status and the events of each hour, without counting all files.
+-- Writers append their changes to file_deltas, so that none waits for another's counter;
+-- periodically the rows are folded into three tables of totals. Totals and unfolded rows
 -- together are exact in every snapshot.
 
 -- +goose Up
 CREATE TABLE file_counts (
     server_uuid uuid NOT NULL,
     status      text NOT NULL,
-    -- Below zero while only a part of the changes has been folded.
+    -- Negative while only some of the changes are folded.
     files       bigint NOT NULL,
     PRIMARY KEY (server_uuid, status)
 );
@@ -23,8 +22,8 @@ CREATE TABLE file_hours (
     PRIMARY KEY (hour, server_uuid)
 );
 
--- The range of ids of the files that were first seen within ten minutes: a
--- listing by time reads a range of ids.
+-- The range of ids of the files first seen within ten minutes: a list by time reads a range of
+-- ids.
 CREATE TABLE file_spans (
     span     timestamptz PRIMARY KEY,
     first_id bigint NOT NULL,
@@ -33,7 +32,7 @@ CREATE TABLE file_spans (
 
 CREATE TABLE file_deltas (
     server_uuid uuid NOT NULL,
-    -- files left from_status and entered to_status; null: they are new, or gone.
+    -- files changed from from_status to to_status; null: created or removed.
     from_status text,
     to_status   text,
     files       bigint NOT NULL DEFAULT 0,
@@ -44,7 +43,7 @@ CREATE TABLE file_deltas (
     span        timestamptz,
     first_id    bigint,
     last_id     bigint
--- Its rows are short-lived: dead ones must not be read for long.
+-- Rows are short-lived, so dead ones must be vacuumed early.
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
 -- +goose StatementBegin
@@ -101,7 +100,7 @@ CREATE TRIGGER files_counted_moved AFTER UPDATE ON files REFERENCING OLD TABLE A
     FOR EACH STATEMENT EXECUTE FUNCTION count_moved_files();
 CREATE TRIGGER files_counted_removed AFTER DELETE ON files REFERENCING OLD TABLE AS old_files
     FOR EACH STATEMENT EXECUTE FUNCTION count_removed_files();
--- By row: the condition costs nothing for events that are no failures.
+-- Per row: the condition costs nothing for events other than failures.
 CREATE TRIGGER file_events_counted AFTER INSERT ON file_events
     FOR EACH ROW WHEN (NEW.event_type = 'error')
     EXECUTE FUNCTION count_failure();

@@ -1,7 +1,6 @@
--- Find files by the beginning of their path or of their name. A table of its
--- own: its rows never change, while a row of files is updated some six times,
--- most times with an entry in every index of files. An entry has room for less
--- than a partner's path may have, so it holds the beginning only.
+-- Finds files by the prefix of their path or name. It is a separate table because its rows
+-- never change, while a row of files is updated about six times, mostly with an entry in every
+-- index. Index entries are limited in size, so only a prefix is stored.
 
 -- +goose Up
 CREATE TABLE file_names (

@@ -1,4 +1,4 @@
--- Results of reconciliation, and the workers whose staging it looks after.
+-- Results of reconciliation, and the workers whose staging it checks.
 
 -- +goose Up
 CREATE TABLE worker_hosts (
@@ -10,7 +10,7 @@ CREATE TABLE worker_hosts (
 
 CREATE TABLE reconciliations (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    -- Names the run, so that a repeated attempt writes the same row.
+    -- Identifies the run, so that a repeated attempt writes the same row.
     run_key         text NOT NULL UNIQUE,
     started_at      timestamptz NOT NULL,
     finished_at     timestamptz NOT NULL DEFAULT now(),
@@ -20,7 +20,7 @@ CREATE TABLE reconciliations (
     staging_removed bigint NOT NULL DEFAULT 0,
     objects_missing bigint NOT NULL DEFAULT 0,
     hosts_silent    bigint NOT NULL DEFAULT 0,
-    -- One line for each finding, for people; at most a few hundred.
+    -- One line per finding, for display; at most a few hundred.
     findings        text[] NOT NULL DEFAULT '{}',
     CONSTRAINT reconciliations_key CHECK (run_key <> '')
 );

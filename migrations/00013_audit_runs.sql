@@ -6,10 +6,10 @@ CREATE TABLE audit_runs (
     run_uuid    uuid NOT NULL UNIQUE,
     state       text NOT NULL DEFAULT 'running',
     actor       text NOT NULL,
-    -- Uuids of the servers that are compared; empty means all.
+    -- Uuids of the audited servers; empty means all.
     servers     uuid[] NOT NULL DEFAULT '{}',
     deep        boolean NOT NULL DEFAULT false,
-    -- Each attempt raises it; an attempt with an older one is refused.
+    -- Each attempt increments it; older attempts are rejected.
     attempt     bigint NOT NULL DEFAULT 0,
     started_at  timestamptz NOT NULL DEFAULT now(),
     finished_at timestamptz,
@@ -31,15 +31,15 @@ CREATE TABLE audit_differences (
     run_id    bigint NOT NULL REFERENCES audit_runs ON DELETE CASCADE,
     seq       bigint NOT NULL,
     mark      text NOT NULL,
-    -- All texts are harmless to print.
+    -- All texts are safe to print.
     what      text NOT NULL,
     why       text NOT NULL,
     server    text NOT NULL DEFAULT '',
     path      text NOT NULL DEFAULT '',
     file_uuid uuid,
-    -- "source", "ledger", "object" and "announcement", each with "state" ("same",
-    -- "missing", "extra", "wrong") and, where known, "status", "size", "sha256",
-    -- "mod_time", "count". A side that is absent was not compared.
+    -- One key per side, see ingest.AuditSides: source, ledger, object and notification, each
+    -- with "state" ("same", "missing", "extra", "wrong") and, where known, "status", "size",
+    -- "sha256", "mod_time", "count". An absent side was not compared.
     sides     jsonb NOT NULL DEFAULT '{}',
     PRIMARY KEY (run_id, seq),
     CONSTRAINT audit_differences_mark CHECK (mark IN ('-', '+', '!'))

@@ -1,9 +1,9 @@
--- Settings that only some servers need, as one object; a missing one has its default.
+-- Less common settings as one object; a missing key has its default.
 
 -- +goose Up
 ALTER TABLE sftp_servers ADD COLUMN options jsonb NOT NULL DEFAULT '{}';
 ALTER TABLE sftp_servers ADD CONSTRAINT sftp_servers_options CHECK (jsonb_typeof(options) = 'object');
--- "~" and "~/dir" are below the user's home folder on the server.
+-- "~" and "~/dir" are relative to the user's home folder on the server.
 ALTER TABLE sftp_servers DROP CONSTRAINT sftp_servers_root_path;
 ALTER TABLE sftp_servers ADD CONSTRAINT sftp_servers_root_path CHECK (root_path ~ '^[/~]');
 

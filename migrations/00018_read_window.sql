@@ -1,4 +1,4 @@
--- The number of outstanding reads of one file that a server was found to bear.
+-- The number of outstanding reads of one file that a server accepts, as measured.
 
 -- +goose Up
 ALTER TABLE sftp_servers ADD COLUMN read_window integer;

@@ -1,35 +1,35 @@
--- What looks at a server tell of a file besides its size and time: how often it
--- changed, how listings show it, whether it only looks new, whether it is back.
+-- Observations of a file besides its size and time: how often it changed, how listings show it,
+-- whether only its time is new, whether it reappeared.
 
 -- +goose Up
 ALTER TABLE files
-    -- Listings show the version so where a look at the file itself (STAT) shows
-    -- size_bytes and mtime; null: they agree.
+    -- Listings show the version with this size and time where a STAT shows size_bytes and
+    -- mtime; null: they agree.
     ADD COLUMN shown_size bigint,
     ADD COLUMN shown_mtime timestamptz,
-    -- How many looks in a row showed it changed, how many of these only in a time
-    -- that moved with the clock, and since when.
+    -- Consecutive observations that showed it changed, those among them where only the time
+    -- changed with the clock, and the start of the series.
     ADD COLUMN looks integer NOT NULL DEFAULT 0,
     ADD COLUMN clock_looks integer NOT NULL DEFAULT 0,
     ADD COLUMN unsettled_since timestamptz,
-    -- How often in a row the path was taken up and found changed while it was read.
+    -- Consecutive ingests during which the file changed.
     ADD COLUMN tries integer NOT NULL DEFAULT 0,
-    -- It is not taken before a look at the file itself: the listing was wrong.
+    -- A STAT is required before the next ingest: the listing was wrong.
     ADD COLUMN look_first boolean NOT NULL DEFAULT false,
-    -- The completed version of the same path and size, and by how many seconds the
-    -- time has moved since.
+    -- The completed version of the same path and size, and the difference of the times in
+    -- seconds.
     ADD COLUMN likes_id bigint,
     ADD COLUMN time_shift bigint,
-    -- Whether a file that is new only by its time may be taken: 'unjudged' until the
-    -- listing has come to its end, 'held' for an operator, 'free'; null: no question.
+    -- Whether a file with only a new time may be ingested: 'unjudged' until the listing has
+    -- completed, 'held' for an operator, 'free'; null: not applicable.
     ADD COLUMN hold text,
-    -- When the source was deleted or moved after it was taken; in how many listings
-    -- since, and when last, the server showed the same version again.
+    -- The time when the source was deleted or moved after ingest; the number of listings since
+    -- that showed the same version, and the time of the last one.
     ADD COLUMN source_gone_at timestamptz,
     ADD COLUMN resent_looks integer NOT NULL DEFAULT 0,
     ADD COLUMN resent_at timestamptz,
-    -- Counts deliveries of the same version, where the server's rule is to take it
-    -- again after it was deleted or moved.
+    -- The number of the delivery of the same version, for servers whose files are ingested
+    -- again after they were deleted or moved.
     ADD COLUMN delivery integer NOT NULL DEFAULT 0,
     ADD CONSTRAINT files_hold CHECK (hold IN ('unjudged', 'held', 'free')),
     ADD CONSTRAINT files_looks CHECK (least(looks, clock_looks, tries, resent_looks, delivery) >= 0),
@@ -41,13 +41,13 @@ ALTER TABLE files ADD CONSTRAINT files_version UNIQUE (server_uuid, remote_path_
 CREATE INDEX files_shown ON files (server_uuid, remote_path_sha256) WHERE shown_mtime IS NOT NULL;
 CREATE INDEX files_held ON files (server_uuid, id) WHERE hold IN ('unjudged', 'held');
 CREATE INDEX files_resent ON files (server_uuid, id) WHERE resent_looks > 0;
--- A path that never settles has one row that says so.
+-- A path that never settles has one error row.
 CREATE UNIQUE INDEX files_unsettled_path ON files (server_uuid, remote_path_sha256) WHERE status = 'error' AND error_kind = 'unsettled';
 
--- A version that was found changed again and again while it was read.
+-- A version that changed repeatedly while it was read.
 INSERT INTO file_status_transitions (from_status, to_status) VALUES ('superseded', 'error');
 
--- What a listing noticed that is no failure, one line; null: nothing.
+-- A one-line note on the listing that is not a failure; null: none.
 ALTER TABLE scans ADD COLUMN note text;
 
 -- +goose Down

@@ -1,6 +1,6 @@
 -- +goose Up
--- A value that the keyset of this installation has sealed. A keyset that does not
--- open it belongs to another one: it must not seal anything here.
+-- A value sealed by the keyset of this installation. A keyset that cannot open it belongs to
+-- another installation and must not seal anything here.
 CREATE TABLE keyset_canary (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     sealed bytea NOT NULL,

@@ -1,10 +1,10 @@
--- Which listing has shown a name that is set aside last: one that is cut goes on in
--- further attempts, and only all of them together tell what is not there any more.
+-- The listing that last showed an ignored entry: an interrupted listing continues in further
+-- attempts, and only all of them together show which entries are gone.
 
 -- +goose Up
 ALTER TABLE names_aside
     ADD COLUMN listing text NOT NULL DEFAULT '',
-    -- The file that a companion speaks of, if it is one.
+    -- The file that a companion names, if any.
     ADD COLUMN of_raw  bytea;
 
 -- +goose Down

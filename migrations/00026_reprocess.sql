@@ -1,6 +1,6 @@
 -- +goose Up
--- A completed file whose object is lost can be ingested again. What is read then
--- must have the hash that was announced.
+-- A completed file whose object is lost can be ingested again. The content must have the hash
+-- of the published notification.
 ALTER TABLE files ADD COLUMN announced_hash text;
 INSERT INTO file_status_transitions (from_status, to_status) VALUES ('completed', 'ready');
 

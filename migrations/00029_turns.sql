@@ -1,7 +1,6 @@
 -- +goose Up
 
--- Fresh files and deferred ones take turns: each kind is found without reading the
--- other.
+-- Fresh and deferred files alternate: each kind is found without reading the other.
 CREATE INDEX files_fresh ON files (server_uuid, created_at, id) WHERE status = 'ready' AND not_before IS NULL;
 CREATE INDEX files_deferred ON files (server_uuid, not_before, id) WHERE status = 'ready' AND not_before IS NOT NULL;
 DROP INDEX files_turn;

@@ -1,14 +1,13 @@
--- Names on partners' servers to which files are being moved: the look whether a name
--- is free and the move are two requests, and RENAME overwrites on some servers.
+-- Target names on partners' servers during moves: the existence check and the move are two
+-- requests, and RENAME overwrites on some servers.
 
 -- +goose Up
 CREATE TABLE move_targets (
-    -- The key of the place and the name there, see ingest.Server.MoveTarget.
+    -- The digest of the target, see ingest.Server.MoveTarget.
     target_sha256 bytea PRIMARY KEY,
-    -- The file for which the name is kept; null between moves.
+    -- The file that reserved the name; null between moves.
     file_uuid     uuid REFERENCES files (file_uuid) ON DELETE CASCADE,
-    -- Where the file came from that was moved there last, if another file may not
-    -- replace it.
+    -- The original path of the file last moved there, if another file may not replace it.
     moved_from    bytea,
     changed_at    timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT move_targets_used CHECK (file_uuid IS NOT NULL OR moved_from IS NOT NULL)

@@ -1,6 +1,5 @@
-// Package migrations holds the database schema as goose SQL files, numbered in
-// the order in which they build on each other. A file that has been released
-// is never edited: a change is another file.
+// Package migrations holds the database schema as numbered goose SQL files. A released file is
+// never changed in effect: a change is a new file.
 package migrations
 
 import "embed"

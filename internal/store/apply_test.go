@@ -34,7 +34,7 @@ func TestClaimRaisesTheFence(t *testing.T) {
 	require.NoError(t, b.Apply(t.Context(), late), "an operator is not fenced")
 }
 
-func TestClaimsAtOnceGetDifferentFences(t *testing.T) {
+func TestConcurrentClaimsGetDifferentFences(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	f := b.ready(t, "/a")
@@ -56,7 +56,7 @@ func TestClaimsAtOnceGetDifferentFences(t *testing.T) {
 	require.Len(t, different, n)
 }
 
-func TestApplyWritesAllOrNothing(t *testing.T) {
+func TestApplyIsAtomic(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	f := b.ready(t, "/a")
@@ -92,7 +92,7 @@ func TestApplySetsAndClearsColumns(t *testing.T) {
 
 	now = apply(ingest.Columns{ETag: text("e2")})
 	assert.Equal(t, "e2", now.ETag)
-	assert.Equal(t, ingest.KindTransient, now.ErrorKind, "what is not set stays")
+	assert.Equal(t, ingest.KindTransient, now.ErrorKind, "unset columns are unchanged")
 	assert.Equal(t, "ab", now.Hash)
 
 	now = apply(ingest.Columns{Error: &ingest.Failure{}})
@@ -104,7 +104,7 @@ func TestApplySetsAndClearsColumns(t *testing.T) {
 	requireKind(t, ingest.KindConflict, err, "belongs to another file")
 }
 
-func TestCompletedFileHasItsTimeAndStays(t *testing.T) {
+func TestCompletedFileKeepsItsTimeAndStatus(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	f := b.ready(t, "/a")
@@ -121,7 +121,7 @@ func TestCompletedFileHasItsTimeAndStays(t *testing.T) {
 	require.NoError(t, b.Apply(t.Context(), ingest.Change{FileUUID: f.UUID, Events: []ingest.Event{{Type: ingest.EventSourceDone}}}))
 }
 
-func TestApplyTwiceIsOnce(t *testing.T) {
+func TestApplyIsIdempotent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	f := b.ready(t, "/a")
@@ -143,7 +143,7 @@ func TestApplyTwiceIsOnce(t *testing.T) {
 	}, types)
 }
 
-func TestOperatorsDecisionTwiceIsOnce(t *testing.T) {
+func TestOperatorActionIsIdempotent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	f := b.ready(t, "/a")
@@ -158,8 +158,8 @@ func TestOperatorsDecisionTwiceIsOnce(t *testing.T) {
 	assert.Equal(t, 1, b.only(t).Round)
 
 	b.walk(t, f.UUID, ingest.StatusDownloading)
-	require.NoError(t, b.Apply(t.Context(), retry), "a late repetition is no conflict")
-	assert.Equal(t, ingest.StatusDownloading, b.only(t).Status, "and takes nothing back")
+	require.NoError(t, b.Apply(t.Context(), retry), "a late repetition is not a conflict")
+	assert.Equal(t, ingest.StatusDownloading, b.only(t).Status, "and has no effect")
 
 	b.walk(t, f.UUID, ingest.StatusError)
 	retry.Events[0].Key = "run/2"
@@ -169,7 +169,7 @@ func TestOperatorsDecisionTwiceIsOnce(t *testing.T) {
 	requireKind(t, ingest.KindInvalid, b.Apply(t.Context(), retry), "needs an event with a key")
 }
 
-func TestEventDetailsTakeAnyText(t *testing.T) {
+func TestEventDetailsAcceptAnyText(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	f := b.ready(t, "/a")

@@ -60,15 +60,11 @@ func (s *Store) histories(ctx context.Context, files []ingest.File, types []inge
 	if len(completed) == 0 {
 		return all, nil
 	}
-	names := make([]string, len(types))
-	for i, t := range types {
-		names[i] = string(t)
-	}
 	err := s.retry(ctx, "list events of files", func() error {
 		for i := range all {
 			all[i].Events = nil
 		}
-		rows, err := s.pool.Query(ctx, eventsOfFiles, completed, names)
+		rows, err := s.pool.Query(ctx, eventsOfFiles, completed, types)
 		if err != nil {
 			return err
 		}
@@ -97,21 +93,21 @@ func (s *Store) HasObjectKey(ctx context.Context, key string) (has bool, err err
 // As in selectKnown, each branch is one index probe, however many versions a path has.
 const filesSeen = `
 WITH o AS (
-	SELECT size, mtime, sha256(path) AS path FROM unnest($2::bytea[], $3::bigint[], $4::timestamptz[]) AS o (path, size, mtime)
+	SELECT size, mtime, sha256(path) AS path FROM unnest(@paths::bytea[], @sizes::bigint[], @mtimes::timestamptz[]) AS o (path, size, mtime)
 ), known AS (
-	SELECT f.id FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.size_bytes = o.size AND f.mtime = o.mtime
+	SELECT f.id FROM o JOIN files f ON f.server_uuid = @server AND f.remote_path_sha256 = o.path AND f.size_bytes = o.size AND f.mtime = o.mtime
 	UNION
-	SELECT f.id FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.status = 'discovered'
+	SELECT f.id FROM o JOIN files f ON f.server_uuid = @server AND f.remote_path_sha256 = o.path AND f.status = 'discovered'
 	UNION
-	SELECT f.id FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.status = 'rejected'
+	SELECT f.id FROM o JOIN files f ON f.server_uuid = @server AND f.remote_path_sha256 = o.path AND f.status = 'rejected'
 	UNION
-	SELECT f.id FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.shown_mtime = o.mtime AND f.shown_size = o.size
+	SELECT f.id FROM o JOIN files f ON f.server_uuid = @server AND f.remote_path_sha256 = o.path AND f.shown_mtime = o.mtime AND f.shown_size = o.size
 	UNION
-	SELECT f.id FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.status = 'error' AND f.error_kind = 'unsettled'
+	SELECT f.id FROM o JOIN files f ON f.server_uuid = @server AND f.remote_path_sha256 = o.path AND f.status = 'error' AND f.error_kind = 'unsettled'
 	UNION
 	SELECT max(f.id) FROM sftp_servers s JOIN o ON s.options->>'identity' IN ('size', 'size+hash')
-	JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.size_bytes = o.size AND f.status <> 'superseded'
-	WHERE s.server_uuid = $1 GROUP BY o.path
+	JOIN files f ON f.server_uuid = @server AND f.remote_path_sha256 = o.path AND f.size_bytes = o.size AND f.status <> 'superseded'
+	WHERE s.server_uuid = @server GROUP BY o.path
 )
 SELECT ` + fileColumns + ` FROM known JOIN files f USING (id) JOIN sftp_servers s ON s.server_uuid = f.server_uuid`
 
@@ -123,6 +119,5 @@ func (s *Store) FilesSeen(ctx context.Context, serverUUID string, seen []ingest.
 	if err != nil || len(seen) == 0 {
 		return nil, err
 	}
-	c := columnsOf(id, distinct(seen))
-	return s.manyFiles(ctx, "look up observed files", filesSeen, id, c.paths, c.sizes, c.mtimes)
+	return s.manyFiles(ctx, "look up observed files", filesSeen, versionArgs(id, distinct(seen)))
 }

@@ -104,8 +104,8 @@ WHERE run_uuid = $1 AND attempt = $2 AND state = 'running' RETURNING id`
 
 	insertDifferences = `
 INSERT INTO audit_differences (run_id, seq, mark, what, why, server, path, file_uuid, sides)
-SELECT $1, d.seq, d.mark, d.what, d.why, d.server, d.path, nullif(d.file_uuid, '')::uuid, d.sides::jsonb
-FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
+SELECT @run, d.seq, d.mark, d.what, d.why, d.server, d.path, nullif(d.file_uuid, '')::uuid, d.sides::jsonb
+FROM unnest(@seqs::bigint[], @marks::text[], @whats::text[], @whys::text[], @servers::text[], @paths::text[], @files::text[], @sides::text[])
 	AS d (seq, mark, what, why, server, path, file_uuid, sides)
 ON CONFLICT (run_id, seq) DO NOTHING`
 )
@@ -118,19 +118,27 @@ func (s *Store) NoteAudit(ctx context.Context, runUUID string, attempt int64, co
 		if err != nil || len(found) == 0 {
 			return err
 		}
-		columns := make([][]string, 7)
-		var seqs []int64
-		for _, d := range found {
-			sides, err := json.Marshal(d.Sides)
+		sides := make([]string, len(found))
+		for i, d := range found {
+			encoded, err := json.Marshal(d.Sides)
 			if err != nil {
 				return err
 			}
-			seqs = append(seqs, d.Seq)
-			for i, text := range []string{string(d.Mark), d.What, d.Why, d.Server, d.Path, d.FileUUID, string(sides)} {
-				columns[i] = append(columns[i], cleanText(text))
-			}
+			sides[i] = cleanText(string(encoded))
 		}
-		_, err = tx.Exec(ctx, insertDifferences, id, seqs, columns[0], columns[1], columns[2], columns[3], columns[4], columns[5], columns[6])
+		text := func(part func(ingest.AuditDifference) string) []string {
+			return column(found, func(d ingest.AuditDifference) string { return cleanText(part(d)) })
+		}
+		_, err = tx.Exec(ctx, insertDifferences, pgx.NamedArgs{
+			"run": id, "sides": sides,
+			"seqs":    column(found, func(d ingest.AuditDifference) int64 { return d.Seq }),
+			"marks":   text(func(d ingest.AuditDifference) string { return string(d.Mark) }),
+			"whats":   text(func(d ingest.AuditDifference) string { return d.What }),
+			"whys":    text(func(d ingest.AuditDifference) string { return d.Why }),
+			"servers": text(func(d ingest.AuditDifference) string { return d.Server }),
+			"paths":   text(func(d ingest.AuditDifference) string { return d.Path }),
+			"files":   text(func(d ingest.AuditDifference) string { return d.FileUUID }),
+		})
 		return err
 	})
 }
@@ -152,10 +160,7 @@ func (s *Store) EndAudit(ctx context.Context, runUUID, failure string) error {
 	if failure != "" {
 		state = ingest.AuditFailed
 	}
-	return s.retry(ctx, "close an audit", func() error {
-		_, err := s.pool.Exec(ctx, endAudit, runUUID, string(state), cleanText(failure))
-		return err
-	})
+	return s.exec(ctx, "close an audit", endAudit, runUUID, string(state), cleanText(failure))
 }
 
 const auditRunColumns = `SELECT id, run_uuid, state, actor, servers, deep, started_at, finished_at, sources, files, objects, bytes, pending,
@@ -175,32 +180,13 @@ func (s *Store) AuditRun(ctx context.Context, runUUID string) (run ingest.AuditR
 	if err != nil {
 		return run, err
 	}
-	err = s.retry(ctx, "look up an audit", func() error {
-		rows, err := s.pool.Query(ctx, auditRunColumns+`WHERE run_uuid = $1`, id)
-		if err != nil {
-			return err
-		}
-		run, err = pgx.CollectExactlyOneRow(rows, scanAuditRun)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return errNo("audit with uuid", id)
-		}
-		return err
-	})
-	return run, err
+	return selectOne(ctx, s, "look up an audit", errNo("audit with uuid", id), scanAuditRun, auditRunColumns+`WHERE run_uuid = $1`, id)
 }
 
 // AuditRuns returns audits with ids below beforeID, newest first; beforeID 0 starts with the
 // newest.
 func (s *Store) AuditRuns(ctx context.Context, beforeID int64, limit int) (runs []ingest.AuditRun, err error) {
-	err = s.retry(ctx, "list audits", func() error {
-		rows, err := s.pool.Query(ctx, auditRunColumns+`WHERE $1 = 0 OR id < $1 ORDER BY id DESC LIMIT $2`, beforeID, pageSize(limit))
-		if err != nil {
-			return err
-		}
-		runs, err = pgx.CollectRows(rows, scanAuditRun)
-		return err
-	})
-	return runs, err
+	return selectAll(ctx, s, "list audits", scanAuditRun, auditRunColumns+`WHERE $1 = 0 OR id < $1 ORDER BY id DESC LIMIT $2`, beforeID, pageSize(limit))
 }
 
 const differencesPage = `
@@ -209,13 +195,5 @@ FROM audit_differences d JOIN audit_runs r ON r.id = d.run_id WHERE r.run_uuid =
 
 // AuditDifferences returns the discrepancies of an audit with sequence numbers above afterSeq.
 func (s *Store) AuditDifferences(ctx context.Context, runUUID string, afterSeq int64, limit int) (found []ingest.AuditDifference, err error) {
-	err = s.retry(ctx, "list discrepancies", func() error {
-		rows, err := s.pool.Query(ctx, differencesPage, runUUID, afterSeq, pageSize(limit))
-		if err != nil {
-			return err
-		}
-		found, err = pgx.CollectRows(rows, pgx.RowToStructByPos[ingest.AuditDifference])
-		return err
-	})
-	return found, err
+	return selectAll(ctx, s, "list discrepancies", pgx.RowToStructByPos[ingest.AuditDifference], differencesPage, runUUID, afterSeq, pageSize(limit))
 }

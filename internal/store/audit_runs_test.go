@@ -16,7 +16,7 @@ func TestAuditRuns(t *testing.T) {
 	ctx := t.Context()
 	id := uuid.NewString()
 	for range 2 {
-		require.NoError(t, b.AddAuditRun(ctx, ingest.AuditRun{UUID: id, Actor: "ann", Servers: []string{b.server.UUID}, Deep: true}), "once is enough")
+		require.NoError(t, b.AddAuditRun(ctx, ingest.AuditRun{UUID: id, Actor: "ann", Servers: []string{b.server.UUID}, Deep: true}), "idempotent")
 	}
 	run, first, err := b.BeginAudit(ctx, id)
 	require.NoError(t, err)
@@ -28,7 +28,7 @@ func TestAuditRuns(t *testing.T) {
 	}
 	found := []ingest.AuditDifference{{Seq: 1, Mark: "-", What: "acme:/a", Why: "gone", Server: "acme", Path: "/a", FileUUID: uuid.NewString(), Sides: sides}, {Seq: 2, Mark: "+", What: "k", Why: "x"}}
 	require.NoError(t, b.NoteAudit(ctx, id, first, ingest.AuditCounts{Files: 7, Missing: 1, Extra: 1}, found))
-	require.NoError(t, b.NoteAudit(ctx, id, first, ingest.AuditCounts{Files: 7, Missing: 1, Extra: 1}, found), "a repeated write is known")
+	require.NoError(t, b.NoteAudit(ctx, id, first, ingest.AuditCounts{Files: 7, Missing: 1, Extra: 1}, found), "a repeated write is recognized")
 	stored, err := b.AuditDifferences(ctx, id, 0, 100)
 	require.NoError(t, err)
 	require.Equal(t, found, stored)
@@ -37,9 +37,9 @@ func TestAuditRuns(t *testing.T) {
 	require.NoError(t, err)
 	stored, err = b.AuditDifferences(ctx, id, 0, 100)
 	require.NoError(t, err)
-	require.Empty(t, stored, "another attempt starts over")
+	require.Empty(t, stored, "another attempt starts again")
 	err = b.NoteAudit(ctx, id, first, ingest.AuditCounts{Files: 99}, found)
-	require.Equal(t, ingest.KindFenced, ingest.KindOf(err), "a zombie changes nothing")
+	require.Equal(t, ingest.KindFenced, ingest.KindOf(err), "an older attempt is fenced")
 	require.NoError(t, b.NoteAudit(ctx, id, second, ingest.AuditCounts{Files: 8, Wrong: 1}, found[:1]))
 	require.NoError(t, b.EndAudit(ctx, id, ""))
 	require.NoError(t, b.EndAudit(ctx, id, "too late"))

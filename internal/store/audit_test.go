@@ -15,14 +15,13 @@ import (
 
 var _ audit.Ledger = (*store.Store)(nil)
 
-// setKey gives the file an object key as an upload does.
+// setKey sets the file's object key, as an upload does.
 func (b *testBundle) setKey(t *testing.T, fileUUID, key string) {
 	t.Helper()
 	require.NoError(t, b.Apply(t.Context(), ingest.Change{FileUUID: fileUUID, Set: ingest.Columns{ObjectKey: &key}}))
 }
 
-// Keys in an order that a locale would give otherwise: case, punctuation and
-// letters beyond ASCII.
+// Keys whose byte order differs from that of a locale: case, punctuation and non-ASCII letters.
 var keysInByteOrder = []string{
 	"files/2026/01/a/Z.csv", "files/2026/01/a/_.csv", "files/2026/01/a/a b", "files/2026/01/a/a-b", "files/2026/01/a/a.b",
 	"files/2026/01/a/ab", "files/2026/01/a/b", "files/2026/01/a/É", "files/2026/01/a/я",
@@ -64,7 +63,7 @@ func TestHistoriesByKeyComeInByteOrder(t *testing.T) {
 	}
 }
 
-func TestHistoriesWithoutKeyLeaveOutWhatEndedUntaken(t *testing.T) {
+func TestHistoriesWithoutKeyExcludeEndedFiles(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.observe(t, paths("/in", 6)...)
@@ -161,7 +160,7 @@ func TestFilesSeen(t *testing.T) {
 	require.Empty(t, files)
 }
 
-// An audit of a million rows must not sort or search them for each page.
+// An audit of a million rows must not sort or scan them for each page.
 func TestAuditsReadByIndex(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

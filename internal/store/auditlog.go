@@ -18,10 +18,7 @@ func (s *Store) Record(ctx context.Context, e ingest.AuditEntry) error {
 	if err != nil {
 		return ingest.Wrap(ingest.KindInvalid, err, "audit entry %s", e.Action)
 	}
-	return s.retry(ctx, "write the audit log", func() error {
-		_, err := s.pool.Exec(ctx, insertAudit, e.Key, cleanText(e.Actor), string(e.Role), e.Action, cleanText(e.Target), details)
-		return err
-	})
+	return s.exec(ctx, "write the audit log", insertAudit, e.Key, cleanText(e.Actor), string(e.Role), e.Action, cleanText(e.Target), details)
 }
 
 const auditPage = `
@@ -31,15 +28,7 @@ WHERE id < $1 ORDER BY id DESC LIMIT $2`
 // AuditLog returns entries with ids below beforeID, newest first; beforeID 0 starts with the
 // newest. limit is the page size: default 100, at most 1000.
 func (s *Store) AuditLog(ctx context.Context, beforeID int64, limit int) (entries []ingest.AuditEntry, err error) {
-	err = s.retry(ctx, "read the audit log", func() error {
-		rows, err := s.pool.Query(ctx, auditPage, planned([]any{before(beforeID), pageSize(limit)})...)
-		if err != nil {
-			return err
-		}
-		entries, err = pgx.CollectRows(rows, scanAudit)
-		return err
-	})
-	return entries, err
+	return selectAll(ctx, s, "read the audit log", scanAudit, auditPage, planned([]any{before(beforeID), pageSize(limit)})...)
 }
 
 func scanAudit(row pgx.CollectableRow) (e ingest.AuditEntry, err error) {

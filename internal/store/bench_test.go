@@ -15,12 +15,12 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// benchWorkers apply changes side by side.
+// benchWorkers apply changes concurrently.
 const benchWorkers = 8
 
-// interleaved runs the same work in turns on the schema as it is and without what
-// serves people only, so that its price shows also on a machine that has other
-// things to do. prepare returns what one op does.
+// interleaved alternates the same work on the full schema and on a schema without the tables
+// for display, so that the difference is visible on a busy machine. prepare returns the work of
+// one op.
 func interleaved(b *testing.B, prepare func(b *testing.B, drop string) func(op int)) {
 	const search = "DROP TRIGGER files_named ON files;"
 	const statistics = `DROP TRIGGER files_counted_new ON files; DROP TRIGGER files_counted_moved ON files;
@@ -34,7 +34,7 @@ func interleaved(b *testing.B, prepare func(b *testing.B, drop string) func(op i
 	b.ResetTimer()
 	for op := range b.N {
 		for i := range run {
-			i = (i + op) % len(run) // none is always the first
+			i = (i + op) % len(run) // alternate the first
 			began := time.Now()
 			run[i](op)
 			took[i] += time.Since(began)
@@ -63,7 +63,7 @@ func benchStore(b *testing.B, drop string) (*store.Store, ingest.Server) {
 	return s, server
 }
 
-// way is what a worker records of a file that meets no trouble.
+// way returns the changes of a file ingested without failures.
 func way(f ingest.File) []ingest.Change {
 	hash, algo, bucket, key := fmt.Sprintf("%064x", f.ID), "sha256", "files", ingest.ObjectKey(f)
 	step := func(to ingest.Status, event ingest.EventType) ingest.Change {
@@ -79,11 +79,11 @@ func way(f ingest.File) []ingest.Change {
 	return changes
 }
 
-// applied is how many files one op of BenchmarkTriggers completes.
+// applied is the number of files that one op of BenchmarkTriggers completes.
 const applied = 50
 
-// BenchmarkTriggers takes 50 files from ready to completed per op, six changes each,
-// eight at once.
+// BenchmarkTriggers moves 50 files from ready to completed per op, with six changes each, eight
+// concurrently.
 func BenchmarkTriggers(b *testing.B) { interleaved(b, prepareApply) }
 
 func prepareApply(b *testing.B, drop string) func(op int) {

@@ -55,7 +55,7 @@ ORDER BY e.id`
 func (s *Store) EventsAfter(ctx context.Context, afterID int64, limit int) ([]ingest.LedgerEvent, error) {
 	for retried := false; ; retried = true {
 		watermark := s.watermark.current()
-		events, err := s.readEvents(ctx, afterID, limit)
+		events, err := selectAll(ctx, s, "list events", scanLedgerEvent, eventsAfter, planned([]any{afterID, pageSize(limit)})...)
 		if err != nil {
 			return nil, err
 		}
@@ -83,20 +83,10 @@ func firstWithheld(events []ingest.LedgerEvent, afterID, watermark int64) int {
 	return len(events)
 }
 
-func (s *Store) readEvents(ctx context.Context, afterID int64, limit int) (events []ingest.LedgerEvent, err error) {
-	err = s.retry(ctx, "list events", func() error {
-		rows, err := s.pool.Query(ctx, eventsAfter, planned([]any{afterID, pageSize(limit)})...)
-		if err != nil {
-			return err
-		}
-		events, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (e ingest.LedgerEvent, err error) {
-			err = row.Scan(&e.ID, &e.Type, &e.Timestamp, &e.Details, &e.FileUUID, &e.ServerName, &e.Status)
-			e.Timestamp = e.Timestamp.UTC()
-			return e, err
-		})
-		return err
-	})
-	return events, err
+func scanLedgerEvent(row pgx.CollectableRow) (e ingest.LedgerEvent, err error) {
+	err = row.Scan(&e.ID, &e.Type, &e.Timestamp, &e.Details, &e.FileUUID, &e.ServerName, &e.Status)
+	e.Timestamp = e.Timestamp.UTC()
+	return e, err
 }
 
 // intersect returns the elements of a that are in b; it reuses a.

@@ -11,7 +11,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// writer is a transaction that adds events to the one file there is.
+// writer is a transaction that adds events to the only file.
 type writer struct {
 	pgx.Tx
 	t *testing.T
@@ -25,8 +25,7 @@ func (b *testBundle) writer(t *testing.T) writer {
 	return writer{tx, t}
 }
 
-// add returns the id of an event that is as old as its transaction may be when
-// it had to wait.
+// add appends an event and returns its id. Its timestamp may be much older than its commit.
 func (w writer) add(name string) (id int64) {
 	w.t.Helper()
 	require.NoError(w.t, w.QueryRow(w.t.Context(), `
@@ -36,7 +35,7 @@ func (w writer) add(name string) (id int64) {
 
 func (w writer) commit() { require.NoError(w.t, w.Commit(w.t.Context())) }
 
-// changes returns the types of what EventsAfter gives.
+// changes returns the types of the events that EventsAfter returns.
 func (b *testBundle) changes(t *testing.T, after int64) (types []ingest.EventType) {
 	t.Helper()
 	events, err := b.EventsAfter(t.Context(), after, 100)
@@ -47,8 +46,8 @@ func (b *testBundle) changes(t *testing.T, after int64) (types []ingest.EventTyp
 	return types
 }
 
-// TestChangesWaitForLowerIDs: an event is passed on only when no transaction can
-// still commit one with a lower id, however old either of them is.
+// TestChangesWaitForLowerIDs: an event is returned only when no open transaction can commit one
+// with a lower id, however old either is.
 func TestChangesWaitForLowerIDs(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -60,18 +59,18 @@ func TestChangesWaitForLowerIDs(t *testing.T) {
 	slow.add("first")
 	fast.add("second")
 	fast.commit()
-	require.Empty(t, b.changes(t, begin), "the first may still come")
-	later := b.writer(t) // keeps the table in use all the time
+	require.Empty(t, b.changes(t, begin), "the first may still be committed")
+	later := b.writer(t) // keeps the table in use
 	later.add("third")
 	require.Empty(t, b.changes(t, begin))
 	slow.commit()
-	require.Equal(t, []ingest.EventType{"first", "second"}, b.changes(t, begin), "though another one is open")
+	require.Equal(t, []ingest.EventType{"first", "second"}, b.changes(t, begin), "although another one is open")
 	later.commit()
 	require.Equal(t, []ingest.EventType{"first", "second", "third"}, b.changes(t, begin))
 }
 
-// TestChangesDoNotWaitForIDsThatWereGivenUp: nobody is left who could use them.
-func TestChangesDoNotWaitForIDsThatWereGivenUp(t *testing.T) {
+// TestChangesSkipRolledBackIDs: no transaction can still use them.
+func TestChangesSkipRolledBackIDs(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.observe(t, seen("/in/a.csv", 1))
@@ -82,9 +81,9 @@ func TestChangesDoNotWaitForIDsThatWereGivenUp(t *testing.T) {
 	fine.add("fine")
 	fine.commit()
 	require.NoError(t, failed.Rollback(t.Context()))
-	require.Equal(t, []ingest.EventType{"fine"}, b.changes(t, begin), "at once")
+	require.Equal(t, []ingest.EventType{"fine"}, b.changes(t, begin), "immediately")
 
-	// While somebody always writes, it takes until those have ended who wrote then.
+	// With continuous writers, the watermark advances once the earlier ones have ended.
 	failed, fine = b.writer(t), b.writer(t)
 	failed.add("failed")
 	fine.add("better")
@@ -99,9 +98,8 @@ func TestChangesDoNotWaitForIDsThatWereGivenUp(t *testing.T) {
 	require.Equal(t, []ingest.EventType{"fine", "better"}, b.changes(t, begin))
 }
 
-// TestReadersBeginBelowWhatIsOpen: what is committed after LastEventID returned
-// has a higher id.
-func TestReadersBeginBelowWhatIsOpen(t *testing.T) {
+// TestReadersStartBelowOpenTransactions: events committed after LastEventID have higher ids.
+func TestReadersStartBelowOpenTransactions(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.observe(t, seen("/in/a.csv", 1))

@@ -10,8 +10,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TestFault82_TheClockGoesBack by an hour: everything on record lies in the future.
-// Nothing waits until the clock has caught up, and the next listing says so.
+// TestFault82_TheClockGoesBack: after the clock is set back by an hour, all recorded times are
+// in the future. Nothing waits for the clock to catch up, and the next listing has a note.
 func TestFault82_TheClockGoesBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -28,7 +28,7 @@ func TestFault82_TheClockGoesBack(t *testing.T) {
 		}
 	}
 	b.exec(t, "UPDATE sftp_servers SET last_scan_at = now() + interval '1 hour'")
-	b.exec(t, "ALTER TABLE files DISABLE TRIGGER files_times") // which keeps updated_at the database's
+	b.exec(t, "ALTER TABLE files DISABLE TRIGGER files_times") // the trigger would overwrite updated_at
 	b.exec(t, `UPDATE files SET created_at = created_at + interval '1 hour', updated_at = updated_at + interval '1 hour',
 		stable_since = stable_since + interval '1 hour', last_seen_at = last_seen_at + interval '1 hour'`)
 	b.exec(t, "UPDATE files SET not_before = now() + interval '75 minutes' WHERE remote_path = '/deferred'")
@@ -43,7 +43,7 @@ func TestFault82_TheClockGoesBack(t *testing.T) {
 	require.NoError(t, err)
 	now, err := b.Server(ctx, b.server.UUID)
 	require.NoError(t, err)
-	assert.WithinDuration(t, time.Now(), now.LastScanAt, time.Minute, "and then counts from now")
+	assert.WithinDuration(t, time.Now(), now.LastScanAt, time.Minute, "and then counted from now")
 
 	b.observe(t, seen("/settling", 1))
 	note, err := b.Judge(ctx, b.server, ingest.Listed{Seen: 1})
@@ -56,7 +56,7 @@ func TestFault82_TheClockGoesBack(t *testing.T) {
 
 	r, err := b.ReserveSlots(ctx, b.server.UUID, d.fence, 10)
 	require.NoError(t, err)
-	assert.Len(t, r.Slots, 3, "what is ready, or was put off beyond any deferral, is started")
+	assert.Len(t, r.Slots, 3, "ready files, and files deferred beyond any deferral, are started")
 	in, err := b.NextDeferred(ctx, b.server.UUID)
 	require.NoError(t, err)
 	assert.Zero(t, in)
@@ -66,9 +66,9 @@ func TestFault82_TheClockGoesBack(t *testing.T) {
 	assert.Equal(t, "/stranded", stranded[0].RemotePath)
 }
 
-// TestListingsTakeTurns: what a listing has to record waits until another one has
-// recorded what it saw, and is then compared with that.
-func TestListingsTakeTurns(t *testing.T) {
+// TestListingsAreSerialized: a listing waits for another one to commit, and is then compared
+// with its results.
+func TestListingsAreSerialized(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx := t.Context()
@@ -88,13 +88,13 @@ func TestListingsTakeTurns(t *testing.T) {
 		require.NoError(t, b.db.QueryRow(ctx, waiting).Scan(&n))
 		return n == 1 || len(done) > 0
 	}, time.Minute, 5*time.Millisecond)
-	require.Empty(t, done, "it did not wait for its turn")
+	require.Empty(t, done, "it did not wait")
 	require.Empty(t, b.files(t))
-	// What the other one records makes its own out of date.
+	// The other listing's results make its own comparison obsolete.
 	_, err = other.Exec(ctx, `INSERT INTO files (server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime)
 		SELECT server_uuid, '/a', '/a', 'a', 2, now() FROM sftp_servers`)
 	require.NoError(t, err)
 	require.NoError(t, other.Commit(ctx))
 	require.NoError(t, <-done)
-	require.EqualValues(t, 1, b.only(t).Size, "it is the file that the other listing saw growing")
+	require.EqualValues(t, 1, b.only(t).Size, "it is the growing file of the other listing")
 }

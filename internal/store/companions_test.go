@@ -10,21 +10,21 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// accompanied is a file of a time with a done-marker and a checksum file of another.
+// accompanied is a file with a done-marker and a checksum file of another time.
 func accompanied(size int64, at, companions time.Time) ingest.Observation {
 	o := seen("/a.csv", size)
 	o.ModTime = at
 	o.Sidecar = ingest.Companion{Path: "/a.csv.sha256", Size: 3, ModTime: companions}
 	o.Marker = ingest.Companion{Path: "/a.csv.done", ModTime: companions}
 	if o.Marker.OlderThan(at) {
-		o.WaitsFor = "a done-marker that is not older than the file" // as a listing says
+		o.WaitsFor = "a done-marker that is not older than the file" // as set by listings
 	}
 	return o
 }
 
-// TestACompanionThatCameFirstCoversAFileWithAnOldTime: a client sends the marker, then
-// the file, and sets the file's old time at the end. While it writes the file is
-// younger than the marker, however often a listing sees that.
+// TestACompanionThatCameFirstCoversAFileWithAnOldTime: a client uploads the marker, then the
+// file, and finally sets the file's old time. While the client writes, the file is newer than
+// the marker, however often it is listed.
 func TestACompanionThatCameFirstCoversAFileWithAnOldTime(t *testing.T) {
 	t.Parallel()
 	for _, states := range []int{0, 1, 3} {
@@ -33,22 +33,22 @@ func TestACompanionThatCameFirstCoversAFileWithAnOldTime(t *testing.T) {
 		for n := range states {
 			b.observe(t, accompanied(int64(10+n), marker.Add(time.Duration(n+1)*time.Minute), marker))
 			f := b.only(t)
-			assert.NotEmpty(t, f.WaitsFor, "half of it")
+			assert.NotEmpty(t, f.WaitsFor, "half-written")
 			assert.True(t, f.SidecarStale)
 		}
 		for range 2 {
 			b.observe(t, accompanied(20, epoch, marker))
 			f := b.only(t)
 			assert.Empty(t, f.WaitsFor, "%d states before", states)
-			assert.False(t, f.SidecarStale, "what does not fit it condemns it")
+			assert.False(t, f.SidecarStale, "the checksum file belongs to it")
 		}
 		promoted, _ := b.promote(t, 0)
 		assert.EqualValues(t, 1, promoted)
 	}
 }
 
-// TestACompanionIsUsedUp by a version that it let through, or that was taken without
-// it because the server's settings did not want one.
+// TestACompanionIsUsedUp: by a version ingested with it, or without it because the server's
+// settings did not require one.
 func TestACompanionIsUsedUp(t *testing.T) {
 	t.Parallel()
 	marker := epoch.Add(time.Hour)
@@ -63,9 +63,9 @@ func TestACompanionIsUsedUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			b.taken(t, before)
+			b.ingested(t, before)
 			require.Equal(t, ingest.StatusCompleted, b.only(t).Status)
-			for n := range 3 { // half-written states, each of which has it on record as too old
+			for n := range 3 { // half-written states, each recorded with it as too old
 				b.observe(t, accompanied(int64(20+n), marker.Add(time.Duration(n+2)*time.Minute), marker))
 			}
 			b.observe(t, accompanied(30, epoch, marker))
@@ -75,7 +75,7 @@ func TestACompanionIsUsedUp(t *testing.T) {
 			assert.Contains(t, f.WaitsFor, "a new done-marker /a.csv.done")
 			assert.True(t, f.SidecarStale)
 			b.observe(t, accompanied(30, epoch, marker.Add(time.Hour)))
-			assert.Empty(t, b.files(t)[len(files)-1].WaitsFor, "that is a new one")
+			assert.Empty(t, b.files(t)[len(files)-1].WaitsFor, "a new marker")
 		})
 	}
 }

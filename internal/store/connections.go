@@ -84,17 +84,11 @@ func (s *Store) ConfirmConnection(ctx context.Context, server ingest.Server, hol
 
 // CloseConnection deletes the connection.
 func (s *Store) CloseConnection(ctx context.Context, id string) error {
-	return s.retry(ctx, "delete a connection", func() error {
-		_, err := s.pool.Exec(ctx, closeConnection, id)
-		return err
-	})
+	return s.exec(ctx, "delete a connection", closeConnection, id)
 }
 
 // LearnConnections records that the server accepts at most so many connections. The limit is
 // valid for the duration validFor, doubled with each refused probe, up to 24 hours.
 func (s *Store) LearnConnections(ctx context.Context, serverUUID string, most int, validFor time.Duration) error {
-	return s.retry(ctx, "record the connection limit", func() error {
-		_, err := s.pool.Exec(ctx, setConnectionLimit, serverUUID, max(most, 1), validFor.Seconds())
-		return err
-	})
+	return s.exec(ctx, "record the connection limit", setConnectionLimit, serverUUID, max(most, 1), validFor.Seconds())
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestConnectionsOfAllProcesses: no more than a server bears are recorded, whoever
-// asks, and those of a killed process are forgotten.
+// TestConnectionsOfAllProcesses: the limit holds across processes, and connections of a killed
+// process expire.
 func TestConnectionsOfAllProcesses(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -35,7 +35,7 @@ func TestConnectionsOfAllProcesses(t *testing.T) {
 	require.Len(t, holders, 2)
 	require.Contains(t, holders[0], "worker since ")
 	require.NoError(t, b.CloseConnection(ctx, first))
-	require.NoError(t, b.CloseConnection(ctx, first), "twice is once")
+	require.NoError(t, b.CloseConnection(ctx, first), "closing is idempotent")
 	id, holders, err = b.OpenConnection(ctx, b.server, "test", 2)
 	require.NoError(t, err)
 	require.NotEmpty(t, id)
@@ -47,11 +47,11 @@ func TestConnectionsOfAllProcesses(t *testing.T) {
 	id, holders, err = b.OpenConnection(ctx, b.server, "test", 2)
 	require.NoError(t, err)
 	require.NotEmpty(t, id)
-	require.Len(t, holders, 1, "one was left by a killed process, one is confirmed")
+	require.Len(t, holders, 1, "one expired, one is confirmed")
 }
 
-// TestLearnedConnections: the limit is the same for all and after restarts, and is
-// tried upward ever more rarely until that succeeds.
+// TestLearnedConnections: the limit is shared and survives restarts; higher counts are tried
+// ever more rarely until one succeeds.
 func TestLearnedConnections(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -65,7 +65,7 @@ func TestLearnedConnections(t *testing.T) {
 	last := time.Duration(0)
 	for range 6 {
 		require.NoError(t, b.LearnConnections(ctx, b.server.UUID, 2, time.Hour))
-		require.NoError(t, b.LearnConnections(ctx, b.server.UUID, 2, time.Hour), "another process, which counts once")
+		require.NoError(t, b.LearnConnections(ctx, b.server.UUID, 2, time.Hour), "another process: the probe counts once")
 		require.Equal(t, 2, limit())
 		var holds time.Duration
 		require.NoError(t, b.db.QueryRow(ctx, "SELECT connection_limit_until - now() FROM sftp_servers").Scan(&holds))
@@ -74,9 +74,9 @@ func TestLearnedConnections(t *testing.T) {
 		last = holds
 		_, err := b.db.Exec(ctx, "UPDATE sftp_servers SET connection_limit_until = now() - interval '1 second'")
 		require.NoError(t, err)
-		require.Zero(t, limit(), "it is time to try for more")
+		require.Zero(t, limit(), "the limit has expired")
 	}
-	// More connections stand than were borne: the limit is forgotten.
+	// More connections are open than the limit: it is cleared.
 	for range 3 {
 		id, _, err := b.OpenConnection(ctx, b.server, "worker", 0)
 		require.NoError(t, err)

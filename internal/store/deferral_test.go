@@ -11,8 +11,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// putOff defers the file for the nth time and returns how long it is put off.
-func (b *testBundle) putOff(t *testing.T, fileUUID string, n int) time.Duration {
+// deferFile defers the file for the nth time and returns the length of the deferral.
+func (b *testBundle) deferFile(t *testing.T, fileUUID string, n int) time.Duration {
 	t.Helper()
 	require.NoError(t, b.Apply(t.Context(), ingest.Change{
 		FileUUID: fileUUID, To: ingest.StatusReady, NewRound: true, Defer: true,
@@ -24,9 +24,8 @@ func (b *testBundle) putOff(t *testing.T, fileUUID string, n int) time.Duration 
 	return f.NotBefore.Sub(f.UpdatedAt)
 }
 
-// A file is put off for longer each time in a row, and from the beginning again
-// once its bytes came in or an operator decided.
-func TestDeferralsGrowUntilSomethingMoves(t *testing.T) {
+// Each consecutive deferral is longer; a complete read or an operator action resets the series.
+func TestDeferralsGrowUntilReset(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	f := b.ready(t, "/a")
@@ -35,7 +34,7 @@ func TestDeferralsGrowUntilSomethingMoves(t *testing.T) {
 		15 * time.Minute, 15 * time.Minute,
 	} {
 		b.walk(t, f.UUID, ingest.StatusDownloading)
-		require.Equal(t, want, b.putOff(t, f.UUID, n+1))
+		require.Equal(t, want, b.deferFile(t, f.UUID, n+1))
 		ready, err := b.ReadyFiles(t.Context(), b.server.UUID, nil, 10)
 		require.NoError(t, err)
 		require.Empty(t, ready)
@@ -49,14 +48,14 @@ func TestDeferralsGrowUntilSomethingMoves(t *testing.T) {
 	now := b.only(t)
 	assert.Zero(t, now.NotBefore)
 	assert.Zero(t, now.Deferrals)
-	require.Equal(t, 10*time.Second, b.putOff(t, f.UUID, 1), "from the beginning")
+	require.Equal(t, 10*time.Second, b.deferFile(t, f.UUID, 1), "a new series")
 }
 
-func TestADecisionEndsADeferral(t *testing.T) {
+func TestAnOperatorActionEndsADeferral(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	f := b.ready(t, "/a")
-	b.putOff(t, f.UUID, 1)
+	b.deferFile(t, f.UUID, 1)
 	b.walk(t, f.UUID, ingest.StatusError)
 	require.NoError(t, b.Apply(t.Context(), ingest.Change{
 		FileUUID: f.UUID, To: ingest.StatusReady, NewRound: true,
@@ -67,7 +66,7 @@ func TestADecisionEndsADeferral(t *testing.T) {
 	assert.Zero(t, now.Deferrals)
 }
 
-func TestHostsAreSeenByTheDatabasesClock(t *testing.T) {
+func TestHostsAreSeenByTheDatabaseClock(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	require.NoError(t, b.SeeHost(t.Context(), "a"))
@@ -82,9 +81,9 @@ func TestHostsAreSeenByTheDatabasesClock(t *testing.T) {
 	}
 }
 
-// A file that was put off waits behind those that came before its time, and
-// before those that came after.
-func TestAFileThatWasPutOffTakesItsTurnAnew(t *testing.T) {
+// A deferred file is ordered by the end of its deferral: after files that became ready before
+// that, before later ones.
+func TestADeferredFileIsOrderedByItsDeferral(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.observe(t, paths("/early", 2)...)
@@ -97,8 +96,8 @@ func TestAFileThatWasPutOffTakesItsTurnAnew(t *testing.T) {
 	require.Equal(t, []string{files[1].UUID, files[0].UUID, files[2].UUID}, uuids(ready))
 }
 
-// What waits for a server that is mended must not wait for a day more.
-func TestAMendedServerIsDueAtOnce(t *testing.T) {
+// Files of a repaired server must not wait for the next daily scan.
+func TestARepairedServerIsDueImmediately(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	due := func() int {
@@ -107,7 +106,7 @@ func TestAMendedServerIsDueAtOnce(t *testing.T) {
 		return len(servers)
 	}
 	lately := func() { b.exec(t, "UPDATE sftp_servers SET last_scan_at = now(), scan_interval = interval '1 day'") }
-	for name, c := range map[string]struct{ harm, mend func() error }{
+	for name, c := range map[string]struct{ harm, repair func() error }{
 		"resumed": {
 			func() error { return b.PauseServer(t.Context(), b.server.UUID) },
 			func() error { return b.ResumeServer(t.Context(), b.server.UUID) },
@@ -122,11 +121,11 @@ func TestAMendedServerIsDueAtOnce(t *testing.T) {
 		},
 	} {
 		lately()
-		require.NoError(t, c.mend(), name)
+		require.NoError(t, c.repair(), name)
 		require.Zero(t, due(), "%s: nothing was wrong", name)
 		require.NoError(t, c.harm(), name)
 		require.Zero(t, due(), name)
-		require.NoError(t, c.mend(), name)
+		require.NoError(t, c.repair(), name)
 		require.Equal(t, 1, due(), name)
 	}
 }

@@ -97,7 +97,7 @@ const (
 	lockDispatch = `SELECT pg_advisory_xact_lock(hashtextextended('dispatch ' || $1, 0))`
 
 	// isTroubled reports whether 10 files of the server were deferred within the last minute: each
-	// retry costs the server a connection and a log-in. Files deferred for lack of staging space do
+	// retry costs the server a connection and a login. Files deferred for lack of staging space do
 	// not count, as they cost none. The bound on not_before excludes deferrals that are due.
 	isTroubled = `
 SELECT count(*) >= 10 FROM (
@@ -165,15 +165,7 @@ func (s *Store) Slots(ctx context.Context, serverUUID string) (slots []ingest.Sl
 	if err != nil {
 		return nil, err
 	}
-	err = s.retry(ctx, "list slots", func() error {
-		rows, err := s.pool.Query(ctx, slotsOfServer, id)
-		if err != nil {
-			return err
-		}
-		slots, err = pgx.CollectRows(rows, scanSlot)
-		return err
-	})
-	return slots, err
+	return selectAll(ctx, s, "list slots", scanSlot, slotsOfServer, id)
 }
 
 func scanSlot(row pgx.CollectableRow) (slot ingest.Slot, err error) {
@@ -193,8 +185,5 @@ func (s *Store) ReleaseSlot(ctx context.Context, fileUUID string, slot int64) er
 	if err != nil {
 		return err
 	}
-	return s.retry(ctx, "release a slot", func() error {
-		_, err := s.pool.Exec(ctx, releaseSlot, id, slot)
-		return err
-	})
+	return s.exec(ctx, "release a slot", releaseSlot, id, slot)
 }

@@ -76,16 +76,16 @@ func TestSlotsAreReservedForTheOldestFiles(t *testing.T) {
 	assert.Less(t, slots[0].Number, slots[1].Number)
 	assert.Less(t, slots[0].Age, time.Hour)
 
-	require.NoError(t, b.ReleaseSlot(t.Context(), all[0], slots[1].Number), "not the file's slot: nothing is released")
+	require.NoError(t, b.ReleaseSlot(t.Context(), all[0], slots[1].Number), "not the file's slot")
 	require.Empty(t, d.reserve(t, 10).Slots)
 	require.NoError(t, b.ReleaseSlot(t.Context(), all[0], slots[0].Number))
 	require.NoError(t, b.ReleaseSlot(t.Context(), all[0], slots[0].Number), "again")
 	again := d.reserve(t, 10)
 	require.Equal(t, all[:1], slotFiles(again.Slots), "it is ready and the oldest")
-	require.Greater(t, again.Slots[0].Number, slots[3].Number, "numbers are never used twice")
+	require.Greater(t, again.Slots[0].Number, slots[3].Number, "numbers are never reused")
 }
 
-// What is given to a dispatcher whose server is not to be used is its state only.
+// For an unusable server, a dispatcher gets only its state.
 func TestSlotsAreReservedForUsableServersOnly(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -125,7 +125,7 @@ func TestDeferredFilesGetNoSlot(t *testing.T) {
 	f := b.ready(t, "/a")
 	d := b.dispatcher(t)
 	require.Zero(t, d.reserve(t, 0).DeferredFor)
-	b.putOff(t, f.UUID, 1)
+	b.deferFile(t, f.UUID, 1)
 	r := d.reserve(t, 5)
 	require.Empty(t, r.Slots)
 	assert.False(t, r.Waiting)
@@ -150,7 +150,7 @@ func TestAFrozenDispatcherIsRefused(t *testing.T) {
 	_, err = b.ReserveSlots(t.Context(), b.server.UUID, frozen.fence, 0)
 	requireKind(t, ingest.KindFenced, err, "dispatcher 1 must stop")
 
-	// One that froze between its look and its reservation.
+	// A dispatcher that froze between reading and reserving.
 	holding, err := b.db.Begin(t.Context())
 	require.NoError(t, err)
 	defer func() { _ = holding.Rollback(context.Background()) }()
@@ -177,7 +177,7 @@ func (b *testBundle) waitForLock(t *testing.T) {
 	b.waitForLocks(t, 1)
 }
 
-// waitForLocks returns once so many statements wait.
+// waitForLocks returns once so many statements wait for locks.
 func (b *testBundle) waitForLocks(t *testing.T, waiting int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -187,8 +187,7 @@ func (b *testBundle) waitForLocks(t *testing.T, waiting int) {
 	}, time.Minute, 5*time.Millisecond)
 }
 
-// A listing locks the server's row for as long as it writes: dispatch does not
-// wait for it.
+// A listing locks the server's row while it writes; dispatch does not wait for it.
 func TestReservationsDoNotWaitForListings(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -202,7 +201,7 @@ func TestReservationsDoNotWaitForListings(t *testing.T) {
 	require.Len(t, d.reserve(t, 1).Slots, 1)
 }
 
-// A file that is being changed is not reserved: it may not be ready any more.
+// A file being changed is not reserved: its status may change.
 func TestFilesThatChangeAreNotReserved(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -218,12 +217,11 @@ func TestFilesThatChangeAreNotReserved(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	r, err := b.ReserveSlots(ctx, b.server.UUID, d.fence, 2)
-	require.NoError(t, err, "it does not wait either")
+	require.NoError(t, err, "a reservation does not wait either")
 	require.Equal(t, all[1:], slotFiles(r.Slots))
 }
 
-// However many reserve and release at the same time, never more slots exist than
-// the server allows.
+// Concurrent reservations and releases never exceed the server's limit.
 func TestReservationsNeverExceedTheLimit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -259,7 +257,7 @@ func TestReservationsNeverExceedTheLimit(t *testing.T) {
 	require.Equal(t, files, n)
 }
 
-// noMoreThan asks the database, in one snapshot.
+// noMoreThan checks the number of slots in one snapshot.
 func (b *testBundle) noMoreThan(ctx context.Context, limit int) error {
 	var n int
 	err := b.db.QueryRow(ctx, "SELECT count(*) FROM slots WHERE server_uuid = $1", b.server.UUID).Scan(&n)
@@ -269,7 +267,7 @@ func (b *testBundle) noMoreThan(ctx context.Context, limit int) error {
 	return err
 }
 
-// finish takes and skips the files, which releases their slots.
+// finish claims and skips the files, which releases their slots.
 func finish(ctx context.Context, b *testBundle, slots []ingest.Slot, done *sync.Map) error {
 	for _, slot := range slots {
 		if _, twice := done.LoadOrStore(slot.File.UUID, true); twice {

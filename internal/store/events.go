@@ -20,14 +20,7 @@ func (s *Store) Events(ctx context.Context, fileUUID string, afterID int64, limi
 	if err != nil {
 		return nil, err
 	}
-	err = s.retry(ctx, "list events", func() error {
-		rows, err := s.pool.Query(ctx, fileEvents, planned([]any{id, afterID, pageSize(limit)})...)
-		if err != nil {
-			return err
-		}
-		events, err = pgx.CollectRows(rows, scanEvent)
-		return err
-	})
+	events, err = selectAll(ctx, s, "list events", scanEvent, fileEvents, planned([]any{id, afterID, pageSize(limit)})...)
 	if err == nil && len(events) == 0 {
 		_, err = s.File(ctx, id)
 	}

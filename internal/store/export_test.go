@@ -9,14 +9,14 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// OnPool returns a store on connections of the test's making.
+// OnPool returns a store on the given pool.
 func OnPool(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 
-// Fold adds changes to the totals.
+// Fold folds the deltas.
 func (s *Store) Fold(ctx context.Context) error { return s.fold(ctx) }
 
-// Together commits the changes as one group, takes where From is not nil, and
-// returns the error of each.
+// Together commits the changes as one group, claims those with a From, and returns the error of
+// each.
 func (s *Store) Together(ctx context.Context, changes ...ingest.Change) (errs []error) {
 	var requests []*request
 	for _, change := range changes {
@@ -34,7 +34,7 @@ func (s *Store) Together(ctx context.Context, changes ...ingest.Change) (errs []
 	return errs
 }
 
-// Submit queues the change, and sends its error to the channel.
+// Submit queues the change and sends its error to the channel.
 func (s *Store) Submit(change ingest.Change, result chan<- error) {
 	r, err := newRequest(context.Background(), change, false)
 	if err == nil {
@@ -49,26 +49,26 @@ func (s *Store) Submit(change ingest.Change, result chan<- error) {
 	}()
 }
 
-// MaxGroup is the most requests of a group.
+// MaxGroup is the maximum number of requests in a group.
 const MaxGroup = maxGroup
 
-// The bounds of what a page and a count look at.
+// The limits of pages and counts.
 const (
-	PageLooks     = pageScan
-	CountLooks    = countScan
+	PageScan      = pageScan
+	CountScan     = countScan
 	MaxCandidates = maxCandidates
 	MaxSpread     = maxSpread
 )
 
-// Literals is what paths and names begin with that fit a glob.
+// Literals returns the literal prefixes of a glob.
 var Literals = literals
 
 const readyFiles = `SELECT ` + fileColumns + fromFiles + `
 WHERE (` + isFresh + ` OR ` + isDue + `) AND f.file_uuid <> ALL ($2::text[]::uuid[])
 ORDER BY coalesce(f.not_before, f.created_at), f.id LIMIT $3`
 
-// NextDeferred returns the time until the first deferred file of the server may
-// be started; 0 when there is none.
+// NextDeferred returns the time until the server's first deferred file is due; 0 if there is
+// none.
 func (s *Store) NextDeferred(ctx context.Context, serverUUID string) (in time.Duration, err error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
@@ -81,10 +81,9 @@ func (s *Store) NextDeferred(ctx context.Context, serverUUID string) (in time.Du
 	return waitFor(until), err
 }
 
-// ReadyFiles returns the ready files that have waited longest, at most limit,
-// without those that are excluded, deferred, or hold a slot. A deferred file
-// waits from the end of its deferral, so that files that fail again and again do
-// not keep others from their turn.
+// ReadyFiles returns at most limit ready files, oldest first, without those excluded, deferred,
+// or with a slot. A deferred file counts from the end of its deferral, so that repeated
+// failures do not delay others.
 func (s *Store) ReadyFiles(ctx context.Context, serverUUID string, exclude []string, limit int) ([]ingest.File, error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil || limit <= 0 {

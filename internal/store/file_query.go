@@ -25,12 +25,12 @@ const (
 // at the far end. A scan in index order ends with the page; filters are checked on a bounded
 // number of index rows.
 type fileQuery struct {
+	// conditions holds the filters. Its args start with the first and last id.
+	conditions
+
 	order string
 	// branches each read one index range whose columns before the id are constant.
 	branches []branch
-	filters  []string
-	// args start with the first and last id.
-	args []any
 	// indexed is the number of args that the branches use; those of filters follow.
 	indexed int
 	// selective reports that the branches have few rows, however many the filters exclude.
@@ -47,19 +47,13 @@ type branch struct {
 }
 
 func newFileQuery(order ingest.FileOrder, first, last int64) *fileQuery {
-	return &fileQuery{order: direction(order), args: []any{first, last}, empty: first > last}
+	return &fileQuery{conditions: conditions{args: []any{first, last}}, order: direction(order), empty: first > last}
 }
 
 // within restricts the ids to first through last.
 func (q *fileQuery) within(first, last int64) {
 	first, last = max(first, q.args[0].(int64)), min(last, q.args[1].(int64))
 	q.args[0], q.args[1], q.empty = first, last, first > last
-}
-
-// arg adds an argument and returns its placeholder.
-func (q *fileQuery) arg(value any) string {
-	q.args = append(q.args, value)
-	return fmt.Sprintf("$%d", len(q.args))
 }
 
 // read adds a branch: the files whose columns have the values. Comparing rows instead of
@@ -104,13 +98,11 @@ func (q *fileQuery) page(limit, scan int) string {
 		if len(q.filters) == 0 {
 			return q.rows(b, "f.*", limit)
 		}
-		return fmt.Sprintf("(SELECT * FROM %s f WHERE %s ORDER BY %s LIMIT %d)", q.rows(b, "f.*", scan), q.condition(), q.orderBy(b), limit)
+		return fmt.Sprintf("(SELECT * FROM %s f WHERE %s ORDER BY %s LIMIT %d)", q.rows(b, "f.*", scan), q.where(), q.orderBy(b), limit)
 	})
 	return fmt.Sprintf("SELECT %s FROM (SELECT * FROM (%s) f ORDER BY f.id %s LIMIT %d) f JOIN sftp_servers s ON s.server_uuid = f.server_uuid ORDER BY f.id %s",
 		fileColumns, rows, q.order, limit, q.order)
 }
-
-func (q *fileQuery) condition() string { return strings.Join(q.filters, " AND ") }
 
 // edge returns a query for the id up to which every branch has at most scan files; NULL when no
 // branch has more.
@@ -131,7 +123,7 @@ func (q *fileQuery) count(limit, scan int) string {
 		if len(q.filters) == 0 {
 			return fmt.Sprintf("(SELECT count(*) AS matched, 0 AS examined FROM %s f)", q.rows(b, "f.id", limit))
 		}
-		return fmt.Sprintf("(SELECT count(*) FILTER (WHERE %s) AS matched, count(*) AS examined FROM %s f)", q.condition(), q.rows(b, "f.*", scan))
+		return fmt.Sprintf("(SELECT count(*) FILTER (WHERE %s) AS matched, count(*) AS examined FROM %s f)", q.where(), q.rows(b, "f.*", scan))
 	}) + ") f"
 }
 
@@ -208,35 +200,6 @@ func (q *fileQuery) readStatuses(server string, statuses []ingest.Status) {
 			q.read(append(slices.Clone(columns), "f.status"), append(slices.Clone(values), string(status))...)
 		}
 		seen[status] = true
-	}
-}
-
-// restrict adds the conditions that the chosen index does not cover.
-func (q *fileQuery) restrict(server string, statuses []ingest.Status, hash string) {
-	if server != "" {
-		q.filters = append(q.filters, "f.server_uuid = "+q.arg(server))
-	}
-	if len(statuses) > 0 {
-		q.filters = append(q.filters, "f.status = ANY ("+q.arg(statusNames(statuses))+")")
-	}
-	if hash != "" {
-		q.filters = append(q.filters, "f.file_hash = "+q.arg(hash))
-	}
-}
-
-// check adds the conditions that no index covers in order of id.
-func (q *fileQuery) check(filter ingest.FileFilter) {
-	if filter.Path != "" {
-		q.filters = append(q.filters, "f.remote_path ~ "+q.arg(globPattern(cleanText(filter.Path))))
-	}
-	if filter.Left {
-		q.filters = append(q.filters, isLeft)
-	}
-	if !filter.From.IsZero() {
-		q.filters = append(q.filters, "f.created_at >= "+q.arg(filter.From))
-	}
-	if !filter.To.IsZero() {
-		q.filters = append(q.filters, "f.created_at < "+q.arg(filter.To))
 	}
 }
 

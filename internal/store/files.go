@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -87,35 +86,11 @@ func (s *Store) File(ctx context.Context, fileUUID string) (ingest.File, error) 
 	if err != nil {
 		return ingest.File{}, err
 	}
-	return s.oneFile(ctx, "read file", fileByUUID, id)
+	return selectOne(ctx, s, "read file", errNo("file with uuid", id), scanFile, fileByUUID, id)
 }
 
-// oneFile runs a query with a file's uuid as its only argument and returns that file.
-func (s *Store) oneFile(ctx context.Context, op, query, id string) (file ingest.File, err error) {
-	err = s.retry(ctx, op, func() error {
-		rows, err := s.pool.Query(ctx, query, id)
-		if err != nil {
-			return err
-		}
-		file, err = pgx.CollectExactlyOneRow(rows, scanFile)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return errNo("file with uuid", id)
-		}
-		return err
-	})
-	return file, err
-}
-
-func (s *Store) manyFiles(ctx context.Context, op, query string, args ...any) (files []ingest.File, err error) {
-	err = s.retry(ctx, op, func() error {
-		rows, err := s.pool.Query(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		files, err = pgx.CollectRows(rows, scanFile)
-		return err
-	})
-	return files, err
+func (s *Store) manyFiles(ctx context.Context, op, query string, args ...any) ([]ingest.File, error) {
+	return selectAll(ctx, s, op, scanFile, query, args...)
 }
 
 const (
@@ -164,7 +139,7 @@ func uuidRange(prefix string) (low, high string, err error) {
 // Files returns the files that the filter selects, in its order. An unknown server is
 // KindMissing. With a path or a time in the filter it may read all files; FilesPage does not.
 func (s *Store) Files(ctx context.Context, filter ingest.FileFilter) ([]ingest.File, error) {
-	where, args, err := s.conditions(ctx, filter)
+	where, args, err := s.whereOf(ctx, filter)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +150,7 @@ func (s *Store) Files(ctx context.Context, filter ingest.FileFilter) ([]ingest.F
 
 // CountMatching returns the number of files that the filter selects, regardless of its limit.
 func (s *Store) CountMatching(ctx context.Context, filter ingest.FileFilter) (n int64, err error) {
-	where, args, err := s.conditions(ctx, filter)
+	where, args, err := s.whereOf(ctx, filter)
 	if err != nil {
 		return 0, err
 	}
@@ -185,70 +160,38 @@ func (s *Store) CountMatching(ctx context.Context, filter ingest.FileFilter) (n 
 	return n, err
 }
 
-// conditions returns the WHERE clause of the filter and its arguments. It contains only the
-// conditions in use, so that each combination gets a plan with the index that serves it.
-func (s *Store) conditions(ctx context.Context, filter ingest.FileFilter) (text string, args []any, err error) {
-	where := []string{"true"}
-	add := func(condition string, arg any) {
-		args = append(args, arg)
-		where = append(where, fmt.Sprintf(condition, len(args)))
-	}
+// whereOf returns the WHERE clause of the filter and its arguments.
+func (s *Store) whereOf(ctx context.Context, filter ingest.FileFilter) (text string, args []any, err error) {
+	var c conditions
 	switch {
 	case filter.AfterID == 0:
 	case filter.Order == ingest.OrderNewest:
-		add("f.id < $%d", filter.AfterID)
+		c.add("f.id < %s", filter.AfterID)
 	default:
-		add("f.id > $%d", filter.AfterID)
+		c.add("f.id > %s", filter.AfterID)
 	}
+	server := ""
 	if filter.Server != "" {
-		server, err := s.serverNamed(ctx, filter.Server)
+		found, err := s.serverNamed(ctx, filter.Server)
 		if err != nil {
 			return "", nil, err
 		}
-		add("f.server_uuid = $%d", server.UUID)
-	}
-	if len(filter.Statuses) > 0 {
-		add("f.status = ANY ($%d)", statusNames(filter.Statuses))
-	}
-	if filter.Path != "" {
-		add("f.remote_path ~ $%d", globPattern(cleanText(filter.Path)))
+		server = found.UUID
 	}
 	if len(filter.UUIDs) > 0 {
-		add("f.file_uuid = ANY ($%d::uuid[])", filter.UUIDs)
+		c.add("f.file_uuid = ANY (%s::uuid[])", filter.UUIDs)
 	}
 	if filter.UUID != "" {
 		low, high, err := uuidRange(filter.UUID)
 		if err != nil {
 			return "", nil, err
 		}
-		add("f.file_uuid >= $%d", low)
-		add("f.file_uuid <= $%d", high)
+		c.add("f.file_uuid >= %s", low)
+		c.add("f.file_uuid <= %s", high)
 	}
-	if filter.Hash != "" {
-		add("f.file_hash = $%d", filter.Hash)
-	}
-	if filter.Left {
-		where = append(where, isLeft)
-	}
-	if !filter.From.IsZero() {
-		add("f.created_at >= $%d", filter.From)
-	}
-	if !filter.To.IsZero() {
-		add("f.created_at < $%d", filter.To)
-	}
-	return strings.Join(where, " AND "), args, nil
-}
-
-// isLeft is the condition of FileFilter.Left.
-const isLeft = `f.source_left IS NOT NULL AND EXISTS (
-	SELECT FROM sftp_servers k WHERE k.server_uuid = f.server_uuid AND k.after_ingest <> 'keep')`
-
-func statusNames(statuses []ingest.Status) []string {
-	names := make([]string, len(statuses))
-	for i, status := range statuses {
-		names[i] = string(status)
-	}
-	return names
+	c.restrict(server, filter.Statuses, filter.Hash)
+	c.check(filter)
+	return c.where(), c.args, nil
 }
 
 // Totals plus deltas that are not folded yet, see migration 00009.

@@ -40,8 +40,8 @@ func TestFilesArePagedWhileTheyChange(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
-// Pages of both orders hold every file that was there when the first was asked
-// for, once, while others arrive.
+// Pages in both orders contain each file that existed at the first page exactly once, while
+// others arrive.
 func TestPagesOfBothOrdersWhileFilesArrive(t *testing.T) {
 	t.Parallel()
 	for _, order := range []ingest.FileOrder{"", ingest.OrderOldest, ingest.OrderNewest} {
@@ -63,11 +63,11 @@ func TestPagesOfBothOrdersWhileFilesArrive(t *testing.T) {
 		}
 		if order == ingest.OrderNewest {
 			slices.Reverse(want)
-			require.Equal(t, want, got, "what arrives comes before the first page")
+			require.Equal(t, want, got, "new files precede the first page")
 			continue
 		}
 		require.Equal(t, want, got[:25])
-		require.Len(t, got, 27, "what arrives comes last")
+		require.Len(t, got, 27, "new files are last")
 	}
 }
 
@@ -170,7 +170,7 @@ func TestReadyAndSettlingFiles(t *testing.T) {
 
 	b.promote(t, 0)
 	b.walk(t, all[1], ingest.StatusDownloading)
-	b.walk(t, all[0], ingest.StatusError, ingest.StatusReady) // moves to the table's end
+	b.walk(t, all[0], ingest.StatusError, ingest.StatusReady) // its row moves to the end of the table
 	ready, err := b.ReadyFiles(ctx, b.server.UUID, nil, 10)
 	require.NoError(t, err)
 	require.Equal(t, []string{all[0], all[2], all[3]}, uuids(ready))
@@ -179,5 +179,5 @@ func TestReadyAndSettlingFiles(t *testing.T) {
 	require.Equal(t, []string{all[2]}, uuids(ready))
 	ready, err = b.ReadyFiles(ctx, b.server.UUID, nil, 0)
 	require.NoError(t, err)
-	require.Empty(t, ready, "a full window")
+	require.Empty(t, ready, "no free slot")
 }

@@ -41,9 +41,9 @@ UPDATE files f SET
 	shown_mtime = coalesce(c.shown, f.shown_mtime),
 	not_before = CASE
 		WHEN c.defer THEN now() + least(power(2, least(f.deferrals, 10)) * interval '10 seconds', interval '15 minutes')
-		WHEN c.moves THEN NULL
+		WHEN c.restarted THEN NULL
 		ELSE f.not_before END,
-	deferrals = CASE WHEN c.defer THEN f.deferrals + 1 WHEN c.moves THEN 0 ELSE f.deferrals END,
+	deferrals = CASE WHEN c.defer THEN f.deferrals + 1 WHEN c.restarted THEN 0 ELSE f.deferrals END,
 	sidecar_raw = coalesce(c.sidecar, f.sidecar_raw),
 	sidecar_size = coalesce(c.sidecar_size, f.sidecar_size),
 	sidecar_mtime = coalesce(c.sidecar_mtime, f.sidecar_mtime),
@@ -51,10 +51,11 @@ UPDATE files f SET
 	source_left = nullif(coalesce(c.source_left, f.source_left), ''),
 	source_left_at = CASE WHEN c.source_left IS NULL THEN f.source_left_at WHEN c.source_left <> '' THEN now() END,
 	completed_at = CASE WHEN c.status = 'completed' THEN coalesce(f.completed_at, now()) ELSE f.completed_at END
-FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-	$10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bool[], $17::bool[], $18::text[],
-	$19::bytea[], $20::bigint[], $21::timestamptz[], $22::bool[], $23::timestamptz[])
-	AS c (id, fence, round, status, hash, algo, bucket, key, etag, checksum, mode, staged_on, step, kind, message, defer, moves, source_left,
+FROM unnest(@ids::bigint[], @fences::bigint[], @rounds::int[], @statuses::text[], @hashes::text[], @algos::text[], @buckets::text[],
+	@keys::text[], @etags::text[], @checksums::text[], @modes::text[], @hosts::text[], @steps::text[], @kinds::text[], @messages::text[],
+	@deferred::bool[], @restarted::bool[], @left::text[], @sidecar_paths::bytea[], @sidecar_sizes::bigint[], @sidecar_mtimes::timestamptz[],
+	@gone::bool[], @shown::timestamptz[])
+	AS c (id, fence, round, status, hash, algo, bucket, key, etag, checksum, mode, staged_on, step, kind, message, defer, restarted, source_left,
 		sidecar, sidecar_size, sidecar_mtime, gone, shown)
 WHERE f.id = c.id`
 

@@ -23,15 +23,14 @@ func step(fileUUID string, to ingest.Status, event ingest.EventType) ingest.Chan
 	return ingest.Change{FileUUID: fileUUID, To: to, Events: []ingest.Event{{Type: event}}}
 }
 
-// The bad changes of a group are refused, each for its own reason, and all others
-// are committed.
+// Invalid changes of a group are refused, each with its own error; all others are committed.
 func TestBadChangesOfAGroupHarmNoOther(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*ingest.Change){
 		"refused": func(*ingest.Change) {},
-		// These let the transaction fail.
+		// These make the transaction fail.
 		"key of another file": func(c *ingest.Change) { key := "taken"; c.Set.ObjectKey = &key },
-		"text that is none":   func(c *ingest.Change) { etag := "\xff"; c.Set.ETag = &etag },
+		"invalid text":        func(c *ingest.Change) { etag := "\xff"; c.Set.ETag = &etag },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -61,7 +60,7 @@ func TestBadChangesOfAGroupHarmNoOther(t *testing.T) {
 			case "key of another file":
 				requireKind(t, ingest.KindConflict, errs[40], `object key "taken" belongs to another file`)
 				bad[40] = true
-			case "text that is none":
+			case "invalid text":
 				requireKind(t, ingest.KindInvalid, errs[40], "invalid byte sequence")
 				bad[40] = true
 			}
@@ -80,7 +79,7 @@ func TestBadChangesOfAGroupHarmNoOther(t *testing.T) {
 	}
 }
 
-// Concurrent changes share commits, and a lone caller waits for no other.
+// Concurrent changes share commits, and a single caller does not wait.
 func TestConcurrentChangesShareCommits(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -106,7 +105,7 @@ func TestConcurrentChangesShareCommits(t *testing.T) {
 	b.requireExact(t)
 }
 
-// locked holds the lock of a file's row until its function is called.
+// locked holds the lock of a file's row until the returned function is called.
 func (b *testBundle) locked(t *testing.T, fileUUIDs ...string) (release func()) {
 	t.Helper()
 	tx, err := b.db.Begin(t.Context())
@@ -117,8 +116,7 @@ func (b *testBundle) locked(t *testing.T, fileUUIDs ...string) (release func()) 
 	return func() { require.NoError(t, tx.Rollback(t.Context())) }
 }
 
-// Files that somebody else has locked make their own changes wait, in their order,
-// and no others.
+// A file locked by another transaction delays only its own changes, in their order.
 func TestALockedFileHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -142,7 +140,7 @@ func TestALockedFileHoldsUpNoOther(t *testing.T) {
 	require.Equal(t, []ingest.EventType{ingest.EventDiscovered, ingest.EventSettled, "first", "second"}, types)
 }
 
-// Changes of one file never overtake each other, however many are in flight.
+// Changes of one file are committed in order, however many are in flight.
 func TestChangesOfOneFileKeepTheirOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -170,9 +168,9 @@ func TestChangesOfOneFileKeepTheirOrder(t *testing.T) {
 	b.requireExact(t)
 }
 
-// A caller that gives up returns without waiting; others and later changes are not
-// affected, and nothing is left running when the store is closed.
-func TestACallerThatGivesUpLeavesAtOnce(t *testing.T) {
+// A cancelled caller returns immediately; other and later changes are not affected, and Close
+// leaves no goroutine.
+func TestACancelledCallerReturnsImmediately(t *testing.T) {
 	b := setup(t)
 	f := b.ready(t, "/a")
 	before := goleak.IgnoreCurrent()
@@ -193,7 +191,7 @@ func TestACallerThatGivesUpLeavesAtOnce(t *testing.T) {
 	require.NoError(t, s.Apply(t.Context(), step(f.UUID, ingest.StatusDownloading, "third")))
 	s.Close()
 	err = s.Apply(t.Context(), step(f.UUID, ingest.StatusDownloaded, "fourth"))
-	requireKind(t, ingest.KindTransient, err, "are closed")
+	requireKind(t, ingest.KindTransient, err, "the ledger is closed")
 	goleak.VerifyNone(t, before)
 }
 
@@ -225,10 +223,9 @@ func TestCloseWaitsForChanges(t *testing.T) {
 	<-closed
 }
 
-// Claims, changes under fences, and operators' actions from two processes at the
-// same time leave what some order of them would: each success is recorded once,
-// each refusal is of a kind that such an order explains, and no fence is given
-// twice.
+// Concurrent claims, fenced changes and operator actions of two processes are serializable:
+// each success is recorded once, each refusal has a kind that a serial order explains, and no
+// fence is issued twice.
 func TestConcurrentChangesFromTwoProcesses(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

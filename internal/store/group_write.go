@@ -13,7 +13,7 @@ import (
 func (g *group) write() *pgx.Batch {
 	b := &pgx.Batch{}
 	g.taken = nil
-	var files fileChanges
+	var updated []outcome
 	var events eventRows
 	var freed, released, ended, taken []int64
 	for _, o := range g.outcomes {
@@ -21,7 +21,7 @@ func (g *group) write() *pgx.Batch {
 			continue
 		}
 		if o.updates() {
-			files.add(o)
+			updated = append(updated, o)
 		}
 		events.add(o)
 		if o.change.FreeSlot {
@@ -34,7 +34,9 @@ func (g *group) write() *pgx.Batch {
 			taken = append(taken, o.row.id)
 		}
 	}
-	files.queue(b)
+	if len(updated) > 0 {
+		b.Queue(updateFiles, updateArgs(updated))
+	}
 	events.queue(b)
 	if len(freed) > 0 {
 		b.Queue(freeSlots, freed, released)
@@ -62,74 +64,52 @@ func (g *group) readTaken(rows pgx.Rows) error {
 	return err
 }
 
-// texts is a text column; null leaves the value unchanged.
-type texts []*string
-
-func (t *texts) add(value *string) { *t = append(*t, value) }
-
-func (t *texts) addIf(set bool, value string) {
-	if !set {
-		*t = append(*t, nil)
-		return
+// updateArgs are the columns of updateFiles.
+func updateArgs(outcomes []outcome) pgx.NamedArgs {
+	set := column(outcomes, func(o outcome) ingest.Columns { return o.change.Set })
+	args := pgx.NamedArgs{
+		"ids":       column(outcomes, func(o outcome) int64 { return o.row.id }),
+		"fences":    column(outcomes, func(o outcome) int64 { return o.row.fence }),
+		"rounds":    column(outcomes, func(o outcome) int { return o.row.round }),
+		"statuses":  column(outcomes, func(o outcome) *string { return nullIfZero(string(o.change.To)) }),
+		"deferred":  column(outcomes, func(o outcome) bool { return o.change.Defer }),
+		"restarted": column(outcomes, func(o outcome) bool { return o.change.NewRound || o.gotBytes() }),
+		"hashes":    column(set, func(c ingest.Columns) *string { return c.Hash }),
+		"algos":     column(set, func(c ingest.Columns) *string { return c.HashAlgo }),
+		"buckets":   column(set, func(c ingest.Columns) *string { return c.Bucket }),
+		"keys":      column(set, func(c ingest.Columns) *string { return c.ObjectKey }),
+		"etags":     column(set, func(c ingest.Columns) *string { return c.ETag }),
+		"checksums": column(set, func(c ingest.Columns) *string { return c.Checksum }),
+		"modes":     column(set, func(c ingest.Columns) *string { return (*string)(c.Mode) }),
+		"hosts":     column(set, func(c ingest.Columns) *string { return c.StagedOn }),
+		"steps":     column(set, errorColumn(func(f ingest.Failure) string { return string(f.Step) })),
+		"kinds":     column(set, errorColumn(func(f ingest.Failure) string { return string(f.Kind) })),
+		"messages":  column(set, errorColumn(func(f ingest.Failure) string { return f.Message })),
+		"left": column(set, func(c ingest.Columns) *string {
+			if c.SourceLeft == nil {
+				return nil
+			}
+			return new(cleanText(*c.SourceLeft))
+		}),
+		"gone":  column(set, func(c ingest.Columns) bool { return c.SourceGone }),
+		"shown": column(set, func(c ingest.Columns) *time.Time { return c.ShownTime }),
 	}
-	value = cleanText(value)
-	*t = append(*t, &value)
+	addCompanionArgs(args, "sidecar", column(set, func(c ingest.Columns) ingest.Companion {
+		if c.Sidecar == nil {
+			return ingest.Companion{}
+		}
+		return *c.Sidecar
+	}))
+	return args
 }
 
-// orEmpty returns the text, or "" for nil.
-func orEmpty(text *string) string {
-	if text == nil {
-		return ""
-	}
-	return *text
-}
-
-// fileChanges are updates of files, one list per column.
-type fileChanges struct {
-	ids, fences                                           []int64
-	rounds                                                []int
-	status, hash, algo, bucket, key, etag, checksum, mode texts
-	stagedOn, step, kind, message, sourceLeft             texts
-	deferred, moves, gone                                 []bool
-	sidecars                                              companionColumns
-	shown                                                 []*time.Time
-}
-
-func (c *fileChanges) add(o outcome) {
-	set := o.change.Set
-	c.ids, c.fences, c.rounds = append(c.ids, o.row.id), append(c.fences, o.row.fence), append(c.rounds, o.row.round)
-	c.status.addIf(o.change.To != "", string(o.change.To))
-	c.hash.add(set.Hash)
-	c.algo.add(set.HashAlgo)
-	c.bucket.add(set.Bucket)
-	c.key.add(set.ObjectKey)
-	c.etag.add(set.ETag)
-	c.checksum.add(set.Checksum)
-	c.mode.add((*string)(set.Mode))
-	c.stagedOn.add(set.StagedOn)
-	var failure ingest.Failure
-	if set.Error != nil {
-		failure = *set.Error
-	}
-	c.step.addIf(set.Error != nil, string(failure.Step))
-	c.kind.addIf(set.Error != nil, string(failure.Kind))
-	c.message.addIf(set.Error != nil, failure.Message)
-	c.sourceLeft.addIf(set.SourceLeft != nil, orEmpty(set.SourceLeft))
-	if set.Sidecar != nil {
-		c.sidecars.add(*set.Sidecar, false)
-	} else {
-		c.sidecars.add(ingest.Companion{}, false)
-	}
-	c.deferred = append(c.deferred, o.change.Defer)
-	c.moves = append(c.moves, o.change.NewRound || o.gotBytes())
-	c.gone, c.shown = append(c.gone, set.SourceGone), append(c.shown, set.ShownTime)
-}
-
-func (c *fileChanges) queue(b *pgx.Batch) {
-	if len(c.ids) > 0 {
-		b.Queue(updateFiles, c.ids, c.fences, c.rounds, c.status, c.hash, c.algo, c.bucket, c.key, c.etag, c.checksum, c.mode,
-			c.stagedOn, c.step, c.kind, c.message, c.deferred, c.moves, c.sourceLeft, c.sidecars.orNull(), c.sidecars.sizes, c.sidecars.times,
-			c.gone, c.shown)
+// errorColumn returns the part of a change's error; nil if the change leaves the error.
+func errorColumn(part func(ingest.Failure) string) func(ingest.Columns) *string {
+	return func(c ingest.Columns) *string {
+		if c.Error == nil {
+			return nil
+		}
+		return new(cleanText(part(*c.Error)))
 	}
 }
 

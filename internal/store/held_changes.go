@@ -12,21 +12,22 @@ import (
 )
 
 const (
-	// heldParts groups held files by shift. Shifts of fewer than $2 files form one part, null.
+	// heldParts groups held files by shift. Shifts of fewer than @few files form one part, null.
 	heldParts = `
-SELECT CASE WHEN files >= $2 THEN time_shift END AS part, sum(files)::bigint FROM (
-	SELECT time_shift, count(*) AS files FROM files WHERE server_uuid = $1 AND hold = 'held' GROUP BY time_shift
+SELECT CASE WHEN files >= @few THEN time_shift END AS part, sum(files)::bigint FROM (
+	SELECT time_shift, count(*) AS files FROM files WHERE server_uuid = @server AND hold = 'held' GROUP BY time_shift
 ) m GROUP BY part`
 
 	heldOthers = `
-SELECT remote_path, time_shift FROM files WHERE server_uuid = $1 AND hold = 'held' AND time_shift IN (` + fewMoved + `$2)
-ORDER BY id LIMIT $3`
+SELECT remote_path, time_shift FROM files WHERE server_uuid = @server AND hold = 'held' AND time_shift IN (` + fewMoved + `)
+ORDER BY id LIMIT @limit`
 
-	fewMoved = `SELECT time_shift FROM files WHERE server_uuid = $1 AND hold = 'held' GROUP BY time_shift HAVING count(*) < `
+	fewMoved = `SELECT time_shift FROM files WHERE server_uuid = @server AND hold = 'held' GROUP BY time_shift HAVING count(*) < @few`
 
-	// ofPart is the condition for part $5, whose shift is $6.
+	// ofPart is the condition for a part.
 	ofPart = `
-	AND ($5 IN ('', 'all') OR $5 = 'others' AND f.time_shift IN (` + fewMoved + `$7) OR $5 NOT IN ('', 'all', 'others') AND f.time_shift = $6)`
+	AND (@part IN ('', 'all') OR @part = 'others' AND f.time_shift IN (` + fewMoved + `)
+		OR @part NOT IN ('', 'all', 'others') AND f.time_shift = @shift)`
 )
 
 // heldExamples is the number of example files of the part "others".
@@ -50,7 +51,7 @@ func addHeldParts(ctx context.Context, db querier, all map[string]ingest.Attenti
 
 // partsOf returns the parts of a server's held changes, largest first.
 func partsOf(ctx context.Context, db querier, serverUUID string) ([]ingest.HeldPart, error) {
-	rows, err := db.Query(ctx, heldParts, serverUUID, ingest.FewMoved)
+	rows, err := db.Query(ctx, heldParts, pgx.NamedArgs{"server": serverUUID, "few": ingest.FewMoved})
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +81,7 @@ func partsOf(ctx context.Context, db querier, serverUUID string) ([]ingest.HeldP
 }
 
 func examplesOf(ctx context.Context, db querier, serverUUID string) ([]ingest.HeldFile, error) {
-	rows, err := db.Query(ctx, heldOthers, serverUUID, ingest.FewMoved, heldExamples)
+	rows, err := db.Query(ctx, heldOthers, pgx.NamedArgs{"server": serverUUID, "few": ingest.FewMoved, "limit": heldExamples})
 	if err != nil {
 		return nil, err
 	}
@@ -94,30 +95,28 @@ func examplesOf(ctx context.Context, db querier, serverUUID string) ([]ingest.He
 
 const (
 	releaseHeld = `
-WITH decided AS (
-	UPDATE files f SET hold = 'free' WHERE server_uuid = $1 AND hold = 'held' AND ` + unsettledRows + ofPart + ` RETURNING id, round
-), recorded AS (
-	INSERT INTO file_events (file_id, round, event_type, fact_key, details)
-	SELECT id, round, 'operator_action', $2, jsonb_build_object('action', 'take', 'actor', $3::text, 'reason', $4::text) FROM decided ORDER BY id
-	ON CONFLICT DO NOTHING
-)
-SELECT count(*) FROM decided`
+WITH changed AS (
+	UPDATE files f SET hold = 'free' WHERE server_uuid = @server AND hold = 'held' AND ` + unsettledRows + ofPart + ` RETURNING id, round
+)` + recordAction + `
+SELECT count(*) FROM changed`
 
 	supersedeHeld = `
-WITH decided AS (
+WITH changed AS (
 	UPDATE files f SET hold = NULL, status = 'superseded', error_step = 'discover', error_kind = 'same_content',
 		error_message = 'an operator marked it as the version ingested before, with another time'
-	WHERE server_uuid = $1 AND hold = 'held' AND status = 'discovered'` + ofPart + ` RETURNING id, round
-), recorded AS (
-	INSERT INTO file_events (file_id, round, event_type, fact_key, details)
-	SELECT id, round, 'operator_action', $2, jsonb_build_object('action', 'same', 'actor', $3::text, 'reason', $4::text) FROM decided ORDER BY id
-	ON CONFLICT DO NOTHING
-), closed AS (
+	WHERE server_uuid = @server AND hold = 'held' AND status = 'discovered'` + ofPart + ` RETURNING id, round
+)` + recordAction + `, closed AS (
 	INSERT INTO file_events (file_id, round, event_type, details)
-	SELECT id, round, 'superseded', jsonb_build_object('step', 'discover') FROM decided ORDER BY id
+	SELECT id, round, 'superseded', jsonb_build_object('step', 'discover') FROM changed ORDER BY id
 	ON CONFLICT DO NOTHING
 )
-SELECT count(*) FROM decided`
+SELECT count(*) FROM changed`
+
+	recordAction = `, recorded AS (
+	INSERT INTO file_events (file_id, round, event_type, fact_key, details)
+	SELECT id, round, 'operator_action', @key, jsonb_build_object('action', @action::text, 'actor', @actor::text, 'reason', @reason::text) FROM changed ORDER BY id
+	ON CONFLICT DO NOTHING
+)`
 )
 
 // DecideChanges applies an operator action to a part of the server's held changes, see
@@ -151,7 +150,10 @@ func (s *Store) DecideChanges(
 				return err
 			}
 		}
-		return tx.QueryRow(ctx, statement, id, cleanKey(key), cleanText(actor), cleanText(reason), part, int64(shift/time.Second), ingest.FewMoved).Scan(&files)
+		return tx.QueryRow(ctx, statement, pgx.NamedArgs{
+			"server": id, "key": cleanKey(key), "actor": cleanText(actor), "reason": cleanText(reason), "action": string(decision),
+			"part": part, "shift": int64(shift / time.Second), "few": ingest.FewMoved,
+		}).Scan(&files)
 	})
 	if err == nil {
 		s.changed(ctx, files)

@@ -11,13 +11,13 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TestWhatLooksLikeAClockIsHeld, however few files a server has: all its known files,
-// or most of them, moved by the same quarters of an hour.
+// TestWhatLooksLikeAClockIsHeld: however few files a server has, they are held if all or most
+// known files moved by the same multiple of 15 minutes.
 func TestWhatLooksLikeAClockIsHeld(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		files int
-		by    []time.Duration // by turns; 0 stays as it is
+		by    []time.Duration // in turn; 0 is unchanged
 		held  int
 	}{
 		"three":                    {3, []time.Duration{time.Hour}, 3},
@@ -29,7 +29,7 @@ func TestWhatLooksLikeAClockIsHeld(t *testing.T) {
 		"two zones":                {60, []time.Duration{time.Hour, 9 * time.Hour}, 60},
 		"most":                     {60, []time.Duration{time.Hour, time.Hour, 0}, 40},
 		"half":                     {60, []time.Duration{time.Hour, 0}, 0},
-		"two files":                {2, []time.Duration{time.Hour}, 0}, // which may be corrections
+		"two files":                {2, []time.Duration{time.Hour}, 0}, // possibly corrections
 		"no quarters":              {60, []time.Duration{time.Hour + time.Second}, 0},
 		"among other shifts":       {60, []time.Duration{time.Hour, time.Hour, 17 * time.Second}, 40},
 	} {
@@ -37,11 +37,11 @@ func TestWhatLooksLikeAClockIsHeld(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			all := paths("/d", tc.files)
-			b.taken(t, all...)
+			b.ingested(t, all...)
 			for i := range all {
 				all[i].ModTime = all[i].ModTime.Add(tc.by[i%len(tc.by)])
 			}
-			fresh := paths("/new", 200) // of which nothing is known
+			fresh := paths("/new", 200) // new files
 			moved := 0
 			for i := range tc.files {
 				if tc.by[i%len(tc.by)] != 0 {
@@ -55,13 +55,13 @@ func TestWhatLooksLikeAClockIsHeld(t *testing.T) {
 	}
 }
 
-// TestAMassIsJudgedWithoutTheRest: among files that a clock has moved one was really
-// replaced. It is taken at once, and no decision about the others is one about it.
-func TestAMassIsJudgedWithoutTheRest(t *testing.T) {
+// TestAClockChangeDoesNotHoldOtherChanges: one of the files moved by a clock was really
+// replaced. It is ingested immediately, and an action on the others does not affect it.
+func TestAClockChangeDoesNotHoldOtherChanges(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	all := paths("/d", 150)
-	b.taken(t, all...)
+	b.ingested(t, all...)
 	moved := shifted(all, time.Hour)
 	moved[7].ModTime = all[7].ModTime.Add(17 * time.Minute)
 	note, promoted, _ := b.listed(t, moved...)
@@ -73,14 +73,14 @@ func TestAMassIsJudgedWithoutTheRest(t *testing.T) {
 	assert.Equal(t, 1, b.count(t, ingest.StatusReady))
 }
 
-// TestEachPartIsDecidedAlone: a clock, a copied folder, and files that moved each by
-// something else. A decision that names no part is refused.
+// TestEachPartIsDecidedAlone: a clock change, a copied folder, and files with different shifts.
+// An action without a part is refused.
 func TestEachPartIsDecidedAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.set(t, func(s *ingest.Server) { s.HoldChanges = 3 })
 	all := paths("/d", 40)
-	b.taken(t, all...)
+	b.ingested(t, all...)
 	for i := range all {
 		switch by := &all[i].ModTime; {
 		case i < 20:

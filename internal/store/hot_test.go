@@ -10,8 +10,8 @@ import (
 	"stevedore/internal/store"
 )
 
-// updates returns the share of HOT updates of files that the calls made, and their
-// number. Connections report when they end.
+// updates returns the share of HOT updates of files made by the calls, and their number.
+// Connections report their statistics when they end.
 func (b *testBundle) updates(t *testing.T, wanted int64, calls func(s *store.Store)) (share float64, n int64) {
 	t.Helper()
 	read := func() (all, hot int64) {
@@ -32,9 +32,9 @@ func (b *testBundle) updates(t *testing.T, wanted int64, calls func(s *store.Sto
 	return float64(hot-hotBefore) / float64(all-allBefore), all - allBefore
 }
 
-// An update that leaves the status, the hash and the object key touches no index:
-// claims, failures, retries, deferrals that are recorded again and again. Those
-// of the status cannot be so, because listings find files by status.
+// An update that keeps the status, hash and object key touches no index: claims, failures,
+// retries and deferrals are frequent. Updates of the status are indexed, because listings find
+// files by status.
 func TestUpdatesThatLeaveTheStatusTouchNoIndex(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -56,11 +56,11 @@ func TestUpdatesThatLeaveTheStatusTouchNoIndex(t *testing.T) {
 		}
 	})
 	t.Logf("%d updates, %.1f %% of them HOT", n, 100*share)
-	require.Greater(t, share, 0.5, "a full page that cannot be pruned yet makes some others")
+	require.Greater(t, share, 0.5, "a full page that cannot be pruned yet causes some non-HOT updates")
 }
 
-// Plans that are made while the ledger is small are kept when it has grown: they
-// must not read all of it.
+// Plans made while the ledger is small are cached when it has grown: they must not read all of
+// it.
 func TestGroupsOfASmallLedgerReadByIndex(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

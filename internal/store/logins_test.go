@@ -12,7 +12,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// sealPassword gives the server a password, as an operator does.
+// sealPassword sets the server's password, as an operator does.
 func (b *testBundle) sealPassword(t *testing.T, sealed string) {
 	t.Helper()
 	var err error
@@ -23,9 +23,9 @@ func (b *testBundle) sealPassword(t *testing.T, sealed string) {
 	require.NoError(t, err)
 }
 
-// TestTwoPasswordsPerChangeWhoeverAsks: many log-ins at the same time send two
-// wrong passwords together, and none more until the credentials are changed.
-func TestTwoPasswordsPerChangeWhoeverAsks(t *testing.T) {
+// TestTwoPasswordsPerChange: concurrent logins send two wrong passwords in total, and none
+// until the credentials are changed.
+func TestTwoPasswordsPerChange(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.sealPassword(t, "one")
@@ -49,7 +49,7 @@ func TestTwoPasswordsPerChangeWhoeverAsks(t *testing.T) {
 	require.EqualValues(t, 2, try())
 	requireKind(t, ingest.KindAuth, b.CheckPassword(t.Context(), b.server), "2 times")
 	require.NoError(t, b.ResumeServer(t.Context(), b.server.UUID))
-	require.EqualValues(t, 0, try(), "resuming is no change of credentials")
+	require.EqualValues(t, 0, try(), "resuming does not change the credentials")
 
 	b.sealPassword(t, "two")
 	require.NoError(t, b.CheckPassword(t.Context(), b.server))
@@ -62,7 +62,7 @@ func TestTwoPasswordsPerChangeWhoeverAsks(t *testing.T) {
 	_, err = b.ReservePassword(t.Context(), b.server)
 	requireKind(t, ingest.KindTransient, err, "was changed")
 	b.server.PasswordEncrypted = []byte("two with another key")
-	require.EqualValues(t, 0, try(), "sealing with another key is no change")
+	require.EqualValues(t, 0, try(), "resealing does not change the credentials")
 }
 
 func TestAcceptedPasswordsForgetRefusedOnes(t *testing.T) {
@@ -87,8 +87,8 @@ func TestAcceptedPasswordsForgetRefusedOnes(t *testing.T) {
 	requireKind(t, ingest.KindAuth, b.CheckPassword(t.Context(), b.server), "2 times")
 }
 
-// TestLostPasswordsUseNothingUp: connections that break after the password are no
-// refusals, however many; the pause between them grows.
+// TestLostPasswordsUseNothingUp: connections that break after the password are not refusals,
+// however many; the pause between them grows.
 func TestLostPasswordsUseNothingUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -109,7 +109,7 @@ func TestLostPasswordsUseNothingUp(t *testing.T) {
 		_, err = b.db.Exec(t.Context(), "UPDATE server_logins SET not_before = now()")
 		require.NoError(t, err)
 	}
-	// A killed process leaves its reservation behind.
+	// A killed process does not release its reservation.
 	for range 2 {
 		_, err := b.ReservePassword(t.Context(), b.server)
 		require.NoError(t, err)
@@ -140,9 +140,9 @@ func TestLearnedReadWindow(t *testing.T) {
 	assert.Equal(t, 32, window())
 }
 
-// hourOf simulates an hour in which a log-in is tried as soon as the ledger lets
-// one, by every part that logs in, and returns how many passwords the server sees.
-// The clock is the database's, which is moved by moving what waits for it.
+// hourOf simulates an hour in which every component logs in as soon as the ledger permits, and
+// returns the number of passwords sent. It shifts the recorded times instead of the database's
+// clock.
 func (b *testBundle) hourOf(t *testing.T, fate ingest.PasswordFate) (sent int) {
 	t.Helper()
 	for passed := time.Duration(0); passed < time.Hour; {
@@ -165,8 +165,8 @@ func (b *testBundle) hourOf(t *testing.T, fate ingest.PasswordFate) (sent int) {
 	return sent
 }
 
-// TestLoginsInAnHourOfAWrongPassword: servers that refuse by words see two, servers
-// that only hang up a few, and those that are known to take the password some more.
+// TestLoginsInAnHourOfAWrongPassword: servers that refuse explicitly receive two passwords,
+// servers that only disconnect a few, and those that accepted the password before some more.
 func TestLoginsInAnHourOfAWrongPassword(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -174,7 +174,7 @@ func TestLoginsInAnHourOfAWrongPassword(t *testing.T) {
 	assert.Equal(t, 2, b.hourOf(t, ingest.PasswordRefused), "an explicit refusal, by a status or by SSH_MSG_DISCONNECT")
 
 	b.sealPassword(t, "two")
-	assert.Equal(t, 4, b.hourOf(t, ingest.PasswordUnanswered), "the line ends without a word")
+	assert.Equal(t, 4, b.hourOf(t, ingest.PasswordUnanswered), "the connection ends without a message")
 	assert.Equal(t, 3, b.hourOf(t, ingest.PasswordUnanswered), "the hours after it")
 	id, err := b.ReservePassword(t.Context(), b.server)
 	require.NoError(t, err)
@@ -188,18 +188,18 @@ func TestLoginsInAnHourOfAWrongPassword(t *testing.T) {
 	id, err = b.ReservePassword(t.Context(), b.server)
 	require.NoError(t, err)
 	require.NoError(t, b.SettlePassword(t.Context(), b.server, id, ingest.PasswordAccepted))
-	for range 10 { // ended on our side, which counts as nothing
+	for range 10 { // ended by the client, not counted
 		id, err = b.ReservePassword(t.Context(), b.server)
 		require.NoError(t, err)
 		require.NoError(t, b.SettlePassword(t.Context(), b.server, id, ingest.PasswordAbandoned))
 	}
 	first, later := b.hourOf(t, ingest.PasswordUnanswered), b.hourOf(t, ingest.PasswordUnanswered)
-	assert.Equal(t, []int{14, 6}, []int{first, later}, "it took the password before")
+	assert.Equal(t, []int{14, 6}, []int{first, later}, "it accepted the password before")
 }
 
-// TestKeysThatAreNotTaken: three refusals, or one log-in without an answer, and the
-// key waits; a success or a change of the credentials forgets them.
-func TestKeysThatAreNotTaken(t *testing.T) {
+// TestRefusedKeys: after three refusals, or one unanswered login, the key waits; a success or
+// a change of the credentials resets that.
+func TestRefusedKeys(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx := t.Context()
@@ -224,7 +224,7 @@ func TestKeysThatAreNotTaken(t *testing.T) {
 		return s, nil
 	})
 	require.NoError(t, err)
-	require.NoError(t, b.SettleKey(ctx, old, ingest.PasswordRefused), "of the key before")
+	require.NoError(t, b.SettleKey(ctx, old, ingest.PasswordRefused), "an outcome of the previous key")
 	settle(ingest.PasswordUnanswered)
 	requireKind(t, ingest.KindTransient, b.CheckKey(ctx, b.server), "broke 1 time(s)")
 	_, err = b.db.Exec(ctx, "UPDATE server_logins SET keys_not_before = now()")

@@ -14,7 +14,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// version is a row as the model sees it.
+// version is a row of the model.
 type version struct {
 	path   string
 	size   int64
@@ -24,8 +24,8 @@ type version struct {
 	slot   bool
 }
 
-// model is what the ledger should hold of one server: the rules again, one
-// observation after the other, in memory.
+// model is a reference implementation of the ledger for one server: the same rules in memory,
+// one observation at a time.
 type model struct{ rows []version }
 
 func (m *model) find(path string, match func(version) bool) *version {
@@ -78,7 +78,7 @@ func (m *model) of(f ingest.File) *version {
 	return m.find(f.RemotePath, func(v version) bool { return v.size == f.Size })
 }
 
-// reserve expects slots for the files that came first.
+// reserve expects slots for the oldest files.
 func (m *model) reserve(t require.TestingT, got ingest.Reservation, limit, maxParallel int) {
 	inUse := 0
 	for _, v := range m.rows {
@@ -114,7 +114,7 @@ func (b *testBundle) slots(ctx context.Context, t require.TestingT, server strin
 	return slots
 }
 
-// take takes the file for a change that may or may not fit.
+// take claims the file with a change that may be refused.
 func (m *model) take(ctx context.Context, t *rapid.T, b *testBundle, f ingest.File) {
 	change := ingest.Change{
 		FileUUID: f.UUID,
@@ -230,8 +230,8 @@ func observations() *rapid.Generator[ingest.Observation] {
 	})
 }
 
-// requireSame compares rows, and checks that every round of a file that was
-// not rejected tells of its discovery exactly once.
+// requireSame compares rows, and checks that every round of a file that was not rejected has
+// exactly one discovered event.
 func requireSame(ctx context.Context, t *rapid.T, b *testBundle, m model, files []ingest.File) {
 	slots := map[string]bool{}
 	var got []version

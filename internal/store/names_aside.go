@@ -11,11 +11,11 @@ import (
 )
 
 // An ignored entry is a file in progress, or a companion without its file. upsertIgnored
-// records the ignored entries of listing $8.
+// records the ignored entries of a listing.
 const upsertIgnored = `
 INSERT INTO names_aside AS a (server_uuid, path_raw, path, reason, size_bytes, mtime, of_raw, listing)
-SELECT $1, path, display, reason, size, mtime, nullif(of, ''), $8
-FROM unnest($2::bytea[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::bytea[]) AS o (path, display, reason, size, mtime, of)
+SELECT @server, path, display, reason, size, mtime, nullif(of, ''), @listing
+FROM unnest(@paths::bytea[], @displays::text[], @ignored::text[], @sizes::bigint[], @mtimes::timestamptz[], @ofs::bytea[]) AS o (path, display, reason, size, mtime, of)
 ON CONFLICT (server_uuid, path_sha256) DO UPDATE SET
 	first_seen_at = CASE WHEN (a.size_bytes, a.mtime, a.reason) = (excluded.size_bytes, excluded.mtime, excluded.reason) THEN a.first_seen_at ELSE now() END,
 	tried_at = CASE WHEN (a.size_bytes, a.mtime) = (excluded.size_bytes, excluded.mtime) THEN a.tried_at END,
@@ -30,15 +30,11 @@ func (s *Store) NoteAside(ctx context.Context, serverUUID, key string, seen []in
 		return err
 	}
 	entries := distinct(seen)
-	c := columnsOf(id, entries)
-	reasons, ofs := make([]string, len(entries)), make([][]byte, len(entries))
-	for i, e := range entries {
-		reasons[i], ofs[i] = string(e.Aside), []byte(e.Of)
-	}
-	return s.retry(ctx, "record ignored entries", func() error {
-		_, err := s.pool.Exec(ctx, upsertIgnored, id, c.paths, c.displays, reasons, c.sizes, c.mtimes, ofs, cleanText(key))
-		return err
-	})
+	args := entryArgs(id, entries)
+	args["ignored"] = column(entries, func(e entry) string { return string(e.Aside) })
+	args["ofs"] = column(entries, func(e entry) []byte { return []byte(e.Of) })
+	args["listing"] = cleanText(key)
+	return s.exec(ctx, "record ignored entries", upsertIgnored, args)
 }
 
 // A time in the future was written before the clock was set back.
@@ -53,48 +49,42 @@ SELECT path_raw, of_raw, size_bytes, mtime, greatest(extract(epoch FROM now() - 
 // CompanionsDue returns the companions without a file that the listing showed and that were not
 // tried within the interval again, with how long each has been unchanged. It marks them as
 // tried.
-func (s *Store) CompanionsDue(ctx context.Context, serverUUID, key string, again time.Duration) (due []ingest.Alone, err error) {
+func (s *Store) CompanionsDue(ctx context.Context, serverUUID, key string, again time.Duration) ([]ingest.Alone, error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
 		return nil, err
 	}
-	err = s.retry(ctx, "list companions without a file", func() error {
-		rows, err := s.pool.Query(ctx, companionsDue, id, cleanText(key), again)
-		if err != nil {
-			return err
-		}
-		due, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (a ingest.Alone, err error) {
-			var path, of []byte
-			var secs float64
-			err = row.Scan(&path, &of, &a.Size, &a.ModTime, &secs)
-			a.Path, a.Of, a.Aside = string(path), string(of), ingest.AsideCompanion
-			a.ModTime, a.For = a.ModTime.UTC(), seconds(secs)
-			return a, err
-		})
-		return err
-	})
-	return due, err
+	return selectAll(ctx, s, "list companions without a file", scanAlone, companionsDue, id, cleanText(key), again)
+}
+
+func scanAlone(row pgx.CollectableRow) (a ingest.Alone, err error) {
+	var path, of []byte
+	var secs float64
+	err = row.Scan(&path, &of, &a.Size, &a.ModTime, &secs)
+	a.Path, a.Of, a.Aside = string(path), string(of), ingest.AsideCompanion
+	a.ModTime, a.For = a.ModTime.UTC(), seconds(secs)
+	return a, err
 }
 
 // filesOfCompanions finds the files of each companion: by path, by the companion recorded with the
-// file, and for a companion of a whole folder, at most $7 files of that folder. A file is taken
+// file, and for a companion of a whole folder, at most @limit files of that folder. A file is taken
 // when its source was deleted or moved.
 const filesOfCompanions = `
 WITH o AS (
 	SELECT n, path, of, size, mtime, folder
-	FROM unnest($2::bytea[], $3::bytea[], $4::bigint[], $5::timestamptz[], $6::text[]) WITH ORDINALITY AS o (path, of, size, mtime, folder, n)
+	FROM unnest(@paths::bytea[], @ofs::bytea[], @sizes::bigint[], @mtimes::timestamptz[], @folders::text[]) WITH ORDINALITY AS o (path, of, size, mtime, folder, n)
 ), matched AS (
-	SELECT o.n, f.id FROM o JOIN files f ON o.of <> '' AND f.server_uuid = $1 AND f.remote_path_sha256 = sha256(o.of)
+	SELECT o.n, f.id FROM o JOIN files f ON o.of <> '' AND f.server_uuid = @server AND f.remote_path_sha256 = sha256(o.of)
 	UNION
-	SELECT o.n, f.id FROM o JOIN files f ON f.server_uuid = $1 AND f.sidecar_raw IS NOT NULL AND sha256(f.sidecar_raw) = sha256(o.path)
+	SELECT o.n, f.id FROM o JOIN files f ON f.server_uuid = @server AND f.sidecar_raw IS NOT NULL AND sha256(f.sidecar_raw) = sha256(o.path)
 	UNION
-	SELECT o.n, f.id FROM o JOIN files f ON f.server_uuid = $1 AND f.marker_raw IS NOT NULL AND sha256(f.marker_raw) = sha256(o.path)
+	SELECT o.n, f.id FROM o JOIN files f ON f.server_uuid = @server AND f.marker_raw IS NOT NULL AND sha256(f.marker_raw) = sha256(o.path)
 	UNION
 	SELECT o.n, f.id FROM o CROSS JOIN LATERAL (
 		SELECT file_id FROM file_names m WHERE o.folder <> '' AND m.path >= o.folder AND m.path < o.folder || U&'\+10FFFF'
-		ORDER BY m.path LIMIT $7
+		ORDER BY m.path LIMIT @limit
 	) m JOIN files f ON f.id = m.file_id
-	WHERE f.server_uuid = $1 AND position('/' IN substr(f.remote_path, length(o.folder) + 1)) = 0
+	WHERE f.server_uuid = @server AND position('/' IN substr(f.remote_path, length(o.folder) + 1)) = 0
 ), candidate AS (
 	SELECT o.n, f.id, f.file_uuid,
 		f.status = 'completed' AND f.source_left IS NULL AND EXISTS (SELECT FROM file_events e WHERE e.file_id = f.id AND e.event_type = 'source_done') AS taken,
@@ -126,16 +116,16 @@ func (s *Store) TakenWith(ctx context.Context, serverUUID string, companions []i
 	if err != nil || len(companions) == 0 {
 		return nil, err
 	}
-	var paths, ofs [][]byte
-	var sizes []int64
-	var mtimes []time.Time
-	var folders []string
-	for _, c := range companions {
-		paths, ofs = append(paths, []byte(c.Path)), append(ofs, []byte(c.Of))
-		sizes, mtimes, folders = append(sizes, c.Size), append(mtimes, c.ModTime), append(folders, folderOf(c))
+	args := pgx.NamedArgs{
+		"server": id, "limit": maxFolderFiles,
+		"paths":   column(companions, func(c ingest.Alone) []byte { return []byte(c.Path) }),
+		"ofs":     column(companions, func(c ingest.Alone) []byte { return []byte(c.Of) }),
+		"sizes":   column(companions, func(c ingest.Alone) int64 { return c.Size }),
+		"mtimes":  column(companions, func(c ingest.Alone) time.Time { return c.ModTime }),
+		"folders": column(companions, folderOf),
 	}
 	err = s.retry(ctx, "look up files of companions", func() error {
-		rows, err := s.pool.Query(ctx, filesOfCompanions, id, paths, ofs, sizes, mtimes, folders, maxFolderFiles)
+		rows, err := s.pool.Query(ctx, filesOfCompanions, args)
 		if err != nil {
 			return err
 		}
@@ -211,22 +201,16 @@ const ignoredOfServer = `
 SELECT path, reason, size_bytes, mtime, first_seen_at FROM names_aside WHERE server_uuid = $1 ORDER BY first_seen_at, path_sha256 LIMIT $2`
 
 // AsideOf returns the ignored entries of the server's last listing, oldest first.
-func (s *Store) AsideOf(ctx context.Context, serverUUID string, limit int) (all []ingest.AsideName, err error) {
+func (s *Store) AsideOf(ctx context.Context, serverUUID string, limit int) ([]ingest.AsideName, error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
 		return nil, err
 	}
-	err = s.retry(ctx, "list ignored entries", func() error {
-		rows, err := s.pool.Query(ctx, ignoredOfServer, id, pageSize(limit))
-		if err != nil {
-			return err
-		}
-		all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (a ingest.AsideName, err error) {
-			err = row.Scan(&a.Path, &a.Reason, &a.Size, &a.ModTime, &a.Since)
-			a.ModTime, a.Since = a.ModTime.UTC(), a.Since.UTC()
-			return a, err
-		})
-		return err
-	})
-	return all, err
+	return selectAll(ctx, s, "list ignored entries", scanAside, ignoredOfServer, id, pageSize(limit))
+}
+
+func scanAside(row pgx.CollectableRow) (a ingest.AsideName, err error) {
+	err = row.Scan(&a.Path, &a.Reason, &a.Size, &a.ModTime, &a.Since)
+	a.ModTime, a.Since = a.ModTime.UTC(), a.Since.UTC()
+	return a, err
 }

@@ -35,7 +35,7 @@ func TestNoteAside(t *testing.T) {
 	busy, alone := seen("/in/a.csv.part", 1), seen("/in/b.csv.sha256", 2)
 	busy.Aside, alone.Aside, alone.Of = ingest.AsideInProgress, ingest.AsideCompanion, "/in/b.csv"
 	note("one", busy)
-	note("one", alone) // in parts, as they come
+	note("one", alone) // in batches
 	assert.Empty(t, due("other", 0), "of another listing")
 	first := due("one", time.Hour)
 	require.Len(t, first, 1)
@@ -43,30 +43,30 @@ func TestNoteAside(t *testing.T) {
 	assert.Equal(t, alone.Size, first[0].Size)
 	assert.Less(t, first[0].For, time.Minute)
 	assert.ElementsMatch(t, []string{"in_progress /in/a.csv.part", "companion /in/b.csv.sha256"}, aside())
-	assert.Empty(t, due("one", time.Hour), "it was looked after")
+	assert.Empty(t, due("one", time.Hour), "it was tried")
 	again := due("one", 0)
 	require.Len(t, again, 1)
 	assert.Greater(t, again[0].For, first[0].For)
 	alone.Size++
 	note("two", alone)
 	changed := due("two", time.Hour)
-	require.Len(t, changed, 1, "it is another one")
+	require.Len(t, changed, 1, "a changed companion")
 	assert.Less(t, changed[0].For, again[0].For)
 
 	finish("two", false)
-	assert.Len(t, aside(), 2, "a listing that has not read every folder tells nothing")
+	assert.Len(t, aside(), 2, "an incomplete listing deletes nothing")
 	id, err := b.StartScan(t.Context(), b.server.UUID, "three")
 	require.NoError(t, err)
 	note("three", alone)
 	require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{ScanID: id, ServerUUID: b.server.UUID}))
 	assert.Len(t, aside(), 2)
 	require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{ScanID: id, ServerUUID: b.server.UUID, Entire: true}))
-	assert.Equal(t, []string{"companion /in/b.csv.sha256"}, aside(), "what no attempt of it has shown is forgotten")
+	assert.Equal(t, []string{"companion /in/b.csv.sha256"}, aside(), "entries that no attempt showed are deleted")
 	finish("none", true)
 	assert.Empty(t, aside())
 }
 
-// What attempts of a scan recorded is known, whatever they could tell.
+// The rows recorded by all attempts of a scan are counted.
 func TestRecordedOfAScan(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -87,7 +87,7 @@ func TestRecordedOfAScan(t *testing.T) {
 	assert.Equal(t, [2]int64{2, 1}, recorded())
 }
 
-// Whose a companion is that has no file beside it.
+// The files of a companion that has no file beside it.
 func TestTakenWith(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -120,11 +120,11 @@ func TestTakenWith(t *testing.T) {
 	own.Size++
 	assert.Equal(t, ingest.Spoken{Known: true, Taken: files[0].UUID}, of(own, "/in/a.csv"), "another version of it")
 	list := ingest.Companion{Path: "/in/SHA256SUMS"}
-	assert.Equal(t, ingest.Spoken{Known: true, Taken: files[1].UUID}, of(list, ""), "one that no file has used")
+	assert.Equal(t, ingest.Spoken{Known: true, Taken: files[1].UUID}, of(list, ""), "a companion that no file has used")
 	list.Path = "/in/deeper/SHA256SUMS"
 	assert.Zero(t, of(list, ""))
 	list.Path = "/SHA256SUMS"
-	assert.Zero(t, of(list, ""), "what is in folders below is not of it")
+	assert.Zero(t, of(list, ""), "files in subfolders are not covered")
 	own.Path = "/in/a.csv.md5"
 	assert.Equal(t, ingest.Spoken{Known: true, Taken: files[0].UUID}, of(own, "/in/a.csv"))
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -111,24 +110,27 @@ func checkServerRow(row pgx.Row, serverUUID string) error {
 // write executes the plan. Superseding comes first, because a path has at most one settling
 // version.
 func (p plan) write(ctx context.Context, tx pgx.Tx, serverUUID, source string) (made ingest.ScanCounts, err error) {
+	argsOf := func(rows []entry) pgx.NamedArgs {
+		args := entryArgs(serverUUID, rows)
+		args["source"], args["stat"] = source, p.stat
+		return args
+	}
 	for _, step := range []struct {
 		statement string
 		rows      []entry
-		args      []any
 	}{
-		{statement: supersedeRows, rows: p.supersede},
-		{statement: touchRows, rows: p.touch, args: []any{p.stat}},
-		{statement: regrowRows, rows: p.regrow, args: []any{p.stat}},
-		{statement: relapseRows, rows: p.relapse, args: []any{source}},
-		{statement: reviveRows, rows: p.revive, args: []any{source}},
-		{statement: aliasRows, rows: p.alias},
-		{statement: resendRows, rows: p.resend},
+		{supersedeRows, p.supersede},
+		{touchRows, p.touch},
+		{regrowRows, p.regrow},
+		{relapseRows, p.relapse},
+		{reviveRows, p.revive},
+		{aliasRows, p.alias},
+		{resendRows, p.resend},
 	} {
 		if len(step.rows) == 0 {
 			continue
 		}
-		args := slices.Concat(columnsOf(serverUUID, step.rows).args(), step.args)
-		if _, err := tx.Exec(ctx, step.statement, args...); err != nil {
+		if _, err := tx.Exec(ctx, step.statement, argsOf(step.rows)); err != nil {
 			return made, err
 		}
 	}
@@ -136,20 +138,12 @@ func (p plan) write(ctx context.Context, tx pgx.Tx, serverUUID, source string) (
 	if made.Rejected = p.unrecorded + dropped; err != nil || len(insert) == 0 {
 		return made, err
 	}
-	c := columnsOf(serverUUID, insert)
-	args := slices.Concat([]any{serverUUID, source, c.paths, c.displays, c.filenames, c.sizes, c.mtimes, c.reasons, c.uuids, c.waits},
-		c.sidecars.args(), c.markers.args(), []any{c.likes, c.shifts, c.holds, c.tries, c.deliveries})
+	args := argsOf(insert)
 	var rejected int64
-	err = tx.QueryRow(ctx, insertRows, args...).Scan(&made.New, &rejected)
+	err = tx.QueryRow(ctx, insertRows, args).Scan(&made.New, &rejected)
 	if made.Rejected += rejected; err != nil {
 		return made, err
 	}
-	_, err = tx.Exec(ctx, redeliveredRows, c.ids) // ids of first deliveries are 0
+	_, err = tx.Exec(ctx, redeliveredRows, args["ids"]) // ids of first deliveries are 0
 	return made, err
-}
-
-// args returns the arguments of the statements that change rows.
-func (c columns) args() []any {
-	return slices.Concat([]any{c.ids, c.sizes, c.mtimes, c.uuids, c.waits}, c.sidecars.args(), c.markers.args(),
-		[]any{c.looks, c.clocks, c.sinces, c.likes, c.shifts, c.holds, c.tries, c.lookFirst, c.failures})
 }

@@ -2,63 +2,77 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"stevedore/internal/ingest"
 )
 
-// columns are entries in query arguments, one list per column.
-type columns struct {
-	ids, sizes         []int64
-	paths              [][]byte
-	sidecars, markers  companionColumns
-	uuids, displays    []string
-	waits              []string
-	filenames, reasons []string
-	mtimes             []time.Time
-	looks, clocks      []int
-	tries, deliveries  []int
-	sinces             []*time.Time
-	likes, shifts      []*int64
-	holds, failures    []string
-	lookFirst          []bool
+// column returns one value of each row, as an argument for unnest.
+func column[R, T any](rows []R, value func(R) T) []T {
+	values := make([]T, len(rows))
+	for i, row := range rows {
+		values[i] = value(row)
+	}
+	return values
 }
 
-// versionColumns returns the columns that identify the versions of a server.
-func versionColumns(entries []entry) (paths [][]byte, sizes []int64, mtimes []time.Time) {
-	for _, e := range entries {
-		paths, sizes, mtimes = append(paths, []byte(e.Path)), append(sizes, e.Size), append(mtimes, e.ModTime)
+// versionArgs are the columns that identify versions of files.
+func versionArgs(serverUUID string, entries []entry) pgx.NamedArgs {
+	return pgx.NamedArgs{
+		"server": serverUUID,
+		"paths":  column(entries, func(e entry) []byte { return []byte(e.Path) }),
+		"sizes":  column(entries, func(e entry) int64 { return e.Size }),
+		"mtimes": column(entries, func(e entry) time.Time { return e.ModTime }),
 	}
-	return paths, sizes, mtimes
 }
 
-func columnsOf(serverUUID string, entries []entry) columns {
-	var c columns
-	c.paths, c.sizes, c.mtimes = versionColumns(entries)
-	for _, e := range entries {
-		c.ids = append(c.ids, e.id)
-		c.waits = append(c.waits, cleanText(e.WaitsFor))
-		c.uuids = append(c.uuids, versionUUID(serverUUID, e))
-		c.sidecars.add(e.Sidecar, e.sidecarStale)
-		c.markers.add(e.Marker, e.markerStale)
-		c.displays = append(c.displays, ingest.DisplayPath(e.Path))
-		c.filenames = append(c.filenames, ingest.DisplayPath(baseName(e.Path)))
-		c.reasons = append(c.reasons, cleanText(e.Rejected))
-		c.looks, c.clocks, c.tries = append(c.looks, e.looks), append(c.clocks, e.clock), append(c.tries, e.tries)
-		c.sinces, c.deliveries = append(c.sinces, timeOrNull(e.since)), append(c.deliveries, e.delivery)
-		c.likes, c.shifts, c.holds = append(c.likes, e.likes), append(c.shifts, e.shift), append(c.holds, string(e.hold))
-		c.failures, c.lookFirst = append(c.failures, e.failure), append(c.lookFirst, e.lookFirst)
-	}
-	return c
+// entryArgs are all columns of entries.
+func entryArgs(serverUUID string, entries []entry) pgx.NamedArgs {
+	args := versionArgs(serverUUID, entries)
+	maps.Copy(args, pgx.NamedArgs{
+		"ids":        column(entries, func(e entry) int64 { return e.id }),
+		"uuids":      column(entries, func(e entry) string { return versionUUID(serverUUID, e) }),
+		"displays":   column(entries, func(e entry) string { return ingest.DisplayPath(e.Path) }),
+		"filenames":  column(entries, func(e entry) string { return ingest.DisplayPath(baseName(e.Path)) }),
+		"reasons":    column(entries, func(e entry) string { return cleanText(e.Rejected) }),
+		"waits":      column(entries, func(e entry) string { return cleanText(e.WaitsFor) }),
+		"looks":      column(entries, func(e entry) int { return e.looks }),
+		"clocks":     column(entries, func(e entry) int { return e.clock }),
+		"sinces":     column(entries, func(e entry) *time.Time { return nullIfZero(e.since) }),
+		"likes":      column(entries, func(e entry) *int64 { return e.likes }),
+		"shifts":     column(entries, func(e entry) *int64 { return e.shift }),
+		"holds":      column(entries, func(e entry) string { return string(e.hold) }),
+		"tries":      column(entries, func(e entry) int { return e.tries }),
+		"look_first": column(entries, func(e entry) bool { return e.lookFirst }),
+		"failures":   column(entries, func(e entry) string { return e.failure }),
+		"deliveries": column(entries, func(e entry) int { return e.delivery }),
+	})
+	addCompanionArgs(args, "sidecar", column(entries, func(e entry) ingest.Companion { return e.Sidecar }))
+	addCompanionArgs(args, "marker", column(entries, func(e entry) ingest.Companion { return e.Marker }))
+	args["sidecar_stale"] = column(entries, func(e entry) bool { return e.sidecarStale })
+	args["marker_stale"] = column(entries, func(e entry) bool { return e.markerStale })
+	return args
 }
 
-func timeOrNull(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
+// addCompanionArgs adds the columns of companions, null for no companion.
+func addCompanionArgs(args pgx.NamedArgs, name string, companions []ingest.Companion) {
+	args[name+"_paths"] = column(companions, func(c ingest.Companion) []byte { return nullIfEmpty([]byte(c.Path)) })
+	args[name+"_sizes"] = column(companions, func(c ingest.Companion) *int64 {
+		if c.Path == "" {
+			return nil
+		}
+		return &c.Size
+	})
+	args[name+"_mtimes"] = column(companions, func(c ingest.Companion) *time.Time {
+		if c.Path == "" {
+			return nil
+		}
+		return &c.ModTime
+	})
 }
 
 // versionUUID derives the file's uuid from the identity of the version and its delivery. So a

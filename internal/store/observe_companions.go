@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,12 +16,12 @@ const maxVersions = 20
 // those found stale with the observed version. A companion older than a version is used up by
 // it only if that version was ingested: a companion uploaded before its file is older than
 // every half-written state, but not older than a file whose original time is restored at the
-// end. $6 are the rows that hold the observed version regardless of size and time, 0 for none.
-// $7 ignores the stale flags of those rows.
+// end. @own are the rows that hold the observed version regardless of size and time, 0 for none.
+// @aliased ignores the stale flags of those rows.
 const recordedCompanions = `
 WITH o AS (
 	SELECT n, size, mtime, own, aliased, sha256(path) AS path
-	FROM unnest($2::bytea[], $3::bigint[], $4::timestamptz[], $6::bigint[], $7::bool[]) WITH ORDINALITY AS o (path, size, mtime, own, aliased, n)
+	FROM unnest(@paths::bytea[], @sizes::bigint[], @mtimes::timestamptz[], @own::bigint[], @aliased::bool[]) WITH ORDINALITY AS o (path, size, mtime, own, aliased, n)
 )
 SELECT o.n, f.sidecar_raw, coalesce(f.sidecar_size, 0), f.sidecar_mtime,
 	CASE WHEN f.other THEN f.ingested OR NOT f.sidecar_stale ELSE f.sidecar_stale AND f.reliable END,
@@ -32,7 +31,7 @@ FROM o CROSS JOIN LATERAL (
 	SELECT v.*, (v.size_bytes, v.mtime) <> (o.size, o.mtime) AND v.id <> o.own AS other, NOT (o.aliased AND v.id = o.own) AS reliable,
 		NOT (v.status IN ('discovered', 'vanished') OR v.status = 'superseded' AND v.error_kind IS DISTINCT FROM 'same_content'
 			OR v.status = 'error' AND v.error_kind = 'unsettled') AS ingested FROM files v
-	WHERE v.server_uuid = $1 AND v.remote_path_sha256 = o.path ORDER BY v.id DESC LIMIT $5
+	WHERE v.server_uuid = @server AND v.remote_path_sha256 = o.path ORDER BY v.id DESC LIMIT @limit
 ) f
 WHERE f.sidecar_raw IS NOT NULL OR f.marker_raw IS NOT NULL`
 
@@ -59,14 +58,13 @@ func (p *plan) markStaleCompanions(ctx context.Context, tx pgx.Tx, serverUUID st
 	if len(all) == 0 {
 		return nil
 	}
-	copied, own, aliased := make([]entry, len(all)), make([]int64, len(all)), make([]bool, len(all))
-	for i, e := range all {
-		if copied[i], aliased[i] = *e, e.aliased; i < touched {
-			own[i] = e.id
-		}
+	own := make([]int64, len(all))
+	for i, e := range all[:touched] {
+		own[i] = e.id
 	}
-	paths, sizes, mtimes := versionColumns(copied)
-	rows, err := tx.Query(ctx, recordedCompanions, serverUUID, paths, sizes, mtimes, maxVersions, own, aliased)
+	args := versionArgs(serverUUID, column(all, func(e *entry) entry { return *e }))
+	args["own"], args["aliased"], args["limit"] = own, column(all, func(e *entry) bool { return e.aliased }), maxVersions
+	rows, err := tx.Query(ctx, recordedCompanions, args)
 	if err != nil {
 		return err
 	}
@@ -107,34 +105,4 @@ func (r *companionRow) read() ingest.Companion {
 		return ingest.Companion{}
 	}
 	return ingest.Companion{Path: string(r.path), Size: r.size, ModTime: utc(r.modified)}
-}
-
-// companionColumns are companions in query arguments.
-type companionColumns struct {
-	paths [][]byte
-	sizes []*int64
-	times []*time.Time
-	stale []bool
-}
-
-func (c *companionColumns) add(companion ingest.Companion, stale bool) {
-	c.paths, c.stale = append(c.paths, []byte(companion.Path)), append(c.stale, stale)
-	if companion.Path == "" {
-		c.sizes, c.times = append(c.sizes, nil), append(c.times, nil)
-		return
-	}
-	c.sizes, c.times = append(c.sizes, &companion.Size), append(c.times, &companion.ModTime)
-}
-
-func (c *companionColumns) args() []any { return []any{c.paths, c.sizes, c.times, c.stale} }
-
-// orNull returns the paths, null for no companion.
-func (c *companionColumns) orNull() [][]byte {
-	paths := slices.Clone(c.paths)
-	for i, size := range c.sizes {
-		if size == nil {
-			paths[i] = nil
-		}
-	}
-	return paths
 }

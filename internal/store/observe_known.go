@@ -86,7 +86,7 @@ const knownColumns = `f.id, f.status, f.size_bytes, f.mtime, f.looks, f.clock_lo
 	f.last_seen_at, f.delivery, coalesce(f.error_kind, ''), f.tries, f.source_gone_at IS NOT NULL, f.shown_mtime IS NOT NULL, f.resent_looks,
 	coalesce(f.source_gone_at < statement_timestamp() - interval '1 day', false), coalesce(f.error_message, '')`
 
-const knownOf = ` FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND `
+const knownOf = ` FROM o JOIN files f ON f.server_uuid = @server AND f.remote_path_sha256 = o.path AND `
 
 // selectKnown returns for each observation the row of the same version, the settling version of
 // the path, its rejection, the version that listings show like the observation, and the row of
@@ -95,7 +95,7 @@ const knownOf = ` FROM o JOIN files f ON f.server_uuid = $1 AND f.remote_path_sh
 const selectKnown = `
 WITH o AS (
 	SELECT n, size, mtime, sha256(path) AS path
-	FROM unnest($2::bytea[], $3::bigint[], $4::timestamptz[]) WITH ORDINALITY AS o (path, size, mtime, n)
+	FROM unnest(@paths::bytea[], @sizes::bigint[], @mtimes::timestamptz[]) WITH ORDINALITY AS o (path, size, mtime, n)
 )
 SELECT o.n, 0, ` + knownColumns + knownOf + `f.size_bytes = o.size AND f.mtime = o.mtime
 UNION ALL
@@ -114,7 +114,7 @@ SELECT o.n, 4, ` + knownColumns + knownOf + `f.status = 'error' AND f.error_kind
 // all rows in order of id.
 const selectPast = `
 WITH o AS (
-	SELECT n, sha256(path) AS path FROM unnest($2::bytea[]) WITH ORDINALITY AS o (path, n)
+	SELECT n, sha256(path) AS path FROM unnest(@paths::bytea[]) WITH ORDINALITY AS o (path, n)
 )
 SELECT o.n, coalesce(t.id, 0), coalesce(t.size_bytes, 0), coalesce(t.mtime, 'epoch'), t.source_gone_at IS NOT NULL,
 	coalesce(t.last_seen_at, 'epoch'), coalesce(t.completed_at, 'epoch'), l.status, l.size_bytes,
@@ -123,21 +123,15 @@ SELECT o.n, coalesce(t.id, 0), coalesce(t.size_bytes, 0), coalesce(t.mtime, 'epo
 FROM o
 LEFT JOIN LATERAL (
 	SELECT f.id, f.size_bytes, f.mtime, f.source_gone_at, f.last_seen_at, f.completed_at FROM files f
-	WHERE f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.status = 'completed' ORDER BY f.id + 0 DESC LIMIT 1
+	WHERE f.server_uuid = @server AND f.remote_path_sha256 = o.path AND f.status = 'completed' ORDER BY f.id + 0 DESC LIMIT 1
 ) t ON true
 JOIN LATERAL (
 	SELECT f.id, f.status, f.size_bytes, f.error_kind, f.error_message, f.tries FROM files f
-	WHERE f.server_uuid = $1 AND f.remote_path_sha256 = o.path AND f.status <> 'rejected' ORDER BY f.id + 0 DESC LIMIT 1
+	WHERE f.server_uuid = @server AND f.remote_path_sha256 = o.path AND f.status <> 'rejected' ORDER BY f.id + 0 DESC LIMIT 1
 ) l ON true`
 
-// querier is the connection pool or a transaction.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 func knownRows(ctx context.Context, db querier, serverUUID string, entries []entry) ([]known, error) {
-	paths, sizes, mtimes := versionColumns(entries)
-	rows, err := db.Query(ctx, selectKnown, serverUUID, paths, sizes, mtimes)
+	rows, err := db.Query(ctx, selectKnown, versionArgs(serverUUID, entries))
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +185,7 @@ func addPast(ctx context.Context, db querier, serverUUID string, entries []entry
 	if len(paths) == 0 {
 		return nil
 	}
-	rows, err := db.Query(ctx, selectPast, serverUUID, paths)
+	rows, err := db.Query(ctx, selectPast, pgx.NamedArgs{"server": serverUUID, "paths": paths})
 	if err != nil {
 		return err
 	}

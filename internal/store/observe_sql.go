@@ -1,22 +1,23 @@
 package store
 
-// The statements that execute a plan. All but the last take the same lists and use some of
-// them. Each checks the status again, so that a file changed by an operator meanwhile is not
-// touched; the next listing handles its new state. Times are those of the statement, because
-// the transaction may have waited for another listing.
+// The statements that execute a plan, with entryArgs, source and stat. Each checks the status
+// again, so that a file changed by an operator meanwhile is not touched; the next listing
+// handles its new state. Times are those of the statement, because the transaction may have
+// waited for another listing.
 
 const observedRows = `
-FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::uuid[], $5::text[], $6::bytea[], $7::bigint[], $8::timestamptz[], $9::bool[],
-	$10::bytea[], $11::bigint[], $12::timestamptz[], $13::bool[], $14::int[], $15::int[], $16::timestamptz[],
-	$17::bigint[], $18::bigint[], $19::text[], $20::int[], $21::bool[], $22::text[])
-	AS o (id, size, mtime, uuid, waits, ` + companionArgs + `, looks, clocks, since, likes, shift, hold, tries, look_first, failure)
+FROM unnest(@ids::bigint[], @sizes::bigint[], @mtimes::timestamptz[], @uuids::uuid[], @waits::text[], ` + companionArgs + `,
+	@looks::int[], @clocks::int[], @sinces::timestamptz[], @likes::bigint[], @shifts::bigint[], @holds::text[], @tries::int[],
+	@look_first::bool[], @failures::text[])
+	AS o (id, size, mtime, uuid, waits, ` + companionFields + `, looks, clocks, since, likes, shift, hold, tries, look_first, failure)
 WHERE f.id = o.id AND `
 
 const (
-	companionArgs   = `sidecar, sidecar_size, sidecar_mtime, sidecar_stale, marker, marker_size, marker_mtime, marker_stale`
+	companionArgs = `@sidecar_paths::bytea[], @sidecar_sizes::bigint[], @sidecar_mtimes::timestamptz[], @sidecar_stale::bool[],
+	@marker_paths::bytea[], @marker_sizes::bigint[], @marker_mtimes::timestamptz[], @marker_stale::bool[]`
 	companionFields = `sidecar_raw, sidecar_size, sidecar_mtime, sidecar_stale, marker_raw, marker_size, marker_mtime, marker_stale`
-	setCompanions   = `sidecar_raw = nullif(o.sidecar, ''), sidecar_size = o.sidecar_size, sidecar_mtime = o.sidecar_mtime, sidecar_stale = o.sidecar_stale,
-		marker_raw = nullif(o.marker, ''), marker_size = o.marker_size, marker_mtime = o.marker_mtime, marker_stale = o.marker_stale`
+	setCompanions   = `sidecar_raw = o.sidecar_raw, sidecar_size = o.sidecar_size, sidecar_mtime = o.sidecar_mtime, sidecar_stale = o.sidecar_stale,
+		marker_raw = o.marker_raw, marker_size = o.marker_size, marker_mtime = o.marker_mtime, marker_stale = o.marker_stale`
 )
 
 // unsettledRows are the settling rows, including those given up as unsettled.
@@ -35,21 +36,21 @@ ON CONFLICT DO NOTHING`
 // bounded by the current time, so that a clock set back does not delay the file.
 const touchRows = `
 UPDATE files f SET last_seen_at = statement_timestamp(), stable_since = least(f.stable_since, statement_timestamp()),
-	` + setCompanions + `, waits_for = nullif(o.waits, ''), look_first = f.look_first AND NOT $23::bool,
+	` + setCompanions + `, waits_for = nullif(o.waits, ''), look_first = f.look_first AND NOT @stat::bool,
 	looks = CASE WHEN f.stable_since < statement_timestamp() - interval '2 seconds' AND f.status = 'discovered' THEN 0 ELSE f.looks END,
 	clock_looks = CASE WHEN f.stable_since < statement_timestamp() - interval '2 seconds' AND f.status = 'discovered' THEN 0 ELSE f.clock_looks END,
 	unsettled_since = CASE WHEN f.stable_since < statement_timestamp() - interval '2 seconds' AND f.status = 'discovered' THEN NULL
 		ELSE f.unsettled_since END` +
 	observedRows + unsettledRows
 
-// $23 reports a STAT: the listing showed the file unchanged.
+// @stat reports a STAT: the listing showed the file unchanged.
 const regrowRows = `
 WITH changed AS (
 	UPDATE files f SET file_uuid = o.uuid, size_bytes = o.size, mtime = o.mtime, ` + setCompanions + `,
 		waits_for = nullif(o.waits, ''), looks = o.looks, clock_looks = o.clocks, unsettled_since = o.since,
-		likes_id = o.likes, time_shift = o.shift, hold = nullif(o.hold, ''), look_first = f.look_first AND NOT $23::bool,
-		shown_size = CASE WHEN $23 THEN coalesce(f.shown_size, f.size_bytes) END,
-		shown_mtime = CASE WHEN $23 THEN coalesce(f.shown_mtime, f.mtime) END,
+		likes_id = o.likes, time_shift = o.shift, hold = nullif(o.hold, ''), look_first = f.look_first AND NOT @stat::bool,
+		shown_size = CASE WHEN @stat THEN coalesce(f.shown_size, f.size_bytes) END,
+		shown_mtime = CASE WHEN @stat THEN coalesce(f.shown_mtime, f.mtime) END,
 		stable_since = statement_timestamp(), last_seen_at = statement_timestamp(),
 		status = CASE WHEN o.failure = '' THEN f.status ELSE 'error' END,
 		error_step = CASE WHEN o.failure = '' THEN NULL ELSE 'discover' END,
@@ -82,7 +83,7 @@ WITH reopened AS (
 	RETURNING f.id, f.round, f.remote_path
 )
 INSERT INTO file_events (file_id, round, event_type, details)
-SELECT id, round, 'discovered', jsonb_build_object('path', remote_path, 'source', $23::text) FROM reopened`
+SELECT id, round, 'discovered', jsonb_build_object('path', remote_path, 'source', @source::text) FROM reopened`
 
 // A path that changed too often keeps its latest row for all its versions, instead of one row
 // for each time.
@@ -95,7 +96,7 @@ WITH reopened AS (
 	RETURNING f.id, f.round, f.remote_path, o.failure
 ), seen AS (
 	INSERT INTO file_events (file_id, round, event_type, details)
-	SELECT id, round, 'discovered', jsonb_build_object('path', remote_path, 'source', $23::text) FROM reopened
+	SELECT id, round, 'discovered', jsonb_build_object('path', remote_path, 'source', @source::text) FROM reopened
 )
 INSERT INTO file_events (file_id, round, event_type, fact_key, details)
 SELECT id, round, 'error', 'discover', jsonb_build_object('step', 'discover', 'kind', 'unsettled', 'message', failure) FROM reopened`
@@ -115,17 +116,15 @@ const redeliveredRows = `UPDATE files SET resent_looks = 0, resent_at = NULL WHE
 // Ids follow the order of the listing. A row inserted concurrently counts as known.
 const insertRows = `
 WITH o AS (
-	SELECT * FROM unnest($3::bytea[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], $8::text[], $9::uuid[], $10::text[],
-		$11::bytea[], $12::bigint[], $13::timestamptz[], $14::bool[], $15::bytea[], $16::bigint[], $17::timestamptz[], $18::bool[],
-		$19::bigint[], $20::bigint[], $21::text[], $22::int[], $23::int[])
-		WITH ORDINALITY AS o (path, display, filename, size, mtime, reason, uuid, waits, ` + companionArgs + `, likes, shift, hold, tries, delivery, n)
+	SELECT * FROM unnest(@paths::bytea[], @displays::text[], @filenames::text[], @sizes::bigint[], @mtimes::timestamptz[], @reasons::text[],
+		@uuids::uuid[], @waits::text[], ` + companionArgs + `, @likes::bigint[], @shifts::bigint[], @holds::text[], @tries::int[], @deliveries::int[])
+		WITH ORDINALITY AS o (path, display, filename, size, mtime, reason, uuid, waits, ` + companionFields + `, likes, shift, hold, tries, delivery, n)
 ), fresh AS (
 	INSERT INTO files (file_uuid, server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime, waits_for, status,
 		stable_since, last_seen_at, ` + companionFields + `, likes_id, time_shift, hold, tries, delivery)
-	SELECT uuid, $1, display, path, filename, size, mtime, nullif(waits, ''),
+	SELECT uuid, @server, display, path, filename, size, mtime, nullif(waits, ''),
 		CASE WHEN reason = '' THEN 'discovered' ELSE 'rejected' END, statement_timestamp(), statement_timestamp(),
-		nullif(sidecar, ''), sidecar_size, sidecar_mtime, sidecar_stale, nullif(marker, ''), marker_size, marker_mtime, marker_stale,
-		likes, shift, nullif(hold, ''), tries, delivery
+		` + companionFields + `, likes, shift, nullif(hold, ''), tries, delivery
 	FROM o ORDER BY n
 	ON CONFLICT DO NOTHING
 	RETURNING id, remote_path_raw, remote_path, status
@@ -133,7 +132,7 @@ WITH o AS (
 	INSERT INTO file_events (file_id, event_type, details)
 	SELECT f.id, f.status, CASE f.status
 		WHEN 'rejected' THEN jsonb_build_object('reason', o.reason)
-		ELSE jsonb_build_object('path', f.remote_path, 'source', $2::text) END
+		ELSE jsonb_build_object('path', f.remote_path, 'source', @source::text) END
 	FROM fresh f JOIN o ON o.path = f.remote_path_raw
 	ORDER BY f.id
 )

@@ -15,7 +15,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-func TestFirstSight(t *testing.T) {
+func TestFirstObservation(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	o := seen("/in/report.csv", 42)
@@ -46,7 +46,7 @@ func TestFirstSight(t *testing.T) {
 func TestHostileNamesAreKeptByteForByte(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	long := make([]byte, 9000) // incompressible: more than an index entry holds
+	long := make([]byte, 9000) // incompressible, and larger than an index entry
 	_, err := rand.Read(long)
 	require.NoError(t, err)
 	names := []string{
@@ -68,7 +68,7 @@ func TestHostileNamesAreKeptByteForByte(t *testing.T) {
 	}
 }
 
-func TestGrowingFileSettlesAnewAsTheSameFile(t *testing.T) {
+func TestGrowingFileRestartsSettlingAsTheSameFile(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const settle = 10 * time.Second
@@ -76,7 +76,7 @@ func TestGrowingFileSettlesAnewAsTheSameFile(t *testing.T) {
 	first := b.only(t)
 	b.pass(t, time.Minute)
 	promoted, settling := b.promote(t, settle)
-	require.Equal(t, [2]int64{0, 1}, [2]int64{promoted, settling}, "time passed, but nobody looked again")
+	require.Equal(t, [2]int64{0, 1}, [2]int64{promoted, settling}, "time passed without another observation")
 
 	require.Zero(t, b.observe(t, seen("/a", 2)).New)
 	grown := b.only(t)
@@ -105,8 +105,8 @@ func TestGrowingFileSettlesAnewAsTheSameFile(t *testing.T) {
 	assert.Equal(t, map[string]any{"settle_sec": 10.0}, details)
 }
 
-// TestUUIDsFollowFromTheVersion: a ledger that is restored from an older backup
-// must find the objects and announcements of the files it has forgotten.
+// TestUUIDsFollowFromTheVersion: a ledger restored from an older backup must find the objects
+// and notifications of the files that it lost.
 func TestUUIDsFollowFromTheVersion(t *testing.T) {
 	t.Parallel()
 	lost, restored := setup(t), setup(t)
@@ -117,7 +117,7 @@ func TestUUIDsFollowFromTheVersion(t *testing.T) {
 	require.NoError(t, err)
 	raw := "/in/\xff \u202e.csv"
 
-	lost.observe(t, seen(raw, 1)) // seen while it grew
+	lost.observe(t, seen(raw, 1)) // observed while it grew
 	lost.observe(t, seen(raw, 2), seen("/in/b", 2))
 	restored.observe(t, seen("/in/b", 2), seen(raw, 2))
 
@@ -128,12 +128,12 @@ func TestUUIDsFollowFromTheVersion(t *testing.T) {
 	for _, f := range restored.files(t) {
 		assert.Equal(t, byPath[f.RemotePath].UUID, f.UUID)
 		f.CreatedAt = f.CreatedAt.AddDate(0, 2, 0)
-		assert.Equal(t, ingest.ObjectKey(byPath[f.RemotePath]), ingest.ObjectKey(f), "whenever it is seen")
+		assert.Equal(t, ingest.ObjectKey(byPath[f.RemotePath]), ingest.ObjectKey(f), "regardless of when it is observed")
 	}
 	assert.Len(t, byPath, 2)
 }
 
-func TestNewVersionOfATakenFileIsAnotherFile(t *testing.T) {
+func TestNewVersionOfAnIngestedFileIsAnotherFile(t *testing.T) {
 	t.Parallel()
 	for _, way := range [][]ingest.Status{
 		{},
@@ -157,7 +157,7 @@ func TestNewVersionOfATakenFileIsAnotherFile(t *testing.T) {
 	}
 }
 
-func TestVanishedFileComesBack(t *testing.T) {
+func TestVanishedFileReappears(t *testing.T) {
 	t.Parallel()
 	for _, gone := range []ingest.Status{ingest.StatusVanished, ingest.StatusSuperseded} {
 		t.Run(string(gone), func(t *testing.T) {
@@ -187,12 +187,12 @@ func TestVanishedFileComesBack(t *testing.T) {
 			assert.Equal(t, []ingest.EventType{
 				ingest.EventDiscovered, ingest.EventSettled, ingest.EventVanished,
 				ingest.EventDiscovered, ingest.EventSettled, ingest.EventVanished,
-			}, types, "a new round tells its facts again")
+			}, types, "a new round records its facts again")
 		})
 	}
 }
 
-func TestServerGoesBackToAnOlderVersion(t *testing.T) {
+func TestServerRevertsToAnOlderVersion(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	old := b.ready(t, "/a")
@@ -201,7 +201,7 @@ func TestServerGoesBackToAnOlderVersion(t *testing.T) {
 	require.Equal(t, ingest.ScanCounts{Seen: 1}, b.observe(t, seen("/a", 10)))
 	files := b.files(t)
 	require.Len(t, files, 2)
-	assert.Equal(t, ingest.StatusDiscovered, files[0].Status, "it is what the server has")
+	assert.Equal(t, ingest.StatusDiscovered, files[0].Status, "it is the server's version")
 	assert.Equal(t, ingest.StatusSuperseded, files[1].Status)
 	types, details := b.story(t, files[1].UUID)
 	assert.Equal(t, []ingest.EventType{ingest.EventDiscovered, ingest.EventSuperseded}, types)
@@ -212,7 +212,7 @@ func TestServerGoesBackToAnOlderVersion(t *testing.T) {
 	b.observe(t, seen("/a", 10))
 	files = b.files(t)
 	require.Len(t, files, 2)
-	assert.Equal(t, ingest.StatusReady, files[0].Status, "what is on its way stays on it")
+	assert.Equal(t, ingest.StatusReady, files[0].Status, "files in flight continue")
 	assert.Equal(t, ingest.StatusSuperseded, files[1].Status)
 }
 
@@ -223,7 +223,7 @@ func TestRejectedPathsAreRecordedOnce(t *testing.T) {
 	require.Equal(t, ingest.ScanCounts{Seen: 1, Rejected: 1}, b.observe(t, bad))
 	require.Equal(t, ingest.ScanCounts{Seen: 1}, b.observe(t, bad))
 	bad.Size, bad.ModTime = 7, epoch.Add(time.Hour)
-	require.Equal(t, ingest.ScanCounts{Seen: 1}, b.observe(t, bad), "a link that is touched daily is no news")
+	require.Equal(t, ingest.ScanCounts{Seen: 1}, b.observe(t, bad), "a link that is touched daily is recorded once")
 	f := b.only(t)
 	assert.Equal(t, ingest.StatusRejected, f.Status)
 	assert.Zero(t, f.Size)
@@ -233,10 +233,10 @@ func TestRejectedPathsAreRecordedOnce(t *testing.T) {
 	promoted, settling := b.promote(t, 0)
 	assert.Zero(t, promoted+settling)
 
-	require.Equal(t, int64(1), b.observe(t, seen("/in/../../etc", 9)).New, "once it is harmless it is a file")
+	require.Equal(t, int64(1), b.observe(t, seen("/in/../../etc", 9)).New, "without the reason it is a file")
 }
 
-func TestRejectionStopsWhatSettlesUnderThePath(t *testing.T) {
+func TestRejectionSupersedesTheSettlingVersion(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]int64{"same version": 1, "another version": 2} {
 		t.Run(name, func(t *testing.T) {
@@ -256,7 +256,7 @@ func TestRejectionStopsWhatSettlesUnderThePath(t *testing.T) {
 	}
 }
 
-func TestImpossibleSizeIsRejected(t *testing.T) {
+func TestInvalidSizeIsRejected(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	require.Equal(t, ingest.ScanCounts{Seen: 1, Rejected: 1}, b.observe(t, seen("/a", -1)))
@@ -270,7 +270,7 @@ func TestNameTwiceInOneBatch(t *testing.T) {
 	require.Equal(t, ingest.ScanCounts{Seen: 3, New: 2}, b.observe(t, seen("/a", 1), seen("/b", 1), seen("/a", 2)))
 	files := b.files(t)
 	require.Len(t, files, 2)
-	require.Equal(t, int64(2), files[0].Size, "the later one counts")
+	require.Equal(t, int64(2), files[0].Size, "the later entry counts")
 }
 
 func TestServersDoNotShareFiles(t *testing.T) {
@@ -282,7 +282,7 @@ func TestServersDoNotShareFiles(t *testing.T) {
 	b.only(t)
 }
 
-func TestListingsAtOnceLeaveOneRowEach(t *testing.T) {
+func TestConcurrentListingsLeaveOneRowEach(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const listings, n = 6, 300
@@ -291,7 +291,7 @@ func TestListingsAtOnceLeaveOneRowEach(t *testing.T) {
 	for i := range listings {
 		group.Go(func() error {
 			all := paths("/in", n)
-			if i%2 == 1 { // the other way round, to make them collide
+			if i%2 == 1 { // in reverse order, so that they collide
 				for l, r := 0, n-1; l < r; l, r = l+1, r-1 {
 					all[l], all[r] = all[r], all[l]
 				}
@@ -319,15 +319,15 @@ func TestListingsAtOnceLeaveOneRowEach(t *testing.T) {
 	assert.Equal(t, n, events)
 }
 
-// TestAnUnchangedListingIsOnlyRead: it waits for no lock and writes nothing.
-func TestAnUnchangedListingIsOnlyRead(t *testing.T) {
+// TestAnUnchangedListingOnlyReads: it waits for no lock and writes nothing.
+func TestAnUnchangedListingOnlyReads(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	known, rejected := seen("/in/a.csv", 1), seen("/in/b\n.csv", 2)
 	rejected.Rejected = "its name has a line break"
 	b.observe(t, known, rejected)
 	b.promote(t, 0)
-	// A lock leaves its transaction in the row.
+	// A row lock would leave its transaction id in the row.
 	locked := func() (by string) {
 		require.NoError(t, b.db.QueryRow(t.Context(), "SELECT xmax::text FROM sftp_servers WHERE server_uuid = $1", b.server.UUID).Scan(&by))
 		return by
@@ -375,7 +375,7 @@ func TestPromoteKeepsTheServersRules(t *testing.T) {
 	marked, checked := seen("/marked", 1), seen("/checked", 1)
 	checked.ModTime = time.Now().UTC()
 	marked.WaitsFor, checked.Sidecar.Path = "its done-marker", "/checked.sha256"
-	ahead := seen("/ahead", 1) // its server's clock is a day fast
+	ahead := seen("/ahead", 1) // its server's clock is a day ahead
 	ahead.ModTime = time.Now().UTC().Add(24 * time.Hour)
 	all := []ingest.Observation{young, old, marked, checked, ahead}
 	promote := func(change func(*ingest.Server)) (paths []string) {

@@ -6,9 +6,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWhatWaitsForThePartner is told from what stevedore works on and from what an
-// operator decides on.
-func TestWhatWaitsForThePartner(t *testing.T) {
+// TestFilesThatWaitForThePartner: they are distinguished from files in progress and from held
+// files.
+func TestFilesThatWaitForThePartner(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx := t.Context()

@@ -23,8 +23,8 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// defaultRows is how many files the plans are looked at with: enough that going
-// through all of them is more than a page may look at.
+// defaultRows is the size of the ledger: a full scan exceeds the number of files that a page
+// may examine.
 const defaultRows = 30_000
 
 func testRows(t *testing.T) int {
@@ -38,13 +38,13 @@ func testRows(t *testing.T) int {
 	return rows
 }
 
-// statement is what the store asked the database.
+// statement is a recorded query.
 type statement struct {
 	sql  string
 	args []any
 }
 
-// recorder remembers the statements of a pool.
+// recorder records the statements of a pool.
 type recorder struct {
 	mu         sync.Mutex
 	statements []statement
@@ -77,7 +77,7 @@ func (r *recorder) take() []statement {
 	return taken
 }
 
-// node is one of EXPLAIN's.
+// node is a node of EXPLAIN's output.
 type node struct {
 	NodeType  string  `json:"Node Type"`
 	Relation  string  `json:"Relation Name"`
@@ -89,11 +89,11 @@ type node struct {
 	Plans     []node  `json:"Plans"`
 }
 
-// large are the tables that nobody may go through.
+// large are the tables that must not be scanned.
 var large = []string{"files", "file_events", "file_names", "scans", "audit_log"}
 
-// read returns how many rows of the large tables the plan read, and the tables
-// that it went through.
+// read returns the number of rows that the plan reads from the large tables, and the tables
+// that it scans.
 func (n node) read() (rows float64, through []string) {
 	if slices.Contains(large, n.Relation) {
 		rows = (n.Rows + n.Filtered + n.Rechecked) * n.Loops
@@ -108,7 +108,7 @@ func (n node) read() (rows float64, through []string) {
 	return rows, through
 }
 
-// scans describes what reads the large tables.
+// scans describes the nodes that read the large tables.
 func (n node) scans() (lines []string) {
 	if slices.Contains(large, n.Relation) {
 		lines = append(lines, fmt.Sprintf("%s on %s by %s: %v rows, %v refused, %v times", n.NodeType, n.Relation, n.Index, n.Rows, n.Filtered, n.Loops))
@@ -119,7 +119,7 @@ func (n node) scans() (lines []string) {
 	return lines
 }
 
-// planBundle is a store on a large ledger that tells what it asks.
+// planBundle is a store on a large ledger that records its statements.
 type planBundle struct {
 	*store.Store
 	recorder *recorder
@@ -149,9 +149,8 @@ func setupPlans(t *testing.T) *planBundle {
 	return b
 }
 
-// requireBounded runs what asks the store, and the same statements again under
-// EXPLAIN: none may go through a large table, and all together may read so many
-// rows.
+// requireBounded runs the call, and the same statements again under EXPLAIN: none may scan a
+// large table, and together they may read at most bound rows.
 func (b *planBundle) requireBounded(t *testing.T, name string, bound float64, ask func() error) {
 	t.Helper()
 	b.recorder.take()
@@ -169,7 +168,7 @@ func (b *planBundle) requireBounded(t *testing.T, name string, bound float64, as
 			continue
 		}
 		if !strings.Contains(s.sql, "$1") && !strings.Contains(s.sql, "SELECT") || strings.Contains(s.sql, "pg_try_advisory") {
-			continue // BEGIN and so on
+			continue // BEGIN and similar
 		}
 		var plan []byte
 		require.NoError(t, tx.QueryRow(t.Context(), "EXPLAIN (ANALYZE, FORMAT JSON) "+s.sql, s.args...).Scan(&plan), s.sql)
@@ -177,16 +176,15 @@ func (b *planBundle) requireBounded(t *testing.T, name string, bound float64, as
 		require.NoError(t, json.Unmarshal(plan, &tree))
 		rows, through := tree[0].Plan.read()
 		nodes = append(nodes, tree[0].Plan.scans()...)
-		assert.Empty(t, through, "%s goes through a table: %s", name, s.sql)
+		assert.Empty(t, through, "%s scans a table: %s", name, s.sql)
 		total += rows
 		asked++
 	}
-	require.NotZero(t, asked, "%s asked nothing", name)
+	require.NotZero(t, asked, "%s ran no query", name)
 	assert.LessOrEqual(t, total, bound, "%s reads too much:\n%s", name, strings.Join(nodes, "\n"))
 }
 
-// What is shown is found without going through the ledger, whatever is asked for
-// and however the rows lie.
+// Pages are read without a scan of the ledger, whatever the filter and the order of the rows.
 func TestListingsReadNoMoreThanTheyShow(t *testing.T) {
 	t.Parallel()
 	b := setupPlans(t)
@@ -196,8 +194,8 @@ func TestListingsReadNoMoreThanTheyShow(t *testing.T) {
 		now    = time.Now()
 		day    = now.Add(-15 * 24 * time.Hour)
 		empty  = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-		looked = 2.0 * (store.PageLooks + store.MaxCandidates + 1) // the page, where it ends, and the words it begins with
-		// Where the ledger is small, going through a server's files is as good.
+		looked = 2.0 * (store.PageScan + store.MaxCandidates + 1) // the page, its edge, and its literal prefix
+		// In a small ledger, scanning a server's files is as good.
 		inHour  = min(looked, float64(b.rows)/15)
 		waiting = []ingest.Status{ingest.StatusError, ingest.StatusReady, ingest.StatusDownloading}
 	)
@@ -205,38 +203,38 @@ func TestListingsReadNoMoreThanTheyShow(t *testing.T) {
 		filter ingest.FileFilter
 		bound  float64
 	}{
-		"all":                     {ingest.FileFilter{}, limit + 1},
-		"from the middle":         {ingest.FileFilter{AfterID: int64(b.rows / 2)}, limit + 1},
-		"one status":              {ingest.FileFilter{Statuses: waiting[:1]}, limit + 1},
-		"the common status":       {ingest.FileFilter{Statuses: []ingest.Status{ingest.StatusCompleted}}, limit + 1},
-		"several statuses":        {ingest.FileFilter{Statuses: waiting}, 3 * (limit + 1)},
-		"no such file":            {ingest.FileFilter{Statuses: []ingest.Status{ingest.StatusVerified, ingest.StatusUploaded}}, limit},
-		"all statuses":            {ingest.FileFilter{Statuses: ingest.Statuses}, 14 * (limit + 1)},
-		"server":                  {ingest.FileFilter{Server: "server-01"}, limit + 1},
-		"server of old":           {ingest.FileFilter{Server: "server-19"}, float64(max(limit+1, b.rows/100))},
-		"server, status":          {ingest.FileFilter{Server: "server-01", Statuses: waiting[:1]}, limit + 1},
-		"server, statuses":        {ingest.FileFilter{Server: "server-01", Statuses: waiting}, 3 * (limit + 1)},
-		"hash":                    {ingest.FileFilter{Hash: strings.Repeat("0", 64)}, limit},
-		"hash of many":            {ingest.FileFilter{Hash: empty}, limit + 1},
-		"hash of many, status":    {ingest.FileFilter{Hash: empty, Statuses: waiting}, looked},
-		"path":                    {ingest.FileFilter{Path: "/out/**"}, looked + store.MaxSpread + 1},
-		"path of nothing":         {ingest.FileFilter{Path: "/in/2001/**"}, 0},
-		"path of one":             {ingest.FileFilter{Path: "**/invoice_000000777.csv"}, 3},
-		"name of some":            {ingest.FileFilter{Path: "invoice_00000077*.csv"}, 2 * 11},
-		"name of nothing":         {ingest.FileFilter{Path: "receipt_*.csv"}, 0},
-		"end of nothing":          {ingest.FileFilter{Path: "*_receipt.csv"}, looked},
-		"end of nothing, error":   {ingest.FileFilter{Path: "*_receipt.csv", Statuses: waiting[:1]}, looked},
-		"end of nothing, server":  {ingest.FileFilter{Path: "*_receipt.csv", Server: "server-01"}, looked},
-		"name of one, server":     {ingest.FileFilter{Path: "invoice_000000777.csv", Server: "server-01", Statuses: waiting}, 3},
-		"since long ago":          {ingest.FileFilter{From: now.Add(-365 * 24 * time.Hour)}, looked},
-		"since an hour":           {ingest.FileFilter{From: now.Add(-time.Hour)}, looked},
-		"before all":              {ingest.FileFilter{To: now.Add(-365 * 24 * time.Hour)}, 0},
-		"after all":               {ingest.FileFilter{From: now.Add(time.Hour)}, 0},
-		"one hour":                {ingest.FileFilter{From: day, To: day.Add(time.Hour)}, float64(b.rows) / 70},
-		"one hour, status":        {ingest.FileFilter{From: day, To: day.Add(time.Hour), Statuses: waiting}, inHour},
-		"one hour, server":        {ingest.FileFilter{From: day, To: day.Add(time.Hour), Server: "server-01"}, inHour},
-		"one hour, path":          {ingest.FileFilter{From: day, To: day.Add(time.Hour), Path: "*7.csv"}, float64(b.rows) / 70},
-		"everything at once, one": {ingest.FileFilter{From: day, To: now, Server: "server-01", Statuses: waiting, Path: "**/*7.csv"}, looked},
+		"all":                    {ingest.FileFilter{}, limit + 1},
+		"from the middle":        {ingest.FileFilter{AfterID: int64(b.rows / 2)}, limit + 1},
+		"one status":             {ingest.FileFilter{Statuses: waiting[:1]}, limit + 1},
+		"the common status":      {ingest.FileFilter{Statuses: []ingest.Status{ingest.StatusCompleted}}, limit + 1},
+		"several statuses":       {ingest.FileFilter{Statuses: waiting}, 3 * (limit + 1)},
+		"no such file":           {ingest.FileFilter{Statuses: []ingest.Status{ingest.StatusVerified, ingest.StatusUploaded}}, limit},
+		"all statuses":           {ingest.FileFilter{Statuses: ingest.Statuses}, 14 * (limit + 1)},
+		"server":                 {ingest.FileFilter{Server: "server-01"}, limit + 1},
+		"server of old":          {ingest.FileFilter{Server: "server-19"}, float64(max(limit+1, b.rows/100))},
+		"server, status":         {ingest.FileFilter{Server: "server-01", Statuses: waiting[:1]}, limit + 1},
+		"server, statuses":       {ingest.FileFilter{Server: "server-01", Statuses: waiting}, 3 * (limit + 1)},
+		"hash":                   {ingest.FileFilter{Hash: strings.Repeat("0", 64)}, limit},
+		"hash of many":           {ingest.FileFilter{Hash: empty}, limit + 1},
+		"hash of many, status":   {ingest.FileFilter{Hash: empty, Statuses: waiting}, looked},
+		"path":                   {ingest.FileFilter{Path: "/out/**"}, looked + store.MaxSpread + 1},
+		"path of nothing":        {ingest.FileFilter{Path: "/in/2001/**"}, 0},
+		"path of one":            {ingest.FileFilter{Path: "**/invoice_000000777.csv"}, 3},
+		"name of some":           {ingest.FileFilter{Path: "invoice_00000077*.csv"}, 2 * 11},
+		"name of nothing":        {ingest.FileFilter{Path: "receipt_*.csv"}, 0},
+		"end of nothing":         {ingest.FileFilter{Path: "*_receipt.csv"}, looked},
+		"end of nothing, error":  {ingest.FileFilter{Path: "*_receipt.csv", Statuses: waiting[:1]}, looked},
+		"end of nothing, server": {ingest.FileFilter{Path: "*_receipt.csv", Server: "server-01"}, looked},
+		"name of one, server":    {ingest.FileFilter{Path: "invoice_000000777.csv", Server: "server-01", Statuses: waiting}, 3},
+		"since long ago":         {ingest.FileFilter{From: now.Add(-365 * 24 * time.Hour)}, looked},
+		"since an hour":          {ingest.FileFilter{From: now.Add(-time.Hour)}, looked},
+		"before all":             {ingest.FileFilter{To: now.Add(-365 * 24 * time.Hour)}, 0},
+		"after all":              {ingest.FileFilter{From: now.Add(time.Hour)}, 0},
+		"one hour":               {ingest.FileFilter{From: day, To: day.Add(time.Hour)}, float64(b.rows) / 70},
+		"one hour, status":       {ingest.FileFilter{From: day, To: day.Add(time.Hour), Statuses: waiting}, inHour},
+		"one hour, server":       {ingest.FileFilter{From: day, To: day.Add(time.Hour), Server: "server-01"}, inHour},
+		"one hour, path":         {ingest.FileFilter{From: day, To: day.Add(time.Hour), Path: "*7.csv"}, float64(b.rows) / 70},
+		"all filters, one":       {ingest.FileFilter{From: day, To: now, Server: "server-01", Statuses: waiting, Path: "**/*7.csv"}, looked},
 	} {
 		for _, order := range []ingest.FileOrder{ingest.OrderOldest, ingest.OrderNewest} {
 			filter := try.filter
@@ -246,7 +244,7 @@ func TestListingsReadNoMoreThanTheyShow(t *testing.T) {
 				return err
 			})
 		}
-		counted := 2*(store.MaxCandidates+1) + max(store.CountLooks, 10_001*len(try.filter.Statuses))
+		counted := 2*(store.MaxCandidates+1) + max(store.CountScan, 10_001*len(try.filter.Statuses))
 		if strings.HasPrefix(try.filter.Path, "/out/") {
 			counted += store.MaxSpread + 1
 		}
@@ -259,7 +257,7 @@ func TestListingsReadNoMoreThanTheyShow(t *testing.T) {
 	b.changes(t)
 }
 
-// changes are those of a group and of a dispatcher: they touch the rows that they
+// changes are the statements of a group and of a dispatcher: they read only the rows that they
 // change.
 func (b *planBundle) changes(t *testing.T) {
 	ctx := t.Context()
@@ -283,7 +281,7 @@ func (b *planBundle) changes(t *testing.T) {
 	b.requireBounded(t, "unmoved", 101, func() error { _, err := b.Unmoved(ctx, time.Hour, 0, 100); return err })
 }
 
-// otherListings are those that are not of files.
+// otherListings are lists of other objects than files.
 func (b *planBundle) otherListings(t *testing.T, limit int) {
 	ctx := t.Context()
 	page, err := b.FilesPage(ctx, ingest.FileFilter{AfterID: int64(b.rows / 2), Limit: 1})
@@ -298,7 +296,7 @@ func (b *planBundle) otherListings(t *testing.T, limit int) {
 		"file by uuid":        {1, func() error { _, err := b.File(ctx, file.UUID); return err }},
 		"file by prefix":      {2, func() error { _, err := b.FindFile(ctx, file.UUID[:13]); return err }},
 		"next ready files":    {float64(limit), func() error { _, err := b.ReadyFiles(ctx, page.Items[0].ServerUUID, nil, limit); return err }},
-		"next put off":        {1, func() error { _, err := b.NextDeferred(ctx, page.Items[0].ServerUUID); return err }},
+		"next deferred":       {1, func() error { _, err := b.NextDeferred(ctx, page.Items[0].ServerUUID); return err }},
 		"events of a file":    {7, func() error { _, err := b.Events(ctx, file.UUID, 0, limit); return err }},
 		"scans":               {100, func() error { _, err := b.ScansBefore(ctx, "", 0, limit); return err }},
 		"scans, later page":   {100, func() error { _, err := b.ScansBefore(ctx, "", 500, limit); return err }},

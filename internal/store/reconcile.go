@@ -37,10 +37,7 @@ ON CONFLICT (host_id) DO UPDATE SET last_seen = now()`
 
 // SeeHost records a heartbeat of the worker with the staging volume.
 func (s *Store) SeeHost(ctx context.Context, hostID string) error {
-	return s.retry(ctx, "record a worker", func() error {
-		_, err := s.pool.Exec(ctx, upsertHost, cleanText(hostID))
-		return err
-	})
+	return s.exec(ctx, "record a worker", upsertHost, cleanText(hostID))
 }
 
 const hostSeen = `SELECT EXISTS (SELECT FROM worker_hosts WHERE host_id = $1 AND last_seen >= now() - $2::interval)`
@@ -58,15 +55,7 @@ const knownHosts = `SELECT host_id FROM worker_hosts WHERE last_seen >= now() - 
 
 // Hosts returns the ids of the staging volumes with a heartbeat within the duration.
 func (s *Store) Hosts(ctx context.Context, within time.Duration) (hosts []string, err error) {
-	err = s.retry(ctx, "list workers", func() error {
-		rows, err := s.pool.Query(ctx, knownHosts, within)
-		if err != nil {
-			return err
-		}
-		hosts, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		return err
-	})
-	return hosts, err
+	return selectAll(ctx, s, "list workers", pgx.RowTo[string], knownHosts, within)
 }
 
 const recordReconciliation = `
@@ -76,11 +65,7 @@ ON CONFLICT (run_key) DO NOTHING`
 
 // RecordReconciliation records the results of a run. A run with the same key is written once.
 func (s *Store) RecordReconciliation(ctx context.Context, r ingest.Reconciliation) error {
-	return s.retry(ctx, "record a reconciliation", func() error {
-		_, err := s.pool.Exec(ctx, recordReconciliation, cleanText(r.Key), r.StartedAt, r.Requeued, r.Restarted,
-			r.UploadsAborted, r.StagingRemoved, r.ObjectsMissing, r.HostsSilent, nonNil(r.Findings))
-		return err
-	})
+	return s.exec(ctx, "record a reconciliation", recordReconciliation, cleanText(r.Key), r.StartedAt, r.Requeued, r.Restarted, r.UploadsAborted, r.StagingRemoved, r.ObjectsMissing, r.HostsSilent, nonNil(r.Findings))
 }
 
 const reconciliationsBefore = `
@@ -90,15 +75,7 @@ FROM reconciliations WHERE id < $1 ORDER BY id DESC LIMIT $2`
 // ReconciliationsBefore returns runs with ids below beforeID, newest first; beforeID 0 starts
 // with the newest. limit is the page size: default 100, at most 1000.
 func (s *Store) ReconciliationsBefore(ctx context.Context, beforeID int64, limit int) (runs []ingest.Reconciliation, err error) {
-	err = s.retry(ctx, "list reconciliations", func() error {
-		rows, err := s.pool.Query(ctx, reconciliationsBefore, planned([]any{before(beforeID), pageSize(limit)})...)
-		if err != nil {
-			return err
-		}
-		runs, err = pgx.CollectRows(rows, scanReconciliation)
-		return err
-	})
-	return runs, err
+	return selectAll(ctx, s, "list reconciliations", scanReconciliation, reconciliationsBefore, planned([]any{before(beforeID), pageSize(limit)})...)
 }
 
 func scanReconciliation(row pgx.CollectableRow) (r ingest.Reconciliation, err error) {

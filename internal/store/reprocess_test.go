@@ -8,8 +8,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TestOnlyAnOperatorReprocesses: a completed file begins another round once for each
-// action, keeps the hash that was announced, and no step can make it go back.
+// TestOnlyAnOperatorReprocesses: a completed file starts another round once per action, keeps
+// the hash of the published notification, and no step can restart it.
 func TestOnlyAnOperatorReprocesses(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -26,17 +26,17 @@ func TestOnlyAnOperatorReprocesses(t *testing.T) {
 	claimed, err := b.Claim(ctx, file.UUID)
 	require.NoError(t, err)
 	err = b.Apply(ctx, ingest.Requeued(claimed, 0, "a late attempt", "late"))
-	require.Equal(t, ingest.KindConflict, ingest.KindOf(err), "no step sends it round again")
+	require.Equal(t, ingest.KindConflict, ingest.KindOf(err), "no step restarts it")
 
 	require.NoError(t, b.Reprocess(ctx, file.UUID, action))
-	require.NoError(t, b.Reprocess(ctx, file.UUID, action), "its answer was lost")
+	require.NoError(t, b.Reprocess(ctx, file.UUID, action), "the response was lost")
 	now := b.only(t)
 	require.Equal(t, ingest.StatusReady, now.Status)
 	require.Equal(t, file.Round+1, now.Round)
 	require.Equal(t, []string{"h1", "h1", "", ""}, []string{now.Hash, now.AnnouncedHash, now.ObjectKey, now.Bucket})
 	require.True(t, now.CompletedAt.IsZero())
 	err = b.Apply(ctx, ingest.SlotReleased(claimed))
-	require.Equal(t, ingest.KindFenced, ingest.KindOf(err), "attempts of the old round are over")
+	require.Equal(t, ingest.KindFenced, ingest.KindOf(err), "attempts of the old round are fenced")
 	types, last := b.story(t, file.UUID)
 	require.Equal(t, ingest.EventOperatorAction, types[len(types)-1])
 	require.Equal(t, "reprocess", last["action"])

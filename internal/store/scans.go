@@ -65,40 +65,53 @@ func (s *Store) ScanDeaths(ctx context.Context, scanID int64) (deaths int, err e
 	return deaths, err
 }
 
+// The statements of FinishScan take scanArgs.
 const (
-	// $11 reports that the attempts of the listing together read every folder, so entries it did
-	// not show are gone.
+	// If the attempts of the listing together read every folder, entries it did not show are gone.
 	finishScan = `
 WITH deleted AS (
-	DELETE FROM names_aside a USING scans c WHERE c.id = $1 AND a.server_uuid = $2 AND a.listing <> c.scan_key AND $11
+	DELETE FROM names_aside a USING scans c WHERE c.id = @scan AND a.server_uuid = @server AND a.listing <> c.scan_key AND @entire
 )
-UPDATE scans SET finished_at = now(), seen = $3, new = $4, settling = $5, rejected = $6, errors = $7, error = nullif($8, ''),
-	in_progress = $9, alone = $10, unread = $12, note = nullif($13, '')
-WHERE id = $1 AND server_uuid = $2`
+UPDATE scans SET finished_at = now(), seen = @seen, new = @new, settling = @settling, rejected = @rejected, errors = @errors,
+	error = nullif(@failure, ''), in_progress = @in_progress, alone = @alone, unread = @unread, note = nullif(@note, '')
+WHERE id = @scan AND server_uuid = @server`
 
-	// serverScanned updates the server after a listing: $2 is the failure, $3 suspends the server,
-	// $4 ends a suspension on success. $5 is the time since the listing began, null if that is
-	// already recorded. $6 are the unread folders. Other failures leave the state unchanged, and a
-	// continuing suspension keeps its reason.
+	// serverScanned updates the server after a listing that began @took ago; null if that is recorded.
+	// A failure that does not suspend the server leaves its state unchanged, and a continuing
+	// suspension keeps its reason.
 	serverScanned = `
 UPDATE sftp_servers SET
-	last_scan_at = greatest(CASE WHEN last_scan_at <= now() THEN last_scan_at END, now() - $5::interval),
-	last_error = CASE WHEN state = 'suspended' AND NOT ($3 OR $2 = '' AND $4) THEN last_error ELSE nullif($2, '') END,
-	state = CASE WHEN $3 THEN 'suspended' WHEN $2 = '' AND $4 THEN 'ok' ELSE state END,
-	unread = CASE WHEN $2 = '' THEN $6 ELSE unread END
-WHERE server_uuid = $1 AND removed_at IS NULL`
+	last_scan_at = greatest(CASE WHEN last_scan_at <= now() THEN last_scan_at END, now() - @took::interval),
+	last_error = CASE WHEN state = 'suspended' AND NOT (@suspend OR @failure = '' AND @resume) THEN last_error ELSE nullif(@failure, '') END,
+	state = CASE WHEN @suspend THEN 'suspended' WHEN @failure = '' AND @resume THEN 'ok' ELSE state END,
+	unread = CASE WHEN @failure = '' THEN @unread ELSE unread END
+WHERE server_uuid = @server AND removed_at IS NULL`
 
 	// insertScan writes the row of a listing that has none. A repeated attempt finds its row.
 	insertScan = `
 WITH server AS (` + serverScanned + ` RETURNING server_uuid), recorded AS (
 	INSERT INTO scans (server_uuid, scan_key, started_at, finished_at, seen, new, settling, rejected, errors, error, in_progress, alone, unread, note)
-	SELECT server_uuid, $7, now() - $5::interval, now(), $8, $9, $10, $11, $12, nullif($2, ''), $13, $14, $6, nullif($15, '') FROM server
+	SELECT server_uuid, @key, now() - @took::interval, now(), @seen, @new, @settling, @rejected, @errors, nullif(@failure, ''),
+		@in_progress, @alone, @unread, nullif(@note, '') FROM server
 	ON CONFLICT (scan_key) DO NOTHING
 ), deleted AS (
-	DELETE FROM names_aside WHERE server_uuid = $1 AND listing <> $7 AND $16
+	DELETE FROM names_aside WHERE server_uuid = @server AND listing <> @key AND @entire
 )
 SELECT count(*) FROM server`
 )
+
+func scanArgs(serverUUID string, scan ingest.ScanResult) pgx.NamedArgs {
+	c := scan.Counts
+	args := pgx.NamedArgs{
+		"server": serverUUID, "scan": scan.ScanID, "key": cleanText(scan.Key), "seen": c.Seen, "new": c.New, "settling": c.Settling,
+		"rejected": c.Rejected, "errors": c.Errors, "in_progress": c.InProgress, "alone": c.Alone, "unread": scan.Unread,
+		"note": cleanText(scan.Note), "failure": failureLine(scan.Failure), "suspend": scan.Suspend, "resume": scan.Mends, "entire": scan.Entire,
+	}
+	if scan.ScanID == 0 {
+		args["took"] = scan.Took
+	}
+	return args
+}
 
 // FinishScan closes the scan with its counts and updates the server's last_error and state. The
 // state becomes suspended if the result requests it, and ok after a success that ends a
@@ -119,9 +132,8 @@ func closeScan(ctx context.Context, tx pgx.Tx, id string, scan ingest.ScanResult
 	if err := lockServerRow(ctx, tx, id); err != nil {
 		return err
 	}
-	failure, c := failureLine(scan.Failure), scan.Counts
-	tag, err := tx.Exec(ctx, finishScan, scan.ScanID, id, c.Seen, c.New, c.Settling, c.Rejected, c.Errors, failure,
-		c.InProgress, c.Alone, scan.Entire, scan.Unread, cleanText(scan.Note))
+	args := scanArgs(id, scan)
+	tag, err := tx.Exec(ctx, finishScan, args)
 	if err != nil {
 		return err
 	}
@@ -131,17 +143,15 @@ func closeScan(ctx context.Context, tx pgx.Tx, id string, scan ingest.ScanResult
 	if scan.Broken {
 		return nil
 	}
-	_, err = tx.Exec(ctx, serverScanned, id, failure, scan.Suspend, scan.Mends, nil, scan.Unread)
+	_, err = tx.Exec(ctx, serverScanned, args)
 	return err
 }
 
 // recordScan is FinishScan for a listing without a row: a single statement, without an explicit
 // transaction.
 func (s *Store) recordScan(ctx context.Context, id string, scan ingest.ScanResult) error {
-	failure, c := failureLine(scan.Failure), scan.Counts
 	var servers int
-	err := s.pool.QueryRow(ctx, insertScan, id, failure, scan.Suspend, scan.Mends, scan.Took, scan.Unread,
-		cleanText(scan.Key), c.Seen, c.New, c.Settling, c.Rejected, c.Errors, c.InProgress, c.Alone, cleanText(scan.Note), scan.Entire).Scan(&servers)
+	err := s.pool.QueryRow(ctx, insertScan, scanArgs(id, scan)).Scan(&servers)
 	if err != nil || servers > 0 {
 		return err
 	}
@@ -220,15 +230,7 @@ func (s *Store) ScansBefore(ctx context.Context, serverUUID string, beforeID int
 		}
 		args, condition = append(args, id), "AND server_uuid = $3"
 	}
-	err = s.retry(ctx, "list scans", func() error {
-		rows, err := s.pool.Query(ctx, fmt.Sprintf(scansBefore, condition), planned(args)...)
-		if err != nil {
-			return err
-		}
-		scans, err = pgx.CollectRows(rows, scanScan)
-		return err
-	})
-	return scans, err
+	return selectAll(ctx, s, "list scans", scanScan, fmt.Sprintf(scansBefore, condition), planned(args)...)
 }
 
 // LatestScan returns the server's newest scan, or KindMissing before the first.

@@ -50,8 +50,7 @@ func TestSchemaGoesDownAndUpAgain(t *testing.T) {
 	require.NoError(t, store.Migrate(ctx, b.dsn), "migrating a current schema changes nothing")
 }
 
-// A database of a release with other migrations is refused with advice, and not
-// changed.
+// A database with the migrations of an older release is refused with advice, and not changed.
 func TestSchemaOfAnotherLineageIsRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -88,7 +87,7 @@ func TestDatabaseRefusesOtherTransitions(t *testing.T) {
 				INSERT INTO files (server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime, status)
 				VALUES ($1, '/x', '/x', 'x', 1, now(), $2)`, []any{b.server.UUID, string(from)},
 				"UPDATE files SET status = $1", []any{string(to)})
-			// An operator may have a completed file ingested again; no step of a file may.
+			// Only an operator can have a completed file ingested again, not a step.
 			if from.CanBecome(to) || slices.Contains(ingest.Transitions(), [2]ingest.Status{from, to}) {
 				assert.NoError(t, err, "%s -> %s", from, to)
 			} else {
@@ -98,7 +97,7 @@ func TestDatabaseRefusesOtherTransitions(t *testing.T) {
 	}
 }
 
-// try runs two statements, rolls both back and returns the second's error.
+// try runs two statements, rolls both back and returns the error of the second.
 func (b *testBundle) try(ctx context.Context, first string, firstArgs []any, second string, secondArgs []any) error {
 	tx, err := b.db.Begin(ctx)
 	if err != nil {

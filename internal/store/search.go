@@ -48,14 +48,7 @@ func (s *Store) withUUID(ctx context.Context, filter ingest.FileFilter) (ids []i
 	if len(filter.UUIDs) > 0 {
 		query, args = filesByUUID, append([]any{filter.UUIDs}, args...)
 	}
-	err = s.retry(ctx, "look up uuids", func() error {
-		rows, err := s.pool.Query(ctx, query, planned(args)...)
-		if err != nil {
-			return err
-		}
-		ids, err = pgx.CollectRows(rows, pgx.RowTo[int64])
-		return err
-	})
+	ids, err = selectAll(ctx, s, "look up uuids", pgx.RowTo[int64], query, planned(args)...)
 	return nonNil(ids), err
 }
 

@@ -4,26 +4,27 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"stevedore/internal/ingest"
 )
 
-const (
-	lockedServer = serverByUUID + ` AND s.removed_at IS NULL FOR NO KEY UPDATE`
+const lockedServer = serverByUUID + ` AND s.removed_at IS NULL FOR NO KEY UPDATE`
 
-	updateServer = `
-UPDATE sftp_servers SET name = $2, host = $3, port = $4, username = $5, password_encrypted = $6, private_key_encrypted = $7,
-	host_keys = $8, root_path = $9, include_globs = $10, exclude_globs = $11, max_parallel = $12, settle = $13, scan_interval = $14,
-	after_ingest = $15, is_active = $16, state = $17, on_collision = $18, min_age = $19, done_marker = $20, sidecar_wait = $21,
-	max_depth = $22, read_once = $23, legacy_algorithms = $24, transfer = $25, options = $26, last_error = nullif($27, '')
-WHERE server_uuid = $1`
-)
+var updateServer = func() string {
+	var set strings.Builder
+	for _, column := range serverSettings {
+		fmt.Fprintf(&set, "%[1]s = @%[1]s, ", column)
+	}
+	return "UPDATE sftp_servers SET " + set.String() + "last_error = nullif(@last_error, '') WHERE server_uuid = @server_uuid"
+}()
 
 // EditServer replaces the server with the result of edit. edit receives the row under a lock,
 // may refuse with an error, and may be called again. Changing credentials, host, port or user
-// resets the refused log-ins, unless ctx is ingest.WithResealing. A taken name is KindConflict.
+// resets the refused logins, unless ctx is ingest.WithResealing. A taken name is KindConflict.
 func (s *Store) EditServer(ctx context.Context, serverUUID string, edit func(ingest.Server) (ingest.Server, error)) (edited ingest.Server, err error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
@@ -38,7 +39,7 @@ func (s *Store) EditServer(ctx context.Context, serverUUID string, edit func(ing
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, updateServer, append(serverArgs(id, changed), cleanText(changed.LastError))...); err != nil {
+		if _, err := tx.Exec(ctx, updateServer, serverArgs(id, changed)); err != nil {
 			return explainTakenName(err, changed.Name)
 		}
 		if !ingest.Resealing(ctx) && !sameLogin(current, changed) {
@@ -46,32 +47,20 @@ func (s *Store) EditServer(ctx context.Context, serverUUID string, edit func(ing
 				return err
 			}
 		}
-		rows, err := tx.Query(ctx, serverByUUID, id)
-		if err != nil {
-			return err
-		}
-		edited, err = pgx.CollectExactlyOneRow(rows, scanServer)
+		edited, err = queryOne(ctx, tx, pgx.ErrNoRows, scanServer, serverByUUID, id)
 		return err
 	})
 	return edited, err
 }
 
-// sameLogin reports whether refused log-ins of x also apply to y.
+// sameLogin reports whether refused logins of x also apply to y.
 func sameLogin(x, y ingest.Server) bool {
 	return x.Host == y.Host && x.Port == y.Port && x.Username == y.Username &&
 		bytes.Equal(x.PasswordEncrypted, y.PasswordEncrypted) && bytes.Equal(x.PrivateKeyEncrypted, y.PrivateKeyEncrypted)
 }
 
 func lockServerToEdit(ctx context.Context, tx pgx.Tx, id string) (ingest.Server, error) {
-	rows, err := tx.Query(ctx, lockedServer, id)
-	if err != nil {
-		return ingest.Server{}, err
-	}
-	server, err := pgx.CollectExactlyOneRow(rows, scanServer)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = errNo("server with uuid", id)
-	}
-	return server, err
+	return queryOne(ctx, tx, errNo("server with uuid", id), scanServer, lockedServer, id)
 }
 
 const (
@@ -103,11 +92,7 @@ func (s *Store) RemoveServer(ctx context.Context, serverUUID string, by ingest.O
 	}
 	var skipped int64
 	err = s.inTx(ctx, "remove server", func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, lockServerFully, id)
-		if err != nil {
-			return err
-		}
-		server, err := pgx.CollectExactlyOneRow(rows, scanServer)
+		server, err := queryOne(ctx, tx, pgx.ErrNoRows, scanServer, lockServerFully, id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}

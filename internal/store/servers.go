@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,13 +61,17 @@ func utc(t *time.Time) time.Time {
 	return t.UTC()
 }
 
+// serverSettings are the columns that AddServer and EditServer write, see serverArgs.
+var serverSettings = []string{
+	"name", "host", "port", "username", "password_encrypted", "private_key_encrypted", "host_keys", "root_path", "include_globs",
+	"exclude_globs", "max_parallel", "settle", "scan_interval", "after_ingest", "is_active", "state", "on_collision", "min_age",
+	"done_marker", "sidecar_wait", "max_depth", "read_once", "legacy_algorithms", "transfer", "options",
+}
+
 // A row with the same uuid is that of an earlier attempt whose response was lost.
-const insertServer = `
-INSERT INTO sftp_servers (server_uuid, name, host, port, username, password_encrypted, private_key_encrypted, host_keys,
-	root_path, include_globs, exclude_globs, max_parallel, settle, scan_interval, after_ingest, is_active, state,
-	on_collision, min_age, done_marker, sidecar_wait, max_depth, read_once, legacy_algorithms, transfer, options)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
-ON CONFLICT (server_uuid) DO NOTHING`
+var insertServer = fmt.Sprintf(`
+INSERT INTO sftp_servers (server_uuid, %s) VALUES (@server_uuid, @%s) ON CONFLICT (server_uuid) DO NOTHING`,
+	strings.Join(serverSettings, ", "), strings.Join(serverSettings, ", @"))
 
 // AddServer records a server and returns the stored row. The caller may set the UUID, because
 // credentials are sealed with it; an empty one is generated. Empty settings get their defaults.
@@ -85,14 +91,10 @@ func (s *Store) AddServer(ctx context.Context, server ingest.Server) (ingest.Ser
 	}
 	var added ingest.Server
 	err = s.inTx(ctx, "add server "+server.Name, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, insertServer, serverArgs(id.String(), server)...); err != nil {
+		if _, err := tx.Exec(ctx, insertServer, serverArgs(id.String(), server)); err != nil {
 			return explainTakenName(err, server.Name)
 		}
-		rows, err := tx.Query(ctx, serverByUUID, id.String())
-		if err != nil {
-			return err
-		}
-		added, err = pgx.CollectExactlyOneRow(rows, scanServer)
+		added, err = queryOne(ctx, tx, pgx.ErrNoRows, scanServer, serverByUUID, id.String())
 		if err == nil && added.Name != server.Name {
 			return ingest.Errorf(ingest.KindConflict, "server uuid %s already belongs to server %q", added.UUID, added.Name)
 		}
@@ -101,12 +103,15 @@ func (s *Store) AddServer(ctx context.Context, server ingest.Server) (ingest.Ser
 	return added, err
 }
 
-func serverArgs(id string, v ingest.Server) []any {
-	return []any{
-		id, v.Name, v.Host, v.Port, v.Username, nullIfEmpty(v.PasswordEncrypted), nullIfEmpty(v.PrivateKeyEncrypted),
-		nonNil(v.HostKeys), v.RootPath, nonNil(v.Include), nonNil(v.Exclude), v.MaxParallel, v.Settle, v.ScanInterval,
-		string(v.AfterIngest), v.Active, string(v.State),
-		string(v.OnCollision), v.MinAge, v.DoneMarker, v.SidecarWait, v.MaxDepth, v.ReadOnce, v.LegacyAlgorithms, string(v.Transfer), v.Options,
+func serverArgs(id string, v ingest.Server) pgx.NamedArgs {
+	return pgx.NamedArgs{
+		"server_uuid": id, "name": v.Name, "host": v.Host, "port": v.Port, "username": v.Username,
+		"password_encrypted": nullIfEmpty(v.PasswordEncrypted), "private_key_encrypted": nullIfEmpty(v.PrivateKeyEncrypted),
+		"host_keys": nonNil(v.HostKeys), "root_path": v.RootPath, "include_globs": nonNil(v.Include), "exclude_globs": nonNil(v.Exclude),
+		"max_parallel": v.MaxParallel, "settle": v.Settle, "scan_interval": v.ScanInterval, "after_ingest": string(v.AfterIngest),
+		"is_active": v.Active, "state": string(v.State), "on_collision": string(v.OnCollision), "min_age": v.MinAge,
+		"done_marker": v.DoneMarker, "sidecar_wait": v.SidecarWait, "max_depth": v.MaxDepth, "read_once": v.ReadOnce,
+		"legacy_algorithms": v.LegacyAlgorithms, "transfer": string(v.Transfer), "options": v.Options, "last_error": cleanText(v.LastError),
 	}
 }
 
@@ -125,7 +130,7 @@ func (s *Store) Server(ctx context.Context, serverUUID string) (ingest.Server, e
 	if err != nil {
 		return ingest.Server{}, err
 	}
-	return s.oneServer(ctx, errNo("server with uuid", id), serverByUUID, id)
+	return selectOne(ctx, s, "read server", errNo("server with uuid", id), scanServer, serverByUUID, id)
 }
 
 // The name takes precedence over an equal uuid.
@@ -148,34 +153,7 @@ func (s *Store) ServerByName(ctx context.Context, nameOrUUID string) (ingest.Ser
 // serverNamed is ServerByName without Attention.
 func (s *Store) serverNamed(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
 	name := cleanText(nameOrUUID)
-	return s.oneServer(ctx, errNo("server named", name), serverByName, name)
-}
-
-func (s *Store) oneServer(ctx context.Context, missing error, query string, args ...any) (server ingest.Server, err error) {
-	err = s.retry(ctx, "read server", func() error {
-		rows, err := s.pool.Query(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		server, err = pgx.CollectExactlyOneRow(rows, scanServer)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return missing
-		}
-		return err
-	})
-	return server, err
-}
-
-func (s *Store) manyServers(ctx context.Context, query string, args ...any) (servers []ingest.Server, err error) {
-	err = s.retry(ctx, "list servers", func() error {
-		rows, err := s.pool.Query(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		servers, err = pgx.CollectRows(rows, scanServer)
-		return err
-	})
-	return servers, err
+	return selectOne(ctx, s, "read server", errNo("server named", name), scanServer, serverByName, name)
 }
 
 const serversPage = `SELECT ` + serverColumns + ` FROM sftp_servers s WHERE s.name > $1 AND s.removed_at IS NULL ORDER BY s.name LIMIT $2`
@@ -183,7 +161,7 @@ const serversPage = `SELECT ` + serverColumns + ` FROM sftp_servers s WHERE s.na
 // Servers returns servers with names after afterName, in byte order. limit is the page size:
 // default 100, at most 1000.
 func (s *Store) Servers(ctx context.Context, afterName string, limit int) ([]ingest.Server, error) {
-	servers, err := s.manyServers(ctx, serversPage, cleanText(afterName), pageSize(limit))
+	servers, err := selectAll(ctx, s, "list servers", scanServer, serversPage, cleanText(afterName), pageSize(limit))
 	if err != nil {
 		return nil, err
 	}
@@ -220,5 +198,5 @@ func (s *Store) DueServers(ctx context.Context, q ingest.DueQuery) ([]ingest.Ser
 		}
 		after = id.String()
 	}
-	return s.manyServers(ctx, dueServers, q.Force, nonNil(q.Servers), after, pageSize(q.Limit), ingest.ScanTolerance(q.Tick))
+	return selectAll(ctx, s, "list servers", scanServer, dueServers, q.Force, nonNil(q.Servers), after, pageSize(q.Limit), ingest.ScanTolerance(q.Tick))
 }

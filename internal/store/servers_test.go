@@ -29,7 +29,7 @@ func TestServerIsStoredAsGiven(t *testing.T) {
 	assert.NotZero(t, added.ID)
 	assert.WithinDuration(t, time.Now(), added.CreatedAt, time.Hour)
 	again, err := b.AddServer(t.Context(), given)
-	require.NoError(t, err, "the answer to the first try may have been lost")
+	require.NoError(t, err, "the first response may have been lost")
 	assert.Equal(t, added, again)
 	byName, err := b.ServerByName(t.Context(), "globex")
 	require.NoError(t, err)
@@ -193,7 +193,7 @@ func TestScanLifecycle(t *testing.T) {
 	running, err := b.LatestScan(ctx, b.server.UUID)
 	require.NoError(t, err)
 	assert.Zero(t, running.FinishedAt)
-	assert.Equal(t, running.StartedAt, server().LastScanAt, "it counts from the start")
+	assert.Equal(t, running.StartedAt, server().LastScanAt, "the time of the start")
 
 	result := ingest.ScanResult{
 		ScanID: id, ServerUUID: b.server.UUID, Counts: ingest.ScanCounts{Seen: 5, New: 4, Settling: 3, Rejected: 2, Errors: 1, InProgress: 6, Alone: 7},
@@ -222,15 +222,15 @@ func TestScanLifecycle(t *testing.T) {
 	result.Suspend = false
 	result.Failure = &ingest.Failure{Kind: ingest.KindTransient, Message: "connection reset"}
 	require.NoError(t, b.FinishScan(ctx, result))
-	assert.Equal(t, ingest.ServerSuspended, server().State, "a passing failure mends nothing")
-	assert.Equal(t, "refused", server().LastError, "and hides no reason")
+	assert.Equal(t, ingest.ServerSuspended, server().State, "a transient failure does not end the suspension")
+	assert.Equal(t, "refused", server().LastError, "and keeps its reason")
 	result.Failure = nil
 	require.NoError(t, b.FinishScan(ctx, result))
-	assert.Equal(t, ingest.ServerSuspended, server().State, "a listing that logged in before the refusal mends nothing")
+	assert.Equal(t, ingest.ServerSuspended, server().State, "a listing that logged in before the refusal does not end it")
 	assert.Equal(t, "refused", server().LastError)
 	result.Mends, result.Broken = true, true
 	require.NoError(t, b.FinishScan(ctx, result))
-	assert.Equal(t, ingest.ServerSuspended, server().State, "one that was broken off says nothing")
+	assert.Equal(t, ingest.ServerSuspended, server().State, "an interrupted listing does not end it")
 	result.Broken = false
 	require.NoError(t, b.FinishScan(ctx, result))
 	assert.Equal(t, ingest.ServerOK, server().State)
@@ -240,8 +240,8 @@ func TestScanLifecycle(t *testing.T) {
 	requireKind(t, ingest.KindMissing, b.FinishScan(ctx, result), "no scan")
 }
 
-// TestAQuickScanIsRecordedAsAWhole: with the row that it has not opened, and once.
-func TestAQuickScanIsRecordedAsAWhole(t *testing.T) {
+// TestAQuickScanIsRecordedWithItsRow: in one statement, and once.
+func TestAQuickScanIsRecordedWithItsRow(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx := t.Context()
@@ -258,12 +258,12 @@ func TestAQuickScanIsRecordedAsAWhole(t *testing.T) {
 	server, scan := finish(func(*ingest.ScanResult) {})
 	assert.Equal(t, result.Counts, scan.ScanCounts)
 	assert.Equal(t, 2*time.Second, scan.FinishedAt.Sub(scan.StartedAt))
-	assert.Equal(t, scan.StartedAt, server.LastScanAt, "it counts from the start")
+	assert.Equal(t, scan.StartedAt, server.LastScanAt, "the time of the start")
 	_, again := finish(func(*ingest.ScanResult) {})
 	assert.Equal(t, scan, again, "the same key is recorded once")
 
 	later, _ := finish(func(r *ingest.ScanResult) { r.Key, r.Took = "long", time.Hour })
-	assert.False(t, later.LastScanAt.Before(server.LastScanAt), "one that began earlier sets nothing back")
+	assert.False(t, later.LastScanAt.Before(server.LastScanAt), "an earlier start does not lower last_scan_at")
 	refused := &ingest.Failure{Kind: ingest.KindAuth, Message: "refused"}
 	server, scan = finish(func(r *ingest.ScanResult) {
 		r.Key, r.Took, r.Failure, r.Suspend = "refused", time.Second, refused, true
@@ -299,11 +299,11 @@ func TestScansAreListedLatestFirst(t *testing.T) {
 
 func agree(ingest.Server) error { return nil }
 
-// removing is an operator who removes a server.
+// removing is the action of removing a server.
 var removing = ingest.OperatorAction{Action: ingest.ActionSkip, Actor: "ann", Reason: "server removed", Key: "entry", Verified: true}
 
-// TestARemovedServerEndsWhatHasNotBegun: nothing else would, once it is paused.
-func TestARemovedServerEndsWhatHasNotBegun(t *testing.T) {
+// TestRemovingAServerSkipsUnstartedFiles: once it is paused, nothing else ends them.
+func TestRemovingAServerSkipsUnstartedFiles(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx := t.Context()
@@ -318,7 +318,7 @@ func TestARemovedServerEndsWhatHasNotBegun(t *testing.T) {
 	requireKind(t, ingest.KindConflict, b.RemoveServer(ctx, b.server.UUID, removing, agree), "1 file(s) in flight or failed")
 	kept, err := b.File(ctx, ready.UUID)
 	require.NoError(t, err)
-	require.Equal(t, ingest.StatusReady, kept.Status, "nothing is skipped while the server stays")
+	require.Equal(t, ingest.StatusReady, kept.Status, "nothing is skipped if the server is kept")
 
 	b.exec(t, "DELETE FROM slots")
 	require.NoError(t, b.RemoveServer(ctx, b.server.UUID, removing, agree))
@@ -336,8 +336,8 @@ func TestARemovedServerEndsWhatHasNotBegun(t *testing.T) {
 	}
 }
 
-// TestAFileThatHasNotBegunIsSkippedOnce, and one that has begun is not.
-func TestAFileThatHasNotBegunIsSkippedOnce(t *testing.T) {
+// TestAnUnstartedFileIsSkippedOnce: a started file is not skipped.
+func TestAnUnstartedFileIsSkippedOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx := t.Context()
@@ -345,7 +345,7 @@ func TestAFileThatHasNotBegunIsSkippedOnce(t *testing.T) {
 	waiting, err := b.Files(ctx, ingest.FileFilter{})
 	require.NoError(t, err)
 	settles := waiting[0]
-	for range 2 { // the first answer may have been lost
+	for range 2 { // the first response may have been lost
 		done, err := b.SkipNotBegun(ctx, settles, removing)
 		require.NoError(t, err)
 		require.True(t, done)
@@ -356,7 +356,7 @@ func TestAFileThatHasNotBegunIsSkippedOnce(t *testing.T) {
 	b.observe(t, seen("/settles", 1))
 	again, err := b.File(ctx, settles.UUID)
 	require.NoError(t, err)
-	require.Equal(t, ingest.StatusSkipped, again.Status, "it is not taken up again")
+	require.Equal(t, ingest.StatusSkipped, again.Status, "it is not ingested again")
 
 	begun := b.ready(t, "/begun")
 	b.walk(t, begun.UUID, ingest.StatusDownloading)
@@ -365,9 +365,9 @@ func TestAFileThatHasNotBegunIsSkippedOnce(t *testing.T) {
 	require.False(t, done)
 }
 
-// TestFault70_ServerRemovedMidTransfer: a server whose files are on their way
-// stays; once they have ended it goes, the ledger keeps them, and a listing
-// that still runs records nothing more.
+// TestFault70_ServerRemovedMidTransfer: a server with files in flight is not removed. After
+// they have ended it is, the ledger keeps the files, and a running listing records nothing
+// more.
 func TestFault70_ServerRemovedMidTransfer(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -381,7 +381,7 @@ func TestFault70_ServerRemovedMidTransfer(t *testing.T) {
 	refused := errors.New("no")
 	require.ErrorIs(t, b.RemoveServer(ctx, b.server.UUID, removing, func(ingest.Server) error { return refused }), refused)
 	require.NoError(t, b.RemoveServer(ctx, b.server.UUID, removing, agree))
-	require.NoError(t, b.RemoveServer(ctx, b.server.UUID, removing, agree), "gone is gone")
+	require.NoError(t, b.RemoveServer(ctx, b.server.UUID, removing, agree), "removal is idempotent")
 
 	_, err := b.ServerByName(ctx, "acme")
 	requireKind(t, ingest.KindMissing, err, "acme")
@@ -401,7 +401,7 @@ func TestFault70_ServerRemovedMidTransfer(t *testing.T) {
 	b.addServer(t, "acme")
 }
 
-// pinning is a change for SetHostKeys of a server without credentials.
+// pinning is a change for SetHostKeys on a server without credentials.
 func pinning(keys ...string) func(ingest.Server) (ingest.Server, error) {
 	return func(s ingest.Server) (ingest.Server, error) {
 		s.HostKeys = keys

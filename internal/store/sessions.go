@@ -51,8 +51,5 @@ const closeSession = `DELETE FROM console_sessions WHERE session_sha256 = $1`
 
 // CloseSession ends a session. A session that has ended is not an error.
 func (s *Store) CloseSession(ctx context.Context, session [32]byte) error {
-	return s.retry(ctx, "close a session", func() error {
-		_, err := s.pool.Exec(ctx, closeSession, session[:])
-		return err
-	})
+	return s.exec(ctx, "close a session", closeSession, session[:])
 }

@@ -15,7 +15,7 @@ func TestSessionsEnd(t *testing.T) {
 	ctx := t.Context()
 	live, old, token := [32]byte{1}, [32]byte{2}, [32]byte{3}
 	require.NoError(t, s.OpenSession(ctx, live, token, time.Hour))
-	require.NoError(t, s.OpenSession(ctx, live, token, time.Hour), "a repeated write is known")
+	require.NoError(t, s.OpenSession(ctx, live, token, time.Hour), "a repeated write is recognized")
 	require.NoError(t, s.OpenSession(ctx, old, token, -time.Second))
 	got, err := s.SessionToken(ctx, live)
 	require.NoError(t, err)

@@ -9,7 +9,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-func TestStatsSayWhereFilesStandAndWhatHappened(t *testing.T) {
+func TestStats(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx := t.Context()
@@ -42,7 +42,7 @@ func TestStatsSayWhereFilesStandAndWhatHappened(t *testing.T) {
 	hours := stats.Hours[b.server.UUID]
 	require.Len(t, hours, ingest.StatsHours)
 	var total ingest.HourStats
-	for _, h := range hours { // the hour may have changed on the way
+	for _, h := range hours { // a new hour may have begun
 		total.Completed, total.Bytes, total.Failures = total.Completed+h.Completed, total.Bytes+h.Bytes, total.Failures+h.Failures
 	}
 	require.Equal(t, ingest.HourStats{Completed: 1, Bytes: 3, Failures: 2}, total)

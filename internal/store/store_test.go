@@ -18,17 +18,17 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// The store is what activities ask for.
+// The store implements the interfaces of the activities.
 var (
 	_ activities.Ledger  = (*store.Store)(nil)
 	_ activities.Catalog = (*store.Store)(nil)
 )
 
-// testBundle is a store on a database of the test's own, with one server.
+// testBundle is a store on a separate database, with one server.
 type testBundle struct {
 	*store.Store
 	dsn string
-	// db goes around the store: to set the clock back and to look at columns.
+	// db bypasses the store, to shift times and read columns.
 	db     *pgxpool.Pool
 	server ingest.Server
 }
@@ -56,7 +56,7 @@ func (b *testBundle) addServer(t require.TestingT, name string) ingest.Server {
 	return server
 }
 
-// epoch is when most files of these tests were last modified.
+// epoch is the modification time of most files in these tests.
 var epoch = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
 func seen(path string, size int64) ingest.Observation {
@@ -70,7 +70,7 @@ func (b *testBundle) observe(t *testing.T, observations ...ingest.Observation) i
 	return counts
 }
 
-// pass lets time pass for all files.
+// pass advances the time of all files.
 func (b *testBundle) pass(t *testing.T, d time.Duration) {
 	t.Helper()
 	b.exec(t, "UPDATE files SET stable_since = stable_since - $1::interval, last_seen_at = last_seen_at - $1::interval", d)
@@ -89,7 +89,7 @@ func (b *testBundle) promote(t *testing.T, settle time.Duration) (promoted, sett
 	return promoted, settling
 }
 
-// files returns the server's files in order of id.
+// files returns the server's files ordered by id.
 func (b *testBundle) files(t *testing.T) []ingest.File {
 	t.Helper()
 	files, err := b.Files(t.Context(), ingest.FileFilter{Server: b.server.UUID, Limit: 1000})
@@ -97,7 +97,7 @@ func (b *testBundle) files(t *testing.T) []ingest.File {
 	return files
 }
 
-// only returns the one file there is.
+// only returns the single file.
 func (b *testBundle) only(t *testing.T) ingest.File {
 	t.Helper()
 	files := b.files(t)
@@ -124,7 +124,7 @@ func (b *testBundle) walk(t *testing.T, fileUUID string, way ...ingest.Status) {
 	}
 }
 
-// story returns the file's event types in order, with the details of the last.
+// story returns the types of the file's events in order, and the details of the last.
 func (b *testBundle) story(t *testing.T, fileUUID string) (types []ingest.EventType, last map[string]any) {
 	t.Helper()
 	events, err := b.Events(t.Context(), fileUUID, 0, 1000)
@@ -142,14 +142,14 @@ func requireKind(t *testing.T, kind ingest.Kind, err error, text string) {
 	require.Equal(t, kind, ingest.KindOf(err), err.Error())
 }
 
-func TestNewSaysWhatIsWrongWithoutThePassword(t *testing.T) {
+func TestNewErrorsOmitThePassword(t *testing.T) {
 	t.Parallel()
 	closed := fmt.Sprintf("127.0.0.1:%d", services.FreePort(t))
 	for name, try := range map[string]struct{ url, text string }{
-		"nobody listens": {"postgres://u:hunter2@" + closed + "/d?sslmode=disable", "cannot reach PostgreSQL at " + closed},
-		"empty":          {"", "STEVEDORE_DATABASE_URL is not a PostgreSQL URL"},
-		"not a URL":      {"postgres://u:hunter2@host:port/d", "STEVEDORE_DATABASE_URL is not a PostgreSQL URL"},
-		"not a number":   {"host=h port=hunter2", "STEVEDORE_DATABASE_URL is not a PostgreSQL URL"},
+		"no server":    {"postgres://u:hunter2@" + closed + "/d?sslmode=disable", "cannot reach PostgreSQL at " + closed},
+		"empty":        {"", "STEVEDORE_DATABASE_URL is not a PostgreSQL URL"},
+		"not a URL":    {"postgres://u:hunter2@host:port/d", "STEVEDORE_DATABASE_URL is not a PostgreSQL URL"},
+		"not a number": {"host=h port=hunter2", "STEVEDORE_DATABASE_URL is not a PostgreSQL URL"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -161,7 +161,7 @@ func TestNewSaysWhatIsWrongWithoutThePassword(t *testing.T) {
 	}
 }
 
-func TestNewSaysThatTheDatabaseOrUserIsMissing(t *testing.T) {
+func TestNewReportsAMissingDatabaseOrUser(t *testing.T) {
 	t.Parallel()
 	dsn := services.Database(t)
 	u, err := url.Parse(dsn)
@@ -169,13 +169,13 @@ func TestNewSaysThatTheDatabaseOrUserIsMissing(t *testing.T) {
 	u.Path = "/no_such_database"
 	_, err = store.New(t.Context(), store.Config{DatabaseURL: u.String()})
 	requireKind(t, ingest.KindTransient, err, `has no database "no_such_database"`)
-	u.User = url.UserPassword("nobody_here", "hunter2")
+	u.User = url.UserPassword("no_such_user", "hunter2")
 	_, err = store.New(t.Context(), store.Config{DatabaseURL: u.String()})
-	require.ErrorContains(t, err, `refused user "nobody_here"`)
+	require.ErrorContains(t, err, `refused user "no_such_user"`)
 	require.NotContains(t, err.Error(), "hunter2")
 }
 
-func TestCancelledCallsStopAtOnce(t *testing.T) {
+func TestCancelledCallsStopImmediately(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -185,7 +185,7 @@ func TestCancelledCallsStopAtOnce(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-func TestWhatIsNotThereIsMissing(t *testing.T) {
+func TestUnknownIDsAreMissing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx := t.Context()

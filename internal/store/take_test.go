@@ -10,13 +10,13 @@ import (
 	"stevedore/internal/ingest"
 )
 
-func TestTakeReturnsTheFileAsItIsAfterwards(t *testing.T) {
+func TestTakeReturnsTheChangedFile(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	f := b.ready(t, "/a")
 	slot := b.dispatcher(t).reserve(t, 1).Slots[0]
 	change := ingest.Started(f, ingest.ModeDirect, slot.Number, "host-1")
-	change.Fence = 99 // not looked at
+	change.Fence = 99 // ignored
 	taken, err := b.Take(t.Context(), change)
 	require.NoError(t, err)
 	assert.Equal(t, ingest.StatusDownloading, taken.Status)
@@ -55,8 +55,8 @@ func TestTakeClaimsFilesInOtherStatusesOnly(t *testing.T) {
 	requireKind(t, ingest.KindMissing, err, "no file")
 }
 
-// A workflow that was started late or twice must not take the file from the one
-// that holds its slot.
+// A workflow started late or twice must not claim the file from the workflow that holds its
+// slot.
 func TestTakeWithAnotherSlotChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -126,19 +126,18 @@ func TestChangesReleaseSlots(t *testing.T) {
 	}
 }
 
-func TestReleasingASlotLeavesTheFileAsItIs(t *testing.T) {
+func TestReleasingASlotDoesNotChangeTheFile(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	f := b.ready(t, "/a")
 	b.dispatcher(t).reserve(t, 1)
 	require.NoError(t, b.Apply(t.Context(), ingest.SlotReleased(f)))
 	require.Zero(t, b.slotsInUse(t))
-	require.Equal(t, f, b.only(t), "and its time of update")
+	require.Equal(t, f, b.only(t), "including updated_at")
 	require.NoError(t, b.Apply(t.Context(), ingest.SlotReleased(f)), "again")
 }
 
-// A change that is applied again, because its answer was lost, does not release
-// the slot that the file got since.
+// A change applied again after a lost response does not release a newer slot of the file.
 func TestRepeatedChangesReleaseNoLaterSlot(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(f ingest.File, slot int64) ingest.Change{

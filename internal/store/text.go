@@ -72,6 +72,15 @@ func nullIfEmpty(b []byte) []byte {
 	return b
 }
 
+// nullIfZero converts a zero value to NULL.
+func nullIfZero[T comparable](value T) *T {
+	var zero T
+	if value == zero {
+		return nil
+	}
+	return &value
+}
+
 const (
 	defaultPage = 100
 	maxPage     = 1000

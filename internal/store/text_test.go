@@ -26,7 +26,7 @@ func TestCleanTextIsAlwaysAcceptable(t *testing.T) {
 	})
 }
 
-// cleanRunes is the plain way: rune by rune, as JSON encodes invalid bytes.
+// cleanRunes is the reference: rune by rune, as JSON encodes invalid bytes.
 func cleanRunes(raw string) string {
 	var b strings.Builder
 	for _, r := range raw {

@@ -43,11 +43,7 @@ func (s *Store) AddToken(ctx context.Context, digest [32]byte, token ingest.Toke
 		if _, err := tx.Exec(ctx, retireExpired, token.Name); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, insertToken, digest[:], token.Name, string(token.Role), expires, cleanText(token.CreatedBy))
-		if err != nil {
-			return err
-		}
-		added, err = pgx.CollectExactlyOneRow(rows, scanToken)
+		added, err = queryOne(ctx, tx, pgx.ErrNoRows, scanToken, insertToken, digest[:], token.Name, string(token.Role), expires, cleanText(token.CreatedBy))
 		if violates(err, "api_tokens_live_name") {
 			return ingest.Wrap(ingest.KindConflict, err, "a token named %q already exists: revoke it first or choose another name", token.Name)
 		}
@@ -86,15 +82,7 @@ const allTokens = `SELECT ` + tokenColumns + ` FROM api_tokens ORDER BY id DESC 
 // Tokens returns all tokens including revoked ones, newest first. limit is the page size:
 // default 100, at most 1000.
 func (s *Store) Tokens(ctx context.Context, limit int) (tokens []ingest.Token, err error) {
-	err = s.retry(ctx, "list tokens", func() error {
-		rows, err := s.pool.Query(ctx, allTokens, pageSize(limit))
-		if err != nil {
-			return err
-		}
-		tokens, err = pgx.CollectRows(rows, scanToken)
-		return err
-	})
-	return tokens, err
+	return selectAll(ctx, s, "list tokens", scanToken, allTokens, pageSize(limit))
 }
 
 // Of several tokens with the name, only the newest can be valid.
@@ -106,16 +94,5 @@ RETURNING ` + tokenColumns
 // RevokeToken revokes the token with the name and returns it. It does not change a revoked
 // token. An unknown name is KindMissing.
 func (s *Store) RevokeToken(ctx context.Context, name string) (token ingest.Token, err error) {
-	err = s.retry(ctx, "revoke a token", func() error {
-		rows, err := s.pool.Query(ctx, revokeToken, cleanText(name))
-		if err != nil {
-			return err
-		}
-		token, err = pgx.CollectExactlyOneRow(rows, scanToken)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return errNo("token named", name)
-		}
-		return err
-	})
-	return token, err
+	return selectOne(ctx, s, "revoke a token", errNo("token named", name), scanToken, revokeToken, cleanText(name))
 }

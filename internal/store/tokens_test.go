@@ -45,8 +45,8 @@ func TestTokens(t *testing.T) {
 	_, valid, err = b.UseToken(ctx, digest)
 	require.NoError(t, err)
 	require.False(t, valid)
-	_, err = b.RevokeToken(ctx, "nobody")
-	requireKind(t, ingest.KindMissing, err, "nobody")
+	_, err = b.RevokeToken(ctx, "unknown")
+	requireKind(t, ingest.KindMissing, err, "unknown")
 	_, err = b.AddToken(ctx, sha256.Sum256([]byte("two")), token)
 	require.NoError(t, err, "a revoked token's name is free")
 }

@@ -91,10 +91,7 @@ func (s *Store) ForgetTransfer(ctx context.Context, fileUUID string) error {
 	if err != nil {
 		return err
 	}
-	return s.retry(ctx, "delete the checkpoint of file "+id, func() error {
-		_, err := s.pool.Exec(ctx, forgetTransfer, id)
-		return err
-	})
+	return s.exec(ctx, "delete the checkpoint of file "+id, forgetTransfer, id)
 }
 
 // packParts encodes the parts for the column: two texts each. Numbers and sizes follow from the

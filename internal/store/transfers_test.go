@@ -16,7 +16,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// checkpoint is one of so many parts, the last of which is shorter.
+// checkpoint returns a checkpoint of so many parts, the last of which is shorter.
 func checkpoint(t testing.TB, parts int) ingest.TransferCheckpoint {
 	t.Helper()
 	state, err := sha256.New().(encoding.BinaryMarshaler).MarshalBinary()
@@ -77,7 +77,7 @@ func TestCheckpointsAreFenced(t *testing.T) {
 	requireKind(t, ingest.KindMissing, b.SaveTransfer(ctx, uuid.NewString(), 1, cp), "no file")
 }
 
-func TestImpossibleCheckpointsAreRefused(t *testing.T) {
+func TestInvalidCheckpointsAreRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	f, err := b.Claim(t.Context(), b.ready(t, "/a").UUID)
@@ -97,8 +97,8 @@ func TestImpossibleCheckpointsAreRefused(t *testing.T) {
 	b.requireTransfer(t, f.UUID, ingest.TransferCheckpoint{})
 }
 
-// The checkpoint goes with the file, whichever terminal status that ends in; a
-// failed or deferred file keeps it and resumes.
+// Any terminal status deletes the file's checkpoint; a failed or deferred file keeps it and
+// resumes.
 func TestCheckpointsEndWithTheirFile(t *testing.T) {
 	t.Parallel()
 	for _, end := range []ingest.Status{ingest.StatusCompleted, ingest.StatusSkipped, ingest.StatusVanished, ingest.StatusSuperseded} {
@@ -109,7 +109,7 @@ func TestCheckpointsEndWithTheirFile(t *testing.T) {
 		cp := checkpoint(t, 3)
 		b.walk(t, f.UUID, ingest.StatusDownloading)
 		require.NoError(t, b.SaveTransfer(ctx, f.UUID, f.Fence, cp))
-		b.putOff(t, f.UUID, 1)
+		b.deferFile(t, f.UUID, 1)
 		b.walk(t, f.UUID, ingest.StatusDownloading, ingest.StatusError)
 		b.requireTransfer(t, f.UUID, cp)
 		if end == ingest.StatusCompleted {
@@ -123,9 +123,8 @@ func TestCheckpointsEndWithTheirFile(t *testing.T) {
 	}
 }
 
-// A claim waits for a checkpoint that is being saved, and a checkpoint for a
-// claim: none is written under an older fence.
-func TestCheckpointsAndClaimsTakeTurns(t *testing.T) {
+// Claims and checkpoints are serialized: no checkpoint is written under an older fence.
+func TestCheckpointsAndClaimsAreSerialized(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx := t.Context()
@@ -144,14 +143,14 @@ func TestCheckpointsAndClaimsTakeTurns(t *testing.T) {
 	b.requireTransfer(t, f.UUID, ingest.TransferCheckpoint{})
 }
 
-// Saving the largest checkpoint takes a small part of the second between two.
+// Saving the largest checkpoint takes a fraction of the second between two checkpoints.
 func TestLargestCheckpointIsSavedQuickly(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	f, err := b.Claim(t.Context(), b.ready(t, "/a").UUID)
 	require.NoError(t, err)
 	cp := checkpoint(t, 10_000)
-	least := time.Duration(math.MaxInt64) // what a busy machine adds is not the price
+	least := time.Duration(math.MaxInt64) // the minimum excludes the load of the machine
 	for range 10 {
 		began := time.Now()
 		require.NoError(t, b.SaveTransfer(t.Context(), f.UUID, f.Fence, cp))

@@ -10,14 +10,14 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// What a scan could not read is in its row, and in the server's until a scan that
-// reaches its end says otherwise.
+// Unread folders are recorded with the scan, and with the server until a completed scan
+// replaces them.
 func TestUnreadFoldersAreKept(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx := t.Context()
 	var unread ingest.Unread
-	unread.Add("/in/\xff\x00closed", "may not be read by user u: it says \"no\\x00\"")
+	unread.Add("/in/\xff\x00closed", "may not be read by user u: it returned \"no\\x00\"")
 	finish := func(r ingest.ScanResult) ingest.Server {
 		r.ServerUUID = b.server.UUID
 		require.NoError(t, b.FinishScan(ctx, r))
@@ -36,7 +36,7 @@ func TestUnreadFoldersAreKept(t *testing.T) {
 	assert.Equal(t, unread, scans[0].Unread)
 
 	failure := &ingest.Failure{Kind: ingest.KindTransient, Message: "it was away"}
-	assert.Equal(t, unread, finish(ingest.ScanResult{Key: "two", Failure: failure}).Unread, "a failed scan knows nothing of them")
+	assert.Equal(t, unread, finish(ingest.ScanResult{Key: "two", Failure: failure}).Unread, "a failed scan does not change them")
 	assert.Zero(t, finish(ingest.ScanResult{Key: "three"}).Unread)
 	assert.Equal(t, unread, finish(ingest.ScanResult{Key: "four", Unread: unread}).Unread)
 	scan, err = b.LatestScan(ctx, b.server.UUID)
@@ -44,7 +44,7 @@ func TestUnreadFoldersAreKept(t *testing.T) {
 	assert.Equal(t, unread, scan.Unread)
 }
 
-// Attempts that leave their scan open are counted, as long as they follow each other.
+// Consecutive attempts that leave their scan open are counted.
 func TestScanDeaths(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -62,7 +62,7 @@ func TestScanDeaths(t *testing.T) {
 	assert.Equal(t, []int{0, 1}, []int{attempt(), attempt()})
 }
 
-// A server's rejected rows have a limit, which files do not count towards.
+// A server's rejected rows are limited; files do not count.
 func TestRejectedRowsHaveALimit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -11,13 +11,13 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// complete is the way of a file that was taken.
+// complete are the statuses of an ingested file.
 var complete = []ingest.Status{
 	ingest.StatusDownloading, ingest.StatusDownloaded, ingest.StatusVerified, ingest.StatusUploading, ingest.StatusUploaded, ingest.StatusCompleted,
 }
 
-// taken records files and completes them, an hour ago.
-func (b *testBundle) taken(t *testing.T, all ...ingest.Observation) {
+// ingested records files and completes them, an hour ago.
+func (b *testBundle) ingested(t *testing.T, all ...ingest.Observation) {
 	t.Helper()
 	b.observe(t, all...)
 	b.promote(t, 0)
@@ -41,12 +41,12 @@ func (b *testBundle) set(t *testing.T, change func(*ingest.Server)) {
 	require.NoError(t, err)
 }
 
-// listed lists the files and ends the listing; it returns what the listing noticed,
-// and how many files were made ready and settle.
+// listed lists the files and ends the listing. It returns the note of the listing and the
+// numbers of files made ready and settling.
 func (b *testBundle) listed(t *testing.T, all ...ingest.Observation) (note string, promoted, settling int64) {
 	t.Helper()
 	l := ingest.Listed{Seen: int64(len(all)), Took: time.Second, Whole: true}
-	for len(all) > 0 { // in batches, as a listing comes
+	for len(all) > 0 { // in batches, like a listing
 		n := min(len(all), 100)
 		counts, err := b.Observe(t.Context(), b.server.UUID, "test", all[:n])
 		require.NoError(t, err)
@@ -59,7 +59,7 @@ func (b *testBundle) listed(t *testing.T, all ...ingest.Observation) (note strin
 	return note, promoted, settling
 }
 
-// look is a look at files themselves.
+// look observes files by STAT.
 func (b *testBundle) look(t *testing.T, all ...ingest.Observation) {
 	t.Helper()
 	_, err := b.Observe(t.Context(), b.server.UUID, "recheck", all)
@@ -92,8 +92,8 @@ func (b *testBundle) count(t *testing.T, status ingest.Status) (n int) {
 	return n
 }
 
-// TestAMassOfMovedTimesIsHeld: 300 files whose times moved by an hour are no new
-// deliveries before somebody says so; what is really new goes on.
+// TestAMassOfMovedTimesIsHeld: 300 files whose times moved by an hour are not ingested again
+// before an operator action; new files continue.
 func TestAMassOfMovedTimesIsHeld(t *testing.T) {
 	t.Parallel()
 	for _, decision := range []ingest.ChangesDecision{ingest.ChangesSame, ingest.ChangesTake} {
@@ -101,24 +101,24 @@ func TestAMassOfMovedTimesIsHeld(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			all := paths("/d", 300)
-			b.taken(t, all...)
+			b.ingested(t, all...)
 			moved := append(shifted(all, time.Hour), seen("/d/new.csv", 5))
 			note, promoted, settling := b.listed(t, moved...)
 			assert.Contains(t, note, "300 known files look new because their times moved by exactly 1h0m0s")
-			assert.Equal(t, [2]int64{1, 0}, [2]int64{promoted, settling}, "nobody waits for what is held")
+			assert.Equal(t, [2]int64{1, 0}, [2]int64{promoted, settling}, "held files are not counted as settling")
 			held := b.attention(t).Held
 			assert.EqualValues(t, 300, held.Files)
 			assert.Equal(t, []ingest.HeldPart{{Shift: time.Hour, Files: 300}}, held.Parts)
 			f := b.files(t)[300]
 			assert.Contains(t, f.WaitsFor, "an operator's decision")
 
-			// Neither a look nor another listing takes them.
+			// Neither a STAT nor another listing releases them.
 			b.pass(t, time.Hour)
 			b.look(t, moved[:10]...)
 			_, promoted, _ = b.listed(t, moved...)
 			assert.Zero(t, promoted)
 
-			for range 2 { // its answer may be lost
+			for range 2 { // the response may be lost
 				n, err := b.DecideChanges(t.Context(), b.server.UUID, decision, "", "ann", "summer time", "key")
 				require.NoError(t, err)
 				_ = n
@@ -143,9 +143,8 @@ func TestAMassOfMovedTimesIsHeld(t *testing.T) {
 	}
 }
 
-// TestChangesThatAreNotHeld: fewer than the threshold, times that moved each by
-// something else while most files stayed, other sizes, files that were taken away
-// after ingest, and a server whose operator wants none held.
+// TestChangesThatAreNotHeld: fewer than the threshold, different shifts while most files are
+// unchanged, other sizes, files removed after ingest, and a server that disables holding.
 func TestChangesThatAreNotHeld(t *testing.T) {
 	t.Parallel()
 	each := func(all []ingest.Observation) []ingest.Observation {
@@ -187,7 +186,7 @@ func TestChangesThatAreNotHeld(t *testing.T) {
 				b.set(t, tc.set)
 			}
 			all := paths("/d", tc.files)
-			b.taken(t, all...)
+			b.ingested(t, all...)
 			if tc.gone {
 				b.exec(t, "UPDATE files SET source_gone_at = now()")
 			}
@@ -206,24 +205,23 @@ func TestChangesThatAreNotHeld(t *testing.T) {
 	}
 }
 
-// TestAListingThatBrokeOffReleasesNothing: what it has recorded waits until a
-// listing has come to its end, however few they are.
-func TestAListingThatBrokeOffReleasesNothing(t *testing.T) {
+// TestAnInterruptedListingReleasesNothing: its files wait until a listing has completed,
+// however few they are.
+func TestAnInterruptedListingReleasesNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	all := paths("/d", 150)
-	b.taken(t, all...)
+	b.ingested(t, all...)
 	moved := shifted(all, time.Hour)
 	b.observe(t, moved[:60]...)
 	promoted, _ := b.promote(t, 0)
-	require.Zero(t, promoted, "a look at what settles would promote them")
+	require.Zero(t, promoted, "a STAT of settling files does not promote them")
 	_, promoted, _ = b.listed(t, moved...)
 	require.Zero(t, promoted)
 	require.EqualValues(t, 150, b.attention(t).Held.Files)
 }
 
-// TestATimeMovedByOurReading is held at once: the server changes the times of files
-// that are read.
+// TestATimeMovedByOurReading: files are held immediately if reading them changes their times.
 func TestATimeMovedByOurReading(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -237,7 +235,7 @@ func TestATimeMovedByOurReading(t *testing.T) {
 	assert.EqualValues(t, 1, b.attention(t).Held.Files)
 }
 
-// TestIdentity: what a new time means is the server's rule.
+// TestIdentity: the server's rule decides whether a new time is a new version.
 func TestIdentity(t *testing.T) {
 	t.Parallel()
 	for identity, rows := range map[ingest.Identity]int{ingest.IdentitySizeTime: 2, ingest.IdentitySize: 1, ingest.IdentitySizeHash: 2} {
@@ -245,7 +243,7 @@ func TestIdentity(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			b.set(t, func(s *ingest.Server) { s.Identity = identity })
-			b.taken(t, seen("/a", 10))
+			b.ingested(t, seen("/a", 10))
 			hash := "abc"
 			require.NoError(t, b.Apply(t.Context(), ingest.Change{FileUUID: b.only(t).UUID, Set: ingest.Columns{Hash: &hash}}))
 			_, promoted, _ := b.listed(t, shifted([]ingest.Observation{seen("/a", 10)}, time.Hour)...)
@@ -262,7 +260,7 @@ func TestIdentity(t *testing.T) {
 				require.NoError(t, err)
 				require.NoError(t, b.Apply(t.Context(), ingest.Gone(claimed, ingest.StatusSuperseded, why)))
 				_, promoted, settling := b.listed(t, shifted([]ingest.Observation{seen("/a", 10)}, time.Hour)...)
-				assert.Zero(t, promoted+settling, "it was read already")
+				assert.Zero(t, promoted+settling, "already ingested")
 				_, promoted, _ = b.listed(t, shifted([]ingest.Observation{seen("/a", 10)}, 2*time.Hour)...)
 				assert.EqualValues(t, 1, promoted, "another time: read once more")
 				assert.Len(t, b.files(t), 2, "in the same row")
@@ -273,27 +271,27 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// TestADeliveryAfterDeletionIsNew although its size is that of the one before and
-// times do not count.
+// TestADeliveryAfterDeletionIsNew: although it has the size of the previous one and times are
+// ignored.
 func TestADeliveryAfterDeletionIsNew(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.set(t, func(s *ingest.Server) { s.Identity = ingest.IdentitySize })
-	b.taken(t, seen("/a", 10))
+	b.ingested(t, seen("/a", 10))
 	b.exec(t, "UPDATE files SET source_gone_at = now()")
 	_, promoted, _ := b.listed(t, shifted([]ingest.Observation{seen("/a", 10)}, time.Hour)...)
 	require.EqualValues(t, 1, promoted)
 }
 
-// at is one file as it looks with a time of so many seconds after the epoch.
+// at is a file with a time in seconds after the epoch.
 func at(path string, size int64, seconds int) ingest.Observation {
 	o := seen(path, size)
 	o.ModTime = epoch.Add(time.Duration(seconds) * time.Second)
 	return o
 }
 
-// TestATimeThatFollowsTheClock is recognized after some looks, given up visibly,
-// and taken once it stays. By the rule that times do not count it just settles.
+// TestATimeThatFollowsTheClock: it is recognized after some observations, given up with a
+// reason, and ingested once it is stable. With times ignored it settles normally.
 func TestATimeThatFollowsTheClock(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -324,10 +322,10 @@ func TestATimeThatFollowsTheClock(t *testing.T) {
 		look()
 	}
 	after, _ := b.story(t, b.only(t).UUID)
-	require.Equal(t, types, after, "no events pile up")
+	require.Equal(t, types, after, "no further events")
 	stranded, err := b.Unmoved(t.Context(), 0, 0, 10)
 	require.NoError(t, err)
-	require.Empty(t, stranded, "it has no workflow and needs none")
+	require.Empty(t, stranded, "an unsettled file has no workflow")
 
 	b.set(t, func(s *ingest.Server) { s.Identity = ingest.IdentitySize })
 	for range 2 {
@@ -338,7 +336,7 @@ func TestATimeThatFollowsTheClock(t *testing.T) {
 	require.Empty(t, f.ErrorMessage)
 }
 
-// TestAFileThatGrowsForHours is no failure before a day has passed.
+// TestAFileThatGrowsForHours: it is not a failure within a day.
 func TestAFileThatGrowsForHours(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -361,10 +359,10 @@ func TestAFileThatGrowsForHours(t *testing.T) {
 	b.pass(t, time.Minute)
 	b.look(t, at("/a", 34, 34))
 	promoted, _ := b.promote(t, 10*time.Second)
-	require.EqualValues(t, 1, promoted, "it is whole at last")
+	require.EqualValues(t, 1, promoted, "it is complete")
 }
 
-// read closes the file that is ready as one that was found changed while it was read.
+// read closes the ready file as changed during the read.
 func (b *testBundle) foundChanged(t *testing.T) {
 	t.Helper()
 	for _, f := range b.files(t) {
@@ -379,11 +377,11 @@ func (b *testBundle) foundChanged(t *testing.T) {
 	}
 }
 
-// TestAFileThatChangesAtEachRead ends visibly after some tries, with few rows, and
-// is tried again ever less often.
+// TestAFileThatChangesAtEachRead: it ends with an error after some attempts, with few rows, and
+// is retried ever less often.
 func TestAFileThatChangesAtEachRead(t *testing.T) {
 	t.Parallel()
-	for name, step := range map[string]int{"another time": 60, "the same as before": 0} {
+	for name, step := range map[string]int{"another time": 60, "unchanged": 0} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
@@ -415,7 +413,7 @@ func TestAFileThatChangesAtEachRead(t *testing.T) {
 
 			again := func(unchanged time.Duration) (promoted int64) {
 				b.pass(t, unchanged)
-				now -= step // it stays as it was
+				now -= step // it is unchanged
 				b.observe(t, at("/a", 10, now))
 				promoted, _ = b.promote(t, 0)
 				b.foundChanged(t)
@@ -432,9 +430,9 @@ func TestAFileThatChangesAtEachRead(t *testing.T) {
 	}
 }
 
-// TestListingAndLookDisagree: what a look at the file shows counts, and one row is
-// all that there is, however often the server is listed.
-func TestListingAndLookDisagree(t *testing.T) {
+// TestListingAndStatDisagree: the STAT takes precedence, and there is only one row, however
+// often the server is listed.
+func TestListingAndStatDisagree(t *testing.T) {
 	t.Parallel()
 	for name, as := range map[string]ingest.Observation{"size": seen("/a", 4096), "time": at("/a", 1000, 3600)} {
 		t.Run(name, func(t *testing.T) {
@@ -462,21 +460,21 @@ func TestListingAndLookDisagree(t *testing.T) {
 				require.Contains(t, note, "1 file is listed with a size or time that differs")
 			}
 			b.only(t)
-			really.Size = 1001 // it is really replaced
+			really.Size = 1001 // a real replacement
 			b.observe(t, at("/a", 8192, 7200))
 			settle()
 			require.EqualValues(t, 1, settle())
 
-			// A listing that agrees again ends it.
+			// A listing that agrees clears the difference.
 			b.observe(t, seen("/a", 1000))
 			require.Zero(t, b.files(t)[0].ShownSize)
 		})
 	}
 }
 
-// TestAWrongListingIsLookedAtFirst: without a settle time the file is taken as
-// listed; when that is found wrong, it is looked at before it is taken up again.
-func TestAWrongListingIsLookedAtFirst(t *testing.T) {
+// TestAWrongListingIsCheckedByStat: without a settle time the file is ingested as listed; if
+// that was wrong, a STAT is required before the next ingest.
+func TestAWrongListingIsCheckedByStat(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	as, really := seen("/a", 4096), seen("/a", 1000)
@@ -495,8 +493,7 @@ func TestAWrongListingIsLookedAtFirst(t *testing.T) {
 	b.only(t)
 }
 
-// TestResent: a file that was deleted after it was taken is there again, with the
-// same size and time.
+// TestResent: a file deleted after ingest is shown again with the same size and time.
 func TestResent(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []ingest.Resent{ingest.ResentShow, ingest.ResentDeliver} {
@@ -504,10 +501,10 @@ func TestResent(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			b.set(t, func(s *ingest.Server) { s.Resent = rule })
-			b.taken(t, seen("/a", 10))
+			b.ingested(t, seen("/a", 10))
 			f := b.only(t)
 			b.listed(t, seen("/a", 10))
-			require.Zero(t, b.attention(t).Resent, "it was never deleted")
+			require.Zero(t, b.attention(t).Resent, "its source was not deleted")
 			claimed, err := b.Claim(t.Context(), f.UUID)
 			require.NoError(t, err)
 			require.NoError(t, b.Apply(t.Context(), ingest.SourceDone(claimed, "", map[string]any{"action": "delete"})))
@@ -534,16 +531,15 @@ func TestResent(t *testing.T) {
 			require.Contains(t, b.only(t).SightNotes(time.Now())[0], "deleted or moved on the server")
 			b.exec(t, "UPDATE files SET resent_at = resent_at - interval '1 minute'")
 			b.listed(t)
-			require.Zero(t, b.attention(t).Resent, "it is gone again")
+			require.Zero(t, b.attention(t).Resent, "removed again")
 		})
 	}
 }
 
-// liesAboutDeleting: the server says that it has deleted the file, and shows it in
-// each listing.
+// liesAboutDeleting: the server confirms the deletion of the file but still lists it.
 func (b *testBundle) liesAboutDeleting(t *testing.T) {
 	t.Helper()
-	const deliveries = 4 // the first, and three more at once
+	const deliveries = 4 // the first, and three more without delay
 	next := func() int {
 		for range 3 {
 			b.listed(t, seen("/a", 10))
@@ -565,8 +561,8 @@ func (b *testBundle) liesAboutDeleting(t *testing.T) {
 	require.Equal(t, deliveries+1, next())
 }
 
-// TestSourceDoneKnowsWhatIsGone: a source that was left where it is, is not.
-func TestSourceDoneKnowsWhatIsGone(t *testing.T) {
+// TestSourceGoneIsRecorded: a source that was kept is not recorded as gone.
+func TestSourceGoneIsRecorded(t *testing.T) {
 	t.Parallel()
 	for gone, details := range map[bool][]map[string]any{
 		true:  {{"action": "delete"}, {"action": "move:/x", "moved_to": "/x/a"}, {"action": "delete", "found": ingest.FoundGone}},
@@ -578,8 +574,8 @@ func TestSourceDoneKnowsWhatIsGone(t *testing.T) {
 	}
 }
 
-// TestSettlingCountsToTheLastLook, not to now: time alone proves nothing.
-func TestSettlingCountsToTheLastLook(t *testing.T) {
+// TestSettlingEndsAtTheLastObservation: elapsed time alone does not count.
+func TestSettlingEndsAtTheLastObservation(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.observe(t, seen("/a", 1))
@@ -591,7 +587,7 @@ func TestSettlingCountsToTheLastLook(t *testing.T) {
 	require.EqualValues(t, 1, promoted)
 }
 
-// TestTheNotesOfAListing: what it says of odd times.
+// TestTheNotesOfAListing: notes on unusual times.
 func TestTheNotesOfAListing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -609,9 +605,9 @@ func TestTheNotesOfAListing(t *testing.T) {
 	assert.Equal(t, "other", b.attention(t).Note)
 }
 
-// TestCompanionsWhereTimesMeanNothing: a done-marker and a checksum file stay those
-// of their file when a listing shows it with another time, or otherwise than a look
-// at the file itself. Those of a version of another size are old.
+// TestCompanionsWhereTimesMeanNothing: a done-marker and a checksum file still belong to their
+// file when a listing shows another time, or differs from a STAT. Those of a version of another
+// size are stale.
 func TestCompanionsWhereTimesMeanNothing(t *testing.T) {
 	t.Parallel()
 	var written time.Duration
@@ -625,7 +621,7 @@ func TestCompanionsWhereTimesMeanNothing(t *testing.T) {
 	for _, timeless := range []bool{true, false} {
 		b := setup(t)
 		if written = time.Hour; timeless {
-			written = -time.Hour // as it looks, where reading a file changes its time
+			written = -time.Hour // reading the file changed its time
 		}
 		second := with(10, epoch.Add(time.Minute))
 		if timeless {
@@ -634,7 +630,7 @@ func TestCompanionsWhereTimesMeanNothing(t *testing.T) {
 			b.observe(t, second)
 		} else {
 			b.observe(t, second)
-			b.look(t, with(10, epoch)) // that is what counts
+			b.look(t, with(10, epoch)) // takes precedence
 			assert.Contains(t, b.only(t).WaitsFor, "a new done-marker", "it may have changed since the listing")
 			b.observe(t, second)
 			require.NotZero(t, b.only(t).ShownTime)

@@ -17,8 +17,8 @@ import (
 	"stevedore/internal/store"
 )
 
-// scatter writes files of two servers in all statuses, folders and times, of
-// which neighbours by id are not neighbours in time.
+// scatter writes files of two servers in all statuses, folders and times. Adjacent ids have
+// unrelated times.
 func (b *testBundle) scatter(t *testing.T, n int) {
 	t.Helper()
 	b.addServer(t, "other")
@@ -45,8 +45,7 @@ func (b *testBundle) walkPages(t require.TestingT, filter ingest.FileFilter) (al
 	}
 }
 
-// However a page finds its files, the pages hold what going through all files
-// gives.
+// Pages contain the same files as a full scan, with any index.
 func TestPagesHoldWhatTheFilterSelects(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -83,11 +82,11 @@ func TestPagesHoldWhatTheFilterSelects(t *testing.T) {
 	})
 }
 
-// A path that few files fit ends a page early, and the pages after it go on.
-func TestPageEndsWhenItHasLookedAtMany(t *testing.T) {
+// A path that matches few files ends a page early, and the next pages continue.
+func TestPageEndsAfterTheScanLimit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	n := store.PageLooks*2 + store.PageLooks/2
+	n := store.PageScan*2 + store.PageScan/2
 	b.scatter(t, n)
 	for _, statuses := range [][]ingest.Status{nil, {ingest.StatusError, ingest.StatusReady, ingest.StatusCompleted, ingest.StatusSkipped}} {
 		for _, order := range []ingest.FileOrder{ingest.OrderOldest, ingest.OrderNewest} {
@@ -104,9 +103,9 @@ func TestPageEndsWhenItHasLookedAtMany(t *testing.T) {
 	}
 	count, err := b.CountUpTo(t.Context(), ingest.FileFilter{Path: "*98.csv"}, 1000)
 	require.NoError(t, err)
-	require.True(t, count.More, "not all were looked at")
+	require.True(t, count.More, "not all files were examined")
 	require.Less(t, count.N, int64(n/100))
-	// As many as an index may name, and one more.
+	// The maximum of an index lookup, and one more.
 	for _, most := range []int{store.MaxCandidates, store.MaxCandidates + 1} {
 		b.exec(t, `UPDATE file_names SET name = 'same' WHERE file_id <= $1`, most)
 		b.exec(t, `UPDATE files SET remote_path = '/x/same', filename = 'same' WHERE id <= $1`, most)
@@ -136,8 +135,8 @@ func TestLiteralsOfGlobs(t *testing.T) {
 	}
 }
 
-// Whatever is written and folded at the same time, every look at the counts
-// finds each file once, and in the end they are what counting gives.
+// While files are written and folded concurrently, every snapshot of the counts contains each
+// file once, and the final counts are exact.
 func TestCountsAreExactInEverySnapshot(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -238,11 +237,11 @@ func (b *testBundle) requireExact(t require.TestingT) {
 	}
 	var left int
 	require.NoError(t, b.db.QueryRow(ctx, "SELECT count(*) FROM file_deltas").Scan(&left))
-	require.Zero(t, left, "all is folded")
+	require.Zero(t, left, "all deltas are folded")
 }
 
-// A store folds by itself what it wrote.
-func TestChangesAreFoldedNowAndThen(t *testing.T) {
+// A store folds its own changes.
+func TestChangesAreFoldedAutomatically(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.observe(t, paths("/in", 1200)...)
@@ -270,7 +269,7 @@ func TestFilesAreListedByUUID(t *testing.T) {
 	}
 	page, err := b.FilesPage(ctx, ingest.FileFilter{UUIDs: []string{files[0].UUID}, Path: "/nowhere"})
 	require.NoError(t, err)
-	require.Empty(t, page.Items, "all that is given must fit")
+	require.Empty(t, page.Items, "all conditions must match")
 	count, err := b.CountUpTo(ctx, ingest.FileFilter{UUIDs: []string{files[0].UUID}}, 10)
 	require.NoError(t, err)
 	require.Equal(t, ingest.Count{N: 1}, count)

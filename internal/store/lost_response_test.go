@@ -15,19 +15,18 @@ import (
 	"stevedore/internal/store"
 )
 
-// cutter passes bytes between a client and PostgreSQL and, when armed, cuts
-// one connection in the moment that hurts most: PostgreSQL has carried a
-// statement out and its answer is on the way.
+// cutter is a proxy between a client and PostgreSQL. When armed, it cuts one connection at the
+// worst moment: PostgreSQL has executed a statement and its response is in flight.
 type cutter struct {
 	listener net.Listener
 	target   string
-	// statement is what cuts the connection; nil is disarmed.
+	// statement triggers the cut; nil is disarmed.
 	statement atomic.Pointer[[]byte]
 	cuts      atomic.Int32
 	open      sync.WaitGroup
 }
 
-// startCutter returns a cutter before the database and its address as a URL.
+// startCutter starts a cutter in front of the database and returns it with its URL.
 func startCutter(t *testing.T, dsn string) (*cutter, string) {
 	t.Helper()
 	u, err := url.Parse(dsn)
@@ -85,7 +84,7 @@ func (c *cutter) up(server, client net.Conn, cut *atomic.Bool) {
 	}
 }
 
-// down waits for the answer before it cuts, so that the statement is done.
+// down waits for the response before it cuts, so that the statement has been executed.
 func down(client, server net.Conn, cut *atomic.Bool) {
 	defer func() { _ = server.Close(); _ = client.Close() }()
 	buffer := make([]byte, 1<<20)
@@ -100,7 +99,7 @@ func down(client, server net.Conn, cut *atomic.Bool) {
 	}
 }
 
-func TestLostAnswersChangeNothing(t *testing.T) {
+func TestLostResponsesChangeNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx := t.Context()
@@ -129,12 +128,12 @@ func TestLostAnswersChangeNothing(t *testing.T) {
 	slot := b.dispatcher(t).reserve(t, 1).Slots[0]
 	require.Equal(t, f.UUID, slot.File.UUID)
 
-	// The text of an event is sent with what is written and with the commit.
+	// The text of an event is sent with the statements and with the commit.
 	var taken ingest.File
 	started := ingest.Started(slot.File, ingest.ModeDirect, slot.Number, "")
 	lost(`"server":"globex"`, func() error { taken, err = cutOff.Take(ctx, started); return err })
 	require.Equal(t, ingest.StatusDownloading, taken.Status)
-	require.Equal(t, f.Fence+2, taken.Fence, "each try raises the fence")
+	require.Equal(t, f.Fence+2, taken.Fence, "each attempt raises the fence")
 	lost(`"offset":5`, func() error { return cutOff.Apply(ctx, ingest.Resumed(taken, 5)) })
 	lost("it stutters", func() error {
 		return cutOff.Apply(ctx, ingest.Failed(taken, ingest.Failure{Step: ingest.StepTransfer, Message: "it stutters"}))

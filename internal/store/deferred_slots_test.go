@@ -11,15 +11,15 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// due makes the files deferred ones whose time has come.
+// due makes the files deferred and due.
 func (b *testBundle) due(t *testing.T, files ...string) {
 	t.Helper()
 	b.exec(t, `UPDATE files SET not_before = created_at - interval '2 minutes', deferrals = 3, error_kind = 'transient'
 		WHERE file_uuid = ANY ($1::text[]::uuid[])`, files)
 }
 
-// However many deferred files are due, and however long they have been, others that
-// wait have half of the slots. With none of these they have all.
+// Fresh files get half of the slots, however many deferred files are due and for however long.
+// Without fresh files, deferred ones get all.
 func TestDeferredFilesLeaveSlotsToOthers(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -42,17 +42,17 @@ func TestDeferredFilesLeaveSlotsToOthers(t *testing.T) {
 		require.NoError(t, b.ReleaseSlot(t.Context(), done, byFile[done]))
 		b.walk(t, done, ingest.StatusSkipped)
 	}
-	require.Equal(t, good[2:4], slotFiles(d.reserve(t, 64).Slots), "half of the slots are with deferred files")
+	require.Equal(t, good[2:4], slotFiles(d.reserve(t, 64).Slots), "deferred files hold half of the slots")
 	for _, done := range good[2:] {
 		b.walk(t, done, ingest.StatusSkipped)
 	}
 	b.exec(t, "DELETE FROM slots")
-	require.Equal(t, bad[:4], slotFiles(d.reserve(t, 64).Slots), "nobody else waits")
+	require.Equal(t, bad[:4], slotFiles(d.reserve(t, 64).Slots), "no fresh file waits")
 }
 
-// A server of whose files many were deferred within a minute is asked for one at a
-// time: fresh ones have their turn, too.
-func TestFilesOfAServerInTroubleAreBegunOneAtATime(t *testing.T) {
+// If many files of a server were deferred within a minute, files start one at a time, in turn
+// with fresh ones.
+func TestFilesOfAServerInTroubleStartOneAtATime(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.observe(t, paths("/in", 15)...)
@@ -62,7 +62,7 @@ func TestFilesOfAServerInTroubleAreBegunOneAtATime(t *testing.T) {
 	for i, f := range all[:10] {
 		assert.False(t, d.reserve(t, 0).Troubled, i)
 		b.walk(t, f, ingest.StatusDownloading)
-		b.putOff1(t, f, ingest.KindTransient)
+		b.deferWith(t, f, ingest.KindTransient)
 	}
 	for _, want := range all[10:14] {
 		got := d.reserve(t, 64)
@@ -72,12 +72,12 @@ func TestFilesOfAServerInTroubleAreBegunOneAtATime(t *testing.T) {
 	}
 	b.exec(t, "DELETE FROM slots")
 	b.exec(t, "UPDATE files SET error_kind = 'staging_full' WHERE file_uuid = $1", all[0])
-	assert.False(t, d.reserve(t, 0).Troubled, "it has cost the server nothing")
+	assert.False(t, d.reserve(t, 0).Troubled, "these deferrals did not use the server")
 	require.Len(t, d.reserve(t, 64).Slots, 4)
 }
 
-// What a server's page says of files that wait for their next try.
-func TestAttentionSaysWhatIsPutOff(t *testing.T) {
+// The text on deferred files for the server's page.
+func TestAttentionDescribesDeferredFiles(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.observe(t, paths("/in", 3)...)
@@ -85,13 +85,13 @@ func TestAttentionSaysWhatIsPutOff(t *testing.T) {
 	all := b.files(t)
 	assert.Empty(t, b.attention(t).PutOff)
 	for _, f := range all[:2] {
-		b.putOff1(t, f.UUID, ingest.KindTransient)
+		b.deferWith(t, f.UUID, ingest.KindTransient)
 	}
 	assert.Regexp(t, `^2 could not be fetched and are retried, the next after \S+Z: `+all[0].RemotePath+`: it stutters$`, b.attention(t).PutOff)
 }
 
-// putOff1 defers the file for the kind of failure.
-func (b *testBundle) putOff1(t *testing.T, file string, kind ingest.Kind) {
+// deferWith defers the file with the kind of failure.
+func (b *testBundle) deferWith(t *testing.T, file string, kind ingest.Kind) {
 	t.Helper()
 	require.NoError(t, b.Apply(t.Context(), ingest.Deferred(
 		ingest.File{UUID: file}, ingest.Failure{Step: ingest.StepDownload, Kind: kind, Message: "it stutters"}, 2, 0, fmt.Sprint(time.Now().UnixNano()))))
