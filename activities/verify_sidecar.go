@@ -42,8 +42,8 @@ func (o sidecarCheck) unverified(why string) string {
 // pendingError returns the provisional error for a checksum file that does not match yet:
 // it may be of an earlier version and about to be replaced.
 func (o sidecarCheck) pendingError(file ingest.File, what string) error {
-	return provisional{ingest.Errorf(ingest.KindTransient, "the checksum file %s does not match %s yet: %s; checked again until %s",
-		o.name, ingest.DisplayPath(file.RemotePath), what, o.until.UTC().Format(time.RFC3339)), ingest.KindHashMismatch}
+	return provisional{ingest.Errorf(ingest.KindTransient, ingest.ChecksumPending, o.name,
+		ingest.DisplayPath(file.RemotePath), what, o.until.UTC().Format(time.RFC3339)), ingest.KindHashMismatch}
 }
 
 // compare returns the origin of the verified hash: the checksum file, if it matches. A

@@ -17,6 +17,11 @@ type PartnerWait struct {
 	ListedAt time.Time
 }
 
+// ChecksumPending is the message of a file whose checksum file does not match yet, with the name of
+// the checksum file, the file's path, the reason, and the time until which it is read again.
+// The ledger recognizes files that wait for the partner by it.
+const ChecksumPending = "the checksum file %s does not match %s yet: %s; checked again until %s"
+
 // Only reports whether all unfinished files wait for the partner, by a listing
 // that began no earlier than since.
 func (w PartnerWait) Only(since time.Time) bool {

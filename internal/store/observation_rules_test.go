@@ -351,7 +351,7 @@ func TestAFileThatGrowsForHours(t *testing.T) {
 	}
 	f := b.only(t)
 	require.Equal(t, ingest.StatusDiscovered, f.Status)
-	require.Contains(t, f.WaitsFor, "it was another at each of 20 looks")
+	require.Contains(t, f.WaitsFor, "they changed at each of 20 observations")
 	for n := range int64(5) {
 		grow(n + 30)
 	}

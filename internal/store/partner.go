@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,10 +13,10 @@ import (
 // partnerWaits counts the unfinished files of servers: those that wait for the partner, and
 // the others. Held files wait for an operator and are excluded. A mismatching checksum file is
 // read again for some time, so it may still change.
-const partnerWaits = `
+var partnerWaits = `
 WITH unfinished AS (
 	SELECT f.server_uuid, ` + waitsFor + ` AS wanted, f.hold IS NOT DISTINCT FROM 'held' AS held,
-		f.status IN ('downloading', 'downloaded') AND coalesce(f.error_message, '') LIKE 'the checksum file % checked again until %' AS misfit, f.error_message
+		f.status IN ('downloading', 'downloaded') AND coalesce(f.error_message, '') LIKE '` + strings.ReplaceAll(ingest.ChecksumPending, "%s", "%") + `' AS misfit, f.error_message
 	FROM files f JOIN sftp_servers s ON s.server_uuid = f.server_uuid
 	WHERE f.server_uuid = ANY ($1::text[]::uuid[]) AND f.status IN ('discovered', 'ready', 'downloading', 'downloaded', 'verified', 'uploading', 'uploaded')
 ), counted AS (

@@ -1,9 +1,12 @@
 package store_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
 )
 
 // TestFilesThatWaitForThePartner: they are distinguished from files in progress and from held
@@ -16,13 +19,14 @@ func TestFilesThatWaitForThePartner(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, none)
 	marker, small := seen("/a", 1), seen("/b", 1)
-	marker.WaitsFor, small.WaitsFor = "its done-marker /a.done", "at least 5 bytes: it has 1"
+	rules := ingest.Server{DoneMarker: "*.done", Options: ingest.Options{MinSize: 5}}
+	marker.WaitsFor, small.WaitsFor = rules.WaitsForMarker("/a", epoch, ingest.Companion{}), rules.WaitsForSize(1)
 	b.observe(t, marker, small, seen("/settles", 1), seen("/held", 1))
 	b.exec(t, "UPDATE files SET hold = 'held' WHERE remote_path = '/held'")
 	misfit := b.ready(t, "/misfit")
 	b.exec(t, `UPDATE files SET status = 'downloading' WHERE file_uuid = $1`, misfit.UUID)
-	b.exec(t, `UPDATE files SET status = 'downloaded', error_kind = 'transient',
-		error_message = 'the checksum file misfit.md5 does not match /misfit yet: x; checked again until T' WHERE file_uuid = $1`, misfit.UUID)
+	b.exec(t, `UPDATE files SET status = 'downloaded', error_kind = 'transient', error_message = $2 WHERE file_uuid = $1`,
+		misfit.UUID, fmt.Sprintf(ingest.ChecksumPending, "misfit.md5", "/misfit", "x", "T"))
 	waits, err := b.WaitForPartner(ctx, []string{b.server.UUID})
 	require.NoError(t, err)
 	one := waits[b.server.UUID]
