@@ -185,7 +185,7 @@ func TestADispatcherPacesATroubledServer(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		why := ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindTransient, Message: "it stutters"}
+		why := ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindTransient, Message: "the connection broke"}
 		return b.Store.Apply(b.Ctx, ingest.Deferred(file, why, 2, slot.Number, fmt.Sprint(len(begun))))
 	}}
 	b.acts.Workflows = temporal

@@ -93,7 +93,7 @@ func TestADeferredFileWaitsAndKeepsItsBytes(t *testing.T) {
 
 	requeue := activities.RequeueFileInput{
 		FileUUID: f.UUID, Key: "run 1", Attempts: 10,
-		Deferred: &ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindTransient, Message: "it stutters"},
+		Deferred: &ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindTransient, Message: "the connection broke"},
 	}
 	for range 2 { // a result may be lost
 		require.Equal(t, ingest.StatusReady, value[activities.Outcome](b, activities.NameRequeueFile, requeue).Status)
@@ -101,10 +101,10 @@ func TestADeferredFileWaitsAndKeepsItsBytes(t *testing.T) {
 	now, err := b.Store.File(b.Ctx, f.UUID)
 	require.NoError(t, err)
 	assert.WithinRange(t, now.NotBefore, time.Now(), time.Now().Add(10*time.Second), "deferred once, not twice")
-	assert.Equal(t, "it stutters", now.ErrorMessage)
+	assert.Equal(t, "the connection broke", now.ErrorMessage)
 	assert.Equal(t, ingest.StepDownload, now.ErrorStep)
 	assert.Equal(t, b.acts.Staging.HostID(), now.StagedOn)
-	assert.Equal(t, "it stutters", sandbox.Detail(b.Events(f.UUID), ingest.EventDeferred, "message"))
+	assert.Equal(t, "the connection broke", sandbox.Detail(b.Events(f.UUID), ingest.EventDeferred, "message"))
 	dispatched := value[activities.DispatchFilesResult](b, activities.NameDispatchFiles, activities.DispatchFilesInput{ServerUUID: b.server.UUID})
 	assert.Zero(t, dispatched.Started)
 	assert.InDelta(t, 5*time.Second, dispatched.DeferredFor, float64(5*time.Second))

@@ -31,9 +31,9 @@ func (b *bench) addLatency() {
 // proxy puts a proxy before the bench's server.
 func (b *bench) proxy() *sandbox.Proxy {
 	b.T.Helper()
-	line := sandbox.NewProxy(b.T, b.server.Host, b.server.Port)
-	b.server = b.Edit(b.server.UUID, func(s *ingest.Server) { s.Port = line.Port })
-	return line
+	proxy := sandbox.NewProxy(b.T, b.server.Host, b.server.Port)
+	b.server = b.Edit(b.server.UUID, func(s *ingest.Server) { s.Port = proxy.Port })
+	return proxy
 }
 
 // TestAListingOfEmptyFoldersIsNoStall: it has no entries to record, but makes progress.
@@ -46,7 +46,7 @@ func TestAListingOfEmptyFoldersIsNoStall(t *testing.T) {
 	b.addLatency()
 	began := time.Now()
 	require.Empty(t, b.run(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID}))
-	assert.Greater(t, time.Since(began), shortTimeout, "the line is too good for this test")
+	assert.Greater(t, time.Since(began), shortTimeout, "the connection is too fast for this test")
 }
 
 // TestALargeFolderIsNoStall: the folder is read completely before its first entry is recorded.
@@ -65,7 +65,7 @@ func TestALargeFolderIsNoStall(t *testing.T) {
 	b.addLatency()
 	began := time.Now()
 	require.Empty(t, b.run(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID}))
-	assert.Greater(t, time.Since(began), shortTimeout, "the line is too good for this test")
+	assert.Greater(t, time.Since(began), shortTimeout, "the connection is too fast for this test")
 }
 
 func TestARecheckOfManyFilesIsNoStall(t *testing.T) {
@@ -82,7 +82,7 @@ func TestARecheckOfManyFilesIsNoStall(t *testing.T) {
 	b.addLatency()
 	began := time.Now()
 	require.Empty(t, b.run(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
-	assert.Greater(t, time.Since(began), shortTimeout, "the line is too good for this test")
+	assert.Greater(t, time.Since(began), shortTimeout, "the connection is too fast for this test")
 }
 
 // withStoreProxy returns a bench whose object store is behind a proxy.
@@ -111,7 +111,7 @@ func TestASlowStoreIsNoStall(t *testing.T) {
 	b.acts.NoProgress = shortTimeout
 	began := time.Now()
 	require.Empty(t, b.upload(f))
-	assert.Greater(t, time.Since(began), 2*shortTimeout, "the line is too good for this test")
+	assert.Greater(t, time.Since(began), 2*shortTimeout, "the connection is too fast for this test")
 	assert.Equal(t, ingest.StatusUploaded, b.status(f))
 }
 
