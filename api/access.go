@@ -15,12 +15,10 @@ func (h handlers) ListTokens(ctx context.Context, _ openapi.ListTokensRequestObj
 	if err != nil {
 		return nil, err
 	}
-	list := openapi.TokenList{Tokens: []openapi.Token{}}
 	now := time.Now()
-	for _, token := range tokens {
-		list.Tokens = append(list.Tokens, openapi.FromToken(token, now))
-	}
-	return openapi.ListTokens200JSONResponse(list), nil
+	return openapi.ListTokens200JSONResponse{
+		Tokens: openapi.List(tokens, func(t ingest.Token) openapi.Token { return openapi.FromToken(t, now) }),
+	}, nil
 }
 
 // CreateToken makes a token and shows its secret, once.
@@ -60,9 +58,5 @@ func (h handlers) ListAuditLog(ctx context.Context, req openapi.ListAuditLogRequ
 	if err != nil {
 		return nil, err
 	}
-	answer := openapi.AuditPage{Entries: []openapi.AuditEntry{}, NextCursor: cursorAuditLog.write(page.Next)}
-	for _, entry := range page.Items {
-		answer.Entries = append(answer.Entries, openapi.FromAudit(entry))
-	}
-	return openapi.ListAuditLog200JSONResponse(answer), nil
+	return openapi.ListAuditLog200JSONResponse{Entries: openapi.List(page.Items, openapi.FromAudit), NextCursor: cursorAuditLog.write(page.Next)}, nil
 }

@@ -45,11 +45,7 @@ func (h handlers) ListAudits(ctx context.Context, req openapi.ListAuditsRequestO
 	if err != nil {
 		return nil, err
 	}
-	answer := openapi.AuditRunPage{Audits: []openapi.AuditRun{}, NextCursor: cursorAudits.write(page.Next)}
-	for _, run := range page.Items {
-		answer.Audits = append(answer.Audits, openapi.FromAuditRun(run))
-	}
-	return openapi.ListAudits200JSONResponse(answer), nil
+	return openapi.ListAudits200JSONResponse{Audits: openapi.List(page.Items, openapi.FromAuditRun), NextCursor: cursorAudits.write(page.Next)}, nil
 }
 
 // ListAuditDifferences returns what an audit found.
@@ -62,9 +58,5 @@ func (h handlers) ListAuditDifferences(ctx context.Context, req openapi.ListAudi
 	if err != nil {
 		return nil, err
 	}
-	answer := openapi.AuditDifferencePage{Differences: []openapi.AuditDifference{}, NextCursor: cursorDifferences.write(page.Next)}
-	for _, difference := range page.Items {
-		answer.Differences = append(answer.Differences, openapi.FromAuditDifference(difference))
-	}
-	return openapi.ListAuditDifferences200JSONResponse(answer), nil
+	return openapi.ListAuditDifferences200JSONResponse{Differences: openapi.List(page.Items, openapi.FromAuditDifference), NextCursor: cursorDifferences.write(page.Next)}, nil
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"stevedore/api/openapi"
-	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
 	"stevedore/workflows"
@@ -23,7 +22,6 @@ func decision(reason string, from *openapi.StepName) workflows.OperatorAction {
 func (h handlers) decide(ctx context.Context, fileUUID string, action operations.Action, d workflows.OperatorAction) (openapi.File, error) {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
-	d.Actor = access.From(ctx).Name
 	file, err := h.ops.ActOnFile(ctx, fileUUID, action, d)
 	return openapi.FromFile(file), err
 }
@@ -99,7 +97,6 @@ func (h handlers) decideAll(ctx context.Context, action operations.Action, body 
 		Filter: filter, Action: action, Details: decision(body.Reason, body.From), Expected: body.ExpectedCount,
 		DryRun: body.DryRun != nil && *body.DryRun,
 	}
-	request.Details.Actor = access.From(ctx).Name
 	if body.Cursor != nil {
 		request.Cursor = *body.Cursor
 	}
@@ -108,7 +105,10 @@ func (h handlers) decideAll(ctx context.Context, action operations.Action, body 
 		return openapi.BulkResult{}, err
 	}
 	answer := openapi.BulkResult{
-		Matched: result.Matched, Done: result.Done, Failed: result.Failed, Remaining: result.Remaining, Failures: []openapi.BulkFailure{},
+		Matched: result.Matched, Done: result.Done, Failed: result.Failed, Remaining: result.Remaining,
+		Failures: openapi.List(result.Failures, func(f operations.BulkFailure) openapi.BulkFailure {
+			return openapi.BulkFailure{FileUUID: f.FileUUID, Message: f.Message}
+		}),
 	}
 	if result.Next != "" {
 		answer.NextCursor = &result.Next
@@ -116,9 +116,6 @@ func (h handlers) decideAll(ctx context.Context, action operations.Action, body 
 	if result.Err != nil {
 		why := problemFor(result.Err).Detail
 		answer.Error = &why
-	}
-	for _, failure := range result.Failures {
-		answer.Failures = append(answer.Failures, openapi.BulkFailure{FileUUID: failure.FileUUID, Message: failure.Message})
 	}
 	return answer, nil
 }

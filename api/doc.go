@@ -1,4 +1,4 @@
 // Package api is stevedore's REST server. openapi.yaml comes first; package
 // openapi is generated from it, and the handlers here fill in its interface. What they
-// do is in package operations, which the command line uses, too.
+// do is in package operations.
 package api

@@ -80,11 +80,7 @@ func (h handlers) ListFiles(ctx context.Context, req openapi.ListFilesRequestObj
 		return nil, err
 	}
 	cursors, _, _ := filesCursor(filter.Order)
-	answer := openapi.FilePage{Files: []openapi.File{}, NextCursor: cursors.write(page.Next)}
-	for _, file := range page.Items {
-		answer.Files = append(answer.Files, openapi.FromFile(file))
-	}
-	return openapi.ListFiles200JSONResponse(answer), nil
+	return openapi.ListFiles200JSONResponse{Files: openapi.List(page.Items, openapi.FromFile), NextCursor: cursors.write(page.Next)}, nil
 }
 
 func fileFilter(params openapi.ListFilesParams) (ingest.FileFilter, error) {
@@ -150,9 +146,5 @@ func (h handlers) ListFileEvents(ctx context.Context, req openapi.ListFileEvents
 	if err != nil {
 		return nil, err
 	}
-	list := openapi.EventList{Events: []openapi.Event{}, NextCursor: cursorEvents.write(page.Next)}
-	for _, event := range page.Items {
-		list.Events = append(list.Events, openapi.FromEvent(event))
-	}
-	return openapi.ListFileEvents200JSONResponse(list), nil
+	return openapi.ListFileEvents200JSONResponse{Events: openapi.List(page.Items, openapi.FromEvent), NextCursor: cursorEvents.write(page.Next)}, nil
 }

@@ -20,11 +20,7 @@ func (h handlers) ListScans(ctx context.Context, req openapi.ListScansRequestObj
 	if err != nil {
 		return nil, err
 	}
-	answer := openapi.ScanList{Scans: []openapi.Listing{}, NextCursor: cursorScans.write(page.Next)}
-	for _, scan := range page.Items {
-		answer.Scans = append(answer.Scans, openapi.FromListing(scan))
-	}
-	return openapi.ListScans200JSONResponse(answer), nil
+	return openapi.ListScans200JSONResponse{Scans: openapi.List(page.Items, openapi.FromListing), NextCursor: cursorScans.write(page.Next)}, nil
 }
 
 // ListReconciliations returns what the reconciler did.
@@ -37,9 +33,5 @@ func (h handlers) ListReconciliations(ctx context.Context, req openapi.ListRecon
 	if err != nil {
 		return nil, err
 	}
-	answer := openapi.ReconciliationPage{Reconciliations: []openapi.Reconciliation{}, NextCursor: cursorReconciliations.write(page.Next)}
-	for _, run := range page.Items {
-		answer.Reconciliations = append(answer.Reconciliations, openapi.FromReconciliation(run))
-	}
-	return openapi.ListReconciliations200JSONResponse(answer), nil
+	return openapi.ListReconciliations200JSONResponse{Reconciliations: openapi.List(page.Items, openapi.FromReconciliation), NextCursor: cursorReconciliations.write(page.Next)}, nil
 }

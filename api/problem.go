@@ -89,10 +89,9 @@ func problemFor(err error) openapi.Problem {
 
 // fieldProblem adds the problems of each field, and all of them in one line.
 func fieldProblem(problem openapi.Problem, fields []ingest.FieldError) openapi.Problem {
-	list := []openapi.FieldError{}
-	for _, field := range fields {
-		list = append(list, openapi.FieldError{Field: field.Field, Message: field.Message})
-	}
+	list := openapi.List(fields, func(f ingest.FieldError) openapi.FieldError {
+		return openapi.FieldError{Field: f.Field, Message: f.Message}
+	})
 	problem.Errors = &list
 	if len(fields) > 0 {
 		problem.Detail = firstLine((&ingest.InvalidError{Fields: fields}).Error())

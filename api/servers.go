@@ -45,11 +45,7 @@ func (h handlers) ListServers(ctx context.Context, _ openapi.ListServersRequestO
 	if err != nil {
 		return nil, err
 	}
-	list := openapi.ServerList{Servers: []openapi.Server{}}
-	for _, server := range servers {
-		list.Servers = append(list.Servers, openapi.FromServer(server))
-	}
-	return openapi.ListServers200JSONResponse(list), nil
+	return openapi.ListServers200JSONResponse{Servers: openapi.List(servers, openapi.FromServer)}, nil
 }
 
 // GetServer returns one server.
@@ -189,12 +185,8 @@ func (h handlers) scan(ctx context.Context, servers []string) (openapi.ScanAccep
 	if err != nil {
 		return openapi.ScanAccepted{}, err
 	}
-	accepted := openapi.ScanAccepted{
+	return openapi.ScanAccepted{
 		ScanUUID: run.UUID, WorkflowID: run.WorkflowID, RunID: run.RunID, StatusURL: "/api/v1/scans/" + run.UUID,
-		Servers: run.Servers, Suspended: []string{},
-	}
-	for _, server := range run.Suspended {
-		accepted.Suspended = append(accepted.Suspended, server.Name)
-	}
-	return accepted, nil
+		Servers: run.Servers, Suspended: openapi.List(run.Suspended, func(s ingest.Server) string { return s.Name }),
+	}, nil
 }

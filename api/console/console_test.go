@@ -153,8 +153,8 @@ func (f *fake) Progress(context.Context, []ingest.File) map[string]orchestrator.
 	return f.progress
 }
 
-func (f *fake) ActOnFile(_ context.Context, id string, action operations.Action, d workflows.OperatorAction) (ingest.File, error) {
-	f.done = append(f.done, string(action)+" "+id+" from "+string(d.From)+" by "+d.Actor+": "+d.Reason)
+func (f *fake) ActOnFile(ctx context.Context, id string, action operations.Action, d workflows.OperatorAction) (ingest.File, error) {
+	f.done = append(f.done, string(action)+" "+id+" from "+string(d.From)+" by "+access.From(ctx).Name+": "+d.Reason)
 	return ingest.File{UUID: id}, f.err
 }
 
@@ -442,7 +442,6 @@ func TestDecidingOnSeveralFiles(t *testing.T) {
 	require.Contains(t, done.Body.String(), "3 files were decided on.")
 	require.EqualValues(t, 3, *f.bulk.Expected, "what was shown is what is done")
 	require.Equal(t, "the partner called", f.bulk.Details.Reason)
-	require.Equal(t, "ann", f.bulk.Details.Actor)
 	require.NotContains(t, done.Body.String(), "decide once more")
 
 	f.next = "17"

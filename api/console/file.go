@@ -101,7 +101,7 @@ func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
 		return answer{}, tell(ingest.KindInvalid, nil, "The action is none of those that are offered.")
 	}
 	back := answer{goTo: "/files/" + r.PathValue("file")}
-	decision := workflows.OperatorAction{Actor: v.who.Name, Reason: strings.TrimSpace(r.PostFormValue("reason"))}
+	decision := workflows.OperatorAction{Reason: strings.TrimSpace(r.PostFormValue("reason"))}
 	if decision.Reason == "" {
 		back.notice, back.bad = plain(v.T("Say why: it goes into the files' history.")), true
 		return back, nil

@@ -266,6 +266,6 @@ func (b bulk) retryFrom() []ingest.Step {
 func (b bulk) request(v *view, expected *int64, dry bool) operations.BulkRequest {
 	return operations.BulkRequest{
 		Filter: b.filter, Action: b.action, DryRun: dry, Expected: expected, Cursor: b.cursor,
-		Details: workflows.OperatorAction{From: b.from, Actor: v.who.Name, Reason: b.reason},
+		Details: workflows.OperatorAction{From: b.from, Reason: b.reason},
 	}
 }

@@ -10,6 +10,15 @@ import (
 	"stevedore/internal/orchestrator"
 )
 
+// List returns the items converted, never nil: JSON needs a list, not null.
+func List[T, U any](items []T, convert func(T) U) []U {
+	list := make([]U, len(items))
+	for i, item := range items {
+		list[i] = convert(item)
+	}
+	return list
+}
+
 // FromFile returns a file as the API shows it: paths are safe to print, and
 // the raw path is beside them.
 func FromFile(f ingest.File) File {

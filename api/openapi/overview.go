@@ -7,14 +7,13 @@ import (
 
 // FromOverview returns the overview as the API shows it.
 func FromOverview(o operations.Overview) Overview {
-	servers := []ServerOverview{}
-	for _, s := range o.Servers {
-		servers = append(servers, ServerOverview{
+	servers := List(o.Servers, func(s operations.ServerOverview) ServerOverview {
+		return ServerOverview{
 			ServerUUID: s.Server.UUID, Name: s.Server.Name, IsActive: s.Server.Active, State: string(s.Server.State),
 			LastError: orNull(s.Server.LastError), LastScanAt: timeOrNull(s.Server.LastScanAt), Late: s.Late,
 			Files: fromCounts(s.Files), InFlight: s.InFlight, Hours: fromHours(s.Hours),
-		})
-	}
+		}
+	})
 	return Overview{
 		At: o.At.UTC(), Files: fromCounts(o.Files), InFlight: o.InFlight, Hours: fromHours(o.Hours), Servers: servers,
 		OldestInError: fileOrNull(o.OldestInError), OldestInFlight: fileOrNull(o.OldestInFlight),
@@ -30,11 +29,9 @@ func fromCounts(files map[ingest.Status]int64) StatusCounts {
 }
 
 func fromHours(hours []ingest.HourStats) []HourStats {
-	shown := []HourStats{}
-	for _, h := range hours {
-		shown = append(shown, HourStats{Start: h.Start.UTC(), Completed: h.Completed, Bytes: h.Bytes, Failures: h.Failures})
-	}
-	return shown
+	return List(hours, func(h ingest.HourStats) HourStats {
+		return HourStats{Start: h.Start.UTC(), Completed: h.Completed, Bytes: h.Bytes, Failures: h.Failures}
+	})
 }
 
 func fileOrNull(f *ingest.File) *File {

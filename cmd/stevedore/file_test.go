@@ -147,7 +147,7 @@ func TestBulkActionsCountAndAsk(t *testing.T) {
 			From: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 1, 1, 23, 0, 0, 0, time.UTC),
 		},
 		Action: operations.Retry, Expected: &three,
-		Details: workflows.OperatorAction{Reason: "it is back", From: ingest.StepUpload, Actor: ingest.BootstrapToken},
+		Details: workflows.OperatorAction{Reason: "it is back", From: ingest.StepUpload},
 	}
 	require.Equal(t, want, ops.bulk[1], "the action is the confirmed one")
 	require.Equal(t, "behind-2", ops.bulk[2].Cursor)

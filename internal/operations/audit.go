@@ -11,11 +11,11 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// listedAtOnce bounds the servers that are listed side by side, so that one
-// that does not answer holds up few others.
+// listedAtOnce bounds concurrent listings, so that a server that does not answer delays few
+// others.
 const listedAtOnce = 4
 
-// AuditRequest says what is compared.
+// AuditRequest selects what an audit compares.
 type AuditRequest struct {
 	// Servers restricts the audit to these names or uuids; empty means all.
 	Servers []string
@@ -25,14 +25,12 @@ type AuditRequest struct {
 	Progress func(ingest.AuditCounts)
 }
 
-// Audit compares what servers show with the ledger, and the ledger with the
-// object store and with the announcements on record, and calls fn for each
-// difference, never concurrently. It changes nothing and may run at any time:
-// what is on its way is pending and no difference. Memory does not grow with
-// the number of files, except that a server's listing holds one folder.
+// Audit compares the servers' listings with the ledger, and the ledger with the object store
+// and the recorded notifications. It calls fn for each discrepancy, never concurrently. It
+// changes nothing and may run at any time: files in flight are pending, not discrepancies.
+// Memory does not grow with the number of files, except that a listing holds one folder.
 //
-// The counts are valid beside an error, too. A server that does not exist is an
-// ErrNotFound.
+// The counts are valid even if an error is returned. An unknown server is ErrNotFound.
 func (s *Service) Audit(ctx context.Context, req AuditRequest, fn func(ingest.AuditDifference) error) (ingest.AuditCounts, error) {
 	servers, err := s.audited(ctx, req.Servers)
 	if err != nil {
@@ -56,7 +54,7 @@ func (s *Service) Audit(ctx context.Context, req AuditRequest, fn func(ingest.Au
 	return auditor.Counts(), err
 }
 
-// audited returns the servers that were asked for, each once.
+// audited returns the requested servers, each once.
 func (s *Service) audited(ctx context.Context, names []string) (servers []ingest.Server, err error) {
 	if len(names) == 0 {
 		return s.ListServers(ctx)
@@ -73,8 +71,8 @@ func (s *Service) audited(ctx context.Context, names []string) (servers []ingest
 	return servers, nil
 }
 
-// listAll compares what the servers show with the ledger. Without named servers it
-// leaves out paused ones, and reports suspended ones as not compared.
+// listAll compares the servers' listings with the ledger. Without named servers it omits
+// paused ones and reports suspended ones as not compared.
 func (s *Service) listAll(ctx context.Context, auditor *audit.Auditor, servers []ingest.Server, named bool) error {
 	lister, err := s.d.Lister(ctx)
 	if err != nil {

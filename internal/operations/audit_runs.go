@@ -9,11 +9,10 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// closeTimeout bounds noting that an audit could not begin.
+// closeTimeout bounds recording that an audit could not start.
 const closeTimeout = 5 * time.Second
 
-// StartAudit has the servers, names or uuids, compared with ledger, objects and
-// announcements; none means all. It returns at once.
+// StartAudit implements Audits.
 func (s *Service) StartAudit(ctx context.Context, servers []string, deep bool) (ingest.AuditRun, error) {
 	run := ingest.AuditRun{UUID: s.d.NewUUID(), Actor: access.From(ctx).Name, Deep: deep}
 	names := []string{}
@@ -47,7 +46,7 @@ func (s *Service) StartAudit(ctx context.Context, servers []string, deep bool) (
 	return ledger.AuditRun(ctx, run.UUID)
 }
 
-// GetAudit returns an audit, or an ErrNotFound.
+// GetAudit implements Audits.
 func (s *Service) GetAudit(ctx context.Context, runUUID string) (ingest.AuditRun, error) {
 	ledger, err := s.d.Ledger(ctx)
 	if err != nil {
@@ -63,15 +62,15 @@ func (s *Service) GetAudit(ctx context.Context, runUUID string) (ingest.AuditRun
 	return s.closeIfLost(ctx, ledger, run)
 }
 
-// startGrace is how long after an audit was recorded its workflow may be missing:
-// it is started after the record is written.
+// startGrace is the time after an audit was recorded in which its workflow may be missing,
+// because the workflow is started after the row is written.
 const startGrace = time.Minute
 
-// lostAudit is why an audit without a workflow has ended.
+// lostAudit is the error of an audit that ended without its workflow.
 const lostAudit = "its workflow was ended from outside: start another audit"
 
-// closeIfLost closes an audit whose workflow was terminated, and returns it as it is
-// now. While Temporal does not answer it stays as it is.
+// closeIfLost ends an audit whose workflow was terminated and returns its current state.
+// While Temporal does not answer, it changes nothing.
 func (s *Service) closeIfLost(ctx context.Context, ledger Ledger, run ingest.AuditRun) (ingest.AuditRun, error) {
 	if run.State != ingest.AuditRunning {
 		return run, nil
@@ -90,12 +89,10 @@ func (s *Service) closeIfLost(ctx context.Context, ledger Ledger, run ingest.Aud
 	return ledger.AuditRun(ctx, run.UUID)
 }
 
-// recentAudits is how many audits are looked at for one that still runs: one runs
-// at a time.
+// recentAudits bounds the audits that are checked for a running one: one runs at a time.
 const recentAudits = 10
 
-// closeLostAudits closes audits whose workflow was terminated, so that they do not
-// keep another one from being started.
+// closeLostAudits ends audits whose workflow was terminated: they would block a new audit.
 func (s *Service) closeLostAudits(ctx context.Context, ledger Ledger) error {
 	runs, err := ledger.AuditRuns(ctx, 0, recentAudits)
 	for i := 0; i < len(runs) && err == nil; i++ {

@@ -16,62 +16,58 @@ import (
 )
 
 const (
-	// maxBulk is how many files one request decides on, so that it ends in time.
+	// maxBulk bounds the files of one request, so that it ends in time.
 	maxBulk = 500
-	// bulkAtOnce bounds the decisions under way. When as many could not be
-	// taken the ledger or Temporal is away, and so it is for the rest.
-	bulkAtOnce = 8
-	// maxBulkFailures bounds what is listed of what was refused.
+	// bulkConcurrency bounds concurrent actions. After as many transient failures the
+	// ledger or Temporal is down and the request stops.
+	bulkConcurrency = 8
+	// maxBulkFailures bounds the listed failures.
 	maxBulkFailures = 100
-	// bulkReserve is how long before its deadline a request begins no further
-	// decision, so that those under way can end and be counted.
+	// bulkReserve is the time before the deadline in which a request starts no action, so
+	// that actions in progress can end and be counted.
 	bulkReserve = 6 * time.Second
 )
 
-// BulkRequest is a decision on all files in error that a filter selects. Files that
-// have not begun are skipped, too, where the filter names them or their status.
+// BulkRequest is an operator action on all failed files that a filter selects. Skip also
+// applies to files that have not started, if the filter names them or their status.
 type BulkRequest struct {
-	// Filter selects them; its order and place are set by ActOnFiles.
+	// Filter selects the files; ActOnFiles sets its order and position.
 	Filter  ingest.FileFilter
 	Action  Action
 	Details workflows.OperatorAction
-	// Cursor is Next of the request before, which leaves out all files that it
-	// looked at; empty begins with the oldest.
+	// Cursor is Next of the previous request and omits the files that it processed; empty
+	// starts with the oldest file.
 	Cursor string
 	// DryRun only counts.
 	DryRun bool
-	// Expected, when not nil, is how many the caller means: another number is
-	// KindConflict and nothing is done.
+	// Expected, when not nil, is the number of files that the caller expects. Another number
+	// is KindConflict and no file changes.
 	Expected *int64
 }
 
-// BulkResult says what became of a BulkRequest.
+// BulkResult is the result of a BulkRequest.
 type BulkResult struct {
-	// Matched is how many files the filter selected behind the request's Cursor,
-	// Done on how many was decided, Remaining how many are left for another
-	// request.
+	// Matched counts the files that the filter selected after the request's Cursor, Done
+	// those on which the action was accepted, and Remaining those for another request.
 	Matched, Done, Remaining int64
-	// Failures are those that were refused, at most 100 of Failed.
+	// Failures are the refused files, at most 100 of Failed.
 	Failures []BulkFailure
 	Failed   int64
-	// Next is the Cursor of another request, empty when nothing is left. It is
-	// past those that were refused, so that they hide none behind them.
+	// Next is the Cursor of the next request; empty when no file is left. It is after
+	// refused files, so that they do not block later ones.
 	Next string
-	// Err is why some files could not be decided on though nothing refused it,
-	// such as a part that is away; nil when there is none. They are among
-	// Remaining, and behind Next.
+	// Err is the transient error of files on which the action failed without being refused;
+	// nil when there are none. They are counted in Remaining and come after Next.
 	Err error
 }
 
-// BulkFailure is a file on which could not be decided.
+// BulkFailure is a file for which the action was refused.
 type BulkFailure struct {
 	FileUUID string
 	Message  string
 }
 
-// ActOnFiles decides on up to 500 files at once, oldest first. What is refused
-// for one file is in the result and stops no other. An error means that nothing
-// was decided.
+// ActOnFiles implements Files.
 func (s *Service) ActOnFiles(ctx context.Context, req BulkRequest) (BulkResult, error) {
 	req.Filter.Statuses, req.Filter.Limit = decidable(req.Action, req.Filter), maxBulk
 	req.Filter.Order = ingest.OrderOldest
@@ -110,8 +106,8 @@ func (s *Service) ActOnFiles(ctx context.Context, req BulkRequest) (BulkResult, 
 	return result, nil
 }
 
-// decidable are the statuses of the files that are decided on. Whoever skips by a
-// pattern does not mean what is just arriving.
+// decidable returns the statuses of the files to act on. Skipping by a pattern does not
+// skip arriving files.
 func decidable(action Action, filter ingest.FileFilter) []ingest.Status {
 	var statuses []ingest.Status
 	for _, status := range []ingest.Status{ingest.StatusError, ingest.StatusDiscovered, ingest.StatusReady} {
@@ -126,7 +122,7 @@ func decidable(action Action, filter ingest.FileFilter) []ingest.Status {
 	return statuses
 }
 
-// readBulkCursor returns the id of the last file that was looked at.
+// readBulkCursor returns the id of the last processed file.
 func readBulkCursor(cursor string) (int64, error) {
 	if cursor == "" {
 		return 0, nil
@@ -139,22 +135,22 @@ func readBulkCursor(cursor string) (int64, error) {
 	return id, nil
 }
 
-// bulkBatch is the files of one request and what became of them.
+// bulkBatch is the files of one request and their results.
 type bulkBatch struct {
 	files []ingest.File
 	mu    sync.Mutex
-	// decided says of each file that it is done or refused; undecided counts
-	// those that were tried and are neither.
+	// decided is true for each file that is done or refused; undecided counts transient
+	// failures.
 	decided   []bool
 	undecided int
 	result    *BulkResult
 }
 
-// decide tries each file until the time is nearly over or a part is away.
+// decide acts on each file until the time is nearly over or a dependency is down.
 func (b *bulkBatch) decide(ctx context.Context, decide func(context.Context, ingest.File) error) {
 	until := bulkUntil(ctx, time.Now())
 	var group errgroup.Group
-	group.SetLimit(bulkAtOnce)
+	group.SetLimit(bulkConcurrency)
 	for i, file := range b.files {
 		if ctx.Err() != nil || !until.IsZero() && time.Now().After(until) || b.partAway() {
 			break
@@ -167,8 +163,8 @@ func (b *bulkBatch) decide(ctx context.Context, decide func(context.Context, ing
 	_ = group.Wait() // none of them fails
 }
 
-// bulkUntil returns until when a request that begins now may begin decisions;
-// zero is for ever.
+// bulkUntil returns until when a request that starts now may start actions; zero means no
+// limit.
 func bulkUntil(ctx context.Context, now time.Time) time.Time {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -180,10 +176,10 @@ func bulkUntil(ctx context.Context, now time.Time) time.Time {
 func (b *bulkBatch) partAway() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.undecided >= bulkAtOnce
+	return b.undecided >= bulkConcurrency
 }
 
-// note counts what became of the file with the index.
+// note counts the result of the file with the index.
 func (b *bulkBatch) note(i int, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -205,8 +201,8 @@ func (b *bulkBatch) note(i int, err error) {
 	}
 }
 
-// finish says what is left, and behind which file: the last before the first
-// that is neither done nor refused. after is where the request began.
+// finish sets Remaining and Next. Next is the last file before the first one that is neither
+// done nor refused; after is where the request began.
 func (b *bulkBatch) finish(after int64) {
 	r := b.result
 	first := slices.Index(b.decided, false)

@@ -84,7 +84,7 @@ func TestOneFailureCancelsNoOtherDecision(t *testing.T) {
 	result, err = b.ActOnFiles(t.Context(), retryAll())
 	require.ErrorIs(t, err, away, "nothing was done")
 	require.EqualValues(t, maxBulk, result.Remaining)
-	require.Less(t, len(b.engine.decided), 3*bulkAtOnce, "the rest was not tried")
+	require.Less(t, len(b.engine.decided), 3*bulkConcurrency, "the rest was not tried")
 }
 
 // TestABatchEndsBeforeItsDeadline: what was done by then is counted.

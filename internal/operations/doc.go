@@ -1,8 +1,6 @@
-// Package admin is what operators do with stevedore: set it up, add and test
-// servers, ask for scans and look at files. The command line and the REST API
-// are two faces of it, so both say and do the same. It knows nothing of flags,
-// terminals or HTTP.
+// Package operations is what operators do with stevedore: manage and test servers, start
+// scans and audits, list files and act on them. The API and the console are thin layers
+// over it. It does not depend on HTTP.
 //
-// Errors that an operator can act on are ingest.Errors whose message says what
-// to do.
+// Errors that an operator can act on are ingest.Errors whose message says what to do.
 package operations

@@ -35,9 +35,7 @@ type ServerEdit struct {
 	KeyExtras
 }
 
-// EditServer changes a server that is still of the version, and returns it. A
-// suspended one is scanned again when what is edited may have been the reason.
-// The errors are those of AddServer, ingest.ErrNotFound and ingest.ErrStale.
+// EditServer implements Servers.
 func (s *Service) EditServer(ctx context.Context, nameOrUUID, version string, edit ServerEdit) (ingest.Server, error) {
 	server, err := s.GetServer(ctx, nameOrUUID)
 	if err != nil {
@@ -134,9 +132,7 @@ func mayMend(before, after ingest.Server) bool {
 		string(before.PrivateKeyEncrypted) != string(after.PrivateKeyEncrypted)
 }
 
-// RemoveServer removes a server that is still of the version and has no file on
-// its way or waiting for an operator. Those of a paused one that have not begun are
-// skipped. Its files stay in the ledger.
+// RemoveServer implements Servers.
 func (s *Service) RemoveServer(ctx context.Context, nameOrUUID, version string) (ingest.Server, error) {
 	server, err := s.GetServer(ctx, nameOrUUID)
 	if err != nil {

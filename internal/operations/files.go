@@ -12,8 +12,7 @@ const (
 	MaxPage     = 1000
 )
 
-// ListFiles returns one page. A server in the filter may be a name or a uuid;
-// one that does not exist is an ErrNotFound, not an empty list.
+// ListFiles implements Files.
 func (s *Service) ListFiles(ctx context.Context, filter ingest.FileFilter) (ingest.Page[ingest.File], error) {
 	ledger, err := s.resolve(ctx, &filter)
 	if err != nil {
@@ -44,9 +43,7 @@ func cutPage(page ingest.Page[ingest.File]) ingest.Page[ingest.File] {
 	return page
 }
 
-// CountUpTo returns how many files the filter selects, counting at most so many.
-// It ends soon whatever the filter: More says that it did not come to the end,
-// because there are more than limit files or because too many had to be looked at.
+// CountFiles implements Files.
 func (s *Service) CountFiles(ctx context.Context, filter ingest.FileFilter, limit int64) (ingest.Count, error) {
 	ledger, err := s.resolve(ctx, &filter)
 	if err != nil {
@@ -67,8 +64,7 @@ func (s *Service) resolve(ctx context.Context, filter *ingest.FileFilter) (Ledge
 	return s.d.Ledger(ctx)
 }
 
-// GetFile returns the file with the uuid, or with a uuid that begins so if
-// there is only one.
+// GetFile implements Files.
 func (s *Service) GetFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error) {
 	ledger, err := s.d.Ledger(ctx)
 	if err != nil {

@@ -35,8 +35,7 @@ type ServerOverview struct {
 	Hours []ingest.HourStats
 }
 
-// Overview returns the state of everything. It costs the same however many
-// files there are.
+// Overview implements Monitor.
 func (s *Service) Overview(ctx context.Context) (Overview, error) {
 	ledger, err := s.d.Ledger(ctx)
 	if err != nil {

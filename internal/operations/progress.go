@@ -12,15 +12,14 @@ import (
 )
 
 const (
-	// progressTimeout bounds what a page waits for Temporal: without an answer
-	// it shows what the ledger knows.
+	// progressTimeout bounds the time a page waits for Temporal: without an answer it shows
+	// the ledger's state.
 	progressTimeout = 2 * time.Second
-	// progressAtOnce bounds the questions under way.
+	// progressAtOnce bounds concurrent requests to Temporal.
 	progressAtOnce = 16
 )
 
-// Progress returns how the files' steps stand, by uuid. Files that are not
-// under way, and those that Temporal does not tell about in time, are left out.
+// Progress implements Files.
 func (s *Service) Progress(ctx context.Context, files []ingest.File) map[string]orchestrator.Progress {
 	ctx, cancel := context.WithTimeout(ctx, progressTimeout)
 	defer cancel()
@@ -32,7 +31,7 @@ func (s *Service) Progress(ctx context.Context, files []ingest.File) map[string]
 			continue
 		}
 		if file.Status == ingest.StatusReady && file.Deferrals > 0 {
-			answers[i] = putOff(file)
+			answers[i] = deferred(file)
 			continue
 		}
 		group.Go(func() error {
@@ -52,9 +51,8 @@ func (s *Service) Progress(ctx context.Context, files []ingest.File) map[string]
 	return found
 }
 
-// putOff is how a file stands that waits for its next round: no workflow is at
-// it meanwhile.
-func putOff(file ingest.File) *orchestrator.Progress {
+// deferred returns the progress of a deferred file, which has no workflow.
+func deferred(file ingest.File) *orchestrator.Progress {
 	return &orchestrator.Progress{
 		Step: cmp.Or(file.ErrorStep, ingest.StepDownload), Attempt: file.Deferrals*ingest.RoundAttempts + 1, NextTry: file.NotBefore,
 		Failure: file.ErrorMessage, Total: file.Size,

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The names of parts in readiness answers.
+// The names of dependencies in responses about readiness.
 const (
 	PartPostgres    = "postgres"
 	PartTemporal    = "temporal"
@@ -17,18 +17,17 @@ const (
 	PartKeyset      = "keyset"
 )
 
-// readyTimeout bounds each check: what takes longer is as good as down.
+// readyTimeout bounds each check; a dependency that needs longer counts as down.
 const readyTimeout = 3 * time.Second
 
-// PartStatus is one part's answer.
+// PartStatus is the state of a dependency.
 type PartStatus struct {
 	Part string
-	// Err is nil when the part is ready.
+	// Err is nil when the dependency is ready.
 	Err error
 }
 
-// Ready asks all parts side by side and returns their answers in the order of
-// Checks, after 3 seconds at the latest.
+// Ready implements Monitor.
 func (s *Service) Ready(ctx context.Context) []PartStatus {
 	statuses := make([]PartStatus, len(s.d.Checks))
 	var wg sync.WaitGroup
@@ -41,8 +40,8 @@ func (s *Service) Ready(ctx context.Context) []PartStatus {
 	return statuses
 }
 
-// runCheck gives up on a check that does not obey its context; the check ends
-// by itself whenever it does.
+// runCheck runs a check for at most readyTimeout. A check that ignores its context continues
+// in the background.
 func runCheck(ctx context.Context, check Check) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()

@@ -28,11 +28,7 @@ type ScanRun struct {
 	Servers int
 }
 
-// Scan starts a scan and returns at once. Without servers (names or uuids) it
-// is for all active ones, due or not, except those that are suspended; these
-// are scanned when named. An unknown server is an ErrNotFound, one
-// that is switched off an error of KindInvalid. Requests for the same servers in quick
-// succession share one scan, which begins after them; see takeTurn.
+// StartScan implements Scans.
 func (s *Service) StartScan(ctx context.Context, servers []string) (ScanRun, error) {
 	var run ScanRun
 	in := workflows.ScanAllServersInput{Force: true, Source: sourceManual}

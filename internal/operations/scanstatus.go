@@ -54,9 +54,7 @@ type ScanServerStatus struct {
 // describeAtOnce bounds the questions to Temporal under way for one status.
 const describeAtOnce = 16
 
-// ScanStatus says how the scan with the request uuid stands, or returns an
-// ErrNotFound when Temporal knows none: it forgets scans after the
-// namespace's retention.
+// GetScan implements Scans.
 func (s *Service) GetScan(ctx context.Context, requestUUID string) (ScanStatus, error) {
 	id := ingest.ScanWorkflowID(requestUUID)
 	scan, err := s.d.Orchestrator.DescribeScan(ctx, id)

@@ -24,9 +24,7 @@ type NewServer struct {
 	KeyExtras
 }
 
-// AddServer checks the settings, seals the credentials and records the server.
-// The errors are of KindInvalid, wrapping an *ingest.InvalidError with every problem,
-// and of KindConflict when the name is taken.
+// AddServer implements Servers.
 func (s *Service) AddServer(ctx context.Context, in NewServer) (ingest.Server, error) {
 	server := in.Server.WithDefaults(s.d.Defaults)
 	server.UUID = s.d.NewUUID()
@@ -133,7 +131,7 @@ func Fingerprint(keyLine string) string {
 // pageSize is how many rows are asked for at once when all are wanted.
 const pageSize = 1000
 
-// ListServers returns all servers, by name.
+// ListServers implements Servers.
 func (s *Service) ListServers(ctx context.Context) ([]ingest.Server, error) {
 	ledger, err := s.d.Ledger(ctx)
 	if err != nil {
@@ -160,7 +158,7 @@ func (s *Service) ListServers(ctx context.Context) ([]ingest.Server, error) {
 	}
 }
 
-// GetServer returns the server with the name or uuid, or an ErrNotFound.
+// GetServer implements Servers.
 func (s *Service) GetServer(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
 	ledger, err := s.d.Ledger(ctx)
 	if err != nil {
@@ -185,13 +183,12 @@ func (s *Service) ReadServer(ctx context.Context, nameOrUUID string) (server ing
 	return server, ServerVersion(server), err
 }
 
-// PauseServer switches a server off: it is not listed any more. Files that were
-// found go on.
+// PauseServer implements Servers.
 func (s *Service) PauseServer(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
 	return s.switchServer(ctx, nameOrUUID, "server.pause", Ledger.PauseServer)
 }
 
-// ResumeServer switches a server on and ends a suspension.
+// ResumeServer implements Servers.
 func (s *Service) ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
 	return s.switchServer(ctx, nameOrUUID, "server.resume", Ledger.ResumeServer)
 }

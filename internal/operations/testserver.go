@@ -54,13 +54,7 @@ func (r TestRequest) line(key string) string {
 	return key + " expires=" + r.Expires
 }
 
-// TestServer connects, compares the host key, logs in and looks at the root
-// folder. With approve ("SHA256:...") the presented key is pinned first, but
-// only if it has that fingerprint: what an operator has checked with the
-// partner is what gets trusted. Success ends a suspension. The result is valid
-// beside an error, too.
-//
-// A sample shows what the patterns would take, without taking it.
+// TestServer implements Servers.
 func (s *Service) TestServer(ctx context.Context, nameOrUUID string, ask TestRequest) (TestResult, error) {
 	if err := ask.check(); err != nil {
 		return TestResult{}, err

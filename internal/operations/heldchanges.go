@@ -7,9 +7,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// DecideChanges carries out a decision about the changes of a server that are
-// held, or a part of them, see ingest.ParsePart, and returns how many files that were;
-// 0 where nothing is held. What is to be taken is scanned for at once.
+// ResolveChanges implements Servers.
 func (s *Service) ResolveChanges(ctx context.Context, nameOrUUID string, decision ingest.ChangesDecision, part, reason string) (int64, error) {
 	server, err := s.GetServer(ctx, nameOrUUID)
 	if err != nil {

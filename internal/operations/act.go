@@ -9,12 +9,12 @@ import (
 	"stevedore/workflows"
 )
 
-// Action is what an operator can do with a file.
+// Action is the name of an operator action on a file.
 type Action string
 
-// The actions on files. Retry and Skip are for parked ones, Skip for those that have
-// not begun, too; Renotify announces a completed one, or one that failed at that,
-// again; Reprocess ingests a completed one again whose object is lost.
+// The actions on files. Retry and Skip are for failed files, and Skip also for files that
+// have not started. Renotify publishes the notification of a completed file, or of one that
+// failed at that, again. Reprocess ingests a completed file again whose object is lost.
 const (
 	Retry    Action = workflows.UpdateRetry
 	Skip     Action = workflows.UpdateSkip
@@ -23,9 +23,7 @@ const (
 	Reprocess Action = workflows.UpdateReprocess
 )
 
-// Decide carries out an operator's decision on the file with the uuid, or
-// whose uuid begins so, and returns the file as it was. A decision that does not
-// fit the file's state is KindConflict and says why.
+// ActOnFile implements Files.
 func (s *Service) ActOnFile(ctx context.Context, uuidOrPrefix string, action Action, d workflows.OperatorAction) (ingest.File, error) {
 	file, err := s.GetFile(ctx, uuidOrPrefix)
 	if err != nil {
@@ -42,15 +40,15 @@ func (s *Service) ActOnFile(ctx context.Context, uuidOrPrefix string, action Act
 			ingest.Summary(file.RemotePath), file.Status, action, wanted, orSkip(file.Status))
 	}
 	d.Actor = access.From(ctx).Name
-	d.Reason = ingest.DisplayPath(d.Reason) // it is shown in many places: as one line that can be seen
+	d.Reason = ingest.DisplayPath(d.Reason) // shown in many places, as one printable line
 	details := map[string]any{"path": ingest.DisplayPath(file.RemotePath), "server": file.ServerName, "reason": d.Reason, "from": d.From}
 	if d.Entry, err = s.record(ctx, "file."+string(action), file.UUID, details); err != nil {
 		return file, err
 	}
-	return file, s.decide(ctx, file, action, d)
+	return file, s.act(ctx, file, action, d)
 }
 
-// wantedStatus is the status in which the action fits the file.
+// wantedStatus returns the status that the action requires of the file.
 func wantedStatus(action Action, file ingest.File) ingest.Status {
 	if action == Reprocess || action == Renotify && file.Status == ingest.StatusCompleted {
 		return ingest.StatusCompleted
@@ -58,7 +56,7 @@ func wantedStatus(action Action, file ingest.File) ingest.Status {
 	return ingest.StatusError
 }
 
-// orSkip says what else can be done with a file that has not begun.
+// orSkip returns a hint for a file that has not started.
 func orSkip(status ingest.Status) string {
 	if notBegun(status) {
 		return "; one that has not begun can be skipped"
@@ -66,14 +64,14 @@ func orSkip(status ingest.Status) string {
 	return ""
 }
 
-// notBegun reports whether a file of the status may be without a workflow yet: it
-// settles, waits for something, or for its turn.
+// notBegun reports whether a file of the status may have no workflow yet: it settles, or
+// waits for another file or a slot.
 func notBegun(status ingest.Status) bool {
 	return status == ingest.StatusDiscovered || status == ingest.StatusReady
 }
 
-// skipNotBegun ends a file that no workflow carries. Nothing else may: its server may
-// be paused, or what it waits for may never come.
+// skipNotBegun skips a file without a workflow. No workflow would ever skip it: its server
+// may be paused, or the file that it waits for may never arrive.
 func (s *Service) skipNotBegun(ctx context.Context, file ingest.File, d workflows.OperatorAction) error {
 	ledger, err := s.d.Ledger(ctx)
 	if err != nil {
@@ -92,7 +90,7 @@ func (s *Service) skipNotBegun(ctx context.Context, file ingest.File, d workflow
 	return err
 }
 
-func (s *Service) decide(ctx context.Context, file ingest.File, action Action, d workflows.OperatorAction) error {
+func (s *Service) act(ctx context.Context, file ingest.File, action Action, d workflows.OperatorAction) error {
 	if action == Reprocess {
 		return s.d.Orchestrator.Reprocess(ctx, file, workflows.FileIngestInput{
 			FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Mode: file.Mode, Reprocess: &d,
@@ -105,7 +103,7 @@ func (s *Service) decide(ctx context.Context, file ingest.File, action Action, d
 	}
 	err := s.d.Orchestrator.Act(ctx, file.UUID, string(action), d)
 	if ingest.KindOf(err) == ingest.KindMissing && file.ErrorKind == ingest.KindUnsettled {
-		err = s.decideFirst(ctx, file, action, d)
+		err = s.actFirst(ctx, file, action, d)
 	}
 	if ingest.KindOf(err) == ingest.KindMissing {
 		return ingest.Wrap(ingest.KindConflict, err, "%s waits for a decision, but its workflow is gone: the reconciler starts it again",
@@ -114,9 +112,9 @@ func (s *Service) decide(ctx context.Context, file ingest.File, action Action, d
 	return err
 }
 
-// decideFirst carries out a decision on a file that no workflow has carried yet: one
-// that waits for the decision is begun.
-func (s *Service) decideFirst(ctx context.Context, file ingest.File, action Action, d workflows.OperatorAction) error {
+// actFirst applies an action to a failed file that never had a workflow: it starts one that
+// waits for the action.
+func (s *Service) actFirst(ctx context.Context, file ingest.File, action Action, d workflows.OperatorAction) error {
 	step := ingest.FirstStep(cmp.Or(file.Mode, ingest.ModeStaged))
 	err := s.d.Orchestrator.StartIngest(ctx, file, workflows.FileIngestInput{
 		FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Mode: file.Mode,
