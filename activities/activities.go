@@ -10,25 +10,25 @@ import (
 
 // Deps are the dependencies of Activities. All interfaces are required.
 type Deps struct {
-	Ledger    Ledger
-	Catalog   Catalog
-	Slots     Reservations
-	Debris    Debris
-	Sources   Sources
-	Staging   Staging
-	Memory    Memory
-	Objects   Objects
-	Direct    DirectDeps
-	Announcer Announcer
-	Workflows Workflows
-	Audits    Audits
-	Auditor   Auditor
-	Log       *slog.Logger
+	Ledger         Ledger
+	Catalog        Catalog
+	Slots          Reservations
+	Reconciliation Reconciliation
+	Sources        Sources
+	Staging        Staging
+	Memory         Memory
+	Objects        Objects
+	Direct         DirectDeps
+	Publisher      Publisher
+	Workflows      Workflows
+	Audits         Audits
+	Auditor        Auditor
+	Log            *slog.Logger
 	// HostTimeout bounds how long a task may wait in a host's queue before the workflow
 	// checks whether the host is alive.
 	HostTimeout time.Duration
 	// HostFresh is the maximum age of the heartbeat of a host that counts as alive.
-	// Workers write one every HostBeat, also when they are saturated and poll nothing.
+	// Workers write one every HostHeartbeatInterval, also when they are saturated and poll nothing.
 	HostFresh time.Duration
 	// NoProgress bounds the time without a byte in a transfer, so that a silent peer
 	// cannot hold a slot forever.
@@ -78,8 +78,8 @@ func (a *Activities) apply(ctx context.Context, file ingest.File, change ingest.
 	return err
 }
 
-// HostBeat is the interval of a worker's heartbeat in the ledger.
-const HostBeat = 20 * time.Second
+// HostHeartbeatInterval is the interval of a worker's heartbeat in the ledger.
+const HostHeartbeatInterval = 20 * time.Second
 
 // hostQueue returns the task queue of this worker's staging volume.
 func (a *Activities) hostQueue() string { return ingest.HostQueue(a.Staging.HostID()) }

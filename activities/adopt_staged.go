@@ -31,7 +31,7 @@ func (a *Activities) readoptStaged(ctx context.Context, fileUUID string) (unknow
 	if err != nil || len(open) == 0 {
 		return true, err
 	}
-	err = a.Debris.Adopt(ctx, ingest.Forgotten{
+	err = a.Reconciliation.Adopt(ctx, ingest.Forgotten{
 		FileUUID: fileUUID, Origin: staged.Origin, ModTime: time.Unix(staged.ModTime, 0).UTC(), Staged: staged, Host: a.Staging.HostID(),
 	})
 	if ingest.IsKind(err, ingest.KindMissing) || ingest.IsKind(err, ingest.KindConflict) {

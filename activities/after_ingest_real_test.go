@@ -358,7 +358,7 @@ func TestAChecksumFileWithoutAFileIsRejected(t *testing.T) {
 	files, err := b.Store.Files(b.Ctx, ingest.FileFilter{Server: "acme"})
 	require.NoError(t, err)
 	assert.Empty(t, files, "its file may still arrive")
-	ignored, err := b.Store.AsideOf(b.Ctx, b.server.UUID, 10)
+	ignored, err := b.Store.IgnoredEntries(b.Ctx, b.server.UUID, 10)
 	require.NoError(t, err)
 	assert.Len(t, ignored, 2)
 	b.acts.LeftRetry = time.Nanosecond
@@ -370,7 +370,7 @@ func TestAChecksumFileWithoutAFileIsRejected(t *testing.T) {
 	require.NoError(t, os.Remove(b.sshd.Path("delivery.md5")))
 	require.NoError(t, os.Remove(b.sshd.Path("SHA256SUMS")))
 	require.Empty(t, b.list(false))
-	ignored, err = b.Store.AsideOf(b.Ctx, b.server.UUID, 10)
+	ignored, err = b.Store.IgnoredEntries(b.Ctx, b.server.UUID, 10)
 	require.NoError(t, err)
 	assert.Empty(t, ignored)
 }

@@ -19,7 +19,7 @@ func (t *afterAction) moveAway(ctx context.Context, from, dir string, unchanged 
 	}
 	name := path.Base(from)
 	target := t.server.MoveTarget(folder, name)
-	kept, movedFrom, err := t.moves.KeepTarget(ctx, t.file.UUID, target)
+	kept, movedFrom, err := t.moves.ReserveTarget(ctx, t.file.UUID, target)
 	if err != nil {
 		return "", err
 	}
@@ -65,7 +65,7 @@ func (t *afterAction) freeTarget(ctx context.Context, target ingest.MoveTarget, 
 	if t.server.OnCollision != ingest.CollisionOverwrite {
 		movedFrom = ""
 	}
-	return t.moves.FreeTarget(ctx, t.file.UUID, target, movedFrom)
+	return t.moves.ReleaseTarget(ctx, t.file.UUID, target, movedFrom)
 }
 
 // freeLostTarget ends the reservation for a source that is gone: the result of its move

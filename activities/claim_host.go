@@ -77,7 +77,7 @@ func (a *Activities) CheckHost(ctx context.Context, in CheckHostInput) (CheckHos
 // Temporal. One is enough: a saturated host does not poll, and a host may have lost its
 // connection to the ledger.
 func (a *Activities) alive(ctx context.Context, queue string) (bool, error) {
-	seen, err := a.Debris.HostSeen(ctx, ingest.HostID(queue), a.HostFresh)
+	seen, err := a.Reconciliation.HostSeen(ctx, ingest.HostID(queue), a.HostFresh)
 	if err != nil || seen {
 		return seen, err
 	}

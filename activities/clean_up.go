@@ -110,7 +110,7 @@ func (a *Activities) cleanCompanions(ctx context.Context, source Source, server 
 	if err != nil || len(due) == 0 {
 		return err
 	}
-	spoken, err := a.Catalog.TakenWith(ctx, server.UUID, due)
+	spoken, err := a.Catalog.FilesOfCompanions(ctx, server.UUID, due)
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (a *Activities) cleanCompanions(ctx context.Context, source Source, server 
 
 // cleanCompanion applies the file's action to a companion that certainly belongs to the
 // ingested version: others may belong to a delivery in progress.
-func (a *Activities) cleanCompanion(ctx context.Context, source Source, server ingest.Server, one ingest.Alone, spoken ingest.Spoken) error {
+func (a *Activities) cleanCompanion(ctx context.Context, source Source, server ingest.Server, one ingest.OrphanCompanion, spoken ingest.CompanionUse) error {
 	if server.AfterIngest == ingest.AfterKeep || server.Companions == ingest.CompanionsStay {
 		return nil
 	}
@@ -177,7 +177,7 @@ func (a *Activities) cleanCompanion(ctx context.Context, source Source, server i
 // describesFile reports whether a companion that appeared or changed after its file was
 // ingested belongs to that file. A done-marker does. A checksum file does if its digest
 // is the file's, or if it uses another algorithm and is older than leftRetry.
-func (a *Activities) describesFile(ctx context.Context, source Source, server ingest.Server, one ingest.Alone, file ingest.File) (bool, error) {
+func (a *Activities) describesFile(ctx context.Context, source Source, server ingest.Server, one ingest.OrphanCompanion, file ingest.File) (bool, error) {
 	if server.IsMarker(path.Base(one.Path)) {
 		return true, nil
 	}

@@ -25,7 +25,7 @@ func TestASlowFileIsDeferred(t *testing.T) {
 	b := newBench(t)
 	b.Edit(b.server.UUID, func(s *ingest.Server) { s.MinRate = 4711 })
 	f := b.ready("a.csv", sandbox.Random(10))
-	fence, err := b.Store.TakeDispatch(b.Ctx, b.server.UUID)
+	fence, err := b.Store.RegisterDispatcher(b.Ctx, b.server.UUID)
 	require.NoError(t, err)
 	got, err := b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 1)
 	require.NoError(t, err)

@@ -55,7 +55,7 @@ type DispatchFilesResult struct {
 // all workers, and the next dispatcher finds the slots of one that crashed. A
 // dispatcher that was replaced is fenced and can reserve no slots.
 func (a *Activities) DispatchFiles(ctx context.Context, in DispatchFilesInput) (DispatchFilesResult, error) {
-	fence, err := a.Slots.TakeDispatch(ctx, in.ServerUUID)
+	fence, err := a.Slots.RegisterDispatcher(ctx, in.ServerUUID)
 	if ingest.IsKind(err, ingest.KindMissing) {
 		return DispatchFilesResult{Halt: Halt{Paused: true}}, nil // removed
 	}

@@ -21,8 +21,8 @@ type FindStrandedInput struct {
 	Limit int `json:"limit"`
 }
 
-// Stranded is a file that needs a new workflow.
-type Stranded struct {
+// Orphan is a file that needs a new workflow.
+type Orphan struct {
 	ReadyFile
 	ServerUUID string        `json:"server_uuid"`
 	ServerName string        `json:"server_name"`
@@ -35,11 +35,11 @@ type Stranded struct {
 
 // FindStrandedResult is the result for one page.
 type FindStrandedResult struct {
-	Restart  []Stranded `json:"restart,omitempty"`
-	Requeued int64      `json:"requeued"`
-	Findings []string   `json:"findings,omitempty"`
-	AfterID  int64      `json:"after_id"`
-	More     bool       `json:"more"`
+	Restart  []Orphan `json:"restart,omitempty"`
+	Requeued int64    `json:"requeued"`
+	Findings []string `json:"findings,omitempty"`
+	AfterID  int64    `json:"after_id"`
+	More     bool     `json:"more"`
 }
 
 // FindStranded finds files in flight or in error whose workflow is gone: terminated,
@@ -52,7 +52,7 @@ func (a *Activities) FindStranded(ctx context.Context, in FindStrandedInput) (Fi
 }
 
 func (a *Activities) findStranded(ctx context.Context, in FindStrandedInput, report func(int64)) (result FindStrandedResult, err error) {
-	files, err := a.Debris.Unmoved(ctx, in.Unchanged, in.AfterID, in.Limit)
+	files, err := a.Reconciliation.UnchangedFiles(ctx, in.Unchanged, in.AfterID, in.Limit)
 	if err != nil || len(files) == 0 {
 		return result, err
 	}
@@ -92,7 +92,7 @@ func (a *Activities) recoverFile(ctx context.Context, file ingest.File, result *
 	found := func(action string) {
 		result.Findings = append(result.Findings, file.ServerName+":"+ingest.DisplayPath(file.RemotePath)+" was "+string(file.Status)+" without a workflow: "+action)
 	}
-	stranded := Stranded{
+	stranded := Orphan{
 		ReadyFile:  readyFile(file),
 		ServerUUID: file.ServerUUID, ServerName: file.ServerName, Status: file.Status,
 	}
@@ -101,7 +101,7 @@ func (a *Activities) recoverFile(ctx context.Context, file ingest.File, result *
 		stranded.From = ingest.StepNotify
 		found("its notification is published now")
 		result.Restart = append(result.Restart, stranded)
-	case file.Status == ingest.StatusError && file.ErrorKind != ingest.KindStranded:
+	case file.Status == ingest.StatusError && file.ErrorKind != ingest.KindOrphaned:
 		stranded.Parked = &ingest.Failure{Step: cmp.Or(file.ErrorStep, ingest.StepDownload), Kind: file.ErrorKind, Message: file.ErrorMessage}
 		found("it needs attention again")
 		result.Restart = append(result.Restart, stranded)
@@ -122,7 +122,7 @@ func (a *Activities) requeue(ctx context.Context, file ingest.File) error {
 	}
 	if file.Status != ingest.StatusError {
 		lost := ingest.Failure{
-			Step: ingest.StepDownload, Kind: ingest.KindStranded, Message: "its workflow was terminated while the file was " + string(file.Status),
+			Step: ingest.StepDownload, Kind: ingest.KindOrphaned, Message: "its workflow was terminated while the file was " + string(file.Status),
 		}
 		err = a.apply(ctx, file, ingest.Failed(file, lost))
 		if err != nil {

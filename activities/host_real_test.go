@@ -42,7 +42,7 @@ func TestASaturatedHostIsAlive(t *testing.T) {
 	b := newBench(t)
 	b.acts.Workflows = &unpolled{Workflows: b.acts.Workflows}
 	f := b.ready("a.bin", sandbox.Random(5000))
-	require.NoError(t, b.Store.SeeHost(b.Ctx, "another"))
+	require.NoError(t, b.Store.RecordHeartbeat(b.Ctx, "another"))
 	b.stagedOn(f, "another")
 	there := ingest.HostQueue("another")
 

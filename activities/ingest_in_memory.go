@@ -64,7 +64,7 @@ func (a *Activities) startInMemory(ctx context.Context, in IngestInMemoryInput) 
 	}
 	start := ingest.Started(ingest.File{UUID: in.FileUUID, ServerName: server.Name}, ingest.ModeMemory, in.Slot, "")
 	start.From, start.Set.StagedOn = []ingest.Status{ingest.StatusReady, ingest.StatusDownloading}, nil
-	if file, err = a.Ledger.Take(ctx, start); err != nil {
+	if file, err = a.Ledger.ClaimAndApply(ctx, start); err != nil {
 		return file, server, err
 	}
 	if file.StagedOn != "" {

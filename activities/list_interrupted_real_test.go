@@ -59,9 +59,9 @@ type recordedListing struct {
 	last ingest.Listed
 }
 
-func (c *recordedListing) Judge(ctx context.Context, server ingest.Server, l ingest.Listed) (string, error) {
+func (c *recordedListing) HoldChanges(ctx context.Context, server ingest.Server, l ingest.Listed) (string, error) {
 	c.last = l
-	return c.Catalog.Judge(ctx, server, l)
+	return c.Catalog.HoldChanges(ctx, server, l)
 }
 
 // TestAnInterruptedListingResumes until it is complete. It skips a folder that always breaks
@@ -134,11 +134,11 @@ func (c *oneListing) StartScan(ctx context.Context, serverUUID, _ string) (int64
 	return c.Catalog.StartScan(ctx, serverUUID, c.key)
 }
 
-func (c *oneListing) NoteAside(ctx context.Context, serverUUID, _ string, seen []ingest.Observation) error {
-	return c.Catalog.NoteAside(ctx, serverUUID, c.key, seen)
+func (c *oneListing) RecordIgnored(ctx context.Context, serverUUID, _ string, seen []ingest.Observation) error {
+	return c.Catalog.RecordIgnored(ctx, serverUUID, c.key, seen)
 }
 
-func (c *oneListing) CompanionsDue(ctx context.Context, serverUUID, _ string, again time.Duration) ([]ingest.Alone, error) {
+func (c *oneListing) CompanionsDue(ctx context.Context, serverUUID, _ string, again time.Duration) ([]ingest.OrphanCompanion, error) {
 	return c.Catalog.CompanionsDue(ctx, serverUUID, c.key, again)
 }
 
@@ -219,5 +219,5 @@ func TestTryListingIsBounded(t *testing.T) {
 		return []byte(body.String())
 	}})
 	_, kind := b.try()
-	assert.Equal(t, activities.TypeNotThrough, kind)
+	assert.Equal(t, activities.TypeListingIncomplete, kind)
 }

@@ -60,7 +60,7 @@ func (a *Activities) crashLoop(ctx context.Context, server ingest.Server, scanID
 	if from == nil || from.Tries < crashesToSuspend {
 		return nil
 	}
-	deaths, err := a.Catalog.ScanDeaths(ctx, scanID)
+	deaths, err := a.Catalog.ScanCrashes(ctx, scanID)
 	if err != nil || deaths < crashesToSuspend {
 		return err
 	}

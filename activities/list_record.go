@@ -69,7 +69,7 @@ func (r *recorder) counted(doubtful ingest.Unread) position {
 
 func (r *recorder) add(ctx context.Context, seen ingest.Observation) error {
 	switch {
-	case seen.Aside == "":
+	case seen.Ignored == "":
 		r.stats.add(seen)
 		seen.Unrecorded = seen.Rejected != "" && r.Rejected >= ingest.MaxNewRejected
 		r.batch = append(r.batch, seen)
@@ -85,7 +85,7 @@ func (r *recorder) add(ctx context.Context, seen ingest.Observation) error {
 // flush records the entries seen since the last flush.
 func (r *recorder) flush(ctx context.Context) error {
 	if len(r.ignored) > 0 {
-		if r.recordErr = r.Catalog.NoteAside(ctx, r.server.UUID, r.key, r.ignored); r.recordErr != nil {
+		if r.recordErr = r.Catalog.RecordIgnored(ctx, r.server.UUID, r.key, r.ignored); r.recordErr != nil {
 			return r.recordErr
 		}
 		r.ignored = r.ignored[:0]

@@ -30,7 +30,7 @@ func forest(t *testing.T, folders int) *oddBench {
 
 func (b *oddBench) ignored() (paths []string) {
 	b.T.Helper()
-	all, err := b.Store.AsideOf(b.Ctx, b.server.UUID, 1000)
+	all, err := b.Store.IgnoredEntries(b.Ctx, b.server.UUID, 1000)
 	require.NoError(b.T, err)
 	for _, one := range all {
 		paths = append(paths, one.Path)
@@ -130,7 +130,7 @@ func (unwritableCatalog) Observe(context.Context, string, string, []ingest.Obser
 	return ingest.ScanCounts{}, ingest.Errorf(ingest.KindTransient, "the ledger is unavailable")
 }
 
-func (unwritableCatalog) NoteAside(context.Context, string, string, []ingest.Observation) error {
+func (unwritableCatalog) RecordIgnored(context.Context, string, string, []ingest.Observation) error {
 	return ingest.Errorf(ingest.KindTransient, "the ledger is unavailable")
 }
 

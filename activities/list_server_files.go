@@ -94,7 +94,7 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 func scanResult(server ingest.Server, in ListServerFilesInput, l listing, err error) ingest.ScanResult {
 	r := ingest.ScanResult{
 		ServerUUID: server.UUID, Counts: l.counts(), Unread: l.unread, Note: l.note, Entire: err == nil && l.unread.Count == 0,
-		Mends: in.Force && server.State == ingest.ServerSuspended,
+		EndsSuspension: in.Force && server.State == ingest.ServerSuspended,
 	}
 	if err != nil {
 		kind := ingest.KindOf(err)
@@ -150,7 +150,7 @@ const maxIgnored = 1000
 // ignore counts an entry that is no delivery, and reports whether it is to be recorded.
 func (l *listing) ignore(seen ingest.Observation) bool {
 	count := &l.alone
-	if seen.Aside == ingest.AsideInProgress {
+	if seen.Ignored == ingest.IgnoredInProgress {
 		count = &l.inProgress
 	}
 	*count++
@@ -177,7 +177,7 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 		return l, err
 	}
 	defer func() { _ = source.Close() }()
-	source.OnAnswer(watchdog.markAlive)
+	source.OnReply(watchdog.markAlive)
 
 	r := recorder{
 		Activities: a, listing: &l, server: server, source: in.Source, watchdog: watchdog, tracker: newPositionTracker(watchdog, from), stats: stats,
@@ -191,7 +191,7 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 	if err := a.endExcludedAged(ctx, source, server); err != nil {
 		return l, err
 	}
-	if l.note, err = a.Catalog.Judge(ctx, server, r.stats.result(r.complete())); err != nil {
+	if l.note, err = a.Catalog.HoldChanges(ctx, server, r.stats.result(r.complete())); err != nil {
 		return l, err
 	}
 	if l.Ready, l.Settling, err = a.Catalog.Promote(ctx, server); err == nil {

@@ -48,7 +48,7 @@ func (a *Activities) notify(ctx context.Context, file ingest.File, sourceAction 
 }
 
 func (a *Activities) publish(ctx context.Context, file ingest.File) (ingest.Receipt, error) {
-	return a.Announcer.Announce(ctx, ingest.Announcement{
+	return a.Publisher.Publish(ctx, ingest.Notification{
 		File: file, ServerName: file.ServerName,
 		Object: ingest.Object{Bucket: file.Bucket, Key: file.ObjectKey, Size: file.Size, SHA256: file.Hash, ETag: file.ETag},
 	})
@@ -77,7 +77,7 @@ func (a *Activities) Renotify(ctx context.Context, in RenotifyInput) error {
 		return applicationError(ingest.Errorf(ingest.KindConflict, "file is %s, not completed: no notification to publish again", file.Status))
 	}
 	action := ingest.OperatorAction{Action: ingest.ActionRenotify, Actor: in.Actor, Reason: in.Reason, Key: in.Key, Entry: in.Entry}
-	if action.Verified, err = a.Ledger.Vouch(ctx, file.UUID, action); err != nil {
+	if action.Verified, err = a.Ledger.VerifyAction(ctx, file.UUID, action); err != nil {
 		return applicationError(err)
 	}
 	receipt, err := a.publish(ctx, file)

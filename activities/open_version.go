@@ -7,9 +7,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// SelfTold is a remote file with a stat of the open file, which may differ from the
+// StatFile is a remote file with a stat of the open file, which may differ from the
 // earlier stat of its path.
-type SelfTold interface {
+type StatFile interface {
 	// Opened returns the stat made at opening; ok is false if the server does not
 	// support it.
 	Opened() (seen ingest.Observation, ok bool)
@@ -32,7 +32,7 @@ func openVersion(ctx context.Context, source Source, file ingest.File) (RemoteFi
 }
 
 func checkOpened(remote io.ReaderAt, file ingest.File) error {
-	told, can := remote.(SelfTold)
+	told, can := remote.(StatFile)
 	if !can {
 		return nil
 	}
@@ -54,7 +54,7 @@ func openTime(remote RemoteFile, file ingest.File) int64 {
 	if f, bounded := remote.(*boundedFile); bounded {
 		remote = f.RemoteFile
 	}
-	f, can := remote.(SelfTold)
+	f, can := remote.(StatFile)
 	if !can || !file.Timeless() {
 		return 0
 	}
@@ -69,7 +69,7 @@ func statOpen(ctx context.Context, remote RemoteFile) (seen ingest.Observation, 
 	if f, bounded := remote.(*boundedFile); bounded {
 		remote = f.RemoteFile
 	}
-	if f, can := remote.(SelfTold); can {
+	if f, can := remote.(StatFile); can {
 		return f.Told(ctx)
 	}
 	return seen, false, nil

@@ -27,7 +27,7 @@ type ParkFileInput struct {
 func (a *Activities) ParkFile(ctx context.Context, in ParkFileInput) (Outcome, error) {
 	if in.Kind == ingest.KindSameContent {
 		return a.changeFile(ctx, in, func(file ingest.File, why ingest.Failure) ingest.Change {
-			return ingest.Gone(file, ingest.StatusSuperseded, why)
+			return ingest.RemovedFromServer(file, ingest.StatusSuperseded, why)
 		})
 	}
 	if in.Kind.ServerLevel() && in.Kind != ingest.KindSuspended { // KindSuspended only repeats an earlier failure
@@ -77,7 +77,9 @@ type CloseFileInput struct {
 
 // CloseFile records that the version is gone from its server.
 func (a *Activities) CloseFile(ctx context.Context, in CloseFileInput) (Outcome, error) {
-	return a.changeFile(ctx, in.ParkFileInput, func(file ingest.File, why ingest.Failure) ingest.Change { return ingest.Gone(file, in.Status, why) })
+	return a.changeFile(ctx, in.ParkFileInput, func(file ingest.File, why ingest.Failure) ingest.Change {
+		return ingest.RemovedFromServer(file, in.Status, why)
+	})
 }
 
 func (a *Activities) changeFile(ctx context.Context, in ParkFileInput, changeOf func(ingest.File, ingest.Failure) ingest.Change) (Outcome, error) {
@@ -117,10 +119,10 @@ func (a *Activities) ResumeFile(ctx context.Context, in ResumeFileInput) (Outcom
 	}
 	if !in.Own {
 		var err error
-		if action.Verified, err = a.Ledger.Vouch(ctx, in.FileUUID, action); err != nil {
+		if action.Verified, err = a.Ledger.VerifyAction(ctx, in.FileUUID, action); err != nil {
 			return Outcome{}, applicationError(err)
 		}
 	}
-	change := ingest.Decided(in.FileUUID, action)
+	change := ingest.OperatorActed(in.FileUUID, action)
 	return Outcome{Status: change.To}, applicationError(a.Ledger.Apply(ctx, change))
 }

@@ -23,34 +23,34 @@ type Ledger interface {
 	// Apply commits a change. It returns KindFenced if a newer claim exists and
 	// KindConflict if the transition is not allowed. It is idempotent.
 	Apply(ctx context.Context, change ingest.Change) error
-	// Take claims the file and, in the same commit, applies the change if its status is
+	// ClaimAndApply claims the file and, in the same commit, applies the change if its status is
 	// one of change.From. It returns the resulting file. Without the slot that the
 	// change requires it returns KindNoSlot and changes nothing.
-	Take(ctx context.Context, change ingest.Change) (ingest.File, error)
+	ClaimAndApply(ctx context.Context, change ingest.Change) (ingest.File, error)
 	// Reprocess makes a completed file ready again, or returns KindConflict. It is
 	// idempotent for the same action.
 	Reprocess(ctx context.Context, fileUUID string, action ingest.OperatorAction) error
-	// Vouch reports whether an operator action came from the API, which has written an
+	// VerifyAction reports whether an operator action came from the API, which has written an
 	// audit log entry. It adds an entry for other actions.
-	Vouch(ctx context.Context, fileUUID string, action ingest.OperatorAction) (verified bool, err error)
+	VerifyAction(ctx context.Context, fileUUID string, action ingest.OperatorAction) (verified bool, err error)
 	Moves
 }
 
 // Moves reserves names on partners' servers, one move at a time.
 type Moves interface {
-	// KeepTarget reserves the name for the file until FreeTarget, at most for an hour. It
+	// ReserveTarget reserves the name for the file until ReleaseTarget, at most for an hour. It
 	// reports false if another file holds it. movedFrom is the source path of the file
 	// last recorded there.
-	KeepTarget(ctx context.Context, fileUUID string, target ingest.MoveTarget) (kept bool, movedFrom string, err error)
-	// FreeTarget ends the file's reservation, if it has one. movedFrom, when not empty,
+	ReserveTarget(ctx context.Context, fileUUID string, target ingest.MoveTarget) (kept bool, movedFrom string, err error)
+	// ReleaseTarget ends the file's reservation, if it has one. movedFrom, when not empty,
 	// records the path from which the file was moved there.
-	FreeTarget(ctx context.Context, fileUUID string, target ingest.MoveTarget, movedFrom string) error
+	ReleaseTarget(ctx context.Context, fileUUID string, target ingest.MoveTarget, movedFrom string) error
 }
 
 // Reservations enforces the concurrency limits of servers.
 type Reservations interface {
-	// TakeDispatch makes the caller the server's only dispatcher.
-	TakeDispatch(ctx context.Context, serverUUID string) (fence int64, err error)
+	// RegisterDispatcher makes the caller the server's only dispatcher.
+	RegisterDispatcher(ctx context.Context, serverUUID string) (fence int64, err error)
 	// ReserveSlots reserves slots for at most limit ready files, the oldest first. It
 	// returns KindFenced if another dispatcher has taken over.
 	ReserveSlots(ctx context.Context, serverUUID string, fence int64, limit int) (ingest.Reservation, error)
@@ -76,8 +76,8 @@ type Catalog interface {
 	// Recorded returns the numbers of new and rejected files recorded since the scan
 	// started.
 	Recorded(ctx context.Context, scanID int64) (news, rejected int64, err error)
-	// ScanDeaths returns the number of consecutive earlier attempts that left the row open.
-	ScanDeaths(ctx context.Context, scanID int64) (int, error)
+	// ScanCrashes returns the number of consecutive earlier attempts that left the row open.
+	ScanCrashes(ctx context.Context, scanID int64) (int, error)
 	// FinishScan closes the row and updates the server's last_scan_at, last_error and
 	// state. A listing that opened no row is recorded completely.
 	FinishScan(ctx context.Context, scan ingest.ScanResult) error
@@ -89,17 +89,17 @@ type Catalog interface {
 	// Observe records the entries of a listing or recheck; source is recorded in the
 	// discovered event. It returns the numbers of new and rejected files.
 	Observe(ctx context.Context, serverUUID, source string, seen []ingest.Observation) (ingest.ScanCounts, error)
-	// NoteAside records the ignored entries of the listing with the key. CompanionsDue
-	// returns the companions among them that are due for a check, TakenWith the
+	// RecordIgnored records the ignored entries of the listing with the key. CompanionsDue
+	// returns the companions among them that are due for a check, FilesOfCompanions the
 	// ledger's state of the files they belong to.
-	NoteAside(ctx context.Context, serverUUID, key string, seen []ingest.Observation) error
-	CompanionsDue(ctx context.Context, serverUUID, key string, again time.Duration) ([]ingest.Alone, error)
-	TakenWith(ctx context.Context, serverUUID string, companions []ingest.Alone) ([]ingest.Spoken, error)
+	RecordIgnored(ctx context.Context, serverUUID, key string, seen []ingest.Observation) error
+	CompanionsDue(ctx context.Context, serverUUID, key string, again time.Duration) ([]ingest.OrphanCompanion, error)
+	FilesOfCompanions(ctx context.Context, serverUUID string, companions []ingest.OrphanCompanion) ([]ingest.CompanionUse, error)
 	// SourcesLeft returns files whose sources are left and were not retried within the time.
 	SourcesLeft(ctx context.Context, serverUUID string, untried time.Duration, limit int) ([]ingest.File, error)
-	// Judge decides, at the end of a listing, which files that are new only by their
+	// HoldChanges decides, at the end of a listing, which files that are new only by their
 	// times are held for an operator, and returns a note on the listing.
-	Judge(ctx context.Context, server ingest.Server, l ingest.Listed) (note string, err error)
+	HoldChanges(ctx context.Context, server ingest.Server, l ingest.Listed) (note string, err error)
 	// Settling returns discovered files in order of id, after the given one.
 	Settling(ctx context.Context, serverUUID string, afterID int64, limit int) ([]ingest.File, error)
 	// Unsettled returns files that never settled and were not listed within the time, in
@@ -110,16 +110,16 @@ type Catalog interface {
 	Promote(ctx context.Context, server ingest.Server) (promoted, settling int64, err error)
 }
 
-// Debris provides the ledger's data for reconciliation, and the heartbeats of workers.
-type Debris interface {
-	// Unmoved returns files in flight or in error whose row has not changed within the
+// Reconciliation provides the ledger's data for reconciliation, and the heartbeats of workers.
+type Reconciliation interface {
+	// UnchangedFiles returns files in flight or in error whose row has not changed within the
 	// time, in order of id, after the given one.
-	Unmoved(ctx context.Context, unchanged time.Duration, afterID int64, limit int) ([]ingest.File, error)
+	UnchangedFiles(ctx context.Context, unchanged time.Duration, afterID int64, limit int) ([]ingest.File, error)
 	// CompletedWithin returns files completed within the time, in the same order.
 	CompletedWithin(ctx context.Context, within time.Duration, afterID int64, limit int) ([]ingest.File, error)
-	// SeeHost records a worker's heartbeat. HostSeen reports whether there was one
+	// RecordHeartbeat records a worker's heartbeat. HostSeen reports whether there was one
 	// within the time; Hosts returns the hosts with one.
-	SeeHost(ctx context.Context, hostID string) error
+	RecordHeartbeat(ctx context.Context, hostID string) error
 	HostSeen(ctx context.Context, hostID string, within time.Duration) (bool, error)
 	Hosts(ctx context.Context, within time.Duration) ([]string, error)
 	// Adopt records a file that is missing in the ledger. It returns KindMissing if its
@@ -137,15 +137,15 @@ type Sources interface {
 
 // Source is a session on a server. Close returns it to the pool.
 type Source interface {
-	// OnAnswer sets a callback for answers that are progress: names of a folder, a
+	// OnReply sets a callback for answers that are progress: names of a folder, a
 	// stat. It is called often and must not block. Reads of files do not call it.
-	OnAnswer(fn func())
+	OnReply(fn func())
 	// List walks the server's root and calls fn for each entry to be recorded, including
 	// rejected ones. It returns the folders that could not be read, also with an error.
 	List(ctx context.Context, request ingest.ListRequest, fn func(ingest.Observation) error) (ingest.Unread, error)
-	// Takes returns a function that reports whether a listing by the server's current
+	// Includes returns a function that reports whether a listing by the server's current
 	// settings includes a file path.
-	Takes(ctx context.Context) (func(path string) bool, error)
+	Includes(ctx context.Context) (func(path string) bool, error)
 	// Stat stats a path; KindNotFound if it does not exist.
 	Stat(ctx context.Context, path string) (ingest.Observation, error)
 	// Real returns the path with links resolved, as far as the server supports it.
@@ -215,10 +215,10 @@ type Memory interface {
 	Sum(content []byte, algo string) (digest string, err error)
 }
 
-// Announcer publishes notifications of completed files.
-type Announcer interface {
-	// Announce returns once the broker has confirmed and routed the message.
-	Announce(ctx context.Context, a ingest.Announcement) (ingest.Receipt, error)
+// Publisher publishes notifications of completed files.
+type Publisher interface {
+	// Publish returns once the broker has confirmed and routed the message.
+	Publish(ctx context.Context, a ingest.Notification) (ingest.Receipt, error)
 }
 
 // Workflows provides the operations on Temporal.

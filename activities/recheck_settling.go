@@ -54,7 +54,7 @@ func (a *Activities) recheck(ctx context.Context, server ingest.Server) (r Reche
 		return r, err
 	}
 	defer func() { _ = source.Close() }()
-	source.OnAnswer(watchdog.markAlive)
+	source.OnReply(watchdog.markAlive)
 	for after, looked := int64(0), int64(0); ; {
 		files, err := a.Catalog.Settling(ctx, server.UUID, after, recheckPage)
 		if err != nil {
@@ -107,7 +107,7 @@ func (a *Activities) restat(ctx context.Context, server ingest.Server, source So
 // endExcluded ends the files that the server's changed settings exclude, and returns the
 // others.
 func (a *Activities) endExcluded(ctx context.Context, source Source, files []ingest.File) (left []ingest.File, ended int64, err error) {
-	takes, err := source.Takes(ctx)
+	takes, err := source.Includes(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -116,7 +116,7 @@ func (a *Activities) endExcluded(ctx context.Context, source Source, files []ing
 			left = append(left, file)
 			continue
 		}
-		if err := a.Ledger.Apply(ctx, ingest.LeftOut(file)); err != nil {
+		if err := a.Ledger.Apply(ctx, ingest.ExcludedBySettings(file)); err != nil {
 			return nil, ended, err
 		}
 		ended++

@@ -39,7 +39,7 @@ func (a *Activities) Reprocess(ctx context.Context, in ReprocessInput) (err erro
 		}
 	}
 	action := ingest.OperatorAction{Action: ingest.ActionReprocess, Actor: in.Actor, Reason: in.Reason, Key: in.Key, Entry: in.Entry}
-	if action.Verified, err = a.Ledger.Vouch(ctx, file.UUID, action); err != nil {
+	if action.Verified, err = a.Ledger.VerifyAction(ctx, file.UUID, action); err != nil {
 		return applicationError(err)
 	}
 	if err := a.Ledger.Reprocess(ctx, file.UUID, action); err != nil {

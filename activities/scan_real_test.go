@@ -48,7 +48,7 @@ func TestTryListing(t *testing.T) {
 	}))
 	logins := b.countLogins()
 	_, kind = b.try()
-	assert.Equal(t, activities.TypeNotThrough, kind)
+	assert.Equal(t, activities.TypeListingIncomplete, kind)
 	assert.Zero(t, logins.count.Load(), "it was not logged in to")
 	require.Empty(t, b.list(false))
 	_, kind = b.try()
@@ -90,7 +90,7 @@ func TestAnUnfinishedTryCountsItsFiles(t *testing.T) {
 	_, err := b.env.ExecuteActivity(activities.NameTryListing, in)
 	var left *temporal.ApplicationError
 	require.ErrorAs(t, err, &left)
-	require.Equal(t, activities.TypeNotThrough, left.Type())
+	require.Equal(t, activities.TypeListingIncomplete, left.Type())
 	require.NoError(t, left.Details(&in.Leftover))
 	require.EqualValues(t, 3, in.New)
 

@@ -27,9 +27,9 @@ func newShares(most int) *shares {
 	return &shares{limit: most, running: map[string]int{}, waiting: map[string][]chan struct{}{}}
 }
 
-// TransfersAtOnce returns how many transfer tasks a worker accepts with the limit most:
+// TransferTasks returns how many transfer tasks a worker accepts with the limit most:
 // it includes the guaranteed shares beyond the limit, and waiting transfers.
-func TransfersAtOnce(most int) int { return 3 * most }
+func TransferTasks(most int) int { return 3 * most }
 
 // guaranteed returns a server's share: the number of transfers that run beyond the limit,
 // and the number that may wait in this process.

@@ -100,7 +100,7 @@ func TestAFileThatWaitsForItsChecksumHasNoSlot(t *testing.T) {
 	t.Parallel()
 	b, odd, f := oddSidecar(t)
 	odd.SetFaults(services.SFTPFaults{Wait: func(path string, _ <-chan struct{}) bool { return strings.HasSuffix(path, ".sha256") }})
-	fence, err := b.Store.TakeDispatch(b.Ctx, b.server.UUID)
+	fence, err := b.Store.RegisterDispatcher(b.Ctx, b.server.UUID)
 	require.NoError(t, err)
 	got, err := b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 1)
 	require.NoError(t, err)

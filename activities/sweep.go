@@ -43,7 +43,7 @@ func (a *Activities) abandoned(ctx context.Context, fileUUID string) (gone, unkn
 // SweepStaging removes the staged data of ended files from this host, and records the
 // host's heartbeat.
 func (a *Activities) SweepStaging(ctx context.Context, in SweepInput) (result SweepResult, err error) {
-	if err := a.Debris.SeeHost(ctx, a.Staging.HostID()); err != nil {
+	if err := a.Reconciliation.RecordHeartbeat(ctx, a.Staging.HostID()); err != nil {
 		return result, applicationError(err)
 	}
 	held, err := a.Staging.List()
@@ -139,7 +139,7 @@ func (a *Activities) CheckObjects(ctx context.Context, in CheckObjectsInput) (re
 	ctx, report, stop := a.watch(ctx, 0)
 	defer func() { err = applicationError(stop(err)) }()
 	for after := int64(0); ; {
-		files, err := a.Debris.CompletedWithin(ctx, in.Within, after, objectPage)
+		files, err := a.Reconciliation.CompletedWithin(ctx, in.Within, after, objectPage)
 		if err != nil || len(files) == 0 {
 			return result, err
 		}
@@ -195,7 +195,7 @@ type ListHostsResult struct {
 
 // ListHosts returns the queues of the workers with a heartbeat within the time.
 func (a *Activities) ListHosts(ctx context.Context, in ListHostsInput) (ListHostsResult, error) {
-	hosts, err := a.Debris.Hosts(ctx, in.Within)
+	hosts, err := a.Reconciliation.Hosts(ctx, in.Within)
 	var result ListHostsResult
 	for _, id := range hosts {
 		result.Queues = append(result.Queues, ingest.HostQueue(id))
@@ -208,5 +208,5 @@ func (a *Activities) RecordReconciliation(ctx context.Context, in ingest.Reconci
 	for _, finding := range in.Findings {
 		a.Log.WarnContext(ctx, "reconciliation", "finding", finding)
 	}
-	return applicationError(a.Debris.RecordReconciliation(ctx, in))
+	return applicationError(a.Reconciliation.RecordReconciliation(ctx, in))
 }

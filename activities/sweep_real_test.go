@@ -19,7 +19,7 @@ func TestASweepKeepsYoungData(t *testing.T) {
 	f := b.ready("a.bin", sandbox.Random(5000))
 	require.Empty(t, b.download(f))
 	require.NoError(t, b.Store.Apply(b.Ctx, ingest.Change{FileUUID: f.UUID, To: ingest.StatusError}))
-	require.NoError(t, b.Store.Apply(b.Ctx, ingest.Decided(f.UUID, ingest.OperatorAction{Action: ingest.ActionSkip, Key: "k"})))
+	require.NoError(t, b.Store.Apply(b.Ctx, ingest.OperatorActed(f.UUID, ingest.OperatorAction{Action: ingest.ActionSkip, Key: "k"})))
 	sweep := func(age time.Duration) int64 {
 		return value[activities.SweepResult](b, activities.NameSweepStaging, activities.SweepInput{Age: age}).Removed
 	}

@@ -88,7 +88,7 @@ func (a *Activities) startTransfer(ctx context.Context, in TransferInput) (file 
 	}
 	start := ingest.Started(file, ingest.ModeDirect, in.Slot, "")
 	start.From = []ingest.Status{ingest.StatusReady, ingest.StatusDownloading}
-	file, err = a.Ledger.Take(ctx, start)
+	file, err = a.Ledger.ClaimAndApply(ctx, start)
 	return file, server, err
 }
 

@@ -12,9 +12,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TypeNotThrough is the type of the error with which TryListing leaves the listing to
+// TypeListingIncomplete is the type of the error with which TryListing leaves the listing to
 // ListServerFiles. Its detail is a Leftover.
-const TypeNotThrough = "not_through"
+const TypeListingIncomplete = "not_through"
 
 const (
 	// defaultTryLimit is well below the timeout of a workflow task, 10 s.
@@ -108,6 +108,6 @@ func (a *Activities) acquireTry(ctx context.Context) (end func(), err error) {
 func (a *Activities) tryLimit() time.Duration { return cmp.Or(a.TryLimit, defaultTryLimit) }
 
 func notThrough(left Leftover) error {
-	return temporal.NewApplicationErrorWithOptions("the server is listed by ListServerFiles", TypeNotThrough,
+	return temporal.NewApplicationErrorWithOptions("the server is listed by ListServerFiles", TypeListingIncomplete,
 		temporal.ApplicationErrorOptions{NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Details: []any{left}})
 }

@@ -274,7 +274,7 @@ func TestAListingNotesUnusualTimes(t *testing.T) {
 		"none.csv": "no modification time", "future.csv": "in the future",
 	} {
 		f := b.File(b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
-		notes := f.SightNotes(time.Now())
+		notes := f.SourceNotes(time.Now())
 		require.Len(t, notes, 1)
 		assert.Contains(t, notes[0], note)
 	}

@@ -103,7 +103,7 @@ func (e *emptyRunner) runOne(ctx context.Context) (client.WorkflowRun, error) {
 	id := emptyIngest + "/" + uuid.NewString()
 	done := make(chan struct{})
 	e.done.Store(id, done)
-	shown := workflows.Shown{ServerName: ServerName(0), Path: "/out/file_000000.bin", Size: smallSize, Status: ingest.StatusReady}
+	shown := workflows.FileMetadata{ServerName: ServerName(0), Path: "/out/file_000000.bin", Size: smallSize, Status: ingest.StatusReady}
 	started, err := e.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: e.queue, EnableEagerStart: true,
 		StaticSummary: shown.Summary(), Memo: shown.Memo(), TypedSearchAttributes: shown.SearchAttributes(),

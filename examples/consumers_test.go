@@ -46,8 +46,8 @@ func requireEachFileOnce(t *testing.T, command ...string) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, publisher.Close()) })
 	first, second := notification("a.csv"), notification("отчёт.csv")
-	publish := func(a ingest.Announcement) string {
-		receipt, err := publisher.Announce(t.Context(), a)
+	publish := func(a ingest.Notification) string {
+		receipt, err := publisher.Publish(t.Context(), a)
 		require.NoError(t, err)
 		return receipt.MessageID
 	}
@@ -74,9 +74,9 @@ func requireEachFileOnce(t *testing.T, command ...string) {
 	require.False(t, left, "every message is acknowledged or rejected")
 }
 
-func notification(name string) ingest.Announcement {
+func notification(name string) ingest.Notification {
 	file := ingest.File{UUID: uuid.NewString(), ServerUUID: uuid.NewString(), RemotePath: "/out/" + name, Filename: name, CreatedAt: time.Now()}
-	return ingest.Announcement{File: file, ServerName: "acme", Object: ingest.Object{
+	return ingest.Notification{File: file, ServerName: "acme", Object: ingest.Object{
 		Bucket: "stevedore", Key: ingest.ObjectKey(file), Size: 42, SHA256: strings.Repeat("0f", 32),
 	}}
 }

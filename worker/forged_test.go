@@ -24,15 +24,15 @@ import (
 // refusing is a broker that refuses the notifications of files that are not in
 // allowed. Files parked at that step accept every operator action.
 type refusing struct {
-	activities.Announcer
+	activities.Publisher
 	allowed *sync.Map
 }
 
-func (r refusing) Announce(ctx context.Context, a ingest.Announcement) (ingest.Receipt, error) {
+func (r refusing) Publish(ctx context.Context, a ingest.Notification) (ingest.Receipt, error) {
 	if _, allowed := r.allowed.Load(a.File.UUID); !allowed {
 		return ingest.Receipt{}, ingest.Errorf(ingest.KindInvalid, "the broker refuses the message")
 	}
-	return r.Announcer.Announce(ctx, a)
+	return r.Publisher.Publish(ctx, a)
 }
 
 // forgery sends a message to Temporal that does not come from stevedore's API.
@@ -97,7 +97,7 @@ func TestForgedActionsAreUnverified(t *testing.T) {
 	h := newCluster(t)
 	var allowed sync.Map
 	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
-		d.Announcer = refusing{d.Announcer, &allowed}
+		d.Publisher = refusing{d.Publisher, &allowed}
 		return d
 	})
 	acme := h.AddServer("acme", nil)
@@ -133,7 +133,7 @@ func TestForgedActionsAreUnverified(t *testing.T) {
 			}), path)
 		}
 	}
-	for _, signal := range []string{workflows.SignalRescan, workflows.SignalSlotFreed} {
+	for _, signal := range []string{workflows.SignalRescan, workflows.SignalFileReady} {
 		before, err := h.Store.AuditLog(h.Ctx, 0, 100)
 		require.NoError(t, err)
 		_ = h.Temporal.SignalWorkflow(h.Ctx, ingest.DiscoverWorkflowID(h.Files()[0].ServerUUID), "", signal, map[string]any{"actor": "ann"})

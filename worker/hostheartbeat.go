@@ -12,7 +12,7 @@ import (
 // until ctx ends. Steps that wait for the host read that record: a saturated
 // host polls no queue and must not be taken for dead. A failed heartbeat is
 // logged and not retried, because the next one replaces it.
-func heartbeatHost(ctx context.Context, interval time.Duration, hosts activities.Debris, hostID string, log *slog.Logger) {
+func heartbeatHost(ctx context.Context, interval time.Duration, hosts activities.Reconciliation, hostID string, log *slog.Logger) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
@@ -21,7 +21,7 @@ func heartbeatHost(ctx context.Context, interval time.Duration, hosts activities
 			return
 		case <-tick.C:
 		}
-		if err := hosts.SeeHost(ctx, hostID); err != nil && ctx.Err() == nil {
+		if err := hosts.RecordHeartbeat(ctx, hostID); err != nil && ctx.Err() == nil {
 			log.WarnContext(ctx, "host heartbeat failed", "host", hostID, "error", err)
 		}
 	}

@@ -14,12 +14,12 @@ import (
 
 // hostLedger receives host heartbeats; every other one fails.
 type hostLedger struct {
-	activities.Debris
+	activities.Reconciliation
 	seen chan string
 	n    int
 }
 
-func (b *hostLedger) SeeHost(_ context.Context, hostID string) error {
+func (b *hostLedger) RecordHeartbeat(_ context.Context, hostID string) error {
 	if b.n++; b.n%2 == 0 {
 		return errors.New("the database is down")
 	}

@@ -39,9 +39,9 @@ func (l meteredLedger) Claim(ctx context.Context, fileUUID string) (ingest.File,
 	return keepClaim(ctx, file, err)
 }
 
-// Take implements activities.Ledger.
-func (l meteredLedger) Take(ctx context.Context, change ingest.Change) (ingest.File, error) {
-	file, err := l.Ledger.Take(ctx, change)
+// ClaimAndApply implements activities.Ledger.
+func (l meteredLedger) ClaimAndApply(ctx context.Context, change ingest.Change) (ingest.File, error) {
+	file, err := l.Ledger.ClaimAndApply(ctx, change)
 	return keepClaim(ctx, file, err)
 }
 
@@ -104,9 +104,9 @@ type meteredFile struct {
 	received func(bytes int)
 }
 
-// Opened implements activities.SelfTold.
+// Opened implements activities.StatFile.
 func (f meteredFile) Opened() (seen ingest.Observation, ok bool) {
-	if file, can := f.RemoteFile.(activities.SelfTold); can {
+	if file, can := f.RemoteFile.(activities.StatFile); can {
 		return file.Opened()
 	}
 	return seen, false

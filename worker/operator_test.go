@@ -110,10 +110,10 @@ func TestAnAuditEntryVerifiesOneAction(t *testing.T) {
 	require.NoError(t, h.SendUpdate(a.UUID, workflows.UpdateRetry, decision))
 	h.Completed(paths[0])
 	assert.Equal(t, true, verified(a))
-	valid, err := h.Store.Vouch(h.Ctx, a.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Actor: "ann", Entry: entry.Key, Key: "another run"})
+	valid, err := h.Store.VerifyAction(h.Ctx, a.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Actor: "ann", Entry: entry.Key, Key: "another run"})
 	require.NoError(t, err)
 	assert.False(t, valid, "it was used")
-	valid, err = h.Store.Vouch(h.Ctx, a.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Actor: "eve", Entry: entry.Key, Key: "a third"})
+	valid, err = h.Store.VerifyAction(h.Ctx, a.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Actor: "eve", Entry: entry.Key, Key: "a third"})
 	require.NoError(t, err)
 	assert.False(t, valid)
 }

@@ -28,7 +28,7 @@ import (
 const noProgress = 2 * time.Minute
 
 // hostFresh is the age at which a host's last heartbeat no longer counts as alive.
-// It allows for several lost ones of activities.HostBeat, because the database may
+// It allows for several lost ones of activities.HostHeartbeatInterval, because the database may
 // be down for a moment.
 const hostFresh = 90 * time.Second
 
@@ -93,7 +93,7 @@ func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log
 	if wiring.Wrap != nil {
 		acts.Deps = wiring.Wrap(acts.Deps)
 	}
-	if err := acts.Debris.SeeHost(ctx, acts.Staging.HostID()); err != nil {
+	if err := acts.Reconciliation.RecordHeartbeat(ctx, acts.Staging.HostID()); err != nil {
 		return err
 	}
 	if wiring.Scrapes != nil {
@@ -101,7 +101,9 @@ func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log
 	}
 	heartbeats, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	running.Go(func() { heartbeatHost(heartbeats, activities.HostBeat, acts.Debris, acts.Staging.HostID(), log) })
+	running.Go(func() {
+		heartbeatHost(heartbeats, activities.HostHeartbeatInterval, acts.Reconciliation, acts.Staging.HostID(), log)
+	})
 	defer running.Wait()
 	defer stop()
 	return poll(ctx, cfg, temporal, log, acts, wiring)
@@ -156,8 +158,8 @@ func workers(cfg config.Config, temporal client.Client, acts *activities.Activit
 		maxConcurrent int
 		register      func(sdkworker.Registry, *activities.Activities)
 	}{
-		{ingest.TransferQueue(taskQueue), activities.TransfersAtOnce(cfg.Worker.MaxDownloads), registerTransfers},
-		{host, activities.TransfersAtOnce(cfg.Worker.MaxDownloads), registerHost},
+		{ingest.TransferQueue(taskQueue), activities.TransferTasks(cfg.Worker.MaxDownloads), registerTransfers},
+		{host, activities.TransferTasks(cfg.Worker.MaxDownloads), registerHost},
 		{ingest.UploadQueue(host), cfg.Worker.MaxUploads, registerHost},
 		{ingest.TidyQueue(host), maxCleanups, registerHost},
 	} {
@@ -184,8 +186,8 @@ func Activities(ctx context.Context, cfg config.Config, temporal client.Client, 
 func (w *adapters) activities(cfg config.Config, temporal client.Client, taskQueue string, log *slog.Logger) *activities.Activities {
 	return activities.New(activities.Deps{
 		Direct: activities.DirectDeps{Transfers: w.store, Objects: w.objects, Copier: w.direct},
-		Ledger: w.store, Catalog: w.store, Slots: w.store, Debris: w.store, Sources: sources{w.sftp}, Staging: w.staging,
-		Memory: transfer.Memory{Budget: w.budget, ReadAhead: w.ahead}, Objects: w.objects, Announcer: w.bus,
+		Ledger: w.store, Catalog: w.store, Slots: w.store, Reconciliation: w.store, Sources: sources{w.sftp}, Staging: w.staging,
+		Memory: transfer.Memory{Budget: w.budget, ReadAhead: w.ahead}, Objects: w.objects, Publisher: w.bus,
 		Workflows: orchestrator.Dispatcher{Temporal: temporal, TaskQueue: taskQueue, Limits: ingest.ModeLimits{
 			Memory: cfg.Transfer.MemoryLimit, Direct: cfg.Transfer.DirectAbove,
 		}},

@@ -53,7 +53,7 @@ func (i *measuredInbound) ExecuteActivity(ctx context.Context, in *interceptor.E
 // another host or mode.
 func elsewhere(err error) bool {
 	var failure *temporal.ApplicationError
-	return errors.As(err, &failure) && (failure.Type() == activities.TypeOtherHost || failure.Type() == activities.TypeNotThrough)
+	return errors.As(err, &failure) && (failure.Type() == activities.TypeOtherHost || failure.Type() == activities.TypeListingIncomplete)
 }
 
 // unknownKind is the label of errors without an ingest.Kind.

@@ -90,7 +90,7 @@ func TestARescanIsNotLostBetweenRuns(t *testing.T) {
 	s.dispatchers = []dispatcher{{takes: time.Hour}}
 	s.at(30*time.Second, func() {
 		s.env.SetContinueAsNewSuggested(true)
-		s.env.SignalWorkflow(workflows.SignalSlotFreed, nil)                        // the run starts to stop
+		s.env.SignalWorkflow(workflows.SignalFileReady, nil)                        // the run starts to stop
 		s.env.SignalWorkflow(workflows.SignalRescan, workflows.Rescan{Force: true}) // its dispatcher still runs
 	})
 	in := s.continued(t)
@@ -107,7 +107,7 @@ func TestErrorOfAStoppedDispatcherDoesNotEndTheScan(t *testing.T) {
 	s.dispatchers = []dispatcher{{takes: 30 * time.Second, err: failure(ingest.KindInvalid), ending: func() {
 		s.env.SetContinueAsNewSuggested(true)
 		// The workflow task with the failure reads this signal first.
-		s.env.SignalWorkflowSkippingWorkflowTask(workflows.SignalSlotFreed, nil)
+		s.env.SignalWorkflowSkippingWorkflowTask(workflows.SignalFileReady, nil)
 	}}}
 	s.continued(t)
 	assert.Equal(t, []string{"0s list", "0s dispatch", "30s end"}, s.log)
@@ -120,7 +120,7 @@ func TestACancellationIsNotLostBetweenRuns(t *testing.T) {
 	s.dispatchers = []dispatcher{{takes: time.Hour}}
 	s.at(30*time.Second, func() {
 		s.env.SetContinueAsNewSuggested(true)
-		s.env.SignalWorkflow(workflows.SignalSlotFreed, nil)
+		s.env.SignalWorkflow(workflows.SignalFileReady, nil)
 		s.env.CancelWorkflow()
 	})
 	s.run(workflows.DiscoverFilesInput{})

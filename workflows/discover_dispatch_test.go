@@ -19,7 +19,7 @@ func TestDiscoverFilesDispatchesForEachFileThatIsReady(t *testing.T) {
 	t.Parallel()
 	wake := func(after time.Duration) func(*script) {
 		return func(s *script) {
-			s.at(after, func() { s.env.SignalWorkflow(workflows.SignalSlotFreed, workflows.SlotFreed{FileUUID: fileUUID}) })
+			s.at(after, func() { s.env.SignalWorkflow(workflows.SignalFileReady, workflows.SlotFreed{FileUUID: fileUUID}) })
 		}
 	}
 	settles := func(takes time.Duration) func(*script) {
@@ -81,7 +81,7 @@ func TestDiscoverFilesDispatchesAfterASignalWithoutPayload(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
 	s.dispatchers = []dispatcher{{takes: 15 * time.Second}}
-	s.at(time.Second, func() { s.env.SignalWorkflow(workflows.SignalSlotFreed, nil) })
+	s.at(time.Second, func() { s.env.SignalWorkflow(workflows.SignalFileReady, nil) })
 	s.summary(t)
 	assert.Equal(t, []string{"0s list", "0s dispatch", "15s dispatch", "15s end"}, s.log)
 }
@@ -111,7 +111,7 @@ func TestDiscoverFilesWaitsForDeferredFiles(t *testing.T) {
 			s.settings.ScanInterval = 24 * time.Hour
 			s.dispatchers = tc.dispatchers
 			if tc.wake > 0 {
-				s.at(tc.wake, func() { s.env.SignalWorkflow(workflows.SignalSlotFreed, workflows.SlotFreed{FileUUID: fileUUID}) })
+				s.at(tc.wake, func() { s.env.SignalWorkflow(workflows.SignalFileReady, workflows.SlotFreed{FileUUID: fileUUID}) })
 			}
 			assert.EqualValues(t, len(s.dispatchers), s.summary(t).Started)
 			assert.Equal(t, tc.want, s.log)
@@ -177,7 +177,7 @@ func TestTheHistoryOfAScanStaysSmall(t *testing.T) {
 	timers := 0
 	s.env.SetOnTimerScheduledListener(func(string, time.Duration) { timers++ })
 	for i := range 490 {
-		s.at(time.Duration(i+1)*3*time.Second-time.Millisecond, func() { s.env.SignalWorkflow(workflows.SignalSlotFreed, nil) })
+		s.at(time.Duration(i+1)*3*time.Second-time.Millisecond, func() { s.env.SignalWorkflow(workflows.SignalFileReady, nil) })
 	}
 	s.at(26*time.Minute, s.env.CancelWorkflow)
 	s.run(workflows.DiscoverFilesInput{})

@@ -60,7 +60,7 @@ type Rescan struct {
 	Scheduled bool `json:"scheduled,omitempty"`
 }
 
-// SlotFreed is the optional payload of SignalSlotFreed.
+// SlotFreed is the optional payload of SignalFileReady.
 type SlotFreed struct {
 	// FileUUID is a ready file that waits for a slot; may be empty.
 	FileUUID string `json:"file_uuid"`
@@ -106,7 +106,7 @@ func newDiscovery(ctx workflow.Context, in DiscoverFilesInput) *discovery {
 	d := &discovery{
 		in: in, listDue: true, force: in.Force, backlog: in.Carried != nil, name: shownServer(ctx),
 		rescan: workflow.GetSignalChannel(ctx, SignalRescan),
-		freed:  workflow.GetSignalChannel(ctx, SignalSlotFreed),
+		freed:  workflow.GetSignalChannel(ctx, SignalFileReady),
 	}
 	if c := in.Carried; c != nil {
 		d.server, d.listedAt, d.seenAt = c.Server, c.ListedAt, c.ListedAt

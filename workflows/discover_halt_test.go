@@ -107,7 +107,7 @@ func TestAReadyFileOfASuspendedServerIsLeftToTheDispatcher(t *testing.T) {
 			s := newScript(t)
 			s.listings = []listing{{}, {err: failure(ingest.KindAuth)}}
 			s.dispatchers = []dispatcher{{takes: 3 * time.Minute}, tc.second}
-			s.at(2*time.Minute, func() { s.env.SignalWorkflow(workflows.SignalSlotFreed, nil) })
+			s.at(2*time.Minute, func() { s.env.SignalWorkflow(workflows.SignalFileReady, nil) })
 			s.run(workflows.DiscoverFilesInput{})
 			require.ErrorContains(t, s.env.GetWorkflowError(), "auth", "the failed listing is reported")
 			assert.Equal(t, tc.want, s.log)

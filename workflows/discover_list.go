@@ -45,7 +45,7 @@ func (d *discovery) listServer(ctx workflow.Context) (result activities.ListServ
 		return result, err
 	}
 	var app *temporal.ApplicationError
-	if errors.As(err, &app) && app.Type() == activities.TypeNotThrough {
+	if errors.As(err, &app) && app.Type() == activities.TypeListingIncomplete {
 		_ = app.Details(&in.Leftover) // unreadable details: nothing to carry over
 	} else if permanent(err) {
 		return result, err

@@ -120,7 +120,7 @@ func (s *script) listed(l listing) activities.ListServerFilesResult {
 
 // listingIncomplete returns the error with which TryListing leaves a listing to the activity.
 func listingIncomplete(left activities.Leftover) error {
-	return temporal.NewApplicationErrorWithOptions("elsewhere", activities.TypeNotThrough,
+	return temporal.NewApplicationErrorWithOptions("elsewhere", activities.TypeListingIncomplete,
 		temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{left}})
 }
 

@@ -38,9 +38,9 @@ var (
 	searchSize   = temporal.NewSearchAttributeKeyInt64(ingest.SearchSize)
 )
 
-// Shown is the metadata of a file's workflow in Temporal: summary, memo and search
+// FileMetadata is the metadata of a file's workflow in Temporal: summary, memo and search
 // attributes.
-type Shown struct {
+type FileMetadata struct {
 	ServerName string
 	// Path is the display path, see ingest.DisplayPath.
 	Path string
@@ -50,15 +50,15 @@ type Shown struct {
 }
 
 // Summary returns the path in Markdown, which Temporal's Web UI renders.
-func (s Shown) Summary() string { return summary(code(s.Path)) }
+func (s FileMetadata) Summary() string { return summary(code(s.Path)) }
 
 // Memo returns the workflow's memo, which listings include but cannot filter by.
-func (s Shown) Memo() map[string]any {
+func (s FileMetadata) Memo() map[string]any {
 	return map[string]any{MemoServer: s.ServerName, MemoPath: truncate(s.Path, memoPathBytes), MemoSize: s.Size}
 }
 
 // SearchAttributes returns the attributes by which workflows are searched and counted.
-func (s Shown) SearchAttributes() temporal.SearchAttributes {
+func (s FileMetadata) SearchAttributes() temporal.SearchAttributes {
 	return temporal.NewSearchAttributes(
 		searchServer.ValueSet(s.ServerName), searchStatus.ValueSet(string(s.Status)), searchSize.ValueSet(s.Size),
 	)

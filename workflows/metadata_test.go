@@ -25,10 +25,10 @@ func TestASummaryIsInertAndShort(t *testing.T) {
 		"":                    "`-`",
 		"/out/[c](http://e/)": "`/out/[c](http://e/)`",
 	} {
-		assert.Equal(t, want, workflows.Shown{Path: path}.Summary())
+		assert.Equal(t, want, workflows.FileMetadata{Path: path}.Summary())
 	}
 	for _, long := range []string{strings.Repeat("<", 5000), strings.Repeat("ж", 5000), strings.Repeat("`", 5000), strings.Repeat("a", 361)} {
-		summary := workflows.Shown{Path: long}.Summary()
+		summary := workflows.FileMetadata{Path: long}.Summary()
 		payload, err := converter.GetDefaultDataConverter().ToPayload(summary)
 		require.NoError(t, err)
 		assert.LessOrEqual(t, payload.Size(), 400)
@@ -41,10 +41,10 @@ func TestASummaryIsInertAndShort(t *testing.T) {
 func TestAMemoHoldsTheWholePath(t *testing.T) {
 	t.Parallel()
 	path := "/" + strings.Repeat("a", 1000)
-	memo, err := json.Marshal(workflows.Shown{ServerName: "acme", Path: path, Size: 7}.Memo())
+	memo, err := json.Marshal(workflows.FileMetadata{ServerName: "acme", Path: path, Size: 7}.Memo())
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"server":"acme","path":"`+path+`","size":7}`, string(memo))
-	assert.Len(t, workflows.Shown{Path: strings.Repeat("a", 10_000)}.Memo()[workflows.MemoPath], 4096)
+	assert.Len(t, workflows.FileMetadata{Path: strings.Repeat("a", 10_000)}.Memo()[workflows.MemoPath], 4096)
 }
 
 // TestStartIngest: the workflow can be searched by server, status and size, and cannot be

@@ -18,9 +18,9 @@ const (
 	// SignalRescan requests another listing from a running DiscoverFiles.
 	// Payload: Rescan.
 	SignalRescan = "rescan"
-	// SignalSlotFreed notifies DiscoverFiles of a ready file that waits for a slot.
+	// SignalFileReady notifies DiscoverFiles of a ready file that waits for a slot.
 	// Payload: SlotFreed.
-	SignalSlotFreed = "slot-freed"
+	SignalFileReady = "slot-freed"
 
 	// UpdateRetry and UpdateSkip retry or skip a failed file and return whether the
 	// action was accepted. Payload: OperatorAction. The signals of the same names do the same

@@ -28,7 +28,7 @@ func TestRegisteredNames(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys((&activities.Activities{}).Registered())) {
 		names = append(names, "activity "+name)
 	}
-	for _, name := range []string{workflows.SignalRescan, workflows.SignalSlotFreed} {
+	for _, name := range []string{workflows.SignalRescan, workflows.SignalFileReady} {
 		names = append(names, "signal "+name)
 	}
 	names = append(names, "update "+workflows.UpdateRetry, "update "+workflows.UpdateSkip,

@@ -130,7 +130,7 @@ func (r *reconciliation) recoverFiles(ctx workflow.Context) error {
 
 // restart starts workflows and waits until each has started: an abandoned child that
 // has not started is lost when this run ends.
-func (r *reconciliation) restart(ctx workflow.Context, files []activities.Stranded) {
+func (r *reconciliation) restart(ctx workflow.Context, files []activities.Orphan) {
 	starts := make([]workflow.ChildWorkflowFuture, len(files))
 	for i, file := range files {
 		starts[i] = workflow.ExecuteChildWorkflow(withIngest(ctx, file.ReadyFile, file.ServerName, file.ServerUUID, file.Status),
@@ -229,7 +229,7 @@ func (r *reconciliation) describe(ctx workflow.Context, doing string) {
 // the server's uuid: with fairness enabled, one server's backlog does not delay
 // another's.
 func withIngest(ctx workflow.Context, file activities.ReadyFile, serverName, serverUUID string, status ingest.Status) workflow.Context {
-	shown := Shown{ServerName: serverName, Path: cmp.Or(file.Path, file.Summary), Size: file.Size, Status: status}
+	shown := FileMetadata{ServerName: serverName, Path: cmp.Or(file.Path, file.Summary), Size: file.Size, Status: status}
 	start := shown.start(file.UUID, serverUUID)
 	return workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID:            start.ID,
@@ -243,11 +243,11 @@ func withIngest(ctx workflow.Context, file activities.ReadyFile, serverName, ser
 
 // StartIngest returns the start options of a file's FileIngest, without the task queue.
 func StartIngest(file ingest.File, serverUUID string) client.StartWorkflowOptions {
-	shown := Shown{ServerName: file.ServerName, Path: ingest.DisplayPath(file.RemotePath), Size: file.Size, Status: file.Status}
+	shown := FileMetadata{ServerName: file.ServerName, Path: ingest.DisplayPath(file.RemotePath), Size: file.Size, Status: file.Status}
 	return shown.start(file.UUID, serverUUID)
 }
 
-func (s Shown) start(fileUUID, serverUUID string) client.StartWorkflowOptions {
+func (s FileMetadata) start(fileUUID, serverUUID string) client.StartWorkflowOptions {
 	return client.StartWorkflowOptions{
 		ID:                                       ingest.IngestWorkflowID(fileUUID),
 		WorkflowExecutionErrorWhenAlreadyStarted: true,

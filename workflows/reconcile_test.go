@@ -60,15 +60,15 @@ func TestReconcileRestartsOrphanedFiles(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
 	why := &ingest.Failure{Step: ingest.StepTransfer, Kind: ingest.KindPermission, Message: "denied"}
-	file := func(uuid string, mode ingest.Mode) activities.Stranded {
-		return activities.Stranded{
+	file := func(uuid string, mode ingest.Mode) activities.Orphan {
+		return activities.Orphan{
 			ReadyFile: activities.ReadyFile{UUID: uuid, Summary: "/" + uuid, Size: size, Mode: mode}, ServerUUID: serverUUID, ServerName: "acme",
 		}
 	}
 	stored, parked := file("stored", ingest.ModeMemory), file("parked", ingest.ModeDirect)
 	stored.Status, stored.From = ingest.StatusUploaded, ingest.StepNotify
 	parked.Status, parked.Parked = ingest.StatusError, why
-	expect(env, activities.NameFindStranded, activities.FindStrandedResult{Restart: []activities.Stranded{stored, parked}}).Once()
+	expect(env, activities.NameFindStranded, activities.FindStrandedResult{Restart: []activities.Orphan{stored, parked}}).Once()
 	for _, in := range []workflows.FileIngestInput{
 		{FileUUID: "stored", ServerUUID: serverUUID, Size: size, Mode: ingest.ModeMemory, From: ingest.StepNotify},
 		{FileUUID: "parked", ServerUUID: serverUUID, Size: size, Mode: ingest.ModeDirect, Parked: why},
@@ -88,10 +88,10 @@ func TestReconcileRestartsOrphanedFiles(t *testing.T) {
 func TestReconcileCountsStartedWorkflows(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
-	file := activities.Stranded{
+	file := activities.Orphan{
 		ReadyFile: activities.ReadyFile{UUID: fileUUID, Summary: "/a", Size: size, Mode: ingest.ModeStaged}, ServerUUID: serverUUID, ServerName: "acme",
 	}
-	expect(env, activities.NameFindStranded, activities.FindStrandedResult{Restart: []activities.Stranded{file, file}}).Once()
+	expect(env, activities.NameFindStranded, activities.FindStrandedResult{Restart: []activities.Orphan{file, file}}).Once()
 	// It is running when the second is started, which is therefore rejected.
 	env.OnWorkflow(workflows.NameFileIngest, mock.Anything, mock.Anything).Return(workflows.FileIngestResult{}, nil).After(time.Hour)
 	mockEmptyReconciliation(env)

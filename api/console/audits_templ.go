@@ -1398,7 +1398,7 @@ func differenceTable(v *view, differences []ingest.AuditDifference) templ.Compon
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = sideCell(v, v.T("Announcement"), d.Sides.Announcement).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = sideCell(v, v.T("Announcement"), d.Sides.Notification).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

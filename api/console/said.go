@@ -139,7 +139,7 @@ var kindWords = map[ingest.Kind]string{
 	ingest.KindFenced:             "Another attempt is at work on it.",
 	ingest.KindUnsettled:          "The file never stays the same; it is taken once it does.",
 	ingest.KindSameContent:        "The file has a new time but the content of an ingested version.",
-	ingest.KindStranded:           "Its workflow has ended; it is set going again by itself.",
+	ingest.KindOrphaned:           "Its workflow has ended; it is set going again by itself.",
 	ingest.KindInvalid:            "The request is not valid.",
 	ingest.KindServer:             "The server cannot be used as it is.",
 	ingest.KindSuspended:          "The server is suspended.",

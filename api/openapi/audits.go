@@ -23,7 +23,7 @@ func FromAuditDifference(d ingest.AuditDifference) AuditDifference {
 // FromAuditSides returns what each place has as the API shows it.
 func FromAuditSides(s ingest.AuditSides) AuditSides {
 	return AuditSides{
-		Source: fromAuditSide(s.Source), Ledger: fromAuditSide(s.Ledger), Object: fromAuditSide(s.Object), Announcement: fromAuditSide(s.Announcement),
+		Source: fromAuditSide(s.Source), Ledger: fromAuditSide(s.Ledger), Object: fromAuditSide(s.Object), Announcement: fromAuditSide(s.Notification),
 	}
 }
 

@@ -32,7 +32,7 @@ func FromFile(f ingest.File) File {
 		Status:           FileStatus(f.Status),
 		FileHash:         orNull(f.Hash), HashAlgo: orNull(f.HashAlgo),
 		Mode: orNull(string(f.Mode)), Bucket: orNull(f.Bucket), ObjectKey: orNull(f.ObjectKey), ObjectChecksum: orNull(f.Checksum),
-		WaitsFor: waitsFor(f), SourceLeft: orNull(ingest.DisplayPath(f.SourceLeft)), Notes: orEmpty(f.SightNotes(time.Now())),
+		WaitsFor: waitsFor(f), SourceLeft: orNull(ingest.DisplayPath(f.SourceLeft)), Notes: orEmpty(f.SourceNotes(time.Now())),
 		ErrorKind: orNull(string(f.ErrorKind)), ErrorMessage: orNull(f.ErrorMessage),
 		CreatedAt: f.CreatedAt.UTC(), UpdatedAt: f.UpdatedAt.UTC(), CompletedAt: timeOrNull(f.CompletedAt),
 		WorkflowID: ingest.IngestWorkflowID(f.UUID),
@@ -81,7 +81,7 @@ func FromServer(s ingest.Server) Server {
 		LastError: orNull(s.LastError), UnreadableFolders: s.Unread.Count, Unreadable: fromUnread(s.Unread), LastScanAt: timeOrNull(s.LastScanAt),
 		SourcesLeft: s.Left.Sources, InProgress: s.Left.InProgress, Alone: s.Left.Alone,
 		OldestAside: orNull(s.Left.Oldest), OldestAsideSince: timeOrNull(s.Left.OldestSince),
-		LastScanNote: orNull(s.Attention.Note), PutOff: orNull(s.Attention.PutOff),
+		LastScanNote: orNull(s.Attention.Note), PutOff: orNull(s.Attention.Deferred),
 		HeldChanges: s.Attention.Held.Files, HeldReason: orNull(s.Attention.HeldReason), ResentFiles: s.Attention.Resent,
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 	}

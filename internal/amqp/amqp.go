@@ -90,11 +90,11 @@ func New(cfg Config) (*Publisher, error) {
 	return p, nil
 }
 
-// Announce publishes the notification and returns once the broker has routed it to
+// Publish publishes the notification and returns once the broker has routed it to
 // a queue and confirmed that it is stored. KindMissing means that the exchange,
 // queue or binding is missing. KindTransient means that the broker is unavailable,
 // blocked or silent, and the message may or may not be stored: publish again.
-func (p *Publisher) Announce(ctx context.Context, a ingest.Announcement) (ingest.Receipt, error) {
+func (p *Publisher) Publish(ctx context.Context, a ingest.Notification) (ingest.Receipt, error) {
 	msg, err := message(a)
 	if err != nil {
 		return ingest.Receipt{}, err

@@ -21,7 +21,7 @@ import (
 	"stevedore/internal/test/services"
 )
 
-var _ activities.Announcer = (*amqp.Publisher)(nil)
+var _ activities.Publisher = (*amqp.Publisher)(nil)
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -51,14 +51,14 @@ func setup(t *testing.T, change ...func(*amqp.Config)) bundle {
 	return bundle{mq: mq, cable: c, pub: pub}
 }
 
-func notification(path string) ingest.Announcement {
+func notification(path string) ingest.Notification {
 	file := ingest.File{
 		UUID: uuid.NewString(), ServerUUID: "0192aa00-0000-7000-8000-00000000000a", ServerName: "acme",
 		RemotePath: path, Filename: path[strings.LastIndexByte(path, '/')+1:], Size: 42,
 		ModTime:   time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC),
 		CreatedAt: time.Date(2026, 11, 23, 11, 0, 0, 0, time.UTC),
 	}
-	return ingest.Announcement{
+	return ingest.Notification{
 		File: file, ServerName: file.ServerName,
 		Object: ingest.Object{Bucket: "stevedore", Key: ingest.ObjectKey(file), Size: 42, SHA256: "00ff"},
 	}
@@ -88,7 +88,7 @@ func TestPublishDeliversOnceWithAllFields(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	a := notification("/out/отчёт.csv")
-	receipt, err := b.pub.Announce(t.Context(), a)
+	receipt, err := b.pub.Publish(t.Context(), a)
 	require.NoError(t, err)
 	require.Equal(t, ingest.Receipt{Queue: b.mq.Queue, MessageID: amqp.MessageID(a.File.UUID)}, receipt)
 
@@ -110,7 +110,7 @@ func TestHostilePathIsEscapedAndExact(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	raw := "/out/\xffbad\n\u202ename"
-	_, err := b.pub.Announce(t.Context(), notification(raw))
+	_, err := b.pub.Publish(t.Context(), notification(raw))
 	require.NoError(t, err)
 	var event struct {
 		Data struct {
@@ -129,10 +129,10 @@ func TestDuplicateIsTheSameMessage(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	a := notification("/out/a.csv")
-	_, err := b.pub.Announce(t.Context(), a)
+	_, err := b.pub.Publish(t.Context(), a)
 	require.NoError(t, err)
 	a.File.UpdatedAt, a.File.Round = time.Now(), 3
-	_, err = b.pub.Announce(t.Context(), a)
+	_, err = b.pub.Publish(t.Context(), a)
 	require.NoError(t, err)
 	first, second := b.take(t), b.take(t)
 	require.Equal(t, first.MessageId, second.MessageId)
@@ -153,13 +153,13 @@ func TestUnroutableIsNotDelivered(t *testing.T) {
 	require.NoError(t, b.pub.Ping(t.Context()))
 	b.mq.Delete(t)
 	require.Equal(t, ingest.KindMissing, ingest.KindOf(b.pub.Ping(t.Context())))
-	_, err := b.pub.Announce(t.Context(), notification("/out/a.csv"))
+	_, err := b.pub.Publish(t.Context(), notification("/out/a.csv"))
 	require.Equal(t, ingest.KindMissing, ingest.KindOf(err), "%v", err)
 	require.ErrorContains(t, err, "declare queue "+b.mq.Queue)
 	require.ErrorContains(t, err, "run `stevedore setup`")
 
 	b.mq.Declare(t)
-	_, err = b.pub.Announce(t.Context(), notification("/out/a.csv"))
+	_, err = b.pub.Publish(t.Context(), notification("/out/a.csv"))
 	require.NoError(t, err)
 	b.take(t)
 }
@@ -171,18 +171,18 @@ func TestExchange(t *testing.T) {
 	t.Cleanup(func() { _ = b.mq.Channel.ExchangeDelete(exchange, false, false) })
 	a := notification("/out/a.csv")
 
-	_, err := b.pub.Announce(t.Context(), a)
+	_, err := b.pub.Publish(t.Context(), a)
 	require.Equal(t, ingest.KindMissing, ingest.KindOf(err), "%v", err)
 	require.ErrorContains(t, err, exchange)
 	require.Equal(t, ingest.KindMissing, ingest.KindOf(b.pub.Ping(t.Context())))
 
 	require.NoError(t, b.mq.Channel.ExchangeDeclare(exchange, amqp091.ExchangeDirect, true, false, false, false, nil))
-	_, err = b.pub.Announce(t.Context(), a)
+	_, err = b.pub.Publish(t.Context(), a)
 	require.ErrorContains(t, err, "bind a queue to exchange "+exchange)
 
 	require.NoError(t, b.pub.EnsureTopology(t.Context()), "an exchange of another type is used unchanged")
 	require.NoError(t, b.pub.EnsureTopology(t.Context()))
-	receipt, err := b.pub.Announce(t.Context(), a)
+	receipt, err := b.pub.Publish(t.Context(), a)
 	require.NoError(t, err)
 	require.Equal(t, exchange+"/files.done", receipt.Queue)
 	require.Equal(t, receipt.MessageID, b.take(t).MessageId)
@@ -203,7 +203,7 @@ func TestEnsureTopology(t *testing.T) {
 	require.Equal(t, ingest.KindInvalid, ingest.KindOf(err), "%v", err)
 	require.ErrorContains(t, err, "queue "+b.mq.Queue+" exists")
 	// The failed declaration must not close the publishing channel.
-	_, err = b.pub.Announce(t.Context(), notification("/out/a.csv"))
+	_, err = b.pub.Publish(t.Context(), notification("/out/a.csv"))
 	require.NoError(t, err)
 }
 
@@ -215,7 +215,7 @@ func TestConcurrentPublish(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range files {
 		group.Go(func() {
-			receipt, err := b.pub.Announce(context.Background(), notification(fmt.Sprintf("/out/%d.csv", i)))
+			receipt, err := b.pub.Publish(context.Background(), notification(fmt.Sprintf("/out/%d.csv", i)))
 			if err != nil {
 				t.Errorf("file %d: %v", i, err)
 			}
@@ -249,7 +249,7 @@ func TestReturnsAreMatched(t *testing.T) {
 					return
 				default:
 				}
-				_, err := b.pub.Announce(context.Background(), notification("/out/a.csv"))
+				_, err := b.pub.Publish(context.Background(), notification("/out/a.csv"))
 				mu.Lock()
 				switch {
 				case err == nil:
@@ -278,14 +278,14 @@ func TestRecoversFromABrokenConnection(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	a := notification("/out/a.csv")
-	_, err := b.pub.Announce(t.Context(), a)
+	_, err := b.pub.Publish(t.Context(), a)
 	require.NoError(t, err)
 	b.cable.cut(true)
-	_, err = b.pub.Announce(t.Context(), a)
+	_, err = b.pub.Publish(t.Context(), a)
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(err), "%v", err)
 	b.cable.cut(false)
 	require.Eventually(t, func() bool {
-		_, err = b.pub.Announce(t.Context(), a)
+		_, err = b.pub.Publish(t.Context(), a)
 		return err == nil
 	}, patience, 10*time.Millisecond)
 	require.Equal(t, b.take(t).MessageId, b.take(t).MessageId)
@@ -303,7 +303,7 @@ func TestConfirmedMessagesSurviveBrokenConnections(t *testing.T) {
 			for j := range 10 {
 				a := notification(fmt.Sprintf("/out/%d-%d.csv", i, j))
 				for {
-					receipt, err := b.pub.Announce(context.Background(), a)
+					receipt, err := b.pub.Publish(context.Background(), a)
 					if err == nil {
 						confirmed <- receipt.MessageID
 						break
@@ -344,11 +344,11 @@ func TestSilentBrokerTimesOut(t *testing.T) {
 	a := notification("/out/a.csv")
 	require.NoError(t, b.pub.Ping(t.Context()))
 	b.cable.jam()
-	_, err := b.pub.Announce(t.Context(), a)
+	_, err := b.pub.Publish(t.Context(), a)
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
 	require.ErrorContains(t, err, "did not respond within 8s")
 	// The connection is still blocked: the next call opens another one.
-	_, err = b.pub.Announce(t.Context(), a)
+	_, err = b.pub.Publish(t.Context(), a)
 	require.NoError(t, err)
 }
 
@@ -360,7 +360,7 @@ func TestCancelStopsPromptly(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	begun := time.Now()
-	_, err := b.pub.Announce(ctx, notification("/out/a.csv"))
+	_, err := b.pub.Publish(ctx, notification("/out/a.csv"))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Less(t, time.Since(begun), patience/2, "it does not wait for the confirmation")
 }
@@ -376,7 +376,7 @@ func TestErrorsNeverShowThePassword(t *testing.T) {
 	pub, err := amqp.New(amqp.Config{URL: "amqp://u:hushhush@" + address + "/", Queue: "q"})
 	require.NoError(t, err)
 	defer pub.Close()
-	_, err = pub.Announce(t.Context(), notification("/a"))
+	_, err = pub.Publish(t.Context(), notification("/a"))
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
 	require.ErrorContains(t, err, "the broker at "+address+" cannot be reached")
 	require.NotContains(t, err.Error(), "hushhush")
@@ -401,10 +401,10 @@ func TestCloseEndsEverything(t *testing.T) {
 	require.NoError(t, b.pub.Ping(t.Context()))
 	b.cable.jam()
 	result := make(chan error, 1)
-	go func() { _, err := b.pub.Announce(context.Background(), notification("/a")); result <- err }()
+	go func() { _, err := b.pub.Publish(context.Background(), notification("/a")); result <- err }()
 	require.NoError(t, b.pub.Close())
 	require.NoError(t, b.pub.Close())
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(<-result))
-	_, err := b.pub.Announce(t.Context(), notification("/a"))
+	_, err := b.pub.Publish(t.Context(), notification("/a"))
 	require.ErrorContains(t, err, "closed")
 }

@@ -54,7 +54,7 @@ type data struct {
 	ModTime    time.Time `json:"mtime"`
 }
 
-func dataOf(a ingest.Announcement) data {
+func dataOf(a ingest.Notification) data {
 	d := data{
 		FileUUID: a.File.UUID, Server: a.ServerName, ServerUUID: a.File.ServerUUID,
 		Path: ingest.DisplayPath(a.File.RemotePath), Filename: ingest.DisplayPath(a.File.Filename),
@@ -70,7 +70,7 @@ func dataOf(a ingest.Announcement) data {
 // message returns the message of a notification. It depends only on the file, so
 // that a duplicate is identical byte by byte; its time is therefore that of the
 // ledger row.
-func message(a ingest.Announcement) (amqp091.Publishing, error) {
+func message(a ingest.Notification) (amqp091.Publishing, error) {
 	id := MessageID(a.File.UUID)
 	e := event.New()
 	e.SetID(id)

@@ -19,7 +19,7 @@ func TestNotificationsFitTheirSchema(t *testing.T) {
 	for _, path := range []string{"/out/a.csv", "/out/\xffbad\nname"} {
 		a := notification(path)
 		a.Object.SHA256 = strings.Repeat("0f", 32)
-		_, err := b.pub.Announce(t.Context(), a)
+		_, err := b.pub.Publish(t.Context(), a)
 		require.NoError(t, err)
 		body := b.take(t).Body
 		event, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))

@@ -61,7 +61,7 @@ type listed struct {
 }
 
 func (l *listed) add(ctx context.Context, o ingest.Observation) error {
-	if o.Aside != "" {
+	if o.Ignored != "" {
 		return nil // no delivery, and no row of the ledger
 	}
 	if l.batch = append(l.batch, o); len(l.batch) < seenBatch {

@@ -3,7 +3,7 @@
 // store, the queue and the staging folder show.
 //
 // How one file and one source entry are judged is in judge.go, once. Two
-// drivers bring the evidence: Judge has all of it in memory and is how tests
+// drivers bring the evidence: Check has all of it in memory and is how tests
 // end, when nothing may be under way any more; Auditor streams it from a system
 // that goes on working.
 package audit
@@ -104,9 +104,9 @@ func of(f ingest.File) subject {
 // place is a server and a raw path.
 type place struct{ server, path string }
 
-// Judge compares sources with the evidence and returns every difference; none
+// Check compares sources with the evidence and returns every difference; none
 // means exactly once. Nothing may be under way any more.
-func Judge(sources []Source, e Evidence) []Difference {
+func Check(sources []Source, e Evidence) []Difference {
 	r := rules{final: true}
 	var found []Difference
 	rows, known := map[place][]ingest.File{}, map[place]bool{}

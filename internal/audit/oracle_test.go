@@ -29,7 +29,7 @@ func good() ([]audit.Source, audit.Evidence) {
 
 func TestJudgeFindsNothingWhenAllIsRight(t *testing.T) {
 	t.Parallel()
-	assert.Empty(t, audit.Judge(good()))
+	assert.Empty(t, audit.Check(good()))
 }
 
 func TestJudgeFindsEachFault(t *testing.T) {
@@ -68,7 +68,7 @@ func TestJudgeFindsEachFault(t *testing.T) {
 			t.Parallel()
 			sources, evidence := good()
 			spoil(&sources, &evidence)
-			assert.NotEmpty(t, audit.Judge(sources, evidence))
+			assert.NotEmpty(t, audit.Check(sources, evidence))
 		})
 	}
 }

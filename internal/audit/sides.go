@@ -25,9 +25,9 @@ func inLedger(f ingest.File, state ingest.SideState) (s ingest.AuditSides) {
 func (r rules) sides(row Row, objects []StoredObject) ingest.AuditSides {
 	s := inLedger(row.File, ingest.SideSame)
 	s.Object = stored(row.File, objects)
-	s.Announcement.State = ingest.SideMissing
+	s.Notification.State = ingest.SideMissing
 	if slices.ContainsFunc(row.Events, func(e ingest.StoredEvent) bool { return e.Type == ingest.EventNotified }) {
-		s.Announcement.State = ingest.SideSame
+		s.Notification.State = ingest.SideSame
 	}
 	odd := slices.ContainsFunc(r.events(row), func(d Difference) bool { return d.Mark == Wrong })
 	if odd || row.File.ObjectKey == "" {

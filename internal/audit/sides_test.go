@@ -13,7 +13,7 @@ import (
 
 // signs are the four places in one word: source, ledger, object, announcement.
 func signs(s ingest.AuditSides) string {
-	return s.Source.State.Sign() + s.Ledger.State.Sign() + s.Object.State.Sign() + s.Announcement.State.Sign()
+	return s.Source.State.Sign() + s.Ledger.State.Sign() + s.Object.State.Sign() + s.Notification.State.Sign()
 }
 
 // TestADifferenceHasWhatEachPlaceHas spoils one thing after the other.

@@ -140,12 +140,12 @@ type AuditSide struct {
 	Count int64 `json:"count,omitempty"`
 }
 
-// AuditSides are the four compared places. Announcement is the notification as
+// AuditSides are the four compared places. Notification is the notification as
 // recorded in the ledger, because consumers have removed the message from the
 // queue.
 type AuditSides struct {
 	Source       AuditSide `json:"source,omitzero"`
 	Ledger       AuditSide `json:"ledger,omitzero"`
 	Object       AuditSide `json:"object,omitzero"`
-	Announcement AuditSide `json:"announcement,omitzero"`
+	Notification AuditSide `json:"announcement,omitzero"`
 }

@@ -233,9 +233,9 @@ func RetryScheduled(file File, failure Failure, attempt int32) Change {
 // Failed records that the file needs an operator, and releases its slot.
 func Failed(file File, failure Failure) Change { return ended(file, StatusError, EventError, failure) }
 
-// Gone records that the version is no longer on the server; status is
+// RemovedFromServer records that the version is no longer on the server; status is
 // StatusVanished or StatusSuperseded.
-func Gone(file File, status Status, failure Failure) Change {
+func RemovedFromServer(file File, status Status, failure Failure) Change {
 	event := EventVanished
 	if status == StatusSuperseded {
 		event = EventSuperseded
@@ -261,10 +261,10 @@ func VanishedWhileSettling(file File) Change {
 	return c
 }
 
-// LeftOut records that changed server settings exclude a file that had not
+// ExcludedBySettings records that changed server settings exclude a file that had not
 // settled. Like a vanished file, it is discovered again when the settings include
 // it.
-func LeftOut(file File) Change {
+func ExcludedBySettings(file File) Change {
 	failure := Failure{Step: StepDiscover, Kind: KindNotFound, Message: "excluded by changed server settings: root folder, patterns, depth or names of files in progress"}
 	c := Change{FileUUID: file.UUID}.with(EventVanished, "", failure.details())
 	c.To, c.Set.Error = StatusVanished, &failure
@@ -318,8 +318,8 @@ func Reprocessed(action OperatorAction) Event {
 	return Event{Type: EventOperatorAction, Key: action.Key, Details: action.by(map[string]any{})}
 }
 
-// Decided records an operator action and sets the resulting status.
-func Decided(fileUUID string, action OperatorAction) Change {
+// OperatorActed records an operator action and sets the resulting status.
+func OperatorActed(fileUUID string, action OperatorAction) Change {
 	c := Change{FileUUID: fileUUID}.with(EventOperatorAction, action.Key, action.Details())
 	c.To, c.NewRound, c.FreeSlot, c.Set.Error = StatusSkipped, true, true, noFailure()
 	if action.Action != ActionSkip {

@@ -91,17 +91,19 @@ func changeCases() []changeCase {
 			"", event(ingest.EventRetryScheduled), false},
 		{"Failed", slices.Concat(ready, statuses(ingest.StatusUploaded)), func(f ingest.File) ingest.Change { return ingest.Failed(f, failure) },
 			ingest.StatusError, event(ingest.EventError), true},
-		{"Gone", statuses(ingest.StatusReady, ingest.StatusDownloading),
-			func(f ingest.File) ingest.Change { return ingest.Gone(f, ingest.StatusVanished, failure) },
+		{"RemovedFromServer", statuses(ingest.StatusReady, ingest.StatusDownloading),
+			func(f ingest.File) ingest.Change { return ingest.RemovedFromServer(f, ingest.StatusVanished, failure) },
 			ingest.StatusVanished, event(ingest.EventVanished), true},
-		{"Gone", statuses(ingest.StatusReady, ingest.StatusDownloading),
-			func(f ingest.File) ingest.Change { return ingest.Gone(f, ingest.StatusSuperseded, failure) },
+		{"RemovedFromServer", statuses(ingest.StatusReady, ingest.StatusDownloading),
+			func(f ingest.File) ingest.Change {
+				return ingest.RemovedFromServer(f, ingest.StatusSuperseded, failure)
+			},
 			ingest.StatusSuperseded, event(ingest.EventSuperseded), true},
 		{"TimeMoved", statuses(ingest.StatusDownloading, ingest.StatusDownloaded),
 			func(f ingest.File) ingest.Change { return ingest.TimeMoved(f, time.Unix(1, 0)) }, "", nil, false},
 		{"VanishedWhileSettling", statuses(ingest.StatusDiscovered, ingest.StatusError), ingest.VanishedWhileSettling,
 			ingest.StatusVanished, event(ingest.EventVanished), false},
-		{"LeftOut", statuses(ingest.StatusDiscovered), ingest.LeftOut, ingest.StatusVanished, event(ingest.EventVanished), false},
+		{"ExcludedBySettings", statuses(ingest.StatusDiscovered), ingest.ExcludedBySettings, ingest.StatusVanished, event(ingest.EventVanished), false},
 		{"Requeued", slices.Concat(ready, statuses(ingest.StatusError)), func(f ingest.File) ingest.Change { return ingest.Requeued(f, 7, "no slot", "key") },
 			ingest.StatusReady, event(ingest.EventRequeued), true},
 		{"Deferred", slices.Concat(ready, statuses(ingest.StatusError)), func(f ingest.File) ingest.Change { return ingest.Deferred(f, failure, 10, 7, "key") },
@@ -119,8 +121,8 @@ func changeCases() []changeCase {
 }
 
 func decided(action string, from ingest.Step, to ingest.Status) changeCase {
-	return changeCase{"Decided", statuses(ingest.StatusError), func(f ingest.File) ingest.Change {
-		return ingest.Decided(f.UUID, ingest.OperatorAction{Action: action, From: from, Actor: "ann", Reason: "cleared", Key: "key"})
+	return changeCase{"OperatorActed", statuses(ingest.StatusError), func(f ingest.File) ingest.Change {
+		return ingest.OperatorActed(f.UUID, ingest.OperatorAction{Action: action, From: from, Actor: "ann", Reason: "cleared", Key: "key"})
 	}, to, []ingest.EventType{ingest.EventOperatorAction}, true}
 }
 
@@ -167,7 +169,7 @@ func assertDocumented(t *testing.T, want []ingest.EventType, events []ingest.Eve
 // claiming it.
 func TestChangesOfWorkflowsAreFenced(t *testing.T) {
 	t.Parallel()
-	unfenced := []string{"Decided", "VanishedWhileSettling", "LeftOut"}
+	unfenced := []string{"OperatorActed", "VanishedWhileSettling", "ExcludedBySettings"}
 	for _, tc := range changeCases() {
 		change := tc.change(ingest.File{UUID: "u", Status: tc.from[0], Fence: 5})
 		assert.Equal(t, slices.Contains(unfenced, tc.constructor), change.Fence == 0, tc.constructor)

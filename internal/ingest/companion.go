@@ -120,15 +120,15 @@ func ParseChecksumName(name string) (ChecksumName, bool) {
 	return own, ok && own.Base != ""
 }
 
-// Alone is a companion without the file that it accompanies.
-type Alone struct {
+// OrphanCompanion is a companion without the file that it accompanies.
+type OrphanCompanion struct {
 	Observation
 	// For is the time since it was first seen unchanged.
 	For time.Duration
 }
 
-// Spoken summarizes the ledger's files that a companion accompanies.
-type Spoken struct {
+// CompanionUse summarizes the ledger's files that a companion accompanies.
+type CompanionUse struct {
 	// Known reports whether there are any.
 	Known bool
 	// Open counts files that are not terminal, or whose source is still on the server.
@@ -140,11 +140,11 @@ type Spoken struct {
 	Taken    string
 }
 
-// AsideName is an entry that a listing counted but did not record as a file.
-type AsideName struct {
+// IgnoredEntry is an entry that a listing counted but did not record as a file.
+type IgnoredEntry struct {
 	// Path is escaped for display.
 	Path   string
-	Reason Aside
+	Reason Ignored
 	// Size in bytes and ModTime are the server's.
 	Size    int64
 	ModTime time.Time

@@ -65,9 +65,9 @@ const (
 	// KindNoSlot: the file does not hold its slot; it must wait for another one
 	// without changes.
 	KindNoSlot Kind = "no_slot"
-	// KindStranded: the file's workflow was ended from outside; reconciliation
+	// KindOrphaned: the file's workflow was ended from outside; reconciliation
 	// restarts it.
-	KindStranded Kind = "stranded"
+	KindOrphaned Kind = "stranded"
 	// KindInvalid: the request or configuration is invalid.
 	KindInvalid Kind = "invalid"
 )

@@ -78,7 +78,7 @@ type Change struct {
 	Events []Event
 	// Set contains the columns to write.
 	Set Columns
-	// From, when not empty, restricts Take to files in one of these statuses. Files in
+	// From, when not empty, restricts ClaimAndApply to files in one of these statuses. Files in
 	// another status are claimed without the change.
 	From []Status
 	// Slot, when not 0, must be the file's slot, else the change is rejected with
@@ -112,7 +112,7 @@ type Columns struct {
 	SourceLeft *string
 	// SourceGone records that the source is no longer on the server.
 	SourceGone bool
-	// ShownTime is the time in listings, see Sight.ShownTime.
+	// ShownTime is the time in listings, see SourceState.ShownTime.
 	ShownTime *time.Time
 	// Error sets error_step, error_kind and error_message; a pointer to the zero
 	// Failure clears them.

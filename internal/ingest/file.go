@@ -47,9 +47,9 @@ type File struct {
 	// hex; empty until downloaded.
 	Hash     string
 	HashAlgo string
-	// AnnouncedHash is the hash in the notification sent before an operator
+	// NotifiedHash is the hash in the notification sent before an operator
 	// reprocessed the file; empty for other files. The bytes read now must match it.
-	AnnouncedHash string
+	NotifiedHash string
 	// ErrorStep, ErrorKind and ErrorMessage describe the last failure. They are
 	// cleared when a later step succeeds.
 	ErrorStep    Step
@@ -88,8 +88,8 @@ type File struct {
 	UpdatedAt   time.Time
 	// CompletedAt is the time of completion; zero before.
 	CompletedAt time.Time
-	// Sight describes what listings and stats showed of the file.
-	Sight
+	// SourceState describes what listings and stats showed of the file.
+	SourceState
 }
 
 // Observation is the result of one listing or stat for one path.
@@ -111,21 +111,21 @@ type Observation struct {
 	// Unrecorded prevents a new row for a rejected entry: the listing has recorded
 	// MaxNewRejected already.
 	Unrecorded bool
-	// Aside, when not empty, is the reason why the entry is not ingested. Such entries
+	// Ignored, when not empty, is the reason why the entry is not ingested. Such entries
 	// are counted and shown, but get no row. Of is the path of the file that a
 	// companion without its file accompanies, where its name states it.
-	Aside Aside
-	Of    string
+	Ignored Ignored
+	Of      string
 }
 
-// Aside is the reason why an entry is not ingested.
-type Aside string
+// Ignored is the reason why an entry is not ingested.
+type Ignored string
 
-// The reasons: AsideInProgress marks names of files in progress, AsideCompanion
+// The reasons: IgnoredInProgress marks names of files in progress, IgnoredCompanion
 // done-markers and checksum files without the file that they accompany.
 const (
-	AsideInProgress Aside = "in_progress"
-	AsideCompanion  Aside = "companion"
+	IgnoredInProgress Ignored = "in_progress"
+	IgnoredCompanion  Ignored = "companion"
 )
 
 // DisplayPath returns a raw path as one line of valid UTF-8. Control,

@@ -7,17 +7,17 @@ import "context"
 // many servers lock an account after three.
 const MaxRefusedPasswords = 2
 
-// PasswordFate is the outcome of sending a password or offering a key.
-type PasswordFate string
+// LoginResult is the outcome of sending a password or offering a key.
+type LoginResult string
 
 // The outcomes. PasswordUnanswered: the connection broke before the server
 // answered, which may hide a refusal. PasswordAbandoned: stevedore closed the
 // connection, so nothing is known.
 const (
-	PasswordAccepted   PasswordFate = "accepted"
-	PasswordRefused    PasswordFate = "refused"
-	PasswordUnanswered PasswordFate = "unanswered"
-	PasswordAbandoned  PasswordFate = "abandoned"
+	PasswordAccepted   LoginResult = "accepted"
+	PasswordRefused    LoginResult = "refused"
+	PasswordUnanswered LoginResult = "unanswered"
+	PasswordAbandoned  LoginResult = "abandoned"
 )
 
 type resealing struct{}

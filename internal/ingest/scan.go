@@ -108,10 +108,10 @@ type ScanResult struct {
 	// stops scheduled scans until an operator repairs it.
 	Failure *Failure
 	Suspend bool
-	// Mends reports that the server was suspended when this forced listing began, so
+	// EndsSuspension reports that the server was suspended when this forced listing began, so
 	// that success ends the suspension. A suspension that began later is kept, because
 	// a listing with an older log-in does not disprove it.
-	Mends bool
+	EndsSuspension bool
 	// Broken reports that stevedore aborted the listing, which leaves the server's
 	// state unchanged.
 	Broken bool

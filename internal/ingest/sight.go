@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Sight describes how listings and stats of the server have shown a file over time.
-type Sight struct {
+// SourceState describes how listings and stats of the server have shown a file over time.
+type SourceState struct {
 	// ShownSize and ShownTime are the attributes in listings, when they differ from
 	// those of a stat of the file, which are Size and ModTime; else zero.
 	ShownSize int64
@@ -69,18 +69,18 @@ const (
 const identityAdvice = "set `--identity size` for the server if a new time alone does not make a new version"
 
 // Timeless reports whether a new time alone makes no new version.
-func (s Sight) Timeless() bool { return s.Identity.Timeless() }
+func (s SourceState) Timeless() bool { return s.Identity.Timeless() }
 
 // Timeless reports whether a new time alone makes no new version.
 func (i Identity) Timeless() bool { return i == IdentitySize || i == IdentitySizeHash }
 
 // Accept returns an error if content with the hash must not become the file's
-// object, see SameContent and AnnouncedHash.
+// object, see SameContent and NotifiedHash.
 func (f File) Accept(hash string) error {
-	if f.AnnouncedHash != "" && f.AnnouncedHash != hash {
+	if f.NotifiedHash != "" && f.NotifiedHash != hash {
 		return Errorf(KindHashMismatch, "%s differs from the content of its published notification, SHA-256 %s instead of %s, at the same size and time: "+
 			"ask the partner for the original file, or for the new content with another time; then skip this one",
-			DisplayPath(f.RemotePath), hash, f.AnnouncedHash)
+			DisplayPath(f.RemotePath), hash, f.NotifiedHash)
 	}
 	return f.SameContent(hash)
 }
@@ -96,7 +96,7 @@ func (f File) SameContent(hash string) error {
 
 // Waiting returns the condition, besides the settle time, that the file waits for;
 // empty for none.
-func (s Sight) Waiting() string {
+func (s SourceState) Waiting() string {
 	switch {
 	case s.Hold == HoldHeld:
 		return "an operator's decision: only its time is new, shifted by " + ShiftText(s.TimeShift) +
@@ -110,7 +110,7 @@ func (s Sight) Waiting() string {
 }
 
 // Unsettled returns the message for a file that fails because it keeps changing.
-func (s Sight) Unsettled() string {
+func (s SourceState) Unsettled() string {
 	why := "its size or time differed"
 	if s.ClockLooks >= ClockLooks {
 		why = "the server reports the current time as its time; " + identityAdvice
@@ -133,8 +133,8 @@ func AlwaysChanged(tries int, last string) string {
 // farFuture is more than any plausible difference of clocks.
 const farFuture = 24 * time.Hour
 
-// SightNotes returns remarks on unusual attributes of the file, each a sentence.
-func (f File) SightNotes(now time.Time) (notes []string) {
+// SourceNotes returns remarks on unusual attributes of the file, each a sentence.
+func (f File) SourceNotes(now time.Time) (notes []string) {
 	if f.ModTime.Unix() == 0 {
 		notes = append(notes, "the server reports no modification time: a replacement of the same size cannot be detected")
 	}
@@ -300,7 +300,7 @@ type Attention struct {
 	HeldReason string
 	// Note is the one-line remark of the latest listing.
 	Note string
-	// PutOff is a line with the number of deferred files and the reason of one of
+	// Deferred is a line with the number of deferred files and the reason of one of
 	// them; empty for none.
-	PutOff string
+	Deferred string
 }

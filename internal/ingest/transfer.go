@@ -147,8 +147,8 @@ type Object struct {
 	Checksum string
 }
 
-// Announcement is the content of the notification that a file is in the store.
-type Announcement struct {
+// Notification is the content of the notification that a file is in the store.
+type Notification struct {
 	File       File
 	Object     Object
 	ServerName string

@@ -83,7 +83,7 @@ func (s *Service) skipNotBegun(ctx context.Context, file ingest.File, d workflow
 		return err
 	}
 	by.Key = by.Entry
-	skipped, err := ledger.SkipNotBegun(ctx, file, by)
+	skipped, err := ledger.SkipNotStarted(ctx, file, by)
 	if err == nil && !skipped {
 		err = ingest.Errorf(ingest.KindConflict, "%s has just begun: a file on its way can be skipped once it ends in error", ingest.Summary(file.RemotePath))
 	}

@@ -122,8 +122,8 @@ func TestAFileThatHasNotBegunCanBeSkipped(t *testing.T) {
 	require.EqualValues(t, 2, bulk(ingest.FileFilter{UUIDs: []string{"uuid-1", "uuid-2", "uuid-3"}}, Skip))
 }
 
-// SkipNotBegun skips all but the one that has begun.
-func (l *fakeLedger) SkipNotBegun(_ context.Context, file ingest.File, by ingest.OperatorAction) (bool, error) {
+// SkipNotStarted skips all but the one that has begun.
+func (l *fakeLedger) SkipNotStarted(_ context.Context, file ingest.File, by ingest.OperatorAction) (bool, error) {
 	if file.UUID == l.begun {
 		return false, nil
 	}

@@ -73,7 +73,7 @@ func (l *fakeLedger) Servers(_ context.Context, after string, limit int) ([]inge
 	return page, nil
 }
 
-func (l *fakeLedger) LeftByServer(context.Context) (map[string]ingest.ServerLeft, error) {
+func (l *fakeLedger) RemainingByServer(context.Context) (map[string]ingest.ServerLeft, error) {
 	return l.left, nil
 }
 
@@ -172,7 +172,7 @@ func (l *fakeLedger) CountFilesByServer(context.Context, []string) (map[string]m
 	return l.counts, l.err
 }
 
-func (l *fakeLedger) WaitForPartner(context.Context, []string) (map[string]ingest.PartnerWait, error) {
+func (l *fakeLedger) PartnerWaits(context.Context, []string) (map[string]ingest.PartnerWait, error) {
 	return l.waits, l.err
 }
 

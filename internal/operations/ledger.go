@@ -57,18 +57,18 @@ type FileLedger interface {
 	// FindFile returns the file with the uuid or a unique prefix of it. It returns
 	// KindMissing without a match and KindConflict with several.
 	FindFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error)
-	// SkipNotBegun skips a file that has no workflow and reports whether it had none.
-	SkipNotBegun(ctx context.Context, file ingest.File, by ingest.OperatorAction) (bool, error)
+	// SkipNotStarted skips a file that has no workflow and reports whether it had none.
+	SkipNotStarted(ctx context.Context, file ingest.File, by ingest.OperatorAction) (bool, error)
 	// Events returns a page of a file's events after the id, the oldest first.
 	Events(ctx context.Context, fileUUID string, afterID int64, limit int) ([]ingest.StoredEvent, error)
 	// Stats returns counts of files by server and status, and of events by hour.
 	Stats(ctx context.Context) (ingest.Stats, error)
-	// LeftByServer returns the files left on servers; a server without any is absent.
-	LeftByServer(ctx context.Context) (map[string]ingest.ServerLeft, error)
+	// RemainingByServer returns the files left on servers; a server without any is absent.
+	RemainingByServer(ctx context.Context) (map[string]ingest.ServerLeft, error)
 	// CountFilesByServer counts the servers' files by status.
 	CountFilesByServer(ctx context.Context, serverUUIDs []string) (map[string]map[ingest.Status]int64, error)
-	// WaitForPartner returns the files of the servers that wait for the partner.
-	WaitForPartner(ctx context.Context, serverUUIDs []string) (map[string]ingest.PartnerWait, error)
+	// PartnerWaits returns the files of the servers that wait for the partner.
+	PartnerWaits(ctx context.Context, serverUUIDs []string) (map[string]ingest.PartnerWait, error)
 }
 
 // HistoryLedger stores listings, reconciliations and audits. Pages come the latest first,

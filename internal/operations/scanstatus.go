@@ -96,7 +96,7 @@ func (s *Service) countScanned(ctx context.Context, scan orchestrator.Execution,
 	if err != nil {
 		return err
 	}
-	waits, err := ledger.WaitForPartner(ctx, servers)
+	waits, err := ledger.PartnerWaits(ctx, servers)
 	if err != nil {
 		return err
 	}

@@ -137,7 +137,7 @@ func (s *Service) ListServers(ctx context.Context) ([]ingest.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	left, err := ledger.LeftByServer(ctx)
+	left, err := ledger.RemainingByServer(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +171,7 @@ func (s *Service) GetServer(ctx context.Context, nameOrUUID string) (ingest.Serv
 	if err != nil {
 		return server, err
 	}
-	left, err := ledger.LeftByServer(ctx)
+	left, err := ledger.RemainingByServer(ctx)
 	server.Left = left[server.UUID]
 	return server, err
 }

@@ -76,7 +76,7 @@ func tooManySignals(err error) bool {
 func (d Dispatcher) Wake(ctx context.Context, server ingest.Server) error {
 	options := workflows.StartDiscover(activities.ServerRef{UUID: server.UUID, Name: server.Name})
 	options.TaskQueue = d.TaskQueue
-	_, err := d.Temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalSlotFreed,
+	_, err := d.Temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalFileReady,
 		workflows.SlotFreed{}, options, workflows.NameDiscoverFiles,
 		workflows.DiscoverFilesInput{ServerUUID: server.UUID, Source: "manual"})
 	if tooManySignals(err) {

@@ -15,13 +15,13 @@ type PasswordBudget interface {
 	// if the budget is exhausted until the credentials change, and of KindTransient if
 	// a password may be sent later.
 	ReservePassword(ctx context.Context, server ingest.Server) (id int64, err error)
-	// SettlePassword records the result of the reserved password.
-	SettlePassword(ctx context.Context, server ingest.Server, id int64, fate ingest.PasswordFate) error
+	// RecordPasswordResult records the result of the reserved password.
+	RecordPasswordResult(ctx context.Context, server ingest.Server, id int64, fate ingest.LoginResult) error
 	// CheckKey returns an error of KindTransient while no key may be offered, because
 	// servers block addresses by counting refusals.
 	CheckKey(ctx context.Context, server ingest.Server) error
-	// SettleKey records the result of an offered key if no password was sent after it.
-	SettleKey(ctx context.Context, server ingest.Server, fate ingest.PasswordFate) error
+	// RecordKeyResult records the result of an offered key if no password was sent after it.
+	RecordKeyResult(ctx context.Context, server ingest.Server, fate ingest.LoginResult) error
 }
 
 // Directory looks up jump hosts.

@@ -57,7 +57,7 @@ func (w *walk) classify(at folder, e entry, pairs *companions) (seen ingest.Obse
 	case e.kind == kindRegular && w.isCompanion(e.name) && !w.filter.isDelivery(e.path, pairs.paired[e.name]):
 		return w.classifyCompanion(e, seen, pairs)
 	case w.filter.inProgress(e.name):
-		seen.Aside = ingest.AsideInProgress
+		seen.Ignored = ingest.IgnoredInProgress
 		return seen, e.kind == kindRegular && !w.filter.excludes(e.path)
 	case !w.filter.includes(e.path):
 		w.noteUnmatched(e.path)
@@ -110,7 +110,7 @@ func (w *walk) classifyCompanion(e entry, seen ingest.Observation, pairs *compan
 	case isSums && !sums.Shared():
 		seen.Of = in + sums.Base
 	}
-	seen.Aside = ingest.AsideCompanion
+	seen.Ignored = ingest.IgnoredCompanion
 	return seen, true
 }
 

@@ -17,7 +17,7 @@ import (
 
 // withoutAside removes the entries with Aside set.
 func withoutAside(seen map[string]ingest.Observation) map[string]ingest.Observation {
-	maps.DeleteFunc(seen, func(_ string, o ingest.Observation) bool { return o.Aside != "" })
+	maps.DeleteFunc(seen, func(_ string, o ingest.Observation) bool { return o.Ignored != "" })
 	return seen
 }
 
@@ -32,7 +32,7 @@ func TestListGlobs(t *testing.T) {
 	b.server.AfterIngest = ingest.AfterIngest("move:" + b.Path("done"))
 
 	seen, _ := list(t, b.open(t), b.Root)
-	assert.Equal(t, ingest.AsideInProgress, seen["D.CSV.TMP"].Aside, "regardless of the includes")
+	assert.Equal(t, ingest.IgnoredInProgress, seen["D.CSV.TMP"].Ignored, "regardless of the includes")
 	assert.NotContains(t, seen, "old/x.tmp", "excluded files in progress are not counted")
 	assert.ElementsMatch(t, []string{"a.csv", "in/d.csv", "in/done/h.csv"}, sortedPaths(withoutAside(seen)))
 
@@ -70,7 +70,7 @@ func TestNamesInProgress(t *testing.T) {
 	seen, _ := list(t, b.open(t), b.Root)
 	aside := 0
 	for _, o := range seen {
-		if o.Aside == ingest.AsideInProgress {
+		if o.Ignored == ingest.IgnoredInProgress {
 			aside++
 		}
 	}
@@ -82,18 +82,18 @@ func TestNamesInProgress(t *testing.T) {
 		b.Write(name, nil)
 	}
 	seen, _ = list(t, b.open(t), b.Root)
-	assert.Equal(t, ingest.AsideInProgress, seen["x.BUSY"].Aside)
+	assert.Equal(t, ingest.IgnoredInProgress, seen["x.BUSY"].Ignored)
 	assert.NotContains(t, seen, "hold/y.csv")
-	assert.Empty(t, seen["big.csv.tmp"].Aside, "the server's list replaces the default")
+	assert.Empty(t, seen["big.csv.tmp"].Ignored, "the server's list replaces the default")
 
 	b.server.InProgressNames = []string{ingest.InProgressDefault, "*.busy"}
 	seen, _ = list(t, b.open(t), b.Root)
-	assert.Equal(t, ingest.AsideInProgress, seen["x.BUSY"].Aside)
-	assert.Equal(t, ingest.AsideInProgress, seen["big.csv.tmp"].Aside)
+	assert.Equal(t, ingest.IgnoredInProgress, seen["x.BUSY"].Ignored)
+	assert.Equal(t, ingest.IgnoredInProgress, seen["big.csv.tmp"].Ignored)
 
 	b.server.InProgressNames = []string{}
 	seen, _ = list(t, b.open(t), b.Root)
-	assert.Empty(t, seen["x.BUSY"].Aside)
+	assert.Empty(t, seen["x.BUSY"].Ignored)
 }
 
 func TestListPairsCompanions(t *testing.T) {
@@ -114,10 +114,10 @@ func TestListPairsCompanions(t *testing.T) {
 
 	got, aside := make(map[string]string), make(map[string]string)
 	for name, o := range seen {
-		switch o.Aside {
+		switch o.Ignored {
 		case "":
 			got[name] = o.Sidecar.Path
-		case ingest.AsideCompanion:
+		case ingest.IgnoredCompanion:
 			aside[name] = o.Of
 		}
 	}
@@ -169,7 +169,7 @@ func TestMarkersMustBeYounger(t *testing.T) {
 	assert.Empty(t, seen["equal.csv"].WaitsFor)
 	assert.Empty(t, seen["fresh.csv"].WaitsFor)
 	assert.Equal(t, ingest.Companion{Path: b.Path("fresh.csv.done"), Size: 5, ModTime: when.Add(time.Second).UTC()}, seen["fresh.csv"].Marker)
-	assert.Equal(t, ingest.AsideCompanion, seen["orphan.csv.done"].Aside)
+	assert.Equal(t, ingest.IgnoredCompanion, seen["orphan.csv.done"].Ignored)
 	assert.Equal(t, b.Path("orphan.csv"), seen["orphan.csv.done"].Of)
 	assert.NotContains(t, seen, "fresh.csv.done")
 

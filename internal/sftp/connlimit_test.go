@@ -48,7 +48,7 @@ func (r *connRegistry) OpenConnection(_ context.Context, _ ingest.Server, holder
 	return id, holders, nil
 }
 
-func (r *connRegistry) ConfirmConnection(context.Context, ingest.Server, string, string) error {
+func (r *connRegistry) RenewConnection(context.Context, ingest.Server, string, string) error {
 	return nil
 }
 
@@ -59,7 +59,7 @@ func (r *connRegistry) CloseConnection(_ context.Context, id string) error {
 	return nil
 }
 
-func (r *connRegistry) LearnConnections(_ context.Context, _ string, most int, holds time.Duration) error {
+func (r *connRegistry) RecordConnectionLimit(_ context.Context, _ string, most int, holds time.Duration) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.learned, r.holds = append(r.learned, most), append(r.holds, holds)

@@ -18,20 +18,20 @@ type Connections interface {
 	// recorded; 0 sets no bound. holders are the holders of the others. At the limit
 	// the id is empty.
 	OpenConnection(ctx context.Context, server ingest.Server, holder string, most int) (id string, holders []string, err error)
-	// ConfirmConnection must be called at least every minute while the connection is
+	// RenewConnection must be called at least every minute while the connection is
 	// open.
-	ConfirmConnection(ctx context.Context, server ingest.Server, holder, id string) error
+	RenewConnection(ctx context.Context, server ingest.Server, holder, id string) error
 	// CloseConnection deletes the record.
 	CloseConnection(ctx context.Context, id string) error
-	// LearnConnections records that the server accepts only most connections. The
+	// RecordConnectionLimit records that the server accepts only most connections. The
 	// record expires after holds, and later with each further refused connection.
-	LearnConnections(ctx context.Context, serverUUID string, most int, holds time.Duration) error
+	RecordConnectionLimit(ctx context.Context, serverUUID string, most int, holds time.Duration) error
 }
 
 const (
 	// leasePollInterval is the interval of attempts to get a lease.
 	leasePollInterval = 250 * time.Millisecond
-	// leaseRenewInterval is the interval of ConfirmConnection.
+	// leaseRenewInterval is the interval of RenewConnection.
 	leaseRenewInterval = 30 * time.Second
 	// leaseUpdateTimeout bounds ledger updates in the background.
 	leaseUpdateTimeout = 10 * time.Second
@@ -117,7 +117,7 @@ func (l lease) renewUntil(ended <-chan struct{}) {
 			return
 		case <-tick.C:
 			l.update("confirm a connection", func(ctx context.Context) error {
-				return l.cfg.Connections.ConfirmConnection(ctx, l.server, l.cfg.Holder, l.id)
+				return l.cfg.Connections.RenewConnection(ctx, l.server, l.cfg.Holder, l.id)
 			})
 		}
 	}

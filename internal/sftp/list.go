@@ -43,9 +43,9 @@ func (s *Session) List(ctx context.Context, request ingest.ListRequest, fn func(
 	return w.unread, err
 }
 
-// Takes returns a function that reports whether a listing with the current settings
+// Includes returns a function that reports whether a listing with the current settings
 // would include the file at the path.
-func (s *Session) Takes(ctx context.Context) (func(path string) bool, error) {
+func (s *Session) Includes(ctx context.Context) (func(path string) bool, error) {
 	f, err := s.filter(ctx)
 	return f.wouldList, err
 }

@@ -166,7 +166,7 @@ func TestListReportsUnmatchedEntries(t *testing.T) {
 		var left ingest.Unmatched
 		taken := int64(0)
 		_, err = session.List(deadline(t), ingest.ListRequest{Unmatched: left.Add}, func(seen ingest.Observation) error {
-			if seen.Aside == "" {
+			if seen.Ignored == "" {
 				taken++
 			}
 			return nil

@@ -163,7 +163,7 @@ const settleTimeout = 20 * time.Second
 
 // settle records the result of the password, or of the key if no password was sent after
 // it.
-func (a *loginAttempt) settle(fate ingest.PasswordFate) error {
+func (a *loginAttempt) settle(fate ingest.LoginResult) error {
 	if a.budget == nil || !a.passwordSent && len(a.offeredKeys) == 0 {
 		return nil
 	}
@@ -173,13 +173,13 @@ func (a *loginAttempt) settle(fate ingest.PasswordFate) error {
 		if a.err != nil || slices.Contains(a.state.PartialSuccessMethods, methodKey) {
 			return nil // the key did not end the log-in
 		}
-		return a.budget.SettleKey(ctx, a.server, fate)
+		return a.budget.RecordKeyResult(ctx, a.server, fate)
 	}
-	return a.budget.SettlePassword(ctx, a.server, a.reservation, fate)
+	return a.budget.RecordPasswordResult(ctx, a.server, a.reservation, fate)
 }
 
 // fate returns the result for the credentials of an attempt that ended with err.
-func (a *loginAttempt) fate(err error) ingest.PasswordFate {
+func (a *loginAttempt) fate(err error) ingest.LoginResult {
 	passed := slices.Contains(a.state.PartialSuccessMethods, methodPassword) || slices.Contains(a.state.PartialSuccessMethods, methodInteractive)
 	switch {
 	case err == nil, passed, a.passwordExpired(err), a.factorPrompt != "" && !a.passwordRefused:

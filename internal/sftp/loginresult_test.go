@@ -27,10 +27,10 @@ import (
 // or keyErr is set.
 type fakeBudget struct {
 	mu          sync.Mutex
-	fates       map[ingest.PasswordFate]int
+	fates       map[ingest.LoginResult]int
 	passwordErr error
 	// keyFates are the results of keys in order.
-	keyFates []ingest.PasswordFate
+	keyFates []ingest.LoginResult
 	keyErr   error
 }
 
@@ -40,11 +40,11 @@ func (b *fakeBudget) ReservePassword(context.Context, ingest.Server) (int64, err
 	return 1, b.passwordErr
 }
 
-func (b *fakeBudget) SettlePassword(_ context.Context, _ ingest.Server, _ int64, fate ingest.PasswordFate) error {
+func (b *fakeBudget) RecordPasswordResult(_ context.Context, _ ingest.Server, _ int64, fate ingest.LoginResult) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.fates == nil {
-		b.fates = map[ingest.PasswordFate]int{}
+		b.fates = map[ingest.LoginResult]int{}
 	}
 	b.fates[fate]++
 	return nil
@@ -52,14 +52,14 @@ func (b *fakeBudget) SettlePassword(_ context.Context, _ ingest.Server, _ int64,
 
 func (b *fakeBudget) CheckKey(context.Context, ingest.Server) error { return b.keyErr }
 
-func (b *fakeBudget) SettleKey(_ context.Context, _ ingest.Server, fate ingest.PasswordFate) error {
+func (b *fakeBudget) RecordKeyResult(_ context.Context, _ ingest.Server, fate ingest.LoginResult) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.keyFates = append(b.keyFates, fate)
 	return nil
 }
 
-func (b *fakeBudget) results() map[ingest.PasswordFate]int {
+func (b *fakeBudget) results() map[ingest.LoginResult]int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.fates
@@ -173,7 +173,7 @@ func TestLoginErrors(t *testing.T) {
 	for name, test := range map[string]struct {
 		config  ssh.ServerConfig
 		kind    ingest.Kind
-		fate    ingest.PasswordFate
+		fate    ingest.LoginResult
 		message []string
 	}{
 		"wrong password": {
@@ -206,7 +206,7 @@ func TestLoginErrors(t *testing.T) {
 			_, err := newPool(t, sftp.Config{Passwords: counted}, secrets{Password: []byte("pw-canary")}).Open(deadline(t), server)
 			requireKind(t, err, test.kind, test.message...)
 			assert.NotContains(t, err.Error(), "canary")
-			want := map[ingest.PasswordFate]int{test.fate: 1}
+			want := map[ingest.LoginResult]int{test.fate: 1}
 			if test.fate == "" {
 				want = nil
 			}
@@ -256,7 +256,7 @@ func TestKeyboardInteractivePrompts(t *testing.T) {
 		rounds  [][]question
 		want    [][]string
 		message string
-		fate    ingest.PasswordFate
+		fate    ingest.LoginResult
 	}{
 		"password":          {[][]question{{{"Password: ", false}}}, [][]string{{"pw"}}, "", ingest.PasswordAccepted},
 		"unnamed":           {[][]question{{{"u@host's secret: ", false}}}, [][]string{{"pw"}}, "", ingest.PasswordAccepted},
@@ -315,7 +315,7 @@ func TestKeyboardInteractivePrompts(t *testing.T) {
 			if test.fate == "" {
 				assert.Empty(t, counted.results())
 			} else {
-				assert.Equal(t, map[ingest.PasswordFate]int{test.fate: 1}, counted.results())
+				assert.Equal(t, map[ingest.LoginResult]int{test.fate: 1}, counted.results())
 			}
 		})
 	}
@@ -334,7 +334,7 @@ func TestSlowLogin(t *testing.T) {
 	server.LoginTimeout = ingest.Duration(time.Second)
 	_, err := newPool(t, sftp.Config{Passwords: counted, HandshakeTimeout: time.Hour}, secrets{Password: []byte("pw")}).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindTransient, "stopped replying", "1s", "--login-timeout")
-	assert.Equal(t, map[ingest.PasswordFate]int{ingest.PasswordUnanswered: 1}, counted.results())
+	assert.Equal(t, map[ingest.LoginResult]int{ingest.PasswordUnanswered: 1}, counted.results())
 }
 
 // TestAbandonedLogin checks that a log-in canceled by the client is not counted against
@@ -356,7 +356,7 @@ func TestAbandonedLogin(t *testing.T) {
 	}()
 	_, err := newPool(t, sftp.Config{Passwords: counted}, secrets{Password: []byte("pw")}).Open(ctx, server)
 	requireKind(t, err, ingest.KindTransient, "canceled")
-	assert.Equal(t, map[ingest.PasswordFate]int{ingest.PasswordAbandoned: 1}, counted.results())
+	assert.Equal(t, map[ingest.LoginResult]int{ingest.PasswordAbandoned: 1}, counted.results())
 }
 
 func TestNoConnection(t *testing.T) {

@@ -151,7 +151,7 @@ func (s *Session) sample(ctx context.Context) (*Sample, error) {
 	found := &Sample{}
 	unread, err := s.List(ctx, ingest.ListRequest{Unmatched: found.Unmatched.Add}, func(seen ingest.Observation) error {
 		switch {
-		case seen.Aside != "":
+		case seen.Ignored != "":
 			return nil
 		case seen.Rejected != "":
 			found.Rejected++

@@ -134,7 +134,7 @@ func (p *Pool) learnLimit(ctx context.Context, sp *serverPool, server ingest.Ser
 	p.cfg.Log.WarnContext(ctx, "connection limit of server learned; sessions share connections",
 		"server", server.Name, "connections", conns, "error", err)
 	if p.cfg.Connections != nil {
-		if err := p.cfg.Connections.LearnConnections(ctx, server.UUID, conns, ttl); err != nil {
+		if err := p.cfg.Connections.RecordConnectionLimit(ctx, server.UUID, conns, ttl); err != nil {
 			p.cfg.Log.WarnContext(ctx, "cannot record the connection limit of a server", "server", server.Name, "error", err)
 		}
 	}

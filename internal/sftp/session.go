@@ -30,9 +30,9 @@ type Session struct {
 	onAnswer func()
 }
 
-// OnAnswer sets a function that is called after each reply of the server except to reads
+// OnReply sets a function that is called after each reply of the server except to reads
 // of files. It must be set before the session's next request, and fn must not block.
-func (s *Session) OnAnswer(fn func()) { s.onAnswer = fn }
+func (s *Session) OnReply(fn func()) { s.onAnswer = fn }
 
 func (s *Session) notifyAnswer() {
 	if s.onAnswer != nil {

@@ -10,14 +10,14 @@ import (
 // Claim raises the file's fence and returns the file. Writers holding an older
 // fence are rejected from then on.
 func (s *Store) Claim(ctx context.Context, fileUUID string) (ingest.File, error) {
-	return s.Take(ctx, ingest.Change{FileUUID: fileUUID})
+	return s.ClaimAndApply(ctx, ingest.Change{FileUUID: fileUUID})
 }
 
-// Take claims the file, and in the same transaction applies the change under the new fence if
+// ClaimAndApply claims the file, and in the same transaction applies the change under the new fence if
 // the file has one of the statuses in change.From. An empty From accepts every status;
-// change.Fence is ignored. Take returns the file after the change. Errors are those of Apply;
+// change.Fence is ignored. ClaimAndApply returns the file after the change. Errors are those of Apply;
 // the fence is not raised on error.
-func (s *Store) Take(ctx context.Context, change ingest.Change) (ingest.File, error) {
+func (s *Store) ClaimAndApply(ctx context.Context, change ingest.Change) (ingest.File, error) {
 	return s.record(ctx, change, true)
 }
 

@@ -92,7 +92,7 @@ func BenchmarkSmallFiles(b *testing.B) {
 	s, err := store.New(ctx, store.Config{DatabaseURL: dsn})
 	require.NoError(b, err)
 	b.Cleanup(s.Close)
-	fence, err := s.TakeDispatch(ctx, files[0].ServerUUID)
+	fence, err := s.RegisterDispatcher(ctx, files[0].ServerUUID)
 	require.NoError(b, err)
 	b.ResetTimer()
 	began := time.Now()
@@ -111,7 +111,7 @@ func BenchmarkSmallFiles(b *testing.B) {
 }
 
 func moveSmall(ctx context.Context, s *store.Store, slot ingest.Slot) error {
-	f, err := s.Take(ctx, ingest.Started(slot.File, ingest.ModeMemory, slot.Number, ""))
+	f, err := s.ClaimAndApply(ctx, ingest.Started(slot.File, ingest.ModeMemory, slot.Number, ""))
 	if err != nil {
 		return err
 	}

@@ -97,7 +97,7 @@ func addDeferred(ctx context.Context, db querier, servers []string, all map[stri
 	var next time.Time
 	_, err = pgx.ForEachRow(rows, []any{&server, &files, &path, &cause, &next}, func() error {
 		a := all[server]
-		a.PutOff = fmt.Sprintf("%d could not be fetched and are retried, the next after %s: %s: %s",
+		a.Deferred = fmt.Sprintf("%d could not be fetched and are retried, the next after %s: %s: %s",
 			files, next.UTC().Format(time.RFC3339), path, cause)
 		all[server] = a
 		return nil

@@ -46,7 +46,7 @@ func TestFault82_TheClockGoesBack(t *testing.T) {
 	assert.WithinDuration(t, time.Now(), now.LastScanAt, time.Minute, "and then counted from now")
 
 	b.observe(t, seen("/settling", 1))
-	note, err := b.Judge(ctx, b.server, ingest.Listed{Seen: 1})
+	note, err := b.HoldChanges(ctx, b.server, ingest.Listed{Seen: 1})
 	require.NoError(t, err)
 	assert.Contains(t, note, "the database's clock was set back: the previous scan began ")
 	b.pass(t, time.Minute)
@@ -60,7 +60,7 @@ func TestFault82_TheClockGoesBack(t *testing.T) {
 	in, err := b.NextDeferred(ctx, b.server.UUID)
 	require.NoError(t, err)
 	assert.Zero(t, in)
-	stranded, err := b.Unmoved(ctx, 10*time.Minute, 0, 10)
+	stranded, err := b.UnchangedFiles(ctx, 10*time.Minute, 0, 10)
 	require.NoError(t, err)
 	require.Len(t, stranded, 1)
 	assert.Equal(t, "/stranded", stranded[0].RemotePath)

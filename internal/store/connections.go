@@ -70,9 +70,9 @@ func (s *Store) OpenConnection(ctx context.Context, server ingest.Server, holder
 	return id, holders, err
 }
 
-// ConfirmConnection records that the connection is still open. If it exceeds an expired learned
+// RenewConnection records that the connection is still open. If it exceeds an expired learned
 // limit, it clears that limit, because the server accepts more.
-func (s *Store) ConfirmConnection(ctx context.Context, server ingest.Server, holder, id string) error {
+func (s *Store) RenewConnection(ctx context.Context, server ingest.Server, holder, id string) error {
 	return s.inTx(ctx, "confirm a connection", func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, confirmConnection, id, server.UUID, cleanText(holder)); err != nil {
 			return err
@@ -87,8 +87,8 @@ func (s *Store) CloseConnection(ctx context.Context, id string) error {
 	return s.exec(ctx, "delete a connection", closeConnection, id)
 }
 
-// LearnConnections records that the server accepts at most so many connections. The limit is
+// RecordConnectionLimit records that the server accepts at most so many connections. The limit is
 // valid for the duration validFor, doubled with each refused probe, up to 24 hours.
-func (s *Store) LearnConnections(ctx context.Context, serverUUID string, most int, validFor time.Duration) error {
+func (s *Store) RecordConnectionLimit(ctx context.Context, serverUUID string, most int, validFor time.Duration) error {
 	return s.exec(ctx, "record the connection limit", setConnectionLimit, serverUUID, max(most, 1), validFor.Seconds())
 }

@@ -43,7 +43,7 @@ func TestConnectionsOfAllProcesses(t *testing.T) {
 
 	_, err = b.db.Exec(ctx, "UPDATE server_connections SET confirmed = now() - interval '3 minutes'")
 	require.NoError(t, err)
-	require.NoError(t, b.ConfirmConnection(ctx, b.server, "worker", second))
+	require.NoError(t, b.RenewConnection(ctx, b.server, "worker", second))
 	id, holders, err = b.OpenConnection(ctx, b.server, "test", 2)
 	require.NoError(t, err)
 	require.NotEmpty(t, id)
@@ -64,8 +64,8 @@ func TestLearnedConnections(t *testing.T) {
 	require.Zero(t, limit())
 	last := time.Duration(0)
 	for range 6 {
-		require.NoError(t, b.LearnConnections(ctx, b.server.UUID, 2, time.Hour))
-		require.NoError(t, b.LearnConnections(ctx, b.server.UUID, 2, time.Hour), "another process: the probe counts once")
+		require.NoError(t, b.RecordConnectionLimit(ctx, b.server.UUID, 2, time.Hour))
+		require.NoError(t, b.RecordConnectionLimit(ctx, b.server.UUID, 2, time.Hour), "another process: the probe counts once")
 		require.Equal(t, 2, limit())
 		var holds time.Duration
 		require.NoError(t, b.db.QueryRow(ctx, "SELECT connection_limit_until - now() FROM sftp_servers").Scan(&holds))
@@ -80,9 +80,9 @@ func TestLearnedConnections(t *testing.T) {
 	for range 3 {
 		id, _, err := b.OpenConnection(ctx, b.server, "worker", 0)
 		require.NoError(t, err)
-		require.NoError(t, b.ConfirmConnection(ctx, b.server, "worker", id))
+		require.NoError(t, b.RenewConnection(ctx, b.server, "worker", id))
 	}
-	require.NoError(t, b.LearnConnections(ctx, b.server.UUID, 3, time.Hour))
+	require.NoError(t, b.RecordConnectionLimit(ctx, b.server.UUID, 3, time.Hour))
 	var tries int
 	require.NoError(t, b.db.QueryRow(ctx, "SELECT connection_limit_tries FROM sftp_servers").Scan(&tries))
 	require.Equal(t, 1, tries)

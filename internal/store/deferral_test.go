@@ -69,7 +69,7 @@ func TestAnOperatorActionEndsADeferral(t *testing.T) {
 func TestHostsAreSeenByTheDatabaseClock(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	require.NoError(t, b.SeeHost(t.Context(), "a"))
+	require.NoError(t, b.RecordHeartbeat(t.Context(), "a"))
 	for _, c := range []struct {
 		host   string
 		within time.Duration

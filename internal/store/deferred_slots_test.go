@@ -83,11 +83,11 @@ func TestAttentionDescribesDeferredFiles(t *testing.T) {
 	b.observe(t, paths("/in", 3)...)
 	b.promote(t, 0)
 	all := b.files(t)
-	assert.Empty(t, b.attention(t).PutOff)
+	assert.Empty(t, b.attention(t).Deferred)
 	for _, f := range all[:2] {
 		b.deferWith(t, f.UUID, ingest.KindTransient)
 	}
-	assert.Regexp(t, `^2 could not be fetched and are retried, the next after \S+Z: `+all[0].RemotePath+`: it stutters$`, b.attention(t).PutOff)
+	assert.Regexp(t, `^2 could not be fetched and are retried, the next after \S+Z: `+all[0].RemotePath+`: it stutters$`, b.attention(t).Deferred)
 }
 
 // deferWith defers the file with the kind of failure.

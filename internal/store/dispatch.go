@@ -14,9 +14,9 @@ INSERT INTO dispatchers AS d (server_uuid, fence) SELECT server_uuid, 1 FROM sft
 ON CONFLICT (server_uuid) DO UPDATE SET fence = d.fence + 1
 RETURNING fence`
 
-// TakeDispatch makes the caller the server's only dispatcher and returns its fence. Dispatchers
+// RegisterDispatcher makes the caller the server's only dispatcher and returns its fence. Dispatchers
 // holding an older fence are rejected.
-func (s *Store) TakeDispatch(ctx context.Context, serverUUID string) (fence int64, err error) {
+func (s *Store) RegisterDispatcher(ctx context.Context, serverUUID string) (fence int64, err error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
 		return 0, err

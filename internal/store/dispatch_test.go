@@ -25,7 +25,7 @@ type dispatcher struct {
 
 func (b *testBundle) dispatcher(t *testing.T) dispatcher {
 	t.Helper()
-	fence, err := b.TakeDispatch(t.Context(), b.server.UUID)
+	fence, err := b.RegisterDispatcher(t.Context(), b.server.UUID)
 	require.NoError(t, err)
 	return dispatcher{b, fence}
 }
@@ -115,7 +115,7 @@ func TestSlotsAreReservedForUsableServersOnly(t *testing.T) {
 
 	_, err := b.ReserveSlots(t.Context(), uuid.NewString(), 1, 1)
 	requireKind(t, ingest.KindMissing, err, "no server")
-	_, err = b.TakeDispatch(t.Context(), uuid.NewString())
+	_, err = b.RegisterDispatcher(t.Context(), uuid.NewString())
 	requireKind(t, ingest.KindMissing, err, "no server")
 }
 
@@ -273,7 +273,7 @@ func finish(ctx context.Context, b *testBundle, slots []ingest.Slot, done *sync.
 		if _, twice := done.LoadOrStore(slot.File.UUID, true); twice {
 			return fmt.Errorf("file %s was dispatched twice", slot.File.UUID)
 		}
-		file, err := b.Take(ctx, ingest.Started(slot.File, ingest.ModeMemory, slot.Number, ""))
+		file, err := b.ClaimAndApply(ctx, ingest.Started(slot.File, ingest.ModeMemory, slot.Number, ""))
 		if err != nil {
 			return err
 		}

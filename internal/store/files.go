@@ -47,7 +47,7 @@ func (r *fileRow) targets() []any {
 	return append([]any{
 		&f.ID, &f.UUID, &f.ServerUUID, &f.ServerName, &r.path, &f.Size, &f.ModTime,
 		&r.sidecar.path, &r.sidecar.size, &r.sidecar.modified, &f.SidecarStale, &r.marker.path, &r.marker.size, &r.marker.modified, &f.WaitsFor, &f.Status,
-		&f.Hash, &f.HashAlgo, &f.AnnouncedHash, &f.ErrorStep, &f.ErrorKind, &f.ErrorMessage, &f.Bucket, &f.ObjectKey, &f.ETag, &f.Checksum,
+		&f.Hash, &f.HashAlgo, &f.NotifiedHash, &f.ErrorStep, &f.ErrorKind, &f.ErrorMessage, &f.Bucket, &f.ObjectKey, &f.ETag, &f.Checksum,
 		&f.Mode, &f.StagedOn, &r.notBefore, &f.Deferrals, &f.Fence, &f.Round, &f.StableSince, &f.CreatedAt, &f.UpdatedAt, &r.completed,
 		&f.SourceLeft, &r.leftAt,
 	}, r.observation.targets()...)
@@ -61,7 +61,7 @@ func (r *fileRow) read() ingest.File {
 	f.ModTime, f.StableSince, f.CompletedAt = f.ModTime.UTC(), f.StableSince.UTC(), utc(r.completed)
 	f.NotBefore, f.SourceLeftAt = utc(r.notBefore), utc(r.leftAt)
 	f.CreatedAt, f.UpdatedAt = f.CreatedAt.UTC(), f.UpdatedAt.UTC()
-	f.Sight = r.observation.read()
+	f.SourceState = r.observation.read()
 	if f.Status == ingest.StatusDiscovered && f.WaitsFor == "" {
 		f.WaitsFor = f.Waiting()
 	}

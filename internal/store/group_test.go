@@ -274,7 +274,7 @@ func randomChange(ctx context.Context, s *store.Store, file, key string, recorde
 	}
 	switch rand.IntN(3) {
 	case 0:
-		_, err := s.Take(ctx, change)
+		_, err := s.ClaimAndApply(ctx, change)
 		return count(claims, err)
 	case 1:
 		claimed, err := s.Claim(ctx, file)
@@ -285,7 +285,7 @@ func randomChange(ctx context.Context, s *store.Store, file, key string, recorde
 		change.Fence = claimed.Fence
 		return count(new(atomic.Int64), s.Apply(ctx, change))
 	default:
-		change = ingest.Decided(file, ingest.OperatorAction{Action: ingest.ActionRetry, Key: key})
+		change = ingest.OperatorActed(file, ingest.OperatorAction{Action: ingest.ActionRetry, Key: key})
 		err := count(rounds, s.Apply(ctx, change))
 		if err == nil {
 			err = s.Apply(ctx, change) // a repetition changes nothing

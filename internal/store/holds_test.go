@@ -92,7 +92,7 @@ func TestEachPartIsDecidedAlone(t *testing.T) {
 		}
 	}
 	b.observe(t, all...)
-	note, err := b.Judge(t.Context(), b.server, ingest.Listed{Seen: 16})
+	note, err := b.HoldChanges(t.Context(), b.server, ingest.Listed{Seen: 16})
 	require.NoError(t, err)
 	for _, text := range []string{
 		"40 known files look new", "20 moved by exactly 1h0m0s, 12 moved by exactly 24h0m0s, 8 moved by different amounts (",

@@ -92,9 +92,9 @@ func (s *Store) logins(ctx context.Context, server ingest.Server) (l logins, err
 	return l, err
 }
 
-// SettleKey records the outcome of an offered key. The outcome is ignored if the key was
+// RecordKeyResult records the outcome of an offered key. The outcome is ignored if the key was
 // changed meanwhile.
-func (s *Store) SettleKey(ctx context.Context, server ingest.Server, outcome ingest.PasswordFate) error {
+func (s *Store) RecordKeyResult(ctx context.Context, server ingest.Server, outcome ingest.LoginResult) error {
 	record := recordUnansweredKey
 	switch outcome {
 	case ingest.PasswordAbandoned:
@@ -240,9 +240,9 @@ func (l *logins) checkKey(server ingest.Server) error {
 	}
 }
 
-// SettlePassword records the outcome of a reserved password. The outcome is ignored if the
+// RecordPasswordResult records the outcome of a reserved password. The outcome is ignored if the
 // credentials were changed meanwhile.
-func (s *Store) SettlePassword(ctx context.Context, server ingest.Server, id int64, outcome ingest.PasswordFate) error {
+func (s *Store) RecordPasswordResult(ctx context.Context, server ingest.Server, id int64, outcome ingest.LoginResult) error {
 	record := recordUnanswered
 	switch outcome {
 	case ingest.PasswordAccepted:

@@ -40,7 +40,7 @@ func TestTwoPasswordsPerChange(t *testing.T) {
 					return nil
 				}
 				count.Add(1)
-				return b.SettlePassword(t.Context(), b.server, id, ingest.PasswordRefused)
+				return b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordRefused)
 			})
 		}
 		require.NoError(t, all.Wait())
@@ -68,11 +68,11 @@ func TestTwoPasswordsPerChange(t *testing.T) {
 func TestAcceptedPasswordsForgetRefusedOnes(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	settle := func(fate ingest.PasswordFate) {
+	settle := func(fate ingest.LoginResult) {
 		id, err := b.ReservePassword(t.Context(), b.server)
 		require.NoError(t, err)
-		require.NoError(t, b.SettlePassword(t.Context(), b.server, id, fate))
-		require.NoError(t, b.SettlePassword(t.Context(), b.server, id, ingest.PasswordRefused), "settled once")
+		require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, fate))
+		require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordRefused), "settled once")
 	}
 	for range 3 {
 		settle(ingest.PasswordRefused)
@@ -81,7 +81,7 @@ func TestAcceptedPasswordsForgetRefusedOnes(t *testing.T) {
 	late, err := b.ReservePassword(t.Context(), b.server)
 	require.NoError(t, err)
 	b.sealPassword(t, "changed meanwhile")
-	require.NoError(t, b.SettlePassword(t.Context(), b.server, late, ingest.PasswordRefused))
+	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, late, ingest.PasswordRefused))
 	settle(ingest.PasswordRefused)
 	settle(ingest.PasswordRefused)
 	requireKind(t, ingest.KindAuth, b.CheckPassword(t.Context(), b.server), "2 times")
@@ -95,11 +95,11 @@ func TestLostPasswordsUseNothingUp(t *testing.T) {
 	last := time.Duration(0)
 	accepted, err := b.ReservePassword(t.Context(), b.server)
 	require.NoError(t, err)
-	require.NoError(t, b.SettlePassword(t.Context(), b.server, accepted, ingest.PasswordAccepted))
+	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, accepted, ingest.PasswordAccepted))
 	for range 5 {
 		id, err := b.ReservePassword(t.Context(), b.server)
 		require.NoError(t, err)
-		require.NoError(t, b.SettlePassword(t.Context(), b.server, id, ingest.PasswordUnanswered))
+		require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordUnanswered))
 		_, err = b.ReservePassword(t.Context(), b.server)
 		requireKind(t, ingest.KindTransient, err, "waits until")
 		var pause time.Duration
@@ -143,7 +143,7 @@ func TestLearnedReadWindow(t *testing.T) {
 // hourOf simulates an hour in which every component logs in as soon as the ledger permits, and
 // returns the number of passwords sent. It shifts the recorded times instead of the database's
 // clock.
-func (b *testBundle) hourOf(t *testing.T, fate ingest.PasswordFate) (sent int) {
+func (b *testBundle) hourOf(t *testing.T, fate ingest.LoginResult) (sent int) {
 	t.Helper()
 	for passed := time.Duration(0); passed < time.Hour; {
 		id, err := b.ReservePassword(t.Context(), b.server)
@@ -151,7 +151,7 @@ func (b *testBundle) hourOf(t *testing.T, fate ingest.PasswordFate) (sent int) {
 			return sent
 		}
 		require.NoError(t, err)
-		require.NoError(t, b.SettlePassword(t.Context(), b.server, id, fate))
+		require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, fate))
 		sent++
 		var pause *time.Duration
 		require.NoError(t, b.db.QueryRow(t.Context(), "SELECT not_before - now() FROM server_logins").Scan(&pause))
@@ -178,7 +178,7 @@ func TestLoginsInAnHourOfAWrongPassword(t *testing.T) {
 	assert.Equal(t, 3, b.hourOf(t, ingest.PasswordUnanswered), "the hours after it")
 	id, err := b.ReservePassword(t.Context(), b.server)
 	require.NoError(t, err)
-	require.NoError(t, b.SettlePassword(t.Context(), b.server, id, ingest.PasswordUnanswered))
+	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordUnanswered))
 	err = b.CheckPassword(t.Context(), b.server)
 	requireKind(t, ingest.KindTransient, err, "closed the connection after the password, 8 times in a row")
 	require.ErrorContains(t, err, "wrong or the account locked")
@@ -187,11 +187,11 @@ func TestLoginsInAnHourOfAWrongPassword(t *testing.T) {
 	b.sealPassword(t, "three")
 	id, err = b.ReservePassword(t.Context(), b.server)
 	require.NoError(t, err)
-	require.NoError(t, b.SettlePassword(t.Context(), b.server, id, ingest.PasswordAccepted))
+	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordAccepted))
 	for range 10 { // ended by the client, not counted
 		id, err = b.ReservePassword(t.Context(), b.server)
 		require.NoError(t, err)
-		require.NoError(t, b.SettlePassword(t.Context(), b.server, id, ingest.PasswordAbandoned))
+		require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordAbandoned))
 	}
 	first, later := b.hourOf(t, ingest.PasswordUnanswered), b.hourOf(t, ingest.PasswordUnanswered)
 	assert.Equal(t, []int{14, 6}, []int{first, later}, "it accepted the password before")
@@ -203,9 +203,9 @@ func TestRefusedKeys(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx := t.Context()
-	settle := func(fate ingest.PasswordFate) {
+	settle := func(fate ingest.LoginResult) {
 		require.NoError(t, b.CheckKey(ctx, b.server))
-		require.NoError(t, b.SettleKey(ctx, b.server, fate))
+		require.NoError(t, b.RecordKeyResult(ctx, b.server, fate))
 	}
 	for range 3 {
 		settle(ingest.PasswordRefused)
@@ -224,7 +224,7 @@ func TestRefusedKeys(t *testing.T) {
 		return s, nil
 	})
 	require.NoError(t, err)
-	require.NoError(t, b.SettleKey(ctx, old, ingest.PasswordRefused), "an outcome of the previous key")
+	require.NoError(t, b.RecordKeyResult(ctx, old, ingest.PasswordRefused), "an outcome of the previous key")
 	settle(ingest.PasswordUnanswered)
 	requireKind(t, ingest.KindTransient, b.CheckKey(ctx, b.server), "broke 1 time(s)")
 	_, err = b.db.Exec(ctx, "UPDATE server_logins SET keys_not_before = now()")
@@ -234,6 +234,6 @@ func TestRefusedKeys(t *testing.T) {
 	var pause time.Duration
 	require.NoError(t, b.db.QueryRow(ctx, "SELECT keys_not_before - now() FROM server_logins").Scan(&pause))
 	assert.Greater(t, pause, 19*time.Minute)
-	require.NoError(t, b.SettleKey(ctx, b.server, ingest.PasswordAccepted))
+	require.NoError(t, b.RecordKeyResult(ctx, b.server, ingest.PasswordAccepted))
 	require.NoError(t, b.CheckKey(ctx, b.server))
 }

@@ -131,14 +131,14 @@ func TestLostResponsesChangeNothing(t *testing.T) {
 	// The text of an event is sent with the statements and with the commit.
 	var taken ingest.File
 	started := ingest.Started(slot.File, ingest.ModeDirect, slot.Number, "")
-	lost(`"server":"globex"`, func() error { taken, err = cutOff.Take(ctx, started); return err })
+	lost(`"server":"globex"`, func() error { taken, err = cutOff.ClaimAndApply(ctx, started); return err })
 	require.Equal(t, ingest.StatusDownloading, taken.Status)
 	require.Equal(t, f.Fence+2, taken.Fence, "each attempt raises the fence")
 	lost(`"offset":5`, func() error { return cutOff.Apply(ctx, ingest.Resumed(taken, 5)) })
 	lost("it stutters", func() error {
 		return cutOff.Apply(ctx, ingest.Failed(taken, ingest.Failure{Step: ingest.StepTransfer, Message: "it stutters"}))
 	})
-	decision := ingest.Decided(f.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Key: "run/1", Actor: "ann"})
+	decision := ingest.OperatorActed(f.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Key: "run/1", Actor: "ann"})
 	lost(`"actor":"ann"`, func() error { return cutOff.Apply(ctx, decision) })
 
 	now := b.files(t)[0]

@@ -131,7 +131,7 @@ func (m *model) take(ctx context.Context, t *rapid.T, b *testBundle, f ingest.Fi
 	change.Slot = rapid.SampledFrom([]int64{0, held, held + 1}).Draw(t, "slot")
 	v := m.of(f)
 	applies := len(change.From) == 0 || slices.Contains(change.From, v.status)
-	taken, err := b.Take(ctx, change)
+	taken, err := b.ClaimAndApply(ctx, change)
 	switch {
 	case change.Slot != 0 && !change.FreeSlot && change.Slot != held:
 		require.Equal(t, ingest.KindNoSlot, ingest.KindOf(err))
@@ -158,7 +158,7 @@ func TestLedgerFollowsTheModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		server := b.addServer(rt, "m-"+uuid.NewString())
 		var m model
-		fence, err := b.TakeDispatch(ctx, server.UUID)
+		fence, err := b.RegisterDispatcher(ctx, server.UUID)
 		require.NoError(rt, err)
 		list := func() []ingest.File {
 			files, err := b.Files(ctx, ingest.FileFilter{Server: server.UUID, Limit: 1000})

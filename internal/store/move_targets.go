@@ -25,10 +25,10 @@ UPDATE move_targets SET file_uuid = NULL, moved_from = coalesce(nullif($3::bytea
 WHERE file_uuid = $1 AND target_sha256 = $2`
 )
 
-// KeepTarget reserves a name on a partner's server for the file until FreeTarget, or for an
+// ReserveTarget reserves a name on a partner's server for the file until ReleaseTarget, or for an
 // hour. kept is false if another file holds the reservation. Otherwise movedFrom is the
-// original path of the file last moved there, as recorded by FreeTarget; empty means none.
-func (s *Store) KeepTarget(ctx context.Context, fileUUID string, target ingest.MoveTarget) (kept bool, movedFrom string, err error) {
+// original path of the file last moved there, as recorded by ReleaseTarget; empty means none.
+func (s *Store) ReserveTarget(ctx context.Context, fileUUID string, target ingest.MoveTarget) (kept bool, movedFrom string, err error) {
 	id, err := validUUID("file with uuid", fileUUID)
 	if err != nil {
 		return false, "", err
@@ -45,9 +45,9 @@ func (s *Store) KeepTarget(ctx context.Context, fileUUID string, target ingest.M
 	return kept, movedFrom, err
 }
 
-// FreeTarget releases the reservation if the file holds it. A non-empty movedFrom records that
+// ReleaseTarget releases the reservation if the file holds it. A non-empty movedFrom records that
 // the file was moved there from that path.
-func (s *Store) FreeTarget(ctx context.Context, fileUUID string, target ingest.MoveTarget, movedFrom string) error {
+func (s *Store) ReleaseTarget(ctx context.Context, fileUUID string, target ingest.MoveTarget, movedFrom string) error {
 	id, err := validUUID("file with uuid", fileUUID)
 	if err != nil {
 		return err

@@ -22,16 +22,16 @@ ON CONFLICT (server_uuid, path_sha256) DO UPDATE SET
 	size_bytes = excluded.size_bytes, mtime = excluded.mtime, reason = excluded.reason, of_raw = excluded.of_raw,
 	listing = excluded.listing, last_seen_at = now()`
 
-// NoteAside records the ignored entries of a listing. key identifies the listing across its
+// RecordIgnored records the ignored entries of a listing. key identifies the listing across its
 // attempts, as for StartScan. FinishScan deletes the entries that the listing did not show.
-func (s *Store) NoteAside(ctx context.Context, serverUUID, key string, seen []ingest.Observation) error {
+func (s *Store) RecordIgnored(ctx context.Context, serverUUID, key string, seen []ingest.Observation) error {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil || len(seen) == 0 {
 		return err
 	}
 	entries := distinct(seen)
 	args := entryArgs(id, entries)
-	args["ignored"] = column(entries, func(e entry) string { return string(e.Aside) })
+	args["ignored"] = column(entries, func(e entry) string { return string(e.Ignored) })
 	args["ofs"] = column(entries, func(e entry) []byte { return []byte(e.Of) })
 	args["listing"] = cleanText(key)
 	return s.exec(ctx, "record ignored entries", upsertIgnored, args)
@@ -49,7 +49,7 @@ SELECT path_raw, of_raw, size_bytes, mtime, greatest(extract(epoch FROM now() - 
 // CompanionsDue returns the companions without a file that the listing showed and that were not
 // tried within the interval again, with how long each has been unchanged. It marks them as
 // tried.
-func (s *Store) CompanionsDue(ctx context.Context, serverUUID, key string, again time.Duration) ([]ingest.Alone, error) {
+func (s *Store) CompanionsDue(ctx context.Context, serverUUID, key string, again time.Duration) ([]ingest.OrphanCompanion, error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
 		return nil, err
@@ -57,11 +57,11 @@ func (s *Store) CompanionsDue(ctx context.Context, serverUUID, key string, again
 	return selectAll(ctx, s, "list companions without a file", scanAlone, companionsDue, id, cleanText(key), again)
 }
 
-func scanAlone(row pgx.CollectableRow) (a ingest.Alone, err error) {
+func scanAlone(row pgx.CollectableRow) (a ingest.OrphanCompanion, err error) {
 	var path, of []byte
 	var secs float64
 	err = row.Scan(&path, &of, &a.Size, &a.ModTime, &secs)
-	a.Path, a.Of, a.Aside = string(path), string(of), ingest.AsideCompanion
+	a.Path, a.Of, a.Ignored = string(path), string(of), ingest.IgnoredCompanion
 	a.ModTime, a.For = a.ModTime.UTC(), seconds(secs)
 	return a, err
 }
@@ -102,7 +102,7 @@ const maxFolderFiles = 10_000
 
 // folderOf returns the display path of the folder that a companion covers. It is empty for the
 // companion of a single file, and where the path exceeds the indexed prefix.
-func folderOf(c ingest.Alone) string {
+func folderOf(c ingest.OrphanCompanion) string {
 	folder := ingest.DisplayPath(c.Path[:len(c.Path)-len(baseName(c.Path))])
 	if c.Of != "" || utf8.RuneCountInString(folder) >= indexedRunes {
 		return ""
@@ -110,18 +110,18 @@ func folderOf(c ingest.Alone) string {
 	return folder
 }
 
-// TakenWith returns, for each companion in order, the state of its files in the ledger.
-func (s *Store) TakenWith(ctx context.Context, serverUUID string, companions []ingest.Alone) (all []ingest.Spoken, err error) {
+// FilesOfCompanions returns, for each companion in order, the state of its files in the ledger.
+func (s *Store) FilesOfCompanions(ctx context.Context, serverUUID string, companions []ingest.OrphanCompanion) (all []ingest.CompanionUse, err error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil || len(companions) == 0 {
 		return nil, err
 	}
 	args := pgx.NamedArgs{
 		"server": id, "limit": maxFolderFiles,
-		"paths":   column(companions, func(c ingest.Alone) []byte { return []byte(c.Path) }),
-		"ofs":     column(companions, func(c ingest.Alone) []byte { return []byte(c.Of) }),
-		"sizes":   column(companions, func(c ingest.Alone) int64 { return c.Size }),
-		"mtimes":  column(companions, func(c ingest.Alone) time.Time { return c.ModTime }),
+		"paths":   column(companions, func(c ingest.OrphanCompanion) []byte { return []byte(c.Path) }),
+		"ofs":     column(companions, func(c ingest.OrphanCompanion) []byte { return []byte(c.Of) }),
+		"sizes":   column(companions, func(c ingest.OrphanCompanion) int64 { return c.Size }),
+		"mtimes":  column(companions, func(c ingest.OrphanCompanion) time.Time { return c.ModTime }),
 		"folders": column(companions, folderOf),
 	}
 	err = s.retry(ctx, "look up files of companions", func() error {
@@ -129,10 +129,10 @@ func (s *Store) TakenWith(ctx context.Context, serverUUID string, companions []i
 		if err != nil {
 			return err
 		}
-		all = make([]ingest.Spoken, len(companions))
+		all = make([]ingest.CompanionUse, len(companions))
 		var n int64
 		var one struct {
-			ingest.Spoken
+			ingest.CompanionUse
 			files int64
 		}
 		_, err = pgx.ForEachRow(rows, []any{&n, &one.Open, &one.Recorded, &one.Taken, &one.files}, func() error {
@@ -140,7 +140,7 @@ func (s *Store) TakenWith(ctx context.Context, serverUUID string, companions []i
 			if one.files >= maxFolderFiles {
 				one.Open++ // the limit may hide more
 			}
-			all[n-1] = one.Spoken
+			all[n-1] = one.CompanionUse
 			return nil
 		})
 		return err
@@ -175,9 +175,9 @@ SELECT s.server_uuid, (SELECT count(*) FROM remaining l WHERE l.server_uuid = s.
 FROM sftp_servers s LEFT JOIN ignored a USING (server_uuid)
 WHERE a.server_uuid IS NOT NULL OR s.server_uuid IN (SELECT server_uuid FROM remaining)`
 
-// LeftByServer returns the remaining sources and ignored entries of each server, by server
+// RemainingByServer returns the remaining sources and ignored entries of each server, by server
 // uuid; absent means none.
-func (s *Store) LeftByServer(ctx context.Context) (left map[string]ingest.ServerLeft, err error) {
+func (s *Store) RemainingByServer(ctx context.Context) (left map[string]ingest.ServerLeft, err error) {
 	err = s.retry(ctx, "count remaining files on servers", func() error {
 		rows, err := s.pool.Query(ctx, leftByServer)
 		if err != nil {
@@ -200,8 +200,8 @@ func (s *Store) LeftByServer(ctx context.Context) (left map[string]ingest.Server
 const ignoredOfServer = `
 SELECT path, reason, size_bytes, mtime, first_seen_at FROM names_aside WHERE server_uuid = $1 ORDER BY first_seen_at, path_sha256 LIMIT $2`
 
-// AsideOf returns the ignored entries of the server's last listing, oldest first.
-func (s *Store) AsideOf(ctx context.Context, serverUUID string, limit int) ([]ingest.AsideName, error) {
+// IgnoredEntries returns the ignored entries of the server's last listing, oldest first.
+func (s *Store) IgnoredEntries(ctx context.Context, serverUUID string, limit int) ([]ingest.IgnoredEntry, error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
 		return nil, err
@@ -209,7 +209,7 @@ func (s *Store) AsideOf(ctx context.Context, serverUUID string, limit int) ([]in
 	return selectAll(ctx, s, "list ignored entries", scanAside, ignoredOfServer, id, pageSize(limit))
 }
 
-func scanAside(row pgx.CollectableRow) (a ingest.AsideName, err error) {
+func scanAside(row pgx.CollectableRow) (a ingest.IgnoredEntry, err error) {
 	err = row.Scan(&a.Path, &a.Reason, &a.Size, &a.ModTime, &a.Since)
 	a.ModTime, a.Since = a.ModTime.UTC(), a.Since.UTC()
 	return a, err

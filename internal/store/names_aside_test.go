@@ -14,9 +14,9 @@ func TestNoteAside(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	note := func(key string, seen ...ingest.Observation) {
-		require.NoError(t, b.NoteAside(t.Context(), b.server.UUID, key, seen))
+		require.NoError(t, b.RecordIgnored(t.Context(), b.server.UUID, key, seen))
 	}
-	due := func(key string, again time.Duration) []ingest.Alone {
+	due := func(key string, again time.Duration) []ingest.OrphanCompanion {
 		due, err := b.CompanionsDue(t.Context(), b.server.UUID, key, again)
 		require.NoError(t, err)
 		return due
@@ -25,7 +25,7 @@ func TestNoteAside(t *testing.T) {
 		require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{Key: key, ServerUUID: b.server.UUID, Entire: entire}))
 	}
 	aside := func() (names []string) {
-		all, err := b.AsideOf(t.Context(), b.server.UUID, 10)
+		all, err := b.IgnoredEntries(t.Context(), b.server.UUID, 10)
 		require.NoError(t, err)
 		for _, a := range all {
 			names = append(names, string(a.Reason)+" "+a.Path)
@@ -33,7 +33,7 @@ func TestNoteAside(t *testing.T) {
 		return names
 	}
 	busy, alone := seen("/in/a.csv.part", 1), seen("/in/b.csv.sha256", 2)
-	busy.Aside, alone.Aside, alone.Of = ingest.AsideInProgress, ingest.AsideCompanion, "/in/b.csv"
+	busy.Ignored, alone.Ignored, alone.Of = ingest.IgnoredInProgress, ingest.IgnoredCompanion, "/in/b.csv"
 	note("one", busy)
 	note("one", alone) // in batches
 	assert.Empty(t, due("other", 0), "of another listing")
@@ -97,36 +97,36 @@ func TestTakenWith(t *testing.T) {
 	first.Sidecar, first.Marker, second.Marker = own, shared, shared
 	b.observe(t, first, second)
 	b.promote(t, 0)
-	of := func(c ingest.Companion, of string) ingest.Spoken {
+	of := func(c ingest.Companion, of string) ingest.CompanionUse {
 		o := ingest.Observation{Path: c.Path, Size: c.Size, ModTime: c.ModTime, Of: of}
 		unknown := seen("/in/unknown.md5", 1)
 		unknown.Of = "/in/unknown"
-		spoken, err := b.TakenWith(t.Context(), b.server.UUID, []ingest.Alone{{Observation: unknown}, {Observation: o}})
+		spoken, err := b.FilesOfCompanions(t.Context(), b.server.UUID, []ingest.OrphanCompanion{{Observation: unknown}, {Observation: o}})
 		require.NoError(t, err)
 		require.Len(t, spoken, 2)
 		assert.Zero(t, spoken[0])
 		return spoken[1]
 	}
-	assert.Equal(t, ingest.Spoken{Known: true, Open: 1}, of(own, "/in/a.csv"))
-	assert.Equal(t, ingest.Spoken{Known: true, Open: 2}, of(shared, ""))
+	assert.Equal(t, ingest.CompanionUse{Known: true, Open: 1}, of(own, "/in/a.csv"))
+	assert.Equal(t, ingest.CompanionUse{Known: true, Open: 2}, of(shared, ""))
 	files := b.files(t)
 	for i, f := range files {
 		b.walk(t, f.UUID, ingest.StatusDownloading, ingest.StatusUploaded, ingest.StatusCompleted)
 		assert.Equal(t, i == 0, of(own, "/in/a.csv").Taken == "", "its source is not deleted yet")
 		require.NoError(t, b.Apply(t.Context(), ingest.Change{FileUUID: f.UUID, Events: ingest.SourceDone(f, "", nil).Events}))
 	}
-	assert.Equal(t, ingest.Spoken{Known: true, Recorded: true, Taken: files[0].UUID}, of(own, "/in/a.csv"))
-	assert.Equal(t, ingest.Spoken{Known: true, Recorded: true, Taken: files[1].UUID}, of(shared, ""))
+	assert.Equal(t, ingest.CompanionUse{Known: true, Recorded: true, Taken: files[0].UUID}, of(own, "/in/a.csv"))
+	assert.Equal(t, ingest.CompanionUse{Known: true, Recorded: true, Taken: files[1].UUID}, of(shared, ""))
 	own.Size++
-	assert.Equal(t, ingest.Spoken{Known: true, Taken: files[0].UUID}, of(own, "/in/a.csv"), "another version of it")
+	assert.Equal(t, ingest.CompanionUse{Known: true, Taken: files[0].UUID}, of(own, "/in/a.csv"), "another version of it")
 	list := ingest.Companion{Path: "/in/SHA256SUMS"}
-	assert.Equal(t, ingest.Spoken{Known: true, Taken: files[1].UUID}, of(list, ""), "a companion that no file has used")
+	assert.Equal(t, ingest.CompanionUse{Known: true, Taken: files[1].UUID}, of(list, ""), "a companion that no file has used")
 	list.Path = "/in/deeper/SHA256SUMS"
 	assert.Zero(t, of(list, ""))
 	list.Path = "/SHA256SUMS"
 	assert.Zero(t, of(list, ""), "files in subfolders are not covered")
 	own.Path = "/in/a.csv.md5"
-	assert.Equal(t, ingest.Spoken{Known: true, Taken: files[0].UUID}, of(own, "/in/a.csv"))
+	assert.Equal(t, ingest.CompanionUse{Known: true, Taken: files[0].UUID}, of(own, "/in/a.csv"))
 }
 
 func TestSourcesLeft(t *testing.T) {
@@ -153,7 +153,7 @@ func TestSourcesLeft(t *testing.T) {
 	assert.Equal(t, 2, left(ingest.FileFilter{}))
 	assert.Equal(t, 2, left(ingest.FileFilter{Server: "acme", Statuses: []ingest.Status{ingest.StatusCompleted}, Order: ingest.OrderNewest}))
 	assert.Zero(t, left(ingest.FileFilter{Statuses: []ingest.Status{ingest.StatusReady}}))
-	counts, err := b.LeftByServer(t.Context())
+	counts, err := b.RemainingByServer(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, map[string]ingest.ServerLeft{b.server.UUID: {Sources: 2}}, counts)
 	old, err := b.SourcesLeft(t.Context(), b.server.UUID, time.Hour, 10)

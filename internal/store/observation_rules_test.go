@@ -53,7 +53,7 @@ func (b *testBundle) listed(t *testing.T, all ...ingest.Observation) (note strin
 		l.Same += counts.Same
 		all = all[n:]
 	}
-	note, err := b.Judge(t.Context(), b.server, l)
+	note, err := b.HoldChanges(t.Context(), b.server, l)
 	require.NoError(t, err)
 	promoted, settling = b.promote(t, 0)
 	return note, promoted, settling
@@ -191,7 +191,7 @@ func TestChangesThatAreNotHeld(t *testing.T) {
 				b.exec(t, "UPDATE files SET source_gone_at = now()")
 			}
 			b.observe(t, tc.moved(all)...)
-			_, err := b.Judge(t.Context(), b.server, ingest.Listed{Seen: max(tc.seen, int64(tc.files))})
+			_, err := b.HoldChanges(t.Context(), b.server, ingest.Listed{Seen: max(tc.seen, int64(tc.files))})
 			require.NoError(t, err)
 			promoted, _ := b.promote(t, 0)
 			if tc.held {
@@ -258,7 +258,7 @@ func TestIdentity(t *testing.T) {
 				b.walk(t, files[1].UUID, ingest.StatusDownloading)
 				claimed, err := b.Claim(t.Context(), files[1].UUID)
 				require.NoError(t, err)
-				require.NoError(t, b.Apply(t.Context(), ingest.Gone(claimed, ingest.StatusSuperseded, why)))
+				require.NoError(t, b.Apply(t.Context(), ingest.RemovedFromServer(claimed, ingest.StatusSuperseded, why)))
 				_, promoted, settling := b.listed(t, shifted([]ingest.Observation{seen("/a", 10)}, time.Hour)...)
 				assert.Zero(t, promoted+settling, "already ingested")
 				_, promoted, _ = b.listed(t, shifted([]ingest.Observation{seen("/a", 10)}, 2*time.Hour)...)
@@ -323,7 +323,7 @@ func TestATimeThatFollowsTheClock(t *testing.T) {
 	}
 	after, _ := b.story(t, b.only(t).UUID)
 	require.Equal(t, types, after, "no further events")
-	stranded, err := b.Unmoved(t.Context(), 0, 0, 10)
+	stranded, err := b.UnchangedFiles(t.Context(), 0, 0, 10)
 	require.NoError(t, err)
 	require.Empty(t, stranded, "an unsettled file has no workflow")
 
@@ -373,7 +373,7 @@ func (b *testBundle) foundChanged(t *testing.T) {
 		claimed, err := b.Claim(t.Context(), f.UUID)
 		require.NoError(t, err)
 		why := ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindChanged, Message: "the file goes on"}
-		require.NoError(t, b.Apply(t.Context(), ingest.Gone(claimed, ingest.StatusSuperseded, why)))
+		require.NoError(t, b.Apply(t.Context(), ingest.RemovedFromServer(claimed, ingest.StatusSuperseded, why)))
 	}
 }
 
@@ -452,7 +452,7 @@ func TestListingAndStatDisagree(t *testing.T) {
 			f := b.only(t)
 			require.EqualValues(t, 1000, f.Size)
 			require.Equal(t, as.Size, f.ShownSize)
-			require.Contains(t, f.SightNotes(time.Now())[0], "listings show")
+			require.Contains(t, f.SourceNotes(time.Now())[0], "listings show")
 			b.walk(t, f.UUID, complete...)
 			for range 3 {
 				note, promoted, settling := b.listed(t, as)
@@ -528,7 +528,7 @@ func TestResent(t *testing.T) {
 			require.Zero(t, promoted)
 			require.Contains(t, note, "1 file is on the server again")
 			require.EqualValues(t, 1, b.attention(t).Resent)
-			require.Contains(t, b.only(t).SightNotes(time.Now())[0], "deleted or moved on the server")
+			require.Contains(t, b.only(t).SourceNotes(time.Now())[0], "deleted or moved on the server")
 			b.exec(t, "UPDATE files SET resent_at = resent_at - interval '1 minute'")
 			b.listed(t)
 			require.Zero(t, b.attention(t).Resent, "removed again")
@@ -591,7 +591,7 @@ func TestSettlingEndsAtTheLastObservation(t *testing.T) {
 func TestTheNotesOfAListing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	note, err := b.Judge(t.Context(), b.server, ingest.Listed{Seen: 3, NoTime: 2, Future: 1})
+	note, err := b.HoldChanges(t.Context(), b.server, ingest.Listed{Seen: 3, NoTime: 2, Future: 1})
 	require.NoError(t, err)
 	assert.Equal(t, "2 of 3 entries have no modification time: replacements of the same size cannot be detected; 1 file has a modification time in the future", note)
 	scan, err := b.StartScan(t.Context(), b.server.UUID, "k")

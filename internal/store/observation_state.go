@@ -10,9 +10,9 @@ const observationColumns = `coalesce(f.shown_size, 0), f.shown_mtime, f.looks, f
 	coalesce((SELECT k.file_hash FROM files k WHERE k.id = f.likes_id), ''), coalesce(s.options->>'identity', ''),
 	coalesce(f.time_shift, 0), f.source_gone_at, CASE WHEN f.resent_looks > 1 THEN f.resent_at END, f.delivery`
 
-// observationRow is the part of fileColumns that scans into ingest.Sight.
+// observationRow is the part of fileColumns that scans into ingest.SourceState.
 type observationRow struct {
-	sight                          ingest.Sight
+	sight                          ingest.SourceState
 	shift                          int64
 	shown, unsettled, gone, resent *time.Time
 }
@@ -26,8 +26,8 @@ func (r *observationRow) targets() []any {
 	}
 }
 
-// read converts the row to a Sight.
-func (r *observationRow) read() ingest.Sight {
+// read converts the row to a SourceState.
+func (r *observationRow) read() ingest.SourceState {
 	v := r.sight
 	v.ShownTime, v.UnsettledSince, v.SourceGoneAt, v.ResentAt = utc(r.shown), utc(r.unsettled), utc(r.gone), utc(r.resent)
 	v.TimeShift = time.Duration(r.shift) * time.Second

@@ -17,7 +17,7 @@ type entry struct {
 	sidecarStale, markerStale bool
 	// aliased reports that the observation shows the version of the row as listings do.
 	aliased bool
-	// looks and clock count changes in a row since that time, see ingest.Sight.
+	// looks and clock count changes in a row since that time, see ingest.SourceState.
 	looks, clock int
 	since        time.Time
 	// likes is the completed version that differs only in its time, by shift seconds; hold is the
@@ -232,7 +232,7 @@ func (p *plan) changed(e entry, k known, was settlingRow) {
 		patience = ingest.GrowingFor
 	}
 	if k.unsettled.id == was.id || e.looks >= ingest.UnsettledLooks && p.now.Sub(e.since) >= patience {
-		sight := ingest.Sight{Looks: e.looks, ClockLooks: e.clock, UnsettledSince: e.since}
+		sight := ingest.SourceState{Looks: e.looks, ClockLooks: e.clock, UnsettledSince: e.since}
 		e = e.failed(sight.Unsettled())
 		if was.tries >= ingest.ChangedTries {
 			e = e.failed(cmp.Or(was.lastError, ingest.AlwaysChanged(was.tries, "")))

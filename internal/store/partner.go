@@ -31,9 +31,9 @@ SELECT c.server_uuid, c.files, c.markers, c.small, c.example, c.others, coalesce
 	SELECT max(started_at) FROM scans x WHERE x.server_uuid = c.server_uuid AND x.finished_at IS NOT NULL AND x.error IS NULL), 'epoch')
 FROM counted c`
 
-// WaitForPartner returns the number of files that wait for an action of the partner, by server
+// PartnerWaits returns the number of files that wait for an action of the partner, by server
 // uuid; absent means no unfinished files.
-func (s *Store) WaitForPartner(ctx context.Context, serverUUIDs []string) (all map[string]ingest.PartnerWait, err error) {
+func (s *Store) PartnerWaits(ctx context.Context, serverUUIDs []string) (all map[string]ingest.PartnerWait, err error) {
 	err = s.retry(ctx, "count files that wait for partners", func() error {
 		rows, err := s.pool.Query(ctx, partnerWaits, nonNil(serverUUIDs))
 		if err != nil {

@@ -15,7 +15,7 @@ func TestFilesThatWaitForThePartner(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx := t.Context()
-	none, err := b.WaitForPartner(ctx, []string{b.server.UUID})
+	none, err := b.PartnerWaits(ctx, []string{b.server.UUID})
 	require.NoError(t, err)
 	require.Empty(t, none)
 	marker, small := seen("/a", 1), seen("/b", 1)
@@ -27,7 +27,7 @@ func TestFilesThatWaitForThePartner(t *testing.T) {
 	b.exec(t, `UPDATE files SET status = 'downloading' WHERE file_uuid = $1`, misfit.UUID)
 	b.exec(t, `UPDATE files SET status = 'downloaded', error_kind = 'transient', error_message = $2 WHERE file_uuid = $1`,
 		misfit.UUID, fmt.Sprintf(ingest.ChecksumPending, "misfit.md5", "/misfit", "x", "T"))
-	waits, err := b.WaitForPartner(ctx, []string{b.server.UUID})
+	waits, err := b.PartnerWaits(ctx, []string{b.server.UUID})
 	require.NoError(t, err)
 	one := waits[b.server.UUID]
 	require.EqualValues(t, []int64{3, 1, 1, 1}, []int64{one.Files, one.Markers, one.Small, one.Others})
@@ -37,7 +37,7 @@ func TestFilesThatWaitForThePartner(t *testing.T) {
 	require.NoError(t, err)
 	b.exec(t, "UPDATE scans SET finished_at = now() WHERE id = $1", scan)
 	b.exec(t, "UPDATE files SET status = 'vanished' WHERE remote_path = '/settles'")
-	waits, err = b.WaitForPartner(ctx, []string{b.server.UUID})
+	waits, err = b.PartnerWaits(ctx, []string{b.server.UUID})
 	require.NoError(t, err)
 	require.True(t, waits[b.server.UUID].Only(b.server.CreatedAt))
 }

@@ -268,17 +268,17 @@ func (b *planBundle) changes(t *testing.T) {
 		change := ingest.Started(f, ingest.ModeStaged, 0, "host")
 		change.From = []ingest.Status{ingest.StatusReady}
 		started = append(started, change)
-		skipped = append(skipped, ingest.Decided(f.UUID, ingest.OperatorAction{Action: ingest.ActionSkip, Key: "k"}))
+		skipped = append(skipped, ingest.OperatorActed(f.UUID, ingest.OperatorAction{Action: ingest.ActionSkip, Key: "k"}))
 	}
 	server := page.Items[len(page.Items)/2].ServerUUID
-	fence, err := b.TakeDispatch(ctx, server)
+	fence, err := b.RegisterDispatcher(ctx, server)
 	require.NoError(t, err)
 	few := float64(6 * len(page.Items))
 	b.requireBounded(t, "reserve", 12, func() error { _, err := b.ReserveSlots(ctx, server, fence, 4); return err })
 	b.requireBounded(t, "slots", 8, func() error { _, err := b.Slots(ctx, server); return err })
 	b.requireBounded(t, "take", few, func() error { return errors.Join(b.Together(ctx, started...)...) })
 	b.requireBounded(t, "skip", few, func() error { return errors.Join(b.Together(ctx, skipped...)...) })
-	b.requireBounded(t, "unmoved", 101, func() error { _, err := b.Unmoved(ctx, time.Hour, 0, 100); return err })
+	b.requireBounded(t, "unmoved", 101, func() error { _, err := b.UnchangedFiles(ctx, time.Hour, 0, 100); return err })
 }
 
 // otherListings are lists of other objects than files.

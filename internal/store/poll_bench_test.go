@@ -24,7 +24,7 @@ func BenchmarkReserveNothing(b *testing.B) {
 	require.NoError(b, err)
 	_, _, err = s.Promote(ctx, ingest.Server{UUID: server.UUID})
 	require.NoError(b, err)
-	fence, err := s.TakeDispatch(ctx, server.UUID)
+	fence, err := s.RegisterDispatcher(ctx, server.UUID)
 	require.NoError(b, err)
 	for b.Loop() {
 		_, err := s.ReserveSlots(ctx, server.UUID, fence, 4)

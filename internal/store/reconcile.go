@@ -14,11 +14,11 @@ WHERE f.status IN ('downloading', 'downloaded', 'verified', 'uploading', 'upload
 	AND (f.updated_at < now() - $1::interval OR f.updated_at > now() + interval '1 minute')
 	AND f.error_kind IS DISTINCT FROM 'unsettled' AND f.id > $2 ORDER BY f.id LIMIT $3`
 
-// Unmoved returns files in flight or in error whose row has not changed for the duration, with
+// UnchangedFiles returns files in flight or in error whose row has not changed for the duration, with
 // ids above afterID, ordered by id. Most are waiting legitimately, which only their workflows
 // can confirm. Rows with a time in the future, written before the clock was set back, are
 // included. Unsettled files are excluded, as they have no workflow.
-func (s *Store) Unmoved(ctx context.Context, unchanged time.Duration, afterID int64, limit int) ([]ingest.File, error) {
+func (s *Store) UnchangedFiles(ctx context.Context, unchanged time.Duration, afterID int64, limit int) ([]ingest.File, error) {
 	return s.manyFiles(ctx, "list unchanged files", unchangedFiles, unchanged, afterID, limit)
 }
 
@@ -35,8 +35,8 @@ const upsertHost = `
 INSERT INTO worker_hosts (host_id) VALUES ($1)
 ON CONFLICT (host_id) DO UPDATE SET last_seen = now()`
 
-// SeeHost records a heartbeat of the worker with the staging volume.
-func (s *Store) SeeHost(ctx context.Context, hostID string) error {
+// RecordHeartbeat records a heartbeat of the worker with the staging volume.
+func (s *Store) RecordHeartbeat(ctx context.Context, hostID string) error {
 	return s.exec(ctx, "record a worker", upsertHost, cleanText(hostID))
 }
 

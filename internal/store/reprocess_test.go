@@ -33,7 +33,7 @@ func TestOnlyAnOperatorReprocesses(t *testing.T) {
 	now := b.only(t)
 	require.Equal(t, ingest.StatusReady, now.Status)
 	require.Equal(t, file.Round+1, now.Round)
-	require.Equal(t, []string{"h1", "h1", "", ""}, []string{now.Hash, now.AnnouncedHash, now.ObjectKey, now.Bucket})
+	require.Equal(t, []string{"h1", "h1", "", ""}, []string{now.Hash, now.NotifiedHash, now.ObjectKey, now.Bucket})
 	require.True(t, now.CompletedAt.IsZero())
 	err = b.Apply(ctx, ingest.SlotReleased(claimed))
 	require.Equal(t, ingest.KindFenced, ingest.KindOf(err), "attempts of the old round are fenced")

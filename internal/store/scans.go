@@ -56,9 +56,9 @@ func (s *Store) Recorded(ctx context.Context, scanID int64) (created, rejected i
 	return created, rejected, err
 }
 
-// ScanDeaths returns the number of consecutive previous attempts that left the scan's row open,
+// ScanCrashes returns the number of consecutive previous attempts that left the scan's row open,
 // because their worker died or was cut off.
-func (s *Store) ScanDeaths(ctx context.Context, scanID int64) (deaths int, err error) {
+func (s *Store) ScanCrashes(ctx context.Context, scanID int64) (deaths int, err error) {
 	err = s.retry(ctx, "read scan", func() error {
 		return s.pool.QueryRow(ctx, `SELECT died FROM scans WHERE id = $1`, scanID).Scan(&deaths)
 	})
@@ -105,7 +105,7 @@ func scanArgs(serverUUID string, scan ingest.ScanResult) pgx.NamedArgs {
 	args := pgx.NamedArgs{
 		"server": serverUUID, "scan": scan.ScanID, "key": cleanText(scan.Key), "seen": c.Seen, "new": c.New, "settling": c.Settling,
 		"rejected": c.Rejected, "errors": c.Errors, "in_progress": c.InProgress, "alone": c.Alone, "unread": scan.Unread,
-		"note": cleanText(scan.Note), "failure": failureLine(scan.Failure), "suspend": scan.Suspend, "resume": scan.Mends, "entire": scan.Entire,
+		"note": cleanText(scan.Note), "failure": failureLine(scan.Failure), "suspend": scan.Suspend, "resume": scan.EndsSuspension, "entire": scan.Entire,
 	}
 	if scan.ScanID == 0 {
 		args["took"] = scan.Took

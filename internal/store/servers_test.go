@@ -228,7 +228,7 @@ func TestScanLifecycle(t *testing.T) {
 	require.NoError(t, b.FinishScan(ctx, result))
 	assert.Equal(t, ingest.ServerSuspended, server().State, "a listing that logged in before the refusal does not end it")
 	assert.Equal(t, "refused", server().LastError)
-	result.Mends, result.Broken = true, true
+	result.EndsSuspension, result.Broken = true, true
 	require.NoError(t, b.FinishScan(ctx, result))
 	assert.Equal(t, ingest.ServerSuspended, server().State, "an interrupted listing does not end it")
 	result.Broken = false
@@ -269,7 +269,9 @@ func TestAQuickScanIsRecordedWithItsRow(t *testing.T) {
 		r.Key, r.Took, r.Failure, r.Suspend = "refused", time.Second, refused, true
 	})
 	assert.Equal(t, []string{string(ingest.ServerSuspended), "refused", "refused"}, []string{string(server.State), server.LastError, scan.Error})
-	server, _ = finish(func(r *ingest.ScanResult) { r.Key, r.Failure, r.Suspend, r.Mends = "repaired", nil, false, true })
+	server, _ = finish(func(r *ingest.ScanResult) {
+		r.Key, r.Failure, r.Suspend, r.EndsSuspension = "repaired", nil, false, true
+	})
 	assert.Equal(t, []string{string(ingest.ServerOK), ""}, []string{string(server.State), server.LastError})
 
 	result.Key, result.ServerUUID = "nowhere", uuid.NewString()
@@ -346,7 +348,7 @@ func TestAnUnstartedFileIsSkippedOnce(t *testing.T) {
 	require.NoError(t, err)
 	settles := waiting[0]
 	for range 2 { // the first response may have been lost
-		done, err := b.SkipNotBegun(ctx, settles, removing)
+		done, err := b.SkipNotStarted(ctx, settles, removing)
 		require.NoError(t, err)
 		require.True(t, done)
 	}
@@ -360,7 +362,7 @@ func TestAnUnstartedFileIsSkippedOnce(t *testing.T) {
 
 	begun := b.ready(t, "/begun")
 	b.walk(t, begun.UUID, ingest.StatusDownloading)
-	done, err := b.SkipNotBegun(ctx, begun, ingest.OperatorAction{Action: ingest.ActionSkip, Actor: "ann", Key: "other"})
+	done, err := b.SkipNotStarted(ctx, begun, ingest.OperatorAction{Action: ingest.ActionSkip, Actor: "ann", Key: "other"})
 	require.NoError(t, err)
 	require.False(t, done)
 }

@@ -29,8 +29,8 @@ SELECT (SELECT count(*) FROM ended), EXISTS (
 	SELECT FROM files f JOIN file_events e ON e.file_id = f.id
 	WHERE f.file_uuid = $2::uuid AND e.event_type = 'operator_action' AND e.fact_key = $3)`
 
-// SkipNotBegun skips a file that has no workflow, for an operator, and reports whether it did.
-func (s *Store) SkipNotBegun(ctx context.Context, file ingest.File, by ingest.OperatorAction) (skipped bool, err error) {
+// SkipNotStarted skips a file that has no workflow, for an operator, and reports whether it did.
+func (s *Store) SkipNotStarted(ctx context.Context, file ingest.File, by ingest.OperatorAction) (skipped bool, err error) {
 	err = s.inTx(ctx, "skip a file that has not started", func(tx pgx.Tx) error {
 		n, before, err := skipIn(ctx, tx, file.ServerUUID, &file.UUID, by)
 		skipped = n > 0 || before

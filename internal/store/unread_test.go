@@ -53,7 +53,7 @@ func TestScanDeaths(t *testing.T) {
 		var err error
 		id, err = b.StartScan(t.Context(), b.server.UUID, "one")
 		require.NoError(t, err)
-		deaths, err = b.ScanDeaths(t.Context(), id)
+		deaths, err = b.ScanCrashes(t.Context(), id)
 		require.NoError(t, err)
 		return deaths
 	}

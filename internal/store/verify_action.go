@@ -16,10 +16,10 @@ SELECT EXISTS (SELECT FROM audit_log WHERE entry_key = $1 AND target = $2 AND ac
 		SELECT FROM file_events e JOIN files f ON f.id = e.file_id
 		WHERE f.file_uuid = $5 AND e.event_type = 'operator_action' AND e.details->>'entry' = $6 AND e.fact_key <> $7)`
 
-// Vouch reports whether an operator action came through the API or the command line, which
+// VerifyAction reports whether an operator action came through the API or the command line, which
 // record it before they send it. An action sent to Temporal directly is recorded in the audit
 // log once, as unverified: its sender was not authorized.
-func (s *Store) Vouch(ctx context.Context, fileUUID string, action ingest.OperatorAction) (verified bool, err error) {
+func (s *Store) VerifyAction(ctx context.Context, fileUUID string, action ingest.OperatorAction) (verified bool, err error) {
 	id, err := validUUID("file with uuid", fileUUID)
 	if err != nil {
 		return false, err

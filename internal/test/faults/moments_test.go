@@ -37,7 +37,7 @@ type moments struct {
 func (m moments) wrap(d activities.Deps) activities.Deps {
 	d.Staging = stagingMoments{d.Staging, m}
 	d.Objects = objectsMoments{d.Objects, m}
-	d.Announcer = announcerMoments{d.Announcer, m}
+	d.Publisher = announcerMoments{d.Publisher, m}
 	d.Catalog = catalogMoments{d.Catalog, m}
 	return d
 }
@@ -112,15 +112,15 @@ func (o objectsMoments) PutBytes(ctx context.Context, req ingest.PutBytes) (inge
 }
 
 type announcerMoments struct {
-	activities.Announcer
+	activities.Publisher
 	m moments
 }
 
-func (a announcerMoments) Announce(ctx context.Context, message ingest.Announcement) (ingest.Receipt, error) {
+func (a announcerMoments) Publish(ctx context.Context, message ingest.Notification) (ingest.Receipt, error) {
 	if a.m.beforeAnnounce != nil {
 		a.m.beforeAnnounce()
 	}
-	return a.Announcer.Announce(ctx, message)
+	return a.Publisher.Publish(ctx, message)
 }
 
 // firstTime returns a function that does fn when it is called first, and a

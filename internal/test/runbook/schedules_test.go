@@ -99,7 +99,7 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 	// cancelled. A dispatcher of a terminated scan ends at its next heartbeat; the
 	// fence makes that certain.
 	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.DiscoverWorkflowID(first.ServerUUID), "", "test"))
-	_, err = h.Store.TakeDispatch(h.Ctx, first.ServerUUID)
+	_, err = h.Store.RegisterDispatcher(h.Ctx, first.ServerUUID)
 	require.NoError(t, err)
 	p.run("terminate", "FILE_UUID", first.UUID)
 	p.run("cancel", "FILE_UUID", second.UUID)

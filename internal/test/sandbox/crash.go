@@ -75,7 +75,7 @@ func crashAt(point string) func(activities.Deps) activities.Deps {
 		d.Sources = crashSources{d.Sources, c}
 		d.Staging = crashStaging{d.Staging, c}
 		d.Objects = crashObjects{d.Objects, c}
-		d.Announcer = crashAnnouncer{d.Announcer, c}
+		d.Publisher = crashAnnouncer{d.Publisher, c}
 		d.Direct.Objects = crashDirect{d.Direct.Objects, c}
 		d.Direct.Transfers = crashTransfers{d.Direct.Transfers, c}
 		return d
@@ -92,9 +92,9 @@ func (l crashLedger) Apply(ctx context.Context, change ingest.Change) error {
 	return aroundErr(l.c, "ledger "+string(change.To), func() error { return l.Ledger.Apply(ctx, change) })
 }
 
-// Take implements its interface with crash points.
-func (l crashLedger) Take(ctx context.Context, change ingest.Change) (ingest.File, error) {
-	return around(l.c, "ledger "+string(change.To), func() (ingest.File, error) { return l.Ledger.Take(ctx, change) })
+// ClaimAndApply implements its interface with crash points.
+func (l crashLedger) ClaimAndApply(ctx context.Context, change ingest.Change) (ingest.File, error) {
+	return around(l.c, "ledger "+string(change.To), func() (ingest.File, error) { return l.Ledger.ClaimAndApply(ctx, change) })
 }
 
 type crashSlots struct {
@@ -191,13 +191,13 @@ func (o crashObjects) PutBytes(ctx context.Context, req ingest.PutBytes) (ingest
 }
 
 type crashAnnouncer struct {
-	activities.Announcer
+	activities.Publisher
 	c crashPoint
 }
 
-// Announce implements its interface with crash points.
-func (a crashAnnouncer) Announce(ctx context.Context, m ingest.Announcement) (ingest.Receipt, error) {
-	return around(a.c, "announce", func() (ingest.Receipt, error) { return a.Announcer.Announce(ctx, m) })
+// Publish implements its interface with crash points.
+func (a crashAnnouncer) Publish(ctx context.Context, m ingest.Notification) (ingest.Receipt, error) {
+	return around(a.c, "announce", func() (ingest.Receipt, error) { return a.Publisher.Publish(ctx, m) })
 }
 
 type crashSources struct {

@@ -37,7 +37,7 @@ func (r *Sandbox) RequireExactlyOnce() {
 		staged = slices.DeleteFunc(staged, func(e os.DirEntry) bool { return ignoredUUIDs[e.Name()] })
 		evidence.Staged += len(staged)
 	}
-	require.Empty(r.T, audit.Judge(r.sourceFiles(), evidence))
+	require.Empty(r.T, audit.Check(r.sourceFiles(), evidence))
 }
 
 func (r *Sandbox) storedObjects() []audit.StoredObject {

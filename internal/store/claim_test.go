@@ -17,7 +17,7 @@ func TestTakeReturnsTheChangedFile(t *testing.T) {
 	slot := b.dispatcher(t).reserve(t, 1).Slots[0]
 	change := ingest.Started(f, ingest.ModeDirect, slot.Number, "host-1")
 	change.Fence = 99 // ignored
-	taken, err := b.Take(t.Context(), change)
+	taken, err := b.ClaimAndApply(t.Context(), change)
 	require.NoError(t, err)
 	assert.Equal(t, ingest.StatusDownloading, taken.Status)
 	assert.Equal(t, f.Fence+1, taken.Fence)
@@ -35,7 +35,7 @@ func TestTakeClaimsFilesInOtherStatusesOnly(t *testing.T) {
 	f := b.ready(t, "/a")
 	change := ingest.Started(f, ingest.ModeStaged, 0, "")
 	change.From = []ingest.Status{ingest.StatusDownloaded, ingest.StatusVerified}
-	taken, err := b.Take(t.Context(), change)
+	taken, err := b.ClaimAndApply(t.Context(), change)
 	require.NoError(t, err)
 	assert.Equal(t, ingest.StatusReady, taken.Status)
 	assert.Equal(t, f.Fence+1, taken.Fence)
@@ -43,15 +43,15 @@ func TestTakeClaimsFilesInOtherStatusesOnly(t *testing.T) {
 	assert.NotContains(t, types, ingest.EventDownloadStarted)
 
 	change.From = append(change.From, ingest.StatusReady)
-	taken, err = b.Take(t.Context(), change)
+	taken, err = b.ClaimAndApply(t.Context(), change)
 	require.NoError(t, err)
 	assert.Equal(t, ingest.StatusDownloading, taken.Status)
 
 	change = ingest.Change{FileUUID: f.UUID, To: ingest.StatusCompleted}
-	_, err = b.Take(t.Context(), change)
+	_, err = b.ClaimAndApply(t.Context(), change)
 	requireKind(t, ingest.KindConflict, err, "is downloading and cannot become completed")
 	assert.Equal(t, taken.Fence, b.only(t).Fence, "a refused change does not claim")
-	_, err = b.Take(t.Context(), ingest.Change{FileUUID: uuid.NewString()})
+	_, err = b.ClaimAndApply(t.Context(), ingest.Change{FileUUID: uuid.NewString()})
 	requireKind(t, ingest.KindMissing, err, "no file")
 }
 
@@ -74,7 +74,7 @@ func TestTakeWithAnotherSlotChangesNothing(t *testing.T) {
 			t.Fatal("no slot")
 		}
 		before := b.only(t)
-		_, err := b.Take(t.Context(), change)
+		_, err := b.ClaimAndApply(t.Context(), change)
 		requireKind(t, ingest.KindNoSlot, err, "waits for another slot")
 		assert.Equal(t, before, b.only(t), name)
 		requireKind(t, ingest.KindNoSlot, b.Apply(t.Context(), change), "waits for another slot")
@@ -82,7 +82,7 @@ func TestTakeWithAnotherSlotChangesNothing(t *testing.T) {
 	}
 	current, err := b.Slots(t.Context(), b.server.UUID)
 	require.NoError(t, err)
-	_, err = b.Take(t.Context(), ingest.Started(f, ingest.ModeMemory, current[0].Number, ""))
+	_, err = b.ClaimAndApply(t.Context(), ingest.Started(f, ingest.ModeMemory, current[0].Number, ""))
 	require.NoError(t, err)
 }
 
@@ -107,7 +107,7 @@ func TestChangesReleaseSlots(t *testing.T) {
 		"failed":         {func(f ingest.File, _ int64) ingest.Change { return ingest.Failed(f, failure) }, 0},
 		"released":       {func(f ingest.File, _ int64) ingest.Change { return ingest.SlotReleased(f) }, 0},
 		"skipped": {func(f ingest.File, _ int64) ingest.Change {
-			return ingest.Decided(f.UUID, ingest.OperatorAction{Action: ingest.ActionSkip, Key: "k"})
+			return ingest.OperatorActed(f.UUID, ingest.OperatorAction{Action: ingest.ActionSkip, Key: "k"})
 		}, 0},
 		"fenced": {func(f ingest.File, _ int64) ingest.Change { f.Fence++; return ingest.SlotReleased(f) }, 1},
 	} {
@@ -116,7 +116,7 @@ func TestChangesReleaseSlots(t *testing.T) {
 			b := setup(t)
 			f := b.ready(t, "/a")
 			slot := b.dispatcher(t).reserve(t, 1).Slots[0]
-			f, err := b.Take(t.Context(), ingest.Started(f, ingest.ModeMemory, slot.Number, ""))
+			f, err := b.ClaimAndApply(t.Context(), ingest.Started(f, ingest.ModeMemory, slot.Number, ""))
 			require.NoError(t, err)
 			b.walk(t, f.UUID, ingest.StatusUploaded)
 			err = b.Apply(t.Context(), c.change(f, slot.Number))
@@ -143,7 +143,7 @@ func TestRepeatedChangesReleaseNoLaterSlot(t *testing.T) {
 	for name, change := range map[string]func(f ingest.File, slot int64) ingest.Change{
 		"requeued": func(f ingest.File, slot int64) ingest.Change { return ingest.Requeued(f, slot, "no room", "k") },
 		"decided": func(f ingest.File, _ int64) ingest.Change {
-			return ingest.Decided(f.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Key: "k"})
+			return ingest.OperatorActed(f.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Key: "k"})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestRepeatedChangesReleaseNoLaterSlot(t *testing.T) {
 			f := b.ready(t, "/a")
 			d := b.dispatcher(t)
 			slot := d.reserve(t, 1).Slots[0]
-			f, err := b.Take(t.Context(), ingest.Started(f, ingest.ModeMemory, slot.Number, ""))
+			f, err := b.ClaimAndApply(t.Context(), ingest.Started(f, ingest.ModeMemory, slot.Number, ""))
 			require.NoError(t, err)
 			b.walk(t, f.UUID, ingest.StatusError)
 			once := change(f, slot.Number)
@@ -160,7 +160,7 @@ func TestRepeatedChangesReleaseNoLaterSlot(t *testing.T) {
 			require.Zero(t, b.slotsInUse(t))
 			next := d.reserve(t, 1).Slots[0]
 			require.NoError(t, b.Apply(t.Context(), once))
-			_, err = b.Take(t.Context(), once)
+			_, err = b.ClaimAndApply(t.Context(), once)
 			require.NoError(t, err)
 			require.Equal(t, 1, b.slotsInUse(t))
 
@@ -177,7 +177,7 @@ func TestRepeatedChangesReleaseNoLaterSlot(t *testing.T) {
 func TestModeAndChecksumAreKept(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	f, err := b.Take(t.Context(), ingest.Started(b.ready(t, "/a"), ingest.ModeDirect, 0, ""))
+	f, err := b.ClaimAndApply(t.Context(), ingest.Started(b.ready(t, "/a"), ingest.ModeDirect, 0, ""))
 	require.NoError(t, err)
 	object := ingest.Object{Bucket: "files", Key: "k", ETag: "e", Checksum: "c-2"}
 	require.NoError(t, b.Apply(t.Context(), ingest.Transferred(f, ingest.Fetched{Mode: ingest.ModeDirect, Size: 10, SHA256: "ab"}, "transfer", object)))
