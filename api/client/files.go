@@ -73,22 +73,25 @@ const (
 	progressTimeout = 4 * time.Second
 	// progressParallel bounds concurrent requests for progress.
 	progressParallel = 8
+	// maxProgress bounds the requests: each is a call to Temporal.
+	maxProgress = 50
 )
 
-// Progress returns the progress of the files' current steps by file uuid. Files without
-// a running step, and files without a response in time, are omitted.
+// Progress returns the progress of the current steps by file uuid, of the first 50 files
+// in flight. Files without a running step, or without a response in time, are omitted.
 func (c *API) Progress(ctx context.Context, files []openapi.File) map[string]openapi.Progress {
 	ctx, cancel := context.WithTimeout(ctx, progressTimeout)
 	defer cancel()
 	var mu sync.Mutex
 	var group errgroup.Group
 	group.SetLimit(progressParallel)
-	found := map[string]openapi.Progress{}
+	found, requested := map[string]openapi.Progress{}, 0
 	for _, file := range files {
 		id, err := uuid.Parse(file.FileUUID)
-		if err != nil || !ingest.Status(file.Status).InFlight() {
+		if err != nil || !ingest.Status(file.Status).InFlight() || requested == maxProgress {
 			continue
 		}
+		requested++
 		group.Go(func() error {
 			shown, err := read[openapi.FileProgress](c.raw.GetFileProgress(ctx, id))
 			if err == nil && shown.Progress != nil {

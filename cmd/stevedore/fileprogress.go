@@ -1,30 +1,12 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"time"
 
-	"stevedore/api/client"
 	"stevedore/api/openapi"
-	"stevedore/internal/ingest"
 )
-
-// maxProgress bounds the files of a screen whose progress is requested: each request is
-// a call to Temporal.
-const maxProgress = 50
-
-// progressOf returns the progress of the first files in flight by uuid.
-func progressOf(ctx context.Context, api *client.API, files []openapi.File) map[string]openapi.Progress {
-	var running []openapi.File
-	for _, file := range files {
-		if ingest.Status(file.Status).InFlight() && len(running) < maxProgress {
-			running = append(running, file)
-		}
-	}
-	return api.Progress(ctx, running)
-}
 
 // fileProgress describes in one cell what the step of a file does, or why the file
 // waits. Without a running step p is nil.

@@ -59,7 +59,7 @@ func (a *app) watchFiles(ctx context.Context, api *client.API, params openapi.Li
 			files = append(files, file)
 		}
 		if a.format == formatTable && a.width() > 0 {
-			return false, a.drawFiles(files, progressOf(ctx, api, files))
+			return false, a.drawFiles(files, api.Progress(ctx, files))
 		}
 		return false, a.showChanged(ctx, api, files, *params.Status, seen)
 	})
