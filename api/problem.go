@@ -60,8 +60,9 @@ func problemFor(err error) openapi.Problem {
 		large   *http.MaxBytesError
 		known   *ingest.Error
 		invalid *ingest.InvalidError
+		detail  string
 	)
-	status, detail := web.Status(err), ""
+	status := web.Status(err)
 	switch {
 	case errors.As(err, &refused):
 		detail = refused.Detail
