@@ -13,7 +13,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 template=$here/compose.env.example
 target=${1:-$here/compose.env}
 
-# 24 random bytes as hex: it needs no escaping in URLs, and od is everywhere.
+# 24 random bytes as hex, which needs no escaping in URLs. od is part of POSIX.
 secret() { od -An -v -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
 fill_in() {
@@ -48,6 +48,6 @@ fi
 temporary=$(mktemp "$target.XXXXXX")
 trap 'rm -f "$temporary"' EXIT
 fill_in >"$temporary"
-# A link, unlike a rename, fails when somebody else was faster.
+# A link, unlike a rename, fails if another run has created the file.
 ln "$temporary" "$target"
-echo "made $target, readable by you alone"
+echo "created $target, readable only by you"

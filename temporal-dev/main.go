@@ -1,6 +1,6 @@
-// Command devstack runs stevedore and all it needs on one machine, without
-// containers: PostgreSQL, RabbitMQ, MinIO, Temporal and OpenSSH as ordinary
-// processes under .dev, on loopback addresses.
+// Command devstack runs stevedore with its services on one machine without containers:
+// PostgreSQL, RabbitMQ, MinIO, Temporal and OpenSSH as processes with data in .dev, on
+// loopback addresses.
 package main
 
 import (
@@ -26,17 +26,17 @@ import (
 
 const usage = `usage: devstack COMMAND
 
-  up                start what does not run: services, worker, api
-  down              stop everything, also what a killed run has left
-  status [-o json]  what runs where
-  clean             down, and remove all data
-  run -- CMD ARGS   run a command inside a private stack and take it down
+  up                start services, worker and API, unless they run
+  down              stop everything, including leftovers of killed runs
+  status [-o json]  list processes and addresses
+  clean             stop everything and remove all data
+  run -- CMD ARGS   run a command with a private stack
   expect RE... -- CMD ARGS
-                    run a command and fail unless lines of its output match
-  fuzz TIME [RE]    fuzz everything that reads what strangers send, TIME in all
-  mutate TABLE [RE] break the code as the table says (those whose name matches)
-                    and name what no test notices
-  demo              the main job end to end, see README
+                    run a command and require lines of its output to match
+  fuzz TIME [RE]    fuzz all parsers of external input for TIME in total
+  mutate TABLE [RE] apply the mutations of the table (with a matching name)
+                    one by one and list those that no test detects
+  demo              ingest sample files end to end, see README
 `
 
 func main() {
@@ -55,7 +55,7 @@ func dispatch(ctx context.Context, args []string) (int, error) {
 		fmt.Fprint(os.Stderr, usage)
 		return 2, nil
 	}
-	if args[0] == "reap" { // started by run, not by people
+	if args[0] == "reap" { // internal: started by run
 		return 0, stack.Reap(args[1], args[2], os.Stdin)
 	}
 	if args[0] == "expect" {
@@ -112,7 +112,7 @@ func fuzzAll(ctx context.Context, repo string, args []string) error {
 	}
 	lasts, err := time.ParseDuration(args[0])
 	if err != nil || lasts <= 0 {
-		return fmt.Errorf("time %q: use one like 1h or 90s", args[0])
+		return fmt.Errorf("time %q: use a duration such as 1h or 90s", args[0])
 	}
 	only, err := regexp.Compile(strings.Join(args[1:], ""))
 	if err != nil {
@@ -152,7 +152,7 @@ func up(ctx context.Context, s *stack.Stack) error {
 		return err
 	}
 	if !started {
-		fmt.Println("already up; nothing had to be started")
+		fmt.Println("already up")
 	}
 	fmt.Printf("console          %s\nTemporal Web UI  %s\nMinIO console    %s\naddresses and credentials are in %s\n",
 		s.Get("STEVEDORE_API_URL"), s.Get("STEVEDORE_TEMPORAL_UI_URL"), s.Get("STEVEDORE_S3_CONSOLE_URL"), s.EnvFile())
@@ -188,13 +188,13 @@ func status(s *stack.Stack, args []string) error {
 	}
 	rows := s.Status()
 	if len(rows) == 0 && *format == "table" {
-		fmt.Println("nothing was started yet: run `make up`")
+		fmt.Println("nothing has been started: run `make up`")
 		return nil
 	}
 	return stack.Print(os.Stdout, rows, *format == "json")
 }
 
-// repository returns the checkout: the folder above the one this program is in.
+// repository returns the root of the checkout: the parent of this program's folder.
 func repository() (string, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -205,7 +205,7 @@ func repository() (string, error) {
 	}
 	repo := filepath.Dir(filepath.Dir(self))
 	if _, err := os.Stat(filepath.Join(repo, "temporal-dev", "go.mod")); err != nil {
-		return "", fmt.Errorf("%s is not below a checkout: build it with `make`: %w", self, err)
+		return "", fmt.Errorf("%s is not in a checkout: build it with `make`: %w", self, err)
 	}
 	return repo, nil
 }

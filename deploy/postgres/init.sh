@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs once, on an empty data folder. The ledger and Temporal get a role each
-# that owns its databases and cannot open the other's.
+# Runs once, on an empty data folder. The ledger and Temporal each get a role that owns
+# its databases and cannot connect to the other's.
 set -euo pipefail
 
 # \getenv keeps the passwords off the command line.

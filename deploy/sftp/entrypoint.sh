@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes what is missing (host key, user, sample files) and becomes sshd.
+# Creates the host key, the user and sample files unless they exist, then runs sshd.
 set -euo pipefail
 : "${SFTP_USER:?is not set}" "${SFTP_PASSWORD:?is not set}"
 
@@ -8,7 +8,7 @@ outbox=/srv/sftp/outbox
 
 [[ -e $key ]] || ssh-keygen -q -t ed25519 -N '' -C "$SFTP_USER" -f "$key"
 
-# The number is fixed: files on the volume outlive the container.
+# The uid is fixed because files on the volume outlive the container.
 id -u "$SFTP_USER" >/dev/null 2>&1 ||
 	useradd --uid 1000 --no-create-home --home-dir / --shell /usr/sbin/nologin "$SFTP_USER"
 chpasswd <<<"$SFTP_USER:$SFTP_PASSWORD"
@@ -24,13 +24,13 @@ write_samples() {
 	chown -R "$SFTP_USER:" "$1"
 }
 
-# Renamed in when complete, so that a start that was cut off is made up for.
+# Renamed when complete, so that the next start repeats an interrupted one.
 if [[ ! -e $outbox ]]; then
 	rm -rf "$outbox.new"
 	write_samples "$outbox.new"
 	mv "$outbox.new" "$outbox"
 fi
-# sshd refuses a chroot that anyone but root can write to.
+# sshd requires that only root can write to the chroot.
 chown root:root /srv/sftp
 chmod 0755 /srv/sftp
 

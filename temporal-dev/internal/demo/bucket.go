@@ -10,7 +10,7 @@ import (
 	"stevedore/temporal-dev/internal/stack"
 )
 
-// bucket reads the object store without stevedore's help.
+// bucket reads the object store independently of stevedore.
 type bucket struct {
 	client *minio.Client
 	keys   map[string]bool
@@ -34,7 +34,7 @@ func openBucket(ctx context.Context, s *stack.Stack) (*bucket, error) {
 	return b, nil
 }
 
-// compare reads the row's object back.
+// compare reads the row's object and compares its digest and size.
 func (b *bucket) compare(ctx context.Context, r row) error {
 	body, err := b.client.GetObject(ctx, r.Bucket, r.ObjectKey, minio.GetObjectOptions{})
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// version is a file as it is on a server now.
+// version is the current version of a file on a server.
 type version struct {
 	server, path string
 	size         int64
@@ -24,8 +24,8 @@ func (v *version) hash() (err error) {
 	return err
 }
 
-// taken reports whether a completed row has its size.
-func (v version) taken(rows []row) bool {
+// completed reports whether the file has a completed row of its size.
+func (v version) completed(rows []row) bool {
 	return slices.ContainsFunc(rows, func(r row) bool {
 		return v.owns(r) && r.Status == "completed" && r.SizeBytes == v.size
 	})
@@ -33,9 +33,9 @@ func (v version) taken(rows []row) bool {
 
 func (v version) owns(r row) bool { return r.Server == v.server && r.RemotePath == v.path }
 
-// offered returns the server's files without the samples' checksum files. A
-// sample that is not there is an error.
-func offered(server, root string, samples []sample) (all []version, err error) {
+// listFiles returns the server's files without the samples' checksum files. A missing
+// sample is an error.
+func listFiles(server, root string, samples []sample) (all []version, err error) {
 	missing, sidecars := map[string]bool{}, map[string]bool{}
 	for _, s := range samples {
 		if s.server == server {
@@ -61,25 +61,23 @@ func offered(server, root string, samples []sample) (all []version, err error) {
 	return all, err
 }
 
-// ledger is what the check compares: it trusts stevedore in nothing but what
-// it lists.
+// ledger holds the data of the check. Of stevedore it uses only the list of files.
 type ledger struct {
-	// want is every file on the servers, hashed.
+	// want holds every file on the servers with its digest.
 	want []version
-	// growing is the path of the file that was written while scans looked.
+	// growing is the path of the file that was written during the scans.
 	growing string
-	// before are the uuids of rows from earlier runs.
+	// before holds the uuids of rows from earlier runs.
 	before map[string]bool
 	rows   []row
-	// objects are the keys in the bucket.
+	// objects holds the keys in the bucket.
 	objects map[string]bool
 }
 
-// judge returns the row of each expected file, and what is wrong: a file
-// without exactly one completed row, a row that nothing on the servers
-// explains, an object that is not exactly one row's.
-func (l ledger) judge() (taken []row, wrong []error) {
-	isTaken, servers := map[string]bool{}, map[string]bool{}
+// check returns the row of each expected file, and the discrepancies: files without
+// exactly one completed row, rows without a file, objects without exactly one row.
+func (l ledger) check() (ingested []row, wrong []error) {
+	isIngested, servers := map[string]bool{}, map[string]bool{}
 	for _, v := range l.want {
 		servers[v.server] = true
 		same, seen := l.find(v)
@@ -88,20 +86,20 @@ func (l ledger) judge() (taken []row, wrong []error) {
 				v, len(same), v.size, v.digest, strings.Join(seen, "; ")))
 		}
 		for _, r := range same {
-			isTaken[r.FileUUID] = true
+			isIngested[r.FileUUID] = true
 		}
-		taken = append(taken, same...)
+		ingested = append(ingested, same...)
 	}
 	for _, r := range l.rows {
-		if servers[r.Server] && !l.before[r.FileUUID] && !isTaken[r.FileUUID] && !l.passing(r) {
+		if servers[r.Server] && !l.before[r.FileUUID] && !isIngested[r.FileUUID] && !l.intermediate(r) {
 			wrong = append(wrong, fmt.Errorf("unexpected row: %s:%s is %s", r.Server, r.RemotePath, r))
 		}
 	}
-	return taken, append(wrong, l.judgeObjects(servers)...)
+	return ingested, append(wrong, l.checkObjects(servers)...)
 }
 
-// find returns the completed rows of the version, and all rows of its path in
-// words.
+// find returns the completed rows of the version, and a description of all rows of its
+// path.
 func (l ledger) find(v version) (same []row, seen []string) {
 	for _, r := range l.rows {
 		if !v.owns(r) {
@@ -115,28 +113,27 @@ func (l ledger) find(v version) (same []row, seen []string) {
 	return same, seen
 }
 
-// passing reports whether the row is of a moment in the growing file's life:
-// seen by a scan, never opened.
-func (l ledger) passing(r row) bool {
+// intermediate reports whether the row is an intermediate version of the growing file,
+// which was listed but never opened.
+func (l ledger) intermediate(r row) bool {
 	return r.RemotePath == l.growing && (r.Status == "discovered" || r.Status == "superseded") && r.FileHash == ""
 }
 
-// judgeObjects says which completed rows of the demo's servers have no object
-// of their own, and which objects have no row. Rows of other servers, and of
-// earlier runs, have objects, too.
-func (l ledger) judgeObjects(servers map[string]bool) (wrong []error) {
+// checkObjects returns an error for each completed row of the demo's servers without an
+// object of its own, and for each object without a row of any server or run.
+func (l ledger) checkObjects(servers map[string]bool) (wrong []error) {
 	owners := map[string]int{}
 	for _, r := range l.rows {
 		if servers[r.Server] && r.Status == "completed" && !l.objects[r.ObjectKey] {
 			wrong = append(wrong, fmt.Errorf("%s:%s: object %q is not in the bucket", r.Server, r.RemotePath, r.ObjectKey))
 		}
-		if !l.passing(r) {
+		if !l.intermediate(r) {
 			owners[r.ObjectKey]++
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(l.objects)) {
 		if owners[key] != 1 {
-			wrong = append(wrong, fmt.Errorf("object %s belongs to %d files", key, owners[key]))
+			wrong = append(wrong, fmt.Errorf("object %s belongs to %d files, not 1", key, owners[key]))
 		}
 	}
 	return wrong

@@ -72,7 +72,7 @@ func TestJudge(t *testing.T) {
 			t.Parallel()
 			l := good()
 			c.change(&l)
-			taken, wrong := l.judge()
+			taken, wrong := l.check()
 			switch {
 			case c.want == "" && len(wrong) > 0:
 				t.Error(errors.Join(wrong...))
@@ -104,7 +104,7 @@ func TestOfferedIsWhatIsOnTheServer(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "other.sha256"), []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	found, err := offered("acme", root, all)
+	found, err := listFiles("acme", root, all)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestOfferedIsWhatIsOnTheServer(t *testing.T) {
 	if err := os.Remove(filepath.Join(root, "empty")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := offered("acme", root, all); err == nil || !strings.Contains(err.Error(), "/empty") {
+	if _, err := listFiles("acme", root, all); err == nil || !strings.Contains(err.Error(), "/empty") {
 		t.Errorf("a sample is missing: %v", err)
 	}
 }

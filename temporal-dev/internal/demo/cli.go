@@ -9,20 +9,21 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"stevedore/temporal-dev/internal/ports"
 	"stevedore/temporal-dev/internal/stack"
 )
 
-// exitNotFound is the command line's exit code for what does not exist.
+// exitNotFound is the exit code of stevedore for objects that do not exist.
 const exitNotFound = 3
 
-// exitRetryable says that what failed may succeed later; a scan that leaves
-// unfinished files behind ends so.
+// exitRetryable is the exit code of stevedore for transient failures, such as a scan
+// with unfinished files.
 const exitRetryable = 5
 
-// cli runs stevedore's command line as a user would.
+// cli runs stevedore's command line.
 type cli struct{ stack *stack.Stack }
 
 // run runs a command and returns its output and exit code.
@@ -49,13 +50,13 @@ func (c cli) register(ctx context.Context, v server) error {
 	if err != nil {
 		return err
 	}
-	_, _, err = c.run(ctx, "server", "add", "--name", v.name, "--host", ports.Loopback, "--port", v.port,
+	_, _, err = c.run(ctx, "server", "add", "--name", v.name, "--host", ports.Loopback, "--port", strconv.Itoa(v.port),
 		"--username", v.user, "--private-key-file", filepath.Join(v.dir, "client_key"),
 		"--host-key", key, "--path", v.root, "--settle", "3s")
 	return err
 }
 
-// row is a file as `file list -o json` shows it.
+// row is a file in the output of `file list -o json`.
 type row struct {
 	FileUUID     string `json:"file_uuid"`
 	Server       string `json:"server"`

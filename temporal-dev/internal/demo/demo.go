@@ -1,5 +1,5 @@
-// Package demo does stevedore's main job end to end on real parts and proves
-// the outcome itself.
+// Package demo ingests sample files end to end on real services and verifies the result
+// independently of stevedore.
 package demo
 
 import (
@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// slowFor is how long the slow file grows: through the first listing, the
-	// settle time and then some.
+	// slowFor is how long the slow file grows: longer than the first listing and the
+	// settle time.
 	slowFor = 12 * time.Second
 	// deadline bounds the wait for the last file.
 	deadline = 5 * time.Minute
@@ -30,12 +30,12 @@ type run struct {
 	cli     cli
 	servers map[string]server
 	samples []sample
-	before  map[string]bool // uuids of the rows that were in the ledger before
+	before  map[string]bool // uuids of rows from before the demo
 }
 
-// Run does the demo. It returns an error unless every expected file is
-// completed, its object is byte for byte the source, and nothing else was
-// taken. With DEMO_EXIT=1 everything is stopped afterwards, whatever came of it.
+// Run runs the demo. It returns an error unless every expected file is completed, its
+// object equals the source, and nothing else was ingested. With DEMO_EXIT=1 it stops
+// everything afterwards, also after a failure.
 func Run(ctx context.Context, s *stack.Stack) (err error) {
 	ends := os.Getenv("DEMO_EXIT") == "1"
 	if ends {
@@ -62,7 +62,7 @@ func Run(ctx context.Context, s *stack.Stack) (err error) {
 	return nil
 }
 
-// start starts the stack and the SFTP servers, while no other command does.
+// start starts the stack and the SFTP servers, holding the stack's lock.
 func (r *run) start(ctx context.Context) (upAt time.Time, growing <-chan error, err error) {
 	unlock, err := r.stack.Lock(ctx)
 	if err != nil {
@@ -104,7 +104,7 @@ func (r *run) prepare(ctx context.Context) (growing <-chan error, err error) {
 	for _, row := range rows {
 		r.before[row.FileUUID] = true
 	}
-	if len(rows) > 0 { // another demo: show that new files come in while old ones do not again
+	if len(rows) > 0 { // repeated demo: a new file must be ingested, and the old ones not again
 		stamp := time.Now().UTC().Format("20060102-150405")
 		r.samples = append(r.samples, sample{server: "acme", path: "rerun/" + stamp + "/fresh.csv", size: 5_000})
 	}
@@ -129,7 +129,7 @@ func (r *run) prepare(ctx context.Context) (growing <-chan error, err error) {
 		if err := r.cli.register(ctx, v); err != nil {
 			return nil, err
 		}
-		fmt.Printf("  %-7s sftp://%s@127.0.0.1:%s%s\n", name, v.user, v.port, v.root)
+		fmt.Printf("  %-7s sftp://%s@127.0.0.1:%d%s\n", name, v.user, v.port, v.root)
 	}
 	return growing, nil
 }
@@ -143,7 +143,7 @@ func (r *run) ingest(ctx context.Context, growing <-chan error) error {
 	scan := func() {
 		_, code, err := r.cli.run(ctx, "scan", "--wait")
 		if code == exitRetryable {
-			err = nil // something is still open: the loop goes on
+			err = nil // files are unfinished: the loop continues
 		}
 		scans <- err
 	}
@@ -158,7 +158,7 @@ func (r *run) ingest(ctx context.Context, growing <-chan error) error {
 				return fmt.Errorf("write the slow file: %w", err)
 			}
 			written, growing = true, nil
-			fmt.Println("  incoming/still-being-written.log is whole now")
+			fmt.Println("  incoming/still-being-written.log is complete now")
 		case err := <-scans:
 			if err != nil {
 				return err
@@ -180,15 +180,15 @@ func (r *run) complete(ctx context.Context) bool {
 		return false
 	}
 	want, err := r.expected()
-	return err == nil && !slices.ContainsFunc(want, func(v version) bool { return !v.taken(rows) })
+	return err == nil && !slices.ContainsFunc(want, func(v version) bool { return !v.completed(rows) })
 }
 
-// expected returns every file on the servers, of which the samples and the
-// slow file must be some. Checksum files are there to be read, not to be taken.
+// expected returns every file on the servers except checksum files. The samples and the
+// slow file must exist.
 func (r *run) expected() (all []version, err error) {
 	samples := append(slices.Clone(r.samples), slow)
 	for _, name := range slices.Sorted(maps.Keys(r.servers)) {
-		found, err := offered(name, r.servers[name].root, samples)
+		found, err := listFiles(name, r.servers[name].root, samples)
 		if err != nil {
 			return nil, err
 		}
@@ -197,7 +197,7 @@ func (r *run) expected() (all []version, err error) {
 	return all, nil
 }
 
-// progress prints how many files are in which state, when that has changed.
+// progress prints the number of files by status when it has changed.
 func (r *run) progress(ctx context.Context, last string) string {
 	rows, err := r.cli.files(ctx)
 	if err != nil {
@@ -222,9 +222,9 @@ func (r *run) progress(ctx context.Context, last string) string {
 	return now
 }
 
-// report prints the table of every file and the verdict of the check.
+// report prints the table of all files and the result of the check.
 func (r *run) report(ctx context.Context) error {
-	bucket, err := openBucket(ctx, r.stack) // before the rows: what others are just taking has a row by then
+	bucket, err := openBucket(ctx, r.stack) // before the rows, so that every object has a row
 	if err != nil {
 		return err
 	}
@@ -243,8 +243,8 @@ func (r *run) report(ctx context.Context) error {
 		}
 	}
 	l := ledger{want: want, growing: slow.remotePath(r.servers[slow.server].root), before: r.before, rows: rows, objects: bucket.keys}
-	taken, wrong := l.judge()
-	for _, row := range taken {
+	ingested, wrong := l.check()
+	for _, row := range ingested {
 		if err := bucket.compare(ctx, row); err != nil {
 			wrong = append(wrong, err)
 		}
@@ -252,14 +252,14 @@ func (r *run) report(ctx context.Context) error {
 	if len(wrong) > 0 {
 		return fmt.Errorf("the check failed:\n%w", errors.Join(wrong...))
 	}
-	fmt.Printf("\nchecked: %d files, each with one row and one object, read back and equal to its source by SHA-256; nothing else was taken\n", len(want))
+	fmt.Printf("\nchecked: %d files, each with one row and one object, read back and equal to its source by SHA-256; nothing else was ingested\n", len(want))
 	if len(r.before) > 0 {
-		fmt.Printf("%d rows were there from an earlier run; nothing was doubled\n", len(r.before))
+		fmt.Printf("%d rows from an earlier run; no file was ingested twice\n", len(r.before))
 	}
 	return nil
 }
 
-// printTable prints hashes whole where nothing has to fit on a screen.
+// printTable prints the files. On a terminal it shortens hashes.
 func printTable(rows []row) {
 	digits := 64
 	if isTerminal() {

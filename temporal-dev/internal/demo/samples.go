@@ -17,16 +17,16 @@ import (
 // largeBytes is the size of the large sample.
 const largeBytes = 300 << 20
 
-// sample is one file the demo expects to arrive.
+// sample is one file that the demo expects to arrive.
 type sample struct {
-	// server and path name it; path is below the server's root, with slashes.
+	// path is relative to the server's root, with slashes.
 	server, path string
 	size         int64
-	// sidecar writes a checksum file beside it.
+	// sidecar adds a checksum file.
 	sidecar bool
 }
 
-// samples are the kinds of files that break naive scripts.
+// samples returns files of kinds that break naive scripts.
 func samples() []sample {
 	return []sample{
 		{server: "acme", path: "orders-2026-11.csv", size: 48_213},
@@ -42,20 +42,20 @@ func samples() []sample {
 	}
 }
 
-// slow is the file that is still being written when the first scan looks.
+// slow is the file that is still being written during the first scan.
 var slow = sample{server: "globex", path: "incoming/still-being-written.log"}
 
-// remotePath is its path on the server.
+// remotePath returns its path on the server.
 func (s sample) remotePath(root string) string {
 	return filepath.Join(root, filepath.FromSlash(s.path))
 }
 
-// sidecarSuffix ends the name of a checksum file.
+// sidecarSuffix is the suffix of checksum files.
 const sidecarSuffix = ".sha256"
 
-// write makes the sample unless it is there. It comes into view whole, its
-// checksum file before it: only the slow file is for watching. Content comes from the name, so
-// that a second demo has the same files and must ingest nothing twice.
+// write creates the sample unless it exists. It renames the complete file in, after its
+// checksum file. The content depends on the name only, so that a second demo has the
+// same files and must not ingest them again.
 func (s sample) write(root string) error {
 	name := s.remotePath(root)
 	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
@@ -66,8 +66,8 @@ func (s sample) write(root string) error {
 	}
 	seed := sha256.Sum256([]byte(s.server + "/" + s.path))
 	hash := sha256.New()
-	half := filepath.Join(filepath.Dir(root), "half-written")
-	file, err := os.Create(half)
+	draft := filepath.Join(filepath.Dir(root), "draft")
+	file, err := os.Create(draft)
 	if err != nil {
 		return err
 	}
@@ -81,12 +81,12 @@ func (s sample) write(root string) error {
 			return err
 		}
 	}
-	return os.Rename(half, name)
+	return os.Rename(draft, name)
 }
 
-// writeSlowly appends to the slow file every half second for the given time,
-// far beyond the first listing and the settle time. It is made anew each time:
-// the same name with other content is another version.
+// writeSlowly appends to the slow file every half second for the duration, which exceeds
+// the first listing and the settle time. Each demo creates it again: other content under
+// the same name is another version.
 func (s sample) writeSlowly(root string, duration time.Duration) (done <-chan error, err error) {
 	name := s.remotePath(root)
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {

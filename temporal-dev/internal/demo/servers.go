@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,16 +19,16 @@ import (
 	"stevedore/temporal-dev/internal/stack"
 )
 
-// server is one demo SFTP server: a real OpenSSH, run as the current user.
+// server is one demo SFTP server: OpenSSH, run by the current user.
 type server struct {
 	name string
 	dir  string // keys and configuration
-	root string // what is offered
-	port string
+	root string // served folder
+	port int
 	user string
 }
 
-// startServer starts the server, or finds it running from an earlier demo.
+// startServer starts the server unless it runs since an earlier demo.
 func startServer(ctx context.Context, s *stack.Stack, sshd, name string) (server, error) {
 	me, err := user.Current()
 	if err != nil {
@@ -50,7 +51,7 @@ func startServer(ctx context.Context, s *stack.Stack, sshd, name string) (server
 	return v, v.await(ctx, s, process)
 }
 
-// makeKey makes an ed25519 key pair unless it is there.
+// makeKey creates an ed25519 key pair unless it exists.
 func (v server) makeKey(name string) error {
 	path := filepath.Join(v.dir, name)
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -63,30 +64,31 @@ func (v server) makeKey(name string) error {
 	return nil
 }
 
-// choosePort keeps the port over restarts: the server is registered with it.
+// choosePort chooses a port and keeps it over restarts, because the server is registered
+// with it.
 func (v *server) choosePort() error {
 	path := filepath.Join(v.dir, "port")
 	if text, err := os.ReadFile(path); err == nil {
-		v.port = strings.TrimSpace(string(text))
-		return nil
+		v.port, err = strconv.Atoi(strings.TrimSpace(string(text)))
+		return err
 	}
 	chosen, err := ports.Choose(0)
 	if err != nil {
 		return err
 	}
-	v.port = fmt.Sprint(chosen[0])
-	return os.WriteFile(path, []byte(v.port+"\n"), 0o644)
+	v.port = chosen[0]
+	return os.WriteFile(path, []byte(strconv.Itoa(v.port)+"\n"), 0o644)
 }
 
 func (v server) start(s *stack.Stack, sshd, process string) error {
-	if os.Geteuid() == 0 { // sshd wants it as root, and packages make it only when their service starts
+	if os.Geteuid() == 0 { // required by sshd when run by root; packages create it on the start of their service
 		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
 			return err
 		}
 	}
 	in := func(name string) string { return filepath.Join(v.dir, name) }
 	conf := strings.Join([]string{
-		"ListenAddress " + ports.Loopback, "Port " + v.port,
+		"ListenAddress " + ports.Loopback, "Port " + strconv.Itoa(v.port),
 		"HostKey " + in("host_key"), "PidFile none", "UsePAM no", "StrictModes no",
 		"AuthorizedKeysFile " + in("client_key.pub"), "PasswordAuthentication no", "KbdInteractiveAuthentication no",
 		"PermitRootLogin yes", "AllowUsers " + v.user, "LogLevel INFO",
@@ -102,9 +104,15 @@ func (v server) await(ctx context.Context, s *stack.Stack, process string) error
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(ports.Loopback, v.port))
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", ports.Addr(v.port))
 		if err == nil {
-			return conn.Close()
+			_ = conn.Close()
+			switch s.PortOwner(process, v.port) {
+			case proc.OwnerSelf, proc.OwnerUnknown:
+				return nil
+			case proc.OwnerNone, proc.OwnerOther:
+				err = fmt.Errorf("another program listens on port %d", v.port)
+			}
 		}
 		if s.Pid(process) == 0 || ctx.Err() != nil {
 			return fmt.Errorf("%s does not start: %w; the end of %s:\n%s", process, err, s.Log(process), s.Tail(process, 10))

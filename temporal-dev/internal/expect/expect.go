@@ -1,5 +1,5 @@
-// Package expect runs a command and checks what it printed: a measurement that
-// measured nothing exits with 0, and only its output shows it.
+// Package expect runs a command and checks its output. A measurement that was skipped
+// exits with 0, and only its output reveals that.
 package expect
 
 import (
@@ -11,13 +11,14 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 )
 
-// Run runs the command, copies its standard output to out and returns its exit
-// code. The error names the patterns that no line of the output matches. When
-// ctx ends, the command gets SIGTERM and is waited for.
+// Run runs the command, copies its standard output to out and returns its exit code. It
+// is an error if a pattern matches no line of the output. When ctx ends, the command
+// gets SIGTERM.
 func Run(ctx context.Context, out io.Writer, patterns, argv []string) (code int, err error) {
 	check := &lines{out: out}
 	for _, text := range patterns {
@@ -34,47 +35,41 @@ func Run(ctx context.Context, out io.Writer, patterns, argv []string) (code int,
 	check.end()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return max(exit.ExitCode(), 1), nil // it has said why itself
+		return max(exit.ExitCode(), 1), nil // the command has printed the reason
 	}
 	if err != nil {
 		return 1, err
 	}
 	if len(check.missing) > 0 {
-		return 1, fmt.Errorf("the command passed, but what it is for did not run: no line of its output matches %s", check.missing)
+		return 1, fmt.Errorf("the command passed, but what it should measure did not run: no line of its output matches %s", check.missing)
 	}
 	return 0, nil
 }
 
-// lines crosses off the patterns that a line matches.
+// lines removes patterns from missing when a line matches.
 type lines struct {
 	out     io.Writer
 	rest    []byte
 	missing []*regexp.Regexp
 }
 
-// Write passes the bytes on and checks the lines that end in them.
+// Write forwards the bytes and checks complete lines.
 func (l *lines) Write(text []byte) (int, error) {
 	l.rest = append(l.rest, text...)
 	for {
-		line, rest, whole := bytes.Cut(l.rest, []byte("\n"))
-		if !whole {
+		line, rest, complete := bytes.Cut(l.rest, []byte("\n"))
+		if !complete {
 			return l.out.Write(text)
 		}
-		l.cross(string(line))
+		l.check(string(line))
 		l.rest = rest
 	}
 }
 
 // end checks a last line without a line feed.
-func (l *lines) end() { l.cross(string(l.rest)) }
+func (l *lines) end() { l.check(string(l.rest)) }
 
-func (l *lines) cross(line string) {
+func (l *lines) check(line string) {
 	line = strings.TrimSuffix(line, "\r")
-	kept := l.missing[:0]
-	for _, pattern := range l.missing {
-		if !pattern.MatchString(line) {
-			kept = append(kept, pattern)
-		}
-	}
-	l.missing = kept
+	l.missing = slices.DeleteFunc(l.missing, func(pattern *regexp.Regexp) bool { return pattern.MatchString(line) })
 }

@@ -1,6 +1,6 @@
-// Package fuzz runs every fuzz target of the repository for a share of the time
-// there is. The go command fuzzes one target of one package at a time, and says
-// nothing when a name fits none.
+// Package fuzz runs every fuzz target of the repository for an equal share of the time.
+// The go command fuzzes only one target of one package at a time, and does not report
+// when no target matches.
 package fuzz
 
 import (
@@ -21,15 +21,14 @@ import (
 
 // Target is a fuzz target.
 type Target struct {
-	// Package is its folder as the go command takes it, "./internal/sftp".
+	// Package is an argument of the go command, such as "./internal/sftp".
 	Package string
 	Name    string
 }
 
 var declared = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(\w+ \*testing\.F\)`)
 
-// Find returns the targets of the repository's main module, in order of package
-// and place.
+// Find returns the targets of the repository's main module, by package and position.
 func Find(repo string) (all []Target, err error) {
 	err = filepath.WalkDir(repo, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -62,20 +61,19 @@ func Find(repo string) (all []Target, err error) {
 type Runner struct {
 	Repo string
 	Out  io.Writer
-	// Time is how long it may take in all, but for the building of tests.
+	// Time is the total time, without building the tests.
 	Time time.Duration
 }
 
-// leastTime is less than the go command needs to get going.
+// leastTime is the minimum per target, because the go command needs time to start.
 const leastTime = time.Second
 
-// garbageShare is the part of the time for the garbage peer, as a divisor.
+// garbageShare is the divisor of the time for the garbage peer.
 const garbageShare = 4
 
-// Run fuzzes each target that only matches, and then lets the garbage peer talk. It
-// returns an error that names those that failed; their inputs are below
-// testdata/fuzz of their packages, and are tried by `go test` from then on. To
-// fuzz nothing is an error, too.
+// Run fuzzes each target whose name matches only, and then runs the garbage peer. It
+// returns an error with the failed targets. Their inputs are in testdata/fuzz of their
+// packages, where `go test` runs them from then on. It is an error if nothing matches.
 func (r Runner) Run(ctx context.Context, only *regexp.Regexp) error {
 	targets, err := Find(r.Repo)
 	if err != nil {
@@ -112,7 +110,7 @@ func (r Runner) Run(ctx context.Context, only *regexp.Regexp) error {
 	return errors.Join(failed...)
 }
 
-// each is the share of a target that is not the garbage peer.
+// each returns the time of a fuzz target, which is not the garbage peer.
 func (r Runner) each(chosen []Target, garbage Target) time.Duration {
 	targets, left := time.Duration(len(chosen)), r.Time
 	if chosen[len(chosen)-1] == garbage && targets > 1 {
@@ -121,13 +119,13 @@ func (r Runner) each(chosen []Target, garbage Target) time.Duration {
 	return (left / targets).Round(100 * time.Millisecond)
 }
 
-// Both say how much was tried in the end.
+// The number of inputs in the output of the go command and of the garbage peer.
 var (
 	executed = regexp.MustCompile(`fuzz: elapsed: .* execs: (\d+)`)
 	talked   = regexp.MustCompile(`garbage: (\d+) servers`)
 )
 
-// one runs one target and sees that it tried something.
+// one runs one target and checks that it processed inputs.
 func (r Runner) one(ctx context.Context, t Target, lasts time.Duration) error {
 	args, counts := []string{"test", "-run", "^$", "-fuzz", "^" + t.Name + "$", "-fuzztime", lasts.String(), t.Package}, executed
 	if strings.HasPrefix(t.Name, "Test") {
@@ -145,14 +143,14 @@ func (r Runner) one(ctx context.Context, t Target, lasts time.Duration) error {
 	return tried(output.String(), counts)
 }
 
-// tried is an error unless the last number that was printed is more than 0.
+// tried returns an error unless the last printed number is positive.
 func tried(output string, counts *regexp.Regexp) error {
 	all := counts.FindAllStringSubmatch(output, -1)
 	if len(all) == 0 {
-		return errors.New("nothing was tried: is there such a target?")
+		return errors.New("no input was tried: check that the target exists")
 	}
 	if n, err := strconv.ParseInt(all[len(all)-1][1], 10, 64); err != nil || n == 0 {
-		return errors.New("nothing was tried")
+		return errors.New("no input was tried")
 	}
 	return nil
 }

@@ -77,7 +77,7 @@ func TestRun(t *testing.T) {
 	}{
 		"killed":                   {only: ".", mutated: "./deep"},
 		"killed by the other test": {only: ".", mutated: "./other"},
-		"survived":                 {only: ".", want: "no test noticed:\n  answer forgotten"},
+		"survived":                 {only: ".", want: "survived:\n  answer forgotten"},
 		"does not build":           {only: ".", mutated: "build", want: "does not build"},
 		"tests fail anyway":        {only: ".", honest: "./deep", mutated: "./deep", want: "without any mutation"},
 		"tests do not run":         {only: ".", skipped: true, mutated: "./deep", want: "runs no test"},

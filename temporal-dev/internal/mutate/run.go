@@ -15,23 +15,23 @@ import (
 	"time"
 )
 
-// testTimeout is how long the tests of one mutation may take: a change that
-// makes them hang is noticed, too.
+// testTimeout bounds the tests of one mutation. A mutation that makes them hang is
+// killed, too.
 const testTimeout = 10 * time.Minute
 
-// Runner tries mutations on a repository. It changes no file of it: the go
-// command is told to read others in their place.
+// Runner runs mutations of a repository. It changes no file: it passes mutated files to
+// the go command as an overlay.
 type Runner struct {
 	Repo string
 	Out  io.Writer
 
-	// run runs the go command in the repository; a test puts another one here.
+	// run runs the go command in the repository; tests replace it.
 	run func(ctx context.Context, args ...string) (output string, err error)
 }
 
-// Run tries every mutation whose name matches only, and returns an error that
-// names those which no test noticed. It is an error to try none, to name tests
-// that do not run or fail without any mutation, and to make what does not build.
+// Run runs every mutation whose name matches only, and returns an error with those that
+// survived. It is also an error if no name matches, if a test does not run or fails
+// without mutation, or if a mutation does not build.
 func (r Runner) Run(ctx context.Context, table []Mutation, only *regexp.Regexp) error {
 	if r.run == nil {
 		r.run = r.goCommand
@@ -40,35 +40,35 @@ func (r Runner) Run(ctx context.Context, table []Mutation, only *regexp.Regexp) 
 	if len(table) == 0 {
 		return fmt.Errorf("nothing was mutated: no name matches %q", only)
 	}
-	if err := r.sound(ctx, table); err != nil {
+	if err := r.checkTests(ctx, table); err != nil {
 		return err
 	}
 	var survivors []string
 	for i, m := range table {
 		began := time.Now()
-		by, err := r.try(ctx, m)
+		killer, err := r.try(ctx, m)
 		if err != nil {
 			return err
 		}
-		verdict := "killed by " + by
-		if by == "" {
-			verdict = "SURVIVED"
+		result := "killed by " + killer
+		if killer == "" {
+			result = "SURVIVED"
 			survivors = append(survivors, fmt.Sprintf("  %s (%s)", m.Name, m.File))
 		}
-		r.say("%d of %d  %s: %s (%.0f s)", i+1, len(table), m.Name, verdict, time.Since(began).Seconds())
+		r.say("%d of %d  %s: %s (%.0f s)", i+1, len(table), m.Name, result, time.Since(began).Seconds())
 	}
 	r.say("%d mutations, %d survived", len(table), len(survivors))
 	if len(survivors) > 0 {
-		return fmt.Errorf("no test noticed:\n%s", strings.Join(survivors, "\n"))
+		return fmt.Errorf("survived:\n%s", strings.Join(survivors, "\n"))
 	}
 	return nil
 }
 
-// ran is printed by a test that was not skipped.
-var ran = regexp.MustCompile(`(?m)^--- PASS: `)
+// passed matches the output of a test that was not skipped.
+var passed = regexp.MustCompile(`(?m)^--- PASS: `)
 
-// sound runs the tests on the code as it is: only those that pass can notice.
-func (r Runner) sound(ctx context.Context, table []Mutation) error {
+// checkTests runs the tests without mutation. They must run and pass.
+func (r Runner) checkTests(ctx context.Context, table []Mutation) error {
 	tried := map[string]bool{}
 	for _, m := range table {
 		if _, err := m.Apply(r.Repo); err != nil {
@@ -83,17 +83,17 @@ func (r Runner) sound(ctx context.Context, table []Mutation) error {
 			if err != nil {
 				return fmt.Errorf("without any mutation `go test %s` fails: %w\n%s", test, err, output)
 			}
-			if !ran.MatchString(output) {
-				return fmt.Errorf("`go test %s`, which should notice %q, runs no test here", test, m.Name)
+			if !passed.MatchString(output) {
+				return fmt.Errorf("`go test %s`, which should kill %q, runs no test here", test, m.Name)
 			}
 		}
 	}
-	r.say("%d runs of tests pass on the code as it is", len(tried))
+	r.say("%d runs of tests pass without mutation", len(tried))
 	return nil
 }
 
-// try returns which of the mutation's tests fails; empty when none does.
-func (r Runner) try(ctx context.Context, m Mutation) (by string, err error) {
+// try returns the first test that fails with the mutation, or "" if it survives.
+func (r Runner) try(ctx context.Context, m Mutation) (killer string, err error) {
 	overlay, remove, err := r.overlay(m)
 	if err != nil {
 		return "", err
@@ -110,7 +110,8 @@ func (r Runner) try(ctx context.Context, m Mutation) (by string, err error) {
 	return "", ctx.Err()
 }
 
-// test runs `go test`. Worker processes are the test binary, and so mutated, too.
+// test runs `go test`. Worker processes are mutated, too, because they run the test
+// binary.
 func (r Runner) test(ctx context.Context, overlay, args string) (output string, err error) {
 	argv := []string{"test", "-count=1", "-v", "-timeout", testTimeout.String()}
 	if overlay != "" {
@@ -119,7 +120,7 @@ func (r Runner) test(ctx context.Context, overlay, args string) (output string, 
 	return r.run(ctx, append(argv, strings.Fields(args)...)...)
 }
 
-// overlay writes the mutated file, and what tells the go command to use it.
+// overlay writes the mutated file and the overlay file for the go command.
 func (r Runner) overlay(m Mutation) (path string, remove func(), err error) {
 	text, err := m.Apply(r.Repo)
 	if err != nil {

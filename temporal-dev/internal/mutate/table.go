@@ -1,7 +1,7 @@
-// Package mutate breaks the code on purpose, one small change at a time, and
-// sees whether the tests that should notice do. Tools make such changes to
-// operators and conditions; the table here is for those of order and omission,
-// which they do not make: a dropped fsync, an acknowledgement before the commit.
+// Package mutate is mutation testing with a table: it changes the code, one small change
+// at a time, and checks that the named tests fail. Tools mutate operators and
+// conditions; the table has changes of order and omission, such as a dropped fsync or
+// an acknowledgement before the commit.
 package mutate
 
 import (
@@ -15,18 +15,18 @@ import (
 
 // Mutation is one change of one file.
 type Mutation struct {
-	// Name says what is broken.
+	// Name describes the fault.
 	Name string
 	// File is the changed file, relative to the repository.
 	File string
-	// Old stands exactly once in the file and is replaced by New. Both are whole
+	// Old occurs exactly once in the file and is replaced by New. Both are complete
 	// lines.
 	Old, New string
-	// Tests are the arguments of `go test`, one element a run.
+	// Tests are the arguments of `go test`, one element per run.
 	Tests []string
 }
 
-// Parse reads a table. It has a paragraph for each mutation:
+// Parse parses a table with a paragraph for each mutation:
 //
 //	mutation staged data not synced
 //	file internal/transfer/saver.go
@@ -34,7 +34,8 @@ type Mutation struct {
 //	+	if err := error(nil); err != nil {
 //	test ./internal/transfer -run TestA|TestB
 //
-// Lines that begin with '-' are Old, those with '+' New; '#' begins a comment.
+// Lines that begin with '-' are Old and lines that begin with '+' are New; '#' begins a
+// comment.
 func Parse(table io.Reader) (all []Mutation, err error) {
 	var m *Mutation
 	lines := bufio.NewScanner(table)
@@ -61,14 +62,14 @@ func Parse(table io.Reader) (all []Mutation, err error) {
 		case word == "test":
 			m.Tests = append(m.Tests, rest)
 		default:
-			return nil, fmt.Errorf("line %d: %q is none of mutation, file, -, +, test", number, word)
+			return nil, fmt.Errorf("line %d: %q: want one of mutation, file, -, +, test", number, word)
 		}
 	}
 	return all, lines.Err()
 }
 
-// Apply returns the text of the file after the change. The change must be
-// possible in one place only: elsewhere the code has gone on without the table.
+// Apply returns the text of the file after the change. It is an error if Old does not
+// occur exactly once, because the code has changed since the table was written.
 func (m Mutation) Apply(repo string) (string, error) {
 	if m.Name == "" || m.File == "" || m.Old == "" || len(m.Tests) == 0 {
 		return "", fmt.Errorf("mutation %q: needs a name, a file, a line to remove and a test", m.Name)
@@ -77,10 +78,10 @@ func (m Mutation) Apply(repo string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("mutation %q: %w", m.Name, err)
 	}
-	// Whole lines: "\n" before the first, too.
+	// With "\n" before the first line, only complete lines match.
 	text, old := "\n"+string(source), "\n"+m.Old
 	if found := strings.Count(text, old); found != 1 {
-		return "", fmt.Errorf("mutation %q: its old text is %d times in %s, not once", m.Name, found, m.File)
+		return "", fmt.Errorf("mutation %q: its old text occurs %d times in %s, not once", m.Name, found, m.File)
 	}
 	return strings.Replace(text, old, "\n"+m.New, 1)[1:], nil
 }

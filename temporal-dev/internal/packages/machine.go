@@ -9,18 +9,18 @@ import (
 	"strings"
 )
 
-// machine answers what is installed. Tests make one up.
+// machine describes the installed software. Tests replace its functions.
 type machine struct {
 	// distribution is the ID of /etc/os-release, such as debian or ubuntu.
 	distribution string
 	systemd      bool
 	// glob returns the files that match the pattern.
 	glob func(pattern string) []string
-	// look returns the path of a program in PATH, or nothing.
+	// look returns the path of a program in PATH, or "".
 	look func(name string) string
 	// postgres returns the major version of an initdb, or 0.
 	postgres func(initdb string) int
-	// stub reports whether a browser is none.
+	// stub reports whether a browser is only a stub.
 	stub func(path string) bool
 }
 
@@ -58,8 +58,8 @@ func distribution(file string) string {
 	return ""
 }
 
-// versionText is what initdb --version says: initdb (PostgreSQL) 15.8 (Debian ...),
-// 9.6.24 or 17beta1.
+// versionText matches the output of initdb --version: initdb (PostgreSQL) 15.8 (Debian
+// ...), 9.6.24 or 17beta1.
 var versionText = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
 
 func postgresVersion(initdb string) int {
@@ -79,8 +79,7 @@ func majorVersion(text string) int {
 	return version
 }
 
-// isStub reports whether the file is a script that only starts the snap, which
-// is not there.
+// isStub reports whether the file is a script that starts a snap that is not installed.
 func isStub(path, snap string) bool {
 	if _, err := os.Stat(snap); err == nil {
 		return false

@@ -1,5 +1,5 @@
-// Package packages finds the system programs the stack needs and installs
-// those that are missing.
+// Package packages finds the system programs that the stack needs and installs missing
+// ones.
 package packages
 
 import (
@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Programs are the system programs by absolute path.
+// Programs holds the absolute paths of the system programs.
 type Programs struct {
 	// PostgresBin is the folder with initdb, postgres, createdb and pg_isready.
 	PostgresBin string
@@ -25,19 +25,19 @@ type Programs struct {
 // oldestPostgres is the first version of PostgreSQL that stevedore supports.
 const oldestPostgres = 15
 
-// part is a program, where it may be, and the package that holds it.
+// part is a program with its possible locations and its package.
 type part struct {
 	name string
 	debs []string
 	// globs are tried first, then names in PATH.
 	globs, names []string
-	// choose picks one of what was found, or none and says why. The default is
-	// the first.
+	// choose chooses one of the found paths, or returns "" and the reason. Default: the
+	// first.
 	choose func(m machine, found []string) (path, why string)
 	set    func(p *Programs, path string)
-	// tests says that only tests need it.
+	// tests marks programs that only tests need.
 	tests bool
-	// snap is how Ubuntu has it, which has no package for it.
+	// snap is the advice for Ubuntu, if it has no package.
 	snap string
 }
 
@@ -53,7 +53,7 @@ var parts = []part{
 		set:    func(p *Programs, path string) { p.PostgresBin = filepath.Dir(path) },
 	},
 	{
-		// The program of this name in PATH often is a wrapper that changes users.
+		// Not from PATH, where it is often a wrapper that changes the user.
 		name: "RabbitMQ", debs: []string{"rabbitmq-server"},
 		globs: []string{"/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/homebrew/sbin/rabbitmq-server", "/usr/local/sbin/rabbitmq-server"},
 		set:   func(p *Programs, path string) { p.RabbitMQ = path },
@@ -72,18 +72,18 @@ var parts = []part{
 		set: func(p *Programs, path string) { p.SSHKeygen = path },
 	},
 	{
-		// Lets a test's own sshd know made-up users with passwords, so that no
-		// test touches the machine's accounts.
+		// Provides virtual users with passwords to a test's sshd, so that no test changes
+		// the machine's accounts.
 		name: "nss_wrapper", debs: []string{"libnss-wrapper"}, tests: true,
 		globs: []string{"/usr/lib/*/libnss_wrapper.so*", "/usr/lib64/libnss_wrapper.so*", "/usr/lib/libnss_wrapper.so*"},
 	},
 	{
-		// The example consumer in Python needs it.
+		// For the example consumer in Python.
 		name: "pika", debs: []string{"python3-pika"}, tests: true,
 		globs: []string{"/usr/lib/python3*/dist-packages/pika/__init__.py", "/usr/lib/python3*/site-packages/pika/__init__.py"},
 	},
 	{
-		// Opens the console's pages as people do.
+		// For tests of the console.
 		name: "Chromium", debs: []string{"chromium", "fonts-dejavu-core"}, tests: true,
 		globs: []string{"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium"},
 		names: []string{"chromium", "google-chrome", "chromium-browser"}, choose: noStub,
@@ -104,8 +104,8 @@ func (m missing) String() string {
 	return m.name + " (" + m.why + ")"
 }
 
-// find returns the programs of the machine, those that only tests need with
-// tests set, and what it lacks.
+// find returns the programs of the machine and the missing ones; with tests, including
+// those that only tests need.
 func find(m machine, tests bool) (programs Programs, lacks []missing) {
 	for _, p := range parts {
 		if p.tests && !tests {
@@ -154,8 +154,7 @@ func newestPostgres(m machine, found []string) (path, why string) {
 	return path, ""
 }
 
-// noStub passes over Ubuntu's chromium-browser, which only says that one should
-// install the snap.
+// noStub skips Ubuntu's chromium-browser, which only asks to install the snap.
 func noStub(m machine, found []string) (path, why string) {
 	for _, path := range found {
 		if !m.stub(path) {
@@ -165,9 +164,8 @@ func noStub(m machine, found []string) (path, why string) {
 	return "", found[0] + " only asks for a snap"
 }
 
-// Ensure returns all programs, those that only tests need with tests set, after
-// installing what is missing where that is possible. Otherwise the error names
-// the exact command.
+// Ensure returns all programs; with tests, including those that only tests need. It
+// installs missing ones where possible; otherwise the error contains the exact command.
 func Ensure(out io.Writer, tests bool) (Programs, error) {
 	m := thisMachine()
 	programs, lacks := find(m, tests)
@@ -175,16 +173,16 @@ func Ensure(out io.Writer, tests bool) (Programs, error) {
 		return programs, nil
 	}
 	if m.look("apt-get") == "" {
-		return programs, fmt.Errorf("missing: %s. Install with: %s", list(lacks), elsewhere(m))
+		return programs, fmt.Errorf("missing: %s. Install with: %s", list(lacks), otherCommand(m))
 	}
 	if debs := debs(m, lacks); len(debs) > 0 {
 		fmt.Fprintf(out, "installing %s (about a minute, once)\n", strings.Join(debs, " "))
 		if err := install(out, m, debs); err != nil {
-			return programs, fmt.Errorf("install by hand: sudo apt-get install -y --no-install-recommends %s: %w", strings.Join(debs, " "), err)
+			return programs, fmt.Errorf("install manually: sudo apt-get install -y --no-install-recommends %s: %w", strings.Join(debs, " "), err)
 		}
 	}
 	if programs, lacks = find(m, tests); len(lacks) > 0 {
-		return programs, fmt.Errorf("still missing: %s. %s", list(lacks), byHand(m, lacks))
+		return programs, fmt.Errorf("still missing: %s. %s", list(lacks), advice(m, lacks))
 	}
 	return programs, nil
 }
@@ -197,7 +195,7 @@ func list(lacks []missing) string {
 	return strings.Join(names, ", ")
 }
 
-// debs returns the packages that hold what is missing.
+// debs returns the packages of the missing programs.
 func debs(m machine, lacks []missing) (debs []string) {
 	for _, l := range lacks {
 		if l.snap == "" || m.distribution != "ubuntu" {
@@ -207,8 +205,8 @@ func debs(m machine, lacks []missing) (debs []string) {
 	return debs
 }
 
-// byHand says where to get what the system's packages do not have.
-func byHand(m machine, lacks []missing) string {
+// advice returns where to get programs that the system's packages do not contain.
+func advice(m machine, lacks []missing) string {
 	var advice []string
 	for _, l := range lacks {
 		switch {
@@ -221,8 +219,9 @@ func byHand(m machine, lacks []missing) string {
 	return strings.Join(advice, ". ")
 }
 
-// elsewhere names the command for systems whose packages we do not install.
-func elsewhere(m machine) string {
+// otherCommand returns the command for systems whose packages are not installed
+// automatically.
+func otherCommand(m machine) string {
 	for _, tool := range [][2]string{
 		{"dnf", "sudo dnf install postgresql-server rabbitmq-server openssh-server nss_wrapper python3-pika chromium"},
 		{"pacman", "sudo pacman -S postgresql rabbitmq openssh nss_wrapper python-pika chromium"},
@@ -235,21 +234,20 @@ func elsewhere(m machine) string {
 	return "your system's package manager: PostgreSQL 15+, RabbitMQ 3.10+, OpenSSH server; for tests also nss_wrapper, pika (Python) and Chromium"
 }
 
-// installScript installs the packages without starting their services, which
-// would take the usual ports from the stack. Where there is a policy for that
-// already it stays.
+// installScript installs the packages without starting their services, which would take
+// the well-known ports. It keeps an existing policy-rc.d.
 const installScript = `
 policy=/usr/sbin/policy-rc.d
 if [ -d /run/systemd/system ] && [ ! -e $policy ]; then
 	trap 'rm -f $policy' EXIT
 	trap 'exit 1' HUP INT TERM
-	printf '#!/bin/sh\n# Of an installation for a dev stack; remove this file when none runs.\nexit 101\n' >$policy
+	printf '#!/bin/sh\n# Created by the installation of a dev stack; remove this file when none runs.\nexit 101\n' >$policy
 	chmod 755 $policy
 fi
 apt-get install -y -q --no-install-recommends "$@"`
 
-// install installs the packages. Stale lists may do, so that they cannot be
-// updated is no more than a warning.
+// install installs the packages. A failed update of the package lists is only a warning,
+// because stale lists may suffice.
 func install(out io.Writer, m machine, debs []string) error {
 	if text, err := asRoot("apt-get", "update", "-q"); err != nil {
 		fmt.Fprintf(out, "warning: apt-get update: %v\n%s", err, text)
@@ -260,7 +258,7 @@ func install(out io.Writer, m machine, debs []string) error {
 		return fmt.Errorf("apt-get install: %w", err)
 	}
 	if m.systemd {
-		fmt.Fprintln(out, "their own services were not started, but will be at the next boot unless you `systemctl disable` them")
+		fmt.Fprintln(out, "their services were not started, but will start at the next boot; `systemctl disable` prevents that")
 	}
 	return nil
 }

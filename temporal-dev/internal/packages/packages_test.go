@@ -113,14 +113,14 @@ func TestWhatOnlyTestsNeedIsNotAskedFor(t *testing.T) {
 func TestAdviceIsForTheSystem(t *testing.T) {
 	t.Parallel()
 	for tool, want := range map[string]string{"/usr/bin/dnf": "sudo dnf install", "/usr/bin/pacman": "sudo pacman", "/usr/bin/none": "your system's"} {
-		if got := elsewhere(made("", map[string]string{tool: ""})); !strings.HasPrefix(got, want) {
+		if got := otherCommand(made("", map[string]string{tool: ""})); !strings.HasPrefix(got, want) {
 			t.Errorf("with %s: %s", tool, got)
 		}
 	}
 	m := made("ubuntu", nil)
 	_, lacks := find(m, true)
 	for _, want := range []string{"https://www.postgresql.org/download/linux/ubuntu/", "Google Chrome"} {
-		if got := byHand(m, lacks); !strings.Contains(got, want) {
+		if got := advice(m, lacks); !strings.Contains(got, want) {
 			t.Errorf("no %s in %q", want, got)
 		}
 	}

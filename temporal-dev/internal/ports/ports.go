@@ -1,5 +1,4 @@
-// Package ports chooses loopback ports: the usual one when it is free, else
-// any other.
+// Package ports chooses loopback ports: the preferred one if it is free, else any.
 package ports
 
 import (
@@ -10,10 +9,10 @@ import (
 	"time"
 )
 
-// Loopback is the only address anything here listens on.
+// Loopback is the address that all processes of the stack listen on.
 const Loopback = "127.0.0.1"
 
-// Free reports whether the port can be listened on.
+// Free reports whether the port is free.
 func Free(port int) bool {
 	l, err := net.Listen("tcp", Addr(port))
 	if err != nil {
@@ -22,7 +21,8 @@ func Free(port int) bool {
 	return l.Close() == nil
 }
 
-// WaitFree waits until the port can be listened on, at most for the given time.
+// WaitFree waits until the port is free and reports whether that happened within the
+// limit.
 func WaitFree(ctx context.Context, port int, limit time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -39,8 +39,8 @@ func WaitFree(ctx context.Context, port int, limit time.Duration) bool {
 // Addr returns the loopback address of the port.
 func Addr(port int) string { return net.JoinHostPort(Loopback, strconv.Itoa(port)) }
 
-// Choose returns one port for each preferred one, all different. Zero prefers
-// none. All are held until all are chosen, so none is given out twice.
+// Choose returns one port for each preferred one; 0 is no preference. All are distinct,
+// because they are held until all are chosen.
 func Choose(preferred ...int) ([]int, error) {
 	var chosen []int
 	var held []net.Listener

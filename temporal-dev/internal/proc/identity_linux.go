@@ -10,27 +10,27 @@ import (
 	"sync"
 )
 
-// stat is what the kernel says of a process.
+// stat describes a process, from /proc/PID/stat.
 type stat struct {
 	pid int
 	// state is R, S, T (stopped), Z (ended, not yet waited for) and so on.
 	state byte
 	// group is the process group.
 	group int
-	// started counts clock ticks since boot. A step of the wall clock does not
-	// touch it.
+	// started is the start time in clock ticks since boot, independent of the wall
+	// clock.
 	started int64
 }
 
 func (s stat) ended() bool { return s.pid == 0 || s.state == 'Z' || s.state == 'X' }
 
-// readStat returns the zero value when there is no such process.
+// readStat returns the zero value if there is no such process.
 func readStat(pid int) stat {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
 		return stat{}
 	}
-	// The second field is the name in brackets, which may hold anything.
+	// The second field is the name in brackets, which may contain any character.
 	_, rest, ok := strings.Cut(string(text[bytes.LastIndexByte(text, ')')+1:]), " ")
 	fields := strings.Fields(rest)
 	if !ok || len(fields) < 20 {
@@ -42,17 +42,16 @@ func readStat(pid int) stat {
 	return s
 }
 
-// boot names the time since the machine was booted: ticks of another boot
-// cannot be compared.
+// boot identifies the current boot: ticks of different boots are not comparable.
 var boot = sync.OnceValue(func() string {
 	text, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(text))
 })
 
-// sameStart reports whether two start times are of one process.
+// sameStart reports whether two start times are equal.
 func sameStart(a, b int64) bool { return a == b }
 
-// pids returns every process there is.
+// pids returns the ids of all processes.
 func pids() (all []int) {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
@@ -63,9 +62,9 @@ func pids() (all []int) {
 	return all
 }
 
-// marked reports whether the process, or the one that started it, was started
-// with all the variables. It is false for a process that writes its title over
-// its environment, and for another user's.
+// marked reports whether the process was started with all the variables or has inherited
+// them. It is false for processes that overwrite their environment with a title, and
+// for those of other users.
 func marked(pid int, variables ...string) bool {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
 	if err != nil {
@@ -85,8 +84,8 @@ func allMarked(variables ...string) (found []int) {
 	return found
 }
 
-// belongs reports whether the process is known by a variable or works in one
-// of the folders.
+// belongs reports whether the process is marked with the variable or has its working
+// directory in one of the folders.
 func belongs(pid int, variable string, dirs ...string) bool {
 	if marked(pid, variable) {
 		return true
@@ -95,4 +94,41 @@ func belongs(pid int, variable string, dirs ...string) bool {
 	return err == nil && slices.ContainsFunc(dirs, func(dir string) bool {
 		return dir != "" && (at == dir || strings.HasPrefix(at, dir+"/"))
 	})
+}
+
+// listeners returns the sockets that listen on the port at the loopback or wildcard
+// address, by the name of their links in /proc/PID/fd.
+func listeners(port int) (sockets map[string]bool, known bool) {
+	const listen = "0A"
+	addresses := []string{"0100007F", "00000000", strings.Repeat("0", 32), "0000000000000000FFFF00000100007F"}
+	sockets = map[string]bool{}
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		text, err := os.ReadFile(table)
+		if err != nil && table == "/proc/net/tcp" {
+			return nil, false
+		}
+		for line := range strings.Lines(string(text)) {
+			fields := strings.Fields(line)
+			if len(fields) < 10 || fields[3] != listen {
+				continue
+			}
+			address, hex, _ := strings.Cut(fields[1], ":")
+			if found, err := strconv.ParseUint(hex, 16, 16); err == nil && int(found) == port && slices.Contains(addresses, address) {
+				sockets["socket:["+fields[9]+"]"] = true
+			}
+		}
+	}
+	return sockets, true
+}
+
+// sockets returns the sockets that the process has open.
+func sockets(pid int) map[string]bool {
+	found := map[string]bool{}
+	links, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "fd", "*"))
+	for _, link := range links {
+		if target, err := os.Readlink(link); err == nil && strings.HasPrefix(target, "socket:") {
+			found[target] = true
+		}
+	}
+	return found
 }

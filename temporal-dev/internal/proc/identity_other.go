@@ -9,7 +9,7 @@ import (
 	"github.com/shirou/gopsutil/v3/process"
 )
 
-// stat is what the system says of a process.
+// stat describes a process.
 type stat struct {
 	pid   int
 	state byte
@@ -20,7 +20,7 @@ type stat struct {
 
 func (s stat) ended() bool { return s.pid == 0 || s.state == 'Z' }
 
-// readStat returns the zero value when there is no such process.
+// readStat returns the zero value if there is no such process.
 func readStat(pid int) stat {
 	p, err := process.NewProcess(int32(pid))
 	if err != nil {
@@ -41,13 +41,13 @@ func readStat(pid int) stat {
 	return s
 }
 
-// boot is not known here: creation times stand alone.
+// boot is not available here, so creation times must suffice.
 func boot() string { return "" }
 
-// sameStart allows for the clock, from which creation times are derived.
+// sameStart tolerates changes of the clock, from which creation times are derived.
 func sameStart(a, b int64) bool { return max(a-b, b-a) <= 2000 }
 
-// pids returns every process there is.
+// pids returns the ids of all processes.
 func pids() (all []int) {
 	list, _ := process.Pids()
 	for _, pid := range list {
@@ -56,8 +56,13 @@ func pids() (all []int) {
 	return all
 }
 
-// allMarked cannot be told here: one process does not see another's environment.
+// allMarked returns nothing, because other processes' environments are not visible here.
 func allMarked(...string) []int { return nil }
 
-// belongs cannot be told here: the group and the time of start have to do.
+// belongs returns true, because group and start time must suffice here.
 func belongs(int, string, ...string) bool { return true }
+
+// listeners reports false, because sockets have no visible owner here.
+func listeners(int) (sockets map[string]bool, known bool) { return nil, false }
+
+func sockets(int) map[string]bool { return nil }

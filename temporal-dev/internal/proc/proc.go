@@ -1,7 +1,6 @@
-// Package proc starts ordinary background processes and finds them again by
-// their files: DIR/pids/NAME holds the bare pid, DIR/logs/NAME.log the output
-// and DIR/state/NAME.json how it was started and when. No supervisor is needed,
-// and none that dies can orphan anything.
+// Package proc starts background processes and finds them again by files: DIR/pids/NAME
+// holds the pid, DIR/logs/NAME.log the output, and DIR/state/NAME.json the command and
+// start time. There is no supervisor whose death would orphan processes.
 package proc
 
 import (
@@ -19,7 +18,7 @@ import (
 	"time"
 )
 
-// Spec is how a process is started.
+// Spec describes a process to start.
 type Spec struct {
 	Name string   `json:"name"`
 	Path string   `json:"path"`
@@ -27,35 +26,34 @@ type Spec struct {
 	// Env is added to a minimal environment (PATH, HOME, LANG).
 	Env []string `json:"env,omitempty"`
 	Dir string   `json:"dir,omitempty"`
-	// UID and GID run it as another user; 0 means as the caller.
+	// UID and GID select another user; 0 is the caller's.
 	UID uint32 `json:"uid,omitempty"`
 	GID uint32 `json:"gid,omitempty"`
-	// StopSignal asks it to end; default SIGTERM. Grace is how long it may take
-	// before it is killed; default 15 s.
+	// StopSignal is sent to stop it; default SIGTERM. Grace is the time until SIGKILL;
+	// default 15 s.
 	StopSignal syscall.Signal `json:"stop_signal,omitempty"`
 	Grace      time.Duration  `json:"grace,omitempty"`
-	// WholeGroup sends StopSignal to all of its process group, not only to the
-	// process itself.
+	// WholeGroup sends StopSignal to its process group instead of the process.
 	WholeGroup bool `json:"whole_group,omitempty"`
-	// Extra marks a process that is not one of the stack's own parts and is
-	// started again by its saved spec.
+	// Extra marks a process outside of the stack's parts, which is restarted by its saved
+	// spec.
 	Extra bool `json:"extra,omitempty"`
 }
 
-// saved is a Spec and the process that came of it.
+// saved is a Spec with the process started from it.
 type saved struct {
 	Spec
 	Pid int `json:"pid"`
-	// Started is when the process was created: in clock ticks since boot on
-	// Linux, in Unix milliseconds elsewhere. Boot names that boot. A pid is
-	// recycled, the three together are not.
+	// Started is the start time: in clock ticks since boot on Linux, in Unix milliseconds
+	// elsewhere. Boot identifies the boot. Pids are reused, but not together with the
+	// other two.
 	Started int64  `json:"started"`
 	Boot    string `json:"boot,omitempty"`
 }
 
 // Manager manages the processes of one folder.
 type Manager struct {
-	// Dir is the absolute folder, usually .dev.
+	// Dir is the absolute path of the folder, usually .dev.
 	Dir string
 }
 
@@ -63,12 +61,12 @@ func (m Manager) path(elem ...string) string {
 	return filepath.Join(append([]string{m.Dir}, elem...)...)
 }
 
-// Log is where the process writes.
+// Log returns the path of the process's log.
 func (m Manager) Log(name string) string { return m.path("logs", name+".log") }
 
-// Start starts the process in a session of its own, so that it outlives the
-// caller and its terminal. The pid is on disk before Start returns. What is
-// left of an earlier process of the name is ended first.
+// Start starts the process in a new session, so that it outlives the caller and its
+// terminal. It first stops remains of an earlier process with the name. The pid is on
+// disk before Start returns.
 func (m Manager) Start(s Spec) error {
 	if err := m.makeDirs(); err != nil {
 		return err
@@ -91,22 +89,22 @@ func (m Manager) Start(s Spec) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", s.Name, err)
 	}
-	go func() { _ = cmd.Wait() }() // no zombie while we live; init takes over afterwards
+	go func() { _ = cmd.Wait() }() // avoids a zombie; after this process ends, init does
 	return m.Adopt(s, cmd.Process.Pid)
 }
 
-// Adopt notes a process that somebody else has started as the leader of a
-// process group, so that Stop and Pid find it.
+// Adopt records a running process that leads its process group, so that Stop and Pid
+// find it.
 func (m Manager) Adopt(s Spec, pid int) error {
 	if err := m.makeDirs(); err != nil {
 		return err
 	}
-	// The state first: a pid in the other file is for people and scripts.
+	// The state first: the pid file is only for people and scripts.
 	text, err := json.Marshal(saved{Spec: s, Pid: pid, Started: readStat(pid).started, Boot: boot()})
 	if err != nil {
 		return err
 	}
-	if err := m.Write(m.path("state", s.Name+".json"), text, 0o600); err != nil { // the environment holds passwords
+	if err := m.Write(m.path("state", s.Name+".json"), text, 0o600); err != nil { // the environment contains passwords
 		return err
 	}
 	return m.Write(m.path("pids", s.Name), []byte(strconv.Itoa(pid)+"\n"), 0o644)
@@ -120,14 +118,13 @@ func (m Manager) makeDirs() error {
 	return errors.Join(errs...)
 }
 
-// Write replaces a file below Dir at once: a reader, or a kill halfway, finds
-// the old text or the new one.
+// Write replaces a file below Dir atomically.
 func (m Manager) Write(name string, text []byte, mode fs.FileMode) error {
-	half := m.path("state", filepath.Base(name)+".new")
-	if err := os.WriteFile(half, text, mode); err != nil {
+	draft := m.path("state", filepath.Base(name)+".new")
+	if err := os.WriteFile(draft, text, mode); err != nil {
 		return err
 	}
-	return os.Rename(half, name)
+	return os.Rename(draft, name)
 }
 
 func (m Manager) load(name string) (saved, error) {
@@ -139,14 +136,13 @@ func (m Manager) load(name string) (saved, error) {
 	return s, json.Unmarshal(text, &s)
 }
 
-// Spec returns how the process was last started.
+// Spec returns the spec with which the process was last started.
 func (m Manager) Spec(name string) (Spec, error) {
 	s, err := m.load(name)
 	return s.Spec, err
 }
 
-// Pid returns the process's pid, or 0 when it does not run. A recycled pid
-// that belongs to another process by now is not taken for it.
+// Pid returns the pid of the process, or 0 if it does not run. It detects a reused pid.
 func (m Manager) Pid(name string) int {
 	s, err := m.load(name)
 	if err != nil || s.Pid == 0 || !alive(s) {
@@ -160,7 +156,7 @@ func alive(s saved) bool {
 	return !now.ended() && s.Boot == boot() && sameStart(now.started, s.Started)
 }
 
-// Names returns the processes the folder knows, in order.
+// Names returns the sorted names of the recorded processes.
 func (m Manager) Names() []string {
 	files, _ := filepath.Glob(m.path("state", "*.json"))
 	var names []string
@@ -171,7 +167,7 @@ func (m Manager) Names() []string {
 	return names
 }
 
-// Forget removes the saved spec, so that the process is not started again.
+// Forget removes the saved spec, so that the process is not restarted.
 func (m Manager) Forget(name string) error { return os.RemoveAll(m.path("state", name+".json")) }
 
 // Tail returns the last lines of the process's log.
@@ -184,19 +180,52 @@ func (m Manager) Tail(name string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// The variables by which a process is known as one of a Manager's: in which
-// folder, and by which name.
+// Variables that mark the processes of a Manager: its folder and the name.
 const (
 	dirVariable  = "DEVSTACK_DIR="
 	nameVariable = "DEVSTACK_NAME="
 )
 
-// Environ is the minimal environment that every process gets: what the caller
-// happens to have set, or keeps in his home, must not reach a service.
+// Environ returns the minimal environment of every process. The caller's variables and
+// home directory must not affect services.
 func (m Manager) Environ() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + m.path("home"), "LANG=C.UTF-8", m.Mark()}
 }
 
-// Mark is the variable that makes a process, and what it starts, one that
-// EndStrays ends.
+// Mark returns the variable that marks a process and its children for EndStrays.
 func (m Manager) Mark() string { return dirVariable + m.Dir }
+
+// Owner is the owner of a listening port.
+type Owner int
+
+// The owners of a port, from the point of view of a process.
+const (
+	OwnerNone    Owner = iota // nothing listens
+	OwnerSelf                 // the process or one of its children
+	OwnerOther                // another program
+	OwnerUnknown              // the system does not reveal it
+)
+
+// PortOwner returns who listens on the loopback port: the named process or another one.
+func (m Manager) PortOwner(name string, port int) Owner {
+	found, known := listeners(port)
+	if !known {
+		return OwnerUnknown
+	}
+	if len(found) == 0 {
+		return OwnerNone
+	}
+	s, err := m.load(name)
+	if err != nil {
+		return OwnerOther
+	}
+	for _, pid := range slices.Concat([]int{s.Pid}, group(s), allMarked(m.Mark(), nameVariable+name)) {
+		for socket := range sockets(pid) {
+			delete(found, socket)
+		}
+	}
+	if len(found) > 0 {
+		return OwnerOther
+	}
+	return OwnerSelf
+}

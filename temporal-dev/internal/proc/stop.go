@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// defaultGrace is how long a process may take to end before it is killed.
+// defaultGrace is the default time from the stop signal to SIGKILL.
 const defaultGrace = 15 * time.Second
 
-// Stop ends the process and what it has started, and forgets its pid. One that
-// does not run is no error.
+// Stop stops the process and its children, and removes its pid file. It is not an error
+// if the process does not run.
 func (m Manager) Stop(name string) error {
 	s, err := m.load(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -28,8 +28,8 @@ func (m Manager) Stop(name string) error {
 	return os.RemoveAll(m.path("pids", name))
 }
 
-// end asks the process to end, then kills what is left of its group. A group
-// whose leader was killed is asked as a whole.
+// end sends the stop signal to the process and, after the grace period, SIGKILL to its
+// group. If the leader of the group is gone, the group gets the stop signal.
 func (m Manager) end(s saved) error {
 	led := alive(s)
 	if !led && !m.orphaned(s) {
@@ -49,7 +49,6 @@ func (m Manager) end(s saved) error {
 	}
 	_ = syscall.Kill(target, signal)
 	waitUntil(grace, done)
-	// Its group is its own: whatever is left in it goes, too.
 	_ = syscall.Kill(-s.Pid, syscall.SIGKILL)
 	if !waitUntil(5*time.Second, all) {
 		return fmt.Errorf("%s (pid %d) does not end", s.Name, s.Pid)
@@ -68,9 +67,9 @@ func group(s saved) (members []int) {
 	return members
 }
 
-// orphaned reports whether the group of a process that is gone lives on. While
-// it does, its number is not given out again; afterwards it may be another's,
-// whose members are not ours.
+// orphaned reports whether members of the process group outlive its leader. While they
+// do, the kernel does not reuse its number; afterwards a group with this number belongs
+// to other processes.
 func (m Manager) orphaned(s saved) bool {
 	if s.Pid == 0 || s.Boot != boot() {
 		return false
@@ -86,8 +85,8 @@ func (m Manager) orphaned(s saved) bool {
 	return false
 }
 
-// endLeftovers ends what an earlier process of the name has left: its group,
-// and a process whose pid could not be noted because the starter was killed.
+// endLeftovers stops remains of an earlier process with the name: its group, and a
+// process whose pid was not recorded because its starter was killed.
 func (m Manager) endLeftovers(name string) error {
 	if err := m.Stop(name); err != nil {
 		return err
@@ -95,15 +94,14 @@ func (m Manager) endLeftovers(name string) error {
 	return endAll(func() []int { return allMarked(m.Mark(), nameVariable+name) })
 }
 
-// EndStrays ends every process that was started with Mark and is still there:
-// those that left their group, and those whose starter was killed before it
-// could note their pid. It finds none where other processes' environments
-// cannot be seen.
+// EndStrays stops every running process that was started with Mark: those that left
+// their group, and those whose pid was not recorded because their starter was killed.
+// It finds none on systems that hide the environments of processes.
 func (m Manager) EndStrays() error {
 	return endAll(func() []int { return allMarked(m.Mark()) })
 }
 
-// endAll asks the processes to end, and kills those that do not.
+// endAll sends SIGTERM to the processes and, after the grace period, SIGKILL.
 func endAll(find func() []int) error {
 	left := func() (pids []int) {
 		for _, pid := range find() {
@@ -136,5 +134,5 @@ func waitUntil(limit time.Duration, done func() bool) bool {
 	return true
 }
 
-// Stopped reports whether the process was stopped, as by Ctrl-Z.
+// Stopped reports whether the process is suspended, as by Ctrl-Z.
 func Stopped(pid int) bool { return readStat(pid).state == 'T' }

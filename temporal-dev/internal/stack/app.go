@@ -9,14 +9,14 @@ import (
 	"stevedore/temporal-dev/internal/proc"
 )
 
-// workerStop is how long a stopping worker may take to reach its checkpoints:
-// a little more than its own time-out of 40 s.
+// workerStop is the grace period of a worker: a little more than the default of
+// STEVEDORE_WORKER_STOP_TIMEOUT, 40 s.
 const workerStop = 45 * time.Second
 
-// upApp sets up and starts worker and api. When services were started anew,
-// set-up runs again: it changes nothing that is there already.
-func (s *Stack) upApp(ctx context.Context, fresh bool) (started bool, err error) {
-	if fresh || s.Pid("worker") == 0 || s.Pid("api") == 0 {
+// upApp runs setup and starts worker and API. It repeats setup, which is idempotent,
+// if a service was restarted.
+func (s *Stack) upApp(ctx context.Context, restarted bool) (started bool, err error) {
+	if restarted || s.Pid("worker") == 0 || s.Pid("api") == 0 {
 		s.say("  setup      database, bucket, queue, search attributes, schedule, keys")
 		setup := exec.CommandContext(ctx, s.tool("stevedore"), "setup")
 		setup.Env = append(s.Environ(), s.Env()...)
@@ -31,8 +31,8 @@ func (s *Stack) upApp(ctx context.Context, fresh bool) (started bool, err error)
 	return started || extra, err
 }
 
-// app is worker or api. A worker is ready when the API sees it poll, which
-// startAll does not need to wait for twice.
+// app returns the worker or the API. The worker is ready when the API's /readyz reports
+// that it polls.
 func (s *Stack) app(name string) part {
 	ready, listens := answering(s.Get("STEVEDORE_API_URL")+"/livez"), []int{s.addr.API}
 	if name == "worker" {
@@ -48,8 +48,8 @@ func (s *Stack) app(name string) part {
 	}
 }
 
-// restartExtras starts again what others have added to the stack, such as the
-// demo's SFTP servers.
+// restartExtras restarts processes that were added to the stack, such as the demo's SFTP
+// servers.
 func (s *Stack) restartExtras() (started bool, err error) {
 	for _, name := range s.Names() {
 		spec, err := s.Spec(name)

@@ -211,9 +211,9 @@ func TestAHalfMadeClusterIsMadeAnew(t *testing.T) {
 	}
 }
 
-// TestSomebodyElsesPortIsNotTakenForOurs: a part that cannot have its port is
-// not up because another program answers there.
-func TestSomebodyElsesPortIsNotTakenForOurs(t *testing.T) {
+// TestAPartNeedsItsOwnPort: a part is not up because another program answers on its
+// port.
+func TestAPartNeedsItsOwnPort(t *testing.T) {
 	t.Parallel()
 	s := bareStack(t)
 	other, err := net.Listen("tcp", ports.Addr(0))
@@ -232,7 +232,7 @@ func TestSomebodyElsesPortIsNotTakenForOurs(t *testing.T) {
 	if _, err := s.start(context.Background(), p); err == nil || !strings.Contains(err.Error(), "another program listens") {
 		t.Fatalf("start: %v", err)
 	}
-	p.ports = nil // as when it is taken later
+	p.ports = nil
 	p.prepare = func(context.Context) (proc.Spec, error) { return proc.Spec{Path: "/bin/false"}, nil }
 	p.ready = func(context.Context) error {
 		for s.Pid("a") != 0 {
@@ -241,6 +241,35 @@ func TestSomebodyElsesPortIsNotTakenForOurs(t *testing.T) {
 		return nil
 	}
 	if _, err := s.start(context.Background(), p); !errors.Is(err, errEnded) {
-		t.Errorf("start of what ends at once: %v", err)
+		t.Errorf("start of a process that ends immediately: %v", err)
+	}
+}
+
+// TestAPortTakenDuringTheStart: the port is free when the part is launched, and another
+// program takes it before the part listens.
+func TestAPortTakenDuringTheStart(t *testing.T) {
+	t.Parallel()
+	s := bareStack(t)
+	t.Cleanup(func() { _ = s.Down() })
+	chosen, err := ports.Choose(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var other net.Listener
+	p := part{
+		name: "a", ready: listening(chosen[0]), ports: chosen,
+		prepare: func(context.Context) (_ proc.Spec, err error) {
+			if other == nil {
+				other, err = net.Listen("tcp", ports.Addr(chosen[0]))
+			}
+			return proc.Spec{Path: "/bin/sleep", Args: []string{"600"}}, err
+		},
+	}
+	if err := s.launch(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Close() })
+	if err := s.await(t.Context(), p); !errors.Is(err, errForeignPort) && s.PortOwner("a", chosen[0]) != proc.OwnerUnknown {
+		t.Errorf("await: %v", err)
 	}
 }

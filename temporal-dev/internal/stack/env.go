@@ -15,8 +15,8 @@ import (
 	"stevedore/temporal-dev/internal/ports"
 )
 
-// addresses are what a stack has chosen: ports and passwords. They are kept so
-// that a restart finds the same.
+// addresses are the ports and passwords of a stack. They are saved and stay the same
+// over restarts.
 type addresses struct {
 	Postgres     int `json:"postgres"`
 	AMQP         int `json:"amqp"`
@@ -27,32 +27,32 @@ type addresses struct {
 	Minio        int `json:"minio"`
 	MinioConsole int `json:"minio_console"`
 	API          int `json:"api"`
-	// Metrics is where the worker serves its metrics.
+	// Metrics is the port of the worker's metrics.
 	Metrics int `json:"metrics"`
-	// TemporalMetrics is where the Temporal server serves its metrics.
+	// TemporalMetrics is the port of the Temporal server's metrics.
 	TemporalMetrics int `json:"temporal_metrics"`
 
 	PostgresPassword string `json:"postgres_password"`
 	AMQPPassword     string `json:"amqp_password"`
 	MinioPassword    string `json:"minio_password"`
 	Token            string `json:"token"`
-	// PostgresDir is where its data is; elsewhere than in Dir when the
-	// postgres user could not reach that.
+	// PostgresDir holds the cluster. It is outside of Dir if the user postgres cannot
+	// reach Dir.
 	PostgresDir string `json:"postgres_dir"`
 }
 
-// usual are the ports people know. MinIO's own would be 9000, which is the
-// API's here. A private stack takes none of them.
-func usual(private bool) []int {
+// preferredPorts are well-known ports, 0 for any. MinIO's default, 9000, is the API's
+// here. A private stack uses none of them.
+func preferredPorts(private bool) []int {
 	if private {
 		return make([]int, 11)
 	}
 	return []int{5432, 5672, 0, 0, 7233, 8233, 9002, 9003, 9000, 9100, 0}
 }
 
-// choose picks ports and makes passwords.
+// choose chooses ports and generates passwords.
 func choose(private bool) (addresses, error) {
-	p, err := ports.Choose(usual(private)...)
+	p, err := ports.Choose(preferredPorts(private)...)
 	if err != nil {
 		return addresses{}, err
 	}
@@ -66,10 +66,10 @@ func choose(private bool) (addresses, error) {
 // secret returns 130 random bits as letters and digits.
 func secret() string { return strings.ToLower(rand.Text()) }
 
-// repick replaces ports that somebody else has taken since.
-func (a *addresses) repick() error {
+// replaceTaken replaces ports that are no longer free.
+func (a *addresses) replaceTaken() error {
 	for _, port := range a.ports() {
-		if *port != 0 && ports.Free(*port) { // 0: chosen before there was such a port
+		if *port != 0 && ports.Free(*port) { // 0: saved by a version without this port
 			continue
 		}
 		p, err := ports.Choose(0)
@@ -113,7 +113,7 @@ func (s *Stack) saveAddresses() error {
 	return s.Write(s.EnvFile(), []byte(strings.Join(s.Env(), "\n")+"\n"), 0o600)
 }
 
-// EnvFile is where people and programs find the addresses.
+// EnvFile returns the path of the file with the result of Env.
 func (s *Stack) EnvFile() string { return filepath.Join(s.Dir, "env") }
 
 // Env returns the stack's addresses and credentials as KEY=value.
@@ -123,8 +123,8 @@ func (s *Stack) Env() []string {
 	return []string{
 		"TEMPORAL_ADDRESS=" + ports.Addr(a.Temporal),
 		"TEMPORAL_NAMESPACE=default",
-		// There is no such file: the one in the home directory is not read, which
-		// may ask for TLS or name another server.
+		// The file does not exist. The variable prevents that the one in the home
+		// directory is read, which may name another server.
 		"TEMPORAL_CONFIG_FILE=" + file("temporal.toml"),
 		fmt.Sprintf("STEVEDORE_DATABASE_URL=postgres://stevedore:%s@%s/stevedore?sslmode=disable", a.PostgresPassword, ports.Addr(a.Postgres)),
 		"STEVEDORE_S3_ENDPOINT=" + ports.Addr(a.Minio),
@@ -162,7 +162,7 @@ func (s *Stack) Get(key string) string {
 	return ""
 }
 
-// withoutPassword returns an address fit for a terminal.
+// withoutPassword returns the address with its password masked.
 func withoutPassword(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.User == nil {

@@ -13,10 +13,9 @@ import (
 	"time"
 )
 
-// Lock makes the commands that start and stop things take turns: two that
-// start the same part at once would both lose. The lock ends with the process
-// that holds it, however that ends. What an earlier holder has chosen is read
-// again.
+// Lock serializes the commands that start and stop processes: two that start the same
+// part concurrently would both fail. The kernel releases the lock when its process ends.
+// Lock reads the addresses again, because an earlier holder may have changed them.
 func (s *Stack) Lock(ctx context.Context) (unlock func(), err error) {
 	if unlock, err = waitLock(ctx, filepath.Join(s.Dir, "lock"), s.Out); err != nil {
 		return nil, err
@@ -28,13 +27,13 @@ func (s *Stack) Lock(ctx context.Context) (unlock func(), err error) {
 	return unlock, nil
 }
 
-// lockRuns guards the making and removing of the private stacks' folders.
+// lockRuns serializes the creation and removal of the folders of private stacks.
 func lockRuns(ctx context.Context, repo string, out io.Writer) (unlock func(), err error) {
 	return waitLock(ctx, filepath.Join(repo, ".dev", "runs.lock"), out)
 }
 
 func waitLock(ctx context.Context, name string, out io.Writer) (unlock func(), err error) {
-	for said := false; ; {
+	for reported := false; ; {
 		file, err := tryLock(name)
 		if err != nil {
 			return nil, err
@@ -42,10 +41,10 @@ func waitLock(ctx context.Context, name string, out io.Writer) (unlock func(), e
 		if file != nil {
 			return func() { _ = file.Close() }, nil
 		}
-		if !said {
+		if !reported {
 			holder, _ := os.ReadFile(name)
 			fmt.Fprintf(out, "waiting for another devstack command to end (pid %s)\n", strings.TrimSpace(string(holder)))
-			said = true
+			reported = true
 		}
 		select {
 		case <-ctx.Done():
@@ -55,8 +54,8 @@ func waitLock(ctx context.Context, name string, out io.Writer) (unlock func(), e
 	}
 }
 
-// tryLock returns the locked file, or nil when somebody else has it. The file
-// holds the pid of its owner for people to read.
+// tryLock returns the locked file, or nil if another process holds the lock. The file
+// contains the pid of its holder, for messages.
 func tryLock(name string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return nil, err
@@ -78,17 +77,18 @@ func tryLock(name string) (*os.File, error) {
 	return nil, fmt.Errorf("lock %s: %w", name, err)
 }
 
-// takeLock returns EWOULDBLOCK when somebody else has the lock, or has removed
-// the file with it, as clean does.
+// takeLock returns EWOULDBLOCK if another process holds the lock, or has removed the
+// locked file, as clean does.
 func takeLock(file *os.File, name string) error {
 	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if err == nil && !stillThere(file, name) {
+	if err == nil && !isCurrent(file, name) {
 		err = syscall.EWOULDBLOCK
 	}
 	return err
 }
 
-func stillThere(file *os.File, name string) bool {
+// isCurrent reports whether name still refers to the open file.
+func isCurrent(file *os.File, name string) bool {
 	opened, err := file.Stat()
 	if err != nil {
 		return false
@@ -97,7 +97,7 @@ func stillThere(file *os.File, name string) bool {
 	return err == nil && os.SameFile(opened, now)
 }
 
-// locked reports whether somebody has the lock.
+// locked reports whether a process holds the lock.
 func locked(name string) bool {
 	file, err := os.Open(name)
 	if err != nil {

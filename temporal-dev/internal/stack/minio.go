@@ -20,7 +20,7 @@ func (s *Stack) minio() part {
 				},
 				Env: []string{
 					"MINIO_ROOT_USER=stevedore", "MINIO_ROOT_PASSWORD=" + s.addr.MinioPassword,
-					"MINIO_UPDATE=off", // asks the internet for news otherwise
+					"MINIO_UPDATE=off", // no update checks over the internet
 				},
 			}, nil
 		},

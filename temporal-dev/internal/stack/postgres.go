@@ -19,8 +19,8 @@ import (
 	"stevedore/temporal-dev/internal/proc"
 )
 
-// postgres is a private cluster. PostgreSQL refuses to run as root, so as root
-// it runs as the user its package has made.
+// postgres is a private cluster. PostgreSQL refuses to run as root; then it runs as the
+// user postgres of its package.
 func (s *Stack) postgres() part {
 	return part{
 		name: "postgres",
@@ -45,8 +45,7 @@ func (s *Stack) postgres() part {
 	}
 }
 
-// durableVariable, when it is set, makes a private stack wait for the disk as
-// other stacks do: for measurements.
+// durableVariable enables fsync in private stacks, for measurements.
 const durableVariable = "STEVEDORE_TEST_DURABLE"
 
 func (s *Stack) postgresTool(name string) string { return filepath.Join(s.programs.PostgresBin, name) }
@@ -54,15 +53,14 @@ func (s *Stack) postgresTool(name string) string { return filepath.Join(s.progra
 func (s *Stack) postgresArgs() []string {
 	args := []string{
 		"-D", s.cluster(), "-h", ports.Loopback, "-p", strconv.Itoa(s.addr.Postgres),
-		// No socket file: its path may have 107 bytes at most, which a deep
-		// checkout exceeds, and everybody comes by TCP.
+		// No socket file: all clients use TCP, and its path is limited to 107 bytes, which
+		// a deep checkout exceeds.
 		"-c", "unix_socket_directories=",
-		// Tests are many worlds at once, each with the pools of several processes.
+		// Many tests run concurrently, each with the pools of several processes.
 		"-c", "max_connections=800", "-c", "logging_collector=off",
 	}
 	if s.Private && os.Getenv(durableVariable) == "" {
-		// A test's stack is thrown away after the run: it survives kill -9 of any
-		// process, which is all tests do, but need not survive a power cut.
+		// A private stack must survive a kill -9 of any process, but no power cut.
 		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off")
 	}
 	return args
@@ -86,9 +84,8 @@ func postgresUser() (uid, gid uint32, err error) {
 	return uint32(id), uint32(group), err
 }
 
-// choosePostgresDir decides where the cluster is, once. A checkout below a
-// folder that others may not enter, such as /root, is out of the postgres
-// user's reach.
+// choosePostgresDir chooses the folder of the cluster, once. The user postgres cannot
+// reach a checkout below a folder such as /root.
 func (s *Stack) choosePostgresDir() error {
 	if s.addr.PostgresDir != "" {
 		return nil
@@ -101,7 +98,7 @@ func (s *Stack) choosePostgresDir() error {
 	return nil
 }
 
-// reachable reports whether every folder on the way may be entered by all.
+// reachable reports whether all users may enter the folder and its parents.
 func reachable(dir string) bool {
 	for ; dir != "/"; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
@@ -112,15 +109,14 @@ func reachable(dir string) bool {
 	return true
 }
 
-// initCluster makes the cluster unless it is there. initdb writes PG_VERSION
-// early, so it works in a folder of another name: a cluster that is there is
-// whole.
+// initCluster creates the cluster unless it exists. initdb writes PG_VERSION early, so it
+// runs in a draft folder that is renamed when complete.
 func (s *Stack) initCluster(ctx context.Context, uid, gid uint32) error {
 	if _, err := os.Stat(filepath.Join(s.cluster(), "PG_VERSION")); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	half := s.cluster() + ".new"
-	if err := errors.Join(os.RemoveAll(half), os.MkdirAll(s.addr.PostgresDir, 0o755)); err != nil {
+	draft := s.cluster() + ".new"
+	if err := errors.Join(os.RemoveAll(draft), os.MkdirAll(s.addr.PostgresDir, 0o755)); err != nil {
 		return err
 	}
 	password := filepath.Join(s.addr.PostgresDir, "password")
@@ -128,7 +124,7 @@ func (s *Stack) initCluster(ctx context.Context, uid, gid uint32) error {
 		return err
 	}
 	defer func() { _ = os.Remove(password) }()
-	init := exec.CommandContext(ctx, s.postgresTool("initdb"), "-D", half, "-U", "stevedore", "--pwfile", password,
+	init := exec.CommandContext(ctx, s.postgresTool("initdb"), "-D", draft, "-U", "stevedore", "--pwfile", password,
 		"-A", "scram-sha-256", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync")
 	init.Env, init.Dir = s.Environ(), s.addr.PostgresDir
 	if uid != 0 {
@@ -140,11 +136,11 @@ func (s *Stack) initCluster(ctx context.Context, uid, gid uint32) error {
 	if out, err := init.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	return os.Rename(half, s.cluster())
+	return os.Rename(draft, s.cluster())
 }
 
-// createDatabase creates the database unless it is there. Readiness comes a
-// moment before connections are taken, hence the tries.
+// createDatabase creates the database unless it exists. It retries, because pg_isready
+// succeeds a moment before connections are accepted.
 func (s *Stack) createDatabase(ctx context.Context) error {
 	env := []string{"PGPASSWORD=" + s.addr.PostgresPassword}
 	at := []string{"-h", ports.Loopback, "-p", strconv.Itoa(s.addr.Postgres), "-U", "stevedore"}

@@ -12,8 +12,8 @@ import (
 	"stevedore/temporal-dev/internal/proc"
 )
 
-// rabbitmq is a private node with its own home, cookie and port mapper: the
-// machine's own RabbitMQ, if there is one, is left alone.
+// rabbitmq is a private node with its own home, cookie and port mapper, independent of
+// the machine's RabbitMQ.
 func (s *Stack) rabbitmq() part {
 	return part{
 		name: "rabbitmq",
@@ -28,8 +28,8 @@ func (s *Stack) rabbitmq() part {
 	}
 }
 
-// startEpmd starts Erlang's port mapper as a process of ours. A node would
-// start one by itself otherwise, on all addresses, and leave it behind.
+// startEpmd starts Erlang's port mapper. Otherwise the node starts one, on all addresses,
+// that outlives it.
 func (s *Stack) startEpmd(ctx context.Context) error {
 	_, err := s.start(ctx, part{
 		name: "epmd",
@@ -57,8 +57,8 @@ func (s *Stack) rabbitSpec() (proc.Spec, error) {
 		Path: s.programs.RabbitMQ, Dir: home, Grace: 30 * time.Second,
 		Env: []string{
 			"HOME=" + home,
-			// The script then becomes the node. Otherwise it stays beside it, and a
-			// kill -9 of the pid we know leaves the node alive.
+			// Makes the script exec the node. Otherwise the pid is the script's, and a
+			// kill -9 of it leaves the node running.
 			"RUNNING_UNDER_SYSTEMD=true",
 			"RABBITMQ_NODENAME=stevedore@localhost",
 			"RABBITMQ_CONFIG_FILE=" + in("rabbitmq.conf"),

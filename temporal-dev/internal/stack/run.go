@@ -16,12 +16,11 @@ import (
 	"stevedore/temporal-dev/internal/proc"
 )
 
-// Run brings up a private stack, runs the command with its addresses in the
-// environment, and takes the stack down whatever happens. It returns the
-// command's exit code.
+// Run starts a private stack, runs the command with the stack's addresses in its
+// environment, and removes the stack. It returns the command's exit code.
 //
-// The taking down is a process of its own (Reap) that waits for the end of a
-// pipe: it also comes when this process is killed.
+// A separate process (Reap) removes the stack when a pipe is closed, so that this also
+// happens after this process is killed.
 func Run(ctx context.Context, repo string, out io.Writer, argv []string) (code int, err error) {
 	dir, owner, err := makeRunDir(ctx, repo, out)
 	if err != nil {
@@ -47,9 +46,9 @@ func Run(ctx context.Context, repo string, out io.Writer, argv []string) (code i
 	return s.runCommand(ctx, argv)
 }
 
-// makeRunDir makes the folder of a private stack, after removing what dead ones
-// have left. As long as the returned file is open, in this process or in one
-// that has inherited it, nobody removes the folder.
+// makeRunDir creates the folder of a private stack and removes abandoned ones. While the
+// returned file is open, in this process or one that has inherited it, the folder is
+// not considered abandoned.
 func makeRunDir(ctx context.Context, repo string, out io.Writer) (dir string, owner *os.File, err error) {
 	unlock, err := lockRuns(ctx, repo, out)
 	if err != nil {
@@ -60,7 +59,7 @@ func makeRunDir(ctx context.Context, repo string, out io.Writer) (dir string, ow
 	if dir, err = os.MkdirTemp(filepath.Join(repo, ".dev"), "run-"); err != nil {
 		return "", nil, err
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { // the postgres user passes through
+	if err := os.Chmod(dir, 0o755); err != nil { // for the user postgres
 		return "", nil, err
 	}
 	owner, err = tryLock(filepath.Join(dir, ownerFile))
@@ -70,12 +69,12 @@ func makeRunDir(ctx context.Context, repo string, out io.Writer) (dir string, ow
 // ownerFile is locked while a private stack has an owner.
 const ownerFile = "owner"
 
-// commandGrace is how long the command may take to end when it is asked to.
+// commandGrace is the time from SIGTERM to SIGKILL for the command.
 const commandGrace = 10 * time.Second
 
-// runCommand runs the command in the foreground, in a process group of its
-// own. When ctx ends all of the group is asked to end, and killed a little
-// later. Nothing that the command has started outlives it.
+// runCommand runs the command in the foreground in its own process group. When ctx ends,
+// the group gets SIGTERM and after commandGrace SIGKILL. Processes that the command has
+// started do not outlive it.
 func (s *Stack) runCommand(ctx context.Context, argv []string) (code int, err error) {
 	if lost := s.lost(os.Environ()); len(lost) > 0 {
 		s.say("  removed from the command's environment: %s", strings.Join(lost, ", "))
@@ -90,8 +89,8 @@ func (s *Stack) runCommand(ctx context.Context, argv []string) (code int, err er
 	if err := cmd.Start(); err != nil {
 		return 1, err
 	}
-	defer tty.takeBack()
-	// From here on the reaper knows of it, too.
+	defer tty.restore()
+	// Recorded for the reaper, which stops it, too.
 	err = s.Adopt(proc.Spec{Name: "command", Path: argv[0], Args: argv[1:], WholeGroup: true, Grace: commandGrace}, cmd.Process.Pid)
 	done := make(chan struct{})
 	if tty != nil {
@@ -110,22 +109,22 @@ func (s *Stack) runCommand(ctx context.Context, argv []string) (code int, err er
 	return 0, nil
 }
 
-// choicePrefix begins every variable by which tests and benchmarks choose what
-// they do. TestEverySwitchReachesTheCommand holds the repository to it.
-const choicePrefix = "STEVEDORE_TEST_"
+// switchPrefix is the prefix of all variables that configure tests and benchmarks.
+// TestEverySwitchReachesTheCommand enforces it.
+const switchPrefix = "STEVEDORE_TEST_"
 
-// scrub removes what would lead the command to other services than those of
-// the stack. Variables with choicePrefix stay.
+// scrub removes variables that could direct the command to services outside of the
+// stack. Variables with switchPrefix are kept.
 func scrub(environ []string) []string {
 	services := []string{"STEVEDORE_", "TEMPORAL_", "PG", "AWS_", "MINIO_", "RABBITMQ_", "DEVSTACK_"}
 	return slices.DeleteFunc(slices.Clone(environ), func(line string) bool {
 		begins := func(prefix string) bool { return strings.HasPrefix(line, prefix) }
-		return slices.ContainsFunc(services, begins) && !begins(choicePrefix)
+		return slices.ContainsFunc(services, begins) && !begins(switchPrefix)
 	})
 }
 
-// lost returns the names of stevedore's variables that scrub removes and the
-// stack does not set: switches that a caller believes in and nothing reads.
+// lost returns the names of stevedore's variables that scrub removes and the stack does
+// not set, in order to warn the caller that they have no effect.
 func (s *Stack) lost(environ []string) (names []string) {
 	kept := scrub(environ)
 	for _, line := range environ {
@@ -137,16 +136,16 @@ func (s *Stack) lost(environ []string) (names []string) {
 	return names
 }
 
-// startReaper starts the process that takes the stack down. The stop function
-// lets it begin and waits for it. The reaper has the owner's file, too: what it
-// is taking down nobody else does.
+// startReaper starts the process that removes the stack. stop triggers the removal and
+// waits for it. The reaper inherits the owner file, so that no other process removes
+// the stack at the same time.
 func startReaper(repo, dir string, owner *os.File, out io.Writer) (stop func() error, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	reaper := exec.Command(self, "reap", repo, dir)
-	reaper.Env = scrub(os.Environ()) // without the mark of a stack around this one
+	reaper.Env = scrub(os.Environ()) // without the mark of an enclosing stack
 	reaper.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	reaper.Stdout, reaper.Stderr = out, out
 	reaper.ExtraFiles = []*os.File{owner}
@@ -160,8 +159,8 @@ func startReaper(repo, dir string, owner *os.File, out io.Writer) (stop func() e
 	return func() error { return errors.Join(pipe.Close(), reaper.Wait()) }, nil
 }
 
-// Reap waits until its input ends, which is when its parent is gone, and then
-// takes the stack down and away.
+// Reap waits until its input ends, at the latest with its parent, and then stops and
+// removes the stack.
 func Reap(repo, dir string, in io.Reader) error {
 	_, _ = io.Copy(io.Discard, in)
 	s, err := Open(repo, dir, true, io.Discard)
@@ -171,8 +170,8 @@ func Reap(repo, dir string, in io.Reader) error {
 	return errors.Join(s.Down(), s.Remove())
 }
 
-// Sweep takes away private stacks whose owner is gone. There are none unless
-// the owner and its reaper were both killed.
+// Sweep removes private stacks without an owner: those of which both the owner and the
+// reaper were killed.
 func Sweep(ctx context.Context, repo string, out io.Writer) error {
 	unlock, err := lockRuns(ctx, repo, out)
 	if err != nil {
@@ -183,13 +182,13 @@ func Sweep(ctx context.Context, repo string, out io.Writer) error {
 	return nil
 }
 
-// sweep is Sweep for who has the lock.
+// sweep is Sweep for callers that hold the lock.
 func sweep(repo string, out io.Writer) {
 	for _, dir := range runDirs(filepath.Join(repo, ".dev")) {
 		if locked(filepath.Join(dir, ownerFile)) {
 			continue
 		}
-		fmt.Fprintf(out, "removing what is left of %s\n", dir)
+		fmt.Fprintf(out, "removing the abandoned stack %s\n", dir)
 		s, err := Open(repo, dir, true, out)
 		if err == nil {
 			err = errors.Join(s.Down(), s.Remove())
@@ -206,8 +205,7 @@ func runDirs(root string) []string {
 	return dirs
 }
 
-// Clean stops everything and removes all data, but not the private stacks that
-// are in use.
+// Clean stops everything and removes all data, except private stacks in use.
 func (s *Stack) Clean(ctx context.Context) error {
 	unlock, err := lockRuns(ctx, s.Repo, s.Out)
 	if err != nil {

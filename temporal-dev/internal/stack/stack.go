@@ -1,5 +1,5 @@
-// Package stack runs the services stevedore needs, and stevedore itself, as
-// ordinary processes with private data folders on loopback addresses.
+// Package stack runs stevedore and its services as processes with private data folders
+// on loopback addresses.
 package stack
 
 import (
@@ -23,10 +23,10 @@ type Stack struct {
 	proc.Manager
 	// Repo is the checkout; its bin folder holds the built tools.
 	Repo string
-	// Private stacks are for tests: they take no usual ports and trade durability
+	// Private marks a stack for tests: it uses no well-known ports and trades durability
 	// for speed.
 	Private bool
-	// Out gets one line for each thing done.
+	// Out receives progress messages.
 	Out io.Writer
 
 	addr     addresses
@@ -37,17 +37,17 @@ type Stack struct {
 // part is one process of the stack.
 type part struct {
 	name string
-	// prepare makes data folders and returns how to start the process.
+	// prepare creates data folders and returns the process to start.
 	prepare func(ctx context.Context) (proc.Spec, error)
-	// ports are those it will listen on.
+	// ports are the ports it listens on.
 	ports []int
-	// ready returns nil once the part answers.
+	// ready returns nil once the part is ready.
 	ready func(ctx context.Context) error
-	// after runs once it is ready, e.g. to create a database.
+	// after, if not nil, runs once the part is ready, e.g. to create a database.
 	after func(ctx context.Context) error
 }
 
-// Open returns the stack of a folder, which need not exist yet.
+// Open returns the stack of a folder, which need not exist.
 func Open(repo, dir string, private bool, out io.Writer) (*Stack, error) {
 	s := &Stack{Manager: proc.Manager{Dir: dir}, Repo: repo, Private: private, Out: out}
 	return s, s.loadAddresses()
@@ -61,13 +61,13 @@ func (s *Stack) say(format string, args ...any) {
 
 func (s *Stack) tool(name string) string { return filepath.Join(s.Repo, "bin", name) }
 
-// Services are the parts that stevedore needs.
+// services returns the services of stevedore.
 func (s *Stack) services() []part {
 	return []part{s.postgres(), s.rabbitmq(), s.minio(), s.temporal()}
 }
 
-// Up starts what does not run: services side by side, then with app set
-// stevedore itself. It reports whether anything had to be started.
+// Up starts the services concurrently and then, with app, stevedore. Running parts are
+// kept. It reports whether anything was started.
 func (s *Stack) Up(ctx context.Context, app bool) (started bool, err error) {
 	if err := os.MkdirAll(filepath.Join(s.Dir, "state"), 0o755); err != nil {
 		return false, err
@@ -76,7 +76,7 @@ func (s *Stack) Up(ctx context.Context, app bool) (started bool, err error) {
 		return false, err
 	}
 	if !s.anyRunning() {
-		if err := s.addr.repick(); err != nil {
+		if err := s.addr.replaceTaken(); err != nil {
 			return false, err
 		}
 	}
@@ -103,7 +103,7 @@ func (s *Stack) anyRunning() bool {
 	return false
 }
 
-// Down stops everything, stevedore first and the services it needs last.
+// Down stops everything: first stevedore, then its services.
 func (s *Stack) Down() error {
 	order := []string{"api", "worker", "temporal", "minio", "rabbitmq", "postgres", "epmd"}
 	known := map[string]bool{}
@@ -125,8 +125,8 @@ func (s *Stack) Down() error {
 	return errors.Join(append(errs, s.EndStrays())...)
 }
 
-// Remove removes the stack's data, but not the folders of private stacks that
-// are in use. It must be down.
+// Remove removes the data of a stopped stack, except the folders of private stacks in
+// use.
 func (s *Stack) Remove() error {
 	var errs []error
 	if s.addr.PostgresDir != "" && !strings.HasPrefix(s.addr.PostgresDir, s.Dir+"/") {
@@ -142,7 +142,7 @@ func (s *Stack) Remove() error {
 		switch {
 		case locked(filepath.Join(name, ownerFile)):
 			used = true
-			s.say("  %s is in use and stays", name)
+			s.say("  %s is in use and is kept", name)
 		case !strings.HasSuffix(name, "lock"):
 			errs = append(errs, os.RemoveAll(name))
 		}
@@ -153,7 +153,7 @@ func (s *Stack) Remove() error {
 	return errors.Join(errs...)
 }
 
-// command runs a tool and returns its output in the error.
+// command runs a tool. The error contains its output.
 func (s *Stack) command(ctx context.Context, env []string, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(s.Environ(), env...)
@@ -163,5 +163,5 @@ func (s *Stack) command(ctx context.Context, env []string, name string, args ...
 	return nil
 }
 
-// SSHD is the path of the OpenSSH server. It is known after Up.
+// SSHD returns the path of the OpenSSH server. It is set by Up.
 func (s *Stack) SSHD() string { return s.programs.SSHD }

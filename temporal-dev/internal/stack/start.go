@@ -12,30 +12,31 @@ import (
 	"time"
 
 	"stevedore/temporal-dev/internal/ports"
+	"stevedore/temporal-dev/internal/proc"
 )
 
-// startTimeout is how long a part may take to be ready. RabbitMQ needs half a
-// minute on a cold, busy machine.
+// startTimeout bounds the start of a part. RabbitMQ needs half a minute on a cold, busy
+// machine.
 const startTimeout = 3 * time.Minute
 
-// startTries is how often a part is started that ends before it answers: Temporal
-// chooses ports for its inner services that another part may take first.
+// startTries is the number of attempts to start a part that ends before it is ready:
+// Temporal chooses ports for its internal services that another part may take first.
 const startTries = 3
 
-// freeTimeout is how long the port of a process that has ended may stay taken.
+// freeTimeout is how long a port may stay in use after its process has ended.
 const freeTimeout = 10 * time.Second
 
-// startAll starts the parts side by side; the slowest decides how long it takes.
+// startAll starts the parts concurrently and reports whether any was not running.
 func (s *Stack) startAll(ctx context.Context, parts []part) (started bool, err error) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var errs []error
 	for _, p := range parts {
 		wg.Go(func() {
-			was, err := s.start(ctx, p)
+			startedPart, err := s.start(ctx, p)
 			mu.Lock()
 			defer mu.Unlock()
-			started = started || was
+			started = started || startedPart
 			errs = append(errs, err)
 		})
 	}
@@ -43,7 +44,7 @@ func (s *Stack) startAll(ctx context.Context, parts []part) (started bool, err e
 	return started, errors.Join(errs...)
 }
 
-// start starts one part unless it runs, and waits until it answers.
+// start starts one part unless it runs, and waits until it is ready.
 func (s *Stack) start(ctx context.Context, p part) (started bool, err error) {
 	began := time.Now()
 	if s.Pid(p.name) == 0 {
@@ -53,9 +54,9 @@ func (s *Stack) start(ctx context.Context, p part) (started bool, err error) {
 		started = true
 	}
 	err = s.await(ctx, p)
-	for try := 1; errors.Is(err, errEnded) && try < startTries; try++ {
-		// It was dying when we looked: a killed process is still there for a moment.
-		// Or a port that it chose by itself was taken by another part meanwhile.
+	for try := 1; (errors.Is(err, errEnded) || errors.Is(err, errForeignPort)) && try < startTries; try++ {
+		// A killed process may still have been running at the first look. Or another
+		// program took one of its ports in the meantime.
 		if err := s.launch(ctx, p); err != nil {
 			return started, err
 		}
@@ -76,11 +77,15 @@ func (s *Stack) start(ctx context.Context, p part) (started bool, err error) {
 	return started, nil
 }
 
-// errEnded means that the process ended before it answered.
-var errEnded = errors.New("it ended")
+var (
+	// errEnded is returned when the process ends before it is ready.
+	errEnded = errors.New("the process ended")
+	// errForeignPort is returned when another program listens on a port of the part.
+	errForeignPort = errors.New("another program listens on its port")
+)
 
 func (s *Stack) launch(ctx context.Context, p part) error {
-	if err := s.Stop(p.name); err != nil { // what a killed one has left holds its ports
+	if err := s.Stop(p.name); err != nil { // children of a killed process hold its ports
 		return err
 	}
 	for _, port := range p.ports {
@@ -96,8 +101,8 @@ func (s *Stack) launch(ctx context.Context, p part) error {
 	return s.Start(spec)
 }
 
-// await waits until the part answers. One that dies is not waited for, and an
-// answer counts only while it lives: somebody else may have given it.
+// await waits until the part is ready. Success counts only while its process runs and
+// owns its ports, because another program may have answered.
 func (s *Stack) await(ctx context.Context, p part) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -107,7 +112,10 @@ func (s *Stack) await(ctx context.Context, p part) error {
 			return s.failed(p.name, errEnded)
 		}
 		if err == nil {
-			return nil
+			err = s.checkPorts(p)
+		}
+		if err == nil || errors.Is(err, errForeignPort) {
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -120,12 +128,26 @@ func (s *Stack) await(ctx context.Context, p part) error {
 	}
 }
 
-// failed shows the end of the log beside the reason.
+// checkPorts returns nil if the part's process listens on all of its ports.
+func (s *Stack) checkPorts(p part) error {
+	for _, port := range p.ports {
+		switch s.PortOwner(p.name, port) {
+		case proc.OwnerNone:
+			return fmt.Errorf("it does not listen on port %d", port)
+		case proc.OwnerOther:
+			return s.failed(p.name, fmt.Errorf("%w %d", errForeignPort, port))
+		case proc.OwnerSelf, proc.OwnerUnknown:
+		}
+	}
+	return nil
+}
+
+// failed returns an error with the reason and the end of the log.
 func (s *Stack) failed(name string, reason error) error {
 	return fmt.Errorf("%s does not start: %w; the end of %s:\n%s", name, reason, s.Log(name), s.Tail(name, 15))
 }
 
-// listening is a ready check: somebody takes connections on the port.
+// listening is a ready check: the port accepts connections.
 func listening(port int) func(ctx context.Context) error {
 	return func(ctx context.Context) error {
 		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", ports.Addr(port))
@@ -136,7 +158,7 @@ func listening(port int) func(ctx context.Context) error {
 	}
 }
 
-// answering is a ready check: the URL says 200.
+// answering is a ready check: the URL returns 200.
 func answering(url string) func(ctx context.Context) error {
 	client := &http.Client{Timeout: 2 * time.Second}
 	return func(ctx context.Context) error {
@@ -151,7 +173,7 @@ func answering(url string) func(ctx context.Context) error {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 		_ = resp.Body.Close()
 		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s says %s: %s", url, resp.Status, strings.TrimSpace(string(body)))
+			return fmt.Errorf("%s returns %s: %s", url, resp.Status, strings.TrimSpace(string(body)))
 		}
 		return nil
 	}

@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 )
 
-// Row is one process in Status.
+// Row describes one process.
 type Row struct {
 	Name    string `json:"name"`
 	Pid     int    `json:"pid"`
@@ -16,7 +16,7 @@ type Row struct {
 	Log     string `json:"log"`
 }
 
-// Status returns what runs where.
+// Status returns all processes with their addresses.
 func (s *Stack) Status() []Row {
 	at := map[string]string{
 		"postgres": s.Get("STEVEDORE_DATABASE_URL"), "rabbitmq": s.Get("STEVEDORE_AMQP_URL"),

@@ -30,7 +30,7 @@ func TestEverySwitchReachesTheCommand(t *testing.T) {
 	}
 	for name, where := range read {
 		if s.Get(name) == "" && len(scrub([]string{name + "=1"})) == 0 {
-			t.Errorf("%s reads %s, which devstack run removes: begin its name with %s", where, name, choicePrefix)
+			t.Errorf("%s reads %s, which devstack run removes: begin its name with %s", where, name, switchPrefix)
 		}
 	}
 }

@@ -51,22 +51,22 @@ func (s *Stack) temporalArgs() []string {
 //     workflows again; see docs/upgrade.md.
 var sqlitePragmas = []string{"journal_mode=WAL", "synchronous=NORMAL"}
 
-// searchAttributes are those of stevedore, with their types. setup adds what is
-// missing, but each part of the server caches the attributes of a namespace for
-// some seconds. A workflow task that uses a new one too early fails and is
-// retried 10 s later; those that exist from the start are known everywhere.
+// searchAttributes are stevedore's search attributes with their types. setup adds
+// missing ones, but each service of Temporal caches the attributes of a namespace for
+// some seconds, and a workflow task that uses a new one too early fails and is retried
+// 10 s later. Attributes that exist from the start avoid that.
 var searchAttributes = []string{"StevedoreServer=Keyword", "StevedoreStatus=Keyword", "StevedoreSize=Int"}
 
-// dynamicConfig are the server's settings for one machine:
+// dynamicConfig holds the server's settings for one machine:
 //   - The dev server reads search attributes from the database on every request
 //     unless told to cache them, see searchAttributes.
 //   - One partition per task queue instead of four: tasks match without being
 //     forwarded between partitions.
 //   - Eager workflow start is on by default in 1.29.1. It is set so that an
-//     upgrade cannot switch it off unnoticed.
-//   - What lists of workflows show is brought up to date twice a second instead of
-//     20 times, in larger batches: a workflow that ends within that time, as that of
-//     a small file does, is written to them once and not twice.
+//     upgrade cannot silently disable it.
+//   - Visibility is updated twice a second instead of 20 times, in larger batches: a
+//     workflow that ends within that time, as for a small file, is written once
+//     instead of twice.
 var dynamicConfig = []string{
 	"system.forceSearchAttributesCacheRefreshOnRead=false",
 	"matching.numTaskqueueReadPartitions=1",

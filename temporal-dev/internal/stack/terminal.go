@@ -11,11 +11,12 @@ import (
 	"stevedore/temporal-dev/internal/proc"
 )
 
-// terminal is the one that a command gets for itself while it runs, as from a
-// shell. It is nil when there is none to give.
+// terminal is the controlling terminal, whose foreground process group a command
+// becomes while it runs, as in a shell. It is nil without one.
 type terminal struct{ fd int }
 
-// ownTerminal returns the terminal of standard input if it is ours to give.
+// ownTerminal returns the terminal of standard input if this process group is in its
+// foreground.
 func ownTerminal() *terminal {
 	fd := int(os.Stdin.Fd())
 	if group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP); err != nil || group != syscall.Getpgrp() {
@@ -24,21 +25,22 @@ func ownTerminal() *terminal {
 	return &terminal{fd: fd}
 }
 
-func (t *terminal) give(group int) {
-	signal.Ignore(syscall.SIGTTOU) // which one gets for doing this from the background
+func (t *terminal) setForeground(group int) {
+	signal.Ignore(syscall.SIGTTOU) // the kernel sends it for this call from the background
 	defer signal.Reset(syscall.SIGTTOU)
 	_ = unix.IoctlSetPointerInt(t.fd, unix.TIOCSPGRP, group)
 }
 
-// takeBack makes the terminal ours again.
-func (t *terminal) takeBack() {
+// restore returns the foreground to this process group.
+func (t *terminal) restore() {
 	if t != nil {
-		t.give(syscall.Getpgrp())
+		t.setForeground(syscall.Getpgrp())
 	}
 }
 
-// watchStops makes Ctrl-Z work: the shell sees only us stop, not the command,
-// so when that has stopped, we stop, and when we go on, it goes on.
+// watchStops makes Ctrl-Z work. The shell only sees this process and not the command:
+// when the command stops, this process stops, and when it is continued, so is the
+// command.
 func (t *terminal) watchStops(pid int, done <-chan struct{}) {
 	ticks := time.NewTicker(300 * time.Millisecond)
 	defer ticks.Stop()
@@ -51,10 +53,10 @@ func (t *terminal) watchStops(pid int, done <-chan struct{}) {
 		if !proc.Stopped(pid) {
 			continue
 		}
-		t.takeBack()
+		t.restore()
 		_ = syscall.Kill(0, syscall.SIGTSTP)
-		time.Sleep(time.Second) // passes after we have been continued
-		t.give(pid)
+		time.Sleep(time.Second) // interrupted by the stop; ends after SIGCONT
+		t.setForeground(pid)
 		_ = syscall.Kill(-pid, syscall.SIGCONT)
 	}
 }
