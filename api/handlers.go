@@ -26,7 +26,7 @@ type handlers struct {
 	stopping <-chan struct{}
 	metrics  *telemetry.API
 	guard    *access.Guard
-	ready    *readiness
+	ready    *operations.Readiness
 	now      func() time.Time
 }
 

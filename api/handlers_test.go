@@ -329,7 +329,7 @@ func TestReadinessNamesThePartThatIsDown(t *testing.T) {
 
 	b.ops.parts = b.ops.parts[:1]
 	require.Equal(t, 503, b.call("GET", "/readyz", "").Code)
-	now = now.Add(readyFor)
+	now = now.Add(operations.ReadyFor)
 	ready := decode[openapi.Readiness](t, b.call("GET", "/readyz", ""))
 	require.EqualValues(t, "ready", ready.Status)
 	require.Equal(t, 2, b.ops.asked)

@@ -121,7 +121,7 @@ func newPrograms(d Deps) (web.Site, *access.Guard) {
 	)
 	openapi.RegisterHandlers(registered, openapi.NewStrictHandler(handlers{
 		ops: d.Operations, access: d.Access, startTimeout: d.StartTimeout, stopping: d.Stopping, guard: checked, now: d.Now, metrics: d.Metrics,
-		ready: &readiness{now: d.Now, log: d.Log},
+		ready: &operations.Readiness{Ask: d.Operations.Ready, Now: d.Now, Log: d.Log},
 	}, nil))
 	return web.Site{
 		Handler: e, Timeout: timeout,

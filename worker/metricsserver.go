@@ -2,19 +2,15 @@ package worker
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
+	"stevedore/api/web"
 	"stevedore/internal/access"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
@@ -23,11 +19,11 @@ import (
 )
 
 const (
-	// authTimeout bounds the look-up of a token in the ledger.
+	// authTimeout bounds the lookup of a token in the ledger.
 	authTimeout = 5 * time.Second
-	// trusted is how long an accepted token stays accepted while the ledger is
-	// down: metrics are needed most during an outage.
-	trusted = time.Hour
+	// trustFor is how long a token stays accepted while the ledger is down: metrics are
+	// needed most during an outage.
+	trustFor = time.Hour
 
 	scrapeReadTimeout = 5 * time.Second
 	scrapeTimeout     = 15 * time.Second
@@ -48,21 +44,26 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 
 // metricsHandler serves /livez, /readyz and, to requests with a token, /metrics.
 func metricsHandler(cfg config.Config, w *adapters, metrics *telemetry.Worker, log *slog.Logger) http.Handler {
-	ops := operations.New(operations.Deps{Checks: w.checks()})
-	tokens := access.New(func(context.Context) (access.Ledger, error) { return w.store, nil })
-	g := &gate{bootstrap: cfg.API.Token.Reveal(), now: time.Now, ask: tokens.Authenticate}
+	guard := access.NewGuard(access.GuardConfig{
+		Access: access.New(func(context.Context) (access.Ledger, error) { return w.store, nil }),
+		Token:  cfg.API.Token.Reveal(), TrustFor: trustFor,
+	})
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"status":"alive"}`+"\n")
 	})
-	mux.Handle("GET /readyz", &readiness{ask: ops.Ready, gate: g, now: time.Now, log: log})
+	checks := w.checks()
+	mux.Handle("GET /readyz", &readiness{
+		Readiness: operations.Readiness{
+			Ask: func(ctx context.Context) []operations.PartStatus { return operations.RunChecks(ctx, checks) },
+			Now: time.Now, Log: log,
+		},
+		authorize: func(r *http.Request) error { return authorize(r, guard) },
+	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
-		if status, why := g.check(r); why != nil {
-			if status == http.StatusUnauthorized {
-				w.Header().Set("WWW-Authenticate", `Bearer realm="stevedore"`)
-			}
-			http.Error(w, why.Error(), status)
+		if err := authorize(r, guard); err != nil {
+			refuse(w, err)
 			return
 		}
 		text, err := metrics.Text()
@@ -96,79 +97,25 @@ func serveMetrics(ctx context.Context, listener net.Listener, handler http.Handl
 	}
 }
 
-// gate admits requests with a valid token of any role: every role may read.
-type gate struct {
-	// bootstrap is STEVEDORE_TOKEN; may be empty.
-	bootstrap string
-	// ask returns the owner of a token, or access.ErrRefused.
-	ask func(ctx context.Context, digest access.Digest) (ingest.Principal, error)
-	now func() time.Time
-
-	mu sync.Mutex
-	// accepted holds the time of the last successful check by the digest of a token.
-	accepted map[[sha256.Size]byte]time.Time
-	// unknown limits look-ups of tokens that were never accepted, so that guessing
-	// does not load the ledger.
-	unknown *rate.Limiter
+// refuse writes the response to a request without a valid token.
+func refuse(w http.ResponseWriter, err error) {
+	status, message := web.Status(err), err.Error()
+	if status >= http.StatusInternalServerError { // the error may contain addresses
+		message = "cannot check the token: the ledger is not available"
+	}
+	web.SetHeaders(w.Header(), err)
+	http.Error(w, message, status)
 }
 
-// The limit of look-ups of unknown tokens: per second, and in a burst.
-const (
-	unknownTokenRate  = 1
-	unknownTokenBurst = 30
-)
-
-// mayAsk reports whether the token may be looked up in the ledger now.
-func (g *gate) mayAsk(digest [sha256.Size]byte) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.unknown == nil {
-		g.unknown = rate.NewLimiter(unknownTokenRate, unknownTokenBurst)
-	}
-	_, known := g.accepted[digest]
-	return known || g.unknown.AllowN(g.now(), 1)
-}
-
-var errNoToken = errors.New("send the header `Authorization: Bearer <token>`; `stevedore token create --role viewer` makes one")
-
-// check returns nil and 200 for an admitted request, else the reason and the HTTP
-// status of the refusal.
-func (g *gate) check(r *http.Request) (status int, why error) {
-	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	secret = strings.TrimSpace(secret)
-	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
-		return http.StatusUnauthorized, errNoToken
-	}
-	digest, bootstrap := sha256.Sum256([]byte(secret)), sha256.Sum256([]byte(g.bootstrap))
-	if g.bootstrap != "" && subtle.ConstantTimeCompare(digest[:], bootstrap[:]) == 1 {
-		return http.StatusOK, nil
-	}
-	if !g.mayAsk(digest) {
-		return http.StatusTooManyRequests, errors.New("too many unknown tokens: wait a second")
-	}
+// authorize returns an error for a request without a valid token of any role.
+func authorize(r *http.Request, guard *access.Guard) error {
 	ctx, cancel := context.WithTimeout(r.Context(), authTimeout)
 	defer cancel()
-	principal, err := g.ask(ctx, digest)
-	refused := errors.Is(err, access.ErrRefused)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	switch {
-	case err == nil && principal.Role.Allows(ingest.RoleViewer):
-		if g.accepted == nil {
-			g.accepted = map[[sha256.Size]byte]time.Time{}
-		}
-		g.accepted[digest] = g.now()
-		return http.StatusOK, nil
-	case err == nil:
-		return http.StatusForbidden, errors.New("this needs a token with the role viewer")
-	case refused:
-		delete(g.accepted, digest)
-		return http.StatusUnauthorized, err
-	case g.now().Sub(g.accepted[digest]) < trusted:
-		return http.StatusOK, nil
-	default:
-		return http.StatusServiceUnavailable, errors.New("cannot check the token: the ledger is not available")
+	principal, err := web.Principal(r.WithContext(ctx), guard)
+	if err == nil && !principal.Role.Allows(ingest.RoleViewer) {
+		return web.Refuse(http.StatusForbidden, "this needs a token with the role viewer")
 	}
+	return err
 }
 
 // watch adds the state of the adapters to the metrics.

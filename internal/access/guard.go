@@ -21,14 +21,17 @@ type Authenticator interface {
 // GuardConfig configures a Guard.
 type GuardConfig struct {
 	Access Authenticator
-	// Token is the bootstrap admin's; it must not be empty.
+	// Token is the bootstrap admin's; without it there is no bootstrap admin.
 	Token string
 	// TokenName names the bootstrap admin in the audit log; default ingest.BootstrapToken.
 	TokenName string
 	// RequestsPerSecond bounds the requests of one principal; default 100, with bursts of
 	// three seconds' worth.
 	RequestsPerSecond float64
-	// Now is the clock of the rate limits; default time.Now.
+	// TrustFor is how long after its last successful check a token is accepted while the
+	// ledger cannot be read; default 0. Requests that must work during an outage need it.
+	TrustFor time.Duration
+	// Now is the clock of the rate limits and of TrustFor; default time.Now.
 	Now func() time.Time
 }
 
@@ -36,10 +39,12 @@ type GuardConfig struct {
 // The API and the console share one. It is safe for concurrent use.
 type Guard struct {
 	access        Authenticator
+	hasBootstrap  bool
 	bootstrap     Digest
 	bootstrapName string
 	limits        *limits
 	lookups       *lookups
+	trustFor      time.Duration
 }
 
 // NewGuard returns a Guard.
@@ -48,8 +53,9 @@ func NewGuard(cfg GuardConfig) *Guard {
 		cfg.Now = time.Now
 	}
 	return &Guard{
-		access: cfg.Access, bootstrap: DigestOf(cfg.Token), bootstrapName: cmp.Or(cfg.TokenName, ingest.BootstrapToken),
-		limits: newLimits(cfg.RequestsPerSecond, cfg.Now), lookups: newLookups(),
+		access: cfg.Access, hasBootstrap: cfg.Token != "", bootstrap: DigestOf(cfg.Token),
+		bootstrapName: cmp.Or(cfg.TokenName, ingest.BootstrapToken),
+		limits:        newLimits(cfg.RequestsPerSecond, cfg.Now), lookups: newLookups(cfg.Now), trustFor: cfg.TrustFor,
 	}
 }
 
@@ -66,11 +72,16 @@ func (g *Guard) Token(ctx context.Context, address, secret string) (p ingest.Pri
 		return p, err
 	}
 	p, err = g.access.Authenticate(ctx, digest)
-	refused := errors.Is(err, ErrRefused)
-	leave(err == nil, refused)
-	if refused {
+	leave(p, err)
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrRefused):
 		if tooMany := g.limits.failed(address); tooMany != nil {
 			return p, tooMany
+		}
+	default:
+		if trusted, ok := g.lookups.validWithin(digest, g.trustFor); ok {
+			return trusted, nil
 		}
 	}
 	return p, err
@@ -99,7 +110,7 @@ func (g *Guard) OpenStream(principal string) (closed func(), ok bool) {
 
 // isBootstrap compares digests, so that the duration reveals neither content nor length.
 func (g *Guard) isBootstrap(digest Digest) bool {
-	return subtle.ConstantTimeCompare(digest[:], g.bootstrap[:]) == 1
+	return g.hasBootstrap && subtle.ConstantTimeCompare(digest[:], g.bootstrap[:]) == 1
 }
 
 func (g *Guard) bootstrapPrincipal() ingest.Principal {

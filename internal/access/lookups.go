@@ -2,7 +2,11 @@ package access
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
+
+	"stevedore/internal/ingest"
 )
 
 const (
@@ -14,52 +18,64 @@ const (
 )
 
 // lookups bounds concurrent token lookups. Tokens that were valid before do not wait behind
-// unknown ones. It grants no access: each token is looked up for each request.
+// unknown ones.
 type lookups struct {
 	slots chan struct{}
+	now   func() time.Time
 	mu    sync.Mutex
-	known map[Digest]bool
+	known map[Digest]validToken
 }
 
-func newLookups() *lookups {
-	return &lookups{slots: make(chan struct{}, maxLookups), known: map[Digest]bool{}}
+// validToken is the result of a token's last successful lookup.
+type validToken struct {
+	principal ingest.Principal
+	at        time.Time
 }
 
-// enter waits for a slot. leave releases it and stores whether the token was valid or
-// refused; after an error it is neither.
-func (l *lookups) enter(ctx context.Context, digest Digest) (leave func(valid, refused bool), err error) {
-	if l.isKnown(digest) {
-		return func(_, refused bool) { l.note(digest, false, refused) }, nil
+func newLookups(now func() time.Time) *lookups {
+	return &lookups{slots: make(chan struct{}, maxLookups), now: now, known: map[Digest]validToken{}}
+}
+
+// enter waits for a slot. leave releases it and stores the result of the lookup.
+func (l *lookups) enter(ctx context.Context, digest Digest) (leave func(ingest.Principal, error), err error) {
+	if _, known := l.find(digest); known {
+		return func(p ingest.Principal, err error) { l.note(digest, p, err) }, nil
 	}
 	select {
 	case l.slots <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return func(valid, refused bool) {
+	return func(p ingest.Principal, err error) {
 		<-l.slots
-		l.note(digest, valid, refused)
+		l.note(digest, p, err)
 	}, nil
 }
 
-func (l *lookups) isKnown(digest Digest) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.known[digest]
+// validWithin returns the principal of a token whose last successful lookup is at most
+// age old.
+func (l *lookups) validWithin(digest Digest, age time.Duration) (ingest.Principal, bool) {
+	token, known := l.find(digest)
+	return token.principal, known && l.now().Sub(token.at) < age
 }
 
-func (l *lookups) note(digest Digest, valid, refused bool) {
-	if !valid && !refused {
-		return
-	}
+func (l *lookups) find(digest Digest) (token validToken, known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if refused {
+	token, known = l.known[digest]
+	return token, known
+}
+
+func (l *lookups) note(digest Digest, p ingest.Principal, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case errors.Is(err, ErrRefused):
 		delete(l.known, digest)
-		return
+	case err == nil:
+		if len(l.known) >= maxKnown {
+			clear(l.known)
+		}
+		l.known[digest] = validToken{p, l.now()}
 	}
-	if len(l.known) >= maxKnown {
-		clear(l.known)
-	}
-	l.known[digest] = true
 }
