@@ -16,9 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
+	"stevedore/internal/orchestrator"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/test/services"
 	"stevedore/workflows"
@@ -163,7 +166,8 @@ func TestAParkedFileWaitsForAnOperator(t *testing.T) {
 	h.record("discover_files_parked", ingest.DiscoverWorkflowID(parked.ServerUUID))
 }
 
-// TestBrokenServersDelayNoOther scans one good server among broken ones of every kind.
+// TestBrokenServersDelayNoOther scans one good server among broken ones of every kind. All
+// scans complete; those of broken servers have the failure in result and search attribute.
 func TestBrokenServersDelayNoOther(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
@@ -182,9 +186,10 @@ func TestBrokenServersDelayNoOther(t *testing.T) {
 	gone := services.StartSSHD(t, services.SSHDOptions{})
 	dead := h.Register(gone, "dead", nil)
 	gone.Kill()
+	noFolder := h.Register(services.StartSSHD(t, services.SSHDOptions{}), "no-folder", func(s *ingest.Server) { s.RootPath = "/nowhere" })
 
 	summary := h.Scan()
-	require.Equal(t, 5, summary.Started)
+	require.Equal(t, 6, summary.Started)
 	h.record("scan_all_servers", h.LastScan)
 	h.File(good.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 	h.AwaitScans(summary)
@@ -198,13 +203,43 @@ func TestBrokenServersDelayNoOther(t *testing.T) {
 		{changedKey, ingest.ServerSuspended, "SHA256:"},
 		{unpinned, ingest.ServerSuspended, "server test"},
 		{dead, ingest.ServerOK, "127.0.0.1"},
+		{noFolder, ingest.ServerOK, "/nowhere"},
 	} {
 		now, err := h.Store.Server(h.Ctx, c.server.UUID)
 		require.NoError(t, err)
 		assert.Equal(t, c.state, now.State, c.server.Name)
 		assert.Contains(t, now.LastError, c.reason, c.server.Name)
 		assert.NotContains(t, now.LastError, "\n")
+
+		result, status := h.scanned(c.server.UUID)
+		require.NotNil(t, result.Failure, c.server.Name)
+		assert.Equal(t, now.LastError, result.Failure.Message)
+		assert.Equal(t, string(ingest.StatusError), status, c.server.Name)
+		run, err := orchestrator.Client{Connect: operations.Provide[client.Client](h.Temporal)}.DescribeServer(h.Ctx, c.server.UUID)
+		require.NoError(t, err)
+		assert.EqualError(t, run.Err, now.LastError)
 	}
+	h.record("discover_files_broken", ingest.DiscoverWorkflowID(dead.UUID))
+	for _, server := range summary.Servers {
+		if server.Name == "good" {
+			result, status := h.scanned(server.UUID)
+			assert.Nil(t, result.Failure)
+			assert.Empty(t, status)
+		}
+	}
+}
+
+// scanned returns the result of a server's DiscoverFiles, which must have completed, and
+// its StevedoreStatus.
+func (h *cluster) scanned(serverUUID string) (result workflows.DiscoverSummary, status string) {
+	h.T.Helper()
+	id := ingest.DiscoverWorkflowID(serverUUID)
+	require.NoError(h.T, h.Temporal.GetWorkflow(h.Ctx, id, "").Get(h.Ctx, &result))
+	run, err := h.Temporal.DescribeWorkflow(h.Ctx, id, "")
+	require.NoError(h.T, err)
+	require.Equal(h.T, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, run.Status)
+	status, _ = run.TypedSearchAttributes.GetKeyword(temporal.NewSearchAttributeKeyKeyword(ingest.SearchStatus))
+	return result, status
 }
 
 func TestAMissingBucketIsRetriedAndReported(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 // run.
 func (s *script) continued(t *testing.T) workflows.DiscoverFilesInput {
 	t.Helper()
-	s.run(workflows.DiscoverFilesInput{Force: true})
+	s.run(workflows.DiscoverFilesInput{Force: true, Pass: "first"})
 	var next *workflow.ContinueAsNewError
 	require.ErrorAs(t, s.env.GetWorkflowError(), &next)
 	var in workflows.DiscoverFilesInput
@@ -35,13 +35,19 @@ func TestDiscoverFilesContinuesAsNew(t *testing.T) {
 	s.settings.Settle = time.Hour
 	s.listings = []listing{{seen: 8, settling: 2}, {seen: 9, settling: 3}}
 	s.dispatchers = []dispatcher{{takes: 5 * time.Hour}}
-	s.at(30*time.Second, func() { s.env.SetContinueAsNewSuggested(true) })
+	s.at(40*time.Second, func() {
+		s.env.SetContinueAsNewSuggested(true)
+		s.env.SignalWorkflow(workflows.SignalRescan, workflows.Rescan{Pass: "second", Scheduled: true})
+	})
 	in := s.continued(t)
-	assert.Equal(t, []string{"0s list", "0s dispatch", "1m0s list", "1m0s cancel DispatchFiles", "1m0s end"}, s.log)
+	assert.Equal(t, []string{"0s list", "0s dispatch", "40s list", "40s cancel DispatchFiles", "40s end"}, s.log)
 	assert.Equal(t, serverUUID, in.ServerUUID)
 	assert.Equal(t, "schedule", in.Source)
+	assert.False(t, in.Force, "applied to the first listing of the first run")
+	assert.Empty(t, in.Pass)
+	assert.Equal(t, "second", in.Carried.Pass, "the pass that requested the last listing")
 	carried := in.Carried
-	assert.True(t, s.began.Add(time.Minute).Equal(carried.ListedAt), "%s", carried.ListedAt)
+	assert.True(t, s.began.Add(40*time.Second).Equal(carried.ListedAt), "%s", carried.ListedAt)
 	assert.Equal(t, s.settings.MaxParallel, carried.Server.MaxParallel)
 	assert.Equal(t, s.settings.ScanInterval, carried.Server.ScanInterval)
 	assert.EqualValues(t, 3, carried.Settling)
@@ -70,12 +76,10 @@ func TestNextRunContinues(t *testing.T) {
 			s.dispatchers = []dispatcher{{takes: 50 * time.Second, result: activities.DispatchFilesResult{Started: 2}}}
 			tc.carried.Server, tc.carried.ListedAt = s.settings, s.began.Add(-20*time.Second)
 			tc.carried.Summary = workflows.DiscoverSummary{Listings: 4, Started: 100}
-			s.run(workflows.DiscoverFilesInput{Force: true, Carried: &tc.carried})
-			require.NoError(t, s.env.GetWorkflowError())
-			var summary workflows.DiscoverSummary
-			require.NoError(t, s.env.GetWorkflowResult(&summary))
+			s.run(workflows.DiscoverFilesInput{Carried: &tc.carried})
+			summary := s.result(t)
 			assert.Equal(t, tc.want, s.log)
-			assert.Equal(t, tc.forced, s.forced, "force applied to the first listing of the first run")
+			assert.Equal(t, tc.forced, s.forced)
 			assert.Equal(t, 4+s.calls["list"], summary.Listings)
 			assert.EqualValues(t, 100+2*min(1, s.calls["dispatch"]), summary.Started)
 		})

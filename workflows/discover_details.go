@@ -34,9 +34,8 @@ func (d *discovery) describe(ctx workflow.Context, state string) {
 	if !d.listedAt.IsZero() {
 		text += " Last listing: started " + d.listedAt.UTC().Format(time.DateTime) + " UTC."
 	}
-	if d.listErr != nil {
-		_, message := failureOf(d.listErr)
-		text += "\n\nThe last listing failed: " + quote(message) +
+	if failure := d.summary.Failure; failure != nil {
+		text += "\n\nThe last listing failed: " + quote(failure.Message) +
 			". The next scheduled scan retries it. To find the cause: " + code("stevedore server test "+d.name) + "."
 	}
 	workflow.SetCurrentDetails(ctx, text+"\n\nTo list the server now:"+

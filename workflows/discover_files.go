@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"stevedore/activities"
+	"stevedore/internal/ingest"
 )
 
 // DiscoverFilesInput names the server.
@@ -16,10 +17,11 @@ type DiscoverFilesInput struct {
 	Source string `json:"source"`
 	// Force makes the first listing try a suspended server, too.
 	Force bool `json:"force,omitempty"`
-	// Pass is the ScanAllServers run that started this scan or last requested a listing.
+	// Pass is the ScanAllServers run that starts this scan; empty without one.
 	Pass string `json:"pass,omitempty"`
 
-	// Carried is the state carried over by continue-as-new; callers leave it nil.
+	// Carried is the state of the previous run after continue-as-new, which replaces
+	// Force and Pass. Callers leave it nil.
 	Carried *DiscoverState `json:"carried,omitempty"`
 }
 
@@ -38,6 +40,8 @@ type DiscoverState struct {
 	// ListDue and Force hold a rescan that was requested while the run ended.
 	ListDue bool `json:"list_due,omitempty"`
 	Force   bool `json:"force,omitempty"`
+	// Pass is the ScanAllServers run that last requested a listing.
+	Pass string `json:"pass,omitempty"`
 }
 
 // DiscoverSummary counts the work of a scan over all its runs.
@@ -47,6 +51,8 @@ type DiscoverSummary struct {
 	New      int64 `json:"new"`
 	Started  int64 `json:"started"`
 	Settling int64 `json:"settling"`
+	// Failure is why the server could not be listed the last time; nil if it could.
+	Failure *ingest.Failure `json:"failure,omitempty"`
 }
 
 // Rescan is the optional payload of SignalRescan.
@@ -70,6 +76,11 @@ type SlotFreed struct {
 // dispatcher that starts a FileIngest for each within the server's concurrency limit.
 // While files are in flight it lists again at the server's scan interval, so that a
 // long backlog does not hide new files. There is one per server.
+//
+// A server that cannot be listed does not fail the workflow: the scan completes with the
+// failure in its summary, and StevedoreStatus is "error". Otherwise Temporal's list of
+// failed workflows would grow with each scan of a broken server, and hide the failures
+// of stevedore itself.
 func DiscoverFiles(ctx workflow.Context, in DiscoverFilesInput) (DiscoverSummary, error) {
 	d := newDiscovery(ctx, in)
 	return d.run(ctx)
@@ -78,6 +89,7 @@ func DiscoverFiles(ctx workflow.Context, in DiscoverFilesInput) (DiscoverSummary
 // discovery is the state of one run.
 type discovery struct {
 	in     DiscoverFilesInput
+	pass   string // the ScanAllServers run that last requested a listing
 	server activities.ListServerFilesResult
 	name   string // server name, for people
 
@@ -85,7 +97,7 @@ type discovery struct {
 	seenAt   time.Time // end of the last listing; the limit in finished counts from it
 	listDue  bool      // list as soon as possible
 	force    bool      // the next listing may try a suspended server
-	listErr  error     // error of the last listing; it ends the listings at the interval
+	listErr  error     // error of this run's last listing; it ends the listings at the interval
 	relist   *timer    // runs while the dispatcher runs
 	settling int64     // files seen but not yet settled
 	settle   *timer    // runs while files settle
@@ -104,14 +116,14 @@ type discovery struct {
 
 func newDiscovery(ctx workflow.Context, in DiscoverFilesInput) *discovery {
 	d := &discovery{
-		in: in, listDue: true, force: in.Force, backlog: in.Carried != nil, name: shownServer(ctx),
+		in: in, pass: in.Pass, listDue: true, force: in.Force, backlog: in.Carried != nil, name: shownServer(ctx),
 		rescan: workflow.GetSignalChannel(ctx, SignalRescan),
 		freed:  workflow.GetSignalChannel(ctx, SignalFileReady),
 	}
 	if c := in.Carried; c != nil {
 		d.server, d.listedAt, d.seenAt = c.Server, c.ListedAt, c.ListedAt
 		d.settling, d.summary, d.suspended, d.paused = c.Settling, c.Summary, c.Suspended, c.Paused
-		d.listDue, d.force = c.ListDue, c.Force
+		d.listDue, d.force, d.pass = c.ListDue, c.Force, c.Pass
 	}
 	return d
 }
@@ -119,7 +131,9 @@ func newDiscovery(ctx workflow.Context, in DiscoverFilesInput) *discovery {
 func (d *discovery) run(ctx workflow.Context) (DiscoverSummary, error) {
 	for {
 		if d.listDue && !d.halted() {
-			d.list(ctx)
+			if err := d.list(ctx); err != nil {
+				return d.summary, err
+			}
 		} else {
 			d.listDue = false
 		}
@@ -129,7 +143,7 @@ func (d *discovery) run(ctx workflow.Context) (DiscoverSummary, error) {
 		case d.listDue:
 		case d.finished(ctx):
 			d.describe(ctx, "has ended")
-			return d.summary, d.listErr
+			return d.summary, scanError(d.listErr)
 		case workflow.GetInfo(ctx).GetContinueAsNewSuggested():
 			return d.summary, d.continueAsNew(ctx)
 		default:
@@ -206,11 +220,12 @@ func (d *discovery) continueAsNew(ctx workflow.Context) error {
 		return err
 	}
 	d.drainSignals()
-	d.in.Carried = &DiscoverState{
-		Server: d.server, ListedAt: d.listedAt, Settling: d.settling, Summary: d.summary,
-		Suspended: d.suspended, Paused: d.paused, ListDue: d.listDue, Force: d.force,
-	}
-	return workflow.NewContinueAsNewError(ctx, NameDiscoverFiles, d.in)
+	return workflow.NewContinueAsNewError(ctx, NameDiscoverFiles, DiscoverFilesInput{
+		ServerUUID: d.in.ServerUUID, Source: d.in.Source, Carried: &DiscoverState{
+			Server: d.server, ListedAt: d.listedAt, Settling: d.settling, Summary: d.summary,
+			Suspended: d.suspended, Paused: d.paused, ListDue: d.listDue, Force: d.force, Pass: d.pass,
+		},
+	})
 }
 
 // drainSignals reads buffered signals. It runs before a run ends or continues as
@@ -232,10 +247,10 @@ func (d *discovery) wake() { d.backlog, d.suspended, d.paused = true, false, fal
 // requested only for due, repaired or resumed servers. A pass requests only one.
 func (d *discovery) requestListing(asked Rescan) {
 	if asked.Pass != "" {
-		if asked.Pass == d.in.Pass {
+		if asked.Pass == d.pass {
 			return
 		}
-		d.in.Pass = asked.Pass
+		d.pass = asked.Pass
 	}
 	d.listDue, d.force = true, d.force || asked.Force
 	d.suspended, d.paused = false, false

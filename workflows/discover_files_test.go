@@ -113,11 +113,7 @@ func TestDiscoverFilesReportsAFailedListing(t *testing.T) {
 			}
 			s.listings, s.dispatchers = tc.listings, []dispatcher{{takes: 150 * time.Second}}
 			s.run(workflows.DiscoverFilesInput{})
-			if tc.fails == "" {
-				require.NoError(t, s.env.GetWorkflowError())
-			} else {
-				require.ErrorContains(t, s.env.GetWorkflowError(), string(tc.fails))
-			}
+			s.requireFailure(t, tc.fails)
 			assert.Equal(t, tc.want, s.log)
 		})
 	}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
@@ -56,11 +55,7 @@ func TestDiscoverFilesStopsWhenItsServerIsPausedOrSuspended(t *testing.T) {
 			s.dispatchers = []dispatcher{{takes: 90 * time.Second}}
 			tc.script(s)
 			s.run(workflows.DiscoverFilesInput{})
-			if tc.fails == "" {
-				require.NoError(t, s.env.GetWorkflowError())
-			} else {
-				require.ErrorContains(t, s.env.GetWorkflowError(), string(tc.fails))
-			}
+			s.requireFailure(t, tc.fails)
 			assert.Equal(t, tc.want, s.log)
 		})
 	}
@@ -109,7 +104,7 @@ func TestAReadyFileOfASuspendedServerIsLeftToTheDispatcher(t *testing.T) {
 			s.dispatchers = []dispatcher{{takes: 3 * time.Minute}, tc.second}
 			s.at(2*time.Minute, func() { s.env.SignalWorkflow(workflows.SignalFileReady, nil) })
 			s.run(workflows.DiscoverFilesInput{})
-			require.ErrorContains(t, s.env.GetWorkflowError(), "auth", "the failed listing is reported")
+			s.requireFailure(t, ingest.KindAuth)
 			assert.Equal(t, tc.want, s.log)
 		})
 	}

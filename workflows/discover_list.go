@@ -9,23 +9,23 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"stevedore/activities"
+	"stevedore/internal/ingest"
 )
 
-// list lists the server. A failure does not stop the files in flight; the next
-// scheduled scan lists again.
-func (d *discovery) list(ctx workflow.Context) {
+// list lists the server and records a failure, which does not stop the files in flight;
+// the next scheduled scan lists again.
+func (d *discovery) list(ctx workflow.Context) error {
 	d.listDue = false
 	started := workflow.Now(ctx)
 	d.relist.stop()
 	d.relist = nil
 	d.describe(ctx, "lists the server")
-	var result activities.ListServerFilesResult
-	result, d.listErr = d.listServer(ctx)
+	result, err := d.listServer(ctx)
 	d.force = false
 	defer d.drainListing(ctx, started)
-	d.halt(result.Paused, d.listErr)
-	if d.listErr != nil || result.Paused {
-		return
+	if marked := d.setListErr(ctx, err); marked != nil || err != nil || result.Paused {
+		d.halt(result.Paused, err)
+		return marked
 	}
 	d.server, d.listedAt, d.seenAt, d.name = result, started, workflow.Now(ctx), result.ServerName
 	d.summary.Listings++
@@ -33,6 +33,7 @@ func (d *discovery) list(ctx workflow.Context) {
 	d.summary.New += result.New
 	d.setSettling(result.Settling)
 	d.backlog = d.backlog || result.Dispatchable
+	return nil
 }
 
 // listServer lists within the workflow task if that takes moments, otherwise by an
@@ -66,19 +67,38 @@ func (d *discovery) drainListing(ctx workflow.Context, started time.Time) {
 	}
 }
 
+// setListErr records the result of contacting the server in the summary and, when it
+// changes, in the search attribute. The activity recorded it in the ledger.
+func (d *discovery) setListErr(ctx workflow.Context, err error) error {
+	failed := d.summary.Failure != nil
+	d.listErr, d.summary.Failure = err, nil
+	if err != nil {
+		kind, message := failureOf(err)
+		d.summary.Failure = &ingest.Failure{Step: ingest.StepDiscover, Kind: kind, Message: message}
+	}
+	switch {
+	case err == nil && failed:
+		return workflow.UpsertTypedSearchAttributes(ctx, searchStatus.ValueUnset())
+	case err != nil && !failed && !temporal.IsCanceledError(err):
+		return workflow.UpsertTypedSearchAttributes(ctx, searchStatus.ValueSet(string(ingest.StatusError)))
+	default:
+		return nil
+	}
+}
+
 // recheck stats the settling files again.
-func (d *discovery) recheck(ctx workflow.Context) {
+func (d *discovery) recheck(ctx workflow.Context) error {
 	rechecking := withSummary(withListing(ctx), fmt.Sprintf("recheck %d settling files", d.settling))
 	var result activities.RecheckSettlingResult
 	err := restartOnDrain(rechecking, do.RecheckSettling, activities.RecheckSettlingInput{ServerUUID: d.in.ServerUUID}, &result)
 	d.halt(result.Paused, err)
 	if err != nil || result.Paused {
-		d.listErr = err
 		d.setSettling(0)
-		return
+		return d.setListErr(ctx, err)
 	}
 	d.backlog = d.backlog || result.Ready > 0
 	d.setSettling(result.Settling)
+	return nil
 }
 
 // halt records that the server is paused or, from a server-level error, suspended.

@@ -48,6 +48,7 @@ type listing struct {
 	paused   bool
 	idle     bool // nothing is ready, deferred or in flight
 	err      error
+	panics   bool
 }
 
 type recheck struct {
@@ -86,6 +87,9 @@ func newScript(t *testing.T) *script {
 			l := current(s, "list", s.listings)
 			s.forced = append(s.forced, in.Force)
 			s.refused = append(s.refused, in.Refused)
+			if l.panics {
+				panic("a bug")
+			}
 			return s.listed(l), l.err
 		}).Maybe()
 	s.env.OnActivity(activities.NameRecheckSettling, mock.Anything, activities.RecheckSettlingInput{ServerUUID: serverUUID}).
@@ -159,12 +163,28 @@ func (s *script) run(in workflows.DiscoverFilesInput) {
 	s.record("end")
 }
 
-// summary runs the scan, which must succeed, and returns its result.
+// summary runs the scan, which must complete, and returns its result.
 func (s *script) summary(t *testing.T) workflows.DiscoverSummary {
 	t.Helper()
 	s.run(workflows.DiscoverFilesInput{})
+	return s.result(t)
+}
+
+// result returns the result of the scan, which must have completed.
+func (s *script) result(t *testing.T) (summary workflows.DiscoverSummary) {
+	t.Helper()
 	require.NoError(t, s.env.GetWorkflowError())
-	var summary workflows.DiscoverSummary
 	require.NoError(t, s.env.GetWorkflowResult(&summary))
 	return summary
+}
+
+// requireFailure requires that the scan completed with a failure of the kind in its
+// summary; "" means without a failure.
+func (s *script) requireFailure(t *testing.T, kind ingest.Kind) {
+	t.Helper()
+	var want *ingest.Failure
+	if kind != "" {
+		want = &ingest.Failure{Step: ingest.StepDiscover, Kind: kind, Message: "it failed: " + string(kind)}
+	}
+	require.Equal(t, want, s.result(t).Failure)
 }

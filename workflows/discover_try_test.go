@@ -49,7 +49,7 @@ func TestARefusalIsNotRepeatedByTheActivity(t *testing.T) {
 	s.tries = []listing{{err: listingIncomplete(activities.Leftover{Refused: refused})}}
 	s.listings = []listing{{err: failure(ingest.KindAuth)}}
 	s.run(workflows.DiscoverFilesInput{})
-	require.ErrorContains(t, s.env.GetWorkflowError(), "auth")
+	s.requireFailure(t, ingest.KindAuth)
 	require.Equal(t, []*ingest.Failure{refused}, s.refused)
 }
 

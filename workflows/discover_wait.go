@@ -55,7 +55,7 @@ func (d *discovery) wait(ctx workflow.Context) (err error) {
 	}
 	selector.Select(ctx)
 	if err == nil && recheck && !d.halted() {
-		d.recheck(ctx)
+		err = d.recheck(ctx)
 	}
 	return err
 }

@@ -66,6 +66,25 @@ func isNoSlot(err error) bool {
 	return kind == ingest.KindNoSlot
 }
 
+// scanError returns the error with which a scan fails after its last listing returned
+// err: nil if the server or a service it depends on is the cause, which the summary has.
+// A panic, a timeout, another kind of error and a cancellation are returned.
+func scanError(err error) error {
+	var app *temporal.ApplicationError
+	if !errors.As(err, &app) {
+		return err
+	}
+	switch kind := ingest.Kind(app.Type()); kind {
+	case ingest.KindTransient, ingest.KindSlow, ingest.KindPermission, ingest.KindNotFound, ingest.KindMissing, ingest.KindInvalid:
+		return nil
+	default:
+		if kind.ServerLevel() {
+			return nil
+		}
+		return err
+	}
+}
+
 // advanced reports whether the last attempt of a round failed after it had
 // transferred some bytes: another round may follow immediately.
 func advanced(err error) bool {

@@ -17,7 +17,8 @@ type FileIngestInput struct {
 	ServerUUID string `json:"server_uuid"`
 	// Size in bytes.
 	Size int64 `json:"size"`
-	// Mode is the transfer mode; empty means staged.
+	// Mode is the transfer mode; empty, for a file whose transfer never started, means
+	// staged.
 	Mode ingest.Mode `json:"mode,omitempty"`
 	// Slot is the reserved slot with which the file may be read from its server; 0
 	// means none.

@@ -89,9 +89,15 @@ func (o Client) DescribeScan(ctx context.Context, workflowID string) (Execution,
 	return execution, err
 }
 
-// DescribeServer returns the state of a server's DiscoverFiles without waiting.
+// DescribeServer returns the state of a server's DiscoverFiles without waiting. Its Err
+// is also set if the scan completed but could not list the server.
 func (o Client) DescribeServer(ctx context.Context, serverUUID string) (Execution, error) {
-	return o.describe(ctx, ingest.DiscoverWorkflowID(serverUUID), nil)
+	var summary workflows.DiscoverSummary
+	execution, err := o.describe(ctx, ingest.DiscoverWorkflowID(serverUUID), &summary)
+	if failure := summary.Failure; failure != nil {
+		execution.Err = ingest.Errorf(failure.Kind, "%s", failure.Message)
+	}
+	return execution, err
 }
 
 // describe fetches a closed run's result, too; that does not wait.

@@ -1,0 +1,29 @@
+package runbook_test
+
+import (
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"stevedore/internal/ingest"
+	"stevedore/internal/test/services"
+)
+
+// TestRecipesForBrokenServers: the scan of a server that refuses connections completes.
+func TestRecipesForBrokenServers(t *testing.T) {
+	t.Parallel()
+	h, p, _ := newInstallation(t)
+	gone := services.StartSSHD(t, services.SSHDOptions{})
+	server := h.Register(gone, "dead", nil)
+	gone.Kill()
+	h.ScanAndWait()
+
+	id := ingest.DiscoverWorkflowID(server.UUID)
+	p.until("list-broken", regexp.MustCompile(`Completed +`+id).MatchString)
+	assert.NotContains(t, p.run("list-faults"), "DiscoverFiles")
+	result := p.run("scan-result", "SERVER_UUID", server.UUID)
+	assert.Regexp(t, `Status +COMPLETED`, result)
+	assert.Contains(t, result, `{"failure":{"kind":"transient","message":"server dead: cannot connect to `)
+	shows(p, id, "The scan of server `dead` **has ended**", "The last listing failed: `server dead: cannot connect to ")
+}
