@@ -45,7 +45,7 @@ func TestFault65_NobodyWithoutAToken(t *testing.T) {
 func TestTokenIsAskedForEverywhereButOnProbes(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})
-	for _, path := range []string{"/api/v1/servers", "/openapi.yaml", "/docs", "/files/scan", "/api/", "/api/v1/nothing", "/metrics"} {
+	for _, path := range []string{"/api/v1/servers", "/openapi.yaml", "/docs", "/docs/swagger-ui.css", "/files/scan", "/api/", "/api/v1/nothing", "/metrics"} {
 		answer := b.call("GET", path, "", "Authorization", "")
 		problem := requireProblem(t, answer, 401, codeUnauthorized)
 		require.Contains(t, problem.Detail, "stevedore token create", path)

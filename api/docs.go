@@ -1,86 +1,57 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
-	"html/template"
 	"net/http"
-	"slices"
-	"strings"
-	"sync"
 
-	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/labstack/echo/v4"
+	swaggerui "github.com/swaggest/swgui/v5emb"
 
 	"stevedore/api/openapi"
 )
 
+// docsHTML loads its script from a file: the policy of the page refuses inline scripts.
+//
 //go:embed docs.html
-var docsTemplate string
+var docsHTML []byte
 
-// docsOperation is one operation as the page shows it.
-type docsOperation struct {
-	Method, Path, Summary, Description, Role string
-	Parameters                               []*openapi3.Parameter
-	Body                                     string
-}
+//go:embed docs.js
+var docsScript []byte
 
-// docsPage renders openapi.yaml once: it does not change while the program runs.
-var docsPage = sync.OnceValues(func() ([]byte, error) {
-	doc, err := openapi3.NewLoader().LoadFromData(specification)
-	if err != nil {
-		return nil, err
-	}
-	operations := docsOperations(doc)
-	var page bytes.Buffer
-	err = template.Must(template.New("docs").Parse(docsTemplate)).Execute(&page, map[string]any{
-		"Info": doc.Info, "Operations": operations, "Schemas": doc.Components.Schemas,
-	})
-	return page.Bytes(), err
-})
+// docsPolicy is the Content-Security-Policy of the page: nothing of other hosts. Swagger UI
+// needs inline styles and images in data URLs.
+const docsPolicy = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self' 'unsafe-inline'; " +
+	"img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
-func docsOperations(doc *openapi3.T) (operations []docsOperation) {
-	for path, item := range doc.Paths.Map() {
-		for method, operation := range item.Operations() {
-			shown := docsOperation{
-				Method: method, Path: path, Summary: operation.Summary, Description: operation.Description, Role: "any token",
-			}
-			if role, ok := operation.Extensions["x-role"].(string); ok {
-				shown.Role = role
-			}
-			if openPaths[path] {
-				shown.Role = "no token"
-			}
-			for _, parameter := range operation.Parameters {
-				shown.Parameters = append(shown.Parameters, parameter.Value)
-			}
-			if operation.RequestBody != nil {
-				ref := operation.RequestBody.Value.Content.Get("application/json").Schema.Ref
-				shown.Body = ref[strings.LastIndexByte(ref, '/')+1:]
-			}
-			operations = append(operations, shown)
-		}
-	}
-	slices.SortFunc(operations, func(x, y docsOperation) int {
-		return strings.Compare(x.Path+" "+x.Method, y.Path+" "+y.Method)
-	})
-	return operations
-}
-
-// GetDocs shows openapi.yaml as a page.
+// GetDocs returns openapi.yaml in Swagger UI.
 func (h handlers) GetDocs(context.Context, openapi.GetDocsRequestObject) (openapi.GetDocsResponseObject, error) {
-	page, err := docsPage()
-	return docsAnswer(page), err
+	return docsAnswer{}, nil
 }
 
-// docsAnswer says its character set, which the generated answer does not, and
-// may load the console's style sheet.
-type docsAnswer []byte
+// docsAnswer is the page with its own character set and policy, which the generated answer
+// does not set.
+type docsAnswer struct{}
 
 // VisitGetDocsResponse writes the page.
-func (p docsAnswer) VisitGetDocsResponse(w http.ResponseWriter) error {
+func (docsAnswer) VisitGetDocsResponse(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'")
-	_, err := w.Write(p)
+	w.Header().Set("Content-Security-Policy", docsPolicy)
+	_, err := w.Write(docsHTML)
 	return err
+}
+
+// docsAssets is the route of the files that the page loads. It is not in openapi.yaml.
+const docsAssets = "/docs/:asset"
+
+// swaggerUI serves the embedded files of Swagger UI.
+var swaggerUI = swaggerui.New("stevedore API", "/openapi.yaml", "/docs")
+
+func getDocsAsset(c echo.Context) error {
+	c.Response().Header().Set("Cache-Control", "private, max-age=86400")
+	if c.Param("asset") == "docs.js" {
+		return c.Blob(http.StatusOK, "text/javascript; charset=utf-8", docsScript)
+	}
+	swaggerUI.ServeHTTP(c.Response(), c.Request())
+	return nil
 }

@@ -380,17 +380,6 @@ func TestStreamsOfATokenAreLimited(t *testing.T) {
 	}
 }
 
-func TestDocsNeedNothingFromElsewhere(t *testing.T) {
-	t.Parallel()
-	b := setup(&fakeOperations{})
-	answer := b.call("GET", "/docs", "")
-	require.Equal(t, 200, answer.Code)
-	require.Contains(t, answer.Body.String(), "/api/v1/files:retry")
-	require.NotContains(t, answer.Body.String(), "<script")
-	require.NotContains(t, answer.Body.String(), "src=")
-	require.Equal(t, "text/html; charset=utf-8", answer.Header().Get("Content-Type"))
-}
-
 func TestVersionNamesSettingsOnly(t *testing.T) {
 	t.Parallel()
 	server := ingest.Server{Name: "a", Active: true}

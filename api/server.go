@@ -123,6 +123,7 @@ func newPrograms(d Deps) (web.Site, *access.Guard) {
 		ops: d.Operations, access: d.Access, startTimeout: d.StartTimeout, stopping: d.Stopping, guard: checked, now: d.Now, metrics: d.Metrics,
 		ready: &operations.Readiness{Ask: d.Operations.Ready, Now: d.Now, Log: d.Log},
 	}, nil))
+	e.GET(docsAssets, getDocsAsset)
 	return web.Site{
 		Handler: e, Timeout: timeout,
 		Fail:    func(w http.ResponseWriter, r *http.Request, err error) { writeProblem(d.Log, w, r, err) },
@@ -138,7 +139,7 @@ func forPrograms(r *http.Request) bool {
 	case "/api", "/livez", "/readyz", "/metrics", "/openapi.yaml", "/docs", "/files/scan":
 		return true
 	default:
-		return strings.HasPrefix(path, "/api/") || r.Header.Get("Authorization") != "" || hidesSlashes(r)
+		return strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/docs/") || r.Header.Get("Authorization") != "" || hidesSlashes(r)
 	}
 }
 
