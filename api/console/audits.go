@@ -25,7 +25,7 @@ func (c *Console) startAudit(r *http.Request, v *view) (answer, error) {
 		servers = []string{name}
 	}
 	run, err := c.d.Operations.StartAudit(r.Context(), servers, r.PostFormValue("deep") != "")
-	return answer{goTo: "/audits/" + run.UUID, notice: plain(v.T("The audit has begun."))}, err
+	return answer{goTo: "/audits/" + run.UUID, notice: plain(v.T("Audit started."))}, err
 }
 
 // differencesPerPage is how many differences a page shows.
@@ -41,20 +41,20 @@ func (c *Console) audit(r *http.Request, v *view) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{title: v.T("Audit"), body: auditView(v, run, page)}, nil
+	return answer{title: v.T("Audits"), body: auditView(v, run, page)}, nil
 }
 
 // auditHealth is how an audit stands, as one word with a sign.
 func auditHealth(r ingest.AuditRun) serverHealth {
 	switch {
 	case r.State == ingest.AuditRunning:
-		return serverHealth{"idle", "…", "is running"}
+		return serverHealth{"idle", "…", "running"}
 	case r.State == ingest.AuditFailed:
 		return serverHealth{"bad", "✕", "failed"}
 	case r.Differences() > 0:
-		return serverHealth{"warn", "!", "completed, with differences"}
+		return serverHealth{"warn", "!", "completed, with discrepancies"}
 	default:
-		return serverHealth{"good", "✓", "completed, no differences"}
+		return serverHealth{"good", "✓", "completed, no discrepancies"}
 	}
 }
 
@@ -66,7 +66,7 @@ func markWord(mark ingest.AuditMark) string {
 	case "+":
 		return "extra"
 	default:
-		return "wrong"
+		return "differs"
 	}
 }
 
@@ -79,7 +79,7 @@ func moreDifferences(run ingest.AuditRun, page ingest.Page[ingest.AuditDifferenc
 func markOf(s ingest.SideState) serverHealth {
 	switch s {
 	case ingest.SideSame:
-		return serverHealth{"good", "=", "there"}
+		return serverHealth{"good", "=", "present"}
 	case ingest.SideMissing:
 		return serverHealth{"bad", "−", "missing"}
 	case ingest.SideExtra:

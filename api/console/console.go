@@ -151,9 +151,9 @@ func (c *Console) failSite(w http.ResponseWriter, r *http.Request, err error) {
 	v := c.view(r)
 	switch {
 	case errors.Is(err, web.ErrPanic):
-		http.Error(w, v.T("Something went wrong inside stevedore: its log has the request id %s.", web.InfoOf(r.Context()).ID), http.StatusInternalServerError)
+		http.Error(w, v.T("Internal error. See the log for request id %s.", web.InfoOf(r.Context()).ID), http.StatusInternalServerError)
 	case errors.Is(err, web.ErrCrossOrigin):
-		c.fail(w, r, v, tell(ingest.KindInvalid, errForbidden, "A form from another web site is not taken."))
+		c.fail(w, r, v, tell(ingest.KindInvalid, errForbidden, "Forms from other websites are rejected."))
 	default:
 		c.fail(w, r, v, err)
 	}

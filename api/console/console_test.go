@@ -466,7 +466,7 @@ func TestDecidingOnOneFile(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, answer.Code)
 	require.Equal(t, []string{"retry f1 from upload by ann: again"}, f.done)
 	notice := answer.Result().Cookies()[0]
-	require.Contains(t, get(c, "/files/f1", "Cookie", notice.Name+"="+notice.Value).Body.String(), "It goes on.")
+	require.Contains(t, get(c, "/files/f1", "Cookie", notice.Name+"="+notice.Value).Body.String(), "Retry requested.")
 	f.err = ingest.Errorf(ingest.KindConflict, "the file is not parked")
 	answer = post(c, "/files/f1/decide", url.Values{"action": {"skip"}, "reason": {"x"}})
 	require.Equal(t, http.StatusSeeOther, answer.Code)

@@ -62,31 +62,31 @@ func (p filePage) next(v *view) said {
 	switch p.file.Status {
 	case ingest.StatusDiscovered:
 		if p.file.Hold == ingest.HoldHeld {
-			return plain(v.T("An operator decides, on the page of its server, whether it is taken: only its time is new."))
+			return plain(v.T("Held: only its modification time changed. Decide on the server's page."))
 		}
 		if p.file.WaitsFor != "" {
-			return plain(v.T("It is taken once it has what it waits for: %s.", ingest.DisplayPath(p.file.WaitsFor)))
+			return plain(v.T("Waiting for %s.", ingest.DisplayPath(p.file.WaitsFor)))
 		}
-		return plain(v.T("It is taken once it has stayed unchanged for the server's settle time."))
+		return plain(v.T("Waiting until the file is unchanged for the server's settle time."))
 	case ingest.StatusReady:
-		return plain(v.T("It is fetched as soon as one of the server's places is free."))
+		return plain(v.T("Queued until a slot of the server is free."))
 	case ingest.StatusError:
-		return plain(v.T("It waits for an operator: retry it, or skip it."))
+		return plain(v.T("Retry or skip the file."))
 	case ingest.StatusCompleted:
 		if p.file.SourceLeft != "" {
-			return v.line(v.T("It is in the object store and announced; its source is still on the server, which is tried again every hour"), p.file.SourceLeft)
+			return v.line(v.T("Done: stored and notified. The after-ingest action failed and is retried every hour"), p.file.SourceLeft)
 		}
-		return plain(v.T("Nothing: it is in the object store and announced."))
+		return plain(v.T("Done: stored and notified."))
 	case ingest.StatusSkipped:
-		return plain(v.T("Nothing: an operator has given it up."))
+		return plain(v.T("Nothing: skipped by an operator."))
 	case ingest.StatusVanished:
-		return plain(v.T("Nothing, unless the server shows it again."))
+		return plain(v.T("Nothing, unless the file reappears on the server."))
 	case ingest.StatusSuperseded:
-		return plain(v.T("Nothing: the server shows another version, which is a file of its own here."))
+		return plain(v.T("Nothing: another version replaced it and has its own entry."))
 	case ingest.StatusRejected:
-		return plain(v.T("Nothing: its name or kind is unsafe. The partner must give it another name."))
+		return plain(v.T("Nothing: its name or type is unsafe. Ask the partner to rename it."))
 	}
-	return plain(v.T("It is on its way; the next step follows by itself."))
+	return plain(v.T("The next step starts automatically."))
 }
 
 // cli is the command that shows the same.
@@ -98,12 +98,12 @@ var fileDecisions = map[string]operations.Action{"retry": operations.Retry, "ski
 func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
 	action, known := fileDecisions[r.PostFormValue("action")]
 	if !known {
-		return answer{}, tell(ingest.KindInvalid, nil, "The action is none of those that are offered.")
+		return answer{}, tell(ingest.KindInvalid, nil, "Unknown action.")
 	}
 	back := answer{goTo: "/files/" + r.PathValue("file")}
 	decision := workflows.OperatorAction{Reason: strings.TrimSpace(r.PostFormValue("reason"))}
 	if decision.Reason == "" {
-		back.notice, back.bad = plain(v.T("Say why: it goes into the files' history.")), true
+		back.notice, back.bad = plain(v.T("Enter a reason; it is stored in the history.")), true
 		return back, nil
 	}
 	if action == operations.Retry {
@@ -120,13 +120,13 @@ func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
 	back.goTo = "/files/" + file.UUID
 	switch action {
 	case operations.Retry:
-		back.notice = plain(v.T("It goes on."))
+		back.notice = plain(v.T("Retry requested."))
 	case operations.Skip:
-		back.notice = plain(v.T("It is skipped."))
+		back.notice = plain(v.T("File skipped."))
 	case operations.Reprocess:
-		back.notice = plain(v.T("It is ingested again."))
+		back.notice = plain(v.T("Reprocessing requested."))
 	default:
-		back.notice = plain(v.T("It is announced again."))
+		back.notice = plain(v.T("Notification requested."))
 	}
 	return back, nil
 }

@@ -196,11 +196,11 @@ func (c *Console) decideFiles(r *http.Request, v *view) (answer, error) {
 			return answer{}, err
 		}
 		bulk.count = count.Matched
-		return answer{title: v.T("Decide on files"), body: bulkForm(v, bulk, said{})}, nil
+		return answer{title: v.T("Retry or skip files"), body: bulkForm(v, bulk, said{})}, nil
 	}
 	bulk.count, _ = strconv.ParseInt(r.PostForm.Get("count"), 10, 64)
 	if bulk.reason == "" {
-		return answer{title: v.T("Decide on files"), body: bulkForm(v, bulk, plain(v.T("Say why: it goes into the files' history."))), status: http.StatusBadRequest}, nil
+		return answer{title: v.T("Retry or skip files"), body: bulkForm(v, bulk, plain(v.T("Enter a reason; it is stored in the history."))), status: http.StatusBadRequest}, nil
 	}
 	result, err := c.d.Operations.ActOnFiles(r.Context(), bulk.request(v, &bulk.count, false))
 	if ingest.IsKind(err, ingest.KindConflict) {
@@ -209,12 +209,12 @@ func (c *Console) decideFiles(r *http.Request, v *view) (answer, error) {
 			return answer{}, recount
 		}
 		bulk.count = fresh.Matched
-		return answer{title: v.T("Decide on files"), body: bulkForm(v, bulk, v.said(err)), status: http.StatusConflict}, nil
+		return answer{title: v.T("Retry or skip files"), body: bulkForm(v, bulk, v.said(err)), status: http.StatusConflict}, nil
 	}
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{title: v.T("Decided"), body: bulkDone(v, bulk, result)}, nil
+	return answer{title: v.T("Action applied"), body: bulkDone(v, bulk, result)}, nil
 }
 
 // bulk is a decision on several files.
@@ -240,12 +240,12 @@ func readBulk(form url.Values) (b bulk, err error) {
 	switch b.action = operations.Action(form.Get("action")); b.action {
 	case operations.Retry, operations.Skip:
 	default:
-		return b, tell(ingest.KindInvalid, nil, "The action is none of those that are offered.")
+		return b, tell(ingest.KindInvalid, nil, "Unknown action.")
 	}
 	if b.ticking = form.Get("all") == ""; b.ticking {
 		b.uuids = form["file"]
 		if len(b.uuids) == 0 {
-			return b, tell(ingest.KindInvalid, nil, "Tick at least one file that waits for an operator.")
+			return b, tell(ingest.KindInvalid, nil, "Select at least one failed file.")
 		}
 	}
 	b.query.after, b.cursor = 0, form.Get("cursor")

@@ -43,7 +43,7 @@ func (c *Console) changes(r *http.Request, v *view) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{title: v.T("Changes"), body: changesView(v, page, before(r))}, nil
+	return answer{title: v.T("Audit log"), body: changesView(v, page, before(r))}, nil
 }
 
 // found sums up what a run of the reconciler did.
@@ -52,8 +52,8 @@ func (v *view) found(run ingest.Reconciliation) (list []string) {
 		n    int64
 		text string
 	}{
-		{run.Requeued, "%d files requeued"}, {run.Restarted, "%d workflows started again"}, {run.UploadsAborted, "%d uploads aborted"},
-		{run.StagingRemoved, "%d staged files removed"}, {run.ObjectsMissing, "%d objects missing"}, {run.HostsSilent, "%d workers silent"},
+		{run.Requeued, "%d files requeued"}, {run.Restarted, "%d workflows restarted"}, {run.UploadsAborted, "%d uploads aborted"},
+		{run.StagingRemoved, "%d staged files removed"}, {run.ObjectsMissing, "%d objects missing"}, {run.HostsSilent, "%d workers without heartbeat"},
 	} {
 		if part.n > 0 {
 			list = append(list, v.T(part.text, part.n))

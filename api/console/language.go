@@ -30,7 +30,7 @@ func languageOf(r *http.Request) language.Tag {
 func (c *Console) setLanguage(w http.ResponseWriter, r *http.Request) {
 	tag, err := language.Parse(r.PostFormValue("language"))
 	if err != nil {
-		c.fail(w, r, c.view(r), tell(ingest.KindInvalid, nil, "The language is none of those that are offered."))
+		c.fail(w, r, c.view(r), tell(ingest.KindInvalid, nil, "Unknown language."))
 		return
 	}
 	_, i, _ := matcher.Match(tag)

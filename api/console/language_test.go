@@ -74,9 +74,9 @@ func used(t *testing.T) map[string]bool {
 		}
 	}
 	for _, word := range []string{
-		"paused", "suspended", "host key not approved", "late", "last scan failed", "changes held", "files there again", "not scanned yet", "healthy",
-		"there", "differs", "not compared", "revoked", "expired", "valid", "failed", "completed, no differences", "completed, with differences", "missing", "extra", "wrong", "rename", "overwrite", "keep", "%d min", "%d h", "%d s", "%d files requeued", "%d workflows started again",
-		"%d uploads aborted", "%d staged files removed", "%d objects missing", "%d workers silent",
+		"paused", "suspended", "host key not approved", "scan overdue", "scan failed", "changes held", "files reappeared", "not scanned yet", "healthy",
+		"present", "differs", "not compared", "revoked", "expired", "valid", "failed", "completed, no discrepancies", "completed, with discrepancies", "missing", "extra", "differs", "rename", "overwrite", "keep", "%d min", "%d h", "%d s", "%d files requeued", "%d workflows restarted",
+		"%d uploads aborted", "%d staged files removed", "%d objects missing", "%d workers without heartbeat",
 	} {
 		keys[word] = true
 	}
@@ -118,18 +118,16 @@ func TestPluralFormsAreRight(t *testing.T) {
 	require.Equal(t, "2,000 files match", english.Sprintf("%d files match", 2000))
 	printer := message.NewPrinter(language.Russian, message.Catalog(words))
 	for n, want := range map[int64]string{
-		0: "Подходит 0 файлов", 1: "Подходит 1 файл", 2: "Подходят 2 файла", 5: "Подходит 5 файлов", 11: "Подходит 11 файлов",
-		21: "Подходит 21 файл", 22: "Подходят 22 файла", 112: "Подходит 112 файлов", 1001: "Подходит 1\u00a0001 файл",
+		0: "Найдено 0 файлов", 1: "Найден 1 файл", 2: "Найдено 2 файла", 5: "Найдено 5 файлов", 11: "Найдено 11 файлов",
+		21: "Найден 21 файл", 22: "Найдено 22 файла", 112: "Найдено 112 файлов", 1001: "Найден 1\u00a0001 файл",
 	} {
 		require.Equal(t, want, printer.Sprintf("%d files match", n))
 	}
 	for key, want := range map[string][3]string{ // of 1, 21 and 5
-		"At least %d files match":          {"Подходит не меньше 1 файла", "Подходит не меньше 21 файла", "Подходит не меньше 5 файлов"},
-		"all %d files that wait":           {"все ждущие: 1 файл", "все ждущие: 21 файл", "все ждущие: 5 файлов"},
-		"%d workflows started again":       {"1 процесс запущен снова", "21 процесс запущен снова", "5 процессов запущено снова"},
-		"%d files requeued":                {"1 файл возвращён в очередь", "21 файл возвращён в очередь", "5 файлов возвращено в очередь"},
-		"%d files were refused:":           {"Отказано по 1 файлу:", "Отказано по 21 файлу:", "Отказано по 5 файлам:"},
-		"all that wait: at least %d files": {"все ждущие: не меньше 1 файла", "все ждущие: не меньше 21 файла", "все ждущие: не меньше 5 файлов"},
+		"At least %d files match":    {"Найдено не менее 1 файла", "Найдено не менее 21 файла", "Найдено не менее 5 файлов"},
+		"%d workflows restarted":     {"1 процесс перезапущен", "21 процесс перезапущен", "5 процессов перезапущено"},
+		"%d files requeued":          {"1 файл возвращён в очередь", "21 файл возвращён в очередь", "5 файлов возвращено в очередь"},
+		"Not possible for %d files:": {"Невозможно для 1 файла:", "Невозможно для 21 файла:", "Невозможно для 5 файлов:"},
 	} {
 		require.Equal(t, want, [3]string{printer.Sprintf(key, 1), printer.Sprintf(key, 21), printer.Sprintf(key, 5)})
 	}
@@ -147,7 +145,7 @@ func TestLanguageIsChosenOrPreferred(t *testing.T) {
 	require.Contains(t, get(c, "/files").Body.String(), `<html lang="en">`)
 	require.Contains(t, get(c, "/files", "Accept-Language", "ru-RU,ru;q=0.9,en;q=0.8").Body.String(), `<html lang="ru">`)
 	require.Contains(t, get(c, "/files", "Accept-Language", "de").Body.String(), `<html lang="en">`)
-	require.Contains(t, get(c, "/files", "Accept-Language", "en", "Cookie", languageCookie+"=ru").Body.String(), "Подходит 1 файл")
+	require.Contains(t, get(c, "/files", "Accept-Language", "en", "Cookie", languageCookie+"=ru").Body.String(), "Найден 1 файл")
 	chosen := post(c, "/language", map[string][]string{"language": {"ru"}, "next": {"/files"}})
 	require.Equal(t, "/files", chosen.Header().Get("Location"))
 	require.True(t, slices.ContainsFunc(chosen.Result().Header["Set-Cookie"], func(s string) bool { return strings.HasPrefix(s, languageCookie+"=ru") }))

@@ -30,15 +30,15 @@ func TestAnOperatorReprocessesWhatAnAuditFound(t *testing.T) {
 	p.logIn()
 
 	p.open("/servers/globex")
-	p.press("Test and list files")
-	p.sees("The patterns take")
+	p.press("Preview")
+	p.sees("Included files")
 	p.sees("lost.csv")
 	p.photo("server-test-sample")
 	p.accessible("test with a sample")
 
 	require.NoError(t, p.S3.Core.RemoveObject(p.Ctx, p.S3.Bucket, lost.ObjectKey, minio.RemoveObjectOptions{}))
 	p.open("/audits")
-	p.press("Compare now")
+	p.press("Start audit")
 	p.sees("there is no object")
 	p.photo("audit-missing")
 	p.press("Reprocess")
@@ -48,7 +48,7 @@ func TestAnOperatorReprocessesWhatAnAuditFound(t *testing.T) {
 	p.photo("file-reprocess")
 	p.accessible("reprocess")
 	p.do(chromedp.Click(`button[value=reprocess]`))
-	p.sees("It is ingested again")
+	p.sees("Reprocessing requested")
 	p.File(globex.Path("lost.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted && f.Round > lost.Round })
 
 	p.makeTrouble()

@@ -78,7 +78,7 @@ func (c *Console) health(r *http.Request, v *view) (answer, error) {
 			if name == "" {
 				name = part.Part + ":"
 			}
-			down = append(down, partDown{part.Part, v.T(name), v.line(v.T("it does not answer, or is not as it must be."), part.Err.Error())})
+			down = append(down, partDown{part.Part, v.T(name), v.line(v.T("unavailable or misconfigured."), part.Err.Error())})
 		}
 	}
 	slices.SortFunc(down, func(x, y partDown) int { return strings.Compare(x.name, y.name) })
@@ -87,13 +87,13 @@ func (c *Console) health(r *http.Request, v *view) (answer, error) {
 
 // eventWords is how people call what happens to a file.
 var eventWords = map[ingest.EventType]string{
-	ingest.EventDiscovered: "First seen", ingest.EventSettled: "Settled: it stays unchanged", ingest.EventDownloadStarted: "Download began",
-	ingest.EventDownloadResumed: "Download went on where it was left", ingest.EventDownloaded: "Downloaded", ingest.EventVerified: "Content verified",
-	ingest.EventUploadStart: "Upload began", ingest.EventUploaded: "In the object store, verified", ingest.EventNotified: "Announced",
-	ingest.EventRetryScheduled: "Failed, is tried again", ingest.EventError: "Failed", ingest.EventVanished: "Gone from the server",
-	ingest.EventSuperseded: "Another version is on the server", ingest.EventRejected: "Rejected: unsafe name or kind",
-	ingest.EventSourceDone: "After-ingest action done", ingest.EventRequeued: "Set going again",
-	ingest.EventDeferred: "Put off: others go first", ingest.EventOperatorAction: "An operator decided",
+	ingest.EventDiscovered: "First seen", ingest.EventSettled: "Settled", ingest.EventDownloadStarted: "Download started",
+	ingest.EventDownloadResumed: "Download resumed", ingest.EventDownloaded: "Downloaded", ingest.EventVerified: "Content verified",
+	ingest.EventUploadStart: "Upload started", ingest.EventUploaded: "Stored and verified", ingest.EventNotified: "Notified",
+	ingest.EventRetryScheduled: "Attempt failed, retry scheduled", ingest.EventError: "Failed", ingest.EventVanished: "Removed from the server",
+	ingest.EventSuperseded: "Replaced by another version", ingest.EventRejected: "Rejected: unsafe name or type",
+	ingest.EventSourceDone: "After-ingest action completed", ingest.EventRequeued: "Requeued",
+	ingest.EventDeferred: "Deferred", ingest.EventOperatorAction: "Operator action",
 }
 
 // event is what happened, in the page's language.

@@ -12,7 +12,7 @@ import (
 // the translation.
 var stepWords = map[ingest.Step]string{
 	ingest.StepDiscover: "discovery", ingest.StepDownload: "download", ingest.StepVerify: "verification", ingest.StepUpload: "upload",
-	ingest.StepTransfer: "transfer", ingest.StepNotify: "announcement", ingest.StepAfter: "after-ingest action",
+	ingest.StepTransfer: "transfer", ingest.StepNotify: "notification", ingest.StepAfter: "after-ingest action",
 }
 
 // step returns the step's name in the page's language; unknown steps keep theirs.
@@ -32,11 +32,11 @@ func (v *view) tries(p orchestrator.Progress) (s said) {
 	case !p.NextTry.IsZero():
 		s.text = v.T("attempt %d, next try in %s", p.Attempt, v.span(max(0, p.NextTry.Sub(v.now).Round(time.Second))))
 	case p.Attempt > 1 && p.Running:
-		s.text = v.T("attempt %d is running", p.Attempt)
+		s.text = v.T("attempt %d running", p.Attempt)
 	case p.Attempt > 1:
-		s.text = v.T("attempt %d waits for a worker", p.Attempt)
+		s.text = v.T("attempt %d, waiting for a worker", p.Attempt)
 	case !p.Running:
-		return plain(v.T("waits for a worker"))
+		return plain(v.T("waiting for a worker"))
 	default:
 		return said{}
 	}

@@ -98,15 +98,15 @@ func (v *view) said(err error) said {
 	case errors.As(err, &large):
 		return plain(v.T("The form is too large: at most %d KiB.", large.Limit>>10))
 	case errors.Is(err, ingest.ErrNotFound):
-		return v.line(v.T("It does not exist, or no longer."), original(err))
+		return v.line(v.T("Not found."), original(err))
 	case errors.Is(err, ingest.ErrStale):
-		return v.line(v.T("It was changed meanwhile: read it again and repeat."), original(err))
+		return v.line(v.T("Changed by another request. Reload the page and repeat."), original(err))
 	case errors.As(err, &known):
 		return v.line(v.T(kindWords[known.Kind]), known.Message)
 	case errors.Is(err, context.DeadlineExceeded):
-		return plain(v.T("A part of stevedore did not answer in time. Try again."))
+		return plain(v.T("A dependency did not respond in time. Try again."))
 	default:
-		return plain(v.T("Something went wrong inside stevedore: its log has the request id."))
+		return plain(v.T("Internal error. See the log for the request id."))
 	}
 }
 
@@ -120,30 +120,30 @@ func original(err error) string {
 
 // kindWords say what the kinds of errors mean to people.
 var kindWords = map[ingest.Kind]string{
-	ingest.KindTransient:          "Something does not answer as it should; trying again helps.",
-	ingest.KindAuth:               "The server refuses the credentials.",
-	ingest.KindHostKey:            "The server's host key is not an approved one.",
-	ingest.KindPermission:         "Access is refused.",
+	ingest.KindTransient:          "Temporary failure.",
+	ingest.KindAuth:               "The server rejected the credentials.",
+	ingest.KindHostKey:            "The host key is not approved.",
+	ingest.KindPermission:         "Access denied.",
 	ingest.KindNotFound:           "The file is no longer on the server.",
-	ingest.KindChanged:            "The file on the server has changed.",
-	ingest.KindHashMismatch:       "The content does not have the checksum that it should have.",
-	ingest.KindStagingLost:        "Staged bytes are missing.",
-	ingest.KindStagingFull:        "The staging volume has no room.",
-	ingest.KindStagingUnavailable: "The staging folder cannot be used.",
-	ingest.KindSlow:               "The server was slower than its minimum rate.",
+	ingest.KindChanged:            "The file changed on the server.",
+	ingest.KindHashMismatch:       "The checksum does not match.",
+	ingest.KindStagingLost:        "Staged data is missing.",
+	ingest.KindStagingFull:        "The staging volume is full.",
+	ingest.KindStagingUnavailable: "The staging folder is unavailable.",
+	ingest.KindSlow:               "The transfer was slower than the minimum rate.",
 	ingest.KindUnsafeName:         "The name is unsafe.",
 	ingest.KindForbiddenAddress:   "The server's address is not allowed.",
-	ingest.KindMissing:            "Something that must exist does not.",
-	ingest.KindConflict:           "This does not fit how things stand now.",
-	ingest.KindNoSlot:             "The file must wait for a free slot.",
-	ingest.KindFenced:             "Another attempt is at work on it.",
-	ingest.KindUnsettled:          "The file never stays the same; it is taken once it does.",
-	ingest.KindSameContent:        "The file has a new time but the content of an ingested version.",
-	ingest.KindOrphaned:           "Its workflow has ended; it is set going again by itself.",
-	ingest.KindInvalid:            "The request is not valid.",
-	ingest.KindServer:             "The server cannot be used as it is.",
+	ingest.KindMissing:            "A required object does not exist.",
+	ingest.KindConflict:           "Conflict with the current state.",
+	ingest.KindNoSlot:             "No free slot.",
+	ingest.KindFenced:             "Another attempt is processing the file.",
+	ingest.KindUnsettled:          "The file keeps changing; it is ingested once it is stable.",
+	ingest.KindSameContent:        "The file has a new modification time but the content of an ingested version.",
+	ingest.KindOrphaned:           "The workflow ended; it is restarted automatically.",
+	ingest.KindInvalid:            "Invalid request.",
+	ingest.KindServer:             "The server cannot be used with these settings.",
 	ingest.KindSuspended:          "The server is suspended.",
-	ingest.KindSourceGone:         "The source is gone after it was taken.",
+	ingest.KindSourceGone:         "The source disappeared after it was read.",
 }
 
 // fieldWords say what would be right in a field that was refused.
@@ -151,12 +151,12 @@ var fieldWords = map[string]string{
 	"name":         "Use 1 to 63 letters, digits, '-', '_' or '.'.",
 	"host":         "Use a DNS name or an IP address.",
 	"port":         "Use a number from 1 to 65535.",
-	"username":     "It must not be empty, nor hold characters that cannot be seen.",
-	"credentials":  "Give a password, a private key or both.",
-	"private_key":  "Use a whole private key in OpenSSH, PEM or PuTTY form, not a public key.",
-	"passphrase":   "The private key is locked: enter the passphrase that opens it.",
+	"username":     "Must not be empty or contain invisible characters.",
+	"credentials":  "Enter a password, a private key or both.",
+	"private_key":  "Use a complete private key in OpenSSH, PEM or PuTTY format, not a public key.",
+	"passphrase":   "The private key is encrypted: enter its passphrase.",
 	"certificate":  "Use the user certificate of this private key, and enter both together.",
-	"host_keys":    "Use one line like 'ssh-ed25519 AAAA…' for each key, without a host name before it.",
+	"host_keys":    "Use one line per key, e.g. 'ssh-ed25519 AAAA…', without a host name.",
 	"root_path":    "Use an absolute path, or ~/dir below the home folder, without '..' or a '/' at its end.",
 	"include":      "Use globs such as **/*.csv.",
 	"exclude":      "Use globs such as **/*.csv.",
@@ -165,11 +165,11 @@ var fieldWords = map[string]string{
 	"settle":       "Use a time from 0s to 24h.",
 	"min_age":      "Use a time from 0s to 168h.",
 	"sidecar_wait": "Use a time from 0s to 168h.",
-	"done_marker":  "Use a file name; * is the name of the file that it speaks for, e.g. *.done.",
-	"transfer":     "Choose one of those that are offered.",
+	"done_marker":  "Use a file name; * is the name of the file, e.g. *.done.",
+	"transfer":     "Choose one of the options.",
 	"after_ingest": "Use keep, delete or move:/dir.",
-	"on_collision": "Choose one of those that are offered.",
-	"role":         "Choose one of those that are offered.",
+	"on_collision": "Choose one of the options.",
+	"role":         "Choose one of the options.",
 	"expires":      "Use a whole number of days from 1 to 3650.",
 }
 

@@ -195,7 +195,7 @@ func (c *Console) addServer(r *http.Request, v *view) (answer, error) {
 	server, err := c.d.Operations.AddServer(r.Context(), in)
 	switch {
 	case err == nil:
-		return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("The server is added. Test it now."))}, nil
+		return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("Server added. Test the connection."))}, nil
 	case form.refused(v, err):
 		again.body = serverFormView(v, form.again())
 		return again, nil

@@ -112,17 +112,17 @@ func (c *Console) scan(r *http.Request, v *view, servers []string, back string) 
 	case err != nil:
 		return answer{}, err
 	}
-	return answer{goTo: back, notice: plain(v.T("The scan has begun."))}, nil
+	return answer{goTo: back, notice: plain(v.T("Scan started."))}, nil
 }
 
 func (c *Console) pauseServer(r *http.Request, v *view) (answer, error) {
 	server, err := c.d.Operations.PauseServer(r.Context(), r.PathValue("server"))
-	return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("The server is paused. Files already found go on."))}, err
+	return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("Server paused. Discovered files are still ingested."))}, err
 }
 
 func (c *Console) resumeServer(r *http.Request, v *view) (answer, error) {
 	server, err := c.d.Operations.ResumeServer(r.Context(), r.PathValue("server"))
-	return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("The server is scanned again."))}, err
+	return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("Server resumed."))}, err
 }
 
 // heldPart says what a part of the held changes is.
@@ -140,7 +140,7 @@ func (c *Console) decideChanges(r *http.Request, v *view) (answer, error) {
 	back := answer{goTo: "/servers/" + name}
 	decision, reason := ingest.ChangesDecision(r.PostFormValue("decision")), strings.TrimSpace(r.PostFormValue("reason"))
 	if reason == "" {
-		back.notice, back.bad = plain(v.T("Say why: it goes into the history.")), true
+		back.notice, back.bad = plain(v.T("Enter a reason; it is stored in the history.")), true
 		return back, nil
 	}
 	n, err := c.d.Operations.ResolveChanges(r.Context(), name, decision, r.PostFormValue("part"), reason)
@@ -151,20 +151,20 @@ func (c *Console) decideChanges(r *http.Request, v *view) (answer, error) {
 	case err != nil:
 		return answer{}, err
 	}
-	back.notice = plain(v.T("%d files were decided on.", n))
+	back.notice = plain(v.T("Action applied to %d files.", n))
 	return back, nil
 }
 
 func (c *Console) removeServer(r *http.Request, v *view) (answer, error) {
 	name := r.PathValue("server")
 	if r.PostFormValue("name") != name {
-		return answer{goTo: "/servers/" + name, notice: plain(v.T("Type the server's name to remove it.")), bad: true}, nil
+		return answer{goTo: "/servers/" + name, notice: plain(v.T("Enter the server name to confirm")), bad: true}, nil
 	}
 	_, err := c.d.Operations.RemoveServer(r.Context(), name, r.PostFormValue("version"))
 	if ingest.IsKind(err, ingest.KindConflict) {
 		return answer{goTo: "/servers/" + name, notice: v.said(err), bad: true}, nil
 	}
-	return answer{goTo: "/servers", notice: plain(v.T("The server is removed. What it delivered stays in the ledger."))}, err
+	return answer{goTo: "/servers", notice: plain(v.T("Server removed. Delivered files stay in the ledger."))}, err
 }
 
 // health of a server, as one word with a sign.
@@ -179,13 +179,13 @@ func healthOf(s ingest.Server, late bool) serverHealth {
 	case len(s.HostKeys) == 0:
 		return serverHealth{"warn", "?", "host key not approved"}
 	case late:
-		return serverHealth{"warn", "!", "late"}
+		return serverHealth{"warn", "!", "scan overdue"}
 	case s.LastError != "":
-		return serverHealth{"warn", "!", "last scan failed"}
+		return serverHealth{"warn", "!", "scan failed"}
 	case s.Attention.Held.Files > 0:
 		return serverHealth{"warn", "!", "changes held"}
 	case s.Attention.Resent > 0:
-		return serverHealth{"warn", "!", "files there again"}
+		return serverHealth{"warn", "!", "files reappeared"}
 	case s.LastScanAt.IsZero():
 		return serverHealth{"idle", "○", "not scanned yet"}
 	default:
@@ -205,16 +205,16 @@ func nextScan(s ingest.Server, now time.Time) time.Duration {
 func leftLines(v *view, server ingest.Server) (lines []string) {
 	left := server.Left
 	if left.Sources > 0 {
-		lines = append(lines, v.T("Taken files that should have been deleted or moved and are still there: %d", left.Sources))
+		lines = append(lines, v.T("Ingested files that could not be deleted or moved: %d", left.Sources))
 	}
 	if left.InProgress > 0 {
-		lines = append(lines, v.T("Names of files in progress that are not taken: %d", left.InProgress))
+		lines = append(lines, v.T("Ignored files in progress: %d", left.InProgress))
 	}
 	if left.Alone > 0 {
-		lines = append(lines, v.T("Done-markers and checksum files without a file: %d", left.Alone))
+		lines = append(lines, v.T("Done-markers and checksum files without their file: %d", left.Alone))
 	}
 	if left.Stale(v.now) {
-		lines = append(lines, v.T("%s has been there for %s; if it is a delivery, change the names of files in progress", left.Oldest, v.span(v.now.Sub(left.OldestSince))))
+		lines = append(lines, v.T("%s counts as in progress since %s; if it is complete, change the names of files in progress", left.Oldest, v.span(v.now.Sub(left.OldestSince))))
 	}
 	return lines
 }

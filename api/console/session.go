@@ -53,14 +53,14 @@ func (c *Console) logIn(w http.ResponseWriter, r *http.Request) {
 		c.write(w, r, v, answer{body: loginForm(v, next, problem), bare: true, status: status})
 	}
 	if secret == "" {
-		refuse(http.StatusBadRequest, plain(v.T("Paste a token.")))
+		refuse(http.StatusBadRequest, plain(v.T("Enter a token.")))
 		return
 	}
 	who, err := c.d.Guard.Token(r.Context(), web.Address(r), secret)
 	var tooMany *access.TooManyError
 	switch {
 	case errors.As(err, &tooMany):
-		refuse(http.StatusTooManyRequests, plain(v.T("Too many wrong tokens from this address: wait a moment.")))
+		refuse(http.StatusTooManyRequests, plain(v.T("Too many invalid tokens from this address. Try again later.")))
 		return
 	case errors.Is(err, access.ErrRefused):
 		refuse(http.StatusUnauthorized, plain(v.T("This token is unknown, expired or revoked.")))

@@ -35,7 +35,7 @@ func TestAPersonAddsAServerAndWatchesAFileArrive(t *testing.T) {
 	p.until(`location.search === "?status=error"`)
 
 	p.open("/")
-	p.sees("No server yet")
+	p.sees("No servers yet")
 	p.press("Add a server")
 	p.fill("name", "ac me")
 	p.fill("host", sshd.Host)
@@ -52,7 +52,7 @@ func TestAPersonAddsAServerAndWatchesAFileArrive(t *testing.T) {
 	p.fill("name", "acme")
 	p.fill("private_key", string(sshd.PrivateKeyPEM))
 	p.press("Save")
-	p.sees("The server is added")
+	p.sees("Server added")
 
 	p.press("Test connection")
 	p.sees("not pinned yet")
@@ -63,9 +63,9 @@ func TestAPersonAddsAServerAndWatchesAFileArrive(t *testing.T) {
 	p.accessible("host key")
 	p.do(chromedp.Click(`#test input[type=checkbox]`))
 	p.press("Approve this key")
-	p.sees("All in order")
+	p.sees("OK: connected")
 	p.press("Scan now")
-	p.sees("The scan has begun")
+	p.sees("Scan started")
 
 	p.open("/files")
 	p.do(chromedp.Evaluate[chromedp.Void]("window.sameDocument = true; void 0"))
@@ -78,7 +78,7 @@ func TestAPersonAddsAServerAndWatchesAFileArrive(t *testing.T) {
 	p.photo("files")
 	p.do(chromedp.Click(`//a[contains(., "first.csv")]`))
 	p.sees("Timeline")
-	for _, event := range []string{"First seen", "Downloaded", "Content verified", "In the object store", "Announced"} {
+	for _, event := range []string{"First seen", "Downloaded", "Content verified", "Stored and verified", "Notified"} {
 		p.sees(event)
 	}
 	p.photo("file")
@@ -124,13 +124,13 @@ func TestAPersonRetriesWhatFailed(t *testing.T) {
 	p.photo("files-failed")
 	p.accessible("files")
 	p.do(chromedp.Click(`//a[contains(., "a.csv")]`))
-	p.sees("It waits for an operator")
+	p.sees("Retry or skip the file.")
 	p.photo("file-failed")
 	p.mend(acme, "a.csv")
 	p.fill("reason", "the partner has corrected the checksum")
 	p.press("Retry")
-	p.sees("It goes on.")
-	p.sees("Nothing: it is in the object store and announced.")
+	p.sees("Retry requested.")
+	p.sees("Done: stored and notified.")
 	p.sees("the partner has corrected the checksum")
 
 	p.mend(acme, many...)
@@ -143,8 +143,8 @@ func TestAPersonRetriesWhatFailed(t *testing.T) {
 	p.accessible("bulk")
 	p.do(chromedp.Click(`main form button.primary`))
 	p.sees("3 files were decided on.")
-	p.press("Back to the files")
-	p.sees("No file fits this filter.")
+	p.press("Back to files")
+	p.sees("No files match this filter.")
 	for _, name := range many {
 		p.AwaitIngest(p.Completed(acme.Path(name)).UUID)
 	}
@@ -209,8 +209,8 @@ func TestAPersonPausesUpdatesAndChangesLooks(t *testing.T) {
 func (p *person) lookAround(acme *services.SSHD) {
 	file := p.File(acme.Path("later.csv"), func(ingest.File) bool { return true })
 	p.open("/audits")
-	p.press("Compare now")
-	p.sees("Everything is there, once.")
+	p.press("Start audit")
+	p.sees("No discrepancies.")
 	audit, err := chromedp.Run(p.ctx, chromedp.Evaluate[string]("location.pathname"))
 	require.NoError(p.t, err)
 	pages := map[string]string{
@@ -292,11 +292,11 @@ func TestAPersonSeesBytesMoveAndWhyAFileWaits(t *testing.T) {
 	p.photo("servers-in-flight")
 	p.open("/files")
 	p.do(chromedp.Click(`//a[contains(., "locked.csv")]`))
-	p.sees("What happens next: attempt")
+	p.sees("Next: attempt")
 	p.photo("file-waiting")
 	close(done)
 	globex.SetFaults(services.SFTPFaults{})
-	p.sees("Nothing: it is in the object store and announced.")
+	p.sees("Done: stored and notified.")
 	p.AwaitIngest(p.Completed(acme.Path("backup-archive.tar")).UUID)
 	p.spoilt(arrived)
 }
@@ -320,7 +320,7 @@ func (p *person) spoilt(file ingest.File) {
 	p.t.Helper()
 	p.S3.Replace(p.t, file.ObjectKey, []byte("other bytes"))
 	p.open("/audits")
-	p.press("Compare now")
+	p.press("Start audit")
 	p.until(`document.querySelectorAll("#audit tbody tr").length === 2`)
 	p.until(row("orders-20.csv", has("differs")+" && "+has("11 bytes")+" && "+has("59,000 bytes")+` && tr.querySelectorAll("td.side").length === 4`))
 	p.until(row("payments-batch-118.dat", has("it waits for an operator")))

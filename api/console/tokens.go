@@ -45,7 +45,7 @@ func (c *Console) createToken(r *http.Request, v *view) (answer, error) {
 	if page.days != "" {
 		days, err := strconv.Atoi(page.days)
 		if err != nil || days < 1 || days > 3650 {
-			page.wrong = []said{plain(v.T("Days: use a whole number from 1 to 3650, or nothing."))}
+			page.wrong = []said{plain(v.T("Days: use a whole number from 1 to 3650, or leave empty."))}
 			return c.showTokens(r, v, page)
 		}
 		in.Expires = time.Duration(days) * 24 * time.Hour

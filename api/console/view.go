@@ -109,7 +109,7 @@ func (c *Console) page(role ingest.Role, handle handler) http.HandlerFunc {
 		web.InfoOf(r.Context()).Principal = who.Name
 		if err := c.d.Guard.Take(who.Name); err != nil {
 			web.SetHeaders(w.Header(), err)
-			http.Error(w, v.T("Too many requests: wait a moment."), http.StatusTooManyRequests)
+			http.Error(w, v.T("Too many requests. Try again later."), http.StatusTooManyRequests)
 			return
 		}
 		r = r.WithContext(access.As(r.Context(), who))
@@ -135,7 +135,7 @@ func (c *Console) unknown(w http.ResponseWriter, r *http.Request, v *view, err e
 		return
 	}
 	c.d.Log.ErrorContext(r.Context(), "nobody can be recognized", "error", err)
-	down := partDown{part: operations.PartPostgres, name: v.T(partNames[operations.PartPostgres]), message: plain(v.T("it does not answer, so pages cannot be shown."))}
+	down := partDown{part: operations.PartPostgres, name: v.T(partNames[operations.PartPostgres]), message: plain(v.T("unavailable, so pages cannot be shown."))}
 	c.write(w, r, v, answer{body: healthBanner(v, []partDown{down}), bare: true})
 }
 
@@ -185,5 +185,5 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *view, err erro
 	if status >= http.StatusInternalServerError {
 		c.d.Log.ErrorContext(r.Context(), "page failed", "path", r.URL.Path, "request_id", web.InfoOf(r.Context()).ID, "error", err)
 	}
-	c.write(w, r, v, answer{title: v.T("Not done"), body: failure(v, v.said(err)), status: status})
+	c.write(w, r, v, answer{title: v.T("Request failed"), body: failure(v, v.said(err)), status: status})
 }
