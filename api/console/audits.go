@@ -28,7 +28,7 @@ func (c *Console) startAudit(r *http.Request, v *view) (answer, error) {
 	return answer{goTo: "/audits/" + run.UUID, notice: plain(v.T("Audit started."))}, err
 }
 
-// differencesPerPage is how many differences a page shows.
+// differencesPerPage is the page size of discrepancies.
 const differencesPerPage = 200
 
 func (c *Console) audit(r *http.Request, v *view) (answer, error) {
@@ -44,21 +44,21 @@ func (c *Console) audit(r *http.Request, v *view) (answer, error) {
 	return answer{title: v.T("Audits"), body: auditView(v, run, page)}, nil
 }
 
-// auditHealth is how an audit stands, as one word with a sign.
-func auditHealth(r ingest.AuditRun) serverHealth {
+// auditHealth returns the badge of an audit.
+func auditHealth(r ingest.AuditRun) badge {
 	switch {
 	case r.State == ingest.AuditRunning:
-		return serverHealth{"idle", "…", "running"}
+		return badge{"idle", "…", "running"}
 	case r.State == ingest.AuditFailed:
-		return serverHealth{"bad", "✕", "failed"}
+		return badge{"bad", "✕", "failed"}
 	case r.Differences() > 0:
-		return serverHealth{"warn", "!", "completed, with discrepancies"}
+		return badge{"warn", "!", "completed, with discrepancies"}
 	default:
-		return serverHealth{"good", "✓", "completed, no discrepancies"}
+		return badge{"good", "✓", "completed, no discrepancies"}
 	}
 }
 
-// markWord is a mark as a word, so that signs alone say nothing.
+// markWord labels a mark.
 func markWord(mark ingest.AuditMark) string {
 	switch mark {
 	case "-":
@@ -70,28 +70,28 @@ func markWord(mark ingest.AuditMark) string {
 	}
 }
 
-// moreDifferences is where the page goes on.
+// moreDifferences returns the URL of the next page.
 func moreDifferences(run ingest.AuditRun, page ingest.Page[ingest.AuditDifference]) string {
 	return "/audits/" + run.UUID + "?after=" + strconv.FormatInt(page.Next, 10)
 }
 
-// markOf is how a place stands, as one word with a sign.
-func markOf(s ingest.SideState) serverHealth {
+// markOf returns the badge of one place.
+func markOf(s ingest.SideState) badge {
 	switch s {
 	case ingest.SideSame:
-		return serverHealth{"good", "=", "present"}
+		return badge{"good", "=", "present"}
 	case ingest.SideMissing:
-		return serverHealth{"bad", "−", "missing"}
+		return badge{"bad", "−", "missing"}
 	case ingest.SideExtra:
-		return serverHealth{"warn", "+", "extra"}
+		return badge{"warn", "+", "extra"}
 	case ingest.SideWrong:
-		return serverHealth{"warn", "!", "differs"}
+		return badge{"warn", "!", "differs"}
 	default:
-		return serverHealth{"idle", "?", "not compared"}
+		return badge{"idle", "?", "not compared"}
 	}
 }
 
-// sideFacts are what is known of a place besides its checksum and time.
+// sideFacts returns the attributes of one place except checksum and time.
 func (v *view) sideFacts(s ingest.AuditSide) (facts []string) {
 	if s.Count > 1 {
 		facts = append(facts, v.T("%d times", s.Count))

@@ -28,62 +28,62 @@ import (
 
 const (
 	token = "canary-token"
-	// tick is how often a condition is looked at.
+	// tick is the polling interval of conditions.
 	tick = 100 * time.Millisecond
-	// width and height are of a desk's window.
+	// width and height are the size of a desktop window.
 	width, height = 1280, 860
 )
 
 //go:embed testdata/axe.min.js
 var axe string
 
-// person is somebody at a browser, before a whole stevedore on real parts.
-type person struct {
+// user drives a browser against a complete stevedore on real services.
+type user struct {
 	*sandbox.Cluster
 	t    *testing.T
 	ctx  context.Context
 	base string
-	// album is the folder for screenshots.
+	// album is the folder of the screenshots.
 	album string
 }
 
-// newPerson starts the API and a browser; a worker is not running yet.
-func newPerson(t *testing.T) *person {
+// newUser starts the API and a browser; a worker is not running yet.
+func newUser(t *testing.T) *user {
 	t.Helper()
-	p := &person{Cluster: sandbox.NewCluster(t), t: t, album: os.Getenv("STEVEDORE_TEST_SCREENSHOTS")}
+	p := &user{Cluster: sandbox.NewCluster(t), t: t, album: os.Getenv("STEVEDORE_TEST_SCREENSHOTS")}
 	p.serve(nil)
 	p.browse()
 	return p
 }
 
-// newPersonOnLines is newPerson with lines that can be cut: between browser and
-// API, and between API and database.
-func newPersonOnLines(t *testing.T) (p *person, web, database *sandbox.Proxy) {
+// newUserWithProxies is newUser with proxies between browser and API and between API and
+// database.
+func newUserWithProxies(t *testing.T) (p *user, web, database *sandbox.Proxy) {
 	t.Helper()
-	p = &person{Cluster: sandbox.NewCluster(t), t: t, album: os.Getenv("STEVEDORE_TEST_SCREENSHOTS")}
+	p = &user{Cluster: sandbox.NewCluster(t), t: t, album: os.Getenv("STEVEDORE_TEST_SCREENSHOTS")}
 	dsn, err := url.Parse(p.Cfg.Database.URL.Reveal())
 	require.NoError(t, err)
-	database = line(t, dsn)
+	database = proxied(t, dsn)
 	dsn.Host = database.Address()
 	p.serve([]string{"STEVEDORE_DATABASE_URL=" + dsn.String()})
 	served, err := url.Parse(p.base)
 	require.NoError(t, err)
-	web = line(t, served)
+	web = proxied(t, served)
 	p.base = "http://" + web.Address()
 	p.browse()
 	return p, web, database
 }
 
-// line puts a line before a service.
-func line(t *testing.T, service *url.URL) *sandbox.Proxy {
+// proxied starts a proxy to a service.
+func proxied(t *testing.T, service *url.URL) *sandbox.Proxy {
 	t.Helper()
 	port, err := strconv.Atoi(service.Port())
 	require.NoError(t, err)
 	return sandbox.NewProxy(t, service.Hostname(), port)
 }
 
-// serve starts the API with further settings.
-func (p *person) serve(settings []string) {
+// serve starts the API with additional settings.
+func (p *user) serve(settings []string) {
 	p.t.Helper()
 	environ := append(append(slices.Clone(p.Env), "TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS")), settings...)
 	cfg, err := config.Load(config.Options{Environ: environ})
@@ -100,7 +100,7 @@ func (p *person) serve(settings []string) {
 }
 
 // browse starts a browser.
-func (p *person) browse() {
+func (p *user) browse() {
 	p.t.Helper()
 	program := services.Chromium(p.t)
 	if p.album == "" {
@@ -112,11 +112,11 @@ func (p *person) browse() {
 	p.t.Cleanup(cancel)
 	p.ctx, cancel = chromedp.NewContext(ctx)
 	p.t.Cleanup(cancel)
-	// The browser lives as long as the context of the first thing it does.
+	// The browser lives as long as the context of its first action.
 	require.NoError(p.t, chromedp.Do(p.ctx, chromedp.EmulateViewport(width, height)))
 }
 
-func (p *person) do(steps ...chromedp.Action[chromedp.Void]) {
+func (p *user) do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, sandbox.Timeout)
 	defer cancel()
@@ -126,14 +126,14 @@ func (p *person) do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// is evaluates a condition in the page; while a page loads nothing holds.
-func (p *person) is(condition string) bool {
+// is evaluates a condition in the page; false while a page loads.
+func (p *user) is(condition string) bool {
 	holds, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool]("Boolean("+condition+")"))
 	return err == nil && holds
 }
 
 // until waits for a condition of the page.
-func (p *person) until(condition string) {
+func (p *user) until(condition string) {
 	p.t.Helper()
 	if !assert.Eventually(p.t, func() bool { return p.is(condition) }, sandbox.Timeout, tick, condition) {
 		p.photo("failure")
@@ -142,18 +142,18 @@ func (p *person) until(condition string) {
 }
 
 // sees waits until the page shows a text.
-func (p *person) sees(text string) {
+func (p *user) sees(text string) {
 	p.t.Helper()
 	p.until("document.body.innerText.includes(" + strconv.Quote(text) + ")")
 }
 
-func (p *person) evaluate(script string) {
+func (p *user) evaluate(script string) {
 	p.t.Helper()
 	p.do(chromedp.Evaluate[chromedp.Void](script + "; void 0"))
 }
 
-// endSessions logs everybody out, as time does.
-func (p *person) endSessions() error {
+// endSessions deletes all sessions, as expiry does.
+func (p *user) endSessions() error {
 	conn, err := pgx.Connect(p.Ctx, p.Cfg.Database.URL.Reveal())
 	if err != nil {
 		return err
@@ -163,37 +163,37 @@ func (p *person) endSessions() error {
 	return err
 }
 
-func (p *person) text() string {
+func (p *user) text() string {
 	text, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string]("document.body.innerText"))
 	return text
 }
 
-func (p *person) open(path string) {
+func (p *user) open(path string) {
 	p.t.Helper()
 	p.do(chromedp.Navigate(p.base + path))
 	p.until("document.readyState === 'complete'")
 }
 
-// press presses the button or link with the text.
-func (p *person) press(text string) {
+// press clicks the button or link with the text.
+func (p *user) press(text string) {
 	p.t.Helper()
 	selector := fmt.Sprintf(`//main//*[self::button or self::a][normalize-space()=%q]`, text)
 	p.do(chromedp.Click(selector, chromedp.NodeVisible))
 }
 
-func (p *person) fill(field, value string) {
+func (p *user) fill(field, value string) {
 	p.t.Helper()
 	p.do(chromedp.SetValue(fmt.Sprintf(`[name=%q]`, field), value, chromedp.NodeReady))
 }
 
-func (p *person) logIn() {
+func (p *user) logIn() {
 	p.t.Helper()
 	p.open("/login")
 	p.do(chromedp.SendKeys("#token", token), chromedp.Submit("#token"), chromedp.WaitVisible("header.top"))
 }
 
-// photo keeps what the page looks like.
-func (p *person) photo(name string) {
+// photo saves a screenshot.
+func (p *user) photo(name string) {
 	picture, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
 	if err == nil {
 		err = os.WriteFile(filepath.Join(p.album, name+".png"), picture, 0o644)
@@ -201,11 +201,11 @@ func (p *person) photo(name string) {
 	assert.NoError(p.t, err)
 }
 
-func (p *person) wide() { p.do(chromedp.EmulateViewport(width, height)) }
+func (p *user) wide() { p.do(chromedp.EmulateViewport(width, height)) }
 
-func (p *person) phone() { p.do(chromedp.EmulateViewport(390, 844)) }
+func (p *user) phone() { p.do(chromedp.EmulateViewport(390, 844)) }
 
-func (p *person) prefers(scheme string) {
+func (p *user) prefers(scheme string) {
 	p.t.Helper()
 	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
@@ -213,18 +213,18 @@ func (p *person) prefers(scheme string) {
 	require.NoError(p.t, err)
 }
 
-// fault is what axe-core finds wrong with a page.
-type fault struct {
+// violation is an accessibility problem found by axe-core.
+type violation struct {
 	ID, Impact, Help string
 	Nodes            []struct{ HTML string }
 }
 
-// accessible asks axe-core about the page; what is serious or critical fails.
-func (p *person) accessible(page string) {
+// accessible fails for serious and critical problems found by axe-core.
+func (p *user) accessible(page string) {
 	p.t.Helper()
 	_, err := chromedp.Run(p.ctx, chromedp.Evaluate[chromedp.Void](axe+";void 0"))
 	require.NoError(p.t, err)
-	faults, err := chromedp.Run(p.ctx, chromedp.Evaluate[[]fault](
+	faults, err := chromedp.Run(p.ctx, chromedp.Evaluate[[]violation](
 		`axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.map(v => ({ID: v.id, Impact: v.impact, Help: v.help, Nodes: v.nodes.map(n => ({HTML: n.html}))})))`,
 		chromedp.EvalAwaitPromise))
 	require.NoError(p.t, err)
@@ -238,10 +238,10 @@ func (p *person) accessible(page string) {
 	}
 }
 
-// row is a condition on the row of the list that names a file.
+// row returns a condition on the table row of a file.
 func row(file, condition string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll("tbody tr")].some(tr => tr.innerText.includes(%s) && (%s))`, strconv.Quote(file), condition)
 }
 
-// has is a row's condition that it shows a text.
+// has returns the condition that a row shows a text.
 func has(text string) string { return "tr.innerText.includes(" + strconv.Quote(text) + ")" }

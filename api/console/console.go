@@ -16,19 +16,19 @@ import (
 	"stevedore/internal/operations"
 )
 
-// Deps is what the console works with.
+// Deps are the dependencies of the console.
 type Deps struct {
 	Operations operations.Operations
 	Access     access.Access
 	// Guard checks sessions and tokens.
 	Guard *access.Guard
 	Log   *slog.Logger
-	// Version is the program's, shown at the foot of each page.
+	// Version of the program, shown in the footer.
 	Version string
-	// TemporalUI, may be empty, is where Temporal's Web UI shows workflows:
-	// "http://127.0.0.1:8233/namespaces/default".
+	// TemporalUI is the URL of a namespace in Temporal's Web UI, for example
+	// "http://127.0.0.1:8233/namespaces/default"; empty for no links.
 	TemporalUI string
-	// S3Console, may be empty, is where MinIO's console shows objects.
+	// S3Console is the URL of MinIO's console; empty for no links.
 	S3Console string
 	// Now is the clock; default time.Now.
 	Now func() time.Time
@@ -43,19 +43,17 @@ type Console struct {
 //go:embed static
 var static embed.FS
 
-// pageTimeout bounds what stands between a request and its page, but for tests of
-// partners' servers, which have operations.MaxTest.
+// pageTimeout is the time limit of a request. Connection tests have operations.MaxTest.
 const pageTimeout = 25 * time.Second
 
-// healthPath is asked for again and again by every open page, so its answer
-// must come before the next question: healthTimeout is above what a check of
-// all parts takes.
+// Open pages poll healthPath. healthTimeout is shorter than the polling interval and
+// longer than a check of all dependencies.
 const (
 	healthPath    = "/health"
 	healthTimeout = 8 * time.Second
 )
 
-// New returns the console.
+// New returns a console.
 func New(d Deps) *Console {
 	if d.Now == nil {
 		d.Now = time.Now
@@ -77,12 +75,12 @@ func New(d Deps) *Console {
 // route is a page or an action.
 type route struct {
 	pattern string
-	// role is what it takes to use it.
+	// role is the minimum role.
 	role   ingest.Role
 	handle handler
 }
 
-// routes is all that needs a person who is logged in.
+// routes lists the pages and actions that require a login.
 func (c *Console) routes() []route {
 	return []route{
 		{"GET /{$}", ingest.RoleViewer, c.overview},
@@ -146,14 +144,14 @@ func timeout(r *http.Request) (time.Duration, error) {
 	}
 }
 
-// failSite writes the page for an error outside a page.
+// failSite writes the page for an error of the middleware.
 func (c *Console) failSite(w http.ResponseWriter, r *http.Request, err error) {
 	v := c.view(r)
 	switch {
 	case errors.Is(err, web.ErrPanic):
 		http.Error(w, v.T("Internal error. See the log for request id %s.", web.InfoOf(r.Context()).ID), http.StatusInternalServerError)
 	case errors.Is(err, web.ErrCrossOrigin):
-		c.fail(w, r, v, tell(ingest.KindInvalid, errForbidden, "Forms from other websites are rejected."))
+		c.fail(w, r, v, newError(ingest.KindInvalid, errForbidden, "Forms from other websites are rejected."))
 	default:
 		c.fail(w, r, v, err)
 	}
@@ -174,10 +172,10 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mux.ServeHTTP(w, r)
 }
 
-// staticFiles serves what is the same for everybody.
+// staticFiles serves the embedded assets.
 func staticFiles() http.Handler {
-	// Pages hold what partners send and what attackers choose: those are not
-	// compressed, for the sizes would tell about their content.
+	// Pages are not compressed: their sizes would reveal secrets next to text that an
+	// attacker chooses (BREACH).
 	files := gzhttp.GzipHandler(http.FileServerFS(static))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "public, max-age=86400")
@@ -189,5 +187,5 @@ func staticFiles() http.Handler {
 	})
 }
 
-// errNoPage is for addresses that lead nowhere.
-var errNoPage = tell(ingest.KindMissing, ingest.ErrNotFound, "There is no page at this address.")
+// errNoPage is the error of unknown URLs.
+var errNoPage = newError(ingest.KindMissing, ingest.ErrNotFound, "There is no page at this address.")

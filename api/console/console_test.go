@@ -28,14 +28,14 @@ import (
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// fake is everything behind the pages. What a test does not expect panics.
+// fake implements operations and access. Unexpected calls panic.
 type fake struct {
 	changes []string
 	operations.Operations
 	access.Access
 
 	who         ingest.Principal
-	unknown     error // why nobody can tell who asks
+	unknown     error // failure of reading sessions
 	servers     []ingest.Server
 	files       []ingest.File
 	events      []ingest.StoredEvent
@@ -55,12 +55,11 @@ type fake struct {
 	tested  operations.TestResult
 	bulk    operations.BulkRequest
 	matched int64
-	// next is the cursor of a decision on several files.
+	// next is the cursor of an action on several files.
 	next string
 }
 
-// The digests of the fake's tokens: of the session that each request carries, and of a
-// person who logs in.
+// The digests of the fake's tokens: of each request's session, and of a log-in.
 var (
 	sessionToken = access.DigestOf("session")
 	loginToken   = access.DigestOf("right")
@@ -196,13 +195,13 @@ func (f *fake) CreateToken(_ context.Context, in access.NewToken) (ingest.Token,
 	return ingest.Token{Name: in.Name, Role: in.Role}, "stv_secret", f.err
 }
 
-// as returns a console with somebody of the role logged in.
+// as returns a console for a user of the role.
 func as(role ingest.Role) (*fake, *Console) {
 	f := &fake{who: ingest.Principal{Name: "ann", Role: role}}
 	return f, New(Deps{Operations: f, Access: f, Guard: access.NewGuard(access.GuardConfig{Access: f, Token: "bootstrap", RequestsPerSecond: 1e6}), Log: slog.New(slog.DiscardHandler), Version: "v1", TemporalUI: "http://temporal/namespaces/x", S3Console: "http://minio/", Now: func() time.Time { return noon }})
 }
 
-// exhaust uses up the request rate of the person who is logged in.
+// exhaust uses up the user's request rate.
 func exhaust(f *fake, c *Console) {
 	c.d.Guard = access.NewGuard(access.GuardConfig{Access: f, Token: "bootstrap", RequestsPerSecond: 1e-6})
 	_ = c.d.Guard.Take(f.who.Name)
@@ -230,8 +229,8 @@ func send(c *Console, r *http.Request, headers []string) *httptest.ResponseRecor
 	return w
 }
 
-// asked fills a route's pattern with names.
-func asked(pattern string) (method, path string) {
+// requestOf fills a route's pattern with names.
+func requestOf(pattern string) (method, path string) {
 	method, path, _ = strings.Cut(pattern, " ")
 	return method, strings.NewReplacer("{$}", "", "{server}", "acme", "{file}", "f1", "{name}", "ci", "{audit}", "a1").Replace(path)
 }
@@ -241,7 +240,7 @@ func TestNothingIsShownWithoutLoggingIn(t *testing.T) {
 	f, c := as(ingest.RoleAdmin)
 	f.who = ingest.Principal{}
 	for _, route := range c.routes() {
-		method, path := asked(route.pattern)
+		method, path := requestOf(route.pattern)
 		answer := send(c, httptest.NewRequest(method, path, nil), nil)
 		require.Equal(t, http.StatusSeeOther, answer.Code, route.pattern)
 		require.True(t, strings.HasPrefix(answer.Header().Get("Location"), "/login"), route.pattern)
@@ -259,7 +258,7 @@ func TestRolesBoundWhatPeopleDo(t *testing.T) {
 			if role.Allows(route.role) {
 				continue
 			}
-			method, path := asked(route.pattern)
+			method, path := requestOf(route.pattern)
 			answer := send(c, httptest.NewRequest(method, path, nil), nil)
 			require.Equal(t, http.StatusForbidden, answer.Code, "%s as %s", route.pattern, role)
 			require.Contains(t, answer.Body.String(), "This needs a token with the role "+string(route.role))
@@ -267,7 +266,7 @@ func TestRolesBoundWhatPeopleDo(t *testing.T) {
 		require.Less(t, i, 3)
 	}
 	for _, route := range (&Console{}).routes() {
-		method, path := asked(route.pattern)
+		method, path := requestOf(route.pattern)
 		require.False(t, method == http.MethodPost && route.role == ingest.RoleViewer && path != "/logout", "%s changes something", route.pattern)
 	}
 }
@@ -320,7 +319,7 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 	require.Equal(t, "no-store", get(c, "/servers").Header().Get("Cache-Control"))
 }
 
-// hostile is a name that tries everything at once.
+// hostile combines several attacks on pages and terminals.
 const hostile = "/in/<script>alert(1)</script>\"><img src=x onerror=alert(1)>=cmd\x1b[31m\u202egpj.exe\xff'; DROP"
 
 func full(role ingest.Role) (*fake, *Console) {
@@ -351,8 +350,7 @@ func TestHostileNamesAreInert(t *testing.T) {
 	}
 }
 
-// requireInert parses a page as browsers do and looks for what should not be in
-// it.
+// requireInert parses a page as browsers do and rejects foreign elements and attributes.
 func requireInert(t *testing.T, path, page string) {
 	t.Helper()
 	for _, r := range []string{"\x1b", "\u202e", "\xff"} {
@@ -439,10 +437,10 @@ func TestDecidingOnSeveralFiles(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, post(c, "/files/decide", form).Code, "a reason is asked for")
 	form.Set("reason", "the partner called")
 	done := post(c, "/files/decide", form)
-	require.Contains(t, done.Body.String(), "3 files were decided on.")
+	require.Contains(t, done.Body.String(), "Action applied to 3 files.")
 	require.EqualValues(t, 3, *f.bulk.Expected, "what was shown is what is done")
 	require.Equal(t, "the partner called", f.bulk.Details.Reason)
-	require.NotContains(t, done.Body.String(), "decide once more")
+	require.NotContains(t, done.Body.String(), "Continue with")
 
 	f.next = "17"
 	require.Contains(t, post(c, "/files/decide", form).Body.String(), `<input type="hidden" name="cursor" value="17">`)
@@ -518,8 +516,8 @@ func TestServerForm(t *testing.T) {
 	require.Empty(t, f.edit.PrivateKey)
 }
 
-// requireDescribed wants what is wrong with a field to be read out with it, and
-// every description to be there.
+// requireDescribed requires that a field refers to its problem for screen readers, and
+// that every referenced description exists.
 func requireDescribed(t *testing.T, page, field, problem string) {
 	t.Helper()
 	root, err := html.Parse(strings.NewReader(page))
@@ -577,7 +575,7 @@ func TestApprovingAHostKey(t *testing.T) {
 	require.NotContains(t, post(c, "/servers/acme/test", nil).Body.String(), "Approve this key</button>")
 }
 
-// overviewOf fails at nothing but the test of a server.
+// overviewOf fails only in connection tests.
 type overviewOf struct{ *fake }
 
 func (o overviewOf) Overview(context.Context) (operations.Overview, error) {
@@ -600,8 +598,8 @@ func TestPartsThatAreDownAreNamed(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, get(c, "/servers").Code)
 }
 
-// TestOpenPagesLearnThatPostgreSQLIsDown although sessions are in it: the part
-// of them that names what is down answers, and tells nothing else.
+// TestOpenPagesLearnThatPostgreSQLIsDown: the health banner works although sessions are
+// stored in PostgreSQL, and reveals nothing else.
 func TestOpenPagesLearnThatPostgreSQLIsDown(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleAdmin)
@@ -609,7 +607,7 @@ func TestOpenPagesLearnThatPostgreSQLIsDown(t *testing.T) {
 	f.unknown = ingest.Errorf(ingest.KindTransient, "cannot reach PostgreSQL at inner-address")
 	answer := get(c, "/health", "Hx-Request", "true")
 	require.Equal(t, http.StatusOK, answer.Code)
-	require.Contains(t, answer.Body.String(), "<strong>PostgreSQL:</strong> it does not answer")
+	require.Contains(t, answer.Body.String(), "<strong>PostgreSQL:</strong> unavailable")
 	require.NotContains(t, answer.Body.String(), "inner-address")
 	require.Equal(t, http.StatusServiceUnavailable, get(c, "/files").Code)
 	f.unknown = access.ErrRefused
@@ -645,11 +643,11 @@ func TestAnAuditIsStartedAndShown(t *testing.T) {
 		Object: ingest.AuditSide{State: ingest.SideMissing},
 	}
 	require.Equal(t, []string{
-		"Source: = there 4,096 bytes", "Ledger: ! differs vanished abababababab…", "Object: − missing", "Announcement: ? not compared",
+		"Source: = present 4,096 bytes", "Ledger: ! differs vanished abababababab…", "Object: − missing", "Notification: ? not compared",
 	}, sidesOf(t, get(c, "/audits/a1").Body.String()))
 }
 
-// sidesOf are the cells that stand side by side in a page.
+// sidesOf returns the cells of the four places.
 func sidesOf(t *testing.T, page string) (cells []string) {
 	t.Helper()
 	root, err := html.Parse(strings.NewReader(page))
@@ -669,7 +667,6 @@ func sidesOf(t *testing.T, page string) (cells []string) {
 	return cells
 }
 
-// TestThroughputAndFailuresOfEachServer stand on its page and in the list.
 func TestThroughputAndFailuresOfEachServer(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleViewer)
@@ -689,11 +686,10 @@ func TestThroughputAndFailuresOfEachServer(t *testing.T) {
 		require.Contains(t, spark, "By the hour: 4 files completed · 5 MiB · 1 failure")
 	}
 	page := get(c, "/").Body.String()
-	require.Contains(t, page, `<a href="#hours"><strong>1</strong><span>failures in 24 h`, "the link leads to what was counted")
+	require.Contains(t, page, `<a href="#hours"><strong>1</strong><span>failed in 24 h`, "the link leads to what was counted")
 	require.Contains(t, page, `id="hours"`)
 }
 
-// TestAssetsAreCompressed: they are most of a first load on a phone.
 func TestAssetsAreCompressed(t *testing.T) {
 	t.Parallel()
 	_, c := as(ingest.RoleViewer)
@@ -721,7 +717,7 @@ func TestAssetsAreCompressed(t *testing.T) {
 	require.Empty(t, get(c, "/", "Accept-Encoding", "gzip").Header().Get("Content-Encoding"))
 }
 
-// TestEmptyCellsAreEmpty: a phone leaves them out.
+// TestEmptyCellsAreEmpty: the phone layout hides empty cells.
 func TestEmptyCellsAreEmpty(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleViewer)

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	// noticeCookie carries one line to the page after a form.
+	// noticeCookie carries the notice of a form to the next page.
 	noticeCookie   = "stevedore_notice"
 	languageCookie = "stevedore_language"
 )

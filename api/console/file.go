@@ -11,14 +11,14 @@ import (
 	"stevedore/workflows"
 )
 
-// filePage is what the page of one file shows.
+// filePage is the content of a file's page.
 type filePage struct {
 	file     ingest.File
 	events   []timelineEvent
 	progress *orchestrator.Progress
 }
 
-// timelineEvent is an event and how long after the one before it came.
+// timelineEvent is an event and the time since the previous one.
 type timelineEvent struct {
 	ingest.StoredEvent
 	after time.Duration
@@ -52,11 +52,11 @@ func timeline(events []ingest.StoredEvent) (list []timelineEvent) {
 	return list
 }
 
-// next says what happens next and who must do what.
-func (p filePage) next(v *view) said {
+// next describes the next step and who must act.
+func (p filePage) next(v *view) notice {
 	if p.progress != nil {
-		if tries := v.tries(*p.progress); !tries.empty() {
-			return tries
+		if attempt := v.attempt(*p.progress); !attempt.empty() {
+			return attempt
 		}
 	}
 	switch p.file.Status {
@@ -74,7 +74,7 @@ func (p filePage) next(v *view) said {
 		return plain(v.T("Retry or skip the file."))
 	case ingest.StatusCompleted:
 		if p.file.SourceLeft != "" {
-			return v.line(v.T("Done: stored and notified. The after-ingest action failed and is retried every hour"), p.file.SourceLeft)
+			return v.quote(v.T("Done: stored and notified. The after-ingest action failed and is retried every hour"), p.file.SourceLeft)
 		}
 		return plain(v.T("Done: stored and notified."))
 	case ingest.StatusSkipped:
@@ -89,16 +89,16 @@ func (p filePage) next(v *view) said {
 	return plain(v.T("The next step starts automatically."))
 }
 
-// cli is the command that shows the same.
+// cli returns the command that shows the file.
 func (p filePage) cli() string { return "stevedore file show " + p.file.UUID }
 
-// fileDecisions are the forms of one file's page.
+// fileDecisions are the operator actions of a file's page.
 var fileDecisions = map[string]operations.Action{"retry": operations.Retry, "skip": operations.Skip, "renotify": operations.Renotify, "reprocess": operations.Reprocess}
 
 func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
 	action, known := fileDecisions[r.PostFormValue("action")]
 	if !known {
-		return answer{}, tell(ingest.KindInvalid, nil, "Unknown action.")
+		return answer{}, newError(ingest.KindInvalid, nil, "Unknown action.")
 	}
 	back := answer{goTo: "/files/" + r.PathValue("file")}
 	decision := workflows.OperatorAction{Reason: strings.TrimSpace(r.PostFormValue("reason"))}
@@ -112,7 +112,7 @@ func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
 	file, err := c.d.Operations.ActOnFile(r.Context(), r.PathValue("file"), action, decision)
 	switch {
 	case err != nil && ingest.KindOf(err).Permanent():
-		back.notice, back.bad = v.said(err), true
+		back.notice, back.bad = v.explain(err), true
 		return back, nil
 	case err != nil:
 		return answer{}, err

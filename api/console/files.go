@@ -19,12 +19,11 @@ import (
 
 const (
 	filesPerPage = 50
-	// countMost bounds how far matching files are counted: beyond it, how many
-	// more there are helps nobody and takes long.
+	// countMost bounds the count of matching files, because counting more takes long.
 	countMost = 10_000
 )
 
-// fileQuery is what the list of files is filtered by, as it stands in the URL.
+// fileQuery is the filter of the files page, as encoded in its URL.
 type fileQuery struct {
 	statuses []ingest.Status
 	server   string
@@ -34,7 +33,7 @@ type fileQuery struct {
 	after    int64
 }
 
-// minute is the form in which browsers give times of input fields, in UTC here.
+// minute is the format of datetime-local fields; times are in UTC.
 const minute = "2006-01-02T15:04"
 
 func readFileQuery(values url.Values) fileQuery {
@@ -51,13 +50,13 @@ func readFileQuery(values url.Values) fileQuery {
 	return q
 }
 
-// filter says what the ledger is asked for, or what is wrong with the query.
+// filter converts the query for the ledger, or returns its problem.
 func (q fileQuery) filter() (ingest.FileFilter, error) {
 	filter := ingest.FileFilter{
 		Server: q.server, Statuses: q.statuses, Path: q.path, Hash: q.hash, AfterID: q.after, Limit: filesPerPage, Order: ingest.OrderNewest,
 	}
 	if q.hash != "" && (len(q.hash) != 64 || strings.Trim(q.hash, "0123456789abcdef") != "") {
-		return filter, tell(ingest.KindInvalid, nil, "SHA-256: use its 64 hexadecimal digits.")
+		return filter, newError(ingest.KindInvalid, nil, "SHA-256: use its 64 hexadecimal digits.")
 	}
 	for _, bound := range []struct {
 		text string
@@ -68,14 +67,14 @@ func (q fileQuery) filter() (ingest.FileFilter, error) {
 		}
 		t, err := time.Parse(minute, bound.text)
 		if err != nil {
-			return filter, tell(ingest.KindInvalid, nil, "First seen: use a time such as 2026-01-31T08:00.")
+			return filter, newError(ingest.KindInvalid, nil, "First seen: use a time such as 2026-01-31T08:00.")
 		}
 		*bound.to = t
 	}
 	return filter, nil
 }
 
-// values is the query as it stands in the URL, without the place in the list.
+// values encodes the query without the position.
 func (q fileQuery) values() url.Values {
 	values := url.Values{}
 	for _, status := range q.statuses {
@@ -89,7 +88,7 @@ func (q fileQuery) values() url.Values {
 	return values
 }
 
-// href is the list's address from the place in it; 0 is its beginning.
+// href returns the URL of the page after the position; 0 is the first page.
 func (q fileQuery) href(after int64) string {
 	values := q.values()
 	if after != 0 {
@@ -103,28 +102,27 @@ func (q fileQuery) href(after int64) string {
 
 func (q fileQuery) has(s ingest.Status) bool { return slices.Contains(q.statuses, s) }
 
-// empty reports whether nothing is filtered.
+// empty reports whether there is no filter.
 func (q fileQuery) empty() bool { return len(q.values()) == 0 }
 
-// filesPage is what the list of files shows.
+// filesPage is the content of the files page.
 type filesPage struct {
 	query    fileQuery
 	files    []ingest.File
 	next     int64
 	progress map[string]orchestrator.Progress
 	servers  []ingest.Server
-	// matching is how many files the filter selects, waiting how many of them
-	// wait for an operator.
+	// matching counts the files that match the filter, waiting the failed ones of them.
 	matching, waiting ingest.Count
 }
 
-// ticks reports whether there is something to tick.
-func (p filesPage) ticks(v *view) bool {
+// selectable reports whether the user can select files on the page.
+func (p filesPage) selectable(v *view) bool {
 	return v.can(ingest.RoleOperator) &&
 		slices.ContainsFunc(p.files, func(f ingest.File) bool { return f.Status == ingest.StatusError })
 }
 
-// dirOf is the folder of a path with its slash, harmless to print.
+// dirOf returns the folder of a path with its slash, safe to display.
 func dirOf(path string) string { return ingest.DisplayPath(path[:strings.LastIndexByte(path, '/')+1]) }
 
 func (c *Console) files(r *http.Request, v *view) (answer, error) {
@@ -139,8 +137,8 @@ func (c *Console) files(r *http.Request, v *view) (answer, error) {
 	return answer{title: v.T("Files"), body: fileList(v, page)}, nil
 }
 
-// fillFiles asks for all that the page shows side by side: with a filter that no
-// index serves each question takes its time.
+// fillFiles reads the page's content concurrently, because filters without an index are
+// slow.
 func (c *Console) fillFiles(ctx context.Context, page *filesPage, filter ingest.FileFilter) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -172,7 +170,7 @@ func (c *Console) fillFiles(ctx context.Context, page *filesPage, filter ingest.
 	return group.Wait()
 }
 
-// waitingOf is the part of the statuses that operators decide on.
+// waitingOf returns the statuses of the filter that allow retry and skip.
 func waitingOf(statuses []ingest.Status) []ingest.Status {
 	if len(statuses) == 0 || slices.Contains(statuses, ingest.StatusError) {
 		return []ingest.Status{ingest.StatusError}
@@ -180,11 +178,11 @@ func waitingOf(statuses []ingest.Status) []ingest.Status {
 	return nil
 }
 
-// decideFiles asks for a reason and then decides on the files that are ticked,
-// or on all that the filter selects.
+// decideFiles asks for a reason and then retries or skips the selected files, or all
+// failed files that match the filter.
 func (c *Console) decideFiles(r *http.Request, v *view) (answer, error) {
 	if err := r.ParseForm(); err != nil {
-		return answer{}, unread(err)
+		return answer{}, formError(err)
 	}
 	bulk, err := readBulk(r.PostForm)
 	if err != nil {
@@ -196,7 +194,7 @@ func (c *Console) decideFiles(r *http.Request, v *view) (answer, error) {
 			return answer{}, err
 		}
 		bulk.count = count.Matched
-		return answer{title: v.T("Retry or skip files"), body: bulkForm(v, bulk, said{})}, nil
+		return answer{title: v.T("Retry or skip files"), body: bulkForm(v, bulk, notice{})}, nil
 	}
 	bulk.count, _ = strconv.ParseInt(r.PostForm.Get("count"), 10, 64)
 	if bulk.reason == "" {
@@ -209,7 +207,7 @@ func (c *Console) decideFiles(r *http.Request, v *view) (answer, error) {
 			return answer{}, recount
 		}
 		bulk.count = fresh.Matched
-		return answer{title: v.T("Retry or skip files"), body: bulkForm(v, bulk, v.said(err)), status: http.StatusConflict}, nil
+		return answer{title: v.T("Retry or skip files"), body: bulkForm(v, bulk, v.explain(err)), status: http.StatusConflict}, nil
 	}
 	if err != nil {
 		return answer{}, err
@@ -217,35 +215,35 @@ func (c *Console) decideFiles(r *http.Request, v *view) (answer, error) {
 	return answer{title: v.T("Action applied"), body: bulkDone(v, bulk, result)}, nil
 }
 
-// bulk is a decision on several files.
+// bulk is an operator action on several files.
 type bulk struct {
-	action  operations.Action
-	query   fileQuery
-	uuids   []string
-	reason  string
-	from    ingest.Step
-	count   int64
-	filter  ingest.FileFilter
-	ticking bool
-	// cursor leaves out the files that were looked at before.
+	action   operations.Action
+	query    fileQuery
+	uuids    []string
+	reason   string
+	from     ingest.Step
+	count    int64
+	filter   ingest.FileFilter
+	selected bool
+	// cursor excludes the files of previous requests.
 	cursor string
 }
 
 func readBulk(form url.Values) (b bulk, err error) {
 	values, err := url.ParseQuery(form.Get("query"))
 	if err != nil {
-		return b, tell(ingest.KindInvalid, nil, "The filter could not be read.")
+		return b, newError(ingest.KindInvalid, nil, "The filter could not be read.")
 	}
 	b = bulk{query: readFileQuery(values), reason: strings.TrimSpace(form.Get("reason")), from: ingest.Step(form.Get("from"))}
 	switch b.action = operations.Action(form.Get("action")); b.action {
 	case operations.Retry, operations.Skip:
 	default:
-		return b, tell(ingest.KindInvalid, nil, "Unknown action.")
+		return b, newError(ingest.KindInvalid, nil, "Unknown action.")
 	}
-	if b.ticking = form.Get("all") == ""; b.ticking {
+	if b.selected = form.Get("all") == ""; b.selected {
 		b.uuids = form["file"]
 		if len(b.uuids) == 0 {
-			return b, tell(ingest.KindInvalid, nil, "Select at least one failed file.")
+			return b, newError(ingest.KindInvalid, nil, "Select at least one failed file.")
 		}
 	}
 	b.query.after, b.cursor = 0, form.Get("cursor")

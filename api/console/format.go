@@ -19,7 +19,7 @@ import (
 
 var units = []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}
 
-// bytes returns a size for people, in binary units as rclone writes them.
+// bytes formats a size in binary units, as rclone does.
 func (v *view) bytes(n int64) string {
 	value, unit := float64(n), 0
 	for ; value >= 1024 && unit < len(units)-1; unit++ {
@@ -31,10 +31,10 @@ func (v *view) bytes(n int64) string {
 	return v.p.Sprint(number.Decimal(value, number.MaxFractionDigits(1))) + " " + v.T(units[unit])
 }
 
-// rate returns a speed for people.
+// rate formats a transfer rate.
 func (v *view) rate(perSecond float64) string { return v.T("%s/s", v.bytes(int64(perSecond))) }
 
-// span returns a duration for people, with its two largest units.
+// span formats a duration with its two largest units.
 func (v *view) span(d time.Duration) string {
 	switch d = d.Abs(); {
 	case d < time.Second:
@@ -50,7 +50,7 @@ func (v *view) span(d time.Duration) string {
 	}
 }
 
-// two adds a smaller unit, unless there is none of it.
+// two appends n of a smaller unit unless n is 0.
 func (v *view) two(large string, n int64, unit string) string {
 	if n == 0 {
 		return large
@@ -58,7 +58,7 @@ func (v *view) two(large string, n int64, unit string) string {
 	return large + " " + v.T(unit, n)
 }
 
-// percent returns how much of the total is done, from 0 to 100.
+// percent returns done as a share of total, from 0 to 100.
 func percent(done, total int64) int {
 	if total <= 0 {
 		return 0
@@ -66,10 +66,10 @@ func percent(done, total int64) int {
 	return int(min(100, max(0, done*100/total)))
 }
 
-// clock is a time as it stands in a page before scripts make it a person's own.
+// clock formats a time in UTC. Scripts convert it to the chosen zone.
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }
 
-// details lists an event's details in order of their names, harmless to print.
+// details returns the details of an event by name, safe to display.
 func details(values map[string]any) (list [][2]string) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		text, ok := values[name].(string)
@@ -88,18 +88,18 @@ func details(values map[string]any) (list [][2]string) {
 	return list
 }
 
-// unverified reports whether the event is an operator's action that did not come by
-// the API or the command line.
+// unverified reports whether the event is an operator action that was not requested
+// through the API.
 func unverified(event ingest.StoredEvent) bool {
 	return event.Type == ingest.EventOperatorAction && event.Details["verified"] == false
 }
 
-// short is the beginning of a uuid, enough to tell it from others.
+// short returns the first eight characters of a uuid.
 func short(id string) string { return id[:min(8, len(id))] }
 
-// quoted is a text as one word of a shell command. What cannot be seen is
-// written as escapes (bash, zsh and ksh read them): pasted as it is, it could
-// end the paste and type a command of its own.
+// quoted returns the text as one word of a shell command. Invisible characters become
+// escapes of bash, zsh and ksh: pasted unescaped they could end a bracketed paste and
+// execute a command.
 func quoted(text string) string {
 	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return "$'" + escaped(text) + "'"
@@ -112,8 +112,7 @@ func quoted(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-// escaped is a text for within $'...', the bytes of all that cannot be seen in
-// hexadecimal.
+// escaped returns the text for $'...' with invisible characters in hexadecimal.
 func escaped(text string) string {
 	var out strings.Builder
 	for len(text) > 0 {
@@ -133,18 +132,18 @@ func escaped(text string) string {
 	return out.String()
 }
 
-// sprint is for numbers within attributes, which are not for people.
+// sprint formats a number for an attribute, without grouping.
 func sprint(n int) string { return strconv.Itoa(n) }
 
-// fixed is a number for coordinates.
+// fixed formats a coordinate.
 func fixed(f float64) string { return fmt.Sprintf("%.1f", f) }
 
-// happened says how much was completed and how often something failed.
+// happened summarizes completed files and failures.
 func (v *view) happened(h ingest.HourStats) string {
 	return v.T("%d files completed", h.Completed) + " · " + v.bytes(h.Bytes) + " · " + v.T("%d failures", h.Failures)
 }
 
-// hour says what happened in one hour.
+// hour summarizes one hour.
 func (v *view) hour(h ingest.HourStats) string {
 	return h.Start.UTC().Format("15:04") + " UTC: " + v.happened(h)
 }

@@ -31,8 +31,8 @@ func TestQuotedIsOneWordOfAShell(t *testing.T) {
 	}
 }
 
-// TestCopiedCommandsHoldNoEscapes: a link can have any filter in it, and the
-// button copies it into somebody's terminal.
+// TestCopiedCommandsHoldNoEscapes: links choose the filter, and the button copies it for a
+// terminal.
 func TestCopiedCommandsHoldNoEscapes(t *testing.T) {
 	t.Parallel()
 	_, c := full(ingest.RoleViewer)

@@ -13,14 +13,14 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// DecideChanges remembers the decision.
+// ResolveChanges records the decision.
 func (f *fake) ResolveChanges(_ context.Context, name string, decision ingest.ChangesDecision, part, reason string) (int64, error) {
 	f.changes = append(f.changes, name+" "+string(decision)+" "+part+" "+reason)
 	return 300, nil
 }
 
-// TestHeldChanges: the page of the server asks those who may decide, the overview
-// and the list say that somebody must, and the decision is carried out.
+// TestHeldChanges: operators see the actions on the server's page, overview and list show
+// the badge, and the action is applied.
 func TestHeldChanges(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleOperator)
@@ -30,15 +30,15 @@ func TestHeldChanges(t *testing.T) {
 	}
 	page := get(c, "/servers/acme").Body.String()
 	for _, text := range []string{
-		"300 files are held for a decision", "300 known files look new &lt;script&gt;", "2 files are on the server again",
-		"The last scan noticed: a note &lt;script&gt;", `action="/servers/acme/changes"`,
+		"300 changed files are held", "300 known files look new &lt;script&gt;", "2 unchanged files reappeared",
+		"Note of the last scan: a note &lt;script&gt;", `action="/servers/acme/changes"`,
 		`<option value="1h0m0s">299: 1h0m0s</option>`, `<option value="others">1: others</option>`,
 	} {
 		assert.Contains(t, page, text)
 	}
 	assert.NotContains(t, page, "<script>\"")
 	assert.Contains(t, get(c, "/").Body.String(), "changes held")
-	assert.Contains(t, get(c, "/servers", "Accept-Language", "ru").Body.String(), "изменения ждут решения")
+	assert.Contains(t, get(c, "/servers", "Accept-Language", "ru").Body.String(), "изменения задержаны")
 
 	form := func(decision, reason string) url.Values {
 		return url.Values{"decision": {decision}, "part": {"1h0m0s"}, "reason": {reason}}
@@ -58,6 +58,6 @@ func TestHeldChanges(t *testing.T) {
 	f.progress = nil
 	f.files[0].Status, f.files[0].Hold, f.files[0].ModTime = ingest.StatusDiscovered, ingest.HoldHeld, noon.AddDate(50, 0, 0)
 	shown := get(c, "/files/f1").Body.String()
-	assert.Contains(t, shown, "An operator decides, on the page of its server")
+	assert.Contains(t, shown, "Decide on the server")
 	assert.Contains(t, shown, "its modification time is in the future")
 }

@@ -7,10 +7,10 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// historyPerPage is how many rows the pages of scans and changes show.
+// historyPerPage is the page size of scans and the audit log.
 const historyPerPage = 50
 
-// scansPage is what the page of scans shows.
+// scansPage is the content of the scans page.
 type scansPage struct {
 	server string
 	scans  ingest.Page[ingest.Scan]
@@ -46,8 +46,8 @@ func (c *Console) changes(r *http.Request, v *view) (answer, error) {
 	return answer{title: v.T("Audit log"), body: changesView(v, page, before(r))}, nil
 }
 
-// found sums up what a run of the reconciler did.
-func (v *view) found(run ingest.Reconciliation) (list []string) {
+// repaired summarizes a reconciliation.
+func (v *view) repaired(run ingest.Reconciliation) (list []string) {
 	for _, part := range []struct {
 		n    int64
 		text string

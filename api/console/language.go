@@ -11,12 +11,12 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// languages are what the console speaks, the default first.
+// languages lists the supported languages, the default first.
 var languages = []language.Tag{language.English, language.Russian}
 
 var matcher = language.NewMatcher(languages)
 
-// languageOf returns the language that a person chose, or the browser prefers.
+// languageOf returns the chosen language or else the one that the browser prefers.
 func languageOf(r *http.Request) language.Tag {
 	chosen := ""
 	if cookie, ok := web.Cookie(r, languageCookie); ok {
@@ -26,11 +26,11 @@ func languageOf(r *http.Request) language.Tag {
 	return languages[i]
 }
 
-// setLanguage keeps a choice for a year and shows the page in it.
+// setLanguage stores the choice for a year and reloads the page.
 func (c *Console) setLanguage(w http.ResponseWriter, r *http.Request) {
 	tag, err := language.Parse(r.PostFormValue("language"))
 	if err != nil {
-		c.fail(w, r, c.view(r), tell(ingest.KindInvalid, nil, "Unknown language."))
+		c.fail(w, r, c.view(r), newError(ingest.KindInvalid, nil, "Unknown language."))
 		return
 	}
 	_, i, _ := matcher.Match(tag)
@@ -38,10 +38,11 @@ func (c *Console) setLanguage(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, localPath(r.PostFormValue("next")), http.StatusSeeOther)
 }
 
-// words holds all texts. The English one is also the key.
-var words = newWords()
+// texts is the catalogue. The English text is the key. Messages are compiled in, because
+// the two languages are maintained together with the pages.
+var texts = newTexts()
 
-func newWords() *catalog.Builder {
+func newTexts() *catalog.Builder {
 	builder := catalog.NewBuilder(catalog.Fallback(language.English))
 	for key, text := range russian {
 		must(builder.SetString(language.Russian, key, text))

@@ -20,11 +20,11 @@ import (
 )
 
 var (
-	usedText = regexp.MustCompile(`(?:\bT\(|\btell\([^"\n]*)"((?:[^"\\]|\\.)*)"`)
+	usedText = regexp.MustCompile(`(?:\bT\(|\bnewError\([^"\n]*)"((?:[^"\\]|\\.)*)"`)
 	verb     = regexp.MustCompile(`%[%a-z]`)
 )
 
-// used returns every text that pages may show.
+// used returns every text that pages show.
 func used(t *testing.T) map[string]bool {
 	t.Helper()
 	keys := map[string]bool{}
@@ -49,15 +49,15 @@ func used(t *testing.T) map[string]bool {
 	for _, status := range ingest.Statuses {
 		keys[string(status)] = true
 	}
-	for _, words := range []iter.Seq[string]{maps.Values(stepWords), maps.Values(eventWords), maps.Values(modeWords), maps.Values(transferWords)} {
+	for _, words := range []iter.Seq[string]{maps.Values(stepNames), maps.Values(eventNames), maps.Values(modeNames), maps.Values(transferNames)} {
 		for word := range words {
 			keys[word] = true
 		}
 	}
-	for role, word := range roleWords {
+	for role, word := range roleNames {
 		keys[word], keys[string(role)] = true, true
 	}
-	for _, words := range []map[string]string{fieldWords, kindTexts()} {
+	for _, words := range []map[string]string{fieldHints, errorKinds()} {
 		for _, word := range words {
 			keys[word] = true
 		}
@@ -83,9 +83,9 @@ func used(t *testing.T) map[string]bool {
 	return keys
 }
 
-func kindTexts() map[string]string {
+func errorKinds() map[string]string {
 	texts := map[string]string{}
-	for kind, text := range kindWords {
+	for kind, text := range kindTexts {
 		texts[string(kind)] = text
 	}
 	return texts
@@ -96,7 +96,7 @@ func TestEveryTextIsThereInRussian(t *testing.T) {
 	translated := map[string]string{}
 	maps.Copy(translated, russian)
 	for _, p := range plurals {
-		translated[p.key] = p.key // its forms are tried below
+		translated[p.key] = p.key // TestPluralFormsAreRight checks the forms
 	}
 	keys := used(t)
 	for key := range keys {
@@ -113,10 +113,10 @@ func TestEveryTextIsThereInRussian(t *testing.T) {
 
 func TestPluralFormsAreRight(t *testing.T) {
 	t.Parallel()
-	english := message.NewPrinter(language.English, message.Catalog(words))
+	english := message.NewPrinter(language.English, message.Catalog(texts))
 	require.Equal(t, "1 file matches", english.Sprintf("%d files match", 1))
 	require.Equal(t, "2,000 files match", english.Sprintf("%d files match", 2000))
-	printer := message.NewPrinter(language.Russian, message.Catalog(words))
+	printer := message.NewPrinter(language.Russian, message.Catalog(texts))
 	for n, want := range map[int64]string{
 		0: "Найдено 0 файлов", 1: "Найден 1 файл", 2: "Найдено 2 файла", 5: "Найдено 5 файлов", 11: "Найдено 11 файлов",
 		21: "Найден 21 файл", 22: "Найдено 22 файла", 112: "Найдено 112 файлов", 1001: "Найден 1\u00a0001 файл",
@@ -151,26 +151,25 @@ func TestLanguageIsChosenOrPreferred(t *testing.T) {
 	require.True(t, slices.ContainsFunc(chosen.Result().Header["Set-Cookie"], func(s string) bool { return strings.HasPrefix(s, languageCookie+"=ru") }))
 }
 
-// TestEveryTermOfTheDomainHasWords: what the domain adds needs a text in the
-// console.
-func TestEveryTermOfTheDomainHasWords(t *testing.T) {
+// TestEveryTermOfTheDomainHasText: new values of the domain need a text in the console.
+func TestEveryTermOfTheDomainHasText(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile(filepath.Join("..", "..", "internal", "ingest", "errors.go"))
 	require.NoError(t, err)
 	for _, match := range regexp.MustCompile(`(?m)^\tKind\w+\s+Kind = "(\w+)"`).FindAllStringSubmatch(string(source), -1) {
-		assert.NotEmpty(t, kindWords[ingest.Kind(match[1])], match[0])
+		assert.NotEmpty(t, kindTexts[ingest.Kind(match[1])], match[0])
 	}
 	for event := range ingest.EventKeys {
-		assert.NotEmpty(t, eventWords[event], event)
+		assert.NotEmpty(t, eventNames[event], event)
 	}
 	for _, info := range ingest.Steps {
-		assert.NotEmpty(t, stepWords[info.Step], info.Step)
+		assert.NotEmpty(t, stepNames[info.Step], info.Step)
 	}
 	for _, mode := range ingest.Modes {
-		assert.NotEmpty(t, modeWords[mode], mode)
+		assert.NotEmpty(t, modeNames[mode], mode)
 	}
 	for _, setting := range transferSettings {
 		require.NoError(t, setting.Validate())
-		assert.NotEmpty(t, transferWords[setting], setting)
+		assert.NotEmpty(t, transferNames[setting], setting)
 	}
 }

@@ -13,12 +13,11 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// TestAnOperatorReprocessesWhatAnAuditFound tests a server with a sample, deletes an
-// object, finds it by an audit and has the file ingested again; then it looks at a
-// server of which much waits for people.
-func TestAnOperatorReprocessesWhatAnAuditFound(t *testing.T) {
+// TestOperatorReprocessesLostObject previews a server, deletes an object, finds it by an
+// audit and reprocesses the file. Then it opens the pages of a server with many problems.
+func TestOperatorReprocessesLostObject(t *testing.T) {
 	t.Parallel()
-	p := newPerson(t)
+	p := newUser(t)
 	p.StartWorker()
 	acme := p.AddServer("acme", func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
 	globex := p.AddServer("globex", nil)
@@ -51,7 +50,7 @@ func TestAnOperatorReprocessesWhatAnAuditFound(t *testing.T) {
 	p.sees("Reprocessing requested")
 	p.File(globex.Path("lost.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted && f.Round > lost.Round })
 
-	p.makeTrouble()
+	p.insertProblems()
 	for name, path := range map[string]string{"server": "/servers/acme", "server-form": "/servers/acme/edit", "servers": "/servers", "audits": "/audits"} {
 		p.open(path)
 		p.photo("operator-" + name)
@@ -69,8 +68,8 @@ func TestAnOperatorReprocessesWhatAnAuditFound(t *testing.T) {
 	}
 }
 
-// makeTrouble has the ledger of acme say what months of trouble would.
-func (p *person) makeTrouble() {
+// insertProblems adds problems of acme to the ledger.
+func (p *user) insertProblems() {
 	p.t.Helper()
 	conn, err := pgx.Connect(p.Ctx, p.Cfg.Database.URL.Reveal())
 	require.NoError(p.t, err)

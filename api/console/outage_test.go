@@ -8,16 +8,15 @@ import (
 )
 
 const (
-	staleSince  = `!document.getElementById("stale").hidden && /since \d\d:\d\d:\d\d UTC: the server does not answer/.test(document.getElementById("stale").innerText)`
+	staleSince  = `!document.getElementById("stale").hidden && /since \d\d:\d\d:\d\d UTC: the server does not respond/.test(document.getElementById("stale").innerText)`
 	staleNoMore = `document.getElementById("stale").hidden`
 )
 
-// TestAnOpenPageSaysThatItIsOld: what a person looks at may be out of date, and
-// says so, whoever of the two does not answer; afterwards it is up to date by
-// itself.
-func TestAnOpenPageSaysThatItIsOld(t *testing.T) {
+// TestOpenPageShowsThatItIsStale: an open page shows failures of the API and of the
+// database, and recovers without a reload.
+func TestOpenPageShowsThatItIsStale(t *testing.T) {
 	t.Parallel()
-	p, web, database := newPersonOnLines(t)
+	p, web, database := newUserWithProxies(t)
 	p.AddServer("acme", nil)
 	p.logIn()
 	p.open("/servers")
@@ -31,15 +30,15 @@ func TestAnOpenPageSaysThatItIsOld(t *testing.T) {
 	p.until(staleNoMore)
 
 	database.Cut()
-	p.sees("PostgreSQL: it does not answer")
-	p.until(`/since \d\d:\d\d:\d\d UTC: the server cannot show this page now/.test(document.getElementById("stale").innerText)`)
-	p.sees("acme") // what was there stays
+	p.sees("PostgreSQL: unavailable")
+	p.until(`/since \d\d:\d\d:\d\d UTC: the server returned an error/.test(document.getElementById("stale").innerText)`)
+	p.sees("acme") // the content stays
 	p.photo("database-away")
 	p.accessible("page without PostgreSQL")
-	p.evaluate(`window.told = document.getElementById("down-postgres"); window.asked = 0;
+	p.evaluate(`window.shown = document.getElementById("down-postgres"); window.asked = 0;
 		document.addEventListener("htmx:afterSettle", (e) => { if (e.target.id === "health") window.asked++; })`)
 	p.until("window.asked > 0")
-	assert.True(t, p.is(`window.told === document.getElementById("down-postgres")`), "a line that stays is announced once")
+	assert.True(t, p.is(`window.shown === document.getElementById("down-postgres")`), "screen readers read an unchanged line once")
 	database.Restore()
 	p.until(staleNoMore)
 	p.until(`!document.getElementById("down-postgres")`)

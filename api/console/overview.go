@@ -17,7 +17,7 @@ func (c *Console) overview(r *http.Request, v *view) (answer, error) {
 	return answer{title: v.T("Overview"), body: overviewView(v, o)}, nil
 }
 
-// total sums up hours.
+// total adds up the buckets.
 func total(hours []ingest.HourStats) (sum ingest.HourStats) {
 	for _, hour := range hours {
 		sum.Completed += hour.Completed
@@ -27,7 +27,7 @@ func total(hours []ingest.HourStats) (sum ingest.HourStats) {
 	return sum
 }
 
-// attention lists the servers that are not in order.
+// attention returns the servers that are not healthy.
 func attention(o operations.Overview) (list []operations.ServerOverview) {
 	for _, s := range o.Servers {
 		switch healthOf(s.Server, s.Late).class {

@@ -10,14 +10,13 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// timeOf is a time that templates show; see when.
+// timeOf is a time for the template when.
 type timeOf struct{ time.Time }
 
-// at makes a time for templates.
+// at returns a time for the template when.
 func at(t time.Time) timeOf { return timeOf{t} }
 
-// eventTypes lists the event types that scripts subscribe to in the stream of
-// changes, separated by spaces.
+// eventTypes lists the event types of the change stream, separated by spaces, for scripts.
 var eventTypes = joined(slices.Sorted(maps.Keys(ingest.EventKeys)))
 
 func joined(types []ingest.EventType) string {
@@ -28,7 +27,7 @@ func joined(types []ingest.EventType) string {
 	return strings.Join(names, " ")
 }
 
-// signOf tells statuses apart where colours do not.
+// signOf returns the symbol of a status, because color alone must not carry meaning.
 func signOf(s ingest.Status) string {
 	switch s {
 	case ingest.StatusDiscovered:
@@ -54,22 +53,22 @@ func signOf(s ingest.Status) string {
 	}
 }
 
-// status is a status in the page's language.
+// status translates a status.
 func (v *view) status(s ingest.Status) string { return v.T(string(s)) }
 
-// partDown is a part that does not answer.
+// partDown is an unavailable dependency.
 type partDown struct {
 	part, name string
-	message    said
+	message    notice
 }
 
-// partNames is how people call the parts.
+// partNames labels the dependencies.
 var partNames = map[string]string{
 	"postgres": "PostgreSQL:", "temporal": "Temporal:", "worker": "Worker:", "keyset": "Keyset:", "object_store": "Object store:", "broker": "Broker:",
 }
 
-// health is asked for by every page once it stands: a part that is down takes
-// seconds to be found out.
+// health renders the banner of unavailable dependencies. Pages load it separately, because
+// a check may take seconds.
 func (c *Console) health(r *http.Request, v *view) (answer, error) {
 	var down []partDown
 	for _, part := range c.d.Operations.Ready(r.Context()) {
@@ -78,15 +77,15 @@ func (c *Console) health(r *http.Request, v *view) (answer, error) {
 			if name == "" {
 				name = part.Part + ":"
 			}
-			down = append(down, partDown{part.Part, v.T(name), v.line(v.T("unavailable or misconfigured."), part.Err.Error())})
+			down = append(down, partDown{part.Part, v.T(name), v.quote(v.T("unavailable or misconfigured."), part.Err.Error())})
 		}
 	}
 	slices.SortFunc(down, func(x, y partDown) int { return strings.Compare(x.name, y.name) })
 	return answer{body: healthBanner(v, down), bare: true}, nil
 }
 
-// eventWords is how people call what happens to a file.
-var eventWords = map[ingest.EventType]string{
+// eventNames labels the events of a file.
+var eventNames = map[ingest.EventType]string{
 	ingest.EventDiscovered: "First seen", ingest.EventSettled: "Settled", ingest.EventDownloadStarted: "Download started",
 	ingest.EventDownloadResumed: "Download resumed", ingest.EventDownloaded: "Downloaded", ingest.EventVerified: "Content verified",
 	ingest.EventUploadStart: "Upload started", ingest.EventUploaded: "Stored and verified", ingest.EventNotified: "Notified",
@@ -96,10 +95,10 @@ var eventWords = map[ingest.EventType]string{
 	ingest.EventDeferred: "Deferred", ingest.EventOperatorAction: "Operator action",
 }
 
-// event is what happened, in the page's language.
+// event translates an event type; unknown types are unchanged.
 func (v *view) event(t ingest.EventType) string {
-	if word := eventWords[t]; word != "" {
-		return v.T(word)
+	if name := eventNames[t]; name != "" {
+		return v.T(name)
 	}
 	return string(t)
 }

@@ -8,24 +8,23 @@ import (
 	"stevedore/internal/orchestrator"
 )
 
-// stepWords names the steps in progress and retry forms. The texts are keys of
-// the translation.
-var stepWords = map[ingest.Step]string{
+// stepNames labels the steps.
+var stepNames = map[ingest.Step]string{
 	ingest.StepDiscover: "discovery", ingest.StepDownload: "download", ingest.StepVerify: "verification", ingest.StepUpload: "upload",
 	ingest.StepTransfer: "transfer", ingest.StepNotify: "notification", ingest.StepAfter: "after-ingest action",
 }
 
-// step returns the step's name in the page's language; unknown steps keep theirs.
+// step translates a step; unknown steps are unchanged.
 func (v *view) step(s ingest.Step) string {
-	if word := stepWords[s]; word != "" {
-		return v.T(word)
+	if name := stepNames[s]; name != "" {
+		return v.T(name)
 	}
 	return string(s)
 }
 
-// tries says which try this is, when the next one comes and why; nothing while
-// the first one runs.
-func (v *view) tries(p orchestrator.Progress) (s said) {
+// attempt describes the current attempt, the time of the next one and the last failure.
+// It is empty while the first attempt runs.
+func (v *view) attempt(p orchestrator.Progress) (s notice) {
 	switch {
 	case p.Paused:
 		s.text = v.T("paused in Temporal")
@@ -38,7 +37,7 @@ func (v *view) tries(p orchestrator.Progress) (s said) {
 	case !p.Running:
 		return plain(v.T("waiting for a worker"))
 	default:
-		return said{}
+		return notice{}
 	}
 	if p.Failure == "" {
 		return s
@@ -51,7 +50,7 @@ func (v *view) tries(p orchestrator.Progress) (s said) {
 	return s
 }
 
-// cli is the command that lists the same files.
+// cli returns the command that lists the same files.
 func (p filesPage) cli() string {
 	words := []string{"stevedore file list"}
 	add := func(flag, value string) {
@@ -70,7 +69,7 @@ func (p filesPage) cli() string {
 	return strings.Join(words, " ")
 }
 
-// inUTC is a field's time as RFC 3339.
+// inUTC returns a form field's time in RFC 3339.
 func inUTC(field string) string {
 	if field == "" {
 		return ""
@@ -78,7 +77,7 @@ func inUTC(field string) string {
 	return field + ":00Z"
 }
 
-// curl is the request that lists the same files.
+// curl returns the API request that lists the same files.
 func (p filesPage) curl(v *view) string {
 	values := p.query.values()
 	for _, name := range []string{"from", "to"} {

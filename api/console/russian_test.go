@@ -21,8 +21,8 @@ import (
 	"stevedore/internal/orchestrator"
 )
 
-// latin are words in Latin letters, neutral those that are the same in every
-// language: names, and what people type.
+// latin matches words in Latin letters. neutral has the words that are the same in every
+// language: names and input.
 var (
 	latin   = regexp.MustCompile(`[A-Za-z]{2,}`)
 	neutral = map[string]bool{}
@@ -35,15 +35,15 @@ func init() {
 	}
 }
 
-// requireRussian fails for every word of a page that a person reads and that is
-// English, unless it is marked so, a code, a path or a name.
+// requireRussian fails for every visible English word of a page that is not marked as
+// English, code, path or name.
 func requireRussian(t *testing.T, page string, answer *httptest.ResponseRecorder) {
 	t.Helper()
 	root, err := html.Parse(strings.NewReader(answer.Body.String()))
 	require.NoError(t, err)
 	check := func(text string) {
 		for _, word := range latin.FindAllString(text, -1) {
-			assert.True(t, neutral[word], "%s says %q in %q", page, word, strings.TrimSpace(text))
+			assert.True(t, neutral[word], "%s has %q in %q", page, word, strings.TrimSpace(text))
 		}
 	}
 	var walk func(*html.Node)
@@ -68,10 +68,11 @@ func requireRussian(t *testing.T, page string, answer *httptest.ResponseRecorder
 	walk(root)
 }
 
-// spoken has something on every page, with lines of other parts in English.
-func spoken() (*fake, *Console) {
+// populated returns a console with content on every page, and English messages of other
+// components.
+func populated() (*fake, *Console) {
 	f, c := as(ingest.RoleAdmin)
-	const english = "an English line of some part"
+	const english = "an English message"
 	size := int64(21)
 	side := ingest.AuditSide{State: ingest.SideSame, Status: ingest.StatusCompleted, Size: &size, SHA256: "abc", ModTime: noon, Count: 2}
 	f.audits = []ingest.AuditRun{{UUID: "1", Actor: "ann", State: ingest.AuditFailed, Error: english}, {Actor: "ann", State: ingest.AuditCompleted}, {Actor: "ann", State: ingest.AuditRunning}}
@@ -106,7 +107,7 @@ var inRussian = []string{"Accept-Language", "ru"}
 
 func TestEveryPageIsRussian(t *testing.T) {
 	t.Parallel()
-	f, c := spoken()
+	f, c := populated()
 	for _, path := range []string{
 		"/", "/servers", "/servers/acme", "/servers/new", "/servers/acme/edit", "/files", "/files?status=error&server=acme", "/files/1", "/scans", "/scans?server=acme",
 		"/changes", "/tokens", "/audits", "/audits/1", "/health",
@@ -115,7 +116,7 @@ func TestEveryPageIsRussian(t *testing.T) {
 		require.Equal(t, http.StatusOK, answer.Code, path)
 		requireRussian(t, path, answer)
 	}
-	for _, file := range f.files { // every state has a page of its own
+	for _, file := range f.files { // every status has its own texts
 		f.files = []ingest.File{file}
 		requireRussian(t, "file "+string(file.Status), get(c, "/files/1", inRussian...))
 		f.progress = nil
@@ -133,7 +134,7 @@ func TestEveryPageIsRussian(t *testing.T) {
 
 func TestEveryRefusalIsRussian(t *testing.T) {
 	t.Parallel()
-	f, c := spoken()
+	f, c := populated()
 	refusal := func(what string, status int, answer *httptest.ResponseRecorder) {
 		t.Helper()
 		assert.Equal(t, status, answer.Code, what)
@@ -164,17 +165,17 @@ func TestEveryRefusalIsRussian(t *testing.T) {
 	refusal("no session", http.StatusOK, get(c, "/health", inRussian...))
 }
 
-// TestWhatPartsSayIsMarkedEnglish: each kind of error and each field has a
-// Russian headline, and the words of the part it comes from are marked.
-func TestWhatPartsSayIsMarkedEnglish(t *testing.T) {
+// TestOriginalMessagesAreMarkedEnglish: each kind of error and each field has a Russian
+// headline, and the original message is marked as English.
+func TestOriginalMessagesAreMarkedEnglish(t *testing.T) {
 	t.Parallel()
-	f, c := spoken()
-	for kind := range kindWords {
-		f.err = ingest.Errorf(kind, "the part says so")
+	f, c := populated()
+	for kind := range kindTexts {
+		f.err = ingest.Errorf(kind, "original message")
 		page := get(c, "/files", inRussian...)
 		requireRussian(t, string(kind), page)
-		require.Contains(t, page.Body.String(), `<span lang="en" class="original">the part says so</span>`, kind)
-		require.NotContains(t, get(c, "/files").Body.String(), "original", "a page in English says it once")
+		require.Contains(t, page.Body.String(), `<span lang="en" class="original">original message</span>`, kind)
+		require.NotContains(t, get(c, "/files").Body.String(), `class="original"`, "English pages show it once")
 	}
 	var fields []ingest.FieldError
 	for _, name := range append(slices.Clone(formFields), "credentials", "other") {
@@ -186,15 +187,15 @@ func TestWhatPartsSayIsMarkedEnglish(t *testing.T) {
 	require.Equal(t, len(fields), strings.Count(refused.Body.String(), "use something else"))
 	requireRussian(t, "tokens", post(c, "/tokens", url.Values{"name": {"1"}}, inRussian...))
 	for _, err := range []error{ingest.ErrStale, ingest.ErrNotFound} {
-		f.err = ingest.Wrap(ingest.KindConflict, err, "the part says so")
+		f.err = ingest.Wrap(ingest.KindConflict, err, "original message")
 		requireRussian(t, err.Error(), post(c, "/servers/acme/edit", url.Values{"port": {"1"}}, inRussian...))
 	}
 	c.d.Operations = overviewOf{f}
-	f.err = ingest.Errorf(ingest.KindHostKey, "the part says so")
+	f.err = ingest.Errorf(ingest.KindHostKey, "original message")
 	requireRussian(t, "test", post(c, "/servers/acme/test", nil, inRussian...))
-	f.err = ingest.Errorf(ingest.KindConflict, "the part says so")
+	f.err = ingest.Errorf(ingest.KindConflict, "original message")
 	notice := post(c, "/files/1/decide", url.Values{"action": {"skip"}, "reason": {"1"}}, inRussian...).Result().Cookies()[0]
 	page := get(c, "/files/1", append(inRussian, "Cookie", notice.Name+"="+notice.Value)...)
 	requireRussian(t, "notice", page)
-	require.Contains(t, page.Body.String(), `<span lang="en" class="original">the part says so</span>`)
+	require.Contains(t, page.Body.String(), `<span lang="en" class="original">original message</span>`)
 }

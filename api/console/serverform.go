@@ -15,14 +15,12 @@ import (
 	"stevedore/internal/operations"
 )
 
-// serverForm is a server's settings as they are typed, and what is wrong with
-// them by field.
+// serverForm has the entered settings of a server and the problems by field.
 type serverForm struct {
-	// values are what the fields hold, by the names that the API uses.
+	// values are the form's values by the field names of the API.
 	values url.Values
-	wrong  map[string][]said
-	// name is the server that is edited, version how it was read; both are empty
-	// for a new one.
+	wrong  map[string][]notice
+	// name and version identify the edited server; empty for a new one.
 	name, version            string
 	hasPassword, hasKey, new bool
 }
@@ -31,18 +29,18 @@ func (f serverForm) value(field string) string { return f.values.Get(field) }
 
 func (f serverForm) checked(field string) bool { return f.values.Get(field) != "" }
 
-// rest is what is wrong with no field of the form.
-func (f serverForm) rest() (list []said) {
+// rest returns the problems that no field of the form shows.
+func (f serverForm) rest() (list []notice) {
 	for field, problems := range f.wrong {
 		if !slices.Contains(formFields, field) && !isOption(field) {
 			list = append(list, problems...)
 		}
 	}
-	slices.SortFunc(list, func(x, y said) int { return strings.Compare(x.whole(), y.whole()) })
+	slices.SortFunc(list, func(x, y notice) int { return strings.Compare(x.line(), y.line()) })
 	return list
 }
 
-// formFields are the fields that show their problems themselves.
+// formFields lists the fields that show their own problems.
 var formFields = []string{
 	"name", "host", "port", "username", "password", "private_key", "passphrase", "certificate", "host_keys", "root_path", "include", "exclude", "max_parallel",
 	"settle", "scan_interval", "transfer", "after_ingest", "on_collision", "min_age", "done_marker", "sidecar_wait", "max_depth",
@@ -109,10 +107,10 @@ func valuesOf(s ingest.Server) url.Values {
 	return values
 }
 
-// read returns what sets the typed settings of a server. What cannot be read
-// at all is noted in wrong; the rest is judged by package operations.
+// read returns a function that applies the entered settings. Unparsable values are added
+// to wrong; package operations validates the others.
 func (f *serverForm) read(v *view) func(*ingest.Server) {
-	f.wrong = map[string][]said{}
+	f.wrong = map[string][]notice{}
 	number := func(field string) int {
 		n, err := strconv.Atoi(strings.TrimSpace(f.value(field)))
 		if err != nil && f.value(field) != "" {
@@ -136,7 +134,7 @@ func (f *serverForm) read(v *view) func(*ingest.Server) {
 	var options ingest.Options
 	for _, info := range ingest.OptionTable {
 		if err := info.SetText(&options, f.value(info.Field)); err != nil {
-			f.wrong[info.Field] = append(f.wrong[info.Field], v.line(v.T(info.Help), err.Error()))
+			f.wrong[info.Field] = append(f.wrong[info.Field], v.quote(v.T(info.Help), err.Error()))
 		}
 	}
 	return func(s *ingest.Server) {
@@ -161,9 +159,9 @@ func lines(text string) (list []string) {
 	return list
 }
 
-// refused notes what an operation found wrong with the fields; it returns false
-// for an error that is about something else.
-func (f *serverForm) refused(v *view, err error) bool {
+// invalidated adds the problems of an operation's error to wrong. It reports false for
+// errors that are not about the form.
+func (f *serverForm) invalidated(v *view, err error) bool {
 	var invalid *ingest.InvalidError
 	switch {
 	case errors.As(err, &invalid):
@@ -171,7 +169,7 @@ func (f *serverForm) refused(v *view, err error) bool {
 			f.wrong[field.Field] = append(f.wrong[field.Field], v.field(field))
 		}
 	case ingest.IsKind(err, ingest.KindConflict):
-		f.wrong["form"] = append(f.wrong["form"], v.said(err))
+		f.wrong["form"] = append(f.wrong["form"], v.explain(err))
 	default:
 		return false
 	}
@@ -196,7 +194,7 @@ func (c *Console) addServer(r *http.Request, v *view) (answer, error) {
 	switch {
 	case err == nil:
 		return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("Server added. Test the connection."))}, nil
-	case form.refused(v, err):
+	case form.invalidated(v, err):
 		again.body = serverFormView(v, form.again())
 		return again, nil
 	default:
@@ -221,7 +219,7 @@ func (c *Console) saveServer(r *http.Request, v *view) (answer, error) {
 	switch {
 	case err == nil:
 		return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("Saved."))}, nil
-	case form.refused(v, err):
+	case form.invalidated(v, err):
 		again.body = serverFormView(v, form.again())
 		return again, nil
 	default:
@@ -229,8 +227,7 @@ func (c *Console) saveServer(r *http.Request, v *view) (answer, error) {
 	}
 }
 
-// again is the form as it is shown once more: without the password that somebody
-// typed into the proxy's address.
+// again returns the form to show again, without the password in the proxy's address.
 func (f serverForm) again() serverForm {
 	if proxy := f.value("proxy"); strings.Contains(proxy, "@") {
 		f.values = maps.Clone(f.values)
@@ -242,29 +239,28 @@ func (f serverForm) again() serverForm {
 
 func readServerForm(r *http.Request) (serverForm, error) {
 	if err := r.ParseForm(); err != nil {
-		return serverForm{}, unread(err)
+		return serverForm{}, formError(err)
 	}
 	values := url.Values{}
 	for field, given := range r.PostForm {
-		if field != "password" && field != "private_key" && field != "passphrase" { // these go nowhere but into the sealed credentials
+		if field != "password" && field != "private_key" && field != "passphrase" { // secrets are only sealed, never shown
 			values[field] = given
 		}
 	}
 	return serverForm{values: values}, nil
 }
 
-// keyOf is the pasted private key; browsers send other line ends.
+// keyOf returns the private key with the line ends that browsers change.
 func keyOf(r *http.Request) []byte {
 	return []byte(strings.ReplaceAll(r.PostFormValue("private_key"), "\r\n", "\n"))
 }
 
-// extrasOf is the passphrase of the pasted key.
+// extrasOf returns the passphrase of the private key.
 func extrasOf(r *http.Request) operations.KeyExtras {
 	return operations.KeyExtras{Passphrase: []byte(r.PostFormValue("passphrase"))}
 }
 
-// replaced is the credential that an edit sets: nil leaves the one there is,
-// which an empty field means, and an empty one removes it.
+// replaced returns the credential of an edit: nil keeps the stored one, empty removes it.
 func replaced(r *http.Request, field string, given []byte) []byte {
 	switch {
 	case r.PostFormValue("remove_"+field) != "":
@@ -280,7 +276,7 @@ func keyPinned(s ingest.Server, fingerprint string) bool {
 	return slices.ContainsFunc(s.HostKeys, func(line string) bool { return operations.Fingerprint(line) == fingerprint })
 }
 
-// action is where the form is sent, back where it is left to.
+// action returns the target of the form, back the page to return to.
 func (f serverForm) action() string {
 	if f.new {
 		return "/servers"
@@ -297,8 +293,7 @@ func (f serverForm) back() string {
 
 func (f serverForm) invalid(field string) string { return strconv.FormatBool(len(f.wrong[field]) > 0) }
 
-// describedBy are the ids of what screen readers say with a field: first what is
-// wrong with it.
+// describedBy returns the ids of a field's descriptions, its problem first.
 func (f serverForm) describedBy(field string) string {
 	switch hint := field + "-hint"; {
 	case field == "on_collision": // its choices say it all

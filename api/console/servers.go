@@ -11,7 +11,7 @@ import (
 	"stevedore/internal/operations"
 )
 
-// serversPage is the list of servers with what the overview knows of them.
+// serversPage is the content of the servers page.
 type serversPage struct {
 	servers []ingest.Server
 	facts   map[string]operations.ServerOverview
@@ -37,14 +37,14 @@ func byServer(o operations.Overview) map[string]operations.ServerOverview {
 	return facts
 }
 
-// serverPage is what the page of one server shows.
+// serverPage is the content of a server's page.
 type serverPage struct {
 	server ingest.Server
 	facts  operations.ServerOverview
 	scans  []ingest.Scan
-	// test is what a test has just found out, and problem how it failed.
+	// test is the result of a connection test, problem its failure.
 	test    *operations.TestResult
-	problem said
+	problem notice
 }
 
 func (c *Console) server(r *http.Request, v *view) (answer, error) {
@@ -69,15 +69,15 @@ func (c *Console) showServer(r *http.Request, v *view, page serverPage) (answer,
 	return answer{title: page.server.Name, body: serverView(v, page)}, nil
 }
 
-// testServer connects and shows how far it came.
+// testServer tests the connection.
 func (c *Console) testServer(r *http.Request, v *view) (answer, error) { return c.test(r, v, "") }
 
-// approveKey pins the key that has the fingerprint a person has compared.
+// approveKey pins the host key with the submitted fingerprint.
 func (c *Console) approveKey(r *http.Request, v *view) (answer, error) {
 	return c.test(r, v, r.PostFormValue("fingerprint"))
 }
 
-// negotiated shows what was negotiated.
+// negotiated lists the negotiated algorithms.
 func negotiated(d operations.ProbeDetails) string {
 	all := []string{d.KeyExchange, d.HostKeyAlgorithm, d.Cipher, d.MAC}
 	return ingest.DisplayPath(strings.Join(slices.DeleteFunc(all, func(name string) bool { return name == "" }), ", "))
@@ -90,7 +90,7 @@ func (c *Console) test(r *http.Request, v *view, approve string) (answer, error)
 	}
 	page := serverPage{server: result.Server, test: &result}
 	if err != nil {
-		page.problem = v.said(err)
+		page.problem = v.explain(err)
 	}
 	return c.showServer(r, v, page)
 }
@@ -108,7 +108,7 @@ func (c *Console) scan(r *http.Request, v *view, servers []string, back string) 
 	_, err := c.d.Operations.StartScan(r.Context(), servers)
 	switch {
 	case ingest.IsKind(err, ingest.KindInvalid), ingest.IsKind(err, ingest.KindConflict):
-		return answer{goTo: back, notice: v.said(err), bad: true}, nil
+		return answer{goTo: back, notice: v.explain(err), bad: true}, nil
 	case err != nil:
 		return answer{}, err
 	}
@@ -125,7 +125,7 @@ func (c *Console) resumeServer(r *http.Request, v *view) (answer, error) {
 	return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("Server resumed."))}, err
 }
 
-// heldPart says what a part of the held changes is.
+// heldPart labels a part of the held changes.
 func heldPart(v *view, p ingest.HeldPart) string {
 	name := p.Shift.String()
 	if p.Others {
@@ -134,7 +134,7 @@ func heldPart(v *view, p ingest.HeldPart) string {
 	return fmt.Sprintf("%d: %s", p.Files, name)
 }
 
-// decideChanges decides about known files that look new only by their times.
+// decideChanges resolves held changes.
 func (c *Console) decideChanges(r *http.Request, v *view) (answer, error) {
 	name := r.PathValue("server")
 	back := answer{goTo: "/servers/" + name}
@@ -146,7 +146,7 @@ func (c *Console) decideChanges(r *http.Request, v *view) (answer, error) {
 	n, err := c.d.Operations.ResolveChanges(r.Context(), name, decision, r.PostFormValue("part"), reason)
 	switch {
 	case ingest.IsKind(err, ingest.KindInvalid), ingest.IsKind(err, ingest.KindConflict):
-		back.notice, back.bad = v.said(err), true
+		back.notice, back.bad = v.explain(err), true
 		return back, nil
 	case err != nil:
 		return answer{}, err
@@ -162,38 +162,38 @@ func (c *Console) removeServer(r *http.Request, v *view) (answer, error) {
 	}
 	_, err := c.d.Operations.RemoveServer(r.Context(), name, r.PostFormValue("version"))
 	if ingest.IsKind(err, ingest.KindConflict) {
-		return answer{goTo: "/servers/" + name, notice: v.said(err), bad: true}, nil
+		return answer{goTo: "/servers/" + name, notice: v.explain(err), bad: true}, nil
 	}
 	return answer{goTo: "/servers", notice: plain(v.T("Server removed. Delivered files stay in the ledger."))}, err
 }
 
 // health of a server, as one word with a sign.
-type serverHealth struct{ class, sign, word string }
+type badge struct{ class, sign, word string }
 
-func healthOf(s ingest.Server, late bool) serverHealth {
+func healthOf(s ingest.Server, late bool) badge {
 	switch {
 	case !s.Active:
-		return serverHealth{"paused", "⏸", "paused"}
+		return badge{"paused", "⏸", "paused"}
 	case s.State == ingest.ServerSuspended:
-		return serverHealth{"bad", "✕", "suspended"}
+		return badge{"bad", "✕", "suspended"}
 	case len(s.HostKeys) == 0:
-		return serverHealth{"warn", "?", "host key not approved"}
+		return badge{"warn", "?", "host key not approved"}
 	case late:
-		return serverHealth{"warn", "!", "scan overdue"}
+		return badge{"warn", "!", "scan overdue"}
 	case s.LastError != "":
-		return serverHealth{"warn", "!", "scan failed"}
+		return badge{"warn", "!", "scan failed"}
 	case s.Attention.Held.Files > 0:
-		return serverHealth{"warn", "!", "changes held"}
+		return badge{"warn", "!", "changes held"}
 	case s.Attention.Resent > 0:
-		return serverHealth{"warn", "!", "files reappeared"}
+		return badge{"warn", "!", "files reappeared"}
 	case s.LastScanAt.IsZero():
-		return serverHealth{"idle", "○", "not scanned yet"}
+		return badge{"idle", "○", "not scanned yet"}
 	default:
-		return serverHealth{"good", "✓", "healthy"}
+		return badge{"good", "✓", "healthy"}
 	}
 }
 
-// nextScan is about when the schedule scans the server again.
+// nextScan estimates the time until the next scheduled scan; 0 if none is due.
 func nextScan(s ingest.Server, now time.Time) time.Duration {
 	if !s.Active || s.State == ingest.ServerSuspended || s.LastScanAt.IsZero() {
 		return 0
@@ -201,8 +201,8 @@ func nextScan(s ingest.Server, now time.Time) time.Duration {
 	return max(0, s.LastScanAt.Add(s.ScanInterval).Sub(now))
 }
 
-// leftLines say what is on the server and nobody takes away.
-func leftLines(v *view, server ingest.Server) (lines []string) {
+// remaining describes the ignored and undeleted entries of the server.
+func remaining(v *view, server ingest.Server) (lines []string) {
 	left := server.Left
 	if left.Sources > 0 {
 		lines = append(lines, v.T("Ingested files that could not be deleted or moved: %d", left.Sources))

@@ -10,8 +10,8 @@ import (
 	"stevedore/internal/access"
 )
 
-// toLogin sends a browser to the log-in page, and back afterwards. Scripts that
-// refresh a page are told to load it anew.
+// toLogin redirects a browser to the log-in page, which returns to the request's page.
+// It makes htmx reload the whole page.
 func toLogin(w http.ResponseWriter, r *http.Request) {
 	target := "/login"
 	if r.Method == http.MethodGet && r.URL.Path != "/" && r.Header.Get("Hx-Request") == "" {
@@ -25,8 +25,8 @@ func toLogin(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, target, http.StatusSeeOther)
 }
 
-// localPath returns the path if it leads to a page of ours: a link must not
-// send a person who logs in to another site.
+// localPath returns the path if it is local, else "/": the log-in page must not redirect
+// to other sites.
 func localPath(next string) string {
 	if u, err := url.Parse(next); err != nil || u.Host != "" || u.Scheme != "" || !strings.HasPrefix(next, "/") ||
 		strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
@@ -42,14 +42,14 @@ func (c *Console) loginPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := c.view(r)
-	c.write(w, r, v, answer{body: loginForm(v, next, said{}), bare: true})
+	c.write(w, r, v, answer{body: loginForm(v, next, notice{}), bare: true})
 }
 
-// logIn begins a session for whoever has a token.
+// logIn opens a session for a token.
 func (c *Console) logIn(w http.ResponseWriter, r *http.Request) {
 	v := c.view(r)
 	next, secret := localPath(r.FormValue("next")), strings.TrimSpace(r.PostFormValue("token"))
-	refuse := func(status int, problem said) {
+	refuse := func(status int, problem notice) {
 		c.write(w, r, v, answer{body: loginForm(v, next, problem), bare: true, status: status})
 	}
 	if secret == "" {
@@ -67,13 +67,13 @@ func (c *Console) logIn(w http.ResponseWriter, r *http.Request) {
 		return
 	case err != nil:
 		c.d.Log.ErrorContext(r.Context(), "cannot log in", "error", err)
-		refuse(web.Status(err), v.said(err))
+		refuse(web.Status(err), v.explain(err))
 		return
 	}
 	cookie, err := c.d.Access.OpenSession(access.As(r.Context(), who), access.DigestOf(secret))
 	if err != nil {
 		c.d.Log.ErrorContext(r.Context(), "cannot log in", "error", err)
-		refuse(web.Status(err), v.said(err))
+		refuse(web.Status(err), v.explain(err))
 		return
 	}
 	setCookie(w, r, web.SessionCookie, cookie, int(access.SessionDuration.Seconds()), http.SameSiteStrictMode)
@@ -90,7 +90,7 @@ func (c *Console) logOut(r *http.Request, _ *view) (answer, error) {
 	return answer{goTo: "/login"}, nil
 }
 
-func leaveNotice(w http.ResponseWriter, r *http.Request, notice said, bad bool) {
+func leaveNotice(w http.ResponseWriter, r *http.Request, notice notice, bad bool) {
 	kind := "+"
 	if bad {
 		kind = "-"
@@ -98,7 +98,7 @@ func leaveNotice(w http.ResponseWriter, r *http.Request, notice said, bad bool) 
 	setCookie(w, r, noticeCookie, url.QueryEscape(kind+notice.text+"\n"+notice.original), 60, http.SameSiteStrictMode)
 }
 
-func takeNotice(r *http.Request) (notice said, bad bool) {
+func takeNotice(r *http.Request) (notice notice, bad bool) {
 	cookie, ok := web.Cookie(r, noticeCookie)
 	if !ok {
 		return notice, false

@@ -18,11 +18,10 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// TestAPersonAddsAServerAndWatchesAFileArrive is the first quarter of an hour
-// with stevedore, all by mouse and keys.
-func TestAPersonAddsAServerAndWatchesAFileArrive(t *testing.T) {
+// TestUserAddsAServerAndWatchesAFileArrive follows the first steps with the console.
+func TestUserAddsAServerAndWatchesAFileArrive(t *testing.T) {
 	t.Parallel()
-	p := newPerson(t)
+	p := newUser(t)
 	p.StartWorker()
 	sshd := services.StartSSHD(t, services.SSHDOptions{})
 	p.Expect(sshd, "acme")
@@ -74,7 +73,7 @@ func TestAPersonAddsAServerAndWatchesAFileArrive(t *testing.T) {
 	p.do(chromedp.Evaluate[chromedp.Void]("window.sameDocument = true; void 0"))
 	p.Scan()
 	p.until(row("first.csv", has("completed")))
-	assert.True(t, p.is("window.sameDocument"), "the page was not loaded anew")
+	assert.True(t, p.is("window.sameDocument"), "the page was not reloaded")
 	p.photo("files")
 	p.do(chromedp.Click(`//a[contains(., "first.csv")]`))
 	p.sees("Timeline")
@@ -86,25 +85,25 @@ func TestAPersonAddsAServerAndWatchesAFileArrive(t *testing.T) {
 	p.RequireExactlyOnce()
 }
 
-// broken writes files whose checksum files are wrong: they end with an operator.
-func (p *person) broken(sshd *services.SSHD, names ...string) {
+// broken writes files with wrong checksum files, which fail permanently.
+func (p *user) broken(sshd *services.SSHD, names ...string) {
 	for _, name := range names {
 		sshd.Write(name, []byte("content of "+name))
 		sshd.Write(name+".sha256", []byte(sandbox.Digest([]byte("something else"))+"  "+name+"\n"))
 	}
 }
 
-// mend corrects their checksum files.
-func (p *person) mend(sshd *services.SSHD, names ...string) {
+// repair corrects the checksum files.
+func (p *user) repair(sshd *services.SSHD, names ...string) {
 	for _, name := range names {
 		sshd.Write(name+".sha256", []byte(sandbox.Digest([]byte("content of "+name))+"  "+name+"\n"))
 	}
 }
 
-// TestAPersonRetriesWhatFailed decides on one file and then on many.
-func TestAPersonRetriesWhatFailed(t *testing.T) {
+// TestUserRetriesFailedFiles retries one file, then several.
+func TestUserRetriesFailedFiles(t *testing.T) {
 	t.Parallel()
-	p := newPerson(t)
+	p := newUser(t)
 	p.StartWorker()
 	acme := p.AddServer("acme", nil)
 	many := []string{"b.csv", "c.csv", "d.csv"}
@@ -126,14 +125,14 @@ func TestAPersonRetriesWhatFailed(t *testing.T) {
 	p.do(chromedp.Click(`//a[contains(., "a.csv")]`))
 	p.sees("Retry or skip the file.")
 	p.photo("file-failed")
-	p.mend(acme, "a.csv")
+	p.repair(acme, "a.csv")
 	p.fill("reason", "the partner has corrected the checksum")
 	p.press("Retry")
 	p.sees("Retry requested.")
 	p.sees("Done: stored and notified.")
 	p.sees("the partner has corrected the checksum")
 
-	p.mend(acme, many...)
+	p.repair(acme, many...)
 	p.open("/files?status=error&server=acme")
 	p.do(chromedp.Click("#all-matching"))
 	p.press("Retry…")
@@ -142,7 +141,7 @@ func TestAPersonRetriesWhatFailed(t *testing.T) {
 	p.photo("bulk")
 	p.accessible("bulk")
 	p.do(chromedp.Click(`main form button.primary`))
-	p.sees("3 files were decided on.")
+	p.sees("Action applied to 3 files.")
 	p.press("Back to files")
 	p.sees("No files match this filter.")
 	for _, name := range many {
@@ -151,11 +150,11 @@ func TestAPersonRetriesWhatFailed(t *testing.T) {
 	p.RequireExactlyOnce()
 }
 
-// TestAPersonPausesUpdatesAndChangesLooks: what moves can be stopped, and a page
-// is there in another language, in the dark and on a phone.
-func TestAPersonPausesUpdatesAndChangesLooks(t *testing.T) {
+// TestUserPausesUpdatesAndChangesLooks pauses updates and opens pages in Russian, dark
+// and on a phone.
+func TestUserPausesUpdatesAndChangesLooks(t *testing.T) {
 	t.Parallel()
-	p := newPerson(t)
+	p := newUser(t)
 	p.StartWorker()
 	acme := p.AddServer("acme", nil)
 	const hostile = `<img src=x onerror="window.harmed=1"> =cmd.csv`
@@ -187,7 +186,7 @@ func TestAPersonPausesUpdatesAndChangesLooks(t *testing.T) {
 	p.until(`document.activeElement.id === "search"`)
 
 	p.do(chromedp.Click(`button[value=ru]`))
-	p.sees("Подходят 2 файла")
+	p.sees("Найдено 2 файла")
 	p.until(`document.documentElement.lang === "ru"`)
 	p.phone() // Russian words are longer
 	for name, path := range map[string]string{"overview": "/", "server": "/servers/acme", "server-edit": "/servers/acme/edit", "files": "/files?status=error"} {
@@ -206,7 +205,7 @@ func TestAPersonPausesUpdatesAndChangesLooks(t *testing.T) {
 }
 
 // lookAround opens every page in the light, in the dark and on a phone.
-func (p *person) lookAround(acme *services.SSHD) {
+func (p *user) lookAround(acme *services.SSHD) {
 	file := p.File(acme.Path("later.csv"), func(ingest.File) bool { return true })
 	p.open("/audits")
 	p.press("Start audit")
@@ -236,12 +235,11 @@ func (p *person) lookAround(acme *services.SSHD) {
 
 func TestMain(m *testing.M) { os.Exit(m.Run()) }
 
-// TestAPersonSeesBytesMoveAndWhyAFileWaits looks at a slow download and at a
-// file that is tried again and again, among others that have arrived; and then
-// at what an audit says of an object that somebody has spoilt.
-func TestAPersonSeesBytesMoveAndWhyAFileWaits(t *testing.T) {
+// TestUserSeesBytesMoveAndWhyAFileWaits opens a slow download, a file that is retried, and
+// the audit of a corrupted object.
+func TestUserSeesBytesMoveAndWhyAFileWaits(t *testing.T) {
 	t.Parallel()
-	p := newPerson(t)
+	p := newUser(t)
 	p.StartWorker()
 	acme, globex := p.AddFaulty("acme", nil), p.AddFaulty("globex", nil)
 	p.AddFaulty("initech", nil)
@@ -298,12 +296,11 @@ func TestAPersonSeesBytesMoveAndWhyAFileWaits(t *testing.T) {
 	globex.SetFaults(services.SFTPFaults{})
 	p.sees("Done: stored and notified.")
 	p.AwaitIngest(p.Completed(acme.Path("backup-archive.tar")).UUID)
-	p.spoilt(arrived)
+	p.corrupt(arrived)
 }
 
-// earlier makes the ledger remember that a server delivered files in the hours
-// before.
-func (p *person) earlier(server string, most int) {
+// earlier adds completed files of the previous hours to the ledger.
+func (p *user) earlier(server string, most int) {
 	p.t.Helper()
 	conn, err := pgx.Connect(p.Ctx, p.Cfg.Database.URL.Reveal())
 	require.NoError(p.t, err)
@@ -315,8 +312,8 @@ func (p *person) earlier(server string, most int) {
 	require.NoError(p.t, err)
 }
 
-// spoilt changes an object of a file that has arrived, and looks at the audit.
-func (p *person) spoilt(file ingest.File) {
+// corrupt replaces the object of a completed file and opens the audit.
+func (p *user) corrupt(file ingest.File) {
 	p.t.Helper()
 	p.S3.Replace(p.t, file.ObjectKey, []byte("other bytes"))
 	p.open("/audits")

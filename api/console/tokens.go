@@ -11,17 +11,17 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// tokensPage is what the page of tokens shows.
+// tokensPage is the content of the tokens page.
 type tokensPage struct {
 	tokens []ingest.Token
-	// made is a token that was just made, with its secret, which is shown once.
+	// made is the token just created; its secret is shown once.
 	made   *ingest.Token
 	secret string
-	// name, role and days are what the form holds; wrong is what is wrong with it.
+	// name, role and days are the form's values, wrong its problems.
 	name  string
 	role  ingest.Role
 	days  string
-	wrong []said
+	wrong []notice
 }
 
 func (c *Console) tokens(r *http.Request, v *view) (answer, error) {
@@ -45,7 +45,7 @@ func (c *Console) createToken(r *http.Request, v *view) (answer, error) {
 	if page.days != "" {
 		days, err := strconv.Atoi(page.days)
 		if err != nil || days < 1 || days > 3650 {
-			page.wrong = []said{plain(v.T("Days: use a whole number from 1 to 3650, or leave empty."))}
+			page.wrong = []notice{plain(v.T("Days: use a whole number from 1 to 3650, or leave empty."))}
 			return c.showTokens(r, v, page)
 		}
 		in.Expires = time.Duration(days) * 24 * time.Hour
@@ -59,7 +59,7 @@ func (c *Console) createToken(r *http.Request, v *view) (answer, error) {
 		}
 		return c.showTokens(r, v, page)
 	case ingest.IsKind(err, ingest.KindConflict):
-		page.wrong = []said{v.said(err)}
+		page.wrong = []notice{v.explain(err)}
 		return c.showTokens(r, v, page)
 	case err != nil:
 		return answer{}, err
@@ -72,7 +72,7 @@ func (c *Console) revokeToken(r *http.Request, v *view) (answer, error) {
 	return answer{goTo: "/tokens", notice: plain(v.T("The token %s is revoked.", token.Name))}, err
 }
 
-// tokenState is whether a token lets anybody in.
+// tokenState returns the badge of a token.
 func tokenState(t ingest.Token, now time.Time) (class, sign, word string) {
 	switch {
 	case !t.RevokedAt.IsZero():

@@ -78,8 +78,8 @@ func TestAFileShowsItsTransferMode(t *testing.T) {
 	require.Contains(t, get(c, "/files/f1", "Accept-Language", "ru").Body.String(), `<span class="step">передача</span>`)
 }
 
-// TestStepsToRetryFrom: a file offers the steps of its mode up to the failed one,
-// a selection of files those of all modes.
+// TestStepsToRetryFrom: a file offers the steps of its mode up to the failed one, a bulk
+// action the steps of all modes.
 func TestStepsToRetryFrom(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleOperator)

@@ -17,20 +17,20 @@ import (
 	"stevedore/internal/operations"
 )
 
-// view is what every page knows besides its own matter.
+// view is the state that all pages share.
 type view struct {
-	// who is the person who is logged in; zero on the log-in page.
+	// who is the user who is logged in; zero on the log-in page.
 	who ingest.Principal
-	// lang is what the page is written in; p writes it.
+	// lang is the language of the page; p formats its texts.
 	lang language.Tag
 	p    *message.Printer
-	// url is what was asked for.
+	// url is the request's URL.
 	url *url.URL
-	// origin is the address that the browser uses for us, for curl commands.
+	// origin is scheme and host as the browser sees them, for curl commands.
 	origin string
 	now    time.Time
-	// notice is what a form has just done, one line; bad says that it did not.
-	notice said
+	// notice is the result of the previous form; bad marks a failure.
+	notice notice
 	bad    bool
 
 	version    string
@@ -38,13 +38,13 @@ type view struct {
 	s3Console  string
 }
 
-// T returns the text in the page's language.
+// T translates a text of the catalogue and formats it.
 func (v *view) T(key string, args ...any) string { return v.p.Sprintf(key, args...) }
 
-// can reports whether the person may do what needs the role.
+// can reports whether the user has at least the role.
 func (v *view) can(role ingest.Role) bool { return v.who.Role.Allows(role) }
 
-// current marks the part of the console that a page belongs to.
+// current returns the aria-current value of a navigation link.
 func (v *view) current(path string) string {
 	if v.url.Path == path || path != "/" && strings.HasPrefix(v.url.Path, path+"/") {
 		return "page"
@@ -52,8 +52,8 @@ func (v *view) current(path string) string {
 	return "false"
 }
 
-// workflowURL is where Temporal's Web UI shows a file's workflow; empty when
-// its address is not known.
+// workflowURL returns the workflow's URL in Temporal's Web UI; empty if it is not
+// configured.
 func (v *view) workflowURL(workflowID string) string {
 	if v.temporalUI == "" {
 		return ""
@@ -61,8 +61,7 @@ func (v *view) workflowURL(workflowID string) string {
 	return strings.TrimSuffix(v.temporalUI, "/") + "/workflows/" + url.PathEscape(workflowID)
 }
 
-// objectURL is where MinIO's console shows an object; empty when its address is
-// not known.
+// objectURL returns the object's URL in MinIO's console; empty if it is not configured.
 func (v *view) objectURL(bucket, key string) string {
 	if v.s3Console == "" {
 		return ""
@@ -70,29 +69,27 @@ func (v *view) objectURL(bucket, key string) string {
 	return strings.TrimSuffix(v.s3Console, "/") + "/browser/" + url.PathEscape(bucket) + "/" + url.PathEscape(key)
 }
 
-// answer is what a page handler makes.
+// answer is the result of a handler.
 type answer struct {
-	// title is the page's name, body its content.
 	title string
 	body  templ.Component
 	// status is 200 unless set.
 	status int
-	// goTo, when set, is where the browser is sent instead; notice then is one
-	// line on what was done, which that page shows, and bad that it was not.
+	// goTo redirects the browser; the target page shows the notice, as a failure if bad.
 	goTo   string
-	notice said
+	notice notice
 	bad    bool
-	// bare leaves out everything around the body.
+	// bare omits the layout.
 	bare bool
 }
 
-// handler makes one page, or does what a form asks.
+// handler renders a page or processes a form.
 type handler func(r *http.Request, v *view) (answer, error)
 
-// errForbidden is in the chain of errors about roles.
+// errForbidden marks errors with status 403.
 var errForbidden = web.Refuse(http.StatusForbidden, "forbidden")
 
-// page lets in who may and writes what the handler makes.
+// page authorizes the request, calls the handler and writes its answer.
 func (c *Console) page(role ingest.Role, handle handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v := c.view(r)
@@ -102,7 +99,7 @@ func (c *Console) page(role ingest.Role, handle handler) http.HandlerFunc {
 			return
 		}
 		if err != nil {
-			c.unknown(w, r, v, err)
+			c.sessionError(w, r, v, err)
 			return
 		}
 		v.who = who
@@ -114,7 +111,7 @@ func (c *Console) page(role ingest.Role, handle handler) http.HandlerFunc {
 		}
 		r = r.WithContext(access.As(r.Context(), who))
 		if !who.Role.Allows(role) {
-			c.fail(w, r, v, tell(ingest.KindPermission, errForbidden, "This needs a token with the role %s; %s has the role %s.", role, who.Name, who.Role))
+			c.fail(w, r, v, newError(ingest.KindPermission, errForbidden, "This needs a token with the role %s; %s has the role %s.", role, who.Name, who.Role))
 			return
 		}
 		a, err := handle(r, v)
@@ -126,20 +123,20 @@ func (c *Console) page(role ingest.Role, handle handler) http.HandlerFunc {
 	}
 }
 
-// unknown answers when nobody can tell who asks. Sessions are in PostgreSQL, so
-// that is what does not answer; open pages learn it from the part of them that
-// names what is down, and nothing else is told to somebody unknown.
-func (c *Console) unknown(w http.ResponseWriter, r *http.Request, v *view, err error) {
+// sessionError answers a request whose session cannot be read. Sessions are stored in
+// PostgreSQL, so the health banner of open pages reports PostgreSQL and nothing else: the
+// client is not authenticated.
+func (c *Console) sessionError(w http.ResponseWriter, r *http.Request, v *view, err error) {
 	if r.URL.Path != healthPath {
 		c.fail(w, r, v, err)
 		return
 	}
-	c.d.Log.ErrorContext(r.Context(), "nobody can be recognized", "error", err)
+	c.d.Log.ErrorContext(r.Context(), "cannot read the session", "error", err)
 	down := partDown{part: operations.PartPostgres, name: v.T(partNames[operations.PartPostgres]), message: plain(v.T("unavailable, so pages cannot be shown."))}
 	c.write(w, r, v, answer{body: healthBanner(v, []partDown{down}), bare: true})
 }
 
-// view returns what a page for the request knows.
+// view returns the view of a request.
 func (c *Console) view(r *http.Request) *view {
 	lang := languageOf(r)
 	scheme := "http"
@@ -147,7 +144,7 @@ func (c *Console) view(r *http.Request) *view {
 		scheme = "https"
 	}
 	v := &view{
-		lang: lang, p: message.NewPrinter(lang, message.Catalog(words)), url: r.URL, origin: scheme + "://" + r.Host,
+		lang: lang, p: message.NewPrinter(lang, message.Catalog(texts)), url: r.URL, origin: scheme + "://" + r.Host,
 		now: c.d.Now().UTC(), version: c.d.Version, temporalUI: c.d.TemporalUI, s3Console: c.d.S3Console,
 	}
 	v.notice, v.bad = takeNotice(r)
@@ -179,11 +176,11 @@ func (c *Console) write(w http.ResponseWriter, r *http.Request, v *view, a answe
 	}
 }
 
-// fail writes a page that says what went wrong.
+// fail writes an error page.
 func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *view, err error) {
 	status := web.Status(err)
 	if status >= http.StatusInternalServerError {
 		c.d.Log.ErrorContext(r.Context(), "page failed", "path", r.URL.Path, "request_id", web.InfoOf(r.Context()).ID, "error", err)
 	}
-	c.write(w, r, v, answer{title: v.T("Request failed"), body: failure(v, v.said(err)), status: status})
+	c.write(w, r, v, answer{title: v.T("Request failed"), body: failure(v, v.explain(err)), status: status})
 }

@@ -153,7 +153,7 @@ document.addEventListener("click", async (event) => {
     await navigator.clipboard.writeText(button.dataset.copy);
     const label = button.textContent;
     button.textContent = document.body.dataset.copied;
-    document.getElementById("announce").textContent = document.body.dataset.copied;
+    document.getElementById("live-region").textContent = document.body.dataset.copied;
     setTimeout(() => { button.textContent = label; }, 1200);
   }
   const risky = event.target.closest("[data-confirm]");

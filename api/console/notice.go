@@ -12,97 +12,97 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// said is what people are told, above all of errors.
-type said struct {
+// notice is a message for the user.
+type notice struct {
 	// text is in the page's language.
 	text string
-	// original, may be empty, is the line of the part that the matter comes
-	// from. All parts speak English; pages in another language mark it so.
+	// original is the English message of the component that caused the notice; empty
+	// when there is none. Pages in other languages mark it as English.
 	original string
 }
 
-// plain is what the console says itself.
-func plain(text string) said { return said{text: text} }
+// plain returns a notice of the console itself.
+func plain(text string) notice { return notice{text: text} }
 
-func (s said) empty() bool { return s == said{} }
+func (n notice) empty() bool { return n == notice{} }
 
-// whole is all of it as one line, for where nothing can be marked.
-func (s said) whole() string {
-	if s.text == "" || s.original == "" {
-		return ingest.DisplayPath(s.text + s.original)
+// line returns the notice as plain text, for attributes.
+func (n notice) line() string {
+	if n.text == "" || n.original == "" {
+		return ingest.DisplayPath(n.text + n.original)
 	}
-	return s.text + " " + ingest.DisplayPath(s.original)
+	return n.text + " " + ingest.DisplayPath(n.original)
 }
 
-// translated reports whether the page's language is another than the parts'.
+// translated reports whether the page is not in English.
 func (v *view) translated() bool { return v.lang != language.English }
 
-// line is a line that a part has written. In another language than its own a
-// headline comes before it.
-func (v *view) line(headline, original string) said {
+// quote returns a notice with a component's English message. Pages in other languages
+// show the headline before it.
+func (v *view) quote(headline, original string) notice {
 	if !v.translated() || original == "" {
 		return plain(ingest.DisplayPath(original))
 	}
-	return said{text: headline, original: original}
+	return notice{text: headline, original: original}
 }
 
-// told is an error of the console itself: key is one of the translated texts.
-type told struct {
+// pageError is an error of the console; key is a text of the catalogue.
+type pageError struct {
 	key   string
 	args  []any
 	cause error
 }
 
-func (t *told) Error() string { return fmt.Sprintf(t.key, t.args...) }
+func (t *pageError) Error() string { return fmt.Sprintf(t.key, t.args...) }
 
-func (t *told) Unwrap() error { return t.cause }
+func (t *pageError) Unwrap() error { return t.cause }
 
-// words are the arguments of a text; roles have words of their own.
-func (v *view) words(args []any) []any {
-	words := slices.Clone(args)
-	for i, arg := range words {
+// labels translates the roles among the arguments of a text.
+func (v *view) labels(args []any) []any {
+	args = slices.Clone(args)
+	for i, arg := range args {
 		if role, is := arg.(ingest.Role); is {
-			words[i] = v.T(string(role))
+			args[i] = v.T(string(role))
 		}
 	}
-	return words
+	return args
 }
 
-// tell returns an error of the kind whose text is translated when it is shown;
+// newError returns an error of the kind; its text is translated when a page shows it.
 // cause may be nil.
-func tell(kind ingest.Kind, cause error, key string, args ...any) error {
-	t := &told{key, args, cause}
+func newError(kind ingest.Kind, cause error, key string, args ...any) error {
+	t := &pageError{key, args, cause}
 	return ingest.Wrap(kind, t, "%s", t.Error())
 }
 
-// unread is the error of a form that could not be read.
-func unread(err error) error {
+// formError returns the error of a form that could not be parsed.
+func formError(err error) error {
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		return err
 	}
-	return tell(ingest.KindInvalid, err, "The form could not be read.")
+	return newError(ingest.KindInvalid, err, "The form could not be read.")
 }
 
-// said is what people are told of an error. One that nobody classified keeps its
-// text to itself: it may name inner addresses.
-func (v *view) said(err error) said {
+// explain returns the notice of an error. It omits the message of an unclassified error,
+// which may contain internal addresses.
+func (v *view) explain(err error) notice {
 	var (
-		ours  *told
+		page  *pageError
 		known *ingest.Error
 		large *http.MaxBytesError
 	)
 	switch {
-	case errors.As(err, &ours):
-		return plain(v.T(ours.key, v.words(ours.args)...))
+	case errors.As(err, &page):
+		return plain(v.T(page.key, v.labels(page.args)...))
 	case errors.As(err, &large):
 		return plain(v.T("The form is too large: at most %d KiB.", large.Limit>>10))
 	case errors.Is(err, ingest.ErrNotFound):
-		return v.line(v.T("Not found."), original(err))
+		return v.quote(v.T("Not found."), original(err))
 	case errors.Is(err, ingest.ErrStale):
-		return v.line(v.T("Changed by another request. Reload the page and repeat."), original(err))
+		return v.quote(v.T("Changed by another request. Reload the page and repeat."), original(err))
 	case errors.As(err, &known):
-		return v.line(v.T(kindWords[known.Kind]), known.Message)
+		return v.quote(v.T(kindTexts[known.Kind]), known.Message)
 	case errors.Is(err, context.DeadlineExceeded):
 		return plain(v.T("A dependency did not respond in time. Try again."))
 	default:
@@ -118,8 +118,8 @@ func original(err error) string {
 	return ""
 }
 
-// kindWords say what the kinds of errors mean to people.
-var kindWords = map[ingest.Kind]string{
+// kindTexts explains the kinds of errors.
+var kindTexts = map[ingest.Kind]string{
 	ingest.KindTransient:          "Temporary failure.",
 	ingest.KindAuth:               "The server rejected the credentials.",
 	ingest.KindHostKey:            "The host key is not approved.",
@@ -146,8 +146,8 @@ var kindWords = map[ingest.Kind]string{
 	ingest.KindSourceGone:         "The source disappeared after it was read.",
 }
 
-// fieldWords say what would be right in a field that was refused.
-var fieldWords = map[string]string{
+// fieldHints describes the valid values of a form's fields.
+var fieldHints = map[string]string{
 	"name":         "Use 1 to 63 letters, digits, '-', '_' or '.'.",
 	"host":         "Use a DNS name or an IP address.",
 	"port":         "Use a number from 1 to 65535.",
@@ -173,16 +173,16 @@ var fieldWords = map[string]string{
 	"expires":      "Use a whole number of days from 1 to 3650.",
 }
 
-// field is what is wrong with a field of a form.
-func (v *view) field(wrong ingest.FieldError) said {
-	word := fieldWords[wrong.Field]
+// field returns the notice of an invalid form field.
+func (v *view) field(wrong ingest.FieldError) notice {
+	hint := fieldHints[wrong.Field]
 	for _, info := range ingest.OptionTable {
 		if info.Field == wrong.Field {
-			word = info.Help
+			hint = info.Help
 		}
 	}
-	if word == "" {
-		word = kindWords[ingest.KindInvalid]
+	if hint == "" {
+		hint = kindTexts[ingest.KindInvalid]
 	}
-	return v.line(v.T(word), wrong.Message)
+	return v.quote(v.T(hint), wrong.Message)
 }

@@ -1,10 +1,10 @@
 package console
 
-// plurals are the texts that depend on their first argument, a number. The key
-// is the English text for many.
+// plurals lists the texts whose form depends on the first argument, a number. The key is
+// the English plural.
 var plurals = []struct {
 	key, english string
-	// russian is for one, few and many.
+	// russian has the forms one, few and many of CLDR.
 	russian [3]string
 }{
 	{"%d bytes", "%d byte", [3]string{"%d байт", "%d байта", "%d байт"}},
@@ -38,7 +38,7 @@ var plurals = []struct {
 	{"%d workers without heartbeat", "%d worker without heartbeat", [3]string{"%d воркер без сигнала", "%d воркера без сигнала", "%d воркеров без сигнала"}},
 }
 
-// russian holds the Russian texts by their English ones.
+// russian maps the English texts to the Russian ones.
 var russian = map[string]string{
 	// Statuses, events and steps.
 	"discovered": "обнаружен", "ready": "готов", "downloading": "скачивается", "downloaded": "скачан", "verified": "проверен",
@@ -54,7 +54,7 @@ var russian = map[string]string{
 	"discovery": "обнаружение", "download": "скачивание", "verification": "проверка", "upload": "загрузка в хранилище", "transfer": "передача",
 	"notification": "уведомление", "after-ingest action": "действие после приёма",
 
-	// The frame.
+	// Layout.
 	"Overview": "Обзор", "Servers": "Серверы", "Files": "Файлы", "Scans": "Сканирования", "Audit log": "Журнал действий", "Tokens": "Токены",
 	"Main": "Главное меню", "Skip to content": "К содержанию", "Log in": "Войти", "Log out": "Выйти", "Role: %s": "Роль: %s",
 	"Pause updates": "Пауза", "Resume updates": "Продолжить",
@@ -78,7 +78,7 @@ var russian = map[string]string{
 	"Not updated since %s: the server does not respond.":  "Данные не обновляются с %s: сервер не отвечает.",
 	"Not updated since %s: the server returned an error.": "Данные не обновляются с %s: сервер вернул ошибку.",
 
-	// Figures.
+	// Numbers and units.
 	"%d": "%d", "%d B": "%d Б", "%s/s": "%s/с", "%d ms": "%d мс", "%d s": "%d с", "%d min": "%d мин", "%d h": "%d ч",
 	"%d d": "%d д", "KiB": "КиБ", "MiB": "МиБ", "GiB": "ГиБ", "TiB": "ТиБ", "PiB": "ПиБ", "%d of 100": "%d из 100", "%d%%": "%d %%", "%s left": "осталось %s",
 	"By the hour: %s": "По часам: %s",
@@ -89,7 +89,7 @@ var russian = map[string]string{
 	"Last 24 hours": "Последние 24 часа", "24 h ago": "24 ч назад", "completed files": "завершённые файлы", "failures": "ошибки", "now": "сейчас", "Volume in 24 h": "Объём за 24 ч",
 	"Failures in 24 h": "Ошибок за 24 ч",
 
-	// Files that look new only by their times, and odd ones.
+	// Held changes.
 	"Mark as unchanged": "Считать неизменёнными", "Which": "Какие", "others": "прочие", "Ingest as new": "Принять как новые", "Enter a reason; it is stored in the history.": "Укажите причину: она сохраняется в истории.",
 	"Note of the last scan: %s": "Примечание последнего сканирования: %s", "changes held": "изменения задержаны", "files reappeared": "файлы появились повторно",
 	"Held: only its modification time changed. Decide on the server's page.": "Задержан: изменилось только время. Примите решение на странице сервера.",
@@ -201,7 +201,7 @@ var russian = map[string]string{
 
 	"Server removed. Delivered files stay in the ledger.": "Сервер удалён. Доставленные файлы остаются в реестре.",
 
-	// The form of a server.
+	// Server form.
 	"Edit %s": "Изменить %s", "Not saved. Correct the marked fields.": "Не сохранено. Исправьте отмеченные поля.", "Connection": "Подключение",
 	"Unique; letters, digits, '-', '_' or '.'": "Уникальное; буквы, цифры, '-', '_' или '.'", "Host": "Хост",
 	"DNS name or IP address": "DNS-имя или IP-адрес", "Port": "Порт", "User": "Пользователь", "Password": "Пароль", "Private key": "Закрытый ключ",
@@ -242,7 +242,7 @@ var russian = map[string]string{
 	"No discrepancies so far.":                                  "Пока расхождений нет.",
 	"At most 10,000 discrepancies are stored; all are counted.": "Хранится не более 10 000 расхождений; учитываются все.",
 
-	// What went wrong.
+	// Errors.
 	"The transfer was slower than the minimum rate.":           "Передача была медленнее минимальной скорости.",
 	"There is no page at this address.":                        "По этому адресу нет страницы.",
 	"Forms from other websites are rejected.":                  "Формы с других сайтов не принимаются.",
@@ -311,7 +311,7 @@ var russian = map[string]string{
 	"Choose one of the options.":                               "Выберите один из вариантов.",
 	"Use a whole number of days from 1 to 3650.":               "Введите целое число дней от 1 до 3650.",
 
-	// Scans, changes.
+	// Scans and the audit log.
 	"All servers": "Все серверы", "Reconciliation": "Автоматическое восстановление", "No scans yet. Scans run on schedule or on request.": "Сканирований пока нет. Они запускаются по расписанию или по запросу.", "Started": "Начало", "Seen": "Найдено", "New": "Новых",
 	"Every 10 minutes, finds and repairs files without a workflow, orphaned staged data, unfinished uploads and missing objects.": "Каждые 10 минут находит и исправляет файлы без процесса, потерянные промежуточные данные, незавершённые загрузки и пропавшие объекты.",
 	"Settling": "Стабилизация", "Rejected": "Отклонено", "Unreadable folders": "Недоступные папки", "Result": "Результат", "running": "выполняется",
